@@ -1,0 +1,454 @@
+//! Hosts and addresses: one normal form for a host name, patterns over it, and which addresses nobody may be led to.
+//! Resolving and connecting happen elsewhere, on what is decided here.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{Ipv4Net, Ipv6Net};
+
+use crate::Invalid;
+
+/// A host in normal form: lower case, IDNA to ASCII, no trailing dot; an address in whatever notation it was written
+/// (decimal, octal, hexadecimal, bracketed) is an address. The normal form is what is matched *and* what is sent.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Host {
+    /// A name to be resolved.
+    Name(String),
+    /// A literal address.
+    Address(IpAddr),
+}
+
+/// Which hosts a grant means.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HostPattern {
+    /// This one.
+    Exact(Host),
+    /// Any name that ends in `.suffix`; never the suffix itself.
+    Below(String),
+}
+
+/// Whether a grant reaches into private networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Globally routable addresses only.
+    Global,
+    /// Loopback, RFC 1918 and unique local addresses as well.
+    Private,
+}
+
+/// Why an address is out of bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Blocked {
+    /// Loopback, RFC 1918, unique local (RFC 4193): reachable with `private = true`.
+    #[error("{0} is in a private network; `private = true` in the grant allows that")]
+    Private(IpAddr),
+    /// Link-local, metadata services, multicast, documentation, reserved: reachable with no grant.
+    #[error("{0} is {1}; no grant reaches it")]
+    Never(IpAddr, &'static str),
+}
+
+/// Why a text is no host.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no host name or address")]
+pub struct NotAHost(pub String);
+
+impl Host {
+    /// Reads a host as it stands in a URL, without a port.
+    ///
+    /// # Errors
+    /// [`NotAHost`] when it is empty, too long, or holds what no host holds.
+    pub fn parse(text: &str) -> Result<Self, NotAHost> {
+        let refused = || NotAHost(text.to_owned());
+        match url::Host::parse(text).map_err(|_| refused())? {
+            url::Host::Ipv4(address) => Ok(Self::Address(address.into())),
+            url::Host::Ipv6(address) => Ok(Self::Address(address.into())),
+            url::Host::Domain(name) => {
+                let name = name.strip_suffix('.').unwrap_or(&name);
+                let labels_fit = name
+                    .split('.')
+                    .all(|label| (1..=63).contains(&label.len()) && is_label(label));
+                if name.len() > 253 || !labels_fit {
+                    Err(refused())
+                } else {
+                    Ok(Self::Name(name.to_owned()))
+                }
+            }
+        }
+    }
+
+    /// Whether this host is this machine by name or address, so that traffic to it stays on it.
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Name(name) => name == "localhost" || name.ends_with(".localhost"),
+            Self::Address(address) => embedded(*address).is_loopback(),
+        }
+    }
+}
+
+impl HostPattern {
+    /// Reads `name`, an address, or `*.suffix`.
+    ///
+    /// # Errors
+    /// [`Invalid`] for anything else, `*` alone included: a grant names whom it trusts.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let not_a_pattern = || {
+            Invalid::new(format!(
+                "`{text}` is no host; write a name, an address, or *.suffix such as *.example.com"
+            ))
+        };
+        let Some(suffix) = text.strip_prefix("*.") else {
+            return Host::parse(text).map(Self::Exact).map_err(|_| not_a_pattern());
+        };
+        match Host::parse(suffix) {
+            Ok(Host::Name(suffix)) if suffix.contains('.') || suffix == "localhost" => {
+                Ok(Self::Below(suffix))
+            }
+            Ok(Host::Name(_)) => Err(Invalid::new(format!(
+                "`{text}` would grant a whole top-level domain"
+            ))),
+            Ok(Host::Address(_)) | Err(_) => Err(not_a_pattern()),
+        }
+    }
+
+    /// Whether `host` is meant.
+    pub fn matches(&self, host: &Host) -> bool {
+        match (self, host) {
+            (Self::Exact(wanted), host) => wanted == host,
+            (Self::Below(suffix), Host::Name(name)) => name
+                .strip_suffix(suffix.as_str())
+                .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
+            (Self::Below(_), Host::Address(_)) => false,
+        }
+    }
+}
+
+/// Whether a connection to `address` may be opened. IPv6 forms that carry an IPv4 address (mapped, compatible, NAT64,
+/// 6to4, Teredo) are judged by the address they carry.
+///
+/// # Errors
+/// [`Blocked`] with the reason.
+pub fn may_connect(address: IpAddr, reach: Reach) -> Result<(), Blocked> {
+    let inner = embedded(address);
+    if let Some(what) = never(inner) {
+        return Err(Blocked::Never(address, what));
+    }
+    match reach {
+        Reach::Private => Ok(()),
+        Reach::Global if is_private(inner) => Err(Blocked::Private(address)),
+        Reach::Global => Ok(()),
+    }
+}
+
+/// Names under which cloud providers serve credentials to whoever asks from inside.
+pub fn is_metadata_name(name: &str) -> bool {
+    const NAMES: [&str; 5] = [
+        "metadata",
+        "metadata.google.internal",
+        "metadata.goog",
+        "instance-data",
+        "instance-data.ec2.internal",
+    ];
+    NAMES.contains(&name)
+}
+
+/// The IPv4 address inside an IPv6 address, if it is a form that carries one; else the address itself.
+fn embedded(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else { return address };
+    let [a, b, c, _, _, _, g, h] = v6.segments();
+    let low = || v4_of(g, h);
+    if in_v6(v6, "::ffff:0:0/96") || in_v6(v6, "64:ff9b::/96") || in_v6(v6, "::ffff:0:0:0/96") {
+        return low().into();
+    }
+    if in_v6(v6, "::/96") && !v6.is_loopback() && !v6.is_unspecified() {
+        return low().into();
+    }
+    if a == 0x2002 {
+        return v4_of(b, c).into();
+    }
+    if in_v6(v6, "2001::/32") {
+        return v4_of(!g, !h).into();
+    }
+    address
+}
+
+fn v4_of(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))
+}
+
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => in_v4(v4, "127.0.0.0/8") || v4.is_private(),
+        IpAddr::V6(v6) => v6.is_loopback() || in_v6(v6, "fc00::/7"),
+    }
+}
+
+/// IANA's special-purpose registries (RFC 6890 and successors), less what `private = true` opens, plus the addresses of
+/// metadata services that lie in ordinary networks.
+fn never(address: IpAddr) -> Option<&'static str> {
+    const V4: [(&str, &str); 16] = [
+        ("169.254.0.0/16", "link-local, where metadata services live"),
+        ("168.63.129.16/32", "a metadata service"),
+        ("192.0.0.192/32", "a metadata service"),
+        ("100.64.0.0/10", "carrier-grade NAT"),
+        ("0.0.0.0/8", "no destination"),
+        ("192.0.0.0/24", "reserved"),
+        ("192.0.2.0/24", "reserved for documentation"),
+        ("192.31.196.0/24", "reserved"),
+        ("192.52.193.0/24", "reserved"),
+        ("192.88.99.0/24", "a deprecated relay"),
+        ("192.175.48.0/24", "reserved"),
+        ("198.18.0.0/15", "reserved for benchmarks"),
+        ("198.51.100.0/24", "reserved for documentation"),
+        ("203.0.113.0/24", "reserved for documentation"),
+        ("224.0.0.0/4", "multicast"),
+        ("240.0.0.0/4", "reserved"),
+    ];
+    const V6: [(&str, &str); 10] = [
+        ("fd00:ec2::/32", "a metadata service"),
+        ("fd20:ce::254/128", "a metadata service"),
+        ("::/128", "no destination"),
+        ("fe80::/10", "link-local"),
+        ("fec0::/10", "site-local, deprecated"),
+        ("ff00::/8", "multicast"),
+        ("64:ff9b:1::/48", "a local translation prefix"),
+        ("100::/64", "a discard prefix"),
+        ("2001:db8::/32", "reserved for documentation"),
+        ("3fff::/20", "reserved for documentation"),
+    ];
+    match address {
+        IpAddr::V4(v4) => V4
+            .into_iter()
+            .find(|(net, _)| in_v4(v4, net))
+            .map(|(_, what)| what),
+        IpAddr::V6(v6) => V6
+            .into_iter()
+            .find(|(net, _)| in_v6(v6, net))
+            .map(|(_, what)| what)
+            .or_else(|| outside_global_unicast(v6).then_some("not assigned")),
+    }
+}
+
+/// IANA assigns global unicast addresses from 2000::/3 only (RFC 4291 §2.4).
+fn outside_global_unicast(address: Ipv6Addr) -> bool {
+    !in_v6(address, "2000::/3") && !is_private(address.into())
+}
+
+fn in_v4(address: Ipv4Addr, net: &str) -> bool {
+    // A network of the tables above that does not parse contains everything: it refuses, and the tests notice.
+    net.parse::<Ipv4Net>().map_or(true, |net| net.contains(&address))
+}
+
+fn in_v6(address: Ipv6Addr, net: &str) -> bool {
+    net.parse::<Ipv6Net>().map_or(true, |net| net.contains(&address))
+}
+
+fn is_label(label: &str) -> bool {
+    label
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Address(IpAddr::V4(v4)) => write!(f, "{v4}"),
+            Self::Address(IpAddr::V6(v6)) => write!(f, "[{v6}]"),
+        }
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(host) => write!(f, "{host}"),
+            Self::Below(suffix) => write!(f, "*.{suffix}"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn verdict(address: &str, reach: Reach) -> Result<(), Blocked> {
+        may_connect(address.parse().unwrap(), reach)
+    }
+
+    #[test]
+    fn ordinary_addresses_are_reachable() {
+        for address in [
+            "1.1.1.1",
+            "93.184.216.34",
+            "2606:4700:4700::1111",
+            "::ffff:1.1.1.1",
+            "64:ff9b::101:101",
+        ] {
+            assert_eq!(verdict(address, Reach::Global), Ok(()), "{address}");
+        }
+    }
+
+    #[test]
+    fn private_addresses_need_the_word_private_in_any_wrapping() {
+        for address in [
+            "127.0.0.1",
+            "127.9.9.9",
+            "10.0.0.1",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "::1",
+            "fc00::1",
+            "fd12:3456::1",
+            "::ffff:10.0.0.1",
+            "::ffff:127.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:0a00:0001::",
+            "::7f00:1",
+            "2001:0:4136:e378:8000:63bf:f5ff:fffe",
+        ] {
+            assert!(
+                matches!(verdict(address, Reach::Global), Err(Blocked::Private(_))),
+                "{address}"
+            );
+            assert_eq!(verdict(address, Reach::Private), Ok(()), "{address}");
+        }
+    }
+
+    #[test]
+    fn metadata_link_local_and_reserved_addresses_are_out_of_reach_for_every_grant() {
+        for address in [
+            "169.254.169.254",
+            "169.254.170.2",
+            "168.63.129.16",
+            "100.100.100.200",
+            "192.0.0.192",
+            "0.0.0.0",
+            "0.1.2.3",
+            "224.0.0.1",
+            "255.255.255.255",
+            "198.18.0.1",
+            "192.0.2.1",
+            "fe80::1",
+            "fd00:ec2::254",
+            "ff02::1",
+            "::",
+            "2001:db8::1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::",
+            "64:ff9b:1::a9fe:a9fe",
+            "::ffff:0:169.254.169.254",
+            "4000::1",
+            "5f00::1",
+        ] {
+            for reach in [Reach::Global, Reach::Private] {
+                assert!(
+                    matches!(verdict(address, reach), Err(Blocked::Never(..))),
+                    "{address}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_notation_of_an_address_is_that_address() {
+        let loopback = Host::Address("127.0.0.1".parse().unwrap());
+        for text in [
+            "127.0.0.1",
+            "2130706433",
+            "0x7f000001",
+            "0x7f.1",
+            "0177.0.0.1",
+            "127.1",
+            "127.0.0.1.",
+            "127.0.1",
+        ] {
+            assert_eq!(Host::parse(text), Ok(loopback.clone()), "{text}");
+        }
+        assert_eq!(Host::parse("[::1]"), Ok(Host::Address("::1".parse().unwrap())));
+    }
+
+    #[test]
+    fn names_have_one_normal_form() {
+        for text in [
+            "EXAMPLE.com",
+            "example.com.",
+            "ｅｘａｍｐｌｅ．ｃｏｍ",
+            "ex%61mple.com",
+        ] {
+            assert_eq!(
+                Host::parse(text),
+                Ok(Host::Name("example.com".to_owned())),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            Host::parse("bücher.example"),
+            Ok(Host::Name("xn--bcher-kva.example".to_owned()))
+        );
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for text in [
+            "",
+            ".",
+            "a..b",
+            "a b",
+            "a/b",
+            "user@host",
+            "host:80",
+            "-a.com",
+            "a-.com",
+            "a\0b",
+            "[::1",
+            "1.2.3.4.5",
+            "256.256.256.256",
+            "exa<mple",
+            "a\r\nb",
+            &"a".repeat(64),
+            &"a.".repeat(130),
+        ] {
+            assert!(Host::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_suffix_never_means_the_apex_nor_a_lookalike() {
+        let below = HostPattern::parse("*.Example.com").unwrap();
+        let host = |text: &str| Host::parse(text).unwrap();
+        assert!(below.matches(&host("a.example.com")) && below.matches(&host("a.b.example.com")));
+        for other in [
+            "example.com",
+            "evilexample.com",
+            "example.com.evil.org",
+            "1.2.3.4",
+        ] {
+            assert!(!below.matches(&host(other)), "{other}");
+        }
+        for refused in [
+            "*",
+            "*.",
+            "*.com",
+            "a.*.com",
+            "*.1.2.3.4",
+            "**.example.com",
+            "*example.com",
+        ] {
+            assert!(HostPattern::parse(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn the_tables_hold_networks_only() {
+        assert!(!in_v4(Ipv4Addr::new(8, 8, 8, 8), "10.0.0.0/8"));
+        for reach in [Reach::Global, Reach::Private] {
+            assert_eq!(may_connect(IpAddr::V4(Ipv4Addr::new(8, 8, 8, 8)), reach), Ok(()));
+            assert_eq!(may_connect("2606:4700::1".parse().unwrap(), reach), Ok(()));
+        }
+    }
+}

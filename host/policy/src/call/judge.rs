@@ -1,0 +1,94 @@
+//! The one maker of [`Permit`]. For now one rule: a local principal may call everything that is served. Rules over
+//! principals and targets come here, and nowhere else.
+
+use super::target::Target;
+use crate::principal::{Principal, PrincipalKind};
+use crate::{Digest, PluginName, ToolName};
+
+/// This principal may call this tool of these bytes, now.
+#[must_use]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permit {
+    principal: Principal,
+    tool: ToolName,
+    plugin: PluginName,
+    digest: Digest,
+    rule: &'static str,
+}
+
+/// Why they may not. Outside, an unknown tool and a forbidden one look the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// There is no such tool.
+    #[error("no tool of that name is served")]
+    Unknown,
+}
+
+/// Decides whether `principal` may call `target`; no target means there is no such tool.
+///
+/// # Errors
+/// [`Denied`].
+pub fn judge(principal: &Principal, target: Option<&Target>) -> Result<Permit, Denied> {
+    let target = target.ok_or(Denied::Unknown)?;
+    match principal.kind() {
+        PrincipalKind::Local => Ok(Permit {
+            principal: principal.clone(),
+            tool: target.tool.clone(),
+            plugin: target.plugin.clone(),
+            digest: target.digest,
+            rule: "local-principal-may-call-what-is-served",
+        }),
+    }
+}
+
+impl Permit {
+    /// Who.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// What.
+    pub fn tool(&self) -> &ToolName {
+        &self.tool
+    }
+
+    /// Of which plugin.
+    pub fn plugin(&self) -> &PluginName {
+        &self.plugin
+    }
+
+    /// Of which bytes.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The rule that decided.
+    pub fn rule(&self) -> &'static str {
+        self.rule
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::capability::Effects;
+
+    #[test]
+    fn a_permit_names_the_tool_and_the_bytes_it_is_for() {
+        let target = Target {
+            tool: ToolName::parse("a_b").unwrap(),
+            plugin: "a".parse().unwrap(),
+            digest: Digest::of(b"bytes"),
+            effects: Effects::default(),
+        };
+        let permit = judge(&Principal::local("me"), Some(&target)).unwrap();
+        assert_eq!((permit.tool(), permit.digest()), (&target.tool, target.digest));
+        assert_eq!(permit.principal().to_string(), "local:me");
+    }
+
+    #[test]
+    fn nothing_is_permitted_that_is_not_there() {
+        assert_eq!(judge(&Principal::local("me"), None), Err(Denied::Unknown));
+    }
+}

@@ -1,0 +1,175 @@
+//! May the guest do this now? The list of capabilities, the WIT interfaces that mean each, and what having one amounts
+//! to. Each word's ask, grant and pass are in the file of its name; nothing here does what it allows.
+
+use std::fmt;
+
+pub mod clock;
+pub mod config;
+pub mod environment;
+pub mod files;
+pub mod http;
+pub mod keyvalue;
+pub mod random;
+pub mod sockets;
+
+/// Something outside the sandbox that an operator can grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Capability {
+    /// Folders of the host.
+    Files,
+    /// Outbound HTTP.
+    Http,
+    /// Outbound TCP and UDP.
+    Sockets,
+    /// Environment variables.
+    Environment,
+    /// Configuration values.
+    Config,
+    /// A store that outlives the call.
+    Keyvalue,
+    /// The time.
+    Clock,
+    /// Random numbers.
+    Random,
+}
+
+/// What an import of a capability means when nothing is granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Import {
+    /// Without a grant the plugin does not load.
+    Needs,
+    /// Every toolchain imports it; without a grant it is linked and has no power.
+    MayUse,
+}
+
+/// What a set of grants amounts to, for people and for tool annotations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Sees something outside the call.
+    pub reads: bool,
+    /// Changes something outside the call.
+    pub writes: bool,
+    /// Talks to other machines, or to other programs on this one.
+    pub reaches_out: bool,
+}
+
+impl Capability {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Files,
+        Self::Http,
+        Self::Sockets,
+        Self::Environment,
+        Self::Config,
+        Self::Keyvalue,
+        Self::Clock,
+        Self::Random,
+    ];
+
+    /// The word for it in configuration, commands, documents and file names.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Http => "http",
+            Self::Sockets => "sockets",
+            Self::Environment => "environment",
+            Self::Config => "config",
+            Self::Keyvalue => "keyvalue",
+            Self::Clock => "clock",
+            Self::Random => "random",
+        }
+    }
+
+    /// The capability that `word` means.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|capability| capability.word() == word)
+    }
+
+    /// What importing its interfaces means.
+    pub const fn import(self) -> Import {
+        match self {
+            Self::Http | Self::Sockets | Self::Config | Self::Keyvalue => Import::Needs,
+            Self::Files | Self::Environment | Self::Clock | Self::Random => Import::MayUse,
+        }
+    }
+
+    /// Its interfaces: `namespace:package/interface` without the version.
+    pub const fn interfaces(self) -> &'static [&'static str] {
+        match self {
+            Self::Files => &["wasi:filesystem/types", "wasi:filesystem/preopens"],
+            Self::Http => &["wasi:http/types", "wasi:http/outgoing-handler"],
+            Self::Sockets => &[
+                "wasi:sockets/network",
+                "wasi:sockets/instance-network",
+                "wasi:sockets/ip-name-lookup",
+                "wasi:sockets/tcp",
+                "wasi:sockets/tcp-create-socket",
+                "wasi:sockets/udp",
+                "wasi:sockets/udp-create-socket",
+            ],
+            Self::Environment => &["wasi:cli/environment"],
+            Self::Config => &["wasi:config/store"],
+            Self::Keyvalue => &[
+                "wasi:keyvalue/store",
+                "wasi:keyvalue/atomics",
+                "wasi:keyvalue/batch",
+            ],
+            Self::Clock => &["wasi:clocks/wall-clock", "wasi:clocks/monotonic-clock"],
+            Self::Random => &[
+                "wasi:random/random",
+                "wasi:random/insecure",
+                "wasi:random/insecure-seed",
+            ],
+        }
+    }
+
+    /// The line that grants it, as an operator would begin: the smallest thing that is likely to be of use.
+    pub const fn suggestion(self) -> &'static str {
+        match self {
+            Self::Files => r#"files = [{ host = "DIRECTORY", guest = "/data", access = "read" }]"#,
+            Self::Http => r#"http = [{ host = "HOST", methods = ["GET"], paths = ["/*"] }]"#,
+            Self::Sockets => "sockets = []",
+            Self::Environment => r#"environment = { NAME = "value" }"#,
+            Self::Config => r#"config = { key = "value" }"#,
+            Self::Keyvalue => "keyvalue = {}",
+            Self::Clock => r#"clock = "coarse""#,
+            Self::Random => r#"random = "secure""#,
+        }
+    }
+}
+
+impl Effects {
+    /// The effects of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            reads: self.reads || other.reads,
+            writes: self.writes || other.writes,
+            reaches_out: self.reaches_out || other.reaches_out,
+        }
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_word_means_one_capability_and_each_interface_belongs_to_one() {
+        let mut seen = std::collections::BTreeSet::new();
+        for capability in Capability::ALL {
+            assert_eq!(Capability::from_word(capability.word()), Some(capability));
+            assert!(capability.suggestion().starts_with(&format!("{capability} = ")));
+            for interface in capability.interfaces() {
+                assert!(seen.insert(interface), "{interface} stands twice");
+            }
+        }
+        assert_eq!(Capability::from_word("file"), None);
+    }
+}

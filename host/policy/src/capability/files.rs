@@ -1,0 +1,230 @@
+//! `files`: folders of the host that a plugin sees. Opening them, and keeping a path inside, is the runtime's.
+
+use super::Effects;
+use crate::Invalid;
+
+/// Whether a folder may be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// Read and list.
+    Read,
+    /// Also create, change, rename and delete.
+    ReadWrite,
+}
+
+/// One granted folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The folder on the host, as the operator wrote it, made absolute.
+    pub host: String,
+    /// Where the guest sees it: absolute, no dot segments, no trailing slash (but `/` itself).
+    pub guest: String,
+    /// Whether it may be changed.
+    pub access: Access,
+}
+
+/// The granted folders. Empty: the interface is linked and shows nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grant(Vec<Mount>);
+
+/// What a guest is about to do below a folder it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// Look at names, metadata or content.
+    Read,
+    /// Change names, metadata or content.
+    Write,
+}
+
+/// The guest may do this to what lies below this mount, now.
+#[must_use]
+#[derive(Debug)]
+pub struct Pass {
+    mount: usize,
+}
+
+/// The grant does not go so far.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the folder is granted for reading only")]
+pub struct ReadOnly;
+
+impl Grant {
+    /// Checks what an operator wrote: `(host, guest, access)` for each folder, `host` made absolute already.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its place.
+    pub fn new(mounts: Vec<(String, String, String)>) -> Result<Self, Vec<Invalid>> {
+        let mut checked: Vec<Mount> = Vec::new();
+        let mut problems = Vec::new();
+        for (index, (host, guest, access)) in mounts.into_iter().enumerate() {
+            let mut note =
+                |key: &str, why: String| problems.push(Invalid::at(key, why).under(&format!("[{index}]")));
+            if let Some(why) = refused_root(&host) {
+                note("host", why);
+            }
+            let guest = match guest_path(&guest) {
+                Ok(guest) => guest,
+                Err(why) => {
+                    note("guest", why);
+                    continue;
+                }
+            };
+            if checked.iter().any(|mount| mount.guest == guest) {
+                note(
+                    "guest",
+                    format!("`{guest}` is granted twice; give each folder a place of its own"),
+                );
+            }
+            let access = match access.as_str() {
+                "read" => Access::Read,
+                "read-write" => Access::ReadWrite,
+                other => {
+                    note(
+                        "access",
+                        format!(r#"`{other}` is no access; write "read" or "read-write""#),
+                    );
+                    continue;
+                }
+            };
+            checked.push(Mount { host, guest, access });
+        }
+        if problems.is_empty() {
+            Ok(Self(checked))
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// The folders, in the operator's order.
+    pub fn mounts(&self) -> &[Mount] {
+        &self.0
+    }
+
+    /// What it amounts to.
+    pub fn effects(&self) -> Effects {
+        Effects {
+            reads: !self.0.is_empty(),
+            writes: self.0.iter().any(|mount| mount.access == Access::ReadWrite),
+            reaches_out: false,
+        }
+    }
+
+    /// Whether a guest may do this below the folder number `mount`.
+    ///
+    /// # Errors
+    /// [`ReadOnly`] when it would change a folder that is granted for reading, or that is not granted at all.
+    pub fn allow(&self, mount: usize, wanted: Use) -> Result<Pass, ReadOnly> {
+        match (self.0.get(mount).map(|mount| mount.access), wanted) {
+            (Some(Access::Read | Access::ReadWrite), Use::Read) | (Some(Access::ReadWrite), Use::Write) => {
+                Ok(Pass { mount })
+            }
+            (Some(Access::Read), Use::Write) | (None, Use::Read | Use::Write) => Err(ReadOnly),
+        }
+    }
+}
+
+impl Pass {
+    /// Below which folder, by its place in the grant.
+    pub fn mount(&self) -> usize {
+        self.mount
+    }
+}
+
+/// Why a folder of the host is never granted, whatever is in it.
+pub fn refused_root(host: &str) -> Option<String> {
+    if !host.starts_with('/') {
+        return Some(format!("`{host}` is not an absolute path"));
+    }
+    let top = host
+        .split('/')
+        .find(|segment| !segment.is_empty() && *segment != ".");
+    match top {
+        None => Some("`/` is the whole machine; grant the folder that is meant".to_owned()),
+        Some("proc" | "sys" | "dev") => Some(format!(
+            "`{host}` is the kernel's, not a folder of files; no grant reaches it"
+        )),
+        Some(_) => None,
+    }
+}
+
+fn guest_path(text: &str) -> Result<String, String> {
+    let refused = |why: &str| Err(format!("`{text}` {why}; write an absolute path such as /docs"));
+    let Some(rest) = text.strip_prefix('/') else {
+        return refused("is not absolute");
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    if rest.is_empty() {
+        return Ok("/".to_owned());
+    }
+    for segment in rest.split('/') {
+        if matches!(segment, "" | "." | "..") {
+            return refused("has an empty or dot segment");
+        }
+        if !segment.chars().all(crate::redact::is_plain) {
+            return refused("has a control or invisible character");
+        }
+    }
+    Ok(format!("/{rest}"))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn grant(mounts: &[(&str, &str, &str)]) -> Result<Grant, Vec<Invalid>> {
+        Grant::new(
+            mounts
+                .iter()
+                .map(|(a, b, c)| ((*a).to_owned(), (*b).to_owned(), (*c).to_owned()))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn a_folder_granted_for_reading_cannot_be_changed() {
+        let grant = grant(&[("/srv/docs", "/docs", "read"), ("/srv/out", "/out", "read-write")]).unwrap();
+        assert!(grant.allow(0, Use::Read).is_ok());
+        assert_eq!(grant.allow(0, Use::Write).unwrap_err(), ReadOnly);
+        assert_eq!(grant.allow(1, Use::Write).unwrap().mount(), 1);
+        assert!(grant.allow(2, Use::Read).is_err(), "a folder that is not there");
+    }
+
+    #[test]
+    fn an_empty_grant_has_no_effects_and_allows_nothing() {
+        assert_eq!(Grant::default().effects(), Effects::default());
+        assert!(Grant::default().allow(0, Use::Read).is_err());
+    }
+
+    #[test]
+    fn everything_wrong_is_told_at_once_with_its_place() {
+        let problems = grant(&[
+            ("/", "/a", "read"),
+            ("/proc/self", "docs", "read"),
+            ("relative", "/b", "write"),
+            ("/srv/x", "/a/../b", "read"),
+            ("/srv/y", "/a", "read"),
+        ])
+        .unwrap_err();
+        let places: Vec<&str> = problems.iter().map(|p| p.at.as_str()).collect();
+        assert_eq!(
+            places,
+            [
+                "[0].host",
+                "[1].host",
+                "[1].guest",
+                "[2].host",
+                "[2].access",
+                "[3].guest",
+                "[4].guest"
+            ]
+        );
+    }
+
+    #[test]
+    fn guest_paths_have_one_normal_form() {
+        let grant = grant(&[("/srv/a", "/docs/", "read"), ("/srv/b", "/", "read")]).unwrap();
+        let guests: Vec<&str> = grant.mounts().iter().map(|m| m.guest.as_str()).collect();
+        assert_eq!(guests, ["/docs", "/"]);
+    }
+}

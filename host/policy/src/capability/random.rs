@@ -1,0 +1,92 @@
+//! `random`: where a plugin's random numbers come from.
+
+use super::Effects;
+use crate::Invalid;
+
+/// Where from. Without a grant: the system's generator.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Grant {
+    /// Nowhere: the first use ends the call.
+    None,
+    /// The system's generator.
+    #[default]
+    Secure,
+    /// The same bytes in each call, from this seed.
+    Seeded(u64),
+}
+
+/// The guest may have random bytes from this source, now.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pass {
+    seed: Option<u64>,
+}
+
+/// The grant says `none`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(r#"the plugin asked for random numbers and its grant says random = "none""#)]
+pub struct Denied;
+
+impl Grant {
+    /// Reads `none`, `secure` or `seeded:N`.
+    ///
+    /// # Errors
+    /// Any other text.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let unknown = || {
+            Invalid::new(format!(
+                r#"`{text}` is no source; write "none", "secure" or "seeded:1""#
+            ))
+        };
+        match text {
+            "none" => Ok(Self::None),
+            "secure" => Ok(Self::Secure),
+            other => {
+                let seed = other.strip_prefix("seeded:").ok_or_else(unknown)?;
+                seed.parse().map(Self::Seeded).map_err(|_| unknown())
+            }
+        }
+    }
+
+    /// What it amounts to: random numbers are no effect.
+    pub fn effects(self) -> Effects {
+        Effects::default()
+    }
+
+    /// Whether a guest may have some.
+    ///
+    /// # Errors
+    /// [`Denied`] when the grant says `none`.
+    pub fn allow(self) -> Result<Pass, Denied> {
+        match self {
+            Self::None => Err(Denied),
+            Self::Secure => Ok(Pass { seed: None }),
+            Self::Seeded(seed) => Ok(Pass { seed: Some(seed) }),
+        }
+    }
+}
+
+impl Pass {
+    /// The seed; without one the system's generator is meant.
+    pub fn seed(self) -> Option<u64> {
+        self.seed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_three_sources_read_and_nothing_else_does() {
+        assert_eq!(Grant::parse("none").map(Grant::allow), Ok(Err(Denied)));
+        assert_eq!(
+            Grant::parse("seeded:7").map(Grant::allow),
+            Ok(Ok(Pass { seed: Some(7) }))
+        );
+        assert_eq!(Grant::parse("secure"), Ok(Grant::default()));
+        for text in ["", "seeded", "seeded:", "seeded:-1", "seeded:x", "Secure"] {
+            assert!(Grant::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Digests: the identity of a plugin is the SHA-256 of its exact bytes (FIPS 180-4). The only hashing in Toolgate; keyed
+//! hashing (HMAC) lives with the cryptography in the runtime.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::Digest as _;
+
+/// A SHA-256 digest, written `sha256:` and 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+/// Computes a [`Digest`] while bytes pass by.
+#[derive(Default)]
+pub struct Hasher(sha2::Sha256);
+
+/// Why a text is no digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a digest is written as sha256: and 64 lower-case hexadecimal digits")]
+pub struct NotADigest;
+
+impl Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// The digest whose 32 bytes are already known, as in a signed statement.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The 64 hexadecimal digits without the `sha256:`.
+    pub fn hex(&self) -> String {
+        hex(&self.0)
+    }
+
+    /// The first `digits` hexadecimal digits, for people and for file names.
+    pub fn short(&self, digits: usize) -> String {
+        self.hex().chars().take(digits).collect()
+    }
+
+    /// Reads 64 lower-case hexadecimal digits.
+    ///
+    /// # Errors
+    /// [`NotADigest`] for any other text; upper-case digits are another text.
+    pub fn from_hex(text: &str) -> Result<Self, NotADigest> {
+        let digits = text.as_bytes();
+        if digits.len() != 64 {
+            return Err(NotADigest);
+        }
+        let mut bytes = [0_u8; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let [high, low] = pair else { return Err(NotADigest) };
+            *byte = nibble(*high)? << 4 | nibble(*low)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl Hasher {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of everything taken.
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
+impl FromStr for Digest {
+    type Err = NotADigest;
+
+    fn from_str(text: &str) -> Result<Self, NotADigest> {
+        Self::from_hex(text.strip_prefix("sha256:").ok_or(NotADigest)?)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `bytes` in lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String cannot fail.
+            drop(write!(text, "{byte:02x}"));
+            text
+        })
+}
+
+fn nibble(digit: u8) -> Result<u8, NotADigest> {
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        _ => Err(NotADigest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn the_digest_of_nothing_is_the_published_one() {
+        assert_eq!(Digest::of(b"").to_string(), EMPTY);
+        assert_eq!(Hasher::default().finish().to_string(), EMPTY);
+    }
+
+    #[test]
+    fn a_digest_reads_back_as_it_was_written() {
+        assert_eq!(EMPTY.parse::<Digest>(), Ok(Digest::of(b"")));
+    }
+
+    #[test]
+    fn other_spellings_are_refused() {
+        let upper = EMPTY.to_uppercase().replace("SHA256", "sha256");
+        for text in [
+            "",
+            "sha256:",
+            EMPTY.trim_start_matches("sha256:"),
+            &upper,
+            &format!("{EMPTY}0"),
+            " sha256:e3",
+        ] {
+            assert_eq!(text.parse::<Digest>(), Err(NotADigest), "{text}");
+        }
+    }
+}

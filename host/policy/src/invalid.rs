@@ -1,0 +1,68 @@
+//! What is wrong with a value an operator wrote, and where below the key being checked. The file and the line are
+//! added by whoever read the file; nothing here knows of files.
+
+use std::fmt;
+
+/// One thing wrong with an operator's value: a key path relative to what was checked, and a sentence that says what to
+/// write instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// For example `[0].paths[1]`; empty when the value as a whole is meant.
+    pub at: String,
+    /// For example `` `GTE` is no HTTP method; write one such as "GET" ``.
+    pub why: String,
+}
+
+impl Invalid {
+    /// A problem with the value as a whole.
+    pub fn new(why: impl Into<String>) -> Self {
+        Self {
+            at: String::new(),
+            why: why.into(),
+        }
+    }
+
+    /// A problem with the part named `at`.
+    pub fn at(at: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            at: at.into(),
+            why: why.into(),
+        }
+    }
+
+    /// The same problem, seen from one level further out.
+    #[must_use]
+    pub fn under(mut self, outer: &str) -> Self {
+        let dot = if self.at.is_empty() || self.at.starts_with('[') || outer.is_empty() {
+            ""
+        } else {
+            "."
+        };
+        self.at = format!("{outer}{dot}{}", self.at);
+        self
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.at.is_empty() {
+            f.write_str(&self.why)
+        } else {
+            write!(f, "{}: {}", self.at, self.why)
+        }
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_join_as_they_are_written_in_toml() {
+        let one = Invalid::at("paths[1]", "x").under("[0]").under("http");
+        assert_eq!(one.at, "http[0].paths[1]");
+        assert_eq!(Invalid::new("x").under("http").at, "http");
+    }
+}

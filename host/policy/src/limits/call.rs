@@ -1,0 +1,234 @@
+//! What one call, or all calls of one plugin, may use. Set under `[plugin.limits]` and `[defaults.limits]`.
+
+use super::{GIB, KIB, Limit, MIB};
+
+/// A bound on what a call may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CallLimit {
+    /// Instructions, host calls and bytes moved.
+    Fuel,
+    /// Wall clock from arrival, in milliseconds.
+    Deadline,
+    /// All memories and tables together, in bytes.
+    Memory,
+    /// The answer, in bytes of JSON.
+    Output,
+    /// Captured stdout and stderr, in bytes.
+    Log,
+    /// Calls of a plugin at once.
+    Concurrency,
+    /// Calls of a plugin waiting.
+    Queue,
+    /// Host resources a call holds at once.
+    Handles,
+    /// Outbound HTTP requests.
+    HttpRequests,
+    /// Bytes of outbound HTTP, both ways.
+    HttpBytes,
+}
+
+/// The bounds of one plugin's calls, each within its ceiling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallLimits([u64; CallLimit::ALL.len()]);
+
+impl CallLimit {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Fuel,
+        Self::Deadline,
+        Self::Memory,
+        Self::Output,
+        Self::Log,
+        Self::Concurrency,
+        Self::Queue,
+        Self::Handles,
+        Self::HttpRequests,
+        Self::HttpBytes,
+    ];
+
+    /// Name, default, ceiling, reason.
+    pub const fn spec(self) -> &'static Limit {
+        match self {
+            Self::Fuel => &FUEL,
+            Self::Deadline => &DEADLINE_MS,
+            Self::Memory => &MEMORY_BYTES_MAX,
+            Self::Output => &OUTPUT_BYTES_MAX,
+            Self::Log => &LOG_BYTES_MAX,
+            Self::Concurrency => &CONCURRENCY,
+            Self::Queue => &QUEUE,
+            Self::Handles => &HANDLES_MAX,
+            Self::HttpRequests => &HTTP_REQUESTS_MAX,
+            Self::HttpBytes => &HTTP_BYTES_MAX,
+        }
+    }
+
+    /// The key in the configuration.
+    pub const fn name(self) -> &'static str {
+        self.spec().name
+    }
+
+    /// The limit that `name` means.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|limit| limit.name() == name)
+    }
+
+    const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl CallLimits {
+    /// The value of `limit`.
+    pub fn get(&self, limit: CallLimit) -> u64 {
+        self.0.get(limit.index()).copied().unwrap_or(limit.spec().default)
+    }
+
+    /// The same bounds with `limit` at `value`.
+    ///
+    /// # Errors
+    /// A sentence that names the range, when `value` lies outside.
+    pub fn set(&mut self, limit: CallLimit, value: i64) -> Result<(), String> {
+        let value = limit.spec().check(value)?;
+        if let Some(slot) = self.0.get_mut(limit.index()) {
+            *slot = value;
+        }
+        Ok(())
+    }
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self(CallLimit::ALL.map(|limit| limit.spec().default))
+    }
+}
+
+const FUEL: Limit = Limit {
+    name: "fuel",
+    default: 1_000_000_000,
+    ceiling: 1_000_000_000_000,
+    reason: "ends a loop; about one per instruction, HOST_CALL_FUEL per host call, one per byte moved",
+};
+const DEADLINE_MS: Limit = Limit {
+    name: "deadline_ms",
+    default: 10_000,
+    ceiling: 3_600_000,
+    reason: "ends a wait; wall clock from arrival, time in the queue included",
+};
+const MEMORY_BYTES_MAX: Limit = Limit {
+    name: "memory_bytes_max",
+    default: 64 * MIB,
+    ceiling: GIB,
+    reason: "all memories and tables of a call together, so that many small ones are no way round",
+};
+const OUTPUT_BYTES_MAX: Limit = Limit {
+    name: "output_bytes_max",
+    default: MIB,
+    ceiling: 64 * MIB,
+    reason: "an answer is held in memory several times on its way to the client",
+};
+const LOG_BYTES_MAX: Limit = Limit {
+    name: "log_bytes_max",
+    default: 64 * KIB,
+    ceiling: 16 * MIB,
+    reason: "stdout and stderr are kept for the operator; what exceeds it is counted and dropped, the call goes on",
+};
+const CONCURRENCY: Limit = Limit {
+    name: "concurrency",
+    default: 16,
+    ceiling: 1_024,
+    reason: "one plugin cannot take every sandbox",
+};
+const QUEUE: Limit = Limit {
+    name: "queue",
+    default: 64,
+    ceiling: 4_096,
+    reason: "more waiting calls than this would only meet their deadline; refusing at once lets the caller back off",
+};
+const HANDLES_MAX: Limit = Limit {
+    name: "handles_max",
+    default: 1_000,
+    ceiling: 100_000,
+    reason: "each stream, descriptor, timer or request costs the host memory, or a descriptor of its own",
+};
+const HTTP_REQUESTS_MAX: Limit = Limit {
+    name: "http_requests_max",
+    default: 32,
+    ceiling: 10_000,
+    reason: "a call is no crawler and no port scanner",
+};
+const HTTP_BYTES_MAX: Limit = Limit {
+    name: "http_bytes_max",
+    default: 16 * MIB,
+    ceiling: GIB,
+    reason: "bodies and headers, sent and received, of all requests of a call",
+};
+
+/// Fuel that a call from guest to host costs beside the instructions around it: such a call takes 50 to 1,000 ns of host
+/// time and only some ten units of fuel, so a loop over cheap imports would be nearly free.
+pub const HOST_CALL_FUEL: u64 = 1_000;
+
+/// Fuel after which a running guest gives others a turn, and the deadline and a cancellation are looked at: a fraction of
+/// a millisecond of instructions.
+pub const YIELD_FUEL: u64 = 100_000;
+
+/// How long a guest that met its deadline inside the host may take to let go before it is left behind, in milliseconds.
+pub const GRACE_MS: u64 = 200;
+
+/// Bytes of random data that one request hands out at the most.
+pub const RANDOM_BYTES_MAX: u64 = 64 * KIB;
+
+/// Bytes that one read, write or splice moves at the most.
+pub const STREAM_BYTES_MAX: u64 = 64 * KIB;
+
+/// Header bytes of one outbound request or response, in the host's memory.
+pub const HTTP_FIELD_BYTES_MAX: u64 = 32 * KIB;
+
+/// Files and hosts that one record lists; more are counted.
+pub const RECORD_PLACES_MAX: usize = 64;
+
+/// Host memory for one crossing from guest to host, in bytes: a value tree costs about 48 bytes an element where the
+/// JSON costs one, and never more than this.
+pub const LIFT_BYTES_CEILING: u64 = 128 * MIB;
+
+/// Host bytes that lifting an answer of `output_bytes_max` bytes may take.
+pub const fn lift_bytes_max(output_bytes_max: u64) -> u64 {
+    let bytes = output_bytes_max.saturating_mul(48);
+    if bytes > LIFT_BYTES_CEILING {
+        LIFT_BYTES_CEILING
+    } else {
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_lie_within_their_ceilings_and_names_are_distinct() {
+        for limit in CallLimit::ALL {
+            let spec = limit.spec();
+            assert!((1..=spec.ceiling).contains(&spec.default), "{}", spec.name);
+            assert_eq!(CallLimit::from_name(spec.name), Some(limit));
+            assert_eq!(CallLimits::default().get(limit), spec.default);
+        }
+    }
+
+    #[test]
+    fn a_value_is_taken_up_to_its_ceiling_and_refused_beyond() {
+        for limit in CallLimit::ALL {
+            let ceiling = i64::try_from(limit.spec().ceiling).unwrap_or(i64::MAX);
+            let mut limits = CallLimits::default();
+            assert_eq!(limits.set(limit, ceiling), Ok(()));
+            assert_eq!(limits.get(limit), limit.spec().ceiling);
+            for refused in [ceiling + 1, 0, -1] {
+                assert!(
+                    limits.set(limit, refused).is_err(),
+                    "{} = {refused}",
+                    limit.name()
+                );
+            }
+            assert_eq!(limits.get(limit), limit.spec().ceiling);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The one maker of [`Clearance`]: everything that must hold before a plugin is compiled, decided together, every reason
+//! told at once.
+
+use super::grant::{Effective, Grants, Unmet};
+use super::manifest::Asked;
+use super::trust::Trusted;
+use crate::Digest;
+use crate::limits::call::CallLimits;
+
+/// These bytes may be compiled and run as this plugin, with this and no more.
+#[must_use]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clearance {
+    trusted: Trusted,
+    effective: Effective,
+    limits: CallLimits,
+}
+
+/// Why a plugin is not cleared.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Ask and grant do not meet.
+    #[error(transparent)]
+    Grant(#[from] Unmet),
+    /// What was inspected is not what was trusted.
+    #[error("{inspected} was inspected, {trusted} is trusted")]
+    OtherBytes {
+        /// What was looked into.
+        inspected: Digest,
+        /// What trust was given to.
+        trusted: Digest,
+    },
+    /// There would be nothing to call.
+    #[error("it exports no function that can be a tool")]
+    NoTools,
+}
+
+/// What is known about a plugin when it asks to be cleared.
+#[derive(Debug, Clone)]
+pub struct Case<'a> {
+    /// Which bytes were inspected.
+    pub inspected: Digest,
+    /// What they ask.
+    pub asked: &'a Asked,
+    /// How many tools they make.
+    pub tools: usize,
+}
+
+/// Decides whether the plugin may be compiled and run.
+///
+/// # Errors
+/// Every reason against it.
+pub fn clear(
+    trusted: Trusted,
+    case: &Case<'_>,
+    grants: &Grants,
+    limits: CallLimits,
+) -> Result<Clearance, Vec<Refusal>> {
+    let mut reasons = Vec::new();
+    if case.inspected != trusted.digest() {
+        reasons.push(Refusal::OtherBytes {
+            inspected: case.inspected,
+            trusted: trusted.digest(),
+        });
+    }
+    if case.tools == 0 {
+        reasons.push(Refusal::NoTools);
+    }
+    match grants.meet(case.asked) {
+        Ok(effective) if reasons.is_empty() => Ok(Clearance {
+            trusted,
+            effective,
+            limits,
+        }),
+        Ok(_) => Err(reasons),
+        Err(unmet) => {
+            reasons.extend(unmet.into_iter().map(Refusal::Grant));
+            Err(reasons)
+        }
+    }
+}
+
+impl Clearance {
+    /// Which bytes.
+    pub fn digest(&self) -> Digest {
+        self.trusted.digest()
+    }
+
+    /// On what trust.
+    pub fn trusted(&self) -> &Trusted {
+        &self.trusted
+    }
+
+    /// With which grants.
+    pub fn effective(&self) -> &Effective {
+        &self.effective
+    }
+
+    /// Within which limits.
+    pub fn limits(&self) -> &CallLimits {
+        &self.limits
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::load::role::{Pattern, Role, Rule};
+    use crate::load::signer::{KeyId, Signer, UnixTime, VerifiedSignature};
+    use crate::load::trust::{Parts, TrustPolicy};
+
+    fn trusted(digest: Digest) -> Trusted {
+        let key = KeyId::of_spki(b"key");
+        let parts = Parts {
+            version: 1,
+            signers: vec![Signer {
+                id: "v".into(),
+                key,
+                valid_from: None,
+                valid_until: None,
+            }],
+            roles: vec![Role {
+                name: "publisher".into(),
+                threshold: 1,
+                signers: vec!["v".into()],
+            }],
+            rules: vec![Rule {
+                plugin: Pattern::parse("*").unwrap(),
+                require: vec!["publisher".into()],
+            }],
+            ..Parts::default()
+        };
+        let signature = VerifiedSignature { digest, key };
+        TrustPolicy::new(parts)
+            .unwrap()
+            .trust("p", digest, None, &[signature], UnixTime(0))
+            .unwrap()
+    }
+
+    #[test]
+    fn trust_in_some_bytes_clears_no_others() {
+        let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
+        let asked = Asked::default();
+        let case = |inspected| Case {
+            inspected,
+            asked: &asked,
+            tools: 1,
+        };
+        assert_eq!(
+            clear(trusted(a), &case(a), &Grants::default(), CallLimits::default())
+                .unwrap()
+                .digest(),
+            a
+        );
+        let refused = clear(trusted(a), &case(b), &Grants::default(), CallLimits::default()).unwrap_err();
+        assert_eq!(
+            refused,
+            [Refusal::OtherBytes {
+                inspected: b,
+                trusted: a
+            }]
+        );
+    }
+
+    #[test]
+    fn every_reason_is_told_at_once() {
+        let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
+        let asked = Asked::from_imports(["wasi:http/types@0.2.0", "wasi:config/store@0.2.0-rc.1"]).unwrap();
+        let case = Case {
+            inspected: b,
+            asked: &asked,
+            tools: 0,
+        };
+        let refused = clear(trusted(a), &case, &Grants::default(), CallLimits::default()).unwrap_err();
+        assert_eq!(refused.len(), 4);
+        let told: Vec<String> = refused.iter().map(Refusal::to_string).collect();
+        assert!(
+            told.iter()
+                .any(|line| line.contains("it needs `http`; add to its [plugin.grant]: http = [")),
+            "{told:?}"
+        );
+    }
+}

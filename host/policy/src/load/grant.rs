@@ -1,0 +1,184 @@
+//! What the operator gives, and what is left of it when it meets what the plugin asks. Two keys: neither alone opens
+//! anything.
+
+use super::manifest::Asked;
+use crate::Capability;
+use crate::capability::{Effects, clock, config, environment, files, http, keyvalue, random, sockets};
+
+/// What the operator wrote under `[plugin.grant]`. A word that does not stand there is `None`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Folders.
+    pub files: Option<files::Grant>,
+    /// Outbound HTTP.
+    pub http: Option<http::Grant>,
+    /// Outbound TCP and UDP.
+    pub sockets: Option<sockets::Grant>,
+    /// Environment variables.
+    pub environment: Option<environment::Grant>,
+    /// Configuration values.
+    pub config: Option<config::Grant>,
+    /// A store.
+    pub keyvalue: Option<keyvalue::Grant>,
+    /// The time.
+    pub clock: Option<clock::Grant>,
+    /// Random numbers.
+    pub random: Option<random::Grant>,
+}
+
+/// What a plugin really has: asked and granted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Effective {
+    /// Folders.
+    pub files: files::Grant,
+    /// Outbound HTTP.
+    pub http: http::Grant,
+    /// Outbound TCP and UDP.
+    pub sockets: sockets::Grant,
+    /// Environment variables.
+    pub environment: environment::Grant,
+    /// Configuration values.
+    pub config: config::Grant,
+    /// A store.
+    pub keyvalue: keyvalue::Grant,
+    /// The time.
+    pub clock: clock::Grant,
+    /// Random numbers.
+    pub random: random::Grant,
+}
+
+/// A word on which ask and grant do not meet.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unmet {
+    /// Needed and not granted.
+    #[error("it needs `{0}`; add to its [plugin.grant]: {line}", line = .0.suggestion())]
+    Missing(Capability),
+    /// Granted and not asked for.
+    #[error("`{0}` is granted and the plugin cannot use it; remove that line from its [plugin.grant]")]
+    NotAsked(Capability),
+}
+
+impl Grants {
+    /// Whether the word stands in the grant.
+    pub fn has(&self, capability: Capability) -> bool {
+        match capability {
+            Capability::Files => self.files.is_some(),
+            Capability::Http => self.http.is_some(),
+            Capability::Sockets => self.sockets.is_some(),
+            Capability::Environment => self.environment.is_some(),
+            Capability::Config => self.config.is_some(),
+            Capability::Keyvalue => self.keyvalue.is_some(),
+            Capability::Clock => self.clock.is_some(),
+            Capability::Random => self.random.is_some(),
+        }
+    }
+
+    /// What is left when this meets what is asked.
+    ///
+    /// # Errors
+    /// Every word on which they do not meet.
+    pub fn meet(&self, asked: &Asked) -> Result<Effective, Vec<Unmet>> {
+        let unmet: Vec<Unmet> = Capability::ALL
+            .into_iter()
+            .filter_map(
+                |word| match (self.has(word), asked.covers(word), asked.needs().contains(&word)) {
+                    (true, false, _) => Some(Unmet::NotAsked(word)),
+                    (false, _, true) => Some(Unmet::Missing(word)),
+                    (true, true, _) | (false, _, false) => None,
+                },
+            )
+            .collect();
+        if !unmet.is_empty() {
+            return Err(unmet);
+        }
+        Ok(Effective {
+            files: self.files.clone().unwrap_or_default(),
+            http: self.http.clone().unwrap_or_default(),
+            sockets: self.sockets.clone().unwrap_or_default(),
+            environment: self.environment.clone().unwrap_or_default(),
+            config: self.config.clone().unwrap_or_default(),
+            keyvalue: self.keyvalue.clone().unwrap_or_default(),
+            clock: self.clock.unwrap_or_default(),
+            random: self.random.unwrap_or_default(),
+        })
+    }
+}
+
+impl Effective {
+    /// What all of it together amounts to.
+    pub fn effects(&self) -> Effects {
+        let Self {
+            files,
+            http,
+            sockets,
+            environment,
+            config,
+            keyvalue,
+            clock,
+            random,
+        } = self;
+        [
+            files.effects(),
+            http.effects(),
+            sockets.effects(),
+            environment.effects(),
+            config.effects(),
+            keyvalue.effects(),
+            clock.effects(),
+            random.effects(),
+        ]
+        .into_iter()
+        .fold(Effects::default(), Effects::and)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_need_without_a_grant_and_a_grant_without_an_ask_are_both_refused_and_all_are_named() {
+        let asked = Asked::from_imports([
+            "wasi:http/types@0.2.6",
+            "wasi:config/store@0.2.0-rc.1",
+            "wasi:clocks/wall-clock@0.2.6",
+        ])
+        .unwrap();
+        let grants = Grants {
+            files: Some(files::Grant::default()),
+            ..Grants::default()
+        };
+        assert_eq!(
+            grants.meet(&asked),
+            Err(vec![
+                Unmet::NotAsked(Capability::Files),
+                Unmet::Missing(Capability::Http),
+                Unmet::Missing(Capability::Config)
+            ])
+        );
+    }
+
+    #[test]
+    fn an_empty_grant_meets_a_need_and_gives_nothing() {
+        let asked = Asked::from_imports(["wasi:http/types@0.2.6", "wasi:sockets/tcp@0.2.6"]).unwrap();
+        let grants = Grants {
+            http: Some(http::Grant::default()),
+            sockets: Some(sockets::Grant::default()),
+            ..Grants::default()
+        };
+        assert_eq!(grants.meet(&asked).unwrap().effects(), Effects::default());
+    }
+
+    #[test]
+    fn what_may_be_used_and_is_not_granted_has_its_default() {
+        let asked =
+            Asked::from_imports(["wasi:clocks/wall-clock@0.2.6", "wasi:random/random@0.2.6"]).unwrap();
+        let effective = Grants::default().meet(&asked).unwrap();
+        assert_eq!(
+            (effective.clock, effective.random),
+            (clock::Grant::Coarse, random::Grant::Secure)
+        );
+        assert!(effective.files.mounts().is_empty());
+    }
+}

@@ -1,0 +1,312 @@
+//! Roles, their thresholds, and which plugin needs which. Signatures are counted here: a key fills one place of one role.
+
+use std::collections::BTreeMap;
+
+use super::signer::is_id;
+use crate::Invalid;
+
+/// A part that signers play, such as publisher or vetting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// Its name.
+    pub name: String,
+    /// How many of its signers must have signed.
+    pub threshold: u32,
+    /// Who plays it, by signer id.
+    pub signers: Vec<String>,
+}
+
+/// Which roles a plugin needs. Every rule that matches a plugin must be met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// For which plugins.
+    pub plugin: Pattern,
+    /// Which roles.
+    pub require: Vec<String>,
+}
+
+/// Which plugins a rule means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pattern {
+    /// The one with this id.
+    Exact(String),
+    /// Those whose id begins so; empty means all.
+    Prefix(String),
+}
+
+/// A role that was met, and by whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Met {
+    /// The role.
+    pub role: String,
+    /// The signers that fill it, by id.
+    pub signers: Vec<String>,
+}
+
+/// A role that was not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("role `{role}` needs {threshold} of [{}], has {}", signers.join(", "), if *have == 0 { "none".to_owned() } else { have.to_string() })]
+pub struct Unmet {
+    /// The role.
+    pub role: String,
+    /// What it needs.
+    pub threshold: u32,
+    /// Who could fill it.
+    pub signers: Vec<String>,
+    /// How many places were filled.
+    pub have: u32,
+}
+
+impl Pattern {
+    /// Reads an id, a beginning with `*` after it, or `*`.
+    ///
+    /// # Errors
+    /// [`Invalid`] for a star elsewhere.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let (body, pattern): (&str, fn(String) -> Self) = match text.strip_suffix('*') {
+            Some(prefix) => (prefix, Self::Prefix),
+            None => (text, Self::Exact),
+        };
+        let fits = body.bytes().all(|b| b.is_ascii_graphic() && b != b'*');
+        if text.is_empty() || !fits || body.len() > 128 {
+            let why = format!(
+                r#"`{text}` is no plugin id; write one such as "acme:files", a beginning such as "acme:*", or "*""#
+            );
+            return Err(Invalid::new(why));
+        }
+        Ok(pattern(body.to_owned()))
+    }
+
+    /// Whether the plugin with this id is meant.
+    pub fn matches(&self, id: &str) -> bool {
+        match self {
+            Self::Exact(wanted) => wanted == id,
+            Self::Prefix(prefix) => id.starts_with(prefix.as_str()),
+        }
+    }
+}
+
+/// Checks roles and rules against the known signer ids.
+pub(super) fn check(roles: &[Role], rules: &[Rule], signers: &[&str]) -> Vec<Invalid> {
+    let mut problems = Vec::new();
+    for (index, role) in roles.iter().enumerate() {
+        let mut note =
+            |key: &str, why: String| problems.push(Invalid::at(format!("role[{index}].{key}"), why));
+        if !is_id(&role.name) {
+            note(
+                "name",
+                format!("`{}` is no name; write letters, digits, . _ @ or -", role.name),
+            );
+        }
+        if roles.iter().take(index).any(|other| other.name == role.name) {
+            note("name", format!("`{}` stands twice", role.name));
+        }
+        for (place, signer) in role.signers.iter().enumerate() {
+            if !signers.contains(&signer.as_str()) {
+                note("signers", format!("there is no [[signer]] with id `{signer}`"));
+            }
+            if role.signers.iter().take(place).any(|other| other == signer) {
+                note("signers", format!("`{signer}` stands twice"));
+            }
+        }
+        if role.threshold == 0 || role.threshold as usize > role.signers.len() {
+            note(
+                "threshold",
+                format!("write 1 to {}, the number of its signers", role.signers.len()),
+            );
+        }
+    }
+    for (index, rule) in rules.iter().enumerate() {
+        check_rule(index, rule, roles, &mut problems);
+    }
+    problems
+}
+
+fn check_rule(index: usize, rule: &Rule, roles: &[Role], problems: &mut Vec<Invalid>) {
+    let mut note = |why: String| problems.push(Invalid::at(format!("rule[{index}].require"), why));
+    if rule.require.is_empty() {
+        note("an empty list would trust every plugin; name at least one role".to_owned());
+    }
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    for (place, name) in rule.require.iter().enumerate() {
+        let Some(role) = roles.iter().find(|role| role.name == *name) else {
+            note(format!("there is no [[role]] with name `{name}`"));
+            continue;
+        };
+        if rule.require.iter().take(place).any(|other| other == name) {
+            note(format!("`{name}` stands twice"));
+            continue;
+        }
+        for signer in &role.signers {
+            if let Some(other) = seen.insert(signer, name) {
+                note(format!(
+                    "`{signer}` is in role `{other}` and in role `{name}`; one signer cannot be two of a rule"
+                ));
+            }
+        }
+    }
+}
+
+/// Fills the places of `roles` with `signed`, the ids of signers who signed, each in one place at the most. Finds a
+/// complete filling whenever there is one (bipartite matching by augmenting paths).
+///
+/// # Errors
+/// The roles that stay unmet in a filling as large as possible.
+pub(super) fn fill(roles: &[&Role], signed: &[&str]) -> Result<Vec<Met>, Vec<Unmet>> {
+    // place[i] is the role of the i-th signer, if it has one.
+    let mut place: Vec<Option<usize>> = vec![None; signed.len()];
+    for (index, role) in roles.iter().enumerate() {
+        for _ in 0..role.threshold {
+            let mut seen = vec![false; signed.len()];
+            if !augment(index, roles, signed, &mut place, &mut seen) {
+                break;
+            }
+        }
+    }
+    let of_role = |index: usize| -> Vec<String> {
+        signed
+            .iter()
+            .zip(&place)
+            .filter(|(_, at)| **at == Some(index))
+            .map(|(id, _)| (*id).to_owned())
+            .collect()
+    };
+    let mut met = Vec::new();
+    let mut unmet = Vec::new();
+    for (index, role) in roles.iter().enumerate() {
+        let signers = of_role(index);
+        let have = u32::try_from(signers.len()).unwrap_or(u32::MAX);
+        if have >= role.threshold {
+            met.push(Met {
+                role: role.name.clone(),
+                signers,
+            });
+        } else {
+            let (role, threshold, signers) = (role.name.clone(), role.threshold, role.signers.clone());
+            unmet.push(Unmet {
+                role,
+                threshold,
+                signers,
+                have,
+            });
+        }
+    }
+    if unmet.is_empty() { Ok(met) } else { Err(unmet) }
+}
+
+fn augment(
+    role: usize,
+    roles: &[&Role],
+    signed: &[&str],
+    place: &mut [Option<usize>],
+    seen: &mut [bool],
+) -> bool {
+    let Some(wanted) = roles.get(role) else {
+        return false;
+    };
+    for (index, id) in signed.iter().enumerate() {
+        let fits = wanted.signers.iter().any(|signer| signer == id);
+        let fresh = seen
+            .get_mut(index)
+            .is_some_and(|seen| !std::mem::replace(seen, true));
+        if !fits || !fresh {
+            continue;
+        }
+        let held = place.get(index).copied().flatten();
+        let free = match held {
+            None => true,
+            Some(other) if other == role => false,
+            Some(other) => augment(other, roles, signed, place, seen),
+        };
+        if free {
+            if let Some(slot) = place.get_mut(index) {
+                *slot = Some(role);
+            }
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn role(name: &str, threshold: u32, signers: &[&str]) -> Role {
+        Role {
+            name: name.into(),
+            threshold,
+            signers: signers.iter().map(|s| (*s).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn a_key_fills_one_place_of_one_role() {
+        let (a, b) = (role("publisher", 1, &["v", "w"]), role("vetting", 1, &["v"]));
+        assert!(fill(&[&a, &b], &["v"]).is_err());
+        let met = fill(&[&a, &b], &["v", "w"]).unwrap();
+        assert_eq!(
+            met.first().unwrap().signers,
+            ["w"],
+            "the only complete filling is found"
+        );
+        assert_eq!(met.last().unwrap().signers, ["v"]);
+    }
+
+    #[test]
+    fn a_threshold_counts_distinct_signers() {
+        let vetting = role("vetting", 2, &["a", "b", "c"]);
+        assert!(fill(&[&vetting], &["a", "c"]).is_ok());
+        let unmet = fill(&[&vetting], &["b", "x"]).unwrap_err();
+        assert_eq!(
+            unmet.first().unwrap().to_string(),
+            "role `vetting` needs 2 of [a, b, c], has 1"
+        );
+    }
+
+    #[test]
+    fn rules_that_would_trust_everybody_are_refused() {
+        let roles = [
+            role("p", 1, &["a"]),
+            role("q", 1, &["a"]),
+            role("zero", 0, &["a"]),
+            role("two", 2, &["a", "x"]),
+        ];
+        let rules = [
+            Rule {
+                plugin: Pattern::parse("*").unwrap(),
+                require: vec![],
+            },
+            Rule {
+                plugin: Pattern::parse("acme:*").unwrap(),
+                require: vec!["p".into(), "q".into()],
+            },
+            Rule {
+                plugin: Pattern::parse("x").unwrap(),
+                require: vec!["nobody".into()],
+            },
+        ];
+        let places: Vec<String> = check(&roles, &rules, &["a"]).into_iter().map(|p| p.at).collect();
+        assert_eq!(
+            places,
+            [
+                "role[2].threshold",
+                "role[3].signers",
+                "rule[0].require",
+                "rule[1].require",
+                "rule[2].require"
+            ]
+        );
+    }
+
+    #[test]
+    fn patterns_have_their_star_at_the_end() {
+        assert!(Pattern::parse("acme:*").unwrap().matches("acme:files"));
+        assert!(!Pattern::parse("acme:*").unwrap().matches("acmefiles"));
+        assert!(!Pattern::parse("files").unwrap().matches("files2"));
+        for bad in ["", "*a", "a*b", "a b", "a**"] {
+            assert!(Pattern::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Keys by identity, how long they count, and when. Whether a signature is genuine is found out by the runtime's
+//! cryptography; here it is only weighed.
+
+use std::fmt;
+
+use crate::{Digest, Invalid};
+
+/// A moment, in seconds since 1970-01-01T00:00:00Z without leap seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixTime(pub i64);
+
+/// The identity of a public key: SHA-256 of its SubjectPublicKeyInfo in DER (RFC 5280 §4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(Digest);
+
+/// Somebody whose signature counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signer {
+    /// What the operator calls them.
+    pub id: String,
+    /// Their key.
+    pub key: KeyId,
+    /// Before this, their signature does not count.
+    pub valid_from: Option<UnixTime>,
+    /// From this on, their signature does not count.
+    pub valid_until: Option<UnixTime>,
+}
+
+/// A signature over a plugin's digest that was found genuine. Made by the signature room only; the tests of this
+/// repository check that no other room names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifiedSignature {
+    /// What it is over.
+    pub digest: Digest,
+    /// Whose it is.
+    pub key: KeyId,
+}
+
+/// Whether a signer counts at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Validity {
+    /// Yes.
+    Valid,
+    /// Not before this.
+    NotYet(UnixTime),
+    /// Not since this.
+    Expired(UnixTime),
+}
+
+impl KeyId {
+    /// The identity of the key with this SubjectPublicKeyInfo in DER.
+    pub fn of_spki(der: &[u8]) -> Self {
+        Self(Digest::of(der))
+    }
+
+    /// The 64 hexadecimal digits.
+    pub fn hex(&self) -> String {
+        self.0.hex()
+    }
+
+    /// Reads the 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// [`crate::digest::NotADigest`] for any other text.
+    pub fn from_hex(text: &str) -> Result<Self, crate::digest::NotADigest> {
+        Digest::from_hex(text).map(Self)
+    }
+}
+
+impl Signer {
+    /// Whether the signer counts at `now`.
+    pub fn at(&self, now: UnixTime) -> Validity {
+        match (self.valid_from, self.valid_until) {
+            (Some(from), _) if now < from => Validity::NotYet(from),
+            (_, Some(until)) if now >= until => Validity::Expired(until),
+            _ => Validity::Valid,
+        }
+    }
+}
+
+/// Checks a list of signers: ids and keys are each used once, and periods have a length.
+pub(super) fn check(signers: &[Signer]) -> Vec<Invalid> {
+    let mut problems = Vec::new();
+    for (index, signer) in signers.iter().enumerate() {
+        let mut note =
+            |key: &str, why: String| problems.push(Invalid::at(format!("signer[{index}].{key}"), why));
+        let earlier = signers.get(..index).unwrap_or_default();
+        if !is_id(&signer.id) {
+            note(
+                "id",
+                format!("`{}` is no id; write letters, digits, . _ @ or -", signer.id),
+            );
+        }
+        if earlier.iter().any(|other| other.id == signer.id) {
+            note(
+                "id",
+                format!("`{}` stands twice; give each signer an id of its own", signer.id),
+            );
+        }
+        if let Some(other) = earlier.iter().find(|other| other.key == signer.key) {
+            note(
+                "key",
+                format!(
+                    "the key of `{}` and of `{}` is the same; a key counts once",
+                    signer.id, other.id
+                ),
+            );
+        }
+        if let (Some(from), Some(until)) = (signer.valid_from, signer.valid_until)
+            && from >= until
+        {
+            note("valid_until", "lies before valid_from".to_owned());
+        }
+    }
+    problems
+}
+
+/// Whether a text can be the id of a signer or the name of a role.
+pub(super) fn is_id(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'@' | b'-'))
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.short(16))
+    }
+}

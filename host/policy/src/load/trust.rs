@@ -1,0 +1,241 @@
+//! The trust policy, and the one maker of [`Trusted`]: are these bytes signed by whom the operator asks for? Decided
+//! before anything in the bytes is parsed.
+
+use std::collections::BTreeMap;
+
+use super::role::{self, Met, Role, Rule, Unmet};
+use super::signer::{self, KeyId, Signer, UnixTime, Validity, VerifiedSignature};
+use crate::{Digest, Invalid};
+
+/// Who is trusted with what. Checked: roles exist, thresholds can be met, a key counts once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustPolicy(Parts);
+
+/// A trust policy before it is checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// Never goes down.
+    pub version: u64,
+    /// From this on nothing new loads.
+    pub expires: Option<UnixTime>,
+    /// Whose signatures count.
+    pub signers: Vec<Signer>,
+    /// What parts they play.
+    pub roles: Vec<Role>,
+    /// Which plugin needs which.
+    pub rules: Vec<Rule>,
+    /// Digests that never load, with the reason.
+    pub revoked: BTreeMap<Digest, String>,
+}
+
+/// These bytes, as this plugin, are signed by whom the operator asks for.
+#[must_use]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trusted {
+    plugin: String,
+    digest: Digest,
+    roles: Vec<Met>,
+    policy_version: u64,
+}
+
+/// Why they are not trusted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Distrust {
+    /// The digest is on the list.
+    #[error("{digest} is revoked: {reason}")]
+    Revoked {
+        /// Which.
+        digest: Digest,
+        /// Why, in the operator's words.
+        reason: String,
+    },
+    /// The configuration names other bytes.
+    #[error("the bytes are {found}, the configuration pins {pinned}")]
+    OtherBytes {
+        /// What was read.
+        found: Digest,
+        /// What `digest` says.
+        pinned: Digest,
+    },
+    /// The policy has run out.
+    #[error("the trust policy has expired; renew `expires` in trust.toml")]
+    PolicyExpired,
+    /// No rule is about this plugin.
+    #[error("no [[rule]] in trust.toml matches plugin `{0}`; add one that names the roles it needs")]
+    NoRule(String),
+    /// A rule's roles are not filled.
+    #[error("{}{}", join(unmet), told(outsiders, out_of_time))]
+    Unmet {
+        /// Which.
+        unmet: Vec<Unmet>,
+        /// Genuine signatures by keys that are no signers.
+        outsiders: Vec<KeyId>,
+        /// Genuine signatures by signers who do not count now: id and why.
+        out_of_time: Vec<(String, &'static str)>,
+    },
+}
+
+impl TrustPolicy {
+    /// Checks a policy.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its place.
+    pub fn new(parts: Parts) -> Result<Self, Vec<Invalid>> {
+        let mut problems = signer::check(&parts.signers);
+        let ids: Vec<&str> = parts.signers.iter().map(|signer| signer.id.as_str()).collect();
+        problems.extend(role::check(&parts.roles, &parts.rules, &ids));
+        if parts.version == 0 {
+            problems.push(Invalid::at("version", "counts from 1 and never goes down"));
+        }
+        if problems.is_empty() {
+            Ok(Self(parts))
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// Its version.
+    pub fn version(&self) -> u64 {
+        self.0.version
+    }
+
+    /// Its signers.
+    pub fn signers(&self) -> &[Signer] {
+        &self.0.signers
+    }
+
+    /// Why this digest never loads, if so.
+    pub fn revoked(&self, digest: &Digest) -> Option<&str> {
+        self.0.revoked.get(digest).map(String::as_str)
+    }
+
+    /// What can be said before any signature is looked at: revocation and pin.
+    ///
+    /// # Errors
+    /// [`Distrust::Revoked`] or [`Distrust::OtherBytes`].
+    pub fn precheck(&self, digest: Digest, pinned: Option<Digest>) -> Result<(), Distrust> {
+        if let Some(reason) = self.revoked(&digest) {
+            return Err(Distrust::Revoked {
+                digest,
+                reason: reason.to_owned(),
+            });
+        }
+        match pinned {
+            Some(pinned) if pinned != digest => Err(Distrust::OtherBytes {
+                found: digest,
+                pinned,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Whether `digest` may be trusted as `plugin` at `now`, given the genuine signatures over it. Signatures over
+    /// another digest count for nothing.
+    ///
+    /// # Errors
+    /// [`Distrust`]; every unmet role is named.
+    pub fn trust(
+        &self,
+        plugin: &str,
+        digest: Digest,
+        pinned: Option<Digest>,
+        signatures: &[VerifiedSignature],
+        now: UnixTime,
+    ) -> Result<Trusted, Distrust> {
+        self.precheck(digest, pinned)?;
+        if self.0.expires.is_some_and(|expires| now >= expires) {
+            return Err(Distrust::PolicyExpired);
+        }
+        let roles = self.roles_for(plugin)?;
+        let mut signed: Vec<&str> = Vec::new();
+        let mut outsiders = Vec::new();
+        let mut out_of_time = Vec::new();
+        for signature in signatures.iter().filter(|signature| signature.digest == digest) {
+            match self.0.signers.iter().find(|signer| signer.key == signature.key) {
+                None => outsiders.push(signature.key),
+                Some(signer) => match signer.at(now) {
+                    Validity::Valid if signed.contains(&signer.id.as_str()) => {}
+                    Validity::Valid => signed.push(&signer.id),
+                    Validity::NotYet(_) => out_of_time.push((signer.id.clone(), "not valid yet")),
+                    Validity::Expired(_) => out_of_time.push((signer.id.clone(), "expired")),
+                },
+            }
+        }
+        match role::fill(&roles, &signed) {
+            Ok(roles) => Ok(Trusted {
+                plugin: plugin.to_owned(),
+                digest,
+                roles,
+                policy_version: self.0.version,
+            }),
+            Err(unmet) => Err(Distrust::Unmet {
+                unmet,
+                outsiders,
+                out_of_time,
+            }),
+        }
+    }
+
+    /// The roles of every rule that matches, each once, in the order of the file.
+    fn roles_for(&self, plugin: &str) -> Result<Vec<&Role>, Distrust> {
+        let matching: Vec<&Rule> = self
+            .0
+            .rules
+            .iter()
+            .filter(|rule| rule.plugin.matches(plugin))
+            .collect();
+        if matching.is_empty() {
+            return Err(Distrust::NoRule(plugin.to_owned()));
+        }
+        let needed = |role: &&Role| matching.iter().any(|rule| rule.require.contains(&role.name));
+        Ok(self.0.roles.iter().filter(needed).collect())
+    }
+}
+
+impl Trusted {
+    /// As which plugin, by id.
+    pub fn plugin(&self) -> &str {
+        &self.plugin
+    }
+
+    /// Which bytes.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Which roles were met, and by whom.
+    pub fn roles(&self) -> &[Met] {
+        &self.roles
+    }
+
+    /// Under which version of the policy.
+    pub fn policy_version(&self) -> u64 {
+        self.policy_version
+    }
+}
+
+fn join(unmet: &[Unmet]) -> String {
+    let told: Vec<String> = unmet.iter().map(Unmet::to_string).collect();
+    told.join("; ")
+}
+
+fn told(outsiders: &[KeyId], out_of_time: &[(String, &'static str)]) -> String {
+    let mut parts: Vec<String> = out_of_time
+        .iter()
+        .map(|(id, why)| format!("signer `{id}` is {why}"))
+        .collect();
+    parts.extend(
+        outsiders
+            .iter()
+            .map(|key| format!("key {key} signed and is no [[signer]]")),
+    );
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", parts.join("; "))
+    }
+}
+
+#[cfg(test)]
+#[path = "trust_tests.rs"]
+mod tests;
