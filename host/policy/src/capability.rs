@@ -109,17 +109,9 @@ impl Capability {
             ],
             Self::Environment => &["wasi:cli/environment"],
             Self::Config => &["wasi:config/store"],
-            Self::Keyvalue => &[
-                "wasi:keyvalue/store",
-                "wasi:keyvalue/atomics",
-                "wasi:keyvalue/batch",
-            ],
+            Self::Keyvalue => &["wasi:keyvalue/store", "wasi:keyvalue/atomics", "wasi:keyvalue/batch"],
             Self::Clock => &["wasi:clocks/wall-clock", "wasi:clocks/monotonic-clock"],
-            Self::Random => &[
-                "wasi:random/random",
-                "wasi:random/insecure",
-                "wasi:random/insecure-seed",
-            ],
+            Self::Random => &["wasi:random/random", "wasi:random/insecure", "wasi:random/insecure-seed"],
         }
     }
 

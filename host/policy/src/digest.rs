@@ -97,14 +97,8 @@ impl fmt::Debug for Digest {
 
 /// `bytes` in lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a String cannot fail.
-            drop(write!(text, "{byte:02x}"));
-            text
-        })
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 fn nibble(digit: u8) -> Result<u8, NotADigest> {
@@ -135,14 +129,9 @@ mod tests {
     #[test]
     fn other_spellings_are_refused() {
         let upper = EMPTY.to_uppercase().replace("SHA256", "sha256");
-        for text in [
-            "",
-            "sha256:",
-            EMPTY.trim_start_matches("sha256:"),
-            &upper,
-            &format!("{EMPTY}0"),
-            " sha256:e3",
-        ] {
+        for text in
+            ["", "sha256:", EMPTY.trim_start_matches("sha256:"), &upper, &format!("{EMPTY}0"), " sha256:e3"]
+        {
             assert_eq!(text.parse::<Digest>(), Err(NotADigest), "{text}");
         }
     }

@@ -16,28 +16,18 @@ pub struct Invalid {
 impl Invalid {
     /// A problem with the value as a whole.
     pub fn new(why: impl Into<String>) -> Self {
-        Self {
-            at: String::new(),
-            why: why.into(),
-        }
+        Self { at: String::new(), why: why.into() }
     }
 
     /// A problem with the part named `at`.
     pub fn at(at: impl Into<String>, why: impl Into<String>) -> Self {
-        Self {
-            at: at.into(),
-            why: why.into(),
-        }
+        Self { at: at.into(), why: why.into() }
     }
 
     /// The same problem, seen from one level further out.
     #[must_use]
     pub fn under(mut self, outer: &str) -> Self {
-        let dot = if self.at.is_empty() || self.at.starts_with('[') || outer.is_empty() {
-            ""
-        } else {
-            "."
-        };
+        let dot = if self.at.is_empty() || self.at.starts_with('[') || outer.is_empty() { "" } else { "." };
         self.at = format!("{outer}{dot}{}", self.at);
         self
     }
@@ -45,11 +35,7 @@ impl Invalid {
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.at.is_empty() {
-            f.write_str(&self.why)
-        } else {
-            write!(f, "{}: {}", self.at, self.why)
-        }
+        if self.at.is_empty() { f.write_str(&self.why) } else { write!(f, "{}: {}", self.at, self.why) }
     }
 }
 

@@ -29,6 +29,7 @@ pub mod load;
 pub mod name;
 pub mod principal;
 pub mod redact;
+pub mod request;
 
 pub use capability::Capability;
 pub use digest::Digest;

@@ -89,11 +89,7 @@ impl ToolName {
         if (1..=TOOL_NAME_MAX).contains(&text.len()) && text.bytes().all(is_tool_byte) {
             return Ok(Self(text.to_owned()));
         }
-        Err(NotAName {
-            text: text.to_owned(),
-            what: "tool name",
-            write: "1 to 64 letters, digits, - or _",
-        })
+        Err(NotAName { text: text.to_owned(), what: "tool name", write: "1 to 64 letters, digits, - or _" })
     }
 
     /// The text.
@@ -119,10 +115,7 @@ pub fn tool_names(prefix: &Prefix, paths: &[ExportPath]) -> Vec<ToolName> {
     for longer in [Form::Interface, Form::Package, Form::Version, Form::Namespace] {
         let mut sharing: BTreeMap<ToolName, Vec<usize>> = BTreeMap::new();
         for (index, (path, form)) in paths.iter().zip(&forms).enumerate() {
-            sharing
-                .entry(tool_name(prefix, path, *form))
-                .or_default()
-                .push(index);
+            sharing.entry(tool_name(prefix, path, *form)).or_default().push(index);
         }
         for index in sharing.into_values().filter(|group| group.len() > 1).flatten() {
             if let (Some(form), Some(path)) = (forms.get_mut(index), paths.get(index))
@@ -132,19 +125,13 @@ pub fn tool_names(prefix: &Prefix, paths: &[ExportPath]) -> Vec<ToolName> {
             }
         }
     }
-    let named: Vec<ToolName> = paths
-        .iter()
-        .zip(&forms)
-        .map(|(path, form)| tool_name(prefix, path, *form))
-        .collect();
+    let named: Vec<ToolName> =
+        paths.iter().zip(&forms).map(|(path, form)| tool_name(prefix, path, *form)).collect();
     let mut count: BTreeMap<&ToolName, usize> = BTreeMap::new();
     for name in &named {
         *count.entry(name).or_default() += 1;
     }
-    let still_shared: Vec<bool> = named
-        .iter()
-        .map(|name| count.get(name).is_some_and(|n| *n > 1))
-        .collect();
+    let still_shared: Vec<bool> = named.iter().map(|name| count.get(name).is_some_and(|n| *n > 1)).collect();
     let tail = |(index, name): (usize, &ToolName)| match (still_shared.get(index), paths.get(index)) {
         (Some(true), Some(path)) => with_tail(&name.0, path),
         _ => name.clone(),
@@ -159,13 +146,7 @@ fn tool_name(prefix: &Prefix, path: &ExportPath, form: Form) -> ToolName {
             if !name.is_empty() {
                 name.push(SEPARATOR);
             }
-            name.extend(part.chars().map(|c| {
-                if c.is_ascii() && is_tool_byte(c as u8) {
-                    c
-                } else {
-                    '-'
-                }
-            }));
+            name.extend(part.chars().map(|c| if c.is_ascii() && is_tool_byte(c as u8) { c } else { '-' }));
         }
     };
     if let Some(interface) = &path.interface {
@@ -185,11 +166,7 @@ fn tool_name(prefix: &Prefix, path: &ExportPath, form: Form) -> ToolName {
         }
     }
     push(&path.function);
-    if name.len() > TOOL_NAME_MAX {
-        with_tail(&name, path)
-    } else {
-        ToolName(name)
-    }
+    if name.len() > TOOL_NAME_MAX { with_tail(&name, path) } else { ToolName(name) }
 }
 
 fn with_tail(name: &str, path: &ExportPath) -> ToolName {
@@ -207,9 +184,7 @@ impl FromStr for PluginName {
 
     fn from_str(text: &str) -> Result<Self, NotAName> {
         let starts = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
-        let rest = text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let rest = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if starts && rest && text.len() <= 32 {
             return Ok(Self(text.to_owned()));
         }
@@ -240,18 +215,12 @@ mod tests {
 
     fn path(interface: &str, function: &str) -> ExportPath {
         let interface = (!interface.is_empty()).then(|| interface.to_owned());
-        ExportPath {
-            interface,
-            function: function.to_owned(),
-        }
+        ExportPath { interface, function: function.to_owned() }
     }
 
     fn names(prefix: &str, paths: &[(&str, &str)]) -> Vec<String> {
         let paths: Vec<ExportPath> = paths.iter().map(|(i, f)| path(i, f)).collect();
-        tool_names(&Prefix::parse(prefix).unwrap(), &paths)
-            .into_iter()
-            .map(|name| name.0)
-            .collect()
+        tool_names(&Prefix::parse(prefix).unwrap(), &paths).into_iter().map(|name| name.0).collect()
     }
 
     #[test]
@@ -266,27 +235,15 @@ mod tests {
     #[test]
     fn all_that_clash_take_the_long_form_and_only_as_much_of_it_as_tells_them_apart() {
         assert_eq!(
-            names(
-                "p",
-                &[("a:x/add@1.0.0", "run"), ("a:x/sub@1.0.0", "run"), ("", "other")]
-            ),
+            names("p", &[("a:x/add@1.0.0", "run"), ("a:x/sub@1.0.0", "run"), ("", "other")]),
             ["p_add_run", "p_sub_run", "p_other"]
         );
+        assert_eq!(names("p", &[("", "run"), ("a:x/add", "run")]), ["p_run", "p_add_run"]);
         assert_eq!(
-            names("p", &[("", "run"), ("a:x/add", "run")]),
-            ["p_run", "p_add_run"]
-        );
-        assert_eq!(
-            names(
-                "",
-                &[("docs:adv/calc@1.0.0", "add"), ("docs:adv/calc@2.0.0", "add")]
-            ),
+            names("", &[("docs:adv/calc@1.0.0", "add"), ("docs:adv/calc@2.0.0", "add")]),
             ["adv_calc-1-0-0_add", "adv_calc-2-0-0_add"]
         );
-        assert_eq!(
-            names("", &[("a:m/calc", "add"), ("b:m/calc", "add")]),
-            ["a_m_calc_add", "b_m_calc_add"]
-        );
+        assert_eq!(names("", &[("a:m/calc", "add"), ("b:m/calc", "add")]), ["a_m_calc_add", "b_m_calc_add"]);
     }
 
     #[test]
@@ -298,11 +255,7 @@ mod tests {
             assert!(ToolName::parse(name).is_ok());
         }
         assert_ne!(named.first(), named.last());
-        assert_eq!(
-            named,
-            names("plugin", &[("", &long), ("a:b/c", &long)]),
-            "the same each time"
-        );
+        assert_eq!(named, names("plugin", &[("", &long), ("a:b/c", &long)]), "the same each time");
     }
 
     #[test]

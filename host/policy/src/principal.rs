@@ -25,11 +25,7 @@ pub struct Principal {
 impl Principal {
     /// The principal of a connection that needs no credentials because only this machine's user can reach it.
     pub fn local(user: impl Into<String>) -> Self {
-        Self {
-            kind: PrincipalKind::Local,
-            name: user.into(),
-            tenant: Tenant::default(),
-        }
+        Self { kind: PrincipalKind::Local, name: user.into(), tenant: Tenant::default() }
     }
 
     /// How it came to be known.

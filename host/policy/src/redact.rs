@@ -47,17 +47,9 @@ mod tests {
 
     #[test]
     fn nothing_that_steers_a_terminal_passes() {
-        for hostile in [
-            "\u{1b}[2J",
-            "\r",
-            "\u{9b}31m",
-            "\u{202e}",
-            "\u{200b}",
-            "\u{7f}",
-            "\n",
-            "\u{e0041}",
-            "\u{2066}",
-        ] {
+        for hostile in
+            ["\u{1b}[2J", "\r", "\u{9b}31m", "\u{202e}", "\u{200b}", "\u{7f}", "\n", "\u{e0041}", "\u{2066}"]
+        {
             let shown = printable(hostile, 100);
             assert!(shown.chars().all(is_plain), "{hostile:?} became {shown:?}");
         }

@@ -37,9 +37,9 @@ impl Grant {
             "none" => Ok(Self::None),
             "coarse" => Ok(Self::Coarse),
             "precise" => Ok(Self::Precise),
-            other => Err(Invalid::new(format!(
-                r#"`{other}` is no clock; write "none", "coarse" or "precise""#
-            ))),
+            other => {
+                Err(Invalid::new(format!(r#"`{other}` is no clock; write "none", "coarse" or "precise""#)))
+            }
         }
     }
 
@@ -55,9 +55,7 @@ impl Grant {
     pub fn allow(self) -> Result<Pass, Denied> {
         match self {
             Self::None => Err(Denied),
-            Self::Coarse => Ok(Pass {
-                resolution_ns: 1_000_000,
-            }),
+            Self::Coarse => Ok(Pass { resolution_ns: 1_000_000 }),
             Self::Precise => Ok(Pass { resolution_ns: 1 }),
         }
     }
@@ -76,8 +74,7 @@ impl Pass {
 
     /// `ns` rounded up to the clock's step: a timer never fires early.
     pub fn round_up(self, ns: u64) -> u64 {
-        ns.checked_next_multiple_of(self.resolution_ns)
-            .unwrap_or(u64::MAX)
+        ns.checked_next_multiple_of(self.resolution_ns).unwrap_or(u64::MAX)
     }
 }
 
@@ -90,10 +87,7 @@ mod tests {
     fn none_denies_coarse_cuts_and_precise_does_not() {
         assert_eq!(Grant::None.allow(), Err(Denied));
         let coarse = Grant::default().allow().unwrap();
-        assert_eq!(
-            (coarse.cut(1_999_999), coarse.round_up(1)),
-            (1_000_000, 1_000_000)
-        );
+        assert_eq!((coarse.cut(1_999_999), coarse.round_up(1)), (1_000_000, 1_000_000));
         assert_eq!(coarse.round_up(u64::MAX), u64::MAX);
         assert_eq!(Grant::Precise.allow().unwrap().cut(1_999_999), 1_999_999);
         assert!(Grant::parse("fine").is_err());

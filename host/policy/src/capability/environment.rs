@@ -23,20 +23,14 @@ impl Grant {
         let mut problems = Vec::new();
         for (name, value) in &variables {
             if name.is_empty() || name.contains(['=', '\0']) {
-                problems.push(Invalid::at(
-                    name.clone(),
-                    "a variable's name is not empty and has no `=` or NUL",
-                ));
+                problems
+                    .push(Invalid::at(name.clone(), "a variable's name is not empty and has no `=` or NUL"));
             }
             if value.contains('\0') {
                 problems.push(Invalid::at(name.clone(), "a variable's value has no NUL"));
             }
         }
-        if problems.is_empty() {
-            Ok(Self(variables))
-        } else {
-            Err(problems)
-        }
+        if problems.is_empty() { Ok(Self(variables)) } else { Err(problems) }
     }
 
     /// What it amounts to: what the operator wrote is no secret of the outside.

@@ -70,29 +70,19 @@ impl Grant {
                 }
             };
             if checked.iter().any(|mount| mount.guest == guest) {
-                note(
-                    "guest",
-                    format!("`{guest}` is granted twice; give each folder a place of its own"),
-                );
+                note("guest", format!("`{guest}` is granted twice; give each folder a place of its own"));
             }
             let access = match access.as_str() {
                 "read" => Access::Read,
                 "read-write" => Access::ReadWrite,
                 other => {
-                    note(
-                        "access",
-                        format!(r#"`{other}` is no access; write "read" or "read-write""#),
-                    );
+                    note("access", format!(r#"`{other}` is no access; write "read" or "read-write""#));
                     continue;
                 }
             };
             checked.push(Mount { host, guest, access });
         }
-        if problems.is_empty() {
-            Ok(Self(checked))
-        } else {
-            Err(problems)
-        }
+        if problems.is_empty() { Ok(Self(checked)) } else { Err(problems) }
     }
 
     /// The folders, in the operator's order.
@@ -135,14 +125,12 @@ pub fn refused_root(host: &str) -> Option<String> {
     if !host.starts_with('/') {
         return Some(format!("`{host}` is not an absolute path"));
     }
-    let top = host
-        .split('/')
-        .find(|segment| !segment.is_empty() && *segment != ".");
+    let top = host.split('/').find(|segment| !segment.is_empty() && *segment != ".");
     match top {
         None => Some("`/` is the whole machine; grant the folder that is meant".to_owned()),
-        Some("proc" | "sys" | "dev") => Some(format!(
-            "`{host}` is the kernel's, not a folder of files; no grant reaches it"
-        )),
+        Some("proc" | "sys" | "dev") => {
+            Some(format!("`{host}` is the kernel's, not a folder of files; no grant reaches it"))
+        }
         Some(_) => None,
     }
 }
@@ -174,10 +162,7 @@ mod tests {
 
     fn grant(mounts: &[(&str, &str, &str)]) -> Result<Grant, Vec<Invalid>> {
         Grant::new(
-            mounts
-                .iter()
-                .map(|(a, b, c)| ((*a).to_owned(), (*b).to_owned(), (*c).to_owned()))
-                .collect(),
+            mounts.iter().map(|(a, b, c)| ((*a).to_owned(), (*b).to_owned(), (*c).to_owned())).collect(),
         )
     }
 
@@ -209,15 +194,7 @@ mod tests {
         let places: Vec<&str> = problems.iter().map(|p| p.at.as_str()).collect();
         assert_eq!(
             places,
-            [
-                "[0].host",
-                "[1].host",
-                "[1].guest",
-                "[2].host",
-                "[2].access",
-                "[3].guest",
-                "[4].guest"
-            ]
+            ["[0].host", "[1].host", "[1].guest", "[2].host", "[2].access", "[3].guest", "[4].guest"]
         );
     }
 

@@ -1,20 +1,10 @@
-//! `http`: which requests a plugin may send. A request is brought into one normal form, matched in that form and sent in
-//! that form. Resolving, connecting and secrets are the runtime's.
-
-use std::fmt;
+//! `http`: which requests a plugin may send. A request comes in its normal form, is matched in that form and sent in that
+//! form. Resolving, connecting and secrets are the runtime's.
 
 use super::Effects;
 use crate::Invalid;
-use crate::address::{Host, HostPattern, Reach};
-
-/// `http` or `https`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scheme {
-    /// Plain.
-    Http,
-    /// TLS.
-    Https,
-}
+use crate::address::{HostPattern, Reach};
+use crate::request::{Malformed, Scheme, Target, check_path, is_method};
 
 /// What an operator wrote for one rule, before it is checked.
 #[derive(Debug, Clone, Default)]
@@ -62,17 +52,6 @@ pub struct Rule {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grant(Vec<Rule>);
 
-/// A request in normal form: what is matched is what is sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    scheme: Scheme,
-    host: Host,
-    port: u16,
-    method: String,
-    path: String,
-    query: Option<String>,
-}
-
 /// The guest may send this request, now, under this rule.
 #[must_use]
 #[derive(Debug)]
@@ -86,106 +65,11 @@ pub struct Pass {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// It is no request that anybody could be granted.
-    #[error("{0}")]
-    Malformed(&'static str),
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
     /// No rule covers it.
-    #[error("no rule of the http grant covers {method} {scheme}://{host}:{port}{path}")]
-    NotGranted {
-        /// What was asked.
-        scheme: Scheme,
-        /// What was asked.
-        host: Host,
-        /// What was asked.
-        port: u16,
-        /// What was asked.
-        method: String,
-        /// What was asked.
-        path: String,
-    },
-}
-
-impl Target {
-    /// Brings a request into normal form.
-    ///
-    /// # Errors
-    /// [`Refused::Malformed`] for what different servers read differently: user info, encoded slashes, dots or NULs,
-    /// backslashes, empty or dot segments, characters outside RFC 3986.
-    pub fn parse(method: &str, scheme: &str, authority: &str, path_and_query: &str) -> Result<Self, Refused> {
-        let scheme = match scheme {
-            "http" => Scheme::Http,
-            "https" => Scheme::Https,
-            _ => return Err(Refused::Malformed("the scheme is neither http nor https")),
-        };
-        if !is_method(method) || method == "CONNECT" || method == "TRACE" {
-            return Err(Refused::Malformed("the method is not one that can be granted"));
-        }
-        let (host, port) = authority_of(authority, scheme)?;
-        let (path, query) = match path_and_query.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (path_and_query, None),
-        };
-        let path = if path.is_empty() { "/" } else { path };
-        check_path(path)?;
-        if !query
-            .unwrap_or_default()
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && b != b'#')
-        {
-            return Err(Refused::Malformed(
-                "the query has characters that a URL cannot hold",
-            ));
-        }
-        Ok(Self {
-            scheme,
-            host,
-            port,
-            method: method.to_owned(),
-            path: path.to_owned(),
-            query: query.map(str::to_owned),
-        })
-    }
-
-    /// How.
-    pub fn scheme(&self) -> Scheme {
-        self.scheme
-    }
-
-    /// To whom.
-    pub fn host(&self) -> &Host {
-        &self.host
-    }
-
-    /// At which port.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// The method.
-    pub fn method(&self) -> &str {
-        &self.method
-    }
-
-    /// The path without the query.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// The path with the query, as it is sent.
-    pub fn path_and_query(&self) -> String {
-        match &self.query {
-            Some(query) => format!("{}?{query}", self.path),
-            None => self.path.clone(),
-        }
-    }
-
-    /// The value of the `Host` header: the port only where it is not the scheme's own (RFC 9110 §4.2.3).
-    pub fn authority(&self) -> String {
-        if self.port == self.scheme.port() {
-            self.host.to_string()
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
-    }
+    #[error("no rule of the http grant covers {} {}://{}:{}{}", .0.method(), .0.scheme(), .0.host(), .0.port(), .0.path())]
+    NotGranted(Target),
 }
 
 impl Grant {
@@ -202,11 +86,7 @@ impl Grant {
                 Err(found) => problems.extend(found.into_iter().map(|p| p.under(&format!("[{index}]")))),
             }
         }
-        if problems.is_empty() {
-            Ok(Self(checked))
-        } else {
-            Err(problems)
-        }
+        if problems.is_empty() { Ok(Self(checked)) } else { Err(problems) }
     }
 
     /// The rules, in the operator's order.
@@ -217,16 +97,9 @@ impl Grant {
     /// What it amounts to. A request can always carry something out.
     pub fn effects(&self) -> Effects {
         let some = !self.0.is_empty();
-        let changes = self
-            .0
-            .iter()
-            .flat_map(|rule| &rule.methods)
-            .any(|method| method != "GET" && method != "HEAD");
-        Effects {
-            reads: some,
-            writes: changes,
-            reaches_out: some,
-        }
+        let changes =
+            self.0.iter().flat_map(|rule| &rule.methods).any(|method| method != "GET" && method != "HEAD");
+        Effects { reads: some, writes: changes, reaches_out: some }
     }
 
     /// Whether a guest may send this request. The first rule that covers it counts.
@@ -235,18 +108,8 @@ impl Grant {
     /// [`Refused::NotGranted`] when none does.
     pub fn allow(&self, target: Target) -> Result<Pass, Refused> {
         match self.0.iter().enumerate().find(|(_, rule)| rule.covers(&target)) {
-            Some((index, rule)) => Ok(Pass {
-                target,
-                rule: rule.clone(),
-                index,
-            }),
-            None => Err(Refused::NotGranted {
-                scheme: target.scheme,
-                host: target.host,
-                port: target.port,
-                method: target.method,
-                path: target.path,
-            }),
+            Some((index, rule)) => Ok(Pass { target, rule: rule.clone(), index }),
+            None => Err(Refused::NotGranted(target)),
         }
     }
 }
@@ -290,11 +153,9 @@ impl Rule {
                 scheme.port()
             }
         };
-        let methods = text
-            .methods
-            .unwrap_or_else(|| vec!["GET".to_owned(), "HEAD".to_owned()]);
+        let methods = text.methods.unwrap_or_else(|| vec!["GET".to_owned(), "HEAD".to_owned()]);
         for (index, method) in methods.iter().enumerate() {
-            if !is_method(method) || method == "CONNECT" || method == "TRACE" {
+            if !is_method(method) {
                 let why = format!(r#"`{method}` is no method that can be granted; write one such as "GET""#);
                 problems.push(Invalid::at(format!("methods[{index}]"), why));
             }
@@ -319,61 +180,25 @@ impl Rule {
         let (Some(host), true) = (host, problems.is_empty()) else {
             return Err(problems);
         };
-        let reach = if text.private {
-            Reach::Private
-        } else {
-            Reach::Global
-        };
-        Ok(Self {
-            scheme,
-            host,
-            port,
-            methods,
-            paths,
-            secret: text.secret,
-            reach,
-            ca: text.ca,
-        })
+        let reach = if text.private { Reach::Private } else { Reach::Global };
+        Ok(Self { scheme, host, port, methods, paths, secret: text.secret, reach, ca: text.ca })
     }
 
     fn covers(&self, target: &Target) -> bool {
-        self.scheme == target.scheme
-            && self.port == target.port
-            && self.host.matches(&target.host)
-            && self.methods.contains(&target.method)
-            && self
-                .paths
-                .iter()
-                .any(|pattern| path_matches(pattern, &target.path))
-    }
-}
-
-impl Scheme {
-    /// Its own port.
-    pub const fn port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
-    }
-}
-
-impl fmt::Display for Scheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        })
+        self.scheme == target.scheme()
+            && self.port == target.port()
+            && self.host.matches(target.host())
+            && self.methods.iter().any(|method| method == target.method())
+            && self.paths.iter().any(|pattern| path_matches(pattern, target.path()))
     }
 }
 
 /// A secret is bound to one host, and travels in the clear only on this machine.
 fn secret_problem(scheme: Scheme, host: &HostPattern) -> Option<Invalid> {
     match (scheme, host) {
-        (_, HostPattern::Below(_)) => Some(Invalid::at(
-            "secret",
-            "a secret goes to one host; name it without `*`",
-        )),
+        (_, HostPattern::Below(_)) => {
+            Some(Invalid::at("secret", "a secret goes to one host; name it without `*`"))
+        }
         (Scheme::Https, HostPattern::Exact(_)) => None,
         (Scheme::Http, HostPattern::Exact(host)) if host.is_loopback() => None,
         (Scheme::Http, HostPattern::Exact(_)) => Some(Invalid::at(
@@ -381,80 +206,6 @@ fn secret_problem(scheme: Scheme, host: &HostPattern) -> Option<Invalid> {
             r#"a secret is sent over https only (http to loopback); write scheme = "https""#,
         )),
     }
-}
-
-fn authority_of(authority: &str, scheme: Scheme) -> Result<(Host, u16), Refused> {
-    if authority.contains('@') {
-        return Err(Refused::Malformed("the authority has user information"));
-    }
-    let after_bracket = authority.rfind(']').map_or(0, |at| at + 1);
-    let (host, port) = match authority.get(after_bracket..).and_then(|tail| tail.rfind(':')) {
-        Some(at) => (
-            authority.get(..after_bracket + at),
-            authority.get(after_bracket + at + 1..),
-        ),
-        None => (Some(authority), None),
-    };
-    let port = match port {
-        None => scheme.port(),
-        Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => digits
-            .parse()
-            .map_err(|_| Refused::Malformed("the port is out of range"))?,
-        Some(_) => return Err(Refused::Malformed("the port is no number")),
-    };
-    if port == 0 {
-        return Err(Refused::Malformed("the port is out of range"));
-    }
-    let host = Host::parse(host.unwrap_or_default())
-        .map_err(|_| Refused::Malformed("the host is no host name or address"))?;
-    Ok((host, port))
-}
-
-/// RFC 9110 §9.1: a token, and no method name has lower-case letters in practice; a guest's `get` is no GET.
-fn is_method(method: &str) -> bool {
-    !method.is_empty() && method.len() <= 32 && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-')
-}
-
-/// What different servers could read as different paths is refused, so that the pattern and the server agree.
-fn check_path(path: &str) -> Result<(), Refused> {
-    if !path.starts_with('/') {
-        return Err(Refused::Malformed("the path does not begin with a slash"));
-    }
-    if !path.bytes().all(|b| {
-        b.is_ascii_graphic()
-            && !matches!(
-                b,
-                b'\\' | b'#' | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}'
-            )
-    }) {
-        return Err(Refused::Malformed(
-            "the path has characters that a URL cannot hold",
-        ));
-    }
-    let mut rest = path;
-    while let Some((_, tail)) = rest.split_once('%') {
-        let code = tail.get(..2).unwrap_or_default().to_ascii_lowercase();
-        if code.len() != 2 || !code.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(Refused::Malformed(
-                "the path has a percent sign that encodes nothing",
-            ));
-        }
-        if matches!(code.as_str(), "2f" | "5c" | "2e" | "00" | "25") {
-            return Err(Refused::Malformed(
-                "the path has an encoded slash, backslash, dot, percent sign or NUL",
-            ));
-        }
-        rest = tail;
-    }
-    let last = path.matches('/').count();
-    for (index, segment) in path.split('/').enumerate().skip(1) {
-        let is_last = index == last;
-        let name = segment.split(';').next().unwrap_or_default();
-        if matches!(name, "." | "..") || (segment.is_empty() && !is_last) {
-            return Err(Refused::Malformed("the path has an empty or dot segment"));
-        }
-    }
-    Ok(())
 }
 
 /// `*` matches any text, slashes included; everything else matches itself.

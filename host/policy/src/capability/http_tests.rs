@@ -4,17 +4,14 @@
 use super::*;
 
 fn rule(host: &str) -> RuleText {
-    RuleText {
-        host: host.to_owned(),
-        ..RuleText::default()
-    }
+    RuleText { host: host.to_owned(), ..RuleText::default() }
 }
 
 fn grant(rules: Vec<RuleText>) -> Grant {
     Grant::new(rules).unwrap()
 }
 
-fn get(url: &str) -> Result<Target, Refused> {
+fn get(url: &str) -> Result<Target, Malformed> {
     let (scheme, rest) = url.split_once("://").unwrap();
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
     Target::parse("GET", scheme, &rest[..at], &rest[at..])
@@ -22,10 +19,7 @@ fn get(url: &str) -> Result<Target, Refused> {
 
 #[test]
 fn a_rule_covers_its_scheme_host_port_method_and_path_and_nothing_else() {
-    let api = RuleText {
-        paths: Some(vec!["/v1/*".into()]),
-        ..rule("api.example.com")
-    };
+    let api = RuleText { paths: Some(vec!["/v1/*".into()]), ..rule("api.example.com") };
     let grant = grant(vec![api]);
     for (url, covered) in [
         ("https://api.example.com/v1/a", true),
@@ -43,16 +37,12 @@ fn a_rule_covers_its_scheme_host_port_method_and_path_and_nothing_else() {
         assert_eq!(grant.allow(get(url).unwrap()).is_ok(), covered, "{url}");
     }
     let post = Target::parse("POST", "https", "api.example.com", "/v1/a").unwrap();
-    assert!(matches!(grant.allow(post), Err(Refused::NotGranted { .. })));
+    assert!(matches!(grant.allow(post), Err(Refused::NotGranted(_))));
 }
 
 #[test]
 fn an_empty_grant_covers_nothing() {
-    assert!(
-        Grant::default()
-            .allow(get("https://example.com/").unwrap())
-            .is_err()
-    );
+    assert!(Grant::default().allow(get("https://example.com/").unwrap()).is_err());
     assert_eq!(Grant::default().effects(), Effects::default());
 }
 
@@ -90,13 +80,10 @@ fn what_servers_read_differently_is_no_request() {
         "https://api.example.com%00.evil.org/v1/a",
         "ftp://api.example.com/v1/a",
     ] {
-        assert!(matches!(get(url), Err(Refused::Malformed(_))), "{url:?}");
+        assert!(get(url).is_err(), "{url:?}");
     }
     for method in ["CONNECT", "TRACE", "get", "", "GET /", "G\r\nX: y"] {
-        assert!(
-            Target::parse(method, "https", "a.example", "/").is_err(),
-            "{method:?}"
-        );
+        assert!(Target::parse(method, "https", "a.example", "/").is_err(), "{method:?}");
     }
 }
 
@@ -132,27 +119,10 @@ fn a_star_spans_slashes_and_the_rest_is_literal() {
 
 #[test]
 fn a_secret_goes_to_one_host_over_tls() {
-    let secret = |text: RuleText| {
-        Grant::new(vec![RuleText {
-            secret: Some("token".into()),
-            ..text
-        }])
-    };
+    let secret = |text: RuleText| Grant::new(vec![RuleText { secret: Some("token".into()), ..text }]);
     assert!(secret(rule("api.example.com")).is_ok());
-    assert!(
-        secret(RuleText {
-            scheme: Some("http".into()),
-            ..rule("127.0.0.1")
-        })
-        .is_ok()
-    );
-    assert!(
-        secret(RuleText {
-            scheme: Some("http".into()),
-            ..rule("api.example.com")
-        })
-        .is_err()
-    );
+    assert!(secret(RuleText { scheme: Some("http".into()), ..rule("127.0.0.1") }).is_ok());
+    assert!(secret(RuleText { scheme: Some("http".into()), ..rule("api.example.com") }).is_err());
     assert!(secret(rule("*.example.com")).is_err());
 }
 
@@ -166,49 +136,20 @@ fn everything_wrong_is_told_at_once_with_its_place() {
         paths: Some(vec!["v1".into()]),
         ..RuleText::default()
     };
-    let places: Vec<String> = Grant::new(vec![rule("a.example"), text])
-        .unwrap_err()
-        .into_iter()
-        .map(|p| p.at)
-        .collect();
-    assert_eq!(
-        places,
-        [
-            "[1].scheme",
-            "[1].port",
-            "[1].methods[1]",
-            "[1].paths[0]",
-            "[1].host"
-        ]
-    );
+    let places: Vec<String> =
+        Grant::new(vec![rule("a.example"), text]).unwrap_err().into_iter().map(|p| p.at).collect();
+    assert_eq!(places, ["[1].scheme", "[1].port", "[1].methods[1]", "[1].paths[0]", "[1].host"]);
 }
 
 #[test]
 fn the_first_rule_that_covers_counts() {
     let grant = grant(vec![
-        RuleText {
-            paths: Some(vec!["/open/*".into()]),
-            ..rule("a.example")
-        },
-        RuleText {
-            secret: Some("token".into()),
-            ..rule("a.example")
-        },
+        RuleText { paths: Some(vec!["/open/*".into()]), ..rule("a.example") },
+        RuleText { secret: Some("token".into()), ..rule("a.example") },
     ]);
+    assert_eq!(grant.allow(get("https://a.example/open/x").unwrap()).unwrap().index(), 0);
     assert_eq!(
-        grant
-            .allow(get("https://a.example/open/x").unwrap())
-            .unwrap()
-            .index(),
-        0
-    );
-    assert_eq!(
-        grant
-            .allow(get("https://a.example/closed").unwrap())
-            .unwrap()
-            .rule()
-            .secret
-            .as_deref(),
+        grant.allow(get("https://a.example/closed").unwrap()).unwrap().rule().secret.as_deref(),
         Some("token")
     );
 }

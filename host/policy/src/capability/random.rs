@@ -33,11 +33,8 @@ impl Grant {
     /// # Errors
     /// Any other text.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let unknown = || {
-            Invalid::new(format!(
-                r#"`{text}` is no source; write "none", "secure" or "seeded:1""#
-            ))
-        };
+        let unknown =
+            || Invalid::new(format!(r#"`{text}` is no source; write "none", "secure" or "seeded:1""#));
         match text {
             "none" => Ok(Self::None),
             "secure" => Ok(Self::Secure),
@@ -80,10 +77,7 @@ mod tests {
     #[test]
     fn the_three_sources_read_and_nothing_else_does() {
         assert_eq!(Grant::parse("none").map(Grant::allow), Ok(Err(Denied)));
-        assert_eq!(
-            Grant::parse("seeded:7").map(Grant::allow),
-            Ok(Ok(Pass { seed: Some(7) }))
-        );
+        assert_eq!(Grant::parse("seeded:7").map(Grant::allow), Ok(Ok(Pass { seed: Some(7) })));
         assert_eq!(Grant::parse("secure"), Ok(Grant::default()));
         for text in ["", "seeded", "seeded:", "seeded:-1", "seeded:x", "Secure"] {
             assert!(Grant::parse(text).is_err(), "{text}");

@@ -193,11 +193,7 @@ pub const LIFT_BYTES_CEILING: u64 = 128 * MIB;
 /// Host bytes that lifting an answer of `output_bytes_max` bytes may take.
 pub const fn lift_bytes_max(output_bytes_max: u64) -> u64 {
     let bytes = output_bytes_max.saturating_mul(48);
-    if bytes > LIFT_BYTES_CEILING {
-        LIFT_BYTES_CEILING
-    } else {
-        bytes
-    }
+    if bytes > LIFT_BYTES_CEILING { LIFT_BYTES_CEILING } else { bytes }
 }
 
 #[cfg(test)]
@@ -222,11 +218,7 @@ mod tests {
             assert_eq!(limits.set(limit, ceiling), Ok(()));
             assert_eq!(limits.get(limit), limit.spec().ceiling);
             for refused in [ceiling + 1, 0, -1] {
-                assert!(
-                    limits.set(limit, refused).is_err(),
-                    "{} = {refused}",
-                    limit.name()
-                );
+                assert!(limits.set(limit, refused).is_err(), "{} = {refused}", limit.name());
             }
             assert_eq!(limits.get(limit), limit.spec().ceiling);
         }

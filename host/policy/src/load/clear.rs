@@ -58,20 +58,13 @@ pub fn clear(
 ) -> Result<Clearance, Vec<Refusal>> {
     let mut reasons = Vec::new();
     if case.inspected != trusted.digest() {
-        reasons.push(Refusal::OtherBytes {
-            inspected: case.inspected,
-            trusted: trusted.digest(),
-        });
+        reasons.push(Refusal::OtherBytes { inspected: case.inspected, trusted: trusted.digest() });
     }
     if case.tools == 0 {
         reasons.push(Refusal::NoTools);
     }
     match grants.meet(case.asked) {
-        Ok(effective) if reasons.is_empty() => Ok(Clearance {
-            trusted,
-            effective,
-            limits,
-        }),
+        Ok(effective) if reasons.is_empty() => Ok(Clearance { trusted, effective, limits }),
         Ok(_) => Err(reasons),
         Err(unmet) => {
             reasons.extend(unmet.into_iter().map(Refusal::Grant));
@@ -114,70 +107,38 @@ mod tests {
         let key = KeyId::of_spki(b"key");
         let parts = Parts {
             version: 1,
-            signers: vec![Signer {
-                id: "v".into(),
-                key,
-                valid_from: None,
-                valid_until: None,
-            }],
-            roles: vec![Role {
-                name: "publisher".into(),
-                threshold: 1,
-                signers: vec!["v".into()],
-            }],
-            rules: vec![Rule {
-                plugin: Pattern::parse("*").unwrap(),
-                require: vec!["publisher".into()],
-            }],
+            signers: vec![Signer { id: "v".into(), key, valid_from: None, valid_until: None }],
+            roles: vec![Role { name: "publisher".into(), threshold: 1, signers: vec!["v".into()] }],
+            rules: vec![Rule { plugin: Pattern::parse("*").unwrap(), require: vec!["publisher".into()] }],
             ..Parts::default()
         };
         let signature = VerifiedSignature { digest, key };
-        TrustPolicy::new(parts)
-            .unwrap()
-            .trust("p", digest, None, &[signature], UnixTime(0))
-            .unwrap()
+        TrustPolicy::new(parts).unwrap().trust("p", digest, None, &[signature], UnixTime(0)).unwrap()
     }
 
     #[test]
     fn trust_in_some_bytes_clears_no_others() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
         let asked = Asked::default();
-        let case = |inspected| Case {
-            inspected,
-            asked: &asked,
-            tools: 1,
-        };
+        let case = |inspected| Case { inspected, asked: &asked, tools: 1 };
         assert_eq!(
-            clear(trusted(a), &case(a), &Grants::default(), CallLimits::default())
-                .unwrap()
-                .digest(),
+            clear(trusted(a), &case(a), &Grants::default(), CallLimits::default()).unwrap().digest(),
             a
         );
         let refused = clear(trusted(a), &case(b), &Grants::default(), CallLimits::default()).unwrap_err();
-        assert_eq!(
-            refused,
-            [Refusal::OtherBytes {
-                inspected: b,
-                trusted: a
-            }]
-        );
+        assert_eq!(refused, [Refusal::OtherBytes { inspected: b, trusted: a }]);
     }
 
     #[test]
     fn every_reason_is_told_at_once() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
         let asked = Asked::from_imports(["wasi:http/types@0.2.0", "wasi:config/store@0.2.0-rc.1"]).unwrap();
-        let case = Case {
-            inspected: b,
-            asked: &asked,
-            tools: 0,
-        };
+        let case = Case { inspected: b, asked: &asked, tools: 0 };
         let refused = clear(trusted(a), &case, &Grants::default(), CallLimits::default()).unwrap_err();
         assert_eq!(refused.len(), 4);
         let told: Vec<String> = refused.iter().map(Refusal::to_string).collect();
         assert!(
-            told.iter()
-                .any(|line| line.contains("it needs `http`; add to its [plugin.grant]: http = [")),
+            told.iter().any(|line| line.contains("it needs `http`; add to its [plugin.grant]: http = [")),
             "{told:?}"
         );
     }

@@ -80,13 +80,11 @@ impl Grants {
     pub fn meet(&self, asked: &Asked) -> Result<Effective, Vec<Unmet>> {
         let unmet: Vec<Unmet> = Capability::ALL
             .into_iter()
-            .filter_map(
-                |word| match (self.has(word), asked.covers(word), asked.needs().contains(&word)) {
-                    (true, false, _) => Some(Unmet::NotAsked(word)),
-                    (false, _, true) => Some(Unmet::Missing(word)),
-                    (true, true, _) | (false, _, false) => None,
-                },
-            )
+            .filter_map(|word| match (self.has(word), asked.covers(word), asked.needs().contains(&word)) {
+                (true, false, _) => Some(Unmet::NotAsked(word)),
+                (false, _, true) => Some(Unmet::Missing(word)),
+                (true, true, _) | (false, _, false) => None,
+            })
             .collect();
         if !unmet.is_empty() {
             return Err(unmet);
@@ -107,16 +105,7 @@ impl Grants {
 impl Effective {
     /// What all of it together amounts to.
     pub fn effects(&self) -> Effects {
-        let Self {
-            files,
-            http,
-            sockets,
-            environment,
-            config,
-            keyvalue,
-            clock,
-            random,
-        } = self;
+        let Self { files, http, sockets, environment, config, keyvalue, clock, random } = self;
         [
             files.effects(),
             http.effects(),
@@ -145,10 +134,7 @@ mod tests {
             "wasi:clocks/wall-clock@0.2.6",
         ])
         .unwrap();
-        let grants = Grants {
-            files: Some(files::Grant::default()),
-            ..Grants::default()
-        };
+        let grants = Grants { files: Some(files::Grant::default()), ..Grants::default() };
         assert_eq!(
             grants.meet(&asked),
             Err(vec![
@@ -175,10 +161,7 @@ mod tests {
         let asked =
             Asked::from_imports(["wasi:clocks/wall-clock@0.2.6", "wasi:random/random@0.2.6"]).unwrap();
         let effective = Grants::default().meet(&asked).unwrap();
-        assert_eq!(
-            (effective.clock, effective.random),
-            (clock::Grant::Coarse, random::Grant::Secure)
-        );
+        assert_eq!((effective.clock, effective.random), (clock::Grant::Coarse, random::Grant::Secure));
         assert!(effective.files.mounts().is_empty());
     }
 }

@@ -57,11 +57,7 @@ impl Asked {
                 None => unknown.push(printable(import, 100)),
             }
         }
-        if unknown.is_empty() {
-            Ok(asked)
-        } else {
-            Err(UnknownImports(unknown))
-        }
+        if unknown.is_empty() { Ok(asked) } else { Err(UnknownImports(unknown)) }
     }
 
     /// What it does not load without.
@@ -87,16 +83,14 @@ enum Meaning {
 
 fn meaning(import: &str) -> Option<Meaning> {
     let (name, version) = import.split_once('@')?;
-    let capability = Capability::ALL
-        .into_iter()
-        .find(|capability| capability.interfaces().contains(&name));
+    let capability = Capability::ALL.into_iter().find(|capability| capability.interfaces().contains(&name));
     match capability {
         Some(Capability::Config) => {
             (version == CONFIG_VERSION).then_some(Meaning::Capability(Capability::Config))
         }
-        Some(Capability::Keyvalue) => KEYVALUE_VERSIONS
-            .contains(&version)
-            .then_some(Meaning::Capability(Capability::Keyvalue)),
+        Some(Capability::Keyvalue) => {
+            KEYVALUE_VERSIONS.contains(&version).then_some(Meaning::Capability(Capability::Keyvalue))
+        }
         Some(capability) => is_0_2(version).then_some(Meaning::Capability(capability)),
         None => (POWERLESS.contains(&name) && is_0_2(version)).then_some(Meaning::Powerless),
     }

@@ -93,10 +93,7 @@ pub(super) fn check(roles: &[Role], rules: &[Rule], signers: &[&str]) -> Vec<Inv
         let mut note =
             |key: &str, why: String| problems.push(Invalid::at(format!("role[{index}].{key}"), why));
         if !is_id(&role.name) {
-            note(
-                "name",
-                format!("`{}` is no name; write letters, digits, . _ @ or -", role.name),
-            );
+            note("name", format!("`{}` is no name; write letters, digits, . _ @ or -", role.name));
         }
         if roles.iter().take(index).any(|other| other.name == role.name) {
             note("name", format!("`{}` stands twice", role.name));
@@ -110,10 +107,7 @@ pub(super) fn check(roles: &[Role], rules: &[Rule], signers: &[&str]) -> Vec<Inv
             }
         }
         if role.threshold == 0 || role.threshold as usize > role.signers.len() {
-            note(
-                "threshold",
-                format!("write 1 to {}, the number of its signers", role.signers.len()),
-            );
+            note("threshold", format!("write 1 to {}, the number of its signers", role.signers.len()));
         }
     }
     for (index, rule) in rules.iter().enumerate() {
@@ -177,18 +171,10 @@ pub(super) fn fill(roles: &[&Role], signed: &[&str]) -> Result<Vec<Met>, Vec<Unm
         let signers = of_role(index);
         let have = u32::try_from(signers.len()).unwrap_or(u32::MAX);
         if have >= role.threshold {
-            met.push(Met {
-                role: role.name.clone(),
-                signers,
-            });
+            met.push(Met { role: role.name.clone(), signers });
         } else {
             let (role, threshold, signers) = (role.name.clone(), role.threshold, role.signers.clone());
-            unmet.push(Unmet {
-                role,
-                threshold,
-                signers,
-                have,
-            });
+            unmet.push(Unmet { role, threshold, signers, have });
         }
     }
     if unmet.is_empty() { Ok(met) } else { Err(unmet) }
@@ -206,9 +192,7 @@ fn augment(
     };
     for (index, id) in signed.iter().enumerate() {
         let fits = wanted.signers.iter().any(|signer| signer == id);
-        let fresh = seen
-            .get_mut(index)
-            .is_some_and(|seen| !std::mem::replace(seen, true));
+        let fresh = seen.get_mut(index).is_some_and(|seen| !std::mem::replace(seen, true));
         if !fits || !fresh {
             continue;
         }
@@ -234,11 +218,7 @@ mod tests {
     use super::*;
 
     fn role(name: &str, threshold: u32, signers: &[&str]) -> Role {
-        Role {
-            name: name.into(),
-            threshold,
-            signers: signers.iter().map(|s| (*s).to_owned()).collect(),
-        }
+        Role { name: name.into(), threshold, signers: signers.iter().map(|s| (*s).to_owned()).collect() }
     }
 
     #[test]
@@ -246,11 +226,7 @@ mod tests {
         let (a, b) = (role("publisher", 1, &["v", "w"]), role("vetting", 1, &["v"]));
         assert!(fill(&[&a, &b], &["v"]).is_err());
         let met = fill(&[&a, &b], &["v", "w"]).unwrap();
-        assert_eq!(
-            met.first().unwrap().signers,
-            ["w"],
-            "the only complete filling is found"
-        );
+        assert_eq!(met.first().unwrap().signers, ["w"], "the only complete filling is found");
         assert_eq!(met.last().unwrap().signers, ["v"]);
     }
 
@@ -259,10 +235,7 @@ mod tests {
         let vetting = role("vetting", 2, &["a", "b", "c"]);
         assert!(fill(&[&vetting], &["a", "c"]).is_ok());
         let unmet = fill(&[&vetting], &["b", "x"]).unwrap_err();
-        assert_eq!(
-            unmet.first().unwrap().to_string(),
-            "role `vetting` needs 2 of [a, b, c], has 1"
-        );
+        assert_eq!(unmet.first().unwrap().to_string(), "role `vetting` needs 2 of [a, b, c], has 1");
     }
 
     #[test]
@@ -274,29 +247,14 @@ mod tests {
             role("two", 2, &["a", "x"]),
         ];
         let rules = [
-            Rule {
-                plugin: Pattern::parse("*").unwrap(),
-                require: vec![],
-            },
-            Rule {
-                plugin: Pattern::parse("acme:*").unwrap(),
-                require: vec!["p".into(), "q".into()],
-            },
-            Rule {
-                plugin: Pattern::parse("x").unwrap(),
-                require: vec!["nobody".into()],
-            },
+            Rule { plugin: Pattern::parse("*").unwrap(), require: vec![] },
+            Rule { plugin: Pattern::parse("acme:*").unwrap(), require: vec!["p".into(), "q".into()] },
+            Rule { plugin: Pattern::parse("x").unwrap(), require: vec!["nobody".into()] },
         ];
         let places: Vec<String> = check(&roles, &rules, &["a"]).into_iter().map(|p| p.at).collect();
         assert_eq!(
             places,
-            [
-                "role[2].threshold",
-                "role[3].signers",
-                "rule[0].require",
-                "rule[1].require",
-                "rule[2].require"
-            ]
+            ["role[2].threshold", "role[3].signers", "rule[0].require", "rule[1].require", "rule[2].require"]
         );
     }
 

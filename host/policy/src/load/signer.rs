@@ -86,24 +86,15 @@ pub(super) fn check(signers: &[Signer]) -> Vec<Invalid> {
             |key: &str, why: String| problems.push(Invalid::at(format!("signer[{index}].{key}"), why));
         let earlier = signers.get(..index).unwrap_or_default();
         if !is_id(&signer.id) {
-            note(
-                "id",
-                format!("`{}` is no id; write letters, digits, . _ @ or -", signer.id),
-            );
+            note("id", format!("`{}` is no id; write letters, digits, . _ @ or -", signer.id));
         }
         if earlier.iter().any(|other| other.id == signer.id) {
-            note(
-                "id",
-                format!("`{}` stands twice; give each signer an id of its own", signer.id),
-            );
+            note("id", format!("`{}` stands twice; give each signer an id of its own", signer.id));
         }
         if let Some(other) = earlier.iter().find(|other| other.key == signer.key) {
             note(
                 "key",
-                format!(
-                    "the key of `{}` and of `{}` is the same; a key counts once",
-                    signer.id, other.id
-                ),
+                format!("the key of `{}` and of `{}` is the same; a key counts once", signer.id, other.id),
             );
         }
         if let (Some(from), Some(until)) = (signer.valid_from, signer.valid_until)
@@ -118,9 +109,7 @@ pub(super) fn check(signers: &[Signer]) -> Vec<Invalid> {
 /// Whether a text can be the id of a signer or the name of a role.
 pub(super) fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'@' | b'-'))
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'@' | b'-'))
 }
 
 impl fmt::Display for KeyId {

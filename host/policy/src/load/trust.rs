@@ -87,11 +87,7 @@ impl TrustPolicy {
         if parts.version == 0 {
             problems.push(Invalid::at("version", "counts from 1 and never goes down"));
         }
-        if problems.is_empty() {
-            Ok(Self(parts))
-        } else {
-            Err(problems)
-        }
+        if problems.is_empty() { Ok(Self(parts)) } else { Err(problems) }
     }
 
     /// Its version.
@@ -115,16 +111,10 @@ impl TrustPolicy {
     /// [`Distrust::Revoked`] or [`Distrust::OtherBytes`].
     pub fn precheck(&self, digest: Digest, pinned: Option<Digest>) -> Result<(), Distrust> {
         if let Some(reason) = self.revoked(&digest) {
-            return Err(Distrust::Revoked {
-                digest,
-                reason: reason.to_owned(),
-            });
+            return Err(Distrust::Revoked { digest, reason: reason.to_owned() });
         }
         match pinned {
-            Some(pinned) if pinned != digest => Err(Distrust::OtherBytes {
-                found: digest,
-                pinned,
-            }),
+            Some(pinned) if pinned != digest => Err(Distrust::OtherBytes { found: digest, pinned }),
             Some(_) | None => Ok(()),
         }
     }
@@ -162,28 +152,16 @@ impl TrustPolicy {
             }
         }
         match role::fill(&roles, &signed) {
-            Ok(roles) => Ok(Trusted {
-                plugin: plugin.to_owned(),
-                digest,
-                roles,
-                policy_version: self.0.version,
-            }),
-            Err(unmet) => Err(Distrust::Unmet {
-                unmet,
-                outsiders,
-                out_of_time,
-            }),
+            Ok(roles) => {
+                Ok(Trusted { plugin: plugin.to_owned(), digest, roles, policy_version: self.0.version })
+            }
+            Err(unmet) => Err(Distrust::Unmet { unmet, outsiders, out_of_time }),
         }
     }
 
     /// The roles of every rule that matches, each once, in the order of the file.
     fn roles_for(&self, plugin: &str) -> Result<Vec<&Role>, Distrust> {
-        let matching: Vec<&Rule> = self
-            .0
-            .rules
-            .iter()
-            .filter(|rule| rule.plugin.matches(plugin))
-            .collect();
+        let matching: Vec<&Rule> = self.0.rules.iter().filter(|rule| rule.plugin.matches(plugin)).collect();
         if matching.is_empty() {
             return Err(Distrust::NoRule(plugin.to_owned()));
         }
@@ -220,20 +198,10 @@ fn join(unmet: &[Unmet]) -> String {
 }
 
 fn told(outsiders: &[KeyId], out_of_time: &[(String, &'static str)]) -> String {
-    let mut parts: Vec<String> = out_of_time
-        .iter()
-        .map(|(id, why)| format!("signer `{id}` is {why}"))
-        .collect();
-    parts.extend(
-        outsiders
-            .iter()
-            .map(|key| format!("key {key} signed and is no [[signer]]")),
-    );
-    if parts.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", parts.join("; "))
-    }
+    let mut parts: Vec<String> =
+        out_of_time.iter().map(|(id, why)| format!("signer `{id}` is {why}")).collect();
+    parts.extend(outsiders.iter().map(|key| format!("key {key} signed and is no [[signer]]")));
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join("; ")) }
 }
 
 #[cfg(test)]

@@ -11,42 +11,24 @@ fn key(id: &str) -> KeyId {
 }
 
 fn signer(id: &str) -> Signer {
-    Signer {
-        id: id.to_owned(),
-        key: key(id),
-        valid_from: None,
-        valid_until: None,
-    }
+    Signer { id: id.to_owned(), key: key(id), valid_from: None, valid_until: None }
 }
 
 fn role(name: &str, threshold: u32, signers: &[&str]) -> Role {
-    Role {
-        name: name.to_owned(),
-        threshold,
-        signers: signers.iter().map(|s| (*s).to_owned()).collect(),
-    }
+    Role { name: name.to_owned(), threshold, signers: signers.iter().map(|s| (*s).to_owned()).collect() }
 }
 
 fn rule(plugin: &str, require: &[&str]) -> Rule {
     let require = require.iter().map(|s| (*s).to_owned()).collect();
-    Rule {
-        plugin: Pattern::parse(plugin).unwrap(),
-        require,
-    }
+    Rule { plugin: Pattern::parse(plugin).unwrap(), require }
 }
 
 fn parts() -> Parts {
     Parts {
         version: 3,
         signers: ["vendor", "sec-a", "sec-b", "sec-c"].map(signer).to_vec(),
-        roles: vec![
-            role("publisher", 1, &["vendor"]),
-            role("vetting", 2, &["sec-a", "sec-b", "sec-c"]),
-        ],
-        rules: vec![
-            rule("acme:*", &["publisher", "vetting"]),
-            rule("tool", &["publisher"]),
-        ],
+        roles: vec![role("publisher", 1, &["vendor"]), role("vetting", 2, &["sec-a", "sec-b", "sec-c"])],
+        rules: vec![rule("acme:*", &["publisher", "vetting"]), rule("tool", &["publisher"])],
         ..Parts::default()
     }
 }
@@ -56,27 +38,17 @@ fn bytes() -> Digest {
 }
 
 fn signed_by(ids: &[&str]) -> Vec<VerifiedSignature> {
-    ids.iter()
-        .map(|id| VerifiedSignature {
-            digest: bytes(),
-            key: key(id),
-        })
-        .collect()
+    ids.iter().map(|id| VerifiedSignature { digest: bytes(), key: key(id) }).collect()
 }
 
 fn judge(parts: Parts, plugin: &str, ids: &[&str]) -> Result<Trusted, Distrust> {
-    TrustPolicy::new(parts)
-        .unwrap()
-        .trust(plugin, bytes(), None, &signed_by(ids), NOW)
+    TrustPolicy::new(parts).unwrap().trust(plugin, bytes(), None, &signed_by(ids), NOW)
 }
 
 #[test]
 fn a_plugin_is_trusted_when_every_role_of_every_matching_rule_is_filled() {
     let trusted = judge(parts(), "acme:files", &["vendor", "sec-a", "sec-c"]).unwrap();
-    assert_eq!(
-        (trusted.plugin(), trusted.digest(), trusted.policy_version()),
-        ("acme:files", bytes(), 3)
-    );
+    assert_eq!((trusted.plugin(), trusted.digest(), trusted.policy_version()), ("acme:files", bytes(), 3));
     assert_eq!(trusted.roles().len(), 2);
     for too_few in [
         &[][..],
@@ -85,10 +57,7 @@ fn a_plugin_is_trusted_when_every_role_of_every_matching_rule_is_filled() {
         &["sec-a", "sec-b", "sec-c"],
         &["vendor", "sec-a", "sec-a"],
     ] {
-        assert!(
-            matches!(judge(parts(), "acme:files", too_few), Err(Distrust::Unmet { .. })),
-            "{too_few:?}"
-        );
+        assert!(matches!(judge(parts(), "acme:files", too_few), Err(Distrust::Unmet { .. })), "{too_few:?}");
     }
 }
 
@@ -102,30 +71,19 @@ fn a_second_matching_rule_adds_its_roles() {
 
 #[test]
 fn no_rule_means_no() {
-    assert_eq!(
-        judge(parts(), "other", &["vendor"]),
-        Err(Distrust::NoRule("other".into()))
-    );
+    assert_eq!(judge(parts(), "other", &["vendor"]), Err(Distrust::NoRule("other".into())));
 }
 
 #[test]
 fn a_stranger_counts_for_nothing_and_is_named() {
     let told = judge(parts(), "tool", &["stranger"]).unwrap_err().to_string();
-    assert!(
-        told.contains("needs 1 of [vendor], has none") && told.contains("is no [[signer]]"),
-        "{told}"
-    );
+    assert!(told.contains("needs 1 of [vendor], has none") && told.contains("is no [[signer]]"), "{told}");
 }
 
 #[test]
 fn a_signature_over_other_bytes_counts_for_nothing() {
-    let other = VerifiedSignature {
-        digest: Digest::of(b"another component"),
-        key: key("vendor"),
-    };
-    let judged = TrustPolicy::new(parts())
-        .unwrap()
-        .trust("tool", bytes(), None, &[other], NOW);
+    let other = VerifiedSignature { digest: Digest::of(b"another component"), key: key("vendor") };
+    let judged = TrustPolicy::new(parts()).unwrap().trust("tool", bytes(), None, &[other], NOW);
     assert!(matches!(judged, Err(Distrust::Unmet { .. })));
 }
 
@@ -142,10 +100,7 @@ fn a_pin_means_these_bytes_only() {
     let policy = TrustPolicy::new(parts()).unwrap();
     let pinned = |pin| policy.trust("tool", bytes(), Some(pin), &signed_by(&["vendor"]), NOW);
     assert!(pinned(bytes()).is_ok());
-    assert!(matches!(
-        pinned(Digest::of(b"x")),
-        Err(Distrust::OtherBytes { .. })
-    ));
+    assert!(matches!(pinned(Digest::of(b"x")), Err(Distrust::OtherBytes { .. })));
 }
 
 #[test]
@@ -163,40 +118,17 @@ fn keys_and_policies_count_only_in_their_time() {
         let told = with(from, until).unwrap_err().to_string();
         assert!(told.contains(word), "{told}");
     }
-    let expired = Parts {
-        expires: Some(NOW),
-        ..parts()
-    };
+    let expired = Parts { expires: Some(NOW), ..parts() };
     assert_eq!(judge(expired, "tool", &["vendor"]), Err(Distrust::PolicyExpired));
-    assert!(
-        judge(
-            Parts {
-                expires: Some(later),
-                ..parts()
-            },
-            "tool",
-            &["vendor"]
-        )
-        .is_ok()
-    );
+    assert!(judge(Parts { expires: Some(later), ..parts() }, "tool", &["vendor"]).is_ok());
 }
 
 #[test]
 fn a_policy_that_counts_a_key_twice_is_refused() {
     let mut parts = parts();
-    parts.signers.push(Signer {
-        key: key("vendor"),
-        ..signer("vendor-2")
-    });
+    parts.signers.push(Signer { key: key("vendor"), ..signer("vendor-2") });
     parts.signers.push(signer("sec-a"));
     parts.version = 0;
-    let places: Vec<String> = TrustPolicy::new(parts)
-        .unwrap_err()
-        .into_iter()
-        .map(|p| p.at)
-        .collect();
-    assert_eq!(
-        places,
-        ["signer[4].key", "signer[5].id", "signer[5].key", "version"]
-    );
+    let places: Vec<String> = TrustPolicy::new(parts).unwrap_err().into_iter().map(|p| p.at).collect();
+    assert_eq!(places, ["signer[4].key", "signer[5].id", "signer[5].key", "version"]);
 }

@@ -1,0 +1,198 @@
+//! An HTTP request in normal form: what is matched is what is sent. Which requests are granted is the `http` word's.
+
+use std::fmt;
+
+use crate::address::Host;
+
+/// `http` or `https`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scheme {
+    /// Plain.
+    Http,
+    /// TLS.
+    Https,
+}
+
+/// A request in normal form: what is matched is what is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    scheme: Scheme,
+    host: Host,
+    port: u16,
+    method: String,
+    path: String,
+    query: Option<String>,
+}
+
+/// Why a text is no request that anybody could be granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(&'static str);
+
+impl Target {
+    /// Brings a request into normal form.
+    ///
+    /// # Errors
+    /// [`Malformed`] for what different servers read differently: user info, encoded slashes, dots or NULs,
+    /// backslashes, empty or dot segments, characters outside RFC 3986.
+    pub fn parse(
+        method: &str,
+        scheme: &str,
+        authority: &str,
+        path_and_query: &str,
+    ) -> Result<Self, Malformed> {
+        let scheme = match scheme {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            _ => return Err(Malformed("the scheme is neither http nor https")),
+        };
+        if !is_method(method) {
+            return Err(Malformed("the method is not one that can be granted"));
+        }
+        let (host, port) = authority_of(authority, scheme)?;
+        let (path, query) = match path_and_query.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path_and_query, None),
+        };
+        let path = if path.is_empty() { "/" } else { path };
+        check_path(path)?;
+        if !query.unwrap_or_default().bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
+            return Err(Malformed("the query has characters that a URL cannot hold"));
+        }
+        Ok(Self {
+            scheme,
+            host,
+            port,
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query: query.map(str::to_owned),
+        })
+    }
+
+    /// How.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// To whom.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// At which port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The method.
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// The path without the query.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The path with the query, as it is sent.
+    pub fn path_and_query(&self) -> String {
+        match &self.query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.clone(),
+        }
+    }
+
+    /// The value of the `Host` header: the port only where it is not the scheme's own (RFC 9110 §4.2.3).
+    pub fn authority(&self) -> String {
+        if self.port == self.scheme.port() {
+            self.host.to_string()
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl Scheme {
+    /// Its own port.
+    pub const fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        })
+    }
+}
+
+fn authority_of(authority: &str, scheme: Scheme) -> Result<(Host, u16), Malformed> {
+    if authority.contains('@') {
+        return Err(Malformed("the authority has user information"));
+    }
+    let after_bracket = authority.rfind(']').map_or(0, |at| at + 1);
+    let (host, port) = match authority.get(after_bracket..).and_then(|tail| tail.rfind(':')) {
+        Some(at) => (authority.get(..after_bracket + at), authority.get(after_bracket + at + 1..)),
+        None => (Some(authority), None),
+    };
+    let port = match port {
+        None => scheme.port(),
+        Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
+            digits.parse().map_err(|_| Malformed("the port is out of range"))?
+        }
+        Some(_) => return Err(Malformed("the port is no number")),
+    };
+    if port == 0 {
+        return Err(Malformed("the port is out of range"));
+    }
+    let host = Host::parse(host.unwrap_or_default())
+        .map_err(|_| Malformed("the host is no host name or address"))?;
+    Ok((host, port))
+}
+
+/// Whether a method can be granted: RFC 9110 §9.1 makes it a token, and none has lower-case letters in practice, so a
+/// guest's `get` is no GET. CONNECT opens tunnels and TRACE gives back what was added on the way: never.
+pub(crate) fn is_method(method: &str) -> bool {
+    let spelled = !method.is_empty()
+        && method.len() <= 32
+        && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
+    spelled && method != "CONNECT" && method != "TRACE"
+}
+
+/// What different servers could read as different paths is refused, so that the pattern and the server agree.
+pub(crate) fn check_path(path: &str) -> Result<(), Malformed> {
+    if !path.starts_with('/') {
+        return Err(Malformed("the path does not begin with a slash"));
+    }
+    if !path.bytes().all(|b| {
+        b.is_ascii_graphic()
+            && !matches!(b, b'\\' | b'#' | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}')
+    }) {
+        return Err(Malformed("the path has characters that a URL cannot hold"));
+    }
+    let mut rest = path;
+    while let Some((_, tail)) = rest.split_once('%') {
+        let code = tail.get(..2).unwrap_or_default().to_ascii_lowercase();
+        if code.len() != 2 || !code.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(Malformed("the path has a percent sign that encodes nothing"));
+        }
+        if matches!(code.as_str(), "2f" | "5c" | "2e" | "00" | "25") {
+            return Err(Malformed("the path has an encoded slash, backslash, dot, percent sign or NUL"));
+        }
+        rest = tail;
+    }
+    let last = path.matches('/').count();
+    for (index, segment) in path.split('/').enumerate().skip(1) {
+        let is_last = index == last;
+        let name = segment.split(';').next().unwrap_or_default();
+        if matches!(name, "." | "..") || (segment.is_empty() && !is_last) {
+            return Err(Malformed("the path has an empty or dot segment"));
+        }
+    }
+    Ok(())
+}

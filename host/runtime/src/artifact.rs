@@ -1,0 +1,85 @@
+//! The bytes of a plugin and their digest, made together and never apart: whoever holds an [`Artifact`] holds the bytes
+//! that the digest is of. Nothing here looks into them.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use toolgate_policy::Digest;
+use toolgate_policy::digest::Hasher;
+
+/// Bounded bytes with their digest. Cheap to clone; the bytes are shared and never re-read.
+#[derive(Clone)]
+pub struct Artifact {
+    bytes: Arc<[u8]>,
+    digest: Digest,
+}
+
+/// Why bytes could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum TooMuch {
+    /// There are more than allowed.
+    #[error("it has more than {0} bytes")]
+    Bytes(u64),
+    /// They could not be read.
+    #[error("read it")]
+    Io(#[from] io::Error),
+}
+
+impl Artifact {
+    /// Reads to the end, at most `bytes_max` bytes, hashing what passes by.
+    ///
+    /// # Errors
+    /// [`TooMuch::Bytes`] as soon as there is one byte too many.
+    pub fn read(mut source: impl Read, bytes_max: u64) -> Result<Self, TooMuch> {
+        let mut bytes = Vec::new();
+        let mut hasher = Hasher::default();
+        let mut chunk = vec![0_u8; 64 * 1024];
+        loop {
+            let got = match source.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(got) => chunk.get(..got).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if bytes.len() as u64 + got.len() as u64 > bytes_max {
+                return Err(TooMuch::Bytes(bytes_max));
+            }
+            hasher.update(got);
+            bytes.extend_from_slice(got);
+        }
+        Ok(Self { bytes: bytes.into(), digest: hasher.finish() })
+    }
+
+    /// Takes bytes that are already here.
+    pub fn of(bytes: impl Into<Arc<[u8]>>) -> Self {
+        let bytes = bytes.into();
+        Self { digest: Digest::of(&bytes), bytes }
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Their digest.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_of_the_bytes_and_the_bound_is_exact() {
+        let read = Artifact::read(&b"12345"[..], 5).map(|a| (a.digest(), a.bytes().to_vec()));
+        assert!(matches!(read, Ok((digest, bytes)) if digest == Digest::of(b"12345") && bytes == b"12345"));
+        assert!(matches!(Artifact::read(&b"123456"[..], 5), Err(TooMuch::Bytes(5))));
+    }
+
+    #[test]
+    fn an_endless_source_ends_at_the_bound() {
+        assert!(matches!(Artifact::read(io::repeat(0), 1 << 20), Err(TooMuch::Bytes(_))));
+    }
+}

@@ -1,0 +1,207 @@
+//! How a call ended: an answer, a denial, or a fault with whose it is. Each fault has two texts: what the caller may see
+//! and what the log keeps. Turning them into protocol messages is the server's.
+
+use std::fmt;
+
+use toolgate_policy::call::Denied;
+use toolgate_policy::limits::call::CallLimit;
+use toolgate_policy::redact::{printable, printable_lines};
+
+/// How a call ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The tool answered.
+    Answer(Answer),
+    /// The caller may not, or there is no such tool.
+    Denied(Denied),
+    /// Nothing came of it.
+    Fault(Fault),
+}
+
+/// What a tool answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// Whether the tool says that it worked.
+    pub verdict: Verdict,
+    /// What it says.
+    pub content: Content,
+}
+
+/// Whether a tool's own result was `ok` or `err`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// `ok`, or a result that cannot fail.
+    Ok,
+    /// `err`.
+    Err,
+}
+
+/// The content of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// The function has no result.
+    Nothing,
+    /// Text, as it is.
+    Text(String),
+    /// A value.
+    Value {
+        /// The JSON of the value itself.
+        text: String,
+        /// The same as the object that the output schema describes.
+        structured: serde_json::Value,
+    },
+}
+
+/// Whose fault it is that nothing came of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// Whoever called.
+    Caller,
+    /// The plugin.
+    Plugin,
+    /// Whoever configured this.
+    Operator,
+    /// Toolgate or its machine.
+    Host,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The arguments do not fit.
+    Arguments,
+    /// A limit was met.
+    Limit(CallLimit),
+    /// The memory for all calls together was used up.
+    Budget,
+    /// The guest trapped: a panic, an unreachable instruction, a bad memory access.
+    Trap,
+    /// The guest ended the program.
+    Exit,
+    /// The guest used what its grant says it may not.
+    Grant,
+    /// The guest gave back what its own type does not allow.
+    Lift,
+    /// The caller went away or cancelled.
+    Cancelled,
+    /// The host is stopping.
+    Stopping,
+    /// The record of calls cannot be written.
+    Audit,
+    /// Something else in the host.
+    Internal,
+}
+
+/// Why nothing came of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    kind: FaultKind,
+    told: String,
+    logged: String,
+}
+
+impl Fault {
+    /// A fault that may be told as it is logged.
+    pub fn new(kind: FaultKind, text: impl Into<String>) -> Self {
+        let told = text.into();
+        Self { kind, logged: told.clone(), told }
+    }
+
+    /// The same fault, with more in the log than the caller sees. What comes from a guest is escaped and bounded here.
+    #[must_use]
+    pub fn logged(mut self, detail: &str) -> Self {
+        self.logged = format!("{}: {}", self.told, printable(detail, LOGGED_CHARS_MAX));
+        self
+    }
+
+    /// A limit that was met, by name.
+    pub fn limit(limit: CallLimit, value: u64) -> Self {
+        let name = limit.name();
+        let told = match limit {
+            CallLimit::Fuel => format!("the tool used more than its limit of computation ({name} = {value})"),
+            CallLimit::Deadline => format!("the tool did not answer within its time limit ({name} = {value})"),
+            CallLimit::Memory => format!("the tool wanted more memory than its limit ({name} = {value})"),
+            CallLimit::Output => format!("the tool's answer is larger than its limit ({name} = {value})"),
+            CallLimit::Concurrency | CallLimit::Queue => {
+                format!("too many calls of this tool's plugin are waiting ({name} = {value}); try again later")
+            }
+            CallLimit::Log | CallLimit::Handles | CallLimit::HttpRequests | CallLimit::HttpBytes => {
+                format!("the tool went over its limit {name} = {value}")
+            }
+        };
+        Self::new(FaultKind::Limit(limit), told)
+    }
+
+    /// Something wrong in the host; the caller learns only that.
+    pub fn internal(detail: impl fmt::Display) -> Self {
+        Self::new(FaultKind::Internal, "the host failed; its log says why").logged(&detail.to_string())
+    }
+
+    /// What happened.
+    pub fn kind(&self) -> FaultKind {
+        self.kind
+    }
+
+    /// Whose fault it is.
+    pub fn blame(&self) -> Blame {
+        match self.kind {
+            FaultKind::Arguments | FaultKind::Cancelled => Blame::Caller,
+            FaultKind::Limit(CallLimit::Queue | CallLimit::Concurrency) | FaultKind::Budget => Blame::Operator,
+            FaultKind::Limit(_) | FaultKind::Trap | FaultKind::Exit | FaultKind::Lift | FaultKind::Grant => Blame::Plugin,
+            FaultKind::Stopping | FaultKind::Audit | FaultKind::Internal => Blame::Host,
+        }
+    }
+
+    /// What the caller may see.
+    pub fn told(&self) -> &str {
+        &self.told
+    }
+
+    /// What the log keeps.
+    pub fn log_text(&self) -> &str {
+        &self.logged
+    }
+}
+
+/// Characters of guest text that a log line keeps.
+const LOGGED_CHARS_MAX: usize = 500;
+
+impl FaultKind {
+    /// One word for it, as records have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Arguments => "arguments",
+            Self::Limit(_) => "limit",
+            Self::Budget => "budget",
+            Self::Trap => "trap",
+            Self::Exit => "exit",
+            Self::Grant => "grant",
+            Self::Lift => "lift",
+            Self::Cancelled => "cancelled",
+            Self::Stopping => "stopping",
+            Self::Audit => "audit",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for Blame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Caller => "caller",
+            Self::Plugin => "plugin",
+            Self::Operator => "operator",
+            Self::Host => "host",
+        })
+    }
+}
+
+impl fmt::Display for Answer {
+    /// As a terminal shows it: nothing in it can steer the terminal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.content {
+            Content::Nothing => f.write_str("(no result)"),
+            Content::Text(text) | Content::Value { text, .. } => f.write_str(&printable_lines(text, usize::MAX)),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Signatures over a plugin's bytes: reading them, checking them, making them. One format for now (a DSSE envelope in a
+//! Sigstore bundle, by a key that the operator keeps); each format is a [`Signature`]. Whom to trust is the policy's.
+
+pub mod bundle;
+pub mod key;
+pub mod mac;
+pub mod sign;
+
+use toolgate_policy::load::signer::{KeyId, VerifiedSignature};
+
+use crate::artifact::Artifact;
+use key::PublicKey;
+
+/// A signature file as it was found.
+#[derive(Clone)]
+pub struct SignatureFile {
+    /// Its name, for people.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A signature that could be read. Nothing is believed about it yet.
+pub trait Signature {
+    /// The key that it says it was made with.
+    fn claimed_key(&self) -> KeyId;
+
+    /// Checks it over these bytes with this key.
+    ///
+    /// # Errors
+    /// [`BadSignature`] whenever it is not a genuine signature by this key over exactly these bytes.
+    fn verify(&self, artifact: &Artifact, key: &PublicKey) -> Result<VerifiedSignature, BadSignature>;
+}
+
+/// Why a signature does not count.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadSignature {
+    /// It is not of the form that its name promises.
+    #[error("{file} is not a signature bundle that Toolgate accepts: {why}")]
+    Unreadable {
+        /// Which.
+        file: String,
+        /// Why.
+        why: String,
+    },
+    /// It is over something else.
+    #[error("{0} is a signature over other bytes")]
+    OtherBytes(String),
+    /// It is not genuine.
+    #[error("{0} is not a genuine signature of the key it names")]
+    Forged(String),
+}
+
+/// Reads a signature file by the form that its name promises.
+///
+/// # Errors
+/// [`BadSignature::Unreadable`].
+pub fn read(file: &SignatureFile) -> Result<Box<dyn Signature>, BadSignature> {
+    Ok(Box::new(bundle::Bundle::read(file)?))
+}

@@ -1,0 +1,163 @@
+//! Sigstore bundles (v0.3) with a key that the operator keeps. Ours is the first reader: everything in the file must be
+//! known, single and canonical before the library sees it, so that no two readers can see two different bundles. Only
+//! white space is free.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sigstore_verify::crypto::{SigningScheme, verify_signature};
+use sigstore_verify::types::{DerPublicKey, SignatureContent};
+use toolgate_policy::limits::load::SIGNATURE_BYTES_MAX;
+use toolgate_policy::load::signer::{KeyId, VerifiedSignature};
+use toolgate_policy::{Digest, limits};
+
+use super::key::PublicKey;
+use super::sign::{BUNDLE_MEDIA_TYPE, PAYLOAD_TYPE, PREDICATE_TYPE, STATEMENT_TYPE};
+use super::{BadSignature, Signature, SignatureFile};
+use crate::artifact::Artifact;
+use crate::json::{Bounds, Json};
+
+/// A bundle that could be read.
+pub struct Bundle {
+    file: String,
+    text: String,
+    key: KeyId,
+    subject: Digest,
+}
+
+impl Bundle {
+    /// Reads a bundle.
+    ///
+    /// # Errors
+    /// [`BadSignature::Unreadable`] for anything unknown, doubled or not canonical.
+    pub fn read(file: &SignatureFile) -> Result<Self, BadSignature> {
+        let unreadable = |why: String| BadSignature::Unreadable { file: file.name.clone(), why };
+        let json = Json::parse(&file.bytes, BOUNDS).map_err(|error| unreadable(error.to_string()))?;
+        let (key, subject) = read_bundle(&json).map_err(unreadable)?;
+        let text = String::from_utf8_lossy(&file.bytes).into_owned();
+        Ok(Self { file: file.name.clone(), text, key, subject })
+    }
+}
+
+impl Signature for Bundle {
+    fn claimed_key(&self) -> KeyId {
+        self.key
+    }
+
+    fn verify(&self, artifact: &Artifact, key: &PublicKey) -> Result<VerifiedSignature, BadSignature> {
+        if self.subject != artifact.digest() {
+            return Err(BadSignature::OtherBytes(self.file.clone()));
+        }
+        let forged = || BadSignature::Forged(self.file.clone());
+        let bundle = sigstore_verify::types::Bundle::from_json(&self.text).map_err(|_| forged())?;
+        let SignatureContent::DsseEnvelope(envelope) = &bundle.content else { return Err(forged()) };
+        // The library's own verifier wants a log entry or a timestamp as evidence of the time of signing. A key that the
+        // operator keeps has neither: its time is the trust policy's to judge, so the signature is checked by itself.
+        let spki = DerPublicKey::from_bytes(key.spki());
+        let signature = &envelope.signature.sig;
+        verify_signature(&spki, &envelope.pae(), signature, SigningScheme::EcdsaP256Sha256).map_err(|_| forged())?;
+        Ok(VerifiedSignature { digest: artifact.digest(), key: key.id() })
+    }
+}
+
+const BOUNDS: Bounds = Bounds {
+    bytes_max: SIGNATURE_BYTES_MAX as usize,
+    depth_max: limits::wire::JSON_DEPTH_MAX,
+    nodes_max: 10_000,
+};
+
+fn read_bundle(bundle: &Json) -> Result<(KeyId, Digest), String> {
+    let [media_type, material, envelope] =
+        members(bundle, "the bundle", ["mediaType", "verificationMaterial", "dsseEnvelope"], &[])?.0;
+    exactly(media_type, BUNDLE_MEDIA_TYPE, "mediaType")?;
+    let key = read_material(material)?;
+    let names = ["payload", "payloadType", "signatures"];
+    let [payload, payload_type, signatures] = members(envelope, "dsseEnvelope", names, &[])?.0;
+    exactly(payload_type, PAYLOAD_TYPE, "payloadType")?;
+    let Json::Array(signatures) = signatures else { return Err("`signatures` is no list".to_owned()) };
+    let [signature] = signatures.as_slice() else {
+        return Err(format!("it has {} signatures; exactly one is accepted", signatures.len()));
+    };
+    let ([sig], [keyid]) = members(signature, "the signature", ["sig"], &["keyid"])?;
+    canonical_base64(sig, "sig")?;
+    match keyid.map(|keyid| keyid.as_str().unwrap_or("?")) {
+        None | Some("") => {}
+        Some(keyid) if keyid == key.hex() => {}
+        Some(_) => return Err("`keyid` names another key than `hint`".to_owned()),
+    }
+    let statement = canonical_base64(payload, "payload")?;
+    let statement = Json::parse(&statement, BOUNDS).map_err(|error| format!("in the statement: {error}"))?;
+    Ok((key, read_statement(&statement)?))
+}
+
+fn read_material(material: &Json) -> Result<KeyId, String> {
+    let optional = ["tlogEntries", "timestampVerificationData"];
+    let ([public_key], [log, times]) = members(material, "verificationMaterial", ["publicKey"], &optional)?;
+    if !log.is_none_or(is_empty) {
+        return Err("it has log entries, which Toolgate does not check yet".to_owned());
+    }
+    let no_times = match times {
+        Some(Json::Object(members)) => members.iter().all(|(name, list)| name == "rfc3161Timestamps" && is_empty(list)),
+        None | Some(Json::Null) => true,
+        Some(_) => false,
+    };
+    if !no_times {
+        return Err("it has timestamps, which Toolgate does not check yet".to_owned());
+    }
+    let [hint] = members(public_key, "publicKey", ["hint"], &[])?.0;
+    let hint = hint.as_str().unwrap_or_default();
+    KeyId::from_hex(hint).map_err(|_| "`hint` is not the SHA-256 of a key in lower-case hexadecimal digits".to_owned())
+}
+
+fn read_statement(statement: &Json) -> Result<Digest, String> {
+    let names = ["_type", "subject", "predicateType", "predicate"];
+    let [kind, subject, predicate_type, predicate] = members(statement, "the statement", names, &[])?.0;
+    exactly(kind, STATEMENT_TYPE, "_type")?;
+    exactly(predicate_type, PREDICATE_TYPE, "predicateType")?;
+    members::<0, 0>(predicate, "the predicate", [], &[])?;
+    let Json::Array(subjects) = subject else { return Err("`subject` is no list".to_owned()) };
+    let [subject] = subjects.as_slice() else {
+        return Err(format!("it has {} subjects; exactly one is accepted", subjects.len()));
+    };
+    let ([digest], [_name]) = members(subject, "the subject", ["digest"], &["name"])?;
+    let [sha256] = members(digest, "the subject's digest", ["sha256"], &[])?.0;
+    Digest::from_hex(sha256.as_str().unwrap_or_default()).map_err(|_| "the subject's sha256 is no digest".to_owned())
+}
+
+/// The members of an object: all `required`, any of `optional`, nothing else.
+fn members<'a, const R: usize, const O: usize>(
+    json: &'a Json,
+    what: &str,
+    required: [&str; R],
+    optional: &[&str; O],
+) -> Result<([&'a Json; R], [Option<&'a Json>; O]), String> {
+    let Json::Object(all) = json else { return Err(format!("{what} is no object")) };
+    if let Some((odd, _)) = all.iter().find(|(name, _)| !required.contains(&name.as_str()) && !optional.contains(&name.as_str())) {
+        let odd = toolgate_policy::redact::printable(odd, 60);
+        return Err(format!("{what} has `{odd}`, which Toolgate does not know"));
+    }
+    if let Some(missing) = required.iter().find(|name| json.get(name).is_none()) {
+        return Err(format!("{what} has no `{missing}`"));
+    }
+    Ok((required.map(|name| json.get(name).unwrap_or(&Json::Null)), optional.map(|name| json.get(name))))
+}
+
+fn exactly(json: &Json, wanted: &str, what: &str) -> Result<(), String> {
+    if json.as_str() == Some(wanted) { Ok(()) } else { Err(format!("`{what}` is not {wanted}")) }
+}
+
+/// Standard alphabet, padded, no other bits set: one spelling for one value.
+fn canonical_base64(json: &Json, what: &str) -> Result<Vec<u8>, String> {
+    let text = json.as_str().unwrap_or_default();
+    match STANDARD.decode(text) {
+        Ok(bytes) if !bytes.is_empty() && STANDARD.encode(&bytes) == text => Ok(bytes),
+        _ => Err(format!("`{what}` is not base64 in its one canonical spelling")),
+    }
+}
+
+fn is_empty(json: &Json) -> bool {
+    matches!(json, Json::Array(list) if list.is_empty())
+}
+
+#[cfg(test)]
+#[path = "bundle_tests.rs"]
+mod tests;

@@ -1,0 +1,176 @@
+//! Keys: ECDSA over P-256 (FIPS 186-5), public ones as SubjectPublicKeyInfo in PEM (RFC 7468 §13), private ones as PKCS#8
+//! in PEM (RFC 7468 §10). Where key files are and who may read them is found out elsewhere.
+
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, ParsedPublicKey};
+use pem_rfc7468::LineEnding;
+use toolgate_policy::load::signer::KeyId;
+use zeroize::Zeroizing;
+
+/// A public key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    spki: Vec<u8>,
+    id: KeyId,
+}
+
+/// A private key. Cannot be printed.
+pub struct PrivateKey {
+    pair: EcdsaKeyPair,
+}
+
+/// Why a text is no key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAKey {
+    /// Not PEM of the wanted label.
+    #[error("it is no PEM with `{0}` in its first line")]
+    Pem(&'static str),
+    /// PEM of something else.
+    #[error("it is no P-256 key")]
+    Curve,
+    /// The generator or the encoder failed.
+    #[error("the cryptographic library failed")]
+    Library,
+}
+
+const PUBLIC_LABEL: &str = "PUBLIC KEY";
+const PRIVATE_LABEL: &str = "PRIVATE KEY";
+
+/// What every SubjectPublicKeyInfo of an uncompressed P-256 point begins with (RFC 5480 §2.1.1, §2.2). Comparing it
+/// leaves one encoding for one key, so that a key has one id.
+const P256_SPKI_PREFIX: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
+    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+const P256_SPKI_LEN: usize = P256_SPKI_PREFIX.len() + 65;
+
+impl PublicKey {
+    /// Reads PEM.
+    ///
+    /// # Errors
+    /// [`NotAKey`] for anything that is not one P-256 key.
+    pub fn from_pem(text: &str) -> Result<Self, NotAKey> {
+        let (label, der) = pem_rfc7468::decode_vec(text.as_bytes()).map_err(|_| NotAKey::Pem(PUBLIC_LABEL))?;
+        if label != PUBLIC_LABEL {
+            return Err(NotAKey::Pem(PUBLIC_LABEL));
+        }
+        Self::from_spki(der)
+    }
+
+    /// Takes a SubjectPublicKeyInfo in DER.
+    ///
+    /// # Errors
+    /// [`NotAKey::Curve`] for anything that is not one P-256 key.
+    pub fn from_spki(spki: Vec<u8>) -> Result<Self, NotAKey> {
+        let point = spki.strip_prefix(&P256_SPKI_PREFIX[..]).ok_or(NotAKey::Curve)?;
+        if spki.len() != P256_SPKI_LEN || point.first() != Some(&4) {
+            return Err(NotAKey::Curve);
+        }
+        // Not on the curve is no key either.
+        ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).map_err(|_| NotAKey::Curve)?;
+        let id = KeyId::of_spki(&spki);
+        Ok(Self { spki, id })
+    }
+
+    /// The same key as PEM.
+    ///
+    /// # Errors
+    /// [`NotAKey::Library`] when the encoder fails.
+    pub fn to_pem(&self) -> Result<String, NotAKey> {
+        pem_rfc7468::encode_string(PUBLIC_LABEL, LineEnding::LF, &self.spki).map_err(|_| NotAKey::Library)
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// Its SubjectPublicKeyInfo in DER.
+    pub(super) fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+}
+
+impl PrivateKey {
+    /// Makes a new key from the system's generator.
+    ///
+    /// # Errors
+    /// [`NotAKey::Library`] when the generator fails.
+    pub fn generate() -> Result<Self, NotAKey> {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| NotAKey::Library)?;
+        Ok(Self { pair })
+    }
+
+    /// Reads PEM.
+    ///
+    /// # Errors
+    /// [`NotAKey`] for anything that is not one P-256 key, encrypted ones included.
+    pub fn from_pem(text: &str) -> Result<Self, NotAKey> {
+        let (label, der) = pem_rfc7468::decode_vec(text.as_bytes()).map_err(|_| NotAKey::Pem(PRIVATE_LABEL))?;
+        let der = Zeroizing::new(der);
+        if label != PRIVATE_LABEL {
+            return Err(NotAKey::Pem(PRIVATE_LABEL));
+        }
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &der).map_err(|_| NotAKey::Curve)?;
+        Ok(Self { pair })
+    }
+
+    /// The same key as PEM.
+    ///
+    /// # Errors
+    /// [`NotAKey::Library`] when the encoder fails.
+    pub fn to_pem(&self) -> Result<Zeroizing<String>, NotAKey> {
+        let der = self.pair.to_pkcs8v1().map_err(|_| NotAKey::Library)?;
+        pem_rfc7468::encode_string(PRIVATE_LABEL, LineEnding::LF, der.as_ref())
+            .map(Zeroizing::new)
+            .map_err(|_| NotAKey::Library)
+    }
+
+    /// Its public half.
+    ///
+    /// # Errors
+    /// [`NotAKey::Library`] when the encoder fails.
+    pub fn public(&self) -> Result<PublicKey, NotAKey> {
+        let spki = self.pair.public_key().as_der().map_err(|_| NotAKey::Library)?;
+        PublicKey::from_spki(spki.as_ref().to_vec())
+    }
+
+    /// Signs a message: ECDSA with SHA-256, in ASN.1 DER.
+    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, NotAKey> {
+        let signature = self.pair.sign(&SystemRandom::new(), message).map_err(|_| NotAKey::Library)?;
+        Ok(signature.as_ref().to_vec())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_halves_read_back_as_they_were_written() {
+        let key = PrivateKey::generate().unwrap();
+        let public = key.public().unwrap();
+        let again = PrivateKey::from_pem(&key.to_pem().unwrap()).unwrap();
+        assert_eq!(again.public().unwrap().id(), public.id());
+        assert_eq!(PublicKey::from_pem(&public.to_pem().unwrap()).unwrap().id(), public.id());
+    }
+
+    #[test]
+    fn what_is_not_one_p256_key_is_refused() {
+        let key = PrivateKey::generate().unwrap();
+        let public = key.public().unwrap();
+        let pem = public.to_pem().unwrap();
+        assert_eq!(PublicKey::from_pem("").map(drop), Err(NotAKey::Pem(PUBLIC_LABEL)));
+        assert_eq!(PublicKey::from_pem(&key.to_pem().unwrap()).map(drop), Err(NotAKey::Pem(PUBLIC_LABEL)));
+        assert!(PublicKey::from_pem(&format!("{pem}{pem}")).is_err());
+        let mut off_curve = public.spki.clone();
+        *off_curve.last_mut().unwrap() ^= 1;
+        assert_eq!(PublicKey::from_spki(off_curve).map(drop), Err(NotAKey::Curve));
+        let mut longer = public.spki.clone();
+        longer.push(0);
+        assert_eq!(PublicKey::from_spki(longer).map(drop), Err(NotAKey::Curve));
+        assert!(PrivateKey::from_pem(&pem).is_err());
+    }
+}

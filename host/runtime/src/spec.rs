@@ -1,0 +1,78 @@
+//! What should serve, as plain data: the configuration makes it, reconcile takes it. Nothing here acts.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use toolgate_policy::limits::call::CallLimits;
+use toolgate_policy::load::{Grants, TrustPolicy};
+use toolgate_policy::name::Prefix;
+use toolgate_policy::{Digest, PluginName};
+
+use crate::secret::SecretSpec;
+use crate::signature::key::PublicKey;
+
+/// Everything that should serve.
+#[derive(Clone)]
+pub struct Spec {
+    /// The plugins, in the operator's order.
+    pub plugins: Vec<PluginSpec>,
+    /// Whom to trust.
+    pub trust: Arc<Trust>,
+    /// What one refused plugin means for the others.
+    pub on_refused: OnRefused,
+}
+
+/// One plugin.
+#[derive(Clone)]
+pub struct PluginSpec {
+    /// What the operator calls it.
+    pub name: PluginName,
+    /// What trust rules match.
+    pub id: String,
+    /// What its tools' names begin with.
+    pub prefix: Prefix,
+    /// Where its bytes are.
+    pub source: Source,
+    /// The only bytes it may have.
+    pub digest: Option<Digest>,
+    /// What it is given.
+    pub grants: Grants,
+    /// What a call of it may use.
+    pub limits: CallLimits,
+    /// The secrets that its grants name, by name.
+    pub secrets: BTreeMap<String, Arc<SecretSpec>>,
+}
+
+/// Where bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file, by absolute path.
+    File(PathBuf),
+}
+
+/// Whom to trust, with their keys.
+#[derive(Clone)]
+pub struct Trust {
+    /// Who counts for what.
+    pub policy: TrustPolicy,
+    /// The keys of its signers.
+    pub keys: Vec<PublicKey>,
+}
+
+/// What one refused plugin means for the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnRefused {
+    /// Nothing serves.
+    Stop,
+    /// The others serve.
+    Skip,
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
