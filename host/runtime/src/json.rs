@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 /// A JSON value as it was written. Keys keep their order.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,6 +110,28 @@ impl Json {
             Self::String(_) => "a string",
             Self::Array(_) => "an array",
             Self::Object(_) => "an object",
+        }
+    }
+
+    /// The value as compact JSON. Equal values give equal text.
+    pub fn text(&self) -> String {
+        self.value().to_string()
+    }
+
+    fn value(&self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => Value::from(*value),
+            Self::Integer(value) => u64::try_from(*value)
+                .map(Value::from)
+                .or_else(|_| i64::try_from(*value).map(Value::from))
+                .unwrap_or_default(),
+            Self::Float(value) => Value::from(*value),
+            Self::String(value) => Value::from(value.as_str()),
+            Self::Array(elements) => elements.iter().map(Self::value).collect(),
+            Self::Object(members) => {
+                members.iter().map(|(key, value)| (key.clone(), value.value())).collect()
+            }
         }
     }
 }

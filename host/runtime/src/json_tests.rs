@@ -35,7 +35,10 @@ fn sixty_four_bit_integers_lose_nothing() {
 #[test]
 fn a_key_that_stands_twice_is_refused_at_any_depth_in_any_spelling() {
     for text in [r#"{"a":1,"a":1}"#, r#"[{"x":{"a":1,"b":2,"\u0061":3}}]"#] {
-        assert!(matches!(parse(text), Err(JsonError::Refused(why)) if why.contains("`a` stands twice")), "{text}");
+        assert!(
+            matches!(parse(text), Err(JsonError::Refused(why)) if why.contains("`a` stands twice")),
+            "{text}"
+        );
     }
 }
 

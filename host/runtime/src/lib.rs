@@ -3,16 +3,45 @@
 //! # Two flows
 //!
 //! LOAD ([`load`]): source → verify → inspect → describe → clear → prepare. Each stage takes what the one before it
-//! returned; nothing unproved is parsed, nothing uncleared is compiled, no guest code runs. `reconcile` is the one
-//! way anything comes to serve.
+//! returned; nothing unproved is parsed, nothing uncleared is compiled, no guest code runs. [`reconcile`] is the one way
+//! anything comes to serve.
 //!
-//! CALL ([`call`]): open the record → judge → resolve → admit → lower the arguments → sandbox → close the record. Guest
-//! code runs in `sandbox::call` and nowhere else, in a fresh store each time.
+//! CALL ([`call`]): open the record → judge → resolve → lower the arguments → admit → sandbox → close the record. Guest
+//! code runs in `Sandbox::call` and nowhere else, in a fresh store each time.
+//!
+//! [`gate::Gate`] is the handle on both.
+
+pub mod gate;
+
+pub mod reconcile;
+
+pub mod call;
+mod list;
+pub mod load;
+
+mod rooms;
+
+pub mod snapshot;
+
+mod admission;
+
+pub mod sandbox;
+
+mod imports;
+
+mod egress;
+
+pub mod audit;
+pub mod mapping;
+pub mod state;
+
+pub mod spec;
+
+pub mod signature;
 
 pub mod artifact;
+mod bindings;
 pub mod json;
+mod meter;
 pub mod outcome;
 pub mod secret;
-pub mod signature;
-pub mod spec;
-pub mod state;

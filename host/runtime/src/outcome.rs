@@ -119,11 +119,15 @@ impl Fault {
         let name = limit.name();
         let told = match limit {
             CallLimit::Fuel => format!("the tool used more than its limit of computation ({name} = {value})"),
-            CallLimit::Deadline => format!("the tool did not answer within its time limit ({name} = {value})"),
+            CallLimit::Deadline => {
+                format!("the tool did not answer within its time limit ({name} = {value})")
+            }
             CallLimit::Memory => format!("the tool wanted more memory than its limit ({name} = {value})"),
             CallLimit::Output => format!("the tool's answer is larger than its limit ({name} = {value})"),
             CallLimit::Concurrency | CallLimit::Queue => {
-                format!("too many calls of this tool's plugin are waiting ({name} = {value}); try again later")
+                format!(
+                    "too many calls of this tool's plugin are waiting ({name} = {value}); try again later"
+                )
             }
             CallLimit::Log | CallLimit::Handles | CallLimit::HttpRequests | CallLimit::HttpBytes => {
                 format!("the tool went over its limit {name} = {value}")
@@ -146,8 +150,12 @@ impl Fault {
     pub fn blame(&self) -> Blame {
         match self.kind {
             FaultKind::Arguments | FaultKind::Cancelled => Blame::Caller,
-            FaultKind::Limit(CallLimit::Queue | CallLimit::Concurrency) | FaultKind::Budget => Blame::Operator,
-            FaultKind::Limit(_) | FaultKind::Trap | FaultKind::Exit | FaultKind::Lift | FaultKind::Grant => Blame::Plugin,
+            FaultKind::Limit(CallLimit::Queue | CallLimit::Concurrency) | FaultKind::Budget => {
+                Blame::Operator
+            }
+            FaultKind::Limit(_) | FaultKind::Trap | FaultKind::Exit | FaultKind::Lift | FaultKind::Grant => {
+                Blame::Plugin
+            }
             FaultKind::Stopping | FaultKind::Audit | FaultKind::Internal => Blame::Host,
         }
     }
@@ -201,7 +209,9 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.content {
             Content::Nothing => f.write_str("(no result)"),
-            Content::Text(text) | Content::Value { text, .. } => f.write_str(&printable_lines(text, usize::MAX)),
+            Content::Text(text) | Content::Value { text, .. } => {
+                f.write_str(&printable_lines(text, usize::MAX))
+            }
         }
     }
 }

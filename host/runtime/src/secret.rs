@@ -7,11 +7,11 @@ use zeroize::Zeroizing;
 
 /// A secret value. No `Debug`, no `Display`, no `Serialize`: what cannot be shown cannot leak by accident. Overwritten
 /// when dropped.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
 /// A secret as an operator names it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SecretSpec {
     /// How grants refer to it.
     pub name: String,
@@ -89,7 +89,11 @@ mod tests {
     #[test]
     fn one_final_line_break_is_cut_and_any_other_is_refused() {
         for (text, wanted) in [("s", "s"), ("s\n", "s"), ("s\r\n", "s"), ("a b", "a b")] {
-            assert_eq!(Secret::new(text).map(|secret| secret.open().to_owned()), Ok(wanted.to_owned()), "{text:?}");
+            assert_eq!(
+                Secret::new(text).map(|secret| secret.open().to_owned()),
+                Ok(wanted.to_owned()),
+                "{text:?}"
+            );
         }
         for (text, why) in [
             ("", NotASecret::Empty),

@@ -24,7 +24,7 @@ pub struct Spec {
 }
 
 /// One plugin.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PluginSpec {
     /// What the operator calls it.
     pub name: PluginName,

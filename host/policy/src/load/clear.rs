@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use crate::load::role::{Pattern, Role, Rule};
     use crate::load::signer::{KeyId, Signer, UnixTime, VerifiedSignature};
-    use crate::load::trust::{Parts, TrustPolicy};
+    use crate::load::trust::{Evidence, Parts, TrustPolicy};
 
     fn trusted(digest: Digest) -> Trusted {
         let key = KeyId::of_spki(b"key");
@@ -113,7 +113,8 @@ mod tests {
             ..Parts::default()
         };
         let signature = VerifiedSignature { digest, key };
-        TrustPolicy::new(parts).unwrap().trust("p", digest, None, &[signature], UnixTime(0)).unwrap()
+        let found = Evidence { signatures: &[signature], strangers: &[] };
+        TrustPolicy::new(parts).unwrap().trust("p", digest, None, found, UnixTime(0)).unwrap()
     }
 
     #[test]

@@ -38,6 +38,15 @@ pub struct Trusted {
     policy_version: u64,
 }
 
+/// What was found beside a plugin's bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Evidence<'a> {
+    /// Genuine signatures by keys that are known.
+    pub signatures: &'a [VerifiedSignature],
+    /// Keys that other signatures name. Nothing is known about those; they count for nothing.
+    pub strangers: &'a [KeyId],
+}
+
 /// Why they are not trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Distrust {
@@ -63,13 +72,16 @@ pub enum Distrust {
     /// No rule is about this plugin.
     #[error("no [[rule]] in trust.toml matches plugin `{0}`; add one that names the roles it needs")]
     NoRule(String),
+    /// Nobody signed it.
+    #[error("no signature was found beside it; have it signed by whom trust.toml asks for (`toolgate sign`)")]
+    Unsigned,
     /// A rule's roles are not filled.
-    #[error("{}{}", join(unmet), told(outsiders, out_of_time))]
+    #[error("{}{}", join(unmet), told(strangers, out_of_time))]
     Unmet {
         /// Which.
         unmet: Vec<Unmet>,
-        /// Genuine signatures by keys that are no signers.
-        outsiders: Vec<KeyId>,
+        /// Keys that signatures name and that are no signers.
+        strangers: Vec<KeyId>,
         /// Genuine signatures by signers who do not count now: id and why.
         out_of_time: Vec<(String, &'static str)>,
     },
@@ -119,8 +131,8 @@ impl TrustPolicy {
         }
     }
 
-    /// Whether `digest` may be trusted as `plugin` at `now`, given the genuine signatures over it. Signatures over
-    /// another digest count for nothing.
+    /// Whether `digest` may be trusted as `plugin` at `now`, given what was found. Signatures over another digest count
+    /// for nothing.
     ///
     /// # Errors
     /// [`Distrust`]; every unmet role is named.
@@ -129,7 +141,7 @@ impl TrustPolicy {
         plugin: &str,
         digest: Digest,
         pinned: Option<Digest>,
-        signatures: &[VerifiedSignature],
+        found: Evidence<'_>,
         now: UnixTime,
     ) -> Result<Trusted, Distrust> {
         self.precheck(digest, pinned)?;
@@ -137,12 +149,15 @@ impl TrustPolicy {
             return Err(Distrust::PolicyExpired);
         }
         let roles = self.roles_for(plugin)?;
+        if found.signatures.is_empty() && found.strangers.is_empty() {
+            return Err(Distrust::Unsigned);
+        }
         let mut signed: Vec<&str> = Vec::new();
-        let mut outsiders = Vec::new();
+        let mut strangers = found.strangers.to_vec();
         let mut out_of_time = Vec::new();
-        for signature in signatures.iter().filter(|signature| signature.digest == digest) {
+        for signature in found.signatures.iter().filter(|signature| signature.digest == digest) {
             match self.0.signers.iter().find(|signer| signer.key == signature.key) {
-                None => outsiders.push(signature.key),
+                None => strangers.push(signature.key),
                 Some(signer) => match signer.at(now) {
                     Validity::Valid if signed.contains(&signer.id.as_str()) => {}
                     Validity::Valid => signed.push(&signer.id),
@@ -155,7 +170,7 @@ impl TrustPolicy {
             Ok(roles) => {
                 Ok(Trusted { plugin: plugin.to_owned(), digest, roles, policy_version: self.0.version })
             }
-            Err(unmet) => Err(Distrust::Unmet { unmet, outsiders, out_of_time }),
+            Err(unmet) => Err(Distrust::Unmet { unmet, strangers, out_of_time }),
         }
     }
 
@@ -197,10 +212,12 @@ fn join(unmet: &[Unmet]) -> String {
     told.join("; ")
 }
 
-fn told(outsiders: &[KeyId], out_of_time: &[(String, &'static str)]) -> String {
+fn told(strangers: &[KeyId], out_of_time: &[(String, &'static str)]) -> String {
     let mut parts: Vec<String> =
         out_of_time.iter().map(|(id, why)| format!("signer `{id}` is {why}")).collect();
-    parts.extend(outsiders.iter().map(|key| format!("key {key} signed and is no [[signer]]")));
+    parts.extend(
+        strangers.iter().map(|key| format!("there is a signature by key {key}, which is no [[signer]]")),
+    );
     if parts.is_empty() { String::new() } else { format!(" ({})", parts.join("; ")) }
 }
 

@@ -42,7 +42,9 @@ fn signed_by(ids: &[&str]) -> Vec<VerifiedSignature> {
 }
 
 fn judge(parts: Parts, plugin: &str, ids: &[&str]) -> Result<Trusted, Distrust> {
-    TrustPolicy::new(parts).unwrap().trust(plugin, bytes(), None, &signed_by(ids), NOW)
+    let signatures = signed_by(ids);
+    let found = Evidence { signatures: &signatures, strangers: &[] };
+    TrustPolicy::new(parts).unwrap().trust(plugin, bytes(), None, found, NOW)
 }
 
 #[test]
@@ -50,13 +52,9 @@ fn a_plugin_is_trusted_when_every_role_of_every_matching_rule_is_filled() {
     let trusted = judge(parts(), "acme:files", &["vendor", "sec-a", "sec-c"]).unwrap();
     assert_eq!((trusted.plugin(), trusted.digest(), trusted.policy_version()), ("acme:files", bytes(), 3));
     assert_eq!(trusted.roles().len(), 2);
-    for too_few in [
-        &[][..],
-        &["vendor"],
-        &["vendor", "sec-a"],
-        &["sec-a", "sec-b", "sec-c"],
-        &["vendor", "sec-a", "sec-a"],
-    ] {
+    for too_few in
+        [&["vendor"][..], &["vendor", "sec-a"], &["sec-a", "sec-b", "sec-c"], &["vendor", "sec-a", "sec-a"]]
+    {
         assert!(matches!(judge(parts(), "acme:files", too_few), Err(Distrust::Unmet { .. })), "{too_few:?}");
     }
 }
@@ -76,14 +74,30 @@ fn no_rule_means_no() {
 
 #[test]
 fn a_stranger_counts_for_nothing_and_is_named() {
-    let told = judge(parts(), "tool", &["stranger"]).unwrap_err().to_string();
-    assert!(told.contains("needs 1 of [vendor], has none") && told.contains("is no [[signer]]"), "{told}");
+    let stranger = [key("stranger")];
+    let policy = TrustPolicy::new(parts()).unwrap();
+    for found in [
+        Evidence { signatures: &signed_by(&["stranger"]), strangers: &[] },
+        Evidence { signatures: &[], strangers: &stranger },
+    ] {
+        let told = policy.trust("tool", bytes(), None, found, NOW).unwrap_err().to_string();
+        assert!(
+            told.contains("needs 1 of [vendor], has none") && told.contains("is no [[signer]]"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn nothing_signed_is_told_as_that() {
+    assert_eq!(judge(parts(), "tool", &[]), Err(Distrust::Unsigned));
 }
 
 #[test]
 fn a_signature_over_other_bytes_counts_for_nothing() {
     let other = VerifiedSignature { digest: Digest::of(b"another component"), key: key("vendor") };
-    let judged = TrustPolicy::new(parts()).unwrap().trust("tool", bytes(), None, &[other], NOW);
+    let found = Evidence { signatures: &[other], strangers: &[] };
+    let judged = TrustPolicy::new(parts()).unwrap().trust("tool", bytes(), None, found, NOW);
     assert!(matches!(judged, Err(Distrust::Unmet { .. })));
 }
 
@@ -98,7 +112,9 @@ fn a_revoked_digest_is_refused_whoever_signed() {
 #[test]
 fn a_pin_means_these_bytes_only() {
     let policy = TrustPolicy::new(parts()).unwrap();
-    let pinned = |pin| policy.trust("tool", bytes(), Some(pin), &signed_by(&["vendor"]), NOW);
+    let signatures = signed_by(&["vendor"]);
+    let found = Evidence { signatures: &signatures, strangers: &[] };
+    let pinned = |pin| policy.trust("tool", bytes(), Some(pin), found, NOW);
     assert!(pinned(bytes()).is_ok());
     assert!(matches!(pinned(Digest::of(b"x")), Err(Distrust::OtherBytes { .. })));
 }

@@ -54,7 +54,8 @@ impl Signature for Bundle {
         // operator keeps has neither: its time is the trust policy's to judge, so the signature is checked by itself.
         let spki = DerPublicKey::from_bytes(key.spki());
         let signature = &envelope.signature.sig;
-        verify_signature(&spki, &envelope.pae(), signature, SigningScheme::EcdsaP256Sha256).map_err(|_| forged())?;
+        verify_signature(&spki, &envelope.pae(), signature, SigningScheme::EcdsaP256Sha256)
+            .map_err(|_| forged())?;
         Ok(VerifiedSignature { digest: artifact.digest(), key: key.id() })
     }
 }
@@ -96,7 +97,9 @@ fn read_material(material: &Json) -> Result<KeyId, String> {
         return Err("it has log entries, which Toolgate does not check yet".to_owned());
     }
     let no_times = match times {
-        Some(Json::Object(members)) => members.iter().all(|(name, list)| name == "rfc3161Timestamps" && is_empty(list)),
+        Some(Json::Object(members)) => {
+            members.iter().all(|(name, list)| name == "rfc3161Timestamps" && is_empty(list))
+        }
         None | Some(Json::Null) => true,
         Some(_) => false,
     };
@@ -105,7 +108,8 @@ fn read_material(material: &Json) -> Result<KeyId, String> {
     }
     let [hint] = members(public_key, "publicKey", ["hint"], &[])?.0;
     let hint = hint.as_str().unwrap_or_default();
-    KeyId::from_hex(hint).map_err(|_| "`hint` is not the SHA-256 of a key in lower-case hexadecimal digits".to_owned())
+    KeyId::from_hex(hint)
+        .map_err(|_| "`hint` is not the SHA-256 of a key in lower-case hexadecimal digits".to_owned())
 }
 
 fn read_statement(statement: &Json) -> Result<Digest, String> {
@@ -120,7 +124,8 @@ fn read_statement(statement: &Json) -> Result<Digest, String> {
     };
     let ([digest], [_name]) = members(subject, "the subject", ["digest"], &["name"])?;
     let [sha256] = members(digest, "the subject's digest", ["sha256"], &[])?.0;
-    Digest::from_hex(sha256.as_str().unwrap_or_default()).map_err(|_| "the subject's sha256 is no digest".to_owned())
+    Digest::from_hex(sha256.as_str().unwrap_or_default())
+        .map_err(|_| "the subject's sha256 is no digest".to_owned())
 }
 
 /// The members of an object: all `required`, any of `optional`, nothing else.
@@ -131,7 +136,9 @@ fn members<'a, const R: usize, const O: usize>(
     optional: &[&str; O],
 ) -> Result<([&'a Json; R], [Option<&'a Json>; O]), String> {
     let Json::Object(all) = json else { return Err(format!("{what} is no object")) };
-    if let Some((odd, _)) = all.iter().find(|(name, _)| !required.contains(&name.as_str()) && !optional.contains(&name.as_str())) {
+    if let Some((odd, _)) =
+        all.iter().find(|(name, _)| !required.contains(&name.as_str()) && !optional.contains(&name.as_str()))
+    {
         let odd = toolgate_policy::redact::printable(odd, 60);
         return Err(format!("{what} has `{odd}`, which Toolgate does not know"));
     }

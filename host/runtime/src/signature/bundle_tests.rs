@@ -25,7 +25,12 @@ impl Case {
         self.verify_with(text, &self.artifact, &self.key)
     }
 
-    fn verify_with(&self, text: &str, artifact: &Artifact, key: &PrivateKey) -> Result<VerifiedSignature, BadSignature> {
+    fn verify_with(
+        &self,
+        text: &str,
+        artifact: &Artifact,
+        key: &PrivateKey,
+    ) -> Result<VerifiedSignature, BadSignature> {
         let file = SignatureFile { name: "c.wasm.sigstore.json".into(), bytes: text.as_bytes().to_vec() };
         Bundle::read(&file)?.verify(artifact, &key.public().unwrap())
     }
@@ -39,7 +44,8 @@ impl Case {
     /// The same bundle with another statement, signed by the same key.
     fn resigned(&self, statement: &Value) -> String {
         let payload = statement.to_string();
-        let mut message = format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), payload.len()).into_bytes();
+        let mut message =
+            format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), payload.len()).into_bytes();
         message.extend_from_slice(payload.as_bytes());
         let sig = STANDARD.encode(self.key.sign(&message).unwrap());
         self.edited(|bundle| {
@@ -64,7 +70,10 @@ fn what_was_signed_verifies_with_its_key_over_its_bytes() {
     let verified = case.verify(&case.text).unwrap();
     assert_eq!((verified.digest, verified.key), (case.artifact.digest(), case.key.public().unwrap().id()));
     assert!(case.verify(&case.edited(|_| {})).is_ok(), "white space is free");
-    assert!(case.verify(&case.resigned(&case.statement())).is_ok(), "the helper of the tests below signs as it should");
+    assert!(
+        case.verify(&case.resigned(&case.statement())).is_ok(),
+        "the helper of the tests below signs as it should"
+    );
     let with_empty = case.edited(|bundle| {
         bundle["verificationMaterial"]["tlogEntries"] = json!([]);
         bundle["verificationMaterial"]["timestampVerificationData"] = json!({ "rfc3161Timestamps": [] });
@@ -103,7 +112,8 @@ fn no_bit_of_a_bundle_can_be_turned() {
                 *byte ^= 1 << bit;
             }
             let file = SignatureFile { name: "x".into(), bytes };
-            let verdict = Bundle::read(&file).and_then(|b| b.verify(&case.artifact, &case.key.public().unwrap()));
+            let verdict =
+                Bundle::read(&file).and_then(|b| b.verify(&case.artifact, &case.key.public().unwrap()));
             assert!(verdict.is_err(), "bit {bit} of byte {at}");
         }
     }
@@ -126,7 +136,9 @@ fn everything_unknown_doubled_or_not_canonical_is_refused() {
     let edits: [(&str, Edit); 12] = [
         ("unknown key", |b| b["extra"] = json!(1)),
         ("unknown key in material", |b| b["verificationMaterial"]["extra"] = json!(1)),
-        ("older media type", |b| b["mediaType"] = json!("application/vnd.dev.sigstore.bundle+json;version=0.3")),
+        ("older media type", |b| {
+            b["mediaType"] = json!("application/vnd.dev.sigstore.bundle+json;version=0.3")
+        }),
         ("payload type", |b| b["dsseEnvelope"]["payloadType"] = json!("text/plain")),
         ("no signature", |b| b["dsseEnvelope"]["signatures"] = json!([])),
         ("two signatures", |b| {
@@ -139,7 +151,8 @@ fn everything_unknown_doubled_or_not_canonical_is_refused() {
             b["verificationMaterial"]["publicKey"]["hint"] = json!(hint);
         }),
         ("unpadded base64", |b| {
-            let payload = b["dsseEnvelope"]["payload"].as_str().unwrap().trim_end_matches('=').to_owned() + " ";
+            let payload =
+                b["dsseEnvelope"]["payload"].as_str().unwrap().trim_end_matches('=').to_owned() + " ";
             b["dsseEnvelope"]["payload"] = json!(payload);
         }),
         ("log entries", |b| b["verificationMaterial"]["tlogEntries"] = json!([{}])),
@@ -163,9 +176,12 @@ fn a_genuine_signature_over_another_kind_of_statement_is_refused() {
     let edits: [(&str, Edit<'_>); 8] = [
         ("no subject", Box::new(|s| s["subject"] = json!([]))),
         ("two subjects", Box::new(|s| s["subject"] = json!([{ "digest": digest }, { "digest": digest }]))),
-        ("one among several", Box::new(|s| {
-            s["subject"] = json!([{ "digest": { "sha256": "0".repeat(64) } }, { "digest": digest }]);
-        })),
+        (
+            "one among several",
+            Box::new(|s| {
+                s["subject"] = json!([{ "digest": { "sha256": "0".repeat(64) } }, { "digest": digest }]);
+            }),
+        ),
         ("another algorithm beside", Box::new(|s| s["subject"][0]["digest"]["sha512"] = json!("00"))),
         ("predicate type", Box::new(|s| s["predicateType"] = json!("https://slsa.dev/provenance/v1"))),
         ("predicate with more", Box::new(|s| s["predicate"] = json!({ "notAfter": "2020-01-01T00:00:00Z" }))),
@@ -175,7 +191,10 @@ fn a_genuine_signature_over_another_kind_of_statement_is_refused() {
     for (what, edit) in edits {
         let mut statement = case.statement();
         edit(&mut statement);
-        assert!(matches!(case.verify(&case.resigned(&statement)), Err(BadSignature::Unreadable { .. })), "{what}");
+        assert!(
+            matches!(case.verify(&case.resigned(&statement)), Err(BadSignature::Unreadable { .. })),
+            "{what}"
+        );
     }
 }
 

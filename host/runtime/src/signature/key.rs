@@ -3,7 +3,9 @@
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, ParsedPublicKey};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, ParsedPublicKey,
+};
 use pem_rfc7468::LineEnding;
 use toolgate_policy::load::signer::KeyId;
 use zeroize::Zeroizing;
@@ -40,8 +42,8 @@ const PRIVATE_LABEL: &str = "PRIVATE KEY";
 /// What every SubjectPublicKeyInfo of an uncompressed P-256 point begins with (RFC 5480 §2.1.1, §2.2). Comparing it
 /// leaves one encoding for one key, so that a key has one id.
 const P256_SPKI_PREFIX: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
-    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 const P256_SPKI_LEN: usize = P256_SPKI_PREFIX.len() + 65;
 
@@ -51,7 +53,8 @@ impl PublicKey {
     /// # Errors
     /// [`NotAKey`] for anything that is not one P-256 key.
     pub fn from_pem(text: &str) -> Result<Self, NotAKey> {
-        let (label, der) = pem_rfc7468::decode_vec(text.as_bytes()).map_err(|_| NotAKey::Pem(PUBLIC_LABEL))?;
+        let (label, der) =
+            pem_rfc7468::decode_vec(text.as_bytes()).map_err(|_| NotAKey::Pem(PUBLIC_LABEL))?;
         if label != PUBLIC_LABEL {
             return Err(NotAKey::Pem(PUBLIC_LABEL));
         }
@@ -107,12 +110,14 @@ impl PrivateKey {
     /// # Errors
     /// [`NotAKey`] for anything that is not one P-256 key, encrypted ones included.
     pub fn from_pem(text: &str) -> Result<Self, NotAKey> {
-        let (label, der) = pem_rfc7468::decode_vec(text.as_bytes()).map_err(|_| NotAKey::Pem(PRIVATE_LABEL))?;
+        let (label, der) =
+            pem_rfc7468::decode_vec(text.as_bytes()).map_err(|_| NotAKey::Pem(PRIVATE_LABEL))?;
         let der = Zeroizing::new(der);
         if label != PRIVATE_LABEL {
             return Err(NotAKey::Pem(PRIVATE_LABEL));
         }
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &der).map_err(|_| NotAKey::Curve)?;
+        let pair =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &der).map_err(|_| NotAKey::Curve)?;
         Ok(Self { pair })
     }
 

@@ -48,12 +48,16 @@ impl MacKey {
             Err(error) => return Err(error),
         };
         if file.metadata()?.mode() & 0o077 != 0 {
-            return Err(io::Error::other(format!("others can read the key `{name}`; delete it, a new one is made")));
+            return Err(io::Error::other(format!(
+                "others can read the key `{name}`; delete it, a new one is made"
+            )));
         }
         let mut bytes = Zeroizing::new(Vec::with_capacity(TAG_BYTES + 1));
         file.take(TAG_BYTES as u64 + 1).read_to_end(&mut bytes)?;
         if bytes.len() != TAG_BYTES {
-            return Err(io::Error::other(format!("the key `{name}` is damaged; delete it, a new one is made")));
+            return Err(io::Error::other(format!(
+                "the key `{name}` is damaged; delete it, a new one is made"
+            )));
         }
         Ok(Some(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes))))
     }

@@ -1,0 +1,130 @@
+//! The record of what happened: one line of JSON for each call, load, refusal and reload, in the state directory. Text
+//! for callers and the developers' log are made elsewhere; here only facts, escaped and bounded.
+
+pub mod record;
+pub mod sink;
+
+use std::sync::Arc;
+
+use cap_std::fs::Dir;
+use serde_json::{Map, Value, json};
+use toolgate_policy::redact::printable;
+
+use crate::outcome::{Fault, FaultKind, Outcome};
+use crate::signature::mac::MacKey;
+use record::{Closed, Opening, Record};
+use sink::Sink;
+
+/// Writes records. One for the process.
+pub struct Recorder {
+    sink: Arc<Sink>,
+    key: MacKey,
+}
+
+/// Something that happened outside a call.
+#[derive(Debug, Clone)]
+pub enum Event<'a> {
+    /// A plugin serves.
+    Loaded {
+        /// Which.
+        plugin: &'a str,
+        /// Its bytes.
+        digest: String,
+        /// Who signed: `role: signer, signer`.
+        signers: Vec<String>,
+        /// How many tools it has.
+        tools: usize,
+    },
+    /// A plugin does not serve.
+    Refused {
+        /// Which.
+        plugin: &'a str,
+        /// Its bytes, when they could be read.
+        digest: Option<String>,
+        /// Every reason.
+        reasons: Vec<String>,
+    },
+    /// A plugin serves no more.
+    Retired {
+        /// Which.
+        plugin: &'a str,
+        /// Its bytes.
+        digest: String,
+    },
+    /// The configuration was read again.
+    Reloaded {
+        /// Plugins that serve now.
+        plugins: usize,
+        /// What was wrong, if it was not taken.
+        problems: Vec<String>,
+    },
+    /// The process began or ended.
+    Process {
+        /// `started` or `stopped`.
+        what: &'static str,
+    },
+}
+
+impl Recorder {
+    /// Opens the record in `folder`, and its key in `keys`.
+    ///
+    /// # Errors
+    /// Whatever the file system says: without a record nothing is served.
+    pub fn open(folder: Dir, keys: &Dir) -> std::io::Result<Self> {
+        Ok(Self { sink: Arc::new(Sink::open(folder)?), key: MacKey::load_or_make(keys, "audit.key")? })
+    }
+
+    /// Opens the record of a call.
+    ///
+    /// # Errors
+    /// A closed fault while the record cannot be written: what cannot be recorded is not done.
+    pub fn call(&self, opening: Opening<'_>) -> Result<Record, Closed<Outcome>> {
+        if let Err(error) = self.sink.check() {
+            let fault = Fault::new(
+                FaultKind::Audit,
+                "the host cannot keep its record of calls and runs none without",
+            );
+            return Err(Closed::unrecorded(fault.logged(&error.to_string())));
+        }
+        let tag = self.key.tag(&[opening.arguments.text().as_bytes()]);
+        let arguments = format!("hmac-sha256:{}", toolgate_policy::digest::hex(&tag));
+        Ok(Record::open(Arc::clone(&self.sink), opening, arguments))
+    }
+
+    /// Records an event. A failure shows at the next call, which is refused.
+    pub fn event(&self, event: &Event<'_>) {
+        let (name, fields) = match event {
+            Event::Loaded { plugin, digest, signers, tools } => {
+                ("load", json!({ "plugin": plugin, "digest": digest, "signers": signers, "tools": tools }))
+            }
+            Event::Refused { plugin, digest, reasons } => {
+                ("refuse", json!({ "plugin": plugin, "digest": digest, "reasons": shown(reasons) }))
+            }
+            Event::Retired { plugin, digest } => ("retire", json!({ "plugin": plugin, "digest": digest })),
+            Event::Reloaded { plugins, problems } => {
+                ("reload", json!({ "plugins": plugins, "problems": shown(problems) }))
+            }
+            Event::Process { what } => (*what, json!({ "pid": std::process::id() })),
+        };
+        let mut line = Map::new();
+        line.insert("time".to_owned(), Value::from(now()));
+        line.insert("event".to_owned(), Value::from(name));
+        if let Value::Object(fields) = fields {
+            line.extend(fields);
+        }
+        if let Err(error) = self.sink.write(&Value::Object(line)) {
+            tracing::error!(%error, "the record of calls cannot be written");
+        }
+    }
+}
+
+fn shown(lines: &[String]) -> Vec<String> {
+    const LINES_MAX: usize = 64;
+    const CHARS_MAX: usize = 1_000;
+    lines.iter().take(LINES_MAX).map(|line| printable(line, CHARS_MAX)).collect()
+}
+
+/// The time as records have it: RFC 3339, UTC, milliseconds.
+fn now() -> String {
+    format!("{:.3}", jiff::Timestamp::now())
+}

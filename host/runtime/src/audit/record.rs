@@ -1,0 +1,210 @@
+//! The record of one call: opened before anything is decided, closed once, by whoever comes last. A record that is
+//! dropped closes itself, so that a denial, a trap, a cancellation and a panic all leave one. The one maker of
+//! [`Closed`], which the reply demands.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+use toolgate_policy::Principal;
+use toolgate_policy::call::Permit;
+use toolgate_policy::limits::call::RECORD_PLACES_MAX;
+use toolgate_policy::redact::printable;
+
+use super::sink::Sink;
+use crate::json::Json;
+use crate::outcome::{Fault, FaultKind, Outcome, Verdict};
+
+/// What is known when a call arrives.
+pub struct Opening<'a> {
+    /// Who.
+    pub principal: &'a Principal,
+    /// What they call it, whether or not it exists.
+    pub tool: &'a str,
+    /// With what.
+    pub arguments: &'a Json,
+}
+
+/// A record that is open.
+pub struct Record {
+    sink: Arc<Sink>,
+    started: Instant,
+    fields: Map<String, Value>,
+    notes: Notes,
+    open: bool,
+}
+
+/// An outcome whose record is closed.
+#[must_use]
+#[derive(Debug)]
+pub struct Closed<T> {
+    value: T,
+}
+
+/// Where a running call notes what it does. Cheap to clone; what is noted stands in the record.
+#[derive(Clone, Default)]
+pub struct Notes(Arc<Mutex<Noted>>);
+
+#[derive(Default)]
+struct Noted {
+    fuel: u64,
+    memory_peak_bytes: u64,
+    files: BTreeSet<(String, &'static str)>,
+    hosts: BTreeSet<String>,
+    dropped: u64,
+}
+
+impl Record {
+    pub(super) fn open(sink: Arc<Sink>, opening: Opening<'_>, arguments: String) -> Self {
+        let mut fields = Map::new();
+        fields.insert("time".to_owned(), Value::from(super::now()));
+        fields.insert("event".to_owned(), Value::from("call"));
+        fields.insert("principal".to_owned(), Value::from(printable(&opening.principal.to_string(), 200)));
+        fields.insert("tenant".to_owned(), Value::from(opening.principal.tenant().to_string()));
+        fields.insert("tool".to_owned(), Value::from(printable(opening.tool, 200)));
+        fields.insert("arguments".to_owned(), Value::from(arguments));
+        Self { sink, started: Instant::now(), fields, notes: Notes::default(), open: true }
+    }
+
+    /// Notes the permit under which the guest is about to run.
+    pub fn intent(&mut self, permit: &Permit) {
+        self.fields.insert("decision".to_owned(), Value::from("permit"));
+        self.fields.insert("rule".to_owned(), Value::from(permit.rule()));
+        self.fields.insert("plugin".to_owned(), Value::from(permit.plugin().as_str()));
+        self.fields.insert("digest".to_owned(), Value::from(permit.digest().to_string()));
+    }
+
+    /// Where the running call notes what it does.
+    pub fn notes(&self) -> Notes {
+        self.notes.clone()
+    }
+
+    /// Closes the record. If it cannot be written the outcome is withheld: what is not recorded is not answered.
+    pub fn close(mut self, outcome: Outcome) -> Closed<Outcome> {
+        match self.write(&outcome) {
+            Ok(()) => Closed { value: outcome },
+            Err(error) => {
+                let fault = Fault::new(
+                    FaultKind::Audit,
+                    "the host could not record the call; its answer is withheld",
+                );
+                Closed { value: Outcome::Fault(fault.logged(&error.to_string())) }
+            }
+        }
+    }
+
+    fn write(&mut self, outcome: &Outcome) -> std::io::Result<()> {
+        self.open = false;
+        if let Outcome::Denied(denied) = outcome {
+            self.fields.insert("decision".to_owned(), Value::from(format!("deny: {denied}")));
+        }
+        let mut line = std::mem::take(&mut self.fields);
+        line.insert("outcome".to_owned(), describe(outcome));
+        line.insert(
+            "wall_us".to_owned(),
+            json!(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)),
+        );
+        self.notes.with(|noted| {
+            line.insert("fuel".to_owned(), json!(noted.fuel));
+            line.insert("memory_peak_bytes".to_owned(), json!(noted.memory_peak_bytes));
+            let files: Vec<Value> =
+                noted.files.iter().map(|(path, access)| json!({ "path": path, "access": access })).collect();
+            line.insert("files".to_owned(), Value::Array(files));
+            line.insert("hosts".to_owned(), json!(noted.hosts));
+            if noted.dropped > 0 {
+                line.insert("places_not_listed".to_owned(), json!(noted.dropped));
+            }
+        });
+        self.sink.write(&Value::Object(line))
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if self.open {
+            let fell = Fault::new(FaultKind::Internal, "the call was dropped before it ended");
+            if let Err(error) = self.write(&Outcome::Fault(fell)) {
+                tracing::error!(%error, "the record of calls cannot be written");
+            }
+        }
+    }
+}
+
+impl Closed<Outcome> {
+    /// The one outcome without a record: that there can be none.
+    pub(super) fn unrecorded(fault: Fault) -> Self {
+        Self { value: Outcome::Fault(fault) }
+    }
+}
+
+impl<T> Closed<T> {
+    /// What was recorded.
+    pub fn get(&self) -> &T {
+        &self.value
+    }
+
+    /// What was recorded.
+    pub fn into_inner(self) -> T {
+        self.value
+    }
+}
+
+impl Notes {
+    /// Fuel used so far, and the most memory held at once.
+    pub fn used(&self, fuel: u64, memory_peak_bytes: u64) {
+        self.with(|noted| {
+            noted.fuel = noted.fuel.max(fuel);
+            noted.memory_peak_bytes = noted.memory_peak_bytes.max(memory_peak_bytes);
+        });
+    }
+
+    /// A file or folder was touched.
+    pub fn file(&self, path: &str, access: &'static str) {
+        let path = printable(path, 300);
+        self.with(|noted| {
+            if noted.files.len() < RECORD_PLACES_MAX || noted.files.contains(&(path.clone(), access)) {
+                noted.files.insert((path, access));
+            } else {
+                noted.dropped += 1;
+            }
+        });
+    }
+
+    /// A request was about to be sent, or was refused.
+    pub fn host(&self, host: &str) {
+        let host = printable(host, 300);
+        self.with(|noted| {
+            if noted.hosts.len() < RECORD_PLACES_MAX || noted.hosts.contains(&host) {
+                noted.hosts.insert(host);
+            } else {
+                noted.dropped += 1;
+            }
+        });
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Noted) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn describe(outcome: &Outcome) -> Value {
+    match outcome {
+        Outcome::Answer(answer) => match answer.verdict {
+            Verdict::Ok => json!({ "kind": "answer" }),
+            Verdict::Err => json!({ "kind": "err" }),
+        },
+        Outcome::Denied(_) => json!({ "kind": "denied" }),
+        Outcome::Fault(fault) => {
+            let mut described = json!({
+                "kind": fault.kind().word(),
+                "blame": fault.blame().to_string(),
+                "text": printable(fault.log_text(), 1_000),
+            });
+            if let (FaultKind::Limit(limit), Value::Object(map)) = (fault.kind(), &mut described) {
+                map.insert("limit".to_owned(), Value::from(limit.name()));
+            }
+            described
+        }
+    }
+}

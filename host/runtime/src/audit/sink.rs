@@ -1,0 +1,178 @@
+//! Where records go: `audit.jsonl` in the state directory, appended to with one write for each record, so that several
+//! processes can share it; rotated when it is large. Nothing is read back here.
+
+use std::io::{self, Write as _};
+use std::sync::{Mutex, PoisonError};
+
+use cap_std::fs::{Dir, File, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
+use rustix::fs::{FlockOperation, flock};
+use serde_json::Value;
+
+const NAME: &str = "audit.jsonl";
+const LOCK: &str = "audit.lock";
+const FILE_BYTES_MAX: u64 = 64 << 20;
+const FILES_KEPT: u32 = 16;
+
+/// The file that records are appended to.
+pub struct Sink {
+    dir: Dir,
+    inner: Mutex<Inner>,
+    bytes_max: u64,
+}
+
+struct Inner {
+    file: File,
+    /// The last write failed; the next is tried before anything is promised.
+    failed: bool,
+}
+
+impl Sink {
+    pub(super) fn open(dir: Dir) -> io::Result<Self> {
+        Self::open_bounded(dir, FILE_BYTES_MAX)
+    }
+
+    fn open_bounded(dir: Dir, bytes_max: u64) -> io::Result<Self> {
+        let file = open(&dir)?;
+        Ok(Self { dir, inner: Mutex::new(Inner { file, failed: false }), bytes_max })
+    }
+
+    /// Whether a record could be written now. After a failure this tries.
+    pub(super) fn check(&self) -> io::Result<()> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.failed {
+            let line = serde_json::json!({ "time": super::now(), "event": "audit-resumed" });
+            self.append(&mut inner, &line)?;
+        }
+        Ok(())
+    }
+
+    /// Appends one record.
+    pub(super) fn write(&self, record: &Value) -> io::Result<()> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        self.append(&mut inner, record)
+    }
+
+    fn append(&self, inner: &mut Inner, record: &Value) -> io::Result<()> {
+        let mut line = record.to_string();
+        line.push('\n');
+        let written = self.current(inner).and_then(|()| inner.file.write_all(line.as_bytes()));
+        inner.failed = written.is_err();
+        written
+    }
+
+    /// Makes `inner.file` the file that is called `audit.jsonl` now, with room in it.
+    fn current(&self, inner: &mut Inner) -> io::Result<()> {
+        let ours = inner.file.metadata()?;
+        let named = self.dir.symlink_metadata(NAME).ok();
+        let same = named.is_some_and(|named| named.ino() == ours.ino() && named.dev() == ours.dev());
+        if !same {
+            inner.file = open(&self.dir)?;
+        }
+        if inner.file.metadata()?.len() >= self.bytes_max {
+            self.rotate()?;
+            inner.file = open(&self.dir)?;
+        }
+        Ok(())
+    }
+
+    /// Moves each file one number up; the last goes. One process at a time, and only if it is still needed.
+    fn rotate(&self) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let lock = self.dir.open_with(LOCK, options.write(true).create(true).mode(0o600))?;
+        flock(&lock, FlockOperation::LockExclusive)?;
+        // Another process may have been here while this one waited.
+        match self.dir.metadata(NAME) {
+            Ok(metadata) if metadata.len() >= self.bytes_max => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(_) | Err(_) => return Ok(()),
+        }
+        let numbered = |number: u32| format!("audit.{number}.jsonl");
+        for number in (1..FILES_KEPT).rev() {
+            match self.dir.rename(numbered(number), &self.dir, numbered(number + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        self.dir.rename(NAME, &self.dir, numbered(1))
+    }
+}
+
+fn open(dir: &Dir) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    dir.open_with(NAME, options.append(true).create(true).mode(0o600))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use cap_std::ambient_authority;
+
+    use super::*;
+
+    fn dir() -> (tempfile::TempDir, Dir) {
+        let base = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(base.path(), ambient_authority()).unwrap();
+        (base, dir)
+    }
+
+    fn lines(base: &tempfile::TempDir) -> Vec<Value> {
+        let mut names: Vec<_> = std::fs::read_dir(base.path()).unwrap().map(|e| e.unwrap().path()).collect();
+        names.retain(|path| path.extension().is_some_and(|e| e == "jsonl"));
+        let text: String = names.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn writers_that_share_a_file_lose_no_record_over_rotations() {
+        let (base, dir) = dir();
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let sink = Sink::open_bounded(dir.try_clone().unwrap(), 2_000).unwrap();
+                std::thread::spawn(move || {
+                    for number in 0..100 {
+                        sink.write(&serde_json::json!({ "writer": writer, "number": number })).unwrap();
+                    }
+                })
+            })
+            .collect();
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        assert_eq!(lines(&base).len(), 400);
+        assert!(base.path().join("audit.2.jsonl").exists(), "it was rotated");
+    }
+
+    #[test]
+    fn only_so_many_files_are_kept() {
+        let (base, dir) = dir();
+        let sink = Sink::open_bounded(dir, 1).unwrap();
+        for number in 0..40 {
+            sink.write(&Value::from(number)).unwrap();
+        }
+        let kept = lines(&base);
+        assert_eq!(kept.len(), FILES_KEPT as usize + 1);
+        assert!(kept.contains(&Value::from(39)) && !kept.contains(&Value::from(0)));
+    }
+
+    #[test]
+    fn a_file_moved_away_by_somebody_else_is_begun_anew() {
+        let (base, dir) = dir();
+        let sink = Sink::open(dir).unwrap();
+        sink.write(&Value::from(1)).unwrap();
+        std::fs::rename(base.path().join(NAME), base.path().join("elsewhere")).unwrap();
+        sink.write(&Value::from(2)).unwrap();
+        assert_eq!(lines(&base), [Value::from(2)]);
+    }
+
+    #[test]
+    fn a_failure_is_told_and_remembered_until_a_write_succeeds() {
+        let (base, dir) = dir();
+        let sink = Sink::open(dir).unwrap();
+        std::fs::remove_file(base.path().join(NAME)).unwrap();
+        std::fs::create_dir(base.path().join(NAME)).unwrap();
+        assert!(sink.check().is_ok(), "nothing has failed yet");
+        assert!(sink.write(&Value::from(1)).is_err());
+        assert!(sink.check().is_err());
+        std::fs::remove_dir(base.path().join(NAME)).unwrap();
+        assert!(sink.check().is_ok());
+        assert_eq!(lines(&base).len(), 1, "it says that it resumed");
+    }
+}

@@ -1,0 +1,216 @@
+//! One request and its response on an open connection: the secret goes in here and is scrubbed from what comes back;
+//! headers and bodies are counted both ways.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, RANGE};
+use http::{HeaderMap, Request, Response, Uri};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt as _;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, Sleep};
+use toolgate_policy::capability::http::Pass;
+use toolgate_policy::limits::call::HTTP_FIELD_BYTES_MAX;
+use toolgate_policy::limits::wire::HEADERS_MAX;
+
+use super::connect::Stream;
+use super::scrub::Scrubber;
+use super::{Failure, Link};
+use crate::meter::Meter;
+use crate::secret::SecretSpec;
+
+/// Brings a guest's request into the form that is sent: the granted path and authority, the secret, counted.
+pub(super) fn prepare<B>(
+    pass: &Pass,
+    link: &Link,
+    request: Request<B>,
+    meter: &Meter,
+) -> Result<Request<Counted<B>>, Failure> {
+    let target = pass.target();
+    let (mut parts, body) = request.into_parts();
+    parts.uri = target.path_and_query().parse::<Uri>().map_err(|_| Failure::Malformed)?;
+    let host = HeaderValue::from_str(&target.authority()).map_err(|_| Failure::Malformed)?;
+    parts.headers.insert(HOST, host);
+    if let Some(secret) = &link.secret {
+        put_secret(secret, &mut parts.headers)?;
+    }
+    let head = header_bytes(&parts.headers) + parts.uri.path().len() as u64;
+    if head > HTTP_FIELD_BYTES_MAX {
+        return Err(Failure::Size);
+    }
+    meter.http_bytes(head).map_err(|_| Failure::Refused)?;
+    let body = Counted {
+        inner: body,
+        meter: meter.clone(),
+        sleep: Box::pin(tokio::time::sleep_until(meter.deadline())),
+    };
+    Ok(Request::from_parts(parts, body))
+}
+
+fn put_secret(secret: &SecretSpec, headers: &mut HeaderMap) -> Result<(), Failure> {
+    let name = HeaderName::from_bytes(secret.header.as_bytes()).map_err(|_| Failure::Malformed)?;
+    if headers.contains_key(&name) {
+        // A guest that sets it itself could find out what becomes of it.
+        return Err(Failure::Refused);
+    }
+    let mut value = HeaderValue::from_str(&secret.header_value()).map_err(|_| Failure::Malformed)?;
+    value.set_sensitive(true);
+    headers.insert(name, value);
+    // What comes back must be readable to be scrubbed, and whole.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.remove(RANGE);
+    Ok(())
+}
+
+/// Sends the request and waits for the response's head. The body keeps the connection.
+pub(super) async fn run<B>(
+    stream: Pin<Box<dyn Stream>>,
+    request: Request<Counted<B>>,
+    link: &Arc<Link>,
+    first_byte_by: Instant,
+    meter: Meter,
+) -> Result<Response<super::Arriving>, Failure>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    let exchange = async {
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(HTTP_FIELD_BYTES_MAX as usize * 2).max_headers(HEADERS_MAX);
+        let (mut sender, connection) =
+            builder.handshake(TokioIo::new(stream)).await.map_err(|_| Failure::Protocol)?;
+        let connection = AbortOnDrop(tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "an outbound connection ended");
+            }
+        }));
+        let response = sender.send_request(request).await.map_err(|error| broke(&error))?;
+        Ok::<_, Failure>((response, connection))
+    };
+    let (response, connection) = match tokio::time::timeout_at(first_byte_by, exchange).await {
+        Ok(exchanged) => exchanged?,
+        Err(_) => return Err(Failure::Timeout),
+    };
+    let (mut parts, body) = response.into_parts();
+    let head = header_bytes(&parts.headers);
+    if head > HTTP_FIELD_BYTES_MAX {
+        return Err(Failure::Size);
+    }
+    meter.http_bytes(head).map_err(|_| Failure::Size)?;
+    let scrubber = link.secret.as_ref().map(|secret| {
+        let scrubber = Scrubber::new(&[secret.value.open(), &secret.header_value()]);
+        scrub_headers(&scrubber, &mut parts.headers);
+        scrubber
+    });
+    let body = Counted {
+        inner: body,
+        meter: meter.clone(),
+        sleep: Box::pin(tokio::time::sleep_until(meter.deadline())),
+    };
+    let body = Scrubbed { inner: body, scrubber, ended: false, _connection: connection };
+    Ok(Response::from_parts(parts, body.boxed_unsync()))
+}
+
+/// What hyper says of a broken exchange: the request's own body may have met a limit.
+fn broke(error: &hyper::Error) -> Failure {
+    let own = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Failure>());
+    own.copied().unwrap_or(Failure::Protocol)
+}
+
+fn scrub_headers(scrubber: &Scrubber, headers: &mut HeaderMap) {
+    // Its length may change on the way; the body's end is told by the body.
+    headers.remove(CONTENT_LENGTH);
+    for value in headers.values_mut() {
+        let clean = scrubber.whole(value.as_bytes());
+        if clean != value.as_bytes() {
+            *value = HeaderValue::from_bytes(&clean).unwrap_or_else(|_| HeaderValue::from_static("[secret]"));
+        }
+    }
+}
+
+fn header_bytes(headers: &HeaderMap) -> u64 {
+    headers.iter().map(|(name, value)| (name.as_str().len() + value.len() + 4) as u64).sum()
+}
+
+/// A body that counts on the call it belongs to, and ends with it.
+pub(super) struct Counted<B> {
+    inner: B,
+    meter: Meter,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        if self.sleep.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Some(Err(Failure::Timeout)));
+        }
+        let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| {
+            let frame = frame.map_err(|_| Failure::Protocol)?;
+            let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+            self.meter.http_bytes(bytes).map_err(|_| Failure::Size)?;
+            Ok(frame)
+        }))
+    }
+}
+
+/// A response's body: scrubbed, and holding on to its connection.
+struct Scrubbed<B> {
+    inner: B,
+    scrubber: Option<Scrubber>,
+    ended: bool,
+    _connection: AbortOnDrop,
+}
+
+impl<B: Body<Data = Bytes, Error = Failure> + Unpin> Body for Scrubbed<B> {
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        let this = &mut *self;
+        let Some(scrubber) = &mut this.scrubber else { return Pin::new(&mut this.inner).poll_frame(cx) };
+        loop {
+            if this.ended {
+                return Poll::Ready(None);
+            }
+            match std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
+                None => {
+                    this.ended = true;
+                    let rest = scrubber.finish();
+                    return Poll::Ready((!rest.is_empty()).then(|| Ok(Frame::data(rest))));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => {
+                        let clean = scrubber.push(&data);
+                        if !clean.is_empty() {
+                            return Poll::Ready(Some(Ok(Frame::data(clean))));
+                        }
+                    }
+                    // Trailers would have to be scrubbed with what is held; a response with a secret has none.
+                    Err(_) => {}
+                },
+            }
+        }
+    }
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,117 @@
+//! The one public handle: builds the rooms and forwards to them. No step of any flow is here.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+use toolgate_policy::Principal;
+
+use crate::audit::record::Closed;
+use crate::audit::{Event, Recorder};
+use crate::call;
+use crate::call::request::Request;
+use crate::list;
+use crate::outcome::Outcome;
+use crate::reconcile::{self, Report};
+use crate::rooms::{Flights, Rooms};
+use crate::sandbox::Sandbox;
+use crate::sandbox::compile::Compiler;
+use crate::snapshot::tool::Tool;
+use crate::snapshot::{Snapshot, Snapshots};
+use crate::spec::Spec;
+use crate::state::State;
+
+/// Loads plugins and runs their tools. Cheap to clone; all clones are one gate.
+#[derive(Clone)]
+pub struct Gate {
+    rooms: Arc<Rooms>,
+    /// One at a time.
+    reconciling: Arc<Mutex<()>>,
+}
+
+/// Bounds over all plugins.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Calls at once.
+    pub calls_max: u32,
+    /// Guest memory at once, in bytes.
+    pub memory_bytes_max: u64,
+}
+
+/// Why there is no gate.
+#[derive(Debug, thiserror::Error)]
+pub enum NotOpened {
+    /// The record of calls cannot be kept.
+    #[error("open the record of calls in {0}")]
+    Audit(std::path::PathBuf, #[source] std::io::Error),
+    /// The engine or its cache cannot be set up.
+    #[error("set up the engine")]
+    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The guests' threads cannot be started.
+    #[error("start the guests' threads")]
+    Threads(#[source] std::io::Error),
+}
+
+impl Gate {
+    /// Opens the gate. Nothing serves yet.
+    ///
+    /// # Errors
+    /// [`NotOpened`].
+    pub fn open(state: &State, bounds: Bounds) -> Result<Self, NotOpened> {
+        let folders = state.root().try_clone().and_then(|root| Ok((root, state.dir("keys")?)));
+        let audit = folders.and_then(|(root, keys)| Recorder::open(root, &keys));
+        let audit = audit.map_err(|error| NotOpened::Audit(state.path().to_owned(), error))?;
+        let compiler = Compiler::open(state, bounds.calls_max).map_err(NotOpened::Engine)?;
+        let sandbox = Sandbox::new(compiler, bounds.memory_bytes_max).map_err(NotOpened::Threads)?;
+        let rooms = Rooms {
+            sandbox,
+            snapshots: Snapshots::default(),
+            audit,
+            calls: Arc::new(Semaphore::new(bounds.calls_max as usize)),
+            flights: Flights::default(),
+        };
+        Ok(Self { rooms: Arc::new(rooms), reconciling: Arc::default() })
+    }
+
+    /// Brings what serves in line with `spec`. Blocks while plugins are compiled.
+    pub fn reconcile(&self, spec: &Spec) -> Report {
+        let _one = self.reconciling.lock().unwrap_or_else(PoisonError::into_inner);
+        reconcile::run(&self.rooms, spec)
+    }
+
+    /// What [`Gate::reconcile`] would report, without serving anything. Blocks while plugins are compiled.
+    pub fn check(&self, spec: &Spec) -> Report {
+        reconcile::check(&self.rooms, spec)
+    }
+
+    /// Runs a call to its end.
+    pub async fn call(&self, request: Request) -> Closed<Outcome> {
+        call::run(&self.rooms, request).await
+    }
+
+    /// The tools that a principal may call, sorted by name.
+    pub fn list(&self, principal: &Principal) -> Vec<Arc<Tool>> {
+        list::run(&self.rooms, principal)
+    }
+
+    /// What serves now.
+    pub fn now(&self) -> Arc<Snapshot> {
+        self.rooms.snapshots.now()
+    }
+
+    /// Tells of every change in what serves.
+    pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.rooms.snapshots.watch()
+    }
+
+    /// Records what happened outside a call.
+    pub fn record(&self, event: &Event<'_>) {
+        self.rooms.audit.event(event);
+    }
+
+    /// Takes no more calls, waits for those in flight for `time` at the most, then ends them.
+    pub async fn drain(&self, time: Duration) {
+        self.rooms.flights.drain(Instant::now() + time).await;
+    }
+}

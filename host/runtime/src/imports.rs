@@ -1,0 +1,92 @@
+//! What a guest sees of the outside. One [`Ctx`] a call: the data of its store, with the grants it was given and the
+//! meter of what it uses. Imports know the grant in their store and no configuration; each word's are in the file of its
+//! name.
+
+pub(crate) mod baseline;
+pub(crate) mod clock;
+pub(crate) mod config;
+pub(crate) mod environment;
+pub(crate) mod files;
+pub(crate) mod http;
+pub(crate) mod keyvalue;
+pub(crate) mod output;
+pub(crate) mod random;
+pub(crate) mod sockets;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use toolgate_policy::Capability;
+use toolgate_policy::limits::call::CallLimit;
+use toolgate_policy::load::Effective;
+use wasmtime::component::{Linker, ResourceTable};
+
+use crate::audit::record::Notes;
+use crate::meter::Meter;
+use crate::meter::memory::Memory;
+use output::Output;
+
+/// What every call of one plugin starts from, made once.
+pub(crate) struct Prototype {
+    pub(crate) effective: Effective,
+    pub(crate) files: files::Prototype,
+    pub(crate) http: http::Prototype,
+    pub(crate) config: config::Prototype,
+}
+
+/// The data of one call's store.
+pub(crate) struct Ctx {
+    pub(crate) table: ResourceTable,
+    pub(crate) prototype: Arc<Prototype>,
+    pub(crate) meter: Meter,
+    pub(crate) memory: Memory,
+    pub(crate) notes: Notes,
+    pub(crate) output: Output,
+    pub(crate) files: files::State,
+    pub(crate) http: http::State,
+    pub(crate) random: random::State,
+    pub(crate) sockets: sockets::State,
+    /// When the call's own clock stood at zero.
+    pub(crate) started: Instant,
+}
+
+impl Ctx {
+    /// The data of a fresh store.
+    pub(crate) fn new(prototype: Arc<Prototype>, meter: Meter, memory: Memory, notes: Notes) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(usize::try_from(meter.limit(CallLimit::Handles)).unwrap_or(usize::MAX));
+        Self {
+            table,
+            output: Output::new(meter.limit(CallLimit::Log)),
+            files: files::State::new(&prototype.files),
+            http: http::State::new(&prototype, &meter, &notes),
+            random: random::State::default(),
+            sockets: sockets::State::default(),
+            started: Instant::now(),
+            prototype,
+            meter,
+            memory,
+            notes,
+        }
+    }
+}
+
+/// Links what every component may import, and of the words that need a grant those in `words`.
+pub(crate) fn link(linker: &mut Linker<Ctx>, words: &BTreeSet<Capability>) -> wasmtime::Result<()> {
+    baseline::link(linker)?;
+    for word in Capability::ALL {
+        match word {
+            Capability::Files => files::link(linker)?,
+            Capability::Environment => environment::link(linker)?,
+            Capability::Clock => clock::link(linker)?,
+            Capability::Random => random::link(linker)?,
+            Capability::Http if words.contains(&word) => http::link(linker)?,
+            Capability::Sockets if words.contains(&word) => sockets::link(linker)?,
+            Capability::Config if words.contains(&word) => config::link(linker)?,
+            Capability::Keyvalue if words.contains(&word) => keyvalue::link(linker)?,
+            Capability::Http | Capability::Sockets | Capability::Config | Capability::Keyvalue => {}
+        }
+    }
+    Ok(())
+}

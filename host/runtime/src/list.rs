@@ -1,0 +1,18 @@
+//! LIST in one function: the tools that a principal may call, by the same judge that decides about calling them.
+
+use std::sync::Arc;
+
+use toolgate_policy::Principal;
+use toolgate_policy::call::judge;
+
+use crate::rooms::Rooms;
+use crate::snapshot::tool::Tool;
+
+/// The tools, sorted by name.
+pub(crate) fn run(rooms: &Rooms, principal: &Principal) -> Vec<Arc<Tool>> {
+    let snapshot = rooms.snapshots.now();
+    let may = |tool: &&Arc<Tool>| {
+        judge(principal, Some(&tool.target)).is_ok_and(|permit| snapshot.resolve(&permit).is_some())
+    };
+    snapshot.tools().filter(may).cloned().collect()
+}

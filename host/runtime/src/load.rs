@@ -1,0 +1,130 @@
+//! LOAD in one function: from where a plugin's bytes are to a plugin that is ready to be called. Each stage takes what the
+//! one before it returned. Nothing is published here, and no guest code runs.
+
+pub mod describe;
+pub mod inspect;
+pub mod source;
+pub mod verify;
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use toolgate_policy::Digest;
+use toolgate_policy::load::clear::{Case, clear};
+use toolgate_policy::load::signer::UnixTime;
+use toolgate_policy::load::{Clearance, Trusted};
+
+use crate::sandbox::Sandbox;
+use crate::sandbox::prepare::{NotReady, Wanted};
+use crate::snapshot::plugin::Plugin;
+use crate::snapshot::tool::Listing;
+use crate::spec::{PluginSpec, Trust};
+
+/// Why a plugin did not load.
+#[derive(Debug, Clone)]
+pub struct NotLoaded {
+    /// What kind of reason it is.
+    pub kind: Kind,
+    /// Its bytes, when they could be read.
+    pub digest: Option<Digest>,
+    /// Every reason, each a sentence.
+    pub reasons: Vec<String>,
+}
+
+/// What kind of reason keeps a plugin from loading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Something is not allowed: trust, grants, what it is.
+    Refused,
+    /// Something does not work: its file, the compiler, the state directory.
+    Failed,
+}
+
+/// A plugin that may be compiled and run, before it is.
+pub struct Cleared {
+    artifact: crate::artifact::Artifact,
+    clearance: Clearance,
+    listings: Vec<Listing>,
+}
+
+/// Loads a plugin up to the decision whether it may be compiled. Cheap next to compiling.
+///
+/// # Errors
+/// [`NotLoaded`].
+pub fn clear_plugin(spec: &PluginSpec, trust: &Trust) -> Result<Cleared, NotLoaded> {
+    let found = source::fetch(&spec.source).map_err(|error| NotLoaded::failed(None, told(&error)))?;
+    let digest = found.artifact.digest();
+    let refused = |reasons: Vec<String>| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons };
+    let trusted: Trusted =
+        verify::verify(spec, trust, &found, now()).map_err(|error| refused(vec![told(&error)]))?;
+    let inspected = inspect::inspect(&found.artifact).map_err(|error| refused(vec![told(&error)]))?;
+    let listings =
+        describe::describe(&inspected, &spec.prefix).map_err(|error| refused(vec![told(&error)]))?;
+    let case = Case { inspected: inspected.digest, asked: &inspected.asked, tools: listings.len() };
+    let clearance = clear(trusted, &case, &spec.grants, spec.limits.clone())
+        .map_err(|reasons| refused(reasons.iter().map(ToString::to_string).collect()))?;
+    Ok(Cleared { artifact: found.artifact, clearance, listings })
+}
+
+impl Cleared {
+    /// What was cleared.
+    pub fn clearance(&self) -> &Clearance {
+        &self.clearance
+    }
+
+    /// Makes it ready to be called.
+    ///
+    /// # Errors
+    /// [`NotLoaded`].
+    pub(crate) fn prepare(self, spec: &PluginSpec, sandbox: &Sandbox) -> Result<Plugin, NotLoaded> {
+        let digest = self.artifact.digest();
+        let wanted = self.listings.iter().map(|listing| Wanted {
+            tool: listing.name.clone(),
+            path: listing.path.clone(),
+            function: listing.function.clone(),
+            reply: listing.reply.clone(),
+        });
+        let exports = sandbox
+            .prepare(&self.clearance, &self.artifact, wanted.collect(), &spec.secrets)
+            .map_err(|error| {
+                let kind = match &error {
+                    NotReady::Compile(_) => Kind::Failed,
+                    NotReady::OtherBytes(_)
+                    | NotReady::OtherTypes(_)
+                    | NotReady::Memory { .. }
+                    | NotReady::Link(_)
+                    | NotReady::Folder(..)
+                    | NotReady::Egress(_) => Kind::Refused,
+                };
+                NotLoaded { kind, digest: Some(digest), reasons: vec![told(&error)] }
+            })?;
+        Ok(Plugin::new(
+            spec.clone(),
+            self.clearance,
+            self.listings.into_iter().map(Arc::new).zip(exports).collect(),
+        ))
+    }
+}
+
+impl NotLoaded {
+    fn failed(digest: Option<Digest>, reason: String) -> Self {
+        Self { kind: Kind::Failed, digest, reasons: vec![reason] }
+    }
+}
+
+/// An error with all that caused it, as one sentence.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn now() -> UnixTime {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixTime(i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,220 @@
+//! What is in a component, from its bytes alone: valid or not, what it imports, what it exports and of which types. No
+//! compiler and no guest code; every part has a bound, checked while it is read.
+
+use std::collections::BTreeMap;
+
+use toolgate_policy::Digest;
+use toolgate_policy::limits::load::{
+    FUNCTION_BYTES_MAX, FUNCTIONS_MAX, IMPORTS_MAX, MODULES_MAX, NAME_BYTES_MAX, NESTING_MAX, TYPES_MAX,
+};
+use toolgate_policy::load::Asked;
+use toolgate_policy::load::manifest::UnknownImports;
+use toolgate_policy::name::ExportPath;
+use toolgate_policy::redact::printable;
+use wasmtime::wasmparser::component_types::ComponentEntityType;
+use wasmtime::wasmparser::types::{Types, TypesRef};
+use wasmtime::wasmparser::{Encoding, FuncValidatorAllocations, Parser, Payload, ValidPayload, Validator};
+
+use crate::artifact::Artifact;
+use crate::mapping::shape::{Function, NoShape};
+use crate::sandbox::engine::features;
+
+/// What is in a component.
+#[derive(Debug)]
+pub struct Inspected {
+    /// Of which bytes.
+    pub digest: Digest,
+    /// The interfaces it imports, as it spells them.
+    pub imports: Vec<String>,
+    /// What those mean.
+    pub asked: Asked,
+    /// The functions it exports, by path, each with its shape or why it has none.
+    pub functions: BTreeMap<ExportPath, Result<Function, NoShape>>,
+}
+
+/// Why a component is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAccepted {
+    /// It is a module, or no WebAssembly at all.
+    #[error("{0}")]
+    NotAComponent(&'static str),
+    /// It breaks the rules of WebAssembly, or uses a part of it that does not exist here.
+    #[error("it is not a component that Toolgate runs: {0}")]
+    Invalid(String),
+    /// Something in it is too large.
+    #[error("it has {what}: the limit is {limit}")]
+    Large {
+        /// What.
+        what: &'static str,
+        /// How much is allowed.
+        limit: u64,
+    },
+    /// It imports what nobody provides.
+    #[error(transparent)]
+    Imports(#[from] UnknownImports),
+}
+
+/// Looks into a component.
+///
+/// # Errors
+/// [`NotAccepted`].
+pub fn inspect(artifact: &Artifact) -> Result<Inspected, NotAccepted> {
+    let mut reader = Reader { validator: Validator::new_with_features(features()), ..Reader::default() };
+    let types = reader.read(artifact.bytes())?;
+    let asked = Asked::from_imports(reader.imports.iter().map(String::as_str))?;
+    let functions = exported(&types, &reader.exports)?;
+    Ok(Inspected { digest: artifact.digest(), imports: reader.imports, asked, functions })
+}
+
+#[derive(Default)]
+struct Reader {
+    validator: Validator,
+    allocations: FuncValidatorAllocations,
+    /// Modules and components that are open; 0 is the component itself.
+    depth: u32,
+    modules: u64,
+    functions: u64,
+    types: u64,
+    imports: Vec<String>,
+    exports: Vec<String>,
+}
+
+impl Reader {
+    fn read(&mut self, bytes: &[u8]) -> Result<Types, NotAccepted> {
+        if wasmtime::Engine::detect_precompiled(bytes).is_some() {
+            return Err(NotAccepted::NotAComponent(
+                "it is compiled code, which is never taken from outside; give the component",
+            ));
+        }
+        let invalid =
+            |error: wasmtime::wasmparser::BinaryReaderError| NotAccepted::Invalid(explain(error.message()));
+        for payload in Parser::new(0).parse_all(bytes) {
+            let payload = payload.map_err(|error| match bytes.starts_with(b"\0asm") {
+                true => invalid(error),
+                false => NotAccepted::NotAComponent("it is no WebAssembly"),
+            })?;
+            let is_last = matches!(payload, Payload::End(_)) && self.depth == 0;
+            self.bound(&payload)?;
+            match self.validator.payload(&payload).map_err(invalid)? {
+                ValidPayload::Func(function, body) => {
+                    let mut validator = function.into_validator(std::mem::take(&mut self.allocations));
+                    validator.validate(&body).map_err(invalid)?;
+                    self.allocations = validator.into_allocations();
+                }
+                ValidPayload::End(types) if is_last => return Ok(types),
+                ValidPayload::End(_) | ValidPayload::Ok | ValidPayload::Parser(_) => {}
+            }
+        }
+        Err(NotAccepted::Invalid("it ends too early".to_owned()))
+    }
+
+    /// Counts what a payload brings, and takes the names of the component's own imports and exports.
+    fn bound(&mut self, payload: &Payload<'_>) -> Result<(), NotAccepted> {
+        let over = |what, limit, is: bool| if is { Err(NotAccepted::Large { what, limit }) } else { Ok(()) };
+        match payload {
+            Payload::Version { encoding: Encoding::Module, .. } if self.depth == 0 => {
+                let told = "it is a core module, not a component; build for wasm32-wasip2, or wrap it with wasm-tools";
+                return Err(NotAccepted::NotAComponent(told));
+            }
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
+                self.depth += 1;
+                self.modules += 1;
+                over("too deeply nested components", NESTING_MAX.into(), self.depth > NESTING_MAX)?;
+                over("too many modules", MODULES_MAX, self.modules > MODULES_MAX)?;
+            }
+            Payload::End(_) => self.depth = self.depth.saturating_sub(1),
+            Payload::CodeSectionEntry(body) => {
+                self.functions += 1;
+                over("too many functions", FUNCTIONS_MAX, self.functions > FUNCTIONS_MAX)?;
+                let bytes = body.range().len() as u64;
+                over("a function with too many bytes", FUNCTION_BYTES_MAX, bytes > FUNCTION_BYTES_MAX)?;
+            }
+            Payload::TypeSection(types) => self.types += u64::from(types.count()),
+            Payload::ComponentTypeSection(types) => self.types += u64::from(types.count()),
+            Payload::CoreTypeSection(types) => self.types += u64::from(types.count()),
+            Payload::ComponentImportSection(imports) if self.depth == 0 => {
+                let imports_all = self.imports.len() + imports.count() as usize;
+                over("too many imports", IMPORTS_MAX as u64, imports_all > IMPORTS_MAX)?;
+                for import in imports.clone() {
+                    let import = import.map_err(|error| NotAccepted::Invalid(error.message().to_owned()))?;
+                    self.imports.push(name(import.name.name)?);
+                }
+            }
+            Payload::ComponentExportSection(exports) if self.depth == 0 => {
+                for export in exports.clone() {
+                    let export = export.map_err(|error| NotAccepted::Invalid(error.message().to_owned()))?;
+                    self.exports.push(name(export.name.name)?);
+                }
+            }
+            _ => {}
+        }
+        over("too many types", TYPES_MAX, self.types > TYPES_MAX)
+    }
+}
+
+fn name(name: &str) -> Result<String, NotAccepted> {
+    if name.len() > NAME_BYTES_MAX {
+        return Err(NotAccepted::Large { what: "a name with too many bytes", limit: NAME_BYTES_MAX as u64 });
+    }
+    Ok(name.to_owned())
+}
+
+/// The functions of every exported interface, and of the component itself.
+fn exported(
+    types: &Types,
+    names: &[String],
+) -> Result<BTreeMap<ExportPath, Result<Function, NoShape>>, NotAccepted> {
+    let types = types.as_ref();
+    let mut functions = BTreeMap::new();
+    for interface in names {
+        let Some(item) = types.component_item_for_export(interface) else { continue };
+        match item.ty {
+            ComponentEntityType::Func(id) => {
+                let path = ExportPath { interface: None, function: interface.clone() };
+                functions.insert(path, read(types, interface, id));
+            }
+            ComponentEntityType::Instance(id) if !is_known(interface) => {
+                for (function, item) in &types[id].exports {
+                    if let ComponentEntityType::Func(id) = item.ty {
+                        let path =
+                            ExportPath { interface: Some(interface.clone()), function: name(function)? };
+                        functions.insert(path, read(types, function, id));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(functions)
+}
+
+fn read(
+    types: TypesRef<'_>,
+    name: &str,
+    id: wasmtime::wasmparser::component_types::ComponentFuncTypeId,
+) -> Result<Function, NoShape> {
+    // A resource's constructor, methods and static functions carry their kind in brackets.
+    if name.starts_with('[') { Err(NoShape::Resource) } else { Function::read(types, &types[id]) }
+}
+
+/// Exports with a meaning of their own, which are no tools.
+fn is_known(interface: &str) -> bool {
+    let name = interface.split('@').next().unwrap_or(interface);
+    matches!(name, "wasi:cli/run" | "wasi:http/incoming-handler") || name.starts_with("toolgate:plugin/")
+}
+
+/// Says what to do where the engine's own words do not.
+fn explain(message: &str) -> String {
+    let message = printable(message, 300);
+    if message.contains("async") || message.contains("stream") || message.contains("future") {
+        return format!(
+            "{message} (it uses the component model's asynchronous half; build it without: \
+             jco has --backend-qjs-disable-async, wit-bindgen has async: false)"
+        );
+    }
+    message
+}
+
+#[cfg(test)]
+#[path = "inspect_tests.rs"]
+mod tests;

@@ -1,0 +1,12 @@
+//! WIT values and JSON, both ways: the shape of a function read from the component's bytes, the JSON Schema of that
+//! shape, arguments from JSON, results to JSON. Schema and lowering are two views of one shape, so that what the schema
+//! accepts is what lowers.
+
+pub(crate) mod compiled;
+pub mod lift;
+pub mod lower;
+pub mod schema;
+pub mod shape;
+
+/// The largest integer that every JSON reader keeps exactly: 2^53 − 1 (RFC 8259 §6).
+pub(crate) const SAFE_INTEGER_MAX: i128 = (1 << 53) - 1;

@@ -1,0 +1,85 @@
+//! The shape of a function as the engine has it after compiling, for one comparison: what was inspected in the bytes must
+//! be what will run.
+
+use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
+
+use super::shape::{Case, Field, Function, Integer, Shape};
+
+/// The shape of a function, if it is one whose values JSON can carry.
+pub(crate) fn function(item: ComponentItem) -> Option<Function> {
+    let ComponentItem::ComponentFunc(function) = item else { return None };
+    read(&function)
+}
+
+fn read(function: &ComponentFunc) -> Option<Function> {
+    let params =
+        function.params().map(|(name, ty)| Some(Field { name: name.to_owned(), shape: shape(&ty)? }));
+    let params = params.collect::<Option<Vec<_>>>()?;
+    let mut results = function.results();
+    let result = match (results.next(), results.next()) {
+        (None, _) => None,
+        (Some(ty), None) => Some(shape(&ty)?),
+        (Some(_), Some(_)) => return None,
+    };
+    Some(Function { params, result })
+}
+
+fn shape(ty: &Type) -> Option<Shape> {
+    let boxed = |ty: Option<Type>| ty.map(|ty| shape(&ty).map(Box::new));
+    Some(match ty {
+        Type::Bool => Shape::Bool,
+        Type::S8 => Shape::Integer(Integer::S8),
+        Type::U8 => Shape::Integer(Integer::U8),
+        Type::S16 => Shape::Integer(Integer::S16),
+        Type::U16 => Shape::Integer(Integer::U16),
+        Type::S32 => Shape::Integer(Integer::S32),
+        Type::U32 => Shape::Integer(Integer::U32),
+        Type::S64 => Shape::Integer(Integer::S64),
+        Type::U64 => Shape::Integer(Integer::U64),
+        Type::Float32 => Shape::F32,
+        Type::Float64 => Shape::F64,
+        Type::Char => Shape::Char,
+        Type::String => Shape::String,
+        Type::List(list) => match shape(&list.ty())? {
+            Shape::Integer(Integer::U8) => Shape::Bytes,
+            element => Shape::List(Box::new(element)),
+        },
+        Type::Record(record) => {
+            let field = |field: wasmtime::component::types::Field<'_>| {
+                Some(Field { name: field.name.to_owned(), shape: shape(&field.ty)? })
+            };
+            Shape::Record(record.fields().map(field).collect::<Option<_>>()?)
+        }
+        Type::Tuple(tuple) => Shape::Tuple(tuple.types().map(|ty| shape(&ty)).collect::<Option<_>>()?),
+        Type::Variant(variant) => {
+            let case = |case: wasmtime::component::types::Case<'_>| {
+                let payload = match case.ty {
+                    None => None,
+                    Some(ty) => Some(shape(&ty)?),
+                };
+                Some(Case { name: case.name.to_owned(), payload })
+            };
+            Shape::Variant(variant.cases().map(case).collect::<Option<_>>()?)
+        }
+        Type::Enum(names) => Shape::Enum(names.names().map(str::to_owned).collect()),
+        Type::Flags(names) => Shape::Flags(names.names().map(str::to_owned).collect()),
+        Type::Option(option) => Shape::Option(Box::new(shape(&option.ty())?)),
+        Type::Result(result) => Shape::Result(swap(boxed(result.ok()))?, swap(boxed(result.err()))?),
+        Type::Map(_)
+        | Type::Own(_)
+        | Type::Borrow(_)
+        | Type::Future(_)
+        | Type::Stream(_)
+        | Type::ErrorContext
+        | Type::FixedLengthList(_) => return None,
+    })
+}
+
+/// No type is fine; a type without a shape is not.
+fn swap<T>(value: Option<Option<T>>) -> Option<Option<T>> {
+    match value {
+        None => Some(None),
+        Some(None) => None,
+        Some(Some(value)) => Some(Some(value)),
+    }
+}

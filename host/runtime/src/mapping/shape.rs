@@ -1,0 +1,331 @@
+//! The shape of a function: its parameters and result as types that JSON can carry, read from the types that were
+//! validated in the component's bytes. Nothing here compiles or runs.
+
+use std::fmt;
+
+use toolgate_policy::limits::load::{SCHEMA_DEPTH_MAX, SCHEMA_NODES_MAX};
+use wasmtime::wasmparser::PrimitiveValType;
+use wasmtime::wasmparser::component_types::{ComponentDefinedType, ComponentFuncType, ComponentValType};
+use wasmtime::wasmparser::types::TypesRef;
+
+/// A type whose values JSON can carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shape {
+    /// `bool`
+    Bool,
+    /// `u8` … `s64`
+    Integer(Integer),
+    /// `f32`
+    F32,
+    /// `f64`
+    F64,
+    /// `char`
+    Char,
+    /// `string`
+    String,
+    /// `list<u8>`
+    Bytes,
+    /// `list<T>` of anything else
+    List(Box<Shape>),
+    /// `tuple<…>`
+    Tuple(Vec<Shape>),
+    /// `record`
+    Record(Vec<Field>),
+    /// `option<T>`
+    Option(Box<Shape>),
+    /// `result<T, E>`
+    Result(Option<Box<Shape>>, Option<Box<Shape>>),
+    /// `variant`
+    Variant(Vec<Case>),
+    /// `enum`
+    Enum(Vec<String>),
+    /// `flags`
+    Flags(Vec<String>),
+}
+
+/// An integer type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Integer {
+    /// `u8`
+    U8,
+    /// `u16`
+    U16,
+    /// `u32`
+    U32,
+    /// `u64`
+    U64,
+    /// `s8`
+    S8,
+    /// `s16`
+    S16,
+    /// `s32`
+    S32,
+    /// `s64`
+    S64,
+}
+
+/// A named part of a record or a parameter list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// Its name in WIT.
+    pub name: String,
+    /// Its type.
+    pub shape: Shape,
+}
+
+/// A case of a variant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Case {
+    /// Its name in WIT.
+    pub name: String,
+    /// Its payload.
+    pub payload: Option<Shape>,
+}
+
+/// What a function takes and gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    /// In order.
+    pub params: Vec<Field>,
+    /// What it gives, if anything.
+    pub result: Option<Shape>,
+}
+
+/// Why a function has no shape.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoShape {
+    /// It takes or gives a handle on something that lives only inside the call.
+    #[error("it takes or returns a resource, which cannot leave a call")]
+    Resource,
+    /// A type that JSON cannot carry here.
+    #[error("it uses `{0}`, which is not supported yet")]
+    Unsupported(&'static str),
+    /// The plugin is refused for this.
+    #[error("its types nest deeper than {SCHEMA_DEPTH_MAX} levels")]
+    Deep,
+    /// The plugin is refused for this.
+    #[error("its types have more than {SCHEMA_NODES_MAX} parts")]
+    Large,
+}
+
+impl NoShape {
+    /// Whether the whole plugin is refused, rather than this function left out.
+    pub fn refuses_plugin(&self) -> bool {
+        matches!(self, Self::Deep | Self::Large)
+    }
+}
+
+impl Integer {
+    /// The smallest and the largest value.
+    pub fn range(self) -> (i128, i128) {
+        match self {
+            Self::U8 => (0, u8::MAX.into()),
+            Self::U16 => (0, u16::MAX.into()),
+            Self::U32 => (0, u32::MAX.into()),
+            Self::U64 => (0, u64::MAX.into()),
+            Self::S8 => (i8::MIN.into(), i8::MAX.into()),
+            Self::S16 => (i16::MIN.into(), i16::MAX.into()),
+            Self::S32 => (i32::MIN.into(), i32::MAX.into()),
+            Self::S64 => (i64::MIN.into(), i64::MAX.into()),
+        }
+    }
+
+    /// Whether it has values that not every JSON reader keeps exactly.
+    pub fn is_wide(self) -> bool {
+        matches!(self, Self::U64 | Self::S64)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::U8 => "u8",
+            Self::U16 => "u16",
+            Self::U32 => "u32",
+            Self::U64 => "u64",
+            Self::S8 => "s8",
+            Self::S16 => "s16",
+            Self::S32 => "s32",
+            Self::S64 => "s64",
+        }
+    }
+}
+
+impl Function {
+    /// Reads the shape of a function type.
+    ///
+    /// # Errors
+    /// [`NoShape`]; types have no recursion, but nesting can explode, so both depth and size are bounded on the way.
+    pub fn read(types: TypesRef<'_>, function: &ComponentFuncType) -> Result<Self, NoShape> {
+        if function.async_ {
+            return Err(NoShape::Unsupported("async"));
+        }
+        let mut reader = Reader { types, nodes: 0 };
+        let params = function
+            .params
+            .iter()
+            .map(|(name, ty)| Ok(Field { name: name.to_string(), shape: reader.value(ty, 1)? }))
+            .collect::<Result<_, _>>()?;
+        let result = function.result.as_ref().map(|ty| reader.value(ty, 1)).transpose()?;
+        Ok(Self { params, result })
+    }
+}
+
+struct Reader<'a> {
+    types: TypesRef<'a>,
+    nodes: usize,
+}
+
+impl Reader<'_> {
+    fn value(&mut self, ty: &ComponentValType, depth: usize) -> Result<Shape, NoShape> {
+        self.nodes += 1;
+        if self.nodes > SCHEMA_NODES_MAX {
+            return Err(NoShape::Large);
+        }
+        if depth > SCHEMA_DEPTH_MAX {
+            return Err(NoShape::Deep);
+        }
+        match ty {
+            ComponentValType::Primitive(primitive) => self.primitive(*primitive),
+            ComponentValType::Type(id) => self.defined(&self.types[*id].clone(), depth + 1),
+        }
+    }
+
+    fn primitive(&self, ty: PrimitiveValType) -> Result<Shape, NoShape> {
+        Ok(match ty {
+            PrimitiveValType::Bool => Shape::Bool,
+            PrimitiveValType::U8 => Shape::Integer(Integer::U8),
+            PrimitiveValType::U16 => Shape::Integer(Integer::U16),
+            PrimitiveValType::U32 => Shape::Integer(Integer::U32),
+            PrimitiveValType::U64 => Shape::Integer(Integer::U64),
+            PrimitiveValType::S8 => Shape::Integer(Integer::S8),
+            PrimitiveValType::S16 => Shape::Integer(Integer::S16),
+            PrimitiveValType::S32 => Shape::Integer(Integer::S32),
+            PrimitiveValType::S64 => Shape::Integer(Integer::S64),
+            PrimitiveValType::F32 => Shape::F32,
+            PrimitiveValType::F64 => Shape::F64,
+            PrimitiveValType::Char => Shape::Char,
+            PrimitiveValType::String => Shape::String,
+            PrimitiveValType::ErrorContext => return Err(NoShape::Unsupported("error-context")),
+        })
+    }
+
+    fn defined(&mut self, ty: &ComponentDefinedType, depth: usize) -> Result<Shape, NoShape> {
+        match ty {
+            ComponentDefinedType::Primitive(primitive) => self.primitive(*primitive),
+            ComponentDefinedType::Record(record) => {
+                let field = |(name, ty): (&_, &ComponentValType)| self.field(name, ty, depth);
+                record.fields.iter().map(field).collect::<Result<_, _>>().map(Shape::Record)
+            }
+            ComponentDefinedType::Variant(variant) => {
+                let mut cases = Vec::new();
+                for (name, case) in &variant.cases {
+                    let payload = case.ty.as_ref().map(|ty| self.value(ty, depth)).transpose()?;
+                    self.nodes += 1;
+                    cases.push(Case { name: name.to_string(), payload });
+                }
+                Ok(Shape::Variant(cases))
+            }
+            ComponentDefinedType::List { element, .. } => Ok(match self.value(element, depth)? {
+                Shape::Integer(Integer::U8) => Shape::Bytes,
+                element => Shape::List(Box::new(element)),
+            }),
+            ComponentDefinedType::Tuple(tuple) => {
+                tuple.types.iter().map(|ty| self.value(ty, depth)).collect::<Result<_, _>>().map(Shape::Tuple)
+            }
+            ComponentDefinedType::Flags(names) => self.names(names.iter()).map(Shape::Flags),
+            ComponentDefinedType::Enum(names) => self.names(names.iter()).map(Shape::Enum),
+            ComponentDefinedType::Option { ty, .. } => Ok(Shape::Option(Box::new(self.value(ty, depth)?))),
+            ComponentDefinedType::Result { ok, err, .. } => {
+                let mut side = |ty: &Option<ComponentValType>| -> Result<Option<Box<Shape>>, NoShape> {
+                    ty.as_ref().map(|ty| self.value(ty, depth).map(Box::new)).transpose()
+                };
+                Ok(Shape::Result(side(ok)?, side(err)?))
+            }
+            ComponentDefinedType::Own(_) | ComponentDefinedType::Borrow(_) => Err(NoShape::Resource),
+            ComponentDefinedType::Map { .. } => Err(NoShape::Unsupported("map")),
+            ComponentDefinedType::FixedLengthList { .. } => Err(NoShape::Unsupported("list<T, N>")),
+            ComponentDefinedType::Stream { .. } => Err(NoShape::Unsupported("stream")),
+            ComponentDefinedType::Future { .. } => Err(NoShape::Unsupported("future")),
+        }
+    }
+
+    fn field(
+        &mut self,
+        name: &impl fmt::Display,
+        ty: &ComponentValType,
+        depth: usize,
+    ) -> Result<Field, NoShape> {
+        Ok(Field { name: name.to_string(), shape: self.value(ty, depth)? })
+    }
+
+    /// Each name is a part of the schema too.
+    fn names(&mut self, names: impl Iterator<Item = impl fmt::Display>) -> Result<Vec<String>, NoShape> {
+        let names: Vec<String> = names.map(|name| name.to_string()).collect();
+        self.nodes += names.len();
+        if self.nodes > SCHEMA_NODES_MAX { Err(NoShape::Large) } else { Ok(names) }
+    }
+}
+
+impl fmt::Display for Shape {
+    /// As WIT would spell it, without the names that types had in the source.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool => f.write_str("bool"),
+            Self::Integer(integer) => f.write_str(integer.name()),
+            Self::F32 => f.write_str("f32"),
+            Self::F64 => f.write_str("f64"),
+            Self::Char => f.write_str("char"),
+            Self::String => f.write_str("string"),
+            Self::Bytes => f.write_str("list<u8>"),
+            Self::List(element) => write!(f, "list<{element}>"),
+            Self::Tuple(elements) => write!(f, "tuple<{}>", Listed(elements)),
+            Self::Record(fields) => write!(f, "record {{ {} }}", Listed(fields)),
+            Self::Option(inner) => write!(f, "option<{inner}>"),
+            Self::Result(None, None) => f.write_str("result"),
+            Self::Result(Some(ok), None) => write!(f, "result<{ok}>"),
+            Self::Result(None, Some(err)) => write!(f, "result<_, {err}>"),
+            Self::Result(Some(ok), Some(err)) => write!(f, "result<{ok}, {err}>"),
+            Self::Variant(cases) => write!(f, "variant {{ {} }}", Listed(cases)),
+            Self::Enum(names) => write!(f, "enum {{ {} }}", Listed(names)),
+            Self::Flags(names) => write!(f, "flags {{ {} }}", Listed(names)),
+        }
+    }
+}
+
+impl fmt::Display for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "func({})", Listed(&self.params))?;
+        match &self.result {
+            Some(result) => write!(f, " -> {result}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.shape)
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.payload {
+            Some(payload) => write!(f, "{}({payload})", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+struct Listed<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for Listed<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, item) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            write!(f, "{item}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! What a call has used, and the one place that says when it is enough. Instructions are counted by the engine; what the
+//! host does for a guest is a debt kept here and looked at whenever the guest enters or leaves the host.
+
+pub(crate) mod memory;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::time::Instant;
+use toolgate_policy::limits::call::{CallLimit, CallLimits, HOST_CALL_FUEL};
+
+/// Why a call is ended from the host's side. Travels through the engine as the error of a host call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Stop {
+    /// A limit was met.
+    #[error("met its limit {}", .0.name())]
+    Limit(CallLimit),
+    /// The guest ended the program.
+    #[error("ended the program with status {0}")]
+    Exit(u8),
+    /// The guest used what its grant says it may not.
+    #[error("{0}")]
+    Grant(String),
+}
+
+/// The meter of one call. Clones share it: a body that is still arriving counts on the call it belongs to.
+#[derive(Clone)]
+pub(crate) struct Meter(Arc<Counts>);
+
+struct Counts {
+    limits: CallLimits,
+    deadline: Instant,
+    debt: AtomicU64,
+    http_requests: AtomicU64,
+    http_bytes: AtomicU64,
+    stop: Mutex<Option<Stop>>,
+}
+
+impl Meter {
+    pub(crate) fn new(limits: CallLimits, deadline: Instant) -> Self {
+        Self(Arc::new(Counts {
+            limits,
+            deadline,
+            debt: AtomicU64::new(0),
+            http_requests: AtomicU64::new(0),
+            http_bytes: AtomicU64::new(0),
+            stop: Mutex::new(None),
+        }))
+    }
+
+    /// The value of a limit.
+    pub(crate) fn limit(&self, limit: CallLimit) -> u64 {
+        self.0.limits.get(limit)
+    }
+
+    /// When the call must have ended.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.0.deadline
+    }
+
+    /// Fuel that the host's work for the guest has cost.
+    pub(crate) fn debt(&self) -> u64 {
+        self.0.debt.load(Ordering::Relaxed)
+    }
+
+    /// The guest entered or left the host with `fuel_left` in its tank.
+    ///
+    /// # Errors
+    /// Why the call ends here.
+    pub(crate) fn crossed(&self, entering: bool, fuel_left: u64) -> Result<(), Stop> {
+        if entering {
+            self.charge(HOST_CALL_FUEL);
+        }
+        if let Some(stop) = self.0.stop.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Err(stop);
+        }
+        if self.debt() >= fuel_left {
+            return Err(Stop::Limit(CallLimit::Fuel));
+        }
+        if Instant::now() >= self.0.deadline {
+            return Err(Stop::Limit(CallLimit::Deadline));
+        }
+        Ok(())
+    }
+
+    /// Adds to the debt: bytes moved, or work done.
+    pub(crate) fn charge(&self, fuel: u64) {
+        self.0.debt.fetch_add(fuel, Ordering::Relaxed);
+    }
+
+    /// Ends the call at its next crossing. The first reason counts.
+    pub(crate) fn stop(&self, stop: Stop) {
+        self.0.stop.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(stop);
+    }
+
+    /// One more outbound request.
+    ///
+    /// # Errors
+    /// The limit, when there were enough; the call then ends.
+    pub(crate) fn http_request(&self) -> Result<(), Stop> {
+        self.count(&self.0.http_requests, 1, CallLimit::HttpRequests)
+    }
+
+    /// More bytes of outbound HTTP, either way.
+    ///
+    /// # Errors
+    /// The limit, when there were enough; the call then ends.
+    pub(crate) fn http_bytes(&self, bytes: u64) -> Result<(), Stop> {
+        self.charge(bytes);
+        self.count(&self.0.http_bytes, bytes, CallLimit::HttpBytes)
+    }
+
+    fn count(&self, counter: &AtomicU64, by: u64, limit: CallLimit) -> Result<(), Stop> {
+        let before = counter.fetch_add(by, Ordering::Relaxed);
+        if before.saturating_add(by) <= self.limit(limit) {
+            return Ok(());
+        }
+        self.stop(Stop::Limit(limit));
+        Err(Stop::Limit(limit))
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn meter(limit: CallLimit, value: i64) -> Meter {
+        let mut limits = CallLimits::default();
+        limits.set(limit, value).unwrap();
+        Meter::new(limits, Instant::now() + Duration::from_secs(60))
+    }
+
+    #[test]
+    fn work_in_the_host_uses_up_fuel() {
+        let meter = meter(CallLimit::Fuel, 10_000);
+        assert_eq!(meter.crossed(true, 10_000), Ok(()));
+        meter.charge(8_999);
+        assert_eq!(meter.crossed(false, 10_000), Ok(()));
+        meter.charge(1);
+        assert_eq!(meter.crossed(false, 10_000), Err(Stop::Limit(CallLimit::Fuel)));
+    }
+
+    #[test]
+    fn a_count_ends_the_call_when_it_goes_over_and_not_before() {
+        let meter = meter(CallLimit::HttpRequests, 2);
+        assert!(meter.http_request().is_ok() && meter.http_request().is_ok());
+        assert_eq!(meter.crossed(false, u64::MAX), Ok(()));
+        assert!(meter.http_request().is_err());
+        assert_eq!(meter.crossed(false, u64::MAX), Err(Stop::Limit(CallLimit::HttpRequests)));
+    }
+
+    #[test]
+    fn a_deadline_that_has_passed_ends_the_call() {
+        let meter = Meter::new(CallLimits::default(), Instant::now());
+        assert_eq!(meter.crossed(false, u64::MAX), Err(Stop::Limit(CallLimit::Deadline)));
+    }
+}

@@ -1,0 +1,71 @@
+//! Components to machine code: from the authenticated cache, else compiled here, before anybody calls.
+
+pub(crate) mod cache;
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::artifact::Artifact;
+use crate::state::State;
+use cache::Cache;
+
+/// Compiles, and keeps what it compiled.
+pub(crate) struct Compiler {
+    engine: Engine,
+    cache: Cache,
+}
+
+/// Why a component was not compiled.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CompileError {
+    /// The compiler refuses it.
+    #[error("compile it: {0}")]
+    Refused(String),
+}
+
+impl Compiler {
+    /// An engine with room for `calls_max` calls at once, and its cache in the state directory.
+    ///
+    /// # Errors
+    /// When the engine or the cache cannot be set up.
+    pub(crate) fn open(
+        state: &State,
+        calls_max: u32,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let engine = super::engine::engine(calls_max)?;
+        let fingerprint = fingerprint(&engine);
+        Ok(Self { cache: Cache::open(state, fingerprint)?, engine })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The compiled form of these bytes.
+    ///
+    /// # Errors
+    /// [`CompileError`]. A cache that fails costs time, not the plugin.
+    pub(crate) fn component(&self, artifact: &Artifact) -> Result<Component, CompileError> {
+        if let Some(component) = self.cache.get(&self.engine, artifact.digest()) {
+            return Ok(component);
+        }
+        let refused = |error: wasmtime::Error| CompileError::Refused(format!("{error:#}"));
+        let started = std::time::Instant::now();
+        let component = Component::from_binary(&self.engine, artifact.bytes()).map_err(refused)?;
+        tracing::info!(digest = %artifact.digest().short(12), ms = started.elapsed().as_millis() as u64, "compiled");
+        match component.serialize() {
+            Ok(code) => self.cache.put(artifact.digest(), &code),
+            Err(error) => tracing::warn!(%error, "compiled code could not be serialised and is not cached"),
+        }
+        Ok(component)
+    }
+}
+
+/// Tells engines apart whose compiled code the other must not run: version, settings, the machine's features.
+fn fingerprint(engine: &Engine) -> String {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}

@@ -1,0 +1,109 @@
+//! The engine and its settings: which parts of WebAssembly exist here, and how large a sandbox can be. Every setting that
+//! is left out, and every crate feature that is, is attack surface left out.
+
+use toolgate_policy::limits::call::CallLimit;
+use toolgate_policy::limits::load::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
+use wasmtime::wasmparser::WasmFeatures;
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// What a component may use: WebAssembly 1.0, the parts of 2.0 that toolchains emit by default, and components.
+pub(crate) fn features() -> WasmFeatures {
+    WasmFeatures::MUTABLE_GLOBAL
+        | WasmFeatures::SATURATING_FLOAT_TO_INT
+        | WasmFeatures::SIGN_EXTENSION
+        | WasmFeatures::REFERENCE_TYPES
+        | WasmFeatures::MULTI_VALUE
+        | WasmFeatures::BULK_MEMORY
+        | WasmFeatures::SIMD
+        | WasmFeatures::FLOATS
+        | WasmFeatures::EXTENDED_CONST
+        | WasmFeatures::COMPONENT_MODEL
+}
+
+/// Makes the engine, with room for `calls_max` calls at once.
+///
+/// # Errors
+/// Whatever the engine says; on a machine that it supports, nothing.
+pub(crate) fn engine(calls_max: u32) -> wasmtime::Result<Engine> {
+    let mut config = config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(calls_max)));
+    Engine::new(&config)
+}
+
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_features(WasmFeatures::all(), false)
+        .wasm_features(features(), true)
+        // Also takes the component model's asynchronous half away, and the copy of every argument that it costs.
+        .concurrency_support(false)
+        .shared_memory(false)
+        // Fuel bounds the work; its yields make the deadline hold, so that epochs need not be paid as well.
+        .consume_fuel(true)
+        .epoch_interruption(false)
+        .max_wasm_stack(512 << 10)
+        .async_stack_size(2 << 20)
+        .memory_init_cow(true)
+        .memory_guaranteed_dense_image_size(64 << 20)
+        .wasm_backtrace_max_frames(None);
+    config
+}
+
+/// One slot of address space for each memory, table and stack that can exist at once. Address space is not memory: a slot
+/// that nobody uses costs none.
+fn pool(calls_max: u32) -> PoolingAllocationConfig {
+    /// What a call of an ordinary component takes: its own instance and some shims around it. Calls of interpreters take
+    /// more, and the pool says so when it has no more.
+    const CORE_INSTANCES_EACH: u32 = 16;
+    const MEMORIES_EACH: u32 = 2;
+    const TABLES_EACH: u32 = 4;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(calls_max)
+        .total_stacks(calls_max)
+        .total_core_instances(calls_max.saturating_mul(CORE_INSTANCES_EACH).max(CORE_INSTANCES_MAX))
+        .total_memories(calls_max.saturating_mul(MEMORIES_EACH).max(MEMORIES_MAX))
+        .total_tables(calls_max.saturating_mul(TABLES_EACH).max(TABLES_MAX))
+        .max_core_instances_per_component(CORE_INSTANCES_MAX)
+        .max_memories_per_component(MEMORIES_MAX)
+        .max_tables_per_component(TABLES_MAX)
+        .max_memories_per_module(1)
+        .max_tables_per_module(TABLES_MAX)
+        .max_component_instance_size(4 << 20)
+        .max_core_instance_size(4 << 20)
+        .table_elements(TABLE_ELEMENTS_MAX as usize)
+        .max_memory_size(CallLimit::Memory.spec().ceiling as usize)
+        // What a slot keeps in memory from one call to the next, zeroed, so that the next need not fault it in.
+        .linear_memory_keep_resident(256 << 10)
+        .table_keep_resident(16 << 10)
+        .decommit_batch_size(16)
+        .pagemap_scan(pagemap_scan());
+    pool
+}
+
+/// Finding the pages a call dirtied is faster than zeroing them all, and in this release can miss one that was swapped
+/// out: only where nothing swaps. `Yes` would fail on kernels that lack it.
+fn pagemap_scan() -> Enabled {
+    let swaps = std::fs::read_to_string("/proc/swaps");
+    match swaps {
+        Ok(text) if text.lines().count() <= 1 => Enabled::Auto,
+        Ok(_) | Err(_) => Enabled::No,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_validated_before_compiling_is_what_the_engine_takes() {
+        let engine = engine(1).expect("the engine starts");
+        assert_eq!(engine.get_wasm_features(), features());
+    }
+
+    #[test]
+    fn the_engine_starts_with_the_largest_pool() {
+        let calls_max = toolgate_policy::limits::wire::CALLS_MAX.ceiling;
+        assert!(engine(u32::try_from(calls_max).unwrap_or(1)).is_ok());
+    }
+}

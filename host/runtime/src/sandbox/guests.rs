@@ -1,0 +1,69 @@
+//! The threads that guests run on: apart from those that carry the protocol, and below them in the machine's eyes, so that
+//! a guest that spins takes turns from other guests and not from the server.
+
+use std::io;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::AbortHandle;
+
+/// A runtime of its own for guests.
+pub(crate) struct Guests {
+    handle: Handle,
+    runtime: Option<Runtime>,
+}
+
+/// A guest that runs. Dropping this ends it at its next turn.
+pub(crate) struct Task(AbortHandle);
+
+/// How much less urgent than the protocol guests are (`nice`; 0 to 19).
+const NICE: i32 = 5;
+
+/// Threads for file work that guests wait for, all guests together.
+const FILE_THREADS: usize = 32;
+
+impl Guests {
+    /// Starts one thread for each core.
+    pub(crate) fn start() -> io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(cores)
+            .max_blocking_threads(FILE_THREADS)
+            .thread_name("guest")
+            .on_thread_start(|| {
+                // On Linux this is the calling thread's own. Where it is not allowed guests are merely as urgent.
+                if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+                    tracing::debug!(%error, "guest threads could not be made less urgent");
+                }
+            })
+            .enable_all()
+            .build()?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+
+    /// Runs a guest.
+    pub(crate) fn spawn(&self, guest: impl Future<Output = ()> + Send + 'static) -> Task {
+        Task(self.handle.spawn(guest).abort_handle())
+    }
+}
+
+impl Task {
+    /// Ends it at its next turn, without waiting for that.
+    pub(crate) fn abandon(&self) {
+        self.0.abort();
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Drop for Guests {
+    fn drop(&mut self) {
+        // Waiting for guests here could wait for ever, and waiting is not allowed where this may be dropped.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

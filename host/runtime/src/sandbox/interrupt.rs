@@ -1,0 +1,49 @@
+//! What ends a call before its time: the caller went away, or the host stops. Raised from outside, looked at by the
+//! guest's task between turns.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::outcome::{Fault, FaultKind};
+
+/// A switch that can be turned once. Clones share it.
+#[derive(Clone, Default)]
+pub struct Interrupt {
+    raised: CancellationToken,
+    stopping: Option<CancellationToken>,
+}
+
+impl Interrupt {
+    /// Ends the call: the caller cancelled it, or is gone.
+    pub fn cancel(&self) {
+        self.raised.cancel();
+    }
+
+    /// The same switch, which the host's stop turns too.
+    pub(crate) fn under(&self, stopping: &CancellationToken) -> Self {
+        Self { raised: self.raised.clone(), stopping: Some(stopping.clone()) }
+    }
+
+    /// Waits until it is raised.
+    pub(crate) async fn raised(&self) -> Fault {
+        let stopping = async {
+            match &self.stopping {
+                Some(stopping) => stopping.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.raised.cancelled() => Fault::new(FaultKind::Cancelled, "the call was cancelled"),
+            () = stopping => Fault::new(FaultKind::Stopping, "the host is stopping; the call was ended"),
+        }
+    }
+
+    /// Waits until it has been raised for so long.
+    pub(crate) async fn raised_for(&self, time: Duration) -> Fault {
+        let fault = self.raised().await;
+        tokio::time::sleep(time).await;
+        fault
+    }
+}

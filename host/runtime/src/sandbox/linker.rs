@@ -1,0 +1,33 @@
+//! Linkers: one for each set of words that need a grant, kept, because plugins of one set import the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use toolgate_policy::Capability;
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use crate::imports::{Ctx, link};
+
+/// The linkers made so far.
+#[derive(Default)]
+pub(super) struct Linkers(Mutex<BTreeMap<BTreeSet<Capability>, Arc<Linker<Ctx>>>>);
+
+impl Linkers {
+    /// The linker that provides, of the words that need a grant, exactly `words`.
+    pub(super) fn for_words(
+        &self,
+        engine: &Engine,
+        words: &BTreeSet<Capability>,
+    ) -> wasmtime::Result<Arc<Linker<Ctx>>> {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(linker) = made.get(words) {
+            return Ok(Arc::clone(linker));
+        }
+        let mut linker = Linker::new(engine);
+        link(&mut linker, words)?;
+        let linker = Arc::new(linker);
+        made.insert(words.clone(), Arc::clone(&linker));
+        Ok(linker)
+    }
+}

@@ -1,0 +1,224 @@
+//! Makes a cleared plugin ready to be called: compiled, compared with what was inspected, linked with what it was granted,
+//! its folders open, its prototypes made. All that can fail fails here, before anybody calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use toolgate_policy::limits::call::{CallLimit, CallLimits};
+use toolgate_policy::load::{Clearance, Effective};
+use toolgate_policy::name::ExportPath;
+use toolgate_policy::{Capability, Digest, ToolName};
+use wasmtime::Engine;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
+
+use super::Sandbox;
+use super::compile::CompileError;
+use crate::artifact::Artifact;
+use crate::egress::NoLink;
+use crate::imports::{Ctx, Prototype, config, files, http};
+use crate::mapping::compiled;
+use crate::mapping::schema::Reply;
+use crate::mapping::shape::Function;
+use crate::secret::SecretSpec;
+
+/// One function, ready to be called any number of times, each time in a fresh store.
+pub(crate) struct Export {
+    tool: ToolName,
+    path: ExportPath,
+    function: Function,
+    reply: Reply,
+    index: ComponentExportIndex,
+    plugin: Arc<Prepared>,
+}
+
+/// What the functions of one plugin share.
+struct Prepared {
+    digest: Digest,
+    limits: CallLimits,
+    pre: InstancePre<Ctx>,
+    prototype: Arc<Prototype>,
+}
+
+/// A function to be made ready.
+pub(crate) struct Wanted {
+    pub(crate) tool: ToolName,
+    pub(crate) path: ExportPath,
+    pub(crate) function: Function,
+    pub(crate) reply: Reply,
+}
+
+/// Why a cleared plugin cannot be made ready.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotReady {
+    /// The clearance is for other bytes.
+    #[error("prepare it: the clearance is for {0}")]
+    OtherBytes(Digest),
+    /// It could not be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// The compiled form does not have the types that were inspected.
+    #[error("prepare it: the compiled form of {0} is not of the type that was inspected")]
+    OtherTypes(ExportPath),
+    /// It wants more from the start than its calls may have.
+    #[error(
+        "prepare it: it needs {needs} bytes of memory to start, memory_bytes_max is {has}; raise it in its [plugin.limits]"
+    )]
+    Memory {
+        /// What it needs.
+        needs: u64,
+        /// What it has.
+        has: u64,
+    },
+    /// The imports do not fit what is provided.
+    #[error("link it: {0}")]
+    Link(String),
+    /// A granted folder cannot be opened.
+    #[error("open the granted folder {0}: {1}")]
+    Folder(String, String),
+    /// A rule for outbound HTTP cannot be set up.
+    #[error("set up its http grant: {0}")]
+    Egress(String),
+}
+
+impl Sandbox {
+    /// Makes a plugin ready.
+    ///
+    /// # Errors
+    /// [`NotReady`].
+    pub(crate) fn prepare(
+        &self,
+        clearance: &Clearance,
+        artifact: &Artifact,
+        wanted: Vec<Wanted>,
+        secrets: &BTreeMap<String, Arc<SecretSpec>>,
+    ) -> Result<Vec<Arc<Export>>, NotReady> {
+        if clearance.digest() != artifact.digest() {
+            return Err(NotReady::OtherBytes(clearance.digest()));
+        }
+        let effective = clearance.effective();
+        let component = self.compiler.component(artifact)?;
+        check_memory(&component, clearance.limits())?;
+        let words = linked_words(&component, self.compiler.engine());
+        let linker = self.linkers.for_words(self.compiler.engine(), &words);
+        let pre = linker
+            .and_then(|linker| linker.instantiate_pre(&component))
+            .map_err(|e| NotReady::Link(format!("{e:#}")))?;
+        // Done now rather than in the first call.
+        component.initialize_copy_on_write_image().map_err(|e| NotReady::Link(format!("{e:#}")))?;
+        let plugin = Arc::new(Prepared {
+            digest: artifact.digest(),
+            limits: clearance.limits().clone(),
+            pre,
+            prototype: Arc::new(self.prototype(effective, secrets)?),
+        });
+        wanted.into_iter().map(|wanted| self.export(&component, &plugin, wanted)).collect()
+    }
+
+    fn prototype(
+        &self,
+        effective: &Effective,
+        secrets: &BTreeMap<String, Arc<SecretSpec>>,
+    ) -> Result<Prototype, NotReady> {
+        let link = |rule: &toolgate_policy::capability::http::Rule| {
+            let secret = rule.secret.as_ref().and_then(|name| secrets.get(name).cloned());
+            self.egress.link(rule, secret)
+        };
+        let links: Result<Vec<_>, NoLink> = effective.http.rules().iter().map(link).collect();
+        Ok(Prototype {
+            files: files::Prototype::open(&effective.files)
+                .map_err(|(folder, error)| NotReady::Folder(folder, error.root_cause().to_string()))?,
+            http: http::Prototype {
+                links: links.map_err(|error| NotReady::Egress(error.to_string()))?,
+                egress: Arc::clone(&self.egress),
+            },
+            config: config::Prototype::new(&effective.config),
+            effective: effective.clone(),
+        })
+    }
+
+    fn export(
+        &self,
+        component: &Component,
+        plugin: &Arc<Prepared>,
+        wanted: Wanted,
+    ) -> Result<Arc<Export>, NotReady> {
+        let Wanted { tool, path, function, reply } = wanted;
+        let other = || NotReady::OtherTypes(path.clone());
+        let inside = match &path.interface {
+            None => None,
+            Some(name) => Some(component.get_export_index(None, name).ok_or_else(other)?),
+        };
+        let (item, index) = component.get_export(inside.as_ref(), &path.function).ok_or_else(other)?;
+        if compiled::function(item).as_ref() != Some(&function) {
+            return Err(other());
+        }
+        Ok(Arc::new(Export { tool, path, function, reply, index, plugin: Arc::clone(plugin) }))
+    }
+}
+
+/// Which of the words that need a grant its imports mean. What is linked is what is imported, and clearing has seen to it
+/// that each of them is granted.
+fn linked_words(component: &Component, engine: &Engine) -> BTreeSet<Capability> {
+    let ty = component.component_type();
+    let interfaces = ty.imports(engine).map(|(name, _)| name.split('@').next().unwrap_or(name).to_owned());
+    let meant = |interface: String| {
+        Capability::ALL.into_iter().find(|word| word.interfaces().contains(&interface.as_str()))
+    };
+    interfaces.filter_map(meant).collect()
+}
+
+/// What it declares must fit before anybody waits for it.
+fn check_memory(component: &Component, limits: &CallLimits) -> Result<(), NotReady> {
+    const PAGE_BYTES: u64 = 64 << 10;
+    let has = limits.get(CallLimit::Memory);
+    let Some(required) = component.resources_required() else { return Ok(()) };
+    let needs = required.max_initial_memory_size.unwrap_or(0).saturating_mul(PAGE_BYTES);
+    if needs > has { Err(NotReady::Memory { needs, has }) } else { Ok(()) }
+}
+
+impl Export {
+    /// The tool it is.
+    pub(crate) fn tool(&self) -> &ToolName {
+        &self.tool
+    }
+
+    /// The bytes it is of.
+    pub(crate) fn digest(&self) -> Digest {
+        self.plugin.digest
+    }
+
+    /// What it takes and gives.
+    pub(crate) fn function(&self) -> &Function {
+        &self.function
+    }
+
+    /// How its result is told.
+    pub(crate) fn reply(&self) -> &Reply {
+        &self.reply
+    }
+
+    /// What a call of it may use.
+    pub(crate) fn limits(&self) -> &CallLimits {
+        &self.plugin.limits
+    }
+
+    pub(super) fn path(&self) -> &ExportPath {
+        &self.path
+    }
+
+    pub(super) fn index(&self) -> &ComponentExportIndex {
+        &self.index
+    }
+
+    pub(super) fn pre(&self) -> &InstancePre<Ctx> {
+        &self.plugin.pre
+    }
+
+    pub(super) fn prototype(&self) -> &Arc<Prototype> {
+        &self.plugin.prototype
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        self.plugin.pre.engine()
+    }
+}

@@ -1,0 +1,130 @@
+//! One store for one call: made, bounded, entered, ended. Nothing of it is used twice.
+
+use std::sync::Arc;
+
+use tokio::time::sleep_until;
+use toolgate_policy::limits::call::{CallLimit, YIELD_FUEL, lift_bytes_max};
+use toolgate_policy::redact::printable_lines;
+use wasmtime::component::Val;
+use wasmtime::{CallHook, Store, StoreContextMut};
+
+use super::interrupt::Interrupt;
+use super::prepare::Export;
+use super::trap::{Circumstances, fault};
+use crate::audit::record::Notes;
+use crate::imports::Ctx;
+use crate::mapping::lift::{NotAnAnswer, lift};
+use crate::meter::Meter;
+use crate::meter::memory::{Budget, Memory};
+use crate::outcome::{Fault, FaultKind, Outcome};
+
+/// A call that is about to enter its guest.
+pub(super) struct Run {
+    export: Arc<Export>,
+    store: Store<Ctx>,
+    meter: Meter,
+    notes: Notes,
+}
+
+/// How it ended, and the store that is left to tear down.
+pub(super) struct Ended {
+    pub(super) outcome: Outcome,
+    pub(super) store: Store<Ctx>,
+}
+
+impl Run {
+    /// Makes the store and sets its bounds.
+    ///
+    /// # Errors
+    /// Only when the engine was made without what is set here.
+    pub(super) fn new(
+        export: Arc<Export>,
+        meter: Meter,
+        notes: Notes,
+        budget: &Arc<Budget>,
+    ) -> wasmtime::Result<Self> {
+        let memory = Memory::new(budget, meter.limit(CallLimit::Memory));
+        let ctx = Ctx::new(Arc::clone(export.prototype()), meter.clone(), memory, notes.clone());
+        let mut store = Store::new(export.engine(), ctx);
+        store.limiter(|ctx| &mut ctx.memory);
+        store.set_fuel(meter.limit(CallLimit::Fuel))?;
+        store.fuel_async_yield_interval(Some(YIELD_FUEL))?;
+        store.set_hostcall_fuel(usize_of(lift_bytes_max(meter.limit(CallLimit::Output))));
+        store.set_max_component_handles(usize_of(meter.limit(CallLimit::Handles)));
+        store.call_hook(crossing);
+        Ok(Self { export, store, meter, notes })
+    }
+
+    /// Enters the guest and stays with it until it answers or is ended.
+    pub(super) async fn to_end(mut self, args: Vec<Val>, interrupt: &Interrupt) -> Ended {
+        let deadline = self.meter.deadline();
+        let ended = tokio::select! {
+            biased;
+            fault = interrupt.raised() => Err(fault),
+            () = sleep_until(deadline) => {
+                Err(Fault::limit(CallLimit::Deadline, self.meter.limit(CallLimit::Deadline)))
+            }
+            result = enter(&mut self.store, &self.export, &args) => Ok(result),
+        };
+        let used = self.meter.limit(CallLimit::Fuel).saturating_sub(self.store.get_fuel().unwrap_or(0));
+        let ctx = self.store.data_mut();
+        self.notes.used(used.saturating_add(self.meter.debt()), ctx.memory.peak_bytes());
+        let written = ctx.output.take();
+        let text = String::from_utf8_lossy(&written.text);
+        if !text.is_empty() {
+            let shown = printable_lines(&text, LINE_CHARS_MAX);
+            tracing::info!(target: "toolgate::guest", tool = %self.export.tool(), dropped_bytes = written.dropped_bytes, "{shown}");
+        }
+        let outcome = match ended {
+            Err(fault) => Outcome::Fault(fault),
+            Ok(Ok(result)) => answer(&self.export, result.as_ref()),
+            Ok(Err(error)) => {
+                let last_words = text.trim_end().rsplit('\n').next().unwrap_or_default();
+                let limit = |which| self.meter.limit(which);
+                let known = Circumstances { limit: &limit, refused: ctx.memory.refused(), last_words };
+                Outcome::Fault(fault(&error, &known))
+            }
+        };
+        Ended { outcome, store: self.store }
+    }
+}
+
+/// Characters of one line of guest output that the log shows.
+const LINE_CHARS_MAX: usize = 500;
+
+/// Instantiates and calls: from here on the guest's code runs.
+async fn enter(store: &mut Store<Ctx>, export: &Export, args: &[Val]) -> wasmtime::Result<Option<Val>> {
+    let instance = export.pre().instantiate_async(&mut *store).await?;
+    let function = instance
+        .get_func(&mut *store, export.index())
+        .ok_or_else(|| wasmtime::format_err!("the component does not export {}", export.path()))?;
+    let mut results = vec![Val::Bool(false); usize::from(export.function().result.is_some())];
+    function.call_async(&mut *store, args, &mut results).await?;
+    Ok(results.pop())
+}
+
+/// Looks at the meter whenever the guest enters or leaves the host. (Setting fuel here would restart the yields, and a
+/// loop over a cheap import would never give way.)
+fn crossing(store: StoreContextMut<'_, Ctx>, hook: CallHook) -> wasmtime::Result<()> {
+    let entering = match hook {
+        CallHook::CallingHost => true,
+        CallHook::ReturningFromHost => false,
+        CallHook::CallingWasm | CallHook::ReturningFromWasm => return Ok(()),
+    };
+    let left = store.get_fuel()?;
+    Ok(store.data().meter.crossed(entering, left)?)
+}
+
+/// Turns what a guest gave back into an answer.
+fn answer(export: &Export, result: Option<&Val>) -> Outcome {
+    let bytes_max = export.limits().get(CallLimit::Output);
+    match lift(result, export.function(), export.reply(), bytes_max) {
+        Ok(answer) => Outcome::Answer(answer),
+        Err(NotAnAnswer::Large(_)) => Outcome::Fault(Fault::limit(CallLimit::Output, bytes_max)),
+        Err(error @ NotAnAnswer::Mistyped) => Outcome::Fault(Fault::new(FaultKind::Lift, error.to_string())),
+    }
+}
+
+fn usize_of(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}

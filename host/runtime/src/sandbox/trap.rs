@@ -1,0 +1,78 @@
+//! What an error of the engine means, and whose fault it is. The only place that looks at its texts.
+
+use toolgate_policy::limits::call::CallLimit;
+use wasmtime::component::ResourceTableError;
+use wasmtime::{PoolConcurrencyLimitError, Trap};
+
+use crate::meter::Stop;
+use crate::meter::memory::Refused;
+use crate::outcome::{Fault, FaultKind};
+
+/// What is known about a call when its guest stops with an error.
+pub(super) struct Circumstances<'a> {
+    /// The values of its limits.
+    pub(super) limit: &'a dyn Fn(CallLimit) -> u64,
+    /// What a growth of memory met.
+    pub(super) refused: Option<Refused>,
+    /// The last of what the guest wrote, which may say why it gave up.
+    pub(super) last_words: &'a str,
+}
+
+/// Names what happened.
+pub(super) fn fault(error: &wasmtime::Error, known: &Circumstances<'_>) -> Fault {
+    let limit = |which: CallLimit| Fault::limit(which, (known.limit)(which));
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        return match stop {
+            Stop::Limit(which) => limit(*which),
+            Stop::Exit(status) => Fault::new(
+                FaultKind::Exit,
+                format!("the tool ended itself with status {status} instead of answering"),
+            )
+            .logged(known.last_words),
+            Stop::Grant(text) => Fault::new(FaultKind::Grant, text.clone()),
+        };
+    }
+    match known.refused {
+        Some(Refused::Limit) => return limit(CallLimit::Memory).logged(&error.to_string()),
+        Some(Refused::Budget) => {
+            let told = "the host has no memory left for this call; try again later";
+            return Fault::new(FaultKind::Budget, told)
+                .logged("memory_bytes_max of [server.limits] is used up");
+        }
+        None => {}
+    }
+    if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+        let told = "the host has no sandbox left for this call; try again later";
+        return Fault::new(FaultKind::Budget, told).logged(&error.to_string());
+    }
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        return match trap {
+            Trap::OutOfFuel => limit(CallLimit::Fuel),
+            Trap::StackOverflow => Fault::new(FaultKind::Trap, "the tool crashed: it recursed too deeply"),
+            _ => {
+                let told = format!("the tool crashed: {trap}");
+                let why = if known.last_words.is_empty() {
+                    error.root_cause().to_string()
+                } else {
+                    known.last_words.to_owned()
+                };
+                Fault::new(FaultKind::Trap, told).logged(&why)
+            }
+        };
+    }
+    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+        return limit(CallLimit::Handles);
+    }
+    untyped(&format!("{error:#}"), limit)
+}
+
+/// Errors that the engine gives no type. Each is recognised by its words, and each has a test that provokes it.
+fn untyped(text: &str, limit: impl Fn(CallLimit) -> Fault) -> Fault {
+    if text.contains("fuel allocated for hostcalls has been exhausted") {
+        return limit(CallLimit::Output).logged("one crossing carried more than the host keeps for it");
+    }
+    if text.contains("store handle limit exceeded") {
+        return limit(CallLimit::Handles);
+    }
+    Fault::new(FaultKind::Trap, "the tool broke the rules between component and host").logged(text)
+}

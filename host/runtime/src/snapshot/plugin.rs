@@ -1,0 +1,57 @@
+//! A plugin that is ready to be called.
+
+use std::sync::Arc;
+
+use toolgate_policy::load::Clearance;
+use toolgate_policy::{Digest, PluginName};
+
+use super::tool::{Listing, Tool};
+use crate::admission::Admission;
+use crate::sandbox::prepare::Export;
+use crate::spec::PluginSpec;
+
+/// A plugin that is ready to be called.
+pub struct Plugin {
+    spec: PluginSpec,
+    clearance: Clearance,
+    tools: Vec<Arc<Tool>>,
+}
+
+impl Plugin {
+    pub(crate) fn new(
+        spec: PluginSpec,
+        clearance: Clearance,
+        exports: Vec<(Arc<Listing>, Arc<Export>)>,
+    ) -> Self {
+        let admission = Arc::new(Admission::new(clearance.limits()));
+        let tools = exports.into_iter().map(|(listing, export)| {
+            Arc::new(Tool::new(&spec.name, &clearance, listing, export, Arc::clone(&admission)))
+        });
+        Self { tools: tools.collect(), spec, clearance }
+    }
+
+    /// What the operator calls it.
+    pub fn name(&self) -> &PluginName {
+        &self.spec.name
+    }
+
+    /// Its bytes.
+    pub fn digest(&self) -> Digest {
+        self.clearance.digest()
+    }
+
+    /// On whose word it serves, and with what.
+    pub fn clearance(&self) -> &Clearance {
+        &self.clearance
+    }
+
+    /// Its tools.
+    pub fn tools(&self) -> &[Arc<Tool>] {
+        &self.tools
+    }
+
+    /// Whether loading this would give the same plugin again.
+    pub(crate) fn is(&self, spec: &PluginSpec, clearance: &Clearance) -> bool {
+        self.spec == *spec && self.clearance == *clearance
+    }
+}

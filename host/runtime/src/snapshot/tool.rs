@@ -1,0 +1,67 @@
+//! A tool: what is listed of it, what the judge may know of it, and what runs when it is called.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use toolgate_policy::call::Target;
+use toolgate_policy::capability::Effects;
+use toolgate_policy::load::Clearance;
+use toolgate_policy::name::ExportPath;
+use toolgate_policy::{PluginName, ToolName};
+
+use crate::admission::Admission;
+use crate::mapping::schema::Reply;
+use crate::mapping::shape::Function;
+use crate::sandbox::prepare::Export;
+
+/// One tool as it is listed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listing {
+    /// Its name.
+    pub name: ToolName,
+    /// Where the component exports it.
+    pub path: ExportPath,
+    /// What it takes and gives.
+    pub function: Function,
+    /// How its result is told.
+    pub reply: Reply,
+    /// What it says of itself.
+    pub description: String,
+    /// The schema of its arguments.
+    pub input: Map<String, Value>,
+    /// The schema of its answer.
+    pub output: Option<Map<String, Value>>,
+}
+
+/// A tool that serves.
+pub struct Tool {
+    /// What is listed of it.
+    pub listing: Arc<Listing>,
+    /// What the judge may know of it.
+    pub target: Target,
+    pub(crate) export: Arc<Export>,
+    pub(crate) admission: Arc<Admission>,
+}
+
+impl Tool {
+    pub(super) fn new(
+        plugin: &PluginName,
+        clearance: &Clearance,
+        listing: Arc<Listing>,
+        export: Arc<Export>,
+        admission: Arc<Admission>,
+    ) -> Self {
+        let target = Target {
+            tool: listing.name.clone(),
+            plugin: plugin.clone(),
+            digest: clearance.digest(),
+            effects: clearance.effective().effects(),
+        };
+        Self { listing, target, export, admission }
+    }
+
+    /// What its plugin's grants amount to.
+    pub fn effects(&self) -> Effects {
+        self.target.effects
+    }
+}
