@@ -91,6 +91,11 @@ impl Recorder {
         Ok(Record::open(Arc::clone(&self.sink), opening, arguments))
     }
 
+    /// Whether a record could be written now.
+    pub fn is_ready(&self) -> bool {
+        self.sink.check().is_ok()
+    }
+
     /// Records an event. A failure shows at the next call, which is refused.
     pub fn event(&self, event: &Event<'_>) {
         let (name, fields) = match event {

@@ -110,6 +110,11 @@ impl Gate {
         self.rooms.audit.event(event);
     }
 
+    /// Whether a call would be taken: the record can be kept.
+    pub fn is_ready(&self) -> bool {
+        self.rooms.audit.is_ready()
+    }
+
     /// Takes no more calls, waits for those in flight for `time` at the most, then ends them.
     pub async fn drain(&self, time: Duration) {
         self.rooms.flights.drain(Instant::now() + time).await;

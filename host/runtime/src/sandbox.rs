@@ -4,7 +4,7 @@
 pub(crate) mod compile;
 pub(crate) mod engine;
 pub(crate) mod guests;
-pub(crate) mod interrupt;
+pub mod interrupt;
 mod linker;
 pub(crate) mod prepare;
 mod store;

@@ -13,7 +13,10 @@ use toolgate_policy::name::ExportPath;
 use toolgate_policy::redact::printable;
 use wasmtime::wasmparser::component_types::ComponentEntityType;
 use wasmtime::wasmparser::types::{Types, TypesRef};
-use wasmtime::wasmparser::{Encoding, FuncValidatorAllocations, Parser, Payload, ValidPayload, Validator};
+use wasmtime::wasmparser::{
+    ComponentTypeRef, Encoding, FuncValidatorAllocations, Parser, Payload, TypeBounds, ValidPayload,
+    Validator,
+};
 
 use crate::artifact::Artifact;
 use crate::mapping::shape::{Function, NoShape};
@@ -137,7 +140,11 @@ impl Reader {
                 over("too many imports", IMPORTS_MAX as u64, imports_all > IMPORTS_MAX)?;
                 for import in imports.clone() {
                     let import = import.map_err(|error| NotAccepted::Invalid(error.message().to_owned()))?;
-                    self.imports.push(name(import.name.name)?);
+                    let name = name(import.name.name)?;
+                    // A type by another name brings nothing with it.
+                    if !matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
+                        self.imports.push(name);
+                    }
                 }
             }
             Payload::ComponentExportSection(exports) if self.depth == 0 => {

@@ -33,7 +33,7 @@ pub(super) fn fault(error: &wasmtime::Error, known: &Circumstances<'_>) -> Fault
         };
     }
     match known.refused {
-        Some(Refused::Limit) => return limit(CallLimit::Memory).logged(&error.to_string()),
+        Some(Refused::Limit) => return limit(CallLimit::Memory),
         Some(Refused::Budget) => {
             let told = "the host has no memory left for this call; try again later";
             return Fault::new(FaultKind::Budget, told)
@@ -50,13 +50,10 @@ pub(super) fn fault(error: &wasmtime::Error, known: &Circumstances<'_>) -> Fault
             Trap::OutOfFuel => limit(CallLimit::Fuel),
             Trap::StackOverflow => Fault::new(FaultKind::Trap, "the tool crashed: it recursed too deeply"),
             _ => {
-                let told = format!("the tool crashed: {trap}");
-                let why = if known.last_words.is_empty() {
-                    error.root_cause().to_string()
-                } else {
-                    known.last_words.to_owned()
-                };
-                Fault::new(FaultKind::Trap, told).logged(&why)
+                let what = trap.to_string();
+                let what = what.strip_prefix("wasm trap: ").unwrap_or(&what);
+                let fault = Fault::new(FaultKind::Trap, format!("the tool crashed: {what}"));
+                if known.last_words.is_empty() { fault } else { fault.logged(known.last_words) }
             }
         };
     }

@@ -1,0 +1,97 @@
+//! The command line: one file a command. What is typed here is a contract; so are the exit codes.
+
+mod call;
+mod check;
+mod exit;
+mod inspect;
+mod key;
+mod output;
+mod serve;
+mod sign;
+mod tools;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use exit::Exit;
+
+/// Serve WebAssembly tools over MCP: verified, granted, sandboxed per call.
+///
+/// Plugins are WebAssembly components. Toolgate loads those that the trust policy trusts, gives each what its grant says and
+/// nothing more, runs every call in a fresh sandbox, and serves each exported function as an MCP tool.
+#[derive(Parser)]
+#[command(name = "toolgate", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done · 1 the thing asked for failed · 2 usage or configuration · \
+3 refused by trust, grant or policy · 4 the host failed.\n\nTOOLGATE_LOG sets the log's level, such as info, debug or toolgate_runtime=debug.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve MCP over Streamable HTTP (at /mcp), or over stdio
+    Serve(serve::Args),
+    /// Load everything without serving and say what would serve and what would not
+    Check(check::Args),
+    /// Say what is in a component: tools, imports, what it would need; runs none of it
+    Inspect(inspect::Args),
+    /// Call one tool as a client would
+    Call(call::Args),
+    /// List the tools that would serve, and what each may touch
+    Tools(tools::Args),
+    /// Make keys
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Sign a component
+    Sign(sign::Args),
+    /// Say who signed a component and whether that is enough
+    Verify(verify::Args),
+    /// Print a completion script for a shell
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
+}
+
+/// Where the configuration is.
+#[derive(clap::Args)]
+struct ConfigArg {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "toolgate.toml")]
+    config: PathBuf,
+}
+
+/// Runs the command that was asked for.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error),
+    };
+    exit::code(run(cli.command))
+}
+
+fn run(command: Command) -> Result<(), Exit> {
+    let level = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
+    output::log(level);
+    match command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Call(args) => call::run(&args),
+        Command::Tools(args) => tools::run(&args),
+        Command::Key(command) => key::run(&command),
+        Command::Sign(args) => sign::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "toolgate", &mut script);
+            output::print(&String::from_utf8_lossy(&script));
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! `toolgate call`: one call through the same flow as a client's.
+
+use serde_json::{Value, json};
+use toolgate_policy::limits::wire::{BODY_BYTES_MAX, JSON_DEPTH_MAX, JSON_NODES_MAX};
+use toolgate_policy::redact::printable;
+use toolgate_runtime::call::request::Request;
+use toolgate_runtime::json::{Bounds, Json};
+use toolgate_runtime::outcome::{Content, Outcome, Verdict};
+use toolgate_runtime::sandbox::interrupt::Interrupt;
+
+use super::exit::Exit;
+use super::{ConfigArg, output, serve};
+use crate::auth::local;
+use crate::config::Config;
+
+/// What `call` takes.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The tool, as `toolgate tools` lists it
+    tool: String,
+    /// Its arguments: a JSON object
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    args: String,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Exit> {
+    let bounds = Bounds {
+        bytes_max: usize::try_from(BODY_BYTES_MAX.ceiling).unwrap_or(usize::MAX),
+        depth_max: JSON_DEPTH_MAX,
+        nodes_max: JSON_NODES_MAX,
+    };
+    let arguments =
+        Json::parse(args.args.as_bytes(), bounds).map_err(|error| Exit::usage(format!("--args: {error}")))?;
+    let config = Config::load(&args.config.config)?;
+    let gate = serve::open(&config)?;
+    let report = gate.reconcile(&config.spec);
+    if !report.serves {
+        return Err(Exit::not_loaded(&report));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Exit::host(&error))?;
+    let interrupt = Interrupt::default();
+    let closed = runtime.block_on(async {
+        let call = gate.call(Request::new(local::parent(), args.tool.as_str(), arguments, interrupt.clone()));
+        tokio::pin!(call);
+        tokio::select! {
+            closed = &mut call => closed,
+            _ = tokio::signal::ctrl_c() => {
+                interrupt.cancel();
+                call.await
+            }
+        }
+    });
+    tell(args, closed.into_inner())
+}
+
+fn tell(args: &Args, outcome: Outcome) -> Result<(), Exit> {
+    match outcome {
+        Outcome::Answer(answer) => {
+            if args.json {
+                let is_error = answer.verdict == Verdict::Err;
+                let (text, structured) = match &answer.content {
+                    Content::Nothing => (Value::Null, Value::Null),
+                    Content::Text(text) => (json!(text), Value::Null),
+                    Content::Value { text, structured } => (json!(text), structured.clone()),
+                };
+                output::print_json(
+                    &json!({ "isError": is_error, "text": text, "structuredContent": structured }),
+                );
+            } else {
+                output::print(&answer.to_string());
+            }
+            if answer.verdict == Verdict::Ok { Ok(()) } else { Err(Exit::failed()) }
+        }
+        Outcome::Denied(_) => {
+            let tool = printable(&args.tool, 100);
+            Err(Exit::refused(format!("no tool `{tool}` is served; `toolgate tools` lists those that are")))
+        }
+        Outcome::Fault(fault) => {
+            if args.json {
+                output::print_json(
+                    &json!({ "isError": true, "text": fault.told(), "fault": fault.kind().word() }),
+                );
+            }
+            output::complain(fault.log_text());
+            Err(Exit::failed())
+        }
+    }
+}

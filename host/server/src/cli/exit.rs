@@ -1,0 +1,102 @@
+//! Exit codes: 0 done · 1 the thing asked for failed · 2 usage or configuration · 3 refused · 4 the host failed.
+
+use std::process::ExitCode;
+
+use toolgate_runtime::load::{Kind, NotLoaded};
+use toolgate_runtime::reconcile::{Loaded, Report};
+
+use super::output;
+use crate::config::Problems;
+
+/// Why a command did not do what it was asked.
+pub(super) struct Exit {
+    code: u8,
+    text: String,
+}
+
+impl Exit {
+    /// The thing asked for failed.
+    pub(super) fn failed() -> Self {
+        Self { code: 1, text: String::new() }
+    }
+
+    /// The command line, or what it names, is wrong.
+    pub(super) fn usage(text: impl Into<String>) -> Self {
+        Self { code: 2, text: text.into() }
+    }
+
+    /// Trust, grant or policy said no.
+    pub(super) fn refused(text: impl Into<String>) -> Self {
+        Self { code: 3, text: text.into() }
+    }
+
+    /// The host cannot do it.
+    pub(super) fn host(error: &dyn std::error::Error) -> Self {
+        let mut text = format!("failed to {error}");
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        Self { code: 4, text }
+    }
+
+    /// Some plugins do not load. What is not allowed comes before what does not work.
+    pub(super) fn not_loaded(report: &Report) -> Self {
+        let kinds = report.plugins.iter().filter_map(|(_, loaded)| match loaded {
+            Loaded::Not { why, .. } => Some(why.kind),
+            Loaded::Ready { .. } => None,
+        });
+        let code = match kinds.min() {
+            Some(Kind::Failed) => 4,
+            Some(Kind::Refused) | None => 3,
+        };
+        Self { code, text: describe(report) }
+    }
+}
+
+impl From<Problems> for Exit {
+    fn from(problems: Problems) -> Self {
+        Self::usage(problems.to_string())
+    }
+}
+
+/// Each plugin that does not load, with every reason.
+fn describe(report: &Report) -> String {
+    let mut lines = Vec::new();
+    for (name, loaded) in &report.plugins {
+        if let Loaded::Not { why, .. } = loaded {
+            lines.extend(reasons(name.as_str(), why));
+        }
+    }
+    lines.join("\n")
+}
+
+/// One line for each reason.
+pub(super) fn reasons(name: &str, why: &NotLoaded) -> Vec<String> {
+    let word = match why.kind {
+        Kind::Refused => "refused",
+        Kind::Failed => "failed",
+    };
+    why.reasons.iter().map(|reason| format!("plugin {name}: {word}: {reason}")).collect()
+}
+
+/// Ends the process with what came of a command.
+pub(super) fn code(result: Result<(), Exit>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Exit { code, text }) => {
+            if !text.is_empty() {
+                output::complain(&text);
+            }
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// A command line that cannot be read, or that asked for help.
+pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    // A closed pipe is no error.
+    drop(error.print());
+    if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+}

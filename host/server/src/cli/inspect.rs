@@ -1,0 +1,117 @@
+//! `toolgate inspect`: what is in a component, from its bytes. Compiles nothing, runs nothing, trusts nothing.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use toolgate_policy::Capability;
+use toolgate_policy::name::Prefix;
+use toolgate_policy::redact::printable;
+use toolgate_runtime::load::inspect::Inspected;
+use toolgate_runtime::load::source::{Found, fetch};
+use toolgate_runtime::load::{describe, inspect};
+use toolgate_runtime::mapping::shape::NoShape;
+use toolgate_runtime::signature;
+use toolgate_runtime::snapshot::tool::Listing;
+use toolgate_runtime::spec::Source;
+
+use super::exit::Exit;
+use super::output;
+
+/// What `inspect` takes.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The component
+    component: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Exit> {
+    let path = std::path::absolute(&args.component).map_err(|error| Exit::host(&error))?;
+    let found = fetch(&Source::File(path)).map_err(|error| Exit::host(&error))?;
+    let name = args.component.display();
+    let refused = |error: &dyn std::error::Error| Exit::refused(format!("{name}: refused: {error}"));
+    let inspected = inspect::inspect(&found.artifact).map_err(|error| refused(&error))?;
+    let prefix = Prefix::parse("").map_err(|error| refused(&error))?;
+    let listings = describe::describe(&inspected, &prefix).map_err(|error| refused(&error))?;
+    if args.json {
+        output::print_json(&as_json(&found, &inspected, &listings));
+    } else {
+        output::print(&as_text(&found, &inspected, &listings));
+    }
+    Ok(())
+}
+
+fn hidden(inspected: &Inspected) -> impl Iterator<Item = (String, &NoShape)> {
+    inspected.functions.iter().filter_map(|(path, function)| {
+        let why = function.as_ref().err()?;
+        Some((printable(&path.to_string(), 200), why))
+    })
+}
+
+/// The key that each signature names; nothing about it is verified here.
+fn signatures(found: &Found) -> Vec<(String, String)> {
+    let read = |file: &signature::SignatureFile| match signature::read(file) {
+        Ok(signature) => format!("names key {} (not verified here)", signature.claimed_key()),
+        Err(error) => error.to_string(),
+    };
+    found.signatures.iter().map(|file| (file.name.clone(), read(file))).collect()
+}
+
+fn words(inspected: &Inspected, needed: bool) -> Vec<Capability> {
+    let words = if needed { inspected.asked.needs() } else { inspected.asked.may_use() };
+    words.iter().copied().collect()
+}
+
+fn as_text(found: &Found, inspected: &Inspected, listings: &[Listing]) -> String {
+    let mut lines = vec![
+        format!("digest     {}", inspected.digest),
+        format!("size       {} bytes", found.artifact.bytes().len()),
+    ];
+    let signatures = signatures(found);
+    if signatures.is_empty() {
+        lines.push("signatures none beside it".to_owned());
+    }
+    lines.extend(
+        signatures.into_iter().map(|(name, what)| format!("signature  {}: {what}", printable(&name, 200))),
+    );
+    for word in words(inspected, true) {
+        lines.push(format!("needs      {word}; to grant it: {}", word.suggestion()));
+    }
+    for word in words(inspected, false) {
+        lines.push(format!("may use    {word}; to grant it: {}", word.suggestion()));
+    }
+    lines.extend(inspected.imports.iter().map(|import| format!("imports    {}", printable(import, 200))));
+    for listing in listings {
+        lines.push(format!("tool       {}: {}", listing.name, listing.function));
+        lines.push(format!("           input  {}", Value::Object(listing.input.clone())));
+        if let Some(output) = &listing.output {
+            lines.push(format!("           output {}", Value::Object(output.clone())));
+        }
+    }
+    lines.extend(hidden(inspected).map(|(path, why)| format!("no tool    {path}: {why}")));
+    lines.join("\n")
+}
+
+fn as_json(found: &Found, inspected: &Inspected, listings: &[Listing]) -> Value {
+    let tool = |listing: &Listing| {
+        json!({
+            "name": listing.name.as_str(),
+            "export": listing.path.to_string(),
+            "description": listing.description,
+            "inputSchema": listing.input,
+            "outputSchema": listing.output,
+        })
+    };
+    json!({
+        "digest": inspected.digest.to_string(),
+        "bytes": found.artifact.bytes().len(),
+        "signatures": signatures(found).into_iter().map(|(file, what)| json!({ "file": file, "is": what })).collect::<Vec<_>>(),
+        "needs": words(inspected, true).iter().map(|word| word.word()).collect::<Vec<_>>(),
+        "mayUse": words(inspected, false).iter().map(|word| word.word()).collect::<Vec<_>>(),
+        "imports": inspected.imports,
+        "tools": listings.iter().map(tool).collect::<Vec<_>>(),
+        "noTools": hidden(inspected).map(|(path, why)| json!({ "export": path, "why": why.to_string() })).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,120 @@
+//! `toolgate serve`: the daemon's life in order.
+
+use std::net::SocketAddr;
+
+use rmcp::ServiceExt as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use toolgate_runtime::audit::Event;
+use toolgate_runtime::gate::{Bounds, Gate};
+use toolgate_runtime::state::State;
+
+use super::ConfigArg;
+use super::exit::Exit;
+use crate::auth::local;
+use crate::config::{Config, check_listen};
+use crate::mcp::Handler;
+use crate::transport::http::HttpServer;
+use crate::transport::stdio::Stdio;
+use crate::{drain, reload};
+
+/// What `serve` takes.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Serve over stdin and stdout, for a client that starts this process; opens no listener unless --listen is given
+    #[arg(long)]
+    stdio: bool,
+    /// Listen here instead of at [server] listen; port 0 takes a free one and says which
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Exit> {
+    let config = Config::load(&args.config.config)?;
+    if let Some(listen) = args.listen {
+        check_listen(listen, config.server.insecure_no_auth).map_err(Exit::usage)?;
+    }
+    let gate = open(&config)?;
+    let report = gate.reconcile(&config.spec);
+    reload::tell(&report);
+    if !report.serves {
+        return Err(Exit::not_loaded(&report));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Exit::host(&error))?;
+    runtime.block_on(serve(args, &config, gate))
+}
+
+/// Opens the state directory and the gate. Nothing serves yet.
+pub(super) fn open(config: &Config) -> Result<Gate, Exit> {
+    let state = State::open(&config.state).map_err(|error| Exit::host(&error))?;
+    let bounds =
+        Bounds { calls_max: config.server.calls_max, memory_bytes_max: config.server.memory_bytes_max };
+    Gate::open(&state, bounds).map_err(|error| Exit::host(&error))
+}
+
+async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
+    let stop = CancellationToken::new();
+    drain::on_signal(stop.clone()).map_err(|error| Exit::host(&error))?;
+    reload::on_hangup(gate.clone(), args.config.config.clone()).map_err(|error| Exit::host(&error))?;
+    let handler = Handler::new(gate.clone(), stop.clone());
+    let http = match (args.stdio, args.listen) {
+        (true, None) => None,
+        (_, listen) => Some(
+            listen_at(listen.unwrap_or(config.server.listen), config, handler.clone(), stop.clone()).await?,
+        ),
+    };
+    gate.record(&Event::Process { what: "started" });
+    if args.stdio {
+        let transport =
+            Stdio::take(local::parent(), config.server.body_bytes_max).map_err(|error| Exit::host(&error))?;
+        tokio::select! {
+            () = speak(handler, transport) => stop.cancel(),
+            () = stop.cancelled() => {}
+        }
+    }
+    stop.cancelled().await;
+    gate.drain(config.server.drain).await;
+    if let Some(http) = http
+        && let Err(error) = http.await
+    {
+        tracing::error!(%error, "the HTTP server failed");
+    }
+    gate.record(&Event::Process { what: "stopped" });
+    Ok(())
+}
+
+async fn listen_at(
+    address: SocketAddr,
+    config: &Config,
+    handler: Handler,
+    stop: CancellationToken,
+) -> Result<tokio::task::JoinHandle<()>, Exit> {
+    let failed =
+        |error: std::io::Error| Exit::host(&std::io::Error::other(format!("listen at {address}: {error}")));
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    if !bound.ip().is_loopback() {
+        tracing::warn!("insecure_no_auth: anybody who can reach {bound} may call every tool");
+    }
+    tracing::info!("serving MCP at http://{bound}/mcp");
+    let server = HttpServer::new(&config.server, handler);
+    Ok(tokio::spawn(server.serve(listener, stop, config.server.drain)))
+}
+
+/// Talks to the one client at the other end of stdio until it hangs up.
+async fn speak(handler: Handler, transport: Stdio) {
+    match handler.serve(transport).await {
+        Ok(service) => {
+            if let Err(error) = service.waiting().await {
+                tracing::error!(%error, "the conversation over stdio failed");
+            }
+        }
+        // A client that hangs up before it said anything is no failure.
+        Err(error) => tracing::debug!(%error, "there was no conversation over stdio"),
+    }
+}

@@ -1,0 +1,86 @@
+//! `toolgate tools`: what `tools/list` would answer, and what each tool may touch.
+
+use serde_json::{Value, json};
+use toolgate_policy::capability::files::Access;
+use toolgate_policy::load::Effective;
+use toolgate_runtime::snapshot::plugin::Plugin;
+
+use super::exit::Exit;
+use super::{ConfigArg, output, serve};
+use crate::auth::local;
+use crate::config::Config;
+
+/// What `tools` takes.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Exit> {
+    let config = Config::load(&args.config.config)?;
+    let gate = serve::open(&config)?;
+    let report = gate.reconcile(&config.spec);
+    if !report.serves {
+        return Err(Exit::not_loaded(&report));
+    }
+    let serving = gate.now();
+    let touches = |plugin: &str| {
+        let plugin = serving.plugins().iter().find(|other| other.name().as_str() == plugin);
+        plugin.map(|plugin| touched(plugin)).unwrap_or_default()
+    };
+    let tools = gate.list(&local::parent());
+    if args.json {
+        let listed = tools.iter().map(|tool| {
+            json!({
+                "name": tool.listing.name.as_str(),
+                "description": tool.listing.description,
+                "inputSchema": tool.listing.input,
+                "outputSchema": tool.listing.output,
+                "plugin": tool.target.plugin.as_str(),
+                "digest": tool.target.digest.to_string(),
+                "touches": touches(tool.target.plugin.as_str()),
+            })
+        });
+        output::print_json(&json!({ "tools": listed.collect::<Vec<Value>>() }));
+    } else {
+        let lines = tools.iter().map(|tool| {
+            let touches = touches(tool.target.plugin.as_str());
+            let touches =
+                if touches.is_empty() { "nothing outside the call".to_owned() } else { touches.join("; ") };
+            format!("{}\n  {}\n  touches: {touches}", tool.listing.name, tool.listing.description)
+        });
+        output::print(&lines.collect::<Vec<_>>().join("\n"));
+    }
+    Ok(())
+}
+
+fn touched(plugin: &Plugin) -> Vec<String> {
+    let Effective { files, http, environment, config, .. } = plugin.clearance().effective();
+    let mut touched = Vec::new();
+    for mount in files.mounts() {
+        let how = match mount.access {
+            Access::Read => "reads",
+            Access::ReadWrite => "reads and writes",
+        };
+        touched.push(format!("{how} {} (as {})", mount.host, mount.guest));
+    }
+    for rule in http.rules() {
+        let secret = rule.secret.as_ref().map(|name| format!(", with secret {name}")).unwrap_or_default();
+        let (methods, paths) = (rule.methods.join(" "), rule.paths.join(" "));
+        touched.push(format!(
+            "sends {methods} to {}://{}:{} {paths}{secret}",
+            rule.scheme, rule.host, rule.port
+        ));
+    }
+    let names = |what: &str, names: Vec<&String>| {
+        let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+        (!names.is_empty()).then(|| format!("sees {what} {}", names.join(", ")))
+    };
+    touched.extend(names("variables", environment.allow().variables().keys().collect()));
+    touched.extend(names("configuration", config.allow().values().keys().collect()));
+    touched
+}

@@ -1,0 +1,62 @@
+//! `toolgate verify`: who signed a component, and whether that is enough.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use toolgate_policy::PluginName;
+use toolgate_policy::load::signer::UnixTime;
+use toolgate_policy::name::Prefix;
+use toolgate_runtime::load::source::fetch;
+use toolgate_runtime::load::verify::verify;
+use toolgate_runtime::spec::{PluginSpec, Source};
+
+use super::exit::Exit;
+use super::output;
+use crate::config::load_trust;
+
+/// What `verify` takes.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The component
+    component: PathBuf,
+    /// The trust policy
+    #[arg(long, value_name = "FILE", default_value = "trust.toml")]
+    trust: PathBuf,
+    /// As which plugin, by id; by default the file's name without its ending
+    #[arg(long, value_name = "ID")]
+    plugin: Option<String>,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Exit> {
+    let trust = load_trust(&args.trust)?;
+    let path = std::path::absolute(&args.component).map_err(|error| Exit::host(&error))?;
+    let stem = args.component.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let id = args.plugin.clone().unwrap_or(stem);
+    let spec = spec(Source::File(path), id).map_err(|error| Exit::host(&error))?;
+    let found = fetch(&spec.source).map_err(|error| Exit::host(&error))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = UnixTime(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+    let trusted = verify(&spec, &trust, &found, now).map_err(|error| {
+        Exit::refused(format!("{}: not trusted as `{}`: {error}", args.component.display(), spec.id))
+    })?;
+    let mut lines = vec![format!("{}: trusted as `{}`", trusted.digest(), trusted.plugin())];
+    lines
+        .extend(trusted.roles().iter().map(|met| format!("  role {}: {}", met.role, met.signers.join(", "))));
+    output::print(&lines.join("\n"));
+    Ok(())
+}
+
+/// Only source and id are looked at.
+fn spec(source: Source, id: String) -> Result<PluginSpec, toolgate_policy::name::NotAName> {
+    let name: PluginName = "plugin".parse()?;
+    Ok(PluginSpec {
+        prefix: Prefix::from(&name),
+        name,
+        id,
+        source,
+        digest: None,
+        grants: Default::default(),
+        limits: Default::default(),
+        secrets: Default::default(),
+    })
+}

@@ -1,0 +1,99 @@
+//! `toolgate.toml` and what it names, read and checked whole before anything is bound, fetched or compiled. Everything wrong
+//! is told at once, each with file, line, key and what to write instead. What comes out cannot be wrong.
+
+mod grant;
+mod guarded;
+mod limits;
+mod modes;
+mod plugin;
+mod problem;
+mod reader;
+mod secret;
+mod server;
+mod trust;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use toolgate_runtime::spec::Spec;
+
+pub(crate) use problem::Problems;
+pub(crate) use server::{ServerConfig, check_listen};
+pub(crate) use trust::load as load_trust;
+
+use reader::{Document, Section};
+
+/// Everything the configuration says.
+pub(crate) struct Config {
+    /// The server's own part.
+    pub(crate) server: ServerConfig,
+    /// Where the state directory is.
+    pub(crate) state: PathBuf,
+    /// What should serve.
+    pub(crate) spec: Spec,
+}
+
+impl Config {
+    /// Reads a configuration and every file it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub(crate) fn load(path: &Path) -> Result<Self, Problems> {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let problems = Problems::default();
+        let document = Document::read(&path, &problems).ok_or_else(|| problems.take())?;
+        let config = read(&document, &problems);
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(problems.take()),
+        }
+    }
+}
+
+fn read(document: &Document<'_>, problems: &Problems) -> Option<Config> {
+    let root = document.root();
+    let server = server::read(root.section("server"));
+    let state = root.section("state");
+    let dir = state.as_ref().and_then(|state| state.string("dir")).unwrap_or_else(|| "state".to_owned());
+    let state_dir = document.relative(&dir);
+    if let Some(state) = state {
+        state.finish();
+    }
+    let secrets = secret::read(document, &root);
+    let defaults = root.section("defaults").map(|defaults| {
+        let read = limits::read(defaults.section("limits"), &Default::default());
+        defaults.finish();
+        read
+    });
+    let plugins = plugin::read(document, &root, &secrets, &defaults.unwrap_or_default());
+    let trust = trust::read(document, root.section("trust"), &root);
+    root.finish();
+    guarded::check(
+        document,
+        &guarded::Guarded { state: &state_dir, plugins: &plugins, secrets: &secrets, trust: &trust },
+    );
+    let plugins = plugins.into_iter().map(plugin::Plugin::finish).collect();
+    let trust = trust?;
+    if !problems.is_empty() {
+        return None;
+    }
+    let spec = Spec { plugins, trust: Arc::new(trust.trust), on_refused: server.on_refused };
+    Some(Config { server, state: state_dir, spec })
+}
+
+/// Reads a private key that nobody else may have read.
+///
+/// # Errors
+/// A sentence that says what is wrong and what to do.
+pub(crate) fn read_key(path: &Path) -> Result<zeroize::Zeroizing<String>, String> {
+    modes::read(path, toolgate_policy::limits::load::CONFIG_BYTES_MAX, modes::Kind::Secret)
+}
+
+/// A section that is not there reads like an empty one.
+fn or_empty<'d, T>(section: Option<Section<'d>>, empty: T, read: impl FnOnce(Section<'d>) -> T) -> T {
+    section.map_or(empty, read)
+}
+
+#[cfg(test)]
+#[path = "config/tests.rs"]
+mod tests;

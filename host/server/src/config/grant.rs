@@ -1,0 +1,98 @@
+//! `[plugin.grant]`: a word a line. What each word's value means is the policy's; here it is only read.
+
+use toolgate_policy::Invalid;
+use toolgate_policy::capability::{clock, config, environment, files, http, keyvalue, random, sockets};
+use toolgate_policy::load::Grants;
+
+use super::reader::{Document, Section};
+
+pub(super) fn read(document: &Document<'_>, section: Option<Section<'_>>) -> Grants {
+    let Some(section) = section else { return Grants::default() };
+    let note =
+        |word: &'static str, problems: Vec<Invalid>| problems.iter().for_each(|p| section.invalid(word, p));
+    let grants = Grants {
+        files: present(&section, "files", |word| read_files(document, &section, word)),
+        http: present(&section, "http", |word| read_http(document, &section, word)),
+        sockets: present(&section, "sockets", |word| {
+            sockets::Grant::new(section.count(word)?).map_err(|problems| note(word, problems)).ok()
+        }),
+        environment: present(&section, "environment", |word| {
+            environment::Grant::new(section.map(word)?).map_err(|problems| note(word, problems)).ok()
+        }),
+        config: present(&section, "config", |word| section.map(word).map(config::Grant::new)),
+        keyvalue: present(&section, "keyvalue", |word| {
+            keyvalue::Grant::new(section.count(word)?).map_err(|problems| note(word, problems)).ok()
+        }),
+        clock: present(&section, "clock", |word| {
+            clock::Grant::parse(&section.string(word)?).map_err(|problem| note(word, vec![problem])).ok()
+        }),
+        random: present(&section, "random", |word| {
+            random::Grant::parse(&section.string(word)?).map_err(|problem| note(word, vec![problem])).ok()
+        }),
+    };
+    section.finish();
+    grants
+}
+
+/// Reads a word that stands there. One that cannot be read has left a problem, and nothing loads.
+fn present<T>(
+    section: &Section<'_>,
+    word: &'static str,
+    read: impl FnOnce(&'static str) -> Option<T>,
+) -> Option<T> {
+    if section.has(word) {
+        read(word)
+    } else {
+        // Asked for all the same, so that it is known and can be suggested.
+        section.ask(word);
+        None
+    }
+}
+
+fn read_files(document: &Document<'_>, section: &Section<'_>, word: &'static str) -> Option<files::Grant> {
+    let mut mounts = Vec::new();
+    let mut whole = true;
+    for mount in section.sections(word) {
+        let host = mount.required("host", "docs");
+        let guest = mount.required("guest", "/docs");
+        let access = mount.string("access").unwrap_or_else(|| "read".to_owned());
+        match (host, guest) {
+            (Some(host), Some(guest)) => {
+                let host = document.relative(&host).to_string_lossy().into_owned();
+                mounts.push((host, guest, access));
+            }
+            _ => whole = false,
+        }
+        mount.finish();
+    }
+    let grant = files::Grant::new(mounts);
+    if let Err(problems) = &grant {
+        problems.iter().for_each(|problem| section.invalid(word, problem));
+    }
+    grant.ok().filter(|_| whole)
+}
+
+fn read_http(document: &Document<'_>, section: &Section<'_>, word: &'static str) -> Option<http::Grant> {
+    let mut rules = Vec::new();
+    let mut whole = true;
+    for rule in section.sections(word) {
+        let host = rule.required("host", "api.example.com");
+        whole &= host.is_some();
+        rules.push(http::RuleText {
+            scheme: rule.string("scheme"),
+            host: host.unwrap_or_else(|| "unnamed.invalid".to_owned()),
+            port: rule.integer("port"),
+            methods: rule.strings("methods"),
+            paths: rule.strings("paths"),
+            secret: rule.string("secret"),
+            private: rule.boolean("private").unwrap_or(false),
+            ca: rule.string("ca").map(|path| document.relative(&path).to_string_lossy().into_owned()),
+        });
+        rule.finish();
+    }
+    let grant = http::Grant::new(rules);
+    if let Err(problems) = &grant {
+        problems.iter().for_each(|problem| section.invalid(word, problem));
+    }
+    grant.ok().filter(|_| whole)
+}

@@ -1,0 +1,78 @@
+//! Granted folders must not hold what decides or what is secret: a plugin that could write the trust policy could trust
+//! itself. Links are resolved first.
+
+use std::path::{Path, PathBuf};
+
+use toolgate_policy::capability::files::{Access, refused_root};
+
+use super::plugin::Plugin;
+use super::reader::Document;
+use super::secret::Secrets;
+use super::trust::TrustFiles;
+
+/// What is guarded.
+pub(super) struct Guarded<'a, 'd> {
+    pub(super) state: &'a Path,
+    pub(super) plugins: &'a [Plugin<'d>],
+    pub(super) secrets: &'a Secrets,
+    pub(super) trust: &'a Option<TrustFiles>,
+}
+
+/// Notes every granted folder that holds something it must not.
+pub(super) fn check(document: &Document<'_>, guarded: &Guarded<'_, '_>) {
+    let state = resolved(guarded.state);
+    let mut never: Vec<PathBuf> = guarded.secrets.files.iter().map(|path| resolved(path)).collect();
+    let mut unwritable = vec![resolved(document.path()), resolved(&document.relative("toolgate.lock"))];
+    unwritable.extend(guarded.plugins.iter().filter_map(|plugin| plugin.file()).map(|path| resolved(path)));
+    if let Some(trust) = guarded.trust {
+        unwritable.push(resolved(&trust.policy));
+        for key in &trust.keys {
+            // `key generate` puts the private half beside the public one.
+            never.push(resolved(&key.with_extension("")));
+            unwritable.push(resolved(key));
+        }
+    }
+    never.retain(|path| path.is_file());
+    for plugin in guarded.plugins {
+        for (index, mount) in plugin.spec.grants.files.iter().flat_map(|grant| grant.mounts()).enumerate() {
+            let note = |why: String| {
+                let at = format!("files[{index}].host");
+                plugin.section.invalid("grant", &toolgate_policy::Invalid::at(at, why));
+            };
+            let folder = resolved(Path::new(&mount.host));
+            if !folder.is_dir() {
+                note(format!("{} is not a folder; make it, or write another", mount.host));
+                continue;
+            }
+            if let Some(why) = refused_root(&folder.to_string_lossy()) {
+                note(why);
+            }
+            if folder.starts_with(&state) || state.starts_with(&folder) {
+                note(format!("{} and the state directory overlap; no plugin may see that", mount.host));
+            }
+            if let Some(secret) = never.iter().find(|path| path.starts_with(&folder)) {
+                note(format!("{} holds {}, which is secret; move one of them", mount.host, secret.display()));
+            }
+            if mount.access == Access::ReadWrite
+                && let Some(file) = unwritable.iter().find(|path| path.starts_with(&folder))
+            {
+                note(format!(
+                    "{} holds {}, which no plugin may write; move one of them",
+                    mount.host,
+                    file.display()
+                ));
+            }
+        }
+    }
+}
+
+/// Where a path leads; if it leads nowhere yet, where its nearest folder does.
+fn resolved(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => resolved(parent).join(name),
+        _ => path.to_owned(),
+    }
+}

@@ -1,0 +1,59 @@
+//! Files that decide something are only read when nobody else can have written them, and secrets only when nobody else can
+//! have read them.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use zeroize::Zeroizing;
+
+/// What a file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It decides something: nobody else may write to it.
+    Policy,
+    /// It is secret: nobody else may read it either.
+    Secret,
+}
+
+/// Reads a text of at most `bytes_max` bytes.
+///
+/// # Errors
+/// A sentence that says what is wrong and what to do.
+pub(super) fn read_text(path: &Path, bytes_max: u64, kind: Kind) -> Result<String, String> {
+    read(path, bytes_max, kind).map(|text| text.to_string())
+}
+
+/// The same, for what must not be left lying in memory.
+///
+/// # Errors
+/// A sentence that says what is wrong and what to do.
+pub(super) fn read(path: &Path, bytes_max: u64, kind: Kind) -> Result<Zeroizing<String>, String> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let opened = File::options().read(true).custom_flags(flags).open(path);
+    let file = opened.map_err(|error| format!("it cannot be opened: {error}"))?;
+    let metadata = file.metadata().map_err(|error| format!("it cannot be looked at: {error}"))?;
+    if !metadata.is_file() {
+        return Err("it is not a regular file".to_owned());
+    }
+    check_mode(metadata.mode(), kind)?;
+    let mut text = Zeroizing::new(String::new());
+    let read = file.take(bytes_max + 1).read_to_string(&mut text);
+    read.map_err(|error| format!("it cannot be read: {error}"))?;
+    if text.len() as u64 > bytes_max {
+        return Err(format!("it has more than {bytes_max} bytes"));
+    }
+    Ok(text)
+}
+
+fn check_mode(mode: u32, kind: Kind) -> Result<(), String> {
+    if mode & 0o022 != 0 {
+        return Err("others can write to it; run `chmod go-w` on it".to_owned());
+    }
+    match kind {
+        Kind::Secret if mode & 0o007 != 0 => Err("others can read it; run `chmod o-rwx` on it".to_owned()),
+        Kind::Secret | Kind::Policy => Ok(()),
+    }
+}

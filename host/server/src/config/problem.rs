@@ -1,0 +1,79 @@
+//! What is wrong with a configuration: file, line, key, and what to write instead.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::path::PathBuf;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// In which file.
+    pub(crate) file: PathBuf,
+    /// In which line, from 1; none when the file as a whole is meant.
+    pub(crate) line: Option<usize>,
+    /// Which key, such as `plugin[0].grant.http[1].paths[0]`; empty when none is meant.
+    pub(crate) key: String,
+    /// What is wrong and what to write instead.
+    pub(crate) why: String,
+}
+
+/// Everything that is wrong, collected while reading goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Problems(RefCell<Vec<Problem>>);
+
+impl Problems {
+    /// Adds a problem.
+    pub(super) fn add(&self, problem: Problem) {
+        self.0.borrow_mut().push(problem);
+    }
+
+    /// A problem with a file as a whole.
+    pub(super) fn file(&self, file: impl Into<PathBuf>, why: impl Into<String>) {
+        self.add(Problem { file: file.into(), line: None, key: String::new(), why: why.into() });
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
+    /// All of them, by file and line.
+    pub(super) fn take(&self) -> Self {
+        let mut all = self.0.take();
+        all.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        all.dedup();
+        Self(RefCell::new(all))
+    }
+
+    /// All of them.
+    pub(crate) fn list(&self) -> Vec<Problem> {
+        self.0.borrow().clone()
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, ": {}", self.key)?;
+        }
+        write!(f, ": {}", self.why)
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.0.borrow();
+        for (index, problem) in all.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}

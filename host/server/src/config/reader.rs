@@ -1,0 +1,363 @@
+//! Reading TOML with places: each value knows its line, each section which of its keys were asked for, so that unknown keys
+//! are found and named. Nothing here knows what a key means.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use toml::value::Datetime;
+use toolgate_policy::Invalid;
+use toolgate_policy::limits::load::CONFIG_BYTES_MAX;
+use toolgate_policy::redact::printable;
+
+use super::modes;
+use super::problem::{Problem, Problems};
+
+/// A TOML file.
+pub(super) struct Document<'p> {
+    path: PathBuf,
+    table: Table,
+    problems: &'p Problems,
+}
+
+/// A value and the line it begins in.
+struct At {
+    line: usize,
+    value: Value,
+}
+
+enum Value {
+    String(String),
+    Integer(i64),
+    Bool(bool),
+    Datetime(Datetime),
+    Array(Vec<At>),
+    Table(Table),
+    /// A float, or an integer beyond 64 bits: nothing here takes one.
+    Other(&'static str),
+}
+
+type Table = BTreeMap<String, At>;
+
+/// A table of a document, with the keys that were asked for.
+pub(super) struct Section<'d> {
+    document: &'d Document<'d>,
+    table: &'d Table,
+    path: String,
+    line: usize,
+    asked: RefCell<BTreeSet<&'static str>>,
+}
+
+impl<'p> Document<'p> {
+    /// Reads a file that nobody else may write to. Notes what is wrong with its mode or its syntax.
+    pub(super) fn read(path: &Path, problems: &'p Problems) -> Option<Self> {
+        let text = match modes::read_text(path, CONFIG_BYTES_MAX, modes::Kind::Policy) {
+            Ok(text) => text,
+            Err(why) => {
+                problems.file(path, why);
+                return None;
+            }
+        };
+        let line = |at: usize| text.bytes().take(at).filter(|b| *b == b'\n').count() + 1;
+        let (table, errors) = DeTable::parse_recoverable(&text);
+        for error in &errors {
+            let line = error.span().map(|span| line(span.start));
+            let why = format!("it is not TOML: {}", printable(error.message(), 300));
+            problems.add(Problem { file: path.to_owned(), line, key: String::new(), why });
+        }
+        let document = Self { path: path.to_owned(), table: owned(table.get_ref(), &line), problems };
+        errors.is_empty().then_some(document)
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A path as the file means it: relative to itself.
+    pub(super) fn relative(&self, path: &str) -> PathBuf {
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        std::path::absolute(folder.join(path)).unwrap_or_else(|_| folder.join(path))
+    }
+
+    /// The whole file.
+    pub(super) fn root(&self) -> Section<'_> {
+        Section {
+            document: self,
+            table: &self.table,
+            path: String::new(),
+            line: 1,
+            asked: RefCell::default(),
+        }
+    }
+
+    /// Where problems go.
+    pub(super) fn problems(&self) -> &'p Problems {
+        self.problems
+    }
+}
+
+impl<'d> Section<'d> {
+    /// A text.
+    pub(super) fn string(&self, key: &'static str) -> Option<String> {
+        self.typed(key, "a string, in quotes", |value| {
+            if let Value::String(text) = value { Some(text.clone()) } else { None }
+        })
+    }
+
+    /// A whole number.
+    pub(super) fn integer(&self, key: &'static str) -> Option<i64> {
+        self.typed(key, "a whole number", |value| {
+            if let Value::Integer(number) = value { Some(*number) } else { None }
+        })
+    }
+
+    /// A yes or no.
+    pub(super) fn boolean(&self, key: &'static str) -> Option<bool> {
+        self.typed(key, "true or false", |value| if let Value::Bool(is) = value { Some(*is) } else { None })
+    }
+
+    /// A moment with its offset from UTC.
+    pub(super) fn time(&self, key: &'static str) -> Option<jiff::Timestamp> {
+        self.typed(key, "a time with its zone, such as 2027-06-01T00:00:00Z", |value| match value {
+            Value::Datetime(time) if time.offset.is_some() => time.to_string().parse().ok(),
+            _ => None,
+        })
+    }
+
+    /// A list of texts.
+    pub(super) fn strings(&self, key: &'static str) -> Option<Vec<String>> {
+        self.typed(key, r#"a list of strings, such as ["a", "b"]"#, |value| match value {
+            Value::Array(list) => list
+                .iter()
+                .map(|at| if let Value::String(text) = &at.value { Some(text.clone()) } else { None })
+                .collect(),
+            _ => None,
+        })
+    }
+
+    /// A table of texts under any keys.
+    pub(super) fn map(&self, key: &'static str) -> Option<BTreeMap<String, String>> {
+        self.typed(key, r#"a table of strings, such as { NAME = "value" }"#, |value| match value {
+            Value::Table(table) => table
+                .iter()
+                .map(|(key, at)| match &at.value {
+                    Value::String(text) => Some((key.clone(), text.clone())),
+                    _ => None,
+                })
+                .collect(),
+            _ => None,
+        })
+    }
+
+    /// How many elements a list or keys a table has.
+    pub(super) fn count(&self, key: &'static str) -> Option<usize> {
+        self.typed(key, "a list or a table", |value| match value {
+            Value::Array(list) => Some(list.len()),
+            Value::Table(table) => Some(table.len()),
+            _ => None,
+        })
+    }
+
+    /// A table.
+    pub(super) fn section(&self, key: &'static str) -> Option<Section<'d>> {
+        let at = self.get(key)?;
+        match &at.value {
+            Value::Table(table) => Some(self.below(table, key.to_owned(), at.line)),
+            other => {
+                self.wrong(
+                    key,
+                    format!("write a table, such as [{}]; this is {}", self.join(key), other.kind()),
+                );
+                None
+            }
+        }
+    }
+
+    /// A list of tables.
+    pub(super) fn sections(&self, key: &'static str) -> Vec<Section<'d>> {
+        let Some(at) = self.get(key) else { return Vec::new() };
+        let Value::Array(list) = &at.value else {
+            self.wrong(
+                key,
+                format!(
+                    "write a list of tables, such as [[{}]]; this is {}",
+                    self.join(key),
+                    at.value.kind()
+                ),
+            );
+            return Vec::new();
+        };
+        let mut sections = Vec::new();
+        for (index, at) in list.iter().enumerate() {
+            match &at.value {
+                Value::Table(table) => sections.push(self.below(table, format!("{key}[{index}]"), at.line)),
+                other => self.wrong(
+                    key,
+                    format!("element {index} is {}; write a table such as {{ … }}", other.kind()),
+                ),
+            }
+        }
+        sections
+    }
+
+    /// Makes a key known without reading it.
+    pub(super) fn ask(&self, key: &'static str) {
+        self.asked.borrow_mut().insert(key);
+    }
+
+    /// Whether a key is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// A text that must be there.
+    pub(super) fn required(&self, key: &'static str, example: &str) -> Option<String> {
+        if !self.has(key) {
+            self.ask(key);
+            self.wrong_here(format!("has no `{key}`; write {key} = \"{example}\""));
+            return None;
+        }
+        self.string(key)
+    }
+
+    /// Notes a problem with a key.
+    pub(super) fn wrong(&self, key: &str, why: impl Into<String>) {
+        let line = self.table.get(key).map_or(self.line, |at| at.line);
+        self.note(line, self.join(key), why.into());
+    }
+
+    /// Notes a problem with the section as a whole.
+    pub(super) fn wrong_here(&self, why: impl Into<String>) {
+        self.note(self.line, self.path.clone(), why.into());
+    }
+
+    /// Notes a problem that a rule found in what stands under `key`.
+    pub(super) fn invalid(&self, key: &str, invalid: &Invalid) {
+        let at = invalid.clone().under(key);
+        let mut line = self.table.get(key).map_or(self.line, |at| at.line);
+        let mut value = self.table.get(key).map(|at| &at.value);
+        for part in invalid.at.split(['.', '[', ']']).filter(|part| !part.is_empty()) {
+            let next = match value {
+                Some(Value::Array(list)) => part.parse().ok().and_then(|index: usize| list.get(index)),
+                Some(Value::Table(table)) => table.get(part),
+                _ => None,
+            };
+            let Some(next) = next else { break };
+            line = next.line;
+            value = Some(&next.value);
+        }
+        self.note(line, self.join(&at.at), invalid.why.clone());
+    }
+
+    /// Names every key that nobody asked for.
+    pub(super) fn finish(self) {
+        let asked = self.asked.borrow();
+        for (key, at) in self.table.iter().filter(|(key, _)| !asked.contains(key.as_str())) {
+            let near = asked
+                .iter()
+                .filter(|known| distance(key, known) <= 2)
+                .min_by_key(|known| distance(key, known));
+            let why = match near {
+                Some(near) => format!("is unknown; did you mean `{near}`?"),
+                None if asked.is_empty() => "is unknown here".to_owned(),
+                None => format!(
+                    "is unknown; known here: {}",
+                    asked.iter().copied().collect::<Vec<_>>().join(", ")
+                ),
+            };
+            self.note(at.line, self.join(&printable(key, 60)), why);
+        }
+    }
+
+    fn below(&self, table: &'d Table, key: String, line: usize) -> Section<'d> {
+        let path = self.join(&key);
+        Section { document: self.document, table, path, line, asked: RefCell::default() }
+    }
+
+    fn get(&self, key: &'static str) -> Option<&'d At> {
+        self.ask(key);
+        self.table.get(key)
+    }
+
+    fn typed<T>(&self, key: &'static str, wanted: &str, read: impl Fn(&Value) -> Option<T>) -> Option<T> {
+        let at = self.get(key)?;
+        let value = read(&at.value);
+        if value.is_none() {
+            self.wrong(key, format!("write {wanted}; this is {}", at.value.kind()));
+        }
+        value
+    }
+
+    fn join(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    fn note(&self, line: usize, key: String, why: String) {
+        self.document.problems.add(Problem { file: self.document.path.clone(), line: Some(line), key, why });
+    }
+}
+
+impl Value {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::String(_) => "a string",
+            Self::Integer(_) => "a whole number",
+            Self::Bool(_) => "a boolean",
+            Self::Datetime(_) => "a time",
+            Self::Array(_) => "a list",
+            Self::Table(_) => "a table",
+            Self::Other(kind) => kind,
+        }
+    }
+}
+
+fn owned(table: &DeTable<'_>, line: &impl Fn(usize) -> usize) -> Table {
+    table.iter().map(|(key, value)| (key.get_ref().to_string(), own(value, line, key.span().start))).collect()
+}
+
+/// A table written with a header begins where its key stands; anything else where it stands itself.
+fn own(value: &Spanned<DeValue<'_>>, line: &impl Fn(usize) -> usize, key_at: usize) -> At {
+    let at = if value.span().is_empty() { key_at } else { value.span().start };
+    let owned = match value.get_ref() {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or(Value::Other("a number beyond 64 bits"), Value::Integer),
+        DeValue::Float(_) => Value::Other("a number with a fraction"),
+        DeValue::Boolean(is) => Value::Bool(*is),
+        DeValue::Datetime(time) => Value::Datetime(*time),
+        DeValue::Array(list) => {
+            Value::Array(list.iter().map(|value| own(value, line, value.span().start)).collect())
+        }
+        DeValue::Table(table) => Value::Table(owned(table, line)),
+    };
+    At { line: line(at), value: owned }
+}
+
+/// How many letters one would have to change (Levenshtein), for suggestions.
+fn distance(a: &str, b: &str) -> usize {
+    if a.len() > 40 {
+        return usize::MAX;
+    }
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut left = i + 1;
+        let mut diagonal = i;
+        for (j, y) in b.iter().enumerate() {
+            let above = row.get(j + 1).copied().unwrap_or_default();
+            let best = (diagonal + usize::from(x != *y)).min(left + 1).min(above + 1);
+            if let Some(slot) = row.get_mut(j) {
+                *slot = left;
+            }
+            diagonal = above;
+            left = best;
+        }
+        if let Some(last) = row.last_mut() {
+            *last = left;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}

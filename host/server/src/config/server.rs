@@ -1,0 +1,144 @@
+//! `[server]`: where to listen, whom to answer, how much at once.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use toolgate_policy::limits::Limit;
+use toolgate_policy::limits::wire::{BODY_BYTES_MAX, CALLS_MAX, DRAIN_MS, MEMORY_BYTES_MAX};
+use toolgate_runtime::spec::OnRefused;
+
+use super::or_empty;
+use super::reader::Section;
+
+/// The server's own part of the configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct ServerConfig {
+    /// Where Streamable HTTP is served.
+    pub(crate) listen: SocketAddr,
+    /// Names that a `Host` header may have beside those of this machine.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// Browser origins that may call.
+    pub(crate) allowed_origins: Vec<String>,
+    /// Serve anybody on the network, without asking who they are.
+    pub(crate) insecure_no_auth: bool,
+    /// What one refused plugin means for the others.
+    pub(crate) on_refused: OnRefused,
+    /// Bytes of one message.
+    pub(crate) body_bytes_max: u64,
+    /// Calls at once.
+    pub(crate) calls_max: u32,
+    /// Guest memory at once, in bytes.
+    pub(crate) memory_bytes_max: u64,
+    /// How long a stop waits for calls in flight.
+    pub(crate) drain: Duration,
+}
+
+const LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 7411));
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: LISTEN,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            insecure_no_auth: false,
+            on_refused: OnRefused::Stop,
+            body_bytes_max: BODY_BYTES_MAX.default,
+            calls_max: u32::try_from(CALLS_MAX.default).unwrap_or(1),
+            memory_bytes_max: half_of_memory(),
+            drain: Duration::from_millis(DRAIN_MS.default),
+        }
+    }
+}
+
+pub(super) fn read(section: Option<Section<'_>>) -> ServerConfig {
+    or_empty(section, ServerConfig::default(), |section| {
+        let mut server = ServerConfig::default();
+        if let Some(listen) = section.string("listen") {
+            match listen.parse() {
+                Ok(listen) => server.listen = listen,
+                Err(_) => {
+                    section.wrong("listen", format!("`{listen}` is no address; write one such as {LISTEN}"))
+                }
+            }
+        }
+        server.allowed_hosts = section.strings("allowed_hosts").unwrap_or_default();
+        server.allowed_origins = section.strings("allowed_origins").unwrap_or_default();
+        for origin in server.allowed_origins.iter().filter(|origin| !is_origin(origin)) {
+            section.wrong(
+                "allowed_origins",
+                format!("`{origin}` is no origin; write one such as https://app.example.com:*"),
+            );
+        }
+        server.insecure_no_auth = section.boolean("insecure_no_auth").unwrap_or(false);
+        if let Err(why) = check_listen(server.listen, server.insecure_no_auth) {
+            section.wrong("listen", why);
+        }
+        if section.boolean("watch") == Some(true) {
+            section.wrong("watch", "is not built yet; send SIGHUP after a change");
+        }
+        match section.string("on_refused").as_deref() {
+            None | Some("stop") => {}
+            Some("skip") => server.on_refused = OnRefused::Skip,
+            Some(other) => {
+                section.wrong("on_refused", format!(r#"`{other}` is unknown; write "stop" or "skip""#))
+            }
+        }
+        read_limits(section.section("limits"), &mut server);
+        section.finish();
+        server
+    })
+}
+
+/// Whether it is safe to listen there without asking anybody who they are.
+///
+/// # Errors
+/// A sentence that says what to write instead.
+pub(crate) fn check_listen(listen: SocketAddr, insecure_no_auth: bool) -> Result<(), String> {
+    if listen.ip().is_loopback() || insecure_no_auth {
+        return Ok(());
+    }
+    Err(format!(
+        "{listen} can be reached from other machines and nobody would be asked who they are; \
+         write an address such as {LISTEN}, or insecure_no_auth = true if something in front asks"
+    ))
+}
+
+fn read_limits(section: Option<Section<'_>>, server: &mut ServerConfig) {
+    let Some(section) = section else { return };
+    let limit = |limit: &Limit| -> Option<u64> {
+        let value = section.integer(limit.name)?;
+        limit.check(value).map_err(|why| section.wrong(limit.name, why)).ok()
+    };
+    if let Some(value) = limit(&BODY_BYTES_MAX) {
+        server.body_bytes_max = value;
+    }
+    if let Some(value) = limit(&CALLS_MAX) {
+        server.calls_max = u32::try_from(value).unwrap_or(server.calls_max);
+    }
+    if let Some(value) = limit(&MEMORY_BYTES_MAX) {
+        server.memory_bytes_max = value;
+    }
+    if let Some(value) = limit(&DRAIN_MS) {
+        server.drain = Duration::from_millis(value);
+    }
+    section.finish();
+}
+
+/// An origin with a port, or `:*` for any: the protocol's library would read a missing port as any port.
+fn is_origin(origin: &str) -> bool {
+    let Some((scheme, rest)) = origin.split_once("://") else { return false };
+    let Some((host, port)) = rest.rsplit_once(':') else { return false };
+    matches!(scheme, "http" | "https")
+        && !host.is_empty()
+        && !host.contains('/')
+        && (port == "*" || port.parse::<u16>().is_ok())
+}
+
+fn half_of_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| {
+        line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
+    });
+    total.map_or(MEMORY_BYTES_MAX.default, |kib| kib.saturating_mul(512))
+}

@@ -1,0 +1,169 @@
+//! `[trust]` and the file it names: signers with their keys, roles, rules, revocations.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use toolgate_policy::Digest;
+use toolgate_policy::limits::load::CONFIG_BYTES_MAX;
+use toolgate_policy::load::TrustPolicy;
+use toolgate_policy::load::role::{Pattern, Role, Rule};
+use toolgate_policy::load::signer::{Signer, UnixTime};
+use toolgate_policy::load::trust::Parts;
+use toolgate_runtime::signature::key::PublicKey;
+use toolgate_runtime::spec::Trust;
+
+use super::modes;
+use super::problem::Problems;
+use super::reader::{Document, Section};
+
+/// Whom to trust, with the files that say so.
+pub(super) struct TrustFiles {
+    pub(super) trust: Trust,
+    pub(super) policy: PathBuf,
+    pub(super) keys: Vec<PathBuf>,
+}
+
+/// Reads the policy that the configuration names.
+pub(super) fn read(
+    document: &Document<'_>,
+    section: Option<Section<'_>>,
+    root: &Section<'_>,
+) -> Option<TrustFiles> {
+    let Some(section) = section else {
+        root.wrong_here(
+            r#"there is no [trust], and without one nothing loads; write [trust] and policy = "trust.toml""#,
+        );
+        return None;
+    };
+    let path = section.required("policy", "trust.toml").map(|path| document.relative(&path));
+    section.finish();
+    read_policy(&path?, document.problems())
+}
+
+/// Reads a trust policy by itself.
+///
+/// # Errors
+/// Everything that is wrong.
+pub(crate) fn load(path: &Path) -> Result<Trust, Problems> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let problems = Problems::default();
+    match read_policy(&path, &problems) {
+        Some(files) if problems.is_empty() => Ok(files.trust),
+        _ => Err(problems.take()),
+    }
+}
+
+fn read_policy(path: &Path, problems: &Problems) -> Option<TrustFiles> {
+    let document = Document::read(path, problems)?;
+    let root = document.root();
+    let mut keys = Vec::new();
+    let mut files = Vec::new();
+    let version = root.integer("version");
+    if version.is_none() && !root.has("version") {
+        root.wrong_here("has no `version`; write version = 1, and raise it with every change");
+    }
+    let parts = Parts {
+        version: version.and_then(|version| u64::try_from(version).ok()).unwrap_or_default(),
+        expires: time(&root, "expires"),
+        signers: signers(&document, &root, &mut keys, &mut files),
+        roles: roles(&root),
+        rules: rules(&root),
+        revoked: revoked(&root),
+    };
+    let complete = [parts.signers.len(), parts.roles.len(), parts.rules.len()]
+        == ["signer", "role", "rule"].map(|key| root.count(key).unwrap_or(0));
+    let policy = match TrustPolicy::new(parts) {
+        Ok(policy) => Some(policy),
+        Err(invalid) => {
+            // A policy that lost a part to another problem has follow-up problems that would only confuse.
+            if complete {
+                for problem in invalid {
+                    let (key, rest) = problem
+                        .at
+                        .split_once('[')
+                        .map_or((problem.at.clone(), String::new()), |(key, rest)| {
+                            (key.to_owned(), format!("[{rest}"))
+                        });
+                    root.invalid(&key, &toolgate_policy::Invalid { at: rest, why: problem.why });
+                }
+            }
+            None
+        }
+    };
+    root.finish();
+    Some(TrustFiles { trust: Trust { policy: policy?, keys }, policy: path.to_owned(), keys: files })
+}
+
+fn signers(
+    document: &Document<'_>,
+    root: &Section<'_>,
+    keys: &mut Vec<PublicKey>,
+    files: &mut Vec<PathBuf>,
+) -> Vec<Signer> {
+    let mut signers = Vec::new();
+    for section in root.sections("signer") {
+        let id = section.required("id", "vendor");
+        let key = section.required("key", "keys/vendor.pub").and_then(|path| {
+            let path = document.relative(&path);
+            let key = modes::read_text(&path, CONFIG_BYTES_MAX, modes::Kind::Policy)
+                .and_then(|pem| PublicKey::from_pem(&pem).map_err(|error| error.to_string()));
+            files.push(path.clone());
+            key.map_err(|why| section.wrong("key", format!("{}: {why}", path.display()))).ok()
+        });
+        let (valid_from, valid_until) = (time(&section, "valid_from"), time(&section, "valid_until"));
+        section.finish();
+        if let (Some(id), Some(key)) = (id, key) {
+            signers.push(Signer { id, key: key.id(), valid_from, valid_until });
+            keys.push(key);
+        }
+    }
+    signers
+}
+
+fn roles(root: &Section<'_>) -> Vec<Role> {
+    let mut roles = Vec::new();
+    for section in root.sections("role") {
+        let name = section.required("name", "publisher");
+        let threshold = section.integer("threshold").unwrap_or(1);
+        let signers = section.strings("signers").unwrap_or_default();
+        section.finish();
+        if let Some(name) = name {
+            roles.push(Role { name, threshold: u32::try_from(threshold).unwrap_or(0), signers });
+        }
+    }
+    roles
+}
+
+fn rules(root: &Section<'_>) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for section in root.sections("rule") {
+        let plugin = section.required("plugin", "*").and_then(|plugin| {
+            Pattern::parse(&plugin).map_err(|problem| section.invalid("plugin", &problem)).ok()
+        });
+        let require = section.strings("require").unwrap_or_default();
+        section.finish();
+        if let Some(plugin) = plugin {
+            rules.push(Rule { plugin, require });
+        }
+    }
+    rules
+}
+
+fn revoked(root: &Section<'_>) -> BTreeMap<Digest, String> {
+    let mut revoked = BTreeMap::new();
+    for section in root.sections("revoke") {
+        let digest = section.required("digest", "sha256:…").and_then(|digest| {
+            digest.parse::<Digest>().map_err(|error| section.wrong("digest", error.to_string())).ok()
+        });
+        let reason = section.string("reason").unwrap_or_else(|| "no reason given".to_owned());
+        section.finish();
+        if let Some(digest) = digest {
+            revoked.insert(digest, reason);
+        }
+    }
+    revoked
+}
+
+fn time(section: &Section<'_>, key: &'static str) -> Option<UnixTime> {
+    section.time(key).map(|time| UnixTime(time.as_second()))
+}

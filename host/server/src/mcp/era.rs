@@ -1,0 +1,37 @@
+//! The revisions of MCP, as data: which are served, and what belongs to which. The next revision is one more line.
+
+use rmcp::RoleServer;
+use rmcp::model::ProtocolVersion;
+use rmcp::service::RequestContext;
+
+/// The two ways of talking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Era {
+    /// 2026-07-28: each request stands for itself.
+    Modern,
+    /// 2025-06-18 and 2025-11-25: a handshake, then a session.
+    Legacy,
+}
+
+/// The revisions that are served.
+pub(super) const SUPPORTED: &[ProtocolVersion] =
+    &[ProtocolVersion::V_2025_06_18, ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2026_07_28];
+
+/// The era of a request.
+pub(super) fn of(context: &RequestContext<RoleServer>) -> Era {
+    match context.protocol_version() {
+        Some(version) if !version.has_initialize() => Era::Modern,
+        Some(_) | None => Era::Legacy,
+    }
+}
+
+/// Whether a method exists in an era and has a capability that is served; then bad parameters are the caller's mistake and
+/// not an unknown method.
+pub(super) fn is_known(method: &str, era: Era) -> bool {
+    match era {
+        Era::Modern => {
+            matches!(method, "server/discover" | "tools/list" | "tools/call" | "subscriptions/listen")
+        }
+        Era::Legacy => matches!(method, "initialize" | "ping" | "tools/list" | "tools/call"),
+    }
+}

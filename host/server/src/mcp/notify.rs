@@ -1,0 +1,52 @@
+//! Telling clients that the list of tools changed: over the stream on which a modern client waits, and over the session of
+//! a legacy one.
+
+use rmcp::RoleServer;
+use rmcp::service::{Peer, SubscriptionContext};
+use tokio_util::sync::CancellationToken;
+use toolgate_runtime::gate::Gate;
+
+use super::Listener;
+
+/// Tells a modern client until it goes away or the host stops.
+pub(super) async fn modern(gate: &Gate, context: &SubscriptionContext, stopping: &CancellationToken) {
+    let mut changes = gate.watch();
+    loop {
+        tokio::select! {
+            () = context.cancelled() => return,
+            () = stopping.cancelled() => return,
+            changed = changes.changed() => {
+                let told = context.accepted().tools_list_changed != Some(true)
+                    || context.sink().notify_tool_list_changed().await.is_ok();
+                if changed.is_err() || !told {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Tells a legacy client until its session ends or the host stops.
+pub(super) fn legacy(gate: Gate, peer: Peer<RoleServer>, stopping: CancellationToken, place: Listener) {
+    /// How often a session that hears nothing is looked at.
+    const LOOK: std::time::Duration = std::time::Duration::from_secs(30);
+    tokio::spawn(async move {
+        let _place = place;
+        let mut changes = gate.watch();
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {
+                    if peer.is_transport_closed() {
+                        return;
+                    }
+                }
+                changed = changes.changed() => {
+                    if changed.is_err() || peer.notify_tool_list_changed().await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    });
+}

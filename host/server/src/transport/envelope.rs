@@ -1,0 +1,146 @@
+//! One raw message, read strictly once, before the protocol's library reads it leniently: size, depth, duplicate keys
+//! anywhere, no batches. The arguments of a call are taken from here, so that what is checked is what was written.
+
+use serde_json::{Value, json};
+use toolgate_policy::limits::wire::{JSON_DEPTH_MAX, JSON_NODES_MAX};
+use toolgate_runtime::json::{Bounds, Json, JsonError};
+
+/// A message that may go on to the library.
+pub(crate) struct Envelope {
+    /// Its method, when it is a request or a notification.
+    pub(crate) method: Option<String>,
+    /// Whether it wants an answer.
+    pub(crate) is_request: bool,
+    /// The arguments, when it is a `tools/call`.
+    pub(crate) arguments: Option<Json>,
+}
+
+/// A message that goes nowhere.
+#[derive(Debug)]
+pub(crate) struct Malformed {
+    code: i32,
+    why: String,
+    id: Value,
+}
+
+/// JSON-RPC 2.0 §5.1.
+const PARSE_ERROR: i32 = -32700;
+/// JSON-RPC 2.0 §5.1.
+const INVALID_REQUEST: i32 = -32600;
+
+impl Envelope {
+    /// Reads a message of at most `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// [`Malformed`], with the message's id where it has one.
+    pub(crate) fn read(text: &[u8], bytes_max: u64) -> Result<Self, Malformed> {
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        let bounds = Bounds { bytes_max, depth_max: JSON_DEPTH_MAX, nodes_max: JSON_NODES_MAX };
+        let refused = |code, why: String| Malformed { code, why, id: Value::Null };
+        let mut message = Json::parse(text, bounds).map_err(|error| match error {
+            JsonError::Malformed(why) => refused(PARSE_ERROR, format!("Parse error: {why}")),
+            JsonError::Bytes(_) | JsonError::Refused(_) => {
+                refused(INVALID_REQUEST, format!("Invalid Request: {error}"))
+            }
+        })?;
+        let id = match message.get("id") {
+            Some(Json::String(id)) => json!(id),
+            Some(Json::Integer(id)) => i64::try_from(*id).map_or(Value::Null, Value::from),
+            _ => Value::Null,
+        };
+        let invalid = |why: &str| Malformed {
+            code: INVALID_REQUEST,
+            why: format!("Invalid Request: {why}"),
+            id: id.clone(),
+        };
+        match &message {
+            Json::Object(_) => {}
+            Json::Array(_) => {
+                return Err(invalid("batches were removed from MCP; send one message at a time"));
+            }
+            _ => return Err(invalid("a message is a JSON object")),
+        }
+        if message.get("jsonrpc").and_then(Json::as_str) != Some("2.0") {
+            return Err(invalid("`jsonrpc` is not \"2.0\""));
+        }
+        let method = match message.get("method") {
+            None => None,
+            Some(Json::String(method)) => Some(method.clone()),
+            Some(_) => return Err(invalid("`method` is no string")),
+        };
+        let is_request = method.is_some() && message.get("id").is_some();
+        if is_request && id.is_null() {
+            return Err(invalid("`id` is neither a string nor an integer"));
+        }
+        let arguments = (method.as_deref() == Some("tools/call")).then(|| {
+            let params = message.take("params");
+            let arguments = params.and_then(|mut params| params.take("arguments"));
+            arguments.unwrap_or(Json::Object(Vec::new()))
+        });
+        Ok(Self { method, is_request, arguments })
+    }
+}
+
+impl Malformed {
+    /// A well-formed message of the wrong shape.
+    pub(crate) fn invalid(why: impl Into<String>, id: Value) -> Self {
+        Self { code: INVALID_REQUEST, why: format!("Invalid Request: {}", why.into()), id }
+    }
+
+    /// The answer to it: a JSON-RPC error.
+    pub(crate) fn reply(&self) -> Value {
+        json!({ "jsonrpc": "2.0", "id": self.id, "error": { "code": self.code, "message": self.why } })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Envelope, Malformed> {
+        Envelope::read(text.as_bytes(), 10_000)
+    }
+
+    #[test]
+    fn the_arguments_of_a_call_are_taken_as_written() {
+        let text = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","arguments":{"b":1,"a":18446744073709551615}}}"#;
+        let arguments = read(text).unwrap().arguments.unwrap();
+        assert_eq!(arguments.text(), r#"{"b":1,"a":18446744073709551615}"#);
+        let none = read(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}"#).unwrap();
+        assert_eq!(none.arguments, Some(Json::Object(vec![])));
+    }
+
+    #[test]
+    fn what_two_readers_could_read_differently_is_refused() {
+        for (text, code) in [
+            (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","method":"ping"}"#, INVALID_REQUEST),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"arguments":{"a":1,"a":2}}}"#,
+                INVALID_REQUEST,
+            ),
+            (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, INVALID_REQUEST),
+            (r#"{"id":1,"method":"ping"}"#, INVALID_REQUEST),
+            (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, INVALID_REQUEST),
+            (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, INVALID_REQUEST),
+            (r#"{"jsonrpc":"2.0","id":1,"method":["ping"]}"#, INVALID_REQUEST),
+            (r#""ping""#, INVALID_REQUEST),
+            ("{", PARSE_ERROR),
+            ("", PARSE_ERROR),
+        ] {
+            assert_eq!(read(text).err().unwrap().code, code, "{text}");
+        }
+        let deep = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{}{}}}"#,
+            "[".repeat(70),
+            "]".repeat(70)
+        );
+        assert_eq!(read(&deep).err().unwrap().code, INVALID_REQUEST);
+    }
+
+    #[test]
+    fn the_answer_carries_the_id_where_there_is_one() {
+        let reply = read(r#"{"jsonrpc":"1.0","id":"x","method":"ping"}"#).err().unwrap().reply();
+        assert_eq!(reply.get("id"), Some(&json!("x")));
+    }
+}
