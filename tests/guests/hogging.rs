@@ -1,0 +1,13 @@
+//! Takes as much memory as it is told, and keeps all of it.
+wit_bindgen::generate!({ inline: "package test:guest; world guest { export run: func(mebibytes: u32) -> u64; }" });
+
+struct Hogging;
+
+impl Guest for Hogging {
+    fn run(mebibytes: u32) -> u64 {
+        let blocks: Vec<Vec<u8>> = (0..mebibytes).map(|fill| vec![fill as u8 | 1; 1 << 20]).collect();
+        std::hint::black_box(&blocks).iter().map(|block| block.len() as u64).sum()
+    }
+}
+
+export!(Hogging);

@@ -1,0 +1,12 @@
+//! Panics, with words.
+wit_bindgen::generate!({ inline: "package test:guest; world guest { export run: func(why: string) -> string; }" });
+
+struct Panicking;
+
+impl Guest for Panicking {
+    fn run(why: String) -> String {
+        panic!("{why}");
+    }
+}
+
+export!(Panicking);

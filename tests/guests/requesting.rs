@@ -1,0 +1,95 @@
+//! Sends one HTTP request and says how it went.
+use wasip2::http::outgoing_handler;
+use wasip2::http::types::{ErrorCode, Fields, Method, OutgoingBody, OutgoingRequest, Scheme};
+use wasip2::io::streams::StreamError;
+
+wit_bindgen::generate!({ inline: "package test:guest; world guest {
+    record answer { status: u16, headers: list<tuple<string, string>>, body: string }
+    export run: func(method: string, scheme: string, authority: string, path: string, headers: list<tuple<string, string>>, body: string, times: option<u32>) -> result<answer, string>;
+}" });
+
+struct Requesting;
+
+impl Guest for Requesting {
+    fn run(
+        method: String,
+        scheme: String,
+        authority: String,
+        path: String,
+        headers: Vec<(String, String)>,
+        body: String,
+        times: Option<u32>,
+    ) -> Result<Answer, String> {
+        let mut answer = Err("no request".to_owned());
+        for _ in 0..times.unwrap_or(1) {
+            answer = once(&method, &scheme, &authority, &path, &headers, &body);
+        }
+        answer
+    }
+}
+
+fn once(
+    method: &str,
+    scheme: &str,
+    authority: &str,
+    path: &str,
+    headers: &[(String, String)],
+    body: &str,
+) -> Result<Answer, String> {
+    let entries: Vec<(String, Vec<u8>)> = headers.iter().map(|(n, v)| (n.clone(), v.clone().into_bytes())).collect();
+    let fields = Fields::from_list(&entries).map_err(|error| format!("headers: {error}"))?;
+    let request = OutgoingRequest::new(fields);
+    let method = match method {
+        "GET" => Method::Get,
+        "POST" => Method::Post,
+        "CONNECT" => Method::Connect,
+        other => Method::Other(other.to_owned()),
+    };
+    let scheme = match scheme {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
+        other => Scheme::Other(other.to_owned()),
+    };
+    let set = request
+        .set_method(&method)
+        .and_then(|()| request.set_scheme(Some(&scheme)))
+        .and_then(|()| request.set_authority(Some(authority)))
+        .and_then(|()| request.set_path_with_query(Some(path)));
+    set.map_err(|()| "the library refuses the URL".to_owned())?;
+    if !body.is_empty() {
+        let outgoing = request.body().map_err(|()| "body".to_owned())?;
+        let stream = outgoing.write().map_err(|()| "body".to_owned())?;
+        let coming = outgoing_handler::handle(request, None).map_err(told)?;
+        for chunk in body.as_bytes().chunks(4096) {
+            stream.blocking_write_and_flush(chunk).map_err(|error| format!("writing: {error}"))?;
+        }
+        drop(stream);
+        OutgoingBody::finish(outgoing, None).map_err(told)?;
+        return answer(coming);
+    }
+    answer(outgoing_handler::handle(request, None).map_err(told)?)
+}
+
+fn answer(coming: wasip2::http::types::FutureIncomingResponse) -> Result<Answer, String> {
+    coming.subscribe().block();
+    let response = coming.get().ok_or("nothing came")?.map_err(|()| "taken")?.map_err(told)?;
+    let headers = response.headers().entries();
+    let headers = headers.into_iter().map(|(n, v)| (n, String::from_utf8_lossy(&v).into_owned())).collect();
+    let body = response.consume().map_err(|()| "taken")?;
+    let stream = body.stream().map_err(|()| "taken")?;
+    let mut bytes = Vec::new();
+    loop {
+        match stream.blocking_read(1 << 16) {
+            Ok(chunk) => bytes.extend_from_slice(&chunk),
+            Err(StreamError::Closed) => break,
+            Err(StreamError::LastOperationFailed(_)) => return Err("the body broke off".to_owned()),
+        }
+    }
+    Ok(Answer { status: response.status(), headers, body: String::from_utf8_lossy(&bytes).into_owned() })
+}
+
+fn told(error: ErrorCode) -> String {
+    format!("{error:?}")
+}
+
+export!(Requesting);

@@ -1,0 +1,391 @@
+//! A plain MCP client over both transports: it sends what it is told and judges nothing, so that tests can be rude. The
+//! official clients have tests of their own.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// How to talk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Over stdin and stdout.
+    Stdio,
+    /// Over Streamable HTTP.
+    Http,
+}
+
+impl Transport {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Stdio, Self::Http];
+}
+
+/// A server that runs. Ended when dropped. Clones talk to the same one.
+#[derive(Clone)]
+pub struct Server(Arc<Inner>);
+
+struct Inner {
+    child: Mutex<Child>,
+    link: Link,
+    log: Arc<Mutex<String>>,
+    ids: AtomicI64,
+}
+
+enum Link {
+    Http(SocketAddr),
+    Stdio { input: Mutex<Option<ChildStdin>>, heard: Arc<Heard> },
+}
+
+#[derive(Default)]
+struct Heard {
+    messages: Mutex<Messages>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Messages {
+    replies: HashMap<String, Value>,
+    others: Vec<Value>,
+    lines: Vec<String>,
+    ended: bool,
+}
+
+/// What a `tools/call` came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply(pub Value);
+
+/// An HTTP answer.
+#[derive(Debug, Clone)]
+pub struct HttpReply {
+    /// The status.
+    pub status: u16,
+    /// The head, as it came.
+    pub head: String,
+    /// The body, as it came.
+    pub body: String,
+}
+
+/// How long anything may take before a test gives up.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Server {
+    pub(crate) fn start(mut command: Command, transport: Transport) -> Self {
+        match transport {
+            Transport::Stdio => command.args(["serve", "--stdio"]),
+            Transport::Http => command.args(["serve", "--listen", "127.0.0.1:0"]),
+        };
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let address = follow(child.stderr.take().unwrap(), Arc::clone(&log));
+        let stdout = child.stdout.take().unwrap();
+        let link = match transport {
+            Transport::Http => {
+                let said = || log.lock().unwrap().clone();
+                Link::Http(address.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it does not serve: {}", said())))
+            }
+            Transport::Stdio => {
+                let heard = Arc::new(Heard::default());
+                listen(stdout, Arc::clone(&heard));
+                Link::Stdio { input: Mutex::new(child.stdin.take()), heard }
+            }
+        };
+        Self(Arc::new(Inner { child: Mutex::new(child), link, log, ids: AtomicI64::new(1) }))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        match &self.0.link {
+            Link::Http(address) => *address,
+            Link::Stdio { .. } => panic!("it does not listen"),
+        }
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        self.0.log.lock().unwrap().clone()
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.0.child.lock().unwrap().id()
+    }
+
+    /// Sends it a signal by name, such as `HUP`.
+    pub fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().unwrap().success());
+    }
+
+    /// Waits for its end; its exit code.
+    pub fn wait(&self) -> i32 {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.0.child.lock().unwrap().try_wait().unwrap() {
+                return status.code().unwrap_or(-1);
+            }
+            assert!(Instant::now() < until, "it does not end: {}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(&self) -> bool {
+        self.0.child.lock().unwrap().try_wait().unwrap().is_none()
+    }
+
+    /// One request of the modern era; its whole answer.
+    pub fn request(&self, method: &str, params: Value) -> Value {
+        let (id, message) = self.modern(method, params);
+        match &self.0.link {
+            Link::Http(_) => {
+                let reply = self.post(&message.to_string(), &headers(&message));
+                serde_json::from_str(&reply.body).unwrap_or_else(|_| panic!("no JSON: {reply:?}"))
+            }
+            Link::Stdio { .. } => {
+                self.send(&message.to_string());
+                self.reply(&json!(id)).unwrap_or_else(|| panic!("no answer to {method}: {}", self.log()))
+            }
+        }
+    }
+
+    /// A request of the modern era with an id of its own.
+    pub fn modern(&self, method: &str, mut params: Value) -> (i64, Value) {
+        let id = self.0.ids.fetch_add(1, Ordering::Relaxed);
+        params["_meta"] = json!({
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        });
+        (id, json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }))
+    }
+
+    /// Calls a tool.
+    pub fn call(&self, tool: &str, arguments: Value) -> Reply {
+        Reply(self.request("tools/call", json!({ "name": tool, "arguments": arguments })))
+    }
+
+    /// Calls a tool in the background.
+    pub fn calling(&self, tool: &str, arguments: Value) -> JoinHandle<Reply> {
+        let (server, tool) = (self.clone(), tool.to_owned());
+        std::thread::spawn(move || server.call(&tool, arguments))
+    }
+
+    /// The names of the tools it lists.
+    pub fn tools(&self) -> Vec<String> {
+        let listed = self.request("tools/list", json!({}));
+        let tools = listed["result"]["tools"].as_array().unwrap_or_else(|| panic!("no tools: {listed}"));
+        tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Posts a body with these headers beside the usual ones; for HTTP.
+    pub fn post(&self, body: &str, headers: &[(String, String)]) -> HttpReply {
+        self.http("POST", "/mcp", headers, Some(body))
+    }
+
+    /// Any HTTP request.
+    pub fn http(&self, method: &str, path: &str, headers: &[(String, String)], body: Option<&str>) -> HttpReply {
+        let mut stream = self.open(method, path, headers, body);
+        let mut bytes = Vec::new();
+        // A server that turns a request away may close before all of it was sent.
+        drop(stream.read_to_end(&mut bytes));
+        HttpReply::parse(&String::from_utf8_lossy(&bytes))
+    }
+
+    /// A connection over which a request was sent and nothing read yet.
+    pub fn open(&self, method: &str, path: &str, headers: &[(String, String)], body: Option<&str>) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+        let mut set = |name: &str, value: &str| {
+            if !headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name)) {
+                head.push_str(&format!("{name}: {value}\r\n"));
+            }
+        };
+        set("Host", &self.address().to_string());
+        set("Accept", "application/json, text/event-stream");
+        if let Some(body) = body {
+            set("Content-Type", "application/json");
+            set("Content-Length", &body.len().to_string());
+        }
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+        if let Some(body) = body {
+            drop(stream.write_all(body.as_bytes()));
+        }
+        stream
+    }
+
+    /// Sends one line; for stdio.
+    pub fn send(&self, line: &str) {
+        let Link::Stdio { input, .. } = &self.0.link else { panic!("it does not speak stdio") };
+        let mut input = input.lock().unwrap();
+        let input = input.as_mut().unwrap();
+        input.write_all(line.as_bytes()).unwrap();
+        input.write_all(b"\n").unwrap();
+    }
+
+    /// Hangs up; for stdio.
+    pub fn hang_up(&self) {
+        let Link::Stdio { input, .. } = &self.0.link else { panic!("it does not speak stdio") };
+        drop(input.lock().unwrap().take());
+    }
+
+    /// Waits for the answer to a request; for stdio.
+    pub fn reply(&self, id: &Value) -> Option<Value> {
+        self.hear(PATIENCE, |messages| messages.replies.remove(&id.to_string()))
+    }
+
+    /// Waits for a message that is no answer to a request; for stdio.
+    pub fn notification(&self, method: &str, patience: Duration) -> Option<Value> {
+        self.hear(patience, |messages| {
+            let at = messages.others.iter().position(|message| message["method"] == method)?;
+            Some(messages.others.remove(at))
+        })
+    }
+
+    /// Every line that came over stdout; for stdio.
+    pub fn lines(&self) -> Vec<String> {
+        let Link::Stdio { heard, .. } = &self.0.link else { panic!("it does not speak stdio") };
+        heard.messages.lock().unwrap().lines.clone()
+    }
+
+    fn hear<T>(&self, patience: Duration, find: impl Fn(&mut Messages) -> Option<T>) -> Option<T> {
+        let Link::Stdio { heard, .. } = &self.0.link else { panic!("it does not speak stdio") };
+        let until = Instant::now() + patience;
+        let mut messages = heard.messages.lock().unwrap();
+        loop {
+            if let Some(found) = find(&mut messages) {
+                return Some(found);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || messages.ended {
+                return None;
+            }
+            messages = heard.more.wait_timeout(messages, left).unwrap().0;
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let child = self.child.get_mut().unwrap();
+        drop(child.kill());
+        drop(child.wait());
+    }
+}
+
+impl Reply {
+    /// Whether the tool, or the host for it, said that it failed.
+    pub fn is_error(&self) -> bool {
+        self.0["result"]["isError"] == true
+    }
+
+    /// The text that it answered.
+    pub fn text(&self) -> &str {
+        self.0["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {}", self.0))
+    }
+
+    /// The value that it answered.
+    pub fn structured(&self) -> &Value {
+        &self.0["result"]["structuredContent"]
+    }
+
+    /// The code of a protocol error.
+    pub fn code(&self) -> i64 {
+        self.0["error"]["code"].as_i64().unwrap_or_else(|| panic!("no error: {}", self.0))
+    }
+}
+
+impl HttpReply {
+    fn parse(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        let body = if chunked { unchunk(body) } else { body.to_owned() };
+        Self { status, head: head.to_owned(), body }
+    }
+
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (given, value) = line.split_once(':')?;
+            given.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    /// The first message of an event stream, or the whole body.
+    pub fn message(&self) -> Value {
+        let data = self.body.lines().find_map(|line| line.strip_prefix("data: ").filter(|data| data.starts_with('{')));
+        serde_json::from_str(data.unwrap_or(&self.body)).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+}
+
+/// The headers that a modern request must have.
+pub fn headers(message: &Value) -> Vec<(String, String)> {
+    let mut headers = vec![
+        ("MCP-Protocol-Version".to_owned(), "2026-07-28".to_owned()),
+        ("Mcp-Method".to_owned(), message["method"].as_str().unwrap_or_default().to_owned()),
+    ];
+    if let Some(name) = message["params"]["name"].as_str() {
+        headers.push(("Mcp-Name".to_owned(), name.to_owned()));
+    }
+    headers
+}
+
+fn unchunk(mut body: &str) -> String {
+    let mut whole = String::new();
+    while let Some((size, rest)) = body.split_once("\r\n") {
+        let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
+        if size == 0 || rest.len() < size {
+            break;
+        }
+        whole.push_str(rest.get(..size).unwrap_or_default());
+        body = rest.get(size + 2..).unwrap_or_default();
+    }
+    whole
+}
+
+/// Reads the log, and tells the address when it is named.
+fn follow(stderr: impl std::io::Read + Send + 'static, log: Arc<Mutex<String>>) -> std::sync::mpsc::Receiver<SocketAddr> {
+    let (tell, address) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let mut log = log.lock().unwrap();
+            log.push_str(&line);
+            log.push('\n');
+            drop(log);
+            let named = line.split("serving MCP at http://").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
+            if let Some(named) = named {
+                drop(tell.send(named));
+            }
+        }
+    });
+    address
+}
+
+fn listen(stdout: impl std::io::Read + Send + 'static, heard: Arc<Heard>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let mut messages = heard.messages.lock().unwrap();
+            messages.lines.push(line.clone());
+            if let Ok(message) = serde_json::from_str::<Value>(&line) {
+                if message.get("method").is_none() {
+                    messages.replies.insert(message["id"].to_string(), message);
+                } else {
+                    messages.others.push(message);
+                }
+            }
+            drop(messages);
+            heard.more.notify_all();
+        }
+        heard.messages.lock().unwrap().ended = true;
+        heard.more.notify_all();
+    });
+}

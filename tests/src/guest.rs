@@ -1,0 +1,37 @@
+//! Components: built guests by name, and components written as text.
+
+use std::path::PathBuf;
+
+fn folder() -> PathBuf {
+    match std::env::var_os("TOOLGATE_GUESTS") {
+        Some(folder) => folder.into(),
+        None => std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("guests"),
+    }
+}
+
+fn read(path: PathBuf) -> Vec<u8> {
+    std::fs::read(&path).unwrap_or_else(|_| panic!("{} is not built; run `cargo xtask guests`", path.display()))
+}
+
+/// An example plugin.
+pub fn plugin(name: &str) -> Vec<u8> {
+    read(folder().join(format!("{name}.wasm")))
+}
+
+/// A guest of `tests/guests`.
+pub fn test_guest(name: &str) -> Vec<u8> {
+    read(folder().join("tests").join(format!("{name}.wasm")))
+}
+
+/// A component written as text.
+pub fn wat(text: &str) -> Vec<u8> {
+    wat::parse_str(text).unwrap()
+}
+
+/// A component that answers a number and imports nothing.
+pub fn seven() -> Vec<u8> {
+    wat(r#"(component
+        (core module $m (func (export "seven") (result i32) i32.const 7))
+        (core instance $i (instantiate $m))
+        (func (export "seven") (result u32) (canon lift (core func $i "seven"))))"#)
+}

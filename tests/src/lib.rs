@@ -1,0 +1,31 @@
+//! The builder of worlds that tests live in: a folder with keys, signed plugins and a configuration; the program run on it;
+//! clients that talk to it. Nothing here asserts.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
+
+pub mod client;
+pub mod guest;
+pub mod web;
+pub mod world;
+
+pub use client::{Reply, Server, Transport};
+pub use guest::{plugin, test_guest, wat};
+pub use world::{Ended, World};
+
+use std::path::PathBuf;
+
+/// The program under test.
+pub fn toolgate() -> PathBuf {
+    if let Some(program) = std::env::var_os("TOOLGATE_BIN") {
+        return program.into();
+    }
+    // target/<profile>/deps/it-… → target/<profile>/toolgate
+    let me = std::env::current_exe().unwrap();
+    let program = me.ancestors().nth(2).unwrap().join("toolgate");
+    assert!(program.exists(), "the program is not built; run `cargo build --bin toolgate` or `cargo xtask test`");
+    program
+}
+
+/// The root of the repository.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}

@@ -1,0 +1,127 @@
+//! Web servers on this machine for guests to talk to: each answers as it is told and remembers what it heard.
+
+use std::io::{Read as _, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+/// A web server. Serves until the process ends.
+pub struct Web {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its certificate authority, in PEM, when it speaks TLS.
+    pub ca: String,
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+/// What makes an answer: the request's head and body in, the whole answer out, written as it likes.
+pub type Answer = fn(&str, &mut dyn Write);
+
+impl Web {
+    /// A plain server.
+    pub fn plain(answer: Answer) -> Self {
+        let (listener, address, heard) = bind();
+        let remember = Arc::clone(&heard);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let remember = Arc::clone(&remember);
+                std::thread::spawn(move || {
+                    let mut stream = stream;
+                    exchange(&mut stream, &remember, answer);
+                });
+            }
+        });
+        Self { address, ca: String::new(), heard }
+    }
+
+    /// A server that speaks TLS under the name `localhost`.
+    pub fn tls(answer: Answer) -> Self {
+        let (listener, address, heard) = bind();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let ca = made.cert.pem();
+        let certificate: CertificateDer<'static> = made.cert.der().clone();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap());
+        let remember = Arc::clone(&heard);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (remember, config) = (Arc::clone(&remember), Arc::clone(&config));
+                std::thread::spawn(move || {
+                    let connection = ServerConnection::new(config).unwrap();
+                    exchange(&mut StreamOwned::new(connection, stream), &remember, answer);
+                });
+            }
+        });
+        Self { address, ca, heard }
+    }
+
+    /// The requests that came, whole.
+    pub fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+fn bind() -> (TcpListener, SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address, Arc::default())
+}
+
+fn exchange<S: std::io::Read + Write>(stream: &mut S, heard: &Mutex<Vec<String>>, answer: Answer) {
+    let mut text = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        match stream.read(&mut chunk) {
+            Ok(0) | Err(_) => break,
+            Ok(read) => text.extend_from_slice(&chunk[..read]),
+        }
+        if is_whole(&text) {
+            break;
+        }
+    }
+    let text = String::from_utf8_lossy(&text).into_owned();
+    if text.is_empty() {
+        return;
+    }
+    heard.lock().unwrap().push(text.clone());
+    answer(&text, stream);
+    drop(stream.flush());
+}
+
+fn is_whole(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let head = head.to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+    match length {
+        Some(length) => body.len() >= length,
+        None => !head.contains("transfer-encoding: chunked") || body.ends_with("0\r\n\r\n"),
+    }
+}
+
+/// A plain answer.
+pub fn respond(to: &mut dyn Write, status: &str, headers: &[(&str, &str)], body: &str) {
+    let mut head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n", body.len());
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    drop(to.write_all(format!("{head}\r\n{body}").as_bytes()));
+}
+
+/// A port on which nobody listens.
+pub fn dead_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Whether a listener of ours was connected to within a moment.
+pub fn was_connected(listener: &TcpListener) -> bool {
+    listener.set_nonblocking(true).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    let connected: Result<(TcpStream, SocketAddr), _> = listener.accept();
+    connected.is_ok()
+}

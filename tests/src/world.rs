@@ -1,0 +1,290 @@
+//! A folder with everything a server needs, and the program run on it.
+
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use toolgate_runtime::artifact::Artifact;
+use toolgate_runtime::signature::key::PrivateKey;
+use toolgate_runtime::signature::sign::sign;
+
+use crate::client::{Server, Transport};
+
+/// A world: built up by methods that read like a sentence, written out when it is used.
+pub struct World {
+    folder: TempDir,
+    server: String,
+    plugins: Vec<Plugin>,
+    more: String,
+    trust: String,
+    env: Vec<(String, String)>,
+}
+
+struct Plugin {
+    head: String,
+    grant: String,
+    limits: String,
+}
+
+/// How a run of the program ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code.
+    pub code: i32,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained.
+    pub stderr: String,
+}
+
+/// Trusts the key `vendor` with everything.
+pub const TRUST: &str = r#"
+version = 1
+[[signer]]
+id = "vendor"
+key = "keys/vendor.pub"
+[[role]]
+name = "publisher"
+threshold = 1
+signers = ["vendor"]
+[[rule]]
+plugin = "*"
+require = ["publisher"]
+"#;
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl World {
+    /// A world with one trusted key, `vendor`, and no plugins.
+    pub fn new() -> Self {
+        let world = Self {
+            folder: TempDir::new().unwrap(),
+            server: String::new(),
+            plugins: Vec::new(),
+            more: String::new(),
+            trust: TRUST.to_owned(),
+            env: Vec::new(),
+        };
+        world.key("vendor");
+        world
+    }
+
+    /// Adds a plugin, signed by `vendor`.
+    #[must_use]
+    pub fn plugin(mut self, name: &str, bytes: &[u8]) -> Self {
+        self.install(name, bytes);
+        self.plugins.push(Plugin {
+            head: format!("name = \"{name}\"\nsource = \"file:plugins/{name}.wasm\"\n"),
+            grant: String::new(),
+            limits: String::new(),
+        });
+        self
+    }
+
+    /// Adds a line to the last plugin.
+    #[must_use]
+    pub fn with(mut self, line: &str) -> Self {
+        let plugin = self.plugins.last_mut().unwrap();
+        plugin.head.push_str(&format!("{line}\n"));
+        self
+    }
+
+    /// Adds a line to the last plugin's grant.
+    #[must_use]
+    pub fn grant(mut self, line: &str) -> Self {
+        self.plugins.last_mut().unwrap().grant.push_str(&format!("{line}\n"));
+        self
+    }
+
+    /// Adds a line to the last plugin's limits.
+    #[must_use]
+    pub fn limit(mut self, line: &str) -> Self {
+        self.plugins.last_mut().unwrap().limits.push_str(&format!("{line}\n"));
+        self
+    }
+
+    /// Adds a line to `[server]`.
+    #[must_use]
+    pub fn server(mut self, line: &str) -> Self {
+        self.server.push_str(&format!("{line}\n"));
+        self
+    }
+
+    /// Adds text at the end of the configuration.
+    #[must_use]
+    pub fn more(mut self, text: &str) -> Self {
+        self.more.push_str(text);
+        self
+    }
+
+    /// Another trust policy.
+    #[must_use]
+    pub fn trust(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.trust);
+        self
+    }
+
+    /// A variable in the program's environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A folder of the world.
+    #[must_use]
+    pub fn folder(self, name: &str) -> Self {
+        std::fs::create_dir_all(self.path(name)).unwrap();
+        self
+    }
+
+    /// A file of the world.
+    #[must_use]
+    pub fn file(self, name: &str, text: &str) -> Self {
+        self.put(name, text.as_bytes(), 0o644);
+        self
+    }
+
+    /// A file of the world that others cannot read.
+    #[must_use]
+    pub fn secret_file(self, name: &str, text: &str) -> Self {
+        self.put(name, text.as_bytes(), 0o600);
+        self
+    }
+
+    /// Where something of the world is.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file.
+    pub fn put(&self, name: &str, bytes: &[u8], mode: u32) {
+        use std::io::Write as _;
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&path).unwrap();
+        file.write_all(bytes).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// Makes the key of this name, if it is not there.
+    pub fn key(&self, name: &str) -> PrivateKey {
+        let path = self.path(&format!("keys/{name}"));
+        if let Ok(pem) = std::fs::read_to_string(&path) {
+            return PrivateKey::from_pem(&pem).unwrap();
+        }
+        let key = PrivateKey::generate().unwrap();
+        self.put(&format!("keys/{name}"), key.to_pem().unwrap().as_bytes(), 0o600);
+        self.put(&format!("keys/{name}.pub"), key.public().unwrap().to_pem().unwrap().as_bytes(), 0o644);
+        key
+    }
+
+    /// Writes a plugin's bytes, signed by `vendor`.
+    pub fn install(&self, name: &str, bytes: &[u8]) {
+        self.put(&format!("plugins/{name}.wasm"), bytes, 0o644);
+        self.sign(name, "vendor");
+    }
+
+    /// Signs a plugin, as the first signer or a further one.
+    pub fn sign(&self, name: &str, key: &str) {
+        let bytes = std::fs::read(self.path(&format!("plugins/{name}.wasm"))).unwrap();
+        let signed = sign(&Artifact::of(bytes), name, &self.key(key)).unwrap();
+        let first = if key == "vendor" { String::new() } else { format!(".{}", &signed.key.hex()[..8]) };
+        self.put(&format!("plugins/{name}.wasm{first}.sigstore.json"), signed.text.as_bytes(), 0o644);
+    }
+
+    /// Writes the configuration out and says where it is.
+    pub fn write(&self) -> PathBuf {
+        let mut text = format!("[server]\n{}\n[trust]\npolicy = \"trust.toml\"\n", self.server);
+        for plugin in &self.plugins {
+            text.push_str(&format!("\n[[plugin]]\n{}", plugin.head));
+            if !plugin.grant.is_empty() {
+                text.push_str(&format!("[plugin.grant]\n{}", plugin.grant));
+            }
+            if !plugin.limits.is_empty() {
+                text.push_str(&format!("[plugin.limits]\n{}", plugin.limits));
+            }
+        }
+        text.push_str(&self.more);
+        self.put("toolgate.toml", text.as_bytes(), 0o644);
+        self.put("trust.toml", self.trust.as_bytes(), 0o644);
+        self.path("toolgate.toml")
+    }
+
+    /// The program, to be run in this world.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(crate::toolgate());
+        command.current_dir(self.folder.path()).envs(self.env.iter().cloned());
+        command
+    }
+
+    /// Runs the program.
+    pub fn run(&self, args: &[&str]) -> Ended {
+        self.write();
+        self.run_as_is(args)
+    }
+
+    /// Runs the program without writing the configuration out again.
+    pub fn run_as_is(&self, args: &[&str]) -> Ended {
+        let output = self.command().args(args).output().unwrap();
+        Ended {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Makes one call from the command line.
+    pub fn call(&self, tool: &str, args: &Value) -> Ended {
+        self.run(&["call", tool, "--args", &args.to_string()])
+    }
+
+    /// Serves, over one transport.
+    pub fn serve(&self, transport: Transport) -> Server {
+        self.write();
+        Server::start(self.command(), transport)
+    }
+
+    /// The records so far.
+    pub fn records(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.path("state/audit.jsonl")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The records of calls so far.
+    pub fn call_records(&self) -> Vec<Value> {
+        self.records().into_iter().filter(|record| record["event"] == "call").collect()
+    }
+
+    /// The names of the cached compiled files.
+    pub fn cached(&self) -> Vec<String> {
+        names(&self.path("state/cache"))
+    }
+}
+
+/// The names in a folder, sorted; none if it is not there.
+pub fn names(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+impl Ended {
+    /// Everything it said.
+    pub fn said(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+
+    /// What it printed, as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+}

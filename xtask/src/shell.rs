@@ -1,0 +1,101 @@
+//! Running other programs: shown before they run, with a time limit where they talk to the network, and with a word on what
+//! may be installed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What a command gives: its figure, or why it failed.
+pub(crate) type Outcome<T = String> = Result<T, String>;
+
+/// Runs a program to its end, shown.
+pub(crate) fn run(command: &mut Command) -> Outcome<()> {
+    let shown = show(command);
+    eprintln!("$ {shown}");
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("`{shown}` ended with {status}")),
+        Err(error) => Err(format!("`{shown}` could not be run: {error}")),
+    }
+}
+
+/// Runs a program quietly and gives what it printed.
+pub(crate) fn output(command: &mut Command) -> Outcome {
+    let shown = show(command);
+    match command.stderr(Stdio::inherit()).output() {
+        Ok(output) if output.status.success() => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        Ok(output) => Err(format!("`{shown}` ended with {}", output.status)),
+        Err(error) => Err(format!("`{shown}` could not be run: {error}")),
+    }
+}
+
+/// Runs a program for so long at the most. Quiet: its failing is not an error but an answer.
+pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
+    let Ok(mut child) = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() else { return false };
+    let until = Instant::now() + limit;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return status.success(),
+            Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(50)),
+            Ok(None) | Err(_) => {
+                drop(child.kill());
+                drop(child.wait());
+                return false;
+            }
+        }
+    }
+}
+
+/// Whether a program can be run at all.
+pub(crate) fn exists(program: &str) -> bool {
+    succeeds_within(Command::new(program).arg("--version"), Duration::from_secs(20))
+}
+
+/// Whether this machine is one on which things may be installed without asking: in CI, or as root.
+pub(crate) fn may_install() -> bool {
+    is_ci() || output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
+}
+
+/// Whether this is CI, where nothing is skipped.
+pub(crate) fn is_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|ci| ci == "true")
+}
+
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default()
+}
+
+/// Cargo, as it was called, in the root of the repository.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+/// Where cargo puts what it builds here, whatever the environment says.
+pub(crate) fn target() -> Outcome<PathBuf> {
+    let metadata = output(cargo().args(["metadata", "--no-deps", "--format-version", "1", "--locked"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).map_err(|error| format!("cargo metadata: {error}"))?;
+    let path = metadata.get("target_directory").and_then(serde_json::Value::as_str);
+    path.map(PathBuf::from).ok_or_else(|| "cargo metadata names no target directory".to_owned())
+}
+
+/// Builds the program and says where it is.
+pub(crate) fn build_toolgate(profile: &[&str]) -> Outcome<PathBuf> {
+    let mut build = cargo();
+    build.args(["build", "--locked", "--package", "toolgate", "--bin", "toolgate"]).args(profile);
+    run(&mut build)?;
+    let messages = output(build.args(["--message-format", "json", "--quiet"]))?;
+    let executable = messages.lines().rev().find_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        message.get("executable")?.as_str().map(PathBuf::from)
+    });
+    executable.ok_or_else(|| "cargo built no program".to_owned())
+}
+
+fn show(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program()).to_string_lossy();
+    let args = command.get_args().map(|arg| arg.to_string_lossy());
+    std::iter::once(program).chain(args).collect::<Vec<_>>().join(" ")
+}

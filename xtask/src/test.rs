@@ -1,0 +1,55 @@
+//! `cargo xtask test`: everything that CI runs, in the order in which it fails fastest.
+
+use std::process::Command;
+use std::time::Instant;
+
+use crate::shell::{self, Outcome};
+use crate::{demo, guests, peers, tidy};
+
+/// Runs every test.
+pub(crate) fn run() -> Outcome {
+    let started = Instant::now();
+    tidy::run()?;
+    lint()?;
+    let toolchain = guests::toolchain()?;
+    guests::build(toolchain)?;
+    other_toolchain(toolchain)?;
+    let program = shell::build_toolgate(&[])?;
+    let mut tests = shell::cargo();
+    tests.args(["test", "--locked", "--workspace"]).env("TOOLGATE_BIN", &program);
+    tests.env("TOOLGATE_GUESTS", guests::folder()?);
+    if let Some(python) = peers::python()? {
+        tests.env("TOOLGATE_PYTHON", python);
+    }
+    shell::run(&mut tests)?;
+    demo::run(demo::Until::OneCall)?;
+    Ok(format!("all tests passed in {} s", started.elapsed().as_secs()))
+}
+
+/// Formatting and lints, where the toolchain has them.
+fn lint() -> Outcome<()> {
+    for (component, args) in [
+        ("fmt", &["fmt", "--all", "--check"][..]),
+        ("clippy", &["clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]),
+    ] {
+        if shell::output(shell::cargo().args([component, "--version"])).is_ok() {
+            shell::run(shell::cargo().args(args))?;
+        } else if shell::is_ci() {
+            return Err(format!("cargo {component} is not here; run `rustup component add rustfmt clippy`"));
+        } else {
+            eprintln!("skipping: cargo {component} is not here");
+        }
+    }
+    Ok(())
+}
+
+/// Where both ways of building guests are there, both must work: a plugin built the other way loads as well.
+fn other_toolchain(used: guests::Toolchain) -> Outcome<()> {
+    if used != guests::Toolchain::Rustup || !guests::has_debian() {
+        return Ok(());
+    }
+    let into = guests::folder()?.join("debian");
+    let built = guests::build_plugin(guests::Toolchain::Debian, &shell::root().join("plugins/hello"), &into)?;
+    let program = shell::build_toolgate(&[])?;
+    shell::run(Command::new(program).arg("inspect").arg(built).stdout(std::process::Stdio::null()))
+}
