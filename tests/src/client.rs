@@ -88,7 +88,11 @@ impl Server {
         let link = match transport {
             Transport::Http => {
                 let said = || log.lock().unwrap().clone();
-                Link::Http(address.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it does not serve: {}", said())))
+                Link::Http(
+                    address
+                        .recv_timeout(PATIENCE)
+                        .unwrap_or_else(|_| panic!("it does not serve: {}", said())),
+                )
             }
             Transport::Stdio => {
                 let heard = Arc::new(Heard::default());
@@ -188,7 +192,13 @@ impl Server {
     }
 
     /// Any HTTP request.
-    pub fn http(&self, method: &str, path: &str, headers: &[(String, String)], body: Option<&str>) -> HttpReply {
+    pub fn http(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(String, String)],
+        body: Option<&str>,
+    ) -> HttpReply {
         let mut stream = self.open(method, path, headers, body);
         let mut bytes = Vec::new();
         // A server that turns a request away may close before all of it was sent.
@@ -197,7 +207,13 @@ impl Server {
     }
 
     /// A connection over which a request was sent and nothing read yet.
-    pub fn open(&self, method: &str, path: &str, headers: &[(String, String)], body: Option<&str>) -> TcpStream {
+    pub fn open(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(String, String)],
+        body: Option<&str>,
+    ) -> TcpStream {
         let mut stream = TcpStream::connect(self.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
@@ -322,7 +338,10 @@ impl HttpReply {
 
     /// The first message of an event stream, or the whole body.
     pub fn message(&self) -> Value {
-        let data = self.body.lines().find_map(|line| line.strip_prefix("data: ").filter(|data| data.starts_with('{')));
+        let data = self
+            .body
+            .lines()
+            .find_map(|line| line.strip_prefix("data: ").filter(|data| data.starts_with('{')));
         serde_json::from_str(data.unwrap_or(&self.body)).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 }
@@ -353,7 +372,10 @@ fn unchunk(mut body: &str) -> String {
 }
 
 /// Reads the log, and tells the address when it is named.
-fn follow(stderr: impl std::io::Read + Send + 'static, log: Arc<Mutex<String>>) -> std::sync::mpsc::Receiver<SocketAddr> {
+fn follow(
+    stderr: impl std::io::Read + Send + 'static,
+    log: Arc<Mutex<String>>,
+) -> std::sync::mpsc::Receiver<SocketAddr> {
     let (tell, address) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
@@ -361,9 +383,12 @@ fn follow(stderr: impl std::io::Read + Send + 'static, log: Arc<Mutex<String>>) 
             log.push_str(&line);
             log.push('\n');
             drop(log);
-            let named = line.split("serving MCP at http://").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
+            let named = line
+                .split("serving MCP at http://")
+                .nth(1)
+                .and_then(|rest| rest.split('/').next()?.parse().ok());
             if let Some(named) = named {
-                drop(tell.send(named));
+                let _ = tell.send(named);
             }
         }
     });

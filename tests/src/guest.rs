@@ -10,7 +10,8 @@ fn folder() -> PathBuf {
 }
 
 fn read(path: PathBuf) -> Vec<u8> {
-    std::fs::read(&path).unwrap_or_else(|_| panic!("{} is not built; run `cargo xtask guests`", path.display()))
+    std::fs::read(&path)
+        .unwrap_or_else(|_| panic!("{} is not built; run `cargo xtask guests`", path.display()))
 }
 
 /// An example plugin.

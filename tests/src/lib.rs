@@ -1,6 +1,5 @@
 //! The builder of worlds that tests live in: a folder with keys, signed plugins and a configuration; the program run on it;
 //! clients that talk to it. Nothing here asserts.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
 pub mod client;
 pub mod guest;
@@ -21,7 +20,10 @@ pub fn toolgate() -> PathBuf {
     // target/<profile>/deps/it-… → target/<profile>/toolgate
     let me = std::env::current_exe().unwrap();
     let program = me.ancestors().nth(2).unwrap().join("toolgate");
-    assert!(program.exists(), "the program is not built; run `cargo build --bin toolgate` or `cargo xtask test`");
+    assert!(
+        program.exists(),
+        "the program is not built; run `cargo build --bin toolgate` or `cargo xtask test`"
+    );
     program
 }
 

@@ -8,9 +8,22 @@ pub(crate) fn run() -> Outcome {
     guests::build(guests::toolchain()?)?;
     let program = shell::build_toolgate(&["--release"])?;
     let folder = guests::folder()?;
-    shell::run(shell::cargo().args(["bench", "--locked", "--package", "toolgate-benches"]).env("TOOLGATE_GUESTS", &folder))?;
+    shell::run(
+        shell::cargo()
+            .args(["bench", "--locked", "--package", "toolgate-benches"])
+            .env("TOOLGATE_GUESTS", &folder),
+    )?;
     let mut compare = shell::cargo();
-    compare.args(["run", "--release", "--locked", "--quiet", "--package", "toolgate-benches", "--bin", "compare"]);
+    compare.args([
+        "run",
+        "--release",
+        "--locked",
+        "--quiet",
+        "--package",
+        "toolgate-benches",
+        "--bin",
+        "compare",
+    ]);
     shell::run(compare.env("TOOLGATE_BIN", &program).env("TOOLGATE_GUESTS", &folder))?;
     Ok("measured; copy the tables to docs/BENCHMARKS.md".to_owned())
 }

@@ -78,7 +78,11 @@ fn set_up(toolgate: &Path, built: &Path, folder: &Path, service: SocketAddr) -> 
         std::fs::write(&plugin, fresh).map_err(failed)?;
         shell::run(Command::new(toolgate).arg("sign").arg(&plugin).arg("--key").arg(&key))?;
     }
-    write(&folder.join("docs/welcome.txt"), "Welcome to Toolgate.\nThis file is all that the files plugin sees.\n", 0o644)?;
+    write(
+        &folder.join("docs/welcome.txt"),
+        "Welcome to Toolgate.\nThis file is all that the files plugin sees.\n",
+        0o644,
+    )?;
     write(&folder.join("secrets/demo-token"), TOKEN, 0o600)?;
     write(&folder.join("trust.toml"), TRUST, 0o644)?;
     write(&folder.join("toolgate.toml"), &CONFIG.replace("PORT", &service.port().to_string()), 0o644)
@@ -136,8 +140,13 @@ file = "secrets/demo-token"
 fn write(path: &Path, text: &str, mode: u32) -> Outcome<()> {
     use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path).map_err(failed)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(path)
+        .map_err(failed)?;
     file.write_all(text.as_bytes()).map_err(failed)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed)
 }
@@ -147,12 +156,17 @@ fn serve(toolgate: &Path, folder: &Path, listen: &str) -> Outcome<(Child, Socket
     let mut command = Command::new(toolgate);
     command.args(["serve", "--listen", listen, "--config"]).arg(folder.join("toolgate.toml"));
     eprintln!("$ toolgate serve --listen {listen} --config {}", folder.join("toolgate.toml").display());
-    let mut server = command.stderr(Stdio::piped()).spawn().map_err(|error| format!("toolgate serve: {error}"))?;
+    let mut server =
+        command.stderr(Stdio::piped()).spawn().map_err(|error| format!("toolgate serve: {error}"))?;
     let stderr = server.stderr.take().ok_or("toolgate serve has no stderr")?;
     let mut lines = BufReader::new(stderr).lines();
     let mut said = Vec::new();
     while let Some(Ok(line)) = lines.next() {
-        let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).and_then(|at| at.parse().ok());
+        let address = line
+            .split("http://")
+            .nth(1)
+            .and_then(|rest| rest.split('/').next())
+            .and_then(|at| at.parse().ok());
         if let Some(address) = address {
             // The log goes on; somebody must read it.
             std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("{line}")));
@@ -167,8 +181,13 @@ fn serve(toolgate: &Path, folder: &Path, listen: &str) -> Outcome<(Child, Socket
 /// One call of each plugin, as a client would make it.
 fn show(address: SocketAddr, service: SocketAddr) -> Outcome<()> {
     let tools = request(address, "tools/list", &json!({}))?;
-    let names: Vec<&str> = tools.pointer("/result/tools").and_then(Value::as_array).into_iter().flatten()
-        .filter_map(|tool| tool.get("name")?.as_str()).collect();
+    let names: Vec<&str> = tools
+        .pointer("/result/tools")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|tool| tool.get("name")?.as_str())
+        .collect();
     println!("\ntools: {}\n", names.join(", "));
     for (tool, arguments) in [
         ("hello_greet", json!({ "name": "world", "style": "excited" })),
@@ -198,7 +217,11 @@ fn request(address: SocketAddr, method: &str, params: &Value) -> Outcome<Value> 
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},
     });
-    let name = params.get("name").and_then(Value::as_str).map(|name| format!("Mcp-Name: {name}\r\n")).unwrap_or_default();
+    let name = params
+        .get("name")
+        .and_then(Value::as_str)
+        .map(|name| format!("Mcp-Name: {name}\r\n"))
+        .unwrap_or_default();
     if let Some(params) = params.as_object_mut() {
         params.insert("_meta".to_owned(), meta);
     }
@@ -245,9 +268,17 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
         }
         authorised |= line.eq_ignore_ascii_case(&format!("authorization: Bearer {TOKEN}"));
     }
-    let text = if authorised { "the service was given its token, by the host" } else { "the service wants its token" };
+    let text = if authorised {
+        "the service was given its token, by the host"
+    } else {
+        "the service wants its token"
+    };
     let status = if authorised { "200 OK" } else { "401 Unauthorized" };
-    write!(stream, "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}", text.len())
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
+        text.len()
+    )
 }
 
 fn how_to_connect(toolgate: &Path, folder: &Path, address: SocketAddr) {

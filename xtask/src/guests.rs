@@ -19,7 +19,8 @@ pub(crate) enum Toolchain {
 }
 
 /// Debian's packages for the second way.
-const PACKAGES: [&str; 6] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "lld-22", "wasi-libc"];
+const PACKAGES: [&str; 6] =
+    ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "lld-22", "wasi-libc"];
 /// What one of them installs where only it would.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_SOURCE: &str = "/usr/share/cargo/registry";
@@ -38,7 +39,9 @@ pub(crate) fn toolchain() -> Outcome<Toolchain> {
     eprintln!("rustup has no {TARGET} and did not answer; trying Debian's packages");
     if !has_debian() && shell::may_install() && Path::new("/usr/bin/apt-get").exists() {
         shell::run(Command::new("apt-get").arg("update"))?;
-        shell::run(Command::new("apt-get").args(["install", "-y", "--no-install-recommends"]).args(PACKAGES))?;
+        shell::run(
+            Command::new("apt-get").args(["install", "-y", "--no-install-recommends"]).args(PACKAGES),
+        )?;
     }
     if has_debian() {
         return Ok(Toolchain::Debian);
@@ -51,14 +54,18 @@ pub(crate) fn toolchain() -> Outcome<Toolchain> {
 
 /// Whether Debian's compiler is here.
 pub(crate) fn has_debian() -> bool {
-    Path::new(DEBIAN_RUSTC).exists() && (Path::new("/usr/src").exists() || Path::new(DEBIAN_SOURCE).exists()) && has_web_source()
+    Path::new(DEBIAN_RUSTC).exists()
+        && (Path::new("/usr/src").exists() || Path::new(DEBIAN_SOURCE).exists())
+        && has_web_source()
 }
 
 /// `rustc-web` brings another sysroot source than `rustc` does; without it the standard library cannot be built.
 fn has_web_source() -> bool {
     let sysroot = Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"]).output();
-    let sysroot = sysroot.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-    Path::new(&sysroot).join("lib/rustlib/src/rust/library/std/Cargo.toml").exists() && Path::new("/usr/lib/wasm32-wasi").exists()
+    let sysroot =
+        sysroot.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+    Path::new(&sysroot).join("lib/rustlib/src/rust/library/std/Cargo.toml").exists()
+        && Path::new("/usr/lib/wasm32-wasi").exists()
 }
 
 fn has_target() -> bool {
@@ -138,7 +145,10 @@ fn compile(toolchain: Toolchain, source: &Path, what: &[&str]) -> Outcome<PathBu
         }
     };
     let target = shell::target()?.join("guest-builds").join(name);
-    cargo.current_dir(source).args(["build", "--release", "--locked", "--quiet", "--target", TARGET]).args(what);
+    cargo
+        .current_dir(source)
+        .args(["build", "--release", "--locked", "--quiet", "--target", TARGET])
+        .args(what);
     if toolchain == Toolchain::Debian {
         cargo.arg("-Zbuild-std=std,panic_abort");
     }

@@ -16,7 +16,9 @@ pub(crate) fn python() -> Outcome<Option<PathBuf>> {
         return Ok(Some(python));
     }
     if !shell::exists("python3") {
-        return skip("python3 is not here; tests with the official Python client are skipped. Install python3 and python3-venv");
+        return skip(
+            "python3 is not here; tests with the official Python client are skipped. Install python3 and python3-venv",
+        );
     }
     let made = shell::run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
     let installed = made.and_then(|()| shell::run(pip(&folder).args(["install", "--quiet"]).args(PACKAGES)));

@@ -76,7 +76,8 @@ pub(crate) fn cargo() -> Command {
 /// Where cargo puts what it builds here, whatever the environment says.
 pub(crate) fn target() -> Outcome<PathBuf> {
     let metadata = output(cargo().args(["metadata", "--no-deps", "--format-version", "1", "--locked"]))?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata).map_err(|error| format!("cargo metadata: {error}"))?;
+    let metadata: serde_json::Value =
+        serde_json::from_str(&metadata).map_err(|error| format!("cargo metadata: {error}"))?;
     let path = metadata.get("target_directory").and_then(serde_json::Value::as_str);
     path.map(PathBuf::from).ok_or_else(|| "cargo metadata names no target directory".to_owned())
 }
@@ -95,7 +96,8 @@ pub(crate) fn build_toolgate(profile: &[&str]) -> Outcome<PathBuf> {
 }
 
 fn show(command: &Command) -> String {
-    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program()).to_string_lossy();
+    let program =
+        Path::new(command.get_program()).file_name().unwrap_or(command.get_program()).to_string_lossy();
     let args = command.get_args().map(|arg| arg.to_string_lossy());
     std::iter::once(program).chain(args).collect::<Vec<_>>().join(" ")
 }

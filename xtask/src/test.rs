@@ -30,7 +30,10 @@ pub(crate) fn run() -> Outcome {
 fn lint() -> Outcome<()> {
     for (component, args) in [
         ("fmt", &["fmt", "--all", "--check"][..]),
-        ("clippy", &["clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]),
+        (
+            "clippy",
+            &["clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"],
+        ),
     ] {
         if shell::output(shell::cargo().args([component, "--version"])).is_ok() {
             shell::run(shell::cargo().args(args))?;

@@ -1,3 +1,5 @@
 //! x
 use crate::shell::Outcome;
-pub(crate) fn run() -> Outcome { Ok("tidy".into()) }
+pub(crate) fn run() -> Outcome {
+    Ok("tidy".into())
+}

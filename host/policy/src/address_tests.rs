@@ -1,5 +1,4 @@
 //! Tables for hosts and addresses: what is one, which pattern means which, who may be led where.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
 

@@ -209,7 +209,6 @@ impl fmt::Display for ToolName {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -1,5 +1,4 @@
 //! What the strict reader takes and what it refuses.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
 

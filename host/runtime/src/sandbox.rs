@@ -87,7 +87,7 @@ impl Sandbox {
         };
         let guest_interrupt = interrupt.clone();
         let task = self.guests.spawn(async move {
-            let ended = run.to_end(args, &guest_interrupt).await;
+            let ended = run.finish(args, &guest_interrupt).await;
             // Nobody may be listening any more; the record has its own end. The store is torn down after the answer.
             drop(tell.send(ended.outcome));
             drop(ended.store);

@@ -21,6 +21,7 @@ pub(crate) fn on_signal(stop: CancellationToken) -> std::io::Result<()> {
                 tracing::info!("stopping; a second signal ends at once");
                 stop.cancel();
             } else {
+                #[expect(clippy::disallowed_methods, reason = "the operator asked twice and will not wait")]
                 std::process::exit(130);
             }
         }

@@ -96,7 +96,6 @@ impl Clearance {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::load::role::{Pattern, Role, Rule};

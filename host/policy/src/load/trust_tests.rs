@@ -1,5 +1,4 @@
 //! Tables for trust: which signatures make which plugin trusted.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::role::Pattern;
 use super::*;

@@ -103,7 +103,6 @@ fn open(dir: &Dir) -> io::Result<File> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use cap_std::ambient_authority;
 

@@ -192,16 +192,13 @@ impl<B: Body<Data = Bytes, Error = Failure> + Unpin> Body for Scrubbed<B> {
                     return Poll::Ready((!rest.is_empty()).then(|| Ok(Frame::data(rest))));
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => {
-                        let clean = scrubber.push(&data);
-                        if !clean.is_empty() {
-                            return Poll::Ready(Some(Ok(Frame::data(clean))));
-                        }
+                // Trailers would have to be scrubbed with what is held; a response with a secret has none.
+                Some(Ok(frame)) => {
+                    let clean = frame.into_data().map(|data| scrubber.push(&data)).unwrap_or_default();
+                    if !clean.is_empty() {
+                        return Poll::Ready(Some(Ok(Frame::data(clean))));
                     }
-                    // Trailers would have to be scrubbed with what is held; a response with a secret has none.
-                    Err(_) => {}
-                },
+                }
             }
         }
     }

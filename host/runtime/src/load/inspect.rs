@@ -11,7 +11,9 @@ use toolgate_policy::load::Asked;
 use toolgate_policy::load::manifest::UnknownImports;
 use toolgate_policy::name::ExportPath;
 use toolgate_policy::redact::printable;
-use wasmtime::wasmparser::component_types::ComponentEntityType;
+use wasmtime::wasmparser::component_types::{
+    ComponentEntityType, ComponentFuncTypeId, ComponentInstanceType, ComponentInstanceTypeId,
+};
 use wasmtime::wasmparser::types::{Types, TypesRef};
 use wasmtime::wasmparser::{
     ComponentTypeRef, Encoding, FuncValidatorAllocations, Parser, Payload, TypeBounds, ValidPayload,
@@ -181,7 +183,7 @@ fn exported(
                 functions.insert(path, read(types, interface, id));
             }
             ComponentEntityType::Instance(id) if !is_known(interface) => {
-                for (function, item) in &types[id].exports {
+                for (function, item) in &instance(&types, id).exports {
                     if let ComponentEntityType::Func(id) = item.ty {
                         let path =
                             ExportPath { interface: Some(interface.clone()), function: name(function)? };
@@ -195,13 +197,17 @@ fn exported(
     Ok(functions)
 }
 
-fn read(
-    types: TypesRef<'_>,
-    name: &str,
-    id: wasmtime::wasmparser::component_types::ComponentFuncTypeId,
-) -> Result<Function, NoShape> {
+fn read(types: TypesRef<'_>, name: &str, id: ComponentFuncTypeId) -> Result<Function, NoShape> {
     // A resource's constructor, methods and static functions carry their kind in brackets.
-    if name.starts_with('[') { Err(NoShape::Resource) } else { Function::read(types, &types[id]) }
+    if name.starts_with('[') {
+        return Err(NoShape::Resource);
+    }
+    #[expect(clippy::indexing_slicing, reason = "the validator gave the id together with these types")]
+    Function::read(types, &types[id])
+}
+
+fn instance<'a>(types: &'a TypesRef<'_>, id: ComponentInstanceTypeId) -> &'a ComponentInstanceType {
+    &types[id]
 }
 
 /// Exports with a meaning of their own, which are no tools.

@@ -1,5 +1,4 @@
 //! What is accepted, what is refused and by which name, and that each switched-off part of WebAssembly is.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use toolgate_policy::Capability;
 

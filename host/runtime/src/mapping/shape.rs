@@ -185,6 +185,10 @@ impl Reader<'_> {
         }
         match ty {
             ComponentValType::Primitive(primitive) => self.primitive(*primitive),
+            #[expect(
+                clippy::indexing_slicing,
+                reason = "the validator gave the id together with these types"
+            )]
             ComponentValType::Type(id) => self.defined(&self.types[*id].clone(), depth + 1),
         }
     }

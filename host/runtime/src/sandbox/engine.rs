@@ -91,7 +91,6 @@ fn pagemap_scan() -> Enabled {
 }
 
 #[cfg(test)]
-#[expect(clippy::expect_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -56,7 +56,7 @@ impl Run {
     }
 
     /// Enters the guest and stays with it until it answers or is ended.
-    pub(super) async fn to_end(mut self, args: Vec<Val>, interrupt: &Interrupt) -> Ended {
+    pub(super) async fn finish(mut self, args: Vec<Val>, interrupt: &Interrupt) -> Ended {
         let deadline = self.meter.deadline();
         let ended = tokio::select! {
             biased;

@@ -1,5 +1,4 @@
 //! What counts as a signature: everything else, down to one bit, does not.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::{Value, json};
 

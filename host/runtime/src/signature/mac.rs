@@ -89,7 +89,6 @@ impl MacKey {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use cap_std::ambient_authority;
 

@@ -88,7 +88,6 @@ fn is_origin(allowed: &str, origin: &str) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -89,7 +89,6 @@ fn read(path: &Path, bytes_max: u64) -> Result<Artifact, NotFetched> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
