@@ -1,1 +1,10 @@
-//! The tests of the whole.
+//! The tests of the whole, in one binary: the real program, real components, real clients. What is asked about rooms by
+//! themselves is asked beside their code.
+
+mod attack;
+mod capability;
+mod cli;
+mod coverage;
+mod limits;
+mod load;
+mod mcp;

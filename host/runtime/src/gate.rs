@@ -13,7 +13,7 @@ use crate::call;
 use crate::call::request::Request;
 use crate::list;
 use crate::outcome::Outcome;
-use crate::reconcile::{self, Report};
+use crate::reconcile::{self, Occasion, Report};
 use crate::rooms::{Flights, Rooms};
 use crate::sandbox::Sandbox;
 use crate::sandbox::compile::Compiler;
@@ -74,13 +74,22 @@ impl Gate {
         Ok(Self { rooms: Arc::new(rooms), reconciling: Arc::default() })
     }
 
-    /// Brings what serves in line with `spec`. Blocks while plugins are compiled.
-    pub fn reconcile(&self, spec: &Spec) -> Report {
-        let _one = self.reconciling.lock().unwrap_or_else(PoisonError::into_inner);
-        reconcile::run(&self.rooms, spec)
+    /// Serves `spec` for the first time. Blocks while plugins are compiled.
+    pub fn start(&self, spec: &Spec) -> Report {
+        self.bring_in_line(spec, Occasion::Start)
     }
 
-    /// What [`Gate::reconcile`] would report, without serving anything. Blocks while plugins are compiled.
+    /// Brings what serves in line with `spec`. What fails leaves its old version serving. Blocks while plugins are compiled.
+    pub fn reload(&self, spec: &Spec) -> Report {
+        self.bring_in_line(spec, Occasion::Reload)
+    }
+
+    fn bring_in_line(&self, spec: &Spec, occasion: Occasion) -> Report {
+        let _one = self.reconciling.lock().unwrap_or_else(PoisonError::into_inner);
+        reconcile::run(&self.rooms, spec, occasion)
+    }
+
+    /// What [`Gate::start`] would report, without serving anything. Blocks while plugins are compiled.
     pub fn check(&self, spec: &Spec) -> Report {
         reconcile::check(&self.rooms, spec)
     }
@@ -100,7 +109,7 @@ impl Gate {
         self.rooms.snapshots.now()
     }
 
-    /// Tells of every change in what serves.
+    /// Tells of every change in the list of tools.
     pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.rooms.snapshots.watch()
     }

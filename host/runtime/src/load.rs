@@ -52,7 +52,11 @@ pub struct Cleared {
 /// # Errors
 /// [`NotLoaded`].
 pub fn clear_plugin(spec: &PluginSpec, trust: &Trust) -> Result<Cleared, NotLoaded> {
-    let found = source::fetch(&spec.source).map_err(|error| NotLoaded::failed(None, told(&error)))?;
+    let found = source::fetch(&spec.source).map_err(|error| NotLoaded {
+        kind: if error.is_absence() { Kind::Failed } else { Kind::Refused },
+        digest: None,
+        reasons: vec![told(&error)],
+    })?;
     let digest = found.artifact.digest();
     let refused = |reasons: Vec<String>| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons };
     let trusted: Trusted =
@@ -103,12 +107,6 @@ impl Cleared {
             self.clearance,
             self.listings.into_iter().map(Arc::new).zip(exports).collect(),
         ))
-    }
-}
-
-impl NotLoaded {
-    fn failed(digest: Option<Digest>, reason: String) -> Self {
-        Self { kind: Kind::Failed, digest, reasons: vec![reason] }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::spec::{OnRefused, PluginSpec, Spec, Trust};
 pub struct Report {
     /// Each plugin.
     pub plugins: Vec<(PluginName, Loaded)>,
-    /// Whether what should serve does, or would.
+    /// Whether anything serves, or would: at the start, not when a plugin is refused and the operator wants all or nothing.
     pub serves: bool,
 }
 
@@ -42,10 +42,20 @@ pub enum Loaded {
     },
 }
 
+/// When it happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// Nothing serves yet: the operator may want all of it or nothing.
+    Start,
+    /// Others are served already; a plugin that does not load keeps none of them from what they should be.
+    Reload,
+}
+
 /// Brings what serves in line with what should.
-pub(crate) fn run(rooms: &Rooms, spec: &Spec) -> Report {
+pub(crate) fn run(rooms: &Rooms, spec: &Spec, occasion: Occasion) -> Report {
     let old = rooms.snapshots.now();
-    let (snapshot, report) = plan(rooms, spec, &old);
+    let (snapshot, mut report) = plan(rooms, spec, &old);
+    report.serves |= occasion == Occasion::Reload;
     record(&rooms.audit, &old, &snapshot, &report);
     if report.serves {
         rooms.snapshots.publish(Arc::new(snapshot));

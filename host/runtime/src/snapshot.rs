@@ -69,6 +69,12 @@ impl Snapshot {
         self.tools.get(&name).map(|tool| &tool.target)
     }
 
+    /// Whether a client would see the same list.
+    fn lists_like(&self, other: &Self) -> bool {
+        let listed = |tool: &Arc<Tool>| (Arc::clone(&tool.listing), tool.effects());
+        self.tools.values().map(listed).eq(other.tools.values().map(listed))
+    }
+
     /// The tool that a permit is for.
     pub(crate) fn resolve(&self, permit: &Permit) -> Option<Arc<Tool>> {
         let tool = self.tools.get(permit.tool())?;
@@ -90,10 +96,14 @@ impl Snapshots {
 
     /// Serves another from now on.
     pub(crate) fn publish(&self, snapshot: Arc<Snapshot>) {
-        self.0.send_replace(snapshot);
+        self.0.send_if_modified(|now| {
+            let changed = !now.lists_like(&snapshot);
+            *now = snapshot;
+            changed
+        });
     }
 
-    /// Tells of every swap.
+    /// Tells of every swap that changes the list of tools.
     pub(crate) fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.0.subscribe()
     }

@@ -31,14 +31,9 @@ fn reload(gate: &Gate, path: &Path) {
     tracing::info!(config = %path.display(), "reloading");
     match Config::load(path) {
         Ok(config) => {
-            let report = gate.reconcile(&config.spec);
-            tell(&report);
-            let problems = if report.serves {
-                Vec::new()
-            } else {
-                vec!["a plugin was refused; nothing changed".to_owned()]
-            };
-            gate.record(&Event::Reloaded { plugins: gate.now().plugins().len(), problems });
+            tell(&gate.reload(&config.spec));
+            tracing::info!("reloaded");
+            gate.record(&Event::Reloaded { plugins: gate.now().plugins().len(), problems: Vec::new() });
         }
         Err(problems) => {
             let list = problems.list();
@@ -71,7 +66,7 @@ pub(crate) fn tell(report: &Report) {
     }
     if !report.serves {
         tracing::error!(
-            "nothing changed, because a plugin was refused; set [server] on_refused = \"skip\" to serve the others"
+            "nothing serves, because a plugin was refused; set [server] on_refused = \"skip\" to serve the others"
         );
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         Json::parse(args.args.as_bytes(), bounds).map_err(|error| Exit::usage(format!("--args: {error}")))?;
     let config = Config::load(&args.config.config)?;
     let gate = serve::open(&config)?;
-    let report = gate.reconcile(&config.spec);
+    let report = gate.start(&config.spec);
     if !report.serves {
         return Err(Exit::not_loaded(&report));
     }

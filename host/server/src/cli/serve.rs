@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         check_listen(listen, config.server.insecure_no_auth).map_err(Exit::usage)?;
     }
     let gate = open(&config)?;
-    let report = gate.reconcile(&config.spec);
+    let report = gate.start(&config.spec);
     reload::tell(&report);
     if !report.serves {
         return Err(Exit::not_loaded(&report));

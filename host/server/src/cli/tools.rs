@@ -23,7 +23,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let config = Config::load(&args.config.config)?;
     let gate = serve::open(&config)?;
-    let report = gate.reconcile(&config.spec);
+    let report = gate.start(&config.spec);
     if !report.serves {
         return Err(Exit::not_loaded(&report));
     }

@@ -158,7 +158,13 @@ impl HttpServer {
         if request.method() != Method::POST {
             let (mut parts, body) = request.into_parts();
             parts.extensions.insert(Inbound { principal, arguments: None });
-            return self.mcp.handle(Request::from_parts(parts, body)).await;
+            let ends_session = parts.method == Method::DELETE;
+            let mut reply = self.mcp.handle(Request::from_parts(parts, body)).await;
+            // The library accepts what it has already done; official clients take 202 for a failure.
+            if ends_session && reply.status() == StatusCode::ACCEPTED {
+                *reply.status_mut() = StatusCode::NO_CONTENT;
+            }
+            return reply;
         }
         let (mut parts, body) = request.into_parts();
         let bytes = match self.collect(body).await {

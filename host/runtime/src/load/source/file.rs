@@ -30,6 +30,16 @@ pub enum NotFetched {
     TooManySignatures(PathBuf),
 }
 
+impl NotFetched {
+    /// Whether there was nothing to be had, rather than something that is not taken.
+    pub(crate) fn is_absence(&self) -> bool {
+        match self {
+            Self::Open(..) | Self::Read(_, TooMuch::Io(_)) => true,
+            Self::NotAFile(_) | Self::Read(_, TooMuch::Bytes(_)) | Self::TooManySignatures(_) => false,
+        }
+    }
+}
+
 pub(super) fn fetch(path: &Path) -> Result<Found, NotFetched> {
     let artifact = read(path, COMPONENT_BYTES_MAX)?;
     let mut signatures = Vec::new();

@@ -1,0 +1,52 @@
+//! LOAD from the outside: what loads, what is refused, and that a refusal compiles nothing and harms no neighbour.
+
+mod cache;
+mod component;
+mod grants;
+mod reload;
+mod trust;
+
+use toolgate_policy::Digest;
+use toolgate_tests::{Transport, World, guest};
+
+/// Adds a plugin called `good` that loads, and one called `bad`.
+fn beside_a_good_one(bad: &[u8]) -> World {
+    World::new().plugin("good", &guest::seven()).plugin("bad", bad)
+}
+
+/// `bad` is refused with these words by every command that loads, `good` is not; nothing of `bad` was compiled; the server
+/// starts without it only where the configuration says so.
+fn assert_refused(world: World, words: &str) {
+    let bytes = std::fs::read(world.path("plugins/bad.wasm")).unwrap();
+    let digest = Digest::of(&bytes).hex();
+
+    let check = world.run(&["check"]);
+    assert_eq!(check.code, 3, "{}", check.said());
+    assert!(check.stdout.contains("plugin good: ok"), "{}", check.said());
+    let line = check.stderr.lines().find(|line| line.starts_with("plugin bad: refused: "));
+    let line = line.unwrap_or_else(|| panic!("no reason: {}", check.said()));
+    assert!(line.contains(words), "{line}");
+
+    let serve = world.run(&["serve", "--stdio"]);
+    assert_eq!((serve.code, serve.stdout.as_str()), (3, ""), "{}", serve.said());
+    assert!(serve.stderr.contains(words), "{}", serve.stderr);
+
+    let world = world.server("on_refused = \"skip\"");
+    let server = world.serve(Transport::Http);
+    assert_eq!(server.tools(), ["good_seven"]);
+    assert!(server.log().contains(words), "{}", server.log());
+    assert_eq!(server.call("good_seven", serde_json::json!({})).text(), "7");
+
+    assert!(
+        world.cached().iter().all(|name| !name.starts_with(&digest)),
+        "it was compiled: {:?}",
+        world.cached()
+    );
+    let recorded =
+        world.records().into_iter().find(|record| record["event"] == "refuse" && record["plugin"] == "bad");
+    let recorded = recorded.expect("the refusal is recorded");
+    assert!(
+        recorded["reasons"].to_string().contains(&words[..words.len().min(20)].replace('"', "\\\"")),
+        "{recorded}"
+    );
+}

@@ -1,0 +1,82 @@
+//! Compiled code that was kept is used when it is genuine and never otherwise.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::json;
+use toolgate_tests::{World, guest, plugin};
+
+fn seven(world: &World) -> toolgate_tests::Ended {
+    world.call("seven_seven", &json!({}))
+}
+
+#[test]
+fn what_was_compiled_is_kept_and_used_again() {
+    let world = World::new().env("TOOLGATE_LOG", "info").plugin("seven", &guest::seven());
+    let first = seven(&world);
+    assert!(first.stderr.contains("compiled"), "{}", first.stderr);
+    let second = seven(&world);
+    assert_eq!((second.code, second.stdout.trim()), (0, "7"));
+    assert!(!second.stderr.contains("compiled"), "{}", second.stderr);
+    let mode = |path: &str| std::fs::metadata(world.path(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("state"), mode("state/cache"), mode("state/keys")), (0o700, 0o700, 0o700));
+    assert_eq!(mode("state/keys/cache.key"), 0o600);
+}
+
+#[test]
+fn a_cached_file_with_any_byte_changed_is_not_used() {
+    let world = World::new().env("TOOLGATE_LOG", "info").plugin("seven", &guest::seven());
+    seven(&world);
+    let path = world.path(&format!("state/cache/{}", world.cached()[0]));
+    let genuine = std::fs::read(&path).unwrap();
+    let places = [0, 31, 32, genuine.len() / 2, genuine.len() - 1];
+    for at in places {
+        let mut bytes = genuine.clone();
+        bytes[at] ^= 0x80;
+        std::fs::write(&path, bytes).unwrap();
+        let ended = seven(&world);
+        assert_eq!((ended.code, ended.stdout.trim()), (0, "7"), "byte {at}");
+        assert!(
+            ended.stderr.contains("ALARM: a cached file is damaged or forged"),
+            "byte {at}: {}",
+            ended.stderr
+        );
+        assert_eq!(std::fs::read(&path).unwrap().len(), genuine.len(), "byte {at}: it is made anew");
+    }
+}
+
+#[test]
+fn a_cached_file_under_anothers_name_is_not_used() {
+    let world = World::new()
+        .env("TOOLGATE_LOG", "info")
+        .plugin("seven", &guest::seven())
+        .plugin("hello", &plugin("hello"));
+    seven(&world);
+    let names = world.cached();
+    assert_eq!(names.len(), 2);
+    let [one, two] =
+        [&names[0], &names[1]].map(|name| std::fs::read(world.path(&format!("state/cache/{name}"))).unwrap());
+    world.put(&format!("state/cache/{}", names[0]), &two, 0o600);
+    world.put(&format!("state/cache/{}", names[1]), &one, 0o600);
+    let ended = seven(&world);
+    assert_eq!((ended.code, ended.stdout.trim()), (0, "7"));
+    assert_eq!(ended.stderr.matches("ALARM").count(), 2, "{}", ended.stderr);
+}
+
+#[test]
+fn a_cached_file_under_anothers_key_is_not_used() {
+    let world = World::new().env("TOOLGATE_LOG", "info").plugin("seven", &guest::seven());
+    seven(&world);
+    world.put("state/keys/cache.key", &[7; 32], 0o600);
+    let ended = seven(&world);
+    assert_eq!((ended.code, ended.stdout.trim()), (0, "7"));
+    assert!(ended.stderr.contains("ALARM"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_state_directory_that_others_could_write_to_is_refused() {
+    let world = World::new().plugin("seven", &guest::seven()).folder("state");
+    std::fs::set_permissions(world.path("state"), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let ended = seven(&world);
+    assert!(ended.code == 2 || ended.code == 4, "{}", ended.said());
+    assert!(ended.stderr.contains("chmod"), "{}", ended.stderr);
+}

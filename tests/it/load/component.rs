@@ -1,0 +1,138 @@
+//! What is a plugin at all: any component of the component model that imports only what Toolgate knows, from wherever it
+//! came; nothing else.
+
+use serde_json::json;
+use toolgate_tests::{Transport, World, guest};
+
+use super::{assert_refused, beside_a_good_one};
+
+#[test]
+fn a_component_that_knows_nothing_of_toolgate_works() {
+    // Written by hand: no SDK, no toolchain, a plain world with plain functions.
+    let world = World::new().plugin(
+        "plain",
+        &guest::wat(
+            r#"(component
+            (core module $m
+                (memory (export "memory") 1)
+                (global $next (mut i32) (i32.const 1024))
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+                    (local $at i32)
+                    (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+                    (global.set $next (i32.add (local.get $at) (local.get 3)))
+                    (local.get $at))
+                (func (export "sum") (param i32 i32) (result i64)
+                    (local $sum i64)
+                    (block $done (loop $more
+                        (br_if $done (i32.eqz (local.get 1)))
+                        (local.set $sum (i64.add (local.get $sum) (i64.load32_u (local.get 0))))
+                        (local.set 0 (i32.add (local.get 0) (i32.const 4)))
+                        (local.set 1 (i32.sub (local.get 1) (i32.const 1)))
+                        (br $more)))
+                    (local.get $sum)))
+            (core instance $i (instantiate $m))
+            (func (export "sum") (param "numbers" (list u32)) (result u64)
+                (canon lift (core func $i "sum") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))"#,
+        ),
+    );
+    let server = world.serve(Transport::Http);
+    assert_eq!(server.tools(), ["plain_sum"]);
+    let reply = server.call("plain_sum", json!({ "numbers": [4294967295u32, 4294967295u32, 2] }));
+    assert_eq!(reply.structured(), &json!({ "result": 8589934592u64 }));
+}
+
+#[test]
+fn what_is_no_component_is_refused() {
+    let cases: [(&str, Vec<u8>); 4] = [
+        ("a core module", guest::wat("(module)")),
+        ("text", b"#!/bin/sh\n".to_vec()),
+        ("nothing", Vec::new()),
+        ("a component cut short", guest::seven()[..40].to_vec()),
+    ];
+    for (what, bytes) in cases {
+        let check = World::new().plugin("bad", &bytes).run(&["check"]);
+        assert_eq!(check.code, 3, "{what}: {}", check.said());
+        assert!(check.stderr.contains("plugin bad: refused: "), "{what}: {}", check.stderr);
+    }
+    assert_refused(beside_a_good_one(&guest::wat("(module)")), "core module");
+}
+
+#[test]
+fn an_import_that_toolgate_does_not_know_is_refused_by_name() {
+    let bytes = guest::wat(r#"(component (import "acme:launch/missiles@1.0.0" (instance)))"#);
+    assert_refused(beside_a_good_one(&bytes), "acme:launch/missiles@1.0.0");
+}
+
+#[test]
+fn code_that_was_compiled_already_is_refused() {
+    // Even code that this very engine made: running what somebody else brings would be running native code.
+    let world = World::new().plugin("seven", &guest::seven());
+    assert_eq!(world.run(&["check"]).code, 0);
+    let kept = std::fs::read(world.path(&format!("state/cache/{}", world.cached()[0]))).unwrap();
+    assert_refused(
+        beside_a_good_one(&kept[TAG_BYTES..]),
+        "it is compiled code, which is never taken from outside",
+    );
+}
+
+/// What stands before the code in a cached file.
+const TAG_BYTES: usize = 32;
+
+#[test]
+fn a_proposal_that_is_switched_off_is_refused_before_anything_is_compiled() {
+    let modules: [(&str, &str); 8] = [
+        ("threads", "(module (memory 1 1 shared))"),
+        ("memory64", "(module (memory i64 1))"),
+        ("multi-memory", "(module (memory 1) (memory 1))"),
+        ("gc", "(module (type (struct)))"),
+        ("function-references", "(module (type $f (func)) (func (param (ref $f))))"),
+        ("exceptions", "(module (tag))"),
+        ("tail-call", "(module (func $f return_call $f))"),
+        (
+            "relaxed-simd",
+            "(module (func (result v128) v128.const i32x4 0 0 0 0 v128.const i32x4 0 0 0 0 i8x16.relaxed_swizzle))",
+        ),
+    ];
+    for (what, module) in modules {
+        let bytes = guest::wat(&format!("(component {})", module.replacen("(module", "(core module", 1)));
+        let world = World::new().plugin("bad", &bytes);
+        let check = world.run(&["check"]);
+        assert_eq!(check.code, 3, "{what}: {}", check.said());
+        assert!(world.cached().is_empty(), "{what}");
+    }
+}
+
+#[test]
+fn two_plugins_whose_tools_clash_are_refused() {
+    let world = World::new().plugin("one", &guest::seven()).with("prefix = \"\"");
+    let world = world.plugin("two", &guest::seven()).with("prefix = \"\"");
+    let check = world.run(&["check"]);
+    assert_eq!(check.code, 3);
+    assert!(check.stderr.contains("seven"), "{}", check.stderr);
+}
+
+#[test]
+fn a_source_that_is_not_there_fails_and_one_that_is_no_file_is_refused() {
+    let world = World::new().plugin("gone", &guest::seven());
+    let path = world.path("plugins/gone.wasm");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(world.run(&["check"]).code, 4);
+    let refused = || {
+        let check = world.run(&["check"]);
+        assert_eq!(check.code, 3, "{}", check.said());
+        assert!(check.stderr.contains("it is not a regular file"), "{}", check.stderr);
+    };
+    std::fs::create_dir(&path).unwrap();
+    refused();
+    std::fs::remove_dir(&path).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    refused();
+}
+
+#[test]
+fn of_several_reasons_a_refusal_comes_before_a_failure() {
+    let world = World::new().plugin("refused", &guest::seven()).plugin("failed", &guest::seven());
+    std::fs::remove_file(world.path("plugins/refused.wasm.sigstore.json")).unwrap();
+    std::fs::remove_file(world.path("plugins/failed.wasm")).unwrap();
+    assert_eq!(world.run(&["check"]).code, 3);
+}
