@@ -1,1 +1,44 @@
-//!
+//! A capability a file: what it gives when it is granted, that there is nothing of it when it is not, and how far a
+//! narrower grant goes. `coverage.rs` sees to it that none of the three is missing.
+
+mod clock;
+mod config;
+mod environment;
+mod files;
+mod http;
+mod keyvalue;
+mod random;
+mod sockets;
+
+use serde_json::{Value, json};
+use toolgate_tests::{Ended, World};
+
+/// One call by the command line; the answer must be an `ok`.
+fn answer(world: &World, tool: &str, args: &Value) -> String {
+    let ended = world.call(tool, args);
+    assert_eq!(ended.code, 0, "{tool} {args}: {}", ended.said());
+    ended.stdout.trim_end_matches('\n').to_owned()
+}
+
+/// The same, as JSON.
+fn value(world: &World, tool: &str, args: &Value) -> Value {
+    serde_json::from_str(&answer(world, tool, args)).unwrap()
+}
+
+/// One call that the tool itself, or the host for it, answers with an error.
+fn error(world: &World, tool: &str, args: &Value) -> String {
+    let ended = world.call(tool, args);
+    assert_eq!(ended.code, 1, "{tool} {args}: {}", ended.said());
+    ended.said()
+}
+
+/// The configuration is refused, for this reason.
+fn assert_misconfigured(world: &World, words: &str) {
+    let check: Ended = world.run(&["check"]);
+    assert_eq!(check.code, 2, "{}", check.said());
+    assert!(check.stderr.contains(words), "{}", check.stderr);
+}
+
+fn nothing() -> Value {
+    json!({})
+}

@@ -1,1 +1,334 @@
-//!
+//! Every limit of a call: what meets it ends with a fault that names it, within the call's deadline; what stays under it is
+//! not bothered; and the neighbours go on. `coverage.rs` sees to it that none is missing: a test here begins with the
+//! name of its limit.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use toolgate_tests::web::{Web, respond};
+use toolgate_tests::{Reply, Server, Transport, World, test_guest};
+
+fn guest(name: &str) -> World {
+    World::new().plugin("good", &toolgate_tests::guest::seven()).plugin("bad", &test_guest(name))
+}
+
+/// Calls over both transports; each time the call ends in time with this limit's fault, the record has it, and both the
+/// next call and a neighbour's are answered.
+fn assert_met(world: World, tool: &str, args: &Value, limit: &str, fine: Option<(&str, Value)>) {
+    for transport in Transport::ALL {
+        let server = world.serve(transport);
+        let started = Instant::now();
+        let reply = server.call(tool, args.clone());
+        assert!(started.elapsed() < Duration::from_secs(12), "{limit}: {:?}", started.elapsed());
+        assert!(reply.is_error() && reply.text().contains(&format!("{limit} = ")), "{limit}: {reply:?}");
+        let record = world.call_records().pop().unwrap();
+        assert_eq!(record["outcome"]["kind"], "limit", "{record}");
+        assert_eq!(record["outcome"]["limit"], limit, "{record}");
+        if let Some((tool, args)) = &fine {
+            let reply = server.call(tool, args.clone());
+            assert!(!reply.is_error(), "{limit}: {reply:?}");
+        }
+        assert_eq!(server.call("good_seven", json!({})).text(), "7");
+    }
+}
+
+#[test]
+fn fuel_ends_a_loop() {
+    assert_met(guest("looping").limit("fuel = 10_000_000"), "bad_run", &json!({}), "fuel", None);
+}
+
+#[test]
+fn fuel_ends_a_loop_over_cheap_calls_to_the_host() {
+    // A few instructions a turn; without a price for the host's work this would run for minutes.
+    let world = guest("timing").limit("fuel = 10_000_000");
+    assert_met(
+        world,
+        "bad_look",
+        &json!({ "times": 100_000 }),
+        "fuel",
+        Some(("bad_look", json!({ "times": 100 }))),
+    );
+}
+
+#[test]
+fn deadline_ms_ends_a_loop_that_has_fuel_left() {
+    let world = guest("looping").limit("deadline_ms = 300").limit("fuel = 1_000_000_000_000");
+    assert_met(world, "bad_run", &json!({}), "deadline_ms", None);
+}
+
+#[test]
+fn deadline_ms_ends_a_loop_over_calls_to_the_host() {
+    let world = guest("timing").limit("deadline_ms = 300").limit("fuel = 1_000_000_000_000");
+    assert_met(world, "bad_look", &json!({ "times": 4_000_000_000u32 }), "deadline_ms", None);
+}
+
+#[test]
+fn deadline_ms_ends_a_sleep() {
+    let world = guest("sleeping").limit("deadline_ms = 300");
+    assert_met(
+        world,
+        "bad_run",
+        &json!({ "ms": 3_600_000 }),
+        "deadline_ms",
+        Some(("bad_run", json!({ "ms": 1 }))),
+    );
+}
+
+#[test]
+fn deadline_ms_ends_a_wait_for_a_server_that_says_nothing() {
+    let web = Web::plain(|_, _| std::thread::sleep(Duration::from_secs(20)));
+    let world = guest("requesting").grant(&rule(&web)).limit("deadline_ms = 500");
+    assert_met(world, "bad_run", &request(&web), "deadline_ms", None);
+}
+
+#[test]
+fn deadline_ms_counts_the_wait_for_a_place() {
+    let world = guest("sleeping").limit("deadline_ms = 600").limit("concurrency = 1");
+    let server = world.serve(Transport::Http);
+    let calls: Vec<_> = (0..3).map(|_| server.calling("bad_run", json!({ "ms": 400 }))).collect();
+    let replies: Vec<Reply> = calls.into_iter().map(|call| call.join().unwrap()).collect();
+    let late = replies.iter().filter(|reply| reply.is_error()).collect::<Vec<_>>();
+    assert_eq!(
+        late.len(),
+        2,
+        "one has time to run, the second meets its deadline running, the third waiting: {replies:?}"
+    );
+    assert!(late.iter().all(|reply| reply.text().contains("deadline_ms = 600")), "{late:?}");
+}
+
+#[test]
+fn memory_bytes_max_ends_what_takes_too_much() {
+    let world = guest("hogging").limit("memory_bytes_max = 8_388_608");
+    let fine = Some(("bad_run", json!({ "mebibytes": 4 })));
+    assert_met(world, "bad_run", &json!({ "mebibytes": 64 }), "memory_bytes_max", fine);
+}
+
+#[test]
+fn memory_bytes_max_counts_all_memories_of_a_call_together() {
+    // Four memories of 3 MiB each, none of them over the limit by itself.
+    let one = r#"(core module $m (memory (export "memory") 0) (func (export "grow") (result i32) (memory.grow (i32.const 48))))"#;
+    let instances: String = (0..4).map(|n| format!("(core instance $i{n} (instantiate $m))\n")).collect();
+    let imports: String =
+        (0..4).map(|n| format!("(import \"i{n}\" \"grow\" (func $g{n} (result i32)))\n")).collect();
+    let args: String = (0..4).map(|n| format!("(with \"i{n}\" (instance $i{n}))\n")).collect();
+    let calls: String =
+        (0..4).map(|n| format!("(if (i32.lt_s (call $g{n}) (i32.const 0)) (then unreachable))\n")).collect();
+    let text = format!(
+        r#"(component {one} {instances}
+            (core module $all {imports} (func (export "run") {calls}))
+            (core instance $a (instantiate $all {args}))
+            (func (export "run") (canon lift (core func $a "run"))))"#
+    );
+    let bytes = toolgate_tests::wat(&text);
+    let world = |limit: &str| World::new().plugin("bad", &bytes).limit(limit);
+    let reply = world("memory_bytes_max = 12_582_912").serve(Transport::Http).call("bad_run", json!({}));
+    assert!(!reply.is_error(), "twelve fit: {reply:?}");
+    let reply = world("memory_bytes_max = 12_517_376").serve(Transport::Http).call("bad_run", json!({}));
+    assert!(reply.is_error() && reply.text().contains("memory_bytes_max = 12517376"), "{reply:?}");
+}
+
+#[test]
+fn output_bytes_max_ends_an_answer_that_is_too_large() {
+    for (tool, small) in [("bad_text", "bytes"), ("bad_numbers", "count")] {
+        let world =
+            guest("large").limit("output_bytes_max = 100_000").limit("memory_bytes_max = 268_435_456");
+        let fine = Some((tool, json!({ small: 1_000 })));
+        assert_met(world, tool, &json!({ small: 200_000 }), "output_bytes_max", fine);
+    }
+}
+
+#[test]
+fn output_bytes_max_ends_a_hundred_megabytes() {
+    let world = guest("large").limit("memory_bytes_max = 536_870_912").limit("fuel = 100_000_000_000");
+    assert_met(world, "bad_text", &json!({ "bytes": 100_000_000 }), "output_bytes_max", None);
+}
+
+#[test]
+fn log_bytes_max_keeps_the_beginning_and_the_call_goes_on() {
+    let world = guest("flooding").limit("log_bytes_max = 2048");
+    let server = world.serve(Transport::Http);
+    assert_eq!(server.call("bad_run", json!({ "kibibytes": 1000 })).text(), "answered");
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains("bad_run wrote")).expect("it is in the log");
+    // A thousand KiB, the line before them and the one after, less what is kept.
+    assert!(line.contains("then 1022"), "{line}");
+    assert!(log.len() < 20_000, "{} bytes of log", log.len());
+}
+
+#[test]
+fn concurrency_lets_so_many_run_and_the_rest_wait() {
+    let world = guest("sleeping").limit("concurrency = 2");
+    let server = world.serve(Transport::Http);
+    let started = Instant::now();
+    let calls: Vec<_> = (0..6).map(|_| server.calling("bad_run", json!({ "ms": 300 }))).collect();
+    assert!(calls.into_iter().all(|call| call.join().unwrap().text() == "awake"));
+    assert!(started.elapsed() >= Duration::from_millis(900), "{:?}: three rounds of two", started.elapsed());
+}
+
+#[test]
+fn queue_turns_away_at_once_what_would_wait_too_long() {
+    let world = guest("sleeping").limit("concurrency = 1").limit("queue = 2");
+    let server = world.serve(Transport::Http);
+    let calls: Vec<_> = (0..8).map(|_| server.calling("bad_run", json!({ "ms": 700 }))).collect();
+    assert_eq!(server.call("good_seven", json!({})).text(), "7", "another plugin has places of its own");
+    let replies: Vec<Reply> = calls.into_iter().map(|call| call.join().unwrap()).collect();
+    let (away, run): (Vec<&Reply>, Vec<&Reply>) = replies.iter().partition(|reply| reply.is_error());
+    assert_eq!((run.len(), away.len()), (3, 5), "{replies:?}");
+    assert!(
+        away.iter()
+            .all(|reply| reply.text().contains("queue = 2") && reply.text().contains("try again later"))
+    );
+}
+
+#[test]
+fn handles_max_ends_what_holds_too_many() {
+    let world = guest("holding").limit("handles_max = 50");
+    assert_met(
+        world,
+        "bad_run",
+        &json!({ "handles": 1_000 }),
+        "handles_max",
+        Some(("bad_run", json!({ "handles": 10 }))),
+    );
+}
+
+#[test]
+fn http_requests_max_ends_a_crawler() {
+    let web = Web::plain(|_, to| respond(to, "200 OK", &[], ""));
+    let world = guest("requesting").grant(&rule(&web)).limit("http_requests_max = 3");
+    let mut args = request(&web);
+    args["times"] = json!(50);
+    assert_met(world, "bad_run", &args, "http_requests_max", Some(("bad_run", request(&web))));
+    // Three and three, and one each for the two fine calls.
+    assert_eq!(web.heard().len(), 8);
+}
+
+#[test]
+fn http_bytes_max_counts_what_is_sent_and_what_comes() {
+    let large = Web::plain(|_, to| respond(to, "200 OK", &[], &"x".repeat(200_000)));
+    let world = guest("requesting").grant(&rule(&large)).limit("http_bytes_max = 100_000");
+    assert_met(world, "bad_run", &request(&large), "http_bytes_max", None);
+
+    let small = Web::plain(|_, to| respond(to, "200 OK", &[], ""));
+    let world = guest("requesting").grant(&rule(&small)).limit("http_bytes_max = 100_000");
+    let mut args = request(&small);
+    args["method"] = json!("POST");
+    args["body"] = json!("x".repeat(200_000));
+    assert_met(world, "bad_run", &args, "http_bytes_max", Some(("bad_run", request(&small))));
+}
+
+fn rule(web: &Web) -> String {
+    format!(
+        r#"http = [{{ scheme = "http", host = "127.0.0.1", port = {}, private = true, methods = ["GET", "POST"] }}]"#,
+        web.address.port()
+    )
+}
+
+fn request(web: &Web) -> Value {
+    json!({ "method": "GET", "scheme": "http", "authority": web.address.to_string(), "path": "/", "headers": [], "body": "" })
+}
+
+/// What the server holds in memory, in KiB.
+fn resident_kib(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_neighbour_answers_while_loopers_take_every_core_and_more() {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    for transport in Transport::ALL {
+        let world = guest("looping").limit("fuel = 1_000_000_000_000").limit("deadline_ms = 5_000");
+        let server = world.serve(transport);
+        let loopers: Vec<_> = (0..cores * 2).map(|_| server.calling("bad_run", json!({}))).collect();
+        let started = Instant::now();
+        let mut answered = 0;
+        while !loopers.iter().all(std::thread::JoinHandle::is_finished)
+            && started.elapsed() < Duration::from_secs(4)
+        {
+            assert_eq!(server.call("good_seven", json!({})).text(), "7");
+            answered += 1;
+        }
+        assert!(answered > 20, "{answered} answers in {:?}", started.elapsed());
+        for looper in loopers {
+            assert!(looper.join().unwrap().text().contains("deadline_ms = 5000"));
+        }
+        if transport == Transport::Stdio {
+            assert_protocol_only(&server);
+        }
+    }
+}
+
+#[test]
+fn memory_comes_back_after_calls_that_took_too_much() {
+    let world = guest("hogging").limit("memory_bytes_max = 134_217_728");
+    let server = world.serve(Transport::Http);
+    server.call("bad_run", json!({ "mebibytes": 100 }));
+    std::thread::sleep(Duration::from_secs(1));
+    let before = resident_kib(&server);
+    for _ in 0..5 {
+        assert!(server.call("bad_run", json!({ "mebibytes": 500 })).is_error());
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    let after = resident_kib(&server);
+    assert!(after < before + (16 << 10), "{before} KiB before, {after} KiB after");
+}
+
+#[test]
+fn what_guests_write_never_reaches_the_servers_stdout() {
+    let world = guest("flooding");
+    let server = world.serve(Transport::Stdio);
+    assert_eq!(server.call("bad_run", json!({ "kibibytes": 500 })).text(), "answered");
+    assert_protocol_only(&server);
+    let log = server.log();
+    let forged =
+        log.lines().find(|line| line.contains("forged")).expect("it is in the log, for the operator");
+    assert!(forged.starts_with("    | "), "and cannot pass for the host's: {forged}");
+}
+
+/// Every line over stdout is a message of the protocol, and none is the one that a guest forged.
+fn assert_protocol_only(server: &Server) {
+    for line in server.lines() {
+        let message: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no message: {line}"));
+        assert_eq!(message["jsonrpc"], "2.0");
+        assert_ne!(message["result"]["forged"], true);
+    }
+}
+
+#[test]
+fn a_panic_an_exit_and_a_recursion_are_faults_that_say_which_and_the_next_call_is_fine() {
+    // Compilers keep a stack of their own in memory, which ends first; this one has none.
+    let deeper = toolgate_tests::wat(
+        r#"(component
+            (core module $m (func $f (export "run") (call $f)))
+            (core instance $i (instantiate $m))
+            (func (export "run") (canon lift (core func $i "run"))))"#,
+    );
+    for transport in Transport::ALL {
+        let world = World::new()
+            .plugin("panic", &test_guest("panicking"))
+            .plugin("exit", &test_guest("exiting"))
+            .plugin("deep", &test_guest("recursing"))
+            .plugin("deeper", &deeper);
+        let server = world.serve(transport);
+        for _ in 0..2 {
+            let reply = server.call("panic_run", json!({ "why": "a reason with \u{1b}[31mcolour" }));
+            assert!(reply.is_error() && reply.text().contains("crashed"), "{reply:?}");
+            assert!(!reply.text().contains("a reason"), "the guest's words are for the operator");
+            for (given, status) in [(0, 0), (1, 1), (3, 1)] {
+                let reply = server.call("exit_run", json!({ "status": given }));
+                assert!(reply.is_error() && reply.text().contains(&format!("status {status}")), "{reply:?}");
+            }
+            let reply = server.call("deep_run", json!({}));
+            assert!(reply.is_error() && reply.text().contains("crashed"), "{reply:?}");
+            let reply = server.call("deeper_run", json!({}));
+            assert!(reply.is_error() && reply.text().contains("recursed too deeply"), "{reply:?}");
+        }
+        let kinds: Vec<Value> =
+            world.call_records().iter().map(|record| record["outcome"]["kind"].clone()).collect();
+        assert_eq!(kinds[..6], ["trap", "exit", "exit", "exit", "trap", "trap"].map(Value::from));
+        assert!(server.log().contains("a reason with"), "{}", server.log());
+        assert!(!server.log().contains('\u{1b}'), "what steers a terminal is escaped");
+    }
+}

@@ -57,8 +57,16 @@ struct Messages {
 }
 
 /// What a `tools/call` came to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Reply(pub Value);
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const SHOWN: usize = 500;
+        let text: String = self.0.to_string().chars().take(SHOWN).collect();
+        f.write_str(&text)
+    }
+}
 
 /// An HTTP answer.
 #[derive(Debug, Clone)]

@@ -75,7 +75,8 @@ fn pool(calls_max: u32) -> PoolingAllocationConfig {
         // What a slot keeps in memory from one call to the next, zeroed, so that the next need not fault it in.
         .linear_memory_keep_resident(256 << 10)
         .table_keep_resident(16 << 10)
-        .decommit_batch_size(16)
+        // What a call used goes back to the system with the call, and does not wait for others to end.
+        .decommit_batch_size(1)
         .pagemap_scan(pagemap_scan());
     pool
 }

@@ -72,8 +72,10 @@ impl Run {
         let written = ctx.output.take();
         let text = String::from_utf8_lossy(&written.text);
         if !text.is_empty() {
-            let shown = printable_lines(&text, LINE_CHARS_MAX);
-            tracing::info!(target: "toolgate::guest", tool = %self.export.tool(), dropped_bytes = written.dropped_bytes, "{shown}");
+            // Marked line by line, so that none can pass for one of the host's.
+            let shown = printable_lines(&text, LINE_CHARS_MAX).replace('\n', "\n    | ");
+            let (tool, dropped) = (self.export.tool(), written.dropped_bytes);
+            tracing::info!(target: "toolgate::guest", "{tool} wrote (then {dropped} bytes that were dropped):\n    | {shown}");
         }
         let outcome = match ended {
             Err(fault) => Outcome::Fault(fault),

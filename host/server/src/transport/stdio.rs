@@ -11,7 +11,8 @@ use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Stdin};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::task::AbortOnDropHandle;
 use toolgate_policy::Principal;
 
 use super::Inbound;
@@ -19,8 +20,18 @@ use super::envelope::{Envelope, Malformed};
 
 /// The stdio of this process as a transport of the protocol's library.
 pub(crate) struct Stdio {
+    incoming: mpsc::Receiver<ClientJsonRpcMessage>,
+    output: Output,
+    _reader: AbortOnDropHandle<()>,
+}
+
+type Output = Arc<Mutex<tokio::fs::File>>;
+
+/// Reads stdin in a task of its own: the library gives up waiting whenever something else happens, and half a line must
+/// not be lost then.
+struct Reader {
     input: BufReader<Stdin>,
-    output: Arc<Mutex<tokio::fs::File>>,
+    output: Output,
     principal: Principal,
     bytes_max: u64,
     /// Before the first request the library takes anything else as the end of the conversation.
@@ -35,14 +46,49 @@ impl Stdio {
     pub(crate) fn take(principal: Principal, bytes_max: u64) -> io::Result<Self> {
         let own = rustix::io::dup(rustix::stdio::stdout())?;
         rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
-        let output = tokio::fs::File::from_std(File::from(own));
-        Ok(Self {
-            input: BufReader::with_capacity(64 << 10, tokio::io::stdin()),
-            output: Arc::new(Mutex::new(output)),
-            principal,
-            bytes_max,
-            begun: false,
-        })
+        let output: Output = Arc::new(Mutex::new(tokio::fs::File::from_std(File::from(own))));
+        let input = BufReader::with_capacity(64 << 10, tokio::io::stdin());
+        let reader = Reader { input, output: Arc::clone(&output), principal, bytes_max, begun: false };
+        // One message waits at the most: a client that is faster than its answers is held up by its pipe.
+        let (found, incoming) = mpsc::channel(1);
+        let reader = AbortOnDropHandle::new(tokio::spawn(reader.run(found)));
+        Ok(Self { incoming, output, _reader: reader })
+    }
+}
+
+impl Reader {
+    async fn run(mut self, found: mpsc::Sender<ClientJsonRpcMessage>) {
+        loop {
+            match self.next().await {
+                Ok(Some(message)) => {
+                    if found.send(message).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "the conversation over stdio broke off");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The next message that is one; others are answered here.
+    async fn next(&mut self) -> io::Result<Option<ClientJsonRpcMessage>> {
+        loop {
+            let Some(line) = self.line().await? else { return Ok(None) };
+            let read = match line {
+                Ok(line) if line.iter().all(u8::is_ascii_whitespace) => continue,
+                Ok(line) => self.read(&line),
+                Err(malformed) => Err(malformed),
+            };
+            match read {
+                Ok(Some(message)) => return Ok(Some(message)),
+                Ok(None) => {}
+                Err(malformed) => write(&self.output, malformed.reply().to_string().into_bytes()).await?,
+            }
+        }
     }
 
     /// The next line without its end; none at the end of the input. A line that is too long is read past and refused.
@@ -108,31 +154,7 @@ impl Transport<RoleServer> for Stdio {
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
-        loop {
-            let line = match self.line().await {
-                Ok(line) => line?,
-                Err(error) => {
-                    tracing::warn!(%error, "stdin cannot be read");
-                    return None;
-                }
-            };
-            let read = match line {
-                Ok(line) if line.iter().all(u8::is_ascii_whitespace) => continue,
-                Ok(line) => self.read(&line),
-                Err(malformed) => Err(malformed),
-            };
-            match read {
-                Ok(Some(message)) => return Some(message),
-                Ok(None) => {}
-                Err(malformed) => {
-                    if let Err(error) = write(&self.output, malformed.reply().to_string().into_bytes()).await
-                    {
-                        tracing::warn!(%error, "stdout cannot be written");
-                        return None;
-                    }
-                }
-            }
-        }
+        self.incoming.recv().await
     }
 
     async fn close(&mut self) -> io::Result<()> {
@@ -141,7 +163,7 @@ impl Transport<RoleServer> for Stdio {
 }
 
 /// One message, one write: messages of concurrent calls never mix.
-async fn write(output: &Mutex<tokio::fs::File>, mut message: Vec<u8>) -> io::Result<()> {
+async fn write(output: &Output, mut message: Vec<u8>) -> io::Result<()> {
     message.push(b'\n');
     let mut output = output.lock().await;
     output.write_all(&message).await?;

@@ -1,0 +1,47 @@
+//! `random`: none, secure or seeded.
+
+use serde_json::json;
+use toolgate_tests::{World, test_guest};
+
+use super::{answer, assert_misconfigured, error};
+
+fn dicing(grant: &str) -> World {
+    World::new().plugin("dice", &test_guest("dicing")).grant(grant)
+}
+
+fn draw(world: &World) -> String {
+    answer(world, "dice_run", &json!({ "bytes": 32 }))
+}
+
+#[test]
+fn granted_bytes_differ_from_call_to_call() {
+    let world = dicing("random = \"secure\"");
+    assert_ne!(draw(&world), draw(&world));
+}
+
+#[test]
+fn narrowed_to_a_seed_they_are_the_same_in_each_call_and_differ_by_seed() {
+    let seven = dicing("random = \"seeded:7\"");
+    let first = draw(&seven);
+    assert_eq!(first, draw(&seven));
+    assert_eq!(first, draw(&dicing("random = \"seeded:7\"")));
+    assert_ne!(first, draw(&dicing("random = \"seeded:8\"")));
+}
+
+#[test]
+fn denied_the_first_draw_ends_the_call_and_names_the_line() {
+    let told = error(&dicing("random = \"none\""), "dice_run", &json!({ "bytes": 1 }));
+    assert!(told.contains(r#"random = "none""#), "{told}");
+}
+
+#[test]
+fn more_than_one_request_may_have_ends_the_call() {
+    // Four thousand million bytes of host memory for the asking.
+    let told = error(&dicing("random = \"secure\""), "dice_run", &json!({ "bytes": 4_294_967_296_u64 }));
+    assert!(told.contains("65536") || told.contains("random"), "{told}");
+}
+
+#[test]
+fn a_seed_that_is_no_number_is_refused() {
+    assert_misconfigured(&dicing("random = \"seeded:x\""), "seeded");
+}
