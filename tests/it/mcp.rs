@@ -1,1 +1,19 @@
-//!
+//! MCP on the wire: three revisions, two transports, official clients, and messages that are not what they should be.
+
+mod http;
+mod legacy;
+mod lifecycle;
+mod malformed;
+mod official;
+mod tools;
+mod values;
+
+use toolgate_tests::{World, guest, plugin};
+
+fn hello() -> World {
+    World::new().plugin("hello", &plugin("hello"))
+}
+
+fn seven() -> World {
+    World::new().plugin("seven", &guest::seven())
+}

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 /// How to talk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,8 @@ struct Inner {
     link: Link,
     log: Arc<Mutex<String>>,
     ids: AtomicI64,
+    /// It is served from here.
+    _folder: Arc<TempDir>,
 }
 
 enum Link {
@@ -83,7 +86,7 @@ pub struct HttpReply {
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Server {
-    pub(crate) fn start(mut command: Command, transport: Transport) -> Self {
+    pub(crate) fn start(mut command: Command, transport: Transport, folder: Arc<TempDir>) -> Self {
         match transport {
             Transport::Stdio => command.args(["serve", "--stdio"]),
             Transport::Http => command.args(["serve", "--listen", "127.0.0.1:0"]),
@@ -108,7 +111,7 @@ impl Server {
                 Link::Stdio { input: Mutex::new(child.stdin.take()), heard }
             }
         };
-        Self(Arc::new(Inner { child: Mutex::new(child), link, log, ids: AtomicI64::new(1) }))
+        Self(Arc::new(Inner { child: Mutex::new(child), link, log, ids: AtomicI64::new(1), _folder: folder }))
     }
 
     /// Where it listens.

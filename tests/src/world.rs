@@ -3,6 +3,7 @@
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -14,7 +15,7 @@ use crate::client::{Server, Transport};
 
 /// A world: built up by methods that read like a sentence, written out when it is used.
 pub struct World {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     server: String,
     plugins: Vec<Plugin>,
     more: String,
@@ -64,7 +65,7 @@ impl World {
     /// A world with one trusted key, `vendor`, and no plugins.
     pub fn new() -> Self {
         let world = Self {
-            folder: TempDir::new().unwrap(),
+            folder: Arc::new(TempDir::new().unwrap()),
             server: String::new(),
             plugins: Vec::new(),
             more: String::new(),
@@ -254,7 +255,7 @@ impl World {
     /// Serves, over one transport.
     pub fn serve(&self, transport: Transport) -> Server {
         self.write();
-        Server::start(self.command(), transport)
+        Server::start(self.command(), transport, Arc::clone(&self.folder))
     }
 
     /// The records so far.

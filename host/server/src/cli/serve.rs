@@ -46,7 +46,10 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         .enable_all()
         .build()
         .map_err(|error| Exit::host(&error))?;
-    runtime.block_on(serve(args, &config, gate))
+    let served = runtime.block_on(serve(args, &config, gate));
+    // A read of stdin cannot be called off; everything else has ended.
+    runtime.shutdown_background();
+    served
 }
 
 /// Opens the state directory and the gate. Nothing serves yet.
@@ -62,23 +65,35 @@ async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
     drain::on_signal(stop.clone()).map_err(|error| Exit::host(&error))?;
     reload::on_hangup(gate.clone(), args.config.config.clone()).map_err(|error| Exit::host(&error))?;
     let handler = Handler::new(gate.clone(), stop.clone());
+    // All calls have ended: the last answers go out, then connections are closed.
+    let hang_up = CancellationToken::new();
     let http = match (args.stdio, args.listen) {
         (true, None) => None,
-        (_, listen) => Some(
-            listen_at(listen.unwrap_or(config.server.listen), config, handler.clone(), stop.clone()).await?,
-        ),
+        (_, listen) => {
+            let address = listen.unwrap_or(config.server.listen);
+            Some(listen_at(address, config, handler.clone(), stop.clone(), hang_up.clone()).await?)
+        }
     };
     gate.record(&Event::Process { what: "started" });
-    if args.stdio {
+    let conversation = if args.stdio {
         let transport =
             Stdio::take(local::parent(), config.server.body_bytes_max).map_err(|error| Exit::host(&error))?;
-        tokio::select! {
-            () = speak(handler, transport) => stop.cancel(),
-            () = stop.cancelled() => {}
-        }
-    }
+        let (stop, hang_up) = (stop.clone(), hang_up.clone());
+        Some(tokio::spawn(async move {
+            speak(handler, transport, hang_up).await;
+            stop.cancel();
+        }))
+    } else {
+        None
+    };
     stop.cancelled().await;
     gate.drain(config.server.drain).await;
+    hang_up.cancel();
+    if let Some(conversation) = conversation
+        && let Err(error) = conversation.await
+    {
+        tracing::error!(%error, "the conversation over stdio failed");
+    }
     if let Some(http) = http
         && let Err(error) = http.await
     {
@@ -93,6 +108,7 @@ async fn listen_at(
     config: &Config,
     handler: Handler,
     stop: CancellationToken,
+    hang_up: CancellationToken,
 ) -> Result<tokio::task::JoinHandle<()>, Exit> {
     let failed =
         |error: std::io::Error| Exit::host(&std::io::Error::other(format!("listen at {address}: {error}")));
@@ -103,12 +119,12 @@ async fn listen_at(
     }
     tracing::info!("serving MCP at http://{bound}/mcp");
     let server = HttpServer::new(&config.server, handler);
-    Ok(tokio::spawn(server.serve(listener, stop, config.server.drain)))
+    Ok(tokio::spawn(server.serve(listener, stop, hang_up)))
 }
 
-/// Talks to the one client at the other end of stdio until it hangs up.
-async fn speak(handler: Handler, transport: Stdio) {
-    match handler.serve(transport).await {
+/// Talks to the one client at the other end of stdio until one of them hangs up.
+async fn speak(handler: Handler, transport: Stdio, hang_up: CancellationToken) {
+    match handler.serve_with_ct(transport, hang_up).await {
         Ok(service) => {
             if let Err(error) = service.waiting().await {
                 tracing::error!(%error, "the conversation over stdio failed");

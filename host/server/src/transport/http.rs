@@ -69,8 +69,14 @@ impl HttpServer {
         Self { mcp, sessions, guard, handler, body_bytes_max: config.body_bytes_max, cut }
     }
 
-    /// Serves until `stop`, then lets open exchanges end for `drain` at the most.
-    pub(crate) async fn serve(self, listener: TcpListener, stop: CancellationToken, drain: Duration) {
+    /// Serves until `stop`, then lets open exchanges end. When `hang_up` comes all calls have ended: what is open after
+    /// another moment is cut.
+    pub(crate) async fn serve(
+        self,
+        listener: TcpListener,
+        stop: CancellationToken,
+        hang_up: CancellationToken,
+    ) {
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
@@ -99,8 +105,13 @@ impl HttpServer {
             });
         }
         drop(listener);
-        if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
-            tracing::info!("open streams are cut");
+        let cut = async {
+            hang_up.cancelled().await;
+            tokio::time::sleep(LAST_ANSWERS).await;
+        };
+        tokio::select! {
+            () = graceful.shutdown() => {}
+            () = cut => tracing::info!("open streams are cut"),
         }
         self.cut.cancel();
     }
@@ -199,6 +210,9 @@ impl HttpServer {
         }
     }
 }
+
+/// How long the answers of the last calls may take to be written.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 fn plain(status: StatusCode, text: &'static str) -> Reply {
     reply(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))

@@ -1,0 +1,39 @@
+"""The official Python client against a server: lists the tools, makes the calls it is told, prints what came as JSON.
+
+    official.py MODE http URL            < calls.json
+    official.py MODE stdio PROGRAM ARG…  < calls.json
+
+`calls.json` is a list of [tool, arguments].
+"""
+
+import asyncio
+import json
+import os
+import sys
+
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+
+
+async def main(mode: str, transport: str, rest: list[str], calls: list) -> dict:
+    if transport == "http":
+        server = rest[0]
+    else:
+        server = stdio_client(StdioServerParameters(command=rest[0], args=rest[1:], env=dict(os.environ)))
+    async with Client(server, mode=mode) as client:
+        listed = await client.list_tools()
+        answers = []
+        for tool, arguments in calls:
+            result = await client.call_tool(tool, arguments)
+            texts = [block.text for block in result.content]
+            answers.append({"error": bool(result.is_error), "texts": texts, "value": result.structured_content})
+        return {
+            "version": client.session.protocol_version,
+            "tools": [tool.name for tool in listed.tools],
+            "answers": answers,
+        }
+
+
+if __name__ == "__main__":
+    told = asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3:], json.load(sys.stdin)))
+    print(json.dumps(told))

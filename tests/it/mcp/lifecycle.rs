@@ -1,0 +1,209 @@
+//! Beginning, cancelling, stopping.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use toolgate_tests::client::{PATIENCE, headers};
+use toolgate_tests::{Server, Transport, World, test_guest};
+
+use super::seven;
+
+fn slow() -> World {
+    World::new()
+        .plugin("seven", &toolgate_tests::guest::seven())
+        .plugin("slow", &test_guest("sleeping"))
+        .plugin("loop", &test_guest("looping"))
+        .limit("fuel = 1_000_000_000_000")
+}
+
+fn wait_for_record(world: &World, count: usize) -> Vec<Value> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let records = world.call_records();
+        if records.len() >= count {
+            return records;
+        }
+        assert!(Instant::now() < until, "no record");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_call_that_its_client_cancels_is_ended() {
+    for (tool, args) in [("slow_run", json!({ "ms": 9_000 })), ("loop_run", json!({}))] {
+        let world = slow();
+        let server = world.serve(Transport::Stdio);
+        let (id, call) = server.modern("tools/call", json!({ "name": tool, "arguments": args }));
+        server.send(&call.to_string());
+        std::thread::sleep(Duration::from_millis(300));
+        let cancelled = Instant::now();
+        server.send(
+            &json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } })
+                .to_string(),
+        );
+        let record = wait_for_record(&world, 1).remove(0);
+        assert!(cancelled.elapsed() < Duration::from_secs(2), "{:?}", cancelled.elapsed());
+        assert_eq!(
+            (&record["outcome"]["kind"], &record["outcome"]["blame"]),
+            (&json!("cancelled"), &json!("caller")),
+            "{tool}: {record}"
+        );
+        assert_eq!(server.call("seven_seven", json!({})).text(), "7");
+    }
+}
+
+#[test]
+fn a_call_whose_client_goes_away_is_ended() {
+    for (tool, args) in [("slow_run", json!({ "ms": 9_000 })), ("loop_run", json!({}))] {
+        let world = slow();
+        let server = world.serve(Transport::Http);
+        let (_, call) = server.modern("tools/call", json!({ "name": tool, "arguments": args }));
+        let stream = server.open("POST", "/mcp", &headers(&call), Some(&call.to_string()));
+        std::thread::sleep(Duration::from_millis(300));
+        let gone = Instant::now();
+        drop(stream);
+        let record = wait_for_record(&world, 1).remove(0);
+        assert!(gone.elapsed() < Duration::from_secs(2), "{:?}", gone.elapsed());
+        assert_eq!(record["outcome"]["kind"], "cancelled", "{tool}: {record}");
+    }
+}
+
+#[test]
+fn a_stop_lets_calls_in_flight_end_and_takes_no_more() {
+    for transport in Transport::ALL {
+        let world = slow();
+        let server = world.serve(transport);
+        let call = server.calling("slow_run", json!({ "ms": 1_000 }));
+        std::thread::sleep(Duration::from_millis(300));
+        server.signal("TERM");
+        assert_eq!(call.join().unwrap().text(), "awake");
+        assert_eq!(server.wait(), 0, "{}", server.log());
+        let events: Vec<Value> = world.records().iter().map(|record| record["event"].clone()).collect();
+        assert_eq!(events.first().unwrap(), "load");
+        assert_eq!(events.last().unwrap(), "stopped");
+    }
+}
+
+#[test]
+fn a_stop_ends_calls_that_do_not_end_by_themselves() {
+    for transport in Transport::ALL {
+        let world = slow().server("[server.limits]\ndrain_ms = 300");
+        let server = world.serve(transport);
+        let call = server.calling("loop_run", json!({}));
+        std::thread::sleep(Duration::from_millis(300));
+        let stopping = Instant::now();
+        server.signal("TERM");
+        assert_eq!(server.wait(), 0, "{}", server.log());
+        assert!(stopping.elapsed() < Duration::from_secs(5), "{:?}", stopping.elapsed());
+        drop(call);
+        assert_eq!(wait_for_record(&world, 1)[0]["outcome"]["kind"], "stopping");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let world = slow().server("[server.limits]\ndrain_ms = 60_000");
+    let server = world.serve(Transport::Http);
+    let (_, call) = server.modern("tools/call", json!({ "name": "slow_run", "arguments": { "ms": 9_000 } }));
+    let _stream = server.open("POST", "/mcp", &headers(&call), Some(&call.to_string()));
+    std::thread::sleep(Duration::from_millis(300));
+    server.signal("INT");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(server.is_alive());
+    server.signal("INT");
+    assert_eq!(server.wait(), 130);
+}
+
+#[test]
+fn stdio_ends_when_its_client_hangs_up() {
+    let world = slow();
+    let server = world.serve(Transport::Stdio);
+    assert_eq!(server.call("seven_seven", json!({})).text(), "7");
+    server.hang_up();
+    assert_eq!(server.wait(), 0);
+
+    let server = world.serve(Transport::Stdio);
+    server.hang_up();
+    assert_eq!(server.wait(), 0, "also when it never said anything");
+
+    let server = world.serve(Transport::Stdio);
+    let (_, call) = server.modern("tools/call", json!({ "name": "loop_run", "arguments": {} }));
+    server.send(&call.to_string());
+    std::thread::sleep(Duration::from_millis(300));
+    server.hang_up();
+    assert_eq!(server.wait(), 0, "also in the middle of a call");
+}
+
+#[test]
+fn stdio_opens_no_listener() {
+    let server: Server = seven().serve(Transport::Stdio);
+    assert_eq!(server.call("seven_seven", json!({})).text(), "7");
+    assert!(!server.log().contains("http://"), "{}", server.log());
+    let sockets = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().filter_map(Result::ok);
+    let listening = std::fs::read_to_string(format!("/proc/{}/net/tcp", server.pid())).unwrap();
+    for socket in sockets.filter_map(|entry| std::fs::read_link(entry.path()).ok()) {
+        if let Some(inode) = socket.to_str().and_then(|name| name.strip_prefix("socket:[")?.strip_suffix(']'))
+        {
+            // The state 0A is LISTEN.
+            let listens = |line: &str| line.contains(&format!(" {inode} ")) && line.contains(" 0A ");
+            assert!(!listening.lines().any(listens), "{inode}");
+        }
+    }
+}
+
+#[test]
+fn an_address_that_others_can_reach_is_refused_without_a_word_for_it() {
+    for args in [&["serve", "--listen", "0.0.0.0:0"][..], &["serve", "--listen", "[::]:0"]] {
+        let ended = seven().run(args);
+        assert_eq!(ended.code, 2, "{}", ended.said());
+        assert!(ended.stderr.contains("insecure_no_auth = true"), "{}", ended.stderr);
+    }
+    let ended = seven().server("listen = \"0.0.0.0:7411\"").run(&["serve"]);
+    assert_eq!(ended.code, 2, "{}", ended.said());
+}
+
+#[test]
+fn serving_others_without_asking_who_they_are_is_said_at_each_start() {
+    let world = seven().server("insecure_no_auth = true");
+    world.write();
+    let mut child = world
+        .command()
+        .args(["serve", "--listen", "0.0.0.0:0"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stderr = child.stderr.take().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(stderr)).map_while(Result::ok);
+    let warned = lines.any(|line| line.contains("WARN") && line.contains("insecure_no_auth"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(warned);
+}
+
+#[test]
+fn a_port_that_is_taken_fails_with_4() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ended = seven().run(&["serve", "--listen", &address]);
+    assert_eq!(ended.code, 4, "{}", ended.said());
+    assert!(ended.stderr.contains(&address), "{}", ended.stderr);
+}
+
+#[test]
+fn stdio_and_http_can_be_served_at_once() {
+    let world = seven();
+    world.write();
+    let mut child = world
+        .command()
+        .args(["serve", "--stdio", "--listen", "127.0.0.1:0"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stderr = child.stderr.take().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(stderr)).map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("serving MCP at http://127.0.0.1:")));
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
