@@ -1,1 +1,7 @@
-//!
+//! Attacks that have an answer, each by a component that is signed, granted and malicious. `docs/ATTACKS.md` is the ledger;
+//! `coverage.rs` sees to it that ledger and tests agree.
+
+mod addresses;
+mod folders;
+mod isolation;
+mod surroundings;

@@ -1,1 +1,5 @@
-//!
+//! The command line: what is typed, what is printed where, and the exit codes.
+
+mod commands;
+mod configuration;
+mod keys;

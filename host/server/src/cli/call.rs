@@ -5,7 +5,7 @@ use toolgate_policy::limits::wire::{BODY_BYTES_MAX, JSON_DEPTH_MAX, JSON_NODES_M
 use toolgate_policy::redact::printable;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::json::{Bounds, Json};
-use toolgate_runtime::outcome::{Content, Outcome, Verdict};
+use toolgate_runtime::outcome::{Blame, Content, Outcome, Verdict};
 use toolgate_runtime::sandbox::interrupt::Interrupt;
 
 use super::exit::Exit;
@@ -89,8 +89,13 @@ fn tell(args: &Args, outcome: Outcome) -> Result<(), Exit> {
                     &json!({ "isError": true, "text": fault.told(), "fault": fault.kind().word() }),
                 );
             }
-            output::complain(fault.log_text());
-            Err(Exit::failed())
+            match fault.blame() {
+                Blame::Host => Err(Exit::host_failed(fault.log_text())),
+                Blame::Caller | Blame::Plugin | Blame::Operator => {
+                    output::complain(fault.log_text());
+                    Err(Exit::failed())
+                }
+            }
         }
     }
 }

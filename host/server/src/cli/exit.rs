@@ -41,6 +41,11 @@ impl Exit {
         Self { code: 4, text }
     }
 
+    /// The host could not do it.
+    pub(super) fn host_failed(text: impl Into<String>) -> Self {
+        Self { code: 4, text: text.into() }
+    }
+
     /// Some plugins do not load. What is not allowed comes before what does not work.
     pub(super) fn not_loaded(report: &Report) -> Self {
         let kinds = report.plugins.iter().filter_map(|(_, loaded)| match loaded {

@@ -1,0 +1,79 @@
+//! Ways to an address that is not granted.
+
+use std::net::TcpListener;
+
+use serde_json::{Value, json};
+use toolgate_tests::web::was_connected;
+use toolgate_tests::{World, test_guest};
+
+fn request(authority: &str) -> Value {
+    json!({ "method": "GET", "scheme": "http", "authority": authority, "path": "/", "headers": [], "body": "" })
+}
+
+#[test]
+fn no_spelling_of_this_machine_is_reached_without_a_grant_for_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let world = World::new().plugin("web", &test_guest("requesting")).grant(
+        r#"http = [{ scheme = "http", host = "*.example.com" }, { scheme = "http", host = "example.org" }]"#,
+    );
+    for host in [
+        "127.0.0.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "127.1",
+        "127.0.0.1.",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "localhost",
+        "LOCALHOST",
+        "example.org@127.0.0.1",
+        "127.0.0.1#.example.com",
+        "127.0.0.1\\.example.com",
+        "127.0.0.1/.example.com",
+        "0",
+        "0.0.0.0",
+    ] {
+        let ended = world.call("web_run", &request(&format!("{host}:{port}")));
+        assert_eq!(ended.code, 1, "{host}: {}", ended.said());
+    }
+    assert!(!was_connected(&listener));
+}
+
+#[test]
+fn an_address_of_this_machine_is_not_reached_by_granting_a_name_that_leads_there() {
+    // What a resolver that changes its mind would do: the name is granted, its address is checked all the same.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for host in ["localhost", "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"] {
+        let rule = format!(r#"http = [{{ scheme = "http", host = "{host}", port = {port} }}]"#);
+        let world = World::new().plugin("web", &test_guest("requesting")).grant(&rule);
+        let ended = world.call("web_run", &request(&format!("{host}:{port}")));
+        assert!([1, 2].contains(&ended.code), "{host}: {}", ended.said());
+    }
+    assert!(!was_connected(&listener));
+}
+
+#[test]
+fn a_header_cannot_carry_a_second_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let rule =
+        format!(r#"http = [{{ scheme = "http", host = "127.0.0.1", port = {port}, private = true }}]"#);
+    let world = World::new().plugin("web", &test_guest("requesting")).grant(&rule);
+    for headers in [
+        json!([["x-a", "b\r\nHost: evil.example"]]),
+        json!([["x-a\r\nHost", "evil.example"]]),
+        json!([["host", "evil.example"]]),
+        json!([["connection", "upgrade"]]),
+        json!([["transfer-encoding", "chunked"]]),
+    ] {
+        let mut asked = request(&format!("127.0.0.1:{port}"));
+        asked["headers"] = headers.clone();
+        let ended = world.call("web_run", &asked);
+        assert_eq!(ended.code, 1, "{headers}: {}", ended.said());
+    }
+    assert!(!was_connected(&listener));
+}

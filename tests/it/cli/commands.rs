@@ -1,0 +1,136 @@
+//! `check`, `call`, `tools`, `inspect`, `completions`, help.
+
+use serde_json::{Value, json};
+use toolgate_tests::{World, guest, plugin, test_guest};
+
+fn hello() -> World {
+    World::new().plugin("hello", &plugin("hello"))
+}
+
+#[test]
+fn check_says_what_loads_and_what_does_not_also_as_json() {
+    let world = hello().plugin("fetch", &plugin("fetch"));
+    let check = world.run(&["check", "--json"]);
+    assert_eq!(check.code, 3);
+    let plugins = &check.json()["plugins"];
+    assert_eq!(
+        (&plugins[0]["name"], &plugins[0]["ok"], &plugins[0]["tools"]),
+        (&json!("hello"), &json!(true), &json!(5))
+    );
+    assert_eq!((&plugins[1]["ok"], &plugins[1]["kind"]), (&json!(false), &json!("refused")));
+    assert!(plugins[1]["reasons"][0].as_str().unwrap().contains("it needs `http`"));
+    assert_eq!(hello().run(&["check", "--json"]).code, 0);
+    let skip = hello().plugin("fetch", &plugin("fetch")).server("on_refused = \"skip\"").run(&["check"]);
+    assert_eq!(skip.code, 3, "whatever on_refused says");
+}
+
+#[test]
+fn call_prints_the_answer_and_tells_by_its_code_how_it_went() {
+    let world = hello();
+    let ok = world.run(&["call", "hello_add", "--args", r#"{"a":1,"b":2}"#]);
+    assert_eq!((ok.code, ok.stdout.as_str(), ok.stderr.as_str()), (0, "3\n", ""));
+    let json = world.run(&["call", "hello_add", "--args", r#"{"a":1,"b":2}"#, "--json"]);
+    assert_eq!(json.json()["structuredContent"], json!({ "result": 3 }), "{}", json.stdout);
+    for (args, code) in [
+        (&["call", "hello_add", "--args", r#"{"a":1}"#][..], 1),
+        (&["call", "hello_add", "--args", r#"{"a":9223372036854775807,"b":1}"#], 1),
+        (&["call", "hello_nothing"], 3),
+        (&["call", "hello_add", "--args", "{"], 2),
+        (&["call", "hello_add", "--args", "[1]"], 1),
+        (&["call", "hello_add", "--args", r#"{"a":1,"a":2,"b":3}"#], 2),
+        (&["call"], 2),
+        (&["call", "hello_add", "--config", "none.toml"], 2),
+    ] {
+        let ended = world.run(args);
+        assert_eq!(ended.code, code, "{args:?}: {}", ended.said());
+    }
+}
+
+#[test]
+fn what_a_plugin_says_cannot_steer_the_terminal() {
+    let world = World::new().plugin("echo", &test_guest("echoing"));
+    let ended = world.call("echo_strings", &json!({ "a": "\u{1b}]0;owned\u{7}\u{202e}abc\u{200b}" }));
+    assert_eq!(ended.code, 0, "{}", ended.said());
+    assert!(!ended.stdout.contains(['\u{1b}', '\u{7}', '\u{202e}', '\u{200b}']), "{:?}", ended.stdout);
+    assert!(ended.stdout.contains("owned"));
+    let exact = world.run(&["call", "echo_strings", "--args", r#"{"a":"\u001b"}"#, "--json"]);
+    assert_eq!(exact.json()["text"], "\u{1b}", "JSON has an escape of its own");
+}
+
+#[test]
+fn tools_lists_what_a_client_would_see_and_what_each_may_touch() {
+    let world = hello()
+        .plugin("notes", &plugin("notes"))
+        .folder("notes")
+        .grant(r#"files = [{ host = "notes", guest = "/notes", access = "read-write" }]"#);
+    let tools = world.run(&["tools"]);
+    assert_eq!(tools.code, 0, "{}", tools.said());
+    for words in ["hello_add", "notes_write", "/notes"] {
+        assert!(tools.stdout.contains(words), "{words}: {}", tools.stdout);
+    }
+    let listed: Vec<Value> = world.run(&["tools", "--json"]).json()["tools"].as_array().unwrap().clone();
+    assert_eq!(listed.len(), 9);
+    assert!(listed.iter().all(|tool| tool["inputSchema"]["type"] == "object"));
+}
+
+#[test]
+fn inspect_says_what_is_in_a_component_and_needs_no_configuration() {
+    let world = World::new().plugin("fetch", &plugin("fetch"));
+    let told = world.run(&["inspect", "plugins/fetch.wasm"]);
+    assert_eq!(told.code, 0, "{}", told.said());
+    let digest = toolgate_policy::Digest::of(&plugin("fetch")).to_string();
+    for words in [digest.as_str(), "get", "http", "wasi:http/outgoing-handler"] {
+        assert!(told.stdout.contains(words), "{words}: {}", told.stdout);
+    }
+    assert!(!world.path("state").exists(), "nothing was kept, nothing was compiled");
+    let json = world.run(&["inspect", "plugins/fetch.wasm", "--json"]).json();
+    assert_eq!(json["digest"], digest.as_str());
+    assert!(json["tools"].as_array().is_some_and(|tools| tools.len() == 1), "{json}");
+    assert!(json.to_string().contains("inputSchema"), "{json}");
+}
+
+#[test]
+fn inspect_refuses_what_is_no_component() {
+    let world = World::new();
+    world.put("plain.wasm", &guest::wat("(module)"), 0o644);
+    let told = world.run(&["inspect", "plain.wasm"]);
+    assert_eq!(told.code, 3, "{}", told.said());
+    assert_eq!(world.run(&["inspect", "none.wasm"]).code, 4);
+    assert_eq!(world.run(&["inspect"]).code, 2);
+}
+
+#[test]
+fn every_command_has_help_and_every_shell_its_completions() {
+    let world = World::new();
+    let help = world.run(&["--help"]);
+    assert_eq!(help.code, 0);
+    for command in ["serve", "check", "inspect", "call", "tools", "key", "sign", "verify", "completions"] {
+        assert!(help.stdout.contains(command), "{command}");
+        let own = world.run(&[command, "--help"]);
+        assert!(own.code == 0 && own.stdout.contains("Usage: toolgate"), "{command}: {}", own.said());
+    }
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = world.run(&["completions", shell]);
+        assert!(script.code == 0 && script.stdout.contains("toolgate"), "{shell}");
+    }
+    assert_eq!(world.run(&["--version"]).stdout.trim(), format!("toolgate {}", env!("CARGO_PKG_VERSION")));
+    assert_eq!(world.run(&[]).code, 2);
+    assert_eq!(world.run(&["serv"]).code, 2);
+}
+
+#[test]
+fn the_configuration_is_found_in_the_current_folder_and_paths_in_it_are_relative_to_it() {
+    let world = hello();
+    let config = world.write();
+    assert_eq!(world.run_as_is(&["check"]).code, 0);
+    let mut elsewhere = std::process::Command::new(toolgate_tests::toolgate());
+    let ended = elsewhere.current_dir("/").args(["check", "--config"]).arg(&config).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let nowhere = std::process::Command::new(toolgate_tests::toolgate())
+        .current_dir("/")
+        .arg("check")
+        .output()
+        .unwrap();
+    assert_eq!(nowhere.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&nowhere.stderr).contains("toolgate.toml"));
+}
