@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::reply::{HttpReply, Reply};
+
 /// How to talk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
@@ -57,29 +59,6 @@ struct Messages {
     others: Vec<Value>,
     lines: Vec<String>,
     ended: bool,
-}
-
-/// What a `tools/call` came to.
-#[derive(Clone, PartialEq)]
-pub struct Reply(pub Value);
-
-impl std::fmt::Debug for Reply {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const SHOWN: usize = 500;
-        let text: String = self.0.to_string().chars().take(SHOWN).collect();
-        f.write_str(&text)
-    }
-}
-
-/// An HTTP answer.
-#[derive(Debug, Clone)]
-pub struct HttpReply {
-    /// The status.
-    pub status: u16,
-    /// The head, as it came.
-    pub head: String,
-    /// The body, as it came.
-    pub body: String,
 }
 
 /// How long anything may take before a test gives up.
@@ -308,55 +287,6 @@ impl Drop for Inner {
     }
 }
 
-impl Reply {
-    /// Whether the tool, or the host for it, said that it failed.
-    pub fn is_error(&self) -> bool {
-        self.0["result"]["isError"] == true
-    }
-
-    /// The text that it answered.
-    pub fn text(&self) -> &str {
-        self.0["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {}", self.0))
-    }
-
-    /// The value that it answered.
-    pub fn structured(&self) -> &Value {
-        &self.0["result"]["structuredContent"]
-    }
-
-    /// The code of a protocol error.
-    pub fn code(&self) -> i64 {
-        self.0["error"]["code"].as_i64().unwrap_or_else(|| panic!("no error: {}", self.0))
-    }
-}
-
-impl HttpReply {
-    fn parse(text: &str) -> Self {
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-        let body = if chunked { unchunk(body) } else { body.to_owned() };
-        Self { status, head: head.to_owned(), body }
-    }
-
-    /// The value of a header.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (given, value) = line.split_once(':')?;
-            given.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
-    }
-
-    /// The first message of an event stream, or the whole body.
-    pub fn message(&self) -> Value {
-        let data = self
-            .body
-            .lines()
-            .find_map(|line| line.strip_prefix("data: ").filter(|data| data.starts_with('{')));
-        serde_json::from_str(data.unwrap_or(&self.body)).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
-    }
-}
-
 /// The headers that a modern request must have.
 pub fn headers(message: &Value) -> Vec<(String, String)> {
     let mut headers = vec![
@@ -367,19 +297,6 @@ pub fn headers(message: &Value) -> Vec<(String, String)> {
         headers.push(("Mcp-Name".to_owned(), name.to_owned()));
     }
     headers
-}
-
-fn unchunk(mut body: &str) -> String {
-    let mut whole = String::new();
-    while let Some((size, rest)) = body.split_once("\r\n") {
-        let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
-        if size == 0 || rest.len() < size {
-            break;
-        }
-        whole.push_str(rest.get(..size).unwrap_or_default());
-        body = rest.get(size + 2..).unwrap_or_default();
-    }
-    whole
 }
 
 /// Reads the log, and tells the address when it is named.

@@ -3,11 +3,13 @@
 
 pub mod client;
 pub mod guest;
+pub mod reply;
 pub mod web;
 pub mod world;
 
-pub use client::{Reply, Server, Transport};
+pub use client::{Server, Transport};
 pub use guest::{plugin, test_guest, wat};
+pub use reply::{HttpReply, Reply};
 pub use world::{Ended, World};
 
 use std::path::PathBuf;

@@ -1,5 +1,94 @@
-//! x
-use crate::shell::Outcome;
+//! `cargo xtask tidy`: the house rules that a program can check. Sizes, file headers and names; arrows and doors, which it
+//! reads from `docs/ARCHITECTURE.md`, so that the page cannot say one thing and the code another.
+
+mod arrows;
+mod doors;
+mod shape;
+
+use std::path::Path;
+
+use crate::shell::{self, Outcome};
+
+/// A source file.
+struct Source {
+    /// From the root of the repository, such as `host/policy/src/name.rs`.
+    path: String,
+    /// All of it.
+    text: String,
+}
+
+/// Where our own Rust is.
+const FOLDERS: [&str; 6] = ["host", "plugins", "sdk-guest", "tests", "benches", "xtask"];
+
+/// Checks everything and tells everything.
 pub(crate) fn run() -> Outcome {
-    Ok("tidy".into())
+    let sources = sources()?;
+    let page = read(&shell::root().join("docs/ARCHITECTURE.md"))?;
+    let mut broken = shape::check(&sources);
+    broken.extend(arrows::check(&sources, block(&page, "arrows")?)?);
+    broken.extend(doors::check(&sources, block(&page, "doors")?)?);
+    broken.extend(doors::check_policy(
+        &read(&shell::root().join("host/policy/Cargo.toml"))?,
+        block(&page, "policy-dependencies")?,
+    ));
+    if broken.is_empty() {
+        return Ok(format!("{} files keep the house rules", sources.len()));
+    }
+    broken.sort();
+    Err(format!("{} breaches of the house rules:\n{}", broken.len(), broken.join("\n")))
+}
+
+impl Source {
+    /// The crate and the path in it, such as `("policy", "load/trust")`; none outside `host`.
+    fn room(&self) -> Option<(&str, &str)> {
+        let (name, path) = self.path.strip_prefix("host/")?.split_once("/src/")?;
+        Some((name, path.strip_suffix(".rs")?))
+    }
+
+    /// What is built into the program: without comments and without tests.
+    fn code(&self) -> String {
+        if self.path.ends_with("_tests.rs") {
+            return String::new();
+        }
+        let lines = self.text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
+        lines.map(without_comment).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn without_comment(line: &str) -> &str {
+    line.split_once("//").map_or(line, |(code, _)| code)
+}
+
+fn sources() -> Outcome<Vec<Source>> {
+    let mut found = Vec::new();
+    for folder in FOLDERS {
+        collect(&shell::root().join(folder), &mut found)?;
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+fn collect(folder: &Path, into: &mut Vec<Source>) -> Outcome<()> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+    for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+        if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+            collect(&path, into)?;
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let short = path.strip_prefix(shell::root()).unwrap_or(&path).to_string_lossy().into_owned();
+            into.push(Source { path: short, text: read(&path)? });
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Outcome {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The fenced block of this kind.
+fn block<'a>(page: &'a str, kind: &str) -> Outcome<&'a str> {
+    let fence = format!("```{kind}\n");
+    let rest = page.split_once(&fence).map(|(_, rest)| rest);
+    let block = rest.and_then(|rest| rest.split_once("\n```")).map(|(block, _)| block);
+    block.ok_or_else(|| format!("docs/ARCHITECTURE.md has no block `{kind}`"))
 }

@@ -93,7 +93,3 @@ pub(crate) fn read_key(path: &Path) -> Result<zeroize::Zeroizing<String>, String
 fn or_empty<'d, T>(section: Option<Section<'d>>, empty: T, read: impl FnOnce(Section<'d>) -> T) -> T {
     section.map_or(empty, read)
 }
-
-#[cfg(test)]
-#[path = "config/tests.rs"]
-mod tests;

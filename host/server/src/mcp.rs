@@ -19,13 +19,12 @@ use rmcp::model::{
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
+use toolgate_policy::Principal;
 use toolgate_policy::limits::wire::LISTENERS_MAX;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::json::Json;
 use toolgate_runtime::sandbox::interrupt::Interrupt;
-
-use crate::transport::Inbound;
 
 /// Answers MCP requests. Cheap to clone; all clones answer for one gate.
 #[derive(Clone)]
@@ -33,6 +32,15 @@ pub(crate) struct Handler {
     gate: Gate,
     stopping: CancellationToken,
     listeners: Arc<AtomicUsize>,
+}
+
+/// What a message brings besides itself, found out by the transport. Travels with it through the protocol's library.
+#[derive(Clone)]
+pub(crate) struct Inbound {
+    /// Who sent it.
+    pub(crate) principal: Principal,
+    /// The arguments of a `tools/call`, as they were written.
+    pub(crate) arguments: Option<Arc<Json>>,
 }
 
 /// How long a client may keep a list without asking again: a reload changes it, and says so.

@@ -119,11 +119,13 @@ fn a_signature_of_another_plugin_is_refused() {
     assert_refused(world, "is a signature over other bytes");
 }
 
+type Change = fn(&str) -> String;
+
 #[test]
 fn a_bundle_that_is_not_read_in_full_is_refused() {
     let bundle =
         |world: &World| std::fs::read_to_string(world.path("plugins/bad.wasm.sigstore.json")).unwrap();
-    let changes: [(&str, fn(&str) -> String); 6] = [
+    let changes: [(&str, Change); 6] = [
         ("it is cut short", |text| text[..text.len() / 2].to_owned()),
         ("a key stands twice", |text| {
             text.replacen('{', "{\"mediaType\":\"application/vnd.dev.sigstore.bundle.v0.3+json\",", 1)

@@ -1,8 +1,7 @@
 //! The two revisions before: a handshake, then a session; over both transports.
 
 use serde_json::{Value, json};
-use toolgate_tests::client::HttpReply;
-use toolgate_tests::{Server, Transport};
+use toolgate_tests::{HttpReply, Server, Transport};
 
 use super::{hello, seven};
 

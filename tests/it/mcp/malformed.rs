@@ -1,6 +1,8 @@
 //! Messages that are not what they should be, over both transports: refused with the code that JSON-RPC and MCP have for
 //! it, and the server goes on.
 
+use std::io::{Read as _, Write as _};
+
 use serde_json::{Value, json};
 use toolgate_tests::{Server, Transport};
 
@@ -123,18 +125,12 @@ fn a_message_larger_than_the_limit_is_refused() {
                 assert_eq!(server.post(&large, &[]).status, 413);
                 // Whatever it says of its own length.
                 let chunked = format!("{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
-                let headers = [
-                    ("Transfer-Encoding".to_owned(), "chunked".to_owned()),
-                    ("Content-Length".to_owned(), String::new()),
-                ];
-                drop(headers);
                 let mut stream =
                     server.open("POST", "/mcp", &[("Transfer-Encoding".into(), "chunked".into())], None);
-                use std::io::{Read as _, Write as _};
                 drop(stream.write_all(chunked.as_bytes()));
                 let mut told = String::new();
                 drop(stream.read_to_string(&mut told));
-                assert!(told.starts_with("HTTP/1.1 413") || told.starts_with("HTTP/1.1 4"), "{told}");
+                assert!(told.starts_with("HTTP/1.1 413"), "{told}");
             }
             Transport::Stdio => {
                 server.send(&large);

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use rmcp::ServiceExt as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use toolgate_runtime::audit::Event;
@@ -80,7 +79,7 @@ async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
             Stdio::take(local::parent(), config.server.body_bytes_max).map_err(|error| Exit::host(&error))?;
         let (stop, hang_up) = (stop.clone(), hang_up.clone());
         Some(tokio::spawn(async move {
-            speak(handler, transport, hang_up).await;
+            transport.converse(handler, hang_up).await;
             stop.cancel();
         }))
     } else {
@@ -120,17 +119,4 @@ async fn listen_at(
     tracing::info!("serving MCP at http://{bound}/mcp");
     let server = HttpServer::new(&config.server, handler);
     Ok(tokio::spawn(server.serve(listener, stop, hang_up)))
-}
-
-/// Talks to the one client at the other end of stdio until one of them hangs up.
-async fn speak(handler: Handler, transport: Stdio, hang_up: CancellationToken) {
-    match handler.serve_with_ct(transport, hang_up).await {
-        Ok(service) => {
-            if let Err(error) = service.waiting().await {
-                tracing::error!(%error, "the conversation over stdio failed");
-            }
-        }
-        // A client that hangs up before it said anything is no failure.
-        Err(error) => tracing::debug!(%error, "there was no conversation over stdio"),
-    }
 }

@@ -25,12 +25,11 @@ use toolgate_policy::limits::wire::{
     BODY_MS, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_MS, HEADERS_MAX, SESSION_IDLE_MS, SESSIONS_MAX,
 };
 
-use super::Inbound;
 use super::envelope::Envelope;
 use super::guard::Guard;
 use crate::auth::local;
 use crate::config::ServerConfig;
-use crate::mcp::Handler;
+use crate::mcp::{Handler, Inbound};
 
 type Reply = Response<BoxBody<Bytes, Infallible>>;
 

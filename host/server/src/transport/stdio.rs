@@ -5,18 +5,19 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use rmcp::RoleServer;
 use rmcp::model::{ClientJsonRpcMessage, GetExtensions as _};
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
+use rmcp::{RoleServer, ServiceExt as _};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Stdin};
 use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use toolgate_policy::Principal;
 
-use super::Inbound;
 use super::envelope::{Envelope, Malformed};
+use crate::mcp::{Handler, Inbound};
 
 /// The stdio of this process as a transport of the protocol's library.
 pub(crate) struct Stdio {
@@ -53,6 +54,19 @@ impl Stdio {
         let (found, incoming) = mpsc::channel(1);
         let reader = AbortOnDropHandle::new(tokio::spawn(reader.run(found)));
         Ok(Self { incoming, output, _reader: reader })
+    }
+
+    /// Talks to the one client at the other end until it hangs up, or until `hang_up`.
+    pub(crate) async fn converse(self, handler: Handler, hang_up: CancellationToken) {
+        match handler.serve_with_ct(self, hang_up).await {
+            Ok(service) => {
+                if let Err(error) = service.waiting().await {
+                    tracing::error!(%error, "the conversation over stdio failed");
+                }
+            }
+            // A client that hangs up before it said anything is no failure.
+            Err(error) => tracing::debug!(%error, "there was no conversation over stdio"),
+        }
     }
 }
 
