@@ -1,0 +1,109 @@
+//! Criterion groups: LOAD, a fresh instance, CALL; all in process, without MCP around them.
+//!
+//! `cargo bench --package toolgate-benches`
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use toolgate_benches::{gate, spec};
+use toolgate_policy::Principal;
+use toolgate_policy::capability::files;
+use toolgate_policy::load::Grants;
+use toolgate_runtime::call::request::Request;
+use toolgate_runtime::gate::Gate;
+use toolgate_runtime::json::{Bounds, Json};
+use toolgate_runtime::load::clear_plugin;
+use toolgate_runtime::outcome::{Answer, Outcome, Verdict};
+use toolgate_runtime::sandbox::interrupt::Interrupt;
+use toolgate_tests::{World, guest, plugin, test_guest};
+
+fn call(runtime: &Runtime, gate: &Gate, tool: &str, arguments: &str) -> Answer {
+    let bounds = Bounds { bytes_max: 8 << 20, depth_max: 64, nodes_max: 1 << 20 };
+    let arguments = Json::parse(arguments.as_bytes(), bounds).unwrap();
+    let request = Request::new(Principal::local("bench"), tool, arguments, Interrupt::default());
+    match runtime.block_on(gate.call(request)).into_inner() {
+        Outcome::Answer(answer) if answer.verdict == Verdict::Ok => answer,
+        other => panic!("{tool}: {other:?}"),
+    }
+}
+
+fn load(c: &mut Criterion) {
+    let world = World::new().plugin("hello", &plugin("hello"));
+    let spec = spec(&world, &[("hello", Grants::default())]);
+    let mut group = c.benchmark_group("load");
+    group.sample_size(20);
+    group.bench_function("hello: source, verify, inspect, describe, clear", |b| {
+        b.iter(|| clear_plugin(&spec.plugins[0], &spec.trust).unwrap());
+    });
+    let cached = gate(&world, "cached");
+    assert!(cached.check(&spec).serves);
+    group.bench_function("hello: all of it, from the cache", |b| {
+        b.iter(|| assert!(cached.check(&spec).serves))
+    });
+    let mut fresh = 0;
+    group.bench_function("hello: all of it, compiled", |b| {
+        b.iter_batched(
+            || {
+                fresh += 1;
+                gate(&world, &format!("fresh-{fresh}"))
+            },
+            |gate| assert!(gate.check(&spec).serves),
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+}
+
+fn instantiate(c: &mut Criterion) {
+    let world = World::new().plugin("seven", &guest::seven()).plugin("echo", &test_guest("echoing"));
+    let gate = gate(&world, "state");
+    assert!(gate.start(&spec(&world, &[("seven", Grants::default()), ("echo", Grants::default())])).serves);
+    let runtime = Runtime::new().unwrap();
+    let mut group = c.benchmark_group("instantiate");
+    group.bench_function("80 bytes of WebAssembly, one number back", |b| {
+        b.iter(|| call(&runtime, &gate, "seven_seven", "{}"));
+    });
+    group.bench_function("a Rust component, a function that does nothing", |b| {
+        b.iter(|| call(&runtime, &gate, "echo_nothing", "{}"));
+    });
+    group.finish();
+}
+
+fn calls(c: &mut Criterion) {
+    let world = World::new()
+        .plugin("hello", &plugin("hello"))
+        .plugin("files", &plugin("files"))
+        .plugin("echo", &test_guest("echoing"))
+        .file("docs/page.txt", &"a line of text\n".repeat(700));
+    let docs = world.path("docs").to_string_lossy().into_owned();
+    let docs = files::Grant::new(vec![(docs, "/docs".to_owned(), "read".to_owned())]).unwrap();
+    let plugins = [
+        ("hello", Grants::default()),
+        ("files", Grants { files: Some(docs), ..Grants::default() }),
+        ("echo", Grants::default()),
+    ];
+    let gate = gate(&world, "state");
+    assert!(gate.start(&spec(&world, &plugins)).serves);
+    let runtime = Runtime::new().unwrap();
+    let mut group = c.benchmark_group("call");
+    let numbers: Vec<Value> = (0..1000).map(|n| json!(f64::from(n) / 7.0)).collect();
+    for (tool, arguments) in [
+        ("hello_greet", json!({ "name": "world" })),
+        ("hello_add", json!({ "a": 1, "b": 2 })),
+        ("hello_summarize", json!({ "numbers": numbers })),
+        ("files_read", json!({ "path": "/docs/page.txt" })),
+    ] {
+        let arguments = arguments.to_string();
+        group.bench_function(tool, |b| b.iter(|| call(&runtime, &gate, tool, &arguments)));
+    }
+    let text = "x".repeat(900_000);
+    group.throughput(Throughput::Bytes(text.len() as u64));
+    let arguments = json!({ "a": text }).to_string();
+    group.bench_function("echo_strings, 900 kB", |b| {
+        b.iter(|| call(&runtime, &gate, "echo_strings", &arguments))
+    });
+    group.finish();
+}
+
+criterion_group!(benches, load, instantiate, calls);
+criterion_main!(benches);
