@@ -42,6 +42,40 @@ fn a_component_that_knows_nothing_of_toolgate_works() {
 }
 
 #[test]
+fn a_component_made_of_components_with_a_memory_each_works() {
+    // Interpreters come like this: the program in one component, the interpreter in another.
+    let world = World::new().plugin(
+        "two",
+        &guest::wat(
+            r#"(component
+            (component $measure
+                (core module $m
+                    (memory (export "memory") 1)
+                    (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 16)
+                    (func (export "first") (param i32 i32) (result i32) (i32.load8_u (local.get 0))))
+                (core instance $i (instantiate $m))
+                (func (export "first") (param "text" string) (result u8)
+                    (canon lift (core func $i "first") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))
+            (component $ask
+                (import "first" (func $first (param "text" string) (result u8)))
+                (core module $memory (memory (export "memory") 1) (data (i32.const 64) "Words"))
+                (core instance $memory (instantiate $memory))
+                (core func $lowered (canon lower (func $first) (memory (core memory $memory "memory"))))
+                (core module $m
+                    (import "" "first" (func $first (param i32 i32) (result i32)))
+                    (func (export "ask") (result i32) (call $first (i32.const 64) (i32.const 5))))
+                (core instance $i (instantiate $m (with "" (instance (export "first" (func $lowered))))))
+                (func (export "ask") (result u8) (canon lift (core func $i "ask"))))
+            (instance $measured (instantiate $measure))
+            (instance $asked (instantiate $ask (with "first" (func $measured "first"))))
+            (export "ask" (func $asked "ask")))"#,
+        ),
+    );
+    let server = world.serve(Transport::Http);
+    assert_eq!(server.call("two_ask", json!({})).structured(), &json!({ "result": b'W' }));
+}
+
+#[test]
 fn what_is_no_component_is_refused() {
     let cases: [(&str, Vec<u8>); 4] = [
         ("a core module", guest::wat("(module)")),

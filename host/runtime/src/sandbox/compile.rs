@@ -3,6 +3,7 @@
 pub(crate) mod cache;
 
 use std::hash::{Hash as _, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use toolgate_policy::Digest;
 use wasmtime::Engine;
@@ -24,6 +25,9 @@ pub(crate) enum CompileError {
     /// The compiler refuses it.
     #[error("compile it: {0}")]
     Refused(String),
+    /// The compiler has a flaw that it runs into.
+    #[error("compile it: the compiler panicked on it; this is a flaw of the engine, not a mistake of yours")]
+    Panicked,
 }
 
 impl Compiler {
@@ -54,7 +58,10 @@ impl Compiler {
         }
         let refused = |error: wasmtime::Error| CompileError::Refused(format!("{error:#}"));
         let started = std::time::Instant::now();
-        let component = Component::from_binary(&self.engine, artifact.bytes()).map_err(refused)?;
+        // A component that the compiler stumbles over costs itself and nothing else.
+        let compiled =
+            catch_unwind(AssertUnwindSafe(|| Component::from_binary(&self.engine, artifact.bytes())));
+        let component = compiled.map_err(|_| CompileError::Panicked)?.map_err(refused)?;
         tracing::info!(digest = %artifact.digest().short(12), ms = started.elapsed().as_millis() as u64, "compiled");
         match component.serialize() {
             Ok(code) => self.cache.put(artifact.digest(), &code),
