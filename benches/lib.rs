@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use toolgate_policy::PluginName;
 use toolgate_policy::limits::call::CallLimits;
+use toolgate_policy::load::lint::Allowed;
 use toolgate_policy::load::role::{Pattern, Role, Rule};
 use toolgate_policy::load::signer::Signer;
 use toolgate_policy::load::trust::Parts;
@@ -32,6 +33,7 @@ pub fn spec(world: &World, plugins: &[(&str, Grants)]) -> Spec {
         digest: None,
         grants: grants.clone(),
         limits: CallLimits::default(),
+        allow_lints: Allowed::new(),
         secrets: BTreeMap::new(),
     });
     Spec {

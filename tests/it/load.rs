@@ -3,6 +3,7 @@
 mod cache;
 mod component;
 mod grants;
+mod manifest;
 mod reload;
 mod trust;
 

@@ -106,6 +106,15 @@ impl Server {
         self.0.log.lock().unwrap().clone()
     }
 
+    /// Waits until its log, with `TOOLGATE_LOG=debug` in its environment, says that a guest runs.
+    pub fn wait_for_guest(&self) {
+        let until = Instant::now() + PATIENCE;
+        while !self.log().contains("a guest begins") {
+            assert!(Instant::now() < until, "no guest runs: {}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.0.child.lock().unwrap().id()

@@ -5,8 +5,8 @@ use crate::shell::{self, Outcome};
 
 /// Measures and prints the tables.
 pub(crate) fn run() -> Outcome {
-    guests::build(guests::toolchain()?)?;
     let program = shell::build_toolgate(&["--release"])?;
+    guests::build(guests::toolchain()?, &program)?;
     let folder = guests::folder()?;
     shell::run(
         shell::cargo()

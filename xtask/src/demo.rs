@@ -26,11 +26,11 @@ const TOKEN: &str = "demo-token-that-no-plugin-sees";
 /// Sets everything up and serves it.
 pub(crate) fn run(until: Until) -> Outcome {
     let toolchain = guests::toolchain()?;
+    let toolgate = shell::build_toolgate(&["--release"])?;
     let built = guests::folder()?;
     for plugin in guests::plugins()? {
-        guests::build_plugin(toolchain, &plugin, &built)?;
+        guests::build_plugin(toolchain, &toolgate, &plugin, &built)?;
     }
-    let toolgate = shell::build_toolgate(&["--release"])?;
     let folder = shell::target()?.join("demo");
     let service = web_service().map_err(|error| format!("the demo's web service: {error}"))?;
     set_up(&toolgate, &built, &folder, service)?;

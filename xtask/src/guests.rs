@@ -27,7 +27,7 @@ const DEBIAN_SOURCE: &str = "/usr/share/cargo/registry";
 
 /// Builds all guests.
 pub(crate) fn run() -> Outcome {
-    let built = build(toolchain()?)?;
+    let built = build(toolchain()?, &shell::build_toolgate(&[])?)?;
     Ok(format!("{} guests built", built.len()))
 }
 
@@ -87,21 +87,31 @@ pub(crate) fn folder() -> Outcome<PathBuf> {
 }
 
 /// Builds all guests with one toolchain and says where they are.
-pub(crate) fn build(toolchain: Toolchain) -> Outcome<Vec<PathBuf>> {
+pub(crate) fn build(toolchain: Toolchain, toolgate: &Path) -> Outcome<Vec<PathBuf>> {
     let mut built = Vec::new();
     for plugin in plugins()? {
-        built.push(build_plugin(toolchain, &plugin, &folder()?)?);
+        built.push(build_plugin(toolchain, toolgate, &plugin, &folder()?)?);
     }
     built.extend(build_tests(toolchain)?);
     Ok(built)
 }
 
-/// Builds one example plugin into a folder.
-pub(crate) fn build_plugin(toolchain: Toolchain, plugin: &Path, into: &Path) -> Outcome<PathBuf> {
+/// Builds one example plugin into a folder, with what it says of itself packed into it.
+pub(crate) fn build_plugin(
+    toolchain: Toolchain,
+    toolgate: &Path,
+    plugin: &Path,
+    into: &Path,
+) -> Outcome<PathBuf> {
     let name = plugin.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let release = compile(toolchain, plugin, &["--lib"])?;
     let out = into.join(format!("{name}.wasm"));
-    copy(&release.join(format!("{}.wasm", name.replace('-', "_"))), &out)?;
+    let packed = release.join(format!("{name}.packed.wasm"));
+    let mut pack = Command::new(toolgate);
+    pack.arg("pack").arg(release.join(format!("{}.wasm", name.replace('-', "_"))));
+    pack.arg("--manifest").arg(plugin.join("plugin.toml")).arg("--wit").arg(plugin.join("wit"));
+    shell::output(pack.arg("--out").arg(&packed))?;
+    copy(&packed, &out)?;
     Ok(out)
 }
 

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that CI runs, in the order in which it fails fastest.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -12,9 +13,9 @@ pub(crate) fn run() -> Outcome {
     tidy::run()?;
     lint()?;
     let toolchain = guests::toolchain()?;
-    guests::build(toolchain)?;
-    other_toolchain(toolchain)?;
     let program = shell::build_toolgate(&[])?;
+    guests::build(toolchain, &program)?;
+    other_toolchain(toolchain, &program)?;
     let mut tests = shell::cargo();
     tests.args(["test", "--locked", "--workspace"]).env("TOOLGATE_BIN", &program);
     tests.env("TOOLGATE_GUESTS", guests::folder()?);
@@ -47,12 +48,12 @@ fn lint() -> Outcome<()> {
 }
 
 /// Where both ways of building guests are there, both must work: a plugin built the other way loads as well.
-fn other_toolchain(used: guests::Toolchain) -> Outcome<()> {
+fn other_toolchain(used: guests::Toolchain, program: &Path) -> Outcome<()> {
     if used != guests::Toolchain::Rustup || !guests::has_debian() {
         return Ok(());
     }
     let into = guests::folder()?.join("debian");
-    let built = guests::build_plugin(guests::Toolchain::Debian, &shell::root().join("plugins/hello"), &into)?;
-    let program = shell::build_toolgate(&[])?;
+    let hello = shell::root().join("plugins/hello");
+    let built = guests::build_plugin(guests::Toolchain::Debian, program, &hello, &into)?;
     shell::run(Command::new(program).arg("inspect").arg(built).stdout(std::process::Stdio::null()))
 }

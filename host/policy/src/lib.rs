@@ -30,6 +30,7 @@ pub mod name;
 pub mod principal;
 pub mod redact;
 pub mod request;
+pub mod suggest;
 
 pub use capability::Capability;
 pub use digest::Digest;

@@ -72,6 +72,11 @@ impl Prefix {
             write: "up to 32 letters, digits, - or _, or \"\" for none",
         })
     }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl From<&PluginName> for Prefix {

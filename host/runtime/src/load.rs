@@ -2,7 +2,9 @@
 //! one before it returned. Nothing is published here, and no guest code runs.
 
 pub mod describe;
+pub mod docs;
 pub mod inspect;
+pub mod manifest;
 pub mod source;
 pub mod verify;
 
@@ -45,6 +47,7 @@ pub struct Cleared {
     artifact: crate::artifact::Artifact,
     clearance: Clearance,
     listings: Vec<Listing>,
+    surface: Digest,
 }
 
 /// Loads a plugin up to the decision whether it may be compiled. Cheap next to compiling.
@@ -62,12 +65,24 @@ pub fn clear_plugin(spec: &PluginSpec, trust: &Trust) -> Result<Cleared, NotLoad
     let trusted: Trusted =
         verify::verify(spec, trust, &found, now()).map_err(|error| refused(vec![told(&error)]))?;
     let inspected = inspect::inspect(&found.artifact).map_err(|error| refused(vec![told(&error)]))?;
-    let listings =
+    let described =
         describe::describe(&inspected, &spec.prefix).map_err(|error| refused(vec![told(&error)]))?;
-    let case = Case { inspected: inspected.digest, asked: &inspected.asked, tools: listings.len() };
+    let case = Case {
+        inspected: inspected.digest,
+        says_it_is: inspected.manifest.id.as_deref(),
+        asked: &inspected.asked,
+        tools: described.listings.len(),
+        findings: &described.findings,
+        allowed: &spec.allow_lints,
+    };
     let clearance = clear(trusted, &case, &spec.grants, spec.limits.clone())
         .map_err(|reasons| refused(reasons.iter().map(ToString::to_string).collect()))?;
-    Ok(Cleared { artifact: found.artifact, clearance, listings })
+    Ok(Cleared {
+        artifact: found.artifact,
+        clearance,
+        listings: described.listings,
+        surface: described.surface,
+    })
 }
 
 impl Cleared {
@@ -102,11 +117,8 @@ impl Cleared {
                 };
                 NotLoaded { kind, digest: Some(digest), reasons: vec![told(&error)] }
             })?;
-        Ok(Plugin::new(
-            spec.clone(),
-            self.clearance,
-            self.listings.into_iter().map(Arc::new).zip(exports).collect(),
-        ))
+        let tools = self.listings.into_iter().map(Arc::new).zip(exports).collect();
+        Ok(Plugin::new(spec.clone(), self.clearance, self.surface, tools))
     }
 }
 

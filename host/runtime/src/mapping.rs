@@ -5,6 +5,7 @@
 pub(crate) mod compiled;
 pub mod lift;
 pub mod lower;
+pub mod problem;
 pub mod schema;
 pub mod shape;
 

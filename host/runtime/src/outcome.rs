@@ -50,6 +50,35 @@ pub enum Content {
         /// The same as the object that the output schema describes.
         structured: serde_json::Value,
     },
+    /// Pieces of several kinds.
+    Blocks(Vec<Block>),
+}
+
+/// One piece of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Block {
+    /// Text.
+    Text(String),
+    /// An image.
+    Image(Media),
+    /// Sound.
+    Audio(Media),
+    /// Bytes with an address.
+    Blob {
+        /// The address: a URN made of the bytes' digest.
+        uri: String,
+        /// The bytes.
+        media: Media,
+    },
+}
+
+/// Bytes of a media type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Media {
+    /// The media type (RFC 6838).
+    pub mime: String,
+    /// The bytes, as base64.
+    pub base64: String,
 }
 
 /// Whose fault it is that nothing came of a call.
@@ -212,6 +241,24 @@ impl fmt::Display for Answer {
             Content::Text(text) | Content::Value { text, .. } => {
                 f.write_str(&printable_lines(text, usize::MAX))
             }
+            Content::Blocks(blocks) => {
+                let lines: Vec<String> = blocks.iter().map(Block::to_string).collect();
+                f.write_str(&lines.join("\n"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let media = |media: &Media| {
+            format!("{}, {} bytes as base64", printable(&media.mime, 100), media.base64.len())
+        };
+        match self {
+            Self::Text(text) => f.write_str(&printable_lines(text, usize::MAX)),
+            Self::Image(image) => write!(f, "(an image: {})", media(image)),
+            Self::Audio(audio) => write!(f, "(sound: {})", media(audio)),
+            Self::Blob { uri, media: blob } => write!(f, "({}: {})", printable(uri, 200), media(blob)),
         }
     }
 }

@@ -86,7 +86,9 @@ impl Sandbox {
             Err(error) => return Outcome::Fault(Fault::internal(error)),
         };
         let guest_interrupt = interrupt.clone();
+        let tool = export.tool().clone();
         let task = self.guests.spawn(async move {
+            tracing::debug!(%tool, "a guest begins");
             let ended = run.finish(args, &guest_interrupt).await;
             // Nobody may be listening any more; the record has its own end. The store is torn down after the answer.
             drop(tell.send(ended.outcome));

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use toolgate_policy::ToolName;
 use toolgate_policy::call::{Permit, Target};
+use toolgate_policy::load::lint::{similar_prefixes, skeleton};
 
 use plugin::Plugin;
 use tool::Tool;
@@ -24,14 +25,30 @@ pub struct Snapshot {
 /// The one place where the current snapshot is.
 pub(crate) struct Snapshots(watch::Sender<Arc<Snapshot>>);
 
-/// Two plugins want one name.
+/// Two plugins want one name, or names that read alike.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("its tool {tool} has the name of one of plugin `{holder}`; give one of them another `prefix`")]
-pub struct Clash {
-    /// The name.
-    pub tool: ToolName,
-    /// Who has it.
-    pub holder: String,
+pub enum Clash {
+    /// One name.
+    #[error("its tool {tool} has the name of one of plugin `{holder}`; give one of them another `prefix`")]
+    Same {
+        /// The name.
+        tool: ToolName,
+        /// Who has it.
+        holder: String,
+    },
+    /// Names that read alike.
+    #[error(
+        "{mine} reads like {theirs} of plugin `{holder}`; give one of them another `prefix`, or, if that is meant, add to it: \
+         allow_lints = [\"similar-name\"]"
+    )]
+    Similar {
+        /// A name or a prefix.
+        mine: String,
+        /// Another plugin's.
+        theirs: String,
+        /// Whose.
+        holder: String,
+    },
 }
 
 impl Snapshot {
@@ -43,13 +60,40 @@ impl Snapshot {
         for tool in plugin.tools() {
             if let Some(held) = self.tools.get(&tool.listing.name) {
                 let holder = held.target.plugin.to_string();
-                return Err(Clash { tool: tool.listing.name.clone(), holder });
+                return Err(Clash::Same { tool: tool.listing.name.clone(), holder });
             }
+        }
+        if !plugin.may_be_similar() {
+            self.similar(&plugin)?;
         }
         for tool in plugin.tools() {
             self.tools.insert(tool.listing.name.clone(), Arc::clone(tool));
         }
         self.plugins.push(plugin);
+        Ok(())
+    }
+
+    fn similar(&self, plugin: &Plugin) -> Result<(), Clash> {
+        let alike =
+            |other: &&Arc<Plugin>| similar_prefixes(plugin.prefix().as_str(), other.prefix().as_str());
+        if let Some(other) = self.plugins.iter().find(alike) {
+            return Err(Clash::Similar {
+                mine: format!("its prefix `{}`", plugin.prefix().as_str()),
+                theirs: format!("the prefix `{}`", other.prefix().as_str()),
+                holder: other.name().to_string(),
+            });
+        }
+        let taken: BTreeMap<String, &Arc<Tool>> =
+            self.tools.values().map(|tool| (skeleton(&tool.listing.name), tool)).collect();
+        for tool in plugin.tools() {
+            if let Some(held) = taken.get(&skeleton(&tool.listing.name)) {
+                return Err(Clash::Similar {
+                    mine: format!("its tool {}", tool.listing.name),
+                    theirs: held.listing.name.to_string(),
+                    holder: held.target.plugin.to_string(),
+                });
+            }
+        }
         Ok(())
     }
 

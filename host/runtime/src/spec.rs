@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use toolgate_policy::limits::call::CallLimits;
+use toolgate_policy::load::lint::Allowed;
 use toolgate_policy::load::{Grants, TrustPolicy};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
@@ -40,6 +41,8 @@ pub struct PluginSpec {
     pub grants: Grants,
     /// What a call of it may use.
     pub limits: CallLimits,
+    /// The lints that it may break.
+    pub allow_lints: Allowed,
     /// The secrets that its grants name, by name.
     pub secrets: BTreeMap<String, Arc<SecretSpec>>,
 }

@@ -6,6 +6,7 @@ mod exit;
 mod inspect;
 mod key;
 mod output;
+mod pack;
 mod serve;
 mod sign;
 mod tools;
@@ -47,6 +48,8 @@ enum Command {
     /// Make keys
     #[command(subcommand)]
     Key(key::Command),
+    /// Write what a plugin says of itself, descriptions and the rest, into a component
+    Pack(pack::Args),
     /// Sign a component
     Sign(sign::Args),
     /// Say who signed a component and whether that is enough
@@ -85,6 +88,7 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Call(args) => call::run(&args),
         Command::Tools(args) => tools::run(&args),
         Command::Key(command) => key::run(&command),
+        Command::Pack(args) => pack::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Completions { shell } => {

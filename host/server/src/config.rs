@@ -4,6 +4,7 @@
 mod grant;
 mod guarded;
 mod limits;
+mod manifest;
 mod modes;
 mod plugin;
 mod problem;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use toolgate_runtime::spec::Spec;
 
+pub(crate) use manifest::read as read_manifest;
 pub(crate) use problem::Problems;
 pub(crate) use server::{ServerConfig, check_listen};
 pub(crate) use trust::load as load_trust;

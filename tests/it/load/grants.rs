@@ -9,7 +9,7 @@ use super::{assert_refused, beside_a_good_one};
 fn a_missing_grant_is_refused_with_the_line_to_add() {
     let line = Capability::Http.suggestion();
     assert_refused(
-        beside_a_good_one(&plugin("fetch")),
+        beside_a_good_one(&plugin("fetch")).with("id = \"fetch\""),
         &format!("it needs `http`; add to its [plugin.grant]: {line}"),
     );
 }

@@ -86,11 +86,10 @@ fn a_plugin_that_is_revoked_stops_serving_at_the_signal() {
 
 #[test]
 fn a_call_in_flight_ends_on_the_version_it_began_with() {
-    let world = World::new().plugin("slow", &test_guest("sleeping"));
+    let world = World::new().plugin("slow", &test_guest("sleeping")).env("TOOLGATE_LOG", "debug");
     let server = world.serve(Transport::Http);
     let call = server.calling("slow_run", json!({ "ms": 1500 }));
-    wait_until("the call runs", || server.log().contains("serving"));
-    std::thread::sleep(Duration::from_millis(300));
+    server.wait_for_guest();
     world.install("slow", &guest::seven());
     server.signal("HUP");
     wait_until("the new one serves", || server.tools() == ["slow_seven"]);

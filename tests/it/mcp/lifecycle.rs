@@ -10,6 +10,7 @@ use super::seven;
 
 fn slow() -> World {
     World::new()
+        .env("TOOLGATE_LOG", "debug")
         .plugin("seven", &toolgate_tests::guest::seven())
         .plugin("slow", &test_guest("sleeping"))
         .plugin("loop", &test_guest("looping"))
@@ -35,7 +36,7 @@ fn a_call_that_its_client_cancels_is_ended() {
         let server = world.serve(Transport::Stdio);
         let (id, call) = server.modern("tools/call", json!({ "name": tool, "arguments": args }));
         server.send(&call.to_string());
-        std::thread::sleep(Duration::from_millis(300));
+        server.wait_for_guest();
         let cancelled = Instant::now();
         server.send(
             &json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } })
@@ -59,7 +60,7 @@ fn a_call_whose_client_goes_away_is_ended() {
         let server = world.serve(Transport::Http);
         let (_, call) = server.modern("tools/call", json!({ "name": tool, "arguments": args }));
         let stream = server.open("POST", "/mcp", &headers(&call), Some(&call.to_string()));
-        std::thread::sleep(Duration::from_millis(300));
+        server.wait_for_guest();
         let gone = Instant::now();
         drop(stream);
         let record = wait_for_record(&world, 1).remove(0);
@@ -74,7 +75,7 @@ fn a_stop_lets_calls_in_flight_end_and_takes_no_more() {
         let world = slow();
         let server = world.serve(transport);
         let call = server.calling("slow_run", json!({ "ms": 1_000 }));
-        std::thread::sleep(Duration::from_millis(300));
+        server.wait_for_guest();
         server.signal("TERM");
         assert_eq!(call.join().unwrap().text(), "awake");
         assert_eq!(server.wait(), 0, "{}", server.log());
@@ -90,7 +91,7 @@ fn a_stop_ends_calls_that_do_not_end_by_themselves() {
         let world = slow().server("[server.limits]\ndrain_ms = 300");
         let server = world.serve(transport);
         let call = server.calling("loop_run", json!({}));
-        std::thread::sleep(Duration::from_millis(300));
+        server.wait_for_guest();
         let stopping = Instant::now();
         server.signal("TERM");
         assert_eq!(server.wait(), 0, "{}", server.log());
@@ -106,7 +107,7 @@ fn a_second_signal_ends_at_once() {
     let server = world.serve(Transport::Http);
     let (_, call) = server.modern("tools/call", json!({ "name": "slow_run", "arguments": { "ms": 9_000 } }));
     let _stream = server.open("POST", "/mcp", &headers(&call), Some(&call.to_string()));
-    std::thread::sleep(Duration::from_millis(300));
+    server.wait_for_guest();
     server.signal("INT");
     std::thread::sleep(Duration::from_millis(300));
     assert!(server.is_alive());
@@ -129,7 +130,7 @@ fn stdio_ends_when_its_client_hangs_up() {
     let server = world.serve(Transport::Stdio);
     let (_, call) = server.modern("tools/call", json!({ "name": "loop_run", "arguments": {} }));
     server.send(&call.to_string());
-    std::thread::sleep(Duration::from_millis(300));
+    server.wait_for_guest();
     server.hang_up();
     assert_eq!(server.wait(), 0, "also in the middle of a call");
 }

@@ -63,6 +63,18 @@ pub const SCHEMA_NODES_MAX: usize = 512;
 /// Bytes of one tool's schemas.
 pub const SCHEMA_BYTES_MAX: usize = 64 * KIB as usize;
 
+/// Bytes of the `toolgate` section.
+pub const SECTION_BYTES_MAX: usize = 64 * KIB as usize;
+
+/// Bytes of the `package-docs` section. A larger one is left aside.
+pub const DOCS_BYTES_MAX: usize = 256 * KIB as usize;
+
+/// Icons of a tool.
+pub const ICONS_MAX: usize = 4;
+
+/// Bytes of an icon's URL.
+pub const ICON_BYTES_MAX: usize = 16 * KIB as usize;
+
 /// Bytes of the compiled form of a component that the cache is believed about.
 pub const COMPILED_BYTES_MAX: u64 = 1024 * MIB;
 

@@ -2,10 +2,12 @@
 //! told at once.
 
 use super::grant::{Effective, Grants, Unmet};
+use super::lint::{Allowed, Finding};
 use super::manifest::Asked;
 use super::trust::Trusted;
 use crate::Digest;
 use crate::limits::call::CallLimits;
+use crate::redact::printable;
 
 /// These bytes may be compiled and run as this plugin, with this and no more.
 #[must_use]
@@ -30,6 +32,14 @@ pub enum Refusal {
         /// What trust was given to.
         trusted: Digest,
     },
+    /// It says that it is another plugin.
+    #[error(
+        "it says that it is `{0}`; if that is meant, give it id = \"{0}\", which is what trust rules match"
+    )]
+    OtherPlugin(String),
+    /// A text or a name of it is not fit to be shown to a model.
+    #[error("{0}; if that is meant, add to it: allow_lints = [\"{lint}\"]", lint = .0.lint.name())]
+    Lint(Finding),
     /// There would be nothing to call.
     #[error("it exports no function that can be a tool")]
     NoTools,
@@ -40,10 +50,16 @@ pub enum Refusal {
 pub struct Case<'a> {
     /// Which bytes were inspected.
     pub inspected: Digest,
+    /// Which plugin they say they are.
+    pub says_it_is: Option<&'a str>,
     /// What they ask.
     pub asked: &'a Asked,
     /// How many tools they make.
     pub tools: usize,
+    /// What the lints found in their texts.
+    pub findings: &'a [Finding],
+    /// Which of that the operator lets pass.
+    pub allowed: &'a Allowed,
 }
 
 /// Decides whether the plugin may be compiled and run.
@@ -60,9 +76,14 @@ pub fn clear(
     if case.inspected != trusted.digest() {
         reasons.push(Refusal::OtherBytes { inspected: case.inspected, trusted: trusted.digest() });
     }
+    if let Some(id) = case.says_it_is.filter(|id| *id != trusted.plugin()) {
+        reasons.push(Refusal::OtherPlugin(printable(id, 100)));
+    }
     if case.tools == 0 {
         reasons.push(Refusal::NoTools);
     }
+    let refused = case.findings.iter().filter(|finding| !case.allowed.contains(&finding.lint));
+    reasons.extend(refused.cloned().map(Refusal::Lint));
     match grants.meet(case.asked) {
         Ok(effective) if reasons.is_empty() => Ok(Clearance { trusted, effective, limits }),
         Ok(_) => Err(reasons),
@@ -98,6 +119,7 @@ impl Clearance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::lint::{self, Lint};
     use crate::load::role::{Pattern, Role, Rule};
     use crate::load::signer::{KeyId, Signer, UnixTime, VerifiedSignature};
     use crate::load::trust::{Evidence, Parts, TrustPolicy};
@@ -120,7 +142,15 @@ mod tests {
     fn trust_in_some_bytes_clears_no_others() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
         let asked = Asked::default();
-        let case = |inspected| Case { inspected, asked: &asked, tools: 1 };
+        let allowed = Allowed::default();
+        let case = |inspected| Case {
+            inspected,
+            says_it_is: Some("p"),
+            asked: &asked,
+            tools: 1,
+            findings: &[],
+            allowed: &allowed,
+        };
         assert_eq!(
             clear(trusted(a), &case(a), &Grants::default(), CallLimits::default()).unwrap().digest(),
             a
@@ -133,12 +163,25 @@ mod tests {
     fn every_reason_is_told_at_once() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
         let asked = Asked::from_imports(["wasi:http/types@0.2.0", "wasi:config/store@0.2.0-rc.1"]).unwrap();
-        let case = Case { inspected: b, asked: &asked, tools: 0 };
+        let findings = lint::text("a text", "\u{1b}[2J<!-- -->");
+        let allowed = Allowed::from([Lint::HtmlComment]);
+        let case = Case {
+            inspected: b,
+            says_it_is: Some("q"),
+            asked: &asked,
+            tools: 0,
+            findings: &findings,
+            allowed: &allowed,
+        };
         let refused = clear(trusted(a), &case, &Grants::default(), CallLimits::default()).unwrap_err();
-        assert_eq!(refused.len(), 4);
+        assert_eq!(refused.len(), 6);
         let told: Vec<String> = refused.iter().map(Refusal::to_string).collect();
         assert!(
             told.iter().any(|line| line.contains("it needs `http`; add to its [plugin.grant]: http = [")),
+            "{told:?}"
+        );
+        assert!(
+            told.iter().any(|line| line.ends_with(r#"add to it: allow_lints = ["ansi-escape"]"#)),
             "{told:?}"
         );
     }

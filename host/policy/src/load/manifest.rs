@@ -60,6 +60,20 @@ impl Asked {
         if unknown.is_empty() { Ok(asked) } else { Err(UnknownImports(unknown)) }
     }
 
+    /// The same, and these words as needs: what its manifest requires.
+    ///
+    /// # Errors
+    /// The words whose interfaces it does not import, so that granting them would give it nothing.
+    pub fn require(mut self, words: &BTreeSet<Capability>) -> Result<Self, Vec<Capability>> {
+        let idle: Vec<Capability> = words.iter().copied().filter(|word| !self.covers(*word)).collect();
+        if !idle.is_empty() {
+            return Err(idle);
+        }
+        self.may_use.retain(|word| !words.contains(word));
+        self.needs.extend(words);
+        Ok(self)
+    }
+
     /// What it does not load without.
     pub fn needs(&self) -> &BTreeSet<Capability> {
         &self.needs
@@ -146,6 +160,15 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_a_manifest_requires_is_needed_if_it_is_imported() {
+        let asked = || Asked::from_imports(["wasi:filesystem/types@0.2.6"]).unwrap();
+        let files = BTreeSet::from([Capability::Files]);
+        let required = asked().require(&files).unwrap();
+        assert_eq!((required.needs(), required.may_use().len()), (&files, 0));
+        assert_eq!(asked().require(&BTreeSet::from([Capability::Http])), Err(vec![Capability::Http]));
     }
 
     #[test]

@@ -1,18 +1,31 @@
-//! From what a component exports to what is listed of it: names, descriptions, schemas. All of it comes from the signed
-//! bytes and the operator's prefix; grants add their annotations later.
+//! From what a component exports to what is listed of it: names, words, schemas. All of it comes from the signed bytes and
+//! the operator's prefix; grants add their annotations later.
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-use toolgate_policy::ToolName;
+use serde_json::{Value, json};
 use toolgate_policy::limits::load::{SCHEMA_BYTES_MAX, TOOLS_MAX};
+use toolgate_policy::load::lint::{self, Finding};
 use toolgate_policy::name::{ExportPath, Prefix, tool_names};
 use toolgate_policy::redact::printable;
+use toolgate_policy::{Digest, ToolName};
 
 use super::inspect::Inspected;
+use super::manifest::Texts;
 use crate::mapping::schema::{input, output, reply};
 use crate::mapping::shape::{Function, NoShape};
 use crate::snapshot::tool::Listing;
+
+/// What is listed of a component.
+#[derive(Debug)]
+pub struct Described {
+    /// Its tools, sorted by export path. Functions without a shape are left out.
+    pub listings: Vec<Listing>,
+    /// What the lints found in their texts.
+    pub findings: Vec<Finding>,
+    /// The digest of everything that a model reads of it, whatever the operator calls it.
+    pub surface: Digest,
+}
 
 /// Why a component cannot be described.
 #[derive(Debug, thiserror::Error)]
@@ -31,13 +44,25 @@ pub enum NotDescribed {
     /// A schema is too large.
     #[error("its function {0} cannot be a tool: its schemas have more than {SCHEMA_BYTES_MAX} bytes")]
     Schema(String),
+    /// The section says of a function what does not fit it.
+    #[error("its `toolgate` section says of {0}: {1}")]
+    Mode(String, &'static str),
+    /// The section speaks of something else.
+    #[error("its `toolgate` section speaks of {0}, which it does not export as a tool")]
+    NoTool(String),
 }
 
-/// Describes the tools of a component, sorted by path. Functions without a shape are left out.
+/// Raised whenever the same component is described otherwise than before.
+const MAPPING_VERSION: u32 = 1;
+
+/// What a model reads of one tool before it has read the schema.
+const SIGNATURE_CHARS_MAX: usize = 1_000;
+
+/// Describes the tools of a component.
 ///
 /// # Errors
 /// [`NotDescribed`].
-pub fn describe(inspected: &Inspected, prefix: &Prefix) -> Result<Vec<Listing>, NotDescribed> {
+pub fn describe(inspected: &Inspected, prefix: &Prefix) -> Result<Described, NotDescribed> {
     if inspected.functions.len() > TOOLS_MAX {
         return Err(NotDescribed::Tools(inspected.functions.len()));
     }
@@ -51,27 +76,84 @@ pub fn describe(inspected: &Inspected, prefix: &Prefix) -> Result<Vec<Listing>, 
             Err(_) => {}
         }
     }
+    if let Some(odd) =
+        inspected.manifest.tools.keys().find(|tool| !usable.keys().any(|path| path.to_string() == **tool))
+    {
+        return Err(NotDescribed::NoTool(printable(odd, 200)));
+    }
     let paths: Vec<ExportPath> = usable.keys().map(|path| (*path).clone()).collect();
-    let names = tool_names(prefix, &paths);
-    usable.into_iter().zip(names).map(|((path, function), name)| listing(path, function, name)).collect()
+    let mut findings = Vec::new();
+    let mut listings = Vec::new();
+    for ((path, function), name) in usable.into_iter().zip(tool_names(prefix, &paths)) {
+        let texts = inspected.texts(path);
+        findings.extend(held_to_lints(path, &texts));
+        listings.push(listing(path, function, name, texts)?);
+    }
+    let surface = surface(&listings, &paths);
+    Ok(Described { listings, findings, surface })
 }
 
-fn listing(path: &ExportPath, function: &Function, name: ToolName) -> Result<Listing, NotDescribed> {
-    let reply = reply(function);
-    let input = input(function);
-    let output = output(&reply);
+fn held_to_lints(path: &ExportPath, texts: &Texts) -> Vec<Finding> {
+    let at = |what: &str| format!("the {what} of {}", shown(path));
+    let mut findings = Vec::new();
+    for (what, text) in [("title", &texts.title), ("description", &texts.description)] {
+        findings.extend(text.iter().flat_map(|text| lint::text(&at(what), text)));
+    }
+    for (part, text) in &texts.docs {
+        findings.extend(lint::text(&at(&format!("text for `{}`", printable(part, 100))), text));
+    }
+    findings
+}
+
+fn listing(
+    path: &ExportPath,
+    function: &Function,
+    name: ToolName,
+    texts: Texts,
+) -> Result<Listing, NotDescribed> {
+    let reply = reply(function, &texts.mode).map_err(|why| NotDescribed::Mode(shown(path), why))?;
+    let input = input(function, &texts.docs);
+    let output = output(&reply, &texts.docs);
     let bytes = Value::Object(input.clone()).to_string().len()
         + output.as_ref().map_or(0, |output| Value::Object(output.clone()).to_string().len());
     if bytes > SCHEMA_BYTES_MAX {
         return Err(NotDescribed::Schema(shown(path)));
     }
-    // Its signature, until it brings words of its own.
-    let description = printable(&format!("{}: {function}", path.function), DESCRIPTION_CHARS_MAX);
-    Ok(Listing { name, path: path.clone(), function: function.clone(), reply, description, input, output })
+    // Its signature, where it brings no words of its own.
+    let signature = || printable(&format!("{}: {function}", path.function), SIGNATURE_CHARS_MAX);
+    Ok(Listing {
+        name,
+        path: path.clone(),
+        function: function.clone(),
+        reply,
+        title: texts.title,
+        description: texts.description.unwrap_or_else(signature),
+        claims: texts.claims,
+        icons: texts.icons,
+        input,
+        output,
+    })
 }
 
-/// What a model reads of one tool before it has read the schema.
-const DESCRIPTION_CHARS_MAX: usize = 1_000;
+/// SHA-256 of the canonical JSON (RFC 8785) of everything that a model reads, with names as they are without a prefix.
+fn surface(listings: &[Listing], paths: &[ExportPath]) -> Digest {
+    let plain = Prefix::parse("").map(|none| tool_names(&none, paths)).unwrap_or_default();
+    let tools = listings.iter().zip(&plain).map(|(listing, name)| {
+        let claims = &listing.claims;
+        json!({
+            "name": name.as_str(),
+            "title": listing.title,
+            "description": listing.description,
+            "input": listing.input,
+            "output": listing.output,
+            "claims": [claims.read_only, claims.destructive, claims.idempotent, claims.open_world],
+            "icons": listing.icons.iter().map(|icon| icon.src.as_str()).collect::<Vec<_>>(),
+        })
+    });
+    let surface = json!({ "mapping_version": MAPPING_VERSION, "tools": tools.collect::<Vec<_>>() });
+    // Canonical JSON of values without floats cannot fail; were it to, nothing would match.
+    Digest::of(&serde_json_canonicalizer::to_vec(&surface).unwrap_or_default())
+}
 
 fn shown(path: &ExportPath) -> String {
     printable(&path.to_string(), 200)

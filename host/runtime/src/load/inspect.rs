@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use toolgate_policy::Digest;
 use toolgate_policy::limits::load::{
-    FUNCTION_BYTES_MAX, FUNCTIONS_MAX, IMPORTS_MAX, MODULES_MAX, NAME_BYTES_MAX, NESTING_MAX, TYPES_MAX,
+    DOCS_BYTES_MAX, FUNCTION_BYTES_MAX, FUNCTIONS_MAX, IMPORTS_MAX, MODULES_MAX, NAME_BYTES_MAX, NESTING_MAX,
+    TYPES_MAX,
 };
 use toolgate_policy::load::Asked;
 use toolgate_policy::load::manifest::UnknownImports;
 use toolgate_policy::name::ExportPath;
 use toolgate_policy::redact::printable;
+use toolgate_policy::{Capability, Digest};
 use wasmtime::wasmparser::component_types::{
     ComponentEntityType, ComponentFuncTypeId, ComponentInstanceType, ComponentInstanceTypeId,
 };
@@ -20,6 +21,8 @@ use wasmtime::wasmparser::{
     Validator,
 };
 
+use super::docs::{self, Docs};
+use super::manifest::{self, BadSection, Manifest, Texts};
 use crate::artifact::Artifact;
 use crate::mapping::shape::{Function, NoShape};
 use crate::sandbox::engine::features;
@@ -35,6 +38,17 @@ pub struct Inspected {
     pub asked: Asked,
     /// The functions it exports, by path, each with its shape or why it has none.
     pub functions: BTreeMap<ExportPath, Result<Function, NoShape>>,
+    /// What it says of itself.
+    pub manifest: Manifest,
+    docs: Docs,
+}
+
+impl Inspected {
+    /// What it says of one function: its section, else the doc comments that its toolchain kept.
+    pub fn texts(&self, path: &ExportPath) -> Texts {
+        let said = self.manifest.tools.get(&path.to_string());
+        said.cloned().or_else(|| self.docs.of(path)).unwrap_or_default()
+    }
 }
 
 /// Why a component is not accepted.
@@ -54,6 +68,12 @@ pub enum NotAccepted {
         /// How much is allowed.
         limit: u64,
     },
+    /// What it says of itself is not read.
+    #[error(transparent)]
+    Section(#[from] BadSection),
+    /// What it requires it does not import.
+    #[error("its `toolgate` section requires {}, and it imports nothing of that", .0.iter().map(|word| word.word()).collect::<Vec<_>>().join(", "))]
+    Idle(Vec<Capability>),
     /// It imports what nobody provides.
     #[error(transparent)]
     Imports(#[from] UnknownImports),
@@ -66,9 +86,12 @@ pub enum NotAccepted {
 pub fn inspect(artifact: &Artifact) -> Result<Inspected, NotAccepted> {
     let mut reader = Reader { validator: Validator::new_with_features(features()), ..Reader::default() };
     let types = reader.read(artifact.bytes())?;
+    let manifest = reader.section.as_deref().map(Manifest::read).transpose()?.unwrap_or_default();
     let asked = Asked::from_imports(reader.imports.iter().map(String::as_str))?;
+    let asked = asked.require(&manifest.requires).map_err(NotAccepted::Idle)?;
     let functions = exported(&types, &reader.exports)?;
-    Ok(Inspected { digest: artifact.digest(), imports: reader.imports, asked, functions })
+    let docs = reader.docs.as_deref().map(Docs::read).unwrap_or_default();
+    Ok(Inspected { digest: artifact.digest(), imports: reader.imports, asked, functions, manifest, docs })
 }
 
 #[derive(Default)]
@@ -82,6 +105,9 @@ struct Reader {
     types: u64,
     imports: Vec<String>,
     exports: Vec<String>,
+    /// The content of the component's own sections.
+    section: Option<Vec<u8>>,
+    docs: Option<Vec<u8>>,
 }
 
 impl Reader {
@@ -155,9 +181,25 @@ impl Reader {
                     self.exports.push(name(export.name.name)?);
                 }
             }
+            Payload::CustomSection(section) if self.depth == 0 => {
+                self.custom(section.name(), section.data())?
+            }
             _ => {}
         }
         over("too many types", TYPES_MAX, self.types > TYPES_MAX)
+    }
+
+    /// Keeps the sections that say something about the component itself. Two that speak as one would leave open which counts.
+    fn custom(&mut self, name: &str, data: &[u8]) -> Result<(), NotAccepted> {
+        match name {
+            manifest::SECTION if self.section.is_some() => {
+                return Err(BadSection("there are two of them".to_owned()).into());
+            }
+            manifest::SECTION => self.section = Some(data.to_vec()),
+            docs::SECTION if data.len() <= DOCS_BYTES_MAX => self.docs = Some(data.to_vec()),
+            _ => {}
+        }
+        Ok(())
     }
 }
 

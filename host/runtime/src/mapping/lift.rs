@@ -3,12 +3,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Number, Value};
+use toolgate_policy::Digest;
 use wasmtime::component::Val;
 
 use super::SAFE_INTEGER_MAX;
-use super::schema::{Reply, is_nullable};
+use super::schema::{Mode, Reply, is_nullable};
 use super::shape::{Case, Field, Function, Shape};
-use crate::outcome::{Answer, Content, Verdict};
+use crate::outcome::{Answer, Block, Content, Media, Verdict};
 
 /// Why a result is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,18 +73,44 @@ impl Lifting {
                 self.spend(text.len())?;
                 Ok(Content::Text(text.clone()))
             }
+            (Reply::Text, _) => {
+                let value = self.value(val, shape)?;
+                self.text(&value).map(Content::Text)
+            }
+            (Reply::Media(mode), Val::List(list)) => self.media(list, mode),
             _ => {
                 let value = self.value(val, shape)?;
                 let text = self.text(&value)?;
                 let structured = match reply {
                     Reply::Object(_) => value,
-                    Reply::Wrapped(_) | Reply::Text | Reply::Nothing => {
-                        Value::Object(Map::from_iter([("result".to_owned(), value)]))
-                    }
+                    _ => one("result", value),
                 };
                 Ok(Content::Value { text, structured })
             }
         }
+    }
+
+    /// Bytes as what their author says they are.
+    fn media(&mut self, list: &[Val], mode: &Mode) -> Result<Content, NotAnAnswer> {
+        let bytes = self.bytes(list)?;
+        let media = |mime: &str| Media { mime: mime.to_owned(), base64: STANDARD.encode(&bytes) };
+        let block = match mode {
+            Mode::Image(mime) => Block::Image(media(mime)),
+            Mode::Audio(mime) => Block::Audio(media(mime)),
+            Mode::Blob(mime) => {
+                Block::Blob { uri: format!("urn:{}", Digest::of(&bytes)), media: media(mime) }
+            }
+            Mode::Structured | Mode::Text => return Err(NotAnAnswer::Mistyped),
+        };
+        Ok(Content::Blocks(vec![block]))
+    }
+
+    fn bytes(&mut self, list: &[Val]) -> Result<Vec<u8>, NotAnAnswer> {
+        // As base64 they take a third more.
+        self.spend(list.len().saturating_add(list.len() / 3))?;
+        list.iter()
+            .map(|val| if let Val::U8(byte) = val { Ok(*byte) } else { Err(NotAnAnswer::Mistyped) })
+            .collect()
     }
 
     /// The `err` side of a result at the top: text as it is, anything else as compact JSON, never structured.
@@ -125,12 +152,7 @@ impl Lifting {
                 self.spend(text.len())?;
                 Value::from(text.as_str())
             }
-            (Shape::Bytes, Val::List(list)) => {
-                self.spend(list.len())?;
-                let byte =
-                    |val: &Val| if let Val::U8(byte) = val { Ok(*byte) } else { Err(NotAnAnswer::Mistyped) };
-                Value::from(STANDARD.encode(list.iter().map(byte).collect::<Result<Vec<u8>, _>>()?))
-            }
+            (Shape::Bytes, Val::List(list)) => Value::from(STANDARD.encode(self.bytes(list)?)),
             (Shape::List(element), Val::List(list)) => {
                 list.iter().map(|val| self.value(val, element)).collect::<Result<_, _>>()?
             }

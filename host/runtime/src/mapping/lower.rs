@@ -1,37 +1,21 @@
 //! Arguments from JSON, all of them checked before a guest is entered, every problem told in words from which a model can
 //! mend its call.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use toolgate_policy::limits::wire::PROBLEMS_MAX;
 use toolgate_policy::redact::printable;
+use toolgate_policy::suggest::nearest;
 use wasmtime::component::Val;
 
 use super::SAFE_INTEGER_MAX;
+use super::problem::{Problem, Problems, escaped, expected, one_of, quoted, shown};
 use super::schema::is_nullable;
 use super::shape::{Case, Field, Function, Integer, Shape};
 use crate::json::Json;
-
-/// One thing wrong with the arguments.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Where: a JSON Pointer (RFC 6901).
-    pub at: String,
-    /// What should stand there.
-    pub expected: String,
-    /// What stands there.
-    pub got: String,
-}
-
-/// Everything wrong with the arguments; after [`PROBLEMS_MAX`] problems, that there are more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problems {
-    /// In the order of the function's parameters.
-    pub list: Vec<Problem>,
-    /// Not listed.
-    pub more: usize,
-}
 
 /// Turns arguments into the values that the function takes, in its order.
 ///
@@ -40,7 +24,7 @@ pub struct Problems {
 pub fn lower(arguments: &Json, function: &Function) -> Result<Vec<Val>, Problems> {
     let mut lowering = Lowering::default();
     let vals = lowering
-        .fields(arguments, &function.params, "")
+        .fields(arguments, &function.params)
         .map(|fields| fields.into_iter().map(|(_, val)| val).collect());
     match vals {
         Some(vals) if lowering.problems.is_empty() => Ok(vals),
@@ -49,56 +33,100 @@ pub fn lower(arguments: &Json, function: &Function) -> Result<Vec<Val>, Problems
 }
 
 #[derive(Default)]
-struct Lowering {
+struct Lowering<'j> {
     problems: Vec<Problem>,
     more: usize,
+    /// Where the value that is looked at stands. Written out only when something is wrong with it.
+    at: Vec<Step<'j>>,
 }
 
-impl Lowering {
+/// One step of a JSON Pointer.
+#[derive(Clone, Copy)]
+enum Step<'j> {
+    Key(&'j str),
+    Index(usize),
+}
+
+impl<'j> Lowering<'j> {
     /// Notes a problem; what could not be made is nothing.
-    fn wrong<T>(&mut self, at: &str, expected: impl Into<String>, got: impl Into<String>) -> Option<T> {
+    fn wrong<T>(&mut self, expected: impl FnOnce() -> String, got: impl FnOnce() -> String) -> Option<T> {
         if self.problems.len() < PROBLEMS_MAX {
-            self.problems.push(Problem { at: at.to_owned(), expected: expected.into(), got: got.into() });
+            let problem = Problem { at: self.pointer(), expected: expected(), got: got(), near: None };
+            self.problems.push(problem);
         } else {
             self.more += 1;
         }
         None
     }
 
-    fn value(&mut self, json: &Json, shape: &Shape, at: &str) -> Option<Val> {
+    /// The same for a name that is none of those that there are: with the one that was probably meant.
+    fn wrong_name<T>(
+        &mut self,
+        name: &str,
+        known: &[&str],
+        expected: impl FnOnce() -> String,
+        got: impl FnOnce() -> String,
+    ) -> Option<T> {
+        let before = self.problems.len();
+        self.wrong::<()>(expected, got);
+        if let Some(problem) = self.problems.get_mut(before) {
+            problem.near = nearest(name, known.iter().copied()).map(str::to_owned);
+        }
+        None
+    }
+
+    /// Where the value stands (RFC 6901 §3).
+    fn pointer(&self) -> String {
+        let step = |step: &Step<'_>| match step {
+            Step::Key(key) => format!("/{}", escaped(&printable(key, 100))),
+            Step::Index(index) => format!("/{index}"),
+        };
+        self.at.iter().map(step).collect()
+    }
+
+    fn under<T>(&mut self, step: Step<'j>, make: impl FnOnce(&mut Self) -> T) -> T {
+        self.at.push(step);
+        let made = make(self);
+        self.at.pop();
+        made
+    }
+
+    fn value(&mut self, json: &'j Json, shape: &'j Shape) -> Option<Val> {
         match (shape, json) {
             (Shape::Bool, Json::Bool(value)) => Some(Val::Bool(*value)),
-            (Shape::Integer(integer), json) => self.integer(json, *integer, at),
-            (Shape::F32, json) => {
-                self.float(json, at).and_then(|value| self.narrow(value, at)).map(Val::Float32)
-            }
-            (Shape::F64, json) => self.float(json, at).map(Val::Float64),
+            (Shape::Integer(integer), json) => self.integer(json, *integer),
+            (Shape::F32, json) => self.float(json).and_then(|value| self.narrow(value)).map(Val::Float32),
+            (Shape::F64, json) => self.float(json).map(Val::Float64),
             (Shape::Char, Json::String(text)) => match only(text.chars()) {
                 Some(c) => Some(Val::Char(c)),
-                None => self.wrong(at, "a string of one character", shown(json)),
+                None => self.wrong(|| expected(shape), || shown(json)),
             },
             (Shape::String, Json::String(text)) => Some(Val::String(text.clone())),
             (Shape::Bytes, Json::String(text)) => match decode(text) {
                 Some(bytes) => Some(Val::List(bytes.into_iter().map(Val::U8).collect())),
-                None => self.wrong(at, "bytes as base64", shown(json)),
+                None => self.wrong(|| expected(shape), || shown(json)),
             },
-            (Shape::List(element), Json::Array(list)) => self.list(list, element, at).map(Val::List),
-            (Shape::Tuple(shapes), Json::Array(list)) => self.tuple(list, shapes, at),
-            (Shape::Record(fields), Json::Object(_)) => self.fields(json, fields, at).map(Val::Record),
+            (Shape::List(element), Json::Array(list)) => {
+                self.elements(list.iter().map(|json| (json, element.as_ref()))).map(Val::List)
+            }
+            (Shape::Tuple(shapes), Json::Array(list)) if list.len() == shapes.len() => {
+                self.elements(list.iter().zip(shapes)).map(Val::Tuple)
+            }
+            (Shape::Record(fields), Json::Object(_)) => self.fields(json, fields).map(Val::Record),
             (Shape::Option(_), Json::Null) => Some(Val::Option(None)),
-            (Shape::Option(inner), json) => self.some(json, inner, at),
-            (Shape::Result(ok, err), Json::Object(members)) => self.result(members, ok, err, at),
-            (Shape::Variant(cases), Json::Object(_) | Json::String(_)) => self.variant(json, cases, at),
+            (Shape::Option(inner), json) => self.some(json, inner),
+            (Shape::Result(ok, err), Json::Object(members)) => self.result(members, ok, err),
+            (Shape::Variant(cases), Json::Object(_) | Json::String(_)) => self.variant(json, cases),
             (Shape::Enum(names), Json::String(name)) => match names.contains(name) {
                 true => Some(Val::Enum(name.clone())),
-                false => self.wrong(at, one_of(names), shown(json)),
+                false => self.wrong_name(name, &texts(names), || expected(shape), || shown(json)),
             },
-            (Shape::Flags(names), Json::Array(list)) => self.flags(list, names, at),
-            (shape, json) => self.wrong(at, expected(shape), shown(json)),
+            (Shape::Flags(names), Json::Array(list)) => self.flags(list, names),
+            (shape, json) => self.wrong(|| expected(shape), || shown(json)),
         }
     }
 
-    fn integer(&mut self, json: &Json, integer: Integer, at: &str) -> Option<Val> {
+    fn integer(&mut self, json: &Json, integer: Integer) -> Option<Val> {
         let (low, high) = integer.range();
         let value = match json {
             // Exact as written; the schema asks for a text beyond 2^53 because many writers are not.
@@ -112,31 +140,34 @@ impl Lowering {
         };
         match value.filter(|value| (low..=high).contains(value)) {
             Some(value) => integer_val(integer, value),
-            None => self.wrong(at, expected(&Shape::Integer(integer)), shown(json)),
+            None => self.wrong(|| expected(&Shape::Integer(integer)), || shown(json)),
         }
     }
 
-    fn float(&mut self, json: &Json, at: &str) -> Option<f64> {
+    fn float(&mut self, json: &Json) -> Option<f64> {
         match json {
             Json::Integer(value) => Some(*value as f64),
             Json::Float(value) => Some(*value),
-            _ => self.wrong(at, "a number", shown(json)),
+            _ => self.wrong(|| expected(&Shape::F64), || shown(json)),
         }
     }
 
-    fn narrow(&mut self, value: f64, at: &str) -> Option<f32> {
+    fn narrow(&mut self, value: f64) -> Option<f32> {
         let narrow = value as f32;
         if narrow.is_finite() {
             Some(narrow)
         } else {
-            self.wrong(at, "a number that 32 bits hold", value.to_string())
+            self.wrong(|| "a number that 32 bits hold".to_owned(), || value.to_string())
         }
     }
 
-    fn list(&mut self, list: &[Json], element: &Shape, at: &str) -> Option<Vec<Val>> {
-        let mut vals = Some(Vec::with_capacity(list.len()));
-        for (index, json) in list.iter().enumerate() {
-            match (self.value(json, element, &format!("{at}/{index}")), &mut vals) {
+    fn elements(
+        &mut self,
+        elements: impl ExactSizeIterator<Item = (&'j Json, &'j Shape)>,
+    ) -> Option<Vec<Val>> {
+        let mut vals = Some(Vec::with_capacity(elements.len()));
+        for (index, (json, shape)) in elements.enumerate() {
+            match (self.under(Step::Index(index), |this| this.value(json, shape)), &mut vals) {
                 (Some(val), Some(vals)) => vals.push(val),
                 _ => vals = None,
             }
@@ -144,149 +175,130 @@ impl Lowering {
         vals
     }
 
-    fn tuple(&mut self, list: &[Json], shapes: &[Shape], at: &str) -> Option<Val> {
-        if list.len() != shapes.len() {
-            return self.wrong(
-                at,
-                format!("an array of {} values", shapes.len()),
-                format!("an array of {}", list.len()),
-            );
-        }
-        let mut vals = Some(Vec::with_capacity(list.len()));
-        for (index, (json, shape)) in list.iter().zip(shapes).enumerate() {
-            match (self.value(json, shape, &format!("{at}/{index}")), &mut vals) {
-                (Some(val), Some(vals)) => vals.push(val),
-                _ => vals = None,
-            }
-        }
-        vals.map(Val::Tuple)
-    }
-
     /// The fields of a record, or a function's parameters.
-    fn fields(&mut self, json: &Json, fields: &[Field], at: &str) -> Option<Vec<(String, Val)>> {
-        let Json::Object(members) = json else { return self.wrong(at, "an object", shown(json)) };
+    fn fields(&mut self, json: &'j Json, fields: &'j [Field]) -> Option<Vec<(String, Val)>> {
+        let Json::Object(members) = json else {
+            return self.wrong(|| "an object".to_owned(), || shown(json));
+        };
         let mut vals = Some(Vec::with_capacity(fields.len()));
         for field in fields {
-            let at = format!("{at}/{}", escaped(&field.name));
-            let val = match (json.get(&field.name), &field.shape) {
-                (Some(json), shape) => self.value(json, shape, &at),
-                (None, Shape::Option(_)) => Some(Val::Option(None)),
-                (None, shape) => self.wrong(&at, expected(shape), "nothing"),
-            };
+            let val =
+                self.under(Step::Key(&field.name), |this| match (json.get(&field.name), &field.shape) {
+                    (Some(json), shape) => this.value(json, shape),
+                    (None, Shape::Option(_)) => Some(Val::Option(None)),
+                    (None, shape) => this.wrong(|| expected(shape), || "nothing".to_owned()),
+                });
             match (val, &mut vals) {
                 (Some(val), Some(vals)) => vals.push((field.name.clone(), val)),
                 _ => vals = None,
             }
         }
-        for (name, _) in members.iter().filter(|(name, _)| !fields.iter().any(|field| field.name == *name)) {
-            let known: Vec<String> = fields.iter().map(|field| field.name.clone()).collect();
-            let expected = if known.is_empty() {
-                "no key at all".to_owned()
-            } else {
-                format!("only the keys {}", quoted(&known))
+        let known: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+        for (name, _) in members.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
+            let only = || match known.as_slice() {
+                [] => "no key at all".to_owned(),
+                known => format!("only the keys {}", quoted(known)),
             };
-            let at = format!("{at}/{}", escaped(&printable(name, 100)));
-            vals = self.wrong(&at, expected, format!("the key `{}`", printable(name, 100)));
+            vals = self.under(Step::Key(name), |this| this.wrong_name(name, &known, only, || key(name)));
         }
         vals
     }
 
-    fn some(&mut self, json: &Json, inner: &Shape, at: &str) -> Option<Val> {
-        let some = if is_nullable(inner) {
-            let Json::Object(members) = json else {
-                return self.wrong(at, r#"{"some": …} or null"#, shown(json));
-            };
-            let [(key, json)] = members.as_slice() else {
-                return self.wrong(at, r#"{"some": …} or null"#, shown(json));
-            };
-            if key != "some" {
-                return self.wrong(
-                    at,
-                    r#"{"some": …} or null"#,
-                    format!("the key `{}`", printable(key, 100)),
-                );
-            }
-            self.value(json, inner, &format!("{at}/some"))
-        } else {
-            self.value(json, inner, at)
+    fn some(&mut self, json: &'j Json, inner: &'j Shape) -> Option<Val> {
+        let wanted = || r#"{"some": …} or null"#.to_owned();
+        let some = match (is_nullable(inner), json) {
+            (false, json) => self.value(json, inner),
+            (true, Json::Object(members)) => match members.as_slice() {
+                [(some, json)] if some == "some" => {
+                    self.under(Step::Key("some"), |this| this.value(json, inner))
+                }
+                [(other, _)] => self.wrong(wanted, || key(other)),
+                members => self.wrong(wanted, || format!("{} keys", members.len())),
+            },
+            (true, json) => self.wrong(wanted, || shown(json)),
         };
         some.map(|val| Val::Option(Some(Box::new(val))))
     }
 
     fn result(
         &mut self,
-        members: &[(String, Json)],
-        ok: &Option<Box<Shape>>,
-        err: &Option<Box<Shape>>,
-        at: &str,
+        members: &'j [(String, Json)],
+        ok: &'j Option<Box<Shape>>,
+        err: &'j Option<Box<Shape>>,
     ) -> Option<Val> {
-        let wanted = r#"an object with either "ok" or "err""#;
+        let wanted = || r#"an object with either "ok" or "err""#.to_owned();
         let [(side, json)] = members else {
-            return self.wrong(at, wanted, format!("{} keys", members.len()));
+            return self.wrong(wanted, || format!("{} keys", members.len()));
         };
         let shape = match side.as_str() {
             "ok" => ok,
             "err" => err,
-            other => return self.wrong(at, wanted, format!("the key `{}`", printable(other, 100))),
+            other => return self.wrong(wanted, || key(other)),
         };
-        let at = format!("{at}/{side}");
-        let payload = match (shape, json) {
-            (None, Json::Null) => None,
-            (None, json) => return self.wrong(&at, "null", shown(json)),
-            (Some(shape), json) => Some(Box::new(self.value(json, shape, &at)?)),
-        };
+        let payload = self.under(Step::Key(side), |this| match (shape, json) {
+            (None, Json::Null) => Some(None),
+            (None, json) => this.wrong(|| "null".to_owned(), || shown(json)),
+            (Some(shape), json) => this.value(json, shape).map(|val| Some(Box::new(val))),
+        })?;
         Some(Val::Result(if side == "ok" { Ok(payload) } else { Err(payload) }))
     }
 
-    fn variant(&mut self, json: &Json, cases: &[Case], at: &str) -> Option<Val> {
-        let names: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();
+    fn variant(&mut self, json: &'j Json, cases: &'j [Case]) -> Option<Val> {
         let (tag, val) = match json {
             Json::String(tag) => (Some(tag.as_str()), None),
             Json::Object(members) => {
                 if let Some((odd, _)) = members.iter().find(|(key, _)| key != "tag" && key != "val") {
-                    let odd = format!("the key `{}`", printable(odd, 100));
-                    return self.wrong(
-                        at,
-                        r#"an object with "tag" and, where the case has a payload, "val""#,
-                        odd,
-                    );
+                    let wanted = r#"an object with "tag" and, where the case has a payload, "val""#;
+                    return self.wrong_name(odd, &["tag", "val"], || wanted.to_owned(), || key(odd));
                 }
                 (json.get("tag").and_then(Json::as_str), json.get("val"))
             }
             _ => (None, None),
         };
-        let case = tag.and_then(|tag| cases.iter().find(|case| case.name == tag));
-        let Some(case) = case else {
-            let got = tag.map_or_else(|| shown(json), |tag| format!("the tag `{}`", printable(tag, 100)));
-            return self.wrong(at, format!(r#"an object whose "tag" is {}"#, one_of(&names)), got);
+        let Some(case) = tag.and_then(|tag| cases.iter().find(|case| case.name == tag)) else {
+            let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+            let wanted = || format!(r#"an object whose "tag" is {}"#, one_of(&names));
+            let got = || tag.map_or_else(|| shown(json), |tag| format!("the tag `{}`", printable(tag, 100)));
+            return self.wrong_name(tag.unwrap_or_default(), &names, wanted, got);
         };
-        let at = format!("{at}/val");
-        let payload = match (&case.payload, val) {
-            (None, None) => None,
+        let payload = self.under(Step::Key("val"), |this| match (&case.payload, val) {
+            (None, None) => Some(None),
             (None, Some(json)) => {
-                return self.wrong(&at, format!("nothing: `{}` has no payload", case.name), shown(json));
+                this.wrong(|| format!("nothing: `{}` has no payload", case.name), || shown(json))
             }
-            (Some(shape), None) => return self.wrong(&at, expected(shape), "nothing"),
-            (Some(shape), Some(json)) => Some(Box::new(self.value(json, shape, &at)?)),
-        };
+            (Some(shape), None) => this.wrong(|| expected(shape), || "nothing".to_owned()),
+            (Some(shape), Some(json)) => this.value(json, shape).map(|val| Some(Box::new(val))),
+        })?;
         Some(Val::Variant(case.name.clone(), payload))
     }
 
-    fn flags(&mut self, list: &[Json], names: &[String], at: &str) -> Option<Val> {
-        let mut set: Vec<String> = Vec::new();
+    fn flags(&mut self, list: &'j [Json], names: &'j [String]) -> Option<Val> {
+        let known = texts(names);
+        let mut set: BTreeSet<&str> = BTreeSet::new();
         let mut fine = true;
         for (index, json) in list.iter().enumerate() {
-            match json.as_str() {
-                Some(name) if set.iter().any(|other| other == name) => {
-                    fine =
-                        self.wrong::<()>(&format!("{at}/{index}"), "each flag once", shown(json)).is_some();
+            let one = self.under(Step::Index(index), |this| match json.as_str() {
+                Some(name) if set.contains(name) => {
+                    this.wrong::<()>(|| "each flag once".to_owned(), || shown(json))
                 }
-                Some(name) if names.iter().any(|known| known == name) => set.push(name.to_owned()),
-                _ => fine = self.wrong::<()>(&format!("{at}/{index}"), one_of(names), shown(json)).is_some(),
-            }
+                Some(name) if known.contains(&name) => {
+                    set.insert(name);
+                    Some(())
+                }
+                name => this.wrong_name(name.unwrap_or_default(), &known, || one_of(&known), || shown(json)),
+            });
+            fine &= one.is_some();
         }
-        fine.then_some(Val::Flags(set))
+        fine.then(|| Val::Flags(set.into_iter().map(str::to_owned).collect()))
     }
+}
+
+fn key(name: &str) -> String {
+    format!("the key `{}`", printable(name, 100))
+}
+
+fn texts(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
 }
 
 fn integer_val(integer: Integer, value: i128) -> Option<Val> {
@@ -321,79 +333,4 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 fn only(mut chars: std::str::Chars<'_>) -> Option<char> {
     let c = chars.next()?;
     chars.next().is_none().then_some(c)
-}
-
-fn expected(shape: &Shape) -> String {
-    match shape {
-        Shape::Bool => "true or false".to_owned(),
-        Shape::Integer(integer) => {
-            let (low, high) = integer.range();
-            let wide = " (as a decimal string beyond ±9007199254740991)";
-            format!("an integer from {low} to {high}{}", if integer.is_wide() { wide } else { "" })
-        }
-        Shape::F32 | Shape::F64 => "a number".to_owned(),
-        Shape::Char => "a string of one character".to_owned(),
-        Shape::String => "a string".to_owned(),
-        Shape::Bytes => "bytes as base64 in a string".to_owned(),
-        Shape::List(_) => "an array".to_owned(),
-        Shape::Tuple(shapes) => format!("an array of {} values", shapes.len()),
-        Shape::Record(fields) => {
-            let names: Vec<String> = fields.iter().map(|field| field.name.clone()).collect();
-            format!("an object with {}", quoted(&names))
-        }
-        Shape::Option(inner) => format!("{}, or null", expected(inner)),
-        Shape::Result(..) => r#"an object with either "ok" or "err""#.to_owned(),
-        Shape::Variant(cases) => {
-            let names: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();
-            format!(r#"an object whose "tag" is {}"#, one_of(&names))
-        }
-        Shape::Enum(names) => one_of(names),
-        Shape::Flags(names) => format!("an array of {}", quoted(names)),
-    }
-}
-
-fn one_of(names: &[String]) -> String {
-    format!("one of {}", quoted(names))
-}
-
-fn quoted(names: &[String]) -> String {
-    const NAMES_MAX: usize = 40;
-    let mut told: Vec<String> = names.iter().take(NAMES_MAX).map(|name| format!("\"{name}\"")).collect();
-    if names.len() > NAMES_MAX {
-        told.push(format!("… ({} more)", names.len() - NAMES_MAX));
-    }
-    told.join(", ")
-}
-
-/// What came: small values as they are, large ones by their kind.
-fn shown(json: &Json) -> String {
-    match json {
-        Json::Null | Json::Bool(_) | Json::Integer(_) | Json::Float(_) => json.text(),
-        Json::String(text) if text.chars().count() <= 60 => printable(&json.text(), 200),
-        Json::String(text) => format!("a string of {} characters", text.chars().count()),
-        Json::Array(list) => format!("an array of {}", list.len()),
-        Json::Object(_) => "an object".to_owned(),
-    }
-}
-
-/// RFC 6901 §3.
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}
-
-impl std::fmt::Display for Problem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let at = if self.at.is_empty() { "the arguments" } else { &self.at };
-        write!(f, "{at}: expected {}, got {}", self.expected, self.got)
-    }
-}
-
-impl std::fmt::Display for Problems {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the arguments do not fit this tool's input schema:")?;
-        for problem in &self.list {
-            write!(f, "\n- {problem}")?;
-        }
-        if self.more > 0 { write!(f, "\n- and {} more", self.more) } else { Ok(()) }
-    }
 }

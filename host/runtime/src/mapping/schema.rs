@@ -1,4 +1,7 @@
-//! JSON Schema (2020-12) for a function's arguments and result. Deterministic: the same shape gives the same bytes.
+//! JSON Schema (2020-12) for a function's arguments and result, with what its author says of each part. Deterministic: the
+//! same shape and the same words give the same bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -12,6 +15,22 @@ enum Way {
     Out,
 }
 
+/// How an author wants a result to be told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// As a value with a schema, and its JSON as text; text as it is.
+    #[default]
+    Structured,
+    /// As text only.
+    Text,
+    /// Bytes as an image of this media type.
+    Image(String),
+    /// Bytes as sound of this media type.
+    Audio(String),
+    /// Bytes as an embedded resource of this media type.
+    Blob(String),
+}
+
 /// How a result is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -23,44 +42,134 @@ pub enum Reply {
     Object(Shape),
     /// As an object with the value under `result`, so that one schema serves every revision of MCP.
     Wrapped(Shape),
+    /// Bytes, as what the mode says.
+    Media(Mode),
+}
+
+/// What an author says of the parts of a function: texts by path. A path is the parameter's name, or `return`, then names of
+/// fields, cases and flags, `ok`, `err`, and the places of tuples; lists and options add nothing to it.
+pub type Docs = BTreeMap<String, String>;
+
+/// Where in a function a schema stands.
+struct At<'a> {
+    docs: &'a Docs,
+    way: Way,
+    path: String,
 }
 
 /// The schema of a function's arguments: one closed object.
-pub fn input(function: &Function) -> Map<String, Value> {
-    closed(&function.params, Way::In)
+pub fn input(function: &Function, docs: &Docs) -> Map<String, Value> {
+    closed(&function.params, &At { docs, way: Way::In, path: String::new() })
 }
 
 /// The schema of what a call answers; none where it answers text or nothing.
-pub fn output(reply: &Reply) -> Option<Map<String, Value>> {
+pub fn output(reply: &Reply, docs: &Docs) -> Option<Map<String, Value>> {
+    let at = At { docs, way: Way::Out, path: "return".to_owned() };
     match reply {
-        Reply::Nothing | Reply::Text => None,
-        Reply::Object(Shape::Record(fields)) => Some(closed(fields, Way::Out)),
+        Reply::Nothing | Reply::Text | Reply::Media(_) => None,
+        Reply::Object(Shape::Record(fields)) => Some(closed(fields, &at)),
         Reply::Object(shape) | Reply::Wrapped(shape) => {
-            let wrapped = json!({ "result": of(shape, Way::Out) });
+            let wrapped = json!({ "result": at.described(of(shape, &at)) });
             Some(object(wrapped, vec![Value::from("result")]))
         }
     }
 }
 
 /// How the result of a function is told. The `ok` side of a result at the top is the result itself.
-pub fn reply(function: &Function) -> Reply {
-    let shape = match &function.result {
-        Some(Shape::Result(ok, _)) => ok.as_deref(),
-        other => other.as_ref(),
-    };
-    match shape {
-        None => Reply::Nothing,
-        Some(Shape::String) => Reply::Text,
-        Some(shape @ Shape::Record(_)) => Reply::Object(shape.clone()),
-        Some(shape) => Reply::Wrapped(shape.clone()),
+///
+/// # Errors
+/// When the mode is for bytes and the function returns none.
+pub fn reply(function: &Function, mode: &Mode) -> Result<Reply, &'static str> {
+    match (ok_side(function), mode) {
+        (Some(Shape::Bytes), Mode::Image(_) | Mode::Audio(_) | Mode::Blob(_)) => {
+            Ok(Reply::Media(mode.clone()))
+        }
+        (_, Mode::Image(_) | Mode::Audio(_) | Mode::Blob(_)) => {
+            Err("its output is to be told as bytes of a media type, and it does not return list<u8>")
+        }
+        (None, _) => Ok(Reply::Nothing),
+        (Some(Shape::String), _) | (Some(_), Mode::Text) => Ok(Reply::Text),
+        (Some(shape @ Shape::Record(_)), Mode::Structured) => Ok(Reply::Object(shape.clone())),
+        (Some(shape), Mode::Structured) => Ok(Reply::Wrapped(shape.clone())),
     }
 }
 
-fn of(shape: &Shape, way: Way) -> Value {
+fn ok_side(function: &Function) -> Option<&Shape> {
+    match &function.result {
+        Some(Shape::Result(ok, _)) => ok.as_deref(),
+        other => other.as_ref(),
+    }
+}
+
+/// Every path of a function that something can be said of.
+pub fn paths(function: &Function) -> BTreeSet<String> {
+    fn below(shape: &Shape, path: &str, paths: &mut BTreeSet<String>) {
+        paths.insert(path.to_owned());
+        let under = |name: &str| format!("{path}/{name}");
+        match shape {
+            Shape::List(inner) | Shape::Option(inner) => below(inner, path, paths),
+            Shape::Tuple(shapes) => {
+                shapes.iter().enumerate().for_each(|(n, shape)| below(shape, &under(&n.to_string()), paths));
+            }
+            Shape::Record(fields) => {
+                fields.iter().for_each(|field| below(&field.shape, &under(&field.name), paths));
+            }
+            Shape::Variant(cases) => cases.iter().for_each(|case| match &case.payload {
+                Some(shape) => below(shape, &under(&case.name), paths),
+                None => drop(paths.insert(under(&case.name))),
+            }),
+            Shape::Result(ok, err) => [("ok", ok), ("err", err)].into_iter().for_each(|(name, side)| {
+                if let Some(shape) = side {
+                    below(shape, &under(name), paths);
+                }
+            }),
+            Shape::Enum(names) | Shape::Flags(names) => paths.extend(names.iter().map(|name| under(name))),
+            _ => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    function.params.iter().for_each(|param| below(&param.shape, &param.name, &mut found));
+    if let Some(shape) = ok_side(function) {
+        below(shape, "return", &mut found);
+    }
+    found
+}
+
+impl At<'_> {
+    /// One name further down.
+    fn under(&self, name: &str) -> Self {
+        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) };
+        Self { docs: self.docs, way: self.way, path }
+    }
+
+    fn doc(&self) -> Option<&String> {
+        self.docs.get(&self.path)
+    }
+
+    /// The schema with what is said of it.
+    fn described(&self, mut schema: Value) -> Value {
+        if let (Some(doc), Some(schema)) = (self.doc(), schema.as_object_mut()) {
+            schema.insert("description".to_owned(), Value::from(doc.as_str()));
+        }
+        schema
+    }
+
+    /// The names of an enum or of flags: with what is said of each, where something is.
+    fn names(&self, names: &[String]) -> Value {
+        if !names.iter().any(|name| self.under(name).doc().is_some()) {
+            return json!({ "type": "string", "enum": names });
+        }
+        let named = |name: &String| self.under(name).described(json!({ "const": name }));
+        json!({ "type": "string", "oneOf": names.iter().map(named).collect::<Vec<_>>() })
+    }
+}
+
+/// The schema of a shape, without what is said of the shape itself: that stands with whatever has a name.
+fn of(shape: &Shape, at: &At<'_>) -> Value {
     match shape {
         Shape::Bool => json!({ "type": "boolean" }),
         Shape::Integer(integer) => integer_schema(*integer),
-        Shape::F32 | Shape::F64 => match way {
+        Shape::F32 | Shape::F64 => match at.way {
             Way::In => json!({ "type": "number" }),
             Way::Out => {
                 json!({ "anyOf": [{ "type": "number" }, { "enum": ["NaN", "Infinity", "-Infinity"] }] })
@@ -69,34 +178,41 @@ fn of(shape: &Shape, way: Way) -> Value {
         Shape::Char => json!({ "type": "string", "minLength": 1, "maxLength": 1 }),
         Shape::String => json!({ "type": "string" }),
         Shape::Bytes => json!({ "type": "string", "contentEncoding": "base64" }),
-        Shape::List(element) => json!({ "type": "array", "items": of(element, way) }),
-        Shape::Tuple(elements) => json!({
-            "type": "array",
-            "prefixItems": elements.iter().map(|element| of(element, way)).collect::<Vec<_>>(),
-            "items": false,
-            "minItems": elements.len(),
-        }),
-        Shape::Record(fields) => Value::Object(closed(fields, way)),
+        Shape::List(element) => json!({ "type": "array", "items": of(element, at) }),
+        Shape::Tuple(elements) => {
+            let element = |(n, shape): (usize, &Shape)| named(shape, &at.under(&n.to_string()));
+            json!({
+                "type": "array",
+                "prefixItems": elements.iter().enumerate().map(element).collect::<Vec<_>>(),
+                "items": false,
+                "minItems": elements.len(),
+            })
+        }
+        Shape::Record(fields) => Value::Object(closed(fields, at)),
         Shape::Option(inner) if is_nullable(inner) => {
-            let some = object(json!({ "some": of(inner, way) }), vec![Value::from("some")]);
+            let some = object(json!({ "some": of(inner, at) }), vec![Value::from("some")]);
             json!({ "anyOf": [some, { "type": "null" }] })
         }
-        Shape::Option(inner) => json!({ "anyOf": [of(inner, way), { "type": "null" }] }),
+        Shape::Option(inner) => json!({ "anyOf": [of(inner, at), { "type": "null" }] }),
         Shape::Result(ok, err) => {
             let side = |name: &str, shape: &Option<Box<Shape>>| {
-                let value = shape.as_ref().map_or_else(|| json!({ "type": "null" }), |shape| of(shape, way));
+                let none = || json!({ "type": "null" });
+                let value = shape.as_ref().map_or_else(none, |shape| named(shape, &at.under(name)));
                 object(json!({ name: value }), vec![Value::from(name)])
             };
             json!({ "oneOf": [side("ok", ok), side("err", err)] })
         }
         Shape::Variant(cases) => {
-            json!({ "oneOf": cases.iter().map(|case| case_schema(case, way)).collect::<Vec<_>>() })
+            json!({ "oneOf": cases.iter().map(|case| case_schema(case, at)).collect::<Vec<_>>() })
         }
-        Shape::Enum(names) => json!({ "type": "string", "enum": names }),
-        Shape::Flags(names) => {
-            json!({ "type": "array", "items": { "type": "string", "enum": names }, "uniqueItems": true })
-        }
+        Shape::Enum(names) => at.names(names),
+        Shape::Flags(names) => json!({ "type": "array", "items": at.names(names), "uniqueItems": true }),
     }
+}
+
+/// The schema of a shape with what is said of it.
+fn named(shape: &Shape, at: &At<'_>) -> Value {
+    at.described(of(shape, at))
 }
 
 /// Whether `null` is a value of the shape, so that an option around it needs a wrapper to tell none from some(none).
@@ -122,25 +238,28 @@ fn narrow(bound: i128) -> i64 {
     i64::try_from(bound).unwrap_or_default()
 }
 
-fn case_schema(case: &Case, way: Way) -> Map<String, Value> {
+fn case_schema(case: &Case, at: &At<'_>) -> Value {
+    let at = at.under(&case.name);
     let tag = json!({ "const": case.name });
-    match &case.payload {
+    let schema = match &case.payload {
         None => object(json!({ "tag": tag }), vec![Value::from("tag")]),
         Some(payload) => {
-            let members = json!({ "tag": tag, "val": of(payload, way) });
+            let members = json!({ "tag": tag, "val": of(payload, &at) });
             object(members, vec![Value::from("tag"), Value::from("val")])
         }
-    }
+    };
+    at.described(Value::Object(schema))
 }
 
 /// A closed object with these fields. A field that is an option may be left out; its schema is that of what it holds.
-fn closed(fields: &[Field], way: Way) -> Map<String, Value> {
+fn closed(fields: &[Field], at: &At<'_>) -> Map<String, Value> {
     let mut properties = Map::new();
     let mut required = Vec::new();
     for field in fields {
+        let at = at.under(&field.name);
         let schema = match &field.shape {
-            Shape::Option(inner) if !is_nullable(inner) => of(inner, way),
-            shape => of(shape, way),
+            Shape::Option(inner) if !is_nullable(inner) => named(inner, &at),
+            shape => named(shape, &at),
         };
         if !matches!(field.shape, Shape::Option(_)) {
             required.push(Value::from(field.name.as_str()));

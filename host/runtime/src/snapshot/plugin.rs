@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use toolgate_policy::load::Clearance;
+use toolgate_policy::load::lint::Lint;
+use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
 
 use super::tool::{Listing, Tool};
@@ -14,6 +16,7 @@ use crate::spec::PluginSpec;
 pub struct Plugin {
     spec: PluginSpec,
     clearance: Clearance,
+    surface: Digest,
     tools: Vec<Arc<Tool>>,
 }
 
@@ -21,13 +24,14 @@ impl Plugin {
     pub(crate) fn new(
         spec: PluginSpec,
         clearance: Clearance,
+        surface: Digest,
         exports: Vec<(Arc<Listing>, Arc<Export>)>,
     ) -> Self {
         let admission = Arc::new(Admission::new(clearance.limits()));
         let tools = exports.into_iter().map(|(listing, export)| {
             Arc::new(Tool::new(&spec.name, &clearance, listing, export, Arc::clone(&admission)))
         });
-        Self { tools: tools.collect(), spec, clearance }
+        Self { tools: tools.collect(), spec, clearance, surface }
     }
 
     /// What the operator calls it.
@@ -43,6 +47,21 @@ impl Plugin {
     /// On whose word it serves, and with what.
     pub fn clearance(&self) -> &Clearance {
         &self.clearance
+    }
+
+    /// The digest of everything that a model reads of it.
+    pub fn surface(&self) -> Digest {
+        self.surface
+    }
+
+    /// What its tools' names begin with.
+    pub(crate) fn prefix(&self) -> &Prefix {
+        &self.spec.prefix
+    }
+
+    /// Whether its names may read like another's.
+    pub(crate) fn may_be_similar(&self) -> bool {
+        self.spec.allow_lints.contains(&Lint::SimilarName)
     }
 
     /// Its tools.

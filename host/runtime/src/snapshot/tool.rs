@@ -14,6 +14,28 @@ use crate::mapping::schema::Reply;
 use crate::mapping::shape::Function;
 use crate::sandbox::prepare::Export;
 
+/// What a plugin says of a tool's effects. The host takes it only where it makes callers more careful.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// It changes nothing.
+    pub read_only: Option<bool>,
+    /// It may destroy something.
+    pub destructive: Option<bool>,
+    /// Calling it twice is like calling it once.
+    pub idempotent: Option<bool>,
+    /// It deals with things outside.
+    pub open_world: Option<bool>,
+}
+
+/// A picture for a tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Icon {
+    /// Its media type.
+    pub mime: String,
+    /// A `data:` URL.
+    pub src: String,
+}
+
 /// One tool as it is listed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listing {
@@ -25,8 +47,14 @@ pub struct Listing {
     pub function: Function,
     /// How its result is told.
     pub reply: Reply,
+    /// A name for people.
+    pub title: Option<String>,
     /// What it says of itself.
     pub description: String,
+    /// What it says of its effects.
+    pub claims: Claims,
+    /// What it looks like.
+    pub icons: Vec<Icon>,
     /// The schema of its arguments.
     pub input: Map<String, Value>,
     /// The schema of its answer.

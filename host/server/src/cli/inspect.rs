@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use toolgate_policy::Capability;
 use toolgate_policy::name::Prefix;
-use toolgate_policy::redact::printable;
+use toolgate_policy::redact::{printable, printable_lines};
+use toolgate_runtime::load::describe::Described;
 use toolgate_runtime::load::inspect::Inspected;
 use toolgate_runtime::load::source::{Found, fetch};
 use toolgate_runtime::load::{describe, inspect};
@@ -34,11 +35,11 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let refused = |error: &dyn std::error::Error| Exit::refused(format!("{name}: refused: {error}"));
     let inspected = inspect::inspect(&found.artifact).map_err(|error| refused(&error))?;
     let prefix = Prefix::parse("").map_err(|error| refused(&error))?;
-    let listings = describe::describe(&inspected, &prefix).map_err(|error| refused(&error))?;
+    let described = describe::describe(&inspected, &prefix).map_err(|error| refused(&error))?;
     if args.json {
-        output::print_json(&as_json(&found, &inspected, &listings));
+        output::print_json(&as_json(&found, &inspected, &described));
     } else {
-        output::print(&as_text(&found, &inspected, &listings));
+        output::print(&as_text(&found, &inspected, &described));
     }
     Ok(())
 }
@@ -64,11 +65,16 @@ fn words(inspected: &Inspected, needed: bool) -> Vec<Capability> {
     words.iter().copied().collect()
 }
 
-fn as_text(found: &Found, inspected: &Inspected, listings: &[Listing]) -> String {
+fn as_text(found: &Found, inspected: &Inspected, described: &Described) -> String {
     let mut lines = vec![
         format!("digest     {}", inspected.digest),
         format!("size       {} bytes", found.artifact.bytes().len()),
+        format!("surface    {}", described.surface),
     ];
+    let manifest = &inspected.manifest;
+    for (what, text) in [("says it is", &manifest.id), ("version", &manifest.version)] {
+        lines.extend(text.iter().map(|text| format!("{what:<10} {}", printable(text, 200))));
+    }
     let signatures = signatures(found);
     if signatures.is_empty() {
         lines.push("signatures none beside it".to_owned());
@@ -83,22 +89,28 @@ fn as_text(found: &Found, inspected: &Inspected, listings: &[Listing]) -> String
         lines.push(format!("may use    {word}; to grant it: {}", word.suggestion()));
     }
     lines.extend(inspected.imports.iter().map(|import| format!("imports    {}", printable(import, 200))));
-    for listing in listings {
+    for listing in &described.listings {
         lines.push(format!("tool       {}: {}", listing.name, listing.function));
+        for (what, text) in [("title", listing.title.as_ref()), ("says", Some(&listing.description))] {
+            let text = text.map(|text| printable_lines(text, 2_000).replace('\n', "\n                  "));
+            lines.extend(text.map(|text| format!("           {what:<6} {text}")));
+        }
         lines.push(format!("           input  {}", Value::Object(listing.input.clone())));
         if let Some(output) = &listing.output {
             lines.push(format!("           output {}", Value::Object(output.clone())));
         }
     }
+    lines.extend(described.findings.iter().map(|finding| format!("refused    {finding}")));
     lines.extend(hidden(inspected).map(|(path, why)| format!("no tool    {path}: {why}")));
     lines.join("\n")
 }
 
-fn as_json(found: &Found, inspected: &Inspected, listings: &[Listing]) -> Value {
+fn as_json(found: &Found, inspected: &Inspected, described: &Described) -> Value {
     let tool = |listing: &Listing| {
         json!({
             "name": listing.name.as_str(),
             "export": listing.path.to_string(),
+            "title": listing.title,
             "description": listing.description,
             "inputSchema": listing.input,
             "outputSchema": listing.output,
@@ -108,10 +120,16 @@ fn as_json(found: &Found, inspected: &Inspected, listings: &[Listing]) -> Value 
         "digest": inspected.digest.to_string(),
         "bytes": found.artifact.bytes().len(),
         "signatures": signatures(found).into_iter().map(|(file, what)| json!({ "file": file, "is": what })).collect::<Vec<_>>(),
+        "surface": described.surface.to_string(),
+        "id": inspected.manifest.id,
+        "version": inspected.manifest.version,
+        "findings": described.findings.iter().map(|finding| {
+            json!({ "lint": finding.lint.name(), "at": finding.at, "what": finding.what })
+        }).collect::<Vec<_>>(),
         "needs": words(inspected, true).iter().map(|word| word.word()).collect::<Vec<_>>(),
         "mayUse": words(inspected, false).iter().map(|word| word.word()).collect::<Vec<_>>(),
         "imports": inspected.imports,
-        "tools": listings.iter().map(tool).collect::<Vec<_>>(),
+        "tools": described.listings.iter().map(tool).collect::<Vec<_>>(),
         "noTools": hidden(inspected).map(|(path, why)| json!({ "export": path, "why": why.to_string() })).collect::<Vec<_>>(),
     })
 }

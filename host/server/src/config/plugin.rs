@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use toolgate_policy::limits::call::CallLimits;
 use toolgate_policy::limits::load::PLUGINS_MAX;
+use toolgate_policy::load::lint::{Allowed, Lint};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
 use toolgate_runtime::spec::{PluginSpec, Source};
@@ -66,6 +67,7 @@ fn read_one(
     let digest = section.string("digest").map(|digest| {
         digest.parse::<Digest>().map_err(|error| section.wrong("digest", error.to_string())).ok()
     });
+    let allow_lints = allow_lints(section);
     let grants = grant::read(document, section.section("grant"));
     let limits = limits::read(section.section("limits"), defaults);
     let mut needed = BTreeMap::new();
@@ -93,9 +95,24 @@ fn read_one(
         },
         grants,
         limits,
+        allow_lints,
         secrets: needed,
         name,
     })
+}
+
+fn allow_lints(section: &Section<'_>) -> Allowed {
+    let mut allowed = Allowed::new();
+    for name in section.strings("allow_lints").unwrap_or_default() {
+        match Lint::from_name(&name) {
+            Some(lint) => drop(allowed.insert(lint)),
+            None => {
+                let known = Lint::ALL.map(Lint::name).join(", ");
+                section.wrong("allow_lints", format!("has `{name}`, which is no lint; there are {known}"));
+            }
+        }
+    }
+    allowed
 }
 
 fn parse_source(document: &Document<'_>, source: &str) -> Result<Source, String> {

@@ -11,6 +11,7 @@ use toml::value::Datetime;
 use toolgate_policy::Invalid;
 use toolgate_policy::limits::load::CONFIG_BYTES_MAX;
 use toolgate_policy::redact::printable;
+use toolgate_policy::suggest::nearest;
 
 use super::modes;
 use super::problem::{Problem, Problems};
@@ -69,6 +70,15 @@ impl<'p> Document<'p> {
         }
         let document = Self { path: path.to_owned(), table: owned(table.get_ref(), &line), problems };
         errors.is_empty().then_some(document)
+    }
+
+    /// All of it as JSON. Notes what JSON has no word for.
+    pub(super) fn json(&self) -> serde_json::Map<String, serde_json::Value> {
+        json_table(&self.table, &|line, kind| {
+            let why = format!("{kind} cannot stand here");
+            let (file, key) = (self.path.clone(), String::new());
+            self.problems.add(Problem { file, line: Some(line), key, why });
+        })
     }
 
     /// The file.
@@ -256,11 +266,7 @@ impl<'d> Section<'d> {
     pub(super) fn finish(self) {
         let asked = self.asked.borrow();
         for (key, at) in self.table.iter().filter(|(key, _)| !asked.contains(key.as_str())) {
-            let near = asked
-                .iter()
-                .filter(|known| distance(key, known) <= 2)
-                .min_by_key(|known| distance(key, known));
-            let why = match near {
+            let why = match nearest(key, asked.iter().copied()) {
                 Some(near) => format!("is unknown; did you mean `{near}`?"),
                 None if asked.is_empty() => "is unknown here".to_owned(),
                 None => format!(
@@ -314,6 +320,27 @@ impl Value {
     }
 }
 
+fn json_table(
+    table: &Table,
+    odd: &impl Fn(usize, &'static str),
+) -> serde_json::Map<String, serde_json::Value> {
+    table.iter().map(|(key, at)| (key.clone(), json(at, odd))).collect()
+}
+
+fn json(at: &At, odd: &impl Fn(usize, &'static str)) -> serde_json::Value {
+    match &at.value {
+        Value::String(text) => text.as_str().into(),
+        Value::Integer(number) => (*number).into(),
+        Value::Bool(is) => (*is).into(),
+        Value::Array(list) => list.iter().map(|at| json(at, odd)).collect(),
+        Value::Table(table) => json_table(table, odd).into(),
+        Value::Datetime(_) | Value::Other(_) => {
+            odd(at.line, at.value.kind());
+            serde_json::Value::Null
+        }
+    }
+}
+
 fn owned(table: &DeTable<'_>, line: &impl Fn(usize) -> usize) -> Table {
     table.iter().map(|(key, value)| (key.get_ref().to_string(), own(value, line, key.span().start))).collect()
 }
@@ -334,30 +361,4 @@ fn own(value: &Spanned<DeValue<'_>>, line: &impl Fn(usize) -> usize, key_at: usi
         DeValue::Table(table) => Value::Table(owned(table, line)),
     };
     At { line: line(at), value: owned }
-}
-
-/// How many letters one would have to change (Levenshtein), for suggestions.
-fn distance(a: &str, b: &str) -> usize {
-    if a.len() > 40 {
-        return usize::MAX;
-    }
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut left = i + 1;
-        let mut diagonal = i;
-        for (j, y) in b.iter().enumerate() {
-            let above = row.get(j + 1).copied().unwrap_or_default();
-            let best = (diagonal + usize::from(x != *y)).min(left + 1).min(above + 1);
-            if let Some(slot) = row.get_mut(j) {
-                *slot = left;
-            }
-            diagonal = above;
-            left = best;
-        }
-        if let Some(last) = row.last_mut() {
-            *last = left;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }

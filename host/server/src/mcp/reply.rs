@@ -2,10 +2,10 @@
 //! is decides between a tool's error, which a model may mend, and a protocol error, which it cannot.
 
 use rmcp::ErrorData;
-use rmcp::model::{CallToolResult, ContentBlock, MetaObject};
+use rmcp::model::{CallToolResult, ContentBlock, MetaObject, ResourceContents};
 use toolgate_policy::call::Denied;
 use toolgate_runtime::audit::record::Closed;
-use toolgate_runtime::outcome::{Answer, Content, Fault, FaultKind, Outcome, Verdict};
+use toolgate_runtime::outcome::{Answer, Block, Content, Fault, FaultKind, Outcome, Verdict};
 
 use super::era::Era;
 
@@ -37,6 +37,7 @@ fn answered(answer: Answer) -> CallToolResult {
         Content::Nothing => (Vec::new(), None),
         Content::Text(text) => (vec![ContentBlock::text(text)], None),
         Content::Value { text, structured } => (vec![ContentBlock::text(text)], Some(structured)),
+        Content::Blocks(blocks) => (blocks.into_iter().map(block).collect(), None),
     };
     let mut result = match answer.verdict {
         Verdict::Ok => CallToolResult::success(content),
@@ -44,6 +45,17 @@ fn answered(answer: Answer) -> CallToolResult {
     };
     result.structured_content = structured;
     result
+}
+
+fn block(block: Block) -> ContentBlock {
+    match block {
+        Block::Text(text) => ContentBlock::text(text),
+        Block::Image(media) => ContentBlock::image(media.base64, media.mime),
+        Block::Audio(media) => ContentBlock::audio(media.base64, media.mime),
+        Block::Blob { uri, media } => {
+            ContentBlock::resource(ResourceContents::blob(media.base64, uri).with_mime_type(media.mime))
+        }
+    }
 }
 
 fn failed(fault: &Fault) -> Result<CallToolResult, ErrorData> {

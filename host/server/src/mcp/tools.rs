@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rmcp::model::{Tool, ToolAnnotations};
+use rmcp::model::{Icon, Tool, ToolAnnotations};
 use toolgate_runtime::snapshot;
 
 /// The listing of a tool.
@@ -12,10 +12,19 @@ pub(super) fn listed(tool: &snapshot::tool::Tool) -> Tool {
     let mut listed =
         Tool::new(listing.name.to_string(), listing.description.clone(), Arc::new(listing.input.clone()));
     listed.output_schema = listing.output.clone().map(Arc::new);
+    listed.title.clone_from(&listing.title);
+    if !listing.icons.is_empty() {
+        let icon =
+            |icon: &snapshot::tool::Icon| Icon::new(icon.src.clone()).with_mime_type(icon.mime.clone());
+        listed.icons = Some(listing.icons.iter().map(icon).collect());
+    }
     let harmless = !effects.writes && !effects.reaches_out;
     let mut annotations = ToolAnnotations::new().read_only(harmless).open_world(effects.reaches_out);
+    // A plugin's own word counts where it makes callers more careful, and nowhere else.
     if harmless {
         annotations = annotations.destructive(false);
+    } else if listing.claims.destructive == Some(true) {
+        annotations = annotations.destructive(true);
     }
     listed.annotations = Some(annotations);
     listed

@@ -1,0 +1,219 @@
+//! Lints: what a text that a model will read, or a tool's name, must not be. A text that hides something from the person who
+//! approves a plugin, or that a person cannot be expected to read, refuses it, unless the operator allows that lint by
+//! name.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::name::ToolName;
+
+/// A rule that texts and names are held to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lint {
+    /// C0, C1 and DEL, other than line breaks and tabs.
+    ControlCharacter,
+    /// ESC, which begins an escape sequence (ECMA-48).
+    AnsiEscape,
+    /// Characters that reorder what is shown (UAX #9).
+    BidiCharacter,
+    /// Characters that take no room.
+    ZeroWidthCharacter,
+    /// The tag block, which spells ASCII invisibly (U+E0000…U+E0FFF).
+    TagCharacter,
+    /// `<!-- … -->`, which renderers hide and models read.
+    HtmlComment,
+    /// More than [`DESCRIPTION_BYTES_MAX`].
+    LongDescription,
+    /// A name that reads like another plugin's.
+    SimilarName,
+}
+
+/// One thing that a lint found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which lint.
+    pub lint: Lint,
+    /// Where: which text of which tool.
+    pub at: String,
+    /// What.
+    pub what: String,
+}
+
+/// The lints that an operator lets pass for a plugin.
+pub type Allowed = BTreeSet<Lint>;
+
+/// Bytes of one text. What is longer is not read before it is approved.
+pub const DESCRIPTION_BYTES_MAX: usize = 1_024;
+
+impl Lint {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::ControlCharacter,
+        Self::AnsiEscape,
+        Self::BidiCharacter,
+        Self::ZeroWidthCharacter,
+        Self::TagCharacter,
+        Self::HtmlComment,
+        Self::LongDescription,
+        Self::SimilarName,
+    ];
+
+    /// Its name in `allow_lints`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ControlCharacter => "control-character",
+            Self::AnsiEscape => "ansi-escape",
+            Self::BidiCharacter => "bidi-character",
+            Self::ZeroWidthCharacter => "zero-width-character",
+            Self::TagCharacter => "tag-character",
+            Self::HtmlComment => "html-comment",
+            Self::LongDescription => "long-description",
+            Self::SimilarName => "similar-name",
+        }
+    }
+
+    /// The lint of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|lint| lint.name() == name)
+    }
+
+    /// The lint that a character breaks wherever it stands.
+    fn of(c: char) -> Option<Self> {
+        match c {
+            '\n' | '\t' => None,
+            '\u{1b}' | '\u{9b}' => Some(Self::AnsiEscape),
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                Some(Self::BidiCharacter)
+            }
+            '\u{e0000}'..='\u{e0fff}' => Some(Self::TagCharacter),
+            c if c.is_control() => Some(Self::ControlCharacter),
+            c if crate::redact::is_invisible(c) => Some(Self::ZeroWidthCharacter),
+            _ => None,
+        }
+    }
+}
+
+/// Holds a text to the lints of texts. One finding a lint, at the first place.
+pub fn text(at: &str, text: &str) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    let mut note = |lint: Lint, what: String| {
+        if !findings.iter().any(|finding| finding.lint == lint) {
+            findings.push(Finding { lint, at: at.to_owned(), what });
+        }
+    };
+    for (index, c) in text.char_indices() {
+        if let Some(lint) = Lint::of(c) {
+            note(lint, format!("U+{:04X} at byte {index}", u32::from(c)));
+        }
+    }
+    if let Some(index) = text.find("<!--") {
+        note(Lint::HtmlComment, format!("a comment at byte {index}"));
+    }
+    if text.len() > DESCRIPTION_BYTES_MAX {
+        note(Lint::LongDescription, format!("{} bytes, of {DESCRIPTION_BYTES_MAX}", text.len()));
+    }
+    findings
+}
+
+/// Whether the prefixes of two plugins are one edit apart. Short ones often are, and mean nothing by it.
+pub fn similar_prefixes(a: &str, b: &str) -> bool {
+    const PREFIX_CHARS_MIN: usize = 4;
+    a.len() >= PREFIX_CHARS_MIN && b.len() >= PREFIX_CHARS_MIN && a != b && is_one_edit(a, b)
+}
+
+/// A name with every character that looks like another replaced by one of them (the idea of UTS #39 §4, for the few
+/// characters that names have): names with the same skeleton read alike.
+pub fn skeleton(name: &ToolName) -> String {
+    name.as_str()
+        .to_ascii_lowercase()
+        .replace("rn", "m")
+        .replace("vv", "w")
+        .replace("cl", "d")
+        .chars()
+        .map(|c| match c {
+            '0' => 'o',
+            '1' | 'i' => 'l',
+            '5' => 's',
+            '-' => '_',
+            c => c,
+        })
+        .collect()
+}
+
+/// Whether one character added, taken, changed, or swapped with its neighbour turns `a` into `b`.
+fn is_one_edit(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    let same = short.iter().zip(long).take_while(|(x, y)| x == y).count();
+    let rest = |bytes: &'_ [u8], skip: usize| bytes.get(same + skip..).map(<[u8]>::to_vec);
+    match long.len() - short.len() {
+        0 => {
+            let changed = rest(short, 1) == rest(long, 1);
+            let swapped = short.get(same) == long.get(same + 1) && short.get(same + 1) == long.get(same);
+            changed || (swapped && rest(short, 2) == rest(long, 2))
+        }
+        1 => rest(short, 0) == rest(long, 1),
+        _ => false,
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lint, at, what } = self;
+        write!(f, "{at}: {}: {what}", lint.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Vec<&'static str> {
+        super::text("a text", text).iter().map(|finding| finding.lint.name()).collect()
+    }
+
+    #[test]
+    fn each_lint_of_a_text_finds_its_own_and_lets_the_rest_pass() {
+        for (hostile, lint, harmless) in [
+            ("a\u{7}b", "control-character", "a\tb\nc"),
+            ("\u{1b}[31mred", "ansi-escape", "[31mred"),
+            ("a\u{202e}b", "bidi-character", "مرحبا and עברית"),
+            ("a\u{200b}b", "zero-width-character", "naïve, 世界 👍"),
+            ("a\u{e0041}b", "tag-character", "<tag>"),
+            ("see <!-- do this --> here", "html-comment", "a < b, <b>bold</b>, -->"),
+            (&"x".repeat(1025), "long-description", &"x".repeat(1024)),
+        ] {
+            assert_eq!(found(hostile), [lint], "{hostile:?}");
+            assert_eq!(found(harmless), [""; 0], "{harmless:?}");
+        }
+    }
+
+    #[test]
+    fn every_lint_is_found_by_its_name() {
+        for lint in Lint::ALL {
+            assert_eq!(Lint::from_name(lint.name()), Some(lint));
+        }
+        assert_eq!(Lint::from_name("nothing"), None);
+    }
+
+    #[test]
+    fn names_that_read_alike_share_a_skeleton_and_others_do_not() {
+        let skeleton = |name: &str| skeleton(&ToolName::parse(name).unwrap());
+        for (a, b) in [("files_read", "fi1es_read"), ("modern", "rnodern"), ("read-file", "Read_fiIe")] {
+            assert_eq!(skeleton(a), skeleton(b), "{a} {b}");
+        }
+        for (a, b) in [("files_read", "files_list"), ("files_read", "notes_read"), ("add", "adds")] {
+            assert_ne!(skeleton(a), skeleton(b), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn long_prefixes_one_edit_apart_are_similar_and_others_are_not() {
+        for (a, b) in [("files", "flles"), ("files", "filess"), ("files", "fiels"), ("mail", "email")] {
+            assert!(similar_prefixes(a, b) && similar_prefixes(b, a), "{a} {b}");
+        }
+        for (a, b) in [("files", "notes"), ("git", "gut"), ("files", "files"), ("files", "fliles2")] {
+            assert!(!similar_prefixes(a, b) && !similar_prefixes(b, a), "{a} {b}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What somebody probably meant: the nearest of the names that there are. For the text of errors; nothing is decided by it.
+
+/// The nearest of `known` to `text`, when it is near enough to be meant: one change for short names, two for longer ones.
+pub fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    /// What is longer is no slip of the hand, and costs time.
+    const CHARS_MAX: usize = 64;
+    let enough = if text.chars().count() < 4 { 1 } else { 2 };
+    if text.len() > CHARS_MAX {
+        return None;
+    }
+    let near = known.into_iter().filter(|name| name.len() <= CHARS_MAX && *name != text);
+    near.map(|name| (distance(text, name), name))
+        .filter(|(distance, name)| *distance <= enough && *distance < name.chars().count())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// How many characters one would have to change, add or take away (Levenshtein); case counts for nothing.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().map(|c| c.to_ascii_lowercase()).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().map(|c| c.to_ascii_lowercase()).enumerate() {
+        let mut left = i + 1;
+        let mut diagonal = i;
+        for (j, y) in b.iter().enumerate() {
+            let above = row.get(j + 1).copied().unwrap_or_default();
+            let best = (diagonal + usize::from(x != *y)).min(left + 1).min(above + 1);
+            if let Some(slot) = row.get_mut(j) {
+                *slot = left;
+            }
+            diagonal = above;
+            left = best;
+        }
+        if let Some(last) = row.last_mut() {
+            *last = left;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_hand_finds_what_was_meant_and_another_word_finds_nothing() {
+        let known = ["plain", "formal", "excited", "is-folder", "a"];
+        for (text, meant) in [
+            ("exited", Some("excited")),
+            ("Formal", Some("formal")),
+            ("is_folder", Some("is-folder")),
+            ("plian", Some("plain")),
+            ("b", None),
+            ("something", None),
+            ("excited", None),
+            (&"x".repeat(100), None),
+        ] {
+            assert_eq!(nearest(text, known), meant, "{text}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! `toolgate pack`: writes what a plugin says of itself into a component, whatever language it came from. The same input
+//! gives the same bytes.
+
+mod wit;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+use toolgate_policy::limits::load::COMPONENT_BYTES_MAX;
+use toolgate_policy::name::Prefix;
+use toolgate_policy::suggest::nearest;
+use toolgate_runtime::artifact::Artifact;
+use toolgate_runtime::load::inspect::Inspected;
+use toolgate_runtime::load::{describe, inspect, manifest};
+use toolgate_runtime::mapping::schema::paths;
+use toolgate_runtime::mapping::shape::Function;
+
+use super::exit::Exit;
+use super::output;
+use crate::config::read_manifest;
+
+/// What `pack` takes.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The component
+    component: PathBuf,
+    /// What the plugin says of itself: plugin.toml (see docs/PLUGIN-FORMAT.md)
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// The WIT that it was built from, a file or a folder: its doc comments become descriptions
+    #[arg(long, value_name = "PATH")]
+    wit: Option<PathBuf>,
+    /// The world of that WIT, where there are several
+    #[arg(long, requires = "wit")]
+    world: Option<String>,
+    /// Write here instead of over the component
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Exit> {
+    if args.manifest.is_none() && args.wit.is_none() {
+        return Err(Exit::usage(
+            "there is nothing to write: give --manifest plugin.toml, --wit PATH, or both",
+        ));
+    }
+    let name = args.component.display();
+    let artifact = open(&args.component)?;
+    let inspected =
+        inspect::inspect(&artifact).map_err(|error| Exit::refused(format!("{name}: not packed: {error}")))?;
+    let functions = functions(&inspected);
+    let mut content = match &args.manifest {
+        Some(path) => read_manifest(path)?,
+        None => Map::new(),
+    };
+    let given = match content.remove("tool") {
+        Some(Value::Object(tools)) => named_in_full(tools, &functions)?,
+        Some(_) => return Err(Exit::usage("`tool` is not a table; write [tool.NAME]")),
+        None => Map::new(),
+    };
+    let said = match &args.wit {
+        Some(path) => wit::read(path, args.world.as_deref())
+            .map_err(|why| Exit::usage(format!("{}: {why}", path.display())))?,
+        None => BTreeMap::new(),
+    };
+    content.insert("format".to_owned(), json!(1));
+    content.insert("tool".to_owned(), Value::Object(tools(given, said, &functions)?));
+    let bad = |error: manifest::BadSection| Exit::usage(format!("{name}: not packed: {error}"));
+    let section = manifest::write(&Value::Object(content)).map_err(bad)?;
+    let packed = manifest::put(artifact.bytes(), &section).map_err(bad)?;
+    let packed = again(&packed, &name.to_string())?;
+    let out = args.out.as_ref().unwrap_or(&args.component);
+    write(out, packed.bytes()).map_err(|error| Exit::usage(format!("{}: {error}", out.display())))?;
+    output::print(&format!(
+        "{} ({}); sign it now: a signature from before is of other bytes",
+        out.display(),
+        packed.digest()
+    ));
+    Ok(())
+}
+
+fn open(path: &Path) -> Result<Artifact, Exit> {
+    let failed = |error: &dyn std::fmt::Display| Exit::usage(format!("{}: {error}", path.display()));
+    let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
+    Artifact::read(file, COMPONENT_BYTES_MAX).map_err(|error| failed(&error))
+}
+
+fn functions(inspected: &Inspected) -> BTreeMap<String, &Function> {
+    let known = inspected.functions.iter();
+    known.filter_map(|(path, function)| Some((path.to_string(), function.as_ref().ok()?))).collect()
+}
+
+/// An author may name a function without its interface where that says which.
+fn named_in_full(
+    tools: Map<String, Value>,
+    functions: &BTreeMap<String, &Function>,
+) -> Result<Map<String, Value>, Exit> {
+    let mut full = Map::new();
+    for (name, tool) in tools {
+        let matches: Vec<&String> = functions
+            .keys()
+            .filter(|path| **path == name || path.rsplit('#').next() == Some(&name))
+            .collect();
+        let exact = matches.iter().find(|path| ***path == name).copied();
+        let path = match (exact, matches.as_slice()) {
+            (Some(path), _) => path.clone(),
+            (None, [path]) => (*path).clone(),
+            (None, []) => {
+                let short = functions.keys().map(|path| path.rsplit('#').next().unwrap_or(path));
+                let hint =
+                    nearest(&name, short).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                return Err(Exit::usage(format!(
+                    "tool.{name}: the component exports no such function{hint}"
+                )));
+            }
+            (None, several) => {
+                let several: Vec<&str> = several.iter().map(|path| path.as_str()).collect();
+                let told = several.join("\", or [tool.\"");
+                return Err(Exit::usage(format!("tool.{name}: there are several; write [tool.\"{told}\"]")));
+            }
+        };
+        if full.insert(path.clone(), tool).is_some() {
+            return Err(Exit::usage(format!("tool.\"{path}\" stands twice, by its short and its long name")));
+        }
+    }
+    Ok(full)
+}
+
+/// What the manifest gives, over what the WIT says.
+fn tools(
+    mut given: Map<String, Value>,
+    mut said: BTreeMap<String, wit::Said>,
+    functions: &BTreeMap<String, &Function>,
+) -> Result<Map<String, Value>, Exit> {
+    let mut tools = Map::new();
+    for (path, function) in functions {
+        let said = said.remove(path).unwrap_or_default();
+        let mut tool = match given.remove(path) {
+            None => Map::new(),
+            Some(Value::Object(tool)) => tool,
+            Some(_) => return Err(Exit::usage(format!("tool.{path} is not a table"))),
+        };
+        let known = paths(function);
+        let mut params: Map<String, Value> = said
+            .parts
+            .into_iter()
+            .filter(|(part, _)| known.contains(part))
+            .map(|(part, text)| (part, Value::from(text)))
+            .collect();
+        if let Some(Value::Object(own)) = tool.remove("params") {
+            for (part, text) in own {
+                if !known.contains(&part) {
+                    let near = nearest(&part, known.iter().map(String::as_str));
+                    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                    return Err(Exit::usage(format!(
+                        "tool.{path}.params.{part}: the function has no such part{hint}"
+                    )));
+                }
+                params.insert(part, text);
+            }
+        }
+        if let Some(description) = said.description {
+            tool.entry("description").or_insert_with(|| Value::from(description));
+        }
+        if !params.is_empty() {
+            tool.insert("params".to_owned(), Value::Object(params));
+        }
+        if !tool.is_empty() {
+            tools.insert(path.clone(), Value::Object(tool));
+        }
+    }
+    Ok(tools)
+}
+
+/// Reads what was made as LOAD would, so that nothing is written that is refused there; says what the lints will say.
+fn again(packed: &[u8], name: &str) -> Result<Artifact, Exit> {
+    let refused = |error: &dyn std::error::Error| Exit::refused(format!("{name}: not packed: {error}"));
+    let artifact = Artifact::read(packed, COMPONENT_BYTES_MAX).map_err(|error| refused(&error))?;
+    let inspected = inspect::inspect(&artifact).map_err(|error| refused(&error))?;
+    let prefix = Prefix::parse("").map_err(|error| refused(&error))?;
+    let described = describe::describe(&inspected, &prefix).map_err(|error| refused(&error))?;
+    for finding in &described.findings {
+        output::complain(&format!("{name}: it will be refused for this: {finding}"));
+    }
+    Ok(artifact)
+}
+
+/// Whole or not at all.
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".packing");
+    std::fs::write(&beside, bytes)?;
+    std::fs::rename(&beside, path)
+}

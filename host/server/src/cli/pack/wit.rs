@@ -1,0 +1,119 @@
+//! What the doc comments of a WIT world say of its exported functions and of their parts.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use toolgate_runtime::load::docs::split;
+use wit_parser::{Docs, Function, FunctionKind, Resolve, Type, TypeDefKind, WorldId, WorldItem, WorldKey};
+
+/// What is said of one function.
+#[derive(Default)]
+pub(super) struct Said {
+    pub(super) description: Option<String>,
+    /// By path, as in the section.
+    pub(super) parts: BTreeMap<String, String>,
+}
+
+/// Reads WIT text from a file or a folder: what is said of the exports of its world, by export path.
+///
+/// # Errors
+/// A sentence that says what is wrong with the WIT, or that it has several worlds.
+pub(super) fn read(path: &Path, world: Option<&str>) -> Result<BTreeMap<String, Said>, String> {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_path(path).map_err(|error| format!("{error:#}"))?;
+    let world = resolve.select_world(&[package], world).map_err(|error| format!("{error:#}"))?;
+    Ok(exports(&resolve, world))
+}
+
+fn exports(resolve: &Resolve, world: WorldId) -> BTreeMap<String, Said> {
+    let mut said = BTreeMap::new();
+    let Some(world) = resolve.worlds.get(world) else { return said };
+    for (key, item) in &world.exports {
+        match item {
+            WorldItem::Function(function) => {
+                said.insert(function.name.clone(), of(resolve, function));
+            }
+            WorldItem::Interface { id, .. } => {
+                let name = match key {
+                    WorldKey::Name(name) => Some(name.clone()),
+                    WorldKey::Interface(id) => resolve.id_of(*id),
+                };
+                let (Some(name), Some(interface)) = (name, resolve.interfaces.get(*id)) else { continue };
+                for function in interface.functions.values() {
+                    said.insert(format!("{name}#{}", function.name), of(resolve, function));
+                }
+            }
+            WorldItem::Type { .. } => {}
+        }
+    }
+    said
+}
+
+fn of(resolve: &Resolve, function: &Function) -> Said {
+    let mut parts = BTreeMap::new();
+    if matches!(function.kind, FunctionKind::Freestanding) {
+        for param in &function.params {
+            below(resolve, &param.ty, &param.name, &mut parts);
+        }
+        if let Some(result) = function.result {
+            below(resolve, &ok_side(resolve, result).unwrap_or(result), "return", &mut parts);
+        }
+    }
+    let text = split(function.docs.contents.as_deref().unwrap_or_default());
+    parts.extend(text.docs);
+    Said { description: text.description, parts }
+}
+
+/// The `ok` side of a result at the top is the result itself.
+fn ok_side(resolve: &Resolve, ty: Type) -> Option<Type> {
+    let Type::Id(id) = ty else { return None };
+    match &resolve.types.get(id)?.kind {
+        TypeDefKind::Result(result) => result.ok,
+        TypeDefKind::Type(inner) => ok_side(resolve, *inner),
+        _ => None,
+    }
+}
+
+/// What is said of a type stands for a part that nothing nearer is said of.
+fn below(resolve: &Resolve, ty: &Type, path: &str, parts: &mut BTreeMap<String, String>) {
+    let Type::Id(id) = ty else { return };
+    let Some(def) = resolve.types.get(*id) else { return };
+    note(&def.docs, path, parts);
+    let mut named = |name: &str, docs: &Docs, ty: Option<&Type>| {
+        let path = format!("{path}/{name}");
+        note(docs, &path, parts);
+        if let Some(ty) = ty {
+            below(resolve, ty, &path, parts);
+        }
+    };
+    match &def.kind {
+        TypeDefKind::Record(record) => {
+            record.fields.iter().for_each(|field| named(&field.name, &field.docs, Some(&field.ty)));
+        }
+        TypeDefKind::Variant(variant) => {
+            variant.cases.iter().for_each(|case| named(&case.name, &case.docs, case.ty.as_ref()));
+        }
+        TypeDefKind::Enum(names) => names.cases.iter().for_each(|case| named(&case.name, &case.docs, None)),
+        TypeDefKind::Flags(names) => names.flags.iter().for_each(|flag| named(&flag.name, &flag.docs, None)),
+        TypeDefKind::Tuple(tuple) => {
+            let none = Docs::default();
+            tuple.types.iter().enumerate().for_each(|(n, ty)| named(&n.to_string(), &none, Some(ty)));
+        }
+        TypeDefKind::Result(result) => {
+            let none = Docs::default();
+            named("ok", &none, result.ok.as_ref());
+            named("err", &none, result.err.as_ref());
+        }
+        TypeDefKind::Option(inner) | TypeDefKind::List(inner) | TypeDefKind::Type(inner) => {
+            below(resolve, inner, path, parts);
+        }
+        _ => {}
+    }
+}
+
+fn note(docs: &Docs, path: &str, parts: &mut BTreeMap<String, String>) {
+    let text = docs.contents.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    if let Some(text) = text {
+        parts.entry(path.to_owned()).or_insert_with(|| text.to_owned());
+    }
+}
