@@ -8,3 +8,4 @@ mod coverage;
 mod limits;
 mod load;
 mod mcp;
+mod plugin;

@@ -125,6 +125,7 @@ fn build_tests(toolchain: Toolchain) -> Outcome<Vec<PathBuf>> {
     if !source.join("Cargo.toml").exists() {
         return Ok(Vec::new());
     }
+    compile(toolchain, &shell::root().join("sdk-guest"), &["--examples"])?;
     let release = compile(toolchain, &source, &["--examples"])?;
     let into = folder()?.join("tests");
     let mut built = Vec::new();

@@ -97,6 +97,11 @@ impl ToolName {
         Err(NotAName { text: text.to_owned(), what: "tool name", write: "1 to 64 letters, digits, - or _" })
     }
 
+    /// The name of something that is run like a tool and never listed: no caller can spell it.
+    pub fn internal(what: &str) -> Self {
+        Self(format!("({what})"))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

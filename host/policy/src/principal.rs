@@ -11,6 +11,8 @@ pub struct Tenant(String);
 pub enum PrincipalKind {
     /// Whoever may talk to this process: over stdio its parent, over HTTP anyone on this machine's loopback.
     Local,
+    /// The host itself, which asks a plugin for its tools while it loads it.
+    Host,
 }
 
 /// Somebody on whose behalf a tool is called. Made by the authentication room only; the tests of this repository check
@@ -26,6 +28,11 @@ impl Principal {
     /// The principal of a connection that needs no credentials because only this machine's user can reach it.
     pub fn local(user: impl Into<String>) -> Self {
         Self { kind: PrincipalKind::Local, name: user.into(), tenant: Tenant::default() }
+    }
+
+    /// The host itself.
+    pub fn host() -> Self {
+        Self { kind: PrincipalKind::Host, name: "toolgate".to_owned(), tenant: Tenant::default() }
     }
 
     /// How it came to be known.
@@ -60,6 +67,7 @@ impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {
             PrincipalKind::Local => "local",
+            PrincipalKind::Host => "host",
         };
         write!(f, "{kind}:{}", self.name)
     }

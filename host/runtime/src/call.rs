@@ -9,7 +9,6 @@ use toolgate_policy::call::{Denied, judge};
 use toolgate_policy::limits::call::CallLimit;
 
 use crate::audit::record::{Closed, Opening, Record};
-use crate::mapping::lower::lower;
 use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::rooms::Rooms;
 use crate::sandbox::Call;
@@ -43,11 +42,12 @@ async fn attempt(rooms: &Rooms, request: &Request, record: &mut Record) -> Resul
     record.intent(&permit);
     let limits = tool.export.limits();
     let deadline = request.arrived + Duration::from_millis(limits.get(CallLimit::Deadline));
-    let args = lower(&request.arguments, tool.export.function())
+    let args = tool
+        .lower(&request.arguments)
         .map_err(|problems| Outcome::Fault(Fault::new(FaultKind::Arguments, problems.to_string())))?;
     let interrupt = request.interrupt.under(rooms.flights.stopping());
     let slot =
         tool.admission.enter(&permit, &rooms.calls, deadline, &interrupt).await.map_err(Outcome::Fault)?;
-    let call = Call { deadline, interrupt, notes: record.notes(), slot };
+    let call = Call { deadline, interrupt, relay: request.relay.clone(), notes: record.notes(), slot };
     Ok(rooms.sandbox.call(&permit, &tool.export, args, call).await)
 }

@@ -10,6 +10,7 @@ pub(crate) mod files;
 pub(crate) mod http;
 pub(crate) mod keyvalue;
 pub(crate) mod output;
+mod plugin;
 pub(crate) mod random;
 pub(crate) mod sockets;
 
@@ -25,6 +26,7 @@ use wasmtime::component::{Linker, ResourceTable};
 use crate::audit::record::Notes;
 use crate::meter::Meter;
 use crate::meter::memory::Memory;
+use crate::relay::Relay;
 use output::Output;
 
 /// What every call of one plugin starts from, made once.
@@ -43,6 +45,7 @@ pub(crate) struct Ctx {
     pub(crate) memory: Memory,
     pub(crate) notes: Notes,
     pub(crate) output: Output,
+    pub(crate) relay: Relay,
     pub(crate) files: files::State,
     pub(crate) http: http::State,
     pub(crate) random: random::State,
@@ -53,7 +56,13 @@ pub(crate) struct Ctx {
 
 impl Ctx {
     /// The data of a fresh store.
-    pub(crate) fn new(prototype: Arc<Prototype>, meter: Meter, memory: Memory, notes: Notes) -> Self {
+    pub(crate) fn new(
+        prototype: Arc<Prototype>,
+        meter: Meter,
+        memory: Memory,
+        notes: Notes,
+        relay: Relay,
+    ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(meter.limit(CallLimit::Handles)).unwrap_or(usize::MAX));
         Self {
@@ -64,6 +73,7 @@ impl Ctx {
             random: random::State::default(),
             sockets: sockets::State::default(),
             started: Instant::now(),
+            relay,
             prototype,
             meter,
             memory,
@@ -75,6 +85,7 @@ impl Ctx {
 /// Links what every component may import, and of the words that need a grant those in `words`.
 pub(crate) fn link(linker: &mut Linker<Ctx>, words: &BTreeSet<Capability>) -> wasmtime::Result<()> {
     baseline::link(linker)?;
+    plugin::link(linker)?;
     for word in Capability::ALL {
         match word {
             Capability::Files => files::link(linker)?,

@@ -118,7 +118,7 @@ impl Json {
         self.value().to_string()
     }
 
-    fn value(&self) -> Value {
+    pub(crate) fn value(&self) -> Value {
         match self {
             Self::Null => Value::Null,
             Self::Bool(value) => Value::from(*value),

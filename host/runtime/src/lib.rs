@@ -3,7 +3,8 @@
 //! # Two flows
 //!
 //! LOAD ([`load`]): source → verify → inspect → describe → clear → prepare. Each stage takes what the one before it
-//! returned; nothing unproved is parsed, nothing uncleared is compiled, no guest code runs. [`reconcile`] is the one way
+//! returned; nothing unproved is parsed, nothing uncleared is compiled, no guest code runs but
+//! for one question without any grant to a plugin that names its tools itself. [`reconcile`] is the one way
 //! anything comes to serve.
 //!
 //! CALL ([`call`]): open the record → judge → resolve → lower the arguments → admit → sandbox → close the record. Guest
@@ -44,4 +45,5 @@ mod bindings;
 pub mod json;
 mod meter;
 pub mod outcome;
+pub mod relay;
 pub mod secret;

@@ -1,8 +1,10 @@
 //! LOAD in one function: from where a plugin's bytes are to a plugin that is ready to be called. Each stage takes what the
-//! one before it returned. Nothing is published here, and no guest code runs.
+//! one before it returned. Nothing is published here. No guest code runs, but for one question to a plugin that names its tools itself,
+//! without any grant and when everything else is cleared.
 
 pub mod describe;
 pub mod docs;
+mod dynamic;
 pub mod inspect;
 pub mod manifest;
 pub mod source;
@@ -12,14 +14,14 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use toolgate_policy::Digest;
-use toolgate_policy::load::clear::{Case, clear};
+use toolgate_policy::load::clear::{Case, clear, hold_to_lints};
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::{Clearance, Trusted};
 
 use crate::sandbox::Sandbox;
 use crate::sandbox::prepare::{NotReady, Wanted};
 use crate::snapshot::plugin::Plugin;
-use crate::snapshot::tool::Listing;
+use crate::snapshot::tool::{Listing, Ready};
 use crate::spec::{PluginSpec, Trust};
 
 /// Why a plugin did not load.
@@ -48,6 +50,8 @@ pub struct Cleared {
     clearance: Clearance,
     listings: Vec<Listing>,
     surface: Digest,
+    /// The interface by which it names further tools when it runs.
+    dynamic: Option<String>,
 }
 
 /// Loads a plugin up to the decision whether it may be compiled. Cheap next to compiling.
@@ -71,7 +75,7 @@ pub fn clear_plugin(spec: &PluginSpec, trust: &Trust) -> Result<Cleared, NotLoad
         inspected: inspected.digest,
         says_it_is: inspected.manifest.id.as_deref(),
         asked: &inspected.asked,
-        tools: described.listings.len(),
+        tools: described.listings.len() + usize::from(inspected.dynamic.is_some()),
         findings: &described.findings,
         allowed: &spec.allow_lints,
     };
@@ -82,6 +86,7 @@ pub fn clear_plugin(spec: &PluginSpec, trust: &Trust) -> Result<Cleared, NotLoad
         clearance,
         listings: described.listings,
         surface: described.surface,
+        dynamic: inspected.dynamic,
     })
 }
 
@@ -97,28 +102,57 @@ impl Cleared {
     /// [`NotLoaded`].
     pub(crate) fn prepare(self, spec: &PluginSpec, sandbox: &Sandbox) -> Result<Plugin, NotLoaded> {
         let digest = self.artifact.digest();
+        let refused = |reasons: Vec<String>| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons };
         let wanted = self.listings.iter().map(|listing| Wanted {
             tool: listing.name.clone(),
             path: listing.path.clone(),
             function: listing.function.clone(),
             reply: listing.reply.clone(),
+            powerless: false,
         });
-        let exports = sandbox
+        let wanted = wanted.chain(self.dynamic.iter().flat_map(|interface| dynamic::wanted(interface)));
+        let mut exports = sandbox
             .prepare(&self.clearance, &self.artifact, wanted.collect(), &spec.secrets)
-            .map_err(|error| {
-                let kind = match &error {
-                    NotReady::Compile(_) => Kind::Failed,
-                    NotReady::OtherBytes(_)
-                    | NotReady::OtherTypes(_)
-                    | NotReady::Memory { .. }
-                    | NotReady::Link(_)
-                    | NotReady::Folder(..)
-                    | NotReady::Egress(_) => Kind::Refused,
-                };
-                NotLoaded { kind, digest: Some(digest), reasons: vec![told(&error)] }
-            })?;
-        let tools = self.listings.into_iter().map(Arc::new).zip(exports).collect();
-        Ok(Plugin::new(spec.clone(), self.clearance, self.surface, tools))
+            .map_err(|error| match &error {
+            NotReady::Compile(_) => {
+                NotLoaded { kind: Kind::Failed, digest: Some(digest), reasons: vec![told(&error)] }
+            }
+            NotReady::OtherBytes(_)
+            | NotReady::OtherTypes(_)
+            | NotReady::Memory { .. }
+            | NotReady::Link(_)
+            | NotReady::Folder(..)
+            | NotReady::Egress(_) => refused(vec![told(&error)]),
+        })?;
+        let further = exports.split_off(self.listings.len());
+        let mut surfaces = vec![self.surface];
+        let mut tools: Vec<Ready> = self
+            .listings
+            .into_iter()
+            .zip(exports)
+            .map(|(listing, export)| Ready { listing: Arc::new(listing), export, own_name: None })
+            .collect();
+        if let [list, call] = further.as_slice() {
+            let said = dynamic::ask(sandbox, &self.clearance, list, &spec.name, &spec.prefix)
+                .map_err(|why| refused(vec![why]))?;
+            hold_to_lints(&said.findings, &spec.allow_lints)
+                .map_err(|reasons| refused(reasons.iter().map(ToString::to_string).collect()))?;
+            surfaces.push(said.surface);
+            for (own_name, listing) in said.tools {
+                if let Some(tool) = tools.iter().find(|tool| tool.listing.name == listing.name) {
+                    return Err(refused(vec![format!(
+                        "its dynamic tool {own_name} has the name of its function {}",
+                        tool.listing.path
+                    )]));
+                }
+                let export = Arc::new(call.named(listing.name.clone()));
+                tools.push(Ready { listing: Arc::new(listing), export, own_name: Some(own_name) });
+            }
+        }
+        if tools.is_empty() {
+            return Err(refused(vec!["it names no tool".to_owned()]));
+        }
+        Ok(Plugin::new(spec.clone(), self.clearance, surfaces, tools))
     }
 }
 

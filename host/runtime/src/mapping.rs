@@ -3,6 +3,7 @@
 //! accepts is what lowers.
 
 pub(crate) mod compiled;
+pub(crate) mod content;
 pub mod lift;
 pub mod lower;
 pub mod problem;

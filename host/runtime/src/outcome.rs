@@ -51,25 +51,88 @@ pub enum Content {
         structured: serde_json::Value,
     },
     /// Pieces of several kinds.
-    Blocks(Vec<Block>),
+    Blocks {
+        /// In order.
+        blocks: Vec<Block>,
+        /// The same for programs: an object.
+        structured: Option<serde_json::Value>,
+    },
 }
 
 /// One piece of an answer.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Block {
+pub struct Block {
+    /// What it is.
+    pub piece: Piece,
+    /// For whom it is, and how much it matters.
+    pub annotations: Option<Annotations>,
+}
+
+/// What a piece of an answer is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Piece {
     /// Text.
     Text(String),
     /// An image.
     Image(Media),
     /// Sound.
     Audio(Media),
-    /// Bytes with an address.
-    Blob {
-        /// The address: a URN made of the bytes' digest.
+    /// Something to be looked up elsewhere.
+    Link(Link),
+    /// A resource that is text.
+    TextResource {
+        /// Its address.
         uri: String,
-        /// The bytes.
-        media: Media,
+        /// Its media type.
+        mime: Option<String>,
+        /// The text.
+        text: String,
     },
+    /// A resource that is bytes.
+    BlobResource {
+        /// Its address.
+        uri: String,
+        /// Its media type.
+        mime: Option<String>,
+        /// The bytes, as base64.
+        base64: String,
+    },
+}
+
+/// Something to be looked up elsewhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Its address.
+    pub uri: String,
+    /// Its name.
+    pub name: String,
+    /// A name for people.
+    pub title: Option<String>,
+    /// What it is.
+    pub description: Option<String>,
+    /// Its media type.
+    pub mime: Option<String>,
+    /// Its size in bytes.
+    pub size: Option<u64>,
+}
+
+/// For whom a piece is, and how much it matters.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Annotations {
+    /// For the user.
+    pub for_user: bool,
+    /// For the model.
+    pub for_assistant: bool,
+    /// From 0 to 1.
+    pub priority: Option<f32>,
+    /// RFC 3339.
+    pub last_modified: Option<String>,
+}
+
+impl From<Piece> for Block {
+    fn from(piece: Piece) -> Self {
+        Self { piece, annotations: None }
+    }
 }
 
 /// Bytes of a media type.
@@ -241,7 +304,7 @@ impl fmt::Display for Answer {
             Content::Text(text) | Content::Value { text, .. } => {
                 f.write_str(&printable_lines(text, usize::MAX))
             }
-            Content::Blocks(blocks) => {
+            Content::Blocks { blocks, .. } => {
                 let lines: Vec<String> = blocks.iter().map(Block::to_string).collect();
                 f.write_str(&lines.join("\n"))
             }
@@ -254,11 +317,17 @@ impl fmt::Display for Block {
         let media = |media: &Media| {
             format!("{}, {} bytes as base64", printable(&media.mime, 100), media.base64.len())
         };
-        match self {
-            Self::Text(text) => f.write_str(&printable_lines(text, usize::MAX)),
-            Self::Image(image) => write!(f, "(an image: {})", media(image)),
-            Self::Audio(audio) => write!(f, "(sound: {})", media(audio)),
-            Self::Blob { uri, media: blob } => write!(f, "({}: {})", printable(uri, 200), media(blob)),
+        match &self.piece {
+            Piece::Text(text) => f.write_str(&printable_lines(text, usize::MAX)),
+            Piece::Image(image) => write!(f, "(an image: {})", media(image)),
+            Piece::Audio(audio) => write!(f, "(sound: {})", media(audio)),
+            Piece::Link(link) => write!(f, "{}: {}", printable(&link.name, 200), printable(&link.uri, 500)),
+            Piece::TextResource { uri, text, .. } => {
+                write!(f, "{}:\n{}", printable(uri, 500), printable_lines(text, usize::MAX))
+            }
+            Piece::BlobResource { uri, base64, .. } => {
+                write!(f, "({}: {} bytes as base64)", printable(uri, 500), base64.len())
+            }
         }
     }
 }

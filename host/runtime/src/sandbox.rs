@@ -23,6 +23,7 @@ use crate::egress::Egress;
 use crate::meter::Meter;
 use crate::meter::memory::Budget;
 use crate::outcome::{Fault, Outcome};
+use crate::relay::Relay;
 use compile::Compiler;
 use guests::Guests;
 use interrupt::Interrupt;
@@ -46,6 +47,8 @@ pub(crate) struct Call<S> {
     pub(crate) deadline: Instant,
     /// What ends it earlier.
     pub(crate) interrupt: Interrupt,
+    /// Its way to its caller.
+    pub(crate) relay: Relay,
     /// Where it notes what it does.
     pub(crate) notes: Notes,
     /// Its place among calls, given back when its store is gone.
@@ -78,10 +81,10 @@ impl Sandbox {
         if permit.digest() != export.digest() || permit.tool() != export.tool() {
             return Outcome::Fault(Fault::internal("the permit is for another tool"));
         }
-        let Call { deadline, interrupt, notes, slot } = call;
+        let Call { deadline, interrupt, relay, notes, slot } = call;
         let meter = Meter::new(export.limits().clone(), deadline);
         let (tell, told) = oneshot::channel();
-        let run = match Run::new(Arc::clone(export), meter, notes, &self.budget) {
+        let run = match Run::new(Arc::clone(export), meter, notes, relay, &self.budget) {
             Ok(run) => run,
             Err(error) => return Outcome::Fault(Fault::internal(error)),
         };
@@ -96,6 +99,11 @@ impl Sandbox {
             drop(slot);
         });
         self.wait(told, task, deadline, &interrupt, export).await
+    }
+
+    /// Waits for a call from a thread that may wait, and be it one that drives others.
+    pub(crate) fn wait_for<T: Send>(&self, call: impl Future<Output = T> + Send) -> Result<T, String> {
+        self.guests.wait_for(call).ok_or_else(|| "the sandbox panicked".to_owned())
     }
 
     /// Waits for the guest's own end, and a little longer than its deadline: a guest that is stuck in the host is left
@@ -116,7 +124,7 @@ impl Sandbox {
                 let limit = export.limits().get(CallLimit::Deadline);
                 Outcome::Fault(Fault::limit(CallLimit::Deadline, limit).logged("it was stuck in the host"))
             }
-            fault = interrupt.raised_for(grace) => {
+            fault = interrupt.raised_for(grace + export.moment_after_cancel()) => {
                 task.abandon();
                 Outcome::Fault(fault.logged("it was stuck in the host"))
             }

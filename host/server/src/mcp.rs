@@ -6,10 +6,13 @@ mod notify;
 mod reply;
 mod tools;
 
+pub(crate) use reply::content;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures::future::OptionFuture;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
     CustomRequest, CustomResult, DiscoverResult, ErrorCode, Implementation, ListPromptsResult,
@@ -24,6 +27,7 @@ use toolgate_policy::limits::wire::LISTENERS_MAX;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::json::Json;
+use toolgate_runtime::relay::Relay;
 use toolgate_runtime::sandbox::interrupt::Interrupt;
 
 /// Answers MCP requests. Cheap to clone; all clones answer for one gate.
@@ -135,16 +139,27 @@ impl ServerHandler for Handler {
             arguments.ok_or_else(|| ErrorData::internal_error("the request lost its arguments", None))?;
         let arguments: Json = Arc::unwrap_or_clone(arguments);
         let interrupt = Interrupt::default();
-        let call =
-            self.gate.call(Request::new(principal, request.name.as_ref(), arguments, interrupt.clone()));
-        tokio::pin!(call);
-        let closed = tokio::select! {
-            closed = &mut call => closed,
-            () = context.ct.cancelled() => {
-                interrupt.cancel();
-                call.await
-            }
+        let mut call = Request::new(principal, request.name.as_ref(), arguments, interrupt.clone());
+        let over = CancellationToken::new();
+        let telling = context.meta.get_progress_token().map(|token| {
+            let (relay, reports) = Relay::open();
+            call.relay = relay;
+            notify::progress(context.peer.clone(), token, reports, over.clone())
+        });
+        let call = async {
+            let call = self.gate.call(call);
+            tokio::pin!(call);
+            let closed = tokio::select! {
+                closed = &mut call => closed,
+                () = context.ct.cancelled() => {
+                    interrupt.cancel();
+                    call.await
+                }
+            };
+            over.cancel();
+            closed
         };
+        let (closed, _) = tokio::join!(call, OptionFuture::from(telling));
         reply::reply(closed, era::of(&context)).map(Into::into)
     }
 

@@ -2,6 +2,7 @@
 //! principals and targets come here, and nowhere else.
 
 use super::target::Target;
+use crate::capability::Effects;
 use crate::principal::{Principal, PrincipalKind};
 use crate::{Digest, PluginName, ToolName};
 
@@ -30,15 +31,19 @@ pub enum Denied {
 /// [`Denied`].
 pub fn judge(principal: &Principal, target: Option<&Target>) -> Result<Permit, Denied> {
     let target = target.ok_or(Denied::Unknown)?;
-    match principal.kind() {
-        PrincipalKind::Local => Ok(Permit {
-            principal: principal.clone(),
-            tool: target.tool.clone(),
-            plugin: target.plugin.clone(),
-            digest: target.digest,
-            rule: "local-principal-may-call-what-is-served",
-        }),
-    }
+    let rule = match principal.kind() {
+        PrincipalKind::Local => "local-principal-may-call-what-is-served",
+        // What the host asks a plugin it asks without giving it anything.
+        PrincipalKind::Host if target.effects == Effects::default() => "host-may-ask-without-effects",
+        PrincipalKind::Host => return Err(Denied::Unknown),
+    };
+    Ok(Permit {
+        principal: principal.clone(),
+        tool: target.tool.clone(),
+        plugin: target.plugin.clone(),
+        digest: target.digest,
+        rule,
+    })
 }
 
 impl Permit {
@@ -71,7 +76,6 @@ impl Permit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capability::Effects;
 
     #[test]
     fn a_permit_names_the_tool_and_the_bytes_it_is_for() {

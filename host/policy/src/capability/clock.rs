@@ -13,6 +13,8 @@ pub enum Grant {
     Coarse,
     /// As the machine can.
     Precise,
+    /// It stands at zero. Not for configurations: for what a plugin is asked while it is loaded.
+    Still,
 }
 
 /// The guest may look at a clock, now.
@@ -57,6 +59,7 @@ impl Grant {
             Self::None => Err(Denied),
             Self::Coarse => Ok(Pass { resolution_ns: 1_000_000 }),
             Self::Precise => Ok(Pass { resolution_ns: 1 }),
+            Self::Still => Ok(Pass { resolution_ns: u64::MAX }),
         }
     }
 }
@@ -89,6 +92,7 @@ mod tests {
         assert_eq!((coarse.cut(1_999_999), coarse.round_up(1)), (1_000_000, 1_000_000));
         assert_eq!(coarse.round_up(u64::MAX), u64::MAX);
         assert_eq!(Grant::Precise.allow().unwrap().cut(1_999_999), 1_999_999);
-        assert!(Grant::parse("fine").is_err());
+        assert_eq!(Grant::Still.allow().unwrap().cut(u64::MAX - 1), 0);
+        assert!(Grant::parse("fine").is_err() && Grant::parse("still").is_err());
     }
 }

@@ -174,6 +174,15 @@ pub const YIELD_FUEL: u64 = 100_000;
 /// How long a guest that met its deadline inside the host may take to let go before it is left behind, in milliseconds.
 pub const GRACE_MS: u64 = 200;
 
+/// How long a plugin that looks whether it was cancelled may take to end by itself, in milliseconds.
+pub const CANCEL_GRACE_MS: u64 = 500;
+
+/// Reports of progress that one call passes on.
+pub const REPORTS_MAX: u64 = 1_000;
+
+/// Characters of the words of one report.
+pub const REPORT_CHARS_MAX: usize = 500;
+
 /// Bytes of random data that one request hands out at the most.
 pub const RANDOM_BYTES_MAX: u64 = 64 * KIB;
 

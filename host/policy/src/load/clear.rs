@@ -82,8 +82,7 @@ pub fn clear(
     if case.tools == 0 {
         reasons.push(Refusal::NoTools);
     }
-    let refused = case.findings.iter().filter(|finding| !case.allowed.contains(&finding.lint));
-    reasons.extend(refused.cloned().map(Refusal::Lint));
+    reasons.extend(hold_to_lints(case.findings, case.allowed).err().unwrap_or_default());
     match grants.meet(case.asked) {
         Ok(effective) if reasons.is_empty() => Ok(Clearance { trusted, effective, limits }),
         Ok(_) => Err(reasons),
@@ -92,6 +91,20 @@ pub fn clear(
             Err(reasons)
         }
     }
+}
+
+/// Decides whether what the lints found may pass. Asked again for what a plugin says only when it runs.
+///
+/// # Errors
+/// Each finding that the operator does not let pass.
+pub fn hold_to_lints(findings: &[Finding], allowed: &Allowed) -> Result<(), Vec<Refusal>> {
+    let refused: Vec<Refusal> = findings
+        .iter()
+        .filter(|finding| !allowed.contains(&finding.lint))
+        .cloned()
+        .map(Refusal::Lint)
+        .collect();
+    if refused.is_empty() { Ok(()) } else { Err(refused) }
 }
 
 impl Clearance {

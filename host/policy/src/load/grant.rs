@@ -103,6 +103,11 @@ impl Grants {
 }
 
 impl Effective {
+    /// No power at all: a clock that stands still, the same random numbers each time, nothing else.
+    pub fn nothing() -> Self {
+        Self { clock: clock::Grant::Still, random: random::Grant::Seeded(0), ..Self::default() }
+    }
+
     /// What all of it together amounts to.
     pub fn effects(&self) -> Effects {
         let Self { files, http, sockets, environment, config, keyvalue, clock, random } = self;

@@ -106,9 +106,21 @@ fn meaning(import: &str) -> Option<Meaning> {
             KEYVALUE_VERSIONS.contains(&version).then_some(Meaning::Capability(Capability::Keyvalue))
         }
         Some(capability) => is_0_2(version).then_some(Meaning::Capability(capability)),
+        None if OURS.contains(&name) => (OUR_VERSIONS.contains(&version)).then_some(Meaning::Powerless),
         None => (POWERLESS.contains(&name) && is_0_2(version)).then_some(Meaning::Powerless),
     }
 }
+
+/// What Toolgate itself provides: it reaches nobody but the operator's log and the caller of the call.
+const OURS: [&str; 4] = [
+    "toolgate:plugin/content",
+    "toolgate:plugin/log",
+    "toolgate:plugin/progress",
+    "toolgate:plugin/cancelled",
+];
+
+/// The versions of it that are served.
+const OUR_VERSIONS: [&str; 1] = ["0.1.0"];
 
 /// wasi:config has no release yet; this is the draft that toolchains carry.
 const CONFIG_VERSION: &str = "0.2.0-rc.1";
@@ -135,6 +147,7 @@ mod tests {
             "wasi:clocks/wall-clock@0.2.10",
             "wasi:random/random@0.2.0",
             "wasi:filesystem/types@0.2.6",
+            "toolgate:plugin/progress@0.1.0",
         ])
         .unwrap();
         assert!(asked.needs().is_empty());
@@ -181,6 +194,7 @@ mod tests {
             "wasi:io/streams",
             "wasi:http/incoming-handler@0.2.0",
             "acme:db/query@1.0.0",
+            "toolgate:plugin/log@9.0.0",
             "log",
             "\u{1b}[2J@1",
         ];

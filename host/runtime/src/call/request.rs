@@ -4,6 +4,7 @@ use tokio::time::Instant;
 use toolgate_policy::Principal;
 
 use crate::json::Json;
+use crate::relay::Relay;
 use crate::sandbox::interrupt::Interrupt;
 
 /// Who wants to call what, with what.
@@ -16,6 +17,8 @@ pub struct Request {
     pub arguments: Json,
     /// What ends it early.
     pub interrupt: Interrupt,
+    /// Its way to its caller.
+    pub relay: Relay,
     /// When it arrived; its deadline counts from here.
     pub arrived: Instant,
 }
@@ -23,6 +26,7 @@ pub struct Request {
 impl Request {
     /// A call that arrives now.
     pub fn new(principal: Principal, tool: impl Into<String>, arguments: Json, interrupt: Interrupt) -> Self {
-        Self { principal, tool: tool.into(), arguments, interrupt, arrived: Instant::now() }
+        let relay = Relay::default();
+        Self { principal, tool: tool.into(), arguments, interrupt, relay, arrived: Instant::now() }
     }
 }

@@ -32,6 +32,15 @@ impl Output {
         Box::new(Stream(self.clone()))
     }
 
+    /// Keeps what fits and counts the rest.
+    pub(super) fn keep(&self, bytes: &[u8]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = kept.bytes_max.saturating_sub(kept.text.len() as u64);
+        let taken = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        kept.text.extend_from_slice(bytes.get(..taken).unwrap_or_default());
+        kept.dropped_bytes += (bytes.len() - taken) as u64;
+    }
+
     /// What was kept.
     pub(crate) fn take(&self) -> Kept {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
@@ -43,11 +52,7 @@ struct Stream(Output);
 
 impl OutputStream for Stream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        let mut kept = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = kept.bytes_max.saturating_sub(kept.text.len() as u64);
-        let taken = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-        kept.text.extend_from_slice(bytes.get(..taken).unwrap_or_default());
-        kept.dropped_bytes += (bytes.len() - taken) as u64;
+        self.0.keep(&bytes);
         Ok(())
     }
 

@@ -22,6 +22,7 @@ use wasmtime::wasmparser::{
 };
 
 use super::docs::{self, Docs};
+use super::dynamic::is_dynamic;
 use super::manifest::{self, BadSection, Manifest, Texts};
 use crate::artifact::Artifact;
 use crate::mapping::shape::{Function, NoShape};
@@ -40,6 +41,8 @@ pub struct Inspected {
     pub functions: BTreeMap<ExportPath, Result<Function, NoShape>>,
     /// What it says of itself.
     pub manifest: Manifest,
+    /// The interface by which it names tools when it runs, if it exports that.
+    pub dynamic: Option<String>,
     docs: Docs,
 }
 
@@ -90,8 +93,17 @@ pub fn inspect(artifact: &Artifact) -> Result<Inspected, NotAccepted> {
     let asked = Asked::from_imports(reader.imports.iter().map(String::as_str))?;
     let asked = asked.require(&manifest.requires).map_err(NotAccepted::Idle)?;
     let functions = exported(&types, &reader.exports)?;
+    let dynamic = reader.exports.iter().find(|interface| is_dynamic(interface)).cloned();
     let docs = reader.docs.as_deref().map(Docs::read).unwrap_or_default();
-    Ok(Inspected { digest: artifact.digest(), imports: reader.imports, asked, functions, manifest, docs })
+    Ok(Inspected {
+        digest: artifact.digest(),
+        imports: reader.imports,
+        asked,
+        functions,
+        manifest,
+        dynamic,
+        docs,
+    })
 }
 
 #[derive(Default)]

@@ -9,7 +9,7 @@ use wasmtime::component::Val;
 use super::SAFE_INTEGER_MAX;
 use super::schema::{Mode, Reply, is_nullable};
 use super::shape::{Case, Field, Function, Shape};
-use crate::outcome::{Answer, Block, Content, Media, Verdict};
+use crate::outcome::{Answer, Content, Media, Piece, Verdict};
 
 /// Why a result is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +20,9 @@ pub enum NotAnAnswer {
     /// Not what the function's type says.
     #[error("the function gave back a value that is not of its type")]
     Mistyped,
+    /// Of its type, and not what content is made of.
+    #[error("the function gave back content {0}")]
+    Content(&'static str),
 }
 
 /// Turns what a function gave back into an answer of at most `bytes_max` bytes of JSON.
@@ -51,7 +54,7 @@ pub fn lift(
     }
 }
 
-struct Lifting {
+pub(super) struct Lifting {
     left: u64,
     bytes_max: u64,
 }
@@ -78,6 +81,7 @@ impl Lifting {
                 self.text(&value).map(Content::Text)
             }
             (Reply::Media(mode), Val::List(list)) => self.media(list, mode),
+            (Reply::Content, val) => self.answer(val),
             _ => {
                 let value = self.value(val, shape)?;
                 let text = self.text(&value)?;
@@ -94,18 +98,19 @@ impl Lifting {
     fn media(&mut self, list: &[Val], mode: &Mode) -> Result<Content, NotAnAnswer> {
         let bytes = self.bytes(list)?;
         let media = |mime: &str| Media { mime: mime.to_owned(), base64: STANDARD.encode(&bytes) };
-        let block = match mode {
-            Mode::Image(mime) => Block::Image(media(mime)),
-            Mode::Audio(mime) => Block::Audio(media(mime)),
+        let piece = match mode {
+            Mode::Image(mime) => Piece::Image(media(mime)),
+            Mode::Audio(mime) => Piece::Audio(media(mime)),
             Mode::Blob(mime) => {
-                Block::Blob { uri: format!("urn:{}", Digest::of(&bytes)), media: media(mime) }
+                let Media { mime, base64 } = media(mime);
+                Piece::BlobResource { uri: format!("urn:{}", Digest::of(&bytes)), mime: Some(mime), base64 }
             }
             Mode::Structured | Mode::Text => return Err(NotAnAnswer::Mistyped),
         };
-        Ok(Content::Blocks(vec![block]))
+        Ok(Content::Blocks { blocks: vec![piece.into()], structured: None })
     }
 
-    fn bytes(&mut self, list: &[Val]) -> Result<Vec<u8>, NotAnAnswer> {
+    pub(super) fn bytes(&mut self, list: &[Val]) -> Result<Vec<u8>, NotAnAnswer> {
         // As base64 they take a third more.
         self.spend(list.len().saturating_add(list.len() / 3))?;
         list.iter()
@@ -135,7 +140,7 @@ impl Lifting {
     }
 
     /// Counts what a value will at least take as JSON, so that a huge one is not built before it is refused.
-    fn spend(&mut self, bytes: usize) -> Result<(), NotAnAnswer> {
+    pub(super) fn spend(&mut self, bytes: usize) -> Result<(), NotAnAnswer> {
         self.left = self.left.checked_sub(bytes as u64).ok_or(NotAnAnswer::Large(self.bytes_max))?;
         Ok(())
     }
@@ -262,4 +267,9 @@ fn float(value: f64, shortest: impl Fn() -> String) -> Value {
     }
     let exact = shortest().parse().ok().and_then(Number::from_f64);
     exact.map_or(Value::Null, Value::Number)
+}
+
+/// RFC 4648 §4.
+pub(super) fn encode(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::SAFE_INTEGER_MAX;
+use super::content;
 use super::shape::{Case, Field, Function, Integer, Shape};
 
 /// Which way values go: some types accept less than they give.
@@ -44,6 +45,8 @@ pub enum Reply {
     Wrapped(Shape),
     /// Bytes, as what the mode says.
     Media(Mode),
+    /// The pieces that the answer is made of.
+    Content,
 }
 
 /// What an author says of the parts of a function: texts by path. A path is the parameter's name, or `return`, then names of
@@ -66,7 +69,7 @@ pub fn input(function: &Function, docs: &Docs) -> Map<String, Value> {
 pub fn output(reply: &Reply, docs: &Docs) -> Option<Map<String, Value>> {
     let at = At { docs, way: Way::Out, path: "return".to_owned() };
     match reply {
-        Reply::Nothing | Reply::Text | Reply::Media(_) => None,
+        Reply::Nothing | Reply::Text | Reply::Media(_) | Reply::Content => None,
         Reply::Object(Shape::Record(fields)) => Some(closed(fields, &at)),
         Reply::Object(shape) | Reply::Wrapped(shape) => {
             let wrapped = json!({ "result": at.described(of(shape, &at)) });
@@ -87,6 +90,7 @@ pub fn reply(function: &Function, mode: &Mode) -> Result<Reply, &'static str> {
         (_, Mode::Image(_) | Mode::Audio(_) | Mode::Blob(_)) => {
             Err("its output is to be told as bytes of a media type, and it does not return list<u8>")
         }
+        (Some(shape), _) if *shape == content::answer() => Ok(Reply::Content),
         (None, _) => Ok(Reply::Nothing),
         (Some(Shape::String), _) | (Some(_), Mode::Text) => Ok(Reply::Text),
         (Some(shape @ Shape::Record(_)), Mode::Structured) => Ok(Reply::Object(shape.clone())),

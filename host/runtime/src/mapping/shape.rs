@@ -282,6 +282,8 @@ impl fmt::Display for Shape {
             Self::Bytes => f.write_str("list<u8>"),
             Self::List(element) => write!(f, "list<{element}>"),
             Self::Tuple(elements) => write!(f, "tuple<{}>", Listed(elements)),
+            // By its own name, for nobody reads it in full.
+            Self::Record(_) if *self == super::content::answer() => f.write_str("answer"),
             Self::Record(fields) => write!(f, "record {{ {} }}", Listed(fields)),
             Self::Option(inner) => write!(f, "option<{inner}>"),
             Self::Result(None, None) => f.write_str("result"),

@@ -40,6 +40,11 @@ impl Guests {
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
+    /// Waits for something on a thread of its own, since the caller's may be one of a runtime; nothing if it panicked.
+    pub(crate) fn wait_for<T: Send>(&self, what: impl Future<Output = T> + Send) -> Option<T> {
+        std::thread::scope(|scope| scope.spawn(|| self.handle.block_on(what)).join().ok())
+    }
+
     /// Runs a guest.
     pub(crate) fn spawn(&self, guest: impl Future<Output = ()> + Send + 'static) -> Task {
         Task(self.handle.spawn(guest).abort_handle())

@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use toolgate_policy::limits::call::{CallLimit, CallLimits};
+use toolgate_policy::limits::call::{CANCEL_GRACE_MS, CallLimit, CallLimits};
 use toolgate_policy::load::{Clearance, Effective};
 use toolgate_policy::name::ExportPath;
 use toolgate_policy::{Capability, Digest, ToolName};
 use wasmtime::Engine;
+pub(crate) use wasmtime::component::Val;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use super::Sandbox;
@@ -37,6 +39,7 @@ struct Prepared {
     limits: CallLimits,
     pre: InstancePre<Ctx>,
     prototype: Arc<Prototype>,
+    looks_at_cancelled: bool,
 }
 
 /// A function to be made ready.
@@ -45,6 +48,8 @@ pub(crate) struct Wanted {
     pub(crate) path: ExportPath,
     pub(crate) function: Function,
     pub(crate) reply: Reply,
+    /// Whether it is entered without any grant, whatever the plugin has.
+    pub(crate) powerless: bool,
 }
 
 /// Why a cleared plugin cannot be made ready.
@@ -105,13 +110,23 @@ impl Sandbox {
             .map_err(|e| NotReady::Link(format!("{e:#}")))?;
         // Done now rather than in the first call.
         component.initialize_copy_on_write_image().map_err(|e| NotReady::Link(format!("{e:#}")))?;
-        let plugin = Arc::new(Prepared {
-            digest: artifact.digest(),
-            limits: clearance.limits().clone(),
-            pre,
-            prototype: Arc::new(self.prototype(effective, secrets)?),
-        });
-        wanted.into_iter().map(|wanted| self.export(&component, &plugin, wanted)).collect()
+        let looks_at_cancelled =
+            imports(&component, self.compiler.engine()).any(|name| name == "toolgate:plugin/cancelled");
+        let prepared = |effective: &Effective| -> Result<Arc<Prepared>, NotReady> {
+            Ok(Arc::new(Prepared {
+                digest: artifact.digest(),
+                limits: clearance.limits().clone(),
+                pre: pre.clone(),
+                prototype: Arc::new(self.prototype(effective, secrets)?),
+                looks_at_cancelled,
+            }))
+        };
+        let plugin = prepared(effective)?;
+        let powerless = prepared(&Effective::nothing())?;
+        let export = |wanted: Wanted| {
+            self.export(&component, if wanted.powerless { &powerless } else { &plugin }, wanted)
+        };
+        wanted.into_iter().map(export).collect()
     }
 
     fn prototype(
@@ -142,7 +157,7 @@ impl Sandbox {
         plugin: &Arc<Prepared>,
         wanted: Wanted,
     ) -> Result<Arc<Export>, NotReady> {
-        let Wanted { tool, path, function, reply } = wanted;
+        let Wanted { tool, path, function, reply, powerless: _ } = wanted;
         let other = || NotReady::OtherTypes(path.clone());
         let inside = match &path.interface {
             None => None,
@@ -159,12 +174,18 @@ impl Sandbox {
 /// Which of the words that need a grant its imports mean. What is linked is what is imported, and clearing has seen to it
 /// that each of them is granted.
 fn linked_words(component: &Component, engine: &Engine) -> BTreeSet<Capability> {
-    let ty = component.component_type();
-    let interfaces = ty.imports(engine).map(|(name, _)| name.split('@').next().unwrap_or(name).to_owned());
     let meant = |interface: String| {
         Capability::ALL.into_iter().find(|word| word.interfaces().contains(&interface.as_str()))
     };
-    interfaces.filter_map(meant).collect()
+    imports(component, engine).filter_map(meant).collect()
+}
+
+/// The interfaces it imports, without their versions.
+fn imports(component: &Component, engine: &Engine) -> impl Iterator<Item = String> {
+    let ty = component.component_type();
+    let names: Vec<String> =
+        ty.imports(engine).map(|(name, _)| name.split('@').next().unwrap_or(name).to_owned()).collect();
+    names.into_iter()
 }
 
 /// What it declares must fit before anybody waits for it.
@@ -180,6 +201,18 @@ impl Export {
     /// The tool it is.
     pub(crate) fn tool(&self) -> &ToolName {
         &self.tool
+    }
+
+    /// The same function as another tool.
+    pub(crate) fn named(&self, tool: ToolName) -> Self {
+        Self {
+            tool,
+            path: self.path.clone(),
+            function: self.function.clone(),
+            reply: self.reply.clone(),
+            index: self.index,
+            plugin: Arc::clone(&self.plugin),
+        }
     }
 
     /// The bytes it is of.
@@ -202,7 +235,13 @@ impl Export {
         &self.plugin.limits
     }
 
-    pub(super) fn path(&self) -> &ExportPath {
+    /// How long it has after it was cancelled to end by itself: a moment, if it looks.
+    pub(super) fn moment_after_cancel(&self) -> Duration {
+        Duration::from_millis(if self.plugin.looks_at_cancelled { CANCEL_GRACE_MS } else { 0 })
+    }
+
+    /// Where the component exports it.
+    pub(crate) fn path(&self) -> &ExportPath {
         &self.path
     }
 

@@ -17,6 +17,7 @@ use crate::mapping::lift::{NotAnAnswer, lift};
 use crate::meter::Meter;
 use crate::meter::memory::{Budget, Memory};
 use crate::outcome::{Fault, FaultKind, Outcome};
+use crate::relay::Relay;
 
 /// A call that is about to enter its guest.
 pub(super) struct Run {
@@ -24,6 +25,7 @@ pub(super) struct Run {
     store: Store<Ctx>,
     meter: Meter,
     notes: Notes,
+    relay: Relay,
 }
 
 /// How it ended, and the store that is left to tear down.
@@ -41,10 +43,12 @@ impl Run {
         export: Arc<Export>,
         meter: Meter,
         notes: Notes,
+        relay: Relay,
         budget: &Arc<Budget>,
     ) -> wasmtime::Result<Self> {
         let memory = Memory::new(budget, meter.limit(CallLimit::Memory));
-        let ctx = Ctx::new(Arc::clone(export.prototype()), meter.clone(), memory, notes.clone());
+        let prototype = Arc::clone(export.prototype());
+        let ctx = Ctx::new(prototype, meter.clone(), memory, notes.clone(), relay.clone());
         let mut store = Store::new(export.engine(), ctx);
         store.limiter(|ctx| &mut ctx.memory);
         store.set_fuel(meter.limit(CallLimit::Fuel))?;
@@ -52,7 +56,7 @@ impl Run {
         store.set_hostcall_fuel(usize_of(lift_bytes_max(meter.limit(CallLimit::Output))));
         store.set_max_component_handles(usize_of(meter.limit(CallLimit::Handles)));
         store.call_hook(crossing);
-        Ok(Self { export, store, meter, notes })
+        Ok(Self { export, store, meter, notes, relay })
     }
 
     /// Enters the guest and stays with it until it answers or is ended.
@@ -60,7 +64,7 @@ impl Run {
         let deadline = self.meter.deadline();
         let ended = tokio::select! {
             biased;
-            fault = interrupt.raised() => Err(fault),
+            fault = self.given_up(interrupt) => Err(fault),
             () = sleep_until(deadline) => {
                 Err(Fault::limit(CallLimit::Deadline, self.meter.limit(CallLimit::Deadline)))
             }
@@ -88,6 +92,21 @@ impl Run {
             }
         };
         Ended { outcome, store: self.store }
+    }
+}
+
+impl Run {
+    /// Waits until nobody waits for the call any more. A plugin that looks whether it was cancelled has a moment to end by
+    /// itself.
+    fn given_up(&self, interrupt: &Interrupt) -> impl Future<Output = Fault> + use<> {
+        let (relay, interrupt) = (self.relay.clone(), interrupt.clone());
+        let moment = self.export.moment_after_cancel();
+        async move {
+            let fault = interrupt.raised().await;
+            relay.cancel();
+            tokio::time::sleep(moment).await;
+            fault
+        }
     }
 }
 
@@ -123,7 +142,9 @@ fn answer(export: &Export, result: Option<&Val>) -> Outcome {
     match lift(result, export.function(), export.reply(), bytes_max) {
         Ok(answer) => Outcome::Answer(answer),
         Err(NotAnAnswer::Large(_)) => Outcome::Fault(Fault::limit(CallLimit::Output, bytes_max)),
-        Err(error @ NotAnAnswer::Mistyped) => Outcome::Fault(Fault::new(FaultKind::Lift, error.to_string())),
+        Err(error @ (NotAnAnswer::Mistyped | NotAnAnswer::Content(_))) => {
+            Outcome::Fault(Fault::new(FaultKind::Lift, error.to_string()))
+        }
     }
 }
 

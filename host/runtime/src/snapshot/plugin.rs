@@ -7,16 +7,15 @@ use toolgate_policy::load::lint::Lint;
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
 
-use super::tool::{Listing, Tool};
+use super::tool::{Ready, Tool};
 use crate::admission::Admission;
-use crate::sandbox::prepare::Export;
 use crate::spec::PluginSpec;
 
 /// A plugin that is ready to be called.
 pub struct Plugin {
     spec: PluginSpec,
     clearance: Clearance,
-    surface: Digest,
+    surfaces: Vec<Digest>,
     tools: Vec<Arc<Tool>>,
 }
 
@@ -24,14 +23,14 @@ impl Plugin {
     pub(crate) fn new(
         spec: PluginSpec,
         clearance: Clearance,
-        surface: Digest,
-        exports: Vec<(Arc<Listing>, Arc<Export>)>,
+        surfaces: Vec<Digest>,
+        tools: Vec<Ready>,
     ) -> Self {
         let admission = Arc::new(Admission::new(clearance.limits()));
-        let tools = exports.into_iter().map(|(listing, export)| {
-            Arc::new(Tool::new(&spec.name, &clearance, listing, export, Arc::clone(&admission)))
-        });
-        Self { tools: tools.collect(), spec, clearance, surface }
+        let tools = tools
+            .into_iter()
+            .map(|ready| Arc::new(Tool::new(&spec.name, &clearance, ready, Arc::clone(&admission))));
+        Self { tools: tools.collect(), spec, clearance, surfaces }
     }
 
     /// What the operator calls it.
@@ -49,9 +48,10 @@ impl Plugin {
         &self.clearance
     }
 
-    /// The digest of everything that a model reads of it.
-    pub fn surface(&self) -> Digest {
-        self.surface
+    /// The digests of everything that a model reads of it: of what its bytes say, and, where it names tools when it runs, of
+    /// what it said then.
+    pub fn surfaces(&self) -> &[Digest] {
+        &self.surfaces
     }
 
     /// What its tools' names begin with.

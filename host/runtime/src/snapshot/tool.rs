@@ -10,9 +10,12 @@ use toolgate_policy::name::ExportPath;
 use toolgate_policy::{PluginName, ToolName};
 
 use crate::admission::Admission;
+use crate::json::Json;
+use crate::mapping::lower::lower;
+use crate::mapping::problem::Problems;
 use crate::mapping::schema::Reply;
 use crate::mapping::shape::Function;
-use crate::sandbox::prepare::Export;
+use crate::sandbox::prepare::{Export, Val};
 
 /// What a plugin says of a tool's effects. The host takes it only where it makes callers more careful.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,6 +64,14 @@ pub struct Listing {
     pub output: Option<Map<String, Value>>,
 }
 
+/// A tool that is ready to serve.
+pub(crate) struct Ready {
+    pub(crate) listing: Arc<Listing>,
+    pub(crate) export: Arc<Export>,
+    /// The plugin's own name for it, when it is one of those that it names when it runs.
+    pub(crate) own_name: Option<String>,
+}
+
 /// A tool that serves.
 pub struct Tool {
     /// What is listed of it.
@@ -69,23 +80,37 @@ pub struct Tool {
     pub target: Target,
     pub(crate) export: Arc<Export>,
     pub(crate) admission: Arc<Admission>,
+    own_name: Option<String>,
 }
 
 impl Tool {
     pub(super) fn new(
         plugin: &PluginName,
         clearance: &Clearance,
-        listing: Arc<Listing>,
-        export: Arc<Export>,
+        ready: Ready,
         admission: Arc<Admission>,
     ) -> Self {
+        let Ready { listing, export, own_name } = ready;
         let target = Target {
             tool: listing.name.clone(),
             plugin: plugin.clone(),
             digest: clearance.digest(),
             effects: clearance.effective().effects(),
         };
-        Self { listing, target, export, admission }
+        Self { listing, target, export, admission, own_name }
+    }
+
+    /// Arguments as the values that its function takes.
+    ///
+    /// # Errors
+    /// Everything wrong with them. What a plugin names when it runs it checks itself; here they need only be an object.
+    pub(crate) fn lower(&self, arguments: &Json) -> Result<Vec<Val>, Problems> {
+        match (&self.own_name, arguments) {
+            (Some(own), Json::Object(_)) => Ok(vec![Val::String(own.clone()), Val::String(arguments.text())]),
+            // No parameters: says that it is no object.
+            (Some(_), other) => lower(other, &Function { params: Vec::new(), result: None }),
+            (None, arguments) => lower(arguments, self.export.function()),
+        }
     }
 
     /// What its plugin's grants amount to.

@@ -5,13 +5,14 @@ use toolgate_policy::limits::wire::{BODY_BYTES_MAX, JSON_DEPTH_MAX, JSON_NODES_M
 use toolgate_policy::redact::printable;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::json::{Bounds, Json};
-use toolgate_runtime::outcome::{Blame, Block, Content, Outcome, Verdict};
+use toolgate_runtime::outcome::{Blame, Content, Outcome, Verdict};
 use toolgate_runtime::sandbox::interrupt::Interrupt;
 
 use super::exit::Exit;
 use super::{ConfigArg, output, serve};
 use crate::auth::local;
 use crate::config::Config;
+use crate::mcp::content;
 
 /// What `call` takes.
 #[derive(clap::Args)]
@@ -61,32 +62,22 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     tell(args, closed.into_inner())
 }
 
-/// A piece of an answer, as MCP spells it.
-fn piece(block: &Block) -> Value {
-    match block {
-        Block::Text(text) => json!({ "type": "text", "text": text }),
-        Block::Image(media) => json!({ "type": "image", "mimeType": media.mime, "data": media.base64 }),
-        Block::Audio(media) => json!({ "type": "audio", "mimeType": media.mime, "data": media.base64 }),
-        Block::Blob { uri, media } => json!({
-            "type": "resource",
-            "resource": { "uri": uri, "mimeType": media.mime, "blob": media.base64 },
-        }),
-    }
-}
-
 fn tell(args: &Args, outcome: Outcome) -> Result<(), Exit> {
     match outcome {
         Outcome::Answer(answer) => {
             if args.json {
                 let is_error = answer.verdict == Verdict::Err;
                 let (text, structured) = match &answer.content {
-                    Content::Nothing | Content::Blocks(_) => (Value::Null, Value::Null),
+                    Content::Nothing => (Value::Null, Value::Null),
+                    Content::Blocks { structured, .. } => {
+                        (json!(answer.to_string()), structured.clone().unwrap_or_default())
+                    }
                     Content::Text(text) => (json!(text), Value::Null),
                     Content::Value { text, structured } => (json!(text), structured.clone()),
                 };
                 let mut told = json!({ "isError": is_error, "text": text, "structuredContent": structured });
-                if let (Content::Blocks(blocks), Some(told)) = (&answer.content, told.as_object_mut()) {
-                    told.insert("content".to_owned(), blocks.iter().map(piece).collect());
+                if let (Content::Blocks { blocks, .. }, Some(told)) = (answer.content, told.as_object_mut()) {
+                    told.insert("content".to_owned(), content(blocks));
                 }
                 output::print_json(&told);
             } else {

@@ -100,6 +100,10 @@ fn as_text(found: &Found, inspected: &Inspected, described: &Described) -> Strin
             lines.push(format!("           output {}", Value::Object(output.clone())));
         }
     }
+    if let Some(interface) = &inspected.dynamic {
+        let why = "dynamic tools are not listed: that would run the plugin; see `toolgate tools`";
+        lines.push(format!("tools      {}: {why}", printable(interface, 200)));
+    }
     lines.extend(described.findings.iter().map(|finding| format!("refused    {finding}")));
     lines.extend(hidden(inspected).map(|(path, why)| format!("no tool    {path}: {why}")));
     lines.join("\n")
@@ -120,6 +124,7 @@ fn as_json(found: &Found, inspected: &Inspected, described: &Described) -> Value
         "digest": inspected.digest.to_string(),
         "bytes": found.artifact.bytes().len(),
         "signatures": signatures(found).into_iter().map(|(file, what)| json!({ "file": file, "is": what })).collect::<Vec<_>>(),
+        "dynamicTools": inspected.dynamic,
         "surface": described.surface.to_string(),
         "id": inspected.manifest.id,
         "version": inspected.manifest.version,

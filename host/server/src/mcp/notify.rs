@@ -2,9 +2,12 @@
 //! a legacy one.
 
 use rmcp::RoleServer;
+use rmcp::model::{ProgressNotificationParam, ProgressToken};
 use rmcp::service::{Peer, SubscriptionContext};
+use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 use toolgate_runtime::gate::Gate;
+use toolgate_runtime::relay::Report;
 
 use super::Listener;
 
@@ -22,6 +25,30 @@ pub(super) async fn modern(gate: &Gate, context: &SubscriptionContext, stopping:
                     return;
                 }
             }
+        }
+    }
+}
+
+/// Passes on how far a call has come, until it is over and everything it said is passed on. A client that is gone is the
+/// call's business.
+pub(super) async fn progress(
+    peer: Peer<RoleServer>,
+    token: ProgressToken,
+    mut reports: Receiver<Report>,
+    over: CancellationToken,
+) {
+    loop {
+        let report = tokio::select! {
+            biased;
+            report = reports.recv() => report,
+            () = over.cancelled() => None,
+        };
+        let Some(report) = report else { return };
+        let mut param = ProgressNotificationParam::new(token.clone(), report.progress);
+        param.total = report.total;
+        param.message = report.message;
+        if let Err(error) = peer.notify_progress(param).await {
+            tracing::debug!(%error, "a report of progress did not arrive");
         }
     }
 }

@@ -2,10 +2,13 @@
 //! is decides between a tool's error, which a model may mend, and a protocol error, which it cannot.
 
 use rmcp::ErrorData;
-use rmcp::model::{CallToolResult, ContentBlock, MetaObject, ResourceContents};
+use rmcp::model::{Annotations, CallToolResult, ContentBlock, MetaObject, Resource, ResourceContents, Role};
+use serde_json::Value;
 use toolgate_policy::call::Denied;
 use toolgate_runtime::audit::record::Closed;
-use toolgate_runtime::outcome::{Answer, Block, Content, Fault, FaultKind, Outcome, Verdict};
+use toolgate_runtime::outcome::{
+    self, Answer, Block, Content, Fault, FaultKind, Link, Outcome, Piece, Verdict,
+};
 
 use super::era::Era;
 
@@ -37,7 +40,7 @@ fn answered(answer: Answer) -> CallToolResult {
         Content::Nothing => (Vec::new(), None),
         Content::Text(text) => (vec![ContentBlock::text(text)], None),
         Content::Value { text, structured } => (vec![ContentBlock::text(text)], Some(structured)),
-        Content::Blocks(blocks) => (blocks.into_iter().map(block).collect(), None),
+        Content::Blocks { blocks, structured } => (blocks.into_iter().map(block).collect(), structured),
     };
     let mut result = match answer.verdict {
         Verdict::Ok => CallToolResult::success(content),
@@ -47,15 +50,63 @@ fn answered(answer: Answer) -> CallToolResult {
     result
 }
 
+/// Pieces of an answer as MCP spells them.
+pub(crate) fn content(blocks: Vec<Block>) -> Value {
+    let blocks: Vec<ContentBlock> = blocks.into_iter().map(block).collect();
+    serde_json::to_value(blocks).unwrap_or_default()
+}
+
 fn block(block: Block) -> ContentBlock {
-    match block {
-        Block::Text(text) => ContentBlock::text(text),
-        Block::Image(media) => ContentBlock::image(media.base64, media.mime),
-        Block::Audio(media) => ContentBlock::audio(media.base64, media.mime),
-        Block::Blob { uri, media } => {
-            ContentBlock::resource(ResourceContents::blob(media.base64, uri).with_mime_type(media.mime))
+    let mut content = match block.piece {
+        Piece::Text(text) => ContentBlock::text(text),
+        Piece::Image(media) => ContentBlock::image(media.base64, media.mime),
+        Piece::Audio(media) => ContentBlock::audio(media.base64, media.mime),
+        Piece::Link(link) => ContentBlock::resource_link(linked(link)),
+        Piece::TextResource { uri, mime, text } => {
+            ContentBlock::resource(typed(ResourceContents::text(text, uri), mime))
         }
+        Piece::BlobResource { uri, mime, base64 } => {
+            ContentBlock::resource(typed(ResourceContents::blob(base64, uri), mime))
+        }
+    };
+    if let Some(annotations) = block.annotations.map(annotated) {
+        let place = match &mut content {
+            ContentBlock::Text(text) => &mut text.annotations,
+            ContentBlock::Image(image) => &mut image.annotations,
+            ContentBlock::Audio(audio) => &mut audio.annotations,
+            ContentBlock::Resource(resource) => &mut resource.annotations,
+            ContentBlock::ResourceLink(link) => &mut link.annotations,
+            _ => return content,
+        };
+        *place = Some(annotations);
     }
+    content
+}
+
+fn typed(contents: ResourceContents, mime: Option<String>) -> ResourceContents {
+    match mime {
+        Some(mime) => contents.with_mime_type(mime),
+        None => contents,
+    }
+}
+
+fn linked(link: Link) -> Resource {
+    let mut resource = Resource::new(link.uri, link.name);
+    resource.title = link.title;
+    resource.description = link.description;
+    resource.mime_type = link.mime;
+    resource.size = link.size;
+    resource
+}
+
+fn annotated(from: outcome::Annotations) -> Annotations {
+    let mut annotations = Annotations::default();
+    let roles = [(from.for_user, Role::User), (from.for_assistant, Role::Assistant)];
+    let audience: Vec<Role> = roles.into_iter().filter(|(is, _)| *is).map(|(_, role)| role).collect();
+    annotations.audience = (!audience.is_empty()).then_some(audience);
+    annotations.priority = from.priority;
+    annotations.last_modified = from.last_modified;
+    annotations
 }
 
 fn failed(fault: &Fault) -> Result<CallToolResult, ErrorData> {

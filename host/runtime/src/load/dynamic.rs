@@ -1,0 +1,245 @@
+//! Tools that a plugin names only when it runs (`toolgate:plugin/dynamic-tools`). It is asked once, when everything else is
+//! cleared, in a sandbox without any grant; what it says is held to the same bounds and lints as what stands in a section.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+use toolgate_policy::call::{Target, judge};
+use toolgate_policy::capability::Effects;
+use toolgate_policy::limits::call::CallLimit;
+use toolgate_policy::limits::load::{SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_NODES_MAX, TOOLS_MAX};
+use toolgate_policy::load::Clearance;
+use toolgate_policy::load::lint::{self, Finding};
+use toolgate_policy::name::{ExportPath, Prefix, tool_names};
+use toolgate_policy::redact::printable;
+use toolgate_policy::{Digest, PluginName, Principal, ToolName};
+
+use crate::audit::record::Notes;
+use crate::json::{Bounds, Json};
+use crate::mapping::content;
+use crate::mapping::schema::Reply;
+use crate::mapping::shape::{Field, Function, Shape};
+use crate::outcome::{Content, Outcome, Verdict};
+use crate::relay::Relay;
+use crate::sandbox::interrupt::Interrupt;
+use crate::sandbox::prepare::{Export, Wanted};
+use crate::sandbox::{Call, Sandbox};
+use crate::snapshot::tool::{Claims, Listing};
+
+/// The interface, of every version that is served.
+const INTERFACE: &str = "toolgate:plugin/dynamic-tools@0.1.";
+
+/// What a plugin said when it was asked.
+pub(crate) struct Said {
+    /// Its tools, each with the name that the plugin itself has for it.
+    pub(crate) tools: Vec<(String, Listing)>,
+    /// What the lints found in their texts.
+    pub(crate) findings: Vec<Finding>,
+    /// The digest of everything that a model reads of them.
+    pub(crate) surface: Digest,
+}
+
+/// Whether an exported interface is this one.
+pub(super) fn is_dynamic(interface: &str) -> bool {
+    interface.starts_with(INTERFACE)
+}
+
+/// The two functions, to be made ready: `list`, which is given nothing, and `call`.
+pub(super) fn wanted(interface: &str) -> [Wanted; 2] {
+    let path =
+        |function: &str| ExportPath { interface: Some(interface.to_owned()), function: function.to_owned() };
+    let text = |name: &str| Field { name: name.to_owned(), shape: Shape::String };
+    let or_text = |ok: Shape| Some(Shape::Result(Some(Box::new(ok)), Some(Box::new(Shape::String))));
+    let tools = Shape::List(Box::new(tool_shape()));
+    [
+        Wanted {
+            tool: ToolName::internal("list"),
+            path: path("list"),
+            function: Function { params: Vec::new(), result: or_text(tools.clone()) },
+            reply: Reply::Wrapped(tools),
+            powerless: true,
+        },
+        Wanted {
+            tool: ToolName::internal("call"),
+            path: path("call"),
+            function: Function {
+                params: vec![text("name"), text("arguments")],
+                result: or_text(content::answer()),
+            },
+            reply: Reply::Content,
+            powerless: false,
+        },
+    ]
+}
+
+fn tool_shape() -> Shape {
+    let optional = |shape: Shape| Shape::Option(Box::new(shape));
+    let record = |fields: Vec<(&str, Shape)>| {
+        let field = |(name, shape): (&str, Shape)| Field { name: name.to_owned(), shape };
+        Shape::Record(fields.into_iter().map(field).collect())
+    };
+    let flag = || optional(Shape::Bool);
+    let hints = record(vec![
+        ("read-only", flag()),
+        ("destructive", flag()),
+        ("idempotent", flag()),
+        ("open-world", flag()),
+    ]);
+    record(vec![
+        ("name", Shape::String),
+        ("title", optional(Shape::String)),
+        ("description", Shape::String),
+        ("input-schema", Shape::String),
+        ("output-schema", optional(Shape::String)),
+        ("hints", optional(hints)),
+    ])
+}
+
+/// Asks a plugin for its tools.
+///
+/// # Errors
+/// A sentence that says why there are none.
+pub(crate) fn ask(
+    sandbox: &Sandbox,
+    clearance: &Clearance,
+    list: &Arc<Export>,
+    plugin: &PluginName,
+    prefix: &Prefix,
+) -> Result<Said, String> {
+    let target = Target {
+        tool: list.tool().clone(),
+        plugin: plugin.clone(),
+        digest: clearance.digest(),
+        effects: Effects::default(),
+    };
+    let permit = judge(&Principal::host(), Some(&target)).map_err(|error| error.to_string())?;
+    let deadline = Instant::now() + Duration::from_millis(list.limits().get(CallLimit::Deadline));
+    let call = Call {
+        deadline,
+        interrupt: Interrupt::default(),
+        relay: Relay::default(),
+        notes: Notes::default(),
+        slot: (),
+    };
+    let outcome = sandbox.wait_for(sandbox.call(&permit, list, Vec::new(), call))?;
+    let answer = match outcome {
+        Outcome::Answer(answer) => answer,
+        Outcome::Denied(denied) => return Err(format!("list its dynamic tools: {denied}")),
+        Outcome::Fault(fault) => return Err(format!("list its dynamic tools: {}", fault.told())),
+    };
+    match (answer.verdict, &answer.content) {
+        (Verdict::Ok, Content::Value { structured, .. }) => read(structured, list.path(), prefix),
+        _ => Err(format!("list its dynamic tools: it says: {answer}")),
+    }
+}
+
+fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, String> {
+    let entries = structured.get("result").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if entries.len() > TOOLS_MAX {
+        return Err(format!("it has {} dynamic tools: the limit is {TOOLS_MAX}", entries.len()));
+    }
+    let text = |entry: &Value, key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
+    let mut own: Vec<String> = Vec::new();
+    for entry in entries {
+        let name = text(entry, "name").unwrap_or_default();
+        if ToolName::parse(&name).is_err() || own.contains(&name) {
+            let shown = printable(&name, 100);
+            return Err(format!(
+                "its dynamic tool `{shown}` has no name of its own of 1 to 64 letters, digits, - or _"
+            ));
+        }
+        own.push(name);
+    }
+    let path = |name: &String| ExportPath { interface: list.interface.clone(), function: name.clone() };
+    let paths: Vec<ExportPath> = own.iter().map(path).collect();
+    let mut findings = Vec::new();
+    let mut tools = Vec::new();
+    for (((entry, name), own), path) in entries.iter().zip(tool_names(prefix, &paths)).zip(&own).zip(&paths) {
+        let input = schema(own, text(entry, "input-schema").as_deref())?.unwrap_or_default();
+        let output = schema(own, text(entry, "output-schema").as_deref())?;
+        let listing = Listing {
+            name,
+            path: path.clone(),
+            function: Function { params: Vec::new(), result: None },
+            reply: Reply::Content,
+            title: text(entry, "title"),
+            description: text(entry, "description").unwrap_or_default(),
+            claims: claims(entry.get("hints")),
+            icons: Vec::new(),
+            input,
+            output,
+        };
+        findings.extend(held_to_lints(own, &listing));
+        tools.push((own.clone(), listing));
+    }
+    let surface = surface(&tools);
+    Ok(Said { tools, findings, surface })
+}
+
+/// A schema as the plugin wrote it, read as strictly as what a caller sends.
+fn schema(tool: &str, text: Option<&str>) -> Result<Option<Map<String, Value>>, String> {
+    let Some(text) = text else { return Ok(None) };
+    let bounds = Bounds {
+        bytes_max: SCHEMA_BYTES_MAX,
+        depth_max: SCHEMA_DEPTH_MAX * 2,
+        nodes_max: SCHEMA_NODES_MAX * 8,
+    };
+    let json = Json::parse(text.as_bytes(), bounds)
+        .map_err(|error| format!("its dynamic tool `{tool}` has a schema that is refused: {error}"))?;
+    match json.value() {
+        Value::Object(schema) if schema.get("type") == Some(&Value::from("object")) => Ok(Some(schema)),
+        _ => Err(format!(r#"its dynamic tool `{tool}` has a schema whose "type" is not "object""#)),
+    }
+}
+
+fn claims(hints: Option<&Value>) -> Claims {
+    let flag = |key: &str| hints.and_then(|hints| hints.get(key)).and_then(Value::as_bool);
+    Claims {
+        read_only: flag("read-only"),
+        destructive: flag("destructive"),
+        idempotent: flag("idempotent"),
+        open_world: flag("open-world"),
+    }
+}
+
+/// Every text in it, those in its schemas included.
+fn held_to_lints(own: &str, listing: &Listing) -> Vec<Finding> {
+    let at = |what: &str| format!("the {what} of the dynamic tool {own}");
+    let mut findings = lint::text(&at("description"), &listing.description);
+    findings.extend(listing.title.iter().flat_map(|title| lint::text(&at("title"), title)));
+    let mut texts = Vec::new();
+    strings(&Value::Object(listing.input.clone()), &mut texts);
+    listing.output.iter().for_each(|output| strings(&Value::Object(output.clone()), &mut texts));
+    findings.extend(texts.iter().flat_map(|text| lint::text(&at("schema"), text)));
+    findings
+}
+
+fn strings(value: &Value, into: &mut Vec<String>) {
+    match value {
+        Value::String(text) => into.push(text.clone()),
+        Value::Array(list) => list.iter().for_each(|value| strings(value, into)),
+        Value::Object(members) => members.iter().for_each(|(key, value)| {
+            into.push(key.clone());
+            strings(value, into);
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// As for static tools, under the names that the plugin has for them.
+fn surface(tools: &[(String, Listing)]) -> Digest {
+    let tools = tools.iter().map(|(own, listing)| {
+        let claims = &listing.claims;
+        json!({
+            "name": own,
+            "title": listing.title,
+            "description": listing.description,
+            "input": Value::Object(listing.input.clone()).to_string(),
+            "output": listing.output.clone().map(|output| Value::Object(output).to_string()),
+            "claims": [claims.read_only, claims.destructive, claims.idempotent, claims.open_world],
+        })
+    });
+    Digest::of(&serde_json_canonicalizer::to_vec(&tools.collect::<Value>()).unwrap_or_default())
+}
