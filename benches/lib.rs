@@ -12,7 +12,7 @@ use toolgate_policy::load::trust::Parts;
 use toolgate_policy::load::{Grants, TrustPolicy};
 use toolgate_policy::name::Prefix;
 use toolgate_runtime::gate::{Bounds, Gate};
-use toolgate_runtime::spec::{OnRefused, PluginSpec, Source, Spec, Trust};
+use toolgate_runtime::spec::{EngineKind, OnRefused, PluginSpec, Source, Spec, Trust};
 use toolgate_runtime::state::State;
 use toolgate_tests::World;
 
@@ -33,6 +33,7 @@ pub fn spec(world: &World, plugins: &[(&str, Grants)]) -> Spec {
         digest: None,
         grants: grants.clone(),
         limits: CallLimits::default(),
+        engine: EngineKind::Sync,
         allow_lints: Allowed::new(),
         secrets: BTreeMap::new(),
     });

@@ -68,7 +68,8 @@ pub fn clear_plugin(spec: &PluginSpec, trust: &Trust) -> Result<Cleared, NotLoad
     let refused = |reasons: Vec<String>| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons };
     let trusted: Trusted =
         verify::verify(spec, trust, &found, now()).map_err(|error| refused(vec![told(&error)]))?;
-    let inspected = inspect::inspect(&found.artifact).map_err(|error| refused(vec![told(&error)]))?;
+    let inspected =
+        inspect::inspect(&found.artifact, spec.engine).map_err(|error| refused(vec![told(&error)]))?;
     let described =
         describe::describe(&inspected, &spec.prefix).map_err(|error| refused(vec![told(&error)]))?;
     let case = Case {
@@ -111,19 +112,20 @@ impl Cleared {
             powerless: false,
         });
         let wanted = wanted.chain(self.dynamic.iter().flat_map(|interface| dynamic::wanted(interface)));
-        let mut exports = sandbox
-            .prepare(&self.clearance, &self.artifact, wanted.collect(), &spec.secrets)
-            .map_err(|error| match &error {
-            NotReady::Compile(_) => {
-                NotLoaded { kind: Kind::Failed, digest: Some(digest), reasons: vec![told(&error)] }
-            }
-            NotReady::OtherBytes(_)
-            | NotReady::OtherTypes(_)
-            | NotReady::Memory { .. }
-            | NotReady::Link(_)
-            | NotReady::Folder(..)
-            | NotReady::Egress(_) => refused(vec![told(&error)]),
-        })?;
+        let mut exports =
+            sandbox.prepare(&self.clearance, &self.artifact, wanted.collect(), spec).map_err(|error| {
+                match &error {
+                    NotReady::Compile(_) => {
+                        NotLoaded { kind: Kind::Failed, digest: Some(digest), reasons: vec![told(&error)] }
+                    }
+                    NotReady::OtherBytes(_)
+                    | NotReady::OtherTypes(_)
+                    | NotReady::Memory { .. }
+                    | NotReady::Link(_)
+                    | NotReady::Folder(..)
+                    | NotReady::Egress(_) => refused(vec![told(&error)]),
+                }
+            })?;
         let further = exports.split_off(self.listings.len());
         let mut surfaces = vec![self.surface];
         let mut tools: Vec<Ready> = self

@@ -4,6 +4,7 @@
 
 pub(crate) mod compiled;
 pub(crate) mod content;
+pub(crate) mod deferred;
 pub mod lift;
 pub mod lower;
 pub mod problem;

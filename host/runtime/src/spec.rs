@@ -41,10 +41,35 @@ pub struct PluginSpec {
     pub grants: Grants,
     /// What a call of it may use.
     pub limits: CallLimits,
+    /// On which engine it runs.
+    pub engine: EngineKind,
     /// The lints that it may break.
     pub allow_lints: Allowed,
     /// The secrets that its grants name, by name.
     pub secrets: BTreeMap<String, Arc<SecretSpec>>,
+}
+
+/// Which half of the component model a plugin's engine has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EngineKind {
+    /// The half that ordinary components need.
+    #[default]
+    Sync,
+    /// Its asynchronous half as well: built-ins, exports, streams, futures.
+    Async,
+}
+
+impl EngineKind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Sync, Self::Async];
+
+    /// Its word in the configuration.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Async => "async",
+        }
+    }
 }
 
 /// Where bytes are.

@@ -57,7 +57,7 @@ pub(super) fn wanted(interface: &str) -> [Wanted; 2] {
         Wanted {
             tool: ToolName::internal("list"),
             path: path("list"),
-            function: Function { params: Vec::new(), result: or_text(tools.clone()) },
+            function: Function { params: Vec::new(), result: or_text(tools.clone()), deferred: None },
             reply: Reply::Wrapped(tools),
             powerless: true,
         },
@@ -67,6 +67,7 @@ pub(super) fn wanted(interface: &str) -> [Wanted; 2] {
             function: Function {
                 params: vec![text("name"), text("arguments")],
                 result: or_text(content::answer()),
+                deferred: None,
             },
             reply: Reply::Content,
             powerless: false,
@@ -162,7 +163,7 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
         let listing = Listing {
             name,
             path: path.clone(),
-            function: Function { params: Vec::new(), result: None },
+            function: Function { params: Vec::new(), result: None, deferred: None },
             reply: Reply::Content,
             title: text(entry, "title"),
             description: text(entry, "description").unwrap_or_default(),

@@ -27,6 +27,7 @@ use super::manifest::{self, BadSection, Manifest, Texts};
 use crate::artifact::Artifact;
 use crate::mapping::shape::{Function, NoShape};
 use crate::sandbox::engine::features;
+use crate::spec::EngineKind;
 
 /// What is in a component.
 #[derive(Debug)]
@@ -86,8 +87,9 @@ pub enum NotAccepted {
 ///
 /// # Errors
 /// [`NotAccepted`].
-pub fn inspect(artifact: &Artifact) -> Result<Inspected, NotAccepted> {
-    let mut reader = Reader { validator: Validator::new_with_features(features()), ..Reader::default() };
+pub fn inspect(artifact: &Artifact, engine: EngineKind) -> Result<Inspected, NotAccepted> {
+    let mut reader =
+        Reader { validator: Validator::new_with_features(features(engine)), ..Reader::default() };
     let types = reader.read(artifact.bytes())?;
     let manifest = reader.section.as_deref().map(Manifest::read).transpose()?.unwrap_or_default();
     let asked = Asked::from_imports(reader.imports.iter().map(String::as_str))?;
@@ -103,6 +105,18 @@ pub fn inspect(artifact: &Artifact) -> Result<Inspected, NotAccepted> {
         manifest,
         dynamic,
         docs,
+    })
+}
+
+/// Looks into a component that some engine runs, and says which it needs.
+///
+/// # Errors
+/// [`NotAccepted`], as the ordinary engine has it, when none does.
+pub fn inspect_any(artifact: &Artifact) -> Result<(Inspected, EngineKind), NotAccepted> {
+    inspect(artifact, EngineKind::Sync).map(|inspected| (inspected, EngineKind::Sync)).or_else(|error| {
+        inspect(artifact, EngineKind::Async)
+            .map(|inspected| (inspected, EngineKind::Async))
+            .map_err(|_| error)
     })
 }
 
@@ -275,8 +289,8 @@ fn explain(message: &str) -> String {
     let message = printable(message, 300);
     if message.contains("async") || message.contains("stream") || message.contains("future") {
         return format!(
-            "{message} (it uses the component model's asynchronous half; build it without: \
-             jco has --backend-qjs-disable-async, wit-bindgen has async: false)"
+            "{message} (it uses the component model's asynchronous half; give it engine = \"async\", or build it \
+             without: jco has --backend-qjs-disable-async, wit-bindgen has async: false)"
         );
     }
     message

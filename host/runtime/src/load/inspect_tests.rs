@@ -5,7 +5,7 @@ use toolgate_policy::Capability;
 use super::*;
 
 fn look(text: &str) -> Result<Inspected, NotAccepted> {
-    inspect(&Artifact::of(wat::parse_str(text).unwrap()))
+    inspect(&Artifact::of(wat::parse_str(text).unwrap()), EngineKind::Sync)
 }
 
 fn refusal(text: &str) -> String {
@@ -77,11 +77,11 @@ fn imports_mean_capabilities_and_unknown_ones_are_named() {
 fn what_is_no_component_is_told_apart() {
     assert!(refusal("(module)").contains("core module"));
     for bytes in [&b""[..], b"hello", b"\x7fELF....", b"\0as"] {
-        assert!(inspect(&Artifact::of(bytes.to_vec())).is_err());
+        assert!(inspect(&Artifact::of(bytes.to_vec()), EngineKind::Sync).is_err());
     }
     let mut cut = wat::parse_str(component("")).unwrap();
     cut.truncate(cut.len() - 1);
-    assert!(inspect(&Artifact::of(cut)).is_err());
+    assert!(inspect(&Artifact::of(cut), EngineKind::Sync).is_err());
 }
 
 #[test]

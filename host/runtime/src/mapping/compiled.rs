@@ -3,7 +3,7 @@
 
 use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
 
-use super::shape::{Case, Field, Function, Integer, Shape};
+use super::shape::{Case, Deferred, Field, Function, Integer, Shape};
 
 /// The shape of a function, if it is one whose values JSON can carry.
 pub(crate) fn function(item: ComponentItem) -> Option<Function> {
@@ -16,12 +16,33 @@ fn read(function: &ComponentFunc) -> Option<Function> {
         function.params().map(|(name, ty)| Some(Field { name: name.to_owned(), shape: shape(&ty)? }));
     let params = params.collect::<Option<Vec<_>>>()?;
     let mut results = function.results();
+    let mut deferred = None;
     let result = match (results.next(), results.next()) {
         (None, _) => None,
-        (Some(ty), None) => Some(shape(&ty)?),
+        (Some(ty), None) => Some(outcome(&ty, &mut deferred)?),
         (Some(_), Some(_)) => return None,
     };
-    Some(Function { params, result })
+    Some(Function { params, result, deferred })
+}
+
+/// A result, which may come later.
+fn outcome(ty: &Type, deferred: &mut Option<Deferred>) -> Option<Shape> {
+    match ty {
+        Type::Stream(stream) => {
+            *deferred = Some(Deferred::Stream);
+            matches!(stream.ty(), Some(Type::U8)).then_some(Shape::Bytes)
+        }
+        Type::Future(future) => {
+            *deferred = Some(Deferred::Future);
+            shape(&future.ty()?)
+        }
+        Type::Result(result) if result.ok().is_some() => {
+            let ok = outcome(&result.ok()?, deferred)?;
+            let err = result.err().map(|ty| shape(&ty).map(Box::new));
+            Some(Shape::Result(Some(Box::new(ok)), swap(err)?))
+        }
+        ty => shape(ty),
+    }
 }
 
 fn shape(ty: &Type) -> Option<Shape> {

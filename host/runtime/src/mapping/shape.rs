@@ -8,6 +8,8 @@ use wasmtime::wasmparser::PrimitiveValType;
 use wasmtime::wasmparser::component_types::{ComponentDefinedType, ComponentFuncType, ComponentValType};
 use wasmtime::wasmparser::types::TypesRef;
 
+use super::deferred::can_wait_for;
+
 /// A type whose values JSON can carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shape {
@@ -89,6 +91,17 @@ pub struct Function {
     pub params: Vec<Field>,
     /// What it gives, if anything.
     pub result: Option<Shape>,
+    /// Whether the result, or its `ok` side, comes after the function has returned.
+    pub deferred: Option<Deferred>,
+}
+
+/// How a result comes after the function has returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deferred {
+    /// As a stream of bytes.
+    Stream,
+    /// As a future.
+    Future,
 }
 
 /// Why a function has no shape.
@@ -155,17 +168,18 @@ impl Function {
     /// # Errors
     /// [`NoShape`]; types have no recursion, but nesting can explode, so both depth and size are bounded on the way.
     pub fn read(types: TypesRef<'_>, function: &ComponentFuncType) -> Result<Self, NoShape> {
-        if function.async_ {
-            return Err(NoShape::Unsupported("async"));
-        }
         let mut reader = Reader { types, nodes: 0 };
         let params = function
             .params
             .iter()
             .map(|(name, ty)| Ok(Field { name: name.to_string(), shape: reader.value(ty, 1)? }))
             .collect::<Result<_, _>>()?;
-        let result = function.result.as_ref().map(|ty| reader.value(ty, 1)).transpose()?;
-        Ok(Self { params, result })
+        let mut deferred = None;
+        let result = match &function.result {
+            Some(ty) => Some(reader.result(ty, &mut deferred)?),
+            None => None,
+        };
+        Ok(Self { params, result, deferred })
     }
 }
 
@@ -190,6 +204,35 @@ impl Reader<'_> {
                 reason = "the validator gave the id together with these types"
             )]
             ComponentValType::Type(id) => self.defined(&self.types[*id].clone(), depth + 1),
+        }
+    }
+
+    /// A result: the one place where a value may come later.
+    fn result(&mut self, ty: &ComponentValType, deferred: &mut Option<Deferred>) -> Result<Shape, NoShape> {
+        let ComponentValType::Type(id) = ty else { return self.value(ty, 1) };
+        #[expect(clippy::indexing_slicing, reason = "the validator gave the id together with these types")]
+        match &self.types[*id].clone() {
+            ComponentDefinedType::Stream { ty: Some(element), .. } => {
+                *deferred = Some(Deferred::Stream);
+                match self.value(element, 2)? {
+                    Shape::Integer(Integer::U8) => Ok(Shape::Bytes),
+                    _ => Err(NoShape::Unsupported("stream of anything but u8")),
+                }
+            }
+            ComponentDefinedType::Future { ty: Some(ty), .. } => {
+                *deferred = Some(Deferred::Future);
+                let shape = self.value(ty, 2)?;
+                match can_wait_for(&shape) {
+                    true => Ok(shape),
+                    false => Err(NoShape::Unsupported("future of a composed type")),
+                }
+            }
+            ComponentDefinedType::Result { ok: Some(ok), err, .. } => {
+                let ok = self.result(ok, deferred)?;
+                let err = err.as_ref().map(|ty| self.value(ty, 2).map(Box::new)).transpose()?;
+                Ok(Shape::Result(Some(Box::new(ok)), err))
+            }
+            _ => self.value(ty, 1),
         }
     }
 
@@ -300,8 +343,17 @@ impl fmt::Display for Shape {
 impl fmt::Display for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "func({})", Listed(&self.params))?;
+        let deferred = |shape: &Shape| match (self.deferred, shape) {
+            (Some(Deferred::Stream), _) => "stream<u8>".to_owned(),
+            (Some(Deferred::Future), shape) => format!("future<{shape}>"),
+            (None, shape) => shape.to_string(),
+        };
         match &self.result {
-            Some(result) => write!(f, " -> {result}"),
+            Some(Shape::Result(Some(ok), err)) if self.deferred.is_some() => match err {
+                Some(err) => write!(f, " -> result<{}, {err}>", deferred(ok)),
+                None => write!(f, " -> result<{}>", deferred(ok)),
+            },
+            Some(result) => write!(f, " -> {}", deferred(result)),
             None => Ok(()),
         }
     }

@@ -10,11 +10,18 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::artifact::Artifact;
+use crate::spec::EngineKind;
 use crate::state::State;
 use cache::Cache;
 
-/// Compiles, and keeps what it compiled.
+/// Compiles, and keeps what it compiled: one engine for each kind.
 pub(crate) struct Compiler {
+    ordinary: Kept,
+    asynchronous: Kept,
+}
+
+/// An engine and the cache of what it compiled.
+struct Kept {
     engine: Engine,
     cache: Cache,
 }
@@ -39,32 +46,42 @@ impl Compiler {
         state: &State,
         calls_max: u32,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let engine = super::engine::engine(calls_max)?;
-        let fingerprint = fingerprint(&engine);
-        Ok(Self { cache: Cache::open(state, fingerprint)?, engine })
+        let kept = |kind| -> Result<Kept, Box<dyn std::error::Error + Send + Sync>> {
+            let engine = super::engine::engine(calls_max, kind)?;
+            let fingerprint = fingerprint(&engine);
+            Ok(Kept { cache: Cache::open(state, fingerprint)?, engine })
+        };
+        Ok(Self { ordinary: kept(EngineKind::Sync)?, asynchronous: kept(EngineKind::Async)? })
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.engine
+    fn kept(&self, kind: EngineKind) -> &Kept {
+        match kind {
+            EngineKind::Sync => &self.ordinary,
+            EngineKind::Async => &self.asynchronous,
+        }
+    }
+
+    pub(crate) fn engine(&self, kind: EngineKind) -> &Engine {
+        &self.kept(kind).engine
     }
 
     /// The compiled form of these bytes.
     ///
     /// # Errors
     /// [`CompileError`]. A cache that fails costs time, not the plugin.
-    pub(crate) fn component(&self, artifact: &Artifact) -> Result<Component, CompileError> {
-        if let Some(component) = self.cache.get(&self.engine, artifact.digest()) {
+    pub(crate) fn component(&self, artifact: &Artifact, kind: EngineKind) -> Result<Component, CompileError> {
+        let Kept { engine, cache } = self.kept(kind);
+        if let Some(component) = cache.get(engine, artifact.digest()) {
             return Ok(component);
         }
         let refused = |error: wasmtime::Error| CompileError::Refused(format!("{error:#}"));
         let started = std::time::Instant::now();
         // A component that the compiler stumbles over costs itself and nothing else.
-        let compiled =
-            catch_unwind(AssertUnwindSafe(|| Component::from_binary(&self.engine, artifact.bytes())));
+        let compiled = catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine, artifact.bytes())));
         let component = compiled.map_err(|_| CompileError::Panicked)?.map_err(refused)?;
         tracing::info!(digest = %artifact.digest().short(12), ms = started.elapsed().as_millis() as u64, "compiled");
         match component.serialize() {
-            Ok(code) => self.cache.put(artifact.digest(), &code),
+            Ok(code) => cache.put(artifact.digest(), &code),
             Err(error) => tracing::warn!(%error, "compiled code could not be serialised and is not cached"),
         }
         Ok(component)

@@ -6,9 +6,16 @@ use toolgate_policy::limits::load::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEM
 use wasmtime::wasmparser::WasmFeatures;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::spec::EngineKind;
+
 /// What a component may use: WebAssembly 1.0, the parts of 2.0 that toolchains emit by default, and components.
-pub(crate) fn features() -> WasmFeatures {
-    WasmFeatures::MUTABLE_GLOBAL
+pub(crate) fn features(kind: EngineKind) -> WasmFeatures {
+    let asynchronous = match kind {
+        EngineKind::Sync => WasmFeatures::empty(),
+        EngineKind::Async => WasmFeatures::CM_ASYNC,
+    };
+    asynchronous
+        | WasmFeatures::MUTABLE_GLOBAL
         | WasmFeatures::SATURATING_FLOAT_TO_INT
         | WasmFeatures::SIGN_EXTENSION
         | WasmFeatures::REFERENCE_TYPES
@@ -22,27 +29,27 @@ pub(crate) fn features() -> WasmFeatures {
 
 /// What the engine takes: the same, and several memories a module for the adapters that it makes itself between the
 /// components inside a component. No plugin has such a module: it is inspected with [`features`].
-fn engine_features() -> WasmFeatures {
-    features() | WasmFeatures::MULTI_MEMORY
+fn engine_features(kind: EngineKind) -> WasmFeatures {
+    features(kind) | WasmFeatures::MULTI_MEMORY
 }
 
 /// Makes the engine, with room for `calls_max` calls at once.
 ///
 /// # Errors
 /// Whatever the engine says; on a machine that it supports, nothing.
-pub(crate) fn engine(calls_max: u32) -> wasmtime::Result<Engine> {
-    let mut config = config();
+pub(crate) fn engine(calls_max: u32, kind: EngineKind) -> wasmtime::Result<Engine> {
+    let mut config = config(kind);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(calls_max)));
     Engine::new(&config)
 }
 
-fn config() -> Config {
+fn config(kind: EngineKind) -> Config {
     let mut config = Config::new();
     config
         .wasm_features(WasmFeatures::all(), false)
-        .wasm_features(engine_features(), true)
-        // Also takes the component model's asynchronous half away, and the copy of every argument that it costs.
-        .concurrency_support(false)
+        .wasm_features(engine_features(kind), true)
+        // Off, it takes the component model's asynchronous half away, and the copy of every argument that it costs.
+        .concurrency_support(kind == EngineKind::Async)
         .shared_memory(false)
         // Fuel bounds the work; its yields make the deadline hold, so that epochs need not be paid as well.
         .consume_fuel(true)
@@ -103,13 +110,19 @@ mod tests {
 
     #[test]
     fn what_is_validated_before_compiling_is_what_the_engine_takes_but_for_its_own_adapters() {
-        let engine = engine(1).expect("the engine starts");
-        assert_eq!(engine.get_wasm_features(), features() | WasmFeatures::MULTI_MEMORY);
+        for kind in EngineKind::ALL {
+            let engine = engine(1, kind).expect("the engine starts");
+            assert_eq!(engine.get_wasm_features(), features(kind) | WasmFeatures::MULTI_MEMORY);
+        }
     }
 
     #[test]
     fn the_engine_starts_with_the_largest_pool() {
         let calls_max = toolgate_policy::limits::wire::CALLS_MAX.ceiling;
-        assert!(engine(u32::try_from(calls_max).unwrap_or(1)).is_ok());
+        let engines: Vec<_> = EngineKind::ALL
+            .into_iter()
+            .map(|kind| engine(u32::try_from(calls_max).unwrap_or(1), kind))
+            .collect();
+        assert!(engines.iter().all(Result::is_ok), "both at once");
     }
 }

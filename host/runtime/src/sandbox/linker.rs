@@ -1,4 +1,4 @@
-//! Linkers: one for each set of words that need a grant, kept, because plugins of one set import the same.
+//! Linkers: one for each engine and set of words that need a grant, kept, because plugins of one set import the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,26 +8,28 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::imports::{Ctx, link};
+use crate::spec::EngineKind;
 
 /// The linkers made so far.
 #[derive(Default)]
-pub(super) struct Linkers(Mutex<BTreeMap<BTreeSet<Capability>, Arc<Linker<Ctx>>>>);
+pub(super) struct Linkers(Mutex<BTreeMap<(EngineKind, BTreeSet<Capability>), Arc<Linker<Ctx>>>>);
 
 impl Linkers {
     /// The linker that provides, of the words that need a grant, exactly `words`.
     pub(super) fn for_words(
         &self,
         engine: &Engine,
+        kind: EngineKind,
         words: &BTreeSet<Capability>,
     ) -> wasmtime::Result<Arc<Linker<Ctx>>> {
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(linker) = made.get(words) {
+        if let Some(linker) = made.get(&(kind, words.clone())) {
             return Ok(Arc::clone(linker));
         }
         let mut linker = Linker::new(engine);
         link(&mut linker, words)?;
         let linker = Arc::new(linker);
-        made.insert(words.clone(), Arc::clone(&linker));
+        made.insert((kind, words.clone()), Arc::clone(&linker));
         Ok(linker)
     }
 }

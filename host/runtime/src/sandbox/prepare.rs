@@ -22,6 +22,7 @@ use crate::mapping::compiled;
 use crate::mapping::schema::Reply;
 use crate::mapping::shape::Function;
 use crate::secret::SecretSpec;
+use crate::spec::PluginSpec;
 
 /// One function, ready to be called any number of times, each time in a fresh store.
 pub(crate) struct Export {
@@ -95,23 +96,24 @@ impl Sandbox {
         clearance: &Clearance,
         artifact: &Artifact,
         wanted: Vec<Wanted>,
-        secrets: &BTreeMap<String, Arc<SecretSpec>>,
+        spec: &PluginSpec,
     ) -> Result<Vec<Arc<Export>>, NotReady> {
+        let (kind, secrets) = (spec.engine, &spec.secrets);
+        let engine = self.compiler.engine(kind);
         if clearance.digest() != artifact.digest() {
             return Err(NotReady::OtherBytes(clearance.digest()));
         }
         let effective = clearance.effective();
-        let component = self.compiler.component(artifact)?;
+        let component = self.compiler.component(artifact, kind)?;
         check_memory(&component, clearance.limits())?;
-        let words = linked_words(&component, self.compiler.engine());
-        let linker = self.linkers.for_words(self.compiler.engine(), &words);
+        let words = linked_words(&component, engine);
+        let linker = self.linkers.for_words(engine, kind, &words);
         let pre = linker
             .and_then(|linker| linker.instantiate_pre(&component))
             .map_err(|e| NotReady::Link(format!("{e:#}")))?;
         // Done now rather than in the first call.
         component.initialize_copy_on_write_image().map_err(|e| NotReady::Link(format!("{e:#}")))?;
-        let looks_at_cancelled =
-            imports(&component, self.compiler.engine()).any(|name| name == "toolgate:plugin/cancelled");
+        let looks_at_cancelled = imports(&component, engine).any(|name| name == "toolgate:plugin/cancelled");
         let prepared = |effective: &Effective| -> Result<Arc<Prepared>, NotReady> {
             Ok(Arc::new(Prepared {
                 digest: artifact.digest(),

@@ -13,6 +13,7 @@ use super::prepare::Export;
 use super::trap::{Circumstances, fault};
 use crate::audit::record::Notes;
 use crate::imports::Ctx;
+use crate::mapping::deferred::settle;
 use crate::mapping::lift::{NotAnAnswer, lift};
 use crate::meter::Meter;
 use crate::meter::memory::{Budget, Memory};
@@ -121,7 +122,13 @@ async fn enter(store: &mut Store<Ctx>, export: &Export, args: &[Val]) -> wasmtim
         .ok_or_else(|| wasmtime::format_err!("the component does not export {}", export.path()))?;
     let mut results = vec![Val::Bool(false); usize::from(export.function().result.is_some())];
     function.call_async(&mut *store, args, &mut results).await?;
-    Ok(results.pop())
+    match results.pop() {
+        Some(result) => {
+            let bytes_max = usize_of(export.limits().get(CallLimit::Output));
+            Ok(Some(settle(store, result, export.function(), bytes_max).await?))
+        }
+        None => Ok(None),
+    }
 }
 
 /// Looks at the meter whenever the guest enters or leaves the host. (Setting fuel here would restart the yields, and a

@@ -108,7 +108,7 @@ impl Tool {
         match (&self.own_name, arguments) {
             (Some(own), Json::Object(_)) => Ok(vec![Val::String(own.clone()), Val::String(arguments.text())]),
             // No parameters: says that it is no object.
-            (Some(_), other) => lower(other, &Function { params: Vec::new(), result: None }),
+            (Some(_), other) => lower(other, &Function { params: Vec::new(), result: None, deferred: None }),
             (None, arguments) => lower(arguments, self.export.function()),
         }
     }

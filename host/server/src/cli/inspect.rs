@@ -13,7 +13,7 @@ use toolgate_runtime::load::{describe, inspect};
 use toolgate_runtime::mapping::shape::NoShape;
 use toolgate_runtime::signature;
 use toolgate_runtime::snapshot::tool::Listing;
-use toolgate_runtime::spec::Source;
+use toolgate_runtime::spec::{EngineKind, Source};
 
 use super::exit::Exit;
 use super::output;
@@ -33,13 +33,13 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let found = fetch(&Source::File(path)).map_err(|error| Exit::host(&error))?;
     let name = args.component.display();
     let refused = |error: &dyn std::error::Error| Exit::refused(format!("{name}: refused: {error}"));
-    let inspected = inspect::inspect(&found.artifact).map_err(|error| refused(&error))?;
+    let (inspected, engine) = inspect::inspect_any(&found.artifact).map_err(|error| refused(&error))?;
     let prefix = Prefix::parse("").map_err(|error| refused(&error))?;
     let described = describe::describe(&inspected, &prefix).map_err(|error| refused(&error))?;
     if args.json {
-        output::print_json(&as_json(&found, &inspected, &described));
+        output::print_json(&as_json(&found, &inspected, &described, engine));
     } else {
-        output::print(&as_text(&found, &inspected, &described));
+        output::print(&as_text(&found, &inspected, &described, engine));
     }
     Ok(())
 }
@@ -65,12 +65,15 @@ fn words(inspected: &Inspected, needed: bool) -> Vec<Capability> {
     words.iter().copied().collect()
 }
 
-fn as_text(found: &Found, inspected: &Inspected, described: &Described) -> String {
+fn as_text(found: &Found, inspected: &Inspected, described: &Described, engine: EngineKind) -> String {
     let mut lines = vec![
         format!("digest     {}", inspected.digest),
         format!("size       {} bytes", found.artifact.bytes().len()),
         format!("surface    {}", described.surface),
     ];
+    if engine == EngineKind::Async {
+        lines.push(r#"engine     needs the asynchronous one: engine = "async""#.to_owned());
+    }
     let manifest = &inspected.manifest;
     for (what, text) in [("says it is", &manifest.id), ("version", &manifest.version)] {
         lines.extend(text.iter().map(|text| format!("{what:<10} {}", printable(text, 200))));
@@ -109,7 +112,7 @@ fn as_text(found: &Found, inspected: &Inspected, described: &Described) -> Strin
     lines.join("\n")
 }
 
-fn as_json(found: &Found, inspected: &Inspected, described: &Described) -> Value {
+fn as_json(found: &Found, inspected: &Inspected, described: &Described, engine: EngineKind) -> Value {
     let tool = |listing: &Listing| {
         json!({
             "name": listing.name.as_str(),
@@ -124,6 +127,7 @@ fn as_json(found: &Found, inspected: &Inspected, described: &Described) -> Value
         "digest": inspected.digest.to_string(),
         "bytes": found.artifact.bytes().len(),
         "signatures": signatures(found).into_iter().map(|(file, what)| json!({ "file": file, "is": what })).collect::<Vec<_>>(),
+        "engine": engine.word(),
         "dynamicTools": inspected.dynamic,
         "surface": described.surface.to_string(),
         "id": inspected.manifest.id,

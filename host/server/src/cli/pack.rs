@@ -47,8 +47,8 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     }
     let name = args.component.display();
     let artifact = open(&args.component)?;
-    let inspected =
-        inspect::inspect(&artifact).map_err(|error| Exit::refused(format!("{name}: not packed: {error}")))?;
+    let (inspected, _) = inspect::inspect_any(&artifact)
+        .map_err(|error| Exit::refused(format!("{name}: not packed: {error}")))?;
     let functions = functions(&inspected);
     let mut content = match &args.manifest {
         Some(path) => read_manifest(path)?,
@@ -177,7 +177,7 @@ fn tools(
 fn again(packed: &[u8], name: &str) -> Result<Artifact, Exit> {
     let refused = |error: &dyn std::error::Error| Exit::refused(format!("{name}: not packed: {error}"));
     let artifact = Artifact::read(packed, COMPONENT_BYTES_MAX).map_err(|error| refused(&error))?;
-    let inspected = inspect::inspect(&artifact).map_err(|error| refused(&error))?;
+    let (inspected, _) = inspect::inspect_any(&artifact).map_err(|error| refused(&error))?;
     let prefix = Prefix::parse("").map_err(|error| refused(&error))?;
     let described = describe::describe(&inspected, &prefix).map_err(|error| refused(&error))?;
     for finding in &described.findings {

@@ -35,7 +35,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let file = std::fs::File::open(&args.component).map_err(|error| failed(&error))?;
     let artifact = Artifact::read(file, COMPONENT_BYTES_MAX).map_err(|error| failed(&error))?;
     // A signature under something that could never load would only mislead.
-    inspect::inspect(&artifact)
+    inspect::inspect_any(&artifact)
         .map_err(|error| Exit::refused(format!("{}: not signed: {error}", args.component.display())))?;
     let name = args.component.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let signed = sign(&artifact, &name, &key).map_err(|error| Exit::host(&error))?;

@@ -8,7 +8,7 @@ use toolgate_policy::limits::load::PLUGINS_MAX;
 use toolgate_policy::load::lint::{Allowed, Lint};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
-use toolgate_runtime::spec::{PluginSpec, Source};
+use toolgate_runtime::spec::{EngineKind, PluginSpec, Source};
 
 use super::reader::{Document, Section};
 use super::secret::Secrets;
@@ -68,6 +68,7 @@ fn read_one(
         digest.parse::<Digest>().map_err(|error| section.wrong("digest", error.to_string())).ok()
     });
     let allow_lints = allow_lints(section);
+    let engine = engine(section);
     let grants = grant::read(document, section.section("grant"));
     let limits = limits::read(section.section("limits"), defaults);
     let mut needed = BTreeMap::new();
@@ -96,8 +97,17 @@ fn read_one(
         grants,
         limits,
         allow_lints,
+        engine,
         secrets: needed,
         name,
+    })
+}
+
+fn engine(section: &Section<'_>) -> EngineKind {
+    let Some(word) = section.string("engine") else { return EngineKind::default() };
+    EngineKind::ALL.into_iter().find(|kind| kind.word() == word).unwrap_or_else(|| {
+        section.wrong("engine", format!(r#"is `{word}`; write "sync" or "async""#));
+        EngineKind::default()
     })
 }
 
