@@ -7,4 +7,5 @@ mod cli;
 mod coverage;
 mod limits;
 mod load;
+mod mapping;
 mod mcp;
