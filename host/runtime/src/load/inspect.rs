@@ -12,7 +12,8 @@ use toolgate_policy::load::manifest::UnknownImports;
 use toolgate_policy::name::ExportPath;
 use toolgate_policy::redact::printable;
 use wasmtime::wasmparser::component_types::{
-    ComponentEntityType, ComponentFuncTypeId, ComponentInstanceType, ComponentInstanceTypeId,
+    ComponentAnyTypeId, ComponentEntityType, ComponentFuncTypeId, ComponentInstanceType,
+    ComponentInstanceTypeId, ComponentItem,
 };
 use wasmtime::wasmparser::types::{Types, TypesRef};
 use wasmtime::wasmparser::{
@@ -66,6 +67,7 @@ pub enum NotAccepted {
 pub fn inspect(artifact: &Artifact) -> Result<Inspected, NotAccepted> {
     let mut reader = Reader { validator: Validator::new_with_features(features()), ..Reader::default() };
     let types = reader.read(artifact.bytes())?;
+    reader.imports.retain(|import| !is_types_alone(types.as_ref(), import));
     let asked = Asked::from_imports(reader.imports.iter().map(String::as_str))?;
     let functions = exported(&types, &reader.exports)?;
     Ok(Inspected { digest: artifact.digest(), imports: reader.imports, asked, functions })
@@ -204,6 +206,17 @@ fn read(types: TypesRef<'_>, name: &str, id: ComponentFuncTypeId) -> Result<Func
     }
     #[expect(clippy::indexing_slicing, reason = "the validator gave the id together with these types")]
     Function::read(types, &types[id])
+}
+
+/// An interface of which nothing but the types of values is used: there is nothing in it to provide.
+fn is_types_alone(types: TypesRef<'_>, import: &str) -> bool {
+    let Some(item) = types.component_item_for_import(import) else { return false };
+    let ComponentEntityType::Instance(id) = item.ty else { return false };
+    let exports = &instance(&types, id).exports;
+    let is_type_of_values = |item: &ComponentItem| {
+        matches!(item.ty, ComponentEntityType::Type { referenced: ComponentAnyTypeId::Defined(_), .. })
+    };
+    !exports.is_empty() && exports.values().all(is_type_of_values)
 }
 
 fn instance<'a>(types: &'a TypesRef<'_>, id: ComponentInstanceTypeId) -> &'a ComponentInstanceType {
