@@ -115,7 +115,7 @@ impl Made {
                                 wrong.lock().unwrap().push(format!(
                                     "{} case {case}: {}\n   {}",
                                     tool.name,
-                                    short(&told, 600),
+                                    short(&told, 1_500),
                                     short(&signature, 600)
                                 ));
                                 break;
@@ -159,13 +159,13 @@ fn short(text: &str, chars: usize) -> String {
 
 /// Compares answers to the letter: the order of keys, the digits of numbers.
 fn compare(tool: &Tool, given: &str, expected: &Answer, outcome: Outcome) -> Result<(), String> {
-    let Outcome::Answer(answer) = outcome else { return Err(format!("{given} gives {outcome:?}")) };
+    let Outcome::Answer(answer) = outcome else { return Err(format!("{outcome:?} comes of {given}")) };
     let letters = |answer: &Answer| match &answer.content {
         Content::Value { text, structured } => format!("{text} {structured}"),
         other => format!("{other:?}"),
     };
     if answer != *expected || letters(&answer) != letters(expected) {
-        return Err(format!("{given} gives {answer:?} and not {expected:?}"));
+        return Err(format!("{answer:?} and not {expected:?} comes of {given}"));
     }
     match (&answer.content, &tool.output) {
         (Content::Value { structured, .. }, Some(output)) if !output.is_valid(structured) => {
@@ -229,7 +229,7 @@ fn the_schema_accepts_what_lowers_but_for_two_lists() {
         let verdict = judge(&tool.function.params, &arguments);
         if (schema, lowers) != (verdict.schema, verdict.lowered.is_some()) {
             return Err(format!(
-                "{given}: the schema says {schema}, lowering says {lowers}, expected {verdict:?}"
+                "the schema says {schema}, lowering says {lowers}, expected {verdict:?} of {given}"
             ));
         }
         *verdicts.lock().unwrap().entry(format!("schema {schema:5}, lowering {lowers:5}")).or_default() += 1;

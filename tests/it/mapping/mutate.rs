@@ -91,11 +91,17 @@ fn changed(chance: &mut Chance, ty: &Type, value: Value) -> Value {
         }
         (Type::Variant(cases), Value::Object(mut object)) => {
             let (name, _) = chance.pick(cases);
-            if chance.once_in(3) {
-                return Value::from(name.as_str());
+            match chance.below(6) {
+                0 | 1 => return Value::from(name.as_str()),
+                2 => drop(object.shift_remove("val")),
+                3 => drop(object.insert("val".to_owned(), Value::Null)),
+                _ => drop(object.insert("tag".to_owned(), Value::from(name.as_str()))),
             }
-            object.insert("tag".to_owned(), Value::from(name.as_str()));
             Value::Object(object)
+        }
+        (Type::Result(..), Value::Object(object)) if chance.once_in(3) => {
+            let other = |key: String| if key == "ok" { "err".to_owned() } else { "ok".to_owned() };
+            object.into_iter().map(|(key, value)| (other(key), value)).collect()
         }
         (_, Value::String(text)) => other_text(chance, text),
         (_, Value::Array(list)) => other_array(chance, list),
