@@ -7,5 +7,6 @@ mod cli;
 mod coverage;
 mod limits;
 mod load;
+mod mapping;
 mod mcp;
 mod plugin;

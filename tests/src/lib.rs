@@ -1,10 +1,13 @@
 //! The builder of worlds that tests live in: a folder with keys, signed plugins and a configuration; the program run on it;
 //! clients that talk to it. Nothing here asserts.
 
+pub mod chance;
 pub mod client;
 pub mod guest;
+pub mod inside;
 pub mod reply;
 pub mod web;
+pub mod wit;
 pub mod world;
 
 pub use client::{Server, Transport};

@@ -13,7 +13,8 @@ use toolgate_policy::name::ExportPath;
 use toolgate_policy::redact::printable;
 use toolgate_policy::{Capability, Digest};
 use wasmtime::wasmparser::component_types::{
-    ComponentEntityType, ComponentFuncTypeId, ComponentInstanceType, ComponentInstanceTypeId,
+    ComponentAnyTypeId, ComponentEntityType, ComponentFuncTypeId, ComponentInstanceType,
+    ComponentInstanceTypeId, ComponentItem,
 };
 use wasmtime::wasmparser::types::{Types, TypesRef};
 use wasmtime::wasmparser::{
@@ -91,6 +92,7 @@ pub fn inspect(artifact: &Artifact, engine: EngineKind) -> Result<Inspected, Not
     let mut reader =
         Reader { validator: Validator::new_with_features(features(engine)), ..Reader::default() };
     let types = reader.read(artifact.bytes())?;
+    reader.imports.retain(|import| !is_types_alone(types.as_ref(), import));
     let manifest = reader.section.as_deref().map(Manifest::read).transpose()?.unwrap_or_default();
     let asked = Asked::from_imports(reader.imports.iter().map(String::as_str))?;
     let asked = asked.require(&manifest.requires).map_err(NotAccepted::Idle)?;
@@ -272,6 +274,17 @@ fn read(types: TypesRef<'_>, name: &str, id: ComponentFuncTypeId) -> Result<Func
     }
     #[expect(clippy::indexing_slicing, reason = "the validator gave the id together with these types")]
     Function::read(types, &types[id])
+}
+
+/// An interface of which nothing but the types of values is used: there is nothing in it to provide.
+fn is_types_alone(types: TypesRef<'_>, import: &str) -> bool {
+    let Some(item) = types.component_item_for_import(import) else { return false };
+    let ComponentEntityType::Instance(id) = item.ty else { return false };
+    let exports = &instance(&types, id).exports;
+    let is_type_of_values = |item: &ComponentItem| {
+        matches!(item.ty, ComponentEntityType::Type { referenced: ComponentAnyTypeId::Defined(_), .. })
+    };
+    !exports.is_empty() && exports.values().all(is_type_of_values)
 }
 
 fn instance<'a>(types: &'a TypesRef<'_>, id: ComponentInstanceTypeId) -> &'a ComponentInstanceType {

@@ -74,6 +74,21 @@ fn imports_mean_capabilities_and_unknown_ones_are_named() {
 }
 
 #[test]
+fn an_interface_of_which_only_types_of_values_are_used_asks_for_nothing() {
+    let types = |inside: &str| format!(r#"(component (import "acme:db/rows@1.0.0" (instance {inside})))"#);
+    let row = r#"(type $row (record (field "key" string))) (export "row" (type (eq $row)))"#;
+    assert!(look(&types(row)).unwrap().imports.is_empty());
+    for inside in [
+        "",
+        r#"(export "cursor" (type (sub resource)))"#,
+        &format!(r#"{row} (export "all" (func))"#),
+        &format!(r#"{row} (export "more" (instance))"#),
+    ] {
+        assert!(refusal(&types(inside)).contains("acme:db/rows@1.0.0"), "{inside}");
+    }
+}
+
+#[test]
 fn what_is_no_component_is_told_apart() {
     assert!(refusal("(module)").contains("core module"));
     for bytes in [&b""[..], b"hello", b"\x7fELF....", b"\0as"] {

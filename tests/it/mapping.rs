@@ -1,0 +1,11 @@
+//! WIT values and JSON: for types and values by chance, what goes in comes back, and the schema accepts what lowers; for
+//! worlds of every make, the tools that come of them or the reason why none do.
+
+mod bounds;
+mod echo;
+mod judge;
+mod law;
+mod mutate;
+mod table;
+mod value;
+mod worlds;

@@ -1,0 +1,52 @@
+//! A world's plugins in process: as the runtime takes them, without the program and without MCP around it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use toolgate_policy::PluginName;
+use toolgate_policy::limits::call::CallLimits;
+use toolgate_policy::load::lint::Allowed;
+use toolgate_policy::load::role::{Pattern, Role, Rule};
+use toolgate_policy::load::signer::Signer;
+use toolgate_policy::load::trust::Parts;
+use toolgate_policy::load::{Grants, TrustPolicy};
+use toolgate_policy::name::Prefix;
+use toolgate_runtime::gate::{Bounds, Gate};
+use toolgate_runtime::spec::{EngineKind, OnRefused, PluginSpec, Source, Spec, Trust};
+use toolgate_runtime::state::State;
+
+use crate::World;
+
+/// Plugins by name, to be served without any grant but `grants`.
+pub fn spec(world: &World, plugins: &[(&str, Grants)]) -> Spec {
+    let key = world.key("vendor").public().unwrap();
+    let vendor = Signer { id: "vendor".to_owned(), key: key.id(), valid_from: None, valid_until: None };
+    let role = Role { name: "publisher".to_owned(), threshold: 1, signers: vec!["vendor".to_owned()] };
+    let rule = Rule { plugin: Pattern::Prefix(String::new()), require: vec!["publisher".to_owned()] };
+    let parts =
+        Parts { version: 1, signers: vec![vendor], roles: vec![role], rules: vec![rule], ..Parts::default() };
+    let policy = TrustPolicy::new(parts).unwrap();
+    let plugins = plugins.iter().map(|(name, grants)| PluginSpec {
+        name: name.parse::<PluginName>().unwrap(),
+        id: (*name).to_owned(),
+        prefix: Prefix::parse(name).unwrap(),
+        source: Source::File(world.path(&format!("plugins/{name}.wasm"))),
+        digest: None,
+        grants: grants.clone(),
+        limits: CallLimits::default(),
+        engine: EngineKind::Sync,
+        allow_lints: Allowed::new(),
+        secrets: BTreeMap::new(),
+    });
+    Spec {
+        plugins: plugins.collect(),
+        trust: Arc::new(Trust { policy, keys: vec![key] }),
+        on_refused: OnRefused::Stop,
+    }
+}
+
+/// A gate with its state in a folder of the world.
+pub fn gate(world: &World, state: &str) -> Gate {
+    let state = State::open(&world.path(state)).unwrap();
+    Gate::open(&state, Bounds { calls_max: 64, memory_bytes_max: 4 << 30 }).unwrap()
+}
