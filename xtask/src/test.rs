@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::shell::{self, Outcome};
-use crate::{demo, guests, peers, tidy};
+use crate::{demo, guests, languages, peers, tidy};
 
 /// Runs every test.
 pub(crate) fn run() -> Outcome {
@@ -14,13 +14,12 @@ pub(crate) fn run() -> Outcome {
     let toolchain = guests::toolchain()?;
     guests::build(toolchain)?;
     other_toolchain(toolchain)?;
+    languages::run()?;
     let program = shell::build_toolgate(&[])?;
     let mut tests = shell::cargo();
     tests.args(["test", "--locked", "--workspace"]).env("TOOLGATE_BIN", &program);
     tests.env("TOOLGATE_GUESTS", guests::folder()?);
-    if let Some(python) = peers::python()? {
-        tests.env("TOOLGATE_PYTHON", python);
-    }
+    peers::tell(&mut tests)?;
     shell::run(&mut tests)?;
     demo::run(demo::Until::OneCall)?;
     Ok(format!("all tests passed in {} s", started.elapsed().as_secs()))
