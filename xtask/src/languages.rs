@@ -7,39 +7,58 @@ use std::process::Command;
 use crate::shell::{self, Outcome};
 use crate::{guests, packages};
 
-/// How one language builds.
+/// What other people made, and what is built with it.
+struct Toolchain {
+    /// What decides what comes out, beside sources and steps.
+    pins: &'static [&'static str],
+    /// Installs the tools and says where they are.
+    tools: fn() -> Outcome<Option<PathBuf>>,
+    /// The components.
+    recipes: &'static [Recipe],
+}
+
+/// How one component is built.
 struct Recipe {
-    /// What the component is called.
+    /// What it is called.
     name: &'static str,
     /// From `tests/languages`, beside the interface.
     sources: &'static [&'static str],
-    /// Installs the tools and says where they are.
-    tools: fn() -> Outcome<Option<PathBuf>>,
-    /// What is run with them, in a folder with the sources and `wit/world.wit`. It leaves `app.wasm`.
+    /// What is run with the tools, in a folder with the sources and `wit/world.wit`. It leaves `app.wasm`.
     steps: fn(tools: &Path) -> Vec<Command>,
 }
 
-const RECIPES: [Recipe; 5] = [
-    Recipe {
-        name: "javascript-quickjs",
-        sources: &["js/app.js"],
-        tools: javascript,
-        steps: |tools| vec![with(quickjs(tools), &["--backend-qjs-disable-async"])],
+const TOOLCHAINS: [Toolchain; 3] = [
+    Toolchain {
+        pins: &JAVASCRIPT,
+        tools: || packages::node("javascript", &JAVASCRIPT),
+        recipes: &[
+            Recipe {
+                name: "javascript-quickjs",
+                sources: &["js/app.js"],
+                steps: |tools| vec![with(quickjs(tools), &["--backend-qjs-disable-async"])],
+            },
+            Recipe {
+                name: "javascript-quickjs-async",
+                sources: &["js/app.js"],
+                steps: |tools| vec![quickjs(tools)],
+            },
+            Recipe {
+                name: "javascript-starlingmonkey",
+                sources: &["js/app.js", "js/starlingmonkey.mjs"],
+                steps: starlingmonkey,
+            },
+        ],
     },
-    Recipe {
-        name: "javascript-quickjs-async",
-        sources: &["js/app.js"],
-        tools: javascript,
-        steps: |tools| vec![quickjs(tools)],
+    Toolchain {
+        pins: &PYTHON,
+        tools: || packages::python("componentize-py", &PYTHON),
+        recipes: &[Recipe { name: "python", sources: &["python/app.py"], steps: componentize_py }],
     },
-    Recipe {
-        name: "javascript-starlingmonkey",
-        sources: &["js/app.js", "js/starlingmonkey.mjs"],
-        tools: javascript,
-        steps: starlingmonkey,
+    Toolchain {
+        pins: &[WIT_BINDGEN],
+        tools: c,
+        recipes: &[Recipe { name: "c", sources: &["c/app.c"], steps: clang }],
     },
-    Recipe { name: "python", sources: &["python/app.py"], tools: python, steps: componentize_py },
-    Recipe { name: "c", sources: &["c/app.c"], tools: c, steps: clang },
 ];
 
 const INTERFACE: &str = "wit/world.wit";
@@ -54,28 +73,34 @@ const CLANG: &str = "/usr/bin/clang-19";
 const LINKERS: [&str; 2] = ["/usr/lib/llvm-22/bin", "/usr/lib/rustlib/x86_64-unknown-linux-gnu/bin"];
 const LIBC: &str = "/usr/lib/wasm32-wasi";
 
-/// Builds every language that can be built here.
+/// Builds every component that can be built here.
 pub(crate) fn run() -> Outcome {
-    let mut built = 0;
-    for recipe in &RECIPES {
-        built += usize::from(build(recipe)?);
+    let (mut built, mut all) = (0, 0);
+    for toolchain in &TOOLCHAINS {
+        let tools = (toolchain.tools)()?;
+        for recipe in toolchain.recipes {
+            let out = guests::folder()?.join("languages").join(format!("{}.wasm", recipe.name));
+            all += 1;
+            match &tools {
+                Some(tools) => {
+                    build(toolchain, recipe, tools, &out)?;
+                    built += 1;
+                }
+                // One of before would be tested as if it were of now.
+                None => drop(std::fs::remove_file(out)),
+            }
+        }
     }
-    Ok(format!("{built} of {} languages built", RECIPES.len()))
+    Ok(format!("{built} of {all} languages built"))
 }
 
-/// Whether it is there afterwards.
-fn build(recipe: &Recipe) -> Outcome<bool> {
-    let out = guests::folder()?.join("languages").join(format!("{}.wasm", recipe.name));
+fn build(toolchain: &Toolchain, recipe: &Recipe, tools: &Path, out: &Path) -> Outcome<()> {
     let work = shell::target()?.join("guest-builds/languages").join(recipe.name);
-    let Some(tools) = (recipe.tools)()? else {
-        drop(std::fs::remove_file(&out));
-        return Ok(false);
-    };
-    let steps = (recipe.steps)(&tools);
-    let wanted = stamp(recipe, &steps)?;
-    let stamp = work.join("built-from");
+    let steps = (recipe.steps)(tools);
+    let wanted = made_of(toolchain, recipe, &steps)?;
+    let stamp = work.join("made-of");
     if out.exists() && std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
-        return Ok(true);
+        return Ok(());
     }
     drop(std::fs::remove_dir_all(&work));
     let source = shell::root().join("tests/languages");
@@ -87,31 +112,23 @@ fn build(recipe: &Recipe) -> Outcome<bool> {
     for mut step in steps {
         shell::run(step.current_dir(&work))?;
     }
-    guests::copy(&work.join("app.wasm"), &out)?;
-    std::fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
-    Ok(true)
+    guests::copy(&work.join("app.wasm"), out)?;
+    std::fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))
 }
 
-/// All that the component is made of, in full: pins, steps, sources.
-fn stamp(recipe: &Recipe, steps: &[Command]) -> Outcome {
-    let mut stamp = [&JAVASCRIPT[..], &PYTHON, &[WIT_BINDGEN], &DEBIAN].concat().join("\n");
+/// All that a component is made of, in full: pins, steps, sources.
+fn made_of(toolchain: &Toolchain, recipe: &Recipe, steps: &[Command]) -> Outcome {
+    let mut text = toolchain.pins.join("\n");
     for step in steps {
-        stamp.push_str(&format!("\n{step:?}"));
+        text.push_str(&format!("\n{}", shell::show(step)));
     }
     for file in recipe.sources.iter().chain([&INTERFACE]) {
         let path = shell::root().join("tests/languages").join(file);
-        let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        stamp.push_str(&format!("\n{file}\n{text}"));
+        let source =
+            std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        text.push_str(&format!("\n{file}\n{source}"));
     }
-    Ok(stamp)
-}
-
-fn javascript() -> Outcome<Option<PathBuf>> {
-    packages::node("javascript", &JAVASCRIPT)
-}
-
-fn python() -> Outcome<Option<PathBuf>> {
-    packages::python("componentize-py", &PYTHON)
+    Ok(text)
 }
 
 fn c() -> Outcome<Option<PathBuf>> {
