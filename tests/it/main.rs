@@ -5,6 +5,7 @@ mod attack;
 mod capability;
 mod cli;
 mod coverage;
+mod languages;
 mod limits;
 mod load;
 mod mapping;

@@ -24,6 +24,18 @@ pub fn test_guest(name: &str) -> Vec<u8> {
     read(folder().join("tests").join(format!("{name}.wasm")))
 }
 
+/// A guest of `tests/languages`, or a line that says that there is none. In CI that is a failure.
+pub fn language(name: &str) -> Option<Vec<u8>> {
+    let path = folder().join("languages").join(format!("{name}.wasm"));
+    let bytes = std::fs::read(&path).ok();
+    let may_skip = std::env::var_os("CI").is_none_or(|ci| ci != "true");
+    assert!(bytes.is_some() || may_skip, "{} is not built; run `cargo xtask languages`", path.display());
+    if bytes.is_none() {
+        eprintln!("skipped: {name} is not built; `cargo xtask languages` builds what can be built here");
+    }
+    bytes
+}
+
 /// A component written as text.
 pub fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()

@@ -168,7 +168,7 @@ fn compile(toolchain: Toolchain, source: &Path, what: &[&str]) -> Outcome<PathBu
 }
 
 /// Only what changed, so that what depends on it is not done again.
-fn copy(from: &Path, to: &Path) -> Outcome<()> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Outcome<()> {
     let failed = |error: std::io::Error| format!("{} to {}: {error}", from.display(), to.display());
     if let Some(folder) = to.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;

@@ -5,6 +5,8 @@
 mod bench;
 mod demo;
 mod guests;
+mod languages;
+mod packages;
 mod peers;
 mod shell;
 mod test;
@@ -19,6 +21,7 @@ usage: cargo xtask COMMAND
                   127.0.0.1, make one call and show it; runs until Ctrl-C (--once: ends after the call)
   test            install what is missing, run every test; the command CI runs
   guests          build the example plugins and the test guests
+  languages       install what is missing, build the test guest that is the same in every language
   tidy            check the house rules: sizes, file headers, names, arrows, doors
   bench           measure, and print the table of docs/BENCHMARKS.md
 ";
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         ["demo", "--once"] => demo::run(demo::Until::OneCall),
         ["test"] => test::run(),
         ["guests"] => guests::run(),
+        ["languages"] => languages::run(),
         ["tidy"] => tidy::run(),
         ["bench"] => bench::run(),
         ["--help" | "-h" | "help"] => {

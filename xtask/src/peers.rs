@@ -1,43 +1,22 @@
-//! Other people's programs that tests talk to, installed into the target folder and pinned: official MCP clients.
+//! Other people's programs that tests talk to: official MCP clients. Pinned here, installed by `packages`.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::shell::{self, Outcome};
+use crate::packages;
+use crate::shell::Outcome;
 
-/// What the tests are told: where the Python with the official client is, or why it is not there.
-pub(crate) fn python() -> Outcome<Option<PathBuf>> {
-    const PACKAGES: [&str; 1] = ["mcp==2.3.0"];
-    let folder = shell::target()?.join("peers/python");
-    let python = folder.join("bin/python");
-    let stamp = folder.join("packages");
-    let wanted = PACKAGES.join("\n");
-    if std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
-        return Ok(Some(python));
+/// Tells the tests where they are; nothing where they could not be installed.
+pub(crate) fn tell(tests: &mut Command) -> Outcome<()> {
+    if let Some(folder) = packages::python("python", &["mcp==2.3.0"])? {
+        tests.env("TOOLGATE_PYTHON", folder.join("bin/python"));
     }
-    if !shell::exists("python3") {
-        return skip(
-            "python3 is not here; tests with the official Python client are skipped. Install python3 and python3-venv",
-        );
+    // The first speaks the revisions up to 2025-11-25, the second those and 2026-07-28.
+    const TYPESCRIPT: [&str; 2] = ["@modelcontextprotocol/sdk@1.32.2", "@modelcontextprotocol/client@2.4.0"];
+    if let Some(folder) = packages::node("typescript", &TYPESCRIPT)? {
+        tests.env("TOOLGATE_TYPESCRIPT", folder);
     }
-    let made = shell::run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-    let installed = made.and_then(|()| shell::run(pip(&folder).args(["install", "--quiet"]).args(PACKAGES)));
-    if installed.is_err() {
-        return skip("the official Python client could not be installed; its tests are skipped");
+    if let Some(folder) = packages::node("inspector", &["@modelcontextprotocol/inspector@2.12.0"])? {
+        tests.env("TOOLGATE_INSPECTOR", folder);
     }
-    std::fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
-    Ok(Some(python))
-}
-
-fn pip(folder: &Path) -> Command {
-    Command::new(folder.join("bin/pip"))
-}
-
-/// In CI nothing is skipped.
-fn skip<T>(why: &str) -> Outcome<Option<T>> {
-    if shell::is_ci() {
-        return Err(why.to_owned());
-    }
-    eprintln!("skipping: {why}");
-    Ok(None)
+    Ok(())
 }

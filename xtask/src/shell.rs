@@ -95,7 +95,8 @@ pub(crate) fn build_toolgate(profile: &[&str]) -> Outcome<PathBuf> {
     executable.ok_or_else(|| "cargo built no program".to_owned())
 }
 
-fn show(command: &Command) -> String {
+/// How a command is told.
+pub(crate) fn show(command: &Command) -> String {
     let program =
         Path::new(command.get_program()).file_name().unwrap_or(command.get_program()).to_string_lossy();
     let args = command.get_args().map(|arg| arg.to_string_lossy());

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::shell::{self, Outcome};
-use crate::{demo, guests, peers, tidy};
+use crate::{demo, guests, languages, peers, tidy};
 
 /// Runs every test.
 pub(crate) fn run() -> Outcome {
@@ -15,13 +15,12 @@ pub(crate) fn run() -> Outcome {
     let toolchain = guests::toolchain()?;
     let program = shell::build_toolgate(&[])?;
     guests::build(toolchain, &program)?;
+    languages::run()?;
     other_toolchain(toolchain, &program)?;
     let mut tests = shell::cargo();
     tests.args(["test", "--locked", "--workspace"]).env("TOOLGATE_BIN", &program);
     tests.env("TOOLGATE_GUESTS", guests::folder()?);
-    if let Some(python) = peers::python()? {
-        tests.env("TOOLGATE_PYTHON", python);
-    }
+    peers::tell(&mut tests)?;
     shell::run(&mut tests)?;
     demo::run(demo::Until::OneCall)?;
     Ok(format!("all tests passed in {} s", started.elapsed().as_secs()))
