@@ -123,9 +123,7 @@ fn refused() -> Vec<(&'static str, Value)> {
 /// The tools, and the result of each of these calls in full.
 fn answers(server: &Server, calls: &[Call]) -> Vec<(String, Value)> {
     let listed = server.request("tools/list", json!({}));
-    let mut tools = listed["result"]["tools"].as_array().unwrap().clone();
-    // QuickJS and Python leave a function exported that their own build step used.
-    tools.retain(|tool| tool["name"] != "same_init");
+    let tools = listed["result"]["tools"].as_array().unwrap().clone();
     let mut told = vec![("tools/list".to_owned(), tools.into())];
     let calls = calls.iter().map(|(function, arguments, _)| (*function, arguments.clone()));
     for (function, arguments) in calls.chain(refused()) {
@@ -135,9 +133,9 @@ fn answers(server: &Server, calls: &[Call]) -> Vec<(String, Value)> {
     told
 }
 
-/// Serves a component with this grant, by the same name whatever the language.
-fn serve(bytes: &[u8], grant: &str) -> Server {
-    let world = World::new().plugin("same", bytes).grant(grant);
+/// Serves a component with this line and this grant, by the same name whatever the language.
+fn serve(bytes: &[u8], line: &str, grant: &str) -> Server {
+    let world = World::new().plugin("same", bytes).with(line).grant(grant);
     // Compiled here, where it may take its time; served from the cache.
     let checked = world.run(&["check"]);
     assert_eq!(checked.code, 0, "{}", checked.said());
@@ -145,9 +143,13 @@ fn serve(bytes: &[u8], grant: &str) -> Server {
 }
 
 fn answers_as_rust_does(language: &str, grant: &str, calls: &[Call]) {
+    answers_as_rust_does_on(language, "", grant, calls);
+}
+
+fn answers_as_rust_does_on(language: &str, line: &str, grant: &str, calls: &[Call]) {
     let Some(bytes) = guest::language(language) else { return };
-    let rust = answers(&serve(&test_guest("languages"), ""), calls);
-    let server = serve(&bytes, grant);
+    let rust = answers(&serve(&test_guest("languages"), "", ""), calls);
+    let server = serve(&bytes, line, grant);
     let told = answers(&server, calls);
     for ((what, expected), (_, told)) in rust.iter().zip(&told) {
         if told != expected {
@@ -163,7 +165,7 @@ fn all_calls() -> Vec<Call> {
 
 #[test]
 fn rust_answers_what_the_interface_says() {
-    let server = serve(&test_guest("languages"), "");
+    let server = serve(&test_guest("languages"), "", "");
     let called: BTreeSet<String> =
         calls().iter().map(|(function, _, _)| format!("same_{function}")).collect();
     assert_eq!(BTreeSet::from_iter(server.tools()), called, "every function is called");
@@ -205,12 +207,18 @@ fn c_answers_as_rust_does() {
     answers_as_rust_does("c", "", &all_calls());
 }
 
-/// QuickJS as jco builds it when nothing is said. An engine that runs the component model's async belongs here as soon as there
-/// is one: the same component with it answers as Rust does.
+/// QuickJS as jco builds it when nothing is said.
 #[test]
-fn javascript_with_async_built_ins_is_refused_by_the_name_of_the_option_that_leaves_them_out() {
+fn javascript_with_async_built_ins_answers_as_rust_does_on_the_asynchronous_engine() {
+    answers_as_rust_does_on("javascript-quickjs-async", r#"engine = "async""#, "", &calls());
+}
+
+#[test]
+fn javascript_with_async_built_ins_is_refused_on_the_ordinary_engine_with_what_to_do() {
     let Some(bytes) = guest::language("javascript-quickjs-async") else { return };
     let refused = World::new().plugin("same", &bytes).run(&["check"]);
-    assert_ne!(refused.code, 0);
-    assert!(refused.said().contains("--backend-qjs-disable-async"), "{}", refused.said());
+    assert_eq!(refused.code, 3);
+    for words in [r#"engine = "async""#, "--backend-qjs-disable-async"] {
+        assert!(refused.said().contains(words), "{}", refused.said());
+    }
 }

@@ -332,3 +332,29 @@ fn a_panic_an_exit_and_a_recursion_are_faults_that_say_which_and_the_next_call_i
         assert!(!server.log().contains('\u{1b}'), "what steers a terminal is escaped");
     }
 }
+
+#[test]
+fn results_that_come_later_keep_to_the_same_limits() {
+    let world = World::new()
+        .plugin("s", &test_guest("streaming"))
+        .with("engine = \"async\"")
+        .limit("deadline_ms = 1500\noutput_bytes_max = 10000");
+    let server = world.serve(Transport::Http);
+    assert_eq!(server.call("s_later", json!({ "text": "abc" })).text(), "ABC");
+    assert_eq!(server.call("s_bytes", json!({ "count": 5 })).structured(), &json!({ "result": "AAECAwQ=" }));
+    assert_eq!(server.call("s_fallible", json!({ "fine": true })).structured(), &json!({ "result": "AAEC" }));
+    assert_eq!(server.call("s_fallible", json!({ "fine": false })).text(), "no stream");
+    assert_eq!(server.call("s_soon", json!({})).structured(), &json!({ "result": 7 }));
+    assert_eq!(server.call("s_failing", json!({})).text(), "not today");
+    for (tool, limit) in [("s_endless", "output_bytes_max"), ("s_looping", "deadline_ms")] {
+        let reply = server.call(tool, json!({}));
+        assert!(reply.is_error() && reply.text().contains(limit), "{tool}: {}", reply.text());
+    }
+    assert!(server.call("s_never", json!({})).is_error());
+    assert_eq!(
+        server.call("s_soon", json!({})).structured(),
+        &json!({ "result": 7 }),
+        "the next call is fine"
+    );
+    assert!(!server.tools().contains(&"s_taking".to_owned()), "a stream as a parameter hides the function");
+}

@@ -19,15 +19,17 @@ use toolgate_runtime::load::describe::describe;
 use toolgate_runtime::load::inspect::{Inspected, inspect};
 use toolgate_runtime::reconcile::Loaded;
 use toolgate_runtime::snapshot::tool::Listing;
+use toolgate_runtime::spec::EngineKind;
 use toolgate_tests::World;
 use toolgate_tests::inside::{gate, spec};
 use toolgate_tests::wit::component::dummy;
 
 /// What is in a component, and what is listed of it under the prefix `p`.
 pub(super) fn look(bytes: &[u8]) -> Result<(Inspected, Vec<Listing>), String> {
-    let inspected = inspect(&Artifact::of(bytes.to_vec())).map_err(|error| error.to_string())?;
-    let listings = describe(&inspected, &Prefix::parse("p").unwrap()).map_err(|error| error.to_string())?;
-    Ok((inspected, listings))
+    let inspected =
+        inspect(&Artifact::of(bytes.to_vec()), EngineKind::Sync).map_err(|error| error.to_string())?;
+    let described = describe(&inspected, &Prefix::parse("p").unwrap()).map_err(|error| error.to_string())?;
+    Ok((inspected, described.listings))
 }
 
 /// What the first lines of a file say.

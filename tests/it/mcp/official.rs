@@ -158,7 +158,6 @@ fn the_official_typescript_client_lists_and_calls_every_demo_tool() {
 }
 
 #[test]
-#[ignore = "it reads schemas as draft 7 does, where a tuple's `items: false` allows no items at all; `maxItems` instead would do"]
 fn the_official_typescript_client_of_the_generation_before_lists_and_calls_every_demo_tool() {
     let Some(client) = typescript("v1", "newest") else { return };
     makes_every_call(client, "2025-11-25");
@@ -166,7 +165,6 @@ fn the_official_typescript_client_of_the_generation_before_lists_and_calls_every
 
 /// Its rules are its own and need no network: schemas that some clients of models cannot read.
 #[test]
-#[ignore = "it has something to say against `items: false`, which every tuple has; `maxItems` instead would do"]
 fn mcp_inspector_finds_nothing_to_say_against_the_schema_of_any_tool() {
     let Some(packages) = peer("TOOLGATE_INSPECTOR") else { return };
     let world = demo(9)

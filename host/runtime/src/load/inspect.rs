@@ -250,14 +250,19 @@ fn exported(
         match item.ty {
             ComponentEntityType::Func(id) => {
                 let path = ExportPath { interface: None, function: interface.clone() };
-                functions.insert(path, read(types, interface, id));
+                let function = read(types, interface, id);
+                functions.insert(path.clone(), function.and_then(|function| by_an_author(&path, function)));
             }
             ComponentEntityType::Instance(id) if !is_known(interface) => {
                 for (function, item) in &instance(&types, id).exports {
                     if let ComponentEntityType::Func(id) = item.ty {
                         let path =
                             ExportPath { interface: Some(interface.clone()), function: name(function)? };
-                        functions.insert(path, read(types, function, id));
+                        let function = read(types, function, id);
+                        functions.insert(
+                            path.clone(),
+                            function.and_then(|function| by_an_author(&path, function)),
+                        );
                     }
                 }
             }
@@ -265,6 +270,15 @@ fn exported(
         }
     }
     Ok(functions)
+}
+
+/// What toolchains of interpreters leave exported: the function by which their own build step starts the interpreter
+/// (componentize-qjs: `init` with the script, componentize-py: `exports#init`).
+fn by_an_author(path: &ExportPath, function: Function) -> Result<Function, NoShape> {
+    let params: Vec<&str> = function.params.iter().map(|param| param.name.as_str()).collect();
+    let of_quickjs = path.interface.is_none() && params.starts_with(&["shim", "script"]);
+    let of_python = path.interface.as_deref() == Some("exports");
+    if path.function == "init" && (of_quickjs || of_python) { Err(NoShape::Toolchain) } else { Ok(function) }
 }
 
 fn read(types: TypesRef<'_>, name: &str, id: ComponentFuncTypeId) -> Result<Function, NoShape> {
@@ -304,6 +318,13 @@ fn explain(message: &str) -> String {
         return format!(
             "{message} (it uses the component model's asynchronous half; give it engine = \"async\", or build it \
              without: jco has --backend-qjs-disable-async, wit-bindgen has async: false)"
+        );
+    }
+    let unfinished = ["map feature", "fixed-length lists feature", "error-context feature"];
+    if unfinished.iter().any(|feature| message.contains(feature)) {
+        return format!(
+            "{message} (the engine does not run that in full yet, so it is left out; build the component without it: a list \
+             of pairs instead of a map, an ordinary list instead of one of fixed length, a string instead of an error-context)"
         );
     }
     message

@@ -188,8 +188,9 @@ fn of(shape: &Shape, at: &At<'_>) -> Value {
             json!({
                 "type": "array",
                 "prefixItems": elements.iter().enumerate().map(element).collect::<Vec<_>>(),
-                "items": false,
+                // Not `items: false`: readers of older drafts take that for "no items at all".
                 "minItems": elements.len(),
+                "maxItems": elements.len(),
             })
         }
         Shape::Record(fields) => Value::Object(closed(fields, at)),

@@ -110,6 +110,9 @@ pub enum NoShape {
     /// It takes or gives a handle on something that lives only inside the call.
     #[error("it takes or returns a resource, which cannot leave a call")]
     Resource,
+    /// Nobody wrote it to be called: the toolchain left it in the component.
+    #[error("it belongs to the toolchain that built the component")]
+    Toolchain,
     /// A type that JSON cannot carry here.
     #[error("it uses `{0}`, which is not supported yet")]
     Unsupported(&'static str),

@@ -12,7 +12,10 @@ use crate::spec::EngineKind;
 
 /// The linkers made so far.
 #[derive(Default)]
-pub(super) struct Linkers(Mutex<BTreeMap<(EngineKind, BTreeSet<Capability>), Arc<Linker<Ctx>>>>);
+pub(super) struct Linkers(Mutex<BTreeMap<Wanted, Arc<Linker<Ctx>>>>);
+
+/// For which engine, and with which words.
+type Wanted = (EngineKind, BTreeSet<Capability>);
 
 impl Linkers {
     /// The linker that provides, of the words that need a grant, exactly `words`.

@@ -86,7 +86,9 @@ impl Run {
             Err(fault) => Outcome::Fault(fault),
             Ok(Ok(result)) => answer(&self.export, result.as_ref()),
             Ok(Err(error)) => {
-                let last_words = text.trim_end().rsplit('\n').next().unwrap_or_default();
+                // The last line that says something: Rust ends a panic with a hint for its author.
+                let is_word = |line: &&str| !line.trim().is_empty() && !line.starts_with("note: ");
+                let last_words = text.lines().rev().find(is_word).unwrap_or_default();
                 let limit = |which| self.meter.limit(which);
                 let known = Circumstances { limit: &limit, refused: ctx.memory.refused(), last_words };
                 Outcome::Fault(fault(&error, &known))
