@@ -3,6 +3,7 @@
 
 pub mod chance;
 pub mod client;
+pub mod fuzz;
 pub mod guest;
 pub mod inside;
 pub mod reply;

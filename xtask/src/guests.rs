@@ -28,7 +28,7 @@ const DEBIAN_SOURCE: &str = "/usr/share/cargo/registry";
 /// Builds all guests.
 pub(crate) fn run() -> Outcome {
     let built = build(toolchain()?, &shell::build_toolgate(&[])?)?;
-    Ok(format!("{} guests built", built.len()))
+    Ok(format!("{} guests built into {}", built.len(), folder()?.display()))
 }
 
 /// The toolchain that works here: rustup's first.

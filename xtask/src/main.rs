@@ -4,6 +4,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod guests;
 mod languages;
 mod packages;
@@ -24,6 +25,7 @@ usage: cargo xtask COMMAND
   languages       install what is missing, build the test guest that is the same in every language
   tidy            check the house rules: sizes, file headers, names, arrows, doors
   bench           measure, and print the table of docs/BENCHMARKS.md
+  fuzz [MINUTES]  fuzz each target for so long (default 15)
 ";
 
 fn main() -> ExitCode {
@@ -37,6 +39,11 @@ fn main() -> ExitCode {
         ["languages"] => languages::run(),
         ["tidy"] => tidy::run(),
         ["bench"] => bench::run(),
+        ["fuzz"] => fuzz::run(15),
+        ["fuzz", minutes] => match minutes.parse() {
+            Ok(minutes) => fuzz::run(minutes),
+            Err(_) => Err(format!("`{minutes}` is no number of minutes")),
+        },
         ["--help" | "-h" | "help"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -1,0 +1,225 @@
+//! What is fuzzed: four functions that take any bytes and must neither panic nor go on without end. The fuzzer calls them,
+//! and so does an ordinary test with the inputs that were kept.
+
+use std::sync::OnceLock;
+
+use serde_json::json;
+use tokio::runtime::Runtime;
+use toolgate_policy::Principal;
+use toolgate_policy::load::Grants;
+use toolgate_policy::name::Prefix;
+use toolgate_runtime::artifact::Artifact;
+use toolgate_runtime::call::request::Request;
+use toolgate_runtime::gate::Gate;
+use toolgate_runtime::json::{Bounds, Json};
+use toolgate_runtime::load::describe::describe;
+use toolgate_runtime::load::inspect::inspect_any;
+use toolgate_runtime::mapping::lift::lift;
+use toolgate_runtime::mapping::lower::lower;
+use toolgate_runtime::mapping::schema::{Mode, reply};
+use toolgate_runtime::mapping::shape::{Case, Field, Function, Integer, Shape};
+use toolgate_runtime::outcome::{Content, FaultKind, Outcome};
+use toolgate_runtime::sandbox::interrupt::Interrupt;
+
+use crate::{World, guest, inside};
+
+/// Takes any bytes.
+type Target = fn(&[u8]);
+
+/// The functions, by the names of their targets.
+pub const TARGETS: [(&str, Target); 4] =
+    [("arguments", arguments), ("lifts", lifts), ("section", section), ("component", component)];
+
+const BOUNDS: Bounds = Bounds { bytes_max: 1 << 20, depth_max: 64, nodes_max: 1 << 16 };
+
+/// A type, then arguments for a function of it. What is taken is given back, and taken again as the same.
+pub fn arguments(data: &[u8]) {
+    let mut rest = data;
+    let shape = shape(&mut rest, 0);
+    let Ok(value) = Json::parse(rest, BOUNDS) else { return };
+    let param = Field { name: "a".to_owned(), shape: shape.clone() };
+    let function = Function { params: vec![param], result: Some(shape), deferred: None };
+    let arguments = Json::Object(vec![("a".to_owned(), value)]);
+    let Ok(values) = lower(&arguments, &function) else { return };
+    let reply = reply(&function, &Mode::Structured).unwrap();
+    let answer = lift(values.first(), &function, &reply, 64 << 20).unwrap();
+    let back = match answer.content {
+        Content::Value { text, .. } => Json::parse(text.as_bytes(), BOUNDS),
+        Content::Text(text) => Ok(Json::String(text)),
+        // A result at the top is the tool's own verdict, and pieces are pieces.
+        Content::Nothing | Content::Blocks { .. } => return,
+    };
+    if matches!(function.result, Some(Shape::Result(..))) {
+        return;
+    }
+    let again = Json::Object(vec![("a".to_owned(), back.unwrap())]);
+    assert_eq!(lower(&again, &function).as_ref(), Ok(&values), "{function}: {again:?}");
+}
+
+/// A type from bytes: no choice of bytes is none.
+fn shape(data: &mut &[u8], depth: usize) -> Shape {
+    const INTEGERS: [Integer; 8] = [
+        Integer::U8,
+        Integer::U16,
+        Integer::U32,
+        Integer::U64,
+        Integer::S8,
+        Integer::S16,
+        Integer::S32,
+        Integer::S64,
+    ];
+    let choice = next(data);
+    if depth > 4 {
+        return Shape::Integer(INTEGERS[usize::from(choice) % 8]);
+    }
+    let many = |data: &mut &[u8]| usize::from(next(data) % 4) + 1;
+    let names = |count: usize| (0..count).map(|n| format!("n{n}")).collect::<Vec<_>>();
+    let inner = |data: &mut &[u8]| Box::new(shape(data, depth + 1));
+    match choice % 16 {
+        0 => Shape::Bool,
+        1 => Shape::F32,
+        2 => Shape::F64,
+        3 => Shape::Char,
+        4 => Shape::String,
+        5 => Shape::Bytes,
+        6 => match *inner(data) {
+            Shape::Integer(Integer::U8) => Shape::Bytes,
+            element => Shape::List(Box::new(element)),
+        },
+        7 => Shape::Tuple((0..many(data)).map(|_| *inner(data)).collect()),
+        8 => {
+            let field = |name| Field { name, shape: *inner(data) };
+            Shape::Record(names(usize::from(choice / 16 % 4) + 1).into_iter().map(field).collect())
+        }
+        9 => Shape::Option(inner(data)),
+        10 => Shape::Result(
+            next(data).is_multiple_of(2).then(|| inner(data)),
+            next(data).is_multiple_of(2).then(|| inner(data)),
+        ),
+        11 => {
+            let case = |name| Case { name, payload: next(data).is_multiple_of(2).then(|| *inner(data)) };
+            Shape::Variant(names(usize::from(choice / 16 % 4) + 1).into_iter().map(case).collect())
+        }
+        12 => Shape::Enum(names(many(data))),
+        13 => Shape::Flags(names(many(data))),
+        _ => Shape::Integer(INTEGERS[usize::from(choice / 16) % 8]),
+    }
+}
+
+fn next(data: &mut &[u8]) -> u8 {
+    let Some((first, rest)) = data.split_first() else { return 14 };
+    *data = rest;
+    *first
+}
+
+/// Bytes that a guest has in its memory, and where in them it says that its result lies: pointers, lengths and discriminants of
+/// every kind. It is an answer or the plugin's fault, never the host's.
+pub fn lifts(data: &[u8]) {
+    static GATE: OnceLock<(World, Gate, Runtime)> = OnceLock::new();
+    let (_, gate, runtime) = GATE.get_or_init(|| {
+        let world = World::new().plugin("lying", &lying());
+        let gate = inside::gate(&world, "state");
+        assert!(gate.start(&inside::spec(&world, &[("lying", Grants::default())])).serves);
+        (world, gate, Runtime::new().unwrap())
+    });
+    let (Some((which, rest)), true) = (data.split_first(), data.len() > 5) else { return };
+    let (at, memory) = rest.split_at(4);
+    let at = u32::from_le_bytes(at.try_into().unwrap());
+    let tool = format!("lying_{}", RESULTS[usize::from(*which) % RESULTS.len()].0);
+    let arguments = json!({ "memory": base64(memory), "at": at }).to_string();
+    let arguments = Json::parse(arguments.as_bytes(), BOUNDS).unwrap();
+    let request = Request::new(Principal::local("fuzz"), tool, arguments, Interrupt::default());
+    match runtime.block_on(gate.call(request)).into_inner() {
+        Outcome::Answer(_) => {}
+        Outcome::Fault(fault) => {
+            assert!(
+                matches!(fault.kind(), FaultKind::Trap | FaultKind::Limit(_) | FaultKind::Lift),
+                "{fault:?}"
+            );
+        }
+        Outcome::Denied(denied) => panic!("{denied}"),
+    }
+}
+
+/// Results that are given back through memory.
+const RESULTS: [(&str, &str); 8] = [
+    ("text", "string"),
+    ("texts", "list<string>"),
+    ("bytes", "list<list<u8>>"),
+    ("letter", "option<char>"),
+    ("shape", "figure"),
+    ("person", "person"),
+    ("wide", "list<tuple<u64, s64, f32>>"),
+    ("outcome", "result<list<option<bool>>, style>"),
+];
+
+/// A component whose functions take bytes to some place in their memory and say that the result lies at another.
+fn lying() -> Vec<u8> {
+    use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+    let functions: String = RESULTS
+        .iter()
+        .map(|(name, result)| format!("  export {name}: func(memory: list<u8>, at: u32) -> {result};\n"))
+        .collect();
+    let wit = format!(
+        "package test:lying;\ninterface types {{\n  record person {{ name: string, age: option<u8>, rights: rights }}\n  \
+         flags rights {{ read, write, run }}\n  enum style {{ plain, formal }}\n  \
+         variant figure {{ point, circle(f64), path(list<tuple<f32, char>>), named(string) }}\n}}\n\
+         world lying {{\n  use types.{{person, figure, style}};\n{functions}}}\n"
+    );
+    let mut resolve = wit_parser::Resolve::default();
+    let package = resolve.push_str("lying.wit", &wit).unwrap();
+    let world = resolve.select_world(&[package], None).unwrap();
+    let bodies: String = RESULTS
+        .iter()
+        .map(|(name, _)| format!(r#"(func (export "{name}") (param i32 i32 i32) (result i32) local.get 2)"#))
+        .collect();
+    let mut module = guest::wat(&format!(
+        r#"(module (memory (export "memory") 2)
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 64)
+        {bodies})"#
+    ));
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
+}
+
+/// What a plugin says of itself: the content of its `toolgate` section, or of `package-docs`.
+pub fn section(data: &[u8]) {
+    let Some((which, content)) = data.split_first() else { return };
+    let name = if which.is_multiple_of(2) { "toolgate" } else { "package-docs" };
+    let mut body = leb128(name.len());
+    body.extend(name.bytes().chain(content.iter().copied()));
+    let mut bytes = guest::seven();
+    bytes.push(0);
+    bytes.extend(leb128(body.len()));
+    bytes.extend(body);
+    component(&bytes);
+}
+
+/// A component: looked into, and described when it is one.
+pub fn component(data: &[u8]) {
+    let artifact = Artifact::of(data.to_vec());
+    let Ok((inspected, _)) = inspect_any(&artifact) else { return };
+    // Its own reasons are as good as a description.
+    drop(describe(&inspected, &Prefix::parse("p").unwrap()));
+}
+
+fn leb128(mut value: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+    out
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
+        let group =
+            chunk.iter().fold(0u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        out.extend((0..=chunk.len()).map(|n| char::from(DIGITS[(group >> (18 - 6 * n) & 63) as usize])));
+    }
+    out
+}

@@ -1,0 +1,43 @@
+//! `cargo xtask fuzz [MINUTES]`: each target for so long, beginning with the inputs that were kept.
+
+use std::process::Command;
+
+use crate::shell::{self, Outcome};
+
+const TARGETS: [&str; 4] = ["arguments", "lifts", "section", "component"];
+
+/// Fuzzes every target.
+pub(crate) fn run(minutes: u32) -> Outcome {
+    if shell::output(shell::cargo().args(["fuzz", "--version"])).is_err() {
+        if !shell::may_install() {
+            return Err("cargo-fuzz is not here; run `cargo install --locked cargo-fuzz`".to_owned());
+        }
+        shell::run(shell::cargo().args(["install", "--locked", "cargo-fuzz"]))?;
+    }
+    let found = shell::target()?.join("fuzz");
+    for target in TARGETS {
+        let new = found.join(target);
+        std::fs::create_dir_all(&new).map_err(|error| format!("{}: {error}", new.display()))?;
+        let mut fuzz = shell::cargo();
+        // Without a sanitizer stable Rust will do; what is looked for are panics and work without end.
+        fuzz.env("RUSTC_BOOTSTRAP", "1");
+        fuzz.args(["fuzz", "run", "--sanitizer", "none", target]).arg(&new);
+        fuzz.arg(shell::root().join("tests/fuzz").join(target));
+        fuzz.args(["--", &format!("-max_total_time={}", minutes * 60)]);
+        fuzz.args(["-timeout=10", "-rss_limit_mb=4096", "-max_len=65536", "-print_final_stats=1"]);
+        shell::run(&mut fuzz)?;
+        shrink(target, &new)?;
+    }
+    Ok(format!(
+        "{} targets fuzzed for {minutes} minutes each; what was found is in {}",
+        TARGETS.len(),
+        found.display()
+    ))
+}
+
+/// Keeps of what was found only what reaches something that nothing else does.
+fn shrink(target: &str, new: &std::path::Path) -> Outcome<()> {
+    let mut shrink: Command = shell::cargo();
+    shrink.env("RUSTC_BOOTSTRAP", "1").args(["fuzz", "cmin", "--sanitizer", "none", target]).arg(new);
+    shell::run(&mut shrink)
+}
