@@ -170,3 +170,42 @@ fn of_several_reasons_a_refusal_comes_before_a_failure() {
     std::fs::remove_file(world.path("plugins/failed.wasm")).unwrap();
     assert_eq!(world.run(&["check"]).code, 3);
 }
+
+/// Components inside components, this deep.
+fn nested(levels: usize) -> Vec<u8> {
+    const PREAMBLE: [u8; 8] = *b"\0asm\x0d\0\x01\0";
+    (0..levels).fold(PREAMBLE.to_vec(), |inner, _| {
+        let mut length = inner.len();
+        let mut outer = PREAMBLE.to_vec();
+        outer.push(4);
+        while length >= 0x80 {
+            outer.push((length & 0x7f) as u8 | 0x80);
+            length >>= 7;
+        }
+        outer.push(length as u8);
+        outer.extend(inner);
+        outer
+    })
+}
+
+#[test]
+fn what_is_made_to_be_slow_to_read_is_refused_by_the_name_of_its_bound() {
+    let exports: String = (0..10_000).map(|n| format!(r#"(export "f{n}" (func $f))"#)).collect();
+    let many = guest::wat(&format!(
+        r#"(component
+        (core module $m (func (export "f") (result i32) i32.const 7))
+        (core instance $i (instantiate $m))
+        (func $f (result u32) (canon lift (core func $i "f")))
+        {exports})"#
+    ));
+    let long = guest::wat(&format!(r#"(component (import "a:b/{}" (instance)))"#, "x".repeat(1 << 20)));
+    for (bytes, words) in [
+        (many, "it exports 10000 functions: the limit is 1024"),
+        (long, "a name with too many bytes"),
+        (nested(5_000), "too deeply nested components"),
+    ] {
+        let check = World::new().plugin("bomb", &bytes).run(&["check"]);
+        assert_eq!(check.code, 3, "{words}: {}", check.said());
+        assert!(check.stderr.contains(words), "{words}: {}", &check.stderr[..check.stderr.len().min(500)]);
+    }
+}

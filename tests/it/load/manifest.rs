@@ -196,7 +196,10 @@ fn each_lint_refuses_and_passes_where_the_operator_names_it() {
             assert!(refused.contains(&format!(r#"allow_lints = ["{lint}"]"#)), "{lint}: {refused}");
             assert!(!refused.contains('\u{1b}') && !refused.contains('\u{202e}'), "{refused}");
             let world = World::new().plugin("p", &bytes).with(&format!(r#"allow_lints = ["{lint}"]"#));
-            assert_eq!(world.run(&["check"]).code, 0, "{lint}");
+            let tools = world.run(&["tools"]);
+            assert_eq!(tools.code, 0, "{lint}: {}", tools.said());
+            let steering = ['\u{1b}', '\u{7}', '\u{202e}', '\u{200b}', '\u{e0049}'];
+            assert!(!tools.stdout.contains(steering), "{lint} reaches the terminal: {:?}", tools.stdout);
         }
     }
 }

@@ -195,7 +195,7 @@ impl Reader {
                 let imports_all = self.imports.len() + imports.count() as usize;
                 over("too many imports", IMPORTS_MAX as u64, imports_all > IMPORTS_MAX)?;
                 for import in imports.clone() {
-                    let import = import.map_err(|error| NotAccepted::Invalid(error.message().to_owned()))?;
+                    let import = import.map_err(|error| NotAccepted::Invalid(explain(error.message())))?;
                     let name = name(import.name.name)?;
                     // A type by another name brings nothing with it.
                     if !matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
@@ -205,7 +205,7 @@ impl Reader {
             }
             Payload::ComponentExportSection(exports) if self.depth == 0 => {
                 for export in exports.clone() {
-                    let export = export.map_err(|error| NotAccepted::Invalid(error.message().to_owned()))?;
+                    let export = export.map_err(|error| NotAccepted::Invalid(explain(error.message())))?;
                     self.exports.push(name(export.name.name)?);
                 }
             }
@@ -319,6 +319,9 @@ fn explain(message: &str) -> String {
             "{message} (it uses the component model's asynchronous half; give it engine = \"async\", or build it \
              without: jco has --backend-qjs-disable-async, wit-bindgen has async: false)"
         );
+    }
+    if message.contains("string size out of bounds") {
+        return format!("it has a name with too many bytes: the limit is {NAME_BYTES_MAX}");
     }
     let unfinished = ["map feature", "fixed-length lists feature", "error-context feature"];
     if unfinished.iter().any(|feature| message.contains(feature)) {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use toolgate_policy::capability::files::Access;
 use toolgate_policy::load::Effective;
+use toolgate_policy::redact::{printable, printable_lines};
 use toolgate_runtime::snapshot::plugin::Plugin;
 
 use super::exit::Exit;
@@ -19,6 +20,9 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
 }
+
+/// Characters of one line that are shown.
+const SHOWN_CHARS_MAX: usize = 2_000;
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let config = Config::load(&args.config.config)?;
@@ -51,7 +55,8 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
             let touches = touches(tool.target.plugin.as_str());
             let touches =
                 if touches.is_empty() { "nothing outside the call".to_owned() } else { touches.join("; ") };
-            format!("{}\n  {}\n  touches: {touches}", tool.listing.name, tool.listing.description)
+            let says = printable_lines(&tool.listing.description, SHOWN_CHARS_MAX).replace('\n', "\n  ");
+            format!("{}\n  {says}\n  touches: {}", tool.listing.name, printable(&touches, SHOWN_CHARS_MAX))
         });
         output::print(&lines.collect::<Vec<_>>().join("\n"));
     }
