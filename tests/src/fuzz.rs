@@ -186,13 +186,7 @@ fn lying() -> Vec<u8> {
 pub fn section(data: &[u8]) {
     let Some((which, content)) = data.split_first() else { return };
     let name = if which.is_multiple_of(2) { "toolgate" } else { "package-docs" };
-    let mut body = leb128(name.len());
-    body.extend(name.bytes().chain(content.iter().copied()));
-    let mut bytes = guest::seven();
-    bytes.push(0);
-    bytes.extend(leb128(body.len()));
-    bytes.extend(body);
-    component(&bytes);
+    component(&guest::with_section(guest::seven(), name, content));
 }
 
 /// A component: looked into, and described when it is one.
@@ -201,16 +195,6 @@ pub fn component(data: &[u8]) {
     let Ok((inspected, _)) = inspect_any(&artifact) else { return };
     // Its own reasons are as good as a description.
     drop(describe(&inspected, &Prefix::parse("p").unwrap()));
-}
-
-fn leb128(mut value: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-    out
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -48,3 +48,24 @@ pub fn seven() -> Vec<u8> {
         (core instance $i (instantiate $m))
         (func (export "seven") (result u32) (canon lift (core func $i "seven"))))"#)
 }
+
+/// A component with one more custom section at its end.
+pub fn with_section(mut component: Vec<u8>, name: &str, content: &[u8]) -> Vec<u8> {
+    let mut body = leb128(name.len());
+    body.extend(name.bytes().chain(content.iter().copied()));
+    component.push(0);
+    component.extend(leb128(body.len()));
+    component.extend(body);
+    component
+}
+
+/// A number as binaries spell it.
+pub fn leb128(mut value: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+    out
+}

@@ -85,7 +85,11 @@ pub(crate) fn target() -> Outcome<PathBuf> {
 /// Builds the program and says where it is.
 pub(crate) fn build_toolgate(profile: &[&str]) -> Outcome<PathBuf> {
     let mut build = cargo();
-    build.args(["build", "--locked", "--package", "toolgate", "--bin", "toolgate"]).args(profile);
+    build.args(["build", "--locked", "--bin", "toolgate"]);
+    // For tests with the features that the workspace's tests have, so that nothing is built twice; else as it ships.
+    build
+        .args(if profile.is_empty() { &["--workspace"][..] } else { &["--package", "toolgate"] })
+        .args(profile);
     run(&mut build)?;
     let messages = output(build.args(["--message-format", "json", "--quiet"]))?;
     let executable = messages.lines().rev().find_map(|line| {

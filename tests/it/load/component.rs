@@ -175,14 +175,9 @@ fn of_several_reasons_a_refusal_comes_before_a_failure() {
 fn nested(levels: usize) -> Vec<u8> {
     const PREAMBLE: [u8; 8] = *b"\0asm\x0d\0\x01\0";
     (0..levels).fold(PREAMBLE.to_vec(), |inner, _| {
-        let mut length = inner.len();
         let mut outer = PREAMBLE.to_vec();
         outer.push(4);
-        while length >= 0x80 {
-            outer.push((length & 0x7f) as u8 | 0x80);
-            length >>= 7;
-        }
-        outer.push(length as u8);
+        outer.extend(guest::leb128(inner.len()));
         outer.extend(inner);
         outer
     })

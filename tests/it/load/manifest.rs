@@ -21,25 +21,8 @@ fn plain() -> Vec<u8> {
 
 /// A component with sections of its own at its end, by name.
 fn with_sections(sections: &[(&str, &str)]) -> Vec<u8> {
-    let mut bytes = plain();
-    for (name, content) in sections {
-        let mut body = leb(name.len());
-        body.extend(name.bytes().chain(content.bytes()));
-        bytes.push(0);
-        bytes.extend(leb(body.len()));
-        bytes.extend(body);
-    }
-    bytes
-}
-
-fn leb(mut value: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-    out
+    let add = |bytes, (name, content): &(&str, &str)| guest::with_section(bytes, name, content.as_bytes());
+    sections.iter().fold(plain(), add)
 }
 
 fn section(content: &Value) -> Vec<u8> {
