@@ -43,6 +43,12 @@ fn lint() -> Outcome<()> {
             eprintln!("skipping: cargo {component} is not here");
         }
     }
+    if shell::output(shell::cargo().args(["deny", "--version"])).is_ok() {
+        let checks = ["deny", "--offline", "--workspace", "check", "bans", "licenses", "sources"];
+        shell::run(shell::cargo().args(checks).args(["--hide-inclusion-graph", "--allow", "duplicate"]))?;
+    } else {
+        eprintln!("skipping: cargo deny is not here; `cargo install --locked cargo-deny`");
+    }
     Ok(())
 }
 
