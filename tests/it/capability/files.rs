@@ -68,13 +68,13 @@ fn narrowed_to_reading_nothing_can_be_changed() {
 #[test]
 fn narrowed_to_one_folder_another_is_not_there() {
     let world = filing().file("other/c.txt", "c").grant(
-        r#"files = [{ host = "docs", guest = "/docs" }, { host = "other", guest = "/work", access = "read-write" }]"#,
+        r#"files = [{ host = "docs", guest = "/docs" }, { host = "other", guest = "/out", access = "read-write" }]"#,
     );
-    assert_eq!(answer(&world, "fs_look", &json!({ "path": "/work/c.txt" })), "c");
+    assert_eq!(answer(&world, "fs_look", &json!({ "path": "/out/c.txt" })), "c");
     // Reading and writing are told apart by folder, also where something goes from one to the other.
-    error(&world, "fs_move-to", &json!({ "path": "/docs/a.txt", "to": "/work/a.txt" }));
-    error(&world, "fs_move-to", &json!({ "path": "/work/c.txt", "to": "/docs/c.txt" }));
-    error(&world, "fs_link-to", &json!({ "path": "/docs/a.txt", "to": "/work/a.txt" }));
+    error(&world, "fs_move-to", &json!({ "path": "/docs/a.txt", "to": "/out/a.txt" }));
+    error(&world, "fs_move-to", &json!({ "path": "/out/c.txt", "to": "/docs/c.txt" }));
+    error(&world, "fs_link-to", &json!({ "path": "/docs/a.txt", "to": "/out/a.txt" }));
     assert!(world.path("docs/a.txt").exists() && world.path("other/c.txt").exists());
 }
 

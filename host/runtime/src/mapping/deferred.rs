@@ -12,6 +12,7 @@ use wasmtime::component::{
 };
 use wasmtime::{Store, StoreContextMut};
 
+use super::lift::encode;
 use super::shape::{Deferred, Function, Integer, Shape};
 
 /// Waits for what a function gave back, where that comes later. `bytes_max` bounds a stream: one more byte is taken, so that
@@ -46,8 +47,8 @@ async fn one<T: Send + 'static>(
 ) -> wasmtime::Result<Val> {
     match (deferred, val) {
         (Deferred::Stream, Val::Stream(stream)) => {
-            let bytes = drain(store, stream, bytes_max).await?;
-            Ok(Val::List(bytes.into_iter().map(Val::U8).collect()))
+            // As base64 already: one value a byte would take forty times the room.
+            Ok(Val::String(encode(&drain(store, stream, bytes_max).await?)))
         }
         (Deferred::Future, Val::Future(future)) => match shape {
             Some(shape) => wait(store, future, shape).await,

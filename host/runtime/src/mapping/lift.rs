@@ -80,7 +80,15 @@ impl Lifting {
                 let value = self.value(val, shape)?;
                 self.text(&value).map(Content::Text)
             }
-            (Reply::Media(mode), Val::List(list)) => self.media(list, mode),
+            (Reply::Media(mode), Val::List(list)) => {
+                let bytes = self.bytes(list)?;
+                media(&bytes, mode)
+            }
+            // A stream of bytes, encoded as it came.
+            (Reply::Media(mode), Val::String(base64)) => {
+                self.spend(base64.len())?;
+                media(&STANDARD.decode(base64).map_err(|_| NotAnAnswer::Mistyped)?, mode)
+            }
             (Reply::Content, val) => self.answer(val),
             _ => {
                 let value = self.value(val, shape)?;
@@ -92,22 +100,6 @@ impl Lifting {
                 Ok(Content::Value { text, structured })
             }
         }
-    }
-
-    /// Bytes as what their author says they are.
-    fn media(&mut self, list: &[Val], mode: &Mode) -> Result<Content, NotAnAnswer> {
-        let bytes = self.bytes(list)?;
-        let media = |mime: &str| Media { mime: mime.to_owned(), base64: STANDARD.encode(&bytes) };
-        let piece = match mode {
-            Mode::Image(mime) => Piece::Image(media(mime)),
-            Mode::Audio(mime) => Piece::Audio(media(mime)),
-            Mode::Blob(mime) => {
-                let Media { mime, base64 } = media(mime);
-                Piece::BlobResource { uri: format!("urn:{}", Digest::of(&bytes)), mime: Some(mime), base64 }
-            }
-            Mode::Structured | Mode::Text => return Err(NotAnAnswer::Mistyped),
-        };
-        Ok(Content::Blocks { blocks: vec![piece.into()], structured: None })
     }
 
     pub(super) fn bytes(&mut self, list: &[Val]) -> Result<Vec<u8>, NotAnAnswer> {
@@ -158,6 +150,10 @@ impl Lifting {
                 Value::from(text.as_str())
             }
             (Shape::Bytes, Val::List(list)) => Value::from(STANDARD.encode(self.bytes(list)?)),
+            (Shape::Bytes, Val::String(base64)) => {
+                self.spend(base64.len())?;
+                Value::from(base64.as_str())
+            }
             (Shape::List(element), Val::List(list)) => {
                 list.iter().map(|val| self.value(val, element)).collect::<Result<_, _>>()?
             }
@@ -267,6 +263,21 @@ fn float(value: f64, shortest: impl Fn() -> String) -> Value {
     }
     let exact = shortest().parse().ok().and_then(Number::from_f64);
     exact.map_or(Value::Null, Value::Number)
+}
+
+/// Bytes as what their author says they are.
+fn media(bytes: &[u8], mode: &Mode) -> Result<Content, NotAnAnswer> {
+    let media = |mime: &str| Media { mime: mime.to_owned(), base64: STANDARD.encode(bytes) };
+    let piece = match mode {
+        Mode::Image(mime) => Piece::Image(media(mime)),
+        Mode::Audio(mime) => Piece::Audio(media(mime)),
+        Mode::Blob(mime) => {
+            let Media { mime, base64 } = media(mime);
+            Piece::BlobResource { uri: format!("urn:{}", Digest::of(bytes)), mime: Some(mime), base64 }
+        }
+        Mode::Structured | Mode::Text => return Err(NotAnAnswer::Mistyped),
+    };
+    Ok(Content::Blocks { blocks: vec![piece.into()], structured: None })
 }
 
 /// RFC 4648 §4.
