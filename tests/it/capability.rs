@@ -9,6 +9,7 @@ mod http;
 mod keyvalue;
 mod random;
 mod sockets;
+mod wasi3;
 
 use serde_json::{Value, json};
 use toolgate_tests::{Ended, World};

@@ -33,6 +33,20 @@ pub enum Capability {
     Random,
 }
 
+/// A generation of WASI: what one offers another may spell otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wasi {
+    /// 0.2, which every engine has.
+    P2,
+    /// 0.3, which only the asynchronous engine has.
+    P3,
+}
+
+impl Wasi {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::P2, Self::P3];
+}
+
 /// What an import of a capability means when nothing is granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Import {
@@ -93,12 +107,14 @@ impl Capability {
         }
     }
 
-    /// Its interfaces: `namespace:package/interface` without the version.
-    pub const fn interfaces(self) -> &'static [&'static str] {
-        match self {
-            Self::Files => &["wasi:filesystem/types", "wasi:filesystem/preopens"],
-            Self::Http => &["wasi:http/types", "wasi:http/outgoing-handler"],
-            Self::Sockets => &[
+    /// Its interfaces of a WASI release, and for the words that stand outside of WASI's releases their own:
+    /// `namespace:package/interface` without the version.
+    pub const fn interfaces(self, wasi: Wasi) -> &'static [&'static str] {
+        match (self, wasi) {
+            (Self::Files, _) => &["wasi:filesystem/types", "wasi:filesystem/preopens"],
+            (Self::Http, Wasi::P2) => &["wasi:http/types", "wasi:http/outgoing-handler"],
+            (Self::Http, Wasi::P3) => &["wasi:http/types", "wasi:http/client"],
+            (Self::Sockets, Wasi::P2) => &[
                 "wasi:sockets/network",
                 "wasi:sockets/instance-network",
                 "wasi:sockets/ip-name-lookup",
@@ -107,11 +123,13 @@ impl Capability {
                 "wasi:sockets/udp",
                 "wasi:sockets/udp-create-socket",
             ],
-            Self::Environment => &["wasi:cli/environment"],
-            Self::Config => &["wasi:config/store"],
-            Self::Keyvalue => &["wasi:keyvalue/store", "wasi:keyvalue/atomics", "wasi:keyvalue/batch"],
-            Self::Clock => &["wasi:clocks/wall-clock", "wasi:clocks/monotonic-clock"],
-            Self::Random => &["wasi:random/random", "wasi:random/insecure", "wasi:random/insecure-seed"],
+            (Self::Sockets, Wasi::P3) => &["wasi:sockets/types", "wasi:sockets/ip-name-lookup"],
+            (Self::Environment, _) => &["wasi:cli/environment"],
+            (Self::Config, _) => &["wasi:config/store"],
+            (Self::Keyvalue, _) => &["wasi:keyvalue/store", "wasi:keyvalue/atomics", "wasi:keyvalue/batch"],
+            (Self::Clock, Wasi::P2) => &["wasi:clocks/wall-clock", "wasi:clocks/monotonic-clock"],
+            (Self::Clock, Wasi::P3) => &["wasi:clocks/system-clock", "wasi:clocks/monotonic-clock"],
+            (Self::Random, _) => &["wasi:random/random", "wasi:random/insecure", "wasi:random/insecure-seed"],
         }
     }
 
@@ -154,12 +172,14 @@ mod tests {
 
     #[test]
     fn each_word_means_one_capability_and_each_interface_belongs_to_one() {
-        let mut seen = std::collections::BTreeSet::new();
-        for capability in Capability::ALL {
-            assert_eq!(Capability::from_word(capability.word()), Some(capability));
-            assert!(capability.suggestion().starts_with(&format!("{capability} = ")));
-            for interface in capability.interfaces() {
-                assert!(seen.insert(interface), "{interface} stands twice");
+        for wasi in Wasi::ALL {
+            let mut seen = std::collections::BTreeSet::new();
+            for capability in Capability::ALL {
+                assert_eq!(Capability::from_word(capability.word()), Some(capability));
+                assert!(capability.suggestion().starts_with(&format!("{capability} = ")));
+                for interface in capability.interfaces(wasi) {
+                    assert!(seen.insert(interface), "{interface} stands twice");
+                }
             }
         }
         assert_eq!(Capability::from_word("file"), None);

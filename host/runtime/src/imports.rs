@@ -27,6 +27,7 @@ use crate::audit::record::Notes;
 use crate::meter::Meter;
 use crate::meter::memory::Memory;
 use crate::relay::Relay;
+use crate::spec::EngineKind;
 use output::Output;
 
 /// What every call of one plugin starts from, made once.
@@ -82,8 +83,16 @@ impl Ctx {
     }
 }
 
-/// Links what every component may import, and of the words that need a grant those in `words`.
-pub(crate) fn link(linker: &mut Linker<Ctx>, words: &BTreeSet<Capability>) -> wasmtime::Result<()> {
+/// Links what every component may import, and of the words that need a grant those in `words`. The asynchronous engine
+/// has WASI 0.3 beside 0.2: the same grants, by other names.
+pub(crate) fn link(
+    linker: &mut Linker<Ctx>,
+    kind: EngineKind,
+    words: &BTreeSet<Capability>,
+) -> wasmtime::Result<()> {
+    if kind == EngineKind::Async {
+        link_p3(linker, words)?;
+    }
     baseline::link(linker)?;
     plugin::link(linker)?;
     for word in Capability::ALL {
@@ -98,6 +107,21 @@ pub(crate) fn link(linker: &mut Linker<Ctx>, words: &BTreeSet<Capability>) -> wa
             Capability::Keyvalue if words.contains(&word) => keyvalue::link(linker)?,
             Capability::Http | Capability::Sockets | Capability::Config | Capability::Keyvalue => {}
         }
+    }
+    Ok(())
+}
+
+fn link_p3(linker: &mut Linker<Ctx>, words: &BTreeSet<Capability>) -> wasmtime::Result<()> {
+    baseline::link_p3(linker)?;
+    files::link_p3(linker)?;
+    environment::link_p3(linker)?;
+    clock::link_p3(linker)?;
+    random::link_p3(linker)?;
+    if words.contains(&Capability::Http) {
+        http::link_p3(linker)?;
+    }
+    if words.contains(&Capability::Sockets) {
+        sockets::link_p3(linker)?;
     }
     Ok(())
 }

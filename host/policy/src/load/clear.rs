@@ -175,7 +175,8 @@ mod tests {
     #[test]
     fn every_reason_is_told_at_once() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
-        let asked = Asked::from_imports(["wasi:http/types@0.2.0", "wasi:config/store@0.2.0-rc.1"]).unwrap();
+        let asked =
+            Asked::from_imports(["wasi:http/types@0.2.0", "wasi:config/store@0.2.0-rc.1"], false).unwrap();
         let findings = lint::text("a text", "\u{1b}[2J<!-- -->");
         let allowed = Allowed::from([Lint::HtmlComment]);
         let case = Case {

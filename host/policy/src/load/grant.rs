@@ -132,11 +132,10 @@ mod tests {
 
     #[test]
     fn a_need_without_a_grant_and_a_grant_without_an_ask_are_both_refused_and_all_are_named() {
-        let asked = Asked::from_imports([
-            "wasi:http/types@0.2.6",
-            "wasi:config/store@0.2.0-rc.1",
-            "wasi:clocks/wall-clock@0.2.6",
-        ])
+        let asked = Asked::from_imports(
+            ["wasi:http/types@0.2.6", "wasi:config/store@0.2.0-rc.1", "wasi:clocks/wall-clock@0.2.6"],
+            false,
+        )
         .unwrap();
         let grants = Grants { files: Some(files::Grant::default()), ..Grants::default() };
         assert_eq!(
@@ -151,7 +150,7 @@ mod tests {
 
     #[test]
     fn an_empty_grant_meets_a_need_and_gives_nothing() {
-        let asked = Asked::from_imports(["wasi:http/types@0.2.6", "wasi:sockets/tcp@0.2.6"]).unwrap();
+        let asked = Asked::from_imports(["wasi:http/types@0.2.6", "wasi:sockets/tcp@0.2.6"], false).unwrap();
         let grants = Grants {
             http: Some(http::Grant::default()),
             sockets: Some(sockets::Grant::default()),
@@ -163,7 +162,7 @@ mod tests {
     #[test]
     fn what_may_be_used_and_is_not_granted_has_its_default() {
         let asked =
-            Asked::from_imports(["wasi:clocks/wall-clock@0.2.6", "wasi:random/random@0.2.6"]).unwrap();
+            Asked::from_imports(["wasi:clocks/wall-clock@0.2.6", "wasi:random/random@0.2.6"], false).unwrap();
         let effective = Grants::default().meet(&asked).unwrap();
         assert_eq!((effective.clock, effective.random), (clock::Grant::Coarse, random::Grant::Secure));
         assert!(effective.files.mounts().is_empty());

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::Capability;
-use crate::capability::Import;
+use crate::capability::{Import, Wasi};
 use crate::redact::printable;
 
 /// What a plugin asks for.
@@ -19,8 +19,8 @@ pub struct Asked {
 #[error("it imports what Toolgate does not provide: {}", .0.join(", "))]
 pub struct UnknownImports(pub Vec<String>);
 
-/// WASI 0.2 interfaces without power: they see and change nothing outside the call.
-const POWERLESS: [&str; 12] = [
+/// WASI interfaces without power: they see and change nothing outside the call.
+const POWERLESS: [&str; 9] = [
     "wasi:cli/exit",
     "wasi:cli/stdin",
     "wasi:cli/stdout",
@@ -30,21 +30,34 @@ const POWERLESS: [&str; 12] = [
     "wasi:cli/terminal-stdin",
     "wasi:cli/terminal-stdout",
     "wasi:cli/terminal-stderr",
-    "wasi:io/error",
-    "wasi:io/poll",
-    "wasi:io/streams",
 ];
 
+/// The same, of one generation alone.
+const fn powerless_of(wasi: Wasi) -> &'static [&'static str] {
+    match wasi {
+        Wasi::P2 => &["wasi:io/error", "wasi:io/poll", "wasi:io/streams"],
+        Wasi::P3 => &["wasi:cli/types", "wasi:clocks/types"],
+    }
+}
+
 impl Asked {
-    /// What these imports ask for, by the names the component gives them, such as `wasi:io/poll@0.2.6`.
+    /// What these imports ask for, by the names the component gives them, such as `wasi:io/poll@0.2.6`. WASI 0.3 is there
+    /// for those that `asynchronous` says have the engine for it.
     ///
     /// # Errors
     /// [`UnknownImports`], all of them.
-    pub fn from_imports<'a>(imports: impl IntoIterator<Item = &'a str>) -> Result<Self, UnknownImports> {
+    pub fn from_imports<'a>(
+        imports: impl IntoIterator<Item = &'a str>,
+        asynchronous: bool,
+    ) -> Result<Self, UnknownImports> {
         let mut asked = Self::default();
         let mut unknown = Vec::new();
         for import in imports {
             match meaning(import) {
+                Some(_) if generation(import) == Some(Wasi::P3) && !asynchronous => {
+                    let import = printable(import, 100);
+                    unknown.push(format!("{import} (WASI 0.3; give the plugin engine = \"async\")"));
+                }
                 Some(Meaning::Powerless) => {}
                 Some(Meaning::Capability(capability)) => match capability.import() {
                     Import::Needs => {
@@ -97,18 +110,22 @@ enum Meaning {
 
 fn meaning(import: &str) -> Option<Meaning> {
     let (name, version) = import.split_once('@')?;
-    let capability = Capability::ALL.into_iter().find(|capability| capability.interfaces().contains(&name));
-    match capability {
-        Some(Capability::Config) => {
-            (version == CONFIG_VERSION).then_some(Meaning::Capability(Capability::Config))
-        }
-        Some(Capability::Keyvalue) => {
-            KEYVALUE_VERSIONS.contains(&version).then_some(Meaning::Capability(Capability::Keyvalue))
-        }
-        Some(capability) => is_0_2(version).then_some(Meaning::Capability(capability)),
-        None if OURS.contains(&name) => (OUR_VERSIONS.contains(&version)).then_some(Meaning::Powerless),
-        None => (POWERLESS.contains(&name) && is_0_2(version)).then_some(Meaning::Powerless),
+    if OURS.contains(&name) {
+        return OUR_VERSIONS.contains(&version).then_some(Meaning::Powerless);
     }
+    let drafts: [(Capability, &[&str]); 2] =
+        [(Capability::Config, &CONFIG_VERSIONS), (Capability::Keyvalue, &KEYVALUE_VERSIONS)];
+    for (word, versions) in drafts {
+        if word.interfaces(Wasi::P2).contains(&name) {
+            return versions.contains(&version).then_some(Meaning::Capability(word));
+        }
+    }
+    let wasi = generation(import)?;
+    if POWERLESS.contains(&name) || powerless_of(wasi).contains(&name) {
+        return Some(Meaning::Powerless);
+    }
+    let word = Capability::ALL.into_iter().find(|word| word.interfaces(wasi).contains(&name))?;
+    Some(Meaning::Capability(word))
 }
 
 /// What Toolgate itself provides: it reaches nobody but the operator's log and the caller of the call.
@@ -123,15 +140,19 @@ const OURS: [&str; 4] = [
 const OUR_VERSIONS: [&str; 1] = ["0.1.0"];
 
 /// wasi:config has no release yet; this is the draft that toolchains carry.
-const CONFIG_VERSION: &str = "0.2.0-rc.1";
+const CONFIG_VERSIONS: [&str; 1] = ["0.2.0-rc.1"];
 /// The same for wasi:keyvalue.
 const KEYVALUE_VERSIONS: [&str; 1] = ["0.2.0-draft"];
 
-/// Whether this is a release of WASI 0.2. Its releases only add, so that a host of the newest serves all.
-fn is_0_2(version: &str) -> bool {
-    version
-        .strip_prefix("0.2.")
-        .is_some_and(|patch| (1..=4).contains(&patch.len()) && patch.bytes().all(|b| b.is_ascii_digit()))
+/// Of which generation of WASI an interface is, if its version is a release. The releases of one only add, so that a host
+/// of the newest serves all.
+fn generation(import: &str) -> Option<Wasi> {
+    let (_, version) = import.split_once('@')?;
+    let (wasi, patch) = match version.strip_prefix("0.2.") {
+        Some(patch) => (Wasi::P2, patch),
+        None => (Wasi::P3, version.strip_prefix("0.3.")?),
+    };
+    ((1..=4).contains(&patch.len()) && patch.bytes().all(|b| b.is_ascii_digit())).then_some(wasi)
 }
 
 #[cfg(test)]
@@ -140,15 +161,18 @@ mod tests {
 
     #[test]
     fn what_every_toolchain_imports_asks_for_nothing_it_must_have() {
-        let asked = Asked::from_imports([
-            "wasi:cli/environment@0.2.6",
-            "wasi:cli/exit@0.2.0",
-            "wasi:io/streams@0.2.3",
-            "wasi:clocks/wall-clock@0.2.10",
-            "wasi:random/random@0.2.0",
-            "wasi:filesystem/types@0.2.6",
-            "toolgate:plugin/progress@0.1.0",
-        ])
+        let asked = Asked::from_imports(
+            [
+                "wasi:cli/environment@0.2.6",
+                "wasi:cli/exit@0.2.0",
+                "wasi:io/streams@0.2.3",
+                "wasi:clocks/wall-clock@0.2.10",
+                "wasi:random/random@0.2.0",
+                "wasi:filesystem/types@0.2.6",
+                "toolgate:plugin/progress@0.1.0",
+            ],
+            false,
+        )
         .unwrap();
         assert!(asked.needs().is_empty());
         let words: Vec<&str> = asked.may_use().iter().map(|c| c.word()).collect();
@@ -158,26 +182,29 @@ mod tests {
     #[test]
     fn every_interface_of_a_capability_asks_for_it() {
         for capability in Capability::ALL {
-            for interface in capability.interfaces() {
-                let version = match capability {
-                    Capability::Config => CONFIG_VERSION,
-                    Capability::Keyvalue => "0.2.0-draft",
-                    _ => "0.2.6",
-                };
-                let asked = Asked::from_imports([format!("{interface}@{version}").as_str()]).unwrap();
-                assert!(asked.covers(capability), "{interface}");
-                assert_eq!(
-                    asked.needs().contains(&capability),
-                    capability.import() == Import::Needs,
-                    "{interface}"
-                );
+            for (wasi, release) in [(Wasi::P2, "0.2.6"), (Wasi::P3, "0.3.0")] {
+                for interface in capability.interfaces(wasi) {
+                    let version = match capability {
+                        Capability::Config => "0.2.0-rc.1",
+                        Capability::Keyvalue => "0.2.0-draft",
+                        _ => release,
+                    };
+                    let asked =
+                        Asked::from_imports([format!("{interface}@{version}").as_str()], true).unwrap();
+                    assert!(asked.covers(capability), "{interface}");
+                    assert_eq!(
+                        asked.needs().contains(&capability),
+                        capability.import() == Import::Needs,
+                        "{interface}"
+                    );
+                }
             }
         }
     }
 
     #[test]
     fn what_a_manifest_requires_is_needed_if_it_is_imported() {
-        let asked = || Asked::from_imports(["wasi:filesystem/types@0.2.6"]).unwrap();
+        let asked = || Asked::from_imports(["wasi:filesystem/types@0.2.6"], false).unwrap();
         let files = BTreeSet::from([Capability::Files]);
         let required = asked().require(&files).unwrap();
         assert_eq!((required.needs(), required.may_use().len()), (&files, 0));
@@ -188,7 +215,14 @@ mod tests {
     fn everything_else_is_unknown_and_all_of_it_is_named() {
         let odd = [
             "wasi:cli/run@0.2.0",
+            "wasi:cli/run@0.3.0",
             "wasi:io/streams@0.3.0",
+            "wasi:cli/types@0.2.0",
+            "wasi:clocks/wall-clock@0.3.0",
+            "wasi:http/outgoing-handler@0.3.0",
+            "wasi:http/client@0.2.0",
+            "wasi:random/random@0.3.0-rc-2026-03-15",
+            "wasi:random/random@0.4.0",
             "wasi:io/streams@0.2.",
             "wasi:io/streams@0.2.0-rc.1",
             "wasi:io/streams",
@@ -198,8 +232,20 @@ mod tests {
             "log",
             "\u{1b}[2J@1",
         ];
-        let UnknownImports(unknown) = Asked::from_imports(odd).unwrap_err();
+        let UnknownImports(unknown) = Asked::from_imports(odd, true).unwrap_err();
         assert_eq!(unknown.len(), odd.len());
         assert!(!unknown.concat().contains('\u{1b}'));
+    }
+
+    #[test]
+    fn wasi_0_3_is_for_the_asynchronous_engine_and_the_refusal_says_so() {
+        let imports = ["wasi:random/random@0.3.0", "wasi:random/random@0.2.6"];
+        assert!(Asked::from_imports(imports, true).unwrap().covers(Capability::Random));
+        let UnknownImports(unknown) = Asked::from_imports(imports, false).unwrap_err();
+        let [told] = unknown.as_slice() else { panic!("{unknown:?}") };
+        assert!(
+            told.starts_with("wasi:random/random@0.3.0") && told.contains("engine = \"async\""),
+            "{told}"
+        );
     }
 }

@@ -2,6 +2,8 @@
 //! stdin is empty, stdout and stderr are captured, there is no terminal; streams and polls work on what other words hand
 //! out, each step bounded and charged.
 
+mod p3;
+
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::p2::bindings::cli::{
     exit, stderr, stdin, stdout, terminal_input, terminal_output, terminal_stderr, terminal_stdin,
@@ -31,6 +33,8 @@ pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     poll::add_to_linker::<Ctx, Baseline>(linker, view)?;
     streams::add_to_linker::<Ctx, Baseline>(linker, view)
 }
+
+pub(super) use p3::link as link_p3;
 
 struct Baseline;
 

@@ -3,8 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use toolgate_policy::capability::clock::{Grant, Pass};
-use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
+use wasmtime_wasi::p3::bindings::clocks as p3;
 use wasmtime_wasi_io::async_trait;
 use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 
@@ -14,6 +15,12 @@ use crate::meter::Stop;
 pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     wall_clock::add_to_linker::<Ctx, Clock>(linker, view)?;
     monotonic_clock::add_to_linker::<Ctx, Clock>(linker, view)
+}
+
+pub(super) fn link_p3(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+    p3::types::add_to_linker::<Ctx, Clock>(linker, view)?;
+    p3::system_clock::add_to_linker::<Ctx, Clock>(linker, view)?;
+    p3::monotonic_clock::add_to_linker::<Ctx, Clock>(linker, view)
 }
 
 struct Clock;
@@ -41,23 +48,28 @@ impl View<'_> {
         pass.cut(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
+    /// How long it is until the monotonic clock shows a time.
+    fn until_ns(&self, pass: Pass, when_ns: u64) -> u64 {
+        let now = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        pass.round_up(when_ns).saturating_sub(now)
+    }
+
+    /// The time since 1970.
+    fn wall(&self) -> wasmtime::Result<Duration> {
+        let pass = self.pass()?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Duration::from_nanos(pass.cut(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))))
+    }
+
     fn timer(&mut self, wait_ns: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        let wait = Duration::from_nanos(wait_ns);
-        let timer = match tokio::time::Instant::now().checked_add(wait) {
-            _ if wait.is_zero() => Timer::Now { yielded: false },
-            Some(at) => Timer::At(at),
-            None => Timer::Never,
-        };
-        let timer = self.table.push(timer)?;
+        let timer = self.table.push(Timer::new(wait_ns))?;
         subscribe(self.table, timer)
     }
 }
 
 impl wall_clock::Host for View<'_> {
     fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
-        let pass = self.pass()?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = Duration::from_nanos(pass.cut(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)));
+        let now = self.wall()?;
         Ok(wall_clock::Datetime { seconds: now.as_secs(), nanoseconds: now.subsec_nanos() })
     }
 
@@ -82,8 +94,7 @@ impl monotonic_clock::Host for View<'_> {
         when: monotonic_clock::Instant,
     ) -> wasmtime::Result<Resource<DynPollable>> {
         let pass = self.pass()?;
-        let now = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.timer(pass.round_up(when).saturating_sub(now))
+        self.timer(self.until_ns(pass, when))
     }
 
     fn subscribe_duration(
@@ -95,10 +106,63 @@ impl monotonic_clock::Host for View<'_> {
     }
 }
 
+impl p3::types::Host for View<'_> {}
+
+impl p3::system_clock::Host for View<'_> {
+    fn now(&mut self) -> wasmtime::Result<p3::system_clock::Instant> {
+        let now = self.wall()?;
+        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        Ok(p3::system_clock::Instant { seconds, nanoseconds: now.subsec_nanos() })
+    }
+
+    fn get_resolution(&mut self) -> wasmtime::Result<u64> {
+        Ok(self.pass()?.resolution_ns())
+    }
+}
+
+impl p3::monotonic_clock::Host for View<'_> {
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        let pass = self.pass()?;
+        Ok(self.elapsed_ns(pass))
+    }
+
+    fn get_resolution(&mut self) -> wasmtime::Result<u64> {
+        Ok(self.pass()?.resolution_ns())
+    }
+}
+
+impl<T: 'static> p3::monotonic_clock::HostWithStore<T> for Clock {
+    async fn wait_until(store: &Accessor<T, Self>, when: u64) -> wasmtime::Result<()> {
+        let wait = store.with(|mut access| {
+            let view = access.get();
+            view.pass().map(|pass| view.until_ns(pass, when))
+        })?;
+        Timer::new(wait).ready().await;
+        Ok(())
+    }
+
+    async fn wait_for(store: &Accessor<T, Self>, wait: u64) -> wasmtime::Result<()> {
+        let wait = store.with(|mut access| access.get().pass().map(|pass| pass.round_up(wait)))?;
+        Timer::new(wait).ready().await;
+        Ok(())
+    }
+}
+
 enum Timer {
     Now { yielded: bool },
     At(tokio::time::Instant),
     Never,
+}
+
+impl Timer {
+    fn new(wait_ns: u64) -> Self {
+        let wait = Duration::from_nanos(wait_ns);
+        match tokio::time::Instant::now().checked_add(wait) {
+            _ if wait.is_zero() => Self::Now { yielded: false },
+            Some(at) => Self::At(at),
+            None => Self::Never,
+        }
+    }
 }
 
 #[async_trait]

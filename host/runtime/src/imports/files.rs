@@ -1,6 +1,8 @@
 //! `files`: the granted folders. Opened once a plugin; every path is resolved beneath them by the kernel (the engine's
 //! library uses `openat2` with `RESOLVE_BENEATH`). Here each use is asked for, noted in the record, then done.
 
+mod p3;
+
 use std::collections::HashMap;
 
 use toolgate_policy::capability::files::{Access, Grant, Use};
@@ -63,6 +65,8 @@ pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     types::add_to_linker::<Ctx, Files>(linker, view)
 }
 
+pub(super) use p3::link as link_p3;
+
 struct Files;
 
 impl HasData for Files {
@@ -89,20 +93,37 @@ fn view(ctx: &mut Ctx) -> View<'_> {
 
 type Fd = Resource<Descriptor>;
 
+/// Why a use is refused, before anything is done.
+enum No {
+    /// The descriptor leads nowhere.
+    Descriptor,
+    /// The grant is for reading.
+    Grant,
+}
+
+impl From<No> for FsError {
+    fn from(no: No) -> Self {
+        match no {
+            No::Descriptor => ErrorCode::BadDescriptor.into(),
+            No::Grant => ErrorCode::ReadOnly.into(),
+        }
+    }
+}
+
 impl View<'_> {
     fn inner(&mut self) -> WasiFilesystemCtxView<'_> {
         WasiFilesystemCtxView { ctx: self.folders, table: self.table }
     }
 
     /// Asks for a use of what a descriptor leads to, and notes it.
-    fn ask(&mut self, fd: &Fd, wanted: Use) -> FsResult<()> {
+    fn ask(&mut self, fd: &Fd, wanted: Use) -> Result<(), No> {
         self.ask_at(fd, None, wanted)
     }
 
     /// Asks for a use of `path` below a descriptor, and notes it.
-    fn ask_at(&mut self, fd: &Fd, path: Option<&str>, wanted: Use) -> FsResult<()> {
-        let place = self.places.get(&fd.rep()).cloned().ok_or(ErrorCode::BadDescriptor)?;
-        let pass = self.grant.allow(place.mount, wanted).map_err(|_| ErrorCode::ReadOnly)?;
+    fn ask_at(&mut self, fd: &Fd, path: Option<&str>, wanted: Use) -> Result<(), No> {
+        let place = self.places.get(&fd.rep()).cloned().ok_or(No::Descriptor)?;
+        let pass = self.grant.allow(place.mount, wanted).map_err(|_| No::Grant)?;
         let guest = self.grant.mounts().get(pass.mount()).map_or("", |mount| mount.guest.as_str());
         let access = match wanted {
             Use::Read => "read",
@@ -113,12 +134,26 @@ impl View<'_> {
     }
 }
 
-impl preopens::Host for View<'_> {
-    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Fd, String)>> {
-        let directories = preopens::Host::get_directories(&mut self.inner())?;
+impl View<'_> {
+    /// Asks to open `path` below a descriptor, and says where that will lead.
+    fn ask_open(&mut self, fd: &Fd, path: &str, changes: bool) -> Result<Place, No> {
+        self.ask_at(fd, Some(path), if changes { Use::Write } else { Use::Read })?;
+        let from = self.places.get(&fd.rep()).ok_or(No::Descriptor)?;
+        Ok(Place { mount: from.mount, path: join(&from.path, path) })
+    }
+
+    /// Remembers to which mount each of the granted folders leads: they come in its order.
+    fn place(&mut self, directories: &[(Fd, String)]) {
         for (mount, (fd, _)) in directories.iter().enumerate() {
             self.places.insert(fd.rep(), Place { mount, path: String::new() });
         }
+    }
+}
+
+impl preopens::Host for View<'_> {
+    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Fd, String)>> {
+        let directories = preopens::Host::get_directories(&mut self.inner())?;
+        self.place(&directories);
         Ok(directories)
     }
 }
@@ -148,10 +183,9 @@ impl t::HostDescriptor for View<'_> {
         let changes = open_flags
             .intersects(t::OpenFlags::CREATE | t::OpenFlags::TRUNCATE | t::OpenFlags::EXCLUSIVE)
             || flags.contains(t::DescriptorFlags::WRITE);
-        self.ask_at(&fd, Some(&path), if changes { Use::Write } else { Use::Read })?;
-        let from = self.places.get(&fd.rep()).cloned().ok_or(ErrorCode::BadDescriptor)?;
-        let opened = self.inner().open_at(fd, path_flags, path.clone(), open_flags, flags).await?;
-        self.places.insert(opened.rep(), Place { mount: from.mount, path: join(&from.path, &path) });
+        let place = self.ask_open(&fd, &path, changes)?;
+        let opened = self.inner().open_at(fd, path_flags, path, open_flags, flags).await?;
+        self.places.insert(opened.rep(), place);
         Ok(opened)
     }
 

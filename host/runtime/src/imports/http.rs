@@ -10,6 +10,7 @@ use toolgate_policy::limits::call::{HTTP_FIELD_BYTES_MAX, STREAM_BYTES_MAX};
 use toolgate_policy::request::Target;
 use wasmtime::component::Linker;
 use wasmtime_wasi_http::p2::bindings::http::{outgoing_handler, types};
+use wasmtime_wasi_http::p3::bindings::http as p3;
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttp, WasiHttpCtx,
     WasiHttpCtxView, WasiHttpHooks,
@@ -44,10 +45,17 @@ impl State {
 }
 
 pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    let view: fn(&mut Ctx) -> WasiHttpCtxView<'_> =
-        |ctx| WasiHttpCtxView { hooks: &mut ctx.http.hooks, table: &mut ctx.table, ctx: &mut ctx.http.ctx };
     outgoing_handler::add_to_linker::<Ctx, WasiHttp>(linker, view)?;
     types::add_to_linker::<Ctx, WasiHttp>(linker, &types::LinkOptions::default(), view)
+}
+
+pub(super) fn link_p3(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+    p3::client::add_to_linker::<Ctx, WasiHttp>(linker, view)?;
+    p3::types::add_to_linker::<Ctx, WasiHttp>(linker, view)
+}
+
+fn view(ctx: &mut Ctx) -> WasiHttpCtxView<'_> {
+    WasiHttpCtxView { hooks: &mut ctx.http.hooks, table: &mut ctx.table, ctx: &mut ctx.http.ctx }
 }
 
 struct Hooks {

@@ -6,6 +6,7 @@ use toolgate_policy::capability::random::{Grant, Pass};
 use toolgate_policy::limits::call::RANDOM_BYTES_MAX;
 use wasmtime::component::{HasData, Linker};
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
+use wasmtime_wasi::p3::bindings::random as p3;
 
 use super::Ctx;
 use crate::meter::{Meter, Stop};
@@ -20,6 +21,12 @@ pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     random::add_to_linker::<Ctx, Random>(linker, view)?;
     insecure::add_to_linker::<Ctx, Random>(linker, view)?;
     insecure_seed::add_to_linker::<Ctx, Random>(linker, view)
+}
+
+pub(super) fn link_p3(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+    p3::random::add_to_linker::<Ctx, Random>(linker, view)?;
+    p3::insecure::add_to_linker::<Ctx, Random>(linker, view)?;
+    p3::insecure_seed::add_to_linker::<Ctx, Random>(linker, view)
 }
 
 struct Random;
@@ -95,6 +102,34 @@ impl insecure::Host for View<'_> {
 
 impl insecure_seed::Host for View<'_> {
     fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
+        Ok((self.number()?, self.number()?))
+    }
+}
+
+// In 0.3 a guest says how many it takes at most.
+
+impl p3::random::Host for View<'_> {
+    fn get_random_bytes(&mut self, len_max: u64) -> wasmtime::Result<Vec<u8>> {
+        self.bytes(len_max.min(RANDOM_BYTES_MAX))
+    }
+
+    fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
+        self.number()
+    }
+}
+
+impl p3::insecure::Host for View<'_> {
+    fn get_insecure_random_bytes(&mut self, len_max: u64) -> wasmtime::Result<Vec<u8>> {
+        self.bytes(len_max.min(RANDOM_BYTES_MAX))
+    }
+
+    fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
+        self.number()
+    }
+}
+
+impl p3::insecure_seed::Host for View<'_> {
+    fn get_insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
         Ok((self.number()?, self.number()?))
     }
 }

@@ -2,6 +2,7 @@
 
 use wasmtime::component::Linker;
 use wasmtime_wasi::p2::bindings::sockets;
+use wasmtime_wasi::p3::bindings::sockets as p3;
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsCtx, WasiSocketsCtxView};
 
 use super::Ctx;
@@ -11,8 +12,6 @@ use super::Ctx;
 pub(crate) struct State(WasiSocketsCtx);
 
 pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    let view: fn(&mut Ctx) -> WasiSocketsCtxView<'_> =
-        |ctx| WasiSocketsCtxView { ctx: &mut ctx.sockets.0, table: &mut ctx.table };
     sockets::network::add_to_linker::<Ctx, WasiSockets>(
         linker,
         &sockets::network::LinkOptions::default(),
@@ -24,4 +23,13 @@ pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     sockets::tcp_create_socket::add_to_linker::<Ctx, WasiSockets>(linker, view)?;
     sockets::udp::add_to_linker::<Ctx, WasiSockets>(linker, view)?;
     sockets::udp_create_socket::add_to_linker::<Ctx, WasiSockets>(linker, view)
+}
+
+pub(super) fn link_p3(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+    p3::types::add_to_linker::<Ctx, WasiSockets>(linker, view)?;
+    p3::ip_name_lookup::add_to_linker::<Ctx, WasiSockets>(linker, view)
+}
+
+fn view(ctx: &mut Ctx) -> WasiSocketsCtxView<'_> {
+    WasiSocketsCtxView { ctx: &mut ctx.sockets.0, table: &mut ctx.table }
 }

@@ -94,7 +94,7 @@ pub fn inspect(artifact: &Artifact, engine: EngineKind) -> Result<Inspected, Not
     let types = reader.read(artifact.bytes())?;
     reader.imports.retain(|import| !is_types_alone(types.as_ref(), import));
     let manifest = reader.section.as_deref().map(Manifest::read).transpose()?.unwrap_or_default();
-    let asked = Asked::from_imports(reader.imports.iter().map(String::as_str))?;
+    let asked = Asked::from_imports(reader.imports.iter().map(String::as_str), engine == EngineKind::Async)?;
     let asked = asked.require(&manifest.requires).map_err(NotAccepted::Idle)?;
     let functions = exported(&types, &reader.exports)?;
     let dynamic = reader.exports.iter().find(|interface| is_dynamic(interface)).cloned();

@@ -30,7 +30,7 @@ impl Linkers {
             return Ok(Arc::clone(linker));
         }
         let mut linker = Linker::new(engine);
-        link(&mut linker, words)?;
+        link(&mut linker, kind, words)?;
         let linker = Arc::new(linker);
         made.insert((kind, words.clone()), Arc::clone(&linker));
         Ok(linker)

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use toolgate_policy::capability::Wasi;
 use toolgate_policy::limits::call::{CANCEL_GRACE_MS, CallLimit, CallLimits};
 use toolgate_policy::load::{Clearance, Effective};
 use toolgate_policy::name::ExportPath;
@@ -177,7 +178,10 @@ impl Sandbox {
 /// that each of them is granted.
 fn linked_words(component: &Component, engine: &Engine) -> BTreeSet<Capability> {
     let meant = |interface: String| {
-        Capability::ALL.into_iter().find(|word| word.interfaces().contains(&interface.as_str()))
+        let has = |word: &Capability| {
+            Wasi::ALL.into_iter().any(|wasi| word.interfaces(wasi).contains(&interface.as_str()))
+        };
+        Capability::ALL.into_iter().find(has)
     };
     imports(component, engine).filter_map(meant).collect()
 }

@@ -1,0 +1,275 @@
+//! The same for WASI 0.3: each use is asked for and noted here, then done by the engine's library.
+
+use toolgate_policy::capability::files::Use;
+use wasmtime::AsContextMut as _;
+use wasmtime::component::{Access, Accessor, ComponentType, FutureReader, Lift, Linker, Lower, StreamReader};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemCtxView};
+use wasmtime_wasi::p3::bindings::filesystem::types::{self as t, ErrorCode};
+use wasmtime_wasi::p3::bindings::filesystem::{preopens, types};
+use wasmtime_wasi::p3::filesystem::{FilesystemError, FilesystemResult};
+
+use super::{Fd, Files, No, View, view};
+use crate::imports::Ctx;
+
+pub(in crate::imports) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+    preopens::add_to_linker::<Ctx, Files>(linker, view)?;
+    types::add_to_linker::<Ctx, Files>(linker, view)
+}
+
+impl From<No> for FilesystemError {
+    fn from(no: No) -> Self {
+        told(&no).into()
+    }
+}
+
+fn told(no: &No) -> ErrorCode {
+    match no {
+        No::Descriptor => ErrorCode::BadDescriptor,
+        No::Grant => ErrorCode::ReadOnly,
+    }
+}
+
+/// What the engine's library works on.
+fn inner(ctx: &mut Ctx) -> WasiFilesystemCtxView<'_> {
+    WasiFilesystemCtxView { ctx: &mut ctx.files.folders, table: &mut ctx.table }
+}
+
+type Store = Accessor<Ctx, Files>;
+type Ended = FutureReader<Result<(), ErrorCode>>;
+
+fn library(store: &Store) -> Accessor<Ctx, WasiFilesystem> {
+    store.with_getter::<WasiFilesystem>(inner)
+}
+
+fn library_in<'a>(store: &'a mut Access<'_, Ctx, Files>) -> Access<'a, Ctx, WasiFilesystem> {
+    Access::<Ctx, WasiFilesystem>::new(store.as_context_mut(), inner)
+}
+
+fn ask(store: &Store, fd: &Fd, wanted: Use) -> Result<(), No> {
+    store.with(|mut access| access.get().ask(fd, wanted))
+}
+
+fn ask_at(store: &Store, fd: &Fd, path: &str, wanted: Use) -> Result<(), No> {
+    store.with(|mut access| access.get().ask_at(fd, Some(path), wanted))
+}
+
+impl preopens::Host for View<'_> {
+    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Fd, String)>> {
+        let directories = preopens::Host::get_directories(&mut self.inner())?;
+        self.place(&directories);
+        Ok(directories)
+    }
+}
+
+impl t::Host for View<'_> {
+    fn convert_error_code(&mut self, error: FilesystemError) -> wasmtime::Result<ErrorCode> {
+        t::Host::convert_error_code(&mut self.inner(), error)
+    }
+}
+
+impl t::HostDescriptor for View<'_> {
+    fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {
+        self.places.remove(&fd.rep());
+        t::HostDescriptor::drop(&mut self.inner(), fd)
+    }
+}
+
+/// A stream of nothing, and why.
+fn refused<T: ComponentType + Lift + Lower + Send + Sync + Unpin + 'static>(
+    mut store: Access<'_, Ctx, Files>,
+    no: &No,
+) -> wasmtime::Result<(StreamReader<T>, Ended)> {
+    let why = told(no);
+    let nothing = StreamReader::new(&mut store, Vec::<T>::new())?;
+    let ended = FutureReader::new(&mut store, async move { wasmtime::error::Ok(Err(why)) })?;
+    Ok((nothing, ended))
+}
+
+impl t::HostDescriptorWithStore<Ctx> for Files {
+    fn read_via_stream(
+        mut store: Access<'_, Ctx, Self>,
+        fd: Fd,
+        offset: u64,
+    ) -> wasmtime::Result<(StreamReader<u8>, Ended)> {
+        match store.get().ask(&fd, Use::Read) {
+            Ok(()) => WasiFilesystem::read_via_stream(library_in(&mut store), fd, offset),
+            Err(no) => refused(store, &no),
+        }
+    }
+
+    fn write_via_stream(
+        mut store: Access<'_, Ctx, Self>,
+        fd: Fd,
+        mut data: StreamReader<u8>,
+        offset: u64,
+    ) -> wasmtime::Result<Ended> {
+        if let Err(no) = store.get().ask(&fd, Use::Write) {
+            data.close(&mut store)?;
+            return Ok(refused::<u8>(store, &no)?.1);
+        }
+        WasiFilesystem::write_via_stream(library_in(&mut store), fd, data, offset)
+    }
+
+    fn append_via_stream(
+        mut store: Access<'_, Ctx, Self>,
+        fd: Fd,
+        mut data: StreamReader<u8>,
+    ) -> wasmtime::Result<Ended> {
+        if let Err(no) = store.get().ask(&fd, Use::Write) {
+            data.close(&mut store)?;
+            return Ok(refused::<u8>(store, &no)?.1);
+        }
+        WasiFilesystem::append_via_stream(library_in(&mut store), fd, data)
+    }
+
+    fn read_directory(
+        mut store: Access<'_, Ctx, Self>,
+        fd: Fd,
+    ) -> wasmtime::Result<(StreamReader<t::DirectoryEntry>, Ended)> {
+        match store.get().ask(&fd, Use::Read) {
+            Ok(()) => WasiFilesystem::read_directory(library_in(&mut store), fd),
+            Err(no) => refused(store, &no),
+        }
+    }
+
+    async fn advise(store: &Store, fd: Fd, offset: u64, len: u64, advice: t::Advice) -> FilesystemResult<()> {
+        WasiFilesystem::advise(&library(store), fd, offset, len, advice).await
+    }
+
+    async fn sync_data(store: &Store, fd: Fd) -> FilesystemResult<()> {
+        WasiFilesystem::sync_data(&library(store), fd).await
+    }
+
+    async fn sync(store: &Store, fd: Fd) -> FilesystemResult<()> {
+        WasiFilesystem::sync(&library(store), fd).await
+    }
+
+    async fn get_flags(store: &Store, fd: Fd) -> FilesystemResult<t::DescriptorFlags> {
+        WasiFilesystem::get_flags(&library(store), fd).await
+    }
+
+    async fn get_type(store: &Store, fd: Fd) -> FilesystemResult<t::DescriptorType> {
+        WasiFilesystem::get_type(&library(store), fd).await
+    }
+
+    async fn set_size(store: &Store, fd: Fd, size: u64) -> FilesystemResult<()> {
+        ask(store, &fd, Use::Write)?;
+        WasiFilesystem::set_size(&library(store), fd, size).await
+    }
+
+    async fn set_times(
+        store: &Store,
+        fd: Fd,
+        atime: t::NewTimestamp,
+        mtime: t::NewTimestamp,
+    ) -> FilesystemResult<()> {
+        ask(store, &fd, Use::Write)?;
+        WasiFilesystem::set_times(&library(store), fd, atime, mtime).await
+    }
+
+    async fn create_directory_at(store: &Store, fd: Fd, path: String) -> FilesystemResult<()> {
+        ask_at(store, &fd, &path, Use::Write)?;
+        WasiFilesystem::create_directory_at(&library(store), fd, path).await
+    }
+
+    async fn stat(store: &Store, fd: Fd) -> FilesystemResult<t::DescriptorStat> {
+        WasiFilesystem::stat(&library(store), fd).await
+    }
+
+    async fn stat_at(
+        store: &Store,
+        fd: Fd,
+        flags: t::PathFlags,
+        path: String,
+    ) -> FilesystemResult<t::DescriptorStat> {
+        ask_at(store, &fd, &path, Use::Read)?;
+        WasiFilesystem::stat_at(&library(store), fd, flags, path).await
+    }
+
+    async fn set_times_at(
+        store: &Store,
+        fd: Fd,
+        flags: t::PathFlags,
+        path: String,
+        atime: t::NewTimestamp,
+        mtime: t::NewTimestamp,
+    ) -> FilesystemResult<()> {
+        ask_at(store, &fd, &path, Use::Write)?;
+        WasiFilesystem::set_times_at(&library(store), fd, flags, path, atime, mtime).await
+    }
+
+    async fn link_at(
+        store: &Store,
+        fd: Fd,
+        flags: t::PathFlags,
+        old: String,
+        to: Fd,
+        new: String,
+    ) -> FilesystemResult<()> {
+        ask_at(store, &fd, &old, Use::Write)?;
+        ask_at(store, &to, &new, Use::Write)?;
+        WasiFilesystem::link_at(&library(store), fd, flags, old, to, new).await
+    }
+
+    async fn open_at(
+        store: &Store,
+        fd: Fd,
+        path_flags: t::PathFlags,
+        path: String,
+        open_flags: t::OpenFlags,
+        flags: t::DescriptorFlags,
+    ) -> FilesystemResult<Fd> {
+        let changes = open_flags
+            .intersects(t::OpenFlags::CREATE | t::OpenFlags::TRUNCATE | t::OpenFlags::EXCLUSIVE)
+            || flags.contains(t::DescriptorFlags::WRITE);
+        let place = store.with(|mut access| access.get().ask_open(&fd, &path, changes))?;
+        let opened =
+            WasiFilesystem::open_at(&library(store), fd, path_flags, path, open_flags, flags).await?;
+        store.with(|mut access| access.get().places.insert(opened.rep(), place));
+        Ok(opened)
+    }
+
+    async fn readlink_at(store: &Store, fd: Fd, path: String) -> FilesystemResult<String> {
+        ask_at(store, &fd, &path, Use::Read)?;
+        WasiFilesystem::readlink_at(&library(store), fd, path).await
+    }
+
+    async fn remove_directory_at(store: &Store, fd: Fd, path: String) -> FilesystemResult<()> {
+        ask_at(store, &fd, &path, Use::Write)?;
+        WasiFilesystem::remove_directory_at(&library(store), fd, path).await
+    }
+
+    async fn rename_at(store: &Store, fd: Fd, old: String, to: Fd, new: String) -> FilesystemResult<()> {
+        ask_at(store, &fd, &old, Use::Write)?;
+        ask_at(store, &to, &new, Use::Write)?;
+        WasiFilesystem::rename_at(&library(store), fd, old, to, new).await
+    }
+
+    async fn symlink_at(store: &Store, fd: Fd, old: String, new: String) -> FilesystemResult<()> {
+        ask_at(store, &fd, &new, Use::Write)?;
+        WasiFilesystem::symlink_at(&library(store), fd, old, new).await
+    }
+
+    async fn unlink_file_at(store: &Store, fd: Fd, path: String) -> FilesystemResult<()> {
+        ask_at(store, &fd, &path, Use::Write)?;
+        WasiFilesystem::unlink_file_at(&library(store), fd, path).await
+    }
+
+    async fn is_same_object(store: &Store, fd: Fd, other: Fd) -> wasmtime::Result<bool> {
+        WasiFilesystem::is_same_object(&library(store), fd, other).await
+    }
+
+    async fn metadata_hash(store: &Store, fd: Fd) -> FilesystemResult<t::MetadataHashValue> {
+        WasiFilesystem::metadata_hash(&library(store), fd).await
+    }
+
+    async fn metadata_hash_at(
+        store: &Store,
+        fd: Fd,
+        flags: t::PathFlags,
+        path: String,
+    ) -> FilesystemResult<t::MetadataHashValue> {
+        ask_at(store, &fd, &path, Use::Read)?;
+        WasiFilesystem::metadata_hash_at(&library(store), fd, flags, path).await
+    }
+}

@@ -1,0 +1,200 @@
+//! Uses WASI 0.3: its clocks, its random numbers, its output, its variables and its files.
+use wasip3::cli::{environment, exit, stderr, stdin, stdout, terminal_stdout};
+use wasip3::clocks::{monotonic_clock, system_clock};
+use wasip3::filesystem::preopens::get_directories;
+use wasip3::filesystem::types::{Descriptor, DescriptorFlags, ErrorCode, OpenFlags, PathFlags};
+use wasip3::random::{insecure, insecure_seed, random};
+use wasip3::wit_stream;
+
+wit_bindgen::generate!({ inline: "package test:guest; world guest {
+    export wall-ns: func() -> u64;
+    export monotonic-ns: func() -> u64;
+    export sleep: async func(ns: u64) -> u64;
+    export sleep-until: async func(ns: u64) -> u64;
+    export dice: func(count: u64) -> list<u8>;
+    export numbers: func() -> list<u64>;
+    export say: async func(text: string, to-stderr: bool);
+    export flood: async func(bytes: u64);
+    export hear: async func() -> u64;
+    export variables: func() -> list<tuple<string, string>>;
+    export surroundings: func() -> string;
+    export leave: func(code: u8);
+    export folders: func() -> list<string>;
+    export look: async func(path: string) -> result<string, string>;
+    export put: async func(path: string, text: string) -> result<string, string>;
+    export append: async func(path: string, text: string) -> result<string, string>;
+    export names: async func(path: string) -> result<list<string>, string>;
+    export erase: async func(path: string) -> result<string, string>;
+    export link-to: async func(path: string, to: string) -> result<string, string>;
+    export point-to: async func(path: string, to: string) -> result<string, string>;
+    export move-to: async func(path: string, to: string) -> result<string, string>;
+    export make: async func(path: string) -> result<string, string>;
+    export cut: async func(path: string) -> result<string, string>;
+}" });
+
+struct Awaiting;
+
+fn told(error: ErrorCode) -> String {
+    format!("{error:?}")
+}
+
+/// The folder that a path begins with, and the rest.
+fn folder(path: &str) -> Result<(Descriptor, String), String> {
+    let found = get_directories().into_iter().find_map(|(folder, guest)| {
+        let rest = path.strip_prefix(guest.as_str())?.trim_start_matches('/');
+        Some((folder, if rest.is_empty() { "." } else { rest }.to_owned()))
+    });
+    found.ok_or_else(|| "no such folder".to_owned())
+}
+
+async fn open(path: &str, open: OpenFlags, flags: DescriptorFlags) -> Result<Descriptor, String> {
+    let (folder, rest) = folder(path)?;
+    folder.open_at(PathFlags::SYMLINK_FOLLOW, rest, open, flags).await.map_err(told)
+}
+
+impl Guest for Awaiting {
+    fn wall_ns() -> u64 {
+        let now = system_clock::now();
+        now.seconds as u64 * 1_000_000_000 + u64::from(now.nanoseconds)
+    }
+
+    fn monotonic_ns() -> u64 {
+        monotonic_clock::now()
+    }
+
+    async fn sleep(ns: u64) -> u64 {
+        let before = monotonic_clock::now();
+        monotonic_clock::wait_for(ns).await;
+        monotonic_clock::now() - before
+    }
+
+    async fn sleep_until(ns: u64) -> u64 {
+        monotonic_clock::wait_until(ns).await;
+        monotonic_clock::now()
+    }
+
+    fn dice(count: u64) -> Vec<u8> {
+        random::get_random_bytes(count)
+    }
+
+    fn numbers() -> Vec<u64> {
+        let (low, high) = insecure_seed::get_insecure_seed();
+        let bytes = insecure::get_insecure_random_bytes(1);
+        vec![random::get_random_u64(), insecure::get_insecure_random_u64(), low, high, bytes.len() as u64]
+    }
+
+    async fn say(text: String, to_stderr: bool) {
+        let (mut writer, reader) = wit_stream::new();
+        let end = if to_stderr { stderr::write_via_stream(reader) } else { stdout::write_via_stream(reader) };
+        writer.write_all(text.into_bytes()).await;
+        drop(writer);
+        end.await.expect("said");
+    }
+
+    async fn flood(bytes: u64) {
+        let (mut writer, reader) = wit_stream::new();
+        let end = stdout::write_via_stream(reader);
+        let mut left = bytes;
+        while left > 0 {
+            let chunk = left.min(1 << 20);
+            writer.write_all(vec![b'x'; chunk as usize]).await;
+            left -= chunk;
+        }
+        drop(writer);
+        end.await.expect("said");
+    }
+
+    async fn hear() -> u64 {
+        let (reader, end) = stdin::read_via_stream();
+        let heard = reader.collect().await.len();
+        end.await.expect("heard");
+        heard as u64
+    }
+
+    fn variables() -> Vec<(String, String)> {
+        environment::get_environment()
+    }
+
+    fn surroundings() -> String {
+        let (arguments, folder) = (environment::get_arguments(), environment::get_initial_cwd());
+        format!("{arguments:?} {folder:?} {}", terminal_stdout::get_terminal_stdout().is_some())
+    }
+
+    fn leave(code: u8) {
+        exit::exit_with_code(code);
+    }
+
+    fn folders() -> Vec<String> {
+        get_directories().into_iter().map(|(_, guest)| guest).collect()
+    }
+
+    async fn look(path: String) -> Result<String, String> {
+        let file = open(&path, OpenFlags::empty(), DescriptorFlags::READ).await?;
+        let (reader, end) = file.read_via_stream(0);
+        let bytes = reader.collect().await;
+        end.await.map_err(told)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    async fn put(path: String, text: String) -> Result<String, String> {
+        let file = open(&path, OpenFlags::CREATE | OpenFlags::TRUNCATE, DescriptorFlags::WRITE).await?;
+        let (mut writer, reader) = wit_stream::new();
+        let end = file.write_via_stream(reader, 0);
+        writer.write_all(text.into_bytes()).await;
+        drop(writer);
+        end.await.map_err(told)?;
+        Ok("done".to_owned())
+    }
+
+    async fn append(path: String, text: String) -> Result<String, String> {
+        // Opened for reading only: whether it may write is for the host to say.
+        let file = open(&path, OpenFlags::empty(), DescriptorFlags::READ).await?;
+        let (mut writer, reader) = wit_stream::new();
+        let end = file.append_via_stream(reader);
+        writer.write_all(text.into_bytes()).await;
+        drop(writer);
+        end.await.map_err(told)?;
+        Ok("done".to_owned())
+    }
+
+    async fn names(path: String) -> Result<Vec<String>, String> {
+        let folder = open(&path, OpenFlags::DIRECTORY, DescriptorFlags::READ).await?;
+        let (reader, end) = folder.read_directory();
+        let mut names: Vec<String> = reader.collect().await.into_iter().map(|entry| entry.name).collect();
+        end.await.map_err(told)?;
+        names.sort();
+        Ok(names)
+    }
+
+    async fn erase(path: String) -> Result<String, String> {
+        let (folder, rest) = folder(&path)?;
+        folder.unlink_file_at(rest).await.map(|()| "done".to_owned()).map_err(told)
+    }
+
+    async fn link_to(path: String, to: String) -> Result<String, String> {
+        let ((from, old), (into, new)) = (folder(&path)?, folder(&to)?);
+        from.link_at(PathFlags::empty(), old, &into, new).await.map(|()| "done".to_owned()).map_err(told)
+    }
+
+    async fn point_to(path: String, to: String) -> Result<String, String> {
+        let (folder, rest) = folder(&path)?;
+        folder.symlink_at(to, rest).await.map(|()| "done".to_owned()).map_err(told)
+    }
+
+    async fn move_to(path: String, to: String) -> Result<String, String> {
+        let ((from, old), (into, new)) = (folder(&path)?, folder(&to)?);
+        from.rename_at(old, &into, new).await.map(|()| "done".to_owned()).map_err(told)
+    }
+
+    async fn make(path: String) -> Result<String, String> {
+        let (folder, rest) = folder(&path)?;
+        folder.create_directory_at(rest).await.map(|()| "done".to_owned()).map_err(told)
+    }
+
+    async fn cut(path: String) -> Result<String, String> {
+        let file = open(&path, OpenFlags::empty(), DescriptorFlags::WRITE).await?;
+        file.set_size(0).await.map(|()| "done".to_owned()).map_err(told)
+    }
+}
+
+export!(Awaiting);
