@@ -114,7 +114,7 @@ pub enum NoShape {
     #[error("it belongs to the toolchain that built the component")]
     Toolchain,
     /// A type that JSON cannot carry here.
-    #[error("it uses `{0}`, which is not supported yet")]
+    #[error("it uses `{0}`, which no tool carries; docs/PLUGIN-FORMAT.md lists what is carried")]
     Unsupported(&'static str),
     /// The plugin is refused for this.
     #[error("its types nest deeper than {SCHEMA_DEPTH_MAX} levels")]
