@@ -21,6 +21,7 @@ use crate::snapshot::tool::Tool;
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::spec::Spec;
 use crate::state::State;
+use crate::state::keyvalue::Stores;
 
 /// Loads plugins and runs their tools. Cheap to clone; all clones are one gate.
 #[derive(Clone)]
@@ -63,7 +64,8 @@ impl Gate {
         let audit = folders.and_then(|(root, keys)| Recorder::open(root, &keys));
         let audit = audit.map_err(|error| NotOpened::Audit(state.path().to_owned(), error))?;
         let compiler = Compiler::open(state, bounds.calls_max).map_err(NotOpened::Engine)?;
-        let sandbox = Sandbox::new(compiler, bounds.memory_bytes_max).map_err(NotOpened::Threads)?;
+        let sandbox = Sandbox::new(compiler, Stores::new(state), bounds.memory_bytes_max);
+        let sandbox = sandbox.map_err(NotOpened::Threads)?;
         let rooms = Rooms {
             sandbox,
             snapshots: Snapshots::default(),

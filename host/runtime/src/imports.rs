@@ -28,6 +28,7 @@ use crate::meter::Meter;
 use crate::meter::memory::Memory;
 use crate::relay::Relay;
 use crate::spec::EngineKind;
+use crate::state::keyvalue::Store;
 use output::Output;
 
 /// What every call of one plugin starts from, made once.
@@ -36,6 +37,8 @@ pub(crate) struct Prototype {
     pub(crate) files: files::Prototype,
     pub(crate) http: http::Prototype,
     pub(crate) config: config::Prototype,
+    /// The plugin's store, if it has room in one.
+    pub(crate) keyvalue: Option<Arc<Store>>,
 }
 
 /// The data of one call's store.

@@ -115,7 +115,7 @@ impl Cleared {
         let mut exports =
             sandbox.prepare(&self.clearance, &self.artifact, wanted.collect(), spec).map_err(|error| {
                 match &error {
-                    NotReady::Compile(_) => {
+                    NotReady::Compile(_) | NotReady::Store(_) => {
                         NotLoaded { kind: Kind::Failed, digest: Some(digest), reasons: vec![told(&error)] }
                     }
                     NotReady::OtherBytes(_)

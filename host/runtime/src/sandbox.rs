@@ -24,6 +24,7 @@ use crate::meter::Meter;
 use crate::meter::memory::Budget;
 use crate::outcome::{Fault, Outcome};
 use crate::relay::Relay;
+use crate::state::keyvalue::Stores;
 use compile::Compiler;
 use guests::Guests;
 use interrupt::Interrupt;
@@ -32,13 +33,14 @@ use prepare::Export;
 use store::Run;
 
 /// Everything that sandboxes share: the engine, its linkers, the compiler's cache, the guests' threads, the memory that
-/// all calls may hold together, the way out.
+/// all calls may hold together, the way out, the plugins' stores.
 pub struct Sandbox {
     compiler: Compiler,
     linkers: Linkers,
     guests: Guests,
     budget: Arc<Budget>,
     egress: Arc<Egress>,
+    stores: Stores,
 }
 
 /// What a call brings besides its permit and arguments.
@@ -60,12 +62,13 @@ impl Sandbox {
     ///
     /// # Errors
     /// When the threads cannot be started.
-    pub(crate) fn new(compiler: Compiler, memory_bytes_max: u64) -> std::io::Result<Self> {
+    pub(crate) fn new(compiler: Compiler, stores: Stores, memory_bytes_max: u64) -> std::io::Result<Self> {
         Ok(Self {
             linkers: Linkers::default(),
             guests: Guests::start()?,
             budget: Budget::new(memory_bytes_max),
             egress: Egress::new(),
+            stores,
             compiler,
         })
     }

@@ -1,11 +1,11 @@
 //! Makes a cleared plugin ready to be called: compiled, compared with what was inspected, linked with what it was granted,
 //! its folders open, its prototypes made. All that can fail fails here, before anybody calls.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use toolgate_policy::capability::Wasi;
+use toolgate_policy::capability::{Wasi, keyvalue as keyvalue_policy};
 use toolgate_policy::limits::call::{CANCEL_GRACE_MS, CallLimit, CallLimits};
 use toolgate_policy::load::{Clearance, Effective};
 use toolgate_policy::name::ExportPath;
@@ -22,8 +22,8 @@ use crate::imports::{Ctx, Prototype, config, files, http};
 use crate::mapping::compiled;
 use crate::mapping::schema::Reply;
 use crate::mapping::shape::Function;
-use crate::secret::SecretSpec;
 use crate::spec::PluginSpec;
+use crate::state::keyvalue;
 
 /// One function, ready to be called any number of times, each time in a fresh store.
 pub(crate) struct Export {
@@ -82,6 +82,9 @@ pub(crate) enum NotReady {
     /// A granted folder cannot be opened.
     #[error("open the granted folder {0}: {1}")]
     Folder(String, String),
+    /// Its store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] keyvalue::NotOpened),
     /// A rule for outbound HTTP cannot be set up.
     #[error("set up its http grant: {0}")]
     Egress(String),
@@ -99,7 +102,7 @@ impl Sandbox {
         wanted: Vec<Wanted>,
         spec: &PluginSpec,
     ) -> Result<Vec<Arc<Export>>, NotReady> {
-        let (kind, secrets) = (spec.engine, &spec.secrets);
+        let kind = spec.engine;
         let engine = self.compiler.engine(kind);
         if clearance.digest() != artifact.digest() {
             return Err(NotReady::OtherBytes(clearance.digest()));
@@ -120,7 +123,7 @@ impl Sandbox {
                 digest: artifact.digest(),
                 limits: clearance.limits().clone(),
                 pre: pre.clone(),
-                prototype: Arc::new(self.prototype(effective, secrets)?),
+                prototype: Arc::new(self.prototype(effective, spec)?),
                 looks_at_cancelled,
             }))
         };
@@ -132,13 +135,9 @@ impl Sandbox {
         wanted.into_iter().map(export).collect()
     }
 
-    fn prototype(
-        &self,
-        effective: &Effective,
-        secrets: &BTreeMap<String, Arc<SecretSpec>>,
-    ) -> Result<Prototype, NotReady> {
+    fn prototype(&self, effective: &Effective, spec: &PluginSpec) -> Result<Prototype, NotReady> {
         let link = |rule: &toolgate_policy::capability::http::Rule| {
-            let secret = rule.secret.as_ref().and_then(|name| secrets.get(name).cloned());
+            let secret = rule.secret.as_ref().and_then(|name| spec.secrets.get(name).cloned());
             self.egress.link(rule, secret)
         };
         let links: Result<Vec<_>, NoLink> = effective.http.rules().iter().map(link).collect();
@@ -150,6 +149,10 @@ impl Sandbox {
                 egress: Arc::clone(&self.egress),
             },
             config: config::Prototype::new(&effective.config),
+            keyvalue: match effective.keyvalue.allow() {
+                Ok(pass) => Some(self.stores.open(&spec.name, &spec.id, pass)?),
+                Err(keyvalue_policy::Denied) => None,
+            },
             effective: effective.clone(),
         })
     }

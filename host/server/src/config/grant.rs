@@ -21,7 +21,11 @@ pub(super) fn read(document: &Document<'_>, section: Option<Section<'_>>) -> Gra
         }),
         config: present(&section, "config", |word| section.map(word).map(config::Grant::new)),
         keyvalue: present(&section, "keyvalue", |word| {
-            keyvalue::Grant::new(section.count(word)?).map_err(|problems| note(word, problems)).ok()
+            let room = section.section(word)?;
+            let (bytes_max, entries_max) = (room.integer("bytes_max"), room.integer("entries_max"));
+            room.finish();
+            let room = keyvalue::RoomText { bytes_max, entries_max };
+            keyvalue::Grant::new(room).map_err(|problems| note(word, problems)).ok()
         }),
         clock: present(&section, "clock", |word| {
             clock::Grant::parse(&section.string(word)?).map_err(|problem| note(word, vec![problem])).ok()
