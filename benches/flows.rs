@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 use toolgate_benches::{gate, spec};
 use toolgate_policy::Principal;
 use toolgate_policy::capability::files;
+use toolgate_policy::capability::room::RoomText;
 use toolgate_policy::load::Grants;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
@@ -76,7 +77,14 @@ fn calls(c: &mut Criterion) {
         .plugin("echo", &test_guest("echoing"))
         .file("docs/page.txt", &"a line of text\n".repeat(700));
     let docs = world.path("docs").to_string_lossy().into_owned();
-    let docs = files::Grant::new(vec![(docs, "/docs".to_owned(), "read".to_owned())]).unwrap();
+    let docs = files::MountText {
+        host: docs,
+        guest: "/docs".to_owned(),
+        access: "read".to_owned(),
+        room: RoomText::default(),
+        open_max: None,
+    };
+    let docs = files::Grant::new(vec![docs]).unwrap();
     let plugins = [
         ("hello", Grants::default()),
         ("files", Grants { files: Some(docs), ..Grants::default() }),

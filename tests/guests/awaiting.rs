@@ -30,6 +30,9 @@ wit_bindgen::generate!({ inline: "package test:guest; world guest {
     export move-to: async func(path: string, to: string) -> result<string, string>;
     export make: async func(path: string) -> result<string, string>;
     export cut: async func(path: string) -> result<string, string>;
+    export resize: async func(path: string, bytes: u64) -> result<string, string>;
+    export write-at: async func(path: string, bytes: u64, text: string) -> result<string, string>;
+    export open-many: async func(path: string, count: u32) -> result<string, string>;
 }" });
 
 struct Awaiting;
@@ -147,8 +150,7 @@ impl Guest for Awaiting {
     }
 
     async fn append(path: String, text: String) -> Result<String, String> {
-        // Opened for reading only: whether it may write is for the host to say.
-        let file = open(&path, OpenFlags::empty(), DescriptorFlags::READ).await?;
+        let file = open(&path, OpenFlags::empty(), DescriptorFlags::WRITE).await?;
         let (mut writer, reader) = wit_stream::new();
         let end = file.append_via_stream(reader);
         writer.write_all(text.into_bytes()).await;
@@ -194,6 +196,30 @@ impl Guest for Awaiting {
     async fn cut(path: String) -> Result<String, String> {
         let file = open(&path, OpenFlags::empty(), DescriptorFlags::WRITE).await?;
         file.set_size(0).await.map(|()| "done".to_owned()).map_err(told)
+    }
+
+    async fn resize(path: String, bytes: u64) -> Result<String, String> {
+        let file = open(&path, OpenFlags::empty(), DescriptorFlags::WRITE).await?;
+        file.set_size(bytes).await.map(|()| "done".to_owned()).map_err(told)
+    }
+
+    async fn write_at(path: String, bytes: u64, text: String) -> Result<String, String> {
+        let file = open(&path, OpenFlags::empty(), DescriptorFlags::WRITE).await?;
+        let (mut writer, reader) = wit_stream::new();
+        let end = file.write_via_stream(reader, bytes);
+        writer.write_all(text.into_bytes()).await;
+        drop(writer);
+        end.await.map_err(told)?;
+        Ok("done".to_owned())
+    }
+
+    async fn open_many(path: String, count: u32) -> Result<String, String> {
+        let mut opened = Vec::new();
+        for n in 0..count {
+            let file = open(&path, OpenFlags::empty(), DescriptorFlags::READ).await;
+            opened.push(file.map_err(|error| format!("{n}: {error}"))?);
+        }
+        Ok("done".to_owned())
     }
 }
 

@@ -10,7 +10,15 @@ wit_bindgen::generate!({ inline: "package test:guest; world guest {
     export move-to: func(path: string, to: string) -> result<string, string>;
     export link-to: func(path: string, to: string) -> result<string, string>;
     export cut: func(path: string) -> result<string, string>;
+    export append: func(path: string, text: string) -> result<string, string>;
+    export resize: func(path: string, bytes: u64) -> result<string, string>;
+    export write-at: func(path: string, bytes: u64, text: string) -> result<string, string>;
+    export make-many: func(path: string, count: u32) -> result<string, string>;
+    export open-many: func(path: string, count: u32) -> result<string, string>;
+    export overwrite: func(path: string, text: string, times: u32) -> result<string, string>;
 }" });
+
+use std::io::{Seek, SeekFrom, Write};
 
 struct Filing;
 
@@ -53,6 +61,46 @@ impl Guest for Filing {
 
     fn cut(path: String) -> Result<String, String> {
         told(fs::OpenOptions::new().write(true).truncate(true).open(path))
+    }
+
+    fn append(path: String, text: String) -> Result<String, String> {
+        let file = fs::OpenOptions::new().append(true).create(true).open(path);
+        told(file.and_then(|mut file| file.write_all(text.as_bytes())))
+    }
+
+    fn resize(path: String, bytes: u64) -> Result<String, String> {
+        told(fs::OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(bytes)))
+    }
+
+    fn write_at(path: String, bytes: u64, text: String) -> Result<String, String> {
+        let file = fs::OpenOptions::new().write(true).open(path);
+        told(file.and_then(|mut file| {
+            file.seek(SeekFrom::Start(bytes))?;
+            file.write_all(text.as_bytes())
+        }))
+    }
+
+    fn make_many(path: String, count: u32) -> Result<String, String> {
+        for n in 0..count {
+            fs::File::create(format!("{path}/{n}")).map_err(|error| format!("{n}: {}", error.kind()))?;
+        }
+        Ok("done".to_owned())
+    }
+
+    fn open_many(path: String, count: u32) -> Result<String, String> {
+        let mut open = Vec::new();
+        for n in 0..count {
+            open.push(fs::File::open(&path).map_err(|error| format!("{n}: {error}"))?);
+        }
+        Ok("done".to_owned())
+    }
+
+    fn overwrite(path: String, text: String, times: u32) -> Result<String, String> {
+        for _ in 0..times {
+            let mut file = fs::OpenOptions::new().write(true).open(&path).map_err(|error| error.to_string())?;
+            file.write_all(text.as_bytes()).map_err(|error| error.to_string())?;
+        }
+        Ok("done".to_owned())
     }
 }
 

@@ -10,6 +10,7 @@ pub mod files;
 pub mod http;
 pub mod keyvalue;
 pub mod random;
+pub mod room;
 pub mod sockets;
 
 /// Something outside the sandbox that an operator can grant.

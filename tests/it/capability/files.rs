@@ -1,5 +1,7 @@
 //! `files`: folders, for reading or for reading and writing.
 
+mod quota;
+
 use serde_json::json;
 use toolgate_tests::{World, plugin, test_guest};
 

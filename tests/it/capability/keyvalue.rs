@@ -93,7 +93,7 @@ fn narrowed_to_so_many_bytes_the_last_that_fits_is_taken_and_the_next_refused() 
         let world = granted("bytes_max = 100");
         let set = world.call("store_fill", &json!({ "bucket": "b", "entries": 1, "bytes": bytes - 4 }));
         assert_eq!(set.code == 0, fits, "{bytes}: {}", set.said());
-        assert!(fits || set.said().contains("bytes_max of the store is 100"), "{}", set.said());
+        assert!(fits || set.said().contains("bytes_max of the grant is 100"), "{}", set.said());
     }
 }
 
@@ -105,7 +105,7 @@ fn narrowed_to_so_many_entries_old_ones_may_be_set_again() {
         for tool in ["store_fill", "store_fill-at-once"] {
             let set = world.call(tool, &fill);
             assert_eq!(set.code == 0, fits, "{entries}: {}", set.said());
-            assert!(fits || set.said().contains("entries_max of the store is 3"), "{}", set.said());
+            assert!(fits || set.said().contains("entries_max of the grant is 3"), "{}", set.said());
         }
         assert_eq!(answer(&world, "store_set", &at("key-0", json!({ "value": "AA==" }))), "set");
     }

@@ -1,7 +1,9 @@
 //! `files`: folders of the host that a plugin sees. Opening them, and keeping a path inside, is the runtime's.
 
 use super::Effects;
+use super::room::{Room, RoomText};
 use crate::Invalid;
+use crate::limits::call::{FILES_BYTES_MAX, FILES_ENTRIES_MAX, FILES_OPEN_MAX};
 
 /// Whether a folder may be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +23,25 @@ pub struct Mount {
     pub guest: String,
     /// Whether it may be changed.
     pub access: Access,
+    /// How much it may hold, if it may be changed.
+    pub room: Room,
+    /// How much below it a call may have open.
+    pub open_max: u64,
+}
+
+/// What an operator wrote of a folder.
+#[derive(Debug, Clone)]
+pub struct MountText {
+    /// The folder on the host, made absolute already.
+    pub host: String,
+    /// Where the guest sees it.
+    pub guest: String,
+    /// `read` or `read-write`.
+    pub access: String,
+    /// How much it may hold.
+    pub room: RoomText,
+    /// How much may be open.
+    pub open_max: Option<i64>,
 }
 
 /// The granted folders. Empty: the interface is linked and shows nothing.
@@ -41,6 +62,7 @@ pub enum Use {
 #[derive(Debug)]
 pub struct Pass {
     mount: usize,
+    room: Room,
 }
 
 /// The grant does not go so far.
@@ -49,14 +71,14 @@ pub struct Pass {
 pub struct ReadOnly;
 
 impl Grant {
-    /// Checks what an operator wrote: `(host, guest, access)` for each folder, `host` made absolute already.
+    /// Checks what an operator wrote.
     ///
     /// # Errors
     /// Everything that is wrong, each with its place.
-    pub fn new(mounts: Vec<(String, String, String)>) -> Result<Self, Vec<Invalid>> {
+    pub fn new(mounts: Vec<MountText>) -> Result<Self, Vec<Invalid>> {
         let mut checked: Vec<Mount> = Vec::new();
         let mut problems = Vec::new();
-        for (index, (host, guest, access)) in mounts.into_iter().enumerate() {
+        for (index, MountText { host, guest, access, room, open_max }) in mounts.into_iter().enumerate() {
             let mut note =
                 |key: &str, why: String| problems.push(Invalid::at(key, why).under(&format!("[{index}]")));
             if let Some(why) = refused_root(&host) {
@@ -80,7 +102,26 @@ impl Grant {
                     continue;
                 }
             };
-            checked.push(Mount { host, guest, access });
+            if access == Access::Read && (room.bytes_max.is_some() || room.entries_max.is_some()) {
+                note(
+                    "access",
+                    r#"what cannot be changed cannot grow: bytes_max and entries_max are for "read-write""#
+                        .to_owned(),
+                );
+            }
+            let open_max = FILES_OPEN_MAX.check(open_max.unwrap_or(FILES_OPEN_MAX.default.cast_signed()));
+            let room = Room::new(room, &FILES_BYTES_MAX, &FILES_ENTRIES_MAX);
+            match (room, open_max) {
+                (Ok(room), Ok(open_max)) => checked.push(Mount { host, guest, access, room, open_max }),
+                (room, open_max) => {
+                    for problem in room.err().into_iter().flatten() {
+                        note(&problem.at, problem.why.clone());
+                    }
+                    if let Err(why) = open_max {
+                        note(FILES_OPEN_MAX.name, why);
+                    }
+                }
+            }
         }
         if problems.is_empty() { Ok(Self(checked)) } else { Err(problems) }
     }
@@ -104,11 +145,12 @@ impl Grant {
     /// # Errors
     /// [`ReadOnly`] when it would change a folder that is granted for reading, or that is not granted at all.
     pub fn allow(&self, mount: usize, wanted: Use) -> Result<Pass, ReadOnly> {
-        match (self.0.get(mount).map(|mount| mount.access), wanted) {
-            (Some(Access::Read | Access::ReadWrite), Use::Read) | (Some(Access::ReadWrite), Use::Write) => {
-                Ok(Pass { mount })
+        let found = self.0.get(mount).ok_or(ReadOnly)?;
+        match (found.access, wanted) {
+            (Access::Read | Access::ReadWrite, Use::Read) | (Access::ReadWrite, Use::Write) => {
+                Ok(Pass { mount, room: found.room })
             }
-            (Some(Access::Read), Use::Write) | (None, Use::Read | Use::Write) => Err(ReadOnly),
+            (Access::Read, Use::Write) => Err(ReadOnly),
         }
     }
 }
@@ -117,6 +159,11 @@ impl Pass {
     /// Below which folder, by its place in the grant.
     pub fn mount(&self) -> usize {
         self.mount
+    }
+
+    /// How much that folder may hold.
+    pub fn room(&self) -> Room {
+        self.room
     }
 }
 
@@ -160,9 +207,14 @@ mod tests {
     use super::*;
 
     fn grant(mounts: &[(&str, &str, &str)]) -> Result<Grant, Vec<Invalid>> {
-        Grant::new(
-            mounts.iter().map(|(a, b, c)| ((*a).to_owned(), (*b).to_owned(), (*c).to_owned())).collect(),
-        )
+        let text = |(host, guest, access): &(&str, &str, &str)| MountText {
+            host: (*host).to_owned(),
+            guest: (*guest).to_owned(),
+            access: (*access).to_owned(),
+            room: RoomText::default(),
+            open_max: None,
+        };
+        Grant::new(mounts.iter().map(text).collect())
     }
 
     #[test]

@@ -163,6 +163,38 @@ const HTTP_BYTES_MAX: Limit = Limit {
     reason: "bodies and headers, sent and received, of all requests of a call",
 };
 
+/// What a folder granted for changing may hold, in bytes of its files. Set in its grant.
+pub const FILES_BYTES_MAX: Limit = Limit {
+    name: "bytes_max",
+    default: GIB,
+    ceiling: 1 << 50,
+    reason: "a folder outlives its calls and fills a disk that others share",
+};
+
+/// How many files, folders and links it may hold. Set in its grant.
+pub const FILES_ENTRIES_MAX: Limit = Limit {
+    name: "entries_max",
+    default: 10_000,
+    ceiling: 10_000_000,
+    reason: "an empty file costs the disk an entry, and each count of the folder its time",
+};
+
+/// How many files and folders below one granted folder a call may have open. Set in its grant.
+pub const FILES_OPEN_MAX: Limit = Limit {
+    name: "open_max",
+    default: 64,
+    ceiling: 4_096,
+    reason: "the process has so many descriptors for all calls together",
+};
+
+/// Names that one listing of a folder brings into the host's memory at the most.
+pub const LISTING_MAX: usize = 65_536;
+
+/// Fuel that opening something costs, and each entry that is looked at to count a folder again.
+pub const OPEN_FUEL: u64 = 10_000;
+/// See [`OPEN_FUEL`].
+pub const COUNT_FUEL: u64 = 1_000;
+
 /// What a plugin's store may hold, in bytes of buckets' names, keys and values. Set in its grant.
 pub const KEYVALUE_BYTES_MAX: Limit = Limit {
     name: "bytes_max",

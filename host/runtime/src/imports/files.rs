@@ -1,25 +1,35 @@
 //! `files`: the granted folders. Opened once a plugin; every path is resolved beneath them by the kernel (the engine's
-//! library uses `openat2` with `RESOLVE_BENEATH`). Here each use is asked for, noted in the record, then done.
+//! library uses `openat2` with `RESOLVE_BENEATH`). Here each use is asked for, noted in the record, then done; what makes a
+//! folder grow is first admitted by its quota.
 
+mod listing;
+mod p2;
 mod p3;
+mod quota;
+mod write;
 
 use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
 
-use toolgate_policy::capability::files::{Access, Grant, Use};
-use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use toolgate_policy::capability::files::{Access, Grant, Pass, Use};
+use toolgate_policy::limits::call::{FILES_OPEN_MAX, OPEN_FUEL};
+use wasmtime::component::{HasData, Resource, ResourceTable};
+use wasmtime_wasi::filesystem::OpenMode;
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtx, WasiFilesystemCtxView};
-use wasmtime_wasi::p2::bindings::filesystem::types::{self, ErrorCode};
-use wasmtime_wasi::p2::bindings::filesystem::{preopens, types as t};
-use wasmtime_wasi::p2::{FsError, FsResult};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
-use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
 use super::Ctx;
 use crate::audit::record::Notes;
+use crate::meter::Meter;
+use quota::{Growth, NotGrown, Quota};
 
-/// The granted folders, open.
+/// The granted folders, open, and what those hold that may grow.
 #[derive(Clone, Default)]
-pub(crate) struct Prototype(WasiFilesystemCtx);
+pub(crate) struct Prototype {
+    folders: WasiFilesystemCtx,
+    quotas: Vec<Option<Arc<Quota>>>,
+}
 
 /// What one call holds open, and where each descriptor leads.
 pub(crate) struct State {
@@ -32,39 +42,52 @@ pub(crate) struct State {
 struct Place {
     mount: usize,
     path: String,
+    /// Whether the guest opened it, and was not given it.
+    opened: bool,
 }
 
 impl Prototype {
     /// Opens the granted folders.
     ///
     /// # Errors
-    /// The folder that could not be opened, and why.
-    pub(crate) fn open(grant: &Grant) -> Result<Self, (String, wasmtime::Error)> {
+    /// The folder that could not be opened, or holds more than it may, and why.
+    pub(crate) fn open(grant: &Grant) -> Result<Self, (String, String)> {
         let mut builder = WasiCtxBuilder::new();
+        let mut quotas = Vec::new();
         for mount in grant.mounts() {
-            let access = match mount.access {
-                Access::Read => FsPerms::ReadOnly,
-                Access::ReadWrite => FsPerms::ReadWrite,
+            let (access, quota) = match mount.access {
+                Access::Read => (FsPerms::ReadOnly, None),
+                Access::ReadWrite => {
+                    let quota = Quota::open(&mount.host, &mount.room);
+                    let quota = quota.map_err(|error| (mount.host.clone(), too_full(&error)))?;
+                    (FsPerms::ReadWrite, Some(Arc::new(quota)))
+                }
             };
+            quotas.push(quota);
             builder
                 .preopened_dir(&mount.host, &mount.guest, access)
-                .map_err(|error| (mount.host.clone(), error))?;
+                .map_err(|error| (mount.host.clone(), error.root_cause().to_string()))?;
         }
-        Ok(Self(builder.build().filesystem().clone()))
+        Ok(Self { folders: builder.build().filesystem().clone(), quotas })
+    }
+}
+
+fn too_full(error: &NotGrown) -> String {
+    match error {
+        NotGrown::Full(full) => {
+            format!("it holds more than that already: {full}; raise it, or take something out")
+        }
+        NotGrown::Io(error) => error.to_string(),
     }
 }
 
 impl State {
     pub(crate) fn new(prototype: &Prototype) -> Self {
-        Self { folders: prototype.0.clone(), places: HashMap::new() }
+        Self { folders: prototype.folders.clone(), places: HashMap::new() }
     }
 }
 
-pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    preopens::add_to_linker::<Ctx, Files>(linker, view)?;
-    types::add_to_linker::<Ctx, Files>(linker, view)
-}
-
+pub(super) use p2::link;
 pub(super) use p3::link as link_p3;
 
 struct Files;
@@ -77,8 +100,10 @@ struct View<'a> {
     grant: &'a Grant,
     folders: &'a mut WasiFilesystemCtx,
     places: &'a mut HashMap<u32, Place>,
+    quotas: &'a [Option<Arc<Quota>>],
     table: &'a mut ResourceTable,
     notes: &'a Notes,
+    meter: &'a Meter,
 }
 
 fn view(ctx: &mut Ctx) -> View<'_> {
@@ -86,8 +111,10 @@ fn view(ctx: &mut Ctx) -> View<'_> {
         grant: &ctx.prototype.effective.files,
         folders: &mut ctx.files.folders,
         places: &mut ctx.files.places,
+        quotas: &ctx.prototype.files.quotas,
         table: &mut ctx.table,
         notes: &ctx.notes,
+        meter: &ctx.meter,
     }
 }
 
@@ -99,13 +126,21 @@ enum No {
     Descriptor,
     /// The grant is for reading.
     Grant,
+    /// It is neither file nor folder: a pipe, a device, a socket.
+    Special,
+    /// From one granted folder into another.
+    Across,
+    /// There is no room for it, or too much is open.
+    Full,
+    /// The file system says no.
+    Io(io::Error),
 }
 
-impl From<No> for FsError {
-    fn from(no: No) -> Self {
-        match no {
-            No::Descriptor => ErrorCode::BadDescriptor.into(),
-            No::Grant => ErrorCode::ReadOnly.into(),
+impl From<NotGrown> for No {
+    fn from(error: NotGrown) -> Self {
+        match error {
+            NotGrown::Full(_) => Self::Full,
+            NotGrown::Io(error) => Self::Io(error),
         }
     }
 }
@@ -116,239 +151,98 @@ impl View<'_> {
     }
 
     /// Asks for a use of what a descriptor leads to, and notes it.
-    fn ask(&mut self, fd: &Fd, wanted: Use) -> Result<(), No> {
+    fn ask(&mut self, fd: &Fd, wanted: Use) -> Result<Pass, No> {
         self.ask_at(fd, None, wanted)
     }
 
     /// Asks for a use of `path` below a descriptor, and notes it.
-    fn ask_at(&mut self, fd: &Fd, path: Option<&str>, wanted: Use) -> Result<(), No> {
-        let place = self.places.get(&fd.rep()).cloned().ok_or(No::Descriptor)?;
+    fn ask_at(&mut self, fd: &Fd, path: Option<&str>, wanted: Use) -> Result<Pass, No> {
+        let place = self.places.get(&fd.rep()).ok_or(No::Descriptor)?;
         let pass = self.grant.allow(place.mount, wanted).map_err(|_| No::Grant)?;
-        let guest = self.grant.mounts().get(pass.mount()).map_or("", |mount| mount.guest.as_str());
         let access = match wanted {
             Use::Read => "read",
             Use::Write => "write",
         };
-        self.notes.file(&join(&join(guest, &place.path), path.unwrap_or_default()), access);
-        Ok(())
+        self.notes.file(&self.told(place, path), access);
+        Ok(pass)
+    }
+
+    /// A place as the guest sees it.
+    fn told(&self, place: &Place, path: Option<&str>) -> String {
+        let guest = self.grant.mounts().get(place.mount).map_or("", |mount| mount.guest.as_str());
+        join(&join(guest, &place.path), path.unwrap_or_default())
+    }
+
+    /// What a pass to change something needs to make its folder grow.
+    fn growth(&self, pass: &Pass, fd: &Fd, path: Option<&str>) -> Result<Growth, No> {
+        let place = self.places.get(&fd.rep()).ok_or(No::Descriptor)?;
+        let quota = self.quotas.get(pass.mount()).and_then(Option::as_ref).ok_or(No::Grant)?;
+        Ok(Growth {
+            quota: Arc::clone(quota),
+            room: pass.room(),
+            meter: self.meter.clone(),
+            notes: self.notes.clone(),
+            place: self.told(place, path),
+        })
+    }
+
+    /// Asks to make an entry below a descriptor.
+    fn ask_entry(&mut self, fd: &Fd, path: &str) -> Result<Growth, No> {
+        let pass = self.ask_at(fd, Some(path), Use::Write)?;
+        self.growth(&pass, fd, Some(path))
+    }
+
+    /// Asks to write into an open file.
+    fn ask_writer(&mut self, fd: &Fd) -> Result<(Growth, Arc<std::fs::File>), No> {
+        let pass = self.ask(fd, Use::Write)?;
+        let growth = self.growth(&pass, fd, None)?;
+        match self.table.get(fd) {
+            Ok(Descriptor::File(file)) if file.open_mode.contains(OpenMode::WRITE) => {
+                Ok((growth, Arc::clone(&file.file)))
+            }
+            Ok(Descriptor::File(_) | Descriptor::Dir(_)) | Err(_) => Err(No::Descriptor),
+        }
+    }
+
+    /// Asks to move or link something from one place to another.
+    fn ask_across(&mut self, (fd, old): (&Fd, &str), (to, new): (&Fd, &str)) -> Result<Growth, No> {
+        let from = self.ask_at(fd, Some(old), Use::Write)?;
+        let into = self.ask_at(to, Some(new), Use::Write)?;
+        if from.mount() != into.mount() {
+            return Err(No::Across);
+        }
+        self.growth(&into, to, Some(new))
     }
 }
 
 impl View<'_> {
-    /// Asks to open `path` below a descriptor, and says where that will lead.
-    fn ask_open(&mut self, fd: &Fd, path: &str, changes: bool) -> Result<Place, No> {
-        self.ask_at(fd, Some(path), if changes { Use::Write } else { Use::Read })?;
+    /// Asks to open `path` below a descriptor, and says where that will lead, and what making it needs if it is not there.
+    fn ask_open(&mut self, fd: &Fd, path: &str, changes: bool) -> Result<(Place, Option<Growth>), No> {
+        self.meter.charge(OPEN_FUEL);
+        let pass = self.ask_at(fd, Some(path), if changes { Use::Write } else { Use::Read })?;
         let from = self.places.get(&fd.rep()).ok_or(No::Descriptor)?;
-        Ok(Place { mount: from.mount, path: join(&from.path, path) })
+        let place = Place { mount: from.mount, path: join(&from.path, path), opened: true };
+        let open = self.places.values().filter(|other| other.opened && other.mount == from.mount).count();
+        let open_max = self.grant.mounts().get(from.mount).map_or(0, |mount| mount.open_max);
+        if open as u64 >= open_max {
+            self.notes.file(&self.told(from, Some(path)), FILES_OPEN_MAX.name);
+            return Err(No::Full);
+        }
+        let growth = if changes { Some(self.growth(&pass, fd, Some(path))?) } else { None };
+        Ok((place, growth))
     }
 
     /// Remembers to which mount each of the granted folders leads: they come in its order.
     fn place(&mut self, directories: &[(Fd, String)]) {
         for (mount, (fd, _)) in directories.iter().enumerate() {
-            self.places.insert(fd.rep(), Place { mount, path: String::new() });
+            self.places.insert(fd.rep(), Place { mount, path: String::new(), opened: false });
         }
     }
 }
 
-impl preopens::Host for View<'_> {
-    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Fd, String)>> {
-        let directories = preopens::Host::get_directories(&mut self.inner())?;
-        self.place(&directories);
-        Ok(directories)
-    }
-}
-
-impl t::Host for View<'_> {
-    fn convert_error_code(&mut self, error: FsError) -> wasmtime::Result<ErrorCode> {
-        t::Host::convert_error_code(&mut self.inner(), error)
-    }
-
-    fn filesystem_error_code(
-        &mut self,
-        error: Resource<wasmtime::Error>,
-    ) -> wasmtime::Result<Option<ErrorCode>> {
-        t::Host::filesystem_error_code(&mut self.inner(), error)
-    }
-}
-
-impl t::HostDescriptor for View<'_> {
-    async fn open_at(
-        &mut self,
-        fd: Fd,
-        path_flags: t::PathFlags,
-        path: String,
-        open_flags: t::OpenFlags,
-        flags: t::DescriptorFlags,
-    ) -> FsResult<Fd> {
-        let changes = open_flags
-            .intersects(t::OpenFlags::CREATE | t::OpenFlags::TRUNCATE | t::OpenFlags::EXCLUSIVE)
-            || flags.contains(t::DescriptorFlags::WRITE);
-        let place = self.ask_open(&fd, &path, changes)?;
-        let opened = self.inner().open_at(fd, path_flags, path, open_flags, flags).await?;
-        self.places.insert(opened.rep(), place);
-        Ok(opened)
-    }
-
-    async fn advise(&mut self, fd: Fd, offset: u64, len: u64, advice: t::Advice) -> FsResult<()> {
-        self.inner().advise(fd, offset, len, advice).await
-    }
-
-    async fn sync_data(&mut self, fd: Fd) -> FsResult<()> {
-        self.inner().sync_data(fd).await
-    }
-
-    async fn sync(&mut self, fd: Fd) -> FsResult<()> {
-        self.inner().sync(fd).await
-    }
-
-    async fn get_flags(&mut self, fd: Fd) -> FsResult<t::DescriptorFlags> {
-        self.inner().get_flags(fd).await
-    }
-
-    async fn get_type(&mut self, fd: Fd) -> FsResult<t::DescriptorType> {
-        self.inner().get_type(fd).await
-    }
-
-    async fn set_size(&mut self, fd: Fd, size: u64) -> FsResult<()> {
-        self.ask(&fd, Use::Write)?;
-        self.inner().set_size(fd, size).await
-    }
-
-    async fn set_times(&mut self, fd: Fd, atime: t::NewTimestamp, mtime: t::NewTimestamp) -> FsResult<()> {
-        self.ask(&fd, Use::Write)?;
-        self.inner().set_times(fd, atime, mtime).await
-    }
-
-    async fn read(&mut self, fd: Fd, len: u64, offset: u64) -> FsResult<(Vec<u8>, bool)> {
-        self.ask(&fd, Use::Read)?;
-        self.inner().read(fd, len, offset).await
-    }
-
-    async fn write(&mut self, fd: Fd, bytes: Vec<u8>, offset: u64) -> FsResult<u64> {
-        self.ask(&fd, Use::Write)?;
-        self.inner().write(fd, bytes, offset).await
-    }
-
-    async fn read_directory(&mut self, fd: Fd) -> FsResult<Resource<t::DirectoryEntryStream>> {
-        self.ask(&fd, Use::Read)?;
-        self.inner().read_directory(fd).await
-    }
-
-    async fn create_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
-        self.ask_at(&fd, Some(&path), Use::Write)?;
-        self.inner().create_directory_at(fd, path).await
-    }
-
-    async fn stat(&mut self, fd: Fd) -> FsResult<t::DescriptorStat> {
-        self.inner().stat(fd).await
-    }
-
-    async fn stat_at(&mut self, fd: Fd, flags: t::PathFlags, path: String) -> FsResult<t::DescriptorStat> {
-        self.ask_at(&fd, Some(&path), Use::Read)?;
-        self.inner().stat_at(fd, flags, path).await
-    }
-
-    async fn set_times_at(
-        &mut self,
-        fd: Fd,
-        flags: t::PathFlags,
-        path: String,
-        atime: t::NewTimestamp,
-        mtime: t::NewTimestamp,
-    ) -> FsResult<()> {
-        self.ask_at(&fd, Some(&path), Use::Write)?;
-        self.inner().set_times_at(fd, flags, path, atime, mtime).await
-    }
-
-    async fn link_at(
-        &mut self,
-        fd: Fd,
-        flags: t::PathFlags,
-        old: String,
-        to: Fd,
-        new: String,
-    ) -> FsResult<()> {
-        self.ask_at(&fd, Some(&old), Use::Write)?;
-        self.ask_at(&to, Some(&new), Use::Write)?;
-        self.inner().link_at(fd, flags, old, to, new).await
-    }
-
-    async fn readlink_at(&mut self, fd: Fd, path: String) -> FsResult<String> {
-        self.ask_at(&fd, Some(&path), Use::Read)?;
-        self.inner().readlink_at(fd, path).await
-    }
-
-    async fn remove_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
-        self.ask_at(&fd, Some(&path), Use::Write)?;
-        self.inner().remove_directory_at(fd, path).await
-    }
-
-    async fn rename_at(&mut self, fd: Fd, old: String, to: Fd, new: String) -> FsResult<()> {
-        self.ask_at(&fd, Some(&old), Use::Write)?;
-        self.ask_at(&to, Some(&new), Use::Write)?;
-        self.inner().rename_at(fd, old, to, new).await
-    }
-
-    async fn symlink_at(&mut self, fd: Fd, old: String, new: String) -> FsResult<()> {
-        self.ask_at(&fd, Some(&new), Use::Write)?;
-        self.inner().symlink_at(fd, old, new).await
-    }
-
-    async fn unlink_file_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
-        self.ask_at(&fd, Some(&path), Use::Write)?;
-        self.inner().unlink_file_at(fd, path).await
-    }
-
-    fn read_via_stream(&mut self, fd: Fd, offset: u64) -> FsResult<Resource<DynInputStream>> {
-        self.ask(&fd, Use::Read)?;
-        self.inner().read_via_stream(fd, offset)
-    }
-
-    fn write_via_stream(&mut self, fd: Fd, offset: u64) -> FsResult<Resource<DynOutputStream>> {
-        self.ask(&fd, Use::Write)?;
-        self.inner().write_via_stream(fd, offset)
-    }
-
-    fn append_via_stream(&mut self, fd: Fd) -> FsResult<Resource<DynOutputStream>> {
-        self.ask(&fd, Use::Write)?;
-        self.inner().append_via_stream(fd)
-    }
-
-    async fn is_same_object(&mut self, fd: Fd, other: Fd) -> wasmtime::Result<bool> {
-        self.inner().is_same_object(fd, other).await
-    }
-
-    async fn metadata_hash(&mut self, fd: Fd) -> FsResult<t::MetadataHashValue> {
-        self.inner().metadata_hash(fd).await
-    }
-
-    async fn metadata_hash_at(
-        &mut self,
-        fd: Fd,
-        flags: t::PathFlags,
-        path: String,
-    ) -> FsResult<t::MetadataHashValue> {
-        self.ask_at(&fd, Some(&path), Use::Read)?;
-        self.inner().metadata_hash_at(fd, flags, path).await
-    }
-
-    fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {
-        self.places.remove(&fd.rep());
-        t::HostDescriptor::drop(&mut self.inner(), fd)
-    }
-}
-
-impl t::HostDirectoryEntryStream for View<'_> {
-    async fn read_directory_entry(
-        &mut self,
-        entries: Resource<t::DirectoryEntryStream>,
-    ) -> FsResult<Option<t::DirectoryEntry>> {
-        self.inner().read_directory_entry(entries).await
-    }
-
-    fn drop(&mut self, entries: Resource<t::DirectoryEntryStream>) -> wasmtime::Result<()> {
-        t::HostDirectoryEntryStream::drop(&mut self.inner(), entries)
-    }
+/// The same descriptor once more: it is lent, and the library takes it.
+fn same(fd: &Fd) -> Fd {
+    Resource::new_borrow(fd.rep())
 }
 
 /// A path below another, for the record.

@@ -70,7 +70,7 @@ impl View<'_> {
     ) -> Result<(), store::Error> {
         for (key, value) in entries {
             self.meter.charge((key.len() + value) as u64);
-            pass.entry(key.len(), value).map_err(|full| told(full.into()))?;
+            pass.entry(key.len(), value).map_err(|large| told(large.into()))?;
         }
         Ok(())
     }

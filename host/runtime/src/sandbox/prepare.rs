@@ -143,7 +143,7 @@ impl Sandbox {
         let links: Result<Vec<_>, NoLink> = effective.http.rules().iter().map(link).collect();
         Ok(Prototype {
             files: files::Prototype::open(&effective.files)
-                .map_err(|(folder, error)| NotReady::Folder(folder, error.root_cause().to_string()))?,
+                .map_err(|(folder, error)| NotReady::Folder(folder, error))?,
             http: http::Prototype {
                 links: links.map_err(|error| NotReady::Egress(error.to_string()))?,
                 egress: Arc::clone(&self.egress),

@@ -11,7 +11,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 use tokio::sync::Semaphore;
 use toolgate_policy::PluginName;
-use toolgate_policy::capability::keyvalue::{Full, Pass};
+use toolgate_policy::capability::keyvalue::{Large, Pass};
+use toolgate_policy::capability::room::Full;
 use toolgate_policy::limits::call::{KEYVALUE_ANSWER_BYTES_MAX, KEYVALUE_PAGE, KEYVALUE_WAIT_MS};
 
 use super::State;
@@ -52,9 +53,12 @@ pub(crate) enum NotOpened {
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotDone {
-    /// It does not fit.
+    /// There is no room for it.
     #[error(transparent)]
     Full(#[from] Full),
+    /// It is too large whatever the room.
+    #[error(transparent)]
+    Large(#[from] Large),
     /// The answer would be too large.
     #[error("an answer holds {KEYVALUE_ANSWER_BYTES_MAX} bytes at the most; ask for less at once")]
     Answer,

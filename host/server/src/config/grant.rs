@@ -1,6 +1,7 @@
 //! `[plugin.grant]`: a word a line. What each word's value means is the policy's; here it is only read.
 
 use toolgate_policy::Invalid;
+use toolgate_policy::capability::room::RoomText;
 use toolgate_policy::capability::{clock, config, environment, files, http, keyvalue, random, sockets};
 use toolgate_policy::load::Grants;
 
@@ -22,10 +23,9 @@ pub(super) fn read(document: &Document<'_>, section: Option<Section<'_>>) -> Gra
         config: present(&section, "config", |word| section.map(word).map(config::Grant::new)),
         keyvalue: present(&section, "keyvalue", |word| {
             let room = section.section(word)?;
-            let (bytes_max, entries_max) = (room.integer("bytes_max"), room.integer("entries_max"));
+            let text = read_room(&room);
             room.finish();
-            let room = keyvalue::RoomText { bytes_max, entries_max };
-            keyvalue::Grant::new(room).map_err(|problems| note(word, problems)).ok()
+            keyvalue::Grant::new(text).map_err(|problems| note(word, problems)).ok()
         }),
         clock: present(&section, "clock", |word| {
             clock::Grant::parse(&section.string(word)?).map_err(|problem| note(word, vec![problem])).ok()
@@ -53,6 +53,10 @@ fn present<T>(
     }
 }
 
+fn read_room(section: &Section<'_>) -> RoomText {
+    RoomText { bytes_max: section.integer("bytes_max"), entries_max: section.integer("entries_max") }
+}
+
 fn read_files(document: &Document<'_>, section: &Section<'_>, word: &'static str) -> Option<files::Grant> {
     let mut mounts = Vec::new();
     let mut whole = true;
@@ -60,10 +64,11 @@ fn read_files(document: &Document<'_>, section: &Section<'_>, word: &'static str
         let host = mount.required("host", "docs");
         let guest = mount.required("guest", "/docs");
         let access = mount.string("access").unwrap_or_else(|| "read".to_owned());
+        let (room, open_max) = (read_room(&mount), mount.integer("open_max"));
         match (host, guest) {
             (Some(host), Some(guest)) => {
                 let host = document.relative(&host).to_string_lossy().into_owned();
-                mounts.push((host, guest, access));
+                mounts.push(files::MountText { host, guest, access, room, open_max });
             }
             _ => whole = false,
         }

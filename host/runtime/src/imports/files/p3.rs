@@ -8,7 +8,8 @@ use wasmtime_wasi::p3::bindings::filesystem::types::{self as t, ErrorCode};
 use wasmtime_wasi::p3::bindings::filesystem::{preopens, types};
 use wasmtime_wasi::p3::filesystem::{FilesystemError, FilesystemResult};
 
-use super::{Fd, Files, No, View, view};
+use super::write::{Consumer, Writer};
+use super::{Fd, Files, No, View, same, view};
 use crate::imports::Ctx;
 
 pub(in crate::imports) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -26,6 +27,10 @@ fn told(no: &No) -> ErrorCode {
     match no {
         No::Descriptor => ErrorCode::BadDescriptor,
         No::Grant => ErrorCode::ReadOnly,
+        No::Special => ErrorCode::NotPermitted,
+        No::Across => ErrorCode::CrossDevice,
+        No::Full => ErrorCode::Quota,
+        No::Io(error) => error.into(),
     }
 }
 
@@ -46,11 +51,37 @@ fn library_in<'a>(store: &'a mut Access<'_, Ctx, Files>) -> Access<'a, Ctx, Wasi
 }
 
 fn ask(store: &Store, fd: &Fd, wanted: Use) -> Result<(), No> {
-    store.with(|mut access| access.get().ask(fd, wanted))
+    store.with(|mut access| access.get().ask(fd, wanted).map(drop))
 }
 
 fn ask_at(store: &Store, fd: &Fd, path: &str, wanted: Use) -> Result<(), No> {
-    store.with(|mut access| access.get().ask_at(fd, Some(path), wanted))
+    store.with(|mut access| access.get().ask_at(fd, Some(path), wanted).map(drop))
+}
+
+/// Asks to make an entry below a descriptor, and counts it.
+async fn enter(store: &Store, fd: &Fd, path: &str) -> Result<(), No> {
+    let growth = store.with(|mut access| access.get().ask_entry(fd, path))?;
+    Ok(growth.enter().await?)
+}
+
+/// A stream into an open file, from a place on or at its end.
+fn stream(
+    mut store: Access<'_, Ctx, Files>,
+    fd: &Fd,
+    mut data: StreamReader<u8>,
+    at: Option<u64>,
+) -> wasmtime::Result<Ended> {
+    match store.get().ask_writer(fd) {
+        Ok((growth, file)) => {
+            let (consumer, ended) = Consumer::new(Writer::new(growth, file, at));
+            data.pipe(&mut store, consumer)?;
+            FutureReader::new(&mut store, ended)
+        }
+        Err(no) => {
+            data.close(&mut store)?;
+            Ok(refused::<u8>(store, &no)?.1)
+        }
+    }
 }
 
 impl preopens::Host for View<'_> {
@@ -92,34 +123,26 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         offset: u64,
     ) -> wasmtime::Result<(StreamReader<u8>, Ended)> {
         match store.get().ask(&fd, Use::Read) {
-            Ok(()) => WasiFilesystem::read_via_stream(library_in(&mut store), fd, offset),
+            Ok(_pass) => WasiFilesystem::read_via_stream(library_in(&mut store), fd, offset),
             Err(no) => refused(store, &no),
         }
     }
 
     fn write_via_stream(
-        mut store: Access<'_, Ctx, Self>,
+        store: Access<'_, Ctx, Self>,
         fd: Fd,
-        mut data: StreamReader<u8>,
+        data: StreamReader<u8>,
         offset: u64,
     ) -> wasmtime::Result<Ended> {
-        if let Err(no) = store.get().ask(&fd, Use::Write) {
-            data.close(&mut store)?;
-            return Ok(refused::<u8>(store, &no)?.1);
-        }
-        WasiFilesystem::write_via_stream(library_in(&mut store), fd, data, offset)
+        stream(store, &fd, data, Some(offset))
     }
 
     fn append_via_stream(
-        mut store: Access<'_, Ctx, Self>,
+        store: Access<'_, Ctx, Self>,
         fd: Fd,
-        mut data: StreamReader<u8>,
+        data: StreamReader<u8>,
     ) -> wasmtime::Result<Ended> {
-        if let Err(no) = store.get().ask(&fd, Use::Write) {
-            data.close(&mut store)?;
-            return Ok(refused::<u8>(store, &no)?.1);
-        }
-        WasiFilesystem::append_via_stream(library_in(&mut store), fd, data)
+        stream(store, &fd, data, None)
     }
 
     fn read_directory(
@@ -127,7 +150,7 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         fd: Fd,
     ) -> wasmtime::Result<(StreamReader<t::DirectoryEntry>, Ended)> {
         match store.get().ask(&fd, Use::Read) {
-            Ok(()) => WasiFilesystem::read_directory(library_in(&mut store), fd),
+            Ok(_pass) => WasiFilesystem::read_directory(library_in(&mut store), fd),
             Err(no) => refused(store, &no),
         }
     }
@@ -153,8 +176,8 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
     }
 
     async fn set_size(store: &Store, fd: Fd, size: u64) -> FilesystemResult<()> {
-        ask(store, &fd, Use::Write)?;
-        WasiFilesystem::set_size(&library(store), fd, size).await
+        let (growth, file) = store.with(|mut access| access.get().ask_writer(&fd))?;
+        Ok(growth.set_size(file, size).await.map_err(No::from)?)
     }
 
     async fn set_times(
@@ -168,7 +191,7 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
     }
 
     async fn create_directory_at(store: &Store, fd: Fd, path: String) -> FilesystemResult<()> {
-        ask_at(store, &fd, &path, Use::Write)?;
+        enter(store, &fd, &path).await?;
         WasiFilesystem::create_directory_at(&library(store), fd, path).await
     }
 
@@ -206,8 +229,8 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         to: Fd,
         new: String,
     ) -> FilesystemResult<()> {
-        ask_at(store, &fd, &old, Use::Write)?;
-        ask_at(store, &to, &new, Use::Write)?;
+        let growth = store.with(|mut access| access.get().ask_across((&fd, &old), (&to, &new)))?;
+        growth.enter().await.map_err(No::from)?;
         WasiFilesystem::link_at(&library(store), fd, flags, old, to, new).await
     }
 
@@ -222,7 +245,15 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         let changes = open_flags
             .intersects(t::OpenFlags::CREATE | t::OpenFlags::TRUNCATE | t::OpenFlags::EXCLUSIVE)
             || flags.contains(t::DescriptorFlags::WRITE);
-        let place = store.with(|mut access| access.get().ask_open(&fd, &path, changes))?;
+        let (place, growth) = store.with(|mut access| access.get().ask_open(&fd, &path, changes))?;
+        // Opening a pipe would wait for whoever is at its other end.
+        let there = WasiFilesystem::stat_at(&library(store), same(&fd), path_flags, path.clone()).await;
+        if there.as_ref().is_ok_and(|there| is_special(&there.type_)) {
+            return Err(No::Special.into());
+        }
+        if let (Some(growth), true, Err(_)) = (growth, open_flags.contains(t::OpenFlags::CREATE), there) {
+            growth.enter().await.map_err(No::from)?;
+        }
         let opened =
             WasiFilesystem::open_at(&library(store), fd, path_flags, path, open_flags, flags).await?;
         store.with(|mut access| access.get().places.insert(opened.rep(), place));
@@ -240,13 +271,12 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
     }
 
     async fn rename_at(store: &Store, fd: Fd, old: String, to: Fd, new: String) -> FilesystemResult<()> {
-        ask_at(store, &fd, &old, Use::Write)?;
-        ask_at(store, &to, &new, Use::Write)?;
+        store.with(|mut access| access.get().ask_across((&fd, &old), (&to, &new)).map(drop))?;
         WasiFilesystem::rename_at(&library(store), fd, old, to, new).await
     }
 
     async fn symlink_at(store: &Store, fd: Fd, old: String, new: String) -> FilesystemResult<()> {
-        ask_at(store, &fd, &new, Use::Write)?;
+        enter(store, &fd, &new).await?;
         WasiFilesystem::symlink_at(&library(store), fd, old, new).await
     }
 
@@ -272,4 +302,11 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         ask_at(store, &fd, &path, Use::Read)?;
         WasiFilesystem::metadata_hash_at(&library(store), fd, flags, path).await
     }
+}
+
+fn is_special(what: &t::DescriptorType) -> bool {
+    !matches!(
+        what,
+        t::DescriptorType::RegularFile | t::DescriptorType::Directory | t::DescriptorType::SymbolicLink
+    )
 }

@@ -1,7 +1,8 @@
 //! Changes to a store's entries, each with the account of what the store holds.
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
-use toolgate_policy::capability::keyvalue::{Held, Pass};
+use toolgate_policy::capability::keyvalue::Pass;
+use toolgate_policy::capability::room::Held;
 
 use super::NotDone;
 
@@ -26,7 +27,7 @@ pub(super) fn change<T>(
     })?;
     let mut after = before;
     let done = act(&transaction, &mut after)?;
-    pass.grow(before, after)?;
+    pass.room().grow(before, after)?;
     let as_i64 = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     transaction
         .execute("UPDATE held SET bytes = ?1, entries = ?2", [as_i64(after.bytes), as_i64(after.entries)])?;

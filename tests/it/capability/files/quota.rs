@@ -1,0 +1,203 @@
+//! How much a folder that may be changed may hold, how much of it may be open, and what in it is no file at all. Every fact
+//! by both generations of WASI.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use toolgate_tests::{World, test_guest};
+
+use super::super::{answer, assert_misconfigured, error, value};
+
+/// The guest of each generation, with one folder that has a file of four bytes in it.
+fn worlds(grant: &str) -> [World; 2] {
+    let folder = format!(r#"files = [{{ host = "docs", guest = "/docs", access = "read-write"{grant} }}]"#);
+    let world = |guest: &str| World::new().plugin("fs", &test_guest(guest)).file("docs/a.txt", "text");
+    [world("filing").grant(&folder), world("awaiting").with("engine = \"async\"").grant(&folder)]
+}
+
+fn put(path: &str, bytes: usize) -> Value {
+    json!({ "path": path, "text": "x".repeat(bytes) })
+}
+
+fn length(world: &World, path: &str) -> u64 {
+    std::fs::metadata(world.path(path)).unwrap().len()
+}
+
+#[test]
+fn a_folder_grows_to_bytes_max_by_every_way_of_writing_and_not_beyond() {
+    for (more, fits) in [(95, true), (96, true), (97, false)] {
+        let at_end = 4 + more;
+        let ways = [
+            ("fs_put", put("/docs/new.txt", more)),
+            ("fs_append", put("/docs/a.txt", more)),
+            ("fs_resize", json!({ "path": "/docs/a.txt", "bytes": at_end })),
+            ("fs_write-at", json!({ "path": "/docs/a.txt", "bytes": at_end - 1, "text": "x" })),
+        ];
+        for (tool, args) in ways {
+            for world in worlds(", bytes_max = 100") {
+                let ended = world.call(tool, &args);
+                assert_eq!(ended.code == 0, fits, "{tool} {more}: {}", ended.said());
+                let held: u64 = ["docs/a.txt", "docs/new.txt"]
+                    .iter()
+                    .filter(|path| world.path(path).exists())
+                    .map(|path| length(&world, path))
+                    .sum();
+                assert!(held <= 100, "{tool} {more}: {held}");
+                if !fits {
+                    let record = &world.call_records()[0];
+                    assert!(record["files"].to_string().contains("bytes_max"), "{record}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_of_an_exabyte_that_holds_nothing_counts_as_long_as_it_is() {
+    for world in worlds("") {
+        for (tool, args) in [
+            ("fs_resize", json!({ "path": "/docs/a.txt", "bytes": (1_u64 << 60).to_string() })),
+            (
+                "fs_write-at",
+                json!({ "path": "/docs/a.txt", "bytes": (1_u64 << 60).to_string(), "text": "x" }),
+            ),
+        ] {
+            error(&world, tool, &args);
+            assert_eq!(length(&world, "docs/a.txt"), 4);
+        }
+    }
+}
+
+#[test]
+fn what_is_deleted_or_cut_short_gives_its_room_back() {
+    for world in worlds(", bytes_max = 100") {
+        answer(&world, "fs_put", &put("/docs/b.txt", 90));
+        error(&world, "fs_put", &put("/docs/c.txt", 90));
+        answer(&world, "fs_erase", &json!({ "path": "/docs/b.txt" }));
+        answer(&world, "fs_put", &put("/docs/c.txt", 90));
+        answer(&world, "fs_cut", &json!({ "path": "/docs/c.txt" }));
+        answer(&world, "fs_put", &put("/docs/d.txt", 90));
+        // The same bytes over and over take the room of one.
+        answer(&world, "fs_put", &put("/docs/d.txt", 96));
+    }
+    let [world, _] = worlds(", bytes_max = 100");
+    answer(&world, "fs_put", &put("/docs/b.txt", 96));
+    answer(&world, "fs_overwrite", &json!({ "path": "/docs/b.txt", "text": "y".repeat(96), "times": 5 }));
+}
+
+#[test]
+fn files_folders_and_links_count_to_entries_max() {
+    for (count, fits) in [(2, true), (3, true), (4, false)] {
+        let [world, _] = worlds(", entries_max = 4");
+        let ended = world.call("fs_make-many", &json!({ "path": "/docs", "count": count }));
+        assert_eq!(ended.code == 0, fits, "{count}: {}", ended.said());
+        assert!(std::fs::read_dir(world.path("docs")).unwrap().count() <= 4);
+    }
+    for world in worlds(", entries_max = 1") {
+        for (tool, args) in [
+            ("fs_put", put("/docs/b.txt", 1)),
+            ("fs_make", json!({ "path": "/docs/folder" })),
+            ("fs_link-to", json!({ "path": "/docs/a.txt", "to": "/docs/b.txt" })),
+        ] {
+            error(&world, tool, &args);
+            let record = world.call_records().pop().unwrap();
+            assert!(record["files"].to_string().contains("entries_max"), "{tool}: {record}");
+        }
+        assert_eq!(std::fs::read_dir(world.path("docs")).unwrap().count(), 1);
+        // What is there may be written again, and moved.
+        answer(&world, "fs_put", &put("/docs/a.txt", 5));
+        answer(&world, "fs_move-to", &json!({ "path": "/docs/a.txt", "to": "/docs/b.txt" }));
+        answer(&world, "fs_erase", &json!({ "path": "/docs/b.txt" }));
+        answer(&world, "fs_make", &json!({ "path": "/docs/folder" }));
+    }
+}
+
+#[test]
+fn so_much_is_open_at_once_and_no_more() {
+    for (count, fits) in [(2, true), (3, true), (4, false)] {
+        for world in worlds(", open_max = 3") {
+            let ended = world.call("fs_open-many", &json!({ "path": "/docs/a.txt", "count": count }));
+            assert_eq!(ended.code == 0, fits, "{count}: {}", ended.said());
+            if !fits {
+                assert!(world.call_records()[0]["files"].to_string().contains("open_max"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_holds_more_than_it_may_refuses_the_plugin() {
+    for (grant, name) in [(", bytes_max = 3", "bytes_max"), (", entries_max = 1", "entries_max")] {
+        for world in worlds(grant) {
+            let check = world.file("docs/b.txt", "").run(&["check"]);
+            assert_eq!(check.code, 3, "{}", check.said());
+            assert!(check.stderr.contains("holds more than that already"), "{}", check.stderr);
+            assert!(check.stderr.contains(name), "{}", check.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_pipe_a_socket_and_a_device_are_not_opened_and_nothing_waits_for_them() {
+    for world in worlds("") {
+        let made = Command::new("mkfifo").arg(world.path("docs/pipe")).status().unwrap();
+        assert!(made.success());
+        let _socket = std::os::unix::net::UnixListener::bind(world.path("docs/socket")).unwrap();
+        std::os::unix::fs::symlink("pipe", world.path("docs/link")).unwrap();
+        let before = Instant::now();
+        for name in ["pipe", "socket", "link"] {
+            let path = format!("/docs/{name}");
+            error(&world, "fs_look", &json!({ "path": path }));
+            error(&world, "fs_put", &json!({ "path": path, "text": "x" }));
+        }
+        // Each would have waited for the deadline of ten seconds.
+        assert!(before.elapsed() < Duration::from_secs(30), "{:?}", before.elapsed());
+    }
+}
+
+#[test]
+fn nothing_is_moved_or_linked_from_one_granted_folder_into_another() {
+    let folders = r#"files = [
+        { host = "docs", guest = "/docs", access = "read-write" },
+        { host = "out", guest = "/out", access = "read-write", bytes_max = 10 },
+    ]"#;
+    for guest in ["filing", "awaiting"] {
+        let engine = if guest == "awaiting" { "engine = \"async\"" } else { "" };
+        let world = World::new()
+            .plugin("fs", &test_guest(guest))
+            .with(engine)
+            .file("docs/a.txt", &"x".repeat(100))
+            .folder("out")
+            .grant(folders);
+        for tool in ["fs_move-to", "fs_link-to"] {
+            error(&world, tool, &json!({ "path": "/docs/a.txt", "to": "/out/a.txt" }));
+        }
+        assert_eq!(std::fs::read_dir(world.path("out")).unwrap().count(), 0);
+        assert_eq!(length(&world, "docs/a.txt"), 100);
+    }
+}
+
+#[test]
+fn a_listing_that_would_fill_the_hosts_memory_is_refused() {
+    let [world, _] = worlds(", entries_max = 100000");
+    for n in 1..65_536 {
+        std::fs::File::create(world.path(&format!("docs/{n}"))).unwrap();
+    }
+    let world = world.limit("output_bytes_max = 4000000");
+    assert_eq!(value(&world, "fs_names", &json!({ "path": "/docs" })).as_array().unwrap().len(), 65_536);
+    std::fs::File::create(world.path("docs/one-more")).unwrap();
+    error(&world, "fs_names", &json!({ "path": "/docs" }));
+}
+
+#[test]
+fn room_for_what_cannot_grow_and_room_that_is_none_are_refused() {
+    let world = |line: &str| World::new().plugin("fs", &test_guest("filing")).folder("docs").grant(line);
+    let read = r#"files = [{ host = "docs", guest = "/docs", access = "read", bytes_max = 10 }]"#;
+    assert_misconfigured(&world(read), "cannot grow");
+    for wrong in ["bytes_max = 0", "entries_max = -1", "open_max = 0", "open_max = 100000", "quota = 1"] {
+        let line =
+            format!(r#"files = [{{ host = "docs", guest = "/docs", access = "read-write", {wrong} }}]"#);
+        assert_misconfigured(&world(&line), "files[0]");
+    }
+}
