@@ -181,6 +181,40 @@ fn queue_turns_away_at_once_what_would_wait_too_long() {
 }
 
 #[test]
+fn faults_max_puts_a_plugin_that_keeps_failing_on_hold_until_it_works_again() {
+    for calls in [2, 3, 4] {
+        let world = guest("panicking").limit("faults_max = 3");
+        let server = world.serve(Transport::Http);
+        let replies: Vec<Reply> = (0..calls).map(|_| server.call("bad_run", json!({ "why": "x" }))).collect();
+        let turned_away = replies.iter().filter(|reply| reply.text().contains("faults_max = 3")).count();
+        assert_eq!(turned_away, usize::from(calls == 4), "{replies:?}");
+        assert_eq!(server.call("good_seven", json!({})).text(), "7", "another plugin is not on hold");
+        let is_held = world.records().iter().any(|record| record["event"] == "hold");
+        assert_eq!((is_held, server.log().contains("on hold")), (calls >= 3, calls >= 3), "{calls}");
+    }
+}
+
+#[test]
+fn a_plugin_on_hold_is_tried_by_one_call_after_a_while() {
+    let world = World::new()
+        .plugin("bad", &test_guest("filing"))
+        .limit("faults_max = 1")
+        .limit("memory_bytes_max = 4000000");
+    let server = world.serve(Transport::Http);
+    let fails = json!({ "path": "x", "text": "y".repeat(3_000_000) });
+    let first = server.call("bad_put", fails);
+    assert!(first.is_error() && first.text().contains("memory_bytes_max"), "{first:?}");
+    assert!(server.call("bad_look", json!({ "path": "x" })).text().contains("on hold"));
+    let until = Instant::now() + Duration::from_secs(30);
+    while server.call("bad_look", json!({ "path": "x" })).text().contains("on hold") {
+        assert!(Instant::now() < until, "it is tried again");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let events: Vec<Value> = world.records().iter().map(|record| record["event"].clone()).collect();
+    assert!(events.contains(&json!("release")), "{events:?}");
+}
+
+#[test]
 fn handles_max_ends_what_holds_too_many() {
     let world = guest("holding").limit("handles_max = 50");
     assert_met(

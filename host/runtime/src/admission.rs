@@ -1,5 +1,7 @@
 //! How many calls run at once: of one plugin, and of all. More wait, in the order they came; more than that are refused at
-//! once, so that the caller can back off.
+//! once, so that the caller can back off. So are those of a plugin that is on hold.
+
+pub(crate) mod breaker;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +13,7 @@ use toolgate_policy::limits::call::{CallLimit, CallLimits};
 
 use crate::outcome::Fault;
 use crate::sandbox::interrupt::Interrupt;
+use breaker::{Breaker, Trial};
 
 /// The places of one plugin.
 pub(crate) struct Admission {
@@ -18,6 +21,7 @@ pub(crate) struct Admission {
     waiting: AtomicU64,
     queue: u64,
     deadline_ms: u64,
+    breaker: Breaker,
 }
 
 /// A place among running calls. Given back when dropped.
@@ -34,7 +38,16 @@ impl Admission {
             waiting: AtomicU64::new(0),
             queue: limits.get(CallLimit::Queue),
             deadline_ms: limits.get(CallLimit::Deadline),
+            breaker: Breaker::new(limits.get(CallLimit::Faults)),
         }
+    }
+
+    /// Whether the plugin is one to be called.
+    ///
+    /// # Errors
+    /// That it is on hold.
+    pub(crate) fn begin(&self) -> Result<Trial<'_>, Fault> {
+        self.breaker.begin(Instant::now())
     }
 
     /// Takes a place, waiting for one until the deadline.

@@ -58,6 +58,13 @@ pub enum Event<'a> {
         /// What was wrong, if it was not taken.
         problems: Vec<String>,
     },
+    /// A plugin that failed too often is on hold, or works again.
+    Held {
+        /// Which.
+        plugin: &'a str,
+        /// For how long; nothing when it works again.
+        seconds: Option<u64>,
+    },
     /// The process began or ended.
     Process {
         /// `started` or `stopped`.
@@ -109,6 +116,10 @@ impl Recorder {
             Event::Reloaded { plugins, problems } => {
                 ("reload", json!({ "plugins": plugins, "problems": shown(problems) }))
             }
+            Event::Held { plugin, seconds: Some(seconds) } => {
+                ("hold", json!({ "plugin": plugin, "seconds": seconds }))
+            }
+            Event::Held { plugin, seconds: None } => ("release", json!({ "plugin": plugin })),
             Event::Process { what } => (*what, json!({ "pid": std::process::id() })),
         };
         let mut line = Map::new();

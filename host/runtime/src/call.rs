@@ -5,9 +5,12 @@ pub mod request;
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use toolgate_policy::call::{Denied, judge};
 use toolgate_policy::limits::call::CallLimit;
 
+use crate::admission::breaker::Change;
+use crate::audit::Event;
 use crate::audit::record::{Closed, Opening, Record};
 use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::rooms::Rooms;
@@ -45,9 +48,25 @@ async fn attempt(rooms: &Rooms, request: &Request, record: &mut Record) -> Resul
     let args = tool
         .lower(&request.arguments)
         .map_err(|problems| Outcome::Fault(Fault::new(FaultKind::Arguments, problems.to_string())))?;
+    let trial = tool.admission.begin().map_err(Outcome::Fault)?;
     let interrupt = request.interrupt.under(rooms.flights.stopping());
     let slot =
         tool.admission.enter(&permit, &rooms.calls, deadline, &interrupt).await.map_err(Outcome::Fault)?;
     let call = Call { deadline, interrupt, relay: request.relay.clone(), notes: record.notes(), slot };
-    Ok(rooms.sandbox.call(&permit, &tool.export, args, call).await)
+    let outcome = rooms.sandbox.call(&permit, &tool.export, args, call).await;
+    if let Some(change) = trial.ended(&outcome, Instant::now()) {
+        let plugin = permit.plugin().as_str();
+        let seconds = match change {
+            Change::Held(lasts) => Some(lasts.as_secs()),
+            Change::Released => None,
+        };
+        match seconds {
+            Some(seconds) => {
+                tracing::warn!(plugin, seconds, "a plugin failed too often in a row and is on hold")
+            }
+            None => tracing::info!(plugin, "a plugin that was on hold works again"),
+        }
+        rooms.audit.event(&Event::Held { plugin, seconds });
+    }
+    Ok(outcome)
 }

@@ -221,7 +221,11 @@ impl Fault {
                     "too many calls of this tool's plugin are waiting ({name} = {value}); try again later"
                 )
             }
-            CallLimit::Log | CallLimit::Handles | CallLimit::HttpRequests | CallLimit::HttpBytes => {
+            CallLimit::Log
+            | CallLimit::Handles
+            | CallLimit::HttpRequests
+            | CallLimit::HttpBytes
+            | CallLimit::Faults => {
                 format!("the tool went over its limit {name} = {value}")
             }
         };
@@ -242,9 +246,8 @@ impl Fault {
     pub fn blame(&self) -> Blame {
         match self.kind {
             FaultKind::Arguments | FaultKind::Cancelled => Blame::Caller,
-            FaultKind::Limit(CallLimit::Queue | CallLimit::Concurrency) | FaultKind::Budget => {
-                Blame::Operator
-            }
+            FaultKind::Limit(CallLimit::Queue | CallLimit::Concurrency | CallLimit::Faults)
+            | FaultKind::Budget => Blame::Operator,
             FaultKind::Limit(_) | FaultKind::Trap | FaultKind::Exit | FaultKind::Lift | FaultKind::Grant => {
                 Blame::Plugin
             }

@@ -25,6 +25,8 @@ pub enum CallLimit {
     HttpRequests,
     /// Bytes of outbound HTTP, both ways.
     HttpBytes,
+    /// Faults in a row.
+    Faults,
 }
 
 /// The bounds of one plugin's calls, each within its ceiling.
@@ -33,7 +35,7 @@ pub struct CallLimits([u64; CallLimit::ALL.len()]);
 
 impl CallLimit {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Fuel,
         Self::Deadline,
         Self::Memory,
@@ -44,6 +46,7 @@ impl CallLimit {
         Self::Handles,
         Self::HttpRequests,
         Self::HttpBytes,
+        Self::Faults,
     ];
 
     /// Name, default, ceiling, reason.
@@ -59,6 +62,7 @@ impl CallLimit {
             Self::Handles => &HANDLES_MAX,
             Self::HttpRequests => &HTTP_REQUESTS_MAX,
             Self::HttpBytes => &HTTP_BYTES_MAX,
+            Self::Faults => &FAULTS_MAX,
         }
     }
 
@@ -230,6 +234,19 @@ pub const KEYVALUE_WAIT_MS: u64 = 2_000;
 pub const KEYVALUE_READ_FUEL: u64 = 10_000;
 /// See [`KEYVALUE_READ_FUEL`].
 pub const KEYVALUE_WRITE_FUEL: u64 = 100_000;
+
+const FAULTS_MAX: Limit = Limit {
+    name: "faults_max",
+    default: 20,
+    ceiling: 1_000_000_000,
+    reason: "a plugin whose every call fails is put on hold, and costs its callers and neighbours no more than a refusal",
+};
+
+/// How long a plugin that failed too often is on hold, in milliseconds; twice as long after each trial that fails.
+pub const HOLD_MS: u64 = 5_000;
+
+/// The longest hold, in milliseconds.
+pub const HOLD_MS_MAX: u64 = 300_000;
 
 /// Fuel that a call from guest to host costs beside the instructions around it: such a call takes 50 to 1,000 ns of host
 /// time and only some ten units of fuel, so a loop over cheap imports would be nearly free.
