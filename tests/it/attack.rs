@@ -4,4 +4,5 @@
 mod addresses;
 mod folders;
 mod isolation;
+mod sockets;
 mod surroundings;

@@ -5,7 +5,8 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use toolgate_tests::web::{Web, respond};
+use toolgate_policy::limits::call::DATAGRAM_BYTES;
+use toolgate_tests::web::{Web, converse, respond};
 use toolgate_tests::{Reply, Server, Transport, World, test_guest};
 
 fn guest(name: &str) -> World {
@@ -79,6 +80,20 @@ fn deadline_ms_ends_a_wait_for_a_server_that_says_nothing() {
     let web = Web::plain(|_, _| std::thread::sleep(Duration::from_secs(20)));
     let world = guest("requesting").grant(&rule(&web)).limit("deadline_ms = 500");
     assert_met(world, "bad_run", &request(&web), "deadline_ms", None);
+}
+
+#[test]
+fn deadline_ms_ends_a_read_from_a_socket_that_says_nothing() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let world = guest("connecting").grant(&socket(address, "tcp")).limit("deadline_ms = 500");
+    let args = json!({ "address": address.to_string(), "text": "hello" });
+    assert_met(world, "bad_talk", &args, "deadline_ms", None);
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let world = guest("connecting").grant(&socket(address, "udp")).limit("deadline_ms = 500");
+    let args = json!({ "address": address.to_string(), "text": "hello" });
+    assert_met(world, "bad_ask", &args, "deadline_ms", None);
 }
 
 #[test]
@@ -251,6 +266,59 @@ fn http_bytes_max_counts_what_is_sent_and_what_comes() {
     assert_met(world, "bad_run", &args, "http_bytes_max", Some(("bad_run", request(&small))));
 }
 
+#[test]
+fn sockets_max_ends_what_opens_too_many() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let world = || guest("connecting").grant(&socket(address, "tcp")).limit("sockets_max = 3");
+    let many = |times: u32| json!({ "address": address.to_string(), "times": times });
+    let under = world().serve(Transport::Http).call("bad_many", many(2));
+    assert_eq!(under.text(), "2");
+    assert_met(world(), "bad_many", &many(4), "sockets_max", Some(("bad_many", many(3))));
+}
+
+#[test]
+fn sockets_max_counts_names_that_are_looked_up() {
+    let rule = r#"sockets = [{ host = "localhost", port = 1, private = true }]"#;
+    let around = json!({ "name": "localhost", "address": "127.0.0.1:1" });
+    let world = guest("connecting").grant(rule).limit("sockets_max = 1");
+    let fine = Some(("bad_lookup", json!({ "name": "localhost" })));
+    assert_met(world, "bad_roundabout", &around, "sockets_max", fine);
+}
+
+#[test]
+fn socket_bytes_max_counts_what_is_sent_and_what_comes() {
+    // Answers with as many bytes as it is asked for, in ten digits.
+    let server = converse(|heard| vec![b'x'; heard.parse().unwrap_or(0)]);
+    let world = || guest("connecting").grant(&socket(server, "tcp")).limit("socket_bytes_max = 100_000");
+    let talk = |bytes: u32| json!({ "address": server.to_string(), "text": format!("{bytes:010}") });
+    let under = world().serve(Transport::Http).call("bad_talk", talk(99_989));
+    assert_eq!(under.text().len(), 99_989, "{}", under.is_error());
+    let fine = Some(("bad_talk", talk(99_990)));
+    assert_met(world(), "bad_talk", &talk(99_991), "socket_bytes_max", fine);
+}
+
+#[test]
+fn socket_bytes_max_counts_datagrams_with_their_headers() {
+    let heard = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = heard.local_addr().unwrap();
+    let world = || guest("connecting").grant(&socket(address, "udp")).limit("socket_bytes_max = 1_000");
+    let tell = |bytes: u64| json!({ "address": address.to_string(), "text": "x".repeat((bytes - DATAGRAM_BYTES) as usize) });
+    assert!(!world().serve(Transport::Http).call("bad_tell", tell(999)).is_error());
+    assert_met(world(), "bad_tell", &tell(1_001), "socket_bytes_max", Some(("bad_tell", tell(1_000))));
+    heard.set_nonblocking(true).unwrap();
+    let came: Vec<usize> = std::iter::from_fn(|| heard.recv(&mut [0; 2_000]).ok()).collect();
+    assert_eq!(came, [971, 972, 972], "what is over the limit is not sent");
+}
+
+/// Grants a place on this machine.
+fn socket(address: std::net::SocketAddr, protocol: &str) -> String {
+    format!(
+        r#"sockets = [{{ host = "127.0.0.1", port = {}, protocol = "{protocol}", private = true }}]"#,
+        address.port()
+    )
+}
+
 fn rule(web: &Web) -> String {
     format!(
         r#"http = [{{ scheme = "http", host = "127.0.0.1", port = {}, private = true, methods = ["GET", "POST"] }}]"#,
@@ -327,43 +395,6 @@ fn assert_protocol_only(server: &Server) {
         let message: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no message: {line}"));
         assert_eq!(message["jsonrpc"], "2.0");
         assert_ne!(message["result"]["forged"], true);
-    }
-}
-
-#[test]
-fn a_panic_an_exit_and_a_recursion_are_faults_that_say_which_and_the_next_call_is_fine() {
-    // Compilers keep a stack of their own in memory, which ends first; this one has none.
-    let deeper = toolgate_tests::wat(
-        r#"(component
-            (core module $m (func $f (export "run") (call $f)))
-            (core instance $i (instantiate $m))
-            (func (export "run") (canon lift (core func $i "run"))))"#,
-    );
-    for transport in Transport::ALL {
-        let world = World::new()
-            .plugin("panic", &test_guest("panicking"))
-            .plugin("exit", &test_guest("exiting"))
-            .plugin("deep", &test_guest("recursing"))
-            .plugin("deeper", &deeper);
-        let server = world.serve(transport);
-        for _ in 0..2 {
-            let reply = server.call("panic_run", json!({ "why": "a reason with \u{1b}[31mcolour" }));
-            assert!(reply.is_error() && reply.text().contains("crashed"), "{reply:?}");
-            assert!(!reply.text().contains("a reason"), "the guest's words are for the operator");
-            for (given, status) in [(0, 0), (1, 1), (3, 1)] {
-                let reply = server.call("exit_run", json!({ "status": given }));
-                assert!(reply.is_error() && reply.text().contains(&format!("status {status}")), "{reply:?}");
-            }
-            let reply = server.call("deep_run", json!({}));
-            assert!(reply.is_error() && reply.text().contains("crashed"), "{reply:?}");
-            let reply = server.call("deeper_run", json!({}));
-            assert!(reply.is_error() && reply.text().contains("recursed too deeply"), "{reply:?}");
-        }
-        let kinds: Vec<Value> =
-            world.call_records().iter().map(|record| record["outcome"]["kind"].clone()).collect();
-        assert_eq!(kinds[..6], ["trap", "exit", "exit", "exit", "trap", "trap"].map(Value::from));
-        assert!(server.log().contains("a reason with"), "{}", server.log());
-        assert!(!server.log().contains('\u{1b}'), "what steers a terminal is escaped");
     }
 }
 

@@ -5,6 +5,7 @@ mod attack;
 mod capability;
 mod cli;
 mod coverage;
+mod faults;
 mod fuzz;
 mod languages;
 mod limits;

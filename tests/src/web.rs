@@ -1,7 +1,7 @@
 //! Web servers on this machine for guests to talk to: each answers as it is told and remembers what it heard.
 
-use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{Read as _, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -125,4 +125,26 @@ pub fn was_connected(listener: &TcpListener) -> bool {
     std::thread::sleep(Duration::from_millis(200));
     let connected: Result<(TcpStream, SocketAddr), _> = listener.accept();
     connected.is_ok()
+}
+
+/// A server without a protocol: hears one piece, answers it and ends the connection. Serves until the process ends.
+pub fn converse(answer: fn(&str) -> Vec<u8>) -> SocketAddr {
+    let (listener, address, _) = bind();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let mut heard = vec![0; 65_536];
+                let count = stream.read(&mut heard).unwrap_or(0);
+                drop(stream.write_all(&answer(&String::from_utf8_lossy(&heard[..count]))));
+            });
+        }
+    });
+    address
+}
+
+/// Whether a socket of ours was sent to within a moment.
+pub fn was_sent(socket: &UdpSocket) -> bool {
+    socket.set_nonblocking(true).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    socket.recv_from(&mut [0]).is_ok()
 }

@@ -1,14 +1,14 @@
 //! Outbound HTTP, only with a pass: resolve once, connect to an address that was checked, put the secret in, bound every
 //! byte and the time of it all, scrub the secret from what comes back. Follows no redirect, reads no proxy variable.
-//! Whether a request may be sent is not decided here.
+//! Whether a request may be sent is not decided here. Names for sockets are looked up here too, by the same rules.
 
 mod connect;
 mod exchange;
 mod resolve;
 mod scrub;
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::time::Instant;
 use toolgate_policy::capability::http::{Pass, Rule};
+use toolgate_policy::capability::sockets::Lookup;
 
 use crate::meter::Meter;
 use crate::secret::SecretSpec;
@@ -116,6 +117,14 @@ impl Egress {
         Ok(Arc::new(Link { trust: self.roots.trust(rule)?, secret }))
     }
 
+    /// Looks up a name for a socket: the addresses that its grant reaches; never none.
+    ///
+    /// # Errors
+    /// [`Failure::Name`], [`Failure::Prohibited`].
+    pub(crate) async fn look_up(&self, lookup: &Lookup) -> Result<Vec<IpAddr>, Failure> {
+        self.resolver.resolve(lookup.host(), lookup.reach()).await
+    }
+
     /// Sends a request that was allowed. The deadline of the call, and shorter ones that the guest asks for, hold over
     /// resolving, connecting, TLS, headers and body together.
     ///
@@ -135,7 +144,9 @@ impl Egress {
         let deadline = meter.deadline();
         let request = exchange::prepare(&pass, &link, request, &meter)?;
         let connecting = async {
-            let addresses = self.resolver.resolve(&pass).await?;
+            let target = pass.target();
+            let found = self.resolver.resolve(target.host(), pass.rule().reach).await?;
+            let addresses: Vec<_> = found.into_iter().map(|ip| SocketAddr::new(ip, target.port())).collect();
             connect::connect(&pass, &link.trust, &addresses).await
         };
         let by = |timeout: Option<Duration>| {

@@ -24,6 +24,7 @@ use toolgate_policy::load::Effective;
 use wasmtime::component::{Linker, ResourceTable};
 
 use crate::audit::record::Notes;
+use crate::egress::Egress;
 use crate::meter::Meter;
 use crate::meter::memory::Memory;
 use crate::relay::Relay;
@@ -39,6 +40,8 @@ pub(crate) struct Prototype {
     pub(crate) config: config::Prototype,
     /// The plugin's store, if it has room in one.
     pub(crate) keyvalue: Option<Arc<Store>>,
+    /// The way out, shared by all plugins.
+    pub(crate) egress: Arc<Egress>,
 }
 
 /// The data of one call's store.
@@ -75,7 +78,7 @@ impl Ctx {
             files: files::State::new(&prototype.files),
             http: http::State::new(&prototype, &meter, &notes),
             random: random::State::default(),
-            sockets: sockets::State::default(),
+            sockets: sockets::State::new(&prototype, &meter, &notes),
             started: Instant::now(),
             relay,
             prototype,

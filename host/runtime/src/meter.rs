@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
-use toolgate_policy::limits::call::{CallLimit, CallLimits, HOST_CALL_FUEL};
+use toolgate_policy::limits::call::{CallLimit, CallLimits, HOST_CALL_FUEL, SOCKET_FUEL};
 
 /// Why a call is ended from the host's side. Travels through the engine as the error of a host call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +33,8 @@ struct Counts {
     debt: AtomicU64,
     http_requests: AtomicU64,
     http_bytes: AtomicU64,
+    sockets: AtomicU64,
+    socket_bytes: AtomicU64,
     stop: Mutex<Option<Stop>>,
 }
 
@@ -44,6 +46,8 @@ impl Meter {
             debt: AtomicU64::new(0),
             http_requests: AtomicU64::new(0),
             http_bytes: AtomicU64::new(0),
+            sockets: AtomicU64::new(0),
+            socket_bytes: AtomicU64::new(0),
             stop: Mutex::new(None),
         }))
     }
@@ -108,6 +112,24 @@ impl Meter {
     pub(crate) fn http_bytes(&self, bytes: u64) -> Result<(), Stop> {
         self.charge(bytes);
         self.count(&self.0.http_bytes, bytes, CallLimit::HttpBytes)
+    }
+
+    /// One more socket, or one more name looked up for one.
+    ///
+    /// # Errors
+    /// The limit, when there were enough; the call then ends.
+    pub(crate) fn socket(&self) -> Result<(), Stop> {
+        self.charge(SOCKET_FUEL);
+        self.count(&self.0.sockets, 1, CallLimit::Sockets)
+    }
+
+    /// More bytes over sockets, either way.
+    ///
+    /// # Errors
+    /// The limit, when there were enough; the call then ends.
+    pub(crate) fn socket_bytes(&self, bytes: u64) -> Result<(), Stop> {
+        self.charge(bytes);
+        self.count(&self.0.socket_bytes, bytes, CallLimit::SocketBytes)
     }
 
     fn count(&self, counter: &AtomicU64, by: u64, limit: CallLimit) -> Result<(), Stop> {

@@ -225,9 +225,9 @@ impl Fault {
             | CallLimit::Handles
             | CallLimit::HttpRequests
             | CallLimit::HttpBytes
-            | CallLimit::Faults => {
-                format!("the tool went over its limit {name} = {value}")
-            }
+            | CallLimit::Faults
+            | CallLimit::Sockets
+            | CallLimit::SocketBytes => format!("the tool went over its limit {name} = {value}"),
         };
         Self::new(FaultKind::Limit(limit), told)
     }

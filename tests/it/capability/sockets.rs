@@ -1,21 +1,69 @@
-//! `sockets`: not built yet. An empty grant links the interface and refuses every use.
+//! `sockets`: connections and datagrams to granted places, and nothing that listens.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 
-use serde_json::json;
-use toolgate_tests::web::was_connected;
+use serde_json::{Value, json};
+use toolgate_tests::web::{converse, was_connected, was_sent};
 use toolgate_tests::{World, test_guest};
 
-use super::{assert_misconfigured, error};
+use super::{answer, assert_misconfigured, error, value};
 
 fn connecting() -> World {
     World::new().plugin("net", &test_guest("connecting"))
 }
 
+/// Grants a place on this machine.
+fn rule(host: &str, port: u16, protocol: &str) -> String {
+    format!(r#"sockets = [{{ host = "{host}", port = {port}, protocol = "{protocol}", private = true }}]"#)
+}
+
+fn hosts(world: &World) -> Vec<Value> {
+    world.call_records().iter().map(|record| record["hosts"].clone()).collect()
+}
+
 #[test]
-fn granted_more_than_nothing_is_not_built_yet_and_says_so() {
-    let line = r#"sockets = [{ host = "example.com", port = 443 }]"#;
-    assert_misconfigured(&connecting().grant(line), "cannot be granted yet");
+fn granted_a_connection_goes_out_and_the_answer_comes_in() {
+    let server = converse(|heard| format!("you said {heard}").into_bytes());
+    let port = server.port();
+    let world = connecting().grant(&rule("127.0.0.1", port, "tcp"));
+    let told = answer(&world, "net_talk", &json!({ "address": server.to_string(), "text": "hello" }));
+    assert_eq!(told, "you said hello");
+    assert_eq!(hosts(&world), [json!([format!("tcp://127.0.0.1:{port}")])]);
+}
+
+#[test]
+fn granted_by_name_it_is_looked_up_by_the_host_and_reached_where_it_was_found() {
+    let server = converse(|heard| format!("you said {heard}").into_bytes());
+    let port = server.port();
+    let world = connecting().grant(&rule("localhost", port, "tcp"));
+    for name in ["localhost", "LOCALHOST", "localhost."] {
+        let args = json!({ "address": format!("{name}:{port}"), "text": "hello" });
+        assert_eq!(answer(&world, "net_talk", &args), "you said hello");
+    }
+    let found = value(&world, "net_lookup", &json!({ "name": "localhost" }));
+    assert!(found.as_array().unwrap().contains(&json!("127.0.0.1")), "{found}");
+    let noted = hosts(&world).first().unwrap().to_string();
+    assert!(noted.contains("lookup of localhost"), "{noted}");
+    assert!(noted.contains(&format!("tcp://localhost:{port}")), "{noted}");
+}
+
+#[test]
+fn granted_datagrams_go_out_and_come_back() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let echo = std::thread::spawn(move || {
+        let mut text = [0; 100];
+        let (count, from) = socket.recv_from(&mut text).unwrap();
+        socket.send_to(&text[..count], from).unwrap();
+        let (count, _) = socket.recv_from(&mut text).unwrap();
+        String::from_utf8_lossy(&text[..count]).into_owned()
+    });
+    let world = connecting().grant(&rule("127.0.0.1", address.port(), "udp"));
+    let args = |text: &str| json!({ "address": address.to_string(), "text": text });
+    assert_eq!(answer(&world, "net_ask", &args("there and back")), "there and back");
+    answer(&world, "net_tell", &args("connected"));
+    assert_eq!(echo.join().unwrap(), "connected");
+    assert_eq!(hosts(&world)[0], json!([format!("udp://{address}")]));
 }
 
 #[test]
@@ -28,10 +76,57 @@ fn denied_it_does_not_load() {
 #[test]
 fn narrowed_to_nothing_no_connection_no_packet_and_no_lookup_leaves_the_host() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let world = connecting().grant("sockets = []");
-    error(&world, "net_tcp", &json!({ "address": address }));
-    error(&world, "net_udp", &json!({ "address": address }));
+    error(&world, "net_tcp", &json!({ "address": listener.local_addr().unwrap().to_string() }));
+    error(&world, "net_udp", &json!({ "address": socket.local_addr().unwrap().to_string(), "text": "x" }));
     error(&world, "net_lookup", &json!({ "name": "localhost" }));
-    assert!(!was_connected(&listener));
+    assert!(!was_connected(&listener) && !was_sent(&socket));
+}
+
+#[test]
+fn narrowed_to_a_host_a_port_and_a_protocol_nothing_else_is_reached() {
+    let granted = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = granted.local_addr().unwrap().port();
+    let (other, same) = (TcpListener::bind("127.0.0.1:0").unwrap(), UdpSocket::bind(("127.0.0.1", port)));
+    let world = connecting().grant(&rule("127.0.0.1", port, "tcp"));
+    for (tool, address) in [
+        ("net_tcp", other.local_addr().unwrap().to_string()),
+        ("net_tcp", format!("127.0.0.2:{port}")),
+        ("net_tcp", format!("localhost:{port}")),
+        ("net_tcp", format!("[::1]:{port}")),
+        ("net_udp", format!("127.0.0.1:{port}")),
+        ("net_tell", format!("127.0.0.1:{port}")),
+    ] {
+        let mut args = json!({ "address": address });
+        if tool != "net_tcp" {
+            args["text"] = json!("x");
+        }
+        error(&world, tool, &args);
+    }
+    assert!(!was_connected(&other) && !was_connected(&granted));
+    assert!(same.is_err() || !was_sent(&same.unwrap()));
+    assert_eq!(answer(&world, "net_tcp", &json!({ "address": format!("127.0.0.1:{port}") })), "connected");
+    assert!(was_connected(&granted));
+    let refused = hosts(&world)[0].to_string();
+    assert!(refused.contains("refused: tcp://127.0.0.1:"), "{refused}");
+}
+
+#[test]
+fn what_cannot_be_granted_is_refused_with_what_to_write() {
+    for (rule, words) in [
+        (r#"{ host = "*.example.com", port = 443 }"#, "`*` is not for sockets"),
+        (r#"{ host = "example.com" }"#, "write port = 5432"),
+        (r#"{ port = 443 }"#, "host"),
+        (r#"{ host = "example.com", port = 70000 }"#, "1 to 65535"),
+        (r#"{ host = "example.com", port = 443, protocol = "sctp" }"#, r#"write "tcp" or "udp""#),
+        (r#"{ host = "example.com", port = 443, protcol = "udp" }"#, "protocol"),
+        (r#"{ host = "127.0.0.1", port = 443 }"#, "private = true"),
+        (r#"{ host = "169.254.169.254", port = 80, private = true }"#, "no grant reaches it"),
+        (r#"{ host = "metadata.google.internal", port = 80, private = true }"#, "no grant reaches it"),
+    ] {
+        assert_misconfigured(&connecting().grant(&format!("sockets = [{rule}]")), words);
+    }
+    let fine = connecting().grant(r#"sockets = [{ host = "db.example.com", port = 5432 }]"#);
+    assert_eq!(fine.run(&["check"]).code, 0);
 }

@@ -272,3 +272,19 @@ fn without_grants_nothing_of_it_is_linked_and_empty_sockets_reach_nobody() {
     assert!(error(&world, "p_run", &request(&format!("127.0.0.1:{port}"), "/")).contains("Denied"));
     assert!(!was_connected(&listener));
 }
+
+#[test]
+fn a_grant_of_sockets_gives_wasi_0_3_none() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let rule = |host, protocol| {
+        format!(r#"{{ host = "{host}", port = {port}, protocol = "{protocol}", private = true }}"#)
+    };
+    let rules = [rule("127.0.0.1", "tcp"), rule("127.0.0.1", "udp"), rule("localhost", "tcp")].join(", ");
+    let world = fetching().grant("http = []").grant(&format!("sockets = [{rules}]"));
+    for tool in ["p_connect", "p_datagram", "p_listen"] {
+        error(&world, tool, &json!({ "port": if tool == "p_listen" { 0 } else { port } }));
+    }
+    error(&world, "p_resolve", &json!({ "name": "localhost" }));
+    assert!(!was_connected(&listener));
+}

@@ -1,39 +1,264 @@
-//! `sockets`: outbound TCP and UDP. The word exists, and an empty grant meets the need of a plugin whose toolchain
-//! imports the interface without using it; granting a destination is not built yet and is refused as such.
+//! `sockets`: to which hosts and ports a plugin may connect by TCP and send by UDP. A guest has addresses where an
+//! operator has names: an address counts for a name only when the host looked that name up for the same call. Looking up
+//! and connecting are the runtime's. Nothing here, and nothing an operator can write, lets a plugin listen.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 use super::Effects;
 use crate::Invalid;
+use crate::address::{Host, NotAHost, Reach, is_metadata_name, may_connect};
 
-/// No destinations: the interface is linked and refuses every use.
+/// What an operator wrote for one rule, before it is checked.
+#[derive(Debug, Clone, Default)]
+pub struct RuleText {
+    /// `host`.
+    pub host: String,
+    /// `port`.
+    pub port: i64,
+    /// `protocol`; default tcp.
+    pub protocol: Option<String>,
+    /// `private`.
+    pub private: bool,
+}
+
+/// TCP or UDP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// Connections.
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
+/// One rule: this host, at this port, by this protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Where. One host; there are no patterns.
+    pub host: Host,
+    /// At which port.
+    pub port: u16,
+    /// How.
+    pub protocol: Protocol,
+    /// Whether private networks are reached.
+    pub reach: Reach,
+}
+
+/// The rules. Empty: the interface is linked and refuses every use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Grant(());
+pub struct Grant(Vec<Rule>);
+
+/// The guest may have this name looked up, now.
+#[must_use]
+#[derive(Debug)]
+pub struct Lookup {
+    host: Host,
+    reach: Reach,
+}
+
+/// The guest may connect or send to this address, now, under this rule.
+#[must_use]
+#[derive(Debug)]
+pub struct Pass {
+    address: SocketAddr,
+    rule: Rule,
+}
+
+/// The addresses that were found for granted names in one call. Each call begins with none.
+#[derive(Debug, Default)]
+pub struct Found(BTreeSet<(Host, IpAddr)>);
+
+/// Why a socket is not used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It is no name that anybody could be granted.
+    #[error(transparent)]
+    NotAHost(#[from] NotAHost),
+    /// No rule names it.
+    #[error("no rule of the sockets grant names {0}")]
+    NameNotGranted(Host),
+    /// No rule covers it.
+    #[error("no rule of the sockets grant covers {0}://{1}")]
+    NotGranted(Protocol, SocketAddr),
+    /// A place on this machine was asked for, where others could come to.
+    #[error("{0} cannot be bound: plugins call and are not called")]
+    Bind(SocketAddr),
+}
 
 impl Grant {
-    /// Checks what an operator wrote: how many destinations.
+    /// Checks what an operator wrote.
     ///
     /// # Errors
-    /// Any destination at all, for now.
-    pub fn new(destinations: usize) -> Result<Self, Vec<Invalid>> {
-        if destinations == 0 {
-            return Ok(Self(()));
+    /// Everything that is wrong, each with its place.
+    pub fn new(rules: Vec<RuleText>) -> Result<Self, Vec<Invalid>> {
+        let mut checked = Vec::new();
+        let mut problems = Vec::new();
+        for (index, text) in rules.into_iter().enumerate() {
+            match Rule::new(&text) {
+                Ok(rule) => checked.push(rule),
+                Err(found) => problems.extend(found.into_iter().map(|p| p.under(&format!("[{index}]")))),
+            }
         }
-        let why = "sockets cannot be granted yet; `sockets = []` lets a plugin load that imports them and refuses every use";
-        Err(vec![Invalid::new(why)])
+        if problems.is_empty() { Ok(Self(checked)) } else { Err(problems) }
     }
 
-    /// What it amounts to.
+    /// The rules, in the operator's order.
+    pub fn rules(&self) -> &[Rule] {
+        &self.0
+    }
+
+    /// What it amounts to. What is said over a socket is not looked at, so it may be anything.
     pub fn effects(&self) -> Effects {
-        Effects::default()
+        let some = !self.0.is_empty();
+        Effects { reads: some, writes: some, reaches_out: some }
+    }
+
+    /// Whether any rule is for this protocol.
+    pub fn has(&self, protocol: Protocol) -> bool {
+        self.0.iter().any(|rule| rule.protocol == protocol)
+    }
+
+    /// Whether a guest may have `name` looked up: some rule must name it.
+    ///
+    /// # Errors
+    /// [`Refused::NotAHost`], [`Refused::NameNotGranted`].
+    pub fn allow_lookup(&self, name: &str) -> Result<Lookup, Refused> {
+        // Guests write IPv6 addresses without brackets.
+        let host = name.parse().map(Host::Address).or_else(|_| Host::parse(name))?;
+        let of_host = || self.0.iter().filter(|rule| rule.host == host);
+        if of_host().next().is_none() {
+            return Err(Refused::NameNotGranted(host));
+        }
+        let private = of_host().any(|rule| rule.reach == Reach::Private);
+        Ok(Lookup { reach: if private { Reach::Private } else { Reach::Global }, host })
+    }
+
+    /// Whether a guest may connect or send to this address. Either a rule has the address itself, or it has a name under
+    /// which the address was found in this call.
+    ///
+    /// # Errors
+    /// [`Refused::NotGranted`] when no rule covers it.
+    pub fn allow(&self, found: &Found, protocol: Protocol, address: SocketAddr) -> Result<Pass, Refused> {
+        let ip = address.ip();
+        let leads_there = |rule: &Rule| match &rule.host {
+            Host::Address(granted) => *granted == ip,
+            Host::Name(_) => found.0.contains(&(rule.host.clone(), ip)),
+        };
+        let covers = |rule: &&Rule| {
+            rule.protocol == protocol
+                && rule.port == address.port()
+                && may_connect(ip, rule.reach).is_ok()
+                && leads_there(rule)
+        };
+        match self.0.iter().find(covers) {
+            Some(rule) => Ok(Pass { address, rule: rule.clone() }),
+            None => Err(Refused::NotGranted(protocol, address)),
+        }
+    }
+}
+
+/// Whether a guest may bind a socket there. Toolchains bind before they send, to no address and no port in particular;
+/// anything else would be a place for others to come to.
+///
+/// # Errors
+/// [`Refused::Bind`].
+pub fn may_bind(address: SocketAddr) -> Result<(), Refused> {
+    if address.ip().is_unspecified() && address.port() == 0 { Ok(()) } else { Err(Refused::Bind(address)) }
+}
+
+impl Found {
+    /// Keeps what was found by a lookup that was allowed.
+    pub fn keep(&mut self, lookup: &Lookup, addresses: &[IpAddr]) {
+        self.0.extend(addresses.iter().map(|address| (lookup.host.clone(), *address)));
+    }
+}
+
+impl Lookup {
+    /// What to look up.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The widest reach of the rules that name it. Which of the addresses count for which rule is decided when one of
+    /// them is used.
+    pub fn reach(&self) -> Reach {
+        self.reach
+    }
+}
+
+impl Pass {
+    /// Where to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The rule that allows it.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+}
+
+impl Rule {
+    fn new(text: &RuleText) -> Result<Self, Vec<Invalid>> {
+        let mut problems = Vec::new();
+        let protocol = match text.protocol.as_deref() {
+            None | Some("tcp") => Protocol::Tcp,
+            Some("udp") => Protocol::Udp,
+            Some(other) => {
+                let why = format!(r#"`{other}` is no protocol; write "tcp" or "udp""#);
+                problems.push(Invalid::at("protocol", why));
+                Protocol::Tcp
+            }
+        };
+        let port = u16::try_from(text.port).ok().filter(|port| *port > 0);
+        if port.is_none() {
+            problems.push(Invalid::at("port", "a port is 1 to 65535"));
+        }
+        let reach = if text.private { Reach::Private } else { Reach::Global };
+        let host = match Host::parse(&text.host) {
+            Ok(host) => Some(host),
+            Err(_) => {
+                let why =
+                    format!("`{}` is no host; write one name or address (`*` is not for sockets)", text.host);
+                problems.push(Invalid::at("host", why));
+                None
+            }
+        };
+        match &host {
+            Some(Host::Address(address)) => {
+                problems.extend(
+                    may_connect(*address, reach).err().map(|why| Invalid::at("host", why.to_string())),
+                );
+            }
+            Some(Host::Name(name)) if is_metadata_name(name) => {
+                let why = format!("`{name}` is where clouds serve credentials; no grant reaches it");
+                problems.push(Invalid::at("host", why));
+            }
+            Some(Host::Name(_)) | None => {}
+        }
+        match (host, port) {
+            (Some(host), Some(port)) if problems.is_empty() => Ok(Self { host, port, protocol, reach }),
+            _ => Err(problems),
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}:{}", self.protocol, self.host, self.port)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_empty_grant_exists() {
-        assert_eq!(Grant::new(0), Ok(Grant::default()));
-        assert!(Grant::new(1).is_err());
-    }
-}
+#[path = "sockets_tests.rs"]
+mod tests;

@@ -27,6 +27,10 @@ pub enum CallLimit {
     HttpBytes,
     /// Faults in a row.
     Faults,
+    /// Sockets opened and names looked up for them.
+    Sockets,
+    /// Bytes over sockets, both ways.
+    SocketBytes,
 }
 
 /// The bounds of one plugin's calls, each within its ceiling.
@@ -35,7 +39,7 @@ pub struct CallLimits([u64; CallLimit::ALL.len()]);
 
 impl CallLimit {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Fuel,
         Self::Deadline,
         Self::Memory,
@@ -47,6 +51,8 @@ impl CallLimit {
         Self::HttpRequests,
         Self::HttpBytes,
         Self::Faults,
+        Self::Sockets,
+        Self::SocketBytes,
     ];
 
     /// Name, default, ceiling, reason.
@@ -63,6 +69,8 @@ impl CallLimit {
             Self::HttpRequests => &HTTP_REQUESTS_MAX,
             Self::HttpBytes => &HTTP_BYTES_MAX,
             Self::Faults => &FAULTS_MAX,
+            Self::Sockets => &SOCKETS_MAX,
+            Self::SocketBytes => &SOCKET_BYTES_MAX,
         }
     }
 
@@ -165,6 +173,18 @@ const HTTP_BYTES_MAX: Limit = Limit {
     default: 16 * MIB,
     ceiling: GIB,
     reason: "bodies and headers, sent and received, of all requests of a call",
+};
+const SOCKETS_MAX: Limit = Limit {
+    name: "sockets_max",
+    default: 32,
+    ceiling: 10_000,
+    reason: "sockets opened and names looked up; each socket is a descriptor of the host's, and a call is no port scanner",
+};
+const SOCKET_BYTES_MAX: Limit = Limit {
+    name: "socket_bytes_max",
+    default: 16 * MIB,
+    ceiling: GIB,
+    reason: "what is sent and received over all sockets of a call, DATAGRAM_BYTES a datagram included",
 };
 
 /// What a folder granted for changing may hold, in bytes of its files. Set in its grant.
@@ -276,6 +296,12 @@ pub const STREAM_BYTES_MAX: u64 = 64 * KIB;
 
 /// Header bytes of one outbound request or response, in the host's memory.
 pub const HTTP_FIELD_BYTES_MAX: u64 = 32 * KIB;
+
+/// Fuel that opening a socket or looking up a name costs beside the host call: packets, and a descriptor of the host's.
+pub const SOCKET_FUEL: u64 = 10_000;
+
+/// Bytes that a datagram counts beside what is in it: the headers of IP and UDP, so that empty ones are not free.
+pub const DATAGRAM_BYTES: u64 = 28;
 
 /// Files and hosts that one record lists; more are counted.
 pub const RECORD_PLACES_MAX: usize = 64;

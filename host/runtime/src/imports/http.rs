@@ -18,15 +18,13 @@ use wasmtime_wasi_http::{
 
 use super::Ctx;
 use crate::audit::record::Notes;
-use crate::egress::{Egress, Failure, Link, Timeouts};
+use crate::egress::{Failure, Link, Timeouts};
 use crate::meter::Meter;
 
 /// How this plugin's requests leave, made once a plugin.
 pub(crate) struct Prototype {
     /// One link for each rule of the grant: its certificates, its secret.
     pub(crate) links: Vec<Arc<Link>>,
-    /// Shared by all plugins.
-    pub(crate) egress: Arc<Egress>,
 }
 
 /// What one call holds.
@@ -117,7 +115,7 @@ impl WasiHttpHooks for Hooks {
         let Some(link) = self.prototype.http.links.get(pass.index()).cloned() else {
             return refuse(Error::HttpRequestDenied);
         };
-        let egress = Arc::clone(&self.prototype.http.egress);
+        let egress = Arc::clone(&self.prototype.egress);
         let meter = self.meter.clone();
         let timeouts =
             options.map(|o| Timeouts { connect: o.connect_timeout, first_byte: o.first_byte_timeout });

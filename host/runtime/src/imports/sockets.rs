@@ -1,35 +1,212 @@
-//! `sockets`: linked without power. No grant gives it any yet, so every socket, name and address is refused.
+//! `sockets`: TCP and UDP to granted places. The engine's library does the work; each address is asked for and noted in
+//! the record before it is used, names are looked up by egress, and bytes are counted on their way. Nothing listens.
 
-use wasmtime::component::Linker;
-use wasmtime_wasi::p2::bindings::sockets;
+mod lookup;
+mod tcp;
+mod udp;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use toolgate_policy::capability::sockets::{Found, Grant, Protocol, Refused, may_bind};
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::p2::bindings::sockets::{self, instance_network, network};
+use wasmtime_wasi::p2::{Network, SocketError};
 use wasmtime_wasi::p3::bindings::sockets as p3;
-use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsCtx, WasiSocketsCtxView};
+use wasmtime_wasi::sockets::{SocketAddrUse, WasiSockets, WasiSocketsCtx, WasiSocketsCtxView};
 
 use super::Ctx;
+use crate::audit::record::Notes;
+use crate::egress::Failure;
+use crate::meter::{Meter, Stop};
 
-/// The engine's library denies everything until it is told otherwise; nothing here tells it.
-#[derive(Default)]
-pub(crate) struct State(WasiSocketsCtx);
+/// What one call holds.
+pub(crate) struct State {
+    ctx: WasiSocketsCtx,
+    gate: Arc<Gate>,
+    /// For WASI 0.3: the library denies everything until it is told otherwise, and nothing tells this one.
+    powerless: WasiSocketsCtx,
+}
+
+/// What decides for one call. The library asks it before each use of an address.
+struct Gate {
+    prototype: Arc<super::Prototype>,
+    meter: Meter,
+    notes: Notes,
+    found: Mutex<Found>,
+}
+
+impl State {
+    pub(crate) fn new(prototype: &Arc<super::Prototype>, meter: &Meter, notes: &Notes) -> Self {
+        let grant = &prototype.effective.sockets;
+        let gate = Arc::new(Gate {
+            prototype: Arc::clone(prototype),
+            meter: meter.clone(),
+            notes: notes.clone(),
+            found: Mutex::default(),
+        });
+        let ctx = if grant.rules().is_empty() { WasiSocketsCtx::default() } else { asking(grant, &gate) };
+        Self { ctx, gate, powerless: WasiSocketsCtx::default() }
+    }
+}
+
+/// The library's part, which asks `gate`.
+fn asking(grant: &Grant, gate: &Arc<Gate>) -> WasiSocketsCtx {
+    let asked = Arc::clone(gate);
+    WasiCtxBuilder::new()
+        .allow_tcp(grant.has(Protocol::Tcp))
+        .allow_udp(grant.has(Protocol::Udp))
+        .socket_addr_check(move |address, wanted| {
+            let may = asked.ask(address, wanted);
+            Box::pin(async move { may })
+        })
+        .build()
+        .sockets()
+        .clone()
+}
+
+impl Gate {
+    fn grant(&self) -> &Grant {
+        &self.prototype.effective.sockets
+    }
+
+    /// Asks for a use of an address, and notes it.
+    fn ask(&self, address: SocketAddr, wanted: SocketAddrUse) -> bool {
+        match wanted {
+            SocketAddrUse::TcpConnect => self.ask_out(Protocol::Tcp, address),
+            SocketAddrUse::UdpSend => self.ask_out(Protocol::Udp, address),
+            // Who is not sent to is not heard. It came uncalled, so it is not the guest's use.
+            SocketAddrUse::UdpReceive => self.allows(Protocol::Udp, address).is_ok(),
+            SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => match may_bind(address) {
+                Ok(()) => true,
+                Err(refused) => self.refuse(&format!("bind {address}"), &refused),
+            },
+            SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
+        }
+    }
+
+    fn ask_out(&self, protocol: Protocol, address: SocketAddr) -> bool {
+        match self.allows(protocol, address) {
+            Ok(rule) => {
+                self.notes.host(&rule);
+                true
+            }
+            Err(refused) => self.refuse(&format!("{protocol}://{address}"), &refused),
+        }
+    }
+
+    fn refuse(&self, what: &str, why: &Refused) -> bool {
+        self.notes.host(&format!("refused: {what}"));
+        tracing::debug!(%why, "a socket was refused");
+        false
+    }
+
+    /// Whether the grant allows it, and if so by which rule.
+    fn allows(&self, protocol: Protocol, address: SocketAddr) -> Result<String, Refused> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        self.grant().allow(&found, protocol, address).map(|pass| pass.rule().to_string())
+    }
+
+    /// Looks a granted name up. What is found counts for the rules that name it, for the rest of this call.
+    async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, NoAddress> {
+        let lookup = self.grant().allow_lookup(name).map_err(|refused| {
+            self.refuse(&format!("lookup of {name}"), &refused);
+            match refused {
+                Refused::NotAHost(_) => NoAddress::Malformed,
+                _ => NoAddress::Denied,
+            }
+        })?;
+        self.notes.host(&format!("lookup of {}", lookup.host()));
+        let addresses = self.prototype.egress.look_up(&lookup).await.map_err(|failure| match failure {
+            Failure::Prohibited => NoAddress::Denied,
+            _ => NoAddress::Unknown,
+        })?;
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).keep(&lookup, &addresses);
+        Ok(addresses)
+    }
+}
+
+/// Why a name leads nowhere.
+#[derive(Clone, Copy)]
+enum NoAddress {
+    /// It is no name.
+    Malformed,
+    /// The grant does not name it, or does not reach where it leads.
+    Denied,
+    /// It has no address.
+    Unknown,
+}
 
 pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    sockets::network::add_to_linker::<Ctx, WasiSockets>(
-        linker,
-        &sockets::network::LinkOptions::default(),
-        view,
-    )?;
-    sockets::instance_network::add_to_linker::<Ctx, WasiSockets>(linker, view)?;
-    sockets::ip_name_lookup::add_to_linker::<Ctx, WasiSockets>(linker, view)?;
-    sockets::tcp::add_to_linker::<Ctx, WasiSockets>(linker, view)?;
-    sockets::tcp_create_socket::add_to_linker::<Ctx, WasiSockets>(linker, view)?;
-    sockets::udp::add_to_linker::<Ctx, WasiSockets>(linker, view)?;
-    sockets::udp_create_socket::add_to_linker::<Ctx, WasiSockets>(linker, view)
+    let options = network::LinkOptions::default();
+    network::add_to_linker::<Ctx, Sockets>(linker, &options, view)?;
+    instance_network::add_to_linker::<Ctx, Sockets>(linker, view)?;
+    sockets::ip_name_lookup::add_to_linker::<Ctx, Sockets>(linker, view)?;
+    sockets::tcp::add_to_linker::<Ctx, Sockets>(linker, view)?;
+    sockets::tcp_create_socket::add_to_linker::<Ctx, Sockets>(linker, view)?;
+    sockets::udp::add_to_linker::<Ctx, Sockets>(linker, view)?;
+    sockets::udp_create_socket::add_to_linker::<Ctx, Sockets>(linker, view)
 }
 
+/// By WASI 0.3 no grant gives power yet: its streams are not counted here.
 pub(super) fn link_p3(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    p3::types::add_to_linker::<Ctx, WasiSockets>(linker, view)?;
-    p3::ip_name_lookup::add_to_linker::<Ctx, WasiSockets>(linker, view)
+    p3::types::add_to_linker::<Ctx, WasiSockets>(linker, powerless)?;
+    p3::ip_name_lookup::add_to_linker::<Ctx, WasiSockets>(linker, powerless)
 }
 
-fn view(ctx: &mut Ctx) -> WasiSocketsCtxView<'_> {
-    WasiSocketsCtxView { ctx: &mut ctx.sockets.0, table: &mut ctx.table }
+struct Sockets;
+
+impl HasData for Sockets {
+    type Data<'a> = View<'a>;
+}
+
+struct View<'a> {
+    ctx: &'a mut WasiSocketsCtx,
+    gate: &'a Arc<Gate>,
+    table: &'a mut ResourceTable,
+}
+
+fn view(ctx: &mut Ctx) -> View<'_> {
+    View { ctx: &mut ctx.sockets.ctx, gate: &ctx.sockets.gate, table: &mut ctx.table }
+}
+
+fn powerless(ctx: &mut Ctx) -> WasiSocketsCtxView<'_> {
+    WasiSocketsCtxView { ctx: &mut ctx.sockets.powerless, table: &mut ctx.table }
+}
+
+impl View<'_> {
+    fn inner(&mut self) -> WasiSocketsCtxView<'_> {
+        WasiSocketsCtxView { ctx: self.ctx, table: self.table }
+    }
+
+    /// One more socket or name. Where nothing is granted, nothing is opened and nothing counted.
+    fn count_one(&self) -> Result<(), Stop> {
+        if self.gate.grant().rules().is_empty() { Ok(()) } else { self.gate.meter.socket() }
+    }
+}
+
+impl network::Host for View<'_> {
+    fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<network::ErrorCode> {
+        network::Host::convert_error_code(&mut self.inner(), error)
+    }
+
+    fn network_error_code(
+        &mut self,
+        error: Resource<wasmtime::Error>,
+    ) -> wasmtime::Result<Option<network::ErrorCode>> {
+        network::Host::network_error_code(&mut self.inner(), error)
+    }
+}
+
+impl network::HostNetwork for View<'_> {
+    fn drop(&mut self, network: Resource<Network>) -> wasmtime::Result<()> {
+        network::HostNetwork::drop(&mut self.inner(), network)
+    }
+}
+
+impl instance_network::Host for View<'_> {
+    fn instance_network(&mut self) -> wasmtime::Result<Resource<Network>> {
+        self.inner().instance_network()
+    }
 }

@@ -144,10 +144,8 @@ impl Sandbox {
         Ok(Prototype {
             files: files::Prototype::open(&effective.files)
                 .map_err(|(folder, error)| NotReady::Folder(folder, error))?,
-            http: http::Prototype {
-                links: links.map_err(|error| NotReady::Egress(error.to_string()))?,
-                egress: Arc::clone(&self.egress),
-            },
+            http: http::Prototype { links: links.map_err(|error| NotReady::Egress(error.to_string()))? },
+            egress: Arc::clone(&self.egress),
             config: config::Prototype::new(&effective.config),
             keyvalue: match effective.keyvalue.allow() {
                 Ok(pass) => Some(self.stores.open(&spec.name, &spec.id, pass)?),

@@ -14,9 +14,7 @@ pub(super) fn read(document: &Document<'_>, section: Option<Section<'_>>) -> Gra
     let grants = Grants {
         files: present(&section, "files", |word| read_files(document, &section, word)),
         http: present(&section, "http", |word| read_http(document, &section, word)),
-        sockets: present(&section, "sockets", |word| {
-            sockets::Grant::new(section.count(word)?).map_err(|problems| note(word, problems)).ok()
-        }),
+        sockets: present(&section, "sockets", |word| read_sockets(&section, word)),
         environment: present(&section, "environment", |word| {
             environment::Grant::new(section.map(word)?).map_err(|problems| note(word, problems)).ok()
         }),
@@ -100,6 +98,31 @@ fn read_http(document: &Document<'_>, section: &Section<'_>, word: &'static str)
         rule.finish();
     }
     let grant = http::Grant::new(rules);
+    if let Err(problems) = &grant {
+        problems.iter().for_each(|problem| section.invalid(word, problem));
+    }
+    grant.ok().filter(|_| whole)
+}
+
+fn read_sockets(section: &Section<'_>, word: &'static str) -> Option<sockets::Grant> {
+    let mut rules = Vec::new();
+    let mut whole = true;
+    for rule in section.sections(word) {
+        let host = rule.required("host", "db.example.com");
+        let port = rule.integer("port");
+        if !rule.has("port") {
+            rule.wrong_here("has no `port`; write port = 5432".to_owned());
+        }
+        whole &= host.is_some() && port.is_some();
+        rules.push(sockets::RuleText {
+            host: host.unwrap_or_else(|| "unnamed.invalid".to_owned()),
+            port: port.unwrap_or(1),
+            protocol: rule.string("protocol"),
+            private: rule.boolean("private").unwrap_or(false),
+        });
+        rule.finish();
+    }
+    let grant = sockets::Grant::new(rules);
     if let Err(problems) = &grant {
         problems.iter().for_each(|problem| section.invalid(word, problem));
     }
