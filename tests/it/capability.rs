@@ -3,6 +3,7 @@
 
 mod clock;
 mod config;
+mod connections;
 mod environment;
 mod files;
 mod http;

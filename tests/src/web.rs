@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ pub struct Web {
     /// Its certificate authority, in PEM, when it speaks TLS.
     pub ca: String,
     heard: Arc<Mutex<Vec<String>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 /// What makes an answer: the request's head and body in, the whole answer out, written as it likes.
@@ -30,11 +32,26 @@ impl Web {
                 let remember = Arc::clone(&remember);
                 std::thread::spawn(move || {
                     let mut stream = stream;
-                    exchange(&mut stream, &remember, answer);
+                    exchange(&mut stream, &remember, answer)
                 });
             }
         });
-        Self { address, ca: String::new(), heard }
+        Self { address, ca: String::new(), heard, connections: Arc::default() }
+    }
+
+    /// A plain server that answers one request after the other on a connection, until the client hangs up.
+    pub fn lasting(answer: Answer) -> Self {
+        let (listener, address, heard) = bind();
+        let (remember, connections) = (Arc::clone(&heard), Arc::<AtomicUsize>::default());
+        let count = Arc::clone(&connections);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                count.fetch_add(1, Ordering::SeqCst);
+                let remember = Arc::clone(&remember);
+                std::thread::spawn(move || while exchange(&mut stream, &remember, answer) {});
+            }
+        });
+        Self { address, ca: String::new(), heard, connections }
     }
 
     /// A server that speaks TLS under the name `localhost`.
@@ -54,11 +71,16 @@ impl Web {
                 let (remember, config) = (Arc::clone(&remember), Arc::clone(&config));
                 std::thread::spawn(move || {
                     let connection = ServerConnection::new(config).unwrap();
-                    exchange(&mut StreamOwned::new(connection, stream), &remember, answer);
+                    exchange(&mut StreamOwned::new(connection, stream), &remember, answer)
                 });
             }
         });
-        Self { address, ca, heard }
+        Self { address, ca, heard, connections: Arc::default() }
+    }
+
+    /// How many connections a lasting server was opened.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// The requests that came, whole.
@@ -73,7 +95,8 @@ fn bind() -> (TcpListener, SocketAddr, Arc<Mutex<Vec<String>>>) {
     (listener, address, Arc::default())
 }
 
-fn exchange<S: std::io::Read + Write>(stream: &mut S, heard: &Mutex<Vec<String>>, answer: Answer) {
+/// Whether anything was asked.
+fn exchange<S: std::io::Read + Write>(stream: &mut S, heard: &Mutex<Vec<String>>, answer: Answer) -> bool {
     let mut text = Vec::new();
     let mut chunk = [0; 4096];
     loop {
@@ -87,11 +110,12 @@ fn exchange<S: std::io::Read + Write>(stream: &mut S, heard: &Mutex<Vec<String>>
     }
     let text = String::from_utf8_lossy(&text).into_owned();
     if text.is_empty() {
-        return;
+        return false;
     }
     heard.lock().unwrap().push(text.clone());
     answer(&text, stream);
     drop(stream.flush());
+    true
 }
 
 fn is_whole(text: &[u8]) -> bool {

@@ -4,6 +4,7 @@
 
 mod connect;
 mod exchange;
+mod idle;
 mod resolve;
 mod scrub;
 
@@ -22,6 +23,8 @@ use toolgate_policy::capability::sockets::Lookup;
 use crate::meter::Meter;
 use crate::secret::SecretSpec;
 use connect::{Roots, Trust};
+use exchange::{Lease, Live, Unanswered};
+use idle::Idle;
 use resolve::Resolver;
 
 /// The way out, shared by all plugins.
@@ -30,10 +33,12 @@ pub(crate) struct Egress {
     roots: Roots,
 }
 
-/// What one rule of a grant brings: whom to trust there, and the secret.
+/// What one rule of a plugin's grant brings: whom to trust there, the secret, and the connections that wait. Nothing of it
+/// is shared with another rule or another plugin.
 pub(crate) struct Link {
     trust: Trust,
     secret: Option<Arc<SecretSpec>>,
+    idle: Arc<Idle<Live>>,
 }
 
 /// Shorter times than the call's own that the guest asks for.
@@ -114,7 +119,7 @@ impl Egress {
         if let (Some(name), None) = (&rule.secret, &secret) {
             return Err(NoLink::Secret(name.clone()));
         }
-        Ok(Arc::new(Link { trust: self.roots.trust(rule)?, secret }))
+        Ok(Arc::new(Link { trust: self.roots.trust(rule)?, secret, idle: Arc::default() }))
     }
 
     /// Looks up a name for a socket: the addresses that its grant reaches; never none.
@@ -142,20 +147,33 @@ impl Egress {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let deadline = meter.deadline();
-        let request = exchange::prepare(&pass, &link, request, &meter)?;
+        let mut request = exchange::prepare(&pass, &link, request, &meter)?;
+        let by = |timeout: Option<Duration>| {
+            timeout.map_or(deadline, |limit| deadline.min(Instant::now() + limit))
+        };
+        let host = pass.target().host();
+        if let Some(lease) = Lease::take(&link.idle, host).await {
+            match exchange::run(lease, request, &link, by(timeouts.first_byte), &meter).await {
+                // It was closed at the other end while it waited, and nothing of the request was written: a new one, once.
+                Err(Unanswered::Unsent(back)) => request = *back,
+                Err(Unanswered::Failed(failure)) => return Err(failure),
+                Ok(response) => return Ok(response),
+            }
+        }
         let connecting = async {
             let target = pass.target();
             let found = self.resolver.resolve(target.host(), pass.rule().reach).await?;
             let addresses: Vec<_> = found.into_iter().map(|ip| SocketAddr::new(ip, target.port())).collect();
-            connect::connect(&pass, &link.trust, &addresses).await
+            let stream = connect::connect(&pass, &link.trust, &addresses).await?;
+            Lease::open(&link.idle, host, stream).await
         };
-        let by = |timeout: Option<Duration>| {
-            timeout.map_or(deadline, |limit| deadline.min(Instant::now() + limit))
-        };
-        let stream = match tokio::time::timeout_at(by(timeouts.connect), connecting).await {
-            Ok(stream) => stream?,
+        let lease = match tokio::time::timeout_at(by(timeouts.connect), connecting).await {
+            Ok(lease) => lease?,
             Err(_) => return Err(Failure::ConnectTimeout),
         };
-        exchange::run(stream, request, &link, by(timeouts.first_byte), meter).await
+        exchange::run(lease, request, &link, by(timeouts.first_byte), &meter).await.map_err(|why| match why {
+            Unanswered::Unsent(_) => Failure::Protocol,
+            Unanswered::Failed(failure) => failure,
+        })
     }
 }

@@ -297,6 +297,20 @@ pub const STREAM_BYTES_MAX: u64 = 64 * KIB;
 /// Header bytes of one outbound request or response, in the host's memory.
 pub const HTTP_FIELD_BYTES_MAX: u64 = 32 * KIB;
 
+/// Connections of one rule of an `http` grant that wait for the next request. Each is a descriptor of the host's.
+pub const HTTP_IDLE_MAX: usize = 8;
+
+/// How long a connection waits for the next request, in milliseconds: shorter than servers wait, as a rule.
+pub const HTTP_IDLE_MS: u64 = 10_000;
+
+/// How old a connection grows, in milliseconds. A name that leads elsewhere by now, or a certificate that was revoked,
+/// counts after this time at the latest.
+pub const HTTP_AGE_MS: u64 = 60_000;
+
+/// How long a connection that waited may take to be ready for a request, in milliseconds: it has only to notice that the
+/// last one is over.
+pub const HTTP_READY_MS: u64 = 100;
+
 /// Fuel that opening a socket or looking up a name costs beside the host call: packets, and a descriptor of the host's.
 pub const SOCKET_FUEL: u64 = 10_000;
 

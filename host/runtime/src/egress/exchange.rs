@@ -1,23 +1,29 @@
-//! One request and its response on an open connection: the secret goes in here and is scrubbed from what comes back;
+//! One request and its response on a connection, new or kept: the secret goes in here and is scrubbed from what comes back;
 //! headers and bodies are counted both ways.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, RANGE};
-use http::{HeaderMap, Request, Response, Uri};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, Sleep};
+use tokio_util::task::AbortOnDropHandle;
+use toolgate_policy::address::Host;
 use toolgate_policy::capability::http::Pass;
-use toolgate_policy::limits::call::HTTP_FIELD_BYTES_MAX;
+use toolgate_policy::limits::call::{HTTP_FIELD_BYTES_MAX, HTTP_READY_MS};
 use toolgate_policy::limits::wire::HEADERS_MAX;
 
 use super::connect::Stream;
+use super::idle::Idle;
 use super::scrub::Scrubber;
 use super::{Failure, Link};
 use crate::meter::Meter;
@@ -29,7 +35,10 @@ pub(super) fn prepare<B>(
     link: &Link,
     request: Request<B>,
     meter: &Meter,
-) -> Result<Request<Counted<B>>, Failure> {
+) -> Result<Request<Leaving>, Failure>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+{
     let target = pass.target();
     let (mut parts, body) = request.into_parts();
     parts.uri = target.path_and_query().parse::<Uri>().map_err(|_| Failure::Malformed)?;
@@ -48,7 +57,7 @@ pub(super) fn prepare<B>(
         meter: meter.clone(),
         sleep: Box::pin(tokio::time::sleep_until(meter.deadline())),
     };
-    Ok(Request::from_parts(parts, body))
+    Ok(Request::from_parts(parts, body.boxed_unsync()))
 }
 
 fn put_secret(secret: &SecretSpec, headers: &mut HeaderMap) -> Result<(), Failure> {
@@ -66,38 +75,98 @@ fn put_secret(secret: &SecretSpec, headers: &mut HeaderMap) -> Result<(), Failur
     Ok(())
 }
 
-/// Sends the request and waits for the response's head. The body keeps the connection.
-pub(super) async fn run<B>(
-    stream: Pin<Box<dyn Stream>>,
-    request: Request<Counted<B>>,
-    link: &Arc<Link>,
-    first_byte_by: Instant,
-    meter: Meter,
-) -> Result<Response<super::Arriving>, Failure>
-where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-{
-    let exchange = async {
+/// The body of a request.
+pub(super) type Leaving = UnsyncBoxBody<Bytes, Failure>;
+
+/// An open connection.
+pub(super) struct Live {
+    sender: http1::SendRequest<Leaving>,
+    _task: AbortOnDropHandle<()>,
+}
+
+/// A connection in use. Dropped it is closed; given back it waits for the next request.
+pub(super) struct Lease {
+    live: Live,
+    idle: Arc<Idle<Live>>,
+    host: Host,
+    opened: std::time::Instant,
+}
+
+impl Lease {
+    /// A connection that waited for a request to `host` and is ready for one.
+    pub(super) async fn take(idle: &Arc<Idle<Live>>, host: &Host) -> Option<Self> {
+        while let Some((mut live, opened)) = idle.take(host, std::time::Instant::now()) {
+            let ready = tokio::time::timeout(Duration::from_millis(HTTP_READY_MS), live.sender.ready());
+            if let Ok(Ok(())) = ready.await {
+                return Some(Self { live, idle: Arc::clone(idle), host: host.clone(), opened });
+            }
+        }
+        None
+    }
+
+    /// A new one.
+    pub(super) async fn open(
+        idle: &Arc<Idle<Live>>,
+        host: &Host,
+        stream: Pin<Box<dyn Stream>>,
+    ) -> Result<Self, Failure> {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(HTTP_FIELD_BYTES_MAX as usize * 2).max_headers(HEADERS_MAX);
-        let (mut sender, connection) =
+        let (sender, connection) =
             builder.handshake(TokioIo::new(stream)).await.map_err(|_| Failure::Protocol)?;
-        let connection = AbortOnDrop(tokio::spawn(async move {
+        let task = AbortOnDropHandle::new(tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "an outbound connection ended");
             }
         }));
-        let response = sender.send_request(request).await.map_err(|error| broke(&error))?;
-        Ok::<_, Failure>((response, connection))
-    };
-    let (response, connection) = match tokio::time::timeout_at(first_byte_by, exchange).await {
-        Ok(exchanged) => exchanged?,
-        Err(_) => return Err(Failure::Timeout),
+        let live = Live { sender, _task: task };
+        Ok(Self { live, idle: Arc::clone(idle), host: host.clone(), opened: std::time::Instant::now() })
+    }
+
+    fn give_back(self) {
+        if !self.live.sender.is_closed() {
+            self.idle.keep(self.host, self.live, self.opened);
+        }
+    }
+}
+
+/// Why there is no response.
+pub(super) enum Unanswered {
+    /// Nothing of the request was written; here it is again.
+    Unsent(Box<Request<Leaving>>),
+    /// It was, or its time is over.
+    Failed(Failure),
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Sends the request and waits for the response's head. The body keeps the connection, and gives it back at its end.
+pub(super) async fn run(
+    mut lease: Lease,
+    request: Request<Leaving>,
+    link: &Arc<Link>,
+    first_byte_by: Instant,
+    meter: &Meter,
+) -> Result<Response<super::Arriving>, Unanswered> {
+    let sending = lease.live.sender.try_send_request(request);
+    let response = match tokio::time::timeout_at(first_byte_by, sending).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(mut error)) => {
+            return Err(match error.take_message() {
+                Some(request) => Unanswered::Unsent(Box::new(request)),
+                None => broke(error.error()).into(),
+            });
+        }
+        Err(_) => return Err(Failure::Timeout.into()),
     };
     let (mut parts, body) = response.into_parts();
     let head = header_bytes(&parts.headers);
     if head > HTTP_FIELD_BYTES_MAX {
-        return Err(Failure::Size);
+        return Err(Failure::Size.into());
     }
     meter.http_bytes(head).map_err(|_| Failure::Size)?;
     let scrubber = link.secret.as_ref().map(|secret| {
@@ -110,7 +179,9 @@ where
         meter: meter.clone(),
         sleep: Box::pin(tokio::time::sleep_until(meter.deadline())),
     };
-    let body = Scrubbed { inner: body, scrubber, ended: false, _connection: connection };
+    // A connection that speaks something else from here on is no good for another request.
+    let lease = (parts.status != StatusCode::SWITCHING_PROTOCOLS).then_some(lease);
+    let body = Scrubbed { inner: body, scrubber, ended: false, lease };
     Ok(Response::from_parts(parts, body.boxed_unsync()))
 }
 
@@ -164,14 +235,42 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
 }
 
 /// A response's body: scrubbed, and holding on to its connection.
-struct Scrubbed<B> {
-    inner: B,
+struct Scrubbed {
+    inner: Counted<Incoming>,
     scrubber: Option<Scrubber>,
     ended: bool,
-    _connection: AbortOnDrop,
+    lease: Option<Lease>,
 }
 
-impl<B: Body<Data = Bytes, Error = Failure> + Unpin> Body for Scrubbed<B> {
+impl Scrubbed {
+    /// The next frame as it came. At the end the connection is given back; at an error it is closed.
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        match &frame {
+            Some(Ok(_)) => {}
+            Some(Err(_)) => drop(self.lease.take()),
+            None => self.end(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn end(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+}
+
+impl Drop for Scrubbed {
+    fn drop(&mut self) {
+        // Whoever knows the length does not look for the end; a body that is left midway closes its connection.
+        if self.inner.inner.is_end_stream() {
+            self.end();
+        }
+    }
+}
+
+impl Body for Scrubbed {
     type Data = Bytes;
     type Error = Failure;
 
@@ -180,12 +279,13 @@ impl<B: Body<Data = Bytes, Error = Failure> + Unpin> Body for Scrubbed<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         let this = &mut *self;
-        let Some(scrubber) = &mut this.scrubber else { return Pin::new(&mut this.inner).poll_frame(cx) };
         loop {
             if this.ended {
                 return Poll::Ready(None);
             }
-            match std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
+            let frame = std::task::ready!(this.poll_inner(cx));
+            let Some(scrubber) = &mut this.scrubber else { return Poll::Ready(frame) };
+            match frame {
                 None => {
                     this.ended = true;
                     let rest = scrubber.finish();
@@ -201,13 +301,5 @@ impl<B: Body<Data = Bytes, Error = Failure> + Unpin> Body for Scrubbed<B> {
                 }
             }
         }
-    }
-}
-
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

@@ -1,0 +1,109 @@
+//! `http`: which requests share a connection, and which never do.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+use toolgate_tests::web::Web;
+use toolgate_tests::{Server, Transport, World, test_guest};
+
+fn answer(to: &mut dyn Write, body: &str) {
+    drop(to.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes()));
+}
+
+fn small(_: &str, to: &mut dyn Write) {
+    answer(to, "hello");
+}
+
+/// A rule for what begins with a path.
+fn rule(web: &Web, paths: &str) -> String {
+    format!(
+        r#"{{ scheme = "http", host = "127.0.0.1", port = {}, private = true, paths = ["{paths}"], methods = ["GET", "HEAD"] }}"#,
+        web.address.port()
+    )
+}
+
+fn requesting(web: &Web) -> World {
+    World::new().plugin("web", &test_guest("requesting")).grant(&format!("http = [{}]", rule(web, "/*")))
+}
+
+fn request(web: &Web, path: &str, times: u32) -> Value {
+    json!({ "method": "GET", "scheme": "http", "authority": web.address.to_string(), "path": path, "headers": [], "body": "", "times": times })
+}
+
+fn fetch(server: &Server, tool: &str, args: Value) -> String {
+    let reply = server.call(tool, args);
+    assert!(!reply.is_error(), "{reply:?}");
+    reply.structured()["result"]["body"].as_str().or(reply.structured()["body"].as_str()).unwrap().to_owned()
+}
+
+#[test]
+fn requests_of_a_call_and_of_the_next_share_a_connection() {
+    let web = Web::lasting(small);
+    let server = requesting(&web).serve(Transport::Http);
+    for _ in 0..3 {
+        assert_eq!(fetch(&server, "web_run", request(&web, "/", 3)), "hello");
+    }
+    let mut head = request(&web, "/", 1);
+    head["method"] = json!("HEAD");
+    assert!(!server.call("web_run", head).is_error());
+    assert_eq!((web.heard().len(), web.connections()), (10, 1));
+}
+
+#[test]
+fn plugins_and_rules_share_no_connection() {
+    let web = Web::lasting(small);
+    let rules = format!("http = [{}, {}]", rule(&web, "/a/*"), rule(&web, "/b/*"));
+    let world = World::new()
+        .plugin("one", &test_guest("requesting"))
+        .grant(&rules)
+        .plugin("two", &test_guest("requesting"))
+        .grant(&rules);
+    let server = world.serve(Transport::Http);
+    for (count, tool, path) in
+        [(1, "one_run", "/a/x"), (2, "one_run", "/b/x"), (3, "two_run", "/a/x"), (4, "two_run", "/b/x")]
+    {
+        assert_eq!(fetch(&server, tool, request(&web, path, 2)), "hello");
+        assert_eq!(web.connections(), count, "{tool} {path}");
+    }
+    assert_eq!(fetch(&server, "one_run", request(&web, "/a/y", 1)), "hello");
+    assert_eq!(web.connections(), 4, "and each finds its own again");
+}
+
+#[test]
+fn a_connection_whose_answer_was_not_read_to_its_end_is_not_used_again() {
+    let web = Web::lasting(|heard, to| {
+        if heard.starts_with("GET /large") { answer(to, &"x".repeat(1_000_000)) } else { answer(to, "hello") }
+    });
+    let server = requesting(&web).limit("http_bytes_max = 100_000").serve(Transport::Http);
+    assert_eq!(fetch(&server, "web_run", request(&web, "/", 1)), "hello");
+    let reply = server.call("web_run", request(&web, "/large", 1));
+    assert!(reply.text().contains("http_bytes_max"), "{reply:?}");
+    assert_eq!(web.connections(), 1);
+    assert_eq!(fetch(&server, "web_run", request(&web, "/", 1)), "hello");
+    assert_eq!(web.connections(), 2);
+}
+
+#[test]
+fn a_server_that_hangs_up_after_its_answer_is_connected_to_again() {
+    // It does not say that it will.
+    let web = Web::plain(small);
+    let server = requesting(&web).serve(Transport::Http);
+    for _ in 0..5 {
+        assert_eq!(fetch(&server, "web_run", request(&web, "/", 1)), "hello");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(web.heard().len(), 5);
+}
+
+#[test]
+fn what_a_server_says_unasked_answers_no_request() {
+    let web = Web::lasting(|_, to| {
+        let one = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+        drop(to.write_all(format!("{one}hello{one}forged").as_bytes()));
+    });
+    let server = requesting(&web).serve(Transport::Http);
+    for _ in 0..5 {
+        assert_eq!(fetch(&server, "web_run", request(&web, "/", 1)), "hello");
+    }
+    assert_eq!(web.connections(), 5);
+}
