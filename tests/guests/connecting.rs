@@ -26,8 +26,9 @@ wit_bindgen::generate!({ inline: "package test:guest; world guest {
     export many: func(address: string, times: u32) -> result<string, string>;
     /// Connects to an address after looking up a name.
     export roundabout: func(name: string, address: string) -> result<string, string>;
-    export listen: func(address: string) -> result<string, string>;
-    export bind: func(address: string) -> result<string, string>;
+    // Not `listen` and `bind`: an export of that name would take the place of libc's.
+    export listen-at: func(address: string) -> result<string, string>;
+    export bind-at: func(address: string) -> result<string, string>;
 }" });
 
 struct Connecting;
@@ -122,18 +123,12 @@ impl Guest for Connecting {
     }
 
     fn ask(address: String, text: String) -> Result<String, String> {
-        let remote = address_of(&address)?;
-        let socket = unspecified(&remote)?;
-        let (incoming, outgoing) = socket.stream(None).map_err(coded)?;
-        outgoing.check_send().map_err(coded)?;
-        let datagram = OutgoingDatagram { data: text.into_bytes(), remote_address: Some(remote) };
-        outgoing.send(&[datagram]).map_err(coded)?;
-        loop {
-            incoming.subscribe().block();
-            if let Some(answer) = incoming.receive(1).map_err(coded)?.first() {
-                return Ok(String::from_utf8_lossy(&answer.data).into_owned());
-            }
-        }
+        // As the standard library does it.
+        let socket = std::net::UdpSocket::bind("0.0.0.0:0").map_err(told)?;
+        socket.send_to(text.as_bytes(), address).map_err(told)?;
+        let mut answer = [0; 2048];
+        let (count, _) = socket.recv_from(&mut answer).map_err(told)?;
+        Ok(String::from_utf8_lossy(&answer[..count]).into_owned())
     }
 
     fn many(address: String, times: u32) -> Result<String, String> {
@@ -147,7 +142,7 @@ impl Guest for Connecting {
         Self::tcp(address)
     }
 
-    fn listen(address: String) -> Result<String, String> {
+    fn listen_at(address: String) -> Result<String, String> {
         let local = address_of(&address)?;
         let socket = create_tcp_socket(family(&local)).map_err(coded)?;
         let bound = socket.start_bind(&instance_network(), local).and_then(|()| socket.finish_bind());
@@ -159,7 +154,7 @@ impl Guest for Connecting {
         Ok("listening".to_owned())
     }
 
-    fn bind(address: String) -> Result<String, String> {
+    fn bind_at(address: String) -> Result<String, String> {
         bound(address_of(&address)?).map(|_| "bound".to_owned())
     }
 }

@@ -136,13 +136,13 @@ fn a_plugin_never_listens_and_takes_no_place_on_this_machine() {
     for address in
         ["0.0.0.0:0", "127.0.0.1:0", "[::]:0", &format!("0.0.0.0:{port}"), &format!("127.0.0.1:{port}")]
     {
-        let told = refused(&world, "net_listen", &json!({ "address": address }));
+        let told = refused(&world, "net_listen-at", &json!({ "address": address }));
         assert!(told.contains("access-denied, listening: false"), "{address}: {told}");
     }
     for address in
         ["127.0.0.1:0", &format!("0.0.0.0:{port}"), &format!("127.0.0.1:{port}"), &format!("[::]:{port}")]
     {
-        let told = refused(&world, "net_bind", &json!({ "address": address }));
+        let told = refused(&world, "net_bind-at", &json!({ "address": address }));
         assert!(told.contains("access-denied"), "{address}: {told}");
     }
     let noted = world.call_records()[0]["hosts"].to_string();
