@@ -3,6 +3,7 @@
 
 mod addresses;
 mod folders;
+mod gallery;
 mod isolation;
 mod sockets;
 mod surroundings;

@@ -2,6 +2,8 @@
 //! not bothered; and the neighbours go on. `coverage.rs` sees to it that none is missing: a test here begins with the
 //! name of its limit.
 
+mod later;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -210,26 +212,6 @@ fn faults_max_puts_a_plugin_that_keeps_failing_on_hold_until_it_works_again() {
 }
 
 #[test]
-fn a_plugin_on_hold_is_tried_by_one_call_after_a_while() {
-    let world = World::new()
-        .plugin("bad", &test_guest("filing"))
-        .limit("faults_max = 1")
-        .limit("memory_bytes_max = 4000000");
-    let server = world.serve(Transport::Http);
-    let fails = json!({ "path": "x", "text": "y".repeat(3_000_000) });
-    let first = server.call("bad_put", fails);
-    assert!(first.is_error() && first.text().contains("memory_bytes_max"), "{first:?}");
-    assert!(server.call("bad_look", json!({ "path": "x" })).text().contains("on hold"));
-    let until = Instant::now() + Duration::from_secs(30);
-    while server.call("bad_look", json!({ "path": "x" })).text().contains("on hold") {
-        assert!(Instant::now() < until, "it is tried again");
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    let events: Vec<Value> = world.records().iter().map(|record| record["event"].clone()).collect();
-    assert!(events.contains(&json!("release")), "{events:?}");
-}
-
-#[test]
 fn handles_max_ends_what_holds_too_many() {
     let world = guest("holding").limit("handles_max = 50");
     assert_met(
@@ -396,30 +378,4 @@ fn assert_protocol_only(server: &Server) {
         assert_eq!(message["jsonrpc"], "2.0");
         assert_ne!(message["result"]["forged"], true);
     }
-}
-
-#[test]
-fn results_that_come_later_keep_to_the_same_limits() {
-    let world = World::new()
-        .plugin("s", &test_guest("streaming"))
-        .with("engine = \"async\"")
-        .limit("deadline_ms = 1500\noutput_bytes_max = 10000");
-    let server = world.serve(Transport::Http);
-    assert_eq!(server.call("s_later", json!({ "text": "abc" })).text(), "ABC");
-    assert_eq!(server.call("s_bytes", json!({ "count": 5 })).structured(), &json!({ "result": "AAECAwQ=" }));
-    assert_eq!(server.call("s_fallible", json!({ "fine": true })).structured(), &json!({ "result": "AAEC" }));
-    assert_eq!(server.call("s_fallible", json!({ "fine": false })).text(), "no stream");
-    assert_eq!(server.call("s_soon", json!({})).structured(), &json!({ "result": 7 }));
-    assert_eq!(server.call("s_failing", json!({})).text(), "not today");
-    for (tool, limit) in [("s_endless", "output_bytes_max"), ("s_looping", "deadline_ms")] {
-        let reply = server.call(tool, json!({}));
-        assert!(reply.is_error() && reply.text().contains(limit), "{tool}: {}", reply.text());
-    }
-    assert!(server.call("s_never", json!({})).is_error());
-    assert_eq!(
-        server.call("s_soon", json!({})).structured(),
-        &json!({ "result": 7 }),
-        "the next call is fine"
-    );
-    assert!(!server.tools().contains(&"s_taking".to_owned()), "a stream as a parameter hides the function");
 }

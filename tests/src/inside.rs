@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use toolgate_policy::PluginName;
-use toolgate_policy::limits::call::CallLimits;
+use toolgate_policy::limits::call::{CallLimit, CallLimits};
 use toolgate_policy::load::lint::Allowed;
 use toolgate_policy::load::role::{Pattern, Role, Rule};
 use toolgate_policy::load::signer::Signer;
@@ -33,7 +33,7 @@ pub fn spec(world: &World, plugins: &[(&str, Grants)]) -> Spec {
         source: Source::File(world.path(&format!("plugins/{name}.wasm"))),
         digest: None,
         grants: grants.clone(),
-        limits: CallLimits::default(),
+        limits: patient(),
         engine: EngineKind::Sync,
         allow_lints: Allowed::new(),
         secrets: BTreeMap::new(),
@@ -43,6 +43,13 @@ pub fn spec(world: &World, plugins: &[(&str, Grants)]) -> Spec {
         trust: Arc::new(Trust { policy, keys: vec![key] }),
         on_refused: OnRefused::Stop,
     }
+}
+
+/// The ordinary limits, without the hold: what is called here may fail as often as it likes.
+fn patient() -> CallLimits {
+    let mut limits = CallLimits::default();
+    limits.set(CallLimit::Faults, CallLimit::Faults.spec().ceiling.cast_signed()).unwrap();
+    limits
 }
 
 /// A gate with its state in a folder of the world.

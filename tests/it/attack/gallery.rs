@@ -1,0 +1,242 @@
+//! The gallery of `docs/ATTACKS.md`: each guest is called again and again, alone and several at once, and each time is held
+//! to five things: a fault of the expected kind, in time, the host's memory back where it was, a neighbour that answers,
+//! and a process that lives.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use toolgate_tests::{Reply, Server, Transport, World, root, test_guest, wat};
+
+/// One guest and what is expected of it.
+struct Exhibit {
+    guest: Guest,
+    function: &'static str,
+    arguments: fn() -> Value,
+    /// Words of the answer, one of which must be in it.
+    says: &'static [&'static str],
+}
+
+enum Guest {
+    /// In `tests/guests/gallery`.
+    Text(&'static str),
+    /// In `tests/guests`.
+    Rust(&'static str),
+}
+
+const FUEL: &[&str] = &["fuel = "];
+const TIME: &[&str] = &["fuel = ", "deadline_ms = "];
+const MEMORY: &[&str] = &["memory_bytes_max = "];
+const CRASH: &[&str] = &["crashed", "recursed too deeply"];
+const RULES: &[&str] = &["broke the rules between component and host"];
+const OUTPUT: &[&str] = &["output_bytes_max = "];
+const HANDLES: &[&str] = &["handles_max = "];
+
+const fn text(name: &'static str, says: &'static [&'static str]) -> Exhibit {
+    Exhibit { guest: Guest::Text(name), function: "run", arguments: || json!({}), says }
+}
+
+const fn given(name: &'static str, arguments: fn() -> Value, says: &'static [&'static str]) -> Exhibit {
+    Exhibit { guest: Guest::Text(name), function: "run", arguments, says }
+}
+
+const fn rust(
+    name: &'static str,
+    function: &'static str,
+    arguments: fn() -> Value,
+    says: &'static [&'static str],
+) -> Exhibit {
+    Exhibit { guest: Guest::Rust(name), function, arguments, says }
+}
+
+const EXHIBITS: &[Exhibit] = &[
+    rust("looping", "run", || json!({}), FUEL),
+    text("loop-in-start", FUEL),
+    given("loop-in-realloc", || json!({ "text": "x" }), FUEL),
+    text("loop-in-post-return", FUEL),
+    text("bulk-copy", TIME),
+    text("grow-bomb", MEMORY),
+    text("grow-at-once", MEMORY),
+    text("grow-in-start", MEMORY),
+    text("grow-many", MEMORY),
+    text("table-bomb", CRASH),
+    text("recursion", CRASH),
+    text("recursion-through-the-host", CRASH),
+    text("trap-in-drop", CRASH),
+    text("own-resources-without-end", HANDLES),
+    text("list-without-end", RULES),
+    text("list-out-of-bounds", RULES),
+    text("list-misaligned", RULES),
+    text("text-out-of-bounds", RULES),
+    text("text-not-utf8", RULES),
+    text("char-surrogate", RULES),
+    text("enum-outside", RULES),
+    text("one-buffer-a-million-times", OUTPUT),
+    text("text-of-a-hundred-megabytes", OUTPUT),
+    given("realloc-out-of-bounds", || json!({ "numbers": [1, 2] }), RULES),
+    given("realloc-misaligned", || json!({ "numbers": [1, 2] }), RULES),
+    rust("polling", "one-many-times", || json!({ "times": 100_000 }), HANDLES),
+    rust("polling", "many", || json!({ "count": 1_000_000 }), HANDLES),
+    rust("polling", "for-ever", || json!({}), &["deadline_ms = "]),
+    rust("polling", "nothing", || json!({}), RULES),
+    rust("polling", "zero-timers", || json!({}), TIME),
+    rust("polling", "write-nothing", || json!({}), FUEL),
+    rust("polling", "write-zeroes", || json!({ "count": u64::MAX.to_string() }), RULES),
+    rust("polling", "random", || json!({ "bytes": 4_294_967_296_u64 }), RULES),
+    rust("timing", "look", || json!({ "times": 1_000_000_000 }), FUEL),
+    rust("holding", "run", || json!({ "handles": 1_000_000 }), HANDLES),
+    rust("hogging", "run", || json!({ "mebibytes": 500 }), MEMORY),
+    rust("recursing", "run", || json!({}), CRASH),
+    rust("panicking", "run", || json!({ "why": "x" }), CRASH),
+    rust("exiting", "run", || json!({ "status": 0 }), &["status 0"]),
+    rust("sleeping", "run", || json!({ "ms": 4_000_000_000_u64 }), &["deadline_ms = "]),
+];
+
+/// A guest, its arguments and its answer.
+type Answering = (&'static str, fn() -> Value, &'static str);
+
+/// What answers all the same, and may.
+const HARMLESS: &[Answering] = &[
+    ("realloc-twice-the-same", || json!({ "one": "first", "two": "other" }), "other"),
+    ("trap-in-left-over-drop", || json!({}), "7"),
+];
+
+/// What does not load, and why.
+const REFUSED: &[(&str, &str)] = &[("four-gigabytes", "exceeds the limit")];
+
+const DEADLINE: Duration = Duration::from_millis(2_000);
+
+fn component(name: &str) -> Vec<u8> {
+    let path = root().join(format!("tests/guests/gallery/{name}.wat"));
+    wat(&std::fs::read_to_string(path).unwrap())
+}
+
+impl Exhibit {
+    fn name(&self) -> &'static str {
+        match self.guest {
+            Guest::Text(name) | Guest::Rust(name) => name,
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        match self.guest {
+            Guest::Text(name) => component(name),
+            Guest::Rust(name) => test_guest(name),
+        }
+    }
+}
+
+/// A name of a plugin is shorter than some of the guests'.
+fn plugin(number: usize) -> String {
+    format!("x{number}")
+}
+
+#[test]
+fn every_guest_of_the_gallery_is_held() {
+    let mut world = World::new().plugin("good", &toolgate_tests::guest::seven());
+    for (number, exhibit) in EXHIBITS.iter().enumerate() {
+        // Bytes are told apart by a custom section, since no two plugins may be the same.
+        let bytes = toolgate_tests::guest::with_section(exhibit.bytes(), "number", plugin(number).as_bytes());
+        world = world
+            .plugin(&plugin(number), &bytes)
+            .with("allow_lints = [\"similar-name\"]")
+            .limit("deadline_ms = 2000")
+            .limit("fuel = 100000000")
+            .limit("faults_max = 1000000");
+    }
+    let server = world.serve(Transport::Http);
+    for (number, exhibit) in EXHIBITS.iter().enumerate() {
+        hold(&server, &plugin(number), exhibit);
+    }
+}
+
+/// Twice alone, so that what the first leaves is seen in the second, then several at once.
+fn hold(server: &Server, plugin: &str, exhibit: &Exhibit) {
+    const AT_ONCE: u32 = 4;
+    let name = format!("{} {}", exhibit.name(), exhibit.function);
+    let tool = format!("{plugin}_{}", exhibit.function);
+    let call = || server.call(&tool, (exhibit.arguments)());
+    let judge = |reply: &Reply, took: Duration, share: u32| {
+        let said = reply.text();
+        assert!(
+            reply.is_error() && exhibit.says.iter().any(|words| said.contains(words)),
+            "{name}: {reply:?}"
+        );
+        // A tenth more, and what a machine that has other work takes to notice.
+        let most = DEADLINE * 11 / 10 + Duration::from_millis(1_500) * share;
+        assert!(took < most, "{name}: {took:?}");
+        assert_eq!(server.call("good_seven", json!({})).text(), "7", "{name}: a neighbour");
+    };
+    for _ in 0..2 {
+        let started = Instant::now();
+        judge(&call(), started.elapsed(), 1);
+    }
+    settle();
+    let before = resident_kib(server);
+    let started = Instant::now();
+    let calls: Vec<_> = (0..AT_ONCE).map(|_| server.calling(&tool, (exhibit.arguments)())).collect();
+    for call in calls {
+        judge(&call.join().unwrap(), started.elapsed(), AT_ONCE);
+    }
+    let until = Instant::now() + Duration::from_secs(5);
+    while resident_kib(server) > before + (24 << 10) {
+        assert!(Instant::now() < until, "{name}: {before} KiB before, {} KiB after", resident_kib(server));
+        settle();
+    }
+}
+
+/// What a call held goes back right after its answer.
+fn settle() {
+    std::thread::sleep(Duration::from_millis(50));
+}
+
+fn resident_kib(server: &Server) -> u64 {
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("the process lives");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("the process lives");
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn what_only_looks_like_an_attack_answers() {
+    for (name, arguments, answer) in HARMLESS {
+        let world = World::new().plugin("x", &component(name));
+        assert_eq!(world.call("x_run", &arguments()).stdout.trim(), *answer, "{name}");
+    }
+}
+
+#[test]
+fn what_wants_too_much_from_the_start_does_not_load() {
+    for (name, why) in REFUSED {
+        let check = World::new().plugin("x", &component(name)).run(&["check"]);
+        assert_ne!(check.code, 0, "{name}: {}", check.said());
+        assert!(check.stderr.contains(why), "{name}: {}", check.stderr);
+    }
+    let instances = "(core instance (instantiate $m))".repeat(10_000);
+    let many = wat(&format!(r#"(component (core module $m (memory 1)) {instances})"#));
+    let check = World::new().plugin("x", &many).run(&["check"]);
+    assert_ne!(check.code, 0, "{}", check.said());
+}
+
+#[test]
+fn the_gallery_and_its_table_agree() {
+    let shown: BTreeSet<String> = std::fs::read_dir(root().join("tests/guests/gallery"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let judged: BTreeSet<String> = EXHIBITS
+        .iter()
+        .filter(|exhibit| matches!(exhibit.guest, Guest::Text(_)))
+        .map(|exhibit| exhibit.name().to_owned())
+        .chain(HARMLESS.iter().map(|(name, ..)| (*name).to_owned()))
+        .chain(REFUSED.iter().map(|(name, _)| (*name).to_owned()))
+        .collect();
+    assert_eq!(shown, judged, "a guest that nobody judges, or a judge without a guest");
+    let ledger = std::fs::read_to_string(root().join("docs/ATTACKS.md")).unwrap();
+    let rows: BTreeSet<String> = ledger
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `gallery/"))
+        .filter_map(|line| Some(line.split_once('`')?.0.to_owned()))
+        .collect();
+    assert_eq!(shown, rows, "docs/ATTACKS.md has a row for each guest of the gallery");
+}
