@@ -2,6 +2,7 @@
 //! `coverage.rs` sees to it that ledger and tests agree.
 
 mod addresses;
+mod bombs;
 mod folders;
 mod gallery;
 mod isolation;

@@ -12,7 +12,7 @@ use toolgate_policy::load::trust::Parts;
 use toolgate_policy::load::{Grants, TrustPolicy};
 use toolgate_policy::name::Prefix;
 use toolgate_runtime::gate::{Bounds, Gate};
-use toolgate_runtime::spec::{EngineKind, OnRefused, PluginSpec, Source, Spec, Trust};
+use toolgate_runtime::spec::{Compiling, EngineKind, OnRefused, PluginSpec, Source, Spec, Trust};
 use toolgate_runtime::state::State;
 
 use crate::World;
@@ -52,8 +52,8 @@ fn patient() -> CallLimits {
     limits
 }
 
-/// A gate with its state in a folder of the world.
+/// A gate with its state in a folder of the world. It compiles in this process.
 pub fn gate(world: &World, state: &str) -> Gate {
     let state = State::open(&world.path(state)).unwrap();
-    Gate::open(&state, Bounds { calls_max: 64, memory_bytes_max: 4 << 30 }).unwrap()
+    Gate::open(&state, Bounds { calls_max: 64, memory_bytes_max: 4 << 30 }, Compiling::Here).unwrap()
 }

@@ -51,6 +51,13 @@ pub enum Event<'a> {
         /// Its bytes.
         digest: String,
     },
+    /// Compiled code that was kept is not what was kept. It was not used.
+    Alarm {
+        /// The file.
+        file: &'a str,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// The configuration was read again.
     Reloaded {
         /// Plugins that serve now.
@@ -113,6 +120,7 @@ impl Recorder {
                 ("refuse", json!({ "plugin": plugin, "digest": digest, "reasons": shown(reasons) }))
             }
             Event::Retired { plugin, digest } => ("retire", json!({ "plugin": plugin, "digest": digest })),
+            Event::Alarm { file, what } => ("alarm", json!({ "file": file, "what": what })),
             Event::Reloaded { plugins, problems } => {
                 ("reload", json!({ "plugins": plugins, "problems": shown(problems) }))
             }

@@ -19,7 +19,7 @@ use crate::sandbox::Sandbox;
 use crate::sandbox::compile::Compiler;
 use crate::snapshot::tool::Tool;
 use crate::snapshot::{Snapshot, Snapshots};
-use crate::spec::Spec;
+use crate::spec::{Compiling, Spec};
 use crate::state::State;
 use crate::state::keyvalue::Stores;
 
@@ -59,11 +59,12 @@ impl Gate {
     ///
     /// # Errors
     /// [`NotOpened`].
-    pub fn open(state: &State, bounds: Bounds) -> Result<Self, NotOpened> {
+    pub fn open(state: &State, bounds: Bounds, compiling: Compiling) -> Result<Self, NotOpened> {
         let folders = state.root().try_clone().and_then(|root| Ok((root, state.dir("keys")?)));
         let audit = folders.and_then(|(root, keys)| Recorder::open(root, &keys));
-        let audit = audit.map_err(|error| NotOpened::Audit(state.path().to_owned(), error))?;
-        let compiler = Compiler::open(state, bounds.calls_max).map_err(NotOpened::Engine)?;
+        let audit = Arc::new(audit.map_err(|error| NotOpened::Audit(state.path().to_owned(), error))?);
+        let compiler =
+            Compiler::open(state, bounds.calls_max, compiling, &audit).map_err(NotOpened::Engine)?;
         let sandbox = Sandbox::new(compiler, Stores::new(state), bounds.memory_bytes_max);
         let sandbox = sandbox.map_err(NotOpened::Threads)?;
         let rooms = Rooms {

@@ -20,6 +20,8 @@ pub mod call;
 mod list;
 pub mod load;
 
+pub mod child;
+
 mod rooms;
 
 pub mod snapshot;
@@ -35,6 +37,7 @@ mod egress;
 pub mod audit;
 pub mod mapping;
 pub mod state;
+mod worker;
 
 pub mod spec;
 

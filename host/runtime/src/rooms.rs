@@ -21,7 +21,7 @@ pub(crate) struct Rooms {
     /// What serves.
     pub(crate) snapshots: Snapshots,
     /// The record.
-    pub(crate) audit: Recorder,
+    pub(crate) audit: Arc<Recorder>,
     /// Places for calls, all plugins together.
     pub(crate) calls: Arc<Semaphore>,
     /// Calls in flight.

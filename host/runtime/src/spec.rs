@@ -72,6 +72,22 @@ impl EngineKind {
     }
 }
 
+/// Where components are compiled, and what compiling one may take.
+#[derive(Debug, Clone)]
+pub enum Compiling {
+    /// In a process of its own.
+    Apart {
+        /// The program, which hands its arguments to [`crate::child::run`]. It must be built from the same source as this.
+        program: PathBuf,
+        /// Processor time, in seconds.
+        cpu_s: u64,
+        /// Memory, in bytes.
+        memory_bytes_max: u64,
+    },
+    /// In this process and without bounds: for tests and benches, which are no such program.
+    Here,
+}
+
 /// Where bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {

@@ -1,4 +1,4 @@
-//! The program. Everything it does is a command; see `cli`.
+//! The program. Everything it does is a command; see `cli`. The server also starts it as a process of its own, to compile.
 #![forbid(unsafe_code)]
 
 mod cli;
@@ -14,5 +14,8 @@ mod transport;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::main()
+    match toolgate_runtime::child::run(std::env::args_os().skip(1)) {
+        Some(code) => code,
+        None => cli::main(),
+    }
 }

@@ -134,3 +134,17 @@ fn the_configuration_is_found_in_the_current_folder_and_paths_in_it_are_relative
     assert_eq!(nowhere.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&nowhere.stderr).contains("toolgate.toml"));
 }
+
+#[test]
+fn the_word_by_which_the_program_compiles_is_nobodys_command() {
+    let world = World::new();
+    for args in [&["--help"][..], &["completions", "bash"]] {
+        assert!(!world.run(args).said().contains("__compile"), "{args:?}");
+    }
+    for args in [&["__compile"][..], &["__compile", "sync", "many", "1"], &["__compile", "native", "1", "1"]]
+    {
+        let ended = world.run(args);
+        assert_eq!((ended.code, ended.stdout.as_str()), (2, ""), "{args:?}: {}", ended.said());
+        assert!(ended.stderr.contains("its arguments are an engine, seconds and bytes"), "{}", ended.stderr);
+    }
+}

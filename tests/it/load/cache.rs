@@ -2,7 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
 use serde_json::json;
+use toolgate_policy::Digest;
+use toolgate_runtime::signature::mac::{MacKey, TAG_BYTES};
 use toolgate_tests::{World, guest, plugin};
 
 fn seven(world: &World) -> toolgate_tests::Ended {
@@ -36,12 +40,72 @@ fn a_cached_file_with_any_byte_changed_is_not_used() {
         let ended = seven(&world);
         assert_eq!((ended.code, ended.stdout.trim()), (0, "7"), "byte {at}");
         assert!(
-            ended.stderr.contains("ALARM: a cached file is damaged or forged"),
+            ended.stderr.contains("ALARM: ") && ended.stderr.contains("it is damaged or forged"),
             "byte {at}: {}",
             ended.stderr
         );
         assert_eq!(std::fs::read(&path).unwrap().len(), genuine.len(), "byte {at}: it is made anew");
     }
+    assert_eq!(alarms(&world), vec!["it is damaged or forged"; places.len()], "each is in the record");
+}
+
+/// What was wrong with cached files, as the record has it.
+fn alarms(world: &World) -> Vec<String> {
+    let alarms = world.records().into_iter().filter(|record| record["event"] == "alarm");
+    let told = alarms.map(|record| {
+        assert!(record["file"].as_str().unwrap().ends_with(".cwasm"), "{record}");
+        record["what"].as_str().unwrap().to_owned()
+    });
+    told.collect()
+}
+
+#[test]
+fn what_is_no_cached_file_at_all_is_not_used() {
+    let world = World::new().env("TOOLGATE_LOG", "info").plugin("seven", &guest::seven());
+    seven(&world);
+    let path = world.path(&format!("state/cache/{}", world.cached()[0]));
+    let instead: [(&str, &dyn Fn()); 4] = [
+        ("nothing in it", &|| std::fs::write(&path, b"").unwrap()),
+        ("less than a tag", &|| std::fs::write(&path, [7; 31]).unwrap()),
+        // As large as files can be, without taking any place.
+        ("endless", &|| std::fs::File::create(&path).unwrap().set_len(1 << 42).unwrap()),
+        ("a pipe", &|| {
+            std::fs::remove_file(&path).unwrap();
+            assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        }),
+    ];
+    for (what, put) in instead {
+        put();
+        let ended = seven(&world);
+        assert_eq!((ended.code, ended.stdout.trim()), (0, "7"), "{what}: {}", ended.stderr);
+        assert!(ended.stderr.contains("ALARM"), "{what}: {}", ended.stderr);
+        assert!(std::fs::metadata(&path).unwrap().is_file(), "{what}: it is made anew");
+    }
+    assert_eq!(alarms(&world).len(), 4);
+}
+
+#[test]
+fn a_cached_file_for_another_engine_is_not_used() {
+    // Genuine in every way but that: the same component, compiled for the asynchronous engine.
+    let world = World::new().plugin("seven", &guest::seven()).with("engine = \"async\"");
+    seven(&world);
+    let other = std::fs::read(world.path(&format!("state/cache/{}", world.cached()[0]))).unwrap();
+    let world = World::new().env("TOOLGATE_LOG", "info").plugin("seven", &guest::seven());
+    seven(&world);
+    let name = &world.cached()[0];
+    let fingerprint = name.strip_suffix(".cwasm").unwrap().rsplit('-').next().unwrap();
+    let keys = Dir::open_ambient_dir(world.path("state/keys"), ambient_authority()).unwrap();
+    let code = &other[TAG_BYTES..];
+    let digest = Digest::of(&guest::seven());
+    let tag = MacKey::load_or_make(&keys, "cache.key").unwrap().tag(&[
+        digest.as_bytes(),
+        fingerprint.as_bytes(),
+        code,
+    ]);
+    world.put(&format!("state/cache/{name}"), &[&tag, code].concat(), 0o600);
+    let ended = seven(&world);
+    assert_eq!((ended.code, ended.stdout.trim()), (0, "7"), "{}", ended.stderr);
+    assert_eq!(alarms(&world), ["it is genuine and not for this engine"]);
 }
 
 #[test]
@@ -60,6 +124,7 @@ fn a_cached_file_under_anothers_name_is_not_used() {
     let ended = seven(&world);
     assert_eq!((ended.code, ended.stdout.trim()), (0, "7"));
     assert_eq!(ended.stderr.matches("ALARM").count(), 2, "{}", ended.stderr);
+    assert_eq!(alarms(&world).len(), 2);
 }
 
 #[test]

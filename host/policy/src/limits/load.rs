@@ -1,7 +1,7 @@
-//! What may be loaded: sizes of files and of what is inside a component. Not settable: a plugin beyond these is refused,
-//! with the name of what it exceeds.
+//! What may be loaded: sizes of files and of what is inside a component, and what compiling one may take. A plugin beyond
+//! these is refused, with the name of what it exceeds. Two are set under `[server.limits]`, the others are not settable.
 
-use super::{KIB, MIB};
+use super::{GIB, KIB, Limit, MIB};
 
 /// Bytes of a component. The largest honest ones, an interpreter with its library inside, have some 20 MB.
 pub const COMPONENT_BYTES_MAX: u64 = 64 * MIB;
@@ -75,8 +75,37 @@ pub const ICONS_MAX: usize = 4;
 /// Bytes of an icon's URL.
 pub const ICON_BYTES_MAX: usize = 16 * KIB as usize;
 
-/// Bytes of the compiled form of a component that the cache is believed about.
-pub const COMPILED_BYTES_MAX: u64 = 1024 * MIB;
+/// Bytes of the compiled form of a component: about three times its own, and the largest honest ones have some 60 MB.
+pub const COMPILED_BYTES_MAX: u64 = 256 * MIB;
+
+/// Processor time of compiling one component, in seconds.
+pub const COMPILE_CPU_S: Limit = Limit {
+    name: "compile_cpu_s",
+    default: 120,
+    ceiling: 3_600,
+    reason: "an interpreter of 20 MB takes some 20 seconds; code that is made to be slow to compile would take for ever",
+};
+
+/// Memory that compiling one component may take, in bytes.
+pub const COMPILE_MEMORY_BYTES_MAX: Limit = Limit {
+    name: "compile_memory_bytes_max",
+    default: 2 * GIB,
+    ceiling: 64 * GIB,
+    reason: "an interpreter of 20 MB takes half a gigabyte; code that is made for it would take all there is",
+};
+
+/// How long a compiler may take by the clock, in seconds: so long at least, and so many times its processor time. It gives
+/// way to everything else on the machine, so this ends only one that has stopped.
+pub const COMPILE_WAIT_S: (u64, u64) = (300, 10);
+
+/// Plugins that are loaded, and so compiled, at once: one for each core, at least the first number, at most the second.
+pub const LOADS_AT_ONCE: (usize, usize) = (2, 8);
+
+/// Descriptors that a compiler may have open. It opens no file but a few of the system's about itself.
+pub const COMPILER_FILES_MAX: u64 = 16;
+
+/// Bytes that are kept of what a compiler says about a component it refuses.
+pub const COMPILER_WORDS_BYTES_MAX: u64 = 4 * KIB;
 
 /// Plugins in one configuration.
 pub const PLUGINS_MAX: usize = 512;

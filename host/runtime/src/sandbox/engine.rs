@@ -43,6 +43,14 @@ pub(crate) fn engine(calls_max: u32, kind: EngineKind) -> wasmtime::Result<Engin
     Engine::new(&config)
 }
 
+/// An engine that compiles for the other and runs nothing: the same settings, no pool.
+///
+/// # Errors
+/// Whatever the engine says; on a machine that it supports, nothing.
+pub(crate) fn compiler(kind: EngineKind) -> wasmtime::Result<Engine> {
+    Engine::new(&config(kind))
+}
+
 fn config(kind: EngineKind) -> Config {
     let mut config = Config::new();
     config

@@ -1,11 +1,13 @@
 //! `toolgate serve`: the daemon's life in order.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use toolgate_runtime::audit::Event;
 use toolgate_runtime::gate::{Bounds, Gate};
+use toolgate_runtime::spec::Compiling;
 use toolgate_runtime::state::State;
 
 use super::ConfigArg;
@@ -56,7 +58,17 @@ pub(super) fn open(config: &Config) -> Result<Gate, Exit> {
     let state = State::open(&config.state).map_err(|error| Exit::host(&error))?;
     let bounds =
         Bounds { calls_max: config.server.calls_max, memory_bytes_max: config.server.memory_bytes_max };
-    Gate::open(&state, bounds).map_err(|error| Exit::host(&error))
+    let compiling = Compiling::Apart {
+        program: this_program().map_err(|error| Exit::host(&error))?,
+        cpu_s: config.server.compile_cpu_s,
+        memory_bytes_max: config.server.compile_memory_bytes_max,
+    };
+    Gate::open(&state, bounds, compiling).map_err(|error| Exit::host(&error))
+}
+
+/// The program that this process is; on Linux that very one, also when its file has been replaced since.
+fn this_program() -> std::io::Result<PathBuf> {
+    if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
 }
 
 async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use toolgate_policy::limits::Limit;
+use toolgate_policy::limits::load::{COMPILE_CPU_S, COMPILE_MEMORY_BYTES_MAX};
 use toolgate_policy::limits::wire::{BODY_BYTES_MAX, CALLS_MAX, DRAIN_MS, MEMORY_BYTES_MAX};
 use toolgate_runtime::spec::OnRefused;
 
@@ -31,6 +32,10 @@ pub(crate) struct ServerConfig {
     pub(crate) memory_bytes_max: u64,
     /// How long a stop waits for calls in flight.
     pub(crate) drain: Duration,
+    /// Processor time of compiling one component, in seconds.
+    pub(crate) compile_cpu_s: u64,
+    /// Memory of compiling one component, in bytes.
+    pub(crate) compile_memory_bytes_max: u64,
 }
 
 const LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 7411));
@@ -47,6 +52,8 @@ impl Default for ServerConfig {
             calls_max: u32::try_from(CALLS_MAX.default).unwrap_or(1),
             memory_bytes_max: half_of_memory(),
             drain: Duration::from_millis(DRAIN_MS.default),
+            compile_cpu_s: COMPILE_CPU_S.default,
+            compile_memory_bytes_max: COMPILE_MEMORY_BYTES_MAX.default,
         }
     }
 }
@@ -121,6 +128,12 @@ fn read_limits(section: Option<Section<'_>>, server: &mut ServerConfig) {
     }
     if let Some(value) = limit(&DRAIN_MS) {
         server.drain = Duration::from_millis(value);
+    }
+    if let Some(value) = limit(&COMPILE_CPU_S) {
+        server.compile_cpu_s = value;
+    }
+    if let Some(value) = limit(&COMPILE_MEMORY_BYTES_MAX) {
+        server.compile_memory_bytes_max = value;
     }
     section.finish();
 }

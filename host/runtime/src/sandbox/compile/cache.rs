@@ -1,29 +1,35 @@
 //! Compiled code that was kept. A forged file here would be native code in this process, so each carries a tag (HMAC)
 //! under a key that lies elsewhere, over its digest, its engine and its bytes: a file that is damaged, forged, or put under
-//! another's name is not believed, not run, and compiled anew. The only `unsafe` in Toolgate.
+//! another's name is not believed, not run, compiled anew, and told to the operator. The only `unsafe` in Toolgate.
 
 use std::io::{self, Read as _, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
+use rustix::fs::OFlags;
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::COMPILED_BYTES_MAX;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::audit::{Event, Recorder};
 use crate::signature::mac::{MacKey, TAG_BYTES};
 use crate::state::State;
 
 /// The cache of one engine.
-pub(crate) struct Cache {
+pub(super) struct Cache {
     dir: Dir,
     key: MacKey,
     fingerprint: String,
+    audit: Arc<Recorder>,
+    /// Held by whoever writes: two plugins may be of the same bytes.
+    writing: Mutex<()>,
 }
 
 impl Cache {
-    pub(super) fn open(state: &State, fingerprint: String) -> io::Result<Self> {
-        let keys = state.dir("keys")?;
-        Ok(Self { dir: state.dir("cache")?, key: MacKey::load_or_make(&keys, "cache.key")?, fingerprint })
+    pub(super) fn open(state: &State, fingerprint: String, audit: Arc<Recorder>) -> io::Result<Self> {
+        let key = MacKey::load_or_make(&state.dir("keys")?, "cache.key")?;
+        Ok(Self { dir: state.dir("cache")?, key, fingerprint, audit, writing: Mutex::default() })
     }
 
     /// The component of this digest, if a genuine one was kept.
@@ -33,29 +39,35 @@ impl Cache {
             Ok(kept) => kept,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                tracing::warn!(%error, name, "a cached file cannot be read; the plugin is compiled anew");
+                tracing::warn!(%error, name, "a cached file cannot be read");
+                self.alarm(&name, "it cannot be read");
                 return None;
             }
         };
-        let (tag, code) = kept.split_at_checked(TAG_BYTES)?;
+        let (tag, code) = kept.split_at_checked(TAG_BYTES).unwrap_or((&kept, &[]));
         if !self.key.accepts(&[digest.as_bytes(), self.fingerprint.as_bytes(), code], tag) {
-            tracing::error!(
-                name,
-                "ALARM: a cached file is damaged or forged; it is not used, the plugin is compiled anew"
-            );
+            self.alarm(&name, "it is damaged or forged");
             return None;
         }
-        match deserialize(engine, code) {
+        match run(engine, code) {
             Ok(component) => Some(component),
             Err(error) => {
-                tracing::warn!(%error, name, "cached code does not fit this engine; the plugin is compiled anew");
+                tracing::warn!(%error, name, "a cached file is not for this engine");
+                self.alarm(&name, "it is genuine and not for this engine");
                 None
             }
         }
     }
 
+    /// Tells the operator that what was kept is not as it was left.
+    fn alarm(&self, file: &str, what: &'static str) {
+        tracing::error!(file, "ALARM: a cached file is not used and the plugin compiled anew: {what}");
+        self.audit.event(&Event::Alarm { file, what });
+    }
+
     /// Keeps compiled code. A failure costs the next start some time and nothing else.
     pub(super) fn put(&self, digest: Digest, code: &[u8]) {
+        let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let name = self.name(digest);
         let fresh = format!(".{name}.{}", std::process::id());
         let kept = (|| {
@@ -79,16 +91,29 @@ impl Cache {
 
     /// One read into memory of our own: what is checked is what is run, whatever becomes of the file meanwhile.
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        let file = self.dir.open(name)?;
-        let mut kept = Vec::with_capacity(usize::try_from(file.metadata()?.len()).unwrap_or_default());
-        file.take(COMPILED_BYTES_MAX).read_to_end(&mut kept)?;
+        let mut options = OpenOptions::new();
+        // A pipe in its place would be waited for.
+        let no_waiting = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+        let file = self.dir.open_with(name, options.read(true).custom_flags(no_waiting))?;
+        let metadata = file.metadata()?;
+        let bytes_max = COMPILED_BYTES_MAX + TAG_BYTES as u64;
+        if !metadata.is_file() || metadata.len() > bytes_max {
+            return Err(io::Error::other("it is no file, or a larger one than was kept"));
+        }
+        let mut kept = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
+        file.take(bytes_max).read_to_end(&mut kept)?;
         Ok(kept)
     }
 }
 
-#[expect(unsafe_code, reason = "the engine cannot know where compiled code came from; the tag above does")]
-fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: `code` is byte for byte what `Component::serialize` gave this installation: its tag was accepted, and the
-    // key to make one is readable by this user alone. The engine copies it and checks version and settings itself.
+/// Compiled code as something that can be run.
+///
+/// # Errors
+/// When it is for another engine than this.
+#[expect(unsafe_code, reason = "the engine cannot know where compiled code came from; its callers do")]
+pub(super) fn run(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: `code` is byte for byte what the engine's own compiler made. Either it was kept: its tag was accepted, and the
+    // key to make one is readable by this user alone. Or it came out of a pipe that only the compiler held, a process of
+    // this very program. The engine copies it and checks version and settings itself.
     unsafe { Component::deserialize(engine, code) }
 }

@@ -1,0 +1,54 @@
+//! What a process of ours does inside. It takes its bounds from its arguments, enters them, and only then reads its input:
+//! a component. It has no configuration, no state and no environment, and opens neither files nor connections.
+
+use std::ffi::OsString;
+use std::io::{self, Read as _, Write as _};
+use std::process::ExitCode;
+
+use toolgate_policy::limits::load::COMPONENT_BYTES_MAX;
+
+use crate::sandbox::compile::machine::{self, NoCode};
+use crate::sandbox::compile::{COMPILE, FAILED, NO_MEMORY, REFUSED};
+use crate::spec::EngineKind;
+use crate::worker::jail::Bounds;
+
+/// Does what the arguments say, if they are those of a process of ours; else this is an ordinary start of the program. To be
+/// called first thing in `main`, with the arguments after the program's name.
+pub fn run(args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
+    let mut args = args.map(|arg| arg.into_string().unwrap_or_default());
+    if args.next()? != COMPILE {
+        return None;
+    }
+    let args: Vec<String> = args.take(4).collect();
+    Some(match compile(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((code, text)) => {
+            // Nobody may be listening any more.
+            drop(io::stderr().write_all(text.as_bytes()));
+            ExitCode::from(code)
+        }
+    })
+}
+
+fn arguments(args: &[String]) -> Option<(EngineKind, Bounds)> {
+    let [engine, cpu_s, memory_bytes_max] = args else { return None };
+    let engine = EngineKind::ALL.into_iter().find(|kind| kind.word() == engine)?;
+    Some((engine, Bounds::from_args([cpu_s, memory_bytes_max])?))
+}
+
+/// A component on stdin, its machine code on stdout.
+fn compile(args: &[String]) -> Result<(), (u8, String)> {
+    let failed = |error: &dyn std::fmt::Display| (FAILED, error.to_string());
+    let Some((engine, bounds)) = arguments(args) else {
+        return Err(failed(&"its arguments are an engine, seconds and bytes"));
+    };
+    bounds.enter().map_err(|error| failed(&format!("its limits cannot be set: {error}")))?;
+    let mut component = Vec::new();
+    io::stdin().take(COMPONENT_BYTES_MAX).read_to_end(&mut component).map_err(|error| failed(&error))?;
+    let code = machine::code(&component, engine).map_err(|why| match why {
+        NoCode::Refused(text) => (REFUSED, text),
+        NoCode::Memory => (NO_MEMORY, String::new()),
+    })?;
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&code).and_then(|()| stdout.flush()).map_err(|error| failed(&error))
+}

@@ -1,0 +1,93 @@
+//! Components that are small enough to be read and built to be compiled for as long, with as much memory, or to as much code
+//! as possible. All are valid; none does anything.
+
+use std::fmt::Write as _;
+
+use crate::guest::{leb128, wat};
+
+/// A component around core modules, with one tool beside them.
+fn around(modules: &str) -> Vec<u8> {
+    wat(&format!(
+        r#"(component {modules}
+        (core module $m (func (export "seven") (result i32) i32.const 7))
+        (core instance $i (instantiate $m))
+        (func (export "seven") (result u32) (canon lift (core func $i "seven"))))"#
+    ))
+}
+
+/// Functions of nearly the size that is allowed, each one long computation in which nothing can be forgotten.
+pub fn huge_functions(count: usize) -> Vec<u8> {
+    let mut body = String::new();
+    for n in 0..100_000 {
+        // Sixteen values that all live to the end, each made of its neighbours.
+        let (at, other, third) = (n % 16, (n + 5) % 16, (n + 11) % 16);
+        write!(body, "local.get {other} local.get {third} i64.mul local.get {at} i64.rotl local.set {at} ")
+            .unwrap();
+        if n % 50 == 0 {
+            write!(body, "local.get {at} i64.eqz if local.get {other} local.set {third} end ").unwrap();
+        }
+    }
+    let function = format!("(func (param {}) {body})", "i64 ".repeat(16));
+    around(&format!("(core module {})", function.repeat(count)))
+}
+
+/// Functions that are one jump to any of a great many places.
+pub fn huge_tables(count: usize, places: usize) -> Vec<u8> {
+    // Written out byte by byte: as text it would be slow to read.
+    let mut body = vec![0];
+    let blocks = 100;
+    body.extend([0x02, 0x40].repeat(blocks));
+    body.extend([0x20, 0x00, 0x0e]);
+    body.extend(leb128(places));
+    body.extend((0..places).map(|n| (n % blocks) as u8));
+    body.push(0);
+    body.extend([0x0b].repeat(blocks));
+    body.push(0x0b);
+    within(&module(count, &body))
+}
+
+/// Functions that are blocks in blocks in blocks.
+pub fn deep_blocks(count: usize, depth: usize) -> Vec<u8> {
+    let mut body = vec![0];
+    body.extend([0x02, 0x40].repeat(depth));
+    body.extend([0x0b].repeat(depth));
+    body.push(0x0b);
+    within(&module(count, &body))
+}
+
+/// A great many functions, each of a type of its own.
+pub fn many_types(count: usize) -> Vec<u8> {
+    let mut text = String::from("(core module ");
+    for n in 0..count {
+        let params: String = (0..16).map(|bit| if n >> bit & 1 == 0 { "i32 " } else { "i64 " }).collect();
+        write!(text, "(func (param {params}))").unwrap();
+    }
+    text.push(')');
+    around(&text)
+}
+
+/// Memories with a byte at each end: a few bytes here, 64 MiB of data in what is compiled.
+pub fn wide_memories(count: usize) -> Vec<u8> {
+    let module =
+        r#"(core module (memory 1024) (data (i32.const 0) "\01") (data (i32.const 67108800) "\01"))"#;
+    around(&module.repeat(count))
+}
+
+/// A core module with this many functions that take a number and have this body.
+fn module(count: usize, body: &[u8]) -> Vec<u8> {
+    let section = |id: u8, content: Vec<u8>| [vec![id], leb128(content.len()), content].concat();
+    let types = section(1, vec![1, 0x60, 1, 0x7f, 0]);
+    let functions = section(3, [leb128(count), vec![0; count]].concat());
+    let one = [leb128(body.len()), body.to_vec()].concat();
+    let code = section(10, [leb128(count), one.repeat(count)].concat());
+    [b"\0asm\x01\0\0\0".to_vec(), types, functions, code].concat()
+}
+
+/// A component with one tool, and a core module inside.
+fn within(module: &[u8]) -> Vec<u8> {
+    let mut component = around("");
+    component.push(1);
+    component.extend(leb128(module.len()));
+    component.extend(module);
+    component
+}
