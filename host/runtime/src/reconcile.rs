@@ -1,8 +1,9 @@
 //! The one way anything comes to serve: what should serve against what does. Loads what changed, keeps what did not, swaps
 //! in one step. A plugin that fails keeps its old version serving, unless that is revoked.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use toolgate_policy::limits::load::LOADS_AT_ONCE;
 use toolgate_policy::{Digest, PluginName};
 
 use crate::audit::{Event, Recorder};
@@ -71,9 +72,9 @@ pub(crate) fn check(rooms: &Rooms, spec: &Spec) -> Report {
 fn plan(rooms: &Rooms, spec: &Spec, old: &Snapshot) -> (Snapshot, Report) {
     let mut snapshot = Snapshot::default();
     let mut report = Report { plugins: Vec::new(), serves: true };
-    for wanted in &spec.plugins {
-        let before = old.plugins().iter().find(|plugin| *plugin.name() == wanted.name);
-        let loaded = match load(rooms, wanted, &spec.trust, before)
+    for (wanted, loaded) in spec.plugins.iter().zip(load_all(rooms, spec, old)) {
+        let before = before(old, wanted);
+        let loaded = match loaded
             .and_then(|(plugin, kept)| add(&mut snapshot, &plugin).map(|()| (plugin, kept)))
         {
             Ok((plugin, kept)) => {
@@ -94,12 +95,38 @@ fn plan(rooms: &Rooms, spec: &Spec, old: &Snapshot) -> (Snapshot, Report) {
     (snapshot, report)
 }
 
-fn load(
-    rooms: &Rooms,
-    wanted: &PluginSpec,
-    trust: &Trust,
-    before: Option<&Arc<Plugin>>,
-) -> Result<(Arc<Plugin>, bool), NotLoaded> {
+/// The version of a plugin that serves.
+fn before<'a>(old: &'a Snapshot, wanted: &PluginSpec) -> Option<&'a Arc<Plugin>> {
+    old.plugins().iter().find(|plugin| *plugin.name() == wanted.name)
+}
+
+/// A plugin that may serve, and whether it did before.
+type LoadedOrNot = Result<(Arc<Plugin>, bool), NotLoaded>;
+
+/// Loads all of them, a few at once: one that is slow to compile does not hold up the others. In the operator's order.
+fn load_all(rooms: &Rooms, spec: &Spec, old: &Snapshot) -> Vec<LoadedOrNot> {
+    let next = Mutex::new(spec.plugins.iter().enumerate());
+    let loader = || {
+        let take = || next.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let load = |(at, wanted)| (at, load(rooms, wanted, &spec.trust, before(old, wanted)));
+        std::iter::from_fn(take).map(load).collect::<Vec<_>>()
+    };
+    let (least, most) = LOADS_AT_ONCE;
+    let at_once = std::thread::available_parallelism().map_or(least, usize::from).clamp(least, most);
+    std::thread::scope(|scope| {
+        // Where no more threads can be started, fewer load.
+        let start = |_| std::thread::Builder::new().name("load".to_owned()).spawn_scoped(scope, loader).ok();
+        let others: Vec<_> = (1..at_once.min(spec.plugins.len())).filter_map(start).collect();
+        let mut all = loader();
+        for other in others {
+            all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        all.sort_by_key(|(at, _)| *at);
+        all.into_iter().map(|(_, loaded)| loaded).collect()
+    })
+}
+
+fn load(rooms: &Rooms, wanted: &PluginSpec, trust: &Trust, before: Option<&Arc<Plugin>>) -> LoadedOrNot {
     tracing::debug!(plugin = %wanted.name, "loading");
     let cleared = clear_plugin(wanted, trust)?;
     match before {

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use toolgate_policy::limits::load::LOADS_AT_ONCE;
 use toolgate_tests::client::PATIENCE;
 use toolgate_tests::{Server, Transport, World, bomb, guest};
 
@@ -108,14 +109,18 @@ fn fifty_bombs_at_once_hold_up_no_call() {
     let (world, server) = serving("compile_cpu_s = 1\ncompile_memory_bytes_max = 40_000_000", &bombs);
     let is_over = || world.records().iter().any(|record| record["event"] == "reload");
     let until = Instant::now() + 5 * PATIENCE;
-    let mut calls = 0;
+    let (mut calls, mut at_once) = (0, 0);
     while !is_over() {
         assert_eq!(server.call("good_seven", json!({})).text(), "7");
         calls += 1;
+        at_once = compilers(server.pid()).len().max(at_once);
         std::thread::sleep(Duration::from_millis(20));
         assert!(Instant::now() < until, "{}", server.log());
     }
     assert!(calls > 50, "{calls} calls meanwhile");
+    let (least, most) = LOADS_AT_ONCE;
+    let bound = std::thread::available_parallelism().unwrap().get().clamp(least, most);
+    assert!((2..=bound).contains(&at_once), "{at_once} compilers at once");
     let refused = world.records().into_iter().filter(|record| record["event"] == "refuse");
     let reasons: Vec<String> = refused.map(|record| record["reasons"].to_string()).collect();
     assert_eq!(reasons.len(), 50);
