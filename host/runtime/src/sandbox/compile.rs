@@ -172,7 +172,8 @@ fn apart(
         words_bytes_max: COMPILER_WORDS_BYTES_MAX,
         time: Duration::from_secs(time_s),
     };
-    let ended = worker::run(&task).map_err(|error| CompileError::NotStarted(error.to_string()))?;
+    let not_started = |error| CompileError::NotStarted(format!("{}: {error}", program.display()));
+    let ended = worker::run(&task).map_err(not_started)?;
     match ended.end {
         End::Code(0) => Ok(ended.output),
         End::Time => Err(CompileError::Stuck(time_s)),
