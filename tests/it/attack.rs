@@ -3,6 +3,7 @@
 
 mod addresses;
 mod bombs;
+mod ends;
 mod folders;
 mod gallery;
 mod isolation;

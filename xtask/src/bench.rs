@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the criterion groups, then the end-to-end comparison, in one run on this machine.
+//! `cargo xtask bench`: the criterion groups, then the end-to-end comparison and what neighbours notice, in one run on this machine.
 
 use crate::guests;
 use crate::shell::{self, Outcome};
@@ -13,17 +13,19 @@ pub(crate) fn run() -> Outcome {
             .args(["bench", "--locked", "--package", "toolgate-benches"])
             .env("TOOLGATE_GUESTS", &folder),
     )?;
-    let mut compare = shell::cargo();
-    compare.args([
-        "run",
-        "--release",
-        "--locked",
-        "--quiet",
-        "--package",
-        "toolgate-benches",
-        "--bin",
-        "compare",
-    ]);
-    shell::run(compare.env("TOOLGATE_BIN", &program).env("TOOLGATE_GUESTS", &folder))?;
+    for table in ["compare", "neighbours"] {
+        let mut bench = shell::cargo();
+        bench.args([
+            "run",
+            "--release",
+            "--locked",
+            "--quiet",
+            "--package",
+            "toolgate-benches",
+            "--bin",
+            table,
+        ]);
+        shell::run(bench.env("TOOLGATE_BIN", &program).env("TOOLGATE_GUESTS", &folder))?;
+    }
     Ok("measured; copy the tables to docs/BENCHMARKS.md".to_owned())
 }

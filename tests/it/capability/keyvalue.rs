@@ -174,6 +174,10 @@ fn a_damaged_store_refuses_the_plugin_and_is_left_as_it_is() {
     let world = granted("bytes_max = 1000");
     answer(&world, "store_set", &at("k", json!({ "value": "AA==" })));
     let file = world.path("state/keyvalue/store.sqlite");
+    // Of a journal that is whole SQLite would make the store anew.
+    for journal in ["-wal", "-shm"] {
+        drop(std::fs::remove_file(world.path(&format!("state/keyvalue/store.sqlite{journal}"))));
+    }
     std::fs::write(
         &file,
         b"this is no database, and it is longer than a header of one hundred bytes ................",

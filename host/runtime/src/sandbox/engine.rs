@@ -38,8 +38,14 @@ fn engine_features(kind: EngineKind) -> WasmFeatures {
 /// # Errors
 /// Whatever the engine says; on a machine that it supports, nothing.
 pub(crate) fn engine(calls_max: u32, kind: EngineKind) -> wasmtime::Result<Engine> {
+    pooled(calls_max, kind, pagemap_scan())
+}
+
+fn pooled(calls_max: u32, kind: EngineKind, scan: Enabled) -> wasmtime::Result<Engine> {
     let mut config = config(kind);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(calls_max)));
+    let mut pool = pool(calls_max);
+    pool.pagemap_scan(scan);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config)
 }
 
@@ -97,8 +103,7 @@ fn pool(calls_max: u32) -> PoolingAllocationConfig {
         .linear_memory_keep_resident(256 << 10)
         .table_keep_resident(16 << 10)
         // What a call used goes back to the system with the call, and does not wait for others to end.
-        .decommit_batch_size(1)
-        .pagemap_scan(pagemap_scan());
+        .decommit_batch_size(1);
     pool
 }
 
@@ -121,6 +126,60 @@ mod tests {
         for kind in EngineKind::ALL {
             let engine = engine(1, kind).expect("the engine starts");
             assert_eq!(engine.get_wasm_features(), features(kind) | WasmFeatures::MULTI_MEMORY);
+        }
+    }
+
+    /// Marks a megabyte of memory and a table, or counts what is marked.
+    const RESIDUE: &str = r#"(module
+        (memory (export "memory") 16)
+        (table $t 100 funcref)
+        (elem declare func $f) (func $f)
+        (func (export "mark")
+            (memory.fill (i32.const 0) (i32.const 0xA5) (i32.const 1048576))
+            (table.fill $t (i32.const 0) (ref.func $f) (i32.const 100)))
+        (func (export "find") (result i32)
+            (local $at i32) (local $found i32)
+            (loop $more
+                (if (i64.ne (i64.load (local.get $at)) (i64.const 0))
+                    (then (local.set $found (i32.add (local.get $found) (i32.const 1)))))
+                (local.set $at (i32.add (local.get $at) (i32.const 8)))
+                (br_if $more (i32.lt_u (local.get $at) (i32.const 1048576))))
+            (if (i32.eqz (ref.is_null (table.get $t (i32.const 99))))
+                (then (local.set $found (i32.add (local.get $found) (i32.const 1)))))
+            (local.get $found)))"#;
+
+    #[test]
+    fn a_mark_of_one_call_is_in_none_of_ten_thousand_later_ones() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        // With and without a scan of the pages.
+        for scan in [Enabled::No, Enabled::Auto] {
+            runtime.block_on(mark_and_find(scan));
+        }
+    }
+
+    async fn mark_and_find(scan: Enabled) {
+        const SLOTS: u32 = 8;
+        const LATER: u32 = 10_000;
+        let engine = pooled(SLOTS, EngineKind::Sync, scan).unwrap();
+        let module = wasmtime::Module::new(&engine, wat::parse_str(RESIDUE).unwrap()).unwrap();
+        let enter = async || {
+            let mut store = wasmtime::Store::new(&engine, ());
+            store.set_fuel(u64::MAX).unwrap();
+            let instance = wasmtime::Instance::new_async(&mut store, &module, &[]).await.unwrap();
+            (store, instance)
+        };
+        // So many at once that every slot is taken, in each round.
+        for _ in 0..LATER / SLOTS {
+            let mut held = Vec::new();
+            for _ in 0..SLOTS {
+                held.push(enter().await);
+            }
+            for (store, instance) in &mut held {
+                let find = instance.get_typed_func::<(), i32>(&mut *store, "find").unwrap();
+                assert_eq!(find.call_async(&mut *store, ()).await.unwrap(), 0, "{scan:?}");
+                let mark = instance.get_typed_func::<(), ()>(&mut *store, "mark").unwrap();
+                mark.call_async(&mut *store, ()).await.unwrap();
+            }
         }
     }
 

@@ -1,0 +1,101 @@
+//! What a plugin's callers notice of another plugin that does its worst: the same call in turn beside a quiet server and beside
+//! loopers, hogs, sleepers, flooders and plugins that crash. One process, one run; prints a table of ratios.
+//!
+//! `cargo xtask bench`
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use toolgate_benches::client::{Caller, Figure, median};
+use toolgate_tests::{Transport, World, plugin, test_guest};
+
+const ROUNDS: usize = 5;
+
+/// A plugin that does its worst.
+struct Neighbour {
+    what: &'static str,
+    guest: &'static str,
+    arguments: Value,
+    /// How many call it at once.
+    callers: usize,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let neighbours = [
+        Neighbour {
+            what: "loopers, as many as cores",
+            guest: "looping",
+            arguments: json!({}),
+            callers: cores,
+        },
+        Neighbour {
+            what: "loopers, four times as many",
+            guest: "looping",
+            arguments: json!({}),
+            callers: cores * 4,
+        },
+        Neighbour {
+            what: "hogs of memory",
+            guest: "hogging",
+            arguments: json!({ "mebibytes": 500 }),
+            callers: cores,
+        },
+        Neighbour { what: "sleepers", guest: "sleeping", arguments: json!({ "ms": 1_000 }), callers: 64 },
+        Neighbour {
+            what: "flooders of the log",
+            guest: "flooding",
+            arguments: json!({ "kibibytes": 10_000 }),
+            callers: cores,
+        },
+        Neighbour { what: "crashes", guest: "panicking", arguments: json!({ "why": "x" }), callers: cores },
+    ];
+    println!("| beside | quiet p50 µs | p50 µs | | quiet p99 µs | p99 µs | |");
+    println!("|---|---|---|---|---|---|---|");
+    for neighbour in &neighbours {
+        // A looper that is never ended, and a plugin that is never put on hold, are the worst there is.
+        let server = World::new()
+            .plugin("hello", &plugin("hello"))
+            .plugin("bad", &test_guest(neighbour.guest))
+            .limit("fuel = 1_000_000_000_000")
+            .limit("deadline_ms = 5_000")
+            .limit("concurrency = 64")
+            .limit("faults_max = 1_000_000_000")
+            .serve(Transport::Http);
+        let good = Caller::new(server.address(), "hello_greet", &json!({ "name": "world" }))
+            .expecting("Hello, world.");
+        let bad = Caller::new(server.address(), "bad_run", &neighbour.arguments);
+        let (mut quiet, mut busy) = (Vec::new(), Vec::new());
+        good.measure(1).await?;
+        for _ in 0..ROUNDS {
+            quiet.push(good.measure(1).await?);
+            let stop = Arc::new(AtomicBool::new(false));
+            let callers: Vec<_> = (0..neighbour.callers)
+                .map(|_| tokio::spawn(bad.clone().call_until(Arc::clone(&stop))))
+                .collect();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            busy.push(good.measure(1).await?);
+            stop.store(true, Ordering::Relaxed);
+            for caller in callers {
+                caller.await??;
+            }
+        }
+        row(neighbour.what, median(&quiet), median(&busy));
+    }
+    Ok(())
+}
+
+fn row(what: &str, quiet: Figure, busy: Figure) {
+    println!(
+        "| {what} | {:.0} | {:.0} | ×{:.1} | {:.0} | {:.0} | ×{:.1} |",
+        quiet.p50_us,
+        busy.p50_us,
+        busy.p50_us / quiet.p50_us,
+        quiet.p99_us,
+        busy.p99_us,
+        busy.p99_us / quiet.p99_us
+    );
+}

@@ -1,0 +1,131 @@
+//! A call may end at any moment: cancelled, left by its caller, out of time. Nothing of it stays. 2,000 calls, or as many as
+//! `TOOLGATE_CASES` says.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+use toolgate_policy::Principal;
+use toolgate_policy::limits::call::CallLimit;
+use toolgate_policy::load::Grants;
+use toolgate_runtime::call::request::Request;
+use toolgate_runtime::gate::Gate;
+use toolgate_runtime::json::{Bounds, Json};
+use toolgate_runtime::outcome::{FaultKind, Outcome};
+use toolgate_runtime::sandbox::interrupt::Interrupt;
+use toolgate_tests::chance::Chance;
+use toolgate_tests::{World, inside, test_guest};
+
+const BOUNDS: Bounds = Bounds { bytes_max: 1 << 20, depth_max: 16, nodes_max: 1 << 10 };
+const AT_ONCE: usize = 16;
+
+fn cases() -> usize {
+    std::env::var("TOOLGATE_CASES").ok().map_or(2_000, |cases| cases.parse().unwrap())
+}
+
+fn request(tool: &str, arguments: &serde_json::Value, interrupt: Interrupt) -> Request {
+    let arguments = Json::parse(arguments.to_string().as_bytes(), BOUNDS).unwrap();
+    Request::new(Principal::local("test"), tool, arguments, interrupt)
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn wherever_a_call_ends_its_place_memory_and_descriptors_come_back() {
+    let plugins = ["sleeping", "looping", "hogging", "filing", "holding", "echoing"];
+    let world = plugins.iter().fold(World::new(), |world, name| world.plugin(name, &test_guest(name)));
+    let gate = inside::gate(&world, "state");
+    let granted: Vec<(&str, Grants)> = plugins.iter().map(|name| (*name, Grants::default())).collect();
+    let mut spec = inside::spec(&world, &granted);
+    for plugin in &mut spec.plugins {
+        for (limit, value) in [
+            (CallLimit::Deadline, 40),
+            (CallLimit::Concurrency, AT_ONCE as i64),
+            (CallLimit::Fuel, 50_000_000),
+        ] {
+            plugin.limits.set(limit, value).unwrap();
+        }
+    }
+    assert!(gate.start(&spec).serves);
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(ended_at_chance(&gate, cases() / 4));
+    let (memory, files) = (resident_kib(), open_files());
+    runtime.block_on(ended_at_chance(&gate, cases()));
+    std::thread::sleep(Duration::from_millis(500));
+    let (memory_after, files_after) = (resident_kib(), open_files());
+    assert!(memory_after < memory + (64 << 10), "{memory} KiB before, {memory_after} KiB after");
+    assert!(files_after <= files + 4, "{files} descriptors before, {files_after} after");
+    runtime.block_on(async {
+        // Every place is free: so many run at once, and none had to wait for another.
+        let mut calls = JoinSet::new();
+        for _ in 0..AT_ONCE {
+            let gate = gate.clone();
+            calls.spawn(async move {
+                let sleep = request("sleeping_run", &json!({ "ms": 5 }), Interrupt::default());
+                gate.call(sleep).await.into_inner()
+            });
+        }
+        for outcome in calls.join_all().await {
+            assert!(
+                matches!(&outcome, Outcome::Answer(_))
+                    || matches!(&outcome, Outcome::Fault(fault) if fault.kind() == FaultKind::Limit(CallLimit::Deadline)),
+                "{outcome:?}"
+            );
+        }
+        tokio::time::timeout(Duration::from_secs(5), gate.drain(Duration::from_secs(4))).await.expect("no call is left");
+    });
+}
+
+/// Calls of every kind, each ended in some way after a moment.
+async fn ended_at_chance(gate: &Gate, cases: usize) {
+    let mut chance = Chance::new(7);
+    let mut calls = JoinSet::new();
+    for _ in 0..cases {
+        while calls.len() >= AT_ONCE {
+            calls.join_next().await.unwrap().unwrap();
+        }
+        let (tool, arguments) = match chance.below(6) {
+            0 => ("sleeping_run", json!({ "ms": chance.below(60) })),
+            1 => ("looping_run", json!({})),
+            2 => ("hogging_run", json!({ "mebibytes": chance.below(100) })),
+            3 => ("filing_look", json!({ "path": "/x" })),
+            4 => ("holding_run", json!({ "handles": chance.below(2_000) })),
+            _ => ("echoing_strings", json!({ "a": "x" })),
+        };
+        let (moment, how) = (Duration::from_micros(chance.below(30_000) as u64), chance.below(3));
+        let gate = gate.clone();
+        calls.spawn(async move {
+            let interrupt = Interrupt::default();
+            let call = gate.call(request(tool, &arguments, interrupt.clone()));
+            match how {
+                // Its own end, or that of its time.
+                0 => drop(call.await.into_inner()),
+                // Cancelled.
+                1 => {
+                    tokio::pin!(call);
+                    tokio::select! {
+                        ended = &mut call => drop(ended.into_inner()),
+                        () = tokio::time::sleep(moment) => {
+                            interrupt.cancel();
+                            drop(call.await.into_inner());
+                        }
+                    }
+                }
+                // Nobody waits for it any more.
+                _ => drop(tokio::time::timeout(moment, call).await),
+            }
+        });
+    }
+    while let Some(ended) = calls.join_next().await {
+        ended.unwrap();
+    }
+}
