@@ -35,7 +35,7 @@ fn a_panic_an_exit_and_a_recursion_are_faults_that_say_which_and_the_next_call_i
         let kinds: Vec<Value> =
             world.call_records().iter().map(|record| record["outcome"]["kind"].clone()).collect();
         assert_eq!(kinds[..6], ["trap", "exit", "exit", "exit", "trap", "trap"].map(Value::from));
-        assert!(server.log().contains("a reason with"), "{}", server.log());
-        assert!(!server.log().contains('\u{1b}'), "what steers a terminal is escaped");
+        let log = server.wait_for_log("a reason with");
+        assert!(!log.contains('\u{1b}'), "what steers a terminal is escaped");
     }
 }

@@ -108,9 +108,18 @@ impl Server {
 
     /// Waits until its log, with `TOOLGATE_LOG=debug` in its environment, says that a guest runs.
     pub fn wait_for_guest(&self) {
+        self.wait_for_log("a guest begins");
+    }
+
+    /// Waits until its log has these words: a line can come later than the answer of the call that it is about.
+    pub fn wait_for_log(&self, words: &str) -> String {
         let until = Instant::now() + PATIENCE;
-        while !self.log().contains("a guest begins") {
-            assert!(Instant::now() < until, "no guest runs: {}", self.log());
+        loop {
+            let log = self.log();
+            if log.contains(words) {
+                return log;
+            }
+            assert!(Instant::now() < until, "its log has no `{words}`: {log}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -88,11 +88,11 @@ fn what_it_writes_goes_to_the_log_bounded_and_there_is_nothing_to_hear() {
         let said = format!("said to stderr: {to_stderr}");
         let reply = server.call("p_say", json!({ "text": said, "to-stderr": to_stderr }));
         assert!(!reply.is_error(), "{reply:?}");
-        assert!(server.log().contains(&said), "{}", server.log());
+        server.wait_for_log(&said);
     }
     let reply = server.call("p_flood", json!({ "bytes": 50_000_000 }));
     assert!(!reply.is_error(), "{reply:?}");
-    assert!(server.log().contains("49999000 bytes that were dropped"), "{}", server.log());
+    server.wait_for_log("49999000 bytes that were dropped");
     assert_eq!(server.call("p_hear", json!({})).structured(), &json!({ "result": 0 }));
 }
 

@@ -1,0 +1,229 @@
+//! Where each limit lies: what uses one less than it and what uses exactly as much is not bothered, what uses one more meets it.
+//! The list of limits is the compiler's to complete.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use toolgate_policy::limits::call::CallLimit;
+use toolgate_tests::web::{Web, converse, respond};
+use toolgate_tests::{Transport, World, test_guest, wat};
+
+/// What is used beside the limit: one less, as much, one more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Used {
+    Less,
+    Same,
+    More,
+}
+
+impl Used {
+    /// A number beside `at`.
+    fn beside(self, at: u64) -> u64 {
+        match self {
+            Self::Less => at - 1,
+            Self::Same => at,
+            Self::More => at + 1,
+        }
+    }
+
+    /// The limit beside which `used` is one less, as much or one more.
+    fn limit(self, used: u64) -> u64 {
+        match self {
+            Self::Less => used + 1,
+            Self::Same => used,
+            Self::More => used - 1,
+        }
+    }
+}
+
+#[test]
+fn one_less_and_as_much_are_not_bothered_and_one_more_meets_the_limit() {
+    for limit in CallLimit::ALL {
+        for used in [Used::Less, Used::Same, Used::More] {
+            assert_eq!(meets(limit, used), used == Used::More, "{} {used:?}", limit.name());
+        }
+    }
+}
+
+/// Whether a call that uses so much meets the limit.
+fn meets(limit: CallLimit, used: Used) -> bool {
+    match limit {
+        CallLimit::Fuel => fuel(used),
+        CallLimit::Deadline => deadline(used),
+        CallLimit::Memory => memory(used),
+        CallLimit::Output => output(used),
+        CallLimit::Log => log(used),
+        CallLimit::Concurrency => concurrency(used),
+        CallLimit::Queue => queue(used),
+        CallLimit::Handles => handles(used),
+        CallLimit::HttpRequests => http_requests(used),
+        CallLimit::HttpBytes => http_bytes(used),
+        CallLimit::Sockets => sockets(used),
+        CallLimit::SocketBytes => socket_bytes(used),
+        CallLimit::Faults => faults(used),
+    }
+}
+
+fn plugin(guest: &str) -> World {
+    World::new().plugin("bad", &test_guest(guest))
+}
+
+fn fuel(used: Used) -> bool {
+    let seven = || World::new().plugin("good", &toolgate_tests::guest::seven());
+    let measured = seven();
+    measured.call("good_seven", &json!({}));
+    let fuel = measured.call_records()[0]["fuel"].as_u64().unwrap();
+    is_met(seven(), CallLimit::Fuel, used.limit(fuel), "good_seven", &json!({}))
+}
+
+/// Time is not exact to the millisecond: well below, below, beyond.
+fn deadline(used: Used) -> bool {
+    let ms = match used {
+        Used::Less => 0,
+        Used::Same => 1_000,
+        Used::More => 4_000,
+    };
+    is_met(plugin("sleeping"), CallLimit::Deadline, 3_000, "bad_run", &json!({ "ms": ms }))
+}
+
+fn memory(used: Used) -> bool {
+    let ten_pages = wat(r#"(component
+        (core module $m (memory 1)
+            (func (export "run") (if (i32.eq (memory.grow (i32.const 9)) (i32.const -1)) (then unreachable))))
+        (core instance $i (instantiate $m))
+        (func (export "run") (canon lift (core func $i "run"))))"#);
+    let world = World::new().plugin("bad", &ten_pages);
+    is_met(world, CallLimit::Memory, used.limit(10 << 16), "bad_run", &json!({}))
+}
+
+fn output(used: Used) -> bool {
+    // A text comes as it is, without quotes.
+    let text = json!({ "a": "x".repeat(used.beside(1_000) as usize) });
+    is_met(plugin("echoing"), CallLimit::Output, 1_000, "bad_strings", &text)
+}
+
+fn log(used: Used) -> bool {
+    // A line of 50 bytes, one KiB, and a line of five.
+    let world = plugin("flooding").limit(&format!("log_bytes_max = {}", used.limit(50 + 1024 + 5)));
+    let server = world.serve(Transport::Http);
+    assert_eq!(server.call("bad_run", json!({ "kibibytes": 1 })).text(), "answered");
+    server.wait_for_log(if used == Used::More { "then 1 bytes" } else { "then 0 bytes" });
+    used == Used::More
+}
+
+fn concurrency(used: Used) -> bool {
+    let world = plugin("sleeping").limit("concurrency = 3");
+    let server = world.serve(Transport::Http);
+    let started = Instant::now();
+    let calls: Vec<_> =
+        (0..used.beside(3)).map(|_| server.calling("bad_run", json!({ "ms": 1_500 }))).collect();
+    calls.into_iter().for_each(|call| assert_eq!(call.join().unwrap().text(), "awake"));
+    // One that had to wait for another's end.
+    started.elapsed() >= Duration::from_secs(3)
+}
+
+fn queue(used: Used) -> bool {
+    let world = plugin("sleeping").env("TOOLGATE_LOG", "debug").limit("concurrency = 1\nqueue = 3");
+    let server = world.serve(Transport::Http);
+    let running = server.calling("bad_run", json!({ "ms": 1_500 }));
+    server.wait_for_guest();
+    let calls: Vec<_> = (0..used.beside(3)).map(|_| server.calling("bad_run", json!({ "ms": 0 }))).collect();
+    let turned_away = calls.into_iter().map(|call| call.join().unwrap()).filter(|reply| reply.is_error());
+    let turned_away = turned_away.count();
+    assert_eq!(running.join().unwrap().text(), "awake");
+    turned_away > 0
+}
+
+fn handles(used: Used) -> bool {
+    let own = wat(r#"(component
+        (type $r (resource (rep i32)))
+        (core func $new (canon resource.new $r))
+        (core module $m
+            (import "r" "new" (func $new (param i32) (result i32)))
+            (func (export "run") (param $n i32)
+                (loop $more
+                    (drop (call $new (i32.const 7)))
+                    (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+                    (br_if $more (local.get $n)))))
+        (core instance $i (instantiate $m (with "r" (instance (export "new" (func $new))))))
+        (func (export "run") (param "handles" u32) (canon lift (core func $i "run"))))"#);
+    let handles = json!({ "handles": used.beside(50) });
+    is_met(World::new().plugin("bad", &own), CallLimit::Handles, 50, "bad_run", &handles)
+}
+
+fn http_requests(used: Used) -> bool {
+    let web = Web::plain(|_, to| respond(to, "200 OK", &[], ""));
+    let mut args = super::request(&web);
+    args["times"] = json!(used.beside(3));
+    is_met(plugin("requesting").grant(&super::rule(&web)), CallLimit::HttpRequests, 3, "bad_run", &args)
+}
+
+fn http_bytes(used: Used) -> bool {
+    let web = Web::plain(|_, to| respond(to, "200 OK", &[], ""));
+    let post = |bytes: u64| {
+        let mut args = super::request(&web);
+        (args["method"], args["body"]) = (json!("POST"), json!("x".repeat(bytes as usize)));
+        args
+    };
+    let met = |bytes: u64| {
+        is_met(
+            plugin("requesting").grant(&super::rule(&web)),
+            CallLimit::HttpBytes,
+            2_000,
+            "bad_run",
+            &post(bytes),
+        )
+    };
+    // Heads count as well, and how long they are is not for a test to know: the longest body that is let through.
+    let (mut fits, mut over) = (0, 2_000);
+    while over - fits > 1 {
+        let middle = (fits + over) / 2;
+        if met(middle) { over = middle } else { fits = middle }
+    }
+    assert!((1_000..2_000).contains(&fits), "{fits} of 2,000 bytes are the body's");
+    met(used.beside(fits))
+}
+
+fn sockets(used: Used) -> bool {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let many = json!({ "address": address.to_string(), "times": used.beside(3) });
+    is_met(
+        plugin("connecting").grant(&super::socket(address, "tcp")),
+        CallLimit::Sockets,
+        3,
+        "bad_many",
+        &many,
+    )
+}
+
+fn socket_bytes(used: Used) -> bool {
+    // Asked in ten bytes for so many.
+    let server = converse(|heard| vec![b'x'; heard.parse().unwrap_or(0)]);
+    let asked = used.beside(1_000) - 10;
+    let talk = json!({ "address": server.to_string(), "text": format!("{asked:010}") });
+    is_met(
+        plugin("connecting").grant(&super::socket(server, "tcp")),
+        CallLimit::SocketBytes,
+        1_000,
+        "bad_talk",
+        &talk,
+    )
+}
+
+fn faults(used: Used) -> bool {
+    let world = plugin("panicking").limit("faults_max = 3");
+    let server = world.serve(Transport::Http);
+    for _ in 0..used.beside(3) - 1 {
+        server.call("bad_run", json!({ "why": "x" }));
+    }
+    server.call("bad_run", json!({ "why": "x" })).text().contains("faults_max = 3")
+}
+
+/// Whether a call ends with the limit's fault; if not it is answered.
+fn is_met(world: World, limit: CallLimit, value: u64, tool: &str, args: &Value) -> bool {
+    let ended = world.limit(&format!("{} = {value}", limit.name())).call(tool, args);
+    let is_met = ended.said().contains(&format!("{} = {value}", limit.name()));
+    assert_eq!(ended.code, i32::from(is_met), "{} = {value}: {}", limit.name(), ended.said());
+    is_met
+}
