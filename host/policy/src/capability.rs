@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+pub mod attempt;
 pub mod clock;
 pub mod config;
 pub mod environment;
@@ -159,6 +160,11 @@ impl Effects {
             reaches_out: self.reaches_out || other.reaches_out,
         }
     }
+}
+
+/// A list of what is written already.
+fn list(written: &[String]) -> String {
+    format!("[{}]", written.join(", "))
 }
 
 impl fmt::Display for Capability {

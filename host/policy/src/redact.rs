@@ -41,6 +41,34 @@ pub fn is_invisible(c: char) -> bool {
         | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// `text` as a TOML basic string (TOML 1.0, "String"): reads back as exactly this text, and shows no character that steers a
+/// terminal.
+pub fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if is_plain(c) => out.push(c),
+            c => out.push_str(&format!("\\U{:08X}", u32::from(c))),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// A table of texts as TOML writes it inline, such as `{ TZ = "UTC" }`.
+pub fn inline_table<'a>(entries: impl IntoIterator<Item = (&'a String, &'a String)>) -> String {
+    let is_bare = |key: &str| {
+        !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let entry = |(key, value): (&String, &String)| {
+        let key = if is_bare(key) { key.clone() } else { quoted(key) };
+        format!("{key} = {}", quoted(value))
+    };
+    let entries: Vec<String> = entries.into_iter().map(entry).collect();
+    if entries.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", entries.join(", ")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +88,16 @@ mod tests {
         for text in ["Grüße, 世界", "naïve – “quoted”", "مرحبا", "👍"] {
             assert_eq!(printable(text, 100), text);
         }
+    }
+
+    #[test]
+    fn a_quoted_text_cannot_end_its_string() {
+        assert_eq!(quoted("a\"b\\c\n\u{202e}"), r#""a\"b\\c\U0000000A\U0000202E""#);
+        let map = std::collections::BTreeMap::from([("a b".to_owned(), "x".to_owned())]);
+        assert_eq!(
+            (inline_table(&map), inline_table([])),
+            (r#"{ "a b" = "x" }"#.to_owned(), "{}".to_owned())
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub enum Scheme {
 }
 
 /// A request in normal form: what is matched is what is sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target {
     scheme: Scheme,
     host: Host,
@@ -25,7 +25,7 @@ pub struct Target {
 }
 
 /// Why a text is no request that anybody could be granted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(&'static str);
 
@@ -67,6 +67,40 @@ impl Target {
             path: path.to_owned(),
             query: query.map(str::to_owned),
         })
+    }
+
+    /// Reads a method and a whole URL, such as `https://api.example.com/v1/items?x=1`.
+    ///
+    /// # Errors
+    /// [`Malformed`], as for [`Target::parse`].
+    pub fn from_url(method: &str, url: &str) -> Result<Self, Malformed> {
+        let (scheme, rest) =
+            url.split_once("://").ok_or(Malformed("it is no URL: it has no scheme, such as https://"))?;
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        Self::parse(method, scheme, authority, path)
+    }
+
+    /// The URL without the query, which no grant looks at and no record keeps.
+    pub fn url(&self) -> String {
+        format!("{}://{}{}", self.scheme, self.authority(), self.path)
+    }
+
+    /// The same by another method.
+    #[must_use]
+    pub fn for_method(&self, method: &str) -> Self {
+        Self { method: method.to_owned(), ..self.clone() }
+    }
+
+    /// The same host, for its root.
+    #[must_use]
+    pub fn at_root(&self) -> Self {
+        Self { path: "/".to_owned(), query: None, ..self.clone() }
+    }
+
+    /// The same without the query.
+    #[must_use]
+    pub fn without_query(&self) -> Self {
+        Self { query: None, ..self.clone() }
     }
 
     /// How.

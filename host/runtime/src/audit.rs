@@ -1,7 +1,9 @@
 //! The record of what happened: one line of JSON for each call, load, refusal and reload, in the state directory. Text
 //! for callers and the developers' log are made elsewhere; here only facts, escaped and bounded.
 
+mod places;
 pub mod record;
+pub mod review;
 pub mod sink;
 
 use std::sync::Arc;

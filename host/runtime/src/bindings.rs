@@ -7,10 +7,11 @@ pub struct Bucket(pub(crate) String);
 wasmtime::component::bindgen!({
     inline: "package toolgate:host;
         world imports {
+            include wasi:config/imports@0.2.0-rc.1;
             include wasi:keyvalue/imports@0.2.0-draft;
             include toolgate:plugin/host@0.1.0;
         }",
-    path: ["../../wit/deps/keyvalue", "../../wit/toolgate-plugin"],
+    path: ["../../wit/deps/config", "../../wit/deps/keyvalue", "../../wit/toolgate-plugin"],
     world: "toolgate:host/imports",
     imports: {
         "wasi:keyvalue/store": async | trappable,

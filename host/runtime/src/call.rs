@@ -19,8 +19,12 @@ use request::Request;
 
 /// Runs a call to its end. There is always a record, and it is closed before anybody learns the outcome.
 pub(crate) async fn run(rooms: &Rooms, request: Request) -> Closed<Outcome> {
-    let opening =
-        Opening { principal: &request.principal, tool: &request.tool, arguments: &request.arguments };
+    let opening = Opening {
+        principal: &request.principal,
+        tool: &request.tool,
+        arguments: &request.arguments,
+        learning: request.learning,
+    };
     let mut record = match rooms.audit.call(opening) {
         Ok(record) => record,
         Err(closed) => return closed,
@@ -48,13 +52,14 @@ async fn attempt(rooms: &Rooms, request: &Request, record: &mut Record) -> Resul
     let args = tool
         .lower(&request.arguments)
         .map_err(|problems| Outcome::Fault(Fault::new(FaultKind::Arguments, problems.to_string())))?;
-    let trial = tool.admission.begin().map_err(Outcome::Fault)?;
+    // Whoever learns wants to see it fail, and again: that holds nothing up, and says nothing about the plugin.
+    let trial = (!request.learning).then(|| tool.admission.begin()).transpose().map_err(Outcome::Fault)?;
     let interrupt = request.interrupt.under(rooms.flights.stopping());
     let slot =
         tool.admission.enter(&permit, &rooms.calls, deadline, &interrupt).await.map_err(Outcome::Fault)?;
     let call = Call { deadline, interrupt, relay: request.relay.clone(), notes: record.notes(), slot };
     let outcome = rooms.sandbox.call(&permit, &tool.export, args, call).await;
-    if let Some(change) = trial.ended(&outcome, Instant::now()) {
+    if let Some(change) = trial.and_then(|trial| trial.ended(&outcome, Instant::now())) {
         let plugin = permit.plugin().as_str();
         let seconds = match change {
             Change::Held(lasts) => Some(lasts.as_secs()),

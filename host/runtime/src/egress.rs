@@ -25,7 +25,7 @@ use crate::secret::SecretSpec;
 use connect::{Roots, Trust};
 use exchange::{Lease, Live, Unanswered};
 use idle::Idle;
-use resolve::Resolver;
+use resolve::{NoAddress, Resolver};
 
 /// The way out, shared by all plugins.
 pub(crate) struct Egress {
@@ -127,7 +127,18 @@ impl Egress {
     /// # Errors
     /// [`Failure::Name`], [`Failure::Prohibited`].
     pub(crate) async fn look_up(&self, lookup: &Lookup) -> Result<Vec<IpAddr>, Failure> {
-        self.resolver.resolve(lookup.host(), lookup.reach()).await
+        let found = self.resolver.resolve(lookup.host(), lookup.reach()).await;
+        found.map_err(|error| error.failure())
+    }
+
+    /// The addresses that a request which was allowed may connect to.
+    ///
+    /// # Errors
+    /// [`NoAddress`].
+    pub(crate) async fn resolve(&self, pass: &Pass) -> Result<Vec<SocketAddr>, NoAddress> {
+        let target = pass.target();
+        let found = self.resolver.resolve(target.host(), pass.rule().reach).await?;
+        Ok(found.into_iter().map(|ip| SocketAddr::new(ip, target.port())).collect())
     }
 
     /// Sends a request that was allowed. The deadline of the call, and shorter ones that the guest asks for, hold over
@@ -161,9 +172,7 @@ impl Egress {
             }
         }
         let connecting = async {
-            let target = pass.target();
-            let found = self.resolver.resolve(target.host(), pass.rule().reach).await?;
-            let addresses: Vec<_> = found.into_iter().map(|ip| SocketAddr::new(ip, target.port())).collect();
+            let addresses = self.resolve(&pass).await.map_err(|error| error.failure())?;
             let stream = connect::connect(&pass, &link.trust, &addresses).await?;
             Lease::open(&link.idle, host, stream).await
         };

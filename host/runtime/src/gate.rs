@@ -1,11 +1,13 @@
 //! The one public handle: builds the rooms and forwards to them. No step of any flow is here.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use toolgate_policy::Principal;
+use toolgate_policy::capability::http::Pass;
 
 use crate::audit::record::Closed;
 use crate::audit::{Event, Recorder};
@@ -94,7 +96,20 @@ impl Gate {
 
     /// What [`Gate::start`] would report, without serving anything. Blocks while plugins are compiled.
     pub fn check(&self, spec: &Spec) -> Report {
+        self.look(spec).1
+    }
+
+    /// The same, with what would serve, for those who want to look at it.
+    pub fn look(&self, spec: &Spec) -> (Snapshot, Report) {
         reconcile::check(&self.rooms, spec)
+    }
+
+    /// Where a request that is allowed would connect to. Asks the resolver as a call does; nothing is sent.
+    ///
+    /// # Errors
+    /// A sentence that says why it would connect nowhere.
+    pub async fn resolve(&self, pass: &Pass) -> Result<Vec<SocketAddr>, String> {
+        self.rooms.sandbox.resolve(pass).await
     }
 
     /// Runs a call to its end.

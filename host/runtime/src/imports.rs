@@ -37,7 +37,6 @@ pub(crate) struct Prototype {
     pub(crate) effective: Effective,
     pub(crate) files: files::Prototype,
     pub(crate) http: http::Prototype,
-    pub(crate) config: config::Prototype,
     /// The plugin's store, if it has room in one.
     pub(crate) keyvalue: Option<Arc<Store>>,
     /// The way out, shared by all plugins.

@@ -16,7 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use toolgate_policy::Digest;
 use toolgate_policy::load::clear::{Case, clear, hold_to_lints};
 use toolgate_policy::load::signer::UnixTime;
-use toolgate_policy::load::{Clearance, Trusted};
+use toolgate_policy::load::{Asked, Clearance, Trusted};
 
 use crate::sandbox::Sandbox;
 use crate::sandbox::prepare::{NotReady, Wanted};
@@ -59,17 +59,9 @@ pub struct Cleared {
 /// # Errors
 /// [`NotLoaded`].
 pub fn clear_plugin(spec: &PluginSpec, trust: &Trust) -> Result<Cleared, NotLoaded> {
-    let found = source::fetch(&spec.source).map_err(|error| NotLoaded {
-        kind: if error.is_absence() { Kind::Failed } else { Kind::Refused },
-        digest: None,
-        reasons: vec![told(&error)],
-    })?;
+    let Proved { found, trusted, inspected } = prove(spec, trust)?;
     let digest = found.artifact.digest();
     let refused = |reasons: Vec<String>| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons };
-    let trusted: Trusted =
-        verify::verify(spec, trust, &found, now()).map_err(|error| refused(vec![told(&error)]))?;
-    let inspected =
-        inspect::inspect(&found.artifact, spec.engine).map_err(|error| refused(vec![told(&error)]))?;
     let described =
         describe::describe(&inspected, &spec.prefix).map_err(|error| refused(vec![told(&error)]))?;
     let case = Case {
@@ -89,6 +81,37 @@ pub fn clear_plugin(spec: &PluginSpec, trust: &Trust) -> Result<Cleared, NotLoad
         surface: described.surface,
         dynamic: inspected.dynamic,
     })
+}
+
+/// What a plugin asks, of whom it is said that it may be looked into. Nothing is granted by it.
+///
+/// # Errors
+/// [`NotLoaded`].
+pub fn asked(spec: &PluginSpec, trust: &Trust) -> Result<Asked, NotLoaded> {
+    Ok(prove(spec, trust)?.inspected.asked)
+}
+
+/// Bytes that are trusted, and what is in them.
+struct Proved {
+    found: source::Found,
+    trusted: Trusted,
+    inspected: inspect::Inspected,
+}
+
+/// The first half of loading: nothing unproved is looked into.
+fn prove(spec: &PluginSpec, trust: &Trust) -> Result<Proved, NotLoaded> {
+    let found = source::fetch(&spec.source).map_err(|error| NotLoaded {
+        kind: if error.is_absence() { Kind::Failed } else { Kind::Refused },
+        digest: None,
+        reasons: vec![told(&error)],
+    })?;
+    let digest = found.artifact.digest();
+    let refused = |reasons: Vec<String>| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons };
+    let trusted: Trusted =
+        verify::verify(spec, trust, &found, now()).map_err(|error| refused(vec![told(&error)]))?;
+    let inspected =
+        inspect::inspect(&found.artifact, spec.engine).map_err(|error| refused(vec![told(&error)]))?;
+    Ok(Proved { found, trusted, inspected })
 }
 
 impl Cleared {

@@ -64,9 +64,9 @@ pub(crate) fn run(rooms: &Rooms, spec: &Spec, occasion: Occasion) -> Report {
     report
 }
 
-/// The same without the swap.
-pub(crate) fn check(rooms: &Rooms, spec: &Spec) -> Report {
-    plan(rooms, spec, &Snapshot::default()).1
+/// The same without the swap: what would serve, and what came of each plugin.
+pub(crate) fn check(rooms: &Rooms, spec: &Spec) -> (Snapshot, Report) {
+    plan(rooms, spec, &Snapshot::default())
 }
 
 fn plan(rooms: &Rooms, spec: &Spec, old: &Snapshot) -> (Snapshot, Report) {

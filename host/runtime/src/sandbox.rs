@@ -10,11 +10,13 @@ pub(crate) mod prepare;
 mod store;
 mod trap;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use toolgate_policy::call::Permit;
+use toolgate_policy::capability::http::Pass;
 use toolgate_policy::limits::call::{CallLimit, GRACE_MS};
 use wasmtime::component::Val;
 
@@ -102,6 +104,11 @@ impl Sandbox {
             drop(slot);
         });
         self.wait(told, task, deadline, &interrupt, export).await
+    }
+
+    /// Where an allowed request would connect to, or a sentence that says why nowhere.
+    pub(crate) async fn resolve(&self, pass: &Pass) -> Result<Vec<SocketAddr>, String> {
+        self.egress.resolve(pass).await.map_err(|error| error.to_string())
     }
 
     /// Waits for a call from a thread that may wait, and be it one that drives others.

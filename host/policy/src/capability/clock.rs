@@ -45,6 +45,15 @@ impl Grant {
         }
     }
 
+    /// Its word in the configuration. A clock that stands still has none, and is no clock.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None | Self::Still => "none",
+            Self::Coarse => "coarse",
+            Self::Precise => "precise",
+        }
+    }
+
     /// What it amounts to: the time is no effect.
     pub fn effects(self) -> Effects {
         Effects::default()

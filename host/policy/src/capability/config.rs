@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Effects;
+use crate::redact::inline_table;
 
 /// The values. Empty: every key is absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +18,11 @@ impl Grant {
     /// What an operator wrote: any key may hold any text.
     pub fn new(values: BTreeMap<String, String>) -> Self {
         Self(values)
+    }
+
+    /// The table that grants it, as an operator would write it.
+    pub fn written(&self) -> String {
+        inline_table(&self.0)
     }
 
     /// What it amounts to: what the operator wrote is no secret of the outside.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Effects;
 use crate::Invalid;
+use crate::redact::inline_table;
 
 /// The variables. Empty: the guest sees none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +32,11 @@ impl Grant {
             }
         }
         if problems.is_empty() { Ok(Self(variables)) } else { Err(problems) }
+    }
+
+    /// The table that grants it, as an operator would write it.
+    pub fn written(&self) -> String {
+        inline_table(&self.0)
     }
 
     /// What it amounts to: what the operator wrote is no secret of the outside.

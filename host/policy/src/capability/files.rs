@@ -4,10 +4,14 @@ use super::Effects;
 use super::room::{Room, RoomText};
 use crate::Invalid;
 use crate::limits::call::{FILES_BYTES_MAX, FILES_ENTRIES_MAX, FILES_OPEN_MAX};
+use crate::redact::quoted;
 
 /// Whether a folder may be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
+    /// Nothing: whatever is asked for below it is refused. Not for configurations: for `learn`, where a guest that sees no
+    /// folder at all could not even ask.
+    Nothing,
     /// Read and list.
     Read,
     /// Also create, change, rename and delete.
@@ -49,7 +53,7 @@ pub struct MountText {
 pub struct Grant(Vec<Mount>);
 
 /// What a guest is about to do below a folder it was given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Use {
     /// Look at names, metadata or content.
     Read,
@@ -66,9 +70,18 @@ pub struct Pass {
 }
 
 /// The grant does not go so far.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the folder is granted for reading only")]
-pub struct ReadOnly;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It would change what may only be read.
+    #[error("the folder is granted for reading only")]
+    ReadOnly,
+    /// Nothing is granted there.
+    #[error("no granted folder holds it")]
+    NotGranted,
+    /// The path climbs out of the folder in which it begins.
+    #[error("the path leads out of the granted folder in which it begins")]
+    Outside,
+}
 
 impl Grant {
     /// Checks what an operator wrote.
@@ -134,7 +147,7 @@ impl Grant {
     /// What it amounts to.
     pub fn effects(&self) -> Effects {
         Effects {
-            reads: !self.0.is_empty(),
+            reads: self.0.iter().any(|mount| mount.access != Access::Nothing),
             writes: self.0.iter().any(|mount| mount.access == Access::ReadWrite),
             reaches_out: false,
         }
@@ -143,14 +156,94 @@ impl Grant {
     /// Whether a guest may do this below the folder number `mount`.
     ///
     /// # Errors
-    /// [`ReadOnly`] when it would change a folder that is granted for reading, or that is not granted at all.
-    pub fn allow(&self, mount: usize, wanted: Use) -> Result<Pass, ReadOnly> {
-        let found = self.0.get(mount).ok_or(ReadOnly)?;
+    /// [`Refused`] when it would change a folder that is granted for reading, or when nothing is granted there.
+    pub fn allow(&self, mount: usize, wanted: Use) -> Result<Pass, Refused> {
+        let found = self.0.get(mount).ok_or(Refused::NotGranted)?;
         match (found.access, wanted) {
             (Access::Read | Access::ReadWrite, Use::Read) | (Access::ReadWrite, Use::Write) => {
                 Ok(Pass { mount, room: found.room })
             }
-            (Access::Read, Use::Write) => Err(ReadOnly),
+            (Access::Read, Use::Write) => Err(Refused::ReadOnly),
+            (Access::Nothing, Use::Read | Use::Write) => Err(Refused::NotGranted),
+        }
+    }
+
+    /// The folder, by its place, to which an absolute path of the guest leads: of those that hold it the innermost, as the
+    /// libraries of guests choose it. Links are not looked at; the kernel keeps them inside when they are followed.
+    ///
+    /// # Errors
+    /// [`Refused::NotGranted`], or [`Refused::Outside`] for a path whose `..` climb out of that folder.
+    pub fn locate(&self, path: &str) -> Result<usize, Refused> {
+        let below = |mount: &Mount| match path.strip_prefix(mount.guest.as_str()) {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') || mount.guest == "/" => {
+                Some(rest.to_owned())
+            }
+            Some(_) | None => None,
+        };
+        let holding =
+            self.0.iter().enumerate().filter_map(|(index, mount)| Some((index, mount, below(mount)?)));
+        let innermost = holding.max_by_key(|(_, mount, _)| mount.guest.len());
+        let (index, _, rest) = innermost.ok_or(Refused::NotGranted)?;
+        let mut depth: usize = 0;
+        for segment in rest.split('/') {
+            match segment {
+                "" | "." => {}
+                ".." => depth = depth.checked_sub(1).ok_or(Refused::Outside)?,
+                _ => depth += 1,
+            }
+        }
+        Ok(index)
+    }
+
+    /// The same grant with an empty folder where a guest can ask for anything and is given nothing, if there is none yet
+    /// at `/`. For `learn`.
+    #[must_use]
+    pub fn listening(mut self, empty: &str) -> Self {
+        if self.0.iter().all(|mount| mount.guest != "/") {
+            self.0.push(Mount::new(empty, "/", Access::Nothing));
+        }
+        self
+    }
+}
+
+/// The line that grants these folders, as an operator would write it.
+pub fn written(mounts: &[Mount]) -> String {
+    let mounts: Vec<String> = mounts.iter().map(Mount::written).collect();
+    super::list(&mounts)
+}
+
+impl Mount {
+    /// A folder with as much room as one has where nothing is written about it.
+    pub(crate) fn new(host: &str, guest: &str, access: Access) -> Self {
+        let (host, guest) = (host.to_owned(), guest.to_owned());
+        let room = Room::by_default(&FILES_BYTES_MAX, &FILES_ENTRIES_MAX);
+        Self { host, guest, access, room, open_max: FILES_OPEN_MAX.default }
+    }
+
+    /// The folder as an operator would write it.
+    pub fn written(&self) -> String {
+        let (host, guest) = (quoted(&self.host), quoted(&self.guest));
+        format!(r#"{{ host = {host}, guest = {guest}, access = "{}" }}"#, self.access.word())
+    }
+}
+
+impl Access {
+    /// Its word in the configuration.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Read => "read",
+            Self::ReadWrite => "read-write",
+        }
+    }
+}
+
+impl Use {
+    /// Its word in records.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
         }
     }
 }
@@ -221,9 +314,36 @@ mod tests {
     fn a_folder_granted_for_reading_cannot_be_changed() {
         let grant = grant(&[("/srv/docs", "/docs", "read"), ("/srv/out", "/out", "read-write")]).unwrap();
         assert!(grant.allow(0, Use::Read).is_ok());
-        assert_eq!(grant.allow(0, Use::Write).unwrap_err(), ReadOnly);
+        assert_eq!(grant.allow(0, Use::Write).unwrap_err(), Refused::ReadOnly);
         assert_eq!(grant.allow(1, Use::Write).unwrap().mount(), 1);
         assert!(grant.allow(2, Use::Read).is_err(), "a folder that is not there");
+    }
+
+    #[test]
+    fn a_path_belongs_to_the_innermost_folder_that_holds_it_and_may_not_climb_out() {
+        let grant = grant(&[("/a", "/docs", "read"), ("/b", "/docs/out", "read-write")]).unwrap();
+        for (path, leads) in [
+            ("/docs", Ok(0)),
+            ("/docs/", Ok(0)),
+            ("/docs/a/../b.txt", Ok(0)),
+            ("/docs/out/x", Ok(1)),
+            ("/docs/outer", Ok(0)),
+            ("/docs/../etc/passwd", Err(Refused::Outside)),
+            ("/docs/out/../a.txt", Err(Refused::Outside)),
+            ("/docsx", Err(Refused::NotGranted)),
+            ("/", Err(Refused::NotGranted)),
+        ] {
+            assert_eq!(grant.locate(path), leads, "{path}");
+        }
+    }
+
+    #[test]
+    fn where_one_listens_nothing_is_given() {
+        let grant = grant(&[("/a", "/docs", "read")]).unwrap().listening("/empty");
+        assert_eq!((grant.locate("/docs/a"), grant.locate("/etc/passwd")), (Ok(0), Ok(1)));
+        assert_eq!(grant.allow(1, Use::Read).unwrap_err(), Refused::NotGranted);
+        assert_eq!(grant.clone().listening("/empty"), grant);
+        assert_eq!(Grant::default().listening("/empty").effects(), Effects::default());
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! `http`: which requests a plugin may send. A request comes in its normal form, is matched in that form and sent in that
 //! form. Resolving, connecting and secrets are the runtime's.
 
+use std::cmp::Reverse;
+
 use super::Effects;
 use crate::Invalid;
 use crate::address::{HostPattern, Reach};
+use crate::redact::quoted;
 use crate::request::{Malformed, Scheme, Target, check_path, is_method};
 
 /// What an operator wrote for one rule, before it is checked.
@@ -61,6 +64,21 @@ pub struct Pass {
     index: usize,
 }
 
+/// What a rule lacks to cover a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lack {
+    /// It is about other hosts.
+    Host,
+    /// It is about another scheme.
+    Scheme,
+    /// It is about another port.
+    Port,
+    /// It does not have the method.
+    Method,
+    /// None of its paths matches.
+    Path,
+}
+
 /// Why a request is not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -100,6 +118,20 @@ impl Grant {
         let changes =
             self.0.iter().flat_map(|rule| &rule.methods).any(|method| method != "GET" && method != "HEAD");
         Effects { reads: some, writes: changes, reaches_out: some }
+    }
+
+    /// The rule that comes nearest to covering a request, by its place, and what it lacks: nothing, if it covers it. Rules
+    /// about the host come before all others, and what differs late in a URL is nearer than what differs early.
+    pub fn nearest(&self, target: &Target) -> Option<(usize, Vec<Lack>)> {
+        let lacks = |rule: &Rule| rule.lacks(target).collect::<Vec<Lack>>();
+        let all = self.0.iter().map(lacks).enumerate();
+        all.min_by_key(|(_, lacks)| (lacks.contains(&Lack::Host), lacks.len(), Reverse(lacks.clone())))
+    }
+
+    /// The line that grants it, as an operator would write it.
+    pub fn written(&self) -> String {
+        let rules: Vec<String> = self.0.iter().map(Rule::written).collect();
+        super::list(&rules)
     }
 
     /// Whether a guest may send this request. The first rule that covers it counts.
@@ -185,11 +217,61 @@ impl Rule {
     }
 
     fn covers(&self, target: &Target) -> bool {
-        self.scheme == target.scheme()
-            && self.port == target.port()
-            && self.host.matches(target.host())
-            && self.methods.iter().any(|method| method == target.method())
-            && self.paths.iter().any(|pattern| path_matches(pattern, target.path()))
+        self.lacks(target).next().is_none()
+    }
+
+    /// Everything in which this rule and a request do not meet. What covers a request lacks nothing, and the reverse.
+    fn lacks(&self, target: &Target) -> impl Iterator<Item = Lack> {
+        let host = || self.host.matches(target.host());
+        let method = || self.methods.iter().any(|method| method == target.method());
+        let path = || self.paths.iter().any(|pattern| path_matches(pattern, target.path()));
+        let all = [Lack::Host, Lack::Scheme, Lack::Port, Lack::Method, Lack::Path];
+        all.into_iter().filter(move |lack| match lack {
+            Lack::Host => !host(),
+            Lack::Scheme => self.scheme != target.scheme(),
+            Lack::Port => self.port != target.port(),
+            Lack::Method => !method(),
+            Lack::Path => !path(),
+        })
+    }
+
+    /// The rule as an operator would write it: what is the default is left out.
+    pub fn written(&self) -> String {
+        let texts = |texts: &[String]| {
+            let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+            format!("[{}]", texts.join(", "))
+        };
+        let mut keys = Vec::new();
+        if self.scheme == Scheme::Http {
+            keys.push(r#"scheme = "http""#.to_owned());
+        }
+        keys.push(format!("host = {}", quoted(&self.host.to_string())));
+        if self.port != self.scheme.port() {
+            keys.push(format!("port = {}", self.port));
+        }
+        keys.push(format!("methods = {}", texts(&self.methods)));
+        keys.push(format!("paths = {}", texts(&self.paths)));
+        keys.extend(self.secret.iter().map(|name| format!("secret = {}", quoted(name))));
+        if self.reach == Reach::Private {
+            keys.push("private = true".to_owned());
+        }
+        keys.extend(self.ca.iter().map(|path| format!("ca = {}", quoted(path))));
+        format!("{{ {} }}", keys.join(", "))
+    }
+}
+
+impl Lack {
+    /// In words: what the request has and what the rule has instead.
+    pub fn told(self, rule: &Rule, target: &Target) -> String {
+        match self {
+            Self::Host => format!("the host is {}, the rule's is {}", target.host(), rule.host),
+            Self::Scheme => format!("the scheme is {}, the rule's is {}", target.scheme(), rule.scheme),
+            Self::Port => format!("the port is {}, the rule's is {}", target.port(), rule.port),
+            Self::Method => {
+                format!("the method is {}, the rule's are {}", target.method(), rule.methods.join(" "))
+            }
+            Self::Path => format!("the path is {}, the rule's are {}", target.path(), rule.paths.join(" ")),
+        }
     }
 }
 

@@ -45,6 +45,15 @@ impl Grant {
         }
     }
 
+    /// Its word in the configuration.
+    pub fn word(self) -> String {
+        match self {
+            Self::None => "none".to_owned(),
+            Self::Secure => "secure".to_owned(),
+            Self::Seeded(seed) => format!("seeded:{seed}"),
+        }
+    }
+
     /// What it amounts to: random numbers are no effect.
     pub fn effects(self) -> Effects {
         Effects::default()

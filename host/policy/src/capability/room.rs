@@ -60,6 +60,11 @@ impl Room {
         if problems.is_empty() { Ok(room) } else { Err(problems) }
     }
 
+    /// As much as where nothing is written.
+    pub(super) fn by_default(bytes: &Limit, entries: &Limit) -> Self {
+        Self { bytes_max: bytes.default, entries_max: entries.default }
+    }
+
     /// In bytes.
     pub fn bytes_max(&self) -> u64 {
         self.bytes_max

@@ -317,8 +317,17 @@ pub const SOCKET_FUEL: u64 = 10_000;
 /// Bytes that a datagram counts beside what is in it: the headers of IP and UDP, so that empty ones are not free.
 pub const DATAGRAM_BYTES: u64 = 28;
 
-/// Files and hosts that one record lists; more are counted.
+/// Files, requests, hosts and keys that one record lists, of each kind so many; more are counted.
 pub const RECORD_PLACES_MAX: usize = 64;
+
+/// Characters of one of them.
+pub const RECORD_PLACE_CHARS_MAX: usize = 300;
+
+/// Bytes of one line of the record that is read back; a longer one was not written here.
+pub const RECORD_LINE_BYTES_MAX: usize = MIB as usize;
+
+/// Calls that `learn` makes in a row.
+pub const LEARN_TIMES_MAX: u16 = 100;
 
 /// Host memory for one crossing from guest to host, in bytes: a value tree costs about 48 bytes an element where the
 /// JSON costs one, and never more than this.

@@ -14,6 +14,7 @@ use crate::redact::printable;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clearance {
     trusted: Trusted,
+    asked: Asked,
     effective: Effective,
     limits: CallLimits,
 }
@@ -84,7 +85,9 @@ pub fn clear(
     }
     reasons.extend(hold_to_lints(case.findings, case.allowed).err().unwrap_or_default());
     match grants.meet(case.asked) {
-        Ok(effective) if reasons.is_empty() => Ok(Clearance { trusted, effective, limits }),
+        Ok(effective) if reasons.is_empty() => {
+            Ok(Clearance { trusted, asked: case.asked.clone(), effective, limits })
+        }
         Ok(_) => Err(reasons),
         Err(unmet) => {
             reasons.extend(unmet.into_iter().map(Refusal::Grant));
@@ -116,6 +119,11 @@ impl Clearance {
     /// On what trust.
     pub fn trusted(&self) -> &Trusted {
         &self.trusted
+    }
+
+    /// What it asked.
+    pub fn asked(&self) -> &Asked {
+        &self.asked
     }
 
     /// With which grants.

@@ -4,6 +4,7 @@
 use super::manifest::Asked;
 use crate::Capability;
 use crate::capability::{Effects, clock, config, environment, files, http, keyvalue, random, sockets};
+use crate::redact::quoted;
 
 /// What the operator wrote under `[plugin.grant]`. A word that does not stand there is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,6 +72,22 @@ impl Grants {
             Capability::Clock => self.clock.is_some(),
             Capability::Random => self.random.is_some(),
         }
+    }
+
+    /// The lines under `[plugin.grant]` that give this, as an operator would write them.
+    pub fn written(&self) -> Vec<String> {
+        let Self { files, http, sockets, environment, config, keyvalue, clock, random } = self;
+        let lines = [
+            files.as_ref().map(|grant| format!("files = {}", files::written(grant.mounts()))),
+            http.as_ref().map(|grant| format!("http = {}", grant.written())),
+            sockets.as_ref().map(|_| "sockets = []".to_owned()),
+            environment.as_ref().map(|grant| format!("environment = {}", grant.written())),
+            config.as_ref().map(|grant| format!("config = {}", grant.written())),
+            keyvalue.as_ref().map(|_| "keyvalue = {}".to_owned()),
+            clock.map(|grant| format!("clock = {}", quoted(grant.word()))),
+            random.map(|grant| format!("random = {}", quoted(&grant.word()))),
+        ];
+        lines.into_iter().flatten().collect()
     }
 
     /// What is left when this meets what is asked.

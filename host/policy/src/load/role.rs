@@ -86,6 +86,15 @@ impl Pattern {
     }
 }
 
+impl std::fmt::Display for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(id) => f.write_str(id),
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
+    }
+}
+
 /// Checks roles and rules against the known signer ids.
 pub(super) fn check(roles: &[Role], rules: &[Rule], signers: &[&str]) -> Vec<Invalid> {
     let mut problems = Vec::new();

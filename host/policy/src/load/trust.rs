@@ -34,6 +34,7 @@ pub struct Parts {
 pub struct Trusted {
     plugin: String,
     digest: Digest,
+    rules: Vec<Rule>,
     roles: Vec<Met>,
     policy_version: u64,
 }
@@ -148,7 +149,8 @@ impl TrustPolicy {
         if self.0.expires.is_some_and(|expires| now >= expires) {
             return Err(Distrust::PolicyExpired);
         }
-        let roles = self.roles_for(plugin)?;
+        let rules = self.rules_for(plugin)?;
+        let roles = self.roles_of(&rules);
         if found.signatures.is_empty() && found.strangers.is_empty() {
             return Err(Distrust::Unsigned);
         }
@@ -168,20 +170,29 @@ impl TrustPolicy {
         }
         match role::fill(&roles, &signed) {
             Ok(roles) => {
-                Ok(Trusted { plugin: plugin.to_owned(), digest, roles, policy_version: self.0.version })
+                let rules = rules.into_iter().cloned().collect();
+                Ok(Trusted {
+                    plugin: plugin.to_owned(),
+                    digest,
+                    rules,
+                    roles,
+                    policy_version: self.0.version,
+                })
             }
             Err(unmet) => Err(Distrust::Unmet { unmet, strangers, out_of_time }),
         }
     }
 
-    /// The roles of every rule that matches, each once, in the order of the file.
-    fn roles_for(&self, plugin: &str) -> Result<Vec<&Role>, Distrust> {
+    /// Every rule that matches, in the order of the file.
+    fn rules_for(&self, plugin: &str) -> Result<Vec<&Rule>, Distrust> {
         let matching: Vec<&Rule> = self.0.rules.iter().filter(|rule| rule.plugin.matches(plugin)).collect();
-        if matching.is_empty() {
-            return Err(Distrust::NoRule(plugin.to_owned()));
-        }
-        let needed = |role: &&Role| matching.iter().any(|rule| rule.require.contains(&role.name));
-        Ok(self.0.roles.iter().filter(needed).collect())
+        if matching.is_empty() { Err(Distrust::NoRule(plugin.to_owned())) } else { Ok(matching) }
+    }
+
+    /// The roles that these rules need, each once, in the order of the file.
+    fn roles_of(&self, rules: &[&Rule]) -> Vec<&Role> {
+        let needed = |role: &&Role| rules.iter().any(|rule| rule.require.contains(&role.name));
+        self.0.roles.iter().filter(needed).collect()
     }
 }
 
@@ -194,6 +205,11 @@ impl Trusted {
     /// Which bytes.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// Which rules matched; each was met.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
     }
 
     /// Which roles were met, and by whom.

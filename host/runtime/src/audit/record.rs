@@ -2,16 +2,18 @@
 //! dropped closes itself, so that a denial, a trap, a cancellation and a panic all leave one. The one maker of
 //! [`Closed`], which the reply demands.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 use toolgate_policy::Principal;
 use toolgate_policy::call::Permit;
-use toolgate_policy::limits::call::RECORD_PLACES_MAX;
+use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::limits::call::{RECORD_PLACE_CHARS_MAX, RECORD_PLACES_MAX};
 use toolgate_policy::redact::printable;
 
+use super::places;
 use super::sink::Sink;
 use crate::json::Json;
 use crate::outcome::{Fault, FaultKind, Outcome, Verdict};
@@ -24,6 +26,8 @@ pub struct Opening<'a> {
     pub tool: &'a str,
     /// With what.
     pub arguments: &'a Json,
+    /// Whether it is made to see what the plugin asks for.
+    pub learning: bool,
 }
 
 /// A record that is open.
@@ -40,17 +44,19 @@ pub struct Record {
 #[derive(Debug)]
 pub struct Closed<T> {
     value: T,
+    notes: Notes,
 }
 
 /// Where a running call notes what it does. Cheap to clone; what is noted stands in the record.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Notes(Arc<Mutex<Noted>>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Noted {
     fuel: u64,
     memory_peak_bytes: u64,
-    files: BTreeSet<(String, &'static str)>,
+    attempts: BTreeMap<Attempt, Judged>,
+    full: BTreeSet<(String, &'static str)>,
     hosts: BTreeSet<String>,
     dropped: u64,
 }
@@ -64,6 +70,9 @@ impl Record {
         fields.insert("tenant".to_owned(), Value::from(opening.principal.tenant().to_string()));
         fields.insert("tool".to_owned(), Value::from(printable(opening.tool, 200)));
         fields.insert("arguments".to_owned(), Value::from(arguments));
+        if opening.learning {
+            fields.insert("learning".to_owned(), Value::from(true));
+        }
         Self { sink, started: Instant::now(), fields, notes: Notes::default(), open: true }
     }
 
@@ -83,13 +92,13 @@ impl Record {
     /// Closes the record. If it cannot be written the outcome is withheld: what is not recorded is not answered.
     pub fn close(mut self, outcome: Outcome) -> Closed<Outcome> {
         match self.write(&outcome) {
-            Ok(()) => Closed { value: outcome },
+            Ok(()) => Closed { value: outcome, notes: self.notes() },
             Err(error) => {
                 let fault = Fault::new(
                     FaultKind::Audit,
                     "the host could not record the call; its answer is withheld",
                 );
-                Closed { value: Outcome::Fault(fault.logged(&error.to_string())) }
+                Closed { value: Outcome::Fault(fault.logged(&error.to_string())), notes: self.notes() }
             }
         }
     }
@@ -108,9 +117,7 @@ impl Record {
         self.notes.with(|noted| {
             line.insert("fuel".to_owned(), json!(noted.fuel));
             line.insert("memory_peak_bytes".to_owned(), json!(noted.memory_peak_bytes));
-            let files: Vec<Value> =
-                noted.files.iter().map(|(path, access)| json!({ "path": path, "access": access })).collect();
-            line.insert("files".to_owned(), Value::Array(files));
+            places::write(&noted.attempts, &noted.full, &mut line);
             line.insert("hosts".to_owned(), json!(noted.hosts));
             if noted.dropped > 0 {
                 line.insert("places_not_listed".to_owned(), json!(noted.dropped));
@@ -134,7 +141,7 @@ impl Drop for Record {
 impl Closed<Outcome> {
     /// The one outcome without a record: that there can be none.
     pub(super) fn unrecorded(fault: Fault) -> Self {
-        Self { value: Outcome::Fault(fault) }
+        Self { value: Outcome::Fault(fault), notes: Notes::default() }
     }
 }
 
@@ -142,6 +149,11 @@ impl<T> Closed<T> {
     /// What was recorded.
     pub fn get(&self) -> &T {
         &self.value
+    }
+
+    /// What the guest attempted, as it stands in the record, and how many attempts it had no room for.
+    pub fn attempts(&self) -> (BTreeMap<Attempt, Judged>, u64) {
+        self.notes.with(|noted| (noted.attempts.clone(), noted.dropped))
     }
 
     /// What was recorded.
@@ -159,12 +171,28 @@ impl Notes {
         });
     }
 
-    /// A file or folder was touched.
-    pub fn file(&self, path: &str, access: &'static str) {
-        let path = printable(path, 300);
+    /// The guest attempted something. What was ever refused stays so.
+    pub fn attempt(&self, attempt: Attempt, judged: Judged) {
+        let attempt = places::bounded(attempt);
         self.with(|noted| {
-            if noted.files.len() < RECORD_PLACES_MAX || noted.files.contains(&(path.clone(), access)) {
-                noted.files.insert((path, access));
+            let known = noted.attempts.get(&attempt).copied();
+            let kind = attempt.capability();
+            let of_kind = || noted.attempts.keys().filter(|other| other.capability() == kind).count();
+            if known.is_some() || of_kind() < RECORD_PLACES_MAX {
+                noted.attempts.insert(attempt, known.map_or(judged, |known| known.max(judged)));
+            } else {
+                noted.dropped += 1;
+            }
+        });
+    }
+
+    /// There was no room for what the guest wanted to do to a file. It was granted, so it is no attempt that a grant could
+    /// let through.
+    pub fn full(&self, path: &str, limit: &'static str) {
+        let full = (printable(path, RECORD_PLACE_CHARS_MAX), limit);
+        self.with(|noted| {
+            if noted.full.len() < RECORD_PLACES_MAX || noted.full.contains(&full) {
+                noted.full.insert(full);
             } else {
                 noted.dropped += 1;
             }
@@ -173,7 +201,7 @@ impl Notes {
 
     /// A request was about to be sent, or was refused.
     pub fn host(&self, host: &str) {
-        let host = printable(host, 300);
+        let host = printable(host, RECORD_PLACE_CHARS_MAX);
         self.with(|noted| {
             if noted.hosts.len() < RECORD_PLACES_MAX || noted.hosts.contains(&host) {
                 noted.hosts.insert(host);

@@ -13,6 +13,15 @@ const LOCK: &str = "audit.lock";
 const FILE_BYTES_MAX: u64 = 64 << 20;
 const FILES_KEPT: u32 = 16;
 
+/// The names of the files that there can be, oldest first.
+pub(super) fn names_oldest_first() -> impl Iterator<Item = String> {
+    (1..=FILES_KEPT).rev().map(numbered).chain([NAME.to_owned()])
+}
+
+fn numbered(number: u32) -> String {
+    format!("audit.{number}.jsonl")
+}
+
 /// The file that records are appended to.
 pub struct Sink {
     dir: Dir,
@@ -86,7 +95,6 @@ impl Sink {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(_) | Err(_) => return Ok(()),
         }
-        let numbered = |number: u32| format!("audit.{number}.jsonl");
         for number in (1..FILES_KEPT).rev() {
             match self.dir.rename(numbered(number), &self.dir, numbered(number + 1)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -19,6 +19,8 @@ pub struct Request {
     pub interrupt: Interrupt,
     /// Its way to its caller.
     pub relay: Relay,
+    /// Whether it is made to see what the plugin asks for; its record says so.
+    pub learning: bool,
     /// When it arrived; its deadline counts from here.
     pub arrived: Instant,
 }
@@ -27,6 +29,7 @@ impl Request {
     /// A call that arrives now.
     pub fn new(principal: Principal, tool: impl Into<String>, arguments: Json, interrupt: Interrupt) -> Self {
         let relay = Relay::default();
-        Self { principal, tool: tool.into(), arguments, interrupt, relay, arrived: Instant::now() }
+        let tool = tool.into();
+        Self { principal, tool, arguments, interrupt, relay, learning: false, arrived: Instant::now() }
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use hickory_resolver::TokioResolver;
 use tokio::sync::OnceCell;
-use toolgate_policy::address::{Host, Reach, is_metadata_name, may_connect};
+use toolgate_policy::address::{Blocked, Host, Reach, is_metadata_name, may_connect};
 
 use super::Failure;
 
@@ -13,35 +13,62 @@ use super::Failure;
 #[derive(Default)]
 pub(super) struct Resolver(OnceCell<TokioResolver>);
 
+/// Why there is nowhere to connect to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoAddress {
+    /// The name of a metadata service.
+    #[error("{0} is a metadata service; no grant reaches it")]
+    Metadata(String),
+    /// The name has no address, or the resolver does not answer.
+    #[error("{0} could not be resolved")]
+    Name(String),
+    /// Every address is out of bounds.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Blocked(Vec<Blocked>),
+}
+
+impl NoAddress {
+    /// What becomes of a request.
+    pub(super) fn failure(&self) -> Failure {
+        match self {
+            Self::Metadata(_) | Self::Blocked(_) => Failure::Prohibited,
+            Self::Name(_) => Failure::Name,
+        }
+    }
+}
+
 impl Resolver {
     /// The addresses of `host` that may be connected to; never empty.
-    pub(super) async fn resolve(&self, host: &Host, reach: Reach) -> Result<Vec<IpAddr>, Failure> {
+    pub(super) async fn resolve(&self, host: &Host, reach: Reach) -> Result<Vec<IpAddr>, NoAddress> {
         let found: Vec<IpAddr> = match host {
             Host::Address(address) => vec![*address],
-            Host::Name(name) if is_metadata_name(name) => return Err(Failure::Prohibited),
+            Host::Name(name) if is_metadata_name(name) => return Err(NoAddress::Metadata(name.clone())),
             Host::Name(name) => self.lookup(name).await?,
         };
         let (allowed, blocked): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|ip| may_connect(*ip, reach).is_ok());
-        for reason in blocked.into_iter().filter_map(|ip| may_connect(ip, reach).err()) {
+        let blocked: Vec<Blocked> =
+            blocked.into_iter().filter_map(|ip| may_connect(ip, reach).err()).collect();
+        for reason in &blocked {
             tracing::info!(%host, %reason, "an outbound address was left out");
         }
         if allowed.is_empty() {
-            return Err(Failure::Prohibited);
+            return Err(NoAddress::Blocked(blocked));
         }
         Ok(allowed)
     }
 
-    async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, Failure> {
+    async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, NoAddress> {
+        let unknown = || NoAddress::Name(name.to_owned());
         let resolver = self.0.get_or_try_init(|| async { TokioResolver::builder_tokio()?.build() }).await;
         let resolver = resolver.map_err(|error| {
             tracing::warn!(%error, "the system's resolver configuration cannot be used");
-            Failure::Name
+            unknown()
         })?;
         // The final dot keeps search domains out of it.
         let answer = resolver.lookup_ip(format!("{name}.")).await.map_err(|error| {
             tracing::debug!(%error, name, "a name could not be resolved");
-            Failure::Name
+            unknown()
         })?;
         Ok(answer.iter().collect())
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::clock::{Grant, Pass};
 use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
@@ -10,6 +11,7 @@ use wasmtime_wasi_io::async_trait;
 use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 
 use super::Ctx;
+use crate::audit::record::Notes;
 use crate::meter::Stop;
 
 pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -33,15 +35,20 @@ struct View<'a> {
     grant: Grant,
     started: std::time::Instant,
     table: &'a mut ResourceTable,
+    notes: &'a Notes,
 }
 
 fn view(ctx: &mut Ctx) -> View<'_> {
-    View { grant: ctx.prototype.effective.clock, started: ctx.started, table: &mut ctx.table }
+    let grant = ctx.prototype.effective.clock;
+    View { grant, started: ctx.started, table: &mut ctx.table, notes: &ctx.notes }
 }
 
 impl View<'_> {
     fn pass(&self) -> wasmtime::Result<Pass> {
-        self.grant.allow().map_err(|denied| Stop::Grant(denied.to_string()).into())
+        self.grant.allow().map_err(|denied| {
+            self.notes.attempt(Attempt::Clock, Judged::Refused);
+            Stop::Grant(denied.to_string()).into()
+        })
     }
 
     fn elapsed_ns(&self, pass: Pass) -> u64 {

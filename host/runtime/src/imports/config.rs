@@ -1,21 +1,46 @@
-//! `config`: the granted values by key (wasi:config/store).
+//! `config`: the granted values by key (wasi:config/store). Each key that is asked for is noted in the record.
 
+use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::config::Grant;
-use wasmtime::component::Linker;
-use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
+use wasmtime::component::{HasData, Linker};
 
 use super::Ctx;
-
-/// The values as the engine's library wants them, made once a plugin.
-pub(crate) struct Prototype(WasiConfigVariables);
-
-impl Prototype {
-    pub(crate) fn new(grant: &Grant) -> Self {
-        let pass = grant.allow();
-        Self(pass.values().iter().map(|(key, value)| (key.clone(), value.clone())).collect())
-    }
-}
+use crate::audit::record::Notes;
+use crate::bindings::wasi::config::store;
+use crate::meter::Meter;
 
 pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    wasmtime_wasi_config::add_to_linker(linker, |ctx| WasiConfig::new(&ctx.prototype.config.0))
+    store::add_to_linker::<Ctx, Config>(linker, view)
+}
+
+struct Config;
+
+impl HasData for Config {
+    type Data<'a> = View<'a>;
+}
+
+struct View<'a> {
+    grant: &'a Grant,
+    notes: &'a Notes,
+    meter: &'a Meter,
+}
+
+fn view(ctx: &mut Ctx) -> View<'_> {
+    View { grant: &ctx.prototype.effective.config, notes: &ctx.notes, meter: &ctx.meter }
+}
+
+impl store::Host for View<'_> {
+    fn get(&mut self, key: String) -> Result<Option<String>, store::Error> {
+        let pass = self.grant.allow();
+        let value = pass.values().get(&key).cloned();
+        self.meter.charge(key.len() as u64);
+        let judged = if value.is_some() { Judged::Allowed } else { Judged::Refused };
+        self.notes.attempt(Attempt::Config(key), judged);
+        Ok(value)
+    }
+
+    fn get_all(&mut self) -> Result<Vec<(String, String)>, store::Error> {
+        let pass = self.grant.allow();
+        Ok(pass.values().iter().map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
 }

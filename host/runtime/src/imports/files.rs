@@ -12,7 +12,8 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use toolgate_policy::capability::files::{Access, Grant, Pass, Use};
+use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::capability::files::{Access, Grant, Pass, Refused, Use};
 use toolgate_policy::limits::call::{FILES_OPEN_MAX, OPEN_FUEL};
 use wasmtime::component::{HasData, Resource, ResourceTable};
 use wasmtime_wasi::filesystem::OpenMode;
@@ -56,7 +57,7 @@ impl Prototype {
         let mut quotas = Vec::new();
         for mount in grant.mounts() {
             let (access, quota) = match mount.access {
-                Access::Read => (FsPerms::ReadOnly, None),
+                Access::Nothing | Access::Read => (FsPerms::ReadOnly, None),
                 Access::ReadWrite => {
                     let quota = Quota::open(&mount.host, &mount.room);
                     let quota = quota.map_err(|error| (mount.host.clone(), too_full(&error)))?;
@@ -126,6 +127,8 @@ enum No {
     Descriptor,
     /// The grant is for reading.
     Grant,
+    /// Nothing is granted there.
+    Nothing,
     /// It is neither file nor folder: a pipe, a device, a socket.
     Special,
     /// From one granted folder into another.
@@ -134,6 +137,15 @@ enum No {
     Full,
     /// The file system says no.
     Io(io::Error),
+}
+
+impl From<Refused> for No {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::ReadOnly => Self::Grant,
+            Refused::NotGranted | Refused::Outside => Self::Nothing,
+        }
+    }
 }
 
 impl From<NotGrown> for No {
@@ -158,13 +170,19 @@ impl View<'_> {
     /// Asks for a use of `path` below a descriptor, and notes it.
     fn ask_at(&mut self, fd: &Fd, path: Option<&str>, wanted: Use) -> Result<Pass, No> {
         let place = self.places.get(&fd.rep()).ok_or(No::Descriptor)?;
-        let pass = self.grant.allow(place.mount, wanted).map_err(|_| No::Grant)?;
-        let access = match wanted {
-            Use::Read => "read",
-            Use::Write => "write",
-        };
-        self.notes.file(&self.told(place, path), access);
-        Ok(pass)
+        let allowed = self.grant.allow(place.mount, wanted);
+        let judged = if allowed.is_ok() { Judged::Allowed } else { Judged::Refused };
+        self.notes.attempt(Attempt::File { path: self.told(place, path), wanted }, judged);
+        Ok(allowed?)
+    }
+
+    /// The same for what is opened as a folder: noted with a slash at its end when it is refused.
+    fn ask_folder(&mut self, fd: &Fd, path: &str, wanted: Use) -> Result<Pass, No> {
+        let place = self.places.get(&fd.rep()).ok_or(No::Descriptor)?;
+        match self.grant.allow(place.mount, wanted) {
+            Ok(_) => self.ask_at(fd, Some(path), wanted),
+            Err(_) => self.ask_at(fd, Some(&format!("{}/", path.trim_end_matches('/'))), wanted),
+        }
     }
 
     /// A place as the guest sees it.
@@ -217,15 +235,23 @@ impl View<'_> {
 
 impl View<'_> {
     /// Asks to open `path` below a descriptor, and says where that will lead, and what making it needs if it is not there.
-    fn ask_open(&mut self, fd: &Fd, path: &str, changes: bool) -> Result<(Place, Option<Growth>), No> {
+    fn ask_open(
+        &mut self,
+        fd: &Fd,
+        path: &str,
+        changes: bool,
+        folder: bool,
+    ) -> Result<(Place, Option<Growth>), No> {
         self.meter.charge(OPEN_FUEL);
-        let pass = self.ask_at(fd, Some(path), if changes { Use::Write } else { Use::Read })?;
+        let wanted = if changes { Use::Write } else { Use::Read };
+        let pass =
+            if folder { self.ask_folder(fd, path, wanted) } else { self.ask_at(fd, Some(path), wanted) }?;
         let from = self.places.get(&fd.rep()).ok_or(No::Descriptor)?;
         let place = Place { mount: from.mount, path: join(&from.path, path), opened: true };
         let open = self.places.values().filter(|other| other.opened && other.mount == from.mount).count();
         let open_max = self.grant.mounts().get(from.mount).map_or(0, |mount| mount.open_max);
         if open as u64 >= open_max {
-            self.notes.file(&self.told(from, Some(path)), FILES_OPEN_MAX.name);
+            self.notes.full(&self.told(from, Some(path)), FILES_OPEN_MAX.name);
             return Err(No::Full);
         }
         let growth = if changes { Some(self.growth(&pass, fd, Some(path))?) } else { None };

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use ::http::{HeaderName, Request, Response};
 use http_body_util::BodyExt as _;
-use toolgate_policy::capability::http::Grant;
+use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::capability::http::{Grant, Refused};
 use toolgate_policy::limits::call::{HTTP_FIELD_BYTES_MAX, STREAM_BYTES_MAX};
 use toolgate_policy::request::Target;
 use wasmtime::component::Linker;
@@ -106,21 +107,32 @@ impl WasiHttpHooks for Hooks {
             Ok(pass) => pass,
             Err(refused) => {
                 self.notes.host(&format!("refused: {scheme}://{authority}"));
+                let text = || format!("{} {scheme}://{authority}{}", request.method(), uri.path());
+                let attempt = match &refused {
+                    Refused::NotGranted(target) => Attempt::Request(target.clone()),
+                    Refused::Malformed(why) => Attempt::NoRequest { text: text(), why: why.to_string() },
+                };
+                self.notes.attempt(attempt, Judged::Refused);
                 tracing::debug!(%refused, "an outbound request was refused");
                 return refuse(Error::HttpRequestDenied);
             }
         };
         let target = pass.target();
         self.notes.host(&format!("{}://{}:{}", target.scheme(), target.host(), target.port()));
+        let attempt = Attempt::Request(target.clone());
+        self.notes.attempt(attempt.clone(), Judged::Allowed);
         let Some(link) = self.prototype.http.links.get(pass.index()).cloned() else {
             return refuse(Error::HttpRequestDenied);
         };
         let egress = Arc::clone(&self.prototype.egress);
-        let meter = self.meter.clone();
+        let (meter, notes) = (self.meter.clone(), self.notes.clone());
         let timeouts =
             options.map(|o| Timeouts { connect: o.connect_timeout, first_byte: o.first_byte_timeout });
         Box::new(async move {
             let sent = egress.send(pass, link, request, timeouts.unwrap_or_default(), meter).await;
+            if let Err(Failure::Prohibited) = sent {
+                notes.attempt(attempt, Judged::Refused);
+            }
             let response = sent.map_err(told)?.map(|body| body.map_err(told).boxed_unsync());
             let done: Done = Box::new(async { Ok(()) });
             Ok((response, done))

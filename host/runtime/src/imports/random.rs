@@ -2,6 +2,7 @@
 
 use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::rand::fill;
+use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::random::{Grant, Pass};
 use toolgate_policy::limits::call::RANDOM_BYTES_MAX;
 use wasmtime::component::{HasData, Linker};
@@ -9,6 +10,7 @@ use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 use wasmtime_wasi::p3::bindings::random as p3;
 
 use super::Ctx;
+use crate::audit::record::Notes;
 use crate::meter::{Meter, Stop};
 
 /// How much of a seeded stream a call has drawn.
@@ -39,15 +41,20 @@ struct View<'a> {
     grant: Grant,
     state: &'a mut State,
     meter: &'a Meter,
+    notes: &'a Notes,
 }
 
 fn view(ctx: &mut Ctx) -> View<'_> {
-    View { grant: ctx.prototype.effective.random, state: &mut ctx.random, meter: &ctx.meter }
+    let grant = ctx.prototype.effective.random;
+    View { grant, state: &mut ctx.random, meter: &ctx.meter, notes: &ctx.notes }
 }
 
 impl View<'_> {
     fn bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        let pass = self.grant.allow().map_err(|denied| Stop::Grant(denied.to_string()))?;
+        let pass = self.grant.allow().map_err(|denied| {
+            self.notes.attempt(Attempt::Random, Judged::Refused);
+            Stop::Grant(denied.to_string())
+        })?;
         if len > RANDOM_BYTES_MAX {
             wasmtime::bail!("{len} random bytes at once; {RANDOM_BYTES_MAX} is the most");
         }

@@ -18,7 +18,7 @@ use super::Sandbox;
 use super::compile::CompileError;
 use crate::artifact::Artifact;
 use crate::egress::NoLink;
-use crate::imports::{Ctx, Prototype, config, files, http};
+use crate::imports::{Ctx, Prototype, files, http};
 use crate::mapping::compiled;
 use crate::mapping::schema::Reply;
 use crate::mapping::shape::Function;
@@ -146,7 +146,6 @@ impl Sandbox {
                 .map_err(|(folder, error)| NotReady::Folder(folder, error))?,
             http: http::Prototype { links: links.map_err(|error| NotReady::Egress(error.to_string()))? },
             egress: Arc::clone(&self.egress),
-            config: config::Prototype::new(&effective.config),
             keyvalue: match effective.keyvalue.allow() {
                 Ok(pass) => Some(self.stores.open(&spec.name, &spec.id, pass)?),
                 Err(keyvalue_policy::Denied) => None,

@@ -68,6 +68,7 @@ fn touched(plugin: &Plugin) -> Vec<String> {
     let mut touched = Vec::new();
     for mount in files.mounts() {
         let how = match mount.access {
+            Access::Nothing => "does not see",
             Access::Read => "reads",
             Access::ReadWrite => "reads and writes",
         };

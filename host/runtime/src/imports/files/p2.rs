@@ -24,6 +24,7 @@ impl From<No> for FsError {
         match no {
             No::Descriptor => ErrorCode::BadDescriptor.into(),
             No::Grant => ErrorCode::ReadOnly.into(),
+            No::Nothing => ErrorCode::NoEntry.into(),
             No::Special => ErrorCode::NotPermitted.into(),
             No::Across => ErrorCode::CrossDevice.into(),
             No::Full => ErrorCode::Quota.into(),
@@ -74,7 +75,8 @@ impl t::HostDescriptor for View<'_> {
         let changes = open_flags
             .intersects(t::OpenFlags::CREATE | t::OpenFlags::TRUNCATE | t::OpenFlags::EXCLUSIVE)
             || flags.contains(t::DescriptorFlags::WRITE);
-        let (place, growth) = self.ask_open(&fd, &path, changes)?;
+        let folder = open_flags.contains(t::OpenFlags::DIRECTORY);
+        let (place, growth) = self.ask_open(&fd, &path, changes, folder)?;
         // Opening a pipe would wait for whoever is at its other end.
         let there = self.inner().stat_at(same(&fd), path_flags, path.clone()).await;
         if there.as_ref().is_ok_and(|there| is_special(there.type_)) {

@@ -27,6 +27,7 @@ fn told(no: &No) -> ErrorCode {
     match no {
         No::Descriptor => ErrorCode::BadDescriptor,
         No::Grant => ErrorCode::ReadOnly,
+        No::Nothing => ErrorCode::NoEntry,
         No::Special => ErrorCode::NotPermitted,
         No::Across => ErrorCode::CrossDevice,
         No::Full => ErrorCode::Quota,
@@ -245,7 +246,8 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         let changes = open_flags
             .intersects(t::OpenFlags::CREATE | t::OpenFlags::TRUNCATE | t::OpenFlags::EXCLUSIVE)
             || flags.contains(t::DescriptorFlags::WRITE);
-        let (place, growth) = store.with(|mut access| access.get().ask_open(&fd, &path, changes))?;
+        let folder = open_flags.contains(t::OpenFlags::DIRECTORY);
+        let (place, growth) = store.with(|mut access| access.get().ask_open(&fd, &path, changes, folder))?;
         // Opening a pipe would wait for whoever is at its other end.
         let there = WasiFilesystem::stat_at(&library(store), same(&fd), path_flags, path.clone()).await;
         if there.as_ref().is_ok_and(|there| is_special(&there.type_)) {

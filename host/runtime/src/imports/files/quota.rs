@@ -116,7 +116,7 @@ impl Growth {
             *held = count(&self.quota.folder, self.room.entries_max())?;
             self.meter.charge(held.entries.saturating_mul(COUNT_FUEL));
             if let Err(full) = self.room.grow(*held, grown(*held)) {
-                self.notes.file(&self.place, full.name);
+                self.notes.full(&self.place, full.name);
                 return Err(full.into());
             }
         }

@@ -1,0 +1,127 @@
+//! How attempts stand in a record: written and read back, so that what is asked of records later means the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::capability::files::Use;
+use toolgate_policy::limits::call::RECORD_PLACE_CHARS_MAX;
+use toolgate_policy::redact::printable;
+use toolgate_policy::request::Target;
+
+/// An attempt as it is kept: no text longer than a record has room for, none that steers a terminal.
+pub(super) fn bounded(attempt: Attempt) -> Attempt {
+    let text = |text: &str| printable(text, RECORD_PLACE_CHARS_MAX);
+    match attempt {
+        Attempt::File { path, wanted } => Attempt::File { path: text(&path), wanted },
+        Attempt::Request(target) if target.url().len() > RECORD_PLACE_CHARS_MAX => Attempt::NoRequest {
+            text: text(&format!("{} {}", target.method(), target.url())),
+            why: "it is too long for the record".to_owned(),
+        },
+        Attempt::Request(target) => Attempt::Request(target.without_query()),
+        Attempt::NoRequest { text: what, why } => Attempt::NoRequest { text: text(&what), why: text(&why) },
+        Attempt::Config(key) => Attempt::Config(text(&key)),
+        Attempt::Clock => Attempt::Clock,
+        Attempt::Random => Attempt::Random,
+    }
+}
+
+/// Puts attempts into a line of the record: a list for each kind. Files for which there was no room have the limit in the
+/// place of the access, and are no attempts when they are read back.
+pub(super) fn write(
+    attempts: &BTreeMap<Attempt, Judged>,
+    full: &BTreeSet<(String, &'static str)>,
+    line: &mut Map<String, Value>,
+) {
+    let mut lists: [(&str, Vec<Value>); 4] =
+        [("files", Vec::new()), ("requests", Vec::new()), ("config", Vec::new()), ("other", Vec::new())];
+    for (attempt, judged) in attempts {
+        let (list, mut entry) = match attempt {
+            Attempt::File { path, wanted } => ("files", json!({ "path": path, "access": wanted.word() })),
+            Attempt::Request(target) => {
+                ("requests", json!({ "method": target.method(), "url": target.url() }))
+            }
+            Attempt::NoRequest { text, why } => ("requests", json!({ "text": text, "why": why })),
+            Attempt::Config(key) => ("config", json!({ "key": key })),
+            Attempt::Clock | Attempt::Random => ("other", json!({ "word": attempt.capability().word() })),
+        };
+        if let (Judged::Refused, Some(entry)) = (judged, entry.as_object_mut()) {
+            entry.insert("refused".to_owned(), Value::from(true));
+        }
+        lists.iter_mut().filter(|(name, _)| *name == list).for_each(|(_, into)| into.push(entry.clone()));
+    }
+    let full = full.iter().map(|(path, limit)| json!({ "path": path, "access": limit }));
+    lists.iter_mut().filter(|(name, _)| *name == "files").for_each(|(_, into)| into.extend(full.clone()));
+    for (name, entries) in lists {
+        // Which files were touched stands there also when it was none.
+        if name == "files" || !entries.is_empty() {
+            line.insert(name.to_owned(), Value::Array(entries));
+        }
+    }
+}
+
+/// The attempts in a line of the record. What cannot be read back is left out.
+pub(super) fn read(line: &Map<String, Value>) -> BTreeMap<Attempt, Judged> {
+    let mut attempts = BTreeMap::new();
+    for list in ["files", "requests", "config", "other"] {
+        for entry in line.get(list).and_then(Value::as_array).into_iter().flatten() {
+            let refused = entry.get("refused").and_then(Value::as_bool).unwrap_or(false);
+            if let Some(attempt) = read_one(entry) {
+                attempts.insert(attempt, if refused { Judged::Refused } else { Judged::Allowed });
+            }
+        }
+    }
+    attempts
+}
+
+fn read_one(entry: &Value) -> Option<Attempt> {
+    let text = |key: &str| entry.get(key).and_then(Value::as_str);
+    if let (Some(path), Some(access)) = (text("path"), text("access")) {
+        let wanted = [Use::Read, Use::Write].into_iter().find(|wanted| wanted.word() == access)?;
+        return Some(Attempt::File { path: path.to_owned(), wanted });
+    }
+    if let (Some(method), Some(url)) = (text("method"), text("url")) {
+        return Target::from_url(method, url).ok().map(Attempt::Request);
+    }
+    if let (Some(what), Some(why)) = (text("text"), text("why")) {
+        return Some(Attempt::NoRequest { text: what.to_owned(), why: why.to_owned() });
+    }
+    match (text("key"), text("word")) {
+        (Some(key), _) => Some(Attempt::Config(key.to_owned())),
+        (None, Some("clock")) => Some(Attempt::Clock),
+        (None, Some("random")) => Some(Attempt::Random),
+        (None, Some(_) | None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back_the_same() {
+        let attempts = BTreeMap::from([
+            (Attempt::File { path: "/docs/a".into(), wanted: Use::Read }, Judged::Allowed),
+            (Attempt::File { path: "/docs/a".into(), wanted: Use::Write }, Judged::Refused),
+            (Attempt::Request(Target::from_url("GET", "http://[::1]:81/a").unwrap()), Judged::Allowed),
+            (Attempt::NoRequest { text: "GET ftp://x".into(), why: "no".into() }, Judged::Refused),
+            (Attempt::Config("units".into()), Judged::Refused),
+            (Attempt::Clock, Judged::Refused),
+            (Attempt::Random, Judged::Refused),
+        ]);
+        let mut line = Map::new();
+        let full = BTreeSet::from([("/docs/a".to_owned(), "open_max")]);
+        write(&attempts, &full, &mut line);
+        assert!(line["files"].to_string().contains("open_max"), "{line:?}");
+        assert_eq!(read(&line), attempts);
+    }
+
+    #[test]
+    fn what_a_guest_names_is_cut_and_made_visible() {
+        let path = format!("/\u{1b}[2J{}", "x".repeat(1_000));
+        let Attempt::File { path, .. } = bounded(Attempt::File { path, wanted: Use::Read }) else { panic!() };
+        assert!(path.len() < 400 && !path.contains('\u{1b}'), "{path}");
+        let query = Target::from_url("GET", "https://a.example/b?token=x").unwrap();
+        assert_eq!(bounded(Attempt::Request(query)).to_string(), "GET https://a.example/b");
+    }
+}
