@@ -2,4 +2,6 @@
 
 mod commands;
 mod configuration;
+mod explain;
 mod keys;
+mod learn;

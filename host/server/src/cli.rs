@@ -3,8 +3,10 @@
 mod call;
 mod check;
 mod exit;
+mod explain;
 mod inspect;
 mod key;
+mod learn;
 mod output;
 mod pack;
 mod serve;
@@ -45,6 +47,10 @@ enum Command {
     Call(call::Args),
     /// List the tools that would serve, and what each may touch
     Tools(tools::Args),
+    /// Say what a plugin can reach and why, or whether it may do one thing
+    Explain(explain::Args),
+    /// Run a tool with what it is not granted refused and noted, and print the grant that it would need
+    Learn(learn::Args),
     /// Make keys
     #[command(subcommand)]
     Key(key::Command),
@@ -65,7 +71,7 @@ enum Command {
 #[derive(clap::Args)]
 struct ConfigArg {
     /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = "toolgate.toml")]
+    #[arg(long, value_name = "FILE", default_value = "toolgate.toml", global = true)]
     config: PathBuf,
 }
 
@@ -87,6 +93,8 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Call(args) => call::run(&args),
         Command::Tools(args) => tools::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Learn(args) => learn::run(&args),
         Command::Key(command) => key::run(&command),
         Command::Pack(args) => pack::run(&args),
         Command::Sign(args) => sign::run(&args),

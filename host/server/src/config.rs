@@ -13,6 +13,7 @@ mod secret;
 mod server;
 mod trust;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,6 +34,16 @@ pub(crate) struct Config {
     pub(crate) state: PathBuf,
     /// What should serve.
     pub(crate) spec: Spec,
+    /// Where in the file each key stands, such as `plugin[0].grant.http[1]`: its line, from 1.
+    pub(crate) lines: BTreeMap<String, usize>,
+}
+
+/// The grant of one plugin, from a file of its own that holds `[plugin.grant]`.
+pub(crate) struct Instead<'a> {
+    /// Which plugin's.
+    pub(crate) plugin: &'a str,
+    /// The file.
+    pub(crate) file: &'a Path,
 }
 
 impl Config {
@@ -41,10 +52,26 @@ impl Config {
     /// # Errors
     /// Everything that is wrong.
     pub(crate) fn load(path: &Path) -> Result<Self, Problems> {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Self::load_with(path, None)
+    }
+
+    /// The same, with another grant for one plugin: held to all that a grant is held to.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub(crate) fn load_with(path: &Path, instead: Option<&Instead<'_>>) -> Result<Self, Problems> {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let problems = Problems::default();
-        let document = Document::read(&path, &problems).ok_or_else(|| problems.take())?;
-        let config = read(&document, &problems);
+        let document = Document::read(&absolute(path), &problems).ok_or_else(|| problems.take())?;
+        let other = match instead {
+            Some(instead) => {
+                let read =
+                    Document::read(&absolute(instead.file), &problems).ok_or_else(|| problems.take())?;
+                Some((instead.plugin, read))
+            }
+            None => None,
+        };
+        let config = read(&document, other.as_ref().map(|(name, read)| (*name, read)), &problems);
         match config {
             Some(config) if problems.is_empty() => Ok(config),
             _ => Err(problems.take()),
@@ -52,7 +79,11 @@ impl Config {
     }
 }
 
-fn read(document: &Document<'_>, problems: &Problems) -> Option<Config> {
+fn read(
+    document: &Document<'_>,
+    instead: Option<(&str, &Document<'_>)>,
+    problems: &Problems,
+) -> Option<Config> {
     let root = document.root();
     let server = server::read(root.section("server"));
     let state = root.section("state");
@@ -67,7 +98,7 @@ fn read(document: &Document<'_>, problems: &Problems) -> Option<Config> {
         defaults.finish();
         read
     });
-    let plugins = plugin::read(document, &root, &secrets, &defaults.unwrap_or_default());
+    let plugins = plugin::read(document, &root, &secrets, &defaults.unwrap_or_default(), instead);
     let trust = trust::read(document, root.section("trust"), &root);
     root.finish();
     guarded::check(
@@ -80,7 +111,7 @@ fn read(document: &Document<'_>, problems: &Problems) -> Option<Config> {
         return None;
     }
     let spec = Spec { plugins, trust: Arc::new(trust.trust), on_refused: server.on_refused };
-    Some(Config { server, state: state_dir, spec })
+    Some(Config { server, state: state_dir, spec, lines: document.lines() })
 }
 
 /// Reads a private key that nobody else may have read.

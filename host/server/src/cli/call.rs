@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use toolgate_policy::limits::wire::{BODY_BYTES_MAX, JSON_DEPTH_MAX, JSON_NODES_MAX};
 use toolgate_policy::redact::printable;
+use toolgate_runtime::audit::record::Closed;
 use toolgate_runtime::call::request::Request;
+use toolgate_runtime::gate::Gate;
 use toolgate_runtime::json::{Bounds, Json};
 use toolgate_runtime::outcome::{Blame, Content, Outcome, Verdict};
 use toolgate_runtime::sandbox::interrupt::Interrupt;
@@ -29,14 +31,37 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Exit> {
+/// Reads what stands after `--args`.
+pub(super) fn arguments(text: &str) -> Result<Json, Exit> {
     let bounds = Bounds {
         bytes_max: usize::try_from(BODY_BYTES_MAX.ceiling).unwrap_or(usize::MAX),
         depth_max: JSON_DEPTH_MAX,
         nodes_max: JSON_NODES_MAX,
     };
-    let arguments =
-        Json::parse(args.args.as_bytes(), bounds).map_err(|error| Exit::usage(format!("--args: {error}")))?;
+    Json::parse(text.as_bytes(), bounds).map_err(|error| Exit::usage(format!("--args: {error}")))
+}
+
+/// Nobody may call what is not there.
+pub(super) fn no_such_tool(tool: &str) -> Exit {
+    let tool = printable(tool, 100);
+    Exit::refused(format!("no tool `{tool}` is served; `toolgate tools` lists those that are"))
+}
+
+/// Runs a call to its end, which Ctrl-C brings about.
+pub(super) async fn until_ctrl_c(gate: &Gate, request: Request, interrupt: &Interrupt) -> Closed<Outcome> {
+    let call = gate.call(request);
+    tokio::pin!(call);
+    tokio::select! {
+        closed = &mut call => closed,
+        _ = tokio::signal::ctrl_c() => {
+            interrupt.cancel();
+            call.await
+        }
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Exit> {
+    let arguments = arguments(&args.args)?;
     let config = Config::load(&args.config.config)?;
     let gate = serve::open(&config)?;
     let report = gate.start(&config.spec);
@@ -48,17 +73,8 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         .build()
         .map_err(|error| Exit::host(&error))?;
     let interrupt = Interrupt::default();
-    let closed = runtime.block_on(async {
-        let call = gate.call(Request::new(local::parent(), args.tool.as_str(), arguments, interrupt.clone()));
-        tokio::pin!(call);
-        tokio::select! {
-            closed = &mut call => closed,
-            _ = tokio::signal::ctrl_c() => {
-                interrupt.cancel();
-                call.await
-            }
-        }
-    });
+    let request = Request::new(local::parent(), args.tool.as_str(), arguments, interrupt.clone());
+    let closed = runtime.block_on(until_ctrl_c(&gate, request, &interrupt));
     tell(args, closed.into_inner())
 }
 
@@ -85,10 +101,7 @@ fn tell(args: &Args, outcome: Outcome) -> Result<(), Exit> {
             }
             if answer.verdict == Verdict::Ok { Ok(()) } else { Err(Exit::failed()) }
         }
-        Outcome::Denied(_) => {
-            let tool = printable(&args.tool, 100);
-            Err(Exit::refused(format!("no tool `{tool}` is served; `toolgate tools` lists those that are")))
-        }
+        Outcome::Denied(_) => Err(no_such_tool(&args.tool)),
         Outcome::Fault(fault) => {
             if args.json {
                 output::print_json(

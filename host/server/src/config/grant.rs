@@ -36,6 +36,22 @@ pub(super) fn read(document: &Document<'_>, section: Option<Section<'_>>) -> Gra
     grants
 }
 
+/// Reads a file that holds `[plugin.grant]` and nothing else.
+pub(super) fn read_file(document: &Document<'_>) -> Grants {
+    let root = document.root();
+    let plugin = root.section("plugin");
+    if plugin.is_none() {
+        root.wrong_here("has no [plugin.grant]; write that line above the grants");
+    }
+    let grants = plugin.map(|plugin| {
+        let grants = read(document, plugin.section("grant"));
+        plugin.finish();
+        grants
+    });
+    root.finish();
+    grants.unwrap_or_default()
+}
+
 /// Reads a word that stands there. One that cannot be read has left a problem, and nothing loads.
 fn present<T>(
     section: &Section<'_>,
@@ -127,4 +143,38 @@ fn read_sockets(section: &Section<'_>, word: &'static str) -> Option<sockets::Gr
         problems.iter().for_each(|problem| section.invalid(word, problem));
     }
     grant.ok().filter(|_| whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::problem::Problems;
+    use super::*;
+
+    fn read_text(text: &str) -> Grants {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let problems = Problems::default();
+        let document = Document::read(file.path(), &problems).unwrap();
+        let grants = read_file(&document);
+        assert!(problems.is_empty(), "{text}: {}", problems.take());
+        grants
+    }
+
+    #[test]
+    fn a_grant_that_is_written_out_reads_back_the_same() {
+        for lines in [
+            "",
+            "files = []\nhttp = []\nsockets = []\nenvironment = {}\nconfig = {}\nkeyvalue = {}",
+            r#"files = [{ host = "/srv/a \"b\"", guest = "/docs" }, { host = "/srv/c\\d", guest = "/", access = "read-write" }]"#,
+            r#"http = [{ host = "a.example" }, { scheme = "http", host = "[::1]", port = 81, methods = ["PUT"], paths = ["/a*b", "/c"], private = true }]"#,
+            r#"http = [{ host = "*.a.example", port = 444, ca = "/etc/ca.pem" }, { host = "b.example", secret = "token" }]"#,
+            "environment = { TZ = \"UTC\", \"a b\" = \"\\u202e\\n\\u007f\" }\nconfig = { \"\" = \"x\", \"\\\"\" = \"\\\\\" }",
+            "clock = \"precise\"\nrandom = \"seeded:18446744073709551615\"",
+            "clock = \"none\"\nrandom = \"none\"",
+        ] {
+            let grants = read_text(&format!("[plugin.grant]\n{lines}\n"));
+            let written = grants.written().join("\n");
+            assert_eq!(read_text(&format!("[plugin.grant]\n{written}\n")), grants, "{written}");
+        }
+    }
 }

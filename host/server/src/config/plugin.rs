@@ -25,6 +25,7 @@ pub(super) fn read<'d>(
     root: &Section<'d>,
     secrets: &Secrets,
     defaults: &CallLimits,
+    instead: Option<(&str, &Document<'_>)>,
 ) -> Vec<Plugin<'d>> {
     let sections = root.sections("plugin");
     if sections.len() > PLUGINS_MAX {
@@ -32,7 +33,7 @@ pub(super) fn read<'d>(
     }
     let mut plugins: Vec<Plugin<'d>> = Vec::new();
     for section in sections {
-        if let Some(spec) = read_one(document, &section, secrets, defaults) {
+        if let Some(spec) = read_one(document, &section, secrets, defaults, instead) {
             if plugins.iter().any(|other| other.spec.name == spec.name) {
                 section.wrong(
                     "name",
@@ -52,6 +53,7 @@ fn read_one(
     section: &Section<'_>,
     secrets: &Secrets,
     defaults: &CallLimits,
+    instead: Option<(&str, &Document<'_>)>,
 ) -> Option<PluginSpec> {
     let name = section.required("name", "files").and_then(|name| {
         name.parse::<PluginName>().map_err(|error| section.wrong("name", error.to_string())).ok()
@@ -69,7 +71,12 @@ fn read_one(
     });
     let allow_lints = allow_lints(section);
     let engine = engine(section);
-    let grants = grant::read(document, section.section("grant"));
+    let mut grants = grant::read(document, section.section("grant"));
+    if let Some((plugin, other)) = instead
+        && name.as_ref().is_some_and(|name| name.as_str() == plugin)
+    {
+        grants = grant::read_file(other);
+    }
     let limits = limits::read(section.section("limits"), defaults);
     let mut needed = BTreeMap::new();
     for rule in grants.http.iter().flat_map(|grant| grant.rules()) {

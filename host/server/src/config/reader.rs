@@ -81,6 +81,13 @@ impl<'p> Document<'p> {
         })
     }
 
+    /// The line of everything in it, by key.
+    pub(super) fn lines(&self) -> BTreeMap<String, usize> {
+        let mut lines = BTreeMap::new();
+        table_lines("", &self.table, &mut lines);
+        lines
+    }
+
     /// The file.
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -318,6 +325,24 @@ impl Value {
             Self::Other(kind) => kind,
         }
     }
+}
+
+fn table_lines(path: &str, table: &Table, into: &mut BTreeMap<String, usize>) {
+    for (key, at) in table {
+        let key = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        value_lines(key, at, into);
+    }
+}
+
+fn value_lines(key: String, at: &At, into: &mut BTreeMap<String, usize>) {
+    match &at.value {
+        Value::Table(table) => table_lines(&key, table, into),
+        Value::Array(list) => {
+            list.iter().enumerate().for_each(|(index, at)| value_lines(format!("{key}[{index}]"), at, into));
+        }
+        Value::String(_) | Value::Integer(_) | Value::Bool(_) | Value::Datetime(_) | Value::Other(_) => {}
+    }
+    into.insert(key, at.line);
 }
 
 fn json_table(

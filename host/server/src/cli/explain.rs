@@ -1,0 +1,208 @@
+//! `toolgate explain`: what a plugin can reach and why; whether it may do one thing; what of its grant was never used. Says
+//! what the policy decides and decides nothing itself.
+
+mod overview;
+mod question;
+mod unused;
+
+use std::sync::Arc;
+
+use clap::{Subcommand, ValueEnum};
+use toolgate_policy::Capability;
+use toolgate_policy::load::{Effective, Grants};
+use toolgate_runtime::gate::Gate;
+use toolgate_runtime::reconcile::Loaded;
+use toolgate_runtime::snapshot::plugin::Plugin;
+use toolgate_runtime::spec::{PluginSpec, Spec};
+
+use super::exit::Exit;
+use super::{ConfigArg, output, serve};
+use crate::config::Config;
+
+/// What `explain` takes.
+#[derive(clap::Args)]
+#[command(
+    subcommand_value_name = "QUESTION",
+    subcommand_help_heading = "Questions",
+    disable_help_subcommand = true
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The plugin, by its name in the configuration
+    plugin: String,
+    /// Say instead which of its grants no recorded call used, and what recorded calls were refused
+    #[arg(long)]
+    unused: bool,
+    /// Print one JSON document
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    question: Option<Question>,
+}
+
+/// Whether the plugin may do this one thing; exit code 0 when it may, 3 when it may not
+#[derive(Subcommand)]
+enum Question {
+    /// May it read, or write, this file or folder?
+    Files {
+        /// By the name that the plugin has for it, such as /docs/a.txt
+        path: String,
+        /// For what
+        #[arg(default_value = "read")]
+        access: Wanted,
+    },
+    /// May it send this request?
+    Http {
+        /// The URL, after the method if it is not GET
+        #[arg(num_args = 1..=2, required = true, value_names = ["METHOD", "URL"])]
+        request: Vec<String>,
+        /// Resolve the host's name too, and say where the request would connect to
+        #[arg(long)]
+        resolve: bool,
+    },
+    /// May it connect there?
+    Sockets {
+        /// HOST:PORT
+        to: String,
+    },
+    /// Does it see this environment variable?
+    Environment {
+        /// Its name
+        name: String,
+    },
+    /// Does it see this configuration value?
+    Config {
+        /// Its key
+        key: String,
+    },
+    /// May it keep anything?
+    Keyvalue,
+    /// May it look at a clock?
+    Clock,
+    /// May it draw random numbers?
+    Random,
+}
+
+/// For what a file is wanted.
+#[derive(Clone, Copy, ValueEnum)]
+enum Wanted {
+    /// To look at it
+    Read,
+    /// To change it
+    Write,
+}
+
+impl Question {
+    /// The word it is about.
+    fn capability(&self) -> Capability {
+        match self {
+            Self::Files { .. } => Capability::Files,
+            Self::Http { .. } => Capability::Http,
+            Self::Sockets { .. } => Capability::Sockets,
+            Self::Environment { .. } => Capability::Environment,
+            Self::Config { .. } => Capability::Config,
+            Self::Keyvalue => Capability::Keyvalue,
+            Self::Clock => Capability::Clock,
+            Self::Random => Capability::Random,
+        }
+    }
+}
+
+/// A plugin that would serve, and where its configuration stands.
+struct Subject<'a> {
+    config: &'a Config,
+    index: usize,
+    spec: &'a PluginSpec,
+    plugin: Arc<Plugin>,
+    gate: &'a Gate,
+}
+
+impl Subject<'_> {
+    /// What it has.
+    fn effective(&self) -> &Effective {
+        self.plugin.clearance().effective()
+    }
+
+    /// What stands in its `[plugin.grant]`.
+    fn grants(&self) -> &Grants {
+        &self.spec.grants
+    }
+
+    /// The line of one of its keys, for people.
+    fn at(&self, key: &str) -> String {
+        let key = format!("plugin[{}].{key}", self.index);
+        self.config.lines.get(&key).map(|line| format!("line {line}")).unwrap_or(key)
+    }
+
+    /// The sentence for a word that it does not have, and what to write.
+    fn without(&self, word: Capability) -> String {
+        if self.plugin.clearance().asked().covers(word) {
+            format!("`{word}` is not granted; to grant it, add to its [plugin.grant]: {}", word.suggestion())
+        } else {
+            format!("it does not ask for `{word}`, so that a grant for it would be refused")
+        }
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Exit> {
+    if args.unused && args.question.is_some() {
+        return Err(Exit::usage("--unused is about all of a plugin's grants; leave out the question"));
+    }
+    let config = Config::load(&args.config.config)?;
+    let (index, spec) = find(&config, &args.plugin)?;
+    let gate = serve::open(&config)?;
+    let alone = Spec { plugins: vec![spec.clone()], ..config.spec.clone() };
+    let (would_serve, report) = gate.look(&alone);
+    if report.plugins.iter().any(|(_, loaded)| matches!(loaded, Loaded::Not { .. })) {
+        return Err(Exit::not_loaded(&report));
+    }
+    let plugin = would_serve.plugins().first().cloned();
+    let plugin = plugin.ok_or_else(|| Exit::host_failed("the plugin loaded and is not there"))?;
+    let subject = Subject { config: &config, index, spec, plugin, gate: &gate };
+    if args.unused {
+        return unused::run(&subject, args.json);
+    }
+    match &args.question {
+        None => {
+            overview::run(&subject, args.json);
+            Ok(())
+        }
+        Some(question) => {
+            let answer = question::ask(&subject, question)?;
+            if args.json {
+                output::print_json(&answer.as_json(&args.plugin, question.capability()));
+            } else {
+                output::print(&answer.as_text());
+            }
+            if answer.allowed { Ok(()) } else { Err(Exit::refused("")) }
+        }
+    }
+}
+
+/// The plugin of this name, and which `[[plugin]]` it is.
+pub(super) fn find<'a>(config: &'a Config, name: &str) -> Result<(usize, &'a PluginSpec), Exit> {
+    let mut all = config.spec.plugins.iter().enumerate();
+    all.find(|(_, spec)| spec.name.as_str() == name).ok_or_else(|| {
+        let known: Vec<&str> = config.spec.plugins.iter().map(|spec| spec.name.as_str()).collect();
+        let name = toolgate_policy::redact::printable(name, 100);
+        Exit::usage(format!("there is no [[plugin]] called `{name}`; there are: {}", known.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Subcommand as _;
+
+    use super::*;
+
+    #[test]
+    fn every_capability_can_be_asked_about_by_its_word() {
+        let command = Question::augment_subcommands(clap::Command::new("explain"));
+        let words: Vec<&str> = command.get_subcommands().map(|command| command.get_name()).collect();
+        for word in Capability::ALL {
+            assert!(words.contains(&word.word()), "{word}");
+        }
+        assert_eq!(words.len(), Capability::ALL.len());
+    }
+}

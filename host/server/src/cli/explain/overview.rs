@@ -1,0 +1,199 @@
+//! All of it: who signed, which rule let it in, what it asks, what it has, what it has not, within which limits.
+
+use serde_json::{Value, json};
+use toolgate_policy::Capability;
+use toolgate_policy::address::Reach;
+use toolgate_policy::capability::files::Access;
+use toolgate_policy::limits::call::CallLimit;
+use toolgate_policy::redact::printable;
+
+use super::super::output;
+use super::Subject;
+
+/// Something it has: the word, where that stands, what it amounts to.
+struct Has {
+    word: Capability,
+    at: String,
+    what: String,
+}
+
+pub(super) fn run(subject: &Subject<'_>, json: bool) {
+    if json {
+        output::print_json(&as_json(subject));
+    } else {
+        output::print(&as_text(subject));
+    }
+}
+
+fn as_text(subject: &Subject<'_>) -> String {
+    let clearance = subject.plugin.clearance();
+    let trusted = clearance.trusted();
+    let mut lines = vec![
+        format!("plugin {}: {}, {}", subject.spec.name, trusted.digest(), subject.spec.source),
+        format!(
+            "trusted as `{}`, by version {} of the trust policy",
+            trusted.plugin(),
+            trusted.policy_version()
+        ),
+    ];
+    lines.extend(trusted.rules().iter().map(|rule| {
+        format!(r#"  [[rule]] plugin = "{}" requires {}"#, rule.plugin, rule.require.join(", "))
+    }));
+    lines.extend(
+        trusted.roles().iter().map(|met| format!("  {} signed as {}", met.signers.join(", "), met.role)),
+    );
+    lines.push(format!("needs: {}", words(clearance.asked().needs().iter())));
+    lines.push(format!("may use: {}", words(clearance.asked().may_use().iter())));
+    let has = has(subject);
+    lines.push(if has.is_empty() { "has: nothing" } else { "has:" }.to_owned());
+    for has in has {
+        lines.push(format!("  {} ({}): {}", has.word, has.at, has.what));
+    }
+    lines.push("has not:".to_owned());
+    lines.extend(lacking(subject).into_iter().map(|word| format!("  {}", subject.without(word))));
+    lines.push("limits:".to_owned());
+    lines.extend(
+        limits(subject)
+            .into_iter()
+            .map(|(limit, value, from)| format!("  {} = {value} ({from})", limit.name())),
+    );
+    lines.iter().map(|line| printable(line, 2_000)).collect::<Vec<_>>().join("\n")
+}
+
+fn as_json(subject: &Subject<'_>) -> Value {
+    let clearance = subject.plugin.clearance();
+    let trusted = clearance.trusted();
+    let list = |words: &std::collections::BTreeSet<Capability>| -> Vec<&str> {
+        words.iter().map(|word| word.word()).collect()
+    };
+    let rules = trusted.rules().iter();
+    let rules = rules.map(|rule| json!({ "plugin": rule.plugin.to_string(), "require": rule.require }));
+    let roles = trusted.roles().iter().map(|met| json!({ "role": met.role, "signers": met.signers }));
+    let has = has(subject)
+        .into_iter()
+        .map(|has| json!({ "capability": has.word.word(), "at": has.at, "what": has.what }));
+    let lacking = lacking(subject).into_iter();
+    let lacking = lacking.map(|word| json!({ "capability": word.word(), "why": subject.without(word) }));
+    let limits = limits(subject).into_iter();
+    let limits =
+        limits.map(|(limit, value, from)| json!({ "limit": limit.name(), "value": value, "from": from }));
+    json!({
+        "plugin": subject.spec.name.as_str(),
+        "digest": trusted.digest().to_string(),
+        "source": subject.spec.source.to_string(),
+        "trust": {
+            "id": trusted.plugin(),
+            "version": trusted.policy_version(),
+            "rules": rules.collect::<Vec<_>>(),
+            "roles": roles.collect::<Vec<_>>(),
+        },
+        "needs": list(clearance.asked().needs()),
+        "mayUse": list(clearance.asked().may_use()),
+        "has": has.collect::<Vec<_>>(),
+        "hasNot": lacking.collect::<Vec<_>>(),
+        "limits": limits.collect::<Vec<_>>(),
+    })
+}
+
+fn words<'a>(words: impl Iterator<Item = &'a Capability>) -> String {
+    let words: Vec<&str> = words.map(|word| word.word()).collect();
+    if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
+}
+
+/// Words for which nothing stands in its grant, and for which there is no default either.
+fn lacking(subject: &Subject<'_>) -> Vec<Capability> {
+    let asked = subject.plugin.clearance().asked();
+    let by_default =
+        |word: Capability| matches!(word, Capability::Clock | Capability::Random) && asked.covers(word);
+    Capability::ALL.into_iter().filter(|word| !subject.grants().has(*word) && !by_default(*word)).collect()
+}
+
+/// What it has, a line for each thing, in the order of the words.
+fn has(subject: &Subject<'_>) -> Vec<Has> {
+    let lacking = lacking(subject);
+    let words = Capability::ALL.into_iter().filter(|word| !lacking.contains(word));
+    words.flat_map(|word| of_word(subject, word)).collect()
+}
+
+fn of_word(subject: &Subject<'_>, word: Capability) -> Vec<Has> {
+    let effective = subject.effective();
+    let at = |key: &str| {
+        let written = subject.grants().has(word);
+        if written { subject.at(&format!("grant.{word}{key}")) } else { "default".to_owned() }
+    };
+    let one = |what: String| vec![Has { word, at: at(""), what }];
+    let several = |all: Vec<(String, String)>| {
+        if all.is_empty() {
+            return one("granted empty: it loads, and every use is refused".to_owned());
+        }
+        all.into_iter().map(|(key, what)| Has { word, at: at(&key), what }).collect()
+    };
+    match word {
+        Capability::Files => several(numbered(effective.files.mounts(), |mount| {
+            let how = match mount.access {
+                Access::Nothing => "does not see",
+                Access::Read => "reads",
+                Access::ReadWrite => "reads and writes",
+            };
+            format!("{how} {}, which it sees as {}", mount.host, mount.guest)
+        })),
+        Capability::Http => several(numbered(effective.http.rules(), |rule| {
+            let secret =
+                rule.secret.as_ref().map(|name| format!(", with the secret {name} put in by the host"));
+            let reach = match rule.reach {
+                Reach::Global => "public addresses only",
+                Reach::Private => "private networks and this machine too",
+            };
+            let (methods, paths) = (rule.methods.join(" "), rule.paths.join(" "));
+            format!(
+                "sends {methods} to {}://{}:{}, paths {paths}; {reach}{}",
+                rule.scheme,
+                rule.host,
+                rule.port,
+                secret.unwrap_or_default()
+            )
+        })),
+        Capability::Environment => {
+            let names = effective.environment.allow();
+            let names = names.variables().keys();
+            several(names.map(|name| (format!(".{name}"), format!("sees the variable {name}"))).collect())
+        }
+        Capability::Config => {
+            let keys = effective.config.allow();
+            let keys = keys.values().keys();
+            several(keys.map(|key| (format!(".{key}"), format!("reads the value {key}"))).collect())
+        }
+        Capability::Sockets | Capability::Keyvalue => several(Vec::new()),
+        Capability::Clock => one(match effective.clock.allow() {
+            Ok(pass) => format!("{}: in steps of {} ns", effective.clock.word(), pass.resolution_ns()),
+            Err(_) => "none: the first look at a clock ends the call".to_owned(),
+        }),
+        Capability::Random => one(match effective.random.allow() {
+            Ok(pass) if pass.seed().is_some() => {
+                format!("{}: the same in each call", effective.random.word())
+            }
+            Ok(_) => "secure: the system's generator".to_owned(),
+            Err(_) => "none: the first draw ends the call".to_owned(),
+        }),
+    }
+}
+
+fn numbered<T>(all: &[T], what: impl Fn(&T) -> String) -> Vec<(String, String)> {
+    all.iter().enumerate().map(|(index, one)| (format!("[{index}]"), what(one))).collect()
+}
+
+/// Each limit, its value, and where that comes from.
+fn limits(subject: &Subject<'_>) -> Vec<(CallLimit, u64, String)> {
+    let from = |limit: CallLimit| {
+        let line = |key: String| subject.config.lines.get(&key);
+        let name = limit.name();
+        let own = line(format!("plugin[{}].limits.{name}", subject.index));
+        match (own, line(format!("defaults.limits.{name}"))) {
+            (Some(line), _) => format!("[plugin.limits], line {line}"),
+            (None, Some(line)) => format!("[defaults.limits], line {line}"),
+            (None, None) => "default".to_owned(),
+        }
+    };
+    let values = subject.plugin.clearance().limits();
+    CallLimit::ALL.into_iter().map(|limit| (limit, values.get(limit), from(limit))).collect()
+}

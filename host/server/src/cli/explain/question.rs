@@ -1,0 +1,220 @@
+//! One question: may the plugin do this? Asked of the same grant, by the same function, as when the plugin does it.
+
+use serde_json::{Value, json};
+use toolgate_policy::Capability;
+use toolgate_policy::address::{Host, is_metadata_name};
+use toolgate_policy::capability::files::{Mount, Refused, Use};
+use toolgate_policy::capability::http::Pass;
+use toolgate_policy::redact::printable;
+use toolgate_policy::request::Target;
+
+use super::super::exit::Exit;
+use super::{Question, Subject, Wanted};
+
+/// The answer, with its reasons.
+pub(super) struct Answer {
+    /// Whether it may.
+    pub(super) allowed: bool,
+    /// Why, each a sentence; the first is the reason.
+    why: Vec<String>,
+}
+
+impl Answer {
+    fn yes(why: impl Into<String>) -> Self {
+        Self { allowed: true, why: vec![why.into()] }
+    }
+
+    fn no(why: impl Into<String>) -> Self {
+        Self { allowed: false, why: vec![why.into()] }
+    }
+
+    fn and(mut self, more: impl Into<String>) -> Self {
+        self.why.push(more.into());
+        self
+    }
+
+    pub(super) fn as_text(&self) -> String {
+        let lines: Vec<String> = self.why.iter().map(|line| printable(line, 2_000)).collect();
+        format!("{}: {}", if self.allowed { "allowed" } else { "denied" }, lines.join("\n  "))
+    }
+
+    pub(super) fn as_json(&self, plugin: &str, word: Capability) -> Value {
+        json!({ "plugin": plugin, "capability": word.word(), "allowed": self.allowed, "why": self.why })
+    }
+}
+
+/// Whether it is a question at all.
+fn check(question: &Question) -> Result<(), Exit> {
+    let what = match question {
+        Question::Files { path, .. } if !path.starts_with('/') => {
+            "write an absolute path, as the plugin has it, such as /docs/a.txt"
+        }
+        Question::Http { request, .. } if !request.last().is_some_and(|url| url.contains("://")) => {
+            "write a whole URL, such as https://api.example.com/v1/items"
+        }
+        Question::Sockets { to } if !is_host_and_port(to) => "write HOST:PORT, such as db.example.com:5432",
+        _ => return Ok(()),
+    };
+    Err(Exit::usage(what))
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+/// Asks.
+///
+/// # Errors
+/// A question that cannot be understood.
+pub(super) fn ask(subject: &Subject<'_>, question: &Question) -> Result<Answer, Exit> {
+    check(question)?;
+    let word = question.capability();
+    let asked = subject.plugin.clearance().asked().covers(word);
+    let by_default = matches!(word, Capability::Clock | Capability::Random);
+    if !asked || !(by_default || subject.grants().has(word)) {
+        return Ok(Answer::no(subject.without(word)));
+    }
+    let effective = subject.effective();
+    let granted = |key: &str| {
+        if subject.grants().has(word) { subject.at(key) } else { "the default".to_owned() }
+    };
+    Ok(match question {
+        Question::Files { path, access } => files(subject, path, *access),
+        Question::Http { request, resolve } => http(subject, request, *resolve)?,
+        Question::Environment { name } => {
+            let key = format!("grant.environment.{name}");
+            seen(
+                effective.environment.allow().variables().contains_key(name),
+                "variable",
+                name,
+                &subject.at(&key),
+            )
+        }
+        Question::Config { key } => {
+            let at = subject.at(&format!("grant.config.{key}"));
+            seen(effective.config.allow().values().contains_key(key), "value", key, &at)
+        }
+        Question::Clock => match effective.clock.allow() {
+            Ok(pass) => Answer::yes(format!(
+                r#"clock = "{}" ({}): in steps of {} ns"#,
+                effective.clock.word(),
+                granted("grant.clock"),
+                pass.resolution_ns()
+            )),
+            Err(denied) => Answer::no(format!("{denied} ({})", granted("grant.clock")))
+                .and(format!("the first look ends the call; to grant it: {}", word.suggestion())),
+        },
+        Question::Random => match effective.random.allow() {
+            Ok(_) => Answer::yes(format!(
+                r#"random = "{}" ({})"#,
+                effective.random.word(),
+                granted("grant.random")
+            )),
+            Err(denied) => Answer::no(format!("{denied} ({})", granted("grant.random")))
+                .and(format!("the first draw ends the call; to grant it: {}", word.suggestion())),
+        },
+        Question::Sockets { .. } => Answer::no(format!(
+            "the sockets grant ({}) is empty and reaches nothing",
+            granted("grant.sockets")
+        )),
+        Question::Keyvalue => {
+            Answer::no(format!("the keyvalue grant ({}) is empty and has no room", granted("grant.keyvalue")))
+        }
+    })
+}
+
+fn seen(is: bool, what: &str, name: &str, at: &str) -> Answer {
+    if is {
+        Answer::yes(format!("the {what} `{name}` is granted ({at})"))
+    } else {
+        Answer::no(format!("no {what} `{name}` is granted; it finds none"))
+    }
+}
+
+fn files(subject: &Subject<'_>, path: &str, access: Wanted) -> Answer {
+    let grant = &subject.effective().files;
+    let wanted = match access {
+        Wanted::Read => Use::Read,
+        Wanted::Write => Use::Write,
+    };
+    let named = |index: usize, mount: &Mount| {
+        let at = subject.at(&format!("grant.files[{index}]"));
+        format!(r#"{} as {}, access = "{}" ({at})"#, mount.host, mount.guest, mount.access.word())
+    };
+    let folder =
+        |index: usize| grant.mounts().get(index).map(|mount| named(index, mount)).unwrap_or_default();
+    let located = grant.locate(path);
+    let asked = located.and_then(|index| grant.allow(index, wanted));
+    match (asked, located) {
+        (Ok(pass), _) => Answer::yes(format!("to {} it: {}", wanted.word(), folder(pass.mount()))).and(
+            "whether it is there, and whether a link in it leads out of the folder, shows when it is opened",
+        ),
+        (Err(refused @ Refused::ReadOnly), Ok(index)) => Answer::no(format!("{refused}: {}", folder(index))),
+        (Err(refused @ Refused::Outside), _) => Answer::no(refused.to_string()),
+        (Err(refused @ (Refused::NotGranted | Refused::ReadOnly)), _) => {
+            let mounts: Vec<String> = grant.mounts().iter().map(|mount| mount.guest.clone()).collect();
+            let there = if mounts.is_empty() { "none".to_owned() } else { mounts.join(", ") };
+            Answer::no(format!("{refused}; it sees: {there}"))
+        }
+    }
+}
+
+fn http(subject: &Subject<'_>, request: &[String], resolve: bool) -> Result<Answer, Exit> {
+    let (method, url) = match request {
+        [url] => ("GET", url.as_str()),
+        [method, url, ..] => (method.as_str(), url.as_str()),
+        [] => return Err(Exit::usage("write a URL")),
+    };
+    let target = match Target::from_url(method, url) {
+        Ok(target) => target,
+        Err(why) => return Ok(Answer::no(format!("no grant covers such a request: {why}"))),
+    };
+    let grant = &subject.effective().http;
+    let rule_at = |index: usize| subject.at(&format!("grant.http[{index}]"));
+    match grant.allow(target.clone()) {
+        Ok(pass) => {
+            let covered = format!("the rule {} covers it ({})", pass.rule().written(), rule_at(pass.index()));
+            address(subject, &pass, covered, resolve)
+        }
+        Err(refused) => {
+            let answer = Answer::no(refused.to_string());
+            Ok(match grant.nearest(&target) {
+                None => answer.and(format!("the http grant ({}) has no rules", subject.at("grant.http"))),
+                Some((index, lacks)) => {
+                    let rule = grant.rules().get(index);
+                    let lacks: Vec<String> = rule
+                        .into_iter()
+                        .flat_map(|rule| lacks.iter().map(|lack| lack.told(rule, &target)))
+                        .collect();
+                    answer.and(format!("the nearest rule ({}): {}", rule_at(index), lacks.join("; ")))
+                }
+            })
+        }
+    }
+}
+
+/// What the rule about addresses says of a request that is covered.
+fn address(subject: &Subject<'_>, pass: &Pass, covered: String, resolve: bool) -> Result<Answer, Exit> {
+    let known = match pass.target().host() {
+        Host::Address(_) => true,
+        Host::Name(name) => is_metadata_name(name),
+    };
+    let secret = pass.rule().secret.as_ref().map(|name| format!("the host puts in the secret {name}"));
+    if !known && !resolve {
+        let answer = Answer::yes(covered)
+            .and("the name was not resolved: an address that is out of bounds is refused when the request is sent (--resolve looks)");
+        return Ok(secret.into_iter().fold(answer, Answer::and));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Exit::host(&error))?;
+    Ok(match runtime.block_on(subject.gate.resolve(pass)) {
+        Ok(addresses) => {
+            let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            let answer = Answer::yes(covered).and(format!("it connects to {}", addresses.join(", ")));
+            secret.into_iter().fold(answer, Answer::and)
+        }
+        Err(why) => Answer::no(why).and(covered),
+    })
+}
