@@ -135,10 +135,69 @@ fn the_other_words_are_allowed_denied_and_narrowed() {
     assert_told(&dicing().grant(r#"random = "seeded:7""#), &["dice", "random"], 0, &["seeded:7"]);
     assert_told(&dicing().grant(r#"random = "none""#), &["dice", "random"], 3, &["ends the call"]);
 
-    let net = World::new().plugin("net", &test_guest("connecting")).grant("sockets = []");
+    let connecting = || World::new().plugin("net", &test_guest("connecting"));
+    let net = connecting().grant("sockets = []");
     assert_told(&net, &["net", "sockets", "127.0.0.1:80"], 3, &["empty"]);
     let store = World::new().plugin("kv", &test_guest("storing")).grant("keyvalue = {}");
     assert_told(&store, &["kv", "keyvalue"], 3, &["empty"]);
+    let store = World::new().plugin("kv", &test_guest("storing")).grant("keyvalue = { entries_max = 7 }");
+    assert_told(&store, &["kv", "keyvalue"], 0, &["1048576 bytes in 7 entries", "line "]);
+    let told = explain(&store, &["kv"]).stdout;
+    assert!(told.contains("keeps up to 1048576 bytes in 7 entries"), "{told}");
+
+    let net = connecting().grant(
+        r#"sockets = [{ host = "db.example.com", port = 5432 }, { host = "10.1.2.3", port = 53, protocol = "udp", private = true }]"#,
+    );
+    assert_told(&net, &["net", "sockets", "DB.example.com:5432"], 0, &["5432", "line ", "was not resolved"]);
+    assert_told(
+        &net,
+        &["net", "sockets", "db.example.com:5432", "udp"],
+        3,
+        &["for udp at port 5432", "it has: "],
+    );
+    assert_told(&net, &["net", "sockets", "db.example.com:5433", "tcp"], 3, &["for tcp at port 5433"]);
+    assert_told(&net, &["net", "sockets", "a.example.com:5432"], 3, &["names a.example.com"]);
+    assert_told(&net, &["net", "sockets", "10.1.2.3:53", "udp"], 0, &["protocol = \"udp\"", "line "]);
+    assert_told(&net, &["net", "sockets", "10.1.2.3:53"], 3, &["covers tcp://10.1.2.3:53"]);
+    assert_told(&net, &["net", "sockets", "*.example.com:53"], 3, &["no grant covers such a place"]);
+    assert_eq!(explain(&net, &["net", "sockets", "10.1.2.3:53", "sctp"]).code, 2);
+    let told = explain(&net, &["net"]).stdout;
+    for words in [
+        "connects to tcp://db.example.com:5432; public addresses only",
+        "exchanges datagrams with udp://10.1.2.3:53; private networks and this machine too",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let folders = filing().grant(
+        r#"files = [{ host = "docs", guest = "/docs" }, { host = "out", guest = "/out", access = "read-write", bytes_max = 5, open_max = 7 }]"#,
+    );
+    let told = explain(&folders, &["fs"]).stdout;
+    assert!(told.contains("as /docs\n") && told.contains("as /out; bytes_max = 5; open_max = 7\n"), "{told}");
+}
+
+#[test]
+fn places_of_sockets_and_stores_that_no_call_used_are_named() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let world = World::new()
+        .plugin("net", &test_guest("connecting"))
+        .grant(&format!(
+            r#"sockets = [{{ host = "localhost", port = {port}, private = true }}, {{ host = "db.example.com", port = 5432 }}]"#
+        ))
+        .plugin("kv", &test_guest("storing"))
+        .grant("keyvalue = { bytes_max = 5 }");
+    let ended = world.call("net_tcp", &json!({ "address": format!("localhost:{port}") }));
+    assert_eq!(ended.code, 0, "{}", ended.said());
+    assert_eq!(world.call("net_lookup", &json!({ "name": "other.example" })).code, 1);
+    let net = explain(&world, &["net", "--unused", "--json"]).json();
+    assert_eq!(net["unused"].as_array().unwrap().len(), 1, "{net}");
+    assert!(net["unused"][0]["what"].as_str().unwrap().contains("db.example.com"), "{net}");
+    assert_eq!(net["refused"][0]["what"], "lookup of other.example");
+    let kv = explain(&world, &["kv", "--unused"]).stdout;
+    assert!(kv.contains("keyvalue: { bytes_max = 5"), "{kv}");
+    assert_eq!(world.call("kv_open", &json!({ "name": "b" })).code, 0);
+    let kv = explain(&world, &["kv", "--unused"]).stdout;
+    assert!(!kv.contains("keyvalue: "), "{kv}");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! `learn`: a tool is run with what it is not granted refused, and the grant that it would need is printed. Pasted in, it
 //! makes the same call succeed; what was refused was not done.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 
 use serde_json::{Value, json};
-use toolgate_tests::web::{Web, respond, was_connected};
+use toolgate_tests::web::{Web, converse, respond, was_connected, was_sent};
 use toolgate_tests::{Ended, World, plugin, test_guest};
 
 /// What was printed, and the lines of its grant.
@@ -114,6 +114,102 @@ fn configuration_keys_are_learned() {
     assert_eq!(learned.grant, [r#"config = { "a \"key\"" = "VALUE" }"#]);
     let told = learned.paste(configured(), "").call("conf_get", &json!({ "key": "a \"key\"" }));
     assert_eq!((told.code, told.stdout.as_str()), (0, "\"VALUE\"\n"));
+}
+
+#[test]
+fn a_place_for_a_socket_is_learned_and_the_printed_rule_leads_there_and_nowhere_else() {
+    let connecting = || World::new().plugin("net", &test_guest("connecting"));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let here = json!({ "address": format!("127.0.0.1:{port}") });
+    let learned = learn(&connecting(), "net_tcp", &here, &[]);
+    assert!(!was_connected(&listener), "what was refused was not done");
+    assert_eq!(
+        learned.grant,
+        [format!(r#"sockets = [{{ host = "127.0.0.1", port = {port}, private = true }}]"#)],
+        "{}",
+        learned.ended.said()
+    );
+    let pasted = learned.paste(connecting(), "");
+    assert_eq!(pasted.call("net_tcp", &here).code, 0);
+    assert_eq!(pasted.call("net_tcp", &json!({ "address": format!("127.0.0.2:{port}") })).code, 1);
+
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    for tool in ["net_udp", "net_tell"] {
+        let args = json!({ "address": format!("127.0.0.1:{port}"), "text": "x" });
+        let learned = learn(&connecting(), tool, &args, &[]);
+        assert!(!was_sent(&socket), "{tool}: what was refused was not done");
+        let rule = format!(r#"{{ host = "127.0.0.1", port = {port}, protocol = "udp", private = true }}"#);
+        assert_eq!(learned.grant, [format!("sockets = [{rule}]")], "{tool}: {}", learned.ended.said());
+        assert_eq!(learned.paste(connecting(), "").call(tool, &args).code, 0, "{tool}");
+        assert!(was_sent(&socket));
+    }
+    for (tool, what) in [("net_listen-at", "listen"), ("net_bind-at", "bind 127.0.0.1:0")] {
+        let learned = learn(&connecting(), tool, &json!({ "address": "127.0.0.1:0" }), &[]);
+        assert_eq!(learned.grant, ["sockets = []"], "{tool}");
+        let told = format!("no grant covers {what} ");
+        assert!(learned.comments().contains(&told), "{tool}: {}", learned.ended.stdout);
+    }
+}
+
+#[test]
+fn a_name_for_sockets_is_learned_once_it_leads_somewhere_and_not_looked_up_before() {
+    let connecting = || World::new().plugin("net", &test_guest("connecting"));
+    let server = converse(|heard| format!("you said {heard}").into_bytes());
+    let port = server.port();
+    let args = json!({ "address": format!("localhost:{port}"), "text": "hello" });
+    let first = learn(&connecting(), "net_talk", &args, &[]);
+    assert_eq!(first.grant, ["sockets = []"]);
+    assert!(first.comments().contains("#   lookup of localhost"), "{}", first.ended.stdout);
+    assert!(first.comments().contains("with the port that you expect"), "{}", first.ended.stdout);
+    let expected = || connecting().grant(r#"sockets = [{ host = "localhost", port = 1, private = true }]"#);
+    let second = learn(&expected(), "net_talk", &args, &[]);
+    let rule = format!(r#"{{ host = "localhost", port = {port}, private = true }}"#);
+    assert!(second.grant[0].ends_with(&format!(", {rule}]")), "{:?}", second.grant);
+    let ended = second.paste(connecting(), "").call("net_talk", &args);
+    assert_eq!(ended.code, 0, "{}", ended.said());
+}
+
+#[test]
+fn a_store_is_learned_and_nothing_is_kept_before() {
+    let storing = || World::new().plugin("kv", &test_guest("storing"));
+    let args = json!({ "bucket": "b", "key": "k", "value": "AA==" });
+    let world = storing();
+    let learned = learn(&world, "kv_set", &args, &[]);
+    assert_eq!(learned.grant, ["keyvalue = { bytes_max = 1048576, entries_max = 10000 }"]);
+    assert!(!world.path("state/keyvalue").exists(), "nothing was kept");
+    let ended = learned.paste(storing(), "").call("kv_set", &args);
+    assert_eq!(ended.code, 0, "{}", ended.said());
+}
+
+#[test]
+fn what_has_no_room_is_granted_already_and_the_bounds_of_a_folder_stay() {
+    let rule =
+        r#"files = [{ host = "docs", guest = "/docs", access = "read-write", bytes_max = 5, open_max = 7 }]"#;
+    let world = World::new().plugin("fs", &test_guest("filing")).folder("docs").grant(rule);
+    let learned = learn(&world, "fs_put", &json!({ "path": "/docs/a", "text": "too much" }), &[]);
+    assert!(learned.comments().contains("#   nothing"), "{}", learned.ended.stdout);
+    let docs = world.path("docs");
+    assert_eq!(learned.grant, [rule.replace(r#""docs""#, &format!("{:?}", docs.display().to_string()))]);
+    let files = world.call_records()[0]["files"].clone();
+    assert!(files.to_string().contains(r#""access":"bytes_max""#), "{files}");
+}
+
+#[test]
+fn a_plugin_that_fails_while_one_learns_is_not_put_on_hold() {
+    let world = World::new().plugin("panic", &test_guest("panicking")).limit("faults_max = 1");
+    let learned = learn(&world, "panic_run", &json!({ "why": "x" }), &["--times", "4"]);
+    let said = learned.ended.stderr;
+    assert!(said.contains("call 4: ") && !said.contains("on hold"), "{said}");
+    let kinds: Vec<Value> = world
+        .records()
+        .iter()
+        .map(|record| record["outcome"]["kind"].clone())
+        .filter(|kind| !kind.is_null())
+        .collect();
+    assert_eq!(kinds, ["trap", "trap", "trap", "trap"]);
+    assert!(world.records().iter().all(|record| record["event"] != "hold"), "{:?}", world.records());
 }
 
 #[test]

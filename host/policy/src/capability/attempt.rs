@@ -2,7 +2,9 @@
 //! decided here.
 
 use super::files::Use;
+use super::sockets::Protocol;
 use crate::Capability;
+use crate::address::Host;
 use crate::request::Target;
 
 /// Something that a guest wanted.
@@ -25,8 +27,28 @@ pub enum Attempt {
         /// Why it is none.
         why: String,
     },
+    /// To have a name looked up for sockets. For which port and protocol is not seen then.
+    Lookup(Host),
+    /// To connect, or to send a datagram.
+    Socket {
+        /// How.
+        protocol: Protocol,
+        /// Where: the name under which the address was found in the same call, else the address.
+        host: Host,
+        /// At which port.
+        port: u16,
+    },
+    /// To do with a socket what nobody could be granted.
+    NoSocket {
+        /// What it was.
+        text: String,
+        /// Why nobody could.
+        why: String,
+    },
     /// The configuration value of this key.
     Config(String),
+    /// To use a store.
+    Keyvalue,
     /// To look at a clock.
     Clock,
     /// Random numbers.
@@ -48,7 +70,9 @@ impl Attempt {
         match self {
             Self::File { .. } => Capability::Files,
             Self::Request(_) | Self::NoRequest { .. } => Capability::Http,
+            Self::Lookup(_) | Self::Socket { .. } | Self::NoSocket { .. } => Capability::Sockets,
             Self::Config(_) => Capability::Config,
+            Self::Keyvalue => Capability::Keyvalue,
             Self::Clock => Capability::Clock,
             Self::Random => Capability::Random,
         }
@@ -60,8 +84,11 @@ impl std::fmt::Display for Attempt {
         match self {
             Self::File { path, wanted } => write!(f, "{} {path}", wanted.word()),
             Self::Request(target) => write!(f, "{} {}", target.method(), target.url()),
-            Self::NoRequest { text, why } => write!(f, "{text} ({why})"),
+            Self::NoRequest { text, why } | Self::NoSocket { text, why } => write!(f, "{text} ({why})"),
+            Self::Lookup(host) => write!(f, "lookup of {host}"),
+            Self::Socket { protocol, host, port } => write!(f, "{protocol}://{host}:{port}"),
             Self::Config(key) => write!(f, "configuration value {key}"),
+            Self::Keyvalue => f.write_str("use of a store"),
             Self::Clock => f.write_str("a look at a clock"),
             Self::Random => f.write_str("random numbers"),
         }

@@ -220,10 +220,20 @@ impl Mount {
         Self { host, guest, access, room, open_max: FILES_OPEN_MAX.default }
     }
 
+    /// Its bounds that are not the default: keys and their values.
+    pub fn bounds(&self) -> Vec<(&'static str, u64)> {
+        let mut bounds = self.room.beside(Room::by_default(&FILES_BYTES_MAX, &FILES_ENTRIES_MAX));
+        if self.open_max != FILES_OPEN_MAX.default {
+            bounds.push((FILES_OPEN_MAX.name, self.open_max));
+        }
+        bounds
+    }
+
     /// The folder as an operator would write it.
     pub fn written(&self) -> String {
-        let (host, guest) = (quoted(&self.host), quoted(&self.guest));
-        format!(r#"{{ host = {host}, guest = {guest}, access = "{}" }}"#, self.access.word())
+        let (host, guest, access) = (quoted(&self.host), quoted(&self.guest), self.access.word());
+        let bounds: String = self.bounds().iter().map(|(key, value)| format!(", {key} = {value}")).collect();
+        format!(r#"{{ host = {host}, guest = {guest}, access = "{access}"{bounds} }}"#)
     }
 }
 

@@ -43,6 +43,17 @@ impl Grant {
         Ok(Self(granted.then_some(room)))
     }
 
+    /// A store with as much room as one has where nothing is written about it.
+    pub(crate) fn by_default() -> Self {
+        Self(Some(Room::by_default(&KEYVALUE_BYTES_MAX, &KEYVALUE_ENTRIES_MAX)))
+    }
+
+    /// The table that grants it, as an operator would write it.
+    pub fn written(&self) -> String {
+        let Some(room) = self.0 else { return "{}".to_owned() };
+        format!("{{ bytes_max = {}, entries_max = {} }}", room.bytes_max(), room.entries_max())
+    }
+
     /// What it amounts to: what one call writes another reads.
     pub fn effects(&self) -> Effects {
         Effects { reads: self.0.is_some(), writes: self.0.is_some(), reaches_out: false }

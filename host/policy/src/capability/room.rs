@@ -65,6 +65,19 @@ impl Room {
         Self { bytes_max: bytes.default, entries_max: entries.default }
     }
 
+    /// What differs from the defaults: keys and their values.
+    pub(super) fn beside(&self, default: Self) -> Vec<(&'static str, u64)> {
+        let bounds = [
+            (BYTES_MAX, self.bytes_max, default.bytes_max),
+            (ENTRIES_MAX, self.entries_max, default.entries_max),
+        ];
+        bounds
+            .into_iter()
+            .filter(|(_, is, by_default)| is != by_default)
+            .map(|(key, is, _)| (key, is))
+            .collect()
+    }
+
     /// In bytes.
     pub fn bytes_max(&self) -> u64 {
         self.bytes_max

@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::Effects;
 use crate::Invalid;
 use crate::address::{Host, NotAHost, Reach, is_metadata_name, may_connect};
+use crate::redact::quoted;
 
 /// What an operator wrote for one rule, before it is checked.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +48,11 @@ pub struct Rule {
 
 /// The rules. Empty: the interface is linked and refuses every use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Grant(Vec<Rule>);
+pub struct Grant {
+    rules: Vec<Rule>,
+    /// Not for configurations: for `learn`, where a guest that may open no socket could not even ask.
+    listening: bool,
+}
 
 /// The guest may have this name looked up, now.
 #[must_use]
@@ -100,23 +105,40 @@ impl Grant {
                 Err(found) => problems.extend(found.into_iter().map(|p| p.under(&format!("[{index}]")))),
             }
         }
-        if problems.is_empty() { Ok(Self(checked)) } else { Err(problems) }
+        if problems.is_empty() { Ok(Self { rules: checked, listening: false }) } else { Err(problems) }
     }
 
     /// The rules, in the operator's order.
     pub fn rules(&self) -> &[Rule] {
-        &self.0
+        &self.rules
+    }
+
+    /// The line that grants it, as an operator would write it.
+    pub fn written(&self) -> String {
+        written(&self.rules)
+    }
+
+    /// The same grant where a guest can open a socket of either protocol and ask for any place. What it is given stays the
+    /// same. For `learn`.
+    #[must_use]
+    pub fn listening(self) -> Self {
+        Self { listening: true, ..self }
     }
 
     /// What it amounts to. What is said over a socket is not looked at, so it may be anything.
     pub fn effects(&self) -> Effects {
-        let some = !self.0.is_empty();
+        let some = !self.rules.is_empty();
         Effects { reads: some, writes: some, reaches_out: some }
     }
 
-    /// Whether any rule is for this protocol.
-    pub fn has(&self, protocol: Protocol) -> bool {
-        self.0.iter().any(|rule| rule.protocol == protocol)
+    /// Whether a guest may open a socket of this protocol, and then ask where it may lead.
+    pub fn opens(&self, protocol: Protocol) -> bool {
+        self.listening || self.rules.iter().any(|rule| rule.protocol == protocol)
+    }
+
+    /// The rules that name a host, each with its place in the grant.
+    pub fn naming(&self, host: &Host) -> impl Iterator<Item = (usize, &Rule)> {
+        self.rules.iter().enumerate().filter(move |(_, rule)| rule.host == *host)
     }
 
     /// Whether a guest may have `name` looked up: some rule must name it.
@@ -126,11 +148,10 @@ impl Grant {
     pub fn allow_lookup(&self, name: &str) -> Result<Lookup, Refused> {
         // Guests write IPv6 addresses without brackets.
         let host = name.parse().map(Host::Address).or_else(|_| Host::parse(name))?;
-        let of_host = || self.0.iter().filter(|rule| rule.host == host);
-        if of_host().next().is_none() {
+        if self.naming(&host).next().is_none() {
             return Err(Refused::NameNotGranted(host));
         }
-        let private = of_host().any(|rule| rule.reach == Reach::Private);
+        let private = self.naming(&host).any(|(_, rule)| rule.reach == Reach::Private);
         Ok(Lookup { reach: if private { Reach::Private } else { Reach::Global }, host })
     }
 
@@ -151,11 +172,17 @@ impl Grant {
                 && may_connect(ip, rule.reach).is_ok()
                 && leads_there(rule)
         };
-        match self.0.iter().find(covers) {
+        match self.rules.iter().find(covers) {
             Some(rule) => Ok(Pass { address, rule: rule.clone() }),
             None => Err(Refused::NotGranted(protocol, address)),
         }
     }
+}
+
+/// The line that grants these rules, as an operator would write it.
+pub fn written(rules: &[Rule]) -> String {
+    let rules: Vec<String> = rules.iter().map(Rule::written).collect();
+    super::list(&rules)
 }
 
 /// Whether a guest may bind a socket there. Toolchains bind before they send, to no address and no port in particular;
@@ -171,6 +198,12 @@ impl Found {
     /// Keeps what was found by a lookup that was allowed.
     pub fn keep(&mut self, lookup: &Lookup, addresses: &[IpAddr]) {
         self.0.extend(addresses.iter().map(|address| (lookup.host.clone(), *address)));
+    }
+
+    /// What an address is called in this call: by the name under which it was found, else by itself.
+    pub fn host(&self, address: IpAddr) -> Host {
+        let named = self.0.iter().find(|(_, found)| *found == address);
+        named.map_or(Host::Address(address), |(name, _)| name.clone())
     }
 }
 
@@ -200,6 +233,19 @@ impl Pass {
 }
 
 impl Rule {
+    /// The rule as an operator would write it; what is the default is left out.
+    pub fn written(&self) -> String {
+        let mut keys =
+            vec![format!("host = {}", quoted(&self.host.to_string())), format!("port = {}", self.port)];
+        if self.protocol != Protocol::Tcp {
+            keys.push(format!("protocol = {}", quoted(&self.protocol.to_string())));
+        }
+        if self.reach == Reach::Private {
+            keys.push("private = true".to_owned());
+        }
+        format!("{{ {} }}", keys.join(", "))
+    }
+
     fn new(text: &RuleText) -> Result<Self, Vec<Invalid>> {
         let mut problems = Vec::new();
         let protocol = match text.protocol.as_deref() {

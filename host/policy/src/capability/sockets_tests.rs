@@ -43,9 +43,9 @@ fn a_rule_covers_its_address_port_and_protocol_and_nothing_else() {
     for refused in ["1.1.1.1:53", "8.8.8.8:53", "8.8.8.8:444", "8.8.4.4:443", "[::ffff:8.8.8.8]:443"] {
         assert!(!allows(&grant, &none, Protocol::Tcp, refused), "{refused}");
     }
-    assert!(grant.has(Protocol::Tcp) && grant.has(Protocol::Udp));
+    assert!(grant.opens(Protocol::Tcp) && grant.opens(Protocol::Udp));
     assert!(
-        !Grant::default().has(Protocol::Tcp)
+        !Grant::default().opens(Protocol::Tcp)
             && !allows(&Grant::default(), &none, Protocol::Tcp, "8.8.8.8:443")
     );
 }
@@ -129,4 +129,13 @@ fn what_cannot_be_granted_is_named() {
         assert!(problems.iter().any(|p| p.to_string().contains(words)), "{text:?}: {problems:?}");
     }
     assert_eq!(Grant::new(Vec::new()), Ok(Grant::default()));
+}
+
+#[test]
+fn where_one_listens_sockets_are_opened_and_nothing_is_given() {
+    let grant = Grant::default().listening();
+    assert!(grant.opens(Protocol::Tcp) && grant.opens(Protocol::Udp));
+    assert!(!allows(&grant, &Found::default(), Protocol::Tcp, "8.8.8.8:443"));
+    assert!(grant.allow_lookup("db.example.com").is_err());
+    assert_eq!((grant.effects(), grant.written()), (Effects::default(), "[]".to_owned()));
 }

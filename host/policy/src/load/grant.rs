@@ -80,10 +80,10 @@ impl Grants {
         let lines = [
             files.as_ref().map(|grant| format!("files = {}", files::written(grant.mounts()))),
             http.as_ref().map(|grant| format!("http = {}", grant.written())),
-            sockets.as_ref().map(|_| "sockets = []".to_owned()),
+            sockets.as_ref().map(|grant| format!("sockets = {}", grant.written())),
             environment.as_ref().map(|grant| format!("environment = {}", grant.written())),
             config.as_ref().map(|grant| format!("config = {}", grant.written())),
-            keyvalue.as_ref().map(|_| "keyvalue = {}".to_owned()),
+            keyvalue.as_ref().map(|grant| format!("keyvalue = {}", grant.written())),
             clock.map(|grant| format!("clock = {}", quoted(grant.word()))),
             random.map(|grant| format!("random = {}", quoted(&grant.word()))),
         ];

@@ -1,6 +1,8 @@
 //! What a plugin would have to be granted for what it tried and was refused. Only a proposal: text for an operator to read,
 //! change and write down. It grants nothing, and it asks for no more than what was tried.
 
+mod sockets;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::grant::Grants;
@@ -10,11 +12,13 @@ use crate::address::{Host, HostPattern, Reach, is_metadata_name, may_connect};
 use crate::capability::attempt::Attempt;
 use crate::capability::files::{self, Access, Mount, Use};
 use crate::capability::http::Rule;
+use crate::capability::{keyvalue, sockets as socket};
 use crate::redact::{inline_table, is_plain, printable};
 use crate::request::Target;
 
 /// What is in force while one learns: `present`, the empty grant for each word that the plugin needs and does not have, and,
-/// where it can use files, the folder `empty`, in which it is given nothing and heard asking.
+/// where it can use files, the folder `empty`, in which it is given nothing and heard asking. So it is with sockets: it can
+/// open them, and they lead nowhere.
 #[must_use]
 pub fn in_force(present: Grants, asked: &Asked, empty: &str) -> Grants {
     let mut grants = present;
@@ -33,6 +37,7 @@ pub fn in_force(present: Grants, asked: &Asked, empty: &str) -> Grants {
     if asked.covers(Capability::Files) {
         grants.files = Some(grants.files.unwrap_or_default().listening(empty));
     }
+    grants.sockets = grants.sockets.map(socket::Grant::listening);
     grants
 }
 
@@ -51,18 +56,33 @@ pub fn lesson(present: &Grants, asked: &Asked, refused: &BTreeSet<Attempt>) -> L
     let mut lesson = Lesson::default();
     let files = files_for(present, refused, &mut lesson.remarks);
     let http = http_for(present, refused, &mut lesson.remarks);
+    let sockets = sockets::rules_for(present, refused, &mut lesson.remarks);
     let config = config_for(present, refused, &mut lesson.remarks);
     let mut rest = present.clone();
+    if asked.needs().contains(&Capability::Keyvalue) {
+        rest.keyvalue.get_or_insert_default();
+    }
     for attempt in refused {
         match attempt {
+            Attempt::Keyvalue => {
+                rest.keyvalue = Some(keyvalue::Grant::by_default());
+                let room = "how much it would keep cannot be seen: the room for it is the default";
+                lesson.remarks.push(room.to_owned());
+            }
             Attempt::Clock => rest.clock = Some(Default::default()),
             Attempt::Random => rest.random = Some(Default::default()),
-            Attempt::File { .. } | Attempt::Request(_) | Attempt::NoRequest { .. } | Attempt::Config(_) => {}
+            Attempt::File { .. }
+            | Attempt::Request(_)
+            | Attempt::NoRequest { .. }
+            | Attempt::Lookup(_)
+            | Attempt::Socket { .. }
+            | Attempt::NoSocket { .. }
+            | Attempt::Config(_) => {}
         }
     }
     let stands = |word: Capability, empty: bool| !empty || present.has(word) || asked.needs().contains(&word);
-    // These three are written below; the others as they are.
-    (rest.files, rest.http, rest.config) = (None, None, None);
+    // These four are written first; the others as they are.
+    (rest.files, rest.http, rest.sockets, rest.config) = (None, None, None, None);
     if stands(Capability::Files, files.is_empty()) {
         lesson.lines.push(format!("files = {}", files::written(&files)));
     }
@@ -70,13 +90,11 @@ pub fn lesson(present: &Grants, asked: &Asked, refused: &BTreeSet<Attempt>) -> L
         let rules: Vec<String> = http.iter().map(Rule::written).collect();
         lesson.lines.push(format!("http = [{}]", rules.join(", ")));
     }
+    if stands(Capability::Sockets, sockets.is_empty()) {
+        lesson.lines.push(format!("sockets = {}", socket::written(&sockets)));
+    }
     if stands(Capability::Config, config.is_empty()) {
         lesson.lines.push(format!("config = {}", inline_table(&config)));
-    }
-    for (word, line) in [(Capability::Sockets, "sockets = []"), (Capability::Keyvalue, "keyvalue = {}")] {
-        if asked.needs().contains(&word) && !present.has(word) {
-            lesson.lines.push(line.to_owned());
-        }
     }
     lesson.lines.extend(rest.written());
     if asked.covers(Capability::Environment) && present.environment.is_none() {
@@ -157,7 +175,14 @@ fn http_for(present: &Grants, refused: &BTreeSet<Attempt>, remarks: &mut Vec<Str
                 remarks.push(format!("no grant covers {}", printable(&attempt.to_string(), 400)));
                 continue;
             }
-            Attempt::File { .. } | Attempt::Config(_) | Attempt::Clock | Attempt::Random => continue,
+            Attempt::File { .. }
+            | Attempt::Lookup(_)
+            | Attempt::Socket { .. }
+            | Attempt::NoSocket { .. }
+            | Attempt::Config(_)
+            | Attempt::Keyvalue
+            | Attempt::Clock
+            | Attempt::Random => continue,
         };
         if let Some(why) = never(target) {
             remarks.push(format!("no grant is proposed for {attempt}: {why}"));
@@ -208,7 +233,12 @@ fn never(target: &Target) -> Option<String> {
     if target.path().contains('*') {
         return Some("its path has a `*`, which in a rule would mean any text".to_owned());
     }
-    match target.host() {
+    out_of_reach(target.host())
+}
+
+/// Why no rule reaches a host, whatever it says.
+fn out_of_reach(host: &Host) -> Option<String> {
+    match host {
         Host::Address(address) => {
             may_connect(*address, Reach::Private).err().map(|blocked| blocked.to_string())
         }
@@ -262,127 +292,5 @@ fn config_for(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn asked() -> Asked {
-        let imports =
-            ["wasi:filesystem/types@0.2.6", "wasi:http/types@0.2.6", "wasi:config/store@0.2.0-rc.1"];
-        Asked::from_imports(imports, false).unwrap()
-    }
-
-    fn get(method: &str, url: &str) -> Attempt {
-        Attempt::Request(Target::from_url(method, url).unwrap())
-    }
-
-    fn file(path: &str, wanted: Use) -> Attempt {
-        Attempt::File { path: path.to_owned(), wanted }
-    }
-
-    fn learned(refused: &[Attempt]) -> Lesson {
-        lesson(&Grants::default(), &asked(), &refused.iter().cloned().collect())
-    }
-
-    #[test]
-    fn nothing_refused_leaves_what_is_needed_and_no_more() {
-        assert_eq!(learned(&[]).lines, ["http = []", "config = {}"]);
-    }
-
-    #[test]
-    fn methods_and_paths_are_not_combined_into_what_nobody_asked_for() {
-        let told = learned(&[
-            get("GET", "https://a.example/one"),
-            get("GET", "https://a.example/two"),
-            get("POST", "https://a.example/two"),
-            get("GET", "https://a.example/three"),
-            get("GET", "http://127.0.0.1:81/"),
-        ]);
-        let rules = told.lines[0].clone();
-        assert!(rules.contains(r#"methods = ["GET"], paths = ["/one", "/three"]"#), "{rules}");
-        assert!(rules.contains(r#"methods = ["GET", "POST"], paths = ["/two"]"#), "{rules}");
-        assert!(
-            rules.contains(r#"{ scheme = "http", host = "127.0.0.1", port = 81, methods = ["GET"], paths = ["/"], private = true }"#),
-            "{rules}"
-        );
-    }
-
-    #[test]
-    fn what_would_widen_a_rule_or_reach_what_none_reaches_is_not_proposed() {
-        let told = learned(&[
-            get("GET", "https://a.example/*"),
-            get("GET", "http://169.254.169.254/latest"),
-            get("GET", "http://metadata.google.internal/"),
-            Attempt::NoRequest { text: "GET ftp://a/\n[plugin]".into(), why: "none".into() },
-            file("/a/../../etc/passwd", Use::Read),
-            file("/a\\u{a}b/c", Use::Read),
-        ]);
-        assert_eq!(told.lines, ["http = []", "config = {}"]);
-        assert!(told.remarks.len() >= 6, "{told:?}");
-        assert!(told.remarks.iter().all(|remark| remark.chars().all(is_plain)), "{told:?}");
-    }
-
-    #[test]
-    fn folders_are_those_asked_for_and_the_innermost_that_hold_what_was() {
-        let told = learned(&[
-            file("/docs/a.txt", Use::Read),
-            file("/docs/deep/b.txt", Use::Read),
-            file("/docs/out/c.txt", Use::Write),
-            file("/list/", Use::Read),
-        ]);
-        assert_eq!(
-            told.lines[0],
-            r#"files = [{ host = "DIRECTORY", guest = "/docs", access = "read" }, { host = "DIRECTORY", guest = "/docs/out", access = "read-write" }, { host = "DIRECTORY", guest = "/list", access = "read" }]"#
-        );
-    }
-
-    #[test]
-    fn what_is_granted_stays_and_a_folder_that_was_written_to_is_raised() {
-        let mount = files::MountText {
-            host: "/srv/docs".to_owned(),
-            guest: "/docs".to_owned(),
-            access: "read".to_owned(),
-            room: Default::default(),
-            open_max: None,
-        };
-        let present = Grants {
-            files: Some(files::Grant::new(vec![mount]).unwrap()),
-            clock: Some(crate::capability::clock::Grant::None),
-            ..Grants::default()
-        };
-        let refused = BTreeSet::from([file("/docs/new.txt", Use::Write), Attempt::Clock]);
-        let told = lesson(&present, &asked(), &refused);
-        assert!(told.lines.contains(
-            &r#"files = [{ host = "/srv/docs", guest = "/docs", access = "read-write" }]"#.to_owned()
-        ));
-        assert!(told.lines.contains(&r#"clock = "coarse""#.to_owned()), "{told:?}");
-    }
-
-    #[test]
-    fn a_rule_that_was_stopped_at_the_address_is_repeated_for_that_request_alone_and_before() {
-        let text = crate::capability::http::RuleText {
-            host: "intra.example".into(),
-            paths: Some(vec!["/*".into()]),
-            ..Default::default()
-        };
-        let present = Grants {
-            http: Some(crate::capability::http::Grant::new(vec![text]).unwrap()),
-            ..Grants::default()
-        };
-        let refused = BTreeSet::from([get("GET", "https://intra.example/a")]);
-        let line = lesson(&present, &asked(), &refused).lines[0].clone();
-        assert!(
-            line.starts_with(
-                r#"http = [{ host = "intra.example", methods = ["GET"], paths = ["/a"], private = true }, {"#
-            ),
-            "{line}"
-        );
-    }
-
-    #[test]
-    fn in_force_is_what_stands_there_and_nothing_for_the_rest() {
-        let grants = in_force(Grants::default(), &asked(), "/empty");
-        let effective = grants.meet(&asked()).unwrap();
-        assert_eq!(effective.effects(), Default::default());
-        assert_eq!(effective.files.mounts().len(), 1);
-    }
-}
+#[path = "learn_tests.rs"]
+mod tests;

@@ -3,11 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
+use toolgate_policy::address::Host;
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::files::Use;
+use toolgate_policy::capability::sockets::Protocol;
 use toolgate_policy::limits::call::RECORD_PLACE_CHARS_MAX;
 use toolgate_policy::redact::printable;
 use toolgate_policy::request::Target;
+
+/// The kinds.
+const LISTS: [&str; 5] = ["files", "requests", "sockets", "config", "other"];
 
 /// An attempt as it is kept: no text longer than a record has room for, none that steers a terminal.
 pub(super) fn bounded(attempt: Attempt) -> Attempt {
@@ -20,9 +25,14 @@ pub(super) fn bounded(attempt: Attempt) -> Attempt {
         },
         Attempt::Request(target) => Attempt::Request(target.without_query()),
         Attempt::NoRequest { text: what, why } => Attempt::NoRequest { text: text(&what), why: text(&why) },
+        Attempt::NoSocket { text: what, why } => Attempt::NoSocket { text: text(&what), why: text(&why) },
         Attempt::Config(key) => Attempt::Config(text(&key)),
-        Attempt::Clock => Attempt::Clock,
-        Attempt::Random => Attempt::Random,
+        // Names of hosts are bounded as such.
+        Attempt::Lookup(_)
+        | Attempt::Socket { .. }
+        | Attempt::Keyvalue
+        | Attempt::Clock
+        | Attempt::Random => attempt,
     }
 }
 
@@ -33,8 +43,7 @@ pub(super) fn write(
     full: &BTreeSet<(String, &'static str)>,
     line: &mut Map<String, Value>,
 ) {
-    let mut lists: [(&str, Vec<Value>); 4] =
-        [("files", Vec::new()), ("requests", Vec::new()), ("config", Vec::new()), ("other", Vec::new())];
+    let mut lists = LISTS.map(|name| (name, Vec::new()));
     for (attempt, judged) in attempts {
         let (list, mut entry) = match attempt {
             Attempt::File { path, wanted } => ("files", json!({ "path": path, "access": wanted.word() })),
@@ -42,8 +51,16 @@ pub(super) fn write(
                 ("requests", json!({ "method": target.method(), "url": target.url() }))
             }
             Attempt::NoRequest { text, why } => ("requests", json!({ "text": text, "why": why })),
+            Attempt::Lookup(host) => ("sockets", json!({ "lookup": host.to_string() })),
+            Attempt::Socket { protocol, host, port } => (
+                "sockets",
+                json!({ "protocol": protocol.to_string(), "host": host.to_string(), "port": port }),
+            ),
+            Attempt::NoSocket { text, why } => ("sockets", json!({ "text": text, "why": why })),
             Attempt::Config(key) => ("config", json!({ "key": key })),
-            Attempt::Clock | Attempt::Random => ("other", json!({ "word": attempt.capability().word() })),
+            Attempt::Keyvalue | Attempt::Clock | Attempt::Random => {
+                ("other", json!({ "word": attempt.capability().word() }))
+            }
         };
         if let (Judged::Refused, Some(entry)) = (judged, entry.as_object_mut()) {
             entry.insert("refused".to_owned(), Value::from(true));
@@ -63,10 +80,10 @@ pub(super) fn write(
 /// The attempts in a line of the record. What cannot be read back is left out.
 pub(super) fn read(line: &Map<String, Value>) -> BTreeMap<Attempt, Judged> {
     let mut attempts = BTreeMap::new();
-    for list in ["files", "requests", "config", "other"] {
+    for list in LISTS {
         for entry in line.get(list).and_then(Value::as_array).into_iter().flatten() {
             let refused = entry.get("refused").and_then(Value::as_bool).unwrap_or(false);
-            if let Some(attempt) = read_one(entry) {
+            if let Some(attempt) = read_one(list, entry) {
                 attempts.insert(attempt, if refused { Judged::Refused } else { Judged::Allowed });
             }
         }
@@ -74,7 +91,7 @@ pub(super) fn read(line: &Map<String, Value>) -> BTreeMap<Attempt, Judged> {
     attempts
 }
 
-fn read_one(entry: &Value) -> Option<Attempt> {
+fn read_one(list: &str, entry: &Value) -> Option<Attempt> {
     let text = |key: &str| entry.get(key).and_then(Value::as_str);
     if let (Some(path), Some(access)) = (text("path"), text("access")) {
         let wanted = [Use::Read, Use::Write].into_iter().find(|wanted| wanted.word() == access)?;
@@ -84,10 +101,24 @@ fn read_one(entry: &Value) -> Option<Attempt> {
         return Target::from_url(method, url).ok().map(Attempt::Request);
     }
     if let (Some(what), Some(why)) = (text("text"), text("why")) {
-        return Some(Attempt::NoRequest { text: what.to_owned(), why: why.to_owned() });
+        let (text, why) = (what.to_owned(), why.to_owned());
+        return Some(match list {
+            "sockets" => Attempt::NoSocket { text, why },
+            _ => Attempt::NoRequest { text, why },
+        });
+    }
+    if let Some(name) = text("lookup") {
+        return Host::parse(name).ok().map(Attempt::Lookup);
+    }
+    if let (Some(protocol), Some(host)) = (text("protocol"), text("host")) {
+        let known = [Protocol::Tcp, Protocol::Udp];
+        let protocol = known.into_iter().find(|known| known.to_string() == protocol)?;
+        let port = entry.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok())?;
+        return Host::parse(host).ok().map(|host| Attempt::Socket { protocol, host, port });
     }
     match (text("key"), text("word")) {
         (Some(key), _) => Some(Attempt::Config(key.to_owned())),
+        (None, Some("keyvalue")) => Some(Attempt::Keyvalue),
         (None, Some("clock")) => Some(Attempt::Clock),
         (None, Some("random")) => Some(Attempt::Random),
         (None, Some(_) | None) => None,
@@ -105,7 +136,14 @@ mod tests {
             (Attempt::File { path: "/docs/a".into(), wanted: Use::Write }, Judged::Refused),
             (Attempt::Request(Target::from_url("GET", "http://[::1]:81/a").unwrap()), Judged::Allowed),
             (Attempt::NoRequest { text: "GET ftp://x".into(), why: "no".into() }, Judged::Refused),
+            (Attempt::Lookup(Host::parse("db.example.com").unwrap()), Judged::Allowed),
+            (
+                Attempt::Socket { protocol: Protocol::Udp, host: Host::parse("[::1]").unwrap(), port: 53 },
+                Judged::Refused,
+            ),
+            (Attempt::NoSocket { text: "listen".into(), why: "no".into() }, Judged::Refused),
             (Attempt::Config("units".into()), Judged::Refused),
+            (Attempt::Keyvalue, Judged::Allowed),
             (Attempt::Clock, Judged::Refused),
             (Attempt::Random, Judged::Refused),
         ]);

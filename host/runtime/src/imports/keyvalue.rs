@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
-use toolgate_policy::capability::keyvalue::{Grant, Pass};
+use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::capability::keyvalue::{Denied, Grant, Pass};
 use toolgate_policy::limits::call::{KEYVALUE_READ_FUEL, KEYVALUE_WRITE_FUEL};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 use super::Ctx;
+use crate::audit::record::Notes;
 use crate::bindings::Bucket;
 use crate::bindings::wasi::keyvalue::{atomics, batch, store};
 use crate::meter::Meter;
@@ -30,6 +32,7 @@ struct View<'a> {
     store: Option<&'a Arc<Store>>,
     table: &'a mut ResourceTable,
     meter: &'a Meter,
+    notes: &'a Notes,
 }
 
 fn view(ctx: &mut Ctx) -> View<'_> {
@@ -38,6 +41,7 @@ fn view(ctx: &mut Ctx) -> View<'_> {
         store: ctx.prototype.keyvalue.as_ref(),
         table: &mut ctx.table,
         meter: &ctx.meter,
+        notes: &ctx.notes,
     }
 }
 
@@ -53,10 +57,18 @@ struct Ready<'a> {
 }
 
 impl View<'_> {
+    /// Asks for a use of the store, and notes it.
+    fn ask(&self) -> Result<Pass, Denied> {
+        let allowed = self.grant.allow();
+        let judged = if allowed.is_ok() { Judged::Allowed } else { Judged::Refused };
+        self.notes.attempt(Attempt::Keyvalue, judged);
+        allowed
+    }
+
     fn ready(&self, bucket: &Handle, fuel: u64) -> Told<Ready<'_>> {
         self.meter.charge(fuel);
         let Bucket(bucket) = self.table.get(bucket)?;
-        let (Ok(pass), Some(store)) = (self.grant.allow(), self.store) else {
+        let (Ok(pass), Some(store)) = (self.ask(), self.store) else {
             return Ok(Err(store::Error::AccessDenied));
         };
         Ok(Ok(Ready { pass, store, bucket }))
@@ -97,7 +109,7 @@ macro_rules! ready {
 impl store::Host for View<'_> {
     async fn open(&mut self, identifier: String) -> Told<Handle> {
         self.meter.charge(KEYVALUE_READ_FUEL);
-        let (Ok(pass), Some(_)) = (self.grant.allow(), self.store) else {
+        let (Ok(pass), Some(_)) = (self.ask(), self.store) else {
             return Ok(Err(store::Error::AccessDenied));
         };
         if let Err(error) = self.fits(pass, std::iter::once((identifier.as_str(), 0))) {

@@ -8,6 +8,8 @@ mod udp;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use toolgate_policy::address::Host;
+use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::sockets::{Found, Grant, Protocol, Refused, may_bind};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::WasiCtxBuilder;
@@ -46,17 +48,22 @@ impl State {
             notes: notes.clone(),
             found: Mutex::default(),
         });
-        let ctx = if grant.rules().is_empty() { WasiSocketsCtx::default() } else { asking(grant, &gate) };
+        let ctx = if opens_any(grant) { asking(grant, &gate) } else { WasiSocketsCtx::default() };
         Self { ctx, gate, powerless: WasiSocketsCtx::default() }
     }
+}
+
+/// Whether there is anything to open. Where there is not, the library denies everything.
+fn opens_any(grant: &Grant) -> bool {
+    grant.opens(Protocol::Tcp) || grant.opens(Protocol::Udp)
 }
 
 /// The library's part, which asks `gate`.
 fn asking(grant: &Grant, gate: &Arc<Gate>) -> WasiSocketsCtx {
     let asked = Arc::clone(gate);
     WasiCtxBuilder::new()
-        .allow_tcp(grant.has(Protocol::Tcp))
-        .allow_udp(grant.has(Protocol::Udp))
+        .allow_tcp(grant.opens(Protocol::Tcp))
+        .allow_udp(grant.opens(Protocol::Udp))
         .socket_addr_check(move |address, wanted| {
             let may = asked.ask(address, wanted);
             Box::pin(async move { may })
@@ -80,46 +87,68 @@ impl Gate {
             SocketAddrUse::UdpReceive => self.allows(Protocol::Udp, address).is_ok(),
             SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => match may_bind(address) {
                 Ok(()) => true,
-                Err(refused) => self.refuse(&format!("bind {address}"), &refused),
+                Err(refused) => self.refuse_ever(&format!("bind {address}"), &refused.to_string()),
             },
             SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
         }
     }
 
     fn ask_out(&self, protocol: Protocol, address: SocketAddr) -> bool {
+        let port = address.port();
         match self.allows(protocol, address) {
-            Ok(rule) => {
-                self.notes.host(&rule);
+            Ok(host) => {
+                self.notes.host(&format!("{protocol}://{host}:{port}"));
+                self.notes.attempt(Attempt::Socket { protocol, host, port }, Judged::Allowed);
                 true
             }
-            Err(refused) => self.refuse(&format!("{protocol}://{address}"), &refused),
+            Err(refused) => {
+                let host = self.found.lock().unwrap_or_else(PoisonError::into_inner).host(address.ip());
+                let attempt = Attempt::Socket { protocol, host, port };
+                self.refuse(&format!("{protocol}://{address}"), attempt, &refused.to_string())
+            }
         }
     }
 
-    fn refuse(&self, what: &str, why: &Refused) -> bool {
+    fn refuse(&self, what: &str, attempt: Attempt, why: &str) -> bool {
         self.notes.host(&format!("refused: {what}"));
-        tracing::debug!(%why, "a socket was refused");
+        self.notes.attempt(attempt, Judged::Refused);
+        tracing::debug!(why, "a socket was refused");
         false
     }
 
-    /// Whether the grant allows it, and if so by which rule.
-    fn allows(&self, protocol: Protocol, address: SocketAddr) -> Result<String, Refused> {
+    /// Refuses what no grant could allow.
+    fn refuse_ever(&self, what: &str, why: &str) -> bool {
+        self.refuse(what, Attempt::NoSocket { text: what.to_owned(), why: why.to_owned() }, why)
+    }
+
+    /// Whether the grant allows it, and if so what host the rule names.
+    fn allows(&self, protocol: Protocol, address: SocketAddr) -> Result<Host, Refused> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        self.grant().allow(&found, protocol, address).map(|pass| pass.rule().to_string())
+        self.grant().allow(&found, protocol, address).map(|pass| pass.rule().host.clone())
     }
 
     /// Looks a granted name up. What is found counts for the rules that name it, for the rest of this call.
     async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, NoAddress> {
-        let lookup = self.grant().allow_lookup(name).map_err(|refused| {
-            self.refuse(&format!("lookup of {name}"), &refused);
-            match refused {
-                Refused::NotAHost(_) => NoAddress::Malformed,
-                _ => NoAddress::Denied,
+        let what = format!("lookup of {name}");
+        let lookup = self.grant().allow_lookup(name).map_err(|refused| match &refused {
+            Refused::NameNotGranted(host) => {
+                self.refuse(&what, Attempt::Lookup(host.clone()), &refused.to_string());
+                NoAddress::Denied
             }
+            Refused::NotAHost(_) => {
+                self.refuse_ever(&what, &refused.to_string());
+                NoAddress::Malformed
+            }
+            Refused::NotGranted(..) | Refused::Bind(_) => NoAddress::Denied,
         })?;
         self.notes.host(&format!("lookup of {}", lookup.host()));
+        let attempt = Attempt::Lookup(lookup.host().clone());
+        self.notes.attempt(attempt.clone(), Judged::Allowed);
         let addresses = self.prototype.egress.look_up(&lookup).await.map_err(|failure| match failure {
-            Failure::Prohibited => NoAddress::Denied,
+            Failure::Prohibited => {
+                self.notes.attempt(attempt, Judged::Refused);
+                NoAddress::Denied
+            }
             _ => NoAddress::Unknown,
         })?;
         self.found.lock().unwrap_or_else(PoisonError::into_inner).keep(&lookup, &addresses);
@@ -182,7 +211,7 @@ impl View<'_> {
 
     /// One more socket or name. Where nothing is granted, nothing is opened and nothing counted.
     fn count_one(&self) -> Result<(), Stop> {
-        if self.gate.grant().rules().is_empty() { Ok(()) } else { self.gate.meter.socket() }
+        if opens_any(self.gate.grant()) { self.gate.meter.socket() } else { Ok(()) }
     }
 }
 

@@ -61,10 +61,13 @@ enum Question {
         #[arg(long)]
         resolve: bool,
     },
-    /// May it connect there?
+    /// May it connect, or send datagrams, there?
     Sockets {
         /// HOST:PORT
         to: String,
+        /// How
+        #[arg(default_value = "tcp")]
+        by: By,
     },
     /// Does it see this environment variable?
     Environment {
@@ -91,6 +94,15 @@ enum Wanted {
     Read,
     /// To change it
     Write,
+}
+
+/// How a socket is wanted.
+#[derive(Clone, Copy, ValueEnum)]
+enum By {
+    /// Connections
+    Tcp,
+    /// Datagrams
+    Udp,
 }
 
 impl Question {

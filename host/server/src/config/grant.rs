@@ -169,6 +169,10 @@ mod tests {
             r#"http = [{ host = "a.example" }, { scheme = "http", host = "[::1]", port = 81, methods = ["PUT"], paths = ["/a*b", "/c"], private = true }]"#,
             r#"http = [{ host = "*.a.example", port = 444, ca = "/etc/ca.pem" }, { host = "b.example", secret = "token" }]"#,
             "environment = { TZ = \"UTC\", \"a b\" = \"\\u202e\\n\\u007f\" }\nconfig = { \"\" = \"x\", \"\\\"\" = \"\\\\\" }",
+            r#"files = [{ host = "/a", guest = "/a", access = "read-write", bytes_max = 5, entries_max = 6, open_max = 7 }, { host = "/b", guest = "/b", open_max = 8 }]"#,
+            r#"sockets = [{ host = "db.example.com", port = 5432 }, { host = "[::1]", port = 53, protocol = "udp", private = true }]"#,
+            "keyvalue = { bytes_max = 5 }",
+            "keyvalue = { entries_max = 6 }",
             "clock = \"precise\"\nrandom = \"seeded:18446744073709551615\"",
             "clock = \"none\"\nrandom = \"none\"",
         ] {

@@ -66,7 +66,7 @@ impl tcp::HostTcpSocket for View<'_> {
 
     async fn start_listen(&mut self, socket: Socket) -> SocketResult<()> {
         self.table.get(&socket)?;
-        self.gate.notes.host("refused: listen");
+        self.gate.refuse_ever("listen", "plugins call and are not called");
         Err(ErrorCode::AccessDenied.into())
     }
 

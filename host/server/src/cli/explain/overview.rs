@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 use toolgate_policy::Capability;
 use toolgate_policy::address::Reach;
 use toolgate_policy::capability::files::Access;
+use toolgate_policy::capability::http::Rule;
+use toolgate_policy::capability::sockets::Protocol;
 use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::redact::printable;
 
@@ -135,24 +137,11 @@ fn of_word(subject: &Subject<'_>, word: Capability) -> Vec<Has> {
                 Access::Read => "reads",
                 Access::ReadWrite => "reads and writes",
             };
-            format!("{how} {}, which it sees as {}", mount.host, mount.guest)
+            let bounds: String =
+                mount.bounds().iter().map(|(key, value)| format!("; {key} = {value}")).collect();
+            format!("{how} {}, which it sees as {}{bounds}", mount.host, mount.guest)
         })),
-        Capability::Http => several(numbered(effective.http.rules(), |rule| {
-            let secret =
-                rule.secret.as_ref().map(|name| format!(", with the secret {name} put in by the host"));
-            let reach = match rule.reach {
-                Reach::Global => "public addresses only",
-                Reach::Private => "private networks and this machine too",
-            };
-            let (methods, paths) = (rule.methods.join(" "), rule.paths.join(" "));
-            format!(
-                "sends {methods} to {}://{}:{}, paths {paths}; {reach}{}",
-                rule.scheme,
-                rule.host,
-                rule.port,
-                secret.unwrap_or_default()
-            )
-        })),
+        Capability::Http => several(numbered(effective.http.rules(), sends)),
         Capability::Environment => {
             let names = effective.environment.allow();
             let names = names.variables().keys();
@@ -163,7 +152,20 @@ fn of_word(subject: &Subject<'_>, word: Capability) -> Vec<Has> {
             let keys = keys.values().keys();
             several(keys.map(|key| (format!(".{key}"), format!("reads the value {key}"))).collect())
         }
-        Capability::Sockets | Capability::Keyvalue => several(Vec::new()),
+        Capability::Sockets => several(numbered(effective.sockets.rules(), |rule| {
+            let how = match rule.protocol {
+                Protocol::Tcp => "connects to",
+                Protocol::Udp => "exchanges datagrams with",
+            };
+            format!("{how} {rule}; {}", reach(rule.reach))
+        })),
+        Capability::Keyvalue => match effective.keyvalue.allow() {
+            Ok(pass) => {
+                let room = pass.room();
+                one(format!("keeps up to {} bytes in {} entries", room.bytes_max(), room.entries_max()))
+            }
+            Err(_) => several(Vec::new()),
+        },
         Capability::Clock => one(match effective.clock.allow() {
             Ok(pass) => format!("{}: in steps of {} ns", effective.clock.word(), pass.resolution_ns()),
             Err(_) => "none: the first look at a clock ends the call".to_owned(),
@@ -175,6 +177,26 @@ fn of_word(subject: &Subject<'_>, word: Capability) -> Vec<Has> {
             Ok(_) => "secure: the system's generator".to_owned(),
             Err(_) => "none: the first draw ends the call".to_owned(),
         }),
+    }
+}
+
+fn sends(rule: &Rule) -> String {
+    let secret = rule.secret.as_ref().map(|name| format!(", with the secret {name} put in by the host"));
+    let (methods, paths) = (rule.methods.join(" "), rule.paths.join(" "));
+    format!(
+        "sends {methods} to {}://{}:{}, paths {paths}; {}{}",
+        rule.scheme,
+        rule.host,
+        rule.port,
+        reach(rule.reach),
+        secret.unwrap_or_default()
+    )
+}
+
+fn reach(reach: Reach) -> &'static str {
+    match reach {
+        Reach::Global => "public addresses only",
+        Reach::Private => "private networks and this machine too",
     }
 }
 

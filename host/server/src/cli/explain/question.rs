@@ -1,15 +1,18 @@
 //! One question: may the plugin do this? Asked of the same grant, by the same function, as when the plugin does it.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 use toolgate_policy::Capability;
 use toolgate_policy::address::{Host, is_metadata_name};
 use toolgate_policy::capability::files::{Mount, Refused, Use};
 use toolgate_policy::capability::http::Pass;
+use toolgate_policy::capability::sockets::{Found, Protocol, Rule};
 use toolgate_policy::redact::printable;
 use toolgate_policy::request::Target;
 
 use super::super::exit::Exit;
-use super::{Question, Subject, Wanted};
+use super::{By, Question, Subject, Wanted};
 
 /// The answer, with its reasons.
 pub(super) struct Answer {
@@ -52,14 +55,17 @@ fn check(question: &Question) -> Result<(), Exit> {
         Question::Http { request, .. } if !request.last().is_some_and(|url| url.contains("://")) => {
             "write a whole URL, such as https://api.example.com/v1/items"
         }
-        Question::Sockets { to } if !is_host_and_port(to) => "write HOST:PORT, such as db.example.com:5432",
+        Question::Sockets { to, .. } if host_and_port(to).is_none() => {
+            "write HOST:PORT, such as db.example.com:5432"
+        }
         _ => return Ok(()),
     };
     Err(Exit::usage(what))
 }
 
-fn is_host_and_port(text: &str) -> bool {
-    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+fn host_and_port(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty())?;
+    Some((host, port.parse().ok()?))
 }
 
 /// Asks.
@@ -113,12 +119,16 @@ pub(super) fn ask(subject: &Subject<'_>, question: &Question) -> Result<Answer, 
             Err(denied) => Answer::no(format!("{denied} ({})", granted("grant.random")))
                 .and(format!("the first draw ends the call; to grant it: {}", word.suggestion())),
         },
-        Question::Sockets { .. } => Answer::no(format!(
-            "the sockets grant ({}) is empty and reaches nothing",
-            granted("grant.sockets")
-        )),
+        Question::Sockets { to, by } => sockets(subject, to, *by),
         Question::Keyvalue => {
-            Answer::no(format!("the keyvalue grant ({}) is empty and has no room", granted("grant.keyvalue")))
+            let at = granted("grant.keyvalue");
+            match effective.keyvalue.allow() {
+                Ok(pass) => {
+                    let (bytes, entries) = (pass.room().bytes_max(), pass.room().entries_max());
+                    Answer::yes(format!("it may keep {bytes} bytes in {entries} entries ({at})"))
+                }
+                Err(_) => Answer::no(format!("the keyvalue grant ({at}) is empty and has no room")),
+            }
         }
     })
 }
@@ -217,4 +227,58 @@ fn address(subject: &Subject<'_>, pass: &Pass, covered: String, resolve: bool) -
         }
         Err(why) => Answer::no(why).and(covered),
     })
+}
+
+/// A name has no address here: the rule that names it is told, and where it leads shows when a call looks it up.
+fn sockets(subject: &Subject<'_>, to: &str, by: By) -> Answer {
+    let grant = &subject.effective().sockets;
+    let protocol = match by {
+        By::Tcp => Protocol::Tcp,
+        By::Udp => Protocol::Udp,
+    };
+    let named = |index: usize, rule: &Rule| {
+        format!("{} ({})", rule.written(), subject.at(&format!("grant.sockets[{index}]")))
+    };
+    let rules = |found: Vec<(usize, &Rule)>| {
+        found.into_iter().map(|(index, rule)| named(index, rule)).collect::<Vec<_>>().join(", ")
+    };
+    let all = || grant.rules().iter().enumerate().collect::<Vec<_>>();
+    if grant.rules().is_empty() {
+        let at = subject.at("grant.sockets");
+        return Answer::no(format!("the sockets grant ({at}) is empty and reaches nothing"));
+    }
+    let Some((host, port)) = host_and_port(to) else { return Answer::no("it is no HOST:PORT") };
+    let host = match Host::parse(host) {
+        Ok(host) => host,
+        Err(why) => return Answer::no(format!("no grant covers such a place: {why}")),
+    };
+    match &host {
+        Host::Address(address) => {
+            match grant.allow(&Found::default(), protocol, SocketAddr::new(*address, port)) {
+                Ok(pass) => {
+                    let here = all().into_iter().filter(|(_, rule)| *rule == pass.rule()).take(1).collect();
+                    Answer::yes(format!("the rule {} covers it", rules(here)))
+                }
+                Err(refused) => Answer::no(format!("{refused}; it has: {}", rules(all())))
+                    .and("an address that a granted name leads to counts for that name, in the call that looked it up"),
+            }
+        }
+        Host::Name(name) => match grant.allow_lookup(name) {
+            Err(refused) => Answer::no(format!("{refused}; it has: {}", rules(all()))),
+            Ok(_) => {
+                let naming: Vec<_> = grant.naming(&host).collect();
+                let covering = naming.iter().find(|(_, rule)| (rule.protocol, rule.port) == (protocol, port));
+                match covering {
+                    Some((index, rule)) => {
+                        Answer::yes(format!("the rule {} covers it", named(*index, rule)))
+                            .and("the name was not resolved: an address that is out of bounds is refused when the call looks it up")
+                    }
+                    None => Answer::no(format!(
+                        "no rule for {host} is for {protocol} at port {port}; it has: {}",
+                        rules(naming)
+                    )),
+                }
+            }
+        },
+    }
 }

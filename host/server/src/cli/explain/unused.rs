@@ -24,6 +24,8 @@ struct Seen {
     folders_read: BTreeSet<usize>,
     folders_written: BTreeSet<usize>,
     rules: BTreeSet<usize>,
+    places: BTreeSet<usize>,
+    store: bool,
     /// What was refused, in how many calls, and last when.
     refused: BTreeMap<Attempt, (u64, String)>,
     refused_not_shown: u64,
@@ -74,9 +76,20 @@ impl Seen {
                 (Judged::Allowed, Attempt::Request(target)) => {
                     self.rules.extend(effective.http.allow(target.clone()).map(|pass| pass.index()));
                 }
+                (Judged::Allowed, Attempt::Socket { protocol, host, port }) => {
+                    let naming = effective.sockets.naming(host);
+                    let there = naming.filter(|(_, rule)| (rule.protocol, rule.port) == (*protocol, *port));
+                    self.places.extend(there.map(|(index, _)| index));
+                }
+                (Judged::Allowed, Attempt::Keyvalue) => self.store = true,
                 (
                     Judged::Allowed,
-                    Attempt::NoRequest { .. } | Attempt::Config(_) | Attempt::Clock | Attempt::Random,
+                    Attempt::NoRequest { .. }
+                    | Attempt::Lookup(_)
+                    | Attempt::NoSocket { .. }
+                    | Attempt::Config(_)
+                    | Attempt::Clock
+                    | Attempt::Random,
                 ) => {}
             }
         }
@@ -105,6 +118,15 @@ fn unused(subject: &Subject<'_>, seen: &Seen) -> Vec<(String, String)> {
         if !seen.rules.contains(&index) {
             unused.push((subject.at(&format!("grant.http[{index}]")), format!("http: {}", rule.written())));
         }
+    }
+    for (index, rule) in effective.sockets.rules().iter().enumerate() {
+        if !seen.places.contains(&index) {
+            let what = format!("sockets: {}", rule.written());
+            unused.push((subject.at(&format!("grant.sockets[{index}]")), what));
+        }
+    }
+    if effective.keyvalue.allow().is_ok() && !seen.store {
+        unused.push((subject.at("grant.keyvalue"), format!("keyvalue: {}", effective.keyvalue.written())));
     }
     unused
 }

@@ -1,0 +1,72 @@
+//! The rules of a `sockets` grant that would cover what was refused. A guest that was refused a name never comes to say
+//! at which port: no rule can be proposed then, only said what is missing.
+
+use std::collections::BTreeSet;
+
+use super::{out_of_reach, reach};
+use crate::address::{Host, Reach};
+use crate::capability::attempt::Attempt;
+use crate::capability::sockets::{Grant, Protocol, Rule};
+use crate::load::Grants;
+use crate::redact::printable;
+
+/// The rules of the grant, with those that cover what was refused.
+pub(super) fn rules_for(
+    present: &Grants,
+    refused: &BTreeSet<Attempt>,
+    remarks: &mut Vec<String>,
+) -> Vec<Rule> {
+    let granted = present.sockets.clone().unwrap_or_default();
+    let mut rules = granted.rules().to_vec();
+    for attempt in refused {
+        match attempt {
+            Attempt::NoSocket { .. } => {
+                remarks.push(format!("no grant covers {}", printable(&attempt.to_string(), 400)));
+            }
+            Attempt::Lookup(host) => looked_up(&granted, host, &mut rules, remarks),
+            Attempt::Socket { protocol, host, port } => match out_of_reach(host) {
+                Some(why) => remarks.push(format!("no grant is proposed for {attempt}: {why}")),
+                None => cover(&granted, *protocol, host, *port, &mut rules),
+            },
+            Attempt::File { .. }
+            | Attempt::Request(_)
+            | Attempt::NoRequest { .. }
+            | Attempt::Config(_)
+            | Attempt::Keyvalue
+            | Attempt::Clock
+            | Attempt::Random => {}
+        }
+    }
+    rules
+}
+
+/// A name that was not looked up, or that led to no address.
+fn looked_up(granted: &Grant, host: &Host, rules: &mut [Rule], remarks: &mut Vec<String>) {
+    if let Some(why) = out_of_reach(host) {
+        remarks.push(format!("no grant is proposed for {host}: {why}"));
+    } else if granted.naming(host).next().is_some() {
+        remarks.push(format!(
+            "{host} is granted, and leads to a private network or to nowhere that a grant reaches"
+        ));
+        rules.iter_mut().filter(|rule| rule.host == *host).for_each(|rule| rule.reach = Reach::Private);
+    } else {
+        remarks.push(format!(
+            "a rule for {host} needs a port, and a plugin says which only when the name leads somewhere: \
+             add a rule for {host} to sockets with the port that you expect, and learn again"
+        ));
+    }
+}
+
+/// Adds the rule for one place, or lets the one that is there reach it.
+fn cover(granted: &Grant, protocol: Protocol, host: &Host, port: u16, rules: &mut Vec<Rule>) {
+    let there =
+        rules.iter_mut().find(|rule| (rule.protocol, &rule.host, rule.port) == (protocol, host, port));
+    if let Some(rule) = there {
+        rule.reach = Reach::Private;
+        return;
+    }
+    // An address that was found under a name was found within the widest reach of the rules that name it.
+    let private = granted.naming(host).any(|(_, rule)| rule.reach == Reach::Private);
+    let reach = if private { Reach::Private } else { reach(host) };
+    rules.push(Rule { host: host.clone(), port, protocol, reach });
+}
