@@ -7,5 +7,6 @@ mod ends;
 mod folders;
 mod gallery;
 mod isolation;
+mod names;
 mod sockets;
 mod surroundings;

@@ -55,5 +55,6 @@ fn patient() -> CallLimits {
 /// A gate with its state in a folder of the world. It compiles in this process.
 pub fn gate(world: &World, state: &str) -> Gate {
     let state = State::open(&world.path(state)).unwrap();
-    Gate::open(&state, Bounds { calls_max: 64, memory_bytes_max: 4 << 30 }, Compiling::Here).unwrap()
+    Gate::open(&state, Bounds { calls_max: 64, memory_bytes_max: 4 << 30 }, Compiling::Here, Vec::new())
+        .unwrap()
 }

@@ -4,6 +4,7 @@
 pub mod bomb;
 pub mod chance;
 pub mod client;
+pub mod dns;
 pub mod fuzz;
 pub mod guest;
 pub mod inside;

@@ -106,9 +106,9 @@ pub(crate) enum NoLink {
 }
 
 impl Egress {
-    /// Nothing is resolved, read or opened yet.
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { resolver: Resolver::default(), roots: Roots::default() })
+    /// A way out that asks these name servers, or the system's if there are none. Nothing is resolved, read or opened yet.
+    pub(crate) fn new(servers: Vec<SocketAddr>) -> Arc<Self> {
+        Arc::new(Self { resolver: Resolver::new(servers), roots: Roots::default() })
     }
 
     /// Prepares what a rule needs.

@@ -13,6 +13,7 @@ use crate::audit::record::Closed;
 use crate::audit::{Event, Recorder};
 use crate::call;
 use crate::call::request::Request;
+use crate::egress::Egress;
 use crate::list;
 use crate::outcome::Outcome;
 use crate::reconcile::{self, Occasion, Report};
@@ -57,17 +58,24 @@ pub enum NotOpened {
 }
 
 impl Gate {
-    /// Opens the gate. Nothing serves yet.
+    /// Opens the gate. Nothing serves yet. Names in grants are asked of `name_servers`, or where there are none of the
+    /// system's.
     ///
     /// # Errors
     /// [`NotOpened`].
-    pub fn open(state: &State, bounds: Bounds, compiling: Compiling) -> Result<Self, NotOpened> {
+    pub fn open(
+        state: &State,
+        bounds: Bounds,
+        compiling: Compiling,
+        name_servers: Vec<SocketAddr>,
+    ) -> Result<Self, NotOpened> {
         let folders = state.root().try_clone().and_then(|root| Ok((root, state.dir("keys")?)));
         let audit = folders.and_then(|(root, keys)| Recorder::open(root, &keys));
         let audit = Arc::new(audit.map_err(|error| NotOpened::Audit(state.path().to_owned(), error))?);
         let compiler =
             Compiler::open(state, bounds.calls_max, compiling, &audit).map_err(NotOpened::Engine)?;
-        let sandbox = Sandbox::new(compiler, Stores::new(state), bounds.memory_bytes_max);
+        let sandbox =
+            Sandbox::new(compiler, Stores::new(state), Egress::new(name_servers), bounds.memory_bytes_max);
         let sandbox = sandbox.map_err(NotOpened::Threads)?;
         let rooms = Rooms {
             sandbox,

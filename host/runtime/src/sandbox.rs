@@ -64,12 +64,17 @@ impl Sandbox {
     ///
     /// # Errors
     /// When the threads cannot be started.
-    pub(crate) fn new(compiler: Compiler, stores: Stores, memory_bytes_max: u64) -> std::io::Result<Self> {
+    pub(crate) fn new(
+        compiler: Compiler,
+        stores: Stores,
+        egress: Arc<Egress>,
+        memory_bytes_max: u64,
+    ) -> std::io::Result<Self> {
         Ok(Self {
             linkers: Linkers::default(),
             guests: Guests::start()?,
             budget: Budget::new(memory_bytes_max),
-            egress: Egress::new(),
+            egress,
             stores,
             compiler,
         })

@@ -1,17 +1,23 @@
 //! Names to addresses, once for each use: the addresses that are found here are checked here and are the ones that are
 //! connected to, so that a second answer cannot lead elsewhere.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::sync::OnceCell;
 use toolgate_policy::address::{Blocked, Host, Reach, is_metadata_name, may_connect};
 
 use super::Failure;
 
-/// The system's resolver configuration, read at the first request.
-#[derive(Default)]
-pub(super) struct Resolver(OnceCell<TokioResolver>);
+/// Asks the operator's name servers, or where there are none those of the system, whose configuration is read at the first
+/// request.
+pub(super) struct Resolver {
+    servers: Vec<SocketAddr>,
+    made: OnceCell<TokioResolver>,
+}
 
 /// Why there is nowhere to connect to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +44,27 @@ impl NoAddress {
 }
 
 impl Resolver {
+    pub(super) fn new(servers: Vec<SocketAddr>) -> Self {
+        Self { servers, made: OnceCell::new() }
+    }
+
+    fn make(&self) -> Result<TokioResolver, NetError> {
+        if self.servers.is_empty() {
+            return TokioResolver::builder_tokio()?.build();
+        }
+        let at = |mut connection: ConnectionConfig, port| {
+            connection.port = port;
+            connection
+        };
+        let servers = self.servers.iter().map(|server| {
+            let port = server.port();
+            let connections = vec![at(ConnectionConfig::udp(), port), at(ConnectionConfig::tcp(), port)];
+            NameServerConfig::new(server.ip(), true, connections)
+        });
+        let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).build()
+    }
+
     /// The addresses of `host` that may be connected to; never empty.
     pub(super) async fn resolve(&self, host: &Host, reach: Reach) -> Result<Vec<IpAddr>, NoAddress> {
         let found: Vec<IpAddr> = match host {
@@ -60,9 +87,9 @@ impl Resolver {
 
     async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, NoAddress> {
         let unknown = || NoAddress::Name(name.to_owned());
-        let resolver = self.0.get_or_try_init(|| async { TokioResolver::builder_tokio()?.build() }).await;
+        let resolver = self.made.get_or_try_init(|| async { self.make() }).await;
         let resolver = resolver.map_err(|error| {
-            tracing::warn!(%error, "the system's resolver configuration cannot be used");
+            tracing::warn!(%error, "the configuration of name servers cannot be used");
             unknown()
         })?;
         // The final dot keeps search domains out of it.

@@ -63,7 +63,8 @@ pub(super) fn open(config: &Config) -> Result<Gate, Exit> {
         cpu_s: config.server.compile_cpu_s,
         memory_bytes_max: config.server.compile_memory_bytes_max,
     };
-    Gate::open(&state, bounds, compiling).map_err(|error| Exit::host(&error))
+    Gate::open(&state, bounds, compiling, config.server.name_servers.clone())
+        .map_err(|error| Exit::host(&error))
 }
 
 /// The program that this process is; on Linux that very one, also when its file has been replaced since.

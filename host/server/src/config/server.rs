@@ -22,6 +22,8 @@ pub(crate) struct ServerConfig {
     pub(crate) allowed_origins: Vec<String>,
     /// Serve anybody on the network, without asking who they are.
     pub(crate) insecure_no_auth: bool,
+    /// Who is asked for names in grants; nobody means the system's.
+    pub(crate) name_servers: Vec<SocketAddr>,
     /// What one refused plugin means for the others.
     pub(crate) on_refused: OnRefused,
     /// Bytes of one message.
@@ -38,6 +40,8 @@ pub(crate) struct ServerConfig {
     pub(crate) compile_memory_bytes_max: u64,
 }
 
+/// RFC 1035, section 4.2.
+const DNS_PORT: u16 = 53;
 const LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 7411));
 
 impl Default for ServerConfig {
@@ -47,6 +51,7 @@ impl Default for ServerConfig {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             insecure_no_auth: false,
+            name_servers: Vec::new(),
             on_refused: OnRefused::Stop,
             body_bytes_max: BODY_BYTES_MAX.default,
             calls_max: u32::try_from(CALLS_MAX.default).unwrap_or(1),
@@ -83,6 +88,15 @@ pub(super) fn read(section: Option<Section<'_>>) -> ServerConfig {
         }
         if section.boolean("watch") == Some(true) {
             section.wrong("watch", "is not built yet; send SIGHUP after a change");
+        }
+        for text in section.strings("name_servers").unwrap_or_default() {
+            match text.parse().or_else(|_| text.parse().map(|ip| SocketAddr::new(ip, DNS_PORT))) {
+                Ok(address) => server.name_servers.push(address),
+                Err(_) => section.wrong(
+                    "name_servers",
+                    format!("`{text}` is no address; write one such as 10.0.0.53 or 10.0.0.53:53"),
+                ),
+            }
         }
         match section.string("on_refused").as_deref() {
             None | Some("stop") => {}
