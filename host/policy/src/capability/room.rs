@@ -96,7 +96,9 @@ impl Room {
         if after.bytes > self.bytes_max && after.bytes > before.bytes {
             return Err(Full { name: BYTES_MAX, limit: self.bytes_max });
         }
-        if after.entries > self.entries_max && after.entries > before.entries {
+        // Who counts stops where there are too many, and has not seen the bytes of the rest: those may not grow either.
+        let grows = after.entries > before.entries || after.bytes > before.bytes;
+        if after.entries > self.entries_max && grows {
             return Err(Full { name: ENTRIES_MAX, limit: self.entries_max });
         }
         Ok(())
@@ -131,5 +133,6 @@ mod tests {
         assert!(ROOM.grow(held(500, 50), held(400, 40)).is_ok());
         assert!(ROOM.grow(held(500, 50), held(501, 40)).is_err());
         assert!(ROOM.grow(held(500, 50), held(400, 51)).is_err());
+        assert!(ROOM.grow(held(5, 11), held(6, 11)).is_err(), "too many to be counted to the end");
     }
 }
