@@ -248,14 +248,20 @@ impl View<'_> {
             if folder { self.ask_folder(fd, path, wanted) } else { self.ask_at(fd, Some(path), wanted) }?;
         let from = self.places.get(&fd.rep()).ok_or(No::Descriptor)?;
         let place = Place { mount: from.mount, path: join(&from.path, path), opened: true };
-        let open = self.places.values().filter(|other| other.opened && other.mount == from.mount).count();
-        let open_max = self.grant.mounts().get(from.mount).map_or(0, |mount| mount.open_max);
-        if open as u64 >= open_max {
-            self.notes.full(&self.told(from, Some(path)), FILES_OPEN_MAX.name);
-            return Err(No::Full);
-        }
+        self.ask_another(&place)?;
         let growth = if changes { Some(self.growth(&pass, fd, Some(path))?) } else { None };
         Ok((place, growth))
+    }
+
+    /// Whether a call may have one more open below the folder of a place.
+    fn ask_another(&self, place: &Place) -> Result<(), No> {
+        let open = self.places.values().filter(|other| other.opened && other.mount == place.mount).count();
+        let open_max = self.grant.mounts().get(place.mount).map_or(0, |mount| mount.open_max);
+        if open as u64 >= open_max {
+            self.notes.full(&self.told(place, None), FILES_OPEN_MAX.name);
+            return Err(No::Full);
+        }
+        Ok(())
     }
 
     /// Remembers to which mount each of the granted folders leads: they come in its order.
