@@ -10,3 +10,4 @@ mod isolation;
 mod names;
 mod sockets;
 mod surroundings;
+mod worker;

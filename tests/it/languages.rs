@@ -187,6 +187,22 @@ fn rust_answers_what_the_interface_says() {
 }
 
 #[test]
+fn in_a_process_of_its_own_a_plugin_answers_as_on_a_thread() {
+    let bytes = test_guest("languages");
+    let apart = serve(&bytes, r#"isolation = "process""#, "");
+    assert!(
+        answers(&apart, &all_calls()) == answers(&serve(&bytes, "", ""), &all_calls()),
+        "{}",
+        apart.log()
+    );
+}
+
+#[test]
+fn in_a_process_of_its_own_python_answers_as_rust_does() {
+    answers_as_rust_does_on("python", r#"isolation = "process""#, "sockets = []", &all_calls());
+}
+
+#[test]
 fn javascript_on_quickjs_answers_as_rust_does() {
     answers_as_rust_does("javascript-quickjs", "", &calls());
 }

@@ -12,7 +12,7 @@ use toolgate_policy::load::trust::Parts;
 use toolgate_policy::load::{Grants, TrustPolicy};
 use toolgate_policy::name::Prefix;
 use toolgate_runtime::gate::{Bounds, Gate};
-use toolgate_runtime::spec::{Compiling, EngineKind, OnRefused, PluginSpec, Source, Spec, Trust};
+use toolgate_runtime::spec::{Compiling, EngineKind, Isolation, OnRefused, PluginSpec, Source, Spec, Trust};
 use toolgate_runtime::state::State;
 
 use crate::World;
@@ -35,6 +35,7 @@ pub fn spec(world: &World, plugins: &[(&str, Grants)]) -> Spec {
         grants: grants.clone(),
         limits: patient(),
         engine: EngineKind::Sync,
+        isolation: Isolation::Thread,
         allow_lints: Allowed::new(),
         secrets: BTreeMap::new(),
     });

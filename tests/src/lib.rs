@@ -8,6 +8,7 @@ pub mod dns;
 pub mod fuzz;
 pub mod guest;
 pub mod inside;
+pub mod process;
 pub mod reply;
 pub mod web;
 pub mod wit;

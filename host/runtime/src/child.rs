@@ -1,5 +1,5 @@
-//! What a process of ours does inside. It takes its bounds from its arguments, enters them, and only then reads its input:
-//! a component. It has no configuration, no state and no environment, and opens neither files nor connections.
+//! What a process of ours does inside: it compiles, or it works. It takes its bounds from its arguments, enters them, and only
+//! then reads its input: a component, or calls. It has no configuration, no state and no environment, and opens neither files nor connections.
 
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
@@ -9,6 +9,7 @@ use toolgate_policy::limits::load::COMPONENT_BYTES_MAX;
 
 use crate::sandbox::compile::machine::{self, NoCode};
 use crate::sandbox::compile::{COMPILE, FAILED, NO_MEMORY, REFUSED};
+use crate::sandbox::isolated::{WORKER, inside};
 use crate::spec::EngineKind;
 use crate::worker::jail::Bounds;
 
@@ -16,11 +17,14 @@ use crate::worker::jail::Bounds;
 /// called first thing in `main`, with the arguments after the program's name.
 pub fn run(args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     let mut args = args.map(|arg| arg.into_string().unwrap_or_default());
-    if args.next()? != COMPILE {
-        return None;
-    }
+    let role = args.next()?;
+    let work = match role.as_str() {
+        COMPILE => compile,
+        WORKER => work,
+        _ => return None,
+    };
     let args: Vec<String> = args.take(4).collect();
-    Some(match compile(&args) {
+    Some(match work(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err((code, text)) => {
             // Nobody may be listening any more.
@@ -34,6 +38,11 @@ fn arguments(args: &[String]) -> Option<(EngineKind, Bounds)> {
     let [engine, cpu_s, memory_bytes_max] = args else { return None };
     let engine = EngineKind::ALL.into_iter().find(|kind| kind.word() == engine)?;
     Some((engine, Bounds::from_args([cpu_s, memory_bytes_max])?))
+}
+
+/// Calls on stdin, what they came to on stdout.
+fn work(args: &[String]) -> Result<(), (u8, String)> {
+    inside::run(args).map_err(|why| (FAILED, why))
 }
 
 /// A component on stdin, its machine code on stdout.

@@ -43,6 +43,22 @@ pub(crate) struct Prototype {
     pub(crate) egress: Arc<Egress>,
 }
 
+impl Prototype {
+    /// For a plugin that is granted nothing outside of its process.
+    ///
+    /// # Errors
+    /// The folder that it is granted all the same.
+    pub(crate) fn inward(effective: Effective) -> Result<Self, String> {
+        Ok(Self {
+            files: files::Prototype::open(&effective.files).map_err(|(folder, _)| folder)?,
+            http: http::Prototype { links: Vec::new() },
+            keyvalue: None,
+            egress: Egress::new(Vec::new()),
+            effective,
+        })
+    }
+}
+
 /// The data of one call's store.
 pub(crate) struct Ctx {
     pub(crate) table: ResourceTable,

@@ -146,6 +146,8 @@ impl Cleared {
                     | NotReady::Memory { .. }
                     | NotReady::Link(_)
                     | NotReady::Folder(..)
+                    | NotReady::Outward(_)
+                    | NotReady::Worker(_)
                     | NotReady::Egress(_) => refused(vec![told(&error)]),
                 }
             })?;

@@ -10,6 +10,7 @@ pub mod lower;
 pub mod problem;
 pub mod schema;
 pub mod shape;
+pub(crate) mod wire;
 
 /// The largest integer that every JSON reader keeps exactly: 2^53 − 1 (RFC 8259 §6).
 pub(crate) const SAFE_INTEGER_MAX: i128 = (1 << 53) - 1;

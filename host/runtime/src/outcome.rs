@@ -174,6 +174,8 @@ pub enum FaultKind {
     Grant,
     /// The guest gave back what its own type does not allow.
     Lift,
+    /// The process in which the guest ran came to an end.
+    Worker,
     /// The caller went away or cancelled.
     Cancelled,
     /// The host is stopping.
@@ -248,9 +250,12 @@ impl Fault {
             FaultKind::Arguments | FaultKind::Cancelled => Blame::Caller,
             FaultKind::Limit(CallLimit::Queue | CallLimit::Concurrency | CallLimit::Faults)
             | FaultKind::Budget => Blame::Operator,
-            FaultKind::Limit(_) | FaultKind::Trap | FaultKind::Exit | FaultKind::Lift | FaultKind::Grant => {
-                Blame::Plugin
-            }
+            FaultKind::Limit(_)
+            | FaultKind::Trap
+            | FaultKind::Exit
+            | FaultKind::Lift
+            | FaultKind::Grant
+            | FaultKind::Worker => Blame::Plugin,
             FaultKind::Stopping | FaultKind::Audit | FaultKind::Internal => Blame::Host,
         }
     }
@@ -280,6 +285,7 @@ impl FaultKind {
             Self::Exit => "exit",
             Self::Grant => "grant",
             Self::Lift => "lift",
+            Self::Worker => "worker",
             Self::Cancelled => "cancelled",
             Self::Stopping => "stopping",
             Self::Audit => "audit",

@@ -5,6 +5,7 @@ pub(crate) mod compile;
 pub(crate) mod engine;
 pub(crate) mod guests;
 pub mod interrupt;
+pub(crate) mod isolated;
 mod linker;
 pub(crate) mod prepare;
 mod store;
@@ -23,16 +24,17 @@ use wasmtime::component::Val;
 use crate::audit::record::Notes;
 use crate::egress::Egress;
 use crate::meter::Meter;
-use crate::meter::memory::Budget;
-use crate::outcome::{Fault, Outcome};
+use crate::meter::memory::{Budget, Memory};
+use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::relay::Relay;
 use crate::state::keyvalue::Stores;
 use compile::Compiler;
 use guests::Guests;
 use interrupt::Interrupt;
+use isolated::Isolated;
 use linker::Linkers;
-use prepare::Export;
-use store::Run;
+use prepare::{Export, Here, Place};
+use store::{Run, answer, show};
 
 /// Everything that sandboxes share: the engine, its linkers, the compiler's cache, the guests' threads, the memory that
 /// all calls may hold together, the way out, the plugins' stores.
@@ -91,24 +93,74 @@ impl Sandbox {
         if permit.digest() != export.digest() || permit.tool() != export.tool() {
             return Outcome::Fault(Fault::internal("the permit is for another tool"));
         }
+        let (deadline, interrupt) = (call.deadline, call.interrupt.clone());
+        let begun = match export.place() {
+            Place::Here(here) => self.here(here, export, args, call),
+            Place::Apart(worker) => self.apart(worker, export, args, call),
+        };
+        match begun {
+            Ok((told, task)) => self.wait(told, task, deadline, &interrupt, export).await,
+            Err(fault) => Outcome::Fault(fault),
+        }
+    }
+
+    /// Begins a call on the guests' threads.
+    fn here<S: Send + 'static>(
+        &self,
+        here: &Arc<Here>,
+        export: &Arc<Export>,
+        args: Vec<Val>,
+        call: Call<S>,
+    ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::Task>), Fault> {
         let Call { deadline, interrupt, relay, notes, slot } = call;
         let meter = Meter::new(export.limits().clone(), deadline);
         let (tell, told) = oneshot::channel();
-        let run = match Run::new(Arc::clone(export), meter, notes, relay, &self.budget) {
-            Ok(run) => run,
-            Err(error) => return Outcome::Fault(Fault::internal(error)),
-        };
-        let guest_interrupt = interrupt.clone();
-        let tool = export.tool().clone();
+        let run = Run::new(Arc::clone(export), Arc::clone(here), meter, notes.clone(), relay, &self.budget);
+        let run = run.map_err(Fault::internal)?;
+        let export = Arc::clone(export);
         let task = self.guests.spawn(async move {
-            tracing::debug!(%tool, "a guest begins");
-            let ended = run.finish(args, &guest_interrupt).await;
+            tracing::debug!(tool = %export.tool(), "a guest begins");
+            let ended = run.finish(args, &interrupt).await;
+            notes.used(ended.fuel, ended.memory_peak_bytes);
+            show(&export, &ended.written);
             // Nobody may be listening any more; the record has its own end. The store is torn down after the answer.
-            drop(tell.send(ended.outcome));
+            drop(tell.send(answer(&export, ended.came)));
             drop(ended.store);
             drop(slot);
         });
-        self.wait(told, task, deadline, &interrupt, export).await
+        Ok((told, Some(task)))
+    }
+
+    /// Begins a call in the plugin's worker. All the memory that it may come to hold is taken from the budget at once.
+    fn apart<S: Send + 'static>(
+        &self,
+        worker: &Arc<Isolated>,
+        export: &Arc<Export>,
+        args: Vec<Val>,
+        call: Call<S>,
+    ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::Task>), Fault> {
+        let Call { deadline, interrupt, relay, notes, slot } = call;
+        let memory =
+            Memory::whole(&self.budget, export.limits().get(CallLimit::Memory)).ok_or_else(|| {
+                let told = "the host has no memory left for this call; try again later";
+                Fault::new(FaultKind::Budget, told).logged("memory_bytes_max of [server.limits] is used up")
+            })?;
+        let (mut tell, told) = oneshot::channel();
+        let (worker, export) = (Arc::clone(worker), Arc::clone(export));
+        self.guests.detach(async move {
+            let gone = async {
+                tokio::select! {
+                    fault = interrupt.raised() => fault,
+                    () = tell.closed() => Fault::new(FaultKind::Cancelled, "the call was cancelled"),
+                }
+            };
+            let ended = worker.call(&export, &args, deadline, relay, gone).await;
+            notes.used(ended.fuel, ended.memory_peak_bytes);
+            show(&export, &ended.written);
+            drop(tell.send(answer(&export, ended.came)));
+            drop((memory, slot));
+        });
+        Ok((told, None))
     }
 
     /// Where an allowed request would connect to, or a sentence that says why nowhere.
@@ -126,7 +178,7 @@ impl Sandbox {
     async fn wait(
         &self,
         told: oneshot::Receiver<Outcome>,
-        task: guests::Task,
+        task: Option<guests::Task>,
         deadline: Instant,
         interrupt: &Interrupt,
         export: &Export,
@@ -135,12 +187,12 @@ impl Sandbox {
         tokio::select! {
             outcome = told => outcome.unwrap_or_else(|_| Outcome::Fault(Fault::internal("the sandbox panicked"))),
             () = tokio::time::sleep_until(deadline + grace) => {
-                task.abandon();
+                task.iter().for_each(guests::Task::abandon);
                 let limit = export.limits().get(CallLimit::Deadline);
                 Outcome::Fault(Fault::limit(CallLimit::Deadline, limit).logged("it was stuck in the host"))
             }
             fault = interrupt.raised_for(grace + export.moment_after_cancel()) => {
-                task.abandon();
+                task.iter().for_each(guests::Task::abandon);
                 Outcome::Fault(fault.logged("it was stuck in the host"))
             }
         }

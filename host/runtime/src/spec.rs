@@ -43,6 +43,8 @@ pub struct PluginSpec {
     pub limits: CallLimits,
     /// On which engine it runs.
     pub engine: EngineKind,
+    /// Behind how many walls it runs.
+    pub isolation: Isolation,
     /// The lints that it may break.
     pub allow_lints: Allowed,
     /// The secrets that its grants name, by name.
@@ -68,6 +70,29 @@ impl EngineKind {
         match self {
             Self::Sync => "sync",
             Self::Async => "async",
+        }
+    }
+}
+
+/// Behind how many walls a plugin runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// WebAssembly's, on a thread of this process.
+    #[default]
+    Thread,
+    /// That, and those of the system around a process of its own. Linux only.
+    Process,
+}
+
+impl Isolation {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Thread, Self::Process];
+
+    /// Its word in the configuration.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Thread => "thread",
+            Self::Process => "process",
         }
     }
 }

@@ -2,6 +2,8 @@
 //! up to a bound and a deadline. What it does inside is `child`'s. The one room that starts processes.
 
 pub(crate) mod jail;
+pub(crate) mod kept;
+pub(crate) mod wall;
 
 use std::io::{self, ErrorKind, Read, Write as _};
 use std::os::fd::AsFd;

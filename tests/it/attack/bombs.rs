@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use toolgate_policy::limits::load::LOADS_AT_ONCE;
 use toolgate_tests::client::PATIENCE;
+use toolgate_tests::process::{children, field, of_process, signal, stat, wait_until};
 use toolgate_tests::{Server, Transport, World, bomb, guest};
 
 /// One that takes a second and more, and by far.
@@ -25,33 +26,8 @@ fn serving(limits: &str, bombs: &[Vec<u8>]) -> (World, Server) {
     (world, server)
 }
 
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < until, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn of_process(pid: u32, file: &str) -> String {
-    std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default()
-}
-
-/// The number after the name of a field in what the system says about a process.
-fn field(text: &str, name: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
-}
-
-/// The compilers that a server has started and that run.
 fn compilers(server: u32) -> Vec<u32> {
-    let processes = std::fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    let is_its = |pid: &u32| {
-        field(&of_process(*pid, "status"), "PPid:") == Some(server.into())
-            && of_process(*pid, "cmdline").split('\0').nth(1) == Some("__compile")
-    };
-    processes.filter(is_its).collect()
+    children(server, "__compile")
 }
 
 fn compiler(server: &Server) -> u32 {
@@ -62,17 +38,6 @@ fn compiler(server: &Server) -> u32 {
         found.is_some_and(|pid| stat(pid).get(16).is_some_and(|nice| nice == "5"))
     });
     found.unwrap()
-}
-
-/// What the system says about a process after its name: state, parent, group, …; its niceness is number 16.
-fn stat(pid: u32) -> Vec<String> {
-    let stat = of_process(pid, "stat");
-    stat.rsplit(')').next().unwrap_or_default().split_whitespace().map(str::to_owned).collect()
-}
-
-fn signal(name: &str, pid: u32) {
-    let sent = std::process::Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap();
-    assert!(sent.success());
 }
 
 #[test]

@@ -102,6 +102,9 @@ mod tests {
         assert_eq!(coarse.round_up(u64::MAX), u64::MAX);
         assert_eq!(Grant::Precise.allow().unwrap().cut(1_999_999), 1_999_999);
         assert_eq!(Grant::Still.allow().unwrap().cut(u64::MAX - 1), 0);
+        for grant in [Grant::None, Grant::Coarse, Grant::Precise] {
+            assert_eq!(Grant::parse(grant.word()), Ok(grant));
+        }
         assert!(Grant::parse("fine").is_err() && Grant::parse("still").is_err());
     }
 }

@@ -88,6 +88,9 @@ mod tests {
         assert_eq!(Grant::parse("none").map(Grant::allow), Ok(Err(Denied)));
         assert_eq!(Grant::parse("seeded:7").map(Grant::allow), Ok(Ok(Pass { seed: Some(7) })));
         assert_eq!(Grant::parse("secure"), Ok(Grant::default()));
+        for grant in [Grant::None, Grant::Secure, Grant::Seeded(u64::MAX)] {
+            assert_eq!(Grant::parse(&grant.word()), Ok(grant));
+        }
         for text in ["", "seeded", "seeded:", "seeded:-1", "seeded:x", "Secure"] {
             assert!(Grant::parse(text).is_err(), "{text}");
         }

@@ -107,5 +107,23 @@ pub const COMPILER_FILES_MAX: u64 = 16;
 /// Bytes that are kept of what a compiler says about a component it refuses.
 pub const COMPILER_WORDS_BYTES_MAX: u64 = 4 * KIB;
 
+/// Memory of a worker beside what its calls may hold, in bytes: the engine, the plugin's code, the threads.
+pub const WORKER_MEMORY_BYTES: u64 = GIB;
+
+/// … and for each call at once, beside the memory and the answer of that call: its stack, its arguments.
+pub const WORKER_CALL_BYTES: u64 = 16 * MIB;
+
+/// Descriptors that a worker may have open until its walls stand: three pipes, the images of its memories. Then it opens none.
+pub const WORKER_FILES_MAX: u64 = 1_024;
+
+/// How long a worker may take to be ready, in milliseconds.
+pub const WORKER_START_MS: u64 = 30_000;
+
+/// Bytes of what a worker says beside a value and what its guest wrote.
+pub const WORKER_HEADER_BYTES_MAX: u64 = 64 * KIB;
+
+/// Bytes of what a worker is told beside code and arguments: the values of a grant, all names of functions.
+pub const WORKER_ORDER_BYTES_MAX: u64 = 16 * MIB;
+
 /// Plugins in one configuration.
 pub const PLUGINS_MAX: usize = 512;

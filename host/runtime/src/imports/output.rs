@@ -22,6 +22,13 @@ pub(crate) struct Kept {
     bytes_max: u64,
 }
 
+impl Kept {
+    /// What was kept elsewhere.
+    pub(crate) fn of(text: Vec<u8>, dropped_bytes: u64) -> Self {
+        Self { text, dropped_bytes, bytes_max: 0 }
+    }
+}
+
 impl Output {
     pub(crate) fn new(bytes_max: u64) -> Self {
         Self(Arc::new(Mutex::new(Kept { bytes_max, ..Kept::default() })))

@@ -31,6 +31,14 @@ pub(super) fn link_p3(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     p3::insecure_seed::add_to_linker::<Ctx, Random>(linker, view)
 }
 
+/// Sets the generator up, which opens what it needs the first time.
+///
+/// # Errors
+/// When the system's generator does not work.
+pub(crate) fn begin() -> wasmtime::Result<()> {
+    fill(&mut [0; 1]).map_err(|_| wasmtime::format_err!("the system's generator failed"))
+}
+
 struct Random;
 
 impl HasData for Random {

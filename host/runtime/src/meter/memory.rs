@@ -52,6 +52,12 @@ impl Memory {
         Self { budget: Arc::clone(budget), bytes_max, bytes: 0, peak_bytes: 0, refused: None }
     }
 
+    /// All of it at once, for a call whose growth is watched elsewhere; none if the budget has no room for it.
+    pub(crate) fn whole(budget: &Arc<Budget>, bytes: u64) -> Option<Self> {
+        let mut memory = Self::new(budget, bytes);
+        memory.grow(bytes).then_some(memory)
+    }
+
     /// The most that was held at once, in bytes.
     pub(crate) fn peak_bytes(&self) -> u64 {
         self.peak_bytes

@@ -1,7 +1,7 @@
 //! Components to machine code: from the authenticated cache, else compiled in a process of its own, before
 //! anybody calls. What is compiled may be made to take all there is; what it takes is bounded and it costs its plugin.
 
-mod cache;
+pub(in crate::sandbox) mod cache;
 pub(crate) mod machine;
 
 use std::hash::{Hash as _, Hasher};
@@ -122,6 +122,14 @@ impl Compiler {
         match kind {
             EngineKind::Sync => &self.ordinary,
             EngineKind::Async => &self.asynchronous,
+        }
+    }
+
+    /// The program that does what is done apart, if this process has one.
+    pub(in crate::sandbox) fn program(&self) -> Option<&Path> {
+        match &self.compiling {
+            Compiling::Apart { program, .. } => Some(program),
+            Compiling::Here => None,
         }
     }
 

@@ -49,6 +49,18 @@ fn pooled(calls_max: u32, kind: EngineKind, scan: Enabled) -> wasmtime::Result<E
     Engine::new(&config)
 }
 
+/// The same for a process behind walls, which may not ask the system which pages a call has dirtied.
+///
+/// # Errors
+/// Whatever the engine says; on a machine that it supports, nothing.
+pub(crate) fn walled(calls_max: u32, kind: EngineKind) -> wasmtime::Result<Engine> {
+    let mut config = config(kind);
+    let mut pool = pool(calls_max);
+    pool.pagemap_scan(Enabled::No);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Engine::new(&config)
+}
+
 /// An engine that compiles for the other and runs nothing: the same settings, no pool.
 ///
 /// # Errors

@@ -40,9 +40,31 @@ impl Guests {
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
+    /// Starts so many threads, as urgent as the one that starts them, which wait for nothing but time and each other. Returns
+    /// when all of them run: none is started later.
+    pub(crate) fn start_only(threads: usize) -> io::Result<Self> {
+        let (started, starts) = std::sync::mpsc::channel();
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("guest")
+            .on_thread_start(move || started.send(()).unwrap_or_default())
+            .enable_time()
+            .build()?;
+        let missing = starts.iter().take(threads).count() < threads;
+        if missing {
+            return Err(io::Error::other("not all threads of guests run"));
+        }
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+
     /// Waits for something on a thread of its own, since the caller's may be one of a runtime; nothing if it panicked.
     pub(crate) fn wait_for<T: Send>(&self, what: impl Future<Output = T> + Send) -> Option<T> {
         std::thread::scope(|scope| scope.spawn(|| self.handle.block_on(what)).join().ok())
+    }
+
+    /// Runs something that ends by itself.
+    pub(crate) fn detach(&self, what: impl Future<Output = ()> + Send + 'static) {
+        drop(self.handle.spawn(what));
     }
 
     /// Runs a guest.

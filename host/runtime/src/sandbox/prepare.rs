@@ -16,13 +16,15 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use super::Sandbox;
 use super::compile::CompileError;
+use super::isolated::Isolated;
+use super::linker::Linkers;
 use crate::artifact::Artifact;
 use crate::egress::NoLink;
 use crate::imports::{Ctx, Prototype, files, http};
 use crate::mapping::compiled;
 use crate::mapping::schema::Reply;
 use crate::mapping::shape::Function;
-use crate::spec::PluginSpec;
+use crate::spec::{EngineKind, Isolation, PluginSpec};
 use crate::state::keyvalue;
 
 /// One function, ready to be called any number of times, each time in a fresh store.
@@ -32,6 +34,8 @@ pub(crate) struct Export {
     function: Function,
     reply: Reply,
     index: ComponentExportIndex,
+    /// Its place among those that are made ready together.
+    number: u32,
     plugin: Arc<Prepared>,
 }
 
@@ -39,9 +43,22 @@ pub(crate) struct Export {
 struct Prepared {
     digest: Digest,
     limits: CallLimits,
-    pre: InstancePre<Ctx>,
-    prototype: Arc<Prototype>,
+    place: Place,
     looks_at_cancelled: bool,
+}
+
+/// Where a function runs.
+pub(super) enum Place {
+    /// In this process.
+    Here(Arc<Here>),
+    /// In a worker, behind walls of its own.
+    Apart(Arc<Isolated>),
+}
+
+/// What a call in this process starts from.
+pub(super) struct Here {
+    pub(super) pre: InstancePre<Ctx>,
+    pub(super) prototype: Arc<Prototype>,
 }
 
 /// A function to be made ready.
@@ -85,6 +102,14 @@ pub(crate) enum NotReady {
     /// Its store cannot be opened.
     #[error(transparent)]
     Store(#[from] keyvalue::NotOpened),
+    /// It is granted what a worker has no way to.
+    #[error(
+        r#"isolate it: isolation = "process" has no `{0}` yet; remove that from its [plugin.grant], or write isolation = "thread""#
+    )]
+    Outward(Capability),
+    /// Its worker cannot be started, or its walls cannot be built.
+    #[error("isolate it: {0}")]
+    Worker(String),
     /// A rule for outbound HTTP cannot be set up.
     #[error("set up its http grant: {0}")]
     Egress(String),
@@ -110,29 +135,40 @@ impl Sandbox {
         let effective = clearance.effective();
         let component = self.compiler.component(artifact, kind)?;
         check_memory(&component, clearance.limits())?;
-        let words = linked_words(&component, engine);
-        let linker = self.linkers.for_words(engine, kind, &words);
-        let pre = linker
-            .and_then(|linker| linker.instantiate_pre(&component))
-            .map_err(|e| NotReady::Link(format!("{e:#}")))?;
-        // Done now rather than in the first call.
-        component.initialize_copy_on_write_image().map_err(|e| NotReady::Link(format!("{e:#}")))?;
-        let looks_at_cancelled = imports(&component, engine).any(|name| name == "toolgate:plugin/cancelled");
-        let prepared = |effective: &Effective| -> Result<Arc<Prepared>, NotReady> {
-            Ok(Arc::new(Prepared {
-                digest: artifact.digest(),
-                limits: clearance.limits().clone(),
-                pre: pre.clone(),
-                prototype: Arc::new(self.prototype(effective, spec)?),
-                looks_at_cancelled,
-            }))
+        let (given, nothing) = match spec.isolation {
+            Isolation::Thread => {
+                let pre = linked(&self.linkers, engine, kind, &component)?;
+                let here = |effective| -> Result<Place, NotReady> {
+                    let prototype = Arc::new(self.prototype(effective, spec)?);
+                    Ok(Place::Here(Arc::new(Here { pre: pre.clone(), prototype })))
+                };
+                (here(effective)?, here(&Effective::nothing())?)
+            }
+            Isolation::Process => {
+                let worker = self.isolate(clearance, &component, &wanted, kind)?;
+                (Place::Apart(Arc::clone(&worker)), Place::Apart(worker))
+            }
         };
-        let plugin = prepared(effective)?;
-        let powerless = prepared(&Effective::nothing())?;
-        let export = |wanted: Wanted| {
-            self.export(&component, if wanted.powerless { &powerless } else { &plugin }, wanted)
-        };
-        wanted.into_iter().map(export).collect()
+        exports(&component, clearance.limits(), artifact.digest(), [given, nothing], wanted)
+    }
+
+    /// A worker that has this component and shows that its walls stand.
+    fn isolate(
+        &self,
+        clearance: &Clearance,
+        component: &Component,
+        wanted: &[Wanted],
+        kind: EngineKind,
+    ) -> Result<Arc<Isolated>, NotReady> {
+        if let Some(word) = clearance.effective().outward().first() {
+            return Err(NotReady::Outward(*word));
+        }
+        let program = self.compiler.program();
+        let program =
+            program.ok_or_else(|| NotReady::Worker("this process has no program for it".to_owned()))?;
+        let worker = Arc::new(Isolated::new(program, clearance, component, wanted, kind));
+        let started = self.guests.wait_for(worker.start()).unwrap_or_else(|| Err("it panicked".to_owned()));
+        started.map(|()| worker).map_err(NotReady::Worker)
     }
 
     fn prototype(&self, effective: &Effective, spec: &PluginSpec) -> Result<Prototype, NotReady> {
@@ -153,25 +189,59 @@ impl Sandbox {
             effective: effective.clone(),
         })
     }
+}
 
-    fn export(
-        &self,
-        component: &Component,
-        plugin: &Arc<Prepared>,
-        wanted: Wanted,
-    ) -> Result<Arc<Export>, NotReady> {
+/// Linked with what it imports and what it is granted, and ready to be instantiated.
+pub(super) fn linked(
+    linkers: &Linkers,
+    engine: &Engine,
+    kind: EngineKind,
+    component: &Component,
+) -> Result<InstancePre<Ctx>, NotReady> {
+    let failed = |error: wasmtime::Error| NotReady::Link(format!("{error:#}"));
+    let linker = linkers.for_words(engine, kind, &linked_words(component, engine));
+    let pre = linker.and_then(|linker| linker.instantiate_pre(component)).map_err(failed)?;
+    // Done now rather than in the first call.
+    component.initialize_copy_on_write_image().map_err(failed)?;
+    Ok(pre)
+}
+
+/// The functions that are wanted, each compared with what was inspected. The places: with what is granted, and with nothing.
+pub(super) fn exports(
+    component: &Component,
+    limits: &CallLimits,
+    digest: Digest,
+    places: [Place; 2],
+    wanted: Vec<Wanted>,
+) -> Result<Vec<Arc<Export>>, NotReady> {
+    let looks_at_cancelled =
+        imports(component, component.engine()).any(|name| name == "toolgate:plugin/cancelled");
+    let [plugin, powerless] =
+        places.map(|place| Arc::new(Prepared { digest, limits: limits.clone(), place, looks_at_cancelled }));
+    let export = |(number, wanted): (u32, Wanted)| {
+        let plugin = if wanted.powerless { &powerless } else { &plugin };
         let Wanted { tool, path, function, reply, powerless: _ } = wanted;
         let other = || NotReady::OtherTypes(path.clone());
-        let inside = match &path.interface {
-            None => None,
-            Some(name) => Some(component.get_export_index(None, name).ok_or_else(other)?),
-        };
-        let (item, index) = component.get_export(inside.as_ref(), &path.function).ok_or_else(other)?;
-        if compiled::function(item).as_ref() != Some(&function) {
+        let (shape, index) = exported(component, &path).ok_or_else(other)?;
+        if shape.as_ref() != Some(&function) {
             return Err(other());
         }
-        Ok(Arc::new(Export { tool, path, function, reply, index, plugin: Arc::clone(plugin) }))
-    }
+        Ok(Arc::new(Export { tool, path, function, reply, index, number, plugin: Arc::clone(plugin) }))
+    };
+    (0..).zip(wanted).map(export).collect()
+}
+
+/// What the compiled form exports there.
+pub(super) fn exported(
+    component: &Component,
+    path: &ExportPath,
+) -> Option<(Option<Function>, ComponentExportIndex)> {
+    let inside = match &path.interface {
+        None => None,
+        Some(name) => Some(component.get_export_index(None, name)?),
+    };
+    let (item, index) = component.get_export(inside.as_ref(), &path.function)?;
+    Some((compiled::function(item), index))
 }
 
 /// Which of the words that need a grant its imports mean. What is linked is what is imported, and clearing has seen to it
@@ -217,6 +287,7 @@ impl Export {
             function: self.function.clone(),
             reply: self.reply.clone(),
             index: self.index,
+            number: self.number,
             plugin: Arc::clone(&self.plugin),
         }
     }
@@ -255,15 +326,13 @@ impl Export {
         &self.index
     }
 
-    pub(super) fn pre(&self) -> &InstancePre<Ctx> {
-        &self.plugin.pre
+    /// Its place among those that were made ready with it.
+    pub(super) fn number(&self) -> u32 {
+        self.number
     }
 
-    pub(super) fn prototype(&self) -> &Arc<Prototype> {
-        &self.plugin.prototype
-    }
-
-    pub(super) fn engine(&self) -> &Engine {
-        self.plugin.pre.engine()
+    /// Where it runs.
+    pub(super) fn place(&self) -> &Place {
+        &self.plugin.place
     }
 }

@@ -9,10 +9,11 @@ use wasmtime::component::Val;
 use wasmtime::{CallHook, Store, StoreContextMut};
 
 use super::interrupt::Interrupt;
-use super::prepare::Export;
+use super::prepare::{Export, Here};
 use super::trap::{Circumstances, fault};
 use crate::audit::record::Notes;
 use crate::imports::Ctx;
+use crate::imports::output::Kept;
 use crate::mapping::deferred::settle;
 use crate::mapping::lift::{NotAnAnswer, lift};
 use crate::meter::Meter;
@@ -20,18 +21,26 @@ use crate::meter::memory::{Budget, Memory};
 use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::relay::Relay;
 
+/// What a call came to, before it is told: a result of the function, or why there is none.
+pub(super) type Came = Result<Option<Val>, Fault>;
+
 /// A call that is about to enter its guest.
 pub(super) struct Run {
     export: Arc<Export>,
+    here: Arc<Here>,
     store: Store<Ctx>,
     meter: Meter,
-    notes: Notes,
     relay: Relay,
 }
 
 /// How it ended, and the store that is left to tear down.
 pub(super) struct Ended {
-    pub(super) outcome: Outcome,
+    pub(super) came: Came,
+    /// Fuel used.
+    pub(super) fuel: u64,
+    /// The most memory that was held at once.
+    pub(super) memory_peak_bytes: u64,
+    pub(super) written: Kept,
     pub(super) store: Store<Ctx>,
 }
 
@@ -42,22 +51,22 @@ impl Run {
     /// Only when the engine was made without what is set here.
     pub(super) fn new(
         export: Arc<Export>,
+        here: Arc<Here>,
         meter: Meter,
         notes: Notes,
         relay: Relay,
         budget: &Arc<Budget>,
     ) -> wasmtime::Result<Self> {
         let memory = Memory::new(budget, meter.limit(CallLimit::Memory));
-        let prototype = Arc::clone(export.prototype());
-        let ctx = Ctx::new(prototype, meter.clone(), memory, notes.clone(), relay.clone());
-        let mut store = Store::new(export.engine(), ctx);
+        let ctx = Ctx::new(Arc::clone(&here.prototype), meter.clone(), memory, notes, relay.clone());
+        let mut store = Store::new(here.pre.engine(), ctx);
         store.limiter(|ctx| &mut ctx.memory);
         store.set_fuel(meter.limit(CallLimit::Fuel))?;
         store.fuel_async_yield_interval(Some(YIELD_FUEL))?;
         store.set_hostcall_fuel(usize_of(lift_bytes_max(meter.limit(CallLimit::Output))));
         store.set_max_component_handles(usize_of(meter.limit(CallLimit::Handles)));
         store.call_hook(crossing);
-        Ok(Self { export, store, meter, notes, relay })
+        Ok(Self { export, here, store, meter, relay })
     }
 
     /// Enters the guest and stays with it until it answers or is ended.
@@ -69,32 +78,26 @@ impl Run {
             () = sleep_until(deadline) => {
                 Err(Fault::limit(CallLimit::Deadline, self.meter.limit(CallLimit::Deadline)))
             }
-            result = enter(&mut self.store, &self.export, &args) => Ok(result),
+            result = enter(&mut self.store, &self.here, &self.export, &args) => Ok(result),
         };
         let used = self.meter.limit(CallLimit::Fuel).saturating_sub(self.store.get_fuel().unwrap_or(0));
         let ctx = self.store.data_mut();
-        self.notes.used(used.saturating_add(self.meter.debt()), ctx.memory.peak_bytes());
+        let (fuel, memory_peak_bytes) = (used.saturating_add(self.meter.debt()), ctx.memory.peak_bytes());
         let written = ctx.output.take();
-        let text = String::from_utf8_lossy(&written.text);
-        if !text.is_empty() {
-            // Marked line by line, so that none can pass for one of the host's.
-            let shown = printable_lines(&text, LINE_CHARS_MAX).replace('\n', "\n    | ");
-            let (tool, dropped) = (self.export.tool(), written.dropped_bytes);
-            tracing::info!(target: "toolgate::guest", "{tool} wrote (then {dropped} bytes that were dropped):\n    | {shown}");
-        }
-        let outcome = match ended {
-            Err(fault) => Outcome::Fault(fault),
-            Ok(Ok(result)) => answer(&self.export, result.as_ref()),
+        let came = match ended {
+            Err(fault) => Err(fault),
+            Ok(Ok(result)) => Ok(result),
             Ok(Err(error)) => {
+                let text = String::from_utf8_lossy(&written.text);
                 // The last line that says something: Rust ends a panic with a hint for its author.
                 let is_word = |line: &&str| !line.trim().is_empty() && !line.starts_with("note: ");
                 let last_words = text.lines().rev().find(is_word).unwrap_or_default();
                 let limit = |which| self.meter.limit(which);
                 let known = Circumstances { limit: &limit, refused: ctx.memory.refused(), last_words };
-                Outcome::Fault(fault(&error, &known))
+                Err(fault(&error, &known))
             }
         };
-        Ended { outcome, store: self.store }
+        Ended { came, fuel, memory_peak_bytes, written, store: self.store }
     }
 }
 
@@ -116,9 +119,25 @@ impl Run {
 /// Characters of one line of guest output that the log shows.
 const LINE_CHARS_MAX: usize = 500;
 
+/// Shows the operator what a guest wrote.
+pub(super) fn show(export: &Export, written: &Kept) {
+    let text = String::from_utf8_lossy(&written.text);
+    if !text.is_empty() {
+        // Marked line by line, so that none can pass for one of the host's.
+        let shown = printable_lines(&text, LINE_CHARS_MAX).replace('\n', "\n    | ");
+        let (tool, dropped) = (export.tool(), written.dropped_bytes);
+        tracing::info!(target: "toolgate::guest", "{tool} wrote (then {dropped} bytes that were dropped):\n    | {shown}");
+    }
+}
+
 /// Instantiates and calls: from here on the guest's code runs.
-async fn enter(store: &mut Store<Ctx>, export: &Export, args: &[Val]) -> wasmtime::Result<Option<Val>> {
-    let instance = export.pre().instantiate_async(&mut *store).await?;
+async fn enter(
+    store: &mut Store<Ctx>,
+    here: &Here,
+    export: &Export,
+    args: &[Val],
+) -> wasmtime::Result<Option<Val>> {
+    let instance = here.pre.instantiate_async(&mut *store).await?;
     let function = instance
         .get_func(&mut *store, export.index())
         .ok_or_else(|| wasmtime::format_err!("the component does not export {}", export.path()))?;
@@ -146,9 +165,13 @@ fn crossing(store: StoreContextMut<'_, Ctx>, hook: CallHook) -> wasmtime::Result
 }
 
 /// Turns what a guest gave back into an answer.
-fn answer(export: &Export, result: Option<&Val>) -> Outcome {
+pub(super) fn answer(export: &Export, came: Came) -> Outcome {
     let bytes_max = export.limits().get(CallLimit::Output);
-    match lift(result, export.function(), export.reply(), bytes_max) {
+    let result = match came {
+        Ok(result) => result,
+        Err(fault) => return Outcome::Fault(fault),
+    };
+    match lift(result.as_ref(), export.function(), export.reply(), bytes_max) {
         Ok(answer) => Outcome::Answer(answer),
         Err(NotAnAnswer::Large(_)) => Outcome::Fault(Fault::limit(CallLimit::Output, bytes_max)),
         Err(error @ (NotAnAnswer::Mistyped | NotAnAnswer::Content(_))) => {

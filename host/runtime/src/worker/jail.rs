@@ -2,7 +2,7 @@
 //! between `fork` and `exec` little is safe to do. Nothing here is ever given back.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
-use toolgate_policy::limits::load::COMPILER_FILES_MAX;
+use toolgate_policy::limits::load::{COMPILER_FILES_MAX, WORKER_FILES_MAX};
 
 /// What a process may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,18 +33,67 @@ impl Bounds {
     /// # Errors
     /// When the system does not do so; then it must not go on.
     pub(crate) fn enter(self) -> std::io::Result<()> {
-        of_this_system()?;
-        // A second more before it is ended without a word: the signal at the first says which limit it was.
-        hold(Resource::Cpu, self.cpu_s, self.cpu_s.saturating_add(1))?;
-        // Not the address space, of which the allocator reserves much for each thread that it never uses.
-        hold(Resource::Data, self.memory_bytes_max, self.memory_bytes_max)?;
-        hold(Resource::Nofile, COMPILER_FILES_MAX, COMPILER_FILES_MAX)?;
+        give_up(self.memory_bytes_max, COMPILER_FILES_MAX)?;
         hold(Resource::Fsize, 0, 0)?;
-        hold(Resource::Core, 0, 0)?;
-        // Where it is not allowed it is merely as urgent.
-        setpriority_process(None, NICE).ok();
-        Ok(())
+        // A second more before it is ended without a word: the signal at the first says which limit it was.
+        hold(Resource::Cpu, self.cpu_s, self.cpu_s.saturating_add(1))
     }
+}
+
+/// Closes what a process that is kept was handed, and holds it to what it may take. How long it computes is bounded call by
+/// call. To be called first thing, while it has one thread and has opened nothing.
+///
+/// # Errors
+/// When the system does not do so; then it must not go on.
+pub(crate) fn enter_kept(memory_bytes_max: u64) -> std::io::Result<()> {
+    only_three()?;
+    give_up(memory_bytes_max, WORKER_FILES_MAX)
+}
+
+/// It has all that it needs: no descriptor, no byte of a file, and no process or thread more.
+///
+/// # Errors
+/// When the system does not do so; then it must not go on.
+pub(crate) fn no_more() -> std::io::Result<()> {
+    hold(Resource::Nofile, 0, 0)?;
+    // Not before: images of memories are files to the system, if only in memory.
+    hold(Resource::Fsize, 0, 0)?;
+    hold(Resource::Nproc, 0, 0)
+}
+
+fn give_up(memory_bytes_max: u64, files_max: u64) -> std::io::Result<()> {
+    of_this_system()?;
+    // Not the address space, of which the allocator reserves much for each thread that it never uses.
+    hold(Resource::Data, memory_bytes_max, memory_bytes_max)?;
+    hold(Resource::Nofile, files_max, files_max)?;
+    hold(Resource::Core, 0, 0)?;
+    // Where it is not allowed it is merely as urgent.
+    setpriority_process(None, NICE).ok();
+    Ok(())
+}
+
+/// Closes what it was handed beside its three. What Rust opens is not handed on, but whoever started the server, or a library
+/// of C in it, may have left something open for good.
+#[cfg(target_os = "linux")]
+fn only_three() -> std::io::Result<()> {
+    const STANDARD: i32 = 3;
+    let mut open = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        open.extend(entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
+    }
+    for fd in open.into_iter().filter(|fd| *fd >= STANDARD) {
+        match nix::unistd::close(fd) {
+            // The listing itself had one, which is closed already.
+            Ok(()) | Err(nix::errno::Errno::EBADF) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn only_three() -> std::io::Result<()> {
+    Err(std::io::Error::other("this system is no Linux"))
 }
 
 /// Sets a limit for good; one that is lower already stays.

@@ -57,6 +57,7 @@ fn spec(source: Source, id: String) -> Result<PluginSpec, toolgate_policy::name:
         digest: None,
         grants: Default::default(),
         limits: Default::default(),
+        isolation: Default::default(),
         engine: Default::default(),
         allow_lints: Default::default(),
         secrets: Default::default(),

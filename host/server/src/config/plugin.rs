@@ -8,7 +8,7 @@ use toolgate_policy::limits::load::PLUGINS_MAX;
 use toolgate_policy::load::lint::{Allowed, Lint};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
-use toolgate_runtime::spec::{EngineKind, PluginSpec, Source};
+use toolgate_runtime::spec::{EngineKind, Isolation, PluginSpec, Source};
 
 use super::reader::{Document, Section};
 use super::secret::Secrets;
@@ -71,6 +71,7 @@ fn read_one(
     });
     let allow_lints = allow_lints(section);
     let engine = engine(section);
+    let isolation = isolation(section);
     let mut grants = grant::read(document, section.section("grant"));
     if let Some((plugin, other)) = instead
         && name.as_ref().is_some_and(|name| name.as_str() == plugin)
@@ -105,6 +106,7 @@ fn read_one(
         limits,
         allow_lints,
         engine,
+        isolation,
         secrets: needed,
         name,
     })
@@ -115,6 +117,14 @@ fn engine(section: &Section<'_>) -> EngineKind {
     EngineKind::ALL.into_iter().find(|kind| kind.word() == word).unwrap_or_else(|| {
         section.wrong("engine", format!(r#"is `{word}`; write "sync" or "async""#));
         EngineKind::default()
+    })
+}
+
+fn isolation(section: &Section<'_>) -> Isolation {
+    let Some(word) = section.string("isolation") else { return Isolation::default() };
+    Isolation::ALL.into_iter().find(|isolation| isolation.word() == word).unwrap_or_else(|| {
+        section.wrong("isolation", format!(r#"is `{word}`; write "thread" or "process""#));
+        Isolation::default()
     })
 }
 

@@ -118,6 +118,7 @@ fn failed(fault: &Fault) -> Result<CallToolResult, ErrorData> {
         | FaultKind::Exit
         | FaultKind::Grant
         | FaultKind::Lift
+        | FaultKind::Worker
         | FaultKind::Cancelled => Ok(CallToolResult::error(vec![ContentBlock::text(fault.told())])),
         FaultKind::Stopping | FaultKind::Audit | FaultKind::Internal => {
             Err(ErrorData::internal_error(fault.told().to_owned(), None))

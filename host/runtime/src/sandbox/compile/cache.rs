@@ -111,9 +111,10 @@ impl Cache {
 /// # Errors
 /// When it is for another engine than this.
 #[expect(unsafe_code, reason = "the engine cannot know where compiled code came from; its callers do")]
-pub(super) fn run(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+pub(in crate::sandbox) fn run(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: `code` is byte for byte what the engine's own compiler made. Either it was kept: its tag was accepted, and the
     // key to make one is readable by this user alone. Or it came out of a pipe that only the compiler held, a process of
-    // this very program. The engine copies it and checks version and settings itself.
+    // this very program. Or, in a worker, it came through the pipe of the process that started it and had it in one of these
+    // ways; whoever else starts a worker runs code with rights that they had. The engine copies it and checks version and settings itself.
     unsafe { Component::deserialize(engine, code) }
 }

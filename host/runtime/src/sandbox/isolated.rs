@@ -1,0 +1,315 @@
+//! Calls in a process of the plugin's own, behind the system's walls: the worker. It is started before anybody calls, kept,
+//! and started anew when it has ended. It computes and reaches nothing: what it says is read as what a guest says is read,
+//! and gives nobody any right. Who may call, for how long and on whose account is decided before and after, in this process.
+
+mod hear;
+pub(crate) mod inside;
+mod message;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Mutex as Turn, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+use toolgate_policy::limits::call::{CallLimit, CallLimits, WORKER_GRACE_MS, lift_bytes_max};
+use toolgate_policy::limits::load::{WORKER_CALL_BYTES, WORKER_MEMORY_BYTES, WORKER_START_MS};
+use toolgate_policy::load::Clearance;
+use toolgate_policy::redact::printable;
+use wasmtime::component::{Component, Val};
+
+use super::prepare::{Export, Wanted};
+use super::store::Came;
+use crate::imports::output::Kept as Written;
+use crate::mapping::wire::{self, NotRead};
+use crate::outcome::{Fault, FaultKind};
+use crate::relay::Relay;
+use crate::spec::EngineKind;
+use crate::worker::kept::Kept;
+use hear::{Calls, Heard, Said, Waiting};
+use message::{Begin, Named, Order, Told, Word, message};
+
+/// The word by which the program knows that it was started as a worker. Its argument: bytes of memory.
+pub(crate) const WORKER: &str = "__worker";
+
+/// A plugin's worker, whether or not it runs.
+pub(crate) struct Isolated {
+    program: PathBuf,
+    begin: Begin,
+    component: Component,
+    heard: Heard,
+    memory_bytes_max: u64,
+    live: Turn<Option<Arc<Live>>>,
+}
+
+/// How a call ended.
+pub(super) struct Ended {
+    pub(super) came: Came,
+    pub(super) fuel: u64,
+    pub(super) memory_peak_bytes: u64,
+    pub(super) written: Written,
+}
+
+/// A worker that runs.
+struct Live {
+    process: Kept,
+    calls: Arc<Mutex<Calls>>,
+    ids: AtomicU64,
+}
+
+/// What a worker was last told of a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    ToAnswer,
+    ToEnd,
+}
+
+impl Isolated {
+    /// Nothing is started yet.
+    pub(super) fn new(
+        program: &Path,
+        clearance: &Clearance,
+        component: &Component,
+        wanted: &[Wanted],
+        kind: EngineKind,
+    ) -> Self {
+        let (limits, effective) = (clearance.limits(), clearance.effective());
+        let named = |wanted: &Wanted| Named {
+            interface: wanted.path.interface.clone(),
+            function: wanted.path.function.clone(),
+            powerless: wanted.powerless,
+        };
+        let begin = Begin {
+            engine: kind.word().to_owned(),
+            limits: CallLimit::ALL.map(|limit| (limit.name().to_owned(), limits.get(limit))).into(),
+            clock: effective.clock.word().to_owned(),
+            random: effective.random.word(),
+            environment: effective.environment.allow().variables().clone(),
+            config: effective.config.allow().values().clone(),
+            functions: wanted.iter().map(named).collect(),
+        };
+        Self {
+            program: program.to_owned(),
+            begin,
+            component: component.clone(),
+            heard: Heard::within(limits),
+            memory_bytes_max: memory_bytes_max(limits),
+            live: Turn::default(),
+        }
+    }
+
+    /// Starts it, if it does not run.
+    ///
+    /// # Errors
+    /// Why there is no worker.
+    pub(super) async fn start(&self) -> Result<(), String> {
+        self.live().await.map(drop)
+    }
+
+    /// Runs one function in it. `gone` comes when nobody waits for the call any more.
+    pub(super) async fn call(
+        &self,
+        export: &Export,
+        args: &[Val],
+        deadline: Instant,
+        relay: Relay,
+        gone: impl Future<Output = Fault>,
+    ) -> Ended {
+        tokio::pin!(gone);
+        let live = tokio::select! {
+            biased;
+            fault = &mut gone => return Ended::nothing(fault),
+            () = sleep_until(deadline) => return Ended::nothing(late(export, "its worker was not ready")),
+            live = self.live() => live,
+        };
+        let live = match live {
+            Ok(live) => live,
+            Err(why) => return Ended::nothing(Fault::internal(why)),
+        };
+        tracing::debug!(tool = %export.tool(), "a guest begins");
+        let Some((id, mut told)) = live.ask(export, args, deadline, relay) else {
+            return Ended::nothing(Fault::internal("the arguments cannot be put into bytes"));
+        };
+        let grace = Duration::from_millis(WORKER_GRACE_MS);
+        let told = tokio::select! {
+            biased;
+            told = &mut told => told,
+            () = sleep_until(deadline + grace) => {
+                live.process.end();
+                return Ended::nothing(late(export, "its worker did not answer and was ended"));
+            }
+            fault = &mut gone => {
+                live.say(&Order::Cancel { id }, &[]);
+                return match timeout(grace + export.moment_after_cancel(), told).await {
+                    // It may have answered in the moment that it had.
+                    Ok(Ok(told)) => live.read(export, told, Asked::ToEnd).unless(fault),
+                    Ok(Err(_)) => Ended::nothing(fault),
+                    Err(_) => {
+                        live.process.end();
+                        Ended::nothing(fault.logged("its worker did not answer and was ended"))
+                    }
+                };
+            }
+        };
+        match told {
+            Ok(told) => live.read(export, told, Asked::ToAnswer),
+            Err(_) => Ended::nothing(ended_early()),
+        }
+    }
+
+    /// The worker that runs; one that is started now, if there is none.
+    async fn live(&self) -> Result<Arc<Live>, String> {
+        let mut live = self.live.lock().await;
+        if let Some(live) = live.as_ref().filter(|live| !live.calls().ended) {
+            return Ok(Arc::clone(live));
+        }
+        let (ready, is_ready) = oneshot::channel();
+        let calls = Arc::<Mutex<Calls>>::default();
+        let (heard, theirs) = (self.heard, Arc::clone(&calls));
+        let args = vec![WORKER.to_owned(), self.memory_bytes_max.to_string()];
+        let failed = |error: std::io::Error| format!("start its worker {}: {error}", self.program.display());
+        let hear = move |stdout| heard.hear(stdout, ready, &theirs);
+        let process = Kept::start(&self.program, args, hear).await.map_err(failed)?;
+        let code = self.component.serialize().map_err(|error| format!("{error:#}"))?;
+        process.say(message(&self.begin, &code).map_err(failed)?);
+        let time = Duration::from_millis(WORKER_START_MS);
+        match timeout(time, is_ready).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(why))) => return Err(why),
+            Ok(Err(_)) => return Err("its worker ended before it was ready".to_owned()),
+            Err(_) => return Err(format!("its worker was not ready after {WORKER_START_MS} ms")),
+        }
+        let started = Arc::new(Live { process, calls, ids: AtomicU64::new(1) });
+        *live = Some(Arc::clone(&started));
+        Ok(started)
+    }
+}
+
+/// What a worker may take: itself, and all its calls at their largest.
+fn memory_bytes_max(limits: &CallLimits) -> u64 {
+    let call = limits
+        .get(CallLimit::Memory)
+        .saturating_add(lift_bytes_max(limits.get(CallLimit::Output)))
+        .saturating_add(WORKER_CALL_BYTES);
+    call.saturating_mul(limits.get(CallLimit::Concurrency)).saturating_add(WORKER_MEMORY_BYTES)
+}
+
+fn late(export: &Export, why: &str) -> Fault {
+    Fault::limit(CallLimit::Deadline, export.limits().get(CallLimit::Deadline)).logged(why)
+}
+
+fn ended_early() -> Fault {
+    Fault::new(
+        FaultKind::Worker,
+        "the process that runs the tool ended before it answered; a new one is started for the next call",
+    )
+}
+
+impl Live {
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say(&self, order: &Order, body: &[u8]) {
+        match message(order, body) {
+            Ok(bytes) => self.process.say(bytes),
+            Err(error) => tracing::error!(%error, "a worker could not be told"),
+        }
+    }
+
+    /// Begins a call. Its answer never comes if the worker has ended.
+    fn ask(
+        &self,
+        export: &Export,
+        args: &[Val],
+        deadline: Instant,
+        relay: Relay,
+    ) -> Option<(u64, oneshot::Receiver<Said>)> {
+        let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        let mut body = Vec::new();
+        for (val, field) in args.iter().zip(&export.function().params) {
+            wire::write(val, &field.shape, &mut body)?;
+        }
+        let (tell, told) = oneshot::channel();
+        let mut calls = self.calls();
+        if !calls.ended {
+            calls.waiting.insert(id, Waiting { tell, relay });
+        }
+        drop(calls);
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left_us = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
+        self.say(&Order::Call { id, function: export.number(), left_us }, &body);
+        Some((id, told))
+    }
+
+    /// What a worker says of a call's end. One that cannot be understood is ended: whatever it is now, it is no worker of ours.
+    fn read(&self, export: &Export, (word, body): Said, asked: Asked) -> Ended {
+        let Word::Ended { id: _, fuel, memory_peak_bytes, written, dropped_bytes, fault } = word else {
+            return self.strange("it answered a call with something else");
+        };
+        let came = match fault {
+            Some(told) => restored(told, export.limits(), asked).map(Err),
+            None => value(export, &body),
+        };
+        match came {
+            Some(came) => {
+                let written = Written::of(written.into_bytes(), dropped_bytes);
+                Ended { came, fuel, memory_peak_bytes, written }
+            }
+            None => self.strange("it answered what the function cannot"),
+        }
+    }
+
+    fn strange(&self, why: &str) -> Ended {
+        tracing::error!(why, "ALARM: a worker cannot be understood and is ended");
+        self.process.end();
+        Ended::nothing(ended_early().logged(why))
+    }
+}
+
+/// What a function gave back, if it is of its type.
+fn value(export: &Export, body: &[u8]) -> Option<Came> {
+    let limit = export.limits().get(CallLimit::Output);
+    let room = lift_bytes_max(limit);
+    match wire::read(body, export.function().result.iter(), room) {
+        Ok(mut vals) => Some(Ok(vals.pop())),
+        Err(NotRead::Large) => Some(Err(Fault::limit(CallLimit::Output, limit))),
+        Err(NotRead::Malformed) => None,
+    }
+}
+
+/// A fault that a worker may tell of. Its words are a stranger's.
+fn restored(told: Told, limits: &CallLimits, asked: Asked) -> Option<Fault> {
+    const CHARS_MAX: usize = 500;
+    let kinds =
+        [FaultKind::Trap, FaultKind::Exit, FaultKind::Grant, FaultKind::Cancelled, FaultKind::Internal];
+    let fault = match told.limit.as_deref().map(CallLimit::from_name) {
+        Some(limit) => limit.map(|limit| Fault::limit(limit, limits.get(limit)))?,
+        None => {
+            let kind = kinds.into_iter().find(|kind| kind.word() == told.kind)?;
+            // Nobody is blamed for a call that was cancelled, so that only who cancels may say it was.
+            if kind == FaultKind::Cancelled && asked == Asked::ToAnswer {
+                return None;
+            }
+            Fault::new(kind, printable(&told.told, CHARS_MAX))
+        }
+    };
+    let more = told.logged.strip_prefix(told.told.as_str()).and_then(|more| more.strip_prefix(": "));
+    Some(match more {
+        Some(more) => fault.logged(more),
+        None => fault,
+    })
+}
+
+impl Ended {
+    fn nothing(fault: Fault) -> Self {
+        Self { came: Err(fault), fuel: 0, memory_peak_bytes: 0, written: Written::default() }
+    }
+
+    /// The same, unless nothing came of it: then the reason is this one.
+    fn unless(mut self, fault: Fault) -> Self {
+        self.came = self.came.map_err(|_| fault);
+        self
+    }
+}

@@ -1,0 +1,104 @@
+//! Hearing a worker: what it says is bounded, and goes to whoever waits for that call. Whether it can be believed is judged
+//! where it is used.
+
+use std::collections::HashMap;
+use std::process::ChildStdout;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+use toolgate_policy::limits::call::{CallLimit, CallLimits, lift_bytes_max};
+use toolgate_policy::limits::load::WORKER_HEADER_BYTES_MAX;
+use toolgate_policy::redact::printable;
+
+use super::message::{Word, next};
+use crate::relay::Relay;
+
+/// The calls that a worker has.
+#[derive(Default)]
+pub(super) struct Calls {
+    /// It takes no more.
+    pub(super) ended: bool,
+    pub(super) waiting: HashMap<u64, Waiting>,
+}
+
+/// What a worker said, header and body.
+pub(super) type Said = (Word, Vec<u8>);
+
+pub(super) struct Waiting {
+    pub(super) tell: oneshot::Sender<Said>,
+    pub(super) relay: Relay,
+}
+
+/// How much of a worker is heard at once.
+#[derive(Clone, Copy)]
+pub(super) struct Heard {
+    header_bytes_max: u64,
+    body_bytes_max: u64,
+}
+
+impl Heard {
+    pub(super) fn within(limits: &CallLimits) -> Self {
+        /// What one byte of text may take as JSON.
+        const ESCAPED: u64 = 6;
+        let written = limits.get(CallLimit::Log).saturating_mul(ESCAPED);
+        Self {
+            header_bytes_max: WORKER_HEADER_BYTES_MAX.saturating_add(written),
+            body_bytes_max: lift_bytes_max(limits.get(CallLimit::Output)),
+        }
+    }
+
+    /// Hears a worker until it ends or says what cannot be understood. Then nobody waits for it any more.
+    pub(super) fn hear(
+        self,
+        mut stdout: ChildStdout,
+        ready: oneshot::Sender<Result<(), String>>,
+        calls: &Mutex<Calls>,
+    ) {
+        let lock = || calls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(begun) = self.begun(&mut stdout) {
+            let goes_on = begun.is_ok();
+            if ready.send(begun).is_ok() && goes_on {
+                while let Ok((word, body)) = next(&mut stdout, self.header_bytes_max, self.body_bytes_max) {
+                    if !lock().take(word, body) {
+                        tracing::error!("ALARM: a worker cannot be understood and is ended");
+                        break;
+                    }
+                }
+            }
+        }
+        let mut calls = lock();
+        calls.ended = true;
+        calls.waiting.clear();
+    }
+
+    fn begun(self, stdout: &mut ChildStdout) -> Option<Result<(), String>> {
+        const CHARS_MAX: usize = 1_000;
+        match next(stdout, self.header_bytes_max, 0).ok()?.0 {
+            Word::Ready => Some(Ok(())),
+            Word::Failed { why } => Some(Err(printable(&why, CHARS_MAX))),
+            Word::Report { .. } | Word::Ended { .. } => None,
+        }
+    }
+}
+
+impl Calls {
+    /// Passes on what a worker says; false if it may not say that.
+    fn take(&mut self, word: Word, body: Vec<u8>) -> bool {
+        match &word {
+            Word::Ready | Word::Failed { .. } => false,
+            Word::Report { id, progress, total, message } => {
+                if let Some(waiting) = self.waiting.get(id) {
+                    waiting.relay.report(*progress, *total, message.as_deref());
+                }
+                true
+            }
+            Word::Ended { id, .. } => {
+                if let Some(waiting) = self.waiting.remove(id) {
+                    // Nobody may wait for it any more.
+                    drop(waiting.tell.send((word, body)));
+                }
+                true
+            }
+        }
+    }
+}

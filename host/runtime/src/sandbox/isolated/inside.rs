@@ -1,0 +1,234 @@
+//! What a worker does: it takes its code and its functions, builds its walls, and then enters a guest for each call that it is
+//! told of, in a fresh store as anywhere. It ends when nobody talks to it any more.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write as _};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use tokio::time::Instant;
+use toolgate_policy::capability::{clock, config, environment, random as random_policy};
+use toolgate_policy::limits::call::{CallLimit, CallLimits};
+use toolgate_policy::limits::load::{COMPILED_BYTES_MAX, WORKER_ORDER_BYTES_MAX};
+use toolgate_policy::load::Effective;
+use toolgate_policy::name::ExportPath;
+use toolgate_policy::{Digest, ToolName};
+
+use super::message::{Begin, Named, Order, Told, Word, message, next};
+use crate::audit::record::Notes;
+use crate::imports::{Prototype, random};
+use crate::mapping::schema::Reply;
+use crate::mapping::wire;
+use crate::meter::Meter;
+use crate::meter::memory::Budget;
+use crate::outcome::{Fault, FaultKind};
+use crate::relay::Relay;
+use crate::sandbox::compile::cache;
+use crate::sandbox::engine;
+use crate::sandbox::guests::Guests;
+use crate::sandbox::interrupt::Interrupt;
+use crate::sandbox::linker::Linkers;
+use crate::sandbox::prepare::{Export, Here, Place, Val, Wanted, exported, exports, linked};
+use crate::sandbox::store::{Ended, Run};
+use crate::spec::EngineKind;
+use crate::worker::{jail, wall};
+
+/// A worker behind its walls.
+struct Inside {
+    guests: Guests,
+    functions: Vec<Arc<Export>>,
+    limits: CallLimits,
+    budget: Arc<Budget>,
+    running: Mutex<HashMap<u64, Interrupt>>,
+}
+
+/// Works until stdin ends. The argument: bytes of memory.
+///
+/// # Errors
+/// Why it does not; it was told to whoever listens.
+pub(crate) fn run(args: &[String]) -> Result<(), String> {
+    let mut stdin = io::stdin().lock();
+    let inside = match begin(args, &mut stdin) {
+        Ok(inside) => Arc::new(inside),
+        Err(why) => {
+            say(&Word::Failed { why: why.clone() }, &[]);
+            return Err(why);
+        }
+    };
+    say(&Word::Ready, &[]);
+    while let Ok((order, body)) = next(&mut stdin, WORKER_ORDER_BYTES_MAX, u32::MAX.into()) {
+        match order {
+            Order::Call { id, function, left_us } => inside.call(id, function, left_us, &body),
+            Order::Cancel { id } => {
+                if let Some(interrupt) = inside.running().get(&id) {
+                    interrupt.cancel();
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Everything that needs the system is done here; then the walls go up.
+fn begin(args: &[String], stdin: &mut impl Read) -> Result<Inside, String> {
+    let [memory_bytes_max] = args else { return Err("its argument is bytes".to_owned()) };
+    let memory_bytes_max = memory_bytes_max.parse().map_err(|_| "its argument is bytes".to_owned())?;
+    jail::enter_kept(memory_bytes_max).map_err(|error| format!("its limits cannot be set: {error}"))?;
+    let (begin, code): (Begin, _) =
+        next(stdin, WORKER_ORDER_BYTES_MAX, COMPILED_BYTES_MAX).map_err(|error| error.to_string())?;
+    let limits = limits(&begin)?;
+    let functions = functions(&begin, &limits, &code)?;
+    drop(code);
+    random::begin().map_err(|error| error.to_string())?;
+    let concurrency = usize::try_from(limits.get(CallLimit::Concurrency)).unwrap_or(1);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(concurrency);
+    // The threads are behind the first wall because they are started there, and behind the second because it is built
+    // around all there are.
+    wall::reach().map_err(|error| error.to_string())?;
+    let guests = Guests::start_only(threads).map_err(|error| format!("start its threads: {error}"))?;
+    jail::no_more().map_err(|error| format!("its limits cannot be set: {error}"))?;
+    wall::calls().map_err(|error| error.to_string())?;
+    // What its calls hold together is counted by who sends them.
+    Ok(Inside { guests, functions, limits, budget: Budget::new(u64::MAX), running: Mutex::default() })
+}
+
+fn limits(begin: &Begin) -> Result<CallLimits, String> {
+    let mut limits = CallLimits::default();
+    for (name, value) in &begin.limits {
+        let limit = CallLimit::from_name(name).ok_or("there is no such limit")?;
+        limits.set(limit, i64::try_from(*value).map_err(|error| error.to_string())?)?;
+    }
+    Ok(limits)
+}
+
+/// What it was granted, as a configuration would grant it.
+fn effective(begin: &Begin) -> Result<Effective, String> {
+    Ok(Effective {
+        clock: clock::Grant::parse(&begin.clock).map_err(|error| error.to_string())?,
+        random: random_policy::Grant::parse(&begin.random).map_err(|error| error.to_string())?,
+        environment: environment::Grant::new(begin.environment.clone())
+            .map_err(|_| "its environment is none".to_owned())?,
+        config: config::Grant::new(begin.config.clone()),
+        ..Effective::default()
+    })
+}
+
+fn functions(begin: &Begin, limits: &CallLimits, code: &[u8]) -> Result<Vec<Arc<Export>>, String> {
+    let kind =
+        EngineKind::ALL.into_iter().find(|kind| kind.word() == begin.engine).ok_or("no such engine")?;
+    let concurrency = u32::try_from(limits.get(CallLimit::Concurrency)).unwrap_or(1);
+    let engine = engine::walled(concurrency, kind).map_err(|error| format!("{error:#}"))?;
+    let component = cache::run(&engine, code).map_err(|error| format!("{error:#}"))?;
+    let pre = linked(&Linkers::default(), &engine, kind, &component).map_err(|error| error.to_string())?;
+    let place = |effective| -> Result<Place, String> {
+        let prototype = Arc::new(Prototype::inward(effective)?);
+        Ok(Place::Here(Arc::new(Here { pre: pre.clone(), prototype })))
+    };
+    let places = [place(effective(begin)?)?, place(Effective::nothing())?];
+    let wanted = |named: &Named| {
+        let path = ExportPath { interface: named.interface.clone(), function: named.function.clone() };
+        let (function, _) = exported(&component, &path)?;
+        let tool = ToolName::internal(&named.function);
+        Some(Wanted { tool, path, function: function?, reply: Reply::Nothing, powerless: named.powerless })
+    };
+    let wanted: Option<Vec<Wanted>> = begin.functions.iter().map(wanted).collect();
+    let wanted = wanted.ok_or("it has not the functions that were named")?;
+    // Whoever sends calls knows the bytes; here nobody asks.
+    exports(&component, limits, Digest::of(&[]), places, wanted).map_err(|error| error.to_string())
+}
+
+impl Inside {
+    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Interrupt>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a call; how it ends is said when it does.
+    fn call(self: &Arc<Self>, id: u64, function: u32, left_us: u64, body: &[u8]) {
+        let deadline = Instant::now() + Duration::from_micros(left_us);
+        let export = self.functions.get(function as usize).cloned();
+        let args = export.as_ref().and_then(|export| {
+            let shapes = export.function().params.iter().map(|field| &field.shape);
+            wire::read(body, shapes, u64::MAX).ok()
+        });
+        let (Some(export), Some(args)) = (export, args) else {
+            return ended_with(id, &Fault::internal("a worker was told of a call that it cannot make"));
+        };
+        let interrupt = Interrupt::default();
+        self.running().insert(id, interrupt.clone());
+        let this = Arc::clone(self);
+        self.guests.detach(async move {
+            let finished = AssertUnwindSafe(this.finish(id, export, args, deadline, interrupt));
+            if finished.catch_unwind().await.is_err() {
+                ended_with(id, &Fault::internal("the sandbox panicked"));
+            }
+            this.running().remove(&id);
+        });
+    }
+
+    async fn finish(
+        &self,
+        id: u64,
+        export: Arc<Export>,
+        args: Vec<Val>,
+        deadline: Instant,
+        interrupt: Interrupt,
+    ) {
+        let Place::Here(here) = export.place() else { return };
+        let (relay, mut reports) = Relay::open();
+        let passing_on = tokio::spawn(async move {
+            while let Some(report) = reports.recv().await {
+                let (progress, total, message) = (report.progress, report.total, report.message);
+                say(&Word::Report { id, progress, total, message }, &[]);
+            }
+        });
+        let meter = Meter::new(self.limits.clone(), deadline);
+        let here = Arc::clone(here);
+        let run = Run::new(Arc::clone(&export), here, meter, Notes::default(), relay, &self.budget);
+        let run = match run {
+            Ok(run) => run,
+            Err(error) => return ended_with(id, &Fault::internal(error)),
+        };
+        let Ended { came, fuel, memory_peak_bytes, written, store } = run.finish(args, &interrupt).await;
+        // The last end of the way for reports goes with it; then all of them are on theirs.
+        drop(store);
+        drop(passing_on.await);
+        let mut body = Vec::new();
+        let fault = match came {
+            Err(fault) => Some(fault),
+            Ok(val) => {
+                let mut parts = val.iter().zip(&export.function().result);
+                let written = parts.try_for_each(|(val, shape)| wire::write(val, shape, &mut body));
+                let strange = || Fault::new(FaultKind::Trap, "the tool gave back what is not of its type");
+                if written.is_none() { Some(strange()) } else { None }
+            }
+        };
+        let text = String::from_utf8_lossy(&written.text).into_owned();
+        let fault = fault.as_ref().map(told);
+        let body = if fault.is_some() { Vec::new() } else { body };
+        let dropped_bytes = written.dropped_bytes;
+        say(&Word::Ended { id, fuel, memory_peak_bytes, written: text, dropped_bytes, fault }, &body);
+    }
+}
+
+fn ended_with(id: u64, fault: &Fault) {
+    let (written, fault) = (String::new(), Some(told(fault)));
+    say(&Word::Ended { id, fuel: 0, memory_peak_bytes: 0, written, dropped_bytes: 0, fault }, &[]);
+}
+
+fn told(fault: &Fault) -> Told {
+    let limit = match fault.kind() {
+        FaultKind::Limit(limit) => Some(limit.name().to_owned()),
+        _ => None,
+    };
+    let kind = fault.kind().word().to_owned();
+    Told { kind, limit, told: fault.told().to_owned(), logged: fault.log_text().to_owned() }
+}
+
+/// One message at a time. Nobody may be listening any more; then stdin ends as well.
+fn say(word: &Word, body: &[u8]) {
+    let mut stdout = io::stdout().lock();
+    let said = message(word, body).and_then(|bytes| stdout.write_all(&bytes)).and_then(|()| stdout.flush());
+    drop(said);
+}

@@ -1,0 +1,150 @@
+//! What the host and a worker say to each other: a header as JSON, and a body of bytes, each after its length. How long they may
+//! be the listener says, before it reads.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// What a worker is told first. Its body: machine code.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Begin {
+    /// The word of its engine.
+    pub(super) engine: String,
+    /// What a call may use, by name.
+    pub(super) limits: BTreeMap<String, u64>,
+    /// The grant, as it is written in a configuration. Nothing of it reaches outside.
+    pub(super) clock: String,
+    pub(super) random: String,
+    pub(super) environment: BTreeMap<String, String>,
+    pub(super) config: BTreeMap<String, String>,
+    /// The functions that will be called, by number.
+    pub(super) functions: Vec<Named>,
+}
+
+/// A function.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Named {
+    pub(super) interface: Option<String>,
+    pub(super) function: String,
+    /// Whether it is entered without any grant.
+    pub(super) powerless: bool,
+}
+
+/// What a worker is told then.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) enum Order {
+    /// Enter a function, with this long to its deadline. Body: its arguments.
+    Call {
+        /// The call.
+        id: u64,
+        /// Which function.
+        function: u32,
+        /// Microseconds.
+        left_us: u64,
+    },
+    /// Nobody waits for this call any more.
+    Cancel {
+        /// The call.
+        id: u64,
+    },
+}
+
+/// What a worker says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) enum Word {
+    /// Its walls stand and it takes calls.
+    Ready,
+    /// It cannot.
+    Failed {
+        /// Why.
+        why: String,
+    },
+    /// How far a call has come.
+    Report {
+        /// The call.
+        id: u64,
+        /// So far.
+        progress: f64,
+        /// In all.
+        total: Option<f64>,
+        /// In words.
+        message: Option<String>,
+    },
+    /// A call has ended. Body: what the function gave back.
+    Ended {
+        /// The call.
+        id: u64,
+        /// Fuel used.
+        fuel: u64,
+        /// The most memory held at once.
+        memory_peak_bytes: u64,
+        /// What the guest wrote.
+        written: String,
+        /// How much more it wrote.
+        dropped_bytes: u64,
+        /// Why there is no result.
+        fault: Option<Told>,
+    },
+}
+
+/// A fault, as a worker tells it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Told {
+    /// Its word.
+    pub(super) kind: String,
+    /// The name of the limit that was met.
+    pub(super) limit: Option<String>,
+    /// For the caller.
+    pub(super) told: String,
+    /// For the log.
+    pub(super) logged: String,
+}
+
+/// A message as bytes.
+pub(super) fn message(header: &impl Serialize, body: &[u8]) -> io::Result<Vec<u8>> {
+    let header = serde_json::to_vec(header)?;
+    let mut bytes = Vec::with_capacity(header.len() + body.len() + 8);
+    for part in [header.len(), body.len()] {
+        let len = u32::try_from(part).map_err(io::Error::other)?;
+        bytes.extend(len.to_le_bytes());
+    }
+    bytes.extend(header);
+    bytes.extend_from_slice(body);
+    Ok(bytes)
+}
+
+/// The next message, its header and its body of at most so many bytes.
+///
+/// # Errors
+/// When there is no more, or none that may be read.
+pub(super) fn next<T: DeserializeOwned>(
+    from: &mut impl Read,
+    header_bytes_max: u64,
+    body_bytes_max: u64,
+) -> io::Result<(T, Vec<u8>)> {
+    let mut len = || -> io::Result<u64> {
+        let mut len = [0; 4];
+        from.read_exact(&mut len)?;
+        Ok(u32::from_le_bytes(len).into())
+    };
+    let (header, body) = (len()?, len()?);
+    if header > header_bytes_max || body > body_bytes_max {
+        return Err(io::Error::other("a message is larger than it may be"));
+    }
+    let header = serde_json::from_slice(&some(from, header)?)?;
+    Ok((header, some(from, body)?))
+}
+
+/// It grows as it comes, so that a length alone takes nothing.
+fn some(from: &mut impl Read, len: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(len).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == len { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}

@@ -1,0 +1,48 @@
+//! What the system says about processes that a server has started.
+
+use std::time::{Duration, Instant};
+
+use crate::client::PATIENCE;
+
+/// Waits until something holds, or fails by its name.
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < until, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A file that the system has about a process; nothing if there is no such process.
+pub fn of_process(pid: u32, file: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default()
+}
+
+/// The number after the name of a field in what the system says about a process.
+pub fn field(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
+}
+
+/// The processes that a server has started with this word, and that run.
+pub fn children(server: u32, word: &str) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let is_its = |pid: &u32| {
+        field(&of_process(*pid, "status"), "PPid:") == Some(server.into())
+            && of_process(*pid, "cmdline").split('\0').nth(1) == Some(word)
+    };
+    processes.filter(is_its).collect()
+}
+
+/// What the system says about a process after its name: state, parent, group, …; its niceness is number 16.
+pub fn stat(pid: u32) -> Vec<String> {
+    let stat = of_process(pid, "stat");
+    stat.rsplit(')').next().unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
+/// Sends a process a signal by name.
+pub fn signal(name: &str, pid: u32) {
+    let sent = std::process::Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap();
+    assert!(sent.success());
+}
