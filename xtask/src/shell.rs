@@ -85,15 +85,20 @@ pub(crate) fn target() -> Outcome<PathBuf> {
 /// Builds the program and says where it is.
 pub(crate) fn build_toolgate(profile: &[&str]) -> Outcome<PathBuf> {
     let mut build = cargo();
-    build.args(["build", "--locked", "--bin", "toolgate"]);
-    // For tests with the features that the workspace's tests have, so that nothing is built twice; else as it ships.
-    build
-        .args(if profile.is_empty() { &["--workspace"][..] } else { &["--package", "toolgate"] })
-        .args(profile);
+    // For tests together with them, so that nothing is built twice for other features; else as it ships.
+    build.args(if profile.is_empty() {
+        &["build", "--locked", "--workspace", "--bins", "--tests"][..]
+    } else {
+        &["build", "--locked", "--package", "toolgate", "--bin", "toolgate"]
+    });
+    build.args(profile);
     run(&mut build)?;
     let messages = output(build.args(["--message-format", "json", "--quiet"]))?;
     let executable = messages.lines().rev().find_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        let target = message.get("target")?;
+        (target.get("name")? == "toolgate" && target.get("kind")?.get(0)? == "bin").then_some(())?;
+        (!message.get("profile")?.get("test")?.as_bool()?).then_some(())?;
         message.get("executable")?.as_str().map(PathBuf::from)
     });
     executable.ok_or_else(|| "cargo built no program".to_owned())

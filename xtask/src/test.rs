@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::shell::{self, Outcome};
-use crate::{demo, guests, languages, peers, tidy};
+use crate::{demo, guests, languages, packages, peers, tidy};
 
 /// Runs every test.
 pub(crate) fn run() -> Outcome {
@@ -43,13 +43,28 @@ fn lint() -> Outcome<()> {
             eprintln!("skipping: cargo {component} is not here");
         }
     }
-    if shell::output(shell::cargo().args(["deny", "--version"])).is_ok() {
-        let checks = ["deny", "--offline", "--workspace", "check", "bans", "licenses", "sources"];
-        shell::run(shell::cargo().args(checks).args(["--hide-inclusion-graph", "--allow", "duplicate"]))?;
-    } else {
-        eprintln!("skipping: cargo deny is not here; `cargo install --locked cargo-deny`");
-    }
-    Ok(())
+    deny()
+}
+
+/// Licenses, sources and bans of what we build on. Advisories need a database that is fetched from elsewhere.
+fn deny() -> Outcome<()> {
+    let program = match shell::exists("cargo-deny") {
+        true => "cargo-deny".into(),
+        false => match packages::cargo("deny", "cargo-deny@0.20.2", "")? {
+            Some(folder) => folder.join("bin/cargo-deny"),
+            None => return Ok(()),
+        },
+    };
+    let mut deny = Command::new(program);
+    deny.current_dir(shell::root()).args([
+        "--offline",
+        "--workspace",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ]);
+    shell::run(deny.args(["--hide-inclusion-graph", "--allow", "duplicate"]))
 }
 
 /// Where both ways of building guests are there, both must work: a plugin built the other way loads as well.
