@@ -4,6 +4,7 @@
 pub mod bundle;
 pub mod key;
 pub mod mac;
+pub(crate) mod name;
 pub mod sign;
 
 use toolgate_policy::load::signer::{KeyId, VerifiedSignature};

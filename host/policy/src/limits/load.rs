@@ -12,6 +12,9 @@ pub const SIGNATURE_BYTES_MAX: u64 = MIB;
 /// Signature files looked at for one plugin.
 pub const SIGNATURES_MAX: usize = 16;
 
+/// Bytes of all components and signatures that are kept under the state directory. What was used least recently makes room.
+pub const KEPT_BYTES_MAX: u64 = 4 * GIB;
+
 /// Bytes of a configuration file, a trust policy or a key.
 pub const CONFIG_BYTES_MAX: u64 = MIB;
 

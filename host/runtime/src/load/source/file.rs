@@ -12,6 +12,7 @@ use toolgate_policy::limits::load::{COMPONENT_BYTES_MAX, SIGNATURE_BYTES_MAX, SI
 use super::Found;
 use crate::artifact::{Artifact, TooMuch};
 use crate::signature::SignatureFile;
+use crate::signature::name::is_signature_of;
 
 /// Why nothing was fetched.
 #[derive(Debug, thiserror::Error)]
@@ -76,15 +77,6 @@ pub fn signature_names(component: &Path) -> Result<Vec<PathBuf>, NotFetched> {
     }
     found.sort();
     Ok(found)
-}
-
-fn is_signature_of(component: &str, file: &str) -> bool {
-    let Some(middle) = file.strip_prefix(component).and_then(|rest| rest.strip_suffix(".sigstore.json"))
-    else {
-        return false;
-    };
-    let key = middle.strip_prefix('.').unwrap_or_default();
-    middle.is_empty() || (key.len() == 8 && key.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
 }
 
 fn read(path: &Path, bytes_max: u64) -> Result<Artifact, NotFetched> {

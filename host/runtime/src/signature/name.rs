@@ -1,0 +1,20 @@
+//! Names of signature files: that of their component and an ending, and before that, for further signers, eight hexadecimal
+//! digits. By its ending a file promises a form; nothing else about a name means anything.
+
+/// The endings.
+pub(crate) const ENDINGS: [&str; 1] = [".sigstore.json"];
+
+/// The end of a name by which it is a signature's, such as `.sigstore.json` or `.0123abcd.sigstore.json`.
+pub(crate) fn tail(name: &str) -> Option<&str> {
+    let ending = ENDINGS.iter().find(|ending| name.ends_with(**ending))?;
+    let before = name.strip_suffix(ending)?;
+    let further = before.rsplit_once('.').filter(|(_, digits)| {
+        digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    });
+    name.get(further.map_or(before.len(), |(component, _)| component.len())..)
+}
+
+/// Whether `file` is a signature of the component of this name.
+pub(crate) fn is_signature_of(component: &str, file: &str) -> bool {
+    file.strip_prefix(component).is_some_and(|rest| tail(rest) == Some(rest))
+}
