@@ -3,8 +3,10 @@
 mod cache;
 mod component;
 mod grants;
+mod lock;
 mod manifest;
 mod reload;
+mod revoke;
 mod trust;
 
 use toolgate_policy::Digest;

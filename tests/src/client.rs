@@ -65,13 +65,23 @@ struct Messages {
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Server {
-    pub(crate) fn start(mut command: Command, transport: Transport, folder: Arc<TempDir>) -> Self {
+    pub(crate) fn start(
+        mut command: Command,
+        transport: Transport,
+        args: &[&str],
+        folder: Arc<TempDir>,
+    ) -> Self {
         match transport {
             Transport::Stdio => command.args(["serve", "--stdio"]),
             Transport::Http => command.args(["serve", "--listen", "127.0.0.1:0"]),
         };
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let address = follow(child.stderr.take().unwrap(), Arc::clone(&log));
         let stdout = child.stdout.take().unwrap();

@@ -12,7 +12,9 @@ use toolgate_policy::load::trust::Parts;
 use toolgate_policy::load::{Grants, TrustPolicy};
 use toolgate_policy::name::Prefix;
 use toolgate_runtime::gate::{Bounds, Gate};
-use toolgate_runtime::spec::{Compiling, EngineKind, Isolation, OnRefused, PluginSpec, Source, Spec, Trust};
+use toolgate_runtime::spec::{
+    Approvals, Compiling, EngineKind, Isolation, OnRefused, PluginSpec, Source, Spec, Trust,
+};
 use toolgate_runtime::state::State;
 
 use crate::World;
@@ -42,6 +44,7 @@ pub fn spec(world: &World, plugins: &[(&str, Grants)]) -> Spec {
     Spec {
         plugins: plugins.collect(),
         trust: Arc::new(Trust { policy, keys: vec![key] }),
+        approvals: Approvals::NotAsked,
         on_refused: OnRefused::Stop,
     }
 }

@@ -20,6 +20,7 @@ pub struct World {
     plugins: Vec<Plugin>,
     more: String,
     trust: String,
+    locked: bool,
     env: Vec<(String, String)>,
 }
 
@@ -70,6 +71,7 @@ impl World {
             plugins: Vec::new(),
             more: String::new(),
             trust: TRUST.to_owned(),
+            locked: false,
             env: Vec::new(),
         };
         world.key("vendor");
@@ -128,6 +130,13 @@ impl World {
     #[must_use]
     pub fn trust(mut self, text: &str) -> Self {
         text.clone_into(&mut self.trust);
+        self
+    }
+
+    /// Only what is approved runs.
+    #[must_use]
+    pub fn locked(mut self) -> Self {
+        self.locked = true;
         self
     }
 
@@ -208,7 +217,10 @@ impl World {
 
     /// Writes the configuration out and says where it is.
     pub fn write(&self) -> PathBuf {
-        let mut text = format!("[server]\n{}\n[trust]\npolicy = \"trust.toml\"\n", self.server);
+        // Tests say themselves when a change is to be seen, and when it is to be approved.
+        let watch = if self.server.contains("watch = ") { "" } else { "watch = false\n" };
+        let lock = if self.locked { "" } else { "lock = \"off\"\n" };
+        let mut text = format!("[server]\n{watch}{}\n[trust]\npolicy = \"trust.toml\"\n{lock}", self.server);
         for plugin in &self.plugins {
             text.push_str(&format!("\n[[plugin]]\n{}", plugin.head));
             if !plugin.grant.is_empty() {
@@ -254,8 +266,13 @@ impl World {
 
     /// Serves, over one transport.
     pub fn serve(&self, transport: Transport) -> Server {
+        self.serve_with(transport, &[])
+    }
+
+    /// The same, with further arguments.
+    pub fn serve_with(&self, transport: Transport, args: &[&str]) -> Server {
         self.write();
-        Server::start(self.command(), transport, Arc::clone(&self.folder))
+        Server::start(self.command(), transport, args, Arc::clone(&self.folder))
     }
 
     /// The records so far.

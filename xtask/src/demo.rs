@@ -85,7 +85,10 @@ fn set_up(toolgate: &Path, built: &Path, folder: &Path, service: SocketAddr) -> 
     )?;
     write(&folder.join("secrets/demo-token"), TOKEN, 0o600)?;
     write(&folder.join("trust.toml"), TRUST, 0o644)?;
-    write(&folder.join("toolgate.toml"), &CONFIG.replace("PORT", &service.port().to_string()), 0o644)
+    write(&folder.join("toolgate.toml"), &CONFIG.replace("PORT", &service.port().to_string()), 0o644)?;
+    let mut approve = Command::new(toolgate);
+    approve.current_dir(folder).args(["plugin", "approve", "--all", "--yes", "--by", "the demo"]);
+    shell::run(approve.stdout(Stdio::null()))
 }
 
 const TRUST: &str = r#"# Whom this demo trusts: one key, made on this machine.

@@ -6,11 +6,15 @@ pub mod grant;
 pub mod learn;
 pub mod lint;
 pub mod manifest;
+pub mod pin;
+mod provenance;
 pub mod role;
 pub mod signer;
 pub mod trust;
 
-pub use clear::{Clearance, Refusal};
+pub use clear::{Clearance, NotCleared, Refusal};
 pub use grant::{Effective, Grants};
 pub use manifest::Asked;
+pub use pin::Pin;
+pub use provenance::Provenance;
 pub use trust::{Distrust, TrustPolicy, Trusted};

@@ -32,15 +32,21 @@ pub enum Event<'a> {
         plugin: &'a str,
         /// Its bytes.
         digest: String,
+        /// Which version it says it is.
+        version: Option<&'a str>,
         /// Who signed: `role: signer, signer`.
         signers: Vec<String>,
+        /// Who approved it, where that is asked.
+        approved_by: Option<&'a str>,
         /// How many tools it has.
         tools: usize,
     },
-    /// A plugin does not serve.
+    /// A plugin does not serve, or a version of it does not.
     Refused {
         /// Which.
         plugin: &'a str,
+        /// Whether it only waits for somebody to approve it.
+        held: bool,
         /// Its bytes, when they could be read.
         digest: Option<String>,
         /// Every reason.
@@ -52,6 +58,20 @@ pub enum Event<'a> {
         plugin: &'a str,
         /// Its bytes.
         digest: String,
+    },
+    /// A plugin was revoked while it served. Its calls were ended.
+    Revoked {
+        /// Which.
+        plugin: &'a str,
+        /// Its bytes.
+        digest: String,
+    },
+    /// A plugin serves only because it was approved before something ran out.
+    Overdue {
+        /// Which.
+        plugin: &'a str,
+        /// What ran out, and what to do.
+        what: String,
     },
     /// Compiled code that was kept is not what was kept. It was not used.
     Alarm {
@@ -115,12 +135,23 @@ impl Recorder {
     /// Records an event. A failure shows at the next call, which is refused.
     pub fn event(&self, event: &Event<'_>) {
         let (name, fields) = match event {
-            Event::Loaded { plugin, digest, signers, tools } => {
-                ("load", json!({ "plugin": plugin, "digest": digest, "signers": signers, "tools": tools }))
+            Event::Loaded { plugin, digest, version, signers, approved_by, tools } => (
+                "load",
+                json!({
+                    "plugin": plugin,
+                    "digest": digest,
+                    "version": version.map(|version| printable(version, 100)),
+                    "signers": signers,
+                    "approved_by": approved_by.map(|by| printable(by, 200)),
+                    "tools": tools,
+                }),
+            ),
+            Event::Refused { plugin, held, digest, reasons } => {
+                let name = if *held { "quarantine" } else { "refuse" };
+                (name, json!({ "plugin": plugin, "digest": digest, "reasons": shown(reasons) }))
             }
-            Event::Refused { plugin, digest, reasons } => {
-                ("refuse", json!({ "plugin": plugin, "digest": digest, "reasons": shown(reasons) }))
-            }
+            Event::Revoked { plugin, digest } => ("revoke", json!({ "plugin": plugin, "digest": digest })),
+            Event::Overdue { plugin, what } => ("alarm", json!({ "plugin": plugin, "what": what })),
             Event::Retired { plugin, digest } => ("retire", json!({ "plugin": plugin, "digest": digest })),
             Event::Alarm { file, what } => ("alarm", json!({ "file": file, "what": what })),
             Event::Reloaded { plugins, problems } => {

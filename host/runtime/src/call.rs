@@ -46,7 +46,7 @@ async fn attempt(rooms: &Rooms, request: &Request, record: &mut Record) -> Resul
     let snapshot = rooms.snapshots.now();
     let permit = judge(&request.principal, snapshot.find(&request.tool)).map_err(Outcome::Denied)?;
     let tool = snapshot.resolve(&permit).ok_or(Outcome::Denied(Denied::Unknown))?;
-    record.intent(&permit);
+    record.intent(&permit, &tool.provenance);
     let limits = tool.export.limits();
     let deadline = request.arrived + Duration::from_millis(limits.get(CallLimit::Deadline));
     let args = tool
@@ -54,7 +54,7 @@ async fn attempt(rooms: &Rooms, request: &Request, record: &mut Record) -> Resul
         .map_err(|problems| Outcome::Fault(Fault::new(FaultKind::Arguments, problems.to_string())))?;
     // Whoever learns wants to see it fail, and again: that holds nothing up, and says nothing about the plugin.
     let trial = (!request.learning).then(|| tool.admission.begin()).transpose().map_err(Outcome::Fault)?;
-    let interrupt = request.interrupt.under(rooms.flights.stopping());
+    let interrupt = request.interrupt.under(&tool.revoked, rooms.flights.stopping());
     let slot =
         tool.admission.enter(&permit, &rooms.calls, deadline, &interrupt).await.map_err(Outcome::Fault)?;
     let call = Call { deadline, interrupt, relay: request.relay.clone(), notes: record.notes(), slot };

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
-use toolgate_policy::Principal;
 use toolgate_policy::capability::http::Pass;
+use toolgate_policy::load::TrustPolicy;
+use toolgate_policy::{Digest, PluginName, Principal};
 
+use crate::artifact::Artifact;
 use crate::audit::record::Closed;
 use crate::audit::{Event, Recorder};
 use crate::call;
@@ -24,7 +26,9 @@ use crate::snapshot::tool::Tool;
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::spec::{Compiling, Spec};
 use crate::state::State;
+use crate::state::kept::Kept;
 use crate::state::keyvalue::Stores;
+use crate::state::seen::Seen;
 
 /// Loads plugins and runs their tools. Cheap to clone; all clones are one gate.
 #[derive(Clone)]
@@ -52,6 +56,9 @@ pub enum NotOpened {
     /// The engine or its cache cannot be set up.
     #[error("set up the engine")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What was seen or kept before cannot be read.
+    #[error("read the state directory {0}")]
+    State(std::path::PathBuf, #[source] std::io::Error),
     /// The guests' threads cannot be started.
     #[error("start the guests' threads")]
     Threads(#[source] std::io::Error),
@@ -77,7 +84,10 @@ impl Gate {
         let sandbox =
             Sandbox::new(compiler, Stores::new(state), Egress::new(name_servers), bounds.memory_bytes_max);
         let sandbox = sandbox.map_err(NotOpened::Threads)?;
+        let unreadable = |error| NotOpened::State(state.path().to_owned(), error);
         let rooms = Rooms {
+            kept: Kept::open(state).map_err(unreadable)?,
+            seen: Seen::open(state).map_err(unreadable)?,
             sandbox,
             snapshots: Snapshots::default(),
             audit,
@@ -95,6 +105,16 @@ impl Gate {
     /// Brings what serves in line with `spec`. What fails leaves its old version serving. Blocks while plugins are compiled.
     pub fn reload(&self, spec: &Spec) -> Report {
         self.bring_in_line(spec, Occasion::Reload)
+    }
+
+    /// Takes what a policy revokes out of what serves, at once, and ends its calls; waits for no load. Which they were.
+    pub fn revoke(&self, policy: &TrustPolicy) -> Vec<PluginName> {
+        reconcile::revoke(&self.rooms, policy)
+    }
+
+    /// What was kept under a digest, such as what a model read of an approved version.
+    pub fn kept(&self, digest: Digest) -> Option<Artifact> {
+        self.rooms.kept.get(digest).map(|(artifact, _)| artifact)
     }
 
     fn bring_in_line(&self, spec: &Spec, occasion: Occasion) -> Report {

@@ -15,9 +15,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use toolgate_policy::Digest;
 use toolgate_policy::load::clear::{Case, clear, hold_to_lints};
+use toolgate_policy::load::pin::{Approved, Change};
 use toolgate_policy::load::signer::UnixTime;
-use toolgate_policy::load::{Asked, Clearance, Trusted};
+use toolgate_policy::load::trust::Standing;
+use toolgate_policy::load::{Asked, Clearance, NotCleared, Trusted};
 
+use crate::artifact::Artifact;
 use crate::sandbox::Sandbox;
 use crate::sandbox::prepare::{NotReady, Wanted};
 use crate::snapshot::plugin::Plugin;
@@ -40,27 +43,70 @@ pub struct NotLoaded {
 pub enum Kind {
     /// Something is not allowed: trust, grants, what it is.
     Refused,
+    /// It is not what was approved, and waits for somebody to look at it.
+    Held,
     /// Something does not work: its file, the compiler, the state directory.
     Failed,
 }
 
+impl Kind {
+    /// One word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Held => "held",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// A plugin that may be compiled and run, before it is.
 pub struct Cleared {
-    artifact: crate::artifact::Artifact,
+    found: source::Found,
     clearance: Clearance,
     listings: Vec<Listing>,
-    surface: Digest,
+    surface: Artifact,
+    version: Option<String>,
     /// The interface by which it names further tools when it runs.
     dynamic: Option<String>,
 }
 
-/// Loads a plugin up to the decision whether it may be compiled. Cheap next to compiling.
+/// What a plugin is held against.
+#[derive(Clone, Copy)]
+pub(crate) struct Against<'a> {
+    pub(crate) trust: &'a Trust,
+    pub(crate) approved: Approved<'a>,
+    /// When it is judged.
+    pub(crate) now: UnixTime,
+}
+
+/// Fetches a plugin from where its bytes are.
 ///
 /// # Errors
 /// [`NotLoaded`].
-pub fn clear_plugin(spec: &PluginSpec, trust: &Trust) -> Result<Cleared, NotLoaded> {
-    let Proved { found, trusted, inspected } = prove(spec, trust)?;
+pub(crate) fn fetch(spec: &PluginSpec) -> Result<source::Found, NotLoaded> {
+    source::fetch(&spec.source).map_err(|error| NotLoaded {
+        kind: if error.is_absence() { Kind::Failed } else { Kind::Refused },
+        digest: None,
+        reasons: vec![told(&error)],
+    })
+}
+
+/// Loads what was found up to the decision whether it may be compiled. Cheap next to compiling.
+///
+/// # Errors
+/// [`NotLoaded`].
+pub(crate) fn clear_found(
+    spec: &PluginSpec,
+    found: source::Found,
+    against: Against<'_>,
+) -> Result<Cleared, NotLoaded> {
     let digest = found.artifact.digest();
+    let standing = match against.approved {
+        Approved::Asked(Some(pin)) if pin.digest == digest && pin.revoked.is_none() => Standing::Approved,
+        Approved::Asked(_) | Approved::NotAsked => Standing::New,
+    };
+    let Proved { found, trusted, inspected } = prove(spec, against.trust, found, standing, against.now)?;
     let refused = |reasons: Vec<String>| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons };
     let described =
         describe::describe(&inspected, &spec.prefix).map_err(|error| refused(vec![told(&error)]))?;
@@ -71,16 +117,31 @@ pub fn clear_plugin(spec: &PluginSpec, trust: &Trust) -> Result<Cleared, NotLoad
         tools: described.listings.len() + usize::from(inspected.dynamic.is_some()),
         findings: &described.findings,
         allowed: &spec.allow_lints,
+        surface: described.surface.digest(),
+        approved: against.approved,
     };
-    let clearance = clear(trusted, &case, &spec.grants, spec.limits.clone())
-        .map_err(|reasons| refused(reasons.iter().map(ToString::to_string).collect()))?;
+    let clearance =
+        clear(trusted, &case, &spec.grants, spec.limits.clone()).map_err(|reasons| match reasons {
+            NotCleared::Refused(reasons) => refused(reasons.iter().map(ToString::to_string).collect()),
+            NotCleared::Held(changes) => held(spec, digest, &changes),
+        })?;
     Ok(Cleared {
-        artifact: found.artifact,
+        found,
         clearance,
         listings: described.listings,
         surface: described.surface,
+        version: inspected.manifest.version.clone(),
         dynamic: inspected.dynamic,
     })
+}
+
+fn held(spec: &PluginSpec, digest: Digest, changes: &[Change]) -> NotLoaded {
+    let mut reasons: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    if let Some(last) = reasons.last_mut() {
+        let name = &spec.name;
+        last.push_str(&format!("; see `toolgate plugin diff {name}`, then `toolgate plugin approve {name}`"));
+    }
+    NotLoaded { kind: Kind::Held, digest: Some(digest), reasons }
 }
 
 /// What a plugin asks, of whom it is said that it may be looked into. Nothing is granted by it.
@@ -88,7 +149,7 @@ pub fn clear_plugin(spec: &PluginSpec, trust: &Trust) -> Result<Cleared, NotLoad
 /// # Errors
 /// [`NotLoaded`].
 pub fn asked(spec: &PluginSpec, trust: &Trust) -> Result<Asked, NotLoaded> {
-    Ok(prove(spec, trust)?.inspected.asked)
+    Ok(prove(spec, trust, fetch(spec)?, Standing::New, now())?.inspected.asked)
 }
 
 /// Bytes that are trusted, and what is in them.
@@ -99,22 +160,28 @@ struct Proved {
 }
 
 /// The first half of loading: nothing unproved is looked into.
-fn prove(spec: &PluginSpec, trust: &Trust) -> Result<Proved, NotLoaded> {
-    let found = source::fetch(&spec.source).map_err(|error| NotLoaded {
-        kind: if error.is_absence() { Kind::Failed } else { Kind::Refused },
-        digest: None,
-        reasons: vec![told(&error)],
-    })?;
+fn prove(
+    spec: &PluginSpec,
+    trust: &Trust,
+    found: source::Found,
+    standing: Standing,
+    now: UnixTime,
+) -> Result<Proved, NotLoaded> {
     let digest = found.artifact.digest();
     let refused = |reasons: Vec<String>| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons };
     let trusted: Trusted =
-        verify::verify(spec, trust, &found, now()).map_err(|error| refused(vec![told(&error)]))?;
+        verify::verify(spec, trust, &found, standing, now).map_err(|error| refused(vec![told(&error)]))?;
     let inspected =
         inspect::inspect(&found.artifact, spec.engine).map_err(|error| refused(vec![told(&error)]))?;
     Ok(Proved { found, trusted, inspected })
 }
 
 impl Cleared {
+    /// The bytes, with the signatures that were found beside them.
+    pub(crate) fn found(&self) -> &source::Found {
+        &self.found
+    }
+
     /// What was cleared.
     pub fn clearance(&self) -> &Clearance {
         &self.clearance
@@ -125,7 +192,7 @@ impl Cleared {
     /// # Errors
     /// [`NotLoaded`].
     pub(crate) fn prepare(self, spec: &PluginSpec, sandbox: &Sandbox) -> Result<Plugin, NotLoaded> {
-        let digest = self.artifact.digest();
+        let digest = self.found.artifact.digest();
         let refused = |reasons: Vec<String>| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons };
         let wanted = self.listings.iter().map(|listing| Wanted {
             tool: listing.name.clone(),
@@ -135,21 +202,20 @@ impl Cleared {
             powerless: false,
         });
         let wanted = wanted.chain(self.dynamic.iter().flat_map(|interface| dynamic::wanted(interface)));
-        let mut exports =
-            sandbox.prepare(&self.clearance, &self.artifact, wanted.collect(), spec).map_err(|error| {
-                match &error {
-                    NotReady::Compile(_) | NotReady::Store(_) => {
-                        NotLoaded { kind: Kind::Failed, digest: Some(digest), reasons: vec![told(&error)] }
-                    }
-                    NotReady::OtherBytes(_)
-                    | NotReady::OtherTypes(_)
-                    | NotReady::Memory { .. }
-                    | NotReady::Link(_)
-                    | NotReady::Folder(..)
-                    | NotReady::Outward(_)
-                    | NotReady::Worker(_)
-                    | NotReady::Egress(_) => refused(vec![told(&error)]),
+        let mut exports = sandbox
+            .prepare(&self.clearance, &self.found.artifact, wanted.collect(), spec)
+            .map_err(|error| match &error {
+                NotReady::Compile(_) | NotReady::Store(_) => {
+                    NotLoaded { kind: Kind::Failed, digest: Some(digest), reasons: vec![told(&error)] }
                 }
+                NotReady::OtherBytes(_)
+                | NotReady::OtherTypes(_)
+                | NotReady::Memory { .. }
+                | NotReady::Link(_)
+                | NotReady::Folder(..)
+                | NotReady::Outward(_)
+                | NotReady::Worker(_)
+                | NotReady::Egress(_) => refused(vec![told(&error)]),
             })?;
         let further = exports.split_off(self.listings.len());
         let mut surfaces = vec![self.surface];
@@ -176,15 +242,18 @@ impl Cleared {
                 tools.push(Ready { listing: Arc::new(listing), export, own_name: Some(own_name) });
             }
         }
+        self.clearance
+            .hold_to_said(surfaces.get(1).map(Artifact::digest))
+            .map_err(|change| held(spec, digest, &[change]))?;
         if tools.is_empty() {
             return Err(refused(vec!["it names no tool".to_owned()]));
         }
-        Ok(Plugin::new(spec.clone(), self.clearance, surfaces, tools))
+        Ok(Plugin::new(spec.clone(), self.clearance, surfaces, tools, self.version))
     }
 }
 
 /// An error with all that caused it, as one sentence.
-fn told(error: &dyn std::error::Error) -> String {
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -195,7 +264,8 @@ fn told(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn now() -> UnixTime {
+/// What the clock says.
+pub(crate) fn now() -> UnixTime {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixTime(i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
 }

@@ -178,6 +178,8 @@ pub enum FaultKind {
     Worker,
     /// The caller went away or cancelled.
     Cancelled,
+    /// The plugin was revoked.
+    Revoked,
     /// The host is stopping.
     Stopping,
     /// The record of calls cannot be written.
@@ -249,7 +251,8 @@ impl Fault {
         match self.kind {
             FaultKind::Arguments | FaultKind::Cancelled => Blame::Caller,
             FaultKind::Limit(CallLimit::Queue | CallLimit::Concurrency | CallLimit::Faults)
-            | FaultKind::Budget => Blame::Operator,
+            | FaultKind::Budget
+            | FaultKind::Revoked => Blame::Operator,
             FaultKind::Limit(_)
             | FaultKind::Trap
             | FaultKind::Exit
@@ -287,6 +290,7 @@ impl FaultKind {
             Self::Lift => "lift",
             Self::Worker => "worker",
             Self::Cancelled => "cancelled",
+            Self::Revoked => "revoked",
             Self::Stopping => "stopping",
             Self::Audit => "audit",
             Self::Internal => "internal",

@@ -1,17 +1,27 @@
 //! The one way anything comes to serve: what should serve against what does. Loads what changed, keeps what did not, swaps
-//! in one step. A plugin that fails keeps its old version serving, unless that is revoked.
+//! in one step. Where a plugin fails or waits for approval, the version before it serves on, if that is still trusted,
+//! approved, and given the same.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use toolgate_policy::limits::load::LOADS_AT_ONCE;
+use toolgate_policy::load::TrustPolicy;
+use toolgate_policy::load::pin::Approved;
+use toolgate_policy::load::signer::UnixTime;
+use toolgate_policy::load::trust::Standing;
 use toolgate_policy::{Digest, PluginName};
 
+use crate::artifact::Artifact;
 use crate::audit::{Event, Recorder};
-use crate::load::{Kind, NotLoaded, clear_plugin};
+use crate::load::source::Found;
+use crate::load::{self, Against, Kind, NotLoaded, clear_found};
 use crate::rooms::Rooms;
+use crate::signature::SignatureFile;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plugin::Plugin;
-use crate::spec::{OnRefused, PluginSpec, Spec, Trust};
+use crate::spec::{Approvals, OnRefused, PluginSpec, Spec};
+use crate::state::seen::NotAdmitted;
 
 /// What came of it, plugin by plugin, in the operator's order.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +30,8 @@ pub struct Report {
     pub plugins: Vec<(PluginName, Loaded)>,
     /// Whether anything serves, or would: at the start, not when a plugin is refused and the operator wants all or nothing.
     pub serves: bool,
+    /// Why the trust policy is not taken, so that nothing was looked at and everything is as it was.
+    pub problem: Option<String>,
 }
 
 /// What became of one plugin.
@@ -54,26 +66,47 @@ pub(crate) enum Occasion {
 
 /// Brings what serves in line with what should.
 pub(crate) fn run(rooms: &Rooms, spec: &Spec, occasion: Occasion) -> Report {
+    let now = match rooms.seen.admit(&spec.trust.policy, load::now()) {
+        Ok(now) => now,
+        Err(error) => return Report::not_taken(&error),
+    };
     let old = rooms.snapshots.now();
-    let (snapshot, mut report) = plan(rooms, spec, &old);
+    let (snapshot, mut report) = plan(rooms, spec, &old, now);
     report.serves |= occasion == Occasion::Reload;
     record(&rooms.audit, &old, &snapshot, &report);
     if report.serves {
-        rooms.snapshots.publish(Arc::new(snapshot));
+        rooms.kept.hold(held(&spec.approvals, &snapshot));
+        let ended = rooms.snapshots.publish(snapshot, &spec.trust.policy);
+        tell_revoked(&rooms.audit, &ended);
     }
     report
 }
 
-/// The same without the swap: what would serve, and what came of each plugin.
-pub(crate) fn check(rooms: &Rooms, spec: &Spec) -> (Snapshot, Report) {
-    plan(rooms, spec, &Snapshot::default())
+/// Takes what a policy revokes out of what serves, and nothing else. Which they were.
+pub(crate) fn revoke(rooms: &Rooms, policy: &TrustPolicy) -> Vec<PluginName> {
+    let ended = rooms.snapshots.revoke(policy);
+    tell_revoked(&rooms.audit, &ended);
+    ended.iter().map(|plugin| plugin.name().clone()).collect()
 }
 
-fn plan(rooms: &Rooms, spec: &Spec, old: &Snapshot) -> (Snapshot, Report) {
+/// The same as [`run`] without the swap: what would serve, and what came of each plugin. Nothing is remembered.
+pub(crate) fn check(rooms: &Rooms, spec: &Spec) -> (Snapshot, Report) {
+    match rooms.seen.judge(&spec.trust.policy, load::now()) {
+        Ok(now) => plan(rooms, spec, &Snapshot::default(), now),
+        Err(error) => (Snapshot::default(), Report::not_taken(&error)),
+    }
+}
+
+impl Report {
+    fn not_taken(error: &NotAdmitted) -> Self {
+        Self { plugins: Vec::new(), serves: false, problem: Some(load::told(error)) }
+    }
+}
+
+fn plan(rooms: &Rooms, spec: &Spec, old: &Snapshot, now: UnixTime) -> (Snapshot, Report) {
     let mut snapshot = Snapshot::default();
-    let mut report = Report { plugins: Vec::new(), serves: true };
-    for (wanted, loaded) in spec.plugins.iter().zip(load_all(rooms, spec, old)) {
-        let before = before(old, wanted);
+    let mut report = Report { plugins: Vec::new(), serves: true, problem: None };
+    for (wanted, (loaded, instead)) in spec.plugins.iter().zip(load_all(rooms, spec, old, now)) {
         let loaded = match loaded
             .and_then(|(plugin, kept)| add(&mut snapshot, &plugin).map(|()| (plugin, kept)))
         {
@@ -81,7 +114,6 @@ fn plan(rooms: &Rooms, spec: &Spec, old: &Snapshot) -> (Snapshot, Report) {
                 Loaded::Ready { digest: plugin.digest(), tools: plugin.tools().len(), kept }
             }
             Err(why) => {
-                let instead = before.filter(|plugin| spec.trust.policy.revoked(&plugin.digest()).is_none());
                 let instead =
                     instead.filter(|plugin| add(&mut snapshot, plugin).is_ok()).map(|plugin| plugin.digest());
                 if instead.is_none() && spec.on_refused == OnRefused::Stop {
@@ -100,15 +132,19 @@ fn before<'a>(old: &'a Snapshot, wanted: &PluginSpec) -> Option<&'a Arc<Plugin>>
     old.plugins().iter().find(|plugin| *plugin.name() == wanted.name)
 }
 
-/// A plugin that may serve, and whether it did before.
-type LoadedOrNot = Result<(Arc<Plugin>, bool), NotLoaded>;
+/// A plugin that may serve, and whether it did before; if there is none, the version that may serve instead.
+type LoadedOrNot = (Result<(Arc<Plugin>, bool), NotLoaded>, Option<Arc<Plugin>>);
 
 /// Loads all of them, a few at once: one that is slow to compile does not hold up the others. In the operator's order.
-fn load_all(rooms: &Rooms, spec: &Spec, old: &Snapshot) -> Vec<LoadedOrNot> {
+fn load_all(rooms: &Rooms, spec: &Spec, old: &Snapshot, now: UnixTime) -> Vec<LoadedOrNot> {
     let next = Mutex::new(spec.plugins.iter().enumerate());
     let loader = || {
         let take = || next.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let load = |(at, wanted)| (at, load(rooms, wanted, &spec.trust, before(old, wanted)));
+        let load = |(at, wanted): (usize, &PluginSpec)| {
+            let approved = spec.approvals.of(&wanted.name);
+            let against = Against { trust: &spec.trust, approved, now };
+            (at, load(rooms, wanted, against, before(old, wanted)))
+        };
         std::iter::from_fn(take).map(load).collect::<Vec<_>>()
     };
     let (least, most) = LOADS_AT_ONCE;
@@ -126,13 +162,88 @@ fn load_all(rooms: &Rooms, spec: &Spec, old: &Snapshot) -> Vec<LoadedOrNot> {
     })
 }
 
-fn load(rooms: &Rooms, wanted: &PluginSpec, trust: &Trust, before: Option<&Arc<Plugin>>) -> LoadedOrNot {
+fn load(
+    rooms: &Rooms,
+    wanted: &PluginSpec,
+    against: Against<'_>,
+    before: Option<&Arc<Plugin>>,
+) -> LoadedOrNot {
     tracing::debug!(plugin = %wanted.name, "loading");
-    let cleared = clear_plugin(wanted, trust)?;
-    match before {
-        Some(plugin) if plugin.is(wanted, cleared.clearance()) => Ok((Arc::clone(plugin), true)),
-        Some(_) | None => Ok((Arc::new(cleared.prepare(wanted, &rooms.sandbox)?), false)),
+    match load::fetch(wanted).and_then(|found| load_found(rooms, wanted, found, against, before)) {
+        Ok(loaded) => (Ok(loaded), None),
+        Err(why) => (Err(why), instead(rooms, wanted, against, before)),
     }
+}
+
+fn load_found(
+    rooms: &Rooms,
+    wanted: &PluginSpec,
+    found: Found,
+    against: Against<'_>,
+    before: Option<&Arc<Plugin>>,
+) -> Result<(Arc<Plugin>, bool), NotLoaded> {
+    let cleared = clear_found(wanted, found, against)?;
+    if let Some(plugin) = before.filter(|plugin| plugin.is(wanted, cleared.clearance())) {
+        return Ok((Arc::clone(plugin), true));
+    }
+    if cleared.clearance().pin().is_some() {
+        keep(rooms, &cleared.found().artifact, &cleared.found().signatures);
+    }
+    let plugin = cleared.prepare(wanted, &rooms.sandbox)?;
+    if plugin.clearance().pin().is_some() {
+        // What was read when it was approved, so that a change can be shown.
+        plugin.surfaces().iter().for_each(|surface| keep(rooms, surface, &[]));
+    }
+    Ok((Arc::new(plugin), false))
+}
+
+/// What may serve where `wanted` does not: the version that serves, or the one that was approved and kept.
+fn instead(
+    rooms: &Rooms,
+    wanted: &PluginSpec,
+    against: Against<'_>,
+    before: Option<&Arc<Plugin>>,
+) -> Option<Arc<Plugin>> {
+    let approved = match against.approved {
+        Approved::NotAsked => None,
+        // What nobody approves any more serves no more.
+        Approved::Asked(pin) => Some(pin.filter(|pin| pin.revoked.is_none())?),
+    };
+    let goes_on = before.filter(|plugin| {
+        let standing = if approved.is_some() { Standing::Approved } else { Standing::New };
+        let policy = &against.trust.policy;
+        plugin.has_what_is_given_in(wanted)
+            && policy.again(plugin.clearance().trusted(), standing, against.now).is_ok()
+            && plugin.clearance().pin() == approved
+    });
+    if let Some(plugin) = goes_on {
+        return Some(Arc::clone(plugin));
+    }
+    let (artifact, signatures) = rooms.kept.get(approved?.digest)?;
+    let found = Found { artifact, signatures };
+    let wanted = PluginSpec { digest: None, ..wanted.clone() };
+    load_found(rooms, &wanted, found, against, None).ok().map(|(plugin, _)| plugin)
+}
+
+/// Keeps what was approved. Where that fails it serves all the same.
+fn keep(rooms: &Rooms, artifact: &Artifact, signatures: &[SignatureFile]) {
+    if rooms.kept.has(artifact.digest()) {
+        return;
+    }
+    if let Err(error) = rooms.kept.put(artifact, signatures) {
+        tracing::warn!(%error, "what was approved is not kept; when its source changes it cannot serve on");
+    }
+}
+
+/// What is needed as long as this serves.
+fn held(approvals: &Approvals, snapshot: &Snapshot) -> BTreeSet<Digest> {
+    let pins = match approvals {
+        Approvals::NotAsked => None,
+        Approvals::Asked(pins) => Some(pins.values()),
+    };
+    let approved =
+        pins.into_iter().flatten().flat_map(|pin| pin.surfaces.iter().chain([&pin.digest]).copied());
+    approved.chain(snapshot.plugins().iter().map(|plugin| plugin.digest())).collect()
 }
 
 fn add(snapshot: &mut Snapshot, plugin: &Arc<Plugin>) -> Result<(), NotLoaded> {
@@ -149,21 +260,29 @@ fn record(audit: &Recorder, old: &Snapshot, new: &Snapshot, report: &Report) {
             Loaded::Ready { kept: true, .. } => {}
             Loaded::Ready { digest, tools, kept: false } => {
                 let plugin = new.plugins().iter().find(|plugin| plugin.name() == name);
-                let met = plugin.map(|plugin| plugin.clearance().trusted().roles()).unwrap_or_default();
-                let signers =
-                    met.iter().map(|met| format!("{}: {}", met.role, met.signers.join(", "))).collect();
+                let provenance = plugin.map(|plugin| plugin.provenance());
+                let approval = provenance.and_then(|provenance| provenance.approval.as_ref());
                 audit.event(&Event::Loaded {
                     plugin: name.as_str(),
                     digest: digest.to_string(),
-                    signers,
+                    version: provenance.and_then(|provenance| provenance.version.as_deref()),
+                    signers: provenance.map(|provenance| provenance.signers.clone()).unwrap_or_default(),
+                    approved_by: approval.map(|approval| approval.by.as_str()),
                     tools: *tools,
                 });
             }
             Loaded::Not { why, .. } => audit.event(&Event::Refused {
                 plugin: name.as_str(),
+                held: why.kind == Kind::Held,
                 digest: why.digest.map(|digest| digest.to_string()),
                 reasons: why.reasons.clone(),
             }),
+        }
+    }
+    for plugin in new.plugins() {
+        for overdue in plugin.clearance().trusted().overdue() {
+            tracing::error!(plugin = %plugin.name(), "ALARM: {overdue}");
+            audit.event(&Event::Overdue { plugin: plugin.name().as_str(), what: overdue.to_string() });
         }
     }
     if report.serves {
@@ -178,5 +297,13 @@ fn record(audit: &Recorder, old: &Snapshot, new: &Snapshot, report: &Report) {
                 digest: plugin.digest().to_string(),
             });
         }
+    }
+}
+
+fn tell_revoked(audit: &Recorder, ended: &[Arc<Plugin>]) {
+    for plugin in ended {
+        let (name, digest) = (plugin.name(), plugin.digest());
+        tracing::error!(plugin = %name, %digest, "revoked: it serves no more, and its calls were ended");
+        audit.event(&Event::Revoked { plugin: name.as_str(), digest: digest.to_string() });
     }
 }

@@ -13,6 +13,8 @@ use toolgate_policy::limits::call::GRACE_MS;
 use crate::audit::Recorder;
 use crate::sandbox::Sandbox;
 use crate::snapshot::Snapshots;
+use crate::state::kept::Kept;
+use crate::state::seen::Seen;
 
 /// The rooms.
 pub(crate) struct Rooms {
@@ -20,6 +22,10 @@ pub(crate) struct Rooms {
     pub(crate) sandbox: Sandbox,
     /// What serves.
     pub(crate) snapshots: Snapshots,
+    /// What was fetched and approved.
+    pub(crate) kept: Kept,
+    /// What was seen before and may not be undone.
+    pub(crate) seen: Seen,
     /// The record.
     pub(crate) audit: Arc<Recorder>,
     /// Places for calls, all plugins together.

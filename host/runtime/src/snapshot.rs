@@ -5,12 +5,13 @@ pub mod plugin;
 pub mod tool;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
-use toolgate_policy::ToolName;
 use toolgate_policy::call::{Permit, Target};
+use toolgate_policy::load::TrustPolicy;
 use toolgate_policy::load::lint::{similar_prefixes, skeleton};
+use toolgate_policy::{Digest, ToolName};
 
 use plugin::Plugin;
 use tool::Tool;
@@ -23,7 +24,12 @@ pub struct Snapshot {
 }
 
 /// The one place where the current snapshot is.
-pub(crate) struct Snapshots(watch::Sender<Arc<Snapshot>>);
+pub(crate) struct Snapshots {
+    now: watch::Sender<Arc<Snapshot>>,
+    /// What was revoked since the policy that published last, with the version that did it: a load that began before must not
+    /// bring it back.
+    revoked: Mutex<BTreeMap<Digest, u64>>,
+}
 
 /// Two plugins want one name, or names that read alike.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -113,9 +119,18 @@ impl Snapshot {
         self.tools.get(&name).map(|tool| &tool.target)
     }
 
+    /// The same without some plugins.
+    fn without(&self, gone: impl Fn(&Arc<Plugin>) -> bool) -> Self {
+        let plugins: Vec<Arc<Plugin>> = self.plugins.iter().filter(|plugin| !gone(plugin)).cloned().collect();
+        let tools = plugins.iter().flat_map(|plugin| plugin.tools());
+        let tools = tools.map(|tool| (tool.listing.name.clone(), Arc::clone(tool))).collect();
+        Self { plugins, tools }
+    }
+
     /// Whether a client would see the same list.
     fn lists_like(&self, other: &Self) -> bool {
-        let listed = |tool: &Arc<Tool>| (Arc::clone(&tool.listing), tool.effects());
+        let listed =
+            |tool: &Arc<Tool>| (Arc::clone(&tool.listing), tool.effects(), Arc::clone(&tool.provenance));
         self.tools.values().map(listed).eq(other.tools.values().map(listed))
     }
 
@@ -128,27 +143,61 @@ impl Snapshot {
 
 impl Default for Snapshots {
     fn default() -> Self {
-        Self(watch::Sender::new(Arc::default()))
+        Self { now: watch::Sender::new(Arc::default()), revoked: Mutex::default() }
     }
 }
 
 impl Snapshots {
     /// What serves now.
     pub(crate) fn now(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.0.borrow())
+        Arc::clone(&self.now.borrow())
     }
 
-    /// Serves another from now on.
-    pub(crate) fn publish(&self, snapshot: Arc<Snapshot>) {
-        self.0.send_if_modified(|now| {
-            let changed = !now.lists_like(&snapshot);
-            *now = snapshot;
+    /// Serves another from now on, which was loaded under `policy`. Calls in flight go on; those of what is revoked end.
+    pub(crate) fn publish(&self, snapshot: Snapshot, policy: &TrustPolicy) -> Vec<Arc<Plugin>> {
+        let mut revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
+        revoked.retain(|_, version| *version >= policy.version());
+        self.swap(&snapshot, policy, &revoked)
+    }
+
+    /// Takes what a policy revokes out of what serves, at once: nothing is waited for. What is revoked stays out until a newer
+    /// policy lets it in.
+    pub(crate) fn revoke(&self, policy: &TrustPolicy) -> Vec<Arc<Plugin>> {
+        let mut revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
+        for digest in policy.parts().revoked.keys() {
+            let version = revoked.entry(*digest).or_default();
+            *version = policy.version().max(*version);
+        }
+        let now = self.now();
+        let serves = |plugin: &Arc<Plugin>| revoked.contains_key(&plugin.digest());
+        if now.plugins.iter().any(serves) { self.swap(&now, policy, &revoked) } else { Vec::new() }
+    }
+
+    /// Serves `next` but for what is revoked, and ends the calls of that. What was ended.
+    fn swap(
+        &self,
+        next: &Snapshot,
+        policy: &TrustPolicy,
+        revoked: &BTreeMap<Digest, u64>,
+    ) -> Vec<Arc<Plugin>> {
+        let is_revoked = |plugin: &Arc<Plugin>| {
+            revoked.contains_key(&plugin.digest()) || policy.revoked(&plugin.digest()).is_some()
+        };
+        let next = Arc::new(next.without(is_revoked));
+        let ended =
+            self.now().plugins.iter().filter(|plugin| is_revoked(plugin)).cloned().collect::<Vec<_>>();
+        self.now.send_if_modified(|now| {
+            let changed = !now.lists_like(&next);
+            *now = next;
             changed
         });
+        // After the swap: whoever finds one of these from now on holds an old snapshot, and is ended as it begins.
+        ended.iter().for_each(|plugin| plugin.end_calls());
+        ended
     }
 
     /// Tells of every swap that changes the list of tools.
     pub(crate) fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
-        self.0.subscribe()
+        self.now.subscribe()
     }
 }

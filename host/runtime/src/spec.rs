@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use toolgate_policy::limits::call::CallLimits;
 use toolgate_policy::load::lint::Allowed;
-use toolgate_policy::load::{Grants, TrustPolicy};
+use toolgate_policy::load::pin::Approved;
+use toolgate_policy::load::{Grants, Pin, TrustPolicy};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
 
@@ -20,8 +21,29 @@ pub struct Spec {
     pub plugins: Vec<PluginSpec>,
     /// Whom to trust.
     pub trust: Arc<Trust>,
+    /// What was approved.
+    pub approvals: Approvals,
     /// What one refused plugin means for the others.
     pub on_refused: OnRefused,
+}
+
+/// What was approved, and whether that is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Approvals {
+    /// Signatures alone decide.
+    NotAsked,
+    /// Only what stands here may run, as it stands here.
+    Asked(BTreeMap<PluginName, Pin>),
+}
+
+impl Approvals {
+    /// What was approved of one plugin.
+    pub fn of(&self, name: &PluginName) -> Approved<'_> {
+        match self {
+            Self::NotAsked => Approved::NotAsked,
+            Self::Asked(pins) => Approved::Asked(pins.get(name)),
+        }
+    }
 }
 
 /// One plugin.

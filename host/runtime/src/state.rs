@@ -3,6 +3,8 @@
 
 pub mod kept;
 pub(crate) mod keyvalue;
+pub mod lockfile;
+pub mod seen;
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;

@@ -9,6 +9,7 @@ mod key;
 mod learn;
 mod output;
 mod pack;
+mod plugin;
 mod serve;
 mod sign;
 mod tools;
@@ -51,6 +52,9 @@ enum Command {
     Explain(explain::Args),
     /// Run a tool with what it is not granted refused and noted, and print the grant that it would need
     Learn(learn::Args),
+    /// Say which plugins may run: add, list, compare, approve, remove, revoke
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// Make keys
     #[command(subcommand)]
     Key(key::Command),
@@ -95,6 +99,7 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Tools(args) => tools::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Learn(args) => learn::run(&args),
+        Command::Plugin(command) => plugin::run(&command),
         Command::Key(command) => key::run(&command),
         Command::Pack(args) => pack::run(&args),
         Command::Sign(args) => sign::run(&args),

@@ -17,12 +17,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use toolgate_runtime::spec::Spec;
+use toolgate_runtime::spec::{Approvals, Spec};
 
 pub(crate) use manifest::read as read_manifest;
 pub(crate) use problem::Problems;
 pub(crate) use server::{ServerConfig, check_listen};
-pub(crate) use trust::load as load_trust;
+pub(crate) use trust::{Lock, load as load_trust, load_revoked};
 
 use reader::{Document, Section};
 
@@ -34,6 +34,12 @@ pub(crate) struct Config {
     pub(crate) state: PathBuf,
     /// What should serve.
     pub(crate) spec: Spec,
+    /// What was approved, if that is asked.
+    pub(crate) lock: Option<Lock>,
+    /// The trust policy.
+    pub(crate) policy: PathBuf,
+    /// The other files that all of this was read from.
+    pub(crate) files: Vec<PathBuf>,
     /// Where in the file each key stands, such as `plugin[0].grant.http[1]`: its line, from 1.
     pub(crate) lines: BTreeMap<String, usize>,
 }
@@ -99,19 +105,38 @@ fn read(
         read
     });
     let plugins = plugin::read(document, &root, &secrets, &defaults.unwrap_or_default(), instead);
-    let trust = trust::read(document, root.section("trust"), &root);
+    let (trust, lock) = trust::read(document, root.section("trust"), &root).unzip();
     root.finish();
     guarded::check(
         document,
-        &guarded::Guarded { state: &state_dir, plugins: &plugins, secrets: &secrets, trust: &trust },
+        &guarded::Guarded {
+            state: &state_dir,
+            plugins: &plugins,
+            secrets: &secrets,
+            trust: &trust,
+            lock: &lock,
+        },
     );
     let plugins = plugins.into_iter().map(plugin::Plugin::finish).collect();
-    let trust = trust?;
+    let (trust, lock) = (trust?, lock?);
     if !problems.is_empty() {
         return None;
     }
-    let spec = Spec { plugins, trust: Arc::new(trust.trust), on_refused: server.on_refused };
-    Some(Config { server, state: state_dir, spec, lines: document.lines() })
+    let approvals = lock.as_ref().map_or(Approvals::NotAsked, |lock| Approvals::Asked(lock.file.pins()));
+    let spec = Spec { plugins, trust: Arc::new(trust.trust), approvals, on_refused: server.on_refused };
+    let mut files = trust.keys;
+    files.push(document.path().to_owned());
+    files.extend(lock.as_ref().map(|lock| lock.path.clone()));
+    files.extend(secrets.files);
+    Some(Config {
+        server,
+        state: state_dir,
+        spec,
+        lock,
+        policy: trust.policy,
+        files,
+        lines: document.lines(),
+    })
 }
 
 /// Reads a private key that nobody else may have read.

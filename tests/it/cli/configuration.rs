@@ -25,7 +25,7 @@ fn assert_wrong(world: &World, words: &[&str]) {
 
 #[test]
 fn an_unknown_key_anywhere_is_named_with_its_line() {
-    assert_wrong(&seven().server("lisen = \"127.0.0.1:1\""), &["toolgate.toml:2: server.lisen", "listen"]);
+    assert_wrong(&seven().server("lisen = \"127.0.0.1:1\""), &["toolgate.toml:3: server.lisen", "listen"]);
     assert_wrong(&seven().with("sources = \"x\""), &["plugin[0].sources"]);
     assert_wrong(&seven().grant("file = []"), &["plugin[0].grant.file", "files"]);
     assert_wrong(&seven().limit("fuell = 5"), &["plugin[0].limits.fuell", "fuel"]);
@@ -128,8 +128,9 @@ fn a_file_that_others_can_write_to_decides_nothing() {
 #[test]
 fn no_policy_means_that_nothing_loads() {
     let world = seven();
-    let config =
-        std::fs::read_to_string(world.write()).unwrap().replace("[trust]\npolicy = \"trust.toml\"\n", "");
+    let config = std::fs::read_to_string(world.write())
+        .unwrap()
+        .replace("[trust]\npolicy = \"trust.toml\"\nlock = \"off\"\n", "");
     world.put("toolgate.toml", config.as_bytes(), 0o644);
     let ended = world.run_as_is(&["check"]);
     assert_eq!(ended.code, 2, "{}", ended.said());

@@ -77,7 +77,7 @@ fn a_plugin_that_is_revoked_stops_serving_at_the_signal() {
         format!("{}[[revoke]]\ndigest = \"{digest}\"\nreason = \"x\"\n", toolgate_tests::world::TRUST);
     world.put("trust.toml", policy.as_bytes(), 0o644);
     server.signal("HUP");
-    wait_until("it is gone", || server.log().contains("is revoked"));
+    wait_until("it is gone", || server.log().contains("revoked: it serves no more"));
     // A refused plugin would have kept a server from starting; here the revoked one goes and the other stays.
     wait_until("it is not listed", || !server.tools().contains(&"number_seven".to_owned()));
     assert_eq!(server.call("number_seven", json!({})).code(), -32602);

@@ -18,6 +18,18 @@ pub const KEPT_BYTES_MAX: u64 = 4 * GIB;
 /// Bytes of a configuration file, a trust policy or a key.
 pub const CONFIG_BYTES_MAX: u64 = MIB;
 
+/// Bytes of the lock: a few hundred for each plugin and line of its grant.
+pub const LOCK_BYTES_MAX: u64 = 8 * MIB;
+
+/// Days for which an approved plugin goes on after the key that signed it has expired, unless trust.toml says otherwise.
+pub const GRACE_DAYS: u32 = 30;
+
+/// The most that trust.toml can say.
+pub const GRACE_DAYS_MAX: u32 = 365;
+
+/// How often the files that decide are looked at, in milliseconds. A revocation is to be in force within 5 s of its write.
+pub const WATCH_MS: u64 = 500;
+
 /// Bytes of a secret.
 pub const SECRET_BYTES_MAX: u64 = 64 * KIB;
 

@@ -4,6 +4,7 @@
 use super::grant::{Effective, Grants, Unmet};
 use super::lint::{Allowed, Finding};
 use super::manifest::Asked;
+use super::pin::{self, Approved, Change, Pin, Seen};
 use super::trust::Trusted;
 use crate::Digest;
 use crate::limits::call::CallLimits;
@@ -17,9 +18,19 @@ pub struct Clearance {
     asked: Asked,
     effective: Effective,
     limits: CallLimits,
+    pin: Option<Pin>,
 }
 
 /// Why a plugin is not cleared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotCleared {
+    /// It may not be, whoever approves it.
+    Refused(Vec<Refusal>),
+    /// It is not what was approved, and waits.
+    Held(Vec<Change>),
+}
+
+/// Why a plugin is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Ask and grant do not meet.
@@ -41,6 +52,9 @@ pub enum Refusal {
     /// A text or a name of it is not fit to be shown to a model.
     #[error("{0}; if that is meant, add to it: allow_lints = [\"{lint}\"]", lint = .0.lint.name())]
     Lint(Finding),
+    /// It was approved, and that was taken back.
+    #[error("its approval was taken back: {0}")]
+    Withdrawn(String),
     /// There would be nothing to call.
     #[error("it exports no function that can be a tool")]
     NoTools,
@@ -61,18 +75,22 @@ pub struct Case<'a> {
     pub findings: &'a [Finding],
     /// Which of that the operator lets pass.
     pub allowed: &'a Allowed,
+    /// Everything that a model reads of them.
+    pub surface: Digest,
+    /// What was approved.
+    pub approved: Approved<'a>,
 }
 
 /// Decides whether the plugin may be compiled and run.
 ///
 /// # Errors
-/// Every reason against it.
+/// Every reason against it; everything that changed, if that is the only one.
 pub fn clear(
     trusted: Trusted,
     case: &Case<'_>,
     grants: &Grants,
     limits: CallLimits,
-) -> Result<Clearance, Vec<Refusal>> {
+) -> Result<Clearance, NotCleared> {
     let mut reasons = Vec::new();
     if case.inspected != trusted.digest() {
         reasons.push(Refusal::OtherBytes { inspected: case.inspected, trusted: trusted.digest() });
@@ -83,17 +101,33 @@ pub fn clear(
     if case.tools == 0 {
         reasons.push(Refusal::NoTools);
     }
+    if let Approved::Asked(Some(Pin { revoked: Some(why), .. })) = case.approved {
+        reasons.push(Refusal::Withdrawn(why.clone()));
+    }
     reasons.extend(hold_to_lints(case.findings, case.allowed).err().unwrap_or_default());
-    match grants.meet(case.asked) {
-        Ok(effective) if reasons.is_empty() => {
-            Ok(Clearance { trusted, asked: case.asked.clone(), effective, limits })
-        }
-        Ok(_) => Err(reasons),
+    let effective = match grants.meet(case.asked) {
+        Ok(effective) if reasons.is_empty() => effective,
+        Ok(_) => return Err(NotCleared::Refused(reasons)),
         Err(unmet) => {
             reasons.extend(unmet.into_iter().map(Refusal::Grant));
-            Err(reasons)
+            return Err(NotCleared::Refused(reasons));
         }
-    }
+    };
+    let pin = match case.approved {
+        Approved::NotAsked => None,
+        Approved::Asked(pin) => {
+            let seen = Seen {
+                id: trusted.plugin(),
+                digest: trusted.digest(),
+                surface: case.surface,
+                asked: case.asked.written(),
+                grant: grants.written(),
+            };
+            pin::compare(pin, &seen).map_err(NotCleared::Held)?;
+            pin.cloned()
+        }
+    };
+    Ok(Clearance { trusted, asked: case.asked.clone(), effective, limits, pin })
 }
 
 /// Decides whether what the lints found may pass. Asked again for what a plugin says only when it runs.
@@ -131,6 +165,19 @@ impl Clearance {
         &self.effective
     }
 
+    /// On whose approval, where one was asked for.
+    pub fn pin(&self) -> Option<&Pin> {
+        self.pin.as_ref()
+    }
+
+    /// Whether what it said when it was asked for its tools (nothing, if it is none that is asked) is what was approved.
+    ///
+    /// # Errors
+    /// That it is not.
+    pub fn hold_to_said(&self, surface: Option<Digest>) -> Result<(), Change> {
+        self.pin.as_ref().map_or(Ok(()), |pin| pin::compare_said(pin, surface))
+    }
+
     /// Within which limits.
     pub fn limits(&self) -> &CallLimits {
         &self.limits
@@ -141,9 +188,10 @@ impl Clearance {
 mod tests {
     use super::*;
     use crate::load::lint::{self, Lint};
+    use crate::load::pin::Approval;
     use crate::load::role::{Pattern, Role, Rule};
     use crate::load::signer::{KeyId, Signer, UnixTime, VerifiedSignature};
-    use crate::load::trust::{Evidence, Parts, TrustPolicy};
+    use crate::load::trust::{Evidence, Parts, Standing, TrustPolicy};
 
     fn trusted(digest: Digest) -> Trusted {
         let key = KeyId::of_spki(b"key");
@@ -156,7 +204,7 @@ mod tests {
         };
         let signature = VerifiedSignature { digest, key };
         let found = Evidence { signatures: &[signature], strangers: &[] };
-        TrustPolicy::new(parts).unwrap().trust("p", digest, None, found, UnixTime(0)).unwrap()
+        TrustPolicy::new(parts).unwrap().trust("p", digest, None, found, Standing::New, UnixTime(0)).unwrap()
     }
 
     #[test]
@@ -171,13 +219,15 @@ mod tests {
             tools: 1,
             findings: &[],
             allowed: &allowed,
+            surface: Digest::of(b"surface"),
+            approved: Approved::NotAsked,
         };
         assert_eq!(
             clear(trusted(a), &case(a), &Grants::default(), CallLimits::default()).unwrap().digest(),
             a
         );
         let refused = clear(trusted(a), &case(b), &Grants::default(), CallLimits::default()).unwrap_err();
-        assert_eq!(refused, [Refusal::OtherBytes { inspected: b, trusted: a }]);
+        assert_eq!(refused, NotCleared::Refused(vec![Refusal::OtherBytes { inspected: b, trusted: a }]));
     }
 
     #[test]
@@ -194,8 +244,11 @@ mod tests {
             tools: 0,
             findings: &findings,
             allowed: &allowed,
+            surface: Digest::of(b"surface"),
+            approved: Approved::NotAsked,
         };
         let refused = clear(trusted(a), &case, &Grants::default(), CallLimits::default()).unwrap_err();
+        let NotCleared::Refused(refused) = refused else { panic!("{refused:?}") };
         assert_eq!(refused.len(), 6);
         let told: Vec<String> = refused.iter().map(Refusal::to_string).collect();
         assert!(
@@ -205,6 +258,42 @@ mod tests {
         assert!(
             told.iter().any(|line| line.ends_with(r#"add to it: allow_lints = ["ansi-escape"]"#)),
             "{told:?}"
+        );
+    }
+
+    #[test]
+    fn what_nobody_approved_is_held_and_what_would_be_refused_is_refused_first() {
+        let a = Digest::of(b"a");
+        let (asked, allowed, grants) = (Asked::default(), Allowed::default(), Grants::default());
+        let pin = Pin {
+            id: "p".into(),
+            digest: a,
+            surfaces: vec![Digest::of(b"surface")],
+            asked: vec![],
+            grant: vec![],
+            approval: Approval { by: "somebody".into(), at: UnixTime(0) },
+            revoked: None,
+        };
+        let withdrawn = Pin { revoked: Some("a flaw".into()), ..pin.clone() };
+        let judged = |approved, tools| {
+            let case = Case {
+                inspected: a,
+                says_it_is: None,
+                asked: &asked,
+                tools,
+                findings: &[],
+                allowed: &allowed,
+                surface: Digest::of(b"surface"),
+                approved,
+            };
+            clear(trusted(a), &case, &grants, CallLimits::default())
+        };
+        assert_eq!(judged(Approved::Asked(Some(&pin)), 1).unwrap().pin(), Some(&pin));
+        assert_eq!(judged(Approved::Asked(None), 1), Err(NotCleared::Held(vec![Change::New])));
+        assert_eq!(judged(Approved::Asked(None), 0), Err(NotCleared::Refused(vec![Refusal::NoTools])));
+        assert_eq!(
+            judged(Approved::Asked(Some(&withdrawn)), 1),
+            Err(NotCleared::Refused(vec![Refusal::Withdrawn("a flaw".into())]))
         );
     }
 }

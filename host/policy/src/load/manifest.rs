@@ -97,6 +97,12 @@ impl Asked {
         &self.may_use
     }
 
+    /// All of it in words, such as `needs http`, always in the same order.
+    pub fn written(&self) -> Vec<String> {
+        let needs = self.needs.iter().map(|word| format!("needs {word}"));
+        needs.chain(self.may_use.iter().map(|word| format!("may use {word}"))).collect()
+    }
+
     /// Whether it asks for this at all.
     pub fn covers(&self, capability: Capability) -> bool {
         self.needs.contains(&capability) || self.may_use.contains(&capability)

@@ -16,8 +16,10 @@ pub struct TrustPolicy(Parts);
 pub struct Parts {
     /// Never goes down.
     pub version: u64,
-    /// From this on nothing new loads.
+    /// From this on nothing new loads; what was approved goes on.
     pub expires: Option<UnixTime>,
+    /// For how many days what was approved goes on after a signer's key has expired.
+    pub grace_days: u32,
     /// Whose signatures count.
     pub signers: Vec<Signer>,
     /// What parts they play.
@@ -36,7 +38,38 @@ pub struct Trusted {
     digest: Digest,
     rules: Vec<Rule>,
     roles: Vec<Met>,
+    signatures: Vec<VerifiedSignature>,
+    overdue: Vec<Overdue>,
     policy_version: u64,
+}
+
+/// Whether the bytes are ones that were approved before: those may go on where new ones may not begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody approved them, or it is not known.
+    New,
+    /// They were approved, as these bytes.
+    Approved,
+}
+
+/// What should have been renewed, and lets only go on what was approved before. The operator is to be told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Overdue {
+    /// The policy has run out.
+    #[error(
+        "the trust policy has expired; what was approved goes on, nothing new loads; renew `expires` in trust.toml"
+    )]
+    Policy,
+    /// A signer's key has.
+    #[error(
+        "the key of signer `{id}` has expired; what was approved goes on for {days_left} more days; have it signed by a key that is valid"
+    )]
+    Signer {
+        /// Whose.
+        id: String,
+        /// Whole days until it counts no more.
+        days_left: i64,
+    },
 }
 
 /// What was found beside a plugin's bytes.
@@ -108,6 +141,11 @@ impl TrustPolicy {
         self.0.version
     }
 
+    /// All that it says.
+    pub fn parts(&self) -> &Parts {
+        &self.0
+    }
+
     /// Its signers.
     pub fn signers(&self) -> &[Signer] {
         &self.0.signers
@@ -143,11 +181,16 @@ impl TrustPolicy {
         digest: Digest,
         pinned: Option<Digest>,
         found: Evidence<'_>,
+        standing: Standing,
         now: UnixTime,
     ) -> Result<Trusted, Distrust> {
         self.precheck(digest, pinned)?;
+        let mut overdue = Vec::new();
         if self.0.expires.is_some_and(|expires| now >= expires) {
-            return Err(Distrust::PolicyExpired);
+            match standing {
+                Standing::New => return Err(Distrust::PolicyExpired),
+                Standing::Approved => overdue.push(Overdue::Policy),
+            }
         }
         let rules = self.rules_for(plugin)?;
         let roles = self.roles_of(&rules);
@@ -164,7 +207,16 @@ impl TrustPolicy {
                     Validity::Valid if signed.contains(&signer.id.as_str()) => {}
                     Validity::Valid => signed.push(&signer.id),
                     Validity::NotYet(_) => out_of_time.push((signer.id.clone(), "not valid yet")),
-                    Validity::Expired(_) => out_of_time.push((signer.id.clone(), "expired")),
+                    Validity::Expired(until) => match (standing, self.days_left(until, now)) {
+                        (Standing::Approved, Some(_)) if signed.contains(&signer.id.as_str()) => {}
+                        (Standing::Approved, Some(days_left)) => {
+                            signed.push(&signer.id);
+                            overdue.push(Overdue::Signer { id: signer.id.clone(), days_left });
+                        }
+                        (Standing::Approved, None) | (Standing::New, _) => {
+                            out_of_time.push((signer.id.clone(), "expired"));
+                        }
+                    },
                 },
             }
         }
@@ -176,11 +228,29 @@ impl TrustPolicy {
                     digest,
                     rules,
                     roles,
+                    signatures: found.signatures.to_vec(),
+                    overdue,
                     policy_version: self.0.version,
                 })
             }
             Err(unmet) => Err(Distrust::Unmet { unmet, strangers, out_of_time }),
         }
+    }
+
+    /// The same question of what was trusted before, perhaps by another policy, with the signatures that were found then.
+    ///
+    /// # Errors
+    /// [`Distrust`].
+    pub fn again(&self, trusted: &Trusted, standing: Standing, now: UnixTime) -> Result<Trusted, Distrust> {
+        let found = Evidence { signatures: &trusted.signatures, strangers: &[] };
+        self.trust(&trusted.plugin, trusted.digest, None, found, standing, now)
+    }
+
+    /// Whole days for which a key that expired at `until` still counts for what was approved.
+    fn days_left(&self, until: UnixTime, now: UnixTime) -> Option<i64> {
+        const DAY_S: i64 = 86_400;
+        let end = until.0.saturating_add(i64::from(self.0.grace_days).saturating_mul(DAY_S));
+        (now.0 < end).then(|| end.saturating_sub(now.0) / DAY_S)
     }
 
     /// Every rule that matches, in the order of the file.
@@ -215,6 +285,11 @@ impl Trusted {
     /// Which roles were met, and by whom.
     pub fn roles(&self) -> &[Met] {
         &self.roles
+    }
+
+    /// What let it go on only because it was approved before.
+    pub fn overdue(&self) -> &[Overdue] {
+        &self.overdue
     }
 
     /// Under which version of the policy.

@@ -43,7 +43,7 @@ fn signed_by(ids: &[&str]) -> Vec<VerifiedSignature> {
 fn judge(parts: Parts, plugin: &str, ids: &[&str]) -> Result<Trusted, Distrust> {
     let signatures = signed_by(ids);
     let found = Evidence { signatures: &signatures, strangers: &[] };
-    TrustPolicy::new(parts).unwrap().trust(plugin, bytes(), None, found, NOW)
+    TrustPolicy::new(parts).unwrap().trust(plugin, bytes(), None, found, Standing::New, NOW)
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_stranger_counts_for_nothing_and_is_named() {
         Evidence { signatures: &signed_by(&["stranger"]), strangers: &[] },
         Evidence { signatures: &[], strangers: &stranger },
     ] {
-        let told = policy.trust("tool", bytes(), None, found, NOW).unwrap_err().to_string();
+        let told = policy.trust("tool", bytes(), None, found, Standing::New, NOW).unwrap_err().to_string();
         assert!(
             told.contains("needs 1 of [vendor], has none") && told.contains("is no [[signer]]"),
             "{told}"
@@ -96,7 +96,7 @@ fn nothing_signed_is_told_as_that() {
 fn a_signature_over_other_bytes_counts_for_nothing() {
     let other = VerifiedSignature { digest: Digest::of(b"another component"), key: key("vendor") };
     let found = Evidence { signatures: &[other], strangers: &[] };
-    let judged = TrustPolicy::new(parts()).unwrap().trust("tool", bytes(), None, found, NOW);
+    let judged = TrustPolicy::new(parts()).unwrap().trust("tool", bytes(), None, found, Standing::New, NOW);
     assert!(matches!(judged, Err(Distrust::Unmet { .. })));
 }
 
@@ -113,7 +113,7 @@ fn a_pin_means_these_bytes_only() {
     let policy = TrustPolicy::new(parts()).unwrap();
     let signatures = signed_by(&["vendor"]);
     let found = Evidence { signatures: &signatures, strangers: &[] };
-    let pinned = |pin| policy.trust("tool", bytes(), Some(pin), found, NOW);
+    let pinned = |pin| policy.trust("tool", bytes(), Some(pin), found, Standing::New, NOW);
     assert!(pinned(bytes()).is_ok());
     assert!(matches!(pinned(Digest::of(b"x")), Err(Distrust::OtherBytes { .. })));
 }
@@ -146,4 +146,46 @@ fn a_policy_that_counts_a_key_twice_is_refused() {
     parts.version = 0;
     let places: Vec<String> = TrustPolicy::new(parts).unwrap_err().into_iter().map(|p| p.at).collect();
     assert_eq!(places, ["signer[4].key", "signer[5].id", "signer[5].key", "version"]);
+}
+
+#[test]
+fn what_was_approved_goes_on_past_a_date_and_nothing_new_begins() {
+    const DAY_S: i64 = 86_400;
+    let signatures = signed_by(&["vendor"]);
+    let found = Evidence { signatures: &signatures, strangers: &[] };
+    let judged = |parts: Parts, standing, now| {
+        TrustPolicy::new(parts).unwrap().trust("tool", bytes(), None, found, standing, now)
+    };
+    let expired = Parts { expires: Some(NOW), ..parts() };
+    assert_eq!(judged(expired.clone(), Standing::New, NOW), Err(Distrust::PolicyExpired));
+    let goes_on = judged(expired, Standing::Approved, NOW).unwrap();
+    assert_eq!(goes_on.overdue(), [Overdue::Policy]);
+    let mut parts = Parts { grace_days: 30, ..parts() };
+    parts.signers.first_mut().unwrap().valid_until = Some(NOW);
+    assert!(judged(parts.clone(), Standing::New, NOW).is_err());
+    let last = UnixTime(NOW.0 + 30 * DAY_S - 1);
+    for (now, days_left) in [(NOW, 30), (last, 0)] {
+        let goes_on = judged(parts.clone(), Standing::Approved, now).unwrap();
+        assert_eq!(goes_on.overdue(), [Overdue::Signer { id: "vendor".into(), days_left }]);
+    }
+    assert!(judged(parts.clone(), Standing::Approved, UnixTime(last.0 + 1)).is_err());
+    parts.signers.first_mut().unwrap().valid_until = None;
+    parts.signers.first_mut().unwrap().valid_from = Some(last);
+    assert!(judged(parts.clone(), Standing::Approved, NOW).is_err(), "no key counts before its time");
+    parts.revoked.insert(bytes(), "backdoor".into());
+    assert!(matches!(judged(parts, Standing::Approved, last), Err(Distrust::Revoked { .. })));
+}
+
+#[test]
+fn what_was_trusted_by_another_policy_is_asked_again_with_the_same_signatures() {
+    let trusted = judge(parts(), "tool", &["vendor"]).unwrap();
+    let again = |parts| TrustPolicy::new(parts).unwrap().again(&trusted, Standing::Approved, NOW);
+    assert_eq!(again(parts()), Ok(trusted.clone()));
+    let mut without = parts();
+    without.signers.push(signer("another"));
+    without.roles.first_mut().unwrap().signers = vec!["another".into()];
+    assert!(again(without).is_err());
+    let mut revoked = parts();
+    revoked.revoked.insert(bytes(), "backdoor".into());
+    assert!(again(revoked).is_err());
 }

@@ -11,6 +11,7 @@ use toolgate_policy::Principal;
 use toolgate_policy::call::Permit;
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::limits::call::{RECORD_PLACE_CHARS_MAX, RECORD_PLACES_MAX};
+use toolgate_policy::load::Provenance;
 use toolgate_policy::redact::printable;
 
 use super::places;
@@ -77,11 +78,18 @@ impl Record {
     }
 
     /// Notes the permit under which the guest is about to run.
-    pub fn intent(&mut self, permit: &Permit) {
+    pub fn intent(&mut self, permit: &Permit, provenance: &Provenance) {
         self.fields.insert("decision".to_owned(), Value::from("permit"));
         self.fields.insert("rule".to_owned(), Value::from(permit.rule()));
         self.fields.insert("plugin".to_owned(), Value::from(permit.plugin().as_str()));
         self.fields.insert("digest".to_owned(), Value::from(permit.digest().to_string()));
+        if let Some(version) = &provenance.version {
+            self.fields.insert("version".to_owned(), Value::from(printable(version, 100)));
+        }
+        self.fields.insert("signers".to_owned(), Value::from(provenance.signers.clone()));
+        if let Some(approval) = &provenance.approval {
+            self.fields.insert("approved_by".to_owned(), Value::from(printable(&approval.by, 200)));
+        }
     }
 
     /// Where the running call notes what it does.

@@ -4,27 +4,27 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use toolgate_policy::ToolName;
 use toolgate_policy::limits::load::{SCHEMA_BYTES_MAX, TOOLS_MAX};
 use toolgate_policy::load::lint::{self, Finding};
 use toolgate_policy::name::{ExportPath, Prefix, tool_names};
 use toolgate_policy::redact::printable;
-use toolgate_policy::{Digest, ToolName};
 
 use super::inspect::Inspected;
 use super::manifest::Texts;
+use crate::artifact::Artifact;
 use crate::mapping::schema::{input, output, reply};
 use crate::mapping::shape::{Function, NoShape};
 use crate::snapshot::tool::Listing;
 
 /// What is listed of a component.
-#[derive(Debug)]
 pub struct Described {
     /// Its tools, sorted by export path. Functions without a shape are left out.
     pub listings: Vec<Listing>,
     /// What the lints found in their texts.
     pub findings: Vec<Finding>,
-    /// The digest of everything that a model reads of it, whatever the operator calls it.
-    pub surface: Digest,
+    /// Everything that a model reads of it, whatever the operator calls it: canonical JSON (RFC 8785).
+    pub surface: Artifact,
 }
 
 /// Why a component cannot be described.
@@ -135,8 +135,8 @@ fn listing(
     })
 }
 
-/// SHA-256 of the canonical JSON (RFC 8785) of everything that a model reads, with names as they are without a prefix.
-fn surface(listings: &[Listing], paths: &[ExportPath]) -> Digest {
+/// Everything that a model reads, with names as they are without a prefix.
+fn surface(listings: &[Listing], paths: &[ExportPath]) -> Artifact {
     let plain = Prefix::parse("").map(|none| tool_names(&none, paths)).unwrap_or_default();
     let tools = listings.iter().zip(&plain).map(|(listing, name)| {
         let claims = &listing.claims;
@@ -151,8 +151,12 @@ fn surface(listings: &[Listing], paths: &[ExportPath]) -> Digest {
         })
     });
     let surface = json!({ "mapping_version": MAPPING_VERSION, "tools": tools.collect::<Vec<_>>() });
-    // Canonical JSON of values without floats cannot fail; were it to, nothing would match.
-    Digest::of(&serde_json_canonicalizer::to_vec(&surface).unwrap_or_default())
+    canonical(&surface)
+}
+
+/// A value as canonical JSON. Of values without floats that cannot fail; were it to, nothing would match.
+pub(super) fn canonical(value: &Value) -> Artifact {
+    Artifact::of(serde_json_canonicalizer::to_vec(value).unwrap_or_default())
 }
 
 fn shown(path: &ExportPath) -> String {

@@ -14,8 +14,10 @@ use toolgate_policy::load::Clearance;
 use toolgate_policy::load::lint::{self, Finding};
 use toolgate_policy::name::{ExportPath, Prefix, tool_names};
 use toolgate_policy::redact::printable;
-use toolgate_policy::{Digest, PluginName, Principal, ToolName};
+use toolgate_policy::{PluginName, Principal, ToolName};
 
+use super::describe::canonical;
+use crate::artifact::Artifact;
 use crate::audit::record::Notes;
 use crate::json::{Bounds, Json};
 use crate::mapping::content;
@@ -38,7 +40,7 @@ pub(crate) struct Said {
     /// What the lints found in their texts.
     pub(crate) findings: Vec<Finding>,
     /// The digest of everything that a model reads of them.
-    pub(crate) surface: Digest,
+    pub(crate) surface: Artifact,
 }
 
 /// Whether an exported interface is this one.
@@ -230,7 +232,7 @@ fn strings(value: &Value, into: &mut Vec<String>) {
 }
 
 /// As for static tools, under the names that the plugin has for them.
-fn surface(tools: &[(String, Listing)]) -> Digest {
+fn surface(tools: &[(String, Listing)]) -> Artifact {
     let tools = tools.iter().map(|(own, listing)| {
         let claims = &listing.claims;
         json!({
@@ -242,5 +244,5 @@ fn surface(tools: &[(String, Listing)]) -> Digest {
             "claims": [claims.read_only, claims.destructive, claims.idempotent, claims.open_world],
         })
     });
-    Digest::of(&serde_json_canonicalizer::to_vec(&tools.collect::<Value>()).unwrap_or_default())
+    canonical(&tools.collect::<Value>())
 }

@@ -2,7 +2,7 @@
 //! is in the bytes is not looked at.
 
 use toolgate_policy::load::signer::UnixTime;
-use toolgate_policy::load::trust::Evidence;
+use toolgate_policy::load::trust::{Evidence, Standing};
 use toolgate_policy::load::{Distrust, Trusted};
 
 use super::source::Found;
@@ -24,7 +24,13 @@ pub enum NotTrusted {
 ///
 /// # Errors
 /// [`NotTrusted`]. A signature by an unknown key is no reason; one by a known key that fails is.
-pub fn verify(spec: &PluginSpec, trust: &Trust, found: &Found, now: UnixTime) -> Result<Trusted, NotTrusted> {
+pub fn verify(
+    spec: &PluginSpec,
+    trust: &Trust,
+    found: &Found,
+    standing: Standing,
+    now: UnixTime,
+) -> Result<Trusted, NotTrusted> {
     let digest = found.artifact.digest();
     trust.policy.precheck(digest, spec.digest)?;
     let mut signatures = Vec::new();
@@ -37,5 +43,5 @@ pub fn verify(spec: &PluginSpec, trust: &Trust, found: &Found, now: UnixTime) ->
         }
     }
     let evidence = Evidence { signatures: &signatures, strangers: &strangers };
-    Ok(trust.policy.trust(&spec.id, digest, spec.digest, evidence, now)?)
+    Ok(trust.policy.trust(&spec.id, digest, spec.digest, evidence, standing, now)?)
 }

@@ -1,4 +1,4 @@
-//! What ends a call before its time: the caller went away, or the host stops. Raised from outside, looked at by the
+//! What ends a call before its time: the caller went away, the plugin was revoked, or the host stops. Raised from outside, looked at by the
 //! guest's task between turns.
 
 use std::time::Duration;
@@ -11,6 +11,7 @@ use crate::outcome::{Fault, FaultKind};
 #[derive(Clone, Default)]
 pub struct Interrupt {
     raised: CancellationToken,
+    revoked: Option<CancellationToken>,
     stopping: Option<CancellationToken>,
 }
 
@@ -20,23 +21,23 @@ impl Interrupt {
         self.raised.cancel();
     }
 
-    /// The same switch, which the host's stop turns too.
-    pub(crate) fn under(&self, stopping: &CancellationToken) -> Self {
-        Self { raised: self.raised.clone(), stopping: Some(stopping.clone()) }
+    /// The same switch, which the end of the plugin's trust and the host's stop turn too.
+    pub(crate) fn under(&self, revoked: &CancellationToken, stopping: &CancellationToken) -> Self {
+        let (revoked, stopping) = (Some(revoked.clone()), Some(stopping.clone()));
+        Self { raised: self.raised.clone(), revoked, stopping }
     }
 
     /// Waits until it is raised.
     pub(crate) async fn raised(&self) -> Fault {
-        let stopping = async {
-            match &self.stopping {
-                Some(stopping) => stopping.cancelled().await,
-                None => std::future::pending().await,
-            }
+        let turned = async |switch: &Option<CancellationToken>| match switch {
+            Some(switch) => switch.cancelled().await,
+            None => std::future::pending().await,
         };
         tokio::select! {
             biased;
             () = self.raised.cancelled() => Fault::new(FaultKind::Cancelled, "the call was cancelled"),
-            () = stopping => Fault::new(FaultKind::Stopping, "the host is stopping; the call was ended"),
+            () = turned(&self.revoked) => Fault::new(FaultKind::Revoked, "the tool was revoked; the call was ended"),
+            () = turned(&self.stopping) => Fault::new(FaultKind::Stopping, "the host is stopping; the call was ended"),
         }
     }
 

@@ -2,35 +2,44 @@
 
 use std::sync::Arc;
 
-use toolgate_policy::load::Clearance;
+use tokio_util::sync::CancellationToken;
 use toolgate_policy::load::lint::Lint;
+use toolgate_policy::load::pin::Approval;
+use toolgate_policy::load::{Clearance, Pin, Provenance};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
 
 use super::tool::{Ready, Tool};
 use crate::admission::Admission;
-use crate::spec::PluginSpec;
+use crate::artifact::Artifact;
+use crate::spec::{PluginSpec, Source};
 
 /// A plugin that is ready to be called.
 pub struct Plugin {
     spec: PluginSpec,
     clearance: Clearance,
-    surfaces: Vec<Digest>,
+    surfaces: Vec<Artifact>,
     tools: Vec<Arc<Tool>>,
+    provenance: Arc<Provenance>,
+    revoked: CancellationToken,
 }
 
 impl Plugin {
     pub(crate) fn new(
         spec: PluginSpec,
         clearance: Clearance,
-        surfaces: Vec<Digest>,
+        surfaces: Vec<Artifact>,
         tools: Vec<Ready>,
+        version: Option<String>,
     ) -> Self {
         let admission = Arc::new(Admission::new(clearance.limits()));
-        let tools = tools
-            .into_iter()
-            .map(|ready| Arc::new(Tool::new(&spec.name, &clearance, ready, Arc::clone(&admission))));
-        Self { tools: tools.collect(), spec, clearance, surfaces }
+        let revoked = CancellationToken::new();
+        let provenance = Arc::new(Provenance::of(&clearance, version));
+        let tool = |ready| {
+            let (admission, provenance) = (Arc::clone(&admission), Arc::clone(&provenance));
+            Arc::new(Tool::new(&spec.name, &clearance, ready, admission, provenance, revoked.clone()))
+        };
+        Self { tools: tools.into_iter().map(tool).collect(), spec, clearance, surfaces, provenance, revoked }
     }
 
     /// What the operator calls it.
@@ -48,10 +57,33 @@ impl Plugin {
         &self.clearance
     }
 
-    /// The digests of everything that a model reads of it: of what its bytes say, and, where it names tools when it runs, of
+    /// Everything that a model reads of it, as canonical JSON: of what its bytes say, and, where it names tools when it runs, of
     /// what it said then.
-    pub fn surfaces(&self) -> &[Digest] {
+    pub fn surfaces(&self) -> &[Artifact] {
         &self.surfaces
+    }
+
+    /// What an approval of it is about.
+    pub fn pin(&self, approval: Approval) -> Pin {
+        Pin {
+            id: self.clearance.trusted().plugin().to_owned(),
+            digest: self.digest(),
+            surfaces: self.surfaces.iter().map(Artifact::digest).collect(),
+            asked: self.clearance.asked().written(),
+            grant: self.spec.grants.written(),
+            approval,
+            revoked: None,
+        }
+    }
+
+    /// On whose word it serves.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// Where it came from.
+    pub fn source(&self) -> &Source {
+        &self.spec.source
     }
 
     /// What its tools' names begin with.
@@ -67,6 +99,16 @@ impl Plugin {
     /// Its tools.
     pub fn tools(&self) -> &[Arc<Tool>] {
         &self.tools
+    }
+
+    /// Ends its calls in flight, and those that were just about to begin.
+    pub(crate) fn end_calls(&self) {
+        self.revoked.cancel();
+    }
+
+    /// Whether it may go on in place of what does not load: with all that it is given now, and no more.
+    pub(crate) fn has_what_is_given_in(&self, spec: &PluginSpec) -> bool {
+        *spec == PluginSpec { source: spec.source.clone(), digest: spec.digest, ..self.spec.clone() }
     }
 
     /// Whether loading this would give the same plugin again.

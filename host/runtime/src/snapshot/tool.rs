@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 use toolgate_policy::call::Target;
 use toolgate_policy::capability::Effects;
-use toolgate_policy::load::Clearance;
+use toolgate_policy::load::{Clearance, Provenance};
 use toolgate_policy::name::ExportPath;
 use toolgate_policy::{PluginName, ToolName};
 
@@ -80,6 +81,10 @@ pub struct Tool {
     pub target: Target,
     pub(crate) export: Arc<Export>,
     pub(crate) admission: Arc<Admission>,
+    /// On whose word it serves.
+    pub provenance: Arc<Provenance>,
+    /// Ends the plugin's calls when it is revoked.
+    pub(crate) revoked: CancellationToken,
     own_name: Option<String>,
 }
 
@@ -89,6 +94,8 @@ impl Tool {
         clearance: &Clearance,
         ready: Ready,
         admission: Arc<Admission>,
+        provenance: Arc<Provenance>,
+        revoked: CancellationToken,
     ) -> Self {
         let Ready { listing, export, own_name } = ready;
         let target = Target {
@@ -97,7 +104,7 @@ impl Tool {
             digest: clearance.digest(),
             effects: clearance.effective().effects(),
         };
-        Self { listing, target, export, admission, own_name }
+        Self { listing, target, export, admission, provenance, revoked, own_name }
     }
 
     /// Arguments as the values that its function takes.

@@ -64,6 +64,11 @@ impl Kept {
         }
     }
 
+    /// Whether something of this digest is there. Whether it is still what it was shows when it is read.
+    pub fn has(&self, digest: Digest) -> bool {
+        self.dir.symlink_metadata(digest.hex()).is_ok_and(|metadata| metadata.is_file())
+    }
+
     /// Keeps a component with exactly these signatures, whatever was kept with it before. The least recently used that
     /// nobody holds make room.
     ///

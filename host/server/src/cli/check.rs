@@ -1,7 +1,6 @@
 //! `toolgate check`: everything that `serve` would load, loaded; every problem told.
 
 use serde_json::{Value, json};
-use toolgate_runtime::load::Kind;
 use toolgate_runtime::reconcile::{Loaded, Report};
 
 use super::exit::{Exit, reasons};
@@ -27,20 +26,25 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     } else {
         output::print(&as_text(&report));
     }
-    let all_load = report.plugins.iter().all(|(_, loaded)| matches!(loaded, Loaded::Ready { .. }));
+    let all_load = report.problem.is_none()
+        && report.plugins.iter().all(|(_, loaded)| matches!(loaded, Loaded::Ready { .. }));
     if all_load { Ok(()) } else { Err(Exit::not_loaded(&report)) }
 }
 
 fn as_text(report: &Report) -> String {
-    if report.plugins.is_empty() {
+    if report.plugins.is_empty() && report.problem.is_none() {
         return "no plugins are configured".to_owned();
     }
     let line = |(name, loaded): &(toolgate_policy::PluginName, Loaded)| match loaded {
         Loaded::Ready { digest, tools, .. } => vec![format!("plugin {name}: ok: {tools} tools, {digest}")],
-        Loaded::Not { why, .. } => {
+        Loaded::Not { why, instead } => {
             let count = reasons(name.as_str(), why).len();
             let digest = why.digest.map(|digest| format!(", {digest}")).unwrap_or_default();
-            vec![format!("plugin {name}: not ok: {count} reasons below{digest}")]
+            let instead = instead.map(|digest| format!("; the version before would serve: {digest}"));
+            vec![format!(
+                "plugin {name}: not ok: {count} reasons below{digest}{}",
+                instead.unwrap_or_default()
+            )]
         }
     };
     report.plugins.iter().flat_map(line).collect::<Vec<_>>().join("\n")
@@ -51,13 +55,18 @@ fn as_json(report: &Report) -> Value {
         Loaded::Ready { digest, tools, .. } => {
             json!({ "name": name.as_str(), "ok": true, "digest": digest.to_string(), "tools": tools })
         }
-        Loaded::Not { why, .. } => json!({
+        Loaded::Not { why, instead } => json!({
             "name": name.as_str(),
             "ok": false,
+            "instead": instead.map(|digest| digest.to_string()),
             "digest": why.digest.map(|digest| digest.to_string()),
-            "kind": match why.kind { Kind::Refused => "refused", Kind::Failed => "failed" },
+            "kind": why.kind.word(),
             "reasons": why.reasons,
         }),
     };
-    json!({ "plugins": report.plugins.iter().map(plugin).collect::<Vec<_>>() })
+    let plugins = report.plugins.iter().map(plugin).collect::<Vec<_>>();
+    match &report.problem {
+        None => json!({ "plugins": plugins }),
+        Some(problem) => json!({ "plugins": plugins, "problem": problem }),
+    }
 }

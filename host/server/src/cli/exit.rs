@@ -54,7 +54,7 @@ impl Exit {
         });
         let code = match kinds.min() {
             Some(Kind::Failed) => 4,
-            Some(Kind::Refused) | None => 3,
+            Some(Kind::Refused | Kind::Held) | None => 3,
         };
         Self { code, text: describe(report) }
     }
@@ -68,7 +68,7 @@ impl From<Problems> for Exit {
 
 /// Each plugin that does not load, with every reason.
 fn describe(report: &Report) -> String {
-    let mut lines = Vec::new();
+    let mut lines: Vec<String> = report.problem.iter().map(|why| format!("refused: {why}")).collect();
     for (name, loaded) in &report.plugins {
         if let Loaded::Not { why, .. } = loaded {
             lines.extend(reasons(name.as_str(), why));
@@ -79,10 +79,7 @@ fn describe(report: &Report) -> String {
 
 /// One line for each reason.
 pub(super) fn reasons(name: &str, why: &NotLoaded) -> Vec<String> {
-    let word = match why.kind {
-        Kind::Refused => "refused",
-        Kind::Failed => "failed",
-    };
+    let word = why.kind.word();
     why.reasons.iter().map(|reason| format!("plugin {name}: {word}: {reason}")).collect()
 }
 

@@ -13,7 +13,7 @@ use toolgate_policy::load::{Effective, Grants};
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::reconcile::Loaded;
 use toolgate_runtime::snapshot::plugin::Plugin;
-use toolgate_runtime::spec::{PluginSpec, Spec};
+use toolgate_runtime::spec::{Approvals, PluginSpec, Spec};
 
 use super::exit::Exit;
 use super::{ConfigArg, output, serve};
@@ -164,9 +164,12 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let config = Config::load(&args.config.config)?;
     let (index, spec) = find(&config, &args.plugin)?;
     let gate = serve::open(&config)?;
-    let alone = Spec { plugins: vec![spec.clone()], ..config.spec.clone() };
+    // What it could reach if it were approved: whoever approves wants to know before.
+    let alone = Spec { plugins: vec![spec.clone()], approvals: Approvals::NotAsked, ..config.spec.clone() };
     let (would_serve, report) = gate.look(&alone);
-    if report.plugins.iter().any(|(_, loaded)| matches!(loaded, Loaded::Not { .. })) {
+    if report.problem.is_some()
+        || report.plugins.iter().any(|(_, loaded)| matches!(loaded, Loaded::Not { .. }))
+    {
         return Err(Exit::not_loaded(&report));
     }
     let plugin = would_serve.plugins().first().cloned();

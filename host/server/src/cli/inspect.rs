@@ -69,7 +69,7 @@ fn as_text(found: &Found, inspected: &Inspected, described: &Described, engine: 
     let mut lines = vec![
         format!("digest     {}", inspected.digest),
         format!("size       {} bytes", found.artifact.bytes().len()),
-        format!("surface    {}", described.surface),
+        format!("surface    {}", described.surface.digest()),
     ];
     if engine == EngineKind::Async {
         lines.push(r#"engine     needs the asynchronous one: engine = "async""#.to_owned());
@@ -129,7 +129,7 @@ fn as_json(found: &Found, inspected: &Inspected, described: &Described, engine: 
         "signatures": signatures(found).into_iter().map(|(file, what)| json!({ "file": file, "is": what })).collect::<Vec<_>>(),
         "engine": engine.word(),
         "dynamicTools": inspected.dynamic,
-        "surface": described.surface.to_string(),
+        "surface": described.surface.digest().to_string(),
         "id": inspected.manifest.id,
         "version": inspected.manifest.version,
         "findings": described.findings.iter().map(|finding| {

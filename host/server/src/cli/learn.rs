@@ -16,7 +16,7 @@ use toolgate_runtime::load::asked;
 use toolgate_runtime::outcome::{FaultKind, Outcome};
 use toolgate_runtime::reconcile::{Loaded, Report};
 use toolgate_runtime::sandbox::interrupt::Interrupt;
-use toolgate_runtime::spec::Spec;
+use toolgate_runtime::spec::{Approvals, Spec};
 
 use super::exit::Exit;
 use super::explain::find;
@@ -69,6 +69,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         Exit::not_loaded(&Report {
             plugins: vec![(spec.name.clone(), Loaded::Not { why, instead: None })],
             serves: false,
+            problem: None,
         })
     };
     let asked = asked(&spec, &config.spec.trust).map_err(not_loaded)?;
@@ -79,8 +80,12 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         .map_err(|error| Exit::host(&std::io::Error::other(format!("make an empty folder: {error}"))))?;
     spec.grants = in_force(present.clone(), &asked, &empty.path().to_string_lossy());
     let gate = serve::open(&config)?;
-    let report = gate.start(&Spec { plugins: vec![spec.clone()], ..config.spec.clone() });
-    if report.plugins.iter().any(|(_, loaded)| matches!(loaded, Loaded::Not { .. })) {
+    // Whoever learns is about to approve.
+    let alone = Spec { plugins: vec![spec.clone()], approvals: Approvals::NotAsked, ..config.spec.clone() };
+    let report = gate.start(&alone);
+    if report.problem.is_some()
+        || report.plugins.iter().any(|(_, loaded)| matches!(loaded, Loaded::Not { .. }))
+    {
         return Err(Exit::not_loaded(&report));
     }
     let heard = listen(args, &gate, &arguments)?;

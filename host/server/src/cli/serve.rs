@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use toolgate_runtime::audit::Event;
 use toolgate_runtime::gate::{Bounds, Gate};
+use toolgate_runtime::reconcile::Loaded;
 use toolgate_runtime::spec::Compiling;
 use toolgate_runtime::state::State;
 
@@ -15,6 +16,7 @@ use super::exit::Exit;
 use crate::auth::local;
 use crate::config::{Config, check_listen};
 use crate::mcp::Handler;
+use crate::reload::{Reload, Takes};
 use crate::transport::http::HttpServer;
 use crate::transport::stdio::Stdio;
 use crate::{drain, reload};
@@ -30,17 +32,27 @@ pub(super) struct Args {
     /// Listen here instead of at [server] listen; port 0 takes a free one and says which
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Serve exactly what toolgate.lock says or nothing, and take no change while serving but what is revoked
+    #[arg(long)]
+    frozen: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let config = Config::load(&args.config.config)?;
+    if args.frozen && config.lock.is_none() {
+        return Err(Exit::usage("--frozen needs a lock; remove lock = \"off\" from [trust]"));
+    }
+    if config.lock.is_none() {
+        tracing::warn!("[trust] lock is off: whatever is signed may change without anybody's approval");
+    }
     if let Some(listen) = args.listen {
         check_listen(listen, config.server.insecure_no_auth).map_err(Exit::usage)?;
     }
     let gate = open(&config)?;
     let report = gate.start(&config.spec);
     reload::tell(&report);
-    if !report.serves {
+    let all_serve = report.plugins.iter().all(|(_, loaded)| matches!(loaded, Loaded::Ready { .. }));
+    if !report.serves || (args.frozen && !all_serve) {
         return Err(Exit::not_loaded(&report));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -75,7 +87,13 @@ fn this_program() -> std::io::Result<PathBuf> {
 async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
     let stop = CancellationToken::new();
     drain::on_signal(stop.clone()).map_err(|error| Exit::host(&error))?;
-    reload::on_hangup(gate.clone(), args.config.config.clone()).map_err(|error| Exit::host(&error))?;
+    let takes = match (args.frozen, config.server.watch) {
+        (true, _) => Takes::Nothing,
+        (false, true) => Takes::Changes,
+        (false, false) => Takes::Signals,
+    };
+    let reload = Reload::new(gate.clone(), args.config.config.clone(), config, takes);
+    reload.start().map_err(|error| Exit::host(&error))?;
     let handler = Handler::new(gate.clone(), stop.clone());
     // All calls have ended: the last answers go out, then connections are closed.
     let hang_up = CancellationToken::new();

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use toolgate_policy::PluginName;
 use toolgate_policy::load::signer::UnixTime;
+use toolgate_policy::load::trust::Standing;
 use toolgate_policy::name::Prefix;
 use toolgate_runtime::load::source::fetch;
 use toolgate_runtime::load::verify::verify;
@@ -36,7 +37,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let found = fetch(&spec.source).map_err(|error| Exit::host(&error))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = UnixTime(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
-    let trusted = verify(&spec, &trust, &found, now).map_err(|error| {
+    let trusted = verify(&spec, &trust, &found, Standing::New, now).map_err(|error| {
         Exit::refused(format!("{}: not trusted as `{}`: {error}", args.component.display(), spec.id))
     })?;
     let mut lines = vec![format!("{}: trusted as `{}`", trusted.digest(), trusted.plugin())];

@@ -8,7 +8,7 @@ use toolgate_policy::capability::files::{Access, refused_root};
 use super::plugin::Plugin;
 use super::reader::Document;
 use super::secret::Secrets;
-use super::trust::TrustFiles;
+use super::trust::{Lock, TrustFiles};
 
 /// What is guarded.
 pub(super) struct Guarded<'a, 'd> {
@@ -16,13 +16,15 @@ pub(super) struct Guarded<'a, 'd> {
     pub(super) plugins: &'a [Plugin<'d>],
     pub(super) secrets: &'a Secrets,
     pub(super) trust: &'a Option<TrustFiles>,
+    pub(super) lock: &'a Option<Option<Lock>>,
 }
 
 /// Notes every granted folder that holds something it must not.
 pub(super) fn check(document: &Document<'_>, guarded: &Guarded<'_, '_>) {
     let state = resolved(guarded.state);
     let mut never: Vec<PathBuf> = guarded.secrets.files.iter().map(|path| resolved(path)).collect();
-    let mut unwritable = vec![resolved(document.path()), resolved(&document.relative("toolgate.lock"))];
+    let mut unwritable = vec![resolved(document.path())];
+    unwritable.extend(guarded.lock.iter().flatten().map(|lock| resolved(&lock.path)));
     unwritable.extend(guarded.plugins.iter().filter_map(|plugin| plugin.file()).map(|path| resolved(path)));
     if let Some(trust) = guarded.trust {
         unwritable.push(resolved(&trust.policy));

@@ -26,6 +26,8 @@ pub(crate) struct ServerConfig {
     pub(crate) name_servers: Vec<SocketAddr>,
     /// What one refused plugin means for the others.
     pub(crate) on_refused: OnRefused,
+    /// Whether a changed file is read again without being told to. A changed trust policy always is, for what it revokes.
+    pub(crate) watch: bool,
     /// Bytes of one message.
     pub(crate) body_bytes_max: u64,
     /// Calls at once.
@@ -53,6 +55,7 @@ impl Default for ServerConfig {
             insecure_no_auth: false,
             name_servers: Vec::new(),
             on_refused: OnRefused::Stop,
+            watch: true,
             body_bytes_max: BODY_BYTES_MAX.default,
             calls_max: u32::try_from(CALLS_MAX.default).unwrap_or(1),
             memory_bytes_max: half_of_memory(),
@@ -86,9 +89,7 @@ pub(super) fn read(section: Option<Section<'_>>) -> ServerConfig {
         if let Err(why) = check_listen(server.listen, server.insecure_no_auth) {
             section.wrong("listen", why);
         }
-        if section.boolean("watch") == Some(true) {
-            section.wrong("watch", "is not built yet; send SIGHUP after a change");
-        }
+        server.watch = section.boolean("watch").unwrap_or(server.watch);
         for text in section.strings("name_servers").unwrap_or_default() {
             match text.parse().or_else(|_| text.parse().map(|ip| SocketAddr::new(ip, DNS_PORT))) {
                 Ok(address) => server.name_servers.push(address),

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use toolgate_policy::Digest;
-use toolgate_policy::limits::load::CONFIG_BYTES_MAX;
+use toolgate_policy::limits::load::{CONFIG_BYTES_MAX, GRACE_DAYS, GRACE_DAYS_MAX, LOCK_BYTES_MAX};
 use toolgate_policy::load::TrustPolicy;
 use toolgate_policy::load::role::{Pattern, Role, Rule};
 use toolgate_policy::load::signer::{Signer, UnixTime};
 use toolgate_policy::load::trust::Parts;
 use toolgate_runtime::signature::key::PublicKey;
 use toolgate_runtime::spec::Trust;
+use toolgate_runtime::state::lockfile::Lockfile;
 
 use super::modes;
 use super::problem::Problems;
@@ -23,12 +24,20 @@ pub(super) struct TrustFiles {
     pub(super) keys: Vec<PathBuf>,
 }
 
-/// Reads the policy that the configuration names.
+/// What was approved, and where that stands.
+pub(crate) struct Lock {
+    /// The file. It may not be there yet.
+    pub(crate) path: PathBuf,
+    /// What stands in it.
+    pub(crate) file: Lockfile,
+}
+
+/// Reads the policy and the lock that the configuration names. No lock means that none is asked.
 pub(super) fn read(
     document: &Document<'_>,
     section: Option<Section<'_>>,
     root: &Section<'_>,
-) -> Option<TrustFiles> {
+) -> Option<(TrustFiles, Option<Lock>)> {
     let Some(section) = section else {
         root.wrong_here(
             r#"there is no [trust], and without one nothing loads; write [trust] and policy = "trust.toml""#,
@@ -36,8 +45,34 @@ pub(super) fn read(
         return None;
     };
     let path = section.required("policy", "trust.toml").map(|path| document.relative(&path));
+    let lock = section.string("lock").unwrap_or_else(|| LOCK.to_owned());
+    let lock = match lock.as_str() {
+        "off" => Some(None),
+        file => match read_lock(&document.relative(file)) {
+            Ok(lock) => Some(Some(lock)),
+            Err(why) => {
+                section.wrong("lock", format!("{}: {why}", document.relative(file).display()));
+                None
+            }
+        },
+    };
     section.finish();
-    read_policy(&path?, document.problems())
+    Some((read_policy(&path?, document.problems())?, lock?))
+}
+
+/// Where approvals stand unless the configuration says otherwise.
+const LOCK: &str = "toolgate.lock";
+
+/// A lock that is not there yet approves nothing.
+fn read_lock(path: &Path) -> Result<Lock, String> {
+    let absent = path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    let file = if absent {
+        Lockfile::default()
+    } else {
+        let text = modes::read_text(path, LOCK_BYTES_MAX, modes::Kind::Policy)?;
+        Lockfile::parse(&text).map_err(|error| error.to_string())?
+    };
+    Ok(Lock { path: path.to_owned(), file })
 }
 
 /// Reads a trust policy by itself.
@@ -53,6 +88,21 @@ pub(crate) fn load(path: &Path) -> Result<Trust, Problems> {
     }
 }
 
+/// What a trust policy revokes, whatever else is wrong with it: nothing that keeps the rest from being taken may keep a plugin
+/// serving that is to serve no more.
+///
+/// # Errors
+/// What keeps that from being read.
+pub(crate) fn load_revoked(path: &Path) -> Result<TrustPolicy, Problems> {
+    let problems = Problems::default();
+    let document = Document::read(path, &problems).ok_or_else(|| problems.take())?;
+    let root = document.root();
+    let version = root.integer("version").and_then(|version| u64::try_from(version).ok()).unwrap_or(1).max(1);
+    let parts = Parts { version, revoked: revoked(&root), ..Parts::default() };
+    // One entry that cannot be read does not save those that can.
+    TrustPolicy::new(parts).map_err(|_| problems.take())
+}
+
 fn read_policy(path: &Path, problems: &Problems) -> Option<TrustFiles> {
     let document = Document::read(path, problems)?;
     let root = document.root();
@@ -65,6 +115,7 @@ fn read_policy(path: &Path, problems: &Problems) -> Option<TrustFiles> {
     let parts = Parts {
         version: version.and_then(|version| u64::try_from(version).ok()).unwrap_or_default(),
         expires: time(&root, "expires"),
+        grace_days: grace_days(&root),
         signers: signers(&document, &root, &mut keys, &mut files),
         roles: roles(&root),
         rules: rules(&root),
@@ -162,6 +213,17 @@ fn revoked(root: &Section<'_>) -> BTreeMap<Digest, String> {
         }
     }
     revoked
+}
+
+fn grace_days(root: &Section<'_>) -> u32 {
+    let Some(days) = root.integer("grace_days") else { return GRACE_DAYS };
+    match u32::try_from(days) {
+        Ok(days) if days <= GRACE_DAYS_MAX => days,
+        Ok(_) | Err(_) => {
+            root.wrong("grace_days", format!("is {days}; write 0 to {GRACE_DAYS_MAX}"));
+            0
+        }
+    }
 }
 
 fn time(section: &Section<'_>, key: &'static str) -> Option<UnixTime> {

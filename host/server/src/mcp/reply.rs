@@ -119,7 +119,8 @@ fn failed(fault: &Fault) -> Result<CallToolResult, ErrorData> {
         | FaultKind::Grant
         | FaultKind::Lift
         | FaultKind::Worker
-        | FaultKind::Cancelled => Ok(CallToolResult::error(vec![ContentBlock::text(fault.told())])),
+        | FaultKind::Cancelled
+        | FaultKind::Revoked => Ok(CallToolResult::error(vec![ContentBlock::text(fault.told())])),
         FaultKind::Stopping | FaultKind::Audit | FaultKind::Internal => {
             Err(ErrorData::internal_error(fault.told().to_owned(), None))
         }

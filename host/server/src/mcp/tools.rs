@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use rmcp::model::{Icon, Tool, ToolAnnotations};
+use rmcp::model::{Icon, MetaObject, Tool, ToolAnnotations};
+use serde_json::json;
+use toolgate_policy::load::Provenance;
+use toolgate_policy::redact::printable;
 use toolgate_runtime::snapshot;
 
 /// The listing of a tool.
@@ -27,5 +30,23 @@ pub(super) fn listed(tool: &snapshot::tool::Tool) -> Tool {
         annotations = annotations.destructive(true);
     }
     listed.annotations = Some(annotations);
+    listed.meta = Some(provenance(&tool.provenance));
     listed
+}
+
+/// On whose word the tool serves, for clients that show it.
+fn provenance(of: &Provenance) -> MetaObject {
+    let approved = of.approval.as_ref().map(|approval| {
+        let at = jiff::Timestamp::from_second(approval.at.0).unwrap_or_default();
+        json!({ "by": approval.by, "at": at.to_string() })
+    });
+    let told = json!({
+        "digest": of.digest.to_string(),
+        "version": of.version.as_ref().map(|version| printable(version, 100)),
+        "signers": of.signers,
+        "approved": approved,
+    });
+    let mut meta = MetaObject::default();
+    meta.0.insert("toolgate/provenance".to_owned(), told);
+    meta
 }

@@ -1,0 +1,229 @@
+//! What was approved of a plugin, and whether that is what is there now. Bytes, what a model reads of them, what they ask and
+//! what they are given: a change in any of them waits for somebody to approve it.
+
+use std::collections::BTreeSet;
+
+use super::signer::UnixTime;
+use crate::Digest;
+
+/// What was approved under one plugin's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// As which plugin, by id.
+    pub id: String,
+    /// Which bytes.
+    pub digest: Digest,
+    /// Everything that a model reads: of what the bytes say, and, where they name tools when they run, of what they said then.
+    pub surfaces: Vec<Digest>,
+    /// What the plugin asks, in words.
+    pub asked: Vec<String>,
+    /// What it is given, as the lines of its `[plugin.grant]`.
+    pub grant: Vec<String>,
+    /// Who approved it, and when.
+    pub approval: Approval,
+    /// Why it was taken back, if it was.
+    pub revoked: Option<String>,
+}
+
+/// Who approved, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// In their own words.
+    pub by: String,
+    /// When.
+    pub at: UnixTime,
+}
+
+/// What is kept of approvals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Approved<'a> {
+    /// Nothing: the operator wants signatures alone to decide, or is about to approve.
+    NotAsked,
+    /// This, of one plugin.
+    Asked(Option<&'a Pin>),
+}
+
+/// What is there now.
+#[derive(Debug, Clone)]
+pub struct Seen<'a> {
+    /// As which plugin, by id.
+    pub id: &'a str,
+    /// Which bytes.
+    pub digest: Digest,
+    /// Everything that a model reads of what the bytes say.
+    pub surface: Digest,
+    /// What the plugin asks, in words.
+    pub asked: Vec<String>,
+    /// What it is given, in lines.
+    pub grant: Vec<String>,
+}
+
+/// What is not as it was approved.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Change {
+    /// Nobody approved it.
+    #[error("nobody has approved it")]
+    New,
+    /// It is another plugin.
+    #[error("it was approved as plugin `{was}` and is now `{is}`")]
+    Id {
+        /// As which it was approved.
+        was: String,
+        /// As which it is configured.
+        is: String,
+    },
+    /// They are other bytes.
+    #[error("its bytes changed: {was} was approved, these are {is}")]
+    Bytes {
+        /// What was approved.
+        was: Digest,
+        /// What is there.
+        is: Digest,
+    },
+    /// A model would read something else.
+    #[error("what a model reads of its tools changed")]
+    Surface,
+    /// It asks for something else.
+    #[error("what it asks changed:{}", told(.0))]
+    Asked(Vec<Line>),
+    /// It is given something else.
+    #[error("what it is granted changed:{}", told(.0))]
+    Grant(Vec<Line>),
+}
+
+/// A line that went or came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// It was approved and is not there.
+    Gone(String),
+    /// It is there and was not approved.
+    Came(String),
+}
+
+/// Compares what is there with what was approved.
+///
+/// # Errors
+/// Everything that changed.
+pub fn compare(pin: Option<&Pin>, seen: &Seen<'_>) -> Result<(), Vec<Change>> {
+    let Some(pin) = pin else { return Err(vec![Change::New]) };
+    let mut changes = Vec::new();
+    if pin.id != seen.id {
+        changes.push(Change::Id { was: pin.id.clone(), is: seen.id.to_owned() });
+    }
+    if pin.digest != seen.digest {
+        changes.push(Change::Bytes { was: pin.digest, is: seen.digest });
+    }
+    if pin.surfaces.first() != Some(&seen.surface) {
+        changes.push(Change::Surface);
+    }
+    if pin.asked != seen.asked {
+        changes.push(Change::Asked(lines(&pin.asked, &seen.asked)));
+    }
+    if pin.grant != seen.grant {
+        changes.push(Change::Grant(lines(&pin.grant, &seen.grant)));
+    }
+    if changes.is_empty() { Ok(()) } else { Err(changes) }
+}
+
+/// The same, of what a plugin said when it was asked for its tools.
+///
+/// # Errors
+/// That it said something else.
+pub(super) fn compare_said(pin: &Pin, surface: Option<Digest>) -> Result<(), Change> {
+    if pin.surfaces.get(1).copied() == surface && pin.surfaces.len() <= 2 {
+        Ok(())
+    } else {
+        Err(Change::Surface)
+    }
+}
+
+/// What went and what came, each once, in the order of the lists.
+fn lines(was: &[String], is: &[String]) -> Vec<Line> {
+    let (before, now): (BTreeSet<&String>, BTreeSet<&String>) = (was.iter().collect(), is.iter().collect());
+    let gone = was.iter().filter(|line| !now.contains(line)).cloned().map(Line::Gone);
+    gone.chain(is.iter().filter(|line| !before.contains(line)).cloned().map(Line::Came)).collect()
+}
+
+fn told(lines: &[Line]) -> String {
+    let line = |line: &Line| match line {
+        Line::Gone(line) => format!(" - {line}"),
+        Line::Came(line) => format!(" + {line}"),
+    };
+    lines.iter().map(line).collect::<Vec<_>>().join(";")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pin() -> Pin {
+        Pin {
+            id: "acme:files".into(),
+            digest: Digest::of(b"bytes"),
+            surfaces: vec![Digest::of(b"surface")],
+            asked: vec!["needs http".into()],
+            grant: vec!["http = []".into()],
+            approval: Approval { by: "somebody".into(), at: UnixTime(0) },
+            revoked: None,
+        }
+    }
+
+    fn seen() -> Seen<'static> {
+        Seen {
+            id: "acme:files",
+            digest: Digest::of(b"bytes"),
+            surface: Digest::of(b"surface"),
+            asked: vec!["needs http".into()],
+            grant: vec!["http = []".into()],
+        }
+    }
+
+    #[test]
+    fn what_is_as_it_was_approved_is_the_same() {
+        assert_eq!(compare(Some(&pin()), &seen()), Ok(()));
+        assert_eq!(compare(None, &seen()), Err(vec![Change::New]));
+    }
+
+    #[test]
+    fn every_part_is_compared_and_every_change_is_told() {
+        let other = Digest::of(b"other");
+        let one = |change: fn(&mut Seen<'static>, Digest)| {
+            let mut seen = seen();
+            change(&mut seen, other);
+            compare(Some(&pin()), &seen).unwrap_err()
+        };
+        assert!(matches!(one(|seen, _| seen.id = "acme:file").as_slice(), [Change::Id { .. }]));
+        assert!(matches!(one(|seen, other| seen.digest = other).as_slice(), [Change::Bytes { .. }]));
+        assert_eq!(one(|seen, other| seen.surface = other), [Change::Surface]);
+        assert_eq!(
+            one(|seen, _| seen.asked.push("may use clock".into())),
+            [Change::Asked(vec![Line::Came("may use clock".into())])]
+        );
+        let all = one(|seen, other| {
+            *seen = Seen { id: "x", digest: other, surface: other, asked: vec![], grant: vec!["a".into()] };
+        });
+        assert_eq!(all.len(), 5);
+        assert_eq!(
+            all.last().unwrap().to_string(),
+            "what it is granted changed: - http = []; + a",
+            "both ways"
+        );
+    }
+
+    #[test]
+    fn a_pin_without_a_surface_matches_nothing() {
+        let pin = Pin { surfaces: vec![], ..pin() };
+        assert_eq!(compare(Some(&pin), &seen()), Err(vec![Change::Surface]));
+    }
+
+    #[test]
+    fn what_it_says_when_it_runs_is_held_to_what_it_said_when_it_was_approved() {
+        let (said, other) = (Digest::of(b"said"), Digest::of(b"other"));
+        let dynamic = Pin { surfaces: vec![Digest::of(b"surface"), said], ..pin() };
+        assert_eq!(compare_said(&dynamic, Some(said)), Ok(()));
+        assert_eq!(compare_said(&dynamic, Some(other)), Err(Change::Surface));
+        assert_eq!(compare_said(&dynamic, None), Err(Change::Surface));
+        assert_eq!(compare_said(&pin(), Some(said)), Err(Change::Surface));
+        assert_eq!(compare_said(&pin(), None), Ok(()));
+    }
+}

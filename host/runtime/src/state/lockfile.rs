@@ -1,0 +1,253 @@
+//! `toolgate.lock`: what was approved, by whom and when. Written whole by `toolgate plugin`; a file that is not exactly what
+//! would be written for what it says is refused, so that neither a slip of a hand nor half a merge is taken for an approval.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use toolgate_policy::load::Pin;
+use toolgate_policy::load::pin::Approval;
+use toolgate_policy::load::signer::UnixTime;
+use toolgate_policy::{Digest, PluginName};
+
+/// What was approved, by the name of the plugin.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lockfile(BTreeMap<PluginName, Entry>);
+
+/// What was approved of one plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What is compared.
+    pub pin: Pin,
+    /// Which version the plugin says it is. For people.
+    pub version: Option<String>,
+    /// Where it came from. For people.
+    pub source: String,
+    /// Who signed it then: `role: signer, signer`. For people.
+    pub signers: Vec<String>,
+}
+
+/// Why a file is no lock.
+#[derive(Debug, thiserror::Error)]
+pub enum NotALock {
+    /// It cannot be read as one.
+    #[error("it is no lock: {0}")]
+    Unreadable(String),
+    /// It reads as one and is not what was written.
+    #[error("it was changed since `toolgate plugin` wrote it; put back what was written, or approve anew")]
+    Changed,
+}
+
+const HEAD: &str =
+    "# What was approved to run. Written by `toolgate plugin`; commit it. A change by hand is refused.\n";
+
+/// The only form there is.
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFile {
+    version: u32,
+    /// SHA-256 of the rest, with this empty.
+    check: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    plugin: Vec<RawEntry>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEntry {
+    name: String,
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    source: String,
+    digest: String,
+    surfaces: Vec<String>,
+    asked: Vec<String>,
+    grant: Vec<String>,
+    signers: Vec<String>,
+    approved_by: String,
+    approved_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked: Option<String>,
+}
+
+impl Lockfile {
+    /// Reads a lock.
+    ///
+    /// # Errors
+    /// [`NotALock`] for everything that [`Lockfile::text`] would not have written.
+    pub fn parse(text: &str) -> Result<Self, NotALock> {
+        let unreadable = |error: &dyn std::fmt::Display| NotALock::Unreadable(error.to_string());
+        let raw: RawFile = toml::from_str(text).map_err(|error| unreadable(&error.message()))?;
+        if raw.version != VERSION {
+            return Err(unreadable(&format!("version {} is unknown", raw.version)));
+        }
+        let mut entries = BTreeMap::new();
+        for raw in raw.plugin {
+            let name: PluginName = raw.name.parse().map_err(|error| unreadable(&error))?;
+            let entry = raw.read().map_err(|why| unreadable(&format!("plugin {name}: {why}")))?;
+            entries.insert(name, entry);
+        }
+        let lock = Self(entries);
+        if lock.text() == text { Ok(lock) } else { Err(NotALock::Changed) }
+    }
+
+    /// What is written.
+    pub fn text(&self) -> String {
+        let written = |check: String| {
+            let plugin = self.0.iter().map(|(name, entry)| RawEntry::of(name, entry)).collect();
+            toml::to_string(&RawFile { version: VERSION, check, plugin }).unwrap_or_default()
+        };
+        let check = Digest::of(written(String::new()).as_bytes());
+        format!("{HEAD}{}", written(check.to_string()))
+    }
+
+    /// Writes it in place of what is there: whole or not at all.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        let mut fresh = path.as_os_str().to_owned();
+        fresh.push(format!(".{}", std::process::id()));
+        let mut options = std::fs::File::options();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o644).open(&fresh)?;
+        let written = file.write_all(self.text().as_bytes()).and_then(|()| file.sync_all());
+        let placed = written.and_then(|()| std::fs::rename(&fresh, path));
+        if placed.is_err() {
+            // It may be what could not be made.
+            drop(std::fs::remove_file(&fresh));
+        }
+        placed
+    }
+
+    /// What was approved of a plugin.
+    pub fn get(&self, name: &PluginName) -> Option<&Entry> {
+        self.0.get(name)
+    }
+
+    /// All of it, by name.
+    pub fn entries(&self) -> impl Iterator<Item = (&PluginName, &Entry)> {
+        self.0.iter()
+    }
+
+    /// Approves, or takes back.
+    pub fn insert(&mut self, name: PluginName, entry: Entry) {
+        self.0.insert(name, entry);
+    }
+
+    /// Forgets a plugin.
+    pub fn remove(&mut self, name: &PluginName) -> Option<Entry> {
+        self.0.remove(name)
+    }
+
+    /// What loading compares with.
+    pub fn pins(&self) -> BTreeMap<PluginName, Pin> {
+        self.0.iter().map(|(name, entry)| (name.clone(), entry.pin.clone())).collect()
+    }
+}
+
+impl RawEntry {
+    fn of(name: &PluginName, entry: &Entry) -> Self {
+        let Entry { pin, version, source, signers } = entry;
+        let at = Timestamp::from_second(pin.approval.at.0).unwrap_or_default();
+        Self {
+            name: name.to_string(),
+            id: pin.id.clone(),
+            version: version.clone(),
+            source: source.clone(),
+            digest: pin.digest.to_string(),
+            surfaces: pin.surfaces.iter().map(Digest::to_string).collect(),
+            asked: pin.asked.clone(),
+            grant: pin.grant.clone(),
+            signers: signers.clone(),
+            approved_by: pin.approval.by.clone(),
+            approved_at: at.to_string(),
+            revoked: pin.revoked.clone(),
+        }
+    }
+
+    fn read(self) -> Result<Entry, String> {
+        let digest = |text: &str| text.parse::<Digest>().map_err(|error| error.to_string());
+        let at: Timestamp = self.approved_at.parse().map_err(|_| "approved_at is no time".to_owned())?;
+        Ok(Entry {
+            pin: Pin {
+                id: self.id,
+                digest: digest(&self.digest)?,
+                surfaces: self.surfaces.iter().map(|text| digest(text)).collect::<Result<_, _>>()?,
+                asked: self.asked,
+                grant: self.grant,
+                approval: Approval { by: self.approved_by, at: UnixTime(at.as_second()) },
+                revoked: self.revoked,
+            },
+            version: self.version,
+            source: self.source,
+            signers: self.signers,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lock() -> Lockfile {
+        let mut lock = Lockfile::default();
+        for (name, revoked) in [("files", None), ("http", Some("a \"flaw\"\nin it".to_owned()))] {
+            let pin = Pin {
+                id: format!("acme:{name}"),
+                digest: Digest::of(name.as_bytes()),
+                surfaces: vec![Digest::of(b"reads"), Digest::of(b"says")],
+                asked: vec!["needs files".into(), "may use clock".into()],
+                grant: vec![r#"files = [{ host = "/a\"b", guest = "/docs" }]"#.into()],
+                approval: Approval { by: "somebody@host".into(), at: UnixTime(1_800_000_000) },
+                revoked,
+            };
+            let signers = vec!["publisher: vendor".into()];
+            let (version, source) = (Some("1.2.0".into()), "file:/plugins/files.wasm".into());
+            lock.insert(name.parse().unwrap(), Entry { pin, version, source, signers });
+        }
+        lock
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for lock in [Lockfile::default(), lock()] {
+            assert_eq!(Lockfile::parse(&lock.text()).unwrap(), lock);
+        }
+        assert!(lock().text().contains("approved_at = \"2027-01-15T08:00:00Z\""), "{}", lock().text());
+    }
+
+    #[test]
+    fn no_byte_of_it_can_be_another() {
+        let text = lock().text().into_bytes();
+        for at in 0..text.len() {
+            for bit in [1, 2, 0x20, 0x80] {
+                let mut other = text.clone();
+                if let Some(byte) = other.get_mut(at) {
+                    *byte ^= bit;
+                }
+                let Ok(other) = String::from_utf8(other) else { continue };
+                assert!(Lockfile::parse(&other).is_err(), "byte {at}, bit {bit}: {other}");
+            }
+        }
+        for cut in 0..text.len() {
+            let cut = String::from_utf8(text.iter().copied().take(cut).collect()).unwrap();
+            assert!(Lockfile::parse(&cut).is_err());
+        }
+    }
+
+    #[test]
+    fn it_is_replaced_whole() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("toolgate.lock");
+        Lockfile::default().save(&path).unwrap();
+        lock().save(&path).unwrap();
+        assert_eq!(Lockfile::parse(&std::fs::read_to_string(&path).unwrap()).unwrap(), lock());
+        assert_eq!(std::fs::read_dir(base.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+}

@@ -1,0 +1,144 @@
+//! `toolgate plugin`: what may run, and on whose word. Signatures say whose a plugin is; the lock says that somebody here looked at
+//! these bytes, what a model reads of them, what they ask and what they are given, and approved.
+
+mod add;
+mod approve;
+mod compare;
+mod edit;
+mod list;
+mod remove;
+mod revoke;
+
+use std::io::{BufRead as _, IsTerminal as _};
+use std::sync::Arc;
+
+use clap::Subcommand;
+use toolgate_policy::PluginName;
+use toolgate_policy::redact::printable;
+use toolgate_runtime::gate::Gate;
+use toolgate_runtime::reconcile::{Loaded, Report};
+use toolgate_runtime::snapshot::plugin::Plugin;
+use toolgate_runtime::spec::{Approvals, PluginSpec, Spec};
+
+use super::exit::Exit;
+use super::{ConfigArg, explain, output, serve};
+use crate::config::{Config, Lock};
+
+/// What can be done.
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Add a plugin to the configuration, look at it, and approve it
+    Add(add::Args),
+    /// List the plugins: what serves, what waits and why, who signed, who approved
+    List(list::Args),
+    /// Show what changed in a plugin since it was approved
+    Diff(compare::Args),
+    /// Approve plugins as they are now
+    Approve(approve::Args),
+    /// Remove a plugin from the configuration, and its approval
+    Remove(remove::Args),
+    /// Revoke a plugin's bytes in the trust policy: servers that use it end its calls within seconds
+    Revoke(revoke::Args),
+}
+
+pub(super) fn run(command: &Command) -> Result<(), Exit> {
+    match command {
+        Command::Add(args) => add::run(args),
+        Command::List(args) => list::run(args),
+        Command::Diff(args) => compare::run(args),
+        Command::Approve(args) => approve::run(args),
+        Command::Remove(args) => remove::run(args),
+        Command::Revoke(args) => revoke::run(args),
+    }
+}
+
+/// A configuration with its lock, and a gate to look at plugins with.
+struct Desk {
+    config: Config,
+    lock: Lock,
+    gate: Gate,
+}
+
+impl Desk {
+    fn open(mut config: Config) -> Result<Self, Exit> {
+        let lock = config.lock.take().ok_or_else(|| {
+            Exit::usage(
+                "approvals are not asked here: [trust] has lock = \"off\"; remove that line to have a toolgate.lock",
+            )
+        })?;
+        let gate = serve::open(&config)?;
+        Ok(Self { config, lock, gate })
+    }
+
+    fn of(arg: &ConfigArg) -> Result<Self, Exit> {
+        Self::open(Config::load(&arg.config)?)
+    }
+
+    /// The plugin of this name as it is now, whether or not that is approved.
+    fn look(&self, name: &str) -> Result<Arc<Plugin>, Exit> {
+        let (_, spec) = explain::find(&self.config, name)?;
+        self.look_at(spec, Approvals::NotAsked)
+    }
+
+    fn look_at(&self, spec: &PluginSpec, approvals: Approvals) -> Result<Arc<Plugin>, Exit> {
+        let alone = Spec { plugins: vec![spec.clone()], approvals, ..self.config.spec.clone() };
+        let (would_serve, report) = self.gate.look(&alone);
+        if !is_ready(&report) {
+            return Err(Exit::not_loaded(&report));
+        }
+        let plugin = would_serve.plugins().first().cloned();
+        plugin.ok_or_else(|| Exit::host_failed("the plugin loaded and is not there"))
+    }
+
+    /// Writes the lock.
+    fn save(&self) -> Result<(), Exit> {
+        self.lock
+            .file
+            .save(&self.lock.path)
+            .map_err(|error| Exit::usage(format!("{}: {error}", self.lock.path.display())))
+    }
+}
+
+fn is_ready(report: &Report) -> bool {
+    report.problem.is_none()
+        && report.plugins.iter().all(|(_, loaded)| matches!(loaded, Loaded::Ready { .. }))
+}
+
+fn name(text: &str) -> Result<PluginName, Exit> {
+    text.parse().map_err(|error| Exit::usage(format!("`{}`: {error}", printable(text, 100))))
+}
+
+/// Asks on a terminal. Elsewhere somebody must have said yes before.
+fn agreed(yes: bool, question: &str) -> Result<bool, Exit> {
+    if yes {
+        return Ok(true);
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Exit::usage("nobody can be asked here; say --yes if that is what you want"));
+    }
+    output::complain(&format!("{question} [y/N]"));
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).map_err(|error| Exit::host(&error))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Who says so, if they do not tell: user and machine.
+fn who(by: Option<&String>) -> Result<String, Exit> {
+    const CHARS_MAX: usize = 200;
+    let by = match by {
+        Some(by) => by.clone(),
+        None => {
+            let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+            let user = user.unwrap_or_else(|_| format!("uid {}", rustix::process::geteuid().as_raw()));
+            match std::fs::read_to_string("/proc/sys/kernel/hostname") {
+                Ok(machine) => format!("{user}@{}", machine.trim()),
+                Err(_) => user,
+            }
+        }
+    };
+    let shown = printable(&by, CHARS_MAX);
+    if by.trim().is_empty() || shown != by {
+        return Err(Exit::usage("--by takes a name of at most 200 printable characters"));
+    }
+    Ok(by)
+}

@@ -1,0 +1,272 @@
+//! `toolgate plugin diff`: what is there now beside what was approved, so that a person can read it. Every text of a plugin's is
+//! escaped and bounded.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+use similar::{ChangeTag, TextDiff};
+use toolgate_policy::load::Pin;
+use toolgate_policy::redact::printable_lines;
+use toolgate_runtime::snapshot::plugin::Plugin;
+use toolgate_runtime::state::lockfile::Entry;
+
+use super::Desk;
+use crate::cli::exit::Exit;
+use crate::cli::{ConfigArg, output};
+
+/// What `plugin diff` takes.
+#[derive(clap::Args)]
+pub(in crate::cli) struct Args {
+    /// The plugin, by its name in the configuration
+    plugin: String,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+/// Characters of one line that are shown.
+const SHOWN_CHARS_MAX: usize = 4_000;
+
+pub(super) fn run(args: &Args) -> Result<(), Exit> {
+    let desk = Desk::of(&args.config)?;
+    let plugin = desk.look(&args.plugin)?;
+    let entry = desk.lock.file.get(plugin.name());
+    let lines = differences(&desk, &plugin, entry);
+    output::print(&if lines.is_empty() { unchanged(&plugin, entry) } else { lines.join("\n") });
+    Ok(())
+}
+
+fn unchanged(plugin: &Plugin, entry: Option<&Entry>) -> String {
+    let by = entry.map(|entry| entry.pin.approval.by.as_str()).unwrap_or_default();
+    format!("{}: as {} approved it: {}", plugin.name(), shown(by), plugin.digest())
+}
+
+/// What changed, in lines; none if nothing did. All that there is, if nothing was approved.
+pub(super) fn differences(desk: &Desk, plugin: &Plugin, entry: Option<&Entry>) -> Vec<String> {
+    let now = plugin.pin(approval_of(entry));
+    if entry.is_some_and(|entry| entry.pin == now) {
+        return Vec::new();
+    }
+    let was = entry.map(|entry| &entry.pin);
+    let mut lines = vec![match was {
+        Some(Pin { revoked: Some(why), .. }) => {
+            format!("{}: its approval was taken back: {}", plugin.name(), shown(why))
+        }
+        Some(was) => format!("{}: approved by {}", plugin.name(), shown(&was.approval.by)),
+        None => format!("{}: new; nobody has approved it", plugin.name()),
+    }];
+    let version = |version: Option<&str>| vec![version.unwrap_or("none").to_owned()];
+    let list = |pin: fn(&Pin) -> &[String]| was.map(|was| pin(was).to_vec()).unwrap_or_default();
+    lines.extend(changed("id", &list_of(was, |pin| pin.id.clone()), &[now.id.clone()]));
+    lines.extend(changed("bytes", &list_of(was, |pin| pin.digest.to_string()), &[now.digest.to_string()]));
+    let before = entry.map(|entry| version(entry.version.as_deref())).unwrap_or_default();
+    lines.extend(changed("version", &before, &version(plugin.provenance().version.as_deref())));
+    let before = entry.map(|entry| entry.signers.clone()).unwrap_or_default();
+    lines.extend(changed("signed by", &before, &plugin.provenance().signers));
+    lines.extend(changed("asks", &list(|pin| &pin.asked), &now.asked));
+    lines.extend(changed("is granted", &list(|pin| &pin.grant), &now.grant));
+    for (index, surface) in plugin.surfaces().iter().enumerate() {
+        let before = was.and_then(|was| was.surfaces.get(index).copied());
+        if before == Some(surface.digest()) {
+            continue;
+        }
+        match before.map(|digest| desk.gate.kept(digest)) {
+            Some(None) => lines.push(
+                "  what a model reads of its tools changed; what it read before is not kept here, so all of it follows"
+                    .to_owned(),
+            ),
+            Some(Some(_)) | None => {}
+        }
+        let before = before.and_then(|digest| desk.gate.kept(digest));
+        let before = before.map(|artifact| tools(artifact.bytes())).unwrap_or_default();
+        lines.extend(tool_lines(&before, &tools(surface.bytes())));
+    }
+    if was.is_some_and(|was| was.surfaces.len() > plugin.surfaces().len()) {
+        lines.push("  it no longer names tools when it runs".to_owned());
+    }
+    lines
+}
+
+/// The approval is no part of the comparison.
+fn approval_of(entry: Option<&Entry>) -> toolgate_policy::load::pin::Approval {
+    entry.map(|entry| entry.pin.approval.clone()).unwrap_or_else(|| toolgate_policy::load::pin::Approval {
+        by: String::new(),
+        at: toolgate_policy::load::signer::UnixTime(0),
+    })
+}
+
+fn list_of(was: Option<&Pin>, part: impl Fn(&Pin) -> String) -> Vec<String> {
+    was.map(part).into_iter().collect()
+}
+
+/// Lines that went and came.
+fn changed(what: &str, was: &[String], is: &[String]) -> Vec<String> {
+    if was == is {
+        return Vec::new();
+    }
+    let (before, now): (BTreeSet<_>, BTreeSet<_>) = (was.iter().collect(), is.iter().collect());
+    let gone = was.iter().filter(|line| !now.contains(line)).map(|line| format!("    - {}", shown(line)));
+    let came = is.iter().filter(|line| !before.contains(line)).map(|line| format!("    + {}", shown(line)));
+    let lines: Vec<String> = gone.chain(came).collect();
+    if lines.is_empty() { Vec::new() } else { [vec![format!("  {what}")], lines].concat() }
+}
+
+/// The tools of a surface, by name.
+fn tools(surface: &[u8]) -> BTreeMap<String, Map<String, Value>> {
+    let value: Value = serde_json::from_slice(surface).unwrap_or_default();
+    let list = value.get("tools").unwrap_or(&value).as_array().cloned().unwrap_or_default();
+    let named = list.into_iter().filter_map(|tool| match tool {
+        Value::Object(tool) => Some((tool.get("name")?.as_str()?.to_owned(), tool)),
+        _ => None,
+    });
+    named.collect()
+}
+
+fn tool_lines(
+    was: &BTreeMap<String, Map<String, Value>>,
+    is: &BTreeMap<String, Map<String, Value>>,
+) -> Vec<String> {
+    let nothing = Map::new();
+    let mut lines = Vec::new();
+    for name in was.keys().chain(is.keys()).collect::<BTreeSet<_>>() {
+        let (before, now) = (was.get(name), is.get(name));
+        if before == now {
+            continue;
+        }
+        let mark = match (before, now) {
+            (None, _) => "new tool",
+            (_, None) => "tool is gone:",
+            (Some(_), Some(_)) => "tool",
+        };
+        lines.push(format!("  {mark} {}", shown(name)));
+        let Some(now) = now else { continue };
+        let before = before.unwrap_or(&nothing);
+        for (part, value) in now.iter().filter(|(part, _)| *part != "name") {
+            lines.extend(part_lines(part, before.get(part).unwrap_or(&Value::Null), value));
+        }
+    }
+    lines
+}
+
+fn part_lines(part: &str, was: &Value, is: &Value) -> Vec<String> {
+    if was == is {
+        return Vec::new();
+    }
+    if let (Value::String(_) | Value::Null, Value::String(is), "title" | "description") = (was, is, part) {
+        let marked = words(was.as_str().unwrap_or_default(), is);
+        return vec![format!("    {part}: {}", shown(&marked).replace('\n', "\n      "))];
+    }
+    let (mut before, mut now) = (Vec::new(), Vec::new());
+    flat(part, &parsed(was), &mut before);
+    flat(part, &parsed(is), &mut now);
+    changed_paths(&before, &now)
+}
+
+fn changed_paths(was: &[String], is: &[String]) -> Vec<String> {
+    let (before, now): (BTreeSet<_>, BTreeSet<_>) = (was.iter().collect(), is.iter().collect());
+    let gone = was.iter().filter(|line| !now.contains(line)).map(|line| format!("    - {}", shown(line)));
+    gone.chain(is.iter().filter(|line| !before.contains(line)).map(|line| format!("    + {}", shown(line))))
+        .collect()
+}
+
+/// Schemas of tools that are named at run time are kept as text.
+fn parsed(value: &Value) -> Value {
+    match value {
+        Value::String(text) => serde_json::from_str(text).unwrap_or_else(|_| value.clone()),
+        other => other.clone(),
+    }
+}
+
+/// Each leaf with its path.
+fn flat(path: &str, value: &Value, into: &mut Vec<String>) {
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            map.iter().for_each(|(key, value)| flat(&format!("{path}.{key}"), value, into));
+        }
+        Value::Array(list) if !list.is_empty() => {
+            list.iter().enumerate().for_each(|(n, value)| flat(&format!("{path}[{n}]"), value, into));
+        }
+        Value::Null => {}
+        leaf => into.push(format!("{path} = {leaf}")),
+    }
+}
+
+/// A text with the words that went as `[-word-]` and those that came as `{+word+}`.
+fn words(was: &str, is: &str) -> String {
+    let diff = TextDiff::from_words(was, is);
+    let mut marked = String::new();
+    let mut open = ChangeTag::Equal;
+    for change in diff.iter_all_changes() {
+        if change.tag() != open {
+            marked.push_str(close(open));
+            marked.push_str(match change.tag() {
+                ChangeTag::Equal => "",
+                ChangeTag::Delete => "[-",
+                ChangeTag::Insert => "{+",
+            });
+            open = change.tag();
+        }
+        marked.push_str(change.value());
+    }
+    marked.push_str(close(open));
+    marked
+}
+
+fn close(tag: ChangeTag) -> &'static str {
+    match tag {
+        ChangeTag::Equal => "",
+        ChangeTag::Delete => "-]",
+        ChangeTag::Insert => "+}",
+    }
+}
+
+fn shown(text: &str) -> String {
+    printable_lines(text, SHOWN_CHARS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn words_that_went_and_came_are_marked() {
+        assert_eq!(words("reads a file", "reads a secret file"), "reads a {+secret +}file");
+        assert_eq!(words("reads files", "deletes files"), "[-reads-]{+deletes+} files");
+        assert_eq!(words("same", "same"), "same");
+    }
+
+    #[test]
+    fn a_schema_is_compared_path_by_path() {
+        let was = json!({ "properties": { "path": { "type": "string" } }, "required": ["path"] });
+        let is = json!({ "properties": { "path": { "type": "string", "maxLength": 5 } }, "required": [] });
+        assert_eq!(
+            part_lines("input", &was, &is),
+            [
+                "    - input.required[0] = \"path\"",
+                "    + input.properties.path.maxLength = 5",
+                "    + input.required = []"
+            ]
+        );
+    }
+
+    #[test]
+    fn tools_that_went_came_and_changed_are_each_told() {
+        let surface = |list: Value| tools(json!({ "tools": list }).to_string().as_bytes());
+        let was = surface(json!([{ "name": "a", "description": "x" }, { "name": "b" }]));
+        let is = surface(json!([{ "name": "a", "description": "x y" }, { "name": "c", "title": "C" }]));
+        let lines = tool_lines(&was, &is);
+        assert_eq!(
+            lines,
+            ["  tool a", "    description: x{+ y+}", "  tool is gone: b", "  new tool c", "    title: {+C+}"]
+        );
+    }
+
+    #[test]
+    fn no_text_of_a_plugin_reaches_the_terminal_as_it_is() {
+        let was = tools(b"[]");
+        let is = tools(json!([{ "name": "a\u{1b}[2J", "title": "\u{202e}x" }]).to_string().as_bytes());
+        let lines = tool_lines(&was, &is).join("\n");
+        assert!(!lines.contains('\u{1b}') && !lines.contains('\u{202e}'), "{lines:?}");
+    }
+}

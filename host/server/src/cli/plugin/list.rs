@@ -1,0 +1,140 @@
+//! `toolgate plugin list`: every plugin of the configuration and of the lock: whether it serves, and on whose word.
+
+use serde_json::{Value, json};
+use toolgate_policy::PluginName;
+use toolgate_policy::redact::printable;
+use toolgate_runtime::load::Kind;
+use toolgate_runtime::reconcile::Loaded;
+use toolgate_runtime::state::lockfile::Entry;
+
+use crate::cli::exit::Exit;
+use crate::cli::{ConfigArg, output, serve};
+use crate::config::Config;
+
+/// What `plugin list` takes.
+#[derive(clap::Args)]
+pub(in crate::cli) struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// One line of the list.
+struct Row {
+    name: PluginName,
+    state: &'static str,
+    digest: Option<String>,
+    version: Option<String>,
+    source: String,
+    signers: Vec<String>,
+    entry: Option<Entry>,
+    reasons: Vec<String>,
+    instead: Option<String>,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Exit> {
+    let config = Config::load(&args.config.config)?;
+    let gate = serve::open(&config)?;
+    let (would_serve, report) = gate.look(&config.spec);
+    if report.problem.is_some() {
+        return Err(Exit::not_loaded(&report));
+    }
+    let entry = |name: &PluginName| config.lock.as_ref().and_then(|lock| lock.file.get(name)).cloned();
+    let mut rows = Vec::new();
+    for (spec, (name, loaded)) in config.spec.plugins.iter().zip(&report.plugins) {
+        let plugin = would_serve.plugins().iter().find(|plugin| plugin.name() == name);
+        let entry = entry(name);
+        let revoked = entry.as_ref().is_some_and(|entry| entry.pin.revoked.is_some());
+        let (state, digest, reasons, instead) = match loaded {
+            Loaded::Ready { digest, .. } if config.lock.is_some() => {
+                ("active", Some(*digest), Vec::new(), None)
+            }
+            Loaded::Ready { digest, .. } => ("active, lock off", Some(*digest), Vec::new(), None),
+            Loaded::Not { why, instead } => {
+                let is_revoked =
+                    why.digest.is_some_and(|digest| config.spec.trust.policy.revoked(&digest).is_some());
+                let state = match why.kind {
+                    _ if revoked || is_revoked => "revoked",
+                    Kind::Held => "quarantined",
+                    Kind::Refused => "refused",
+                    Kind::Failed => "failed",
+                };
+                (state, why.digest, why.reasons.clone(), *instead)
+            }
+        };
+        rows.push(Row {
+            name: name.clone(),
+            state,
+            digest: digest.map(|digest| digest.to_string()),
+            version: plugin.and_then(|plugin| plugin.provenance().version.clone()),
+            source: spec.source.to_string(),
+            signers: plugin.map(|plugin| plugin.provenance().signers.clone()).unwrap_or_default(),
+            entry,
+            reasons,
+            instead: instead.map(|digest| digest.to_string()),
+        });
+    }
+    let known = |name: &PluginName| config.spec.plugins.iter().any(|spec| spec.name == *name);
+    for (name, entry) in config.lock.iter().flat_map(|lock| lock.file.entries()) {
+        if !known(name) {
+            rows.push(Row {
+                name: name.clone(),
+                state: if entry.pin.revoked.is_some() { "revoked" } else { "not configured" },
+                digest: Some(entry.pin.digest.to_string()),
+                version: entry.version.clone(),
+                source: entry.source.clone(),
+                signers: entry.signers.clone(),
+                entry: Some(entry.clone()),
+                reasons: Vec::new(),
+                instead: None,
+            });
+        }
+    }
+    if args.json {
+        output::print_json(&json!({ "plugins": rows.iter().map(as_json).collect::<Vec<_>>() }));
+    } else if rows.is_empty() {
+        output::print("no plugins are configured; `toolgate plugin add` adds one");
+    } else {
+        output::print(&rows.iter().map(as_text).collect::<Vec<_>>().join("\n"));
+    }
+    Ok(())
+}
+
+fn approval(row: &Row) -> Option<(String, String)> {
+    let approval = &row.entry.as_ref()?.pin.approval;
+    let at = jiff::Timestamp::from_second(approval.at.0).unwrap_or_default();
+    Some((printable(&approval.by, 200), at.to_string()))
+}
+
+fn as_text(row: &Row) -> String {
+    let shown = |text: &str| printable(text, 300);
+    let version = row.version.as_deref().map(|version| format!(" {}", shown(version))).unwrap_or_default();
+    let mut lines = vec![format!("{}{version}: {}", row.name, row.state)];
+    lines.extend(row.digest.as_ref().map(|digest| format!("  bytes     {digest}")));
+    lines.push(format!("  source    {}", shown(&row.source)));
+    if !row.signers.is_empty() {
+        lines.push(format!("  signed    {}", shown(&row.signers.join("; "))));
+    }
+    lines.extend(approval(row).map(|(by, at)| format!("  approved  {by}, {at}")));
+    lines.extend(row.instead.as_ref().map(|digest| format!("  serves    the version before, {digest}")));
+    lines.extend(row.reasons.iter().map(|reason| format!("  why       {}", printable(reason, 2_000))));
+    lines.join("\n")
+}
+
+fn as_json(row: &Row) -> Value {
+    let approval = approval(row);
+    json!({
+        "name": row.name.as_str(),
+        "state": row.state,
+        "digest": row.digest,
+        "version": row.version,
+        "source": row.source,
+        "signers": row.signers,
+        "approved_by": approval.as_ref().map(|(by, _)| by),
+        "approved_at": approval.as_ref().map(|(_, at)| at),
+        "serves_instead": row.instead,
+        "reasons": row.reasons,
+    })
+}
