@@ -1,4 +1,5 @@
 //! Uses WASI 0.3: its clocks, its random numbers, its output, its variables and its files.
+use toolgate_test_guests::{Waiting, all};
 use wasip3::cli::{environment, exit, stderr, stdin, stdout, terminal_stdout};
 use wasip3::clocks::{monotonic_clock, system_clock};
 use wasip3::filesystem::preopens::get_directories;
@@ -33,6 +34,9 @@ wit_bindgen::generate!({ inline: "package test:guest; world guest {
     export resize: async func(path: string, bytes: u64) -> result<string, string>;
     export write-at: async func(path: string, bytes: u64, text: string) -> result<string, string>;
     export open-many: async func(path: string, count: u32) -> result<string, string>;
+    /// Begins so many at once, keeping the host waiting for a while each time that it could look at them; keeps them open
+    /// for so long; and says how many are and why others are not.
+    export open-at-once: async func(path: string, count: u32, wait-ns: u64) -> tuple<u32, list<string>>;
 }" });
 
 struct Awaiting;
@@ -220,6 +224,20 @@ impl Guest for Awaiting {
             opened.push(file.map_err(|error| format!("{n}: {error}"))?);
         }
         Ok("done".to_owned())
+    }
+
+    async fn open_at_once(path: String, count: u32, wait_ns: u64) -> (u32, Vec<String>) {
+        let begin = |_| -> Waiting<_> {
+            let path = path.clone();
+            Box::pin(async move { open(&path, OpenFlags::empty(), DescriptorFlags::READ).await })
+        };
+        let ends = all((0..count).map(begin).collect(), || {
+            let begun = monotonic_clock::now();
+            while monotonic_clock::now() - begun < 20_000_000 {}
+        });
+        let (open, refused): (Vec<_>, Vec<_>) = ends.await.into_iter().partition(Result::is_ok);
+        monotonic_clock::wait_for(wait_ns).await;
+        (open.len() as u32, refused.into_iter().filter_map(Result::err).collect())
     }
 }
 

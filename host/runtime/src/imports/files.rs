@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::files::{Access, Grant, Pass, Refused, Use};
 use toolgate_policy::limits::call::{FILES_OPEN_MAX, OPEN_FUEL};
@@ -36,15 +37,16 @@ pub(crate) struct Prototype {
 pub(crate) struct State {
     folders: WasiFilesystemCtx,
     places: HashMap<u32, Place>,
+    /// For each folder, how many more may be open below it.
+    free: Vec<Arc<Semaphore>>,
 }
 
 /// Where a descriptor leads: below which mount, and there to what.
-#[derive(Clone)]
 struct Place {
     mount: usize,
     path: String,
-    /// Whether the guest opened it, and was not given it.
-    opened: bool,
+    /// Its part of what may be open, taken before it is opened; none for what the guest was given.
+    _open: Option<OwnedSemaphorePermit>,
 }
 
 impl Prototype {
@@ -83,8 +85,13 @@ fn too_full(error: &NotGrown) -> String {
 }
 
 impl State {
-    pub(crate) fn new(prototype: &Prototype) -> Self {
-        Self { folders: prototype.folders.clone(), places: HashMap::new() }
+    pub(crate) fn new(prototype: &super::Prototype) -> Self {
+        let open_max = prototype.effective.files.mounts().iter().map(|mount| mount.open_max);
+        let free = open_max.map(|max| {
+            let max = usize::try_from(max).unwrap_or(Semaphore::MAX_PERMITS);
+            Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)))
+        });
+        Self { folders: prototype.files.folders.clone(), places: HashMap::new(), free: free.collect() }
     }
 }
 
@@ -101,6 +108,7 @@ struct View<'a> {
     grant: &'a Grant,
     folders: &'a mut WasiFilesystemCtx,
     places: &'a mut HashMap<u32, Place>,
+    free: &'a [Arc<Semaphore>],
     quotas: &'a [Option<Arc<Quota>>],
     table: &'a mut ResourceTable,
     notes: &'a Notes,
@@ -112,6 +120,7 @@ fn view(ctx: &mut Ctx) -> View<'_> {
         grant: &ctx.prototype.effective.files,
         folders: &mut ctx.files.folders,
         places: &mut ctx.files.places,
+        free: &ctx.files.free,
         quotas: &ctx.prototype.files.quotas,
         table: &mut ctx.table,
         notes: &ctx.notes,
@@ -235,6 +244,7 @@ impl View<'_> {
 
 impl View<'_> {
     /// Asks to open `path` below a descriptor, and says where that will lead, and what making it needs if it is not there.
+    /// The place counts as open from here on, until it is dropped: by WASI 0.3 several are on their way at once.
     fn ask_open(
         &mut self,
         fd: &Fd,
@@ -247,27 +257,20 @@ impl View<'_> {
         let pass =
             if folder { self.ask_folder(fd, path, wanted) } else { self.ask_at(fd, Some(path), wanted) }?;
         let from = self.places.get(&fd.rep()).ok_or(No::Descriptor)?;
-        let place = Place { mount: from.mount, path: join(&from.path, path), opened: true };
-        self.ask_another(&place)?;
+        let free = self.free.get(from.mount).map(Arc::clone).ok_or(No::Descriptor)?;
+        let Ok(open) = free.try_acquire_owned() else {
+            self.notes.full(&self.told(from, Some(path)), FILES_OPEN_MAX.name);
+            return Err(No::Full);
+        };
+        let place = Place { mount: from.mount, path: join(&from.path, path), _open: Some(open) };
         let growth = if changes { Some(self.growth(&pass, fd, Some(path))?) } else { None };
         Ok((place, growth))
-    }
-
-    /// Whether a call may have one more open below the folder of a place.
-    fn ask_another(&self, place: &Place) -> Result<(), No> {
-        let open = self.places.values().filter(|other| other.opened && other.mount == place.mount).count();
-        let open_max = self.grant.mounts().get(place.mount).map_or(0, |mount| mount.open_max);
-        if open as u64 >= open_max {
-            self.notes.full(&self.told(place, None), FILES_OPEN_MAX.name);
-            return Err(No::Full);
-        }
-        Ok(())
     }
 
     /// Remembers to which mount each of the granted folders leads: they come in its order.
     fn place(&mut self, directories: &[(Fd, String)]) {
         for (mount, (fd, _)) in directories.iter().enumerate() {
-            self.places.insert(fd.rep(), Place { mount, path: String::new(), opened: false });
+            self.places.insert(fd.rep(), Place { mount, path: String::new(), _open: None });
         }
     }
 }

@@ -1,11 +1,13 @@
 //! How much a folder that may be changed may hold, how much of it may be open, and what in it is no file at all. Every fact
 //! by both generations of WASI.
 
+use std::fs::DirEntry;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use toolgate_tests::{World, test_guest};
+use toolgate_tests::{Transport, World, test_guest};
 
 use super::super::{answer, assert_misconfigured, error, value};
 
@@ -124,6 +126,37 @@ fn so_much_is_open_at_once_and_no_more() {
             }
         }
     }
+}
+
+/// How often a process has a file open.
+fn open_in(process: u32, file: &Path) -> usize {
+    let descriptors = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+    let leads_there = |entry: &DirEntry| std::fs::read_link(entry.path()).is_ok_and(|to| to == file);
+    descriptors.filter_map(Result::ok).filter(leads_there).count()
+}
+
+#[test]
+fn what_is_opened_at_once_is_not_more_than_may_be_open_at_any_moment() {
+    let [_, world] = worlds(", open_max = 4");
+    let file = world.path("docs/a.txt").canonicalize().unwrap();
+    let server = world.serve(Transport::Http);
+    // The host is kept from looking at what it opened: what is too much would be there until then.
+    let args = json!({ "path": "/docs/a.txt", "count": 64, "wait-ns": 1_000_000_000_u64 });
+    let call = server.calling("fs_open-at-once", args);
+    let mut seen = Vec::new();
+    while !call.is_finished() {
+        seen.push(open_in(server.pid(), &file));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let reply = call.join().unwrap();
+    assert!(!reply.is_error(), "{reply:?}");
+    let told = &reply.structured()["result"];
+    assert_eq!(told[0], 4, "{told}");
+    let refused: Vec<&str> = told[1].as_array().unwrap().iter().map(|why| why.as_str().unwrap()).collect();
+    assert_eq!(refused.len(), 60);
+    assert!(refused.iter().all(|why| why.contains("Quota")), "{refused:?}");
+    assert_eq!(seen.iter().max(), Some(&4), "{seen:?}");
+    assert!(world.call_records()[0]["files"].to_string().contains("open_max"));
 }
 
 #[test]
