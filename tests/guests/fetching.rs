@@ -1,33 +1,17 @@
-//! Sends one HTTP request by WASI 0.3, and tries its sockets, which nothing grants.
+//! Sends one HTTP request by WASI 0.3.
 use wasip3::http::client;
 use wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme};
-use wasip3::sockets::ip_name_lookup::resolve_addresses;
-use wasip3::sockets::types::{
-    IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, TcpSocket, UdpSocket,
-};
 use wasip3::{wit_future, wit_stream};
 
 wit_bindgen::generate!({ inline: "package test:guest; world guest {
     record answer { status: u16, headers: list<tuple<string, string>>, body: string }
     export run: async func(method: string, scheme: string, authority: string, path: string, headers: list<tuple<string, string>>, body: string) -> result<answer, string>;
-    export connect: async func(port: u16) -> result<string, string>;
-    export datagram: async func(port: u16) -> result<string, string>;
-    export listen: func(port: u16) -> result<string, string>;
-    export resolve: async func(name: string) -> result<string, string>;
 }" });
 
 struct Fetching;
 
 fn told(error: ErrorCode) -> String {
     format!("{error:?}")
-}
-
-fn shown<T: std::fmt::Debug>(what: T) -> String {
-    format!("{what:?}")
-}
-
-fn local(port: u16) -> IpSocketAddress {
-    IpSocketAddress::Ipv4(Ipv4SocketAddress { port, address: (127, 0, 0, 1) })
 }
 
 impl Guest for Fetching {
@@ -75,26 +59,6 @@ impl Guest for Fetching {
         let body = stream.collect().await;
         end.await.map_err(told)?;
         Ok(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
-    }
-
-    async fn connect(port: u16) -> Result<String, String> {
-        let socket = TcpSocket::create(IpAddressFamily::Ipv4).map_err(shown)?;
-        socket.connect(local(port)).await.map(|()| "connected".to_owned()).map_err(shown)
-    }
-
-    async fn datagram(port: u16) -> Result<String, String> {
-        let socket = UdpSocket::create(IpAddressFamily::Ipv4).map_err(shown)?;
-        socket.send(b"hello".to_vec(), Some(local(port))).await.map(|()| "sent".to_owned()).map_err(shown)
-    }
-
-    fn listen(port: u16) -> Result<String, String> {
-        let socket = TcpSocket::create(IpAddressFamily::Ipv4).map_err(shown)?;
-        socket.bind(local(port)).map_err(shown)?;
-        socket.listen().map(|_| "listening".to_owned()).map_err(shown)
-    }
-
-    async fn resolve(name: String) -> Result<String, String> {
-        resolve_addresses(name).await.map(shown).map_err(shown)
     }
 }
 

@@ -215,7 +215,7 @@ fn request(authority: &str, path: &str) -> Value {
 fn a_request_goes_where_it_is_granted_and_nowhere_else() {
     let web = Web::plain(hello);
     let here = format!("127.0.0.1:{}", web.address.port());
-    let world = fetching().grant("sockets = []").grant(&format!(
+    let world = fetching().grant(&format!(
         r#"http = [{{ scheme = "http", host = "127.0.0.1", port = {}, private = true, paths = ["/v1/*"], methods = ["POST", "GET"] }}]"#,
         web.address.port()
     ));
@@ -248,7 +248,7 @@ fn a_request_goes_where_it_is_granted_and_nowhere_else() {
 fn a_secret_is_put_in_and_scrubbed() {
     let web = Web::plain(|head, to| respond(to, "200 OK", &[("X-Echo", "CANARY-9f2c")], head));
     let port = web.address.port();
-    let world = fetching().grant("sockets = []").grant(&format!(
+    let world = fetching().grant(&format!(
         r#"http = [{{ scheme = "http", host = "127.0.0.1", port = {port}, private = true, secret = "key" }}]"#
     ));
     let world = world
@@ -260,31 +260,11 @@ fn a_secret_is_put_in_and_scrubbed() {
 }
 
 #[test]
-fn without_grants_nothing_of_it_is_linked_and_empty_sockets_reach_nobody() {
+fn without_a_grant_no_request_is_linked_and_an_empty_one_reaches_nobody() {
     assert_eq!(fetching().run(&["check"]).code, 3);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let world = fetching().grant("http = []").grant("sockets = []");
-    for tool in ["p_connect", "p_datagram", "p_listen"] {
-        error(&world, tool, &json!({ "port": if tool == "p_listen" { 0 } else { port } }));
-    }
-    error(&world, "p_resolve", &json!({ "name": "localhost" }));
-    assert!(error(&world, "p_run", &request(&format!("127.0.0.1:{port}"), "/")).contains("Denied"));
-    assert!(!was_connected(&listener));
-}
-
-#[test]
-fn a_grant_of_sockets_gives_wasi_0_3_none() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let rule = |host, protocol| {
-        format!(r#"{{ host = "{host}", port = {port}, protocol = "{protocol}", private = true }}"#)
-    };
-    let rules = [rule("127.0.0.1", "tcp"), rule("127.0.0.1", "udp"), rule("localhost", "tcp")].join(", ");
-    let world = fetching().grant("http = []").grant(&format!("sockets = [{rules}]"));
-    for tool in ["p_connect", "p_datagram", "p_listen"] {
-        error(&world, tool, &json!({ "port": if tool == "p_listen" { 0 } else { port } }));
-    }
-    error(&world, "p_resolve", &json!({ "name": "localhost" }));
+    let here = listener.local_addr().unwrap().to_string();
+    let world = fetching().grant("http = []");
+    assert!(error(&world, "p_run", &request(&here, "/")).contains("Denied"));
     assert!(!was_connected(&listener));
 }

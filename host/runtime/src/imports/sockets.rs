@@ -1,22 +1,24 @@
-//! `sockets`: TCP and UDP to granted places. The engine's library does the work; each address is asked for and noted in
-//! the record before it is used, names are looked up by egress, and bytes are counted on their way. Nothing listens.
+//! `sockets`: TCP and UDP to granted places. The engine's library does the work, but for TCP by WASI 0.3; each address is
+//! asked for and noted in the record before it is used, names are looked up by egress, and bytes are counted on their way.
+//! Nothing listens.
 
 mod lookup;
+mod p3;
 mod tcp;
 mod udp;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use toolgate_policy::address::Host;
+use tokio::sync::Semaphore;
 use toolgate_policy::capability::attempt::{Attempt, Judged};
-use toolgate_policy::capability::sockets::{Found, Grant, Protocol, Refused, may_bind};
+use toolgate_policy::capability::sockets::{Found, Grant, Pass, Protocol, Refused, may_bind};
+use toolgate_policy::limits::call::{CallLimit, DATAGRAM_BYTES, HOST_CALL_FUEL};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p2::bindings::sockets::{self, instance_network, network};
 use wasmtime_wasi::p2::{Network, SocketError};
-use wasmtime_wasi::p3::bindings::sockets as p3;
-use wasmtime_wasi::sockets::{SocketAddrUse, WasiSockets, WasiSocketsCtx, WasiSocketsCtxView};
+use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtx, WasiSocketsCtxView};
 
 use super::Ctx;
 use crate::audit::record::Notes;
@@ -27,8 +29,6 @@ use crate::meter::{Meter, Stop};
 pub(crate) struct State {
     ctx: WasiSocketsCtx,
     gate: Arc<Gate>,
-    /// For WASI 0.3: the library denies everything until it is told otherwise, and nothing tells this one.
-    powerless: WasiSocketsCtx,
 }
 
 /// What decides for one call. The library asks it before each use of an address.
@@ -37,6 +37,8 @@ struct Gate {
     meter: Meter,
     notes: Notes,
     found: Mutex<Found>,
+    /// How many datagrams may be waited for at once: one for each socket that there may be.
+    turns: Semaphore,
 }
 
 impl State {
@@ -47,10 +49,15 @@ impl State {
             meter: meter.clone(),
             notes: notes.clone(),
             found: Mutex::default(),
+            turns: Semaphore::new(turns(meter.limit(CallLimit::Sockets))),
         });
         let ctx = if opens_any(grant) { asking(grant, &gate) } else { WasiSocketsCtx::default() };
-        Self { ctx, gate, powerless: WasiSocketsCtx::default() }
+        Self { ctx, gate }
     }
+}
+
+fn turns(sockets: u64) -> usize {
+    usize::try_from(sockets).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS)
 }
 
 /// Whether there is anything to open. Where there is not, the library denies everything.
@@ -81,8 +88,8 @@ impl Gate {
     /// Asks for a use of an address, and notes it.
     fn ask(&self, address: SocketAddr, wanted: SocketAddrUse) -> bool {
         match wanted {
-            SocketAddrUse::TcpConnect => self.ask_out(Protocol::Tcp, address),
-            SocketAddrUse::UdpSend => self.ask_out(Protocol::Udp, address),
+            SocketAddrUse::TcpConnect => self.ask_out(Protocol::Tcp, address).is_some(),
+            SocketAddrUse::UdpSend => self.ask_out(Protocol::Udp, address).is_some(),
             // Who is not sent to is not heard. It came uncalled, so it is not the guest's use.
             SocketAddrUse::UdpReceive => self.allows(Protocol::Udp, address).is_ok(),
             SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => match may_bind(address) {
@@ -93,18 +100,21 @@ impl Gate {
         }
     }
 
-    fn ask_out(&self, protocol: Protocol, address: SocketAddr) -> bool {
+    /// Asks to connect or send to an address, and notes it.
+    fn ask_out(&self, protocol: Protocol, address: SocketAddr) -> Option<Pass> {
         let port = address.port();
         match self.allows(protocol, address) {
-            Ok(host) => {
+            Ok(pass) => {
+                let host = pass.rule().host.clone();
                 self.notes.host(&format!("{protocol}://{host}:{port}"));
                 self.notes.attempt(Attempt::Socket { protocol, host, port }, Judged::Allowed);
-                true
+                Some(pass)
             }
             Err(refused) => {
                 let host = self.found.lock().unwrap_or_else(PoisonError::into_inner).host(address.ip());
                 let attempt = Attempt::Socket { protocol, host, port };
-                self.refuse(&format!("{protocol}://{address}"), attempt, &refused.to_string())
+                self.refuse(&format!("{protocol}://{address}"), attempt, &refused.to_string());
+                None
             }
         }
     }
@@ -121,10 +131,20 @@ impl Gate {
         self.refuse(what, Attempt::NoSocket { text: what.to_owned(), why: why.to_owned() }, why)
     }
 
-    /// Whether the grant allows it, and if so what host the rule names.
-    fn allows(&self, protocol: Protocol, address: SocketAddr) -> Result<Host, Refused> {
+    fn refuse_listening(&self) {
+        self.refuse_ever("listen", "plugins call and are not called");
+    }
+
+    /// One more datagram, either way.
+    fn count_datagram(&self, data: &[u8]) -> Result<(), Stop> {
+        self.meter.charge(HOST_CALL_FUEL);
+        self.meter.socket_bytes(data.len() as u64 + DATAGRAM_BYTES)
+    }
+
+    /// Whether the grant allows it, knowing what was found in this call.
+    fn allows(&self, protocol: Protocol, address: SocketAddr) -> Result<Pass, Refused> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        self.grant().allow(&found, protocol, address).map(|pass| pass.rule().host.clone())
+        self.grant().allow(&found, protocol, address)
     }
 
     /// Looks a granted name up. What is found counts for the rules that name it, for the rest of this call.
@@ -178,11 +198,7 @@ pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     sockets::udp_create_socket::add_to_linker::<Ctx, Sockets>(linker, view)
 }
 
-/// By WASI 0.3 no grant gives power yet: its streams are not counted here.
-pub(super) fn link_p3(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    p3::types::add_to_linker::<Ctx, WasiSockets>(linker, powerless)?;
-    p3::ip_name_lookup::add_to_linker::<Ctx, WasiSockets>(linker, powerless)
-}
+pub(super) use p3::link as link_p3;
 
 struct Sockets;
 
@@ -198,10 +214,6 @@ struct View<'a> {
 
 fn view(ctx: &mut Ctx) -> View<'_> {
     View { ctx: &mut ctx.sockets.ctx, gate: &ctx.sockets.gate, table: &mut ctx.table }
-}
-
-fn powerless(ctx: &mut Ctx) -> WasiSocketsCtxView<'_> {
-    WasiSocketsCtxView { ctx: &mut ctx.sockets.powerless, table: &mut ctx.table }
 }
 
 impl View<'_> {

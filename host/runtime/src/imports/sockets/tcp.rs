@@ -66,7 +66,7 @@ impl tcp::HostTcpSocket for View<'_> {
 
     async fn start_listen(&mut self, socket: Socket) -> SocketResult<()> {
         self.table.get(&socket)?;
-        self.gate.refuse_ever("listen", "plugins call and are not called");
+        self.gate.refuse_listening();
         Err(ErrorCode::AccessDenied.into())
     }
 

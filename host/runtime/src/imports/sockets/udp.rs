@@ -1,7 +1,6 @@
 //! UDP by WASI 0.2: opening and datagrams are counted. The rest is the library's, which asks before each datagram that
 //! leaves and drops those of strangers.
 
-use toolgate_policy::limits::call::{DATAGRAM_BYTES, HOST_CALL_FUEL};
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::bindings::sockets::network::{IpAddressFamily, IpSocketAddress, Network};
 use wasmtime_wasi::p2::bindings::sockets::udp::{
@@ -92,10 +91,8 @@ impl udp::HostUdpSocket for View<'_> {
 }
 
 impl View<'_> {
-    fn count_datagram(&self, data: &[u8]) -> SocketResult<()> {
-        self.gate.meter.charge(HOST_CALL_FUEL);
-        let bytes = data.len() as u64 + DATAGRAM_BYTES;
-        self.gate.meter.socket_bytes(bytes).map_err(SocketError::trap)
+    fn count<'a>(&self, mut datagrams: impl Iterator<Item = &'a Vec<u8>>) -> SocketResult<()> {
+        datagrams.try_for_each(|data| self.gate.count_datagram(data)).map_err(SocketError::trap)
     }
 }
 
@@ -106,7 +103,7 @@ impl udp::HostIncomingDatagramStream for View<'_> {
         max: u64,
     ) -> SocketResult<Vec<IncomingDatagram>> {
         let datagrams = self.inner().receive(stream, max)?;
-        datagrams.iter().try_for_each(|datagram| self.count_datagram(&datagram.data))?;
+        self.count(datagrams.iter().map(|datagram| &datagram.data))?;
         Ok(datagrams)
     }
 
@@ -134,7 +131,7 @@ impl udp::HostOutgoingDatagramStream for View<'_> {
     ) -> SocketResult<u64> {
         // The interface lets a host send fewer than it is given. One at a time, what is counted is what is sent.
         datagrams.truncate(1);
-        datagrams.iter().try_for_each(|datagram| self.count_datagram(&datagram.data))?;
+        self.count(datagrams.iter().map(|datagram| &datagram.data))?;
         self.inner().send(stream, datagrams)
     }
 
