@@ -34,6 +34,8 @@ wit_bindgen::generate!({ inline: "package test:guest; world guest {
     export resize: async func(path: string, bytes: u64) -> result<string, string>;
     export write-at: async func(path: string, bytes: u64, text: string) -> result<string, string>;
     export open-many: async func(path: string, count: u32) -> result<string, string>;
+    /// Opens so many one after the other, and keeps of each a stream only; or that neither.
+    export stream-many: async func(path: string, count: u32, keeps: bool) -> result<string, string>;
     /// Begins so many at once, keeping the host waiting for a while each time that it could look at them; keeps them open
     /// for so long; and says how many are and why others are not.
     export open-at-once: async func(path: string, count: u32, wait-ns: u64) -> tuple<u32, list<string>>;
@@ -222,6 +224,18 @@ impl Guest for Awaiting {
         for n in 0..count {
             let file = open(&path, OpenFlags::empty(), DescriptorFlags::READ).await;
             opened.push(file.map_err(|error| format!("{n}: {error}"))?);
+        }
+        Ok("done".to_owned())
+    }
+
+    async fn stream_many(path: String, count: u32, keeps: bool) -> Result<String, String> {
+        let mut streams = Vec::new();
+        for n in 0..count {
+            let file = open(&path, OpenFlags::empty(), DescriptorFlags::READ).await;
+            streams.push(file.map_err(|error| format!("{n}: {error}"))?.read_via_stream(0));
+            if !keeps {
+                streams.clear();
+            }
         }
         Ok("done".to_owned())
     }

@@ -15,10 +15,15 @@ wit_bindgen::generate!({ inline: "package test:guest; world guest {
     export write-at: func(path: string, bytes: u64, text: string) -> result<string, string>;
     export make-many: func(path: string, count: u32) -> result<string, string>;
     export open-many: func(path: string, count: u32) -> result<string, string>;
+    /// Opens so many one after the other, and keeps of each a stream only; or that neither.
+    export stream-many: func(path: string, count: u32, keeps: bool) -> result<string, string>;
     export overwrite: func(path: string, text: string, times: u32) -> result<string, string>;
 }" });
 
 use std::io::{Seek, SeekFrom, Write};
+
+use wasip2::filesystem::preopens::get_directories;
+use wasip2::filesystem::types::{DescriptorFlags, OpenFlags, PathFlags};
 
 struct Filing;
 
@@ -91,6 +96,22 @@ impl Guest for Filing {
         let mut open = Vec::new();
         for n in 0..count {
             open.push(fs::File::open(&path).map_err(|error| format!("{n}: {error}"))?);
+        }
+        Ok("done".to_owned())
+    }
+
+    fn stream_many(path: String, count: u32, keeps: bool) -> Result<String, String> {
+        let (folder, guest) = get_directories().pop().ok_or("no folder")?;
+        let name = path.strip_prefix(guest.as_str()).ok_or("no such folder")?.trim_start_matches('/');
+        let mut streams = Vec::new();
+        for n in 0..count {
+            let file =
+                folder.open_at(PathFlags::empty(), name, OpenFlags::empty(), DescriptorFlags::READ);
+            let file = file.map_err(|error| format!("{n}: {error:?}"))?;
+            streams.push(file.read_via_stream(0).map_err(|error| format!("{n}: {error:?}"))?);
+            if !keeps {
+                streams.clear();
+            }
         }
         Ok("done".to_owned())
     }

@@ -90,7 +90,7 @@ impl Ctx {
         Self {
             table,
             output: Output::new(meter.limit(CallLimit::Log)),
-            files: files::State::new(&prototype),
+            files: files::State::new(&prototype.files),
             http: http::State::new(&prototype, &meter, &notes),
             random: random::State::default(),
             sockets: sockets::State::new(&prototype, &meter, &notes),

@@ -10,9 +10,8 @@ mod write;
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::files::{Access, Grant, Pass, Refused, Use};
 use toolgate_policy::limits::call::{FILES_OPEN_MAX, OPEN_FUEL};
@@ -37,16 +36,37 @@ pub(crate) struct Prototype {
 pub(crate) struct State {
     folders: WasiFilesystemCtx,
     places: HashMap<u32, Place>,
-    /// For each folder, how many more may be open below it.
-    free: Vec<Arc<Semaphore>>,
+    /// What the guest opened, each with the mount it is below. Some may be closed by now.
+    open: Vec<(usize, Open)>,
 }
 
 /// Where a descriptor leads: below which mount, and there to what.
 struct Place {
     mount: usize,
     path: String,
-    /// Its part of what may be open, taken before it is opened; none for what the guest was given.
-    _open: Option<OwnedSemaphorePermit>,
+}
+
+/// What counts as open for as long as anything holds it: a descriptor, or a stream that was made of one.
+enum Open {
+    Coming(Weak<()>),
+    There(Weak<std::fs::File>),
+}
+
+impl Open {
+    fn is_held(&self) -> bool {
+        match self {
+            Self::Coming(opening) => opening.strong_count() > 0,
+            Self::There(file) => file.strong_count() > 0,
+        }
+    }
+}
+
+/// What may be opened, and counts as open from now on until this is dropped.
+struct Opening {
+    place: Place,
+    /// What making it needs if it is not there.
+    growth: Option<Growth>,
+    _coming: Arc<()>,
 }
 
 impl Prototype {
@@ -85,13 +105,8 @@ fn too_full(error: &NotGrown) -> String {
 }
 
 impl State {
-    pub(crate) fn new(prototype: &super::Prototype) -> Self {
-        let open_max = prototype.effective.files.mounts().iter().map(|mount| mount.open_max);
-        let free = open_max.map(|max| {
-            let max = usize::try_from(max).unwrap_or(Semaphore::MAX_PERMITS);
-            Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)))
-        });
-        Self { folders: prototype.files.folders.clone(), places: HashMap::new(), free: free.collect() }
+    pub(crate) fn new(prototype: &Prototype) -> Self {
+        Self { folders: prototype.folders.clone(), places: HashMap::new(), open: Vec::new() }
     }
 }
 
@@ -108,7 +123,7 @@ struct View<'a> {
     grant: &'a Grant,
     folders: &'a mut WasiFilesystemCtx,
     places: &'a mut HashMap<u32, Place>,
-    free: &'a [Arc<Semaphore>],
+    open: &'a mut Vec<(usize, Open)>,
     quotas: &'a [Option<Arc<Quota>>],
     table: &'a mut ResourceTable,
     notes: &'a Notes,
@@ -120,7 +135,7 @@ fn view(ctx: &mut Ctx) -> View<'_> {
         grant: &ctx.prototype.effective.files,
         folders: &mut ctx.files.folders,
         places: &mut ctx.files.places,
-        free: &ctx.files.free,
+        open: &mut ctx.files.open,
         quotas: &ctx.prototype.files.quotas,
         table: &mut ctx.table,
         notes: &ctx.notes,
@@ -243,34 +258,43 @@ impl View<'_> {
 }
 
 impl View<'_> {
-    /// Asks to open `path` below a descriptor, and says where that will lead, and what making it needs if it is not there.
-    /// The place counts as open from here on, until it is dropped: by WASI 0.3 several are on their way at once.
-    fn ask_open(
-        &mut self,
-        fd: &Fd,
-        path: &str,
-        changes: bool,
-        folder: bool,
-    ) -> Result<(Place, Option<Growth>), No> {
+    /// Asks to open `path` below a descriptor, and says where that will lead. It counts as open from here on: by WASI 0.3
+    /// several are on their way at once.
+    fn ask_open(&mut self, fd: &Fd, path: &str, changes: bool, folder: bool) -> Result<Opening, No> {
         self.meter.charge(OPEN_FUEL);
         let wanted = if changes { Use::Write } else { Use::Read };
         let pass =
             if folder { self.ask_folder(fd, path, wanted) } else { self.ask_at(fd, Some(path), wanted) }?;
         let from = self.places.get(&fd.rep()).ok_or(No::Descriptor)?;
-        let free = self.free.get(from.mount).map(Arc::clone).ok_or(No::Descriptor)?;
-        let Ok(open) = free.try_acquire_owned() else {
-            self.notes.full(&self.told(from, Some(path)), FILES_OPEN_MAX.name);
+        let place = Place { mount: from.mount, path: join(&from.path, path) };
+        self.open.retain(|(_, open)| open.is_held());
+        let open = self.open.iter().filter(|(mount, _)| *mount == place.mount).count();
+        let open_max = self.grant.mounts().get(place.mount).map_or(0, |mount| mount.open_max);
+        if open as u64 >= open_max {
+            self.notes.full(&self.told(&place, None), FILES_OPEN_MAX.name);
             return Err(No::Full);
-        };
-        let place = Place { mount: from.mount, path: join(&from.path, path), _open: Some(open) };
+        }
         let growth = if changes { Some(self.growth(&pass, fd, Some(path))?) } else { None };
-        Ok((place, growth))
+        let coming = Arc::new(());
+        self.open.push((place.mount, Open::Coming(Arc::downgrade(&coming))));
+        Ok(Opening { place, growth, _coming: coming })
+    }
+
+    /// Remembers where a descriptor leads that was opened.
+    fn opened(&mut self, fd: &Fd, place: Place) {
+        let file = match self.table.get(fd) {
+            Ok(Descriptor::File(file)) => Arc::downgrade(&file.file),
+            Ok(Descriptor::Dir(folder)) => Arc::downgrade(&folder.dir),
+            Err(_) => return,
+        };
+        self.open.push((place.mount, Open::There(file)));
+        self.places.insert(fd.rep(), place);
     }
 
     /// Remembers to which mount each of the granted folders leads: they come in its order.
     fn place(&mut self, directories: &[(Fd, String)]) {
         for (mount, (fd, _)) in directories.iter().enumerate() {
-            self.places.insert(fd.rep(), Place { mount, path: String::new(), _open: None });
+            self.places.insert(fd.rep(), Place { mount, path: String::new() });
         }
     }
 }

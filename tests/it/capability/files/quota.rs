@@ -128,6 +128,17 @@ fn so_much_is_open_at_once_and_no_more() {
     }
 }
 
+#[test]
+fn what_a_stream_keeps_open_counts_as_open_and_what_is_let_go_of_does_not() {
+    for (count, keeps, fits) in [(3, true, true), (4, true, false), (20, false, true)] {
+        for world in worlds(", open_max = 3") {
+            let args = json!({ "path": "/docs/a.txt", "count": count, "keeps": keeps });
+            let ended = world.call("fs_stream-many", &args);
+            assert_eq!(ended.code == 0, fits, "{count} {keeps}: {}", ended.said());
+        }
+    }
+}
+
 /// How often a process has a file open.
 fn open_in(process: u32, file: &Path) -> usize {
     let descriptors = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap();

@@ -11,7 +11,7 @@ use wasmtime_wasi::p2::{FsError, FsResult};
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
 use super::write::{Output, Writer};
-use super::{Fd, Files, No, View, listing, same, view};
+use super::{Fd, Files, No, Opening, View, listing, same, view};
 use crate::imports::Ctx;
 
 pub(in crate::imports) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -76,7 +76,7 @@ impl t::HostDescriptor for View<'_> {
             .intersects(t::OpenFlags::CREATE | t::OpenFlags::TRUNCATE | t::OpenFlags::EXCLUSIVE)
             || flags.contains(t::DescriptorFlags::WRITE);
         let folder = open_flags.contains(t::OpenFlags::DIRECTORY);
-        let (place, growth) = self.ask_open(&fd, &path, changes, folder)?;
+        let Opening { place, growth, _coming } = self.ask_open(&fd, &path, changes, folder)?;
         // Opening a pipe would wait for whoever is at its other end.
         let there = self.inner().stat_at(same(&fd), path_flags, path.clone()).await;
         if there.as_ref().is_ok_and(|there| is_special(there.type_)) {
@@ -86,7 +86,7 @@ impl t::HostDescriptor for View<'_> {
             growth.enter().await.map_err(No::from)?;
         }
         let opened = self.inner().open_at(fd, path_flags, path, open_flags, flags).await?;
-        self.places.insert(opened.rep(), place);
+        self.opened(&opened, place);
         Ok(opened)
     }
 

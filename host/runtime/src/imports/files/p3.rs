@@ -9,7 +9,7 @@ use wasmtime_wasi::p3::bindings::filesystem::{preopens, types};
 use wasmtime_wasi::p3::filesystem::{FilesystemError, FilesystemResult};
 
 use super::write::{Consumer, Writer};
-use super::{Fd, Files, No, View, same, view};
+use super::{Fd, Files, No, Opening, View, same, view};
 use crate::imports::Ctx;
 
 pub(in crate::imports) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -247,7 +247,8 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
             .intersects(t::OpenFlags::CREATE | t::OpenFlags::TRUNCATE | t::OpenFlags::EXCLUSIVE)
             || flags.contains(t::DescriptorFlags::WRITE);
         let folder = open_flags.contains(t::OpenFlags::DIRECTORY);
-        let (place, growth) = store.with(|mut access| access.get().ask_open(&fd, &path, changes, folder))?;
+        let Opening { place, growth, _coming } =
+            store.with(|mut access| access.get().ask_open(&fd, &path, changes, folder))?;
         // Opening a pipe would wait for whoever is at its other end.
         let there = WasiFilesystem::stat_at(&library(store), same(&fd), path_flags, path.clone()).await;
         if there.as_ref().is_ok_and(|there| is_special(&there.type_)) {
@@ -258,7 +259,7 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         }
         let opened =
             WasiFilesystem::open_at(&library(store), fd, path_flags, path, open_flags, flags).await?;
-        store.with(|mut access| access.get().places.insert(opened.rep(), place));
+        store.with(|mut access| access.get().opened(&opened, place));
         Ok(opened)
     }
 
