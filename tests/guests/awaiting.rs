@@ -1,4 +1,6 @@
 //! Uses WASI 0.3: its clocks, its random numbers, its output, its variables and its files.
+use std::task::Poll;
+
 use toolgate_test_guests::{Waiting, all};
 use wasip3::cli::{environment, exit, stderr, stdin, stdout, terminal_stdout};
 use wasip3::clocks::{monotonic_clock, system_clock};
@@ -39,6 +41,8 @@ wit_bindgen::generate!({ inline: "package test:guest; world guest {
     /// Begins so many at once, keeping the host waiting for a while each time that it could look at them; keeps them open
     /// for so long; and says how many are and why others are not.
     export open-at-once: async func(path: string, count: u32, wait-ns: u64) -> tuple<u32, list<string>>;
+    /// Opens so many at once by a name of so many bytes, and says how many were opened.
+    export open-long: async func(path: string, bytes: u32, count: u32) -> result<u32, string>;
 }" });
 
 struct Awaiting;
@@ -252,6 +256,27 @@ impl Guest for Awaiting {
         let (open, refused): (Vec<_>, Vec<_>) = ends.await.into_iter().partition(Result::is_ok);
         monotonic_clock::wait_for(wait_ns).await;
         (open.len() as u32, refused.into_iter().filter_map(Result::err).collect())
+    }
+
+    async fn open_long(path: String, bytes: u32, count: u32) -> Result<u32, String> {
+        let (folder, _) = folder(&path)?;
+        let name = "x".repeat(bytes as usize);
+        let open = |_| folder.open_at(PathFlags::empty(), name.clone(), OpenFlags::empty(), DescriptorFlags::READ);
+        let mut opening: Vec<_> = (0..count).map(|n| Box::pin(open(n))).collect();
+        let mut opened = 0;
+        // All of them are begun before any is waited for.
+        std::future::poll_fn(|cx| {
+            opening.retain_mut(|one| match one.as_mut().poll(cx) {
+                Poll::Pending => true,
+                Poll::Ready(how) => {
+                    opened += u32::from(how.is_ok());
+                    false
+                }
+            });
+            if opening.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        Ok(opened)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Sends one HTTP request by WASI 0.3.
+//! Sends one HTTP request by WASI 0.3, or says what of it is in its memory then.
 use wasip3::http::client;
 use wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme};
 use wasip3::{wit_future, wit_stream};
@@ -6,9 +6,24 @@ use wasip3::{wit_future, wit_stream};
 wit_bindgen::generate!({ inline: "package test:guest; world guest {
     record answer { status: u16, headers: list<tuple<string, string>>, body: string }
     export run: async func(method: string, scheme: string, authority: string, path: string, headers: list<tuple<string, string>>, body: string) -> result<answer, string>;
+    export search: async func(authority: string, path: string, needles: list<tuple<string, string>>) -> result<list<u32>, string>;
+    /// Gives so many requests a part of so many bytes and keeps them; how many took it.
+    export keep: async func(part: string, count: u32, bytes: u32) -> u32;
 }" });
 
+#[path = "parts/memory.rs"]
+mod memory;
+
 struct Fetching;
+
+fn set(request: &Request, part: &str, text: &str) -> bool {
+    match part {
+        "method" => request.set_method(&Method::Other(text.to_owned())).is_ok(),
+        "scheme" => request.set_scheme(Some(&Scheme::Other(text.to_owned()))).is_ok(),
+        "authority" => request.set_authority(Some(text)).is_ok(),
+        _ => request.set_path_with_query(Some(&format!("/{text}"))).is_ok(),
+    }
+}
 
 fn told(error: ErrorCode) -> String {
     format!("{error:?}")
@@ -59,6 +74,32 @@ impl Guest for Fetching {
         let body = stream.collect().await;
         end.await.map_err(told)?;
         Ok(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+    }
+
+    async fn search(
+        authority: String,
+        path: String,
+        needles: Vec<(String, String)>,
+    ) -> Result<Vec<u32>, String> {
+        let text = |text: &str| text.to_owned();
+        let answer = Self::run(text("GET"), text("http"), authority, path, Vec::new(), String::new()).await;
+        let counts = memory::count(&needles);
+        std::hint::black_box(&answer);
+        answer.map(|_| counts)
+    }
+
+    async fn keep(part: String, count: u32, bytes: u32) -> u32 {
+        let text = "X".repeat(bytes as usize);
+        let requests: Vec<_> = (0..count)
+            .map(|_| {
+                let (trailers, come) = wit_future::new(|| Ok(None));
+                drop(trailers);
+                let (request, sent) = Request::new(Fields::new(), None, come, None);
+                let taken = set(&request, &part, &text);
+                (request, sent, taken)
+            })
+            .collect();
+        requests.iter().filter(|(.., taken)| *taken).count() as u32
     }
 }
 

@@ -1,8 +1,12 @@
 //! Does one thing to the file system and says how it went. (A function called `remove` would take the C library's place.)
+use std::collections::BTreeSet;
 use std::fs;
 
 wit_bindgen::generate!({ inline: "package test:guest; world guest {
     export look: func(path: string) -> result<string, string>;
+    /// Reads so often; everything that it saw.
+    export look-often: func(path: string, times: u32) -> result<list<string>, string>;
+    export put-often: func(path: string, text: string, times: u32) -> result<string, string>;
     export put: func(path: string, text: string) -> result<string, string>;
     export names: func(path: string) -> result<list<string>, string>;
     export erase: func(path: string) -> result<string, string>;
@@ -34,6 +38,19 @@ fn told<T>(result: std::io::Result<T>) -> Result<String, String> {
 impl Guest for Filing {
     fn look(path: String) -> Result<String, String> {
         fs::read_to_string(path).map_err(|error| error.kind().to_string())
+    }
+
+    fn look_often(path: String, times: u32) -> Result<Vec<String>, String> {
+        let seen: BTreeSet<String> = (0..times).filter_map(|_| fs::read_to_string(&path).ok()).collect();
+        Ok(seen.into_iter().collect())
+    }
+
+    fn put_often(path: String, text: String, times: u32) -> Result<String, String> {
+        for _ in 0..times {
+            // Sometimes there is no such file.
+            drop(fs::OpenOptions::new().write(true).open(&path).and_then(|mut file| file.write_all(text.as_bytes())));
+        }
+        Ok("done".to_owned())
     }
 
     fn put(path: String, text: String) -> Result<String, String> {

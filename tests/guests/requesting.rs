@@ -1,4 +1,4 @@
-//! Sends one HTTP request and says how it went.
+//! Sends one HTTP request and says how it went, or what of it is in its memory then.
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{ErrorCode, Fields, Method, OutgoingBody, OutgoingRequest, Scheme};
 use wasip2::io::streams::StreamError;
@@ -6,7 +6,13 @@ use wasip2::io::streams::StreamError;
 wit_bindgen::generate!({ inline: "package test:guest; world guest {
     record answer { status: u16, headers: list<tuple<string, string>>, body: string }
     export run: func(method: string, scheme: string, authority: string, path: string, headers: list<tuple<string, string>>, body: string, times: option<u32>) -> result<answer, string>;
+    export search: func(authority: string, path: string, needles: list<tuple<string, string>>) -> result<list<u32>, string>;
+    /// Gives so many requests a part of so many bytes and keeps them; how many took it.
+    export keep: func(part: string, count: u32, bytes: u32) -> u32;
 }" });
+
+#[path = "parts/memory.rs"]
+mod memory;
 
 struct Requesting;
 
@@ -25,6 +31,25 @@ impl Guest for Requesting {
             answer = once(&method, &scheme, &authority, &path, &headers, &body);
         }
         answer
+    }
+
+    fn search(authority: String, path: String, needles: Vec<(String, String)>) -> Result<Vec<u32>, String> {
+        let answer = once("GET", "http", &authority, &path, &[], "");
+        let counts = memory::count(&needles);
+        std::hint::black_box(&answer);
+        answer.map(|_| counts)
+    }
+
+    fn keep(part: String, count: u32, bytes: u32) -> u32 {
+        let text = "X".repeat(bytes as usize);
+        let requests: Vec<_> = (0..count)
+            .map(|_| {
+                let request = OutgoingRequest::new(Fields::new());
+                let taken = set(&request, &part, &text);
+                (request, taken)
+            })
+            .collect();
+        requests.iter().filter(|(_, taken)| *taken).count() as u32
     }
 }
 
@@ -86,6 +111,15 @@ fn answer(coming: wasip2::http::types::FutureIncomingResponse) -> Result<Answer,
         }
     }
     Ok(Answer { status: response.status(), headers, body: String::from_utf8_lossy(&bytes).into_owned() })
+}
+
+fn set(request: &OutgoingRequest, part: &str, text: &str) -> bool {
+    match part {
+        "method" => request.set_method(&Method::Other(text.to_owned())).is_ok(),
+        "scheme" => request.set_scheme(Some(&Scheme::Other(text.to_owned()))).is_ok(),
+        "authority" => request.set_authority(Some(text)).is_ok(),
+        _ => request.set_path_with_query(Some(&format!("/{text}"))).is_ok(),
+    }
 }
 
 fn told(error: ErrorCode) -> String {

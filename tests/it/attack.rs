@@ -3,11 +3,14 @@
 
 mod addresses;
 mod bombs;
+mod canary;
 mod ends;
 mod folders;
 mod gallery;
+mod held;
 mod isolation;
 mod names;
+mod servers;
 mod sockets;
 mod surroundings;
 mod worker;

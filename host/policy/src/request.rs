@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::address::Host;
+use crate::limits::call::HTTP_METHOD_BYTES_MAX;
 
 /// `http` or `https`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -193,7 +194,7 @@ fn authority_of(authority: &str, scheme: Scheme) -> Result<(Host, u16), Malforme
 /// guest's `get` is no GET. CONNECT opens tunnels and TRACE gives back what was added on the way: never.
 pub(crate) fn is_method(method: &str) -> bool {
     let spelled = !method.is_empty()
-        && method.len() <= 32
+        && method.len() <= HTTP_METHOD_BYTES_MAX
         && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
     spelled && method != "CONNECT" && method != "TRACE"
 }

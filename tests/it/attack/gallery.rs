@@ -70,7 +70,9 @@ const EXHIBITS: &[Exhibit] = &[
     text("text-out-of-bounds", RULES),
     text("text-not-utf8", RULES),
     text("char-surrogate", RULES),
+    text("char-too-high", RULES),
     text("enum-outside", RULES),
+    text("option-outside", RULES),
     text("one-buffer-a-million-times", OUTPUT),
     text("text-of-a-hundred-megabytes", OUTPUT),
     given("realloc-out-of-bounds", || json!({ "numbers": [1, 2] }), RULES),
@@ -99,6 +101,10 @@ type Answering = (&'static str, fn() -> Value, &'static str);
 const HARMLESS: &[Answering] = &[
     ("realloc-twice-the-same", || json!({ "one": "first", "two": "other" }), "other"),
     ("trap-in-left-over-drop", || json!({}), "7"),
+    ("bool-neither", || json!({}), "true"),
+    ("flags-outside", || json!({}), r#"["two"]"#),
+    ("list-overlapping", || json!({}), "[[16,2],[2,20],[20,2]]"),
+    ("number-too-wide", || json!({}), "7"),
 ];
 
 /// What does not load, and why.

@@ -214,6 +214,9 @@ pub const FILES_OPEN_MAX: Limit = Limit {
 /// Names that one listing of a folder brings into the host's memory at the most.
 pub const LISTING_MAX: usize = 65_536;
 
+/// Bytes of a path, as the kernel counts them (`PATH_MAX`). A longer one leads nowhere and would only be held meanwhile.
+pub const FILES_PATH_BYTES_MAX: usize = 4_096;
+
 /// Fuel that opening something costs, and each entry that is looked at to count a folder again.
 pub const OPEN_FUEL: u64 = 10_000;
 /// See [`OPEN_FUEL`].
@@ -300,6 +303,9 @@ pub const STREAM_BYTES_MAX: u64 = 64 * KIB;
 
 /// Header bytes of one outbound request or response, in the host's memory.
 pub const HTTP_FIELD_BYTES_MAX: u64 = 32 * KIB;
+
+/// Bytes of a method's name. The longest that is registered has 17 (RFC 9110, section 18.2).
+pub const HTTP_METHOD_BYTES_MAX: usize = 32;
 
 /// Connections of one rule of an `http` grant that wait for the next request. Each is a descriptor of the host's.
 pub const HTTP_IDLE_MAX: usize = 8;

@@ -63,6 +63,13 @@ impl Scrubber {
         scrubber.finish().to_vec()
     }
 
+    /// Whether any form is in a text, upper or lower case.
+    pub(super) fn is_in(&self, text: &str) -> bool {
+        let text = text.to_ascii_lowercase();
+        let is_in = |form: &[u8]| text.as_bytes().windows(form.len()).any(|part| part == form);
+        self.forms.iter().any(|form| is_in(&Zeroizing::new(form.to_ascii_lowercase())))
+    }
+
     fn clean(&self, last: bool) -> (Vec<u8>, Vec<u8>) {
         let mut out = Vec::with_capacity(self.held.len());
         let mut rest = self.held.as_slice();

@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::files::{Access, Grant, Pass, Refused, Use};
-use toolgate_policy::limits::call::{FILES_OPEN_MAX, OPEN_FUEL};
+use toolgate_policy::limits::call::{FILES_OPEN_MAX, FILES_PATH_BYTES_MAX, OPEN_FUEL};
 use wasmtime::component::{HasData, Resource, ResourceTable};
 use wasmtime_wasi::filesystem::OpenMode;
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtx, WasiFilesystemCtxView};
@@ -157,6 +157,8 @@ enum No {
     Special,
     /// From one granted folder into another.
     Across,
+    /// No path is so long.
+    Long,
     /// There is no room for it, or too much is open.
     Full,
     /// The file system says no.
@@ -194,6 +196,7 @@ impl View<'_> {
     /// Asks for a use of `path` below a descriptor, and notes it.
     fn ask_at(&mut self, fd: &Fd, path: Option<&str>, wanted: Use) -> Result<Pass, No> {
         let place = self.places.get(&fd.rep()).ok_or(No::Descriptor)?;
+        check_path(path.unwrap_or_default())?;
         let allowed = self.grant.allow(place.mount, wanted);
         let judged = if allowed.is_ok() { Judged::Allowed } else { Judged::Refused };
         self.notes.attempt(Attempt::File { path: self.told(place, path), wanted }, judged);
@@ -232,6 +235,12 @@ impl View<'_> {
     fn ask_entry(&mut self, fd: &Fd, path: &str) -> Result<Growth, No> {
         let pass = self.ask_at(fd, Some(path), Use::Write)?;
         self.growth(&pass, fd, Some(path))
+    }
+
+    /// Asks to make a link below a descriptor, which leads to `old`.
+    fn ask_link(&mut self, fd: &Fd, old: &str, new: &str) -> Result<Growth, No> {
+        check_path(old)?;
+        self.ask_entry(fd, new)
     }
 
     /// Asks to write into an open file.
@@ -302,6 +311,11 @@ impl View<'_> {
 /// The same descriptor once more: it is lent, and the library takes it.
 fn same(fd: &Fd) -> Fd {
     Resource::new_borrow(fd.rep())
+}
+
+/// Refuses a path that is too long before anything waits and holds it: many uses are under way at once by WASI 0.3.
+fn check_path(path: &str) -> Result<(), No> {
+    if path.len() > FILES_PATH_BYTES_MAX { Err(No::Long) } else { Ok(()) }
 }
 
 /// A path below another, for the record.

@@ -1,6 +1,8 @@
 //! `http`: wasi:http, with a sender of our own behind it. Each request is brought into normal form, asked for, noted in the
 //! record and only then handed to egress with its pass.
 
+mod parts;
+
 use std::sync::Arc;
 
 use ::http::{HeaderName, Request, Response};
@@ -45,12 +47,14 @@ impl State {
 
 pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     outgoing_handler::add_to_linker::<Ctx, WasiHttp>(linker, view)?;
-    types::add_to_linker::<Ctx, WasiHttp>(linker, &types::LinkOptions::default(), view)
+    types::add_to_linker::<Ctx, WasiHttp>(linker, &types::LinkOptions::default(), view)?;
+    parts::link(linker)
 }
 
 pub(super) fn link_p3(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     p3::client::add_to_linker::<Ctx, WasiHttp>(linker, view)?;
-    p3::types::add_to_linker::<Ctx, WasiHttp>(linker, view)
+    p3::types::add_to_linker::<Ctx, WasiHttp>(linker, view)?;
+    parts::link_p3(linker)
 }
 
 fn view(ctx: &mut Ctx) -> WasiHttpCtxView<'_> {

@@ -27,6 +27,7 @@ impl From<No> for FsError {
             No::Nothing => ErrorCode::NoEntry.into(),
             No::Special => ErrorCode::NotPermitted.into(),
             No::Across => ErrorCode::CrossDevice.into(),
+            No::Long => ErrorCode::NameTooLong.into(),
             No::Full => ErrorCode::Quota.into(),
             No::Io(error) => error.into(),
         }
@@ -194,7 +195,7 @@ impl t::HostDescriptor for View<'_> {
     }
 
     async fn symlink_at(&mut self, fd: Fd, old: String, new: String) -> FsResult<()> {
-        self.ask_entry(&fd, &new)?.enter().await.map_err(No::from)?;
+        self.ask_link(&fd, &old, &new)?.enter().await.map_err(No::from)?;
         self.inner().symlink_at(fd, old, new).await
     }
 

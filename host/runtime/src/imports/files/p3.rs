@@ -30,6 +30,7 @@ fn told(no: &No) -> ErrorCode {
         No::Nothing => ErrorCode::NoEntry,
         No::Special => ErrorCode::NotPermitted,
         No::Across => ErrorCode::CrossDevice,
+        No::Long => ErrorCode::NameTooLong,
         No::Full => ErrorCode::Quota,
         No::Io(error) => error.into(),
     }
@@ -279,7 +280,8 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
     }
 
     async fn symlink_at(store: &Store, fd: Fd, old: String, new: String) -> FilesystemResult<()> {
-        enter(store, &fd, &new).await?;
+        let growth = store.with(|mut access| access.get().ask_link(&fd, &old, &new))?;
+        growth.enter().await.map_err(No::from)?;
         WasiFilesystem::symlink_at(&library(store), fd, old, new).await
     }
 
