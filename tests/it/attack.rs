@@ -13,4 +13,5 @@ mod names;
 mod servers;
 mod sockets;
 mod surroundings;
+mod waiting;
 mod worker;

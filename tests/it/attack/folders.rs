@@ -1,9 +1,11 @@
 //! Ways out of a granted folder.
 
 use std::os::unix::fs::symlink;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
-use toolgate_tests::{World, test_guest};
+use toolgate_tests::{Transport, World, test_guest};
 
 fn world() -> World {
     let world = World::new()
@@ -75,4 +77,61 @@ fn a_file_that_is_read_only_is_not_cut_short() {
         assert_eq!(world.call("fs_cut", &json!({ "path": path })).code, 1, "{path}");
     }
     assert_eq!(std::fs::read_to_string(world.path("docs/a.txt")).unwrap(), "inside");
+}
+
+#[test]
+fn a_folder_that_is_swapped_for_a_link_meanwhile_leads_nowhere_else() {
+    let world = world();
+    std::fs::create_dir(world.path("docs/inner")).unwrap();
+    std::fs::write(world.path("docs/inner/secret.txt"), "inside").unwrap();
+    symlink("../outside", world.path("docs/link")).unwrap();
+    let (inner, link) = (world.path("docs/inner"), world.path("docs/link"));
+    let swapping = Arc::new(AtomicBool::new(true));
+    let goes_on = Arc::clone(&swapping);
+    let swaps = std::thread::spawn(move || {
+        let mut swaps = 0_u64;
+        while goes_on.load(Ordering::Relaxed) {
+            use rustix::fs::{CWD, RenameFlags, renameat_with};
+            renameat_with(CWD, &inner, CWD, &link, RenameFlags::EXCHANGE).unwrap();
+            swaps += 1;
+        }
+        swaps
+    });
+    let outside = world.path("outside/secret.txt");
+    let server = world.limit("fuel = 100_000_000_000").serve(Transport::Http);
+    let seen = server.call("fs_look-often", json!({ "path": "/docs/inner/secret.txt", "times": 5_000 }));
+    let wrote = json!({ "path": "/docs/inner/secret.txt", "text": "inside", "times": 5_000 });
+    assert!(!server.call("fs_put-often", wrote).is_error());
+    swapping.store(false, Ordering::Relaxed);
+    assert!(swaps.join().unwrap() > 100);
+    assert_eq!(seen.structured(), &json!({ "result": ["inside"] }), "{seen:?}");
+    assert_eq!(std::fs::read_to_string(outside).unwrap(), "OUTSIDE");
+}
+
+#[test]
+fn a_slash_at_the_end_makes_no_file_a_folder_and_none_anew() {
+    let world = world();
+    for path in ["/docs/a.txt/", "/docs/a.txt/.", "/docs/a.txt/../a.txt/", "/docs/within/", "/docs/new.txt/"]
+    {
+        for (tool, args) in [
+            ("fs_look", json!({ "path": path })),
+            ("fs_put", json!({ "path": path, "text": "BROKEN" })),
+            ("fs_cut", json!({ "path": path })),
+            ("fs_erase", json!({ "path": path })),
+            ("fs_link-to", json!({ "path": path, "to": "/docs/b.txt" })),
+        ] {
+            let ended = world.call(tool, &args);
+            assert_eq!(ended.code, 1, "{tool} {path}: {}", ended.said());
+        }
+    }
+    assert_eq!(std::fs::read_to_string(world.path("docs/a.txt")).unwrap(), "inside");
+    assert!(!world.path("docs/new.txt").exists() && !world.path("docs/b.txt").exists());
+}
+
+#[test]
+fn a_name_in_other_letters_is_another_name() {
+    let world = world();
+    for path in ["/docs/A.TXT", "/DOCS/a.txt", "/Docs/a.txt"] {
+        assert_eq!(world.call("fs_look", &json!({ "path": path })).code, 1, "{path}");
+    }
 }

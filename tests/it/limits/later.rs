@@ -50,3 +50,34 @@ fn a_plugin_on_hold_is_tried_by_one_call_after_a_while() {
     let events: Vec<Value> = world.records().iter().map(|record| record["event"].clone()).collect();
     assert!(events.contains(&json!("release")), "{events:?}");
 }
+
+#[test]
+fn all_calls_together_hold_so_much_memory_and_one_more_is_told_to_come_back() {
+    const MIB: u64 = 1 << 20;
+    // Room for two that hold some thirty, not for three.
+    let world = World::new()
+        .server(&format!("[server.limits]\nmemory_bytes_max = {}", 80 * MIB))
+        .plugin("bad", &test_guest("hogging"))
+        .plugin("good", &toolgate_tests::guest::seven());
+    let server = world.serve(Transport::Http);
+    let hold = |ms: u32| json!({ "mebibytes": 30, "ms": ms });
+    for _ in 0..3 {
+        let holding: Vec<_> = (0..2).map(|_| server.calling("bad_hold", hold(2_000))).collect();
+        std::thread::sleep(Duration::from_millis(1_000));
+        let refused = server.call("bad_hold", hold(0));
+        assert!(refused.is_error(), "{refused:?}");
+        assert!(refused.text().contains("no memory left for this call; try again later"), "{refused:?}");
+        assert_eq!(server.call("good_seven", json!({})).text(), "7", "what needs little goes on");
+        assert!(holding.into_iter().all(|call| !call.join().unwrap().is_error()));
+        // What they held is there again, a moment after they answered.
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(!server.call("bad_hold", hold(0)).is_error());
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    server.wait_for_log("memory_bytes_max of [server.limits] is used up");
+    let record = world.call_records().into_iter().find(|record| record["outcome"]["kind"] == "budget");
+    assert!(record.is_some(), "{:?}", world.call_records());
+    // One call alone meets it as well, and its own limit is not what it is told.
+    let alone = server.call("bad_run", json!({ "mebibytes": 500 }));
+    assert!(alone.text().contains("memory_bytes_max = 67108864"), "{alone:?}");
+}

@@ -211,6 +211,13 @@ pub const FILES_OPEN_MAX: Limit = Limit {
     reason: "the process has so many descriptors for all calls together",
 };
 
+/// Threads on which all calls of one plugin wait for the folders it is granted.
+pub const FILES_THREADS: usize = 8;
+
+/// Threads on which guests wait for what is left, all plugins together: their stores, one thread each at a time, and streams
+/// out of files by WASI 0.3.
+pub const GUEST_THREADS: usize = 64;
+
 /// Names that one listing of a folder brings into the host's memory at the most.
 pub const LISTING_MAX: usize = 65_536;
 

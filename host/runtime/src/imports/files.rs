@@ -6,6 +6,7 @@ mod listing;
 mod p2;
 mod p3;
 mod quota;
+mod threads;
 mod write;
 
 use std::collections::HashMap;
@@ -24,12 +25,13 @@ use super::Ctx;
 use crate::audit::record::Notes;
 use crate::meter::Meter;
 use quota::{Growth, NotGrown, Quota};
+use threads::Threads;
 
 /// The granted folders, open, and what those hold that may grow.
-#[derive(Clone, Default)]
 pub(crate) struct Prototype {
     folders: WasiFilesystemCtx,
     quotas: Vec<Option<Arc<Quota>>>,
+    threads: Arc<Threads>,
 }
 
 /// What one call holds open, and where each descriptor leads.
@@ -75,13 +77,15 @@ impl Prototype {
     /// # Errors
     /// The folder that could not be opened, or holds more than it may, and why.
     pub(crate) fn open(grant: &Grant) -> Result<Self, (String, String)> {
+        let threads = Threads::new().map_err(|error| ("its folders".to_owned(), error.to_string()))?;
+        let threads = Arc::new(threads);
         let mut builder = WasiCtxBuilder::new();
         let mut quotas = Vec::new();
         for mount in grant.mounts() {
             let (access, quota) = match mount.access {
                 Access::Nothing | Access::Read => (FsPerms::ReadOnly, None),
                 Access::ReadWrite => {
-                    let quota = Quota::open(&mount.host, &mount.room);
+                    let quota = Quota::open(&mount.host, &mount.room, &threads);
                     let quota = quota.map_err(|error| (mount.host.clone(), too_full(&error)))?;
                     (FsPerms::ReadWrite, Some(Arc::new(quota)))
                 }
@@ -91,7 +95,7 @@ impl Prototype {
                 .preopened_dir(&mount.host, &mount.guest, access)
                 .map_err(|error| (mount.host.clone(), error.root_cause().to_string()))?;
         }
-        Ok(Self { folders: builder.build().filesystem().clone(), quotas })
+        Ok(Self { folders: builder.build().filesystem().clone(), quotas, threads })
     }
 }
 
@@ -125,6 +129,7 @@ struct View<'a> {
     places: &'a mut HashMap<u32, Place>,
     open: &'a mut Vec<(usize, Open)>,
     quotas: &'a [Option<Arc<Quota>>],
+    threads: &'a Arc<Threads>,
     table: &'a mut ResourceTable,
     notes: &'a Notes,
     meter: &'a Meter,
@@ -137,6 +142,7 @@ fn view(ctx: &mut Ctx) -> View<'_> {
         places: &mut ctx.files.places,
         open: &mut ctx.files.open,
         quotas: &ctx.prototype.files.quotas,
+        threads: &ctx.prototype.files.threads,
         table: &mut ctx.table,
         notes: &ctx.notes,
         meter: &ctx.meter,

@@ -5,6 +5,7 @@ use std::io;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::AbortHandle;
+use toolgate_policy::limits::call::GUEST_THREADS;
 
 /// A runtime of its own for guests.
 pub(crate) struct Guests {
@@ -18,16 +19,13 @@ pub(crate) struct Task(AbortHandle);
 /// How much less urgent than the protocol guests are (`nice`; 0 to 19).
 const NICE: i32 = 5;
 
-/// Threads for file work that guests wait for, all guests together.
-const FILE_THREADS: usize = 32;
-
 impl Guests {
     /// Starts one thread for each core.
     pub(crate) fn start() -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let runtime = Builder::new_multi_thread()
             .worker_threads(cores)
-            .max_blocking_threads(FILE_THREADS)
+            .max_blocking_threads(GUEST_THREADS)
             .thread_name("guest")
             .on_thread_start(|| {
                 // On Linux this is the calling thread's own. Where it is not allowed guests are merely as urgent.

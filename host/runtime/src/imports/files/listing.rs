@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use toolgate_policy::limits::call::{COUNT_FUEL, LISTING_MAX};
 
+use super::threads::Threads;
 use crate::meter::Meter;
 
 /// Whether a folder has few enough entries to be listed. Each costs fuel, before they are listed.
 ///
 /// # Errors
 /// That there are too many, or what the file system says.
-pub(super) async fn check(folder: Arc<std::fs::File>, meter: &Meter) -> io::Result<()> {
-    let counted = tokio::task::spawn_blocking(move || -> io::Result<usize> {
+pub(super) async fn check(folder: Arc<std::fs::File>, meter: &Meter, threads: &Threads) -> io::Result<()> {
+    let counted = threads.spawn(move || -> io::Result<usize> {
         // The folder itself and the one above stand among them.
         Ok(rustix::fs::Dir::read_from(&folder)?.take(LISTING_MAX + 3).count().saturating_sub(2))
     });

@@ -10,6 +10,7 @@ use wasmtime_wasi::p2::bindings::filesystem::{preopens, types as t};
 use wasmtime_wasi::p2::{FsError, FsResult};
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
+use super::threads::Input;
 use super::write::{Output, Writer};
 use super::{Fd, Files, No, Opening, View, listing, same, view};
 use crate::imports::Ctx;
@@ -79,36 +80,36 @@ impl t::HostDescriptor for View<'_> {
         let folder = open_flags.contains(t::OpenFlags::DIRECTORY);
         let Opening { place, growth, _coming } = self.ask_open(&fd, &path, changes, folder)?;
         // Opening a pipe would wait for whoever is at its other end.
-        let there = self.inner().stat_at(same(&fd), path_flags, path.clone()).await;
+        let there = self.threads.run(self.inner().stat_at(same(&fd), path_flags, path.clone())).await;
         if there.as_ref().is_ok_and(|there| is_special(there.type_)) {
             return Err(No::Special.into());
         }
         if let (Some(growth), true, Err(_)) = (growth, open_flags.contains(t::OpenFlags::CREATE), there) {
             growth.enter().await.map_err(No::from)?;
         }
-        let opened = self.inner().open_at(fd, path_flags, path, open_flags, flags).await?;
+        let opened = self.threads.run(self.inner().open_at(fd, path_flags, path, open_flags, flags)).await?;
         self.opened(&opened, place);
         Ok(opened)
     }
 
     async fn advise(&mut self, fd: Fd, offset: u64, len: u64, advice: t::Advice) -> FsResult<()> {
-        self.inner().advise(fd, offset, len, advice).await
+        self.threads.run(self.inner().advise(fd, offset, len, advice)).await
     }
 
     async fn sync_data(&mut self, fd: Fd) -> FsResult<()> {
-        self.inner().sync_data(fd).await
+        self.threads.run(self.inner().sync_data(fd)).await
     }
 
     async fn sync(&mut self, fd: Fd) -> FsResult<()> {
-        self.inner().sync(fd).await
+        self.threads.run(self.inner().sync(fd)).await
     }
 
     async fn get_flags(&mut self, fd: Fd) -> FsResult<t::DescriptorFlags> {
-        self.inner().get_flags(fd).await
+        self.threads.run(self.inner().get_flags(fd)).await
     }
 
     async fn get_type(&mut self, fd: Fd) -> FsResult<t::DescriptorType> {
-        self.inner().get_type(fd).await
+        self.threads.run(self.inner().get_type(fd)).await
     }
 
     async fn set_size(&mut self, fd: Fd, size: u64) -> FsResult<()> {
@@ -118,12 +119,12 @@ impl t::HostDescriptor for View<'_> {
 
     async fn set_times(&mut self, fd: Fd, atime: t::NewTimestamp, mtime: t::NewTimestamp) -> FsResult<()> {
         let _pass = self.ask(&fd, Use::Write)?;
-        self.inner().set_times(fd, atime, mtime).await
+        self.threads.run(self.inner().set_times(fd, atime, mtime)).await
     }
 
     async fn read(&mut self, fd: Fd, len: u64, offset: u64) -> FsResult<(Vec<u8>, bool)> {
         let _pass = self.ask(&fd, Use::Read)?;
-        self.inner().read(fd, len, offset).await
+        self.threads.run(self.inner().read(fd, len, offset)).await
     }
 
     async fn write(&mut self, fd: Fd, bytes: Vec<u8>, offset: u64) -> FsResult<u64> {
@@ -136,23 +137,23 @@ impl t::HostDescriptor for View<'_> {
         let _pass = self.ask(&fd, Use::Read)?;
         if let Ok(Descriptor::Dir(dir)) = self.table.get(&fd) {
             // The library brings all of it into memory.
-            listing::check(Arc::clone(&dir.dir), self.meter).await?;
+            listing::check(Arc::clone(&dir.dir), self.meter, self.threads).await?;
         }
-        self.inner().read_directory(fd).await
+        self.threads.run(self.inner().read_directory(fd)).await
     }
 
     async fn create_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
         self.ask_entry(&fd, &path)?.enter().await.map_err(No::from)?;
-        self.inner().create_directory_at(fd, path).await
+        self.threads.run(self.inner().create_directory_at(fd, path)).await
     }
 
     async fn stat(&mut self, fd: Fd) -> FsResult<t::DescriptorStat> {
-        self.inner().stat(fd).await
+        self.threads.run(self.inner().stat(fd)).await
     }
 
     async fn stat_at(&mut self, fd: Fd, flags: t::PathFlags, path: String) -> FsResult<t::DescriptorStat> {
         let _pass = self.ask_at(&fd, Some(&path), Use::Read)?;
-        self.inner().stat_at(fd, flags, path).await
+        self.threads.run(self.inner().stat_at(fd, flags, path)).await
     }
 
     async fn set_times_at(
@@ -164,7 +165,7 @@ impl t::HostDescriptor for View<'_> {
         mtime: t::NewTimestamp,
     ) -> FsResult<()> {
         let _pass = self.ask_at(&fd, Some(&path), Use::Write)?;
-        self.inner().set_times_at(fd, flags, path, atime, mtime).await
+        self.threads.run(self.inner().set_times_at(fd, flags, path, atime, mtime)).await
     }
 
     async fn link_at(
@@ -176,37 +177,40 @@ impl t::HostDescriptor for View<'_> {
         new: String,
     ) -> FsResult<()> {
         self.ask_across((&fd, &old), (&to, &new))?.enter().await.map_err(No::from)?;
-        self.inner().link_at(fd, flags, old, to, new).await
+        self.threads.run(self.inner().link_at(fd, flags, old, to, new)).await
     }
 
     async fn readlink_at(&mut self, fd: Fd, path: String) -> FsResult<String> {
         let _pass = self.ask_at(&fd, Some(&path), Use::Read)?;
-        self.inner().readlink_at(fd, path).await
+        self.threads.run(self.inner().readlink_at(fd, path)).await
     }
 
     async fn remove_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
         let _pass = self.ask_at(&fd, Some(&path), Use::Write)?;
-        self.inner().remove_directory_at(fd, path).await
+        self.threads.run(self.inner().remove_directory_at(fd, path)).await
     }
 
     async fn rename_at(&mut self, fd: Fd, old: String, to: Fd, new: String) -> FsResult<()> {
         self.ask_across((&fd, &old), (&to, &new))?;
-        self.inner().rename_at(fd, old, to, new).await
+        self.threads.run(self.inner().rename_at(fd, old, to, new)).await
     }
 
     async fn symlink_at(&mut self, fd: Fd, old: String, new: String) -> FsResult<()> {
         self.ask_link(&fd, &old, &new)?.enter().await.map_err(No::from)?;
-        self.inner().symlink_at(fd, old, new).await
+        self.threads.run(self.inner().symlink_at(fd, old, new)).await
     }
 
     async fn unlink_file_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
         let _pass = self.ask_at(&fd, Some(&path), Use::Write)?;
-        self.inner().unlink_file_at(fd, path).await
+        self.threads.run(self.inner().unlink_file_at(fd, path)).await
     }
 
     fn read_via_stream(&mut self, fd: Fd, offset: u64) -> FsResult<Resource<DynInputStream>> {
         let _pass = self.ask(&fd, Use::Read)?;
-        self.inner().read_via_stream(fd, offset)
+        let stream = self.inner().read_via_stream(fd, offset)?;
+        let stream = Input::new(self.table.delete(stream)?, Arc::clone(self.threads));
+        let stream: DynInputStream = Box::new(stream);
+        Ok(self.table.push(stream)?)
     }
 
     fn write_via_stream(&mut self, fd: Fd, offset: u64) -> FsResult<Resource<DynOutputStream>> {
@@ -218,11 +222,11 @@ impl t::HostDescriptor for View<'_> {
     }
 
     async fn is_same_object(&mut self, fd: Fd, other: Fd) -> wasmtime::Result<bool> {
-        self.inner().is_same_object(fd, other).await
+        self.threads.run(self.inner().is_same_object(fd, other)).await
     }
 
     async fn metadata_hash(&mut self, fd: Fd) -> FsResult<t::MetadataHashValue> {
-        self.inner().metadata_hash(fd).await
+        self.threads.run(self.inner().metadata_hash(fd)).await
     }
 
     async fn metadata_hash_at(
@@ -232,7 +236,7 @@ impl t::HostDescriptor for View<'_> {
         path: String,
     ) -> FsResult<t::MetadataHashValue> {
         let _pass = self.ask_at(&fd, Some(&path), Use::Read)?;
-        self.inner().metadata_hash_at(fd, flags, path).await
+        self.threads.run(self.inner().metadata_hash_at(fd, flags, path)).await
     }
 
     fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {
@@ -246,7 +250,7 @@ impl t::HostDirectoryEntryStream for View<'_> {
         &mut self,
         entries: Resource<t::DirectoryEntryStream>,
     ) -> FsResult<Option<t::DirectoryEntry>> {
-        self.inner().read_directory_entry(entries).await
+        self.threads.run(self.inner().read_directory_entry(entries)).await
     }
 
     fn drop(&mut self, entries: Resource<t::DirectoryEntryStream>) -> wasmtime::Result<()> {

@@ -1,5 +1,7 @@
 //! The same for WASI 0.3: each use is asked for and noted here, then done by the engine's library.
 
+use std::sync::Arc;
+
 use toolgate_policy::capability::files::Use;
 use wasmtime::AsContextMut as _;
 use wasmtime::component::{Access, Accessor, ComponentType, FutureReader, Lift, Linker, Lower, StreamReader};
@@ -8,6 +10,7 @@ use wasmtime_wasi::p3::bindings::filesystem::types::{self as t, ErrorCode};
 use wasmtime_wasi::p3::bindings::filesystem::{preopens, types};
 use wasmtime_wasi::p3::filesystem::{FilesystemError, FilesystemResult};
 
+use super::threads::Threads;
 use super::write::{Consumer, Writer};
 use super::{Fd, Files, No, Opening, View, same, view};
 use crate::imports::Ctx;
@@ -46,6 +49,10 @@ type Ended = FutureReader<Result<(), ErrorCode>>;
 
 fn library(store: &Store) -> Accessor<Ctx, WasiFilesystem> {
     store.with_getter::<WasiFilesystem>(inner)
+}
+
+fn threads(store: &Store) -> Arc<Threads> {
+    store.with(|mut access| Arc::clone(access.get().threads))
 }
 
 fn library_in<'a>(store: &'a mut Access<'_, Ctx, Files>) -> Access<'a, Ctx, WasiFilesystem> {
@@ -158,23 +165,23 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
     }
 
     async fn advise(store: &Store, fd: Fd, offset: u64, len: u64, advice: t::Advice) -> FilesystemResult<()> {
-        WasiFilesystem::advise(&library(store), fd, offset, len, advice).await
+        threads(store).run(WasiFilesystem::advise(&library(store), fd, offset, len, advice)).await
     }
 
     async fn sync_data(store: &Store, fd: Fd) -> FilesystemResult<()> {
-        WasiFilesystem::sync_data(&library(store), fd).await
+        threads(store).run(WasiFilesystem::sync_data(&library(store), fd)).await
     }
 
     async fn sync(store: &Store, fd: Fd) -> FilesystemResult<()> {
-        WasiFilesystem::sync(&library(store), fd).await
+        threads(store).run(WasiFilesystem::sync(&library(store), fd)).await
     }
 
     async fn get_flags(store: &Store, fd: Fd) -> FilesystemResult<t::DescriptorFlags> {
-        WasiFilesystem::get_flags(&library(store), fd).await
+        threads(store).run(WasiFilesystem::get_flags(&library(store), fd)).await
     }
 
     async fn get_type(store: &Store, fd: Fd) -> FilesystemResult<t::DescriptorType> {
-        WasiFilesystem::get_type(&library(store), fd).await
+        threads(store).run(WasiFilesystem::get_type(&library(store), fd)).await
     }
 
     async fn set_size(store: &Store, fd: Fd, size: u64) -> FilesystemResult<()> {
@@ -189,16 +196,16 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         mtime: t::NewTimestamp,
     ) -> FilesystemResult<()> {
         ask(store, &fd, Use::Write)?;
-        WasiFilesystem::set_times(&library(store), fd, atime, mtime).await
+        threads(store).run(WasiFilesystem::set_times(&library(store), fd, atime, mtime)).await
     }
 
     async fn create_directory_at(store: &Store, fd: Fd, path: String) -> FilesystemResult<()> {
         enter(store, &fd, &path).await?;
-        WasiFilesystem::create_directory_at(&library(store), fd, path).await
+        threads(store).run(WasiFilesystem::create_directory_at(&library(store), fd, path)).await
     }
 
     async fn stat(store: &Store, fd: Fd) -> FilesystemResult<t::DescriptorStat> {
-        WasiFilesystem::stat(&library(store), fd).await
+        threads(store).run(WasiFilesystem::stat(&library(store), fd)).await
     }
 
     async fn stat_at(
@@ -208,7 +215,7 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         path: String,
     ) -> FilesystemResult<t::DescriptorStat> {
         ask_at(store, &fd, &path, Use::Read)?;
-        WasiFilesystem::stat_at(&library(store), fd, flags, path).await
+        threads(store).run(WasiFilesystem::stat_at(&library(store), fd, flags, path)).await
     }
 
     async fn set_times_at(
@@ -220,7 +227,7 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         mtime: t::NewTimestamp,
     ) -> FilesystemResult<()> {
         ask_at(store, &fd, &path, Use::Write)?;
-        WasiFilesystem::set_times_at(&library(store), fd, flags, path, atime, mtime).await
+        threads(store).run(WasiFilesystem::set_times_at(&library(store), fd, flags, path, atime, mtime)).await
     }
 
     async fn link_at(
@@ -233,7 +240,7 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
     ) -> FilesystemResult<()> {
         let growth = store.with(|mut access| access.get().ask_across((&fd, &old), (&to, &new)))?;
         growth.enter().await.map_err(No::from)?;
-        WasiFilesystem::link_at(&library(store), fd, flags, old, to, new).await
+        threads(store).run(WasiFilesystem::link_at(&library(store), fd, flags, old, to, new)).await
     }
 
     async fn open_at(
@@ -251,51 +258,54 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         let Opening { place, growth, _coming } =
             store.with(|mut access| access.get().ask_open(&fd, &path, changes, folder))?;
         // Opening a pipe would wait for whoever is at its other end.
-        let there = WasiFilesystem::stat_at(&library(store), same(&fd), path_flags, path.clone()).await;
+        let there = threads(store)
+            .run(WasiFilesystem::stat_at(&library(store), same(&fd), path_flags, path.clone()))
+            .await;
         if there.as_ref().is_ok_and(|there| is_special(&there.type_)) {
             return Err(No::Special.into());
         }
         if let (Some(growth), true, Err(_)) = (growth, open_flags.contains(t::OpenFlags::CREATE), there) {
             growth.enter().await.map_err(No::from)?;
         }
-        let opened =
-            WasiFilesystem::open_at(&library(store), fd, path_flags, path, open_flags, flags).await?;
+        let opened = threads(store)
+            .run(WasiFilesystem::open_at(&library(store), fd, path_flags, path, open_flags, flags))
+            .await?;
         store.with(|mut access| access.get().opened(&opened, place));
         Ok(opened)
     }
 
     async fn readlink_at(store: &Store, fd: Fd, path: String) -> FilesystemResult<String> {
         ask_at(store, &fd, &path, Use::Read)?;
-        WasiFilesystem::readlink_at(&library(store), fd, path).await
+        threads(store).run(WasiFilesystem::readlink_at(&library(store), fd, path)).await
     }
 
     async fn remove_directory_at(store: &Store, fd: Fd, path: String) -> FilesystemResult<()> {
         ask_at(store, &fd, &path, Use::Write)?;
-        WasiFilesystem::remove_directory_at(&library(store), fd, path).await
+        threads(store).run(WasiFilesystem::remove_directory_at(&library(store), fd, path)).await
     }
 
     async fn rename_at(store: &Store, fd: Fd, old: String, to: Fd, new: String) -> FilesystemResult<()> {
         store.with(|mut access| access.get().ask_across((&fd, &old), (&to, &new)).map(drop))?;
-        WasiFilesystem::rename_at(&library(store), fd, old, to, new).await
+        threads(store).run(WasiFilesystem::rename_at(&library(store), fd, old, to, new)).await
     }
 
     async fn symlink_at(store: &Store, fd: Fd, old: String, new: String) -> FilesystemResult<()> {
         let growth = store.with(|mut access| access.get().ask_link(&fd, &old, &new))?;
         growth.enter().await.map_err(No::from)?;
-        WasiFilesystem::symlink_at(&library(store), fd, old, new).await
+        threads(store).run(WasiFilesystem::symlink_at(&library(store), fd, old, new)).await
     }
 
     async fn unlink_file_at(store: &Store, fd: Fd, path: String) -> FilesystemResult<()> {
         ask_at(store, &fd, &path, Use::Write)?;
-        WasiFilesystem::unlink_file_at(&library(store), fd, path).await
+        threads(store).run(WasiFilesystem::unlink_file_at(&library(store), fd, path)).await
     }
 
     async fn is_same_object(store: &Store, fd: Fd, other: Fd) -> wasmtime::Result<bool> {
-        WasiFilesystem::is_same_object(&library(store), fd, other).await
+        threads(store).run(WasiFilesystem::is_same_object(&library(store), fd, other)).await
     }
 
     async fn metadata_hash(store: &Store, fd: Fd) -> FilesystemResult<t::MetadataHashValue> {
-        WasiFilesystem::metadata_hash(&library(store), fd).await
+        threads(store).run(WasiFilesystem::metadata_hash(&library(store), fd)).await
     }
 
     async fn metadata_hash_at(
@@ -305,7 +315,7 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         path: String,
     ) -> FilesystemResult<t::MetadataHashValue> {
         ask_at(store, &fd, &path, Use::Read)?;
-        WasiFilesystem::metadata_hash_at(&library(store), fd, flags, path).await
+        threads(store).run(WasiFilesystem::metadata_hash_at(&library(store), fd, flags, path)).await
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use toolgate_policy::capability::room::{Full, Held, Room};
 use toolgate_policy::limits::call::COUNT_FUEL;
 
+use super::threads::Threads;
 use crate::audit::record::Notes;
 use crate::meter::Meter;
 
@@ -23,6 +24,7 @@ pub(super) struct Quota {
     held: Mutex<Held>,
     /// One at a time: a plugin that waits for its disk takes one thread and no more.
     turn: Arc<Semaphore>,
+    threads: Arc<Threads>,
 }
 
 /// A guest that is about to make a folder grow. Made where the pass for it is.
@@ -52,11 +54,12 @@ impl Quota {
     ///
     /// # Errors
     /// That it cannot be read, or holds more than it may already.
-    pub(super) fn open(host: &str, room: &Room) -> Result<Self, NotGrown> {
+    pub(super) fn open(host: &str, room: &Room, threads: &Arc<Threads>) -> Result<Self, NotGrown> {
         let folder = Dir::open_ambient_dir(host, ambient_authority())?;
         let held = count(&folder, room.entries_max())?;
         room.grow(Held::default(), held)?;
-        Ok(Self { folder, held: Mutex::new(held), turn: Arc::new(Semaphore::new(1)) })
+        let turn = Arc::new(Semaphore::new(1));
+        Ok(Self { folder, held: Mutex::new(held), turn, threads: Arc::clone(threads) })
     }
 }
 
@@ -131,7 +134,8 @@ impl Growth {
     ) -> Result<T, NotGrown> {
         let stopped = || NotGrown::Io(io::ErrorKind::Interrupted.into());
         let turn = Arc::clone(&self.quota.turn).acquire_owned().await.map_err(|_| stopped())?;
-        let acted = tokio::task::spawn_blocking(move || {
+        let threads = Arc::clone(&self.quota.threads);
+        let acted = threads.spawn(move || {
             // Held until it is done, and not only for as long as somebody waits.
             let _turn = turn;
             let mut held = self.quota.held.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,0 +1,69 @@
+//! Files that keep whoever opens them waiting: here because another process holds a lease on one, elsewhere because a disk
+//! or a server of files does not answer.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use toolgate_tests::{Transport, World, test_guest};
+
+/// Holds a file back from everybody else until it is dropped, or the kernel has had enough of it (`lease-break-time`, 45
+/// seconds as a rule).
+struct Lease(Child);
+
+impl Lease {
+    /// In a language that is there on every Linux: fcntl(2), F_SETLEASE, F_WRLCK.
+    fn take(file: &std::path::Path) -> Self {
+        const HOLD: &str = r#"$| = 1; $SIG{IO} = "IGNORE"; open(F, "+<", $ARGV[0]) or die; fcntl(F, 1024, 1) or die; print "held\n"; sleep 120"#;
+        let mut child =
+            Command::new("perl").args(["-e", HOLD]).arg(file).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "held\n");
+        Self(child)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn a_plugin_whose_files_do_not_answer_holds_up_no_other() {
+    // More than there are threads for all guests together, by both generations of WASI.
+    const CALLS: usize = 80;
+    for (guest, engine) in [("filing", ""), ("awaiting", "engine = \"async\"")] {
+        let folder = |name: &str| {
+            format!(r#"files = [{{ host = "{name}", guest = "/docs", access = "read-write" }}]"#)
+        };
+        let world = World::new()
+            .plugin("bad", &test_guest(guest))
+            .with(engine)
+            .grant(&folder("held"))
+            .limit("deadline_ms = 1500\nconcurrency = 128\nfaults_max = 1000000")
+            .plugin("good", &test_guest("filing"))
+            .with("allow_lints = [\"similar-name\"]")
+            .grant(&folder("docs"))
+            .file("held/a.txt", "held")
+            .file("docs/a.txt", "text");
+        let _lease = Lease::take(&world.path("held/a.txt"));
+        let server = world.serve(Transport::Http);
+        let calls: Vec<_> =
+            (0..CALLS).map(|_| server.calling("bad_look", json!({ "path": "/docs/a.txt" }))).collect();
+        std::thread::sleep(Duration::from_millis(500));
+        let started = Instant::now();
+        assert_eq!(server.call("good_look", json!({ "path": "/docs/a.txt" })).text(), "text", "meanwhile");
+        for call in calls {
+            let reply = call.join().unwrap();
+            assert!(reply.text().contains("deadline_ms = 1500"), "{guest}: {reply:?}");
+        }
+        // Those who waited are gone, and what they waited on is not.
+        assert_eq!(server.call("good_look", json!({ "path": "/docs/a.txt" })).text(), "text", "afterwards");
+        assert!(!server.call("good_put", json!({ "path": "/docs/b.txt", "text": "x" })).is_error());
+        assert!(started.elapsed() < Duration::from_secs(20), "{guest}: {:?}", started.elapsed());
+    }
+}
