@@ -6,7 +6,7 @@ pub(crate) mod breaker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use toolgate_policy::call::Permit;
 use toolgate_policy::limits::call::{CallLimit, CallLimits};
@@ -18,6 +18,8 @@ use breaker::{Breaker, Trial};
 /// The places of one plugin.
 pub(crate) struct Admission {
     running: Arc<Semaphore>,
+    /// Held by the one call of the plugin that waits for a place among those of all.
+    turn: Mutex<()>,
     waiting: AtomicU64,
     queue: u64,
     deadline_ms: u64,
@@ -35,6 +37,7 @@ impl Admission {
         let running = usize::try_from(limits.get(CallLimit::Concurrency)).unwrap_or(1);
         Self {
             running: Arc::new(Semaphore::new(running)),
+            turn: Mutex::new(()),
             waiting: AtomicU64::new(0),
             queue: limits.get(CallLimit::Queue),
             deadline_ms: limits.get(CallLimit::Deadline),
@@ -69,6 +72,8 @@ impl Admission {
         let _place = Waiting::join(self)?;
         let places = async {
             let of_plugin = Arc::clone(&self.running).acquire_owned().await.map_err(Fault::internal)?;
+            // So that plugins take turns there, however many calls of one are waiting.
+            let _turn = self.turn.lock().await;
             let of_all = Arc::clone(all).acquire_owned().await.map_err(Fault::internal)?;
             Ok(Slot { _of_plugin: of_plugin, _of_all: of_all })
         };

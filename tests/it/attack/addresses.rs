@@ -27,7 +27,21 @@ fn no_spelling_of_this_machine_is_reached_without_a_grant_for_it() {
         "[::1]",
         "[::ffff:127.0.0.1]",
         "[::ffff:7f00:1]",
+        "[::127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[64:ff9b::127.0.0.1]",
+        "[2002:7f00:1::]",
+        "017700000001",
+        "0x7f.1",
+        "0177.0x0.0.01",
+        "\u{ff11}\u{ff12}\u{ff17}.0.0.1",
+        "127\u{3002}0\u{3002}0\u{3002}1",
+        "%31%32%37.0.0.1",
+        "127.0.0.1%00.example.com",
+        "127.0.0.1%2f.example.com",
         "localhost",
+        "localhost.",
+        "\u{24db}ocalhost",
         "LOCALHOST",
         "example.org@127.0.0.1",
         "127.0.0.1#.example.com",
@@ -47,7 +61,20 @@ fn an_address_of_this_machine_is_not_reached_by_granting_a_name_that_leads_there
     // What a resolver that changes its mind would do: the name is granted, its address is checked all the same.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    for host in ["localhost", "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"] {
+    for host in [
+        "localhost",
+        "localhost.",
+        "127.0.0.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "127.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+        "\u{24db}ocalhost",
+    ] {
         let rule = format!(r#"http = [{{ scheme = "http", host = "{host}", port = {port} }}]"#);
         let world = World::new().plugin("web", &test_guest("requesting")).grant(&rule);
         let ended = world.call("web_run", &request(&format!("{host}:{port}")));

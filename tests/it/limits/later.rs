@@ -81,3 +81,40 @@ fn all_calls_together_hold_so_much_memory_and_one_more_is_told_to_come_back() {
     let alone = server.call("bad_run", json!({ "mebibytes": 500 }));
     assert!(alone.text().contains("memory_bytes_max = 67108864"), "{alone:?}");
 }
+
+#[test]
+fn so_many_calls_of_all_plugins_run_at_once_and_the_rest_wait() {
+    for (calls, waits) in [(2, false), (3, false), (4, true)] {
+        let world = World::new()
+            .server("[server.limits]\ncalls_max = 3")
+            .plugin("one", &test_guest("sleeping"))
+            .plugin("two", &test_guest("sleeping"));
+        let server = world.serve(Transport::Http);
+        let started = Instant::now();
+        let tools = ["one_run", "two_run"].into_iter().cycle();
+        let calls: Vec<_> =
+            tools.take(calls).map(|tool| server.calling(tool, json!({ "ms": 1_500 }))).collect();
+        let count = calls.len();
+        calls.into_iter().for_each(|call| assert_eq!(call.join().unwrap().text(), "awake"));
+        assert_eq!(started.elapsed() >= Duration::from_secs(3), waits, "{count}: {:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn a_plugin_with_many_calls_waiting_is_passed_by_one_with_few() {
+    let world = World::new()
+        .server("[server.limits]\ncalls_max = 2")
+        .plugin("bad", &test_guest("sleeping"))
+        .limit("concurrency = 64\nqueue = 100\ndeadline_ms = 60_000")
+        .plugin("good", &toolgate_tests::guest::seven());
+    let server = world.serve(Transport::Http);
+    let started = Instant::now();
+    // Twenty rounds of two: ten seconds.
+    let many: Vec<_> = (0..40).map(|_| server.calling("bad_run", json!({ "ms": 500 }))).collect();
+    std::thread::sleep(Duration::from_millis(300));
+    for _ in 0..3 {
+        assert_eq!(server.call("good_seven", json!({})).text(), "7");
+    }
+    assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
+    assert!(many.into_iter().all(|call| call.join().unwrap().text() == "awake"));
+}
