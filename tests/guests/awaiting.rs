@@ -14,6 +14,8 @@ wit_bindgen::generate!({ inline: "package test:guest; world guest {
     export monotonic-ns: func() -> u64;
     export sleep: async func(ns: u64) -> u64;
     export sleep-until: async func(ns: u64) -> u64;
+    /// Begins so many waits at once, and waits for none of them.
+    export sleep-many: async func(count: u32) -> u32;
     export dice: func(count: u64) -> list<u8>;
     export numbers: func() -> list<u64>;
     export say: async func(text: string, to-stderr: bool);
@@ -84,6 +86,15 @@ impl Guest for Awaiting {
     async fn sleep_until(ns: u64) -> u64 {
         monotonic_clock::wait_until(ns).await;
         monotonic_clock::now()
+    }
+
+    async fn sleep_many(count: u32) -> u32 {
+        let mut waits: Vec<_> = (0..count).map(|_| Box::pin(monotonic_clock::wait_for(1 << 60))).collect();
+        std::future::poll_fn(|cx| {
+            let waiting = waits.iter_mut().filter_map(|wait| wait.as_mut().poll(cx).is_pending().then_some(()));
+            Poll::Ready(waiting.count() as u32)
+        })
+        .await
     }
 
     fn dice(count: u64) -> Vec<u8> {

@@ -59,3 +59,18 @@ fn paths_of_megabytes_are_not_held_while_others_are_looked_up() {
     let after = peak_kib(&server);
     assert!(after < before + MUCH_KIB, "{before} KiB before, {after} KiB after");
 }
+
+#[test]
+fn waits_without_number_that_are_begun_at_once_end_at_the_handles_they_take() {
+    let world = World::new()
+        .plugin("p", &test_guest("awaiting"))
+        .with("engine = \"async\"")
+        .limit("fuel = 100_000_000_000\nmemory_bytes_max = 400_000_000\nhandles_max = 100");
+    let server = world.serve(Transport::Http);
+    assert_eq!(server.call("p_sleep-many", json!({ "count": 50 })).text(), "50");
+    let before = peak_kib(&server);
+    let reply = server.call("p_sleep-many", json!({ "count": 100_000 }));
+    let after = peak_kib(&server);
+    assert!(after < before + MUCH_KIB, "{before} KiB before, {after} KiB after: {reply:?}");
+    assert!(reply.text().contains("handles_max = 100"), "{before} KiB before, {after} KiB after: {reply:?}");
+}

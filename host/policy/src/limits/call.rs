@@ -296,6 +296,9 @@ pub const WORKER_GRACE_MS: u64 = 1_000;
 /// How long a plugin that looks whether it was cancelled may take to end by itself, in milliseconds.
 pub const CANCEL_GRACE_MS: u64 = 500;
 
+/// Characters of one line of what a guest writes that the log shows.
+pub const LOG_LINE_CHARS_MAX: usize = 500;
+
 /// Reports of progress that one call passes on.
 pub const REPORTS_MAX: u64 = 1_000;
 
@@ -323,6 +326,9 @@ pub const HTTP_IDLE_MS: u64 = 10_000;
 /// How old a connection grows, in milliseconds. A name that leads elsewhere by now, or a certificate that was revoked,
 /// counts after this time at the latest.
 pub const HTTP_AGE_MS: u64 = 60_000;
+
+/// How long one address of a host may take to be connected to while others are left, in milliseconds.
+pub const HTTP_CONNECT_MS: u64 = 5_000;
 
 /// How long a connection that waited may take to be ready for a request, in milliseconds: it has only to notice that the
 /// last one is over.

@@ -13,6 +13,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use toolgate_policy::address::Host;
 use toolgate_policy::capability::http::{Pass, Rule};
+use toolgate_policy::limits::call::HTTP_CONNECT_MS;
 use toolgate_policy::request::Scheme;
 
 use super::{Failure, NoLink};
@@ -84,12 +85,11 @@ pub(super) async fn connect(
     trust: &Trust,
     addresses: &[SocketAddr],
 ) -> Result<Pin<Box<dyn Stream>>, Failure> {
-    /// How long one address may take while others are left.
-    const EACH: Duration = Duration::from_secs(5);
+    let each = Duration::from_millis(HTTP_CONNECT_MS);
     let mut last = Failure::Unreachable;
     let mut tcp = None;
     for address in addresses {
-        match tokio::time::timeout(EACH, TcpStream::connect(address)).await {
+        match tokio::time::timeout(each, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 tcp = Some(stream);
                 break;

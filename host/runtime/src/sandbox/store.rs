@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::time::sleep_until;
-use toolgate_policy::limits::call::{CallLimit, YIELD_FUEL, lift_bytes_max};
+use toolgate_policy::limits::call::{CallLimit, LOG_LINE_CHARS_MAX, YIELD_FUEL, lift_bytes_max};
 use toolgate_policy::redact::printable_lines;
 use wasmtime::component::Val;
 use wasmtime::{CallHook, Store, StoreContextMut};
@@ -116,15 +116,12 @@ impl Run {
     }
 }
 
-/// Characters of one line of guest output that the log shows.
-const LINE_CHARS_MAX: usize = 500;
-
 /// Shows the operator what a guest wrote.
 pub(super) fn show(export: &Export, written: &Kept) {
     let text = String::from_utf8_lossy(&written.text);
     if !text.is_empty() {
         // Marked line by line, so that none can pass for one of the host's.
-        let shown = printable_lines(&text, LINE_CHARS_MAX).replace('\n', "\n    | ");
+        let shown = printable_lines(&text, LOG_LINE_CHARS_MAX).replace('\n', "\n    | ");
         let (tool, dropped) = (export.tool(), written.dropped_bytes);
         tracing::info!(target: "toolgate::guest", "{tool} wrote (then {dropped} bytes that were dropped):\n    | {shown}");
     }
