@@ -7,6 +7,7 @@ mod cli;
 mod coverage;
 mod faults;
 mod fuzz;
+mod interop;
 mod languages;
 mod limits;
 mod load;

@@ -40,3 +40,16 @@ pub fn toolgate() -> PathBuf {
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
+
+/// Where somebody else's program is, or a line that says why it is not. In CI that is a failure.
+pub fn peer(variable: &str) -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
+        return Some(path.into());
+    }
+    assert!(
+        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+        "{variable} is not set; run `cargo xtask test`"
+    );
+    eprintln!("skipped: {variable} names no program; `cargo xtask test` sets it up");
+    None
+}

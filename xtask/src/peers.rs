@@ -1,4 +1,5 @@
-//! Other people's programs that tests talk to: official MCP clients. Pinned here, installed by `packages`.
+//! Other people's programs that tests talk to: official MCP clients, and what makes and checks signatures. Pinned here,
+//! installed by `packages`.
 
 use std::process::Command;
 
@@ -17,6 +18,9 @@ pub(crate) fn tell(tests: &mut Command) -> Outcome<()> {
     }
     if let Some(folder) = packages::node("inspector", &["@modelcontextprotocol/inspector@2.12.0"])? {
         tests.env("TOOLGATE_INSPECTOR", folder);
+    }
+    if packages::debian("ssh-keygen", &["openssh-client"], &["/usr/bin/ssh-keygen"])?.is_some() {
+        tests.env("TOOLGATE_SSH_KEYGEN", "/usr/bin/ssh-keygen");
     }
     Ok(())
 }

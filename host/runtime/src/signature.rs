@@ -1,13 +1,15 @@
-//! Signatures over a plugin's bytes: reading them, checking them, making them. One format for now (a DSSE envelope in a
-//! Sigstore bundle, by a key that the operator keeps); each format is a [`Signature`]. Whom to trust is the policy's.
+//! Signatures over a plugin's bytes: reading them, checking them, making them. Each format is a [`Signature`], known by the
+//! ending of its file's name. Whom to trust is the policy's.
 
 pub mod bundle;
 pub mod key;
+pub mod key_file;
 pub mod mac;
 pub(crate) mod name;
 pub mod sign;
+pub mod ssh;
 
-use toolgate_policy::load::signer::{KeyId, VerifiedSignature};
+use toolgate_policy::load::signer::{Format, KeyId, VerifiedSignature};
 
 use crate::artifact::Artifact;
 use key::PublicKey;
@@ -23,6 +25,9 @@ pub struct SignatureFile {
 
 /// A signature that could be read. Nothing is believed about it yet.
 pub trait Signature {
+    /// Its format.
+    fn format(&self) -> Format;
+
     /// The key that it says it was made with.
     fn claimed_key(&self) -> KeyId;
 
@@ -37,7 +42,7 @@ pub trait Signature {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadSignature {
     /// It is not of the form that its name promises.
-    #[error("{file} is not a signature bundle that Toolgate accepts: {why}")]
+    #[error("{file} is not a signature that Toolgate accepts: {why}")]
     Unreadable {
         /// Which.
         file: String,
@@ -48,7 +53,7 @@ pub enum BadSignature {
     #[error("{0} is a signature over other bytes")]
     OtherBytes(String),
     /// It is not genuine.
-    #[error("{0} is not a genuine signature of the key it names")]
+    #[error("{0} is not a genuine signature over these bytes by the key it names")]
     Forged(String),
 }
 
@@ -57,5 +62,13 @@ pub enum BadSignature {
 /// # Errors
 /// [`BadSignature::Unreadable`].
 pub fn read(file: &SignatureFile) -> Result<Box<dyn Signature>, BadSignature> {
-    Ok(Box::new(bundle::Bundle::read(file)?))
+    Ok(match name::form(&file.name) {
+        Some((Format::Bundle, _)) => Box::new(bundle::Bundle::read(file)?),
+        Some((Format::Ssh, _)) => Box::new(ssh::Ssh::read(file)?),
+        None => return Err(unreadable(file, "the ending of its name is none of a signature's")),
+    })
+}
+
+fn unreadable(file: &SignatureFile, why: impl Into<String>) -> BadSignature {
+    BadSignature::Unreadable { file: file.name.clone(), why: why.into() }
 }

@@ -119,6 +119,21 @@ fn a_signature_of_another_plugin_is_refused() {
     assert_refused(world, "is a signature over other bytes");
 }
 
+#[test]
+fn a_device_a_pipe_or_a_folder_is_no_key() {
+    let world = World::new().plugin("seven", &guest::seven()).folder("keys/folder");
+    let pipe = world.path("keys/pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+        .unwrap();
+    let mut world = world;
+    for key in ["/dev/zero", "/dev/tty", "keys/pipe", "keys/folder"] {
+        world = world.trust(&TRUST.replace("keys/vendor.pub", key));
+        let check = world.run(&["check"]);
+        assert_eq!(check.code, 2, "{key}: {}", check.said());
+        assert!(check.stderr.contains("signer[0].key"), "{key}: {}", check.stderr);
+    }
+}
+
 type Change = fn(&str) -> String;
 
 #[test]

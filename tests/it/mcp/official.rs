@@ -1,25 +1,11 @@
 //! The official clients, in Python and in TypeScript, over both transports and in every revision that they can be told to
 //! speak, with every tool of the demo; and what MCP Inspector says of the schemas of all tools.
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use toolgate_tests::web::{Web, respond};
-use toolgate_tests::{Transport, World, plugin, test_guest};
-
-/// Where an official client is, or a line that says why it is not. In CI that is a failure.
-fn peer(variable: &str) -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os(variable) {
-        return Some(path.into());
-    }
-    assert!(
-        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
-        "{variable} is not set; run `cargo xtask test`"
-    );
-    eprintln!("skipped: {variable} names no official client; `cargo xtask test` sets it up");
-    None
-}
+use toolgate_tests::{Transport, World, peer, plugin, test_guest};
 
 fn demo(port: u16) -> World {
     World::new()

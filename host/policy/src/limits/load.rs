@@ -9,6 +9,9 @@ pub const COMPONENT_BYTES_MAX: u64 = 64 * MIB;
 /// Bytes of a signature file.
 pub const SIGNATURE_BYTES_MAX: u64 = MIB;
 
+/// Bytes of a signature file that holds no more than a signature. The largest honest ones have some 400.
+pub const DETACHED_SIGNATURE_BYTES_MAX: u64 = 16 * KIB;
+
 /// Signature files looked at for one plugin.
 pub const SIGNATURES_MAX: usize = 16;
 

@@ -9,7 +9,7 @@ use crate::{Digest, Invalid};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime(pub i64);
 
-/// The identity of a public key: SHA-256 of its SubjectPublicKeyInfo in DER (RFC 5280 §4.1).
+/// The identity of a public key: SHA-256 of its SubjectPublicKeyInfo in DER (RFC 5280 §4.1), whatever file the key came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(Digest);
 
@@ -34,6 +34,15 @@ pub struct VerifiedSignature {
     pub digest: Digest,
     /// Whose it is.
     pub key: KeyId,
+}
+
+/// In which format a signature is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A Sigstore bundle by a key that the operator keeps.
+    Bundle,
+    /// An SSH signature.
+    Ssh,
 }
 
 /// Whether a signer counts at a moment.
@@ -110,6 +119,15 @@ pub(super) fn check(signers: &[Signer]) -> Vec<Invalid> {
 pub(super) fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'@' | b'-'))
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bundle => "Sigstore bundle",
+            Self::Ssh => "SSH signature",
+        })
+    }
 }
 
 impl fmt::Display for KeyId {

@@ -1,7 +1,7 @@
 //! From bytes to [`Trusted`]: revocation and pin first, then each signature by cryptography, then the policy's count. What
 //! is in the bytes is not looked at.
 
-use toolgate_policy::load::signer::UnixTime;
+use toolgate_policy::load::signer::{Format, KeyId, UnixTime, VerifiedSignature};
 use toolgate_policy::load::trust::{Evidence, Standing};
 use toolgate_policy::load::{Distrust, Trusted};
 
@@ -20,6 +20,26 @@ pub enum NotTrusted {
     Signature(#[from] BadSignature),
 }
 
+/// A signature that was found, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Examined {
+    /// Its file.
+    pub file: String,
+    /// Its format.
+    pub format: Format,
+    /// Whose it is.
+    pub by: By,
+}
+
+/// Whose a signature is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// A signer's, and genuine.
+    Signer(VerifiedSignature),
+    /// It names a key that is no signer's. Nothing else is known about it.
+    Stranger(KeyId),
+}
+
 /// Checks what was found against whom the operator trusts.
 ///
 /// # Errors
@@ -35,13 +55,29 @@ pub fn verify(
     trust.policy.precheck(digest, spec.digest)?;
     let mut signatures = Vec::new();
     let mut strangers = Vec::new();
-    for file in &found.signatures {
-        let signature = signature::read(file)?;
-        match trust.keys.iter().find(|key| key.id() == signature.claimed_key()) {
-            Some(key) => signatures.push(signature.verify(&found.artifact, key)?),
-            None => strangers.push(signature.claimed_key()),
+    for examined in examine(trust, found)? {
+        match examined.by {
+            By::Signer(signature) => signatures.push(signature),
+            By::Stranger(key) => strangers.push(key),
         }
     }
     let evidence = Evidence { signatures: &signatures, strangers: &strangers };
     Ok(trust.policy.trust(&spec.id, digest, spec.digest, evidence, standing, now)?)
+}
+
+/// Looks at every signature that was found, in the order of their names.
+///
+/// # Errors
+/// [`BadSignature`]: one cannot be read, or is said to be a signer's and is not.
+pub fn examine(trust: &Trust, found: &Found) -> Result<Vec<Examined>, BadSignature> {
+    let mut all = Vec::new();
+    for file in &found.signatures {
+        let signature = signature::read(file)?;
+        let by = match trust.keys.iter().find(|key| key.id() == signature.claimed_key()) {
+            Some(key) => By::Signer(signature.verify(&found.artifact, key)?),
+            None => By::Stranger(signature.claimed_key()),
+        };
+        all.push(Examined { file: file.name.clone(), format: signature.format(), by });
+    }
+    Ok(all)
 }

@@ -7,10 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use sigstore_verify::crypto::{SigningScheme, verify_signature};
 use sigstore_verify::types::{DerPublicKey, SignatureContent};
 use toolgate_policy::limits::load::SIGNATURE_BYTES_MAX;
-use toolgate_policy::load::signer::{KeyId, VerifiedSignature};
+use toolgate_policy::load::signer::{Format, KeyId, VerifiedSignature};
 use toolgate_policy::{Digest, limits};
 
-use super::key::PublicKey;
+use super::key::{KeyKind, PublicKey};
 use super::sign::{BUNDLE_MEDIA_TYPE, PAYLOAD_TYPE, PREDICATE_TYPE, STATEMENT_TYPE};
 use super::{BadSignature, Signature, SignatureFile};
 use crate::artifact::Artifact;
@@ -39,6 +39,10 @@ impl Bundle {
 }
 
 impl Signature for Bundle {
+    fn format(&self) -> Format {
+        Format::Bundle
+    }
+
     fn claimed_key(&self) -> KeyId {
         self.key
     }
@@ -48,6 +52,9 @@ impl Signature for Bundle {
             return Err(BadSignature::OtherBytes(self.file.clone()));
         }
         let forged = || BadSignature::Forged(self.file.clone());
+        if key.id() != self.key || key.kind() != KeyKind::P256 {
+            return Err(forged());
+        }
         let bundle = sigstore_verify::types::Bundle::from_json(&self.text).map_err(|_| forged())?;
         let SignatureContent::DsseEnvelope(envelope) = &bundle.content else { return Err(forged()) };
         // The library's own verifier wants a log entry or a timestamp as evidence of the time of signing. A key that the

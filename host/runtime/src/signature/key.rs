@@ -1,20 +1,32 @@
 //! Keys: ECDSA over P-256 (FIPS 186-5), public ones as SubjectPublicKeyInfo in PEM (RFC 7468 §13), private ones as PKCS#8
-//! in PEM (RFC 7468 §10). Where key files are and who may read them is found out elsewhere.
+//! in PEM (RFC 7468 §10); and public Ed25519 keys (RFC 8032), which others bring. Where key files are and who may read
+//! them is found out elsewhere.
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, ParsedPublicKey,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED, ED25519, EcdsaKeyPair,
+    KeyPair as _, ParsedPublicKey, UnparsedPublicKey,
 };
 use pem_rfc7468::LineEnding;
 use toolgate_policy::load::signer::KeyId;
 use zeroize::Zeroizing;
 
-/// A public key.
+/// A public key. Whatever file it came from, a key has one id.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
+    kind: KeyKind,
     spki: Vec<u8>,
     id: KeyId,
+}
+
+/// What kind of key it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// ECDSA over P-256.
+    P256,
+    /// Ed25519.
+    Ed25519,
 }
 
 /// A private key. Cannot be printed.
@@ -47,6 +59,10 @@ const P256_SPKI_PREFIX: [u8; 26] = [
 ];
 const P256_SPKI_LEN: usize = P256_SPKI_PREFIX.len() + 65;
 
+/// The same for the 32 bytes of an Ed25519 key (RFC 8410 §4).
+const ED25519_SPKI_PREFIX: [u8; 12] =
+    [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
 impl PublicKey {
     /// Reads PEM.
     ///
@@ -72,8 +88,46 @@ impl PublicKey {
         }
         // Not on the curve is no key either.
         ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).map_err(|_| NotAKey::Curve)?;
+        Ok(Self::new(KeyKind::P256, spki))
+    }
+
+    /// Takes a point of P-256, uncompressed (SEC 1 §2.3.3).
+    ///
+    /// # Errors
+    /// [`NotAKey::Curve`] for anything else.
+    pub(super) fn from_p256_point(point: &[u8]) -> Result<Self, NotAKey> {
+        Self::from_spki([&P256_SPKI_PREFIX, point].concat())
+    }
+
+    /// Takes an Ed25519 key.
+    pub(super) fn from_ed25519(bytes: &[u8; 32]) -> Self {
+        Self::new(KeyKind::Ed25519, [&ED25519_SPKI_PREFIX[..], bytes].concat())
+    }
+
+    fn new(kind: KeyKind, spki: Vec<u8>) -> Self {
         let id = KeyId::of_spki(&spki);
-        Ok(Self { spki, id })
+        Self { kind, spki, id }
+    }
+
+    /// Whether `signature` is one over `message` by this key. It has 64 bytes: r and s of ECDSA with SHA-256, or what RFC
+    /// 8032 defines.
+    pub(super) fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        let verified = match self.kind {
+            KeyKind::P256 => {
+                let point = self.spki.strip_prefix(&P256_SPKI_PREFIX[..]).unwrap_or_default();
+                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, signature)
+            }
+            KeyKind::Ed25519 => {
+                let bytes = self.spki.strip_prefix(&ED25519_SPKI_PREFIX[..]).unwrap_or_default();
+                UnparsedPublicKey::new(&ED25519, bytes).verify(message, signature)
+            }
+        };
+        verified.is_ok()
+    }
+
+    /// What kind of key it is.
+    pub fn kind(&self) -> KeyKind {
+        self.kind
     }
 
     /// The same key as PEM.

@@ -1,12 +1,24 @@
 //! Names of signature files: that of their component and an ending, and before that, for further signers, eight hexadecimal
 //! digits. By its ending a file promises a form; nothing else about a name means anything.
 
-/// The endings.
-pub(crate) const ENDINGS: [&str; 1] = [".sigstore.json"];
+use toolgate_policy::limits::load::{DETACHED_SIGNATURE_BYTES_MAX, SIGNATURE_BYTES_MAX};
+use toolgate_policy::load::signer::Format;
+
+/// The endings, what they promise, and how many bytes are read at the most.
+pub(crate) const ENDINGS: [(&str, Format, u64); 2] = [
+    (".sigstore.json", Format::Bundle, SIGNATURE_BYTES_MAX),
+    (".sig", Format::Ssh, DETACHED_SIGNATURE_BYTES_MAX),
+];
+
+/// The form that a name promises, and how many bytes are read at the most.
+pub(crate) fn form(name: &str) -> Option<(Format, u64)> {
+    let promised = ENDINGS.iter().find(|(ending, ..)| name.ends_with(ending));
+    promised.map(|(_, format, bytes_max)| (*format, *bytes_max))
+}
 
 /// The end of a name by which it is a signature's, such as `.sigstore.json` or `.0123abcd.sigstore.json`.
 pub(crate) fn tail(name: &str) -> Option<&str> {
-    let ending = ENDINGS.iter().find(|ending| name.ends_with(**ending))?;
+    let (ending, ..) = ENDINGS.iter().find(|(ending, ..)| name.ends_with(ending))?;
     let before = name.strip_suffix(ending)?;
     let further = before.rsplit_once('.').filter(|(_, digits)| {
         digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))

@@ -54,7 +54,9 @@ fn hidden(inspected: &Inspected) -> impl Iterator<Item = (String, &NoShape)> {
 /// The key that each signature names; nothing about it is verified here.
 fn signatures(found: &Found) -> Vec<(String, String)> {
     let read = |file: &signature::SignatureFile| match signature::read(file) {
-        Ok(signature) => format!("names key {} (not verified here)", signature.claimed_key()),
+        Ok(signature) => {
+            format!("{} that names key {} (not verified here)", signature.format(), signature.claimed_key())
+        }
         Err(error) => error.to_string(),
     };
     found.signatures.iter().map(|file| (file.name.clone(), read(file))).collect()

@@ -7,9 +7,11 @@ use toolgate_policy::PluginName;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::trust::Standing;
 use toolgate_policy::name::Prefix;
+use toolgate_policy::redact::printable;
+use toolgate_runtime::load::source::Found;
 use toolgate_runtime::load::source::fetch;
-use toolgate_runtime::load::verify::verify;
-use toolgate_runtime::spec::{PluginSpec, Source};
+use toolgate_runtime::load::verify::{By, examine, verify};
+use toolgate_runtime::spec::{PluginSpec, Source, Trust};
 
 use super::exit::Exit;
 use super::output;
@@ -37,14 +39,37 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let found = fetch(&spec.source).map_err(|error| Exit::host(&error))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = UnixTime(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+    let signatures = signatures(&trust, &found);
     let trusted = verify(&spec, &trust, &found, Standing::New, now).map_err(|error| {
+        if !signatures.is_empty() {
+            output::print(&signatures.join("\n"));
+        }
         Exit::refused(format!("{}: not trusted as `{}`: {error}", args.component.display(), spec.id))
     })?;
     let mut lines = vec![format!("{}: trusted as `{}`", trusted.digest(), trusted.plugin())];
     lines
         .extend(trusted.roles().iter().map(|met| format!("  role {}: {}", met.role, met.signers.join(", "))));
+    lines.extend(signatures);
     output::print(&lines.join("\n"));
     Ok(())
+}
+
+/// A line for each signature: its file, its format, whose it is. None where one is not genuine, which is said elsewhere.
+fn signatures(trust: &Trust, found: &Found) -> Vec<String> {
+    let examined = examine(trust, found).unwrap_or_default();
+    let line = |file: &str, rest: String| format!("  {}: {rest}", printable(file, 200));
+    let lines = examined.iter().map(|one| match one.by {
+        By::Signer(signature) => {
+            let mut signers = trust.policy.signers().iter();
+            let signer = signers.find(|signer| signer.key == signature.key);
+            let id = signer.map_or("?", |signer| signer.id.as_str());
+            line(&one.file, format!("{} by signer `{id}`, genuine", one.format))
+        }
+        By::Stranger(key) => {
+            line(&one.file, format!("{} by key {key}, which is no [[signer]]; not looked at", one.format))
+        }
+    });
+    lines.collect()
 }
 
 /// Only source and id are looked at.

@@ -10,6 +10,7 @@ use toolgate_policy::load::role::{Pattern, Role, Rule};
 use toolgate_policy::load::signer::{Signer, UnixTime};
 use toolgate_policy::load::trust::Parts;
 use toolgate_runtime::signature::key::PublicKey;
+use toolgate_runtime::signature::key_file;
 use toolgate_runtime::spec::Trust;
 use toolgate_runtime::state::lockfile::Lockfile;
 
@@ -157,15 +158,18 @@ fn signers(
         let key = section.required("key", "keys/vendor.pub").and_then(|path| {
             let path = document.relative(&path);
             let key = modes::read_text(&path, CONFIG_BYTES_MAX, modes::Kind::Policy)
-                .and_then(|pem| PublicKey::from_pem(&pem).map_err(|error| error.to_string()));
+                .and_then(|text| key_file::read(&text).map_err(|error| error.to_string()));
             files.push(path.clone());
             key.map_err(|why| section.wrong("key", format!("{}: {why}", path.display()))).ok()
         });
         let (valid_from, valid_until) = (time(&section, "valid_from"), time(&section, "valid_until"));
         section.finish();
-        if let (Some(id), Some(key)) = (id, key) {
-            signers.push(Signer { id, key: key.id(), valid_from, valid_until });
-            keys.push(key);
+        if let (Some(id), Some(file)) = (id, key) {
+            // Where both say something about the time, both hold.
+            let valid_from = valid_from.max(file.valid_from);
+            let valid_until = valid_until.into_iter().chain(file.valid_until).min();
+            signers.push(Signer { id, key: file.key.id(), valid_from, valid_until });
+            keys.push(file.key);
         }
     }
     signers

@@ -7,12 +7,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
-use toolgate_policy::limits::load::{COMPONENT_BYTES_MAX, SIGNATURE_BYTES_MAX, SIGNATURES_MAX};
+use toolgate_policy::limits::load::{COMPONENT_BYTES_MAX, SIGNATURES_MAX};
 
 use super::Found;
 use crate::artifact::{Artifact, TooMuch};
 use crate::signature::SignatureFile;
-use crate::signature::name::is_signature_of;
+use crate::signature::name::{self, is_signature_of};
 
 /// Why nothing was fetched.
 #[derive(Debug, thiserror::Error)]
@@ -44,20 +44,25 @@ impl NotFetched {
 pub(super) fn fetch(path: &Path) -> Result<Found, NotFetched> {
     let artifact = read(path, COMPONENT_BYTES_MAX)?;
     let mut signatures = Vec::new();
-    for beside in signature_names(path)? {
+    for (beside, bytes_max) in signatures_beside(path)? {
         let name = beside.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let bytes = read(&beside, SIGNATURE_BYTES_MAX)?.bytes().to_vec();
+        let bytes = read(&beside, bytes_max)?.bytes().to_vec();
         signatures.push(SignatureFile { name, bytes });
     }
     Ok(Found { artifact, signatures })
 }
 
-/// The signature files beside a component: `NAME.sigstore.json`, and `NAME.<8 hexadecimal digits>.sigstore.json` for
-/// further signers. Sorted.
+/// The signature files beside a component: its name with an ending of a signature's, and, for further signers, with eight
+/// hexadecimal digits before that. Sorted.
 ///
 /// # Errors
 /// When the folder cannot be read, or there are more than [`SIGNATURES_MAX`].
 pub fn signature_names(component: &Path) -> Result<Vec<PathBuf>, NotFetched> {
+    Ok(signatures_beside(component)?.into_iter().map(|(path, _)| path).collect())
+}
+
+/// The same, each with how many bytes of it are read.
+fn signatures_beside(component: &Path) -> Result<Vec<(PathBuf, u64)>, NotFetched> {
     let (Some(folder), Some(name)) =
         (component.parent(), component.file_name().and_then(|name| name.to_str()))
     else {
@@ -68,8 +73,10 @@ pub fn signature_names(component: &Path) -> Result<Vec<PathBuf>, NotFetched> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(open)? {
         let entry = entry.map_err(open)?;
-        if entry.file_name().to_str().is_some_and(|other| is_signature_of(name, other)) {
-            found.push(entry.path());
+        let beside = entry.file_name();
+        let form = beside.to_str().filter(|other| is_signature_of(name, other)).and_then(name::form);
+        if let Some((_, bytes_max)) = form {
+            found.push((entry.path(), bytes_max));
         }
     }
     if found.len() > SIGNATURES_MAX {
@@ -116,13 +123,20 @@ mod tests {
             "a.wasm.x.sigstore.json",
             "b.wasm.sigstore.json",
             "a.wasm.sig",
+            "a.wasm.89abcdef.sig",
+            "a.wasm.89abcdef0.sig",
+            "a.wasm.sig.sig",
+            "a.wasm.asc",
         ];
         for name in all {
             std::fs::write(base.path().join(name), name).unwrap();
         }
         let found = fetch(&base.path().join("a.wasm")).unwrap();
         let names: Vec<String> = found.signatures.into_iter().map(|file| file.name).collect();
-        assert_eq!(names, ["a.wasm.0123abcd.sigstore.json", "a.wasm.sigstore.json"]);
+        assert_eq!(
+            names,
+            ["a.wasm.0123abcd.sigstore.json", "a.wasm.89abcdef.sig", "a.wasm.sig", "a.wasm.sigstore.json"]
+        );
     }
 
     #[test]
@@ -131,5 +145,21 @@ mod tests {
         let path = base.path().join("a.wasm");
         File::create(&path).unwrap().set_len(COMPONENT_BYTES_MAX + 1).unwrap();
         assert!(matches!(fetch(&path), Err(NotFetched::Read(_, TooMuch::Bytes(_)))));
+    }
+
+    #[test]
+    fn a_signature_with_one_byte_too_many_is_refused() {
+        for (ending, _, bytes_max) in name::ENDINGS {
+            let base = tempfile::tempdir().unwrap();
+            let path = base.path().join("a.wasm");
+            File::create(&path).unwrap();
+            let signature = File::create(base.path().join(format!("a.wasm{ending}"))).unwrap();
+            signature.set_len(bytes_max).unwrap();
+            assert!(fetch(&path).is_ok(), "{ending}");
+            signature.set_len(bytes_max + 1).unwrap();
+            assert!(matches!(fetch(&path), Err(NotFetched::Read(_, TooMuch::Bytes(_)))), "{ending}");
+            signature.set_len(100 << 20).unwrap();
+            assert!(matches!(fetch(&path), Err(NotFetched::Read(_, TooMuch::Bytes(_)))), "{ending}");
+        }
     }
 }

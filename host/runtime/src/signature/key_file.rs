@@ -1,0 +1,217 @@
+//! Files with a public key, told apart by what they begin with: PEM, or what OpenSSH keeps keys in (a public key, or a line
+//! of `allowed_signers`, ssh-keygen(1)). What a line of `allowed_signers` demands holds here, too; what cannot be held
+//! refuses the file.
+
+use jiff::civil::DateTime;
+use jiff::fmt::strtime;
+use jiff::tz::TimeZone;
+use toolgate_policy::load::signer::UnixTime;
+use toolgate_policy::redact::printable;
+
+use super::key::PublicKey;
+use super::ssh::{self, NAMESPACE};
+
+/// What a file says.
+pub struct KeyFile {
+    /// The key.
+    pub key: PublicKey,
+    /// Before this, it does not count.
+    pub valid_from: Option<UnixTime>,
+    /// From this on, it does not count.
+    pub valid_until: Option<UnixTime>,
+}
+
+/// Why a file holds no key: a sentence that says what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotAKeyFile(String);
+
+/// Reads the text of a file.
+///
+/// # Errors
+/// [`NotAKeyFile`] for anything but one key that counts.
+pub fn read(text: &str) -> Result<KeyFile, NotAKeyFile> {
+    if text.starts_with("-----BEGIN ") {
+        let key = PublicKey::from_pem(text).map_err(|error| NotAKeyFile(error.to_string()))?;
+        return Ok(KeyFile { key, valid_from: None, valid_until: None });
+    }
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return Err(NotAKeyFile(
+            "write one key, as PEM or as OpenSSH writes it, and nothing else".to_owned(),
+        ));
+    };
+    read_line(line).map_err(NotAKeyFile)
+}
+
+fn read_line(line: &str) -> Result<KeyFile, String> {
+    let words = words(line)?;
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let file = |kind: &str, key: &str, options: &str| {
+        ssh::check_kind(kind)?;
+        let key = ssh_key::PublicKey::from_openssh(&format!("{kind} {key}"))
+            .map_err(|error| format!("it is no key that OpenSSH would read: {error}"))?;
+        let key = ssh::public_key(key.key_data())?;
+        let mut file = KeyFile { key, valid_from: None, valid_until: None };
+        options_of(options).into_iter().try_for_each(|option| file.hold_to(&option))?;
+        Ok(file)
+    };
+    match words.as_slice() {
+        // What stands behind the key is a comment.
+        [kind, key, ..] if is_kind(kind) => file(kind, key, ""),
+        [_who, kind, key, ..] if is_kind(kind) => file(kind, key, ""),
+        [_who, options, kind, key, ..] if is_kind(kind) => file(kind, key, options),
+        _ => Err("it is no key: neither PEM nor a line of OpenSSH's".to_owned()),
+    }
+}
+
+impl KeyFile {
+    /// Takes in one option of `allowed_signers`.
+    fn hold_to(&mut self, option: &str) -> Result<(), String> {
+        let shown = printable(option, 60);
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        match name.to_ascii_lowercase().as_str() {
+            "namespaces" if value.split(',').any(|one| one == NAMESPACE) => Ok(()),
+            "namespaces" => Err(format!(
+                "`{shown}` does not name `{NAMESPACE}`, so it could never count; patterns are not read"
+            )),
+            "valid-after" => moment(value).map(|time| self.valid_from = Some(time)),
+            // There it counts at that second, here no longer.
+            "valid-before" => moment(value).map(|time| self.valid_until = Some(UnixTime(time.0 + 1))),
+            _ => Err(format!("`{shown}` is an option that Toolgate does not hold keys to")),
+        }
+    }
+}
+
+/// A line's words. Quotes keep together what is between them, and stay.
+fn words(line: &str) -> Result<Vec<String>, String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ' ' | '\t' if !quoted => words.push(String::new()),
+            // OpenSSH reads a quote behind one as part of the word.
+            '\\' => return Err("write it without backslashes".to_owned()),
+            c if c.is_control() => return Err("it has control characters in it".to_owned()),
+            _ => {}
+        }
+        if quoted || !matches!(c, ' ' | '\t') {
+            words.last_mut().into_iter().for_each(|word| word.push(c));
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    if quoted { Err("a quote is not closed".to_owned()) } else { Ok(words) }
+}
+
+/// Options stand between commas; those in quotes belong to a value.
+fn options_of(text: &str) -> Vec<String> {
+    let mut options = vec![String::new()];
+    let mut quoted = false;
+    for c in text.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => options.push(String::new()),
+            c => options.last_mut().into_iter().for_each(|option| option.push(c)),
+        }
+    }
+    options.retain(|option| !option.is_empty());
+    options
+}
+
+fn is_kind(word: &str) -> bool {
+    ["ssh-", "ecdsa-", "sk-", "rsa-"].iter().any(|prefix| word.starts_with(prefix))
+}
+
+/// `YYYYMMDD` or `YYYYMMDDHHMM[SS]`, with the `Z` that makes it mean the same everywhere.
+fn moment(text: &str) -> Result<UnixTime, String> {
+    let wrong =
+        || format!("`{}` is no time; write it in UTC, as YYYYMMDDZ or YYYYMMDDHHMMSSZ", printable(text, 40));
+    let digits = text.strip_suffix('Z').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+    let digits = match digits.ok_or_else(wrong)? {
+        day if day.len() == 8 => format!("{day}000000"),
+        minute if minute.len() == 12 => format!("{minute}00"),
+        second if second.len() == 14 => second.to_owned(),
+        _ => return Err(wrong()),
+    };
+    let time = strtime::parse("%Y%m%d%H%M%S", digits).and_then(|time| time.to_datetime());
+    let time = time.and_then(|time: DateTime| time.to_zoned(TimeZone::UTC)).map_err(|_| wrong())?;
+    Ok(UnixTime(time.timestamp().as_second()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+
+    fn why(text: &str) -> String {
+        read(text).map(drop).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_key_of_openssh_is_read_alone_and_in_a_line_of_allowed_signers() {
+        let alone = read(&format!("{KEY} somebody@example.com, or another\n")).unwrap();
+        for line in [
+            format!("# who may\n\nsomebody@example.com {KEY}\n"),
+            format!("a@b,*@c  namespaces=\"git,toolgate-plugin\" {KEY} comment"),
+            format!("\"a, b\" valid-after=\"20250101Z\",valid-before=20260102030405Z {KEY}"),
+        ] {
+            assert_eq!(read(&line).unwrap().key.id(), alone.key.id(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_times_of_a_line_of_allowed_signers_hold() {
+        let file = read(&format!("a valid-after=\"20250101Z\",valid-before=20260102030405Z {KEY}")).unwrap();
+        assert_eq!(file.valid_from, Some(UnixTime(1_735_689_600)));
+        assert_eq!(file.valid_until, Some(UnixTime(1_767_323_046)), "there the last second counts");
+        assert_eq!(moment("202501010000Z"), moment("20250101Z"));
+        for bad in ["20250101", "20251301Z", "2025Z", "20250101T000000Z", "-0250101Z", ""] {
+            assert!(moment(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_held_to_refuses_the_line() {
+        for (options, word) in [
+            ("namespaces=\"git\"", "does not name"),
+            ("namespaces=\"toolgate-*\"", "does not name"),
+            ("cert-authority", "is an option that"),
+            ("NAMESPACES=\"git\"", "does not name"),
+            ("verify-required", "is an option that"),
+            ("valid-before=\"20250101\"", "in UTC"),
+            ("namespaces=\"git\\\",toolgate-plugin\"", "without backslashes"),
+        ] {
+            let told = why(&format!("a {options} {KEY}"));
+            assert!(told.contains(word), "{options}: {told}");
+        }
+    }
+
+    #[test]
+    fn other_kinds_of_keys_several_keys_and_no_key_are_refused() {
+        let generated = |kind: &str| format!("{kind} AAAA x");
+        for text in [
+            String::new(),
+            "# nothing but this".to_owned(),
+            format!("{KEY}\n{KEY}"),
+            "ssh-ed25519".to_owned(),
+            KEY.replace("Sqti", "Sqt"),
+            KEY.replace("ssh-ed25519 ", "ssh-rsa "),
+            KEY.replace("ssh-ed25519 ", "ecdsa-sha2-nistp256 "),
+            generated("ssh-dss"),
+            generated("ssh-ed25519-cert-v01@openssh.com"),
+            "-----BEGIN OPENSSH PRIVATE KEY-----\n".to_owned(),
+            "a\u{7} ".to_owned() + KEY,
+            format!("\"a {KEY}"),
+        ] {
+            assert!(read(&text).is_err(), "{text}");
+        }
+        // Made by `ssh-keygen -t rsa -b 1024` and `-t dsa`.
+        let rsa = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQDtfXMPsftH/mqDHLulMEzHg/75/RWfPS4Mihdn6Z46lgDeV/TaKGNFRXjNNduHwYgTQlfQiVPZ3npyo6wXpzHmh96eljpoTU/KxUOXVVsmYSXXz9FaMiJZoFMQNotgjhKikKAsj1VfPFb5PaC08Gf39ylYT1xv0jMPN17/zC/R7w==";
+        let dss = "ssh-dss AAAAB3NzaC1kc3MAAACBAOSXd05VvV2sj7fFEuuIi+XVURLfCUBYT8fC46/z22SQNtulVe/UrEtsNT41JNarFQNlI/tiD2T6iZAQM/0JQ/19JvXqeWeeMnt8ztAIAgH+VY6s9OqGBGhJ+QK0DPejuD4RKefhP1J4S1MIpvRD5w1niX6rNvOHQQP21/R20q5FAAAAFQCABbjpvQrvndKuI8s5XxZKKPslcwAAAIAxlKkgshDLccSvnAVdEJRzriR8/+3nK6KTOV2RiVhEDD2k8vMpc51rxcnnGvI2ng6qPj+vFzxdZvXan6ygFlGob70eDELpBKS61FrRTMPVcDFsOnw1EL+B3SXN2khQUWQcix0eUu7BAZBtnNIUWbAloCKLBWctZmQXvkTiOV/jNAAAAIAZ4HnZJUWFGU1Wy7PRh2JVwDWZSSq1Kfd4xE1hiyMPZ07kM35QlCnBfrKaVvBO7Ue8ml0JT0Imfy5PC2mWSfy/EC7x7lXwRRI1DTgesC7eeL2QWKHvO9IXs2NVpH64wT599TaGnqlUe4dQhcaHDLwFQhYjhdIk02oegaXWkJlgvw==";
+        for (kind, key) in [("ssh-rsa", rsa), ("ssh-dss", dss)] {
+            assert!(why(key).contains(&format!("{kind}; Toolgate takes ssh-ed25519")), "{}", why(key));
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! `ssh-keygen -Y sign`, and `-Y verify` as the other judge.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use toolgate_tests::world::TRUST;
+use toolgate_tests::{World, peer};
+
+use super::{assert_loads, assert_refused, known_by, must, unsigned};
+
+const NAMESPACE: &str = "toolgate-plugin";
+
+fn ssh_keygen() -> Option<PathBuf> {
+    peer("TOOLGATE_SSH_KEYGEN")
+}
+
+/// A key of this kind, as `keys/NAME` and `keys/NAME.pub`.
+fn make(keygen: &Path, world: &World, kind: &[&str], name: &str) {
+    let file = format!("keys/{name}");
+    must(keygen, &[&["-q", "-N", "", "-C", "somebody, of somewhere", "-f", &file], kind].concat(), world);
+}
+
+fn sign(keygen: &Path, world: &World, key: &str, options: &[&str]) {
+    let key = format!("keys/{key}");
+    // It does not replace one that is there.
+    drop(std::fs::remove_file(world.path("plugins/seven.wasm.sig")));
+    must(keygen, &[&["-Y", "sign", "-q", "-f", &key], options, &["plugins/seven.wasm"]].concat(), world);
+}
+
+/// Whether `ssh-keygen` takes the signature for one by `key`, which a line of allowed_signers names.
+fn they_accept(keygen: &Path, world: &World, allowed: &str) -> bool {
+    world.put("allowed_signers", allowed.as_bytes(), 0o644);
+    let mut command = Command::new(keygen);
+    command.args(["-Y", "verify", "-f", "allowed_signers", "-I", "vendor", "-n", NAMESPACE]);
+    command.args(["-s", "plugins/seven.wasm.sig"]).current_dir(world.path(""));
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let bytes = std::fs::read(world.path("plugins/seven.wasm")).unwrap();
+    // It may be gone before it has read everything.
+    drop(child.stdin.take().unwrap().write_all(&bytes));
+    child.wait().unwrap().success()
+}
+
+/// A line of allowed_signers for a key.
+fn line(world: &World, key: &str, options: &str) -> String {
+    let public = std::fs::read_to_string(world.path(&format!("keys/{key}.pub"))).unwrap();
+    format!("vendor {options} {public}")
+}
+
+const KINDS: [&[&str]; 2] = [&["-t", "ed25519"], &["-t", "ecdsa", "-b", "256"]];
+
+#[test]
+fn what_ssh_keygen_signs_loads_by_a_public_key_and_by_a_line_of_allowed_signers() {
+    let Some(keygen) = ssh_keygen() else { return };
+    for kind in KINDS {
+        let world = unsigned();
+        make(&keygen, &world, kind, "ssh");
+        let allowed = line(&world, "ssh", "namespaces=\"git,toolgate-plugin\",valid-before=\"20991231Z\"");
+        let world = world.file("keys/allowed_signers", &allowed);
+        for options in [&["-n", NAMESPACE][..], &["-n", NAMESPACE, "-O", "hashalg=sha256"]] {
+            sign(&keygen, &world, "ssh", options);
+            assert!(they_accept(&keygen, &world, &allowed));
+        }
+        let world = world.trust(&known_by("keys/ssh.pub"));
+        assert_loads(&world, "SSH signature");
+        assert_loads(&world.trust(&known_by("keys/allowed_signers")), "SSH signature");
+    }
+}
+
+#[test]
+fn another_namespace_key_or_file_is_refused_here_and_by_ssh_keygen() {
+    let Some(keygen) = ssh_keygen() else { return };
+    for kind in KINDS {
+        let world = unsigned().trust(&known_by("keys/ssh.pub"));
+        make(&keygen, &world, kind, "ssh");
+        make(&keygen, &world, kind, "other");
+        let allowed = line(&world, "ssh", "");
+        let (component, signature) = ("plugins/seven.wasm", "plugins/seven.wasm.sig");
+        let refused = |words: &str| {
+            assert!(!they_accept(&keygen, &world, &allowed), "{words}");
+            assert_refused(&world, words);
+        };
+
+        sign(&keygen, &world, "ssh", &["-n", "file"]);
+        refused("its namespace is `file`");
+
+        sign(&keygen, &world, "other", &["-n", NAMESPACE]);
+        refused("there is a signature by key");
+
+        sign(&keygen, &world, "ssh", &["-n", NAMESPACE]);
+        assert!(they_accept(&keygen, &world, &allowed));
+        let whole = std::fs::read(world.path(component)).unwrap();
+        world.put(component, &[&whole[..], b"\0\x01\0"].concat(), 0o644);
+        refused("is not a genuine signature over these bytes");
+        world.put(component, &whole, 0o644);
+
+        let text = std::fs::read_to_string(world.path(signature)).unwrap();
+        world.put(signature, &text.as_bytes()[..text.len() - 60], 0o644);
+        refused("is not a signature that Toolgate accepts");
+    }
+}
+
+#[test]
+fn a_key_out_of_its_time_by_allowed_signers_is_refused_here_and_by_ssh_keygen() {
+    let Some(keygen) = ssh_keygen() else { return };
+    let world = unsigned();
+    make(&keygen, &world, KINDS[0], "ssh");
+    sign(&keygen, &world, "ssh", &["-n", NAMESPACE]);
+    for (options, words) in [
+        ("valid-before=\"20240101Z\"", "signer `vendor` is expired"),
+        ("valid-after=\"20990101Z\"", "signer `vendor` is not valid yet"),
+    ] {
+        let allowed = line(&world, "ssh", options);
+        assert!(!they_accept(&keygen, &world, &allowed), "{options}");
+        world.put("keys/allowed_signers", allowed.as_bytes(), 0o644);
+        let world = unsigned_like(&world).trust(&known_by("keys/allowed_signers"));
+        assert_refused(&world, words);
+    }
+}
+
+/// Another world with the same keys, plugin and signature.
+fn unsigned_like(world: &World) -> World {
+    let other = unsigned();
+    for name in ["keys/allowed_signers", "plugins/seven.wasm.sig"] {
+        other.put(name, &std::fs::read(world.path(name)).unwrap(), 0o644);
+    }
+    other
+}
+
+#[test]
+fn keys_of_other_kinds_are_refused_as_signers_and_as_signatures() {
+    let Some(keygen) = ssh_keygen() else { return };
+    let world = unsigned().trust(&known_by("keys/rsa.pub"));
+    make(&keygen, &world, &["-t", "rsa", "-b", "3072"], "rsa");
+    make(&keygen, &world, &["-t", "ecdsa", "-b", "384"], "p384");
+    make(&keygen, &world, KINDS[0], "ca");
+    make(&keygen, &world, KINDS[0], "certified");
+    must(&keygen, &["-q", "-s", "keys/ca", "-I", "x", "-n", "vendor", "keys/certified.pub"], &world);
+    for (key, kind) in [
+        ("rsa.pub", "ssh-rsa"),
+        ("p384.pub", "ecdsa-sha2-nistp384"),
+        ("certified-cert.pub", "ssh-ed25519-cert-v01@openssh.com"),
+    ] {
+        let world = other_trust(&world, key);
+        let check = world.run(&["check"]);
+        assert_eq!(check.code, 2, "{}", check.said());
+        assert!(check.stderr.contains(&format!("{kind}; Toolgate takes")), "{key}: {}", check.stderr);
+    }
+    let world = world.trust(TRUST);
+    sign(&keygen, &world, "rsa", &["-n", NAMESPACE]);
+    assert_refused(&world, "of the kind ssh-rsa");
+    sign(&keygen, &world, "certified-cert.pub", &["-n", NAMESPACE]);
+    assert_refused(&world, "is not a signature that Toolgate accepts");
+}
+
+/// A world with one of this world's keys.
+fn other_trust(world: &World, key: &str) -> World {
+    let name = format!("keys/{key}");
+    let text = std::fs::read_to_string(world.path(&name)).unwrap();
+    unsigned().trust(&known_by(&name)).file(&name, &text)
+}
+
+/// Toolgate's own key `vendor` as OpenSSH has it: `keys/vendor-ssh` and `keys/vendor-ssh.pub`.
+fn as_openssh_has_it(keygen: &Path, world: &World) {
+    let mut convert = Command::new(keygen);
+    convert.args(["-i", "-m", "PKCS8", "-f"]).arg(world.path("keys/vendor.pub"));
+    let converted = convert.output().unwrap().stdout;
+    assert!(converted.starts_with(b"ecdsa-sha2-nistp256 "));
+    world.put("keys/vendor-ssh.pub", &converted, 0o644);
+    world.put("keys/vendor-ssh", &std::fs::read(world.path("keys/vendor")).unwrap(), 0o600);
+}
+
+#[test]
+fn a_key_of_toolgates_signs_with_ssh_keygen_and_is_one_key_in_either_file() {
+    let Some(keygen) = ssh_keygen() else { return };
+    let world = unsigned();
+    as_openssh_has_it(&keygen, &world);
+    sign(&keygen, &world, "vendor-ssh", &["-n", NAMESPACE]);
+    assert_loads(&world, "SSH signature");
+    let world = world.trust(&known_by("keys/vendor-ssh.pub"));
+    assert_loads(&world, "SSH signature");
+    world.sign("seven", "vendor");
+    assert_loads(&world, "Sigstore bundle");
+
+    let twice = format!("{TRUST}[[signer]]\nid = \"again\"\nkey = \"keys/vendor-ssh.pub\"\n");
+    let check = world.trust(&twice).run(&["check"]);
+    assert_eq!(check.code, 2, "{}", check.said());
+    assert!(check.stderr.contains("is the same; a key counts once"), "{}", check.stderr);
+}
+
+#[test]
+fn a_threshold_is_met_by_signatures_of_two_formats() {
+    let Some(keygen) = ssh_keygen() else { return };
+    let two = TRUST
+        .replace("threshold = 1\nsigners = [\"vendor\"]", "threshold = 2\nsigners = [\"vendor\", \"ssh\"]")
+        + "[[signer]]\nid = \"ssh\"\nkey = \"keys/ssh.pub\"\n";
+    let world = unsigned().trust(&two);
+    make(&keygen, &world, KINDS[0], "ssh");
+    as_openssh_has_it(&keygen, &world);
+    world.sign("seven", "vendor");
+    sign(&keygen, &world, "vendor-ssh", &["-n", NAMESPACE]);
+    assert_refused(&world, "needs 2 of [vendor, ssh], has 1");
+    let kept = std::fs::read(world.path("plugins/seven.wasm.sig")).unwrap();
+    world.put("plugins/seven.wasm.00000001.sig", &kept, 0o644);
+    sign(&keygen, &world, "ssh", &["-n", NAMESPACE]);
+    let check = world.run(&["check"]);
+    assert_eq!(check.code, 0, "{}", check.said());
+}
