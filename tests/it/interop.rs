@@ -1,6 +1,7 @@
 //! Signatures across programs: what others sign loads here and what is signed here they accept; what one side refuses, the
 //! other refuses, too.
 
+mod minisign;
 mod ssh;
 
 use std::path::Path;

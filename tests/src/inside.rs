@@ -12,6 +12,7 @@ use toolgate_policy::load::trust::Parts;
 use toolgate_policy::load::{Grants, TrustPolicy};
 use toolgate_policy::name::Prefix;
 use toolgate_runtime::gate::{Bounds, Gate};
+use toolgate_runtime::signature::anchor::Anchor;
 use toolgate_runtime::spec::{
     Approvals, Compiling, EngineKind, Isolation, OnRefused, PluginSpec, Source, Spec, Trust,
 };
@@ -43,7 +44,7 @@ pub fn spec(world: &World, plugins: &[(&str, Grants)]) -> Spec {
     });
     Spec {
         plugins: plugins.collect(),
-        trust: Arc::new(Trust { policy, keys: vec![key] }),
+        trust: Arc::new(Trust { policy, anchors: vec![Anchor::Key(key)] }),
         approvals: Approvals::NotAsked,
         on_refused: OnRefused::Stop,
     }

@@ -22,5 +22,8 @@ pub(crate) fn tell(tests: &mut Command) -> Outcome<()> {
     if packages::debian("ssh-keygen", &["openssh-client"], &["/usr/bin/ssh-keygen"])?.is_some() {
         tests.env("TOOLGATE_SSH_KEYGEN", "/usr/bin/ssh-keygen");
     }
+    if packages::debian("minisign", &["minisign"], &["/usr/bin/minisign"])?.is_some() {
+        tests.env("TOOLGATE_MINISIGN", "/usr/bin/minisign");
+    }
     Ok(())
 }

@@ -1,18 +1,22 @@
 //! Signatures over a plugin's bytes: reading them, checking them, making them. Each format is a [`Signature`], known by the
 //! ending of its file's name. Whom to trust is the policy's.
 
+pub mod anchor;
 pub mod bundle;
 pub mod key;
 pub mod key_file;
 pub mod mac;
+pub mod minisign;
 pub(crate) mod name;
 pub mod sign;
 pub mod ssh;
 
-use toolgate_policy::load::signer::{Format, KeyId, VerifiedSignature};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use toolgate_policy::load::signer::{Claim, Format, VerifiedSignature};
 
 use crate::artifact::Artifact;
-use key::PublicKey;
+use anchor::Anchor;
 
 /// A signature file as it was found.
 #[derive(Clone)]
@@ -28,14 +32,14 @@ pub trait Signature {
     /// Its format.
     fn format(&self) -> Format;
 
-    /// The key that it says it was made with.
-    fn claimed_key(&self) -> KeyId;
+    /// Whom it says that it is by.
+    fn claim(&self) -> Claim;
 
-    /// Checks it over these bytes with this key.
+    /// Checks it over these bytes against what a signer is known by.
     ///
     /// # Errors
-    /// [`BadSignature`] whenever it is not a genuine signature by this key over exactly these bytes.
-    fn verify(&self, artifact: &Artifact, key: &PublicKey) -> Result<VerifiedSignature, BadSignature>;
+    /// [`BadSignature`] whenever it is not a genuine signature by this signer over exactly these bytes.
+    fn verify(&self, artifact: &Artifact, signer: &Anchor) -> Result<VerifiedSignature, BadSignature>;
 }
 
 /// Why a signature does not count.
@@ -65,8 +69,14 @@ pub fn read(file: &SignatureFile) -> Result<Box<dyn Signature>, BadSignature> {
     Ok(match name::form(&file.name) {
         Some((Format::Bundle, _)) => Box::new(bundle::Bundle::read(file)?),
         Some((Format::Ssh, _)) => Box::new(ssh::Ssh::read(file)?),
+        Some((Format::Minisign, _)) => Box::new(minisign::Minisign::read(file)?),
         None => return Err(unreadable(file, "the ending of its name is none of a signature's")),
     })
+}
+
+/// The bytes of base64 in the standard alphabet, padded, no other bits set: one spelling for one value.
+fn canonical_base64(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok().filter(|bytes| !bytes.is_empty() && STANDARD.encode(bytes) == text)
 }
 
 fn unreadable(file: &SignatureFile, why: impl Into<String>) -> BadSignature {

@@ -12,7 +12,7 @@ use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
 
 use crate::secret::SecretSpec;
-use crate::signature::key::PublicKey;
+use crate::signature::anchor::Anchor;
 
 /// Everything that should serve.
 #[derive(Clone)]
@@ -142,13 +142,13 @@ pub enum Source {
     File(PathBuf),
 }
 
-/// Whom to trust, with their keys.
+/// Whom to trust, and what they are known by.
 #[derive(Clone)]
 pub struct Trust {
     /// Who counts for what.
     pub policy: TrustPolicy,
-    /// The keys of its signers.
-    pub keys: Vec<PublicKey>,
+    /// What its signers are known by.
+    pub anchors: Vec<Anchor>,
 }
 
 /// What one refused plugin means for the others.

@@ -43,6 +43,17 @@ pub enum Format {
     Bundle,
     /// An SSH signature.
     Ssh,
+    /// A minisign signature.
+    Minisign,
+}
+
+/// Whom a signature names, before anything about it is known to be true.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// The key with this identity.
+    Key(KeyId),
+    /// The minisign key with this number, which its owner chose.
+    Minisign(u64),
 }
 
 /// Whether a signer counts at a moment.
@@ -126,7 +137,17 @@ impl fmt::Display for Format {
         f.write_str(match self {
             Self::Bundle => "Sigstore bundle",
             Self::Ssh => "SSH signature",
+            Self::Minisign => "minisign signature",
         })
+    }
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => write!(f, "key {key}"),
+            Self::Minisign(number) => write!(f, "minisign key {number:016X}"),
+        }
     }
 }
 

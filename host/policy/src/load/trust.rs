@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::role::{self, Met, Role, Rule, Unmet};
-use super::signer::{self, KeyId, Signer, UnixTime, Validity, VerifiedSignature};
+use super::signer::{self, Claim, Signer, UnixTime, Validity, VerifiedSignature};
 use crate::{Digest, Invalid};
 
 /// Who is trusted with what. Checked: roles exist, thresholds can be met, a key counts once.
@@ -77,8 +77,8 @@ pub enum Overdue {
 pub struct Evidence<'a> {
     /// Genuine signatures by keys that are known.
     pub signatures: &'a [VerifiedSignature],
-    /// Keys that other signatures name. Nothing is known about those; they count for nothing.
-    pub strangers: &'a [KeyId],
+    /// Whom other signatures name. Nothing is known about those; they count for nothing.
+    pub strangers: &'a [Claim],
 }
 
 /// Why they are not trusted.
@@ -114,8 +114,8 @@ pub enum Distrust {
     Unmet {
         /// Which.
         unmet: Vec<Unmet>,
-        /// Keys that signatures name and that are no signers.
-        strangers: Vec<KeyId>,
+        /// Whom signatures name that are no signers.
+        strangers: Vec<Claim>,
         /// Genuine signatures by signers who do not count now: id and why.
         out_of_time: Vec<(String, &'static str)>,
     },
@@ -202,7 +202,7 @@ impl TrustPolicy {
         let mut out_of_time = Vec::new();
         for signature in found.signatures.iter().filter(|signature| signature.digest == digest) {
             match self.0.signers.iter().find(|signer| signer.key == signature.key) {
-                None => strangers.push(signature.key),
+                None => strangers.push(Claim::Key(signature.key)),
                 Some(signer) => match signer.at(now) {
                     Validity::Valid if signed.contains(&signer.id.as_str()) => {}
                     Validity::Valid => signed.push(&signer.id),
@@ -303,11 +303,11 @@ fn join(unmet: &[Unmet]) -> String {
     told.join("; ")
 }
 
-fn told(strangers: &[KeyId], out_of_time: &[(String, &'static str)]) -> String {
+fn told(strangers: &[Claim], out_of_time: &[(String, &'static str)]) -> String {
     let mut parts: Vec<String> =
         out_of_time.iter().map(|(id, why)| format!("signer `{id}` is {why}")).collect();
     parts.extend(
-        strangers.iter().map(|key| format!("there is a signature by key {key}, which is no [[signer]]")),
+        strangers.iter().map(|claim| format!("there is a signature by {claim}, which is no [[signer]]")),
     );
     if parts.is_empty() { String::new() } else { format!(" ({})", parts.join("; ")) }
 }

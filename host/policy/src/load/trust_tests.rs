@@ -1,6 +1,7 @@
 //! Tables for trust: which signatures make which plugin trusted.
 
 use super::role::Pattern;
+use super::signer::KeyId;
 use super::*;
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
@@ -73,7 +74,7 @@ fn no_rule_means_no() {
 
 #[test]
 fn a_stranger_counts_for_nothing_and_is_named() {
-    let stranger = [key("stranger")];
+    let stranger = [Claim::Key(key("stranger"))];
     let policy = TrustPolicy::new(parts()).unwrap();
     for found in [
         Evidence { signatures: &signed_by(&["stranger"]), strangers: &[] },

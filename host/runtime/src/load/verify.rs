@@ -1,7 +1,7 @@
 //! From bytes to [`Trusted`]: revocation and pin first, then each signature by cryptography, then the policy's count. What
 //! is in the bytes is not looked at.
 
-use toolgate_policy::load::signer::{Format, KeyId, UnixTime, VerifiedSignature};
+use toolgate_policy::load::signer::{Claim, Format, UnixTime, VerifiedSignature};
 use toolgate_policy::load::trust::{Evidence, Standing};
 use toolgate_policy::load::{Distrust, Trusted};
 
@@ -32,12 +32,12 @@ pub struct Examined {
 }
 
 /// Whose a signature is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum By {
     /// A signer's, and genuine.
     Signer(VerifiedSignature),
-    /// It names a key that is no signer's. Nothing else is known about it.
-    Stranger(KeyId),
+    /// It names nobody who is a signer. Nothing else is known about it.
+    Stranger(Claim),
 }
 
 /// Checks what was found against whom the operator trusts.
@@ -58,7 +58,7 @@ pub fn verify(
     for examined in examine(trust, found)? {
         match examined.by {
             By::Signer(signature) => signatures.push(signature),
-            By::Stranger(key) => strangers.push(key),
+            By::Stranger(claim) => strangers.push(claim),
         }
     }
     let evidence = Evidence { signatures: &signatures, strangers: &strangers };
@@ -73,9 +73,13 @@ pub fn examine(trust: &Trust, found: &Found) -> Result<Vec<Examined>, BadSignatu
     let mut all = Vec::new();
     for file in &found.signatures {
         let signature = signature::read(file)?;
-        let by = match trust.keys.iter().find(|key| key.id() == signature.claimed_key()) {
-            Some(key) => By::Signer(signature.verify(&found.artifact, key)?),
-            None => By::Stranger(signature.claimed_key()),
+        let claim = signature.claim();
+        // More than one can be meant only where the number of a minisign key was copied.
+        let named = trust.anchors.iter().filter(|anchor| anchor.is_named_by(&claim));
+        let mut verdicts = named.map(|anchor| signature.verify(&found.artifact, anchor)).peekable();
+        let by = match verdicts.peek().cloned() {
+            Some(first) => By::Signer(verdicts.find(Result::is_ok).unwrap_or(first)?),
+            None => By::Stranger(claim),
         };
         all.push(Examined { file: file.name.clone(), format: signature.format(), by });
     }

@@ -2,15 +2,14 @@
 //! known, single and canonical before the library sees it, so that no two readers can see two different bundles. Only
 //! white space is free.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use sigstore_verify::crypto::{SigningScheme, verify_signature};
 use sigstore_verify::types::{DerPublicKey, SignatureContent};
 use toolgate_policy::limits::load::SIGNATURE_BYTES_MAX;
-use toolgate_policy::load::signer::{Format, KeyId, VerifiedSignature};
+use toolgate_policy::load::signer::{Claim, Format, KeyId, VerifiedSignature};
 use toolgate_policy::{Digest, limits};
 
-use super::key::{KeyKind, PublicKey};
+use super::anchor::Anchor;
+use super::key::KeyKind;
 use super::sign::{BUNDLE_MEDIA_TYPE, PAYLOAD_TYPE, PREDICATE_TYPE, STATEMENT_TYPE};
 use super::{BadSignature, Signature, SignatureFile};
 use crate::artifact::Artifact;
@@ -43,15 +42,16 @@ impl Signature for Bundle {
         Format::Bundle
     }
 
-    fn claimed_key(&self) -> KeyId {
-        self.key
+    fn claim(&self) -> Claim {
+        Claim::Key(self.key)
     }
 
-    fn verify(&self, artifact: &Artifact, key: &PublicKey) -> Result<VerifiedSignature, BadSignature> {
+    fn verify(&self, artifact: &Artifact, signer: &Anchor) -> Result<VerifiedSignature, BadSignature> {
         if self.subject != artifact.digest() {
             return Err(BadSignature::OtherBytes(self.file.clone()));
         }
         let forged = || BadSignature::Forged(self.file.clone());
+        let Anchor::Key(key) = signer else { return Err(forged()) };
         if key.id() != self.key || key.kind() != KeyKind::P256 {
             return Err(forged());
         }
@@ -159,13 +159,9 @@ fn exactly(json: &Json, wanted: &str, what: &str) -> Result<(), String> {
     if json.as_str() == Some(wanted) { Ok(()) } else { Err(format!("`{what}` is not {wanted}")) }
 }
 
-/// Standard alphabet, padded, no other bits set: one spelling for one value.
 fn canonical_base64(json: &Json, what: &str) -> Result<Vec<u8>, String> {
-    let text = json.as_str().unwrap_or_default();
-    match STANDARD.decode(text) {
-        Ok(bytes) if !bytes.is_empty() && STANDARD.encode(&bytes) == text => Ok(bytes),
-        _ => Err(format!("`{what}` is not base64 in its one canonical spelling")),
-    }
+    super::canonical_base64(json.as_str().unwrap_or_default())
+        .ok_or_else(|| format!("`{what}` is not base64 in its one canonical spelling"))
 }
 
 fn is_empty(json: &Json) -> bool {

@@ -1,5 +1,7 @@
 //! What counts as a signature: everything else, down to one bit, does not.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::super::key::PrivateKey;
@@ -31,7 +33,7 @@ impl Case {
         key: &PrivateKey,
     ) -> Result<VerifiedSignature, BadSignature> {
         let file = SignatureFile { name: "c.wasm.sigstore.json".into(), bytes: text.as_bytes().to_vec() };
-        Bundle::read(&file)?.verify(artifact, &key.public().unwrap())
+        Bundle::read(&file)?.verify(artifact, &Anchor::Key(key.public().unwrap()))
     }
 
     fn edited(&self, edit: impl FnOnce(&mut Value)) -> String {
@@ -111,8 +113,8 @@ fn no_bit_of_a_bundle_can_be_turned() {
                 *byte ^= 1 << bit;
             }
             let file = SignatureFile { name: "x".into(), bytes };
-            let verdict =
-                Bundle::read(&file).and_then(|b| b.verify(&case.artifact, &case.key.public().unwrap()));
+            let verdict = Bundle::read(&file)
+                .and_then(|b| b.verify(&case.artifact, &Anchor::Key(case.key.public().unwrap())));
             assert!(verdict.is_err(), "bit {bit} of byte {at}");
         }
     }

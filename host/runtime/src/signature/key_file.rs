@@ -1,6 +1,6 @@
-//! Files with a public key, told apart by what they begin with: PEM, or what OpenSSH keeps keys in (a public key, or a line
-//! of `allowed_signers`, ssh-keygen(1)). What a line of `allowed_signers` demands holds here, too; what cannot be held
-//! refuses the file.
+//! Files with a public key, told apart by what they begin with: PEM, a key of minisign's, or what OpenSSH keeps keys in (a
+//! public key, or a line of `allowed_signers`, ssh-keygen(1)). What a line of `allowed_signers` demands holds here, too;
+//! what cannot be held refuses the file.
 
 use jiff::civil::DateTime;
 use jiff::fmt::strtime;
@@ -8,13 +8,15 @@ use jiff::tz::TimeZone;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::redact::printable;
 
+use super::anchor::Anchor;
 use super::key::PublicKey;
+use super::minisign::{self, MinisignKey};
 use super::ssh::{self, NAMESPACE};
 
 /// What a file says.
 pub struct KeyFile {
     /// The key.
-    pub key: PublicKey,
+    pub anchor: Anchor,
     /// Before this, it does not count.
     pub valid_from: Option<UnixTime>,
     /// From this on, it does not count.
@@ -33,12 +35,16 @@ pub struct NotAKeyFile(String);
 pub fn read(text: &str) -> Result<KeyFile, NotAKeyFile> {
     if text.starts_with("-----BEGIN ") {
         let key = PublicKey::from_pem(text).map_err(|error| NotAKeyFile(error.to_string()))?;
-        return Ok(KeyFile { key, valid_from: None, valid_until: None });
+        return Ok(KeyFile { anchor: Anchor::Key(key), valid_from: None, valid_until: None });
+    }
+    if text.starts_with(minisign::UNTRUSTED) {
+        let key = MinisignKey::read(text).map_err(NotAKeyFile)?;
+        return Ok(KeyFile { anchor: Anchor::Minisign(key), valid_from: None, valid_until: None });
     }
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let (Some(line), None) = (lines.next(), lines.next()) else {
         return Err(NotAKeyFile(
-            "write one key, as PEM or as OpenSSH writes it, and nothing else".to_owned(),
+            "write one key, as PEM or as OpenSSH or minisign write it, and nothing else".to_owned(),
         ));
     };
     read_line(line).map_err(NotAKeyFile)
@@ -52,7 +58,7 @@ fn read_line(line: &str) -> Result<KeyFile, String> {
         let key = ssh_key::PublicKey::from_openssh(&format!("{kind} {key}"))
             .map_err(|error| format!("it is no key that OpenSSH would read: {error}"))?;
         let key = ssh::public_key(key.key_data())?;
-        let mut file = KeyFile { key, valid_from: None, valid_until: None };
+        let mut file = KeyFile { anchor: Anchor::Key(key), valid_from: None, valid_until: None };
         options_of(options).into_iter().try_for_each(|option| file.hold_to(&option))?;
         Ok(file)
     };
@@ -61,7 +67,7 @@ fn read_line(line: &str) -> Result<KeyFile, String> {
         [kind, key, ..] if is_kind(kind) => file(kind, key, ""),
         [_who, kind, key, ..] if is_kind(kind) => file(kind, key, ""),
         [_who, options, kind, key, ..] if is_kind(kind) => file(kind, key, options),
-        _ => Err("it is no key: neither PEM nor a line of OpenSSH's".to_owned()),
+        _ => Err("it is no key: neither PEM nor of OpenSSH nor of minisign".to_owned()),
     }
 }
 
@@ -157,7 +163,7 @@ mod tests {
             format!("a@b,*@c  namespaces=\"git,toolgate-plugin\" {KEY} comment"),
             format!("\"a, b\" valid-after=\"20250101Z\",valid-before=20260102030405Z {KEY}"),
         ] {
-            assert_eq!(read(&line).unwrap().key.id(), alone.key.id(), "{line}");
+            assert_eq!(read(&line).unwrap().anchor.id(), alone.anchor.id(), "{line}");
         }
     }
 

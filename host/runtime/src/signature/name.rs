@@ -5,9 +5,10 @@ use toolgate_policy::limits::load::{DETACHED_SIGNATURE_BYTES_MAX, SIGNATURE_BYTE
 use toolgate_policy::load::signer::Format;
 
 /// The endings, what they promise, and how many bytes are read at the most.
-pub(crate) const ENDINGS: [(&str, Format, u64); 2] = [
+pub(crate) const ENDINGS: [(&str, Format, u64); 3] = [
     (".sigstore.json", Format::Bundle, SIGNATURE_BYTES_MAX),
     (".sig", Format::Ssh, DETACHED_SIGNATURE_BYTES_MAX),
+    (".minisig", Format::Minisign, DETACHED_SIGNATURE_BYTES_MAX),
 ];
 
 /// The form that a name promises, and how many bytes are read at the most.

@@ -5,8 +5,9 @@
 use ssh_key::public::{EcdsaPublicKey, KeyData};
 use ssh_key::{Algorithm, EcdsaCurve, LineEnding, Mpint, SshSig};
 use toolgate_policy::limits::load::DETACHED_SIGNATURE_BYTES_MAX;
-use toolgate_policy::load::signer::{Format, KeyId, VerifiedSignature};
+use toolgate_policy::load::signer::{Claim, Format, VerifiedSignature};
 
+use super::anchor::Anchor;
 use super::key::{KeyKind, PublicKey};
 use super::{BadSignature, Signature, SignatureFile, unreadable};
 use crate::artifact::Artifact;
@@ -60,14 +61,15 @@ impl Signature for Ssh {
         Format::Ssh
     }
 
-    fn claimed_key(&self) -> KeyId {
-        self.key.id()
+    fn claim(&self) -> Claim {
+        Claim::Key(self.key.id())
     }
 
-    fn verify(&self, artifact: &Artifact, key: &PublicKey) -> Result<VerifiedSignature, BadSignature> {
+    fn verify(&self, artifact: &Artifact, signer: &Anchor) -> Result<VerifiedSignature, BadSignature> {
         let forged = || BadSignature::Forged(self.file.clone());
         let message = SshSig::signed_data(NAMESPACE, self.sig.hash_alg(), artifact.bytes());
         let message = message.map_err(|_| forged())?;
+        let Anchor::Key(key) = signer else { return Err(forged()) };
         if key.id() != self.key.id() || !key.signed(&message, &self.raw) {
             return Err(forged());
         }

@@ -31,8 +31,12 @@ impl Pair {
         }
     }
 
-    fn public(&self) -> PublicKey {
-        public_key(&self.data()).unwrap()
+    fn id(&self) -> toolgate_policy::load::signer::KeyId {
+        self.public().id()
+    }
+
+    fn public(&self) -> Anchor {
+        Anchor::Key(public_key(&self.data()).unwrap())
     }
 
     fn signature(&self, message: &[u8]) -> ssh_key::Signature {
@@ -91,9 +95,9 @@ fn a_signature_in_our_namespace_verifies_with_its_key_over_its_bytes() {
         for hash in [HashAlg::Sha512, HashAlg::Sha256] {
             let text = pair.sign(NAMESPACE, hash, component().bytes());
             let sig = read(&text).unwrap();
-            assert_eq!(sig.claimed_key(), pair.public().id());
+            assert_eq!(sig.claim(), Claim::Key(pair.id()));
             let verified = sig.verify(&component(), &pair.public()).unwrap();
-            assert_eq!((verified.digest, verified.key), (component().digest(), pair.public().id()));
+            assert_eq!((verified.digest, verified.key), (component().digest(), pair.id()));
             assert!(
                 read(&edited(&text, |bytes| bytes)).is_ok(),
                 "the helper of the tests below writes as it should"

@@ -51,11 +51,11 @@ fn hidden(inspected: &Inspected) -> impl Iterator<Item = (String, &NoShape)> {
     })
 }
 
-/// The key that each signature names; nothing about it is verified here.
+/// Whom each signature names; nothing about it is verified here.
 fn signatures(found: &Found) -> Vec<(String, String)> {
     let read = |file: &signature::SignatureFile| match signature::read(file) {
         Ok(signature) => {
-            format!("{} that names key {} (not verified here)", signature.format(), signature.claimed_key())
+            format!("{} that names {} (not verified here)", signature.format(), signature.claim())
         }
         Err(error) => error.to_string(),
     };

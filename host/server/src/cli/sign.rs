@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use toolgate_policy::limits::load::COMPONENT_BYTES_MAX;
+use toolgate_policy::load::signer::Claim;
 use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::load::inspect;
 use toolgate_runtime::signature::key::PrivateKey;
@@ -55,7 +56,7 @@ fn place(component: &Path, signed: &Signed) -> Result<PathBuf, Exit> {
         Err(error) => return Err(Exit::usage(format!("{}: {error}", plain.display()))),
     };
     let file = SignatureFile { name: plain.display().to_string(), bytes };
-    let ours = signature::read(&file).is_ok_and(|other| other.claimed_key() == signed.key);
+    let ours = signature::read(&file).is_ok_and(|other| other.claim() == Claim::Key(signed.key));
     let digits: String = signed.key.hex().chars().take(8).collect();
     Ok(if ours { plain } else { PathBuf::from(format!("{}.{digits}.sigstore.json", component.display())) })
 }

@@ -58,15 +58,15 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
 fn signatures(trust: &Trust, found: &Found) -> Vec<String> {
     let examined = examine(trust, found).unwrap_or_default();
     let line = |file: &str, rest: String| format!("  {}: {rest}", printable(file, 200));
-    let lines = examined.iter().map(|one| match one.by {
+    let lines = examined.iter().map(|one| match &one.by {
         By::Signer(signature) => {
             let mut signers = trust.policy.signers().iter();
             let signer = signers.find(|signer| signer.key == signature.key);
             let id = signer.map_or("?", |signer| signer.id.as_str());
             line(&one.file, format!("{} by signer `{id}`, genuine", one.format))
         }
-        By::Stranger(key) => {
-            line(&one.file, format!("{} by key {key}, which is no [[signer]]; not looked at", one.format))
+        By::Stranger(claim) => {
+            line(&one.file, format!("{} by {claim}, which is no [[signer]]; not looked at", one.format))
         }
     });
     lines.collect()

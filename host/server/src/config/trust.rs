@@ -9,7 +9,7 @@ use toolgate_policy::load::TrustPolicy;
 use toolgate_policy::load::role::{Pattern, Role, Rule};
 use toolgate_policy::load::signer::{Signer, UnixTime};
 use toolgate_policy::load::trust::Parts;
-use toolgate_runtime::signature::key::PublicKey;
+use toolgate_runtime::signature::anchor::Anchor;
 use toolgate_runtime::signature::key_file;
 use toolgate_runtime::spec::Trust;
 use toolgate_runtime::state::lockfile::Lockfile;
@@ -107,7 +107,7 @@ pub(crate) fn load_revoked(path: &Path) -> Result<TrustPolicy, Problems> {
 fn read_policy(path: &Path, problems: &Problems) -> Option<TrustFiles> {
     let document = Document::read(path, problems)?;
     let root = document.root();
-    let mut keys = Vec::new();
+    let mut anchors = Vec::new();
     let mut files = Vec::new();
     let version = root.integer("version");
     if version.is_none() && !root.has("version") {
@@ -117,7 +117,7 @@ fn read_policy(path: &Path, problems: &Problems) -> Option<TrustFiles> {
         version: version.and_then(|version| u64::try_from(version).ok()).unwrap_or_default(),
         expires: time(&root, "expires"),
         grace_days: grace_days(&root),
-        signers: signers(&document, &root, &mut keys, &mut files),
+        signers: signers(&document, &root, &mut anchors, &mut files),
         roles: roles(&root),
         rules: rules(&root),
         revoked: revoked(&root),
@@ -143,13 +143,13 @@ fn read_policy(path: &Path, problems: &Problems) -> Option<TrustFiles> {
         }
     };
     root.finish();
-    Some(TrustFiles { trust: Trust { policy: policy?, keys }, policy: path.to_owned(), keys: files })
+    Some(TrustFiles { trust: Trust { policy: policy?, anchors }, policy: path.to_owned(), keys: files })
 }
 
 fn signers(
     document: &Document<'_>,
     root: &Section<'_>,
-    keys: &mut Vec<PublicKey>,
+    anchors: &mut Vec<Anchor>,
     files: &mut Vec<PathBuf>,
 ) -> Vec<Signer> {
     let mut signers = Vec::new();
@@ -168,8 +168,8 @@ fn signers(
             // Where both say something about the time, both hold.
             let valid_from = valid_from.max(file.valid_from);
             let valid_until = valid_until.into_iter().chain(file.valid_until).min();
-            signers.push(Signer { id, key: file.key.id(), valid_from, valid_until });
-            keys.push(file.key);
+            signers.push(Signer { id, key: file.anchor.id(), valid_from, valid_until });
+            anchors.push(file.anchor);
         }
     }
     signers

@@ -126,6 +126,7 @@ mod tests {
             "a.wasm.89abcdef.sig",
             "a.wasm.89abcdef0.sig",
             "a.wasm.sig.sig",
+            "a.wasm.minisig",
             "a.wasm.asc",
         ];
         for name in all {
@@ -135,7 +136,13 @@ mod tests {
         let names: Vec<String> = found.signatures.into_iter().map(|file| file.name).collect();
         assert_eq!(
             names,
-            ["a.wasm.0123abcd.sigstore.json", "a.wasm.89abcdef.sig", "a.wasm.sig", "a.wasm.sigstore.json"]
+            [
+                "a.wasm.0123abcd.sigstore.json",
+                "a.wasm.89abcdef.sig",
+                "a.wasm.minisig",
+                "a.wasm.sig",
+                "a.wasm.sigstore.json"
+            ]
         );
     }
 
