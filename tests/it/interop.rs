@@ -1,11 +1,19 @@
 //! Signatures across programs: what others sign loads here and what is signed here they accept; what one side refuses, the
 //! other refuses, too.
 
+mod kept;
+mod keyless;
 mod minisign;
 mod ssh;
 
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use toolgate_policy::Digest;
 
 use toolgate_tests::world::TRUST;
 use toolgate_tests::{World, guest};
@@ -26,13 +34,37 @@ fn known_by(key: &str) -> String {
 fn run(program: &Path, args: &[&str], world: &World) -> Output {
     let mut command = Command::new(program);
     command.args(args).current_dir(world.path("")).env("HOME", world.path(""));
-    command.stdin(std::process::Stdio::null()).output().unwrap()
+    command.stdin(Stdio::null()).output().unwrap()
 }
 
 /// The same, and it must succeed.
 fn must(program: &Path, args: &[&str], world: &World) {
     let output = run(program, args, world);
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Asks a script of ours around somebody else's library, JSON for JSON.
+fn asked(mut script: Command, question: &Value) -> Value {
+    script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = script.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// What Toolgate signs about a plugin.
+fn statement(about: &Digest) -> Value {
+    json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{ "name": "seven.wasm", "digest": { "sha256": about.hex() } }],
+        "predicateType": "urn:toolgate:plugin:v1",
+        "predicate": {},
+    })
+}
+
+fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
 }
 
 /// It loads, and `verify` names the format and the signer.

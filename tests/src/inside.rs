@@ -23,7 +23,13 @@ use crate::World;
 /// Plugins by name, to be served without any grant but `grants`.
 pub fn spec(world: &World, plugins: &[(&str, Grants)]) -> Spec {
     let key = world.key("vendor").public().unwrap();
-    let vendor = Signer { id: "vendor".to_owned(), key: key.id(), valid_from: None, valid_until: None };
+    let vendor = Signer {
+        id: "vendor".to_owned(),
+        key: key.id(),
+        identity: None,
+        valid_from: None,
+        valid_until: None,
+    };
     let role = Role { name: "publisher".to_owned(), threshold: 1, signers: vec!["vendor".to_owned()] };
     let rule = Rule { plugin: Pattern::Prefix(String::new()), require: vec!["publisher".to_owned()] };
     let parts =

@@ -19,6 +19,15 @@ pub(crate) fn tell(tests: &mut Command) -> Outcome<()> {
     if let Some(folder) = packages::node("inspector", &["@modelcontextprotocol/inspector@2.12.0"])? {
         tests.env("TOOLGATE_INSPECTOR", folder);
     }
+    // The newest of each that run on Node 20.
+    const SIGSTORE: [&str; 4] =
+        ["@sigstore/verify@3.1.1", "@sigstore/bundle@4.0.0", "@sigstore/sign@4.1.1", "@sigstore/mock@0.12.1"];
+    if let Some(folder) = packages::node("sigstore", &SIGSTORE)? {
+        tests.env("TOOLGATE_SIGSTORE", folder);
+    }
+    if let Some(folder) = packages::python("securesystemslib", &["securesystemslib[crypto]==1.6.0"])? {
+        tests.env("TOOLGATE_SECURESYSTEMSLIB", folder.join("bin/python"));
+    }
     if packages::debian("ssh-keygen", &["openssh-client"], &["/usr/bin/ssh-keygen"])?.is_some() {
         tests.env("TOOLGATE_SSH_KEYGEN", "/usr/bin/ssh-keygen");
     }

@@ -3,6 +3,7 @@
 
 pub mod clear;
 pub mod grant;
+pub mod identity;
 pub mod learn;
 pub mod lint;
 pub mod manifest;

@@ -5,6 +5,7 @@ pub mod anchor;
 pub mod bundle;
 pub mod key;
 pub mod key_file;
+pub mod keyless;
 pub mod mac;
 pub mod minisign;
 pub(crate) mod name;
@@ -56,6 +57,14 @@ pub enum BadSignature {
     /// It is over something else.
     #[error("{0} is a signature over other bytes")]
     OtherBytes(String),
+    /// It is not proved to be by whom it names.
+    #[error("{file} is not proved to be by whom it names: {why}")]
+    Unproved {
+        /// Which.
+        file: String,
+        /// Why.
+        why: String,
+    },
     /// It is not genuine.
     #[error("{0} is not a genuine signature over these bytes by the key it names")]
     Forged(String),
@@ -67,7 +76,7 @@ pub enum BadSignature {
 /// [`BadSignature::Unreadable`].
 pub fn read(file: &SignatureFile) -> Result<Box<dyn Signature>, BadSignature> {
     Ok(match name::form(&file.name) {
-        Some((Format::Bundle, _)) => Box::new(bundle::Bundle::read(file)?),
+        Some((Format::Bundle | Format::Keyless, _)) => bundle::read(file)?,
         Some((Format::Ssh, _)) => Box::new(ssh::Ssh::read(file)?),
         Some((Format::Minisign, _)) => Box::new(minisign::Minisign::read(file)?),
         None => return Err(unreadable(file, "the ending of its name is none of a signature's")),

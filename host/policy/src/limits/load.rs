@@ -12,6 +12,12 @@ pub const SIGNATURE_BYTES_MAX: u64 = MIB;
 /// Bytes of a signature file that holds no more than a signature. The largest honest ones have some 400.
 pub const DETACHED_SIGNATURE_BYTES_MAX: u64 = 16 * KIB;
 
+/// Timestamps in one bundle.
+pub const TIMESTAMPS_MAX: usize = 8;
+
+/// Bytes of an issuer, or of a name that it vouches for. The longest honest ones have some 200.
+pub const IDENTITY_BYTES_MAX: usize = 512;
+
 /// Signature files looked at for one plugin.
 pub const SIGNATURES_MAX: usize = 16;
 

@@ -197,12 +197,18 @@ mod tests {
         let key = KeyId::of_spki(b"key");
         let parts = Parts {
             version: 1,
-            signers: vec![Signer { id: "v".into(), key, valid_from: None, valid_until: None }],
+            signers: vec![Signer {
+                id: "v".into(),
+                key,
+                identity: None,
+                valid_from: None,
+                valid_until: None,
+            }],
             roles: vec![Role { name: "publisher".into(), threshold: 1, signers: vec!["v".into()] }],
             rules: vec![Rule { plugin: Pattern::parse("*").unwrap(), require: vec!["publisher".into()] }],
             ..Parts::default()
         };
-        let signature = VerifiedSignature { digest, key };
+        let signature = VerifiedSignature { digest, key, time: None };
         let found = Evidence { signatures: &[signature], strangers: &[] };
         TrustPolicy::new(parts).unwrap().trust("p", digest, None, found, Standing::New, UnixTime(0)).unwrap()
     }

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::identity::{Identity, San};
+use crate::redact::printable;
 use crate::{Digest, Invalid};
 
 /// A moment, in seconds since 1970-01-01T00:00:00Z without leap seconds.
@@ -18,8 +20,10 @@ pub struct KeyId(Digest);
 pub struct Signer {
     /// What the operator calls them.
     pub id: String,
-    /// Their key.
+    /// Their key, or what stands for their identity.
     pub key: KeyId,
+    /// Their identity, where they are known by one.
+    pub identity: Option<Identity>,
     /// Before this, their signature does not count.
     pub valid_from: Option<UnixTime>,
     /// From this on, their signature does not count.
@@ -34,6 +38,8 @@ pub struct VerifiedSignature {
     pub digest: Digest,
     /// Whose it is.
     pub key: KeyId,
+    /// When it was made, where a log or a timestamp authority proves it.
+    pub time: Option<UnixTime>,
 }
 
 /// In which format a signature is.
@@ -45,6 +51,8 @@ pub enum Format {
     Ssh,
     /// A minisign signature.
     Minisign,
+    /// A Sigstore bundle by a certificate that names an identity.
+    Keyless,
 }
 
 /// Whom a signature names, before anything about it is known to be true.
@@ -54,6 +62,13 @@ pub enum Claim {
     Key(KeyId),
     /// The minisign key with this number, which its owner chose.
     Minisign(u64),
+    /// Somebody whom an issuer vouches for.
+    Identity {
+        /// Who vouches.
+        issuer: String,
+        /// Whom for.
+        san: San,
+    },
 }
 
 /// Whether a signer counts at a moment.
@@ -71,6 +86,11 @@ impl KeyId {
     /// The identity of the key with this SubjectPublicKeyInfo in DER.
     pub fn of_spki(der: &[u8]) -> Self {
         Self(Digest::of(der))
+    }
+
+    /// What stands for something else than a key.
+    pub(super) fn of_digest(digest: Digest) -> Self {
+        Self(digest)
     }
 
     /// The 64 hexadecimal digits.
@@ -117,6 +137,14 @@ pub(super) fn check(signers: &[Signer]) -> Vec<Invalid> {
                 format!("the key of `{}` and of `{}` is the same; a key counts once", signer.id, other.id),
             );
         }
+        let overlaps = |other: &&Signer| match (&signer.identity, &other.identity) {
+            (Some(ours), Some(theirs)) => signer.key != other.key && ours.overlaps(theirs),
+            _ => false,
+        };
+        if let Some(other) = earlier.iter().find(overlaps) {
+            let why = "somebody could be both, and would count twice; write names that only one of them has";
+            note("san", format!("`{}` and `{}` overlap: {why}", signer.id, other.id));
+        }
         if let (Some(from), Some(until)) = (signer.valid_from, signer.valid_until)
             && from >= until
         {
@@ -138,6 +166,7 @@ impl fmt::Display for Format {
             Self::Bundle => "Sigstore bundle",
             Self::Ssh => "SSH signature",
             Self::Minisign => "minisign signature",
+            Self::Keyless => "keyless Sigstore bundle",
         })
     }
 }
@@ -147,6 +176,7 @@ impl fmt::Display for Claim {
         match self {
             Self::Key(key) => write!(f, "key {key}"),
             Self::Minisign(number) => write!(f, "minisign key {number:016X}"),
+            Self::Identity { issuer, san } => write!(f, "{san} (by {})", printable(issuer, 200)),
         }
     }
 }

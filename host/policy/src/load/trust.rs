@@ -171,7 +171,7 @@ impl TrustPolicy {
     }
 
     /// Whether `digest` may be trusted as `plugin` at `now`, given what was found. Signatures over another digest count
-    /// for nothing.
+    /// for nothing. Whether a signer's time is over is judged at the time of signing where that is proved, else now.
     ///
     /// # Errors
     /// [`Distrust`]; every unmet role is named.
@@ -203,7 +203,7 @@ impl TrustPolicy {
         for signature in found.signatures.iter().filter(|signature| signature.digest == digest) {
             match self.0.signers.iter().find(|signer| signer.key == signature.key) {
                 None => strangers.push(Claim::Key(signature.key)),
-                Some(signer) => match signer.at(now) {
+                Some(signer) => match signer.at(signature.time.unwrap_or(now)) {
                     Validity::Valid if signed.contains(&signer.id.as_str()) => {}
                     Validity::Valid => signed.push(&signer.id),
                     Validity::NotYet(_) => out_of_time.push((signer.id.clone(), "not valid yet")),

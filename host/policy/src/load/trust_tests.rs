@@ -3,6 +3,7 @@
 use super::role::Pattern;
 use super::signer::KeyId;
 use super::*;
+use crate::load::identity::Identity;
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
 
@@ -11,7 +12,7 @@ fn key(id: &str) -> KeyId {
 }
 
 fn signer(id: &str) -> Signer {
-    Signer { id: id.to_owned(), key: key(id), valid_from: None, valid_until: None }
+    Signer { id: id.to_owned(), key: key(id), identity: None, valid_from: None, valid_until: None }
 }
 
 fn role(name: &str, threshold: u32, signers: &[&str]) -> Role {
@@ -38,7 +39,7 @@ fn bytes() -> Digest {
 }
 
 fn signed_by(ids: &[&str]) -> Vec<VerifiedSignature> {
-    ids.iter().map(|id| VerifiedSignature { digest: bytes(), key: key(id) }).collect()
+    ids.iter().map(|id| VerifiedSignature { digest: bytes(), key: key(id), time: None }).collect()
 }
 
 fn judge(parts: Parts, plugin: &str, ids: &[&str]) -> Result<Trusted, Distrust> {
@@ -95,7 +96,8 @@ fn nothing_signed_is_told_as_that() {
 
 #[test]
 fn a_signature_over_other_bytes_counts_for_nothing() {
-    let other = VerifiedSignature { digest: Digest::of(b"another component"), key: key("vendor") };
+    let other =
+        VerifiedSignature { digest: Digest::of(b"another component"), key: key("vendor"), time: None };
     let found = Evidence { signatures: &[other], strangers: &[] };
     let judged = TrustPolicy::new(parts()).unwrap().trust("tool", bytes(), None, found, Standing::New, NOW);
     assert!(matches!(judged, Err(Distrust::Unmet { .. })));
@@ -137,6 +139,41 @@ fn keys_and_policies_count_only_in_their_time() {
     let expired = Parts { expires: Some(NOW), ..parts() };
     assert_eq!(judge(expired, "tool", &["vendor"]), Err(Distrust::PolicyExpired));
     assert!(judge(Parts { expires: Some(later), ..parts() }, "tool", &["vendor"]).is_ok());
+}
+
+#[test]
+fn a_signers_time_is_judged_when_they_signed_where_that_is_proved() {
+    let mut parts = parts();
+    let (from, until) = (UnixTime(NOW.0 - 20), UnixTime(NOW.0 - 10));
+    if let Some(vendor) = parts.signers.first_mut() {
+        (vendor.valid_from, vendor.valid_until) = (Some(from), Some(until));
+    }
+    let policy = TrustPolicy::new(parts).unwrap();
+    let at = |time: Option<UnixTime>| {
+        let signatures = [VerifiedSignature { digest: bytes(), key: key("vendor"), time }];
+        let found = Evidence { signatures: &signatures, strangers: &[] };
+        policy.trust("tool", bytes(), None, found, NOW).is_ok()
+    };
+    assert!(at(Some(from)) && at(Some(UnixTime(until.0 - 1))));
+    assert!(!at(None) && !at(Some(until)) && !at(Some(NOW)) && !at(Some(UnixTime(from.0 - 1))));
+}
+
+#[test]
+fn identities_that_one_person_could_have_are_refused() {
+    let known = |id: &str, san: &str| {
+        let identity = Identity::parse("https://issuer.example", san).unwrap();
+        Signer { key: identity.id(), identity: Some(identity), ..signer(id) }
+    };
+    let with = |sans: [&str; 2]| {
+        let mut parts = parts();
+        parts.signers.extend([known("one", sans[0]), known("two", sans[1])]);
+        TrustPolicy::new(parts)
+            .map(drop)
+            .map_err(|problems| problems.into_iter().map(|p| p.at).collect::<Vec<_>>())
+    };
+    assert_eq!(with(["*@example.com", "*@example.org"]), Ok(()));
+    assert_eq!(with(["*@example.com", "a@example.com"]), Err(vec!["signer[5].san".to_owned()]));
+    assert_eq!(with(["a@example.com", "a@example.com"]), Err(vec!["signer[5].key".to_owned()]));
 }
 
 #[test]

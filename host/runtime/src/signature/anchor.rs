@@ -1,9 +1,11 @@
 //! What a signer is known by, as trust.toml and the files that it names have it. A signature is checked against this and
 //! nothing that came with the plugin.
 
+use toolgate_policy::load::identity::Identity;
 use toolgate_policy::load::signer::{Claim, KeyId};
 
 use super::key::PublicKey;
+use super::keyless::KeylessSigner;
 use super::minisign::MinisignKey;
 
 /// What a signer is known by.
@@ -13,6 +15,8 @@ pub enum Anchor {
     Key(PublicKey),
     /// A key of minisign's, which has a number besides.
     Minisign(MinisignKey),
+    /// An identity, and the root that vouches for who vouches for it.
+    Identity(KeylessSigner),
 }
 
 impl Anchor {
@@ -21,6 +25,15 @@ impl Anchor {
         match self {
             Self::Key(key) => key.id(),
             Self::Minisign(key) => key.id(),
+            Self::Identity(signer) => signer.identity().id(),
+        }
+    }
+
+    /// The identity that an issuer vouches for, where it is one.
+    pub fn identity(&self) -> Option<&Identity> {
+        match self {
+            Self::Identity(signer) => Some(signer.identity()),
+            Self::Key(_) | Self::Minisign(_) => None,
         }
     }
 
@@ -29,7 +42,10 @@ impl Anchor {
         match (self, claim) {
             (Self::Key(key), Claim::Key(id)) => key.id() == *id,
             (Self::Minisign(key), Claim::Minisign(number)) => key.number() == *number,
-            (Self::Key(_) | Self::Minisign(_), _) => false,
+            (Self::Identity(signer), Claim::Identity { issuer, san }) => {
+                signer.identity().matches(issuer, san)
+            }
+            (Self::Key(_) | Self::Minisign(_) | Self::Identity(_), _) => false,
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Sigstore bundles (v0.3) with a key that the operator keeps. Ours is the first reader: everything in the file must be
-//! known, single and canonical before the library sees it, so that no two readers can see two different bundles. Only
-//! white space is free.
+//! Sigstore bundles (v0.3), and those of them that are by a key that the operator keeps. Ours is the first reader: everything
+//! in the file must be known, single and canonical before the library sees it, so that no two readers can see two
+//! different bundles. Only white space is free.
 
 use sigstore_verify::crypto::{SigningScheme, verify_signature};
 use sigstore_verify::types::{DerPublicKey, SignatureContent};
@@ -10,12 +10,24 @@ use toolgate_policy::{Digest, limits};
 
 use super::anchor::Anchor;
 use super::key::KeyKind;
+use super::keyless::Keyless;
 use super::sign::{BUNDLE_MEDIA_TYPE, PAYLOAD_TYPE, PREDICATE_TYPE, STATEMENT_TYPE};
-use super::{BadSignature, Signature, SignatureFile};
+use super::{BadSignature, Signature, SignatureFile, unreadable};
 use crate::artifact::Artifact;
 use crate::json::{Bounds, Json};
 
-/// A bundle that could be read.
+/// Reads a bundle of either kind: by a key, or by a certificate.
+///
+/// # Errors
+/// [`BadSignature::Unreadable`] for anything unknown, doubled or not canonical.
+pub(super) fn read(file: &SignatureFile) -> Result<Box<dyn Signature>, BadSignature> {
+    let json = parse(file)?;
+    let certified =
+        json.get("verificationMaterial").is_some_and(|material| material.get("certificate").is_some());
+    Ok(if certified { Box::new(Keyless::read(file, &json)?) } else { Box::new(Bundle::of(file, &json)?) })
+}
+
+/// A bundle by a key that could be read.
 pub struct Bundle {
     file: String,
     text: String,
@@ -28,10 +40,8 @@ impl Bundle {
     ///
     /// # Errors
     /// [`BadSignature::Unreadable`] for anything unknown, doubled or not canonical.
-    pub fn read(file: &SignatureFile) -> Result<Self, BadSignature> {
-        let unreadable = |why: String| BadSignature::Unreadable { file: file.name.clone(), why };
-        let json = Json::parse(&file.bytes, BOUNDS).map_err(|error| unreadable(error.to_string()))?;
-        let (key, subject) = read_bundle(&json).map_err(unreadable)?;
+    fn of(file: &SignatureFile, json: &Json) -> Result<Self, BadSignature> {
+        let (key, subject) = read_bundle(json).map_err(|why| unreadable(file, why))?;
         let text = String::from_utf8_lossy(&file.bytes).into_owned();
         Ok(Self { file: file.name.clone(), text, key, subject })
     }
@@ -63,7 +73,7 @@ impl Signature for Bundle {
         let signature = &envelope.signature.sig;
         verify_signature(&spki, &envelope.pae(), signature, SigningScheme::EcdsaP256Sha256)
             .map_err(|_| forged())?;
-        Ok(VerifiedSignature { digest: artifact.digest(), key: key.id() })
+        Ok(VerifiedSignature { digest: artifact.digest(), key: key.id(), time: None })
     }
 }
 
@@ -73,11 +83,26 @@ const BOUNDS: Bounds = Bounds {
     nodes_max: 10_000,
 };
 
+fn parse(file: &SignatureFile) -> Result<Json, BadSignature> {
+    Json::parse(&file.bytes, BOUNDS).map_err(|error| unreadable(file, error.to_string()))
+}
+
 fn read_bundle(bundle: &Json) -> Result<(KeyId, Digest), String> {
     let [media_type, material, envelope] =
         members(bundle, "the bundle", ["mediaType", "verificationMaterial", "dsseEnvelope"], &[])?.0;
     exactly(media_type, BUNDLE_MEDIA_TYPE, "mediaType")?;
     let key = read_material(material)?;
+    let (subject, keyid) = read_envelope(envelope)?;
+    match keyid {
+        "" => {}
+        keyid if keyid == key.hex() => {}
+        _ => return Err("`keyid` names another key than `hint`".to_owned()),
+    }
+    Ok((key, subject))
+}
+
+/// What a DSSE envelope is about, and which key it names.
+pub(super) fn read_envelope(envelope: &Json) -> Result<(Digest, &str), String> {
     let names = ["payload", "payloadType", "signatures"];
     let [payload, payload_type, signatures] = members(envelope, "dsseEnvelope", names, &[])?.0;
     exactly(payload_type, PAYLOAD_TYPE, "payloadType")?;
@@ -87,21 +112,16 @@ fn read_bundle(bundle: &Json) -> Result<(KeyId, Digest), String> {
     };
     let ([sig], [keyid]) = members(signature, "the signature", ["sig"], &["keyid"])?;
     canonical_base64(sig, "sig")?;
-    match keyid.map(|keyid| keyid.as_str().unwrap_or("?")) {
-        None | Some("") => {}
-        Some(keyid) if keyid == key.hex() => {}
-        Some(_) => return Err("`keyid` names another key than `hint`".to_owned()),
-    }
     let statement = canonical_base64(payload, "payload")?;
     let statement = Json::parse(&statement, BOUNDS).map_err(|error| format!("in the statement: {error}"))?;
-    Ok((key, read_statement(&statement)?))
+    Ok((read_statement(&statement)?, keyid.map_or("", |keyid| keyid.as_str().unwrap_or("?"))))
 }
 
 fn read_material(material: &Json) -> Result<KeyId, String> {
     let optional = ["tlogEntries", "timestampVerificationData"];
     let ([public_key], [log, times]) = members(material, "verificationMaterial", ["publicKey"], &optional)?;
     if !log.is_none_or(is_empty) {
-        return Err("it has log entries, which Toolgate does not check yet".to_owned());
+        return Err("it has log entries, which are not looked at beside a key".to_owned());
     }
     let no_times = match times {
         Some(Json::Object(members)) => {
@@ -111,7 +131,7 @@ fn read_material(material: &Json) -> Result<KeyId, String> {
         Some(_) => false,
     };
     if !no_times {
-        return Err("it has timestamps, which Toolgate does not check yet".to_owned());
+        return Err("it has timestamps, which are not looked at beside a key".to_owned());
     }
     let [hint] = members(public_key, "publicKey", ["hint"], &[])?.0;
     let hint = hint.as_str().unwrap_or_default();
@@ -136,7 +156,7 @@ fn read_statement(statement: &Json) -> Result<Digest, String> {
 }
 
 /// The members of an object: all `required`, any of `optional`, nothing else.
-fn members<'a, const R: usize, const O: usize>(
+pub(super) fn members<'a, const R: usize, const O: usize>(
     json: &'a Json,
     what: &str,
     required: [&str; R],
@@ -155,11 +175,11 @@ fn members<'a, const R: usize, const O: usize>(
     Ok((required.map(|name| json.get(name).unwrap_or(&Json::Null)), optional.map(|name| json.get(name))))
 }
 
-fn exactly(json: &Json, wanted: &str, what: &str) -> Result<(), String> {
+pub(super) fn exactly(json: &Json, wanted: &str, what: &str) -> Result<(), String> {
     if json.as_str() == Some(wanted) { Ok(()) } else { Err(format!("`{what}` is not {wanted}")) }
 }
 
-fn canonical_base64(json: &Json, what: &str) -> Result<Vec<u8>, String> {
+pub(super) fn canonical_base64(json: &Json, what: &str) -> Result<Vec<u8>, String> {
     super::canonical_base64(json.as_str().unwrap_or_default())
         .ok_or_else(|| format!("`{what}` is not base64 in its one canonical spelling"))
 }

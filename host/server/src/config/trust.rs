@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::{CONFIG_BYTES_MAX, GRACE_DAYS, GRACE_DAYS_MAX, LOCK_BYTES_MAX};
 use toolgate_policy::load::TrustPolicy;
+use toolgate_policy::load::identity::Identity;
 use toolgate_policy::load::role::{Pattern, Role, Rule};
 use toolgate_policy::load::signer::{Signer, UnixTime};
 use toolgate_policy::load::trust::Parts;
 use toolgate_runtime::signature::anchor::Anchor;
-use toolgate_runtime::signature::key_file;
+use toolgate_runtime::signature::key_file::{self, KeyFile};
+use toolgate_runtime::signature::keyless::{KeylessSigner, NotARoot};
 use toolgate_runtime::spec::Trust;
 use toolgate_runtime::state::lockfile::Lockfile;
 
@@ -155,24 +157,63 @@ fn signers(
     let mut signers = Vec::new();
     for section in root.sections("signer") {
         let id = section.required("id", "vendor");
-        let key = section.required("key", "keys/vendor.pub").and_then(|path| {
-            let path = document.relative(&path);
-            let key = modes::read_text(&path, CONFIG_BYTES_MAX, modes::Kind::Policy)
-                .and_then(|text| key_file::read(&text).map_err(|error| error.to_string()));
-            files.push(path.clone());
-            key.map_err(|why| section.wrong("key", format!("{}: {why}", path.display()))).ok()
-        });
+        let keyless = ["issuer", "san", "trusted_root"].iter().any(|key| section.has(key));
+        let known = if keyless {
+            identity(document, &section, files)
+        } else {
+            read_file(document, &section, ("key", "keys/vendor.pub"), files, key_file::read)
+        };
         let (valid_from, valid_until) = (time(&section, "valid_from"), time(&section, "valid_until"));
         section.finish();
-        if let (Some(id), Some(file)) = (id, key) {
+        if let (Some(id), Some(file)) = (id, known) {
             // Where both say something about the time, both hold.
             let valid_from = valid_from.max(file.valid_from);
             let valid_until = valid_until.into_iter().chain(file.valid_until).min();
-            signers.push(Signer { id, key: file.anchor.id(), valid_from, valid_until });
+            let identity = file.anchor.identity().cloned();
+            signers.push(Signer { id, key: file.anchor.id(), identity, valid_from, valid_until });
             anchors.push(file.anchor);
         }
     }
     signers
+}
+
+/// A signer who is known by what an issuer vouches for.
+fn identity(document: &Document<'_>, section: &Section<'_>, files: &mut Vec<PathBuf>) -> Option<KeyFile> {
+    if section.has("key") {
+        section.ask("key");
+        section.wrong(
+            "key",
+            "a signer is known by a key, or by issuer, san and trusted_root; write one of them",
+        );
+    }
+    let issuer = section.required("issuer", "https://token.actions.githubusercontent.com");
+    let san =
+        section.required("san", "https://github.com/acme/tool/.github/workflows/release.yml@refs/tags/*");
+    let identity = issuer.zip(san).and_then(|(issuer, san)| {
+        let read = Identity::parse(&issuer, &san);
+        read.map_err(|problem| section.wrong(&problem.at, problem.why)).ok()
+    });
+    read_file(document, section, ("trusted_root", "keys/trusted_root.json"), files, |text| {
+        // A file that cannot be read is told even where the rest is wrong as well.
+        let root = KeylessSigner::root(text)?;
+        Ok::<_, NotARoot>(identity.map(|identity| KeylessSigner::new(identity, root)))
+    })?
+    .map(|signer| KeyFile { anchor: Anchor::Identity(signer), valid_from: None, valid_until: None })
+}
+
+/// What is in the file that a key names.
+fn read_file<T, E: std::fmt::Display>(
+    document: &Document<'_>,
+    section: &Section<'_>,
+    (key, example): (&'static str, &str),
+    files: &mut Vec<PathBuf>,
+    read: impl FnOnce(&str) -> Result<T, E>,
+) -> Option<T> {
+    let path = document.relative(&section.required(key, example)?);
+    let text = modes::read_text(&path, CONFIG_BYTES_MAX, modes::Kind::Policy);
+    files.push(path.clone());
+    let read = text.and_then(|text| read(&text).map_err(|error| error.to_string()));
+    read.map_err(|why| section.wrong(key, format!("{}: {why}", path.display()))).ok()
 }
 
 fn roles(root: &Section<'_>) -> Vec<Role> {
