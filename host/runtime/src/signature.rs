@@ -15,6 +15,7 @@ pub mod ssh;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use toolgate_policy::load::signer::{Claim, Format, VerifiedSignature};
+use toolgate_policy::redact::printable;
 
 use crate::artifact::Artifact;
 use anchor::Anchor;
@@ -89,5 +90,6 @@ fn canonical_base64(text: &str) -> Option<Vec<u8>> {
 }
 
 fn unreadable(file: &SignatureFile, why: impl Into<String>) -> BadSignature {
-    BadSignature::Unreadable { file: file.name.clone(), why: why.into() }
+    // A library may tell what is in the file.
+    BadSignature::Unreadable { file: file.name.clone(), why: printable(&why.into(), 400) }
 }

@@ -97,6 +97,12 @@ fn a_folder_that_holds_what_guards_the_host_is_never_granted() {
         let line = format!(r#"files = [{{ host = "{host}", guest = "/x", access = "{access}" }}]"#);
         assert_misconfigured(&world.grant(&line), words);
     }
+    // minisign's private keys have an ending of their own.
+    let public = "untrusted comment: minisign public key 3A86C157BF63B683\nRWSDtmO/V8GGOgi5g5K7P2AOYGvfh5V/uWTyMT7vYd1A4RFxKu68m2XL\n";
+    let trust = toolgate_tests::world::TRUST.replace("keys/vendor.pub", "mini/a.pub");
+    let world = filing().file("mini/a.pub", public).secret_file("mini/a.key", "secret").trust(&trust);
+    let line = r#"files = [{ host = "mini", guest = "/x" }]"#;
+    assert_misconfigured(&world.grant(line), "which is secret");
     // A link is no way round.
     let world = filing();
     std::os::unix::fs::symlink("/", world.path("innocent")).unwrap();

@@ -125,7 +125,7 @@ fn a_keyless_bundle_with_any_part_missing_or_of_another_is_refused() {
     fn entry(bundle: &mut Value) -> &mut Value {
         &mut bundle["verificationMaterial"]["tlogEntries"][0]
     }
-    let edits: [(&str, Edit); 19] = [
+    let edits: [(&str, Edit); 20] = [
         ("no log entry", |b, _| b["verificationMaterial"]["tlogEntries"] = json!([])),
         ("two log entries", |b, _| {
             let one = entry(b).clone();
@@ -154,6 +154,10 @@ fn a_keyless_bundle_with_any_part_missing_or_of_another_is_refused() {
         ("no signature", |b, _| b["dsseEnvelope"]["signatures"] = json!([])),
         ("a message besides", |b, _| b["messageSignature"] = json!({})),
         ("a key besides", |b, _| b["verificationMaterial"]["publicKey"] = json!({ "hint": "0".repeat(64) })),
+        ("nine timestamps", |b, _| {
+            let times = vec![json!({ "signedTimestamp": "AAAA" }); 9];
+            b["verificationMaterial"]["timestampVerificationData"] = json!({ "rfc3161Timestamps": times });
+        }),
         ("an unknown key", |b, _| entry(b)["extra"] = json!(1)),
         ("an older version", |b, _| {
             b["mediaType"] = json!("application/vnd.dev.sigstore.bundle+json;version=0.3");

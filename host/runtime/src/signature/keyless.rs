@@ -92,7 +92,7 @@ impl Keyless {
     pub(super) fn read(file: &SignatureFile, json: &Json) -> Result<Self, BadSignature> {
         let subject = read_bundle(json).map_err(|why| unreadable(file, why))?;
         let text = String::from_utf8_lossy(&file.bytes);
-        let odd = |error: &dyn std::fmt::Display| unreadable(file, printable(&error.to_string(), 300));
+        let odd = |error: &dyn std::fmt::Display| unreadable(file, error.to_string());
         let bundle = Bundle::from_json(&text).map_err(|error| odd(&error))?;
         let certificate = bundle.signing_certificate().ok_or_else(|| odd(&"it has no certificate"))?;
         let certificate = parse_certificate_info(certificate).map_err(|error| odd(&error))?;

@@ -29,8 +29,8 @@ pub(super) fn check(document: &Document<'_>, guarded: &Guarded<'_, '_>) {
     if let Some(trust) = guarded.trust {
         unwritable.push(resolved(&trust.policy));
         for key in &trust.keys {
-            // `key generate` puts the private half beside the public one.
-            never.push(resolved(&key.with_extension("")));
+            // `key generate` and `ssh-keygen` put the private half beside the public one, minisign with this ending.
+            never.extend(["", "key"].map(|ending| resolved(&key.with_extension(ending))));
             unwritable.push(resolved(key));
         }
     }

@@ -155,6 +155,19 @@ mod tests {
     }
 
     #[test]
+    fn so_many_signatures_are_read_and_one_more_is_refused() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("a.wasm");
+        File::create(&path).unwrap();
+        for number in 0..SIGNATURES_MAX {
+            File::create(base.path().join(format!("a.wasm.{number:08x}.sig"))).unwrap();
+        }
+        assert_eq!(fetch(&path).unwrap().signatures.len(), SIGNATURES_MAX);
+        File::create(base.path().join("a.wasm.minisig")).unwrap();
+        assert!(matches!(fetch(&path), Err(NotFetched::TooManySignatures(_))));
+    }
+
+    #[test]
     fn a_signature_with_one_byte_too_many_is_refused() {
         for (ending, _, bytes_max) in name::ENDINGS {
             let base = tempfile::tempdir().unwrap();
