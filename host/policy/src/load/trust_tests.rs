@@ -152,7 +152,7 @@ fn a_signers_time_is_judged_when_they_signed_where_that_is_proved() {
     let at = |time: Option<UnixTime>| {
         let signatures = [VerifiedSignature { digest: bytes(), key: key("vendor"), time }];
         let found = Evidence { signatures: &signatures, strangers: &[] };
-        policy.trust("tool", bytes(), None, found, NOW).is_ok()
+        policy.trust("tool", bytes(), None, found, Standing::New, NOW).is_ok()
     };
     assert!(at(Some(from)) && at(Some(UnixTime(until.0 - 1))));
     assert!(!at(None) && !at(Some(until)) && !at(Some(NOW)) && !at(Some(UnixTime(from.0 - 1))));
