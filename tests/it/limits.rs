@@ -2,6 +2,7 @@
 //! not bothered; and the neighbours go on. `coverage.rs` sees to it that none is missing: a test here begins with the
 //! name of its limit.
 
+mod apart;
 mod exact;
 mod later;
 mod sockets;

@@ -1,6 +1,7 @@
 //! A world's plugins in process: as the runtime takes them, without the program and without MCP around it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use toolgate_policy::PluginName;
@@ -65,7 +66,15 @@ fn patient() -> CallLimits {
 
 /// A gate with its state in a folder of the world. It compiles in this process.
 pub fn gate(world: &World, state: &str) -> Gate {
+    gate_with(world, state, Compiling::Here)
+}
+
+/// A gate that compiles, and runs workers, by a program.
+pub fn gate_by(world: &World, state: &str, program: PathBuf) -> Gate {
+    gate_with(world, state, Compiling::Apart { program, cpu_s: 120, memory_bytes_max: 2 << 30 })
+}
+
+fn gate_with(world: &World, state: &str, compiling: Compiling) -> Gate {
     let state = State::open(&world.path(state)).unwrap();
-    Gate::open(&state, Bounds { calls_max: 64, memory_bytes_max: 4 << 30 }, Compiling::Here, Vec::new())
-        .unwrap()
+    Gate::open(&state, Bounds { calls_max: 64, memory_bytes_max: 4 << 30 }, compiling, Vec::new()).unwrap()
 }

@@ -17,7 +17,7 @@ pub mod world;
 pub use client::{Server, Transport};
 pub use guest::{plugin, test_guest, wat};
 pub use reply::{HttpReply, Reply};
-pub use world::{Ended, World};
+pub use world::{Ended, World, apart};
 
 use std::path::PathBuf;
 

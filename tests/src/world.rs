@@ -1,5 +1,6 @@
 //! A folder with everything a server needs, and the program run on it.
 
+use std::cell::Cell;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,6 +23,18 @@ pub struct World {
     trust: String,
     locked: bool,
     env: Vec<(String, String)>,
+}
+
+thread_local! {
+    /// Whether plugins of worlds that are made now run in workers.
+    static APART: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs tests once more, with each plugin of their worlds in a worker of its own.
+pub fn apart(tests: &[fn()]) {
+    APART.set(true);
+    tests.iter().for_each(|test| test());
+    APART.set(false);
 }
 
 struct Plugin {
@@ -87,7 +100,7 @@ impl World {
             grant: String::new(),
             limits: String::new(),
         });
-        self
+        if APART.get() { self.with("isolation = \"process\"") } else { self }
     }
 
     /// Adds a line to the last plugin.

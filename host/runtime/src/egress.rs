@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use toolgate_policy::capability::http::{Pass, Rule};
 use toolgate_policy::capability::sockets::Lookup;
@@ -54,7 +55,7 @@ pub(crate) struct Timeouts {
 pub(crate) type Arriving = UnsyncBoxBody<Bytes, Failure>;
 
 /// Why a request came to nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub(crate) enum Failure {
     /// The guest set what only the host may set, or a limit of the call was met.
     #[error("the request was refused")]

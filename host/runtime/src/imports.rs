@@ -10,6 +10,7 @@ pub(crate) mod files;
 pub(crate) mod http;
 pub(crate) mod keyvalue;
 pub(crate) mod output;
+pub(crate) mod outside;
 mod plugin;
 pub(crate) mod random;
 pub(crate) mod sockets;
@@ -24,36 +25,29 @@ use toolgate_policy::load::Effective;
 use wasmtime::component::{Linker, ResourceTable};
 
 use crate::audit::record::Notes;
-use crate::egress::Egress;
 use crate::meter::Meter;
 use crate::meter::memory::Memory;
 use crate::relay::Relay;
 use crate::spec::EngineKind;
-use crate::state::keyvalue::Store;
 use output::Output;
+use outside::{Outside, Powers};
 
 /// What every call of one plugin starts from, made once.
 pub(crate) struct Prototype {
     pub(crate) effective: Effective,
     pub(crate) files: files::Prototype,
-    pub(crate) http: http::Prototype,
-    /// The plugin's store, if it has room in one.
-    pub(crate) keyvalue: Option<Arc<Store>>,
-    /// The way out, shared by all plugins.
-    pub(crate) egress: Arc<Egress>,
+    pub(crate) powers: Arc<Powers>,
 }
 
 impl Prototype {
-    /// For a plugin that is granted nothing outside of its process.
+    /// For a plugin whose powers are in another process, if it has any.
     ///
     /// # Errors
     /// The folder that it is granted all the same.
     pub(crate) fn inward(effective: Effective) -> Result<Self, String> {
         Ok(Self {
             files: files::Prototype::open(&effective.files).map_err(|(folder, _)| folder)?,
-            http: http::Prototype { links: Vec::new() },
-            keyvalue: None,
-            egress: Egress::new(Vec::new()),
+            powers: Arc::new(Powers::none()),
             effective,
         })
     }
@@ -68,6 +62,7 @@ pub(crate) struct Ctx {
     pub(crate) notes: Notes,
     pub(crate) output: Output,
     pub(crate) relay: Relay,
+    pub(crate) outside: Outside,
     pub(crate) files: files::State,
     pub(crate) http: http::State,
     pub(crate) random: random::State,
@@ -84,6 +79,7 @@ impl Ctx {
         memory: Memory,
         notes: Notes,
         relay: Relay,
+        outside: Outside,
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(meter.limit(CallLimit::Handles)).unwrap_or(usize::MAX));
@@ -91,10 +87,11 @@ impl Ctx {
             table,
             output: Output::new(meter.limit(CallLimit::Log)),
             files: files::State::new(&prototype.files),
-            http: http::State::new(&prototype, &meter, &notes),
+            http: http::State::new(&outside),
             random: random::State::default(),
             sockets: sockets::State::new(&prototype, &meter, &notes),
             started: Instant::now(),
+            outside,
             relay,
             prototype,
             meter,

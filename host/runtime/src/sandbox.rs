@@ -23,6 +23,7 @@ use wasmtime::component::Val;
 
 use crate::audit::record::Notes;
 use crate::egress::Egress;
+use crate::imports::outside::{self, Outside};
 use crate::meter::Meter;
 use crate::meter::memory::{Budget, Memory};
 use crate::outcome::{Fault, FaultKind, Outcome};
@@ -31,7 +32,7 @@ use crate::state::keyvalue::Stores;
 use compile::Compiler;
 use guests::Guests;
 use interrupt::Interrupt;
-use isolated::Isolated;
+use isolated::{Apart, Beginning};
 use linker::Linkers;
 use prepare::{Export, Here, Place};
 use store::{Run, answer, show};
@@ -96,7 +97,7 @@ impl Sandbox {
         let (deadline, interrupt) = (call.deadline, call.interrupt.clone());
         let begun = match export.place() {
             Place::Here(here) => self.here(here, export, args, call),
-            Place::Apart(worker) => self.apart(worker, export, args, call),
+            Place::Apart(apart) => self.apart(apart, export, args, call),
         };
         match begun {
             Ok((told, task)) => self.wait(told, task, deadline, &interrupt, export).await,
@@ -115,7 +116,10 @@ impl Sandbox {
         let Call { deadline, interrupt, relay, notes, slot } = call;
         let meter = Meter::new(export.limits().clone(), deadline);
         let (tell, told) = oneshot::channel();
-        let run = Run::new(Arc::clone(export), Arc::clone(here), meter, notes.clone(), relay, &self.budget);
+        let powers = Arc::clone(&here.prototype.powers);
+        let outside = Outside::Here(outside::Here { powers, meter: meter.clone(), notes: notes.clone() });
+        let (exported, here) = (Arc::clone(export), Arc::clone(here));
+        let run = Run::new(exported, here, meter, notes.clone(), relay, outside, &self.budget);
         let run = run.map_err(Fault::internal)?;
         let export = Arc::clone(export);
         let task = self.guests.spawn(async move {
@@ -134,7 +138,7 @@ impl Sandbox {
     /// Begins a call in the plugin's worker. All the memory that it may come to hold is taken from the budget at once.
     fn apart<S: Send + 'static>(
         &self,
-        worker: &Arc<Isolated>,
+        apart: &Apart,
         export: &Arc<Export>,
         args: Vec<Val>,
         call: Call<S>,
@@ -146,7 +150,9 @@ impl Sandbox {
                 Fault::new(FaultKind::Budget, told).logged("memory_bytes_max of [server.limits] is used up")
             })?;
         let (mut tell, told) = oneshot::channel();
-        let (worker, export) = (Arc::clone(worker), Arc::clone(export));
+        let (worker, export) = (Arc::clone(&apart.worker), Arc::clone(export));
+        let beginning =
+            Beginning { deadline, relay, notes: notes.clone(), powers: Arc::clone(&apart.powers) };
         self.guests.detach(async move {
             let gone = async {
                 tokio::select! {
@@ -154,7 +160,7 @@ impl Sandbox {
                     () = tell.closed() => Fault::new(FaultKind::Cancelled, "the call was cancelled"),
                 }
             };
-            let ended = worker.call(&export, &args, deadline, relay, gone).await;
+            let ended = worker.call(&export, &args, beginning, gone).await;
             notes.used(ended.fuel, ended.memory_peak_bytes);
             show(&export, &ended.written);
             drop(tell.send(answer(&export, ended.came)));

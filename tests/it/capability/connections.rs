@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 use toolgate_tests::web::Web;
-use toolgate_tests::{Server, Transport, World, test_guest};
+use toolgate_tests::{Server, Transport, World, apart, test_guest};
 
 fn answer(to: &mut dyn Write, body: &str) {
     drop(to.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes()));
@@ -106,4 +106,15 @@ fn what_a_server_says_unasked_answers_no_request() {
         assert_eq!(fetch(&server, "web_run", request(&web, "/", 1)), "hello");
     }
     assert_eq!(web.connections(), 5);
+}
+
+#[test]
+fn plugins_in_workers_share_connections_as_others_do() {
+    apart(&[
+        requests_of_a_call_and_of_the_next_share_a_connection,
+        plugins_and_rules_share_no_connection,
+        a_connection_whose_answer_was_not_read_to_its_end_is_not_used_again,
+        a_server_that_hangs_up_after_its_answer_is_connected_to_again,
+        what_a_server_says_unasked_answers_no_request,
+    ]);
 }

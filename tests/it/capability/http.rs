@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use serde_json::{Value, json};
 use toolgate_tests::web::{Web, dead_port, respond, was_connected};
-use toolgate_tests::{World, plugin, test_guest};
+use toolgate_tests::{World, apart, plugin, test_guest};
 
 use super::{answer, assert_misconfigured, error, value};
 
@@ -239,4 +239,20 @@ fn the_example_plugin_fetches_with_a_token_that_it_never_sees() {
     let got = value(&world, "fetch_get", &json!({ "url": format!("http://127.0.0.1:{port}/") }));
     assert_eq!(got["text"], "known");
     error(&world, "fetch_get", &json!({ "url": format!("http://127.0.0.1:{}/", dead_port()) }));
+}
+
+#[test]
+fn in_a_worker_a_plugin_sends_what_it_sends_on_a_thread() {
+    apart(&[
+        granted_a_request_goes_out_and_the_answer_comes_in,
+        granted_over_tls_the_certificate_is_checked_against_the_granted_authority,
+        denied_it_does_not_load_and_an_empty_grant_refuses_every_request,
+        narrowed_to_a_host_a_port_a_method_and_a_path_nothing_else_goes_out,
+        an_address_of_this_network_needs_private_in_the_grant,
+        the_addresses_where_clouds_keep_credentials_are_never_reached,
+        a_redirect_is_an_answer_and_is_not_followed,
+        a_secret_is_put_in_by_the_host_and_taken_out_of_what_comes_back,
+        a_guest_that_sets_the_secrets_header_itself_is_refused,
+        the_example_plugin_fetches_with_a_token_that_it_never_sees,
+    ]);
 }

@@ -1,7 +1,7 @@
 //! `keyvalue`: a store for each plugin, that outlives calls and processes, and never holds more than it was given.
 
 use serde_json::{Value, json};
-use toolgate_tests::{Transport, World, test_guest};
+use toolgate_tests::{Transport, World, apart, test_guest};
 
 use super::{answer, assert_misconfigured, error, nothing, value};
 
@@ -213,4 +213,25 @@ fn a_grant_that_is_no_room_is_refused() {
     for wrong in ["bytes_max = 0", "bytes_max = -1", "entries_max = 0", "bytes = 1", "bytes_max = \"1 MB\""] {
         assert_misconfigured(&granted(wrong), "keyvalue");
     }
+}
+
+#[test]
+fn in_a_worker_a_plugin_has_the_store_that_it_has_on_a_thread() {
+    apart(&[
+        granted_what_one_call_sets_another_process_finds,
+        buckets_are_apart_and_keys_are_listed_a_page_at_a_time,
+        increments_at_once_are_all_counted_and_what_is_no_number_is_left_alone,
+        denied_it_does_not_load,
+        denied_by_an_empty_grant_no_bucket_opens_and_no_file_is_made,
+        narrowed_to_so_many_bytes_the_last_that_fits_is_taken_and_the_next_refused,
+        narrowed_to_so_many_entries_old_ones_may_be_set_again,
+        what_is_set_at_once_is_set_whole_or_not_at_all,
+        a_key_and_a_value_have_their_bounds,
+        one_answer_never_holds_more_than_its_bound_whatever_is_asked_at_once,
+        one_plugin_does_not_see_the_store_of_another,
+        a_store_that_another_plugin_left_behind_is_not_taken_over,
+        a_damaged_store_refuses_the_plugin_and_is_left_as_it_is,
+        an_acknowledged_change_survives_the_process_being_killed,
+        a_loop_of_changes_ends_at_its_fuel,
+    ]);
 }

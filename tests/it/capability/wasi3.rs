@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 
 use serde_json::{Value, json};
 use toolgate_tests::web::{Web, respond, was_connected};
-use toolgate_tests::{Transport, World, test_guest};
+use toolgate_tests::{Transport, World, apart, test_guest};
 
 use super::{answer, error, nothing, value};
 
@@ -267,4 +267,13 @@ fn without_a_grant_no_request_is_linked_and_an_empty_one_reaches_nobody() {
     let world = fetching().grant("http = []");
     assert!(error(&world, "p_run", &request(&here, "/")).contains("Denied"));
     assert!(!was_connected(&listener));
+}
+
+#[test]
+fn in_a_worker_requests_leave_by_wasi_0_3_too() {
+    apart(&[
+        a_request_goes_where_it_is_granted_and_nowhere_else,
+        a_secret_is_put_in_and_scrubbed,
+        without_grants_nothing_of_it_is_linked_and_empty_sockets_reach_nobody,
+    ]);
 }

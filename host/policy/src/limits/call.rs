@@ -293,6 +293,9 @@ pub const GRACE_MS: u64 = 200;
 /// [`GRACE_MS`], since that costs the worker's other calls as well.
 pub const WORKER_GRACE_MS: u64 = 1_000;
 
+/// Bytes of what a worker says of a request or of its store beside a head, a part of a body, or keys and values.
+pub const WORKER_WORD_BYTES: u64 = 2 * KIB;
+
 /// How long a plugin that looks whether it was cancelled may take to end by itself, in milliseconds.
 pub const CANCEL_GRACE_MS: u64 = 500;
 
@@ -316,6 +319,9 @@ pub const HTTP_FIELD_BYTES_MAX: u64 = 32 * KIB;
 
 /// Bytes of a method's name. The longest that is registered has 17 (RFC 9110, section 18.2).
 pub const HTTP_METHOD_BYTES_MAX: usize = 32;
+
+/// Bytes of a request's head as a worker says it: its fields, and a URL that is at most twice as long.
+pub const HTTP_ASK_BYTES_MAX: u64 = 128 * KIB;
 
 /// Connections of one rule of an `http` grant that wait for the next request. Each is a descriptor of the host's.
 pub const HTTP_IDLE_MAX: usize = 8;

@@ -219,6 +219,14 @@ impl Notes {
         });
     }
 
+    /// The attempts and the hosts that were noted so far.
+    pub(crate) fn listed(&self) -> (Vec<(Attempt, Judged)>, Vec<String>) {
+        self.with(|noted| {
+            let attempts = noted.attempts.iter().map(|(attempt, judged)| (attempt.clone(), *judged));
+            (attempts.collect(), noted.hosts.iter().cloned().collect())
+        })
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut Noted) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

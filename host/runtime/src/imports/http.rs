@@ -6,9 +6,11 @@ mod parts;
 use std::sync::Arc;
 
 use ::http::{HeaderName, Request, Response};
+use bytes::Bytes;
+use http_body::Body;
 use http_body_util::BodyExt as _;
 use toolgate_policy::capability::attempt::{Attempt, Judged};
-use toolgate_policy::capability::http::{Grant, Refused};
+use toolgate_policy::capability::http::{Pass, Refused};
 use toolgate_policy::limits::call::{HTTP_FIELD_BYTES_MAX, STREAM_BYTES_MAX};
 use toolgate_policy::request::Target;
 use wasmtime::component::Linker;
@@ -20,15 +22,8 @@ use wasmtime_wasi_http::{
 };
 
 use super::Ctx;
-use crate::audit::record::Notes;
-use crate::egress::{Failure, Link, Timeouts};
-use crate::meter::Meter;
-
-/// How this plugin's requests leave, made once a plugin.
-pub(crate) struct Prototype {
-    /// One link for each rule of the grant: its certificates, its secret.
-    pub(crate) links: Vec<Arc<Link>>,
-}
+use super::outside::{Here, Outside};
+use crate::egress::{Arriving, Failure, Timeouts};
 
 /// What one call holds.
 pub(crate) struct State {
@@ -37,11 +32,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(prototype: &Arc<super::Prototype>, meter: &Meter, notes: &Notes) -> Self {
+    pub(crate) fn new(outside: &Outside) -> Self {
         let mut ctx = WasiHttpCtx::new();
         ctx.set_field_size_limit(HTTP_FIELD_BYTES_MAX as usize);
-        let hooks = Hooks { prototype: Arc::clone(prototype), meter: meter.clone(), notes: notes.clone() };
-        Self { ctx, hooks }
+        Self { ctx, hooks: Hooks(outside.clone()) }
     }
 }
 
@@ -61,17 +55,8 @@ fn view(ctx: &mut Ctx) -> WasiHttpCtxView<'_> {
     WasiHttpCtxView { hooks: &mut ctx.http.hooks, table: &mut ctx.table, ctx: &mut ctx.http.ctx }
 }
 
-struct Hooks {
-    prototype: Arc<super::Prototype>,
-    meter: Meter,
-    notes: Notes,
-}
-
-impl Hooks {
-    fn grant(&self) -> &Grant {
-        &self.prototype.effective.http
-    }
-}
+/// The way on which requests leave.
+struct Hooks(Outside);
 
 type Done = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Sending = Box<dyn Future<Output = Result<(Response<WasiBody>, Done), Error>> + Send>;
@@ -96,48 +81,11 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _done: Done,
     ) -> Sending {
-        let refuse = |error: Error| -> Sending { Box::new(async move { Err(error) }) };
-        if self.meter.http_request().is_err() {
-            return refuse(Error::HttpRequestDenied);
-        }
-        let uri = request.uri();
-        let scheme = uri.scheme_str().unwrap_or_default();
-        let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let pass = Target::parse(request.method().as_str(), scheme, authority, path)
-            .map_err(Into::into)
-            .and_then(|target| self.grant().allow(target));
-        let pass = match pass {
-            Ok(pass) => pass,
-            Err(refused) => {
-                self.notes.host(&format!("refused: {scheme}://{authority}"));
-                let text = || format!("{} {scheme}://{authority}{}", request.method(), uri.path());
-                let attempt = match &refused {
-                    Refused::NotGranted(target) => Attempt::Request(target.clone()),
-                    Refused::Malformed(why) => Attempt::NoRequest { text: text(), why: why.to_string() },
-                };
-                self.notes.attempt(attempt, Judged::Refused);
-                tracing::debug!(%refused, "an outbound request was refused");
-                return refuse(Error::HttpRequestDenied);
-            }
-        };
-        let target = pass.target();
-        self.notes.host(&format!("{}://{}:{}", target.scheme(), target.host(), target.port()));
-        let attempt = Attempt::Request(target.clone());
-        self.notes.attempt(attempt.clone(), Judged::Allowed);
-        let Some(link) = self.prototype.http.links.get(pass.index()).cloned() else {
-            return refuse(Error::HttpRequestDenied);
-        };
-        let egress = Arc::clone(&self.prototype.egress);
-        let (meter, notes) = (self.meter.clone(), self.notes.clone());
         let timeouts =
             options.map(|o| Timeouts { connect: o.connect_timeout, first_byte: o.first_byte_timeout });
+        let sending = self.0.clone().send(request, timeouts.unwrap_or_default());
         Box::new(async move {
-            let sent = egress.send(pass, link, request, timeouts.unwrap_or_default(), meter).await;
-            if let Err(Failure::Prohibited) = sent {
-                notes.attempt(attempt, Judged::Refused);
-            }
-            let response = sent.map_err(told)?.map(|body| body.map_err(told).boxed_unsync());
+            let response = sending.await.map_err(told)?.map(|body| body.map_err(told).boxed_unsync());
             let done: Done = Box::new(async { Ok(()) });
             Ok((response, done))
         })
@@ -145,6 +93,60 @@ impl WasiHttpHooks for Hooks {
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
         STREAM_BYTES_MAX as usize
+    }
+}
+
+impl Here {
+    /// Sends a request, if it is granted.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub(crate) async fn send<B>(
+        self,
+        request: Request<B>,
+        timeouts: Timeouts,
+    ) -> Result<Response<Arriving>, Failure>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+    {
+        self.meter.http_request().map_err(|_| Failure::Refused)?;
+        let pass = self.ask_request(&request)?;
+        let attempt = Attempt::Request(pass.target().clone());
+        let link = self.powers.links.get(pass.index()).cloned().ok_or(Failure::Refused)?;
+        let sent = self.powers.egress.send(pass, link, request, timeouts, self.meter).await;
+        if let Err(Failure::Prohibited) = sent {
+            self.notes.attempt(attempt, Judged::Refused);
+        }
+        sent
+    }
+
+    /// Asks for a request, and notes it.
+    fn ask_request<B>(&self, request: &Request<B>) -> Result<Pass, Failure> {
+        let uri = request.uri();
+        let scheme = uri.scheme_str().unwrap_or_default();
+        let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let pass = Target::parse(request.method().as_str(), scheme, authority, path)
+            .map_err(Into::into)
+            .and_then(|target| self.powers.http.allow(target));
+        let refused = match pass {
+            Ok(pass) => {
+                let target = pass.target();
+                self.notes.host(&format!("{}://{}:{}", target.scheme(), target.host(), target.port()));
+                self.notes.attempt(Attempt::Request(target.clone()), Judged::Allowed);
+                return Ok(pass);
+            }
+            Err(refused) => refused,
+        };
+        tracing::debug!(%refused, "an outbound request was refused");
+        self.notes.host(&format!("refused: {scheme}://{authority}"));
+        let text = || format!("{} {scheme}://{authority}{}", request.method(), uri.path());
+        let attempt = match refused {
+            Refused::NotGranted(target) => Attempt::Request(target),
+            Refused::Malformed(why) => Attempt::NoRequest { text: text(), why: why.to_string() },
+        };
+        self.notes.attempt(attempt, Judged::Refused);
+        Err(Failure::Refused)
     }
 }
 

@@ -1,19 +1,16 @@
 //! `keyvalue`: wasi:keyvalue over the plugin's store. Each use asks for its pass first; buckets are names within the one
 //! store, any name opens one.
 
-use std::sync::Arc;
+pub(crate) mod act;
 
-use toolgate_policy::capability::attempt::{Attempt, Judged};
-use toolgate_policy::capability::keyvalue::{Denied, Grant, Pass};
-use toolgate_policy::limits::call::{KEYVALUE_READ_FUEL, KEYVALUE_WRITE_FUEL};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 use super::Ctx;
-use crate::audit::record::Notes;
+use super::outside::Outside;
+use super::outside::words::Blob;
 use crate::bindings::Bucket;
 use crate::bindings::wasi::keyvalue::{atomics, batch, store};
-use crate::meter::Meter;
-use crate::state::keyvalue::{NotDone, Store};
+use act::{Act, Came, Refused};
 
 pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     store::add_to_linker::<Ctx, Keyvalue>(linker, view)?;
@@ -28,133 +25,97 @@ impl HasData for Keyvalue {
 }
 
 struct View<'a> {
-    grant: &'a Grant,
-    store: Option<&'a Arc<Store>>,
     table: &'a mut ResourceTable,
-    meter: &'a Meter,
-    notes: &'a Notes,
+    outside: &'a Outside,
 }
 
 fn view(ctx: &mut Ctx) -> View<'_> {
-    View {
-        grant: &ctx.prototype.effective.keyvalue,
-        store: ctx.prototype.keyvalue.as_ref(),
-        table: &mut ctx.table,
-        meter: &ctx.meter,
-        notes: &ctx.notes,
-    }
+    View { table: &mut ctx.table, outside: &ctx.outside }
 }
 
 type Handle = Resource<Bucket>;
 /// Outside, what ends the call; inside, what the guest is told.
 type Told<T> = wasmtime::Result<Result<T, store::Error>>;
+type Entries = Vec<Option<(String, Vec<u8>)>>;
 
-/// What a use needs: that it is allowed, where, in which bucket.
-struct Ready<'a> {
-    pass: Pass,
-    store: &'a Arc<Store>,
-    bucket: &'a str,
-}
-
-impl View<'_> {
-    /// Asks for a use of the store, and notes it.
-    fn ask(&self) -> Result<Pass, Denied> {
-        let allowed = self.grant.allow();
-        let judged = if allowed.is_ok() { Judged::Allowed } else { Judged::Refused };
-        self.notes.attempt(Attempt::Keyvalue, judged);
-        allowed
-    }
-
-    fn ready(&self, bucket: &Handle, fuel: u64) -> Told<Ready<'_>> {
-        self.meter.charge(fuel);
-        let Bucket(bucket) = self.table.get(bucket)?;
-        let (Ok(pass), Some(store)) = (self.ask(), self.store) else {
-            return Ok(Err(store::Error::AccessDenied));
-        };
-        Ok(Ok(Ready { pass, store, bucket }))
-    }
-
-    /// Whether these entries may be at all.
-    fn fits<'e>(
-        &self,
-        pass: Pass,
-        entries: impl Iterator<Item = (&'e str, usize)>,
-    ) -> Result<(), store::Error> {
-        for (key, value) in entries {
-            self.meter.charge((key.len() + value) as u64);
-            pass.entry(key.len(), value).map_err(|large| told(large.into()))?;
+impl From<Refused> for store::Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Denied => Self::AccessDenied,
+            Refused::Other(why) => Self::Other(why),
         }
-        Ok(())
     }
 }
 
-/// What a guest learns.
-fn told(error: NotDone) -> store::Error {
-    if let NotDone::Database(error) = &error {
-        tracing::warn!(%error, "a store could not be used");
-    }
-    store::Error::Other(error.to_string())
-}
-
-/// Goes on with what is ready, or tells the guest why not.
-macro_rules! ready {
-    ($view:ident, $bucket:expr, $fuel:expr) => {
-        match $view.ready(&$bucket, $fuel)? {
-            Ok(ready) => ready,
-            Err(error) => return Ok(Err(error)),
+/// Asks for something, and picks out what the guest is told of it.
+macro_rules! told {
+    ($view:ident, $act:expr, $came:pat => $told:expr) => {
+        match $view.outside.act($act).await {
+            Ok($came) => Ok(Ok($told)),
+            Ok(other) => wasmtime::bail!("a store answered with something else: {other:?}"),
+            Err(refused) => Ok(Err(refused.into())),
         }
     };
 }
 
+impl View<'_> {
+    fn bucket(&self, bucket: &Handle) -> wasmtime::Result<String> {
+        let Bucket(bucket) = self.table.get(bucket)?;
+        Ok(bucket.clone())
+    }
+
+    async fn values(&mut self, bucket: &Handle, keys: Vec<String>) -> Told<Entries> {
+        let bucket = self.bucket(bucket)?;
+        let told = |(key, Blob(value))| (key, value);
+        told!(self, Act::Get { bucket, keys },
+            Came::Values(values) => values.into_iter().map(|entry| entry.map(told)).collect())
+    }
+
+    async fn put(&mut self, bucket: &Handle, entries: Vec<(String, Vec<u8>)>) -> Told<()> {
+        let bucket = self.bucket(bucket)?;
+        let entries = entries.into_iter().map(|(key, value)| (key, Blob(value))).collect();
+        told!(self, Act::Set { bucket, entries }, Came::Done => ())
+    }
+
+    async fn take(&mut self, bucket: &Handle, keys: Vec<String>) -> Told<()> {
+        let bucket = self.bucket(bucket)?;
+        told!(self, Act::Delete { bucket, keys }, Came::Done => ())
+    }
+}
+
 impl store::Host for View<'_> {
     async fn open(&mut self, identifier: String) -> Told<Handle> {
-        self.meter.charge(KEYVALUE_READ_FUEL);
-        let (Ok(pass), Some(_)) = (self.ask(), self.store) else {
-            return Ok(Err(store::Error::AccessDenied));
-        };
-        if let Err(error) = self.fits(pass, std::iter::once((identifier.as_str(), 0))) {
-            return Ok(Err(error));
-        }
-        Ok(Ok(self.table.push(Bucket(identifier))?))
+        let opened: Told<()> = told!(self, Act::Open { bucket: identifier.clone() }, Came::Done => ());
+        Ok(match opened? {
+            Ok(()) => Ok(self.table.push(Bucket(identifier))?),
+            Err(error) => Err(error),
+        })
     }
 }
 
 impl store::HostBucket for View<'_> {
     async fn get(&mut self, bucket: Handle, key: String) -> Told<Option<Vec<u8>>> {
-        let ready = ready!(self, bucket, KEYVALUE_READ_FUEL);
-        let found = ready.store.get(ready.bucket, vec![key]).await.map_err(told);
-        Ok(found.map(|found| {
-            let value = found.into_iter().next().flatten().map(|(_, value)| value);
-            self.meter.charge(value.as_ref().map_or(0, Vec::len) as u64);
-            value
-        }))
+        let found = self.values(&bucket, vec![key]).await?;
+        Ok(found.map(|found| found.into_iter().next().flatten().map(|(_, value)| value)))
     }
 
     async fn set(&mut self, bucket: Handle, key: String, value: Vec<u8>) -> Told<()> {
-        let ready = ready!(self, bucket, KEYVALUE_WRITE_FUEL);
-        if let Err(error) = self.fits(ready.pass, std::iter::once((key.as_str(), value.len()))) {
-            return Ok(Err(error));
-        }
-        Ok(ready.store.set(ready.pass, ready.bucket, vec![(key, value)]).await.map_err(told))
+        self.put(&bucket, vec![(key, value)]).await
     }
 
     async fn delete(&mut self, bucket: Handle, key: String) -> Told<()> {
-        let ready = ready!(self, bucket, KEYVALUE_WRITE_FUEL);
-        Ok(ready.store.delete(ready.pass, ready.bucket, vec![key]).await.map_err(told))
+        self.take(&bucket, vec![key]).await
     }
 
     async fn exists(&mut self, bucket: Handle, key: String) -> Told<bool> {
-        let ready = ready!(self, bucket, KEYVALUE_READ_FUEL);
-        Ok(ready.store.exists(ready.bucket, key).await.map_err(told))
+        let bucket = self.bucket(&bucket)?;
+        told!(self, Act::Exists { bucket, key }, Came::There(there) => there)
     }
 
     async fn list_keys(&mut self, bucket: Handle, cursor: Option<u64>) -> Told<store::KeyResponse> {
-        let ready = ready!(self, bucket, KEYVALUE_READ_FUEL);
-        let page = ready.store.keys(ready.bucket, cursor).await.map_err(told);
-        Ok(page.map(|page| {
-            self.meter.charge(page.keys.iter().map(|key| key.len() as u64).sum());
-            store::KeyResponse { keys: page.keys, cursor: page.cursor }
-        }))
+        let bucket = self.bucket(&bucket)?;
+        told!(self, Act::Keys { bucket, cursor },
+            Came::Page { keys, cursor } => store::KeyResponse { keys, cursor })
     }
 
     async fn drop(&mut self, bucket: Handle) -> wasmtime::Result<()> {
@@ -165,40 +126,21 @@ impl store::HostBucket for View<'_> {
 
 impl atomics::Host for View<'_> {
     async fn increment(&mut self, bucket: Handle, key: String, by: u64) -> Told<u64> {
-        let ready = ready!(self, bucket, KEYVALUE_WRITE_FUEL);
-        if let Err(error) = self.fits(ready.pass, std::iter::once((key.as_str(), 0))) {
-            return Ok(Err(error));
-        }
-        Ok(ready.store.increment(ready.pass, ready.bucket, key, by).await.map_err(told))
+        let bucket = self.bucket(&bucket)?;
+        told!(self, Act::Increment { bucket, key, by }, Came::Number(sum) => sum)
     }
 }
 
 impl batch::Host for View<'_> {
-    async fn get_many(&mut self, bucket: Handle, keys: Vec<String>) -> Told<Vec<Option<(String, Vec<u8>)>>> {
-        let ready = ready!(self, bucket, KEYVALUE_READ_FUEL.saturating_mul(keys.len() as u64));
-        let found = ready.store.get(ready.bucket, keys).await.map_err(told);
-        Ok(found.inspect(|found| {
-            let bytes = found.iter().flatten().map(|(key, value)| (key.len() + value.len()) as u64);
-            self.meter.charge(bytes.sum());
-        }))
+    async fn get_many(&mut self, bucket: Handle, keys: Vec<String>) -> Told<Entries> {
+        self.values(&bucket, keys).await
     }
 
     async fn set_many(&mut self, bucket: Handle, values: Vec<(String, Vec<u8>)>) -> Told<()> {
-        let ready = ready!(
-            self,
-            bucket,
-            KEYVALUE_WRITE_FUEL + KEYVALUE_READ_FUEL.saturating_mul(values.len() as u64)
-        );
-        let entries = values.iter().map(|(key, value)| (key.as_str(), value.len()));
-        if let Err(error) = self.fits(ready.pass, entries) {
-            return Ok(Err(error));
-        }
-        Ok(ready.store.set(ready.pass, ready.bucket, values).await.map_err(told))
+        self.put(&bucket, values).await
     }
 
     async fn delete_many(&mut self, bucket: Handle, keys: Vec<String>) -> Told<()> {
-        let ready =
-            ready!(self, bucket, KEYVALUE_WRITE_FUEL + KEYVALUE_READ_FUEL.saturating_mul(keys.len() as u64));
-        Ok(ready.store.delete(ready.pass, ready.bucket, keys).await.map_err(told))
+        self.take(&bucket, keys).await
     }
 }

@@ -164,13 +164,14 @@ impl Gate {
         self.notes.host(&format!("lookup of {}", lookup.host()));
         let attempt = Attempt::Lookup(lookup.host().clone());
         self.notes.attempt(attempt.clone(), Judged::Allowed);
-        let addresses = self.prototype.egress.look_up(&lookup).await.map_err(|failure| match failure {
-            Failure::Prohibited => {
-                self.notes.attempt(attempt, Judged::Refused);
-                NoAddress::Denied
-            }
-            _ => NoAddress::Unknown,
-        })?;
+        let addresses =
+            self.prototype.powers.egress.look_up(&lookup).await.map_err(|failure| match failure {
+                Failure::Prohibited => {
+                    self.notes.attempt(attempt, Judged::Refused);
+                    NoAddress::Denied
+                }
+                _ => NoAddress::Unknown,
+            })?;
         self.found.lock().unwrap_or_else(PoisonError::into_inner).keep(&lookup, &addresses);
         Ok(addresses)
     }

@@ -1,17 +1,22 @@
 //! Calls in a process of the plugin's own, behind the system's walls: the worker. It is started before anybody calls, kept,
 //! and started anew when it has ended. It computes and reaches nothing: what it says is read as what a guest says is read,
-//! and gives nobody any right. Who may call, for how long and on whose account is decided before and after, in this process.
+//! and gives nobody any right. Who may call, for how long and on whose account is decided before and after, in this process;
+//! what a call may reach outside is asked for here, and done here.
 
+mod asked;
 mod hear;
 pub(crate) mod inside;
 mod message;
+mod seen;
+mod serve;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Mutex as Turn, oneshot};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Mutex as Turn, OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use toolgate_policy::limits::call::{CallLimit, CallLimits, WORKER_GRACE_MS, lift_bytes_max};
 use toolgate_policy::limits::load::{WORKER_CALL_BYTES, WORKER_MEMORY_BYTES, WORKER_START_MS};
@@ -21,14 +26,19 @@ use wasmtime::component::{Component, Val};
 
 use super::prepare::{Export, Wanted};
 use super::store::Came;
+use crate::audit::record::Notes;
 use crate::imports::output::Kept as Written;
+use crate::imports::outside::{Here, Powers};
 use crate::mapping::wire::{self, NotRead};
+use crate::meter::Meter;
 use crate::outcome::{Fault, FaultKind};
 use crate::relay::Relay;
 use crate::spec::EngineKind;
 use crate::worker::kept::Kept;
+use asked::{Asked as AskedFor, Asking};
 use hear::{Calls, Heard, Said, Waiting};
 use message::{Begin, Named, Order, Told, Word, message};
+use serve::Serving;
 
 /// The word by which the program knows that it was started as a worker. Its argument: bytes of memory.
 pub(crate) const WORKER: &str = "__worker";
@@ -41,6 +51,21 @@ pub(crate) struct Isolated {
     heard: Heard,
     memory_bytes_max: u64,
     live: Turn<Option<Arc<Live>>>,
+}
+
+/// What a call in a worker starts from.
+pub(super) struct Apart {
+    pub(super) worker: Arc<Isolated>,
+    /// What is reached for it, from this process.
+    pub(super) powers: Arc<Powers>,
+}
+
+/// What a call brings.
+pub(super) struct Beginning {
+    pub(super) deadline: Instant,
+    pub(super) relay: Relay,
+    pub(super) notes: Notes,
+    pub(super) powers: Arc<Powers>,
 }
 
 /// How a call ended.
@@ -112,10 +137,10 @@ impl Isolated {
         &self,
         export: &Export,
         args: &[Val],
-        deadline: Instant,
-        relay: Relay,
+        beginning: Beginning,
         gone: impl Future<Output = Fault>,
     ) -> Ended {
+        let Beginning { deadline, relay, notes, powers } = beginning;
         tokio::pin!(gone);
         let live = tokio::select! {
             biased;
@@ -128,9 +153,13 @@ impl Isolated {
             Err(why) => return Ended::nothing(Fault::internal(why)),
         };
         tracing::debug!(tool = %export.tool(), "a guest begins");
-        let Some((id, mut told)) = live.ask(export, args, deadline, relay) else {
+        let Some((id, told, asked)) = live.ask(export, args, deadline, (relay, notes.clone())) else {
             return Ended::nothing(Fault::internal("the arguments cannot be put into bytes"));
         };
+        let meter = Meter::new(export.limits().clone(), deadline);
+        let serving = Serving::new(&live, id, Here { powers, meter: meter.clone(), notes });
+        let told = serving.until(told, asked);
+        tokio::pin!(told);
         let grace = Duration::from_millis(WORKER_GRACE_MS);
         let told = tokio::select! {
             biased;
@@ -141,9 +170,9 @@ impl Isolated {
             }
             fault = &mut gone => {
                 live.say(&Order::Cancel { id }, &[]);
-                return match timeout(grace + export.moment_after_cancel(), told).await {
+                return match timeout(grace + export.moment_after_cancel(), &mut told).await {
                     // It may have answered in the moment that it had.
-                    Ok(Ok(told)) => live.read(export, told, Asked::ToEnd).unless(fault),
+                    Ok(Ok(told)) => live.read(export, told, Asked::ToEnd).and_here(&meter).unless(fault),
                     Ok(Err(_)) => Ended::nothing(fault),
                     Err(_) => {
                         live.process.end();
@@ -153,7 +182,7 @@ impl Isolated {
             }
         };
         match told {
-            Ok(told) => live.read(export, told, Asked::ToAnswer),
+            Ok(told) => live.read(export, told, Asked::ToAnswer).and_here(&meter),
             Err(_) => Ended::nothing(ended_early()),
         }
     }
@@ -172,7 +201,7 @@ impl Isolated {
         let hear = move |stdout| heard.hear(stdout, ready, &theirs);
         let process = Kept::start(&self.program, args, hear).await.map_err(failed)?;
         let code = self.component.serialize().map_err(|error| format!("{error:#}"))?;
-        process.say(message(&self.begin, &code).map_err(failed)?);
+        process.say(message(&self.begin, &code).map_err(failed)?, None);
         let time = Duration::from_millis(WORKER_START_MS);
         match timeout(time, is_ready).await {
             Ok(Ok(Ok(()))) => {}
@@ -212,8 +241,12 @@ impl Live {
     }
 
     fn say(&self, order: &Order, body: &[u8]) {
+        self.say_in_turn(order, body, None);
+    }
+
+    fn say_in_turn(&self, order: &Order, body: &[u8], turn: Option<OwnedSemaphorePermit>) {
         match message(order, body) {
-            Ok(bytes) => self.process.say(bytes),
+            Ok(bytes) => self.process.say(bytes, turn),
             Err(error) => tracing::error!(%error, "a worker could not be told"),
         }
     }
@@ -224,23 +257,24 @@ impl Live {
         export: &Export,
         args: &[Val],
         deadline: Instant,
-        relay: Relay,
-    ) -> Option<(u64, oneshot::Receiver<Said>)> {
+        (relay, notes): (Relay, Notes),
+    ) -> Option<(u64, oneshot::Receiver<Said>, UnboundedReceiver<AskedFor>)> {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
         let mut body = Vec::new();
         for (val, field) in args.iter().zip(&export.function().params) {
             wire::write(val, &field.shape, &mut body)?;
         }
         let (tell, told) = oneshot::channel();
+        let (asking, asked) = Asking::within(export.limits());
         let mut calls = self.calls();
         if !calls.ended {
-            calls.waiting.insert(id, Waiting { tell, relay });
+            calls.waiting.insert(id, Waiting { tell, relay, asking, notes });
         }
         drop(calls);
         let left = deadline.saturating_duration_since(Instant::now());
         let left_us = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
         self.say(&Order::Call { id, function: export.number(), left_us }, &body);
-        Some((id, told))
+        Some((id, told, asked))
     }
 
     /// What a worker says of a call's end. One that cannot be understood is ended: whatever it is now, it is no worker of ours.
@@ -305,6 +339,12 @@ fn restored(told: Told, limits: &CallLimits, asked: Asked) -> Option<Fault> {
 impl Ended {
     fn nothing(fault: Fault) -> Self {
         Self { came: Err(fault), fuel: 0, memory_peak_bytes: 0, written: Written::default() }
+    }
+
+    /// The same, with at least the fuel that this process has seen used.
+    fn and_here(mut self, meter: &Meter) -> Self {
+        self.fuel = self.fuel.max(meter.debt());
+        self
     }
 
     /// The same, unless nothing came of it: then the reason is this one.

@@ -16,11 +16,12 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use super::Sandbox;
 use super::compile::CompileError;
-use super::isolated::Isolated;
+use super::isolated::{Apart, Isolated};
 use super::linker::Linkers;
 use crate::artifact::Artifact;
 use crate::egress::NoLink;
-use crate::imports::{Ctx, Prototype, files, http};
+use crate::imports::outside::Powers;
+use crate::imports::{Ctx, Prototype, files};
 use crate::mapping::compiled;
 use crate::mapping::schema::Reply;
 use crate::mapping::shape::Function;
@@ -52,7 +53,7 @@ pub(super) enum Place {
     /// In this process.
     Here(Arc<Here>),
     /// In a worker, behind walls of its own.
-    Apart(Arc<Isolated>),
+    Apart(Apart),
 }
 
 /// What a call in this process starts from.
@@ -145,8 +146,10 @@ impl Sandbox {
                 (here(effective)?, here(&Effective::nothing())?)
             }
             Isolation::Process => {
+                let powers = Arc::new(self.powers(effective, spec)?);
                 let worker = self.isolate(clearance, &component, &wanted, kind)?;
-                (Place::Apart(Arc::clone(&worker)), Place::Apart(worker))
+                let nothing = Apart { worker: Arc::clone(&worker), powers: Arc::new(Powers::none()) };
+                (Place::Apart(Apart { worker, powers }), Place::Apart(nothing))
             }
         };
         exports(&component, clearance.limits(), artifact.digest(), [given, nothing], wanted)
@@ -160,8 +163,8 @@ impl Sandbox {
         wanted: &[Wanted],
         kind: EngineKind,
     ) -> Result<Arc<Isolated>, NotReady> {
-        if let Some(word) = clearance.effective().outward().first() {
-            return Err(NotReady::Outward(*word));
+        if let Some(word) = clearance.effective().outward().into_iter().find(|word| !has_way(*word)) {
+            return Err(NotReady::Outward(word));
         }
         let program = self.compiler.program();
         let program =
@@ -172,22 +175,43 @@ impl Sandbox {
     }
 
     fn prototype(&self, effective: &Effective, spec: &PluginSpec) -> Result<Prototype, NotReady> {
+        Ok(Prototype {
+            files: files::Prototype::open(&effective.files)
+                .map_err(|(folder, error)| NotReady::Folder(folder, error))?,
+            powers: Arc::new(self.powers(effective, spec)?),
+            effective: effective.clone(),
+        })
+    }
+
+    fn powers(&self, effective: &Effective, spec: &PluginSpec) -> Result<Powers, NotReady> {
         let link = |rule: &toolgate_policy::capability::http::Rule| {
             let secret = rule.secret.as_ref().and_then(|name| spec.secrets.get(name).cloned());
             self.egress.link(rule, secret)
         };
         let links: Result<Vec<_>, NoLink> = effective.http.rules().iter().map(link).collect();
-        Ok(Prototype {
-            files: files::Prototype::open(&effective.files)
-                .map_err(|(folder, error)| NotReady::Folder(folder, error))?,
-            http: http::Prototype { links: links.map_err(|error| NotReady::Egress(error.to_string()))? },
-            egress: Arc::clone(&self.egress),
-            keyvalue: match effective.keyvalue.allow() {
+        Ok(Powers {
+            http: effective.http.clone(),
+            links: links.map_err(|error| NotReady::Egress(error.to_string()))?,
+            store: match effective.keyvalue.allow() {
                 Ok(pass) => Some(self.stores.open(&spec.name, &spec.id, pass)?),
                 Err(keyvalue_policy::Denied) => None,
             },
-            effective: effective.clone(),
+            keyvalue: effective.keyvalue.clone(),
+            egress: Arc::clone(&self.egress),
         })
+    }
+}
+
+/// Whether a worker has a way to what a word reaches.
+fn has_way(word: Capability) -> bool {
+    match word {
+        Capability::Files | Capability::Sockets => false,
+        Capability::Http
+        | Capability::Keyvalue
+        | Capability::Environment
+        | Capability::Config
+        | Capability::Clock
+        | Capability::Random => true,
     }
 }
 

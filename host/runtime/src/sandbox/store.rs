@@ -14,6 +14,7 @@ use super::trap::{Circumstances, fault};
 use crate::audit::record::Notes;
 use crate::imports::Ctx;
 use crate::imports::output::Kept;
+use crate::imports::outside::Outside;
 use crate::mapping::deferred::settle;
 use crate::mapping::lift::{NotAnAnswer, lift};
 use crate::meter::Meter;
@@ -55,10 +56,11 @@ impl Run {
         meter: Meter,
         notes: Notes,
         relay: Relay,
+        outside: Outside,
         budget: &Arc<Budget>,
     ) -> wasmtime::Result<Self> {
         let memory = Memory::new(budget, meter.limit(CallLimit::Memory));
-        let ctx = Ctx::new(Arc::clone(&here.prototype), meter.clone(), memory, notes, relay.clone());
+        let ctx = Ctx::new(Arc::clone(&here.prototype), meter.clone(), memory, notes, relay.clone(), outside);
         let mut store = Store::new(here.pre.engine(), ctx);
         store.limiter(|ctx| &mut ctx.memory);
         store.set_fuel(meter.limit(CallLimit::Fuel))?;

@@ -7,13 +7,16 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// A process that does not outlive this.
 pub(crate) struct Kept {
-    words: Sender<Vec<u8>>,
+    words: Sender<Words>,
     child: Arc<Mutex<Child>>,
 }
+
+/// What is said, and whose turn it is until then.
+type Words = (Vec<u8>, Option<OwnedSemaphorePermit>);
 
 impl Kept {
     /// Starts it, with no environment and no descriptor but its pipes. `hear` has a thread of its own until it returns; then
@@ -43,10 +46,11 @@ impl Kept {
         told.await.map_err(io::Error::other)?
     }
 
-    /// Tells it something, without waiting until it listens. Whoever talks bounds how much there is to say.
-    pub(crate) fn say(&self, words: Vec<u8>) {
+    /// Tells it something, without waiting until it listens. Whoever talks bounds how much there is to say: a turn is given
+    /// back when this is the next to be said.
+    pub(crate) fn say(&self, words: Vec<u8>, turn: Option<OwnedSemaphorePermit>) {
         // It may have ended; then nobody answers, and that is noticed.
-        drop(self.words.send(words));
+        drop(self.words.send((words, turn)));
     }
 
     /// Ends it, whatever it does.
@@ -80,8 +84,10 @@ fn spawn(program: &Path, args: &[String]) -> io::Result<(Kept, ChildStdout)> {
 }
 
 /// Says everything in its turn. It ends with the process or with who talks.
-fn pass_on(heard: &Receiver<Vec<u8>>, mut stdin: ChildStdin) {
-    for words in heard {
+fn pass_on(heard: &Receiver<Words>, mut stdin: ChildStdin) {
+    for (words, turn) in heard {
+        // Not after: whoever has been told may ask again before this thread goes on.
+        drop(turn);
         if stdin.write_all(&words).is_err() {
             return;
         }

@@ -7,10 +7,14 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 use toolgate_policy::limits::call::{CallLimit, CallLimits, lift_bytes_max};
-use toolgate_policy::limits::load::WORKER_HEADER_BYTES_MAX;
+use toolgate_policy::limits::load::{WORKER_BODY_BYTES, WORKER_HEADER_BYTES_MAX};
 use toolgate_policy::redact::printable;
 
+use super::asked::Asking;
 use super::message::{Word, next};
+use super::seen::Seen;
+use crate::audit::record::Notes;
+use crate::imports::outside::words::heard;
 use crate::relay::Relay;
 
 /// The calls that a worker has.
@@ -27,6 +31,8 @@ pub(super) type Said = (Word, Vec<u8>);
 pub(super) struct Waiting {
     pub(super) tell: oneshot::Sender<Said>,
     pub(super) relay: Relay,
+    pub(super) asking: Asking,
+    pub(super) notes: Notes,
 }
 
 /// How much of a worker is heard at once.
@@ -43,7 +49,7 @@ impl Heard {
         let written = limits.get(CallLimit::Log).saturating_mul(ESCAPED);
         Self {
             header_bytes_max: WORKER_HEADER_BYTES_MAX.saturating_add(written),
-            body_bytes_max: lift_bytes_max(limits.get(CallLimit::Output)),
+            body_bytes_max: lift_bytes_max(limits.get(CallLimit::Output)).saturating_add(WORKER_BODY_BYTES),
         }
     }
 
@@ -76,29 +82,33 @@ impl Heard {
         match next(stdout, self.header_bytes_max, 0).ok()?.0 {
             Word::Ready => Some(Ok(())),
             Word::Failed { why } => Some(Err(printable(&why, CHARS_MAX))),
-            Word::Report { .. } | Word::Ended { .. } => None,
+            Word::Report { .. } | Word::Seen { .. } | Word::Ask { .. } | Word::Ended { .. } => None,
         }
     }
 }
 
 impl Calls {
-    /// Passes on what a worker says; false if it may not say that.
-    fn take(&mut self, word: Word, body: Vec<u8>) -> bool {
+    /// Passes on what a worker says; false if it may not say that. It ends each call once, and of one that has ended, or that
+    /// it was not told of, it says nothing.
+    pub(super) fn take(&mut self, word: Word, body: Vec<u8>) -> bool {
         match &word {
             Word::Ready | Word::Failed { .. } => false,
-            Word::Report { id, progress, total, message } => {
-                if let Some(waiting) = self.waiting.get(id) {
-                    waiting.relay.report(*progress, *total, message.as_deref());
-                }
+            Word::Report { id, progress, total, message } => self.waiting.get(id).is_some_and(|waiting| {
+                waiting.relay.report(*progress, *total, message.as_deref());
                 true
+            }),
+            Word::Seen { id } => {
+                let notes = self.waiting.get(id).map(|waiting| &waiting.notes);
+                notes.and_then(|notes| heard::<Seen>(&body)?.note(notes)).is_some()
             }
-            Word::Ended { id, .. } => {
-                if let Some(waiting) = self.waiting.remove(id) {
-                    // Nobody may wait for it any more.
-                    drop(waiting.tell.send((word, body)));
-                }
+            Word::Ask { id, ask } => {
+                self.waiting.get_mut(id).is_some_and(|waiting| waiting.asking.take(*ask, &body))
+            }
+            Word::Ended { id, .. } => self.waiting.remove(id).is_some_and(|waiting| {
+                // Nobody may wait for it any more.
+                drop(waiting.tell.send((word, body)));
                 true
-            }
+            }),
         }
     }
 }

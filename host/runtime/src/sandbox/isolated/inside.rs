@@ -17,7 +17,11 @@ use toolgate_policy::name::ExportPath;
 use toolgate_policy::{Digest, ToolName};
 
 use super::message::{Begin, Named, Order, Told, Word, message, next};
+use super::seen::Seen;
 use crate::audit::record::Notes;
+use crate::imports::outside::Outside;
+use crate::imports::outside::afar::Afar;
+use crate::imports::outside::words::spoken;
 use crate::imports::{Prototype, random};
 use crate::mapping::schema::Reply;
 use crate::mapping::wire;
@@ -41,7 +45,15 @@ struct Inside {
     functions: Vec<Arc<Export>>,
     limits: CallLimits,
     budget: Arc<Budget>,
-    running: Mutex<HashMap<u64, Interrupt>>,
+    running: Mutex<HashMap<u64, Running>>,
+}
+
+/// A call that has not ended.
+#[derive(Clone)]
+struct Running {
+    interrupt: Interrupt,
+    /// Its way outside.
+    afar: Arc<Afar>,
 }
 
 /// Works until stdin ends. The argument: bytes of memory.
@@ -62,8 +74,15 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
         match order {
             Order::Call { id, function, left_us } => inside.call(id, function, left_us, &body),
             Order::Cancel { id } => {
-                if let Some(interrupt) = inside.running().get(&id) {
-                    interrupt.cancel();
+                if let Some(running) = inside.running().get(&id) {
+                    running.interrupt.cancel();
+                }
+            }
+            Order::Answer { id, ask, fuel, limit } => {
+                let running = inside.running().get(&id).cloned();
+                if let Some(running) = running {
+                    let limit = limit.as_deref().and_then(CallLimit::from_name);
+                    running.afar.answered(ask, fuel, limit, &body);
                 }
             }
         }
@@ -140,7 +159,7 @@ fn functions(begin: &Begin, limits: &CallLimits, code: &[u8]) -> Result<Vec<Arc<
 }
 
 impl Inside {
-    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Interrupt>> {
+    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -155,15 +174,22 @@ impl Inside {
         let (Some(export), Some(args)) = (export, args) else {
             return ended_with(id, &Fault::internal("a worker was told of a call that it cannot make"));
         };
-        let interrupt = Interrupt::default();
-        self.running().insert(id, interrupt.clone());
+        let meter = Meter::new(self.limits.clone(), deadline);
+        let tell = Box::new(move |ask, body: &[u8]| say(&Word::Ask { id, ask }, body));
+        let afar = Arc::new(Afar::new(tell, meter.clone()));
+        let running = Running { interrupt: Interrupt::default(), afar };
+        self.running().insert(id, running.clone());
         let this = Arc::clone(self);
         self.guests.detach(async move {
-            let finished = AssertUnwindSafe(this.finish(id, export, args, deadline, interrupt));
-            if finished.catch_unwind().await.is_err() {
-                ended_with(id, &Fault::internal("the sandbox panicked"));
-            }
+            let finished = AssertUnwindSafe(this.finish(id, export, args, meter, &running));
+            let ended = finished.catch_unwind().await;
+            // Before the end is said, so that nothing of the call comes after it.
+            running.afar.end();
             this.running().remove(&id);
+            match ended {
+                Ok((word, body)) => say(&word, &body),
+                Err(_) => ended_with(id, &Fault::internal("the sandbox panicked")),
+            }
         });
     }
 
@@ -172,10 +198,13 @@ impl Inside {
         id: u64,
         export: Arc<Export>,
         args: Vec<Val>,
-        deadline: Instant,
-        interrupt: Interrupt,
-    ) {
-        let Place::Here(here) = export.place() else { return };
+        meter: Meter,
+        running: &Running,
+    ) -> (Word, Vec<u8>) {
+        let nothing = |fault: &Fault| (ended(id, fault), Vec::new());
+        let Place::Here(here) = export.place() else {
+            return nothing(&Fault::internal("a worker has no worker"));
+        };
         let (relay, mut reports) = Relay::open();
         let passing_on = tokio::spawn(async move {
             while let Some(report) = reports.recv().await {
@@ -183,17 +212,21 @@ impl Inside {
                 say(&Word::Report { id, progress, total, message }, &[]);
             }
         });
-        let meter = Meter::new(self.limits.clone(), deadline);
-        let here = Arc::clone(here);
-        let run = Run::new(Arc::clone(&export), here, meter, Notes::default(), relay, &self.budget);
+        let notes = Notes::default();
+        let (here, outside) = (Arc::clone(here), Outside::Afar(Arc::clone(&running.afar)));
+        let run = Run::new(Arc::clone(&export), here, meter, notes.clone(), relay, outside, &self.budget);
         let run = match run {
             Ok(run) => run,
-            Err(error) => return ended_with(id, &Fault::internal(error)),
+            Err(error) => return nothing(&Fault::internal(error)),
         };
-        let Ended { came, fuel, memory_peak_bytes, written, store } = run.finish(args, &interrupt).await;
+        let Ended { came, fuel, memory_peak_bytes, written, store } =
+            run.finish(args, &running.interrupt).await;
         // The last end of the way for reports goes with it; then all of them are on theirs.
         drop(store);
         drop(passing_on.await);
+        if let Some(seen) = Seen::in_notes(&notes).as_ref().and_then(spoken) {
+            say(&Word::Seen { id }, &seen);
+        }
         let mut body = Vec::new();
         let fault = match came {
             Err(fault) => Some(fault),
@@ -208,13 +241,17 @@ impl Inside {
         let fault = fault.as_ref().map(told);
         let body = if fault.is_some() { Vec::new() } else { body };
         let dropped_bytes = written.dropped_bytes;
-        say(&Word::Ended { id, fuel, memory_peak_bytes, written: text, dropped_bytes, fault }, &body);
+        (Word::Ended { id, fuel, memory_peak_bytes, written: text, dropped_bytes, fault }, body)
     }
 }
 
 fn ended_with(id: u64, fault: &Fault) {
+    say(&ended(id, fault), &[]);
+}
+
+fn ended(id: u64, fault: &Fault) -> Word {
     let (written, fault) = (String::new(), Some(told(fault)));
-    say(&Word::Ended { id, fuel: 0, memory_peak_bytes: 0, written, dropped_bytes: 0, fault }, &[]);
+    Word::Ended { id, fuel: 0, memory_peak_bytes: 0, written, dropped_bytes: 0, fault }
 }
 
 fn told(fault: &Fault) -> Told {

@@ -15,7 +15,7 @@ pub(super) struct Begin {
     pub(super) engine: String,
     /// What a call may use, by name.
     pub(super) limits: BTreeMap<String, u64>,
-    /// The grant, as it is written in a configuration. Nothing of it reaches outside.
+    /// The grant, as it is written in a configuration. What reaches outside stays in the host.
     pub(super) clock: String,
     pub(super) random: String,
     pub(super) environment: BTreeMap<String, String>,
@@ -52,6 +52,17 @@ pub(super) enum Order {
         /// The call.
         id: u64,
     },
+    /// What came of something that was asked for. Body: the answer.
+    Answer {
+        /// The call.
+        id: u64,
+        /// What was asked for.
+        ask: u64,
+        /// What the host has done for the call since the last answer.
+        fuel: u64,
+        /// The name of the limit that the call has met.
+        limit: Option<String>,
+    },
 }
 
 /// What a worker says.
@@ -75,6 +86,18 @@ pub(super) enum Word {
         total: Option<f64>,
         /// In words.
         message: Option<String>,
+    },
+    /// What the guest of a call attempted inside. Body: that.
+    Seen {
+        /// The call.
+        id: u64,
+    },
+    /// Something is asked for that lies outside. Body: what.
+    Ask {
+        /// The call.
+        id: u64,
+        /// Its number. Greater than any before it in this call.
+        ask: u64,
     },
     /// A call has ended. Body: what the function gave back.
     Ended {

@@ -1,0 +1,92 @@
+//! The one way from a word's import to what it reaches outside: in this process, or from a worker over its pipe to the process
+//! that has it. Who has it asks, notes, counts and does; who has not only says what is wanted. So far `http` and `keyvalue`.
+
+pub(crate) mod afar;
+pub(crate) mod words;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use toolgate_policy::capability::{http as http_policy, keyvalue as keyvalue_policy};
+
+use super::keyvalue::act::{Act, Came, Refused};
+use crate::audit::record::Notes;
+use crate::egress::{Arriving, Egress, Failure, Link, Timeouts};
+use crate::meter::Meter;
+use crate::state::keyvalue::Store;
+use afar::Afar;
+
+/// What one plugin reaches outside, made once.
+pub(crate) struct Powers {
+    pub(crate) http: http_policy::Grant,
+    /// One link for each rule of the `http` grant: its certificates, its secret.
+    pub(crate) links: Vec<Arc<Link>>,
+    pub(crate) keyvalue: keyvalue_policy::Grant,
+    /// The plugin's store, if it has room in one.
+    pub(crate) store: Option<Arc<Store>>,
+    /// The way out, shared by all plugins.
+    pub(crate) egress: Arc<Egress>,
+}
+
+impl Powers {
+    /// None at all.
+    pub(crate) fn none() -> Self {
+        Self {
+            http: http_policy::Grant::default(),
+            links: Vec::new(),
+            keyvalue: keyvalue_policy::Grant::default(),
+            store: None,
+            egress: Egress::new(Vec::new()),
+        }
+    }
+}
+
+/// How one call reaches what lies outside.
+#[derive(Clone)]
+pub(crate) enum Outside {
+    /// In this process.
+    Here(Here),
+    /// Over a pipe.
+    Afar(Arc<Afar>),
+}
+
+/// The powers of a plugin in the hands of one of its calls.
+#[derive(Clone)]
+pub(crate) struct Here {
+    pub(crate) powers: Arc<Powers>,
+    pub(crate) meter: Meter,
+    pub(crate) notes: Notes,
+}
+
+impl Outside {
+    /// Sends a request and waits for the response's head.
+    ///
+    /// # Errors
+    /// [`Failure`]; whatever is not granted is refused.
+    pub(super) async fn send<B>(
+        self,
+        request: Request<B>,
+        timeouts: Timeouts,
+    ) -> Result<Response<Arriving>, Failure>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+    {
+        match self {
+            Self::Here(here) => here.send(request, timeouts).await,
+            Self::Afar(afar) => afar.send(request, timeouts).await,
+        }
+    }
+
+    /// Uses the plugin's store.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub(super) async fn act(&self, act: Act) -> Result<Came, Refused> {
+        match self {
+            Self::Here(here) => here.act(act).await,
+            Self::Afar(afar) => afar.act(act).await,
+        }
+    }
+}

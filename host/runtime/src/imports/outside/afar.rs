@@ -1,0 +1,234 @@
+//! A worker's end: says what a guest wants, and hands on what is answered. Nothing is granted, counted or reached here.
+
+use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt as _;
+use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
+use toolgate_policy::limits::call::{CallLimit, STREAM_BYTES_MAX, lift_bytes_max};
+
+use super::words::{Answer, Answered, Ask, Asked, Part, heard, spoken};
+use crate::egress::{Arriving, Failure, Timeouts};
+use crate::imports::keyvalue::act::{Act, Came, Refused};
+use crate::meter::{Meter, Stop};
+
+/// Says something that a call wants, by its number.
+pub(crate) type Tell = Box<dyn Fn(u64, &[u8]) + Send + Sync>;
+
+/// One call's way over the pipe.
+pub(crate) struct Afar {
+    tell: Tell,
+    meter: Meter,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The call has ended: it wants nothing more.
+    ended: bool,
+    last: u64,
+    waiting: HashMap<u64, oneshot::Sender<Answer>>,
+    /// Exchanges that were begun and not left.
+    open: HashSet<u64>,
+}
+
+impl Afar {
+    pub(crate) fn new(tell: Tell, meter: Meter) -> Self {
+        Self { tell, meter, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says it, under the lock: nothing is said of a call that has ended, nor of an exchange that was left.
+    fn say(&self, state: &mut State, ask: &Ask) -> Option<u64> {
+        if state.ended || ask.exchange().is_some_and(|exchange| !state.open.contains(&exchange)) {
+            return None;
+        }
+        let bytes = spoken(ask)?;
+        let crossing = lift_bytes_max(self.meter.limit(CallLimit::Output));
+        if bytes.len() as u64 > ask.bytes_max(crossing) {
+            return None;
+        }
+        state.last += 1;
+        (self.tell)(state.last, &bytes);
+        Some(state.last)
+    }
+
+    /// Asks for something. Its number, and where the answer comes; nothing if it cannot be asked for.
+    fn ask(&self, ask: &Ask) -> Option<(u64, oneshot::Receiver<Answer>)> {
+        let (tell, told) = oneshot::channel();
+        let mut state = self.state();
+        let number = self.say(&mut state, ask)?;
+        if matches!(ask, Ask::Send { .. }) {
+            state.open.insert(number);
+        }
+        state.waiting.insert(number, tell);
+        Some((number, told))
+    }
+
+    /// The answer to an ask, what that cost in fuel, and the limit that it met.
+    pub(crate) fn answered(&self, ask: u64, fuel: u64, limit: Option<CallLimit>, answer: &[u8]) {
+        self.meter.charge(fuel);
+        if let Some(limit) = limit {
+            self.meter.stop(Stop::Limit(limit));
+        }
+        let waiting = self.state().waiting.remove(&ask);
+        if let Some((waiting, answer)) = waiting.zip(heard(answer)) {
+            // It may not be wanted any more.
+            drop(waiting.send(answer));
+        }
+    }
+
+    /// The call has ended. From now on nothing is said of it here.
+    pub(crate) fn end(&self) {
+        let mut state = self.state();
+        state.ended = true;
+        state.waiting.clear();
+    }
+
+    /// Uses the store that is over there.
+    pub(super) async fn act(&self, act: Act) -> Result<Came, Refused> {
+        let closed = || Refused::Other("the store is closed".to_owned());
+        let (_, answer) = self.ask(&Ask::Store(act)).ok_or_else(closed)?;
+        match answer.await {
+            Ok(Answer::Store(came)) => came,
+            Ok(_) | Err(_) => Err(closed()),
+        }
+    }
+
+    /// Has a request sent from over there.
+    pub(super) async fn send<B>(
+        self: Arc<Self>,
+        request: Request<B>,
+        timeouts: Timeouts,
+    ) -> Result<Response<Arriving>, Failure>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+    {
+        // The same count is kept over there; here it ends an honest guest at once.
+        self.meter.http_request().map_err(|_| Failure::Refused)?;
+        let (parts, body) = request.into_parts();
+        let head = Asked {
+            method: parts.method.as_str().to_owned(),
+            scheme: parts.uri.scheme_str().map(str::to_owned),
+            authority: parts.uri.authority().map(|authority| authority.as_str().to_owned()),
+            path: parts.uri.path_and_query().map(|path| path.as_str().to_owned()),
+            fields: (&parts.headers).into(),
+            connect: timeouts.connect,
+            first_byte: timeouts.first_byte,
+        };
+        let empty = body.is_end_stream();
+        let (number, answer) = self.ask(&Ask::Send { head, empty }).ok_or(Failure::Size)?;
+        let leaving =
+            (!empty).then(|| AbortOnDropHandle::new(tokio::spawn(leave(Arc::clone(&self), number, body))));
+        let exchange = Exchange { afar: self, number, _leaving: leaving };
+        match answer.await {
+            Ok(Answer::Head(Answered { status, fields })) => {
+                let body = Coming { exchange, next: None, over: false };
+                let mut response = Response::new(body.boxed_unsync());
+                *response.status_mut() = StatusCode::from_u16(status).map_err(|_| Failure::Protocol)?;
+                *response.headers_mut() = HeaderMap::try_from(fields).map_err(|_| Failure::Protocol)?;
+                Ok(response)
+            }
+            Ok(Answer::Failed(failure)) => Err(failure),
+            Ok(_) | Err(_) => Err(Failure::Protocol),
+        }
+    }
+}
+
+/// Says the parts of a request's body, each when the one before was taken.
+async fn leave<B: Body<Data = Bytes> + Unpin>(afar: Arc<Afar>, exchange: u64, mut body: B) {
+    loop {
+        let (parts, is_last) = match body.frame().await {
+            None => (vec![Part::End], true),
+            Some(Err(_)) => (vec![Part::Broken(Failure::Protocol)], true),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => {
+                    let chunks = data.chunks(STREAM_BYTES_MAX as usize);
+                    (chunks.map(|chunk| Part::Data(chunk.into())).collect(), false)
+                }
+                Err(frame) => {
+                    let trailers = frame.into_trailers().unwrap_or_default();
+                    (vec![Part::Trailers((&trailers).into())], false)
+                }
+            },
+        };
+        for part in parts {
+            let Some((_, taken)) = afar.ask(&Ask::Body { exchange, part }) else { return };
+            if !matches!(taken.await, Ok(Answer::Taken)) {
+                return;
+            }
+        }
+        if is_last {
+            return;
+        }
+    }
+}
+
+/// An exchange that is under way. Dropped it is left.
+struct Exchange {
+    afar: Arc<Afar>,
+    number: u64,
+    _leaving: Option<AbortOnDropHandle<()>>,
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let mut state = self.afar.state();
+        self.afar.say(&mut state, &Ask::Leave { exchange: self.number });
+        state.open.remove(&self.number);
+    }
+}
+
+/// The body of a response.
+struct Coming {
+    exchange: Exchange,
+    next: Option<oneshot::Receiver<Answer>>,
+    over: bool,
+}
+
+impl Body for Coming {
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        let this = &mut *self;
+        if this.over {
+            return Poll::Ready(None);
+        }
+        if this.next.is_none() {
+            let ask = Ask::Next { exchange: this.exchange.number };
+            this.next = this.exchange.afar.ask(&ask).map(|(_, answer)| answer);
+        }
+        let answer = match &mut this.next {
+            Some(next) => std::task::ready!(Pin::new(next).poll(cx)).ok(),
+            None => None,
+        };
+        this.next = None;
+        let frame = match answer {
+            Some(Answer::Part(Part::Data(data))) => Ok(Frame::data(data.into())),
+            Some(Answer::Part(Part::Trailers(fields))) => {
+                HeaderMap::try_from(fields).map(Frame::trailers).map_err(|_| Failure::Protocol)
+            }
+            Some(Answer::Part(Part::End)) => {
+                this.over = true;
+                return Poll::Ready(None);
+            }
+            Some(Answer::Part(Part::Broken(failure)) | Answer::Failed(failure)) => Err(failure),
+            Some(Answer::Head(_) | Answer::Taken | Answer::Store(_)) | None => Err(Failure::Protocol),
+        };
+        this.over = frame.is_err();
+        Poll::Ready(Some(frame))
+    }
+}

@@ -1,0 +1,191 @@
+//! What is said between an import and its power where a pipe lies between them, as bytes. Each end reads what the other says
+//! as a stranger's; what is too long for the listener is not said.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use toolgate_policy::limits::call::{HTTP_ASK_BYTES_MAX, STREAM_BYTES_MAX, WORKER_WORD_BYTES};
+
+use crate::egress::Failure;
+use crate::imports::keyvalue::act::{Act, Came, Refused};
+
+/// What is wanted.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Ask {
+    /// To send a request. The exchange has this ask's number from now on.
+    Send {
+        /// The request.
+        head: Asked,
+        /// Whether it has no body.
+        empty: bool,
+    },
+    /// That this is the next part of the request's body.
+    Body {
+        /// Of which exchange.
+        exchange: u64,
+        /// The part.
+        part: Part,
+    },
+    /// The next part of the response's body.
+    Next {
+        /// Of which exchange.
+        exchange: u64,
+    },
+    /// Nothing more of this exchange. It is not answered.
+    Leave {
+        /// Which.
+        exchange: u64,
+    },
+    /// To use the store.
+    Store(Act),
+}
+
+/// What comes of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    /// The response's head.
+    Head(Answered),
+    /// The part was taken.
+    Taken,
+    /// The next part.
+    Part(Part),
+    /// What came of using the store.
+    Store(Result<Came, Refused>),
+    /// Nothing.
+    Failed(Failure),
+}
+
+/// A request's head, with the times that the guest allows.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    pub(crate) method: String,
+    pub(crate) scheme: Option<String>,
+    pub(crate) authority: Option<String>,
+    pub(crate) path: Option<String>,
+    pub(crate) fields: Fields,
+    pub(crate) connect: Option<Duration>,
+    pub(crate) first_byte: Option<Duration>,
+}
+
+/// A response's head.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Answered {
+    pub(crate) status: u16,
+    pub(crate) fields: Fields,
+}
+
+/// A part of a body.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Part {
+    /// Bytes.
+    Data(Blob),
+    /// What stands after it.
+    Trailers(Fields),
+    /// Its end.
+    End,
+    /// It broke off.
+    Broken(Failure),
+}
+
+/// Header fields, in their order.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Fields(Vec<(String, Blob)>);
+
+/// Bytes, written as such.
+#[derive(Debug)]
+pub(crate) struct Blob(pub(crate) Vec<u8>);
+
+impl Ask {
+    /// The exchange that it is about, unless it begins one.
+    pub(crate) const fn exchange(&self) -> Option<u64> {
+        match self {
+            Self::Body { exchange, .. } | Self::Next { exchange } | Self::Leave { exchange } => {
+                Some(*exchange)
+            }
+            Self::Send { .. } | Self::Store(_) => None,
+        }
+    }
+
+    /// How long it may be, in bytes. `crossing_bytes_max`: what one crossing from a guest may bring.
+    pub(crate) const fn bytes_max(&self, crossing_bytes_max: u64) -> u64 {
+        match self {
+            Self::Send { .. } => HTTP_ASK_BYTES_MAX,
+            Self::Body { .. } => STREAM_BYTES_MAX + WORKER_WORD_BYTES,
+            Self::Next { .. } | Self::Leave { .. } => WORKER_WORD_BYTES,
+            Self::Store(_) => crossing_bytes_max.saturating_add(WORKER_WORD_BYTES),
+        }
+    }
+}
+
+/// Something that is said, as bytes; nothing if it cannot be.
+pub(crate) fn spoken(said: &impl Serialize) -> Option<Vec<u8>> {
+    postcard::to_allocvec(said).ok()
+}
+
+/// What was said; nothing if it is no such thing, or not all of it.
+pub(crate) fn heard<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((said, [])) => Some(said),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+impl From<&HeaderMap> for Fields {
+    fn from(headers: &HeaderMap) -> Self {
+        let field = |(name, value): (&HeaderName, &HeaderValue)| {
+            (name.as_str().to_owned(), Blob::from(value.as_bytes()))
+        };
+        Self(headers.iter().map(field).collect())
+    }
+}
+
+impl TryFrom<Fields> for HeaderMap {
+    type Error = http::Error;
+
+    fn try_from(Fields(fields): Fields) -> Result<Self, http::Error> {
+        let mut headers = Self::new();
+        for (name, Blob(value)) in fields {
+            headers.try_append(HeaderName::try_from(name)?, HeaderValue::try_from(value)?)?;
+        }
+        Ok(headers)
+    }
+}
+
+impl From<&[u8]> for Blob {
+    fn from(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+}
+
+impl From<Blob> for Bytes {
+    fn from(Blob(bytes): Blob) -> Self {
+        bytes.into()
+    }
+}
+
+impl Serialize for Blob {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Blob {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Blob;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Blob, E> {
+                Ok(bytes.into())
+            }
+        }
+        deserializer.deserialize_bytes(Visitor)
+    }
+}

@@ -1,0 +1,172 @@
+//! What a worker asks for in one of its calls, as far as it may: one thing at a time of the store, and of each exchange one in
+//! either direction, each until its answer is being said. Whoever asks for more is no worker of ours.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http_body::Frame;
+use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use toolgate_policy::limits::call::{CallLimit, CallLimits, lift_bytes_max};
+
+use crate::egress::{Arriving, Failure};
+use crate::imports::outside::words::{Ask, heard};
+
+/// Takes what is asked for in one call.
+pub(super) struct Asking {
+    to: UnboundedSender<Asked>,
+    last: u64,
+    requests_left: u64,
+    crossing_bytes_max: u64,
+    store: Arc<Semaphore>,
+    exchanges: HashMap<u64, Arc<Exchange>>,
+}
+
+/// Something that is asked for.
+pub(super) struct Asked {
+    pub(super) number: u64,
+    pub(super) ask: Ask,
+    /// What it is about, if it is a request.
+    pub(super) exchange: Option<Arc<Exchange>>,
+    pub(super) turn: OwnedSemaphorePermit,
+}
+
+/// A request, and what comes of it.
+pub(super) struct Exchange {
+    /// The worker wants nothing more of it.
+    pub(super) left: CancellationToken,
+    /// Where the parts of the request's body go; nowhere after the last.
+    pub(super) leaving: Mutex<Option<Sender<Leaving>>>,
+    /// Where the parts of the response's body come from, once its head is there.
+    pub(super) arriving: Mutex<Option<Arriving>>,
+    out: Arc<Semaphore>,
+    back: Arc<Semaphore>,
+}
+
+/// A part of a request's body; nothing at its end, which must be said.
+pub(super) type Leaving = Option<Result<Frame<bytes::Bytes>, Failure>>;
+
+/// Room for one.
+fn turn() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(1))
+}
+
+impl Asking {
+    /// For a call with these limits; and where what it asks for comes.
+    pub(super) fn within(limits: &CallLimits) -> (Self, UnboundedReceiver<Asked>) {
+        // How much waits in it the turns bound.
+        let (to, asked) = unbounded_channel();
+        let asking = Self {
+            to,
+            last: 0,
+            requests_left: limits.get(CallLimit::HttpRequests),
+            crossing_bytes_max: lift_bytes_max(limits.get(CallLimit::Output)),
+            store: turn(),
+            exchanges: HashMap::new(),
+        };
+        (asking, asked)
+    }
+
+    /// Takes something that is asked for; false if it may not be asked for now.
+    pub(super) fn take(&mut self, number: u64, body: &[u8]) -> bool {
+        heard(body).is_some_and(|ask: Ask| self.pass_on(number, ask, body.len() as u64).is_some())
+    }
+
+    fn pass_on(&mut self, number: u64, ask: Ask, bytes: u64) -> Option<()> {
+        if number <= self.last || bytes > ask.bytes_max(self.crossing_bytes_max) {
+            return None;
+        }
+        self.last = number;
+        let exchange = match &ask {
+            Ask::Leave { exchange } => {
+                self.exchanges.remove(exchange)?.left.cancel();
+                return Some(());
+            }
+            Ask::Send { .. } => {
+                self.requests_left = self.requests_left.checked_sub(1)?;
+                let exchange = Arc::new(Exchange::new());
+                self.exchanges.insert(number, Arc::clone(&exchange));
+                Some(exchange)
+            }
+            Ask::Body { exchange, .. } | Ask::Next { exchange } => {
+                Some(Arc::clone(self.exchanges.get(exchange)?))
+            }
+            Ask::Store(_) => None,
+        };
+        let turn = match (&ask, &exchange) {
+            (Ask::Body { .. }, Some(exchange)) => &exchange.out,
+            (_, Some(exchange)) => &exchange.back,
+            (_, None) => &self.store,
+        };
+        let turn = Arc::clone(turn).try_acquire_owned().ok()?;
+        // The call may have just ended.
+        drop(self.to.send(Asked { number, ask, exchange, turn }));
+        Some(())
+    }
+}
+
+impl Exchange {
+    fn new() -> Self {
+        Self {
+            left: CancellationToken::new(),
+            leaving: Mutex::default(),
+            arriving: Mutex::default(),
+            out: turn(),
+            back: turn(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imports::keyvalue::act::Act;
+    use crate::imports::outside::words::{Asked as Head, Fields, Part, spoken};
+
+    fn asking() -> (Asking, UnboundedReceiver<Asked>) {
+        Asking::within(&CallLimits::default())
+    }
+
+    fn bytes(ask: &Ask) -> Vec<u8> {
+        spoken(ask).unwrap()
+    }
+
+    fn store() -> Vec<u8> {
+        bytes(&Ask::Store(Act::Open { bucket: "b".to_owned() }))
+    }
+
+    fn send() -> Vec<u8> {
+        let fields = Fields::from(&http::HeaderMap::new());
+        let method = "GET".to_owned();
+        let (scheme, authority, path) = (None, None, None);
+        let head = Head { method, scheme, authority, path, fields, connect: None, first_byte: None };
+        bytes(&Ask::Send { head, empty: false })
+    }
+
+    #[test]
+    fn one_thing_at_a_time_is_asked_of_the_store_until_it_is_being_answered() {
+        let (mut asking, mut asked) = asking();
+        assert!(asking.take(1, &store()));
+        let first = asked.try_recv().unwrap();
+        assert!(!asking.take(2, &store()), "the first is not answered");
+        // Its turn goes with its answer.
+        drop(first.turn);
+        assert!(asking.take(3, &store()));
+    }
+
+    #[test]
+    fn of_an_exchange_one_thing_is_asked_in_either_direction() {
+        let (mut asking, mut asked) = asking();
+        let part = |number| bytes(&Ask::Body { exchange: number, part: Part::End });
+        let next = |number| bytes(&Ask::Next { exchange: number });
+        assert!(asking.take(1, &send()));
+        assert!(asking.take(2, &part(1)), "its body leaves while its head is waited for");
+        assert!(asking.take(3, &send()), "and others beside it");
+        let turns = [(); 3].map(|()| asked.try_recv().unwrap());
+        assert!(!asking.take(4, &part(1)) && !asking.take(5, &next(1)) && !asking.take(6, &next(2)));
+        drop(turns);
+        assert!(asking.take(7, &part(1)) && asking.take(8, &next(1)) && asking.take(9, &next(3)));
+        assert!(!asking.take(9, &part(3)), "numbers grow");
+    }
+}

@@ -1,0 +1,215 @@
+//! What the server does for a call in a worker: as for one on its own threads. It asks the grant, keeps the record, counts on a
+//! meter of its own, and reaches outside; what the worker says of all that is not heard.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use http::uri::{Authority, Parts, PathAndQuery, Scheme};
+use http::{HeaderMap, Method, Request, Uri};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt as _;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, channel};
+use toolgate_policy::limits::call::CallLimit;
+
+use super::Live;
+use super::asked::{Asked, Exchange, Leaving};
+use super::message::Order;
+use crate::egress::{Failure, Timeouts};
+use crate::imports::keyvalue::act::Refused;
+use crate::imports::outside::Here;
+use crate::imports::outside::words::{Answer, Answered, Ask, Asked as Head, Part, spoken};
+use crate::meter::Stop;
+
+/// One call's service. What is under way ends with it.
+pub(super) struct Serving<'a> {
+    live: &'a Live,
+    id: u64,
+    here: Here,
+    /// How much of the meter's debt the worker was told.
+    told: AtomicU64,
+}
+
+impl<'a> Serving<'a> {
+    pub(super) fn new(live: &'a Live, id: u64, here: Here) -> Self {
+        Self { live, id, here, told: AtomicU64::new(0) }
+    }
+
+    /// Serves while `until` is waited for, many things at once.
+    pub(super) async fn until<T>(
+        &self,
+        until: impl Future<Output = T>,
+        mut asked: UnboundedReceiver<Asked>,
+    ) -> T {
+        tokio::pin!(until);
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut until => return ended,
+                Some(asked) = asked.recv() => under_way.push(self.serve(asked)),
+                Some(()) = under_way.next() => {}
+            }
+        }
+    }
+
+    async fn serve(&self, asked: Asked) {
+        let Asked { number, ask, exchange, turn } = asked;
+        let answer = match self.crossed(true) {
+            Err(_) => refused(&ask),
+            Ok(()) => match &exchange {
+                None => self.act(ask).await,
+                Some(exchange) => tokio::select! {
+                    biased;
+                    () = exchange.left.cancelled() => return,
+                    answer = self.exchange(ask, exchange) => answer,
+                },
+            },
+        };
+        self.answer(number, &answer, turn);
+    }
+
+    /// Whether the call may go on. What it asks for costs as much as any way out of a guest.
+    fn crossed(&self, entering: bool) -> Result<(), Stop> {
+        let meter = &self.here.meter;
+        meter.crossed(entering, meter.limit(CallLimit::Fuel))
+    }
+
+    async fn act(&self, ask: Ask) -> Answer {
+        match ask {
+            Ask::Store(act) => Answer::Store(self.here.act(act).await),
+            Ask::Send { .. } | Ask::Body { .. } | Ask::Next { .. } | Ask::Leave { .. } => refused(&ask),
+        }
+    }
+
+    async fn exchange(&self, ask: Ask, exchange: &Exchange) -> Answer {
+        match ask {
+            Ask::Send { head, empty } => {
+                self.send(head, empty, exchange).await.map_or_else(Answer::Failed, Answer::Head)
+            }
+            Ask::Body { exchange: _, part } => leave(part, exchange).await,
+            Ask::Next { .. } => Answer::Part(next(exchange).await),
+            Ask::Leave { .. } | Ask::Store(_) => refused(&ask),
+        }
+    }
+
+    async fn send(&self, head: Head, empty: bool, exchange: &Exchange) -> Result<Answered, Failure> {
+        let timeouts = Timeouts { connect: head.connect, first_byte: head.first_byte };
+        let (tell, told) = channel(1);
+        let body = Said { parts: (!empty).then_some(told) };
+        if !empty {
+            *exchange.leaving.lock().await = Some(tell);
+        }
+        let request = request(head, body).map_err(|_| Failure::Malformed)?;
+        let (head, body) = self.here.clone().send(request, timeouts).await?.into_parts();
+        *exchange.arriving.lock().await = Some(body);
+        Ok(Answered { status: head.status.as_u16(), fields: (&head.headers).into() })
+    }
+
+    /// Says what came of it, what it cost, and whether the call has met a limit. Its turn is over when that is being said.
+    fn answer(&self, ask: u64, answer: &Answer, turn: OwnedSemaphorePermit) {
+        let meter = &self.here.meter;
+        let debt = meter.debt();
+        let fuel = debt.saturating_sub(self.told.swap(debt, Ordering::Relaxed));
+        // The deadline among them: what was cut off here by the time is no failure that a guest should hear of.
+        let limit = match self.crossed(false) {
+            Err(Stop::Limit(limit)) => Some(limit.name().to_owned()),
+            Err(Stop::Exit(_) | Stop::Grant(_)) | Ok(()) => None,
+        };
+        let order = Order::Answer { id: self.id, ask, fuel, limit };
+        self.live.say_in_turn(&order, &spoken(answer).unwrap_or_default(), Some(turn));
+    }
+}
+
+/// What there is for a call that has met a limit.
+fn refused(ask: &Ask) -> Answer {
+    match ask {
+        Ask::Store(_) => Answer::Store(Err(Refused::Denied)),
+        Ask::Send { .. } | Ask::Body { .. } | Ask::Next { .. } | Ask::Leave { .. } => {
+            Answer::Failed(Failure::Refused)
+        }
+    }
+}
+
+/// A request as it was when it left its guest, if it was one.
+fn request(head: Head, body: Said) -> Result<Request<Said>, http::Error> {
+    let mut parts = Parts::default();
+    parts.scheme = head.scheme.map(|scheme| Scheme::try_from(scheme.as_str())).transpose()?;
+    parts.authority = head.authority.map(Authority::try_from).transpose()?;
+    parts.path_and_query = head.path.map(PathAndQuery::try_from).transpose()?;
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::try_from(head.method.as_str())?;
+    *request.uri_mut() = Uri::from_parts(parts)?;
+    *request.headers_mut() = HeaderMap::try_from(head.fields)?;
+    Ok(request)
+}
+
+/// Passes on a part of a request's body, when the one before was taken.
+async fn leave(part: Part, exchange: &Exchange) -> Answer {
+    let (part, is_last) = match part {
+        Part::Data(data) => (Some(Ok(Frame::data(data.into()))), false),
+        Part::Trailers(fields) => match HeaderMap::try_from(fields) {
+            Ok(trailers) => (Some(Ok(Frame::trailers(trailers))), false),
+            Err(_) => (Some(Err(Failure::Malformed)), true),
+        },
+        Part::End => (None, true),
+        Part::Broken(failure) => (Some(Err(failure)), true),
+    };
+    let mut leaving = exchange.leaving.lock().await;
+    let taken = match leaving.as_ref() {
+        Some(tell) => tell.send(part).await.is_ok(),
+        None => false,
+    };
+    if is_last || !taken {
+        *leaving = None;
+    }
+    if taken { Answer::Taken } else { Answer::Failed(Failure::Protocol) }
+}
+
+/// The next part of a response's body.
+async fn next(exchange: &Exchange) -> Part {
+    let mut arriving = exchange.arriving.lock().await;
+    let Some(body) = arriving.as_mut() else { return Part::Broken(Failure::Protocol) };
+    let part = match body.frame().await {
+        None => Part::End,
+        Some(Err(failure)) => Part::Broken(failure),
+        Some(Ok(frame)) => match frame.into_data() {
+            Ok(data) => return Part::Data(data.as_ref().into()),
+            Err(frame) => return Part::Trailers((&frame.into_trailers().unwrap_or_default()).into()),
+        },
+    };
+    // Nothing comes after that. The connection is given back, or closed.
+    *arriving = None;
+    part
+}
+
+/// The body of a request, as a worker says it.
+struct Said {
+    parts: Option<Receiver<Leaving>>,
+}
+
+impl Body for Said {
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        let Some(parts) = &mut self.parts else { return Poll::Ready(None) };
+        // One that was left before its end was said is broken, and not short.
+        let part = std::task::ready!(parts.poll_recv(cx)).unwrap_or(Some(Err(Failure::Protocol)));
+        if !matches!(part, Some(Ok(_))) {
+            self.parts = None;
+        }
+        Poll::Ready(part)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.parts.is_none()
+    }
+}
