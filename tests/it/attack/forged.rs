@@ -248,7 +248,12 @@ fn a_worker_that_asks_for_what_no_worker_may_is_ended() {
     let twice = |first: &[u8], second: &[u8]| [ask(1, 1, first), ask(1, 2, second)].concat();
     let huge = send("GET", &here, &"/x".repeat(70_000), false);
     let many = (1..=REQUESTS_MAX + 1).map(|number| ask(1, number, &send("GET", "elsewhere", "/", false)));
-    let cases: [(&str, Vec<u8>); 14] = [
+    // Four million empty keys, in as many bytes.
+    let mut keys = vec![4, 1, 1, b'b'];
+    length(4 << 20, &mut keys);
+    keys.resize(keys.len() + (4 << 20), 0);
+    let cases: [(&str, Vec<u8>); 15] = [
+        ("more than memory should hold", ask(1, 1, &keys)),
         ("of a call that is not", ask(2, 1, &slow)),
         ("by a number that was", [ask(1, 1, &slow), ask(1, 1, &slow)].concat()),
         ("of an exchange that is not", ask(1, 1, &next(7))),

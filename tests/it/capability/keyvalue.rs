@@ -148,6 +148,20 @@ fn one_answer_never_holds_more_than_its_bound_whatever_is_asked_at_once() {
 }
 
 #[test]
+fn one_use_never_brings_more_than_its_bound_however_small_the_entries_are() {
+    let world = granted("bytes_max = 100000000, entries_max = 1000000")
+        .limit("fuel = 100_000_000_000")
+        .limit("deadline_ms = 60_000");
+    // Eight mebibytes, 64 bytes an entry.
+    for (entries, bytes, fits) in [(8, (1 << 20) - 200, true), (9, 1 << 20, false), (200_000, 0, false)] {
+        let fill = json!({ "bucket": "b", "entries": entries, "bytes": bytes });
+        let set = world.call("store_fill-at-once", &fill);
+        assert_eq!(set.code == 0, fits, "{entries}: {}", set.said());
+        assert!(fits || set.said().contains("8388608 bytes at the most"), "{}", set.said());
+    }
+}
+
+#[test]
 fn one_plugin_does_not_see_the_store_of_another() {
     let world = granted("bytes_max = 1000")
         .plugin("other", &test_guest("storing"))
@@ -228,6 +242,7 @@ fn in_a_worker_a_plugin_has_the_store_that_it_has_on_a_thread() {
         what_is_set_at_once_is_set_whole_or_not_at_all,
         a_key_and_a_value_have_their_bounds,
         one_answer_never_holds_more_than_its_bound_whatever_is_asked_at_once,
+        one_use_never_brings_more_than_its_bound_however_small_the_entries_are,
         one_plugin_does_not_see_the_store_of_another,
         a_store_that_another_plugin_left_behind_is_not_taken_over,
         a_damaged_store_refuses_the_plugin_and_is_left_as_it_is,

@@ -254,6 +254,12 @@ pub const KEYVALUE_VALUE_BYTES_MAX: u64 = MIB;
 /// Bytes that one answer of a store holds at the most, whatever is asked for at once.
 pub const KEYVALUE_ANSWER_BYTES_MAX: u64 = 2 * MIB;
 
+/// Bytes that one use of a store brings at the most, keys and values, and [`KEYVALUE_EACH_BYTES`] for each.
+pub const KEYVALUE_USE_BYTES_MAX: u64 = 8 * MIB;
+
+/// Bytes that an entry counts beside what is in it: an empty one takes memory as well.
+pub const KEYVALUE_EACH_BYTES: u64 = 64;
+
 /// Keys that one answer lists at the most.
 pub const KEYVALUE_PAGE: u64 = 1_000;
 

@@ -147,7 +147,7 @@ pub const WORKER_START_MS: u64 = 30_000;
 pub const WORKER_HEADER_BYTES_MAX: u64 = 64 * KIB;
 
 /// … and of a body beside one that carries a value: what a record lists of a call, a request's head, a part of a body.
-pub const WORKER_BODY_BYTES: u64 = 256 * KIB;
+pub const WORKER_BODY_BYTES: u64 = 512 * KIB;
 
 /// Bytes of what a worker is told beside code and arguments: the values of a grant, all names of functions.
 pub const WORKER_ORDER_BYTES_MAX: u64 = 16 * MIB;

@@ -7,7 +7,7 @@ use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 use super::Ctx;
 use super::outside::Outside;
-use super::outside::words::Blob;
+use super::outside::words::{Blob, Many};
 use crate::bindings::Bucket;
 use crate::bindings::wasi::keyvalue::{atomics, batch, store};
 use act::{Act, Came, Refused};
@@ -65,7 +65,7 @@ impl View<'_> {
     }
 
     async fn values(&mut self, bucket: &Handle, keys: Vec<String>) -> Told<Entries> {
-        let bucket = self.bucket(bucket)?;
+        let (bucket, keys) = (self.bucket(bucket)?, Many(keys));
         let told = |(key, Blob(value))| (key, value);
         told!(self, Act::Get { bucket, keys },
             Came::Values(values) => values.into_iter().map(|entry| entry.map(told)).collect())
@@ -73,12 +73,12 @@ impl View<'_> {
 
     async fn put(&mut self, bucket: &Handle, entries: Vec<(String, Vec<u8>)>) -> Told<()> {
         let bucket = self.bucket(bucket)?;
-        let entries = entries.into_iter().map(|(key, value)| (key, Blob(value))).collect();
+        let entries = Many(entries.into_iter().map(|(key, value)| (key, Blob(value))).collect());
         told!(self, Act::Set { bucket, entries }, Came::Done => ())
     }
 
     async fn take(&mut self, bucket: &Handle, keys: Vec<String>) -> Told<()> {
-        let bucket = self.bucket(bucket)?;
+        let (bucket, keys) = (self.bucket(bucket)?, Many(keys));
         told!(self, Act::Delete { bucket, keys }, Came::Done => ())
     }
 }

@@ -84,6 +84,7 @@ impl Outside {
     /// # Errors
     /// [`Refused`].
     pub(super) async fn act(&self, act: Act) -> Result<Came, Refused> {
+        act.check()?;
         match self {
             Self::Here(here) => here.act(act).await,
             Self::Afar(afar) => afar.act(act).await,

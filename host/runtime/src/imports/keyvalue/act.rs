@@ -3,10 +3,12 @@
 use serde::{Deserialize, Serialize};
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::keyvalue::{Denied, Pass};
-use toolgate_policy::limits::call::{KEYVALUE_READ_FUEL, KEYVALUE_WRITE_FUEL};
+use toolgate_policy::limits::call::{
+    KEYVALUE_EACH_BYTES, KEYVALUE_READ_FUEL, KEYVALUE_USE_BYTES_MAX, KEYVALUE_WRITE_FUEL,
+};
 
 use crate::imports::outside::Here;
-use crate::imports::outside::words::Blob;
+use crate::imports::outside::words::{Blob, Many};
 use crate::state::keyvalue::NotDone;
 
 /// What is wanted of the store.
@@ -15,11 +17,11 @@ pub(crate) enum Act {
     /// To use a bucket at all.
     Open { bucket: String },
     /// The values of keys.
-    Get { bucket: String, keys: Vec<String> },
+    Get { bucket: String, keys: Many<String> },
     /// To set all of these, or none.
-    Set { bucket: String, entries: Vec<(String, Blob)> },
+    Set { bucket: String, entries: Many<(String, Blob)> },
     /// To delete these.
-    Delete { bucket: String, keys: Vec<String> },
+    Delete { bucket: String, keys: Many<String> },
     /// Whether a key is there.
     Exists { bucket: String, key: String },
     /// Keys after a cursor.
@@ -57,15 +59,42 @@ impl From<NotDone> for Refused {
 }
 
 impl Act {
+    /// Whether it brings no more than one use may.
+    ///
+    /// # Errors
+    /// [`Refused::Other`].
+    pub(crate) fn check(&self) -> Result<(), Refused> {
+        let bytes: u64 = match self {
+            Self::Open { bucket: one } | Self::Exists { key: one, .. } | Self::Increment { key: one, .. } => {
+                one.len() as u64
+            }
+            Self::Get { keys: Many(keys), .. } | Self::Delete { keys: Many(keys), .. } => {
+                keys.iter().map(|key| key.len() as u64 + KEYVALUE_EACH_BYTES).sum()
+            }
+            Self::Set { entries: Many(entries), .. } => {
+                let bytes = |(key, Blob(value)): &(String, Blob)| (key.len() + value.len()) as u64;
+                entries.iter().map(|entry| bytes(entry) + KEYVALUE_EACH_BYTES).sum()
+            }
+            Self::Keys { .. } => 0,
+        };
+        if bytes <= KEYVALUE_USE_BYTES_MAX {
+            return Ok(());
+        }
+        let max = KEYVALUE_USE_BYTES_MAX;
+        Err(Refused::Other(format!("one use of a store brings {max} bytes at the most; bring less at once")))
+    }
+
     /// What it costs before anything is done.
     fn fuel(&self) -> u64 {
         // The first of several costs what one costs.
         let more = |entries: usize| KEYVALUE_READ_FUEL.saturating_mul(entries.saturating_sub(1) as u64);
         match self {
             Self::Open { .. } | Self::Exists { .. } | Self::Keys { .. } => KEYVALUE_READ_FUEL,
-            Self::Get { keys, .. } => KEYVALUE_READ_FUEL.saturating_add(more(keys.len())),
-            Self::Set { entries, .. } => KEYVALUE_WRITE_FUEL.saturating_add(more(entries.len())),
-            Self::Delete { keys, .. } => KEYVALUE_WRITE_FUEL.saturating_add(more(keys.len())),
+            Self::Get { keys: Many(keys), .. } => KEYVALUE_READ_FUEL.saturating_add(more(keys.len())),
+            Self::Set { entries: Many(entries), .. } => {
+                KEYVALUE_WRITE_FUEL.saturating_add(more(entries.len()))
+            }
+            Self::Delete { keys: Many(keys), .. } => KEYVALUE_WRITE_FUEL.saturating_add(more(keys.len())),
             Self::Increment { .. } => KEYVALUE_WRITE_FUEL,
         }
     }
@@ -85,20 +114,20 @@ impl Here {
                 self.fits(pass, [(bucket.as_str(), 0)])?;
                 Came::Done
             }
-            Act::Get { bucket, keys } => {
+            Act::Get { bucket, keys: Many(keys) } => {
                 let found = store.get(&bucket, keys).await?;
                 let bytes = found.iter().flatten().map(|(key, value)| (key.len() + value.len()) as u64);
                 self.meter.charge(bytes.sum());
                 let told = |(key, value)| (key, Blob(value));
                 Came::Values(found.into_iter().map(|entry| entry.map(told)).collect())
             }
-            Act::Set { bucket, entries } => {
+            Act::Set { bucket, entries: Many(entries) } => {
                 self.fits(pass, entries.iter().map(|(key, Blob(value))| (key.as_str(), value.len())))?;
                 let entries = entries.into_iter().map(|(key, Blob(value))| (key, value)).collect();
                 store.set(pass, &bucket, entries).await?;
                 Came::Done
             }
-            Act::Delete { bucket, keys } => {
+            Act::Delete { bucket, keys: Many(keys) } => {
                 store.delete(pass, &bucket, keys).await?;
                 Came::Done
             }

@@ -11,7 +11,7 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
-use toolgate_policy::limits::call::{CallLimit, STREAM_BYTES_MAX, lift_bytes_max};
+use toolgate_policy::limits::call::{CallLimit, STREAM_BYTES_MAX};
 
 use super::words::{Answer, Answered, Ask, Asked, Part, heard, spoken};
 use crate::egress::{Arriving, Failure, Timeouts};
@@ -53,8 +53,7 @@ impl Afar {
             return None;
         }
         let bytes = spoken(ask)?;
-        let crossing = lift_bytes_max(self.meter.limit(CallLimit::Output));
-        if bytes.len() as u64 > ask.bytes_max(crossing) {
+        if bytes.len() as u64 > ask.bytes_max() {
             return None;
         }
         state.last += 1;

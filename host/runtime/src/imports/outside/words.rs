@@ -2,12 +2,15 @@
 //! as a stranger's; what is too long for the listener is not said.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use toolgate_policy::limits::call::{HTTP_ASK_BYTES_MAX, STREAM_BYTES_MAX, WORKER_WORD_BYTES};
+use toolgate_policy::limits::call::{
+    HTTP_ASK_BYTES_MAX, KEYVALUE_EACH_BYTES, KEYVALUE_USE_BYTES_MAX, STREAM_BYTES_MAX, WORKER_WORD_BYTES,
+};
 
 use crate::egress::Failure;
 use crate::imports::keyvalue::act::{Act, Came, Refused};
@@ -94,6 +97,11 @@ pub(crate) enum Part {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Fields(Vec<(String, Blob)>);
 
+/// Keys, or entries: no more than one use of a store brings, so that a few bytes do not become many in memory.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Many<T>(pub(crate) Vec<T>);
+
 /// Bytes, written as such.
 #[derive(Debug)]
 pub(crate) struct Blob(pub(crate) Vec<u8>);
@@ -109,13 +117,13 @@ impl Ask {
         }
     }
 
-    /// How long it may be, in bytes. `crossing_bytes_max`: what one crossing from a guest may bring.
-    pub(crate) const fn bytes_max(&self, crossing_bytes_max: u64) -> u64 {
+    /// How long it may be, in bytes.
+    pub(crate) const fn bytes_max(&self) -> u64 {
         match self {
             Self::Send { .. } => HTTP_ASK_BYTES_MAX,
             Self::Body { .. } => STREAM_BYTES_MAX + WORKER_WORD_BYTES,
             Self::Next { .. } | Self::Leave { .. } => WORKER_WORD_BYTES,
-            Self::Store(_) => crossing_bytes_max.saturating_add(WORKER_WORD_BYTES),
+            Self::Store(_) => KEYVALUE_USE_BYTES_MAX + WORKER_WORD_BYTES,
         }
     }
 }
@@ -151,6 +159,31 @@ impl TryFrom<Fields> for HeaderMap {
             headers.try_append(HeaderName::try_from(name)?, HeaderValue::try_from(value)?)?;
         }
         Ok(headers)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Visitor<T> {
+            type Value = Many<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("not too many")
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Many<T>, A::Error> {
+                let mut many = Vec::new();
+                while let Some(one) = seq.next_element()? {
+                    if many.len() as u64 >= KEYVALUE_USE_BYTES_MAX / KEYVALUE_EACH_BYTES {
+                        return Err(de::Error::custom("too many"));
+                    }
+                    many.push(one);
+                }
+                Ok(Many(many))
+            }
+        }
+        deserializer.deserialize_seq(Visitor(PhantomData))
     }
 }
 

@@ -8,17 +8,16 @@ use http_body::Frame;
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-use toolgate_policy::limits::call::{CallLimit, CallLimits, lift_bytes_max};
+use toolgate_policy::limits::call::{CallLimit, CallLimits};
 
 use crate::egress::{Arriving, Failure};
-use crate::imports::outside::words::{Ask, heard};
+use crate::imports::outside::words::Ask;
 
 /// Takes what is asked for in one call.
 pub(super) struct Asking {
     to: UnboundedSender<Asked>,
     last: u64,
     requests_left: u64,
-    crossing_bytes_max: u64,
     store: Arc<Semaphore>,
     exchanges: HashMap<u64, Arc<Exchange>>,
 }
@@ -61,7 +60,6 @@ impl Asking {
             to,
             last: 0,
             requests_left: limits.get(CallLimit::HttpRequests),
-            crossing_bytes_max: lift_bytes_max(limits.get(CallLimit::Output)),
             store: turn(),
             exchanges: HashMap::new(),
         };
@@ -69,12 +67,12 @@ impl Asking {
     }
 
     /// Takes something that is asked for; false if it may not be asked for now.
-    pub(super) fn take(&mut self, number: u64, body: &[u8]) -> bool {
-        heard(body).is_some_and(|ask: Ask| self.pass_on(number, ask, body.len() as u64).is_some())
+    pub(super) fn take(&mut self, number: u64, ask: Ask) -> bool {
+        self.pass_on(number, ask).is_some()
     }
 
-    fn pass_on(&mut self, number: u64, ask: Ask, bytes: u64) -> Option<()> {
-        if number <= self.last || bytes > ask.bytes_max(self.crossing_bytes_max) {
+    fn pass_on(&mut self, number: u64, ask: Ask) -> Option<()> {
+        if number <= self.last {
             return None;
         }
         self.last = number;
@@ -122,51 +120,47 @@ impl Exchange {
 mod tests {
     use super::*;
     use crate::imports::keyvalue::act::Act;
-    use crate::imports::outside::words::{Asked as Head, Fields, Part, spoken};
+    use crate::imports::outside::words::{Asked as Head, Fields, Part};
 
     fn asking() -> (Asking, UnboundedReceiver<Asked>) {
         Asking::within(&CallLimits::default())
     }
 
-    fn bytes(ask: &Ask) -> Vec<u8> {
-        spoken(ask).unwrap()
+    fn store() -> Ask {
+        Ask::Store(Act::Open { bucket: "b".to_owned() })
     }
 
-    fn store() -> Vec<u8> {
-        bytes(&Ask::Store(Act::Open { bucket: "b".to_owned() }))
-    }
-
-    fn send() -> Vec<u8> {
+    fn send() -> Ask {
         let fields = Fields::from(&http::HeaderMap::new());
         let method = "GET".to_owned();
         let (scheme, authority, path) = (None, None, None);
         let head = Head { method, scheme, authority, path, fields, connect: None, first_byte: None };
-        bytes(&Ask::Send { head, empty: false })
+        Ask::Send { head, empty: false }
     }
 
     #[test]
     fn one_thing_at_a_time_is_asked_of_the_store_until_it_is_being_answered() {
         let (mut asking, mut asked) = asking();
-        assert!(asking.take(1, &store()));
+        assert!(asking.take(1, store()));
         let first = asked.try_recv().unwrap();
-        assert!(!asking.take(2, &store()), "the first is not answered");
+        assert!(!asking.take(2, store()), "the first is not answered");
         // Its turn goes with its answer.
         drop(first.turn);
-        assert!(asking.take(3, &store()));
+        assert!(asking.take(3, store()));
     }
 
     #[test]
     fn of_an_exchange_one_thing_is_asked_in_either_direction() {
         let (mut asking, mut asked) = asking();
-        let part = |number| bytes(&Ask::Body { exchange: number, part: Part::End });
-        let next = |number| bytes(&Ask::Next { exchange: number });
-        assert!(asking.take(1, &send()));
-        assert!(asking.take(2, &part(1)), "its body leaves while its head is waited for");
-        assert!(asking.take(3, &send()), "and others beside it");
+        let part = |number| Ask::Body { exchange: number, part: Part::End };
+        let next = |number| Ask::Next { exchange: number };
+        assert!(asking.take(1, send()));
+        assert!(asking.take(2, part(1)), "its body leaves while its head is waited for");
+        assert!(asking.take(3, send()), "and others beside it");
         let turns = [(); 3].map(|()| asked.try_recv().unwrap());
-        assert!(!asking.take(4, &part(1)) && !asking.take(5, &next(1)) && !asking.take(6, &next(2)));
+        assert!(!asking.take(4, part(1)) && !asking.take(5, next(1)) && !asking.take(6, next(2)));
         drop(turns);
-        assert!(asking.take(7, &part(1)) && asking.take(8, &next(1)) && asking.take(9, &next(3)));
-        assert!(!asking.take(9, &part(3)), "numbers grow");
+        assert!(asking.take(7, part(1)) && asking.take(8, next(1)) && asking.take(9, next(3)));
+        assert!(!asking.take(9, part(3)), "numbers grow");
     }
 }

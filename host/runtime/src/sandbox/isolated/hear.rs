@@ -14,7 +14,7 @@ use super::asked::Asking;
 use super::message::{Word, next};
 use super::seen::Seen;
 use crate::audit::record::Notes;
-use crate::imports::outside::words::heard;
+use crate::imports::outside::words::{Ask, heard};
 use crate::relay::Relay;
 
 /// The calls that a worker has.
@@ -65,7 +65,9 @@ impl Heard {
             let goes_on = begun.is_ok();
             if ready.send(begun).is_ok() && goes_on {
                 while let Ok((word, body)) = next(&mut stdout, self.header_bytes_max, self.body_bytes_max) {
-                    if !lock().take(word, body) {
+                    // Read before the lock is taken, so that only this thread is busy with it.
+                    let taken = Inner::read(&word, &body).is_some_and(|inner| lock().take(word, body, inner));
+                    if !taken {
                         tracing::error!("ALARM: a worker cannot be understood and is ended");
                         break;
                     }
@@ -87,28 +89,50 @@ impl Heard {
     }
 }
 
+/// What there is to read in a body before somebody takes it.
+enum Inner {
+    Nothing,
+    Ask(Ask),
+    Seen(Seen),
+}
+
+impl Inner {
+    /// Nothing if it cannot be read, or is longer than it may be.
+    fn read(word: &Word, body: &[u8]) -> Option<Self> {
+        let bytes = body.len() as u64;
+        match word {
+            Word::Ask { .. } => heard(body).filter(|ask: &Ask| bytes <= ask.bytes_max()).map(Self::Ask),
+            Word::Seen { .. } => (bytes <= WORKER_BODY_BYTES).then(|| heard(body)).flatten().map(Self::Seen),
+            Word::Ready | Word::Failed { .. } | Word::Report { .. } | Word::Ended { .. } => {
+                Some(Self::Nothing)
+            }
+        }
+    }
+}
+
 impl Calls {
     /// Passes on what a worker says; false if it may not say that. It ends each call once, and of one that has ended, or that
     /// it was not told of, it says nothing.
-    pub(super) fn take(&mut self, word: Word, body: Vec<u8>) -> bool {
-        match &word {
-            Word::Ready | Word::Failed { .. } => false,
-            Word::Report { id, progress, total, message } => self.waiting.get(id).is_some_and(|waiting| {
-                waiting.relay.report(*progress, *total, message.as_deref());
-                true
-            }),
-            Word::Seen { id } => {
-                let notes = self.waiting.get(id).map(|waiting| &waiting.notes);
-                notes.and_then(|notes| heard::<Seen>(&body)?.note(notes)).is_some()
+    fn take(&mut self, word: Word, body: Vec<u8>, inner: Inner) -> bool {
+        match (&word, inner) {
+            (Word::Report { id, progress, total, message }, _) => {
+                self.waiting.get(id).is_some_and(|waiting| {
+                    waiting.relay.report(*progress, *total, message.as_deref());
+                    true
+                })
             }
-            Word::Ask { id, ask } => {
-                self.waiting.get_mut(id).is_some_and(|waiting| waiting.asking.take(*ask, &body))
+            (Word::Seen { id }, Inner::Seen(seen)) => {
+                self.waiting.get(id).is_some_and(|waiting| seen.note(&waiting.notes).is_some())
             }
-            Word::Ended { id, .. } => self.waiting.remove(id).is_some_and(|waiting| {
+            (Word::Ask { id, ask: number }, Inner::Ask(ask)) => {
+                self.waiting.get_mut(id).is_some_and(|waiting| waiting.asking.take(*number, ask))
+            }
+            (Word::Ended { id, .. }, _) => self.waiting.remove(id).is_some_and(|waiting| {
                 // Nobody may wait for it any more.
                 drop(waiting.tell.send((word, body)));
                 true
             }),
+            (Word::Ready | Word::Failed { .. } | Word::Seen { .. } | Word::Ask { .. }, _) => false,
         }
     }
 }
