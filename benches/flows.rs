@@ -5,10 +5,10 @@
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
-use toolgate_benches::{gate, spec};
+use toolgate_benches::{gate, gate_by, spec};
 use toolgate_policy::Principal;
-use toolgate_policy::capability::files;
 use toolgate_policy::capability::room::RoomText;
+use toolgate_policy::capability::{files, http, keyvalue};
 use toolgate_policy::load::Grants;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
@@ -16,7 +16,9 @@ use toolgate_runtime::json::{Bounds, Json};
 use toolgate_runtime::load::clear_plugin;
 use toolgate_runtime::outcome::{Answer, Outcome, Verdict};
 use toolgate_runtime::sandbox::interrupt::Interrupt;
-use toolgate_tests::{World, guest, plugin, test_guest};
+use toolgate_runtime::spec::Isolation;
+use toolgate_tests::web::{Web, respond};
+use toolgate_tests::{World, guest, plugin, test_guest, toolgate};
 
 fn call(runtime: &Runtime, gate: &Gate, tool: &str, arguments: &str) -> Answer {
     let bounds = Bounds { bytes_max: 8 << 20, depth_max: 64, nodes_max: 1 << 20 };
@@ -113,5 +115,56 @@ fn calls(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, load, instantiate, calls);
+/// The same calls on a thread of the server's and in a worker: that compute, that send a request, that use a store.
+fn isolated(c: &mut Criterion) {
+    let web = Web::lasting(|_, to| respond(to, "200 OK", &[("Content-Length", "5")], "hello"));
+    let rule = http::RuleText {
+        scheme: Some("http".to_owned()),
+        host: "127.0.0.1".to_owned(),
+        port: Some(web.address.port().into()),
+        private: true,
+        ..http::RuleText::default()
+    };
+    let room = RoomText { bytes_max: Some(1 << 20), entries_max: None };
+    let http = http::Grant::new(vec![rule]).unwrap();
+    let keyvalue = keyvalue::Grant::new(room).unwrap();
+    let plugins = [
+        ("hello", Grants::default()),
+        ("echo", Grants::default()),
+        ("web", Grants { http: Some(http), ..Grants::default() }),
+        ("store", Grants { keyvalue: Some(keyvalue), ..Grants::default() }),
+    ];
+    let runtime = Runtime::new().unwrap();
+    let mut group = c.benchmark_group("isolated");
+    for (isolation, word) in [(Isolation::Thread, "thread"), (Isolation::Process, "process")] {
+        let world = World::new()
+            .plugin("hello", &plugin("hello"))
+            .plugin("echo", &test_guest("echoing"))
+            .plugin("web", &test_guest("requesting"))
+            .plugin("store", &test_guest("storing"));
+        let mut spec = spec(&world, &plugins);
+        spec.plugins.iter_mut().for_each(|plugin| plugin.isolation = isolation);
+        let gate = gate_by(&world, "state", toolgate());
+        assert!(gate.start(&spec).serves);
+        let here = web.address.to_string();
+        for (name, tool, arguments) in [
+            ("add", "hello_add", json!({ "a": 1, "b": 2 })),
+            ("900 kB there and back", "echo_strings", json!({ "a": "x".repeat(900_000) })),
+            (
+                "a request",
+                "web_run",
+                json!({ "method": "GET", "scheme": "http", "authority": here, "path": "/", "headers": [], "body": "" }),
+            ),
+            ("a look into a store", "store_exists", json!({ "bucket": "b", "key": "k" })),
+        ] {
+            let arguments = arguments.to_string();
+            group.bench_function(format!("{name}, {word}"), |b| {
+                b.iter(|| call(&runtime, &gate, tool, &arguments));
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, load, instantiate, calls, isolated);
 criterion_main!(benches);

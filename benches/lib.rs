@@ -2,4 +2,4 @@
 
 pub mod client;
 
-pub use toolgate_tests::inside::{gate, spec};
+pub use toolgate_tests::inside::{gate, gate_by, spec};
