@@ -10,8 +10,12 @@ fn answer(to: &mut dyn Write, body: &str) {
     drop(to.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes()));
 }
 
-fn small(_: &str, to: &mut dyn Write) {
-    answer(to, "hello");
+fn small(heard: &str, to: &mut dyn Write) {
+    if heard.starts_with("HEAD") {
+        drop(to.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"));
+    } else {
+        answer(to, "hello");
+    }
 }
 
 /// A rule for what begins with a path.
@@ -46,7 +50,8 @@ fn requests_of_a_call_and_of_the_next_share_a_connection() {
     let mut head = request(&web, "/", 1);
     head["method"] = json!("HEAD");
     assert!(!server.call("web_run", head).is_error());
-    assert_eq!((web.heard().len(), web.connections()), (10, 1));
+    assert_eq!(fetch(&server, "web_run", request(&web, "/", 1)), "hello");
+    assert_eq!((web.heard().len(), web.connections()), (11, 1));
 }
 
 #[test]

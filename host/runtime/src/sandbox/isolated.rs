@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Mutex as Turn, OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -198,7 +199,12 @@ impl Isolated {
         let (heard, theirs) = (self.heard, Arc::clone(&calls));
         let args = vec![WORKER.to_owned(), self.memory_bytes_max.to_string()];
         let failed = |error: std::io::Error| format!("start its worker {}: {error}", self.program.display());
-        let hear = move |stdout| heard.hear(stdout, ready, &theirs);
+        // What a worker leaves is let go of on that thread, and connections wait for others only in a runtime.
+        let runtime = Handle::current();
+        let hear = move |stdout| {
+            let _entered = runtime.enter();
+            heard.hear(stdout, ready, &theirs);
+        };
         let process = Kept::start(&self.program, args, hear).await.map_err(failed)?;
         let code = self.component.serialize().map_err(|error| format!("{error:#}"))?;
         process.say(message(&self.begin, &code).map_err(failed)?, None);

@@ -128,8 +128,11 @@ impl Calls {
                 self.waiting.get_mut(id).is_some_and(|waiting| waiting.asking.take(*number, ask))
             }
             (Word::Ended { id, .. }, _) => self.waiting.remove(id).is_some_and(|waiting| {
+                let Waiting { tell, asking, .. } = waiting;
+                // First, so that its connections are there for the call that comes next.
+                drop(asking);
                 // Nobody may wait for it any more.
-                drop(waiting.tell.send((word, body)));
+                drop(tell.send((word, body)));
                 true
             }),
             (Word::Ready | Word::Failed { .. } | Word::Seen { .. } | Word::Ask { .. }, _) => false,
