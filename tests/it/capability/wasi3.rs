@@ -274,6 +274,6 @@ fn in_a_worker_requests_leave_by_wasi_0_3_too() {
     apart(&[
         a_request_goes_where_it_is_granted_and_nowhere_else,
         a_secret_is_put_in_and_scrubbed,
-        without_grants_nothing_of_it_is_linked_and_empty_sockets_reach_nobody,
+        without_a_grant_no_request_is_linked_and_an_empty_one_reaches_nobody,
     ]);
 }

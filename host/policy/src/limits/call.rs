@@ -295,13 +295,6 @@ pub const YIELD_FUEL: u64 = 100_000;
 /// How long a guest that met its deadline inside the host may take to let go before it is left behind, in milliseconds.
 pub const GRACE_MS: u64 = 200;
 
-/// How long after a call's deadline its worker may take to say so before the worker is ended, in milliseconds: longer than
-/// [`GRACE_MS`], since that costs the worker's other calls as well.
-pub const WORKER_GRACE_MS: u64 = 1_000;
-
-/// Bytes of what a worker says of a request or of its store beside a head, a part of a body, or keys and values.
-pub const WORKER_WORD_BYTES: u64 = 2 * KIB;
-
 /// How long a plugin that looks whether it was cancelled may take to end by itself, in milliseconds.
 pub const CANCEL_GRACE_MS: u64 = 500;
 

@@ -140,6 +140,13 @@ pub const WORKER_CALL_BYTES: u64 = 16 * MIB;
 /// Descriptors that a worker may have open until its walls stand: three pipes, the images of its memories. Then it opens none.
 pub const WORKER_FILES_MAX: u64 = 1_024;
 
+/// How long after a call's deadline its worker may take to say so before the worker is ended, in milliseconds: longer than
+/// [`super::call::GRACE_MS`], since that costs the worker's other calls as well.
+pub const WORKER_GRACE_MS: u64 = 1_000;
+
+/// Bytes of what a worker says of a request or of its store beside a head, a part of a body, or keys and values.
+pub const WORKER_WORD_BYTES: u64 = 2 * KIB;
+
 /// How long a worker may take to be ready, in milliseconds.
 pub const WORKER_START_MS: u64 = 30_000;
 

@@ -19,8 +19,10 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Mutex as Turn, OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
-use toolgate_policy::limits::call::{CallLimit, CallLimits, WORKER_GRACE_MS, lift_bytes_max};
-use toolgate_policy::limits::load::{WORKER_CALL_BYTES, WORKER_MEMORY_BYTES, WORKER_START_MS};
+use toolgate_policy::limits::call::{CallLimit, CallLimits, lift_bytes_max};
+use toolgate_policy::limits::load::{
+    WORKER_CALL_BYTES, WORKER_GRACE_MS, WORKER_MEMORY_BYTES, WORKER_START_MS,
+};
 use toolgate_policy::load::Clearance;
 use toolgate_policy::redact::printable;
 use wasmtime::component::{Component, Val};
@@ -166,7 +168,7 @@ impl Isolated {
             biased;
             told = &mut told => told,
             () = sleep_until(deadline + grace) => {
-                live.process.end();
+                live.end();
                 return Ended::nothing(late(export, "its worker did not answer and was ended"));
             }
             fault = &mut gone => {
@@ -176,7 +178,7 @@ impl Isolated {
                     Ok(Ok(told)) => live.read(export, told, Asked::ToEnd).and_here(&meter).unless(fault),
                     Ok(Err(_)) => Ended::nothing(fault),
                     Err(_) => {
-                        live.process.end();
+                        live.end();
                         Ended::nothing(fault.logged("its worker did not answer and was ended"))
                     }
                 };
@@ -246,6 +248,12 @@ impl Live {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Ends it. Whoever calls from now on has another, also while this one is still on its way out.
+    fn end(&self) {
+        self.calls().ended = true;
+        self.process.end();
+    }
+
     fn say(&self, order: &Order, body: &[u8]) {
         self.say_in_turn(order, body, None);
     }
@@ -303,7 +311,7 @@ impl Live {
 
     fn strange(&self, why: &str) -> Ended {
         tracing::error!(why, "ALARM: a worker cannot be understood and is ended");
-        self.process.end();
+        self.end();
         Ended::nothing(ended_early().logged(why))
     }
 }

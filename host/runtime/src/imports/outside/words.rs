@@ -9,8 +9,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use toolgate_policy::limits::call::{
-    HTTP_ASK_BYTES_MAX, KEYVALUE_EACH_BYTES, KEYVALUE_USE_BYTES_MAX, STREAM_BYTES_MAX, WORKER_WORD_BYTES,
+    HTTP_ASK_BYTES_MAX, KEYVALUE_EACH_BYTES, KEYVALUE_USE_BYTES_MAX, STREAM_BYTES_MAX,
 };
+use toolgate_policy::limits::load::WORKER_WORD_BYTES;
 
 use crate::egress::Failure;
 use crate::imports::keyvalue::act::{Act, Came, Refused};
