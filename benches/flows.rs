@@ -13,8 +13,10 @@ use toolgate_policy::load::Grants;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::json::{Bounds, Json};
-use toolgate_runtime::load::clear_plugin;
+use toolgate_runtime::load::asked;
+use toolgate_runtime::load::source::Sources;
 use toolgate_runtime::outcome::{Answer, Outcome, Verdict};
+use toolgate_runtime::remote::Away;
 use toolgate_runtime::sandbox::interrupt::Interrupt;
 use toolgate_runtime::spec::Isolation;
 use toolgate_tests::web::{Web, respond};
@@ -35,8 +37,9 @@ fn load(c: &mut Criterion) {
     let spec = spec(&world, &[("hello", Grants::default())]);
     let mut group = c.benchmark_group("load");
     group.sample_size(20);
-    group.bench_function("hello: source, verify, inspect, describe, clear", |b| {
-        b.iter(|| clear_plugin(&spec.plugins[0], &spec.trust).unwrap());
+    group.bench_function("hello: source, verify, inspect", |b| {
+        let sources = Sources::new(Away::new(Vec::new()));
+        b.iter(|| asked(&sources, &spec.plugins[0], &spec.trust).unwrap());
     });
     let cached = gate(&world, "cached");
     assert!(cached.check(&spec).serves);

@@ -14,3 +14,4 @@ mod load;
 mod mapping;
 mod mcp;
 mod plugin;
+mod sources;

@@ -54,6 +54,7 @@ pub fn spec(world: &World, plugins: &[(&str, Grants)]) -> Spec {
         trust: Arc::new(Trust { policy, anchors: vec![Anchor::Key(key)] }),
         approvals: Approvals::NotAsked,
         on_refused: OnRefused::Stop,
+        folders: Vec::new(),
     }
 }
 
@@ -76,5 +77,6 @@ pub fn gate_by(world: &World, state: &str, program: PathBuf) -> Gate {
 
 fn gate_with(world: &World, state: &str, compiling: Compiling) -> Gate {
     let state = State::open(&world.path(state)).unwrap();
-    Gate::open(&state, Bounds { calls_max: 64, memory_bytes_max: 4 << 30 }, compiling, Vec::new()).unwrap()
+    let bounds = Bounds { calls_max: 64, memory_bytes_max: 4 << 30 };
+    Gate::open(&state, bounds, compiling, Vec::new(), Arc::new(|_, _, _| {})).unwrap()
 }

@@ -9,6 +9,7 @@ pub mod fuzz;
 pub mod guest;
 pub mod inside;
 pub mod process;
+pub mod registry;
 pub mod reply;
 pub mod web;
 pub mod wit;

@@ -39,6 +39,19 @@ impl Web {
         Self { address, ca: String::new(), heard, connections: Arc::default() }
     }
 
+    /// A plain server whose answers depend on more than the request.
+    pub fn answering(answer: impl Fn(&str, &mut dyn Write) + Send + Sync + 'static) -> Self {
+        let (listener, address, heard) = bind();
+        let (remember, answer) = (Arc::clone(&heard), Arc::new(answer));
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let (remember, answer) = (Arc::clone(&remember), Arc::clone(&answer));
+                std::thread::spawn(move || exchange(&mut stream, &remember, &*answer));
+            }
+        });
+        Self { address, ca: String::new(), heard, connections: Arc::default() }
+    }
+
     /// A plain server that answers one request after the other on a connection, until the client hangs up.
     pub fn lasting(answer: Answer) -> Self {
         let (listener, address, heard) = bind();
@@ -96,7 +109,11 @@ fn bind() -> (TcpListener, SocketAddr, Arc<Mutex<Vec<String>>>) {
 }
 
 /// Whether anything was asked.
-fn exchange<S: std::io::Read + Write>(stream: &mut S, heard: &Mutex<Vec<String>>, answer: Answer) -> bool {
+fn exchange<S: std::io::Read + Write>(
+    stream: &mut S,
+    heard: &Mutex<Vec<String>>,
+    answer: impl Fn(&str, &mut dyn Write),
+) -> bool {
     let mut text = Vec::new();
     let mut chunk = [0; 4096];
     loop {

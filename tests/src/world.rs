@@ -103,6 +103,25 @@ impl World {
         if APART.get() { self.with("isolation = \"process\"") } else { self }
     }
 
+    /// Adds a folder of plugins.
+    #[must_use]
+    pub fn plugin_folder(mut self, source: &str) -> Self {
+        let head = format!("source = \"{source}\"\n");
+        self.plugins.push(Plugin { head, grant: String::new(), limits: String::new() });
+        self
+    }
+
+    /// Adds a plugin that comes from elsewhere.
+    #[must_use]
+    pub fn plugin_from(mut self, name: &str, source: &str) -> Self {
+        self.plugins.push(Plugin {
+            head: format!("name = \"{name}\"\nsource = \"{source}\"\n"),
+            grant: String::new(),
+            limits: String::new(),
+        });
+        self
+    }
+
     /// Adds a line to the last plugin.
     #[must_use]
     pub fn with(mut self, line: &str) -> Self {

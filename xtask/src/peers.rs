@@ -1,5 +1,5 @@
-//! Other people's programs that tests talk to: official MCP clients, and what makes and checks signatures. Pinned here,
-//! installed by `packages`.
+//! Other people's programs that tests talk to: official MCP clients, what makes and checks signatures, a registry and what
+//! copies from one to another. Pinned here, installed by `packages`.
 
 use std::process::Command;
 
@@ -33,6 +33,11 @@ pub(crate) fn tell(tests: &mut Command) -> Outcome<()> {
     }
     if packages::debian("minisign", &["minisign"], &["/usr/bin/minisign"])?.is_some() {
         tests.env("TOOLGATE_MINISIGN", "/usr/bin/minisign");
+    }
+    const REGISTRY: [&str; 2] = ["/usr/bin/docker-registry", "/usr/bin/skopeo"];
+    if packages::debian("registry", &["docker-registry", "skopeo"], &REGISTRY)?.is_some() {
+        let [registry, skopeo] = REGISTRY;
+        tests.env("TOOLGATE_REGISTRY", registry).env("TOOLGATE_SKOPEO", skopeo);
     }
     Ok(())
 }

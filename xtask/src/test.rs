@@ -55,6 +55,8 @@ fn deny() -> Outcome<()> {
             None => return Ok(()),
         },
     };
+    // It looks at the crates of other systems too, which building for this one did not fetch.
+    shell::run(shell::cargo().args(["fetch", "--locked", "--quiet"]))?;
     let mut deny = Command::new(program);
     deny.current_dir(shell::root()).args([
         "--offline",

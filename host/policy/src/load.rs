@@ -2,6 +2,7 @@
 //! they ask. Reading, verifying signatures and compiling are the runtime's.
 
 pub mod clear;
+pub mod errand;
 pub mod grant;
 pub mod identity;
 pub mod learn;
@@ -9,6 +10,7 @@ pub mod lint;
 pub mod manifest;
 pub mod pin;
 mod provenance;
+pub mod reference;
 pub mod role;
 pub mod signer;
 pub mod trust;

@@ -1,8 +1,10 @@
 //! Outbound HTTP, only with a pass: resolve once, connect to an address that was checked, put the secret in, bound every
 //! byte and the time of it all, scrub the secret from what comes back. Follows no redirect, reads no proxy variable.
-//! Whether a request may be sent is not decided here. Names for sockets are looked up here too, by the same rules.
+//! Whether a request may be sent is not decided here. Names for sockets are looked up here too, by the same rules. What the
+//! host fetches for its operator goes the same way, with an errand for a pass.
 
 mod connect;
+pub(crate) mod errand;
 mod exchange;
 mod idle;
 mod resolve;
@@ -174,7 +176,7 @@ impl Egress {
         }
         let connecting = async {
             let addresses = self.resolve(&pass).await.map_err(|error| error.failure())?;
-            let stream = connect::connect(&pass, &link.trust, &addresses).await?;
+            let stream = connect::connect(host, &link.trust, &addresses).await?;
             Lease::open(&link.idle, host, stream).await
         };
         let lease = match tokio::time::timeout_at(by(timeouts.connect), connecting).await {

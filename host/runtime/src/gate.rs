@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use toolgate_policy::capability::http::Pass;
-use toolgate_policy::load::TrustPolicy;
+use toolgate_policy::load::{Asked, TrustPolicy};
 use toolgate_policy::{Digest, PluginName, Principal};
 
 use crate::artifact::Artifact;
@@ -17,14 +17,17 @@ use crate::call;
 use crate::call::request::Request;
 use crate::egress::Egress;
 use crate::list;
+use crate::load::source::Sources;
+use crate::load::{self, NotLoaded};
 use crate::outcome::Outcome;
 use crate::reconcile::{self, Occasion, Report};
+use crate::remote::{Away, Progress};
 use crate::rooms::{Flights, Rooms};
 use crate::sandbox::Sandbox;
 use crate::sandbox::compile::Compiler;
 use crate::snapshot::tool::Tool;
 use crate::snapshot::{Snapshot, Snapshots};
-use crate::spec::{Compiling, Spec};
+use crate::spec::{Compiling, PluginSpec, Spec, Trust};
 use crate::state::State;
 use crate::state::kept::Kept;
 use crate::state::keyvalue::Stores;
@@ -65,8 +68,8 @@ pub enum NotOpened {
 }
 
 impl Gate {
-    /// Opens the gate. Nothing serves yet. Names in grants are asked of `name_servers`, or where there are none of the
-    /// system's.
+    /// Opens the gate. Nothing serves yet. Names in grants and sources are asked of `name_servers`, or where there are none of
+    /// the system's. `progress` is told how far what is fetched from elsewhere has come.
     ///
     /// # Errors
     /// [`NotOpened`].
@@ -75,18 +78,25 @@ impl Gate {
         bounds: Bounds,
         compiling: Compiling,
         name_servers: Vec<SocketAddr>,
+        progress: Progress,
     ) -> Result<Self, NotOpened> {
+        let away = Away::new(name_servers.clone()).telling(progress);
         let folders = state.root().try_clone().and_then(|root| Ok((root, state.dir("keys")?)));
         let audit = folders.and_then(|(root, keys)| Recorder::open(root, &keys));
         let audit = Arc::new(audit.map_err(|error| NotOpened::Audit(state.path().to_owned(), error))?);
         let compiler =
             Compiler::open(state, bounds.calls_max, compiling, &audit).map_err(NotOpened::Engine)?;
-        let sandbox =
-            Sandbox::new(compiler, Stores::new(state), Egress::new(name_servers), bounds.memory_bytes_max);
+        let sandbox = Sandbox::new(
+            compiler,
+            Stores::new(state),
+            Egress::new(name_servers.clone()),
+            bounds.memory_bytes_max,
+        );
         let sandbox = sandbox.map_err(NotOpened::Threads)?;
         let unreadable = |error| NotOpened::State(state.path().to_owned(), error);
         let rooms = Rooms {
-            kept: Kept::open(state).map_err(unreadable)?,
+            away,
+            kept: Arc::new(Kept::open(state).map_err(unreadable)?),
             seen: Seen::open(state).map_err(unreadable)?,
             sandbox,
             snapshots: Snapshots::default(),
@@ -120,6 +130,14 @@ impl Gate {
     fn bring_in_line(&self, spec: &Spec, occasion: Occasion) -> Report {
         let _one = self.reconciling.lock().unwrap_or_else(PoisonError::into_inner);
         reconcile::run(&self.rooms, spec, occasion)
+    }
+
+    /// What a plugin asks, of whom it is said that it may be looked into. Nothing is granted by it. Blocks.
+    ///
+    /// # Errors
+    /// [`NotLoaded`].
+    pub fn asked(&self, spec: &PluginSpec, trust: &Trust) -> Result<Asked, NotLoaded> {
+        load::asked(&Sources::of(&self.rooms), spec, trust)
     }
 
     /// What [`Gate::start`] would report, without serving anything. Blocks while plugins are compiled.

@@ -33,6 +33,7 @@ pub mod sandbox;
 mod imports;
 
 mod egress;
+pub mod remote;
 
 pub mod audit;
 pub mod mapping;

@@ -23,9 +23,11 @@ use toolgate_policy::load::{Asked, Clearance, NotCleared, Trusted};
 use crate::artifact::Artifact;
 use crate::sandbox::Sandbox;
 use crate::sandbox::prepare::{NotReady, Wanted};
+use crate::signature::anchor::Anchor;
 use crate::snapshot::plugin::Plugin;
 use crate::snapshot::tool::{Listing, Ready};
 use crate::spec::{PluginSpec, Trust};
+use source::Sources;
 
 /// Why a plugin did not load.
 #[derive(Debug, Clone)]
@@ -80,16 +82,54 @@ pub(crate) struct Against<'a> {
     pub(crate) now: UnixTime,
 }
 
-/// Fetches a plugin from where its bytes are.
+impl Against<'_> {
+    /// What these bytes were before.
+    fn standing(&self, digest: Digest) -> Standing {
+        match self.approved {
+            Approved::Asked(Some(pin)) if pin.digest == digest && pin.revoked.is_none() => Standing::Approved,
+            Approved::Asked(_) | Approved::NotAsked => Standing::New,
+        }
+    }
+}
+
+/// Fetches a plugin from where its bytes are. What was fetched before and is trusted is not fetched again, where its digest
+/// is known; what is, is kept.
 ///
 /// # Errors
 /// [`NotLoaded`].
-pub(crate) fn fetch(spec: &PluginSpec) -> Result<source::Found, NotLoaded> {
-    source::fetch(&spec.source).map_err(|error| NotLoaded {
-        kind: if error.is_absence() { Kind::Failed } else { Kind::Refused },
-        digest: None,
-        reasons: vec![told(&error)],
-    })
+pub(crate) fn fetch(
+    sources: &Sources,
+    spec: &PluginSpec,
+    against: Against<'_>,
+) -> Result<source::Found, NotLoaded> {
+    let distrust = |found: &source::Found| {
+        let digest = found.artifact.digest();
+        verify::verify(spec, against.trust, found, against.standing(digest), against.now)
+            .err()
+            .map(|error| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons: vec![told(&error)] })
+    };
+    let before = match sources.fetched_before(&spec.source, spec.digest) {
+        Some(found) => match distrust(&found) {
+            None => return Ok(found),
+            Some(why) => Some(why),
+        },
+        None => None,
+    };
+    let keys: Vec<_> = against.trust.anchors.iter().map(Anchor::id).collect();
+    match (sources.fetch(&spec.source, spec.digest, &keys), before) {
+        (Ok(found), _) => {
+            if spec.source.is_elsewhere() && spec.digest.is_some() && distrust(&found).is_none() {
+                sources.keep(&spec.source, &found);
+            }
+            Ok(found)
+        }
+        // Nothing newer is to be had, and this says more.
+        (Err(error), Some(why)) if error.is_absence() => Err(why),
+        (Err(error), _) => {
+            let kind = if error.is_absence() { Kind::Failed } else { Kind::Refused };
+            Err(NotLoaded { kind, digest: None, reasons: vec![told(&error)] })
+        }
+    }
 }
 
 /// Loads what was found up to the decision whether it may be compiled. Cheap next to compiling.
@@ -102,10 +142,7 @@ pub(crate) fn clear_found(
     against: Against<'_>,
 ) -> Result<Cleared, NotLoaded> {
     let digest = found.artifact.digest();
-    let standing = match against.approved {
-        Approved::Asked(Some(pin)) if pin.digest == digest && pin.revoked.is_none() => Standing::Approved,
-        Approved::Asked(_) | Approved::NotAsked => Standing::New,
-    };
+    let standing = against.standing(digest);
     let Proved { found, trusted, inspected } = prove(spec, against.trust, found, standing, against.now)?;
     let refused = |reasons: Vec<String>| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons };
     let described =
@@ -148,8 +185,10 @@ fn held(spec: &PluginSpec, digest: Digest, changes: &[Change]) -> NotLoaded {
 ///
 /// # Errors
 /// [`NotLoaded`].
-pub fn asked(spec: &PluginSpec, trust: &Trust) -> Result<Asked, NotLoaded> {
-    Ok(prove(spec, trust, fetch(spec)?, Standing::New, now())?.inspected.asked)
+pub fn asked(sources: &Sources, spec: &PluginSpec, trust: &Trust) -> Result<Asked, NotLoaded> {
+    let against = Against { trust, approved: Approved::NotAsked, now: now() };
+    let found = fetch(sources, spec, against)?;
+    Ok(prove(spec, trust, found, Standing::New, against.now)?.inspected.asked)
 }
 
 /// Bytes that are trusted, and what is in them.

@@ -14,7 +14,7 @@ use toolgate_policy::{Digest, PluginName};
 
 use crate::artifact::Artifact;
 use crate::audit::{Event, Recorder};
-use crate::load::source::Found;
+use crate::load::source::{Found, Sources};
 use crate::load::{self, Against, Kind, NotLoaded, clear_found};
 use crate::rooms::Rooms;
 use crate::signature::SignatureFile;
@@ -169,7 +169,9 @@ fn load(
     before: Option<&Arc<Plugin>>,
 ) -> LoadedOrNot {
     tracing::debug!(plugin = %wanted.name, "loading");
-    match load::fetch(wanted).and_then(|found| load_found(rooms, wanted, found, against, before)) {
+    match load::fetch(&Sources::of(rooms), wanted, against)
+        .and_then(|found| load_found(rooms, wanted, found, against, before))
+    {
         Ok(loaded) => (Ok(loaded), None),
         Err(why) => (Err(why), instead(rooms, wanted, against, before)),
     }

@@ -11,6 +11,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use toolgate_policy::limits::call::GRACE_MS;
 
 use crate::audit::Recorder;
+use crate::remote::Away;
 use crate::sandbox::Sandbox;
 use crate::snapshot::Snapshots;
 use crate::state::kept::Kept;
@@ -20,10 +21,12 @@ use crate::state::seen::Seen;
 pub(crate) struct Rooms {
     /// Where guest code runs.
     pub(crate) sandbox: Sandbox,
+    /// The way to what lies elsewhere.
+    pub(crate) away: Away,
     /// What serves.
     pub(crate) snapshots: Snapshots,
     /// What was fetched and approved.
-    pub(crate) kept: Kept,
+    pub(crate) kept: Arc<Kept>,
     /// What was seen before and may not be undone.
     pub(crate) seen: Seen,
     /// The record.

@@ -19,6 +19,7 @@ use toolgate_policy::redact::printable;
 
 use crate::artifact::Artifact;
 use anchor::Anchor;
+pub use name::tail;
 
 /// A signature file as it was found.
 #[derive(Clone)]

@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use toolgate_policy::limits::call::CallLimits;
+use toolgate_policy::load::errand::Errand;
 use toolgate_policy::load::lint::Allowed;
 use toolgate_policy::load::pin::Approved;
+use toolgate_policy::load::reference::Reference;
 use toolgate_policy::load::{Grants, Pin, TrustPolicy};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
 
 use crate::secret::SecretSpec;
 use crate::signature::anchor::Anchor;
+use crate::signature::name;
 
 /// Everything that should serve.
 #[derive(Clone)]
@@ -25,6 +28,8 @@ pub struct Spec {
     pub approvals: Approvals,
     /// What one refused plugin means for the others.
     pub on_refused: OnRefused,
+    /// The folders that were looked through for plugins.
+    pub folders: Vec<PathBuf>,
 }
 
 /// What was approved, and whether that is asked.
@@ -140,6 +145,60 @@ pub enum Compiling {
 pub enum Source {
     /// A file, by absolute path.
     File(PathBuf),
+    /// A file that lies in a folder of plugins and is no link.
+    Within {
+        /// The folder, by absolute path.
+        folder: PathBuf,
+        /// The file's name.
+        name: String,
+    },
+    /// A URL. The plugin's digest is known.
+    Https {
+        /// What is asked for.
+        errand: Errand,
+        /// On which terms.
+        remote: Remote,
+    },
+    /// An artefact in a registry.
+    Oci {
+        /// Which.
+        reference: Reference,
+        /// On which terms.
+        remote: Remote,
+    },
+}
+
+/// On which terms what lies elsewhere is fetched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remote {
+    /// The certificate authorities, in PEM, where those of the system are not meant.
+    pub ca: Option<PathBuf>,
+    /// Docker's configuration, which keeps credentials for registries.
+    pub docker: Option<PathBuf>,
+}
+
+impl Source {
+    /// Whether it is another machine, or what stands in for one.
+    pub fn is_elsewhere(&self) -> bool {
+        match self {
+            Self::File(_) | Self::Within { .. } => false,
+            Self::Https { .. } | Self::Oci { .. } => true,
+        }
+    }
+
+    /// The paths by which one sees that it is another plugin now: whatever of it lies on this machine, there or not.
+    pub fn watched(&self) -> Vec<PathBuf> {
+        let file = match self {
+            Self::File(path) => path.clone(),
+            Self::Within { folder, name } => folder.join(name),
+            Self::Https { remote, .. } | Self::Oci { remote, .. } => {
+                return remote.ca.iter().cloned().collect();
+            }
+        };
+        let plain =
+            name::ENDINGS.iter().map(|(ending, ..)| PathBuf::from(format!("{}{ending}", file.display())));
+        plain.chain([file.clone()]).collect()
+    }
 }
 
 /// Whom to trust, and what they are known by.
@@ -164,6 +223,9 @@ impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Within { folder, name } => write!(f, "file:{}", folder.join(name).display()),
+            Self::Https { errand, .. } => f.write_str(&errand.target().url()),
+            Self::Oci { reference, .. } => reference.fmt(f),
         }
     }
 }

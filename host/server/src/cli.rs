@@ -1,5 +1,6 @@
 //! The command line: one file a command. What is typed here is a contract; so are the exit codes.
 
+mod bundle;
 mod call;
 mod check;
 mod exit;
@@ -10,6 +11,8 @@ mod learn;
 mod output;
 mod pack;
 mod plugin;
+mod progress;
+mod push;
 mod serve;
 mod sign;
 mod tools;
@@ -64,6 +67,11 @@ enum Command {
     Sign(sign::Args),
     /// Say who signed a component and whether that is enough
     Verify(verify::Args),
+    /// Put a component and the signatures beside it into a registry
+    Push(push::Args),
+    /// Carry components with their signatures to where no registry is reached
+    #[command(subcommand)]
+    Bundle(bundle::Command),
     /// Print a completion script for a shell
     Completions {
         /// For which shell
@@ -104,6 +112,8 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Pack(args) => pack::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Push(args) => push::run(&args),
+        Command::Bundle(command) => bundle::run(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "toolgate", &mut script);

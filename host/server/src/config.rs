@@ -11,17 +11,20 @@ mod problem;
 mod reader;
 mod secret;
 mod server;
+mod source;
 mod trust;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use toolgate_policy::limits::load::PLUGINS_MAX;
 use toolgate_runtime::spec::{Approvals, Spec};
 
 pub(crate) use manifest::read as read_manifest;
 pub(crate) use problem::Problems;
 pub(crate) use server::{ServerConfig, check_listen};
+pub(crate) use source::{docker, oci};
 pub(crate) use trust::{Lock, load as load_trust, load_revoked};
 
 use reader::{Document, Section};
@@ -117,13 +120,20 @@ fn read(
             lock: &lock,
         },
     );
-    let plugins = plugins.into_iter().map(plugin::Plugin::finish).collect();
+    let folders = plugins.iter().filter_map(|plugin| plugin.folder.clone()).collect();
+    let plugins: Vec<_> = plugins.into_iter().flat_map(plugin::Plugin::finish).collect();
+    if plugins.len() > PLUGINS_MAX {
+        let why =
+            format!("there are {} plugins with those in folders; the limit is {PLUGINS_MAX}", plugins.len());
+        problems.file(document.path(), why);
+    }
     let (trust, lock) = (trust?, lock?);
     if !problems.is_empty() {
         return None;
     }
     let approvals = lock.as_ref().map_or(Approvals::NotAsked, |lock| Approvals::Asked(lock.file.pins()));
-    let spec = Spec { plugins, trust: Arc::new(trust.trust), approvals, on_refused: server.on_refused };
+    let spec =
+        Spec { plugins, trust: Arc::new(trust.trust), approvals, on_refused: server.on_refused, folders };
     let mut files = trust.keys;
     files.push(document.path().to_owned());
     files.extend(lock.as_ref().map(|lock| lock.path.clone()));

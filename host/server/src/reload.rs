@@ -14,7 +14,6 @@ use toolgate_runtime::audit::Event;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::load::source;
 use toolgate_runtime::reconcile::{Loaded, Report};
-use toolgate_runtime::spec::Source;
 
 use crate::config::{Config, load_revoked};
 
@@ -180,10 +179,8 @@ fn revoke(gate: &Gate, policy: &Path) {
 
 /// Everything that the configuration was read from, and its plugins.
 fn watched(config: &Config) -> Vec<PathBuf> {
-    let plugins = config.spec.plugins.iter().map(|plugin| match &plugin.source {
-        Source::File(path) => path.clone(),
-    });
-    config.files.iter().cloned().chain(plugins).collect()
+    let plugins = config.spec.plugins.iter().flat_map(|plugin| plugin.source.watched());
+    config.files.iter().chain(&config.spec.folders).cloned().chain(plugins).collect()
 }
 
 /// As the files are now, with the signatures beside them.

@@ -21,8 +21,53 @@ pub const IDENTITY_BYTES_MAX: usize = 512;
 /// Signature files looked at for one plugin.
 pub const SIGNATURES_MAX: usize = 16;
 
+/// Names under which signatures of one component are looked for where nothing can be listed.
+pub const SIGNATURE_URLS_MAX: usize = 32;
+
 /// Bytes of all components and signatures that are kept under the state directory. What was used least recently makes room.
 pub const KEPT_BYTES_MAX: u64 = 4 * GIB;
+
+/// How long fetching one plugin from elsewhere may take with its signatures and every attempt, in milliseconds.
+pub const FETCH_MS: u64 = 300_000;
+
+/// How long one answer may take to begin, and how long its body may be slow, in milliseconds.
+pub const FETCH_PATIENCE_MS: u64 = 10_000;
+
+/// Bytes that have to arrive each second on average, once [`FETCH_PATIENCE_MS`] are over: far less than a modem brought.
+pub const FETCH_BYTES_PER_S_MIN: u64 = 2 * KIB;
+
+/// How often one request is tried.
+pub const FETCH_ATTEMPTS_MAX: u32 = 4;
+
+/// What is waited before the second attempt, twice that before the third, and so on, in milliseconds.
+pub const FETCH_BACKOFF_MS: u64 = 250;
+
+/// The longest `Retry-After` that is waited for, in seconds. Who asks for more is not asked again.
+pub const RETRY_AFTER_S_MAX: u64 = 20;
+
+/// Redirects that one request follows.
+pub const REDIRECTS_MAX: usize = 5;
+
+/// Bytes of the manifest or index of an artefact. The OCI specification asks registries to take as many.
+pub const MANIFEST_BYTES_MAX: u64 = 4 * MIB;
+
+/// Bytes of the configuration that an artefact has beside its layer.
+pub const ARTEFACT_CONFIG_BYTES_MAX: u64 = MIB;
+
+/// Bytes of what a service says that gives tokens, or of a registry's reason to refuse.
+pub const TOKEN_BYTES_MAX: u64 = 64 * KIB;
+
+/// Values in one JSON text about an artefact.
+pub const MANIFEST_NODES_MAX: usize = 100_000;
+
+/// Bytes of a bundle that is a tar, which is read into memory.
+pub const BUNDLE_BYTES_MAX: u64 = GIB;
+
+/// Files in a bundle.
+pub const BUNDLE_FILES_MAX: usize = 1_024;
+
+/// Components in one folder of plugins, and entries of that folder that are looked at.
+pub const FOLDER_ENTRIES_MAX: usize = 4_096;
 
 /// Bytes of a configuration file, a trust policy or a key.
 pub const CONFIG_BYTES_MAX: u64 = MIB;

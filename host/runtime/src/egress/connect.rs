@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use toolgate_policy::address::Host;
-use toolgate_policy::capability::http::{Pass, Rule};
+use toolgate_policy::capability::http::Rule;
 use toolgate_policy::limits::call::HTTP_CONNECT_MS;
 use toolgate_policy::request::Scheme;
 
@@ -37,11 +37,18 @@ pub(super) enum Trust {
 
 impl Roots {
     pub(super) fn trust(&self, rule: &Rule) -> Result<Trust, NoLink> {
-        match (rule.scheme, &rule.ca) {
-            (Scheme::Http, _) => Ok(Trust::Plain),
-            (Scheme::Https, None) => self.system().map(Trust::Tls).map_err(NoLink::Tls),
-            (Scheme::Https, Some(file)) => {
-                let unusable = |why: String| NoLink::Certificates(file.clone(), why);
+        match rule.scheme {
+            Scheme::Http => Ok(Trust::Plain),
+            Scheme::Https => self.tls(rule.ca.as_deref()),
+        }
+    }
+
+    /// Those in `ca`, or the system's.
+    pub(super) fn tls(&self, ca: Option<&str>) -> Result<Trust, NoLink> {
+        match ca {
+            None => self.system().map(Trust::Tls).map_err(NoLink::Tls),
+            Some(file) => {
+                let unusable = |why: String| NoLink::Certificates(file.to_owned(), why);
                 let pem = std::fs::read(file).map_err(|error| unusable(error.to_string()))?;
                 let mut store = RootCertStore::empty();
                 for certificate in CertificateDer::pem_slice_iter(&pem) {
@@ -81,7 +88,7 @@ fn config(roots: RootCertStore) -> Result<Arc<ClientConfig>, String> {
 
 /// Connects to the first address that answers. Only these addresses are tried.
 pub(super) async fn connect(
-    pass: &Pass,
+    host: &Host,
     trust: &Trust,
     addresses: &[SocketAddr],
 ) -> Result<Pin<Box<dyn Stream>>, Failure> {
@@ -104,12 +111,12 @@ pub(super) async fn connect(
     match trust {
         Trust::Plain => Ok(Box::pin(tcp)),
         Trust::Tls(config) => {
-            let name = match pass.target().host() {
+            let name = match host {
                 Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| Failure::Tls)?,
                 Host::Address(address) => ServerName::from(*address),
             };
             let tls = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await.map_err(|error| {
-                tracing::info!(%error, host = %pass.target().host(), "TLS to an outbound host failed");
+                tracing::info!(%error, %host, "TLS to an outbound host failed");
                 Failure::Tls
             })?;
             Ok(Box::pin(tls))

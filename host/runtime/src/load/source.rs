@@ -1,12 +1,22 @@
-//! Where plugins come from. Bytes and the signatures found beside them; nothing is believed about either.
+//! Where plugins come from. Bytes and the signatures found beside them; nothing is believed about either but that they are the
+//! ones that were asked for.
 
 mod file;
+mod https;
+
+use std::sync::Arc;
+
+use toolgate_policy::Digest;
+use toolgate_policy::load::signer::KeyId;
 
 use crate::artifact::Artifact;
+use crate::remote::{Away, NotArrived};
+use crate::rooms::Rooms;
 use crate::signature::SignatureFile;
 use crate::spec::Source;
+use crate::state::kept::Kept;
 
-pub use file::{NotFetched, signature_names};
+pub use file::{NotFile, folder, signature_names};
 
 /// What was found.
 pub struct Found {
@@ -16,12 +26,93 @@ pub struct Found {
     pub signatures: Vec<SignatureFile>,
 }
 
-/// Fetches a plugin.
-///
-/// # Errors
-/// [`NotFetched`].
-pub fn fetch(source: &Source) -> Result<Found, NotFetched> {
-    match source {
-        Source::File(path) => file::fetch(path),
+/// What plugins are fetched with: the way to what lies elsewhere, and what was fetched before.
+pub struct Sources {
+    away: Away,
+    kept: Option<Arc<Kept>>,
+}
+
+/// Why nothing was fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum NotFetched {
+    /// No file was.
+    #[error(transparent)]
+    File(#[from] NotFile),
+    /// It lies elsewhere and did not arrive.
+    #[error(transparent)]
+    Away(#[from] NotArrived),
+    /// What arrived is something else.
+    #[error("use {from}: it has the digest {got}, and the configuration pins {wanted}")]
+    OtherBytes {
+        /// Where it came from.
+        from: String,
+        /// What it is.
+        got: Digest,
+        /// What was wanted.
+        wanted: Digest,
+    },
+}
+
+impl NotFetched {
+    /// Whether there was nothing to be had, rather than something that is not taken.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Self::File(error) => error.is_absence(),
+            Self::Away(error) => error.is_absence(),
+            Self::OtherBytes { .. } => false,
+        }
+    }
+}
+
+impl Sources {
+    /// Fetches by this way, and keeps nothing.
+    pub fn new(away: Away) -> Self {
+        Self { away, kept: None }
+    }
+
+    /// The same, keeping what proved to be trusted.
+    pub(crate) fn of(rooms: &Rooms) -> Self {
+        Self { away: rooms.away.clone(), kept: Some(Arc::clone(&rooms.kept)) }
+    }
+
+    /// Fetches a plugin: from where its signers, by their keys, would have put their signatures.
+    ///
+    /// # Errors
+    /// [`NotFetched`]; also when it is not what `pin` says.
+    pub fn fetch(&self, source: &Source, pin: Option<Digest>, keys: &[KeyId]) -> Result<Found, NotFetched> {
+        let found = match source {
+            Source::File(path) => return Ok(file::fetch(path)?),
+            Source::Within { folder, name } => return Ok(file::fetch_within(folder, name)?),
+            Source::Https { errand, remote } => https::fetch(&self.away, errand, remote, pin, keys)?,
+            Source::Oci { reference, remote } => {
+                let pulled = self.away.pull(reference, remote)?;
+                Found { artifact: pulled.artifact, signatures: pulled.signatures }
+            }
+        };
+        hold(&found.artifact, source, pin)?;
+        Ok(found)
+    }
+
+    /// What was fetched before of a plugin from elsewhere whose bytes are known.
+    pub(crate) fn fetched_before(&self, source: &Source, pin: Option<Digest>) -> Option<Found> {
+        let (kept, pin) = (self.kept.as_ref()?, pin.filter(|_| source.is_elsewhere())?);
+        kept.get(pin).map(|(artifact, signatures)| Found { artifact, signatures })
+    }
+
+    /// Keeps what was fetched from elsewhere, so that it need not be fetched again.
+    pub(crate) fn keep(&self, source: &Source, found: &Found) {
+        let Some(kept) = &self.kept else { return };
+        if let Err(error) = kept.put(&found.artifact, &found.signatures) {
+            tracing::warn!(error = %super::told(&error), %source, "what was fetched is not kept and will be fetched again");
+        }
+    }
+}
+
+fn hold(artifact: &Artifact, source: &dyn std::fmt::Display, pin: Option<Digest>) -> Result<(), NotFetched> {
+    match pin {
+        Some(wanted) if wanted != artifact.digest() => {
+            Err(NotFetched::OtherBytes { from: source.to_string(), got: artifact.digest(), wanted })
+        }
+        Some(_) | None => Ok(()),
     }
 }

@@ -18,7 +18,7 @@ pub(crate) fn form(name: &str) -> Option<(Format, u64)> {
 }
 
 /// The end of a name by which it is a signature's, such as `.sigstore.json` or `.0123abcd.sigstore.json`.
-pub(crate) fn tail(name: &str) -> Option<&str> {
+pub fn tail(name: &str) -> Option<&str> {
     let (ending, ..) = ENDINGS.iter().find(|(ending, ..)| name.ends_with(ending))?;
     let before = name.strip_suffix(ending)?;
     let further = before.rsplit_once('.').filter(|(_, digits)| {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt as _};
 use rustix::fs::OFlags;
@@ -24,6 +24,9 @@ pub struct Kept {
     /// Never removed to make room. Held by whoever writes.
     held: Mutex<BTreeSet<Digest>>,
 }
+
+/// After this long nobody writes at it any more.
+const UNFINISHED: Duration = Duration::from_secs(3_600);
 
 /// Why something is not kept.
 #[derive(Debug, thiserror::Error)]
@@ -168,6 +171,11 @@ impl Kept {
                 Some(digest) if name.len() == 64 => {
                     loose.push((metadata.modified()?.into_std(), digest));
                 }
+                // What somebody began to write long ago and never will finish.
+                None if age(&metadata) > UNFINISHED => {
+                    total -= metadata.len();
+                    self.dir.remove_file(&name)?;
+                }
                 Some(_) | None => {}
             }
         }
@@ -185,6 +193,12 @@ impl Kept {
         }
         if total > self.bytes_max { Err(NotKept::Full(self.bytes_max)) } else { Ok(()) }
     }
+}
+
+/// How long ago it was written.
+fn age(metadata: &cap_std::fs::Metadata) -> Duration {
+    let written = metadata.modified().ok().map(|time| time.into_std());
+    written.and_then(|time| time.elapsed().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -238,6 +252,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_left_half_written_is_cleared_away() {
+        let base = tempfile::tempdir().unwrap();
+        let kept = kept(&base, 1_000);
+        let left = base.path().join("state/blobs/sha256/.left.1");
+        let file = std::fs::File::create(&left).unwrap();
+        kept.put(&Artifact::of(*b"one"), &[]).unwrap();
+        assert!(left.exists(), "somebody may be at it");
+        file.set_modified(SystemTime::now() - UNFINISHED * 2).unwrap();
+        kept.put(&Artifact::of(*b"two"), &[]).unwrap();
+        assert!(!left.exists());
+    }
+
+    #[test]
     fn the_least_recently_used_makes_room_and_what_is_held_stays() {
         let base = tempfile::tempdir().unwrap();
         let kept = kept(&base, 20);
@@ -245,7 +272,7 @@ mod tests {
         let at = |artifact: &Artifact, seconds| {
             let path = base.path().join("state/blobs/sha256").join(artifact.digest().hex());
             let file = std::fs::File::options().write(true).open(path).unwrap();
-            file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
         };
         kept.put(&first, &[]).unwrap();
         kept.put(&second, &[]).unwrap();

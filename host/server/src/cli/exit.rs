@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use toolgate_runtime::load::source::NotFetched;
 use toolgate_runtime::load::{Kind, NotLoaded};
 use toolgate_runtime::reconcile::{Loaded, Report};
 
@@ -39,6 +40,12 @@ impl Exit {
             source = cause.source();
         }
         Self { code: 4, text }
+    }
+
+    /// A component was not fetched: nothing was there, or what was there is not taken.
+    pub(super) fn not_fetched(error: &NotFetched) -> Self {
+        let code = if error.is_absence() { 4 } else { 3 };
+        Self { code, ..Self::host(error) }
     }
 
     /// The host could not do it.

@@ -8,9 +8,10 @@ use toolgate_policy::name::Prefix;
 use toolgate_policy::redact::{printable, printable_lines};
 use toolgate_runtime::load::describe::Described;
 use toolgate_runtime::load::inspect::Inspected;
-use toolgate_runtime::load::source::{Found, fetch};
+use toolgate_runtime::load::source::{Found, Sources};
 use toolgate_runtime::load::{describe, inspect};
 use toolgate_runtime::mapping::shape::NoShape;
+use toolgate_runtime::remote::Away;
 use toolgate_runtime::signature;
 use toolgate_runtime::snapshot::tool::Listing;
 use toolgate_runtime::spec::{EngineKind, Source};
@@ -30,7 +31,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let path = std::path::absolute(&args.component).map_err(|error| Exit::host(&error))?;
-    let found = fetch(&Source::File(path)).map_err(|error| Exit::host(&error))?;
+    let sources = Sources::new(Away::new(Vec::new()));
+    let found = sources.fetch(&Source::File(path), None, &[]).map_err(|error| Exit::host(&error))?;
     let name = args.component.display();
     let refused = |error: &dyn std::error::Error| Exit::refused(format!("{name}: refused: {error}"));
     let (inspected, engine) = inspect::inspect_any(&found.artifact).map_err(|error| refused(&error))?;

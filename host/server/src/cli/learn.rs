@@ -12,7 +12,6 @@ use toolgate_policy::redact::{printable, printable_lines};
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::json::Json;
-use toolgate_runtime::load::asked;
 use toolgate_runtime::outcome::{FaultKind, Outcome};
 use toolgate_runtime::reconcile::{Loaded, Report};
 use toolgate_runtime::sandbox::interrupt::Interrupt;
@@ -72,14 +71,14 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
             problem: None,
         })
     };
-    let asked = asked(&spec, &config.spec.trust).map_err(not_loaded)?;
+    let gate = serve::open(&config)?;
+    let asked = gate.asked(&spec, &config.spec.trust).map_err(not_loaded)?;
     // A guest that sees no folder cannot even ask for one. This one is empty, and every use of it is refused.
     let empty = tempfile::Builder::new()
         .prefix("toolgate-learn-")
         .tempdir()
         .map_err(|error| Exit::host(&std::io::Error::other(format!("make an empty folder: {error}"))))?;
     spec.grants = in_force(present.clone(), &asked, &empty.path().to_string_lossy());
-    let gate = serve::open(&config)?;
     // Whoever learns is about to approve.
     let alone = Spec { plugins: vec![spec.clone()], approvals: Approvals::NotAsked, ..config.spec.clone() };
     let report = gate.start(&alone);

@@ -13,6 +13,7 @@ use toolgate_runtime::state::State;
 
 use super::ConfigArg;
 use super::exit::Exit;
+use super::progress::{self, Bars};
 use crate::auth::local;
 use crate::config::{Config, check_listen};
 use crate::mcp::Handler;
@@ -48,8 +49,10 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     if let Some(listen) = args.listen {
         check_listen(listen, config.server.insecure_no_auth).map_err(Exit::usage)?;
     }
-    let gate = open(&config)?;
+    let progress = progress::bars();
+    let gate = open_telling(&config, &progress)?;
     let report = gate.start(&config.spec);
+    progress.end();
     reload::tell(&report);
     let all_serve = report.plugins.iter().all(|(_, loaded)| matches!(loaded, Loaded::Ready { .. }));
     if !report.serves || (args.frozen && !all_serve) {
@@ -67,6 +70,10 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
 
 /// Opens the state directory and the gate. Nothing serves yet.
 pub(super) fn open(config: &Config) -> Result<Gate, Exit> {
+    open_telling(config, &progress::bars())
+}
+
+fn open_telling(config: &Config, progress: &Bars) -> Result<Gate, Exit> {
     let state = State::open(&config.state).map_err(|error| Exit::host(&error))?;
     let bounds =
         Bounds { calls_max: config.server.calls_max, memory_bytes_max: config.server.memory_bytes_max };
@@ -75,7 +82,7 @@ pub(super) fn open(config: &Config) -> Result<Gate, Exit> {
         cpu_s: config.server.compile_cpu_s,
         memory_bytes_max: config.server.compile_memory_bytes_max,
     };
-    Gate::open(&state, bounds, compiling, config.server.name_servers.clone())
+    Gate::open(&state, bounds, compiling, config.server.name_servers.clone(), progress.teller())
         .map_err(|error| Exit::host(&error))
 }
 

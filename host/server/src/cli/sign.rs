@@ -62,7 +62,7 @@ fn place(component: &Path, signed: &Signed) -> Result<PathBuf, Exit> {
 }
 
 /// Whole or not at all.
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let fresh = PathBuf::from(format!("{}.{}.new", path.display(), std::process::id()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&fresh)?;
     let written =

@@ -4,47 +4,50 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use toolgate_policy::PluginName;
+use toolgate_policy::load::Trusted;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::trust::Standing;
 use toolgate_policy::name::Prefix;
 use toolgate_policy::redact::printable;
-use toolgate_runtime::load::source::Found;
-use toolgate_runtime::load::source::fetch;
+use toolgate_runtime::load::source::{Found, Sources};
 use toolgate_runtime::load::verify::{By, examine, verify};
+use toolgate_runtime::remote::Away;
 use toolgate_runtime::spec::{PluginSpec, Source, Trust};
 
 use super::exit::Exit;
-use super::output;
+use super::push::Terms;
+use super::{output, progress};
 use crate::config::load_trust;
 
 /// What `verify` takes.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The component
-    component: PathBuf,
+    /// The component, as a file or as oci://registry.example.com/team/files:1.0
+    component: String,
     /// The trust policy
     #[arg(long, value_name = "FILE", default_value = "trust.toml")]
     trust: PathBuf,
     /// As which plugin, by id; by default the file's name without its ending
     #[arg(long, value_name = "ID")]
     plugin: Option<String>,
+    #[command(flatten)]
+    terms: Terms,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let trust = load_trust(&args.trust)?;
-    let path = std::path::absolute(&args.component).map_err(|error| Exit::host(&error))?;
-    let stem = args.component.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let (source, stem) = source(args)?;
     let id = args.plugin.clone().unwrap_or(stem);
-    let spec = spec(Source::File(path), id).map_err(|error| Exit::host(&error))?;
-    let found = fetch(&spec.source).map_err(|error| Exit::host(&error))?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = UnixTime(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+    let progress = progress::bars();
+    let sources = Sources::new(Away::new(Vec::new()).telling(progress.teller()));
+    let found = sources.fetch(&source, None, &[]).map_err(|error| Exit::not_fetched(&error))?;
+    progress.end();
     let signatures = signatures(&trust, &found);
-    let trusted = verify(&spec, &trust, &found, Standing::New, now).map_err(|error| {
+    let trusted = judge(&trust, &found, &id).map_err(|error| {
         if !signatures.is_empty() {
             output::print(&signatures.join("\n"));
         }
-        Exit::refused(format!("{}: not trusted as `{}`: {error}", args.component.display(), spec.id))
+        Exit::refused(format!("{}: not trusted as `{id}`: {error}", args.component))
     })?;
     let mut lines = vec![format!("{}: trusted as `{}`", trusted.digest(), trusted.plugin())];
     lines
@@ -72,14 +75,41 @@ fn signatures(trust: &Trust, found: &Found) -> Vec<String> {
     lines.collect()
 }
 
-/// Only source and id are looked at.
-fn spec(source: Source, id: String) -> Result<PluginSpec, toolgate_policy::name::NotAName> {
+/// Where the component is, and what it is called there.
+fn source(args: &Args) -> Result<(Source, String), Exit> {
+    if args.component.starts_with("oci://") {
+        let source = args.terms.oci(&args.component)?;
+        let name = match &source {
+            Source::Oci { reference, .. } => reference.repository().rsplit('/').next().unwrap_or_default(),
+            Source::File(_) | Source::Within { .. } | Source::Https { .. } => "",
+        };
+        let name = name.to_owned();
+        return Ok((source, name));
+    }
+    let path = std::path::absolute(&args.component).map_err(|error| Exit::host(&error))?;
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok((Source::File(path), stem))
+}
+
+/// What the trust policy makes of what was found, as the plugin of this id.
+///
+/// # Errors
+/// Why they are not trusted.
+pub(super) fn judge(trust: &Trust, found: &Found, id: &str) -> Result<Trusted, String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = UnixTime(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+    let spec = spec(id).map_err(|error| error.to_string())?;
+    verify(&spec, trust, found, Standing::New, now).map_err(|error| error.to_string())
+}
+
+/// Only the id is looked at.
+fn spec(id: &str) -> Result<PluginSpec, toolgate_policy::name::NotAName> {
     let name: PluginName = "plugin".parse()?;
     Ok(PluginSpec {
         prefix: Prefix::from(&name),
         name,
-        id,
-        source,
+        id: id.to_owned(),
+        source: Source::File(PathBuf::new()),
         digest: None,
         grants: Default::default(),
         limits: Default::default(),

@@ -25,7 +25,8 @@ pub(super) fn check(document: &Document<'_>, guarded: &Guarded<'_, '_>) {
     let mut never: Vec<PathBuf> = guarded.secrets.files.iter().map(|path| resolved(path)).collect();
     let mut unwritable = vec![resolved(document.path())];
     unwritable.extend(guarded.lock.iter().flatten().map(|lock| resolved(&lock.path)));
-    unwritable.extend(guarded.plugins.iter().filter_map(|plugin| plugin.file()).map(|path| resolved(path)));
+    unwritable.extend(guarded.plugins.iter().flat_map(|plugin| plugin.paths()).map(|path| resolved(&path)));
+    never.extend(super::docker().iter().map(|path| resolved(path)));
     if let Some(trust) = guarded.trust {
         unwritable.push(resolved(&trust.policy));
         for key in &trust.keys {
@@ -36,7 +37,14 @@ pub(super) fn check(document: &Document<'_>, guarded: &Guarded<'_, '_>) {
     }
     never.retain(|path| path.is_file());
     for plugin in guarded.plugins {
-        for (index, mount) in plugin.spec.grants.files.iter().flat_map(|grant| grant.mounts()).enumerate() {
+        for (index, mount) in plugin
+            .specs
+            .first()
+            .into_iter()
+            .flat_map(|spec| &spec.grants.files)
+            .flat_map(|grant| grant.mounts())
+            .enumerate()
+        {
             let note = |why: String| {
                 let at = format!("files[{index}].host");
                 plugin.section.invalid("grant", &toolgate_policy::Invalid::at(at, why));

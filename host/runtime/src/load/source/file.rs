@@ -1,5 +1,5 @@
-//! `file:` sources: a regular file, read once, with the signature files that lie beside it. A device, a pipe or a folder
-//! is never read from, and never waited for.
+//! `file:` and `dir:` sources: a regular file, read once, with the signature files that lie beside it. A device, a pipe or a
+//! folder is never read from, and never waited for; what lies in a folder of plugins is no link.
 
 use std::fs::File;
 use std::io;
@@ -7,7 +7,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
-use toolgate_policy::limits::load::{COMPONENT_BYTES_MAX, SIGNATURES_MAX};
+use rustix::io::Errno;
+use toolgate_policy::limits::load::{COMPONENT_BYTES_MAX, FOLDER_ENTRIES_MAX, SIGNATURES_MAX};
 
 use super::Found;
 use crate::artifact::{Artifact, TooMuch};
@@ -16,7 +17,7 @@ use crate::signature::name::{self, is_signature_of};
 
 /// Why nothing was fetched.
 #[derive(Debug, thiserror::Error)]
-pub enum NotFetched {
+pub enum NotFile {
     /// It cannot be opened.
     #[error("open {0}")]
     Open(PathBuf, #[source] io::Error),
@@ -29,24 +30,39 @@ pub enum NotFetched {
     /// There are more than are looked at.
     #[error("read the signatures of {0}: there are more than {SIGNATURES_MAX}")]
     TooManySignatures(PathBuf),
+    /// More lies in a folder than is looked at.
+    #[error("read the folder {0}: it has more than {FOLDER_ENTRIES_MAX} entries")]
+    TooManyEntries(PathBuf),
 }
 
-impl NotFetched {
+impl NotFile {
     /// Whether there was nothing to be had, rather than something that is not taken.
     pub(crate) fn is_absence(&self) -> bool {
         match self {
             Self::Open(..) | Self::Read(_, TooMuch::Io(_)) => true,
-            Self::NotAFile(_) | Self::Read(_, TooMuch::Bytes(_)) | Self::TooManySignatures(_) => false,
+            Self::NotAFile(_)
+            | Self::Read(_, TooMuch::Bytes(_))
+            | Self::TooManySignatures(_)
+            | Self::TooManyEntries(_) => false,
         }
     }
 }
 
-pub(super) fn fetch(path: &Path) -> Result<Found, NotFetched> {
-    let artifact = read(path, COMPONENT_BYTES_MAX)?;
+pub(super) fn fetch(path: &Path) -> Result<Found, NotFile> {
+    fetch_with(path, OFlags::empty())
+}
+
+/// The same in a folder of plugins, where links are not followed: whoever may put a file there chooses that file alone.
+pub(super) fn fetch_within(folder: &Path, name: &str) -> Result<Found, NotFile> {
+    fetch_with(&folder.join(name), OFlags::NOFOLLOW)
+}
+
+fn fetch_with(path: &Path, links: OFlags) -> Result<Found, NotFile> {
+    let artifact = read(path, COMPONENT_BYTES_MAX, links)?;
     let mut signatures = Vec::new();
     for (beside, bytes_max) in signatures_beside(path)? {
         let name = beside.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let bytes = read(&beside, bytes_max)?.bytes().to_vec();
+        let bytes = read(&beside, bytes_max, links)?.bytes().to_vec();
         signatures.push(SignatureFile { name, bytes });
     }
     Ok(Found { artifact, signatures })
@@ -57,19 +73,19 @@ pub(super) fn fetch(path: &Path) -> Result<Found, NotFetched> {
 ///
 /// # Errors
 /// When the folder cannot be read, or there are more than [`SIGNATURES_MAX`].
-pub fn signature_names(component: &Path) -> Result<Vec<PathBuf>, NotFetched> {
+pub fn signature_names(component: &Path) -> Result<Vec<PathBuf>, NotFile> {
     Ok(signatures_beside(component)?.into_iter().map(|(path, _)| path).collect())
 }
 
 /// The same, each with how many bytes of it are read.
-fn signatures_beside(component: &Path) -> Result<Vec<(PathBuf, u64)>, NotFetched> {
+fn signatures_beside(component: &Path) -> Result<Vec<(PathBuf, u64)>, NotFile> {
     let (Some(folder), Some(name)) =
         (component.parent(), component.file_name().and_then(|name| name.to_str()))
     else {
         return Ok(Vec::new());
     };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let open = |error| NotFetched::Open(folder.to_owned(), error);
+    let open = |error| NotFile::Open(folder.to_owned(), error);
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(open)? {
         let entry = entry.map_err(open)?;
@@ -80,21 +96,45 @@ fn signatures_beside(component: &Path) -> Result<Vec<(PathBuf, u64)>, NotFetched
         }
     }
     if found.len() > SIGNATURES_MAX {
-        return Err(NotFetched::TooManySignatures(component.to_owned()));
+        return Err(NotFile::TooManySignatures(component.to_owned()));
     }
     found.sort();
     Ok(found)
 }
 
-fn read(path: &Path, bytes_max: u64) -> Result<Artifact, NotFetched> {
-    let open = |error| NotFetched::Open(path.to_owned(), error);
-    // Without this, opening a pipe would wait for somebody to write to it.
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
-    let file = File::options().read(true).custom_flags(flags.cast_signed()).open(path).map_err(open)?;
-    if !file.metadata().map_err(open)?.is_file() {
-        return Err(NotFetched::NotAFile(path.to_owned()));
+/// The names of the components that lie directly in a folder, sorted: everything that ends in `.wasm`, whatever it is.
+///
+/// # Errors
+/// When the folder cannot be read, or more lies in it than is looked at.
+pub fn folder(folder: &Path) -> Result<Vec<String>, NotFile> {
+    let open = |error| NotFile::Open(folder.to_owned(), error);
+    let mut names = Vec::new();
+    for (count, entry) in std::fs::read_dir(folder).map_err(open)?.enumerate() {
+        if count >= FOLDER_ENTRIES_MAX {
+            return Err(NotFile::TooManyEntries(folder.to_owned()));
+        }
+        let name = entry.map_err(open)?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".wasm") && !name.starts_with('.') {
+            names.push(name);
+        }
     }
-    Artifact::read(file, bytes_max).map_err(|error| NotFetched::Read(path.to_owned(), error))
+    names.sort();
+    Ok(names)
+}
+
+fn read(path: &Path, bytes_max: u64, links: OFlags) -> Result<Artifact, NotFile> {
+    let open = |error| NotFile::Open(path.to_owned(), error);
+    // Without this, opening a pipe would wait for somebody to write to it.
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | links).bits();
+    let file = File::options().read(true).custom_flags(flags.cast_signed()).open(path);
+    let file = file.map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::LOOP) => NotFile::NotAFile(path.to_owned()),
+        _ => open(error),
+    })?;
+    if !file.metadata().map_err(open)?.is_file() {
+        return Err(NotFile::NotAFile(path.to_owned()));
+    }
+    Artifact::read(file, bytes_max).map_err(|error| NotFile::Read(path.to_owned(), error))
 }
 
 #[cfg(test)]
@@ -147,11 +187,28 @@ mod tests {
     }
 
     #[test]
+    fn links_in_a_folder_of_plugins_are_not_followed() {
+        let base = tempfile::tempdir().unwrap();
+        let (inside, outside) = (base.path().join("plugins"), base.path().join("outside"));
+        std::fs::create_dir(&inside).unwrap();
+        std::fs::write(&outside, "component").unwrap();
+        for name in ["b.wasm", "a.wasm", ".c.wasm", "d.wasm.sigstore.json", "e.txt"] {
+            std::fs::write(inside.join(name), name).unwrap();
+        }
+        std::os::unix::fs::symlink(&outside, inside.join("link.wasm")).unwrap();
+        assert_eq!(folder(&inside).unwrap(), ["a.wasm", "b.wasm", "link.wasm"]);
+        assert!(fetch_within(&inside, "a.wasm").is_ok());
+        assert!(fetch_within(&inside, "link.wasm").is_err());
+        std::os::unix::fs::symlink(&outside, inside.join("a.wasm.sigstore.json")).unwrap();
+        assert!(fetch_within(&inside, "a.wasm").is_err());
+    }
+
+    #[test]
     fn a_file_with_one_byte_too_many_is_refused() {
         let base = tempfile::tempdir().unwrap();
         let path = base.path().join("a.wasm");
         File::create(&path).unwrap().set_len(COMPONENT_BYTES_MAX + 1).unwrap();
-        assert!(matches!(fetch(&path), Err(NotFetched::Read(_, TooMuch::Bytes(_)))));
+        assert!(matches!(fetch(&path), Err(NotFile::Read(_, TooMuch::Bytes(_)))));
     }
 
     #[test]
@@ -164,7 +221,7 @@ mod tests {
         }
         assert_eq!(fetch(&path).unwrap().signatures.len(), SIGNATURES_MAX);
         File::create(base.path().join("a.wasm.minisig")).unwrap();
-        assert!(matches!(fetch(&path), Err(NotFetched::TooManySignatures(_))));
+        assert!(matches!(fetch(&path), Err(NotFile::TooManySignatures(_))));
     }
 
     #[test]
@@ -177,9 +234,9 @@ mod tests {
             signature.set_len(bytes_max).unwrap();
             assert!(fetch(&path).is_ok(), "{ending}");
             signature.set_len(bytes_max + 1).unwrap();
-            assert!(matches!(fetch(&path), Err(NotFetched::Read(_, TooMuch::Bytes(_)))), "{ending}");
+            assert!(matches!(fetch(&path), Err(NotFile::Read(_, TooMuch::Bytes(_)))), "{ending}");
             signature.set_len(100 << 20).unwrap();
-            assert!(matches!(fetch(&path), Err(NotFetched::Read(_, TooMuch::Bytes(_)))), "{ending}");
+            assert!(matches!(fetch(&path), Err(NotFile::Read(_, TooMuch::Bytes(_)))), "{ending}");
         }
     }
 }

@@ -1,0 +1,196 @@
+//! References to artefacts in registries, as the OCI distribution specification spells them: `registry/repository:tag` or
+//! `registry/repository@sha256:…`. Always with a registry, never with a tag that nobody wrote.
+
+use std::fmt;
+
+use crate::Digest;
+use crate::load::errand::{Errand, NoErrand};
+
+/// An artefact in a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    registry: String,
+    home: Errand,
+    repository: String,
+    version: Version,
+}
+
+/// Which artefact of a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Version {
+    /// Whatever the registry says that this name means now.
+    Tag(String),
+    /// The one whose manifest has this digest.
+    Digest(Digest),
+}
+
+/// Why a text is no reference.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAReference {
+    /// It has another form.
+    #[error("`{0}` is no artefact in a registry; write registry.example.com/team/plugin:1.0 or …@sha256:…")]
+    Form(String),
+    /// It has a tag and a digest: the tag would say nothing.
+    #[error("`{0}` has a tag and a digest; write one of them")]
+    Both(String),
+    /// Its registry cannot be asked.
+    #[error(transparent)]
+    Registry(#[from] NoErrand),
+}
+
+impl Reference {
+    /// Reads a reference, without `oci://`. A registry on this machine is asked over plain http, any other over https.
+    ///
+    /// # Errors
+    /// [`NotAReference`].
+    pub fn parse(text: &str, private: bool) -> Result<Self, NotAReference> {
+        let form = || NotAReference::Form(crate::redact::printable(text, 300));
+        let (name, digest) = match text.split_once('@') {
+            Some((name, digest)) => (name, Some(digest.parse::<Digest>().map_err(|_| form())?)),
+            None => (text, None),
+        };
+        let (registry, path) = name.split_once('/').ok_or_else(form)?;
+        let (repository, tag) = match path.split_once(':') {
+            Some((repository, tag)) => (repository, Some(tag)),
+            None => (path, None),
+        };
+        let version = match (tag, digest) {
+            (Some(_), Some(_)) => return Err(NotAReference::Both(crate::redact::printable(text, 300))),
+            (Some(tag), None) if is_tag(tag) => Version::Tag(tag.to_owned()),
+            (None, Some(digest)) => Version::Digest(digest),
+            (Some(_), None) | (None, None) => return Err(form()),
+        };
+        if !is_repository(repository) {
+            return Err(form());
+        }
+        let https = Errand::new("GET", &format!("https://{registry}/v2/"), private)?;
+        let home = match https.target().host().is_loopback() {
+            true => Errand::new("GET", &format!("http://{registry}/v2/"), private)?,
+            false => https,
+        };
+        Ok(Self { registry: registry.to_owned(), home, repository: repository.to_owned(), version })
+    }
+
+    /// A request to the registry about this repository: `manifests/1.0`, `blobs/sha256:…`.
+    ///
+    /// # Errors
+    /// [`NoErrand`].
+    pub fn errand(&self, method: &str, rest: &str) -> Result<Errand, NoErrand> {
+        self.home.at(method, &format!("/v2/{}/{rest}", self.repository))
+    }
+
+    /// A request to the registry itself.
+    pub fn home(&self) -> &Errand {
+        &self.home
+    }
+
+    /// The repository, without its registry.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// Which artefact.
+    pub fn version(&self) -> &Version {
+        &self.version
+    }
+
+    /// Another artefact of the same repository.
+    #[must_use]
+    pub fn with(&self, version: Version) -> Self {
+        Self { version, ..self.clone() }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => f.write_str(tag),
+            Self::Digest(digest) => digest.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = match self.version {
+            Version::Tag(_) => ':',
+            Version::Digest(_) => '@',
+        };
+        write!(f, "oci://{}/{}{mark}{}", self.registry, self.repository, self.version)
+    }
+}
+
+/// `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`
+pub fn is_tag(text: &str) -> bool {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    (1..=128).contains(&text.len())
+        && text.bytes().next().is_some_and(word)
+        && text.bytes().all(|b| word(b) || b == b'.' || b == b'-')
+}
+
+/// Names of lower-case letters and digits, joined within by `.`, `_`, `__` or dashes, and with each other by `/`.
+fn is_repository(text: &str) -> bool {
+    let lower = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let joined = |name: &str| {
+        let mut joints = name.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+        joints.all(|joint| matches!(joint, "" | "." | "_" | "__") || joint.bytes().all(|b| b == b'-'))
+    };
+    let name = |name: &str| {
+        name.bytes().next().is_some_and(lower) && name.bytes().last().is_some_and(lower) && joined(name)
+    };
+    text.len() <= 255 && text.split('/').all(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_specification_allows_is_read_and_shown_as_it_was_written() {
+        let digest = Digest::of(b"x");
+        for (text, url) in [
+            ("ghcr.io/acme/tools/files:1.0.2", "https://ghcr.io/v2/acme/tools/files/manifests/1.0.2"),
+            (
+                "registry.example.com:5000/a__b/c--d.e:_x",
+                "https://registry.example.com:5000/v2/a__b/c--d.e/manifests/_x",
+            ),
+            ("127.0.0.1:5000/files:latest", "http://127.0.0.1:5000/v2/files/manifests/latest"),
+            ("localhost/files:latest", "http://localhost/v2/files/manifests/latest"),
+            (&format!("ghcr.io/files@{digest}"), &format!("https://ghcr.io/v2/files/manifests/{digest}")),
+        ] {
+            let reference = Reference::parse(text, false).unwrap();
+            assert_eq!(reference.to_string(), format!("oci://{text}"));
+            let errand = reference.errand("GET", &format!("manifests/{}", reference.version())).unwrap();
+            assert_eq!(errand.target().url(), url);
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let both = format!("ghcr.io/files:1@{}", Digest::of(b"x"));
+        for text in [
+            "",
+            "files",
+            "files:1",
+            "ghcr.io/files",
+            "ghcr.io/:1",
+            "ghcr.io/Files:1",
+            "ghcr.io/a//b:1",
+            "ghcr.io/../b:1",
+            "ghcr.io/a/./b:1",
+            "ghcr.io/a___b:1",
+            "ghcr.io/a-:1",
+            "ghcr.io/a:.x",
+            "ghcr.io/a:1/b",
+            "ghcr.io/a:1?x",
+            "ghcr.io/a@sha256:12",
+            "ghcr.io/a@sha512:12",
+            "user@ghcr.io/a:1",
+            "gh cr.io/a:1",
+            "ghcr.io/a%2fb:1",
+            &both,
+        ] {
+            assert!(Reference::parse(text, false).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! `https:` sources: a component whose digest is known, and its signatures under the same URL with their endings.
+
+use toolgate_policy::Digest;
+use toolgate_policy::limits::load::SIGNATURE_URLS_MAX;
+use toolgate_policy::load::errand::Errand;
+use toolgate_policy::load::signer::KeyId;
+
+use super::{Found, NotFetched};
+use crate::remote::{Away, NotArrived};
+use crate::signature::name;
+use crate::spec::Remote;
+
+pub(super) fn fetch(
+    away: &Away,
+    errand: &Errand,
+    remote: &Remote,
+    pin: Option<Digest>,
+    keys: &[KeyId],
+) -> Result<Found, NotFetched> {
+    let target = errand.target();
+    let whole = target.path_and_query();
+    let query = whole.strip_prefix(target.path()).unwrap_or_default();
+    let beside = tails(keys).into_iter().map(|tail| {
+        let beside = errand.at("GET", &format!("{}{tail}{query}", target.path()));
+        Ok((format!("component{tail}"), beside.map_err(NotArrived::from)?))
+    });
+    let beside = beside.collect::<Result<Vec<_>, NotArrived>>()?;
+    let (artifact, signatures) = away.file(errand, remote, pin, &beside)?;
+    Ok(Found { artifact, signatures })
+}
+
+/// A server lists nothing, so the names that signers give their files are tried: the plain ones, and those by their keys.
+fn tails(keys: &[KeyId]) -> Vec<String> {
+    let plain = name::ENDINGS.iter().map(|(ending, ..)| (*ending).to_owned());
+    let by_key = keys.iter().flat_map(|key| {
+        let digits: String = key.hex().chars().take(8).collect();
+        name::ENDINGS.iter().map(move |(ending, ..)| format!(".{digits}{ending}"))
+    });
+    plain.chain(by_key).take(SIGNATURE_URLS_MAX).collect()
+}

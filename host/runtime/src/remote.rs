@@ -1,0 +1,338 @@
+//! What lies elsewhere: fetched for the operator with bounded time, bytes, attempts and redirects, and from registries by the
+//! rules of the OCI specifications. Nothing is believed about what comes but its digest.
+
+pub mod artefact;
+pub mod bundle;
+mod login;
+mod pull;
+mod push;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONTENT_ENCODING, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
+use tokio::time::Instant;
+use toolgate_policy::Digest;
+use toolgate_policy::limits::load::{
+    COMPONENT_BYTES_MAX, FETCH_ATTEMPTS_MAX, FETCH_BACKOFF_MS, FETCH_MS, RETRY_AFTER_S_MAX, SIGNATURES_MAX,
+    TOKEN_BYTES_MAX,
+};
+use toolgate_policy::load::errand::{Errand, Follow, NoErrand};
+use toolgate_policy::redact::printable;
+
+use crate::artifact::Artifact;
+use crate::egress::errand::{Arriving, Parcel, Terms, Undone};
+use crate::egress::{Egress, Failure};
+use crate::signature::{self, SignatureFile};
+use crate::spec::Remote;
+use artefact::NotAnArtefact;
+
+pub use pull::Pulled;
+pub use push::{Parts, Pushed};
+
+/// The way to what lies elsewhere. Opens nothing until it is used.
+#[derive(Clone)]
+pub struct Away {
+    name_servers: Vec<SocketAddr>,
+    progress: Progress,
+}
+
+/// Told what is fetched or sent, how many of its bytes have passed, and of how many if that is known.
+pub type Progress = Arc<dyn Fn(&str, u64, Option<u64>) + Send + Sync>;
+
+/// Why something did not arrive.
+#[derive(Debug, thiserror::Error)]
+pub enum NotArrived {
+    /// It may not be asked for.
+    #[error(transparent)]
+    Errand(#[from] NoErrand),
+    /// The way there failed.
+    #[error("reach {0}: {1}")]
+    Way(String, String),
+    /// It is larger than allowed, or than it was said to be.
+    #[error("fetch {0}: it has more than {1} bytes")]
+    Size(String, u64),
+    /// It came packed, though nobody asked for that.
+    #[error("fetch {0}: the answer is packed as `{1}`, and nothing is unpacked")]
+    Packed(String, String),
+    /// The answer is another than the wanted one.
+    #[error("fetch {url}: the answer was {status}{says}")]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// The answer's status.
+        status: u16,
+        /// What was said beside it.
+        says: String,
+    },
+    /// It is not what was asked for.
+    #[error("use {0}")]
+    Artefact(String, #[source] NotAnArtefact),
+    /// The registry wants to know who asks.
+    #[error("log in to {0}: {1}")]
+    Login(String, String),
+    /// This process has no room for it.
+    #[error("fetch it")]
+    Host(#[source] std::io::Error),
+}
+
+impl NotArrived {
+    /// Whether there was nothing to be had, rather than something that is not taken.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Self::Way(..) | Self::Status { .. } | Self::Login(..) | Self::Host(_) => true,
+            Self::Errand(_) | Self::Size(..) | Self::Packed(..) | Self::Artefact(..) => false,
+        }
+    }
+
+    fn is_not_found(&self) -> bool {
+        matches!(self, Self::Status { status: 404, .. })
+    }
+
+    /// Servers that list nothing to strangers say so of what is not there, too.
+    fn is_nothing_there(&self) -> bool {
+        matches!(self, Self::Status { status: 403 | 404 | 410, .. })
+    }
+}
+
+impl Away {
+    /// A way that asks these name servers, or the system's if there are none.
+    pub fn new(name_servers: Vec<SocketAddr>) -> Self {
+        Self { name_servers, progress: Arc::new(|_, _, _| {}) }
+    }
+
+    /// The same, telling how far it is.
+    #[must_use]
+    pub fn telling(self, progress: Progress) -> Self {
+        Self { progress, ..self }
+    }
+
+    /// The file at a URL that the operator wrote, and the small ones beside it that are there, up to a number. Nothing
+    /// beside it is asked for where it is not what `pin` says. Blocks.
+    ///
+    /// # Errors
+    /// [`NotArrived`].
+    pub(crate) fn file(
+        &self,
+        errand: &Errand,
+        remote: &Remote,
+        pin: Option<Digest>,
+        beside: &[(String, Errand)],
+    ) -> Result<(Artifact, Vec<SignatureFile>), NotArrived> {
+        self.run(remote, async |client| {
+            let nothing = Parcel::default();
+            let arrived = client.fetch(errand, &nothing, Follow::Home, COMPONENT_BYTES_MAX).await?;
+            let artifact = Artifact::of(arrived.bytes);
+            let mut found = Vec::new();
+            if pin.is_some_and(|pin| pin != artifact.digest()) {
+                return Ok((artifact, found));
+            }
+            for (name, errand) in beside {
+                let bytes_max = signature::name::form(name).map_or(0, |(_, bytes_max)| bytes_max);
+                match client.fetch(errand, &nothing, Follow::Home, bytes_max).await {
+                    Ok(arrived) => found.push(SignatureFile { name: name.clone(), bytes: arrived.bytes }),
+                    Err(error) if error.is_nothing_there() => {}
+                    Err(error) => return Err(error),
+                }
+                if found.len() == SIGNATURES_MAX {
+                    break;
+                }
+            }
+            Ok((artifact, found))
+        })
+    }
+
+    /// Runs on a thread of its own: whoever calls may be one that drives others.
+    fn run<T: Send>(
+        &self,
+        remote: &Remote,
+        work: impl AsyncFnOnce(&Client<'_>) -> Result<T, NotArrived> + Send,
+    ) -> Result<T, NotArrived> {
+        std::thread::scope(|scope| {
+            let errand = || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.map_err(NotArrived::Host)?.block_on(async {
+                    let by = Instant::now() + Duration::from_millis(FETCH_MS);
+                    let egress = Egress::new(self.name_servers.clone());
+                    work(&Client { egress: &egress, remote, by, progress: &self.progress }).await
+                })
+            };
+            let thread = std::thread::Builder::new().name("fetch".to_owned()).spawn_scoped(scope, errand);
+            let thread = thread.map_err(NotArrived::Host)?;
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+}
+
+/// Asks for things until its time is over.
+struct Client<'a> {
+    egress: &'a Egress,
+    remote: &'a Remote,
+    by: Instant,
+    progress: &'a Progress,
+}
+
+/// A whole answer.
+struct Arrived {
+    headers: HeaderMap,
+    bytes: Vec<u8>,
+}
+
+impl Client<'_> {
+    /// A whole answer with a status of success. Tried again while that may help.
+    async fn fetch(
+        &self,
+        errand: &Errand,
+        parcel: &Parcel<'_>,
+        follow: Follow,
+        bytes_max: u64,
+    ) -> Result<Arrived, NotArrived> {
+        let arriving = |arriving| self.whole(errand, arriving, bytes_max);
+        self.persist(errand, parcel, follow, arriving).await
+    }
+
+    /// The status and headers of an answer, whatever they are.
+    async fn head(
+        &self,
+        errand: &Errand,
+        parcel: &Parcel<'_>,
+    ) -> Result<(StatusCode, HeaderMap), NotArrived> {
+        let url = errand.target().url();
+        let head = async |arriving: Arriving| match arriving.status.as_u16() {
+            429 | 500..=599 => Err(Trouble::status(url.clone(), arriving.status, &arriving.headers, &[])),
+            _ => Ok((arriving.status, arriving.headers)),
+        };
+        self.persist(errand, parcel, Follow::Home, head).await
+    }
+
+    async fn persist<T>(
+        &self,
+        errand: &Errand,
+        parcel: &Parcel<'_>,
+        follow: Follow,
+        take: impl AsyncFn(Arriving) -> Result<T, Trouble>,
+    ) -> Result<T, NotArrived> {
+        let mut wait = Duration::from_millis(FETCH_BACKOFF_MS);
+        let mut attempt = 1;
+        loop {
+            let trouble = match self.once(errand, parcel, follow).await {
+                Ok(arriving) => match take(arriving).await {
+                    Ok(taken) => return Ok(taken),
+                    Err(trouble) => trouble,
+                },
+                Err(trouble) => trouble,
+            };
+            let Trouble { error, again } = trouble;
+            let asked = match again {
+                Again::Never => return Err(error),
+                Again::Soon => Duration::ZERO,
+                Again::After(time) => time,
+            };
+            let pause = wait.max(asked);
+            if attempt >= FETCH_ATTEMPTS_MAX
+                || asked > Duration::from_secs(RETRY_AFTER_S_MAX)
+                || Instant::now() + pause >= self.by
+            {
+                return Err(error);
+            }
+            tracing::info!(%error, attempt, "trying again");
+            tokio::time::sleep(pause).await;
+            wait *= 2;
+            attempt += 1;
+        }
+    }
+
+    /// One attempt, with its redirects.
+    async fn once(&self, errand: &Errand, parcel: &Parcel<'_>, follow: Follow) -> Result<Arriving, Trouble> {
+        let mut errand = errand.clone();
+        loop {
+            let authorization = parcel.authorization.filter(|_| errand.takes_credentials());
+            let parcel = Parcel { headers: parcel.headers.clone(), authorization, body: parcel.body.clone() };
+            let arriving = self.egress.run(&errand, &parcel, &self.terms(&errand)).await;
+            let arriving = arriving.map_err(|error| Trouble::on_the_way(&errand, error))?;
+            let location = arriving.headers.get(LOCATION).filter(|_| arriving.status.is_redirection());
+            let Some(location) = location else { return Ok(arriving) };
+            let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
+            let method = errand.target().method().to_owned();
+            errand =
+                errand.led_to(&method, &location, follow).map_err(|error| Trouble::last(error.into()))?;
+        }
+    }
+
+    async fn whole(&self, errand: &Errand, arriving: Arriving, bytes_max: u64) -> Result<Arrived, Trouble> {
+        let url = errand.target().url();
+        let (status, headers) = (arriving.status, arriving.headers.clone());
+        if !status.is_success() {
+            let body = arriving.read(TOKEN_BYTES_MAX).await.unwrap_or_default();
+            return Err(Trouble::status(url, status, &headers, &body));
+        }
+        if let Some(packed) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+            let packed = printable(&String::from_utf8_lossy(packed.as_bytes()), 50);
+            return Err(Trouble::last(NotArrived::Packed(url, packed)));
+        }
+        match arriving.read(bytes_max).await {
+            Ok(bytes) => Ok(Arrived { headers, bytes }),
+            Err(Failure::Size) => Err(Trouble::last(NotArrived::Size(url, bytes_max))),
+            Err(failure) => Err(Trouble::on_the_way(errand, failure.into())),
+        }
+    }
+
+    fn terms(&self, errand: &Errand) -> Terms {
+        let (progress, url) = (Arc::clone(self.progress), errand.target().url());
+        Terms {
+            ca: self.remote.ca.as_ref().map(|path| path.to_string_lossy().into_owned()),
+            by: self.by,
+            progress: Arc::new(move |done, total| progress(&url, done, total)),
+        }
+    }
+}
+
+/// What went wrong, and whether asking again may help.
+struct Trouble {
+    error: NotArrived,
+    again: Again,
+}
+
+enum Again {
+    Never,
+    Soon,
+    After(Duration),
+}
+
+impl Trouble {
+    fn last(error: NotArrived) -> Self {
+        Self { error, again: Again::Never }
+    }
+
+    fn on_the_way(errand: &Errand, error: Undone) -> Self {
+        let again = match &error {
+            Undone::Failure(
+                Failure::ConnectionRefused
+                | Failure::Unreachable
+                | Failure::ConnectTimeout
+                | Failure::Protocol
+                | Failure::Name,
+            ) => Again::Soon,
+            Undone::Failure(_) | Undone::Link(_) => Again::Never,
+        };
+        let mut why = error.to_string();
+        if let Undone::Failure(Failure::Prohibited) = error {
+            why.push_str("; if it lies in a private network and is meant, set `source_private = true`");
+        }
+        Self { error: NotArrived::Way(errand.target().url(), why), again }
+    }
+
+    fn status(url: String, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        let after = headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.trim().parse().ok());
+        let again = match (status.as_u16(), after) {
+            (429 | 500 | 502 | 503 | 504, Some(seconds)) => Again::After(Duration::from_secs(seconds)),
+            (429 | 500 | 502 | 503 | 504, None) => Again::Soon,
+            _ => Again::Never,
+        };
+        let says = printable(String::from_utf8_lossy(body).trim(), 200);
+        let says = if says.is_empty() { says } else { format!(": {says}") };
+        Self { error: NotArrived::Status { url, status: status.as_u16(), says }, again }
+    }
+}

@@ -1,0 +1,374 @@
+//! Components and their signatures as one OCI image layout, in a folder or a tar, for where no registry is reached. What is
+//! read is held to the same rules as what a registry gives, and nothing outside the layout is opened.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
+use rustix::fs::OFlags;
+use toolgate_policy::Digest;
+use toolgate_policy::limits::load::{
+    ARTEFACT_CONFIG_BYTES_MAX, BUNDLE_BYTES_MAX, BUNDLE_FILES_MAX, COMPONENT_BYTES_MAX, MANIFEST_BYTES_MAX,
+    SIGNATURES_MAX,
+};
+
+use super::artefact::{self, Descriptor, INDEX, Interfaces, MANIFEST, NotAnArtefact, REF_NAME};
+use crate::artifact::{Artifact, TooMuch};
+use crate::signature::SignatureFile;
+
+/// One component of a bundle.
+pub struct Item {
+    /// What it is called there.
+    pub name: String,
+    /// Its bytes.
+    pub artifact: Artifact,
+    /// Its signatures.
+    pub signatures: Vec<SignatureFile>,
+}
+
+/// Why a bundle is not read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum NotABundle {
+    /// The file system says no.
+    #[error("use {0}")]
+    Io(PathBuf, #[source] io::Error),
+    /// Something in it is too large.
+    #[error("read `{0}` of the bundle")]
+    TooMuch(String, #[source] TooMuch),
+    /// Something in it is no plain file, or lies outside.
+    #[error("read `{0}` of the bundle: {1}")]
+    Entry(String, &'static str),
+    /// It holds more than is looked at.
+    #[error("read the bundle: it has more than {BUNDLE_FILES_MAX} files, or {BUNDLE_BYTES_MAX} bytes in all")]
+    Large,
+    /// It is no layout, or holds what is no component.
+    #[error("read the bundle")]
+    Artefact(#[from] NotAnArtefact),
+    /// It has a layout of another time.
+    #[error("read the bundle: it is no OCI image layout of version 1.0.0")]
+    Layout,
+}
+
+/// The files of a layout, by their paths in it.
+type Files = BTreeMap<String, Vec<u8>>;
+
+const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// Writes a bundle: a tar where the name ends in `.tar`, else a new folder. The same items give the same bytes.
+///
+/// # Errors
+/// [`NotABundle`]; also when something is there already.
+pub fn write(items: &[(Item, Interfaces)], to: &Path) -> Result<(), NotABundle> {
+    let files = laid_out(items);
+    let written = if is_tar(to) { write_tar(&files, to) } else { write_folder(&files, to) };
+    written.map_err(|error| NotABundle::Io(to.to_owned(), error))
+}
+
+/// Reads every component of a bundle. Nothing is believed about them but that each is what its digest says.
+///
+/// # Errors
+/// [`NotABundle`].
+pub fn read(from: &Path) -> Result<Vec<Item>, NotABundle> {
+    let io = |error| NotABundle::Io(from.to_owned(), error);
+    let is_folder = std::fs::metadata(from).map_err(io)?.is_dir();
+    let place = match is_folder {
+        true => Place::Folder(Dir::open_ambient_dir(from, ambient_authority()).map_err(io)?),
+        false => Place::Tar(read_tar(from)?),
+    };
+    let marker = place.get("oci-layout", ARTEFACT_CONFIG_BYTES_MAX)?;
+    if !String::from_utf8_lossy(&marker).contains(r#""1.0.0""#) {
+        return Err(NotABundle::Layout);
+    }
+    let mut listed = artefact::listed(&place.get("index.json", MANIFEST_BYTES_MAX)?)?;
+    // Signatures may be listed by themselves, or in the index that stands in for a registry's list.
+    for index in listed.clone().iter().filter(|one| one.media_type == INDEX).take(BUNDLE_FILES_MAX) {
+        listed.extend(artefact::listed(&place.blob(index, MANIFEST_BYTES_MAX)?)?);
+    }
+    listed.retain(|one| one.media_type == MANIFEST);
+    if listed.len() > BUNDLE_FILES_MAX {
+        return Err(NotABundle::Large);
+    }
+    listed.sort_by_key(|one| one.digest);
+    listed.dedup_by_key(|one| one.digest);
+    let (mut signatures, mut components) = (Vec::new(), Vec::new());
+    for described in listed {
+        let manifest = place.blob(&described, MANIFEST_BYTES_MAX)?;
+        match artefact::has_subject(&manifest)? {
+            true => signatures.push((described, manifest)),
+            false => components.push((described, manifest)),
+        }
+    }
+    components.iter().map(|(described, manifest)| place.item(described, manifest, &signatures)).collect()
+}
+
+enum Place {
+    Folder(Dir),
+    Tar(Files),
+}
+
+impl Place {
+    fn item(
+        &self,
+        described: &Descriptor,
+        manifest: &[u8],
+        signatures: &[(Descriptor, Vec<u8>)],
+    ) -> Result<Item, NotABundle> {
+        let layer = artefact::component(manifest)?;
+        let bytes = self.blob(&layer, COMPONENT_BYTES_MAX)?;
+        let title = layer.title().and_then(|title| title.strip_suffix(".wasm"));
+        let name = title.or_else(|| described.note(REF_NAME)).unwrap_or("component").to_owned();
+        let mut files = Vec::new();
+        for (one, manifest) in signatures {
+            let (layer, ending) = match artefact::signature(manifest, one, described.digest) {
+                Ok(Some(found)) => found,
+                Ok(None) | Err(NotAnArtefact::Subject(_)) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if files.len() == SIGNATURES_MAX {
+                return Err(NotAnArtefact::Signatures.into());
+            }
+            let bytes = self.blob(&layer, layer.size)?;
+            files.push(SignatureFile { name: format!("component.{}{ending}", layer.digest.short(8)), bytes });
+        }
+        Ok(Item { name, artifact: Artifact::of(bytes), signatures: files })
+    }
+
+    fn blob(&self, wanted: &Descriptor, bytes_max: u64) -> Result<Vec<u8>, NotABundle> {
+        let bytes = self.get(&blob_path(wanted.digest), bytes_max)?;
+        Ok(artefact::checked(bytes, wanted)?.bytes().to_vec())
+    }
+
+    fn get(&self, path: &str, bytes_max: u64) -> Result<Vec<u8>, NotABundle> {
+        let missing = || NotABundle::Entry(path.to_owned(), "it is not there");
+        match self {
+            Self::Tar(files) => files.get(path).cloned().ok_or_else(missing),
+            Self::Folder(dir) => {
+                let mut options = OpenOptions::new();
+                let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
+                let file = dir.open_with(path, options.read(true).custom_flags(flags));
+                let file = file.map_err(|error| NotABundle::Io(path.into(), error))?;
+                let metadata = file.metadata().map_err(|error| NotABundle::Io(path.into(), error))?;
+                if !metadata.is_file() {
+                    return Err(NotABundle::Entry(path.to_owned(), "it is no plain file"));
+                }
+                let read = Artifact::read(file, bytes_max);
+                Ok(read.map_err(|error| NotABundle::TooMuch(path.to_owned(), error))?.bytes().to_vec())
+            }
+        }
+    }
+}
+
+fn laid_out(items: &[(Item, Interfaces)]) -> Files {
+    let mut files = Files::from([("oci-layout".to_owned(), LAYOUT.to_vec())]);
+    let mut listed = Vec::new();
+    let mut blob = |bytes: &[u8]| drop(files.insert(blob_path(Digest::of(bytes)), bytes.to_vec()));
+    for (item, interfaces) in items {
+        let config = artefact::config(item.artifact.digest(), interfaces);
+        let manifest = artefact::component_manifest(&config, &item.artifact, &format!("{}.wasm", item.name));
+        let subject = Descriptor::of(MANIFEST, &manifest);
+        for bytes in [&config, item.artifact.bytes(), &manifest] {
+            blob(bytes);
+        }
+        let mut referring = Vec::new();
+        for file in &item.signatures {
+            let made = artefact::signature_manifest(&subject, &file.name, &file.bytes);
+            let Some((manifest, one)) = made else { continue };
+            for bytes in [artefact::NOTHING, &file.bytes, &manifest] {
+                blob(bytes);
+            }
+            referring.push(one);
+        }
+        listed.push(subject.clone().noting(REF_NAME, &item.name));
+        if !referring.is_empty() {
+            let index = artefact::index(&referring);
+            blob(&index);
+            let tag = artefact::fallback_tag(subject.digest);
+            listed.push(Descriptor::of(INDEX, &index).noting(REF_NAME, &tag));
+        }
+    }
+    files.insert("index.json".to_owned(), artefact::index(&listed));
+    files
+}
+
+fn write_folder(files: &Files, to: &Path) -> io::Result<()> {
+    std::fs::create_dir(to)?;
+    std::fs::create_dir_all(to.join("blobs/sha256"))?;
+    files.iter().try_for_each(|(path, bytes)| std::fs::write(to.join(path), bytes))
+}
+
+fn write_tar(files: &Files, to: &Path) -> io::Result<()> {
+    let mut archive = tar::Builder::new(File::create_new(to)?);
+    for (path, bytes) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, path, bytes.as_slice())?;
+    }
+    archive.into_inner()?.flush()
+}
+
+/// The plain files of a tar. Anything else in it but folders refuses all of it.
+fn read_tar(from: &Path) -> Result<Files, NotABundle> {
+    let io = |error| NotABundle::Io(from.to_owned(), error);
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = std::os::unix::fs::OpenOptionsExt::custom_flags(File::options().read(true), flags).open(from);
+    let file = file.map_err(io)?;
+    if !file.metadata().map_err(io)?.is_file() {
+        return Err(NotABundle::Entry(from.display().to_string(), "it is no plain file"));
+    }
+    // What names and sparse files could add to the size of the whole is bounded by that of the file that is read.
+    let mut archive = tar::Archive::new(file.take(BUNDLE_BYTES_MAX));
+    let mut files = Files::new();
+    let mut total = 0;
+    for entry in archive.entries().map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let shown = || toolgate_policy::redact::printable(&path, 200);
+        let kind = entry.header().entry_type();
+        if kind.is_dir() {
+            continue;
+        }
+        if !kind.is_file() {
+            return Err(NotABundle::Entry(shown(), "it is no plain file"));
+        }
+        let path = path.strip_prefix("./").unwrap_or(&path).to_owned();
+        if path.is_empty() || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(NotABundle::Entry(shown(), "it leads outside the bundle"));
+        }
+        total += entry.size();
+        if total > BUNDLE_BYTES_MAX || files.len() >= BUNDLE_FILES_MAX {
+            return Err(NotABundle::Large);
+        }
+        let bytes = Artifact::read(entry, COMPONENT_BYTES_MAX);
+        let bytes = bytes.map_err(|error| NotABundle::TooMuch(shown(), error))?.bytes().to_vec();
+        if files.insert(path.clone(), bytes).is_some() {
+            return Err(NotABundle::Entry(path, "it stands twice"));
+        }
+    }
+    Ok(files)
+}
+
+fn blob_path(digest: Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+fn is_tar(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "tar")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items() -> Vec<(Item, Interfaces)> {
+        let signature = |name: &str| SignatureFile { name: name.to_owned(), bytes: name.as_bytes().to_vec() };
+        let item = |name: &str, signatures| Item {
+            name: name.to_owned(),
+            artifact: Artifact::of(name.as_bytes()),
+            signatures,
+        };
+        vec![
+            (item("files", vec![signature("files.wasm.sigstore.json")]), Interfaces::default()),
+            (item("unsigned", Vec::new()), Interfaces::default()),
+        ]
+    }
+
+    fn told(mut items: Vec<Item>) -> Vec<(String, Vec<u8>, Vec<Vec<u8>>)> {
+        items.sort_by(|a, b| a.name.cmp(&b.name));
+        let told = |item: Item| {
+            let signatures = item.signatures.into_iter().map(|file| file.bytes).collect();
+            (item.name, item.artifact.bytes().to_vec(), signatures)
+        };
+        items.into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn what_was_written_is_read_from_a_folder_and_from_a_tar() {
+        let base = tempfile::tempdir().unwrap();
+        for name in ["bundle", "bundle.tar"] {
+            let path = base.path().join(name);
+            write(&items(), &path).unwrap();
+            let signed = vec![b"files.wasm.sigstore.json".to_vec()];
+            let wanted = [
+                ("files".to_owned(), b"files".to_vec(), signed),
+                ("unsigned".to_owned(), b"unsigned".to_vec(), Vec::new()),
+            ];
+            assert_eq!(told(read(&path).unwrap()), wanted, "{name}");
+            assert!(write(&items(), &path).is_err(), "{name}: what is there is not written over");
+        }
+    }
+
+    #[test]
+    fn a_bundle_with_any_file_changed_missing_or_a_link_is_refused() {
+        let base = tempfile::tempdir().unwrap();
+        let names: Vec<String> = laid_out(&items()).into_keys().collect();
+        for name in &names {
+            for (how, change) in [
+                ("changed", (|path| std::fs::write(path, b"{}").unwrap()) as fn(&Path)),
+                ("missing", |path| std::fs::remove_file(path).unwrap()),
+                ("a link", |path| {
+                    let moved = path.with_extension("moved");
+                    std::fs::rename(path, &moved).unwrap();
+                    std::os::unix::fs::symlink(moved, path).unwrap();
+                }),
+            ] {
+                let folder = base.path().join("bundle");
+                drop(std::fs::remove_dir_all(&folder));
+                write(&items(), &folder).unwrap();
+                change(&folder.join(name));
+                let unread = is_config(&folder.join(name));
+                assert!(read(&folder).is_err() || unread, "{name} {how}");
+            }
+        }
+    }
+
+    /// Nobody reads the configuration of a component.
+    fn is_config(path: &Path) -> bool {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
+        let configs = items().into_iter().map(|(item, i)| artefact::config(item.artifact.digest(), &i));
+        let mut configs = configs.chain([artefact::NOTHING.to_vec()]);
+        configs.any(|config| Digest::of(&config).hex() == name)
+    }
+
+    #[test]
+    fn a_tar_with_links_devices_or_ways_out_is_refused() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("bad.tar");
+        for (name, kind) in [
+            ("blobs/link", tar::EntryType::Symlink),
+            ("blobs/hard", tar::EntryType::Link),
+            ("blobs/pipe", tar::EntryType::Fifo),
+            ("blobs/device", tar::EntryType::Block),
+            ("../escape", tar::EntryType::Regular),
+            ("/etc/escape", tar::EntryType::Regular),
+            ("blobs/../../escape", tar::EntryType::Regular),
+            ("blobs//escape", tar::EntryType::Regular),
+        ] {
+            let mut header = tar::Header::new_ustar();
+            header.as_ustar_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.as_ustar_mut().unwrap().linkname[..6].copy_from_slice(b"/etc/x");
+            header.set_entry_type(kind);
+            header.set_size(0);
+            header.set_cksum();
+            let mut archive = tar::Builder::new(File::create(&path).unwrap());
+            archive.append(&header, io::empty()).unwrap();
+            drop(archive.into_inner().unwrap());
+            assert!(matches!(read(&path), Err(NotABundle::Entry(..))), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_tar_that_says_it_is_huge_is_refused() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("huge.tar");
+        let mut header = tar::Header::new_ustar();
+        header.set_path("index.json").unwrap();
+        header.set_size(1 << 60);
+        header.set_cksum();
+        std::fs::write(&path, header.as_bytes()).unwrap();
+        assert!(matches!(read(&path), Err(NotABundle::Large)));
+    }
+}

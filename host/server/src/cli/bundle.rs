@@ -1,0 +1,164 @@
+//! `toolgate bundle`: components with their signatures in one file or folder, to carry them where no registry is reached.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use toolgate_policy::PluginName;
+use toolgate_policy::redact::printable;
+use toolgate_runtime::load::inspect;
+use toolgate_runtime::load::source::{Found, Sources, signature_names};
+use toolgate_runtime::remote::Away;
+use toolgate_runtime::remote::artefact::Interfaces;
+use toolgate_runtime::remote::bundle::{self, Item};
+use toolgate_runtime::signature::{self, SignatureFile};
+use toolgate_runtime::spec::Source;
+
+use super::exit::Exit;
+use super::{ConfigArg, output, progress, push, sign, verify};
+use crate::config::{Config, load_trust};
+
+/// What can be done with a bundle.
+#[derive(clap::Subcommand)]
+pub(super) enum Command {
+    /// Write components with their signatures into a bundle
+    Export(Export),
+    /// Verify the components of a bundle and put them into a folder, with their signatures
+    Import(Import),
+}
+
+/// What `bundle export` takes.
+#[derive(clap::Args)]
+pub(super) struct Export {
+    /// Plugins of the configuration, or components as files
+    #[arg(required = true, value_name = "NAME|FILE")]
+    what: Vec<String>,
+    /// Where to: a file that ends in .tar, or a new folder
+    #[arg(long, value_name = "PATH")]
+    out: PathBuf,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+/// What `bundle import` takes.
+#[derive(clap::Args)]
+pub(super) struct Import {
+    /// The bundle: an OCI image layout, as a folder or a tar
+    bundle: PathBuf,
+    /// The folder for components and signatures
+    #[arg(long, value_name = "FOLDER", default_value = "plugins")]
+    into: PathBuf,
+    /// The trust policy
+    #[arg(long, value_name = "FILE", default_value = "trust.toml")]
+    trust: PathBuf,
+}
+
+pub(super) fn run(command: &Command) -> Result<(), Exit> {
+    match command {
+        Command::Export(args) => export(args),
+        Command::Import(args) => import(args),
+    }
+}
+
+fn export(args: &Export) -> Result<(), Exit> {
+    let progress = progress::bars();
+    let items = args.what.iter().map(|what| {
+        let (name, found) = find(args, what, &progress)?;
+        let refused = |error| Exit::refused(format!("{what}: not exported: {error}"));
+        let (inspected, _) = inspect::inspect_any(&found.artifact).map_err(refused)?;
+        let Found { artifact, signatures } = found;
+        Ok((Item { name, artifact, signatures }, push::interfaces(&inspected)))
+    });
+    let items = items.collect::<Result<Vec<(Item, Interfaces)>, Exit>>()?;
+    bundle::write(&items, &args.out).map_err(|error| Exit::host(&error))?;
+    progress.end();
+    let line = |(item, _): &(Item, Interfaces)| {
+        format!("{}: {}, {} signature(s)", item.name, item.artifact.digest(), item.signatures.len())
+    };
+    output::print(&items.iter().map(line).collect::<Vec<_>>().join("\n"));
+    Ok(())
+}
+
+/// A file where one is named, else a plugin of the configuration.
+fn find(args: &Export, what: &str, progress: &progress::Bars) -> Result<(String, Found), Exit> {
+    let path = Path::new(what);
+    let (name, source, pin, away) = if path.is_file() {
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let path = std::path::absolute(path).map_err(|error| Exit::host(&error))?;
+        (stem, Source::File(path), None, Away::new(Vec::new()))
+    } else {
+        let config = Config::load(&args.config.config)?;
+        let spec = config.spec.plugins.into_iter().find(|spec| spec.name.as_str() == what);
+        let spec = spec.ok_or_else(|| {
+            Exit::usage(format!(
+                "`{what}` is neither a file nor a plugin of {}",
+                args.config.config.display()
+            ))
+        })?;
+        (what.to_owned(), spec.source, spec.digest, Away::new(config.server.name_servers))
+    };
+    let sources = Sources::new(away.telling(progress.teller()));
+    let found = sources.fetch(&source, pin, &[]).map_err(|error| Exit::not_fetched(&error))?;
+    Ok((name, found))
+}
+
+fn import(args: &Import) -> Result<(), Exit> {
+    let trust = load_trust(&args.trust)?;
+    let items =
+        bundle::read(&args.bundle).map_err(|error| Exit::refused(format!("failed to {}", chain(&error))))?;
+    if items.is_empty() {
+        return Err(Exit::refused("there is no component in the bundle"));
+    }
+    // All of it is verified before any of it is put anywhere.
+    let mut verified = Vec::new();
+    for item in items {
+        let shown = printable(&item.name, 100);
+        let name: PluginName = item
+            .name
+            .parse()
+            .map_err(|error| Exit::refused(format!("{shown}: no plugin's name: {error}")))?;
+        let found = Found { artifact: item.artifact, signatures: item.signatures };
+        let trusted = verify::judge(&trust, &found, name.as_str())
+            .map_err(|error| Exit::refused(format!("{shown}: not trusted as `{name}`: {error}")))?;
+        verified.push((name, found, trusted.digest()));
+    }
+    std::fs::create_dir_all(&args.into)
+        .map_err(|error| Exit::usage(format!("{}: {error}", args.into.display())))?;
+    let mut lines = Vec::new();
+    for (name, found, digest) in verified {
+        let component = args.into.join(format!("{name}.wasm"));
+        place(&component, &found)
+            .map_err(|error| Exit::usage(format!("{}: {error}", component.display())))?;
+        lines.push(format!("{}: {digest}", component.display()));
+    }
+    output::print(&lines.join("\n"));
+    Ok(())
+}
+
+/// In place of what was there; its signatures would be over other bytes.
+fn place(component: &Path, found: &Found) -> std::io::Result<()> {
+    let beside = |file: &SignatureFile| {
+        Some(PathBuf::from(format!("{}{}", component.display(), signature::tail(&file.name)?)))
+    };
+    let new: BTreeSet<PathBuf> = found.signatures.iter().filter_map(beside).collect();
+    for old in signature_names(component).map_err(std::io::Error::other)? {
+        if !new.contains(&old) {
+            std::fs::remove_file(old)?;
+        }
+    }
+    for file in &found.signatures {
+        if let Some(path) = beside(file) {
+            sign::write(&path, &file.bytes)?;
+        }
+    }
+    sign::write(component, found.artifact.bytes())
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}

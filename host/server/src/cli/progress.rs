@@ -1,0 +1,58 @@
+//! How far what is fetched or sent has come: a bar for each on stderr, where that is a terminal.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use toolgate_policy::redact::printable;
+use toolgate_runtime::remote::Progress;
+
+/// The bars.
+pub(super) struct Bars {
+    all: Option<MultiProgress>,
+    each: Arc<Mutex<BTreeMap<String, ProgressBar>>>,
+}
+
+/// Bars that appear when there is something to say.
+pub(super) fn bars() -> Bars {
+    Bars { all: std::io::stderr().is_terminal().then(MultiProgress::new), each: Arc::default() }
+}
+
+impl Bars {
+    /// What is told how far something is.
+    pub(super) fn teller(&self) -> Progress {
+        let Some(all) = self.all.clone() else { return Arc::new(|_, _, _| {}) };
+        let each = Arc::clone(&self.each);
+        Arc::new(move |what, done, total| {
+            // What is over in a moment needs no bar.
+            const WORTH_BYTES: u64 = 256 * 1024;
+            if done.max(total.unwrap_or_default()) < WORTH_BYTES {
+                return;
+            }
+            let mut each = each.lock().unwrap_or_else(PoisonError::into_inner);
+            let bar = each.entry(what.to_owned()).or_insert_with(|| all.add(bar(what)));
+            bar.set_length(total.unwrap_or(done));
+            bar.set_position(done);
+        })
+    }
+
+    /// Takes them away.
+    pub(super) fn end(&self) {
+        for bar in self.each.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn bar(what: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bytes:>12} of {total_bytes:<12} {wide_bar} {msg}");
+    let bar = ProgressBar::no_length().with_message(printable(what, 60));
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

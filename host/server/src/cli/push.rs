@@ -1,0 +1,89 @@
+//! `toolgate push`: puts a component and its signatures into a registry.
+
+use std::path::PathBuf;
+
+use toolgate_policy::load::reference::Version;
+use toolgate_runtime::load::inspect::{self, Inspected};
+use toolgate_runtime::load::source::Sources;
+use toolgate_runtime::remote::artefact::Interfaces;
+use toolgate_runtime::remote::{Away, Parts};
+use toolgate_runtime::spec::{Remote, Source};
+
+use super::exit::Exit;
+use super::{output, progress};
+use crate::config;
+
+/// What `push` takes.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The component; its signatures lie beside it
+    component: PathBuf,
+    /// Where to, such as oci://registry.example.com/team/files:1.0
+    #[arg(value_name = "REFERENCE")]
+    to: String,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+/// On which terms a registry is asked.
+#[derive(clap::Args)]
+pub(super) struct Terms {
+    /// The registry may lie in a private network
+    #[arg(long)]
+    private: bool,
+    /// Certificate authorities, in PEM, instead of the system's
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+}
+
+impl Terms {
+    /// The artefact that was written, with credentials from docker's configuration.
+    ///
+    /// # Errors
+    /// Exit 2.
+    pub(super) fn oci(&self, text: &str) -> Result<Source, Exit> {
+        let remote = Remote { ca: self.ca.clone(), docker: config::docker() };
+        config::oci(text, self.private, remote).map_err(Exit::usage)
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Exit> {
+    let Source::Oci { reference, remote } = args.terms.oci(&args.to)? else {
+        return Err(Exit::usage("only a registry can be pushed to"));
+    };
+    let Version::Tag(_) = reference.version() else {
+        return Err(Exit::usage(format!(
+            "{reference}: write a tag to push to; the digest is what comes of it"
+        )));
+    };
+    let path = std::path::absolute(&args.component).map_err(|error| Exit::host(&error))?;
+    let progress = progress::bars();
+    let away = Away::new(Vec::new()).telling(progress.teller());
+    let found = Sources::new(away.clone()).fetch(&Source::File(path), None, &[]);
+    let found = found.map_err(|error| Exit::not_fetched(&error))?;
+    let inspected = inspect::inspect_any(&found.artifact)
+        .map_err(|error| Exit::refused(format!("{}: not pushed: {error}", args.component.display())))?;
+    let title = args.component.file_name().map(|name| name.to_string_lossy().into_owned());
+    let parts = Parts {
+        artifact: &found.artifact,
+        title: &title.unwrap_or_default(),
+        signatures: &found.signatures,
+        interfaces: &interfaces(&inspected.0),
+    };
+    let pushed = away.push(&reference, &remote, &parts).map_err(|error| Exit::host(&error))?;
+    progress.end();
+    output::print(&pushed.reference.to_string());
+    let (digest, signatures) = (found.artifact.digest(), pushed.signatures);
+    output::complain(&format!("pushed {digest} with {signatures} signature(s)"));
+    if signatures == 0 {
+        output::complain("no signature lies beside it, so nobody will load it; see `toolgate sign`");
+    }
+    Ok(())
+}
+
+/// What a registry's users see of a component.
+pub(super) fn interfaces(inspected: &Inspected) -> Interfaces {
+    let mut exports: Vec<String> = inspected.functions.keys().map(ToString::to_string).collect();
+    exports.extend(inspected.dynamic.clone());
+    Interfaces { exports, imports: inspected.imports.clone() }
+}

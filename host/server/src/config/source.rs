@@ -1,0 +1,77 @@
+//! `source = "…"`: where a plugin's bytes are, and on which terms they are fetched when that is elsewhere.
+
+use std::path::PathBuf;
+
+use toolgate_policy::load::errand::Errand;
+use toolgate_policy::load::reference::Reference;
+use toolgate_runtime::spec::{Remote, Source};
+
+use super::reader::{Document, Section};
+
+/// Where bytes are.
+pub(super) enum Origin {
+    /// Those of one plugin.
+    One(Box<Source>),
+    /// Those of each plugin that lies in a folder.
+    Folder(PathBuf),
+}
+
+/// What is written where something else stands.
+const EXAMPLE: &str = "write one such as file:plugins/files.wasm, dir:plugins, \
+oci://registry.example.com/team/files:1.0 or https://example.com/files.wasm";
+
+pub(super) fn read(document: &Document<'_>, section: &Section<'_>) -> Option<Origin> {
+    let private = section.boolean("source_private");
+    let ca = section.string("source_ca");
+    let source = section.required("source", "file:plugins/files.wasm")?;
+    let remote = Remote { ca: ca.as_deref().map(|ca| document.relative(ca)), docker: docker() };
+    let wrong = |why: String| section.wrong("source", why);
+    let origin = match source.split_once(':') {
+        Some(("file", path)) if !path.is_empty() => {
+            Origin::One(Box::new(Source::File(document.relative(path))))
+        }
+        Some(("dir", path)) if !path.is_empty() => Origin::Folder(document.relative(path)),
+        Some(("oci", _)) => {
+            let read = oci(&source, private.unwrap_or_default(), remote);
+            return read.map(|source| Origin::One(Box::new(source))).map_err(wrong).ok();
+        }
+        Some(("https" | "http", _)) => {
+            if !section.has("digest") {
+                let why = "a plugin that comes from a URL has its digest written here; `toolgate inspect FILE` says it";
+                section.wrong("digest", why);
+            }
+            let errand = Errand::new("GET", &source, private.unwrap_or_default());
+            let errand = errand.map_err(|error| wrong(error.to_string())).ok()?;
+            return Some(Origin::One(Box::new(Source::Https { errand, remote })));
+        }
+        _ => {
+            wrong(format!("`{source}` is no source; {EXAMPLE}"));
+            return None;
+        }
+    };
+    for (key, written) in [("source_private", private.is_some()), ("source_ca", ca.is_some())] {
+        if written {
+            section.wrong(key, "is for sources that lie elsewhere, and this one is on this machine");
+        }
+    }
+    Some(origin)
+}
+
+/// An artefact in a registry, as `oci://…`.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub(crate) fn oci(text: &str, private: bool, remote: Remote) -> Result<Source, String> {
+    let name = text.strip_prefix("oci://").ok_or_else(|| {
+        format!("`{text}` is no artefact in a registry; write oci://registry.example.com/team/files:1.0")
+    })?;
+    let reference = Reference::parse(name, private).map_err(|error| error.to_string())?;
+    Ok(Source::Oci { reference, remote })
+}
+
+/// Where docker's configuration is, if it is anywhere: as docker itself looks for it.
+pub(crate) fn docker() -> Option<PathBuf> {
+    let folder = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker"));
+    folder.filter(|folder| folder.is_absolute()).or_else(home).map(|folder| folder.join("config.json"))
+}

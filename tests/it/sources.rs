@@ -1,0 +1,32 @@
+//! Where plugins come from: URLs, registries, bundles, folders; and that nobody there can make a plugin of anything else.
+
+mod bundle;
+mod credentials;
+mod folder;
+mod https;
+mod lies;
+mod referrers;
+mod registry;
+
+use toolgate_policy::Digest;
+use toolgate_tests::{World, guest};
+
+/// A world with one plugin `hello`, signed and not configured: its files are what is served to others.
+fn vendor() -> World {
+    let world = World::new();
+    world.install("hello", &guest::seven());
+    world
+}
+
+/// A world that trusts `vendor` as the other does and has nothing of its own.
+fn customer(vendor: &World) -> World {
+    let world = World::new();
+    let key = std::fs::read(vendor.path("keys/vendor.pub")).unwrap();
+    world.put("keys/vendor.pub", &key, 0o644);
+    world
+}
+
+/// The digest of `hello`.
+fn digest() -> String {
+    Digest::of(&guest::seven()).to_string()
+}
