@@ -56,7 +56,7 @@ pub(super) fn differences(desk: &Desk, plugin: &Plugin, entry: Option<&Entry>) -
     }];
     let version = |version: Option<&str>| vec![version.unwrap_or("none").to_owned()];
     let list = |pin: fn(&Pin) -> &[String]| was.map(|was| pin(was).to_vec()).unwrap_or_default();
-    lines.extend(changed("id", &list_of(was, |pin| pin.id.clone()), &[now.id.clone()]));
+    lines.extend(changed("id", &list_of(was, |pin| pin.id.clone()), std::slice::from_ref(&now.id)));
     lines.extend(changed("bytes", &list_of(was, |pin| pin.digest.to_string()), &[now.digest.to_string()]));
     let before = entry.map(|entry| version(entry.version.as_deref())).unwrap_or_default();
     lines.extend(changed("version", &before, &version(plugin.provenance().version.as_deref())));
@@ -69,15 +69,12 @@ pub(super) fn differences(desk: &Desk, plugin: &Plugin, entry: Option<&Entry>) -
         if before == Some(surface.digest()) {
             continue;
         }
-        match before.map(|digest| desk.gate.kept(digest)) {
-            Some(None) => lines.push(
-                "  what a model reads of its tools changed; what it read before is not kept here, so all of it follows"
-                    .to_owned(),
-            ),
-            Some(Some(_)) | None => {}
+        let kept = before.and_then(|digest| desk.gate.kept(digest));
+        if before.is_some() && kept.is_none() {
+            let words = "  what a model reads of its tools changed; what it read before is not kept here, so all of it follows";
+            lines.push(words.to_owned());
         }
-        let before = before.and_then(|digest| desk.gate.kept(digest));
-        let before = before.map(|artifact| tools(artifact.bytes())).unwrap_or_default();
+        let before = kept.map(|artifact| tools(artifact.bytes())).unwrap_or_default();
         lines.extend(tool_lines(&before, &tools(surface.bytes())));
     }
     if was.is_some_and(|was| was.surfaces.len() > plugin.surfaces().len()) {
