@@ -31,6 +31,15 @@ fn a_component_that_is_put_there_serves_after_a_reload_and_one_that_is_taken_awa
 }
 
 #[test]
+fn a_watched_folder_is_looked_through_without_a_signal() {
+    let world = folder().server("watch = true");
+    let server = world.serve(Transport::Http);
+    world.install("three", &guest::seven());
+    let all = ["one_seven", "three_seven", "two_seven"];
+    toolgate_tests::process::wait_until("the third", || server.tools() == all);
+}
+
+#[test]
 fn each_needs_its_own_signatures() {
     let world = folder();
     std::fs::remove_file(world.path("plugins/two.wasm.sigstore.json")).unwrap();

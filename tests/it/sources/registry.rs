@@ -3,8 +3,9 @@
 use std::process::Command;
 
 use serde_json::json;
+use toolgate_tests::process::wait_until;
 use toolgate_tests::registry::{Registry, peer};
-use toolgate_tests::{Transport, World};
+use toolgate_tests::{Transport, World, plugin};
 
 use super::{customer, digest, vendor};
 
@@ -64,6 +65,33 @@ fn signatures_that_come_later_are_listed_beside_the_others() {
     world.put("keys/second.pub", &std::fs::read(vendor.path("keys/second.pub")).unwrap(), 0o644);
     let verified = world.run(&["verify", &by_digest]);
     assert_eq!(verified.code, 0, "{}", verified.said());
+}
+
+#[test]
+fn a_tag_that_means_another_version_waits_and_the_approved_one_serves_without_the_registry() {
+    let Some(registry) = Registry::start() else { return };
+    let vendor = vendor();
+    push(&vendor, &registry, "stable");
+    let source = format!("oci://{}/team/hello:stable", registry.host);
+    let world = customer(&vendor).plugin_from("hello", &source).locked();
+    let approved = world.run(&["plugin", "approve", "--all", "--yes", "--by", "a tester"]);
+    assert_eq!(approved.code, 0, "{}", approved.said());
+    let server = world.serve(Transport::Http);
+
+    vendor.install("hello", &plugin("hello"));
+    let to = format!("oci://{}/team/hello:stable", registry.host);
+    assert_eq!(vendor.run(&["push", "plugins/hello.wasm", &to]).code, 0);
+    let check = world.run_as_is(&["check"]);
+    assert_eq!(check.code, 3, "{}", check.said());
+    assert!(check.stderr.contains("plugin hello: held: "), "{}", check.stderr);
+    server.signal("HUP");
+    wait_until("the change is told", || server.log().contains("goes on serving"));
+    assert_eq!(server.call("hello_seven", json!({})).text(), "7");
+
+    drop(registry);
+    drop(server);
+    let server = world.serve(Transport::Http);
+    assert_eq!(server.call("hello_seven", json!({})).text(), "7", "{}", server.log());
 }
 
 #[test]

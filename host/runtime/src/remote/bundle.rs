@@ -263,6 +263,10 @@ fn is_tar(path: &Path) -> bool {
 mod tests {
     use super::*;
 
+    /// One of each form, sorted.
+    const SIGNATURES: [&str; 3] =
+        ["files.wasm.0123abcd.minisig", "files.wasm.sig", "files.wasm.sigstore.json"];
+
     fn items() -> Vec<(Item, Interfaces)> {
         let signature = |name: &str| SignatureFile { name: name.to_owned(), bytes: name.as_bytes().to_vec() };
         let item = |name: &str, signatures| Item {
@@ -271,7 +275,7 @@ mod tests {
             signatures,
         };
         vec![
-            (item("files", vec![signature("files.wasm.sigstore.json")]), Interfaces::default()),
+            (item("files", SIGNATURES.map(signature).to_vec()), Interfaces::default()),
             (item("unsigned", Vec::new()), Interfaces::default()),
         ]
     }
@@ -279,7 +283,13 @@ mod tests {
     fn told(mut items: Vec<Item>) -> Vec<(String, Vec<u8>, Vec<Vec<u8>>)> {
         items.sort_by(|a, b| a.name.cmp(&b.name));
         let told = |item: Item| {
-            let signatures = item.signatures.into_iter().map(|file| file.bytes).collect();
+            for file in &item.signatures {
+                let genuine = String::from_utf8_lossy(&file.bytes);
+                let same_form = |ending: &str| file.name.ends_with(ending) == genuine.ends_with(ending);
+                assert!([".sigstore.json", ".sig", ".minisig"].into_iter().all(same_form), "{genuine}");
+            }
+            let mut signatures: Vec<Vec<u8>> = item.signatures.into_iter().map(|file| file.bytes).collect();
+            signatures.sort();
             (item.name, item.artifact.bytes().to_vec(), signatures)
         };
         items.into_iter().map(told).collect()
@@ -291,7 +301,7 @@ mod tests {
         for name in ["bundle", "bundle.tar"] {
             let path = base.path().join(name);
             write(&items(), &path).unwrap();
-            let signed = vec![b"files.wasm.sigstore.json".to_vec()];
+            let signed = SIGNATURES.map(|name| name.as_bytes().to_vec()).to_vec();
             let wanted = [
                 ("files".to_owned(), b"files".to_vec(), signed),
                 ("unsigned".to_owned(), b"unsigned".to_vec(), Vec::new()),
