@@ -2,7 +2,10 @@
 //!
 //! `cargo bench --package toolgate-benches`
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use std::time::Instant;
+
+use criterion::measurement::WallTime;
+use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use toolgate_benches::{gate, gate_by, spec};
@@ -10,11 +13,15 @@ use toolgate_policy::Principal;
 use toolgate_policy::capability::room::RoomText;
 use toolgate_policy::capability::{files, http, keyvalue};
 use toolgate_policy::load::Grants;
+use toolgate_policy::load::lint::Lint;
+use toolgate_policy::load::signer::UnixTime;
+use toolgate_policy::load::trust::Standing;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::json::{Bounds, Json};
 use toolgate_runtime::load::asked;
 use toolgate_runtime::load::source::Sources;
+use toolgate_runtime::load::verify::verify;
 use toolgate_runtime::outcome::{Answer, Outcome, Verdict};
 use toolgate_runtime::remote::Away;
 use toolgate_runtime::sandbox::interrupt::Interrupt;
@@ -57,6 +64,50 @@ fn load(c: &mut Criterion) {
             BatchSize::PerIteration,
         );
     });
+    group.finish();
+}
+
+/// A hundred plugins, all of other bytes, each signed by itself; times are those of one.
+fn hundred(c: &mut Criterion) {
+    const PLUGINS: u64 = 100;
+    let names: Vec<String> = (0..PLUGINS).map(|n| format!("p{n:02}")).collect();
+    let world = names.iter().fold(World::new(), |world, name| {
+        world.plugin(name, &guest::with_section(plugin("hello"), "bench", name.as_bytes()))
+    });
+    let plugins: Vec<(&str, Grants)> = names.iter().map(|name| (name.as_str(), Grants::default())).collect();
+    let mut spec = spec(&world, &plugins);
+    for plugin in &mut spec.plugins {
+        plugin.allow_lints.insert(Lint::SimilarName);
+    }
+    let sources = Sources::new(Away::new(Vec::new()));
+    let each = |group: &mut BenchmarkGroup<'_, WallTime>, what: &str, all: &dyn Fn()| {
+        group.bench_function(what, |b| {
+            b.iter_custom(|times| {
+                let begun = Instant::now();
+                (0..times).for_each(|_| all());
+                begun.elapsed() / u32::try_from(PLUGINS).unwrap()
+            });
+        });
+    };
+    let mut group = c.benchmark_group("load of 100, each");
+    group.sample_size(10);
+    each(&mut group, "read", &|| {
+        spec.plugins.iter().for_each(|plugin| drop(sources.fetch(&plugin.source, None, &[]).unwrap()));
+    });
+    let found: Vec<_> =
+        spec.plugins.iter().map(|plugin| sources.fetch(&plugin.source, None, &[]).unwrap()).collect();
+    each(&mut group, "verify", &|| {
+        for (plugin, found) in spec.plugins.iter().zip(&found) {
+            drop(verify(plugin, &spec.trust, found, Standing::New, UnixTime(0)).unwrap());
+        }
+    });
+    each(&mut group, "read, verify, inspect", &|| {
+        spec.plugins.iter().for_each(|plugin| drop(asked(&sources, plugin, &spec.trust).unwrap()));
+    });
+    let cached = gate(&world, "cached");
+    let report = cached.check(&spec);
+    assert!(report.serves, "{report:?}");
+    each(&mut group, "all of it, from the cache, on all cores", &|| assert!(cached.check(&spec).serves));
     group.finish();
 }
 
@@ -169,5 +220,5 @@ fn isolated(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, load, instantiate, calls, isolated);
+criterion_group!(benches, load, hundred, instantiate, calls, isolated);
 criterion_main!(benches);
