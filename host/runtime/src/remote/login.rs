@@ -72,7 +72,10 @@ pub(super) async fn log_in(
                 url.push_str(&format!("&service={}", percent(&service)));
             }
             let errand = home.service(&url)?;
-            let kept = kept_for(&errand, client.remote.docker.as_deref())?;
+            let kept = match serves(&errand.target().host().to_string(), &home.target().host().to_string()) {
+                true => kept_for(&errand, client.remote.docker.as_deref())?,
+                false => None,
+            };
             let parcel = Parcel { authorization: kept.as_ref(), ..Parcel::default() };
             let arrived = client.fetch(&errand, &parcel, Follow::Home, TOKEN_BYTES_MAX).await?;
             token(&arrived.bytes)
@@ -80,6 +83,13 @@ pub(super) async fn log_in(
                 .ok_or_else(|| failed("its service gave no token that can be used"))
         }
     }
+}
+
+/// Whether a token service is the registry's own. To another one we are nobody: its token, got with what is kept for it, would
+/// go to a registry that only named it.
+fn serves(service: &str, registry: &str) -> bool {
+    let above = registry.strip_suffix(service).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    above || (service, registry) == ("auth.docker.io", "registry-1.docker.io")
 }
 
 fn token(answer: &[u8]) -> Option<Secret> {
@@ -230,6 +240,15 @@ mod tests {
         assert!(of("helped.example.com").unwrap_err().contains("docker-credential-ecr-login"));
         assert!(of("token.example.com").unwrap_err().contains("identity token"));
         assert!(of("bad.example.com").is_err());
+    }
+
+    #[test]
+    fn a_registry_gets_no_token_of_a_service_that_is_not_its_own() {
+        assert!(serves("ghcr.io", "ghcr.io") && serves("gitlab.com", "registry.gitlab.com"));
+        assert!(serves("auth.docker.io", "registry-1.docker.io"));
+        for other in ["evil.example.com", "evilghcr.io", "ghcr.io.example.com", "io"] {
+            assert!(!serves("ghcr.io", other), "{other}");
+        }
     }
 
     #[test]
