@@ -45,6 +45,30 @@ fn a_plugin_of_the_configuration_is_exported_from_where_it_comes() {
 }
 
 #[test]
+fn a_root_that_is_carried_along_is_written_where_nothing_was_and_trusted_by_nobody() {
+    let vendor = vendor().file("trusted_root.json", "{}");
+    let exported = vendor.run(&[
+        "bundle",
+        "export",
+        "plugins/hello.wasm",
+        "--root",
+        "trusted_root.json",
+        "--out",
+        "b.tar",
+    ]);
+    assert_eq!(exported.code, 0, "{}", exported.said());
+    let bundle = vendor.path("b.tar").to_str().unwrap().to_owned();
+    let world = customer(&vendor);
+    assert_eq!(world.run(&["bundle", "import", &bundle]).code, 0);
+    assert!(!world.path("root.json").exists());
+    let taken = world.run(&["bundle", "import", &bundle, "--root", "root.json"]);
+    assert_eq!(taken.code, 0, "{}", taken.said());
+    assert_eq!(std::fs::read_to_string(world.path("root.json")).unwrap(), "{}");
+    assert_eq!(world.run(&["bundle", "import", &bundle, "--root", "root.json"]).code, 2, "it is there");
+    assert_eq!(World::new().run(&["bundle", "import", &bundle, "--root", "root.json"]).code, 3);
+}
+
+#[test]
 fn an_import_takes_the_place_of_another_version_with_its_signatures() {
     let vendor = vendor();
     let bundle = export(&vendor, "bundle");

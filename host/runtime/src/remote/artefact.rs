@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::{
-    COMPONENT_BYTES_MAX, MANIFEST_BYTES_MAX, MANIFEST_NODES_MAX, SIGNATURES_MAX,
+    COMPONENT_BYTES_MAX, CONFIG_BYTES_MAX, MANIFEST_BYTES_MAX, MANIFEST_NODES_MAX, SIGNATURES_MAX,
 };
 use toolgate_policy::redact::printable;
 
@@ -29,6 +29,9 @@ const KINDS: [(&str, &str); 3] = [
     (".sig", "application/vnd.toolgate.signature.ssh.v1"),
     (".minisig", "application/vnd.toolgate.signature.minisign.v1"),
 ];
+
+/// The type of a root by which keyless signatures are verified.
+const ROOT: &str = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
 
 /// The configuration that says nothing.
 pub(super) const NOTHING: &[u8] = b"{}";
@@ -232,6 +235,29 @@ pub(super) fn signature(
     let kind = KINDS.iter().find(|(other, _)| *other == ending).map_or("", |(_, kind)| kind);
     let bytes_max = name::form(ending).map_or(0, |(_, bytes_max)| bytes_max);
     Ok(Some((only_layer(&manifest, kind, bytes_max)?, ending)))
+}
+
+/// The layer of a root's manifest; none when it is something else's.
+pub(super) fn root(manifest: &[u8]) -> Result<Option<Descriptor>, NotAnArtefact> {
+    let manifest = image(manifest)?;
+    match manifest.get("artifactType").and_then(Json::as_str) {
+        Some(ROOT) => only_layer(&manifest, ROOT, CONFIG_BYTES_MAX).map(Some),
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// The manifest of a root, and how an index lists it.
+pub(super) fn root_manifest(root: &[u8]) -> (Vec<u8>, Descriptor) {
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": ROOT,
+        "config": Descriptor::of(EMPTY, NOTHING).written(),
+        "layers": [Descriptor::of(ROOT, root).noting(TITLE, "trusted_root.json").written()],
+    });
+    let manifest = manifest.to_string().into_bytes();
+    let listed = Descriptor { artifact_type: Some(ROOT.to_owned()), ..Descriptor::of(MANIFEST, &manifest) };
+    (manifest, listed)
 }
 
 /// Whether a manifest is about another: a component is about none.

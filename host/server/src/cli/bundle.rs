@@ -1,15 +1,18 @@
 //! `toolgate bundle`: components with their signatures in one file or folder, to carry them where no registry is reached.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use toolgate_policy::PluginName;
+use toolgate_policy::limits::load::CONFIG_BYTES_MAX;
 use toolgate_policy::redact::printable;
+use toolgate_policy::{Digest, PluginName};
+use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::load::inspect;
 use toolgate_runtime::load::source::{Found, Sources, signature_names};
 use toolgate_runtime::remote::Away;
 use toolgate_runtime::remote::artefact::Interfaces;
-use toolgate_runtime::remote::bundle::{self, Item};
+use toolgate_runtime::remote::bundle::{self, Bundle, Item};
 use toolgate_runtime::signature::{self, SignatureFile};
 use toolgate_runtime::spec::Source;
 
@@ -35,6 +38,9 @@ pub(super) struct Export {
     /// Where to: a file that ends in .tar, or a new folder
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
+    /// The trusted_root.json of keyless signatures, to be carried along
+    #[arg(long, value_name = "FILE")]
+    root: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArg,
 }
@@ -50,6 +56,9 @@ pub(super) struct Import {
     /// The trust policy
     #[arg(long, value_name = "FILE", default_value = "trust.toml")]
     trust: PathBuf,
+    /// Write the root that was carried along to this new file; only a trust policy that names it trusts it
+    #[arg(long, value_name = "FILE")]
+    root: Option<PathBuf>,
 }
 
 pub(super) fn run(command: &Command) -> Result<(), Exit> {
@@ -69,13 +78,21 @@ fn export(args: &Export) -> Result<(), Exit> {
         Ok((Item { name, artifact, signatures }, push::interfaces(&inspected)))
     });
     let items = items.collect::<Result<Vec<(Item, Interfaces)>, Exit>>()?;
-    bundle::write(&items, &args.out).map_err(|error| Exit::host(&error))?;
+    let root = args.root.as_deref().map(read_root).transpose()?;
+    bundle::write(&items, root.as_ref().map(Artifact::bytes), &args.out)
+        .map_err(|error| Exit::host(&error))?;
     progress.end();
     let line = |(item, _): &(Item, Interfaces)| {
         format!("{}: {}, {} signature(s)", item.name, item.artifact.digest(), item.signatures.len())
     };
     output::print(&items.iter().map(line).collect::<Vec<_>>().join("\n"));
     Ok(())
+}
+
+fn read_root(path: &Path) -> Result<Artifact, Exit> {
+    let failed = |why: String| Exit::usage(format!("{}: {why}", path.display()));
+    let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
+    Artifact::read(file, CONFIG_BYTES_MAX).map_err(|error| failed(error.to_string()))
 }
 
 /// A file where one is named, else a plugin of the configuration.
@@ -103,8 +120,9 @@ fn find(args: &Export, what: &str, progress: &progress::Bars) -> Result<(String,
 
 fn import(args: &Import) -> Result<(), Exit> {
     let trust = load_trust(&args.trust)?;
-    let items =
+    let bundle =
         bundle::read(&args.bundle).map_err(|error| Exit::refused(format!("failed to {}", chain(&error))))?;
+    let Bundle { items, root } = bundle;
     if items.is_empty() {
         return Err(Exit::refused("there is no component in the bundle"));
     }
@@ -124,6 +142,15 @@ fn import(args: &Import) -> Result<(), Exit> {
     std::fs::create_dir_all(&args.into)
         .map_err(|error| Exit::usage(format!("{}: {error}", args.into.display())))?;
     let mut lines = Vec::new();
+    if let (Some(path), Some(root)) = (&args.root, root) {
+        let written = std::fs::File::create_new(path).and_then(|mut file| file.write_all(&root));
+        written.map_err(|error| Exit::usage(format!("{}: {error}", path.display())))?;
+        lines.push(format!(
+            "{}: {}, trusted by nobody who does not name it",
+            path.display(),
+            Digest::of(&root)
+        ));
+    }
     for (name, found, digest) in verified {
         let component = args.into.join(format!("{name}.wasm"));
         place(&component, &found)
