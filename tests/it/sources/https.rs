@@ -295,6 +295,25 @@ fn what_fails_for_a_moment_is_asked_again_and_no_oftener_than_allowed() {
 }
 
 #[test]
+fn over_tls_the_certificate_is_checked_against_the_authority_that_was_named() {
+    let web = Web::tls(|request, to| match request.split_whitespace().nth(1) {
+        Some("/hello.wasm") => seven(to),
+        _ => answer(to, "404 Not Found", &[], b""),
+    });
+    let world = |ca: &str| {
+        let source = format!("https://localhost:{}/hello.wasm", web.address.port());
+        let world = World::new().file("ca.pem", &web.ca).plugin_from("hello", &source).with(ca);
+        world.with(&format!("digest = \"{}\"", digest()))
+    };
+    let stranger = world("").run(&["check"]);
+    assert_eq!(stranger.code, 4, "{}", stranger.said());
+    assert!(web.heard().is_empty(), "nothing is said to a stranger");
+    let named = world("source_ca = \"ca.pem\"").run(&["check"]);
+    assert_eq!(named.code, 3, "{}", named.said());
+    assert!(named.stderr.contains("no signature was found"), "it arrived: {}", named.stderr);
+}
+
+#[test]
 fn a_redirect_within_the_host_is_followed() {
     let vendor = vendor();
     let counted = Arc::new(files(&vendor));
