@@ -100,6 +100,8 @@ fn fifty_bombs_at_once_hold_up_no_call() {
 fn a_compiler_has_limits_and_nothing_of_the_servers() {
     let (world, server) = serving("compile_cpu_s = 77\ncompile_memory_bytes_max = 777_777_777", &[slow()]);
     let pid = compiler(&server);
+    // The last that it sets before it reads what it is to compile.
+    wait_until("it is bounded", || field(&of_process(pid, "limits"), "Max cpu time") == Some(77));
     assert_eq!(of_process(pid, "environ"), "", "no environment");
     let limits = of_process(pid, "limits");
     for (name, value) in [
