@@ -147,6 +147,9 @@ pub const ICON_BYTES_MAX: usize = 16 * KIB as usize;
 /// Bytes of the compiled form of a component: about three times its own, and the largest honest ones have some 60 MB.
 pub const COMPILED_BYTES_MAX: u64 = 256 * MIB;
 
+/// Bytes of all compiled code that is kept. What was used least recently makes room.
+pub const CACHE_BYTES_MAX: u64 = 4 * GIB;
+
 /// Processor time of compiling one component, in seconds.
 pub const COMPILE_CPU_S: Limit = Limit {
     name: "compile_cpu_s",

@@ -4,11 +4,12 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 use rustix::fs::OFlags;
 use toolgate_policy::Digest;
-use toolgate_policy::limits::load::COMPILED_BYTES_MAX;
+use toolgate_policy::limits::load::{CACHE_BYTES_MAX, COMPILED_BYTES_MAX};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -50,7 +51,10 @@ impl Cache {
             return None;
         }
         match run(engine, code) {
-            Ok(component) => Some(component),
+            Ok(component) => {
+                self.used(&name);
+                Some(component)
+            }
             Err(error) => {
                 tracing::warn!(%error, name, "a cached file is not for this engine");
                 self.alarm(&name, "it is genuine and not for this engine");
@@ -71,6 +75,7 @@ impl Cache {
         let name = self.name(digest);
         let fresh = format!(".{name}.{}", std::process::id());
         let kept = (|| {
+            make_room(&self.dir, CACHE_BYTES_MAX.saturating_sub(code.len() as u64), &name)?;
             let mut options = OpenOptions::new();
             let mut file =
                 self.dir.open_with(&fresh, options.write(true).create(true).truncate(true).mode(0o600))?;
@@ -82,6 +87,14 @@ impl Cache {
             tracing::warn!(%error, name, "compiled code could not be kept");
             // It may not even be there.
             drop(self.dir.remove_file(&fresh));
+        }
+    }
+
+    /// Its time says when it was used last. Where that cannot be told it goes sooner.
+    fn used(&self, name: &str) {
+        let touched = self.dir.open(name).and_then(|file| file.into_std().set_modified(SystemTime::now()));
+        if let Err(error) = touched {
+            tracing::debug!(%error, name, "when a cached file was used cannot be told");
         }
     }
 
@@ -106,6 +119,37 @@ impl Cache {
     }
 }
 
+/// Removes what was used least recently until what is left has at most `bytes_max` bytes, `coming` not counted. What somebody
+/// is writing is left alone for an hour, which no write takes.
+fn make_room(dir: &Dir, bytes_max: u64, coming: &str) -> io::Result<()> {
+    const UNFINISHED: Duration = Duration::from_secs(3_600);
+    let (mut total, mut kept) = (0, Vec::new());
+    for entry in dir.entries()? {
+        let entry = entry?;
+        let (metadata, name) = (entry.metadata()?, entry.file_name());
+        if !metadata.is_file() || name == *coming {
+            continue;
+        }
+        let used = metadata.modified()?.into_std();
+        let is_written = name.to_string_lossy().starts_with('.');
+        if is_written && used.elapsed().is_ok_and(|age| age > UNFINISHED) {
+            dir.remove_file(&name)?;
+        } else if !is_written {
+            total += metadata.len();
+            kept.push((used, name, metadata.len()));
+        }
+    }
+    kept.sort();
+    for (_, name, bytes) in kept {
+        if total <= bytes_max {
+            break;
+        }
+        dir.remove_file(&name)?;
+        total -= bytes;
+    }
+    Ok(())
+}
+
 /// Compiled code as something that can be run.
 ///
 /// # Errors
@@ -117,4 +161,40 @@ pub(in crate::sandbox) fn run(engine: &Engine, code: &[u8]) -> wasmtime::Result<
     // this very program. Or, in a worker, it came through the pipe of the process that started it and had it in one of these
     // ways; whoever else starts a worker runs code with rights that they had. The engine copies it and checks version and settings itself.
     unsafe { Component::deserialize(engine, code) }
+}
+
+#[cfg(test)]
+mod tests {
+    use cap_std::ambient_authority;
+
+    use super::*;
+
+    #[test]
+    fn what_was_used_least_recently_makes_room() {
+        let base = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: u64, age_s: u64| {
+            let file = std::fs::File::create(base.path().join(name)).unwrap();
+            file.set_len(bytes).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age_s)).unwrap();
+        };
+        file("oldest", 40, 300);
+        file("coming", 1_000, 400);
+        file("middle", 40, 200);
+        file("newest", 40, 100);
+        file(".being-written", 1_000, 10);
+        file(".left-behind", 1_000, 4_000);
+        let dir = Dir::open_ambient_dir(base.path(), ambient_authority()).unwrap();
+        let left = || {
+            let names = std::fs::read_dir(base.path()).unwrap().map(|entry| entry.unwrap().file_name());
+            let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        make_room(&dir, 120, "coming").unwrap();
+        assert_eq!(left(), [".being-written", "coming", "middle", "newest", "oldest"], "it fits");
+        make_room(&dir, 119, "coming").unwrap();
+        assert_eq!(left(), [".being-written", "coming", "middle", "newest"]);
+        make_room(&dir, 0, "coming").unwrap();
+        assert_eq!(left(), [".being-written", "coming"]);
+    }
 }
