@@ -5,7 +5,9 @@ mod component;
 mod grants;
 mod lock;
 mod manifest;
+mod mutations;
 mod reload;
+mod reload_load;
 mod revoke;
 mod trust;
 
