@@ -25,7 +25,7 @@ pub(crate) use manifest::read as read_manifest;
 pub(crate) use problem::Problems;
 pub(crate) use server::{ServerConfig, check_listen};
 pub(crate) use source::{docker, oci};
-pub(crate) use trust::{Lock, load as load_trust, load_revoked};
+pub(crate) use trust::{Lock, load as load_trust, load_revoked, read_lock};
 
 use reader::{Document, Section};
 

@@ -52,8 +52,16 @@ fn what_nobody_approved_does_not_run() {
     assert!(world.cached().is_empty(), "nothing was compiled");
     approve(&world);
     assert_eq!(state(&world).0, "active");
+    let inspected = world.run_as_is(&["inspect", "plugins/p.wasm"]);
+    assert!(inspected.stdout.contains("approved   as p by a tester, "), "{}", inspected.said());
     let server = world.serve(Transport::Http);
+    let listed = server.request("tools/list", json!({}))["result"]["tools"][0].clone();
+    let provenance = &listed["_meta"]["toolgate/provenance"];
+    assert_eq!(provenance["approved"]["by"], "a tester", "{listed}");
+    assert_eq!(provenance["signers"], json!(["publisher: vendor"]));
     assert_eq!(server.call("p_seven", json!({})).text(), "7");
+    let call = world.call_records().pop().unwrap();
+    assert_eq!((&call["approved_by"], &call["digest"]), (&json!("a tester"), &provenance["digest"]));
     let load = world.records().into_iter().find(|record| record["event"] == "load").unwrap();
     assert_eq!(load["approved_by"], "a tester");
 }

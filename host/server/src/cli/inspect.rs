@@ -1,11 +1,12 @@
 //! `toolgate inspect`: what is in a component, from its bytes. Compiles nothing, runs nothing, trusts nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use toolgate_policy::Capability;
+use toolgate_policy::load::pin::Approval;
 use toolgate_policy::name::Prefix;
 use toolgate_policy::redact::{printable, printable_lines};
+use toolgate_policy::{Capability, Digest};
 use toolgate_runtime::load::describe::Described;
 use toolgate_runtime::load::inspect::Inspected;
 use toolgate_runtime::load::source::{Found, Sources};
@@ -18,12 +19,16 @@ use toolgate_runtime::spec::{EngineKind, Source};
 
 use super::exit::Exit;
 use super::output;
+use crate::config::read_lock;
 
 /// What `inspect` takes.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The component
     component: PathBuf,
+    /// The lock in which to look whether these bytes are approved
+    #[arg(long, value_name = "FILE", default_value = "toolgate.lock")]
+    lock: PathBuf,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -38,12 +43,26 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let (inspected, engine) = inspect::inspect_any(&found.artifact).map_err(|error| refused(&error))?;
     let prefix = Prefix::parse("").map_err(|error| refused(&error))?;
     let described = describe::describe(&inspected, &prefix).map_err(|error| refused(&error))?;
+    let approvals = approvals(&args.lock, inspected.digest)?;
     if args.json {
-        output::print_json(&as_json(&found, &inspected, &described, engine));
+        output::print_json(&as_json(&found, &inspected, &described, engine, &approvals));
     } else {
-        output::print(&as_text(&found, &inspected, &described, engine));
+        output::print(&as_text(&found, &inspected, &described, engine, &approvals));
     }
     Ok(())
+}
+
+/// Under which names these bytes are approved, by whom and when.
+fn approvals(lock: &Path, digest: Digest) -> Result<Vec<String>, Exit> {
+    let lock = read_lock(lock).map_err(|why| Exit::usage(format!("{}: {why}", lock.display())))?;
+    let these = lock.file.entries().filter(|(_, entry)| entry.pin.digest == digest);
+    let told = these.map(|(name, entry)| {
+        let Approval { by, at } = &entry.pin.approval;
+        let at = jiff::Timestamp::from_second(at.0).unwrap_or_default();
+        let revoked = entry.pin.revoked.as_ref().map(|why| format!("; taken back: {}", printable(why, 500)));
+        format!("as {name} by {}, {at}{}", printable(by, 200), revoked.unwrap_or_default())
+    });
+    Ok(told.collect())
 }
 
 fn hidden(inspected: &Inspected) -> impl Iterator<Item = (String, &NoShape)> {
@@ -69,7 +88,13 @@ fn words(inspected: &Inspected, needed: bool) -> Vec<Capability> {
     words.iter().copied().collect()
 }
 
-fn as_text(found: &Found, inspected: &Inspected, described: &Described, engine: EngineKind) -> String {
+fn as_text(
+    found: &Found,
+    inspected: &Inspected,
+    described: &Described,
+    engine: EngineKind,
+    approvals: &[String],
+) -> String {
     let mut lines = vec![
         format!("digest     {}", inspected.digest),
         format!("size       {} bytes", found.artifact.bytes().len()),
@@ -89,6 +114,7 @@ fn as_text(found: &Found, inspected: &Inspected, described: &Described, engine: 
     lines.extend(
         signatures.into_iter().map(|(name, what)| format!("signature  {}: {what}", printable(&name, 200))),
     );
+    lines.extend(approvals.iter().map(|approval| format!("approved   {approval}")));
     for word in words(inspected, true) {
         lines.push(format!("needs      {word}; to grant it: {}", word.suggestion()));
     }
@@ -116,7 +142,13 @@ fn as_text(found: &Found, inspected: &Inspected, described: &Described, engine: 
     lines.join("\n")
 }
 
-fn as_json(found: &Found, inspected: &Inspected, described: &Described, engine: EngineKind) -> Value {
+fn as_json(
+    found: &Found,
+    inspected: &Inspected,
+    described: &Described,
+    engine: EngineKind,
+    approvals: &[String],
+) -> Value {
     let tool = |listing: &Listing| {
         json!({
             "name": listing.name.as_str(),
@@ -131,6 +163,7 @@ fn as_json(found: &Found, inspected: &Inspected, described: &Described, engine: 
         "digest": inspected.digest.to_string(),
         "bytes": found.artifact.bytes().len(),
         "signatures": signatures(found).into_iter().map(|(file, what)| json!({ "file": file, "is": what })).collect::<Vec<_>>(),
+        "approved": approvals,
         "engine": engine.word(),
         "dynamicTools": inspected.dynamic,
         "surface": described.surface.digest().to_string(),

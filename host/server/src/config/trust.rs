@@ -66,8 +66,11 @@ pub(super) fn read(
 /// Where approvals stand unless the configuration says otherwise.
 const LOCK: &str = "toolgate.lock";
 
-/// A lock that is not there yet approves nothing.
-fn read_lock(path: &Path) -> Result<Lock, String> {
+/// Reads a lock by itself. One that is not there yet approves nothing.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub(crate) fn read_lock(path: &Path) -> Result<Lock, String> {
     let absent = path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
     let file = if absent {
         Lockfile::default()
