@@ -113,8 +113,16 @@ pub fn read(from: &Path) -> Result<Bundle, NotABundle> {
             false => components.push((described, manifest)),
         }
     }
-    let items = components.iter().map(|(described, manifest)| place.item(described, manifest, &signatures));
-    Ok(Bundle { items: items.collect::<Result<_, _>>()?, root })
+    let (mut items, mut total) = (Vec::new(), 0);
+    for (described, manifest) in &components {
+        let item = place.item(described, manifest, &signatures)?;
+        total += item.artifact.bytes().len() as u64;
+        if total > BUNDLE_BYTES_MAX {
+            return Err(NotABundle::Large);
+        }
+        items.push(item);
+    }
+    Ok(Bundle { items, root })
 }
 
 enum Place {
