@@ -123,7 +123,9 @@ fn refused() -> Vec<(&'static str, Value)> {
 /// The tools, and the result of each of these calls in full.
 fn answers(server: &Server, calls: &[Call]) -> Vec<(String, Value)> {
     let listed = server.request("tools/list", json!({}));
-    let tools = listed["result"]["tools"].as_array().unwrap().clone();
+    let mut tools = listed["result"]["tools"].as_array().unwrap().clone();
+    // On whose word they serve is each one's own.
+    tools.iter_mut().for_each(|tool| drop(tool.as_object_mut().unwrap().remove("_meta")));
     let mut told = vec![("tools/list".to_owned(), tools.into())];
     let calls = calls.iter().map(|(function, arguments, _)| (*function, arguments.clone()));
     for (function, arguments) in calls.chain(refused()) {

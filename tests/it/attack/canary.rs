@@ -23,12 +23,10 @@ fn world((guest, engine): (&str, &str), port: u16, more: &str) -> World {
     let rule = format!(
         r#"http = [{{ scheme = "http", host = "127.0.0.1", port = {port}, private = true, methods = ["GET", "TELL"]{more} }}]"#
     );
-    let sockets = if guest == "fetching" { "sockets = []" } else { "" };
     World::new()
         .env("TOOLGATE_LOG", "trace")
         .plugin("web", &test_guest(guest))
         .with(engine)
-        .grant(sockets)
         .grant(&rule)
         .limit("fuel = 100_000_000_000")
 }

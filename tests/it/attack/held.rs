@@ -16,11 +16,9 @@ const MUCH_KIB: u64 = 256 << 10;
 #[test]
 fn a_request_that_is_not_sent_keeps_nothing_of_megabytes() {
     for (guest, engine) in [("requesting", ""), ("fetching", "engine = \"async\"")] {
-        let sockets = if guest == "fetching" { "sockets = []" } else { "" };
         let world = World::new()
             .plugin("web", &test_guest(guest))
             .with(engine)
-            .grant(sockets)
             .grant("http = []")
             .limit("fuel = 100_000_000_000");
         let server = world.serve(Transport::Http);

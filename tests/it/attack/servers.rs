@@ -14,12 +14,10 @@ use toolgate_tests::{Server, Transport, World, test_guest};
 const GUESTS: [(&str, &str); 2] = [("requesting", ""), ("fetching", "engine = \"async\"")];
 
 fn world((guest, engine): (&str, &str), rule: &str) -> World {
-    let sockets = if guest == "fetching" { "sockets = []" } else { "" };
     World::new()
         .plugin("good", &toolgate_tests::guest::seven())
         .plugin("web", &test_guest(guest))
         .with(engine)
-        .grant(sockets)
         .grant(&format!("http = [{rule}]"))
         .limit("deadline_ms = 1500\nfaults_max = 1000000")
 }
