@@ -53,9 +53,11 @@ impl Identity {
         &self.issuer
     }
 
-    /// What stands for it where keys have theirs. No SubjectPublicKeyInfo begins like this, so it is no key's.
-    pub fn id(&self) -> KeyId {
-        KeyId::of_digest(Digest::of(format!("toolgate identity\0{}\0{}", self.issuer, self.san).as_bytes()))
+    /// What stands for it where keys have theirs, as long as this root proves it: another root is another anchor, as another
+    /// key is. No SubjectPublicKeyInfo begins like this, so it is no key's.
+    pub fn id(&self, root: Digest) -> KeyId {
+        let (issuer, san) = (&self.issuer, &self.san);
+        KeyId::of_digest(Digest::of(format!("toolgate identity\0{issuer}\0{san}\0{root}").as_bytes()))
     }
 
     /// Whether a name that `issuer` vouches for is meant.
@@ -166,6 +168,18 @@ mod tests {
 
     fn uri(name: &str) -> San {
         San::Uri(name.to_owned())
+    }
+
+    #[test]
+    fn another_root_issuer_or_name_is_another_anchor() {
+        let identity = |issuer, san| Identity::parse(issuer, san).unwrap();
+        let (root, other) = (Digest::of(b"root"), Digest::of(b"other"));
+        let issuer = "https://token.actions.githubusercontent.com";
+        let one = identity(issuer, "https://github.com/acme/tool/.github/workflows/a.yml@refs/tags/*");
+        let two = identity(issuer, "https://github.com/acme/tool/.github/workflows/b.yml@refs/tags/*");
+        assert_eq!(one.id(root), one.clone().id(root));
+        assert_ne!(one.id(root), one.id(other), "what one root proved says nothing under another");
+        assert_ne!(one.id(root), two.id(root));
     }
 
     #[test]
@@ -286,6 +300,7 @@ mod tests {
         }
         let elsewhere = Identity::parse("https://other.example", WORKFLOW).unwrap();
         assert!(!elsewhere.overlaps(&identity(WORKFLOW)));
-        assert_ne!(elsewhere.id(), identity(WORKFLOW).id());
+        let root = Digest::of(b"root");
+        assert_ne!(elsewhere.id(root), identity(WORKFLOW).id(root));
     }
 }

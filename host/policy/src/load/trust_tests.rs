@@ -162,7 +162,7 @@ fn a_signers_time_is_judged_when_they_signed_where_that_is_proved() {
 fn identities_that_one_person_could_have_are_refused() {
     let known = |id: &str, san: &str| {
         let identity = Identity::parse("https://issuer.example", san).unwrap();
-        Signer { key: identity.id(), identity: Some(identity), ..signer(id) }
+        Signer { key: identity.id(Digest::of(b"root")), identity: Some(identity), ..signer(id) }
     };
     let with = |sans: [&str; 2]| {
         let mut parts = parts();

@@ -25,7 +25,7 @@ impl Anchor {
         match self {
             Self::Key(key) => key.id(),
             Self::Minisign(key) => key.id(),
-            Self::Identity(signer) => signer.identity().id(),
+            Self::Identity(signer) => signer.id(),
         }
     }
 

@@ -11,7 +11,7 @@ use sigstore_verify::{IdentityMatcher, SubjectAltName, VerificationPolicy, Verif
 use toolgate_policy::limits::load::{CONFIG_BYTES_MAX, TIMESTAMPS_MAX};
 use toolgate_policy::limits::wire::JSON_DEPTH_MAX;
 use toolgate_policy::load::identity::{Identity, San};
-use toolgate_policy::load::signer::{Claim, Format, UnixTime, VerifiedSignature};
+use toolgate_policy::load::signer::{Claim, Format, KeyId, UnixTime, VerifiedSignature};
 use toolgate_policy::redact::printable;
 use toolgate_policy::{Digest, digest};
 
@@ -31,7 +31,11 @@ pub struct KeylessSigner {
 
 /// Certificate authorities, logs and timestamp authorities that are trusted.
 #[derive(Clone)]
-pub struct Root(Arc<Verifier>);
+pub struct Root {
+    verifier: Arc<Verifier>,
+    /// Of the file it was read from.
+    digest: Digest,
+}
 
 /// Why a file is no trusted root: a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,12 +79,18 @@ impl KeylessSigner {
                 return Err(wrong(&format!("it has no `{name}`, so that nothing could be proved by it")));
             }
         }
-        Ok(Root(Arc::new(Verifier::new(&root).map_err(|error| wrong(&error))?)))
+        let verifier = Arc::new(Verifier::new(&root).map_err(|error| wrong(&error))?);
+        Ok(Root { verifier, digest: Digest::of(text.as_bytes()) })
     }
 
     /// Who it is.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// What the policy knows it by.
+    pub fn id(&self) -> KeyId {
+        self.identity.id(self.root.digest)
     }
 }
 
@@ -132,7 +142,7 @@ impl Signature for Keyless {
             San::Uri(name) => IdentityMatcher::Uri(name.clone()),
         };
         let policy = VerificationPolicy::new(name, signer.identity.issuer());
-        let proved = signer.root.0.verify(artifact.bytes(), &self.bundle, &policy);
+        let proved = signer.root.verifier.verify(artifact.bytes(), &self.bundle, &policy);
         let proved = proved.map_err(|error| unproved(&error))?;
         // Asked for above; what is not proved must not count, whatever the library's defaults become.
         let all = [
@@ -145,7 +155,7 @@ impl Signature for Keyless {
         match latest {
             Some(time) if all.iter().all(|one| *one) => Ok(VerifiedSignature {
                 digest: artifact.digest(),
-                key: signer.identity.id(),
+                key: signer.id(),
                 time: Some(UnixTime(time.as_second())),
             }),
             Some(_) | None => Err(unproved(&"a part of the proof is missing")),
