@@ -174,7 +174,7 @@ fn log_bytes_max_keeps_the_beginning_and_the_call_goes_on() {
     let world = guest("flooding").limit("log_bytes_max = 2048");
     let server = world.serve(Transport::Http);
     assert_eq!(server.call("bad_run", json!({ "kibibytes": 1000 })).text(), "answered");
-    let log = server.log();
+    let log = server.wait_for_log("bad_run wrote");
     let line = log.lines().find(|line| line.contains("bad_run wrote")).expect("it is in the log");
     // A thousand KiB, the line before them and the one after, less what is kept.
     assert!(line.contains("then 1022"), "{line}");

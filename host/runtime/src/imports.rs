@@ -26,6 +26,7 @@ use wasmtime::component::{Linker, ResourceTable};
 
 use crate::audit::record::Notes;
 use crate::meter::Meter;
+use crate::meter::lifting::Lifting;
 use crate::meter::memory::Memory;
 use crate::relay::Relay;
 use crate::spec::EngineKind;
@@ -59,6 +60,7 @@ pub(crate) struct Ctx {
     pub(crate) prototype: Arc<Prototype>,
     pub(crate) meter: Meter,
     pub(crate) memory: Memory,
+    pub(crate) lifting: Lifting,
     pub(crate) notes: Notes,
     pub(crate) output: Output,
     pub(crate) relay: Relay,
@@ -90,6 +92,7 @@ impl Ctx {
             http: http::State::new(&outside),
             random: random::State::default(),
             sockets: sockets::State::new(&prototype, &meter, &notes),
+            lifting: Lifting::default(),
             started: Instant::now(),
             outside,
             relay,

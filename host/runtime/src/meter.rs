@@ -1,6 +1,7 @@
 //! What a call has used, and the one place that says when it is enough. Instructions are counted by the engine; what the
 //! host does for a guest is a debt kept here and looked at whenever the guest enters or leaves the host.
 
+pub(crate) mod lifting;
 pub(crate) mod memory;
 
 use std::sync::atomic::{AtomicU64, Ordering};

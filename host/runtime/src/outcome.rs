@@ -236,6 +236,12 @@ impl Fault {
         Self::new(FaultKind::Limit(limit), told)
     }
 
+    /// All calls together hold what they may.
+    pub fn no_memory() -> Self {
+        let told = "the host has no memory left for this call; try again later";
+        Self::new(FaultKind::Budget, told).logged("memory_bytes_max of [server.limits] is used up")
+    }
+
     /// Something wrong in the host; the caller learns only that.
     pub fn internal(detail: impl fmt::Display) -> Self {
         Self::new(FaultKind::Internal, "the host failed; its log says why").logged(&detail.to_string())

@@ -30,7 +30,7 @@ use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::relay::Relay;
 use crate::state::keyvalue::Stores;
 use compile::Compiler;
-use guests::Guests;
+use guests::{Guests, tear_down};
 use interrupt::Interrupt;
 use isolated::{Apart, Beginning};
 use linker::Linkers;
@@ -129,8 +129,7 @@ impl Sandbox {
             show(&export, &ended.written);
             // Nobody may be listening any more; the record has its own end. The store is torn down after the answer.
             drop(tell.send(answer(&export, ended.came)));
-            drop(ended.store);
-            drop(slot);
+            tear_down((ended.store, slot), ended.memory_peak_bytes);
         });
         Ok((told, Some(task)))
     }
@@ -144,11 +143,8 @@ impl Sandbox {
         call: Call<S>,
     ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::Task>), Fault> {
         let Call { deadline, interrupt, relay, notes, slot } = call;
-        let memory =
-            Memory::whole(&self.budget, export.limits().get(CallLimit::Memory)).ok_or_else(|| {
-                let told = "the host has no memory left for this call; try again later";
-                Fault::new(FaultKind::Budget, told).logged("memory_bytes_max of [server.limits] is used up")
-            })?;
+        let memory = Memory::whole(&self.budget, isolated::call_bytes_max(export.limits()));
+        let memory = memory.ok_or_else(Fault::no_memory)?;
         let (mut tell, told) = oneshot::channel();
         let (worker, export) = (Arc::clone(&apart.worker), Arc::clone(export));
         let beginning =

@@ -35,7 +35,7 @@ fn compiler(server: &Server) -> u32 {
     wait_until("a compiler runs", || {
         found = compilers(server.pid()).first().copied();
         // The last thing that it gives up before it reads.
-        found.is_some_and(|pid| stat(pid).get(16).is_some_and(|nice| nice == "5"))
+        found.is_some_and(|pid| stat(pid).get(16).is_some_and(|nice| nice == "10"))
     });
     found.unwrap()
 }

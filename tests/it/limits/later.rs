@@ -54,9 +54,9 @@ fn a_plugin_on_hold_is_tried_by_one_call_after_a_while() {
 #[test]
 fn all_calls_together_hold_so_much_memory_and_one_more_is_told_to_come_back() {
     const MIB: u64 = 1 << 20;
-    // Room for two that hold some thirty, not for three.
+    // Room for two that hold some forty, a part of it in the host, not for three.
     let world = World::new()
-        .server(&format!("[server.limits]\nmemory_bytes_max = {}", 80 * MIB))
+        .server(&format!("[server.limits]\nmemory_bytes_max = {}", 100 * MIB))
         .plugin("bad", &test_guest("hogging"))
         .plugin("good", &toolgate_tests::guest::seven());
     let server = world.serve(Transport::Http);
@@ -80,6 +80,47 @@ fn all_calls_together_hold_so_much_memory_and_one_more_is_told_to_come_back() {
     // One call alone meets it as well, and its own limit is not what it is told.
     let alone = server.call("bad_run", json!({ "mebibytes": 500 }));
     assert!(alone.text().contains("memory_bytes_max = 67108864"), "{alone:?}");
+}
+
+#[test]
+fn answers_on_their_way_out_are_of_what_all_calls_together_may_hold() {
+    const MIB: u64 = 1 << 20;
+    // An answer of some thirty megabytes in the host, and what runs after it was taken over.
+    let answering = |after: &str| {
+        toolgate_tests::wat(&format!(
+            r#"(component
+                (core module $m
+                    (memory (export "memory") 16)
+                    (func (export "run") (result i32)
+                        (i32.store (i32.const 4) (i32.const 900000))
+                        (i32.const 0))
+                    (func (export "after") (param i32) {after}))
+                (core instance $i (instantiate $m))
+                (func (export "run") (result (list s8)) (canon lift (core func $i "run")
+                    (memory (core memory $i "memory")) (post-return (core func $i "after")))))"#
+        ))
+    };
+    let limits = "output_bytes_max = 2_097_152\nfuel = 1_000_000_000_000\ndeadline_ms = 4_000";
+    let world = World::new()
+        .server(&format!("[server.limits]\nmemory_bytes_max = {}", 100 * MIB))
+        .plugin("bad", &answering("(loop $again (br $again))"))
+        .limit(limits)
+        .plugin("large", &answering(""))
+        .limit(limits)
+        .plugin("good", &toolgate_tests::guest::seven());
+    let server = world.serve(Transport::Http);
+    let alone = server.call("large_run", json!({}));
+    assert!(!alone.is_error(), "{:.500}", alone.text());
+    let holding = server.calling("bad_run", json!({}));
+    std::thread::sleep(Duration::from_millis(1_500));
+    let refused = server.call("large_run", json!({}));
+    assert!(refused.text().contains("no memory left for this call; try again later"), "{refused:?}");
+    assert_eq!(server.call("good_seven", json!({})).text(), "7", "what needs little goes on");
+    let ended = holding.join().unwrap();
+    assert!(ended.is_error() && ended.text().contains("deadline_ms = 4000"), "{ended:?}");
+    // What it held is there again, a moment after it ended.
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!server.call("large_run", json!({})).is_error());
 }
 
 #[test]

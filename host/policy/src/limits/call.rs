@@ -214,8 +214,8 @@ pub const FILES_OPEN_MAX: Limit = Limit {
 /// Threads on which all calls of one plugin wait for the folders it is granted.
 pub const FILES_THREADS: usize = 8;
 
-/// Threads on which guests wait for what is left, all plugins together: their stores, one thread each at a time, and streams
-/// out of files by WASI 0.3.
+/// Threads on which guests wait for what is left, all plugins together: their stores, one thread each at a time, streams out
+/// of files by WASI 0.3, and the end of calls that held much memory.
 pub const GUEST_THREADS: usize = 64;
 
 /// Names that one listing of a folder brings into the host's memory at the most.
@@ -292,6 +292,9 @@ pub const HOST_CALL_FUEL: u64 = 1_000;
 /// a millisecond of instructions.
 pub const YIELD_FUEL: u64 = 100_000;
 
+/// Bytes of a guest's memory that are given back to the system on a thread that other guests wait for: some 100 µs.
+pub const TEAR_DOWN_BYTES_MAX: u64 = 2 * MIB;
+
 /// How long a guest that met its deadline inside the host may take to let go before it is left behind, in milliseconds.
 pub const GRACE_MS: u64 = 200;
 
@@ -356,16 +359,6 @@ pub const RECORD_LINE_BYTES_MAX: usize = MIB as usize;
 
 /// Calls that `learn` makes in a row.
 pub const LEARN_TIMES_MAX: u16 = 100;
-
-/// Host memory for one crossing from guest to host, in bytes: a value tree costs about 48 bytes an element where the
-/// JSON costs one, and never more than this.
-pub const LIFT_BYTES_CEILING: u64 = 128 * MIB;
-
-/// Host bytes that lifting an answer of `output_bytes_max` bytes may take.
-pub const fn lift_bytes_max(output_bytes_max: u64) -> u64 {
-    let bytes = output_bytes_max.saturating_mul(48);
-    if bytes > LIFT_BYTES_CEILING { LIFT_BYTES_CEILING } else { bytes }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
-//! Memory: all memories and tables of a call summed, against its own limit and against what all calls may hold together.
-//! A refused growth is noted, so that a trap after it is that limit's fault and not a riddle.
+//! Memory: all memories and tables of a call summed, against its own limit and against what all calls may hold together; and
+//! what the host may hold for a call beside them. A refused growth is noted, so that a trap after it is that limit's fault and
+//! not a riddle.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,9 @@ pub(crate) struct Memory {
     bytes: u64,
     peak_bytes: u64,
     refused: Option<Refused>,
+    /// Room in the host, and whether it is less than was asked for.
+    room: u64,
+    is_cramped: bool,
 }
 
 /// What a growth met.
@@ -42,6 +46,14 @@ impl Budget {
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
     }
 
+    /// So much, but no more than half of what is left: there is always something left for others.
+    fn take_some(&self, bytes: u64) -> u64 {
+        let some = |left: u64| bytes.min(left / 2);
+        let took =
+            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left - some(left)));
+        took.map_or(0, some)
+    }
+
     fn give_back(&self, bytes: u64) {
         self.left.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -49,13 +61,29 @@ impl Budget {
 
 impl Memory {
     pub(crate) fn new(budget: &Arc<Budget>, bytes_max: u64) -> Self {
-        Self { budget: Arc::clone(budget), bytes_max, bytes: 0, peak_bytes: 0, refused: None }
+        let budget = Arc::clone(budget);
+        Self { budget, bytes_max, bytes: 0, peak_bytes: 0, refused: None, room: 0, is_cramped: false }
     }
 
     /// All of it at once, for a call whose growth is watched elsewhere; none if the budget has no room for it.
     pub(crate) fn whole(budget: &Arc<Budget>, bytes: u64) -> Option<Self> {
         let mut memory = Self::new(budget, bytes);
         memory.grow(bytes).then_some(memory)
+    }
+
+    /// Takes room in the host for what the guest says, up to so many bytes in all: fewer where all calls together leave
+    /// fewer. Says how many there are.
+    pub(crate) fn make_room(&mut self, bytes: u64) -> u64 {
+        let missing = bytes.saturating_sub(self.room);
+        let took = self.budget.take_some(missing);
+        self.room += took;
+        self.is_cramped = took < missing;
+        self.room
+    }
+
+    /// Whether there is less room in the host than a call has as a rule.
+    pub(crate) fn is_cramped(&self) -> bool {
+        self.is_cramped
     }
 
     /// The most that was held at once, in bytes.
@@ -124,7 +152,7 @@ impl ResourceLimiter for Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        self.budget.give_back(self.bytes);
+        self.budget.give_back(self.bytes.saturating_add(self.room));
     }
 }
 
@@ -151,5 +179,20 @@ mod tests {
         assert_eq!(two.refused(), Some(Refused::Budget));
         drop(one);
         assert!(two.grow(1_000));
+    }
+
+    #[test]
+    fn room_in_the_host_is_of_the_same_budget_and_never_all_that_is_left() {
+        let budget = Budget::new(1_000);
+        let mut one = Memory::new(&budget, 1_000);
+        let mut two = Memory::new(&budget, 1_000);
+        assert_eq!((one.make_room(100), one.is_cramped()), (100, false));
+        assert_eq!((one.make_room(400), one.is_cramped()), (400, false), "in all");
+        assert_eq!((two.make_room(400), two.is_cramped()), (300, true));
+        assert!(!two.grow(301) && two.grow(300));
+        assert_eq!(one.peak_bytes(), 0, "it is not the guest's");
+        drop(one);
+        drop(two);
+        assert_eq!(Memory::new(&budget, 0).make_room(2_000), 500, "all of it came back");
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::AbortHandle;
-use toolgate_policy::limits::call::GUEST_THREADS;
+use toolgate_policy::limits::call::{GUEST_THREADS, TEAR_DOWN_BYTES_MAX};
 
 /// A runtime of its own for guests.
 pub(crate) struct Guests {
@@ -16,8 +16,15 @@ pub(crate) struct Guests {
 /// A guest that runs. Dropping this ends it at its next turn.
 pub(crate) struct Task(AbortHandle);
 
-/// How much less urgent than the protocol guests are (`nice`; 0 to 19).
-const NICE: i32 = 5;
+/// How much less urgent than the protocol guests are (`nice`; 0 to 19): so much that what wakes up does not wait for the end
+/// of a guest's turn by the system's clock, some milliseconds; not so much that another program on the machine starves them.
+const NICE: i32 = 10;
+
+/// Every so many turns a call that has just come is before guests that had their turns.
+const NEW_CALLS_INTERVAL: u32 = 2;
+
+/// Every so many turns it is looked what time it is and what has come from the network. A turn is some 100 µs.
+const EVENT_INTERVAL: u32 = 4;
 
 impl Guests {
     /// Starts one thread for each core.
@@ -26,6 +33,8 @@ impl Guests {
         let runtime = Builder::new_multi_thread()
             .worker_threads(cores)
             .max_blocking_threads(GUEST_THREADS)
+            .global_queue_interval(NEW_CALLS_INTERVAL)
+            .event_interval(EVENT_INTERVAL)
             .thread_name("guest")
             .on_thread_start(|| {
                 // On Linux this is the calling thread's own. Where it is not allowed guests are merely as urgent.
@@ -44,6 +53,8 @@ impl Guests {
         let (started, starts) = std::sync::mpsc::channel();
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
+            .global_queue_interval(NEW_CALLS_INTERVAL)
+            .event_interval(EVENT_INTERVAL)
             .thread_name("guest")
             .on_thread_start(move || started.send(()).unwrap_or_default())
             .enable_time()
@@ -68,6 +79,15 @@ impl Guests {
     /// Runs a guest.
     pub(crate) fn spawn(&self, guest: impl Future<Output = ()> + Send + 'static) -> Task {
         Task(self.handle.spawn(guest).abort_handle())
+    }
+}
+
+/// Tears down what a call held, of so many bytes; where nobody waits for the thread, if that takes long.
+pub(crate) fn tear_down<T: Send + 'static>(what: T, bytes: u64) {
+    if bytes > TEAR_DOWN_BYTES_MAX {
+        drop(tokio::task::spawn_blocking(|| drop(what)));
+    } else {
+        drop(what);
     }
 }
 

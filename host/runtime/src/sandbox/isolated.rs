@@ -19,7 +19,8 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Mutex as Turn, OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
-use toolgate_policy::limits::call::{CallLimit, CallLimits, lift_bytes_max};
+use toolgate_policy::limits::call::{CallLimit, CallLimits};
+use toolgate_policy::limits::lift::{import_bytes_max, lift_bytes_max};
 use toolgate_policy::limits::load::{
     WORKER_CALL_BYTES, WORKER_GRACE_MS, WORKER_MEMORY_BYTES, WORKER_START_MS,
 };
@@ -223,12 +224,17 @@ impl Isolated {
     }
 }
 
+/// What one call may come to hold in its worker and here.
+pub(super) fn call_bytes_max(limits: &CallLimits) -> u64 {
+    let output = limits.get(CallLimit::Output);
+    // Its answer is lifted there, and read here into values once more.
+    let lifted = lift_bytes_max(output).saturating_mul(2);
+    limits.get(CallLimit::Memory).saturating_add(lifted).saturating_add(import_bytes_max(output))
+}
+
 /// What a worker may take: itself, and all its calls at their largest.
 fn memory_bytes_max(limits: &CallLimits) -> u64 {
-    let call = limits
-        .get(CallLimit::Memory)
-        .saturating_add(lift_bytes_max(limits.get(CallLimit::Output)))
-        .saturating_add(WORKER_CALL_BYTES);
+    let call = call_bytes_max(limits).saturating_add(WORKER_CALL_BYTES);
     call.saturating_mul(limits.get(CallLimit::Concurrency)).saturating_add(WORKER_MEMORY_BYTES)
 }
 

@@ -58,6 +58,7 @@ pub(super) enum Place {
 
 /// What a call in this process starts from.
 pub(super) struct Here {
+    pub(super) kind: EngineKind,
     pub(super) pre: InstancePre<Ctx>,
     pub(super) prototype: Arc<Prototype>,
 }
@@ -141,7 +142,7 @@ impl Sandbox {
                 let pre = linked(&self.linkers, engine, kind, &component)?;
                 let here = |effective| -> Result<Place, NotReady> {
                     let prototype = Arc::new(self.prototype(effective, spec)?);
-                    Ok(Place::Here(Arc::new(Here { pre: pre.clone(), prototype })))
+                    Ok(Place::Here(Arc::new(Here { kind, pre: pre.clone(), prototype })))
                 };
                 (here(effective)?, here(&Effective::nothing())?)
             }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use tokio::time::sleep_until;
-use toolgate_policy::limits::call::{CallLimit, LOG_LINE_CHARS_MAX, YIELD_FUEL, lift_bytes_max};
+use toolgate_policy::limits::call::{CallLimit, LOG_LINE_CHARS_MAX, YIELD_FUEL};
+use toolgate_policy::limits::lift::{import_bytes_max, lift_bytes_max};
 use toolgate_policy::redact::printable_lines;
 use wasmtime::component::Val;
 use wasmtime::{CallHook, Store, StoreContextMut};
@@ -21,6 +22,7 @@ use crate::meter::Meter;
 use crate::meter::memory::{Budget, Memory};
 use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::relay::Relay;
+use crate::spec::EngineKind;
 
 /// What a call came to, before it is told: a result of the function, or why there is none.
 pub(super) type Came = Result<Option<Val>, Fault>;
@@ -59,13 +61,14 @@ impl Run {
         outside: Outside,
         budget: &Arc<Budget>,
     ) -> wasmtime::Result<Self> {
-        let memory = Memory::new(budget, meter.limit(CallLimit::Memory));
+        let mut memory = Memory::new(budget, meter.limit(CallLimit::Memory));
+        let room = memory.make_room(import_bytes_max(meter.limit(CallLimit::Output)));
         let ctx = Ctx::new(Arc::clone(&here.prototype), meter.clone(), memory, notes, relay.clone(), outside);
         let mut store = Store::new(here.pre.engine(), ctx);
         store.limiter(|ctx| &mut ctx.memory);
         store.set_fuel(meter.limit(CallLimit::Fuel))?;
         store.fuel_async_yield_interval(Some(YIELD_FUEL))?;
-        store.set_hostcall_fuel(usize_of(lift_bytes_max(meter.limit(CallLimit::Output))));
+        store.set_hostcall_fuel(usize_of(room));
         store.set_max_component_handles(usize_of(meter.limit(CallLimit::Handles)));
         store.call_hook(crossing);
         Ok(Self { export, here, store, meter, relay })
@@ -95,7 +98,8 @@ impl Run {
                 let is_word = |line: &&str| !line.trim().is_empty() && !line.starts_with("note: ");
                 let last_words = text.lines().rev().find(is_word).unwrap_or_default();
                 let limit = |which| self.meter.limit(which);
-                let known = Circumstances { limit: &limit, refused: ctx.memory.refused(), last_words };
+                let (refused, is_cramped) = (ctx.memory.refused(), ctx.memory.is_cramped());
+                let known = Circumstances { limit: &limit, refused, is_cramped, last_words };
                 Err(fault(&error, &known))
             }
         };
@@ -141,6 +145,9 @@ async fn enter(
         .get_func(&mut *store, export.index())
         .ok_or_else(|| wasmtime::format_err!("the component does not export {}", export.path()))?;
     let mut results = vec![Val::Bool(false); usize::from(export.function().result.is_some())];
+    // On the asynchronous engine a function may answer before it returns.
+    let early = here.kind == EngineKind::Async;
+    store.data_mut().lifting.begin(args.iter().map(allocations).sum(), early);
     function.call_async(&mut *store, args, &mut results).await?;
     match results.pop() {
         Some(result) => {
@@ -151,14 +158,36 @@ async fn enter(
     }
 }
 
-/// Looks at the meter whenever the guest enters or leaves the host. (Setting fuel here would restart the yields, and a
-/// loop over a cheap import would never give way.)
-fn crossing(store: StoreContextMut<'_, Ctx>, hook: CallHook) -> wasmtime::Result<()> {
+/// What a guest allocates at the least for an argument before its function begins: once for each string and each list.
+fn allocations(arg: &Val) -> u64 {
+    let inside = |val: &Option<Box<Val>>| val.as_deref().map_or(0, allocations);
+    match arg {
+        Val::String(_) => 1,
+        Val::List(vals) => vals.iter().map(allocations).sum::<u64>().saturating_add(1),
+        Val::Record(fields) => fields.iter().map(|(_, val)| allocations(val)).sum(),
+        Val::Tuple(vals) => vals.iter().map(allocations).sum(),
+        Val::Variant(_, val) | Val::Option(val) | Val::Result(Ok(val) | Err(val)) => inside(val),
+        _ => 0,
+    }
+}
+
+/// Looks at the meter whenever the guest enters or leaves the host, and makes room for an answer when there may be one.
+/// (Setting fuel here would restart the yields, and a loop over a cheap import would never give way.)
+fn crossing(mut store: StoreContextMut<'_, Ctx>, hook: CallHook) -> wasmtime::Result<()> {
     let entering = match hook {
         CallHook::CallingHost => true,
         CallHook::ReturningFromHost => false,
-        CallHook::CallingWasm | CallHook::ReturningFromWasm => return Ok(()),
+        CallHook::CallingWasm | CallHook::ReturningFromWasm => {
+            let ctx = store.data_mut();
+            if ctx.lifting.is_due(matches!(hook, CallHook::CallingWasm)) {
+                let bytes = lift_bytes_max(ctx.meter.limit(CallLimit::Output));
+                let room = ctx.memory.make_room(bytes);
+                store.set_hostcall_fuel(usize_of(room));
+            }
+            return Ok(());
+        }
     };
+    store.data_mut().lifting.crossed(entering);
     let left = store.get_fuel()?;
     Ok(store.data().meter.crossed(entering, left)?)
 }

@@ -14,6 +14,8 @@ pub(super) struct Circumstances<'a> {
     pub(super) limit: &'a dyn Fn(CallLimit) -> u64,
     /// What a growth of memory met.
     pub(super) refused: Option<Refused>,
+    /// Whether all calls together left the host less room for what it says than it has as a rule.
+    pub(super) is_cramped: bool,
     /// The last of what the guest wrote, which may say why it gave up.
     pub(super) last_words: &'a str,
 }
@@ -34,11 +36,7 @@ pub(super) fn fault(error: &wasmtime::Error, known: &Circumstances<'_>) -> Fault
     }
     match known.refused {
         Some(Refused::Limit) => return limit(CallLimit::Memory),
-        Some(Refused::Budget) => {
-            let told = "the host has no memory left for this call; try again later";
-            return Fault::new(FaultKind::Budget, told)
-                .logged("memory_bytes_max of [server.limits] is used up");
-        }
+        Some(Refused::Budget) => return Fault::no_memory(),
         None => {}
     }
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
@@ -60,12 +58,15 @@ pub(super) fn fault(error: &wasmtime::Error, known: &Circumstances<'_>) -> Fault
     if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
         return limit(CallLimit::Handles);
     }
-    untyped(&format!("{error:#}"), limit)
+    untyped(&format!("{error:#}"), known.is_cramped, limit)
 }
 
 /// Errors that the engine gives no type. Each is recognised by its words, and each has a test that provokes it.
-fn untyped(text: &str, limit: impl Fn(CallLimit) -> Fault) -> Fault {
+fn untyped(text: &str, is_cramped: bool, limit: impl Fn(CallLimit) -> Fault) -> Fault {
     if text.contains("fuel allocated for hostcalls has been exhausted") {
+        if is_cramped {
+            return Fault::no_memory();
+        }
         return limit(CallLimit::Output).logged("one crossing carried more than the host keeps for it");
     }
     if text.contains("store handle limit exceeded") {

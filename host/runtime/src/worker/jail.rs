@@ -14,7 +14,7 @@ pub(crate) struct Bounds {
 }
 
 /// How much less urgent a process of ours is than what serves, as guests are (`nice`; 0 to 19).
-const NICE: i32 = 5;
+const NICE: i32 = 10;
 
 impl Bounds {
     /// As arguments of the process.

@@ -6,7 +6,8 @@ use std::process::ChildStdout;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::oneshot;
-use toolgate_policy::limits::call::{CallLimit, CallLimits, lift_bytes_max};
+use toolgate_policy::limits::call::{CallLimit, CallLimits};
+use toolgate_policy::limits::lift::lift_bytes_max;
 use toolgate_policy::limits::load::{WORKER_BODY_BYTES, WORKER_HEADER_BYTES_MAX};
 use toolgate_policy::redact::printable;
 

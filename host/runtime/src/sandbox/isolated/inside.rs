@@ -143,7 +143,7 @@ fn functions(begin: &Begin, limits: &CallLimits, code: &[u8]) -> Result<Vec<Arc<
     let pre = linked(&Linkers::default(), &engine, kind, &component).map_err(|error| error.to_string())?;
     let place = |effective| -> Result<Place, String> {
         let prototype = Arc::new(Prototype::inward(effective)?);
-        Ok(Place::Here(Arc::new(Here { pre: pre.clone(), prototype })))
+        Ok(Place::Here(Arc::new(Here { kind, pre: pre.clone(), prototype })))
     };
     let places = [place(effective(begin)?)?, place(Effective::nothing())?];
     let wanted = |named: &Named| {
