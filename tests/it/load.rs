@@ -3,6 +3,7 @@
 mod cache;
 mod component;
 mod grants;
+mod kept;
 mod lock;
 mod manifest;
 mod mutations;

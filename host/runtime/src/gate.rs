@@ -127,6 +127,12 @@ impl Gate {
         self.rooms.kept.get(digest).map(|(artifact, _)| artifact)
     }
 
+    /// Says what is needed before anything is looked at: nothing that `spec` approves or pins makes room, among what is kept, for
+    /// what is looked at from now on.
+    pub fn hold(&self, spec: &Spec) {
+        reconcile::hold(&self.rooms, spec);
+    }
+
     fn bring_in_line(&self, spec: &Spec, occasion: Occasion) -> Report {
         let _one = self.reconciling.lock().unwrap_or_else(PoisonError::into_inner);
         reconcile::run(&self.rooms, spec, occasion)

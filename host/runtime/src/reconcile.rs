@@ -12,15 +12,16 @@ use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::trust::Standing;
 use toolgate_policy::{Digest, PluginName};
 
-use crate::artifact::Artifact;
 use crate::audit::{Event, Recorder};
 use crate::load::source::{Found, Sources};
+use crate::load::verify::{self, By};
 use crate::load::{self, Against, Kind, NotLoaded, clear_found};
 use crate::rooms::Rooms;
 use crate::signature::SignatureFile;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plugin::Plugin;
-use crate::spec::{Approvals, OnRefused, PluginSpec, Spec};
+use crate::spec::{Approvals, OnRefused, PluginSpec, Spec, Trust};
+use crate::state::kept::{NotKept, Worth};
 use crate::state::seen::NotAdmitted;
 
 /// What came of it, plugin by plugin, in the operator's order.
@@ -71,11 +72,13 @@ pub(crate) fn run(rooms: &Rooms, spec: &Spec, occasion: Occasion) -> Report {
         Err(error) => return Report::not_taken(&error),
     };
     let old = rooms.snapshots.now();
+    // Neither what serves nor what is about to makes room for what comes in meanwhile.
+    rooms.kept.hold(needed(spec, &old));
     let (snapshot, mut report) = plan(rooms, spec, &old, now);
     report.serves |= occasion == Occasion::Reload;
     record(&rooms.audit, &old, &snapshot, &report);
     if report.serves {
-        rooms.kept.hold(held(&spec.approvals, &snapshot));
+        rooms.kept.hold(needed(spec, &snapshot));
         let ended = rooms.snapshots.publish(snapshot, &spec.trust.policy);
         tell_revoked(&rooms.audit, &ended);
     }
@@ -87,6 +90,11 @@ pub(crate) fn revoke(rooms: &Rooms, policy: &TrustPolicy) -> Vec<PluginName> {
     let ended = rooms.snapshots.revoke(policy);
     tell_revoked(&rooms.audit, &ended);
     ended.iter().map(|plugin| plugin.name().clone()).collect()
+}
+
+/// From now on nothing that `spec` needs, and nothing that serves, makes room for something else in what is kept.
+pub(crate) fn hold(rooms: &Rooms, spec: &Spec) {
+    rooms.kept.hold(needed(spec, &rooms.snapshots.now()));
 }
 
 /// The same as [`run`] without the swap: what would serve, and what came of each plugin. Nothing is remembered.
@@ -185,16 +193,18 @@ fn load_found(
     before: Option<&Arc<Plugin>>,
 ) -> Result<(Arc<Plugin>, bool), NotLoaded> {
     let cleared = clear_found(wanted, found, against)?;
+    if cleared.clearance().pin().is_some() {
+        keep(rooms, against.trust, cleared.found());
+    }
     if let Some(plugin) = before.filter(|plugin| plugin.is(wanted, cleared.clearance())) {
         return Ok((Arc::clone(plugin), true));
-    }
-    if cleared.clearance().pin().is_some() {
-        keep(rooms, &cleared.found().artifact, &cleared.found().signatures);
     }
     let plugin = cleared.prepare(wanted, &rooms.sandbox)?;
     if plugin.clearance().pin().is_some() {
         // What was read when it was approved, so that a change can be shown.
-        plugin.surfaces().iter().for_each(|surface| keep(rooms, surface, &[]));
+        for surface in plugin.surfaces().iter().filter(|surface| !rooms.kept.has(surface.digest(), &[])) {
+            told(rooms.kept.put(surface, &[]));
+        }
     }
     Ok((Arc::new(plugin), false))
 }
@@ -227,25 +237,41 @@ fn instead(
     load_found(rooms, &wanted, found, against, None).ok().map(|(plugin, _)| plugin)
 }
 
-/// Keeps what was approved. Where that fails it serves all the same.
-fn keep(rooms: &Rooms, artifact: &Artifact, signatures: &[SignatureFile]) {
-    if rooms.kept.has(artifact.digest()) {
+/// Keeps what was approved, with every signature that has been found beside it so far: the key of the first may be the
+/// first whose time is over.
+fn keep(rooms: &Rooms, trust: &Trust, found: &Found) {
+    if rooms.kept.has(found.artifact.digest(), &found.signatures) {
         return;
     }
-    if let Err(error) = rooms.kept.put(artifact, signatures) {
-        tracing::warn!(%error, "what was approved is not kept; when its source changes it cannot serve on");
+    let worth = |file: &SignatureFile| {
+        let alone = Found { artifact: found.artifact.clone(), signatures: vec![file.clone()] };
+        match verify::examine(trust, &alone) {
+            Ok(one) if one.iter().all(|one| matches!(one.by, By::Signer(_))) => Worth::Counts,
+            Ok(_) => Worth::MayCount,
+            Err(_) => Worth::Nothing,
+        }
+    };
+    told(rooms.kept.add(&found.artifact, &found.signatures, worth));
+}
+
+/// What is not kept serves all the same.
+fn told(kept: Result<(), NotKept>) {
+    if let Err(error) = kept {
+        let error = load::told(&error);
+        tracing::warn!(error, "what was approved is not kept; when its source changes it cannot serve on");
     }
 }
 
-/// What is needed as long as this serves.
-fn held(approvals: &Approvals, snapshot: &Snapshot) -> BTreeSet<Digest> {
-    let pins = match approvals {
+/// What is needed to serve on, to load again, and to show what changed: what is approved, what is pinned, what serves.
+fn needed(spec: &Spec, snapshot: &Snapshot) -> BTreeSet<Digest> {
+    let pins = match &spec.approvals {
         Approvals::NotAsked => None,
         Approvals::Asked(pins) => Some(pins.values()),
     };
     let approved =
         pins.into_iter().flatten().flat_map(|pin| pin.surfaces.iter().chain([&pin.digest]).copied());
-    approved.chain(snapshot.plugins().iter().map(|plugin| plugin.digest())).collect()
+    let pinned = spec.plugins.iter().filter_map(|plugin| plugin.digest);
+    approved.chain(pinned).chain(snapshot.plugins().iter().map(|plugin| plugin.digest())).collect()
 }
 
 fn add(snapshot: &mut Snapshot, plugin: &Arc<Plugin>) -> Result<(), NotLoaded> {

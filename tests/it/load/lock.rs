@@ -9,18 +9,18 @@ use toolgate_tests::world::TRUST;
 use toolgate_tests::{Ended, Server, Transport, World, guest, test_guest};
 
 /// `seven`, with a description for models.
-fn seven(says: &str) -> Vec<u8> {
+pub(super) fn seven(says: &str) -> Vec<u8> {
     let texts = json!({ "format": 1, "tool": { "seven": { "description": says } } });
     guest::with_section(guest::seven(), "toolgate", texts.to_string().as_bytes())
 }
 
-fn approve(world: &World) -> Ended {
+pub(super) fn approve(world: &World) -> Ended {
     let approved = world.run(&["plugin", "approve", "--all", "--yes", "--by", "a tester"]);
     assert_eq!(approved.code, 0, "{}", approved.said());
     approved
 }
 
-fn locked(says: &str) -> World {
+pub(super) fn locked(says: &str) -> World {
     let world = World::new().plugin("p", &seven(says)).locked();
     approve(&world);
     world
@@ -31,7 +31,7 @@ fn state(world: &World) -> (String, serde_json::Value) {
     (listed["state"].as_str().unwrap().to_owned(), listed)
 }
 
-fn wait_until(what: &str, server: &Server, mut holds: impl FnMut() -> bool) {
+pub(super) fn wait_until(what: &str, server: &Server, mut holds: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < until, "never: {what}: {}", server.log());

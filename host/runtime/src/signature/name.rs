@@ -27,6 +27,12 @@ pub fn tail(name: &str) -> Option<&str> {
     name.get(further.map_or(before.len(), |(component, _)| component.len())..)
 }
 
+/// The end of a further signature's name, of the same ending.
+pub(crate) fn further(tail: &str, number: u32) -> String {
+    let ending = ENDINGS.iter().map(|(ending, ..)| *ending).find(|ending| tail.ends_with(ending));
+    format!(".{number:08x}{}", ending.unwrap_or(tail))
+}
+
 /// Whether `file` is a signature of the component of this name.
 pub(crate) fn is_signature_of(component: &str, file: &str) -> bool {
     file.strip_prefix(component).is_some_and(|rest| tail(rest) == Some(rest))

@@ -1,7 +1,7 @@
 //! Components that were fetched or approved, by digest, with the signatures that were found beside them. What is read back is
 //! hashed again and believed no more than what comes from elsewhere: a file that is not what its name says counts as absent.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -25,6 +25,17 @@ pub struct Kept {
     held: Mutex<BTreeSet<Digest>>,
 }
 
+/// What a signature is kept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Worth {
+    /// It is a signer's.
+    Counts,
+    /// Whose it is may be a signer some day.
+    MayCount,
+    /// It would have all of them refused.
+    Nothing,
+}
+
 /// After this long nobody writes at it any more.
 const UNFINISHED: Duration = Duration::from_secs(3_600);
 
@@ -36,7 +47,8 @@ pub enum NotKept {
     Io(#[from] io::Error),
     /// What must stay leaves too little room.
     #[error(
-        "keep the component: `blobs` in the state directory would hold more than {0} bytes of what must stay"
+        "keep the component: `blobs` in the state directory may hold {0} bytes, and what is approved or serves takes them; \
+         remove plugins that are not needed (`toolgate plugin remove`)"
     )]
     Full(u64),
 }
@@ -67,9 +79,19 @@ impl Kept {
         }
     }
 
-    /// Whether something of this digest is there. Whether it is still what it was shows when it is read.
-    pub fn has(&self, digest: Digest) -> bool {
-        self.dir.symlink_metadata(digest.hex()).is_ok_and(|metadata| metadata.is_file())
+    /// Whether something of this digest is there, with these among its signatures. Whether it is still what it was shows when
+    /// it is read.
+    pub fn has(&self, digest: Digest, signatures: &[SignatureFile]) -> bool {
+        let component = digest.hex();
+        let is_at_its_name = |file: &SignatureFile| {
+            let kept = name::tail(&file.name)
+                .and_then(|tail| self.read_signature(format!("{component}{tail}")).ok());
+            kept.is_some_and(|kept| kept.bytes == file.bytes)
+        };
+        let are_among = |kept: Vec<SignatureFile>| signatures.iter().all(|file| is_among(&kept, file));
+        self.dir.symlink_metadata(&component).is_ok_and(|metadata| metadata.is_file())
+            && (signatures.iter().all(is_at_its_name)
+                || self.read_signatures(&component).is_ok_and(are_among))
     }
 
     /// Keeps a component with exactly these signatures, whatever was kept with it before. The least recently used that
@@ -79,24 +101,52 @@ impl Kept {
     /// [`NotKept`].
     pub fn put(&self, artifact: &Artifact, signatures: &[SignatureFile]) -> Result<(), NotKept> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let component = artifact.digest().hex();
-        let endings: Vec<(&SignatureFile, &str)> =
-            signatures.iter().filter_map(|file| Some((file, name::tail(&file.name)?))).collect();
-        let bytes = endings.iter().map(|(file, _)| file.bytes.len() as u64).sum::<u64>();
-        self.make_room(&held, artifact.digest(), artifact.bytes().len() as u64 + bytes)?;
-        let wanted: BTreeSet<String> = endings.iter().map(|(_, tail)| format!("{component}{tail}")).collect();
-        for stale in self.signatures(&component)?.difference(&wanted) {
-            self.dir.remove_file(stale)?;
-        }
-        for (file, tail) in endings {
-            self.write(&format!("{component}{tail}"), &file.bytes)?;
-        }
-        Ok(self.write(&component, artifact.bytes())?)
+        self.replace(&held, artifact, signatures)
+    }
+
+    /// Keeps a component with these signatures and with those that were kept before, as many as are read: first those that
+    /// count, and these before the others.
+    ///
+    /// # Errors
+    /// [`NotKept`].
+    pub fn add(
+        &self,
+        artifact: &Artifact,
+        signatures: &[SignatureFile],
+        worth: impl Fn(&SignatureFile) -> Worth,
+    ) -> Result<(), NotKept> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.get(artifact.digest()).map(|(_, before)| before).unwrap_or_default();
+        let before = before.into_iter().filter(|file| !is_among(signatures, file));
+        let all = signatures.iter().cloned().chain(before).map(|file| (worth(&file), file));
+        let mut all: Vec<_> = all.filter(|(worth, _)| *worth != Worth::Nothing).collect();
+        all.sort_by_key(|(worth, _)| *worth);
+        let all: Vec<_> = all.into_iter().map(|(_, file)| file).collect();
+        self.replace(&held, artifact, &all)
     }
 
     /// From now on these are not removed to make room, and no others are held.
     pub fn hold(&self, digests: BTreeSet<Digest>) {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = digests;
+    }
+
+    fn replace(
+        &self,
+        held: &BTreeSet<Digest>,
+        artifact: &Artifact,
+        signatures: &[SignatureFile],
+    ) -> Result<(), NotKept> {
+        let component = artifact.digest().hex();
+        let named = named(&component, signatures);
+        let bytes = named.values().map(|bytes| bytes.len() as u64).sum::<u64>();
+        self.make_room(held, artifact.digest(), artifact.bytes().len() as u64 + bytes)?;
+        for stale in self.signatures(&component)?.iter().filter(|name| !named.contains_key(*name)) {
+            self.dir.remove_file(stale)?;
+        }
+        for (name, bytes) in named {
+            self.write(&name, bytes)?;
+        }
+        Ok(self.write(&component, artifact.bytes())?)
     }
 
     fn read(&self, digest: Digest) -> io::Result<Option<(Artifact, Vec<SignatureFile>)>> {
@@ -106,13 +156,21 @@ impl Kept {
         drop(file.try_clone().and_then(|file| file.into_std().set_modified(SystemTime::now())));
         let artifact = Artifact::read(file, COMPONENT_BYTES_MAX).ok();
         let Some(artifact) = artifact.filter(|artifact| artifact.digest() == digest) else { return Ok(None) };
+        Ok(Some((artifact, self.read_signatures(&component)?)))
+    }
+
+    fn read_signatures(&self, component: &str) -> io::Result<Vec<SignatureFile>> {
         let mut signatures = Vec::new();
-        for name in self.signatures(&component)?.into_iter().take(SIGNATURES_MAX) {
-            let bytes = Artifact::read(self.open_file(&name)?, SIGNATURE_BYTES_MAX);
-            let bytes = bytes.map_err(io::Error::other)?.bytes().to_vec();
-            signatures.push(SignatureFile { name, bytes });
+        for name in self.signatures(component)?.into_iter().take(SIGNATURES_MAX) {
+            signatures.push(self.read_signature(name)?);
         }
-        Ok(Some((artifact, signatures)))
+        Ok(signatures)
+    }
+
+    fn read_signature(&self, name: String) -> io::Result<SignatureFile> {
+        let bytes = Artifact::read(self.open_file(&name)?, SIGNATURE_BYTES_MAX);
+        let bytes = bytes.map_err(io::Error::other)?.bytes().to_vec();
+        Ok(SignatureFile { name, bytes })
     }
 
     /// The names of the signatures of a component.
@@ -155,29 +213,31 @@ impl Kept {
         written
     }
 
-    /// Removes what was used least recently until `bytes` more fit.
+    /// Removes what was used least recently until `bytes` more fit; nothing, if they never would.
     fn make_room(&self, held: &BTreeSet<Digest>, coming: Digest, bytes: u64) -> Result<(), NotKept> {
         let mut total = bytes;
+        let mut stays = bytes;
         let mut loose = Vec::new();
         for name in self.names()? {
             let Ok(metadata) = self.dir.symlink_metadata(&name) else { continue };
             let digest = name.get(..64).and_then(|hex| Digest::from_hex(hex).ok());
-            if digest == Some(coming) {
-                continue;
-            }
-            total += metadata.len();
             match digest {
-                Some(digest) if held.contains(&digest) => {}
+                Some(digest) if digest == coming => continue,
+                Some(digest) if held.contains(&digest) => stays += metadata.len(),
                 Some(digest) if name.len() == 64 => {
                     loose.push((metadata.modified()?.into_std(), digest));
                 }
                 // What somebody began to write long ago and never will finish.
                 None if age(&metadata) > UNFINISHED => {
-                    total -= metadata.len();
                     self.dir.remove_file(&name)?;
+                    continue;
                 }
                 Some(_) | None => {}
             }
+            total += metadata.len();
+        }
+        if stays > self.bytes_max {
+            return Err(NotKept::Full(self.bytes_max));
         }
         loose.sort();
         for (_, digest) in loose {
@@ -195,6 +255,29 @@ impl Kept {
     }
 }
 
+/// What signatures of a component are kept under, as many as are read: their own endings. Of two with one ending the second
+/// gets a number.
+fn named<'a>(component: &str, signatures: &'a [SignatureFile]) -> BTreeMap<String, &'a [u8]> {
+    let mut named = BTreeMap::new();
+    for file in signatures.iter().take(SIGNATURES_MAX) {
+        let Some(tail) = name::tail(&file.name) else { continue };
+        let further = (0_u32..).map(|number| name::further(tail, number));
+        let mut names =
+            std::iter::once(tail.to_owned()).chain(further).map(|tail| format!("{component}{tail}"));
+        if let Some(name) = names.find(|name| !named.contains_key(name)) {
+            named.insert(name, file.bytes.as_slice());
+        }
+    }
+    named
+}
+
+fn is_among(kept: &[SignatureFile], file: &SignatureFile) -> bool {
+    let is_one = |other: &SignatureFile| {
+        other.bytes == file.bytes && name::form(&other.name) == name::form(&file.name)
+    };
+    kept.iter().any(is_one)
+}
+
 /// How long ago it was written.
 fn age(metadata: &cap_std::fs::Metadata) -> Duration {
     let written = metadata.modified().ok().map(|time| time.into_std());
@@ -202,87 +285,5 @@ fn age(metadata: &cap_std::fs::Metadata) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn kept(base: &tempfile::TempDir, bytes_max: u64) -> Kept {
-        let state = State::open(&base.path().join("state")).unwrap();
-        Kept { bytes_max, ..Kept::open(&state).unwrap() }
-    }
-
-    fn signature(name: &str) -> SignatureFile {
-        SignatureFile { name: name.to_owned(), bytes: name.as_bytes().to_vec() }
-    }
-
-    #[test]
-    fn what_is_kept_comes_back_with_the_signatures_of_the_last_time_alone() {
-        let base = tempfile::tempdir().unwrap();
-        let kept = kept(&base, 1_000);
-        let artifact = Artifact::of(*b"component");
-        assert!(kept.get(artifact.digest()).is_none());
-        let first = ["a.wasm.sigstore.json", "a.wasm.0123abcd.sigstore.json", "../../escape"].map(signature);
-        kept.put(&artifact, &first).unwrap();
-        let names = |kept: &Kept| -> Vec<(String, Vec<u8>)> {
-            let (again, signatures) = kept.get(artifact.digest()).unwrap();
-            assert_eq!(again.bytes(), artifact.bytes());
-            signatures.into_iter().map(|file| (file.name, file.bytes)).collect()
-        };
-        let hex = artifact.digest().hex();
-        let both = [
-            (format!("{hex}.0123abcd.sigstore.json"), b"a.wasm.0123abcd.sigstore.json".to_vec()),
-            (format!("{hex}.sigstore.json"), b"a.wasm.sigstore.json".to_vec()),
-        ];
-        assert_eq!(names(&kept), both);
-        kept.put(&artifact, &[signature("b.sigstore.json")]).unwrap();
-        assert_eq!(names(&kept), [(format!("{hex}.sigstore.json"), b"b.sigstore.json".to_vec())]);
-    }
-
-    #[test]
-    fn what_is_no_longer_what_it_was_counts_as_absent() {
-        let base = tempfile::tempdir().unwrap();
-        let kept = kept(&base, 1_000);
-        let artifact = Artifact::of(*b"component");
-        kept.put(&artifact, &[]).unwrap();
-        let path = base.path().join("state/blobs/sha256").join(artifact.digest().hex());
-        std::fs::write(&path, b"Component").unwrap();
-        assert!(kept.get(artifact.digest()).is_none());
-        std::fs::remove_file(&path).unwrap();
-        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
-        assert!(kept.get(artifact.digest()).is_none());
-    }
-
-    #[test]
-    fn what_was_left_half_written_is_cleared_away() {
-        let base = tempfile::tempdir().unwrap();
-        let kept = kept(&base, 1_000);
-        let left = base.path().join("state/blobs/sha256/.left.1");
-        let file = std::fs::File::create(&left).unwrap();
-        kept.put(&Artifact::of(*b"one"), &[]).unwrap();
-        assert!(left.exists(), "somebody may be at it");
-        file.set_modified(SystemTime::now() - UNFINISHED * 2).unwrap();
-        kept.put(&Artifact::of(*b"two"), &[]).unwrap();
-        assert!(!left.exists());
-    }
-
-    #[test]
-    fn the_least_recently_used_makes_room_and_what_is_held_stays() {
-        let base = tempfile::tempdir().unwrap();
-        let kept = kept(&base, 20);
-        let [first, second, third] = [*b"first_____", *b"second____", *b"third_____"].map(Artifact::of);
-        let at = |artifact: &Artifact, seconds| {
-            let path = base.path().join("state/blobs/sha256").join(artifact.digest().hex());
-            let file = std::fs::File::options().write(true).open(path).unwrap();
-            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
-        };
-        kept.put(&first, &[]).unwrap();
-        kept.put(&second, &[]).unwrap();
-        at(&first, 1);
-        at(&second, 2);
-        assert!(kept.get(first.digest()).is_some(), "it is used, and so the younger of the two");
-        kept.put(&third, &[]).unwrap();
-        assert!(kept.get(second.digest()).is_none());
-        kept.hold([first.digest(), third.digest()].into());
-        assert!(matches!(kept.put(&second, &[]), Err(NotKept::Full(20))));
-        assert!(kept.get(first.digest()).is_some() && kept.get(third.digest()).is_some());
-    }
-}
+#[path = "kept_tests.rs"]
+mod tests;

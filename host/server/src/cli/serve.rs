@@ -82,8 +82,10 @@ fn open_telling(config: &Config, progress: &Bars) -> Result<Gate, Exit> {
         cpu_s: config.server.compile_cpu_s,
         memory_bytes_max: config.server.compile_memory_bytes_max,
     };
-    Gate::open(&state, bounds, compiling, config.server.name_servers.clone(), progress.teller())
-        .map_err(|error| Exit::host(&error))
+    let gate = Gate::open(&state, bounds, compiling, config.server.name_servers.clone(), progress.teller())
+        .map_err(|error| Exit::host(&error))?;
+    gate.hold(&config.spec);
+    Ok(gate)
 }
 
 /// The program that this process is; on Linux that very one, also when its file has been replaced since.

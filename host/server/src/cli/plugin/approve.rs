@@ -88,9 +88,11 @@ pub(super) fn approve(desk: &mut Desk, plugins: &[Arc<Plugin>], saying: &Saying)
         desk.lock.file.insert(plugin.name().clone(), entry);
     }
     desk.save()?;
+    desk.config.spec.approvals = Approvals::Asked(desk.lock.file.pins());
+    desk.gate.hold(&desk.config.spec);
     for plugin in plugins {
         let (_, spec) = explain::find(&desk.config, plugin.name().as_str())?;
-        desk.look_at(spec, Approvals::Asked(desk.lock.file.pins()))?;
+        desk.look_at(spec, desk.config.spec.approvals.clone())?;
         output::print(&format!("{}: approved by {}: {}", plugin.name(), approval.by, plugin.digest()));
     }
     Ok(())
