@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use toolgate_policy::Digest;
+use toolgate_tests::process::wait_until;
 use toolgate_tests::world::TRUST;
-use toolgate_tests::{World, guest, peer};
+use toolgate_tests::{Transport, World, guest, peer};
 
 use super::{asked, assert_loads, assert_refused, statement, unsigned};
 
@@ -175,7 +176,43 @@ fn a_keyless_bundle_with_any_part_missing_or_of_another_is_refused() {
         world.put(BUNDLE, bundle.to_string().as_bytes(), 0o644);
         let verified = world.run(&["verify", "plugins/seven.wasm"]);
         assert_eq!(verified.code, 3, "{what}: {}", verified.said());
+        assert!(verified.stderr.contains("seven.wasm.sigstore.json is "), "{what}: {}", verified.said());
     }
+}
+
+#[test]
+fn another_root_takes_along_what_the_one_before_proved_while_a_server_runs() {
+    let Some(sigstore) = Sigstore::found() else { return };
+    let made = sigstore.statement(SUBJECT);
+    let other = sigstore.statement(SUBJECT).root.to_string();
+    let version = |number: u32| known(ISSUER, SUBJECT).replace("version = 1", &format!("version = {number}"));
+    let world = with(&made).locked();
+    let approved = world.run(&["plugin", "approve", "--all", "--yes", "--by", "a tester"]);
+    assert_eq!(approved.code, 0, "{}", approved.said());
+    let server = world.serve(Transport::Http);
+    world.put("keys/trusted_root.json", other.as_bytes(), 0o644);
+    server.signal("HUP");
+    server.wait_for_log("raise `version` with every change; everything is as it was");
+    assert_eq!(server.call("seven_seven", json!({})).text(), "7");
+
+    world.put("trust.toml", version(2).as_bytes(), 0o644);
+    server.signal("HUP");
+    server.wait_for_log("is not proved to be by whom it names");
+    wait_until("it serves no more", || server.tools().is_empty());
+    assert_eq!(server.call("seven_seven", json!({})).code(), -32602);
+    assert!(!server.log().contains("the version before goes on serving"), "{}", server.log());
+    drop(server);
+
+    // Nor does what was kept stand in for it.
+    let world = world.trust(&version(2));
+    let refused = world.run(&["serve", "--stdio"]);
+    assert_eq!(refused.code, 3, "{}", refused.said());
+    assert!(refused.stderr.contains("is not proved to be by whom it names"), "{}", refused.said());
+    assert!(!refused.stderr.contains("goes on serving"), "{}", refused.said());
+
+    world.put("keys/trusted_root.json", made.root.to_string().as_bytes(), 0o644);
+    let server = world.trust(&version(3)).serve(Transport::Http);
+    assert_eq!(server.call("seven_seven", json!({})).text(), "7", "it was the root, and nothing else");
 }
 
 #[test]
