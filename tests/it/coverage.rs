@@ -107,7 +107,8 @@ fn the_ledger_of_attacks_and_the_tests_agree() {
     for test in &named {
         assert!(known.contains(test), "docs/ATTACKS.md names `{test}`, and there is no such test");
     }
-    for path in sources(&root().join("tests/it/attack")) {
+    let never = ["never", "meanwhile"].map(|name| root().join(format!("tests/it/load/{name}.rs")));
+    for path in sources(&root().join("tests/it/attack")).into_iter().chain(never) {
         for test in tests(&read(&path)) {
             assert!(named.contains(&test), "`{test}` of {} is not in docs/ATTACKS.md", path.display());
         }
