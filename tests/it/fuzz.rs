@@ -44,3 +44,11 @@ fn what_fuzzing_kept_and_chance_changes_of_it_neither_panic_nor_go_on() {
         eprintln!("{target}: {} kept, {} changed", inputs.len(), inputs.len() * rounds());
     }
 }
+
+#[test]
+fn each_kept_signature_is_genuine_so_that_changes_of_it_go_all_the_way() {
+    for name in ["bundle", "keyless", "ssh", "minisign"] {
+        let kept = std::fs::read(root().join("tests/fuzz/signature").join(name)).unwrap();
+        assert!(fuzz::trust::is_genuine(&kept), "{name}");
+    }
+}

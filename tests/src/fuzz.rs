@@ -1,5 +1,7 @@
-//! What is fuzzed: four functions that take any bytes and must neither panic nor go on without end. The fuzzer calls them,
+//! What is fuzzed: functions that take any bytes and must neither panic nor go on without end. The fuzzer calls them,
 //! and so does an ordinary test with the inputs that were kept.
+
+pub mod trust;
 
 use std::sync::OnceLock;
 
@@ -22,13 +24,22 @@ use toolgate_runtime::outcome::{Content, FaultKind, Outcome};
 use toolgate_runtime::sandbox::interrupt::Interrupt;
 
 use crate::{World, guest, inside};
+pub use trust::{bundle, key, lock, signature};
 
 /// Takes any bytes.
 type Target = fn(&[u8]);
 
 /// The functions, by the names of their targets.
-pub const TARGETS: [(&str, Target); 4] =
-    [("arguments", arguments), ("lifts", lifts), ("section", section), ("component", component)];
+pub const TARGETS: [(&str, Target); 8] = [
+    ("arguments", arguments),
+    ("lifts", lifts),
+    ("section", section),
+    ("component", component),
+    ("signature", signature),
+    ("key", key),
+    ("lock", lock),
+    ("bundle", bundle),
+];
 
 const BOUNDS: Bounds = Bounds { bytes_max: 1 << 20, depth_max: 64, nodes_max: 1 << 16 };
 

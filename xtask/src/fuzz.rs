@@ -4,7 +4,8 @@ use std::process::Command;
 
 use crate::shell::{self, Outcome};
 
-const TARGETS: [&str; 4] = ["arguments", "lifts", "section", "component"];
+const TARGETS: [&str; 8] =
+    ["arguments", "lifts", "section", "component", "signature", "key", "lock", "bundle"];
 
 /// Fuzzes every target.
 pub(crate) fn run(minutes: u32) -> Outcome {
