@@ -77,16 +77,21 @@ fn a_component_made_of_components_with_a_memory_each_works() {
 
 #[test]
 fn what_is_no_component_is_refused() {
-    let cases: [(&str, Vec<u8>); 4] = [
-        ("a core module", guest::wat("(module)")),
-        ("text", b"#!/bin/sh\n".to_vec()),
-        ("nothing", Vec::new()),
-        ("a component cut short", guest::seven()[..40].to_vec()),
+    let cases: [(&str, Vec<u8>, &str); 4] = [
+        ("a core module", guest::wat("(module)"), "core module"),
+        ("text", b"#!/bin/sh\n".to_vec(), "it is no WebAssembly"),
+        ("nothing", Vec::new(), "it is no WebAssembly"),
+        (
+            "a component cut short",
+            guest::seven()[..40].to_vec(),
+            "it is not a component that Toolgate runs: ",
+        ),
     ];
-    for (what, bytes) in cases {
+    for (what, bytes, words) in cases {
         let check = World::new().plugin("bad", &bytes).run(&["check"]);
         assert_eq!(check.code, 3, "{what}: {}", check.said());
-        assert!(check.stderr.contains("plugin bad: refused: "), "{what}: {}", check.stderr);
+        let line = check.stderr.lines().find(|line| line.starts_with("plugin bad: refused: "));
+        assert!(line.is_some_and(|line| line.contains(words)), "{what}: {}", check.stderr);
     }
     assert_refused(beside_a_good_one(&guest::wat("(module)")), "core module");
 }
@@ -114,25 +119,29 @@ const TAG_BYTES: usize = 32;
 
 #[test]
 fn a_proposal_that_is_switched_off_is_refused_before_anything_is_compiled() {
-    let modules: [(&str, &str); 8] = [
-        ("threads", "(module (memory 1 1 shared))"),
-        ("memory64", "(module (memory i64 1))"),
-        ("multi-memory", "(module (memory 1) (memory 1))"),
-        ("gc", "(module (type (struct)))"),
-        ("function-references", "(module (type $f (func)) (func (param (ref $f))))"),
-        ("exceptions", "(module (tag))"),
-        ("tail-call", "(module (func $f return_call $f))"),
+    let modules: [(&str, &str, &str); 8] = [
+        ("threads", "threads", "(module (memory 1 1 shared))"),
+        ("memory64", "memory64", "(module (memory i64 1))"),
+        ("multi-memory", "memories", "(module (memory 1) (memory 1))"),
+        ("gc", "gc", "(module (type (struct)))"),
+        ("function-references", "function references", "(module (type $f (func)) (func (param (ref $f))))"),
+        ("exceptions", "exceptions", "(module (tag))"),
+        ("tail-call", "tail calls", "(module (func $f return_call $f))"),
         (
             "relaxed-simd",
+            "relaxed SIMD",
             "(module (func (result v128) v128.const i32x4 0 0 0 0 v128.const i32x4 0 0 0 0 i8x16.relaxed_swizzle))",
         ),
     ];
-    for (what, module) in modules {
+    for (what, words, module) in modules {
         let bytes = guest::wat(&format!("(component {})", module.replacen("(module", "(core module", 1)));
         let world = World::new().plugin("bad", &bytes);
         let check = world.run(&["check"]);
         assert_eq!(check.code, 3, "{what}: {}", check.said());
         assert!(world.cached().is_empty(), "{what}");
+        // That it has no tool would be another reason.
+        let line = check.stderr.lines().find_map(|line| line.split("that Toolgate runs: ").nth(1));
+        assert!(line.is_some_and(|line| line.contains(words)), "{what}: {}", check.stderr);
     }
 }
 

@@ -65,7 +65,8 @@ fn a_root_that_is_carried_along_is_written_where_nothing_was_and_trusted_by_nobo
     assert_eq!(taken.code, 0, "{}", taken.said());
     assert_eq!(std::fs::read_to_string(world.path("root.json")).unwrap(), "{}");
     assert_eq!(world.run(&["bundle", "import", &bundle, "--root", "root.json"]).code, 2, "it is there");
-    assert_eq!(World::new().run(&["bundle", "import", &bundle, "--root", "root.json"]).code, 3);
+    let stranger = World::new().run(&["bundle", "import", &bundle, "--root", "root.json"]);
+    assert!(stranger.code == 3 && stranger.stderr.contains("which is no [[signer]]"), "{}", stranger.said());
 }
 
 #[test]
@@ -86,7 +87,7 @@ fn nothing_is_put_in_place_of_a_bundle_that_is_not_trusted_or_was_touched() {
     let vendor = vendor();
     let bundle = export(&vendor, "bundle");
     let stranger = World::new().run(&["bundle", "import", &bundle]);
-    assert_eq!(stranger.code, 3, "{}", stranger.said());
+    assert!(stranger.code == 3 && stranger.stderr.contains("which is no [[signer]]"), "{}", stranger.said());
     let world = customer(&vendor);
     let blobs = vendor.path("bundle/blobs/sha256");
     for name in names(&blobs) {
@@ -104,6 +105,7 @@ fn nothing_is_put_in_place_of_a_bundle_that_is_not_trusted_or_was_touched() {
             std::fs::remove_dir_all(world.path("plugins")).unwrap();
         } else {
             assert_eq!(imported.code, 3, "{name}: {}", imported.said());
+            assert!(imported.stderr.contains(&format!("sha256:{name} was asked for")), "{}", imported.said());
             assert!(!world.path("plugins/hello.wasm").exists(), "{name}");
         }
     }
