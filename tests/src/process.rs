@@ -1,5 +1,7 @@
 //! What the system says about processes that a server has started.
 
+use std::fs::DirEntry;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::client::PATIENCE;
@@ -45,4 +47,11 @@ pub fn stat(pid: u32) -> Vec<String> {
 pub fn signal(name: &str, pid: u32) {
     let sent = std::process::Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap();
     assert!(sent.success());
+}
+
+/// How often a process has a file open.
+pub fn open_in(pid: u32, file: &Path) -> usize {
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let leads_there = |entry: &DirEntry| std::fs::read_link(entry.path()).is_ok_and(|to| to == file);
+    descriptors.filter_map(Result::ok).filter(leads_there).count()
 }

@@ -36,22 +36,9 @@ use outside::{Outside, Powers};
 /// What every call of one plugin starts from, made once.
 pub(crate) struct Prototype {
     pub(crate) effective: Effective,
-    pub(crate) files: files::Prototype,
+    /// What the guest calls the granted folders.
+    pub(crate) folders: Vec<String>,
     pub(crate) powers: Arc<Powers>,
-}
-
-impl Prototype {
-    /// For a plugin whose powers are in another process, if it has any.
-    ///
-    /// # Errors
-    /// The folder that it is granted all the same.
-    pub(crate) fn inward(effective: Effective) -> Result<Self, String> {
-        Ok(Self {
-            files: files::Prototype::open(&effective.files).map_err(|(folder, _)| folder)?,
-            powers: Arc::new(Powers::none()),
-            effective,
-        })
-    }
 }
 
 /// The data of one call's store.
@@ -88,7 +75,7 @@ impl Ctx {
         Self {
             table,
             output: Output::new(meter.limit(CallLimit::Log)),
-            files: files::State::new(&prototype.files),
+            files: files::State::new(&outside),
             http: http::State::new(&outside),
             random: random::State::default(),
             sockets: sockets::State::new(&prototype, &meter, &notes),

@@ -117,7 +117,7 @@ impl Sandbox {
         let meter = Meter::new(export.limits().clone(), deadline);
         let (tell, told) = oneshot::channel();
         let powers = Arc::clone(&here.prototype.powers);
-        let outside = Outside::Here(outside::Here { powers, meter: meter.clone(), notes: notes.clone() });
+        let outside = Outside::Here(outside::Here::new(powers, meter.clone(), notes.clone()));
         let (exported, here) = (Arc::clone(export), Arc::clone(here));
         let run = Run::new(exported, here, meter, notes.clone(), relay, outside, &self.budget);
         let run = run.map_err(Fault::internal)?;

@@ -1,5 +1,7 @@
 //! A worker that somebody has taken over: in its place stands a program that says, byte by byte, what a test lets it say. The
-//! server is the real one, with a grant for one web server on this machine.
+//! server is the real one, with a grant for one web server on this machine, or for folders.
+
+mod files;
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
@@ -26,6 +28,7 @@ use toolgate_tests::web::{Web, respond, was_connected};
 use toolgate_tests::{World, inside, test_guest, toolgate};
 
 const REQUESTS_MAX: u64 = 5;
+const HANDLES_MAX: u64 = 20;
 
 /// A server whose one worker is in wrong hands.
 struct Taken {
@@ -35,6 +38,8 @@ struct Taken {
     web: Web,
     /// Each has a worker of its own.
     calls: Cell<usize>,
+    tool: &'static str,
+    arguments: Value,
 }
 
 /// A call in it, and the hands.
@@ -114,7 +119,20 @@ impl Taken {
             }
             respond(to, "200 OK", &[], "hello");
         });
+        let rule = RuleText {
+            scheme: Some("http".to_owned()),
+            host: "127.0.0.1".to_owned(),
+            port: Some(web.address.port().into()),
+            private: true,
+            ..RuleText::default()
+        };
+        let grants = Grants { http: Some(http::Grant::new(vec![rule]).unwrap()), ..Grants::default() };
+        let arguments = json!({ "method": "GET", "scheme": "http", "authority": "a", "path": "/", "headers": [], "body": "" });
         let world = World::new().plugin("web", &test_guest("requesting"));
+        Self::granted(world, grants, web, "web_run", arguments)
+    }
+
+    fn granted(world: World, grants: Grants, web: Web, tool: &'static str, arguments: Value) -> Self {
         world.write();
         world.put("ready", &message(&json!("Ready"), &[]), 0o644);
         // Each that is started has its own way in and out.
@@ -131,33 +149,21 @@ exec cat > {folder}/heard$n
             folder = world.path("").display(),
         );
         world.put("program", script.as_bytes(), 0o755);
-        let rule = RuleText {
-            scheme: Some("http".to_owned()),
-            host: "127.0.0.1".to_owned(),
-            port: Some(web.address.port().into()),
-            private: true,
-            ..RuleText::default()
-        };
-        let grants = Grants { http: Some(http::Grant::new(vec![rule]).unwrap()), ..Grants::default() };
-        let mut spec = inside::spec(&world, &[("web", grants)]);
+        let mut spec = inside::spec(&world, &[(tool.split('_').next().unwrap(), grants)]);
         for plugin in &mut spec.plugins {
             plugin.isolation = Isolation::Process;
             plugin.limits.set(CallLimit::HttpRequests, REQUESTS_MAX.cast_signed()).unwrap();
+            plugin.limits.set(CallLimit::Handles, HANDLES_MAX.cast_signed()).unwrap();
             plugin.limits.set(CallLimit::Deadline, 60_000).unwrap();
         }
         let gate = inside::gate_by(&world, "state", world.path("program"));
         assert!(gate.start(&spec).serves);
-        Self { world, gate, runtime: Runtime::new().unwrap(), web, calls: Cell::new(0) }
+        Self { world, gate, runtime: Runtime::new().unwrap(), web, calls: Cell::new(0), tool, arguments }
     }
 
     /// Begins a call, the first of its worker.
     fn call(&self) -> Call {
-        let arguments = json!({ "method": "GET", "scheme": "http", "authority": "a", "path": "/", "headers": [], "body": "" });
-        let bounds = Bounds { bytes_max: 1 << 20, depth_max: 64, nodes_max: 1 << 20 };
-        let arguments = Json::parse(arguments.to_string().as_bytes(), bounds).unwrap();
-        let request = Request::new(Principal::local("test"), "web_run", arguments, Interrupt::default());
-        let gate = self.gate.clone();
-        let outcome = self.runtime.spawn(async move { gate.call(request).await.into_inner() });
+        let outcome = self.begin();
         let number = self.calls.get() + 1;
         self.calls.set(number);
         let heard = self.world.path(&format!("heard{number}"));
@@ -166,6 +172,14 @@ exec cat > {folder}/heard$n
         });
         let to = OpenOptions::new().write(true).open(self.world.path(&format!("say{number}"))).unwrap();
         Call { outcome: Some(outcome), to, heard }
+    }
+
+    fn begin(&self) -> JoinHandle<Outcome> {
+        let bounds = Bounds { bytes_max: 1 << 20, depth_max: 64, nodes_max: 1 << 20 };
+        let arguments = Json::parse(self.arguments.to_string().as_bytes(), bounds).unwrap();
+        let request = Request::new(Principal::local("test"), self.tool, arguments, Interrupt::default());
+        let gate = self.gate.clone();
+        self.runtime.spawn(async move { gate.call(request).await.into_inner() })
     }
 
     fn outcome(&self, call: &mut Call) -> Outcome {
@@ -194,7 +208,11 @@ impl Call {
 
     /// The body of an answer.
     fn answer(&self, ask: u64) -> Vec<u8> {
-        let header = format!(r#"{{"Answer":{{"id":1,"ask":{ask},"#);
+        self.answer_to(1, ask)
+    }
+
+    fn answer_to(&self, id: u64, ask: u64) -> Vec<u8> {
+        let header = format!(r#"{{"Answer":{{"id":{id},"ask":{ask},"#);
         wait_until("an answer", || has(&self.heard(), &header));
         let heard = self.heard();
         let at = heard.windows(header.len()).position(|window| window == header.as_bytes()).unwrap();

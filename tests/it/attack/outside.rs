@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use toolgate_tests::process::{of_process, signal, wait_until};
+use toolgate_tests::process::{of_process, open_in, signal, wait_until};
 use toolgate_tests::web::{Web, respond};
 use toolgate_tests::{Transport, World, test_guest};
 
@@ -135,12 +135,22 @@ fn the_record_of_a_call_in_a_worker_is_that_of_one_on_a_thread() {
         r#"http = [{{ scheme = "http", host = "127.0.0.1", port = {port}, private = true, paths = ["/v1/*"] }}]"#
     );
     let store = r#"keyvalue = { bytes_max = 1000 }"#;
+    let files = r#"files = [
+        { host = "docs", guest = "/docs" },
+        { host = "out", guest = "/out", access = "read-write", bytes_max = 100_000, open_max = 2 },
+    ]"#;
     let config = r#"config = { units = "metric" }"#;
     for (name, grant, tool, args) in [
         ("requesting", http.as_str(), "p_run", request(&web, "/v1/a")),
         ("requesting", &http, "p_run", request(&web, "/v2/a")),
         ("requesting", &http, "p_run", request(&web, "/v1/..%2f")),
         ("storing", store, "p_add", json!({ "bucket": "b", "key": "n", "by": 3 })),
+        ("filing", files, "p_look", json!({ "path": "/docs/a.txt" })),
+        ("filing", files, "p_put", json!({ "path": "/out/b.txt", "text": "x".repeat(100_000) })),
+        ("filing", files, "p_put", json!({ "path": "/docs/a.txt", "text": "x" })),
+        ("filing", files, "p_names", json!({ "path": "/docs" })),
+        ("filing", files, "p_open-many", json!({ "path": "/out/a.txt", "count": 3 })),
+        ("filing", files, "p_look", json!({ "path": "/docs/../toolgate.toml" })),
         ("configured", config, "p_get", json!({ "key": "units" })),
         ("configured", config, "p_get", json!({ "key": "other" })),
         ("dicing", r#"random = "none""#, "p_run", json!({ "bytes": 3 })),
@@ -148,6 +158,7 @@ fn the_record_of_a_call_in_a_worker_is_that_of_one_on_a_thread() {
     ] {
         let records = ["isolation = \"thread\"", APART].map(|isolation| {
             let world = World::new().plugin("p", &test_guest(name)).with(isolation).grant(grant);
+            let world = world.file("docs/a.txt", "text").file("out/a.txt", "text");
             world.call(tool, &args);
             let mut record = world.call_records().pop().unwrap();
             let fields = record.as_object_mut().unwrap();
@@ -159,4 +170,37 @@ fn the_record_of_a_call_in_a_worker_is_that_of_one_on_a_thread() {
         });
         assert_eq!(records[0], records[1], "{name}");
     }
+}
+
+#[test]
+fn what_a_call_has_open_is_closed_when_its_worker_is_killed_and_when_it_is_cancelled() {
+    let world = World::new()
+        .plugin("fs", &test_guest("awaiting"))
+        .with("engine = \"async\"")
+        .with(APART)
+        .limit("deadline_ms = 60000")
+        .file("docs/a.txt", "text")
+        .grant(r#"files = [{ host = "docs", guest = "/docs" }]"#);
+    let server = world.serve(Transport::Stdio);
+    let file = world.path("docs/a.txt").canonicalize().unwrap();
+    let open = || open_in(server.pid(), &file);
+    let begin = || {
+        let arguments = json!({ "path": "/docs/a.txt", "count": 5, "wait-ns": 50_000_000_000_u64 });
+        let call = json!({ "name": "fs_open-at-once", "arguments": arguments });
+        let (id, call) = server.modern("tools/call", call);
+        server.send(&call.to_string());
+        wait_until("they are open", || open() == 5);
+        id
+    };
+    let id = begin();
+    assert_eq!(open_in(worker(&server), &file), 0, "none is in the worker");
+    server.send(
+        &json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } })
+            .to_string(),
+    );
+    wait_until("those of the cancelled one are closed", || open() == 0);
+    let id = begin();
+    signal("KILL", worker(&server));
+    wait_until("those of the killed worker are closed", || open() == 0);
+    assert!(server.reply(&json!(id)).unwrap().to_string().contains("the process that runs the tool ended"));
 }

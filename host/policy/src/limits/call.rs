@@ -211,11 +211,12 @@ pub const FILES_OPEN_MAX: Limit = Limit {
     reason: "the process has so many descriptors for all calls together",
 };
 
-/// Threads on which all calls of one plugin wait for the folders it is granted.
+/// Threads on which all calls of one plugin wait for the folders it is granted. What one call in a worker asks of them at once
+/// is no more.
 pub const FILES_THREADS: usize = 8;
 
-/// Threads on which guests wait for what is left, all plugins together: their stores, one thread each at a time, streams out
-/// of files by WASI 0.3, and the end of calls that held much memory.
+/// Threads on which guests wait for what is left, all plugins together: their stores, one thread each at a time, and the end of
+/// calls that held much memory.
 pub const GUEST_THREADS: usize = 64;
 
 /// Names that one listing of a folder brings into the host's memory at the most.

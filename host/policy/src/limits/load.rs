@@ -192,7 +192,8 @@ pub const WORKER_FILES_MAX: u64 = 1_024;
 /// [`super::call::GRACE_MS`], since that costs the worker's other calls as well.
 pub const WORKER_GRACE_MS: u64 = 1_000;
 
-/// Bytes of what a worker says of a request or of its store beside a head, a part of a body, or keys and values.
+/// Bytes of what a worker says of a request, of its store or of a folder beside a head, a part of a body or of a file, or keys
+/// and values.
 pub const WORKER_WORD_BYTES: u64 = 2 * KIB;
 
 /// How long a worker may take to be ready, in milliseconds.

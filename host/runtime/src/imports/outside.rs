@@ -1,5 +1,6 @@
 //! The one way from a word's import to what it reaches outside: in this process, or from a worker over its pipe to the process
-//! that has it. Who has it asks, notes, counts and does; who has not only says what is wanted. So far `http` and `keyvalue`.
+//! that has it. Who has it asks, notes, counts and does; who has not only says what is wanted. So far `http`, `keyvalue` and
+//! `files`.
 
 pub(crate) mod afar;
 pub(crate) mod words;
@@ -11,6 +12,8 @@ use http::{Request, Response};
 use http_body::Body;
 use toolgate_policy::capability::{http as http_policy, keyvalue as keyvalue_policy};
 
+use super::files;
+use super::files::act as file;
 use super::keyvalue::act::{Act, Came, Refused};
 use crate::audit::record::Notes;
 use crate::egress::{Arriving, Egress, Failure, Link, Timeouts};
@@ -26,6 +29,8 @@ pub(crate) struct Powers {
     pub(crate) keyvalue: keyvalue_policy::Grant,
     /// The plugin's store, if it has room in one.
     pub(crate) store: Option<Arc<Store>>,
+    /// The folders it is granted, open.
+    pub(crate) files: Option<files::Prototype>,
     /// The way out, shared by all plugins.
     pub(crate) egress: Arc<Egress>,
 }
@@ -38,6 +43,7 @@ impl Powers {
             links: Vec::new(),
             keyvalue: keyvalue_policy::Grant::default(),
             store: None,
+            files: None,
             egress: Egress::new(Vec::new()),
         }
     }
@@ -58,6 +64,15 @@ pub(crate) struct Here {
     pub(crate) powers: Arc<Powers>,
     pub(crate) meter: Meter,
     pub(crate) notes: Notes,
+    /// What it has open of the granted folders.
+    pub(crate) files: Arc<files::here::State>,
+}
+
+impl Here {
+    /// For a call that begins.
+    pub(crate) fn new(powers: Arc<Powers>, meter: Meter, notes: Notes) -> Self {
+        Self { powers, meter, notes, files: Arc::default() }
+    }
 }
 
 impl Outside {
@@ -88,6 +103,28 @@ impl Outside {
         match self {
             Self::Here(here) => here.act(act).await,
             Self::Afar(afar) => afar.act(act).await,
+        }
+    }
+
+    /// Uses the granted folders.
+    ///
+    /// # Errors
+    /// [`file::Code`].
+    pub(super) async fn file(&self, act: file::Act) -> Result<file::Came, file::Code> {
+        match self {
+            Self::Here(here) => here.file(act).await,
+            Self::Afar(afar) => {
+                act.check()?;
+                afar.file(act).await
+            }
+        }
+    }
+
+    /// Lets go of what is open there.
+    pub(super) fn let_go(&self, number: u32) {
+        match self {
+            Self::Here(here) => drop(here.files.let_go(number)),
+            Self::Afar(afar) => afar.let_go(number),
         }
     }
 }

@@ -39,7 +39,7 @@ use crate::outcome::{Fault, FaultKind};
 use crate::relay::Relay;
 use crate::spec::EngineKind;
 use crate::worker::kept::Kept;
-use asked::{Asked as AskedFor, Asking};
+use asked::{Asking, Wanted as AskedFor};
 use hear::{Calls, Heard, Said, Waiting};
 use message::{Begin, Named, Order, Told, Word, message};
 use serve::Serving;
@@ -116,6 +116,7 @@ impl Isolated {
             random: effective.random.word(),
             environment: effective.environment.allow().variables().clone(),
             config: effective.config.allow().values().clone(),
+            folders: effective.files.mounts().iter().map(|mount| mount.guest.clone()).collect(),
             functions: wanted.iter().map(named).collect(),
         };
         Self {
@@ -157,11 +158,12 @@ impl Isolated {
             Err(why) => return Ended::nothing(Fault::internal(why)),
         };
         tracing::debug!(tool = %export.tool(), "a guest begins");
-        let Some((id, told, asked)) = live.ask(export, args, deadline, (relay, notes.clone())) else {
+        let meter = Meter::new(export.limits().clone(), deadline);
+        let here = Here::new(powers, meter.clone(), notes);
+        let Some((id, told, asked)) = live.ask(export, args, relay, &here) else {
             return Ended::nothing(Fault::internal("the arguments cannot be put into bytes"));
         };
-        let meter = Meter::new(export.limits().clone(), deadline);
-        let serving = Serving::new(&live, id, Here { powers, meter: meter.clone(), notes });
+        let serving = Serving::new(&live, id, here);
         let told = serving.until(told, asked);
         tokio::pin!(told);
         let grace = Duration::from_millis(WORKER_GRACE_MS);
@@ -276,8 +278,8 @@ impl Live {
         &self,
         export: &Export,
         args: &[Val],
-        deadline: Instant,
-        (relay, notes): (Relay, Notes),
+        relay: Relay,
+        here: &Here,
     ) -> Option<(u64, oneshot::Receiver<Said>, UnboundedReceiver<AskedFor>)> {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
         let mut body = Vec::new();
@@ -285,13 +287,13 @@ impl Live {
             wire::write(val, &field.shape, &mut body)?;
         }
         let (tell, told) = oneshot::channel();
-        let (asking, asked) = Asking::within(export.limits());
+        let (asking, asked) = Asking::within(export.limits(), Arc::clone(&here.files));
         let mut calls = self.calls();
         if !calls.ended {
-            calls.waiting.insert(id, Waiting { tell, relay, asking, notes });
+            calls.waiting.insert(id, Waiting { tell, relay, asking, notes: here.notes.clone() });
         }
         drop(calls);
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = here.meter.deadline().saturating_duration_since(Instant::now());
         let left_us = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
         self.say(&Order::Call { id, function: export.number(), left_us }, &body);
         Some((id, told, asked))

@@ -177,8 +177,7 @@ impl Sandbox {
 
     fn prototype(&self, effective: &Effective, spec: &PluginSpec) -> Result<Prototype, NotReady> {
         Ok(Prototype {
-            files: files::Prototype::open(&effective.files)
-                .map_err(|(folder, error)| NotReady::Folder(folder, error))?,
+            folders: effective.files.mounts().iter().map(|mount| mount.guest.clone()).collect(),
             powers: Arc::new(self.powers(effective, spec)?),
             effective: effective.clone(),
         })
@@ -198,6 +197,10 @@ impl Sandbox {
                 Err(keyvalue_policy::Denied) => None,
             },
             keyvalue: effective.keyvalue.clone(),
+            files: Some(
+                files::Prototype::open(&effective.files)
+                    .map_err(|(folder, error)| NotReady::Folder(folder, error))?,
+            ),
             egress: Arc::clone(&self.egress),
         })
     }
@@ -206,8 +209,9 @@ impl Sandbox {
 /// Whether a worker has a way to what a word reaches.
 fn has_way(word: Capability) -> bool {
     match word {
-        Capability::Files | Capability::Sockets => false,
-        Capability::Http
+        Capability::Sockets => false,
+        Capability::Files
+        | Capability::Http
         | Capability::Keyvalue
         | Capability::Environment
         | Capability::Config

@@ -1,13 +1,12 @@
 //! How much a folder that may be changed may hold, how much of it may be open, and what in it is no file at all. Every fact
 //! by both generations of WASI.
 
-use std::fs::DirEntry;
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use toolgate_tests::{Transport, World, test_guest};
+use toolgate_tests::process::open_in;
+use toolgate_tests::{Transport, World, apart, test_guest};
 
 use super::super::{answer, assert_misconfigured, error, value};
 
@@ -139,16 +138,11 @@ fn what_a_stream_keeps_open_counts_as_open_and_what_is_let_go_of_does_not() {
     }
 }
 
-/// How often a process has a file open.
-fn open_in(process: u32, file: &Path) -> usize {
-    let descriptors = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap();
-    let leads_there = |entry: &DirEntry| std::fs::read_link(entry.path()).is_ok_and(|to| to == file);
-    descriptors.filter_map(Result::ok).filter(leads_there).count()
-}
-
 #[test]
 fn what_is_opened_at_once_is_not_more_than_may_be_open_at_any_moment() {
     let [_, world] = worlds(", open_max = 4");
+    // It computes while it keeps the host waiting.
+    let world = world.limit("fuel = 100_000_000_000\ndeadline_ms = 60_000");
     let file = world.path("docs/a.txt").canonicalize().unwrap();
     let server = world.serve(Transport::Http);
     // The host is kept from looking at what it opened: what is too much would be there until then.
@@ -224,14 +218,15 @@ fn nothing_is_moved_or_linked_from_one_granted_folder_into_another() {
 
 #[test]
 fn a_listing_that_would_fill_the_hosts_memory_is_refused() {
-    let [world, _] = worlds(", entries_max = 100000");
-    for n in 1..65_536 {
-        std::fs::File::create(world.path(&format!("docs/{n}"))).unwrap();
+    for world in worlds(", entries_max = 100000") {
+        for n in 1..65_536 {
+            std::fs::File::create(world.path(&format!("docs/{n}"))).unwrap();
+        }
+        let world = world.limit("output_bytes_max = 4000000\ndeadline_ms = 60_000");
+        assert_eq!(value(&world, "fs_names", &json!({ "path": "/docs" })).as_array().unwrap().len(), 65_536);
+        std::fs::File::create(world.path("docs/one-more")).unwrap();
+        error(&world, "fs_names", &json!({ "path": "/docs" }));
     }
-    let world = world.limit("output_bytes_max = 4000000\ndeadline_ms = 60_000");
-    assert_eq!(value(&world, "fs_names", &json!({ "path": "/docs" })).as_array().unwrap().len(), 65_536);
-    std::fs::File::create(world.path("docs/one-more")).unwrap();
-    error(&world, "fs_names", &json!({ "path": "/docs" }));
 }
 
 #[test]
@@ -244,4 +239,21 @@ fn room_for_what_cannot_grow_and_room_that_is_none_are_refused() {
             format!(r#"files = [{{ host = "docs", guest = "/docs", access = "read-write", {wrong} }}]"#);
         assert_misconfigured(&world(&line), "files[0]");
     }
+}
+
+#[test]
+fn in_a_worker_a_folder_has_the_same_quotas() {
+    apart(&[
+        a_folder_grows_to_bytes_max_by_every_way_of_writing_and_not_beyond,
+        a_file_of_an_exabyte_that_holds_nothing_counts_as_long_as_it_is,
+        what_is_deleted_or_cut_short_gives_its_room_back,
+        files_folders_and_links_count_to_entries_max,
+        so_much_is_open_at_once_and_no_more,
+        what_a_stream_keeps_open_counts_as_open_and_what_is_let_go_of_does_not,
+        what_is_opened_at_once_is_not_more_than_may_be_open_at_any_moment,
+        a_folder_that_holds_more_than_it_may_refuses_the_plugin,
+        a_pipe_a_socket_and_a_device_are_not_opened_and_nothing_waits_for_them,
+        nothing_is_moved_or_linked_from_one_granted_folder_into_another,
+        a_listing_that_would_fill_the_hosts_memory_is_refused,
+    ]);
 }

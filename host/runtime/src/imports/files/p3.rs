@@ -1,18 +1,15 @@
-//! The same for WASI 0.3: each use is asked for and noted here, then done by the engine's library.
+//! By WASI 0.3.
 
-use std::sync::Arc;
+mod streams;
 
-use toolgate_policy::capability::files::Use;
-use wasmtime::AsContextMut as _;
-use wasmtime::component::{Access, Accessor, ComponentType, FutureReader, Lift, Linker, Lower, StreamReader};
-use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemCtxView};
+use wasmtime::component::{Access, Accessor, FutureReader, Linker, Resource, StreamReader};
 use wasmtime_wasi::p3::bindings::filesystem::types::{self as t, ErrorCode};
 use wasmtime_wasi::p3::bindings::filesystem::{preopens, types};
 use wasmtime_wasi::p3::filesystem::{FilesystemError, FilesystemResult};
 
-use super::threads::Threads;
-use super::write::{Consumer, Writer};
-use super::{Fd, Files, No, Opening, View, same, view};
+use super::act::{Act, At, Between, Code, Make, Of};
+use super::held::Way;
+use super::{Fd, Files, View, view};
 use crate::imports::Ctx;
 
 pub(in crate::imports) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -20,130 +17,58 @@ pub(in crate::imports) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()>
     types::add_to_linker::<Ctx, Files>(linker, view)
 }
 
-impl From<No> for FilesystemError {
-    fn from(no: No) -> Self {
-        told(&no).into()
+impl From<Code> for FilesystemError {
+    fn from(code: Code) -> Self {
+        ErrorCode::from(code).into()
     }
-}
-
-fn told(no: &No) -> ErrorCode {
-    match no {
-        No::Descriptor => ErrorCode::BadDescriptor,
-        No::Grant => ErrorCode::ReadOnly,
-        No::Nothing => ErrorCode::NoEntry,
-        No::Special => ErrorCode::NotPermitted,
-        No::Across => ErrorCode::CrossDevice,
-        No::Long => ErrorCode::NameTooLong,
-        No::Full => ErrorCode::Quota,
-        No::Io(error) => error.into(),
-    }
-}
-
-/// What the engine's library works on.
-fn inner(ctx: &mut Ctx) -> WasiFilesystemCtxView<'_> {
-    WasiFilesystemCtxView { ctx: &mut ctx.files.folders, table: &mut ctx.table }
 }
 
 type Store = Accessor<Ctx, Files>;
 type Ended = FutureReader<Result<(), ErrorCode>>;
 
-fn library(store: &Store) -> Accessor<Ctx, WasiFilesystem> {
-    store.with_getter::<WasiFilesystem>(inner)
+fn way(store: &Store) -> Way {
+    store.with(|mut access| access.get().files.way.clone())
 }
 
-fn threads(store: &Store) -> Arc<Threads> {
-    store.with(|mut access| Arc::clone(access.get().threads))
-}
-
-fn library_in<'a>(store: &'a mut Access<'_, Ctx, Files>) -> Access<'a, Ctx, WasiFilesystem> {
-    Access::<Ctx, WasiFilesystem>::new(store.as_context_mut(), inner)
-}
-
-fn ask(store: &Store, fd: &Fd, wanted: Use) -> Result<(), No> {
-    store.with(|mut access| access.get().ask(fd, wanted).map(drop))
-}
-
-fn ask_at(store: &Store, fd: &Fd, path: &str, wanted: Use) -> Result<(), No> {
-    store.with(|mut access| access.get().ask_at(fd, Some(path), wanted).map(drop))
-}
-
-/// Asks to make an entry below a descriptor, and counts it.
-async fn enter(store: &Store, fd: &Fd, path: &str) -> Result<(), No> {
-    let growth = store.with(|mut access| access.get().ask_entry(fd, path))?;
-    Ok(growth.enter().await?)
-}
-
-/// A stream into an open file, from a place on or at its end.
-fn stream(
-    mut store: Access<'_, Ctx, Files>,
-    fd: &Fd,
-    mut data: StreamReader<u8>,
-    at: Option<u64>,
-) -> wasmtime::Result<Ended> {
-    match store.get().ask_writer(fd) {
-        Ok((growth, file)) => {
-            let (consumer, ended) = Consumer::new(Writer::new(growth, file, at));
-            data.pipe(&mut store, consumer)?;
-            FutureReader::new(&mut store, ended)
-        }
-        Err(no) => {
-            data.close(&mut store)?;
-            Ok(refused::<u8>(store, &no)?.1)
-        }
-    }
+async fn done(store: &Store, act: Act) -> FilesystemResult<()> {
+    Ok(way(store).done(act).await?)
 }
 
 impl preopens::Host for View<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Fd, String)>> {
-        let directories = preopens::Host::get_directories(&mut self.inner())?;
-        self.place(&directories);
-        Ok(directories)
+        Ok(self.folders())
     }
 }
 
 impl t::Host for View<'_> {
     fn convert_error_code(&mut self, error: FilesystemError) -> wasmtime::Result<ErrorCode> {
-        t::Host::convert_error_code(&mut self.inner(), error)
+        error.downcast()
     }
 }
 
 impl t::HostDescriptor for View<'_> {
     fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {
-        self.places.remove(&fd.rep());
-        t::HostDescriptor::drop(&mut self.inner(), fd)
+        self.files.held.remove(&fd.rep());
+        Ok(())
     }
-}
-
-/// A stream of nothing, and why.
-fn refused<T: ComponentType + Lift + Lower + Send + Sync + Unpin + 'static>(
-    mut store: Access<'_, Ctx, Files>,
-    no: &No,
-) -> wasmtime::Result<(StreamReader<T>, Ended)> {
-    let why = told(no);
-    let nothing = StreamReader::new(&mut store, Vec::<T>::new())?;
-    let ended = FutureReader::new(&mut store, async move { wasmtime::error::Ok(Err(why)) })?;
-    Ok((nothing, ended))
 }
 
 impl t::HostDescriptorWithStore<Ctx> for Files {
     fn read_via_stream(
-        mut store: Access<'_, Ctx, Self>,
+        store: Access<'_, Ctx, Self>,
         fd: Fd,
-        offset: u64,
+        at: u64,
     ) -> wasmtime::Result<(StreamReader<u8>, Ended)> {
-        match store.get().ask(&fd, Use::Read) {
-            Ok(_pass) => WasiFilesystem::read_via_stream(library_in(&mut store), fd, offset),
-            Err(no) => refused(store, &no),
-        }
+        streams::out(store, &fd, Make::Input { file: fd.rep(), at }, streams::bytes)
     }
 
     fn write_via_stream(
         store: Access<'_, Ctx, Self>,
         fd: Fd,
         data: StreamReader<u8>,
-        offset: u64,
+        at: u64,
     ) -> wasmtime::Result<Ended> {
-        stream(store, &fd, data, Some(offset))
+        streams::into(store, &fd, data, Some(at))
     }
 
     fn append_via_stream(
@@ -151,177 +76,142 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         fd: Fd,
         data: StreamReader<u8>,
     ) -> wasmtime::Result<Ended> {
-        stream(store, &fd, data, None)
+        streams::into(store, &fd, data, None)
     }
 
     fn read_directory(
-        mut store: Access<'_, Ctx, Self>,
+        store: Access<'_, Ctx, Self>,
         fd: Fd,
     ) -> wasmtime::Result<(StreamReader<t::DirectoryEntry>, Ended)> {
-        match store.get().ask(&fd, Use::Read) {
-            Ok(_pass) => WasiFilesystem::read_directory(library_in(&mut store), fd),
-            Err(no) => refused(store, &no),
-        }
+        streams::out(store, &fd, Make::Listing { folder: fd.rep() }, streams::entries)
     }
 
-    async fn advise(store: &Store, fd: Fd, offset: u64, len: u64, advice: t::Advice) -> FilesystemResult<()> {
-        threads(store).run(WasiFilesystem::advise(&library(store), fd, offset, len, advice)).await
+    async fn advise(store: &Store, fd: Fd, at: u64, bytes: u64, advice: t::Advice) -> FilesystemResult<()> {
+        done(store, Act::Of(fd.rep(), Of::Advise { at, bytes, advice: advice.into() })).await
     }
 
     async fn sync_data(store: &Store, fd: Fd) -> FilesystemResult<()> {
-        threads(store).run(WasiFilesystem::sync_data(&library(store), fd)).await
+        done(store, Act::Of(fd.rep(), Of::SyncData)).await
     }
 
     async fn sync(store: &Store, fd: Fd) -> FilesystemResult<()> {
-        threads(store).run(WasiFilesystem::sync(&library(store), fd)).await
+        done(store, Act::Of(fd.rep(), Of::Sync)).await
     }
 
     async fn get_flags(store: &Store, fd: Fd) -> FilesystemResult<t::DescriptorFlags> {
-        threads(store).run(WasiFilesystem::get_flags(&library(store), fd)).await
+        Ok(way(store).flags(fd.rep()).await?.into())
     }
 
     async fn get_type(store: &Store, fd: Fd) -> FilesystemResult<t::DescriptorType> {
-        threads(store).run(WasiFilesystem::get_type(&library(store), fd)).await
+        Ok(way(store).kind(fd.rep()).await?.into())
     }
 
     async fn set_size(store: &Store, fd: Fd, size: u64) -> FilesystemResult<()> {
-        let (growth, file) = store.with(|mut access| access.get().ask_writer(&fd))?;
-        Ok(growth.set_size(file, size).await.map_err(No::from)?)
+        done(store, Act::Of(fd.rep(), Of::SetSize(size))).await
     }
 
     async fn set_times(
         store: &Store,
         fd: Fd,
-        atime: t::NewTimestamp,
-        mtime: t::NewTimestamp,
+        accessed: t::NewTimestamp,
+        modified: t::NewTimestamp,
     ) -> FilesystemResult<()> {
-        ask(store, &fd, Use::Write)?;
-        threads(store).run(WasiFilesystem::set_times(&library(store), fd, atime, mtime)).await
+        let (accessed, modified) = (accessed.try_into()?, modified.try_into()?);
+        done(store, Act::Of(fd.rep(), Of::SetTimes { accessed, modified })).await
     }
 
     async fn create_directory_at(store: &Store, fd: Fd, path: String) -> FilesystemResult<()> {
-        enter(store, &fd, &path).await?;
-        threads(store).run(WasiFilesystem::create_directory_at(&library(store), fd, path)).await
+        done(store, Act::At(fd.rep(), path, At::MakeFolder)).await
     }
 
     async fn stat(store: &Store, fd: Fd) -> FilesystemResult<t::DescriptorStat> {
-        threads(store).run(WasiFilesystem::stat(&library(store), fd)).await
+        Ok(way(store).stat(Act::Of(fd.rep(), Of::Stat)).await?.into())
     }
 
     async fn stat_at(
         store: &Store,
         fd: Fd,
-        flags: t::PathFlags,
+        follow: t::PathFlags,
         path: String,
     ) -> FilesystemResult<t::DescriptorStat> {
-        ask_at(store, &fd, &path, Use::Read)?;
-        threads(store).run(WasiFilesystem::stat_at(&library(store), fd, flags, path)).await
+        Ok(way(store).stat(Act::At(fd.rep(), path, At::Stat(follow.into()))).await?.into())
     }
 
     async fn set_times_at(
         store: &Store,
         fd: Fd,
-        flags: t::PathFlags,
+        follow: t::PathFlags,
         path: String,
-        atime: t::NewTimestamp,
-        mtime: t::NewTimestamp,
+        accessed: t::NewTimestamp,
+        modified: t::NewTimestamp,
     ) -> FilesystemResult<()> {
-        ask_at(store, &fd, &path, Use::Write)?;
-        threads(store).run(WasiFilesystem::set_times_at(&library(store), fd, flags, path, atime, mtime)).await
+        let (accessed, modified) = (accessed.try_into()?, modified.try_into()?);
+        let how = At::SetTimes { follow: follow.into(), accessed, modified };
+        done(store, Act::At(fd.rep(), path, how)).await
     }
 
     async fn link_at(
         store: &Store,
         fd: Fd,
-        flags: t::PathFlags,
+        follow: t::PathFlags,
         old: String,
         to: Fd,
         new: String,
     ) -> FilesystemResult<()> {
-        let growth = store.with(|mut access| access.get().ask_across((&fd, &old), (&to, &new)))?;
-        growth.enter().await.map_err(No::from)?;
-        threads(store).run(WasiFilesystem::link_at(&library(store), fd, flags, old, to, new)).await
+        let how = Between::Link(follow.into());
+        done(store, Act::Between { from: fd.rep(), old, to: to.rep(), new, how }).await
     }
 
     async fn open_at(
         store: &Store,
         fd: Fd,
-        path_flags: t::PathFlags,
+        follow: t::PathFlags,
         path: String,
-        open_flags: t::OpenFlags,
+        open: t::OpenFlags,
         flags: t::DescriptorFlags,
     ) -> FilesystemResult<Fd> {
-        let changes = open_flags
-            .intersects(t::OpenFlags::CREATE | t::OpenFlags::TRUNCATE | t::OpenFlags::EXCLUSIVE)
-            || flags.contains(t::DescriptorFlags::WRITE);
-        let folder = open_flags.contains(t::OpenFlags::DIRECTORY);
-        let Opening { place, growth, _coming } =
-            store.with(|mut access| access.get().ask_open(&fd, &path, changes, folder))?;
-        // Opening a pipe would wait for whoever is at its other end.
-        let there = threads(store)
-            .run(WasiFilesystem::stat_at(&library(store), same(&fd), path_flags, path.clone()))
-            .await;
-        if there.as_ref().is_ok_and(|there| is_special(&there.type_)) {
-            return Err(No::Special.into());
-        }
-        if let (Some(growth), true, Err(_)) = (growth, open_flags.contains(t::OpenFlags::CREATE), there) {
-            growth.enter().await.map_err(No::from)?;
-        }
-        let opened = threads(store)
-            .run(WasiFilesystem::open_at(&library(store), fd, path_flags, path, open_flags, flags))
-            .await?;
-        store.with(|mut access| access.get().opened(&opened, place));
-        Ok(opened)
+        let (follow, open, flags) = (follow.into(), open.into(), flags.into());
+        let made = way(store).make(Make::Open { folder: fd.rep(), path, follow, open, flags }).await?;
+        Ok(store.with(|mut access| Resource::new_own(access.get().files.opened(made))))
     }
 
     async fn readlink_at(store: &Store, fd: Fd, path: String) -> FilesystemResult<String> {
-        ask_at(store, &fd, &path, Use::Read)?;
-        threads(store).run(WasiFilesystem::readlink_at(&library(store), fd, path)).await
+        Ok(way(store).target(Act::At(fd.rep(), path, At::ReadLink)).await?)
     }
 
     async fn remove_directory_at(store: &Store, fd: Fd, path: String) -> FilesystemResult<()> {
-        ask_at(store, &fd, &path, Use::Write)?;
-        threads(store).run(WasiFilesystem::remove_directory_at(&library(store), fd, path)).await
+        done(store, Act::At(fd.rep(), path, At::RemoveFolder)).await
     }
 
     async fn rename_at(store: &Store, fd: Fd, old: String, to: Fd, new: String) -> FilesystemResult<()> {
-        store.with(|mut access| access.get().ask_across((&fd, &old), (&to, &new)).map(drop))?;
-        threads(store).run(WasiFilesystem::rename_at(&library(store), fd, old, to, new)).await
+        done(store, Act::Between { from: fd.rep(), old, to: to.rep(), new, how: Between::Move }).await
     }
 
     async fn symlink_at(store: &Store, fd: Fd, old: String, new: String) -> FilesystemResult<()> {
-        let growth = store.with(|mut access| access.get().ask_link(&fd, &old, &new))?;
-        growth.enter().await.map_err(No::from)?;
-        threads(store).run(WasiFilesystem::symlink_at(&library(store), fd, old, new)).await
+        done(store, Act::At(fd.rep(), new, At::Link(old))).await
     }
 
     async fn unlink_file_at(store: &Store, fd: Fd, path: String) -> FilesystemResult<()> {
-        ask_at(store, &fd, &path, Use::Write)?;
-        threads(store).run(WasiFilesystem::unlink_file_at(&library(store), fd, path)).await
+        done(store, Act::At(fd.rep(), path, At::Unlink)).await
     }
 
     async fn is_same_object(store: &Store, fd: Fd, other: Fd) -> wasmtime::Result<bool> {
-        threads(store).run(WasiFilesystem::is_same_object(&library(store), fd, other)).await
+        Ok(way(store).same(fd.rep(), other.rep()).await.map_err(ErrorCode::from)?)
     }
 
     async fn metadata_hash(store: &Store, fd: Fd) -> FilesystemResult<t::MetadataHashValue> {
-        threads(store).run(WasiFilesystem::metadata_hash(&library(store), fd)).await
+        let (lower, upper) = way(store).hash(Act::Of(fd.rep(), Of::Hash)).await?;
+        Ok(t::MetadataHashValue { lower, upper })
     }
 
     async fn metadata_hash_at(
         store: &Store,
         fd: Fd,
-        flags: t::PathFlags,
+        follow: t::PathFlags,
         path: String,
     ) -> FilesystemResult<t::MetadataHashValue> {
-        ask_at(store, &fd, &path, Use::Read)?;
-        threads(store).run(WasiFilesystem::metadata_hash_at(&library(store), fd, flags, path)).await
+        let act = Act::At(fd.rep(), path, At::Hash(follow.into()));
+        let (lower, upper) = way(store).hash(act).await?;
+        Ok(t::MetadataHashValue { lower, upper })
     }
-}
-
-fn is_special(what: &t::DescriptorType) -> bool {
-    !matches!(
-        what,
-        t::DescriptorType::RegularFile | t::DescriptorType::Directory | t::DescriptorType::SymbolicLink
-    )
 }

@@ -4,13 +4,9 @@
 use std::io;
 use std::pin::pin;
 
-use bytes::Bytes;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 use toolgate_policy::limits::call::FILES_THREADS;
-use wasmtime_wasi_io::async_trait;
-use wasmtime_wasi_io::poll::Pollable;
-use wasmtime_wasi_io::streams::{DynInputStream, InputStream, StreamResult};
 
 /// The threads of one plugin, each started when it is needed.
 pub(super) struct Threads {
@@ -48,40 +44,5 @@ impl Drop for Threads {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
-    }
-}
-
-/// A stream of the library's out of a file.
-pub(super) struct Input {
-    inner: DynInputStream,
-    threads: std::sync::Arc<Threads>,
-}
-
-impl Input {
-    pub(super) fn new(inner: DynInputStream, threads: std::sync::Arc<Threads>) -> Self {
-        Self { inner, threads }
-    }
-}
-
-#[async_trait]
-impl InputStream for Input {
-    fn read(&mut self, size: usize) -> StreamResult<Bytes> {
-        let _inside = self.threads.handle.enter();
-        self.inner.read(size)
-    }
-
-    async fn blocking_read(&mut self, size: usize) -> StreamResult<Bytes> {
-        self.threads.run(self.inner.blocking_read(size)).await
-    }
-
-    async fn cancel(&mut self) {
-        self.threads.run(self.inner.cancel()).await;
-    }
-}
-
-#[async_trait]
-impl Pollable for Input {
-    async fn ready(&mut self) {
-        self.threads.run(self.inner.ready()).await;
     }
 }

@@ -9,12 +9,13 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::task::AbortOnDropHandle;
-use toolgate_policy::limits::call::{CallLimit, STREAM_BYTES_MAX};
+use toolgate_policy::limits::call::{CallLimit, FILES_THREADS, STREAM_BYTES_MAX};
 
 use super::words::{Answer, Answered, Ask, Asked, Part, heard, spoken};
 use crate::egress::{Arriving, Failure, Timeouts};
+use crate::imports::files::act as file;
 use crate::imports::keyvalue::act::{Act, Came, Refused};
 use crate::meter::{Meter, Stop};
 
@@ -26,6 +27,8 @@ pub(crate) struct Afar {
     tell: Tell,
     meter: Meter,
     state: Mutex<State>,
+    /// For what is asked of the granted folders: no more at once than are heard.
+    files: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -33,14 +36,17 @@ struct State {
     /// The call has ended: it wants nothing more.
     ended: bool,
     last: u64,
-    waiting: HashMap<u64, oneshot::Sender<Answer>>,
+    waiting: HashMap<u64, Waiting>,
     /// Exchanges that were begun and not left.
     open: HashSet<u64>,
 }
 
+/// Where an answer goes, and whose turn it is until then, whether or not anybody waits for it any more.
+type Waiting = (oneshot::Sender<Answer>, Option<OwnedSemaphorePermit>);
+
 impl Afar {
     pub(crate) fn new(tell: Tell, meter: Meter) -> Self {
-        Self { tell, meter, state: Mutex::default() }
+        Self { tell, meter, state: Mutex::default(), files: Arc::new(Semaphore::new(FILES_THREADS)) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -63,13 +69,21 @@ impl Afar {
 
     /// Asks for something. Its number, and where the answer comes; nothing if it cannot be asked for.
     fn ask(&self, ask: &Ask) -> Option<(u64, oneshot::Receiver<Answer>)> {
+        self.ask_in_turn(ask, None)
+    }
+
+    fn ask_in_turn(
+        &self,
+        ask: &Ask,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Option<(u64, oneshot::Receiver<Answer>)> {
         let (tell, told) = oneshot::channel();
         let mut state = self.state();
         let number = self.say(&mut state, ask)?;
         if matches!(ask, Ask::Send { .. }) {
             state.open.insert(number);
         }
-        state.waiting.insert(number, tell);
+        state.waiting.insert(number, (tell, turn));
         Some((number, told))
     }
 
@@ -80,7 +94,7 @@ impl Afar {
             self.meter.stop(Stop::Limit(limit));
         }
         let waiting = self.state().waiting.remove(&ask);
-        if let Some((waiting, answer)) = waiting.zip(heard(answer)) {
+        if let Some(((waiting, _turn), answer)) = waiting.zip(heard(answer)) {
             // It may not be wanted any more.
             drop(waiting.send(answer));
         }
@@ -101,6 +115,22 @@ impl Afar {
             Ok(Answer::Store(came)) => came,
             Ok(_) | Err(_) => Err(closed()),
         }
+    }
+
+    /// Uses the granted folders that are over there.
+    pub(super) async fn file(&self, act: file::Act) -> Result<file::Came, file::Code> {
+        let stopped = || file::Code::Interrupted;
+        let turn = Arc::clone(&self.files).acquire_owned().await.map_err(|_| stopped())?;
+        let (_, answer) = self.ask_in_turn(&Ask::File(act), Some(turn)).ok_or_else(stopped)?;
+        match answer.await {
+            Ok(Answer::File(came)) => came,
+            Ok(_) | Err(_) => Err(stopped()),
+        }
+    }
+
+    /// Lets go of what is open over there.
+    pub(super) fn let_go(&self, number: u32) {
+        self.say(&mut self.state(), &Ask::LetGo(number));
     }
 
     /// Has a request sent from over there.
@@ -225,7 +255,9 @@ impl Body for Coming {
                 return Poll::Ready(None);
             }
             Some(Answer::Part(Part::Broken(failure)) | Answer::Failed(failure)) => Err(failure),
-            Some(Answer::Head(_) | Answer::Taken | Answer::Store(_)) | None => Err(Failure::Protocol),
+            Some(Answer::Head(_) | Answer::Taken | Answer::Store(_) | Answer::File(_)) | None => {
+                Err(Failure::Protocol)
+            }
         };
         this.over = frame.is_err();
         Poll::Ready(Some(frame))

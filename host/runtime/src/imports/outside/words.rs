@@ -14,6 +14,7 @@ use toolgate_policy::limits::call::{
 use toolgate_policy::limits::load::WORKER_WORD_BYTES;
 
 use crate::egress::Failure;
+use crate::imports::files::act as file;
 use crate::imports::keyvalue::act::{Act, Came, Refused};
 
 /// What is wanted.
@@ -45,6 +46,10 @@ pub(crate) enum Ask {
     },
     /// To use the store.
     Store(Act),
+    /// To use the granted folders.
+    File(file::Act),
+    /// Nothing more of what is open there. It is not answered.
+    LetGo(u32),
 }
 
 /// What comes of it.
@@ -60,6 +65,8 @@ pub(crate) enum Answer {
     Store(Result<Came, Refused>),
     /// Nothing.
     Failed(Failure),
+    /// What came of using the granted folders.
+    File(Result<file::Came, file::Code>),
 }
 
 /// A request's head, with the times that the guest allows.
@@ -114,7 +121,7 @@ impl Ask {
             Self::Body { exchange, .. } | Self::Next { exchange } | Self::Leave { exchange } => {
                 Some(*exchange)
             }
-            Self::Send { .. } | Self::Store(_) => None,
+            Self::Send { .. } | Self::Store(_) | Self::File(_) | Self::LetGo(_) => None,
         }
     }
 
@@ -122,8 +129,8 @@ impl Ask {
     pub(crate) const fn bytes_max(&self) -> u64 {
         match self {
             Self::Send { .. } => HTTP_ASK_BYTES_MAX,
-            Self::Body { .. } => STREAM_BYTES_MAX + WORKER_WORD_BYTES,
-            Self::Next { .. } | Self::Leave { .. } => WORKER_WORD_BYTES,
+            Self::Body { .. } | Self::File(_) => STREAM_BYTES_MAX + WORKER_WORD_BYTES,
+            Self::Next { .. } | Self::Leave { .. } | Self::LetGo(_) => WORKER_WORD_BYTES,
             Self::Store(_) => KEYVALUE_USE_BYTES_MAX + WORKER_WORD_BYTES,
         }
     }

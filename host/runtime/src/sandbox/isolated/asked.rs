@@ -1,5 +1,5 @@
-//! What a worker asks for in one of its calls, as far as it may: one thing at a time of the store, and of each exchange one in
-//! either direction, each until its answer is being said. Whoever asks for more is no worker of ours.
+//! What a worker asks for in one of its calls, as far as it may: one thing at a time of the store, a few of the granted
+//! folders, and of each exchange one in either direction, each until its answer is being said. Whoever asks for more is no worker of ours.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,18 +8,29 @@ use http_body::Frame;
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-use toolgate_policy::limits::call::{CallLimit, CallLimits};
+use toolgate_policy::limits::call::{CallLimit, CallLimits, FILES_THREADS};
 
 use crate::egress::{Arriving, Failure};
+use crate::imports::files::here::{State as Files, Thing};
 use crate::imports::outside::words::Ask;
 
 /// Takes what is asked for in one call.
 pub(super) struct Asking {
-    to: UnboundedSender<Asked>,
+    to: UnboundedSender<Wanted>,
     last: u64,
     requests_left: u64,
     store: Arc<Semaphore>,
+    files: Arc<Semaphore>,
+    /// What the call has open.
+    open: Arc<Files>,
     exchanges: HashMap<u64, Arc<Exchange>>,
+}
+
+/// What a worker wants in a call.
+pub(super) enum Wanted {
+    Asked(Asked),
+    /// To let go of this, which may wait.
+    LetGo(Thing),
 }
 
 /// Something that is asked for.
@@ -53,7 +64,7 @@ fn turn() -> Arc<Semaphore> {
 
 impl Asking {
     /// For a call with these limits; and where what it asks for comes.
-    pub(super) fn within(limits: &CallLimits) -> (Self, UnboundedReceiver<Asked>) {
+    pub(super) fn within(limits: &CallLimits, open: Arc<Files>) -> (Self, UnboundedReceiver<Wanted>) {
         // How much waits in it the turns bound.
         let (to, asked) = unbounded_channel();
         let asking = Self {
@@ -61,6 +72,8 @@ impl Asking {
             last: 0,
             requests_left: limits.get(CallLimit::HttpRequests),
             store: turn(),
+            files: Arc::new(Semaphore::new(FILES_THREADS)),
+            open,
             exchanges: HashMap::new(),
         };
         (asking, asked)
@@ -90,16 +103,22 @@ impl Asking {
             Ask::Body { exchange, .. } | Ask::Next { exchange } => {
                 Some(Arc::clone(self.exchanges.get(exchange)?))
             }
-            Ask::Store(_) => None,
+            Ask::LetGo(number) => {
+                // In its turn among what is asked for: what is opened after it finds it closed.
+                drop(self.to.send(Wanted::LetGo(self.open.let_go(*number)?)));
+                return Some(());
+            }
+            Ask::Store(_) | Ask::File(_) => None,
         };
         let turn = match (&ask, &exchange) {
             (Ask::Body { .. }, Some(exchange)) => &exchange.out,
             (_, Some(exchange)) => &exchange.back,
+            (Ask::File(_), None) => &self.files,
             (_, None) => &self.store,
         };
         let turn = Arc::clone(turn).try_acquire_owned().ok()?;
         // The call may have just ended.
-        drop(self.to.send(Asked { number, ask, exchange, turn }));
+        drop(self.to.send(Wanted::Asked(Asked { number, ask, exchange, turn })));
         Some(())
     }
 }
@@ -119,15 +138,16 @@ impl Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imports::keyvalue::act::Act;
+    use crate::imports::files::act::{Act, Of};
+    use crate::imports::keyvalue::act as store;
     use crate::imports::outside::words::{Asked as Head, Fields, Part};
 
-    fn asking() -> (Asking, UnboundedReceiver<Asked>) {
-        Asking::within(&CallLimits::default())
+    fn asking() -> (Asking, UnboundedReceiver<Wanted>) {
+        Asking::within(&CallLimits::default(), Arc::default())
     }
 
     fn store() -> Ask {
-        Ask::Store(Act::Open { bucket: "b".to_owned() })
+        Ask::Store(store::Act::Open { bucket: "b".to_owned() })
     }
 
     fn send() -> Ask {
@@ -142,11 +162,24 @@ mod tests {
     fn one_thing_at_a_time_is_asked_of_the_store_until_it_is_being_answered() {
         let (mut asking, mut asked) = asking();
         assert!(asking.take(1, store()));
-        let first = asked.try_recv().unwrap();
+        let Wanted::Asked(first) = asked.try_recv().unwrap() else { panic!() };
         assert!(!asking.take(2, store()), "the first is not answered");
         // Its turn goes with its answer.
         drop(first.turn);
         assert!(asking.take(3, store()));
+    }
+
+    #[test]
+    fn of_the_folders_a_few_things_are_asked_at_once_and_what_is_not_open_is_not_let_go_of() {
+        let (mut asking, mut asked) = asking();
+        let ask = || Ask::File(Act::Of(0, Of::Stat));
+        let at_once = FILES_THREADS as u64;
+        assert!((1..=at_once).all(|number| asking.take(number, ask())));
+        assert!(!asking.take(at_once + 1, ask()), "none of them is answered");
+        assert!(asking.take(at_once + 2, store()), "others are asked beside them");
+        drop(asked.try_recv());
+        assert!(asking.take(at_once + 3, ask()));
+        assert!(!asking.take(at_once + 4, Ask::LetGo(0)));
     }
 
     #[test]

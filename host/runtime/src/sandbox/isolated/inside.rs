@@ -19,9 +19,9 @@ use toolgate_policy::{Digest, ToolName};
 use super::message::{Begin, Named, Order, Told, Word, message, next};
 use super::seen::Seen;
 use crate::audit::record::Notes;
-use crate::imports::outside::Outside;
 use crate::imports::outside::afar::Afar;
 use crate::imports::outside::words::spoken;
+use crate::imports::outside::{Outside, Powers};
 use crate::imports::{Prototype, random};
 use crate::mapping::schema::Reply;
 use crate::mapping::wire;
@@ -141,11 +141,11 @@ fn functions(begin: &Begin, limits: &CallLimits, code: &[u8]) -> Result<Vec<Arc<
     let engine = engine::walled(concurrency, kind).map_err(|error| format!("{error:#}"))?;
     let component = cache::run(&engine, code).map_err(|error| format!("{error:#}"))?;
     let pre = linked(&Linkers::default(), &engine, kind, &component).map_err(|error| error.to_string())?;
-    let place = |effective| -> Result<Place, String> {
-        let prototype = Arc::new(Prototype::inward(effective)?);
-        Ok(Place::Here(Arc::new(Here { kind, pre: pre.clone(), prototype })))
+    let place = |effective, folders| {
+        let prototype = Arc::new(Prototype { effective, folders, powers: Arc::new(Powers::none()) });
+        Place::Here(Arc::new(Here { kind, pre: pre.clone(), prototype }))
     };
-    let places = [place(effective(begin)?)?, place(Effective::nothing())?];
+    let places = [place(effective(begin)?, begin.folders.clone()), place(Effective::nothing(), Vec::new())];
     let wanted = |named: &Named| {
         let path = ExportPath { interface: named.interface.clone(), function: named.function.clone() };
         let (function, _) = exported(&component, &path)?;

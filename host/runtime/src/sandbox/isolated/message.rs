@@ -20,6 +20,8 @@ pub(super) struct Begin {
     pub(super) random: String,
     pub(super) environment: BTreeMap<String, String>,
     pub(super) config: BTreeMap<String, String>,
+    /// What the granted folders are called. They stay in the host as well.
+    pub(super) folders: Vec<String>,
     /// The functions that will be called, by number.
     pub(super) functions: Vec<Named>,
 }

@@ -17,9 +17,10 @@ use tokio::sync::mpsc::{Receiver, UnboundedReceiver, channel};
 use toolgate_policy::limits::call::CallLimit;
 
 use super::Live;
-use super::asked::{Asked, Exchange, Leaving};
+use super::asked::{Asked, Exchange, Leaving, Wanted};
 use super::message::Order;
 use crate::egress::{Failure, Timeouts};
+use crate::imports::files::act as file;
 use crate::imports::keyvalue::act::Refused;
 use crate::imports::outside::Here;
 use crate::imports::outside::words::{Answer, Answered, Ask, Asked as Head, Part, spoken};
@@ -43,7 +44,7 @@ impl<'a> Serving<'a> {
     pub(super) async fn until<T>(
         &self,
         until: impl Future<Output = T>,
-        mut asked: UnboundedReceiver<Asked>,
+        mut wanted: UnboundedReceiver<Wanted>,
     ) -> T {
         tokio::pin!(until);
         let mut under_way = FuturesUnordered::new();
@@ -51,7 +52,10 @@ impl<'a> Serving<'a> {
             tokio::select! {
                 biased;
                 ended = &mut until => return ended,
-                Some(asked) = asked.recv() => under_way.push(self.serve(asked)),
+                Some(wanted) = wanted.recv() => match wanted {
+                    Wanted::Asked(asked) => under_way.push(self.serve(asked)),
+                    Wanted::LetGo(thing) => drop(thing),
+                },
                 Some(()) = under_way.next() => {}
             }
         }
@@ -82,8 +86,24 @@ impl<'a> Serving<'a> {
     async fn act(&self, ask: Ask) -> Answer {
         match ask {
             Ask::Store(act) => Answer::Store(self.here.act(act).await),
-            Ask::Send { .. } | Ask::Body { .. } | Ask::Next { .. } | Ask::Leave { .. } => refused(&ask),
+            Ask::File(act) => Answer::File(self.file(act).await),
+            Ask::LetGo(_) | Ask::Send { .. } | Ask::Body { .. } | Ask::Next { .. } | Ask::Leave { .. } => {
+                refused(&ask)
+            }
         }
+    }
+
+    async fn file(&self, act: file::Act) -> Result<file::Came, file::Code> {
+        self.moved(act.bytes());
+        let came = self.here.file(act).await?;
+        self.moved(came.bytes());
+        Ok(came)
+    }
+
+    /// Bytes that went into a file or came out of one. For these a worker of ours charges its call itself.
+    fn moved(&self, bytes: u64) {
+        self.here.meter.charge(bytes);
+        self.told.fetch_add(bytes, Ordering::Relaxed);
     }
 
     async fn exchange(&self, ask: Ask, exchange: &Exchange) -> Answer {
@@ -93,7 +113,7 @@ impl<'a> Serving<'a> {
             }
             Ask::Body { exchange: _, part } => leave(part, exchange).await,
             Ask::Next { .. } => Answer::Part(next(exchange).await),
-            Ask::Leave { .. } | Ask::Store(_) => refused(&ask),
+            Ask::Leave { .. } | Ask::Store(_) | Ask::File(_) | Ask::LetGo(_) => refused(&ask),
         }
     }
 
@@ -129,7 +149,8 @@ impl<'a> Serving<'a> {
 fn refused(ask: &Ask) -> Answer {
     match ask {
         Ask::Store(_) => Answer::Store(Err(Refused::Denied)),
-        Ask::Send { .. } | Ask::Body { .. } | Ask::Next { .. } | Ask::Leave { .. } => {
+        Ask::File(_) => Answer::File(Err(file::Code::Interrupted)),
+        Ask::LetGo(_) | Ask::Send { .. } | Ask::Body { .. } | Ask::Next { .. } | Ask::Leave { .. } => {
             Answer::Failed(Failure::Refused)
         }
     }

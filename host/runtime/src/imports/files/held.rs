@@ -1,0 +1,161 @@
+//! What a guest holds of the granted folders: numbers, and the way on which something is asked of them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::act::{Act, Came, Code, DescriptorFlags, Kind, Make, Of, Stat, Stream};
+use crate::imports::outside::Outside;
+use crate::imports::outside::words::Blob;
+
+/// What one call holds.
+pub(crate) struct State {
+    pub(super) way: Way,
+    /// What it opened, by number.
+    pub(super) held: HashMap<u32, Arc<Held>>,
+    /// Its listings by WASI 0.2, with the names that have come.
+    pub(super) listings: HashMap<u32, Listing>,
+    _over: DropGuard,
+}
+
+/// A listing, and what has come of it.
+pub(super) struct Listing {
+    pub(super) held: Held,
+    pub(super) names: VecDeque<(Kind, String)>,
+}
+
+/// Something that is open until this is dropped.
+pub(super) struct Held {
+    number: u32,
+    outside: Outside,
+}
+
+impl Held {
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.outside.let_go(self.number);
+    }
+}
+
+impl State {
+    pub(crate) fn new(outside: &Outside) -> Self {
+        let over = CancellationToken::new();
+        let way = Way { outside: outside.clone(), over: over.clone() };
+        Self { way, held: HashMap::new(), listings: HashMap::new(), _over: over.drop_guard() }
+    }
+
+    /// What keeps a descriptor open. Nothing, if it is a granted folder, which always is.
+    pub(super) fn keeping(&self, number: u32) -> Option<Arc<Held>> {
+        self.held.get(&number).cloned()
+    }
+
+    /// Remembers what was opened, and says its number.
+    pub(super) fn opened(&mut self, held: Held) -> u32 {
+        let number = held.number;
+        self.held.insert(number, Arc::new(held));
+        number
+    }
+}
+
+/// Something that is being opened.
+pub(super) enum Begun {
+    Done(Result<Held, Code>),
+    UnderWay(JoinHandle<Result<Held, Code>>),
+}
+
+/// How a call asks for something.
+#[derive(Clone)]
+pub(super) struct Way {
+    outside: Outside,
+    over: CancellationToken,
+}
+
+/// What came of it, if it is that.
+macro_rules! came {
+    ($way:ident, $act:expr, $came:pat => $told:expr) => {
+        match $way.outside.file($act).await? {
+            $came => Ok($told),
+            other => {
+                tracing::error!(?other, "a folder answered with something else");
+                Err(Code::Io)
+            }
+        }
+    };
+}
+
+impl Way {
+    /// Begins to open something, which may be done at once. If it is not it goes on as long as the call lasts: what nobody waits
+    /// for any more is let go of. Until then `of` is kept open.
+    pub(super) fn begin(&self, act: Act, of: Option<Arc<Held>>) -> Begun {
+        let mut making = Box::pin(self.clone().making(act, of));
+        match (&mut making).now_or_never() {
+            Some(made) => Begun::Done(made),
+            None => Begun::UnderWay(tokio::spawn(making)),
+        }
+    }
+
+    async fn making(self, act: Act, of: Option<Arc<Held>>) -> Result<Held, Code> {
+        let made = self.over.run_until_cancelled(self.outside.file(act)).await;
+        drop(of);
+        match made.unwrap_or(Err(Code::Interrupted))? {
+            Came::Made(number) => Ok(Held { number, outside: self.outside.clone() }),
+            _ => Err(Code::Io),
+        }
+    }
+
+    /// Opens something.
+    pub(super) async fn make(&self, make: Make) -> Result<Held, Code> {
+        match self.begin(Act::Make(make), None) {
+            Begun::Done(made) => made,
+            Begun::UnderWay(making) => making.await.unwrap_or(Err(Code::Interrupted)),
+        }
+    }
+
+    pub(super) async fn done(&self, act: Act) -> Result<(), Code> {
+        came!(self, act, Came::Done => ())
+    }
+
+    pub(super) async fn stat(&self, act: Act) -> Result<Stat, Code> {
+        came!(self, act, Came::Stat(stat) => stat)
+    }
+
+    pub(super) async fn flags(&self, fd: u32) -> Result<DescriptorFlags, Code> {
+        came!(self, Act::Of(fd, Of::Flags), Came::Flags(flags) => flags)
+    }
+
+    pub(super) async fn kind(&self, fd: u32) -> Result<Kind, Code> {
+        came!(self, Act::Of(fd, Of::Kind), Came::Kind(kind) => kind)
+    }
+
+    pub(super) async fn hash(&self, act: Act) -> Result<(u64, u64), Code> {
+        came!(self, act, Came::Hash { lower, upper } => (lower, upper))
+    }
+
+    pub(super) async fn same(&self, one: u32, other: u32) -> Result<bool, Code> {
+        came!(self, Act::Same(one, other), Came::Same(same) => same)
+    }
+
+    pub(super) async fn target(&self, act: Act) -> Result<String, Code> {
+        came!(self, act, Came::Target(target) => target)
+    }
+
+    pub(super) async fn bytes(&self, act: Act) -> Result<Vec<u8>, Code> {
+        came!(self, act, Came::Bytes(Blob(bytes)) => bytes)
+    }
+
+    pub(super) async fn written(&self, act: Act) -> Result<u64, Code> {
+        came!(self, act, Came::Written(bytes) => bytes)
+    }
+
+    pub(super) async fn names(&self, listing: u32) -> Result<Vec<(Kind, String)>, Code> {
+        came!(self, Act::Stream(listing, Stream::Names), Came::Names(names) => names)
+    }
+}
