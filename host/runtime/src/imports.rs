@@ -31,7 +31,7 @@ use crate::meter::memory::Memory;
 use crate::relay::Relay;
 use crate::spec::EngineKind;
 use output::Output;
-use outside::{Outside, Powers};
+use outside::{Here, Outside, Powers, Side};
 
 /// What every call of one plugin starts from, made once.
 pub(crate) struct Prototype {
@@ -78,7 +78,11 @@ impl Ctx {
             files: files::State::new(&outside),
             http: http::State::new(&outside),
             random: random::State::default(),
-            sockets: sockets::State::new(&prototype, &meter, &notes),
+            sockets: sockets::State::new(Here::new(
+                Arc::clone(&prototype.powers),
+                meter.clone(),
+                notes.clone(),
+            )),
             lifting: Lifting::default(),
             started: Instant::now(),
             outside,
@@ -97,9 +101,10 @@ pub(crate) fn link(
     linker: &mut Linker<Ctx>,
     kind: EngineKind,
     words: &BTreeSet<Capability>,
+    side: Side,
 ) -> wasmtime::Result<()> {
     if kind == EngineKind::Async {
-        link_p3(linker, words)?;
+        link_p3(linker, words, side)?;
     }
     baseline::link(linker)?;
     plugin::link(linker)?;
@@ -110,7 +115,7 @@ pub(crate) fn link(
             Capability::Clock => clock::link(linker)?,
             Capability::Random => random::link(linker)?,
             Capability::Http if words.contains(&word) => http::link(linker)?,
-            Capability::Sockets if words.contains(&word) => sockets::link(linker)?,
+            Capability::Sockets if words.contains(&word) => sockets::link(linker, side)?,
             Capability::Config if words.contains(&word) => config::link(linker)?,
             Capability::Keyvalue if words.contains(&word) => keyvalue::link(linker)?,
             Capability::Http | Capability::Sockets | Capability::Config | Capability::Keyvalue => {}
@@ -119,7 +124,7 @@ pub(crate) fn link(
     Ok(())
 }
 
-fn link_p3(linker: &mut Linker<Ctx>, words: &BTreeSet<Capability>) -> wasmtime::Result<()> {
+fn link_p3(linker: &mut Linker<Ctx>, words: &BTreeSet<Capability>, side: Side) -> wasmtime::Result<()> {
     baseline::link_p3(linker)?;
     files::link_p3(linker)?;
     environment::link_p3(linker)?;
@@ -129,7 +134,7 @@ fn link_p3(linker: &mut Linker<Ctx>, words: &BTreeSet<Capability>) -> wasmtime::
         http::link_p3(linker)?;
     }
     if words.contains(&Capability::Sockets) {
-        sockets::link_p3(linker)?;
+        sockets::link_p3(linker, side)?;
     }
     Ok(())
 }

@@ -252,7 +252,6 @@ impl Cleared {
                 | NotReady::Memory { .. }
                 | NotReady::Link(_)
                 | NotReady::Folder(..)
-                | NotReady::Outward(_)
                 | NotReady::Worker(_)
                 | NotReady::Egress(_) => refused(vec![told(&error)]),
             })?;

@@ -1,7 +1,8 @@
 //! A worker that somebody has taken over: in its place stands a program that says, byte by byte, what a test lets it say. The
-//! server is the real one, with a grant for one web server on this machine, or for folders.
+//! server is the real one, with a grant for one web server on this machine, for folders, or for sockets.
 
 mod files;
+mod plugs;
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
@@ -36,10 +37,10 @@ struct Taken {
     gate: Gate,
     runtime: Runtime,
     web: Web,
-    /// Each has a worker of its own.
-    calls: Cell<usize>,
     tool: &'static str,
     arguments: Value,
+    /// Each has a worker of its own.
+    calls: Cell<usize>,
 }
 
 /// A call in it, and the hands.
@@ -155,10 +156,12 @@ exec cat > {folder}/heard$n
             plugin.limits.set(CallLimit::HttpRequests, REQUESTS_MAX.cast_signed()).unwrap();
             plugin.limits.set(CallLimit::Handles, HANDLES_MAX.cast_signed()).unwrap();
             plugin.limits.set(CallLimit::Deadline, 60_000).unwrap();
+            plugin.limits.set(CallLimit::Sockets, plugs::SOCKETS_MAX.cast_signed()).unwrap();
+            plugin.limits.set(CallLimit::SocketBytes, plugs::BYTES_MAX.cast_signed()).unwrap();
         }
         let gate = inside::gate_by(&world, "state", world.path("program"));
         assert!(gate.start(&spec).serves);
-        Self { world, gate, runtime: Runtime::new().unwrap(), web, calls: Cell::new(0), tool, arguments }
+        Self { world, gate, runtime: Runtime::new().unwrap(), web, tool, arguments, calls: Cell::new(0) }
     }
 
     /// Begins a call, the first of its worker.
@@ -285,7 +288,7 @@ fn a_worker_that_asks_for_what_no_worker_may_is_ended() {
         ("something and more", ask(1, 1, &[slow.as_slice(), b"more"].concat())),
         ("no message", b"\xff\xff\xff\xff\xff\xff\xff\xff and so on".to_vec()),
         ("readiness again", message(&json!("Ready"), &[])),
-        ("what it cannot have seen", message(&json!({ "Seen": { "id": 1 } }), &[1, 3, 1, b'/', 0, 0])),
+        ("what it cannot have seen", message(&json!({ "Seen": { "id": 1 } }), &[1, 3, 1, b'/', 0])),
     ];
     for (what, words) in cases {
         let mut call = taken.call();
@@ -304,11 +307,9 @@ fn a_worker_that_asks_for_what_no_worker_may_is_ended() {
 fn a_worker_that_speaks_of_a_call_that_has_ended_is_ended() {
     let taken = Taken::new();
     let here = taken.web.address.to_string();
-    for after in [
-        ended(1),
-        ask(1, 1, &send("GET", &here, "/", false)),
-        message(&json!({ "Seen": { "id": 1 } }), &[0, 0]),
-    ] {
+    for after in
+        [ended(1), ask(1, 1, &send("GET", &here, "/", false)), message(&json!({ "Seen": { "id": 1 } }), &[0])]
+    {
         let mut call = taken.call();
         call.say(&[ended(1), after].concat());
         let outcome = taken.outcome(&mut call);

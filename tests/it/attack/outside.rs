@@ -1,11 +1,13 @@
 //! What a worker reaches outside it reaches by asking: as one on a thread reaches it, and with nothing of it in its hands.
 
+use std::io::{ErrorKind, Read as _};
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use toolgate_tests::process::{of_process, open_in, signal, wait_until};
-use toolgate_tests::web::{Web, respond};
+use toolgate_tests::web::{Web, converse, respond};
 use toolgate_tests::{Transport, World, test_guest};
 
 use super::worker::{APART, worker};
@@ -64,6 +66,44 @@ fn a_secret_is_never_in_the_memory_of_a_worker() {
         (Some(known), Some(secret), Some(server)) => assert_eq!((known, secret, server), (true, false, true)),
         _ => println!("this user may not look into the memory of a process"),
     }
+}
+
+#[test]
+fn a_socket_ends_with_its_call_and_with_its_worker() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = World::new()
+        .plugin("p", &test_guest("connecting"))
+        .with(APART)
+        .grant(&format!(r#"sockets = [{{ host = "127.0.0.1", port = {}, private = true }}]"#, address.port()))
+        .limit("deadline_ms = 60000")
+        .serve(Transport::Stdio);
+    // It says nothing, and hears how that ends.
+    let begin = || {
+        let talk = json!({ "address": address.to_string(), "text": "hello" });
+        let (id, call) = server.modern("tools/call", json!({ "name": "p_talk", "arguments": talk }));
+        server.send(&call.to_string());
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.read_exact(&mut [0; 5]).unwrap();
+        (id, stream)
+    };
+    let is_over = |mut stream: TcpStream| match stream.read(&mut [0]) {
+        Ok(count) => count == 0,
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    };
+    let open = |pid: u32| std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let (id, stream) = begin();
+    server.send(
+        &json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } })
+            .to_string(),
+    );
+    assert!(is_over(stream), "that of the cancelled call is closed");
+    let before = open(server.pid());
+    let streams: Vec<_> = (0..5).map(|_| begin().1).collect();
+    signal("KILL", worker(&server));
+    assert!(streams.into_iter().all(is_over), "those of the killed worker are closed");
+    wait_until("nothing is left open", || open(server.pid()) <= before);
 }
 
 fn request(web: &Web, path: &str) -> Value {
@@ -140,6 +180,10 @@ fn the_record_of_a_call_in_a_worker_is_that_of_one_on_a_thread() {
         { host = "out", guest = "/out", access = "read-write", bytes_max = 100_000, open_max = 2 },
     ]"#;
     let config = r#"config = { units = "metric" }"#;
+    let told = converse(|_| b"hello".to_vec());
+    let place = format!(r#"host = "127.0.0.1", port = {}, private = true"#, told.port());
+    let sockets = format!(r#"sockets = [{{ {place} }}, {{ {place}, protocol = "udp" }}]"#);
+    let told = told.to_string();
     for (name, grant, tool, args) in [
         ("requesting", http.as_str(), "p_run", request(&web, "/v1/a")),
         ("requesting", &http, "p_run", request(&web, "/v2/a")),
@@ -155,9 +199,23 @@ fn the_record_of_a_call_in_a_worker_is_that_of_one_on_a_thread() {
         ("configured", config, "p_get", json!({ "key": "other" })),
         ("dicing", r#"random = "none""#, "p_run", json!({ "bytes": 3 })),
         ("connecting", "sockets = []", "p_talk", json!({ "address": "127.0.0.1:9", "text": "x" })),
+        ("connecting", &sockets, "p_talk", json!({ "address": told.as_str(), "text": "x" })),
+        ("connecting", &sockets, "p_tcp", json!({ "address": "127.0.0.1:9" })),
+        ("connecting", &sockets, "p_tcp", json!({ "address": "0.0.0.0:9" })),
+        ("connecting", &sockets, "p_tell", json!({ "address": "127.0.0.1:9", "text": "x" })),
+        ("connecting", &sockets, "p_lookup", json!({ "name": "localhost" })),
+        ("connecting", &sockets, "p_lookup", json!({ "name": "x".repeat(400) })),
+        ("connecting", &sockets, "p_bind-at", json!({ "address": "127.0.0.1:9" })),
+        ("connecting", &sockets, "p_listen-at", json!({ "address": "0.0.0.0:0" })),
+        ("dialing", &sockets, "p_talk", json!({ "address": told.as_str(), "text": "x" })),
+        ("dialing", &sockets, "p_tcp", json!({ "address": "127.0.0.1:9" })),
+        ("dialing", &sockets, "p_tell", json!({ "address": "127.0.0.1:9", "text": "x" })),
+        ("dialing", &sockets, "p_roundabout", json!({ "name": "localhost", "address": told.as_str() })),
+        ("dialing", &sockets, "p_listen-at", json!({ "address": "0.0.0.0:0" })),
     ] {
+        let engine = if name == "dialing" { "engine = \"async\"" } else { "" };
         let records = ["isolation = \"thread\"", APART].map(|isolation| {
-            let world = World::new().plugin("p", &test_guest(name)).with(isolation).grant(grant);
+            let world = World::new().plugin("p", &test_guest(name)).with(isolation).with(engine).grant(grant);
             let world = world.file("docs/a.txt", "text").file("out/a.txt", "text");
             world.call(tool, &args);
             let mut record = world.call_records().pop().unwrap();
@@ -168,7 +226,7 @@ fn the_record_of_a_call_in_a_worker_is_that_of_one_on_a_thread() {
             }
             record
         });
-        assert_eq!(records[0], records[1], "{name}");
+        assert_eq!(records[0], records[1], "{name} {tool} {args}");
     }
 }
 

@@ -10,7 +10,7 @@ use toolgate_tests::Transport;
 use super::{assert_met, dialing, socket};
 
 #[test]
-fn sockets_max_counts_names_that_are_looked_up() {
+pub(super) fn sockets_max_counts_names_that_are_looked_up() {
     let rule = r#"sockets = [{ host = "localhost", port = 1, private = true }]"#;
     let around = json!({ "name": "localhost", "address": "127.0.0.1:1" });
     for world in dialing(rule) {
@@ -20,7 +20,7 @@ fn sockets_max_counts_names_that_are_looked_up() {
 }
 
 #[test]
-fn socket_bytes_max_keeps_here_what_would_be_sent_beyond_it() {
+pub(super) fn socket_bytes_max_keeps_here_what_would_be_sent_beyond_it() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let heard = std::thread::spawn(move || {
@@ -40,7 +40,7 @@ fn socket_bytes_max_keeps_here_what_would_be_sent_beyond_it() {
 }
 
 #[test]
-fn socket_bytes_max_counts_datagrams_with_their_headers() {
+pub(super) fn socket_bytes_max_counts_datagrams_with_their_headers() {
     let heard = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = heard.local_addr().unwrap();
     heard.set_nonblocking(true).unwrap();

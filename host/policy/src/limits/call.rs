@@ -346,6 +346,9 @@ pub const HTTP_READY_MS: u64 = 100;
 /// Fuel that opening a socket or looking up a name costs beside the host call: packets, and a descriptor of the host's.
 pub const SOCKET_FUEL: u64 = 10_000;
 
+/// Sockets that one call in a worker has being opened at once, names being looked up for it included. More wait for a turn.
+pub const SOCKETS_OPENING_MAX: usize = 8;
+
 /// Bytes that a datagram counts beside what is in it: the headers of IP and UDP, so that empty ones are not free.
 pub const DATAGRAM_BYTES: u64 = 28;
 

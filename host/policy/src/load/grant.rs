@@ -125,18 +125,6 @@ impl Effective {
         Self { clock: clock::Grant::Still, random: random::Grant::Seeded(0), ..Self::default() }
     }
 
-    /// The words by which it reaches something outside of the process that runs it. A word that is granted empty is none.
-    pub fn outward(&self) -> Vec<Capability> {
-        let Self { files, http, sockets, environment: _, config: _, keyvalue, clock: _, random: _ } = self;
-        let reaches = [
-            (Capability::Files, !files.mounts().is_empty()),
-            (Capability::Http, !http.rules().is_empty()),
-            (Capability::Sockets, !sockets.rules().is_empty()),
-            (Capability::Keyvalue, keyvalue.allow().is_ok()),
-        ];
-        reaches.into_iter().filter(|(_, reaches)| *reaches).map(|(word, _)| word).collect()
-    }
-
     /// What all of it together amounts to.
     pub fn effects(&self) -> Effects {
         let Self { files, http, sockets, environment, config, keyvalue, clock, random } = self;
@@ -186,16 +174,6 @@ mod tests {
             ..Grants::default()
         };
         assert_eq!(grants.meet(&asked).unwrap().effects(), Effects::default());
-    }
-
-    #[test]
-    fn what_reaches_outside_is_named_and_an_empty_grant_reaches_nothing() {
-        let empty = Effective { http: http::Grant::default(), ..Effective::default() };
-        assert_eq!(empty.outward(), []);
-        let room = crate::capability::room::RoomText { bytes_max: Some(1_000), entries_max: None };
-        let room = keyvalue::Grant::new(room).unwrap();
-        let keeps = Effective { keyvalue: room, ..Effective::default() };
-        assert_eq!(keeps.outward(), [Capability::Keyvalue]);
     }
 
     #[test]

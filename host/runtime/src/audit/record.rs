@@ -219,12 +219,9 @@ impl Notes {
         });
     }
 
-    /// The attempts and the hosts that were noted so far.
-    pub(crate) fn listed(&self) -> (Vec<(Attempt, Judged)>, Vec<String>) {
-        self.with(|noted| {
-            let attempts = noted.attempts.iter().map(|(attempt, judged)| (attempt.clone(), *judged));
-            (attempts.collect(), noted.hosts.iter().cloned().collect())
-        })
+    /// The attempts that were noted so far.
+    pub(crate) fn listed(&self) -> Vec<(Attempt, Judged)> {
+        self.with(|noted| noted.attempts.iter().map(|(attempt, judged)| (attempt.clone(), *judged)).collect())
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Noted) -> T) -> T {

@@ -1,6 +1,6 @@
 //! The one way from a word's import to what it reaches outside: in this process, or from a worker over its pipe to the process
-//! that has it. Who has it asks, notes, counts and does; who has not only says what is wanted. So far `http`, `keyvalue` and
-//! `files`.
+//! that has it. Who has it asks, notes, counts and does; who has not only says what is wanted: `http`, `keyvalue`, `files`,
+//! `sockets`.
 
 pub(crate) mod afar;
 pub(crate) mod words;
@@ -10,7 +10,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use toolgate_policy::capability::{http as http_policy, keyvalue as keyvalue_policy};
+use toolgate_policy::capability::{
+    http as http_policy, keyvalue as keyvalue_policy, sockets as sockets_policy,
+};
 
 use super::files;
 use super::files::act as file;
@@ -31,6 +33,7 @@ pub(crate) struct Powers {
     pub(crate) store: Option<Arc<Store>>,
     /// The folders it is granted, open.
     pub(crate) files: Option<files::Prototype>,
+    pub(crate) sockets: sockets_policy::Grant,
     /// The way out, shared by all plugins.
     pub(crate) egress: Arc<Egress>,
 }
@@ -44,9 +47,20 @@ impl Powers {
             keyvalue: keyvalue_policy::Grant::default(),
             store: None,
             files: None,
+            sockets: sockets_policy::Grant::default(),
             egress: Egress::new(Vec::new()),
         }
     }
+}
+
+/// On which side of the pipe what lies outside is, seen from a guest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// On its own: it is reached in this process.
+    #[default]
+    Here,
+    /// On the other.
+    Afar,
 }
 
 /// How one call reaches what lies outside.

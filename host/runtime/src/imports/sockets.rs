@@ -1,7 +1,12 @@
 //! `sockets`: TCP and UDP to granted places. The engine's library does the work, but for TCP by WASI 0.3; each address is
 //! asked for and noted in the record before it is used, names are looked up by egress, and bytes are counted on their way.
-//! Nothing listens.
+//! Nothing listens. For a worker the sockets are held here all the same: it says what it wants, and the same gate is asked.
 
+pub(crate) mod act;
+mod afar;
+mod datagram;
+pub(crate) mod held;
+mod knob;
 mod lookup;
 mod p3;
 mod tcp;
@@ -10,6 +15,8 @@ mod udp;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::future::{BoxFuture, FutureExt as _};
+use tokio::net::TcpSocket;
 use tokio::sync::Semaphore;
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::sockets::{Found, Grant, Pass, Protocol, Refused, may_bind};
@@ -18,12 +25,15 @@ use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p2::bindings::sockets::{self, instance_network, network};
 use wasmtime_wasi::p2::{Network, SocketError};
+use wasmtime_wasi::p3::bindings::sockets::types::ErrorCode;
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtx, WasiSocketsCtxView};
 
 use super::Ctx;
+use super::outside::{Here, Outside, Powers, Side};
 use crate::audit::record::Notes;
 use crate::egress::Failure;
 use crate::meter::{Meter, Stop};
+use p3::connection::Socket;
 
 /// What one call holds.
 pub(crate) struct State {
@@ -32,8 +42,8 @@ pub(crate) struct State {
 }
 
 /// What decides for one call. The library asks it before each use of an address.
-struct Gate {
-    prototype: Arc<super::Prototype>,
+pub(crate) struct Gate {
+    powers: Arc<Powers>,
     meter: Meter,
     notes: Notes,
     found: Mutex<Found>,
@@ -42,15 +52,9 @@ struct Gate {
 }
 
 impl State {
-    pub(crate) fn new(prototype: &Arc<super::Prototype>, meter: &Meter, notes: &Notes) -> Self {
-        let grant = &prototype.effective.sockets;
-        let gate = Arc::new(Gate {
-            prototype: Arc::clone(prototype),
-            meter: meter.clone(),
-            notes: notes.clone(),
-            found: Mutex::default(),
-            turns: Semaphore::new(turns(meter.limit(CallLimit::Sockets))),
-        });
+    pub(crate) fn new(here: Here) -> Self {
+        let gate = Arc::new(Gate::new(here));
+        let grant = gate.grant();
         let ctx = if opens_any(grant) { asking(grant, &gate) } else { WasiSocketsCtx::default() };
         Self { ctx, gate }
     }
@@ -81,8 +85,33 @@ fn asking(grant: &Grant, gate: &Arc<Gate>) -> WasiSocketsCtx {
 }
 
 impl Gate {
+    pub(crate) fn new(here: Here) -> Self {
+        let Here { powers, meter, notes, files: _ } = here;
+        let turns = Semaphore::new(turns(meter.limit(CallLimit::Sockets)));
+        Self { powers, meter, notes, found: Mutex::default(), turns }
+    }
+
     fn grant(&self) -> &Grant {
-        &self.prototype.effective.sockets
+        &self.powers.sockets
+    }
+
+    /// One more socket or name. Where nothing is granted, nothing is opened and nothing counted.
+    fn count_one(&self) -> Result<(), Stop> {
+        if opens_any(self.grant()) { self.meter.socket() } else { Ok(()) }
+    }
+
+    /// Whether the call may go on.
+    fn goes_on(&self) -> Result<(), Stop> {
+        self.meter.crossed(false, u64::MAX)
+    }
+
+    /// What connects, and the pass for where to. A socket that is refused is used up like one that failed.
+    fn connecting(&self, socket: &mut Socket, address: SocketAddr) -> Result<(TcpSocket, Pass), ErrorCode> {
+        let connecting = socket.connecting(address)?;
+        match self.ask_out(Protocol::Tcp, address) {
+            Some(pass) => Ok((connecting, pass)),
+            None => Err(socket.failed(ErrorCode::AccessDenied)),
+        }
     }
 
     /// Asks for a use of an address, and notes it.
@@ -164,14 +193,13 @@ impl Gate {
         self.notes.host(&format!("lookup of {}", lookup.host()));
         let attempt = Attempt::Lookup(lookup.host().clone());
         self.notes.attempt(attempt.clone(), Judged::Allowed);
-        let addresses =
-            self.prototype.powers.egress.look_up(&lookup).await.map_err(|failure| match failure {
-                Failure::Prohibited => {
-                    self.notes.attempt(attempt, Judged::Refused);
-                    NoAddress::Denied
-                }
-                _ => NoAddress::Unknown,
-            })?;
+        let addresses = self.powers.egress.look_up(&lookup).await.map_err(|failure| match failure {
+            Failure::Prohibited => {
+                self.notes.attempt(attempt, Judged::Refused);
+                NoAddress::Denied
+            }
+            _ => NoAddress::Unknown,
+        })?;
         self.found.lock().unwrap_or_else(PoisonError::into_inner).keep(&lookup, &addresses);
         Ok(addresses)
     }
@@ -188,11 +216,14 @@ enum NoAddress {
     Unknown,
 }
 
-pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<Ctx>, side: Side) -> wasmtime::Result<()> {
     let options = network::LinkOptions::default();
     network::add_to_linker::<Ctx, Sockets>(linker, &options, view)?;
     instance_network::add_to_linker::<Ctx, Sockets>(linker, view)?;
     sockets::ip_name_lookup::add_to_linker::<Ctx, Sockets>(linker, view)?;
+    if side == Side::Afar {
+        return afar::link(linker);
+    }
     sockets::tcp::add_to_linker::<Ctx, Sockets>(linker, view)?;
     sockets::tcp_create_socket::add_to_linker::<Ctx, Sockets>(linker, view)?;
     sockets::udp::add_to_linker::<Ctx, Sockets>(linker, view)?;
@@ -211,10 +242,12 @@ struct View<'a> {
     ctx: &'a mut WasiSocketsCtx,
     gate: &'a Arc<Gate>,
     table: &'a mut ResourceTable,
+    outside: &'a Outside,
 }
 
 fn view(ctx: &mut Ctx) -> View<'_> {
-    View { ctx: &mut ctx.sockets.ctx, gate: &ctx.sockets.gate, table: &mut ctx.table }
+    let State { ctx: library, gate } = &mut ctx.sockets;
+    View { ctx: library, gate, table: &mut ctx.table, outside: &ctx.outside }
 }
 
 impl View<'_> {
@@ -222,9 +255,16 @@ impl View<'_> {
         WasiSocketsCtxView { ctx: self.ctx, table: self.table }
     }
 
-    /// One more socket or name. Where nothing is granted, nothing is opened and nothing counted.
-    fn count_one(&self) -> Result<(), Stop> {
-        if opens_any(self.gate.grant()) { self.gate.meter.socket() } else { Ok(()) }
+    /// Looks a name up, in this process or from it.
+    fn looking_up(&self, name: String) -> Result<BoxFuture<'static, Result<Vec<IpAddr>, NoAddress>>, Stop> {
+        match self.outside {
+            Outside::Here(_) => {
+                self.gate.count_one()?;
+                let gate = Arc::clone(self.gate);
+                Ok(async move { gate.look_up(&name).await }.boxed())
+            }
+            Outside::Afar(afar) => Ok(afar::look_up(Arc::clone(afar), name).boxed()),
+        }
     }
 }
 

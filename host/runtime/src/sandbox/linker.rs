@@ -7,17 +7,26 @@ use toolgate_policy::Capability;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
+use crate::imports::outside::Side;
 use crate::imports::{Ctx, link};
 use crate::spec::EngineKind;
 
 /// The linkers made so far.
 #[derive(Default)]
-pub(super) struct Linkers(Mutex<BTreeMap<Wanted, Arc<Linker<Ctx>>>>);
+pub(super) struct Linkers {
+    made: Mutex<BTreeMap<Wanted, Arc<Linker<Ctx>>>>,
+    side: Side,
+}
 
 /// For which engine, and with which words.
 type Wanted = (EngineKind, BTreeSet<Capability>);
 
 impl Linkers {
+    /// For guests that have what lies outside on this side.
+    pub(super) fn of(side: Side) -> Self {
+        Self { made: Mutex::default(), side }
+    }
+
     /// The linker that provides, of the words that need a grant, exactly `words`.
     pub(super) fn for_words(
         &self,
@@ -25,12 +34,12 @@ impl Linkers {
         kind: EngineKind,
         words: &BTreeSet<Capability>,
     ) -> wasmtime::Result<Arc<Linker<Ctx>>> {
-        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(linker) = made.get(&(kind, words.clone())) {
             return Ok(Arc::clone(linker));
         }
         let mut linker = Linker::new(engine);
-        link(&mut linker, kind, words)?;
+        link(&mut linker, kind, words, self.side)?;
         let linker = Arc::new(linker);
         made.insert((kind, words.clone()), Arc::clone(&linker));
         Ok(linker)

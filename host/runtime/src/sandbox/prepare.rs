@@ -104,11 +104,6 @@ pub(crate) enum NotReady {
     /// Its store cannot be opened.
     #[error(transparent)]
     Store(#[from] keyvalue::NotOpened),
-    /// It is granted what a worker has no way to.
-    #[error(
-        r#"isolate it: isolation = "process" has no `{0}` yet; remove that from its [plugin.grant], or write isolation = "thread""#
-    )]
-    Outward(Capability),
     /// Its worker cannot be started, or its walls cannot be built.
     #[error("isolate it: {0}")]
     Worker(String),
@@ -164,9 +159,6 @@ impl Sandbox {
         wanted: &[Wanted],
         kind: EngineKind,
     ) -> Result<Arc<Isolated>, NotReady> {
-        if let Some(word) = clearance.effective().outward().into_iter().find(|word| !has_way(*word)) {
-            return Err(NotReady::Outward(word));
-        }
         let program = self.compiler.program();
         let program =
             program.ok_or_else(|| NotReady::Worker("this process has no program for it".to_owned()))?;
@@ -201,22 +193,9 @@ impl Sandbox {
                 files::Prototype::open(&effective.files)
                     .map_err(|(folder, error)| NotReady::Folder(folder, error))?,
             ),
+            sockets: effective.sockets.clone(),
             egress: Arc::clone(&self.egress),
         })
-    }
-}
-
-/// Whether a worker has a way to what a word reaches.
-fn has_way(word: Capability) -> bool {
-    match word {
-        Capability::Sockets => false,
-        Capability::Files
-        | Capability::Http
-        | Capability::Keyvalue
-        | Capability::Environment
-        | Capability::Config
-        | Capability::Clock
-        | Capability::Random => true,
     }
 }
 

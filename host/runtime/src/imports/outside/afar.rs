@@ -11,7 +11,7 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::task::AbortOnDropHandle;
-use toolgate_policy::limits::call::{CallLimit, FILES_THREADS, STREAM_BYTES_MAX};
+use toolgate_policy::limits::call::{CallLimit, FILES_THREADS, SOCKETS_OPENING_MAX, STREAM_BYTES_MAX};
 
 use super::words::{Answer, Answered, Ask, Asked, Part, heard, spoken};
 use crate::egress::{Arriving, Failure, Timeouts};
@@ -25,7 +25,9 @@ pub(crate) type Tell = Box<dyn Fn(u64, &[u8]) + Send + Sync>;
 /// One call's way over the pipe.
 pub(crate) struct Afar {
     tell: Tell,
-    meter: Meter,
+    pub(crate) meter: Meter,
+    /// Turns to open sockets and to look names up.
+    pub(crate) opening: Arc<Semaphore>,
     state: Mutex<State>,
     /// For what is asked of the granted folders: no more at once than are heard.
     files: Arc<Semaphore>,
@@ -41,12 +43,17 @@ struct State {
     open: HashSet<u64>,
 }
 
-/// Where an answer goes, and whose turn it is until then, whether or not anybody waits for it any more.
-type Waiting = (oneshot::Sender<Answer>, Option<OwnedSemaphorePermit>);
+/// Who waits for an answer, and the turn that is over when it comes, whether or not anybody still waits.
+struct Waiting {
+    tell: oneshot::Sender<Answer>,
+    turn: Option<OwnedSemaphorePermit>,
+}
 
 impl Afar {
     pub(crate) fn new(tell: Tell, meter: Meter) -> Self {
-        Self { tell, meter, state: Mutex::default(), files: Arc::new(Semaphore::new(FILES_THREADS)) }
+        let opening = Arc::new(Semaphore::new(SOCKETS_OPENING_MAX));
+        let files = Arc::new(Semaphore::new(FILES_THREADS));
+        Self { tell, meter, opening, files, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -72,7 +79,8 @@ impl Afar {
         self.ask_in_turn(ask, None)
     }
 
-    fn ask_in_turn(
+    /// The same, in a turn that lasts until the answer comes.
+    pub(crate) fn ask_in_turn(
         &self,
         ask: &Ask,
         turn: Option<OwnedSemaphorePermit>,
@@ -83,8 +91,13 @@ impl Afar {
         if matches!(ask, Ask::Send { .. }) {
             state.open.insert(number);
         }
-        state.waiting.insert(number, (tell, turn));
+        state.waiting.insert(number, Waiting { tell, turn });
         Some((number, told))
+    }
+
+    /// Says something that is not answered.
+    pub(crate) fn say_only(&self, ask: &Ask) {
+        self.say(&mut self.state(), ask);
     }
 
     /// The answer to an ask, what that cost in fuel, and the limit that it met.
@@ -94,9 +107,11 @@ impl Afar {
             self.meter.stop(Stop::Limit(limit));
         }
         let waiting = self.state().waiting.remove(&ask);
-        if let Some(((waiting, _turn), answer)) = waiting.zip(heard(answer)) {
+        if let Some((Waiting { tell, turn }, answer)) = waiting.zip(heard(answer)) {
+            // First, so that who waits can go on at once.
+            drop(turn);
             // It may not be wanted any more.
-            drop(waiting.send(answer));
+            drop(tell.send(answer));
         }
     }
 
@@ -255,9 +270,10 @@ impl Body for Coming {
                 return Poll::Ready(None);
             }
             Some(Answer::Part(Part::Broken(failure)) | Answer::Failed(failure)) => Err(failure),
-            Some(Answer::Head(_) | Answer::Taken | Answer::Store(_) | Answer::File(_)) | None => {
-                Err(Failure::Protocol)
-            }
+            Some(
+                Answer::Head(_) | Answer::Taken | Answer::Store(_) | Answer::File(_) | Answer::Sockets(_),
+            )
+            | None => Err(Failure::Protocol),
         };
         this.over = frame.is_err();
         Poll::Ready(Some(frame))

@@ -16,6 +16,7 @@ use toolgate_policy::limits::load::WORKER_WORD_BYTES;
 use crate::egress::Failure;
 use crate::imports::files::act as file;
 use crate::imports::keyvalue::act::{Act, Came, Refused};
+use crate::imports::sockets::act as sockets;
 
 /// What is wanted.
 #[derive(Debug, Serialize, Deserialize)]
@@ -50,6 +51,8 @@ pub(crate) enum Ask {
     File(file::Act),
     /// Nothing more of what is open there. It is not answered.
     LetGo(u32),
+    /// To use sockets.
+    Sockets(sockets::Act),
 }
 
 /// What comes of it.
@@ -67,6 +70,8 @@ pub(crate) enum Answer {
     Failed(Failure),
     /// What came of using the granted folders.
     File(Result<file::Came, file::Code>),
+    /// What came of using sockets.
+    Sockets(Result<sockets::Came, sockets::Refused>),
 }
 
 /// A request's head, with the times that the guest allows.
@@ -121,7 +126,7 @@ impl Ask {
             Self::Body { exchange, .. } | Self::Next { exchange } | Self::Leave { exchange } => {
                 Some(*exchange)
             }
-            Self::Send { .. } | Self::Store(_) | Self::File(_) | Self::LetGo(_) => None,
+            Self::Send { .. } | Self::Store(_) | Self::Sockets(_) | Self::File(_) | Self::LetGo(_) => None,
         }
     }
 
@@ -132,6 +137,7 @@ impl Ask {
             Self::Body { .. } | Self::File(_) => STREAM_BYTES_MAX + WORKER_WORD_BYTES,
             Self::Next { .. } | Self::Leave { .. } | Self::LetGo(_) => WORKER_WORD_BYTES,
             Self::Store(_) => KEYVALUE_USE_BYTES_MAX + WORKER_WORD_BYTES,
+            Self::Sockets(act) => act.bytes_max(),
         }
     }
 }

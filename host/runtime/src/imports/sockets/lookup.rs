@@ -1,8 +1,7 @@
-//! Names to addresses, by WASI 0.2: only granted names, by egress.
+//! Names to addresses, by WASI 0.2: only granted names, by egress, or by asking for them.
 
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::vec;
 
@@ -61,9 +60,8 @@ impl Host for View<'_> {
         name: String,
     ) -> SocketResult<Resource<ResolveAddressStream>> {
         self.table.get(&network)?;
-        self.count_one().map_err(SocketError::trap)?;
-        let gate = Arc::clone(self.gate);
-        let task = AbortOnDropHandle::new(tokio::spawn(async move { gate.look_up(&name).await }));
+        let looking = self.looking_up(name).map_err(SocketError::trap)?;
+        let task = AbortOnDropHandle::new(tokio::spawn(looking));
         let handle = self.table.push(Looking { task, found: None })?;
         Ok(Resource::new_own(handle.rep()))
     }

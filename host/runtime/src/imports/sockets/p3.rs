@@ -1,8 +1,8 @@
 //! The same for WASI 0.3: the same gate is asked, and what moves is counted. UDP is the engine's library's; TCP has sockets
 //! of our own, because nobody else can look into the streams of the library's.
 
-mod connection;
-mod stream;
+pub(super) mod connection;
+pub(super) mod stream;
 mod tcp;
 mod udp;
 
@@ -15,17 +15,22 @@ use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup::{self, ErrorCode as No
 use wasmtime_wasi::p3::bindings::sockets::types::{self as t, ErrorCode, IpAddress};
 use wasmtime_wasi::p3::sockets::{SocketError, SocketResult};
 
-use super::{Gate, NoAddress, Sockets, View, view};
+use super::{Gate, NoAddress, Sockets, View, afar, view};
 use crate::imports::Ctx;
+use crate::imports::outside::Side;
 
-pub(in crate::imports) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    t::add_to_linker::<Ctx, Sockets>(linker, view)?;
+pub(in crate::imports) fn link(linker: &mut Linker<Ctx>, side: Side) -> wasmtime::Result<()> {
+    match side {
+        Side::Here => t::add_to_linker::<Ctx, Sockets>(linker, view)?,
+        Side::Afar => afar::link_p3(linker)?,
+    }
     ip_name_lookup::add_to_linker::<Ctx, Sockets>(linker, view)
 }
 
 type Store = Accessor<Ctx, Sockets>;
 
-fn told(error: impl Into<io::Error>) -> ErrorCode {
+/// What a guest is told of an error of the system's.
+pub(super) fn told(error: impl Into<io::Error>) -> ErrorCode {
     let error = error.into();
     match error.kind() {
         io::ErrorKind::BrokenPipe => ErrorCode::ConnectionBroken,
@@ -40,7 +45,7 @@ fn gate(store: &Store) -> Arc<Gate> {
 impl View<'_> {
     /// Counts a socket that is about to be opened, if any of its protocol may be.
     fn ask_one(&self, protocol: Protocol) -> SocketResult<()> {
-        self.count_one().map_err(SocketError::trap)?;
+        self.gate.count_one().map_err(SocketError::trap)?;
         if self.gate.grant().opens(protocol) { Ok(()) } else { Err(ErrorCode::AccessDenied.into()) }
     }
 }
@@ -58,8 +63,10 @@ impl ip_name_lookup::HostWithStore<Ctx> for Sockets {
         store: &Store,
         name: String,
     ) -> wasmtime::Result<Result<Vec<IpAddress>, NotFound>> {
-        store.with(|mut access| access.get().count_one())?;
-        let found = gate(store).look_up(&name).await;
+        let looking = store.with(|mut access| access.get().looking_up(name))?;
+        let found = looking.await;
+        // What ends the call may have come with the answer.
+        store.with(|mut access| access.get().gate.goes_on())?;
         Ok(found.map(|addresses| addresses.into_iter().map(IpAddress::from).collect()).map_err(
             |why| match why {
                 NoAddress::Malformed => NotFound::InvalidArgument,

@@ -19,7 +19,7 @@ type Socket = Resource<TcpSocket>;
 
 impl tcp_create_socket::Host for View<'_> {
     fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Socket> {
-        self.count_one().map_err(SocketError::trap)?;
+        self.gate.count_one().map_err(SocketError::trap)?;
         self.inner().create_tcp_socket(family)
     }
 }

@@ -16,7 +16,7 @@ type Socket = Resource<UdpSocket>;
 
 impl udp_create_socket::Host for View<'_> {
     async fn create_udp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Socket> {
-        self.count_one().map_err(SocketError::trap)?;
+        self.gate.count_one().map_err(SocketError::trap)?;
         self.inner().create_udp_socket(family).await
     }
 }

@@ -1,5 +1,8 @@
 //! What a worker asks for in one of its calls, as far as it may: one thing at a time of the store, a few of the granted
-//! folders, and of each exchange one in either direction, each until its answer is being said. Whoever asks for more is no worker of ours.
+//! folders, and of each exchange one in either direction, each until its answer is being said; of sockets as `plugs` says.
+//! Whoever asks for more is no worker of ours.
+
+mod plugs;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +16,8 @@ use toolgate_policy::limits::call::{CallLimit, CallLimits, FILES_THREADS};
 use crate::egress::{Arriving, Failure};
 use crate::imports::files::here::{State as Files, Thing};
 use crate::imports::outside::words::Ask;
+use crate::imports::sockets::held::Held;
+use plugs::Plugs;
 
 /// Takes what is asked for in one call.
 pub(super) struct Asking {
@@ -24,6 +29,7 @@ pub(super) struct Asking {
     /// What the call has open.
     open: Arc<Files>,
     exchanges: HashMap<u64, Arc<Exchange>>,
+    plugs: Plugs,
 }
 
 /// What a worker wants in a call.
@@ -39,6 +45,8 @@ pub(super) struct Asked {
     pub(super) ask: Ask,
     /// What it is about, if it is a request.
     pub(super) exchange: Option<Arc<Exchange>>,
+    /// What it is about, if it is a socket.
+    pub(super) held: Option<Arc<Held>>,
     pub(super) turn: OwnedSemaphorePermit,
 }
 
@@ -75,6 +83,7 @@ impl Asking {
             files: Arc::new(Semaphore::new(FILES_THREADS)),
             open,
             exchanges: HashMap::new(),
+            plugs: Plugs::within(limits),
         };
         (asking, asked)
     }
@@ -108,6 +117,12 @@ impl Asking {
                 drop(self.to.send(Wanted::LetGo(self.open.let_go(*number)?)));
                 return Some(());
             }
+            Ask::Sockets(act) => {
+                let (held, turn) = self.plugs.take(number, act)?;
+                let asked = Asked { number, ask, exchange: None, held, turn };
+                drop(self.to.send(Wanted::Asked(asked)));
+                return Some(());
+            }
             Ask::Store(_) | Ask::File(_) => None,
         };
         let turn = match (&ask, &exchange) {
@@ -118,7 +133,7 @@ impl Asking {
         };
         let turn = Arc::clone(turn).try_acquire_owned().ok()?;
         // The call may have just ended.
-        drop(self.to.send(Wanted::Asked(Asked { number, ask, exchange, turn })));
+        drop(self.to.send(Wanted::Asked(Asked { number, ask, exchange, held: None, turn })));
         Some(())
     }
 }

@@ -122,9 +122,10 @@ impl Calls {
                     true
                 })
             }
-            (Word::Seen { id }, Inner::Seen(seen)) => {
-                self.waiting.get(id).is_some_and(|waiting| seen.note(&waiting.notes).is_some())
-            }
+            (Word::Seen { id }, Inner::Seen(seen)) => self.waiting.get(id).is_some_and(|waiting| {
+                seen.note(&waiting.notes);
+                true
+            }),
             (Word::Ask { id, ask: number }, Inner::Ask(ask)) => {
                 self.waiting.get_mut(id).is_some_and(|waiting| waiting.asking.take(*number, ask))
             }

@@ -21,7 +21,7 @@ use super::seen::Seen;
 use crate::audit::record::Notes;
 use crate::imports::outside::afar::Afar;
 use crate::imports::outside::words::spoken;
-use crate::imports::outside::{Outside, Powers};
+use crate::imports::outside::{Outside, Powers, Side};
 use crate::imports::{Prototype, random};
 use crate::mapping::schema::Reply;
 use crate::mapping::wire;
@@ -140,7 +140,8 @@ fn functions(begin: &Begin, limits: &CallLimits, code: &[u8]) -> Result<Vec<Arc<
     let concurrency = u32::try_from(limits.get(CallLimit::Concurrency)).unwrap_or(1);
     let engine = engine::walled(concurrency, kind).map_err(|error| format!("{error:#}"))?;
     let component = cache::run(&engine, code).map_err(|error| format!("{error:#}"))?;
-    let pre = linked(&Linkers::default(), &engine, kind, &component).map_err(|error| error.to_string())?;
+    let pre =
+        linked(&Linkers::of(Side::Afar), &engine, kind, &component).map_err(|error| error.to_string())?;
     let place = |effective, folders| {
         let prototype = Arc::new(Prototype { effective, folders, powers: Arc::new(Powers::none()) });
         Place::Here(Arc::new(Here { kind, pre: pre.clone(), prototype }))

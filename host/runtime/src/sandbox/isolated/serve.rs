@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Uri};
 use http_body::{Body, Frame};
@@ -24,6 +24,9 @@ use crate::imports::files::act as file;
 use crate::imports::keyvalue::act::Refused;
 use crate::imports::outside::Here;
 use crate::imports::outside::words::{Answer, Answered, Ask, Asked as Head, Part, spoken};
+use crate::imports::sockets::Gate;
+use crate::imports::sockets::act::{Act, Lane, Refused as NoSocket, Use};
+use crate::imports::sockets::held::Held;
 use crate::meter::Stop;
 
 /// One call's service. What is under way ends with it.
@@ -31,13 +34,14 @@ pub(super) struct Serving<'a> {
     live: &'a Live,
     id: u64,
     here: Here,
+    sockets: Gate,
     /// How much of the meter's debt the worker was told.
     told: AtomicU64,
 }
 
 impl<'a> Serving<'a> {
     pub(super) fn new(live: &'a Live, id: u64, here: Here) -> Self {
-        Self { live, id, here, told: AtomicU64::new(0) }
+        Self { live, id, sockets: Gate::new(here.clone()), here, told: AtomicU64::new(0) }
     }
 
     /// Serves while `until` is waited for, many things at once.
@@ -51,7 +55,16 @@ impl<'a> Serving<'a> {
         loop {
             tokio::select! {
                 biased;
-                ended = &mut until => return ended,
+                ended = &mut until => {
+                    // What was said to a socket before the call ended leaves, as far as it can at once.
+                    while let Ok(wanted) = wanted.try_recv() {
+                        if let Wanted::Asked(asked @ Asked { ask: Ask::Sockets(_), .. }) = wanted {
+                            under_way.push(self.serve(asked));
+                        }
+                    }
+                    while under_way.next().now_or_never().flatten().is_some() {}
+                    return ended;
+                }
                 Some(wanted) = wanted.recv() => match wanted {
                     Wanted::Asked(asked) => under_way.push(self.serve(asked)),
                     Wanted::LetGo(thing) => drop(thing),
@@ -62,7 +75,13 @@ impl<'a> Serving<'a> {
     }
 
     async fn serve(&self, asked: Asked) {
-        let Asked { number, ask, exchange, turn } = asked;
+        let Asked { number, ask, exchange, held, turn } = asked;
+        if let Ask::Sockets(act) = ask {
+            if let Some(answer) = self.plug(act, held.as_deref()).await {
+                self.answer(number, &answer, turn);
+            }
+            return;
+        }
         let answer = match self.crossed(true) {
             Err(_) => refused(&ask),
             Ok(()) => match &exchange {
@@ -87,10 +106,36 @@ impl<'a> Serving<'a> {
         match ask {
             Ask::Store(act) => Answer::Store(self.here.act(act).await),
             Ask::File(act) => Answer::File(self.file(act).await),
-            Ask::LetGo(_) | Ask::Send { .. } | Ask::Body { .. } | Ask::Next { .. } | Ask::Leave { .. } => {
-                refused(&ask)
-            }
+            Ask::LetGo(_)
+            | Ask::Send { .. }
+            | Ask::Body { .. }
+            | Ask::Next { .. }
+            | Ask::Leave { .. }
+            | Ask::Sockets(_) => refused(&ask),
         }
+    }
+
+    /// What comes of using a socket; nothing where that is not answered, or nobody wants it any more.
+    async fn plug(&self, act: Act, held: Option<&Held>) -> Option<Answer> {
+        let lane = match &act {
+            Act::Of(_, wanted) => wanted.lane(),
+            Act::LookUp(_) | Act::Open(_) => Lane::Beside,
+        };
+        if let (Act::Of(_, Use::Close), Some(held)) = (&act, held) {
+            held.closed.cancel();
+            return None;
+        }
+        let came = match (self.crossed(true), held) {
+            (Err(_), _) => Err(NoSocket::AccessDenied),
+            (Ok(()), None) => self.sockets.act(act, None).await,
+            (Ok(()), Some(held)) => tokio::select! {
+                biased;
+                // First, so that what was said before it was closed leaves, as far as it can at once.
+                came = self.sockets.act(act, Some(held)) => came,
+                () = held.closed.cancelled() => return None,
+            },
+        };
+        (lane != Lane::End).then_some(Answer::Sockets(came))
     }
 
     async fn file(&self, act: file::Act) -> Result<file::Came, file::Code> {
@@ -113,7 +158,9 @@ impl<'a> Serving<'a> {
             }
             Ask::Body { exchange: _, part } => leave(part, exchange).await,
             Ask::Next { .. } => Answer::Part(next(exchange).await),
-            Ask::Leave { .. } | Ask::Store(_) | Ask::File(_) | Ask::LetGo(_) => refused(&ask),
+            Ask::Leave { .. } | Ask::Store(_) | Ask::File(_) | Ask::LetGo(_) | Ask::Sockets(_) => {
+                refused(&ask)
+            }
         }
     }
 
@@ -150,6 +197,7 @@ fn refused(ask: &Ask) -> Answer {
     match ask {
         Ask::Store(_) => Answer::Store(Err(Refused::Denied)),
         Ask::File(_) => Answer::File(Err(file::Code::Interrupted)),
+        Ask::Sockets(_) => Answer::Sockets(Err(NoSocket::AccessDenied)),
         Ask::LetGo(_) | Ask::Send { .. } | Ask::Body { .. } | Ask::Next { .. } | Ask::Leave { .. } => {
             Answer::Failed(Failure::Refused)
         }

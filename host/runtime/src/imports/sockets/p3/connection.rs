@@ -11,10 +11,11 @@ use wasmtime_wasi::p3::bindings::sockets::types::{ErrorCode, IpAddressFamily};
 
 use super::stream::Half;
 use super::told;
+use crate::imports::sockets::datagram::of_family;
 
 /// One socket. It is used for one connection: where that fails, another is opened, and counted.
-pub(super) struct Socket {
-    pub(super) family: IpAddressFamily,
+pub(in crate::imports::sockets) struct Socket {
+    pub(in crate::imports::sockets) family: IpAddressFamily,
     state: State,
 }
 
@@ -34,7 +35,7 @@ enum State {
 type Answer<T> = Result<T, ErrorCode>;
 
 impl Socket {
-    pub(super) fn open(family: IpAddressFamily) -> Answer<Self> {
+    pub(in crate::imports::sockets) fn open(family: IpAddressFamily) -> Answer<Self> {
         let socket = match family {
             IpAddressFamily::Ipv4 => TcpSocket::new_v4(),
             IpAddressFamily::Ipv6 => TcpSocket::new_v6(),
@@ -48,7 +49,7 @@ impl Socket {
     }
 
     /// Binds it where it may be bound.
-    pub(super) fn bind(&self, address: SocketAddr) -> Answer<()> {
+    pub(in crate::imports::sockets) fn bind(&self, address: SocketAddr) -> Answer<()> {
         self.check(address)?;
         match &self.state {
             State::Fresh(socket) if bound(socket).is_none() => socket.bind(address).map_err(told),
@@ -58,7 +59,7 @@ impl Socket {
     }
 
     /// What connects, which ends in [`Socket::connected`]; until then the socket is nothing else.
-    pub(super) fn connecting(&mut self, address: SocketAddr) -> Answer<TcpSocket> {
+    pub(in crate::imports::sockets) fn connecting(&mut self, address: SocketAddr) -> Answer<TcpSocket> {
         self.check(address)?;
         match std::mem::replace(&mut self.state, State::Connecting) {
             State::Fresh(socket) => Ok(socket),
@@ -70,20 +71,20 @@ impl Socket {
     }
 
     /// How connecting ended.
-    pub(super) fn connected(&mut self, ended: Answer<TcpStream>) -> Answer<()> {
+    pub(in crate::imports::sockets) fn connected(&mut self, ended: Answer<TcpStream>) -> Answer<()> {
         let stream = ended.map_err(|why| self.failed(why))?;
         self.state = State::Connected { stream: Arc::new(stream), sends: false, receives: false };
         Ok(())
     }
 
     /// Nothing more comes of this socket.
-    pub(super) fn failed(&mut self, why: ErrorCode) -> ErrorCode {
+    pub(in crate::imports::sockets) fn failed(&mut self, why: ErrorCode) -> ErrorCode {
         self.state = State::Failed(why.clone());
         why
     }
 
     /// What is sent by, given out once.
-    pub(super) fn sending(&mut self) -> Answer<Half> {
+    pub(in crate::imports::sockets) fn sending(&mut self) -> Answer<Half> {
         match &mut self.state {
             State::Connected { stream, sends, .. } if !*sends => {
                 *sends = true;
@@ -94,7 +95,7 @@ impl Socket {
     }
 
     /// What is received by, given out once.
-    pub(super) fn receiving(&mut self) -> Answer<Half> {
+    pub(in crate::imports::sockets) fn receiving(&mut self) -> Answer<Half> {
         match &mut self.state {
             State::Connected { stream, receives, .. } if !*receives => {
                 *receives = true;
@@ -104,7 +105,7 @@ impl Socket {
         }
     }
 
-    pub(super) fn local(&self) -> Answer<SocketAddr> {
+    pub(in crate::imports::sockets) fn local(&self) -> Answer<SocketAddr> {
         match &self.state {
             State::Fresh(socket) => bound(socket).ok_or(ErrorCode::InvalidState),
             State::Connected { stream, .. } => stream.local_addr().map_err(told),
@@ -112,7 +113,7 @@ impl Socket {
         }
     }
 
-    pub(super) fn remote(&self) -> Answer<SocketAddr> {
+    pub(in crate::imports::sockets) fn remote(&self) -> Answer<SocketAddr> {
         match &self.state {
             State::Connected { stream, .. } => stream.peer_addr().map_err(told),
             State::Fresh(_) | State::Connecting | State::Failed(_) => Err(self.unfit()),
@@ -120,7 +121,7 @@ impl Socket {
     }
 
     /// The socket of the system, for its options.
-    pub(super) fn fd(&self) -> Answer<BorrowedFd<'_>> {
+    pub(in crate::imports::sockets) fn fd(&self) -> Answer<BorrowedFd<'_>> {
         match &self.state {
             State::Fresh(socket) => Ok(socket.as_fd()),
             State::Connected { stream, .. } => Ok(stream.as_fd()),
@@ -136,10 +137,7 @@ impl Socket {
     }
 
     fn check(&self, address: SocketAddr) -> Answer<()> {
-        let fits = match self.family {
-            IpAddressFamily::Ipv4 => address.is_ipv4(),
-            IpAddressFamily::Ipv6 => address.is_ipv6(),
-        };
+        let fits = of_family(self.family, address);
         if fits { Ok(()) } else { Err(ErrorCode::InvalidArgument) }
     }
 }

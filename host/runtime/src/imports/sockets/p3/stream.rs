@@ -18,7 +18,7 @@ use super::told;
 use crate::meter::{Meter, Stop};
 
 /// One direction of a connection. Dropping it ends this direction.
-pub(super) struct Half {
+pub(in crate::imports::sockets) struct Half {
     stream: Arc<TcpStream>,
     direction: Shutdown,
 }
@@ -30,6 +30,10 @@ impl Half {
 
     pub(super) fn receiving(stream: &Arc<TcpStream>) -> Self {
         Self { stream: Arc::clone(stream), direction: Shutdown::Read }
+    }
+
+    pub(in crate::imports::sockets) fn stream(&self) -> Arc<TcpStream> {
+        Arc::clone(&self.stream)
     }
 }
 

@@ -1,13 +1,9 @@
 //! TCP by WASI 0.3: opening is counted, the gate is asked before anything is bound or connected, and listening is refused.
 
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rustix::net::sockopt;
-use tokio::net::TcpSocket as Connecting;
-use toolgate_policy::capability::sockets::{Pass, Protocol};
+use toolgate_policy::capability::sockets::Protocol;
 use wasmtime::component::{Access, FutureReader, Resource, StreamReader};
 use wasmtime_wasi::p3::bindings::sockets::types::{
     ErrorCode, HostTcpSocket, HostTcpSocketWithStore, IpAddressFamily, IpSocketAddress, TcpSocket,
@@ -19,6 +15,7 @@ use super::connection::Socket;
 use super::stream::{Incoming, Outgoing};
 use super::{Sockets, Store, View, told};
 use crate::imports::Ctx;
+use crate::imports::sockets::knob::Knob;
 
 type Handle = Resource<TcpSocket>;
 type Ended = FutureReader<Result<(), ErrorCode>>;
@@ -33,57 +30,30 @@ impl View<'_> {
         self.table.get_mut(&ours(handle)).map_err(SocketError::trap)
     }
 
-    /// What connects, and the pass for where to. A socket that is refused is used up like one that failed.
-    fn connecting(&mut self, handle: &Handle, address: SocketAddr) -> SocketResult<(Connecting, Pass)> {
-        let gate = Arc::clone(self.gate);
+    fn get(&mut self, handle: &Handle, knob: Knob) -> SocketResult<u64> {
         let socket = self.tcp(handle)?;
-        let connecting = socket.connecting(address)?;
-        match gate.ask_out(Protocol::Tcp, address) {
-            Some(pass) => Ok((connecting, pass)),
-            None => Err(socket.failed(ErrorCode::AccessDenied).into()),
-        }
+        Ok(knob.get(socket.fd()?, socket.family)?)
     }
 
-    /// Reads or sets an option of the system's socket.
-    fn option<T>(
-        &mut self,
-        handle: &Handle,
-        option: impl FnOnce(BorrowedFd<'_>) -> rustix::io::Result<T>,
-    ) -> SocketResult<T> {
-        Ok(option(self.tcp(handle)?.fd()?).map_err(told)?)
+    fn set(&mut self, handle: &Handle, knob: Knob, value: impl Into<u64>) -> SocketResult<()> {
+        let socket = self.tcp(handle)?;
+        Ok(knob.set(socket.fd()?, socket.family, value.into())?)
     }
 }
 
-/// By the standard no option is set to nothing.
-fn some<T: PartialEq + From<u8>>(value: T) -> SocketResult<T> {
-    if value == T::from(0) { Err(ErrorCode::InvalidArgument.into()) } else { Ok(value) }
-}
-
-/// What the system takes for a time between looks at a silent connection: whole seconds, so many at the most.
-fn between(value: u64) -> SocketResult<Duration> {
-    const SECONDS_MAX: u64 = i16::MAX as u64;
-    let seconds = Duration::from_nanos(some(value)?).as_secs();
-    Ok(Duration::from_secs(seconds.clamp(1, SECONDS_MAX)))
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// What the system takes for a buffer. It takes it for a wish.
-fn buffer(value: u64) -> SocketResult<usize> {
-    Ok(usize::try_from(some(value)?).unwrap_or(usize::MAX).min(i32::MAX as usize))
-}
-
-/// A buffer of a connection as the guest may have asked for it: Linux adds as much again for its own books.
-fn asked(bytes: usize) -> u64 {
-    bytes as u64 / 2
+/// What was set within a narrower type is told within it.
+fn narrow<T: TryFrom<u64>>(value: u64) -> SocketResult<T> {
+    T::try_from(value).map_err(|_| ErrorCode::NotSupported.into())
 }
 
 impl HostTcpSocketWithStore<Ctx> for Sockets {
     async fn connect(store: &Store, handle: Handle, address: IpSocketAddress) -> SocketResult<()> {
         let address = SocketAddr::from(address);
-        let (connecting, pass) = store.with(|mut access| access.get().connecting(&handle, address))?;
+        let (connecting, pass) = store.with(|mut access| -> SocketResult<_> {
+            let mut view = access.get();
+            let gate = Arc::clone(view.gate);
+            Ok(gate.connecting(view.tcp(&handle)?, address)?)
+        })?;
         let ended = connecting.connect(pass.address()).await.map_err(told);
         store.with(|mut access| Ok(access.get().tcp(&handle)?.connected(ended)?))
     }
@@ -174,79 +144,63 @@ impl HostTcpSocket for View<'_> {
 
     fn set_listen_backlog_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
         self.tcp(&handle)?;
-        some(value).map(drop)
+        if value == 0 { Err(ErrorCode::InvalidArgument.into()) } else { Ok(()) }
     }
 
     fn get_keep_alive_enabled(&mut self, handle: Handle) -> SocketResult<bool> {
-        self.option(&handle, |fd| sockopt::socket_keepalive(fd))
+        Ok(self.get(&handle, Knob::KeepAlive)? != 0)
     }
 
     fn set_keep_alive_enabled(&mut self, handle: Handle, value: bool) -> SocketResult<()> {
-        self.option(&handle, |fd| sockopt::set_socket_keepalive(fd, value))
+        self.set(&handle, Knob::KeepAlive, value)
     }
 
     fn get_keep_alive_idle_time(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.option(&handle, |fd| sockopt::tcp_keepidle(fd)).map(nanoseconds)
+        self.get(&handle, Knob::KeepAliveIdle)
     }
 
     fn set_keep_alive_idle_time(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        let value = between(value)?;
-        self.option(&handle, |fd| sockopt::set_tcp_keepidle(fd, value))
+        self.set(&handle, Knob::KeepAliveIdle, value)
     }
 
     fn get_keep_alive_interval(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.option(&handle, |fd| sockopt::tcp_keepintvl(fd)).map(nanoseconds)
+        self.get(&handle, Knob::KeepAliveInterval)
     }
 
     fn set_keep_alive_interval(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        let value = between(value)?;
-        self.option(&handle, |fd| sockopt::set_tcp_keepintvl(fd, value))
+        self.set(&handle, Knob::KeepAliveInterval, value)
     }
 
     fn get_keep_alive_count(&mut self, handle: Handle) -> SocketResult<u32> {
-        self.option(&handle, |fd| sockopt::tcp_keepcnt(fd))
+        self.get(&handle, Knob::KeepAliveCount).and_then(narrow)
     }
 
     fn set_keep_alive_count(&mut self, handle: Handle, value: u32) -> SocketResult<()> {
-        let value = some(value)?.min(i8::MAX as u32);
-        self.option(&handle, |fd| sockopt::set_tcp_keepcnt(fd, value))
+        self.set(&handle, Knob::KeepAliveCount, value)
     }
 
     fn get_hop_limit(&mut self, handle: Handle) -> SocketResult<u8> {
-        match self.tcp(&handle)?.family {
-            IpAddressFamily::Ipv4 => {
-                let limit = self.option(&handle, |fd| sockopt::ip_ttl(fd))?;
-                u8::try_from(limit).map_err(|_| ErrorCode::NotSupported.into())
-            }
-            IpAddressFamily::Ipv6 => self.option(&handle, |fd| sockopt::ipv6_unicast_hops(fd)),
-        }
+        self.get(&handle, Knob::Hops).and_then(narrow)
     }
 
     fn set_hop_limit(&mut self, handle: Handle, value: u8) -> SocketResult<()> {
-        let value = some(value)?;
-        let family = self.tcp(&handle)?.family;
-        self.option(&handle, |fd| match family {
-            IpAddressFamily::Ipv4 => sockopt::set_ip_ttl(fd, value.into()),
-            IpAddressFamily::Ipv6 => sockopt::set_ipv6_unicast_hops(fd, Some(value)),
-        })
+        self.set(&handle, Knob::Hops, value)
     }
 
     fn get_receive_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.option(&handle, |fd| sockopt::socket_recv_buffer_size(fd)).map(asked)
+        self.get(&handle, Knob::ReceiveBuffer)
     }
 
     fn set_receive_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        let value = buffer(value)?;
-        self.option(&handle, |fd| sockopt::set_socket_recv_buffer_size(fd, value))
+        self.set(&handle, Knob::ReceiveBuffer, value)
     }
 
     fn get_send_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.option(&handle, |fd| sockopt::socket_send_buffer_size(fd)).map(asked)
+        self.get(&handle, Knob::SendBuffer)
     }
 
     fn set_send_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        let value = buffer(value)?;
-        self.option(&handle, |fd| sockopt::set_socket_send_buffer_size(fd, value))
+        self.set(&handle, Knob::SendBuffer, value)
     }
 
     fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {

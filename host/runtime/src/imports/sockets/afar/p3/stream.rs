@@ -1,0 +1,192 @@
+//! The two streams of a connection by WASI 0.3, over a pipe.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::sync::oneshot;
+use toolgate_policy::limits::call::STREAM_BYTES_MAX;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Destination, Source, StreamConsumer, StreamProducer, StreamResult};
+
+use crate::bindings::sockets::p3::types::ErrorCode;
+use crate::imports::outside::words::Blob;
+use crate::imports::sockets::act::{Came, Direction, Refused, Use};
+use crate::imports::sockets::afar::{Flight, Plug};
+
+type Told = oneshot::Receiver<Result<(), ErrorCode>>;
+type End = Option<oneshot::Sender<Result<(), ErrorCode>>>;
+
+fn tell(end: &mut End, how: Result<(), Refused>) {
+    if let Some(end) = end.take() {
+        // Nobody may want to know.
+        drop(end.send(how.map_err(ErrorCode::from)));
+    }
+}
+
+/// What the guest sends: one piece at a time, the next when that one has left.
+pub(super) struct Outgoing {
+    plug: Arc<Plug>,
+    asked: Option<Flight>,
+    end: End,
+}
+
+impl Outgoing {
+    /// A stream, and where its end is told.
+    pub(super) fn new(plug: Arc<Plug>) -> (Self, Told) {
+        let (end, ended) = oneshot::channel();
+        (Self { plug, asked: None, end: Some(end) }, ended)
+    }
+
+    /// Whether what was said before has left.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+        let Some(asked) = &mut self.asked else { return Poll::Ready(Ok(())) };
+        let left = ready!(Pin::new(asked).poll(cx));
+        self.asked = None;
+        Poll::Ready(left.map(drop))
+    }
+}
+
+impl Drop for Outgoing {
+    /// Ends this direction, after what is on its way.
+    fn drop(&mut self) {
+        let (plug, asked, mut end) = (Arc::clone(&self.plug), self.asked.take(), self.end.take());
+        let Some(asked) = asked else {
+            tell(&mut end, Ok(()));
+            return plug.say(Use::Shut(Direction::Out));
+        };
+        tokio::spawn(async move {
+            let left = asked.await;
+            plug.say(Use::Shut(Direction::Out));
+            tell(&mut end, left.map(drop));
+        });
+    }
+}
+
+impl<T> StreamConsumer<T> for Outgoing {
+    type Item = u8;
+
+    fn poll_consume(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        store: StoreContextMut<'_, T>,
+        source: Source<'_, u8>,
+        finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        let fuel_left = store.get_fuel()?;
+        let left = self.poll_left(cx);
+        // From one stream into another bytes move without the guest.
+        self.plug.spent(fuel_left)?;
+        match left {
+            Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(refused)) => {
+                tell(&mut self.end, Err(refused));
+                return Poll::Ready(Ok(StreamResult::Dropped));
+            }
+            Poll::Ready(Ok(())) => {}
+        }
+        let mut source = source.as_direct(store);
+        let bytes = source.remaining();
+        let bytes = bytes.get(..STREAM_BYTES_MAX as usize).unwrap_or(bytes);
+        let count = bytes.len();
+        if count > 0 {
+            let Some(flight) = self.plug.send(Use::Send(bytes.into())) else {
+                tell(&mut self.end, Err(Refused::Other));
+                return Poll::Ready(Ok(StreamResult::Dropped));
+            };
+            self.asked = Some(flight);
+            source.mark_read(count);
+        }
+        Poll::Ready(Ok(StreamResult::Completed))
+    }
+}
+
+/// What comes. No more is asked for than there is room for: what has come counts.
+pub(super) struct Incoming {
+    plug: Arc<Plug>,
+    asked: Option<Flight>,
+    /// What was asked for and is not all handed on yet.
+    come: Bytes,
+    end: End,
+}
+
+impl Incoming {
+    /// A stream, and where its end is told.
+    pub(super) fn new(plug: Arc<Plug>) -> (Self, Told) {
+        let (end, ended) = oneshot::channel();
+        (Self { plug, asked: None, come: Bytes::new(), end: Some(end) }, ended)
+    }
+
+    /// Waits until some has come for so much room; whether it goes on.
+    fn poll_come(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<Result<bool, Refused>> {
+        while self.come.is_empty() {
+            let mut asked = match self.asked.take() {
+                Some(asked) => asked,
+                None if room == 0 => self.plug.begin(Use::Await, None),
+                None => {
+                    let bytes = room.min(STREAM_BYTES_MAX as usize);
+                    self.plug.begin(Use::Receive(u32::try_from(bytes).unwrap_or(u32::MAX)), None)
+                }
+            };
+            match Pin::new(&mut asked).poll(cx) {
+                Poll::Pending => {
+                    self.asked = Some(asked);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(Came::Bytes(Blob(bytes)))) => self.come = bytes.into(),
+                // Something has come, and there may be no room for it.
+                Poll::Ready(Ok(Came::Done)) if room == 0 => return Poll::Ready(Ok(true)),
+                Poll::Ready(Ok(Came::Done)) => {}
+                Poll::Ready(Ok(_)) => return Poll::Ready(Ok(false)),
+                Poll::Ready(Err(refused)) => return Poll::Ready(Err(refused)),
+            }
+        }
+        Poll::Ready(Ok(true))
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.plug.say(Use::Shut(Direction::Back));
+        tell(&mut self.end, Ok(()));
+    }
+}
+
+impl<T> StreamProducer<T> for Incoming {
+    type Item = u8;
+    type Buffer = BytesMut;
+
+    fn poll_produce<'a>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        store: StoreContextMut<'a, T>,
+        destination: Destination<'a, u8, BytesMut>,
+        finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        let fuel_left = store.get_fuel()?;
+        let mut destination = destination.as_direct(store, STREAM_BYTES_MAX as usize);
+        let room = destination.remaining();
+        let come = self.poll_come(cx, room.len());
+        self.plug.spent(fuel_left)?;
+        Poll::Ready(Ok(match come {
+            Poll::Pending if finish => StreamResult::Cancelled,
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(true)) => {
+                let count = room.len().min(self.come.len());
+                if let (Some(room), Some(come)) = (room.get_mut(..count), self.come.get(..count)) {
+                    room.copy_from_slice(come);
+                }
+                self.come.advance(count);
+                destination.mark_written(count);
+                StreamResult::Completed
+            }
+            Poll::Ready(Ok(false)) => StreamResult::Dropped,
+            Poll::Ready(Err(refused)) => {
+                tell(&mut self.end, Err(refused));
+                StreamResult::Dropped
+            }
+        }))
+    }
+}

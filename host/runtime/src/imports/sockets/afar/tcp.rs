@@ -1,0 +1,289 @@
+//! TCP by WASI 0.2, over a pipe.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use wasmtime::component::Resource;
+use wasmtime_wasi::p2::SocketResult;
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily, IpSocketAddress, Network};
+use wasmtime_wasi_io::async_trait;
+use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
+use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
+
+use super::stream::{Reader, Writer};
+use super::{Later, Plug, View, came, ours, told};
+use crate::bindings::sockets::tcp::{self, ShutdownType, TcpSocket};
+use crate::bindings::sockets::tcp_create_socket;
+use crate::imports::sockets::act::{Came, Kind, Knob, Use};
+use crate::imports::sockets::datagram::{fits, leads};
+
+/// A socket, as far as its guest has come with it.
+struct Tcp {
+    plug: Arc<Plug>,
+    state: State,
+    streams: Option<(Reader, Writer)>,
+}
+
+enum State {
+    Fresh,
+    Binding,
+    Connecting(Later),
+    /// It was used, for better or worse.
+    Used,
+}
+
+type Handle = Resource<TcpSocket>;
+
+impl View<'_> {
+    fn tcp(&mut self, handle: &Handle) -> SocketResult<&mut Tcp> {
+        Ok(self.table.get_mut(&ours(handle))?)
+    }
+
+    fn plug_of(&mut self, handle: &Handle) -> SocketResult<Arc<Plug>> {
+        Ok(Arc::clone(&self.tcp(handle)?.plug))
+    }
+
+    async fn tcp_get(&mut self, handle: &Handle, knob: Knob) -> SocketResult<u64> {
+        self.plug_of(handle)?.number(Use::Get(knob)).await.map_err(told)
+    }
+
+    async fn tcp_set(&mut self, handle: &Handle, knob: Knob, value: impl Into<u64>) -> SocketResult<()> {
+        self.plug_of(handle)?.done(Use::Set(knob, value.into())).await.map_err(told)
+    }
+
+    async fn tcp_address(&mut self, handle: &Handle, wanted: Use) -> SocketResult<IpSocketAddress> {
+        let came = self.plug_of(handle)?.ask(wanted).await;
+        came!(came, Came::Address(address) => address.into()).map_err(told)
+    }
+}
+
+/// What was set within a narrower type is told within it.
+pub(super) fn narrow<T: TryFrom<u64>>(value: u64) -> SocketResult<T> {
+    T::try_from(value).map_err(|_| ErrorCode::NotSupported.into())
+}
+
+impl tcp_create_socket::Host for View<'_> {
+    async fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Handle> {
+        let kind = Kind { datagrams: false, v6: matches!(family, IpAddressFamily::Ipv6) };
+        let plug = self.open(kind).await.map_err(told)?;
+        let socket = self.table.push(Tcp { plug, state: State::Fresh, streams: None })?;
+        Ok(Resource::new_own(socket.rep()))
+    }
+}
+
+impl tcp::Host for View<'_> {}
+
+impl tcp::HostTcpSocket for View<'_> {
+    async fn start_bind(
+        &mut self,
+        handle: Handle,
+        network: Resource<Network>,
+        address: IpSocketAddress,
+    ) -> SocketResult<()> {
+        self.table.get(&network)?;
+        let socket = self.tcp(&handle)?;
+        socket.idle()?;
+        socket.plug.done(Use::Bind(address.into())).await.map_err(told)?;
+        socket.state = State::Binding;
+        Ok(())
+    }
+
+    async fn finish_bind(&mut self, handle: Handle) -> SocketResult<()> {
+        let socket = self.tcp(&handle)?;
+        let State::Binding = socket.state else { return Err(ErrorCode::NotInProgress.into()) };
+        socket.state = State::Fresh;
+        Ok(())
+    }
+
+    async fn start_connect(
+        &mut self,
+        handle: Handle,
+        network: Resource<Network>,
+        address: IpSocketAddress,
+    ) -> SocketResult<()> {
+        self.table.get(&network)?;
+        let address = SocketAddr::from(address);
+        let socket = self.tcp(&handle)?;
+        socket.idle()?;
+        let State::Fresh = socket.state else { return Err(ErrorCode::InvalidState.into()) };
+        if !(fits(socket.plug.kind.family(), address) && leads(address) && is_one(address)) {
+            return Err(ErrorCode::InvalidArgument.into());
+        }
+        let flight = socket.plug.send(Use::Connect(address)).ok_or(ErrorCode::ConcurrencyConflict)?;
+        socket.state = State::Connecting(Later::new(flight));
+        Ok(())
+    }
+
+    async fn finish_connect(
+        &mut self,
+        handle: Handle,
+    ) -> SocketResult<(Resource<DynInputStream>, Resource<DynOutputStream>)> {
+        let socket = self.tcp(&handle)?;
+        let connecting = match std::mem::replace(&mut socket.state, State::Used) {
+            State::Connecting(connecting) => connecting,
+            other => {
+                socket.state = other;
+                return Err(ErrorCode::NotInProgress.into());
+            }
+        };
+        match connecting.take() {
+            Err(connecting) => {
+                socket.state = State::Connecting(connecting);
+                return Err(ErrorCode::WouldBlock.into());
+            }
+            Ok(connected) => came!(connected, Came::Done => ()).map_err(told)?,
+        }
+        let (reader, writer) = (Reader::new(&socket.plug), Writer::new(&socket.plug));
+        socket.streams = Some((reader.clone(), writer.clone()));
+        let (input, output): (DynInputStream, DynOutputStream) = (Box::new(reader), Box::new(writer));
+        let this = ours::<_, Tcp>(&handle);
+        Ok((self.table.push_child(input, &this)?, self.table.push_child(output, &this)?))
+    }
+
+    async fn start_listen(&mut self, handle: Handle) -> SocketResult<()> {
+        self.plug_of(&handle)?.done(Use::Listen).await.map_err(told)
+    }
+
+    async fn finish_listen(&mut self, handle: Handle) -> SocketResult<()> {
+        self.tcp(&handle)?;
+        Err(ErrorCode::NotInProgress.into())
+    }
+
+    async fn accept(
+        &mut self,
+        handle: Handle,
+    ) -> SocketResult<(Handle, Resource<DynInputStream>, Resource<DynOutputStream>)> {
+        self.tcp(&handle)?;
+        Err(ErrorCode::InvalidState.into())
+    }
+
+    async fn local_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
+        self.tcp_address(&handle, Use::Local).await
+    }
+
+    async fn remote_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
+        self.tcp_address(&handle, Use::Remote).await
+    }
+
+    async fn is_listening(&mut self, handle: Handle) -> wasmtime::Result<bool> {
+        self.table.get::<Tcp>(&ours(&handle))?;
+        Ok(false)
+    }
+
+    async fn address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
+        let socket = self.table.get::<Tcp>(&ours(&handle))?;
+        Ok(if socket.plug.kind.v6 { IpAddressFamily::Ipv6 } else { IpAddressFamily::Ipv4 })
+    }
+
+    async fn set_listen_backlog_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
+        let socket = self.tcp(&handle)?;
+        match socket.state {
+            _ if value == 0 => Err(ErrorCode::InvalidArgument.into()),
+            State::Fresh | State::Binding => Ok(()),
+            State::Connecting(_) | State::Used => Err(ErrorCode::InvalidState.into()),
+        }
+    }
+
+    async fn keep_alive_enabled(&mut self, handle: Handle) -> SocketResult<bool> {
+        Ok(self.tcp_get(&handle, Knob::KeepAlive).await? != 0)
+    }
+
+    async fn set_keep_alive_enabled(&mut self, handle: Handle, value: bool) -> SocketResult<()> {
+        self.tcp_set(&handle, Knob::KeepAlive, value).await
+    }
+
+    async fn keep_alive_idle_time(&mut self, handle: Handle) -> SocketResult<u64> {
+        self.tcp_get(&handle, Knob::KeepAliveIdle).await
+    }
+
+    async fn set_keep_alive_idle_time(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
+        self.tcp_set(&handle, Knob::KeepAliveIdle, value).await
+    }
+
+    async fn keep_alive_interval(&mut self, handle: Handle) -> SocketResult<u64> {
+        self.tcp_get(&handle, Knob::KeepAliveInterval).await
+    }
+
+    async fn set_keep_alive_interval(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
+        self.tcp_set(&handle, Knob::KeepAliveInterval, value).await
+    }
+
+    async fn keep_alive_count(&mut self, handle: Handle) -> SocketResult<u32> {
+        narrow(self.tcp_get(&handle, Knob::KeepAliveCount).await?)
+    }
+
+    async fn set_keep_alive_count(&mut self, handle: Handle, value: u32) -> SocketResult<()> {
+        self.tcp_set(&handle, Knob::KeepAliveCount, value).await
+    }
+
+    async fn hop_limit(&mut self, handle: Handle) -> SocketResult<u8> {
+        narrow(self.tcp_get(&handle, Knob::Hops).await?)
+    }
+
+    async fn set_hop_limit(&mut self, handle: Handle, value: u8) -> SocketResult<()> {
+        self.tcp_set(&handle, Knob::Hops, value).await
+    }
+
+    async fn receive_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
+        self.tcp_get(&handle, Knob::ReceiveBuffer).await
+    }
+
+    async fn set_receive_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
+        self.tcp_set(&handle, Knob::ReceiveBuffer, value).await
+    }
+
+    async fn send_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
+        self.tcp_get(&handle, Knob::SendBuffer).await
+    }
+
+    async fn set_send_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
+        self.tcp_set(&handle, Knob::SendBuffer, value).await
+    }
+
+    async fn subscribe(&mut self, handle: Handle) -> wasmtime::Result<Resource<DynPollable>> {
+        subscribe(self.table, ours::<_, Tcp>(&handle))
+    }
+
+    async fn shutdown(&mut self, handle: Handle, how: ShutdownType) -> SocketResult<()> {
+        let socket = self.tcp(&handle)?;
+        let (reader, writer) = socket.streams.as_ref().ok_or(ErrorCode::InvalidState)?;
+        if matches!(how, ShutdownType::Receive | ShutdownType::Both) {
+            reader.shut();
+        }
+        if matches!(how, ShutdownType::Send | ShutdownType::Both) {
+            writer.shut();
+        }
+        Ok(())
+    }
+
+    async fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
+        self.table.delete(Resource::<Tcp>::new_own(handle.rep()))?;
+        Ok(())
+    }
+}
+
+/// Whether an address is that of one machine.
+fn is_one(address: SocketAddr) -> bool {
+    match address.ip().to_canonical() {
+        std::net::IpAddr::V4(ip) => !ip.is_multicast() && !ip.is_broadcast(),
+        std::net::IpAddr::V6(ip) => !ip.is_multicast(),
+    }
+}
+
+impl Tcp {
+    fn idle(&self) -> SocketResult<()> {
+        match self.state {
+            State::Binding | State::Connecting(_) => Err(ErrorCode::ConcurrencyConflict.into()),
+            State::Fresh | State::Used => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Pollable for Tcp {
+    async fn ready(&mut self) {
+        if let State::Connecting(connecting) = &mut self.state {
+            std::future::poll_fn(|cx| connecting.poll_ready(cx)).await;
+        }
+    }
+}

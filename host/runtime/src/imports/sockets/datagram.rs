@@ -1,0 +1,194 @@
+//! A UDP socket that is held for a worker. The gate is asked before each datagram that leaves; those of strangers are dropped.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::net::sockopt;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, connect_unspec, socket_with};
+use tokio::net::UdpSocket;
+use wasmtime_wasi::p3::bindings::sockets::types::{ErrorCode, IpAddressFamily};
+use wasmtime_wasi::sockets::SocketAddrUse;
+
+use super::Gate;
+use super::p3::told;
+
+/// The longest there can be.
+const DATAGRAM_BYTES_MAX: usize = u16::MAX as usize;
+
+type Answer<T> = Result<T, ErrorCode>;
+
+pub(super) struct Datagrams {
+    pub(super) family: IpAddressFamily,
+    socket: UdpSocket,
+    place: Mutex<Place>,
+}
+
+/// Where it is, and where to it is connected.
+#[derive(Default)]
+struct Place {
+    bound: bool,
+    remote: Option<SocketAddr>,
+}
+
+impl Datagrams {
+    pub(super) fn open(family: IpAddressFamily) -> Answer<Self> {
+        let of = match family {
+            IpAddressFamily::Ipv4 => AddressFamily::INET,
+            IpAddressFamily::Ipv6 => AddressFamily::INET6,
+        };
+        let socket = socket_with(of, SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None);
+        let socket = socket.map_err(told)?;
+        if let IpAddressFamily::Ipv6 = family {
+            // By the standard: an address of IPv4 is not reached by its name in IPv6.
+            sockopt::set_ipv6_v6only(&socket, true).map_err(told)?;
+        }
+        let socket = UdpSocket::from_std(socket.into()).map_err(told)?;
+        Ok(Self { family, socket, place: Mutex::default() })
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn bind(&self, gate: &Gate, address: SocketAddr) -> Answer<()> {
+        let mut place = self.place();
+        if place.bound {
+            return Err(ErrorCode::InvalidState);
+        }
+        if !self.fits(address) {
+            return Err(ErrorCode::InvalidArgument);
+        }
+        if !gate.ask(address, SocketAddrUse::UdpBind) {
+            return Err(ErrorCode::AccessDenied);
+        }
+        bind(&self.socket, &address).map_err(told)?;
+        place.bound = true;
+        Ok(())
+    }
+
+    /// From now on it sends to this address and hears no other.
+    pub(super) fn connect(&self, gate: &Gate, address: SocketAddr) -> Answer<()> {
+        let mut place = self.place();
+        if !self.leads(address) {
+            return Err(ErrorCode::InvalidArgument);
+        }
+        if !gate.ask(address, SocketAddrUse::UdpSend) {
+            return Err(ErrorCode::AccessDenied);
+        }
+        // Where that leads another way than before, the system takes it only for a socket that has none.
+        let connected = connect(&self.socket, &address).or_else(|_| {
+            connect_unspec(&self.socket)?;
+            connect(&self.socket, &address)
+        });
+        let remote = connected.is_ok().then_some(address);
+        *place = Place { bound: place.bound || remote.is_some(), remote };
+        connected.map_err(told)
+    }
+
+    pub(super) fn disconnect(&self) -> Answer<()> {
+        self.place().remote.take().ok_or(ErrorCode::InvalidState)?;
+        connect_unspec(&self.socket).map_err(told)
+    }
+
+    pub(super) async fn send(&self, gate: &Gate, data: &[u8], to: Option<SocketAddr>) -> Answer<()> {
+        gate.count_datagram(data).map_err(|_| ErrorCode::AccessDenied)?;
+        if data.len() > DATAGRAM_BYTES_MAX {
+            return Err(ErrorCode::DatagramTooLarge);
+        }
+        let connected = self.place().remote;
+        let to = match (to, connected) {
+            (Some(to), Some(connected)) if to != connected => return Err(ErrorCode::InvalidArgument),
+            (Some(to), _) | (None, Some(to)) => to,
+            (None, None) => return Err(ErrorCode::InvalidArgument),
+        };
+        if !self.leads(to) {
+            return Err(ErrorCode::InvalidArgument);
+        }
+        if !gate.ask(to, SocketAddrUse::UdpSend) {
+            return Err(ErrorCode::AccessDenied);
+        }
+        let sent = match connected {
+            Some(_) => self.socket.send(data).await,
+            None => self.socket.send_to(data, to).await,
+        };
+        self.place().bound = true;
+        sent.map(drop).map_err(told)
+    }
+
+    /// The next that is not a stranger's.
+    pub(super) async fn receive(&self, gate: &Gate) -> Answer<(Vec<u8>, SocketAddr)> {
+        if !self.place().bound {
+            return Err(ErrorCode::InvalidState);
+        }
+        loop {
+            // Memory for it is taken when there is one.
+            self.socket.readable().await.map_err(told)?;
+            let mut data = vec![0; DATAGRAM_BYTES_MAX];
+            let (bytes, from) = match self.socket.try_recv_from(&mut data) {
+                Ok(came) => came,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(error) => return Err(told(error)),
+            };
+            let elsewhere = self.place().remote.is_some_and(|connected| connected != from);
+            if elsewhere || !gate.ask(from, SocketAddrUse::UdpReceive) {
+                continue;
+            }
+            data.truncate(bytes);
+            gate.count_datagram(&data).map_err(|_| ErrorCode::AccessDenied)?;
+            return Ok((data, from));
+        }
+    }
+
+    pub(super) fn local(&self) -> Answer<SocketAddr> {
+        if !self.place().bound {
+            return Err(ErrorCode::InvalidState);
+        }
+        self.socket.local_addr().map_err(told)
+    }
+
+    pub(super) fn remote(&self) -> Answer<SocketAddr> {
+        self.place().remote.ok_or(ErrorCode::InvalidState)
+    }
+
+    /// The socket of the system, for its options.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Whether an address is of its family. One of IPv4 by a name in IPv6 is of neither.
+    fn fits(&self, address: SocketAddr) -> bool {
+        fits(self.family, address)
+    }
+
+    fn leads(&self, address: SocketAddr) -> bool {
+        self.fits(address) && leads(address)
+    }
+}
+
+/// Whether an address is of a family, by any name.
+pub(super) fn of_family(family: IpAddressFamily, address: SocketAddr) -> bool {
+    match family {
+        IpAddressFamily::Ipv4 => address.is_ipv4(),
+        IpAddressFamily::Ipv6 => address.is_ipv6(),
+    }
+}
+
+/// The same, but one of IPv4 by a name in IPv6 is of neither.
+pub(super) fn fits(family: IpAddressFamily, address: SocketAddr) -> bool {
+    match (family, address.ip()) {
+        (IpAddressFamily::Ipv4, IpAddr::V4(_)) => true,
+        (IpAddressFamily::Ipv6, IpAddr::V6(ip)) => {
+            let of_its_own = ip == Ipv6Addr::UNSPECIFIED || ip == Ipv6Addr::LOCALHOST;
+            of_its_own || ip.to_ipv4().is_none()
+        }
+        (IpAddressFamily::Ipv4 | IpAddressFamily::Ipv6, _) => false,
+    }
+}
+
+/// Whether an address names a place at all.
+pub(super) fn leads(address: SocketAddr) -> bool {
+    let ip = address.ip().to_canonical();
+    ip != IpAddr::V4(Ipv4Addr::UNSPECIFIED) && ip != IpAddr::V6(Ipv6Addr::UNSPECIFIED) && address.port() != 0
+}
