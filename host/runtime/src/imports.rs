@@ -31,7 +31,7 @@ use crate::meter::memory::Memory;
 use crate::relay::Relay;
 use crate::spec::EngineKind;
 use output::Output;
-use outside::{Here, Outside, Powers, Side};
+use outside::{Outside, Powers, Side};
 
 /// What every call of one plugin starts from, made once.
 pub(crate) struct Prototype {
@@ -78,11 +78,7 @@ impl Ctx {
             files: files::State::new(&outside),
             http: http::State::new(&outside),
             random: random::State::default(),
-            sockets: sockets::State::new(Here::new(
-                Arc::clone(&prototype.powers),
-                meter.clone(),
-                notes.clone(),
-            )),
+            sockets: sockets::State::new(&prototype.powers, &meter, &notes),
             lifting: Lifting::default(),
             started: Instant::now(),
             outside,

@@ -30,7 +30,7 @@ use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::relay::Relay;
 use crate::state::keyvalue::Stores;
 use compile::Compiler;
-use guests::{Guests, tear_down};
+use guests::Guests;
 use interrupt::Interrupt;
 use isolated::{Apart, Beginning};
 use linker::Linkers;
@@ -129,7 +129,8 @@ impl Sandbox {
             show(&export, &ended.written);
             // Nobody may be listening any more; the record has its own end. The store is torn down after the answer.
             drop(tell.send(answer(&export, ended.came)));
-            tear_down((ended.store, slot), ended.memory_peak_bytes);
+            drop(ended.store);
+            drop(slot);
         });
         Ok((told, Some(task)))
     }

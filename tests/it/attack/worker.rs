@@ -193,7 +193,7 @@ fn a_worker_ends_with_its_server_and_with_its_plugin() {
 }
 
 #[test]
-fn an_isolation_that_nobody_knows_is_refused_by_its_word() {
+fn an_isolation_that_is_none_is_refused() {
     let check = World::new().plugin("p", &guest::seven()).with(r#"isolation = "box""#).run(&["check"]);
     assert_eq!(check.code, 2);
     assert!(check.said().contains(r#"is `box`; write "thread" or "process""#), "{}", check.said());

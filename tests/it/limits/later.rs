@@ -102,7 +102,7 @@ fn answers_on_their_way_out_are_of_what_all_calls_together_may_hold() {
     };
     let limits = "output_bytes_max = 2_097_152\nfuel = 1_000_000_000_000\ndeadline_ms = 4_000";
     let world = World::new()
-        .server(&format!("[server.limits]\nmemory_bytes_max = {}", 100 * MIB))
+        .server(&format!("[server.limits]\nmemory_bytes_max = {}", 90 * MIB))
         .plugin("bad", &answering("(loop $again (br $again))"))
         .limit(limits)
         .plugin("large", &answering(""))

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -214,6 +215,12 @@ fn trust(text: &[u8]) -> toml::Table {
         (entry["digest"].as_str().unwrap().to_owned(), reason)
     });
     table.insert("revoke".to_owned(), toml::Value::Table(revoked.collect()));
+    let signers = table.get_mut("signer").and_then(toml::Value::as_array_mut);
+    for key in signers.into_iter().flatten().filter_map(|signer| signer.get_mut("key")) {
+        // `keys//vendor.pub` is the same file.
+        let path: PathBuf = Path::new(key.as_str().unwrap()).components().collect();
+        *key = path.to_str().unwrap().into();
+    }
     let roles = table.get_mut("role").and_then(toml::Value::as_array_mut);
     for role in roles.into_iter().flatten().filter_map(toml::Value::as_table_mut) {
         role.entry("threshold").or_insert(1.into());

@@ -215,8 +215,7 @@ pub const FILES_OPEN_MAX: Limit = Limit {
 /// is no more.
 pub const FILES_THREADS: usize = 8;
 
-/// Threads on which guests wait for what is left, all plugins together: their stores, one thread each at a time, and the end of
-/// calls that held much memory.
+/// Threads on which guests wait for what is left, all plugins together: their stores, one thread each at a time.
 pub const GUEST_THREADS: usize = 64;
 
 /// Names that one listing of a folder brings into the host's memory at the most.
@@ -292,9 +291,6 @@ pub const HOST_CALL_FUEL: u64 = 1_000;
 /// Fuel after which a running guest gives others a turn, and the deadline and a cancellation are looked at: a fraction of
 /// a millisecond of instructions.
 pub const YIELD_FUEL: u64 = 100_000;
-
-/// Bytes of a guest's memory that are given back to the system on a thread that other guests wait for: some 100 µs.
-pub const TEAR_DOWN_BYTES_MAX: u64 = 2 * MIB;
 
 /// How long a guest that met its deadline inside the host may take to let go before it is left behind, in milliseconds.
 pub const GRACE_MS: u64 = 200;

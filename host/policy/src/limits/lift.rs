@@ -13,9 +13,10 @@ pub const fn lift_bytes_max(output_bytes_max: u64) -> u64 {
     if bytes > LIFT_BYTES_CEILING { LIFT_BYTES_CEILING } else { bytes }
 }
 
-/// Host bytes that what a guest says to one import may take: an answer's content, or entries for a store.
+/// Host bytes that what a guest says to one import may take: an answer's content, or entries for a store, which take more in
+/// memory than they count.
 pub const fn import_bytes_max(output_bytes_max: u64) -> u64 {
-    let bytes =
-        if output_bytes_max > KEYVALUE_USE_BYTES_MAX { output_bytes_max } else { KEYVALUE_USE_BYTES_MAX };
-    bytes.saturating_add(MIB)
+    let entries = 2 * KEYVALUE_USE_BYTES_MAX;
+    let content = output_bytes_max.saturating_add(MIB);
+    if content > entries { content } else { entries }
 }

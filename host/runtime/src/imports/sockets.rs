@@ -29,7 +29,7 @@ use wasmtime_wasi::p3::bindings::sockets::types::ErrorCode;
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtx, WasiSocketsCtxView};
 
 use super::Ctx;
-use super::outside::{Here, Outside, Powers, Side};
+use super::outside::{Outside, Powers, Side};
 use crate::audit::record::Notes;
 use crate::egress::Failure;
 use crate::meter::{Meter, Stop};
@@ -52,8 +52,8 @@ pub(crate) struct Gate {
 }
 
 impl State {
-    pub(crate) fn new(here: Here) -> Self {
-        let gate = Arc::new(Gate::new(here));
+    pub(crate) fn new(powers: &Arc<Powers>, meter: &Meter, notes: &Notes) -> Self {
+        let gate = Arc::new(Gate::new(powers, meter, notes));
         let grant = gate.grant();
         let ctx = if opens_any(grant) { asking(grant, &gate) } else { WasiSocketsCtx::default() };
         Self { ctx, gate }
@@ -85,10 +85,14 @@ fn asking(grant: &Grant, gate: &Arc<Gate>) -> WasiSocketsCtx {
 }
 
 impl Gate {
-    pub(crate) fn new(here: Here) -> Self {
-        let Here { powers, meter, notes, files: _ } = here;
-        let turns = Semaphore::new(turns(meter.limit(CallLimit::Sockets)));
-        Self { powers, meter, notes, found: Mutex::default(), turns }
+    pub(crate) fn new(powers: &Arc<Powers>, meter: &Meter, notes: &Notes) -> Self {
+        Self {
+            powers: Arc::clone(powers),
+            meter: meter.clone(),
+            notes: notes.clone(),
+            found: Mutex::default(),
+            turns: Semaphore::new(turns(meter.limit(CallLimit::Sockets))),
+        }
     }
 
     fn grant(&self) -> &Grant {

@@ -5,7 +5,7 @@ use std::io;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::AbortHandle;
-use toolgate_policy::limits::call::{GUEST_THREADS, TEAR_DOWN_BYTES_MAX};
+use toolgate_policy::limits::call::GUEST_THREADS;
 
 /// A runtime of its own for guests.
 pub(crate) struct Guests {
@@ -79,15 +79,6 @@ impl Guests {
     /// Runs a guest.
     pub(crate) fn spawn(&self, guest: impl Future<Output = ()> + Send + 'static) -> Task {
         Task(self.handle.spawn(guest).abort_handle())
-    }
-}
-
-/// Tears down what a call held, of so many bytes; where nobody waits for the thread, if that takes long.
-pub(crate) fn tear_down<T: Send + 'static>(what: T, bytes: u64) {
-    if bytes > TEAR_DOWN_BYTES_MAX {
-        drop(tokio::task::spawn_blocking(|| drop(what)));
-    } else {
-        drop(what);
     }
 }
 

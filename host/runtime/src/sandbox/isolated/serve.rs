@@ -41,7 +41,8 @@ pub(super) struct Serving<'a> {
 
 impl<'a> Serving<'a> {
     pub(super) fn new(live: &'a Live, id: u64, here: Here) -> Self {
-        Self { live, id, sockets: Gate::new(here.clone()), here, told: AtomicU64::new(0) }
+        let sockets = Gate::new(&here.powers, &here.meter, &here.notes);
+        Self { live, id, here, sockets, told: AtomicU64::new(0) }
     }
 
     /// Serves while `until` is waited for, many things at once.
@@ -58,7 +59,7 @@ impl<'a> Serving<'a> {
                 ended = &mut until => {
                     // What was said to a socket before the call ended leaves, as far as it can at once.
                     while let Ok(wanted) = wanted.try_recv() {
-                        if let Wanted::Asked(asked @ Asked { ask: Ask::Sockets(_), .. }) = wanted {
+                        if let Wanted::Asked(asked) = wanted && matches!(asked.ask, Ask::Sockets(_)) {
                             under_way.push(self.serve(asked));
                         }
                     }
@@ -115,6 +116,19 @@ impl<'a> Serving<'a> {
         }
     }
 
+    async fn file(&self, act: file::Act) -> Result<file::Came, file::Code> {
+        self.moved(act.bytes());
+        let came = self.here.file(act).await?;
+        self.moved(came.bytes());
+        Ok(came)
+    }
+
+    /// Bytes that went into a file or came out of one. For these a worker of ours charges its call itself.
+    fn moved(&self, bytes: u64) {
+        self.here.meter.charge(bytes);
+        self.told.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// What comes of using a socket; nothing where that is not answered, or nobody wants it any more.
     async fn plug(&self, act: Act, held: Option<&Held>) -> Option<Answer> {
         let lane = match &act {
@@ -136,19 +150,6 @@ impl<'a> Serving<'a> {
             },
         };
         (lane != Lane::End).then_some(Answer::Sockets(came))
-    }
-
-    async fn file(&self, act: file::Act) -> Result<file::Came, file::Code> {
-        self.moved(act.bytes());
-        let came = self.here.file(act).await?;
-        self.moved(came.bytes());
-        Ok(came)
-    }
-
-    /// Bytes that went into a file or came out of one. For these a worker of ours charges its call itself.
-    fn moved(&self, bytes: u64) {
-        self.here.meter.charge(bytes);
-        self.told.fetch_add(bytes, Ordering::Relaxed);
     }
 
     async fn exchange(&self, ask: Ask, exchange: &Exchange) -> Answer {
@@ -196,8 +197,8 @@ impl<'a> Serving<'a> {
 fn refused(ask: &Ask) -> Answer {
     match ask {
         Ask::Store(_) => Answer::Store(Err(Refused::Denied)),
-        Ask::File(_) => Answer::File(Err(file::Code::Interrupted)),
         Ask::Sockets(_) => Answer::Sockets(Err(NoSocket::AccessDenied)),
+        Ask::File(_) => Answer::File(Err(file::Code::Interrupted)),
         Ask::LetGo(_) | Ask::Send { .. } | Ask::Body { .. } | Ask::Next { .. } | Ask::Leave { .. } => {
             Answer::Failed(Failure::Refused)
         }
