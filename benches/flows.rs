@@ -72,7 +72,7 @@ fn hundred(c: &mut Criterion) {
     const PLUGINS: u64 = 100;
     let names: Vec<String> = (0..PLUGINS).map(|n| format!("p{n:02}")).collect();
     let world = names.iter().fold(World::new(), |world, name| {
-        world.plugin(name, &guest::with_section(plugin("hello"), "bench", name.as_bytes()))
+        world.plugin(name, &guest::with_section(test_guest("echoing"), "bench", name.as_bytes()))
     });
     let plugins: Vec<(&str, Grants)> = names.iter().map(|name| (name.as_str(), Grants::default())).collect();
     let mut spec = spec(&world, &plugins);
