@@ -1,7 +1,7 @@
 //! What a plugin's callers notice of another plugin that does its worst: the same call in turn beside a quiet server and beside
 //! loopers, hogs, sleepers, flooders and plugins that crash. One process, one run; prints a table of ratios.
 //!
-//! `cargo xtask bench`
+//! `cargo xtask bench`, or the binary with a word of the lines that are wanted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,9 +53,14 @@ async fn main() -> anyhow::Result<()> {
         },
         Neighbour { what: "crashes", guest: "panicking", arguments: json!({ "why": "x" }), callers: cores },
     ];
+    let wanted = std::env::args().nth(1).unwrap_or_default();
+    anyhow::ensure!(
+        neighbours.iter().any(|neighbour| neighbour.what.contains(&wanted)),
+        "no line has `{wanted}`"
+    );
     println!("| beside | quiet p50 µs | p50 µs | | quiet p99 µs | p99 µs | |");
     println!("|---|---|---|---|---|---|---|");
-    for neighbour in &neighbours {
+    for neighbour in neighbours.iter().filter(|neighbour| neighbour.what.contains(&wanted)) {
         // A looper that is never ended, and a plugin that is never put on hold, are the worst there is.
         let server = World::new()
             .plugin("hello", &plugin("hello"))

@@ -19,6 +19,7 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use toolgate_policy::capability::http::{Pass, Rule};
 use toolgate_policy::capability::sockets::Lookup;
@@ -112,6 +113,11 @@ impl Egress {
     /// A way out that asks these name servers, or the system's if there are none. Nothing is resolved, read or opened yet.
     pub(crate) fn new(servers: Vec<SocketAddr>) -> Arc<Self> {
         Arc::new(Self { resolver: Resolver::new(servers), roots: Roots::default() })
+    }
+
+    /// Names are looked up by tasks there, whoever asks.
+    pub(crate) fn look_up_on(&self, runtime: Handle) {
+        self.resolver.run_on(runtime);
     }
 
     /// Prepares what a rule needs.

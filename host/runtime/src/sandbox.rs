@@ -73,9 +73,11 @@ impl Sandbox {
         egress: Arc<Egress>,
         memory_bytes_max: u64,
     ) -> std::io::Result<Self> {
+        let guests = Guests::start()?;
+        egress.look_up_on(guests.handle());
         Ok(Self {
             linkers: Linkers::default(),
-            guests: Guests::start()?,
+            guests,
             budget: Budget::new(memory_bytes_max),
             egress,
             stores,
@@ -122,7 +124,7 @@ impl Sandbox {
         let run = Run::new(exported, here, meter, notes.clone(), relay, outside, &self.budget);
         let run = run.map_err(Fault::internal)?;
         let export = Arc::clone(export);
-        let task = self.guests.spawn(async move {
+        let task = self.guests.spawn(&Arc::clone(export.pace()), async move {
             tracing::debug!(tool = %export.tool(), "a guest begins");
             let ended = run.finish(args, &interrupt).await;
             notes.used(ended.fuel, ended.memory_peak_bytes);
@@ -192,11 +194,11 @@ impl Sandbox {
             () = tokio::time::sleep_until(deadline + grace) => {
                 task.iter().for_each(guests::Task::abandon);
                 let limit = export.limits().get(CallLimit::Deadline);
-                Outcome::Fault(Fault::limit(CallLimit::Deadline, limit).logged("it was stuck in the host"))
+                Outcome::Fault(Fault::limit(CallLimit::Deadline, limit).logged("it was stuck in the host, or got no turn"))
             }
             fault = interrupt.raised_for(grace + export.moment_after_cancel()) => {
                 task.iter().for_each(guests::Task::abandon);
-                Outcome::Fault(fault.logged("it was stuck in the host"))
+                Outcome::Fault(fault.logged("it was stuck in the host, or got no turn"))
             }
         }
     }

@@ -215,7 +215,8 @@ pub const FILES_OPEN_MAX: Limit = Limit {
 /// is no more.
 pub const FILES_THREADS: usize = 8;
 
-/// Threads on which guests wait for what is left, all plugins together: their stores, one thread each at a time.
+/// Threads on which guests wait for what is left, all plugins together: their stores, one thread each at a time. As many
+/// again for calls that are slow.
 pub const GUEST_THREADS: usize = 64;
 
 /// Names that one listing of a folder brings into the host's memory at the most.

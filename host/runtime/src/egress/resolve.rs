@@ -2,12 +2,15 @@
 //! connected to, so that a second answer cannot lead elsewhere.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
+use tokio_util::task::AbortOnDropHandle;
 use toolgate_policy::address::{Blocked, Host, Reach, is_metadata_name, may_connect};
 
 use super::Failure;
@@ -17,6 +20,8 @@ use super::Failure;
 pub(super) struct Resolver {
     servers: Vec<SocketAddr>,
     made: OnceCell<TokioResolver>,
+    /// Where its tasks run, which all that ask share: it keeps connections. Where it is first asked, if nothing is said.
+    runtime: OnceLock<Handle>,
 }
 
 /// Why there is nowhere to connect to.
@@ -45,7 +50,11 @@ impl NoAddress {
 
 impl Resolver {
     pub(super) fn new(servers: Vec<SocketAddr>) -> Self {
-        Self { servers, made: OnceCell::new() }
+        Self { servers, made: OnceCell::new(), runtime: OnceLock::new() }
+    }
+
+    pub(super) fn run_on(&self, runtime: Handle) {
+        self.runtime.get_or_init(|| runtime);
     }
 
     fn make(&self) -> Result<TokioResolver, NetError> {
@@ -92,11 +101,16 @@ impl Resolver {
             tracing::warn!(%error, "the configuration of name servers cannot be used");
             unknown()
         })?;
+        let runtime = self.runtime.get_or_init(Handle::current);
         // The final dot keeps search domains out of it.
-        let answer = resolver.lookup_ip(format!("{name}.")).await.map_err(|error| {
-            tracing::debug!(%error, name, "a name could not be resolved");
-            unknown()
-        })?;
+        let (resolver, full) = (resolver.clone(), format!("{name}."));
+        let asking = AbortOnDropHandle::new(runtime.spawn(async move { resolver.lookup_ip(full).await }));
+        let answer = asking.await.map_err(|error| error.to_string());
+        let answer =
+            answer.and_then(|answer| answer.map_err(|error| error.to_string())).map_err(|error| {
+                tracing::debug!(%error, name, "a name could not be resolved");
+                unknown()
+            })?;
         Ok(answer.iter().collect())
     }
 }

@@ -1,17 +1,39 @@
 //! The threads that guests run on: apart from those that carry the protocol, and below them in the machine's eyes, so that
-//! a guest that spins takes turns from other guests and not from the server.
+//! a guest that spins takes turns from other guests and not from the server. Calls that turn out to be slow go on in a lane
+//! of their own, below the others once more: a turn of theirs can be long, since nothing divides the filling of a large
+//! memory or its return to the system, and a short call would wait for the end of it.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::AbortHandle;
 use toolgate_policy::limits::call::GUEST_THREADS;
 
-/// A runtime of its own for guests.
+/// Where the guests of a server run.
 pub(crate) struct Guests {
+    quick: Lane,
+    slow: Lane,
+    /// The guests of the first whose turn it is.
+    hurried: Hurried,
+}
+
+/// A runtime of its own.
+pub(crate) struct Lane {
     handle: Handle,
     runtime: Option<Runtime>,
 }
+
+/// What the calls of one plugin together took of the processor lately, but for the first [`SHORT`] of each: what is left of
+/// it, and when that was. It wears off by [`WEARS_OFF`]. While it is more than [`QUICK_MAX`], all of them are slow.
+#[derive(Debug, Default)]
+pub(crate) struct Pace(Mutex<Option<(Duration, Instant)>>);
 
 /// A guest that runs. Dropping this ends it at its next turn.
 pub(crate) struct Task(AbortHandle);
@@ -20,6 +42,22 @@ pub(crate) struct Task(AbortHandle);
 /// of a guest's turn by the system's clock, some milliseconds; not so much that another program on the machine starves them.
 const NICE: i32 = 10;
 
+/// The same of those that are slow: as much as there is. Where another program of the same control group (or session) keeps
+/// all cores busy, they have 15 of 1,039 parts of one.
+const SLOW_NICE: i32 = 19;
+
+/// What each call may take of the processor and nobody counts it: most calls take less.
+const SHORT: Duration = Duration::from_millis(1);
+
+/// What the calls of a plugin may take beyond that before they are slow.
+const QUICK_MAX: Duration = Duration::from_millis(5);
+
+/// In so much time a plugin is let off one part of what it took: one that takes more than that of a core is slow for good.
+const WEARS_OFF: u32 = 50;
+
+/// The most that is held against a plugin: it is quick again some five seconds after the worst that it did.
+const HELD_MAX: Duration = Duration::from_millis(100);
+
 /// Every so many turns a call that has just come is before guests that had their turns.
 const NEW_CALLS_INTERVAL: u32 = 2;
 
@@ -27,18 +65,59 @@ const NEW_CALLS_INTERVAL: u32 = 2;
 const EVENT_INTERVAL: u32 = 4;
 
 impl Guests {
-    /// Starts one thread for each core.
+    /// Starts their threads, in each lane as many as there are cores.
     pub(crate) fn start() -> io::Result<Self> {
+        let (quick, slow) = (Lane::start("guest", NICE)?, Lane::start("guest-slow", SLOW_NICE)?);
+        Ok(Self { quick, slow, hurried: Hurried::default() })
+    }
+
+    /// Waits for something on a thread of its own, since the caller's may be one of a runtime; nothing if it panicked.
+    pub(crate) fn wait_for<T: Send>(&self, what: impl Future<Output = T> + Send) -> Option<T> {
+        std::thread::scope(|scope| scope.spawn(|| self.quick.handle.block_on(what)).join().ok())
+    }
+
+    /// Runs something that ends by itself and takes next to nothing of the processor.
+    pub(crate) fn detach(&self, what: impl Future<Output = ()> + Send + 'static) {
+        self.quick.detach(what);
+    }
+
+    /// Runs a guest of a plugin of that pace: among the quick for as long as that is quick, then among the slow.
+    pub(crate) fn spawn(&self, pace: &Arc<Pace>, guest: impl Future<Output = ()> + Send + 'static) -> Task {
+        let (slow, hurried) = (self.slow.handle.clone(), self.hurried.clone());
+        let mut timed = Timed { guest: Box::pin(guest), pace: Arc::clone(pace), used: Duration::ZERO };
+        let running = if pace.is_slow() {
+            slow.spawn(async move { timed.among_the_slow(&hurried).await })
+        } else {
+            let place = hurried.enter();
+            self.quick.handle.spawn(async move {
+                if !timed.among_the_quick(&hurried, place).await {
+                    let rest = slow.spawn(async move { timed.among_the_slow(&hurried).await });
+                    let _ends_with_this = Task(rest.abort_handle());
+                    drop(rest.await);
+                }
+            })
+        };
+        Task(running.abort_handle())
+    }
+
+    /// Where tasks run that all plugins share: never behind a slow guest.
+    pub(crate) fn handle(&self) -> Handle {
+        self.quick.handle.clone()
+    }
+}
+
+impl Lane {
+    fn start(name: &str, nice: i32) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let runtime = Builder::new_multi_thread()
             .worker_threads(cores)
             .max_blocking_threads(GUEST_THREADS)
             .global_queue_interval(NEW_CALLS_INTERVAL)
             .event_interval(EVENT_INTERVAL)
-            .thread_name("guest")
-            .on_thread_start(|| {
+            .thread_name(name)
+            .on_thread_start(move || {
                 // On Linux this is the calling thread's own. Where it is not allowed guests are merely as urgent.
-                if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+                if let Err(error) = rustix::process::setpriority_process(None, nice) {
                     tracing::debug!(%error, "guest threads could not be made less urgent");
                 }
             })
@@ -66,20 +145,114 @@ impl Guests {
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
-    /// Waits for something on a thread of its own, since the caller's may be one of a runtime; nothing if it panicked.
-    pub(crate) fn wait_for<T: Send>(&self, what: impl Future<Output = T> + Send) -> Option<T> {
-        std::thread::scope(|scope| scope.spawn(|| self.handle.block_on(what)).join().ok())
-    }
-
     /// Runs something that ends by itself.
     pub(crate) fn detach(&self, what: impl Future<Output = ()> + Send + 'static) {
         drop(self.handle.spawn(what));
     }
+}
 
-    /// Runs a guest.
-    pub(crate) fn spawn(&self, guest: impl Future<Output = ()> + Send + 'static) -> Task {
-        Task(self.handle.spawn(guest).abort_handle())
+impl Drop for Lane {
+    fn drop(&mut self) {
+        // Waiting for guests here could wait for ever, and waiting is not allowed where this may be dropped.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
+}
+
+impl Pace {
+    fn is_slow(&self) -> bool {
+        self.take(Duration::ZERO) > QUICK_MAX
+    }
+
+    /// Adds what was taken; gives what is held against the plugin now.
+    fn take(&self, more: Duration) -> Duration {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let left = held.map_or(Duration::ZERO, |(held, then)| {
+            held.saturating_sub(now.saturating_duration_since(then) / WEARS_OFF)
+        });
+        let holds = left.saturating_add(more).min(HELD_MAX);
+        *held = Some((holds, now));
+        holds
+    }
+}
+
+/// How many guests among the quick have their turn or have just come: no more than those, and not those that wait, since
+/// others stand back for them. Clones count together.
+#[derive(Debug, Clone, Default)]
+struct Hurried(Arc<AtomicUsize>);
+
+/// A place among them, until it is dropped.
+struct Place(Hurried);
+
+impl Hurried {
+    fn enter(&self) -> Place {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Place(self.clone())
+    }
+
+    fn is_there_one(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A guest, and what it has taken of the processor.
+struct Timed<F> {
+    guest: Pin<Box<F>>,
+    pace: Arc<Pace>,
+    used: Duration,
+}
+
+impl<F: Future<Output = ()>> Timed<F> {
+    /// Runs it until it has ended, or its plugin is slow. Tells whether it has ended.
+    async fn among_the_quick(&mut self, hurried: &Hurried, first: Place) -> bool {
+        let mut first = Some(first);
+        poll_fn(|context| {
+            let _place = first.take().unwrap_or_else(|| hurried.enter());
+            match self.turn(context) {
+                Poll::Ready(()) => Poll::Ready(true),
+                Poll::Pending if self.pace.is_slow() => Poll::Ready(false),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Runs it until it has ended. After each turn whoever waits for the core is let by, if somebody is in a hurry: the system
+    /// would let the thread have its time first. (Always, it would starve beside another busy program.)
+    async fn among_the_slow(&mut self, hurried: &Hurried) {
+        poll_fn(|context| {
+            let turn = self.turn(context);
+            if turn.is_pending() && hurried.is_there_one() {
+                std::thread::yield_now();
+            }
+            turn
+        })
+        .await;
+    }
+
+    fn turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let (begun, before) = (processor_time(), self.used.max(SHORT));
+        let turn = self.guest.as_mut().poll(context);
+        self.used = self.used.saturating_add(processor_time().saturating_sub(begun));
+        let counts = self.used.saturating_sub(before);
+        if !counts.is_zero() {
+            self.pace.take(counts);
+        }
+        turn
+    }
+}
+
+/// What this thread has taken of the processor since it began.
+fn processor_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 impl Task {
@@ -95,11 +268,108 @@ impl Drop for Task {
     }
 }
 
-impl Drop for Guests {
-    fn drop(&mut self) {
-        // Waiting for guests here could wait for ever, and waiting is not allowed where this may be dropped.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Takes so much of the processor, in short turns; tells on which thread it began and on which it ended, each with how much
+    /// less urgent that is.
+    async fn guest(takes: Duration, tell: mpsc::Sender<[String; 2]>) {
+        let thread = || {
+            let nice = rustix::process::getpriority_process(None).unwrap();
+            format!("{} {nice}", std::thread::current().name().unwrap_or_default())
+        };
+        let (began, mut took) = (thread(), Duration::ZERO);
+        while took < takes {
+            let begun = processor_time();
+            while processor_time().saturating_sub(begun) < Duration::from_micros(100) {}
+            took += processor_time().saturating_sub(begun);
+            tokio::task::yield_now().await;
         }
+        tell.send([began, thread()]).unwrap();
+    }
+
+    fn run(guests: &Guests, pace: &Arc<Pace>, takes: Duration) -> [String; 2] {
+        let (tell, told) = mpsc::channel();
+        let _task = guests.spawn(pace, guest(takes, tell));
+        told.recv().unwrap()
+    }
+
+    const QUICK: &str = "guest 10";
+    const SLOW: &str = "guest-slow 19";
+
+    #[test]
+    fn a_slow_call_goes_on_among_the_slow_and_those_of_its_plugin_begin_there_until_that_has_worn_off() {
+        let guests = Guests::start().unwrap();
+        let (pace, of_another) = (Arc::<Pace>::default(), Arc::<Pace>::default());
+        assert_eq!(run(&guests, &pace, Duration::ZERO), [QUICK, QUICK]);
+        assert_eq!(run(&guests, &pace, HELD_MAX), [QUICK, SLOW]);
+        assert_eq!(run(&guests, &pace, Duration::ZERO), [SLOW, SLOW]);
+        assert_eq!(run(&guests, &of_another, Duration::ZERO), [QUICK, QUICK]);
+        let until = Instant::now() + HELD_MAX * WEARS_OFF * 10;
+        while run(&guests, &pace, Duration::ZERO) != [QUICK, QUICK] {
+            assert!(Instant::now() < until, "it is among the slow for ever");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn calls_that_are_short_are_quick_however_many_and_longer_ones_of_one_plugin_count_together() {
+        let guests = Guests::start().unwrap();
+        let (short, longer) = (Arc::<Pace>::default(), Arc::<Pace>::default());
+        for _ in 0..100 {
+            assert_eq!(run(&guests, &short, SHORT / 2), [QUICK, QUICK]);
+        }
+        let (tell, told) = mpsc::channel();
+        // None of them is slow by itself.
+        let calls: Vec<_> =
+            (0..16).map(|_| guests.spawn(&longer, guest(QUICK_MAX * 4 / 5, tell.clone()))).collect();
+        drop(tell);
+        let threads: Vec<_> = told.iter().collect();
+        assert_eq!(threads.len(), calls.len());
+        assert!(threads.iter().filter(|[_, ended]| ended == SLOW).count() > calls.len() / 2, "{threads:?}");
+    }
+
+    #[test]
+    fn a_guest_that_is_abandoned_ends_in_either_lane_and_none_is_waited_for_that_waits_itself() {
+        struct Ended(mpsc::Sender<()>);
+        impl Drop for Ended {
+            fn drop(&mut self) {
+                self.0.send(()).unwrap_or_default();
+            }
+        }
+        let guests = Guests::start().unwrap();
+        let pace = Arc::<Pace>::default();
+        for takes in [Duration::ZERO, HELD_MAX, HELD_MAX] {
+            let (tell, told) = mpsc::channel();
+            let (end, ended) = mpsc::channel();
+            let task = guests.spawn(&pace, async move {
+                let _ended = Ended(end);
+                guest(takes, tell).await;
+                std::future::pending::<()>().await;
+            });
+            told.recv().unwrap();
+            let until = Instant::now() + Duration::from_secs(60);
+            while guests.hurried.is_there_one() {
+                assert!(Instant::now() < until, "it is in a hurry while it waits");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            task.abandon();
+            ended.recv_timeout(Duration::from_secs(60)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_quick_guest_is_in_a_hurry_in_its_turn() {
+        let guests = Guests::start().unwrap();
+        let (hurried, (tell, told)) = (guests.hurried.clone(), mpsc::channel());
+        let _task = guests.spawn(&Arc::default(), async move {
+            let first = hurried.is_there_one();
+            tokio::task::yield_now().await;
+            tell.send([first, hurried.is_there_one()]).unwrap();
+        });
+        assert_eq!(told.recv().unwrap(), [true, true]);
     }
 }

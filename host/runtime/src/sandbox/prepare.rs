@@ -16,6 +16,7 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use super::Sandbox;
 use super::compile::CompileError;
+use super::guests::Pace;
 use super::isolated::{Apart, Isolated};
 use super::linker::Linkers;
 use crate::artifact::Artifact;
@@ -45,6 +46,7 @@ struct Prepared {
     digest: Digest,
     limits: CallLimits,
     place: Place,
+    pace: Arc<Pace>,
     looks_at_cancelled: bool,
 }
 
@@ -224,8 +226,10 @@ pub(super) fn exports(
 ) -> Result<Vec<Arc<Export>>, NotReady> {
     let looks_at_cancelled =
         imports(component, component.engine()).any(|name| name == "toolgate:plugin/cancelled");
-    let [plugin, powerless] =
-        places.map(|place| Arc::new(Prepared { digest, limits: limits.clone(), place, looks_at_cancelled }));
+    let [plugin, powerless] = places.map(|place| {
+        let (limits, pace) = (limits.clone(), Arc::default());
+        Arc::new(Prepared { digest, limits, place, pace, looks_at_cancelled })
+    });
     let export = |(number, wanted): (u32, Wanted)| {
         let plugin = if wanted.powerless { &powerless } else { &plugin };
         let Wanted { tool, path, function, reply, powerless: _ } = wanted;
@@ -337,6 +341,11 @@ impl Export {
     /// Its place among those that were made ready with it.
     pub(super) fn number(&self) -> u32 {
         self.number
+    }
+
+    /// How slow the plugin's calls were lately.
+    pub(super) fn pace(&self) -> &Arc<Pace> {
+        &self.plugin.pace
     }
 
     /// Where it runs.

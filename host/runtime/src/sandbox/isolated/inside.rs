@@ -31,7 +31,7 @@ use crate::outcome::{Fault, FaultKind};
 use crate::relay::Relay;
 use crate::sandbox::compile::cache;
 use crate::sandbox::engine;
-use crate::sandbox::guests::Guests;
+use crate::sandbox::guests::Lane;
 use crate::sandbox::interrupt::Interrupt;
 use crate::sandbox::linker::Linkers;
 use crate::sandbox::prepare::{Export, Here, Place, Val, Wanted, exported, exports, linked};
@@ -41,7 +41,7 @@ use crate::worker::{jail, wall};
 
 /// A worker behind its walls.
 struct Inside {
-    guests: Guests,
+    guests: Lane,
     functions: Vec<Arc<Export>>,
     limits: CallLimits,
     budget: Arc<Budget>,
@@ -106,7 +106,7 @@ fn begin(args: &[String], stdin: &mut impl Read) -> Result<Inside, String> {
     // The threads are behind the first wall because they are started there, and behind the second because it is built
     // around all there are.
     wall::reach().map_err(|error| error.to_string())?;
-    let guests = Guests::start_only(threads).map_err(|error| format!("start its threads: {error}"))?;
+    let guests = Lane::start_only(threads).map_err(|error| format!("start its threads: {error}"))?;
     jail::no_more().map_err(|error| format!("its limits cannot be set: {error}"))?;
     wall::calls().map_err(|error| error.to_string())?;
     // What its calls hold together is counted by who sends them.
