@@ -18,6 +18,7 @@ use toolgate_policy::limits::call::GUEST_THREADS;
 
 /// Where the guests of a server run.
 pub(crate) struct Guests {
+    /// Dropped first: its tasks end those that went on in the other, and its clock serves them.
     quick: Lane,
     slow: Lane,
     /// The guests of the first whose turn it is.
