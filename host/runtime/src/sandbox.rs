@@ -129,10 +129,15 @@ impl Sandbox {
             let ended = run.finish(args, &interrupt).await;
             notes.used(ended.fuel, ended.memory_peak_bytes);
             show(&export, &ended.written);
+            // In this order, also where the call is abandoned on its way.
+            let rest = (ended.store, slot);
             // Nobody may be listening any more; the record has its own end. The store is torn down after the answer.
             drop(tell.send(answer(&export, ended.came)));
-            drop(ended.store);
-            drop(slot);
+            if export.pace().is_slow() {
+                // That of a hog takes milliseconds, so it has a turn of its own.
+                tokio::task::yield_now().await;
+            }
+            drop(rest);
         });
         Ok((told, Some(task)))
     }

@@ -1,12 +1,12 @@
 //! The threads that guests run on: apart from those that carry the protocol, and below them in the machine's eyes, so that
 //! a guest that spins takes turns from other guests and not from the server. Calls that turn out to be slow go on in a lane
-//! of their own, below the others once more: a turn of theirs can be long, since nothing divides the filling of a large
-//! memory or its return to the system, and a short call would wait for the end of it.
+//! of their own, below the others once more and on all cores but one: a turn of theirs can be long, since nothing divides the
+//! filling of a large memory or its return to the system, and a short call would wait for the end of it.
 
 use std::future::poll_fn;
 use std::io;
+use std::num::NonZero;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -21,8 +21,6 @@ pub(crate) struct Guests {
     /// Dropped first: its tasks end those that went on in the other, and its clock serves them.
     quick: Lane,
     slow: Lane,
-    /// The guests of the first whose turn it is.
-    hurried: Hurried,
 }
 
 /// A runtime of its own.
@@ -66,10 +64,13 @@ const NEW_CALLS_INTERVAL: u32 = 2;
 const EVENT_INTERVAL: u32 = 4;
 
 impl Guests {
-    /// Starts their threads, in each lane as many as there are cores.
+    /// Starts their threads: for the quick as many as there are cores, for the slow one less. However urgent a thread is, the
+    /// system lets one that it has just begun have some of its time first; where a core is without slow guests, nobody waits.
     pub(crate) fn start() -> io::Result<Self> {
-        let (quick, slow) = (Lane::start("guest", NICE)?, Lane::start("guest-slow", SLOW_NICE)?);
-        Ok(Self { quick, slow, hurried: Hurried::default() })
+        let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+        let all_but_one = NonZero::new(cores.get() - 1).unwrap_or(NonZero::<usize>::MIN);
+        let quick = Lane::start("guest", cores, NICE)?;
+        Ok(Self { quick, slow: Lane::start("guest-slow", all_but_one, SLOW_NICE)? })
     }
 
     /// Waits for something on a thread of its own, since the caller's may be one of a runtime; nothing if it panicked.
@@ -84,15 +85,14 @@ impl Guests {
 
     /// Runs a guest of a plugin of that pace: among the quick for as long as that is quick, then among the slow.
     pub(crate) fn spawn(&self, pace: &Arc<Pace>, guest: impl Future<Output = ()> + Send + 'static) -> Task {
-        let (slow, hurried) = (self.slow.handle.clone(), self.hurried.clone());
+        let slow = self.slow.handle.clone();
         let mut timed = Timed { guest: Box::pin(guest), pace: Arc::clone(pace), used: Duration::ZERO };
         let running = if pace.is_slow() {
-            slow.spawn(async move { timed.among_the_slow(&hurried).await })
+            slow.spawn(timed.among_the_slow())
         } else {
-            let place = hurried.enter();
             self.quick.handle.spawn(async move {
-                if !timed.among_the_quick(&hurried, place).await {
-                    let rest = slow.spawn(async move { timed.among_the_slow(&hurried).await });
+                if !timed.among_the_quick().await {
+                    let rest = slow.spawn(timed.among_the_slow());
                     let _ends_with_this = Task(rest.abort_handle());
                     drop(rest.await);
                 }
@@ -108,10 +108,9 @@ impl Guests {
 }
 
 impl Lane {
-    fn start(name: &str, nice: i32) -> io::Result<Self> {
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    fn start(name: &str, threads: NonZero<usize>, nice: i32) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
-            .worker_threads(cores)
+            .worker_threads(threads.get())
             .max_blocking_threads(GUEST_THREADS)
             .global_queue_interval(NEW_CALLS_INTERVAL)
             .event_interval(EVENT_INTERVAL)
@@ -162,7 +161,7 @@ impl Drop for Lane {
 }
 
 impl Pace {
-    fn is_slow(&self) -> bool {
+    pub(crate) fn is_slow(&self) -> bool {
         self.take(Duration::ZERO) > QUICK_MAX
     }
 
@@ -179,31 +178,6 @@ impl Pace {
     }
 }
 
-/// How many guests among the quick have their turn or have just come: no more than those, and not those that wait, since
-/// others stand back for them. Clones count together.
-#[derive(Debug, Clone, Default)]
-struct Hurried(Arc<AtomicUsize>);
-
-/// A place among them, until it is dropped.
-struct Place(Hurried);
-
-impl Hurried {
-    fn enter(&self) -> Place {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Place(self.clone())
-    }
-
-    fn is_there_one(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// A guest, and what it has taken of the processor.
 struct Timed<F> {
     guest: Pin<Box<F>>,
@@ -213,30 +187,18 @@ struct Timed<F> {
 
 impl<F: Future<Output = ()>> Timed<F> {
     /// Runs it until it has ended, or its plugin is slow. Tells whether it has ended.
-    async fn among_the_quick(&mut self, hurried: &Hurried, first: Place) -> bool {
-        let mut first = Some(first);
-        poll_fn(|context| {
-            let _place = first.take().unwrap_or_else(|| hurried.enter());
-            match self.turn(context) {
-                Poll::Ready(()) => Poll::Ready(true),
-                Poll::Pending if self.pace.is_slow() => Poll::Ready(false),
-                Poll::Pending => Poll::Pending,
-            }
+    async fn among_the_quick(&mut self) -> bool {
+        poll_fn(|context| match self.turn(context) {
+            Poll::Ready(()) => Poll::Ready(true),
+            Poll::Pending if self.pace.is_slow() => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
         })
         .await
     }
 
-    /// Runs it until it has ended. After each turn whoever waits for the core is let by, if somebody is in a hurry: the system
-    /// would let the thread have its time first. (Always, it would starve beside another busy program.)
-    async fn among_the_slow(&mut self, hurried: &Hurried) {
-        poll_fn(|context| {
-            let turn = self.turn(context);
-            if turn.is_pending() && hurried.is_there_one() {
-                std::thread::yield_now();
-            }
-            turn
-        })
-        .await;
+    /// Runs it until it has ended.
+    async fn among_the_slow(mut self) {
+        poll_fn(|context| self.turn(context)).await;
     }
 
     fn turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -271,6 +233,7 @@ impl Drop for Task {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
 
     use super::*;
@@ -334,6 +297,30 @@ mod tests {
     }
 
     #[test]
+    fn slow_guests_leave_a_core_to_the_quick_where_there_are_two() {
+        let guests = Guests::start().unwrap();
+        let cores = std::thread::available_parallelism().unwrap().get();
+        let pace = Arc::<Pace>::default();
+        pace.take(HELD_MAX);
+        let (running, (tell, told)) = (Arc::<AtomicUsize>::default(), mpsc::channel());
+        let _calls: Vec<_> = (0..cores * 4)
+            .map(|_| {
+                let (running, tell) = (Arc::clone(&running), tell.clone());
+                guests.spawn(&pace, async move {
+                    let together = running.fetch_add(1, Ordering::SeqCst) + 1;
+                    std::thread::sleep(Duration::from_millis(10));
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    tell.send(together).unwrap();
+                })
+            })
+            .collect();
+        drop(tell);
+        let (mut turns, mut most) = (0, 0);
+        told.iter().for_each(|together| (turns, most) = (turns + 1, most.max(together)));
+        assert_eq!((turns, most), (cores * 4, (cores - 1).max(1)));
+    }
+
+    #[test]
     fn a_guest_that_is_abandoned_ends_in_either_lane_and_none_is_waited_for_that_waits_itself() {
         struct Ended(mpsc::Sender<()>);
         impl Drop for Ended {
@@ -352,25 +339,8 @@ mod tests {
                 std::future::pending::<()>().await;
             });
             told.recv().unwrap();
-            let until = Instant::now() + Duration::from_secs(60);
-            while guests.hurried.is_there_one() {
-                assert!(Instant::now() < until, "it is in a hurry while it waits");
-                std::thread::sleep(Duration::from_millis(1));
-            }
             task.abandon();
             ended.recv_timeout(Duration::from_secs(60)).unwrap();
         }
-    }
-
-    #[test]
-    fn a_quick_guest_is_in_a_hurry_in_its_turn() {
-        let guests = Guests::start().unwrap();
-        let (hurried, (tell, told)) = (guests.hurried.clone(), mpsc::channel());
-        let _task = guests.spawn(&Arc::default(), async move {
-            let first = hurried.is_there_one();
-            tokio::task::yield_now().await;
-            tell.send([first, hurried.is_there_one()]).unwrap();
-        });
-        assert_eq!(told.recv().unwrap(), [true, true]);
     }
 }
