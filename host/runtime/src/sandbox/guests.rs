@@ -317,7 +317,8 @@ mod tests {
         drop(tell);
         let (mut turns, mut most) = (0, 0);
         told.iter().for_each(|together| (turns, most) = (turns + 1, most.max(together)));
-        assert_eq!((turns, most), (cores * 4, (cores - 1).max(1)));
+        assert_eq!(turns, cores * 4);
+        assert!(most <= (cores - 1).max(1), "{most} at once on {cores} cores");
     }
 
     #[test]
