@@ -129,7 +129,7 @@ impl Sandbox {
             let ended = run.finish(args, &interrupt).await;
             notes.used(ended.fuel, ended.memory_peak_bytes);
             show(&export, &ended.written);
-            // In this order, also where the call is abandoned on its way.
+            // In this order also where the call is abandoned: by a caller that has its answer, as a rule.
             let rest = (ended.store, slot);
             // Nobody may be listening any more; the record has its own end. The store is torn down after the answer.
             drop(tell.send(answer(&export, ended.came)));
