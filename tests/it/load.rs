@@ -19,7 +19,7 @@ use toolgate_tests::{Transport, World, guest};
 
 /// Adds a plugin called `good` that loads, and one called `bad`.
 fn beside_a_good_one(bad: &[u8]) -> World {
-    World::new().plugin("good", &guest::seven()).plugin("bad", bad)
+    World::with_own_cache().plugin("good", &guest::seven()).plugin("bad", bad)
 }
 
 /// `bad` is refused with these words by every command that loads, `good` is not; nothing of `bad` was compiled; the server

@@ -11,9 +11,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::reply::{HttpReply, Reply};
+use crate::world::Folder;
 
 /// How to talk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ struct Inner {
     log: Arc<Mutex<String>>,
     ids: AtomicI64,
     /// It is served from here.
-    _folder: Arc<TempDir>,
+    _folder: Arc<Folder>,
 }
 
 enum Link {
@@ -69,7 +69,7 @@ impl Server {
         mut command: Command,
         transport: Transport,
         args: &[&str],
-        folder: Arc<TempDir>,
+        folder: Arc<Folder>,
     ) -> Self {
         match transport {
             Transport::Stdio => command.args(["serve", "--stdio"]),

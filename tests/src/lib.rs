@@ -4,6 +4,7 @@
 pub mod bomb;
 pub mod chance;
 pub mod client;
+mod compiled;
 pub mod dns;
 pub mod fuzz;
 pub mod guest;

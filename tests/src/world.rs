@@ -8,21 +8,38 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use toolgate_policy::Digest;
 use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::signature::key::PrivateKey;
 use toolgate_runtime::signature::sign::sign;
 
-use crate::client::{Server, Transport};
+use crate::client::{PATIENCE, Server, Transport};
+use crate::compiled;
 
 /// A world: built up by methods that read like a sentence, written out when it is used.
 pub struct World {
-    folder: Arc<TempDir>,
+    folder: Arc<Folder>,
+    shares: bool,
     server: String,
     plugins: Vec<Plugin>,
     more: String,
     trust: String,
     locked: bool,
     env: Vec<(String, String)>,
+}
+
+/// The folder of a world. What was compiled in it is shared when it goes, unless the world keeps to itself.
+pub(crate) struct Folder {
+    dir: TempDir,
+    shares: bool,
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.shares {
+            compiled::share(&self.dir.path().join("state"));
+        }
+    }
 }
 
 thread_local! {
@@ -78,8 +95,20 @@ impl Default for World {
 impl World {
     /// A world with one trusted key, `vendor`, and no plugins.
     pub fn new() -> Self {
+        let world = Self::make(true);
+        compiled::open(&world.path("state"));
+        world
+    }
+
+    /// The same, with nothing compiled: for tests of compiling, and of what is kept of it.
+    pub fn with_own_cache() -> Self {
+        Self::make(false)
+    }
+
+    fn make(shares: bool) -> Self {
         let world = Self {
-            folder: Arc::new(TempDir::new().unwrap()),
+            folder: Arc::new(Folder { dir: TempDir::new().unwrap(), shares }),
+            shares,
             server: String::new(),
             plugins: Vec::new(),
             more: String::new(),
@@ -202,12 +231,14 @@ impl World {
 
     /// Where something of the world is.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.dir.path().join(name)
     }
 
     /// Writes a file.
     pub fn put(&self, name: &str, bytes: &[u8], mode: u32) {
         use std::io::Write as _;
+        let is_compiled = name.starts_with("state/cache") || name.starts_with("state/keys/cache");
+        assert!(!(self.shares && is_compiled), "a world that changes compiled code has a cache of its own");
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         let mut file = std::fs::OpenOptions::new()
@@ -236,6 +267,9 @@ impl World {
     /// Writes a plugin's bytes, signed by `vendor`.
     pub fn install(&self, name: &str, bytes: &[u8]) {
         self.put(&format!("plugins/{name}.wasm"), bytes, 0o644);
+        if self.shares {
+            compiled::take(Digest::of(bytes), &self.path("state"));
+        }
         self.sign(name, "vendor");
     }
 
@@ -263,6 +297,10 @@ impl World {
             }
         }
         text.push_str(&self.more);
+        // A machine with other work must not be what ends a call; where the deadline is meant, the test says so.
+        if !text.contains("[defaults.limits]") {
+            text.push_str(&format!("\n[defaults.limits]\ndeadline_ms = {}\n", 5 * PATIENCE.as_millis()));
+        }
         self.put("toolgate.toml", text.as_bytes(), 0o644);
         self.put("trust.toml", self.trust.as_bytes(), 0o644);
         self.path("toolgate.toml")
@@ -271,7 +309,7 @@ impl World {
     /// The program, to be run in this world.
     pub fn command(&self) -> Command {
         let mut command = Command::new(crate::toolgate());
-        command.current_dir(self.folder.path()).envs(self.env.iter().cloned());
+        command.current_dir(self.folder.dir.path()).envs(self.env.iter().cloned());
         command
     }
 

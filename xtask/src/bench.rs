@@ -1,11 +1,11 @@
 //! `cargo xtask bench`: the criterion groups, then the end-to-end comparison and what neighbours notice, in one run on this machine.
 
 use crate::guests;
-use crate::shell::{self, Outcome};
+use crate::shell::{self, Build, Outcome};
 
 /// Measures and prints the tables.
 pub(crate) fn run() -> Outcome {
-    let program = shell::build_toolgate(&["--release"])?;
+    let program = shell::build_toolgate(Build::Release)?;
     guests::build(guests::toolchain()?, &program)?;
     let folder = guests::folder()?;
     shell::run(

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::guests;
-use crate::shell::{self, Outcome};
+use crate::shell::{self, Build, Outcome};
 
 /// When the demo ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,22 +23,28 @@ pub(crate) enum Until {
 /// A token as a web service would want one. It is no secret: it guards nothing.
 const TOKEN: &str = "demo-token-that-no-plugin-sees";
 
-/// Sets everything up and serves it.
-pub(crate) fn run(until: Until) -> Outcome {
+/// Builds all that it needs, sets it up and serves it.
+pub(crate) fn run(until: Until, build: Build) -> Outcome {
     let toolchain = guests::toolchain()?;
-    let toolgate = shell::build_toolgate(&["--release"])?;
+    let toolgate = shell::build_toolgate(build)?;
     let built = guests::folder()?;
     for plugin in guests::plugins()? {
         guests::build_plugin(toolchain, &toolgate, &plugin, &built)?;
     }
+    serve_it(until, &toolgate)
+}
+
+/// Sets it up with a program and plugins that are built already, and serves it.
+pub(crate) fn serve_it(until: Until, toolgate: &Path) -> Outcome {
+    let built = guests::folder()?;
     let folder = shell::target()?.join("demo");
     let service = web_service().map_err(|error| format!("the demo's web service: {error}"))?;
-    set_up(&toolgate, &built, &folder, service)?;
+    set_up(toolgate, &built, &folder, service)?;
     let listen = match until {
         Until::CtrlC => "127.0.0.1:7411",
         Until::OneCall => "127.0.0.1:0",
     };
-    let (mut server, address) = serve(&toolgate, &folder, listen)?;
+    let (mut server, address) = serve(toolgate, &folder, listen)?;
     let shown = show(address, service);
     match (until, shown) {
         (Until::OneCall, shown) => {
@@ -51,7 +57,7 @@ pub(crate) fn run(until: Until) -> Outcome {
             Err(why)
         }
         (Until::CtrlC, Ok(())) => {
-            how_to_connect(&toolgate, &folder, address);
+            how_to_connect(toolgate, &folder, address);
             let status = server.wait().map_err(|error| error.to_string())?;
             Ok(format!("demo: the server ended with {status}"))
         }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::shell::{self, Outcome};
+use crate::packages;
+use crate::shell::{self, Build, Outcome};
 
 const TARGET: &str = "wasm32-wasip2";
 
@@ -27,7 +28,7 @@ const DEBIAN_SOURCE: &str = "/usr/share/cargo/registry";
 
 /// Builds all guests.
 pub(crate) fn run() -> Outcome {
-    let built = build(toolchain()?, &shell::build_toolgate(&[])?)?;
+    let built = build(toolchain()?, &shell::build_toolgate(Build::Program)?)?;
     Ok(format!("{} guests built into {}", built.len(), folder()?.display()))
 }
 
@@ -37,11 +38,8 @@ pub(crate) fn toolchain() -> Outcome<Toolchain> {
         return Ok(Toolchain::Rustup);
     }
     eprintln!("rustup has no {TARGET} and did not answer; trying Debian's packages");
-    if !has_debian() && shell::may_install() && Path::new("/usr/bin/apt-get").exists() {
-        shell::run(Command::new("apt-get").arg("update"))?;
-        shell::run(
-            Command::new("apt-get").args(["install", "-y", "--no-install-recommends"]).args(PACKAGES),
-        )?;
+    if !has_debian() {
+        drop(packages::apt(&PACKAGES));
     }
     if has_debian() {
         return Ok(Toolchain::Debian);
@@ -78,7 +76,7 @@ fn has_target() -> bool {
 
 fn add_target() -> bool {
     eprintln!("$ rustup target add {TARGET}");
-    shell::succeeds_within(Command::new("rustup").args(["target", "add", TARGET]), Duration::from_secs(120))
+    shell::succeeds_within(Command::new("rustup").args(["target", "add", TARGET]), Duration::from_secs(60))
 }
 
 /// Where built guests lie: plugins by name, test guests under `tests/`.

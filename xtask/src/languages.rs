@@ -4,15 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::guests;
+use crate::packages::Packages;
 use crate::shell::{self, Outcome};
-use crate::{guests, packages};
 
 /// What other people made, and what is built with it.
 struct Toolchain {
-    /// What decides what comes out, beside sources and steps.
-    pins: &'static [&'static str],
-    /// Installs the tools and says where they are.
-    tools: fn() -> Outcome<Option<PathBuf>>,
+    name: &'static str,
+    /// The tools.
+    packages: Packages,
     /// The components.
     recipes: &'static [Recipe],
 }
@@ -24,13 +24,24 @@ struct Recipe {
     /// From `tests/languages`, beside the interface.
     sources: &'static [&'static str],
     /// What is run with the tools, in a folder with the sources and `wit/world.wit`. It leaves `app.wasm`.
-    steps: fn(tools: &Path) -> Vec<Command>,
+    steps: fn(&Tools) -> Vec<Command>,
+}
+
+/// Where tools are.
+struct Tools {
+    /// The packages of the language.
+    packages: PathBuf,
+    /// Our own programs.
+    own: PathBuf,
 }
 
 const TOOLCHAINS: [Toolchain; 3] = [
     Toolchain {
-        pins: &JAVASCRIPT,
-        tools: || packages::node("javascript", &JAVASCRIPT),
+        name: "javascript",
+        packages: Packages::Node(&[
+            "@bytecodealliance/jco@1.35.0",
+            "@bytecodealliance/componentize-js@0.23.0",
+        ]),
         recipes: &[
             Recipe {
                 name: "javascript-quickjs",
@@ -50,13 +61,13 @@ const TOOLCHAINS: [Toolchain; 3] = [
         ],
     },
     Toolchain {
-        pins: &PYTHON,
-        tools: || packages::python("componentize-py", &PYTHON),
+        name: "componentize-py",
+        packages: Packages::Python(&["componentize-py==0.25.1"]),
         recipes: &[Recipe { name: "python", sources: &["python/app.py"], steps: componentize_py }],
     },
     Toolchain {
-        pins: &[WIT_BINDGEN],
-        tools: c,
+        name: "c",
+        packages: Packages::Debian { names: &DEBIAN, files: &[CLANG, WASM_LD, COMPONENT_LD, LIBC] },
         recipes: &[Recipe { name: "c", sources: &["c/app.c"], steps: clang }],
     },
 ];
@@ -64,20 +75,24 @@ const TOOLCHAINS: [Toolchain; 3] = [
 const INTERFACE: &str = "wit/world.wit";
 const WORLD: &str = "languages";
 
-const JAVASCRIPT: [&str; 2] = ["@bytecodealliance/jco@1.35.0", "@bytecodealliance/componentize-js@0.23.0"];
-const PYTHON: [&str; 1] = ["componentize-py==0.25.1"];
-const WIT_BINDGEN: &str = "wit-bindgen-cli@0.61.1";
 const DEBIAN: [&str; 4] = ["clang-19", "lld-22", "wasi-libc", "rust-web-llvm"];
 /// What `DEBIAN` brings, in its order.
 const CLANG: &str = "/usr/bin/clang-19";
-const LINKERS: [&str; 2] = ["/usr/lib/llvm-22/bin", "/usr/lib/rustlib/x86_64-unknown-linux-gnu/bin"];
+const WASM_LD: &str = "/usr/lib/llvm-22/bin/wasm-ld";
 const LIBC: &str = "/usr/lib/wasm32-wasi";
+const COMPONENT_LD: &str = "/usr/lib/rustlib/x86_64-unknown-linux-gnu/bin/wasm-component-ld";
 
-/// Builds every component that can be built here.
-pub(crate) fn run() -> Outcome {
+/// All packages that languages are built with.
+pub(crate) fn packages() -> impl Iterator<Item = (&'static str, Packages)> {
+    TOOLCHAINS.iter().map(|toolchain| (toolchain.name, toolchain.packages))
+}
+
+/// Builds every component that can be built here; `own` is the folder with our own programs.
+pub(crate) fn run(own: &Path) -> Outcome {
     let (mut built, mut all) = (0, 0);
     for toolchain in &TOOLCHAINS {
-        let tools = (toolchain.tools)()?;
+        let packages = toolchain.packages.install(toolchain.name)?;
+        let tools = packages.map(|packages| Tools { packages, own: own.to_owned() });
         for recipe in toolchain.recipes {
             let out = guests::folder()?.join("languages").join(format!("{}.wasm", recipe.name));
             all += 1;
@@ -94,7 +109,7 @@ pub(crate) fn run() -> Outcome {
     Ok(format!("{built} of {all} languages built"))
 }
 
-fn build(toolchain: &Toolchain, recipe: &Recipe, tools: &Path, out: &Path) -> Outcome<()> {
+fn build(toolchain: &Toolchain, recipe: &Recipe, tools: &Tools, out: &Path) -> Outcome<()> {
     let work = shell::target()?.join("guest-builds/languages").join(recipe.name);
     let steps = (recipe.steps)(tools);
     let wanted = made_of(toolchain, recipe, &steps)?;
@@ -118,10 +133,11 @@ fn build(toolchain: &Toolchain, recipe: &Recipe, tools: &Path, out: &Path) -> Ou
 
 /// All that a component is made of, in full: pins, steps, sources.
 fn made_of(toolchain: &Toolchain, recipe: &Recipe, steps: &[Command]) -> Outcome {
-    let mut text = toolchain.pins.join("\n");
+    let mut text = toolchain.packages.pins().join("\n");
     for step in steps {
         text.push_str(&format!("\n{}", shell::show(step)));
     }
+    text.push_str(&shell::locked("wit-bindgen-c")?);
     for file in recipe.sources.iter().chain([&INTERFACE]) {
         let path = shell::root().join("tests/languages").join(file);
         let source =
@@ -131,40 +147,34 @@ fn made_of(toolchain: &Toolchain, recipe: &Recipe, steps: &[Command]) -> Outcome
     Ok(text)
 }
 
-fn c() -> Outcome<Option<PathBuf>> {
-    let linkers = [format!("{}/wasm-ld", LINKERS[0]), format!("{}/wasm-component-ld", LINKERS[1])];
-    if packages::debian("c", &DEBIAN, &[CLANG, &linkers[0], LIBC, &linkers[1]])?.is_none() {
-        return Ok(None);
-    }
-    packages::cargo("wit-bindgen", WIT_BINDGEN, "c")
-}
-
-fn quickjs(tools: &Path) -> Command {
-    let jco = Command::new(tools.join("node_modules/.bin/jco"));
+fn quickjs(tools: &Tools) -> Command {
+    let jco = Command::new(tools.packages.join("node_modules/.bin/jco"));
     let app = ["componentize", "app.js", "--wit", INTERFACE, "--world-name", WORLD, "-o", "app.wasm"];
     with(with(jco, &app), &["--backend", "qjs"])
 }
 
 /// jco cannot switch off what StarlingMonkey imports whether it is used or not; the library below it can.
-fn starlingmonkey(tools: &Path) -> Vec<Command> {
+fn starlingmonkey(tools: &Tools) -> Vec<Command> {
     let mut node = with(Command::new("node"), &["starlingmonkey.mjs", WORLD]);
-    node.arg(tools.join("node_modules/@bytecodealliance/componentize-js/src/componentize.js"));
+    node.arg(tools.packages.join("node_modules/@bytecodealliance/componentize-js/src/componentize.js"));
     vec![node]
 }
 
-fn componentize_py(tools: &Path) -> Vec<Command> {
-    let program = Command::new(tools.join("bin/componentize-py"));
+fn componentize_py(tools: &Tools) -> Vec<Command> {
+    let program = Command::new(tools.packages.join("bin/componentize-py"));
     vec![with(program, &["-d", "wit", "-w", WORLD, "componentize", "app", "-o", "app.wasm"])]
 }
 
-fn clang(tools: &Path) -> Vec<Command> {
-    let bindings = with(Command::new(tools.join("bin/wit-bindgen")), &["c", INTERFACE, "--world", WORLD]);
+fn clang(tools: &Tools) -> Vec<Command> {
+    let bindings = with(Command::new(tools.own.join("toolgate-c-bindings")), &[INTERFACE, WORLD]);
     let compile = with(
         Command::new(CLANG),
         &["--target=wasm32-wasi", "-Os", "-Wall", "-Wextra", "-Werror", "-c", "app.c", "languages.c"],
     );
-    let mut link = Command::new(format!("{}/wasm-component-ld", LINKERS[1]));
-    link.env("PATH", format!("{}:{}", LINKERS[0], std::env::var("PATH").unwrap_or_default()));
+    let mut link = Command::new(COMPONENT_LD);
+    let linkers = Path::new(WASM_LD).parent().map(Path::display);
+    let path = std::env::var("PATH").unwrap_or_default();
+    link.env("PATH", linkers.map_or(path.clone(), |linkers| format!("{linkers}:{path}")));
     link.arg("--no-entry").arg(format!("-L{LIBC}")).arg(format!("{LIBC}/crt1-reactor.o"));
     let objects = ["app.o", "languages.o", "languages_component_type.o", "-lc", "-o", "app.wasm"];
     vec![bindings, compile, with(link, &objects)]

@@ -2,75 +2,134 @@
 //! which. Only Debian's go elsewhere, and only where `shell::may_install`. What cannot be installed is skipped, told in one line.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
 
+use crate::guests::{self, Toolchain};
 use crate::shell::{self, Outcome};
 
-/// Packages for Python, in a virtual environment; where that is.
-pub(crate) fn python(name: &str, packages: &[&str]) -> Outcome<Option<PathBuf>> {
-    if !shell::exists("python3") {
-        return skip(&format!("{name}: python3 is not here. Install python3 and python3-venv"));
-    }
-    once(name, packages, |folder| {
-        shell::run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
-        let mut pip = Command::new(folder.join("bin/pip"));
-        shell::run(pip.args(["install", "--quiet", "--disable-pip-version-check"]).args(packages))
-    })
+/// Packages of one kind that are installed together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Packages {
+    /// For Python, in a virtual environment.
+    Python(&'static [&'static str]),
+    /// For Node. No script of theirs is run.
+    Node(&'static [&'static str]),
+    /// Debian's.
+    Debian {
+        /// Their names.
+        names: &'static [&'static str],
+        /// Files that they bring, by which one sees that they are here.
+        files: &'static [&'static str],
+    },
 }
 
-/// Packages for Node; the folder whose `node_modules` they are in. No script of theirs is run.
-pub(crate) fn node(name: &str, packages: &[&str]) -> Outcome<Option<PathBuf>> {
-    if !shell::exists("node") || !shell::exists("npm") {
-        return skip(&format!("{name}: node and npm are not here. Install Node 20 or newer"));
+impl Packages {
+    /// Installs them where they are not here yet, and says where: the virtual environment, the folder with `node_modules`,
+    /// the root of the file system. Nothing where they cannot be installed.
+    pub(crate) fn install(self, name: &str) -> Outcome<Option<PathBuf>> {
+        match self {
+            Self::Python(_) if !shell::exists("python3") => {
+                skip(&format!("{name}: python3 is not here. Install python3 and python3-venv"))
+            }
+            Self::Python(packages) => once(name, packages, |folder| {
+                shell::run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+                let mut pip = Command::new(folder.join("bin/pip"));
+                shell::run(pip.args(["install", "--quiet", "--disable-pip-version-check"]).args(packages))
+            }),
+            Self::Node(_) if !shell::exists("node") || !shell::exists("npm") => {
+                skip(&format!("{name}: node and npm are not here. Install Node 20 or newer"))
+            }
+            Self::Node(packages) => once(name, packages, |folder| {
+                let mut npm = Command::new("npm");
+                npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
+                shell::run(npm.arg("--save-exact").arg("--prefix").arg(folder).args(packages))
+            }),
+            Self::Debian { names, files } => {
+                if !are_here(files) {
+                    drop(apt(names));
+                }
+                if are_here(files) {
+                    return Ok(Some(PathBuf::from("/")));
+                }
+                skip(&format!("{name}: run `apt-get install {}`", names.join(" ")))
+            }
+        }
     }
-    once(name, packages, |folder| {
-        let mut npm = Command::new("npm");
-        npm.args([
-            "install",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-            "--loglevel=error",
-            "--save-exact",
-        ]);
-        shell::run(npm.arg("--prefix").arg(folder).args(packages))
-    })
+
+    /// What decides what comes of them.
+    pub(crate) fn pins(self) -> &'static [&'static str] {
+        match self {
+            Self::Python(packages) | Self::Node(packages) => packages,
+            // Whatever the system's release has.
+            Self::Debian { .. } => &[],
+        }
+    }
 }
 
-/// A program written in Rust, such as `name@1.0.0`, with some of its features; the folder whose `bin` it is in. What
-/// optimising it takes is more than what it saves.
-pub(crate) fn cargo(name: &str, package: &str, features: &str) -> Outcome<Option<PathBuf>> {
-    once(name, &[package, features], |folder| {
-        let mut cargo = shell::cargo();
-        cargo.args([
-            "install",
-            "--quiet",
-            "--locked",
-            "--debug",
-            "--no-default-features",
-            "--features",
-            features,
-        ]);
-        cargo.arg("--root").arg(folder).arg("--target-dir").arg(folder.join("build")).arg(package);
-        shell::run(&mut cargo)?;
-        drop(std::fs::remove_dir_all(folder.join("build")));
-        Ok(())
-    })
+/// Installations that go on beside something else, one kind beside the other.
+pub(crate) struct Installing {
+    debian: JoinHandle<Outcome<Toolchain>>,
+    others: Vec<JoinHandle<Outcome<()>>>,
 }
 
-/// Debian's packages, where each of these files is one that they bring.
-pub(crate) fn debian(name: &str, packages: &[&str], files: &[&str]) -> Outcome<Option<()>> {
-    let here = || files.iter().all(|file| Path::new(file).exists());
-    if !here() && shell::may_install() && Path::new("/usr/bin/apt-get").exists() {
-        let mut install = Command::new("apt-get");
-        install.args(["install", "-y", "-qq", "--no-install-recommends"]).args(packages);
-        let updated = shell::run(Command::new("apt-get").args(["update", "-qq"]));
-        drop(updated.and_then(|()| shell::run(&mut install)));
+impl Installing {
+    /// Begins to install everything, with what builds guests.
+    pub(crate) fn start(all: Vec<(&'static str, Packages)>) -> Self {
+        let (debian, others): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|(_, packages)| matches!(packages, Packages::Debian { .. }));
+        let (node, python): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|(_, packages)| matches!(packages, Packages::Node(_)));
+        let install = |these: Vec<(&'static str, Packages)>| {
+            std::thread::spawn(move || {
+                these.into_iter().try_for_each(|(name, packages)| packages.install(name).map(drop))
+            })
+        };
+        let debian = std::thread::spawn(move || {
+            let toolchain = guests::toolchain()?;
+            // In one go: most of what it takes is taken once.
+            let missing = debian.iter().filter_map(|(_, packages)| match packages {
+                Packages::Debian { names, files } if !are_here(files) => Some(*names),
+                Packages::Debian { .. } | Packages::Python(_) | Packages::Node(_) => None,
+            });
+            let missing: Vec<&str> = missing.flatten().copied().collect();
+            if !missing.is_empty() {
+                drop(apt(&missing));
+            }
+            debian.into_iter().try_for_each(|(name, packages)| packages.install(name).map(drop))?;
+            Ok(toolchain)
+        });
+        Self { debian, others: vec![install(node), install(python)] }
     }
-    if here() {
-        return Ok(Some(()));
+
+    /// Waits until all is there.
+    pub(crate) fn wait(self) -> Outcome<Toolchain> {
+        let ended = |_| "an installation panicked".to_owned();
+        let toolchain = self.debian.join().map_err(ended)??;
+        for other in self.others {
+            other.join().map_err(ended)??;
+        }
+        Ok(toolchain)
     }
-    skip(&format!("{name}: run `apt-get install {}`", packages.join(" ")))
+}
+
+fn are_here(files: &[&str]) -> bool {
+    files.iter().all(|file| Path::new(file).exists())
+}
+
+/// Installs Debian's packages, where that may be done without asking.
+pub(crate) fn apt(packages: &[&str]) -> Outcome<()> {
+    if !shell::may_install() || !Path::new("/usr/bin/apt-get").exists() {
+        return Err(format!("run `apt-get install {}`", packages.join(" ")));
+    }
+    let apt = || {
+        let mut apt = Command::new("apt-get");
+        apt.args(["-qq", "-o", "DPkg::Lock::Timeout=300"]).env("DEBIAN_FRONTEND", "noninteractive");
+        apt.stdout(Stdio::null());
+        apt
+    };
+    shell::run(apt().arg("update"))?;
+    shell::run(apt().args(["install", "-y", "--no-install-recommends"]).args(packages))
 }
 
 /// In CI nothing is skipped.

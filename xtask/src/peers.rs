@@ -3,41 +3,81 @@
 
 use std::process::Command;
 
-use crate::packages;
+use crate::packages::Packages;
 use crate::shell::Outcome;
 
-/// Tells the tests where they are; nothing where they could not be installed.
+/// A program of other people's.
+struct Peer {
+    name: &'static str,
+    packages: Packages,
+    /// What tests are told: a variable, and where below the folder of its packages it leads.
+    variables: &'static [(&'static str, &'static str)],
+}
+
+const PEERS: [Peer; 8] = [
+    Peer {
+        name: "python",
+        packages: Packages::Python(&["mcp==2.3.0"]),
+        variables: &[("TOOLGATE_PYTHON", "bin/python")],
+    },
+    Peer {
+        name: "typescript",
+        // The first speaks the revisions up to 2025-11-25, the second those and 2026-07-28.
+        packages: Packages::Node(&["@modelcontextprotocol/sdk@1.32.2", "@modelcontextprotocol/client@2.4.0"]),
+        variables: &[("TOOLGATE_TYPESCRIPT", "")],
+    },
+    Peer {
+        name: "inspector",
+        packages: Packages::Node(&["@modelcontextprotocol/inspector@2.12.0"]),
+        variables: &[("TOOLGATE_INSPECTOR", "")],
+    },
+    Peer {
+        name: "sigstore",
+        // The newest of each that run on Node 20.
+        packages: Packages::Node(&[
+            "@sigstore/verify@3.1.1",
+            "@sigstore/bundle@4.0.0",
+            "@sigstore/sign@4.1.1",
+            "@sigstore/mock@0.12.1",
+        ]),
+        variables: &[("TOOLGATE_SIGSTORE", "")],
+    },
+    Peer {
+        name: "securesystemslib",
+        packages: Packages::Python(&["securesystemslib[crypto]==1.6.0"]),
+        variables: &[("TOOLGATE_SECURESYSTEMSLIB", "bin/python")],
+    },
+    Peer {
+        name: "ssh-keygen",
+        packages: Packages::Debian { names: &["openssh-client"], files: &["/usr/bin/ssh-keygen"] },
+        variables: &[("TOOLGATE_SSH_KEYGEN", "usr/bin/ssh-keygen")],
+    },
+    Peer {
+        name: "minisign",
+        packages: Packages::Debian { names: &["minisign"], files: &["/usr/bin/minisign"] },
+        variables: &[("TOOLGATE_MINISIGN", "usr/bin/minisign")],
+    },
+    Peer {
+        name: "registry",
+        packages: Packages::Debian {
+            names: &["docker-registry", "skopeo"],
+            files: &["/usr/bin/docker-registry", "/usr/bin/skopeo"],
+        },
+        variables: &[("TOOLGATE_REGISTRY", "usr/bin/docker-registry"), ("TOOLGATE_SKOPEO", "usr/bin/skopeo")],
+    },
+];
+
+/// All their packages.
+pub(crate) fn packages() -> impl Iterator<Item = (&'static str, Packages)> {
+    PEERS.iter().map(|peer| (peer.name, peer.packages))
+}
+
+/// Installs what is not here yet and tells the tests where everything is; nothing of what cannot be installed.
 pub(crate) fn tell(tests: &mut Command) -> Outcome<()> {
-    if let Some(folder) = packages::python("python", &["mcp==2.3.0"])? {
-        tests.env("TOOLGATE_PYTHON", folder.join("bin/python"));
-    }
-    // The first speaks the revisions up to 2025-11-25, the second those and 2026-07-28.
-    const TYPESCRIPT: [&str; 2] = ["@modelcontextprotocol/sdk@1.32.2", "@modelcontextprotocol/client@2.4.0"];
-    if let Some(folder) = packages::node("typescript", &TYPESCRIPT)? {
-        tests.env("TOOLGATE_TYPESCRIPT", folder);
-    }
-    if let Some(folder) = packages::node("inspector", &["@modelcontextprotocol/inspector@2.12.0"])? {
-        tests.env("TOOLGATE_INSPECTOR", folder);
-    }
-    // The newest of each that run on Node 20.
-    const SIGSTORE: [&str; 4] =
-        ["@sigstore/verify@3.1.1", "@sigstore/bundle@4.0.0", "@sigstore/sign@4.1.1", "@sigstore/mock@0.12.1"];
-    if let Some(folder) = packages::node("sigstore", &SIGSTORE)? {
-        tests.env("TOOLGATE_SIGSTORE", folder);
-    }
-    if let Some(folder) = packages::python("securesystemslib", &["securesystemslib[crypto]==1.6.0"])? {
-        tests.env("TOOLGATE_SECURESYSTEMSLIB", folder.join("bin/python"));
-    }
-    if packages::debian("ssh-keygen", &["openssh-client"], &["/usr/bin/ssh-keygen"])?.is_some() {
-        tests.env("TOOLGATE_SSH_KEYGEN", "/usr/bin/ssh-keygen");
-    }
-    if packages::debian("minisign", &["minisign"], &["/usr/bin/minisign"])?.is_some() {
-        tests.env("TOOLGATE_MINISIGN", "/usr/bin/minisign");
-    }
-    const REGISTRY: [&str; 2] = ["/usr/bin/docker-registry", "/usr/bin/skopeo"];
-    if packages::debian("registry", &["docker-registry", "skopeo"], &REGISTRY)?.is_some() {
-        let [registry, skopeo] = REGISTRY;
-        tests.env("TOOLGATE_REGISTRY", registry).env("TOOLGATE_SKOPEO", skopeo);
+    for peer in &PEERS {
+        if let Some(folder) = peer.packages.install(peer.name)? {
+            tests.envs(peer.variables.iter().map(|(name, place)| (name, folder.join(place))));
+        }
     }
     Ok(())
 }

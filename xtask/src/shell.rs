@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// What a command gives: its figure, or why it failed.
@@ -75,23 +76,45 @@ pub(crate) fn cargo() -> Command {
 
 /// Where cargo puts what it builds here, whatever the environment says.
 pub(crate) fn target() -> Outcome<PathBuf> {
-    let metadata = output(cargo().args(["metadata", "--no-deps", "--format-version", "1", "--locked"]))?;
-    let metadata: serde_json::Value =
-        serde_json::from_str(&metadata).map_err(|error| format!("cargo metadata: {error}"))?;
-    let path = metadata.get("target_directory").and_then(serde_json::Value::as_str);
-    path.map(PathBuf::from).ok_or_else(|| "cargo metadata names no target directory".to_owned())
+    static TARGET: OnceLock<Outcome<PathBuf>> = OnceLock::new();
+    let ask = || {
+        let metadata = output(cargo().args(["metadata", "--no-deps", "--format-version", "1", "--locked"]))?;
+        let metadata: serde_json::Value =
+            serde_json::from_str(&metadata).map_err(|error| format!("cargo metadata: {error}"))?;
+        let path = metadata.get("target_directory").and_then(serde_json::Value::as_str);
+        path.map(PathBuf::from).ok_or_else(|| "cargo metadata names no target directory".to_owned())
+    };
+    TARGET.get_or_init(ask).clone()
+}
+
+/// The version of a package in Cargo.lock.
+pub(crate) fn locked(package: &str) -> Outcome {
+    let lock = root().join("Cargo.lock");
+    let text = std::fs::read_to_string(&lock).map_err(|error| format!("{}: {error}", lock.display()))?;
+    let entry = text.split("[[package]]").find(|entry| entry.contains(&format!("name = \"{package}\"\n")));
+    entry.map(str::to_owned).ok_or_else(|| format!("{} has no {package}", lock.display()))
+}
+
+/// What is built of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Build {
+    /// The program alone, quickly.
+    Program,
+    /// The program as it ships: optimised over all crates, which takes about as long again.
+    Release,
+    /// The program and all tests, together, so that nothing is built twice for other features.
+    Tests,
 }
 
 /// Builds the program and says where it is.
-pub(crate) fn build_toolgate(profile: &[&str]) -> Outcome<PathBuf> {
+pub(crate) fn build_toolgate(what: Build) -> Outcome<PathBuf> {
     let mut build = cargo();
-    // For tests together with them, so that nothing is built twice for other features; else as it ships.
-    build.args(if profile.is_empty() {
-        &["build", "--locked", "--workspace", "--bins", "--tests"][..]
-    } else {
-        &["build", "--locked", "--package", "toolgate", "--bin", "toolgate"]
-    });
-    build.args(profile);
+    build.args(["build", "--locked", "--bin", "toolgate"]);
+    match what {
+        Build::Program => build.args(["--package", "toolgate"]),
+        Build::Release => build.args(["--package", "toolgate", "--release"]),
+        Build::Tests => build.args(["--workspace", "--bin", "toolgate-c-bindings", "--tests"]),
+    };
     run(&mut build)?;
     let messages = output(build.args(["--message-format", "json", "--quiet"]))?;
     let executable = messages.lines().rev().find_map(|line| {
@@ -102,6 +125,11 @@ pub(crate) fn build_toolgate(profile: &[&str]) -> Outcome<PathBuf> {
         message.get("executable")?.as_str().map(PathBuf::from)
     });
     executable.ok_or_else(|| "cargo built no program".to_owned())
+}
+
+/// The folder that a program is in.
+pub(crate) fn folder_of(program: &Path) -> Outcome<&Path> {
+    program.parent().ok_or_else(|| format!("{} is in no folder", program.display()))
 }
 
 /// How a command is told.

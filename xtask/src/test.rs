@@ -1,72 +1,93 @@
-//! `cargo xtask test`: everything that CI runs, in the order in which it fails fastest.
+//! `cargo xtask test`: everything that CI runs, in the order in which it fails fastest. `--quick` is what a developer wants
+//! before a commit: what is built and installed already, and the tests that take long left out.
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
 
-use crate::shell::{self, Outcome};
-use crate::{demo, guests, languages, packages, peers, tidy};
+use crate::packages::Installing;
+use crate::shell::{self, Build, Outcome};
+use crate::steps::Steps;
+use crate::{demo, dependencies, guests, languages, peers, tidy};
 
-/// Runs every test.
-pub(crate) fn run() -> Outcome {
-    let started = Instant::now();
-    tidy::run()?;
-    lint()?;
-    let toolchain = guests::toolchain()?;
-    let program = shell::build_toolgate(&[])?;
-    guests::build(toolchain, &program)?;
-    languages::run()?;
-    other_toolchain(toolchain, &program)?;
-    let mut tests = shell::cargo();
-    tests.args(["test", "--locked", "--workspace"]).env("TOOLGATE_BIN", &program);
-    tests.env("TOOLGATE_GUESTS", guests::folder()?);
-    peers::tell(&mut tests)?;
-    shell::run(&mut tests)?;
-    demo::run(demo::Until::OneCall)?;
-    Ok(format!("all tests passed in {} s", started.elapsed().as_secs()))
+/// Tests that take more than a few seconds, by the beginning of their names: `--quick` leaves them out.
+const SLOW: [&str; 0] = [];
+
+/// Runs every test, or with `--quick` most of them; steps named after `--without` are left out.
+pub(crate) fn run(quick: bool, without: &[&str]) -> Outcome {
+    let mut steps = Steps::new(without);
+    let done = if quick { quickly(&mut steps) } else { all(&mut steps) };
+    eprintln!("\n{steps}");
+    done.map(|()| format!("all tests passed in {} s", steps.elapsed().as_secs()))
 }
 
-/// Formatting and lints, where the toolchain has them.
-fn lint() -> Outcome<()> {
-    for (component, args) in [
-        ("fmt", &["fmt", "--all", "--check"][..]),
-        (
-            "clippy",
-            &["clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"],
-        ),
-    ] {
-        if shell::output(shell::cargo().args([component, "--version"])).is_ok() {
-            shell::run(shell::cargo().args(args))?;
-        } else if shell::is_ci() {
-            return Err(format!("cargo {component} is not here; run `rustup component add rustfmt clippy`"));
-        } else {
-            eprintln!("skipping: cargo {component} is not here");
-        }
-    }
-    deny()
-}
-
-/// Licenses, sources and bans of what we build on. Advisories need a database that is fetched from elsewhere.
-fn deny() -> Outcome<()> {
-    let program = match shell::exists("cargo-deny") {
-        true => "cargo-deny".into(),
-        false => match packages::cargo("deny", "cargo-deny@0.20.2", "")? {
-            Some(folder) => folder.join("bin/cargo-deny"),
-            None => return Ok(()),
-        },
+fn all(steps: &mut Steps) -> Outcome<()> {
+    let installing = Installing::start(peers::packages().chain(languages::packages()).collect());
+    steps.run("tidy", tidy::run)?;
+    steps.run("format", format)?;
+    steps.run("dependencies", dependencies::check)?;
+    let program = steps.run("build", || shell::build_toolgate(Build::Tests))?;
+    let Some(program) = program else { return Err("nothing can be tested that is not built".to_owned()) };
+    steps.run("lints", lint)?;
+    let toolchain = steps.run("installations", || installing.wait())?;
+    let Some(toolchain) = toolchain else {
+        return Err("guests cannot be built without a compiler".to_owned());
     };
-    // It looks at the crates of other systems too, which building for this one did not fetch.
-    shell::run(shell::cargo().args(["fetch", "--locked", "--quiet"]))?;
-    let mut deny = Command::new(program);
-    deny.current_dir(shell::root()).args([
-        "--offline",
-        "--workspace",
-        "check",
-        "bans",
-        "licenses",
-        "sources",
-    ]);
-    shell::run(deny.args(["--hide-inclusion-graph", "--allow", "duplicate"]))
+    steps.run("guests", || guests::build(toolchain, &program))?;
+    steps.run("languages", || languages::run(shell::folder_of(&program)?))?;
+    steps.run("other compiler", || other_toolchain(toolchain, &program))?;
+    steps.run("tests", || tests(&program, peers::tell))?;
+    steps.run("demo", || demo::serve_it(demo::Until::OneCall, &program))?;
+    Ok(())
+}
+
+fn quickly(steps: &mut Steps) -> Outcome<()> {
+    steps.run("tidy", tidy::run)?;
+    steps.run("format", format)?;
+    let program = steps.run("build", || shell::build_toolgate(Build::Tests))?;
+    let Some(program) = program else { return Err("nothing can be tested that is not built".to_owned()) };
+    steps.run("lints", lint)?;
+    steps.run("guests", || guests::build(guests::toolchain()?, &program))?;
+    steps.run("tests", || {
+        tests(&program, |tests| {
+            tests.arg("--").args(SLOW.iter().flat_map(|name| ["--skip", name]));
+            Ok(())
+        })
+    })?;
+    Ok(())
+}
+
+fn tests(program: &Path, more: impl FnOnce(&mut Command) -> Outcome<()>) -> Outcome<()> {
+    let mut tests = shell::cargo();
+    tests.args(["test", "--locked", "--workspace"]).env("TOOLGATE_BIN", program);
+    tests.env("TOOLGATE_GUESTS", guests::folder()?);
+    // Most of them wait: for a deadline, a server, a process.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    tests.env("RUST_TEST_THREADS", (2 * cores).to_string());
+    more(&mut tests)?;
+    shell::run(&mut tests)
+}
+
+fn format() -> Outcome<()> {
+    with_component("fmt", &["fmt", "--all", "--check"])
+}
+
+fn lint() -> Outcome<()> {
+    with_component(
+        "clippy",
+        &["clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"],
+    )
+}
+
+/// Runs a part of the toolchain that not everybody has.
+fn with_component(component: &str, args: &[&str]) -> Outcome<()> {
+    if shell::output(shell::cargo().args([component, "--version"])).is_ok() {
+        shell::run(shell::cargo().args(args))
+    } else if shell::is_ci() {
+        Err(format!("cargo {component} is not here; run `rustup component add rustfmt clippy`"))
+    } else {
+        eprintln!("skipping: cargo {component} is not here");
+        Ok(())
+    }
 }
 
 /// Where both ways of building guests are there, both must work: a plugin built the other way loads as well.

@@ -75,7 +75,7 @@ fn tools_lists_what_a_client_would_see_and_what_each_may_touch() {
 
 #[test]
 fn inspect_says_what_is_in_a_component_and_needs_no_configuration() {
-    let world = World::new().plugin("fetch", &plugin("fetch"));
+    let world = World::with_own_cache().plugin("fetch", &plugin("fetch"));
     let told = world.run(&["inspect", "plugins/fetch.wasm"]);
     assert_eq!(told.code, 0, "{}", told.said());
     let digest = toolgate_policy::Digest::of(&plugin("fetch")).to_string();

@@ -7,7 +7,7 @@ use toolgate_tests::world::TRUST;
 use toolgate_tests::{Ended, World, guest};
 
 fn seven() -> World {
-    World::new().plugin("seven", &guest::seven())
+    World::with_own_cache().plugin("seven", &guest::seven())
 }
 
 /// Every command that reads the configuration ends with 2 and says this; nothing is compiled and nothing recorded.
@@ -73,7 +73,10 @@ fn each_limit_keeps_to_its_ceiling() {
 fn a_name_that_is_none_and_one_that_stands_twice_are_refused() {
     for name in ["Seven", "7even", "se_ven", "", &"s".repeat(33)] {
         let text = format!("\n[[plugin]]\nname = \"{name}\"\nsource = \"file:x.wasm\"\n");
-        assert_wrong(&World::new().plugin("seven", &guest::seven()).more(&text), &["plugin[1].name"]);
+        assert_wrong(
+            &World::with_own_cache().plugin("seven", &guest::seven()).more(&text),
+            &["plugin[1].name"],
+        );
     }
     assert_wrong(&seven().more("\n[[plugin]]\nname = \"seven\"\nsource = \"file:x.wasm\"\n"), &["seven"]);
 }

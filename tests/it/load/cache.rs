@@ -15,7 +15,7 @@ fn seven(world: &World) -> toolgate_tests::Ended {
 
 #[test]
 fn what_was_compiled_is_kept_and_used_again() {
-    let world = World::new().env("TOOLGATE_LOG", "info").plugin("seven", &guest::seven());
+    let world = World::with_own_cache().env("TOOLGATE_LOG", "info").plugin("seven", &guest::seven());
     let first = seven(&world);
     assert!(first.stderr.contains("compiled"), "{}", first.stderr);
     let second = seven(&world);
@@ -28,7 +28,7 @@ fn what_was_compiled_is_kept_and_used_again() {
 
 #[test]
 fn a_cached_file_with_any_byte_changed_is_not_used() {
-    let world = World::new().env("TOOLGATE_LOG", "info").plugin("seven", &guest::seven());
+    let world = World::with_own_cache().env("TOOLGATE_LOG", "info").plugin("seven", &guest::seven());
     seven(&world);
     let path = world.path(&format!("state/cache/{}", world.cached()[0]));
     let genuine = std::fs::read(&path).unwrap();
@@ -61,7 +61,7 @@ fn alarms(world: &World) -> Vec<String> {
 
 #[test]
 fn what_is_no_cached_file_at_all_is_not_used() {
-    let world = World::new().env("TOOLGATE_LOG", "info").plugin("seven", &guest::seven());
+    let world = World::with_own_cache().env("TOOLGATE_LOG", "info").plugin("seven", &guest::seven());
     seven(&world);
     let path = world.path(&format!("state/cache/{}", world.cached()[0]));
     let instead: [(&str, &dyn Fn()); 4] = [
@@ -87,10 +87,10 @@ fn what_is_no_cached_file_at_all_is_not_used() {
 #[test]
 fn a_cached_file_for_another_engine_is_not_used() {
     // Genuine in every way but that: the same component, compiled for the asynchronous engine.
-    let world = World::new().plugin("seven", &guest::seven()).with("engine = \"async\"");
+    let world = World::with_own_cache().plugin("seven", &guest::seven()).with("engine = \"async\"");
     seven(&world);
     let other = std::fs::read(world.path(&format!("state/cache/{}", world.cached()[0]))).unwrap();
-    let world = World::new().env("TOOLGATE_LOG", "info").plugin("seven", &guest::seven());
+    let world = World::with_own_cache().env("TOOLGATE_LOG", "info").plugin("seven", &guest::seven());
     seven(&world);
     let name = &world.cached()[0];
     let fingerprint = name.strip_suffix(".cwasm").unwrap().rsplit('-').next().unwrap();
@@ -110,7 +110,7 @@ fn a_cached_file_for_another_engine_is_not_used() {
 
 #[test]
 fn a_cached_file_under_anothers_name_is_not_used() {
-    let world = World::new()
+    let world = World::with_own_cache()
         .env("TOOLGATE_LOG", "info")
         .plugin("seven", &guest::seven())
         .plugin("hello", &plugin("hello"));
@@ -129,7 +129,7 @@ fn a_cached_file_under_anothers_name_is_not_used() {
 
 #[test]
 fn a_cached_file_under_anothers_key_is_not_used() {
-    let world = World::new().env("TOOLGATE_LOG", "info").plugin("seven", &guest::seven());
+    let world = World::with_own_cache().env("TOOLGATE_LOG", "info").plugin("seven", &guest::seven());
     seven(&world);
     world.put("state/keys/cache.key", &[7; 32], 0o600);
     let ended = seven(&world);
@@ -139,7 +139,7 @@ fn a_cached_file_under_anothers_key_is_not_used() {
 
 #[test]
 fn a_state_directory_that_others_could_write_to_is_refused() {
-    let world = World::new().plugin("seven", &guest::seven()).folder("state");
+    let world = World::with_own_cache().plugin("seven", &guest::seven()).folder("state");
     std::fs::set_permissions(world.path("state"), std::fs::Permissions::from_mode(0o777)).unwrap();
     let ended = seven(&world);
     assert!(ended.code == 2 || ended.code == 4, "{}", ended.said());

@@ -9,7 +9,7 @@ use super::{assert_refused, beside_a_good_one};
 #[test]
 fn a_component_that_knows_nothing_of_toolgate_works() {
     // Written by hand: no SDK, no toolchain, a plain world with plain functions.
-    let world = World::new().plugin(
+    let world = World::with_own_cache().plugin(
         "plain",
         &guest::wat(
             r#"(component
@@ -44,7 +44,7 @@ fn a_component_that_knows_nothing_of_toolgate_works() {
 #[test]
 fn a_component_made_of_components_with_a_memory_each_works() {
     // Interpreters come like this: the program in one component, the interpreter in another.
-    let world = World::new().plugin(
+    let world = World::with_own_cache().plugin(
         "two",
         &guest::wat(
             r#"(component
@@ -88,7 +88,7 @@ fn what_is_no_component_is_refused() {
         ),
     ];
     for (what, bytes, words) in cases {
-        let check = World::new().plugin("bad", &bytes).run(&["check"]);
+        let check = World::with_own_cache().plugin("bad", &bytes).run(&["check"]);
         assert_eq!(check.code, 3, "{what}: {}", check.said());
         let line = check.stderr.lines().find(|line| line.starts_with("plugin bad: refused: "));
         assert!(line.is_some_and(|line| line.contains(words)), "{what}: {}", check.stderr);
@@ -105,7 +105,7 @@ fn an_import_that_toolgate_does_not_know_is_refused_by_name() {
 #[test]
 fn code_that_was_compiled_already_is_refused() {
     // Even code that this very engine made: running what somebody else brings would be running native code.
-    let world = World::new().plugin("seven", &guest::seven());
+    let world = World::with_own_cache().plugin("seven", &guest::seven());
     assert_eq!(world.run(&["check"]).code, 0);
     let kept = std::fs::read(world.path(&format!("state/cache/{}", world.cached()[0]))).unwrap();
     assert_refused(
@@ -135,7 +135,7 @@ fn a_proposal_that_is_switched_off_is_refused_before_anything_is_compiled() {
     ];
     for (what, words, module) in modules {
         let bytes = guest::wat(&format!("(component {})", module.replacen("(module", "(core module", 1)));
-        let world = World::new().plugin("bad", &bytes);
+        let world = World::with_own_cache().plugin("bad", &bytes);
         let check = world.run(&["check"]);
         assert_eq!(check.code, 3, "{what}: {}", check.said());
         assert!(world.cached().is_empty(), "{what}");
@@ -147,7 +147,7 @@ fn a_proposal_that_is_switched_off_is_refused_before_anything_is_compiled() {
 
 #[test]
 fn two_plugins_whose_tools_clash_are_refused() {
-    let world = World::new().plugin("one", &guest::seven()).with("prefix = \"\"");
+    let world = World::with_own_cache().plugin("one", &guest::seven()).with("prefix = \"\"");
     let world = world.plugin("two", &guest::seven()).with("prefix = \"\"");
     let check = world.run(&["check"]);
     assert_eq!(check.code, 3);
@@ -156,7 +156,7 @@ fn two_plugins_whose_tools_clash_are_refused() {
 
 #[test]
 fn a_source_that_is_not_there_fails_and_one_that_is_no_file_is_refused() {
-    let world = World::new().plugin("gone", &guest::seven());
+    let world = World::with_own_cache().plugin("gone", &guest::seven());
     let path = world.path("plugins/gone.wasm");
     std::fs::remove_file(&path).unwrap();
     assert_eq!(world.run(&["check"]).code, 4);
@@ -174,7 +174,7 @@ fn a_source_that_is_not_there_fails_and_one_that_is_no_file_is_refused() {
 
 #[test]
 fn of_several_reasons_a_refusal_comes_before_a_failure() {
-    let world = World::new().plugin("refused", &guest::seven()).plugin("failed", &guest::seven());
+    let world = World::with_own_cache().plugin("refused", &guest::seven()).plugin("failed", &guest::seven());
     std::fs::remove_file(world.path("plugins/refused.wasm.sigstore.json")).unwrap();
     std::fs::remove_file(world.path("plugins/failed.wasm")).unwrap();
     assert_eq!(world.run(&["check"]).code, 3);
@@ -208,7 +208,7 @@ fn what_is_made_to_be_slow_to_read_is_refused_by_the_name_of_its_bound() {
         (long, "a name with too many bytes"),
         (nested(5_000), "too deeply nested components"),
     ] {
-        let check = World::new().plugin("bomb", &bytes).run(&["check"]);
+        let check = World::with_own_cache().plugin("bomb", &bytes).run(&["check"]);
         assert_eq!(check.code, 3, "{words}: {}", check.said());
         assert!(check.stderr.contains(words), "{words}: {}", &check.stderr[..check.stderr.len().min(500)]);
     }

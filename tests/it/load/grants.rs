@@ -16,7 +16,7 @@ fn a_missing_grant_is_refused_with_the_line_to_add() {
 
 #[test]
 fn every_missing_grant_is_named_at_once() {
-    let world = World::new().plugin(
+    let world = World::with_own_cache().plugin(
         "both",
         &guest::wat(
             r#"(component
@@ -35,8 +35,10 @@ fn every_missing_grant_is_named_at_once() {
 #[test]
 fn a_grant_for_what_the_plugin_cannot_use_is_refused() {
     for word in Capability::ALL {
-        let world =
-            World::new().plugin("seven", &guest::seven()).folder("DIRECTORY").grant(word.suggestion());
+        let world = World::with_own_cache()
+            .plugin("seven", &guest::seven())
+            .folder("DIRECTORY")
+            .grant(word.suggestion());
         let check = world.run(&["check"]);
         assert_eq!(check.code, 3, "{word}: {}", check.said());
         assert!(
@@ -55,7 +57,7 @@ fn the_line_that_an_error_tells_to_add_is_one_that_the_configuration_takes() {
         (Capability::Sockets, "connecting"),
         (Capability::Keyvalue, "storing"),
     ] {
-        let world = World::new().plugin("asking", &test_guest(name));
+        let world = World::with_own_cache().plugin("asking", &test_guest(name));
         assert_eq!(world.run(&["check"]).code, 3, "{word}");
         let check = world.grant(word.suggestion()).run(&["check"]);
         assert_eq!(check.code, 0, "{word}: {}", check.said());
@@ -64,6 +66,6 @@ fn the_line_that_an_error_tells_to_add_is_one_that_the_configuration_takes() {
 
 #[test]
 fn a_plugin_needs_no_grant_for_pure_computation() {
-    let check = World::new().plugin("hello", &plugin("hello")).run(&["check"]);
+    let check = World::with_own_cache().plugin("hello", &plugin("hello")).run(&["check"]);
     assert_eq!(check.code, 0, "{}", check.said());
 }

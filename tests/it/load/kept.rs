@@ -107,7 +107,8 @@ fn sign(world: &World, anew: Anew) {
 #[test]
 fn what_is_kept_counts_by_a_signature_that_came_later_when_the_first_is_past_its_time() {
     for anew in [Anew::Beside, Anew::InPlace, Anew::Never] {
-        let world = World::new().plugin("p", &seven("Gives seven.")).locked().trust(&policy(1, ""));
+        let world =
+            World::with_own_cache().plugin("p", &seven("Gives seven.")).locked().trust(&policy(1, ""));
         let world = world.env("TOOLGATE_LOG", "info");
         world.key("second");
         approve(&world);

@@ -41,7 +41,7 @@ pub(super) fn wait_until(what: &str, server: &Server, mut holds: impl FnMut() ->
 
 #[test]
 fn what_nobody_approved_does_not_run() {
-    let world = World::new().plugin("p", &seven("Gives seven.")).locked();
+    let world = World::with_own_cache().plugin("p", &seven("Gives seven.")).locked();
     for command in [&["check"][..], &["serve", "--stdio"], &["call", "p_seven"], &["tools"]] {
         let refused = world.run(command);
         assert_eq!(refused.code, 3, "{command:?}: {}", refused.said());

@@ -46,7 +46,7 @@ fn a_client_sees_what_the_section_says() {
         "params": { "n": "The number.", "return": "Twice as much." },
         "icons": [icon],
     }));
-    let double = listed(World::new().plugin("p", &bytes), "p_double");
+    let double = listed(World::with_own_cache().plugin("p", &bytes), "p_double");
     assert_eq!((&double["title"], &double["description"]), (&json!("Double"), &json!("Doubles a number.")));
     assert_eq!(double["inputSchema"]["properties"]["n"]["description"], "The number.");
     assert_eq!(double["outputSchema"]["properties"]["result"]["description"], "Twice as much.");
@@ -56,11 +56,11 @@ fn a_client_sees_what_the_section_says() {
 #[test]
 fn a_plugins_word_makes_callers_more_careful_and_never_less() {
     let claims = json!({ "annotations": { "read_only": false, "destructive": true, "open_world": true } });
-    let double = listed(World::new().plugin("p", &tool(claims)), "p_double");
+    let double = listed(World::with_own_cache().plugin("p", &tool(claims)), "p_double");
     let proved = json!({ "readOnlyHint": true, "destructiveHint": false, "openWorldHint": false });
     assert_eq!(double["annotations"], proved, "what can be proved needs nobody's word");
     let notes = |name: &str| {
-        let world = World::new().plugin("notes", &toolgate_tests::plugin("notes")).folder("notes");
+        let world = World::with_own_cache().plugin("notes", &toolgate_tests::plugin("notes")).folder("notes");
         let grant = r#"files = [{ host = "notes", guest = "/notes", access = "read-write" }]"#;
         listed(world.grant(grant), name)["annotations"].clone()
     };
@@ -72,7 +72,7 @@ fn a_plugins_word_makes_callers_more_careful_and_never_less() {
 fn bytes_are_told_as_what_their_author_says_they_are() {
     let told = |output: Value| {
         let bytes = section(&json!({ "format": 1, "tool": { "bytes": output } }));
-        let server = World::new().plugin("p", &bytes).serve(Transport::Http);
+        let server = World::with_own_cache().plugin("p", &bytes).serve(Transport::Http);
         server.request("tools/call", json!({ "name": "p_bytes", "arguments": {} }))["result"].clone()
     };
     let image = told(json!({ "output": "image", "mime_type": "image/png" }));
@@ -92,7 +92,7 @@ fn bytes_are_told_as_what_their_author_says_they_are() {
 }
 
 fn refusal(bytes: &[u8]) -> String {
-    let check = World::new().plugin("p", bytes).run(&["check"]);
+    let check = World::with_own_cache().plugin("p", bytes).run(&["check"]);
     assert_eq!(check.code, 3, "{}", check.said());
     check.stderr
 }
@@ -142,13 +142,13 @@ fn a_section_inside_an_inner_component_says_nothing_of_the_outer_one() {
         (core instance $i (instantiate $m))
         (func (export "seven") (result u32) (canon lift (core func $i "seven"))))"#,
     );
-    let check = World::new().plugin("p", &bytes).run(&["check"]);
+    let check = World::with_own_cache().plugin("p", &bytes).run(&["check"]);
     assert_eq!(check.code, 0, "{}", check.said());
 }
 
 #[test]
 fn what_a_section_requires_must_be_granted() {
-    let world = || World::new().plugin("notes", &toolgate_tests::plugin("notes")).folder("notes");
+    let world = || World::with_own_cache().plugin("notes", &toolgate_tests::plugin("notes")).folder("notes");
     let check = world().run(&["check"]);
     assert_eq!(check.code, 3, "{}", check.said());
     assert!(
@@ -178,7 +178,8 @@ fn each_lint_refuses_and_passes_where_the_operator_names_it() {
             let refused = refusal(&bytes);
             assert!(refused.contains(&format!(r#"allow_lints = ["{lint}"]"#)), "{lint}: {refused}");
             assert!(!refused.contains('\u{1b}') && !refused.contains('\u{202e}'), "{refused}");
-            let world = World::new().plugin("p", &bytes).with(&format!(r#"allow_lints = ["{lint}"]"#));
+            let world =
+                World::with_own_cache().plugin("p", &bytes).with(&format!(r#"allow_lints = ["{lint}"]"#));
             let tools = world.run(&["tools"]);
             assert_eq!(tools.code, 0, "{lint}: {}", tools.said());
             let steering = ['\u{1b}', '\u{7}', '\u{202e}', '\u{200b}', '\u{e0049}'];
@@ -189,7 +190,8 @@ fn each_lint_refuses_and_passes_where_the_operator_names_it() {
 
 #[test]
 fn a_tool_that_reads_like_anothers_is_refused_unless_that_is_meant() {
-    let world = |name: &str| World::new().plugin("files", &guest::seven()).plugin(name, &guest::seven());
+    let world =
+        |name: &str| World::with_own_cache().plugin("files", &guest::seven()).plugin(name, &guest::seven());
     for (name, alike) in [("fi1es", true), ("flles", true), ("fiels", true), ("file", true), ("notes", false)]
     {
         let check = world(name).run(&["check"]);
@@ -203,14 +205,16 @@ fn a_tool_that_reads_like_anothers_is_refused_unless_that_is_meant() {
 
 #[test]
 fn a_lint_that_does_not_exist_cannot_be_allowed() {
-    let check =
-        World::new().plugin("p", &guest::seven()).with(r#"allow_lints = ["everything"]"#).run(&["check"]);
+    let check = World::with_own_cache()
+        .plugin("p", &guest::seven())
+        .with(r#"allow_lints = ["everything"]"#)
+        .run(&["check"]);
     assert_eq!(check.code, 2, "{}", check.said());
     assert!(check.stderr.contains("no lint; there are control-character, "), "{}", check.stderr);
 }
 
 fn surface(bytes: &[u8]) -> String {
-    let world = World::new().plugin("p", bytes);
+    let world = World::with_own_cache().plugin("p", bytes);
     let component = world.path("plugins/p.wasm");
     let inspected = world.run_as_is(&["inspect", "--json", component.to_str().unwrap()]);
     assert_eq!(inspected.code, 0, "{}", inspected.said());
@@ -239,7 +243,7 @@ fn the_surface_digest_changes_with_every_word_that_a_model_reads_and_with_nothin
 #[test]
 fn packing_writes_the_manifest_and_the_doc_comments_and_twice_gives_the_same_bytes() {
     let wit = "package a:b;\nworld w {\n  /// Doubles a number.\n  ///\n  /// @param n The number.\n  export double: func(n: u32) -> u32;\n  export bytes: func() -> list<u8>;\n}\n";
-    let world = World::new()
+    let world = World::with_own_cache()
         .plugin("p", &plain())
         .file("wit/w.wit", wit)
         .file("plugin.toml", "id = \"p\"\nversion = \"1.0.0\"\n[tool.double]\ntitle = \"Double\"\n");
@@ -252,7 +256,7 @@ fn packing_writes_the_manifest_and_the_doc_comments_and_twice_gives_the_same_byt
     };
     let once = pack("plugins/p.wasm", "once.wasm");
     assert_eq!(once, pack("once.wasm", "twice.wasm"));
-    let double = listed(World::new().plugin("p", &once), "p_double");
+    let double = listed(World::with_own_cache().plugin("p", &once), "p_double");
     assert_eq!((&double["title"], &double["description"]), (&json!("Double"), &json!("Doubles a number.")));
     assert_eq!(double["inputSchema"]["properties"]["n"]["description"], "The number.");
 }
@@ -268,7 +272,7 @@ fn what_cannot_be_packed_says_what_was_probably_meant_and_changes_nothing() {
         ("tool = 1\n", "`tool` is not a table"),
         ("=\n", "it is not TOML"),
     ] {
-        let world = World::new().plugin("p", &plain()).file("plugin.toml", manifest);
+        let world = World::with_own_cache().plugin("p", &plain()).file("plugin.toml", manifest);
         let component = world.path("plugins/p.wasm");
         let manifest = world.path("plugin.toml");
         let packed =

@@ -53,7 +53,7 @@ fn swap_when_read(
 
 #[test]
 fn a_file_that_is_replaced_once_it_was_read_is_not_what_is_compiled() {
-    let world = World::new().plugin("p", &seven("Gives seven."));
+    let world = World::with_own_cache().plugin("p", &seven("Gives seven."));
     world.put("plugins/other", &seven("Gives eight."), 0o644);
     world.write();
     let opened = swap_when_read(&world, "p.wasm", "other", "over");
@@ -75,7 +75,7 @@ fn a_file_that_is_replaced_once_it_was_read_is_not_what_is_compiled() {
 
 #[test]
 fn what_was_compiled_under_a_laxer_policy_does_not_serve_under_a_stricter_one() {
-    let world = World::new().plugin("p", &guest::seven());
+    let world = World::with_own_cache().plugin("p", &guest::seven());
     world.key("second");
     std::fs::remove_file(world.path("plugins/p.wasm.sigstore.json")).unwrap();
     world.sign("p", "second");
@@ -105,7 +105,7 @@ fn what_was_compiled_under_a_laxer_policy_does_not_serve_under_a_stricter_one() 
 
 #[test]
 fn what_was_compiled_while_no_approvals_were_asked_does_not_serve_once_they_are() {
-    let world = World::new().plugin("p", &guest::seven());
+    let world = World::with_own_cache().plugin("p", &guest::seven());
     assert_eq!(world.call("p_seven", &json!({})).stdout.trim(), "7");
     let refused = world.locked().run(&["call", "p_seven"]);
     assert_eq!(refused.code, 3, "{}", refused.said());
@@ -119,7 +119,7 @@ fn other_words_for_a_model_under_the_same_version_are_held() {
             json!({ "format": 1, "version": "1.2.0", "tool": { "seven": { "description": text } } });
         guest::with_section(guest::seven(), "toolgate", section.to_string().as_bytes())
     };
-    let world = World::new().plugin("p", &says("Gives seven.")).locked();
+    let world = World::with_own_cache().plugin("p", &says("Gives seven.")).locked();
     approve(&world);
     let lock = std::fs::read_to_string(world.path("toolgate.lock")).unwrap();
     assert!(lock.contains("version = \"1.2.0\""), "{lock}");
@@ -153,7 +153,7 @@ fn a_clock_that_was_set_back_makes_no_key_and_no_policy_count_again() {
     let key = TRUST.replace("vendor.pub\"", "vendor.pub\"\nvalid_until = 2090-01-01T00:00:00Z");
     let policy = TRUST.replace("version = 1", "version = 1\nexpires = 2090-01-01T00:00:00Z");
     for (trust, words) in [(key, "signer `vendor` is expired"), (policy, "the trust policy has expired")] {
-        let world = World::new().plugin("p", &guest::seven()).trust(&trust);
+        let world = World::with_own_cache().plugin("p", &guest::seven()).trust(&trust);
         let before = world.run(&["tools"]);
         assert!(before.code == 0 && !before.stderr.contains(ALARM), "{}", before.said());
         was_already(&world, LATER);

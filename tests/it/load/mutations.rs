@@ -104,7 +104,7 @@ fn lock(pin: Pin) -> Vec<u8> {
 impl Approved {
     fn new() -> Self {
         let (ours, other) = (says("Gives seven."), says("Gives seven, and all files to me."));
-        let world = World::new().plugin("p", &other).locked().trust(&policy("q", b"bad"));
+        let world = World::with_own_cache().plugin("p", &other).locked().trust(&policy("q", b"bad"));
         world.key("reviewer");
         let gate = inside::gate(&world, "inside");
         let mut spec = inside::spec(&world, &[("p", Grants::default())]);

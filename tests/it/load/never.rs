@@ -44,8 +44,10 @@ fn after(words: &'static str, further: usize) -> impl Fn(&[u8]) -> usize {
 #[test]
 fn a_changed_byte_is_told_as_one_of_the_file_in_which_it_is() {
     let revoked = format!("[[revoke]]\ndigest = \"{}\"\n", Digest::of(b"something else"));
-    let world =
-        World::new().plugin("p", &seven("Gives seven.")).locked().trust(&(TRUST.to_owned() + &revoked));
+    let world = World::with_own_cache()
+        .plugin("p", &seven("Gives seven."))
+        .locked()
+        .trust(&(TRUST.to_owned() + &revoked));
     approve(&world);
     assert_eq!(world.run(&["tools"]).code, 0, "it is in force");
     let (last, middle) = (|bytes: &[u8]| bytes.len() - 1, |bytes: &[u8]| bytes.len() / 2);
@@ -244,14 +246,14 @@ fn a_policy_that_asks_for_nobody_or_counts_a_key_twice_loads_nothing() {
             "the key of `second` and of `vendor` is the same; a key counts once",
         ),
     ] {
-        let check = World::new().plugin("p", &guest::seven()).trust(&policy).run(&["check"]);
+        let check = World::with_own_cache().plugin("p", &guest::seven()).trust(&policy).run(&["check"]);
         assert_eq!(check.code, 2, "{what}: {}", check.said());
         assert!(check.stderr.contains(words), "{what}: not `{words}`: {}", check.said());
         assert!(!check.stdout.contains(": ok"), "{what}: {}", check.said());
     }
     // Nor does a key count twice that has signed twice.
     let policy = with_second("second").replace("threshold = 1", "threshold = 2");
-    let world = World::new().plugin("p", &guest::seven()).trust(&policy);
+    let world = World::with_own_cache().plugin("p", &guest::seven()).trust(&policy);
     world.key("second");
     let first = std::fs::read(world.path("plugins/p.wasm.sigstore.json")).unwrap();
     world.put("plugins/p.wasm.00000001.sigstore.json", &first, 0o644);
@@ -267,7 +269,7 @@ fn a_signer_whose_time_has_not_come_is_refused() {
     for (year, code) in [(2999, 3), (2001, 0)] {
         let from = format!("vendor.pub\"\nvalid_from = {year}-01-01T00:00:00Z");
         let policy = TRUST.replace("vendor.pub\"", &from);
-        let check = World::new().plugin("p", &guest::seven()).trust(&policy).run(&["check"]);
+        let check = World::with_own_cache().plugin("p", &guest::seven()).trust(&policy).run(&["check"]);
         assert_eq!(check.code, code, "{year}: {}", check.said());
         assert_eq!(check.stderr.contains("signer `vendor` is not valid yet"), code == 3, "{}", check.said());
     }

@@ -53,7 +53,7 @@ require = ["vetting"]
 
 #[test]
 fn a_threshold_that_is_met_by_two_keys_loads() {
-    let world = World::new().plugin("seven", &guest::seven());
+    let world = World::with_own_cache().plugin("seven", &guest::seven());
     world.sign("seven", "second");
     let policy = TRUST.replace(
         "threshold = 1\nsigners = [\"vendor\"]",
@@ -89,7 +89,7 @@ fn a_plugin_that_no_rule_names_is_refused() {
 
 #[test]
 fn a_policy_that_has_expired_loads_nothing() {
-    let world = World::new().plugin("seven", &guest::seven());
+    let world = World::with_own_cache().plugin("seven", &guest::seven());
     let check = world
         .trust(&TRUST.replace("version = 1", "version = 1\nexpires = 2001-01-01T00:00:00Z"))
         .run(&["check"]);
@@ -103,7 +103,7 @@ fn a_signer_whose_time_is_over_is_refused() {
         "key = \"keys/vendor.pub\"",
         "key = \"keys/vendor.pub\"\nvalid_until = 2001-01-01T00:00:00Z",
     );
-    let check = World::new().plugin("seven", &guest::seven()).trust(&policy).run(&["check"]);
+    let check = World::with_own_cache().plugin("seven", &guest::seven()).trust(&policy).run(&["check"]);
     assert_eq!(check.code, 3);
     assert!(check.stderr.contains("signer `vendor` is expired"), "{}", check.stderr);
 }
@@ -121,7 +121,7 @@ fn a_signature_of_another_plugin_is_refused() {
 
 #[test]
 fn a_device_a_pipe_or_a_folder_is_no_key() {
-    let world = World::new().plugin("seven", &guest::seven()).folder("keys/folder");
+    let world = World::with_own_cache().plugin("seven", &guest::seven()).folder("keys/folder");
     let pipe = world.path("keys/pipe");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
         .unwrap();
