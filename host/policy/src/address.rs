@@ -42,6 +42,9 @@ pub enum Blocked {
     /// Loopback, RFC 1918, unique local (RFC 4193): reachable with `private = true`.
     #[error("{0} is in a private network; `private = true` in the grant allows that")]
     Private(IpAddr),
+    /// An address of one of this machine's interfaces: reachable with `private = true`.
+    #[error("{0} is an address of this machine; `private = true` in the grant allows that")]
+    Own(IpAddr),
     /// Link-local, metadata services, multicast, documentation, reserved: reachable with no grant.
     #[error("{0} is {1}; no grant reaches it")]
     Never(IpAddr, &'static str),
@@ -115,12 +118,12 @@ impl HostPattern {
     }
 }
 
-/// Whether a connection to `address` may be opened. IPv6 forms that carry an IPv4 address (mapped, compatible, NAT64,
-/// 6to4, Teredo) are judged by the address they carry.
+/// Whether a connection to `address` may be opened from a machine whose interfaces have the addresses `own`. IPv6 forms that
+/// carry an IPv4 address (mapped, compatible, NAT64, 6to4, Teredo) are judged by the address they carry.
 ///
 /// # Errors
 /// [`Blocked`] with the reason.
-pub fn may_connect(address: IpAddr, reach: Reach) -> Result<(), Blocked> {
+pub fn may_connect(address: IpAddr, reach: Reach, own: &[IpAddr]) -> Result<(), Blocked> {
     let inner = embedded(address);
     if let Some(what) = never(inner) {
         return Err(Blocked::Never(address, what));
@@ -128,6 +131,9 @@ pub fn may_connect(address: IpAddr, reach: Reach) -> Result<(), Blocked> {
     match reach {
         Reach::Private => Ok(()),
         Reach::Global if is_private(inner) => Err(Blocked::Private(address)),
+        Reach::Global if own.iter().any(|own| *own == address || embedded(*own) == inner) => {
+            Err(Blocked::Own(address))
+        }
         Reach::Global => Ok(()),
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 fn verdict(address: &str, reach: Reach) -> Result<(), Blocked> {
-    may_connect(address.parse().unwrap(), reach)
+    may_connect(address.parse().unwrap(), reach, &[])
 }
 
 #[test]
@@ -132,7 +132,24 @@ fn a_suffix_never_means_the_apex_nor_a_lookalike() {
 fn the_tables_hold_networks_only() {
     assert!(!in_v4(Ipv4Addr::new(8, 8, 8, 8), "10.0.0.0/8"));
     for reach in [Reach::Global, Reach::Private] {
-        assert_eq!(may_connect(IpAddr::V4(Ipv4Addr::new(8, 8, 8, 8)), reach), Ok(()));
-        assert_eq!(may_connect("2606:4700::1".parse().unwrap(), reach), Ok(()));
+        assert_eq!(may_connect(IpAddr::V4(Ipv4Addr::new(8, 8, 8, 8)), reach, &[]), Ok(()));
+        assert_eq!(may_connect("2606:4700::1".parse().unwrap(), reach, &[]), Ok(()));
     }
+}
+
+#[test]
+fn an_address_of_this_machine_needs_private_whatever_network_it_is_in() {
+    let own: Vec<IpAddr> = ["8.8.4.4", "2606:4700::7"].map(|own| own.parse().unwrap()).to_vec();
+    for address in ["8.8.4.4", "::ffff:8.8.4.4", "64:ff9b::808:404", "2002:808:404::", "2606:4700::7"] {
+        let address: IpAddr = address.parse().unwrap();
+        assert_eq!(may_connect(address, Reach::Global, &own), Err(Blocked::Own(address)));
+        assert_eq!(may_connect(address, Reach::Private, &own), Ok(()));
+    }
+    for other in ["8.8.8.8", "2606:4700::8"] {
+        assert_eq!(may_connect(other.parse().unwrap(), Reach::Global, &own), Ok(()));
+    }
+    // What no grant reaches is not reached because it is ours.
+    let link_local: IpAddr = "fe80::1".parse().unwrap();
+    let verdict = may_connect(link_local, Reach::Private, &[link_local]);
+    assert!(matches!(verdict, Err(Blocked::Never(..))), "{verdict:?}");
 }

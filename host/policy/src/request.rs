@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::address::Host;
 use crate::limits::call::HTTP_METHOD_BYTES_MAX;
+use crate::path::check_path;
+
+pub use crate::path::Malformed;
 
 /// `http` or `https`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,17 +28,12 @@ pub struct Target {
     query: Option<String>,
 }
 
-/// Why a text is no request that anybody could be granted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-#[error("{0}")]
-pub struct Malformed(&'static str);
-
 impl Target {
     /// Brings a request into normal form.
     ///
     /// # Errors
-    /// [`Malformed`] for what different servers read differently: user info, encoded slashes, dots or NULs,
-    /// backslashes, empty or dot segments, characters outside RFC 3986.
+    /// [`Malformed`] for what different servers read differently: user info, and in the path whatever could be read as another
+    /// path (empty and dot segments in any spelling, encoded separators, characters outside RFC 3986).
     pub fn parse(
         method: &str,
         scheme: &str,
@@ -197,37 +195,4 @@ pub(crate) fn is_method(method: &str) -> bool {
         && method.len() <= HTTP_METHOD_BYTES_MAX
         && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
     spelled && method != "CONNECT" && method != "TRACE"
-}
-
-/// What different servers could read as different paths is refused, so that the pattern and the server agree.
-pub(crate) fn check_path(path: &str) -> Result<(), Malformed> {
-    if !path.starts_with('/') {
-        return Err(Malformed("the path does not begin with a slash"));
-    }
-    if !path.bytes().all(|b| {
-        b.is_ascii_graphic()
-            && !matches!(b, b'\\' | b'#' | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}')
-    }) {
-        return Err(Malformed("the path has characters that a URL cannot hold"));
-    }
-    let mut rest = path;
-    while let Some((_, tail)) = rest.split_once('%') {
-        let code = tail.get(..2).unwrap_or_default().to_ascii_lowercase();
-        if code.len() != 2 || !code.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(Malformed("the path has a percent sign that encodes nothing"));
-        }
-        if matches!(code.as_str(), "2f" | "5c" | "2e" | "00" | "25") {
-            return Err(Malformed("the path has an encoded slash, backslash, dot, percent sign or NUL"));
-        }
-        rest = tail;
-    }
-    let last = path.matches('/').count();
-    for (index, segment) in path.split('/').enumerate().skip(1) {
-        let is_last = index == last;
-        let name = segment.split(';').next().unwrap_or_default();
-        if matches!(name, "." | "..") || (segment.is_empty() && !is_last) {
-            return Err(Malformed("the path has an empty or dot segment"));
-        }
-    }
-    Ok(())
 }

@@ -20,6 +20,13 @@ pub enum Attempt {
     },
     /// To send a request. Without its query.
     Request(Target),
+    /// To send a request with a header field that its rule does not name. Without its query.
+    Header {
+        /// The request.
+        request: Target,
+        /// The field's name, in lower case.
+        name: String,
+    },
     /// To send what is no request that anybody could be granted.
     NoRequest {
         /// What it was.
@@ -69,7 +76,7 @@ impl Attempt {
     pub const fn capability(&self) -> Capability {
         match self {
             Self::File { .. } => Capability::Files,
-            Self::Request(_) | Self::NoRequest { .. } => Capability::Http,
+            Self::Request(_) | Self::Header { .. } | Self::NoRequest { .. } => Capability::Http,
             Self::Lookup(_) | Self::Socket { .. } | Self::NoSocket { .. } => Capability::Sockets,
             Self::Config(_) => Capability::Config,
             Self::Keyvalue => Capability::Keyvalue,
@@ -84,6 +91,9 @@ impl std::fmt::Display for Attempt {
         match self {
             Self::File { path, wanted } => write!(f, "{} {path}", wanted.word()),
             Self::Request(target) => write!(f, "{} {}", target.method(), target.url()),
+            Self::Header { request, name } => {
+                write!(f, "{} {} with the header {name}", request.method(), request.url())
+            }
             Self::NoRequest { text, why } | Self::NoSocket { text, why } => write!(f, "{text} ({why})"),
             Self::Lookup(host) => write!(f, "lookup of {host}"),
             Self::Socket { protocol, host, port } => write!(f, "{protocol}://{host}:{port}"),

@@ -6,8 +6,10 @@ use std::cmp::Reverse;
 use super::Effects;
 use crate::Invalid;
 use crate::address::{HostPattern, Reach};
+use crate::header::{self, Forbidden};
+use crate::path::check_path;
 use crate::redact::quoted;
-use crate::request::{Malformed, Scheme, Target, check_path, is_method};
+use crate::request::{Malformed, Scheme, Target, is_method};
 
 /// What an operator wrote for one rule, before it is checked.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +24,8 @@ pub struct RuleText {
     pub methods: Option<Vec<String>>,
     /// `paths`; default everything.
     pub paths: Option<Vec<String>>,
+    /// `headers`; default none.
+    pub headers: Option<Vec<String>>,
     /// `secret`: the name of a `[[secret]]`.
     pub secret: Option<String>,
     /// `private`.
@@ -43,6 +47,8 @@ pub struct Rule {
     pub methods: Vec<String>,
     /// Patterns that begin with `/`; `*` spans slashes.
     pub paths: Vec<String>,
+    /// Header fields that a plugin may set although they can make a request mean another one, in lower case.
+    pub headers: Vec<String>,
     /// The secret that is put into requests.
     pub secret: Option<String>,
     /// Whether private networks are reached.
@@ -199,6 +205,13 @@ impl Rule {
                 problems.push(Invalid::at(format!("paths[{index}]"), why));
             }
         }
+        let headers = text.headers.unwrap_or_default();
+        for (index, name) in headers.iter().enumerate() {
+            let twice = headers.iter().take(index).any(|other| header::is_same(other, name));
+            let twice = twice.then(|| Invalid::new(format!("`{name}` is named twice")));
+            let problem = header::check_named(name).err().or(twice);
+            problems.extend(problem.map(|problem| problem.under(&format!("headers[{index}]"))));
+        }
         let host = match HostPattern::parse(&text.host) {
             Ok(host) => Some(host),
             Err(problem) => {
@@ -213,7 +226,7 @@ impl Rule {
             return Err(problems);
         };
         let reach = if text.private { Reach::Private } else { Reach::Global };
-        Ok(Self { scheme, host, port, methods, paths, secret: text.secret, reach, ca: text.ca })
+        Ok(Self { scheme, host, port, methods, paths, headers, secret: text.secret, reach, ca: text.ca })
     }
 
     fn covers(&self, target: &Target) -> bool {
@@ -235,6 +248,14 @@ impl Rule {
         })
     }
 
+    /// Whether a plugin may set this header field on a request under this rule, whose secret the host puts into `secret`.
+    ///
+    /// # Errors
+    /// [`Forbidden`].
+    pub fn may_set(&self, name: &str, secret: Option<&str>) -> Result<(), Forbidden> {
+        header::may_set(name, &self.headers, secret)
+    }
+
     /// The rule as an operator would write it: what is the default is left out.
     pub fn written(&self) -> String {
         let texts = |texts: &[String]| {
@@ -251,6 +272,10 @@ impl Rule {
         }
         keys.push(format!("methods = {}", texts(&self.methods)));
         keys.push(format!("paths = {}", texts(&self.paths)));
+        // Only where there are any, so that a rule without is written, and its digest is, as before there were such.
+        if !self.headers.is_empty() {
+            keys.push(format!("headers = {}", texts(&self.headers)));
+        }
         keys.extend(self.secret.iter().map(|name| format!("secret = {}", quoted(name))));
         if self.reach == Reach::Private {
             keys.push("private = true".to_owned());

@@ -57,6 +57,8 @@ fn what_servers_read_differently_is_no_request() {
         "https://api.example.com/v1//a",
         "https://api.example.com//v1/a",
         "https://api.example.com/v1/%2e%2e/admin",
+        "https://api.example.com/v1/%c0%ae%c0%ae/admin",
+        "https://api.example.com/v1/..%20/admin",
         "https://api.example.com/v1/%2E%2E/admin",
         "https://api.example.com/v1/a%2fb",
         "https://api.example.com/v1/a%5cb",
@@ -134,11 +136,14 @@ fn everything_wrong_is_told_at_once_with_its_place() {
         port: Some(0),
         methods: Some(vec!["GET".into(), "get".into()]),
         paths: Some(vec!["v1".into()]),
+        headers: Some(vec!["cookie".into(), "Cookie".into(), "host".into(), "accept".into(), "cookie".into()]),
         ..RuleText::default()
     };
     let places: Vec<String> =
         Grant::new(vec![rule("a.example"), text]).unwrap_err().into_iter().map(|p| p.at).collect();
-    assert_eq!(places, ["[1].scheme", "[1].port", "[1].methods[1]", "[1].paths[0]", "[1].host"]);
+    let headers = ["[1].headers[1]", "[1].headers[2]", "[1].headers[3]", "[1].headers[4]"];
+    let others = ["[1].scheme", "[1].port", "[1].methods[1]", "[1].paths[0]"];
+    assert_eq!(places, [&others[..], &headers[..], &["[1].host"]].concat());
 }
 
 #[test]
@@ -152,4 +157,16 @@ fn the_first_rule_that_covers_counts() {
         grant.allow(get("https://a.example/closed").unwrap()).unwrap().rule().secret.as_deref(),
         Some("token")
     );
+}
+
+#[test]
+fn a_rule_without_headers_is_written_as_before_there_were_such() {
+    let plain = grant(vec![rule("a.example")]);
+    assert_eq!(plain.written(), r#"[{ host = "a.example", methods = ["GET", "HEAD"], paths = ["/*"] }]"#);
+    let named = grant(vec![RuleText { headers: Some(vec!["cookie".into()]), ..rule("a.example") }]);
+    assert!(named.written().contains(r#"headers = ["cookie"]"#), "{}", named.written());
+    assert_ne!(plain.written(), named.written());
+    let pass = named.allow(get("https://a.example/").unwrap()).unwrap();
+    assert_eq!(pass.rule().may_set("Cookie", None), Ok(()));
+    assert_eq!(pass.rule().may_set("via", None), Err(Forbidden::NotNamed));
 }

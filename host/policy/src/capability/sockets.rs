@@ -156,11 +156,17 @@ impl Grant {
     }
 
     /// Whether a guest may connect or send to this address. Either a rule has the address itself, or it has a name under
-    /// which the address was found in this call.
+    /// which the address was found in this call. `own` are the addresses of this machine's interfaces.
     ///
     /// # Errors
     /// [`Refused::NotGranted`] when no rule covers it.
-    pub fn allow(&self, found: &Found, protocol: Protocol, address: SocketAddr) -> Result<Pass, Refused> {
+    pub fn allow(
+        &self,
+        found: &Found,
+        protocol: Protocol,
+        address: SocketAddr,
+        own: &[IpAddr],
+    ) -> Result<Pass, Refused> {
         let ip = address.ip();
         let leads_there = |rule: &Rule| match &rule.host {
             Host::Address(granted) => *granted == ip,
@@ -169,7 +175,7 @@ impl Grant {
         let covers = |rule: &&Rule| {
             rule.protocol == protocol
                 && rule.port == address.port()
-                && may_connect(ip, rule.reach).is_ok()
+                && may_connect(ip, rule.reach, own).is_ok()
                 && leads_there(rule)
         };
         match self.rules.iter().find(covers) {
@@ -274,7 +280,7 @@ impl Rule {
         match &host {
             Some(Host::Address(address)) => {
                 problems.extend(
-                    may_connect(*address, reach).err().map(|why| Invalid::at("host", why.to_string())),
+                    may_connect(*address, reach, &[]).err().map(|why| Invalid::at("host", why.to_string())),
                 );
             }
             Some(Host::Name(name)) if is_metadata_name(name) => {

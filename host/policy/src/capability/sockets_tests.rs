@@ -27,7 +27,7 @@ fn found(grant: &Grant, name: &str, addresses: &[&str]) -> Found {
 }
 
 fn allows(grant: &Grant, found: &Found, protocol: Protocol, to: &str) -> bool {
-    grant.allow(found, protocol, address(to)).is_ok()
+    grant.allow(found, protocol, address(to), &[]).is_ok()
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_name_that_leads_to_another_address_later_leads_to_none_that_is_out_of_bound
             .collect();
     found.keep(&grant.allow_lookup("db.example.com").unwrap(), &later);
     for ip in later {
-        assert!(grant.allow(&found, Protocol::Tcp, SocketAddr::new(ip, 5432)).is_err(), "{ip}");
+        assert!(grant.allow(&found, Protocol::Tcp, SocketAddr::new(ip, 5432), &[]).is_err(), "{ip}");
     }
     assert!(allows(&grant, &found, Protocol::Tcp, "8.8.8.8:5432"));
 }

@@ -73,6 +73,7 @@ pub fn lesson(present: &Grants, asked: &Asked, refused: &BTreeSet<Attempt>) -> L
             Attempt::Random => rest.random = Some(Default::default()),
             Attempt::File { .. }
             | Attempt::Request(_)
+            | Attempt::Header { .. }
             | Attempt::NoRequest { .. }
             | Attempt::Lookup(_)
             | Attempt::Socket { .. }
@@ -168,9 +169,15 @@ fn http_for(present: &Grants, refused: &BTreeSet<Attempt>, remarks: &mut Vec<Str
     // By scheme, host and port: which methods each path was asked by. Methods and paths of one rule are combined freely, so
     // that only paths with the same methods may share a rule.
     let mut paths: BTreeMap<Target, BTreeSet<String>> = BTreeMap::new();
+    // The header fields with which a request was refused that is granted without them.
+    let mut named: BTreeMap<&Target, Vec<String>> = BTreeMap::new();
     for attempt in refused {
         let target = match attempt {
             Attempt::Request(target) => target,
+            Attempt::Header { request, name } => {
+                named.entry(request).or_default().push(name.clone());
+                continue;
+            }
             Attempt::NoRequest { .. } => {
                 remarks.push(format!("no grant covers {}", printable(&attempt.to_string(), 400)));
                 continue;
@@ -194,6 +201,18 @@ fn http_for(present: &Grants, refused: &BTreeSet<Attempt>, remarks: &mut Vec<Str
             paths.entry(target.for_method("GET")).or_default().insert(target.method().to_owned());
         }
     }
+    for (target, names) in named {
+        // The first rule that covers a request counts: this one goes before it.
+        let Ok(pass) = granted.allow(target.clone()) else { continue };
+        remarks.push(format!(
+            "{} {} is granted without {}: with it a server may take the request for another one",
+            target.method(),
+            target.url(),
+            names.join(", ")
+        ));
+        let rule = narrowed(pass.rule(), target);
+        rules.push(Rule { headers: [rule.headers.clone(), names].concat(), ..rule });
+    }
     rules.extend(granted.rules().iter().cloned());
     let mut shared: BTreeMap<(Target, BTreeSet<String>), Vec<String>> = BTreeMap::new();
     for (target, methods) in &paths {
@@ -213,6 +232,7 @@ fn http_for(present: &Grants, refused: &BTreeSet<Attempt>, remarks: &mut Vec<Str
             port: site.port(),
             methods: methods.into_iter().collect(),
             paths,
+            headers: Vec::new(),
             secret: None,
             reach: reach(site.host()),
             ca: None,
@@ -240,7 +260,7 @@ fn never(target: &Target) -> Option<String> {
 fn out_of_reach(host: &Host) -> Option<String> {
     match host {
         Host::Address(address) => {
-            may_connect(*address, Reach::Private).err().map(|blocked| blocked.to_string())
+            may_connect(*address, Reach::Private, &[]).err().map(|blocked| blocked.to_string())
         }
         Host::Name(name) => {
             is_metadata_name(name).then(|| format!("{name} is a metadata service; no grant reaches it"))
@@ -251,7 +271,7 @@ fn out_of_reach(host: &Host) -> Option<String> {
 /// Whether a host is known to be private without asking anybody.
 fn reach(host: &Host) -> Reach {
     let private = match host {
-        Host::Address(address) => may_connect(*address, Reach::Global).is_err(),
+        Host::Address(address) => may_connect(*address, Reach::Global, &[]).is_err(),
         Host::Name(_) => host.is_loopback(),
     };
     if private { Reach::Private } else { Reach::Global }

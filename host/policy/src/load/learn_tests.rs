@@ -184,3 +184,24 @@ fn a_store_is_proposed_with_the_default_room_and_one_that_is_there_stays() {
         ["keyvalue = { bytes_max = 5, entries_max = 10000 }"]
     );
 }
+
+#[test]
+fn a_request_that_was_refused_for_its_headers_is_proposed_with_these_and_before() {
+    let text = crate::capability::http::RuleText {
+        host: "shop.example".into(),
+        headers: Some(vec!["via".into()]),
+        ..Default::default()
+    };
+    let present =
+        Grants { http: Some(crate::capability::http::Grant::new(vec![text]).unwrap()), ..Grants::default() };
+    let with = |name: &str| Attempt::Header {
+        request: Target::from_url("GET", "https://shop.example/cart").unwrap(),
+        name: name.into(),
+    };
+    let told = lesson(&present, &asked(), &BTreeSet::from([with("cookie"), with("forwarded")]));
+    assert_eq!(
+        told.lines[0],
+        r#"http = [{ host = "shop.example", methods = ["GET"], paths = ["/cart"], headers = ["via", "cookie", "forwarded"] }, { host = "shop.example", methods = ["GET", "HEAD"], paths = ["/*"], headers = ["via"] }]"#
+    );
+    assert!(told.remarks.iter().any(|remark| remark.contains("cookie, forwarded")), "{told:?}");
+}

@@ -24,6 +24,13 @@ pub(super) fn bounded(attempt: Attempt) -> Attempt {
             why: "it is too long for the record".to_owned(),
         },
         Attempt::Request(target) => Attempt::Request(target.without_query()),
+        Attempt::Header { request, name } if request.url().len() > RECORD_PLACE_CHARS_MAX => Attempt::NoRequest {
+            text: text(&format!("{} {}", request.method(), request.url())),
+            why: text(&format!("it has the header {name}, which its rule does not name")),
+        },
+        Attempt::Header { request, name } => {
+            Attempt::Header { request: request.without_query(), name: text(&name) }
+        }
         Attempt::NoRequest { text: what, why } => Attempt::NoRequest { text: text(&what), why: text(&why) },
         Attempt::NoSocket { text: what, why } => Attempt::NoSocket { text: text(&what), why: text(&why) },
         Attempt::Config(key) => Attempt::Config(text(&key)),
@@ -50,6 +57,10 @@ pub(super) fn write(
             Attempt::Request(target) => {
                 ("requests", json!({ "method": target.method(), "url": target.url() }))
             }
+            Attempt::Header { request, name } => (
+                "requests",
+                json!({ "method": request.method(), "url": request.url(), "header": name }),
+            ),
             Attempt::NoRequest { text, why } => ("requests", json!({ "text": text, "why": why })),
             Attempt::Lookup(host) => ("sockets", json!({ "lookup": host.to_string() })),
             Attempt::Socket { protocol, host, port } => (
@@ -98,7 +109,11 @@ fn read_one(list: &str, entry: &Value) -> Option<Attempt> {
         return Some(Attempt::File { path: path.to_owned(), wanted });
     }
     if let (Some(method), Some(url)) = (text("method"), text("url")) {
-        return Target::from_url(method, url).ok().map(Attempt::Request);
+        let request = Target::from_url(method, url).ok()?;
+        return Some(match text("header") {
+            Some(name) => Attempt::Header { request, name: name.to_owned() },
+            None => Attempt::Request(request),
+        });
     }
     if let (Some(what), Some(why)) = (text("text"), text("why")) {
         let (text, why) = (what.to_owned(), why.to_owned());
@@ -135,6 +150,13 @@ mod tests {
             (Attempt::File { path: "/docs/a".into(), wanted: Use::Read }, Judged::Allowed),
             (Attempt::File { path: "/docs/a".into(), wanted: Use::Write }, Judged::Refused),
             (Attempt::Request(Target::from_url("GET", "http://[::1]:81/a").unwrap()), Judged::Allowed),
+            (
+                Attempt::Header {
+                    request: Target::from_url("GET", "http://[::1]:81/a").unwrap(),
+                    name: "cookie".into(),
+                },
+                Judged::Refused,
+            ),
             (Attempt::NoRequest { text: "GET ftp://x".into(), why: "no".into() }, Judged::Refused),
             (Attempt::Lookup(Host::parse("db.example.com").unwrap()), Judged::Allowed),
             (

@@ -30,6 +30,7 @@ pub(super) fn rules_for(
             },
             Attempt::File { .. }
             | Attempt::Request(_)
+            | Attempt::Header { .. }
             | Attempt::NoRequest { .. }
             | Attempt::Config(_)
             | Attempt::Keyvalue

@@ -44,6 +44,7 @@ impl Inward {
             Attempt::Random => Self::Random,
             Attempt::File { .. }
             | Attempt::Request(_)
+            | Attempt::Header { .. }
             | Attempt::NoRequest { .. }
             | Attempt::Keyvalue
             | Attempt::Lookup(_)

@@ -183,12 +183,15 @@ fn of_word(subject: &Subject<'_>, word: Capability) -> Vec<Has> {
 fn sends(rule: &Rule) -> String {
     let secret = rule.secret.as_ref().map(|name| format!(", with the secret {name} put in by the host"));
     let (methods, paths) = (rule.methods.join(" "), rule.paths.join(" "));
+    let headers =
+        (!rule.headers.is_empty()).then(|| format!(", and sets the headers {}", rule.headers.join(" ")));
     format!(
-        "sends {methods} to {}://{}:{}, paths {paths}; {}{}",
+        "sends {methods} to {}://{}:{}, paths {paths}; {}{}{}",
         rule.scheme,
         rule.host,
         rule.port,
         reach(rule.reach),
+        headers.unwrap_or_default(),
         secret.unwrap_or_default()
     )
 }

@@ -84,7 +84,8 @@ impl Seen {
                 (Judged::Allowed, Attempt::Keyvalue) => self.store = true,
                 (
                     Judged::Allowed,
-                    Attempt::NoRequest { .. }
+                    Attempt::Header { .. }
+                    | Attempt::NoRequest { .. }
                     | Attempt::Lookup(_)
                     | Attempt::NoSocket { .. }
                     | Attempt::Config(_)

@@ -1,0 +1,275 @@
+//! Which header fields a plugin may set on a request. Most pass. Those that make a server read the request as another one pass
+//! only where the rule names them; those by which the host frames a message never do.
+
+use crate::Invalid;
+
+/// How a header field is treated when a plugin sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Treatment {
+    /// It passes.
+    Pass,
+    /// It passes if the rule names it.
+    IfNamed,
+    /// It never passes: the host sets it, or nobody does.
+    Never,
+}
+
+/// Why a header field is not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Forbidden {
+    /// It is the host's, or would change how the message is framed.
+    #[error("no plugin may set it")]
+    Never,
+    /// The host puts a secret into it.
+    #[error("the host puts the rule's secret into it")]
+    Secret,
+    /// It can make the request mean another one, and the rule does not name it.
+    #[error("the rule does not name it under `headers`")]
+    NotNamed,
+}
+
+/// Fields that belong to the connection or to the framing of the message (RFC 9110, sections 7.6.1 and 10.1, RFC 9112).
+const NEVER: [&str; 15] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "trailers",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Fields by which a server, or a proxy before it, takes another method, path, host, client, user or body than the request
+/// shows. RFC 9110 for `via` and `content-encoding`, RFC 7239, RFC 6265, RFC 4918 (`destination`), the rest by use.
+const IF_NAMED: [&str; 25] = [
+    "client-ip",
+    "content-encoding",
+    "cookie",
+    "cookie2",
+    "destination",
+    "forwarded",
+    "front-end-https",
+    "proxy",
+    "remote-addr",
+    "remote-user",
+    "true-client-ip",
+    "via",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-host",
+    "x-matched-path",
+    "x-now-route-matches",
+    "x-originating-ip",
+    "x-override-url",
+    "x-path",
+    "x-real-host",
+    "x-real-ip",
+    "x-scheme",
+    "x-true-client-ip",
+    "x-url-scheme",
+];
+
+/// The same by how they begin.
+const IF_NAMED_PREFIXES: [&str; 31] = [
+    "cf-",
+    "fastly-",
+    "proxy-",
+    "ssl-client-",
+    "x-accel-",
+    "x-appengine-",
+    "x-arr-",
+    "x-auth-request-",
+    "x-authenticated-",
+    "x-authentik-",
+    "x-azure-",
+    "x-client-cert",
+    "x-client-verify",
+    "x-consumer-",
+    "x-copy-from",
+    "x-envoy-",
+    "x-forward",
+    "x-goog-authenticated-user",
+    "x-goog-iap-",
+    "x-http-",
+    "x-invoke-",
+    "x-middleware-",
+    "x-ms-client-principal",
+    "x-nginx-",
+    "x-original",
+    "x-proxy-",
+    "x-remote-",
+    "x-rewrite",
+    "x-sendfile",
+    "x-ssl-client",
+    "x-webauth-",
+];
+
+/// The same by what is in them: an override of the method by any prefix, and what storage servers copy from.
+const IF_NAMED_PARTS: [&str; 4] = ["method-override", "copy-source", "rename-source", "url-override"];
+
+/// The longest name of the lists above; of a longer name so much is looked at.
+const NAME_BYTES_MAX: usize = 64;
+
+/// How a header field is treated. Gateways between HTTP and programs turn every character but letters and digits into the
+/// same one, so `X_Forwarded_For` and `X.Forwarded.For` are `x-forwarded-for`.
+pub fn treatment(name: &str) -> Treatment {
+    with_plain(name, |name| {
+        if NEVER.contains(&name) {
+            Treatment::Never
+        } else if IF_NAMED.contains(&name)
+            || IF_NAMED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+            || IF_NAMED_PARTS.iter().any(|part| name.contains(part))
+        {
+            Treatment::IfNamed
+        } else {
+            Treatment::Pass
+        }
+    })
+}
+
+/// Whether a plugin may set this header field under a rule that names `named` and puts a secret into `secret`.
+///
+/// # Errors
+/// [`Forbidden`].
+pub fn may_set(name: &str, named: &[String], secret: Option<&str>) -> Result<(), Forbidden> {
+    if secret.is_some_and(|secret| is_same(name, secret)) {
+        return Err(Forbidden::Secret);
+    }
+    match treatment(name) {
+        Treatment::Pass => Ok(()),
+        Treatment::IfNamed if named.iter().any(|named| is_same(name, named)) => Ok(()),
+        Treatment::IfNamed => Err(Forbidden::NotNamed),
+        Treatment::Never => Err(Forbidden::Never),
+    }
+}
+
+/// Whether two names are one to a gateway.
+pub fn is_same(one: &str, other: &str) -> bool {
+    one.len() == other.len() && one.bytes().map(plain).eq(other.bytes().map(plain))
+}
+
+/// Checks one name of a rule's `headers`.
+///
+/// # Errors
+/// [`Invalid`] for what is not a name in lower case, for what can never pass, and for what passes anyway: whoever writes that
+/// takes the list for one of everything that passes.
+pub fn check_named(name: &str) -> Result<(), Invalid> {
+    let is_token = |b: u8| {
+        b.is_ascii_lowercase() || b.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&b)
+    };
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_token) {
+        return Err(Invalid::new(format!(
+            r#"`{name}` is not the name of a header field in lower case; write one such as "cookie""#
+        )));
+    }
+    match treatment(name) {
+        Treatment::IfNamed => Ok(()),
+        Treatment::Never => Err(Invalid::new(format!(
+            "`{name}` is set by the host or by nobody, whatever a rule names; leave it out"
+        ))),
+        Treatment::Pass => Err(Invalid::new(format!(
+            "`{name}` passes without being named; `headers` is for those that are refused otherwise"
+        ))),
+    }
+}
+
+/// A byte of a name as a gateway makes one of it.
+fn plain(b: u8) -> u8 {
+    if b.is_ascii_alphanumeric() { b.to_ascii_lowercase() } else { b'-' }
+}
+
+/// Hands on a name in the form that the lists have.
+fn with_plain<T>(name: &str, look: impl FnOnce(&str) -> T) -> T {
+    let mut bytes = [0; NAME_BYTES_MAX];
+    let mut length = 0;
+    for (to, from) in bytes.iter_mut().zip(name.bytes()) {
+        *to = plain(from);
+        length += 1;
+    }
+    let text = bytes.get(..length).and_then(|name| std::str::from_utf8(name).ok());
+    look(text.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_makes_a_request_mean_another_one_passes_only_when_it_is_named() {
+        for name in [
+            "cookie",
+            "Cookie",
+            "via",
+            "forwarded",
+            "content-encoding",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded",
+            "x-original-url",
+            "x-original-host",
+            "x-rewrite-url",
+            "x-real-ip",
+            "x-http-method",
+            "x-http-method-override",
+            "x-method-override",
+            "method-override",
+            "proxy",
+            "proxy-features",
+            "destination",
+            "x-amz-copy-source",
+            "x-middleware-subrequest",
+            "X_Forwarded_For",
+            "x.forwarded.for",
+            "X_HTTP_Method_Override",
+        ] {
+            assert_eq!(may_set(name, &[], None), Err(Forbidden::NotNamed), "{name}");
+            let dashed = name.to_lowercase().replace(['_', '.'], "-");
+            assert_eq!(check_named(&dashed), Ok(()), "{name}");
+            assert_eq!(may_set(name, &named(&[&dashed]), None), Ok(()), "{name}");
+            assert!(may_set(name, &named(&["x-forwarded-proto"]), None).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_frames_a_message_never_passes() {
+        for name in [
+            "host", "Host", "connection", "transfer-encoding", "Transfer_Encoding", "content_length", "te", "trailer",
+            "expect", "upgrade", "keep-alive", "proxy-connection", "proxy-authorization", "http2-settings",
+        ] {
+            let all = named(&[&name.to_lowercase(), "cookie"]);
+            assert_eq!(may_set(name, &all, None), Err(Forbidden::Never), "{name}");
+            assert!(check_named(&name.to_lowercase()).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_header_of_the_secret_never_passes_in_any_spelling() {
+        for name in ["x-api-key", "X-Api-Key", "X_API_KEY", "x.api-key"] {
+            assert_eq!(may_set(name, &named(&["x-api-key"]), Some("x-api-key")), Err(Forbidden::Secret), "{name}");
+        }
+        assert_eq!(may_set("x-api-key", &[], Some("authorization")), Ok(()));
+    }
+
+    #[test]
+    fn ordinary_headers_pass_and_cannot_be_named() {
+        for name in ["accept", "authorization", "content-type", "if-none-match", "user-agent", "x-amz-date", "range"] {
+            assert_eq!(may_set(name, &[], None), Ok(()), "{name}");
+            assert!(check_named(name).is_err(), "{name}");
+        }
+        for name in ["", "Cookie", "co okie", "cookie:", "cookié", &"x-forwarded-".repeat(6)] {
+            assert!(check_named(name).is_err(), "{name}");
+        }
+    }
+}
