@@ -5,7 +5,7 @@ use wasip3::{wit_future, wit_stream};
 
 wit_bindgen::generate!({ inline: "package test:guest; world guest {
     record answer { status: u16, headers: list<tuple<string, string>>, body: string }
-    export run: async func(method: string, scheme: string, authority: string, path: string, headers: list<tuple<string, string>>, body: string) -> result<answer, string>;
+    export run: async func(method: string, scheme: string, authority: string, path: string, headers: list<tuple<string, string>>, body: string, trailers: option<list<tuple<string, string>>>) -> result<answer, string>;
     export search: async func(authority: string, path: string, needles: list<tuple<string, string>>) -> result<list<u32>, string>;
     /// Gives so many requests a part of so many bytes and keeps them; how many took it.
     export keep: async func(part: string, count: u32, bytes: u32) -> u32;
@@ -37,13 +37,16 @@ impl Guest for Fetching {
         path: String,
         headers: Vec<(String, String)>,
         body: String,
+        trailers: Option<Vec<(String, String)>>,
     ) -> Result<Answer, String> {
-        let entries: Vec<(String, Vec<u8>)> =
-            headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect();
-        let fields = Fields::from_list(&entries).map_err(|error| format!("headers: {error:?}"))?;
+        let fields_of = |entries: Vec<(String, String)>| {
+            let entries: Vec<(String, Vec<u8>)> =
+                entries.into_iter().map(|(name, value)| (name, value.into_bytes())).collect();
+            Fields::from_list(&entries).map_err(|error| format!("headers: {error:?}"))
+        };
+        let (fields, trailers) = (fields_of(headers)?, trailers.map(fields_of).transpose()?);
         let (mut writer, contents) = wit_stream::new();
-        let (trailers, trailers_come) = wit_future::new(|| Ok(None));
-        drop(trailers);
+        let (trailers_go, trailers_come) = wit_future::new(|| Ok(None));
         let (request, _sent) = Request::new(fields, Some(contents), trailers_come, None);
         let method = match method.as_str() {
             "GET" => Method::Get,
@@ -63,6 +66,10 @@ impl Guest for Fetching {
             .map_err(|()| "the library refuses the URL".to_owned())?;
         wit_bindgen::spawn_local(async move {
             drop(writer.write_all(body.into_bytes()).await);
+            drop(writer);
+            if let Some(trailers) = trailers {
+                drop(trailers_go.write(Ok(Some(trailers))).await);
+            }
         });
         let response = client::send(request).await.map_err(told)?;
         let status = response.get_status_code();
@@ -82,7 +89,7 @@ impl Guest for Fetching {
         needles: Vec<(String, String)>,
     ) -> Result<Vec<u32>, String> {
         let text = |text: &str| text.to_owned();
-        let answer = Self::run(text("GET"), text("http"), authority, path, Vec::new(), String::new()).await;
+        let answer = Self::run(text("GET"), text("http"), authority, path, Vec::new(), String::new(), None).await;
         let counts = memory::count(&needles);
         std::hint::black_box(&answer);
         answer.map(|_| counts)

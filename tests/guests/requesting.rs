@@ -5,7 +5,7 @@ use wasip2::io::streams::StreamError;
 
 wit_bindgen::generate!({ inline: "package test:guest; world guest {
     record answer { status: u16, headers: list<tuple<string, string>>, body: string }
-    export run: func(method: string, scheme: string, authority: string, path: string, headers: list<tuple<string, string>>, body: string, times: option<u32>) -> result<answer, string>;
+    export run: func(method: string, scheme: string, authority: string, path: string, headers: list<tuple<string, string>>, body: string, times: option<u32>, opens: option<bool>, trailers: option<list<tuple<string, string>>>) -> result<answer, string>;
     export search: func(authority: string, path: string, needles: list<tuple<string, string>>) -> result<list<u32>, string>;
     /// Gives so many requests a part of so many bytes and keeps them; how many took it.
     export keep: func(part: string, count: u32, bytes: u32) -> u32;
@@ -25,16 +25,19 @@ impl Guest for Requesting {
         headers: Vec<(String, String)>,
         body: String,
         times: Option<u32>,
+        opens: Option<bool>,
+        trailers: Option<Vec<(String, String)>>,
     ) -> Result<Answer, String> {
         let mut answer = Err("no request".to_owned());
         for _ in 0..times.unwrap_or(1) {
-            answer = once(&method, &scheme, &authority, &path, &headers, &body);
+            let body = (opens == Some(true) || !body.is_empty() || trailers.is_some()).then_some(body.as_str());
+            answer = once(&method, &scheme, &authority, &path, &headers, body, trailers.as_deref());
         }
         answer
     }
 
     fn search(authority: String, path: String, needles: Vec<(String, String)>) -> Result<Vec<u32>, String> {
-        let answer = once("GET", "http", &authority, &path, &[], "");
+        let answer = once("GET", "http", &authority, &path, &[], None, None);
         let counts = memory::count(&needles);
         std::hint::black_box(&answer);
         answer.map(|_| counts)
@@ -59,11 +62,10 @@ fn once(
     authority: &str,
     path: &str,
     headers: &[(String, String)],
-    body: &str,
+    body: Option<&str>,
+    trailers: Option<&[(String, String)]>,
 ) -> Result<Answer, String> {
-    let entries: Vec<(String, Vec<u8>)> = headers.iter().map(|(n, v)| (n.clone(), v.clone().into_bytes())).collect();
-    let fields = Fields::from_list(&entries).map_err(|error| format!("headers: {error}"))?;
-    let request = OutgoingRequest::new(fields);
+    let request = OutgoingRequest::new(fields(headers)?);
     let method = match method {
         "GET" => Method::Get,
         "POST" => Method::Post,
@@ -81,18 +83,24 @@ fn once(
         .and_then(|()| request.set_authority(Some(authority)))
         .and_then(|()| request.set_path_with_query(Some(path)));
     set.map_err(|()| "the library refuses the URL".to_owned())?;
-    if !body.is_empty() {
-        let outgoing = request.body().map_err(|()| "body".to_owned())?;
-        let stream = outgoing.write().map_err(|()| "body".to_owned())?;
-        let coming = outgoing_handler::handle(request, None).map_err(told)?;
-        for chunk in body.as_bytes().chunks(4096) {
-            stream.blocking_write_and_flush(chunk).map_err(|error| format!("writing: {error}"))?;
+    let Some(body) = body else { return answer(outgoing_handler::handle(request, None).map_err(told)?) };
+    let outgoing = request.body().map_err(|()| "body".to_owned())?;
+    let stream = outgoing.write().map_err(|()| "body".to_owned())?;
+    let coming = outgoing_handler::handle(request, None).map_err(told)?;
+    for chunk in body.as_bytes().chunks(4096) {
+        if let Err(error) = stream.blocking_write_and_flush(chunk) {
+            // What became of the request says why.
+            return answer(coming).and(Err(format!("writing: {error}")));
         }
-        drop(stream);
-        OutgoingBody::finish(outgoing, None).map_err(told)?;
-        return answer(coming);
     }
-    answer(outgoing_handler::handle(request, None).map_err(told)?)
+    drop(stream);
+    OutgoingBody::finish(outgoing, trailers.map(fields).transpose()?).map_err(told)?;
+    answer(coming)
+}
+
+fn fields(entries: &[(String, String)]) -> Result<Fields, String> {
+    let entries: Vec<(String, Vec<u8>)> = entries.iter().map(|(n, v)| (n.clone(), v.clone().into_bytes())).collect();
+    Fields::from_list(&entries).map_err(|error| format!("headers: {error}"))
 }
 
 fn answer(coming: wasip2::http::types::FutureIncomingResponse) -> Result<Answer, String> {

@@ -65,7 +65,7 @@ fn question(packet: &[u8]) -> Option<(String, u16, usize)> {
     Some((labels.join("."), kind, at + 4))
 }
 
-/// The question again, as one that is answered, and the answers, which are good for no time.
+/// The question again, as one that is answered, and the answers, which whoever remembers them may use for an hour.
 fn reply(question: &[u8], kind: u16, found: &[IpAddr]) -> Vec<u8> {
     let mut reply = question.to_vec();
     reply[2..4].copy_from_slice(&[0x81, 0x80]);
@@ -78,7 +78,7 @@ fn reply(question: &[u8], kind: u16, found: &[IpAddr]) -> Vec<u8> {
         assert!(kind == A || kind == AAAA);
         reply.extend([0xc0, 12]);
         reply.extend(kind.to_be_bytes());
-        reply.extend([0, 1, 0, 0, 0, 0, 0, octets.len() as u8]);
+        reply.extend([0, 1, 0, 0, 0x0e, 0x10, 0, octets.len() as u8]);
         reply.extend(octets);
     }
     reply

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
+use tokio_rustls::rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 
 /// A web server. Serves until the process ends.
 pub struct Web {
@@ -17,6 +17,7 @@ pub struct Web {
     pub ca: String,
     heard: Arc<Mutex<Vec<String>>>,
     connections: Arc<AtomicUsize>,
+    resumed: Arc<AtomicUsize>,
 }
 
 /// What makes an answer: the request's head and body in, the whole answer out, written as it likes.
@@ -36,7 +37,7 @@ impl Web {
                 });
             }
         });
-        Self { address, ca: String::new(), heard, connections: Arc::default() }
+        Self { address, ca: String::new(), heard, connections: Arc::default(), resumed: Arc::default() }
     }
 
     /// A plain server whose answers depend on more than the request.
@@ -49,7 +50,7 @@ impl Web {
                 std::thread::spawn(move || exchange(&mut stream, &remember, &*answer));
             }
         });
-        Self { address, ca: String::new(), heard, connections: Arc::default() }
+        Self { address, ca: String::new(), heard, connections: Arc::default(), resumed: Arc::default() }
     }
 
     /// A plain server that answers one request after the other on a connection, until the client hangs up.
@@ -64,10 +65,10 @@ impl Web {
                 std::thread::spawn(move || while exchange(&mut stream, &remember, answer) {});
             }
         });
-        Self { address, ca: String::new(), heard, connections }
+        Self { address, ca: String::new(), heard, connections, resumed: Arc::default() }
     }
 
-    /// A server that speaks TLS under the name `localhost`.
+    /// A server that speaks TLS under the name `localhost`, and answers one request after the other on a connection.
     pub fn tls(answer: Answer) -> Self {
         let (listener, address, heard) = bind();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -79,19 +80,31 @@ impl Web {
             ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let config = Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap());
         let remember = Arc::clone(&heard);
+        let (connections, resumed) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let (count, goes_on) = (Arc::clone(&connections), Arc::clone(&resumed));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (remember, config) = (Arc::clone(&remember), Arc::clone(&config));
+                count.fetch_add(1, Ordering::SeqCst);
+                let (remember, config, goes_on) =
+                    (Arc::clone(&remember), Arc::clone(&config), Arc::clone(&goes_on));
                 std::thread::spawn(move || {
-                    let connection = ServerConnection::new(config).unwrap();
-                    exchange(&mut StreamOwned::new(connection, stream), &remember, answer)
+                    let mut tls = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
+                    while exchange(&mut tls, &remember, answer) {}
+                    if tls.conn.handshake_kind() == Some(HandshakeKind::Resumed) {
+                        goes_on.fetch_add(1, Ordering::SeqCst);
+                    }
                 });
             }
         });
-        Self { address, ca, heard, connections: Arc::default() }
+        Self { address, ca, heard, connections, resumed }
     }
 
-    /// How many connections a lasting server was opened.
+    /// How many connections went on with a session of another, of those that have ended.
+    pub fn resumed(&self) -> usize {
+        self.resumed.load(Ordering::SeqCst)
+    }
+
+    /// How many connections a lasting server, or one that speaks TLS, was opened.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }

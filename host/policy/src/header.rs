@@ -162,9 +162,7 @@ pub fn is_same(one: &str, other: &str) -> bool {
 /// [`Invalid`] for what is not a name in lower case, for what can never pass, and for what passes anyway: whoever writes that
 /// takes the list for one of everything that passes.
 pub fn check_named(name: &str) -> Result<(), Invalid> {
-    let is_token = |b: u8| {
-        b.is_ascii_lowercase() || b.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&b)
-    };
+    let is_token = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_token) {
         return Err(Invalid::new(format!(
             r#"`{name}` is not the name of a header field in lower case; write one such as "cookie""#
@@ -245,8 +243,20 @@ mod tests {
     #[test]
     fn what_frames_a_message_never_passes() {
         for name in [
-            "host", "Host", "connection", "transfer-encoding", "Transfer_Encoding", "content_length", "te", "trailer",
-            "expect", "upgrade", "keep-alive", "proxy-connection", "proxy-authorization", "http2-settings",
+            "host",
+            "Host",
+            "connection",
+            "transfer-encoding",
+            "Transfer_Encoding",
+            "content_length",
+            "te",
+            "trailer",
+            "expect",
+            "upgrade",
+            "keep-alive",
+            "proxy-connection",
+            "proxy-authorization",
+            "http2-settings",
         ] {
             let all = named(&[&name.to_lowercase(), "cookie"]);
             assert_eq!(may_set(name, &all, None), Err(Forbidden::Never), "{name}");
@@ -257,14 +267,20 @@ mod tests {
     #[test]
     fn the_header_of_the_secret_never_passes_in_any_spelling() {
         for name in ["x-api-key", "X-Api-Key", "X_API_KEY", "x.api-key"] {
-            assert_eq!(may_set(name, &named(&["x-api-key"]), Some("x-api-key")), Err(Forbidden::Secret), "{name}");
+            assert_eq!(
+                may_set(name, &named(&["x-api-key"]), Some("x-api-key")),
+                Err(Forbidden::Secret),
+                "{name}"
+            );
         }
         assert_eq!(may_set("x-api-key", &[], Some("authorization")), Ok(()));
     }
 
     #[test]
     fn ordinary_headers_pass_and_cannot_be_named() {
-        for name in ["accept", "authorization", "content-type", "if-none-match", "user-agent", "x-amz-date", "range"] {
+        for name in
+            ["accept", "authorization", "content-type", "if-none-match", "user-agent", "x-amz-date", "range"]
+        {
             assert_eq!(may_set(name, &[], None), Ok(()), "{name}");
             assert!(check_named(name).is_err(), "{name}");
         }

@@ -87,7 +87,15 @@ fn is_like_separator(c: char) -> bool {
 fn is_like_end(c: char) -> bool {
     matches!(
         c,
-        ';' | '?' | '#' | '\u{ff1b}' | '\u{fe54}' | '\u{37e}' | '\u{ff1f}' | '\u{fe56}' | '\u{ff03}' | '\u{fe5f}'
+        ';' | '?'
+            | '#'
+            | '\u{ff1b}'
+            | '\u{fe54}'
+            | '\u{37e}'
+            | '\u{ff1f}'
+            | '\u{fe56}'
+            | '\u{ff03}'
+            | '\u{fe5f}'
     )
 }
 
@@ -95,8 +103,16 @@ fn is_like_end(c: char) -> bool {
 fn is_like_dots(c: char) -> bool {
     matches!(
         c,
-        '.' | '\u{ff0e}' | '\u{fe52}' | '\u{3002}' | '\u{ff61}' | '\u{fe12}' | '\u{2024}' | '\u{2025}' | '\u{2026}'
-        | '\u{fe19}' | '\u{fe30}'
+        '.' | '\u{ff0e}'
+            | '\u{fe52}'
+            | '\u{3002}'
+            | '\u{ff61}'
+            | '\u{fe12}'
+            | '\u{2024}'
+            | '\u{2025}'
+            | '\u{2026}'
+            | '\u{fe19}'
+            | '\u{fe30}'
     )
 }
 

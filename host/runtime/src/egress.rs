@@ -3,19 +3,25 @@
 //! Whether a request may be sent is not decided here. Names for sockets are looked up here too, by the same rules. What the
 //! host fetches for its operator goes the same way, with an errand for a pass.
 
+mod authorities;
 mod connect;
 pub(crate) mod errand;
 mod exchange;
+mod framing;
 mod idle;
+mod interfaces;
+mod lease;
 mod resolve;
 mod scrub;
+mod wire;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
 use serde::{Deserialize, Serialize};
@@ -23,18 +29,22 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 use toolgate_policy::capability::http::{Pass, Rule};
 use toolgate_policy::capability::sockets::Lookup;
+use toolgate_policy::header::Forbidden;
 
 use crate::meter::Meter;
 use crate::secret::SecretSpec;
-use connect::{Roots, Trust};
-use exchange::{Lease, Live, Unanswered};
+use authorities::{Roots, Trust};
+use exchange::{Scrub, Unanswered, Waiting};
 use idle::Idle;
+use lease::{Lease, Live, Wanted};
 use resolve::{NoAddress, Resolver};
 
 /// The way out, shared by all plugins.
 pub(crate) struct Egress {
     resolver: Resolver,
     roots: Roots,
+    /// Where connections are driven. Where the first is used, if nothing is said.
+    threads: OnceLock<Handle>,
 }
 
 /// What one rule of a plugin's grant brings: whom to trust there, the secret, and the connections that wait. Nothing of it
@@ -42,6 +52,7 @@ pub(crate) struct Egress {
 pub(crate) struct Link {
     trust: Trust,
     secret: Option<Arc<SecretSpec>>,
+    scrub: Option<Scrub>,
     idle: Arc<Idle<Live>>,
 }
 
@@ -66,6 +77,15 @@ pub(crate) enum Failure {
     /// The request cannot be put into words.
     #[error("the request is malformed")]
     Malformed,
+    /// It has a header field that its rule does not let through.
+    #[error("a header of the request is forbidden")]
+    Header,
+    /// Its body is not as long as it says, or it has one by a method that has none.
+    #[error("the body of the request is not as long as it says, or its method has none")]
+    RequestBody,
+    /// It has trailers.
+    #[error("trailers of requests are not sent")]
+    RequestTrailers,
     /// The name has no address, or the resolver does not answer.
     #[error("the name could not be resolved")]
     Name,
@@ -90,6 +110,9 @@ pub(crate) enum Failure {
     /// Head or body is larger than allowed.
     #[error("a message is larger than allowed")]
     Size,
+    /// The answer is packed, so that a secret could not be looked for in it.
+    #[error("the answer has a coding that was not asked for")]
+    Coding,
     /// It is no HTTP, or ended midway.
     #[error("the exchange broke")]
     Protocol,
@@ -104,20 +127,38 @@ pub(crate) enum NoLink {
     /// The secret it names is not there.
     #[error("find the secret `{0}`")]
     Secret(String),
+    /// It names the header of the secret as one that a plugin may set.
+    #[error("let a plugin set the header `{0}`: the secret goes into it; take it out of `headers`")]
+    SecretHeader(String),
     /// The cryptographic library does not work.
     #[error("set up TLS: {0}")]
     Tls(String),
 }
 
+impl Link {
+    /// The header fields of a request that may not be sent under its rule. How long its body is, a guest may say.
+    pub(crate) fn forbidden<'a>(
+        &self,
+        pass: &Pass,
+        headers: &'a HeaderMap,
+    ) -> impl Iterator<Item = (&'a str, Forbidden)> {
+        let secret = self.secret.as_ref().map(|secret| secret.header.as_str());
+        let names = headers.keys().filter(|name| **name != CONTENT_LENGTH).map(|name| name.as_str());
+        names.filter_map(move |name| Some((name, pass.rule().may_set(name, secret).err()?)))
+    }
+}
+
 impl Egress {
     /// A way out that asks these name servers, or the system's if there are none. Nothing is resolved, read or opened yet.
     pub(crate) fn new(servers: Vec<SocketAddr>) -> Arc<Self> {
-        Arc::new(Self { resolver: Resolver::new(servers), roots: Roots::default() })
+        let (resolver, roots) = (Resolver::new(servers), Roots::default());
+        Arc::new(Self { resolver, roots, threads: OnceLock::new() })
     }
 
-    /// Names are looked up by tasks there, whoever asks.
-    pub(crate) fn look_up_on(&self, runtime: Handle) {
-        self.resolver.run_on(runtime);
+    /// Names are looked up by tasks of `names`, and connections driven by those of `connections`, whoever asks.
+    pub(crate) fn run_on(&self, names: Handle, connections: Handle) {
+        self.resolver.run_on(names);
+        self.threads.get_or_init(|| connections);
     }
 
     /// Prepares what a rule needs.
@@ -128,7 +169,18 @@ impl Egress {
         if let (Some(name), None) = (&rule.secret, &secret) {
             return Err(NoLink::Secret(name.clone()));
         }
-        Ok(Arc::new(Link { trust: self.roots.trust(rule)?, secret, idle: Arc::default() }))
+        if let Some(secret) = &secret
+            && rule.headers.iter().any(|name| toolgate_policy::header::is_same(name, &secret.header))
+        {
+            return Err(NoLink::SecretHeader(secret.header.clone()));
+        }
+        let scrub = secret.as_ref().map(|secret| Scrub::new(secret.value.open()));
+        Ok(Arc::new(Link { trust: self.roots.trust(rule)?, secret, scrub, idle: Arc::default() }))
+    }
+
+    /// The addresses of this machine's interfaces; nothing if the system does not tell.
+    pub(crate) fn own_addresses(&self) -> Option<Arc<[IpAddr]>> {
+        self.resolver.interfaces().addresses()
     }
 
     /// Looks up a name for a socket: the addresses that its grant reaches; never none.
@@ -150,8 +202,8 @@ impl Egress {
         Ok(found.into_iter().map(|ip| SocketAddr::new(ip, target.port())).collect())
     }
 
-    /// Sends a request that was allowed. The deadline of the call, and shorter ones that the guest asks for, hold over
-    /// resolving, connecting, TLS, headers and body together.
+    /// Sends a request that was allowed, its headers too. The deadline of the call, and shorter ones that the guest asks for,
+    /// hold over resolving, connecting, TLS, headers and body together.
     ///
     /// # Errors
     /// [`Failure`].
@@ -164,34 +216,46 @@ impl Egress {
         meter: Meter,
     ) -> Result<Response<Arriving>, Failure>
     where
-        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B: Body<Data = Bytes, Error: Into<Failure>> + Send + 'static,
     {
         let deadline = meter.deadline();
-        let mut request = exchange::prepare(&pass, &link, request, &meter)?;
+        let mut outbound = framing::frame(&pass, &link, request)?;
         let by = |timeout: Option<Duration>| {
             timeout.map_or(deadline, |limit| deadline.min(Instant::now() + limit))
         };
-        let host = pass.target().host();
-        if let Some(lease) = Lease::take(&link.idle, host).await {
-            match exchange::run(lease, request, &link, by(timeouts.first_byte), &meter).await {
-                // It was closed at the other end while it waited, and nothing of the request was written: a new one, once.
-                Err(Unanswered::Unsent(back)) => request = *back,
+        let tls = link.trust.config().await?;
+        let (host, threads) = (pass.target().host(), self.threads.get_or_init(Handle::current));
+        let wanted = Wanted { link: &link, host, tls: &tls, threads, meter: &meter };
+        let waiting =
+            |shares| Waiting { link: &link, first_byte_by: by(timeouts.first_byte), meter: &meter, shares };
+        if outbound.shares
+            && let Some(lease) = Lease::take(&wanted).await
+        {
+            let request = outbound.again();
+            match exchange::run(lease, request, &mut outbound.unwanted, &waiting(true)).await {
+                // It was given up at the other end while it waited: a new one, once.
+                Err(Unanswered::Unsent) => {}
                 Err(Unanswered::Failed(failure)) => return Err(failure),
                 Ok(response) => return Ok(response),
             }
         }
         let connecting = async {
             let addresses = self.resolve(&pass).await.map_err(|error| error.failure())?;
-            let stream = connect::connect(host, &link.trust, &addresses).await?;
-            Lease::open(&link.idle, host, stream).await
+            Lease::open(&wanted, addresses).await
         };
         let lease = match tokio::time::timeout_at(by(timeouts.connect), connecting).await {
             Ok(lease) => lease?,
             Err(_) => return Err(Failure::ConnectTimeout),
         };
-        exchange::run(lease, request, &link, by(timeouts.first_byte), &meter).await.map_err(|why| match why {
-            Unanswered::Unsent(_) => Failure::Protocol,
+        let waiting = waiting(outbound.shares);
+        let answer = exchange::run(lease, outbound.request, &mut outbound.unwanted, &waiting).await;
+        answer.map_err(|why| match why {
+            Unanswered::Unsent => Failure::Protocol,
             Unanswered::Failed(failure) => failure,
         })
     }
 }
+
+#[cfg(test)]
+#[path = "egress/send_tests.rs"]
+mod tests;

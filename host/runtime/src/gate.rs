@@ -1,6 +1,6 @@
 //! The one public handle: builds the rooms and forwards to them. No step of any flow is here.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -162,6 +162,11 @@ impl Gate {
     /// A sentence that says why it would connect nowhere.
     pub async fn resolve(&self, pass: &Pass) -> Result<Vec<SocketAddr>, String> {
         self.rooms.sandbox.resolve(pass).await
+    }
+
+    /// The addresses of this machine's interfaces, which count as private; nothing if the system does not tell.
+    pub fn own_addresses(&self) -> Option<Arc<[IpAddr]>> {
+        self.rooms.sandbox.own_addresses()
     }
 
     /// Runs a call to its end.

@@ -106,13 +106,19 @@ impl Meter {
         self.count(&self.0.http_requests, 1, CallLimit::HttpRequests)
     }
 
-    /// More bytes of outbound HTTP, either way.
+    /// More bytes of connections of outbound HTTP, either way. They move while the guest waits and cannot be stopped, so its
+    /// fuel is looked at here as well.
     ///
     /// # Errors
     /// The limit, when there were enough; the call then ends.
     pub(crate) fn http_bytes(&self, bytes: u64) -> Result<(), Stop> {
         self.charge(bytes);
-        self.count(&self.0.http_bytes, bytes, CallLimit::HttpBytes)
+        self.count(&self.0.http_bytes, bytes, CallLimit::HttpBytes)?;
+        if self.debt() >= self.limit(CallLimit::Fuel) {
+            self.stop(Stop::Limit(CallLimit::Fuel));
+            return Err(Stop::Limit(CallLimit::Fuel));
+        }
+        Ok(())
     }
 
     /// One more socket, or one more name looked up for one.
@@ -172,6 +178,14 @@ mod tests {
         assert_eq!(meter.crossed(false, u64::MAX), Ok(()));
         assert!(meter.http_request().is_err());
         assert_eq!(meter.crossed(false, u64::MAX), Err(Stop::Limit(CallLimit::HttpRequests)));
+    }
+
+    #[test]
+    fn bytes_that_come_while_the_guest_waits_use_up_its_fuel() {
+        let meter = meter(CallLimit::Fuel, 10_000);
+        assert_eq!(meter.http_bytes(9_999), Ok(()));
+        assert_eq!(meter.http_bytes(1), Err(Stop::Limit(CallLimit::Fuel)));
+        assert_eq!(meter.crossed(false, u64::MAX), Err(Stop::Limit(CallLimit::Fuel)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub(crate) mod prepare;
 mod store;
 mod trap;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -74,7 +74,7 @@ impl Sandbox {
         memory_bytes_max: u64,
     ) -> std::io::Result<Self> {
         let guests = Guests::start()?;
-        egress.look_up_on(guests.handle());
+        egress.run_on(guests.handle(), guests.connections());
         Ok(Self {
             linkers: Linkers::default(),
             guests,
@@ -176,6 +176,11 @@ impl Sandbox {
     /// Where an allowed request would connect to, or a sentence that says why nowhere.
     pub(crate) async fn resolve(&self, pass: &Pass) -> Result<Vec<SocketAddr>, String> {
         self.egress.resolve(pass).await.map_err(|error| error.to_string())
+    }
+
+    /// The addresses of this machine's interfaces; nothing if the system does not tell.
+    pub(crate) fn own_addresses(&self) -> Option<Arc<[IpAddr]>> {
+        self.egress.own_addresses()
     }
 
     /// Waits for a call from a thread that may wait, and be it one that drives others.

@@ -1,12 +1,13 @@
 //! Granted names whose server lies, or changes its mind. Nobody on this machine may be reached through one.
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use toolgate_tests::dns::Dns;
 use toolgate_tests::web::{Web, respond, was_connected};
-use toolgate_tests::{Transport, World, test_guest};
+use toolgate_tests::{Transport, World, apart, test_guest, toolgate};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// One of those kept for documents: routed nowhere.
@@ -104,4 +105,111 @@ fn a_name_server_that_is_no_address_is_refused() {
     let check = world.plugin("seven", &toolgate_tests::guest::seven()).run(&["check"]);
     assert_eq!(check.code, 2, "{}", check.said());
     assert!(check.stderr.contains("name_servers"), "{}", check.stderr);
+}
+
+/// Addresses of this machine, in their order.
+fn loopbacks(range: std::ops::RangeInclusive<u8>) -> Vec<IpAddr> {
+    range.map(|last| IpAddr::from([127, 0, 0, last])).collect()
+}
+
+#[test]
+fn a_name_with_many_addresses_leads_to_a_few_of_them() {
+    // Somebody listens at the ninth and later ones. Nobody does before.
+    let ninth = TcpListener::bind("127.0.0.9:0").unwrap();
+    let port = ninth.local_addr().unwrap().port();
+    let later: Vec<TcpListener> =
+        (10..=30).filter_map(|last| TcpListener::bind(([127, 0, 0, last], port)).ok()).collect();
+    let dns = Dns::serve(|_, _| loopbacks(1..=30));
+    let many =
+        world(&dns, port, ", private = true").call("web_run", &request(&format!("app.example.com:{port}")));
+    assert!(many.said().contains("ConnectionRefused"), "{}", many.said());
+    assert!(!was_connected(&ninth) && !later.iter().take(3).any(was_connected));
+
+    // With as many as are used, the last of them is.
+    let web = Web::plain(|_, to| respond(to, "200 OK", &[], "hello"));
+    let port = web.address.port();
+    let dns = Dns::serve(|_, _| [loopbacks(2..=8), loopbacks(1..=1)].concat());
+    let few =
+        world(&dns, port, ", private = true").call("web_run", &request(&format!("app.example.com:{port}")));
+    assert!(few.stdout.contains("hello"), "{}", few.said());
+}
+
+#[test]
+fn a_name_with_many_addresses_is_told_to_a_guest_with_a_few_of_them() {
+    let dns = Dns::serve(|_, _| loopbacks(1..=30));
+    for (guest, engine) in [("connecting", ""), ("dialing", "engine = \"async\"")] {
+        let world = World::new()
+            .server(&format!("name_servers = [\"{}\"]", dns.address))
+            .plugin("net", &test_guest(guest))
+            .with(engine)
+            .grant(r#"sockets = [{ host = "app.example.com", port = 5432, private = true }]"#);
+        let found = world.call("net_lookup", &json!({ "name": "app.example.com" }));
+        assert_eq!(found.stdout.matches("127.0.0.").count() % 8, 0, "{guest}: {}", found.said());
+        assert!(
+            found.stdout.contains("127.0.0.8") && !found.stdout.contains("127.0.0.9"),
+            "{guest}: {}",
+            found.said()
+        );
+    }
+}
+
+#[test]
+fn a_name_is_asked_for_anew_for_each_connection_however_long_its_answer_may_be_used() {
+    let web = Web::plain(|_, to| respond(to, "200 OK", &[], "hello"));
+    let port = web.address.port();
+    let dns = Dns::serve(|_, before| vec![if before < 3 { HERE } else { ELSEWHERE }]);
+    let server = world(&dns, port, ", private = true").serve(Transport::Http);
+    for asked in 1..=3 {
+        assert!(!server.call("web_run", request(&format!("app.example.com:{port}"))).is_error());
+        assert_eq!(dns.asked("app.example.com"), asked);
+    }
+    let reply = server.call("web_run", request(&format!("app.example.com:{port}")));
+    assert!(reply.text().contains("DestinationIpProhibited"), "{reply:?}");
+}
+
+#[test]
+fn an_address_of_this_machine_is_reached_only_with_private_in_the_grant() {
+    // In a network of its own, in which this machine has addresses that look public.
+    let apart_from_the_network = |world: &World, args: &[&str]| {
+        world.write();
+        let script = "ip link set lo up && ip addr add 93.184.216.34/32 dev lo && ip addr add 2606:2800:220:1::7/128 dev lo && exec \"$0\" \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--net", "sh", "-c", script]).arg(toolgate()).args(args);
+        let output = command.current_dir(world.path("")).output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let can =
+        Command::new("unshare").args(["--map-root-user", "--net", "ip", "link", "set", "lo", "up"]).status();
+    if !can.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: this system lets nobody make a network of its own (unshare, ip)");
+        return;
+    }
+    for (private, told) in [("", "DestinationIpProhibited"), (", private = true", "ConnectionRefused")] {
+        for host in ["93.184.216.34", "[2606:2800:220:1::7]"] {
+            let rule = format!(r#"http = [{{ scheme = "http", host = "{host}", port = 7{private} }}]"#);
+            let world = World::new().plugin("web", &test_guest("requesting")).grant(&rule);
+            let args = request(&format!("{host}:7")).to_string();
+            let said = apart_from_the_network(&world, &["call", "web_run", "--args", &args]);
+            assert!(said.contains(told), "{host}{private}: {said}");
+            let url = format!("http://{host}:7/");
+            let said = apart_from_the_network(&world, &["explain", "web", "http", &url]);
+            assert_eq!(said.contains("is an address of this machine"), private.is_empty(), "{host}: {said}");
+        }
+        let rule = format!(r#"sockets = [{{ host = "93.184.216.34", port = 7{private} }}]"#);
+        let world = World::new().plugin("net", &test_guest("connecting")).grant(&rule);
+        let args = json!({ "address": "93.184.216.34:7" }).to_string();
+        let said = apart_from_the_network(&world, &["call", "net_tcp", "--args", &args]);
+        let told = if private.is_empty() { "access-denied" } else { "connection-refused" };
+        assert!(said.contains(told), "sockets{private}: {said}");
+    }
+}
+
+#[test]
+fn names_lead_plugins_in_workers_no_further() {
+    apart(&[
+        a_name_with_many_addresses_leads_to_a_few_of_them,
+        a_name_with_many_addresses_is_told_to_a_guest_with_a_few_of_them,
+        a_name_is_asked_for_anew_for_each_connection_however_long_its_answer_may_be_used,
+        an_address_of_this_machine_is_reached_only_with_private_in_the_grant,
+    ]);
 }

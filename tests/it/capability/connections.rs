@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use serde_json::{Value, json};
-use toolgate_tests::web::Web;
+use toolgate_tests::web::{Web, respond};
 use toolgate_tests::{Server, Transport, World, apart, test_guest};
 
 fn answer(to: &mut dyn Write, body: &str) {
@@ -47,11 +47,58 @@ fn requests_of_a_call_and_of_the_next_share_a_connection() {
     for _ in 0..3 {
         assert_eq!(fetch(&server, "web_run", request(&web, "/", 3)), "hello");
     }
+    assert_eq!((web.heard().len(), web.connections()), (9, 1));
+    // One that has no body in its answer goes over it as well, and nothing after that: a server may send one all the same.
     let mut head = request(&web, "/", 1);
     head["method"] = json!("HEAD");
     assert!(!server.call("web_run", head).is_error());
+    assert_eq!((web.heard().len(), web.connections()), (10, 1));
     assert_eq!(fetch(&server, "web_run", request(&web, "/", 1)), "hello");
-    assert_eq!((web.heard().len(), web.connections()), (11, 1));
+    assert_eq!((web.heard().len(), web.connections()), (11, 2));
+}
+
+/// Over TLS, with the certificates in `ca.pem`.
+fn over_tls(web: &Web) -> (World, Value) {
+    let port = web.address.port();
+    let rule = format!(r#"http = [{{ host = "localhost", port = {port}, private = true, ca = "ca.pem" }}]"#);
+    let world = World::new().plugin("web", &test_guest("requesting")).grant(&rule).file("ca.pem", &web.ca);
+    let mut asked = request(web, "/", 1);
+    (asked["scheme"], asked["authority"]) = (json!("https"), json!(format!("localhost:{port}")));
+    (world, asked)
+}
+
+#[test]
+fn a_session_of_tls_ends_with_its_connection() {
+    let web = Web::tls(|_, to| respond(to, "200 OK", &[], "hello"));
+    let (world, asked) = over_tls(&web);
+    let server = world.serve(Transport::Http);
+    for _ in 0..4 {
+        assert_eq!(fetch(&server, "web_run", asked.clone()), "hello");
+    }
+    drop(server);
+    assert_eq!((web.connections(), web.resumed()), (4, 0));
+}
+
+#[test]
+fn a_certificate_authority_that_is_taken_out_of_its_file_counts_no_longer() {
+    let (web, other) = (Web::tls(small), Web::tls(small));
+    let (world, asked) = over_tls(&web);
+    let server = world.serve(Transport::Http);
+    for _ in 0..2 {
+        assert_eq!(fetch(&server, "web_run", asked.clone()), "hello");
+    }
+    assert_eq!(web.connections(), 1);
+    // Neither for new connections nor for the one that waits.
+    world.put("ca.pem", other.ca.as_bytes(), 0o644);
+    let reply = server.call("web_run", asked.clone());
+    assert!(reply.text().contains("Tls"), "{reply:?}");
+    world.put("ca.pem", b"none", 0o644);
+    assert!(server.call("web_run", asked.clone()).text().contains("Tls"));
+    std::fs::remove_file(world.path("ca.pem")).unwrap();
+    assert!(server.call("web_run", asked.clone()).text().contains("Tls"));
+    world.put("ca.pem", format!("{}{}", other.ca, web.ca).as_bytes(), 0o644);
+    assert_eq!(fetch(&server, "web_run", asked), "hello");
+    assert_eq!(web.heard().len(), 3);
 }
 
 #[test]
@@ -117,6 +164,8 @@ fn what_a_server_says_unasked_answers_no_request() {
 fn plugins_in_workers_share_connections_as_others_do() {
     apart(&[
         requests_of_a_call_and_of_the_next_share_a_connection,
+        a_session_of_tls_ends_with_its_connection,
+        a_certificate_authority_that_is_taken_out_of_its_file_counts_no_longer,
         plugins_and_rules_share_no_connection,
         a_connection_whose_answer_was_not_read_to_its_end_is_not_used_again,
         a_server_that_hangs_up_after_its_answer_is_connected_to_again,

@@ -136,7 +136,13 @@ fn everything_wrong_is_told_at_once_with_its_place() {
         port: Some(0),
         methods: Some(vec!["GET".into(), "get".into()]),
         paths: Some(vec!["v1".into()]),
-        headers: Some(vec!["cookie".into(), "Cookie".into(), "host".into(), "accept".into(), "cookie".into()]),
+        headers: Some(vec![
+            "cookie".into(),
+            "Cookie".into(),
+            "host".into(),
+            "accept".into(),
+            "cookie".into(),
+        ]),
         ..RuleText::default()
     };
     let places: Vec<String> =

@@ -172,7 +172,7 @@ const HTTP_BYTES_MAX: Limit = Limit {
     name: "http_bytes_max",
     default: 16 * MIB,
     ceiling: GIB,
-    reason: "bodies and headers, sent and received, of all requests of a call",
+    reason: "all bytes of a call's HTTP connections, sent and received: heads, bodies, their framing and TLS",
 };
 const SOCKETS_MAX: Limit = Limit {
     name: "sockets_max",
@@ -329,8 +329,7 @@ pub const HTTP_IDLE_MAX: usize = 8;
 /// How long a connection waits for the next request, in milliseconds: shorter than servers wait, as a rule.
 pub const HTTP_IDLE_MS: u64 = 10_000;
 
-/// How old a connection grows, in milliseconds. A name that leads elsewhere by now, or a certificate that was revoked,
-/// counts after this time at the latest.
+/// How old a connection grows, in milliseconds. A name that leads elsewhere by now counts after this time at the latest.
 pub const HTTP_AGE_MS: u64 = 60_000;
 
 /// How long one address of a host may take to be connected to while others are left, in milliseconds.

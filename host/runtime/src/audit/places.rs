@@ -24,10 +24,12 @@ pub(super) fn bounded(attempt: Attempt) -> Attempt {
             why: "it is too long for the record".to_owned(),
         },
         Attempt::Request(target) => Attempt::Request(target.without_query()),
-        Attempt::Header { request, name } if request.url().len() > RECORD_PLACE_CHARS_MAX => Attempt::NoRequest {
-            text: text(&format!("{} {}", request.method(), request.url())),
-            why: text(&format!("it has the header {name}, which its rule does not name")),
-        },
+        Attempt::Header { request, name } if request.url().len() > RECORD_PLACE_CHARS_MAX => {
+            Attempt::NoRequest {
+                text: text(&format!("{} {}", request.method(), request.url())),
+                why: text(&format!("it has the header {name}, which its rule does not name")),
+            }
+        }
         Attempt::Header { request, name } => {
             Attempt::Header { request: request.without_query(), name: text(&name) }
         }
@@ -57,10 +59,9 @@ pub(super) fn write(
             Attempt::Request(target) => {
                 ("requests", json!({ "method": target.method(), "url": target.url() }))
             }
-            Attempt::Header { request, name } => (
-                "requests",
-                json!({ "method": request.method(), "url": request.url(), "header": name }),
-            ),
+            Attempt::Header { request, name } => {
+                ("requests", json!({ "method": request.method(), "url": request.url(), "header": name }))
+            }
             Attempt::NoRequest { text, why } => ("requests", json!({ "text": text, "why": why })),
             Attempt::Lookup(host) => ("sockets", json!({ "lookup": host.to_string() })),
             Attempt::Socket { protocol, host, port } => (

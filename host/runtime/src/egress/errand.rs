@@ -18,11 +18,14 @@ use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use toolgate_policy::limits::call::HTTP_FIELD_BYTES_MAX;
+use toolgate_policy::limits::http::FETCH_HEAD_BYTES_MAX;
 use toolgate_policy::limits::load::{FETCH_BYTES_PER_S_MIN, FETCH_PATIENCE_MS};
 use toolgate_policy::limits::wire::HEADERS_MAX;
 use toolgate_policy::load::errand::Errand;
 use toolgate_policy::request::Scheme;
 
+use super::authorities::Trust;
+use super::wire::Account;
 use super::{Egress, Failure, NoLink, connect};
 use crate::secret::Secret;
 
@@ -69,6 +72,7 @@ pub(crate) struct Arriving {
     /// Its headers.
     pub(crate) headers: HeaderMap,
     body: Incoming,
+    account: Arc<Account>,
     terms: Terms,
     /// The connection, as long as the body is read.
     _task: AbortOnDropHandle<()>,
@@ -88,18 +92,23 @@ impl Egress {
         if parcel.authorization.is_some() && !errand.takes_credentials() {
             return Err(Failure::Refused.into());
         }
-        let request = written(errand, parcel, &terms.progress)?;
+        let mut request = written(errand, parcel, &terms.progress)?;
         let trust = match errand.target().scheme() {
-            Scheme::Http => connect::Trust::Plain,
+            Scheme::Http => Trust::Plain,
             Scheme::Https => self.roots.tls(terms.ca.as_deref())?,
         };
+        let tls = trust.config().await?;
+        let body_bytes = parcel.body.as_ref().map_or(0, |body| body.len() as u64);
+        let account = Account::of_host(moved(body_bytes));
+        let counting = Arc::clone(&account);
+        hyper::ext::on_informational(&mut request, move |_| counting.informational());
         let patience = Duration::from_millis(FETCH_PATIENCE_MS);
         let connecting = async {
             let target = errand.target();
             let found = self.resolver.resolve(target.host(), errand.reach()).await;
             let found = found.map_err(|error| error.failure())?.into_iter();
             let addresses: Vec<_> = found.map(|ip| SocketAddr::new(ip, target.port())).collect();
-            let stream = connect::connect(target.host(), &trust, &addresses).await?;
+            let stream = connect::connect(target.host(), tls, &addresses, &account).await?;
             let mut builder = http1::Builder::new();
             builder.max_buf_size(HTTP_FIELD_BYTES_MAX as usize * 2).max_headers(HEADERS_MAX);
             builder.handshake(TokioIo::new(stream)).await.map_err(|_| Failure::Protocol)
@@ -113,15 +122,17 @@ impl Egress {
             }
         }));
         // A large body takes its time to be sent; then the answer has to come soon.
-        let slack = Duration::from_secs(
-            parcel.body.as_ref().map_or(0, |body| body.len() as u64) / FETCH_BYTES_PER_S_MIN,
-        );
+        let slack = Duration::from_secs(body_bytes / FETCH_BYTES_PER_S_MIN);
         let soon = terms.by.min(Instant::now() + patience + slack);
         let response = tokio::time::timeout_at(soon, sender.send_request(request)).await;
-        let response = response.map_err(|_| Failure::Timeout)?.map_err(|_| Failure::Protocol)?;
+        let response = response.map_err(|_| Failure::Timeout)?;
+        let response = response.map_err(|_| account.failure().unwrap_or(Failure::Protocol))?;
+        if let Some(failure) = account.failure() {
+            return Err(failure.into());
+        }
         let (parts, body) = response.into_parts();
         let (status, headers) = (parts.status, parts.headers);
-        Ok(Arriving { status, headers, body, terms: terms.clone(), _task: task })
+        Ok(Arriving { status, headers, body, account, terms: terms.clone(), _task: task })
     }
 }
 
@@ -136,6 +147,7 @@ impl Arriving {
         if announced.is_some_and(|length| length > bytes_max) {
             return Err(Failure::Size);
         }
+        self.account.allow_host(moved(bytes_max));
         let patience = Duration::from_millis(FETCH_PATIENCE_MS);
         let begun = Instant::now();
         let mut bytes = Vec::new();
@@ -145,7 +157,8 @@ impl Arriving {
             let frame =
                 tokio::time::timeout_at(soon, self.body.frame()).await.map_err(|_| Failure::Timeout)?;
             let Some(frame) = frame else { return Ok(bytes) };
-            let Ok(data) = frame.map_err(|_| Failure::Protocol)?.into_data() else { continue };
+            let frame = frame.map_err(|_| self.account.failure().unwrap_or(Failure::Protocol))?;
+            let Ok(data) = frame.into_data() else { continue };
             if bytes.len() as u64 + data.len() as u64 > bytes_max {
                 return Err(Failure::Size);
             }
@@ -153,6 +166,11 @@ impl Arriving {
             (self.terms.progress)(bytes.len() as u64, announced);
         }
     }
+}
+
+/// Bytes that a connection may move for a body of so many: as many again for how it is framed, and what comes with any.
+fn moved(body_bytes: u64) -> u64 {
+    body_bytes.saturating_mul(2).saturating_add(FETCH_HEAD_BYTES_MAX)
 }
 
 type Leaving = UnsyncBoxBody<Bytes, Infallible>;

@@ -1,140 +1,43 @@
-//! One request and its response on a connection, new or kept: the secret goes in here and is scrubbed from what comes back;
-//! headers and bodies are counted both ways.
+//! One request and its response on a connection, new or kept. What comes back is bounded, and the secret is scrubbed from it.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, RANGE};
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::response::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
-use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, Sleep};
-use tokio_util::task::AbortOnDropHandle;
-use toolgate_policy::address::Host;
-use toolgate_policy::capability::http::Pass;
-use toolgate_policy::limits::call::{HTTP_FIELD_BYTES_MAX, HTTP_READY_MS};
-use toolgate_policy::limits::wire::HEADERS_MAX;
+use toolgate_policy::limits::call::HTTP_FIELD_BYTES_MAX;
 
-use super::connect::Stream;
-use super::idle::Idle;
-use super::scrub::Scrubber;
+use super::framing::{Leaving, Unwanted, header_bytes};
+use super::lease::Lease;
+use super::scrub::{Forms, Scrubber};
+use super::wire::Account;
 use super::{Failure, Link};
 use crate::meter::Meter;
-use crate::secret::SecretSpec;
 
-/// Brings a guest's request into the form that is sent: the granted path and authority, the secret, counted.
-pub(super) fn prepare<B>(
-    pass: &Pass,
-    link: &Link,
-    request: Request<B>,
-    meter: &Meter,
-) -> Result<Request<Leaving>, Failure>
-where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-{
-    let target = pass.target();
-    let (mut parts, body) = request.into_parts();
-    parts.uri = target.path_and_query().parse::<Uri>().map_err(|_| Failure::Malformed)?;
-    let host = HeaderValue::from_str(&target.authority()).map_err(|_| Failure::Malformed)?;
-    parts.headers.insert(HOST, host);
-    if let Some(secret) = &link.secret {
-        put_secret(secret, &mut parts.headers)?;
-    }
-    let head = header_bytes(&parts.headers) + parts.uri.path().len() as u64;
-    if head > HTTP_FIELD_BYTES_MAX {
-        return Err(Failure::Size);
-    }
-    meter.http_bytes(head).map_err(|_| Failure::Refused)?;
-    let body = Counted {
-        inner: body,
-        meter: meter.clone(),
-        sleep: Box::pin(tokio::time::sleep_until(meter.deadline())),
-    };
-    Ok(Request::from_parts(parts, body.boxed_unsync()))
+/// The forms of a rule's secret that are looked for in responses.
+pub(super) struct Scrub {
+    values: Arc<Forms>,
+    names: Arc<Forms>,
 }
 
-fn put_secret(secret: &SecretSpec, headers: &mut HeaderMap) -> Result<(), Failure> {
-    let name = HeaderName::from_bytes(secret.header.as_bytes()).map_err(|_| Failure::Malformed)?;
-    if headers.contains_key(&name) {
-        // A guest that sets it itself could find out what becomes of it.
-        return Err(Failure::Refused);
-    }
-    let mut value = HeaderValue::from_str(&secret.header_value()).map_err(|_| Failure::Malformed)?;
-    value.set_sensitive(true);
-    headers.insert(name, value);
-    // What comes back must be readable to be scrubbed, and whole.
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers.remove(RANGE);
-    Ok(())
-}
-
-/// The body of a request.
-pub(super) type Leaving = UnsyncBoxBody<Bytes, Failure>;
-
-/// An open connection.
-pub(super) struct Live {
-    sender: http1::SendRequest<Leaving>,
-    _task: AbortOnDropHandle<()>,
-}
-
-/// A connection in use. Dropped it is closed; given back it waits for the next request.
-pub(super) struct Lease {
-    live: Live,
-    idle: Arc<Idle<Live>>,
-    host: Host,
-    opened: std::time::Instant,
-}
-
-impl Lease {
-    /// A connection that waited for a request to `host` and is ready for one.
-    pub(super) async fn take(idle: &Arc<Idle<Live>>, host: &Host) -> Option<Self> {
-        while let Some((mut live, opened)) = idle.take(host, std::time::Instant::now()) {
-            let ready = tokio::time::timeout(Duration::from_millis(HTTP_READY_MS), live.sender.ready());
-            if let Ok(Ok(())) = ready.await {
-                return Some(Self { live, idle: Arc::clone(idle), host: host.clone(), opened });
-            }
-        }
-        None
-    }
-
-    /// A new one.
-    pub(super) async fn open(
-        idle: &Arc<Idle<Live>>,
-        host: &Host,
-        stream: Pin<Box<dyn Stream>>,
-    ) -> Result<Self, Failure> {
-        let mut builder = http1::Builder::new();
-        builder.max_buf_size(HTTP_FIELD_BYTES_MAX as usize * 2).max_headers(HEADERS_MAX);
-        let (sender, connection) =
-            builder.handshake(TokioIo::new(stream)).await.map_err(|_| Failure::Protocol)?;
-        let task = AbortOnDropHandle::new(tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "an outbound connection ended");
-            }
-        }));
-        let live = Live { sender, _task: task };
-        Ok(Self { live, idle: Arc::clone(idle), host: host.clone(), opened: std::time::Instant::now() })
-    }
-
-    fn give_back(self) {
-        if !self.live.sender.is_closed() {
-            self.idle.keep(self.host, self.live, self.opened);
-        }
+impl Scrub {
+    pub(super) fn new(secret: &str) -> Self {
+        Self { values: Arc::new(Forms::new(secret)), names: Arc::new(Forms::folding(secret)) }
     }
 }
 
 /// Why there is no response.
 pub(super) enum Unanswered {
-    /// Nothing of the request was written; here it is again.
-    Unsent(Box<Request<Leaving>>),
-    /// It was, or its time is over.
+    /// The connection had been given up at the other end: nothing of the request was done.
+    Unsent,
+    /// It may have been sent, or its time is over.
     Failed(Failure),
 }
 
@@ -144,44 +47,67 @@ impl From<Failure> for Unanswered {
     }
 }
 
+/// What a response is waited for with.
+pub(super) struct Waiting<'a> {
+    pub(super) link: &'a Link,
+    pub(super) first_byte_by: Instant,
+    pub(super) meter: &'a Meter,
+    /// Whether the connection may serve another request afterwards.
+    pub(super) shares: bool,
+}
+
 /// Sends the request and waits for the response's head. The body keeps the connection, and gives it back at its end.
 pub(super) async fn run(
     mut lease: Lease,
-    request: Request<Leaving>,
-    link: &Arc<Link>,
-    first_byte_by: Instant,
-    meter: &Meter,
+    mut request: Request<Leaving>,
+    unwanted: &mut Unwanted,
+    waiting: &Waiting<'_>,
 ) -> Result<Response<super::Arriving>, Unanswered> {
-    let sending = lease.live.sender.try_send_request(request);
-    let response = match tokio::time::timeout_at(first_byte_by, sending).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(mut error)) => {
-            return Err(match error.take_message() {
-                Some(request) => Unanswered::Unsent(Box::new(request)),
-                None => broke(error.error()).into(),
-            });
-        }
-        Err(_) => return Err(Failure::Timeout.into()),
+    let account = Arc::clone(&lease.live.account);
+    let method = request.method().clone();
+    let counting = Arc::clone(&account);
+    hyper::ext::on_informational(&mut request, move |_| counting.informational());
+    let sending = tokio::time::timeout_at(waiting.first_byte_by, lease.live.sender.try_send_request(request));
+    let response = tokio::select! {
+        biased;
+        failure = unwanted.written() => return Err(failure.into()),
+        response = sending => response.map_err(|_| Failure::Timeout)?,
     };
+    let response = response.map_err(|error| match account.failure() {
+        Some(failure) => failure.into(),
+        None if account.is_stale() || error.message().is_some() => Unanswered::Unsent,
+        None => broke(error.error()).into(),
+    })?;
+    if let Some(failure) = account.failure() {
+        return Err(failure.into());
+    }
     let (mut parts, body) = response.into_parts();
-    let head = header_bytes(&parts.headers);
-    if head > HTTP_FIELD_BYTES_MAX {
+    // A server that waited too long for a request says so when it gives up the connection.
+    if lease.is_used && parts.status == StatusCode::REQUEST_TIMEOUT {
+        return Err(Unanswered::Unsent);
+    }
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody asked for that.
+        return Err(Failure::Protocol.into());
+    }
+    if header_bytes(&parts.headers) > HTTP_FIELD_BYTES_MAX {
         return Err(Failure::Size.into());
     }
-    meter.http_bytes(head).map_err(|_| Failure::Size)?;
-    let scrubber = link.secret.as_ref().map(|secret| {
-        let scrubber = Scrubber::new(&[secret.value.open(), &secret.header_value()]);
-        scrub_headers(&scrubber, &mut parts.headers);
-        scrubber
-    });
-    let body = Counted {
-        inner: body,
-        meter: meter.clone(),
-        sleep: Box::pin(tokio::time::sleep_until(meter.deadline())),
+    let is_kept = waiting.shares && has_one_end(&method, &parts);
+    let scrubber = match &waiting.link.scrub {
+        Some(scrub) => Some(scrub_head(scrub, &mut parts.headers)?),
+        None => None,
     };
-    // A connection that speaks something else from here on is no good for another request.
-    let lease = (parts.status != StatusCode::SWITCHING_PROTOCOLS).then_some(lease);
-    let body = Scrubbed { inner: body, scrubber, ended: false, lease };
+    let body = Answer {
+        inner: body,
+        account,
+        sleep: Box::pin(tokio::time::sleep_until(waiting.meter.deadline())),
+        unwanted: unwanted.take(),
+        scrubber,
+        ended: false,
+        lease: Some(lease),
+        is_kept,
+    };
     Ok(Response::from_parts(parts, body.boxed_unsync()))
 }
 
@@ -191,67 +117,88 @@ fn broke(error: &hyper::Error) -> Failure {
     own.copied().unwrap_or(Failure::Protocol)
 }
 
-fn scrub_headers(scrubber: &Scrubber, headers: &mut HeaderMap) {
+/// Whether it is beyond doubt where the response ends, so that what comes after it is not part of it. A server may send a body
+/// where there can be none; it would come later.
+fn has_one_end(method: &Method, parts: &Parts) -> bool {
+    let values = |name: &HeaderName| parts.headers.get_all(name).iter().count();
+    let is_chunked = || {
+        parts
+            .headers
+            .get(TRANSFER_ENCODING)
+            .is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    };
+    let has_body =
+        *method != Method::HEAD && !matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let framed = match (values(&CONTENT_LENGTH), values(&TRANSFER_ENCODING)) {
+        (1, 0) => true,
+        (0, 1) => is_chunked(),
+        _ => false,
+    };
+    parts.version == Version::HTTP_11 && has_body && framed
+}
+
+/// Takes the secret out of a head, and says what looks for it in the body.
+///
+/// # Errors
+/// [`Failure::Coding`] where the body is packed, so that it could not be looked for.
+fn scrub_head(scrub: &Scrub, headers: &mut HeaderMap) -> Result<Scrubber, Failure> {
+    let is_plain = |name: &HeaderName, plain: &str| {
+        let mut codings =
+            headers.get_all(name).iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
+        codings.all(|coding| {
+            let coding = coding.trim_ascii();
+            coding.is_empty() || coding.eq_ignore_ascii_case(plain.as_bytes())
+        })
+    };
+    const IM: HeaderName = HeaderName::from_static("im");
+    if !is_plain(&CONTENT_ENCODING, "identity")
+        || !is_plain(&TRANSFER_ENCODING, "chunked")
+        || headers.contains_key(IM)
+    {
+        return Err(Failure::Coding);
+    }
     // Its length may change on the way; the body's end is told by the body.
     headers.remove(CONTENT_LENGTH);
     // Names come in lower case, whatever the server wrote; one that tells the secret is left out.
+    let mut names = Scrubber::new(&scrub.names);
     let telling: Vec<HeaderName> =
-        headers.keys().filter(|name| scrubber.is_in(name.as_str())).cloned().collect();
+        headers.keys().filter(|name| names.whole(name.as_str().as_bytes()).is_some()).cloned().collect();
     for name in telling {
         headers.remove(name);
     }
+    let mut scrubber = Scrubber::new(&scrub.values);
     for value in headers.values_mut() {
-        let clean = scrubber.whole(value.as_bytes());
-        if clean != value.as_bytes() {
+        if let Some(clean) = scrubber.whole(value.as_bytes()) {
             *value = HeaderValue::from_bytes(&clean).unwrap_or_else(|_| HeaderValue::from_static("[secret]"));
         }
     }
+    Ok(scrubber)
 }
 
-fn header_bytes(headers: &HeaderMap) -> u64 {
-    headers.iter().map(|(name, value)| (name.as_str().len() + value.len() + 4) as u64).sum()
-}
-
-/// A body that counts on the call it belongs to, and ends with it.
-pub(super) struct Counted<B> {
-    inner: B,
-    meter: Meter,
+/// The body of a response: scrubbed, ending with its call, and holding on to its connection.
+struct Answer {
+    inner: Incoming,
+    account: Arc<Account>,
     sleep: Pin<Box<Sleep>>,
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
-    type Data = Bytes;
-    type Error = Failure;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        if self.sleep.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Some(Err(Failure::Timeout)));
-        }
-        let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| {
-            let frame = frame.map_err(|_| Failure::Protocol)?;
-            let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-            self.meter.http_bytes(bytes).map_err(|_| Failure::Size)?;
-            Ok(frame)
-        }))
-    }
-}
-
-/// A response's body: scrubbed, and holding on to its connection.
-struct Scrubbed {
-    inner: Counted<Incoming>,
+    unwanted: Unwanted,
     scrubber: Option<Scrubber>,
     ended: bool,
     lease: Option<Lease>,
+    is_kept: bool,
 }
 
-impl Scrubbed {
+impl Answer {
     /// The next frame as it came. At the end the connection is given back; at an error it is closed.
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let frame = if self.sleep.as_mut().poll(cx).is_ready() {
+            Some(Err(Failure::Timeout))
+        } else if let Poll::Ready(failure) = self.unwanted.poll_written(cx) {
+            Some(Err(failure))
+        } else {
+            let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
+            let failed = |_| self.account.failure().unwrap_or(Failure::Protocol);
+            frame.map(|frame| frame.map_err(failed))
+        };
         match &frame {
             Some(Ok(_)) => {}
             Some(Err(_)) => drop(self.lease.take()),
@@ -261,22 +208,23 @@ impl Scrubbed {
     }
 
     fn end(&mut self) {
-        if let Some(lease) = self.lease.take() {
+        let lease = self.lease.take().filter(|_| self.is_kept);
+        if let Some(lease) = lease {
             lease.give_back();
         }
     }
 }
 
-impl Drop for Scrubbed {
+impl Drop for Answer {
     fn drop(&mut self) {
         // Whoever knows the length does not look for the end; a body that is left midway closes its connection.
-        if self.inner.inner.is_end_stream() {
+        if self.inner.is_end_stream() {
             self.end();
         }
     }
 }
 
-impl Body for Scrubbed {
+impl Body for Answer {
     type Data = Bytes;
     type Error = Failure;
 

@@ -73,12 +73,10 @@ impl<C> Kept<C> {
 }
 
 impl<C: Send + 'static> Idle<C> {
-    /// Keeps a connection for the next request to `host`.
-    pub(super) fn keep(self: &Arc<Self>, host: Host, connection: C, opened: Instant) {
-        // Outside of a runtime nobody could look after it.
-        let Ok(runtime) = Handle::try_current() else { return };
+    /// Keeps a connection for the next request to `host`; it is looked after there.
+    pub(super) fn keep(self: &Arc<Self>, threads: &Handle, host: Host, connection: C, opened: Instant) {
         if self.put(host, connection, opened, Instant::now()) {
-            runtime.spawn(look_after(Arc::downgrade(self)));
+            threads.spawn(look_after(Arc::downgrade(self)));
         }
     }
 }

@@ -5,12 +5,13 @@ mod parts;
 
 use std::sync::Arc;
 
-use ::http::{HeaderName, Request, Response};
+use ::http::{HeaderMap, HeaderName, Request, Response};
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::http::{Pass, Refused};
+use toolgate_policy::header::Forbidden;
 use toolgate_policy::limits::call::{HTTP_FIELD_BYTES_MAX, STREAM_BYTES_MAX};
 use toolgate_policy::request::Target;
 use wasmtime::component::Linker;
@@ -23,7 +24,7 @@ use wasmtime_wasi_http::{
 
 use super::Ctx;
 use super::outside::{Here, Outside};
-use crate::egress::{Arriving, Failure, Timeouts};
+use crate::egress::{Arriving, Failure, Link, Timeouts};
 
 /// What one call holds.
 pub(crate) struct State {
@@ -107,12 +108,14 @@ impl Here {
         timeouts: Timeouts,
     ) -> Result<Response<Arriving>, Failure>
     where
-        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B: Body<Data = Bytes, Error: Into<Failure>> + Send + Unpin + 'static,
     {
         self.meter.http_request().map_err(|_| Failure::Refused)?;
         let pass = self.ask_request(&request)?;
-        let attempt = Attempt::Request(pass.target().clone());
         let link = self.powers.links.get(pass.index()).cloned().ok_or(Failure::Refused)?;
+        self.ask_headers(&pass, &link, request.headers())?;
+        let attempt = Attempt::Request(pass.target().clone());
+        self.notes.attempt(attempt.clone(), Judged::Allowed);
         let sent = self.powers.egress.send(pass, link, request, timeouts, self.meter).await;
         if let Err(Failure::Prohibited) = sent {
             self.notes.attempt(attempt, Judged::Refused);
@@ -120,7 +123,26 @@ impl Here {
         sent
     }
 
-    /// Asks for a request, and notes it.
+    /// Asks for the header fields of a request, and notes those for which it is refused.
+    fn ask_headers(&self, pass: &Pass, link: &Link, headers: &HeaderMap) -> Result<(), Failure> {
+        let mut may = Ok(());
+        for (name, why) in link.forbidden(pass, headers) {
+            tracing::debug!(name, %why, "an outbound request was refused for a header");
+            let request = pass.target().clone();
+            let attempt = match why {
+                Forbidden::NotNamed => Attempt::Header { request, name: name.to_owned() },
+                Forbidden::Never | Forbidden::Secret => Attempt::NoRequest {
+                    text: format!("{} {} with the header {name}", request.method(), request.url()),
+                    why: why.to_string(),
+                },
+            };
+            self.notes.attempt(attempt, Judged::Refused);
+            may = Err(Failure::Header);
+        }
+        may
+    }
+
+    /// Asks for a request, and notes it where it is refused.
     fn ask_request<B>(&self, request: &Request<B>) -> Result<Pass, Failure> {
         let uri = request.uri();
         let scheme = uri.scheme_str().unwrap_or_default();
@@ -133,7 +155,6 @@ impl Here {
             Ok(pass) => {
                 let target = pass.target();
                 self.notes.host(&format!("{}://{}:{}", target.scheme(), target.host(), target.port()));
-                self.notes.attempt(Attempt::Request(target.clone()), Judged::Allowed);
                 return Ok(pass);
             }
             Err(refused) => refused,
@@ -150,10 +171,23 @@ impl Here {
     }
 }
 
+/// What the body of a guest's request ends with when it breaks off.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::HttpRequestBodySize(_) => Self::RequestBody,
+            _ => Self::Protocol,
+        }
+    }
+}
+
 /// What a guest learns of a failure, in the words of wasi:http.
 fn told(failure: Failure) -> Error {
     match failure {
-        Failure::Refused => Error::HttpRequestDenied,
+        Failure::Refused | Failure::Header => Error::HttpRequestDenied,
+        Failure::RequestBody => Error::HttpRequestBodySize(None),
+        Failure::RequestTrailers => Error::HttpRequestTrailerSectionSize(None),
+        Failure::Coding => Error::HttpResponseContentCoding(None),
         Failure::Malformed => Error::HttpRequestUriInvalid,
         Failure::Name => Error::DnsError { rcode: None, info_code: None },
         Failure::Prohibited => Error::DestinationIpProhibited,

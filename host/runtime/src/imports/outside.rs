@@ -100,7 +100,7 @@ impl Outside {
         timeouts: Timeouts,
     ) -> Result<Response<Arriving>, Failure>
     where
-        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B: Body<Data = Bytes, Error: Into<Failure>> + Send + Unpin + 'static,
     {
         match self {
             Self::Here(here) => here.send(request, timeouts).await,

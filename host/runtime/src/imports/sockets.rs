@@ -176,8 +176,9 @@ impl Gate {
 
     /// Whether the grant allows it, knowing what was found in this call.
     fn allows(&self, protocol: Protocol, address: SocketAddr) -> Result<Pass, Refused> {
+        let own = self.powers.egress.own_addresses().ok_or(Refused::NotGranted(protocol, address))?;
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        self.grant().allow(&found, protocol, address)
+        self.grant().allow(&found, protocol, address, &own)
     }
 
     /// Looks a granted name up. What is found counts for the rules that name it, for the rest of this call.

@@ -1,7 +1,8 @@
 //! The threads that guests run on: apart from those that carry the protocol, and below them in the machine's eyes, so that
 //! a guest that spins takes turns from other guests and not from the server. Calls that turn out to be slow go on in a lane
 //! of their own, below the others once more and on all cores but one: a turn of theirs can be long, since nothing divides the
-//! filling of a large memory or its return to the system, and a short call would wait for the end of it.
+//! filling of a large memory or its return to the system, and a short call would wait for the end of it. The connections of all
+//! plugins are driven by threads that run no guest.
 
 use std::future::poll_fn;
 use std::io;
@@ -15,12 +16,14 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::AbortHandle;
 use toolgate_policy::limits::call::GUEST_THREADS;
+use toolgate_policy::limits::http::HTTP_THREADS;
 
 /// Where the guests of a server run.
 pub(crate) struct Guests {
     /// Dropped first: its tasks end those that went on in the other, and its clock serves them.
     quick: Lane,
     slow: Lane,
+    connections: Lane,
 }
 
 /// A runtime of its own.
@@ -70,7 +73,9 @@ impl Guests {
         let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let all_but_one = NonZero::new(cores.get() - 1).unwrap_or(NonZero::<usize>::MIN);
         let quick = Lane::start("guest", cores, NICE)?;
-        Ok(Self { quick, slow: Lane::start("guest-slow", all_but_one, SLOW_NICE)? })
+        let slow = Lane::start("guest-slow", all_but_one, SLOW_NICE)?;
+        let few = NonZero::new(HTTP_THREADS).unwrap_or(NonZero::<usize>::MIN);
+        Ok(Self { quick, slow, connections: Lane::start("connection", few, NICE)? })
     }
 
     /// Waits for something on a thread of its own, since the caller's may be one of a runtime; nothing if it panicked.
@@ -99,6 +104,11 @@ impl Guests {
             })
         };
         Task(running.abort_handle())
+    }
+
+    /// Where the connections of all plugins are driven: no guest and no look-up waits there for the bytes of another.
+    pub(crate) fn connections(&self) -> Handle {
+        self.connections.handle.clone()
     }
 
     /// Where tasks run that all plugins share: never behind a slow guest.

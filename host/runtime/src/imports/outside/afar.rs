@@ -155,7 +155,7 @@ impl Afar {
         timeouts: Timeouts,
     ) -> Result<Response<Arriving>, Failure>
     where
-        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B: Body<Data = Bytes, Error: Into<Failure>> + Send + Unpin + 'static,
     {
         // The same count is kept over there; here it ends an honest guest at once.
         self.meter.http_request().map_err(|_| Failure::Refused)?;
@@ -189,11 +189,14 @@ impl Afar {
 }
 
 /// Says the parts of a request's body, each when the one before was taken.
-async fn leave<B: Body<Data = Bytes> + Unpin>(afar: Arc<Afar>, exchange: u64, mut body: B) {
+async fn leave<B>(afar: Arc<Afar>, exchange: u64, mut body: B)
+where
+    B: Body<Data = Bytes, Error: Into<Failure>> + Unpin,
+{
     loop {
         let (parts, is_last) = match body.frame().await {
             None => (vec![Part::End], true),
-            Some(Err(_)) => (vec![Part::Broken(Failure::Protocol)], true),
+            Some(Err(error)) => (vec![Part::Broken(error.into())], true),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => {
                     let chunks = data.chunks(STREAM_BYTES_MAX as usize);

@@ -254,7 +254,12 @@ fn sockets(subject: &Subject<'_>, to: &str, by: By) -> Answer {
     };
     match &host {
         Host::Address(address) => {
-            match grant.allow(&Found::default(), protocol, SocketAddr::new(*address, port)) {
+            let Some(own) = subject.gate.own_addresses() else {
+                return Answer::no(
+                    "the addresses of this machine cannot be listed, and may not be reached unasked",
+                );
+            };
+            match grant.allow(&Found::default(), protocol, SocketAddr::new(*address, port), &own) {
                 Ok(pass) => {
                     let here = all().into_iter().filter(|(_, rule)| *rule == pass.rule()).take(1).collect();
                     Answer::yes(format!("the rule {} covers it", rules(here)))

@@ -1,0 +1,202 @@
+//! Whom to trust at the other end of a connection: certificate authorities, read again when they may have changed, so that one
+//! that an operator takes away counts no longer.
+
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_rustls::rustls::client::Resumption;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+use toolgate_policy::capability::http::Rule;
+use toolgate_policy::limits::http::{AUTHORITIES_AGE_MS, AUTHORITIES_BYTES_MAX};
+use toolgate_policy::request::Scheme;
+
+use super::{Failure, NoLink};
+
+/// How TLS is spoken; nothing for plain HTTP.
+pub(super) type Tls = Option<Arc<ClientConfig>>;
+
+/// The system's certificate authorities, read when the first rule needs them.
+#[derive(Default)]
+pub(super) struct Roots(OnceLock<Result<Arc<Authorities>, String>>);
+
+/// Whom to trust at the other end.
+#[derive(Clone)]
+pub(super) enum Trust {
+    /// Plain HTTP: nobody is asked.
+    Plain,
+    /// TLS.
+    Tls(Arc<Authorities>),
+}
+
+/// Certificate authorities, as they were when they were last read.
+pub(super) struct Authorities {
+    source: Source,
+    known: Mutex<Known>,
+}
+
+#[derive(Clone)]
+enum Source {
+    System,
+    File(String),
+}
+
+#[derive(Clone)]
+struct Known {
+    config: Arc<ClientConfig>,
+    roots: Arc<RootCertStore>,
+    read: Instant,
+    stamp: Stamp,
+}
+
+/// What changes with a file: device, file, size, and its times in seconds and nanoseconds. None of the system's.
+type Stamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
+
+impl Roots {
+    pub(super) fn trust(&self, rule: &Rule) -> Result<Trust, NoLink> {
+        match rule.scheme {
+            Scheme::Http => Ok(Trust::Plain),
+            Scheme::Https => self.tls(rule.ca.as_deref()),
+        }
+    }
+
+    /// Those in `ca`, or the system's.
+    pub(super) fn tls(&self, ca: Option<&str>) -> Result<Trust, NoLink> {
+        let authorities = match ca {
+            None => {
+                let read = || Authorities::read(Source::System).map(Arc::new);
+                self.0.get_or_init(read).clone().map_err(NoLink::Tls)?
+            }
+            Some(file) => {
+                let read = Authorities::read(Source::File(file.to_owned()));
+                Arc::new(read.map_err(|why| NoLink::Certificates(file.to_owned(), why))?)
+            }
+        };
+        Ok(Trust::Tls(authorities))
+    }
+}
+
+impl Trust {
+    /// How TLS is spoken now. Another one than before where the authorities are others.
+    ///
+    /// # Errors
+    /// [`Failure::Tls`] where they cannot be read any more.
+    pub(super) async fn config(&self) -> Result<Tls, Failure> {
+        match self {
+            Self::Plain => Ok(None),
+            Self::Tls(authorities) => authorities.config().await.map(Some),
+        }
+    }
+}
+
+impl Authorities {
+    fn read(source: Source) -> Result<Self, String> {
+        let known = source.read()?;
+        Ok(Self { source, known: Mutex::new(known) })
+    }
+
+    async fn config(&self) -> Result<Arc<ClientConfig>, Failure> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if self.source.is_unchanged(&known) {
+            return Ok(known.config);
+        }
+        let source = self.source.clone();
+        let read = tokio::task::spawn_blocking(move || source.read()).await;
+        match read.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(mut now) => {
+                // The same certificates as before are no reason to open connections anew.
+                if known.roots.roots == now.roots.roots {
+                    now.config = known.config;
+                }
+                let config = Arc::clone(&now.config);
+                *self.known.lock().unwrap_or_else(PoisonError::into_inner) = now;
+                Ok(config)
+            }
+            Err(why) => {
+                let file = match &self.source {
+                    Source::System => "the system's store",
+                    Source::File(file) => file,
+                };
+                tracing::warn!(file, why, "certificate authorities cannot be read; nothing is sent");
+                Err(Failure::Tls)
+            }
+        }
+    }
+}
+
+impl Source {
+    fn is_unchanged(&self, known: &Known) -> bool {
+        match self {
+            Self::System => known.read.elapsed() < Duration::from_millis(AUTHORITIES_AGE_MS),
+            Self::File(file) => known.stamp.is_some() && stamp(file) == known.stamp,
+        }
+    }
+
+    fn read(&self) -> Result<Known, String> {
+        let read = Instant::now();
+        // Before it is read: what changes meanwhile is seen the next time.
+        let (certificates, stamp) = match self {
+            Self::System => (rustls_native_certs::load_native_certs().certs, None),
+            Self::File(file) => {
+                let stamp = stamp(file);
+                (certificates_in(file)?, stamp)
+            }
+        };
+        let mut store = RootCertStore::empty();
+        match self {
+            Self::System => drop(store.add_parsable_certificates(certificates)),
+            Self::File(_) => {
+                for certificate in certificates {
+                    store.add(certificate).map_err(|error| error.to_string())?;
+                }
+            }
+        }
+        if store.is_empty() {
+            return Err(match self {
+                Self::System => {
+                    "the system has no certificate authorities; install ca-certificates or set `ca`"
+                        .to_owned()
+                }
+                Self::File(_) => "there is none in it".to_owned(),
+            });
+        }
+        let roots = Arc::new(store);
+        Ok(Known { config: config(&roots)?, roots, read, stamp })
+    }
+}
+
+fn stamp(file: &str) -> Stamp {
+    let of = |file: std::fs::Metadata| {
+        let changed = (file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec());
+        (file.dev(), file.ino(), file.len(), changed.0, changed.1, changed.2, changed.3)
+    };
+    std::fs::metadata(file).ok().map(of)
+}
+
+fn certificates_in(file: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut pem = Vec::new();
+    let opened = std::fs::File::open(file).map_err(|error| error.to_string())?;
+    let read =
+        opened.take(AUTHORITIES_BYTES_MAX + 1).read_to_end(&mut pem).map_err(|error| error.to_string())?;
+    if read as u64 > AUTHORITIES_BYTES_MAX {
+        return Err(format!("it has more than {AUTHORITIES_BYTES_MAX} bytes"));
+    }
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    certificates.map_err(|error| error.to_string())
+}
+
+fn config(roots: &Arc<RootCertStore>) -> Result<Arc<ClientConfig>, String> {
+    let provider = Arc::new(crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let mut config = builder
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(Arc::clone(roots))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // A session that goes on shows no certificate again.
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}

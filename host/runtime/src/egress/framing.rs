@@ -1,0 +1,253 @@
+//! The form in which a guest's request is sent. The host alone says where it ends: by its length if the guest said that, else in
+//! chunks; and a request by a method that has no body has none, whatever the guest writes.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_CHARSET, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, RANGE,
+};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Uri};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
+use toolgate_policy::capability::http::Pass;
+use toolgate_policy::limits::call::HTTP_FIELD_BYTES_MAX;
+
+use super::{Failure, Link};
+use crate::secret::SecretSpec;
+
+/// A request as it is sent.
+pub(super) struct Outbound {
+    pub(super) request: Request<Leaving>,
+    /// What is left of a body that must stay empty.
+    pub(super) unwanted: Unwanted,
+    /// Whether it may go over a connection that served others, and others over its own. Only where it has no body: a server
+    /// that answers without reading one would take it for the next request.
+    pub(super) shares: bool,
+}
+
+/// The body of a request on its way out.
+pub(super) enum Leaving {
+    /// There is none.
+    Nothing,
+    /// A body of a known length: no byte more, and the last ones only when the guest has said that there are no others.
+    Known(Known),
+    /// One whose length shows at its end.
+    Unknown(GuestBody),
+}
+
+pub(super) struct Known {
+    body: GuestBody,
+    left: u64,
+    last: Bytes,
+}
+
+type GuestBody = UnsyncBoxBody<Bytes, Failure>;
+
+/// A body that is not sent. Whatever is written to it is one too many.
+pub(super) struct Unwanted(Option<GuestBody>);
+
+/// Brings a guest's request into the form that is sent: the granted path and authority, the secret, a body that ends where
+/// its length says.
+///
+/// # Errors
+/// [`Failure::RequestBody`] for a length that is not a number or not that of its body, [`Failure::Size`], [`Failure::Malformed`].
+pub(super) fn frame<B>(pass: &Pass, link: &Link, request: Request<B>) -> Result<Outbound, Failure>
+where
+    B: Body<Data = Bytes, Error: Into<Failure>> + Send + 'static,
+{
+    let target = pass.target();
+    let (mut parts, body) = request.into_parts();
+    parts.uri = target.path_and_query().parse::<Uri>().map_err(|_| Failure::Malformed)?;
+    let host = HeaderValue::from_str(&target.authority()).map_err(|_| Failure::Malformed)?;
+    parts.headers.insert(HOST, host);
+    if let Some(secret) = &link.secret {
+        put_secret(secret, &mut parts.headers)?;
+    }
+    let announced = take_length(&mut parts.headers)?;
+    let has_none = matches!(parts.method, Method::GET | Method::HEAD | Method::TRACE | Method::CONNECT);
+    let is_empty = body.is_end_stream();
+    if announced.is_some_and(|length| length > 0) && (has_none || is_empty) {
+        return Err(Failure::RequestBody);
+    }
+    let mut rest = None;
+    let body = if is_empty {
+        Leaving::Nothing
+    } else {
+        let body = body.map_err(Into::into).boxed_unsync();
+        match announced {
+            None if !has_none => Leaving::Unknown(body),
+            Some(left) if left > 0 => Leaving::Known(Known { body, left, last: Bytes::new() }),
+            None | Some(_) => {
+                rest = Some(body);
+                Leaving::Nothing
+            }
+        }
+    };
+    let sends_nothing = matches!(body, Leaving::Nothing);
+    let shares = sends_nothing && matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if sends_nothing && !shares && parts.method != Method::DELETE {
+        // RFC 9110, section 8.6: by these methods a server expects to be told.
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    if !shares {
+        parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    check_size(&parts)?;
+    Ok(Outbound { request: Request::from_parts(parts, body), unwanted: Unwanted(rest), shares })
+}
+
+impl Outbound {
+    /// The same once more, for a request that shares connections and so has no body.
+    pub(super) fn again(&self) -> Request<Leaving> {
+        let mut request = Request::new(Leaving::Nothing);
+        self.request.method().clone_into(request.method_mut());
+        self.request.uri().clone_into(request.uri_mut());
+        self.request.headers().clone_into(request.headers_mut());
+        request
+    }
+}
+
+fn put_secret(secret: &SecretSpec, headers: &mut HeaderMap) -> Result<(), Failure> {
+    const REQUEST_RANGE: HeaderName = HeaderName::from_static("request-range");
+    const A_IM: HeaderName = HeaderName::from_static("a-im");
+    let name = HeaderName::from_bytes(secret.header.as_bytes()).map_err(|_| Failure::Malformed)?;
+    let mut value = HeaderValue::from_str(&secret.header_value()).map_err(|_| Failure::Malformed)?;
+    value.set_sensitive(true);
+    headers.insert(name, value);
+    // What comes back must be readable to be scrubbed, and whole.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    for name in [RANGE, REQUEST_RANGE, A_IM, ACCEPT_CHARSET] {
+        headers.remove(name);
+    }
+    Ok(())
+}
+
+/// Takes out what the guest says of the length of its body: one number, or nothing.
+fn take_length(headers: &mut HeaderMap) -> Result<Option<u64>, Failure> {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    let (first, second) = (values.next(), values.next());
+    let length = match (first, second) {
+        (None, _) => return Ok(None),
+        (Some(_), Some(_)) => return Err(Failure::RequestBody),
+        (Some(value), None) => value.to_str().ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit())),
+    };
+    let length = length.and_then(|text| text.parse().ok()).ok_or(Failure::RequestBody)?;
+    headers.remove(CONTENT_LENGTH);
+    Ok(Some(length))
+}
+
+fn check_size(parts: &Parts) -> Result<(), Failure> {
+    let uri = parts.uri.path_and_query().map_or(0, |path| path.as_str().len() as u64);
+    if header_bytes(&parts.headers) + uri > HTTP_FIELD_BYTES_MAX {
+        return Err(Failure::Size);
+    }
+    Ok(())
+}
+
+pub(super) fn header_bytes(headers: &HeaderMap) -> u64 {
+    headers.iter().map(|(name, value)| (name.as_str().len() + value.len() + 4) as u64).sum()
+}
+
+impl Body for Leaving {
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        match &mut *self {
+            Self::Nothing => Poll::Ready(None),
+            Self::Unknown(body) => match std::task::ready!(poll_data(body, cx)) {
+                Some(data) => Poll::Ready(Some(data.map(Frame::data))),
+                None => Poll::Ready(None),
+            },
+            Self::Known(known) => {
+                let frame = std::task::ready!(known.poll(cx));
+                if !matches!(frame, Some(Ok(_))) || known.left == 0 {
+                    *self = Self::Nothing;
+                }
+                Poll::Ready(frame.map(|data| data.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Nothing => SizeHint::with_exact(0),
+            Self::Known(known) => SizeHint::with_exact(known.left + known.last.len() as u64),
+            Self::Unknown(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl Known {
+    /// The next bytes; the last ones when it is known that there are no more.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        loop {
+            match std::task::ready!(poll_data(&mut self.body, cx)) {
+                Some(Err(failure)) => return Poll::Ready(Some(Err(failure))),
+                Some(Ok(data)) => match self.left.checked_sub(data.len() as u64) {
+                    None => return Poll::Ready(Some(Err(Failure::RequestBody))),
+                    Some(0) => (self.left, self.last) = (0, data),
+                    Some(left) => {
+                        self.left = left;
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                },
+                None if self.left > 0 => return Poll::Ready(Some(Err(Failure::RequestBody))),
+                None => return Poll::Ready(Some(Ok(std::mem::take(&mut self.last)))),
+            }
+        }
+    }
+}
+
+/// The next bytes of a body that are some. Trailers are refused: a server may take them for headers.
+fn poll_data(body: &mut GuestBody, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+    loop {
+        let Some(frame) = std::task::ready!(Pin::new(&mut *body).poll_frame(cx)) else {
+            return Poll::Ready(None);
+        };
+        match frame.map(Frame::into_data) {
+            Ok(Ok(data)) if data.is_empty() => {}
+            Ok(Ok(data)) => return Poll::Ready(Some(Ok(data))),
+            Ok(Err(frame)) if frame.trailers_ref().is_none_or(HeaderMap::is_empty) => {}
+            Ok(Err(_)) => return Poll::Ready(Some(Err(Failure::RequestTrailers))),
+            Err(failure) => return Poll::Ready(Some(Err(failure))),
+        }
+    }
+}
+
+impl Unwanted {
+    /// Waits for something to be written to it.
+    pub(super) async fn written(&mut self) -> Failure {
+        std::future::poll_fn(|cx| self.poll_written(cx)).await
+    }
+
+    /// Whether something was written to it. One that is given up empty is as good as one that is ended.
+    pub(super) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        if let Some(body) = &mut self.0 {
+            match std::task::ready!(poll_data(body, cx)) {
+                Some(Ok(_) | Err(Failure::RequestTrailers)) => {
+                    self.0 = None;
+                    return Poll::Ready(Failure::RequestBody);
+                }
+                Some(Err(_)) | None => self.0 = None,
+            }
+        }
+        Poll::Pending
+    }
+
+    /// The same, for somebody else to look at.
+    pub(super) fn take(&mut self) -> Self {
+        Self(self.0.take())
+    }
+}
