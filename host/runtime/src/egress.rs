@@ -174,7 +174,7 @@ impl Egress {
         {
             return Err(NoLink::SecretHeader(secret.header.clone()));
         }
-        let scrub = secret.as_ref().map(|secret| Scrub::new(secret.value.open()));
+        let scrub = secret.as_deref().map(Scrub::new);
         Ok(Arc::new(Link { trust: self.roots.trust(rule)?, secret, scrub, idle: Arc::default() }))
     }
 
@@ -220,6 +220,9 @@ impl Egress {
     {
         let deadline = meter.deadline();
         let mut outbound = framing::frame(&pass, &link, request)?;
+        if outbound.waits {
+            outbound.unwanted.ended().await?;
+        }
         let by = |timeout: Option<Duration>| {
             timeout.map_or(deadline, |limit| deadline.min(Instant::now() + limit))
         };

@@ -132,7 +132,7 @@ fn a_header_that_is_named_is_sent_and_no_other() {
         assert_eq!(arrived.len(), 1, "{guest:?}: {arrived:?}");
         assert_eq!(arrived[0].header("cookie"), Some("a=b"));
         assert_eq!(arrived[0].header("x_forwarded_for"), Some("192.0.2.1"));
-        assert_eq!(arrived[0].header("x-api-key"), Some("s3cr3t-t0ken"));
+        assert_eq!(arrived[0].header("x-api-key"), Some("Bearer s3cr3t-t0ken"));
     }
 }
 

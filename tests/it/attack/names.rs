@@ -118,7 +118,7 @@ fn a_name_with_many_addresses_leads_to_a_few_of_them() {
     let ninth = TcpListener::bind("127.0.0.9:0").unwrap();
     let port = ninth.local_addr().unwrap().port();
     let later: Vec<TcpListener> =
-        (10..=30).filter_map(|last| TcpListener::bind(([127, 0, 0, last], port)).ok()).collect();
+        (10..=30).filter_map(|last| TcpListener::bind((Ipv4Addr::new(127, 0, 0, last), port)).ok()).collect();
     let dns = Dns::serve(|_, _| loopbacks(1..=30));
     let many =
         world(&dns, port, ", private = true").call("web_run", &request(&format!("app.example.com:{port}")));
@@ -199,7 +199,7 @@ fn an_address_of_this_machine_is_reached_only_with_private_in_the_grant() {
         let world = World::new().plugin("net", &test_guest("connecting")).grant(&rule);
         let args = json!({ "address": "93.184.216.34:7" }).to_string();
         let said = apart_from_the_network(&world, &["call", "net_tcp", "--args", &args]);
-        let told = if private.is_empty() { "access-denied" } else { "connection-refused" };
+        let told = if private.is_empty() { "PermissionDenied" } else { "ConnectionRefused" };
         assert!(said.contains(told), "sockets{private}: {said}");
     }
 }

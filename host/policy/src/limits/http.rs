@@ -12,6 +12,10 @@ pub const OWN_ADDRESSES_AGE_MS: u64 = 1_000;
 /// Answers of status 1xx before the answer to one request. Servers send one or two (100, 103).
 pub const HTTP_INFORMATIONAL_MAX: u64 = 8;
 
+/// How long the head of a response waits for the guest to end a body that must be empty, in milliseconds, so that one that is
+/// not is an error before anything is answered. A guest that does not end it goes on then.
+pub const HTTP_EMPTY_BODY_MS: u64 = 1_000;
+
 /// Threads that move the bytes of all plugins' connections. They compute little: TLS, and the framing of messages.
 pub const HTTP_THREADS: usize = 2;
 

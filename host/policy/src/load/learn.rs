@@ -11,7 +11,7 @@ use crate::Capability;
 use crate::address::{Host, HostPattern, Reach, is_metadata_name, may_connect};
 use crate::capability::attempt::Attempt;
 use crate::capability::files::{self, Access, Mount, Use};
-use crate::capability::http::Rule;
+use crate::capability::http::{Grant, Rule};
 use crate::capability::{keyvalue, sockets as socket};
 use crate::redact::{inline_table, is_plain, printable};
 use crate::request::Target;
@@ -169,20 +169,15 @@ fn http_for(present: &Grants, refused: &BTreeSet<Attempt>, remarks: &mut Vec<Str
     // By scheme, host and port: which methods each path was asked by. Methods and paths of one rule are combined freely, so
     // that only paths with the same methods may share a rule.
     let mut paths: BTreeMap<Target, BTreeSet<String>> = BTreeMap::new();
-    // The header fields with which a request was refused that is granted without them.
-    let mut named: BTreeMap<&Target, Vec<String>> = BTreeMap::new();
     for attempt in refused {
         let target = match attempt {
             Attempt::Request(target) => target,
-            Attempt::Header { request, name } => {
-                named.entry(request).or_default().push(name.clone());
-                continue;
-            }
             Attempt::NoRequest { .. } => {
                 remarks.push(format!("no grant covers {}", printable(&attempt.to_string(), 400)));
                 continue;
             }
             Attempt::File { .. }
+            | Attempt::Header { .. }
             | Attempt::Lookup(_)
             | Attempt::Socket { .. }
             | Attempt::NoSocket { .. }
@@ -201,18 +196,7 @@ fn http_for(present: &Grants, refused: &BTreeSet<Attempt>, remarks: &mut Vec<Str
             paths.entry(target.for_method("GET")).or_default().insert(target.method().to_owned());
         }
     }
-    for (target, names) in named {
-        // The first rule that covers a request counts: this one goes before it.
-        let Ok(pass) = granted.allow(target.clone()) else { continue };
-        remarks.push(format!(
-            "{} {} is granted without {}: with it a server may take the request for another one",
-            target.method(),
-            target.url(),
-            names.join(", ")
-        ));
-        let rule = narrowed(pass.rule(), target);
-        rules.push(Rule { headers: [rule.headers.clone(), names].concat(), ..rule });
-    }
+    rules.extend(with_headers(&granted, refused, remarks));
     rules.extend(granted.rules().iter().cloned());
     let mut shared: BTreeMap<(Target, BTreeSet<String>), Vec<String>> = BTreeMap::new();
     for (target, methods) in &paths {
@@ -246,6 +230,29 @@ fn http_for(present: &Grants, refused: &BTreeSet<Attempt>, remarks: &mut Vec<Str
         ));
     }
     rules
+}
+
+/// Rules for requests that are granted, and were refused for header fields that no rule names. The first rule that covers a
+/// request counts: these go before the others.
+fn with_headers(granted: &Grant, refused: &BTreeSet<Attempt>, remarks: &mut Vec<String>) -> Vec<Rule> {
+    let mut named: BTreeMap<&Target, Vec<String>> = BTreeMap::new();
+    for attempt in refused {
+        if let Attempt::Header { request, name } = attempt {
+            named.entry(request).or_default().push(name.clone());
+        }
+    }
+    let rule = |(target, names): (&Target, Vec<String>)| {
+        let pass = granted.allow(target.clone()).ok()?;
+        remarks.push(format!(
+            "{} {} is granted without {}: with it a server may take the request for another one",
+            target.method(),
+            target.url(),
+            names.join(", ")
+        ));
+        let rule = narrowed(pass.rule(), target);
+        Some(Rule { headers: [rule.headers.clone(), names].concat(), ..rule })
+    };
+    named.into_iter().filter_map(rule).collect()
 }
 
 /// Why no rule is proposed for a request, whatever it is for.

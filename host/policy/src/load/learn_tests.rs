@@ -103,8 +103,7 @@ fn a_rule_that_was_stopped_at_the_address_is_repeated_for_that_request_alone_and
         paths: Some(vec!["/*".into()]),
         ..Default::default()
     };
-    let present =
-        Grants { http: Some(crate::capability::http::Grant::new(vec![text]).unwrap()), ..Grants::default() };
+    let present = Grants { http: Some(Grant::new(vec![text]).unwrap()), ..Grants::default() };
     let refused = BTreeSet::from([get("GET", "https://intra.example/a")]);
     let line = lesson(&present, &asked(), &refused).lines[0].clone();
     assert!(
@@ -192,8 +191,7 @@ fn a_request_that_was_refused_for_its_headers_is_proposed_with_these_and_before(
         headers: Some(vec!["via".into()]),
         ..Default::default()
     };
-    let present =
-        Grants { http: Some(crate::capability::http::Grant::new(vec![text]).unwrap()), ..Grants::default() };
+    let present = Grants { http: Some(Grant::new(vec![text]).unwrap()), ..Grants::default() };
     let with = |name: &str| Attempt::Header {
         request: Target::from_url("GET", "https://shop.example/cart").unwrap(),
         name: name.into(),

@@ -20,6 +20,7 @@ use super::scrub::{Forms, Scrubber};
 use super::wire::Account;
 use super::{Failure, Link};
 use crate::meter::Meter;
+use crate::secret::SecretSpec;
 
 /// The forms of a rule's secret that are looked for in responses.
 pub(super) struct Scrub {
@@ -28,8 +29,10 @@ pub(super) struct Scrub {
 }
 
 impl Scrub {
-    pub(super) fn new(secret: &str) -> Self {
-        Self { values: Arc::new(Forms::new(secret)), names: Arc::new(Forms::folding(secret)) }
+    pub(super) fn new(secret: &SecretSpec) -> Self {
+        let whole = secret.header_value();
+        let values = [secret.value.open(), whole.as_str()];
+        Self { values: Arc::new(Forms::new(values)), names: Arc::new(Forms::folding(values)) }
     }
 }
 
@@ -92,6 +95,9 @@ pub(super) async fn run(
     }
     if header_bytes(&parts.headers) > HTTP_FIELD_BYTES_MAX {
         return Err(Failure::Size.into());
+    }
+    if let Some(failure) = unwanted.settled().await {
+        return Err(failure.into());
     }
     let is_kept = waiting.shares && has_one_end(&method, &parts);
     let scrubber = match &waiting.link.scrub {
@@ -192,7 +198,7 @@ impl Answer {
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         let frame = if self.sleep.as_mut().poll(cx).is_ready() {
             Some(Err(Failure::Timeout))
-        } else if let Poll::Ready(failure) = self.unwanted.poll_written(cx) {
+        } else if let Poll::Ready(Some(failure)) = self.unwanted.poll_settled(cx) {
             Some(Err(failure))
         } else {
             let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));

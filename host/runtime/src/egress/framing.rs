@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -15,6 +16,7 @@ use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use toolgate_policy::capability::http::Pass;
 use toolgate_policy::limits::call::HTTP_FIELD_BYTES_MAX;
+use toolgate_policy::limits::http::HTTP_EMPTY_BODY_MS;
 
 use super::{Failure, Link};
 use crate::secret::SecretSpec;
@@ -24,6 +26,8 @@ pub(super) struct Outbound {
     pub(super) request: Request<Leaving>,
     /// What is left of a body that must stay empty.
     pub(super) unwanted: Unwanted,
+    /// Whether that must have ended before anything is sent: where the method has a body, and the guest says that it is empty.
+    pub(super) waits: bool,
     /// Whether it may go over a connection that served others, and others over its own. Only where it has no body: a server
     /// that answers without reading one would take it for the next request.
     pub(super) shares: bool,
@@ -97,7 +101,8 @@ where
         parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     check_size(&parts)?;
-    Ok(Outbound { request: Request::from_parts(parts, body), unwanted: Unwanted(rest), shares })
+    let waits = rest.is_some() && !has_none;
+    Ok(Outbound { request: Request::from_parts(parts, body), unwanted: Unwanted(rest), waits, shares })
 }
 
 impl Outbound {
@@ -227,23 +232,44 @@ fn poll_data(body: &mut GuestBody, cx: &mut Context<'_>) -> Poll<Option<Result<B
 }
 
 impl Unwanted {
-    /// Waits for something to be written to it.
-    pub(super) async fn written(&mut self) -> Failure {
-        std::future::poll_fn(|cx| self.poll_written(cx)).await
+    /// Waits until it has ended, and empty.
+    ///
+    /// # Errors
+    /// [`Failure`] if something was written to it, or it was given up.
+    pub(super) async fn ended(&mut self) -> Result<(), Failure> {
+        let Some(mut body) = self.0.take() else { return Ok(()) };
+        match std::future::poll_fn(|cx| poll_data(&mut body, cx)).await {
+            None => Ok(()),
+            Some(Ok(_)) => Err(Failure::RequestBody),
+            Some(Err(failure)) => Err(failure),
+        }
     }
 
-    /// Whether something was written to it. One that is given up empty is as good as one that is ended.
-    pub(super) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
-        if let Some(body) = &mut self.0 {
-            match std::task::ready!(poll_data(body, cx)) {
-                Some(Ok(_) | Err(Failure::RequestTrailers)) => {
-                    self.0 = None;
-                    return Poll::Ready(Failure::RequestBody);
-                }
-                Some(Err(_)) | None => self.0 = None,
-            }
-        }
-        Poll::Pending
+    /// Waits for something to be written to it.
+    pub(super) async fn written(&mut self) -> Failure {
+        std::future::poll_fn(|cx| match self.poll_settled(cx) {
+            Poll::Ready(Some(failure)) => Poll::Ready(failure),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Waits until something was written to it, or it has ended. A guest that does not end it is not waited for for long.
+    pub(super) async fn settled(&mut self) -> Option<Failure> {
+        let soon = Duration::from_millis(HTTP_EMPTY_BODY_MS);
+        let settled = std::future::poll_fn(|cx| self.poll_settled(cx));
+        tokio::time::timeout(soon, settled).await.ok().flatten()
+    }
+
+    /// Something was written to it, or nothing, and it has ended. One that is given up empty is as good as one that is ended.
+    pub(super) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Option<Failure>> {
+        let Some(body) = &mut self.0 else { return Poll::Ready(None) };
+        let written = std::task::ready!(poll_data(body, cx));
+        self.0 = None;
+        Poll::Ready(match written {
+            Some(Ok(_) | Err(Failure::RequestTrailers)) => Some(Failure::RequestBody),
+            Some(Err(_)) | None => None,
+        })
     }
 
     /// The same, for somebody else to look at.

@@ -15,7 +15,7 @@ use toolgate_policy::limits::http::{SECRET_BREAK_BYTES_MAX, SECRET_FORM_BYTES_MI
 use zeroize::Zeroizing;
 
 use decode::{Decoder, Unit, decoded};
-use pattern::{Patterns, Search, Work};
+use pattern::{Form, Patterns, Search, Work};
 
 /// What stands where a secret stood.
 const INSTEAD: &[u8] = b"[secret]";
@@ -34,31 +34,38 @@ pub(super) struct Forms {
 }
 
 impl Forms {
-    pub(super) fn new(secret: &str) -> Self {
-        Self::made(secret.as_bytes(), false)
+    /// Of the secret, and of the whole value of the header that carries it.
+    pub(super) fn new(values: [&str; 2]) -> Self {
+        Self::made(values, false)
     }
 
     /// The same for text in which upper and lower case are one.
-    pub(super) fn folding(secret: &str) -> Self {
-        Self::made(secret.as_bytes(), true)
+    pub(super) fn folding(values: [&str; 2]) -> Self {
+        Self::made(values, true)
     }
 
-    fn made(secret: &[u8], folds: bool) -> Self {
+    fn made(values: [&str; 2], folds: bool) -> Self {
         let min = SECRET_FORM_BYTES_MIN;
-        let fold = |form: Vec<u8>| if folds { form.to_ascii_lowercase() } else { form };
-        // What undoing makes of the secret where it is not escaped and has something like an escape in it.
-        let mut undone = vec![secret.to_vec()];
+        let fold = |mut form: Form| {
+            if folds {
+                form.make_ascii_lowercase();
+            }
+            form
+        };
+        let values = values.map(str::as_bytes);
+        // What undoing makes of a value where it is not escaped and has something like an escape in it.
+        let mut undone: Vec<Form> = values.map(|value| Form::new(value.to_vec())).to_vec();
         let text = [(); LAYERS].map(|()| {
-            undone.extend(undone.last().map(|form| decoded(form)));
-            Patterns::new(undone.iter().map(|form| fold(form.iter().copied().map(plain).collect())), min)
+            let last = undone.len().saturating_sub(values.len());
+            let more: Vec<Form> = undone.iter().skip(last).map(|form| Form::new(decoded(form))).collect();
+            undone.extend(more);
+            let plain = |form: &Form| Form::new(form.iter().copied().map(plain).collect());
+            Patterns::new(undone.iter().map(|form| fold(plain(form))), min)
         });
-        let base64 = (0..3).flat_map(|offset| base64_forms(secret, offset)).map(fold);
-        Self {
-            raw: Patterns::new([fold(secret.to_vec())], min),
-            text,
-            base64: Patterns::new(base64, min),
-            folds,
-        }
+        let offsets = values.iter().flat_map(|value| (0..3).map(move |offset| (*value, offset)));
+        let base64 = offsets.flat_map(|(value, offset)| base64_forms(value, offset)).map(fold);
+        let raw = values.map(|value| fold(Form::new(value.to_vec())));
+        Self { raw: Patterns::new(raw, min), text, base64: Patterns::new(base64, min), folds }
     }
 
     fn fold(&self, byte: u8) -> u8 {
@@ -71,13 +78,14 @@ fn plain(byte: u8) -> u8 {
     if byte == b' ' { b'+' } else { byte }
 }
 
-/// The characters that the base64 of `secret` has when `offset` other bytes stand before it, as far as they depend on nothing
-/// but the secret; and, where none do, the whole of it.
-fn base64_forms(secret: &[u8], offset: usize) -> Vec<Vec<u8>> {
-    let mut padded = vec![0_u8; offset];
-    padded.extend_from_slice(secret);
-    let text = STANDARD_NO_PAD.encode(&padded).into_bytes();
-    let inner = text.get((8 * offset).div_ceil(6)..8 * padded.len() / 6).unwrap_or_default().to_vec();
+/// The characters that the base64 of `value` has when `offset` other bytes stand before it, as far as they depend on nothing
+/// but the value; and, where none do, the whole of it.
+fn base64_forms(value: &[u8], offset: usize) -> Vec<Form> {
+    let mut padded = Form::new(vec![0_u8; offset]);
+    padded.extend_from_slice(value);
+    let text = Form::new(STANDARD_NO_PAD.encode(&*padded).into_bytes());
+    let inner = text.get((8 * offset).div_ceil(6)..8 * padded.len() / 6).unwrap_or_default();
+    let inner = Form::new(inner.to_vec());
     if offset > 0 {
         return vec![inner];
     }

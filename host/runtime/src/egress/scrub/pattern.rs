@@ -6,15 +6,18 @@ use std::collections::VecDeque;
 use zeroize::Zeroizing;
 
 /// A form of a secret.
+pub(super) type Form = Zeroizing<Vec<u8>>;
+
+/// The same, with what it takes to find it.
 pub(super) struct Pattern {
-    bytes: Zeroizing<Vec<u8>>,
+    bytes: Form,
     /// For each length of a partial match, the length of the next shorter one.
     fallback: Vec<usize>,
 }
 
 impl Pattern {
-    pub(super) fn new(bytes: Vec<u8>) -> Self {
-        let mut pattern = Self { bytes: Zeroizing::new(bytes), fallback: Vec::new() };
+    fn new(bytes: Form) -> Self {
+        let mut pattern = Self { bytes, fallback: Vec::new() };
         let mut matched = 0;
         for at in 0..pattern.bytes.len() {
             if at > 0 {
@@ -25,7 +28,7 @@ impl Pattern {
         pattern
     }
 
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.bytes.len()
     }
 
@@ -104,9 +107,9 @@ pub(super) struct Patterns {
 }
 
 impl Patterns {
-    pub(super) fn new(forms: impl IntoIterator<Item = Vec<u8>>, bytes_min: usize) -> Self {
-        let mut forms: Vec<Vec<u8>> = forms.into_iter().filter(|form| form.len() >= bytes_min).collect();
-        forms.sort();
+    pub(super) fn new(forms: impl IntoIterator<Item = Form>, bytes_min: usize) -> Self {
+        let mut forms: Vec<Form> = forms.into_iter().filter(|form| form.len() >= bytes_min).collect();
+        forms.sort_by(|one, other| one.as_slice().cmp(other.as_slice()));
         forms.dedup();
         let mut first = [false; 256];
         for form in &forms {
