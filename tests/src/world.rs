@@ -1,7 +1,8 @@
 //! A folder with everything a server needs, and the program run on it.
 
 use std::cell::Cell;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub struct World {
     more: String,
     trust: String,
     locked: bool,
+    as_is: bool,
     env: Vec<(String, String)>,
 }
 
@@ -105,6 +107,31 @@ impl World {
         Self::make(false)
     }
 
+    /// A copy of a folder that has everything already; nothing is written over. Private keys, secrets and state get the modes
+    /// that they must have.
+    pub fn of_folder(folder: &Path) -> Self {
+        let mut world = Self::make(false);
+        world.as_is = true;
+        world.copy(folder, "");
+        world
+    }
+
+    fn copy(&self, from: &Path, to: &str) {
+        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+            let name = format!("{to}{}", entry.file_name().into_string().unwrap());
+            let is_private =
+                name.starts_with("state") || name.starts_with("secrets") || name == "keys/vendor";
+            if entry.path().is_dir() {
+                let mode = if is_private { 0o700 } else { 0o755 };
+                DirBuilder::new().recursive(true).mode(mode).create(self.path(&name)).unwrap();
+                self.copy(&entry.path(), &format!("{name}/"));
+            } else {
+                let mode = if is_private { 0o600 } else { 0o644 };
+                self.put(&name, &std::fs::read(entry.path()).unwrap(), mode);
+            }
+        }
+    }
+
     fn make(shares: bool) -> Self {
         let world = Self {
             folder: Arc::new(Folder { dir: TempDir::new().unwrap(), shares }),
@@ -114,6 +141,7 @@ impl World {
             more: String::new(),
             trust: TRUST.to_owned(),
             locked: false,
+            as_is: false,
             env: Vec::new(),
         };
         world.key("vendor");
@@ -283,6 +311,9 @@ impl World {
 
     /// Writes the configuration out and says where it is.
     pub fn write(&self) -> PathBuf {
+        if self.as_is {
+            return self.path("toolgate.toml");
+        }
         // Tests say themselves when a change is to be seen, and when it is to be approved.
         let watch = if self.server.contains("watch = ") { "" } else { "watch = false\n" };
         let lock = if self.locked { "" } else { "lock = \"off\"\n" };
