@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Arc;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, mpsc};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -319,9 +319,20 @@ impl World {
         self.run_as_is(args)
     }
 
-    /// Runs the program without writing the configuration out again.
+    /// Runs the program without writing the configuration out again. It is killed when it does not end.
     pub fn run_as_is(&self, args: &[&str]) -> Ended {
-        let output = self.command().args(args).output().unwrap();
+        let mut command = self.command();
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        let pid = child.id();
+        let (ended, ends) = mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            if ends.recv_timeout(5 * PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                crate::process::signal("KILL", pid);
+            }
+        });
+        let output = child.wait_with_output().unwrap();
+        drop(ended);
         Ended {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),
