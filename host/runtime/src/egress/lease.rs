@@ -75,6 +75,7 @@ impl Lease {
         let (host, tls, counted) = (wanted.host.clone(), wanted.tls.clone(), Arc::clone(&account));
         let opening = async move {
             let stream = connect::connect(&host, tls, &addresses, &counted).await?;
+            #[expect(clippy::disallowed_methods, reason = "each request comes with its pass")]
             let mut builder = http1::Builder::new();
             builder.max_buf_size(HTTP_FIELD_BYTES_MAX as usize * 2).max_headers(HEADERS_MAX);
             let (sender, connection) =
