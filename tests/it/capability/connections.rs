@@ -162,6 +162,23 @@ fn what_a_server_says_unasked_answers_no_request() {
 }
 
 #[test]
+fn what_a_server_says_unasked_over_tls_answers_no_request() {
+    // So long that what comes after it is in the same record as its end, and not in the first.
+    const LONG: usize = 40_000;
+    let web = Web::tls(|_, to| {
+        let head = |length: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        let body = "x".repeat(LONG);
+        drop(to.write_all(format!("{}{body}{}forged", head(LONG), head(6)).as_bytes()));
+    });
+    let (world, asked) = over_tls(&web);
+    let server = world.serve(Transport::Http);
+    for _ in 0..5 {
+        assert_eq!(fetch(&server, "web_run", asked.clone()).len(), LONG);
+    }
+    assert_eq!(web.connections(), 5);
+}
+
+#[test]
 fn plugins_in_workers_share_connections_as_others_do() {
     apart(&[
         requests_of_a_call_and_of_the_next_share_a_connection,
@@ -171,5 +188,6 @@ fn plugins_in_workers_share_connections_as_others_do() {
         a_connection_whose_answer_was_not_read_to_its_end_is_not_used_again,
         a_server_that_hangs_up_after_its_answer_is_connected_to_again,
         what_a_server_says_unasked_answers_no_request,
+        what_a_server_says_unasked_over_tls_answers_no_request,
     ]);
 }
