@@ -14,6 +14,7 @@ mod reload_load;
 mod revoke;
 mod trust;
 mod upgrade;
+mod writers;
 
 use toolgate_policy::Digest;
 use toolgate_tests::{Transport, World, guest};

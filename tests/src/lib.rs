@@ -10,6 +10,7 @@ pub mod fuzz;
 pub mod guest;
 pub mod inside;
 pub mod process;
+pub mod prompt;
 pub mod registry;
 pub mod reply;
 pub mod web;

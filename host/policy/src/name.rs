@@ -73,6 +73,11 @@ impl Prefix {
         })
     }
 
+    /// The empty prefix.
+    pub const fn none() -> Self {
+        Self(String::new())
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

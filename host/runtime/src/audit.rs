@@ -94,6 +94,11 @@ pub enum Event<'a> {
         /// For how long; nothing when it works again.
         seconds: Option<u64>,
     },
+    /// The memory of trust policies has its present form from now on. What this version said before could not be compared.
+    SeenUpgraded {
+        /// The version of the policy in force.
+        version: u64,
+    },
     /// The process began or ended.
     Process {
         /// `started` or `stopped`.
@@ -161,6 +166,7 @@ impl Recorder {
                 ("hold", json!({ "plugin": plugin, "seconds": seconds }))
             }
             Event::Held { plugin, seconds: None } => ("release", json!({ "plugin": plugin })),
+            Event::SeenUpgraded { version } => ("trust-seen-upgraded", json!({ "version": version })),
             Event::Process { what } => (*what, json!({ "pid": std::process::id() })),
         };
         let mut line = Map::new();

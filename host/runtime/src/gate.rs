@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use toolgate_policy::capability::http::Pass;
-use toolgate_policy::load::{Asked, TrustPolicy};
+use toolgate_policy::load::trust::Standing;
+use toolgate_policy::load::{Asked, Pin, TrustPolicy};
 use toolgate_policy::{Digest, PluginName, Principal};
 
 use crate::artifact::Artifact;
@@ -25,6 +26,7 @@ use crate::remote::{Away, Progress};
 use crate::rooms::{Flights, Rooms};
 use crate::sandbox::Sandbox;
 use crate::sandbox::compile::Compiler;
+use crate::snapshot::plugin::Plugin;
 use crate::snapshot::tool::Tool;
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::spec::{Compiling, PluginSpec, Spec, Trust};
@@ -131,6 +133,22 @@ impl Gate {
     /// what is looked at from now on.
     pub fn hold(&self, spec: &Spec) {
         reconcile::hold(&self.rooms, spec);
+    }
+
+    /// The same of what is about to be approved.
+    pub fn hold_also<'a>(&self, pins: impl IntoIterator<Item = &'a Pin>) {
+        let digests = |pin: &'a Pin| pin.surfaces.iter().chain([&pin.digest]).copied();
+        self.rooms.kept.hold_also(pins.into_iter().flat_map(digests));
+    }
+
+    /// Whether a policy trusts a plugin that was looked at under another one.
+    ///
+    /// # Errors
+    /// A sentence that says why not.
+    pub fn trusts(&self, plugin: &Plugin, trust: &Trust) -> Result<(), String> {
+        let now = self.rooms.seen.judge(trust, load::now()).map_err(|error| error.to_string())?;
+        let trusted = trust.policy.again(plugin.clearance().trusted(), Standing::New, now);
+        trusted.map(drop).map_err(|error| error.to_string())
     }
 
     fn bring_in_line(&self, spec: &Spec, occasion: Occasion) -> Report {

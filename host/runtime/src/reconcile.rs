@@ -67,18 +67,23 @@ pub(crate) enum Occasion {
 
 /// Brings what serves in line with what should.
 pub(crate) fn run(rooms: &Rooms, spec: &Spec, occasion: Occasion) -> Report {
-    let now = match rooms.seen.admit(&spec.trust.policy, load::now()) {
-        Ok(now) => now,
+    let now = match rooms.seen.admit(&spec.trust, load::now()) {
+        Ok(admitted) => {
+            if admitted.upgraded {
+                rooms.audit.event(&Event::SeenUpgraded { version: spec.trust.policy.version() });
+            }
+            admitted.now
+        }
         Err(error) => return Report::not_taken(&error),
     };
     let old = rooms.snapshots.now();
     // Neither what serves nor what is about to makes room for what comes in meanwhile.
-    rooms.kept.hold(needed(spec, &old));
+    rooms.kept.hold_loading(needed(spec, &old));
     let (snapshot, mut report) = plan(rooms, spec, &old, now);
     report.serves |= occasion == Occasion::Reload;
     record(&rooms.audit, &old, &snapshot, &report);
     if report.serves {
-        rooms.kept.hold(needed(spec, &snapshot));
+        rooms.kept.hold_loading(needed(spec, &snapshot));
         let ended = rooms.snapshots.publish(snapshot, &spec.trust.policy);
         tell_revoked(&rooms.audit, &ended);
     }
@@ -99,7 +104,7 @@ pub(crate) fn hold(rooms: &Rooms, spec: &Spec) {
 
 /// The same as [`run`] without the swap: what would serve, and what came of each plugin. Nothing is remembered.
 pub(crate) fn check(rooms: &Rooms, spec: &Spec) -> (Snapshot, Report) {
-    match rooms.seen.judge(&spec.trust.policy, load::now()) {
+    match rooms.seen.judge(&spec.trust, load::now()) {
         Ok(now) => plan(rooms, spec, &Snapshot::default(), now),
         Err(error) => (Snapshot::default(), Report::not_taken(&error)),
     }

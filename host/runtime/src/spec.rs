@@ -208,6 +208,8 @@ pub struct Trust {
     pub policy: TrustPolicy,
     /// What its signers are known by.
     pub anchors: Vec<Anchor>,
+    /// SHA-256 of the file that says so.
+    pub sha256: Digest,
 }
 
 /// What one refused plugin means for the others.

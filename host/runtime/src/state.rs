@@ -1,6 +1,7 @@
 //! What outlives the process: one directory, opened once, reached through that handle alone. What is in it belongs to the
 //! rooms that keep it there; nothing here knows their formats.
 
+pub mod file_lock;
 pub mod kept;
 pub(crate) mod keyvalue;
 pub mod lockfile;

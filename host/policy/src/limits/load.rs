@@ -75,6 +75,13 @@ pub const CONFIG_BYTES_MAX: u64 = MIB;
 /// Bytes of the lock: a few hundred for each plugin and line of its grant.
 pub const LOCK_BYTES_MAX: u64 = 8 * MIB;
 
+/// How long a command waits for another one that changes the same file, in milliseconds. A change takes a hundredth of a second;
+/// nothing is fetched, compiled or asked meanwhile.
+pub const FILE_LOCK_MS: u64 = 30_000;
+
+/// How often it looks whether the other is done, in milliseconds.
+pub const FILE_LOCK_POLL_MS: u64 = 5;
+
 /// Days for which an approved plugin goes on after the key that signed it has expired, unless trust.toml says otherwise.
 pub const GRACE_DAYS: u32 = 30;
 

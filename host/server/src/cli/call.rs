@@ -93,7 +93,7 @@ fn tell(args: &Args, outcome: Outcome) -> Result<(), Exit> {
                 };
                 let mut told = json!({ "isError": is_error, "text": text, "structuredContent": structured });
                 if let (Content::Blocks { blocks, .. }, Some(told)) = (answer.content, told.as_object_mut()) {
-                    told.insert("content".to_owned(), content(blocks));
+                    told.insert("content".to_owned(), content(blocks).map_err(|error| Exit::host(&error))?);
                 }
                 output::print_json(&told);
             } else {

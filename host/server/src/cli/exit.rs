@@ -53,6 +53,12 @@ impl Exit {
         Self { code: 4, text: text.into() }
     }
 
+    /// The same, with more to say.
+    pub(super) fn with(mut self, more: &str) -> Self {
+        self.text.push_str(more);
+        self
+    }
+
     /// Some plugins do not load. What is not allowed comes before what does not work.
     pub(super) fn not_loaded(report: &Report) -> Self {
         let kinds = report.plugins.iter().filter_map(|(_, loaded)| match loaded {
