@@ -1,5 +1,6 @@
 //! LOAD from the outside: what loads, what is refused, and that a refusal compiles nothing and harms no neighbour.
 
+mod answers;
 mod cache;
 mod component;
 mod grants;

@@ -1,7 +1,7 @@
 //! A command that asks a question on a terminal: `script` gives it one, and the test answers when it likes.
 
 use std::io::{Read as _, Write as _};
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -19,10 +19,14 @@ pub struct Prompt {
 impl Prompt {
     /// Starts a command in a world, as its configuration is now, and waits until it asks.
     pub fn start(world: &World, args: &[&str]) -> Self {
-        let program = world.command().get_program().to_string_lossy().into_owned();
+        let toolgate = world.command();
+        let program = toolgate.get_program().to_string_lossy().into_owned();
         let words = [program.as_str()].into_iter().chain(args.iter().copied());
         let line: Vec<String> = words.map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
-        let mut command = world.command_of("script");
+        let mut command = Command::new("script");
+        command
+            .current_dir(world.path(""))
+            .envs(toolgate.get_envs().filter_map(|(name, value)| Some((name, value?))));
         // Quietly, with the command's own exit code, and without a file.
         command.args(["-q", "-e", "-c", &line.join(" "), "/dev/null"]);
         let mut child =

@@ -339,12 +339,7 @@ impl World {
 
     /// The program, to be run in this world.
     pub fn command(&self) -> Command {
-        self.command_of(crate::toolgate())
-    }
-
-    /// Another program, to be run in this world.
-    pub fn command_of(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new(program);
+        let mut command = Command::new(crate::toolgate());
         command.current_dir(self.folder.dir.path()).envs(self.env.iter().cloned());
         command
     }
