@@ -1,7 +1,7 @@
 //! The one public handle: builds the rooms and forwards to them. No step of any flow is here.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
@@ -21,7 +21,8 @@ use crate::list;
 use crate::load::source::Sources;
 use crate::load::{self, NotLoaded};
 use crate::outcome::Outcome;
-use crate::reconcile::{self, Occasion, Report};
+use crate::reconcile::rivals::{Rivals, RivalsError};
+use crate::reconcile::{Fetching, Occasion, Reconciler, Report};
 use crate::remote::{Away, Progress};
 use crate::rooms::{Flights, Rooms};
 use crate::sandbox::Sandbox;
@@ -39,8 +40,7 @@ use crate::state::seen::Seen;
 #[derive(Clone)]
 pub struct Gate {
     rooms: Arc<Rooms>,
-    /// One at a time.
-    reconciling: Arc<Mutex<()>>,
+    reconciler: Arc<Reconciler>,
 }
 
 /// Bounds over all plugins.
@@ -106,22 +106,63 @@ impl Gate {
             calls: Arc::new(Semaphore::new(bounds.calls_max as usize)),
             flights: Flights::default(),
         };
-        Ok(Self { rooms: Arc::new(rooms), reconciling: Arc::default() })
+        let rooms = Arc::new(rooms);
+        Ok(Self { reconciler: Arc::new(Reconciler::new(Arc::clone(&rooms))), rooms })
     }
 
-    /// Serves `spec` for the first time. Blocks while plugins are compiled.
+    /// Serves `spec` for the first time. Blocks while plugins are fetched and compiled.
     pub fn start(&self, spec: &Spec) -> Report {
-        self.bring_in_line(spec, Occasion::Start)
+        self.reconciler.run(spec, Occasion::Start, Fetching::Now)
     }
 
-    /// Brings what serves in line with `spec`. What fails leaves its old version serving. Blocks while plugins are compiled.
+    /// The same, without waiting for what lies elsewhere: that is fetched from now on, and serves when it has arrived.
+    pub fn begin(&self, spec: &Spec) -> Report {
+        self.reconciler.run(spec, Occasion::Start, Fetching::Later)
+    }
+
+    /// Brings what serves in line with `spec`. What the trust policy does not trust goes first. What fails leaves its old version
+    /// serving, and so does what is fetched. Blocks while plugins are compiled.
     pub fn reload(&self, spec: &Spec) -> Report {
-        self.bring_in_line(spec, Occasion::Reload)
+        self.hold(spec);
+        self.reconciler.run(spec, Occasion::Reload, Fetching::Later)
+    }
+
+    /// Lets only that serve on which a newer trust policy trusts. Waits for no load, and needs no configuration.
+    ///
+    /// # Errors
+    /// A sentence that says why the policy is not taken.
+    pub fn retrust(&self, trust: &Arc<Trust>) -> Result<(), String> {
+        self.reconciler.retrust(trust).map_err(|error| load::told(&error))
+    }
+
+    /// Asks the trust policy again, since dates in it may have passed, and sources again that were not to be had.
+    pub fn look_after(&self) {
+        self.reconciler.retrust_now();
+        self.reconciler.fetch_failed();
+    }
+
+    /// What became of each plugin so far, now and whenever that changes.
+    pub fn status(&self) -> watch::Receiver<Arc<Report>> {
+        self.reconciler.status()
+    }
+
+    /// The newcomers that could not have their names beside the plugins that are approved in `spec`, each with why.
+    ///
+    /// # Errors
+    /// [`RivalsError`] where nothing may be fetched.
+    pub fn clashes(
+        &self,
+        spec: &Spec,
+        newcomers: &[Arc<Plugin>],
+        rivals: &mut Rivals,
+        may_fetch: bool,
+    ) -> Result<Vec<(PluginName, String)>, RivalsError> {
+        self.reconciler.clashes(spec, newcomers, rivals, may_fetch)
     }
 
     /// Takes what a policy revokes out of what serves, at once, and ends its calls; waits for no load. Which they were.
     pub fn revoke(&self, policy: &TrustPolicy) -> Vec<PluginName> {
-        reconcile::revoke(&self.rooms, policy)
+        self.reconciler.revoke(policy)
     }
 
     /// What was kept under a digest, such as what a model read of an approved version.
@@ -132,7 +173,7 @@ impl Gate {
     /// Says what is needed before anything is looked at: nothing that `spec` approves or pins makes room, among what is kept, for
     /// what is looked at from now on.
     pub fn hold(&self, spec: &Spec) {
-        reconcile::hold(&self.rooms, spec);
+        self.reconciler.hold(spec);
     }
 
     /// The same of what is about to be approved.
@@ -151,11 +192,6 @@ impl Gate {
         trusted.map(drop).map_err(|error| error.to_string())
     }
 
-    fn bring_in_line(&self, spec: &Spec, occasion: Occasion) -> Report {
-        let _one = self.reconciling.lock().unwrap_or_else(PoisonError::into_inner);
-        reconcile::run(&self.rooms, spec, occasion)
-    }
-
     /// What a plugin asks, of whom it is said that it may be looked into. Nothing is granted by it. Blocks.
     ///
     /// # Errors
@@ -171,7 +207,7 @@ impl Gate {
 
     /// The same, with what would serve, for those who want to look at it.
     pub fn look(&self, spec: &Spec) -> (Snapshot, Report) {
-        reconcile::check(&self.rooms, spec)
+        self.reconciler.check(spec)
     }
 
     /// Where a request that is allowed would connect to. Asks the resolver as a call does; nothing is sent.
@@ -214,6 +250,7 @@ impl Gate {
 
     /// Takes no more calls, waits for those in flight for `time` at the most, then ends them.
     pub async fn drain(&self, time: Duration) {
+        self.reconciler.stop();
         self.rooms.flights.drain(Instant::now() + time).await;
     }
 }

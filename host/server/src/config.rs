@@ -18,7 +18,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use toolgate_policy::limits::load::PLUGINS_MAX;
 use toolgate_runtime::spec::{Approvals, Spec, Trust};
 
 pub(crate) use manifest::read as read_manifest;
@@ -41,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) lock: Option<Lock>,
     /// The trust policy.
     pub(crate) policy: PathBuf,
+    /// The files of its signers' keys.
+    pub(crate) keys: Vec<PathBuf>,
     /// The other files that all of this was read from.
     pub(crate) files: Vec<PathBuf>,
     /// Where in the file each key stands, such as `plugin[0].grant.http[1]`: its line, from 1.
@@ -159,13 +160,9 @@ fn read(
             lock: &lock,
         },
     );
-    let folders = plugins.iter().filter_map(|plugin| plugin.folder.clone()).collect();
-    let plugins: Vec<_> = plugins.into_iter().flat_map(plugin::Plugin::finish).collect();
-    if plugins.len() > PLUGINS_MAX {
-        let why =
-            format!("there are {} plugins with those in folders; the limit is {PLUGINS_MAX}", plugins.len());
-        problems.file(document.path(), why);
-    }
+    let (plugins, folders): (Vec<_>, Vec<_>) = plugins.into_iter().map(plugin::Plugin::finish).unzip();
+    let plugins = plugins.into_iter().flatten().collect();
+    let folders = folders.into_iter().flatten().collect();
     let (trust, lock) = (trust?, lock?);
     if !problems.is_empty() {
         return None;
@@ -173,7 +170,8 @@ fn read(
     let approvals = lock.as_ref().map_or(Approvals::NotAsked, |lock| Approvals::Asked(lock.file.pins()));
     let spec =
         Spec { plugins, trust: Arc::new(trust.trust), approvals, on_refused: server.on_refused, folders };
-    let mut files = trust.keys;
+    let keys = trust.keys;
+    let mut files = keys.clone();
     files.push(document.path().to_owned());
     files.extend(lock.as_ref().map(|lock| lock.path.clone()));
     files.extend(secrets.files);
@@ -183,6 +181,7 @@ fn read(
         spec,
         lock,
         policy: trust.policy,
+        keys,
         files,
         lines: document.lines(),
     })

@@ -233,6 +233,17 @@ fn strings(value: &Value, into: &mut Vec<String>) {
     }
 }
 
+/// The names of the tools of which a surface was made.
+pub(super) fn names(surface: &Artifact, interface: &str, prefix: &Prefix) -> Option<Vec<ToolName>> {
+    let tools: Value = serde_json::from_slice(surface.bytes()).ok()?;
+    let path = |tool: &Value| {
+        let function = tool.get("name")?.as_str()?.to_owned();
+        Some(ExportPath { interface: Some(interface.to_owned()), function })
+    };
+    let paths = tools.as_array()?.iter().map(path).collect::<Option<Vec<_>>>()?;
+    Some(tool_names(prefix, &paths))
+}
+
 /// As for static tools, under the names that the plugin has for them.
 fn surface(tools: &[(String, Listing)]) -> Result<Artifact, serde_json::Error> {
     let tools = tools.iter().map(|(own, listing)| {

@@ -16,7 +16,7 @@ use toolgate_runtime::load::Kind;
 use toolgate_runtime::outcome::{FaultKind, Outcome};
 use toolgate_runtime::reconcile::{Loaded, Report};
 use toolgate_runtime::sandbox::interrupt::Interrupt;
-use toolgate_runtime::spec::{Approvals, PluginSpec, Spec};
+use toolgate_runtime::spec::{Approvals, PluginSpec};
 
 use super::exit::Exit;
 use super::explain::find;
@@ -67,8 +67,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let asked = gate.asked(spec, &config.spec.trust).map_err(|why| {
         Exit::not_loaded(&Report {
             plugins: vec![(spec.name.clone(), Loaded::Not { why, instead: None })],
-            serves: false,
-            problem: None,
+            ..Report::default()
         })
     })?;
     // A guest that sees no folder cannot even ask for one. This one is empty, and every use of it is refused.
@@ -87,12 +86,10 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
             (Base::Nothing, Grants::default(), bare, Approvals::NotAsked)
         }
     };
-    let alone = Spec { plugins: vec![spec], approvals, ..config.spec.clone() };
+    let alone = config.spec.of(spec, approvals);
     // Whether they are approved is asked once more here, of the very bytes that run.
     let report = gate.start(&alone);
-    if report.problem.is_some()
-        || report.plugins.iter().any(|(_, loaded)| matches!(loaded, Loaded::Not { .. }))
-    {
+    if !report.is_whole() {
         return Err(Exit::not_loaded(&report));
     }
     let heard = listen(args, &gate, &arguments)?;
@@ -134,7 +131,7 @@ fn approvals(
     if let Some(pin) = pins.get(&spec.name).filter(|pin| pin.revoked.is_none()) {
         let pin = Pin { grant: spec.grants.written(), ..pin.clone() };
         let approvals = Approvals::Asked([(spec.name.clone(), pin)].into());
-        let alone = Spec { plugins: vec![spec.clone()], approvals: approvals.clone(), ..config.spec.clone() };
+        let alone = config.spec.of(spec.clone(), approvals.clone());
         let report = gate.check(&alone);
         match report.plugins.as_slice() {
             [(_, Loaded::Ready { .. })] => return Ok(Some(approvals)),

@@ -16,9 +16,8 @@ use clap::Subcommand;
 use toolgate_policy::PluginName;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::reconcile::{Loaded, Report};
 use toolgate_runtime::snapshot::plugin::Plugin;
-use toolgate_runtime::spec::{Approvals, PluginSpec, Spec};
+use toolgate_runtime::spec::{Approvals, PluginSpec};
 use toolgate_runtime::state::file_lock::FileLocks;
 
 use super::exit::Exit;
@@ -86,9 +85,8 @@ impl Desk {
     }
 
     fn look_at(&self, spec: &PluginSpec, approvals: Approvals) -> Result<Arc<Plugin>, Exit> {
-        let alone = Spec { plugins: vec![spec.clone()], approvals, ..self.config.spec.clone() };
-        let (would_serve, report) = self.gate.look(&alone);
-        if !is_ready(&report) {
+        let (would_serve, report) = self.gate.look(&self.config.spec.of(spec.clone(), approvals));
+        if !report.is_whole() {
             return Err(Exit::not_loaded(&report));
         }
         let plugin = would_serve.plugins().first().cloned();
@@ -106,11 +104,6 @@ fn no_lock() -> Exit {
     Exit::usage(
         "approvals are not asked here: [trust] has lock = \"off\"; remove that line to have a toolgate.lock",
     )
-}
-
-fn is_ready(report: &Report) -> bool {
-    report.problem.is_none()
-        && report.plugins.iter().all(|(_, loaded)| matches!(loaded, Loaded::Ready { .. }))
 }
 
 fn name(text: &str) -> Result<PluginName, Exit> {

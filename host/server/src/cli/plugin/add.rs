@@ -1,6 +1,7 @@
 //! `toolgate plugin add`: a plugin into the configuration and the lock, or into neither.
 
 use toml_edit::{DocumentMut, Item, Table, value};
+use toolgate_runtime::reconcile::rivals::Rivals;
 use toolgate_runtime::state::file_lock::FileLocks;
 
 use super::approve::{self, Saying, Shown};
@@ -40,6 +41,8 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let (_, config) = with_plugin(args, name.as_str())?;
     let mut desk = Desk::open(config)?;
     let shown = Shown::of(&desk, name.as_str())?;
+    let mut rivals = Rivals::default();
+    approve::may_be_named(&desk, &desk.config, std::slice::from_ref(&shown), &mut rivals, true)?;
     output::print(&compare::differences(&desk, &shown.plugin, shown.before.as_ref())?.join("\n"));
     if !args.saying.yes {
         if !agreed("Add and approve?")? {
@@ -48,13 +51,13 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         not_there(args, name.as_str())?;
         desk.take(with_plugin(args, name.as_str())?.1)?;
     }
-    write(args, &desk, &shown)?;
+    write(args, &desk, &shown, rivals)?;
     output::print(&format!("{name}: added to {}", args.config.config.display()));
     Ok(())
 }
 
 /// Writes both files while nobody else writes either.
-fn write(args: &Args, desk: &Desk, shown: &Shown) -> Result<(), Exit> {
+fn write(args: &Args, desk: &Desk, shown: &Shown, mut rivals: Rivals) -> Result<(), Exit> {
     let (name, path) = (shown.plugin.name(), &args.config.config);
     let approval = args.saying.approval()?;
     approve::rehearse(desk, std::slice::from_ref(shown), &approval)?;
@@ -62,6 +65,7 @@ fn write(args: &Args, desk: &Desk, shown: &Shown) -> Result<(), Exit> {
     not_there(args, name.as_str())?;
     let (edit, config) = with_plugin(args, name.as_str())?;
     let mut lock = approve::unchanged(desk, &config, std::slice::from_ref(shown))?;
+    approve::may_be_named(desk, &config, std::slice::from_ref(shown), &mut rivals, false)?;
     let before = lock.file.clone();
     lock.file.insert(name.clone(), shown.entry(&approval));
     save(&lock, &locks)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use toolgate_policy::load::pin::Approval;
 use toolgate_runtime::load::now;
+use toolgate_runtime::reconcile::rivals::Rivals;
 use toolgate_runtime::snapshot::plugin::Plugin;
 use toolgate_runtime::spec::{Approvals, PluginSpec};
 use toolgate_runtime::state::file_lock::FileLocks;
@@ -92,6 +93,8 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     }
     // All are looked at before any is approved.
     let looked = names.iter().map(|name| Shown::of(&desk, name)).collect::<Result<Vec<_>, _>>()?;
+    let mut rivals = Rivals::default();
+    may_be_named(&desk, &desk.config, &looked, &mut rivals, true)?;
     let mut changed = Vec::new();
     for shown in looked {
         let plugin = &shown.plugin;
@@ -119,7 +122,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     }
     let approval = args.saying.approval()?;
     rehearse(&desk, &changed, &approval)?;
-    write(args, &desk, &changed, &approval)?;
+    write(args, &desk, &changed, &approval, rivals)?;
     for Shown { plugin, .. } in changed {
         output::print(&format!("{}: approved by {}: {}", plugin.name(), approval.by, plugin.digest()));
     }
@@ -137,6 +140,34 @@ pub(super) fn rehearse(desk: &Desk, shown: &[Shown], approval: &Approval) -> Res
         desk.look_at(spec, Approvals::Asked([(name.clone(), pin)].into()))?;
     }
     Ok(())
+}
+
+/// Whether these could have their names beside what is approved already: what a server then refuses is not approved.
+pub(super) fn may_be_named(
+    desk: &Desk,
+    config: &Config,
+    shown: &[Shown],
+    rivals: &mut Rivals,
+    may_fetch: bool,
+) -> Result<(), Exit> {
+    let is_new = |one: &&Shown| {
+        let entry = one.before.as_ref();
+        entry.is_none_or(|entry| entry.pin != one.plugin.pin(entry.pin.approval.clone()))
+    };
+    let newcomers: Vec<_> = shown.iter().filter(is_new).map(|one| Arc::clone(&one.plugin)).collect();
+    let clashes = desk.gate.clashes(&config.spec, &newcomers, rivals, may_fetch);
+    let clashes = clashes.map_err(|error| {
+        Exit::refused(format!("failed to {error}; nothing was written, run the command again"))
+    })?;
+    let lines: Vec<String> = clashes
+        .iter()
+        .filter(|(name, _)| shown.iter().any(|one| one.plugin.name() == name))
+        .map(|(name, why)| format!("plugin {name}: refused: {why}"))
+        .collect();
+    match lines.is_empty() {
+        true => Ok(()),
+        false => Err(Exit::refused(format!("{}\nnothing was approved", lines.join("\n")))),
+    }
 }
 
 /// The lock as it is now, if everything that was shown still is as it was shown.
@@ -170,9 +201,17 @@ pub(super) fn unchanged(desk: &Desk, config: &Config, shown: &[Shown]) -> Result
 }
 
 /// Writes the approvals while nobody else writes the lock.
-fn write(args: &Args, desk: &Desk, shown: &[Shown], approval: &Approval) -> Result<(), Exit> {
+fn write(
+    args: &Args,
+    desk: &Desk,
+    shown: &[Shown],
+    approval: &Approval,
+    mut rivals: Rivals,
+) -> Result<(), Exit> {
     let locks = FileLocks::take([desk.lock.path.as_path()]).map_err(|error| Exit::host(&error))?;
-    let mut lock = unchanged(desk, &Config::load(&args.config.config)?, shown)?;
+    let config = Config::load(&args.config.config)?;
+    let mut lock = unchanged(desk, &config, shown)?;
+    may_be_named(desk, &config, shown, &mut rivals, false)?;
     for one in shown {
         lock.file.insert(one.plugin.name().clone(), one.entry(approval));
     }

@@ -63,6 +63,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
                 };
                 (state, why.digest, why.reasons.clone(), *instead)
             }
+            Loaded::Awaited { instead } => ("awaited", None, Vec::new(), *instead),
         };
         rows.push(Row {
             name: name.clone(),
