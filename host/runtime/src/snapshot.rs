@@ -102,7 +102,7 @@ impl Snapshot {
     /// The tool that a permit is for.
     pub(crate) fn resolve(&self, permit: &Permit) -> Option<Arc<Tool>> {
         let tool = self.tools.get(permit.tool())?;
-        (tool.target.digest == permit.digest()).then(|| Arc::clone(tool))
+        (tool.target.digest() == permit.digest()).then(|| Arc::clone(tool))
     }
 }
 
