@@ -83,6 +83,7 @@ fn a_child_that_is_started_meanwhile_does_not_keep_the_lock() {
     let base = tempfile::tempdir().unwrap();
     let path = base.path().join("file");
     let locks = FileLocks::take([path.as_path()]).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "what a child inherits is tried")]
     let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
     drop(locks);
     drop(FileLocks::take([path.as_path()]).unwrap());
