@@ -1,5 +1,6 @@
 //! Where plugins come from: URLs, registries, bundles, folders; and that nobody there can make a plugin of anything else.
 
+mod awaited;
 mod bundle;
 mod credentials;
 mod folder;
@@ -18,8 +19,13 @@ fn vendor() -> World {
     world
 }
 
-/// A world that trusts `vendor` as the other does and has nothing of its own.
+/// A world that trusts `vendor` as the other does and has nothing of its own. It serves all or nothing, once all is there.
 fn customer(vendor: &World) -> World {
+    trusting(vendor).server("on_refused = \"stop\"")
+}
+
+/// The same, serving what there is.
+fn trusting(vendor: &World) -> World {
     let world = World::new();
     let key = std::fs::read(vendor.path("keys/vendor.pub")).unwrap();
     world.put("keys/vendor.pub", &key, 0o644);

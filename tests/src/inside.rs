@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use toolgate_policy::PluginName;
 use toolgate_policy::limits::call::{CallLimit, CallLimits};
 use toolgate_policy::load::lint::Allowed;
 use toolgate_policy::load::role::{Pattern, Role, Rule};
@@ -12,6 +11,7 @@ use toolgate_policy::load::signer::Signer;
 use toolgate_policy::load::trust::Parts;
 use toolgate_policy::load::{Grants, TrustPolicy};
 use toolgate_policy::name::Prefix;
+use toolgate_policy::{Digest, PluginName};
 use toolgate_runtime::gate::{Bounds, Gate};
 use toolgate_runtime::signature::anchor::Anchor;
 use toolgate_runtime::spec::{
@@ -51,7 +51,7 @@ pub fn spec(world: &World, plugins: &[(&str, Grants)]) -> Spec {
     });
     Spec {
         plugins: plugins.collect(),
-        trust: Arc::new(Trust { policy, anchors: vec![Anchor::Key(key)] }),
+        trust: Arc::new(Trust { policy, anchors: vec![Anchor::Key(key)], sha256: Digest::of(b"") }),
         approvals: Approvals::NotAsked,
         on_refused: OnRefused::Stop,
         folders: Vec::new(),

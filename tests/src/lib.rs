@@ -12,6 +12,7 @@ pub mod guest;
 pub mod hold;
 pub mod inside;
 pub mod process;
+pub mod prompt;
 pub mod raw;
 pub mod registry;
 pub mod reply;

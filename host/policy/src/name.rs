@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::Digest;
+use crate::redact::printable;
 
 /// The name of a plugin in a configuration: `[a-z][a-z0-9-]{0,31}`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,9 +29,9 @@ pub struct ExportPath {
     pub function: String,
 }
 
-/// Why a text is no such name.
+/// Why a text is no such name. The text is shown escaped: whoever named a file may have chosen it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no {what}; write {write}")]
+#[error("`{}` is no {what}; write {write}", printable(text, 100))]
 pub struct NotAName {
     text: String,
     what: &'static str,
@@ -71,6 +72,11 @@ impl Prefix {
             what: "prefix",
             write: "up to 32 letters, digits, - or _, or \"\" for none",
         })
+    }
+
+    /// The empty prefix.
+    pub const fn none() -> Self {
+        Self(String::new())
     }
 
     /// The text.

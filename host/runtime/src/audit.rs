@@ -94,6 +94,20 @@ pub enum Event<'a> {
         /// For how long; nothing when it works again.
         seconds: Option<u64>,
     },
+    /// The memory of trust policies has its present form from now on. What this version said before could not be compared.
+    SeenUpgraded {
+        /// The version of the policy in force.
+        version: u64,
+    },
+    /// The lock says of a plugin what it said earlier: an older approval is in force again.
+    LockWentBack {
+        /// Which.
+        plugin: &'a str,
+        /// Version and digest that served, and the time of their approval.
+        from: [String; 3],
+        /// The same of what serves now.
+        to: [String; 3],
+    },
     /// The process began or ended.
     Process {
         /// `started` or `stopped`.
@@ -161,6 +175,11 @@ impl Recorder {
                 ("hold", json!({ "plugin": plugin, "seconds": seconds }))
             }
             Event::Held { plugin, seconds: None } => ("release", json!({ "plugin": plugin })),
+            Event::SeenUpgraded { version } => ("trust-seen-upgraded", json!({ "version": version })),
+            Event::LockWentBack { plugin, from, to } => {
+                let side = |[version, digest, approved]: &[String; 3]| json!({ "version": version, "digest": digest, "approved": approved });
+                ("lock-went-back", json!({ "plugin": plugin, "from": side(from), "to": side(to) }))
+            }
             Event::Process { what } => (*what, json!({ "pid": std::process::id() })),
         };
         let mut line = Map::new();

@@ -1,13 +1,14 @@
 //! The one public handle: builds the rooms and forwards to them. No step of any flow is here.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use toolgate_policy::capability::http::Pass;
-use toolgate_policy::load::{Asked, TrustPolicy};
+use toolgate_policy::load::trust::Standing;
+use toolgate_policy::load::{Asked, Pin, TrustPolicy};
 use toolgate_policy::{Digest, PluginName, Principal};
 
 use crate::artifact::Artifact;
@@ -20,11 +21,13 @@ use crate::list;
 use crate::load::source::Sources;
 use crate::load::{self, NotLoaded};
 use crate::outcome::Outcome;
-use crate::reconcile::{self, Occasion, Report};
+use crate::reconcile::rivals::{Rivals, RivalsError};
+use crate::reconcile::{Fetching, Occasion, Reconciler, Report};
 use crate::remote::{Away, Progress};
 use crate::rooms::{Flights, Rooms};
 use crate::sandbox::Sandbox;
 use crate::sandbox::compile::Compiler;
+use crate::snapshot::plugin::Plugin;
 use crate::snapshot::tool::Tool;
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::spec::{Compiling, PluginSpec, Spec, Trust};
@@ -37,8 +40,7 @@ use crate::state::seen::Seen;
 #[derive(Clone)]
 pub struct Gate {
     rooms: Arc<Rooms>,
-    /// One at a time.
-    reconciling: Arc<Mutex<()>>,
+    reconciler: Arc<Reconciler>,
 }
 
 /// Bounds over all plugins.
@@ -104,22 +106,63 @@ impl Gate {
             calls: Arc::new(Semaphore::new(bounds.calls_max as usize)),
             flights: Flights::default(),
         };
-        Ok(Self { rooms: Arc::new(rooms), reconciling: Arc::default() })
+        let rooms = Arc::new(rooms);
+        Ok(Self { reconciler: Arc::new(Reconciler::new(Arc::clone(&rooms))), rooms })
     }
 
-    /// Serves `spec` for the first time. Blocks while plugins are compiled.
+    /// Serves `spec` for the first time. Blocks while plugins are fetched and compiled.
     pub fn start(&self, spec: &Spec) -> Report {
-        self.bring_in_line(spec, Occasion::Start)
+        self.reconciler.run(spec, Occasion::Start, Fetching::Now)
     }
 
-    /// Brings what serves in line with `spec`. What fails leaves its old version serving. Blocks while plugins are compiled.
+    /// The same, without waiting for what lies elsewhere: that is fetched from now on, and serves when it has arrived.
+    pub fn begin(&self, spec: &Spec) -> Report {
+        self.reconciler.run(spec, Occasion::Start, Fetching::Later)
+    }
+
+    /// Brings what serves in line with `spec`. What the trust policy does not trust goes first. What fails leaves its old version
+    /// serving, and so does what is fetched. Blocks while plugins are compiled.
     pub fn reload(&self, spec: &Spec) -> Report {
-        self.bring_in_line(spec, Occasion::Reload)
+        self.hold(spec);
+        self.reconciler.run(spec, Occasion::Reload, Fetching::Later)
+    }
+
+    /// Lets only that serve on which a newer trust policy trusts. Waits for no load, and needs no configuration.
+    ///
+    /// # Errors
+    /// A sentence that says why the policy is not taken.
+    pub fn retrust(&self, trust: &Arc<Trust>) -> Result<(), String> {
+        self.reconciler.retrust(trust).map_err(|error| load::told(&error))
+    }
+
+    /// Asks the trust policy again, since dates in it may have passed, and sources again that were not to be had.
+    pub fn look_after(&self) {
+        self.reconciler.retrust_now();
+        self.reconciler.fetch_failed();
+    }
+
+    /// What became of each plugin so far, now and whenever that changes.
+    pub fn status(&self) -> watch::Receiver<Arc<Report>> {
+        self.reconciler.status()
+    }
+
+    /// The newcomers that could not have their names beside the plugins that are approved in `spec`, each with why.
+    ///
+    /// # Errors
+    /// [`RivalsError`] where nothing may be fetched.
+    pub fn clashes(
+        &self,
+        spec: &Spec,
+        newcomers: &[Arc<Plugin>],
+        rivals: &mut Rivals,
+        may_fetch: bool,
+    ) -> Result<Vec<(PluginName, String)>, RivalsError> {
+        self.reconciler.clashes(spec, newcomers, rivals, may_fetch)
     }
 
     /// Takes what a policy revokes out of what serves, at once, and ends its calls; waits for no load. Which they were.
     pub fn revoke(&self, policy: &TrustPolicy) -> Vec<PluginName> {
-        reconcile::revoke(&self.rooms, policy)
+        self.reconciler.revoke(policy)
     }
 
     /// What was kept under a digest, such as what a model read of an approved version.
@@ -130,12 +173,23 @@ impl Gate {
     /// Says what is needed before anything is looked at: nothing that `spec` approves or pins makes room, among what is kept, for
     /// what is looked at from now on.
     pub fn hold(&self, spec: &Spec) {
-        reconcile::hold(&self.rooms, spec);
+        self.reconciler.hold(spec);
     }
 
-    fn bring_in_line(&self, spec: &Spec, occasion: Occasion) -> Report {
-        let _one = self.reconciling.lock().unwrap_or_else(PoisonError::into_inner);
-        reconcile::run(&self.rooms, spec, occasion)
+    /// The same of what is about to be approved.
+    pub fn hold_also<'a>(&self, pins: impl IntoIterator<Item = &'a Pin>) {
+        let digests = |pin: &'a Pin| pin.surfaces.iter().chain([&pin.digest]).copied();
+        self.rooms.kept.hold_also(pins.into_iter().flat_map(digests));
+    }
+
+    /// Whether a policy trusts a plugin that was looked at under another one.
+    ///
+    /// # Errors
+    /// A sentence that says why not.
+    pub fn trusts(&self, plugin: &Plugin, trust: &Trust) -> Result<(), String> {
+        let now = self.rooms.seen.judge(trust, load::now()).map_err(|error| error.to_string())?;
+        let trusted = trust.policy.again(plugin.clearance().trusted(), Standing::New, now);
+        trusted.map(drop).map_err(|error| error.to_string())
     }
 
     /// What a plugin asks, of whom it is said that it may be looked into. Nothing is granted by it. Blocks.
@@ -153,7 +207,7 @@ impl Gate {
 
     /// The same, with what would serve, for those who want to look at it.
     pub fn look(&self, spec: &Spec) -> (Snapshot, Report) {
-        reconcile::check(&self.rooms, spec)
+        self.reconciler.check(spec)
     }
 
     /// Where a request that is allowed would connect to. Asks the resolver as a call does; nothing is sent.
@@ -201,6 +255,7 @@ impl Gate {
 
     /// Takes no more calls, waits for those in flight for `time` at the most, then ends them.
     pub async fn drain(&self, time: Duration) {
+        self.reconciler.stop();
         self.rooms.flights.drain(Instant::now() + time).await;
     }
 }

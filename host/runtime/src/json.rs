@@ -125,7 +125,8 @@ impl Json {
             Self::Integer(value) => u64::try_from(*value)
                 .map(Value::from)
                 .or_else(|_| i64::try_from(*value).map(Value::from))
-                .unwrap_or_default(),
+                // As every reader has it that knows no wider integers; never as another value.
+                .unwrap_or_else(|_| Value::from(*value as f64)),
             Self::Float(value) => Value::from(*value),
             Self::String(value) => Value::from(value.as_str()),
             Self::Array(elements) => elements.iter().map(Self::value).collect(),

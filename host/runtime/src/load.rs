@@ -13,12 +13,13 @@ pub mod verify;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use toolgate_policy::Digest;
 use toolgate_policy::load::clear::{Case, clear, hold_to_lints};
 use toolgate_policy::load::pin::{Approved, Change};
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::trust::Standing;
 use toolgate_policy::load::{Asked, Clearance, NotCleared, Trusted};
+use toolgate_policy::name::Prefix;
+use toolgate_policy::{Digest, ToolName};
 
 use crate::artifact::Artifact;
 use crate::sandbox::Sandbox;
@@ -92,8 +93,26 @@ impl Against<'_> {
     }
 }
 
-/// Fetches a plugin from where its bytes are. What was fetched before and is trusted is not fetched again, where its digest
-/// is known; what is, is kept.
+/// Why what was found is not trusted, if it is not.
+fn distrust(spec: &PluginSpec, found: &source::Found, against: Against<'_>) -> Option<NotLoaded> {
+    let digest = found.artifact.digest();
+    let verified = verify::verify(spec, against.trust, found, against.standing(digest), against.now);
+    let error = verified.err()?;
+    Some(NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons: vec![told(&error)] })
+}
+
+/// What was fetched before of a plugin from elsewhere whose digest is known, if it is trusted, or why not.
+pub(crate) fn fetched_before(
+    sources: &Sources,
+    spec: &PluginSpec,
+    against: Against<'_>,
+) -> Option<Result<source::Found, NotLoaded>> {
+    let found = sources.fetched_before(&spec.source, spec.digest)?;
+    Some(distrust(spec, &found, against).map_or(Ok(found), Err))
+}
+
+/// Fetches a plugin from where its bytes are, and waits for it. What was fetched before and is trusted is not fetched again,
+/// where its digest is known; what is, is kept.
 ///
 /// # Errors
 /// [`NotLoaded`].
@@ -102,32 +121,41 @@ pub(crate) fn fetch(
     spec: &PluginSpec,
     against: Against<'_>,
 ) -> Result<source::Found, NotLoaded> {
-    let distrust = |found: &source::Found| {
-        let digest = found.artifact.digest();
-        verify::verify(spec, against.trust, found, against.standing(digest), against.now)
-            .err()
-            .map(|error| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons: vec![told(&error)] })
-    };
-    let before = match sources.fetched_before(&spec.source, spec.digest) {
-        Some(found) => match distrust(&found) {
-            None => return Ok(found),
-            Some(why) => Some(why),
-        },
-        None => None,
-    };
+    if let Some(Ok(found)) = fetched_before(sources, spec, against) {
+        return Ok(found);
+    }
     let keys: Vec<_> = against.trust.anchors.iter().map(Anchor::id).collect();
-    match (sources.fetch(&spec.source, spec.digest, &keys), before) {
-        (Ok(found), _) => {
-            if spec.source.is_elsewhere() && spec.digest.is_some() && distrust(&found).is_none() {
-                sources.keep(&spec.source, &found);
+    let fetched = sources.fetch(&spec.source, spec.digest, &keys);
+    take_fetched(sources, spec, against, fetched.as_ref())
+}
+
+/// What was fetched for a plugin: kept, where its digest is known and it is trusted.
+///
+/// # Errors
+/// [`NotLoaded`].
+pub(crate) fn take_fetched(
+    sources: &Sources,
+    spec: &PluginSpec,
+    against: Against<'_>,
+    fetched: Result<&source::Found, &source::NotFetched>,
+) -> Result<source::Found, NotLoaded> {
+    match fetched {
+        Ok(found) => {
+            if spec.source.is_elsewhere() && spec.digest.is_some() && distrust(spec, found, against).is_none()
+            {
+                sources.keep(&spec.source, found);
             }
-            Ok(found)
+            Ok(found.clone())
         }
-        // Nothing newer is to be had, and this says more.
-        (Err(error), Some(why)) if error.is_absence() => Err(why),
-        (Err(error), _) => {
+        Err(error) => {
+            if error.is_absence()
+                && let Some(Err(why)) = fetched_before(sources, spec, against)
+            {
+                // Nothing newer is to be had, and this says more.
+                return Err(why);
+            }
             let kind = if error.is_absence() { Kind::Failed } else { Kind::Refused };
-            Err(NotLoaded { kind, digest: None, reasons: vec![told(&error)] })
+            Err(NotLoaded { kind, digest: None, reasons: vec![told(error)] })
         }
     }
 }
@@ -152,6 +180,7 @@ pub(crate) fn clear_found(
         says_it_is: inspected.manifest.id.as_deref(),
         asked: &inspected.asked,
         tools: described.listings.len() + usize::from(inspected.dynamic.is_some()),
+        program: inspected.program,
         findings: &described.findings,
         allowed: &spec.allow_lints,
         surface: described.surface.digest(),
@@ -219,6 +248,16 @@ impl Cleared {
     /// The bytes, with the signatures that were found beside them.
     pub(crate) fn found(&self) -> &source::Found {
         &self.found
+    }
+
+    /// The names of its tools. Those that it names when it runs stand in what it said when it was approved; without that they
+    /// are not known.
+    pub(crate) fn tools(&self, prefix: &Prefix, said: Option<&Artifact>) -> Option<Vec<ToolName>> {
+        let mut names: Vec<ToolName> = self.listings.iter().map(|listing| listing.name.clone()).collect();
+        if let Some(interface) = &self.dynamic {
+            names.extend(dynamic::names(said?, interface, prefix)?);
+        }
+        Some(names)
     }
 
     /// What was cleared.
@@ -302,8 +341,17 @@ pub(crate) fn told(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// What the clock says.
-pub(crate) fn now() -> UnixTime {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixTime(i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
+/// The time by the clock, also when that is before 1970.
+pub fn now() -> UnixTime {
+    let (seconds, sign) = match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => (since.as_secs(), 1),
+        Err(error) => (error.duration().as_secs(), -1),
+    };
+    // What does not fit is later than every date, on which nothing counts any more.
+    UnixTime(i64::try_from(seconds).map_or(i64::MAX, |seconds| sign * seconds))
+}
+
+/// A time as a date, by RFC 3339; nothing if it is beyond what a date can say.
+pub fn to_date(time: UnixTime) -> Option<String> {
+    jiff::Timestamp::from_second(time.0).ok().map(|date| date.to_string())
 }

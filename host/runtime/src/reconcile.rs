@@ -1,60 +1,34 @@
 //! The one way anything comes to serve: what should serve against what does. Loads what changed, keeps what did not, swaps
-//! in one step. Where a plugin fails or waits for approval, the version before it serves on, if that is still trusted,
-//! approved, and given the same.
+//! in one step. Where a plugin fails, waits for approval or is being fetched, the version before it serves on, if that is still
+//! trusted, approved, and given the same. Nothing here waits for another machine unless its caller wants to.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+mod arriving;
+mod assemble;
+mod fetches;
+mod loading;
+mod records;
+mod report;
+pub mod rivals;
+mod trusting;
 
-use toolgate_policy::limits::load::LOADS_AT_ONCE;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
 use toolgate_policy::load::TrustPolicy;
-use toolgate_policy::load::pin::Approved;
 use toolgate_policy::load::signer::UnixTime;
-use toolgate_policy::load::trust::Standing;
 use toolgate_policy::{Digest, PluginName};
 
-use crate::audit::{Event, Recorder};
-use crate::load::source::{Found, Sources};
-use crate::load::verify::{self, By};
-use crate::load::{self, Against, Kind, NotLoaded, clear_found};
+use crate::audit::Event;
+use crate::load;
+use crate::load::source::Sources;
 use crate::rooms::Rooms;
-use crate::signature::SignatureFile;
-use crate::snapshot::Snapshot;
-use crate::snapshot::plugin::Plugin;
-use crate::spec::{Approvals, OnRefused, PluginSpec, Spec, Trust};
-use crate::state::kept::{NotKept, Worth};
+use crate::snapshot::{Ended, Snapshot};
+use crate::spec::{Approvals, Spec, Trust};
 use crate::state::seen::NotAdmitted;
 
-/// What came of it, plugin by plugin, in the operator's order.
-#[derive(Debug, Clone, Default)]
-pub struct Report {
-    /// Each plugin.
-    pub plugins: Vec<(PluginName, Loaded)>,
-    /// Whether anything serves, or would: at the start, not when a plugin is refused and the operator wants all or nothing.
-    pub serves: bool,
-    /// Why the trust policy is not taken, so that nothing was looked at and everything is as it was.
-    pub problem: Option<String>,
-}
-
-/// What became of one plugin.
-#[derive(Debug, Clone)]
-pub enum Loaded {
-    /// It serves, or would.
-    Ready {
-        /// Its bytes.
-        digest: Digest,
-        /// How many tools it has.
-        tools: usize,
-        /// Whether it served before, unchanged.
-        kept: bool,
-    },
-    /// It does not, or its old version does instead.
-    Not {
-        /// Why.
-        why: NotLoaded,
-        /// The bytes that serve instead.
-        instead: Option<Digest>,
-    },
-}
+use fetches::{Fetch, Fetches};
+use loading::State;
+pub use report::{FolderProblem, Loaded, Report};
 
 /// When it happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,207 +37,179 @@ pub(crate) enum Occasion {
     Start,
     /// Others are served already; a plugin that does not load keeps none of them from what they should be.
     Reload,
+    /// The same, and only some of them were loaded anew.
+    Arrival,
 }
 
-/// Brings what serves in line with what should.
-pub(crate) fn run(rooms: &Rooms, spec: &Spec, occasion: Occasion) -> Report {
-    let now = match rooms.seen.admit(&spec.trust.policy, load::now()) {
-        Ok(now) => now,
-        Err(error) => return Report::not_taken(&error),
-    };
-    let old = rooms.snapshots.now();
-    // Neither what serves nor what is about to makes room for what comes in meanwhile.
-    rooms.kept.hold(needed(spec, &old));
-    let (snapshot, mut report) = plan(rooms, spec, &old, now);
-    report.serves |= occasion == Occasion::Reload;
-    record(&rooms.audit, &old, &snapshot, &report);
-    if report.serves {
-        rooms.kept.hold(needed(spec, &snapshot));
-        let ended = rooms.snapshots.publish(snapshot, &spec.trust.policy);
-        tell_revoked(&rooms.audit, &ended);
+/// Whether what lies elsewhere is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fetching {
+    /// It is fetched at once.
+    Now,
+    /// It is fetched by others, and arrives later.
+    Later,
+}
+
+/// What should serve, and how far it has come.
+pub(crate) struct Reconciler {
+    rooms: Arc<Rooms>,
+    /// Held while anything is loaded, but never while anything is fetched, and not for what a trust policy takes away.
+    plan: Mutex<Option<Plan>>,
+    /// What became of each plugin so far.
+    status: watch::Sender<Arc<Report>>,
+    fetches: Fetches,
+}
+
+/// What should serve, and how far each of its plugins has come.
+struct Plan {
+    spec: Spec,
+    /// In the order of the specification.
+    states: Vec<State>,
+}
+
+impl Reconciler {
+    /// Nothing serves yet.
+    pub(crate) fn new(rooms: Arc<Rooms>) -> Self {
+        Self { rooms, plan: Mutex::default(), status: watch::Sender::default(), fetches: Fetches::default() }
     }
-    report
-}
 
-/// Takes what a policy revokes out of what serves, and nothing else. Which they were.
-pub(crate) fn revoke(rooms: &Rooms, policy: &TrustPolicy) -> Vec<PluginName> {
-    let ended = rooms.snapshots.revoke(policy);
-    tell_revoked(&rooms.audit, &ended);
-    ended.iter().map(|plugin| plugin.name().clone()).collect()
-}
-
-/// From now on nothing that `spec` needs, and nothing that serves, makes room for something else in what is kept.
-pub(crate) fn hold(rooms: &Rooms, spec: &Spec) {
-    rooms.kept.hold(needed(spec, &rooms.snapshots.now()));
-}
-
-/// The same as [`run`] without the swap: what would serve, and what came of each plugin. Nothing is remembered.
-pub(crate) fn check(rooms: &Rooms, spec: &Spec) -> (Snapshot, Report) {
-    match rooms.seen.judge(&spec.trust.policy, load::now()) {
-        Ok(now) => plan(rooms, spec, &Snapshot::default(), now),
-        Err(error) => (Snapshot::default(), Report::not_taken(&error)),
+    /// Brings what serves in line with what should.
+    pub(crate) fn run(self: &Arc<Self>, spec: &Spec, occasion: Occasion, fetching: Fetching) -> Report {
+        let mut plan = self.plan();
+        let now = match self.admit(&spec.trust) {
+            Ok(now) => now,
+            Err(error) => return Report::not_taken(&error),
+        };
+        if occasion == Occasion::Reload {
+            // First, and without waiting for any load.
+            self.drop_distrusted(&spec.trust, now);
+        }
+        let rooms = &self.rooms;
+        let old = rooms.snapshots.now();
+        let spec = loading::with_hidden(spec, &old);
+        // Neither what serves nor what is about to makes room for what comes in meanwhile.
+        rooms.kept.hold_loading(needed(&spec, &old));
+        let states = loading::load_all(rooms, &spec, &old, now, fetching);
+        let next = Plan { spec, states };
+        let report = self.publish(&next, occasion, now);
+        let wanted = next.fetches();
+        if report.serves {
+            *plan = Some(next);
+            self.fetch(wanted);
+        }
+        report
     }
-}
 
-impl Report {
-    fn not_taken(error: &NotAdmitted) -> Self {
-        Self { plugins: Vec::new(), serves: false, problem: Some(load::told(error)) }
+    /// Serves what has been loaded so far, and records what is different now.
+    fn publish(&self, plan: &Plan, occasion: Occasion, now: UnixTime) -> Report {
+        let rooms = &self.rooms;
+        let (plugins, mut report) = assemble::assemble(&plan.spec, &plan.states, occasion);
+        let before = Arc::clone(&self.status.borrow());
+        if !report.serves {
+            records::refused(&rooms.audit, &before, &report, occasion);
+            return report;
+        }
+        let (old, snapshot) = (rooms.snapshots.now(), Snapshot::of(plugins));
+        rooms.kept.hold_loading(needed(&plan.spec, &snapshot));
+        let whole = occasion != Occasion::Arrival;
+        let Ended { revoked, out } = rooms.snapshots.publish(&snapshot, &plan.spec.trust, now, whole);
+        report.mark(&out);
+        report.starting &= occasion == Occasion::Start || before.starting;
+        records::refused(&rooms.audit, &before, &report, occasion);
+        records::serving(&rooms.audit, &old, &rooms.snapshots.now(), occasion);
+        records::revoked(&rooms.audit, &revoked);
+        self.status.send_replace(Arc::new(report.clone()));
+        report
     }
-}
 
-fn plan(rooms: &Rooms, spec: &Spec, old: &Snapshot, now: UnixTime) -> (Snapshot, Report) {
-    let mut snapshot = Snapshot::default();
-    let mut report = Report { plugins: Vec::new(), serves: true, problem: None };
-    for (wanted, (loaded, instead)) in spec.plugins.iter().zip(load_all(rooms, spec, old, now)) {
-        let loaded = match loaded
-            .and_then(|(plugin, kept)| add(&mut snapshot, &plugin).map(|()| (plugin, kept)))
-        {
-            Ok((plugin, kept)) => {
-                Loaded::Ready { digest: plugin.digest(), tools: plugin.tools().len(), kept }
-            }
-            Err(why) => {
-                let instead =
-                    instead.filter(|plugin| add(&mut snapshot, plugin).is_ok()).map(|plugin| plugin.digest());
-                if instead.is_none() && spec.on_refused == OnRefused::Stop {
-                    report.serves = false;
+    /// Fetches exactly this from now on, beside everything else.
+    fn fetch(self: &Arc<Self>, wanted: Vec<Fetch>) {
+        for _ in 0..self.fetches.want(wanted) {
+            let this = Arc::clone(self);
+            let work = move || {
+                while let Some(turn) = this.fetches.next() {
+                    let Fetch { source, pin, keys } = &turn.fetch;
+                    tracing::info!(%source, "fetching");
+                    let sources = Sources::of(&this.rooms).until(turn.off.clone());
+                    let fetched = sources.fetch(source, *pin, keys);
+                    if this.fetches.ended(&turn) {
+                        this.arrived(&turn.fetch, fetched.as_ref());
+                    }
                 }
-                Loaded::Not { why, instead }
+            };
+            if let Err(error) = std::thread::Builder::new().name("fetches".to_owned()).spawn(work) {
+                tracing::error!(%error, "what lies elsewhere is not fetched: no thread can be started");
+                self.fetches.lost();
             }
+        }
+    }
+
+    /// Asks again for what was not to be had.
+    pub(crate) fn fetch_failed(self: &Arc<Self>) {
+        let wanted = {
+            // While something is loaded there is time for that later.
+            let Ok(plan) = self.plan.try_lock() else { return };
+            let Some(plan) = plan.as_ref() else { return };
+            let failed = plan.failed_fetches();
+            if failed.is_empty() {
+                return;
+            }
+            plan.fetches().into_iter().chain(failed).collect()
         };
-        report.plugins.push((wanted.name.clone(), loaded));
+        self.fetch(wanted);
     }
-    (snapshot, report)
-}
 
-/// The version of a plugin that serves.
-fn before<'a>(old: &'a Snapshot, wanted: &PluginSpec) -> Option<&'a Arc<Plugin>> {
-    old.plugins().iter().find(|plugin| *plugin.name() == wanted.name)
-}
-
-/// A plugin that may serve, and whether it did before; if there is none, the version that may serve instead.
-type LoadedOrNot = (Result<(Arc<Plugin>, bool), NotLoaded>, Option<Arc<Plugin>>);
-
-/// Loads all of them, a few at once: one that is slow to compile does not hold up the others. In the operator's order.
-fn load_all(rooms: &Rooms, spec: &Spec, old: &Snapshot, now: UnixTime) -> Vec<LoadedOrNot> {
-    let next = Mutex::new(spec.plugins.iter().enumerate());
-    let loader = || {
-        let take = || next.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let load = |(at, wanted): (usize, &PluginSpec)| {
-            let approved = spec.approvals.of(&wanted.name);
-            let against = Against { trust: &spec.trust, approved, now };
-            (at, load(rooms, wanted, against, before(old, wanted)))
-        };
-        std::iter::from_fn(take).map(load).collect::<Vec<_>>()
-    };
-    let (least, most) = LOADS_AT_ONCE;
-    let at_once = std::thread::available_parallelism().map_or(least, usize::from).clamp(least, most);
-    std::thread::scope(|scope| {
-        // Where no more threads can be started, fewer load.
-        let start = |_| std::thread::Builder::new().name("load".to_owned()).spawn_scoped(scope, loader).ok();
-        let others: Vec<_> = (1..at_once.min(spec.plugins.len())).filter_map(start).collect();
-        let mut all = loader();
-        for other in others {
-            all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    /// Takes a trust policy, and remembers that. The time at which it is judged.
+    fn admit(&self, trust: &Trust) -> Result<UnixTime, NotAdmitted> {
+        let admitted = self.rooms.seen.admit(trust, load::now())?;
+        if admitted.upgraded {
+            self.rooms.audit.event(&Event::SeenUpgraded { version: trust.policy.version() });
         }
-        all.sort_by_key(|(at, _)| *at);
-        all.into_iter().map(|(_, loaded)| loaded).collect()
-    })
-}
+        Ok(admitted.now)
+    }
 
-fn load(
-    rooms: &Rooms,
-    wanted: &PluginSpec,
-    against: Against<'_>,
-    before: Option<&Arc<Plugin>>,
-) -> LoadedOrNot {
-    tracing::debug!(plugin = %wanted.name, "loading");
-    match load::fetch(&Sources::of(rooms), wanted, against)
-        .and_then(|found| load_found(rooms, wanted, found, against, before))
-    {
-        Ok(loaded) => (Ok(loaded), None),
-        Err(why) => (Err(why), instead(rooms, wanted, against, before)),
+    /// Takes what a policy revokes out of what serves, and nothing else. Which they were.
+    pub(crate) fn revoke(&self, policy: &TrustPolicy) -> Vec<PluginName> {
+        let ended = self.rooms.snapshots.revoke(policy);
+        records::revoked(&self.rooms.audit, &ended);
+        self.mark_revoked(policy, &ended);
+        ended.iter().map(|plugin| plugin.name().clone()).collect()
     }
-}
 
-fn load_found(
-    rooms: &Rooms,
-    wanted: &PluginSpec,
-    found: Found,
-    against: Against<'_>,
-    before: Option<&Arc<Plugin>>,
-) -> Result<(Arc<Plugin>, bool), NotLoaded> {
-    let cleared = clear_found(wanted, found, against)?;
-    if cleared.clearance().pin().is_some() {
-        keep(rooms, against.trust, cleared.found());
+    /// From now on nothing that `spec` needs makes room for something else in what is kept.
+    pub(crate) fn hold(&self, spec: &Spec) {
+        self.rooms.kept.hold(needed(spec, &Snapshot::default()));
     }
-    if let Some(plugin) = before.filter(|plugin| plugin.is(wanted, cleared.clearance())) {
-        return Ok((Arc::clone(plugin), true));
-    }
-    let plugin = cleared.prepare(wanted, &rooms.sandbox)?;
-    if plugin.clearance().pin().is_some() {
-        // What was read when it was approved, so that a change can be shown.
-        for surface in plugin.surfaces().iter().filter(|surface| !rooms.kept.has(surface.digest(), &[])) {
-            told(rooms.kept.put(surface, &[]));
+
+    /// The same as [`Self::run`] without the swap: what would serve, and what came of each plugin. Nothing is remembered.
+    pub(crate) fn check(&self, spec: &Spec) -> (Snapshot, Report) {
+        match self.rooms.seen.judge(&spec.trust, load::now()) {
+            Ok(now) => {
+                let states = loading::load_all(&self.rooms, spec, &Snapshot::default(), now, Fetching::Now);
+                let (plugins, report) = assemble::assemble(spec, &states, Occasion::Start);
+                (Snapshot::of(plugins), report)
+            }
+            Err(error) => (Snapshot::default(), Report::not_taken(&error)),
         }
     }
-    Ok((Arc::new(plugin), false))
-}
 
-/// What may serve where `wanted` does not: the version that serves, or the one that was approved and kept.
-fn instead(
-    rooms: &Rooms,
-    wanted: &PluginSpec,
-    against: Against<'_>,
-    before: Option<&Arc<Plugin>>,
-) -> Option<Arc<Plugin>> {
-    let approved = match against.approved {
-        Approved::NotAsked => None,
-        // What nobody approves any more serves no more.
-        Approved::Asked(pin) => Some(pin.filter(|pin| pin.revoked.is_none())?),
-    };
-    let goes_on = before.filter(|plugin| {
-        let standing = if approved.is_some() { Standing::Approved } else { Standing::New };
-        let policy = &against.trust.policy;
-        plugin.has_what_is_given_in(wanted)
-            && policy.again(plugin.clearance().trusted(), standing, against.now).is_ok()
-            && plugin.clearance().pin() == approved
-    });
-    if let Some(plugin) = goes_on {
-        return Some(Arc::clone(plugin));
+    /// What became of each plugin so far, now and whenever that changes.
+    pub(crate) fn status(&self) -> watch::Receiver<Arc<Report>> {
+        self.status.subscribe()
     }
-    let (artifact, signatures) = rooms.kept.get(approved?.digest)?;
-    let found = Found { artifact, signatures };
-    let wanted = PluginSpec { digest: None, ..wanted.clone() };
-    load_found(rooms, &wanted, found, against, None).ok().map(|(plugin, _)| plugin)
-}
 
-/// Keeps what was approved, with every signature that has been found beside it so far: the key of the first may be the
-/// first whose time is over.
-fn keep(rooms: &Rooms, trust: &Trust, found: &Found) {
-    if rooms.kept.has(found.artifact.digest(), &found.signatures) {
-        return;
+    /// Fetches nothing any more.
+    pub(crate) fn stop(&self) {
+        self.fetches.stop();
     }
-    let worth = |file: &SignatureFile| {
-        let alone = Found { artifact: found.artifact.clone(), signatures: vec![file.clone()] };
-        match verify::examine(trust, &alone) {
-            Ok(one) if one.iter().all(|one| matches!(one.by, By::Signer(_))) => Worth::Counts,
-            Ok(_) => Worth::MayCount,
-            Err(_) => Worth::Nothing,
-        }
-    };
-    told(rooms.kept.add(&found.artifact, &found.signatures, worth));
-}
 
-/// What is not kept serves all the same.
-fn told(kept: Result<(), NotKept>) {
-    if let Err(error) = kept {
-        let error = load::told(&error);
-        tracing::warn!(error, "what was approved is not kept; when its source changes it cannot serve on");
+    fn plan(&self) -> MutexGuard<'_, Option<Plan>> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What is needed to serve on, to load again, and to show what changed: what is approved, what is pinned, what serves.
-fn needed(spec: &Spec, snapshot: &Snapshot) -> BTreeSet<Digest> {
+fn needed(spec: &Spec, snapshot: &Snapshot) -> std::collections::BTreeSet<Digest> {
     let pins = match &spec.approvals {
         Approvals::NotAsked => None,
         Approvals::Asked(pins) => Some(pins.values()),
@@ -272,66 +218,4 @@ fn needed(spec: &Spec, snapshot: &Snapshot) -> BTreeSet<Digest> {
         pins.into_iter().flatten().flat_map(|pin| pin.surfaces.iter().chain([&pin.digest]).copied());
     let pinned = spec.plugins.iter().filter_map(|plugin| plugin.digest);
     approved.chain(pinned).chain(snapshot.plugins().iter().map(|plugin| plugin.digest())).collect()
-}
-
-fn add(snapshot: &mut Snapshot, plugin: &Arc<Plugin>) -> Result<(), NotLoaded> {
-    snapshot.add(Arc::clone(plugin)).map_err(|clash| NotLoaded {
-        kind: Kind::Refused,
-        digest: Some(plugin.digest()),
-        reasons: vec![clash.to_string()],
-    })
-}
-
-fn record(audit: &Recorder, old: &Snapshot, new: &Snapshot, report: &Report) {
-    for (name, loaded) in &report.plugins {
-        match loaded {
-            Loaded::Ready { kept: true, .. } => {}
-            Loaded::Ready { digest, tools, kept: false } => {
-                let plugin = new.plugins().iter().find(|plugin| plugin.name() == name);
-                let provenance = plugin.map(|plugin| plugin.provenance());
-                let approval = provenance.and_then(|provenance| provenance.approval.as_ref());
-                audit.event(&Event::Loaded {
-                    plugin: name.as_str(),
-                    digest: digest.to_string(),
-                    version: provenance.and_then(|provenance| provenance.version.as_deref()),
-                    signers: provenance.map(|provenance| provenance.signers.clone()).unwrap_or_default(),
-                    approved_by: approval.map(|approval| approval.by.as_str()),
-                    tools: *tools,
-                });
-            }
-            Loaded::Not { why, .. } => audit.event(&Event::Refused {
-                plugin: name.as_str(),
-                held: why.kind == Kind::Held,
-                digest: why.digest.map(|digest| digest.to_string()),
-                reasons: why.reasons.clone(),
-            }),
-        }
-    }
-    for plugin in new.plugins() {
-        for overdue in plugin.clearance().trusted().overdue() {
-            tracing::error!(plugin = %plugin.name(), "ALARM: {overdue}");
-            audit.event(&Event::Overdue { plugin: plugin.name().as_str(), what: overdue.to_string() });
-        }
-    }
-    if report.serves {
-        let gone = |plugin: &&Arc<Plugin>| {
-            !new.plugins()
-                .iter()
-                .any(|other| other.name() == plugin.name() && other.digest() == plugin.digest())
-        };
-        for plugin in old.plugins().iter().filter(gone) {
-            audit.event(&Event::Retired {
-                plugin: plugin.name().as_str(),
-                digest: plugin.digest().to_string(),
-            });
-        }
-    }
-}
-
-fn tell_revoked(audit: &Recorder, ended: &[Arc<Plugin>]) {
-    for plugin in ended {
-        let (name, digest) = (plugin.name(), plugin.digest());
-        tracing::error!(plugin = %name, %digest, "revoked: it serves no more, and its calls were ended");
-        audit.event(&Event::Revoked { plugin: name.as_str(), digest: digest.to_string() });
-    }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use http::header::{CONTENT_ENCODING, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::{
     COMPONENT_BYTES_MAX, FETCH_ATTEMPTS_MAX, FETCH_BACKOFF_MS, FETCH_MS, RETRY_AFTER_S_MAX, SIGNATURES_MAX,
@@ -37,6 +38,7 @@ pub use push::{Parts, Pushed};
 pub struct Away {
     name_servers: Vec<SocketAddr>,
     progress: Progress,
+    off: CancellationToken,
 }
 
 /// Told what is fetched or sent, how many of its bytes have passed, and of how many if that is known.
@@ -73,6 +75,9 @@ pub enum NotArrived {
     /// The registry wants to know who asks.
     #[error("log in to {0}: {1}")]
     Login(String, String),
+    /// Nobody wants it any more.
+    #[error("fetch it: it was called off")]
+    CalledOff,
     /// This process has no room for it.
     #[error("fetch it")]
     Host(#[source] std::io::Error),
@@ -82,7 +87,7 @@ impl NotArrived {
     /// Whether there was nothing to be had, rather than something that is not taken.
     pub fn is_absence(&self) -> bool {
         match self {
-            Self::Way(..) | Self::Status { .. } | Self::Login(..) | Self::Host(_) => true,
+            Self::Way(..) | Self::Status { .. } | Self::Login(..) | Self::CalledOff | Self::Host(_) => true,
             Self::Errand(_) | Self::Size(..) | Self::Packed(..) | Self::Artefact(..) => false,
         }
     }
@@ -100,7 +105,13 @@ impl NotArrived {
 impl Away {
     /// A way that asks these name servers, or the system's if there are none.
     pub fn new(name_servers: Vec<SocketAddr>) -> Self {
-        Self { name_servers, progress: Arc::new(|_, _, _| {}) }
+        Self { name_servers, progress: Arc::new(|_, _, _| {}), off: CancellationToken::new() }
+    }
+
+    /// The same, ending whatever it fetches when it is called off.
+    #[must_use]
+    pub(crate) fn until(self, off: CancellationToken) -> Self {
+        Self { off, ..self }
     }
 
     /// The same, telling how far it is.
@@ -156,7 +167,11 @@ impl Away {
                 runtime.map_err(NotArrived::Host)?.block_on(async {
                     let by = Instant::now() + Duration::from_millis(FETCH_MS);
                     let egress = Egress::new(self.name_servers.clone());
-                    work(&Client { egress: &egress, remote, by, progress: &self.progress }).await
+                    let client = Client { egress: &egress, remote, by, progress: &self.progress };
+                    tokio::select! {
+                        done = work(&client) => done,
+                        () = self.off.cancelled() => Err(NotArrived::CalledOff),
+                    }
                 })
             };
             let thread = std::thread::Builder::new().name("fetch".to_owned()).spawn_scoped(scope, errand);

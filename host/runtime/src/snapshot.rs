@@ -1,6 +1,7 @@
 //! What serves now: one value, swapped whole. A call takes one snapshot at its beginning and keeps it to its end. Nothing
 //! is loaded here.
 
+pub(crate) mod names;
 pub mod plugin;
 pub mod tool;
 
@@ -9,10 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use toolgate_policy::call::{Permit, Target};
-use toolgate_policy::load::TrustPolicy;
-use toolgate_policy::load::lint::{similar_prefixes, skeleton};
+use toolgate_policy::load::signer::UnixTime;
+use toolgate_policy::load::{Distrust, TrustPolicy};
 use toolgate_policy::{Digest, ToolName};
 
+use crate::spec::Trust;
 use plugin::Plugin;
 use tool::Tool;
 
@@ -26,81 +28,47 @@ pub struct Snapshot {
 /// The one place where the current snapshot is.
 pub(crate) struct Snapshots {
     now: watch::Sender<Arc<Snapshot>>,
-    /// What was revoked since the policy that published last, with the version that did it: a load that began before must not
-    /// bring it back.
-    revoked: Mutex<BTreeMap<Digest, u64>>,
+    ruling: Mutex<Ruling>,
 }
 
-/// Two plugins want one name, or names that read alike.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Clash {
-    /// One name.
-    #[error("its tool {tool} has the name of one of plugin `{holder}`; give one of them another `prefix`")]
-    Same {
-        /// The name.
-        tool: ToolName,
-        /// Who has it.
-        holder: String,
-    },
-    /// Names that read alike.
-    #[error(
-        "{mine} reads like {theirs} of plugin `{holder}`; give one of them another `prefix`, or, if that is meant, add to it: \
-         allow_lints = [\"similar-name\"]"
-    )]
-    Similar {
-        /// A name or a prefix.
-        mine: String,
-        /// Another plugin's.
-        theirs: String,
-        /// Whose.
-        holder: String,
-    },
+/// What must hold of everything that is published, whenever its loading began. Held by whoever publishes.
+#[derive(Default)]
+struct Ruling {
+    /// What was revoked since the policy that published last, with the version that did it: a load that began before must not
+    /// bring it back.
+    revoked: BTreeMap<Digest, u64>,
+    /// The newest trust policy, and the time at which it is judged.
+    trust: Option<(Arc<Trust>, UnixTime)>,
+    /// The plugins that it was found not to trust, and that must not come back as they are.
+    distrusted: Vec<(Arc<Plugin>, Distrust)>,
+}
+
+/// What a new snapshot ended.
+#[derive(Default)]
+pub(crate) struct Ended {
+    /// Plugins that served until now and are revoked. Their calls were ended.
+    pub(crate) revoked: Vec<Arc<Plugin>>,
+    /// Plugins that were meant to serve, or served, and do not by the newest trust policy, with why.
+    pub(crate) out: Vec<(Arc<Plugin>, Distrust)>,
+}
+
+impl Ruling {
+    /// Why a plugin's bytes must not run, if they are revoked.
+    fn why_revoked(&self, plugin: &Plugin, policy: &TrustPolicy) -> Option<Distrust> {
+        let digest = plugin.digest();
+        let reason = policy.revoked(&digest).map(str::to_owned);
+        let reason =
+            reason.or_else(|| self.revoked.get(&digest).map(|_| "by the trust policy".to_owned()))?;
+        Some(Distrust::Revoked { digest, reason })
+    }
 }
 
 impl Snapshot {
-    /// Adds a plugin.
-    ///
-    /// # Errors
-    /// [`Clash`]; nothing is added then.
-    pub(crate) fn add(&mut self, plugin: Arc<Plugin>) -> Result<(), Clash> {
-        for tool in plugin.tools() {
-            if let Some(held) = self.tools.get(&tool.listing.name) {
-                let holder = held.target.plugin().to_string();
-                return Err(Clash::Same { tool: tool.listing.name.clone(), holder });
-            }
-        }
-        if !plugin.may_be_similar() {
-            self.similar(&plugin)?;
-        }
-        for tool in plugin.tools() {
-            self.tools.insert(tool.listing.name.clone(), Arc::clone(tool));
-        }
-        self.plugins.push(plugin);
-        Ok(())
-    }
-
-    fn similar(&self, plugin: &Plugin) -> Result<(), Clash> {
-        let alike =
-            |other: &&Arc<Plugin>| similar_prefixes(plugin.prefix().as_str(), other.prefix().as_str());
-        if let Some(other) = self.plugins.iter().find(alike) {
-            return Err(Clash::Similar {
-                mine: format!("its prefix `{}`", plugin.prefix().as_str()),
-                theirs: format!("the prefix `{}`", other.prefix().as_str()),
-                holder: other.name().to_string(),
-            });
-        }
-        let taken: BTreeMap<String, &Arc<Tool>> =
-            self.tools.values().map(|tool| (skeleton(&tool.listing.name), tool)).collect();
-        for tool in plugin.tools() {
-            if let Some(held) = taken.get(&skeleton(&tool.listing.name)) {
-                return Err(Clash::Similar {
-                    mine: format!("its tool {}", tool.listing.name),
-                    theirs: held.listing.name.to_string(),
-                    holder: held.target.plugin().to_string(),
-                });
-            }
-        }
-        Ok(())
+    /// Serves these plugins. Their names do not clash.
+    pub(crate) fn of(plugins: Vec<Arc<Plugin>>) -> Self {
+        let tools = plugins.iter().flat_map(|plugin| plugin.tools());
+        let tools = tools.map(|tool| (tool.listing.name.clone(), Arc::clone(tool))).collect();
+        Self { plugins, tools }
     }
 
     /// The plugins, in the operator's order.
@@ -121,10 +89,7 @@ impl Snapshot {
 
     /// The same without some plugins.
     fn without(&self, gone: impl Fn(&Arc<Plugin>) -> bool) -> Self {
-        let plugins: Vec<Arc<Plugin>> = self.plugins.iter().filter(|plugin| !gone(plugin)).cloned().collect();
-        let tools = plugins.iter().flat_map(|plugin| plugin.tools());
-        let tools = tools.map(|tool| (tool.listing.name.clone(), Arc::clone(tool))).collect();
-        Self { plugins, tools }
+        Self::of(self.plugins.iter().filter(|plugin| !gone(plugin)).cloned().collect())
     }
 
     /// Whether a client would see the same list.
@@ -143,7 +108,7 @@ impl Snapshot {
 
 impl Default for Snapshots {
     fn default() -> Self {
-        Self { now: watch::Sender::new(Arc::default()), revoked: Mutex::default() }
+        Self { now: watch::Sender::new(Arc::default()), ruling: Mutex::default() }
     }
 }
 
@@ -153,36 +118,103 @@ impl Snapshots {
         Arc::clone(&self.now.borrow())
     }
 
-    /// Serves another from now on, which was loaded under `policy`. Calls in flight go on; those of what is revoked end.
-    pub(crate) fn publish(&self, snapshot: Snapshot, policy: &TrustPolicy) -> Vec<Arc<Plugin>> {
-        let mut revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
-        revoked.retain(|_, version| *version >= policy.version());
-        self.swap(&snapshot, policy, &revoked)
+    /// The newest trust policy, if any was taken.
+    pub(crate) fn trust(&self) -> Option<Arc<Trust>> {
+        let ruling = self.ruling.lock().unwrap_or_else(PoisonError::into_inner);
+        ruling.trust.as_ref().map(|(trust, _)| Arc::clone(trust))
+    }
+
+    /// Serves another from now on, which was loaded under `trust` at the time `now`. What a policy that is newer by now does not
+    /// trust is left out. `whole`: all of it was judged by `trust`, rather than some of it earlier. Calls in flight go on; those
+    /// of what is revoked end.
+    pub(crate) fn publish(
+        &self,
+        snapshot: &Snapshot,
+        trust: &Arc<Trust>,
+        now: UnixTime,
+        whole: bool,
+    ) -> Ended {
+        let mut ruling = self.ruling.lock().unwrap_or_else(PoisonError::into_inner);
+        let newer = ruling.trust.clone().filter(|(newer, _)| newer.policy.version() > trust.policy.version());
+        if newer.is_none() {
+            ruling.revoked.retain(|_, version| *version >= trust.policy.version());
+            ruling.trust = Some((Arc::clone(trust), now));
+            if whole {
+                ruling.distrusted.clear();
+            }
+        }
+        let policy = newer.as_ref().map_or(&trust.policy, |(newer, _)| &newer.policy);
+        let mut out = Vec::new();
+        for plugin in &snapshot.plugins {
+            let known = ruling.distrusted.iter().find(|(other, _)| Arc::ptr_eq(other, plugin));
+            let judged = match (ruling.why_revoked(plugin, policy), known, &newer) {
+                (Some(why), ..) => Err(why),
+                (None, Some((_, why)), _) => Err(why.clone()),
+                (None, None, Some((newer, now))) => plugin.trusted_by(&newer.policy, *now),
+                (None, None, None) => Ok(()),
+            };
+            out.extend(judged.err().map(|why| (Arc::clone(plugin), why)));
+        }
+        let gone = |plugin: &Arc<Plugin>| out.iter().any(|(other, _)| Arc::ptr_eq(other, plugin));
+        let revoked = self.swap(snapshot.without(gone), &ruling, policy);
+        Ended { revoked, out }
     }
 
     /// Takes what a policy revokes out of what serves, at once: nothing is waited for. What is revoked stays out until a newer
     /// policy lets it in.
     pub(crate) fn revoke(&self, policy: &TrustPolicy) -> Vec<Arc<Plugin>> {
-        let mut revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ruling = self.ruling.lock().unwrap_or_else(PoisonError::into_inner);
+        // A policy that is wrong otherwise may have any version, or none: what it revokes stays out as long as the policy that
+        // is in force.
+        let least = ruling.trust.as_ref().map_or(0, |(trust, _)| trust.policy.version());
         for digest in policy.parts().revoked.keys() {
-            let version = revoked.entry(*digest).or_default();
-            *version = policy.version().max(*version);
+            let version = ruling.revoked.entry(*digest).or_default();
+            *version = policy.version().max(least).max(*version);
         }
         let now = self.now();
-        let serves = |plugin: &Arc<Plugin>| revoked.contains_key(&plugin.digest());
-        if now.plugins.iter().any(serves) { self.swap(&now, policy, &revoked) } else { Vec::new() }
+        if !now.plugins.iter().any(|plugin| ruling.why_revoked(plugin, policy).is_some()) {
+            return Vec::new();
+        }
+        self.swap(now.without(|_| false), &ruling, policy)
+    }
+
+    /// Takes what a newer policy does not trust out of what serves. `judge` may read files; nobody waits for it.
+    pub(crate) fn retrust(
+        &self,
+        trust: &Arc<Trust>,
+        now: UnixTime,
+        judge: impl Fn(&Plugin) -> Result<(), Distrust>,
+    ) -> Ended {
+        {
+            let mut ruling = self.ruling.lock().unwrap_or_else(PoisonError::into_inner);
+            if ruling.trust.as_ref().is_some_and(|(other, _)| other.policy.version() > trust.policy.version())
+            {
+                return Ended::default();
+            }
+            // From here on nothing is published that was loaded under an older one and is not trusted by this.
+            ruling.trust = Some((Arc::clone(trust), now));
+        }
+        loop {
+            let before = self.now();
+            let judged = before.plugins.iter().map(|plugin| (Arc::clone(plugin), judge(plugin)));
+            let distrusted: Vec<_> =
+                judged.filter_map(|(plugin, judged)| judged.err().map(|why| (plugin, why))).collect();
+            let mut ruling = self.ruling.lock().unwrap_or_else(PoisonError::into_inner);
+            if !Arc::ptr_eq(&before, &self.now()) {
+                // Something else was published meanwhile.
+                continue;
+            }
+            let gone = |plugin: &Arc<Plugin>| distrusted.iter().any(|(other, _)| Arc::ptr_eq(other, plugin));
+            let next = before.without(gone);
+            ruling.distrusted.extend(distrusted.iter().cloned());
+            let revoked = self.swap(next, &ruling, &trust.policy);
+            return Ended { revoked, out: distrusted };
+        }
     }
 
     /// Serves `next` but for what is revoked, and ends the calls of that. What was ended.
-    fn swap(
-        &self,
-        next: &Snapshot,
-        policy: &TrustPolicy,
-        revoked: &BTreeMap<Digest, u64>,
-    ) -> Vec<Arc<Plugin>> {
-        let is_revoked = |plugin: &Arc<Plugin>| {
-            revoked.contains_key(&plugin.digest()) || policy.revoked(&plugin.digest()).is_some()
-        };
+    fn swap(&self, next: Snapshot, ruling: &Ruling, policy: &TrustPolicy) -> Vec<Arc<Plugin>> {
+        let is_revoked = |plugin: &Arc<Plugin>| ruling.why_revoked(plugin, policy).is_some();
         let next = Arc::new(next.without(is_revoked));
         let ended =
             self.now().plugins.iter().filter(|plugin| is_revoked(plugin)).cloned().collect::<Vec<_>>();

@@ -1,12 +1,12 @@
 //! What should serve, as plain data: the configuration makes it, reconcile takes it. Nothing here acts.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toolgate_policy::limits::call::CallLimits;
 use toolgate_policy::load::errand::Errand;
-use toolgate_policy::load::lint::Allowed;
+use toolgate_policy::load::lint::{Allowed, Lint};
 use toolgate_policy::load::pin::Approved;
 use toolgate_policy::load::reference::Reference;
 use toolgate_policy::load::{Grants, Pin, TrustPolicy};
@@ -29,7 +29,29 @@ pub struct Spec {
     /// What one refused plugin means for the others.
     pub on_refused: OnRefused,
     /// The folders that were looked through for plugins.
-    pub folders: Vec<PathBuf>,
+    pub folders: Vec<Folder>,
+}
+
+impl Spec {
+    /// One plugin by itself, under these approvals.
+    #[must_use]
+    pub fn of(&self, plugin: PluginSpec, approvals: Approvals) -> Self {
+        let (trust, on_refused) = (Arc::clone(&self.trust), self.on_refused);
+        Self { plugins: vec![plugin], trust, approvals, on_refused, folders: Vec::new() }
+    }
+}
+
+/// A folder of plugins.
+#[derive(Clone)]
+pub struct Folder {
+    /// Where it is, by absolute path.
+    pub path: PathBuf,
+    /// What the plugins in it have in common. Each has a name of its own and its own file.
+    pub template: PluginSpec,
+    /// Why it cannot be looked through, so that nothing is known of what lies in it.
+    pub unreadable: Option<String>,
+    /// The entries that look like plugins and cannot be any: names, which whoever made the files chose, each with why.
+    pub problems: Vec<(String, String)>,
 }
 
 /// What was approved, and whether that is asked.
@@ -76,6 +98,24 @@ pub struct PluginSpec {
     pub allow_lints: Allowed,
     /// The secrets that its grants name, by name.
     pub secrets: BTreeMap<String, Arc<SecretSpec>>,
+}
+
+impl PluginSpec {
+    /// A plugin in a folder, with everything else as it is here.
+    pub fn within(&self, folder: &Path, name: PluginName, file: String) -> Self {
+        Self {
+            id: name.to_string(),
+            prefix: Prefix::from(&name),
+            source: Source::Within { folder: folder.to_owned(), name: file },
+            name,
+            ..self.clone()
+        }
+    }
+
+    /// Whether its names may read like another plugin's.
+    pub fn may_be_similar(&self) -> bool {
+        self.allow_lints.contains(&Lint::SimilarName)
+    }
 }
 
 /// Which half of the component model a plugin's engine has.
@@ -145,7 +185,7 @@ pub enum Compiling {
 pub enum Source {
     /// A file, by absolute path.
     File(PathBuf),
-    /// A file that lies in a folder of plugins and is no link.
+    /// A file that lies in a folder of plugins, or a link there to another file of the folder.
     Within {
         /// The folder, by absolute path.
         folder: PathBuf,
@@ -208,6 +248,8 @@ pub struct Trust {
     pub policy: TrustPolicy,
     /// What its signers are known by.
     pub anchors: Vec<Anchor>,
+    /// SHA-256 of the file that says so.
+    pub sha256: Digest,
 }
 
 /// What one refused plugin means for the others.

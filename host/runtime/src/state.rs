@@ -1,9 +1,11 @@
 //! What outlives the process: one directory, opened once, reached through that handle alone. What is in it belongs to the
 //! rooms that keep it there; nothing here knows their formats.
 
+pub mod file_lock;
 pub mod kept;
 pub(crate) mod keyvalue;
 pub mod lockfile;
+pub mod owner;
 pub mod seen;
 
 use std::io;
@@ -31,6 +33,9 @@ pub enum StateError {
     /// It is somebody else's.
     #[error("use the state directory {0}: it belongs to user {1}, this process runs as user {2}")]
     Owner(PathBuf, u32, u32),
+    /// Others can put another in its place.
+    #[error("use the state directory {0}")]
+    Replaceable(PathBuf, #[source] owner::OwnerError),
 }
 
 impl State {
@@ -56,6 +61,8 @@ impl State {
         if metadata.mode() & 0o022 != 0 {
             return Err(StateError::Writable(path.to_owned()));
         }
+        owner::check(path, metadata.uid())
+            .map_err(|error| StateError::Replaceable(path.to_owned(), error))?;
         Ok(Self { root, path: path.to_owned() })
     }
 
@@ -104,6 +111,16 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         std::fs::set_permissions(base.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
         assert!(matches!(State::open(base.path()), Err(StateError::Writable(_))));
+    }
+
+    #[test]
+    fn one_in_whose_place_others_can_put_another_is_refused() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("state");
+        std::fs::set_permissions(base.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(State::open(&path), Err(StateError::Replaceable(..))));
+        std::fs::set_permissions(base.path(), std::fs::Permissions::from_mode(0o1777)).unwrap();
+        assert!(State::open(&path).is_ok(), "in a sticky folder only its owner can move it");
     }
 
     #[test]

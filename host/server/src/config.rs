@@ -18,14 +18,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use toolgate_policy::limits::load::PLUGINS_MAX;
-use toolgate_runtime::spec::{Approvals, Spec};
+use toolgate_runtime::spec::{Approvals, Spec, Trust};
 
 pub(crate) use manifest::read as read_manifest;
 pub(crate) use problem::Problems;
 pub(crate) use server::{ServerConfig, check_listen};
 pub(crate) use source::{docker, oci};
-pub(crate) use trust::{Lock, load as load_trust, load_revoked, read_lock};
+pub(crate) use trust::{Lock, load as load_trust, load_revoked, load_text as load_trust_text, read_lock};
 
 use reader::{Document, Section};
 
@@ -41,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) lock: Option<Lock>,
     /// The trust policy.
     pub(crate) policy: PathBuf,
+    /// The files of its signers' keys.
+    pub(crate) keys: Vec<PathBuf>,
     /// The other files that all of this was read from.
     pub(crate) files: Vec<PathBuf>,
     /// Where in the file each key stands, such as `plugin[0].grant.http[1]`: its line, from 1.
@@ -69,7 +70,6 @@ impl Config {
     /// # Errors
     /// Everything that is wrong.
     pub(crate) fn load_with(path: &Path, instead: Option<&Instead<'_>>) -> Result<Self, Problems> {
-        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let problems = Problems::default();
         let document = Document::read(&absolute(path), &problems).ok_or_else(|| problems.take())?;
         let other = match instead {
@@ -80,12 +80,52 @@ impl Config {
             }
             None => None,
         };
-        let config = read(&document, other.as_ref().map(|(name, read)| (*name, read)), &problems);
-        match config {
-            Some(config) if problems.is_empty() => Ok(config),
-            _ => Err(problems.take()),
-        }
+        whole(read(&document, other.as_ref().map(|(name, read)| (*name, read)), &problems), &problems)
     }
+
+    /// Reads a configuration that a file is to hold, with every file it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub(crate) fn load_text(path: &Path, text: &str) -> Result<Self, Problems> {
+        let problems = Problems::default();
+        let document = Document::parse(&absolute(path), text, &problems).ok_or_else(|| problems.take())?;
+        whole(read(&document, None, &problems), &problems)
+    }
+}
+
+/// The trust policy and the lock that a configuration names, whatever else is wrong with it.
+pub(crate) struct Roots {
+    /// The file of the trust policy.
+    pub(crate) policy: PathBuf,
+    /// Whom to trust.
+    pub(crate) trust: Trust,
+    /// What was approved, if that is asked.
+    pub(crate) lock: Option<Lock>,
+}
+
+impl Roots {
+    /// Reads `[trust]` of a configuration, and the files it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with those.
+    pub(crate) fn load(path: &Path) -> Result<Self, Problems> {
+        let problems = Problems::default();
+        let document = Document::read(&absolute(path), &problems).ok_or_else(|| problems.take())?;
+        let root = document.root();
+        let roots = trust::read(&document, root.section("trust"), &root);
+        let roots = roots.map(|(files, lock)| Self { policy: files.policy, trust: files.trust, lock });
+        whole(roots, &problems)
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// What was read, if nothing is wrong with it.
+fn whole<T>(read: Option<T>, problems: &Problems) -> Result<T, Problems> {
+    read.filter(|_| problems.is_empty()).ok_or_else(|| problems.take())
 }
 
 fn read(
@@ -120,13 +160,9 @@ fn read(
             lock: &lock,
         },
     );
-    let folders = plugins.iter().filter_map(|plugin| plugin.folder.clone()).collect();
-    let plugins: Vec<_> = plugins.into_iter().flat_map(plugin::Plugin::finish).collect();
-    if plugins.len() > PLUGINS_MAX {
-        let why =
-            format!("there are {} plugins with those in folders; the limit is {PLUGINS_MAX}", plugins.len());
-        problems.file(document.path(), why);
-    }
+    let (plugins, folders): (Vec<_>, Vec<_>) = plugins.into_iter().map(plugin::Plugin::finish).unzip();
+    let plugins = plugins.into_iter().flatten().collect();
+    let folders = folders.into_iter().flatten().collect();
     let (trust, lock) = (trust?, lock?);
     if !problems.is_empty() {
         return None;
@@ -134,7 +170,8 @@ fn read(
     let approvals = lock.as_ref().map_or(Approvals::NotAsked, |lock| Approvals::Asked(lock.file.pins()));
     let spec =
         Spec { plugins, trust: Arc::new(trust.trust), approvals, on_refused: server.on_refused, folders };
-    let mut files = trust.keys;
+    let keys = trust.keys;
+    let mut files = keys.clone();
     files.push(document.path().to_owned());
     files.extend(lock.as_ref().map(|lock| lock.path.clone()));
     files.extend(secrets.files);
@@ -144,6 +181,7 @@ fn read(
         spec,
         lock,
         policy: trust.policy,
+        keys,
         files,
         lines: document.lines(),
     })

@@ -10,6 +10,7 @@ mod auth;
 mod config;
 mod mcp;
 mod transport;
+mod upkeep;
 
 use std::process::ExitCode;
 

@@ -22,8 +22,8 @@ use rmcp::model::{
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
-use toolgate_policy::Principal;
 use toolgate_policy::limits::wire::LISTENERS_MAX;
+use toolgate_policy::{PluginName, Principal};
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::json::Json;
@@ -56,9 +56,21 @@ impl Handler {
         Self { gate, stopping, listeners: Arc::default() }
     }
 
-    /// Whether calls would be taken.
-    pub(crate) fn is_ready(&self) -> bool {
-        !self.stopping.is_cancelled() && self.gate.is_ready()
+    /// Whether calls would be taken, and what is not served: names of plugins, and nothing else of them.
+    pub(crate) fn readiness(&self) -> (bool, serde_json::Value) {
+        let report = self.gate.status().borrow().clone();
+        let audit = self.gate.is_ready();
+        let ready = !self.stopping.is_cancelled() && audit && !report.starting;
+        let awaited: Vec<&str> = report.awaited().map(PluginName::as_str).collect();
+        let refused = report.refused().filter(|(_, _, instead)| instead.is_none());
+        let refused: Vec<&str> = refused.map(|(name, ..)| name.as_str()).collect();
+        let answer = serde_json::json!({
+            "ready": ready,
+            "audit": audit,
+            "plugins": { "awaited": awaited, "refused": refused },
+            "folder_problems": report.folders.len(),
+        });
+        (ready, answer)
     }
 
     fn listener(&self) -> Option<Listener> {

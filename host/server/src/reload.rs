@@ -1,21 +1,23 @@
-//! Reading the configuration again while serving: on SIGHUP, and when a file that it was read from is another. What cannot be read
-//! leaves everything as it was and says so. What the trust policy revokes is taken out first, and waits for nothing.
+//! Reading the configuration again while serving: on SIGHUP, and when a file that it was read from is another. The trust policy
+//! comes first and waits for nothing: what it revokes or does not trust is taken out of what serves, also where the configuration
+//! cannot be read. What cannot be read leaves everything else as it was and says so.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use toolgate_policy::limits::load::WATCH_MS;
 use toolgate_runtime::audit::Event;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::load::source;
-use toolgate_runtime::reconcile::{Loaded, Report};
 
-use crate::config::{Config, load_revoked};
+use crate::config::{Config, load_revoked, load_trust};
 
 /// Which changes a server takes while it serves. What is revoked is always taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +37,17 @@ pub(crate) struct Reload {
     config: PathBuf,
     takes: Takes,
     watched: Arc<Mutex<Watched>>,
+    /// Reloads are wanted here and done one after the other, each with the files as they are then: none goes back to what an
+    /// earlier one has read.
+    wanted: Arc<Notify>,
+    runs: Arc<AtomicBool>,
 }
 
 /// What is looked at.
 struct Watched {
     policy: PathBuf,
+    /// The files of the signers' keys.
+    keys: Vec<PathBuf>,
     files: Vec<PathBuf>,
     /// As they were when they were read.
     read: Stamps,
@@ -51,12 +59,24 @@ type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
 /// Device, number, length, and when bytes and entry changed, in nanoseconds.
 type Stamp = (u64, u64, u64, [i64; 4]);
 
+impl Watched {
+    fn of(config: &Config, read: Stamps) -> Self {
+        let (policy, keys) = (config.policy.clone(), config.keys.clone());
+        Self { policy, keys, files: watched(config), read }
+    }
+
+    /// The stamps that are of the trust policy and its keys.
+    fn of_trust(&self, all: &Stamps) -> Vec<Option<Stamp>> {
+        [&self.policy].into_iter().chain(&self.keys).map(|path| all.get(path).copied().flatten()).collect()
+    }
+}
+
 impl Reload {
     /// For a server that was started with `config`, read from `path`.
     pub(crate) fn new(gate: Gate, path: PathBuf, config: &Config, takes: Takes) -> Self {
-        let (policy, files) = (config.policy.clone(), watched(config));
-        let read = stamps(&files, &policy);
-        Self { gate, config: path, takes, watched: Arc::new(Mutex::new(Watched { policy, files, read })) }
+        let read = stamps(&watched(config), &config.policy);
+        let watched = Arc::new(Mutex::new(Watched::of(config, read)));
+        Self { gate, config: path, takes, watched, wanted: Arc::default(), runs: Arc::default() }
     }
 
     /// Reloads on every SIGHUP, and on changes.
@@ -69,8 +89,18 @@ impl Reload {
         tokio::spawn(async move {
             while hangup.recv().await.is_some() {
                 let this = this.clone();
-                // Compiling takes its time; the protocol goes on meanwhile.
                 done(spawn_blocking(move || this.told_to()).await);
+            }
+        });
+        let this = self.clone();
+        tokio::spawn(async move {
+            loop {
+                this.wanted.notified().await;
+                this.runs.store(true, Ordering::SeqCst);
+                let reload = this.clone();
+                // Compiling takes its time; the protocol goes on meanwhile.
+                done(spawn_blocking(move || reload.reload()).await);
+                this.runs.store(false, Ordering::SeqCst);
             }
         });
         tokio::spawn(self.watch());
@@ -81,7 +111,7 @@ impl Reload {
         let mut turn = tokio::time::interval(Duration::from_millis(WATCH_MS));
         turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut before = self.looked(|watched| watched.read.clone());
-        let mut reload = None;
+        let mut trusted = self.looked(|watched| watched.of_trust(&before));
         loop {
             turn.tick().await;
             let (policy, files) = self.looked(|watched| (watched.policy.clone(), watched.files.clone()));
@@ -99,64 +129,86 @@ impl Reload {
             }
             // A file that is being written is not read until it is left alone for a turn.
             let settled = now == before;
+            let trust = self.looked(|watched| (watched.of_trust(&now), watched.of_trust(&before)));
             before = now;
-            let runs =
-                reload.as_ref().is_some_and(|reload: &tokio::task::JoinHandle<()>| !reload.is_finished());
+            if self.takes != Takes::Changes {
+                continue;
+            }
+            if trust.0 == trust.1 && trust.0 != trusted {
+                trusted = trust.0;
+                let this = self.clone();
+                done(spawn_blocking(move || drop(this.take_trust())).await);
+            }
             let changed = self.looked(|watched| watched.read != before);
-            if self.takes == Takes::Changes && settled && changed && !runs {
-                let (this, seen) = (self.clone(), before.clone());
-                reload = Some(spawn_blocking(move || this.reload(seen)));
+            if settled && changed && !self.runs.load(Ordering::SeqCst) {
+                self.wanted.notify_one();
             }
         }
     }
 
     fn told_to(&self) {
-        let (policy, files) = self.looked(|watched| (watched.policy.clone(), watched.files.clone()));
-        revoke(&self.gate, &policy);
         if self.takes == Takes::Nothing {
+            revoke(&self.gate, &self.looked(|watched| watched.policy.clone()));
             tracing::warn!(
                 "serving --frozen: only what the trust policy revokes is taken; start anew for the rest"
             );
             return;
         }
-        self.reload(stamps(&files, &policy));
+        // At once, also while something else is still being loaded.
+        drop(self.take_trust());
+        self.wanted.notify_one();
     }
 
-    /// `seen`: what the files were before they are read now.
-    fn reload(&self, seen: Stamps) {
+    /// Takes the trust policy alone: what it revokes, even if the rest of it is wrong, and then what it does not trust.
+    fn take_trust(&self) -> Result<(), String> {
+        let policy = self.looked(|watched| watched.policy.clone());
+        revoke(&self.gate, &policy);
+        let trust = load_trust(&policy).map_err(|problems| problems.to_string())?;
+        self.gate.retrust(&Arc::new(trust))
+    }
+
+    fn reload(&self) {
         tracing::info!(config = %self.config.display(), "reloading");
-        let read = match Config::load(&self.config) {
+        let (policy, files) = self.looked(|watched| (watched.policy.clone(), watched.files.clone()));
+        // As they are before they are read: what changes while they are read is read once more.
+        let seen = stamps(&files, &policy);
+        match Config::load(&self.config) {
             Ok(config) => {
-                let (policy, files) = (config.policy.clone(), watched(&config));
                 // Files that were not looked at before are as they are now.
-                let mut read = stamps(&files, &policy);
+                let mut read = stamps(&watched(&config), &config.policy);
                 read.iter_mut().for_each(|(path, stamp)| *stamp = seen.get(path).copied().unwrap_or(*stamp));
+                *self.watched() = Watched::of(&config, read);
                 let report = self.gate.reload(&config.spec);
-                tell(&report);
+                report.log();
                 let problems = report.problem.into_iter().collect::<Vec<_>>();
                 if problems.is_empty() {
                     tracing::info!("reloaded");
                 }
                 self.gate.record(&Event::Reloaded { plugins: self.gate.now().plugins().len(), problems });
-                Watched { policy, files, read }
             }
             Err(problems) => {
                 let list = problems.list();
                 for problem in &list {
                     tracing::error!("{problem}");
                 }
-                tracing::error!("the configuration cannot be used; everything is as it was");
+                let trust = match self.take_trust() {
+                    Ok(()) => "but for what the trust policy takes away",
+                    Err(_) => "but for what the trust policy revokes",
+                };
+                tracing::error!("the configuration cannot be used; everything is as it was, {trust}");
                 let problems = list.iter().map(ToString::to_string).collect();
                 self.gate.record(&Event::Reloaded { plugins: self.gate.now().plugins().len(), problems });
-                let (policy, files) = self.looked(|watched| (watched.policy.clone(), watched.files.clone()));
-                Watched { policy, files, read: seen }
+                self.watched().read = seen;
             }
-        };
-        *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = read;
+        }
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn looked<T>(&self, at: impl FnOnce(&Watched) -> T) -> T {
-        at(&self.watched.lock().unwrap_or_else(PoisonError::into_inner))
+        at(&self.watched())
     }
 }
 
@@ -180,7 +232,8 @@ fn revoke(gate: &Gate, policy: &Path) {
 /// Everything that the configuration was read from, and its plugins.
 fn watched(config: &Config) -> Vec<PathBuf> {
     let plugins = config.spec.plugins.iter().flat_map(|plugin| plugin.source.watched());
-    config.files.iter().chain(&config.spec.folders).cloned().chain(plugins).collect()
+    let folders = config.spec.folders.iter().map(|folder| folder.path.clone());
+    config.files.iter().cloned().chain(folders).chain(plugins).collect()
 }
 
 /// As the files are now, with the signatures beside them.
@@ -194,32 +247,4 @@ fn stamps(files: &[PathBuf], policy: &Path) -> Stamps {
 fn stamp(path: &Path) -> Option<Stamp> {
     let at = std::fs::metadata(path).ok()?;
     Some((at.dev(), at.ino(), at.len(), [at.mtime(), at.mtime_nsec(), at.ctime(), at.ctime_nsec()]))
-}
-
-/// Says what became of each plugin.
-pub(crate) fn tell(report: &Report) {
-    if let Some(problem) = &report.problem {
-        tracing::error!("{problem}; everything is as it was");
-        return;
-    }
-    for (name, loaded) in &report.plugins {
-        match loaded {
-            Loaded::Ready { digest, tools, kept } => {
-                tracing::info!(plugin = %name, digest = %digest.short(12), tools, kept, "serving");
-            }
-            Loaded::Not { why, instead } => {
-                for reason in &why.reasons {
-                    tracing::error!(plugin = %name, "{}: {reason}", why.kind.word());
-                }
-                if let Some(digest) = instead {
-                    tracing::warn!(plugin = %name, digest = %digest.short(12), "the version before goes on serving");
-                }
-            }
-        }
-    }
-    if !report.serves {
-        tracing::error!(
-            "nothing serves, because a plugin was refused; set [server] on_refused = \"skip\" to serve the others"
-        );
-    }
 }

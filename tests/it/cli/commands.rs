@@ -1,7 +1,7 @@
 //! `check`, `call`, `tools`, `inspect`, `completions`, help.
 
 use serde_json::{Value, json};
-use toolgate_tests::{World, guest, plugin, test_guest};
+use toolgate_tests::{Transport, World, guest, plugin, test_guest};
 
 fn hello() -> World {
     World::new().plugin("hello", &plugin("hello"))
@@ -44,6 +44,65 @@ fn call_prints_the_answer_and_tells_by_its_code_how_it_went() {
         let ended = world.run(args);
         assert_eq!(ended.code, code, "{args:?}: {}", ended.said());
     }
+}
+
+#[test]
+fn a_call_needs_only_the_plugin_that_has_the_tool() {
+    for on_refused in ["", "on_refused = \"stop\""] {
+        let world =
+            hello().plugin("fetch", &plugin("fetch")).plugin_folder("dir:not-there").server(on_refused);
+        let called = world.run(&["call", "hello_add", "--args", r#"{"a":1,"b":2}"#]);
+        assert_eq!((called.code, called.stdout.as_str(), called.stderr.as_str()), (0, "3\n", ""));
+        let refused = world.run(&["call", "fetch_get"]);
+        assert_eq!(refused.code, 3, "{}", refused.said());
+        assert!(refused.stderr.contains("plugin fetch: refused: it needs `http`"), "{}", refused.said());
+    }
+    // Whoever could dispute a name is asked nevertheless.
+    let world = World::new().plugin("notes", &guest::seven()).plugin("notez", &guest::seven());
+    assert_eq!(world.run(&["call", "notes_seven"]).code, 0);
+    let refused = world.run(&["call", "notez_seven"]);
+    assert!(refused.code == 3 && refused.stderr.contains("reads like"), "{}", refused.said());
+}
+
+#[test]
+fn a_component_that_is_a_command_is_told_so_and_what_to_build_instead() {
+    let command = guest::wat(
+        r#"(component
+            (core module $m (func (export "run") (result i32) i32.const 0))
+            (core instance $i (instantiate $m))
+            (func $run (result (result)) (canon lift (core func $i "run")))
+            (instance $cli (export "run" (func $run)))
+            (export "wasi:cli/run@0.2.6" (instance $cli)))"#,
+    );
+    let check = World::new().plugin("tool", &command).run(&["check"]);
+    assert_eq!(check.code, 3, "{}", check.said());
+    for words in ["it is a command (it exports wasi:cli/run)", "build a library component"] {
+        assert!(check.stderr.contains(words), "{}", check.said());
+    }
+}
+
+#[test]
+fn a_refused_plugin_stops_the_others_only_where_the_configuration_says_so() {
+    for transport in Transport::ALL {
+        let world = hello().plugin("fetch", &plugin("fetch"));
+        let server = world.serve(transport);
+        assert_eq!(server.call("hello_add", json!({ "a": 1, "b": 2 })).text(), "3");
+        assert!(server.log().contains("it needs `http`"), "{}", server.log());
+        if matches!(transport, Transport::Http) {
+            let ready = server.http("GET", "/readyz", &[], None);
+            let told: Value = serde_json::from_str(&ready.body).unwrap();
+            assert_eq!((ready.status, &told["plugins"]["refused"]), (200, &json!(["fetch"])), "{told}");
+        }
+        assert!(
+            world.records().iter().any(|record| record["event"] == "refuse" && record["plugin"] == "fetch")
+        );
+    }
+    let stopped =
+        hello().plugin("fetch", &plugin("fetch")).server("on_refused = \"stop\"").run(&["serve", "--stdio"]);
+    assert_eq!((stopped.code, stopped.stdout.as_str()), (3, ""), "{}", stopped.said());
+    assert!(stopped.stderr.contains("on_refused"), "{}", stopped.said());
+    let none = World::new().plugin("fetch", &plugin("fetch")).run(&["serve", "--stdio"]);
+    assert_eq!((none.code, none.stdout.as_str()), (3, ""), "nothing loads at all: {}", none.said());
 }
 
 #[test]

@@ -203,6 +203,15 @@ fn a_policy_that_was_in_force_does_not_come_back() {
     let refused = same.run(&["tools"]);
     assert_eq!(refused.code, 3, "{}", refused.said());
     assert!(refused.stderr.contains("raise `version` with every change"), "{}", refused.said());
+    // Another key under the signer's name is another policy as well, though trust.toml is the same.
+    let same = same.trust(&newer);
+    assert_eq!(same.run(&["tools"]).code, 0);
+    std::fs::remove_file(same.path("keys/vendor")).unwrap();
+    same.key("vendor");
+    same.sign("p", "vendor");
+    let refused = same.run(&["tools"]);
+    assert_eq!(refused.code, 3, "{}", refused.said());
+    assert!(refused.stderr.contains("or a key that it names"), "{}", refused.said());
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn lock(pin: Pin) -> Vec<u8> {
     let signers = vec!["publisher: vendor".to_owned()];
     let entry = Entry { pin, version: None, source: "file:plugins/p.wasm".to_owned(), signers };
     lock.insert("p".parse().unwrap(), entry);
-    lock.text().into_bytes()
+    lock.text().unwrap().into_bytes()
 }
 
 impl Approved {

@@ -62,6 +62,43 @@ fn a_configuration_that_cannot_be_read_changes_nothing_and_says_so() {
 }
 
 #[test]
+fn trust_is_taken_although_the_configuration_cannot_be_used() {
+    let mistakes = [
+        ("[serve]\n", "serve"),
+        ("[[plugin]]\nname = \"q\"\nsource = \"file:q.wasm\"\n[plugin.grant]\nhttp = 7\n", "http"),
+        ("[[secret]]\nname = \"x\"\nfile = \"not-there\"\n", "not-there"),
+    ];
+    for (mistake, words) in mistakes {
+        for signal in [true, false] {
+            let world = World::new().plugin("number", &guest::seven());
+            let world = if signal { world } else { world.server("watch = true") };
+            let server = world.serve(Transport::Http);
+            let config = std::fs::read_to_string(world.path("toolgate.toml")).unwrap();
+            world.put("toolgate.toml", format!("{config}{mistake}").as_bytes(), 0o644);
+            if signal {
+                server.signal("HUP");
+            }
+            server.wait_for_log("the configuration cannot be used");
+            assert!(server.log().contains(words), "{}", server.log());
+            assert_eq!(server.call("number_seven", json!({})).text(), "7");
+            world.key("other");
+            let policy = toolgate_tests::world::TRUST.replace("version = 1", "version = 2");
+            let policy = policy.replace("keys/vendor.pub", "keys/other.pub");
+            world.put("trust.toml", policy.as_bytes(), 0o644);
+            if signal {
+                server.signal("HUP");
+            }
+            wait_until("what the removed signer signed is gone", || server.tools().is_empty());
+            assert!(server.log().contains("the trust policy trusts it no more"), "{}", server.log());
+            let records = world.records();
+            let is_it =
+                |record: &&serde_json::Value| record["event"] == "retire" && record["plugin"] == "number";
+            assert!(records.iter().any(|record| is_it(&record)), "{records:?}");
+        }
+    }
+}
+
+#[test]
 fn a_plugin_that_is_revoked_stops_serving_at_the_signal() {
     let bytes = guest::seven();
     let world = World::new().plugin("number", &bytes).plugin("other", &eight());

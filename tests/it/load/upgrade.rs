@@ -54,3 +54,27 @@ fn a_trust_policy_older_than_the_one_of_7e55173_is_refused() {
     assert_ne!(check.code, 0, "{}", check.said());
     assert!(check.said().contains("version 3"), "{}", check.said());
 }
+
+#[test]
+fn the_memory_of_trust_policies_of_7e55173_is_taken_once_and_recorded() {
+    let world = kept();
+    let seen = || std::fs::read_to_string(world.path("state/trust.seen")).unwrap();
+    assert!(seen().starts_with("{\"version\":3,"), "{}", seen());
+    let upgrades =
+        || world.records().iter().filter(|record| record["event"] == "trust-seen-upgraded").count();
+    assert_eq!(world.run_as_is(&["check"]).code, 0);
+    assert_eq!(upgrades(), 0, "what was only looked at is not taken");
+    for _ in 0..2 {
+        assert_eq!(world.run_as_is(&["tools"]).code, 0);
+        assert!(seen().starts_with("{\"format\":2,\"version\":3,"), "{}", seen());
+        assert_eq!(upgrades(), 1);
+    }
+    let trust = std::fs::read_to_string(world.path("trust.toml")).unwrap();
+    world.put("trust.toml", format!("{trust}# another file\n").as_bytes(), 0o644);
+    let tools = world.run_as_is(&["tools"]);
+    assert!(
+        tools.code == 3 && tools.stderr.contains("raise `version` with every change"),
+        "{}",
+        tools.said()
+    );
+}

@@ -51,39 +51,128 @@ fn each_needs_its_own_signatures() {
 }
 
 #[test]
-fn a_link_in_a_folder_of_plugins_is_refused() {
+fn a_link_that_leaves_a_folder_of_plugins_is_refused_and_one_within_it_serves() {
+    use std::os::unix::fs::symlink;
+    // As Kubernetes mounts a ConfigMap: each name is a link through `..data` into a folder that is swapped as a whole.
     let world = folder();
-    for name in ["three.wasm", "three.wasm.sigstore.json"] {
-        let target = name.replace("three", "one");
-        std::os::unix::fs::symlink(
-            world.path(&format!("plugins/{target}")),
-            world.path(&format!("plugins/{name}")),
-        )
-        .unwrap();
+    std::fs::create_dir(world.path("plugins/..2026_01")).unwrap();
+    symlink("..2026_01", world.path("plugins/..data")).unwrap();
+    for ending in ["wasm", "wasm.sigstore.json"] {
+        let from = world.path(&format!("plugins/one.{ending}"));
+        std::fs::copy(from, world.path(&format!("plugins/..2026_01/three.{ending}"))).unwrap();
+        symlink(format!("..data/three.{ending}"), world.path(&format!("plugins/three.{ending}"))).unwrap();
+    }
+    let check = world.run(&["check"]);
+    assert_eq!(check.code, 0, "{}", check.said());
+    assert!(check.stdout.contains("plugin three: ok"), "{}", check.said());
+    for ending in ["wasm", "wasm.sigstore.json"] {
+        let (from, to) = (format!("plugins/one.{ending}"), format!("elsewhere.{ending}"));
+        std::fs::copy(world.path(&from), world.path(&to)).unwrap();
+        symlink(world.path(&to), world.path(&format!("plugins/four.{ending}"))).unwrap();
     }
     let check = world.run(&["check"]);
     assert_eq!(check.code, 3, "{}", check.said());
-    assert!(check.stderr.contains("it is not a regular file"), "{}", check.said());
+    assert!(check.stdout.contains("plugin three: ok"), "{}", check.said());
+    let line = check.stderr.lines().find(|line| line.starts_with("plugin four: refused: ")).unwrap();
+    assert!(line.contains("it is a link, and does not lead to a file in its own folder"), "{line}");
 }
 
 #[test]
-fn what_cannot_be_in_a_folder_is_a_mistake_in_the_configuration() {
-    for (line, file, words) in [
-        ("name = \"mine\"", None, "is for one plugin"),
-        ("digest = \"sha256:00\"", None, "is for one plugin"),
-        ("", Some("Not A Name"), "whose name no plugin can have"),
-        ("source_private = true", None, "is for sources that lie elsewhere"),
+fn what_cannot_be_said_of_a_folder_is_a_mistake_in_the_configuration() {
+    for (line, words) in [
+        ("name = \"mine\"", "is for one plugin"),
+        ("digest = \"sha256:00\"", "is for one plugin"),
+        ("source_private = true", "is for sources that lie elsewhere"),
     ] {
-        let world = folder().with(line);
-        if let Some(name) = file {
-            world.install(name, &guest::seven());
-        }
-        let check = world.run(&["check"]);
+        let check = folder().with(line).run(&["check"]);
         assert_eq!(check.code, 2, "{line}: {}", check.said());
         assert!(check.stderr.contains(words), "{line}: {}", check.stderr);
     }
-    let world = folder().plugin("one", &guest::seven());
-    let check = world.run(&["check"]);
-    assert_eq!(check.code, 2, "{}", check.said());
-    assert!(check.stderr.contains("stands twice"), "{}", check.stderr);
+}
+
+/// What somebody does to a folder, and what is said of it then.
+type Spoil = (&'static str, fn(&World), &'static str);
+
+const SPOILED: [Spoil; 4] = [
+    (
+        "a name that forges a line of the log",
+        |world| world.put("plugins/x\n2026-01-01T00:00:00Z  INFO forged.wasm", b"", 0o644),
+        "x\\u{a}2026-01-01T00:00:00Z  INFO forged.wasm: no plugin can have this name",
+    ),
+    (
+        "a name of another plugin",
+        |world| world.install("single", &guest::seven()),
+        "another plugin is called `single`",
+    ),
+    (
+        "too many entries",
+        |world| {
+            for n in 0..toolgate_policy::limits::load::FOLDER_ENTRIES_MAX {
+                world.put(&format!("plugins/{n}.txt"), b"", 0o644);
+            }
+        },
+        "it is not looked through",
+    ),
+    (
+        "no folder",
+        |world| std::fs::rename(world.path("plugins"), world.path("moved")).unwrap(),
+        "it is not looked through",
+    ),
+];
+
+/// A folder with two plugins, and a plugin by itself.
+fn beside_a_single_one() -> World {
+    let world = folder().plugin_from("single", "file:single.wasm");
+    world.install("single", &guest::seven());
+    for ending in ["wasm", "wasm.sigstore.json"] {
+        let from = world.path(&format!("plugins/single.{ending}"));
+        std::fs::rename(from, world.path(&format!("single.{ending}"))).unwrap();
+    }
+    world
+}
+
+#[test]
+fn what_is_wrong_with_a_folder_is_that_folders_and_check_names_it() {
+    for (what, spoil, words) in SPOILED {
+        let world = beside_a_single_one();
+        spoil(&world);
+        let check = world.run(&["check"]);
+        assert_eq!(check.code, 3, "{what}: {}", check.said());
+        assert!(check.stderr.contains(words), "{what}: {}", check.said());
+        assert!(check.stdout.contains("plugin single: ok"), "{what}: {}", check.said());
+        assert!(!check.said().lines().any(|line| line.starts_with("2026-01")), "{what}: {}", check.said());
+        let json = world.run(&["check", "--json"]);
+        assert!(json.json()["folders"][0]["place"].as_str().unwrap().contains("plugins"), "{}", json.said());
+        let server = world.serve(Transport::Http);
+        assert_eq!(server.call("single_seven", json!({})).text(), "7", "{what}");
+        assert!(server.log().contains(words), "{what}: {}", server.log());
+        assert!(!server.log().lines().any(|line| line.starts_with("2026-01-01")), "{what}: {}", server.log());
+        let recorded = world.records();
+        let is_it = |record: &serde_json::Value| {
+            record["event"] == "refuse" && record["reasons"].to_string().contains("no")
+        };
+        assert!(recorded.iter().any(is_it), "{what}: {recorded:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_folder_keeps_no_change_of_trust_from_being_taken() {
+    for (what, spoil, words) in SPOILED {
+        let world = beside_a_single_one();
+        let server = world.serve(Transport::Http);
+        spoil(&world);
+        server.signal("HUP");
+        server.wait_for_log(words);
+        let all = ["one_seven", "single_seven", "two_seven"];
+        toolgate_tests::process::wait_until("the reload", || server.log().contains("reloaded"));
+        assert_eq!(server.tools(), all, "{what}: what serves goes on serving");
+        world.key("other");
+        let policy = toolgate_tests::world::TRUST.replace("version = 1", "version = 2");
+        let policy = policy.replace("keys/vendor.pub", "keys/other.pub");
+        world.put("trust.toml", policy.as_bytes(), 0o644);
+        server.signal("HUP");
+        toolgate_tests::process::wait_until("the removed signer counts no more", || {
+            server.tools().is_empty()
+        });
+    }
 }

@@ -75,6 +75,13 @@ pub const CONFIG_BYTES_MAX: u64 = MIB;
 /// Bytes of the lock: a few hundred for each plugin and line of its grant.
 pub const LOCK_BYTES_MAX: u64 = 8 * MIB;
 
+/// How long a command waits for another one that changes the same file, in milliseconds. A change takes a hundredth of a second;
+/// nothing is fetched, compiled or asked meanwhile.
+pub const FILE_LOCK_MS: u64 = 30_000;
+
+/// How often it looks whether the other is done, in milliseconds.
+pub const FILE_LOCK_POLL_MS: u64 = 5;
+
 /// Days for which an approved plugin goes on after the key that signed it has expired, unless trust.toml says otherwise.
 pub const GRACE_DAYS: u32 = 30;
 
@@ -172,6 +179,14 @@ pub const COMPILE_WAIT_S: (u64, u64) = (300, 10);
 
 /// Plugins that are loaded, and so compiled, at once: one for each core, at least the first number, at most the second.
 pub const LOADS_AT_ONCE: (usize, usize) = (2, 8);
+
+/// Plugins from elsewhere that are fetched at once, each of which may be [`COMPONENT_BYTES_MAX`] in memory. So many registries that
+/// do not answer hold up none of the others.
+pub const FETCHES_AT_ONCE: usize = 8;
+
+/// How often a server says which plugins do not serve, judges again by its trust policy what does, and asks again for what was
+/// not to be had, in milliseconds.
+pub const REMIND_MS: u64 = 60_000;
 
 /// Descriptors that a compiler may have open. It opens no file but a few of the system's about itself.
 pub const COMPILER_FILES_MAX: u64 = 16;

@@ -58,6 +58,12 @@ pub enum Refusal {
     /// There would be nothing to call.
     #[error("it exports no function that can be a tool")]
     NoTools,
+    /// It is made to be started or to serve, not to be called.
+    #[error(
+        "it is {0}, and has no function that can be a tool; build a library component (a \"reactor\") that exports its functions \
+         instead, as docs/PLUGIN-FORMAT.md shows"
+    )]
+    Program(&'static str),
 }
 
 /// What is known about a plugin when it asks to be cleared.
@@ -71,6 +77,8 @@ pub struct Case<'a> {
     pub asked: &'a Asked,
     /// How many tools they make.
     pub tools: usize,
+    /// What it is made for instead, as far as it says so.
+    pub program: Option<&'static str>,
     /// What the lints found in their texts.
     pub findings: &'a [Finding],
     /// Which of that the operator lets pass.
@@ -99,7 +107,7 @@ pub fn clear(
         reasons.push(Refusal::OtherPlugin(printable(id, 100)));
     }
     if case.tools == 0 {
-        reasons.push(Refusal::NoTools);
+        reasons.push(case.program.map_or(Refusal::NoTools, Refusal::Program));
     }
     if let Approved::Asked(Some(Pin { revoked: Some(why), .. })) = case.approved {
         reasons.push(Refusal::Withdrawn(why.clone()));
@@ -224,6 +232,7 @@ mod tests {
             says_it_is: Some("p"),
             asked: &asked,
             tools: 1,
+            program: None,
             findings: &[],
             allowed: &allowed,
             surface: Digest::of(b"surface"),
@@ -249,6 +258,7 @@ mod tests {
             says_it_is: Some("q"),
             asked: &asked,
             tools: 0,
+            program: None,
             findings: &findings,
             allowed: &allowed,
             surface: Digest::of(b"surface"),
@@ -288,6 +298,7 @@ mod tests {
                 says_it_is: None,
                 asked: &asked,
                 tools,
+                program: None,
                 findings: &[],
                 allowed: &allowed,
                 surface: Digest::of(b"surface"),

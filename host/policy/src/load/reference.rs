@@ -30,9 +30,6 @@ pub enum NotAReference {
     /// It has another form.
     #[error("`{0}` is no artefact in a registry; write registry.example.com/team/plugin:1.0 or …@sha256:…")]
     Form(String),
-    /// It has a tag and a digest: the tag would say nothing.
-    #[error("`{0}` has a tag and a digest; write one of them")]
-    Both(String),
     /// Its registry cannot be asked.
     #[error(transparent)]
     Registry(#[from] NoErrand),
@@ -55,10 +52,11 @@ impl Reference {
             None => (path, None),
         };
         let version = match (tag, digest) {
-            (Some(_), Some(_)) => return Err(NotAReference::Both(crate::redact::printable(text, 300))),
+            // Beside a digest a tag is for people: the digest says which artefact it is.
+            (Some(tag), Some(digest)) if is_tag(tag) => Version::Digest(digest),
             (Some(tag), None) if is_tag(tag) => Version::Tag(tag.to_owned()),
             (None, Some(digest)) => Version::Digest(digest),
-            (Some(_), None) | (None, None) => return Err(form()),
+            (Some(_), _) | (None, None) => return Err(form()),
         };
         if !is_repository(repository) {
             return Err(form());
@@ -92,6 +90,11 @@ impl Reference {
     /// Which artefact.
     pub fn version(&self) -> &Version {
         &self.version
+    }
+
+    /// Whether it means the same artefact for ever.
+    pub fn is_by_digest(&self) -> bool {
+        matches!(self.version, Version::Digest(_))
     }
 
     /// Another artefact of the same repository.
@@ -166,8 +169,16 @@ mod tests {
     }
 
     #[test]
+    fn beside_a_digest_a_tag_says_nothing() {
+        let digest = Digest::of(b"x");
+        let reference = Reference::parse(&format!("ghcr.io/files:1.0@{digest}"), false).unwrap();
+        assert_eq!(reference.version(), &Version::Digest(digest));
+        assert_eq!(reference, Reference::parse(&format!("ghcr.io/files@{digest}"), false).unwrap());
+    }
+
+    #[test]
     fn anything_else_is_refused() {
-        let both = format!("ghcr.io/files:1@{}", Digest::of(b"x"));
+        let no_tag = format!("ghcr.io/files:@{}", Digest::of(b"x"));
         for text in [
             "",
             "files",
@@ -188,7 +199,7 @@ mod tests {
             "user@ghcr.io/a:1",
             "gh cr.io/a:1",
             "ghcr.io/a%2fb:1",
-            &both,
+            &no_tag,
         ] {
             assert!(Reference::parse(text, false).is_err(), "{text}");
         }

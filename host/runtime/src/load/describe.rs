@@ -47,6 +47,9 @@ pub enum NotDescribed {
     /// The section says of a function what does not fit it.
     #[error("its `toolgate` section says of {0}: {1}")]
     Mode(String, &'static str),
+    /// What a model reads of it has no canonical form.
+    #[error("what a model reads of its tools cannot be written down")]
+    Surface(#[from] serde_json::Error),
     /// The section speaks of something else.
     #[error("its `toolgate` section speaks of {0}, which it does not export as a tool")]
     NoTool(String),
@@ -89,7 +92,7 @@ pub fn describe(inspected: &Inspected, prefix: &Prefix) -> Result<Described, Not
         findings.extend(held_to_lints(path, &texts));
         listings.push(listing(path, function, name, texts)?);
     }
-    let surface = surface(&listings, &paths);
+    let surface = surface(&listings, &paths)?;
     Ok(Described { listings, findings, surface })
 }
 
@@ -136,8 +139,8 @@ fn listing(
 }
 
 /// Everything that a model reads, with names as they are without a prefix.
-fn surface(listings: &[Listing], paths: &[ExportPath]) -> Artifact {
-    let plain = Prefix::parse("").map(|none| tool_names(&none, paths)).unwrap_or_default();
+fn surface(listings: &[Listing], paths: &[ExportPath]) -> Result<Artifact, NotDescribed> {
+    let plain = tool_names(&Prefix::none(), paths);
     let tools = listings.iter().zip(&plain).map(|(listing, name)| {
         let claims = &listing.claims;
         json!({
@@ -151,12 +154,15 @@ fn surface(listings: &[Listing], paths: &[ExportPath]) -> Artifact {
         })
     });
     let surface = json!({ "mapping_version": MAPPING_VERSION, "tools": tools.collect::<Vec<_>>() });
-    canonical(&surface)
+    Ok(canonical(&surface)?)
 }
 
-/// A value as canonical JSON. Of values without floats that cannot fail; were it to, nothing would match.
-pub(super) fn canonical(value: &Value) -> Artifact {
-    Artifact::of(serde_json_canonicalizer::to_vec(value).unwrap_or_default())
+/// A value as canonical JSON.
+///
+/// # Errors
+/// When there is none: it must not have the digest of nothing, under which every other failure would match it.
+pub(super) fn canonical(value: &Value) -> Result<Artifact, serde_json::Error> {
+    serde_json_canonicalizer::to_vec(value).map(Artifact::of)
 }
 
 fn shown(path: &ExportPath) -> String {

@@ -141,14 +141,16 @@ pub(crate) fn ask(
 }
 
 fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, String> {
-    let entries = structured.get("result").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let Some(Value::Array(entries)) = structured.get("result") else {
+        return Err("list its dynamic tools: it gave no list".to_owned());
+    };
     if entries.len() > TOOLS_MAX {
         return Err(format!("it has {} dynamic tools: the limit is {TOOLS_MAX}", entries.len()));
     }
     let text = |entry: &Value, key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
     let mut own: Vec<String> = Vec::new();
     for entry in entries {
-        let name = text(entry, "name").unwrap_or_default();
+        let name = text(entry, "name").ok_or("its dynamic tools have no names")?;
         if ToolName::parse(&name).is_err() || own.contains(&name) {
             let shown = printable(&name, 100);
             return Err(format!(
@@ -162,15 +164,16 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
     let mut findings = Vec::new();
     let mut tools = Vec::new();
     for (((entry, name), own), path) in entries.iter().zip(tool_names(prefix, &paths)).zip(&own).zip(&paths) {
-        let input = schema(own, text(entry, "input-schema").as_deref())?.unwrap_or_default();
-        let output = schema(own, text(entry, "output-schema").as_deref())?;
+        let lacks = |what: &str| format!("its dynamic tool `{own}` has no {what}");
+        let input = schema(own, &text(entry, "input-schema").ok_or_else(|| lacks("input-schema"))?)?;
+        let output = text(entry, "output-schema").map(|output| schema(own, &output)).transpose()?;
         let listing = Listing {
             name,
             path: path.clone(),
             function: Function { params: Vec::new(), result: None, deferred: None },
             reply: Reply::Content,
             title: text(entry, "title"),
-            description: text(entry, "description").unwrap_or_default(),
+            description: text(entry, "description").ok_or_else(|| lacks("description"))?,
             claims: claims(entry.get("hints")),
             icons: Vec::new(),
             input,
@@ -179,13 +182,12 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
         findings.extend(held_to_lints(own, &listing));
         tools.push((own.clone(), listing));
     }
-    let surface = surface(&tools);
+    let surface = surface(&tools).map_err(|error| format!("list its dynamic tools: {error}"))?;
     Ok(Said { tools, findings, surface })
 }
 
 /// A schema as the plugin wrote it, read as strictly as what a caller sends.
-fn schema(tool: &str, text: Option<&str>) -> Result<Option<Map<String, Value>>, String> {
-    let Some(text) = text else { return Ok(None) };
+fn schema(tool: &str, text: &str) -> Result<Map<String, Value>, String> {
     let bounds = Bounds {
         bytes_max: SCHEMA_BYTES_MAX,
         depth_max: SCHEMA_DEPTH_MAX * 2,
@@ -194,7 +196,7 @@ fn schema(tool: &str, text: Option<&str>) -> Result<Option<Map<String, Value>>, 
     let json = Json::parse(text.as_bytes(), bounds)
         .map_err(|error| format!("its dynamic tool `{tool}` has a schema that is refused: {error}"))?;
     match json.value() {
-        Value::Object(schema) if schema.get("type") == Some(&Value::from("object")) => Ok(Some(schema)),
+        Value::Object(schema) if schema.get("type") == Some(&Value::from("object")) => Ok(schema),
         _ => Err(format!(r#"its dynamic tool `{tool}` has a schema whose "type" is not "object""#)),
     }
 }
@@ -233,8 +235,19 @@ fn strings(value: &Value, into: &mut Vec<String>) {
     }
 }
 
+/// The names of the tools of which a surface was made.
+pub(super) fn names(surface: &Artifact, interface: &str, prefix: &Prefix) -> Option<Vec<ToolName>> {
+    let tools: Value = serde_json::from_slice(surface.bytes()).ok()?;
+    let path = |tool: &Value| {
+        let function = tool.get("name")?.as_str()?.to_owned();
+        Some(ExportPath { interface: Some(interface.to_owned()), function })
+    };
+    let paths = tools.as_array()?.iter().map(path).collect::<Option<Vec<_>>>()?;
+    Some(tool_names(prefix, &paths))
+}
+
 /// As for static tools, under the names that the plugin has for them.
-fn surface(tools: &[(String, Listing)]) -> Artifact {
+fn surface(tools: &[(String, Listing)]) -> Result<Artifact, serde_json::Error> {
     let tools = tools.iter().map(|(own, listing)| {
         let claims = &listing.claims;
         json!({

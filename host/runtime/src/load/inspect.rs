@@ -45,6 +45,8 @@ pub struct Inspected {
     pub manifest: Manifest,
     /// The interface by which it names tools when it runs, if it exports that.
     pub dynamic: Option<String>,
+    /// What it is made for, if that is something else than to be called.
+    pub program: Option<&'static str>,
     docs: Docs,
 }
 
@@ -106,6 +108,7 @@ pub fn inspect(artifact: &Artifact, engine: EngineKind) -> Result<Inspected, Not
         functions,
         manifest,
         dynamic,
+        program: reader.exports.iter().find_map(|interface| program(interface)),
         docs,
     })
 }
@@ -309,6 +312,17 @@ fn instance<'a>(types: &'a TypesRef<'_>, id: ComponentInstanceTypeId) -> &'a Com
 fn is_known(interface: &str) -> bool {
     let name = interface.split('@').next().unwrap_or(interface);
     matches!(name, "wasi:cli/run" | "wasi:http/incoming-handler") || name.starts_with("toolgate:plugin/")
+}
+
+/// What a component with this export is made for, if not for calls of its functions.
+fn program(interface: &str) -> Option<&'static str> {
+    match interface.split('@').next().unwrap_or(interface) {
+        "wasi:cli/run" => Some("a command (it exports wasi:cli/run)"),
+        "wasi:http/incoming-handler" | "wasi:http/handler" => {
+            Some("an HTTP handler (it exports a handler of wasi:http)")
+        }
+        _ => None,
+    }
 }
 
 /// Says what to do where the engine's own words do not.

@@ -6,6 +6,7 @@ mod https;
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
 use toolgate_policy::Digest;
 use toolgate_policy::load::signer::KeyId;
 
@@ -19,6 +20,7 @@ use crate::state::kept::Kept;
 pub use file::{NotFile, folder, signature_names};
 
 /// What was found.
+#[derive(Clone)]
 pub struct Found {
     /// The plugin's bytes.
     pub artifact: Artifact,
@@ -73,6 +75,11 @@ impl Sources {
     /// The same, keeping what proved to be trusted.
     pub(crate) fn of(rooms: &Rooms) -> Self {
         Self { away: rooms.away.clone(), kept: Some(Arc::clone(&rooms.kept)) }
+    }
+
+    /// The same way, until it is called off.
+    pub(crate) fn until(self, off: CancellationToken) -> Self {
+        Self { away: self.away.until(off), ..self }
     }
 
     /// Fetches a plugin: from where its signers, by their keys, would have put their signatures.

@@ -116,7 +116,8 @@ pub(super) fn read_envelope(envelope: &Json) -> Result<(Digest, &str), String> {
     canonical_base64(sig, "sig")?;
     let statement = canonical_base64(payload, "payload")?;
     let statement = Json::parse(&statement, BOUNDS).map_err(|error| format!("in the statement: {error}"))?;
-    Ok((read_statement(&statement)?, keyid.map_or("", |keyid| keyid.as_str().unwrap_or("?"))))
+    let keyid = keyid.map_or(Some(""), Json::as_str).ok_or("`keyid` is not a text")?;
+    Ok((read_statement(&statement)?, keyid))
 }
 
 fn read_material(material: &Json) -> Result<KeyId, String> {
@@ -136,9 +137,8 @@ fn read_material(material: &Json) -> Result<KeyId, String> {
         return Err("it has timestamps, which are not looked at beside a key".to_owned());
     }
     let [hint] = members(public_key, "publicKey", ["hint"], &[])?.0;
-    let hint = hint.as_str().unwrap_or_default();
-    KeyId::from_hex(hint)
-        .map_err(|_| "`hint` is not the SHA-256 of a key in lower-case hexadecimal digits".to_owned())
+    let hint = hint.as_str().and_then(|hint| KeyId::from_hex(hint).ok());
+    hint.ok_or_else(|| "`hint` is not the SHA-256 of a key in lower-case hexadecimal digits".to_owned())
 }
 
 fn read_statement(statement: &Json) -> Result<Digest, String> {
@@ -153,8 +153,8 @@ fn read_statement(statement: &Json) -> Result<Digest, String> {
     };
     let ([digest], [_name]) = members(subject, "the subject", ["digest"], &["name"])?;
     let [sha256] = members(digest, "the subject's digest", ["sha256"], &[])?.0;
-    Digest::from_hex(sha256.as_str().unwrap_or_default())
-        .map_err(|_| "the subject's sha256 is no digest".to_owned())
+    let sha256 = sha256.as_str().and_then(|sha256| Digest::from_hex(sha256).ok());
+    sha256.ok_or_else(|| "the subject's sha256 is no digest".to_owned())
 }
 
 /// The members of an object: all `required`, any of `optional`, nothing else.
@@ -182,8 +182,8 @@ pub(super) fn exactly(json: &Json, wanted: &str, what: &str) -> Result<(), Strin
 }
 
 pub(super) fn canonical_base64(json: &Json, what: &str) -> Result<Vec<u8>, String> {
-    super::canonical_base64(json.as_str().unwrap_or_default())
-        .ok_or_else(|| format!("`{what}` is not base64 in its one canonical spelling"))
+    let bytes = json.as_str().and_then(super::canonical_base64);
+    bytes.ok_or_else(|| format!("`{what}` is not base64 in its one canonical spelling"))
 }
 
 fn is_empty(json: &Json) -> bool {

@@ -114,11 +114,11 @@ impl PublicKey {
     pub(super) fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
         let verified = match self.kind {
             KeyKind::P256 => {
-                let point = self.spki.strip_prefix(&P256_SPKI_PREFIX[..]).unwrap_or_default();
+                let Some(point) = self.spki.strip_prefix(&P256_SPKI_PREFIX[..]) else { return false };
                 UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, signature)
             }
             KeyKind::Ed25519 => {
-                let bytes = self.spki.strip_prefix(&ED25519_SPKI_PREFIX[..]).unwrap_or_default();
+                let Some(bytes) = self.spki.strip_prefix(&ED25519_SPKI_PREFIX[..]) else { return false };
                 UnparsedPublicKey::new(&ED25519, bytes).verify(message, signature)
             }
         };

@@ -26,14 +26,18 @@ impl MacKey {
         }
         let mut bytes = Zeroizing::new([0_u8; TAG_BYTES]);
         rand::fill(&mut *bytes).map_err(|_| io::Error::other("the system's generator failed"))?;
-        let fresh = format!(".{name}.{}", std::process::id());
+        // A name that no other process has: process numbers repeat among containers that share a folder.
+        let mut number = [0_u8; 8];
+        rand::fill(&mut number).map_err(|_| io::Error::other("the system's generator failed"))?;
+        let fresh = format!(".{name}.{:016x}", u64::from_ne_bytes(number));
         let mut options = OpenOptions::new();
-        let mut file = dir.open_with(&fresh, options.write(true).create(true).truncate(true).mode(0o600))?;
+        let mut file = dir.open_with(&fresh, options.write(true).create_new(true).mode(0o600))?;
         file.write_all(&*bytes)?;
         file.sync_all()?;
         // A link fails where a rename would replace: whoever comes first has made the key.
         let linked = dir.hard_link(&fresh, dir, name);
         dir.remove_file(&fresh)?;
+        dir.open(".")?.sync_all()?;
         match linked {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             Ok(()) | Err(_) => {}

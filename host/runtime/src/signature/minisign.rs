@@ -35,8 +35,8 @@ impl MinisignKey {
     /// # Errors
     /// A sentence, for anything that is not one key.
     pub(super) fn read(text: &str) -> Result<Self, String> {
-        let lines: Vec<&str> = lines(text).unwrap_or_default();
-        let [comment, encoded] = lines.as_slice() else {
+        let lines = lines(text);
+        let Some([comment, encoded]) = lines.as_deref() else {
             return Err(
                 "a key of minisign's is a comment and a line with the key, and nothing else".to_owned()
             );

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use toolgate_policy::load::lint::Lint;
 use toolgate_policy::load::pin::Approval;
-use toolgate_policy::load::{Clearance, Pin, Provenance};
-use toolgate_policy::name::Prefix;
+use toolgate_policy::load::signer::UnixTime;
+use toolgate_policy::load::trust::Standing;
+use toolgate_policy::load::{Clearance, Distrust, Pin, Provenance, TrustPolicy};
 use toolgate_policy::{Digest, PluginName};
 
+use super::names::Wanted;
 use super::tool::{Ready, Tool};
 use crate::admission::Admission;
 use crate::artifact::Artifact;
@@ -81,19 +82,34 @@ impl Plugin {
         &self.provenance
     }
 
+    /// What the operator wanted when it was loaded.
+    pub(crate) fn spec(&self) -> &PluginSpec {
+        &self.spec
+    }
+
+    /// Whether its bytes were approved, or only trusted.
+    pub(crate) fn standing(&self) -> Standing {
+        if self.clearance.pin().is_some() { Standing::Approved } else { Standing::New }
+    }
+
+    /// Whether a policy trusts it, by the signatures that were found when it was loaded.
+    pub(crate) fn trusted_by(&self, policy: &TrustPolicy, now: UnixTime) -> Result<(), Distrust> {
+        policy.again(self.clearance.trusted(), self.standing(), now).map(drop)
+    }
+
+    /// The names that it wants.
+    pub(crate) fn names(&self) -> Wanted<'_> {
+        Wanted {
+            plugin: &self.spec.name,
+            prefix: &self.spec.prefix,
+            tools: self.tools.iter().map(|tool| &tool.listing.name).collect(),
+            may_be_similar: self.spec.may_be_similar(),
+        }
+    }
+
     /// Where it came from.
     pub fn source(&self) -> &Source {
         &self.spec.source
-    }
-
-    /// What its tools' names begin with.
-    pub(crate) fn prefix(&self) -> &Prefix {
-        &self.spec.prefix
-    }
-
-    /// Whether its names may read like another's.
-    pub(crate) fn may_be_similar(&self) -> bool {
-        self.spec.allow_lints.contains(&Lint::SimilarName)
     }
 
     /// Its tools.

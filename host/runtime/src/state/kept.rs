@@ -2,7 +2,7 @@
 //! hashed again and believed no more than what comes from elsewhere: a file that is not what its name says counts as absent.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -16,14 +16,34 @@ use toolgate_policy::limits::load::{
 use crate::artifact::Artifact;
 use crate::signature::{SignatureFile, name};
 use crate::state::State;
+use crate::state::file_lock::{DirLock, replace_in};
 
 /// What was kept: `blobs/sha256/<digest>`, and beside it its signatures under that name and their own endings.
 pub struct Kept {
     dir: Dir,
+    /// Where the lock is that processes take who write, and, shared, those who read.
+    above: Dir,
     bytes_max: u64,
-    /// Never removed to make room. Held by whoever writes.
-    held: Mutex<BTreeSet<Digest>>,
+    held: Mutex<Needed>,
 }
+
+/// What is never removed to make room.
+#[derive(Default)]
+struct Needed {
+    /// By the configuration and its lock.
+    configured: BTreeSet<Digest>,
+    /// By what is being loaded, and what serves.
+    loading: BTreeSet<Digest>,
+}
+
+impl Needed {
+    fn contains(&self, digest: &Digest) -> bool {
+        self.configured.contains(digest) || self.loading.contains(digest)
+    }
+}
+
+/// The file that is locked while something is written or read.
+const LOCK: &str = "lock";
 
 /// What a signature is kept for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,13 +79,14 @@ impl Kept {
     /// # Errors
     /// Whatever the file system says.
     pub fn open(state: &State) -> io::Result<Self> {
-        state.dir("blobs")?;
-        Ok(Self { dir: state.dir("blobs/sha256")?, bytes_max: KEPT_BYTES_MAX, held: Mutex::default() })
+        let above = state.dir("blobs")?;
+        let dir = state.dir("blobs/sha256")?;
+        Ok(Self { dir, above, bytes_max: KEPT_BYTES_MAX, held: Mutex::default() })
     }
 
     /// The component of this digest with its signatures, sorted by name, if it was kept and is still what it was.
     pub fn get(&self, digest: Digest) -> Option<(Artifact, Vec<SignatureFile>)> {
-        match self.read(digest) {
+        match DirLock::share(&self.above, LOCK).and_then(|_shared| self.read(digest)) {
             Ok(Some(found)) => Some(found),
             Ok(None) => {
                 tracing::error!(%digest, "ALARM: what was kept of a component is damaged and not used");
@@ -100,8 +121,8 @@ impl Kept {
     /// # Errors
     /// [`NotKept`].
     pub fn put(&self, artifact: &Artifact, signatures: &[SignatureFile]) -> Result<(), NotKept> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        self.replace(&held, artifact, signatures)
+        let _one = DirLock::take(&self.above, LOCK)?;
+        self.replace(artifact, signatures)
     }
 
     /// Keeps a component with these signatures and with those that were kept before, as many as are read: first those that
@@ -115,38 +136,48 @@ impl Kept {
         signatures: &[SignatureFile],
         worth: impl Fn(&SignatureFile) -> Worth,
     ) -> Result<(), NotKept> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.get(artifact.digest()).map(|(_, before)| before).unwrap_or_default();
+        let _one = DirLock::take(&self.above, LOCK)?;
+        // What is there and cannot be read, or is not what its name says, counts for nothing and is replaced.
+        let before = self.read(artifact.digest()).ok().flatten().map_or_else(Vec::new, |(_, before)| before);
         let before = before.into_iter().filter(|file| !is_among(signatures, file));
         let all = signatures.iter().cloned().chain(before).map(|file| (worth(&file), file));
         let mut all: Vec<_> = all.filter(|(worth, _)| *worth != Worth::Nothing).collect();
         all.sort_by_key(|(worth, _)| *worth);
         let all: Vec<_> = all.into_iter().map(|(_, file)| file).collect();
-        self.replace(&held, artifact, &all)
+        self.replace(artifact, &all)
     }
 
-    /// From now on these are not removed to make room, and no others are held.
+    /// From now on what a configuration needs is not removed to make room; what another needed may be.
     pub fn hold(&self, digests: BTreeSet<Digest>) {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = digests;
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).configured = digests;
     }
 
-    fn replace(
-        &self,
-        held: &BTreeSet<Digest>,
-        artifact: &Artifact,
-        signatures: &[SignatureFile],
-    ) -> Result<(), NotKept> {
+    /// The same of these beside those.
+    pub fn hold_also(&self, digests: impl IntoIterator<Item = Digest>) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).configured.extend(digests);
+    }
+
+    /// The same of what is being loaded and of what serves.
+    pub fn hold_loading(&self, digests: BTreeSet<Digest>) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).loading = digests;
+    }
+
+    fn replace(&self, artifact: &Artifact, signatures: &[SignatureFile]) -> Result<(), NotKept> {
         let component = artifact.digest().hex();
         let named = named(&component, signatures);
         let bytes = named.values().map(|bytes| bytes.len() as u64).sum::<u64>();
-        self.make_room(held, artifact.digest(), artifact.bytes().len() as u64 + bytes)?;
-        for stale in self.signatures(&component)?.iter().filter(|name| !named.contains_key(*name)) {
-            self.dir.remove_file(stale)?;
-        }
+        self.make_room(artifact.digest(), artifact.bytes().len() as u64 + bytes)?;
+        let stale = self.signatures(&component)?;
+        let stale: Vec<_> = stale.into_iter().filter(|name| !named.contains_key(name)).collect();
         for (name, bytes) in named {
-            self.write(&name, bytes)?;
+            replace_in(&self.dir, &name, &[bytes])?;
         }
-        Ok(self.write(&component, artifact.bytes())?)
+        replace_in(&self.dir, &component, &[artifact.bytes()])?;
+        // Last: a process that is killed midway leaves a signature too many and none too few.
+        for name in stale {
+            self.dir.remove_file(name)?;
+        }
+        Ok(())
     }
 
     fn read(&self, digest: Digest) -> io::Result<Option<(Artifact, Vec<SignatureFile>)>> {
@@ -195,26 +226,9 @@ impl Kept {
         Ok(file)
     }
 
-    /// Whole or not at all, whatever another process of the same user writes meanwhile.
-    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let fresh = format!(".{name}.{}", std::process::id());
-        let mut options = OpenOptions::new();
-        let options = options.write(true).create(true).truncate(true).mode(0o600);
-        let written = (|| {
-            let mut file = self.dir.open_with(&fresh, options)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            self.dir.rename(&fresh, &self.dir, name)
-        })();
-        if written.is_err() {
-            // It may not even be there.
-            drop(self.dir.remove_file(&fresh));
-        }
-        written
-    }
-
     /// Removes what was used least recently until `bytes` more fit; nothing, if they never would.
-    fn make_room(&self, held: &BTreeSet<Digest>, coming: Digest, bytes: u64) -> Result<(), NotKept> {
+    fn make_room(&self, coming: Digest, bytes: u64) -> Result<(), NotKept> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let mut total = bytes;
         let mut stays = bytes;
         let mut loose = Vec::new();

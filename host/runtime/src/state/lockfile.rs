@@ -2,8 +2,7 @@
 //! would be written for what it says is refused, so that neither a slip of a hand nor half a merge is taken for an approval.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -12,6 +11,8 @@ use toolgate_policy::load::Pin;
 use toolgate_policy::load::pin::Approval;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::{Digest, PluginName};
+
+use super::file_lock::FileLocks;
 
 /// What was approved, by the name of the plugin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,6 +40,17 @@ pub enum NotALock {
     /// It reads as one and is not what was written.
     #[error("it was changed since `toolgate plugin` wrote it; put back what was written, or approve anew")]
     Changed,
+}
+
+/// A lock that cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum LockTextError {
+    /// The time of an approval is beyond what a date can say.
+    #[error("the time of the approval of {0} is not a date")]
+    Time(PluginName),
+    /// It cannot be put into words.
+    #[error(transparent)]
+    Toml(#[from] toml::ser::Error),
 }
 
 const HEAD: &str =
@@ -94,35 +106,32 @@ impl Lockfile {
             entries.insert(name, entry);
         }
         let lock = Self(entries);
-        if lock.text() == text { Ok(lock) } else { Err(NotALock::Changed) }
+        match lock.text() {
+            Ok(written) if written == text => Ok(lock),
+            Ok(_) => Err(NotALock::Changed),
+            Err(error) => Err(unreadable(&error)),
+        }
     }
 
     /// What is written.
-    pub fn text(&self) -> String {
-        let written = |check: String| {
-            let plugin = self.0.iter().map(|(name, entry)| RawEntry::of(name, entry)).collect();
-            toml::to_string(&RawFile { version: VERSION, check, plugin }).unwrap_or_default()
-        };
-        let check = Digest::of(written(String::new()).as_bytes());
-        format!("{HEAD}{}", written(check.to_string()))
-    }
-
-    /// Writes it in place of what is there: whole or not at all.
     ///
     /// # Errors
-    /// Whatever the file system says.
-    pub fn save(&self, path: &Path) -> io::Result<()> {
-        let mut fresh = path.as_os_str().to_owned();
-        fresh.push(format!(".{}", std::process::id()));
-        let mut options = std::fs::File::options();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o644).open(&fresh)?;
-        let written = file.write_all(self.text().as_bytes()).and_then(|()| file.sync_all());
-        let placed = written.and_then(|()| std::fs::rename(&fresh, path));
-        if placed.is_err() {
-            // It may be what could not be made.
-            drop(std::fs::remove_file(&fresh));
-        }
-        placed
+    /// [`LockTextError`].
+    pub fn text(&self) -> Result<String, LockTextError> {
+        let plugin =
+            self.0.iter().map(|(name, entry)| RawEntry::of(name, entry)).collect::<Result<Vec<_>, _>>();
+        let mut file = RawFile { version: VERSION, check: String::new(), plugin: plugin? };
+        file.check = Digest::of(toml::to_string(&file)?.as_bytes()).to_string();
+        Ok(format!("{HEAD}{}", toml::to_string(&file)?))
+    }
+
+    /// Writes it in place of what is there, whole or not at all, and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// Whatever the file system says, also when this file is not among the locked ones.
+    pub fn save(&self, locks: &FileLocks, path: &Path) -> io::Result<()> {
+        let text = self.text().map_err(io::Error::other)?;
+        locks.replace(path, text.as_bytes(), 0o644)
     }
 
     /// What was approved of a plugin.
@@ -152,10 +161,10 @@ impl Lockfile {
 }
 
 impl RawEntry {
-    fn of(name: &PluginName, entry: &Entry) -> Self {
+    fn of(name: &PluginName, entry: &Entry) -> Result<Self, LockTextError> {
         let Entry { pin, version, source, signers } = entry;
-        let at = Timestamp::from_second(pin.approval.at.0).unwrap_or_default();
-        Self {
+        let at = Timestamp::from_second(pin.approval.at.0).map_err(|_| LockTextError::Time(name.clone()))?;
+        Ok(Self {
             name: name.to_string(),
             id: pin.id.clone(),
             version: version.clone(),
@@ -168,7 +177,7 @@ impl RawEntry {
             approved_by: pin.approval.by.clone(),
             approved_at: at.to_string(),
             revoked: pin.revoked.clone(),
-        }
+        })
     }
 
     fn read(self) -> Result<Entry, String> {
@@ -217,14 +226,15 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         for lock in [Lockfile::default(), lock()] {
-            assert_eq!(Lockfile::parse(&lock.text()).unwrap(), lock);
+            assert_eq!(Lockfile::parse(&lock.text().unwrap()).unwrap(), lock);
         }
-        assert!(lock().text().contains("approved_at = \"2027-01-15T08:00:00Z\""), "{}", lock().text());
+        let text = lock().text().unwrap();
+        assert!(text.contains("approved_at = \"2027-01-15T08:00:00Z\""), "{text}");
     }
 
     #[test]
     fn no_byte_of_it_can_be_another() {
-        let text = lock().text().into_bytes();
+        let text = lock().text().unwrap().into_bytes();
         for at in 0..text.len() {
             for bit in [1, 2, 0x20, 0x80] {
                 let mut other = text.clone();
@@ -242,11 +252,24 @@ mod tests {
     }
 
     #[test]
-    fn it_is_replaced_whole() {
+    fn a_time_that_is_no_date_is_not_written_as_another() {
+        let mut lock = lock();
+        let name: PluginName = "files".parse().unwrap();
+        let mut entry = lock.get(&name).unwrap().clone();
+        entry.pin.approval.at = UnixTime(i64::MAX);
+        lock.insert(name, entry);
+        assert!(matches!(lock.text(), Err(LockTextError::Time(_))));
+    }
+
+    #[test]
+    fn it_is_replaced_whole_and_only_under_its_lock() {
         let base = tempfile::tempdir().unwrap();
         let path = base.path().join("toolgate.lock");
-        Lockfile::default().save(&path).unwrap();
-        lock().save(&path).unwrap();
+        let locks = FileLocks::take([path.as_path()]).unwrap();
+        Lockfile::default().save(&locks, &path).unwrap();
+        lock().save(&locks, &path).unwrap();
+        assert!(lock().save(&locks, &base.path().join("other.lock")).is_err());
+        drop(locks);
         assert_eq!(Lockfile::parse(&std::fs::read_to_string(&path).unwrap()).unwrap(), lock());
         assert_eq!(std::fs::read_dir(base.path()).unwrap().count(), 1, "nothing is left beside it");
     }

@@ -1,7 +1,9 @@
 //! `toolgate call`: one call through the same flow as a client's.
 
 use serde_json::{Value, json};
+use toolgate_policy::ToolName;
 use toolgate_policy::limits::wire::{BODY_BYTES_MAX, JSON_DEPTH_MAX, JSON_NODES_MAX};
+use toolgate_policy::load::lint::{similar_prefixes, skeleton};
 use toolgate_policy::redact::printable;
 use toolgate_runtime::audit::record::Closed;
 use toolgate_runtime::call::request::Request;
@@ -9,6 +11,7 @@ use toolgate_runtime::gate::Gate;
 use toolgate_runtime::json::{Bounds, Json};
 use toolgate_runtime::outcome::{Blame, Content, Outcome, Verdict};
 use toolgate_runtime::sandbox::interrupt::Interrupt;
+use toolgate_runtime::spec::{OnRefused, Spec};
 
 use super::exit::Exit;
 use super::{ConfigArg, output, serve};
@@ -64,8 +67,9 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let arguments = arguments(&args.args)?;
     let config = Config::load(&args.config.config)?;
     let gate = serve::open(&config)?;
-    let report = gate.start(&config.spec);
-    if !report.serves {
+    let report = gate.start(&needed(&config.spec, &args.tool));
+    // Why the plugin that should have it does not load says more than that nobody has it.
+    if !report.serves || (!report.is_whole() && gate.now().find(&args.tool).is_none()) {
         return Err(Exit::not_loaded(&report));
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -76,6 +80,26 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let request = Request::new(local::parent(), args.tool.as_str(), arguments, interrupt.clone());
     let closed = runtime.block_on(until_ctrl_c(&gate, request, &interrupt));
     tell(args, closed.into_inner())
+}
+
+/// The plugins that could have a tool of this name, and those that could dispute it. No other is loaded, so that nothing that is
+/// wrong with another matters.
+fn needed(spec: &Spec, tool: &str) -> Spec {
+    let looks = |text: &str| ToolName::parse(text).map_or_else(|_| String::new(), |name| skeleton(&name));
+    let could_have = |prefix: &str| tool.starts_with(prefix);
+    let holders: Vec<&str> = spec
+        .plugins
+        .iter()
+        .map(|plugin| plugin.prefix.as_str())
+        .filter(|prefix| could_have(prefix))
+        .collect();
+    let is_needed = |prefix: &str| {
+        looks(tool).starts_with(&looks(prefix))
+            || holders.iter().any(|holder| similar_prefixes(holder, prefix))
+    };
+    let plugins: Vec<_> =
+        spec.plugins.iter().filter(|plugin| is_needed(plugin.prefix.as_str())).cloned().collect();
+    Spec { plugins, on_refused: OnRefused::Skip, folders: Vec::new(), ..spec.clone() }
 }
 
 fn tell(args: &Args, outcome: Outcome) -> Result<(), Exit> {
@@ -93,7 +117,7 @@ fn tell(args: &Args, outcome: Outcome) -> Result<(), Exit> {
                 };
                 let mut told = json!({ "isError": is_error, "text": text, "structuredContent": structured });
                 if let (Content::Blocks { blocks, .. }, Some(told)) = (answer.content, told.as_object_mut()) {
-                    told.insert("content".to_owned(), content(blocks));
+                    told.insert("content".to_owned(), content(blocks).map_err(|error| Exit::host(&error))?);
                 }
                 output::print_json(&told);
             } else {

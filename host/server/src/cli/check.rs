@@ -1,7 +1,7 @@
 //! `toolgate check`: everything that `serve` would load, loaded; every problem told.
 
 use serde_json::{Value, json};
-use toolgate_runtime::reconcile::{Loaded, Report};
+use toolgate_runtime::reconcile::{FolderProblem, Loaded, Report};
 
 use super::exit::{Exit, reasons};
 use super::{ConfigArg, output, serve};
@@ -26,13 +26,11 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     } else {
         output::print(&as_text(&report));
     }
-    let all_load = report.problem.is_none()
-        && report.plugins.iter().all(|(_, loaded)| matches!(loaded, Loaded::Ready { .. }));
-    if all_load { Ok(()) } else { Err(Exit::not_loaded(&report)) }
+    if report.is_whole() { Ok(()) } else { Err(Exit::not_loaded(&report)) }
 }
 
 fn as_text(report: &Report) -> String {
-    if report.plugins.is_empty() && report.problem.is_none() {
+    if report.plugins.is_empty() && report.folders.is_empty() && report.problem.is_none() {
         return "no plugins are configured".to_owned();
     }
     let line = |(name, loaded): &(toolgate_policy::PluginName, Loaded)| match loaded {
@@ -46,8 +44,12 @@ fn as_text(report: &Report) -> String {
                 instead.unwrap_or_default()
             )]
         }
+        // Whoever checks waits for everything.
+        Loaded::Awaited { .. } => vec![format!("plugin {name}: not ok: it is still being fetched")],
     };
-    report.plugins.iter().flat_map(line).collect::<Vec<_>>().join("\n")
+    let folders =
+        report.folders.iter().map(|problem| format!("folder {}: not ok: see below", problem.place()));
+    report.plugins.iter().flat_map(line).chain(folders).collect::<Vec<_>>().join("\n")
 }
 
 fn as_json(report: &Report) -> Value {
@@ -63,10 +65,21 @@ fn as_json(report: &Report) -> Value {
             "kind": why.kind.word(),
             "reasons": why.reasons,
         }),
+        Loaded::Awaited { instead } => json!({
+            "name": name.as_str(),
+            "ok": false,
+            "instead": instead.map(|digest| digest.to_string()),
+            "kind": "awaited",
+        }),
     };
+    let folder = |problem: &FolderProblem| json!({ "place": problem.place(), "reasons": [problem.why] });
     let plugins = report.plugins.iter().map(plugin).collect::<Vec<_>>();
-    match &report.problem {
-        None => json!({ "plugins": plugins }),
-        Some(problem) => json!({ "plugins": plugins, "problem": problem }),
+    let mut told = serde_json::Map::from_iter([("plugins".to_owned(), Value::from(plugins))]);
+    if !report.folders.is_empty() {
+        told.insert("folders".to_owned(), report.folders.iter().map(folder).collect());
     }
+    if let Some(problem) = &report.problem {
+        told.insert("problem".to_owned(), problem.as_str().into());
+    }
+    Value::Object(told)
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use toolgate_runtime::load::source::NotFetched;
 use toolgate_runtime::load::{Kind, NotLoaded};
-use toolgate_runtime::reconcile::{Loaded, Report};
+use toolgate_runtime::reconcile::Report;
 
 use super::output;
 use crate::config::Problems;
@@ -53,13 +53,15 @@ impl Exit {
         Self { code: 4, text: text.into() }
     }
 
+    /// The same, with more to say.
+    pub(super) fn with(mut self, more: &str) -> Self {
+        self.text.push_str(more);
+        self
+    }
+
     /// Some plugins do not load. What is not allowed comes before what does not work.
     pub(super) fn not_loaded(report: &Report) -> Self {
-        let kinds = report.plugins.iter().filter_map(|(_, loaded)| match loaded {
-            Loaded::Not { why, .. } => Some(why.kind),
-            Loaded::Ready { .. } => None,
-        });
-        let code = match kinds.min() {
+        let code = match report.kind() {
             Some(Kind::Failed) => 4,
             Some(Kind::Refused | Kind::Held) | None => 3,
         };
@@ -76,11 +78,8 @@ impl From<Problems> for Exit {
 /// Each plugin that does not load, with every reason.
 fn describe(report: &Report) -> String {
     let mut lines: Vec<String> = report.problem.iter().map(|why| format!("refused: {why}")).collect();
-    for (name, loaded) in &report.plugins {
-        if let Loaded::Not { why, .. } = loaded {
-            lines.extend(reasons(name.as_str(), why));
-        }
-    }
+    lines.extend(report.refused().flat_map(|(name, why, _)| reasons(name.as_str(), why)));
+    lines.extend(report.folders.iter().map(|problem| format!("{problem}")));
     lines.join("\n")
 }
 

@@ -11,9 +11,8 @@ use clap::{Subcommand, ValueEnum};
 use toolgate_policy::Capability;
 use toolgate_policy::load::{Effective, Grants};
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::reconcile::Loaded;
 use toolgate_runtime::snapshot::plugin::Plugin;
-use toolgate_runtime::spec::{Approvals, PluginSpec, Spec};
+use toolgate_runtime::spec::{Approvals, PluginSpec};
 
 use super::exit::Exit;
 use super::{ConfigArg, output, serve};
@@ -165,11 +164,9 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let (index, spec) = find(&config, &args.plugin)?;
     let gate = serve::open(&config)?;
     // What it could reach if it were approved: whoever approves wants to know before.
-    let alone = Spec { plugins: vec![spec.clone()], approvals: Approvals::NotAsked, ..config.spec.clone() };
+    let alone = config.spec.of(spec.clone(), Approvals::NotAsked);
     let (would_serve, report) = gate.look(&alone);
-    if report.problem.is_some()
-        || report.plugins.iter().any(|(_, loaded)| matches!(loaded, Loaded::Not { .. }))
-    {
+    if !report.is_whole() {
         return Err(Exit::not_loaded(&report));
     }
     let plugin = would_serve.plugins().first().cloned();

@@ -10,7 +10,7 @@ use toolgate_policy::{Capability, Digest};
 use toolgate_runtime::load::describe::Described;
 use toolgate_runtime::load::inspect::Inspected;
 use toolgate_runtime::load::source::{Found, Sources};
-use toolgate_runtime::load::{describe, inspect};
+use toolgate_runtime::load::{describe, inspect, to_date};
 use toolgate_runtime::mapping::shape::NoShape;
 use toolgate_runtime::remote::Away;
 use toolgate_runtime::signature;
@@ -58,7 +58,7 @@ fn approvals(lock: &Path, digest: Digest) -> Result<Vec<String>, Exit> {
     let these = lock.file.entries().filter(|(_, entry)| entry.pin.digest == digest);
     let told = these.map(|(name, entry)| {
         let Approval { by, at } = &entry.pin.approval;
-        let at = jiff::Timestamp::from_second(at.0).unwrap_or_default();
+        let at = to_date(*at).unwrap_or_else(|| "a time that is not a date".to_owned());
         let revoked = entry.pin.revoked.as_ref().map(|why| format!("; taken back: {}", printable(why, 500)));
         format!("as {name} by {}, {at}{}", printable(by, 200), revoked.unwrap_or_default())
     });

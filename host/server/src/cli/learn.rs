@@ -1,21 +1,22 @@
 //! `toolgate learn`: runs a tool with what it is not granted refused and noted, and prints the grant that would have let
 //! through what was refused, and nothing else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::limits::call::LEARN_TIMES_MAX;
-use toolgate_policy::load::Grants;
 use toolgate_policy::load::learn::{Lesson, in_force, lesson};
+use toolgate_policy::load::{Grants, Pin};
 use toolgate_policy::redact::{printable, printable_lines};
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::json::Json;
+use toolgate_runtime::load::Kind;
 use toolgate_runtime::outcome::{FaultKind, Outcome};
 use toolgate_runtime::reconcile::{Loaded, Report};
 use toolgate_runtime::sandbox::interrupt::Interrupt;
-use toolgate_runtime::spec::{Approvals, Spec};
+use toolgate_runtime::spec::{Approvals, PluginSpec};
 
 use super::exit::Exit;
 use super::explain::find;
@@ -41,7 +42,7 @@ pub(super) struct Args {
     /// Run it with the grant of this file, such as one that `learn` printed, instead of its own
     #[arg(long, value_name = "FILE", conflicts_with = "bare")]
     grant_file: Option<PathBuf>,
-    /// Run it without its own grant
+    /// Run it without its own grant, as bytes that are not approved always are
     #[arg(long)]
     bare: bool,
 }
@@ -62,35 +63,94 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let instead = args.grant_file.as_deref().map(|file| Instead { plugin: &args.plugin, file });
     let config = Config::load_with(&args.config.config, instead.as_ref())?;
     let (_, spec) = find(&config, &args.plugin)?;
-    let mut spec = spec.clone();
-    let present = if args.bare { Grants::default() } else { spec.grants.clone() };
-    let not_loaded = |why| {
+    let gate = serve::open(&config)?;
+    let asked = gate.asked(spec, &config.spec.trust).map_err(|why| {
         Exit::not_loaded(&Report {
             plugins: vec![(spec.name.clone(), Loaded::Not { why, instead: None })],
-            serves: false,
-            problem: None,
+            ..Report::default()
         })
-    };
-    let gate = serve::open(&config)?;
-    let asked = gate.asked(&spec, &config.spec.trust).map_err(not_loaded)?;
+    })?;
     // A guest that sees no folder cannot even ask for one. This one is empty, and every use of it is refused.
     let empty = tempfile::Builder::new()
         .prefix("toolgate-learn-")
         .tempdir()
         .map_err(|error| Exit::host(&std::io::Error::other(format!("make an empty folder: {error}"))))?;
-    spec.grants = in_force(present.clone(), &asked, &empty.path().to_string_lossy());
-    // Whoever learns is about to approve.
-    let alone = Spec { plugins: vec![spec.clone()], approvals: Approvals::NotAsked, ..config.spec.clone() };
+    let granted = |present: &Grants| {
+        let grants = in_force(present.clone(), &asked, &empty.path().to_string_lossy());
+        PluginSpec { grants, ..spec.clone() }
+    };
+    let (base, present, spec, approvals) = match approvals(args, &config, &gate, &granted(&spec.grants))? {
+        Some(approvals) => (Base::of(args), spec.grants.clone(), granted(&spec.grants), approvals),
+        None => {
+            let bare = PluginSpec { secrets: BTreeMap::new(), ..granted(&Grants::default()) };
+            (Base::Nothing, Grants::default(), bare, Approvals::NotAsked)
+        }
+    };
+    let alone = config.spec.of(spec, approvals);
+    // Whether they are approved is asked once more here, of the very bytes that run.
     let report = gate.start(&alone);
-    if report.problem.is_some()
-        || report.plugins.iter().any(|(_, loaded)| matches!(loaded, Loaded::Not { .. }))
-    {
+    if !report.is_whole() {
         return Err(Exit::not_loaded(&report));
     }
     let heard = listen(args, &gate, &arguments)?;
     let lesson = lesson(&present, &asked, &heard.refused);
-    output::print(&told(args, &heard, &lesson));
+    output::print(&told(args, base, &heard, &lesson));
     Ok(())
+}
+
+/// The grant that was in force.
+#[derive(Clone, Copy)]
+enum Base {
+    Present,
+    File,
+    Nothing,
+}
+
+impl Base {
+    fn of(args: &Args) -> Self {
+        match (&args.grant_file, args.bare) {
+            (Some(_), _) => Self::File,
+            (None, true) => Self::Nothing,
+            (None, false) => Self::Present,
+        }
+    }
+}
+
+/// The approvals under which the plugin may have the grant that was asked for; none if it is to have no grant. Bytes that are
+/// not approved get none. A grant may be another than the approved one: it is the operator's own.
+fn approvals(
+    args: &Args,
+    config: &Config,
+    gate: &Gate,
+    spec: &PluginSpec,
+) -> Result<Option<Approvals>, Exit> {
+    if args.bare {
+        return Ok(None);
+    }
+    let Approvals::Asked(pins) = &config.spec.approvals else { return Ok(Some(Approvals::NotAsked)) };
+    if let Some(pin) = pins.get(&spec.name).filter(|pin| pin.revoked.is_none()) {
+        let pin = Pin { grant: spec.grants.written(), ..pin.clone() };
+        let approvals = Approvals::Asked([(spec.name.clone(), pin)].into());
+        let alone = config.spec.of(spec.clone(), approvals.clone());
+        let report = gate.check(&alone);
+        match report.plugins.as_slice() {
+            [(_, Loaded::Ready { .. })] => return Ok(Some(approvals)),
+            [(_, Loaded::Not { why, .. })] if why.kind == Kind::Held => {}
+            _ => return Err(Exit::not_loaded(&report)),
+        }
+    }
+    let name = &spec.name;
+    if args.grant_file.is_some() {
+        return Err(Exit::refused(format!(
+            "plugin {name}: these bytes are not approved, so --grant-file grants them nothing; leave it out to run them without \
+             any grant, or look at them (`toolgate plugin diff {name}`) and approve them"
+        )));
+    }
+    output::complain(&format!(
+        "plugin {name}: these bytes are not approved: they run without any grant and any secret, as with --bare \
+         (`toolgate plugin diff {name}` shows them)"
+    ));
+    Ok(None)
 }
 
 /// Makes the calls, and says on stderr how each ended.
@@ -124,12 +184,13 @@ fn listen(args: &Args, gate: &Gate, arguments: &Json) -> Result<Heard, Exit> {
 }
 
 /// TOML that can be pasted: all but the grant itself are comments, and no text of the plugin's can end one.
-fn told(args: &Args, heard: &Heard, lesson: &Lesson) -> String {
+fn told(args: &Args, base: Base, heard: &Heard, lesson: &Lesson) -> String {
     let (plugin, tool) = (printable(&args.plugin, 100), printable(&args.tool, 100));
-    let base = match (&args.grant_file, args.bare) {
-        (Some(file), _) => format!("with the grant of {}", printable(&file.display().to_string(), 300)),
-        (None, true) => "without any grant".to_owned(),
-        (None, false) => "with its present grant".to_owned(),
+    let file = args.grant_file.as_deref().map(|file| file.display().to_string());
+    let base = match (base, file) {
+        (Base::File, Some(file)) => format!("with the grant of {}", printable(&file, 300)),
+        (Base::Nothing, _) => "without any grant".to_owned(),
+        (Base::Present | Base::File, _) => "with its present grant".to_owned(),
     };
     let mut lines = vec![format!("# {tool} of {plugin}, {base}, was refused in {} call(s):", heard.calls)];
     lines.extend(heard.refused.iter().map(|attempt| format!("#   {}", printable(&attempt.to_string(), 500))));

@@ -16,9 +16,9 @@ use clap::Subcommand;
 use toolgate_policy::PluginName;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::reconcile::{Loaded, Report};
 use toolgate_runtime::snapshot::plugin::Plugin;
-use toolgate_runtime::spec::{Approvals, PluginSpec, Spec};
+use toolgate_runtime::spec::{Approvals, PluginSpec};
+use toolgate_runtime::state::file_lock::FileLocks;
 
 use super::exit::Exit;
 use super::{ConfigArg, explain, output, serve};
@@ -60,18 +60,22 @@ struct Desk {
 }
 
 impl Desk {
-    fn open(mut config: Config) -> Result<Self, Exit> {
-        let lock = config.lock.take().ok_or_else(|| {
-            Exit::usage(
-                "approvals are not asked here: [trust] has lock = \"off\"; remove that line to have a toolgate.lock",
-            )
-        })?;
+    fn open(config: Config) -> Result<Self, Exit> {
+        let lock = config.lock.clone().ok_or_else(no_lock)?;
         let gate = serve::open(&config)?;
         Ok(Self { config, lock, gate })
     }
 
     fn of(arg: &ConfigArg) -> Result<Self, Exit> {
         Self::open(Config::load(&arg.config)?)
+    }
+
+    /// Goes on with the configuration as it is by now.
+    fn take(&mut self, config: Config) -> Result<(), Exit> {
+        self.lock = config.lock.clone().ok_or_else(no_lock)?;
+        self.gate.hold(&config.spec);
+        self.config = config;
+        Ok(())
     }
 
     /// The plugin of this name as it is now, whether or not that is approved.
@@ -81,27 +85,25 @@ impl Desk {
     }
 
     fn look_at(&self, spec: &PluginSpec, approvals: Approvals) -> Result<Arc<Plugin>, Exit> {
-        let alone = Spec { plugins: vec![spec.clone()], approvals, ..self.config.spec.clone() };
-        let (would_serve, report) = self.gate.look(&alone);
-        if !is_ready(&report) {
+        let (would_serve, report) = self.gate.look(&self.config.spec.of(spec.clone(), approvals));
+        if !report.is_whole() {
             return Err(Exit::not_loaded(&report));
         }
         let plugin = would_serve.plugins().first().cloned();
         plugin.ok_or_else(|| Exit::host_failed("the plugin loaded and is not there"))
     }
-
-    /// Writes the lock.
-    fn save(&self) -> Result<(), Exit> {
-        self.lock
-            .file
-            .save(&self.lock.path)
-            .map_err(|error| Exit::usage(format!("{}: {error}", self.lock.path.display())))
-    }
 }
 
-fn is_ready(report: &Report) -> bool {
-    report.problem.is_none()
-        && report.plugins.iter().all(|(_, loaded)| matches!(loaded, Loaded::Ready { .. }))
+/// Writes a lock in place of what is there.
+fn save(lock: &Lock, locks: &FileLocks) -> Result<(), Exit> {
+    let failed = |error| Exit::host_failed(format!("{}: not written: {error}", lock.path.display()));
+    lock.file.save(locks, &lock.path).map_err(failed)
+}
+
+fn no_lock() -> Exit {
+    Exit::usage(
+        "approvals are not asked here: [trust] has lock = \"off\"; remove that line to have a toolgate.lock",
+    )
 }
 
 fn name(text: &str) -> Result<PluginName, Exit> {
@@ -109,10 +111,7 @@ fn name(text: &str) -> Result<PluginName, Exit> {
 }
 
 /// Asks on a terminal. Elsewhere somebody must have said yes before.
-fn agreed(yes: bool, question: &str) -> Result<bool, Exit> {
-    if yes {
-        return Ok(true);
-    }
+fn agreed(question: &str) -> Result<bool, Exit> {
     if !std::io::stdin().is_terminal() {
         return Err(Exit::usage("nobody can be asked here; say --yes if that is what you want"));
     }

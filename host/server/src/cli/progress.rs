@@ -19,6 +19,11 @@ pub(super) fn bars() -> Bars {
     Bars { all: std::io::stderr().is_terminal().then(MultiProgress::new), each: Arc::default() }
 }
 
+/// No bars: the log says what is fetched, and goes on while that takes its time.
+pub(super) fn none() -> Bars {
+    Bars { all: None, each: Arc::default() }
+}
+
 impl Bars {
     /// What is told how far something is.
     pub(super) fn teller(&self) -> Progress {

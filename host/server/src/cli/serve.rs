@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use toolgate_runtime::audit::Event;
 use toolgate_runtime::gate::{Bounds, Gate};
-use toolgate_runtime::reconcile::Loaded;
-use toolgate_runtime::spec::Compiling;
+use toolgate_runtime::reconcile::Report;
+use toolgate_runtime::spec::{Compiling, OnRefused};
 use toolgate_runtime::state::State;
 
 use super::ConfigArg;
@@ -20,7 +21,7 @@ use crate::mcp::Handler;
 use crate::reload::{Reload, Takes};
 use crate::transport::http::HttpServer;
 use crate::transport::stdio::Stdio;
-use crate::{drain, reload};
+use crate::{drain, upkeep};
 
 /// What `serve` takes.
 #[derive(clap::Args)]
@@ -49,13 +50,19 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     if let Some(listen) = args.listen {
         check_listen(listen, config.server.insecure_no_auth).map_err(Exit::usage)?;
     }
-    let progress = progress::bars();
+    // Who wants all or nothing waits for all; everybody else is answered while plugins are still being fetched.
+    let waits = args.frozen || config.spec.on_refused == OnRefused::Stop;
+    let progress = if waits { progress::bars() } else { progress::none() };
     let gate = open_telling(&config, &progress)?;
-    let report = gate.start(&config.spec);
+    let report = if waits { gate.start(&config.spec) } else { gate.begin(&config.spec) };
     progress.end();
-    reload::tell(&report);
-    let all_serve = report.plugins.iter().all(|(_, loaded)| matches!(loaded, Loaded::Ready { .. }));
-    if !report.serves || (args.frozen && !all_serve) {
+    report.log();
+    if !report.serves && config.spec.on_refused == OnRefused::Stop {
+        tracing::error!(
+            "nothing serves, because a plugin was refused; set [server] on_refused = \"skip\" to serve the others"
+        );
+    }
+    if !report.serves || (args.frozen && !report.is_whole()) {
         return Err(Exit::not_loaded(&report));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -114,6 +121,7 @@ async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
         }
     };
     gate.record(&Event::Process { what: "started" });
+    let upkeep = tokio::spawn(looked_after(gate.clone(), stop.clone()));
     let conversation = if args.stdio {
         let transport =
             Stdio::take(local::parent(), config.server.body_bytes_max).map_err(|error| Exit::host(&error))?;
@@ -139,7 +147,20 @@ async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
         tracing::error!(%error, "the HTTP server failed");
     }
     gate.record(&Event::Process { what: "stopped" });
-    Ok(())
+    match upkeep.await {
+        Ok(Some(report)) => Err(Exit::not_loaded(&report)),
+        Ok(None) | Err(_) => Ok(()),
+    }
+}
+
+/// Looks after the server, and stops it when nothing has come to serve.
+async fn looked_after(gate: Gate, stop: CancellationToken) -> Option<Arc<Report>> {
+    let report = upkeep::run(gate, stop.clone()).await;
+    if report.is_some() {
+        tracing::error!("no plugin loads, so that nothing serves");
+        stop.cancel();
+    }
+    report
 }
 
 async fn listen_at(

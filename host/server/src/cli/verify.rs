@@ -1,14 +1,13 @@
 //! `toolgate verify`: who signed a component, and whether that is enough.
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use toolgate_policy::PluginName;
 use toolgate_policy::load::Trusted;
-use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::trust::Standing;
 use toolgate_policy::name::Prefix;
 use toolgate_policy::redact::printable;
+use toolgate_runtime::load::now;
 use toolgate_runtime::load::source::{Found, Sources};
 use toolgate_runtime::load::verify::{By, examine, verify};
 use toolgate_runtime::remote::Away;
@@ -96,10 +95,8 @@ fn source(args: &Args) -> Result<(Source, String), Exit> {
 /// # Errors
 /// Why they are not trusted.
 pub(super) fn judge(trust: &Trust, found: &Found, id: &str) -> Result<Trusted, String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = UnixTime(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
     let spec = spec(id).map_err(|error| error.to_string())?;
-    verify(&spec, trust, found, Standing::New, now).map_err(|error| error.to_string())
+    verify(&spec, trust, found, Standing::New, now()).map_err(|error| error.to_string())
 }
 
 /// Only the id is looked at.

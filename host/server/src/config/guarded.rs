@@ -38,8 +38,7 @@ pub(super) fn check(document: &Document<'_>, guarded: &Guarded<'_, '_>) {
     never.retain(|path| path.is_file());
     for plugin in guarded.plugins {
         for (index, mount) in plugin
-            .specs
-            .first()
+            .template()
             .into_iter()
             .flat_map(|spec| &spec.grants.files)
             .flat_map(|grant| grant.mounts())

@@ -1,4 +1,4 @@
-//! Files that decide something are only read when nobody else can have written them, and secrets only when nobody else can
+//! Files that decide something are only read when nobody else can have written or replaced them, and secrets only when nobody else can
 //! have read them.
 
 use std::fs::File;
@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use toolgate_runtime::state::owner;
 use zeroize::Zeroizing;
 
 /// What a file is for.
@@ -39,6 +40,7 @@ pub(super) fn read(path: &Path, bytes_max: u64, kind: Kind) -> Result<Zeroizing<
         return Err("it is not a regular file".to_owned());
     }
     check_mode(metadata.mode(), kind)?;
+    owner::check(path, metadata.uid()).map_err(|error| error.to_string())?;
     let mut text = Zeroizing::new(String::new());
     let read = file.take(bytes_max + 1).read_to_string(&mut text);
     read.map_err(|error| format!("it cannot be read: {error}"))?;

@@ -1,7 +1,7 @@
 //! `[[plugin]]`: which bytes, under which name, with which grants and limits.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use toolgate_policy::limits::call::CallLimits;
@@ -11,7 +11,7 @@ use toolgate_policy::load::lint::{Allowed, Lint};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
 use toolgate_runtime::secret::SecretSpec;
-use toolgate_runtime::spec::{EngineKind, Isolation, PluginSpec, Source};
+use toolgate_runtime::spec::{EngineKind, Folder, Isolation, PluginSpec, Source};
 
 use super::reader::{Document, Section};
 use super::secret::Secrets;
@@ -22,7 +22,7 @@ use super::{grant, limits, source};
 pub(super) struct Plugin<'d> {
     /// One, or those that lie in a folder: alike in all but name and file.
     pub(super) specs: Vec<PluginSpec>,
-    pub(super) folder: Option<PathBuf>,
+    pub(super) folder: Option<Folder>,
     pub(super) section: Section<'d>,
 }
 
@@ -43,14 +43,45 @@ pub(super) fn read<'d>(
             section.finish();
             continue;
         };
-        let key = if folder.is_some() { "source" } else { "name" };
-        let others = || plugins.iter().flat_map(|other| &other.specs);
-        for spec in specs.iter().filter(|spec| others().any(|other| other.name == spec.name)) {
-            section.wrong(key, format!("`{}` stands twice; give each plugin a name of its own", spec.name));
+        let single = specs.first().filter(|_| folder.is_none());
+        let is_it = |other: &Plugin<'_>| {
+            other.folder.is_none()
+                && other.specs.iter().any(|other| Some(&other.name) == single.map(|one| &one.name))
+        };
+        if let Some(twice) = single.filter(|_| plugins.iter().any(is_it)) {
+            section
+                .wrong("name", format!("`{}` stands twice; give each plugin a name of its own", twice.name));
         }
         plugins.push(Plugin { specs, folder, section });
     }
+    settle_folders(&mut plugins);
     plugins
+}
+
+/// What somebody puts into a folder is a problem of that folder and of nothing else: a plugin in it gives way to any other of the
+/// same name that is configured by itself or lies in a folder before it, and a folder with too many gives way as a whole.
+fn settle_folders(plugins: &mut [Plugin<'_>]) {
+    let singles = plugins.iter().filter(|plugin| plugin.folder.is_none()).flat_map(|plugin| &plugin.specs);
+    let mut taken: BTreeSet<PluginName> = singles.map(|spec| spec.name.clone()).collect();
+    for Plugin { specs, folder, .. } in plugins {
+        let Some(folder) = folder else { continue };
+        specs.retain(|spec| {
+            let is_free = !taken.contains(&spec.name);
+            if let (false, Source::Within { name, .. }) = (is_free, &spec.source) {
+                let why = format!("another plugin is called `{}`; give this file another name", spec.name);
+                folder.problems.push((name.clone(), why));
+            }
+            is_free
+        });
+        if taken.len() + specs.len() > PLUGINS_MAX {
+            let found = specs.len();
+            folder.unreadable = Some(format!(
+                "it has {found} plugins, and with the others that is more than the limit of {PLUGINS_MAX}; none of them is loaded"
+            ));
+            specs.clear();
+        }
+        taken.extend(specs.iter().map(|spec| spec.name.clone()));
+    }
 }
 
 fn read_one(
@@ -59,15 +90,14 @@ fn read_one(
     secrets: &Secrets,
     defaults: &CallLimits,
     instead: Option<(&str, &Document<'_>)>,
-) -> Option<(Vec<PluginSpec>, Option<PathBuf>)> {
+) -> Option<(Vec<PluginSpec>, Option<Folder>)> {
     let origin = source::read(document, section);
-    let files = match &origin {
-        Some(Origin::Folder(folder)) => Some(in_folder(section, folder)),
-        Some(Origin::One(_)) | None => None,
-    };
-    let name = match &files {
-        Some(_) => "folder".parse::<PluginName>().ok(),
-        None => section.required("name", "files").and_then(|name| {
+    let name = match &origin {
+        Some(Origin::Folder(_)) => {
+            only_for_one(section);
+            "folder".parse::<PluginName>().ok()
+        }
+        Some(Origin::One(_)) | None => section.required("name", "files").and_then(|name| {
             name.parse::<PluginName>().map_err(|error| section.wrong("name", error.to_string())).ok()
         }),
     };
@@ -113,52 +143,44 @@ fn read_one(
         secrets: needed,
         name,
     };
-    let specs = match (&folder, files) {
-        (Some(folder), Some(files)) => {
-            files.into_iter().map(|(name, file)| within(&spec, folder, name, file)).collect()
+    Some(match folder {
+        None => (vec![spec], None),
+        Some(path) => {
+            let (specs, folder) = in_folder(path, spec);
+            (specs, Some(folder))
         }
-        _ => vec![spec],
-    };
-    Some((specs, folder))
+    })
 }
 
-/// The plugins that lie in a folder, each named as its file is. Notes what only a single plugin can have.
-fn in_folder(section: &Section<'_>, folder: &Path) -> Vec<(PluginName, String)> {
+/// Notes what only a single plugin can have.
+fn only_for_one(section: &Section<'_>) {
     for key in ["name", "id", "prefix", "digest"] {
         section.ask(key);
         if section.has(key) {
             section.wrong(key, "is for one plugin; those in a folder are named as their files are");
         }
     }
-    let files = toolgate_runtime::load::source::folder(folder).unwrap_or_else(|error| {
-        section.wrong("source", format!("it is not looked through: failed to {error}"));
-        Vec::new()
-    });
-    let named = files.into_iter().filter_map(|file| {
-        let stem = file.strip_suffix(".wasm").unwrap_or(&file);
-        match stem.parse::<PluginName>() {
-            Ok(name) => Some((name, file)),
-            Err(error) => {
-                let shown = toolgate_policy::redact::printable(&file, 100);
-                section.wrong(
-                    "source",
-                    format!("has the file `{shown}`, whose name no plugin can have: {error}"),
-                );
-                None
-            }
-        }
-    });
-    named.collect()
 }
 
-fn within(spec: &PluginSpec, folder: &Path, name: PluginName, file: String) -> PluginSpec {
-    PluginSpec {
-        id: name.to_string(),
-        prefix: Prefix::from(&name),
-        source: Source::Within { folder: folder.to_owned(), name: file },
-        name,
-        ..spec.clone()
+/// The plugins that lie in a folder, each named as its file is, and what in it cannot be a plugin.
+fn in_folder(path: PathBuf, template: PluginSpec) -> (Vec<PluginSpec>, Folder) {
+    let mut folder = Folder { path, template, unreadable: None, problems: Vec::new() };
+    let files = match toolgate_runtime::load::source::folder(&folder.path) {
+        Ok(files) => files,
+        Err(error) => {
+            folder.unreadable = Some(format!("it is not looked through: failed to {error}"));
+            return (Vec::new(), folder);
+        }
+    };
+    let mut specs = Vec::new();
+    for file in files {
+        let stem = file.strip_suffix(".wasm").unwrap_or(&file);
+        match stem.parse::<PluginName>() {
+            Ok(name) => specs.push(folder.template.within(&folder.path, name, file)),
+            Err(error) => folder.problems.push((file, format!("no plugin can have this name: {error}"))),
+        }
     }
+    (specs, folder)
 }
 
 /// The secrets that grants name. Notes those that are not there.
@@ -209,14 +231,19 @@ fn allow_lints(section: &Section<'_>) -> Allowed {
 
 impl Plugin<'_> {
     /// Names its unknown keys and gives what it says.
-    pub(super) fn finish(self) -> Vec<PluginSpec> {
+    pub(super) fn finish(self) -> (Vec<PluginSpec>, Option<Folder>) {
         self.section.finish();
-        self.specs
+        (self.specs, self.folder)
+    }
+
+    /// What it is, or what the plugins in a folder have in common.
+    pub(super) fn template(&self) -> Option<&PluginSpec> {
+        self.folder.as_ref().map(|folder| &folder.template).or_else(|| self.specs.first())
     }
 
     /// What lies on this machine of it.
     pub(super) fn paths(&self) -> Vec<PathBuf> {
         let watched = self.specs.iter().flat_map(|spec| spec.source.watched());
-        watched.chain(self.folder.clone()).collect()
+        watched.chain(self.folder.as_ref().map(|folder| folder.path.clone())).collect()
     }
 }

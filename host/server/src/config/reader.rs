@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml::value::Datetime;
-use toolgate_policy::Invalid;
 use toolgate_policy::limits::load::CONFIG_BYTES_MAX;
 use toolgate_policy::redact::printable;
 use toolgate_policy::suggest::nearest;
+use toolgate_policy::{Digest, Invalid};
 
 use super::modes;
 use super::problem::{Problem, Problems};
@@ -19,6 +19,7 @@ use super::problem::{Problem, Problems};
 /// A TOML file.
 pub(super) struct Document<'p> {
     path: PathBuf,
+    sha256: Digest,
     table: Table,
     problems: &'p Problems,
 }
@@ -54,21 +55,26 @@ pub(super) struct Section<'d> {
 impl<'p> Document<'p> {
     /// Reads a file that nobody else may write to. Notes what is wrong with its mode or its syntax.
     pub(super) fn read(path: &Path, problems: &'p Problems) -> Option<Self> {
-        let text = match modes::read_text(path, CONFIG_BYTES_MAX, modes::Kind::Policy) {
-            Ok(text) => text,
+        match modes::read_text(path, CONFIG_BYTES_MAX, modes::Kind::Policy) {
+            Ok(text) => Self::parse(path, &text, problems),
             Err(why) => {
                 problems.file(path, why);
-                return None;
+                None
             }
-        };
+        }
+    }
+
+    /// Reads a text as the content of a file. Notes what is wrong with its syntax.
+    pub(super) fn parse(path: &Path, text: &str, problems: &'p Problems) -> Option<Self> {
         let line = |at: usize| text.bytes().take(at).filter(|b| *b == b'\n').count() + 1;
-        let (table, errors) = DeTable::parse_recoverable(&text);
+        let (table, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             let line = error.span().map(|span| line(span.start));
             let why = format!("it is not TOML: {}", printable(error.message(), 300));
             problems.add(Problem { file: path.to_owned(), line, key: String::new(), why });
         }
-        let document = Self { path: path.to_owned(), table: owned(table.get_ref(), &line), problems };
+        let (path, sha256) = (path.to_owned(), Digest::of(text.as_bytes()));
+        let document = Self { path, sha256, table: owned(table.get_ref(), &line), problems };
         errors.is_empty().then_some(document)
     }
 
@@ -91,6 +97,11 @@ impl<'p> Document<'p> {
     /// The file.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The digest of its bytes.
+    pub(super) fn sha256(&self) -> Digest {
+        self.sha256
     }
 
     /// A path as the file means it: relative to itself.

@@ -54,7 +54,7 @@ impl Default for ServerConfig {
             allowed_origins: Vec::new(),
             insecure_no_auth: false,
             name_servers: Vec::new(),
-            on_refused: OnRefused::Stop,
+            on_refused: OnRefused::Skip,
             watch: true,
             body_bytes_max: BODY_BYTES_MAX.default,
             calls_max: u32::try_from(CALLS_MAX.default).unwrap_or(1),
@@ -100,10 +100,10 @@ pub(super) fn read(section: Option<Section<'_>>) -> ServerConfig {
             }
         }
         match section.string("on_refused").as_deref() {
-            None | Some("stop") => {}
-            Some("skip") => server.on_refused = OnRefused::Skip,
+            None | Some("skip") => {}
+            Some("stop") => server.on_refused = OnRefused::Stop,
             Some(other) => {
-                section.wrong("on_refused", format!(r#"`{other}` is unknown; write "stop" or "skip""#))
+                section.wrong("on_refused", format!(r#"`{other}` is unknown; write "skip" or "stop""#))
             }
         }
         read_limits(section.section("limits"), &mut server);

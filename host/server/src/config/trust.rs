@@ -28,6 +28,7 @@ pub(super) struct TrustFiles {
 }
 
 /// What was approved, and where that stands.
+#[derive(Clone)]
 pub(crate) struct Lock {
     /// The file. It may not be there yet.
     pub(crate) path: PathBuf,
@@ -94,6 +95,19 @@ pub(crate) fn load(path: &Path) -> Result<Trust, Problems> {
     }
 }
 
+/// Reads a trust policy that a file is to hold.
+///
+/// # Errors
+/// Everything that is wrong.
+pub(crate) fn load_text(path: &Path, text: &str) -> Result<Trust, Problems> {
+    let problems = Problems::default();
+    let document = Document::parse(path, text, &problems).ok_or_else(|| problems.take())?;
+    match read_document(&document) {
+        Some(files) if problems.is_empty() => Ok(files.trust),
+        _ => Err(problems.take()),
+    }
+}
+
 /// What a trust policy revokes, whatever else is wrong with it: nothing that keeps the rest from being taken may keep a plugin
 /// serving that is to serve no more.
 ///
@@ -110,7 +124,10 @@ pub(crate) fn load_revoked(path: &Path) -> Result<TrustPolicy, Problems> {
 }
 
 fn read_policy(path: &Path, problems: &Problems) -> Option<TrustFiles> {
-    let document = Document::read(path, problems)?;
+    read_document(&Document::read(path, problems)?)
+}
+
+fn read_document(document: &Document<'_>) -> Option<TrustFiles> {
     let root = document.root();
     let mut anchors = Vec::new();
     let mut files = Vec::new();
@@ -122,7 +139,7 @@ fn read_policy(path: &Path, problems: &Problems) -> Option<TrustFiles> {
         version: version.and_then(|version| u64::try_from(version).ok()).unwrap_or_default(),
         expires: time(&root, "expires"),
         grace_days: grace_days(&root),
-        signers: signers(&document, &root, &mut anchors, &mut files),
+        signers: signers(document, &root, &mut anchors, &mut files),
         roles: roles(&root),
         rules: rules(&root),
         revoked: revoked(&root),
@@ -148,7 +165,8 @@ fn read_policy(path: &Path, problems: &Problems) -> Option<TrustFiles> {
         }
     };
     root.finish();
-    Some(TrustFiles { trust: Trust { policy: policy?, anchors }, policy: path.to_owned(), keys: files })
+    let trust = Trust { policy: policy?, anchors, sha256: document.sha256() };
+    Some(TrustFiles { trust, policy: document.path().to_owned(), keys: files })
 }
 
 fn signers(

@@ -51,9 +51,12 @@ fn answered(answer: Answer) -> CallToolResult {
 }
 
 /// Pieces of an answer as MCP spells them.
-pub(crate) fn content(blocks: Vec<Block>) -> Value {
+///
+/// # Errors
+/// When they cannot be spelled so.
+pub(crate) fn content(blocks: Vec<Block>) -> Result<Value, serde_json::Error> {
     let blocks: Vec<ContentBlock> = blocks.into_iter().map(block).collect();
-    serde_json::to_value(blocks).unwrap_or_default()
+    serde_json::to_value(blocks)
 }
 
 fn block(block: Block) -> ContentBlock {

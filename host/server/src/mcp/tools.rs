@@ -6,6 +6,7 @@ use rmcp::model::{Icon, MetaObject, Tool, ToolAnnotations};
 use serde_json::json;
 use toolgate_policy::load::Provenance;
 use toolgate_policy::redact::printable;
+use toolgate_runtime::load::to_date;
 use toolgate_runtime::snapshot;
 
 /// The listing of a tool.
@@ -36,10 +37,8 @@ pub(super) fn listed(tool: &snapshot::tool::Tool) -> Tool {
 
 /// On whose word the tool serves, for clients that show it.
 fn provenance(of: &Provenance) -> MetaObject {
-    let approved = of.approval.as_ref().map(|approval| {
-        let at = jiff::Timestamp::from_second(approval.at.0).unwrap_or_default();
-        json!({ "by": approval.by, "at": at.to_string() })
-    });
+    let approved =
+        of.approval.as_ref().map(|approval| json!({ "by": approval.by, "at": to_date(approval.at) }));
     let told = json!({
         "digest": of.digest.to_string(),
         "version": of.version.as_ref().map(|version| printable(version, 100)),

@@ -152,8 +152,10 @@ impl HttpServer {
         match (request.uri().path(), request.method()) {
             ("/mcp", _) => self.answer_mcp(request, peer).await,
             ("/healthz", &Method::GET) => plain(StatusCode::OK, "ok\n"),
-            ("/readyz", &Method::GET) if self.handler.is_ready() => plain(StatusCode::OK, "ready\n"),
-            ("/readyz", &Method::GET) => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            ("/readyz", &Method::GET) => {
+                let (ready, answer) = self.handler.readiness();
+                json(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &answer)
+            }
             ("/healthz" | "/readyz", _) => {
                 let mut reply = plain(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
                 reply.headers_mut().insert(ALLOW, http::HeaderValue::from_static("GET"));

@@ -1,11 +1,13 @@
 //! `file:` and `dir:` sources: a regular file, read once, with the signature files that lie beside it. A device, a pipe or a
-//! folder is never read from, and never waited for; what lies in a folder of plugins is no link.
+//! folder is never read from, and never waited for. In a folder of plugins a link is followed where it ends inside that folder.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use toolgate_policy::limits::load::{COMPONENT_BYTES_MAX, FOLDER_ENTRIES_MAX, SIGNATURES_MAX};
@@ -27,6 +29,12 @@ pub enum NotFile {
     /// It is too large, or reading it failed.
     #[error("read {0}")]
     Read(PathBuf, #[source] TooMuch),
+    /// It is a link that leads out of its folder of plugins, or nowhere.
+    #[error("read {0}: it is a link, and does not lead to a file in its own folder")]
+    Link(PathBuf),
+    /// It is in a folder of plugins and others do not let us read it.
+    #[error("read {0}: this user may not read it")]
+    Forbidden(PathBuf),
     /// There are more than are looked at.
     #[error("read the signatures of {0}: there are more than {SIGNATURES_MAX}")]
     TooManySignatures(PathBuf),
@@ -41,6 +49,8 @@ impl NotFile {
         match self {
             Self::Open(..) | Self::Read(_, TooMuch::Io(_)) => true,
             Self::NotAFile(_)
+            | Self::Link(_)
+            | Self::Forbidden(_)
             | Self::Read(_, TooMuch::Bytes(_))
             | Self::TooManySignatures(_)
             | Self::TooManyEntries(_) => false,
@@ -49,23 +59,48 @@ impl NotFile {
 }
 
 pub(super) fn fetch(path: &Path) -> Result<Found, NotFile> {
-    fetch_with(path, OFlags::empty())
+    fetch_with(path, |path, bytes_max| {
+        let open = |error| NotFile::Open(path.to_owned(), error);
+        // Without this, opening a pipe would wait for somebody to write to it.
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+        let file = File::options().read(true).custom_flags(flags).open(path).map_err(open)?;
+        read(path, file, bytes_max)
+    })
 }
 
-/// The same in a folder of plugins, where links are not followed: whoever may put a file there chooses that file alone.
+/// The same in a folder of plugins. Whoever may put a file there chooses among the files of that folder, and no others.
 pub(super) fn fetch_within(folder: &Path, name: &str) -> Result<Found, NotFile> {
-    fetch_with(&folder.join(name), OFlags::NOFOLLOW)
+    fetch_with(&folder.join(name), |path, bytes_max| read(path, open_within(folder, path)?, bytes_max))
 }
 
-fn fetch_with(path: &Path, links: OFlags) -> Result<Found, NotFile> {
-    let artifact = read(path, COMPONENT_BYTES_MAX, links)?;
+fn fetch_with(path: &Path, read: impl Fn(&Path, u64) -> Result<Artifact, NotFile>) -> Result<Found, NotFile> {
+    let artifact = read(path, COMPONENT_BYTES_MAX)?;
     let mut signatures = Vec::new();
     for (beside, bytes_max) in signatures_beside(path)? {
         let name = beside.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let bytes = read(&beside, bytes_max, links)?.bytes().to_vec();
+        let bytes = read(&beside, bytes_max)?.bytes().to_vec();
         signatures.push(SignatureFile { name, bytes });
     }
     Ok(Found { artifact, signatures })
+}
+
+/// Opens a file of a folder. Where a link leads is found out first and then opened beneath the folder: one that is changed
+/// meanwhile leads nowhere else.
+fn open_within(folder: &Path, path: &Path) -> Result<File, NotFile> {
+    let fail = |error: io::Error| match error.kind() {
+        io::ErrorKind::PermissionDenied => NotFile::Forbidden(path.to_owned()),
+        io::ErrorKind::NotFound if path.is_symlink() => NotFile::Link(path.to_owned()),
+        _ if Errno::from_io_error(&error) == Some(Errno::LOOP) => NotFile::Link(path.to_owned()),
+        _ => NotFile::Open(path.to_owned(), error),
+    };
+    let top = folder.canonicalize().map_err(fail)?;
+    let real = path.canonicalize().map_err(fail)?;
+    let inside = real.strip_prefix(&top).map_err(|_| NotFile::Link(path.to_owned()))?;
+    let dir = Dir::open_ambient_dir(&top, ambient_authority()).map_err(fail)?;
+    let mut options = OpenOptions::new();
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = dir.open_with(inside, options.read(true).custom_flags(flags)).map_err(fail)?;
+    Ok(file.into_std())
 }
 
 /// The signature files beside a component: its name with an ending of a signature's, and, for further signers, with eight
@@ -122,16 +157,9 @@ pub fn folder(folder: &Path) -> Result<Vec<String>, NotFile> {
     Ok(names)
 }
 
-fn read(path: &Path, bytes_max: u64, links: OFlags) -> Result<Artifact, NotFile> {
-    let open = |error| NotFile::Open(path.to_owned(), error);
-    // Without this, opening a pipe would wait for somebody to write to it.
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | links).bits();
-    let file = File::options().read(true).custom_flags(flags.cast_signed()).open(path);
-    let file = file.map_err(|error| match Errno::from_io_error(&error) {
-        Some(Errno::LOOP) => NotFile::NotAFile(path.to_owned()),
-        _ => open(error),
-    })?;
-    if !file.metadata().map_err(open)?.is_file() {
+fn read(path: &Path, file: File, bytes_max: u64) -> Result<Artifact, NotFile> {
+    let metadata = file.metadata().map_err(|error| NotFile::Open(path.to_owned(), error))?;
+    if !metadata.is_file() {
         return Err(NotFile::NotAFile(path.to_owned()));
     }
     Artifact::read(file, bytes_max).map_err(|error| NotFile::Read(path.to_owned(), error))
@@ -187,7 +215,8 @@ mod tests {
     }
 
     #[test]
-    fn links_in_a_folder_of_plugins_are_not_followed() {
+    fn a_link_in_a_folder_of_plugins_is_followed_where_it_ends_inside() {
+        use std::os::unix::fs::symlink;
         let base = tempfile::tempdir().unwrap();
         let (inside, outside) = (base.path().join("plugins"), base.path().join("outside"));
         std::fs::create_dir(&inside).unwrap();
@@ -195,12 +224,34 @@ mod tests {
         for name in ["b.wasm", "a.wasm", ".c.wasm", "d.wasm.sigstore.json", "e.txt"] {
             std::fs::write(inside.join(name), name).unwrap();
         }
-        std::os::unix::fs::symlink(&outside, inside.join("link.wasm")).unwrap();
-        assert_eq!(folder(&inside).unwrap(), ["a.wasm", "b.wasm", "link.wasm"]);
-        assert!(fetch_within(&inside, "a.wasm").is_ok());
-        assert!(fetch_within(&inside, "link.wasm").is_err());
-        std::os::unix::fs::symlink(&outside, inside.join("a.wasm.sigstore.json")).unwrap();
-        assert!(fetch_within(&inside, "a.wasm").is_err());
+        // As Kubernetes mounts a ConfigMap.
+        std::fs::create_dir(inside.join("..2026_01")).unwrap();
+        std::fs::write(inside.join("..2026_01/map.wasm"), "mapped").unwrap();
+        symlink("..2026_01", inside.join("..data")).unwrap();
+        symlink("..data/map.wasm", inside.join("map.wasm")).unwrap();
+        symlink(inside.join("a.wasm"), inside.join("whole.wasm")).unwrap();
+        for (to, name) in [
+            (outside.as_path(), "out.wasm"),
+            (Path::new("../outside"), "up.wasm"),
+            (Path::new("gone"), "gone.wasm"),
+            (Path::new("round.wasm"), "round.wasm"),
+            (Path::new("/dev/zero"), "zero.wasm"),
+        ] {
+            symlink(to, inside.join(name)).unwrap();
+            let refused = fetch_within(&inside, name).err().unwrap();
+            assert!(matches!(refused, NotFile::Link(_)), "{name}: {refused}");
+            assert!(!refused.is_absence(), "{name}");
+            std::fs::remove_file(inside.join(name)).unwrap();
+        }
+        assert_eq!(folder(&inside).unwrap(), ["a.wasm", "b.wasm", "map.wasm", "whole.wasm"]);
+        for (name, bytes) in [("a.wasm", "a.wasm"), ("map.wasm", "mapped"), ("whole.wasm", "a.wasm")] {
+            let found = fetch_within(&inside, name).unwrap();
+            assert_eq!(found.artifact.bytes(), bytes.as_bytes(), "{name}");
+        }
+        symlink(&outside, inside.join("a.wasm.sigstore.json")).unwrap();
+        assert!(fetch_within(&inside, "a.wasm").is_err(), "nor does a signature come from elsewhere");
+        symlink("..2026_01", inside.join("folder.wasm")).unwrap();
+        assert!(matches!(fetch_within(&inside, "folder.wasm"), Err(NotFile::NotAFile(_))));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use wasmtime::component::Component;
 use crate::audit::{Event, Recorder};
 use crate::signature::mac::{MacKey, TAG_BYTES};
 use crate::state::State;
+use crate::state::file_lock::unique;
 
 /// The cache of one engine.
 pub(super) struct Cache {
@@ -73,12 +74,11 @@ impl Cache {
     pub(super) fn put(&self, digest: Digest, code: &[u8]) {
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let name = self.name(digest);
-        let fresh = format!(".{name}.{}", std::process::id());
+        let fresh = format!(".{name}.{}", unique());
         let kept = (|| {
             make_room(&self.dir, CACHE_BYTES_MAX.saturating_sub(code.len() as u64), &name)?;
             let mut options = OpenOptions::new();
-            let mut file =
-                self.dir.open_with(&fresh, options.write(true).create(true).truncate(true).mode(0o600))?;
+            let mut file = self.dir.open_with(&fresh, options.write(true).create_new(true).mode(0o600))?;
             file.write_all(&self.key.tag(&[digest.as_bytes(), self.fingerprint.as_bytes(), code]))?;
             file.write_all(code)?;
             self.dir.rename(&fresh, &self.dir, &name)
@@ -126,7 +126,9 @@ fn make_room(dir: &Dir, bytes_max: u64, coming: &str) -> io::Result<()> {
     let (mut total, mut kept) = (0, Vec::new());
     for entry in dir.entries()? {
         let entry = entry?;
-        let (metadata, name) = (entry.metadata()?, entry.file_name());
+        let name = entry.file_name();
+        // Gone by now: another process makes room, too.
+        let Ok(metadata) = entry.metadata() else { continue };
         if !metadata.is_file() || name == *coming {
             continue;
         }
@@ -144,8 +146,11 @@ fn make_room(dir: &Dir, bytes_max: u64, coming: &str) -> io::Result<()> {
         if total <= bytes_max {
             break;
         }
-        dir.remove_file(&name)?;
-        total -= bytes;
+        match dir.remove_file(&name) {
+            // Another process makes room at the same time.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => total -= bytes,
+        }
     }
     Ok(())
 }

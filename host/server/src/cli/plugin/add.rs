@@ -1,10 +1,12 @@
-//! `toolgate plugin add`: a plugin into the configuration and the lock in one step, or neither.
+//! `toolgate plugin add`: a plugin into the configuration and the lock, or into neither.
 
 use toml_edit::{DocumentMut, Item, Table, value};
+use toolgate_runtime::reconcile::rivals::Rivals;
+use toolgate_runtime::state::file_lock::FileLocks;
 
-use super::approve::{Saying, approve};
+use super::approve::{self, Saying, Shown};
 use super::edit::Edit;
-use super::{Desk, agreed, compare, name};
+use super::{Desk, agreed, compare, name, save};
 use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, output};
 use crate::config::Config;
@@ -36,22 +38,65 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let name = name(&args.name.clone().unwrap_or_else(|| stem(&args.source)))?;
     // What is there must be right before anything is added to it.
     Config::load(&args.config.config)?;
-    let mut edit = Edit::open(&args.config.config)?;
-    edit.push("plugin", section(args, name.as_str())?)?;
-    let draft = edit.draft()?;
-    let config = Config::load(draft.path())?;
+    let (_, config) = with_plugin(args, name.as_str())?;
     let mut desk = Desk::open(config)?;
-    let plugin = desk.look(name.as_str())?;
-    let lines = compare::differences(&desk, &plugin, desk.lock.file.get(&name));
-    output::print(&lines.join("\n"));
-    if !agreed(args.saying.yes, "Add and approve?")? {
-        return Err(Exit::refused("nothing was added"));
+    let shown = Shown::of(&desk, name.as_str())?;
+    let mut rivals = Rivals::default();
+    approve::may_be_named(&desk, &desk.config, std::slice::from_ref(&shown), &mut rivals, true)?;
+    output::print(&compare::differences(&desk, &shown.plugin, shown.before.as_ref())?.join("\n"));
+    if !args.saying.yes {
+        if !agreed("Add and approve?")? {
+            return Err(Exit::refused("nothing was added"));
+        }
+        not_there(args, name.as_str())?;
+        desk.take(with_plugin(args, name.as_str())?.1)?;
     }
-    // Approved first: what is configured and not approved only waits.
-    approve(&mut desk, &[plugin], &args.saying)?;
-    draft.place()?;
+    write(args, &desk, &shown, rivals)?;
     output::print(&format!("{name}: added to {}", args.config.config.display()));
     Ok(())
+}
+
+/// Writes both files while nobody else writes either.
+fn write(args: &Args, desk: &Desk, shown: &Shown, mut rivals: Rivals) -> Result<(), Exit> {
+    let (name, path) = (shown.plugin.name(), &args.config.config);
+    let approval = args.saying.approval()?;
+    approve::rehearse(desk, std::slice::from_ref(shown), &approval)?;
+    let locks = FileLocks::take([path.as_path(), &desk.lock.path]).map_err(|error| Exit::host(&error))?;
+    not_there(args, name.as_str())?;
+    let (edit, config) = with_plugin(args, name.as_str())?;
+    let mut lock = approve::unchanged(desk, &config, std::slice::from_ref(shown))?;
+    approve::may_be_named(desk, &config, std::slice::from_ref(shown), &mut rivals, false)?;
+    let before = lock.file.clone();
+    lock.file.insert(name.clone(), shown.entry(&approval));
+    save(&lock, &locks)?;
+    edit.save(&locks).map_err(|error| {
+        lock.file = before;
+        match save(&lock, &locks) {
+            Ok(()) => error.with("\nnothing was added"),
+            Err(_) => error.with(&format!("\n{name} is approved in {} all the same", lock.path.display())),
+        }
+    })?;
+    output::print(&format!("{name}: approved by {}: {}", approval.by, shown.plugin.digest()));
+    Ok(())
+}
+
+/// That the configuration has no plugin of this name by now.
+fn not_there(args: &Args, name: &str) -> Result<(), Exit> {
+    let config = Config::load(&args.config.config)?;
+    if config.spec.plugins.iter().any(|spec| spec.name.as_str() == name) {
+        return Err(Exit::refused(format!(
+            "`{name}` was added meanwhile; nothing was written (`toolgate plugin diff {name}` shows what is there)"
+        )));
+    }
+    Ok(())
+}
+
+/// The configuration as it is now, with the plugin.
+fn with_plugin(args: &Args, name: &str) -> Result<(Edit, Config), Exit> {
+    let mut edit = Edit::open(&args.config.config)?;
+    edit.push("plugin", section(args, name)?)?;
+    let config = Config::load_text(&args.config.config, &edit.text())?;
+    Ok((edit, config))
 }
 
 fn section(args: &Args, name: &str) -> Result<Table, Exit> {
@@ -82,7 +127,7 @@ fn section(args: &Args, name: &str) -> Result<Table, Exit> {
 
 /// The last part of a path without its ending, version and digest.
 fn stem(source: &str) -> String {
-    let last = source.rsplit(['/', '\\']).next().unwrap_or_default();
+    let last = source.rsplit(['/', '\\']).next().unwrap_or(source);
     let last = last.split(['@', ':']).find(|part| *part != "file").unwrap_or(last);
     last.strip_suffix(".wasm").unwrap_or(last).to_owned()
 }

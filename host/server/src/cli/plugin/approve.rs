@@ -1,16 +1,20 @@
-//! `toolgate plugin approve`: writes into the lock what a plugin is now, by somebody who was shown what changed.
+//! `toolgate plugin approve`: writes into the lock what a plugin is now, by somebody who was shown what changed. What is written
+//! is what was shown; if anything of it is different by then, nothing is written.
 
 use std::sync::Arc;
 
 use toolgate_policy::load::pin::Approval;
-use toolgate_policy::load::signer::UnixTime;
+use toolgate_runtime::load::now;
+use toolgate_runtime::reconcile::rivals::Rivals;
 use toolgate_runtime::snapshot::plugin::Plugin;
-use toolgate_runtime::spec::Approvals;
+use toolgate_runtime::spec::{Approvals, PluginSpec};
+use toolgate_runtime::state::file_lock::FileLocks;
 use toolgate_runtime::state::lockfile::Entry;
 
-use super::{Desk, agreed, compare, who};
+use super::{Desk, agreed, compare, save, who};
 use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, explain, output};
+use crate::config::{Config, Lock};
 
 /// What `plugin approve` takes.
 #[derive(clap::Args)]
@@ -41,6 +45,43 @@ pub(super) struct Saying {
     pub(super) yes: bool,
 }
 
+impl Saying {
+    /// An approval that is given now.
+    pub(super) fn approval(&self) -> Result<Approval, Exit> {
+        Ok(Approval { by: who(self.by.as_ref())?, at: now() })
+    }
+}
+
+/// A plugin as somebody is shown it.
+pub(super) struct Shown {
+    /// The plugin.
+    pub(super) plugin: Arc<Plugin>,
+    /// What the configuration said of it.
+    spec: PluginSpec,
+    /// What the lock said of it: what it was compared with.
+    pub(super) before: Option<Entry>,
+}
+
+impl Shown {
+    /// The plugin of this name as it is now, whether or not that is approved.
+    pub(super) fn of(desk: &Desk, name: &str) -> Result<Self, Exit> {
+        let (_, spec) = explain::find(&desk.config, name)?;
+        let plugin = desk.look_at(spec, Approvals::NotAsked)?;
+        let before = desk.lock.file.get(plugin.name()).cloned();
+        Ok(Self { plugin, spec: spec.clone(), before })
+    }
+
+    /// What the lock is to say of it.
+    pub(super) fn entry(&self, approval: &Approval) -> Entry {
+        Entry {
+            pin: self.plugin.pin(approval.clone()),
+            version: self.plugin.provenance().version.clone(),
+            source: self.plugin.source().to_string(),
+            signers: self.plugin.provenance().signers.clone(),
+        }
+    }
+}
+
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let mut desk = Desk::of(&args.config)?;
     let names: Vec<String> = match args.all {
@@ -51,53 +92,128 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         return Err(Exit::usage("--digest is about one plugin; name one"));
     }
     // All are looked at before any is approved.
-    let looked = names.iter().map(|name| desk.look(name)).collect::<Result<Vec<_>, _>>()?;
+    let looked = names.iter().map(|name| Shown::of(&desk, name)).collect::<Result<Vec<_>, _>>()?;
+    let mut rivals = Rivals::default();
+    may_be_named(&desk, &desk.config, &looked, &mut rivals, true)?;
     let mut changed = Vec::new();
-    for plugin in looked {
+    for shown in looked {
+        let plugin = &shown.plugin;
         if let Some(digest) = args.digest.filter(|digest| *digest != plugin.digest()) {
             let is = plugin.digest();
             return Err(Exit::refused(format!("plugin {}: its bytes are {is}, not {digest}", plugin.name())));
         }
-        let lines = compare::differences(&desk, &plugin, desk.lock.file.get(plugin.name()));
+        let lines = compare::differences(&desk, plugin, shown.before.as_ref())?;
         if lines.is_empty() {
             output::print(&format!("{}: approved as it is already", plugin.name()));
         } else {
             output::print(&lines.join("\n"));
-            changed.push(plugin);
+            changed.push(shown);
         }
     }
     if changed.is_empty() {
         return Ok(());
     }
-    if !agreed(args.saying.yes || args.digest.is_some(), "Approve?")? {
-        return Err(Exit::refused("nothing was approved"));
+    if !args.saying.yes && args.digest.is_none() {
+        if !agreed("Approve?")? {
+            return Err(Exit::refused("nothing was approved"));
+        }
+        // Much may have happened while the question stood there.
+        desk.take(Config::load(&args.config.config)?)?;
     }
-    approve(&mut desk, &changed, &args.saying)
-}
-
-/// Writes it down, and loads it as a server would, which keeps it for the day on which its source has something else.
-pub(super) fn approve(desk: &mut Desk, plugins: &[Arc<Plugin>], saying: &Saying) -> Result<(), Exit> {
-    let approval = Approval { by: who(saying.by.as_ref())?, at: now() };
-    for plugin in plugins {
-        let entry = Entry {
-            pin: plugin.pin(approval.clone()),
-            version: plugin.provenance().version.clone(),
-            source: plugin.source().to_string(),
-            signers: plugin.provenance().signers.clone(),
-        };
-        desk.lock.file.insert(plugin.name().clone(), entry);
-    }
-    desk.save()?;
-    desk.config.spec.approvals = Approvals::Asked(desk.lock.file.pins());
-    desk.gate.hold(&desk.config.spec);
-    for plugin in plugins {
-        let (_, spec) = explain::find(&desk.config, plugin.name().as_str())?;
-        desk.look_at(spec, desk.config.spec.approvals.clone())?;
+    let approval = args.saying.approval()?;
+    rehearse(&desk, &changed, &approval)?;
+    write(args, &desk, &changed, &approval, rivals)?;
+    for Shown { plugin, .. } in changed {
         output::print(&format!("{}: approved by {}: {}", plugin.name(), approval.by, plugin.digest()));
     }
     Ok(())
 }
 
-fn now() -> UnixTime {
-    UnixTime(jiff::Timestamp::now().as_second())
+/// Loads what was shown as a server would once it is approved. That it does is the condition of approving it; and it keeps the
+/// bytes for the day on which their source has others.
+pub(super) fn rehearse(desk: &Desk, shown: &[Shown], approval: &Approval) -> Result<(), Exit> {
+    for one in shown {
+        let name = one.plugin.name();
+        let (_, spec) = explain::find(&desk.config, name.as_str())?;
+        let pin = one.entry(approval).pin;
+        desk.gate.hold_also([&pin]);
+        desk.look_at(spec, Approvals::Asked([(name.clone(), pin)].into()))?;
+    }
+    Ok(())
+}
+
+/// Whether these could have their names beside what is approved already: what a server then refuses is not approved.
+pub(super) fn may_be_named(
+    desk: &Desk,
+    config: &Config,
+    shown: &[Shown],
+    rivals: &mut Rivals,
+    may_fetch: bool,
+) -> Result<(), Exit> {
+    let is_new = |one: &&Shown| {
+        let entry = one.before.as_ref();
+        entry.is_none_or(|entry| entry.pin != one.plugin.pin(entry.pin.approval.clone()))
+    };
+    let newcomers: Vec<_> = shown.iter().filter(is_new).map(|one| Arc::clone(&one.plugin)).collect();
+    let clashes = desk.gate.clashes(&config.spec, &newcomers, rivals, may_fetch);
+    let clashes = clashes.map_err(|error| {
+        Exit::refused(format!("failed to {error}; nothing was written, run the command again"))
+    })?;
+    let lines: Vec<String> = clashes
+        .iter()
+        .filter(|(name, _)| shown.iter().any(|one| one.plugin.name() == name))
+        .map(|(name, why)| format!("plugin {name}: refused: {why}"))
+        .collect();
+    match lines.is_empty() {
+        true => Ok(()),
+        false => Err(Exit::refused(format!("{}\nnothing was approved", lines.join("\n")))),
+    }
+}
+
+/// The lock as it is now, if everything that was shown still is as it was shown.
+pub(super) fn unchanged(desk: &Desk, config: &Config, shown: &[Shown]) -> Result<Lock, Exit> {
+    let lock = config.lock.clone().filter(|lock| lock.path == desk.lock.path);
+    let lock = lock.ok_or_else(|| {
+        Exit::refused("the configuration names another lock meanwhile; nothing was written")
+    })?;
+    for Shown { plugin, spec, before } in shown {
+        let name = plugin.name();
+        let changed = |what: &str| Err(Exit::refused(format!("plugin {name}: {what}; nothing was written")));
+        if *explain::find(config, name.as_str())?.1 != *spec {
+            return changed("its configuration changed meanwhile");
+        }
+        match lock.file.get(name) {
+            now if now == before.as_ref() => {}
+            None => return changed("its approval was removed meanwhile"),
+            Some(Entry { pin, .. }) if pin.revoked.is_some() => {
+                return changed("its approval was taken back meanwhile");
+            }
+            Some(Entry { pin, .. }) => {
+                let by = toolgate_policy::redact::printable(&pin.approval.by, 200);
+                return changed(&format!("{by} approved it meanwhile"));
+            }
+        }
+        if let Err(why) = desk.gate.trusts(plugin, &config.spec.trust) {
+            return changed(&why);
+        }
+    }
+    Ok(lock)
+}
+
+/// Writes the approvals while nobody else writes the lock.
+fn write(
+    args: &Args,
+    desk: &Desk,
+    shown: &[Shown],
+    approval: &Approval,
+    mut rivals: Rivals,
+) -> Result<(), Exit> {
+    let locks = FileLocks::take([desk.lock.path.as_path()]).map_err(|error| Exit::host(&error))?;
+    let config = Config::load(&args.config.config)?;
+    let mut lock = unchanged(desk, &config, shown)?;
+    may_be_named(desk, &config, shown, &mut rivals, false)?;
+    for one in shown {
+        lock.file.insert(one.plugin.name().clone(), one.entry(approval));
+    }
+    save(&lock, &locks)
 }

@@ -30,7 +30,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let desk = Desk::of(&args.config)?;
     let plugin = desk.look(&args.plugin)?;
     let entry = desk.lock.file.get(plugin.name());
-    let lines = differences(&desk, &plugin, entry);
+    let lines = differences(&desk, &plugin, entry)?;
     output::print(&if lines.is_empty() { unchanged(&plugin, entry) } else { lines.join("\n") });
     Ok(())
 }
@@ -41,10 +41,10 @@ fn unchanged(plugin: &Plugin, entry: Option<&Entry>) -> String {
 }
 
 /// What changed, in lines; none if nothing did. All that there is, if nothing was approved.
-pub(super) fn differences(desk: &Desk, plugin: &Plugin, entry: Option<&Entry>) -> Vec<String> {
+pub(super) fn differences(desk: &Desk, plugin: &Plugin, entry: Option<&Entry>) -> Result<Vec<String>, Exit> {
     let now = plugin.pin(approval_of(entry));
     if entry.is_some_and(|entry| entry.pin == now) {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let was = entry.map(|entry| &entry.pin);
     let mut lines = vec![match was {
@@ -74,13 +74,13 @@ pub(super) fn differences(desk: &Desk, plugin: &Plugin, entry: Option<&Entry>) -
             let words = "  what a model reads of its tools changed; what it read before is not kept here, so all of it follows";
             lines.push(words.to_owned());
         }
-        let before = kept.map(|artifact| tools(artifact.bytes())).unwrap_or_default();
-        lines.extend(tool_lines(&before, &tools(surface.bytes())));
+        let before = kept.map(|artifact| tools(artifact.bytes())).transpose()?.unwrap_or_default();
+        lines.extend(tool_lines(&before, &tools(surface.bytes())?));
     }
     if was.is_some_and(|was| was.surfaces.len() > plugin.surfaces().len()) {
         lines.push("  it no longer names tools when it runs".to_owned());
     }
-    lines
+    Ok(lines)
 }
 
 /// The approval is no part of the comparison.
@@ -108,14 +108,20 @@ fn changed(what: &str, was: &[String], is: &[String]) -> Vec<String> {
 }
 
 /// The tools of a surface, by name.
-fn tools(surface: &[u8]) -> BTreeMap<String, Map<String, Value>> {
-    let value: Value = serde_json::from_slice(surface).unwrap_or_default();
-    let list = value.get("tools").unwrap_or(&value).as_array().cloned().unwrap_or_default();
-    let named = list.into_iter().filter_map(|tool| match tool {
-        Value::Object(tool) => Some((tool.get("name")?.as_str()?.to_owned(), tool)),
+fn tools(surface: &[u8]) -> Result<BTreeMap<String, Map<String, Value>>, Exit> {
+    // Whoever approves must not be shown less than there is.
+    let unreadable = || {
+        Exit::host_failed(
+            "what a model reads of the tools cannot be shown: it is not the JSON that it was made as",
+        )
+    };
+    let value: Value = serde_json::from_slice(surface).map_err(|_| unreadable())?;
+    let Value::Array(list) = value.get("tools").unwrap_or(&value) else { return Err(unreadable()) };
+    let named = list.iter().map(|tool| match tool {
+        Value::Object(tool) => Some((tool.get("name")?.as_str()?.to_owned(), tool.clone())),
         _ => None,
     });
-    named.collect()
+    named.collect::<Option<_>>().ok_or_else(unreadable)
 }
 
 fn tool_lines(
@@ -249,7 +255,7 @@ mod tests {
 
     #[test]
     fn tools_that_went_came_and_changed_are_each_told() {
-        let surface = |list: Value| tools(json!({ "tools": list }).to_string().as_bytes());
+        let surface = |list: Value| tools(json!({ "tools": list }).to_string().as_bytes()).ok().unwrap();
         let was = surface(json!([{ "name": "a", "description": "x" }, { "name": "b" }]));
         let is = surface(json!([{ "name": "a", "description": "x y" }, { "name": "c", "title": "C" }]));
         let lines = tool_lines(&was, &is);
@@ -260,9 +266,17 @@ mod tests {
     }
 
     #[test]
+    fn tools_that_cannot_be_shown_are_an_error_and_not_none() {
+        for surface in ["", "5", "{}", r#"{"tools":5}"#, r#"[{"title":"x"}]"#, "[5]"] {
+            assert!(tools(surface.as_bytes()).is_err(), "{surface}");
+        }
+    }
+
+    #[test]
     fn no_text_of_a_plugin_reaches_the_terminal_as_it_is() {
-        let was = tools(b"[]");
-        let is = tools(json!([{ "name": "a\u{1b}[2J", "title": "\u{202e}x" }]).to_string().as_bytes());
+        let was = tools(b"[]").ok().unwrap();
+        let is = json!([{ "name": "a\u{1b}[2J", "title": "\u{202e}x" }]).to_string();
+        let is = tools(is.as_bytes()).ok().unwrap();
         let lines = tool_lines(&was, &is).join("\n");
         assert!(!lines.contains('\u{1b}') && !lines.contains('\u{202e}'), "{lines:?}");
     }

@@ -1,88 +1,73 @@
-//! Changing files that people write: what they wrote around the change stays. Whole or not at all, with the mode the file had.
+//! Changing files that people write: everything around the change stays as it is. The file is read and replaced while this
+//! command holds its lock.
 
-use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table};
+use toolgate_runtime::state::file_lock::FileLocks;
 
 use crate::cli::exit::Exit;
 
 /// A file that is being changed.
 pub(super) struct Edit {
     path: PathBuf,
+    before: String,
     document: DocumentMut,
 }
 
 impl Edit {
-    /// Reads a file that was found whole before.
+    /// Reads a file.
     pub(super) fn open(path: &Path) -> Result<Self, Exit> {
         let failed = |error: &dyn std::fmt::Display| Exit::usage(format!("{}: {error}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
-        let document = text.parse().map_err(|error| failed(&error))?;
-        Ok(Self { path: path.to_owned(), document })
+        let before = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
+        let document = before.parse().map_err(|error| failed(&error))?;
+        Ok(Self { path: path.to_owned(), before, document })
     }
 
-    /// What is changed.
+    /// The document to change.
     pub(super) fn document(&mut self) -> &mut DocumentMut {
         &mut self.document
     }
 
-    /// Adds a table at the end of `[[key]]`.
-    pub(super) fn push(&mut self, key: &str, table: Table) -> Result<(), Exit> {
-        let list = self.document.entry(key).or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
-        let list = list.as_array_of_tables_mut();
-        list.ok_or_else(|| {
-            Exit::usage(format!(
+    /// The tables of `[[key]]`; nothing if there are none.
+    pub(super) fn tables(&mut self, key: &str) -> Result<Option<&mut ArrayOfTables>, Exit> {
+        match self.document.get_mut(key) {
+            None => Ok(None),
+            Some(Item::ArrayOfTables(list)) => Ok(Some(list)),
+            Some(_) => Err(Exit::usage(format!(
                 "{}: `{key}` is written in one line; write [[{key}]] instead",
                 self.path.display()
-            ))
-        })?
-        .push(table);
+            ))),
+        }
+    }
+
+    /// Adds a table at the end of `[[key]]`.
+    pub(super) fn push(&mut self, key: &str, table: Table) -> Result<(), Exit> {
+        if self.tables(key)?.is_none() {
+            self.document.insert(key, Item::ArrayOfTables(ArrayOfTables::new()));
+        }
+        if let Some(list) = self.tables(key)? {
+            list.push(table);
+        }
         Ok(())
     }
 
-    /// Writes it beside the file, for a look at it. Gone when dropped, unless it is placed.
-    pub(super) fn draft(self) -> Result<Draft, Exit> {
-        let failed = |error: std::io::Error| Exit::usage(format!("{}: {error}", self.path.display()));
-        let mode = std::fs::metadata(&self.path).map_err(failed)?.permissions().mode() & 0o777;
-        let mut fresh = self.path.as_os_str().to_owned();
-        fresh.push(format!(".{}.new", std::process::id()));
-        let draft = Draft { path: fresh.into(), place: self.path.clone() };
-        let mut options = std::fs::File::options();
-        let file = options.write(true).create_new(true).mode(mode).open(&draft.path);
-        let written = file.and_then(|mut file| {
-            file.set_permissions(std::fs::Permissions::from_mode(mode))?;
-            file.write_all(self.document.to_string().as_bytes())?;
-            file.sync_all()
-        });
-        written.map_err(failed)?;
-        Ok(draft)
-    }
-}
-
-/// A file that would replace another.
-pub(super) struct Draft {
-    path: PathBuf,
-    place: PathBuf,
-}
-
-impl Draft {
-    /// Where it is now.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// The file with the change.
+    pub(super) fn text(&self) -> String {
+        self.document.to_string()
     }
 
-    /// Puts it in its place.
-    pub(super) fn place(self) -> Result<(), Exit> {
-        std::fs::rename(&self.path, &self.place)
-            .map_err(|error| Exit::usage(format!("{}: {error}", self.place.display())))
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        // It was placed, or nobody wants it.
-        drop(std::fs::remove_file(&self.path));
+    /// Replaces the file, if it is still what was read: an editor takes no lock.
+    pub(super) fn save(&self, locks: &FileLocks) -> Result<(), Exit> {
+        let failed = |error: std::io::Error| {
+            Exit::host_failed(format!("{}: not written: {error}", self.path.display()))
+        };
+        if std::fs::read_to_string(&self.path).map_err(failed)? != self.before {
+            return Err(Exit::refused(format!(
+                "{}: not written: another program has changed it in this very moment; run the command again",
+                self.path.display()
+            )));
+        }
+        locks.replace(&self.path, self.text().as_bytes(), 0o644).map_err(failed)
     }
 }

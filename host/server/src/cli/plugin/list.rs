@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use toolgate_policy::PluginName;
 use toolgate_policy::redact::printable;
-use toolgate_runtime::load::Kind;
+use toolgate_runtime::load::{Kind, to_date};
 use toolgate_runtime::reconcile::Loaded;
 use toolgate_runtime::state::lockfile::Entry;
 
@@ -63,6 +63,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
                 };
                 (state, why.digest, why.reasons.clone(), *instead)
             }
+            Loaded::Awaited { instead } => ("awaited", None, Vec::new(), *instead),
         };
         rows.push(Row {
             name: name.clone(),
@@ -102,10 +103,10 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     Ok(())
 }
 
-fn approval(row: &Row) -> Option<(String, String)> {
+/// Who approved it, and when, if that is a date.
+fn approval(row: &Row) -> Option<(String, Option<String>)> {
     let approval = &row.entry.as_ref()?.pin.approval;
-    let at = jiff::Timestamp::from_second(approval.at.0).unwrap_or_default();
-    Some((printable(&approval.by, 200), at.to_string()))
+    Some((printable(&approval.by, 200), to_date(approval.at)))
 }
 
 fn as_text(row: &Row) -> String {
@@ -117,7 +118,10 @@ fn as_text(row: &Row) -> String {
     if !row.signers.is_empty() {
         lines.push(format!("  signed    {}", shown(&row.signers.join("; "))));
     }
-    lines.extend(approval(row).map(|(by, at)| format!("  approved  {by}, {at}")));
+    lines.extend(approval(row).map(|(by, at)| match at {
+        Some(at) => format!("  approved  {by}, {at}"),
+        None => format!("  approved  {by}, at a time that is not a date"),
+    }));
     lines.extend(row.instead.as_ref().map(|digest| format!("  serves    the version before, {digest}")));
     lines.extend(row.reasons.iter().map(|reason| format!("  why       {}", printable(reason, 2_000))));
     lines.join("\n")

@@ -1,9 +1,13 @@
 //! `toolgate plugin remove`: out of the configuration and out of the lock.
 
+use toolgate_runtime::spec::Source;
+use toolgate_runtime::state::file_lock::FileLocks;
+
 use super::edit::Edit;
-use super::{Desk, name};
+use super::{name, save};
 use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, output};
+use crate::config::{Config, Lock, Roots};
 
 /// What `plugin remove` takes.
 #[derive(clap::Args)]
@@ -16,23 +20,43 @@ pub(in crate::cli) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let name = name(&args.plugin)?;
-    let mut desk = Desk::of(&args.config)?;
-    let configured = desk.config.spec.plugins.iter().any(|spec| spec.name == name);
-    let approved = desk.lock.file.remove(&name).is_some();
+    let path = &args.config.config;
+    let lock_path = lock(path)?.path;
+    let locks = FileLocks::take([path.as_path(), &lock_path]).map_err(|error| Exit::host(&error))?;
+    let mut lock = lock(path)?;
+    let mut edit = Edit::open(path)?;
+    let mut configured = false;
+    if let Some(list) = edit.tables("plugin")? {
+        let before = list.len();
+        list.retain(|table| table.get("name").and_then(|own| own.as_str()) != Some(name.as_str()));
+        configured = list.len() < before;
+    }
+    let approved = lock.file.remove(&name).is_some();
     if !configured && !approved {
         return Err(Exit::usage(format!("`{name}` is neither configured nor approved")));
     }
     if approved {
-        desk.save()?;
+        save(&lock, &locks)?;
         output::print(&format!("{name}: its approval is gone"));
     }
     if configured {
-        let mut edit = Edit::open(&args.config.config)?;
-        if let Some(list) = edit.document().get_mut("plugin").and_then(|list| list.as_array_of_tables_mut()) {
-            list.retain(|table| table.get("name").and_then(|own| own.as_str()) != Some(name.as_str()));
-        }
-        edit.draft()?.place()?;
-        output::print(&format!("{name}: removed from {}", args.config.config.display()));
+        edit.save(&locks)?;
+        output::print(&format!("{name}: removed from {}", path.display()));
+    } else if let Some(Source::Within { folder, name: file }) = source(path, &args.plugin) {
+        output::print(&format!(
+            "{name}: it waits for approval while {} has the file {file}; remove that, too",
+            folder.display()
+        ));
     }
     Ok(())
+}
+
+fn lock(path: &std::path::Path) -> Result<Lock, Exit> {
+    Roots::load(path)?.lock.ok_or_else(super::no_lock)
+}
+
+/// Where a plugin comes from, as far as the configuration can be read.
+fn source(path: &std::path::Path, name: &str) -> Option<Source> {
+    let config = Config::load(path).ok()?;
+    config.spec.plugins.into_iter().find(|spec| spec.name.as_str() == name).map(|spec| spec.source)
 }

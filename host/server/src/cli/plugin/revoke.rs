@@ -1,15 +1,18 @@
-//! `toolgate plugin revoke`: these bytes never run again, whoever signed and approved them.
+//! `toolgate plugin revoke`: these bytes never run again, whoever signed and approved them. It needs the trust policy and the
+//! lock, and nothing else of the configuration.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use toml_edit::{Table, value};
-use toolgate_policy::Digest;
+use toolgate_policy::{Digest, PluginName};
+use toolgate_runtime::state::file_lock::FileLocks;
 
 use super::edit::Edit;
-use super::name;
+use super::{name, save};
 use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, output};
-use crate::config::{Config, load_trust};
+use crate::config::{Lock, Roots, load_trust_text};
 
 /// What `plugin revoke` takes.
 #[derive(clap::Args)]
@@ -27,61 +30,97 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     if args.reason.trim().is_empty() || toolgate_policy::redact::printable(&args.reason, 500) != args.reason {
         return Err(Exit::usage("--reason takes 1 to 500 printable characters"));
     }
-    let mut config = Config::load(&args.config.config)?;
-    let mut digests = BTreeSet::new();
-    match args.what.parse::<Digest>() {
-        Ok(digest) => drop(digests.insert(digest)),
-        Err(_) => {
-            let name = name(&args.what)?;
-            let approved = config.lock.as_ref().and_then(|lock| lock.file.get(&name));
-            digests.extend(approved.map(|entry| entry.pin.digest));
-        }
+    let path = &args.config.config;
+    let roots = Roots::load(path)?;
+    let lock_path = roots.lock.map(|lock| lock.path);
+    let paths = [Some(roots.policy.as_path()), lock_path.as_deref()];
+    let locks = FileLocks::take(paths.into_iter().flatten()).map_err(|error| Exit::host(&error))?;
+    // As they are now that nobody else changes them.
+    let mut roots = Roots::load(path)?;
+    let digests = digests(&args.what, roots.lock.as_ref())?;
+    revoke(&roots, &digests, &args.reason, &locks)?;
+    let Some(lock) = &mut roots.lock else { return Ok(()) };
+    let withdrawn = withdraw(lock, &digests, &args.reason);
+    if withdrawn.is_empty() {
+        return Ok(());
     }
-    if digests.is_empty() {
-        return Err(Exit::usage(format!(
-            "`{}` is not approved, so that its bytes are not known here; name them as sha256:… (`toolgate plugin list` shows them)",
-            toolgate_policy::redact::printable(&args.what, 100)
-        )));
-    }
-    let policy = config.policy.clone();
-    let mut edit = Edit::open(&policy)?;
-    let mut new = 0;
-    for digest in &digests {
-        if config.spec.trust.policy.revoked(digest).is_some() {
-            output::print(&format!("{digest}: revoked already"));
-            continue;
-        }
-        let mut table = Table::new();
-        table.insert("digest", value(digest.to_string()));
-        table.insert("reason", value(&args.reason));
-        edit.push("revoke", table)?;
-        new += 1;
-    }
-    if new > 0 {
-        let version = config.spec.trust.policy.version().saturating_add(1);
-        edit.document()["version"] = value(i64::try_from(version).unwrap_or(i64::MAX));
-        let draft = edit.draft()?;
-        load_trust(draft.path())?;
-        draft.place()?;
-        digests
-            .iter()
-            .for_each(|digest| output::print(&format!("{digest}: revoked in {}", policy.display())));
-    }
-    if let Some(lock) = &mut config.lock {
-        let hit: Vec<_> = lock
-            .file
-            .entries()
-            .filter(|(_, entry)| digests.contains(&entry.pin.digest))
-            .map(|(name, entry)| (name.clone(), entry.clone()))
-            .collect();
-        for (name, mut entry) in hit {
-            entry.pin.revoked = Some(args.reason.clone());
-            lock.file.insert(name.clone(), entry);
-            output::print(&format!("{name}: its approval is taken back"));
-        }
-        lock.file
-            .save(&lock.path)
-            .map_err(|error| Exit::usage(format!("{}: {error}", lock.path.display())))?;
+    save(lock, &locks).map_err(|error| {
+        let names: Vec<&str> = withdrawn.iter().map(PluginName::as_str).collect();
+        error.with(&format!(
+            "\nthe approval of {} still stands in that file; it is revoked all the same, since the trust policy decides first",
+            names.join(", ")
+        ))
+    })?;
+    for name in withdrawn {
+        output::print(&format!("{name}: its approval is taken back"));
     }
     Ok(())
+}
+
+/// The bytes that are meant.
+fn digests(what: &str, lock: Option<&Lock>) -> Result<BTreeSet<Digest>, Exit> {
+    if let Ok(digest) = what.parse::<Digest>() {
+        return Ok(BTreeSet::from([digest]));
+    }
+    let name = name(what)?;
+    let approved = lock.and_then(|lock| lock.file.get(&name));
+    approved.map(|entry| BTreeSet::from([entry.pin.digest])).ok_or_else(|| {
+        Exit::usage(format!(
+            "`{name}` is not approved, so that its bytes are not known here; name them as sha256:… (`toolgate plugin list` shows them)"
+        ))
+    })
+}
+
+/// Writes into the trust policy what does not stand there yet, under the next version.
+fn revoke(roots: &Roots, digests: &BTreeSet<Digest>, reason: &str, locks: &FileLocks) -> Result<(), Exit> {
+    let mut edit = Edit::open(&roots.policy)?;
+    let policy = &roots.trust.policy;
+    let (known, new): (Vec<&Digest>, Vec<&Digest>) =
+        digests.iter().partition(|digest| policy.revoked(digest).is_some());
+    for digest in &new {
+        let mut table = Table::new();
+        table.insert("digest", value(digest.to_string()));
+        table.insert("reason", value(reason));
+        edit.push("revoke", table)?;
+    }
+    if !new.is_empty() {
+        let version = policy.version().checked_add(1).and_then(|version| i64::try_from(version).ok());
+        let version = version.ok_or_else(|| cannot_be_raised(&roots.policy))?;
+        edit.document()["version"] = value(version);
+        load_trust_text(&roots.policy, &edit.text())?;
+        edit.save(locks)?;
+    }
+    for digest in known {
+        output::print(&format!("{digest}: revoked already"));
+    }
+    for digest in new {
+        output::print(&format!("{digest}: revoked in {}", roots.policy.display()));
+    }
+    Ok(())
+}
+
+fn cannot_be_raised(policy: &Path) -> Exit {
+    Exit::usage(format!(
+        "{}: its version is the highest that there is and cannot be raised; begin anew with a lower one (docs/APPROVALS.md, \
+         \"What never goes back\")",
+        policy.display()
+    ))
+}
+
+/// Takes the approvals of these bytes back. The names of their plugins.
+fn withdraw(lock: &mut Lock, digests: &BTreeSet<Digest>, reason: &str) -> Vec<PluginName> {
+    let stands = |entry: &toolgate_runtime::state::lockfile::Entry| {
+        digests.contains(&entry.pin.digest) && entry.pin.revoked.is_none()
+    };
+    let hit: Vec<_> = lock
+        .file
+        .entries()
+        .filter(|(_, entry)| stands(entry))
+        .map(|(name, entry)| (name.clone(), entry.clone()))
+        .collect();
+    for (name, mut entry) in hit.iter().cloned() {
+        entry.pin.revoked = Some(reason.to_owned());
+        lock.file.insert(name, entry);
+    }
+    hit.into_iter().map(|(name, _)| name).collect()
 }

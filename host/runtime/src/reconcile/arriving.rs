@@ -1,0 +1,68 @@
+//! What was fetched for a plan that serves already: it is judged and loaded as at a start, by the trust policy that is in force by
+//! then, and joins what serves.
+
+use super::fetches::Fetch;
+use super::loading::{self, State};
+use super::report::log;
+use super::{Occasion, Plan, Reconciler};
+use crate::load::source::{Found, NotFetched, Sources};
+use crate::load::{self, Against, Kind};
+use crate::spec::Spec;
+
+impl Plan {
+    /// What is to be fetched for it.
+    pub(super) fn fetches(&self) -> Vec<Fetch> {
+        self.fetches_where(|state| matches!(state, State::Awaited { .. }))
+    }
+
+    /// What was not to be had when it was asked for.
+    pub(super) fn failed_fetches(&self) -> Vec<Fetch> {
+        self.fetches_where(|state| {
+            matches!(state, State::Not { why, .. } if why.kind == Kind::Failed && why.digest.is_none())
+        })
+    }
+
+    fn fetches_where(&self, is_meant: impl Fn(&State) -> bool) -> Vec<Fetch> {
+        let plugins = self.spec.plugins.iter().zip(&self.states);
+        let meant = plugins.filter(|(wanted, state)| wanted.source.is_elsewhere() && is_meant(state));
+        meant.map(|(wanted, _)| Fetch::of(wanted, &self.spec.trust)).collect()
+    }
+}
+
+impl Reconciler {
+    /// Goes on with the plugins that waited for this.
+    pub(super) fn arrived(&self, fetch: &Fetch, fetched: Result<&Found, &NotFetched>) {
+        let mut plan = self.plan();
+        let Some(plan) = plan.as_mut() else { return };
+        // A newer policy may have come while it was on its way.
+        if let Some(trust) = self.rooms.snapshots.trust() {
+            plan.spec.trust = trust;
+        }
+        let Spec { plugins, trust, approvals, .. } = &plan.spec;
+        let now = match self.rooms.seen.judge(trust, load::now()) {
+            Ok(now) => now,
+            Err(error) => {
+                tracing::error!("{}; what was fetched is not looked at", load::told(&error));
+                return;
+            }
+        };
+        let sources = Sources::of(&self.rooms);
+        let mut touched = Vec::new();
+        for (wanted, state) in plugins.iter().zip(&mut plan.states) {
+            if wanted.source != fetch.source || wanted.digest != fetch.pin {
+                continue;
+            }
+            let against = Against { trust, approved: approvals.of(&wanted.name), now };
+            let before = state.serving().cloned();
+            let found = load::take_fetched(&sources, wanted, against, fetched);
+            *state = loading::finish(&self.rooms, wanted, against, found, before.as_ref());
+            touched.push(wanted.name.clone());
+        }
+        let report = self.publish(plan, Occasion::Arrival, now);
+        report
+            .plugins
+            .iter()
+            .filter(|(name, _)| touched.contains(name))
+            .for_each(|(name, loaded)| log(name, loaded));
+    }
+}

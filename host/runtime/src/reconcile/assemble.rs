@@ -1,0 +1,103 @@
+//! From plugins that are loaded to what serves: who keeps a name that two of them want, and what the report says.
+
+use std::sync::Arc;
+
+use toolgate_policy::load::pin::Approved;
+
+use super::loading::State;
+use super::{FolderProblem, Loaded, Occasion, Report};
+use crate::load::{Kind, NotLoaded};
+use crate::snapshot::names::Names;
+use crate::snapshot::plugin::Plugin;
+use crate::spec::{Approvals, OnRefused, PluginSpec, Spec};
+
+/// The plugins that serve, in the operator's order, and what came of each.
+pub(super) fn assemble(spec: &Spec, states: &[State], occasion: Occasion) -> (Vec<Arc<Plugin>>, Report) {
+    let mut names = Names::default();
+    let mut results: Vec<Option<(Loaded, Option<Arc<Plugin>>)>> = states.iter().map(|_| None).collect();
+    for index in order(spec) {
+        let (Some(state), Some(result)) = (states.get(index), results.get_mut(index)) else { continue };
+        *result = Some(place(&mut names, state));
+    }
+    let mut plugins = Vec::new();
+    let mut report = Report { folders: problems(spec), ..Report::default() };
+    for (wanted, result) in spec.plugins.iter().zip(results) {
+        let Some((loaded, plugin)) = result else { continue };
+        plugins.extend(plugin);
+        report.plugins.push((wanted.name.clone(), loaded));
+    }
+    let starting = report.awaited().next().is_some();
+    report.starting = starting;
+    report.serves = serves(spec, &report, occasion);
+    (plugins, report)
+}
+
+/// The order in which plugins take their names: who was approved first comes first, wherever they stand in the configuration.
+/// Where that says nothing, the configuration decides.
+pub(super) fn order(spec: &Spec) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..spec.plugins.len()).collect();
+    let at = |index: &usize| {
+        spec.plugins.get(*index).map_or(i64::MAX, |wanted| approved_at(&spec.approvals, wanted))
+    };
+    order.sort_by_key(at);
+    order
+}
+
+fn approved_at(approvals: &Approvals, wanted: &PluginSpec) -> i64 {
+    match approvals.of(&wanted.name) {
+        Approved::Asked(Some(pin)) => pin.approval.at.0,
+        Approved::Asked(None) | Approved::NotAsked => i64::MAX,
+    }
+}
+
+/// A plugin in its place, if its names are free.
+fn place(names: &mut Names, state: &State) -> (Loaded, Option<Arc<Plugin>>) {
+    let mut take = |plugin: &Arc<Plugin>| {
+        names.take(&plugin.names()).map(|()| Arc::clone(plugin)).map_err(|clash| NotLoaded {
+            kind: Kind::Refused,
+            digest: Some(plugin.digest()),
+            reasons: vec![clash.to_string()],
+        })
+    };
+    match state {
+        State::Ready { plugin, kept } => match take(plugin) {
+            Ok(plugin) => {
+                let (digest, tools) = (plugin.digest(), plugin.tools().len());
+                (Loaded::Ready { digest, tools, kept: *kept }, Some(plugin))
+            }
+            Err(why) => (Loaded::Not { why, instead: None }, None),
+        },
+        State::Not { why, instead } => {
+            let plugin = instead.as_ref().and_then(|plugin| take(plugin).ok());
+            (Loaded::Not { why: why.clone(), instead: plugin.as_ref().map(|plugin| plugin.digest()) }, plugin)
+        }
+        State::Awaited { instead } => {
+            let plugin = instead.as_ref().and_then(|plugin| take(plugin).ok());
+            (Loaded::Awaited { instead: plugin.as_ref().map(|plugin| plugin.digest()) }, plugin)
+        }
+    }
+}
+
+fn problems(spec: &Spec) -> Vec<FolderProblem> {
+    let mut problems = Vec::new();
+    for folder in &spec.folders {
+        let problem = |file: Option<&String>, why: &String| FolderProblem {
+            folder: folder.path.clone(),
+            file: file.cloned(),
+            why: why.clone(),
+        };
+        problems.extend(folder.unreadable.iter().map(|why| problem(None, why)));
+        problems.extend(folder.problems.iter().map(|(file, why)| problem(Some(file), why)));
+    }
+    problems
+}
+
+fn serves(spec: &Spec, report: &Report, occasion: Occasion) -> bool {
+    let none = report.plugins.is_empty() && report.folders.is_empty();
+    let refused = report.refused().any(|(_, _, instead)| instead.is_none()) || !report.folders.is_empty();
+    match (occasion, spec.on_refused) {
+        (Occasion::Reload | Occasion::Arrival, _) => true,
+        (Occasion::Start, OnRefused::Stop) => !refused,
+        (Occasion::Start, OnRefused::Skip) => none || report.has_any(),
+    }
+}

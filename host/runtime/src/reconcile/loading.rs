@@ -1,0 +1,220 @@
+//! How far one plugin has come, and the steps that bring it further: from where its bytes are, or from what was kept of it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use toolgate_policy::limits::load::LOADS_AT_ONCE;
+use toolgate_policy::load::pin::Approved;
+use toolgate_policy::load::signer::UnixTime;
+
+use super::Fetching;
+use crate::load::source::{Found, Sources};
+use crate::load::verify::{self, By};
+use crate::load::{self, Against, Cleared, NotLoaded, clear_found};
+use crate::rooms::Rooms;
+use crate::signature::SignatureFile;
+use crate::snapshot::Snapshot;
+use crate::snapshot::plugin::Plugin;
+use crate::spec::{PluginSpec, Source, Spec, Trust};
+use crate::state::kept::{NotKept, Worth};
+
+/// How far a plugin has come.
+pub(crate) enum State {
+    /// It may serve; whether it did before, unchanged.
+    Ready { plugin: Arc<Plugin>, kept: bool },
+    /// It does not load; what may serve instead.
+    Not { why: NotLoaded, instead: Option<Arc<Plugin>> },
+    /// It is being fetched; what may serve meanwhile.
+    Awaited { instead: Option<Arc<Plugin>> },
+}
+
+impl State {
+    /// What may serve of it now.
+    pub(super) fn serving(&self) -> Option<&Arc<Plugin>> {
+        match self {
+            Self::Ready { plugin, .. } => Some(plugin),
+            Self::Not { instead, .. } | Self::Awaited { instead } => instead.as_ref(),
+        }
+    }
+}
+
+/// The version of a plugin that serves.
+fn before<'a>(old: &'a Snapshot, wanted: &PluginSpec) -> Option<&'a Arc<Plugin>> {
+    old.plugins().iter().find(|plugin| *plugin.name() == wanted.name)
+}
+
+/// What should serve, with the plugins that serve from folders that cannot be looked through now: what lies in such a folder is
+/// not known, so what is known of it stays.
+pub(super) fn with_hidden(spec: &Spec, old: &Snapshot) -> Spec {
+    let mut spec = spec.clone();
+    for folder in spec.folders.clone().iter().filter(|folder| folder.unreadable.is_some()) {
+        for plugin in old.plugins() {
+            let is_known = spec.plugins.iter().any(|wanted| wanted.name == *plugin.name());
+            match plugin.source() {
+                Source::Within { folder: other, name } if *other == folder.path && !is_known => {
+                    let hidden = folder.template.within(&folder.path, plugin.name().clone(), name.clone());
+                    spec.plugins.push(hidden);
+                }
+                _ => {}
+            }
+        }
+    }
+    spec
+}
+
+/// Loads all of them, a few at once: one that is slow to compile does not hold up the others. In the operator's order.
+pub(super) fn load_all(
+    rooms: &Rooms,
+    spec: &Spec,
+    old: &Snapshot,
+    now: UnixTime,
+    fetching: Fetching,
+) -> Vec<State> {
+    let next = Mutex::new(spec.plugins.iter().enumerate());
+    let loader = || {
+        let take = || next.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let load = |(at, wanted): (usize, &PluginSpec)| {
+            let approved = spec.approvals.of(&wanted.name);
+            let against = Against { trust: &spec.trust, approved, now };
+            (at, load(rooms, wanted, against, before(old, wanted), fetching))
+        };
+        std::iter::from_fn(take).map(load).collect::<Vec<_>>()
+    };
+    let (least, most) = LOADS_AT_ONCE;
+    let at_once = std::thread::available_parallelism().map_or(least, usize::from).clamp(least, most);
+    std::thread::scope(|scope| {
+        // Where no more threads can be started, fewer load.
+        let start = |_| std::thread::Builder::new().name("load".to_owned()).spawn_scoped(scope, loader).ok();
+        let others: Vec<_> = (1..at_once.min(spec.plugins.len())).filter_map(start).collect();
+        let mut all = loader();
+        for other in others {
+            all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        all.sort_by_key(|(at, _)| *at);
+        all.into_iter().map(|(_, state)| state).collect()
+    })
+}
+
+fn load(
+    rooms: &Rooms,
+    wanted: &PluginSpec,
+    against: Against<'_>,
+    before: Option<&Arc<Plugin>>,
+    fetching: Fetching,
+) -> State {
+    tracing::debug!(plugin = %wanted.name, "loading");
+    let sources = Sources::of(rooms);
+    let found = match fetching {
+        Fetching::Later if wanted.source.is_elsewhere() => {
+            match load::fetched_before(&sources, wanted, against) {
+                Some(Ok(found)) => Ok(found),
+                Some(Err(_)) | None => {
+                    return State::Awaited { instead: instead(rooms, wanted, against, before) };
+                }
+            }
+        }
+        Fetching::Now | Fetching::Later => load::fetch(&sources, wanted, against),
+    };
+    finish(rooms, wanted, against, found, before)
+}
+
+/// Loads what was found. `before` is what serves of the plugin.
+pub(super) fn finish(
+    rooms: &Rooms,
+    wanted: &PluginSpec,
+    against: Against<'_>,
+    found: Result<Found, NotLoaded>,
+    before: Option<&Arc<Plugin>>,
+) -> State {
+    match found.and_then(|found| load_found(rooms, wanted, found, against, before)) {
+        Ok((plugin, kept)) => State::Ready { plugin, kept },
+        Err(why) => State::Not { why, instead: instead(rooms, wanted, against, before) },
+    }
+}
+
+fn load_found(
+    rooms: &Rooms,
+    wanted: &PluginSpec,
+    found: Found,
+    against: Against<'_>,
+    before: Option<&Arc<Plugin>>,
+) -> Result<(Arc<Plugin>, bool), NotLoaded> {
+    let cleared = clear_found(wanted, found, against)?;
+    if cleared.clearance().pin().is_some() || wanted.source.is_elsewhere() {
+        keep(rooms, against.trust, cleared.found());
+    }
+    if let Some(plugin) = before.filter(|plugin| plugin.is(wanted, cleared.clearance())) {
+        return Ok((Arc::clone(plugin), true));
+    }
+    let plugin = prepare(rooms, wanted, cleared)?;
+    if plugin.clearance().pin().is_some() {
+        // What was read when it was approved, so that a change can be shown.
+        for surface in plugin.surfaces().iter().filter(|surface| !rooms.kept.has(surface.digest(), &[])) {
+            told(rooms.kept.put(surface, &[]));
+        }
+    }
+    Ok((Arc::new(plugin), false))
+}
+
+/// Makes a cleared plugin ready to be called.
+pub(super) fn prepare(rooms: &Rooms, wanted: &PluginSpec, cleared: Cleared) -> Result<Plugin, NotLoaded> {
+    cleared.prepare(wanted, &rooms.sandbox)
+}
+
+/// What may serve where `wanted` does not: the version that serves, or the one that was approved and kept. Of a plugin from
+/// elsewhere also the bytes that serve, with what is given now.
+fn instead(
+    rooms: &Rooms,
+    wanted: &PluginSpec,
+    against: Against<'_>,
+    before: Option<&Arc<Plugin>>,
+) -> Option<Arc<Plugin>> {
+    let approved = match against.approved {
+        Approved::NotAsked => None,
+        // What nobody approves any more serves no more.
+        Approved::Asked(pin) => Some(pin.filter(|pin| pin.revoked.is_none())?),
+    };
+    let goes_on = before.filter(|plugin| {
+        plugin.has_what_is_given_in(wanted)
+            && plugin.trusted_by(&against.trust.policy, against.now).is_ok()
+            && plugin.clearance().pin() == approved
+    });
+    if let Some(plugin) = goes_on {
+        return Some(Arc::clone(plugin));
+    }
+    let same_place =
+        |plugin: &&Arc<Plugin>| wanted.source.is_elsewhere() && *plugin.source() == wanted.source;
+    let digest = match approved {
+        Some(pin) => pin.digest,
+        None => before.filter(same_place)?.digest(),
+    };
+    let (artifact, signatures) = rooms.kept.get(digest)?;
+    let found = Found { artifact, signatures };
+    let pin = wanted.digest.filter(|_| approved.is_none());
+    let wanted = PluginSpec { digest: pin, ..wanted.clone() };
+    load_found(rooms, &wanted, found, against, before).ok().map(|(plugin, _)| plugin)
+}
+
+/// Keeps what was approved, with every signature that has been found beside it so far: the key of the first may be the
+/// first whose time is over.
+fn keep(rooms: &Rooms, trust: &Trust, found: &Found) {
+    if rooms.kept.has(found.artifact.digest(), &found.signatures) {
+        return;
+    }
+    let worth = |file: &SignatureFile| {
+        let alone = Found { artifact: found.artifact.clone(), signatures: vec![file.clone()] };
+        match verify::examine(trust, &alone) {
+            Ok(one) if one.iter().all(|one| matches!(one.by, By::Signer(_))) => Worth::Counts,
+            Ok(_) => Worth::MayCount,
+            Err(_) => Worth::Nothing,
+        }
+    };
+    told(rooms.kept.add(&found.artifact, &found.signatures, worth));
+}
+
+/// What is not kept serves all the same.
+fn told(kept: Result<(), NotKept>) {
+    if let Err(error) = kept {
+        let error = load::told(&error);
+        tracing::warn!(error, "what was approved is not kept; when its source changes it cannot serve on");
+    }
+}

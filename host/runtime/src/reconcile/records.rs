@@ -1,0 +1,123 @@
+//! What the record says of a start, a reload or an arrival: each plugin that is different now, and nothing twice.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use toolgate_policy::load::{Distrust, Pin};
+use toolgate_policy::redact::printable;
+
+use super::{Loaded, Occasion, Report};
+use crate::audit::{Event, Recorder};
+use crate::load::Kind;
+use crate::snapshot::Snapshot;
+use crate::snapshot::plugin::Plugin;
+
+/// Records what does not load. A start and a reload record each of them; an arrival only what is different by it.
+pub(super) fn refused(audit: &Recorder, before: &Report, report: &Report, occasion: Occasion) {
+    for (name, loaded) in &report.plugins {
+        let was = before.plugins.iter().find(|(other, _)| other == name).map(|(_, loaded)| loaded);
+        let is_new = occasion != Occasion::Arrival || !was.is_some_and(|was| was.is_like(loaded));
+        let Loaded::Not { why, .. } = loaded else { continue };
+        if is_new {
+            audit.event(&Event::Refused {
+                plugin: name.as_str(),
+                held: why.kind == Kind::Held,
+                digest: why.digest.map(|digest| digest.to_string()),
+                reasons: why.reasons.clone(),
+            });
+        }
+    }
+    for problem in report.folders.iter().filter(|_| occasion != Occasion::Arrival) {
+        audit.event(&Event::Refused {
+            plugin: &problem.place(),
+            held: false,
+            digest: None,
+            reasons: vec![problem.why.clone()],
+        });
+    }
+}
+
+/// Records the plugins that serve from now on, those that serve no more, and those that serve beyond a date.
+pub(super) fn serving(audit: &Recorder, old: &Snapshot, new: &Snapshot, occasion: Occasion) {
+    for plugin in new.plugins() {
+        let is_new = !old.plugins().iter().any(|other| Arc::ptr_eq(other, plugin));
+        if is_new {
+            serves(audit, plugin);
+            let before = old.plugins().iter().find(|other| other.name() == plugin.name());
+            before.into_iter().for_each(|before| went_back(audit, before, plugin));
+        }
+        if is_new || occasion != Occasion::Arrival {
+            for overdue in plugin.clearance().trusted().overdue() {
+                tracing::error!(plugin = %plugin.name(), "ALARM: {overdue}");
+                audit.event(&Event::Overdue { plugin: plugin.name().as_str(), what: overdue.to_string() });
+            }
+        }
+    }
+    let is_gone = |plugin: &&Arc<Plugin>| {
+        let is_it = |other: &Arc<Plugin>| other.name() == plugin.name() && other.digest() == plugin.digest();
+        !new.plugins().iter().any(is_it)
+    };
+    for plugin in old.plugins().iter().filter(is_gone) {
+        audit.event(&Event::Retired { plugin: plugin.name().as_str(), digest: plugin.digest().to_string() });
+    }
+}
+
+fn serves(audit: &Recorder, plugin: &Plugin) {
+    let provenance = plugin.provenance();
+    audit.event(&Event::Loaded {
+        plugin: plugin.name().as_str(),
+        digest: plugin.digest().to_string(),
+        version: provenance.version.as_deref(),
+        signers: provenance.signers.clone(),
+        approved_by: provenance.approval.as_ref().map(|approval| approval.by.as_str()),
+        tools: plugin.tools().len(),
+    });
+}
+
+/// Says that an older approval is in force again: somebody has put an older lock back. That may be meant, since an approval is an
+/// approval, so it is not refused; what must never serve again is revoked in the trust policy, which does not go back.
+fn went_back(audit: &Recorder, before: &Plugin, plugin: &Plugin) {
+    let (Some(old), Some(new)) = (before.clearance().pin(), plugin.clearance().pin()) else { return };
+    if new.approval.at >= old.approval.at {
+        return;
+    }
+    let side = |plugin: &Plugin, pin: &Pin| {
+        let version = plugin.provenance().version.clone().unwrap_or_else(|| "unknown".to_owned());
+        let at = pin.approval.at.0;
+        let at = Timestamp::from_second(at).map_or_else(|_| format!("second {at}"), |at| at.to_string());
+        [printable(&version, 60), plugin.digest().to_string(), at]
+    };
+    let (from, to) = (side(before, old), side(plugin, new));
+    let [version, digest, at] = &to;
+    let [old_version, old_digest, old_at] = &from;
+    tracing::warn!(
+        plugin = %plugin.name(),
+        "an older lock was put back: version {version} ({digest}), approved at {at}, serves again in place of {old_version} \
+         ({old_digest}), approved at {old_at}; if that is not meant, revoke those bytes"
+    );
+    audit.event(&Event::LockWentBack { plugin: plugin.name().as_str(), from, to });
+}
+
+/// Records the plugins that are revoked, and says so in the log.
+pub(super) fn revoked(audit: &Recorder, ended: &[Arc<Plugin>]) {
+    for plugin in ended {
+        let (name, digest) = (plugin.name(), plugin.digest());
+        tracing::error!(plugin = %name, %digest, "revoked: it serves no more, and its calls were ended");
+        audit.event(&Event::Revoked { plugin: name.as_str(), digest: digest.to_string() });
+    }
+}
+
+/// Records the plugins that a newer trust policy does not trust, and says so in the log.
+pub(super) fn distrusted(audit: &Recorder, gone: &[(Arc<Plugin>, Distrust)]) {
+    for (plugin, why) in gone {
+        let (name, digest) = (plugin.name(), plugin.digest());
+        tracing::error!(plugin = %name, %digest, "the trust policy trusts it no more, and it serves no more: {why}");
+        audit.event(&Event::Refused {
+            plugin: name.as_str(),
+            held: false,
+            digest: Some(digest.to_string()),
+            reasons: vec![why.to_string()],
+        });
+        audit.event(&Event::Retired { plugin: name.as_str(), digest: digest.to_string() });
+    }
+}

@@ -1,0 +1,112 @@
+//! Whether a plugin that is about to be approved would keep its names beside those that are approved already. Only names are
+//! looked at: nothing is compiled for it unless a plugin names its tools when it runs and what it said is not kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use toolgate_policy::load::Pin;
+use toolgate_policy::load::pin::Approved;
+use toolgate_policy::load::signer::UnixTime;
+use toolgate_policy::{Digest, PluginName, ToolName};
+
+use super::assemble::order;
+use super::{Reconciler, loading};
+use crate::load::source::{Found, Sources};
+use crate::load::{self, Against};
+use crate::snapshot::names::{Names, Wanted};
+use crate::snapshot::plugin::Plugin;
+use crate::spec::{PluginSpec, Spec};
+
+/// The names of approved plugins, as far as they were needed so far.
+#[derive(Default)]
+pub struct Rivals {
+    /// The policy that they were judged by.
+    trust: Option<Digest>,
+    /// The tools of each, with what they depend on; none of a plugin that would not serve.
+    known: BTreeMap<PluginName, (PluginSpec, Pin, Option<Vec<ToolName>>)>,
+}
+
+/// The names of an approved plugin are not known without fetching it.
+#[derive(Debug, thiserror::Error)]
+#[error("compare its names with those of plugin {0}: that would have to be fetched")]
+pub struct RivalsError(pub PluginName);
+
+impl Reconciler {
+    /// The newcomers that could not have their names, and the approved plugins that cannot have theirs, each with why. `spec` says what is approved.
+    ///
+    /// # Errors
+    /// [`RivalsError`] where nothing may be fetched.
+    pub(crate) fn clashes(
+        &self,
+        spec: &Spec,
+        newcomers: &[Arc<Plugin>],
+        rivals: &mut Rivals,
+        may_fetch: bool,
+    ) -> Result<Vec<(PluginName, String)>, RivalsError> {
+        if rivals.trust != Some(spec.trust.sha256) {
+            *rivals = Rivals { trust: Some(spec.trust.sha256), known: BTreeMap::new() };
+        }
+        // A policy that is not taken lets nothing serve.
+        let Ok(now) = self.rooms.seen.judge(&spec.trust, load::now()) else { return Ok(Vec::new()) };
+        let is_new = |wanted: &PluginSpec| newcomers.iter().any(|plugin| *plugin.name() == wanted.name);
+        let (mut names, mut clashes) = (Names::default(), Vec::new());
+        for wanted in order(spec).into_iter().filter_map(|index| spec.plugins.get(index)) {
+            let Approved::Asked(Some(pin)) = spec.approvals.of(&wanted.name) else { continue };
+            if is_new(wanted) || pin.revoked.is_some() {
+                continue;
+            }
+            if !rivals.known.get(&wanted.name).is_some_and(|(was, by, _)| was == wanted && by == pin) {
+                let tools = self.tools_of(spec, wanted, pin, now, may_fetch)?;
+                rivals.known.insert(wanted.name.clone(), (wanted.clone(), pin.clone(), tools));
+            }
+            if let Some((_, _, Some(tools))) = rivals.known.get(&wanted.name) {
+                let (plugin, prefix) = (&wanted.name, &wanted.prefix);
+                let may_be_similar = wanted.may_be_similar();
+                let wants = Wanted { plugin, prefix, tools: tools.iter().collect(), may_be_similar };
+                // An older version has approved both, or somebody has changed a prefix.
+                clashes.extend(names.take(&wants).err().map(|clash| (plugin.clone(), clash.to_string())));
+            }
+        }
+        // Among newcomers the configuration decides.
+        for wanted in &spec.plugins {
+            for plugin in newcomers.iter().filter(|plugin| *plugin.name() == wanted.name) {
+                if let Err(clash) = names.take(&plugin.names()) {
+                    clashes.push((wanted.name.clone(), clash.to_string()));
+                }
+            }
+        }
+        Ok(clashes)
+    }
+
+    /// The tools of an approved plugin; none if it would not serve.
+    fn tools_of(
+        &self,
+        spec: &Spec,
+        wanted: &PluginSpec,
+        pin: &Pin,
+        now: UnixTime,
+        may_fetch: bool,
+    ) -> Result<Option<Vec<ToolName>>, RivalsError> {
+        let against = Against { trust: &spec.trust, approved: Approved::Asked(Some(pin)), now };
+        let sources = Sources::of(&self.rooms);
+        let is_it = |found: &Found| found.artifact.digest() == pin.digest;
+        let kept = self.rooms.kept.get(pin.digest);
+        let found = match kept.map(|(artifact, signatures)| Found { artifact, signatures }) {
+            Some(found) => Some(found),
+            None if wanted.source.is_elsewhere() && !may_fetch => {
+                return Err(RivalsError(wanted.name.clone()));
+            }
+            None => load::fetch(&sources, wanted, against).ok().filter(is_it),
+        };
+        let Some(found) = found else { return Ok(None) };
+        let wanted = PluginSpec { digest: None, ..wanted.clone() };
+        let Ok(cleared) = load::clear_found(&wanted, found, against) else { return Ok(None) };
+        let said = pin.surfaces.get(1).and_then(|said| self.rooms.kept.get(*said)).map(|(said, _)| said);
+        if let Some(tools) = cleared.tools(&wanted.prefix, said.as_ref()) {
+            return Ok(Some(tools));
+        }
+        let plugin = loading::prepare(&self.rooms, &wanted, cleared).ok();
+        let tools = |plugin: Plugin| plugin.tools().iter().map(|tool| tool.listing.name.clone()).collect();
+        Ok(plugin.map(tools))
+    }
+}

@@ -1,0 +1,96 @@
+//! A newer trust policy against what serves already: what it does not trust goes at once, whatever else is wrong with the
+//! configuration and however long anything takes to load.
+
+use std::sync::Arc;
+
+use toolgate_policy::load::signer::UnixTime;
+use toolgate_policy::load::{Distrust, TrustPolicy};
+
+use super::{Loaded, Reconciler, Report, records};
+use crate::load::source::{Found, Sources};
+use crate::load::verify;
+use crate::load::{Kind, NotLoaded};
+use crate::rooms::Rooms;
+use crate::snapshot::plugin::Plugin;
+use crate::spec::{PluginSpec, Trust};
+use crate::state::seen::NotAdmitted;
+
+impl Reconciler {
+    /// Takes a trust policy and lets only that serve on which it trusts. Waits for no load.
+    ///
+    /// # Errors
+    /// [`NotAdmitted`]; everything is as it was then.
+    pub(crate) fn retrust(&self, trust: &Arc<Trust>) -> Result<(), NotAdmitted> {
+        let now = self.admit(trust)?;
+        self.drop_distrusted(trust, now);
+        Ok(())
+    }
+
+    /// Asks the newest trust policy again: a date in it may have passed.
+    pub(crate) fn retrust_now(&self) {
+        let Some(trust) = self.rooms.snapshots.trust() else { return };
+        if let Err(error) = self.retrust(&trust) {
+            tracing::error!("{}; what serves is not judged again", crate::load::told(&error));
+        }
+    }
+
+    /// Takes what a policy does not trust out of what serves.
+    pub(super) fn drop_distrusted(&self, trust: &Arc<Trust>, now: UnixTime) {
+        let ended = self.rooms.snapshots.retrust(trust, now, |plugin| judge(&self.rooms, plugin, trust, now));
+        records::revoked(&self.rooms.audit, &ended.revoked);
+        let is_revoked = |plugin: &Arc<Plugin>| ended.revoked.iter().any(|other| Arc::ptr_eq(other, plugin));
+        let distrusted: Vec<_> =
+            ended.out.iter().filter(|(plugin, _)| !is_revoked(plugin)).cloned().collect();
+        records::distrusted(&self.rooms.audit, &distrusted);
+        self.mark(&ended.out);
+    }
+
+    /// Says of plugins that they are revoked.
+    pub(super) fn mark_revoked(&self, policy: &TrustPolicy, ended: &[Arc<Plugin>]) {
+        let why = |plugin: &Arc<Plugin>| {
+            let digest = plugin.digest();
+            let reason = policy.revoked(&digest).map_or_else(String::new, str::to_owned);
+            (Arc::clone(plugin), Distrust::Revoked { digest, reason })
+        };
+        self.mark(&ended.iter().map(why).collect::<Vec<_>>());
+    }
+
+    fn mark(&self, out: &[(Arc<Plugin>, Distrust)]) {
+        if !out.is_empty() {
+            self.status.send_modify(|status| Arc::make_mut(status).mark(out));
+        }
+    }
+}
+
+impl Report {
+    /// Says that these plugins do not serve, and why.
+    pub(super) fn mark(&mut self, out: &[(Arc<Plugin>, Distrust)]) {
+        for (name, loaded) in &mut self.plugins {
+            let gone = out.iter().find(|(plugin, _)| plugin.name() == name);
+            if let Some((plugin, why)) = gone.filter(|(plugin, _)| loaded.serving() == Some(plugin.digest()))
+            {
+                let (digest, reasons) = (Some(plugin.digest()), vec![why.to_string()]);
+                *loaded =
+                    Loaded::Not { why: NotLoaded { kind: Kind::Refused, digest, reasons }, instead: None };
+            }
+        }
+    }
+}
+
+/// Whether the policy trusts the bytes that serve: by the signatures that were found when they were loaded, or by those that are
+/// kept with them or lie beside their file now. Nothing is fetched for it.
+fn judge(rooms: &Rooms, plugin: &Plugin, trust: &Trust, now: UnixTime) -> Result<(), Distrust> {
+    let Err(why) = plugin.trusted_by(&trust.policy, now) else { return Ok(()) };
+    let kept = || {
+        let (artifact, signatures) = rooms.kept.get(plugin.digest())?;
+        Some(Found { artifact, signatures })
+    };
+    let beside = || {
+        let spec = Some(plugin.spec()).filter(|spec| !spec.source.is_elsewhere())?;
+        Sources::of(rooms).fetch(&spec.source, None, &[]).ok()
+    };
+    // Other bytes than those that serve say nothing of them, and revocation beats every signature.
+    let wanted = PluginSpec { digest: Some(plugin.digest()), ..plugin.spec().clone() };
+    let trusts = |found: Found| verify::verify(&wanted, trust, &found, plugin.standing(), now).is_ok();
+    if kept().is_some_and(trusts) || beside().is_some_and(trusts) { Ok(()) } else { Err(why) }
+}

@@ -1,0 +1,133 @@
+//! Which plugin has which name: no two have one, and none has one that reads like another's unless its operator says so. Whoever
+//! comes first keeps it.
+
+use std::collections::BTreeMap;
+
+use toolgate_policy::load::lint::{similar_prefixes, skeleton};
+use toolgate_policy::name::Prefix;
+use toolgate_policy::{PluginName, ToolName};
+
+/// The names that are taken.
+#[derive(Default)]
+pub(crate) struct Names {
+    prefixes: Vec<(PluginName, Prefix)>,
+    tools: BTreeMap<ToolName, PluginName>,
+    /// By how they look.
+    looks: BTreeMap<String, ToolName>,
+}
+
+/// The names that one plugin wants.
+pub(crate) struct Wanted<'a> {
+    pub(crate) plugin: &'a PluginName,
+    pub(crate) prefix: &'a Prefix,
+    pub(crate) tools: Vec<&'a ToolName>,
+    /// Whether they may read like another's.
+    pub(crate) may_be_similar: bool,
+}
+
+/// Two plugins want one name, or names that read alike.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Clash {
+    /// One name.
+    #[error("its tool {tool} has the name of one of plugin `{holder}`; give one of them another `prefix`")]
+    Same {
+        /// The name.
+        tool: ToolName,
+        /// The plugin that has it.
+        holder: String,
+    },
+    /// Names that read alike.
+    #[error(
+        "{mine} reads like {theirs} of plugin `{holder}`; give one of them another `prefix`, or, if that is meant, add to it: \
+         allow_lints = [\"similar-name\"]"
+    )]
+    Similar {
+        /// A name or a prefix.
+        mine: String,
+        /// Another plugin's.
+        theirs: String,
+        /// The other plugin.
+        holder: String,
+    },
+}
+
+impl Names {
+    /// Takes names for a plugin.
+    ///
+    /// # Errors
+    /// [`Clash`]; nothing is taken then.
+    pub(crate) fn take(&mut self, wanted: &Wanted<'_>) -> Result<(), Clash> {
+        for tool in &wanted.tools {
+            if let Some(holder) = self.tools.get(*tool) {
+                return Err(Clash::Same { tool: (*tool).clone(), holder: holder.to_string() });
+            }
+        }
+        if !wanted.may_be_similar {
+            self.similar(wanted)?;
+        }
+        self.prefixes.push((wanted.plugin.clone(), wanted.prefix.clone()));
+        for tool in &wanted.tools {
+            self.tools.insert((*tool).clone(), wanted.plugin.clone());
+            self.looks.insert(skeleton(tool), (*tool).clone());
+        }
+        Ok(())
+    }
+
+    fn similar(&self, wanted: &Wanted<'_>) -> Result<(), Clash> {
+        let alike =
+            |(_, other): &&(PluginName, Prefix)| similar_prefixes(wanted.prefix.as_str(), other.as_str());
+        if let Some((holder, other)) = self.prefixes.iter().find(alike) {
+            return Err(Clash::Similar {
+                mine: format!("its prefix `{}`", wanted.prefix.as_str()),
+                theirs: format!("the prefix `{}`", other.as_str()),
+                holder: holder.to_string(),
+            });
+        }
+        for tool in &wanted.tools {
+            if let Some(held) = self.looks.get(&skeleton(tool)) {
+                return Err(Clash::Similar {
+                    mine: format!("its tool {tool}"),
+                    theirs: held.to_string(),
+                    holder: self.tools.get(held).map_or_else(String::new, ToString::to_string),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(names: &mut Names, plugin: &str, tools: &[&str], may_be_similar: bool) -> Result<(), Clash> {
+        let name: PluginName = plugin.parse().unwrap();
+        let tools: Vec<ToolName> = tools.iter().map(|tool| ToolName::parse(tool).unwrap()).collect();
+        let prefix = Prefix::from(&name);
+        names.take(&Wanted { plugin: &name, prefix: &prefix, tools: tools.iter().collect(), may_be_similar })
+    }
+
+    #[test]
+    fn whoever_comes_first_keeps_a_name_and_what_reads_like_it() {
+        let mut names = Names::default();
+        take(&mut names, "jira-1", &["jira-1_go"], false).unwrap();
+        let similar = take(&mut names, "jira-2", &["jira-2_go"], false).unwrap_err();
+        assert!(matches!(similar, Clash::Similar { holder, .. } if holder == "jira-1"));
+        let same = take(&mut names, "other", &["x", "jira-1_go"], true).unwrap_err();
+        assert!(matches!(same, Clash::Same { holder, .. } if holder == "jira-1"));
+        take(&mut names, "third", &["x"], false).unwrap();
+        take(&mut names, "jira-2", &["jira-2_go"], true).unwrap();
+        assert!(
+            take(&mut names, "fourth", &["x"], true).is_err(),
+            "a name is one plugin's, whatever is allowed"
+        );
+    }
+
+    #[test]
+    fn confusable_names_are_alike() {
+        let mut names = Names::default();
+        take(&mut names, "alpha", &["get_l1st"], false).unwrap();
+        let clash = take(&mut names, "omega", &["get_list"], false);
+        assert!(matches!(clash, Err(Clash::Similar { .. })), "{clash:?}");
+    }
+}

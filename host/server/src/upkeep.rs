@@ -1,0 +1,89 @@
+//! What a server does beside answering: once a minute it says which plugins do not serve, judges again by the trust policy what
+//! does, and asks again for what was not to be had. And it ends when nothing has come to serve at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+use toolgate_policy::limits::load::REMIND_MS;
+use toolgate_runtime::gate::Gate;
+use toolgate_runtime::reconcile::Report;
+
+/// Looks after a server until it stops. What became of its plugins, if none of them has come to serve.
+pub(crate) async fn run(gate: Gate, stop: CancellationToken) -> Option<Arc<Report>> {
+    let mut status = gate.status();
+    let mut settled = status.borrow_and_update().is_settled();
+    // A server that has served goes on, whatever is taken away from it.
+    let mut served = !gate.now().plugins().is_empty();
+    let mut turn = tokio::time::interval(Duration::from_millis(REMIND_MS));
+    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    turn.tick().await;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            changed = status.changed(), if !settled && !served => {
+                let report = Arc::clone(&status.borrow_and_update());
+                served |= !gate.now().plugins().is_empty();
+                settled = served || changed.is_err() || report.is_settled();
+                if settled && !served && !report.plugins.is_empty() {
+                    return Some(report);
+                }
+            }
+            _ = turn.tick() => {
+                let gate = gate.clone();
+                if let Err(error) = spawn_blocking(move || gate.look_after()).await {
+                    tracing::error!(%error, "what serves was not looked after");
+                }
+                if let Some(line) = reminder(&status.borrow()) {
+                    tracing::error!("{line}");
+                }
+            }
+        }
+    }
+}
+
+/// One line that names what does not serve; nothing if all does.
+fn reminder(report: &Report) -> Option<String> {
+    let refused = report.refused().filter(|(_, _, instead)| instead.is_none());
+    let plugins = refused
+        .map(|(name, why, _)| format!("plugin {name}: {}: {}", why.kind.word(), why.reasons.join("; ")));
+    let awaited = report.awaited().map(|name| format!("plugin {name}: being fetched"));
+    let folders = report.folders.iter().map(ToString::to_string);
+    let all: Vec<String> = plugins.chain(awaited).chain(folders).collect();
+    (!all.is_empty()).then(|| format!("not serving: {}", all.join(" | ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use toolgate_runtime::load::{Kind, NotLoaded};
+    use toolgate_runtime::reconcile::{FolderProblem, Loaded};
+
+    use super::*;
+
+    #[test]
+    fn a_reminder_names_all_that_does_not_serve_in_one_line() {
+        assert_eq!(REMIND_MS, 60_000, "each minute");
+        assert_eq!(reminder(&Report::default()), None);
+        let why =
+            NotLoaded { kind: Kind::Held, digest: None, reasons: vec!["one".to_owned(), "two".to_owned()] };
+        let report = Report {
+            plugins: vec![
+                ("bad".parse().unwrap(), Loaded::Not { why, instead: None }),
+                ("slow".parse().unwrap(), Loaded::Awaited { instead: None }),
+            ],
+            folders: vec![FolderProblem {
+                folder: "/plugins".into(),
+                file: Some("x\n2026 INFO all is well.wasm".to_owned()),
+                why: "no plugin can have this name".to_owned(),
+            }],
+            ..Report::default()
+        };
+        let line = reminder(&report).unwrap();
+        assert_eq!(
+            line,
+            "not serving: plugin bad: held: one; two | plugin slow: being fetched | folder /plugins: \
+             x\\u{a}2026 INFO all is well.wasm: no plugin can have this name"
+        );
+    }
+}
