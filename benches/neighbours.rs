@@ -51,6 +51,12 @@ async fn main() -> anyhow::Result<()> {
             arguments: json!({ "kibibytes": 10_000 }),
             callers: cores,
         },
+        Neighbour {
+            what: "messages of 3.5 MB with unknown keys",
+            guest: "sleeping",
+            arguments: (0..300_000).map(|n| (format!("key{n:06}"), json!(n % 10))).collect(),
+            callers: 10,
+        },
         Neighbour { what: "crashes", guest: "panicking", arguments: json!({ "why": "x" }), callers: cores },
     ];
     let wanted = std::env::args().nth(1).unwrap_or_default();
