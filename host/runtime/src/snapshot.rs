@@ -21,6 +21,8 @@ use tool::Tool;
 pub struct Snapshot {
     plugins: Vec<Arc<Plugin>>,
     tools: BTreeMap<ToolName, Arc<Tool>>,
+    /// The tools by what their names read like.
+    skeletons: BTreeMap<String, Arc<Tool>>,
 }
 
 /// The one place where the current snapshot is.
@@ -72,11 +74,16 @@ impl Snapshot {
         if !plugin.may_be_similar() {
             self.similar(&plugin)?;
         }
+        self.put(plugin);
+        Ok(())
+    }
+
+    fn put(&mut self, plugin: Arc<Plugin>) {
         for tool in plugin.tools() {
+            self.skeletons.insert(skeleton(&tool.listing.name), Arc::clone(tool));
             self.tools.insert(tool.listing.name.clone(), Arc::clone(tool));
         }
         self.plugins.push(plugin);
-        Ok(())
     }
 
     fn similar(&self, plugin: &Plugin) -> Result<(), Clash> {
@@ -89,10 +96,8 @@ impl Snapshot {
                 holder: other.name().to_string(),
             });
         }
-        let taken: BTreeMap<String, &Arc<Tool>> =
-            self.tools.values().map(|tool| (skeleton(&tool.listing.name), tool)).collect();
         for tool in plugin.tools() {
-            if let Some(held) = taken.get(&skeleton(&tool.listing.name)) {
+            if let Some(held) = self.skeletons.get(&skeleton(&tool.listing.name)) {
                 return Err(Clash::Similar {
                     mine: format!("its tool {}", tool.listing.name),
                     theirs: held.listing.name.to_string(),
@@ -121,10 +126,11 @@ impl Snapshot {
 
     /// The same without some plugins.
     fn without(&self, gone: impl Fn(&Arc<Plugin>) -> bool) -> Self {
-        let plugins: Vec<Arc<Plugin>> = self.plugins.iter().filter(|plugin| !gone(plugin)).cloned().collect();
-        let tools = plugins.iter().flat_map(|plugin| plugin.tools());
-        let tools = tools.map(|tool| (tool.listing.name.clone(), Arc::clone(tool))).collect();
-        Self { plugins, tools }
+        let mut left = Self::default();
+        for plugin in self.plugins.iter().filter(|plugin| !gone(plugin)) {
+            left.put(Arc::clone(plugin));
+        }
+        left
     }
 
     /// Whether a client would see the same list.

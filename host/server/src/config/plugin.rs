@@ -1,6 +1,6 @@
 //! `[[plugin]]`: which bytes, under which name, with which grants and limits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,22 +33,24 @@ pub(super) fn read<'d>(
     defaults: &CallLimits,
     instead: Option<(&str, &Document<'_>)>,
 ) -> Vec<Plugin<'d>> {
-    let sections = root.sections("plugin");
-    if sections.len() > PLUGINS_MAX {
-        root.wrong("plugin", format!("there are {}; the limit is {PLUGINS_MAX}", sections.len()));
-    }
     let mut plugins: Vec<Plugin<'d>> = Vec::new();
-    for section in sections {
+    let mut names = BTreeSet::new();
+    for section in root.sections("plugin", PLUGINS_MAX) {
         let Some((specs, folder)) = read_one(document, &section, secrets, defaults, instead) else {
             section.finish();
             continue;
         };
         let key = if folder.is_some() { "source" } else { "name" };
-        let others = || plugins.iter().flat_map(|other| &other.specs);
-        for spec in specs.iter().filter(|spec| others().any(|other| other.name == spec.name)) {
+        let twice: Vec<&PluginSpec> = specs.iter().filter(|spec| names.contains(&spec.name)).collect();
+        for spec in twice {
             section.wrong(key, format!("`{}` stands twice; give each plugin a name of its own", spec.name));
         }
+        names.extend(specs.iter().map(|spec| spec.name.clone()));
         plugins.push(Plugin { specs, folder, section });
+        if names.len() > PLUGINS_MAX {
+            // Told by the caller, and folders hold thousands.
+            break;
+        }
     }
     plugins
 }
