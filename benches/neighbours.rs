@@ -22,10 +22,9 @@ struct Neighbour {
     callers: usize,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn neighbours() -> Vec<Neighbour> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let neighbours = [
+    vec![
         Neighbour {
             what: "loopers, as many as cores",
             guest: "looping",
@@ -58,7 +57,12 @@ async fn main() -> anyhow::Result<()> {
             callers: 10,
         },
         Neighbour { what: "crashes", guest: "panicking", arguments: json!({ "why": "x" }), callers: cores },
-    ];
+    ]
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let neighbours = neighbours();
     let wanted = std::env::args().nth(1).unwrap_or_default();
     anyhow::ensure!(
         neighbours.iter().any(|neighbour| neighbour.what.contains(&wanted)),

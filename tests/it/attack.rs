@@ -3,13 +3,17 @@
 
 mod addresses;
 mod bombs;
+mod callers;
 mod canary;
+mod clients;
 mod ends;
 mod folders;
 mod forged;
 mod gallery;
 mod held;
 mod isolation;
+mod large;
+mod lists;
 mod names;
 mod outside;
 mod servers;

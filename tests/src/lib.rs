@@ -9,6 +9,7 @@ pub mod dns;
 pub mod fuzz;
 pub mod guest;
 pub mod inside;
+pub mod kept;
 pub mod process;
 pub mod registry;
 pub mod reply;

@@ -68,7 +68,7 @@ impl Quota {
     /// The same, waiting for others to give back.
     ///
     /// # Errors
-    /// [`QuotaError`], when nothing was free for so long.
+    /// [`QuotaError`], when nothing was free for so long, or will never be.
     pub async fn wait(
         self: &Arc<Self>,
         peer: &Arc<str>,
@@ -85,7 +85,8 @@ impl Quota {
                 Ok(taken) => return Ok(taken),
                 Err(refused) => refused,
             };
-            if tokio::time::timeout_at(until, freed).await.is_err() {
+            // More than one peer may ever hold is not waited for.
+            if amount > self.peer_max || tokio::time::timeout_at(until, freed).await.is_err() {
                 return Err(refused);
             }
         }
@@ -196,6 +197,8 @@ mod tests {
         let both = quota.take(&peer("a"), 2).unwrap();
         let moment = Duration::from_millis(1);
         assert_eq!(quota.wait(&peer("b"), 1, moment).await.unwrap_err(), QuotaError::Total);
+        let for_ever = Duration::from_secs(3_600);
+        assert!(quota.wait(&peer("b"), 3, for_ever).await.is_err(), "it would never be free");
         let waiting = {
             let quota = Arc::clone(&quota);
             let patience = Duration::from_secs(60);

@@ -10,6 +10,7 @@ use rmcp::{ErrorData, RoleServer};
 use tokio_util::sync::CancellationToken;
 use toolgate_policy::Principal;
 use toolgate_runtime::call::request::Arguments;
+use toolgate_runtime::quota::Taken;
 use toolgate_runtime::turns::Caller;
 
 use super::splice::Splice;
@@ -29,6 +30,8 @@ pub(crate) struct Inbound {
     pub(crate) splice: Option<Splice>,
     /// What is given back when it is answered.
     pub(crate) held: Option<Arc<dyn Send + Sync>>,
+    /// What a large answer takes until it is written, where no bytes are put into it.
+    pub(crate) answer: Arc<Mutex<Option<Taken>>>,
 }
 
 /// What belongs to a session, or to the conversation over stdio, as a whole.
@@ -41,7 +44,15 @@ pub(crate) struct Conversation {
 impl Inbound {
     /// What a message without arguments brings.
     pub(crate) fn new(principal: Principal, caller: Caller, conversation: Option<Arc<Conversation>>) -> Self {
-        Self { principal, caller, conversation, arguments: Arc::default(), splice: None, held: None }
+        Self {
+            principal,
+            caller,
+            conversation,
+            arguments: Arc::default(),
+            splice: None,
+            held: None,
+            answer: Arc::default(),
+        }
     }
 
     /// The arguments, once.

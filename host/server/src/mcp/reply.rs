@@ -1,6 +1,7 @@
 //! From a closed outcome to what a client is told. The only place where text for callers becomes a message: whose fault it
 //! is decides between a tool's error, which a model may mend, and a protocol error, which it cannot.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,11 +28,10 @@ pub(super) async fn reply(
     inbound: &Inbound,
 ) -> Result<CallToolResult, ErrorData> {
     let mut result = match closed.into_inner() {
+        Outcome::Answer(answer) if text_bytes(&answer.content) <= SMALL_MESSAGE_BYTES => answered(answer),
         Outcome::Answer(answer) => match &inbound.splice {
-            Some(splice) if text_bytes(&answer.content) > SMALL_MESSAGE_BYTES => {
-                large(handler, answer, splice, inbound).await?
-            }
-            Some(_) | None => answered(answer),
+            Some(splice) => large(handler, answer, splice, inbound).await?,
+            None => counted(handler, answer, inbound).await,
         },
         // An unknown tool and one that may not be called look the same.
         Outcome::Denied(Denied::Unknown) => return Err(ErrorData::invalid_params("unknown tool", None)),
@@ -80,18 +80,35 @@ async fn large(
     let stub = serde_json::to_string(&result.content).map_err(|error| failed(&error))?;
     let written = handler.gate.large().run(caller, move || write(answer)).await;
     let bytes = written.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
-    // Others give back what they hold as their clients read.
-    let patience = Duration::from_millis(WRITE_MS.default);
-    match handler.answers.wait(caller.peer(), bytes.len() as u64, patience).await {
+    match room(handler, inbound, bytes.len()).await {
         Ok(taken) => splice.fill(stub, Bytes::from_owner(Counted { bytes, _taken: taken })),
-        Err(_) => {
-            handler.notices.tell(Trouble::Answers, caller.peer());
-            let told =
-                "the tool answered, and the host holds as many large answers as it may; try again later";
-            result = CallToolResult::error(vec![ContentBlock::text(told)]);
-        }
+        Err(refused) => result = refused,
     }
     Ok(result)
+}
+
+/// A result that the transport writes as a whole, and then gives back what it took.
+async fn counted(handler: &Handler, answer: Answer, inbound: &Inbound) -> CallToolResult {
+    // As content and as a value for programs.
+    let bytes = text_bytes(&answer.content).saturating_mul(2);
+    match room(handler, inbound, bytes).await {
+        Ok(taken) => {
+            *inbound.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
+            answered(answer)
+        }
+        Err(refused) => refused,
+    }
+}
+
+/// Room for a large answer: others give back what they hold as their clients read. Else what is told instead of it.
+async fn room(handler: &Handler, inbound: &Inbound, bytes: usize) -> Result<Taken, CallToolResult> {
+    let patience = Duration::from_millis(WRITE_MS.default);
+    let peer = inbound.caller.peer();
+    handler.answers.wait(peer, bytes as u64, patience).await.map_err(|_| {
+        handler.notices.tell(Trouble::Answers, peer);
+        let told = "the tool answered, and the host holds as many large answers as it may; try again later";
+        CallToolResult::error(vec![ContentBlock::text(told)])
+    })
 }
 
 /// The content of an answer as it stands in a result, from the bracket of `content` on.

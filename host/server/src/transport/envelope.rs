@@ -46,11 +46,13 @@ impl Envelope {
     pub(crate) fn read(text: &[u8], bytes_max: u64) -> Result<Self, Malformed> {
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         let bounds = Bounds { bytes_max, depth_max: JSON_DEPTH_MAX, nodes_max: JSON_NODES_MAX };
-        let refused = |code, why: String| Malformed { code, why, id: Value::Null };
         let mut message = Json::parse(text, bounds).map_err(|error| match error {
-            JsonError::Malformed(why) => refused(PARSE_ERROR, format!("Parse error: {why}")),
+            JsonError::Malformed(why) => {
+                Malformed { code: PARSE_ERROR, why: format!("Parse error: {why}"), id: Value::Null }
+            }
             JsonError::Bytes(_) | JsonError::Refused(_) => {
-                refused(INVALID_REQUEST, format!("Invalid Request: {error}"))
+                let beginning = text.get(..ENVELOPE_BYTES_MAX).unwrap_or(text);
+                Malformed::invalid(error.to_string(), identity::id_in(beginning))
             }
         })?;
         let id = match message.get("id") {

@@ -222,7 +222,7 @@ impl HttpServer {
             ("/readyz", &Method::GET) if self.0.handler.is_ready() => plain(StatusCode::OK, "ready\n"),
             ("/readyz", &Method::GET) => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
             ("/healthz" | "/readyz", _) => not_get(),
-            _ if is_spare => self.busy(Trouble::Connections, &held, Some(request.into_body())),
+            _ if is_spare => self.busy(Trouble::Connections, &held, Some(request)),
             ("/mcp", &Method::POST) => return self.post(request, address, held).await,
             ("/mcp", _) => return self.other(request, address, held).await,
             _ => plain(StatusCode::NOT_FOUND, "MCP is served at /mcp\n"),

@@ -55,8 +55,15 @@ struct Reader {
     begun: bool,
 }
 
-/// The places of requests whose answers are not written yet, by id.
-type Answering = Arc<Mutex<HashMap<RequestId, Arc<Taken>>>>;
+/// Requests whose answers are not written yet, by id.
+type Answering = Arc<Mutex<HashMap<RequestId, Unanswered>>>;
+
+/// What such a request holds.
+struct Unanswered {
+    _place: Arc<Taken>,
+    /// Taken when its answer is there and large.
+    _answer: Arc<Mutex<Option<Taken>>>,
+}
 
 /// Who talks over stdio: the one who started this process.
 const PEER: &str = "stdio";
@@ -157,7 +164,9 @@ impl Reader {
                 if let Some(place) = place {
                     let place = Arc::new(place);
                     inbound.held = Some(Arc::clone(&place) as Arc<dyn Send + Sync>);
-                    self.answering().insert(request.id.clone(), place);
+                    let answer = Arc::clone(&inbound.answer);
+                    let unanswered = Unanswered { _place: place, _answer: answer };
+                    self.answering().insert(request.id.clone(), unanswered);
                 }
                 request.request.extensions_mut().insert(inbound);
             }
@@ -215,7 +224,7 @@ impl Reader {
         }
     }
 
-    fn answering(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, Arc<Taken>>> {
+    fn answering(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, Unanswered>> {
         self.answering.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -62,7 +62,7 @@ pub(super) async fn receive(
         Err(_) => Err(BodyError::Slow),
     };
     if matches!(received, Err(BodyError::Large | BodyError::NoRoom)) {
-        forget(body, bytes_max);
+        forget(body, headers, bytes_max);
     }
     received
 }
@@ -113,7 +113,11 @@ fn make_room(
 }
 
 /// Receives what is left of a body, for a short time and up to a bound, and keeps nothing of it.
-pub(super) fn forget(mut body: Incoming, bytes_max: usize) {
+pub(super) fn forget(mut body: Incoming, headers: &HeaderMap, bytes_max: usize) {
+    // Whoever asks first sends nothing, unless told to by reading.
+    if headers.contains_key(EXPECT) {
+        return;
+    }
     tokio::spawn(async move {
         let receiving = async {
             let mut received = 0_usize;

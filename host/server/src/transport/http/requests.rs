@@ -87,10 +87,10 @@ impl HttpServer {
     }
 
     /// The client is told to come back, and the operator that it was.
-    pub(super) fn busy(&self, trouble: Trouble, held: &Held, body: Option<Incoming>) -> Reply {
+    pub(super) fn busy(&self, trouble: Trouble, held: &Held, unread: Option<Request<Incoming>>) -> Reply {
         self.0.notices.tell(trouble, held.peer());
-        if let Some(body) = body {
-            forget(body, usize::try_from(self.0.limits.body_bytes_max).unwrap_or(usize::MAX));
+        if let Some((head, body)) = unread.map(Request::into_parts) {
+            forget(body, &head.headers, usize::try_from(self.0.limits.body_bytes_max).unwrap_or(usize::MAX));
         }
         come_back(match trouble {
             Trouble::Connections => "the server has as many connections as it may; try again later\n",
@@ -139,7 +139,10 @@ impl HttpServer {
         let (mut parts, body) = request.into_parts();
         match self.0.requests.take(held.peer(), 1) {
             Ok(place) => held.hold(place),
-            Err(_) => return Err(self.busy(Trouble::Requests, &held, Some(body))),
+            Err(_) => {
+                let unread = Request::from_parts(parts, body);
+                return Err(self.busy(Trouble::Requests, &held, Some(unread)));
+            }
         }
         let (caller, conversation) = self.caller(&parts.headers, &held);
         held.enter(Phase::Receiving);
