@@ -191,12 +191,7 @@ fn arguments_of_calls_that_wait_are_held_up_to_a_bound() {
         fine(&server);
         let before = peak_kib(&server);
         // One runs until some were refused.
-        let nap = modern("tools/call", json!({ "name": "park_wait", "arguments": { "ms": 200_000 } }));
-        let mut napping = (transport == Transport::Http).then(|| Kept::to(server.address()));
-        match &mut napping {
-            Some(client) => client.post(&nap.to_string(), &headers(&nap)),
-            None => server.send(&nap.to_string()),
-        }
+        let napping = server.begin("park_wait", json!({ "ms": 1_000_000 }));
         wait_until("it runs", || server.log().matches("a guest begins").count() >= 2);
         let seen = Arc::new(AtomicUsize::new(0));
         let waiting: Vec<_> = (0..CALLS)
@@ -221,14 +216,7 @@ fn arguments_of_calls_that_wait_are_held_up_to_a_bound() {
             })
             .collect();
         wait_until("some are refused", || seen.load(Ordering::Relaxed) > CALLS / 2);
-        drop(napping);
-        if transport == Transport::Stdio {
-            let params = json!({ "requestId": nap["id"] });
-            server.send(
-                &json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params })
-                    .to_string(),
-            );
-        }
+        napping.cancel();
         let replies: Vec<String> = waiting.into_iter().map(|call| call.join().unwrap()).collect();
         let refused =
             replies.iter().filter(|reply| reply.contains("as many large messages as it may")).count();
