@@ -119,8 +119,9 @@ impl Caller {
             if body.len() < length {
                 continue;
             }
-            let is_expected = self.expected.is_none_or(|words| body.contains(words));
-            if !head.starts_with("HTTP/1.1 200") || !is_expected {
+            let is_expected =
+                self.expected.is_none_or(|words| head.starts_with("HTTP/1.1 200") && body.contains(words));
+            if !is_expected {
                 bail!("not the answer: {text}");
             }
             return Ok(());

@@ -22,10 +22,9 @@ struct Neighbour {
     callers: usize,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn neighbours() -> Vec<Neighbour> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let neighbours = [
+    vec![
         Neighbour {
             what: "loopers, as many as cores",
             guest: "looping",
@@ -51,8 +50,19 @@ async fn main() -> anyhow::Result<()> {
             arguments: json!({ "kibibytes": 10_000 }),
             callers: cores,
         },
+        Neighbour {
+            what: "messages of 3.5 MB with unknown keys",
+            guest: "sleeping",
+            arguments: (0..300_000).map(|n| (format!("key{n:06}"), json!(n % 10))).collect(),
+            callers: 10,
+        },
         Neighbour { what: "crashes", guest: "panicking", arguments: json!({ "why": "x" }), callers: cores },
-    ];
+    ]
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let neighbours = neighbours();
     let wanted = std::env::args().nth(1).unwrap_or_default();
     anyhow::ensure!(
         neighbours.iter().any(|neighbour| neighbour.what.contains(&wanted)),

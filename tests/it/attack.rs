@@ -3,7 +3,9 @@
 
 mod addresses;
 mod bombs;
+mod callers;
 mod canary;
+mod clients;
 mod ends;
 mod folders;
 mod forged;
@@ -12,6 +14,8 @@ mod gallery;
 mod headers;
 mod held;
 mod isolation;
+mod large;
+mod lists;
 mod names;
 mod outside;
 mod secrets;

@@ -77,6 +77,6 @@ pub fn gate_by(world: &World, state: &str, program: PathBuf) -> Gate {
 
 fn gate_with(world: &World, state: &str, compiling: Compiling) -> Gate {
     let state = State::open(&world.path(state)).unwrap();
-    let bounds = Bounds { calls_max: 64, memory_bytes_max: 4 << 30 };
+    let bounds = Bounds { calls_max: 64, memory_bytes_max: 4 << 30, ..Bounds::default() };
     Gate::open(&state, bounds, compiling, Vec::new(), Arc::new(|_, _, _| {})).unwrap()
 }

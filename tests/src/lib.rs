@@ -11,6 +11,7 @@ pub mod fuzz;
 pub mod guest;
 pub mod hold;
 pub mod inside;
+pub mod kept;
 pub mod process;
 pub mod prompt;
 pub mod raw;

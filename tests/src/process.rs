@@ -82,3 +82,17 @@ pub fn open_in(pid: u32, file: &Path) -> usize {
     let leads_there = |entry: &DirEntry| std::fs::read_link(entry.path()).is_ok_and(|to| to == file);
     descriptors.filter_map(Result::ok).filter(leads_there).count()
 }
+
+/// The processor time that threads of this name took, in the system's ticks.
+pub fn ticks(pid: u32, name: &str) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().filter_map(Result::ok);
+    let stats = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+    stats
+        .filter_map(|stat| {
+            let (head, rest) = stat.rsplit_once(')')?;
+            let fields: Vec<&str> = rest.split_whitespace().collect();
+            let time = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+            (head.split_once('(')?.1 == name).then_some(time)
+        })
+        .sum()
+}

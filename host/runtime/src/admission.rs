@@ -1,26 +1,25 @@
-//! How many calls run at once: of one plugin, and of all. More wait, in the order they came; more than that are refused at
-//! once, so that the caller can back off. So are those of a plugin that is on hold.
+//! How many calls run at once: of one plugin, and of all. More wait, callers in turn; more than that are refused at once, so
+//! that the caller can back off. So are those of a caller, or of a plugin, that is on hold.
 
 pub(crate) mod breaker;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use toolgate_policy::call::Permit;
 use toolgate_policy::limits::call::{CallLimit, CallLimits};
 
-use crate::outcome::Fault;
+use crate::outcome::{Fault, FaultKind};
 use crate::sandbox::interrupt::Interrupt;
+use crate::turns::{Caller, Crowded, Place, Turns};
 use breaker::{Breaker, Trial};
 
 /// The places of one plugin.
 pub(crate) struct Admission {
-    running: Arc<Semaphore>,
-    /// Held by the one call of the plugin that waits for a place among those of all.
-    turn: Mutex<()>,
-    waiting: AtomicU64,
+    /// Tells plugins apart where they take turns.
+    number: u64,
+    running: Arc<Turns>,
     queue: u64,
     deadline_ms: u64,
     breaker: Breaker,
@@ -28,29 +27,34 @@ pub(crate) struct Admission {
 
 /// A place among running calls. Given back when dropped.
 pub(crate) struct Slot {
-    _of_plugin: OwnedSemaphorePermit,
-    _of_all: OwnedSemaphorePermit,
+    _of_plugin: Place,
+    _of_all: Place,
+}
+
+/// The places of all plugins together. Nobody is turned away here: each plugin has no more calls waiting than run of it.
+pub(crate) fn of_all(calls_max: usize) -> Arc<Turns> {
+    Turns::new(calls_max, usize::MAX)
 }
 
 impl Admission {
     pub(crate) fn new(limits: &CallLimits) -> Self {
-        let running = usize::try_from(limits.get(CallLimit::Concurrency)).unwrap_or(1);
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let at_most = |limit| usize::try_from(limits.get(limit)).unwrap_or(1);
         Self {
-            running: Arc::new(Semaphore::new(running)),
-            turn: Mutex::new(()),
-            waiting: AtomicU64::new(0),
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+            running: Turns::new(at_most(CallLimit::Concurrency), at_most(CallLimit::Queue)),
             queue: limits.get(CallLimit::Queue),
             deadline_ms: limits.get(CallLimit::Deadline),
             breaker: Breaker::new(limits.get(CallLimit::Faults)),
         }
     }
 
-    /// Whether the plugin is one to be called.
+    /// Whether the caller may call the plugin now.
     ///
     /// # Errors
-    /// That it is on hold.
-    pub(crate) fn begin(&self) -> Result<Trial<'_>, Fault> {
-        self.breaker.begin(Instant::now())
+    /// That one of them is on hold.
+    pub(crate) fn begin(&self, caller: &Caller) -> Result<Trial<'_>, Fault> {
+        self.breaker.begin(caller, Instant::now())
     }
 
     /// Takes a place, waiting for one until the deadline.
@@ -60,48 +64,38 @@ impl Admission {
     pub(crate) async fn enter(
         &self,
         _permit: &Permit,
-        all: &Arc<Semaphore>,
+        caller: &Caller,
+        all: &Arc<Turns>,
         deadline: Instant,
         interrupt: &Interrupt,
     ) -> Result<Slot, Fault> {
-        if let (Ok(of_plugin), Ok(of_all)) =
-            (Arc::clone(&self.running).try_acquire_owned(), Arc::clone(all).try_acquire_owned())
-        {
-            return Ok(Slot { _of_plugin: of_plugin, _of_all: of_all });
-        }
-        let _place = Waiting::join(self)?;
         let places = async {
-            let of_plugin = Arc::clone(&self.running).acquire_owned().await.map_err(Fault::internal)?;
-            // So that plugins take turns there, however many calls of one are waiting.
-            let _turn = self.turn.lock().await;
-            let of_all = Arc::clone(all).acquire_owned().await.map_err(Fault::internal)?;
+            let of_plugin = self.running.enter(caller, 0).await?;
+            // Here a peer's plugins take turns, however many calls of one are waiting.
+            let of_all = all.enter(caller, self.number).await?;
             Ok(Slot { _of_plugin: of_plugin, _of_all: of_all })
         };
         tokio::select! {
             biased;
             fault = interrupt.raised() => Err(fault),
-            slot = places => slot,
+            slot = places => slot.map_err(|crowded| self.turned_away(crowded)),
             () = tokio::time::sleep_until(deadline) => {
                 Err(Fault::limit(CallLimit::Deadline, self.deadline_ms).logged("it waited in the queue to its deadline"))
             }
         }
     }
-}
 
-/// A place in the queue.
-struct Waiting<'a>(&'a Admission);
-
-impl<'a> Waiting<'a> {
-    fn join(admission: &'a Admission) -> Result<Self, Fault> {
-        let joined = admission.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
-            (waiting < admission.queue).then_some(waiting + 1)
-        });
-        joined.map(|_| Self(admission)).map_err(|_| Fault::limit(CallLimit::Queue, admission.queue))
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    fn turned_away(&self, crowded: Crowded) -> Fault {
+        match crowded {
+            Crowded::Full => Fault::limit(CallLimit::Queue, self.queue),
+            Crowded::GaveWay => {
+                let told = format!(
+                    "too many calls of this tool's plugin are waiting ({} = {}), most of them by this client; try again later",
+                    CallLimit::Queue.name(),
+                    self.queue
+                );
+                Fault::new(FaultKind::Limit(CallLimit::Queue), told)
+            }
+        }
     }
 }

@@ -12,6 +12,7 @@ use cap_std::fs::Dir;
 use serde_json::{Map, Value, json};
 use toolgate_policy::redact::printable;
 
+use crate::json::Json;
 use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::signature::mac::MacKey;
 use record::{Closed, Opening, Record};
@@ -91,6 +92,10 @@ pub enum Event<'a> {
     Held {
         /// Which.
         plugin: &'a str,
+        /// For whom: a `connection` (or session) of a caller, the caller's `address`, or `everybody`.
+        scope: &'static str,
+        /// Whose calls failed, unless it is on hold for everybody.
+        caller: Option<&'a str>,
         /// For how long; nothing when it works again.
         seconds: Option<u64>,
     },
@@ -136,9 +141,16 @@ impl Recorder {
             );
             return Err(Closed::unrecorded(fault.logged(&error.to_string())));
         }
-        let tag = self.key.tag(&[opening.arguments.text().as_bytes()]);
-        let arguments = format!("hmac-sha256:{}", toolgate_policy::digest::hex(&tag));
-        Ok(Record::open(Arc::clone(&self.sink), opening, arguments))
+        Ok(Record::open(Arc::clone(&self.sink), opening))
+    }
+
+    /// What stands in the record of a call for its arguments.
+    ///
+    /// # Errors
+    /// When they cannot be written as JSON.
+    pub fn digest(&self, arguments: &Json) -> std::io::Result<String> {
+        let tag = self.key.tag_written(|to| arguments.write(to))?;
+        Ok(format!("hmac-sha256:{}", toolgate_policy::digest::hex(&tag)))
     }
 
     /// Whether a record could be written now.
@@ -171,10 +183,11 @@ impl Recorder {
             Event::Reloaded { plugins, problems } => {
                 ("reload", json!({ "plugins": plugins, "problems": shown(problems) }))
             }
-            Event::Held { plugin, seconds: Some(seconds) } => {
-                ("hold", json!({ "plugin": plugin, "seconds": seconds }))
+            Event::Held { plugin, scope, caller, seconds } => {
+                let name = if seconds.is_some() { "hold" } else { "release" };
+                let caller = caller.map(|caller| printable(caller, 200));
+                (name, json!({ "plugin": plugin, "scope": scope, "caller": caller, "seconds": seconds }))
             }
-            Event::Held { plugin, seconds: None } => ("release", json!({ "plugin": plugin })),
             Event::SeenUpgraded { version } => ("trust-seen-upgraded", json!({ "version": version })),
             Event::LockWentBack { plugin, from, to } => {
                 let side = |[version, digest, approved]: &[String; 3]| json!({ "version": version, "digest": digest, "approved": approved });

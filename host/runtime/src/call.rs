@@ -3,40 +3,49 @@
 
 pub mod request;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use toolgate_policy::call::{Denied, judge};
 use toolgate_policy::limits::call::CallLimit;
+use toolgate_policy::limits::lift::{ARGUMENT_VALUES_BYTES_MAX, SMALL_VALUES_BYTES};
 
-use crate::admission::breaker::Change;
+use crate::admission::breaker::{Change, Whom};
 use crate::audit::Event;
 use crate::audit::record::{Closed, Opening, Record};
+use crate::mapping::lower::{LowerError, Lowered};
+use crate::mapping::problem::Problems;
 use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::rooms::Rooms;
 use crate::sandbox::Call;
+use crate::snapshot::tool::Tool;
 use request::Request;
 
 /// Runs a call to its end. There is always a record, and it is closed before anybody learns the outcome.
-pub(crate) async fn run(rooms: &Rooms, request: Request) -> Closed<Outcome> {
+pub(crate) async fn run(rooms: &Rooms, mut request: Request) -> Closed<Outcome> {
+    let digest = digest(rooms, &mut request).await;
     let opening = Opening {
         principal: &request.principal,
         tool: &request.tool,
-        arguments: &request.arguments,
+        arguments: digest.as_deref().unwrap_or("unreadable"),
         learning: request.learning,
     };
     let mut record = match rooms.audit.call(opening) {
         Ok(record) => record,
         Err(closed) => return closed,
     };
-    let outcome = attempt(rooms, &request, &mut record).await.unwrap_or_else(|early| early);
+    let outcome = match digest {
+        Ok(_) => attempt(rooms, &mut request, &mut record).await.unwrap_or_else(|early| early),
+        Err(fault) => Outcome::Fault(fault),
+    };
     if let Outcome::Fault(fault) = &outcome {
         tracing::info!(tool = %toolgate_policy::redact::printable(&request.tool, 100), fault = fault.log_text(), "a call came to nothing");
     }
     record.close(outcome)
 }
 
-async fn attempt(rooms: &Rooms, request: &Request, record: &mut Record) -> Result<Outcome, Outcome> {
+async fn attempt(rooms: &Rooms, request: &mut Request, record: &mut Record) -> Result<Outcome, Outcome> {
     let Some(_flight) = rooms.flights.begin() else {
         return Err(Outcome::Fault(Fault::new(
             FaultKind::Stopping,
@@ -49,29 +58,85 @@ async fn attempt(rooms: &Rooms, request: &Request, record: &mut Record) -> Resul
     record.intent(&permit, &tool.provenance);
     let limits = tool.export.limits();
     let deadline = request.arrived + Duration::from_millis(limits.get(CallLimit::Deadline));
-    let args = tool
-        .lower(&request.arguments)
-        .map_err(|problems| Outcome::Fault(Fault::new(FaultKind::Arguments, problems.to_string())))?;
+    let Lowered { vals, bytes } = lower(rooms, request, &tool).await.map_err(Outcome::Fault)?;
+    let held = rooms.sandbox.hold(bytes).ok_or_else(|| Outcome::Fault(Fault::no_memory()))?;
     // Whoever learns wants to see it fail, and again: that holds nothing up, and says nothing about the plugin.
-    let trial = (!request.learning).then(|| tool.admission.begin()).transpose().map_err(Outcome::Fault)?;
+    let trial = (!request.learning)
+        .then(|| tool.admission.begin(&request.caller))
+        .transpose()
+        .map_err(Outcome::Fault)?;
     let interrupt = request.interrupt.under(&tool.revoked, rooms.flights.stopping());
-    let slot =
-        tool.admission.enter(&permit, &rooms.calls, deadline, &interrupt).await.map_err(Outcome::Fault)?;
+    let slot = tool.admission.enter(&permit, &request.caller, &rooms.calls, deadline, &interrupt).await;
+    let slot = (slot.map_err(Outcome::Fault)?, held);
     let call = Call { deadline, interrupt, relay: request.relay.clone(), notes: record.notes(), slot };
-    let outcome = rooms.sandbox.call(&permit, &tool.export, args, call).await;
+    let outcome = rooms.sandbox.call(&permit, &tool.export, vals, call).await;
     if let Some(change) = trial.and_then(|trial| trial.ended(&outcome, Instant::now())) {
-        let plugin = permit.plugin().as_str();
-        let seconds = match change {
-            Change::Held(lasts) => Some(lasts.as_secs()),
-            Change::Released => None,
-        };
-        match seconds {
-            Some(seconds) => {
-                tracing::warn!(plugin, seconds, "a plugin failed too often in a row and is on hold")
-            }
-            None => tracing::info!(plugin, "a plugin that was on hold works again"),
-        }
-        rooms.audit.event(&Event::Held { plugin, seconds });
+        tell(rooms, permit.plugin().as_str(), request.caller.peer(), change);
     }
     Ok(outcome)
+}
+
+/// What stands in the record for the arguments.
+async fn digest(rooms: &Rooms, request: &mut Request) -> Result<String, Fault> {
+    let audit = Arc::clone(&rooms.audit);
+    let digest = request.arguments.look(&request.caller, move |json| audit.digest(json)).await;
+    digest.map_err(Fault::internal)?.map_err(Fault::internal)
+}
+
+/// The arguments as values. What becomes large is made on the threads for that.
+async fn lower(rooms: &Rooms, request: &mut Request, tool: &Arc<Tool>) -> Result<Lowered, Fault> {
+    let wrong = |problems: Problems| Fault::new(FaultKind::Arguments, problems.to_string());
+    if !request.arguments.is_large() {
+        let tool = Arc::clone(tool);
+        let lowered =
+            request.arguments.look(&request.caller, move |json| tool.lower(json, SMALL_VALUES_BYTES));
+        match lowered.await.map_err(Fault::internal)? {
+            Ok(lowered) => {
+                request.arguments.forget();
+                return Ok(lowered);
+            }
+            Err(LowerError::Problems(problems)) => return Err(wrong(problems)),
+            Err(LowerError::Large) => {
+                let admitted = request.arguments.admit(&rooms.large, &request.caller);
+                admitted.map_err(|refused| Fault::no_memory().logged(&refused.to_string()))?;
+            }
+        }
+    }
+    let tool = Arc::clone(tool);
+    let lowered = request
+        .arguments
+        .look(&request.caller, move |json| tool.lower(json, ARGUMENT_VALUES_BYTES_MAX))
+        .await;
+    request.arguments.forget();
+    lowered.map_err(Fault::internal)?.map_err(|error| match error {
+        LowerError::Problems(problems) => wrong(problems),
+        LowerError::Large => wrong(Problems::too_large()),
+    })
+}
+
+/// Tells the operator that a plugin is on hold, or no more.
+fn tell(rooms: &Rooms, plugin: &str, peer: &str, change: Change) {
+    let (whom, seconds) = match change {
+        Change::Held(whom, lasts) => (whom, Some(lasts.as_secs())),
+        Change::Released(whom) => (whom, None),
+    };
+    let (scope, caller) = match whom {
+        Whom::Caller => ("connection", Some(peer)),
+        Whom::Peer => ("address", Some(peer)),
+        Whom::Everybody => ("everybody", None),
+    };
+    let caller_told = caller.unwrap_or("everybody");
+    match seconds {
+        Some(seconds) => {
+            tracing::warn!(
+                plugin,
+                scope,
+                caller = caller_told,
+                seconds,
+                "a plugin failed too often in a row and is on hold"
+            );
+        }
+        None => tracing::info!(plugin, scope, caller = caller_told, "a plugin that was on hold works again"),
+    }
+    rooms.audit.event(&Event::Held { plugin, scope, caller, seconds });
 }

@@ -4,19 +4,22 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use toolgate_policy::capability::http::Pass;
+use toolgate_policy::limits::wire::{CALLS_MAX, MEMORY_BYTES_MAX, MESSAGES_BYTES_MAX, PEER_PERCENT};
 use toolgate_policy::load::trust::Standing;
 use toolgate_policy::load::{Asked, Pin, TrustPolicy};
 use toolgate_policy::{Digest, PluginName, Principal};
 
+use crate::admission;
 use crate::artifact::Artifact;
 use crate::audit::record::Closed;
 use crate::audit::{Event, Recorder};
 use crate::call;
 use crate::call::request::Request;
 use crate::egress::Egress;
+use crate::large::Large;
 use crate::list;
 use crate::load::source::Sources;
 use crate::load::{self, NotLoaded};
@@ -50,6 +53,21 @@ pub struct Bounds {
     pub calls_max: u32,
     /// Guest memory at once, in bytes.
     pub memory_bytes_max: u64,
+    /// Bytes of large messages at once.
+    pub messages_bytes_max: u64,
+    /// What one peer may hold of what all clients share, in percent.
+    pub peer_percent: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            calls_max: u32::try_from(CALLS_MAX.default).unwrap_or(1),
+            memory_bytes_max: MEMORY_BYTES_MAX.default,
+            messages_bytes_max: MESSAGES_BYTES_MAX.default,
+            peer_percent: PEER_PERCENT.default,
+        }
+    }
 }
 
 /// Why there is no gate.
@@ -64,8 +82,8 @@ pub enum NotOpened {
     /// What was seen or kept before cannot be read.
     #[error("read the state directory {0}")]
     State(std::path::PathBuf, #[source] std::io::Error),
-    /// The guests' threads cannot be started.
-    #[error("start the guests' threads")]
+    /// Threads cannot be started.
+    #[error("start the threads of guests and of large messages")]
     Threads(#[source] std::io::Error),
 }
 
@@ -103,7 +121,9 @@ impl Gate {
             sandbox,
             snapshots: Snapshots::default(),
             audit,
-            calls: Arc::new(Semaphore::new(bounds.calls_max as usize)),
+            calls: admission::of_all(bounds.calls_max as usize),
+            large: Large::start(bounds.messages_bytes_max, bounds.peer_percent)
+                .map_err(NotOpened::Threads)?,
             flights: Flights::default(),
         };
         let rooms = Arc::new(rooms);
@@ -223,6 +243,11 @@ impl Gate {
         self.rooms.sandbox.own_addresses()
     }
 
+    /// Where large messages are worked on.
+    pub fn large(&self) -> &Large {
+        &self.rooms.large
+    }
+
     /// Runs a call to its end.
     pub async fn call(&self, request: Request) -> Closed<Outcome> {
         call::run(&self.rooms, request).await
@@ -230,7 +255,12 @@ impl Gate {
 
     /// The tools that a principal may call, sorted by name.
     pub fn list(&self, principal: &Principal) -> Vec<Arc<Tool>> {
-        list::run(&self.rooms, principal)
+        list::run(&self.now(), principal)
+    }
+
+    /// The same of what serves, or served.
+    pub fn list_in(&self, snapshot: &Snapshot, principal: &Principal) -> Vec<Arc<Tool>> {
+        list::run(snapshot, principal)
     }
 
     /// What serves now.

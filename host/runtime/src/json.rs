@@ -6,7 +6,9 @@ use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
+use toolgate_policy::limits::wire::{JSON_KEY_BYTES_MAX, JSON_KEYS_MAX};
 
 /// A JSON value as it was written. Keys keep their order.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +83,14 @@ impl Json {
         }
     }
 
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
+        match self {
+            Self::Object(members) => members.iter_mut().find(|(name, _)| name == key).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
     /// Takes the value under `key` out.
     pub fn take(&mut self, key: &str) -> Option<Self> {
         match self {
@@ -115,7 +125,47 @@ impl Json {
 
     /// The value as compact JSON. Equal values give equal text.
     pub fn text(&self) -> String {
-        self.value().to_string()
+        // Only a writer can fail, and memory does not.
+        serde_json::to_string(self).unwrap_or_else(|_| self.value().to_string())
+    }
+
+    /// Writes the value as compact JSON. Equal values give equal bytes.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn write(&self, to: impl std::io::Write) -> std::io::Result<()> {
+        serde_json::to_writer(to, self).map_err(Into::into)
+    }
+
+    /// How many values it is: keys, elements and scalars together.
+    pub fn nodes(&self) -> usize {
+        match self {
+            Self::Array(elements) => 1 + elements.iter().map(Self::nodes).sum::<usize>(),
+            Self::Object(members) => 1 + members.iter().map(|(_, value)| 1 + value.nodes()).sum::<usize>(),
+            Self::Null | Self::Bool(_) | Self::Integer(_) | Self::Float(_) | Self::String(_) => 1,
+        }
+    }
+
+    /// The memory that it takes, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.outside_bytes()
+    }
+
+    /// The memory that it takes beside itself.
+    fn outside_bytes(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(_) | Self::Integer(_) | Self::Float(_) => 0,
+            Self::String(text) => text.capacity(),
+            Self::Array(elements) => {
+                let own = elements.capacity() * size_of::<Self>();
+                own + elements.iter().map(Self::outside_bytes).sum::<usize>()
+            }
+            Self::Object(members) => {
+                let own = members.capacity() * size_of::<(String, Self)>();
+                let each = |(key, value): &(String, Self)| key.capacity() + value.outside_bytes();
+                own + members.iter().map(each).sum::<usize>()
+            }
+        }
     }
 
     pub(crate) fn value(&self) -> Value {
@@ -219,6 +269,8 @@ impl<'de> Visitor<'de> for Reader<'_> {
         while let Some(element) = elements.next_element_seed(inner)? {
             array.push(element);
         }
+        // Many small lists would hold far more than they need.
+        array.shrink_to_fit();
         Ok(Json::Array(array))
     }
 
@@ -228,14 +280,56 @@ impl<'de> Visitor<'de> for Reader<'_> {
         let mut keys = std::collections::HashSet::new();
         while let Some(key) = members.next_key::<String>()? {
             self.count()?;
-            if !keys.insert(key.clone()) {
+            if key.len() > JSON_KEY_BYTES_MAX {
+                return Err(self.refuse(format!("it has a key of more than {JSON_KEY_BYTES_MAX} bytes")));
+            }
+            if object.len() >= JSON_KEYS_MAX {
+                return Err(self.refuse(format!("it has an object with more than {JSON_KEYS_MAX} keys")));
+            }
+            let stands_twice = if object.len() < FEW_KEYS {
+                object.iter().any(|(other, _)| *other == key)
+            } else {
+                if keys.is_empty() {
+                    keys.extend(object.iter().map(|(other, _)| other.clone()));
+                }
+                !keys.insert(key.clone())
+            };
+            if stands_twice {
                 let shown = toolgate_policy::redact::printable(&key, 100);
                 return Err(self.refuse(format!("the key `{shown}` stands twice in one object")));
             }
             let value = members.next_value_seed(inner)?;
             object.push((key, value));
         }
+        object.shrink_to_fit();
         Ok(Json::Object(object))
+    }
+}
+
+/// So many keys are compared one by one; more are looked up.
+const FEW_KEYS: usize = 8;
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Integer(value) => match (u64::try_from(*value), i64::try_from(*value)) {
+                (Ok(value), _) => serializer.serialize_u64(value),
+                (Err(_), Ok(value)) => serializer.serialize_i64(value),
+                (Err(_), Err(_)) => serializer.serialize_i128(*value),
+            },
+            Self::Float(value) => serializer.serialize_f64(*value),
+            Self::String(value) => serializer.serialize_str(value),
+            Self::Array(elements) => serializer.collect_seq(elements),
+            Self::Object(members) => {
+                let mut map = serializer.serialize_map(Some(members.len()))?;
+                for (key, value) in members {
+                    map.serialize_entry(key, value)?;
+                }
+                map.end()
+            }
+        }
     }
 }
 

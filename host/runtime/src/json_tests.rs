@@ -59,3 +59,55 @@ fn what_is_no_json_is_no_json() {
     }
     assert!(matches!(Json::parse(b"\"\xff\"", BOUNDS), Err(JsonError::Malformed(_))));
 }
+
+#[test]
+fn keys_are_bounded_in_length_and_in_number() {
+    let wide = Bounds { bytes_max: 8 << 20, depth_max: 4, nodes_max: 1 << 20 };
+    let key = |bytes: usize| format!("{{\"{}\":0}}", "k".repeat(bytes));
+    assert!(Json::parse(key(JSON_KEY_BYTES_MAX).as_bytes(), wide).is_ok());
+    let refused = Json::parse(key(JSON_KEY_BYTES_MAX + 1).as_bytes(), wide);
+    assert!(matches!(refused, Err(JsonError::Refused(why)) if why.contains("a key of more than")));
+    let keys = |count: usize| {
+        let members: Vec<String> = (0..count).map(|n| format!("\"{n}\":0")).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    assert!(Json::parse(keys(JSON_KEYS_MAX).as_bytes(), wide).is_ok());
+    let refused = Json::parse(keys(JSON_KEYS_MAX + 1).as_bytes(), wide);
+    assert!(matches!(refused, Err(JsonError::Refused(why)) if why.contains("more than 65536 keys")));
+}
+
+#[test]
+fn a_key_that_stands_twice_among_many_is_refused_too() {
+    for count in [FEW_KEYS - 1, FEW_KEYS, FEW_KEYS + 1, 30] {
+        let mut members: Vec<String> = (0..count).map(|n| format!("\"{n}\":0")).collect();
+        members.push("\"0\":0".to_owned());
+        let wide = Bounds { bytes_max: 4096, depth_max: 4, nodes_max: 1000 };
+        let refused = Json::parse(format!("{{{}}}", members.join(",")).as_bytes(), wide);
+        assert!(
+            matches!(refused, Err(JsonError::Refused(why)) if why.contains("`0` stands twice")),
+            "{count}"
+        );
+    }
+}
+
+#[test]
+fn what_is_written_is_what_was_read() {
+    for text in [
+        r#"{"b":[1,-2,1.5,true,null,"x\"\n\u0001é"],"a":{},"c":18446744073709551615,"d":-9223372036854775808}"#,
+        "1e300",
+        "0.1",
+        "-0.0",
+    ] {
+        let json = parse(text).unwrap();
+        assert_eq!(json.text(), json.value().to_string(), "{text}");
+        assert_eq!(parse(&json.text()).unwrap(), json);
+    }
+}
+
+#[test]
+fn memory_and_values_are_counted() {
+    let json = parse(r#"{"a":[1,2,"xyz"]}"#).unwrap();
+    assert_eq!(json.nodes(), 6);
+    let own = size_of::<Json>() + size_of::<(String, Json)>() + 3 * size_of::<Json>();
+    assert_eq!(json.held_bytes(), own + "a".len() + "xyz".len());
+}

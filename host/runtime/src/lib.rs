@@ -27,6 +27,7 @@ mod rooms;
 pub mod snapshot;
 
 mod admission;
+pub mod large;
 
 pub mod sandbox;
 
@@ -49,5 +50,7 @@ mod bindings;
 pub mod json;
 mod meter;
 pub mod outcome;
+pub mod quota;
 pub mod relay;
 pub mod secret;
+pub mod turns;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use toolgate_policy::Principal;
 use toolgate_policy::call::judge;
 
-use crate::rooms::Rooms;
+use crate::snapshot::Snapshot;
 use crate::snapshot::tool::Tool;
 
 /// The tools, sorted by name.
-pub(crate) fn run(rooms: &Rooms, principal: &Principal) -> Vec<Arc<Tool>> {
-    let snapshot = rooms.snapshots.now();
+pub(crate) fn run(snapshot: &Snapshot, principal: &Principal) -> Vec<Arc<Tool>> {
     let may = |tool: &&Arc<Tool>| {
         judge(principal, Some(&tool.target)).is_ok_and(|permit| snapshot.resolve(&permit).is_some())
     };

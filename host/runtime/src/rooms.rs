@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -11,11 +10,13 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use toolgate_policy::limits::call::GRACE_MS;
 
 use crate::audit::Recorder;
+use crate::large::Large;
 use crate::remote::Away;
 use crate::sandbox::Sandbox;
 use crate::snapshot::Snapshots;
 use crate::state::kept::Kept;
 use crate::state::seen::Seen;
+use crate::turns::Turns;
 
 /// The rooms.
 pub(crate) struct Rooms {
@@ -32,7 +33,9 @@ pub(crate) struct Rooms {
     /// The record.
     pub(crate) audit: Arc<Recorder>,
     /// Places for calls, all plugins together.
-    pub(crate) calls: Arc<Semaphore>,
+    pub(crate) calls: Arc<Turns>,
+    /// Where large messages are worked on.
+    pub(crate) large: Large,
     /// Calls in flight.
     pub(crate) flights: Flights,
 }

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use toolgate_policy::call::Permit;
 use toolgate_policy::capability::http::Pass;
 use toolgate_policy::limits::call::{CallLimit, GRACE_MS};
+use toolgate_policy::limits::lift::UNCOUNTED_VALUES_BYTES;
 use wasmtime::component::Val;
 
 use crate::audit::record::Notes;
@@ -171,6 +172,12 @@ impl Sandbox {
             drop((memory, slot));
         });
         Ok((told, None))
+    }
+
+    /// Takes memory of the host for a call's arguments from what all calls may hold together; few bytes are not counted.
+    pub(crate) fn hold(&self, bytes: u64) -> Option<Memory> {
+        let counted = if bytes > UNCOUNTED_VALUES_BYTES { bytes } else { 0 };
+        Memory::whole(&self.budget, counted)
     }
 
     /// Where an allowed request would connect to, or a sentence that says why nowhere.

@@ -13,6 +13,7 @@ mod secret;
 mod server;
 mod source;
 mod trust;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub(crate) use problem::Problems;
 pub(crate) use server::{ServerConfig, check_listen};
 pub(crate) use source::{docker, oci};
 pub(crate) use trust::{Lock, load as load_trust, load_revoked, load_text as load_trust_text, read_lock};
+pub(crate) use wire::WireLimits;
 
 use reader::{Document, Section};
 

@@ -9,6 +9,7 @@ mod reload;
 mod auth;
 mod config;
 mod mcp;
+mod notices;
 mod transport;
 mod upkeep;
 

@@ -1,16 +1,20 @@
 //! MCP: each method a line, over the protocol's library. What a call may do is not decided here; the three revisions differ
 //! only in `era`.
 
+mod catalog;
 mod era;
+mod inbound;
 mod notify;
 mod reply;
+mod splice;
 mod tools;
 
+pub(crate) use inbound::{Conversation, Inbound};
 pub(crate) use reply::content;
+pub(crate) use splice::Splice;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::OptionFuture;
 use rmcp::model::{
@@ -22,38 +26,35 @@ use rmcp::model::{
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
-use toolgate_policy::limits::wire::LISTENERS_MAX;
-use toolgate_policy::{PluginName, Principal};
+use toolgate_policy::PluginName;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::json::Json;
+use toolgate_runtime::quota::Quota;
 use toolgate_runtime::relay::Relay;
 use toolgate_runtime::sandbox::interrupt::Interrupt;
+
+use crate::notices::Notices;
+use catalog::Catalog;
+use inbound::inbound;
 
 /// Answers MCP requests. Cheap to clone; all clones answer for one gate.
 #[derive(Clone)]
 pub(crate) struct Handler {
     gate: Gate,
     stopping: CancellationToken,
-    listeners: Arc<AtomicUsize>,
-}
-
-/// What a message brings besides itself, found out by the transport. Travels with it through the protocol's library.
-#[derive(Clone)]
-pub(crate) struct Inbound {
-    /// Who sent it.
-    pub(crate) principal: Principal,
-    /// The arguments of a `tools/call`, as they were written.
-    pub(crate) arguments: Option<Arc<Json>>,
+    catalog: Arc<Catalog>,
+    /// Bytes of large answers that wait to be written.
+    answers: Arc<Quota>,
+    notices: Arc<Notices>,
 }
 
 /// How long a client may keep a list without asking again: a reload changes it, and says so.
 const LIST_TTL_MS: u64 = 5_000;
 
 impl Handler {
-    /// `stopping` ends streams on which clients wait for changes.
-    pub(crate) fn new(gate: Gate, stopping: CancellationToken) -> Self {
-        Self { gate, stopping, listeners: Arc::default() }
+    /// `stopping` ends streams on which clients wait for changes; `answers` bounds what waits to be written.
+    pub(crate) fn new(gate: Gate, stopping: CancellationToken, answers: Arc<Quota>) -> Self {
+        Self { gate, stopping, catalog: Arc::default(), answers, notices: Arc::default() }
     }
 
     /// Whether calls would be taken, and what is not served: names of plugins, and nothing else of them.
@@ -73,34 +74,19 @@ impl Handler {
         (ready, answer)
     }
 
-    fn listener(&self) -> Option<Listener> {
-        let joined = self.listeners.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
-            (count < LISTENERS_MAX).then_some(count + 1)
-        });
-        joined.is_ok().then(|| Listener(Arc::clone(&self.listeners)))
+    /// Where calls are made.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
     }
-}
 
-/// A place among those who wait for changes.
-struct Listener(Arc<AtomicUsize>);
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+    /// Where trouble with clients is told.
+    pub(crate) fn notices(&self) -> &Arc<Notices> {
+        &self.notices
     }
 }
 
 fn implementation() -> Implementation {
     Implementation::new("toolgate", env!("CARGO_PKG_VERSION")).with_title("Toolgate")
-}
-
-/// What the transport found out about a request. Without it nothing is answered: the library carries it in a bag that knows
-/// no types.
-fn inbound(context: &RequestContext<RoleServer>) -> Result<Inbound, ErrorData> {
-    let over_http =
-        context.extensions.get::<http::request::Parts>().and_then(|parts| parts.extensions.get::<Inbound>());
-    let found = over_http.or_else(|| context.extensions.get::<Inbound>());
-    found.cloned().ok_or_else(|| ErrorData::internal_error("the request lost its principal", None))
 }
 
 impl ServerHandler for Handler {
@@ -127,13 +113,11 @@ impl ServerHandler for Handler {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        // All tools come on one page, so that no cursor was ever handed out.
-        if request.is_some_and(|request| request.cursor.is_some()) {
-            return Err(ErrorData::invalid_params("this cursor is not one of this server's", None));
-        }
-        let tools = self.gate.list(&inbound(&context)?.principal);
-        let mut result =
-            ListToolsResult::with_all_items(tools.iter().map(|tool| tools::listed(tool)).collect());
+        let inbound = inbound(&context)?;
+        let cursor = request.and_then(|request| request.cursor);
+        let page = self.catalog.page(&self.gate, &inbound, cursor.as_deref()).await?;
+        let mut result = ListToolsResult::with_all_items(page.tools(inbound.splice.as_ref()));
+        result.next_cursor = page.next();
         if era::of(&context) == era::Era::Modern {
             result = result.with_ttl_ms(LIST_TTL_MS).with_cache_scope(CacheScope::Private);
             result.meta = Some(reply::meta());
@@ -146,12 +130,14 @@ impl ServerHandler for Handler {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Inbound { principal, arguments } = inbound(&context)?;
+        let inbound = inbound(&context)?;
+        let arguments = inbound.take_arguments();
         let arguments =
             arguments.ok_or_else(|| ErrorData::internal_error("the request lost its arguments", None))?;
-        let arguments: Json = Arc::unwrap_or_clone(arguments);
         let interrupt = Interrupt::default();
-        let mut call = Request::new(principal, request.name.as_ref(), arguments, interrupt.clone());
+        let mut call =
+            Request::new(inbound.principal.clone(), request.name.as_ref(), arguments, interrupt.clone());
+        call.caller = inbound.caller.clone();
         let over = CancellationToken::new();
         let telling = context.meta.get_progress_token().map(|token| {
             let (relay, reports) = Relay::open();
@@ -172,7 +158,7 @@ impl ServerHandler for Handler {
             closed
         };
         let (closed, _) = tokio::join!(call, OptionFuture::from(telling));
-        reply::reply(closed, era::of(&context)).map(Into::into)
+        reply::reply(self, closed, era::of(&context), &inbound).await.map(Into::into)
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
@@ -182,19 +168,15 @@ impl ServerHandler for Handler {
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        let Some(_place) = self.listener() else {
-            return Err(ErrorData::internal_error(
-                "too many clients wait for changes; try again later",
-                None,
-            ));
-        };
         notify::modern(&self.gate, &context, &self.stopping).await;
         Ok(())
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
-        if let Some(place) = self.listener() {
-            notify::legacy(self.gate.clone(), context.peer, self.stopping.clone(), place);
+        if let Some(conversation) = inbound::conversation(&context)
+            && conversation.begins_to_listen()
+        {
+            notify::legacy(self.gate.clone(), context.peer, self.stopping.clone(), conversation);
         }
     }
 

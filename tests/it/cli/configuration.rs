@@ -138,3 +138,25 @@ fn no_policy_means_that_nothing_loads() {
     assert_eq!(ended.code, 2, "{}", ended.said());
     assert!(ended.stderr.contains("trust"), "{}", ended.stderr);
 }
+
+#[test]
+fn a_list_that_is_longer_than_may_be_is_refused_whole_and_before_it_is_read() {
+    let many = |table: &str| format!("\n[[{table}]]\n").repeat(50_000);
+    let configured = ["plugin", "secret"].map(|table| (table, seven().more(&many(table))));
+    let trusted =
+        ["signer", "role", "rule"].map(|table| (table, seven().trust(&format!("{TRUST}{}", many(table)))));
+    for (table, world) in configured.into_iter().chain(trusted) {
+        // One line for the list, and none for each of its elements.
+        let ended = world.run(&["check"]);
+        assert_eq!(ended.code, 2, "{table}");
+        assert!(
+            ended.stderr.contains("the limit is") && ended.stderr.lines().count() < 10,
+            "{table}: {:.500}",
+            ended.stderr
+        );
+    }
+    let rules = "{ host = \"a.example\" },".repeat(20_000);
+    for word in ["http", "sockets", "files"] {
+        assert_wrong(&seven().grant(&format!("{word} = [{rules}]")), &["there are 20000; the limit is 1024"]);
+    }
+}

@@ -276,7 +276,7 @@ const FAULTS_MAX: Limit = Limit {
     name: "faults_max",
     default: 20,
     ceiling: 1_000_000_000,
-    reason: "a plugin whose every call fails is put on hold, and costs its callers and neighbours no more than a refusal",
+    reason: "a plugin whose every call fails is put on hold, for whom it fails, and costs its callers and neighbours no more than a refusal",
 };
 
 /// How long a plugin that failed too often is on hold, in milliseconds; twice as long after each trial that fails.
@@ -284,6 +284,15 @@ pub const HOLD_MS: u64 = 5_000;
 
 /// The longest hold, in milliseconds.
 pub const HOLD_MS_MAX: u64 = 300_000;
+
+/// Callers that must fail before a plugin is on hold for others than them.
+pub const CALLERS_FAILING: usize = 3;
+
+/// For how long a caller whose last call went well is let through, though others failed since, in milliseconds.
+pub const CALLER_GOOD_MS: u64 = 60_000;
+
+/// Callers of one plugin whose last calls are remembered.
+pub const CALLERS_KEPT: usize = 256;
 
 /// Fuel that a call from guest to host costs beside the instructions around it: such a call takes 50 to 1,000 ns of host
 /// time and only some ten units of fuel, so a loop over cheap imports would be nearly free.

@@ -225,3 +225,18 @@ pub const WORKER_ORDER_BYTES_MAX: u64 = 16 * MIB;
 
 /// Plugins in one configuration.
 pub const PLUGINS_MAX: usize = 512;
+
+/// Secrets in one configuration.
+pub const SECRETS_MAX: usize = 1_024;
+
+/// Rules of one kind in one grant.
+pub const GRANT_RULES_MAX: usize = 1_024;
+
+/// Signers in one trust policy: each is compared with each other.
+pub const SIGNERS_MAX: usize = 512;
+
+/// Roles in one trust policy.
+pub const ROLES_MAX: usize = 512;
+
+/// Rules in one trust policy.
+pub const TRUST_RULES_MAX: usize = 2_048;

@@ -1,6 +1,6 @@
-//! What may come over the wire. The first four are set under `[server.limits]`.
+//! What may come over the wire, and what the host holds of it. Each [`Limit`] is set under `[server.limits]`.
 
-use super::{Limit, MIB};
+use super::{KIB, Limit, MIB};
 
 /// Bytes of one message.
 pub const BODY_BYTES_MAX: Limit = Limit {
@@ -34,11 +34,57 @@ pub const DRAIN_MS: Limit = Limit {
     reason: "a stop has to end, and answers that are nearly there are worth waiting for",
 };
 
-/// Nesting of a message.
+/// Bytes of large messages, over all clients, from before they are read until their calls have ended.
+pub const MESSAGES_BYTES_MAX: Limit = Limit {
+    name: "messages_bytes_max",
+    default: 256 * MIB,
+    ceiling: 1 << 40,
+    reason: "clients that send large messages slowly, or whose calls wait, must not fill the memory together",
+};
+
+/// Bytes of large answers, over all clients, until they are written.
+pub const ANSWERS_BYTES_MAX: Limit = Limit {
+    name: "answers_bytes_max",
+    default: 256 * MIB,
+    ceiling: 1 << 40,
+    reason: "clients that do not read their answers must not fill the memory together",
+};
+
+/// What one peer may hold of what all clients share, in percent.
+pub const PEER_PERCENT: Limit = Limit {
+    name: "peer_percent",
+    default: 50,
+    ceiling: 100,
+    reason: "one client must not take everything; behind a proxy all clients are one peer, so write 100 there",
+};
+
+/// Bytes of a message that is read, checked and answered on the protocol's threads. Larger ones have threads of their own.
+pub const SMALL_MESSAGE_BYTES: usize = 64 * KIB as usize;
+
+/// Threads for large messages: one for each two cores, at most so many.
+pub const LARGE_THREADS_MAX: usize = 8;
+
+/// Large messages that are being received or wait to be read.
+pub const LARGE_MESSAGES_MAX: u64 = 128;
+
+/// Bytes of a message beside the arguments of a call. The longest honest ones, with all that a client says of itself, have
+/// some 4 KiB.
+pub const ENVELOPE_BYTES_MAX: usize = 64 * KIB as usize;
+
+/// Values in a message beside the arguments of a call: the protocol's library tries each as many kinds of message.
+pub const ENVELOPE_NODES_MAX: usize = 2_048;
+
+/// Nesting of a message: [`super::load::SCHEMA_DEPTH_MAX`] types, two levels each at most.
 pub const JSON_DEPTH_MAX: usize = 64;
 
-/// Values in a message: keys, elements and scalars together.
+/// Values in a message: keys, elements and scalars together. Lists of numbers have as many; nothing else does.
 pub const JSON_NODES_MAX: usize = 1_000_000;
+
+/// Keys of one object. A type names at most [`super::load::SCHEMA_NODES_MAX`]; maps of tools that have no types have more.
+pub const JSON_KEYS_MAX: usize = 65_536;
+
+/// Bytes of a key. A type's have at most [`super::load::NAME_BYTES_MAX`]; maps may be keyed by addresses.
+pub const JSON_KEY_BYTES_MAX: usize = 4 * KIB as usize;
 
 /// Bytes of a request's head.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -52,17 +98,89 @@ pub const HEAD_MS: u64 = 10_000;
 /// How long a client may take to send a request's body, in milliseconds.
 pub const BODY_MS: u64 = 30_000;
 
-/// Connections at once.
-pub const CONNECTIONS_MAX: usize = 1_024;
+/// How long what was turned away is still received, so that the client reads why, in milliseconds.
+pub const REFUSED_BODY_MS: u64 = 2_000;
 
-/// Sessions of clients that speak a revision with sessions.
-pub const SESSIONS_MAX: usize = 1_024;
+/// How long a client may take to read anything of what waits to be written, in milliseconds.
+pub const WRITE_MS: Limit = Limit {
+    name: "write_ms",
+    default: 20_000,
+    ceiling: 3_600_000,
+    reason: "an answer that nobody reads is held in memory, and its connection by the system",
+};
 
-/// How long such a session lives without a request, in milliseconds.
-pub const SESSION_IDLE_MS: u64 = 1_800_000;
+/// Connections at once, beside those on which clients wait for changes.
+pub const CONNECTIONS_MAX: Limit = Limit {
+    name: "connections_max",
+    default: 1_024,
+    ceiling: 65_536,
+    reason: "each is a descriptor and a buffer; when all are taken, the one that has waited longest for a request makes room",
+};
+
+/// Connections beyond that, on which the probes are answered and everything else is told to come back.
+pub const SPARE_CONNECTIONS_MAX: usize = 64;
+
+/// How long such a connection may take in all, in milliseconds.
+pub const SPARE_MS: u64 = 2_000;
+
+/// How long a body may be on its way before its connection makes room for another where all are taken, in milliseconds.
+pub const SLOW_BODY_MS: u64 = 2_000;
 
 /// Streams on which clients wait for changes.
-pub const LISTENERS_MAX: usize = 1_024;
+pub const STREAMS_MAX: Limit = Limit {
+    name: "streams_max",
+    default: 1_024,
+    ceiling: 65_536,
+    reason: "each is a descriptor for as long as the client likes, so they are counted apart from connections",
+};
+
+/// Requests that are being answered at once.
+pub const REQUESTS_MAX: Limit = Limit {
+    name: "requests_max",
+    default: 1_024,
+    ceiling: 65_536,
+    reason: "each holds its message, and a client of a revision with sessions can go away and leave it",
+};
+
+/// Sessions of clients that speak a revision with sessions.
+pub const SESSIONS_MAX: Limit = Limit {
+    name: "sessions_max",
+    default: 1_024,
+    ceiling: 65_536,
+    reason: "clients rarely say goodbye; when there are as many, the one that was idle longest makes room",
+};
+
+/// How long such a session lives without a request, in milliseconds.
+pub const SESSION_IDLE_MS: Limit = Limit {
+    name: "session_idle_ms",
+    default: 1_800_000,
+    ceiling: 86_400_000,
+    reason: "a session takes memory, and a client that was away longer can begin anew",
+};
+
+/// Messages that one stream of a session holds for a client that does not read.
+pub const STREAM_MESSAGES_MAX: usize = 16;
+
+/// After how many seconds a client that was turned away should come back.
+pub const RETRY_AFTER_S: u64 = 5;
+
+/// How often one kind of trouble with clients is logged at the most, in milliseconds.
+pub const NOTICE_MS: u64 = 60_000;
+
+/// Bits of an IPv6 address that tell peers apart: what a provider gives to one customer.
+pub const PEER_PREFIX_BITS: u8 = 64;
+
+/// Tools of one page of the list. Many clients read the first page only, so it holds more than a model can use.
+pub const PAGE_TOOLS_MAX: usize = 1_000;
+
+/// Bytes of one page of the list, if it has more than one tool.
+pub const PAGE_BYTES_MAX: usize = MIB as usize;
+
+/// Principals for whom the list is kept as they see it.
+pub const LIST_VIEWS_MAX: usize = 256;
 
 /// Problems with a call's arguments that are told at once.
 pub const PROBLEMS_MAX: usize = 32;
+
+/// Problems with a call's arguments that are looked for. Then it is enough.
+pub const PROBLEMS_COUNTED_MAX: usize = 1_000;

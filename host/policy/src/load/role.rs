@@ -1,6 +1,6 @@
 //! Roles, their thresholds, and which plugin needs which. Signatures are counted here: a key fills one place of one role.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::signer::is_id;
 use crate::Invalid;
@@ -98,20 +98,25 @@ impl std::fmt::Display for Pattern {
 /// Checks roles and rules against the known signer ids.
 pub(super) fn check(roles: &[Role], rules: &[Rule], signers: &[&str]) -> Vec<Invalid> {
     let mut problems = Vec::new();
+    let signers: BTreeSet<&str> = signers.iter().copied().collect();
+    let mut by_name: BTreeMap<&str, &Role> = BTreeMap::new();
     for (index, role) in roles.iter().enumerate() {
         let mut note =
             |key: &str, why: String| problems.push(Invalid::at(format!("role[{index}].{key}"), why));
         if !is_id(&role.name) {
             note("name", format!("`{}` is no name; write letters, digits, . _ @ or -", role.name));
         }
-        if roles.iter().take(index).any(|other| other.name == role.name) {
+        if by_name.contains_key(role.name.as_str()) {
             note("name", format!("`{}` stands twice", role.name));
+        } else {
+            by_name.insert(&role.name, role);
         }
-        for (place, signer) in role.signers.iter().enumerate() {
-            if !signers.contains(&signer.as_str()) {
+        let mut earlier = BTreeSet::new();
+        for signer in &role.signers {
+            if !signers.contains(signer.as_str()) {
                 note("signers", format!("there is no [[signer]] with id `{signer}`"));
             }
-            if role.signers.iter().take(place).any(|other| other == signer) {
+            if !earlier.insert(signer) {
                 note("signers", format!("`{signer}` stands twice"));
             }
         }
@@ -120,23 +125,24 @@ pub(super) fn check(roles: &[Role], rules: &[Rule], signers: &[&str]) -> Vec<Inv
         }
     }
     for (index, rule) in rules.iter().enumerate() {
-        check_rule(index, rule, roles, &mut problems);
+        check_rule(index, rule, &by_name, &mut problems);
     }
     problems
 }
 
-fn check_rule(index: usize, rule: &Rule, roles: &[Role], problems: &mut Vec<Invalid>) {
+fn check_rule(index: usize, rule: &Rule, roles: &BTreeMap<&str, &Role>, problems: &mut Vec<Invalid>) {
     let mut note = |why: String| problems.push(Invalid::at(format!("rule[{index}].require"), why));
     if rule.require.is_empty() {
         note("an empty list would trust every plugin; name at least one role".to_owned());
     }
     let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
-    for (place, name) in rule.require.iter().enumerate() {
-        let Some(role) = roles.iter().find(|role| role.name == *name) else {
+    let mut earlier = BTreeSet::new();
+    for name in &rule.require {
+        let Some(role) = roles.get(name.as_str()) else {
             note(format!("there is no [[role]] with name `{name}`"));
             continue;
         };
-        if rule.require.iter().take(place).any(|other| other == name) {
+        if !earlier.insert(name) {
             note(format!("`{name}` stands twice"));
             continue;
         }

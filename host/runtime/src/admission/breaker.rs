@@ -1,13 +1,19 @@
-//! A plugin that keeps failing is put on hold, so that it costs nothing but a refusal; after a while one call tries whether it
-//! works again. (The field's name for this is a circuit breaker: closed, open, half open.)
+//! Who keeps failing is put on hold, so that it costs nothing but a refusal; after a while one call tries whether it works
+//! again. (The field's name for this is a circuit breaker: closed, open, half open.) Faults are held against the caller first;
+//! against all callers only when several of them fail, and never against one whose own calls went well lately.
 
-use std::sync::{Mutex, PoisonError};
+mod hold;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use toolgate_policy::limits::call::{CallLimit, HOLD_MS, HOLD_MS_MAX};
+use toolgate_policy::limits::call::{CALLER_GOOD_MS, CALLERS_FAILING, CALLERS_KEPT, CallLimit};
 
 use crate::outcome::{Blame, Fault, FaultKind, Outcome};
+use crate::turns::Caller;
+use hold::{Circle, Standing};
 
 /// Of one plugin.
 pub(crate) struct Breaker {
@@ -17,32 +23,47 @@ pub(crate) struct Breaker {
 
 #[derive(Default)]
 struct State {
-    /// In a row.
-    faults: u64,
-    hold: Option<Hold>,
+    everybody: Circle<Arc<str>>,
+    peers: HashMap<Arc<str>, Circle<u64>>,
+    callers: HashMap<Caller, One>,
 }
 
-struct Hold {
-    until: Instant,
-    lasts: Duration,
-    /// Whether a call is trying.
-    trying: bool,
+/// One caller.
+#[derive(Default)]
+struct One {
+    circle: Circle<()>,
+    /// When a call of it went well, if none failed since.
+    good: Option<Instant>,
+    /// When it was seen last.
+    seen: Option<Instant>,
+}
+
+/// Who is on hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Whom {
+    /// One connection or session of a client.
+    Caller,
+    /// All connections of one client.
+    Peer,
+    /// Everybody.
+    Everybody,
 }
 
 /// What the operator is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// It is on hold, for so long.
-    Held(Duration),
+    /// On hold, for so long.
+    Held(Whom, Duration),
     /// It works again.
-    Released,
+    Released(Whom),
 }
 
 /// A call that may run. What becomes of it is told with [`Trial::ended`].
 pub(crate) struct Trial<'a> {
     breaker: &'a Breaker,
-    /// Whether it is the one call by which a plugin on hold is tried.
-    only: bool,
+    caller: Caller,
+    /// Where it is the one call by which is tried whether the plugin works again.
+    tries: Vec<Whom>,
 }
 
 impl Breaker {
@@ -53,151 +74,162 @@ impl Breaker {
     /// Whether a call may run now.
     ///
     /// # Errors
-    /// That the plugin is on hold, and until when.
-    pub(super) fn begin(&self, now: Instant) -> Result<Trial<'_>, Fault> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(hold) = &mut state.hold else { return Ok(Trial { breaker: self, only: false }) };
-        let left = hold.until.saturating_duration_since(now);
-        if hold.trying || !left.is_zero() {
-            return Err(self.on_hold(left));
+    /// Who is on hold, and until when.
+    pub(super) fn begin(&self, caller: &Caller, now: Instant) -> Result<Trial<'_>, Fault> {
+        let mut state = self.state();
+        let mut tries = Vec::new();
+        for whom in [Whom::Caller, Whom::Peer, Whom::Everybody] {
+            if whom != Whom::Caller && state.is_good(caller, now) {
+                break;
+            }
+            match state.standing(whom, caller, now) {
+                Standing::Free => {}
+                Standing::MayTry => tries.push(whom),
+                Standing::Held(left) => return Err(self.on_hold(whom, left)),
+            }
         }
-        hold.trying = true;
-        Ok(Trial { breaker: self, only: true })
+        for whom in &tries {
+            state.set_trying(*whom, caller, true);
+        }
+        Ok(Trial { breaker: self, caller: caller.clone(), tries })
     }
 
-    fn on_hold(&self, left: Duration) -> Fault {
+    fn on_hold(&self, whom: Whom, left: Duration) -> Fault {
+        let who = match whom {
+            Whom::Caller => "for this client's connection or session",
+            Whom::Peer => "for all connections from this client's address",
+            Whom::Everybody => "for several clients",
+        };
+        let held = match whom {
+            Whom::Caller => "is on hold for it",
+            Whom::Peer => "is on hold for them",
+            Whom::Everybody => "is on hold for everybody",
+        };
         let told = format!(
-            "the tool's plugin failed too often in a row ({} = {}) and is on hold; try again in {} s",
+            "the tool's plugin failed too often in a row {who} ({} = {}) and {held}; try again in {} s",
             CallLimit::Faults.name(),
             self.faults_max,
             left.as_secs() + 1
         );
         Fault::new(FaultKind::Limit(CallLimit::Faults), told)
     }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Trial<'_> {
-    /// Tells how it ended. What is not the plugin's fault says nothing about the plugin.
+    /// Tells how it ended; what changed by it, for the most that it changed for. What is not the plugin's fault says nothing
+    /// about the plugin.
     pub(crate) fn ended(self, outcome: &Outcome, now: Instant) -> Option<Change> {
         let failed = match outcome {
             Outcome::Answer(_) => false,
             Outcome::Fault(fault) if fault.blame() == Blame::Plugin => true,
             Outcome::Fault(_) | Outcome::Denied(_) => return None,
         };
-        let mut state = self.breaker.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !failed {
-            state.faults = 0;
-            // Calls that began before the hold and went well end it too.
-            return state.hold.take().map(|_| Change::Released);
+        let mut state = self.breaker.state();
+        if failed {
+            state.failed(&self.caller, &self.tries, self.breaker.faults_max, now)
+        } else {
+            // Calls that began before a hold and went well end it too.
+            state.went_well(&self.caller, now)
         }
-        state.faults = state.faults.saturating_add(1);
-        let lasts = match &state.hold {
-            // One of those that began before the hold.
-            Some(_) if !self.only => return None,
-            Some(hold) => hold.lasts.saturating_mul(2).min(Duration::from_millis(HOLD_MS_MAX)),
-            None if state.faults >= self.breaker.faults_max => Duration::from_millis(HOLD_MS),
-            None => return None,
-        };
-        state.hold = Some(Hold { until: now + lasts, lasts, trying: false });
-        Some(Change::Held(lasts))
     }
 }
 
 impl Drop for Trial<'_> {
     /// A trial that came to nothing leaves the next call to try.
     fn drop(&mut self) {
-        if self.only {
-            let mut state = self.breaker.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(hold) = &mut state.hold {
-                hold.trying = false;
+        if !self.tries.is_empty() {
+            let mut state = self.breaker.state();
+            for whom in &self.tries {
+                state.set_trying(*whom, &self.caller, false);
             }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::outcome::{Answer, Content, Verdict};
-
-    fn fine() -> Outcome {
-        Outcome::Answer(Answer { verdict: Verdict::Err, content: Content::Nothing })
+impl State {
+    fn is_good(&self, caller: &Caller, now: Instant) -> bool {
+        let lately = Duration::from_millis(CALLER_GOOD_MS);
+        let good = self.callers.get(caller).and_then(|one| one.good);
+        good.is_some_and(|at| now.saturating_duration_since(at) < lately)
     }
 
-    fn fault(kind: FaultKind) -> Outcome {
-        Outcome::Fault(Fault::new(kind, ""))
-    }
-
-    fn call(breaker: &Breaker, outcome: &Outcome, now: Instant) -> Option<Change> {
-        breaker.begin(now).ok().unwrap().ended(outcome, now)
-    }
-
-    const FIRST: Duration = Duration::from_millis(HOLD_MS);
-
-    #[test]
-    fn faults_in_a_row_hold_it_and_one_that_works_between_does_not() {
-        let now = Instant::now();
-        let breaker = Breaker::new(3);
-        for _ in 0..2 {
-            assert_eq!(call(&breaker, &fault(FaultKind::Trap), now), None);
-            assert_eq!(call(&breaker, &fault(FaultKind::Lift), now), None);
-            assert_eq!(call(&breaker, &fine(), now), None);
+    fn standing(&self, whom: Whom, caller: &Caller, now: Instant) -> Standing {
+        match whom {
+            Whom::Caller => self.callers.get(caller).map(|one| one.circle.standing(now)),
+            Whom::Peer => self.peers.get(caller.peer()).map(|peer| peer.standing(now)),
+            Whom::Everybody => Some(self.everybody.standing(now)),
         }
-        for _ in 0..2 {
-            assert_eq!(call(&breaker, &fault(FaultKind::Trap), now), None);
-        }
-        assert_eq!(call(&breaker, &fault(FaultKind::Limit(CallLimit::Fuel)), now), Some(Change::Held(FIRST)));
-        let told = breaker.begin(now).err().unwrap();
-        assert!(told.told().contains("faults_max = 3") && told.told().contains("try again in"), "{told:?}");
+        .unwrap_or(Standing::Free)
     }
 
-    #[test]
-    fn faults_of_callers_and_host_say_nothing_about_the_plugin() {
-        let now = Instant::now();
-        let breaker = Breaker::new(1);
-        for kind in [
-            FaultKind::Arguments,
-            FaultKind::Cancelled,
-            FaultKind::Stopping,
-            FaultKind::Internal,
-            FaultKind::Budget,
-        ] {
-            assert_eq!(call(&breaker, &fault(kind), now), None, "{kind:?}");
+    fn set_trying(&mut self, whom: Whom, caller: &Caller, trying: bool) {
+        match whom {
+            Whom::Caller => {
+                if let Some(one) = self.callers.get_mut(caller) {
+                    one.circle.set_trying(trying);
+                }
+            }
+            Whom::Peer => {
+                if let Some(peer) = self.peers.get_mut(caller.peer()) {
+                    peer.set_trying(trying);
+                }
+            }
+            Whom::Everybody => self.everybody.set_trying(trying),
         }
-        assert!(breaker.begin(now).is_ok());
     }
 
-    #[test]
-    fn after_the_hold_one_call_tries_and_decides() {
-        let mut now = Instant::now();
-        let breaker = Breaker::new(1);
-        assert_eq!(call(&breaker, &fault(FaultKind::Trap), now), Some(Change::Held(FIRST)));
-        now += FIRST;
-        let trial = breaker.begin(now).ok().unwrap();
-        assert!(breaker.begin(now).is_err(), "one at a time");
-        assert_eq!(trial.ended(&fault(FaultKind::Trap), now), Some(Change::Held(FIRST * 2)));
-        now += FIRST;
-        assert!(breaker.begin(now).is_err(), "twice as long");
-        now += FIRST;
-        drop(breaker.begin(now).ok().unwrap());
-        let trial = breaker.begin(now).ok().unwrap();
-        assert_eq!(trial.ended(&fault(FaultKind::Cancelled), now), None);
-        assert_eq!(call(&breaker, &fine(), now), Some(Change::Released));
-        assert!(breaker.begin(now).is_ok() && breaker.begin(now).is_ok());
+    fn failed(&mut self, caller: &Caller, tries: &[Whom], faults_max: u64, now: Instant) -> Option<Change> {
+        let several = CALLERS_FAILING.min(usize::try_from(faults_max).unwrap_or(CALLERS_FAILING));
+        let is_trial = |whom| tries.contains(&whom);
+        let one = self.one(caller, now);
+        one.good = None;
+        let of_caller = one.circle.failed((), 1, faults_max, is_trial(Whom::Caller), now);
+        let peer = self.peers.entry(Arc::clone(caller.peer())).or_default();
+        let of_peer = peer.failed(caller.conversation(), several, faults_max, is_trial(Whom::Peer), now);
+        let peer = Arc::clone(caller.peer());
+        let of_all = self.everybody.failed(peer, several, faults_max, is_trial(Whom::Everybody), now);
+        let held = |whom| move |lasts| Change::Held(whom, lasts);
+        let of_all = of_all.map(held(Whom::Everybody));
+        of_all.or(of_peer.map(held(Whom::Peer))).or(of_caller.map(held(Whom::Caller)))
     }
 
-    #[test]
-    fn a_hold_never_lasts_longer_than_its_bound() {
-        let mut now = Instant::now();
-        let breaker = Breaker::new(1);
-        let mut lasts = Duration::ZERO;
-        for _ in 0..20 {
-            now += lasts;
-            let Some(Change::Held(next)) = call(&breaker, &fault(FaultKind::Trap), now) else {
-                panic!("held")
-            };
-            lasts = next;
+    fn went_well(&mut self, caller: &Caller, now: Instant) -> Option<Change> {
+        let one = self.one(caller, now);
+        one.good = Some(now);
+        let of_caller = one.circle.went_well();
+        let of_peer = self.peers.remove(caller.peer()).is_some_and(|mut peer| peer.went_well());
+        let of_all = self.everybody.went_well();
+        let whom = match (of_caller, of_peer, of_all) {
+            (_, _, true) => Whom::Everybody,
+            (_, true, false) => Whom::Peer,
+            (true, false, false) => Whom::Caller,
+            (false, false, false) => return None,
+        };
+        Some(Change::Released(whom))
+    }
+
+    /// What is known of a caller. Whoever was seen longest ago is forgotten when there are too many.
+    fn one(&mut self, caller: &Caller, now: Instant) -> &mut One {
+        if self.callers.len() >= CALLERS_KEPT && !self.callers.contains_key(caller) {
+            let oldest =
+                self.callers.iter().min_by_key(|(_, one)| one.seen).map(|(caller, _)| caller.clone());
+            if let Some(oldest) = oldest {
+                self.callers.remove(&oldest);
+                if !self.callers.keys().any(|other| other.peer() == oldest.peer()) {
+                    self.peers.remove(oldest.peer());
+                }
+            }
         }
-        assert_eq!(lasts, Duration::from_millis(HOLD_MS_MAX));
+        let one = self.callers.entry(caller.clone()).or_default();
+        one.seen = Some(now);
+        one
     }
 }
+
+#[cfg(test)]
+#[path = "breaker_tests.rs"]
+mod tests;

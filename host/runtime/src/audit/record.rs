@@ -16,7 +16,6 @@ use toolgate_policy::redact::printable;
 
 use super::places;
 use super::sink::Sink;
-use crate::json::Json;
 use crate::outcome::{Fault, FaultKind, Outcome, Verdict};
 
 /// What is known when a call arrives.
@@ -25,8 +24,8 @@ pub struct Opening<'a> {
     pub principal: &'a Principal,
     /// What they call it, whether or not it exists.
     pub tool: &'a str,
-    /// With what.
-    pub arguments: &'a Json,
+    /// With what: what [`super::Recorder::digest`] says of it.
+    pub arguments: &'a str,
     /// Whether it is made to see what the plugin asks for.
     pub learning: bool,
 }
@@ -63,14 +62,14 @@ struct Noted {
 }
 
 impl Record {
-    pub(super) fn open(sink: Arc<Sink>, opening: Opening<'_>, arguments: String) -> Self {
+    pub(super) fn open(sink: Arc<Sink>, opening: Opening<'_>) -> Self {
         let mut fields = Map::new();
         fields.insert("time".to_owned(), Value::from(super::now()));
         fields.insert("event".to_owned(), Value::from("call"));
         fields.insert("principal".to_owned(), Value::from(printable(&opening.principal.to_string(), 200)));
         fields.insert("tenant".to_owned(), Value::from(opening.principal.tenant().to_string()));
         fields.insert("tool".to_owned(), Value::from(printable(opening.tool, 200)));
-        fields.insert("arguments".to_owned(), Value::from(arguments));
+        fields.insert("arguments".to_owned(), Value::from(opening.arguments));
         if opening.learning {
             fields.insert("learning".to_owned(), Value::from(true));
         }

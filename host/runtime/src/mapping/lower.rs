@@ -1,97 +1,95 @@
 //! Arguments from JSON, all of them checked before a guest is entered, every problem told in words from which a model can
 //! mend its call.
 
-use std::collections::BTreeSet;
+mod names;
+mod notes;
+mod scalar;
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use toolgate_policy::limits::wire::PROBLEMS_MAX;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use toolgate_policy::limits::lift::ARGUMENT_VALUES_BYTES_MAX;
 use toolgate_policy::redact::printable;
-use toolgate_policy::suggest::nearest;
 use wasmtime::component::Val;
 
-use super::SAFE_INTEGER_MAX;
-use super::problem::{Problem, Problems, escaped, expected, one_of, quoted, shown};
+use super::problem::{Problem, Problems, expected, one_of, quoted, shown};
 use super::schema::is_nullable;
-use super::shape::{Case, Field, Function, Integer, Shape};
+use super::shape::{Case, Field, Function, Shape};
 use crate::json::Json;
+use names::Members;
+use notes::Step;
+use scalar::{decode, only};
 
 /// Turns arguments into the values that the function takes, in its order.
 ///
 /// # Errors
 /// [`Problems`]; nothing is half done.
 pub fn lower(arguments: &Json, function: &Function) -> Result<Vec<Val>, Problems> {
-    let mut lowering = Lowering::default();
+    lower_within(arguments, function, ARGUMENT_VALUES_BYTES_MAX).map(|lowered| lowered.vals).map_err(
+        |error| match error {
+            LowerError::Problems(problems) => problems,
+            LowerError::Large => Problems::too_large(),
+        },
+    )
+}
+
+/// Arguments as values, and the memory that they take.
+#[derive(Debug)]
+pub(crate) struct Lowered {
+    pub(crate) vals: Vec<Val>,
+    pub(crate) bytes: u64,
+}
+
+/// Why arguments are no values.
+#[derive(Debug)]
+pub(crate) enum LowerError {
+    /// They do not fit the type.
+    Problems(Problems),
+    /// They would take more memory than they may.
+    Large,
+}
+
+/// The same, in so many bytes of memory.
+///
+/// # Errors
+/// [`LowerError`].
+pub(crate) fn lower_within(
+    arguments: &Json,
+    function: &Function,
+    bytes_max: u64,
+) -> Result<Lowered, LowerError> {
+    let mut lowering = Lowering {
+        problems: Vec::new(),
+        more: 0,
+        at: Vec::new(),
+        known: HashMap::new(),
+        left: bytes_max,
+        is_large: false,
+    };
     let vals = lowering
         .fields(arguments, &function.params)
         .map(|fields| fields.into_iter().map(|(_, val)| val).collect());
     match vals {
-        Some(vals) if lowering.problems.is_empty() => Ok(vals),
-        _ => Err(Problems { list: lowering.problems, more: lowering.more }),
+        _ if lowering.is_large => Err(LowerError::Large),
+        Some(vals) if lowering.problems.is_empty() => Ok(Lowered { vals, bytes: bytes_max - lowering.left }),
+        _ => Err(LowerError::Problems(Problems { list: lowering.problems, more: lowering.more })),
     }
 }
 
-#[derive(Default)]
 struct Lowering<'j> {
     problems: Vec<Problem>,
     more: usize,
     /// Where the value that is looked at stands. Written out only when something is wrong with it.
     at: Vec<Step<'j>>,
-}
-
-/// One step of a JSON Pointer.
-#[derive(Clone, Copy)]
-enum Step<'j> {
-    Key(&'j str),
-    Index(usize),
+    /// The names of the types with many that were met, by where they are, and which is which.
+    known: HashMap<*const String, HashMap<&'j str, usize>>,
+    /// Bytes of memory that may still be taken.
+    left: u64,
+    is_large: bool,
 }
 
 impl<'j> Lowering<'j> {
-    /// Notes a problem; what could not be made is nothing.
-    fn wrong<T>(&mut self, expected: impl FnOnce() -> String, got: impl FnOnce() -> String) -> Option<T> {
-        if self.problems.len() < PROBLEMS_MAX {
-            let problem = Problem { at: self.pointer(), expected: expected(), got: got(), near: None };
-            self.problems.push(problem);
-        } else {
-            self.more += 1;
-        }
-        None
-    }
-
-    /// The same for a name that is none of those that there are: with the one that was probably meant.
-    fn wrong_name<T>(
-        &mut self,
-        name: &str,
-        known: &[&str],
-        expected: impl FnOnce() -> String,
-        got: impl FnOnce() -> String,
-    ) -> Option<T> {
-        let before = self.problems.len();
-        self.wrong::<()>(expected, got);
-        if let Some(problem) = self.problems.get_mut(before) {
-            problem.near = nearest(name, known.iter().copied()).map(str::to_owned);
-        }
-        None
-    }
-
-    /// Where the value stands (RFC 6901 §3).
-    fn pointer(&self) -> String {
-        let step = |step: &Step<'_>| match step {
-            Step::Key(key) => format!("/{}", escaped(&printable(key, 100))),
-            Step::Index(index) => format!("/{index}"),
-        };
-        self.at.iter().map(step).collect()
-    }
-
-    fn under<T>(&mut self, step: Step<'j>, make: impl FnOnce(&mut Self) -> T) -> T {
-        self.at.push(step);
-        let made = make(self);
-        self.at.pop();
-        made
-    }
-
     fn value(&mut self, json: &'j Json, shape: &'j Shape) -> Option<Val> {
+        self.take(size_of::<Val>())?;
         match (shape, json) {
             (Shape::Bool, Json::Bool(value)) => Some(Val::Bool(*value)),
             (Shape::Integer(integer), json) => self.integer(json, *integer),
@@ -101,9 +99,12 @@ impl<'j> Lowering<'j> {
                 Some(c) => Some(Val::Char(c)),
                 None => self.wrong(|| expected(shape), || shown(json)),
             },
-            (Shape::String, Json::String(text)) => Some(Val::String(text.clone())),
+            (Shape::String, Json::String(text)) => self.text(text).map(Val::String),
             (Shape::Bytes, Json::String(text)) => match decode(text) {
-                Some(bytes) => Some(Val::List(bytes.into_iter().map(Val::U8).collect())),
+                Some(bytes) => {
+                    self.take(bytes.len().saturating_mul(size_of::<Val>()))?;
+                    Some(Val::List(bytes.into_iter().map(Val::U8).collect()))
+                }
                 None => self.wrong(|| expected(shape), || shown(json)),
             },
             (Shape::List(element), Json::Array(list)) => {
@@ -117,47 +118,12 @@ impl<'j> Lowering<'j> {
             (Shape::Option(inner), json) => self.some(json, inner),
             (Shape::Result(ok, err), Json::Object(members)) => self.result(members, ok, err),
             (Shape::Variant(cases), Json::Object(_) | Json::String(_)) => self.variant(json, cases),
-            (Shape::Enum(names), Json::String(name)) => match names.contains(name) {
-                true => Some(Val::Enum(name.clone())),
-                false => self.wrong_name(name, &texts(names), || expected(shape), || shown(json)),
+            (Shape::Enum(names), Json::String(name)) => match self.which(name, names) {
+                Some(_) => self.text(name).map(Val::Enum),
+                None => self.wrong_name(name, names, || expected(shape), || shown(json)),
             },
             (Shape::Flags(names), Json::Array(list)) => self.flags(list, names),
             (shape, json) => self.wrong(|| expected(shape), || shown(json)),
-        }
-    }
-
-    fn integer(&mut self, json: &Json, integer: Integer) -> Option<Val> {
-        let (low, high) = integer.range();
-        let value = match json {
-            // Exact as written; the schema asks for a text beyond 2^53 because many writers are not.
-            Json::Integer(value) => Some(*value),
-            // 5.0 and 5e0 are the integer 5 to JSON Schema.
-            Json::Float(value) if value.fract() == 0.0 && value.abs() <= SAFE_INTEGER_MAX as f64 => {
-                Some(*value as i128)
-            }
-            Json::String(text) if integer.is_wide() => decimal(text),
-            _ => None,
-        };
-        match value.filter(|value| (low..=high).contains(value)) {
-            Some(value) => integer_val(integer, value),
-            None => self.wrong(|| expected(&Shape::Integer(integer)), || shown(json)),
-        }
-    }
-
-    fn float(&mut self, json: &Json) -> Option<f64> {
-        match json {
-            Json::Integer(value) => Some(*value as f64),
-            Json::Float(value) => Some(*value),
-            _ => self.wrong(|| expected(&Shape::F64), || shown(json)),
-        }
-    }
-
-    fn narrow(&mut self, value: f64) -> Option<f32> {
-        let narrow = value as f32;
-        if narrow.is_finite() {
-            Some(narrow)
-        } else {
-            self.wrong(|| "a number that 32 bits hold".to_owned(), || value.to_string())
         }
     }
 
@@ -165,8 +131,13 @@ impl<'j> Lowering<'j> {
         &mut self,
         elements: impl ExactSizeIterator<Item = (&'j Json, &'j Shape)>,
     ) -> Option<Vec<Val>> {
-        let mut vals = Some(Vec::with_capacity(elements.len()));
+        // No more than there may be memory for is made ready.
+        let fits = usize::try_from(self.left).unwrap_or(usize::MAX) / size_of::<Val>();
+        let mut vals = Some(Vec::with_capacity(elements.len().min(fits)));
         for (index, (json, shape)) in elements.enumerate() {
+            if self.is_over() {
+                return None;
+            }
             match (self.under(Step::Index(index), |this| this.value(json, shape)), &mut vals) {
                 (Some(val), Some(vals)) => vals.push(val),
                 _ => vals = None,
@@ -180,28 +151,47 @@ impl<'j> Lowering<'j> {
         let Json::Object(members) = json else {
             return self.wrong(|| "an object".to_owned(), || shown(json));
         };
+        self.take(fields.len().saturating_mul(size_of::<(String, Val)>()))?;
         let mut vals = Some(Vec::with_capacity(fields.len()));
+        let members = Members::of(members);
+        let mut found = 0;
         for field in fields {
-            let val =
-                self.under(Step::Key(&field.name), |this| match (json.get(&field.name), &field.shape) {
-                    (Some(json), shape) => this.value(json, shape),
-                    (None, Shape::Option(_)) => Some(Val::Option(None)),
-                    (None, shape) => this.wrong(|| expected(shape), || "nothing".to_owned()),
-                });
-            match (val, &mut vals) {
-                (Some(val), Some(vals)) => vals.push((field.name.clone(), val)),
+            if self.is_over() {
+                return None;
+            }
+            let value = members.get(&field.name);
+            found += usize::from(value.is_some());
+            let val = self.under(Step::Key(&field.name), |this| match (value, &field.shape) {
+                (Some(json), shape) => this.value(json, shape),
+                (None, Shape::Option(_)) => Some(Val::Option(None)),
+                (None, shape) => this.wrong(|| expected(shape), || "nothing".to_owned()),
+            });
+            match (val, &mut vals, self.text(&field.name)) {
+                (Some(val), Some(vals), Some(name)) => vals.push((name, val)),
                 _ => vals = None,
             }
         }
-        let known: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
-        for (name, _) in members.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
-            let only = || match known.as_slice() {
-                [] => "no key at all".to_owned(),
-                known => format!("only the keys {}", quoted(known)),
-            };
-            vals = self.under(Step::Key(name), |this| this.wrong_name(name, &known, only, || key(name)));
+        if found < members.list.len() {
+            self.unknown(members.list, fields);
+            vals = None;
         }
         vals
+    }
+
+    /// Notes the keys that are none of the fields'.
+    fn unknown(&mut self, members: &'j [(String, Json)], fields: &'j [Field]) {
+        let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+        let known: HashSet<&str> = names.iter().copied().collect();
+        for (name, _) in members.iter().filter(|(name, _)| !known.contains(name.as_str())) {
+            if self.is_over() {
+                return;
+            }
+            let only = || match names.as_slice() {
+                [] => "no key at all".to_owned(),
+                names => format!("only the keys {}", quoted(names)),
+            };
+            self.under(Step::Key(name), |this| this.wrong_name::<()>(name, &names, only, || key(name)));
+        }
     }
 
     fn some(&mut self, json: &'j Json, inner: &'j Shape) -> Option<Val> {
@@ -255,7 +245,7 @@ impl<'j> Lowering<'j> {
             }
             _ => (None, None),
         };
-        let Some(case) = tag.and_then(|tag| cases.iter().find(|case| case.name == tag)) else {
+        let Some(case) = tag.and_then(|tag| self.case(tag, cases)) else {
             let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
             let wanted = || format!(r#"an object whose "tag" is {}"#, one_of(&names));
             let got = || tag.map_or_else(|| shown(json), |tag| format!("the tag `{}`", printable(tag, 100)));
@@ -269,23 +259,28 @@ impl<'j> Lowering<'j> {
             (Some(shape), None) => this.wrong(|| expected(shape), || "nothing".to_owned()),
             (Some(shape), Some(json)) => this.value(json, shape).map(|val| Some(Box::new(val))),
         })?;
-        Some(Val::Variant(case.name.clone(), payload))
+        Some(Val::Variant(self.text(&case.name)?, payload))
     }
 
     fn flags(&mut self, list: &'j [Json], names: &'j [String]) -> Option<Val> {
-        let known = texts(names);
         let mut set: BTreeSet<&str> = BTreeSet::new();
         let mut fine = true;
         for (index, json) in list.iter().enumerate() {
+            if self.is_over() {
+                return None;
+            }
             let one = self.under(Step::Index(index), |this| match json.as_str() {
                 Some(name) if set.contains(name) => {
                     this.wrong::<()>(|| "each flag once".to_owned(), || shown(json))
                 }
-                Some(name) if known.contains(&name) => {
+                Some(name) if this.which(name, names).is_some() => {
                     set.insert(name);
-                    Some(())
+                    this.take(size_of::<String>() + name.len())
                 }
-                name => this.wrong_name(name.unwrap_or_default(), &known, || one_of(&known), || shown(json)),
+                name => {
+                    let wanted = || one_of(&texts(names));
+                    this.wrong_name(name.unwrap_or_default(), names, wanted, || shown(json))
+                }
             });
             fine &= one.is_some();
         }
@@ -299,38 +294,4 @@ fn key(name: &str) -> String {
 
 fn texts(names: &[String]) -> Vec<&str> {
     names.iter().map(String::as_str).collect()
-}
-
-fn integer_val(integer: Integer, value: i128) -> Option<Val> {
-    match integer {
-        Integer::U8 => value.try_into().ok().map(Val::U8),
-        Integer::U16 => value.try_into().ok().map(Val::U16),
-        Integer::U32 => value.try_into().ok().map(Val::U32),
-        Integer::U64 => value.try_into().ok().map(Val::U64),
-        Integer::S8 => value.try_into().ok().map(Val::S8),
-        Integer::S16 => value.try_into().ok().map(Val::S16),
-        Integer::S32 => value.try_into().ok().map(Val::S32),
-        Integer::S64 => value.try_into().ok().map(Val::S64),
-    }
-}
-
-/// A decimal integer in its one spelling: no sign but a minus, no leading zero, no `-0`.
-fn decimal(text: &str) -> Option<i128> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let spelled = (1..=20).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-    let canonical = !digits.starts_with('0') || text == "0";
-    if spelled && canonical { text.parse().ok() } else { None }
-}
-
-/// RFC 4648 §4 or §5, padded or not.
-fn decode(text: &str) -> Option<Vec<u8>> {
-    const LENIENT: GeneralPurposeConfig =
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let alphabet = if text.contains(['-', '_']) { &alphabet::URL_SAFE } else { &alphabet::STANDARD };
-    GeneralPurpose::new(alphabet, LENIENT).decode(text).ok()
-}
-
-fn only(mut chars: std::str::Chars<'_>) -> Option<char> {
-    let c = chars.next()?;
-    chars.next().is_none().then_some(c)
 }

@@ -1,6 +1,8 @@
 //! What is wrong with arguments, in words from which a model can mend its call: where, what should stand there, what does,
 //! and what was probably meant.
 
+use toolgate_policy::limits::lift::ARGUMENT_VALUES_BYTES_MAX;
+use toolgate_policy::limits::wire::PROBLEMS_COUNTED_MAX;
 use toolgate_policy::redact::printable;
 
 use super::shape::Shape;
@@ -19,7 +21,8 @@ pub struct Problem {
     pub near: Option<String>,
 }
 
-/// Everything wrong with the arguments; after [`PROBLEMS_MAX`] problems, that there are more.
+/// Everything wrong with the arguments; after [`PROBLEMS_MAX`](toolgate_policy::limits::wire::PROBLEMS_MAX) problems, how
+/// many more, as far as they were counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
     /// In the order of the function's parameters.
@@ -105,6 +108,25 @@ impl std::fmt::Display for Problems {
         for problem in &self.list {
             write!(f, "\n- {problem}")?;
         }
-        if self.more > 0 { write!(f, "\n- and {} more", self.more) } else { Ok(()) }
+        match self.more {
+            0 => Ok(()),
+            more if self.list.len() + more >= PROBLEMS_COUNTED_MAX => {
+                write!(f, "\n- and {more} more at least")
+            }
+            more => write!(f, "\n- and {more} more"),
+        }
+    }
+}
+
+impl Problems {
+    /// That the arguments as a whole take too much memory.
+    pub(crate) fn too_large() -> Self {
+        let problem = Problem {
+            at: String::new(),
+            expected: format!("what takes at most {ARGUMENT_VALUES_BYTES_MAX} bytes of memory as values"),
+            got: "more".to_owned(),
+            near: None,
+        };
+        Self { list: vec![problem], more: 0 }
     }
 }

@@ -68,12 +68,26 @@ impl MacKey {
 
     /// The tag over all `parts`. Each part's length goes in before it, so that no two lists of parts read the same.
     pub fn tag(&self, parts: &[&[u8]]) -> [u8; TAG_BYTES] {
-        let tag = self.context(parts).sign();
-        let mut bytes = [0_u8; TAG_BYTES];
-        for (to, from) in bytes.iter_mut().zip(tag.as_ref()) {
-            *to = *from;
-        }
-        bytes
+        bytes_of(&self.context(parts).sign())
+    }
+
+    /// The same tag as over one part that has the bytes that `write` writes, which must be the same each time: none of them
+    /// is held.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    pub fn tag_written(
+        &self,
+        write: impl Fn(&mut dyn io::Write) -> io::Result<()>,
+    ) -> io::Result<[u8; TAG_BYTES]> {
+        let mut length = Counting(0);
+        write(&mut length)?;
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(&length.0.to_be_bytes());
+        let mut feeding = io::BufWriter::new(Feeding(context));
+        write(&mut feeding)?;
+        let Feeding(context) = feeding.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok(bytes_of(&context.sign()))
     }
 
     /// Whether `tag` is the tag over all `parts`, compared in constant time.
@@ -89,6 +103,42 @@ impl MacKey {
             context.update(part);
         }
         context
+    }
+}
+
+fn bytes_of(tag: &hmac::Tag) -> [u8; TAG_BYTES] {
+    let mut bytes = [0_u8; TAG_BYTES];
+    for (to, from) in bytes.iter_mut().zip(tag.as_ref()) {
+        *to = *from;
+    }
+    bytes
+}
+
+/// Counts bytes.
+struct Counting(u64);
+
+impl io::Write for Counting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Feeds bytes to a tag.
+struct Feeding(hmac::Context);
+
+impl io::Write for Feeding {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -111,6 +161,18 @@ mod tests {
         assert!(!other.accepts(&[b"ab", b"c"], &tag));
         assert!(!key.accepts(&[b"ab", b"c"], &tag[..31]));
         assert_eq!(std::fs::read_dir(base.path()).unwrap().count(), 2, "nothing is left over");
+    }
+
+    #[test]
+    fn bytes_that_are_written_piece_by_piece_have_the_tag_of_the_whole() {
+        let base = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(base.path(), ambient_authority()).unwrap();
+        let key = MacKey::load_or_make(&dir, "audit").unwrap();
+        for count in [0, 1, 5_000] {
+            let whole = "piece".repeat(count);
+            let write = |to: &mut dyn io::Write| (0..count).try_for_each(|_| to.write_all(b"piece"));
+            assert_eq!(key.tag_written(write).unwrap(), key.tag(&[whole.as_bytes()]));
+        }
     }
 
     #[test]

@@ -12,8 +12,7 @@ use toolgate_policy::{PluginName, ToolName};
 
 use crate::admission::Admission;
 use crate::json::Json;
-use crate::mapping::lower::lower;
-use crate::mapping::problem::Problems;
+use crate::mapping::lower::{LowerError, Lowered, lower_within};
 use crate::mapping::schema::Reply;
 use crate::mapping::shape::Function;
 use crate::sandbox::prepare::{Export, Val};
@@ -108,16 +107,26 @@ impl Tool {
         Self { listing, target, export, admission, provenance, revoked, own_name }
     }
 
-    /// Arguments as the values that its function takes.
+    /// Arguments as the values that its function takes, in so many bytes of memory.
     ///
     /// # Errors
     /// Everything wrong with them. What a plugin names when it runs it checks itself; here they need only be an object.
-    pub(crate) fn lower(&self, arguments: &Json) -> Result<Vec<Val>, Problems> {
+    pub(crate) fn lower(&self, arguments: &Json, bytes_max: u64) -> Result<Lowered, LowerError> {
         match (&self.own_name, arguments) {
-            (Some(own), Json::Object(_)) => Ok(vec![Val::String(own.clone()), Val::String(arguments.text())]),
+            (Some(own), Json::Object(_)) => {
+                let text = arguments.text();
+                let bytes = (own.len() + text.len()) as u64;
+                if bytes > bytes_max {
+                    return Err(LowerError::Large);
+                }
+                Ok(Lowered { vals: vec![Val::String(own.clone()), Val::String(text)], bytes })
+            }
             // No parameters: says that it is no object.
-            (Some(_), other) => lower(other, &Function { params: Vec::new(), result: None, deferred: None }),
-            (None, arguments) => lower(arguments, self.export.function()),
+            (Some(_), other) => {
+                let nothing = Function { params: Vec::new(), result: None, deferred: None };
+                lower_within(other, &nothing, bytes_max)
+            }
+            (None, arguments) => lower_within(arguments, self.export.function(), bytes_max),
         }
     }
 

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use toolgate_runtime::audit::Event;
 use toolgate_runtime::gate::{Bounds, Gate};
+use toolgate_runtime::quota::Quota;
 use toolgate_runtime::reconcile::Report;
 use toolgate_runtime::spec::{Compiling, OnRefused};
 use toolgate_runtime::state::State;
@@ -82,8 +83,12 @@ pub(super) fn open(config: &Config) -> Result<Gate, Exit> {
 
 fn open_telling(config: &Config, progress: &Bars) -> Result<Gate, Exit> {
     let state = State::open(&config.state).map_err(|error| Exit::host(&error))?;
-    let bounds =
-        Bounds { calls_max: config.server.calls_max, memory_bytes_max: config.server.memory_bytes_max };
+    let bounds = Bounds {
+        calls_max: config.server.calls_max,
+        memory_bytes_max: config.server.memory_bytes_max,
+        messages_bytes_max: config.server.wire.messages_bytes_max,
+        peer_percent: config.server.wire.peer_percent,
+    };
     let compiling = Compiling::Apart {
         program: this_program().map_err(|error| Exit::host(&error))?,
         cpu_s: config.server.compile_cpu_s,
@@ -110,7 +115,9 @@ async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
     };
     let reload = Reload::new(gate.clone(), args.config.config.clone(), config, takes);
     reload.start().map_err(|error| Exit::host(&error))?;
-    let handler = Handler::new(gate.clone(), stop.clone());
+    let wire = &config.server.wire;
+    let answers = Quota::new(wire.answers_bytes_max, wire.peer_percent);
+    let handler = Handler::new(gate.clone(), stop.clone(), answers);
     // All calls have ended: the last answers go out, then connections are closed.
     let hang_up = CancellationToken::new();
     let http = match (args.stdio, args.listen) {
@@ -124,7 +131,7 @@ async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
     let upkeep = tokio::spawn(looked_after(gate.clone(), stop.clone()));
     let conversation = if args.stdio {
         let transport =
-            Stdio::take(local::parent(), config.server.body_bytes_max).map_err(|error| Exit::host(&error))?;
+            Stdio::take(local::parent(), wire, gate.large()).map_err(|error| Exit::host(&error))?;
         let (stop, hang_up) = (stop.clone(), hang_up.clone());
         Some(tokio::spawn(async move {
             transport.converse(handler, hang_up).await;

@@ -3,6 +3,7 @@
 use toolgate_policy::Invalid;
 use toolgate_policy::capability::room::RoomText;
 use toolgate_policy::capability::{clock, config, environment, files, http, keyvalue, random, sockets};
+use toolgate_policy::limits::load::GRANT_RULES_MAX;
 use toolgate_policy::load::Grants;
 
 use super::reader::{Document, Section};
@@ -74,7 +75,7 @@ fn read_room(section: &Section<'_>) -> RoomText {
 fn read_files(document: &Document<'_>, section: &Section<'_>, word: &'static str) -> Option<files::Grant> {
     let mut mounts = Vec::new();
     let mut whole = true;
-    for mount in section.sections(word) {
+    for mount in section.sections(word, GRANT_RULES_MAX) {
         let host = mount.required("host", "docs");
         let guest = mount.required("guest", "/docs");
         let access = mount.string("access").unwrap_or_else(|| "read".to_owned());
@@ -98,7 +99,7 @@ fn read_files(document: &Document<'_>, section: &Section<'_>, word: &'static str
 fn read_http(document: &Document<'_>, section: &Section<'_>, word: &'static str) -> Option<http::Grant> {
     let mut rules = Vec::new();
     let mut whole = true;
-    for rule in section.sections(word) {
+    for rule in section.sections(word, GRANT_RULES_MAX) {
         let host = rule.required("host", "api.example.com");
         whole &= host.is_some();
         rules.push(http::RuleText {
@@ -124,7 +125,7 @@ fn read_http(document: &Document<'_>, section: &Section<'_>, word: &'static str)
 fn read_sockets(section: &Section<'_>, word: &'static str) -> Option<sockets::Grant> {
     let mut rules = Vec::new();
     let mut whole = true;
-    for rule in section.sections(word) {
+    for rule in section.sections(word, GRANT_RULES_MAX) {
         let host = rule.required("host", "db.example.com");
         let port = rule.integer("port");
         if !rule.has("port") {

@@ -33,24 +33,18 @@ pub(super) fn read<'d>(
     defaults: &CallLimits,
     instead: Option<(&str, &Document<'_>)>,
 ) -> Vec<Plugin<'d>> {
-    let sections = root.sections("plugin");
-    if sections.len() > PLUGINS_MAX {
-        root.wrong("plugin", format!("there are {}; the limit is {PLUGINS_MAX}", sections.len()));
-    }
     let mut plugins: Vec<Plugin<'d>> = Vec::new();
-    for section in sections {
+    let mut names = BTreeSet::new();
+    for section in root.sections("plugin", PLUGINS_MAX) {
         let Some((specs, folder)) = read_one(document, &section, secrets, defaults, instead) else {
             section.finish();
             continue;
         };
-        let single = specs.first().filter(|_| folder.is_none());
-        let is_it = |other: &Plugin<'_>| {
-            other.folder.is_none()
-                && other.specs.iter().any(|other| Some(&other.name) == single.map(|one| &one.name))
-        };
-        if let Some(twice) = single.filter(|_| plugins.iter().any(is_it)) {
-            section
-                .wrong("name", format!("`{}` stands twice; give each plugin a name of its own", twice.name));
+        if let Some(single) = specs.first().filter(|_| folder.is_none())
+            && !names.insert(single.name.clone())
+        {
+            let twice = format!("`{}` stands twice; give each plugin a name of its own", single.name);
+            section.wrong("name", twice);
         }
         plugins.push(Plugin { specs, folder, section });
     }

@@ -66,7 +66,8 @@ impl<'p> Document<'p> {
 
     /// Reads a text as the content of a file. Notes what is wrong with its syntax.
     pub(super) fn parse(path: &Path, text: &str, problems: &'p Problems) -> Option<Self> {
-        let line = |at: usize| text.bytes().take(at).filter(|b| *b == b'\n').count() + 1;
+        let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+        let line = |at: usize| ends.partition_point(|end| *end < at) + 1;
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             let line = error.span().map(|span| line(span.start));
@@ -204,8 +205,8 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// A list of tables.
-    pub(super) fn sections(&self, key: &'static str) -> Vec<Section<'d>> {
+    /// A list of at most `max` tables. A longer one is refused whole, before any of it is read.
+    pub(super) fn sections(&self, key: &'static str, max: usize) -> Vec<Section<'d>> {
         let Some(at) = self.get(key) else { return Vec::new() };
         let Value::Array(list) = &at.value else {
             self.wrong(
@@ -218,6 +219,10 @@ impl<'d> Section<'d> {
             );
             return Vec::new();
         };
+        if list.len() > max {
+            self.wrong(key, format!("there are {}; the limit is {max}", list.len()));
+            return Vec::new();
+        }
         let mut sections = Vec::new();
         for (index, at) in list.iter().enumerate() {
             match &at.value {

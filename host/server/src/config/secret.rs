@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use toolgate_policy::limits::load::SECRET_BYTES_MAX;
+use toolgate_policy::limits::load::{SECRET_BYTES_MAX, SECRETS_MAX};
 use toolgate_runtime::secret::{Secret, SecretSource, SecretSpec};
 use zeroize::Zeroizing;
 
@@ -21,7 +21,7 @@ pub(super) struct Secrets {
 
 pub(super) fn read(document: &Document<'_>, root: &Section<'_>) -> Secrets {
     let mut secrets = Secrets::default();
-    for section in root.sections("secret") {
+    for section in root.sections("secret", SECRETS_MAX) {
         if let Some(spec) = read_one(document, &section, &mut secrets.files) {
             if secrets.by_name.contains_key(&spec.name) {
                 section.wrong(

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use toolgate_policy::limits::Limit;
 use toolgate_policy::limits::load::{COMPILE_CPU_S, COMPILE_MEMORY_BYTES_MAX};
-use toolgate_policy::limits::wire::{BODY_BYTES_MAX, CALLS_MAX, DRAIN_MS, MEMORY_BYTES_MAX};
+use toolgate_policy::limits::wire::{CALLS_MAX, DRAIN_MS, MEMORY_BYTES_MAX, MESSAGES_BYTES_MAX};
 use toolgate_runtime::spec::OnRefused;
 
 use super::or_empty;
 use super::reader::Section;
+use super::wire::WireLimits;
 
 /// The server's own part of the configuration.
 #[derive(Debug, Clone)]
@@ -28,8 +29,8 @@ pub(crate) struct ServerConfig {
     pub(crate) on_refused: OnRefused,
     /// Whether a changed file is read again without being told to. A changed trust policy always is, for what it revokes.
     pub(crate) watch: bool,
-    /// Bytes of one message.
-    pub(crate) body_bytes_max: u64,
+    /// What clients may take.
+    pub(crate) wire: WireLimits,
     /// Calls at once.
     pub(crate) calls_max: u32,
     /// Guest memory at once, in bytes.
@@ -56,7 +57,7 @@ impl Default for ServerConfig {
             name_servers: Vec::new(),
             on_refused: OnRefused::Skip,
             watch: true,
-            body_bytes_max: BODY_BYTES_MAX.default,
+            wire: WireLimits::default(),
             calls_max: u32::try_from(CALLS_MAX.default).unwrap_or(1),
             memory_bytes_max: half_of_memory(),
             drain: Duration::from_millis(DRAIN_MS.default),
@@ -132,8 +133,9 @@ fn read_limits(section: Option<Section<'_>>, server: &mut ServerConfig) {
         let value = section.integer(limit.name)?;
         limit.check(value).map_err(|why| section.wrong(limit.name, why)).ok()
     };
-    if let Some(value) = limit(&BODY_BYTES_MAX) {
-        server.body_bytes_max = value;
+    server.wire.read(&limit);
+    if let Err(why) = server.wire.check() {
+        section.wrong(MESSAGES_BYTES_MAX.name, why);
     }
     if let Some(value) = limit(&CALLS_MAX) {
         server.calls_max = u32::try_from(value).unwrap_or(server.calls_max);

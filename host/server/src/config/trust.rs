@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use toolgate_policy::Digest;
-use toolgate_policy::limits::load::{CONFIG_BYTES_MAX, GRACE_DAYS, GRACE_DAYS_MAX, LOCK_BYTES_MAX};
+use toolgate_policy::limits::load::{
+    CONFIG_BYTES_MAX, GRACE_DAYS, GRACE_DAYS_MAX, LOCK_BYTES_MAX, ROLES_MAX, SIGNERS_MAX, TRUST_RULES_MAX,
+};
 use toolgate_policy::load::TrustPolicy;
 use toolgate_policy::load::identity::Identity;
 use toolgate_policy::load::role::{Pattern, Role, Rule};
@@ -176,7 +178,7 @@ fn signers(
     files: &mut Vec<PathBuf>,
 ) -> Vec<Signer> {
     let mut signers = Vec::new();
-    for section in root.sections("signer") {
+    for section in root.sections("signer", SIGNERS_MAX) {
         let id = section.required("id", "vendor");
         let keyless = ["issuer", "san", "trusted_root"].iter().any(|key| section.has(key));
         let known = if keyless {
@@ -239,7 +241,7 @@ fn read_file<T, E: std::fmt::Display>(
 
 fn roles(root: &Section<'_>) -> Vec<Role> {
     let mut roles = Vec::new();
-    for section in root.sections("role") {
+    for section in root.sections("role", ROLES_MAX) {
         let name = section.required("name", "publisher");
         let threshold = section.integer("threshold").unwrap_or(1);
         let signers = section.strings("signers").unwrap_or_default();
@@ -253,7 +255,7 @@ fn roles(root: &Section<'_>) -> Vec<Role> {
 
 fn rules(root: &Section<'_>) -> Vec<Rule> {
     let mut rules = Vec::new();
-    for section in root.sections("rule") {
+    for section in root.sections("rule", TRUST_RULES_MAX) {
         let plugin = section.required("plugin", "*").and_then(|plugin| {
             Pattern::parse(&plugin).map_err(|problem| section.invalid("plugin", &problem)).ok()
         });
@@ -268,7 +270,8 @@ fn rules(root: &Section<'_>) -> Vec<Rule> {
 
 fn revoked(root: &Section<'_>) -> BTreeMap<Digest, String> {
     let mut revoked = BTreeMap::new();
-    for section in root.sections("revoke") {
+    // As many as the file has bytes for: no number may keep a plugin from being revoked.
+    for section in root.sections("revoke", usize::MAX) {
         let digest = section.required("digest", "sha256:…").and_then(|digest| {
             digest.parse::<Digest>().map_err(|error| section.wrong("digest", error.to_string())).ok()
         });

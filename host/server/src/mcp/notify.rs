@@ -1,6 +1,8 @@
 //! Telling clients that the list of tools changed: over the stream on which a modern client waits, and over the session of
 //! a legacy one.
 
+use std::sync::Arc;
+
 use rmcp::RoleServer;
 use rmcp::model::{ProgressNotificationParam, ProgressToken};
 use rmcp::service::{Peer, SubscriptionContext};
@@ -9,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::relay::Report;
 
-use super::Listener;
+use super::inbound::Conversation;
 
 /// Tells a modern client until it goes away or the host stops.
 pub(super) async fn modern(gate: &Gate, context: &SubscriptionContext, stopping: &CancellationToken) {
@@ -54,15 +56,20 @@ pub(super) async fn progress(
 }
 
 /// Tells a legacy client until its session ends or the host stops.
-pub(super) fn legacy(gate: Gate, peer: Peer<RoleServer>, stopping: CancellationToken, place: Listener) {
+pub(super) fn legacy(
+    gate: Gate,
+    peer: Peer<RoleServer>,
+    stopping: CancellationToken,
+    conversation: Arc<Conversation>,
+) {
     /// How often a session that hears nothing is looked at.
     const LOOK: std::time::Duration = std::time::Duration::from_secs(30);
     tokio::spawn(async move {
-        let _place = place;
         let mut changes = gate.watch();
         loop {
             tokio::select! {
                 () = stopping.cancelled() => return,
+                () = conversation.ended() => return,
                 () = tokio::time::sleep(LOOK) => {
                     if peer.is_transport_closed() {
                         return;

@@ -1,21 +1,38 @@
 //! From a closed outcome to what a client is told. The only place where text for callers becomes a message: whose fault it
 //! is decides between a tool's error, which a model may mend, and a protocol error, which it cannot.
 
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use bytes::Bytes;
 use rmcp::ErrorData;
 use rmcp::model::{Annotations, CallToolResult, ContentBlock, MetaObject, Resource, ResourceContents, Role};
 use serde_json::Value;
 use toolgate_policy::call::Denied;
+use toolgate_policy::limits::wire::{SMALL_MESSAGE_BYTES, WRITE_MS};
 use toolgate_runtime::audit::record::Closed;
 use toolgate_runtime::outcome::{
     self, Answer, Block, Content, Fault, FaultKind, Link, Outcome, Piece, Verdict,
 };
+use toolgate_runtime::quota::Taken;
 
 use super::era::Era;
+use super::{Handler, Inbound, Splice};
+use crate::notices::Trouble;
 
-/// Turns an outcome into a result or an error.
-pub(super) fn reply(closed: Closed<Outcome>, era: Era) -> Result<CallToolResult, ErrorData> {
+/// Turns an outcome into a result or an error. A large answer is written on the threads for that, and put in later.
+pub(super) async fn reply(
+    handler: &Handler,
+    closed: Closed<Outcome>,
+    era: Era,
+    inbound: &Inbound,
+) -> Result<CallToolResult, ErrorData> {
     let mut result = match closed.into_inner() {
-        Outcome::Answer(answer) => answered(answer),
+        Outcome::Answer(answer) if text_bytes(&answer.content) <= SMALL_MESSAGE_BYTES => answered(answer),
+        Outcome::Answer(answer) => match &inbound.splice {
+            Some(splice) => large(handler, answer, splice, inbound).await?,
+            None => counted(handler, answer, inbound).await,
+        },
         // An unknown tool and one that may not be called look the same.
         Outcome::Denied(Denied::Unknown) => return Err(ErrorData::invalid_params("unknown tool", None)),
         Outcome::Fault(fault) => failed(&fault)?,
@@ -24,6 +41,98 @@ pub(super) fn reply(closed: Closed<Outcome>, era: Era) -> Result<CallToolResult,
         result.meta = Some(meta());
     }
     Ok(result)
+}
+
+/// How long the text of an answer is. Its value for programs is about as long.
+fn text_bytes(content: &Content) -> usize {
+    match content {
+        Content::Nothing => 0,
+        Content::Text(text) | Content::Value { text, .. } => text.len(),
+        Content::Blocks { blocks, .. } => blocks.iter().map(|block| piece_bytes(&block.piece)).sum(),
+    }
+}
+
+fn piece_bytes(piece: &Piece) -> usize {
+    match piece {
+        Piece::Text(text) | Piece::TextResource { text, .. } => text.len(),
+        Piece::Image(media) | Piece::Audio(media) => media.base64.len(),
+        Piece::BlobResource { base64, .. } => base64.len(),
+        Piece::Link(link) => link.uri.len() + link.description.as_ref().map_or(0, String::len),
+    }
+}
+
+/// A result whose content is written apart, with a stub where that goes.
+async fn large(
+    handler: &Handler,
+    answer: Answer,
+    splice: &Splice,
+    inbound: &Inbound,
+) -> Result<CallToolResult, ErrorData> {
+    let caller = &inbound.caller;
+    let mut result = match answer.verdict {
+        Verdict::Ok => CallToolResult::success(vec![ContentBlock::text(splice.mark())]),
+        Verdict::Err => CallToolResult::error(vec![ContentBlock::text(splice.mark())]),
+    };
+    let failed = |error: &dyn std::fmt::Display| {
+        tracing::error!(%error, "an answer could not be written");
+        ErrorData::internal_error("the host failed; its log says why", None)
+    };
+    let stub = serde_json::to_string(&result.content).map_err(|error| failed(&error))?;
+    let written = handler.gate.large().run(caller, move || write(answer)).await;
+    let bytes = written.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+    match room(handler, inbound, bytes.len()).await {
+        Ok(taken) => splice.fill(stub, Bytes::from_owner(Counted { bytes, _taken: taken })),
+        Err(refused) => result = refused,
+    }
+    Ok(result)
+}
+
+/// A result that the transport writes as a whole, and then gives back what it took.
+async fn counted(handler: &Handler, answer: Answer, inbound: &Inbound) -> CallToolResult {
+    // As content and as a value for programs.
+    let bytes = text_bytes(&answer.content).saturating_mul(2);
+    match room(handler, inbound, bytes).await {
+        Ok(taken) => {
+            *inbound.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
+            answered(answer)
+        }
+        Err(refused) => refused,
+    }
+}
+
+/// Room for a large answer: others give back what they hold as their clients read. Else what is told instead of it.
+async fn room(handler: &Handler, inbound: &Inbound, bytes: usize) -> Result<Taken, CallToolResult> {
+    let patience = Duration::from_millis(WRITE_MS.default);
+    let peer = inbound.caller.peer();
+    handler.answers.wait(peer, bytes as u64, patience).await.map_err(|_| {
+        handler.notices.tell(Trouble::Answers, peer);
+        let told = "the tool answered, and the host holds as many large answers as it may; try again later";
+        CallToolResult::error(vec![ContentBlock::text(told)])
+    })
+}
+
+/// The content of an answer as it stands in a result, from the bracket of `content` on.
+fn write(answer: Answer) -> serde_json::Result<Vec<u8>> {
+    let result = answered(answer);
+    let mut bytes = serde_json::to_vec(&result.content)?;
+    if let Some(structured) = &result.structured_content {
+        bytes.extend_from_slice(b",\"structuredContent\":");
+        serde_json::to_writer(&mut bytes, structured)?;
+    }
+    bytes.shrink_to_fit();
+    Ok(bytes)
+}
+
+/// Bytes that are counted among the answers until they are written.
+struct Counted {
+    bytes: Vec<u8>,
+    _taken: Taken,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// What every result of the modern era carries: who answered.

@@ -1,5 +1,12 @@
 //! Streamable HTTP at `/mcp`, with `/healthz` and `/readyz` beside it. HTTP/1.1; TLS and HTTP/2 are a proxy's. Every wait
-//! on a client has an end.
+//! on a client has an end, everything that a client can take has a bound, and the probes are answered whatever clients do.
+
+mod body;
+mod connections;
+mod replies;
+mod requests;
+mod sessions;
+mod watched;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -7,40 +14,44 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use rmcp::transport::streamable_http_server::session::local::{LocalSessionManager, SessionConfig};
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use toolgate_policy::limits::wire::{
-    BODY_MS, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_MS, HEADERS_MAX, SESSION_IDLE_MS, SESSIONS_MAX,
-};
+use toolgate_policy::limits::wire::{HEAD_BYTES_MAX, HEAD_MS, HEADERS_MAX, SPARE_MS};
+use toolgate_runtime::quota::Quota;
 
-use super::envelope::Envelope;
 use super::guard::Guard;
-use crate::auth::local;
-use crate::config::ServerConfig;
-use crate::mcp::{Handler, Inbound};
+use crate::config::{ServerConfig, WireLimits};
+use crate::mcp::Handler;
+use crate::notices::{Notices, Trouble};
+use body::Sent;
+use connections::{Accepted, Connection, Connections, peer_of};
+use replies::{Reply, json, not_get, plain};
+use requests::Held;
+use sessions::Sessions;
+use watched::{Watched, is_unread};
 
-type Reply = Response<BoxBody<Bytes, Infallible>>;
-
-/// The HTTP side of the server.
+/// The HTTP side of the server. Clones are one.
 #[derive(Clone)]
-pub(crate) struct HttpServer {
-    mcp: StreamableHttpService<Handler, LocalSessionManager>,
-    sessions: Arc<LocalSessionManager>,
+pub(crate) struct HttpServer(Arc<Inner>);
+
+struct Inner {
+    mcp: StreamableHttpService<Handler, Sessions>,
+    sessions: Arc<Sessions>,
     guard: Guard,
     handler: Handler,
-    body_bytes_max: u64,
+    limits: WireLimits,
+    connections: Arc<Connections>,
+    requests: Arc<Quota>,
+    streams: Arc<Quota>,
+    notices: Arc<Notices>,
     cut: CancellationToken,
 }
 
@@ -48,13 +59,10 @@ impl HttpServer {
     pub(crate) fn new(config: &ServerConfig, handler: Handler) -> Self {
         let guard = Guard::new(&config.allowed_hosts, &config.allowed_origins);
         let cut = CancellationToken::new();
-        let mut session = SessionConfig::default();
-        session.keep_alive = Some(Duration::from_millis(SESSION_IDLE_MS));
-        // A first event without data makes clients of 2025-06-18 fail.
-        session.sse_retry = None;
-        let mut sessions = LocalSessionManager::default();
-        sessions.session_config = session;
-        let sessions = Arc::new(sessions);
+        let limits = config.wire;
+        let quota = |max| Quota::new(max, limits.peer_percent);
+        let idle = Duration::from_millis(limits.session_idle_ms);
+        let sessions = Arc::new(Sessions::new(quota(limits.sessions_max), idle));
         let service = handler.clone();
         let library = StreamableHttpServerConfig::default()
             .with_allowed_hosts(guard.hosts().iter().cloned())
@@ -62,10 +70,22 @@ impl HttpServer {
             .enforce_origin_validation()
             .with_json_response(true)
             .with_sse_retry(None)
-            .with_max_request_body_bytes(usize::try_from(config.body_bytes_max).unwrap_or(usize::MAX))
+            .with_max_request_body_bytes(usize::try_from(limits.body_bytes_max).unwrap_or(usize::MAX))
             .with_cancellation_token(cut.clone());
         let mcp = StreamableHttpService::new(move || Ok(service.clone()), Arc::clone(&sessions), library);
-        Self { mcp, sessions, guard, handler, body_bytes_max: config.body_bytes_max, cut }
+        let connections = Connections::new(limits.connections_max, quota(limits.connections_max).peer_max());
+        Self(Arc::new(Inner {
+            mcp,
+            sessions,
+            guard,
+            notices: Arc::clone(handler.notices()),
+            handler,
+            limits,
+            connections,
+            requests: quota(limits.requests_max),
+            streams: quota(limits.streams_max),
+            cut,
+        }))
     }
 
     /// Serves until `stop`, then lets open exchanges end. When `hang_up` comes all calls have ended: what is open after
@@ -77,31 +97,21 @@ impl HttpServer {
         hang_up: CancellationToken,
     ) {
         let graceful = GracefulShutdown::new();
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
-            let place = Arc::clone(&places).acquire_owned();
             let accepted = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                accepted = async { (place.await, listener.accept().await) } => accepted,
+                accepted = listener.accept() => accepted,
             };
-            let (Ok(place), accepted) = accepted else { break };
-            let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
+            match accepted {
+                Ok((stream, address)) => self.take(stream, address, &graceful),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    // Out of descriptors, most likely: others must end first.
+                    self.0.notices.tell(Trouble::Connections, &error.to_string());
+                    // Out of descriptors, most likely: another must end first.
+                    self.0.connections.make_room();
                     tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
                 }
-            };
-            let connection = graceful.watch(self.connection(stream, peer));
-            tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, %peer, "a connection ended");
-                }
-                drop(place);
-            });
+            }
         }
         drop(listener);
         let cut = async {
@@ -112,120 +122,118 @@ impl HttpServer {
             () = graceful.shutdown() => {}
             () = cut => tracing::info!("open streams are cut"),
         }
-        self.cut.cancel();
+        self.0.cut.cancel();
+    }
+
+    /// Serves one connection.
+    fn take(&self, stream: TcpStream, address: SocketAddr, graceful: &GracefulShutdown) {
+        let peer = peer_of(address.ip());
+        let Some((connection, accepted)) = self.0.connections.accept(&peer) else {
+            self.0.notices.tell(Trouble::Connections, &peer);
+            return;
+        };
+        if accepted == Accepted::MadeRoom {
+            self.0.notices.tell(Trouble::ConnectionMadeRoom, &peer);
+        }
+        let connection = Arc::new(connection);
+        let serving = graceful.watch(self.connection(stream, address, &connection));
+        let notices = Arc::clone(&self.0.notices);
+        tokio::spawn(async move {
+            let late = async {
+                tokio::time::sleep(Duration::from_millis(SPARE_MS)).await;
+                if !connection.is_spare() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                ended = serving => {
+                    if let Err(error) = ended {
+                        if is_unread(&error) {
+                            notices.tell(Trouble::Unread, connection.peer());
+                        }
+                        tracing::debug!(%error, %address, "a connection ended");
+                    }
+                }
+                () = connection.cut() => tracing::debug!(%address, "a connection made room for another"),
+                () = late, if accepted == Accepted::Spare => {}
+            }
+        });
     }
 
     fn connection(
         &self,
         stream: TcpStream,
-        peer: SocketAddr,
+        address: SocketAddr,
+        connection: &Arc<Connection>,
     ) -> http1::Connection<
-        TokioIo<TcpStream>,
-        impl hyper::service::HttpService<
-            Incoming,
-            ResBody = BoxBody<Bytes, Infallible>,
-            Error = Infallible,
-            Future: Send,
-        > + use<>,
+        TokioIo<Watched<TcpStream>>,
+        impl hyper::service::HttpService<Incoming, ResBody = Sent<Held>, Error = Infallible, Future: Send> + use<>,
     > {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection stays slow");
         }
-        let server = self.clone();
+        let (server, connection) = (self.clone(), Arc::clone(connection));
         let service = service_fn(move |request| {
-            let server = server.clone();
-            async move { Ok::<_, Infallible>(server.answer(request, peer).await) }
+            let (server, connection) = (server.clone(), Arc::clone(&connection));
+            async move { Ok::<_, Infallible>(server.answer(request, address, &connection).await) }
         });
+        let patience = Duration::from_millis(self.0.limits.write_ms);
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_millis(HEAD_MS))
             .max_buf_size(HEAD_BYTES_MAX)
             .max_headers(HEADERS_MAX)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(Watched::new(stream, patience)), service)
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Reply {
-        if let Err((status, why)) = self.guard.check(request.uri(), request.headers()) {
-            tracing::warn!(%peer, why, "a request was turned away");
-            return plain(status, why);
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        address: SocketAddr,
+        connection: &Arc<Connection>,
+    ) -> Response<Sent<Held>> {
+        let is_spare = connection.is_spare();
+        let held = Held::of(connection);
+        let mut reply = match self.route(request, address, held.clone(), is_spare).await {
+            Ok(reply) => return reply,
+            Err(reply) => reply,
+        };
+        if is_spare {
+            reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        match (request.uri().path(), request.method()) {
-            ("/mcp", _) => self.answer_mcp(request, peer).await,
+        reply.map(|body| Sent::new(body, held))
+    }
+
+    /// What comes of a request; an error is what is told without any bytes put in.
+    async fn route(
+        &self,
+        request: Request<Incoming>,
+        address: SocketAddr,
+        held: Held,
+        is_spare: bool,
+    ) -> Result<Response<Sent<Held>>, Reply> {
+        if let Err((status, why)) = self.0.guard.check(request.uri(), request.headers()) {
+            tracing::debug!(%address, why, "a request was turned away");
+            self.0.notices.tell(Trouble::TurnedAway, held.peer());
+            return Err(plain(status, why));
+        }
+        Err(match (request.uri().path(), request.method()) {
             ("/healthz", &Method::GET) => plain(StatusCode::OK, "ok\n"),
             ("/readyz", &Method::GET) => {
-                let (ready, answer) = self.handler.readiness();
+                let (ready, answer) = self.0.handler.readiness();
                 json(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &answer)
             }
-            ("/healthz" | "/readyz", _) => {
-                let mut reply = plain(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
-                reply.headers_mut().insert(ALLOW, http::HeaderValue::from_static("GET"));
-                reply
-            }
+            ("/healthz" | "/readyz", _) => not_get(),
+            _ if is_spare => self.busy(Trouble::Connections, &held, Some(request)),
+            ("/mcp", &Method::POST) => return self.post(request, address, held).await,
+            ("/mcp", _) => return self.other(request, address, held).await,
             _ => plain(StatusCode::NOT_FOUND, "MCP is served at /mcp\n"),
-        }
-    }
-
-    async fn answer_mcp(&self, request: Request<Incoming>, peer: SocketAddr) -> Reply {
-        let principal = local::peer(peer.ip());
-        if request.method() != Method::POST {
-            let (mut parts, body) = request.into_parts();
-            parts.extensions.insert(Inbound { principal, arguments: None });
-            let ends_session = parts.method == Method::DELETE;
-            let mut reply = self.mcp.handle(Request::from_parts(parts, body)).await;
-            // The library accepts what it has already done; official clients take 202 for a failure.
-            if ends_session && reply.status() == StatusCode::ACCEPTED {
-                *reply.status_mut() = StatusCode::NO_CONTENT;
-            }
-            return reply;
-        }
-        let (mut parts, body) = request.into_parts();
-        let bytes = match self.collect(body).await {
-            Ok(bytes) => bytes,
-            Err(reply) => return reply,
-        };
-        let envelope = match Envelope::read(&bytes, self.body_bytes_max) {
-            Ok(envelope) => envelope,
-            Err(malformed) => return json(StatusCode::BAD_REQUEST, &malformed.reply()),
-        };
-        if envelope.method.as_deref() == Some("initialize")
-            && self.sessions.sessions.read().await.len() >= SESSIONS_MAX
-        {
-            let mut reply = plain(StatusCode::SERVICE_UNAVAILABLE, "too many sessions; try again later\n");
-            reply.headers_mut().insert(RETRY_AFTER, http::HeaderValue::from_static("60"));
-            return reply;
-        }
-        parts.extensions.insert(Inbound { principal, arguments: envelope.arguments.map(Arc::new) });
-        self.mcp.handle(Request::from_parts(parts, Full::new(bytes))).await
-    }
-
-    async fn collect(&self, body: Incoming) -> Result<Bytes, Reply> {
-        let limited = Limited::new(body, usize::try_from(self.body_bytes_max).unwrap_or(usize::MAX));
-        match tokio::time::timeout(Duration::from_millis(BODY_MS), limited.collect()).await {
-            Ok(Ok(collected)) => Ok(collected.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(plain(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the message is larger than [server.limits] body_bytes_max\n",
-            )),
-            Ok(Err(_)) => Err(plain(StatusCode::BAD_REQUEST, "the body broke off\n")),
-            Err(_) => Err(plain(StatusCode::REQUEST_TIMEOUT, "the body took too long\n")),
-        }
+        })
     }
 }
 
 /// How long the answers of the last calls may take to be written.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
-fn plain(status: StatusCode, text: &'static str) -> Reply {
-    reply(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
-}
-
-fn json(status: StatusCode, value: &serde_json::Value) -> Reply {
-    reply(status, "application/json", Bytes::from(value.to_string()))
-}
-
-fn reply(status: StatusCode, kind: &'static str, body: Bytes) -> Reply {
-    let mut reply = Response::new(Full::new(body).boxed());
-    *reply.status_mut() = status;
-    reply.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(kind));
-    reply
-}
+/// What a body is made of.
+type Body = http_body_util::combinators::BoxBody<Bytes, Infallible>;

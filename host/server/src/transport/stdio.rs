@@ -1,59 +1,102 @@
 //! MCP over stdin and stdout: one message a line. The process's own stdout is taken away first, so that nothing but
 //! messages can reach the client, whatever prints.
 
+mod lines;
+mod output;
+
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rmcp::model::{ClientJsonRpcMessage, GetExtensions as _};
+use rmcp::model::{ClientJsonRpcMessage, GetExtensions as _, RequestId};
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use rmcp::{RoleServer, ServiceExt as _};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Stdin};
-use tokio::sync::{Mutex, mpsc};
+use tokio::io::{BufReader, Stdin};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use toolgate_policy::Principal;
+use toolgate_runtime::call::request::Arguments;
+use toolgate_runtime::large::Large;
+use toolgate_runtime::quota::{Quota, Taken};
+use toolgate_runtime::turns::Caller;
 
 use super::envelope::{Envelope, Malformed};
-use crate::mcp::{Handler, Inbound};
+use crate::config::WireLimits;
+use crate::mcp::{Conversation, Handler, Inbound};
+use lines::{Line, Lines};
+use output::Output;
 
 /// The stdio of this process as a transport of the protocol's library.
 pub(crate) struct Stdio {
     incoming: mpsc::Receiver<ClientJsonRpcMessage>,
     output: Output,
+    answering: Answering,
     _reader: AbortOnDropHandle<()>,
 }
-
-type Output = Arc<Mutex<tokio::fs::File>>;
 
 /// Reads stdin in a task of its own: the library gives up waiting whenever something else happens, and half a line must
 /// not be lost then.
 struct Reader {
-    input: BufReader<Stdin>,
+    lines: Lines<BufReader<Stdin>>,
     output: Output,
+    answering: Answering,
     principal: Principal,
+    caller: Caller,
+    conversation: Arc<Conversation>,
+    large: Large,
+    requests: Arc<Quota>,
+    streams: Arc<Quota>,
     bytes_max: u64,
     /// Before the first request the library takes anything else as the end of the conversation.
     begun: bool,
 }
+
+/// Requests whose answers are not written yet, by id.
+type Answering = Arc<Mutex<HashMap<RequestId, Unanswered>>>;
+
+/// What such a request holds.
+struct Unanswered {
+    _place: Arc<Taken>,
+    /// Taken when its answer is there and large.
+    _answer: Arc<Mutex<Option<Taken>>>,
+}
+
+/// Who talks over stdio: the one who started this process.
+const PEER: &str = "stdio";
 
 impl Stdio {
     /// Takes stdout: from here on whatever is printed goes to stderr.
     ///
     /// # Errors
     /// Whatever the system says.
-    pub(crate) fn take(principal: Principal, bytes_max: u64) -> io::Result<Self> {
+    pub(crate) fn take(principal: Principal, limits: &WireLimits, large: &Large) -> io::Result<Self> {
         let own = rustix::io::dup(rustix::stdio::stdout())?;
         rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
-        let output: Output = Arc::new(Mutex::new(tokio::fs::File::from_std(File::from(own))));
+        let caller = Caller::new(PEER, 0);
+        let output = Output::new(tokio::fs::File::from_std(File::from(own)), large.clone(), caller.clone());
         let input = BufReader::with_capacity(64 << 10, tokio::io::stdin());
-        let reader = Reader { input, output: Arc::clone(&output), principal, bytes_max, begun: false };
+        let answering = Answering::default();
+        let reader = Reader {
+            lines: Lines::new(input, limits.body_bytes_max, large.clone(), caller.clone()),
+            output: output.clone(),
+            answering: Arc::clone(&answering),
+            principal,
+            caller,
+            conversation: Arc::default(),
+            large: large.clone(),
+            requests: Quota::new(limits.requests_max, limits.peer_percent),
+            streams: Quota::new(limits.streams_max, limits.peer_percent),
+            bytes_max: limits.body_bytes_max,
+            begun: false,
+        };
         // One message waits at the most: a client that is faster than its answers is held up by its pipe.
         let (found, incoming) = mpsc::channel(1);
         let reader = AbortOnDropHandle::new(tokio::spawn(reader.run(found)));
-        Ok(Self { incoming, output, _reader: reader })
+        Ok(Self { incoming, output, answering, _reader: reader })
     }
 
     /// Talks to the one client at the other end until it hangs up, or until `hang_up`.
@@ -91,68 +134,98 @@ impl Reader {
     /// The next message that is one; others are answered here.
     async fn next(&mut self) -> io::Result<Option<ClientJsonRpcMessage>> {
         loop {
-            let Some(line) = self.line().await? else { return Ok(None) };
+            let Some(line) = self.lines.next().await? else { return Ok(None) };
             let read = match line {
-                Ok(line) if line.iter().all(u8::is_ascii_whitespace) => continue,
-                Ok(line) => self.read(&line),
+                Ok(line) => self.read(line).await,
                 Err(malformed) => Err(malformed),
             };
             match read {
                 Ok(Some(message)) => return Ok(Some(message)),
                 Ok(None) => {}
-                Err(malformed) => write(&self.output, malformed.reply().to_string().into_bytes()).await?,
+                Err(malformed) => self.output.write(malformed.reply().to_string().into_bytes()).await?,
             }
         }
     }
 
-    /// The next line without its end; none at the end of the input. A line that is too long is read past and refused.
-    async fn line(&mut self) -> io::Result<Option<Result<Vec<u8>, Malformed>>> {
-        let mut line = Vec::new();
-        let mut too_long = false;
-        loop {
-            let chunk = self.input.fill_buf().await?;
-            if chunk.is_empty() {
-                let rest = !line.is_empty() || too_long;
-                return Ok(rest.then_some(if too_long { Err(self.too_long()) } else { Ok(line) }));
-            }
-            let end = chunk.iter().position(|b| *b == b'\n');
-            let taken = chunk.get(..end.unwrap_or(chunk.len())).unwrap_or_default();
-            if (line.len() + taken.len()) as u64 > self.bytes_max {
-                too_long = true;
-                line.clear();
-            } else if !too_long {
-                line.extend_from_slice(taken);
-            }
-            let used = end.map_or(chunk.len(), |end| end + 1);
-            self.input.consume(used);
-            if end.is_some() {
-                return Ok(Some(if too_long { Err(self.too_long()) } else { Ok(line) }));
-            }
-        }
-    }
-
-    fn too_long(&self) -> Malformed {
-        Malformed::invalid(
-            format!("the message has more than {} bytes ([server.limits] body_bytes_max)", self.bytes_max),
-            Value::Null,
-        )
-    }
-
-    fn read(&mut self, line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Malformed> {
-        let envelope = Envelope::read(line, self.bytes_max)?;
+    async fn read(&mut self, line: Line) -> Result<Option<ClientJsonRpcMessage>, Malformed> {
+        let (envelope, arguments) = self.envelope(line).await?;
         if !self.begun && !envelope.is_request {
             return Ok(None);
         }
-        let mut message: ClientJsonRpcMessage = serde_json::from_slice(line).map_err(|_| {
+        let place = self.place(&envelope)?;
+        let mut message: ClientJsonRpcMessage = serde_json::from_slice(&envelope.rest).map_err(|_| {
             Malformed::invalid("it is no request, notification or response of MCP", Value::Null)
         })?;
-        let inbound =
-            Inbound { principal: self.principal.clone(), arguments: envelope.arguments.map(Arc::new) };
-        if let ClientJsonRpcMessage::Request(request) = &mut message {
-            request.request.extensions_mut().insert(inbound);
+        let mut inbound =
+            Inbound::new(self.principal.clone(), self.caller.clone(), Some(Arc::clone(&self.conversation)));
+        inbound.arguments = Arc::new(Mutex::new(arguments));
+        match &mut message {
+            ClientJsonRpcMessage::Request(request) => {
+                if let Some(place) = place {
+                    let place = Arc::new(place);
+                    inbound.held = Some(Arc::clone(&place) as Arc<dyn Send + Sync>);
+                    let answer = Arc::clone(&inbound.answer);
+                    let unanswered = Unanswered { _place: place, _answer: answer };
+                    self.answering().insert(request.id.clone(), unanswered);
+                }
+                request.request.extensions_mut().insert(inbound);
+            }
+            ClientJsonRpcMessage::Notification(notification) => {
+                if let rmcp::model::ClientNotification::CancelledNotification(cancelled) =
+                    &notification.notification
+                    && let Some(id) = &cancelled.params.request_id
+                {
+                    // It is not answered any more.
+                    self.answering().remove(id);
+                }
+                notification.notification.extensions_mut().insert(inbound);
+            }
+            ClientJsonRpcMessage::Response(_) | ClientJsonRpcMessage::Error(_) => {}
         }
         self.begun = true;
         Ok(Some(message))
+    }
+
+    /// Reads a message; a large one on the threads for that.
+    async fn envelope(&self, line: Line) -> Result<(Envelope, Option<Arguments>), Malformed> {
+        let Line { bytes, admitted } = line;
+        let bytes_max = self.bytes_max;
+        let Some(admitted) = admitted else {
+            let mut envelope = Envelope::read(&bytes, bytes_max)?;
+            let arguments = envelope.arguments.take().map(Arguments::from);
+            return Ok((envelope, arguments));
+        };
+        let work = move || Envelope::read_weighed(&bytes, bytes_max);
+        let failed = |_| Malformed::turned_away("the host failed; its log says why", b"");
+        let (mut envelope, held_bytes) = self.large.run(&self.caller, work).await.map_err(failed)??;
+        let arguments = match envelope.arguments.take() {
+            Some(arguments) => {
+                let id = envelope.id.clone();
+                let arguments = Arguments::large(arguments, held_bytes, admitted);
+                Some(arguments.map_err(|_| Malformed::busy(lines::NO_ROOM, id))?)
+            }
+            None => None,
+        };
+        Ok((envelope, arguments))
+    }
+
+    /// A place for a request.
+    fn place(&self, envelope: &Envelope) -> Result<Option<Taken>, Malformed> {
+        let (quota, told) = match envelope.method.as_deref() {
+            _ if !envelope.is_request => return Ok(None),
+            Some("subscriptions/listen") => {
+                (&self.streams, "the server has as many streams as it may; try again later")
+            }
+            _ => (&self.requests, "the server answers as many requests as it may; try again later"),
+        };
+        match quota.take(self.caller.peer(), 1) {
+            Ok(place) => Ok(Some(place)),
+            Err(_) => Err(Malformed::busy(told, envelope.id.clone())),
+        }
+    }
+
+    fn answering(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, Unanswered>> {
+        self.answering.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -163,8 +236,22 @@ impl Transport<RoleServer> for Stdio {
         &mut self,
         message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = io::Result<()>> + Send + 'static {
-        let output = Arc::clone(&self.output);
-        async move { write(&output, serde_json::to_vec(&message)?).await }
+        let output = self.output.clone();
+        let id = match &message {
+            TxJsonRpcMessage::<RoleServer>::Response(response) => Some(&response.id),
+            TxJsonRpcMessage::<RoleServer>::Error(error) => error.id.as_ref(),
+            TxJsonRpcMessage::<RoleServer>::Request(_) | TxJsonRpcMessage::<RoleServer>::Notification(_) => {
+                None
+            }
+        };
+        // Its place is given back when the answer is written.
+        let place =
+            id.and_then(|id| self.answering.lock().unwrap_or_else(PoisonError::into_inner).remove(id));
+        async move {
+            let written = output.send(message).await;
+            drop(place);
+            written
+        }
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
@@ -172,14 +259,6 @@ impl Transport<RoleServer> for Stdio {
     }
 
     async fn close(&mut self) -> io::Result<()> {
-        self.output.lock().await.flush().await
+        self.output.flush().await
     }
-}
-
-/// One message, one write: messages of concurrent calls never mix.
-async fn write(output: &Output, mut message: Vec<u8>) -> io::Result<()> {
-    message.push(b'\n');
-    let mut output = output.lock().await;
-    output.write_all(&message).await?;
-    output.flush().await
 }

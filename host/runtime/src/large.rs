@@ -1,0 +1,223 @@
+//! Large messages: threads of their own, less urgent than the protocol's, on which callers take turns; and the room that
+//! such messages take. What is done with a message is the owner's business.
+
+use std::num::NonZero;
+use std::sync::Arc;
+
+use tokio::runtime::{Builder, Runtime};
+use toolgate_policy::limits::wire::{LARGE_MESSAGES_MAX, LARGE_THREADS_MAX};
+
+use crate::quota::{Quota, QuotaError, Taken};
+use crate::turns::{Caller, Turns};
+
+/// Where large messages are worked on. Clones are one.
+#[derive(Clone)]
+pub struct Large(Arc<Inner>);
+
+struct Inner {
+    /// Taken out when it is shut down.
+    threads: Option<Runtime>,
+    turns: Arc<Turns>,
+    messages: Arc<Quota>,
+    bytes: Arc<Quota>,
+}
+
+/// A large message that was let in, and the room that it takes. Given back when dropped.
+pub struct Admitted {
+    large: Large,
+    /// Given back when the message is read and its arguments are made.
+    place: Option<Taken>,
+    bytes: Taken,
+}
+
+/// A piece of work panicked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the work on a large message panicked")]
+pub struct WorkError;
+
+/// How much less urgent than the protocol these threads are (`nice`): as much as guests, with whom they take turns.
+const NICE: i32 = 10;
+
+impl Large {
+    /// Starts the threads. All large messages together may take `bytes_max` bytes, those of one peer `peer_percent` percent
+    /// of that.
+    ///
+    /// # Errors
+    /// When the threads cannot be started.
+    pub fn start(bytes_max: u64, peer_percent: u64) -> std::io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = (cores / 2).clamp(1, LARGE_THREADS_MAX);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("large")
+            .on_thread_start(|| {
+                // On Linux this is the calling thread's own. Where it is not allowed these are merely as urgent.
+                if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+                    tracing::debug!(%error, "threads for large messages could not be made less urgent");
+                }
+            })
+            .build()?;
+        Ok(Self(Arc::new(Inner {
+            threads: Some(runtime),
+            // Nobody is turned away here: whoever waits was admitted.
+            turns: Turns::new(threads, usize::MAX),
+            messages: Quota::new(LARGE_MESSAGES_MAX, peer_percent),
+            bytes: Quota::new(bytes_max, peer_percent),
+        })))
+    }
+
+    /// Lets in a message of so many bytes, before it is read.
+    ///
+    /// # Errors
+    /// [`QuotaError`], when there is no room for it.
+    pub fn admit(&self, caller: &Caller, bytes: usize) -> Result<Admitted, QuotaError> {
+        let place = Some(self.0.messages.take(caller.peer(), 1)?);
+        let bytes = self.0.bytes.take(caller.peer(), bytes as u64)?;
+        Ok(Admitted { large: self.clone(), place, bytes })
+    }
+
+    /// Does a piece of work when it is the caller's turn. It is done to its end, whether or not anybody waits for it.
+    ///
+    /// # Errors
+    /// [`WorkError`].
+    pub async fn run<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, WorkError> {
+        let place = self.0.turns.enter(caller, 0).await.map_err(|_| WorkError)?;
+        let threads = self.0.threads.as_ref().ok_or(WorkError)?;
+        let working = threads.spawn(async move {
+            let _place = place;
+            work()
+        });
+        working.await.map_err(|_| WorkError)
+    }
+
+    /// Drops something there: what is large takes its time.
+    pub fn dispose<T: Send + 'static>(&self, value: T) {
+        if let Some(threads) = &self.0.threads {
+            drop(threads.spawn(async move { drop(value) }));
+        }
+    }
+}
+
+impl Admitted {
+    /// Where it is worked on.
+    pub fn large(&self) -> &Large {
+        &self.large
+    }
+
+    /// How many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        usize::try_from(self.bytes.amount()).unwrap_or(usize::MAX)
+    }
+
+    /// It takes so many bytes now.
+    ///
+    /// # Errors
+    /// [`QuotaError`], when there is no room for more.
+    pub fn resize(&mut self, bytes: usize) -> Result<(), QuotaError> {
+        self.bytes.resize(bytes as u64)
+    }
+
+    /// It waits for no more work. What it takes stays taken.
+    pub fn is_worked_on(&mut self) {
+        self.place = None;
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Waiting is not allowed where this may be dropped.
+        if let Some(runtime) = self.threads.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_is_done_below_the_protocol_and_one_that_panics_harms_no_other() {
+        let large = Large::start(1 << 20, 100).unwrap();
+        let caller = Caller::new("a", 1);
+        let thread = || {
+            let nice = rustix::process::getpriority_process(None).unwrap();
+            format!("{} {nice}", std::thread::current().name().unwrap_or_default())
+        };
+        let expected = format!("large {NICE}");
+        let before = rustix::process::getpriority_process(None).unwrap();
+        assert!(large.run(&caller, thread).await == Ok(expected) || before > NICE);
+        assert_eq!(large.run(&caller, || panic!("as planned")).await, Err::<(), _>(WorkError));
+        assert_eq!(large.run(&caller, || 7).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn a_caller_with_one_message_waits_for_one_of_a_caller_with_many() {
+        let large = Large::start(1 << 20, 100).unwrap();
+        let (many, one) = (Caller::new("many", 1), Caller::new("one", 1));
+        let (order, done) = mpsc::channel();
+        let (open, closed) = mpsc::channel::<()>();
+        let closed = Arc::new(std::sync::Mutex::new(closed));
+        // All places are taken until the gate opens.
+        let threads = large.0.threads.as_ref().unwrap().metrics().num_workers();
+        let mut working = Vec::new();
+        for index in 0..threads + 20 {
+            let (large, many, order, closed) =
+                (large.clone(), many.clone(), order.clone(), Arc::clone(&closed));
+            working.push(tokio::spawn(async move {
+                large
+                    .run(&many, move || {
+                        if index < threads {
+                            closed.lock().unwrap().recv().unwrap_or_default();
+                        }
+                        order.send("many").unwrap();
+                    })
+                    .await
+            }));
+            tokio::task::yield_now().await;
+        }
+        let last = {
+            let large = large.clone();
+            tokio::spawn(async move { large.run(&one, move || order.send("one").unwrap()).await })
+        };
+        tokio::task::yield_now().await;
+        drop(open);
+        last.await.unwrap().unwrap();
+        for work in working {
+            work.await.unwrap().unwrap();
+        }
+        let order: Vec<&str> = done.iter().collect();
+        let place = order.iter().position(|who| *who == "one").unwrap();
+        assert!(place <= 2 * threads, "{order:?}");
+    }
+
+    #[test]
+    fn messages_are_let_in_while_there_is_room_for_their_bytes() {
+        let large = Large::start(1_000, 50).unwrap();
+        let (a, b) = (Caller::new("a", 1), Caller::new("b", 1));
+        let mut first = large.admit(&a, 400).unwrap();
+        assert_eq!(large.admit(&a, 200).err(), Some(QuotaError::Peer));
+        let _other = large.admit(&b, 400).unwrap();
+        assert_eq!(first.resize(501), Err(QuotaError::Peer));
+        assert_eq!(first.resize(500), Ok(()));
+        drop(first);
+        assert!(large.admit(&a, 500).is_ok());
+    }
+
+    #[test]
+    fn so_many_messages_wait_and_those_that_are_read_do_not_count() {
+        let large = Large::start(1 << 20, 100).unwrap();
+        let a = Caller::new("a", 1);
+        let mut admitted: Vec<Admitted> =
+            (0..LARGE_MESSAGES_MAX).map(|_| large.admit(&a, 1).unwrap()).collect();
+        assert_eq!(large.admit(&a, 1).err(), Some(QuotaError::Total));
+        admitted.iter_mut().for_each(Admitted::is_worked_on);
+        assert!(large.admit(&a, 1).is_ok());
+    }
+}

@@ -1,0 +1,179 @@
+//! Places that callers take in turn. While all are taken, callers wait; whoever holds the fewest goes first, so that one
+//! caller with many calls does not keep out one with few. What is done at a place is the owner's business.
+
+mod fair;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use fair::{Key, Waiting};
+
+/// Whose call or message it is, for turns, shares and holds. It says nothing about what they may do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Caller {
+    peer: Arc<str>,
+    conversation: u64,
+}
+
+impl Caller {
+    /// A caller. `peer` is the widest that is known to be one client (an address; later a principal), `conversation` tells
+    /// its connections or sessions apart.
+    pub fn new(peer: impl Into<Arc<str>>, conversation: u64) -> Self {
+        Self { peer: peer.into(), conversation }
+    }
+
+    /// The widest that is known to be one client.
+    pub fn peer(&self) -> &Arc<str> {
+        &self.peer
+    }
+
+    /// Which of its connections or sessions.
+    pub fn conversation(&self) -> u64 {
+        self.conversation
+    }
+}
+
+/// So many places, and a queue before them.
+pub(crate) struct Turns {
+    places: usize,
+    queue_max: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Who holds a place; freed slots are used again.
+    running: Vec<Option<Key>>,
+    free_slots: Vec<usize>,
+    waiting: fair::Queue<oneshot::Sender<Result<Place, Crowded>>>,
+}
+
+/// A place. It is free again when this is dropped.
+pub(crate) struct Place {
+    turns: Arc<Turns>,
+    slot: usize,
+}
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Crowded {
+    /// The queue is full, and this caller has no fewer calls in it than others.
+    Full,
+    /// It waited, and gave way to a caller with fewer calls in the full queue.
+    GaveWay,
+}
+
+impl Turns {
+    /// `places` at once; `queue_max` more may wait.
+    pub(crate) fn new(places: usize, queue_max: usize) -> Arc<Self> {
+        Arc::new(Self { places: places.max(1), queue_max, state: Mutex::default() })
+    }
+
+    /// Takes a place, waiting for one. Callers of one `group` take turns among themselves before those of a peer's other
+    /// groups are passed by.
+    pub(crate) async fn enter(self: &Arc<Self>, caller: &Caller, group: u64) -> Result<Place, Crowded> {
+        let (arrival, turn) = match self.join(Key { caller: caller.clone(), group }) {
+            Joined::Now(place) => return Ok(place),
+            Joined::Crowded => return Err(Crowded::Full),
+            Joined::Later { arrival, turn } => (arrival, turn),
+        };
+        let _leaves = Leaving { turns: self, arrival };
+        // The sender is dropped in no other case than the end of the process.
+        turn.await.unwrap_or(Err(Crowded::Full))
+    }
+
+    fn join(self: &Arc<Self>, key: Key) -> Joined {
+        let mut state = self.state();
+        if state.waiting.is_empty() && state.taken() < self.places {
+            let slot = state.occupy(key);
+            return Joined::Now(Place { turns: Arc::clone(self), slot });
+        }
+        let gives_way = if state.waiting.len() < self.queue_max {
+            None
+        } else {
+            match state.waiting.pushed_out_by(&key) {
+                Some(waiting) => Some(waiting),
+                None => return Joined::Crowded,
+            }
+        };
+        let (tell, turn) = oneshot::channel();
+        let arrival = state.waiting.push(key, tell);
+        drop(state);
+        if let Some(waiting) = gives_way {
+            // Whoever is gone does not mind.
+            drop(waiting.tell.send(Err(Crowded::GaveWay)));
+        }
+        Joined::Later { arrival, turn }
+    }
+
+    fn leave(self: &Arc<Self>, slot: usize) {
+        let mut state = self.state();
+        state.vacate(slot);
+        let State { running, waiting, .. } = &mut *state;
+        let Some(Waiting { key, tell, .. }) = waiting.next(running.iter().flatten()) else { return };
+        let slot = state.occupy(key);
+        drop(state);
+        // If nobody listens any more, the place comes back and passes on to the next.
+        drop(tell.send(Ok(Place { turns: Arc::clone(self), slot })));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Joined {
+    Now(Place),
+    Later { arrival: u64, turn: oneshot::Receiver<Result<Place, Crowded>> },
+    Crowded,
+}
+
+impl State {
+    fn taken(&self) -> usize {
+        self.running.len() - self.free_slots.len()
+    }
+
+    fn occupy(&mut self, key: Key) -> usize {
+        match self.free_slots.pop() {
+            Some(slot) => {
+                if let Some(place) = self.running.get_mut(slot) {
+                    *place = Some(key);
+                }
+                slot
+            }
+            None => {
+                self.running.push(Some(key));
+                self.running.len() - 1
+            }
+        }
+    }
+
+    fn vacate(&mut self, slot: usize) {
+        if self.running.get_mut(slot).and_then(Option::take).is_some() {
+            self.free_slots.push(slot);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.turns.leave(self.slot);
+    }
+}
+
+/// Takes a caller that waits no longer out of the queue.
+struct Leaving<'a> {
+    turns: &'a Arc<Turns>,
+    arrival: u64,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.turns.state().waiting.remove(self.arrival);
+    }
+}
+
+#[cfg(test)]
+#[path = "turns_tests.rs"]
+mod tests;

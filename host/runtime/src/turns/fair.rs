@@ -1,0 +1,136 @@
+//! The order in which callers that wait are served: who holds the fewest places first, then who was served longest ago,
+//! judged peer by peer, within a peer group by group, within a group conversation by conversation.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Caller;
+
+/// Whose turn it is, and in which group.
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    pub(super) caller: Caller,
+    pub(super) group: u64,
+}
+
+/// One that waits.
+pub(super) struct Waiting<T> {
+    pub(super) key: Key,
+    arrival: u64,
+    pub(super) tell: T,
+}
+
+/// Those that wait, and when those among them were served last.
+pub(super) struct Queue<T> {
+    waiting: Vec<Waiting<T>>,
+    arrivals: u64,
+    served: HashMap<Part, u64>,
+    turns: u64,
+}
+
+/// What is compared: a peer, a group of it, a conversation in that.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Part {
+    Peer(Arc<str>),
+    Group(Arc<str>, u64),
+    Conversation(Arc<str>, u64, u64),
+}
+
+impl Key {
+    fn parts(&self) -> [Part; 3] {
+        let peer = || Arc::clone(&self.caller.peer);
+        [
+            Part::Peer(peer()),
+            Part::Group(peer(), self.group),
+            Part::Conversation(peer(), self.group, self.caller.conversation),
+        ]
+    }
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self { waiting: Vec::new(), arrivals: 0, served: HashMap::new(), turns: 0 }
+    }
+}
+
+impl<T> Queue<T> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Adds one. The number by which it is removed.
+    pub(super) fn push(&mut self, key: Key, tell: T) -> u64 {
+        self.arrivals += 1;
+        self.waiting.push(Waiting { key, arrival: self.arrivals, tell });
+        self.arrivals
+    }
+
+    /// Removes one, if it still waits.
+    pub(super) fn remove(&mut self, arrival: u64) {
+        if let Some(at) = self.waiting.iter().position(|waiting| waiting.arrival == arrival) {
+            self.waiting.remove(at);
+        }
+    }
+
+    /// Takes out whose turn it is, given who holds a place now.
+    pub(super) fn next<'a>(&mut self, running: impl Iterator<Item = &'a Key>) -> Option<Waiting<T>> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let mut held: HashMap<Part, u64> = HashMap::new();
+        for key in running {
+            key.parts().into_iter().for_each(|part| *held.entry(part).or_default() += 1);
+        }
+        let count = |counts: &HashMap<Part, u64>, part: &Part| counts.get(part).copied().unwrap_or(0);
+        let rank = |waiting: &Waiting<T>| {
+            let parts = waiting.key.parts();
+            (parts.map(|part| (count(&held, &part), count(&self.served, &part))), waiting.arrival)
+        };
+        let (at, _) = self.waiting.iter().enumerate().min_by_key(|(_, waiting)| rank(waiting))?;
+        let next = self.waiting.remove(at);
+        self.turns += 1;
+        for part in next.key.parts() {
+            self.served.insert(part, self.turns);
+        }
+        self.forget();
+        Some(next)
+    }
+
+    /// Takes one out for a caller with fewer, when the queue is full: the latest of the conversation with the most, of the
+    /// peer with the most. None if nobody has more than the newcomer would have.
+    pub(super) fn pushed_out_by(&mut self, newcomer: &Key) -> Option<Waiting<T>> {
+        let mut peers: HashMap<&Arc<str>, usize> = HashMap::new();
+        let mut conversations: HashMap<&Caller, usize> = HashMap::new();
+        for waiting in &self.waiting {
+            *peers.entry(&waiting.key.caller.peer).or_default() += 1;
+            *conversations.entry(&waiting.key.caller).or_default() += 1;
+        }
+        let own = peers.get(&newcomer.caller.peer).copied().unwrap_or(0);
+        let (most, count) = peers.iter().max_by_key(|(_, count)| **count)?;
+        let (peer, fewer_than) = if *count > own + 1 {
+            (Arc::clone(most), usize::MAX)
+        } else {
+            let own = conversations.get(&newcomer.caller).copied().unwrap_or(0);
+            (Arc::clone(&newcomer.caller.peer), own + 1)
+        };
+        let largest = conversations.iter().filter(|(caller, _)| caller.peer == peer);
+        let (largest, count) = largest.max_by_key(|(_, count)| **count)?;
+        if fewer_than != usize::MAX && *count <= fewer_than {
+            return None;
+        }
+        let largest = (*largest).clone();
+        let at = self.waiting.iter().rposition(|waiting| waiting.key.caller == largest)?;
+        Some(self.waiting.remove(at))
+    }
+
+    /// Forgets who was served among those that do not wait any more: who comes back begins anew.
+    fn forget(&mut self) {
+        let waiting: std::collections::HashSet<Part> =
+            self.waiting.iter().flat_map(|waiting| waiting.key.parts()).collect();
+        self.served.retain(|part, _| waiting.contains(part));
+    }
+}

@@ -1,0 +1,88 @@
+//! `[server.limits]` for clients: how many of what, and how much, all of them and each may take.
+
+use toolgate_policy::limits::Limit;
+use toolgate_policy::limits::wire::{
+    ANSWERS_BYTES_MAX, BODY_BYTES_MAX, CONNECTIONS_MAX, MESSAGES_BYTES_MAX, PEER_PERCENT, REQUESTS_MAX,
+    SESSION_IDLE_MS, SESSIONS_MAX, STREAMS_MAX, WRITE_MS,
+};
+
+/// What clients may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WireLimits {
+    /// Bytes of one message.
+    pub(crate) body_bytes_max: u64,
+    /// Bytes of large messages at once.
+    pub(crate) messages_bytes_max: u64,
+    /// Bytes of large answers that wait to be written.
+    pub(crate) answers_bytes_max: u64,
+    /// What one peer may hold of any of these, in percent.
+    pub(crate) peer_percent: u64,
+    /// Connections.
+    pub(crate) connections_max: u64,
+    /// Streams on which clients wait for changes.
+    pub(crate) streams_max: u64,
+    /// Requests that are being answered.
+    pub(crate) requests_max: u64,
+    /// Sessions.
+    pub(crate) sessions_max: u64,
+    /// How long a session lives without a request, in milliseconds.
+    pub(crate) session_idle_ms: u64,
+    /// How long a client may take to read anything, in milliseconds.
+    pub(crate) write_ms: u64,
+}
+
+impl Default for WireLimits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: BODY_BYTES_MAX.default,
+            messages_bytes_max: MESSAGES_BYTES_MAX.default,
+            answers_bytes_max: ANSWERS_BYTES_MAX.default,
+            peer_percent: PEER_PERCENT.default,
+            connections_max: CONNECTIONS_MAX.default,
+            streams_max: STREAMS_MAX.default,
+            requests_max: REQUESTS_MAX.default,
+            sessions_max: SESSIONS_MAX.default,
+            session_idle_ms: SESSION_IDLE_MS.default,
+            write_ms: WRITE_MS.default,
+        }
+    }
+}
+
+impl WireLimits {
+    /// Takes what `limit` finds written.
+    pub(super) fn read(&mut self, limit: &impl Fn(&Limit) -> Option<u64>) {
+        for (spec, value) in [
+            (&BODY_BYTES_MAX, &mut self.body_bytes_max),
+            (&MESSAGES_BYTES_MAX, &mut self.messages_bytes_max),
+            (&ANSWERS_BYTES_MAX, &mut self.answers_bytes_max),
+            (&PEER_PERCENT, &mut self.peer_percent),
+            (&CONNECTIONS_MAX, &mut self.connections_max),
+            (&STREAMS_MAX, &mut self.streams_max),
+            (&REQUESTS_MAX, &mut self.requests_max),
+            (&SESSIONS_MAX, &mut self.sessions_max),
+            (&SESSION_IDLE_MS, &mut self.session_idle_ms),
+            (&WRITE_MS, &mut self.write_ms),
+        ] {
+            if let Some(written) = limit(spec) {
+                *value = written;
+            }
+        }
+    }
+
+    /// Whether the largest message has room in one peer's share, as text and as what it is read into.
+    ///
+    /// # Errors
+    /// A sentence that says what to write.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let share = self.messages_bytes_max.saturating_mul(self.peer_percent) / 100;
+        let needed = self.body_bytes_max.saturating_mul(2);
+        if share >= needed {
+            return Ok(());
+        }
+        let least = needed.saturating_mul(100) / self.peer_percent.max(1);
+        Err(format!(
+            "one client may hold {share} bytes of it ({} = {}), which is less than twice {} = {}; write {least} or more",
+            PEER_PERCENT.name, self.peer_percent, BODY_BYTES_MAX.name, self.body_bytes_max
+        ))
+    }
+}

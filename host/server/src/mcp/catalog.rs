@@ -1,0 +1,220 @@
+//! The list of tools: written once for all who see the same, and handed out page by page. A cursor says after which tool a
+//! page begins, so that it stays good when the list changes meanwhile; whoever uses it is told of the change as well.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use rmcp::ErrorData;
+use rmcp::model::Tool;
+use toolgate_policy::limits::wire::{LIST_VIEWS_MAX, PAGE_BYTES_MAX, PAGE_TOOLS_MAX};
+use toolgate_runtime::gate::Gate;
+use toolgate_runtime::snapshot::{Snapshot, tool};
+
+use super::inbound::Inbound;
+use super::splice::Splice;
+use super::tools;
+
+/// What was written of the list that serves now.
+#[derive(Default)]
+pub(super) struct Catalog {
+    current: Mutex<Current>,
+    /// Held by whoever writes: nobody writes what another is writing.
+    writing: tokio::sync::Mutex<()>,
+    /// Ties cursors to this process and to whom they were given.
+    seal: RandomState,
+}
+
+#[derive(Default)]
+struct Current {
+    of: Weak<Snapshot>,
+    /// What each principal sees.
+    views: HashMap<String, Arc<View>>,
+}
+
+/// The list as some see it.
+struct View {
+    tools: Vec<Arc<tool::Tool>>,
+    /// The tools as JSON, with commas between them.
+    bytes: Bytes,
+    /// Where each stands in that.
+    places: Vec<Range<usize>>,
+}
+
+/// A part of a list.
+pub(super) struct Page {
+    view: Arc<View>,
+    range: Range<usize>,
+    next: Option<String>,
+}
+
+impl Catalog {
+    /// The page that a cursor means, or the first.
+    ///
+    /// # Errors
+    /// That the cursor is none of these.
+    pub(super) async fn page(
+        &self,
+        gate: &Gate,
+        inbound: &Inbound,
+        cursor: Option<&str>,
+    ) -> Result<Page, ErrorData> {
+        let whose = format!("{}@{}", inbound.principal, inbound.principal.tenant());
+        let after = cursor.map(|cursor| self.open(&whose, cursor)).transpose()?;
+        let view = self.view(gate, inbound, &whose).await?;
+        let range = view.page_after(after.as_deref());
+        let has_more = range.end < view.tools.len();
+        let last = has_more.then(|| range.end.checked_sub(1).and_then(|last| view.tools.get(last))).flatten();
+        let next = last.map(|tool| self.close(&whose, tool.listing.name.as_str()));
+        Ok(Page { view, range, next })
+    }
+
+    async fn view(&self, gate: &Gate, inbound: &Inbound, whose: &str) -> Result<Arc<View>, ErrorData> {
+        let snapshot = gate.now();
+        if let Some(view) = self.current().view(&snapshot, whose) {
+            return Ok(view);
+        }
+        // Across this wait: others wait for what is being written.
+        let _writing = self.writing.lock().await;
+        let seen = {
+            let mut current = self.current();
+            if let Some(view) = current.view(&snapshot, whose) {
+                return Ok(view);
+            }
+            current.begin(&snapshot)
+        };
+        let (gate, principal) = (gate.clone(), inbound.principal.clone());
+        let work = {
+            let (gate, snapshot) = (gate.clone(), Arc::clone(&snapshot));
+            move || View::of(gate.list_in(&snapshot, &principal), &seen)
+        };
+        let written = gate.large().run(&inbound.caller, work).await;
+        let view =
+            written.map_err(|error| error.to_string()).and_then(|view| view.map_err(|e| e.to_string()));
+        let view = view.map_err(|error| {
+            tracing::error!(%error, "the list of tools could not be written");
+            ErrorData::internal_error("the host failed; its log says why", None)
+        })?;
+        self.current().keep(&snapshot, whose, &view);
+        Ok(view)
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A cursor for what comes after a tool.
+    fn close(&self, whose: &str, after: &str) -> String {
+        let seal = self.seal.hash_one((whose, after));
+        URL_SAFE_NO_PAD.encode([&seal.to_be_bytes(), after.as_bytes()].concat())
+    }
+
+    /// After which tool a page begins.
+    fn open(&self, whose: &str, cursor: &str) -> Result<String, ErrorData> {
+        let opened = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| {
+            let (seal, after) = bytes.split_first_chunk::<SEAL_BYTES>()?;
+            let after = std::str::from_utf8(after).ok()?;
+            (self.seal.hash_one((whose, after)).to_be_bytes() == *seal).then(|| after.to_owned())
+        });
+        let why = "this cursor is not one of this server's, or it was given before a restart; list again without a cursor";
+        opened.ok_or_else(|| ErrorData::invalid_params(why, None))
+    }
+}
+
+/// Bytes of what ties a cursor to its server and principal.
+const SEAL_BYTES: usize = 8;
+
+impl Current {
+    fn view(&self, snapshot: &Arc<Snapshot>, whose: &str) -> Option<Arc<View>> {
+        let is_of = std::ptr::eq(self.of.as_ptr(), Arc::as_ptr(snapshot));
+        self.views.get(whose).filter(|_| is_of).cloned()
+    }
+
+    /// Forgets what was written of another list; what was written of this one.
+    fn begin(&mut self, snapshot: &Arc<Snapshot>) -> Vec<Arc<View>> {
+        if !std::ptr::eq(self.of.as_ptr(), Arc::as_ptr(snapshot)) {
+            *self = Self { of: Arc::downgrade(snapshot), views: HashMap::new() };
+        }
+        self.views.values().cloned().collect()
+    }
+
+    fn keep(&mut self, snapshot: &Arc<Snapshot>, whose: &str, view: &Arc<View>) {
+        if !std::ptr::eq(self.of.as_ptr(), Arc::as_ptr(snapshot)) {
+            return;
+        }
+        if self.views.len() >= LIST_VIEWS_MAX {
+            // Written again for whoever comes back.
+            self.views.clear();
+        }
+        self.views.insert(whose.to_owned(), Arc::clone(view));
+    }
+}
+
+impl View {
+    /// These tools, written; or what was written of the same ones.
+    fn of(tools: Vec<Arc<tool::Tool>>, seen: &[Arc<Self>]) -> serde_json::Result<Arc<Self>> {
+        let same = |view: &&Arc<Self>| {
+            view.tools.len() == tools.len()
+                && view.tools.iter().zip(&tools).all(|(one, other)| Arc::ptr_eq(one, other))
+        };
+        if let Some(view) = seen.iter().find(same) {
+            return Ok(Arc::clone(view));
+        }
+        let (mut bytes, mut places) = (Vec::new(), Vec::with_capacity(tools.len()));
+        for tool in &tools {
+            if !bytes.is_empty() {
+                bytes.push(b',');
+            }
+            let begins = bytes.len();
+            serde_json::to_writer(&mut bytes, &tools::listed(tool))?;
+            places.push(begins..bytes.len());
+        }
+        bytes.shrink_to_fit();
+        Ok(Arc::new(Self { tools, bytes: Bytes::from(bytes), places }))
+    }
+
+    /// The tools of the page that begins after a name: as many as fit, and one at the least.
+    fn page_after(&self, after: Option<&str>) -> Range<usize> {
+        let begins = match after {
+            Some(after) => self.tools.partition_point(|tool| tool.listing.name.as_str() <= after),
+            None => 0,
+        };
+        let mut ends = begins;
+        while let Some(place) = self.places.get(ends) {
+            let from = self.places.get(begins).map_or(0, |first| first.start);
+            let fits = ends - begins < PAGE_TOOLS_MAX && place.end - from <= PAGE_BYTES_MAX;
+            if !fits && ends > begins {
+                break;
+            }
+            ends += 1;
+        }
+        begins..ends
+    }
+}
+
+impl Page {
+    /// The tools, or, where bytes can be put into the answer, a stub for them.
+    pub(super) fn tools(&self, splice: Option<&Splice>) -> Vec<Tool> {
+        let tools = self.view.tools.get(self.range.clone()).unwrap_or_default();
+        let stub = splice.and_then(|splice| self.spliced(splice));
+        stub.map_or_else(|| tools.iter().map(|tool| tools::listed(tool)).collect(), |stub| vec![stub])
+    }
+
+    fn spliced(&self, splice: &Splice) -> Option<Tool> {
+        let first = self.view.places.get(self.range.start)?;
+        let last = self.view.places.get(self.range.end.checked_sub(1)?)?;
+        let stub = Tool::new(splice.mark().to_owned(), "", Arc::default());
+        let written = serde_json::to_string(&stub).ok()?;
+        splice.fill(written, self.view.bytes.slice(first.start..last.end));
+        Some(stub)
+    }
+
+    /// The cursor of the page after it, if there is one.
+    pub(super) fn next(&self) -> Option<String> {
+        self.next.clone()
+    }
+}

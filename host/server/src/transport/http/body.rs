@@ -1,0 +1,265 @@
+//! Bodies: received within bounds of bytes and time, with room taken before they are read; sent with what is given back when
+//! they are gone.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, EXPECT};
+use http::{HeaderMap, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::BoxBody;
+use hyper::body::Incoming;
+use toolgate_policy::limits::wire::{BODY_MS, REFUSED_BODY_MS, SMALL_MESSAGE_BYTES};
+use toolgate_runtime::large::{Admitted, Large};
+use toolgate_runtime::turns::Caller;
+
+use crate::mcp::Splice;
+
+/// A message that was received. Room was taken for a large one.
+pub(super) struct Received {
+    pub(super) bytes: Vec<u8>,
+    pub(super) admitted: Option<Admitted>,
+}
+
+/// Why none was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyError {
+    /// More bytes than a message may have.
+    Large,
+    /// Large messages take as much as they may.
+    NoRoom,
+    /// The client hung up.
+    BrokeOff,
+    /// The client was too slow.
+    Slow,
+}
+
+/// Room for bytes that come without saying how many they are is taken in steps of so many.
+const STEP_BYTES: usize = 256 << 10;
+
+/// Receives a body of at most `bytes_max` bytes. What is refused is received a little longer and forgotten: a client that still
+/// sends would not read the answer.
+pub(super) async fn receive(
+    mut body: Incoming,
+    headers: &HeaderMap,
+    bytes_max: u64,
+    large: &Large,
+    caller: &Caller,
+) -> Result<Received, BodyError> {
+    let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
+        .map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+    let receiving = receive_within(&mut body, announced, bytes_max, large, caller);
+    let received = match tokio::time::timeout(Duration::from_millis(BODY_MS), receiving).await {
+        Ok(received) => received,
+        Err(_) => Err(BodyError::Slow),
+    };
+    if matches!(received, Err(BodyError::Large | BodyError::NoRoom)) {
+        forget(body, headers, bytes_max);
+    }
+    received
+}
+
+async fn receive_within(
+    body: &mut Incoming,
+    announced: Option<usize>,
+    bytes_max: usize,
+    large: &Large,
+    caller: &Caller,
+) -> Result<Received, BodyError> {
+    if announced.is_some_and(|length| length > bytes_max) {
+        return Err(BodyError::Large);
+    }
+    let mut admitted = None;
+    make_room(&mut admitted, announced.unwrap_or(0), large, caller)?;
+    let mut bytes = Vec::with_capacity(announced.unwrap_or(0));
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| BodyError::BrokeOff)?.into_data() else { continue };
+        let length = bytes.len().saturating_add(data.len());
+        if length > bytes_max {
+            return Err(BodyError::Large);
+        }
+        if announced.is_none() {
+            make_room(&mut admitted, length, large, caller)?;
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(Received { bytes, admitted })
+}
+
+/// Takes room for a large message of so many bytes.
+fn make_room(
+    admitted: &mut Option<Admitted>,
+    bytes: usize,
+    large: &Large,
+    caller: &Caller,
+) -> Result<(), BodyError> {
+    if bytes <= SMALL_MESSAGE_BYTES {
+        return Ok(());
+    }
+    let taken = match admitted {
+        None => large.admit(caller, bytes).map(|new| *admitted = Some(new)),
+        Some(admitted) if admitted.bytes() < bytes => admitted.resize(bytes.saturating_add(STEP_BYTES)),
+        Some(_) => Ok(()),
+    };
+    taken.map_err(|_| BodyError::NoRoom)
+}
+
+/// Receives what is left of a body, for a short time and up to a bound, and keeps nothing of it.
+pub(super) fn forget(mut body: Incoming, headers: &HeaderMap, bytes_max: usize) {
+    // Whoever asks first sends nothing, unless told to by reading.
+    if headers.contains_key(EXPECT) {
+        return;
+    }
+    tokio::spawn(async move {
+        let receiving = async {
+            let mut received = 0_usize;
+            while let Some(Ok(frame)) = body.frame().await {
+                received = received.saturating_add(frame.data_ref().map_or(0, Bytes::len));
+                if received > bytes_max {
+                    return;
+                }
+            }
+        };
+        // Then the connection is closed.
+        drop(tokio::time::timeout(Duration::from_millis(REFUSED_BODY_MS), receiving).await);
+    });
+}
+
+impl BodyError {
+    /// What the client is told.
+    pub(super) fn told(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Large => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "the message is larger than [server.limits] body_bytes_max\n")
+            }
+            Self::NoRoom => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the server holds as many large messages as it may; try again later\n",
+            ),
+            Self::BrokeOff => (StatusCode::BAD_REQUEST, "the body broke off\n"),
+            Self::Slow => (StatusCode::REQUEST_TIMEOUT, "the body took too long\n"),
+        }
+    }
+}
+
+/// A body that is sent: bytes are put in their places, and something is held until it is gone.
+pub(super) struct Sent<H> {
+    body: BoxBody<Bytes, Infallible>,
+    splice: Option<Splice>,
+    /// Parts of a frame that are still to be sent.
+    parts: VecDeque<Bytes>,
+    /// Known where the whole body is there already.
+    left: Option<u64>,
+    _held: H,
+}
+
+impl<H> Sent<H> {
+    /// A body that holds something until it is gone.
+    pub(super) fn new(body: BoxBody<Bytes, Infallible>, held: H) -> Self {
+        Self { body, splice: None, parts: VecDeque::new(), left: None, _held: held }
+    }
+
+    /// The same, with bytes put in their places.
+    pub(super) async fn spliced(mut body: BoxBody<Bytes, Infallible>, splice: Splice, held: H) -> Self {
+        // Where its size is known, a body is there as a whole; then its size with the bytes must be known, too.
+        let (mut parts, mut left) = (VecDeque::new(), None);
+        if body.size_hint().exact().is_some() {
+            while let Some(Ok(frame)) = body.frame().await {
+                if let Ok(data) = frame.into_data() {
+                    parts.extend(splice.apply(data).into_iter().filter(|part| !part.is_empty()));
+                }
+            }
+            left = Some(parts.iter().map(|part| part.len() as u64).sum());
+        }
+        Self { body, splice: Some(splice), parts, left, _held: held }
+    }
+}
+
+impl<H: Unpin> Body for Sent<H> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        loop {
+            if let Some(part) = self.parts.pop_front() {
+                self.left = self.left.map(|left| left.saturating_sub(part.len() as u64));
+                return Poll::Ready(Some(Ok(Frame::data(part))));
+            }
+            let frame = match Pin::new(&mut self.body).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => frame,
+                other => return other,
+            };
+            let Some(splice) = self.splice.clone() else { return Poll::Ready(Some(Ok(frame))) };
+            match frame.into_data() {
+                Ok(data) => {
+                    self.parts.extend(splice.apply(data).into_iter().filter(|part| !part.is_empty()));
+                }
+                Err(other) => return Poll::Ready(Some(Ok(other))),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.parts.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (self.left, &self.splice) {
+            (Some(left), _) => SizeHint::with_exact(left),
+            (None, None) => self.body.size_hint(),
+            (None, Some(_)) => SizeHint::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt as _, Full, StreamBody};
+
+    use super::*;
+
+    fn filled() -> (Splice, Bytes) {
+        let splice = Splice::new();
+        let text = Bytes::from(format!("before {} after", splice.mark()));
+        splice.fill(splice.mark().to_owned(), Bytes::from_static(b"LONG"));
+        (splice, text)
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_there_says_how_long_it_is_with_the_bytes_in_it() {
+        let (splice, text) = filled();
+        let sent = Sent::spliced(Full::new(text).boxed(), splice, ()).await;
+        assert_eq!(sent.size_hint().exact(), Some("before LONG after".len() as u64));
+        assert_eq!(sent.collect().await.unwrap().to_bytes(), "before LONG after");
+    }
+
+    #[tokio::test]
+    async fn a_stream_has_the_bytes_put_in_as_it_comes() {
+        let (splice, text) = filled();
+        let frames = [Bytes::from_static(b"first "), text].map(|data| Ok(Frame::data(data)));
+        let body = BoxBody::new(StreamBody::new(futures::stream::iter(frames)));
+        let sent = Sent::spliced(body, splice, ()).await;
+        assert_eq!(sent.size_hint().exact(), None);
+        assert_eq!(sent.collect().await.unwrap().to_bytes(), "first before LONG after");
+    }
+
+    #[tokio::test]
+    async fn what_is_held_is_given_back_when_the_body_is_gone() {
+        let held = std::sync::Arc::new(());
+        let sent = Sent::new(Full::new(Bytes::from_static(b"x")).boxed(), std::sync::Arc::clone(&held));
+        assert_eq!(std::sync::Arc::strong_count(&held), 2);
+        sent.collect().await.unwrap();
+        assert_eq!(std::sync::Arc::strong_count(&held), 1);
+    }
+}

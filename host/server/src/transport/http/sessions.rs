@@ -1,0 +1,306 @@
+//! Sessions of clients that speak a revision with sessions: how many there are of whom, and which makes room for a new one.
+//! Clients rarely say goodbye, so the one that was idle longest is ended; its client gets 404 for the next request, and begins
+//! anew. Passing messages on is the library's.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::Stream;
+use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
+use rmcp::transport::streamable_http_server::session::local::{
+    LocalSessionManager, LocalSessionManagerError, SessionConfig,
+};
+use rmcp::transport::streamable_http_server::session::{ServerSseMessage, SessionId, SessionManager};
+use toolgate_policy::limits::wire::STREAM_MESSAGES_MAX;
+use toolgate_runtime::quota::{Quota, QuotaError, Taken};
+
+use crate::mcp::Conversation;
+
+/// All of them.
+pub(super) struct Sessions {
+    library: Arc<LocalSessionManager>,
+    table: Mutex<HashMap<SessionId, Arc<Session>>>,
+    quota: Arc<Quota>,
+    numbers: AtomicU64,
+}
+
+/// One of them.
+pub(super) struct Session {
+    peer: Arc<str>,
+    number: u64,
+    conversation: Arc<Conversation>,
+    usage: Mutex<Usage>,
+    _place: Taken,
+}
+
+struct Usage {
+    requests: usize,
+    since: Instant,
+}
+
+/// A request of a session that is being answered.
+pub(super) struct InUse(Arc<Session>);
+
+/// A place for a session that is about to begin.
+pub(super) struct Opening {
+    peer: Arc<str>,
+    place: Mutex<Option<Taken>>,
+}
+
+tokio::task_local! {
+    /// The place of the session that this task begins: the library does not say for whom it begins one.
+    static OPENING: Opening;
+}
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SessionsError {
+    /// Nobody made room.
+    #[error("no place was taken for the session")]
+    NoPlace,
+    /// The library says so.
+    #[error(transparent)]
+    Library(#[from] LocalSessionManagerError),
+}
+
+/// Tells numbers of sessions from those of connections.
+const SESSION_BIT: u64 = 1 << 63;
+
+impl Sessions {
+    /// At most as many as `quota` has places; one that hears nothing for `idle` ends.
+    pub(super) fn new(quota: Arc<Quota>, idle: Duration) -> Self {
+        let mut config = SessionConfig::default();
+        config.keep_alive = Some(idle);
+        // A first event without data makes clients of 2025-06-18 fail.
+        config.sse_retry = None;
+        config.channel_capacity = STREAM_MESSAGES_MAX;
+        // What was cancelled is not asked for again, and would be held for every request that a client cancels.
+        config.completed_cache_ttl = Duration::ZERO;
+        let mut library = LocalSessionManager::default();
+        library.session_config = config;
+        Self { library: Arc::new(library), table: Mutex::default(), quota, numbers: AtomicU64::new(1) }
+    }
+
+    /// Takes a place for a new session of a peer. Where all are taken one that is idle is ended; whether that was so.
+    ///
+    /// # Errors
+    /// [`QuotaError`], when none is idle.
+    pub(super) fn open(&self, peer: &Arc<str>) -> Result<(Opening, bool), QuotaError> {
+        let mut made_room = false;
+        loop {
+            let refused = match self.quota.take(peer, 1) {
+                Ok(place) => {
+                    let place = Mutex::new(Some(place));
+                    return Ok((Opening { peer: Arc::clone(peer), place }, made_room));
+                }
+                Err(refused) => refused,
+            };
+            let of = (refused == QuotaError::Peer).then_some(peer);
+            let id = self.idle_longest(of).ok_or(refused)?;
+            self.end(&id);
+            made_room = true;
+        }
+    }
+
+    /// The session that has been idle longest: of this peer, or else of the one with the most.
+    fn idle_longest(&self, of: Option<&Arc<str>>) -> Option<SessionId> {
+        let table = self.table();
+        let mut counts: HashMap<&Arc<str>, usize> = HashMap::new();
+        for session in table.values() {
+            *counts.entry(&session.peer).or_default() += 1;
+        }
+        let idle = table.iter().filter(|(_, session)| of.is_none_or(|peer| session.peer == *peer));
+        let idle = idle.filter_map(|(id, session)| {
+            let usage = session.usage();
+            let count = counts.get(&session.peer).copied().unwrap_or(0);
+            (usage.requests == 0).then_some((std::cmp::Reverse(count), usage.since, id))
+        });
+        idle.min().map(|(_, _, id)| id.clone())
+    }
+
+    fn end(&self, id: &SessionId) {
+        self.forget(id);
+        let (library, id) = (Arc::clone(&self.library), id.clone());
+        // It may be busy with a client that does not read; nobody waits for that.
+        tokio::spawn(async move {
+            if let Err(error) = library.close_session(&id).await {
+                tracing::debug!(%error, "a session did not end");
+            }
+        });
+    }
+
+    fn forget(&self, id: &SessionId) {
+        if let Some(session) = self.table().remove(id) {
+            session.conversation.end();
+        }
+    }
+
+    /// A request of a session begins, if there is such a session.
+    pub(super) fn enter(&self, id: &str) -> Option<InUse> {
+        let session = Arc::clone(self.table().get(id)?);
+        session.usage().requests += 1;
+        Some(InUse(session))
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session {
+    fn usage(&self) -> MutexGuard<'_, Usage> {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl InUse {
+    /// Its number, which no connection has.
+    pub(super) fn number(&self) -> u64 {
+        self.0.number
+    }
+
+    /// What belongs to the session as a whole.
+    pub(super) fn conversation(&self) -> &Arc<Conversation> {
+        &self.0.conversation
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        let mut usage = self.0.usage();
+        usage.requests = usage.requests.saturating_sub(1);
+        usage.since = Instant::now();
+    }
+}
+
+impl Opening {
+    /// Does what begins the session.
+    pub(super) async fn during<T>(self, begins: impl Future<Output = T>) -> T {
+        OPENING.scope(self, begins).await
+    }
+}
+
+impl SessionManager for Sessions {
+    type Error = SessionsError;
+    type Transport = <LocalSessionManager as SessionManager>::Transport;
+
+    async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
+        let opening = OPENING.try_with(|opening| {
+            let place = opening.place.lock().unwrap_or_else(PoisonError::into_inner).take();
+            (Arc::clone(&opening.peer), place)
+        });
+        let Ok((peer, Some(place))) = opening else { return Err(SessionsError::NoPlace) };
+        let (id, transport) = self.library.create_session().await?;
+        let session = Session {
+            peer,
+            number: SESSION_BIT | self.numbers.fetch_add(1, Ordering::Relaxed),
+            conversation: Arc::default(),
+            usage: Mutex::new(Usage { requests: 0, since: Instant::now() }),
+            _place: place,
+        };
+        self.table().insert(id.clone(), Arc::new(session));
+        Ok((id, transport))
+    }
+
+    async fn initialize_session(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<ServerJsonRpcMessage, Self::Error> {
+        Ok(self.library.initialize_session(id, message).await?)
+    }
+
+    async fn has_session(&self, id: &SessionId) -> Result<bool, Self::Error> {
+        Ok(self.table().contains_key(id))
+    }
+
+    async fn close_session(&self, id: &SessionId) -> Result<(), Self::Error> {
+        self.forget(id);
+        Ok(self.library.close_session(id).await?)
+    }
+
+    async fn create_stream(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        Ok(self.library.create_stream(id, message).await?)
+    }
+
+    async fn accept_message(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), Self::Error> {
+        Ok(self.library.accept_message(id, message).await?)
+    }
+
+    async fn create_standalone_stream(
+        &self,
+        id: &SessionId,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        Ok(self.library.create_standalone_stream(id).await?)
+    }
+
+    async fn resume(
+        &self,
+        id: &SessionId,
+        last_event_id: String,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        Ok(self.library.resume(id, last_event_id).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn begin(sessions: &Sessions, peer: &str) -> Result<SessionId, QuotaError> {
+        let (opening, _) = sessions.open(&peer.into())?;
+        let begun = opening.during(async { sessions.create_session().await.map(|(id, _)| id) }).await;
+        Ok(begun.unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_session_that_was_idle_longest_makes_room_and_none_that_is_in_use() {
+        let sessions = Sessions::new(Quota::new(3, 100), Duration::from_secs(60));
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            ids.push(begin(&sessions, "a").await.unwrap());
+        }
+        let in_use = sessions.enter(&ids[0]).unwrap();
+        // Used after the third was begun.
+        drop(sessions.enter(&ids[1]).unwrap());
+        let new = begin(&sessions, "a").await.unwrap();
+        assert!(sessions.enter(&ids[2]).is_none(), "idle longest");
+        let all = [sessions.enter(&ids[1]), sessions.enter(&new)].map(Option::unwrap);
+        assert_eq!(begin(&sessions, "a").await.err(), Some(QuotaError::Total));
+        drop((in_use, all));
+        assert!(begin(&sessions, "a").await.is_ok());
+        assert!(sessions.enter(&ids[0]).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_client_with_many_makes_room_before_one_with_few() {
+        let sessions = Sessions::new(Quota::new(4, 75), Duration::from_secs(60));
+        let few = begin(&sessions, "few").await.unwrap();
+        let mut many = Vec::new();
+        for _ in 0..4 {
+            many.push(begin(&sessions, "many").await.unwrap());
+        }
+        assert!(sessions.enter(&few).is_some(), "the fourth took the place of its own first");
+        assert!(sessions.enter(&many[0]).is_none());
+        begin(&sessions, "third").await.unwrap();
+        assert!(sessions.enter(&few).is_some());
+        assert!(sessions.enter(&many[1]).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_session_that_ends_tells_whoever_waits_in_it_and_gives_its_place_back() {
+        let sessions = Sessions::new(Quota::new(1, 100), Duration::from_secs(60));
+        let id = begin(&sessions, "a").await.unwrap();
+        let conversation = Arc::clone(sessions.enter(&id).unwrap().conversation());
+        sessions.close_session(&id).await.unwrap();
+        conversation.ended().await;
+        assert!(!sessions.has_session(&id).await.unwrap());
+        assert!(begin(&sessions, "b").await.is_ok());
+    }
+}

@@ -1,0 +1,163 @@
+//! Lines of stdin: bounded, with room taken for a large one before more of it is read. What is refused is read past, and its
+//! beginning kept for the id that stands in it.
+
+use std::io;
+
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
+use toolgate_policy::limits::wire::SMALL_MESSAGE_BYTES;
+use toolgate_runtime::large::{Admitted, Large};
+use toolgate_runtime::turns::Caller;
+
+use crate::transport::envelope::Malformed;
+
+/// Reads lines.
+pub(super) struct Lines<R> {
+    input: R,
+    bytes_max: u64,
+    large: Large,
+    caller: Caller,
+}
+
+/// A line without its end. Room was taken for a large one.
+pub(super) struct Line {
+    pub(super) bytes: Vec<u8>,
+    pub(super) admitted: Option<Admitted>,
+}
+
+/// A line that is being read.
+struct Growing {
+    line: Line,
+    refused: Option<String>,
+}
+
+/// What a client is told whose message has no room.
+pub(super) const NO_ROOM: &str = "the host holds as many large messages as it may; try again later";
+
+/// Room for a large line is taken in steps of so many bytes.
+const STEP_BYTES: usize = 256 << 10;
+
+impl<R: AsyncBufRead + Unpin> Lines<R> {
+    pub(super) fn new(input: R, bytes_max: u64, large: Large, caller: Caller) -> Self {
+        Self { input, bytes_max, large, caller }
+    }
+
+    /// The next line that is not empty; none at the end of the input.
+    pub(super) async fn next(&mut self) -> io::Result<Option<Result<Line, Malformed>>> {
+        loop {
+            let mut growing = Growing { line: Line { bytes: Vec::new(), admitted: None }, refused: None };
+            let ended = loop {
+                let chunk = self.input.fill_buf().await?;
+                if chunk.is_empty() {
+                    break true;
+                }
+                let end = chunk.iter().position(|b| *b == b'\n');
+                let taken = chunk.get(..end.unwrap_or(chunk.len())).unwrap_or_default();
+                growing.add(taken, self.bytes_max, &self.large, &self.caller);
+                let used = end.map_or(chunk.len(), |end| end + 1);
+                self.input.consume(used);
+                if end.is_some() {
+                    break false;
+                }
+            };
+            let Growing { line, refused } = growing;
+            match refused {
+                Some(why) => return Ok(Some(Err(Malformed::turned_away(why, &line.bytes)))),
+                None if !line.bytes.iter().all(u8::is_ascii_whitespace) => return Ok(Some(Ok(line))),
+                None if ended => return Ok(None),
+                None => {}
+            }
+        }
+    }
+}
+
+impl Growing {
+    fn add(&mut self, bytes: &[u8], bytes_max: u64, large: &Large, caller: &Caller) {
+        if self.refused.is_some() {
+            return;
+        }
+        let length = self.line.bytes.len().saturating_add(bytes.len());
+        if length as u64 > bytes_max {
+            let why = format!("the message has more than {bytes_max} bytes ([server.limits] body_bytes_max)");
+            self.refuse(why, bytes);
+        } else if length > SMALL_MESSAGE_BYTES && self.make_room(length, large, caller).is_none() {
+            self.refuse(NO_ROOM.to_owned(), bytes);
+        } else {
+            self.line.bytes.extend_from_slice(bytes);
+        }
+    }
+
+    fn make_room(&mut self, length: usize, large: &Large, caller: &Caller) -> Option<()> {
+        let room = length.saturating_add(STEP_BYTES);
+        match &mut self.line.admitted {
+            None => self.line.admitted = Some(large.admit(caller, room).ok()?),
+            Some(admitted) if admitted.bytes() < length => admitted.resize(room).ok()?,
+            Some(_) => {}
+        }
+        Some(())
+    }
+
+    /// It is read past from here on. Its beginning is kept.
+    fn refuse(&mut self, why: String, bytes: &[u8]) {
+        self.refused = Some(why);
+        self.line.admitted = None;
+        let missing = SMALL_MESSAGE_BYTES.saturating_sub(self.line.bytes.len());
+        self.line.bytes.extend_from_slice(bytes.get(..missing).unwrap_or(bytes));
+        self.line.bytes.truncate(SMALL_MESSAGE_BYTES);
+        self.line.bytes.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn lines(input: &'static [u8], bytes_max: u64, room: u64) -> Lines<&'static [u8]> {
+        Lines::new(input, bytes_max, Large::start(room, 100).unwrap(), Caller::new("a", 0))
+    }
+
+    fn leak(text: String) -> &'static [u8] {
+        Box::leak(text.into_bytes().into_boxed_slice())
+    }
+
+    fn id(line: Option<Result<Line, Malformed>>) -> Option<Value> {
+        line.unwrap().err().map(|malformed| malformed.reply()["id"].clone())
+    }
+
+    #[tokio::test]
+    async fn lines_are_read_to_the_end_and_empty_ones_passed_by() {
+        let mut lines = lines(b"{}\n\n  \n[]\nlast", 100, 1_000);
+        for expected in ["{}", "[]", "last"] {
+            let line = lines.next().await.unwrap().unwrap().ok().unwrap();
+            assert_eq!(line.bytes, expected.as_bytes());
+            assert!(line.admitted.is_none());
+        }
+        assert!(lines.next().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_too_long_is_read_past_and_refused_by_its_id() {
+        let text = format!("{{\"id\":7,\"x\":\"{}\"}}\n{{\"id\":8}}\n", "x".repeat(200));
+        let mut lines = lines(leak(text), 100, 1_000);
+        assert_eq!(id(lines.next().await.unwrap()), Some(json!(7)));
+        assert_eq!(lines.next().await.unwrap().unwrap().ok().unwrap().bytes, b"{\"id\":8}");
+    }
+
+    #[tokio::test]
+    async fn a_large_line_takes_room_and_without_any_is_refused_by_its_id() {
+        let large = format!("{{\"id\":\"a\",\"x\":\"{}\"}}\n", "x".repeat(SMALL_MESSAGE_BYTES));
+        for (room, fits) in [(1 << 20, true), (1_000, false)] {
+            let input = tokio::io::BufReader::with_capacity(1_000, leak(large.clone()));
+            let large = Large::start(room, 100).unwrap();
+            let mut lines = Lines::new(input, 1 << 20, large, Caller::new("a", 0));
+            let line = lines.next().await.unwrap();
+            if fits {
+                assert!(line.unwrap().ok().unwrap().admitted.is_some());
+            } else {
+                assert_eq!(id(line), Some(json!("a")));
+            }
+            assert!(lines.next().await.unwrap().is_none());
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Messages on stdout: one after the other, never mixed. Long ones are written as JSON on the threads for that.
+
+use std::io;
+use std::sync::Arc;
+
+use rmcp::RoleServer;
+use rmcp::model::{ContentBlock, JsonRpcMessage, ServerResult};
+use rmcp::service::TxJsonRpcMessage;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Mutex;
+use toolgate_policy::limits::wire::SMALL_MESSAGE_BYTES;
+use toolgate_runtime::large::Large;
+use toolgate_runtime::turns::Caller;
+
+/// Where messages are written. Clones are one.
+#[derive(Clone)]
+pub(super) struct Output {
+    file: Arc<Mutex<tokio::fs::File>>,
+    large: Large,
+    caller: Caller,
+}
+
+impl Output {
+    pub(super) fn new(file: tokio::fs::File, large: Large, caller: Caller) -> Self {
+        Self { file: Arc::new(Mutex::new(file)), large, caller }
+    }
+
+    /// Writes a message.
+    pub(super) async fn send(self, message: TxJsonRpcMessage<RoleServer>) -> io::Result<()> {
+        let text = if is_long(&message) {
+            let work = move || serde_json::to_vec(&message);
+            self.large.run(&self.caller, work).await.map_err(io::Error::other)??
+        } else {
+            serde_json::to_vec(&message)?
+        };
+        self.write(text).await
+    }
+
+    /// Writes what is a message: in one piece, so that messages of concurrent calls never mix.
+    pub(super) async fn write(&self, mut message: Vec<u8>) -> io::Result<()> {
+        message.push(b'\n');
+        // Held while it is written: the next message comes after this one.
+        let mut file = self.file.lock().await;
+        file.write_all(&message).await?;
+        file.flush().await
+    }
+
+    pub(super) async fn flush(&self) -> io::Result<()> {
+        self.file.lock().await.flush().await
+    }
+}
+
+/// Whether writing it takes long: a large answer, or a list of many tools.
+fn is_long(message: &TxJsonRpcMessage<RoleServer>) -> bool {
+    const TOOLS: usize = 50;
+    let JsonRpcMessage::Response(response) = message else { return false };
+    match &response.result {
+        ServerResult::CallToolResult(result) => {
+            result.content.iter().map(content_bytes).sum::<usize>() > SMALL_MESSAGE_BYTES
+        }
+        ServerResult::ListToolsResult(result) => result.tools.len() > TOOLS,
+        _ => false,
+    }
+}
+
+fn content_bytes(content: &ContentBlock) -> usize {
+    match content {
+        ContentBlock::Text(text) => text.text.len(),
+        ContentBlock::Image(image) => image.data.len(),
+        ContentBlock::Audio(audio) => audio.data.len(),
+        // Seldom, and never small.
+        _ => SMALL_MESSAGE_BYTES,
+    }
+}
