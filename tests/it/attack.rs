@@ -12,6 +12,7 @@ mod held;
 mod isolation;
 mod names;
 mod outside;
+mod pool;
 mod servers;
 mod sockets;
 mod surroundings;

@@ -236,6 +236,20 @@ fn handles_max_ends_what_holds_too_many() {
 }
 
 #[test]
+fn stacks_max_ends_what_waits_in_too_many_places_at_once() {
+    let wait = json!({ "ns": 1_000_000 });
+    for (instances, is_met) in [(7, false), (100, true)] {
+        let world = guest("looping").plugin("many", &toolgate_tests::inner::waiting(instances));
+        let world = world.with("engine = \"async\"");
+        if is_met {
+            assert_met(world, "many_run", &wait, "stacks_max", None);
+        } else {
+            assert!(!world.serve(Transport::Http).call("many_run", wait.clone()).is_error());
+        }
+    }
+}
+
+#[test]
 fn http_requests_max_ends_a_crawler() {
     let web = Web::plain(|_, to| respond(to, "200 OK", &[], ""));
     let world = guest("requesting").grant(&rule(&web)).limit("http_requests_max = 3");

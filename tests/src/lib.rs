@@ -8,6 +8,7 @@ mod compiled;
 pub mod dns;
 pub mod fuzz;
 pub mod guest;
+pub mod inner;
 pub mod inside;
 pub mod process;
 pub mod registry;

@@ -28,6 +28,7 @@ use crate::audit::record::Notes;
 use crate::meter::Meter;
 use crate::meter::lifting::Lifting;
 use crate::meter::memory::Memory;
+use crate::meter::stacks::Stacks;
 use crate::relay::Relay;
 use crate::spec::EngineKind;
 use output::Output;
@@ -48,6 +49,8 @@ pub(crate) struct Ctx {
     pub(crate) meter: Meter,
     pub(crate) memory: Memory,
     pub(crate) lifting: Lifting,
+    /// The stacks it holds, where it may hold several.
+    pub(crate) stacks: Option<Stacks>,
     pub(crate) notes: Notes,
     pub(crate) output: Output,
     pub(crate) relay: Relay,
@@ -80,6 +83,7 @@ impl Ctx {
             random: random::State::default(),
             sockets: sockets::State::new(&prototype.powers, &meter, &notes),
             lifting: Lifting::default(),
+            stacks: None,
             started: Instant::now(),
             outside,
             relay,

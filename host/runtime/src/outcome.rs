@@ -231,7 +231,8 @@ impl Fault {
             | CallLimit::HttpBytes
             | CallLimit::Faults
             | CallLimit::Sockets
-            | CallLimit::SocketBytes => format!("the tool went over its limit {name} = {value}"),
+            | CallLimit::SocketBytes
+            | CallLimit::Stacks => format!("the tool went over its limit {name} = {value}"),
         };
         Self::new(FaultKind::Limit(limit), told)
     }

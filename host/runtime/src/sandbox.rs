@@ -25,7 +25,7 @@ use crate::audit::record::Notes;
 use crate::egress::Egress;
 use crate::imports::outside::{self, Outside};
 use crate::meter::Meter;
-use crate::meter::memory::{Budget, Memory};
+use crate::meter::account::{Account, Budget};
 use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::relay::Relay;
 use crate::state::keyvalue::Stores;
@@ -116,12 +116,13 @@ impl Sandbox {
         call: Call<S>,
     ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::Task>), Fault> {
         let Call { deadline, interrupt, relay, notes, slot } = call;
-        let meter = Meter::new(export.limits().clone(), deadline);
+        let account = Account::new(&self.budget, export.limits().get(CallLimit::Memory));
+        let meter = Meter::new(export.limits().clone(), deadline, account);
         let (tell, told) = oneshot::channel();
         let powers = Arc::clone(&here.prototype.powers);
         let outside = Outside::Here(outside::Here::new(powers, meter.clone(), notes.clone()));
         let (exported, here) = (Arc::clone(export), Arc::clone(here));
-        let run = Run::new(exported, here, meter, notes.clone(), relay, outside, &self.budget);
+        let run = Run::new(exported, here, meter, notes.clone(), relay, outside);
         let run = run.map_err(Fault::internal)?;
         let export = Arc::clone(export);
         let task = self.guests.spawn(&Arc::clone(export.pace()), async move {
@@ -151,12 +152,13 @@ impl Sandbox {
         call: Call<S>,
     ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::Task>), Fault> {
         let Call { deadline, interrupt, relay, notes, slot } = call;
-        let memory = Memory::whole(&self.budget, isolated::call_bytes_max(export.limits()));
-        let memory = memory.ok_or_else(Fault::no_memory)?;
+        let account = Account::new(&self.budget, export.limits().get(CallLimit::Memory));
+        let whole = account.hold_beside(isolated::call_bytes_max(export.limits()));
+        let whole = whole.map_err(|_| Fault::no_memory())?;
         let (mut tell, told) = oneshot::channel();
         let (worker, export) = (Arc::clone(&apart.worker), Arc::clone(export));
         let beginning =
-            Beginning { deadline, relay, notes: notes.clone(), powers: Arc::clone(&apart.powers) };
+            Beginning { deadline, account, relay, notes: notes.clone(), powers: Arc::clone(&apart.powers) };
         self.guests.detach(async move {
             let gone = async {
                 tokio::select! {
@@ -168,7 +170,7 @@ impl Sandbox {
             notes.used(ended.fuel, ended.memory_peak_bytes);
             show(&export, &ended.written);
             drop(tell.send(answer(&export, ended.came)));
-            drop((memory, slot));
+            drop((whole, slot));
         });
         Ok((told, None))
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::time::sleep_until;
-use toolgate_policy::limits::call::{CallLimit, LOG_LINE_CHARS_MAX, YIELD_FUEL};
+use toolgate_policy::limits::call::{CallLimit, LOG_LINE_CHARS_MAX, STACK_BYTES, YIELD_FUEL};
 use toolgate_policy::limits::lift::{import_bytes_max, lift_bytes_max};
 use toolgate_policy::redact::printable_lines;
 use wasmtime::component::Val;
@@ -18,8 +18,9 @@ use crate::imports::output::Kept;
 use crate::imports::outside::Outside;
 use crate::mapping::deferred::settle;
 use crate::mapping::lift::{NotAnAnswer, lift};
-use crate::meter::Meter;
-use crate::meter::memory::{Budget, Memory};
+use crate::meter::memory::Memory;
+use crate::meter::stacks::{Full, Stacks};
+use crate::meter::{Meter, Stop};
 use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::relay::Relay;
 use crate::spec::EngineKind;
@@ -59,11 +60,12 @@ impl Run {
         notes: Notes,
         relay: Relay,
         outside: Outside,
-        budget: &Arc<Budget>,
     ) -> wasmtime::Result<Self> {
-        let mut memory = Memory::new(budget, meter.limit(CallLimit::Memory));
+        let mut memory = Memory::new(meter.account().clone());
         let room = memory.make_room(import_bytes_max(meter.limit(CallLimit::Output)));
-        let ctx = Ctx::new(Arc::clone(&here.prototype), meter.clone(), memory, notes, relay.clone(), outside);
+        let mut ctx =
+            Ctx::new(Arc::clone(&here.prototype), meter.clone(), memory, notes, relay.clone(), outside);
+        ctx.stacks = (here.kind == EngineKind::Async).then(|| Stacks::new(meter.limit(CallLimit::Stacks)));
         let mut store = Store::new(here.pre.engine(), ctx);
         store.limiter(|ctx| &mut ctx.memory);
         store.set_fuel(meter.limit(CallLimit::Fuel))?;
@@ -87,7 +89,8 @@ impl Run {
         };
         let used = self.meter.limit(CallLimit::Fuel).saturating_sub(self.store.get_fuel().unwrap_or(0));
         let ctx = self.store.data_mut();
-        let (fuel, memory_peak_bytes) = (used.saturating_add(self.meter.debt()), ctx.memory.peak_bytes());
+        let (fuel, memory_peak_bytes) =
+            (used.saturating_add(self.meter.debt()), self.meter.account().peak_bytes());
         let written = ctx.output.take();
         let came = match ended {
             Err(fault) => Err(fault),
@@ -178,6 +181,7 @@ fn crossing(mut store: StoreContextMut<'_, Ctx>, hook: CallHook) -> wasmtime::Re
         CallHook::CallingHost => true,
         CallHook::ReturningFromHost => false,
         CallHook::CallingWasm | CallHook::ReturningFromWasm => {
+            stacks(store.data_mut(), matches!(hook, CallHook::CallingWasm))?;
             let ctx = store.data_mut();
             if ctx.lifting.is_due(matches!(hook, CallHook::CallingWasm)) {
                 let bytes = lift_bytes_max(ctx.meter.limit(CallLimit::Output));
@@ -190,6 +194,23 @@ fn crossing(mut store: StoreContextMut<'_, Ctx>, hook: CallHook) -> wasmtime::Re
     store.data_mut().lifting.crossed(entering);
     let left = store.get_fuel()?;
     Ok(store.data().meter.crossed(entering, left)?)
+}
+
+/// Counts the stacks of a call. This runs on the stack on which the guest is entered, or was.
+fn stacks(ctx: &mut Ctx, is_entered: bool) -> Result<(), Stop> {
+    let Some(stacks) = &mut ctx.stacks else { return Ok(()) };
+    let here = 0u8;
+    let at = std::ptr::from_ref(&here).addr();
+    if !is_entered {
+        stacks.returned(at);
+        return Ok(());
+    }
+    match stacks.entered(at) {
+        // The first is of the room that every call has.
+        Ok(held) if held > 1 => Ok(ctx.memory.hold_stack(STACK_BYTES)?),
+        Ok(_) => Ok(()),
+        Err(Full) => Err(Stop::Limit(CallLimit::Stacks)),
+    }
 }
 
 /// Turns what a guest gave back into an answer.
