@@ -2,8 +2,10 @@
 //! not bothered; and the neighbours go on. `coverage.rs` sees to it that none is missing: a test here begins with the
 //! name of its limit.
 
+mod answers;
 mod apart;
 mod exact;
+mod files;
 mod later;
 mod sockets;
 

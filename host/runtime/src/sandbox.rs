@@ -117,7 +117,7 @@ impl Sandbox {
     ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::Task>), Fault> {
         let Call { deadline, interrupt, relay, notes, slot } = call;
         let account = Account::new(&self.budget, export.limits().get(CallLimit::Memory));
-        let meter = Meter::new(export.limits().clone(), deadline, account);
+        let meter = Meter::new(export.limits().clone(), deadline, account.clone());
         let (tell, told) = oneshot::channel();
         let powers = Arc::clone(&here.prototype.powers);
         let outside = Outside::Here(outside::Here::new(powers, meter.clone(), notes.clone()));
@@ -133,7 +133,7 @@ impl Sandbox {
             // In this order also where the call is abandoned: by a caller that has its answer, as a rule.
             let rest = (ended.store, slot);
             // Nobody may be listening any more; the record has its own end. The store is torn down after the answer.
-            drop(tell.send(answer(&export, ended.came)));
+            drop(tell.send(answer(&export, ended.came, &account)));
             if export.pace().is_slow() {
                 // That of a hog takes milliseconds, so it has a turn of its own.
                 tokio::task::yield_now().await;
@@ -157,8 +157,13 @@ impl Sandbox {
         let whole = whole.map_err(|_| Fault::no_memory())?;
         let (mut tell, told) = oneshot::channel();
         let (worker, export) = (Arc::clone(&apart.worker), Arc::clone(export));
-        let beginning =
-            Beginning { deadline, account, relay, notes: notes.clone(), powers: Arc::clone(&apart.powers) };
+        let beginning = Beginning {
+            deadline,
+            account: account.clone(),
+            relay,
+            notes: notes.clone(),
+            powers: Arc::clone(&apart.powers),
+        };
         self.guests.detach(async move {
             let gone = async {
                 tokio::select! {
@@ -169,7 +174,7 @@ impl Sandbox {
             let ended = worker.call(&export, &args, beginning, gone).await;
             notes.used(ended.fuel, ended.memory_peak_bytes);
             show(&export, &ended.written);
-            drop(tell.send(answer(&export, ended.came)));
+            drop(tell.send(answer(&export, ended.came, &account)));
             drop((whole, slot));
         });
         Ok((told, None))

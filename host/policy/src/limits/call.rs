@@ -248,6 +248,10 @@ pub const GUEST_THREADS: usize = 64;
 /// Names that one listing of a folder brings into the host's memory at the most.
 pub const LISTING_MAX: usize = 65_536;
 
+/// Bytes that each of them counts beside its own, until the listing is closed: an entry of two lists, one made of the other,
+/// and its allocation.
+pub const LISTING_EACH_BYTES: u64 = 192;
+
 /// Bytes of a path, as the kernel counts them (`PATH_MAX`). A longer one leads nowhere and would only be held meanwhile.
 pub const FILES_PATH_BYTES_MAX: usize = 4_096;
 

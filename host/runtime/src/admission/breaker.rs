@@ -121,7 +121,7 @@ mod tests {
     use crate::outcome::{Answer, Content, Verdict};
 
     fn fine() -> Outcome {
-        Outcome::Answer(Answer { verdict: Verdict::Err, content: Content::Nothing })
+        Outcome::Answer(Answer::new(Verdict::Err, Content::Nothing))
     }
 
     fn fault(kind: FaultKind) -> Outcome {

@@ -133,13 +133,6 @@ impl Hold {
         self.bytes = self.bytes.saturating_add(std::mem::take(&mut more.bytes));
         Ok(())
     }
-
-    /// Gives a part back.
-    pub(crate) fn shrink(&mut self, bytes: u64) {
-        let bytes = bytes.min(self.bytes);
-        self.bytes -= bytes;
-        drop(Self { account: self.account.clone(), bytes, is_own: self.is_own });
-    }
 }
 
 impl Drop for Hold {
@@ -172,9 +165,8 @@ mod tests {
         one.grow(200).unwrap();
         let beside = account.hold_beside(400).unwrap();
         assert_eq!(account.hold_beside(1).err(), Some(Refused::Budget));
-        one.shrink(100);
-        assert_eq!((account.hold(100).is_ok(), account.peak_bytes()), (true, 600));
         drop((one, beside));
+        assert_eq!((account.hold(100).is_ok(), account.peak_bytes()), (true, 600));
         assert_eq!(account.peak_bytes(), 600);
         assert!(budget.take(1_000), "all of it came back");
     }

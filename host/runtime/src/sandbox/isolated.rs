@@ -20,9 +20,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Mutex as Turn, OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use toolgate_policy::limits::call::{CallLimit, CallLimits, STACK_ADDRESSES, STACK_BYTES};
-use toolgate_policy::limits::lift::{import_bytes_max, lift_bytes_max};
+use toolgate_policy::limits::lift::{frame_bytes_max, import_bytes_max, lift_bytes_max};
 use toolgate_policy::limits::load::{
-    WORKER_CALL_BYTES, WORKER_GRACE_MS, WORKER_MEMORY_BYTES, WORKER_START_MS,
+    WORKER_BODY_BYTES, WORKER_CALL_BYTES, WORKER_GRACE_MS, WORKER_MEMORY_BYTES, WORKER_START_MS,
 };
 use toolgate_policy::load::Clearance;
 use toolgate_policy::redact::printable;
@@ -233,8 +233,9 @@ impl Isolated {
 /// What one call may come to hold in its worker and here.
 pub(super) fn call_bytes_max(limits: &CallLimits) -> u64 {
     let output = limits.get(CallLimit::Output);
-    // Its answer is lifted there, and read here into values once more.
-    let lifted = lift_bytes_max(output).saturating_mul(2);
+    // Its answer is lifted there and written, and read here into values once more.
+    let written = frame_bytes_max(output).saturating_add(WORKER_BODY_BYTES);
+    let lifted = lift_bytes_max(output).saturating_add(written).saturating_mul(2);
     let stacks = limits.get(CallLimit::Stacks).saturating_mul(STACK_BYTES);
     let inside = limits.get(CallLimit::Memory).saturating_add(stacks);
     inside.saturating_add(lifted).saturating_add(import_bytes_max(output))

@@ -17,7 +17,8 @@ use crate::imports::Ctx;
 use crate::imports::output::Kept;
 use crate::imports::outside::Outside;
 use crate::mapping::deferred::settle;
-use crate::mapping::lift::{NotAnAnswer, lift};
+use crate::mapping::lift::{NotAnAnswer, lift_within};
+use crate::meter::account::Account;
 use crate::meter::memory::Memory;
 use crate::meter::stacks::{Full, Stacks};
 use crate::meter::{Meter, Stop};
@@ -150,7 +151,9 @@ async fn enter(
     let mut results = vec![Val::Bool(false); usize::from(export.function().result.is_some())];
     // On the asynchronous engine a function may answer before it returns.
     let early = here.kind == EngineKind::Async;
-    store.data_mut().lifting.begin(args.iter().map(allocations).sum(), early);
+    let ctx = store.data_mut();
+    ctx.ratio = export.ratio();
+    ctx.lifting.begin(args.iter().map(allocations).sum(), early);
     function.call_async(&mut *store, args, &mut results).await?;
     match results.pop() {
         Some(result) => {
@@ -186,7 +189,8 @@ fn crossing(mut store: StoreContextMut<'_, Ctx>, hook: CallHook) -> wasmtime::Re
             if ctx.lifting.is_due(matches!(hook, CallHook::CallingWasm)) {
                 let bytes = lift_bytes_max(ctx.meter.limit(CallLimit::Output));
                 let room = ctx.memory.make_room(bytes);
-                store.set_hostcall_fuel(usize_of(room));
+                let fuel = ctx.ratio.fuel(room);
+                store.set_hostcall_fuel(usize_of(fuel));
             }
             return Ok(());
         }
@@ -213,16 +217,22 @@ fn stacks(ctx: &mut Ctx, is_entered: bool) -> Result<(), Stop> {
     }
 }
 
-/// Turns what a guest gave back into an answer.
-pub(super) fn answer(export: &Export, came: Came) -> Outcome {
+/// Turns what a guest gave back into an answer, whose memory counts for as long as it is there.
+pub(super) fn answer(export: &Export, came: Came, account: &Account) -> Outcome {
     let bytes_max = export.limits().get(CallLimit::Output);
     let result = match came {
         Ok(result) => result,
         Err(fault) => return Outcome::Fault(fault),
     };
-    match lift(result.as_ref(), export.function(), export.reply(), bytes_max) {
-        Ok(answer) => Outcome::Answer(answer),
+    let mut held = None;
+    let mut hold = |bytes| {
+        held = account.hold_beside(bytes).ok();
+        held.is_some()
+    };
+    match lift_within(result.as_ref(), export.function(), export.reply(), bytes_max, &mut hold) {
+        Ok(answer) => Outcome::Answer(answer.holding(held)),
         Err(NotAnAnswer::Large(_)) => Outcome::Fault(Fault::limit(CallLimit::Output, bytes_max)),
+        Err(NotAnAnswer::NoMemory) => Outcome::Fault(Fault::no_memory()),
         Err(error @ (NotAnAnswer::Mistyped | NotAnAnswer::Content(_))) => {
             Outcome::Fault(Fault::new(FaultKind::Lift, error.to_string()))
         }

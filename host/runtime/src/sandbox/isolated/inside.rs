@@ -24,6 +24,7 @@ use crate::imports::outside::afar::Afar;
 use crate::imports::outside::words::spoken;
 use crate::imports::outside::{Outside, Powers, Side};
 use crate::imports::{Prototype, random};
+use crate::mapping::lift::is_too_long;
 use crate::mapping::schema::Reply;
 use crate::mapping::wire;
 use crate::meter::account::{Account, Budget};
@@ -233,8 +234,13 @@ impl Inside {
             say(&Word::Seen { id }, &seen);
         }
         let mut body = Vec::new();
+        let output_bytes_max = self.limits.get(CallLimit::Output);
         let fault = match came {
             Err(fault) => Some(fault),
+            // Whoever hears it would refuse it, and holds less than it may be.
+            Ok(Some(val)) if is_too_long(&val, export.function(), output_bytes_max) => {
+                Some(Fault::limit(CallLimit::Output, output_bytes_max))
+            }
             Ok(val) => {
                 let mut parts = val.iter().zip(&export.function().result);
                 let written = parts.try_for_each(|(val, shape)| wire::write(val, shape, &mut body));
