@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use toolgate_tests::client::PATIENCE;
-use toolgate_tests::process::{children, field, of_process, signal, wait_until};
+use toolgate_tests::process::{assert_no_capabilities, children, field, of_process, signal, wait_until};
 use toolgate_tests::{Server, Transport, World, guest, test_guest};
 
 pub(super) const APART: &str = r#"isolation = "process""#;
@@ -167,6 +167,7 @@ fn a_worker_has_nothing_of_the_servers_and_stands_behind_its_walls_with_every_th
         let status = std::fs::read_to_string(thread.path().join("status")).unwrap();
         assert_eq!(field(&status, "Seccomp:"), Some(2), "{status}");
         assert_eq!(field(&status, "NoNewPrivs:"), Some(1), "{status}");
+        assert_no_capabilities(&status);
         threads += 1;
     }
     assert!(threads >= 2, "the guests' beside the one that listens");
