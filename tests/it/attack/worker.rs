@@ -138,7 +138,8 @@ fn a_worker_that_stops_is_ended_at_the_deadline_of_its_call() {
     let reply = server.call("p_run", json!({ "ms": 1 }));
     assert!(reply.is_error() && reply.text().contains("deadline_ms = 500"), "{reply:?}");
     wait_until("it is ended", || !workers(&server).contains(&stopped));
-    assert_eq!(server.call("p_run", json!({ "ms": 1 })).text(), "awake");
+    // A busy machine may take longer than the deadline to start one.
+    wait_until("another answers", || server.call("p_run", json!({ "ms": 1 })).text() == "awake");
 }
 
 #[test]
