@@ -39,7 +39,7 @@ fn name_after_fn(text: &str) -> Option<String> {
 
 /// The names of all tests.
 fn known_tests() -> BTreeSet<String> {
-    let folders = ["host", "tests/it"].map(|folder| sources(&root().join(folder)));
+    let folders = ["host", "tests/it", "xtask/src"].map(|folder| sources(&root().join(folder)));
     folders.into_iter().flatten().flat_map(|path| tests(&read(&path))).collect()
 }
 

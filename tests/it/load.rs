@@ -13,6 +13,7 @@ mod reload;
 mod reload_load;
 mod revoke;
 mod trust;
+mod upgrade;
 
 use toolgate_policy::Digest;
 use toolgate_tests::{Transport, World, guest};

@@ -27,7 +27,7 @@ pub(crate) async fn run(rooms: &Rooms, request: Request) -> Closed<Outcome> {
     };
     let mut record = match rooms.audit.call(opening) {
         Ok(record) => record,
-        Err(closed) => return closed,
+        Err(closed) => return *closed,
     };
     let outcome = attempt(rooms, &request, &mut record).await.unwrap_or_else(|early| early);
     if let Outcome::Fault(fault) = &outcome {

@@ -184,24 +184,26 @@ impl Reading<'_> {
                 self.spend(chunk(name.len() as u64))?;
                 Val::Enum(name.clone())
             }
-            Shape::Flags(names) => {
-                let mut set = Vec::new();
-                for names in names.chunks(8) {
-                    let [bits] = self.some()?;
-                    if usize::BITS - usize::from(bits).leading_zeros()
-                        > u32::try_from(names.len()).unwrap_or(8)
-                    {
-                        return Err(NotRead::Malformed);
-                    }
-                    for (_, name) in (0..).zip(names).filter(|(at, _)| bits & (1 << at) != 0) {
-                        // Twice, since a list grows.
-                        self.spend(chunk(name.len() as u64) + 2 * NAME)?;
-                        set.push(name.clone());
-                    }
-                }
-                Val::Flags(set)
-            }
+            Shape::Flags(names) => self.flags(names)?,
         })
+    }
+
+    /// Flags, of which each eight have a byte.
+    fn flags(&mut self, names: &[String]) -> Result<Val, NotRead> {
+        let mut set = Vec::new();
+        for names in names.chunks(8) {
+            let [bits] = self.some()?;
+            let used = usize::BITS - usize::from(bits).leading_zeros();
+            if used as usize > names.len() {
+                return Err(NotRead::Malformed);
+            }
+            for (_, name) in (0..).zip(names).filter(|(at, _)| bits & (1 << at) != 0) {
+                // Twice, since a list grows.
+                self.spend(chunk(name.len() as u64) + 2 * NAME)?;
+                set.push(name.clone());
+            }
+        }
+        Ok(Val::Flags(set))
     }
 
     fn part(&mut self, shape: Option<&Shape>) -> Result<Option<Box<Val>>, NotRead> {
