@@ -40,6 +40,10 @@ wit_bindgen::generate!({ inline: "package test:guest; world guest {
     export open-many: async func(path: string, count: u32) -> result<string, string>;
     /// Opens so many one after the other, and keeps of each a stream only; or that neither.
     export stream-many: async func(path: string, count: u32, keeps: bool) -> result<string, string>;
+    /// Begins so many times to read from a file, takes nothing of what was read, and keeps the streams.
+    export read-many: async func(path: string, count: u32) -> result<string, string>;
+    /// The same with listings of a folder.
+    export list-many: async func(path: string, count: u32) -> result<string, string>;
     /// Begins so many at once, keeping the host waiting for a while each time that it could look at them; keeps them open
     /// for so long; and says how many are and why others are not.
     export open-at-once: async func(path: string, count: u32, wait-ns: u64) -> tuple<u32, list<string>>;
@@ -48,6 +52,16 @@ wit_bindgen::generate!({ inline: "package test:guest; world guest {
 }" });
 
 struct Awaiting;
+
+/// Begins something, and does not wait for it.
+async fn begin(something: impl Future) {
+    let mut something = std::pin::pin!(something);
+    std::future::poll_fn(|cx| {
+        let _begun = something.as_mut().poll(cx);
+        Poll::Ready(())
+    })
+    .await;
+}
 
 fn told(error: ErrorCode) -> String {
     format!("{error:?}")
@@ -251,6 +265,31 @@ impl Guest for Awaiting {
             if !keeps {
                 streams.clear();
             }
+        }
+        Ok("done".to_owned())
+    }
+
+    async fn read_many(path: String, count: u32) -> Result<String, String> {
+        let file = open(&path, OpenFlags::empty(), DescriptorFlags::READ).await?;
+        let mut streams = Vec::new();
+        for _ in 0..count {
+            let (mut reader, end) = file.read_via_stream(0);
+            // It is open once something has come.
+            reader.next().await;
+            begin(reader.read(Vec::with_capacity(65_536))).await;
+            streams.push((reader, end));
+        }
+        Ok("done".to_owned())
+    }
+
+    async fn list_many(path: String, count: u32) -> Result<String, String> {
+        let folder = open(&path, OpenFlags::DIRECTORY, DescriptorFlags::READ).await?;
+        let mut listings = Vec::new();
+        for _ in 0..count {
+            let (mut reader, end) = folder.read_directory();
+            // Its first entry: by then all of it has come.
+            reader.next().await;
+            listings.push((reader, end));
         }
         Ok("done".to_owned())
     }

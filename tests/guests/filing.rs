@@ -21,15 +21,28 @@ wit_bindgen::generate!({ inline: "package test:guest; world guest {
     export open-many: func(path: string, count: u32) -> result<string, string>;
     /// Opens so many one after the other, and keeps of each a stream only; or that neither.
     export stream-many: func(path: string, count: u32, keeps: bool) -> result<string, string>;
+    /// Reads so often from a file, and takes nothing of what was read.
+    export read-many: func(path: string, count: u32) -> result<string, string>;
+    /// Begins so many listings of a folder, and keeps them.
+    export list-many: func(path: string, count: u32) -> result<string, string>;
     export overwrite: func(path: string, text: string, times: u32) -> result<string, string>;
 }" });
 
 use std::io::{Seek, SeekFrom, Write};
 
 use wasip2::filesystem::preopens::get_directories;
-use wasip2::filesystem::types::{DescriptorFlags, OpenFlags, PathFlags};
+use wasip2::filesystem::types::{Descriptor, DescriptorFlags, OpenFlags, PathFlags};
 
 struct Filing;
+
+/// Opens what stands at a path below the last of the folders.
+fn open(path: &str) -> Result<Descriptor, String> {
+    let (folder, guest) = get_directories().pop().ok_or("no folder")?;
+    let name = path.strip_prefix(guest.as_str()).ok_or("no such folder")?.trim_start_matches('/');
+    let name = if name.is_empty() { "." } else { name };
+    let opened = folder.open_at(PathFlags::empty(), name, OpenFlags::empty(), DescriptorFlags::READ);
+    opened.map_err(|error| format!("{error:?}"))
+}
 
 fn told<T>(result: std::io::Result<T>) -> Result<String, String> {
     result.map(|_| "done".to_owned()).map_err(|error| error.kind().to_string())
@@ -129,6 +142,28 @@ impl Guest for Filing {
             if !keeps {
                 streams.clear();
             }
+        }
+        Ok("done".to_owned())
+    }
+
+    fn read_many(path: String, count: u32) -> Result<String, String> {
+        let file = open(&path)?;
+        let mut streams = Vec::new();
+        for n in 0..count {
+            let stream = file.read_via_stream(0).map_err(|error| format!("{n}: {error:?}"))?;
+            let read = stream.read(65_536).map_err(|error| format!("{n}: {error:?}"))?;
+            assert!(read.is_empty(), "it has only begun");
+            stream.subscribe().block();
+            streams.push(stream);
+        }
+        Ok("done".to_owned())
+    }
+
+    fn list_many(path: String, count: u32) -> Result<String, String> {
+        let folder = open(&path)?;
+        let mut listings = Vec::new();
+        for n in 0..count {
+            listings.push(folder.read_directory().map_err(|error| format!("{n}: {error:?}"))?);
         }
         Ok("done".to_owned())
     }

@@ -12,6 +12,9 @@ wit_bindgen::generate!({
             export soon: async func() -> future<u32>;
             export never: async func() -> future<u32>;
             export looping: async func();
+            /// So many bytes at once, that come later.
+            export large: async func(count: u32) -> future<list<u8>>;
+            export large-text: async func(count: u32) -> future<string>;
             export taking: func(bytes: stream<u8>) -> u32;
         }",
 });
@@ -70,6 +73,22 @@ impl Guest for Streaming {
         spawn_local(async move {
             let _kept = writer;
             std::future::pending::<()>().await;
+        });
+        reader
+    }
+
+    async fn large(count: u32) -> FutureReader<Vec<u8>> {
+        let (writer, reader) = wit_future::new(Vec::new);
+        spawn_local(async move {
+            drop(writer.write(vec![1; count as usize]).await);
+        });
+        reader
+    }
+
+    async fn large_text(count: u32) -> FutureReader<String> {
+        let (writer, reader) = wit_future::new(String::new);
+        spawn_local(async move {
+            drop(writer.write("x".repeat(count as usize)).await);
         });
         reader
     }

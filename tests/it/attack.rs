@@ -18,6 +18,7 @@ mod large;
 mod lists;
 mod names;
 mod outside;
+mod pool;
 mod secrets;
 mod servers;
 mod sockets;

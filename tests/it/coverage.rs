@@ -1,5 +1,7 @@
 //! Nothing is forgotten: every capability, every limit, every guest and every attack has its test.
 
+mod budgets;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +35,12 @@ fn tests(text: &str) -> BTreeSet<String> {
 fn name_after_fn(text: &str) -> Option<String> {
     let rest = text.split_once("fn ")?.1;
     Some(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
+}
+
+/// The names of all tests.
+fn known_tests() -> BTreeSet<String> {
+    let folders = ["host", "tests/it", "xtask/src"].map(|folder| sources(&root().join(folder)));
+    folders.into_iter().flatten().flat_map(|path| tests(&read(&path))).collect()
 }
 
 #[test]
@@ -99,11 +107,7 @@ fn the_ledger_of_attacks_and_the_tests_agree() {
         .flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>())
         .collect();
     assert!(named.len() > 20, "the ledger's last column names tests");
-    let known: BTreeSet<String> = ["host", "tests/it", "xtask/src"]
-        .iter()
-        .flat_map(|folder| sources(&root().join(folder)))
-        .flat_map(|path| tests(&read(&path)))
-        .collect();
+    let known = known_tests();
     for test in &named {
         assert!(known.contains(test), "docs/ATTACKS.md names `{test}`, and there is no such test");
     }

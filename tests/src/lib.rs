@@ -10,6 +10,7 @@ pub mod dns;
 pub mod fuzz;
 pub mod guest;
 pub mod hold;
+pub mod inner;
 pub mod inside;
 pub mod kept;
 pub mod process;

@@ -96,3 +96,15 @@ pub fn ticks(pid: u32, name: &str) -> u64 {
         })
         .sum()
 }
+
+/// Fails if a process has a capability, by what the system says about it. Only root can lower the bound on what a process may
+/// come to have; without new privileges nobody else can raise anything up to it.
+pub fn assert_no_capabilities(status: &str) {
+    let is_root = status.lines().any(|line| line.starts_with("Uid:\t0\t"));
+    for name in
+        ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:", "CapBnd:"].into_iter().take(if is_root { 5 } else { 4 })
+    {
+        let set = status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        assert_eq!(set, Some("0000000000000000"), "{name} {status}");
+    }
+}

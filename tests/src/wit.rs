@@ -4,6 +4,8 @@
 pub mod component;
 pub mod grow;
 pub mod name;
+pub mod repeat;
+pub mod shapes;
 
 use std::collections::HashMap;
 

@@ -133,13 +133,13 @@ impl Recorder {
     ///
     /// # Errors
     /// A closed fault while the record cannot be written: what cannot be recorded is not done.
-    pub fn call(&self, opening: Opening<'_>) -> Result<Record, Closed<Outcome>> {
+    pub fn call(&self, opening: Opening<'_>) -> Result<Record, Box<Closed<Outcome>>> {
         if let Err(error) = self.sink.check() {
             let fault = Fault::new(
                 FaultKind::Audit,
                 "the host cannot keep its record of calls and runs none without",
             );
-            return Err(Closed::unrecorded(fault.logged(&error.to_string())));
+            return Err(Box::new(Closed::unrecorded(fault.logged(&error.to_string()))));
         }
         Ok(Record::open(Arc::clone(&self.sink), opening))
     }

@@ -33,7 +33,7 @@ pub(crate) async fn run(rooms: &Rooms, mut request: Request) -> Closed<Outcome> 
     };
     let mut record = match rooms.audit.call(opening) {
         Ok(record) => record,
-        Err(closed) => return closed,
+        Err(closed) => return *closed,
     };
     let outcome = match digest {
         Ok(_) => attempt(rooms, &mut request, &mut record).await.unwrap_or_else(|early| early),

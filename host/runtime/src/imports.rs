@@ -25,9 +25,11 @@ use toolgate_policy::load::Effective;
 use wasmtime::component::{Linker, ResourceTable};
 
 use crate::audit::record::Notes;
+use crate::mapping::cost::Ratio;
 use crate::meter::Meter;
 use crate::meter::lifting::Lifting;
 use crate::meter::memory::Memory;
+use crate::meter::stacks::Stacks;
 use crate::relay::Relay;
 use crate::spec::EngineKind;
 use output::Output;
@@ -48,6 +50,10 @@ pub(crate) struct Ctx {
     pub(crate) meter: Meter,
     pub(crate) memory: Memory,
     pub(crate) lifting: Lifting,
+    /// What lifting its answer costs.
+    pub(crate) ratio: Ratio,
+    /// The stacks it holds, where it may hold several.
+    pub(crate) stacks: Option<Stacks>,
     pub(crate) notes: Notes,
     pub(crate) output: Output,
     pub(crate) relay: Relay,
@@ -80,6 +86,8 @@ impl Ctx {
             random: random::State::default(),
             sockets: sockets::State::new(&prototype.powers, &meter, &notes),
             lifting: Lifting::default(),
+            ratio: Ratio::default(),
+            stacks: None,
             started: Instant::now(),
             outside,
             relay,

@@ -4,7 +4,9 @@
 
 pub(crate) mod compiled;
 pub(crate) mod content;
+pub(crate) mod cost;
 pub(crate) mod deferred;
+mod length;
 pub mod lift;
 pub mod lower;
 pub mod problem;

@@ -1,8 +1,10 @@
 //! What a call has used, and the one place that says when it is enough. Instructions are counted by the engine; what the
 //! host does for a guest is a debt kept here and looked at whenever the guest enters or leaves the host.
 
+pub(crate) mod account;
 pub(crate) mod lifting;
 pub(crate) mod memory;
+pub(crate) mod stacks;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,18 +12,51 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 use toolgate_policy::limits::call::{CallLimit, CallLimits, HOST_CALL_FUEL, SOCKET_FUEL};
 
+use account::{Account, Hold, Refused};
+
 /// Why a call is ended from the host's side. Travels through the engine as the error of a host call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Stop {
     /// A limit was met.
     #[error("met its limit {}", .0.name())]
     Limit(CallLimit),
+    /// All calls together hold as much as they may.
+    #[error("met the memory for all calls")]
+    Budget,
     /// The guest ended the program.
     #[error("ended the program with status {0}")]
     Exit(u8),
     /// The guest used what its grant says it may not.
     #[error("{0}")]
     Grant(String),
+}
+
+impl Stop {
+    /// The word by which a worker is told, if it is one that the host finds.
+    pub(crate) fn word(&self) -> Option<&'static str> {
+        match self {
+            Self::Limit(limit) => Some(limit.name()),
+            Self::Budget => Some(BUDGET),
+            Self::Exit(_) | Self::Grant(_) => None,
+        }
+    }
+
+    /// What a word means.
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        if word == BUDGET { Some(Self::Budget) } else { CallLimit::from_name(word).map(Self::Limit) }
+    }
+}
+
+/// The word for [`Stop::Budget`]. No limit has this name.
+const BUDGET: &str = "budget";
+
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Limit => Self::Limit(CallLimit::Memory),
+            Refused::Budget => Self::Budget,
+        }
+    }
 }
 
 /// The meter of one call. Clones share it: a body that is still arriving counts on the call it belongs to.
@@ -31,6 +66,7 @@ pub(crate) struct Meter(Arc<Counts>);
 struct Counts {
     limits: CallLimits,
     deadline: Instant,
+    account: Account,
     debt: AtomicU64,
     http_requests: AtomicU64,
     http_bytes: AtomicU64,
@@ -40,10 +76,11 @@ struct Counts {
 }
 
 impl Meter {
-    pub(crate) fn new(limits: CallLimits, deadline: Instant) -> Self {
+    pub(crate) fn new(limits: CallLimits, deadline: Instant, account: Account) -> Self {
         Self(Arc::new(Counts {
             limits,
             deadline,
+            account,
             debt: AtomicU64::new(0),
             http_requests: AtomicU64::new(0),
             http_bytes: AtomicU64::new(0),
@@ -61,6 +98,33 @@ impl Meter {
     /// When the call must have ended.
     pub(crate) fn deadline(&self) -> Instant {
         self.0.deadline
+    }
+
+    /// The memory of the call.
+    pub(crate) fn account(&self) -> &Account {
+        &self.0.account
+    }
+
+    /// Holds bytes for the guest in the host's memory, which count to the call's.
+    ///
+    /// # Errors
+    /// What was met; the call then ends.
+    pub(crate) fn hold(&self, bytes: u64) -> Result<Hold, Stop> {
+        self.0.account.hold(bytes).map_err(|refused| self.refused(refused))
+    }
+
+    /// Holds more of the same.
+    ///
+    /// # Errors
+    /// What was met; the call then ends.
+    pub(crate) fn hold_more(&self, hold: &mut Hold, bytes: u64) -> Result<(), Stop> {
+        hold.grow(bytes).map_err(|refused| self.refused(refused))
+    }
+
+    fn refused(&self, refused: Refused) -> Stop {
+        let stop = Stop::from(refused);
+        self.stop(stop.clone());
+        stop
     }
 
     /// Fuel that the host's work for the guest has cost.
@@ -155,10 +219,14 @@ mod tests {
 
     use super::*;
 
+    fn account() -> Account {
+        Account::new(&account::Budget::new(u64::MAX), u64::MAX)
+    }
+
     fn meter(limit: CallLimit, value: i64) -> Meter {
         let mut limits = CallLimits::default();
         limits.set(limit, value).unwrap();
-        Meter::new(limits, Instant::now() + Duration::from_secs(60))
+        Meter::new(limits, Instant::now() + Duration::from_secs(60), account())
     }
 
     #[test]
@@ -190,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_deadline_that_has_passed_ends_the_call() {
-        let meter = Meter::new(CallLimits::default(), Instant::now());
+        let meter = Meter::new(CallLimits::default(), Instant::now(), account());
         assert_eq!(meter.crossed(false, u64::MAX), Err(Stop::Limit(CallLimit::Deadline)));
     }
 }

@@ -2,6 +2,7 @@
 //! and what the log keeps. Turning them into protocol messages is the server's.
 
 use std::fmt;
+use std::sync::Arc;
 
 use toolgate_policy::call::Denied;
 use toolgate_policy::limits::call::CallLimit;
@@ -25,6 +26,38 @@ pub struct Answer {
     pub verdict: Verdict,
     /// What it says.
     pub content: Content,
+    /// What its memory is counted by, for as long as this is there.
+    pub held: Held,
+}
+
+/// Something that lasts as long as an answer does, and is no part of it.
+#[derive(Clone, Default)]
+pub struct Held(Option<Arc<dyn Send + Sync>>);
+
+impl Answer {
+    /// An answer whose memory nobody counts.
+    pub fn new(verdict: Verdict, content: Content) -> Self {
+        Self { verdict, content, held: Held::default() }
+    }
+
+    /// The same, with what its memory is counted by.
+    #[must_use]
+    pub(crate) fn holding(mut self, what: impl Send + Sync + 'static) -> Self {
+        self.held = Held(Some(Arc::new(what)));
+        self
+    }
+}
+
+impl PartialEq for Held {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Held({})", self.0.is_some())
+    }
 }
 
 /// Whether a tool's own result was `ok` or `err`.
@@ -231,7 +264,8 @@ impl Fault {
             | CallLimit::HttpBytes
             | CallLimit::Faults
             | CallLimit::Sockets
-            | CallLimit::SocketBytes => format!("the tool went over its limit {name} = {value}"),
+            | CallLimit::SocketBytes
+            | CallLimit::Stacks => format!("the tool went over its limit {name} = {value}"),
         };
         Self::new(FaultKind::Limit(limit), told)
     }

@@ -26,7 +26,7 @@ use crate::audit::record::Notes;
 use crate::egress::Egress;
 use crate::imports::outside::{self, Outside};
 use crate::meter::Meter;
-use crate::meter::memory::{Budget, Memory};
+use crate::meter::account::{Account, Budget, Hold};
 use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::relay::Relay;
 use crate::state::keyvalue::Stores;
@@ -117,12 +117,13 @@ impl Sandbox {
         call: Call<S>,
     ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::Task>), Fault> {
         let Call { deadline, interrupt, relay, notes, slot } = call;
-        let meter = Meter::new(export.limits().clone(), deadline);
+        let account = Account::new(&self.budget, export.limits().get(CallLimit::Memory));
+        let meter = Meter::new(export.limits().clone(), deadline, account.clone());
         let (tell, told) = oneshot::channel();
         let powers = Arc::clone(&here.prototype.powers);
         let outside = Outside::Here(outside::Here::new(powers, meter.clone(), notes.clone()));
         let (exported, here) = (Arc::clone(export), Arc::clone(here));
-        let run = Run::new(exported, here, meter, notes.clone(), relay, outside, &self.budget);
+        let run = Run::new(exported, here, meter, notes.clone(), relay, outside);
         let run = run.map_err(Fault::internal)?;
         let export = Arc::clone(export);
         let task = self.guests.spawn(&Arc::clone(export.pace()), async move {
@@ -133,7 +134,7 @@ impl Sandbox {
             // In this order also where the call is abandoned: by a caller that has its answer, as a rule.
             let rest = (ended.store, slot);
             // Nobody may be listening any more; the record has its own end. The store is torn down after the answer.
-            drop(tell.send(answer(&export, ended.came)));
+            drop(tell.send(answer(&export, ended.came, &account)));
             if export.pace().is_slow() {
                 // That of a hog takes milliseconds, so it has a turn of its own.
                 tokio::task::yield_now().await;
@@ -152,12 +153,18 @@ impl Sandbox {
         call: Call<S>,
     ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::Task>), Fault> {
         let Call { deadline, interrupt, relay, notes, slot } = call;
-        let memory = Memory::whole(&self.budget, isolated::call_bytes_max(export.limits()));
-        let memory = memory.ok_or_else(Fault::no_memory)?;
+        let account = Account::new(&self.budget, export.limits().get(CallLimit::Memory));
+        let whole = account.hold_beside(isolated::call_bytes_max(export.limits()));
+        let whole = whole.map_err(|_| Fault::no_memory())?;
         let (mut tell, told) = oneshot::channel();
         let (worker, export) = (Arc::clone(&apart.worker), Arc::clone(export));
-        let beginning =
-            Beginning { deadline, relay, notes: notes.clone(), powers: Arc::clone(&apart.powers) };
+        let beginning = Beginning {
+            deadline,
+            account: account.clone(),
+            relay,
+            notes: notes.clone(),
+            powers: Arc::clone(&apart.powers),
+        };
         self.guests.detach(async move {
             let gone = async {
                 tokio::select! {
@@ -168,16 +175,16 @@ impl Sandbox {
             let ended = worker.call(&export, &args, beginning, gone).await;
             notes.used(ended.fuel, ended.memory_peak_bytes);
             show(&export, &ended.written);
-            drop(tell.send(answer(&export, ended.came)));
-            drop((memory, slot));
+            drop(tell.send(answer(&export, ended.came, &account)));
+            drop((whole, slot));
         });
         Ok((told, None))
     }
 
     /// Takes memory of the host for a call's arguments from what all calls may hold together; few bytes are not counted.
-    pub(crate) fn hold(&self, bytes: u64) -> Option<Memory> {
+    pub(crate) fn hold(&self, bytes: u64) -> Option<Hold> {
         let counted = if bytes > UNCOUNTED_VALUES_BYTES { bytes } else { 0 };
-        Memory::whole(&self.budget, counted)
+        Account::new(&self.budget, 0).hold_beside(counted).ok()
     }
 
     /// Where an allowed request would connect to, or a sentence that says why nowhere.

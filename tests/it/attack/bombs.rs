@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use toolgate_policy::limits::load::LOADS_AT_ONCE;
 use toolgate_tests::client::PATIENCE;
-use toolgate_tests::process::{children, field, of_process, signal, stat, wait_until};
+use toolgate_tests::process::{
+    assert_no_capabilities, children, field, of_process, signal, stat, wait_until,
+};
 use toolgate_tests::{Server, Transport, World, bomb, guest};
 
 /// One that takes a second and more, and by far.
@@ -116,6 +118,7 @@ fn a_compiler_has_limits_and_nothing_of_the_servers() {
     }
     let status = of_process(pid, "status");
     assert_eq!(field(&status, "NoNewPrivs:"), Some(1));
+    assert_no_capabilities(&status);
     assert_eq!(stat(pid)[2], pid.to_string(), "a group of its own");
     assert_eq!(std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap().to_str(), Some("/"));
     let world = world.path("").to_string_lossy().into_owned();

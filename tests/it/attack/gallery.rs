@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use super::worker::{APART, worker};
 use serde_json::{Value, json};
 use toolgate_tests::process::{resident_kib, wait_until};
 use toolgate_tests::{Reply, Server, Transport, World, root, test_guest, wat};
@@ -161,6 +162,28 @@ fn every_guest_of_the_gallery_is_held() {
     let before = resident_kib(server.pid());
     for (number, exhibit) in EXHIBITS.iter().enumerate() {
         hold(&server, &plugin(number), exhibit, before);
+    }
+}
+
+#[test]
+fn nothing_that_a_guest_does_in_a_worker_ends_the_worker_or_raises_an_alarm() {
+    let waiting = toolgate_tests::inner::waiting(100);
+    let crowded = ("crowded", waiting, "run", json!({ "ns": 1 }), "engine = \"async\"");
+    let attacks = EXHIBITS.iter().map(|exhibit| {
+        (exhibit.name(), exhibit.bytes(), exhibit.function, (exhibit.arguments)(), exhibit.limits())
+    });
+    let harmless =
+        HARMLESS.iter().map(|(name, arguments, _)| (*name, component(name), "run", arguments(), ""));
+    for (name, bytes, function, arguments, line) in attacks.chain(harmless).chain([crowded]) {
+        let world = World::new().plugin("x", &bytes).with(APART);
+        let world = if line.starts_with("engine") { world.with(line) } else { world.limit(line) };
+        let server = world.limit("faults_max = 1000000").serve(Transport::Http);
+        let before = worker(&server);
+        let tool = format!("x_{function}");
+        let calls: Vec<_> = (0..3).map(|_| server.calling(&tool, arguments.clone())).collect();
+        let replies: Vec<Reply> = calls.into_iter().map(|call| call.join().unwrap()).collect();
+        assert!(!server.log().contains("ALARM"), "{name} {function}: {}", server.log());
+        assert_eq!(worker(&server), before, "{name} {function}: {replies:?}");
     }
 }
 

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use toolgate_policy::limits::call::CallLimit;
 use toolgate_tests::hold::Holding;
+use toolgate_tests::inner::waiting;
 use toolgate_tests::web::{Web, converse, respond};
 use toolgate_tests::{Transport, World, test_guest, wat};
 
@@ -64,6 +65,7 @@ fn meets(limit: CallLimit, used: Used) -> bool {
         CallLimit::Sockets => sockets(used),
         CallLimit::SocketBytes => socket_bytes(used),
         CallLimit::Faults => faults(used),
+        CallLimit::Stacks => stacks(used),
     }
 }
 
@@ -217,6 +219,12 @@ fn socket_bytes(used: Used) -> bool {
         "bad_talk",
         &talk,
     )
+}
+
+fn stacks(used: Used) -> bool {
+    // Four that wait, and the one that begins the last of them.
+    let world = World::new().plugin("bad", &waiting(4)).with("engine = \"async\"");
+    is_met(world, CallLimit::Stacks, used.limit(5), "bad_run", &json!({ "ns": 1_000_000 }))
 }
 
 fn faults(used: Used) -> bool {

@@ -151,7 +151,7 @@ fn told(ty: &Type, value: Value) -> Answer {
         },
         ty => (Verdict::Ok, content(Some(ty), value)),
     };
-    Answer { verdict, content }
+    Answer::new(verdict, content)
 }
 
 fn content(ty: Option<&Type>, value: Value) -> Content {

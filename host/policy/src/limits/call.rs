@@ -31,6 +31,8 @@ pub enum CallLimit {
     Sockets,
     /// Bytes over sockets, both ways.
     SocketBytes,
+    /// Stacks a call holds at once.
+    Stacks,
 }
 
 /// The bounds of one plugin's calls, each within its ceiling.
@@ -39,7 +41,7 @@ pub struct CallLimits([u64; CallLimit::ALL.len()]);
 
 impl CallLimit {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Fuel,
         Self::Deadline,
         Self::Memory,
@@ -53,6 +55,7 @@ impl CallLimit {
         Self::Faults,
         Self::Sockets,
         Self::SocketBytes,
+        Self::Stacks,
     ];
 
     /// Name, default, ceiling, reason.
@@ -71,6 +74,7 @@ impl CallLimit {
             Self::Faults => &FAULTS_MAX,
             Self::Sockets => &SOCKETS_MAX,
             Self::SocketBytes => &SOCKET_BYTES_MAX,
+            Self::Stacks => &STACKS_MAX,
         }
     }
 
@@ -186,6 +190,28 @@ const SOCKET_BYTES_MAX: Limit = Limit {
     ceiling: GIB,
     reason: "what is sent and received over all sockets of a call, DATAGRAM_BYTES a datagram included",
 };
+const STACKS_MAX: Limit = Limit {
+    name: "stacks_max",
+    default: 8,
+    ceiling: 16,
+    reason: "each component inside a component that waits in a synchronous call holds a stack, and all calls share a pool that has this ceiling for each of them",
+};
+
+/// Stacks that a call may have beside those on which guest code runs or waits: one that is kept for the next use, and one on
+/// which nothing runs yet.
+pub const STACKS_BESIDE: u32 = 2;
+
+/// Addresses of one stack. A guest has a quarter of them, what the host does for it on the same stack the rest.
+pub const STACK_ADDRESSES: usize = 2 * MIB as usize;
+
+/// Bytes of a stack that a guest can use. It crashes when it recurses deeper.
+pub const GUEST_STACK_BYTES: usize = 512 * KIB as usize;
+
+/// Bytes that a stack counts against the memory for all calls: the guest's part, and as much again for the host's.
+pub const STACK_BYTES: u64 = 2 * GUEST_STACK_BYTES as u64;
+
+/// Bytes of a stack that stay in memory when its call has ended, for the next.
+pub const STACK_KEPT_BYTES: usize = 16 * KIB as usize;
 
 /// What a folder granted for changing may hold, in bytes of its files. Set in its grant.
 pub const FILES_BYTES_MAX: Limit = Limit {
@@ -221,6 +247,10 @@ pub const GUEST_THREADS: usize = 64;
 
 /// Names that one listing of a folder brings into the host's memory at the most.
 pub const LISTING_MAX: usize = 65_536;
+
+/// Bytes that each of them counts beside its own, until the listing is closed: an entry of two lists, one made of the other,
+/// and its allocation.
+pub const LISTING_EACH_BYTES: u64 = 192;
 
 /// Bytes of a path, as the kernel counts them (`PATH_MAX`). A longer one leads nowhere and would only be held meanwhile.
 pub const FILES_PATH_BYTES_MAX: usize = 4_096;
@@ -370,30 +400,5 @@ pub const RECORD_LINE_BYTES_MAX: usize = MIB as usize;
 pub const LEARN_TIMES_MAX: u16 = 100;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn defaults_lie_within_their_ceilings_and_names_are_distinct() {
-        for limit in CallLimit::ALL {
-            let spec = limit.spec();
-            assert!((1..=spec.ceiling).contains(&spec.default), "{}", spec.name);
-            assert_eq!(CallLimit::from_name(spec.name), Some(limit));
-            assert_eq!(CallLimits::default().get(limit), spec.default);
-        }
-    }
-
-    #[test]
-    fn a_value_is_taken_up_to_its_ceiling_and_refused_beyond() {
-        for limit in CallLimit::ALL {
-            let ceiling = i64::try_from(limit.spec().ceiling).unwrap_or(i64::MAX);
-            let mut limits = CallLimits::default();
-            assert_eq!(limits.set(limit, ceiling), Ok(()));
-            assert_eq!(limits.get(limit), limit.spec().ceiling);
-            for refused in [ceiling + 1, 0, -1] {
-                assert!(limits.set(limit, refused).is_err(), "{} = {refused}", limit.name());
-            }
-            assert_eq!(limits.get(limit), limit.spec().ceiling);
-        }
-    }
-}
+#[path = "call_tests.rs"]
+mod tests;

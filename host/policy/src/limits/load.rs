@@ -106,11 +106,16 @@ pub const MODULES_MAX: u64 = 256;
 /// Core instances that instantiating a component makes.
 pub const CORE_INSTANCES_MAX: u32 = 256;
 
-/// Memories of a component. An interpreter assembled from shared libraries has several.
-pub const MEMORIES_MAX: u32 = 16;
+/// Memories of a component; one that is composed of others has one for each. The pools of both engines reserve 4 GiB of
+/// addresses for each of these and each call: at the most calls that there can be, 64 TiB of the 128 that a process has.
+pub const MEMORIES_MAX: u32 = 8;
 
 /// Tables of a component.
 pub const TABLES_MAX: u32 = 64;
+
+/// Bytes of what the engine keeps of one instantiated component, beside its memories and tables. The largest honest one, Python,
+/// takes 400 KB.
+pub const INSTANCE_BYTES_MAX: usize = MIB as usize;
 
 /// Elements of one table.
 pub const TABLE_ELEMENTS_MAX: u64 = 100_000;

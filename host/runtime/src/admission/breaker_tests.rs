@@ -6,7 +6,7 @@ use super::*;
 use crate::outcome::{Answer, Content, Verdict};
 
 fn fine() -> Outcome {
-    Outcome::Answer(Answer { verdict: Verdict::Err, content: Content::Nothing })
+    Outcome::Answer(Answer::new(Verdict::Err, Content::Nothing))
 }
 
 fn fault(kind: FaultKind) -> Outcome {

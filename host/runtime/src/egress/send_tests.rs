@@ -14,6 +14,7 @@ use toolgate_policy::limits::call::CallLimits;
 use toolgate_policy::request::Target;
 
 use super::*;
+use crate::meter::account::{Account, Budget};
 
 /// A body of a few pieces that keeps the names of the threads that ask for it.
 struct Watched(u8, Arc<Mutex<BTreeSet<String>>>);
@@ -70,7 +71,8 @@ fn connections_are_driven_by_threads_that_run_no_guest() {
         grant.allow(Target::parse("POST", "http", &format!("127.0.0.1:{port}"), "/").unwrap()).unwrap();
     let seen = Arc::<Mutex<BTreeSet<String>>>::default();
     let request = Request::builder().method("POST").body(Watched(100, Arc::clone(&seen))).unwrap();
-    let meter = Meter::new(CallLimits::default(), Instant::now() + Duration::from_secs(60));
+    let account = Account::new(&Budget::new(u64::MAX), u64::MAX);
+    let meter = Meter::new(CallLimits::default(), Instant::now() + Duration::from_secs(60), account);
     let body = guests.block_on(async {
         let response = egress.send(pass, link, request, Timeouts::default(), meter).await.unwrap();
         response.into_body().collect().await.unwrap().to_bytes()

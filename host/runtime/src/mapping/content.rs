@@ -1,10 +1,13 @@
 //! Answers made of pieces: the type `answer` of `toolgate:plugin/content`, known by its shape, and its values.
 
 use serde_json::Value;
+use toolgate_policy::limits::lift::{ANNOTATIONS_BYTES, LINK_BYTES, MEDIA_BYTES, RESOURCE_BYTES, TEXT_BYTES};
 use toolgate_policy::redact::is_plain;
 use wasmtime::component::Val;
 
-use super::lift::{Lifting, NotAnAnswer};
+use super::cost::chunk;
+use super::length::{Length, base64_len};
+use super::lift::{Lifting, NotAnAnswer, bytes, encode};
 use super::shape::{Case, Field, Integer, Shape};
 use crate::json::{Bounds, Json};
 use crate::outcome::{Annotations, Block, Content, Link, Media, Piece};
@@ -60,125 +63,186 @@ fn optional(shape: Shape) -> Shape {
     Shape::Option(Box::new(shape))
 }
 
-impl Lifting {
+impl Lifting<'_> {
     /// The content of an `answer`.
     pub(super) fn answer(&mut self, val: &Val) -> Result<Content, NotAnAnswer> {
+        length(val, &mut self.length)?;
         let fields = Fields::of(val)?;
-        let Val::List(blocks) = fields.get("content")? else { return Err(NotAnAnswer::Mistyped) };
-        let blocks = blocks.iter().map(|block| self.block(block)).collect::<Result<_, _>>()?;
-        let structured = match self.optional_text(&fields, "structured")? {
+        let text = match fields.optional("structured")? {
             None => None,
-            Some(text) => Some(structured(&text)?),
+            Some(Val::String(text)) => Some(text),
+            Some(_) => return Err(NotAnAnswer::Mistyped),
+        };
+        self.length.hold(text.map_or(0, |text| parsed_bytes(text)));
+        self.hold()?;
+        let Val::List(vals) = fields.get("content")? else { return Err(NotAnAnswer::Mistyped) };
+        let mut blocks = Vec::with_capacity(vals.len());
+        for val in vals {
+            blocks.push(block_of(val)?);
+        }
+        let structured = match text {
+            None => None,
+            Some(text) => Some(self.structured(text)?),
         };
         Ok(Content::Blocks { blocks, structured })
     }
 
-    fn block(&mut self, val: &Val) -> Result<Block, NotAnAnswer> {
-        let Val::Variant(case, Some(payload)) = val else { return Err(NotAnAnswer::Mistyped) };
-        let fields = Fields::of(payload)?;
-        let piece = match case.as_str() {
-            "text" => Piece::Text(self.string(&fields, "text")?),
-            "image" => Piece::Image(self.some_media(&fields)?),
-            "audio" => Piece::Audio(self.some_media(&fields)?),
-            "link" => Piece::Link(Link {
-                uri: self.uri(&fields)?,
-                name: self.string(&fields, "name")?,
-                title: self.optional_text(&fields, "title")?,
-                description: self.optional_text(&fields, "description")?,
-                mime: self.optional_text(&fields, "mime-type")?,
-                size: match fields.optional("size")? {
-                    Some(Val::U64(size)) => Some(*size),
-                    _ => None,
-                },
-            }),
-            "embedded" => self.embedded(&fields)?,
-            _ => return Err(NotAnAnswer::Mistyped),
-        };
-        Ok(Block { piece, annotations: self.annotations(&fields)? })
-    }
-
-    fn embedded(&mut self, fields: &Fields<'_>) -> Result<Piece, NotAnAnswer> {
-        let (uri, mime) = (self.uri(fields)?, self.optional_text(fields, "mime-type")?);
-        match fields.get("body")? {
-            Val::Variant(_, Some(body)) => match body.as_ref() {
-                Val::String(text) => {
-                    self.spend(text.len())?;
-                    Ok(Piece::TextResource { uri, mime, text: text.clone() })
-                }
-                Val::List(bytes) => {
-                    Ok(Piece::BlobResource { uri, mime, base64: super::lift::encode(&self.bytes(bytes)?) })
-                }
-                _ => Err(NotAnAnswer::Mistyped),
-            },
-            _ => Err(NotAnAnswer::Mistyped),
-        }
-    }
-
-    fn some_media(&mut self, fields: &Fields<'_>) -> Result<Media, NotAnAnswer> {
-        let mime = self.string(fields, "mime-type")?;
-        if !mime.contains('/') || !mime.chars().all(is_plain) {
-            return Err(NotAnAnswer::Content("with a media type that is none"));
-        }
-        let Val::List(bytes) = fields.get("data")? else { return Err(NotAnAnswer::Mistyped) };
-        Ok(Media { mime, base64: super::lift::encode(&self.bytes(bytes)?) })
-    }
-
-    fn annotations(&mut self, fields: &Fields<'_>) -> Result<Option<Annotations>, NotAnAnswer> {
-        let Some(val) = fields.optional("annotations")? else { return Ok(None) };
-        let fields = Fields::of(val)?;
-        let Val::List(audience) = fields.get("audience")? else { return Err(NotAnAnswer::Mistyped) };
-        let is_for = |name: &str| audience.iter().any(|role| matches!(role, Val::Enum(role) if role == name));
-        let priority = match fields.optional("priority")? {
-            Some(Val::Float32(priority)) if (0.0..=1.0).contains(priority) => Some(*priority),
-            Some(_) => return Err(NotAnAnswer::Content("with a priority that is not from 0 to 1")),
-            None => None,
-        };
-        Ok(Some(Annotations {
-            for_user: is_for("user"),
-            for_assistant: is_for("assistant"),
-            priority,
-            last_modified: self.optional_text(&fields, "last-modified")?,
-        }))
-    }
-
-    fn uri(&mut self, fields: &Fields<'_>) -> Result<String, NotAnAnswer> {
-        let uri = self.string(fields, "uri")?;
-        let scheme = uri.split(':').next().unwrap_or_default();
-        // RFC 3986 §3.1; what follows the scheme is its own business, as long as it can be seen.
-        let is_scheme = scheme.len() < uri.len()
-            && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-        if is_scheme && uri.chars().all(|c| is_plain(c) && c != ' ') {
-            Ok(uri)
-        } else {
-            Err(NotAnAnswer::Content("with an address that is no URI"))
-        }
-    }
-
-    fn string(&mut self, fields: &Fields<'_>, name: &str) -> Result<String, NotAnAnswer> {
-        let Val::String(text) = fields.get(name)? else { return Err(NotAnAnswer::Mistyped) };
-        self.spend(text.len())?;
-        Ok(text.clone())
-    }
-
-    fn optional_text(&mut self, fields: &Fields<'_>, name: &str) -> Result<Option<String>, NotAnAnswer> {
-        match fields.optional(name)? {
-            None => Ok(None),
-            Some(Val::String(text)) => {
-                self.spend(text.len())?;
-                Ok(Some(text.clone()))
+    /// An object, read as strictly as one that a caller sends. It may go out in more bytes than it came in.
+    fn structured(&mut self, text: &str) -> Result<Value, NotAnAnswer> {
+        let bounds = Bounds { bytes_max: text.len(), depth_max: 64, nodes_max: 1 << 20 };
+        match Json::parse(text.as_bytes(), bounds) {
+            Ok(json @ Json::Object(_)) => {
+                let value = json.value();
+                let mut len = Counter(0);
+                serde_json::to_writer(&mut len, &value).map_err(|_| NotAnAnswer::Mistyped)?;
+                self.length.spend(len.0)?;
+                Ok(value)
             }
-            Some(_) => Err(NotAnAnswer::Mistyped),
+            Ok(_) | Err(_) => Err(NotAnAnswer::Content("whose `structured` is no JSON object")),
         }
     }
 }
 
-/// An object, read as strictly as one that a caller sends.
-fn structured(text: &str) -> Result<Value, NotAnAnswer> {
-    let bounds = Bounds { bytes_max: text.len(), depth_max: 64, nodes_max: 1 << 20 };
-    match Json::parse(text.as_bytes(), bounds) {
-        Ok(json @ Json::Object(_)) => Ok(json.value()),
-        Ok(_) | Err(_) => Err(NotAnAnswer::Content("whose `structured` is no JSON object")),
+/// Counts what is written.
+struct Counter(u64);
+
+impl std::io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.saturating_add(bytes.len() as u64);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The memory that JSON takes while it is read and after that: so much for each value that there can be in it, and its texts.
+fn parsed_bytes(json: &str) -> u64 {
+    const EACH: u64 = 320;
+    let values = json.bytes().filter(|byte| b",:[{".contains(byte)).count() as u64 + 1;
+    values.saturating_mul(EACH).saturating_add(2 * json.len() as u64)
+}
+
+/// Counts the pieces of an `answer` as they go out, and the memory that they take.
+///
+/// # Errors
+/// [`NotAnAnswer::Large`], and [`NotAnAnswer::Mistyped`] where it is no `answer`.
+pub(super) fn length(answer: &Val, length: &mut Length) -> Result<(), NotAnAnswer> {
+    let Val::List(blocks) = Fields::of(answer)?.get("content")? else { return Err(NotAnAnswer::Mistyped) };
+    for block in blocks {
+        let Val::Variant(case, Some(payload)) = block else { return Err(NotAnAnswer::Mistyped) };
+        length.hold(size_of::<Block>() as u64);
+        length.spend(match case.as_str() {
+            "text" => TEXT_BYTES,
+            "image" | "audio" => MEDIA_BYTES,
+            "link" => LINK_BYTES,
+            _ => RESOURCE_BYTES,
+        })?;
+        texts(payload, length)?;
+    }
+    Ok(())
+}
+
+/// Counts every text in a piece.
+fn texts(val: &Val, length: &mut Length) -> Result<(), NotAnAnswer> {
+    match val {
+        Val::String(text) => length.text(text),
+        // Nothing in a piece is a list of anything else, but for the roles of annotations.
+        Val::List(list) => {
+            let len = base64_len(list.len() as u64);
+            length.hold(chunk(len));
+            length.spend(len)
+        }
+        Val::Record(fields) => fields.iter().try_for_each(|(name, val)| match (name.as_str(), val) {
+            ("annotations", Val::Option(Some(val))) => {
+                length.spend(ANNOTATIONS_BYTES)?;
+                match Fields::of(val)?.optional("last-modified")? {
+                    Some(text) => texts(text, length),
+                    None => Ok(()),
+                }
+            }
+            (_, val) => texts(val, length),
+        }),
+        Val::Option(Some(val)) | Val::Variant(_, Some(val)) => texts(val, length),
+        _ => Ok(()),
+    }
+}
+
+fn block_of(val: &Val) -> Result<Block, NotAnAnswer> {
+    let Val::Variant(case, Some(payload)) = val else { return Err(NotAnAnswer::Mistyped) };
+    let fields = Fields::of(payload)?;
+    let piece = match case.as_str() {
+        "text" => Piece::Text(fields.text("text")?),
+        "image" => Piece::Image(some_media(&fields)?),
+        "audio" => Piece::Audio(some_media(&fields)?),
+        "link" => Piece::Link(Link {
+            uri: uri(&fields)?,
+            name: fields.text("name")?,
+            title: fields.optional_text("title")?,
+            description: fields.optional_text("description")?,
+            mime: fields.optional_text("mime-type")?,
+            size: match fields.optional("size")? {
+                Some(Val::U64(size)) => Some(*size),
+                _ => None,
+            },
+        }),
+        "embedded" => embedded(&fields)?,
+        _ => return Err(NotAnAnswer::Mistyped),
+    };
+    Ok(Block { piece, annotations: annotations(&fields)? })
+}
+
+fn embedded(fields: &Fields<'_>) -> Result<Piece, NotAnAnswer> {
+    let (uri, mime) = (uri(fields)?, fields.optional_text("mime-type")?);
+    match fields.get("body")? {
+        Val::Variant(_, Some(body)) => match body.as_ref() {
+            Val::String(text) => Ok(Piece::TextResource { uri, mime, text: text.clone() }),
+            Val::List(list) => Ok(Piece::BlobResource { uri, mime, base64: encode(&bytes(list)?) }),
+            _ => Err(NotAnAnswer::Mistyped),
+        },
+        _ => Err(NotAnAnswer::Mistyped),
+    }
+}
+
+fn some_media(fields: &Fields<'_>) -> Result<Media, NotAnAnswer> {
+    let mime = fields.text("mime-type")?;
+    if !mime.contains('/') || !mime.chars().all(is_plain) {
+        return Err(NotAnAnswer::Content("with a media type that is none"));
+    }
+    let Val::List(data) = fields.get("data")? else { return Err(NotAnAnswer::Mistyped) };
+    Ok(Media { mime, base64: encode(&bytes(data)?) })
+}
+
+fn annotations(fields: &Fields<'_>) -> Result<Option<Annotations>, NotAnAnswer> {
+    let Some(val) = fields.optional("annotations")? else { return Ok(None) };
+    let fields = Fields::of(val)?;
+    let Val::List(audience) = fields.get("audience")? else { return Err(NotAnAnswer::Mistyped) };
+    let is_for = |name: &str| audience.iter().any(|role| matches!(role, Val::Enum(role) if role == name));
+    let priority = match fields.optional("priority")? {
+        Some(Val::Float32(priority)) if (0.0..=1.0).contains(priority) => Some(*priority),
+        Some(_) => return Err(NotAnAnswer::Content("with a priority that is not from 0 to 1")),
+        None => None,
+    };
+    Ok(Some(Annotations {
+        for_user: is_for("user"),
+        for_assistant: is_for("assistant"),
+        priority,
+        last_modified: fields.optional_text("last-modified")?,
+    }))
+}
+
+fn uri(fields: &Fields<'_>) -> Result<String, NotAnAnswer> {
+    let uri = fields.text("uri")?;
+    let scheme = uri.split(':').next().unwrap_or_default();
+    // RFC 3986 §3.1; what follows the scheme is its own business, as long as it can be seen.
+    let is_scheme = scheme.len() < uri.len()
+        && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    if is_scheme && uri.chars().all(|c| is_plain(c) && c != ' ') {
+        Ok(uri)
+    } else {
+        Err(NotAnAnswer::Content("with an address that is no URI"))
     }
 }
 
@@ -201,6 +265,19 @@ impl<'v> Fields<'v> {
         match self.get(name)? {
             Val::Option(val) => Ok(val.as_deref()),
             _ => Err(NotAnAnswer::Mistyped),
+        }
+    }
+
+    fn text(&self, name: &str) -> Result<String, NotAnAnswer> {
+        let Val::String(text) = self.get(name)? else { return Err(NotAnAnswer::Mistyped) };
+        Ok(text.clone())
+    }
+
+    fn optional_text(&self, name: &str) -> Result<Option<String>, NotAnAnswer> {
+        match self.optional(name)? {
+            None => Ok(None),
+            Some(Val::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(NotAnAnswer::Mistyped),
         }
     }
 }

@@ -8,14 +8,14 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 use wasmtime::component::{
     FutureAny, FutureConsumer, FutureReader, Lift, Source, StreamAny, StreamConsumer, StreamReader,
-    StreamResult, Val,
+    StreamResult, Val, WasmList, WasmStr,
 };
-use wasmtime::{Store, StoreContextMut};
+use wasmtime::{AsContext as _, AsContextMut as _, Store, StoreContext, StoreContextMut};
 
 use super::lift::encode;
 use super::shape::{Deferred, Function, Integer, Shape};
 
-/// Waits for what a function gave back, where that comes later. `bytes_max` bounds a stream: one more byte is taken, so that
+/// Waits for what a function gave back, where that comes later. `bytes_max` bounds it: one more byte is taken, so that
 /// whoever lifts it sees that it was too long.
 pub(crate) async fn settle<T: Send + 'static>(
     store: &mut Store<T>,
@@ -51,7 +51,7 @@ async fn one<T: Send + 'static>(
             Ok(Val::String(encode(&drain(store, stream, bytes_max).await?)))
         }
         (Deferred::Future, Val::Future(future)) => match shape {
-            Some(shape) => wait(store, future, shape).await,
+            Some(shape) => wait(store, future, shape, bytes_max).await,
             None => Err(wasmtime::format_err!("a future of nothing")),
         },
         _ => Err(wasmtime::format_err!("the result is not of the type of the function")),
@@ -124,6 +124,7 @@ async fn wait<T: Send + 'static>(
     store: &mut Store<T>,
     future: FutureAny,
     shape: &Shape,
+    bytes_max: usize,
 ) -> wasmtime::Result<Val> {
     Ok(match shape {
         Shape::Bool => Val::Bool(value(store, future).await?),
@@ -138,33 +139,66 @@ async fn wait<T: Send + 'static>(
         Shape::F32 => Val::Float32(value(store, future).await?),
         Shape::F64 => Val::Float64(value(store, future).await?),
         Shape::Char => Val::Char(value(store, future).await?),
-        Shape::String => Val::String(value(store, future).await?),
-        Shape::Bytes => {
-            let bytes: Vec<u8> = value(store, future).await?;
-            Val::List(bytes.into_iter().map(Val::U8).collect())
-        }
+        // Both are looked at where they lie in the guest's memory.
+        Shape::String => Val::String(made(store, future, text, bytes_max).await?),
+        Shape::Bytes => Val::String(made(store, future, base64, bytes_max).await?),
         _ => return Err(wasmtime::format_err!("a future of a type that cannot be waited for")),
     })
 }
 
-/// Takes the one value.
-struct Slot<V>(Option<oneshot::Sender<V>>);
+/// What is made of a value where it lies.
+type Make<D, V, R> = fn(StoreContext<'_, D>, &V, usize) -> wasmtime::Result<R>;
 
-impl<D: 'static, V: Lift + Unpin + Send + 'static> FutureConsumer<D> for Slot<V> {
+fn same<D: 'static, V: Copy>(_: StoreContext<'_, D>, value: &V, _: usize) -> wasmtime::Result<V> {
+    Ok(*value)
+}
+
+/// The first bytes of a list, encoded: as values they would take forty times the room.
+fn base64<D: 'static>(
+    store: StoreContext<'_, D>,
+    list: &WasmList<u8>,
+    bytes_max: usize,
+) -> wasmtime::Result<String> {
+    let bytes = list.as_le_slice(store);
+    Ok(encode(bytes.get(..bytes_max.saturating_add(1)).unwrap_or(bytes)))
+}
+
+/// A text, or as many spaces as are too many.
+fn text<D: 'static>(
+    store: StoreContext<'_, D>,
+    text: &WasmStr,
+    bytes_max: usize,
+) -> wasmtime::Result<String> {
+    let text = text.to_str(store)?;
+    if text.len() > bytes_max {
+        return Ok(" ".repeat(bytes_max.saturating_add(1)));
+    }
+    Ok(text.into_owned())
+}
+
+/// Takes the one value.
+struct Slot<D: 'static, V, R> {
+    make: Make<D, V, R>,
+    bytes_max: usize,
+    tell: Option<oneshot::Sender<wasmtime::Result<R>>>,
+}
+
+impl<D: 'static, V: Lift + 'static, R: Send + 'static> FutureConsumer<D> for Slot<D, V, R> {
     type Item = V;
 
     fn poll_consume(
         mut self: Pin<&mut Self>,
         _cx: &mut Context<'_>,
-        store: StoreContextMut<'_, D>,
+        mut store: StoreContextMut<'_, D>,
         mut source: Source<'_, V>,
         _finish: bool,
     ) -> Poll<wasmtime::Result<()>> {
         let mut read = None;
-        source.read(store, &mut read)?;
-        if let (Some(value), Some(slot)) = (read, self.0.take()) {
+        source.read(store.as_context_mut(), &mut read)?;
+        if let (Some(value), Some(tell)) = (read, self.tell.take()) {
+            let made = (self.make)(store.as_context(), &value, self.bytes_max);
             // Whoever waited may have been ended.
-            drop(slot.send(value));
+            drop(tell.send(made));
         }
         Poll::Ready(Ok(()))
     }
@@ -173,10 +207,25 @@ impl<D: 'static, V: Lift + Unpin + Send + 'static> FutureConsumer<D> for Slot<V>
 async fn value<T, V>(store: &mut Store<T>, future: FutureAny) -> wasmtime::Result<V>
 where
     T: Send + 'static,
-    V: Lift + Unpin + Send + Sync + 'static,
+    V: Lift + Copy + Unpin + Send + Sync + 'static,
 {
-    let (slot, value) = oneshot::channel();
-    FutureReader::<V>::try_from_future_any(future)?.pipe(&mut *store, Slot(Some(slot)))?;
-    let value = store.run_concurrent(async |_| value.await).await?;
-    value.map_err(|_| wasmtime::format_err!("the function dropped the future that it gave back"))
+    made(store, future, same, 0).await
+}
+
+async fn made<T, V, R>(
+    store: &mut Store<T>,
+    future: FutureAny,
+    make: Make<T, V, R>,
+    bytes_max: usize,
+) -> wasmtime::Result<R>
+where
+    T: Send + 'static,
+    V: Lift + Unpin + Send + Sync + 'static,
+    R: Send + Sync + 'static,
+{
+    let (tell, told) = oneshot::channel();
+    let slot = Slot { make, bytes_max, tell: Some(tell) };
+    FutureReader::<V>::try_from_future_any(future)?.pipe(&mut *store, slot)?;
+    let made = store.run_concurrent(async |_| told.await).await?;
+    made.map_err(|_| wasmtime::format_err!("the function dropped the future that it gave back"))?
 }

@@ -4,9 +4,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Number, Value};
 use toolgate_policy::Digest;
+use toolgate_policy::limits::lift::{ANSWER_BYTES, MEDIA_BYTES, RESOURCE_BYTES, TEXT_BYTES};
 use wasmtime::component::Val;
 
 use super::SAFE_INTEGER_MAX;
+use super::content;
+use super::length::{Goes, Length, base64_len};
 use super::schema::{Mode, Reply, is_nullable};
 use super::shape::{Case, Field, Function, Shape};
 use crate::outcome::{Answer, Content, Media, Piece, Verdict};
@@ -14,18 +17,21 @@ use crate::outcome::{Answer, Content, Media, Piece, Verdict};
 /// Why a result is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotAnAnswer {
-    /// Larger than allowed.
+    /// Larger than allowed, as it would go out.
     #[error("the answer has more than {0} bytes")]
     Large(u64),
     /// Not what the function's type says.
     #[error("the function gave back a value that is not of its type")]
     Mistyped,
+    /// There is no memory to make it.
+    #[error("there is no memory for the answer")]
+    NoMemory,
     /// Of its type, and not what content is made of.
     #[error("the function gave back content {0}")]
     Content(&'static str),
 }
 
-/// Turns what a function gave back into an answer of at most `bytes_max` bytes of JSON.
+/// Turns what a function gave back into an answer that goes out as at most `bytes_max` bytes of JSON.
 ///
 /// # Errors
 /// [`NotAnAnswer`].
@@ -35,31 +41,66 @@ pub fn lift(
     reply: &Reply,
     bytes_max: u64,
 ) -> Result<Answer, NotAnAnswer> {
-    let mut lifting = Lifting { left: bytes_max, bytes_max };
-    match (&function.result, result) {
-        (None, None) => Ok(Answer { verdict: Verdict::Ok, content: Content::Nothing }),
+    lift_within(result, function, reply, bytes_max, &mut |_| true)
+}
+
+/// The same. Before anything of it is made `hold` is told how much memory that takes, and may refuse it.
+pub(crate) fn lift_within(
+    result: Option<&Val>,
+    function: &Function,
+    reply: &Reply,
+    bytes_max: u64,
+    hold: &mut dyn FnMut(u64) -> bool,
+) -> Result<Answer, NotAnAnswer> {
+    let mut length = Length::within(bytes_max);
+    length.spend(ANSWER_BYTES)?;
+    let mut lifting = Lifting { length, hold };
+    let (verdict, content) = match (&function.result, result) {
+        (None, None) => (Verdict::Ok, Content::Nothing),
         (Some(Shape::Result(ok, err)), Some(Val::Result(side))) => match side {
-            Ok(val) => Ok(Answer {
-                verdict: Verdict::Ok,
-                content: lifting.content(val.as_deref(), ok.as_deref(), reply)?,
-            }),
-            Err(val) => {
-                Ok(Answer { verdict: Verdict::Err, content: lifting.error(val.as_deref(), err.as_deref())? })
-            }
+            Ok(val) => (Verdict::Ok, lifting.content(val.as_deref(), ok.as_deref(), reply)?),
+            Err(val) => (Verdict::Err, lifting.error(val.as_deref(), err.as_deref())?),
         },
-        (Some(shape), Some(val)) => {
-            Ok(Answer { verdict: Verdict::Ok, content: lifting.content(Some(val), Some(shape), reply)? })
+        (Some(shape), Some(val)) => (Verdict::Ok, lifting.content(Some(val), Some(shape), reply)?),
+        (None, Some(_)) | (Some(_), None) => return Err(NotAnAnswer::Mistyped),
+    };
+    Ok(Answer::new(verdict, content))
+}
+
+/// Whether a result is longer than an answer can be, however it is told. Makes nothing.
+pub(crate) fn is_too_long(result: &Val, function: &Function, bytes_max: u64) -> bool {
+    let mut length = Length::within(bytes_max);
+    let length = match (&function.result, result) {
+        (Some(Shape::Result(ok, err)), Val::Result(side)) => {
+            let (val, shape) = match side {
+                Ok(val) => (val, ok),
+                Err(val) => (val, err),
+            };
+            val.as_deref().zip(shape.as_deref()).map(|(val, shape)| least(&mut length, val, shape))
         }
-        (None, Some(_)) | (Some(_), None) => Err(NotAnAnswer::Mistyped),
+        (Some(shape), val) => Some(least(&mut length, val, shape)),
+        (None, _) => None,
+    };
+    matches!(length, Some(Err(NotAnAnswer::Large(_))))
+}
+
+/// Counts a value as it is told in the fewest bytes.
+fn least(length: &mut Length, val: &Val, shape: &Shape) -> Result<(), NotAnAnswer> {
+    if *shape == content::answer() {
+        return content::length(val, length);
+    }
+    match val {
+        Val::String(text) => length.spend(text.len() as u64),
+        val => length.value(val, shape, Goes::AsIs),
     }
 }
 
-pub(super) struct Lifting {
-    left: u64,
-    bytes_max: u64,
+pub(super) struct Lifting<'h> {
+    pub(super) length: Length,
+    hold: &'h mut dyn FnMut(u64) -> bool,
 }
 
-impl Lifting {
+impl Lifting<'_> {
     fn content(
         &mut self,
         val: Option<&Val>,
@@ -72,161 +113,155 @@ impl Lifting {
             (None, Some(_)) | (Some(_), None) => return Err(NotAnAnswer::Mistyped),
         };
         match (reply, val) {
-            (Reply::Text, Val::String(text)) => {
-                self.spend(text.len())?;
-                Ok(Content::Text(text.clone()))
-            }
-            (Reply::Text, _) => {
-                let value = self.value(val, shape)?;
-                self.text(&value).map(Content::Text)
-            }
-            (Reply::Media(mode), Val::List(list)) => {
-                let bytes = self.bytes(list)?;
-                media(&bytes, mode)
-            }
-            // A stream of bytes, encoded as it came.
-            (Reply::Media(mode), Val::String(base64)) => {
-                self.spend(base64.len())?;
-                media(&STANDARD.decode(base64).map_err(|_| NotAnAnswer::Mistyped)?, mode)
+            (Reply::Text, val) => self.text(val, shape).map(Content::Text),
+            (Reply::Media(mode), val) => {
+                let len = match val {
+                    Val::List(list) => base64_len(list.len() as u64),
+                    Val::String(base64) => base64.len() as u64,
+                    _ => return Err(NotAnAnswer::Mistyped),
+                };
+                self.length.spend(MEDIA_BYTES + RESOURCE_BYTES + len)?;
+                self.length.hold(len.saturating_mul(2));
+                self.hold()?;
+                media(val, mode)
             }
             (Reply::Content, val) => self.answer(val),
             _ => {
-                let value = self.value(val, shape)?;
-                let text = self.text(&value)?;
-                let structured = match reply {
-                    Reply::Object(_) => value,
-                    _ => one("result", value),
-                };
+                let is_wrapped = !matches!(reply, Reply::Object(_));
+                self.length.spend(TEXT_BYTES + if is_wrapped { WRAPPED_BYTES } else { 0 })?;
+                self.length.value(val, shape, Goes::Twice)?;
+                self.hold()?;
+                let value = value(val, shape)?;
+                let text = json(&value, self.length.json())?;
+                let structured = if is_wrapped { one("result", value) } else { value };
                 Ok(Content::Value { text, structured })
             }
         }
     }
 
-    pub(super) fn bytes(&mut self, list: &[Val]) -> Result<Vec<u8>, NotAnAnswer> {
-        // As base64 they take a third more.
-        self.spend(list.len().saturating_add(list.len() / 3))?;
-        list.iter()
-            .map(|val| if let Val::U8(byte) = val { Ok(*byte) } else { Err(NotAnAnswer::Mistyped) })
-            .collect()
+    /// Text as it is, anything else as compact JSON.
+    fn text(&mut self, val: &Val, shape: &Shape) -> Result<String, NotAnAnswer> {
+        self.length.spend(TEXT_BYTES)?;
+        if let (Val::String(text), Shape::String) = (val, shape) {
+            self.length.text(text)?;
+            self.hold()?;
+            return Ok(text.clone());
+        }
+        self.length.value(val, shape, Goes::AsText)?;
+        self.hold()?;
+        json(&value(val, shape)?, self.length.json())
     }
 
-    /// The `err` side of a result at the top: text as it is, anything else as compact JSON, never structured.
+    /// The `err` side of a result at the top, never structured.
     fn error(&mut self, val: Option<&Val>, shape: Option<&Shape>) -> Result<Content, NotAnAnswer> {
         match (val, shape) {
             (None, None) => Ok(Content::Text("the tool failed and gave no reason".to_owned())),
-            (Some(Val::String(text)), Some(Shape::String)) => {
-                self.spend(text.len())?;
-                Ok(Content::Text(text.clone()))
-            }
-            (Some(val), Some(shape)) => {
-                let value = self.value(val, shape)?;
-                self.text(&value).map(Content::Text)
-            }
+            (Some(val), Some(shape)) => self.text(val, shape).map(Content::Text),
             (None, Some(_)) | (Some(_), None) => Err(NotAnAnswer::Mistyped),
         }
     }
 
-    fn text(&self, value: &Value) -> Result<String, NotAnAnswer> {
-        let text = value.to_string();
-        if text.len() as u64 > self.bytes_max { Err(NotAnAnswer::Large(self.bytes_max)) } else { Ok(text) }
+    /// Takes the memory for all that was counted.
+    pub(super) fn hold(&mut self) -> Result<(), NotAnAnswer> {
+        if (self.hold)(self.length.memory()) { Ok(()) } else { Err(NotAnAnswer::NoMemory) }
     }
+}
 
-    /// Counts what a value will at least take as JSON, so that a huge one is not built before it is refused.
-    pub(super) fn spend(&mut self, bytes: usize) -> Result<(), NotAnAnswer> {
-        self.left = self.left.checked_sub(bytes as u64).ok_or(NotAnAnswer::Large(self.bytes_max))?;
-        Ok(())
+/// What a value takes when it stands under a name of its own.
+const WRAPPED_BYTES: u64 = r#"{"result":}"#.len() as u64;
+
+fn json(value: &Value, len: u64) -> Result<String, NotAnAnswer> {
+    let mut json = Vec::with_capacity(usize::try_from(len).unwrap_or_default());
+    serde_json::to_writer(&mut json, value).map_err(|_| NotAnAnswer::Mistyped)?;
+    String::from_utf8(json).map_err(|_| NotAnAnswer::Mistyped)
+}
+
+pub(super) fn bytes(list: &[Val]) -> Result<Vec<u8>, NotAnAnswer> {
+    let mut bytes = Vec::with_capacity(list.len());
+    for val in list {
+        let Val::U8(byte) = val else { return Err(NotAnAnswer::Mistyped) };
+        bytes.push(*byte);
     }
+    Ok(bytes)
+}
 
-    fn value(&mut self, val: &Val, shape: &Shape) -> Result<Value, NotAnAnswer> {
-        self.spend(1)?;
-        Ok(match (shape, val) {
-            (Shape::Bool, Val::Bool(value)) => Value::Bool(*value),
-            (Shape::Integer(_), val) => integer(val).ok_or(NotAnAnswer::Mistyped)?,
-            (Shape::F32, Val::Float32(value)) => float(f64::from(*value), || value.to_string()),
-            (Shape::F64, Val::Float64(value)) => float(*value, || value.to_string()),
-            (Shape::Char, Val::Char(c)) => Value::from(c.to_string()),
-            (Shape::String, Val::String(text)) => {
-                self.spend(text.len())?;
-                Value::from(text.as_str())
-            }
-            (Shape::Bytes, Val::List(list)) => Value::from(STANDARD.encode(self.bytes(list)?)),
-            (Shape::Bytes, Val::String(base64)) => {
-                self.spend(base64.len())?;
-                Value::from(base64.as_str())
-            }
-            (Shape::List(element), Val::List(list)) => {
-                list.iter().map(|val| self.value(val, element)).collect::<Result<_, _>>()?
-            }
-            (Shape::Tuple(shapes), Val::Tuple(vals)) if shapes.len() == vals.len() => vals
-                .iter()
-                .zip(shapes)
-                .map(|(val, shape)| self.value(val, shape))
-                .collect::<Result<_, _>>()?,
-            (Shape::Record(fields), Val::Record(vals)) if fields.len() == vals.len() => {
-                self.record(fields, vals)?
-            }
-            (Shape::Option(_), Val::Option(None)) => Value::Null,
-            (Shape::Option(inner), Val::Option(Some(val))) => {
-                let value = self.value(val, inner)?;
-                if is_nullable(inner) { one("some", value) } else { value }
-            }
-            (Shape::Result(ok, err), Val::Result(side)) => match side {
-                Ok(val) => one("ok", self.payload(val.as_deref(), ok.as_deref())?),
-                Err(val) => one("err", self.payload(val.as_deref(), err.as_deref())?),
-            },
-            (Shape::Variant(cases), Val::Variant(name, payload)) => {
-                self.variant(cases, name, payload.as_deref())?
-            }
-            (Shape::Enum(_), Val::Enum(name)) => {
-                self.spend(name.len())?;
-                Value::from(name.as_str())
-            }
-            (Shape::Flags(names), Val::Flags(set)) => {
-                // In the order of the declaration, whatever order they came in.
-                names
-                    .iter()
-                    .filter(|name| set.contains(name))
-                    .map(|name| Value::from(name.as_str()))
-                    .collect()
-            }
-            _ => return Err(NotAnAnswer::Mistyped),
-        })
-    }
-
-    /// Fields in WIT order; an option that is none is left out.
-    fn record(&mut self, fields: &[Field], vals: &[(String, Val)]) -> Result<Value, NotAnAnswer> {
-        let mut map = Map::new();
-        for (field, (name, val)) in fields.iter().zip(vals) {
-            if *name != field.name {
-                return Err(NotAnAnswer::Mistyped);
-            }
-            if matches!((&field.shape, val), (Shape::Option(_), Val::Option(None))) {
-                continue;
-            }
-            self.spend(name.len())?;
-            map.insert(name.clone(), self.value(val, &field.shape)?);
+/// A value as a tree. How long it is was counted.
+fn value(val: &Val, shape: &Shape) -> Result<Value, NotAnAnswer> {
+    Ok(match (shape, val) {
+        (Shape::Bool, Val::Bool(value)) => Value::Bool(*value),
+        (Shape::Integer(_), val) => integer(val).ok_or(NotAnAnswer::Mistyped)?,
+        (Shape::F32, Val::Float32(value)) => float(f64::from(*value), || value.to_string()),
+        (Shape::F64, Val::Float64(value)) => float(*value, || value.to_string()),
+        (Shape::Char, Val::Char(c)) => Value::from(c.to_string()),
+        (Shape::Bytes, Val::List(list)) => Value::from(STANDARD.encode(bytes(list)?)),
+        // Bytes that came as a stream or a future are encoded already.
+        (Shape::String | Shape::Bytes, Val::String(text)) => Value::from(text.as_str()),
+        (Shape::List(element), Val::List(list)) => all(list.iter().map(|val| value(val, element)))?,
+        (Shape::Tuple(shapes), Val::Tuple(vals)) if shapes.len() == vals.len() => {
+            all(vals.iter().zip(shapes).map(|(val, shape)| value(val, shape)))?
         }
-        Ok(Value::Object(map))
-    }
-
-    fn variant(&mut self, cases: &[Case], name: &str, payload: Option<&Val>) -> Result<Value, NotAnAnswer> {
-        self.spend(name.len())?;
-        let case = cases.iter().find(|case| case.name == name).ok_or(NotAnAnswer::Mistyped)?;
-        let mut map = Map::from_iter([("tag".to_owned(), Value::from(name))]);
-        match (&case.payload, payload) {
-            (None, None) => {}
-            (Some(shape), Some(val)) => drop(map.insert("val".to_owned(), self.value(val, shape)?)),
-            (None, Some(_)) | (Some(_), None) => return Err(NotAnAnswer::Mistyped),
+        (Shape::Record(fields), Val::Record(vals)) if fields.len() == vals.len() => record(fields, vals)?,
+        (Shape::Option(_), Val::Option(None)) => Value::Null,
+        (Shape::Option(inner), Val::Option(Some(val))) => {
+            let value = value(val, inner)?;
+            if is_nullable(inner) { one("some", value) } else { value }
         }
-        Ok(Value::Object(map))
-    }
-
-    fn payload(&mut self, val: Option<&Val>, shape: Option<&Shape>) -> Result<Value, NotAnAnswer> {
-        match (val, shape) {
-            (None, None) => Ok(Value::Null),
-            (Some(val), Some(shape)) => self.value(val, shape),
-            (None, Some(_)) | (Some(_), None) => Err(NotAnAnswer::Mistyped),
+        (Shape::Result(ok, err), Val::Result(side)) => match side {
+            Ok(val) => one("ok", payload(val.as_deref(), ok.as_deref())?),
+            Err(val) => one("err", payload(val.as_deref(), err.as_deref())?),
+        },
+        (Shape::Variant(cases), Val::Variant(name, payload)) => variant(cases, name, payload.as_deref())?,
+        (Shape::Enum(_), Val::Enum(name)) => Value::from(name.as_str()),
+        (Shape::Flags(names), Val::Flags(set)) => {
+            // In the order of the declaration, whatever order they came in.
+            names.iter().filter(|name| set.contains(name)).map(|name| Value::from(name.as_str())).collect()
         }
+        _ => return Err(NotAnAnswer::Mistyped),
+    })
+}
+
+/// A list, which takes no more than its elements.
+fn all(values: impl ExactSizeIterator<Item = Result<Value, NotAnAnswer>>) -> Result<Value, NotAnAnswer> {
+    let mut list = Vec::with_capacity(values.len());
+    for value in values {
+        list.push(value?);
+    }
+    Ok(Value::Array(list))
+}
+
+/// Fields in WIT order; an option that is none is left out.
+fn record(fields: &[Field], vals: &[(String, Val)]) -> Result<Value, NotAnAnswer> {
+    let is_there = |(field, (_, val)): &(&Field, &(String, Val))| {
+        !matches!((&field.shape, val), (Shape::Option(_), Val::Option(None)))
+    };
+    let there = || fields.iter().zip(vals).filter(is_there);
+    let mut map = Map::with_capacity(there().count());
+    for (field, (name, val)) in there() {
+        if *name != field.name {
+            return Err(NotAnAnswer::Mistyped);
+        }
+        map.insert(name.clone(), value(val, &field.shape)?);
+    }
+    Ok(Value::Object(map))
+}
+
+fn variant(cases: &[Case], name: &str, payload: Option<&Val>) -> Result<Value, NotAnAnswer> {
+    let case = cases.iter().find(|case| case.name == name).ok_or(NotAnAnswer::Mistyped)?;
+    let mut map = Map::with_capacity(2);
+    map.insert("tag".to_owned(), Value::from(name));
+    match (&case.payload, payload) {
+        (None, None) => {}
+        (Some(shape), Some(val)) => drop(map.insert("val".to_owned(), value(val, shape)?)),
+        (None, Some(_)) | (Some(_), None) => return Err(NotAnAnswer::Mistyped),
+    }
+    Ok(Value::Object(map))
+}
+
+fn payload(val: Option<&Val>, shape: Option<&Shape>) -> Result<Value, NotAnAnswer> {
+    match (val, shape) {
+        (None, None) => Ok(Value::Null),
+        (Some(val), Some(shape)) => value(val, shape),
+        (None, Some(_)) | (Some(_), None) => Err(NotAnAnswer::Mistyped),
     }
 }
 
@@ -235,7 +270,7 @@ fn one(key: &str, value: Value) -> Value {
 }
 
 /// A number where every reader keeps it exactly, else its decimal digits.
-fn integer(val: &Val) -> Option<Value> {
+pub(super) fn integer(val: &Val) -> Option<Value> {
     let wide = match val {
         Val::U8(value) => return Some(Value::from(*value)),
         Val::U16(value) => return Some(Value::from(*value)),
@@ -254,7 +289,7 @@ fn integer(val: &Val) -> Option<Value> {
 }
 
 /// `shortest` gives the fewest digits that mean this value in its own width; they are what is written.
-fn float(value: f64, shortest: impl Fn() -> String) -> Value {
+pub(super) fn float(value: f64, shortest: impl Fn() -> String) -> Value {
     if value.is_nan() {
         return Value::from("NaN");
     }
@@ -265,15 +300,23 @@ fn float(value: f64, shortest: impl Fn() -> String) -> Value {
     exact.map_or(Value::Null, Value::Number)
 }
 
-/// Bytes as what their author says they are.
-fn media(bytes: &[u8], mode: &Mode) -> Result<Content, NotAnAnswer> {
-    let media = |mime: &str| Media { mime: mime.to_owned(), base64: STANDARD.encode(bytes) };
+/// Bytes as what their author says they are. Those of a stream or a future are encoded already.
+fn media(val: &Val, mode: &Mode) -> Result<Content, NotAnAnswer> {
+    let base64 = match val {
+        Val::List(list) => STANDARD.encode(bytes(list)?),
+        Val::String(base64) => base64.clone(),
+        _ => return Err(NotAnAnswer::Mistyped),
+    };
     let piece = match mode {
-        Mode::Image(mime) => Piece::Image(media(mime)),
-        Mode::Audio(mime) => Piece::Audio(media(mime)),
+        Mode::Image(mime) => Piece::Image(Media { mime: mime.clone(), base64 }),
+        Mode::Audio(mime) => Piece::Audio(Media { mime: mime.clone(), base64 }),
         Mode::Blob(mime) => {
-            let Media { mime, base64 } = media(mime);
-            Piece::BlobResource { uri: format!("urn:{}", Digest::of(bytes)), mime: Some(mime), base64 }
+            let bytes = STANDARD.decode(&base64).map_err(|_| NotAnAnswer::Mistyped)?;
+            Piece::BlobResource {
+                uri: format!("urn:{}", Digest::of(&bytes)),
+                mime: Some(mime.clone()),
+                base64,
+            }
         }
         Mode::Structured | Mode::Text => return Err(NotAnAnswer::Mistyped),
     };

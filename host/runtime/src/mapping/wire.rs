@@ -3,6 +3,7 @@
 
 use wasmtime::component::Val;
 
+use super::cost::{NAME, VAL, chunk, grown};
 use super::shape::{Integer, Shape};
 
 /// Why bytes are no value.
@@ -63,7 +64,8 @@ pub(crate) fn write(val: &Val, shape: &Shape, to: &mut Vec<u8>) -> Option<()> {
             number(to, u32::try_from(names.iter().position(|known| known == name)?).ok()?);
         }
         (Shape::Flags(names), Val::Flags(set)) => {
-            to.extend(names.iter().map(|name| u8::from(set.contains(name))));
+            let bit = |(at, name): (u32, &String)| u8::from(set.contains(name)) << at;
+            to.extend(names.chunks(8).map(|names| (0..).zip(names).map(bit).sum::<u8>()));
         }
         _ => return None,
     }
@@ -103,7 +105,8 @@ fn number(to: &mut Vec<u8>, number: u32) {
     to.extend(number.to_le_bytes());
 }
 
-/// Reads values of these types, and nothing after them, that take no more than `room` bytes of memory.
+/// Reads values of these types, and nothing after them, that take no more than `room` bytes of memory. What allocations take
+/// beside their content counts.
 ///
 /// # Errors
 /// [`NotRead`].
@@ -113,7 +116,11 @@ pub(crate) fn read<'s>(
     room: u64,
 ) -> Result<Vec<Val>, NotRead> {
     let mut reading = Reading { left: bytes, room };
-    let vals = shapes.map(|shape| reading.value(shape)).collect::<Result<Vec<_>, _>>()?;
+    let mut vals = Vec::new();
+    for shape in shapes {
+        reading.spend(VAL)?;
+        vals.push(reading.value(shape)?);
+    }
     if reading.left.is_empty() { Ok(vals) } else { Err(NotRead::Malformed) }
 }
 
@@ -123,8 +130,8 @@ struct Reading<'b> {
 }
 
 impl Reading<'_> {
+    /// A value, whose place counts already.
     fn value(&mut self, shape: &Shape) -> Result<Val, NotRead> {
-        self.spend(size_of::<Val>())?;
         Ok(match shape {
             Shape::Bool => Val::Bool(self.yes()?),
             Shape::Integer(integer) => self.integer(*integer)?,
@@ -135,21 +142,24 @@ impl Reading<'_> {
             Shape::Bytes if self.yes()? => Val::String(self.text()?),
             Shape::Bytes => {
                 let len = self.len()?;
-                self.spend(len.saturating_mul(size_of::<Val>()))?;
+                self.spend(chunk((len as u64).saturating_mul(VAL)))?;
                 Val::List(self.take(len)?.iter().copied().map(Val::U8).collect())
             }
             Shape::List(element) => {
                 let len = self.len()?;
+                self.spend(grown(len as u64, VAL))?;
                 // It grows as it is read, so that a length alone takes nothing.
                 Val::List((0..len).map(|_| self.value(element)).collect::<Result<_, _>>()?)
             }
             Shape::Tuple(shapes) => {
+                self.spend(grown(shapes.len() as u64, VAL))?;
                 Val::Tuple(shapes.iter().map(|shape| self.value(shape)).collect::<Result<_, _>>()?)
             }
             Shape::Record(fields) => {
+                self.spend(chunk(fields.len() as u64 * (VAL + NAME)))?;
                 let mut vals = Vec::with_capacity(fields.len());
                 for field in fields {
-                    self.spend(size_of::<String>() + field.name.len())?;
+                    self.spend(chunk(field.name.len() as u64))?;
                     vals.push((field.name.clone(), self.value(&field.shape)?));
                 }
                 Val::Record(vals)
@@ -165,30 +175,41 @@ impl Reading<'_> {
             Shape::Variant(cases) => {
                 let at = self.number()? as usize;
                 let case = cases.get(at).ok_or(NotRead::Malformed)?;
-                self.spend(case.name.len())?;
+                self.spend(chunk(case.name.len() as u64))?;
                 Val::Variant(case.name.clone(), self.part(case.payload.as_ref())?)
             }
             Shape::Enum(names) => {
                 let at = self.number()? as usize;
                 let name = names.get(at).ok_or(NotRead::Malformed)?;
-                self.spend(name.len())?;
+                self.spend(chunk(name.len() as u64))?;
                 Val::Enum(name.clone())
             }
-            Shape::Flags(names) => {
-                let mut set = Vec::new();
-                for name in names {
-                    if self.yes()? {
-                        self.spend(size_of::<String>() + name.len())?;
-                        set.push(name.clone());
-                    }
-                }
-                Val::Flags(set)
-            }
+            Shape::Flags(names) => self.flags(names)?,
         })
     }
 
+    /// Flags, of which each eight have a byte.
+    fn flags(&mut self, names: &[String]) -> Result<Val, NotRead> {
+        let mut set = Vec::new();
+        for names in names.chunks(8) {
+            let [bits] = self.some()?;
+            let used = usize::BITS - usize::from(bits).leading_zeros();
+            if used as usize > names.len() {
+                return Err(NotRead::Malformed);
+            }
+            for (_, name) in (0..).zip(names).filter(|(at, _)| bits & (1 << at) != 0) {
+                // Twice, since a list grows.
+                self.spend(chunk(name.len() as u64) + 2 * NAME)?;
+                set.push(name.clone());
+            }
+        }
+        Ok(Val::Flags(set))
+    }
+
     fn part(&mut self, shape: Option<&Shape>) -> Result<Option<Box<Val>>, NotRead> {
-        shape.map(|shape| self.value(shape).map(Box::new)).transpose()
+        let Some(shape) = shape else { return Ok(None) };
+        self.spend(chunk(VAL))?;
+        Ok(Some(Box::new(self.value(shape)?)))
     }
 
     fn integer(&mut self, integer: Integer) -> Result<Val, NotRead> {
@@ -206,7 +227,7 @@ impl Reading<'_> {
 
     fn text(&mut self) -> Result<String, NotRead> {
         let len = self.len()?;
-        self.spend(len)?;
+        self.spend(chunk(len as u64))?;
         let text = str::from_utf8(self.take(len)?).map_err(|_| NotRead::Malformed)?;
         Ok(text.to_owned())
     }
@@ -239,8 +260,8 @@ impl Reading<'_> {
         Ok(taken)
     }
 
-    fn spend(&mut self, bytes: usize) -> Result<(), NotRead> {
-        self.room = self.room.checked_sub(bytes as u64).ok_or(NotRead::Large)?;
+    fn spend(&mut self, bytes: u64) -> Result<(), NotRead> {
+        self.room = self.room.checked_sub(bytes).ok_or(NotRead::Large)?;
         Ok(())
     }
 }
@@ -311,7 +332,7 @@ mod tests {
         let shape = Shape::List(Box::new(Shape::Bool));
         let mut bytes = Vec::new();
         write(&Val::List(vec![Val::Bool(true); 1_000]), &shape, &mut bytes).unwrap();
-        let room = 1_001 * size_of::<Val>() as u64;
+        let room = VAL + grown(1_000, VAL);
         assert!(read(&bytes, std::iter::once(&shape), room).is_ok());
         assert_eq!(read(&bytes, std::iter::once(&shape), room - 1), Err(NotRead::Large));
         let endless = u32::MAX.to_le_bytes();

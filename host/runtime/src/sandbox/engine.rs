@@ -1,8 +1,12 @@
 //! The engine and its settings: which parts of WebAssembly exist here, and how large a sandbox can be. Every setting that
 //! is left out, and every crate feature that is, is attack surface left out.
 
-use toolgate_policy::limits::call::CallLimit;
-use toolgate_policy::limits::load::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
+use toolgate_policy::limits::call::{
+    CallLimit, GUEST_STACK_BYTES, STACK_ADDRESSES, STACK_KEPT_BYTES, STACKS_BESIDE,
+};
+use toolgate_policy::limits::load::{
+    CORE_INSTANCES_MAX, INSTANCE_BYTES_MAX, LOADS_AT_ONCE, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX,
+};
 use wasmtime::wasmparser::WasmFeatures;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -33,32 +37,38 @@ fn engine_features(kind: EngineKind) -> WasmFeatures {
     features(kind) | WasmFeatures::MULTI_MEMORY
 }
 
-/// Makes the engine, with room for `calls_max` calls at once.
+/// Makes the engine, with room for `calls_max` calls at once, and for the questions that are asked while plugins are loaded.
 ///
 /// # Errors
 /// Whatever the engine says; on a machine that it supports, nothing.
 pub(crate) fn engine(calls_max: u32, kind: EngineKind) -> wasmtime::Result<Engine> {
-    pooled(calls_max, kind, pagemap_scan())
-}
-
-fn pooled(calls_max: u32, kind: EngineKind, scan: Enabled) -> wasmtime::Result<Engine> {
-    let mut config = config(kind);
-    let mut pool = pool(calls_max);
-    pool.pagemap_scan(scan);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    Engine::new(&config)
+    let calls = calls_max.saturating_add(u32::try_from(LOADS_AT_ONCE.1).unwrap_or(u32::MAX));
+    let stacks_max = u32::try_from(CallLimit::Stacks.spec().ceiling).unwrap_or(u32::MAX);
+    pooled(pool(calls, stacks_each(stacks_max, kind)), kind, pagemap_scan())
 }
 
 /// The same for a process behind walls, which may not ask the system which pages a call has dirtied.
 ///
 /// # Errors
 /// Whatever the engine says; on a machine that it supports, nothing.
-pub(crate) fn walled(calls_max: u32, kind: EngineKind) -> wasmtime::Result<Engine> {
+pub(crate) fn walled(concurrency: u32, stacks_max: u32, kind: EngineKind) -> wasmtime::Result<Engine> {
+    // One more: the question for its tools is no call of the plugin's concurrency.
+    pooled(pool(concurrency.saturating_add(1), stacks_each(stacks_max, kind)), kind, Enabled::No)
+}
+
+fn pooled(mut pool: PoolingAllocationConfig, kind: EngineKind, scan: Enabled) -> wasmtime::Result<Engine> {
     let mut config = config(kind);
-    let mut pool = pool(calls_max);
-    pool.pagemap_scan(Enabled::No);
+    pool.pagemap_scan(scan);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config)
+}
+
+/// Stacks that one call may take. What is not asynchronous runs on one.
+pub(crate) fn stacks_each(stacks_max: u32, kind: EngineKind) -> u32 {
+    match kind {
+        EngineKind::Sync => 1,
+        EngineKind::Async => stacks_max.saturating_add(STACKS_BESIDE),
+    }
 }
 
 /// An engine that compiles for the other and runs nothing: the same settings, no pool.
@@ -80,40 +90,38 @@ fn config(kind: EngineKind) -> Config {
         // Fuel bounds the work; its yields make the deadline hold, so that epochs need not be paid as well.
         .consume_fuel(true)
         .epoch_interruption(false)
-        .max_wasm_stack(512 << 10)
-        .async_stack_size(2 << 20)
+        .max_wasm_stack(GUEST_STACK_BYTES)
+        .async_stack_size(STACK_ADDRESSES)
+        // What a call has used of a stack does not stay in memory.
+        .async_stack_zeroing(true)
         .memory_init_cow(true)
         .memory_guaranteed_dense_image_size(64 << 20)
         .wasm_backtrace_max_frames(None);
     config
 }
 
-/// One slot of address space for each memory, table and stack that can exist at once. Address space is not memory: a slot
-/// that nobody uses costs none.
-fn pool(calls_max: u32) -> PoolingAllocationConfig {
-    /// What a call of an ordinary component takes: its own instance and some shims around it. Calls of interpreters take
-    /// more, and the pool says so when it has no more.
-    const CORE_INSTANCES_EACH: u32 = 16;
-    const MEMORIES_EACH: u32 = 2;
-    const TABLES_EACH: u32 = 4;
+/// One slot of address space for each memory, table and stack that can exist at once: for each call as many as one can take,
+/// so that none finds the pool empty because of another. Address space is not memory: a slot that nobody uses costs none.
+fn pool(calls: u32, stacks_each: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(calls_max)
-        .total_stacks(calls_max)
-        .total_core_instances(calls_max.saturating_mul(CORE_INSTANCES_EACH).max(CORE_INSTANCES_MAX))
-        .total_memories(calls_max.saturating_mul(MEMORIES_EACH).max(MEMORIES_MAX))
-        .total_tables(calls_max.saturating_mul(TABLES_EACH).max(TABLES_MAX))
+    pool.total_component_instances(calls)
+        .total_stacks(calls.saturating_mul(stacks_each))
+        .total_core_instances(calls.saturating_mul(CORE_INSTANCES_MAX))
+        .total_memories(calls.saturating_mul(MEMORIES_MAX))
+        .total_tables(calls.saturating_mul(TABLES_MAX))
         .max_core_instances_per_component(CORE_INSTANCES_MAX)
         .max_memories_per_component(MEMORIES_MAX)
         .max_tables_per_component(TABLES_MAX)
         .max_memories_per_module(1)
         .max_tables_per_module(TABLES_MAX)
-        .max_component_instance_size(4 << 20)
-        .max_core_instance_size(4 << 20)
+        .max_component_instance_size(INSTANCE_BYTES_MAX)
+        .max_core_instance_size(INSTANCE_BYTES_MAX)
         .table_elements(TABLE_ELEMENTS_MAX as usize)
         .max_memory_size(CallLimit::Memory.spec().ceiling as usize)
         // What a slot keeps in memory from one call to the next, zeroed, so that the next need not fault it in.
         .linear_memory_keep_resident(256 << 10)
         .table_keep_resident(16 << 10)
+        .async_stack_keep_resident(STACK_KEPT_BYTES)
         // What a call used goes back to the system with the call, and does not wait for others to end.
         .decommit_batch_size(1);
     pool
@@ -128,6 +136,9 @@ fn pagemap_scan() -> Enabled {
         Ok(_) | Err(_) => Enabled::No,
     }
 }
+
+#[cfg(test)]
+mod stacks_tests;
 
 #[cfg(test)]
 mod tests {
@@ -172,7 +183,7 @@ mod tests {
     async fn mark_and_find(scan: Enabled) {
         const SLOTS: u32 = 8;
         const LATER: u32 = 10_000;
-        let engine = pooled(SLOTS, EngineKind::Sync, scan).unwrap();
+        let engine = pooled(pool(SLOTS, 1), EngineKind::Sync, scan).unwrap();
         let module = wasmtime::Module::new(&engine, wat::parse_str(RESIDUE).unwrap()).unwrap();
         let enter = async || {
             let mut store = wasmtime::Store::new(&engine, ());

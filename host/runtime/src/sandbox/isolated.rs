@@ -19,15 +19,16 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Mutex as Turn, OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
-use toolgate_policy::limits::call::{CallLimit, CallLimits};
-use toolgate_policy::limits::lift::{import_bytes_max, lift_bytes_max};
+use toolgate_policy::limits::call::{CallLimit, CallLimits, STACK_ADDRESSES, STACK_BYTES};
+use toolgate_policy::limits::lift::{frame_bytes_max, import_bytes_max, lift_bytes_max};
 use toolgate_policy::limits::load::{
-    WORKER_CALL_BYTES, WORKER_GRACE_MS, WORKER_MEMORY_BYTES, WORKER_START_MS,
+    WORKER_BODY_BYTES, WORKER_CALL_BYTES, WORKER_GRACE_MS, WORKER_MEMORY_BYTES, WORKER_START_MS,
 };
 use toolgate_policy::load::Clearance;
 use toolgate_policy::redact::printable;
 use wasmtime::component::{Component, Val};
 
+use super::engine::stacks_each;
 use super::prepare::{Export, Wanted};
 use super::store::Came;
 use crate::audit::record::Notes;
@@ -35,6 +36,7 @@ use crate::imports::output::Kept as Written;
 use crate::imports::outside::{Here, Powers};
 use crate::mapping::wire::{self, NotRead};
 use crate::meter::Meter;
+use crate::meter::account::Account;
 use crate::outcome::{Fault, FaultKind};
 use crate::relay::Relay;
 use crate::spec::EngineKind;
@@ -67,6 +69,8 @@ pub(super) struct Apart {
 /// What a call brings.
 pub(super) struct Beginning {
     pub(super) deadline: Instant,
+    /// What is held for it in this process.
+    pub(super) account: Account,
     pub(super) relay: Relay,
     pub(super) notes: Notes,
     pub(super) powers: Arc<Powers>,
@@ -124,7 +128,7 @@ impl Isolated {
             begin,
             component: component.clone(),
             heard: Heard::within(limits),
-            memory_bytes_max: memory_bytes_max(limits),
+            memory_bytes_max: memory_bytes_max(limits, kind),
             live: Turn::default(),
         }
     }
@@ -145,7 +149,7 @@ impl Isolated {
         beginning: Beginning,
         gone: impl Future<Output = Fault>,
     ) -> Ended {
-        let Beginning { deadline, relay, notes, powers } = beginning;
+        let Beginning { deadline, account, relay, notes, powers } = beginning;
         tokio::pin!(gone);
         let live = tokio::select! {
             biased;
@@ -158,7 +162,7 @@ impl Isolated {
             Err(why) => return Ended::nothing(Fault::internal(why)),
         };
         tracing::debug!(tool = %export.tool(), "a guest begins");
-        let meter = Meter::new(export.limits().clone(), deadline);
+        let meter = Meter::new(export.limits().clone(), deadline, account);
         let here = Here::new(powers, meter.clone(), notes);
         let Some((id, told, asked)) = live.ask(export, args, relay, &here) else {
             return Ended::nothing(Fault::internal("the arguments cannot be put into bytes"));
@@ -229,15 +233,21 @@ impl Isolated {
 /// What one call may come to hold in its worker and here.
 pub(super) fn call_bytes_max(limits: &CallLimits) -> u64 {
     let output = limits.get(CallLimit::Output);
-    // Its answer is lifted there, and read here into values once more.
-    let lifted = lift_bytes_max(output).saturating_mul(2);
-    limits.get(CallLimit::Memory).saturating_add(lifted).saturating_add(import_bytes_max(output))
+    // Its answer is lifted there and written, and read here into values once more.
+    let written = frame_bytes_max(output).saturating_add(WORKER_BODY_BYTES);
+    let lifted = lift_bytes_max(output).saturating_add(written).saturating_mul(2);
+    let stacks = limits.get(CallLimit::Stacks).saturating_mul(STACK_BYTES);
+    let inside = limits.get(CallLimit::Memory).saturating_add(stacks);
+    inside.saturating_add(lifted).saturating_add(import_bytes_max(output))
 }
 
-/// What a worker may take: itself, and all its calls at their largest.
-fn memory_bytes_max(limits: &CallLimits) -> u64 {
-    let call = call_bytes_max(limits).saturating_add(WORKER_CALL_BYTES);
-    call.saturating_mul(limits.get(CallLimit::Concurrency)).saturating_add(WORKER_MEMORY_BYTES)
+/// What a worker may take: itself, and all its calls at their largest. The system counts addresses of stacks as memory.
+fn memory_bytes_max(limits: &CallLimits, kind: EngineKind) -> u64 {
+    let stacks_max = u32::try_from(limits.get(CallLimit::Stacks)).unwrap_or(u32::MAX);
+    let stacks = u64::from(stacks_each(stacks_max, kind)).saturating_mul(STACK_ADDRESSES as u64);
+    let call = call_bytes_max(limits).saturating_add(WORKER_CALL_BYTES).saturating_add(stacks);
+    let calls = limits.get(CallLimit::Concurrency).saturating_add(1);
+    call.saturating_mul(calls).saturating_add(WORKER_MEMORY_BYTES)
 }
 
 fn late(export: &Export, why: &str) -> Fault {
@@ -338,8 +348,15 @@ fn value(export: &Export, body: &[u8]) -> Option<Came> {
 /// A fault that a worker may tell of. Its words are a stranger's.
 fn restored(told: Told, limits: &CallLimits, asked: Asked) -> Option<Fault> {
     const CHARS_MAX: usize = 500;
-    let kinds =
-        [FaultKind::Trap, FaultKind::Exit, FaultKind::Grant, FaultKind::Cancelled, FaultKind::Internal];
+    let kinds = [
+        FaultKind::Trap,
+        FaultKind::Exit,
+        FaultKind::Grant,
+        FaultKind::Lift,
+        FaultKind::Budget,
+        FaultKind::Cancelled,
+        FaultKind::Internal,
+    ];
     let fault = match told.limit.as_deref().map(CallLimit::from_name) {
         Some(limit) => limit.map(|limit| Fault::limit(limit, limits.get(limit)))?,
         None => {

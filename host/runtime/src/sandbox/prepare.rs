@@ -24,6 +24,7 @@ use crate::egress::NoLink;
 use crate::imports::outside::Powers;
 use crate::imports::{Ctx, Prototype, files};
 use crate::mapping::compiled;
+use crate::mapping::cost::Ratio;
 use crate::mapping::schema::Reply;
 use crate::mapping::shape::Function;
 use crate::spec::{EngineKind, Isolation, PluginSpec};
@@ -36,6 +37,8 @@ pub(crate) struct Export {
     function: Function,
     reply: Reply,
     index: ComponentExportIndex,
+    /// What lifting its result costs.
+    ratio: Ratio,
     /// Its place among those that are made ready together.
     number: u32,
     plugin: Arc<Prepared>,
@@ -238,7 +241,8 @@ pub(super) fn exports(
         if shape.as_ref() != Some(&function) {
             return Err(other());
         }
-        Ok(Arc::new(Export { tool, path, function, reply, index, number, plugin: Arc::clone(plugin) }))
+        let (ratio, plugin) = (Ratio::of(&function), Arc::clone(plugin));
+        Ok(Arc::new(Export { tool, path, function, reply, index, ratio, number, plugin }))
     };
     (0..).zip(wanted).map(export).collect()
 }
@@ -299,6 +303,7 @@ impl Export {
             function: self.function.clone(),
             reply: self.reply.clone(),
             index: self.index,
+            ratio: self.ratio,
             number: self.number,
             plugin: Arc::clone(&self.plugin),
         }
@@ -336,6 +341,11 @@ impl Export {
 
     pub(super) fn index(&self) -> &ComponentExportIndex {
         &self.index
+    }
+
+    /// What lifting its result costs in memory.
+    pub(super) fn ratio(&self) -> Ratio {
+        self.ratio
     }
 
     /// Its place among those that were made ready with it.

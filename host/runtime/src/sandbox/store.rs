@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::time::sleep_until;
-use toolgate_policy::limits::call::{CallLimit, LOG_LINE_CHARS_MAX, YIELD_FUEL};
+use toolgate_policy::limits::call::{CallLimit, LOG_LINE_CHARS_MAX, STACK_BYTES, YIELD_FUEL};
 use toolgate_policy::limits::lift::{import_bytes_max, lift_bytes_max};
 use toolgate_policy::redact::printable_lines;
 use wasmtime::component::Val;
@@ -17,9 +17,11 @@ use crate::imports::Ctx;
 use crate::imports::output::Kept;
 use crate::imports::outside::Outside;
 use crate::mapping::deferred::settle;
-use crate::mapping::lift::{NotAnAnswer, lift};
-use crate::meter::Meter;
-use crate::meter::memory::{Budget, Memory};
+use crate::mapping::lift::{NotAnAnswer, lift_within};
+use crate::meter::account::Account;
+use crate::meter::memory::Memory;
+use crate::meter::stacks::{Full, Stacks};
+use crate::meter::{Meter, Stop};
 use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::relay::Relay;
 use crate::spec::EngineKind;
@@ -59,11 +61,12 @@ impl Run {
         notes: Notes,
         relay: Relay,
         outside: Outside,
-        budget: &Arc<Budget>,
     ) -> wasmtime::Result<Self> {
-        let mut memory = Memory::new(budget, meter.limit(CallLimit::Memory));
+        let mut memory = Memory::new(meter.account().clone());
         let room = memory.make_room(import_bytes_max(meter.limit(CallLimit::Output)));
-        let ctx = Ctx::new(Arc::clone(&here.prototype), meter.clone(), memory, notes, relay.clone(), outside);
+        let mut ctx =
+            Ctx::new(Arc::clone(&here.prototype), meter.clone(), memory, notes, relay.clone(), outside);
+        ctx.stacks = (here.kind == EngineKind::Async).then(|| Stacks::new(meter.limit(CallLimit::Stacks)));
         let mut store = Store::new(here.pre.engine(), ctx);
         store.limiter(|ctx| &mut ctx.memory);
         store.set_fuel(meter.limit(CallLimit::Fuel))?;
@@ -87,7 +90,8 @@ impl Run {
         };
         let used = self.meter.limit(CallLimit::Fuel).saturating_sub(self.store.get_fuel().unwrap_or(0));
         let ctx = self.store.data_mut();
-        let (fuel, memory_peak_bytes) = (used.saturating_add(self.meter.debt()), ctx.memory.peak_bytes());
+        let (fuel, memory_peak_bytes) =
+            (used.saturating_add(self.meter.debt()), self.meter.account().peak_bytes());
         let written = ctx.output.take();
         let came = match ended {
             Err(fault) => Err(fault),
@@ -147,7 +151,9 @@ async fn enter(
     let mut results = vec![Val::Bool(false); usize::from(export.function().result.is_some())];
     // On the asynchronous engine a function may answer before it returns.
     let early = here.kind == EngineKind::Async;
-    store.data_mut().lifting.begin(args.iter().map(allocations).sum(), early);
+    let ctx = store.data_mut();
+    ctx.ratio = export.ratio();
+    ctx.lifting.begin(args.iter().map(allocations).sum(), early);
     function.call_async(&mut *store, args, &mut results).await?;
     match results.pop() {
         Some(result) => {
@@ -178,11 +184,13 @@ fn crossing(mut store: StoreContextMut<'_, Ctx>, hook: CallHook) -> wasmtime::Re
         CallHook::CallingHost => true,
         CallHook::ReturningFromHost => false,
         CallHook::CallingWasm | CallHook::ReturningFromWasm => {
+            stacks(store.data_mut(), matches!(hook, CallHook::CallingWasm))?;
             let ctx = store.data_mut();
             if ctx.lifting.is_due(matches!(hook, CallHook::CallingWasm)) {
                 let bytes = lift_bytes_max(ctx.meter.limit(CallLimit::Output));
                 let room = ctx.memory.make_room(bytes);
-                store.set_hostcall_fuel(usize_of(room));
+                let fuel = ctx.ratio.fuel(room);
+                store.set_hostcall_fuel(usize_of(fuel));
             }
             return Ok(());
         }
@@ -192,16 +200,39 @@ fn crossing(mut store: StoreContextMut<'_, Ctx>, hook: CallHook) -> wasmtime::Re
     Ok(store.data().meter.crossed(entering, left)?)
 }
 
-/// Turns what a guest gave back into an answer.
-pub(super) fn answer(export: &Export, came: Came) -> Outcome {
+/// Counts the stacks of a call. This runs on the stack on which the guest is entered, or was.
+fn stacks(ctx: &mut Ctx, is_entered: bool) -> Result<(), Stop> {
+    let Some(stacks) = &mut ctx.stacks else { return Ok(()) };
+    let here = 0u8;
+    let at = std::ptr::from_ref(&here).addr();
+    if !is_entered {
+        stacks.returned(at);
+        return Ok(());
+    }
+    match stacks.entered(at) {
+        // The first is of the room that every call has.
+        Ok(held) if held > 1 => Ok(ctx.memory.hold_stack(STACK_BYTES)?),
+        Ok(_) => Ok(()),
+        Err(Full) => Err(Stop::Limit(CallLimit::Stacks)),
+    }
+}
+
+/// Turns what a guest gave back into an answer, whose memory counts for as long as it is there.
+pub(super) fn answer(export: &Export, came: Came, account: &Account) -> Outcome {
     let bytes_max = export.limits().get(CallLimit::Output);
     let result = match came {
         Ok(result) => result,
         Err(fault) => return Outcome::Fault(fault),
     };
-    match lift(result.as_ref(), export.function(), export.reply(), bytes_max) {
-        Ok(answer) => Outcome::Answer(answer),
+    let mut held = None;
+    let mut hold = |bytes| {
+        held = account.hold_beside(bytes).ok();
+        held.is_some()
+    };
+    match lift_within(result.as_ref(), export.function(), export.reply(), bytes_max, &mut hold) {
+        Ok(answer) => Outcome::Answer(answer.holding(held)),
         Err(NotAnAnswer::Large(_)) => Outcome::Fault(Fault::limit(CallLimit::Output, bytes_max)),
+        Err(NotAnAnswer::NoMemory) => Outcome::Fault(Fault::no_memory()),
         Err(error @ (NotAnAnswer::Mistyped | NotAnAnswer::Content(_))) => {
             Outcome::Fault(Fault::new(FaultKind::Lift, error.to_string()))
         }

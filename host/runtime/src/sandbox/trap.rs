@@ -26,6 +26,7 @@ pub(super) fn fault(error: &wasmtime::Error, known: &Circumstances<'_>) -> Fault
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return match stop {
             Stop::Limit(which) => limit(*which),
+            Stop::Budget => Fault::no_memory(),
             Stop::Exit(status) => Fault::new(
                 FaultKind::Exit,
                 format!("the tool ended itself with status {status} instead of answering"),

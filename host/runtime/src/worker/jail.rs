@@ -109,9 +109,31 @@ fn hold(resource: Resource, current: u64, maximum: u64) -> std::io::Result<()> {
 fn of_this_system() -> std::io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     rustix::thread::set_no_new_privs(true)?;
+    no_capabilities()?;
     // Where it is not allowed the machine chooses by itself.
     drop(std::fs::write("/proc/self/oom_score_adj", "1000"));
     Ok(())
+}
+
+/// Drops every capability, for good: a server under root has all of them, and its children have no use for any.
+#[cfg(target_os = "linux")]
+fn no_capabilities() -> std::io::Result<()> {
+    use rustix::io::Errno;
+    use rustix::thread::{CapabilitySet, CapabilitySets};
+
+    // One after the other, since the system may know more of them than there are names here; it refuses a number beyond its last.
+    for capability in (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit)) {
+        match rustix::thread::remove_capability_from_bounding_set(capability) {
+            Ok(()) => {}
+            // The last one was dropped; or this process may not lower the bound, and then has nothing to lose below it.
+            Err(Errno::INVAL | Errno::PERM) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // What is permitted bounds what is effective, and both together what is ambient.
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    Ok(rustix::thread::set_capabilities(None, sets)?)
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -23,6 +23,7 @@ use super::act::{Act, Came, Code, Kind};
 use super::quota::Growth;
 use crate::audit::record::Notes;
 use crate::imports::outside::Here;
+use crate::meter::account::Hold;
 use crate::meter::{Meter, Stop};
 
 /// What one call has open.
@@ -43,7 +44,7 @@ pub(crate) enum Thing {
     Descriptor(Descriptor, Place),
     Input(Arc<Turn<Reader>>),
     Output(Arc<Turn<Writer>>),
-    Listing(Arc<Mutex<Names>>),
+    Listing(Arc<Mutex<Listing>>),
 }
 
 /// Where a descriptor leads: below which mount, and there to what.
@@ -66,7 +67,13 @@ pub(crate) struct Writer {
     at: Option<u64>,
 }
 
-/// What is left of a listing.
+/// What is left of a listing. All of it counts as memory of the call until it is closed: what was handed on is held by whoever
+/// asked for it.
+pub(crate) struct Listing {
+    names: Names,
+    _hold: Hold,
+}
+
 type Names = VecDeque<Result<(Kind, String), Code>>;
 
 /// What counts as open for as long as anything holds it: a descriptor, or a stream that was made of one.
@@ -312,6 +319,7 @@ impl Reader {
                 }
             };
             read.truncate(len);
+            read.shrink_to_fit();
             Ok::<_, std::io::Error>(read)
         });
         let read = read.await.map_err(|_| Code::Interrupted)??;

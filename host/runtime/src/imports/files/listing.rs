@@ -3,24 +3,34 @@
 use std::io;
 use std::sync::Arc;
 
-use toolgate_policy::limits::call::{COUNT_FUEL, LISTING_MAX};
+use toolgate_policy::limits::call::{COUNT_FUEL, LISTING_EACH_BYTES, LISTING_MAX};
 
 use super::threads::Threads;
 use crate::meter::Meter;
 
-/// Whether a folder has few enough entries to be listed. Each costs fuel, before they are listed.
+/// Counts the entries of a folder, each of which costs fuel, and says how much memory a listing of them takes.
 ///
 /// # Errors
 /// That there are too many, or what the file system says.
-pub(super) async fn check(folder: Arc<std::fs::File>, meter: &Meter, threads: &Threads) -> io::Result<()> {
-    let counted = threads.spawn(move || -> io::Result<usize> {
+pub(super) async fn memory(folder: Arc<std::fs::File>, meter: &Meter, threads: &Threads) -> io::Result<u64> {
+    let counted = threads.spawn(move || -> io::Result<(usize, u64)> {
+        let (mut entries, mut bytes) = (0_usize, 0_u64);
         // The folder itself and the one above stand among them.
-        Ok(rustix::fs::Dir::read_from(&folder)?.take(LISTING_MAX + 3).count().saturating_sub(2))
+        for entry in rustix::fs::Dir::read_from(&folder)?.take(LISTING_MAX + 3) {
+            entries += 1;
+            bytes += entry_bytes(entry.map_or(0, |entry| entry.file_name().to_bytes().len()));
+        }
+        Ok((entries.saturating_sub(2), bytes))
     });
-    let entries = counted.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()))?;
+    let (entries, bytes) = counted.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()))?;
     meter.charge((entries as u64).saturating_mul(COUNT_FUEL));
     if entries > LISTING_MAX {
         return Err(rustix::io::Errno::NOMEM.into());
     }
-    Ok(())
+    Ok(bytes)
+}
+
+/// The memory that an entry takes whose name has so many bytes.
+pub(super) fn entry_bytes(name: usize) -> u64 {
+    LISTING_EACH_BYTES + name as u64
 }

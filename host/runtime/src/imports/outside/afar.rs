@@ -11,7 +11,7 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::task::AbortOnDropHandle;
-use toolgate_policy::limits::call::{CallLimit, FILES_THREADS, SOCKETS_OPENING_MAX, STREAM_BYTES_MAX};
+use toolgate_policy::limits::call::{FILES_THREADS, SOCKETS_OPENING_MAX, STREAM_BYTES_MAX};
 
 use super::words::{Answer, Answered, Ask, Asked, Part, heard, spoken};
 use crate::egress::{Arriving, Failure, Timeouts};
@@ -100,11 +100,11 @@ impl Afar {
         self.say(&mut self.state(), ask);
     }
 
-    /// The answer to an ask, what that cost in fuel, and the limit that it met.
-    pub(crate) fn answered(&self, ask: u64, fuel: u64, limit: Option<CallLimit>, answer: &[u8]) {
+    /// The answer to an ask, what that cost in fuel, and what the call ends by.
+    pub(crate) fn answered(&self, ask: u64, fuel: u64, stop: Option<Stop>, answer: &[u8]) {
         self.meter.charge(fuel);
-        if let Some(limit) = limit {
-            self.meter.stop(Stop::Limit(limit));
+        if let Some(stop) = stop {
+            self.meter.stop(stop);
         }
         let waiting = self.state().waiting.remove(&ask);
         if let Some((Waiting { tell, turn }, answer)) = waiting.zip(heard(answer)) {

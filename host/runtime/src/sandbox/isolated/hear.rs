@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 use toolgate_policy::limits::call::{CallLimit, CallLimits};
-use toolgate_policy::limits::lift::lift_bytes_max;
+use toolgate_policy::limits::lift::frame_bytes_max;
 use toolgate_policy::limits::load::{WORKER_BODY_BYTES, WORKER_HEADER_BYTES_MAX};
 use toolgate_policy::redact::printable;
 
@@ -50,7 +50,7 @@ impl Heard {
         let written = limits.get(CallLimit::Log).saturating_mul(ESCAPED);
         Self {
             header_bytes_max: WORKER_HEADER_BYTES_MAX.saturating_add(written),
-            body_bytes_max: lift_bytes_max(limits.get(CallLimit::Output)).saturating_add(WORKER_BODY_BYTES),
+            body_bytes_max: frame_bytes_max(limits.get(CallLimit::Output)).saturating_add(WORKER_BODY_BYTES),
         }
     }
 

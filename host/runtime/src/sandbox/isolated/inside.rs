@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 use toolgate_policy::capability::{clock, config, environment, random as random_policy};
 use toolgate_policy::limits::call::{CallLimit, CallLimits};
 use toolgate_policy::limits::load::{COMPILED_BYTES_MAX, WORKER_ORDER_BYTES_MAX};
@@ -23,10 +24,11 @@ use crate::imports::outside::afar::Afar;
 use crate::imports::outside::words::spoken;
 use crate::imports::outside::{Outside, Powers, Side};
 use crate::imports::{Prototype, random};
+use crate::mapping::lift::is_too_long;
 use crate::mapping::schema::Reply;
 use crate::mapping::wire;
-use crate::meter::Meter;
-use crate::meter::memory::Budget;
+use crate::meter::account::{Account, Budget};
+use crate::meter::{Meter, Stop};
 use crate::outcome::{Fault, FaultKind};
 use crate::relay::Relay;
 use crate::sandbox::compile::cache;
@@ -78,11 +80,11 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
                     running.interrupt.cancel();
                 }
             }
-            Order::Answer { id, ask, fuel, limit } => {
+            Order::Answer { id, ask, fuel, stop } => {
                 let running = inside.running().get(&id).cloned();
                 if let Some(running) = running {
-                    let limit = limit.as_deref().and_then(CallLimit::from_name);
-                    running.afar.answered(ask, fuel, limit, &body);
+                    let stop = stop.as_deref().and_then(Stop::from_word);
+                    running.afar.answered(ask, fuel, stop, &body);
                 }
             }
         }
@@ -137,8 +139,9 @@ fn effective(begin: &Begin) -> Result<Effective, String> {
 fn functions(begin: &Begin, limits: &CallLimits, code: &[u8]) -> Result<Vec<Arc<Export>>, String> {
     let kind =
         EngineKind::ALL.into_iter().find(|kind| kind.word() == begin.engine).ok_or("no such engine")?;
-    let concurrency = u32::try_from(limits.get(CallLimit::Concurrency)).unwrap_or(1);
-    let engine = engine::walled(concurrency, kind).map_err(|error| format!("{error:#}"))?;
+    let limit = |limit| u32::try_from(limits.get(limit)).unwrap_or(u32::MAX);
+    let engine = engine::walled(limit(CallLimit::Concurrency), limit(CallLimit::Stacks), kind)
+        .map_err(|error| format!("{error:#}"))?;
     let component = cache::run(&engine, code).map_err(|error| format!("{error:#}"))?;
     let pre =
         linked(&Linkers::of(Side::Afar), &engine, kind, &component).map_err(|error| error.to_string())?;
@@ -175,7 +178,8 @@ impl Inside {
         let (Some(export), Some(args)) = (export, args) else {
             return ended_with(id, &Fault::internal("a worker was told of a call that it cannot make"));
         };
-        let meter = Meter::new(self.limits.clone(), deadline);
+        let account = Account::new(&self.budget, self.limits.get(CallLimit::Memory));
+        let meter = Meter::new(self.limits.clone(), deadline, account);
         let tell = Box::new(move |ask, body: &[u8]| say(&Word::Ask { id, ask }, body));
         let afar = Arc::new(Afar::new(tell, meter.clone()));
         let running = Running { interrupt: Interrupt::default(), afar };
@@ -207,15 +211,16 @@ impl Inside {
             return nothing(&Fault::internal("a worker has no worker"));
         };
         let (relay, mut reports) = Relay::open();
-        let passing_on = tokio::spawn(async move {
+        // Of a call that panics nothing more is said than that.
+        let passing_on = AbortOnDropHandle::new(tokio::spawn(async move {
             while let Some(report) = reports.recv().await {
                 let (progress, total, message) = (report.progress, report.total, report.message);
                 say(&Word::Report { id, progress, total, message }, &[]);
             }
-        });
+        }));
         let notes = Notes::default();
         let (here, outside) = (Arc::clone(here), Outside::Afar(Arc::clone(&running.afar)));
-        let run = Run::new(Arc::clone(&export), here, meter, notes.clone(), relay, outside, &self.budget);
+        let run = Run::new(Arc::clone(&export), here, meter, notes.clone(), relay, outside);
         let run = match run {
             Ok(run) => run,
             Err(error) => return nothing(&Fault::internal(error)),
@@ -229,8 +234,13 @@ impl Inside {
             say(&Word::Seen { id }, &seen);
         }
         let mut body = Vec::new();
+        let output_bytes_max = self.limits.get(CallLimit::Output);
         let fault = match came {
             Err(fault) => Some(fault),
+            // Whoever hears it would refuse it, and holds less than it may be.
+            Ok(Some(val)) if is_too_long(&val, export.function(), output_bytes_max) => {
+                Some(Fault::limit(CallLimit::Output, output_bytes_max))
+            }
             Ok(val) => {
                 let mut parts = val.iter().zip(&export.function().result);
                 let written = parts.try_for_each(|(val, shape)| wire::write(val, shape, &mut body));

@@ -62,8 +62,8 @@ pub(super) enum Order {
         ask: u64,
         /// What the host has done for the call since the last answer.
         fuel: u64,
-        /// The name of the limit that the call has met.
-        limit: Option<String>,
+        /// The word for what the call has met and ends by.
+        stop: Option<String>,
     },
 }
 

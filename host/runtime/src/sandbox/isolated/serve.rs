@@ -184,11 +184,8 @@ impl<'a> Serving<'a> {
         let debt = meter.debt();
         let fuel = debt.saturating_sub(self.told.swap(debt, Ordering::Relaxed));
         // The deadline among them: what was cut off here by the time is no failure that a guest should hear of.
-        let limit = match self.crossed(false) {
-            Err(Stop::Limit(limit)) => Some(limit.name().to_owned()),
-            Err(Stop::Exit(_) | Stop::Grant(_)) | Ok(()) => None,
-        };
-        let order = Order::Answer { id: self.id, ask, fuel, limit };
+        let stop = self.crossed(false).err().and_then(|stop| stop.word()).map(str::to_owned);
+        let order = Order::Answer { id: self.id, ask, fuel, stop };
         self.live.say_in_turn(&order, &spoken(answer).unwrap_or_default(), Some(turn));
     }
 }

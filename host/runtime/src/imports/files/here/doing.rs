@@ -11,7 +11,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
     self as t, HostDescriptor as _, HostDirectoryEntryStream as _,
 };
 
-use super::{Opening, Reader, Thing, View, Writer};
+use super::{Listing, Opening, Reader, Thing, View, Writer};
 use crate::imports::files::act::{Act, At, Between, Came, Code, Kind, Make, Of, Stream};
 use crate::imports::files::listing;
 use crate::imports::outside::words::Blob;
@@ -92,10 +92,14 @@ impl View<'_> {
     async fn list(self, folder: u32) -> Result<u32, Code> {
         let _pass = self.ask(folder, Use::Read)?;
         let (descriptor, _) = self.descriptor(folder)?;
-        if let Descriptor::Dir(dir) = &descriptor {
+        let bytes = match &descriptor {
             // The library brings all of it into memory.
-            listing::check(Arc::clone(&dir.dir), self.meter, &self.folders.threads).await?;
-        }
+            Descriptor::Dir(dir) => {
+                listing::memory(Arc::clone(&dir.dir), self.meter, &self.folders.threads).await?
+            }
+            Descriptor::File(_) => 0,
+        };
+        let mut held = self.meter.hold(bytes).map_err(|_| Code::InsufficientMemory)?;
         let (mut desk, fd) = self.desk(folder)?;
         let entries = self.run(desk.view().read_directory(fd)).await?;
         let mut names = super::Names::new();
@@ -107,7 +111,13 @@ impl View<'_> {
                 Err(code) => names.push_back(Err(code)),
             }
         }
-        self.made(Thing::Listing(Arc::new(Mutex::new(names))))
+        // The folder may have grown since it was counted.
+        let bytes_of = |entry: &Result<(Kind, String), Code>| {
+            listing::entry_bytes(entry.as_ref().map_or(0, |(_, name)| name.len()))
+        };
+        let grown_by = names.iter().map(bytes_of).sum::<u64>().saturating_sub(bytes);
+        self.meter.hold_more(&mut held, grown_by).map_err(|_| Code::InsufficientMemory)?;
+        self.made(Thing::Listing(Arc::new(Mutex::new(Listing { names, _hold: held }))))
     }
 
     async fn go_on(self, stream: u32, go: Stream) -> Result<Came, Code> {
@@ -118,12 +128,12 @@ impl View<'_> {
             (Thing::Output(writer), Stream::Put(Blob(bytes))) => {
                 Ok(Came::Written(writer.lock().await.put(bytes.into()).await?))
             }
-            (Thing::Listing(names), Stream::Names) => {
-                let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
+            (Thing::Listing(listing), Stream::Names) => {
+                let names = &mut listing.lock().unwrap_or_else(PoisonError::into_inner).names;
                 if let Some(Err(_)) = names.front() {
                     names.pop_front().unwrap_or(Err(Code::Io))?;
                 }
-                Ok(Came::Names(page(&mut names)))
+                Ok(Came::Names(page(names)))
             }
             (Thing::Descriptor(..) | Thing::Input(_) | Thing::Output(_) | Thing::Listing(_), _) => {
                 Err(Code::BadDescriptor)

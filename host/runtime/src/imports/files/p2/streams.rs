@@ -21,6 +21,8 @@ use crate::imports::files::act::{Act, Code, Make, Stream};
 use crate::imports::files::held::{Held, Way};
 use crate::imports::files::{Fd, view};
 use crate::imports::outside::words::Blob;
+use crate::meter::Meter;
+use crate::meter::account::Hold;
 
 /// The name by which the engine's library links the interface. Under another name these functions would stand in nobody's
 /// place, and no file could be read.
@@ -55,9 +57,9 @@ pub(super) fn elsewhere() -> FsError {
 fn input(mut store: StoreContextMut<'_, Ctx>, fd: Fd, at: u64) -> Opened<'_, DynInputStream> {
     Box::new(async move {
         let view = view(store.data_mut());
-        let way = view.files.way.clone();
+        let (way, meter) = (view.files.way.clone(), view.meter.clone());
         let stream: DynInputStream = match way.make(Make::Input { file: fd.rep(), at }).await {
-            Ok(held) => Box::new(Input { way, held: Arc::new(held), reading: Reading::Idle }),
+            Ok(held) => Box::new(Input { way, meter, held: Arc::new(held), reading: Reading::Idle }),
             Err(code) => return Ok((Err(code.into()),)),
         };
         Ok((Ok(view.table.push(stream)?),))
@@ -67,9 +69,9 @@ fn input(mut store: StoreContextMut<'_, Ctx>, fd: Fd, at: u64) -> Opened<'_, Dyn
 fn output(mut store: StoreContextMut<'_, Ctx>, fd: Fd, at: Option<u64>) -> Opened<'_, DynOutputStream> {
     Box::new(async move {
         let view = view(store.data_mut());
-        let way = view.files.way.clone();
+        let (way, meter) = (view.files.way.clone(), view.meter.clone());
         let stream: DynOutputStream = match way.make(Make::Output { file: fd.rep(), at }).await {
-            Ok(held) => Box::new(Output { way, held: Arc::new(held), writing: Writing::Ready }),
+            Ok(held) => Box::new(Output { way, meter, held: Arc::new(held), writing: Writing::Ready }),
             Err(code) => return Ok((Err(code.into()),)),
         };
         Ok((Ok(view.table.push(stream)?),))
@@ -89,31 +91,41 @@ fn failed(code: Code) -> StreamError {
 /// A stream out of a file.
 struct Input {
     way: Way,
+    meter: Meter,
     held: Arc<Held>,
     reading: Reading,
 }
 
 enum Reading {
     Idle,
-    Waiting(Task<Vec<u8>>),
-    There(Bytes),
+    /// What is on its way and what has come counts as memory of the call until the guest has it.
+    Waiting(Task<Vec<u8>>, Option<Hold>),
+    There {
+        bytes: Bytes,
+        _hold: Option<Hold>,
+    },
     Failed(Code),
     Closed,
 }
 
 impl Input {
     fn begin(&mut self, bytes: u64) {
+        let bytes = bytes.min(STREAM_BYTES_MAX);
+        let Ok(hold) = self.meter.hold(bytes) else {
+            self.reading = Reading::Failed(Code::InsufficientMemory);
+            return;
+        };
         let (way, held) = (self.way.clone(), Arc::clone(&self.held));
-        let next = Stream::Next(bytes.min(STREAM_BYTES_MAX));
+        let next = Stream::Next(bytes);
         let task = async move { way.bytes(Act::Stream(held.number(), next)).await };
-        self.reading = Reading::Waiting(AbortOnDropHandle::new(tokio::spawn(task)));
+        self.reading = Reading::Waiting(AbortOnDropHandle::new(tokio::spawn(task)), Some(hold));
     }
 
     async fn settle(&mut self) {
-        if let Reading::Waiting(task) = &mut self.reading {
+        if let Reading::Waiting(task, hold) = &mut self.reading {
             self.reading = match ended(task).await {
                 Ok(bytes) if bytes.is_empty() => Reading::Closed,
-                Ok(bytes) => Reading::There(bytes.into()),
+                Ok(bytes) => Reading::There { bytes: bytes.into(), _hold: hold.take() },
                 Err(code) => Reading::Failed(code),
             };
         }
@@ -128,8 +140,8 @@ impl InputStream for Input {
                 self.begin(size as u64);
                 Ok(Bytes::new())
             }
-            Reading::Idle | Reading::Waiting(_) => Ok(Bytes::new()),
-            Reading::There(bytes) => {
+            Reading::Idle | Reading::Waiting(..) => Ok(Bytes::new()),
+            Reading::There { bytes, .. } => {
                 let piece = bytes.split_to(bytes.len().min(size));
                 if bytes.is_empty() {
                     self.reading = Reading::Idle;
@@ -173,13 +185,18 @@ impl Pollable for Input {
 /// A stream into a file.
 struct Output {
     way: Way,
+    meter: Meter,
     held: Arc<Held>,
     writing: Writing,
 }
 
 enum Writing {
     Ready,
-    Waiting(Task<u64>),
+    /// What is being written counts as memory of the call.
+    Waiting {
+        task: Task<u64>,
+        _hold: Hold,
+    },
     Failed(Code),
     Closed,
 }
@@ -207,10 +224,15 @@ impl OutputStream for Output {
         if !matches!(self.writing, Writing::Ready) || bytes.len() as u64 > STREAM_BYTES_MAX {
             return Err(StreamError::trap("more was written than check-write allowed"));
         }
+        let Ok(hold) = self.meter.hold(bytes.len() as u64) else {
+            self.writing = Writing::Closed;
+            return Err(failed(Code::InsufficientMemory));
+        };
         let (way, held) = (self.way.clone(), Arc::clone(&self.held));
         let put = Stream::Put(Blob(bytes.into()));
         let task = async move { way.written(Act::Stream(held.number(), put)).await };
-        self.writing = Writing::Waiting(AbortOnDropHandle::new(tokio::spawn(task)));
+        let task = AbortOnDropHandle::new(tokio::spawn(task));
+        self.writing = Writing::Waiting { task, _hold: hold };
         Ok(())
     }
 
@@ -233,7 +255,7 @@ impl OutputStream for Output {
 #[async_trait]
 impl Pollable for Output {
     async fn ready(&mut self) {
-        if let Writing::Waiting(task) = &mut self.writing {
+        if let Writing::Waiting { task, .. } = &mut self.writing {
             self.writing = match ended(task).await {
                 Ok(_) => Writing::Ready,
                 Err(code) => Writing::Failed(code),

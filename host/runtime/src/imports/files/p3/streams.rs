@@ -22,6 +22,7 @@ use crate::imports::files::held::{Begun, Held, Way};
 use crate::imports::files::{Fd, Files, View};
 use crate::imports::outside::words::Blob;
 use crate::meter::Meter;
+use crate::meter::account::Hold;
 
 /// What comes next in a stream, at most so much. Nothing: it is at its end.
 type Next<T> = fn(Way, Held, u64) -> BoxFuture<'static, (Held, Result<Vec<T>, Code>)>;
@@ -117,9 +118,10 @@ pub(super) fn out<T: ComponentType + Lift + Lower + Send + Sync + 'static>(
     next: Next<T>,
 ) -> wasmtime::Result<(StreamReader<T>, Ended)> {
     let view = store.get();
-    let way = view.files.way.clone();
+    let (way, meter) = (view.files.way.clone(), view.meter.clone());
     let (opening, ended) = begin(&view, make, fd);
-    let stream = StreamReader::new(&mut store, Coming { way, next, state: Arriving::Opening(opening) })?;
+    let state = Arriving::Opening(opening);
+    let stream = StreamReader::new(&mut store, Coming { way, meter, next, state })?;
     Ok((stream, FutureReader::new(&mut store, ended)?))
 }
 
@@ -139,6 +141,7 @@ pub(super) fn into(
 
 struct Coming<T> {
     way: Way,
+    meter: Meter,
     next: Next<T>,
     state: Arriving<T>,
 }
@@ -146,8 +149,9 @@ struct Coming<T> {
 enum Arriving<T> {
     Opening(Opening),
     Open(Open),
-    /// It goes on also when the guest does not wait any more, and what comes is there when it asks again.
-    Next(AbortOnDropHandle<(Held, Result<Vec<T>, Code>)>, End),
+    /// It goes on also when the guest does not wait any more, and what comes is there when it asks again. Until then it
+    /// counts as memory of the call.
+    Next(AbortOnDropHandle<(Held, Result<Vec<T>, Code>)>, End, Hold),
     Over,
 }
 
@@ -178,12 +182,20 @@ impl<D, T: Send + Sync + 'static> StreamProducer<D> for Coming<T> {
                         return waits(finish);
                     }
                 },
-                Arriving::Open(Open { held, end }) => {
+                Arriving::Open(Open { held, mut end }) => {
                     let bytes = (wanted as u64).min(STREAM_BYTES_MAX);
-                    let next = tokio::spawn((this.next)(this.way.clone(), held, bytes));
-                    Arriving::Next(AbortOnDropHandle::new(next), end)
+                    match this.meter.hold(bytes) {
+                        Ok(hold) => {
+                            let next = tokio::spawn((this.next)(this.way.clone(), held, bytes));
+                            Arriving::Next(AbortOnDropHandle::new(next), end, hold)
+                        }
+                        Err(_) => {
+                            end.tell(Err(ErrorCode::InsufficientMemory));
+                            Arriving::Over
+                        }
+                    }
                 }
-                Arriving::Next(mut next, mut end) => match Pin::new(&mut next).poll(cx) {
+                Arriving::Next(mut next, mut end, hold) => match Pin::new(&mut next).poll(cx) {
                     Poll::Ready(Ok((held, Ok(some)))) if !some.is_empty() => {
                         to.set_buffer(some.into());
                         this.state = Arriving::Open(Open { held, end });
@@ -195,7 +207,7 @@ impl<D, T: Send + Sync + 'static> StreamProducer<D> for Coming<T> {
                         Arriving::Over
                     }
                     Poll::Pending => {
-                        this.state = Arriving::Next(next, end);
+                        this.state = Arriving::Next(next, end, hold);
                         return waits(finish);
                     }
                 },
@@ -219,7 +231,7 @@ struct Going {
 enum Leaving {
     Opening(Opening),
     Open(Open),
-    Writing(AbortOnDropHandle<(Held, Result<u64, Code>)>, End),
+    Writing(AbortOnDropHandle<(Held, Result<u64, Code>)>, End, Hold),
     Over,
 }
 
@@ -252,18 +264,22 @@ impl<D> StreamConsumer<D> for Going {
                         return Poll::Ready(Ok(StreamResult::Completed));
                     }
                     this.meter.charge(bytes.len() as u64);
+                    let Open { held, mut end } = open;
+                    let Ok(hold) = this.meter.hold(bytes.len() as u64) else {
+                        end.tell(Err(ErrorCode::InsufficientMemory));
+                        return Poll::Ready(Ok(StreamResult::Dropped));
+                    };
                     let (way, put) = (this.way.clone(), Stream::Put(Blob(bytes.to_vec())));
-                    let Open { held, end } = open;
                     let writing = tokio::spawn(async move {
                         let written = way.written(Act::Stream(held.number(), put)).await;
                         (held, written)
                     });
-                    Leaving::Writing(AbortOnDropHandle::new(writing), end)
+                    Leaving::Writing(AbortOnDropHandle::new(writing), end, hold)
                 }
                 // Not to be cancelled midway: what was begun is written.
-                Leaving::Writing(mut writing, mut end) => match Pin::new(&mut writing).poll(cx) {
+                Leaving::Writing(mut writing, mut end, hold) => match Pin::new(&mut writing).poll(cx) {
                     Poll::Pending => {
-                        this.state = Leaving::Writing(writing, end);
+                        this.state = Leaving::Writing(writing, end, hold);
                         return Poll::Pending;
                     }
                     Poll::Ready(Ok((held, Ok(written)))) => {
