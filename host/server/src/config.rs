@@ -86,6 +86,13 @@ impl Config {
             _ => Err(problems.take()),
         }
     }
+
+    /// Logs what is allowed and likely to be regretted.
+    pub(crate) fn warn(&self) {
+        for line in guarded::shared_disks(self) {
+            tracing::warn!("{line}");
+        }
+    }
 }
 
 fn read(
