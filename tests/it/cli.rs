@@ -5,3 +5,4 @@ mod configuration;
 mod explain;
 mod keys;
 mod learn;
+mod terminal;
