@@ -122,6 +122,14 @@ pub fn folder(folder: &Path) -> Result<Vec<String>, NotFile> {
     Ok(names)
 }
 
+/// Reads a regular file that a command names, of at most so many bytes.
+///
+/// # Errors
+/// [`NotFile`].
+pub fn read_regular(path: &Path, bytes_max: u64) -> Result<Artifact, NotFile> {
+    read(path, bytes_max, OFlags::empty())
+}
+
 fn read(path: &Path, bytes_max: u64, links: OFlags) -> Result<Artifact, NotFile> {
     let open = |error| NotFile::Open(path.to_owned(), error);
     // Without this, opening a pipe would wait for somebody to write to it.

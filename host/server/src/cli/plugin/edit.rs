@@ -5,6 +5,8 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table};
+use toolgate_policy::limits::load::CONFIG_BYTES_MAX;
+use toolgate_runtime::load::source::read_regular;
 
 use crate::cli::exit::Exit;
 
@@ -18,7 +20,8 @@ impl Edit {
     /// Reads a file that was found whole before.
     pub(super) fn open(path: &Path) -> Result<Self, Exit> {
         let failed = |error: &dyn std::fmt::Display| Exit::usage(format!("{}: {error}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
+        let file = read_regular(path, CONFIG_BYTES_MAX).map_err(|error| Exit::unread(&error))?;
+        let text = std::str::from_utf8(file.bytes()).map_err(|error| failed(&error))?;
         let document = text.parse().map_err(|error| failed(&error))?;
         Ok(Self { path: path.to_owned(), document })
     }
