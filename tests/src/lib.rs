@@ -1,6 +1,7 @@
 //! The builder of worlds that tests live in: a folder with keys, signed plugins and a configuration; the program run on it;
 //! clients that talk to it. Nothing here asserts.
 
+pub mod begun;
 pub mod bomb;
 pub mod chance;
 pub mod client;
@@ -8,10 +9,12 @@ mod compiled;
 pub mod dns;
 pub mod fuzz;
 pub mod guest;
+pub mod hold;
 pub mod inside;
 pub mod process;
 pub mod registry;
 pub mod reply;
+mod served;
 pub mod web;
 pub mod wit;
 pub mod world;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use toolgate_tests::client::PATIENCE;
 use toolgate_tests::process::{of_process, open_in, signal, wait_until};
 use toolgate_tests::web::{Web, converse, respond};
 use toolgate_tests::{Transport, World, test_guest};
@@ -84,7 +85,7 @@ fn a_socket_ends_with_its_call_and_with_its_worker() {
         let (id, call) = server.modern("tools/call", json!({ "name": "p_talk", "arguments": talk }));
         server.send(&call.to_string());
         let (mut stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.read_exact(&mut [0; 5]).unwrap();
         (id, stream)
     };

@@ -200,10 +200,10 @@ impl TrustPolicy {
         let mut signed: Vec<&str> = Vec::new();
         let mut strangers = found.strangers.to_vec();
         let mut out_of_time = Vec::new();
-        for signature in found.signatures.iter().filter(|signature| signature.digest == digest) {
-            match self.0.signers.iter().find(|signer| signer.key == signature.key) {
-                None => strangers.push(Claim::Key(signature.key)),
-                Some(signer) => match signer.at(signature.time.unwrap_or(now)) {
+        for signature in found.signatures.iter().filter(|signature| signature.digest() == digest) {
+            match self.0.signers.iter().find(|signer| signer.key == signature.key()) {
+                None => strangers.push(Claim::Key(signature.key())),
+                Some(signer) => match signer.at(signature.time().unwrap_or(now)) {
                     Validity::Valid if signed.contains(&signer.id.as_str()) => {}
                     Validity::Valid => signed.push(&signer.id),
                     Validity::NotYet(_) => out_of_time.push((signer.id.clone(), "not valid yet")),
@@ -313,5 +313,6 @@ fn told(strangers: &[Claim], out_of_time: &[(String, &'static str)]) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "what is weighed is made up there")]
 #[path = "trust_tests.rs"]
 mod tests;

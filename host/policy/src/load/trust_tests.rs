@@ -39,7 +39,7 @@ fn bytes() -> Digest {
 }
 
 fn signed_by(ids: &[&str]) -> Vec<VerifiedSignature> {
-    ids.iter().map(|id| VerifiedSignature { digest: bytes(), key: key(id), time: None }).collect()
+    ids.iter().map(|id| VerifiedSignature::new(bytes(), key(id), None)).collect()
 }
 
 fn judge(parts: Parts, plugin: &str, ids: &[&str]) -> Result<Trusted, Distrust> {
@@ -96,8 +96,7 @@ fn nothing_signed_is_told_as_that() {
 
 #[test]
 fn a_signature_over_other_bytes_counts_for_nothing() {
-    let other =
-        VerifiedSignature { digest: Digest::of(b"another component"), key: key("vendor"), time: None };
+    let other = VerifiedSignature::new(Digest::of(b"another component"), key("vendor"), None);
     let found = Evidence { signatures: &[other], strangers: &[] };
     let judged = TrustPolicy::new(parts()).unwrap().trust("tool", bytes(), None, found, Standing::New, NOW);
     assert!(matches!(judged, Err(Distrust::Unmet { .. })));
@@ -150,7 +149,7 @@ fn a_signers_time_is_judged_when_they_signed_where_that_is_proved() {
     }
     let policy = TrustPolicy::new(parts).unwrap();
     let at = |time: Option<UnixTime>| {
-        let signatures = [VerifiedSignature { digest: bytes(), key: key("vendor"), time }];
+        let signatures = [VerifiedSignature::new(bytes(), key("vendor"), time)];
         let found = Evidence { signatures: &signatures, strangers: &[] };
         policy.trust("tool", bytes(), None, found, Standing::New, NOW).is_ok()
     };

@@ -69,7 +69,10 @@ impl Case {
 fn what_was_signed_verifies_with_its_key_over_its_bytes() {
     let case = Case::new();
     let verified = case.verify(&case.text).unwrap();
-    assert_eq!((verified.digest, verified.key), (case.artifact.digest(), case.key.public().unwrap().id()));
+    assert_eq!(
+        (verified.digest(), verified.key()),
+        (case.artifact.digest(), case.key.public().unwrap().id())
+    );
     assert!(case.verify(&case.edited(|_| {})).is_ok(), "white space is free");
     assert!(
         case.verify(&case.resigned(&case.statement())).is_ok(),

@@ -2,7 +2,7 @@
 //! from, no character of it steers a terminal or hides what is read. A reader that went away is no error.
 #![expect(clippy::disallowed_methods, reason = "all that is printed passes through here")]
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 
 use toolgate_policy::redact::{is_plain, printable_lines};
 use tracing_subscriber::EnvFilter;
@@ -17,6 +17,11 @@ pub(super) fn print(text: &str) {
 /// the same.
 pub(super) fn print_json(value: &serde_json::Value) {
     write(std::io::stdout().lock(), &escaped(&format!("{value:#}")));
+}
+
+/// Whether somebody watches stderr.
+pub(super) fn is_watched() -> bool {
+    std::io::stderr().is_terminal()
 }
 
 /// Prints a text to stderr.

@@ -64,7 +64,7 @@ fn signatures(trust: &Trust, found: &Found) -> Vec<String> {
     let lines = examined.iter().map(|one| match &one.by {
         By::Signer(signature) => {
             let mut signers = trust.policy.signers().iter();
-            let signer = signers.find(|signer| signer.key == signature.key);
+            let signer = signers.find(|signer| signer.key == signature.key());
             let id = signer.map_or("?", |signer| signer.id.as_str());
             line(&one.file, format!("{} by signer `{id}`, genuine", one.format))
         }
