@@ -63,7 +63,7 @@ struct Messages {
 }
 
 /// How long anything may take before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 impl Server {
     pub(crate) fn start(

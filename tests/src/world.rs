@@ -321,7 +321,7 @@ impl World {
         text.push_str(&self.more);
         // A machine with other work must not be what ends a call; where the deadline is meant, the test says so.
         if !text.contains("[defaults.limits]") {
-            text.push_str(&format!("\n[defaults.limits]\ndeadline_ms = {}\n", 5 * PATIENCE.as_millis()));
+            text.push_str(&format!("\n[defaults.limits]\ndeadline_ms = {}\n", 2 * PATIENCE.as_millis()));
         }
         text
     }

@@ -87,7 +87,7 @@ fn soak(wanted: &[&Soak], steps: &mut Steps) -> Outcome<()> {
 
 fn test(name: &str, cases: u32, program: &Path) -> Outcome<()> {
     let mut test = shell::cargo();
-    test.args(["test", "--locked", "--package", "toolgate-tests", "--test", "it", "--", "--nocapture", name]);
+    test.args(["test", "--locked", "--workspace", "--test", "it", "--", "--nocapture", name]);
     test.env("TOOLGATE_BIN", program).env("TOOLGATE_GUESTS", guests::folder()?);
     shell::run(test.env("TOOLGATE_CASES", cases.to_string()))
 }

@@ -98,7 +98,7 @@ fn a_folder_that_is_swapped_for_a_link_meanwhile_leads_nowhere_else() {
         swaps
     });
     let outside = world.path("outside/secret.txt");
-    let server = world.limit("fuel = 100_000_000_000\ndeadline_ms = 60_000").serve(Transport::Http);
+    let server = world.limit("fuel = 100_000_000_000").serve(Transport::Http);
     let seen = server.call("fs_look-often", json!({ "path": "/docs/inner/secret.txt", "times": 2_000 }));
     let wrote = json!({ "path": "/docs/inner/secret.txt", "text": "inside", "times": 2_000 });
     assert!(!server.call("fs_put-often", wrote).is_error());

@@ -148,9 +148,7 @@ fn one_answer_never_holds_more_than_its_bound_whatever_is_asked_at_once() {
 
 #[test]
 fn one_use_never_brings_more_than_its_bound_however_small_the_entries_are() {
-    let world = granted("bytes_max = 100000000, entries_max = 1000000")
-        .limit("fuel = 100_000_000_000")
-        .limit("deadline_ms = 60_000");
+    let world = granted("bytes_max = 100000000, entries_max = 1000000").limit("fuel = 100_000_000_000");
     // Eight mebibytes, 64 bytes an entry.
     for (entries, bytes, fits) in [(8, (1 << 20) - 200, true), (9, 1 << 20, false), (200_000, 0, false)] {
         let fill = json!({ "bucket": "b", "entries": entries, "bytes": bytes });
@@ -204,7 +202,7 @@ fn a_damaged_store_refuses_the_plugin_and_is_left_as_it_is() {
 
 #[test]
 fn an_acknowledged_change_survives_the_process_being_killed() {
-    let world = granted("bytes_max = 1000000").limit("deadline_ms = 60000");
+    let world = granted("bytes_max = 1000000");
     for n in 1..=3 {
         let server = world.serve(Transport::Http);
         let reply = server.call("store_add", at("n", json!({ "by": 1 })));

@@ -8,27 +8,22 @@ use toolgate_tests::{Transport, World, test_guest};
 
 #[test]
 fn results_that_come_later_keep_to_the_same_limits() {
-    let world = World::new()
-        .plugin("s", &test_guest("streaming"))
-        .with("engine = \"async\"")
-        .limit("deadline_ms = 1500\noutput_bytes_max = 10000");
-    let server = world.serve(Transport::Http);
+    let world = || World::new().plugin("s", &test_guest("streaming")).with("engine = \"async\"");
+    let server = world().limit("output_bytes_max = 10000").serve(Transport::Http);
     assert_eq!(server.call("s_later", json!({ "text": "abc" })).text(), "ABC");
     assert_eq!(server.call("s_bytes", json!({ "count": 5 })).structured(), &json!({ "result": "AAECAwQ=" }));
     assert_eq!(server.call("s_fallible", json!({ "fine": true })).structured(), &json!({ "result": "AAEC" }));
     assert_eq!(server.call("s_fallible", json!({ "fine": false })).text(), "no stream");
-    assert_eq!(server.call("s_soon", json!({})).structured(), &json!({ "result": 7 }));
     assert_eq!(server.call("s_failing", json!({})).text(), "not today");
-    for (tool, limit) in [("s_endless", "output_bytes_max"), ("s_looping", "deadline_ms")] {
-        let reply = server.call(tool, json!({}));
-        assert!(reply.is_error() && reply.text().contains(limit), "{tool}: {}", reply.text());
+    let reply = server.call("s_endless", json!({}));
+    assert!(reply.is_error() && reply.text().contains("output_bytes_max"), "{}", reply.text());
+    let next = server.call("s_soon", json!({}));
+    assert_eq!(next.structured(), &json!({ "result": 7 }), "the next call is fine");
+    let hurried = world().limit("fuel = 1_000_000_000_000").limit("deadline_ms = 500").serve(Transport::Http);
+    for tool in ["s_looping", "s_never"] {
+        let reply = hurried.call(tool, json!({}));
+        assert!(reply.is_error() && reply.text().contains("deadline_ms"), "{tool}: {}", reply.text());
     }
-    assert!(server.call("s_never", json!({})).is_error());
-    assert_eq!(
-        server.call("s_soon", json!({})).structured(),
-        &json!({ "result": 7 }),
-        "the next call is fine"
-    );
     assert!(!server.tools().contains(&"s_taking".to_owned()), "a stream as a parameter hides the function");
 }
 

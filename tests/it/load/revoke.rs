@@ -31,7 +31,6 @@ fn a_revocation_ends_calls_in_flight_and_refuses_new_ones_within_five_seconds() 
     for case in 0..cases() {
         let world = World::new()
             .plugin("bad", &test_guest("sleeping"))
-            .limit("deadline_ms = 60_000")
             .plugin("good", &guest::seven())
             .env("TOOLGATE_LOG", "debug");
         let server = world.serve(Transport::Http);

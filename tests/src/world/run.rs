@@ -42,7 +42,7 @@ impl World {
         let pid = child.id();
         let (ended, ends) = mpsc::channel::<()>();
         std::thread::spawn(move || {
-            if ends.recv_timeout(5 * PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            if ends.recv_timeout(2 * PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
                 crate::process::signal("KILL", pid);
             }
         });

@@ -141,7 +141,7 @@ fn what_a_stream_keeps_open_counts_as_open_and_what_is_let_go_of_does_not() {
 fn what_is_opened_at_once_is_not_more_than_may_be_open_at_any_moment() {
     let [_, world] = worlds(", open_max = 4");
     // It computes while it keeps the host waiting.
-    let world = world.limit("fuel = 100_000_000_000\ndeadline_ms = 60_000");
+    let world = world.limit("fuel = 100_000_000_000");
     let file = world.path("docs/a.txt").canonicalize().unwrap();
     let server = world.serve(Transport::Http);
     // The host is kept from looking at what it opened: what is too much would be there until then.
