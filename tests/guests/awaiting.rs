@@ -49,6 +49,10 @@ wit_bindgen::generate!({ inline: "package test:guest; world guest {
     export open-at-once: async func(path: string, count: u32, wait-ns: u64) -> tuple<u32, list<string>>;
     /// Opens so many at once by a name of so many bytes, and says how many were opened.
     export open-long: async func(path: string, bytes: u32, count: u32) -> result<u32, string>;
+    /// Makes so many files, takes their names away (by unlink, or replaced by another file), and writes into each so often,
+    /// keeping all open. The bytes that were written until something was refused.
+    export write-unnamed: async func(path: string, how: string, files: u32, times: u32, bytes: u32)
+        -> result<u64, string>;
 }" });
 
 struct Awaiting;
@@ -82,6 +86,41 @@ async fn open(path: &str, open: OpenFlags, flags: DescriptorFlags) -> Result<Des
 }
 
 impl Guest for Awaiting {
+    async fn write_unnamed(
+        path: String,
+        how: String,
+        files: u32,
+        times: u32,
+        bytes: u32,
+    ) -> Result<u64, String> {
+        let mut opened = Vec::new();
+        for n in 0..files {
+            let path = format!("{path}/{n}");
+            opened.push(open(&path, OpenFlags::CREATE, DescriptorFlags::WRITE).await?);
+            if how == "replace" {
+                let other = format!("{path}.other");
+                drop(open(&other, OpenFlags::CREATE, DescriptorFlags::WRITE).await?);
+                Self::move_to(other, path).await?;
+            } else {
+                Self::erase(path).await?;
+            }
+        }
+        let mut written = 0;
+        for round in 0..u64::from(times) {
+            for file in &opened {
+                let (mut writer, reader) = wit_stream::new();
+                let end = file.write_via_stream(reader, round * u64::from(bytes));
+                writer.write_all(vec![b'x'; bytes as usize]).await;
+                drop(writer);
+                if end.await.is_err() {
+                    return Ok(written);
+                }
+                written += u64::from(bytes);
+            }
+        }
+        Ok(written)
+    }
+
     fn wall_ns() -> u64 {
         let now = system_clock::now();
         now.seconds as u64 * 1_000_000_000 + u64::from(now.nanoseconds)

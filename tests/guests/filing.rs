@@ -26,6 +26,9 @@ wit_bindgen::generate!({ inline: "package test:guest; world guest {
     /// Begins so many listings of a folder, and keeps them.
     export list-many: func(path: string, count: u32) -> result<string, string>;
     export overwrite: func(path: string, text: string, times: u32) -> result<string, string>;
+    /// Makes so many files, takes their names away (by unlink, or replaced by another file), and writes into each so often,
+    /// keeping all open. The bytes that were written until something was refused.
+    export write-unnamed: func(path: string, how: string, files: u32, times: u32, bytes: u32) -> result<u64, string>;
 }" });
 
 use std::io::{Seek, SeekFrom, Write};
@@ -174,6 +177,37 @@ impl Guest for Filing {
             file.write_all(text.as_bytes()).map_err(|error| error.to_string())?;
         }
         Ok("done".to_owned())
+    }
+
+    fn write_unnamed(
+        path: String,
+        how: String,
+        files: u32,
+        times: u32,
+        bytes: u32,
+    ) -> Result<u64, String> {
+        let mut open = Vec::new();
+        for n in 0..files {
+            let path = format!("{path}/{n}");
+            let file = fs::File::create(&path).map_err(|error| error.to_string())?;
+            if how == "replace" {
+                let other = format!("{path}.other");
+                fs::File::create(&other).and_then(|_| fs::rename(&other, &path)).map_err(|error| error.to_string())?;
+            } else {
+                fs::remove_file(&path).map_err(|error| error.to_string())?;
+            }
+            open.push(file);
+        }
+        let (chunk, mut written) = (vec![b'x'; bytes as usize], 0);
+        for _ in 0..times {
+            for file in &mut open {
+                if file.write_all(&chunk).is_err() {
+                    return Ok(written);
+                }
+                written += chunk.len() as u64;
+            }
+        }
+        Ok(written)
     }
 }
 

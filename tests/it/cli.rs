@@ -5,4 +5,5 @@ mod configuration;
 mod explain;
 mod keys;
 mod learn;
+mod terminal;
 mod unapproved;

@@ -15,6 +15,7 @@ use crate::worker::jail::Bounds;
 
 /// Does what the arguments say, if they are those of a process of ours; else this is an ordinary start of the program. To be
 /// called first thing in `main`, with the arguments after the program's name.
+#[expect(clippy::disallowed_methods, reason = "the server reads this, and no terminal")]
 pub fn run(args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     let mut args = args.map(|arg| arg.into_string().unwrap_or_default());
     let role = args.next()?;
@@ -46,6 +47,7 @@ fn work(args: &[String]) -> Result<(), (u8, String)> {
 }
 
 /// A component on stdin, its machine code on stdout.
+#[expect(clippy::disallowed_methods, reason = "the server reads this, and no terminal")]
 fn compile(args: &[String]) -> Result<(), (u8, String)> {
     let failed = |error: &dyn std::fmt::Display| (FAILED, error.to_string());
     let Some((engine, bounds)) = arguments(args) else {

@@ -89,6 +89,7 @@ struct ConfigArg {
 
 /// Runs the command that was asked for.
 pub(crate) fn main() -> ExitCode {
+    output::catch_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return exit::usage(&error),

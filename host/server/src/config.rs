@@ -85,6 +85,13 @@ impl Config {
         whole(read(&document, other.as_ref().map(|(name, read)| (*name, read)), &problems), &problems)
     }
 
+    /// Logs what is allowed and likely to be regretted.
+    pub(crate) fn warn(&self) {
+        for line in guarded::shared_disks(self) {
+            tracing::warn!("{line}");
+        }
+    }
+
     /// Reads a configuration that a file is to hold, with every file it names.
     ///
     /// # Errors

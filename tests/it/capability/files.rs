@@ -1,5 +1,6 @@
 //! `files`: folders, for reading or for reading and writing.
 
+mod disk;
 mod quota;
 
 use serde_json::json;

@@ -52,3 +52,9 @@ fn connections() {
     let _ = tokio::net::TcpStream::connect("127.0.0.1:1"); //~
     let _ = tokio::net::TcpSocket::new_v4(); //~
 }
+
+fn terminals() {
+    use std::io::stdout as quiet;
+    let _ = quiet(); //~
+    let _ = std::io::stderr(); //~
+}

@@ -2,7 +2,9 @@
 //! library uses `openat2` with `RESOLVE_BENEATH`). A guest holds numbers: what it wants with them is said, by both generations
 //! of WASI in the same words, to whoever has the folders.
 
+mod account;
 pub(crate) mod act;
+mod count;
 mod held;
 pub(crate) mod here;
 mod listing;
@@ -12,6 +14,7 @@ mod quota;
 mod threads;
 mod words;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use toolgate_policy::capability::files::{Access, Grant};
@@ -22,9 +25,9 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use super::Ctx;
 use crate::meter::Meter;
+use account::Account;
 pub(crate) use held::State;
 use here::Desk;
-use quota::{NotGrown, Quota};
 use threads::Threads;
 
 /// The granted folders, open, and what those hold that may grow.
@@ -32,30 +35,37 @@ pub(crate) struct Prototype {
     grant: Grant,
     /// In the grant's order.
     roots: Vec<Descriptor>,
-    quotas: Vec<Option<Arc<Quota>>>,
+    /// In the same order. None: nothing below it can be opened.
+    accounts: Vec<Option<Arc<Account>>>,
     threads: Arc<Threads>,
 }
 
 impl Prototype {
-    /// Opens the granted folders.
+    /// Opens the granted folders. One that holds more than it may, or cannot be counted, is opened all the same and does not
+    /// grow: what a plugin wrote must not keep it, or its neighbours, from being loaded.
     ///
     /// # Errors
-    /// The folder that could not be opened, or holds more than it may, and why.
+    /// The folder that could not be opened, and why.
     pub(crate) fn open(grant: &Grant) -> Result<Self, (String, String)> {
         let threads = Threads::new().map_err(|error| ("its folders".to_owned(), error.to_string()))?;
         let threads = Arc::new(threads);
         let mut builder = WasiCtxBuilder::new();
-        let mut quotas = Vec::new();
+        let mut accounts = Vec::new();
         for mount in grant.mounts() {
-            let (access, quota) = match mount.access {
-                Access::Nothing | Access::Read => (FsPerms::ReadOnly, None),
-                Access::ReadWrite => {
-                    let quota = Quota::open(&mount.host, &mount.room, &threads);
-                    let quota = quota.map_err(|error| (mount.host.clone(), too_full(&error)))?;
-                    (FsPerms::ReadWrite, Some(Arc::new(quota)))
-                }
+            let host = Path::new(&mount.host);
+            let account = || Account::open(host).map_err(|error| (mount.host.clone(), error.to_string()));
+            let (access, account) = match mount.access {
+                Access::Nothing => (FsPerms::ReadOnly, None),
+                // What is only read is open too, and takes room when its name is gone.
+                Access::Read => (FsPerms::ReadOnly, Some(account()?)),
+                Access::ReadWrite => (FsPerms::ReadWrite, Some(account()?)),
             };
-            quotas.push(quota);
+            if let (Access::ReadWrite, Some(account)) = (mount.access, &account)
+                && let Err(error) = quota::check(account, &mount.room)
+            {
+                quota::warn(host, &error);
+            }
+            accounts.push(account);
             builder
                 .preopened_dir(&mount.host, &mount.guest, access)
                 .map_err(|error| (mount.host.clone(), error.root_cause().to_string()))?;
@@ -64,16 +74,7 @@ impl Prototype {
         let failed = |why: &dyn std::fmt::Debug| ("its folders".to_owned(), format!("{why:?}"));
         let opened = desk.view().get_directories().map_err(|error| failed(&error))?;
         let roots: Result<_, _> = opened.into_iter().map(|(root, _)| desk.take(root)).collect();
-        Ok(Self { grant: grant.clone(), roots: roots.map_err(|error| failed(&error))?, quotas, threads })
-    }
-}
-
-fn too_full(error: &NotGrown) -> String {
-    match error {
-        NotGrown::Full(full) => {
-            format!("it holds more than that already: {full}; raise it, or take something out")
-        }
-        NotGrown::Io(error) => error.to_string(),
+        Ok(Self { grant: grant.clone(), roots: roots.map_err(|error| failed(&error))?, accounts, threads })
     }
 }
 

@@ -17,7 +17,7 @@ use crate::signature::SignatureFile;
 use crate::spec::Source;
 use crate::state::kept::Kept;
 
-pub use file::{NotFile, folder, signature_names};
+pub use file::{NotFile, folder, read_regular, signature_names};
 
 /// What was found.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use toolgate_policy::redact::printable;
 use toolgate_policy::{Digest, PluginName};
 use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::load::inspect;
-use toolgate_runtime::load::source::{Found, Sources, signature_names};
+use toolgate_runtime::load::source::{Found, Sources, read_regular, signature_names};
 use toolgate_runtime::remote::Away;
 use toolgate_runtime::remote::artefact::Interfaces;
 use toolgate_runtime::remote::bundle::{self, Bundle, Item};
@@ -90,9 +90,7 @@ fn export(args: &Export) -> Result<(), Exit> {
 }
 
 fn read_root(path: &Path) -> Result<Artifact, Exit> {
-    let failed = |why: String| Exit::usage(format!("{}: {why}", path.display()));
-    let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
-    Artifact::read(file, CONFIG_BYTES_MAX).map_err(|error| failed(error.to_string()))
+    read_regular(path, CONFIG_BYTES_MAX).map_err(|error| Exit::unread(&error))
 }
 
 /// A file where one is named, else a plugin of the configuration.

@@ -19,6 +19,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let config = Config::load(&args.config.config)?;
+    config.warn();
     let gate = serve::open(&config)?;
     let report = gate.check(&config.spec);
     if args.json {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use toolgate_runtime::load::source::NotFetched;
+use toolgate_runtime::load::source::{NotFetched, NotFile};
 use toolgate_runtime::load::{Kind, NotLoaded};
 use toolgate_runtime::reconcile::Report;
 
@@ -46,6 +46,11 @@ impl Exit {
     pub(super) fn not_fetched(error: &NotFetched) -> Self {
         let code = if error.is_absence() { 4 } else { 3 };
         Self { code, ..Self::host(error) }
+    }
+
+    /// A file that the command line names cannot be read.
+    pub(super) fn unread(error: &NotFile) -> Self {
+        Self { code: 2, ..Self::host(error) }
     }
 
     /// The host could not do it.
@@ -104,7 +109,12 @@ pub(super) fn code(result: Result<(), Exit>) -> ExitCode {
 
 /// A command line that cannot be read, or that asked for help.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
-    // A closed pipe is no error.
-    drop(error.print());
-    if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+    let text = error.render().to_string();
+    if error.use_stderr() {
+        output::complain(&text);
+        ExitCode::from(2)
+    } else {
+        output::print(&text);
+        ExitCode::SUCCESS
+    }
 }

@@ -1,37 +1,138 @@
-//! The only place that prints: people's text and JSON to stdout, diagnostics to stderr. A reader that went away is no error.
-#![expect(clippy::print_stderr, reason = "this is the door")]
+//! The only place that prints: people's text and JSON to stdout, diagnostics to stderr. Whatever it is and wherever it came
+//! from, no character of it steers a terminal or hides what is read. A reader that went away is no error.
+#![expect(clippy::disallowed_methods, reason = "all that is printed passes through here")]
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write};
 
+use toolgate_policy::redact::{is_plain, printable_lines};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 /// Prints a text to stdout, with one line end.
 pub(super) fn print(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    // A closed pipe (`toolgate tools | head`) is how people say that they have seen enough.
-    drop(stdout.write_all(text.trim_end_matches('\n').as_bytes()));
-    drop(stdout.write_all(b"\n"));
+    write(std::io::stdout().lock(), &visible(text));
 }
 
-/// Prints a JSON document to stdout.
+/// Prints a JSON document to stdout. What would steer a terminal is written as JSON escapes it, so that the document stays
+/// the same.
 pub(super) fn print_json(value: &serde_json::Value) {
-    print(&format!("{value:#}"));
+    write(std::io::stdout().lock(), &escaped(&format!("{value:#}")));
+}
+
+/// Whether somebody watches stderr.
+pub(super) fn is_watched() -> bool {
+    std::io::stderr().is_terminal()
 }
 
 /// Prints a text to stderr.
 pub(super) fn complain(text: &str) {
-    eprintln!("{}", text.trim_end_matches('\n'));
+    write(std::io::stderr().lock(), &visible(text));
 }
 
-/// Starts the developers' log on stderr.
+fn write(mut to: impl Write, text: &str) {
+    // A closed pipe (`toolgate tools | head`) is how people say that they have seen enough.
+    drop(to.write_all(format!("{text}\n").as_bytes()).and_then(|()| to.flush()));
+}
+
+/// A text of several lines with everything else that is not plain escaped.
+fn visible(text: &str) -> String {
+    printable_lines(text.trim_end_matches('\n'), usize::MAX)
+}
+
+/// A JSON document that shows only plain characters. Others stand in its strings alone, where `\u` means the same.
+fn escaped(document: &str) -> String {
+    let mut out = String::with_capacity(document.len());
+    for c in document.chars() {
+        if c == '\n' || is_plain(c) {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            out.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    out
+}
+
+/// Starts the developers' log on stderr, and sends there what a panic says.
 pub(super) fn log(level: &str) {
     // The protocol's library logs every request at INFO and whole arguments at DEBUG.
     let quiet = format!("{level},rmcp=warn");
     let filter = EnvFilter::try_from_env("TOOLGATE_LOG").unwrap_or_else(|_| EnvFilter::new(quiet));
-    // Without colours, for which the library would need a further crate; it complains of being asked for them.
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    // Without colours: no escape sequence on its way to the terminal is ours.
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Log).with_ansi(false);
     if subscriber.with_target(false).try_init().is_err() {
         complain("the log was started twice");
+    }
+}
+
+/// Sends what a panic says, which may quote text from outside, through here.
+pub(super) fn catch_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let trace = std::backtrace::Backtrace::capture();
+        let trace = match trace.status() {
+            std::backtrace::BacktraceStatus::Captured => format!("\n{trace}"),
+            _ => String::new(),
+        };
+        complain(&format!("thread '{}' {panic}{trace}", thread.name().unwrap_or("unnamed")));
+    }));
+}
+
+/// Where the log goes. Each event is written at once.
+struct Log;
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        Self
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
+        complain(&one_event(&String::from_utf8_lossy(event)));
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An event whose further lines are set in, so that none of them can pass for another event.
+fn one_event(event: &str) -> String {
+    let lines = event.trim_end_matches('\n').split('\n').enumerate().map(|(number, line)| {
+        if number == 0 || line.starts_with("    ") { line.to_owned() } else { format!("    {line}") }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOSTILE: &str = "a\u{1b}[2J\u{9b}1m\u{202e}\u{200b}\u{7f}\u{e0041}\u{feff}b";
+
+    #[test]
+    fn json_is_the_same_document_and_shows_only_plain_characters() {
+        let document = serde_json::json!({ HOSTILE: [HOSTILE, "Grüße", "line\nbreak", "\u{1f44d}"] });
+        let text = escaped(&format!("{document:#}"));
+        assert!(text.chars().all(|c| c == '\n' || is_plain(c)), "{text:?}");
+        assert!(text.contains("Grüße") && text.contains("\u{1f44d}"), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), document);
+    }
+
+    #[test]
+    fn text_keeps_its_lines_and_escapes_the_rest() {
+        assert_eq!(visible("one\ntwo\u{9b}\n"), "one\ntwo\\u{9b}");
+        // What was escaped before is not escaped again.
+        assert_eq!(visible(&visible(HOSTILE)), visible(HOSTILE));
+    }
+
+    #[test]
+    fn a_log_line_that_holds_a_line_break_does_not_look_like_two() {
+        assert_eq!(one_event("WARN a\nERROR b\n    | c\n"), "WARN a\n    ERROR b\n    | c");
     }
 }

@@ -12,6 +12,7 @@ use toolgate_policy::name::Prefix;
 use toolgate_policy::suggest::nearest;
 use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::load::inspect::Inspected;
+use toolgate_runtime::load::source::read_regular;
 use toolgate_runtime::load::{describe, inspect, manifest};
 use toolgate_runtime::mapping::schema::paths;
 use toolgate_runtime::mapping::shape::Function;
@@ -81,9 +82,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
 }
 
 fn open(path: &Path) -> Result<Artifact, Exit> {
-    let failed = |error: &dyn std::fmt::Display| Exit::usage(format!("{}: {error}", path.display()));
-    let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
-    Artifact::read(file, COMPONENT_BYTES_MAX).map_err(|error| failed(&error))
+    read_regular(path, COMPONENT_BYTES_MAX).map_err(|error| Exit::unread(&error))
 }
 
 fn functions(inspected: &Inspected) -> BTreeMap<String, &Function> {

@@ -1,12 +1,13 @@
 //! How far what is fetched or sent has come: a bar for each on stderr, where that is a terminal.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use toolgate_policy::redact::printable;
 use toolgate_runtime::remote::Progress;
+
+use super::output;
 
 /// The bars.
 pub(super) struct Bars {
@@ -16,7 +17,7 @@ pub(super) struct Bars {
 
 /// Bars that appear when there is something to say.
 pub(super) fn bars() -> Bars {
-    Bars { all: std::io::stderr().is_terminal().then(MultiProgress::new), each: Arc::default() }
+    Bars { all: output::is_watched().then(MultiProgress::new), each: Arc::default() }
 }
 
 /// No bars: the log says what is fetched, and goes on while that takes its time.

@@ -48,6 +48,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     if config.lock.is_none() {
         tracing::warn!("[trust] lock is off: whatever is signed may change without anybody's approval");
     }
+    config.warn();
     if let Some(listen) = args.listen {
         check_listen(listen, config.server.insecure_no_auth).map_err(Exit::usage)?;
     }

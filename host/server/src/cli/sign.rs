@@ -5,10 +5,10 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use toolgate_policy::limits::load::COMPONENT_BYTES_MAX;
+use toolgate_policy::limits::load::{COMPONENT_BYTES_MAX, SIGNATURE_BYTES_MAX};
 use toolgate_policy::load::signer::Claim;
-use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::load::inspect;
+use toolgate_runtime::load::source::{NotFile, read_regular};
 use toolgate_runtime::signature::key::PrivateKey;
 use toolgate_runtime::signature::sign::{Signed, sign};
 use toolgate_runtime::signature::{self, SignatureFile};
@@ -31,10 +31,8 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let pem = read_key(&args.key).map_err(|why| Exit::usage(format!("{}: {why}", args.key.display())))?;
     let key = PrivateKey::from_pem(&pem)
         .map_err(|error| Exit::usage(format!("{}: {error}", args.key.display())))?;
-    let failed =
-        |error: &dyn std::fmt::Display| Exit::usage(format!("{}: {error}", args.component.display()));
-    let file = std::fs::File::open(&args.component).map_err(|error| failed(&error))?;
-    let artifact = Artifact::read(file, COMPONENT_BYTES_MAX).map_err(|error| failed(&error))?;
+    let artifact =
+        read_regular(&args.component, COMPONENT_BYTES_MAX).map_err(|error| Exit::unread(&error))?;
     // A signature under something that could never load would only mislead.
     inspect::inspect_any(&artifact)
         .map_err(|error| Exit::refused(format!("{}: not signed: {error}", args.component.display())))?;
@@ -50,10 +48,10 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
 /// `NAME.sigstore.json`, or, where another key's signature is there already, one with this key's first digits in its name.
 fn place(component: &Path, signed: &Signed) -> Result<PathBuf, Exit> {
     let plain = PathBuf::from(format!("{}.sigstore.json", component.display()));
-    let bytes = match std::fs::read(&plain) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(plain),
-        Err(error) => return Err(Exit::usage(format!("{}: {error}", plain.display()))),
+    let bytes = match read_regular(&plain, SIGNATURE_BYTES_MAX) {
+        Ok(file) => file.bytes().to_vec(),
+        Err(NotFile::Open(_, error)) if error.kind() == std::io::ErrorKind::NotFound => return Ok(plain),
+        Err(error) => return Err(Exit::unread(&error)),
     };
     let file = SignatureFile { name: plain.display().to_string(), bytes };
     let ours = signature::read(&file).is_ok_and(|other| other.claim() == Claim::Key(signed.key));

@@ -1,6 +1,7 @@
 //! Granted folders must not hold what decides or what is secret: a plugin that could write the trust policy could trust
 //! itself. Links are resolved first.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use toolgate_policy::capability::files::{Access, refused_root};
@@ -73,6 +74,28 @@ pub(super) fn check(document: &Document<'_>, guarded: &Guarded<'_, '_>) {
             }
         }
     }
+}
+
+/// Warnings about folders that plugins may write to on the file system that holds the state directory: what fills one fills
+/// the other, and without records no call is answered.
+pub(crate) fn shared_disks(config: &super::Config) -> Vec<String> {
+    let device = |path: &Path| path.metadata().ok().map(|metadata| metadata.dev());
+    let Some(state) = resolved(&config.state).ancestors().find_map(device) else { return Vec::new() };
+    let warning = |plugin: &toolgate_runtime::spec::PluginSpec| {
+        let mounts = plugin.grants.files.iter().flat_map(|grant| grant.mounts().to_vec());
+        let shared = mounts.filter(|mount| {
+            mount.access == Access::ReadWrite && device(Path::new(&mount.host)) == Some(state)
+        });
+        let name = plugin.name.clone();
+        let line = move |host| {
+            format!(
+                "plugin {name} may write to {host}, which is on the file system of the state directory: a full disk stops \
+                 every plugin's calls; put one of them on another file system"
+            )
+        };
+        shared.map(|mount| line(mount.host)).collect::<Vec<_>>()
+    };
+    config.spec.plugins.iter().flat_map(warning).collect()
 }
 
 /// Where a path leads; if it leads nowhere yet, where its nearest folder does.

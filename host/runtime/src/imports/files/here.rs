@@ -19,6 +19,7 @@ use wasmtime_wasi::filesystem::{Descriptor, OpenMode, WasiFilesystemCtx, WasiFil
 use wasmtime_wasi::p2::FsResult;
 
 use super::Prototype;
+use super::account::Account;
 use super::act::{Act, Came, Code, Kind};
 use super::quota::Growth;
 use crate::audit::record::Notes;
@@ -50,7 +51,7 @@ pub(crate) enum Thing {
 /// Where a descriptor leads: below which mount, and there to what.
 #[derive(Clone)]
 pub(crate) struct Place {
-    mount: usize,
+    pub(super) mount: usize,
     path: String,
 }
 
@@ -207,7 +208,7 @@ impl View<'_> {
     }
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
     /// Asks for a use of what a descriptor leads to, and notes it.
     pub(super) fn ask(self, fd: u32, wanted: Use) -> Result<Pass, Code> {
         self.ask_at(fd, None, wanted)
@@ -237,12 +238,17 @@ impl View<'_> {
         join(&join(guest, &place.path), path.unwrap_or_default())
     }
 
+    /// The account of a granted folder.
+    pub(super) fn account(self, mount: usize) -> Result<&'a Arc<Account>, Code> {
+        self.folders.accounts.get(mount).and_then(Option::as_ref).ok_or(Code::ReadOnly)
+    }
+
     /// What a pass to change something needs to make its folder grow.
     fn growth(self, pass: &Pass, fd: u32, path: Option<&str>) -> Result<Growth, Code> {
         let (_, place) = self.descriptor(fd)?;
-        let quota = self.folders.quotas.get(pass.mount()).and_then(Option::as_ref).ok_or(Code::ReadOnly)?;
         Ok(Growth {
-            quota: Arc::clone(quota),
+            account: Arc::clone(self.account(pass.mount())?),
+            threads: Arc::clone(&self.folders.threads),
             room: pass.room(),
             meter: self.meter.clone(),
             notes: self.notes.clone(),

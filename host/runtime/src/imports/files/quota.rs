@@ -1,36 +1,29 @@
-//! How much a granted folder holds: counted when it is opened, added to at each growth, and counted again when it seems to
-//! be full, since what is deleted or cut short gives its room back only then. All growth of a folder by one plugin goes
-//! through here, one piece at a time.
+//! How much a granted folder may hold: counted at load, added to at each growth, and counted again when it seems to be full,
+//! since what is deleted or cut short gives its room back only then. All growth of a folder goes through its account, one
+//! change at a time.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use cap_std::ambient_authority;
-use cap_std::fs::Dir;
-use tokio::sync::Semaphore;
+use tokio::sync::OwnedRwLockWriteGuard;
 use toolgate_policy::capability::room::{Full, Held, Room};
 use toolgate_policy::limits::call::COUNT_FUEL;
 
+use super::account::{Account, Coming};
+use super::count::CountError;
 use super::threads::Threads;
 use crate::audit::record::Notes;
 use crate::meter::Meter;
 
-/// What one granted folder holds.
-pub(super) struct Quota {
-    folder: Dir,
-    held: Mutex<Held>,
-    /// One at a time: a plugin that waits for its disk takes one thread and no more.
-    turn: Arc<Semaphore>,
-    threads: Arc<Threads>,
-}
-
 /// A guest that is about to make a folder grow. Made where the pass for it is.
 #[derive(Clone)]
 pub(super) struct Growth {
-    pub(super) quota: Arc<Quota>,
+    pub(super) account: Arc<Account>,
+    pub(super) threads: Arc<Threads>,
     pub(super) room: Room,
     pub(super) meter: Meter,
     pub(super) notes: Notes,
@@ -44,159 +37,187 @@ pub(super) enum NotGrown {
     /// There is no room for it.
     #[error(transparent)]
     Full(#[from] Full),
+    /// Nobody can say whether there is.
+    #[error(transparent)]
+    Uncountable(#[from] CountError),
     /// The file system says no.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-impl Quota {
-    /// Counts what a folder holds.
-    ///
-    /// # Errors
-    /// That it cannot be read, or holds more than it may already.
-    pub(super) fn open(host: &str, room: &Room, threads: &Arc<Threads>) -> Result<Self, NotGrown> {
-        let folder = Dir::open_ambient_dir(host, ambient_authority())?;
-        let held = count(&folder, room.entries_max())?;
-        room.grow(Held::default(), held)?;
-        let turn = Arc::new(Semaphore::new(1));
-        Ok(Self { folder, held: Mutex::new(held), turn, threads: Arc::clone(threads) })
+/// A change that makes a folder grow.
+enum Change {
+    /// One more file, folder or link.
+    Enter,
+    Write {
+        file: Arc<File>,
+        at: Option<u64>,
+        bytes: Bytes,
+    },
+    SetSize {
+        file: Arc<File>,
+        size: u64,
+    },
+}
+
+/// Counts a folder at load.
+///
+/// # Errors
+/// Why it may not grow now: it holds more than it may, or cannot be counted.
+pub(super) fn check(account: &Account, room: &Room) -> Result<(), NotGrown> {
+    // Whoever has them is using the folder, and counts it when that is needed.
+    let (Some(_turn), Some(still)) = (account.turn_now(), account.still_now()) else { return Ok(()) };
+    let held = account.recount(room.entries_max(), &still)?;
+    Ok(room.grow(Held::default(), held)?)
+}
+
+impl Change {
+    /// Bytes and entries that it takes. What comes after bytes that are not there counts with the gap.
+    fn needs(&self) -> io::Result<(u64, u64)> {
+        Ok(match self {
+            Self::Enter => (0, 1),
+            Self::Write { file, at, bytes } => {
+                let size = file.metadata()?.len();
+                let end = at.unwrap_or(size).saturating_add(bytes.len() as u64);
+                (end.saturating_sub(size), 0)
+            }
+            Self::SetSize { file, size } => (size.saturating_sub(file.metadata()?.len()), 0),
+        })
+    }
+
+    /// Makes the change. What is cut off gives its room back.
+    fn make(&self, account: &Arc<Account>) -> io::Result<Option<Coming>> {
+        match self {
+            Self::Enter => Ok(Some(account.coming())),
+            Self::Write { file, at, bytes } => {
+                let at = match at {
+                    Some(at) => *at,
+                    None => file.metadata()?.len(),
+                };
+                file.write_all_at(bytes, at)?;
+                Ok(None)
+            }
+            Self::SetSize { file, size } => {
+                let before = file.metadata()?.len();
+                file.set_len(*size)?;
+                account.take_away(before.saturating_sub(*size));
+                Ok(None)
+            }
+        }
     }
 }
 
+/// What came of a change for which nothing was counted.
+enum Attempted {
+    Made(Option<Coming>),
+    /// There seems to be no room for it.
+    CountFirst,
+}
+
 impl Growth {
-    /// One more file, folder or link.
+    /// One more file, folder or link, which counts as coming until the answer is dropped.
     ///
     /// # Errors
     /// [`NotGrown`].
-    pub(super) async fn enter(self) -> Result<(), NotGrown> {
-        self.run(|growth, held| growth.admit(held, 0, 1)).await
+    pub(super) async fn enter(self) -> Result<Option<Coming>, NotGrown> {
+        self.run(Change::Enter).await
     }
 
-    /// Writes at a place in a file, or at its end, and says how much. What comes after bytes that are not there counts with
-    /// the gap.
+    /// Writes at a place in a file, or at its end, and says how much.
     ///
     /// # Errors
     /// [`NotGrown`].
     pub(super) async fn write(
         self,
-        file: Arc<std::fs::File>,
+        file: Arc<File>,
         at: Option<u64>,
         bytes: Bytes,
     ) -> Result<usize, NotGrown> {
-        self.run(move |growth, held| {
-            let size = file.metadata()?.len();
-            let at = at.unwrap_or(size);
-            let end = at.saturating_add(bytes.len() as u64);
-            growth.admit(held, end.saturating_sub(size), 0)?;
-            file.write_all_at(&bytes, at)?;
-            Ok(bytes.len())
-        })
-        .await
+        let len = bytes.len();
+        self.run(Change::Write { file, at, bytes }).await?;
+        Ok(len)
     }
 
-    /// Makes a file so long. What is cut off gives its room back.
+    /// Makes a file so long.
     ///
     /// # Errors
     /// [`NotGrown`].
-    pub(super) async fn set_size(self, file: Arc<std::fs::File>, size: u64) -> Result<(), NotGrown> {
-        self.run(move |growth, held| {
-            let before = file.metadata()?.len();
-            growth.admit(held, size.saturating_sub(before), 0)?;
-            file.set_len(size)?;
-            held.bytes = held.bytes.saturating_sub(before.saturating_sub(size));
-            Ok(())
-        })
-        .await
+    pub(super) async fn set_size(self, file: Arc<File>, size: u64) -> Result<(), NotGrown> {
+        self.run(Change::SetSize { file, size }).await.map(drop)
     }
 
-    /// Grows the account, counting anew what the folder holds before it says no.
-    fn admit(&self, held: &mut Held, bytes: u64, entries: u64) -> Result<(), NotGrown> {
-        let grown = |held: Held| Held {
-            bytes: held.bytes.saturating_add(bytes),
-            entries: held.entries.saturating_add(entries),
-        };
-        if self.room.grow(*held, grown(*held)).is_err() {
-            *held = count(&self.quota.folder, self.room.entries_max())?;
-            self.meter.charge(held.entries.saturating_mul(COUNT_FUEL));
-            if let Err(full) = self.room.grow(*held, grown(*held)) {
-                self.notes.full(&self.place, full.name);
-                return Err(full.into());
-            }
-        }
-        *held = grown(*held);
-        Ok(())
-    }
-
-    /// Does something on a thread that may wait. Once begun it is done to its end, also when nobody waits any more.
-    async fn run<T: Send + 'static>(
-        self,
-        act: impl FnOnce(&Self, &mut Held) -> Result<T, NotGrown> + Send + 'static,
-    ) -> Result<T, NotGrown> {
+    /// Makes a change on a thread that may wait. Once begun it is done to its end, also when nobody waits any more.
+    async fn run(self, change: Change) -> Result<Option<Coming>, NotGrown> {
         let stopped = || NotGrown::Io(io::ErrorKind::Interrupted.into());
-        let turn = Arc::clone(&self.quota.turn).acquire_owned().await.map_err(|_| stopped())?;
-        let threads = Arc::clone(&self.quota.threads);
-        let acted = threads.spawn(move || {
-            // Held until it is done, and not only for as long as somebody waits.
-            let _turn = turn;
-            let mut held = self.quota.held.lock().unwrap_or_else(PoisonError::into_inner);
-            act(&self, &mut held)
-        });
-        acted.await.unwrap_or_else(|_| Err(stopped()))
-    }
-}
-
-/// What lies below a folder, until it is more than it may be. Links are not followed; what may not be looked into cannot be
-/// made to grow either.
-fn count(folder: &Dir, entries_max: u64) -> io::Result<Held> {
-    let mut held = Held::default();
-    let mut below = vec![PathBuf::new()];
-    while let Some(path) = below.pop() {
-        let inside = if path.as_os_str().is_empty() { folder.try_clone() } else { folder.open_dir(&path) };
-        let entries = match inside.and_then(|inside| inside.entries()) {
-            Err(error) if is_passing(&error) => continue,
-            entries => entries?,
-        };
-        for entry in entries {
-            let entry = entry?;
-            let metadata = match entry.metadata() {
-                Err(error) if is_passing(&error) => continue,
-                metadata => metadata?,
-            };
-            held.entries += 1;
-            if metadata.is_file() {
-                held.bytes = held.bytes.saturating_add(metadata.len());
-            }
-            if metadata.is_dir() {
-                below.push(Path::join(&path, entry.file_name()));
-            }
-            if held.entries > entries_max {
-                return Ok(held);
-            }
+        let mut turns = Vec::new();
+        for account in self.account.related() {
+            turns.push(account.turn().await.ok_or_else(stopped)?);
         }
+        let threads = Arc::clone(&self.threads);
+        // They travel with the work: what has begun keeps its turns, and not only for as long as somebody waits.
+        let work = Arc::new((self, change, turns));
+        let first = Arc::clone(&work);
+        let made = threads.spawn(move || {
+            let (growth, change, _turns) = &*first;
+            growth.attempt(change)
+        });
+        if let Attempted::Made(coming) = made.await.map_err(|_| stopped())?? {
+            return Ok(coming);
+        }
+        let still = work.0.account.still().await;
+        let made = threads.spawn(move || {
+            let (growth, change, _turns) = &*work;
+            growth.attempt_after_count(change, &still)
+        });
+        made.await.map_err(|_| stopped())?
     }
-    Ok(held)
+
+    /// Makes the change if there seems to be room for it.
+    fn attempt(&self, change: &Change) -> Result<Attempted, NotGrown> {
+        let (bytes, entries) = change.needs()?;
+        let Some(held) = self.account.held() else { return Ok(Attempted::CountFirst) };
+        if self.room.grow(held, grown(held, bytes, entries)).is_err() {
+            return Ok(Attempted::CountFirst);
+        }
+        self.account.add(bytes, entries);
+        Ok(Attempted::Made(change.make(&self.account)?))
+    }
+
+    fn attempt_after_count(
+        &self,
+        change: &Change,
+        still: &OwnedRwLockWriteGuard<()>,
+    ) -> Result<Option<Coming>, NotGrown> {
+        let counted = self.account.recount(self.room.entries_max(), still);
+        let held = counted.inspect_err(|error| {
+            tracing::warn!(%error, folder = self.place, "a granted folder cannot be counted and may not grow");
+            self.notes.full(&self.place, UNCOUNTABLE);
+        })?;
+        self.meter.charge(held.entries.saturating_mul(COUNT_FUEL));
+        let (bytes, entries) = change.needs()?;
+        if let Err(full) = self.room.grow(held, grown(held, bytes, entries)) {
+            self.notes.full(&self.place, full.name);
+            return Err(full.into());
+        }
+        self.account.add(bytes, entries);
+        Ok(change.make(&self.account)?)
+    }
 }
 
-/// Gone meanwhile, or closed to this process.
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
+/// What the record of a call says instead of a limit.
+const UNCOUNTABLE: &str = "uncountable";
+
+fn grown(held: Held, bytes: u64, entries: u64) -> Held {
+    Held { bytes: held.bytes.saturating_add(bytes), entries: held.entries.saturating_add(entries) }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    #[test]
-    fn files_folders_and_links_are_counted_and_links_are_not_followed() {
-        let base = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(base.path().join("a/b")).unwrap();
-        std::fs::write(base.path().join("a/b/file"), [0; 100]).unwrap();
-        std::fs::File::create(base.path().join("sparse")).unwrap().set_len(1 << 40).unwrap();
-        symlink("/usr", base.path().join("link")).unwrap();
-        let folder = Dir::open_ambient_dir(base.path(), ambient_authority()).unwrap();
-        assert_eq!(count(&folder, 100).unwrap(), Held { bytes: (1 << 40) + 100, entries: 5 });
-        assert_eq!(count(&folder, 2).unwrap().entries, 3, "it stops where it is too much");
+/// What to say of a folder that may not grow, at load.
+pub(super) fn warn(host: &Path, error: &NotGrown) {
+    let host = host.display();
+    match error {
+        NotGrown::Full(full) => tracing::warn!(
+            "the folder {host} holds more than it may already and will not grow: {full}; raise it, or take something out"
+        ),
+        error => tracing::warn!("the folder {host} will not grow: it cannot be counted: {error}"),
     }
 }

@@ -110,7 +110,7 @@ impl From<io::Error> for Code {
 impl From<NotGrown> for Code {
     fn from(error: NotGrown) -> Self {
         match error {
-            NotGrown::Full(_) => Self::Quota,
+            NotGrown::Full(_) | NotGrown::Uncountable(_) => Self::Quota,
             NotGrown::Io(error) => error.into(),
         }
     }

@@ -59,13 +59,7 @@ impl NotFile {
 }
 
 pub(super) fn fetch(path: &Path) -> Result<Found, NotFile> {
-    fetch_with(path, |path, bytes_max| {
-        let open = |error| NotFile::Open(path.to_owned(), error);
-        // Without this, opening a pipe would wait for somebody to write to it.
-        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-        let file = File::options().read(true).custom_flags(flags).open(path).map_err(open)?;
-        read(path, file, bytes_max)
-    })
+    fetch_with(path, read_regular)
 }
 
 /// The same in a folder of plugins. Whoever may put a file there chooses among the files of that folder, and no others.
@@ -155,6 +149,17 @@ pub fn folder(folder: &Path) -> Result<Vec<String>, NotFile> {
     }
     names.sort();
     Ok(names)
+}
+
+/// Reads a regular file that a command names, of at most so many bytes.
+///
+/// # Errors
+/// [`NotFile`].
+pub fn read_regular(path: &Path, bytes_max: u64) -> Result<Artifact, NotFile> {
+    // Without this, opening a pipe would wait for somebody to write to it.
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path);
+    read(path, file.map_err(|error| NotFile::Open(path.to_owned(), error))?, bytes_max)
 }
 
 fn read(path: &Path, file: File, bytes_max: u64) -> Result<Artifact, NotFile> {

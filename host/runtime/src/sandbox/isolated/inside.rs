@@ -275,6 +275,7 @@ fn told(fault: &Fault) -> Told {
 }
 
 /// One message at a time. Nobody may be listening any more; then stdin ends as well.
+#[expect(clippy::disallowed_methods, reason = "the server reads this, and no terminal")]
 fn say(word: &Word, body: &[u8]) {
     let mut stdout = io::stdout().lock();
     let said = message(word, body).and_then(|bytes| stdout.write_all(&bytes)).and_then(|()| stdout.flush());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use toolgate_policy::limits::load::{COMPONENT_BYTES_MAX, FOLDER_ENTRIES_MAX};
 use toolgate_runtime::load::docs::split;
 use wit_parser::{Docs, Function, FunctionKind, Resolve, Type, TypeDefKind, WorldId, WorldItem, WorldKey};
 
@@ -19,10 +20,35 @@ pub(super) struct Said {
 /// # Errors
 /// A sentence that says what is wrong with the WIT, or that it has several worlds.
 pub(super) fn read(path: &Path, world: Option<&str>) -> Result<BTreeMap<String, Said>, String> {
+    check(path)?;
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_path(path).map_err(|error| format!("{error:#}"))?;
     let world = resolve.select_world(&[package], world).map_err(|error| format!("{error:#}"))?;
     Ok(exports(&resolve, world))
+}
+
+/// Refuses what the parser would wait for, or read without end: it opens whatever it is given.
+fn check(path: &Path) -> Result<(), String> {
+    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    let mut entries = 0;
+    let mut below = vec![path.to_owned()];
+    while let Some(path) = below.pop() {
+        let metadata = path.metadata().map_err(|error| failed(&path, error))?;
+        if metadata.is_dir() {
+            for entry in std::fs::read_dir(&path).map_err(|error| failed(&path, error))? {
+                below.push(entry.map_err(|error| failed(&path, error))?.path());
+                entries += 1;
+                if entries > FOLDER_ENTRIES_MAX {
+                    return Err(format!("there are more than {FOLDER_ENTRIES_MAX} files in it"));
+                }
+            }
+        } else if !metadata.is_file() {
+            return Err(format!("{}: it is not a regular file", path.display()));
+        } else if metadata.len() > COMPONENT_BYTES_MAX {
+            return Err(format!("{}: it has more than {COMPONENT_BYTES_MAX} bytes", path.display()));
+        }
+    }
+    Ok(())
 }
 
 fn exports(resolve: &Resolve, world: WorldId) -> BTreeMap<String, Said> {

@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table};
+use toolgate_policy::limits::load::CONFIG_BYTES_MAX;
+use toolgate_runtime::load::source::read_regular;
 use toolgate_runtime::state::file_lock::FileLocks;
 
 use crate::cli::exit::Exit;
@@ -19,7 +21,8 @@ impl Edit {
     /// Reads a file.
     pub(super) fn open(path: &Path) -> Result<Self, Exit> {
         let failed = |error: &dyn std::fmt::Display| Exit::usage(format!("{}: {error}", path.display()));
-        let before = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
+        let file = read_regular(path, CONFIG_BYTES_MAX).map_err(|error| Exit::unread(&error))?;
+        let before = std::str::from_utf8(file.bytes()).map_err(|error| failed(&error))?.to_owned();
         let document = before.parse().map_err(|error| failed(&error))?;
         Ok(Self { path: path.to_owned(), before, document })
     }

@@ -81,12 +81,21 @@ impl View<'_> {
         if there.as_ref().is_ok_and(|there| Kind::from(there.type_).is_special()) {
             return Err(Code::NotPermitted);
         }
+        let mut entry = None;
         if let (Some(growth), true, Err(_)) = (growth, open.contains(t::OpenFlags::CREATE), there) {
-            growth.enter().await?;
+            entry = growth.enter().await?;
         }
+        let account = self.account(place.mount)?;
+        // A count in between would neither find it by its name, if that is taken away, nor among what is open.
+        let _moving = account.moving().await;
         let opened = self.run(desk.view().open_at(fd, follow, path, open, flags)).await?;
+        drop(entry);
+        let opened = desk.take(opened)?;
+        if let Descriptor::File(file) = &opened {
+            account.opened(&file.file);
+        }
         // Until here it counts as one that is on its way.
-        self.made(Thing::Descriptor(desk.take(opened)?, place))
+        self.made(Thing::Descriptor(opened, place))
     }
 
     async fn list(self, folder: u32) -> Result<u32, Code> {
@@ -190,7 +199,7 @@ impl View<'_> {
                 Came::Target(self.run(desk.view().readlink_at(fd, path)).await?)
             }
             At::MakeFolder => {
-                self.ask_entry(folder, &path)?.enter().await?;
+                let _entry = self.ask_entry(folder, &path)?.enter().await?;
                 done(self.run(desk.view().create_directory_at(fd, path)).await?)
             }
             At::RemoveFolder => {
@@ -202,7 +211,7 @@ impl View<'_> {
                 done(self.run(desk.view().unlink_file_at(fd, path)).await?)
             }
             At::Link(target) => {
-                self.ask_entry(folder, &path)?.enter().await?;
+                let _entry = self.ask_entry(folder, &path)?.enter().await?;
                 done(self.run(desk.view().symlink_at(fd, target, path)).await?)
             }
             At::SetTimes { follow, accessed, modified } => {
@@ -222,10 +231,16 @@ impl View<'_> {
         let growth = self.ask_across((from, &old), (to, &new))?;
         let (mut desk, from) = self.desk(from)?;
         let to = desk.lay(self.descriptor(to)?.0)?;
+        let account = Arc::clone(&growth.account);
+        let _entry = match how {
+            Between::Move => None,
+            Between::Link(_) => growth.enter().await?,
+        };
+        // A count in between would miss what moves from where it was not yet to where it has been.
+        let _moving = account.moving().await;
         match how {
             Between::Move => self.run(desk.view().rename_at(from, old, to, new)).await?,
             Between::Link(follow) => {
-                growth.enter().await?;
                 self.run(desk.view().link_at(from, follow.into(), old, to, new)).await?;
             }
         }

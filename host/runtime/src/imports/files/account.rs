@@ -1,0 +1,252 @@
+//! One account for each real folder, whichever plugins are granted it and by whichever path: how much it holds, and which of
+//! its files are open. An open file takes room until it is closed, whether or not it still has a name.
+//!
+//! A folder inside another one is related to it: what grows through either is added to both.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use rustix::fs::{Mode, OFlags, fstat, open, openat};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, Semaphore};
+use toolgate_policy::capability::room::Held;
+
+use super::count::{CountError, Id, count};
+
+/// All accounts of this process that are in use.
+static ACCOUNTS: Mutex<BTreeMap<Id, Weak<Account>>> = Mutex::new(BTreeMap::new());
+
+/// Folders above a folder that are looked at to find those that hold it.
+const ABOVE_MAX: usize = 4_096;
+
+/// The account of one folder.
+pub(super) struct Account {
+    id: Id,
+    /// The folders that hold it.
+    above: Vec<Id>,
+    folder: File,
+    /// How much it holds. None: it could not be counted, or nobody has counted it yet.
+    held: Mutex<Option<Held>>,
+    open: Mutex<Open>,
+    /// Entries that were allowed and may not be there yet.
+    coming: AtomicU64,
+    /// One change at a time makes the folder grow.
+    turn: Arc<Semaphore>,
+    /// Held for reading while something is opened or moved, for writing while the folder is counted: a count must not miss a
+    /// file because it moves, or is open and not yet known to be.
+    gate: Arc<RwLock<()>>,
+}
+
+/// The open files of an account.
+#[derive(Default)]
+struct Open {
+    files: Vec<OpenFile>,
+    /// So many are looked through for closed ones at the next.
+    prune_at: usize,
+}
+
+struct OpenFile {
+    file: Weak<File>,
+    /// It was opened below the folder, and not only below one that holds the folder.
+    is_below: bool,
+}
+
+/// Entries that are about to be made, until this is dropped.
+pub(super) struct Coming(Vec<Arc<Account>>);
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        for account in &self.0 {
+            account.coming.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Account {
+    /// The account of a folder, new or in use.
+    ///
+    /// # Errors
+    /// The folder cannot be opened.
+    pub(super) fn open(host: &Path) -> std::io::Result<Arc<Self>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = File::from(open(host, flags, Mode::empty())?);
+        let id = Id::from(&fstat(&folder)?);
+        let mut accounts = locked(&ACCOUNTS);
+        accounts.retain(|_, account| account.strong_count() > 0);
+        if let Some(account) = accounts.get(&id).and_then(Weak::upgrade) {
+            return Ok(account);
+        }
+        let account = Arc::new(Self {
+            id,
+            above: above(&folder, id),
+            folder,
+            held: Mutex::default(),
+            open: Mutex::default(),
+            coming: AtomicU64::new(0),
+            turn: Arc::new(Semaphore::new(1)),
+            gate: Arc::default(),
+        });
+        accounts.insert(id, Arc::downgrade(&account));
+        Ok(account)
+    }
+
+    /// This account and those of folders that hold this one or lie in it, always in the same order.
+    pub(super) fn related(self: &Arc<Self>) -> Vec<Arc<Self>> {
+        let accounts: Vec<_> = locked(&ACCOUNTS).values().filter_map(Weak::upgrade).collect();
+        let is_related = |other: &Arc<Self>| {
+            other.id == self.id || other.above.contains(&self.id) || self.above.contains(&other.id)
+        };
+        accounts.into_iter().filter(is_related).collect()
+    }
+
+    /// Whether this is the folder of `other`, or holds it.
+    fn holds(&self, other: &Self) -> bool {
+        self.id == other.id || other.above.contains(&self.id)
+    }
+
+    /// How much it holds, if anybody knows.
+    pub(super) fn held(&self) -> Option<Held> {
+        *locked(&self.held)
+    }
+
+    /// Waits until nothing else makes the folder grow.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turn).acquire_owned().await.ok()
+    }
+
+    /// The turn, if nobody has it.
+    pub(super) fn turn_now(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turn).try_acquire_owned().ok()
+    }
+
+    /// Waits until nothing is being opened or moved below it, so that it can be counted.
+    pub(super) async fn still(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.gate).write_owned().await
+    }
+
+    /// The same, if nothing is.
+    pub(super) fn still_now(&self) -> Option<OwnedRwLockWriteGuard<()>> {
+        Arc::clone(&self.gate).try_write_owned().ok()
+    }
+
+    /// Waits until it is not being counted, nor any related folder is, so that something can be opened or moved.
+    pub(super) async fn moving(self: &Arc<Self>) -> Vec<OwnedRwLockReadGuard<()>> {
+        let mut guards = Vec::new();
+        for account in self.related() {
+            guards.push(Arc::clone(&account.gate).read_owned().await);
+        }
+        guards
+    }
+
+    /// Remembers a file that was opened below the folder.
+    pub(super) fn opened(self: &Arc<Self>, file: &Arc<File>) {
+        for account in self.related() {
+            let is_below = account.holds(self);
+            let mut open = locked(&account.open);
+            if open.files.len() >= open.prune_at {
+                open.files.retain(|one| one.file.strong_count() > 0);
+                open.prune_at = open.files.len().saturating_mul(2).max(64);
+            }
+            open.files.push(OpenFile { file: Arc::downgrade(file), is_below });
+        }
+    }
+
+    /// Adds what a change through this folder takes, here and in related folders.
+    pub(super) fn add(self: &Arc<Self>, bytes: u64, entries: u64) {
+        for account in self.related() {
+            if let Some(held) = locked(&account.held).as_mut() {
+                held.bytes = held.bytes.saturating_add(bytes);
+                held.entries = held.entries.saturating_add(entries);
+            }
+        }
+    }
+
+    /// Takes away what was cut off a file below this folder: here and in folders that hold it. Whether one that lies in this
+    /// folder held the file nobody knows until it is counted.
+    pub(super) fn take_away(self: &Arc<Self>, bytes: u64) {
+        for account in self.related().iter().filter(|account| account.holds(self)) {
+            if let Some(held) = locked(&account.held).as_mut() {
+                held.bytes = held.bytes.saturating_sub(bytes);
+            }
+        }
+    }
+
+    /// Counts an entry as coming until the answer is dropped.
+    pub(super) fn coming(self: &Arc<Self>) -> Coming {
+        let related = self.related();
+        for account in &related {
+            account.coming.fetch_add(1, Ordering::SeqCst);
+        }
+        Coming(related)
+    }
+
+    /// Counts what it holds, until there are too many entries. For whoever has the turn and has seen to it that nothing moves.
+    ///
+    /// # Errors
+    /// Nobody can say how much it holds; until somebody can, it is not known.
+    pub(super) fn recount(
+        &self,
+        entries_max: u64,
+        _still: &OwnedRwLockWriteGuard<()>,
+    ) -> Result<Held, CountError> {
+        *locked(&self.held) = None;
+        let open = self.open_files();
+        let ids: HashSet<Id> = open.keys().copied().collect();
+        let counted = count(self.folder.as_fd(), entries_max, &ids)?;
+        let mut held = counted.held;
+        let unnamed = open.iter().filter(|(id, _)| !counted.named.contains(id));
+        for (_, bytes) in unnamed {
+            held.bytes = held.bytes.saturating_add(*bytes);
+            held.entries = held.entries.saturating_add(1);
+        }
+        held.entries = held.entries.saturating_add(self.coming.load(Ordering::SeqCst));
+        // A count that ended early says nothing to somebody who may have more entries.
+        if counted.held.entries <= entries_max {
+            *locked(&self.held) = Some(held);
+        }
+        Ok(held)
+    }
+
+    /// The open files that take room in this folder if they have no name in it, and their lengths.
+    fn open_files(&self) -> HashMap<Id, u64> {
+        let files: Vec<_> = {
+            let open = locked(&self.open);
+            open.files.iter().filter_map(|one| Some((one.file.upgrade()?, one.is_below))).collect()
+        };
+        let mut lengths = HashMap::new();
+        for (file, is_below) in files {
+            let Ok(stat) = fstat(&file) else { continue };
+            // One that has a name and was opened from further above need not be here at all.
+            if is_below || stat.st_nlink == 0 {
+                lengths.insert(Id::from(&stat), u64::try_from(stat.st_size).unwrap_or(u64::MAX));
+            }
+        }
+        lengths
+    }
+}
+
+/// The folders above a folder, by going up from it. It ends where this process may not look.
+fn above(folder: &File, id: Id) -> Vec<Id> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let (mut ids, mut last) = (Vec::new(), id);
+    let mut next = openat(folder, "..", flags, Mode::empty());
+    while let Ok(here) = next {
+        let Ok(stat) = fstat(&here) else { break };
+        let id = Id::from(&stat);
+        // Above the root is the root.
+        if id == last || ids.len() >= ABOVE_MAX {
+            break;
+        }
+        ids.push(id);
+        last = id;
+        next = openat(&here, "..", flags, Mode::empty());
+    }
+    ids
+}

@@ -1,0 +1,120 @@
+//! What comes from elsewhere and reaches a terminal: names of files, arguments, a lock in the current folder, what a component
+//! says. No command prints any of it as it is; JSON says the same in escapes. And no command waits for what is no file.
+
+use std::process::Command;
+
+use serde_json::json;
+use toolgate_policy::redact::is_plain;
+use toolgate_tests::{Ended, World, guest, test_guest};
+
+/// Moves the cursor, begins a sequence in one character, reverses, hides, tags.
+const HOSTILE: &str = "x\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\u{feff}\u{e0041}\u{7f}";
+
+fn assert_plain(what: &str, ended: &Ended) {
+    for text in [&ended.stdout, &ended.stderr] {
+        let odd: Vec<char> = text.chars().filter(|c| *c != '\n' && !is_plain(*c)).collect();
+        assert!(odd.is_empty(), "{what}: {odd:?} in {text:?}");
+    }
+}
+
+#[test]
+fn no_command_prints_what_it_is_given_as_it_is() {
+    let world = World::new().plugin("echo", &test_guest("echoing"));
+    let component = format!("{HOSTILE}.wasm");
+    world.put(&component, &guest::seven(), 0o644);
+    world.put(&format!("{component}.sigstore.json"), HOSTILE.as_bytes(), 0o644);
+    world.put(&format!("{HOSTILE}.toml"), format!("[{HOSTILE}]\n\"{HOSTILE}\" = 1").as_bytes(), 0o644);
+    world.put("toolgate.lock", format!("version = 1\n\"{HOSTILE}\" = 1\n").as_bytes(), 0o644);
+    let toml = format!("{HOSTILE}.toml");
+    let absent = format!("absent-{HOSTILE}");
+    let strings = json!({ "a": HOSTILE }).to_string();
+    let commands: &[&[&str]] = &[
+        &["inspect", &component],
+        &["inspect", &component, "--json"],
+        &["inspect", &component, "--lock", "no.lock"],
+        &["inspect", &component, "--lock", "no.lock", "--json"],
+        &["inspect", &component, "--lock", &toml],
+        &["inspect", &absent],
+        &["verify", &component],
+        &["verify", &absent],
+        &["sign", &component, "--key", &absent],
+        &["sign", &absent, "--key", &absent],
+        &["pack", &component, "--manifest", &toml],
+        &["pack", &component, "--wit", &absent],
+        &["push", &component, &absent],
+        &["bundle", "export", &component, "--out", &absent],
+        &["bundle", "import", &absent],
+        &["key", "generate", "--out", &absent],
+        &["check", "--config", &toml],
+        &["check", "--config", &absent],
+        &["serve", "--config", &toml],
+        &["call", &absent],
+        &["call", "echo_strings", "--args", &strings],
+        &["call", "echo_strings", "--args", &strings, "--json"],
+        &["call", "echo_strings", "--args", HOSTILE],
+        &["tools", "--json"],
+        &["explain", &absent],
+        &["learn", &absent, &absent],
+        &["plugin", "list"],
+        &["plugin", "list", "--json"],
+        &["plugin", "diff", &absent],
+        &["plugin", "approve", &absent],
+        &["plugin", "remove", &absent],
+        &["plugin", "revoke", &absent, "--reason", HOSTILE],
+        &["plugin", "add", &absent],
+        &[HOSTILE],
+        &["call", &format!("--{HOSTILE}")],
+        &["completions", HOSTILE],
+        &["--help"],
+    ];
+    for command in commands {
+        assert_plain(&format!("{command:?}"), &world.run(command));
+    }
+}
+
+#[test]
+fn json_on_a_terminal_is_the_same_document_in_escapes() {
+    let world = World::new().plugin("echo", &test_guest("echoing"));
+    let args = json!({ "a": HOSTILE }).to_string();
+    let ended = world.run(&["call", "echo_strings", "--args", &args, "--json"]);
+    assert_plain("call", &ended);
+    assert_eq!(ended.json()["text"], HOSTILE);
+}
+
+#[test]
+fn no_command_waits_for_what_is_no_file() {
+    let world = World::new().plugin("echo", &test_guest("echoing"));
+    world.write();
+    let fifo = |name: &str| {
+        assert!(Command::new("mkfifo").arg(world.path(name)).status().unwrap().success());
+    };
+    std::fs::create_dir_all(world.path("wit/deps/inner")).unwrap();
+    ["pipe", "wit/deps/inner/a.wit", "x.wasm.sigstore.json", "pipe.toml"].into_iter().for_each(fifo);
+    world.put("x.wasm", &guest::seven(), 0o644);
+    let key = world.run(&["key", "generate", "--out", "own"]);
+    assert_eq!(key.code, 0, "{}", key.said());
+    let commands: &[&[&str]] = &[
+        &["pack", "pipe", "--wit", "wit"],
+        &["pack", "x.wasm", "--wit", "pipe"],
+        &["pack", "x.wasm", "--wit", "wit"],
+        &["pack", "x.wasm", "--wit", "/dev/zero"],
+        &["pack", "x.wasm", "--manifest", "pipe.toml"],
+        &["sign", "pipe", "--key", "own"],
+        &["sign", "x.wasm", "--key", "pipe"],
+        &["sign", "x.wasm", "--key", "own"],
+        &["sign", "/dev/zero", "--key", "own"],
+        &["verify", "pipe"],
+        &["inspect", "pipe"],
+        &["inspect", "x.wasm", "--lock", "pipe"],
+        &["bundle", "import", "pipe"],
+        &["bundle", "export", "pipe", "--out", "out"],
+        &["push", "pipe", "oci://localhost/x:1"],
+        &["check", "--config", "pipe.toml"],
+        &["plugin", "list", "--config", "pipe.toml"],
+        &["learn", "echo", "echo_strings", "--grant-file", "pipe.toml"],
+    ];
+    for command in commands {
+        let ended = world.run(command);
+        assert_ne!(ended.code, 0, "{command:?}: {}", ended.said());
+    }
+}
