@@ -52,10 +52,13 @@ fn an_answer_that_is_announced_a_few_times_is_awaited_and_not_for_ever() {
     }
 }
 
+/// Says an answer; whether all of it could be said.
+type Flood = fn(&mut Peer) -> bool;
+
 #[test]
 fn bytes_that_are_not_of_the_body_count_as_well() {
     const BYTES_MAX: u64 = 100_000;
-    let floods: [(&str, fn(&mut Peer) -> bool); 3] = [
+    let floods: [(&str, Flood); 3] = [
         ("chunks of one byte", |peer| {
             peer.say(&format!(
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}",
