@@ -242,7 +242,11 @@ mod tests {
         assert_eq!(held, Held { bytes: 0, entries: DEPTH * 2 + 1 });
         assert_eq!(counted(base.path(), DEPTH / 2).unwrap().entries, DEPTH / 2 + 1);
         // The standard library would remove it with a descriptor for each level.
-        let path = base.path().join("folder");
-        assert!(std::process::Command::new("rm").arg("-rf").arg(path).status().unwrap().success());
+        rustix::fs::unlinkat(&at, "last", AtFlags::REMOVEDIR).unwrap();
+        for _ in 0..DEPTH {
+            rustix::fs::unlinkat(&at, "beside", AtFlags::REMOVEDIR).unwrap();
+            at = openat(&at, "..", FOLDER, Mode::empty()).unwrap();
+            rustix::fs::unlinkat(&at, "folder", AtFlags::REMOVEDIR).unwrap();
+        }
     }
 }
