@@ -1,9 +1,10 @@
 //! Every bound there is, in one place: default, ceiling, reason. What a call may use is in [`call`], what the host holds
-//! of its values in [`lift`], what its connections may use beside that in [`http`], what may be loaded in [`load`], what may
-//! come over the wire in [`wire`]. No other file holds a number that bounds something.
+//! of its values in [`lift`], what its connections may use beside that in [`http`], what its store may in [`keyvalue`], what
+//! may be loaded in [`load`], what may come over the wire in [`wire`]. No other file holds a number that bounds something.
 
 pub mod call;
 pub mod http;
+pub mod keyvalue;
 pub mod lift;
 pub mod load;
 pub mod wire;

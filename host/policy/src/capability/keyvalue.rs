@@ -4,7 +4,7 @@
 use super::Effects;
 use super::room::{Room, RoomText};
 use crate::Invalid;
-use crate::limits::call::{
+use crate::limits::keyvalue::{
     KEYVALUE_BYTES_MAX, KEYVALUE_ENTRIES_MAX, KEYVALUE_KEY_BYTES_MAX, KEYVALUE_VALUE_BYTES_MAX,
 };
 

@@ -1,6 +1,6 @@
 //! What the host holds of a guest's values while they are on their way, in either direction.
 
-use super::call::KEYVALUE_USE_BYTES_MAX;
+use super::keyvalue::KEYVALUE_USE_BYTES_MAX;
 use super::{KIB, MIB};
 
 /// Host memory for one crossing from guest to host, in bytes, whatever an answer may have: three times the largest text.

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use toolgate_policy::PluginName;
 use toolgate_policy::capability::keyvalue::{Large, Pass};
 use toolgate_policy::capability::room::Full;
-use toolgate_policy::limits::call::{KEYVALUE_ANSWER_BYTES_MAX, KEYVALUE_PAGE, KEYVALUE_WAIT_MS};
+use toolgate_policy::limits::keyvalue::{KEYVALUE_ANSWER_BYTES_MAX, KEYVALUE_PAGE, KEYVALUE_WAIT_MS};
 
 use super::State;
 use entries::{change, number, put, take};

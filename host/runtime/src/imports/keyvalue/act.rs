@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::keyvalue::{Denied, Pass};
-use toolgate_policy::limits::call::{
+use toolgate_policy::limits::keyvalue::{
     KEYVALUE_EACH_BYTES, KEYVALUE_READ_FUEL, KEYVALUE_USE_BYTES_MAX, KEYVALUE_WRITE_FUEL,
 };
 

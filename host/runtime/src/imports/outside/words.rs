@@ -8,9 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use toolgate_policy::limits::call::{
-    HTTP_ASK_BYTES_MAX, KEYVALUE_EACH_BYTES, KEYVALUE_USE_BYTES_MAX, STREAM_BYTES_MAX,
-};
+use toolgate_policy::limits::call::{HTTP_ASK_BYTES_MAX, STREAM_BYTES_MAX};
+use toolgate_policy::limits::keyvalue::{KEYVALUE_EACH_BYTES, KEYVALUE_USE_BYTES_MAX};
 use toolgate_policy::limits::load::WORKER_WORD_BYTES;
 
 use crate::egress::Failure;
