@@ -5,6 +5,7 @@ mod credentials;
 mod folder;
 mod https;
 mod lies;
+mod passwords;
 mod referrers;
 mod registry;
 

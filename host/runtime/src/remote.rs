@@ -3,6 +3,7 @@
 
 pub mod artefact;
 pub mod bundle;
+mod docker;
 mod login;
 mod pull;
 mod push;

@@ -3,6 +3,7 @@
 mod bundle;
 mod call;
 mod check;
+mod component;
 mod exit;
 mod explain;
 mod inspect;

@@ -44,7 +44,7 @@ impl Reference {
     /// # Errors
     /// [`NotAReference`].
     pub fn parse(text: &str, private: bool) -> Result<Self, NotAReference> {
-        let form = || NotAReference::Form(crate::redact::printable(text, 300));
+        let form = || NotAReference::Form(crate::redact::url(text, 300));
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => (name, Some(digest.parse::<Digest>().map_err(|_| form())?)),
             None => (text, None),
@@ -55,7 +55,7 @@ impl Reference {
             None => (path, None),
         };
         let version = match (tag, digest) {
-            (Some(_), Some(_)) => return Err(NotAReference::Both(crate::redact::printable(text, 300))),
+            (Some(_), Some(_)) => return Err(NotAReference::Both(crate::redact::url(text, 300))),
             (Some(tag), None) if is_tag(tag) => Version::Tag(tag.to_owned()),
             (None, Some(digest)) => Version::Digest(digest),
             (Some(_), None) | (None, None) => return Err(form()),
@@ -191,6 +191,21 @@ mod tests {
             &both,
         ] {
             assert!(Reference::parse(text, false).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_reference_is_refused_and_not_shown() {
+        let digest = Digest::of(b"x");
+        for text in [
+            "me:hunter2@ghcr.io/a:1".to_owned(),
+            "me:hunter2@ghcr.io".to_owned(),
+            format!("me:hunter2@ghcr.io/a@{digest}"),
+            format!("me:hunter2@ghcr.io/a:1@{digest}"),
+            "ghcr.io/me:hunter2@a:1".to_owned(),
+        ] {
+            let refused = Reference::parse(&text, false).unwrap_err().to_string();
+            assert!(!refused.contains("hunter2"), "{refused}");
         }
     }
 }

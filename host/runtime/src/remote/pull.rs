@@ -8,7 +8,7 @@ use toolgate_policy::load::errand::Follow;
 use toolgate_policy::load::reference::{Reference, Version};
 
 use super::artefact::{self, Descriptor, INDEX, MANIFEST, NotAnArtefact};
-use super::login::{Actions, log_in};
+use super::login::{Actions, Login, log_in};
 use super::{Arrived, Away, Client, NotArrived};
 use crate::artifact::Artifact;
 use crate::egress::errand::Parcel;
@@ -30,7 +30,7 @@ pub struct Pulled {
 pub(super) struct Session<'a> {
     pub(super) client: &'a Client<'a>,
     pub(super) reference: &'a Reference,
-    pub(super) authorization: Option<Secret>,
+    login: Login,
 }
 
 impl Away {
@@ -56,8 +56,23 @@ impl<'a> Session<'a> {
         reference: &'a Reference,
         actions: Actions,
     ) -> Result<Self, NotArrived> {
-        let authorization = log_in(client, reference, actions).await?;
-        Ok(Self { client, reference, authorization })
+        let login = log_in(client, reference, actions).await?;
+        Ok(Self { client, reference, login })
+    }
+
+    /// The value of `Authorization`.
+    pub(super) fn authorization(&self) -> Option<&Secret> {
+        self.login.authorization.as_ref()
+    }
+
+    /// An error, with what to do about it where the registry may have wanted to know who asks.
+    pub(super) fn with_advice(&self, error: NotArrived) -> NotArrived {
+        match (error, &self.login.advice) {
+            (NotArrived::Status { url, status: status @ (401 | 403 | 404), says }, Some(advice)) => {
+                NotArrived::Status { url, status, says: format!("{says}; {advice}") }
+            }
+            (error, _) => error,
+        }
     }
 
     /// A manifest or index, whose digest is that of its bytes whatever the registry says.
@@ -120,8 +135,9 @@ impl<'a> Session<'a> {
         const ACCEPTED: HeaderName = ACCEPT;
         let errand = self.reference.errand("GET", rest)?;
         let headers = vec![(ACCEPTED, format!("{MANIFEST}, {INDEX}, application/octet-stream"))];
-        let parcel = Parcel { headers, authorization: self.authorization.as_ref(), body: None };
-        self.client.fetch(&errand, &parcel, Follow::Elsewhere, bytes_max).await
+        let parcel = Parcel { headers, authorization: self.authorization(), body: None };
+        let fetched = self.client.fetch(&errand, &parcel, Follow::Elsewhere, bytes_max).await;
+        fetched.map_err(|error| self.with_advice(error))
     }
 
     pub(super) fn not(&self, why: NotAnArtefact) -> NotArrived {

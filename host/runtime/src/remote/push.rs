@@ -116,14 +116,14 @@ impl Session<'_> {
             self.client.head(&begin, &self.parcel(Vec::new(), Some(Bytes::new()))).await?;
         let location = headers.get(LOCATION).and_then(|location| location.to_str().ok());
         let Some(location) = location.filter(|_| status == StatusCode::ACCEPTED) else {
-            return Err(refused(&begin, status));
+            return Err(self.with_advice(refused(&begin, status)));
         };
         let joint = if location.contains('?') { '&' } else { '?' };
         let put = begin.led_to("PUT", &format!("{location}{joint}digest={digest}"), Follow::Home)?;
         let kind = vec![(CONTENT_TYPE, "application/octet-stream".to_owned())];
         let body = Bytes::copy_from_slice(bytes);
         let (status, _) = self.client.head(&put, &self.parcel(kind, Some(body))).await?;
-        if status == StatusCode::CREATED { Ok(()) } else { Err(refused(&put, status)) }
+        if status == StatusCode::CREATED { Ok(()) } else { Err(self.with_advice(refused(&put, status))) }
     }
 
     /// Whether the registry says that it lists this under its subject.
@@ -134,12 +134,12 @@ impl Session<'_> {
         let (status, headers) = self.client.head(&put, &parcel).await?;
         match status {
             StatusCode::CREATED => Ok(headers.contains_key("oci-subject")),
-            _ => Err(refused(&put, status)),
+            _ => Err(self.with_advice(refused(&put, status))),
         }
     }
 
     fn parcel(&self, headers: Vec<(HeaderName, String)>, body: Option<Bytes>) -> Parcel<'_> {
-        Parcel { headers, authorization: self.authorization.as_ref(), body }
+        Parcel { headers, authorization: self.authorization(), body }
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use toolgate_policy::limits::load::CONFIG_BYTES_MAX;
-use toolgate_policy::redact::printable;
+use toolgate_policy::redact::{self, printable};
 use toolgate_policy::{Digest, PluginName};
 use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::load::inspect;
@@ -107,7 +107,8 @@ fn find(args: &Export, what: &str, progress: &progress::Bars) -> Result<(String,
         let spec = config.spec.plugins.into_iter().find(|spec| spec.name.as_str() == what);
         let spec = spec.ok_or_else(|| {
             Exit::usage(format!(
-                "`{what}` is neither a file nor a plugin of {}",
+                "`{}` is neither a file nor a plugin of {}",
+                redact::url(what, 300),
                 args.config.config.display()
             ))
         })?;

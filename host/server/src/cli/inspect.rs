@@ -18,7 +18,7 @@ use toolgate_runtime::snapshot::tool::Listing;
 use toolgate_runtime::spec::{EngineKind, Source};
 
 use super::exit::Exit;
-use super::output;
+use super::{component, output};
 use crate::config::read_lock;
 
 /// What `inspect` takes.
@@ -35,7 +35,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
-    let path = std::path::absolute(&args.component).map_err(|error| Exit::host(&error))?;
+    let path = component::path(&args.component)?;
     let sources = Sources::new(Away::new(Vec::new()));
     let found = sources.fetch(&Source::File(path), None, &[]).map_err(|error| Exit::host(&error))?;
     let name = args.component.display();

@@ -14,7 +14,7 @@ use toolgate_runtime::signature::sign::{Signed, sign};
 use toolgate_runtime::signature::{self, SignatureFile};
 
 use super::exit::Exit;
-use super::output;
+use super::{component, output};
 use crate::config::read_key;
 
 /// What `sign` takes.
@@ -28,6 +28,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
+    component::path(&args.component)?;
     let pem = read_key(&args.key).map_err(|why| Exit::usage(format!("{}: {why}", args.key.display())))?;
     let key = PrivateKey::from_pem(&pem)
         .map_err(|error| Exit::usage(format!("{}: {error}", args.key.display())))?;

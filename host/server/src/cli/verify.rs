@@ -1,6 +1,6 @@
 //! `toolgate verify`: who signed a component, and whether that is enough.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use toolgate_policy::PluginName;
@@ -16,7 +16,7 @@ use toolgate_runtime::spec::{PluginSpec, Source, Trust};
 
 use super::exit::Exit;
 use super::push::Terms;
-use super::{output, progress};
+use super::{component, output, progress};
 use crate::config::load_trust;
 
 /// What `verify` takes.
@@ -86,7 +86,7 @@ fn source(args: &Args) -> Result<(Source, String), Exit> {
         let name = name.to_owned();
         return Ok((source, name));
     }
-    let path = std::path::absolute(&args.component).map_err(|error| Exit::host(&error))?;
+    let path = component::path(Path::new(&args.component))?;
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     Ok((Source::File(path), stem))
 }
