@@ -1,5 +1,6 @@
 //! Where plugins come from: URLs, registries, bundles, folders; and that nobody there can make a plugin of anything else.
 
+mod attached;
 mod bundle;
 mod credentials;
 mod folder;

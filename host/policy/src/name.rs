@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::Digest;
+use crate::redact::printable;
 
 /// The name of a plugin in a configuration: `[a-z][a-z0-9-]{0,31}`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,7 +31,7 @@ pub struct ExportPath {
 
 /// Why a text is no such name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no {what}; write {write}")]
+#[error("`{}` is no {what}; write {write}", printable(text, 100))]
 pub struct NotAName {
     text: String,
     what: &'static str,

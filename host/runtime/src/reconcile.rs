@@ -46,6 +46,8 @@ pub enum Loaded {
         tools: usize,
         /// Whether it served before, unchanged.
         kept: bool,
+        /// A sentence for each thing beside it that was set aside: no signature of it, or none that can be read.
+        set_aside: Vec<String>,
     },
     /// It does not, or its old version does instead.
     Not {
@@ -115,11 +117,9 @@ fn plan(rooms: &Rooms, spec: &Spec, old: &Snapshot, now: UnixTime) -> (Snapshot,
     let mut snapshot = Snapshot::default();
     let mut report = Report { plugins: Vec::new(), serves: true, problem: None };
     for (wanted, (loaded, instead)) in spec.plugins.iter().zip(load_all(rooms, spec, old, now)) {
-        let loaded = match loaded
-            .and_then(|(plugin, kept)| add(&mut snapshot, &plugin).map(|()| (plugin, kept)))
-        {
-            Ok((plugin, kept)) => {
-                Loaded::Ready { digest: plugin.digest(), tools: plugin.tools().len(), kept }
+        let loaded = match loaded.and_then(|ready| add(&mut snapshot, &ready.plugin).map(|()| ready)) {
+            Ok(Ready { plugin, kept, set_aside }) => {
+                Loaded::Ready { digest: plugin.digest(), tools: plugin.tools().len(), kept, set_aside }
             }
             Err(why) => {
                 let instead =
@@ -140,8 +140,16 @@ fn before<'a>(old: &'a Snapshot, wanted: &PluginSpec) -> Option<&'a Arc<Plugin>>
     old.plugins().iter().find(|plugin| *plugin.name() == wanted.name)
 }
 
-/// A plugin that may serve, and whether it did before; if there is none, the version that may serve instead.
-type LoadedOrNot = (Result<(Arc<Plugin>, bool), NotLoaded>, Option<Arc<Plugin>>);
+/// A plugin that may serve.
+struct Ready {
+    plugin: Arc<Plugin>,
+    /// Whether it did before.
+    kept: bool,
+    set_aside: Vec<String>,
+}
+
+/// A plugin that may serve; if there is none, the version that may serve instead.
+type LoadedOrNot = (Result<Ready, NotLoaded>, Option<Arc<Plugin>>);
 
 /// Loads all of them, a few at once: one that is slow to compile does not hold up the others. In the operator's order.
 fn load_all(rooms: &Rooms, spec: &Spec, old: &Snapshot, now: UnixTime) -> Vec<LoadedOrNot> {
@@ -191,13 +199,17 @@ fn load_found(
     found: Found,
     against: Against<'_>,
     before: Option<&Arc<Plugin>>,
-) -> Result<(Arc<Plugin>, bool), NotLoaded> {
+) -> Result<Ready, NotLoaded> {
     let cleared = clear_found(wanted, found, against)?;
+    let set_aside = cleared.set_aside().to_vec();
+    if !set_aside.is_empty() {
+        tracing::info!(plugin = %wanted.name, ?set_aside, "beside it is what is no signature of it");
+    }
     if cleared.clearance().pin().is_some() {
         keep(rooms, against.trust, cleared.found());
     }
     if let Some(plugin) = before.filter(|plugin| plugin.is(wanted, cleared.clearance())) {
-        return Ok((Arc::clone(plugin), true));
+        return Ok(Ready { plugin: Arc::clone(plugin), kept: true, set_aside });
     }
     let plugin = cleared.prepare(wanted, &rooms.sandbox)?;
     if plugin.clearance().pin().is_some() {
@@ -206,7 +218,7 @@ fn load_found(
             told(rooms.kept.put(surface, &[]));
         }
     }
-    Ok((Arc::new(plugin), false))
+    Ok(Ready { plugin: Arc::new(plugin), kept: false, set_aside })
 }
 
 /// What may serve where `wanted` does not: the version that serves, or the one that was approved and kept.
@@ -232,26 +244,27 @@ fn instead(
         return Some(Arc::clone(plugin));
     }
     let (artifact, signatures) = rooms.kept.get(approved?.digest)?;
-    let found = Found { artifact, signatures };
+    let found = Found::new(artifact, signatures);
     let wanted = PluginSpec { digest: None, ..wanted.clone() };
-    load_found(rooms, &wanted, found, against, None).ok().map(|(plugin, _)| plugin)
+    load_found(rooms, &wanted, found, against, None).ok().map(|ready| ready.plugin)
 }
 
 /// Keeps what was approved, with every signature that has been found beside it so far: the key of the first may be the
 /// first whose time is over.
 fn keep(rooms: &Rooms, trust: &Trust, found: &Found) {
-    if rooms.kept.has(found.artifact.digest(), &found.signatures) {
+    let signatures = verify::worth_keeping(trust, found);
+    if rooms.kept.has(found.artifact.digest(), &signatures) {
         return;
     }
     let worth = |file: &SignatureFile| {
-        let alone = Found { artifact: found.artifact.clone(), signatures: vec![file.clone()] };
-        match verify::examine(trust, &alone) {
-            Ok(one) if one.iter().all(|one| matches!(one.by, By::Signer(_))) => Worth::Counts,
-            Ok(_) => Worth::MayCount,
-            Err(_) => Worth::Nothing,
+        let alone = Found::new(found.artifact.clone(), vec![file.clone()]);
+        match verify::examine(trust, &alone).first().map(|one| &one.by) {
+            Some(By::Signer(_)) => Worth::Counts,
+            Some(By::Stranger(_)) => Worth::MayCount,
+            Some(By::Nobody(_)) | None => Worth::Nothing,
         }
     };
-    told(rooms.kept.add(&found.artifact, &found.signatures, worth));
+    told(rooms.kept.add(&found.artifact, &signatures, worth));
 }
 
 /// What is not kept serves all the same.
@@ -286,7 +299,7 @@ fn record(audit: &Recorder, old: &Snapshot, new: &Snapshot, report: &Report) {
     for (name, loaded) in &report.plugins {
         match loaded {
             Loaded::Ready { kept: true, .. } => {}
-            Loaded::Ready { digest, tools, kept: false } => {
+            Loaded::Ready { digest, tools, kept: false, .. } => {
                 let plugin = new.plugins().iter().find(|plugin| plugin.name() == name);
                 let provenance = plugin.map(|plugin| plugin.provenance());
                 let approval = provenance.and_then(|provenance| provenance.approval.as_ref());

@@ -11,6 +11,7 @@ mod key;
 mod learn;
 mod output;
 mod pack;
+mod place;
 mod plugin;
 mod progress;
 mod push;

@@ -204,7 +204,7 @@ pub(crate) fn tell(report: &Report) {
     }
     for (name, loaded) in &report.plugins {
         match loaded {
-            Loaded::Ready { digest, tools, kept } => {
+            Loaded::Ready { digest, tools, kept, .. } => {
                 tracing::info!(plugin = %name, digest = %digest.short(12), tools, kept, "serving");
             }
             Loaded::Not { why, instead } => {

@@ -208,7 +208,7 @@ mod tests {
             rules: vec![Rule { plugin: Pattern::parse("*").unwrap(), require: vec!["publisher".into()] }],
             ..Parts::default()
         };
-        let signature = VerifiedSignature { digest, key, time: None };
+        let signature = VerifiedSignature { digest, key, time: None, plugin: None };
         let found = Evidence { signatures: &[signature], strangers: &[] };
         TrustPolicy::new(parts).unwrap().trust("p", digest, None, found, Standing::New, UnixTime(0)).unwrap()
     }

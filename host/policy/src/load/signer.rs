@@ -32,7 +32,7 @@ pub struct Signer {
 
 /// A signature over a plugin's digest that was found genuine. Made by the signature room only; the tests of this
 /// repository check that no other room names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedSignature {
     /// What it is over.
     pub digest: Digest,
@@ -40,6 +40,8 @@ pub struct VerifiedSignature {
     pub key: KeyId,
     /// When it was made, where a log or a timestamp authority proves it.
     pub time: Option<UnixTime>,
+    /// The only plugin that it is for, by id. None where it does not say.
+    pub plugin: Option<String>,
 }
 
 /// In which format a signature is.

@@ -39,7 +39,9 @@ fn bytes() -> Digest {
 }
 
 fn signed_by(ids: &[&str]) -> Vec<VerifiedSignature> {
-    ids.iter().map(|id| VerifiedSignature { digest: bytes(), key: key(id), time: None }).collect()
+    ids.iter()
+        .map(|id| VerifiedSignature { digest: bytes(), key: key(id), time: None, plugin: None })
+        .collect()
 }
 
 fn judge(parts: Parts, plugin: &str, ids: &[&str]) -> Result<Trusted, Distrust> {
@@ -96,8 +98,12 @@ fn nothing_signed_is_told_as_that() {
 
 #[test]
 fn a_signature_over_other_bytes_counts_for_nothing() {
-    let other =
-        VerifiedSignature { digest: Digest::of(b"another component"), key: key("vendor"), time: None };
+    let other = VerifiedSignature {
+        digest: Digest::of(b"another component"),
+        key: key("vendor"),
+        time: None,
+        plugin: None,
+    };
     let found = Evidence { signatures: &[other], strangers: &[] };
     let judged = TrustPolicy::new(parts()).unwrap().trust("tool", bytes(), None, found, Standing::New, NOW);
     assert!(matches!(judged, Err(Distrust::Unmet { .. })));
@@ -150,7 +156,7 @@ fn a_signers_time_is_judged_when_they_signed_where_that_is_proved() {
     }
     let policy = TrustPolicy::new(parts).unwrap();
     let at = |time: Option<UnixTime>| {
-        let signatures = [VerifiedSignature { digest: bytes(), key: key("vendor"), time }];
+        let signatures = [VerifiedSignature { digest: bytes(), key: key("vendor"), time, plugin: None }];
         let found = Evidence { signatures: &signatures, strangers: &[] };
         policy.trust("tool", bytes(), None, found, Standing::New, NOW).is_ok()
     };
@@ -226,4 +232,33 @@ fn what_was_trusted_by_another_policy_is_asked_again_with_the_same_signatures() 
     let mut revoked = parts();
     revoked.revoked.insert(bytes(), "backdoor".into());
     assert!(again(revoked).is_err());
+}
+
+#[test]
+fn a_signature_that_says_which_plugin_it_is_for_counts_for_no_other() {
+    let policy = TrustPolicy::new(parts()).unwrap();
+    let judge = |said: Option<&str>, plugin: &str| {
+        let plugin_said = said.map(str::to_owned);
+        let signatures =
+            [VerifiedSignature { digest: bytes(), key: key("vendor"), time: None, plugin: plugin_said }];
+        let found = Evidence { signatures: &signatures, strangers: &[] };
+        policy.trust(plugin, bytes(), None, found, Standing::New, NOW)
+    };
+    assert!(judge(Some("tool"), "tool").is_ok());
+    assert!(judge(None, "tool").is_ok(), "what does not say it is for any plugin of these bytes");
+    for other in ["acme:files", "tools", "TOOL", "too", "tool ", ""] {
+        let refused = judge(Some(other), "tool").unwrap_err().to_string();
+        let told = format!("signer `vendor` signed it as plugin `{other}` and no other");
+        assert!(refused.contains(&told), "{refused}");
+    }
+    // One for another plugin takes nothing from one for this.
+    let both = ["other", "tool"].map(|plugin| VerifiedSignature {
+        digest: bytes(),
+        key: key("vendor"),
+        time: None,
+        plugin: Some(plugin.to_owned()),
+    });
+    let found = Evidence { signatures: &both, strangers: &[] };
+    let trusted = policy.trust("tool", bytes(), None, found, Standing::New, NOW).unwrap();
+    assert!(policy.again(&trusted, Standing::New, NOW).is_ok());
 }

@@ -8,7 +8,7 @@ use toolgate_policy::Digest;
 use toolgate_policy::load::errand::{Errand, Follow};
 use toolgate_policy::load::reference::{Reference, Version};
 
-use super::artefact::{self, Descriptor, INDEX, Interfaces, MANIFEST};
+use super::artefact::{self, Descriptor, INDEX, Interfaces, MANIFEST, NotAnArtefact};
 use super::login::Actions;
 use super::pull::Session;
 use super::{Away, NotArrived};
@@ -93,15 +93,15 @@ impl Session<'_> {
 
     /// Adds to the index under the tag that stands in for the list of referrers.
     async fn list(&self, subject: Digest, more: Vec<Descriptor>) -> Result<(), NotArrived> {
-        let mut listed = match self.fallback(subject).await? {
-            Some(index) => artefact::listed(&index).map_err(|error| self.not(error))?,
-            None => Vec::new(),
+        let name = artefact::fallback_tag(subject);
+        let index = match self.fallback(subject).await? {
+            Some(index) => {
+                let with = artefact::index_with(&index, &more);
+                with.map_err(|_| self.not(NotAnArtefact::Tag(name.clone())))?
+            }
+            None => artefact::index(&more),
         };
-        listed.extend(more);
-        listed.sort_by_key(|descriptor| descriptor.digest);
-        listed.dedup_by_key(|descriptor| descriptor.digest);
-        let tag = Version::Tag(artefact::fallback_tag(subject));
-        self.put_manifest(&tag, INDEX, &artefact::index(&listed)).await.map(drop)
+        self.put_manifest(&Version::Tag(name), INDEX, &index).await.map(drop)
     }
 
     async fn put_blob(&self, bytes: &[u8]) -> Result<(), NotArrived> {

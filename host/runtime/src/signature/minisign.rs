@@ -105,7 +105,7 @@ impl Signature for Minisign {
         let forged = || BadSignature::Forged(self.file.clone());
         let Anchor::Minisign(signer) = signer else { return Err(forged()) };
         signer.key.verify(artifact.bytes(), &self.signature, false).map_err(|_| forged())?;
-        Ok(VerifiedSignature { digest: artifact.digest(), key: signer.id(), time: None })
+        Ok(VerifiedSignature { digest: artifact.digest(), key: signer.id(), time: None, plugin: None })
     }
 }
 

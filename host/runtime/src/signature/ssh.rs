@@ -73,7 +73,7 @@ impl Signature for Ssh {
         if key.id() != self.key.id() || !key.signed(&message, &self.raw) {
             return Err(forged());
         }
-        Ok(VerifiedSignature { digest: artifact.digest(), key: key.id(), time: None })
+        Ok(VerifiedSignature { digest: artifact.digest(), key: key.id(), time: None, plugin: None })
     }
 }
 

@@ -78,9 +78,11 @@ fn signatures(found: &Found) -> Vec<(String, String)> {
         Ok(signature) => {
             format!("{} that names {} (not verified here)", signature.format(), signature.claim())
         }
-        Err(error) => error.to_string(),
+        Err(error) => format!("ignored: {}", printable(&error.to_string(), 800)),
     };
-    found.signatures.iter().map(|file| (file.name.clone(), read(file))).collect()
+    let read = found.signatures.iter().map(|file| (file.name.clone(), read(file)));
+    let unread = found.unread.iter().map(|unread| (unread.name.clone(), format!("ignored: {}", unread.why)));
+    read.chain(unread).collect()
 }
 
 fn words(inspected: &Inspected, needed: bool) -> Vec<Capability> {

@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use toolgate_policy::PluginName;
-use toolgate_policy::load::Trusted;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::trust::Standing;
 use toolgate_policy::name::Prefix;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::load::source::{Found, Sources};
-use toolgate_runtime::load::verify::{By, examine, verify};
+use toolgate_runtime::load::verify::{By, Verified, examine, verify};
 use toolgate_runtime::remote::Away;
 use toolgate_runtime::spec::{PluginSpec, Source, Trust};
 
@@ -43,7 +42,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let found = sources.fetch(&source, None, &[]).map_err(|error| Exit::not_fetched(&error))?;
     progress.end();
     let signatures = signatures(&trust, &found);
-    let trusted = judge(&trust, &found, &id).map_err(|error| {
+    let Verified { trusted, .. } = judge(&trust, &found, &id).map_err(|error| {
         if !signatures.is_empty() {
             output::print(&signatures.join("\n"));
         }
@@ -57,22 +56,29 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     Ok(())
 }
 
-/// A line for each signature: its file, its format, whose it is. None where one is not genuine, which is said elsewhere.
+/// A line for each thing beside a component: its file, its format, whose it is, or why it is no signature of it.
 fn signatures(trust: &Trust, found: &Found) -> Vec<String> {
-    let examined = examine(trust, found).unwrap_or_default();
+    let examined = examine(trust, found);
     let line = |file: &str, rest: String| format!("  {}: {rest}", printable(file, 200));
     let lines = examined.iter().map(|one| match &one.by {
         By::Signer(signature) => {
             let mut signers = trust.policy.signers().iter();
             let signer = signers.find(|signer| signer.key == signature.key);
             let id = signer.map_or("?", |signer| signer.id.as_str());
-            line(&one.file, format!("{} by signer `{id}`, genuine", one.format))
+            let plugin =
+                signature.plugin.as_ref().map(|plugin| format!(", for plugin `{}`", printable(plugin, 100)));
+            line(&one.file, format!("{} by signer `{id}`, genuine{}", one.format, plugin.unwrap_or_default()))
         }
         By::Stranger(claim) => {
             line(&one.file, format!("{} by {claim}, which is no [[signer]]; not looked at", one.format))
         }
+        By::Nobody(why) => line(&one.file, format!("ignored: {}", printable(&why.to_string(), 800))),
     });
-    lines.collect()
+    let unread = found
+        .unread
+        .iter()
+        .map(|unread| format!("  {}: ignored: {}", printable(&unread.name, 200), unread.why));
+    lines.chain(unread).collect()
 }
 
 /// Where the component is, and what it is called there.
@@ -95,7 +101,7 @@ fn source(args: &Args) -> Result<(Source, String), Exit> {
 ///
 /// # Errors
 /// Why they are not trusted.
-pub(super) fn judge(trust: &Trust, found: &Found, id: &str) -> Result<Trusted, String> {
+pub(super) fn judge(trust: &Trust, found: &Found, id: &str) -> Result<Verified, String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = UnixTime(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
     let spec = spec(id).map_err(|error| error.to_string())?;
