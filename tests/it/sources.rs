@@ -4,6 +4,7 @@ mod attached;
 mod bundle;
 mod credentials;
 mod folder;
+mod formats;
 mod https;
 mod lies;
 mod passwords;

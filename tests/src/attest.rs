@@ -61,22 +61,46 @@ pub struct Attached {
     pub word: &'static str,
 }
 
+const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
+const OURS: &str = "urn:toolgate:plugin:v1";
+const SPDX: &str = "https://spdx.dev/Document";
+const COSIGN: &str = "https://sigstore.dev/cosign/sign/v1";
+
 /// All kinds of things that are no signature of a plugin with this digest, by the world's key `vendor`, who is trusted, and by `stranger`.
 pub fn attachments(world: &World, digest: &str) -> Vec<Attached> {
-    const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
-    const OURS: &str = "urn:toolgate:plugin:v1";
-    let made = |key: &str, kind: &str, predicate: Value, about: &str| {
-        bundle(world, key, statement(about, kind, &predicate).to_string().as_bytes(), IN_TOTO)
-    };
-    let provenance = |key| made(key, PROVENANCE, json!({ "buildDefinition": {}, "runDetails": {} }), digest);
-    let mut older = provenance("vendor");
+    let mut all = about_something_else(world, digest);
+    all.extend(not_as_it_should_be(world, digest));
+    all
+}
+
+fn attached(what: &'static str, ending: &'static str, bytes: Vec<u8>, word: &'static str) -> Attached {
+    Attached { what, ending, bytes, word }
+}
+
+/// A bundle of an in-toto statement.
+fn made(world: &World, key: &str, kind: &str, predicate: &Value, about: &str) -> Value {
+    bundle(world, key, statement(about, kind, predicate).to_string().as_bytes(), IN_TOTO)
+}
+
+fn provenance(world: &World, key: &str, digest: &str) -> Value {
+    made(world, key, PROVENANCE, &json!({ "buildDefinition": {}, "runDetails": {} }), digest)
+}
+
+fn text(value: &Value) -> Vec<u8> {
+    value.to_string().into_bytes()
+}
+
+/// Well-formed statements about something else, as vendors, mirrors and scanners attach them.
+fn about_something_else(world: &World, digest: &str) -> Vec<Attached> {
+    let by_signer = provenance(world, "vendor", digest);
+    let mut older = by_signer.clone();
     older["mediaType"] = "application/vnd.dev.sigstore.bundle+json;version=0.2".into();
     older["verificationMaterial"] =
         json!({ "x509CertificateChain": { "certificates": [{ "rawBytes": "AA==" }] } });
-    let mut two_signatures = provenance("vendor");
+    let mut two_signatures = by_signer.clone();
     let one = two_signatures["dsseEnvelope"]["signatures"][0].clone();
     two_signatures["dsseEnvelope"]["signatures"] = json!([one, one]);
-    let mut wide = provenance("vendor");
+    let mut wide = by_signer.clone();
     let subjects: Vec<Value> =
         (0..50).map(|n| json!({ "name": format!("{n}"), "digest": { "sha512": "00" } })).collect();
     let many = json!({
@@ -84,56 +108,41 @@ pub fn attachments(world: &World, digest: &str) -> Vec<Attached> {
         "predicate": { "materials": vec![json!({ "uri": "git+https://example.com" }); 500] },
     });
     wide["dsseEnvelope"]["payload"] = STANDARD.encode(many.to_string()).into();
-    let mut forged = made("vendor", OURS, json!({}), digest);
-    forged["dsseEnvelope"]["signatures"][0]["sig"] = one["sig"].clone();
+    let spdx = made(world, "vendor", SPDX, &json!({ "spdxVersion": "SPDX-2.3" }), digest);
     let other_bytes = Digest::of(b"something else").to_string();
-    let text = |value: &Value| value.to_string().into_bytes();
-    let attached = |what, ending, bytes, word| Attached { what, ending, bytes, word };
+    let cosign = made(world, "stranger", COSIGN, &json!({}), &other_bytes);
+    let other_payload = bundle(world, "vendor", b"{}", "application/vnd.acme+json");
+    let by_stranger = provenance(world, "stranger", digest);
+    [
+        ("provenance by a signer", &by_signer, PROVENANCE),
+        ("provenance by a stranger", &by_stranger, PROVENANCE),
+        ("an SBOM", &spdx, SPDX),
+        ("what cosign signs", &cosign, COSIGN),
+        ("another payload", &other_payload, "application/vnd.acme+json"),
+        ("an older bundle", &older, PROVENANCE),
+        ("a bundle with two signatures", &two_signatures, PROVENANCE),
+        ("a statement about many things", &wide, PROVENANCE),
+    ]
+    .map(|(what, bundle, word)| attached(what, ".sigstore.json", text(bundle), word))
+    .into()
+}
+
+/// Signatures that are not genuine or of another form, and what is none at all.
+fn not_as_it_should_be(world: &World, digest: &str) -> Vec<Attached> {
+    let odd = made(world, "vendor", OURS, &json!({ "extra": 1 }), digest);
+    let other_bytes = Digest::of(b"something else").to_string();
+    let over_others = made(world, "vendor", OURS, &json!({}), &other_bytes);
+    let mut forged = made(world, "vendor", OURS, &json!({}), digest);
+    forged["dsseEnvelope"]["signatures"] =
+        provenance(world, "vendor", digest)["dsseEnvelope"]["signatures"].clone();
+    const BUNDLE: &str = ".sigstore.json";
     vec![
-        attached("provenance by a signer", ".sigstore.json", text(&provenance("vendor")), PROVENANCE),
-        attached("provenance by a stranger", ".sigstore.json", text(&provenance("stranger")), PROVENANCE),
-        attached(
-            "an SBOM",
-            ".sigstore.json",
-            text(&made("vendor", "https://spdx.dev/Document", json!({ "spdxVersion": "SPDX-2.3" }), digest)),
-            "https://spdx.dev/Document",
-        ),
-        attached(
-            "what cosign signs",
-            ".sigstore.json",
-            text(&made("stranger", "https://sigstore.dev/cosign/sign/v1", json!({}), &other_bytes)),
-            "https://sigstore.dev/cosign/sign/v1",
-        ),
-        attached(
-            "another payload",
-            ".sigstore.json",
-            text(&bundle(world, "vendor", b"{}", "application/vnd.acme+json")),
-            "application/vnd.acme+json",
-        ),
-        attached("an older bundle", ".sigstore.json", text(&older), PROVENANCE),
-        attached("a bundle with two signatures", ".sigstore.json", text(&two_signatures), PROVENANCE),
-        attached("a statement about many things", ".sigstore.json", text(&wide), PROVENANCE),
-        attached(
-            "a plugin's statement of another form",
-            ".sigstore.json",
-            text(&made("vendor", OURS, json!({ "extra": 1 }), digest)),
-            "which Toolgate does not know",
-        ),
-        attached(
-            "a signature over other bytes",
-            ".sigstore.json",
-            text(&made("vendor", OURS, json!({}), &other_bytes)),
-            "is a signature over other bytes",
-        ),
-        attached("a forged signature", ".sigstore.json", text(&forged), "is not a genuine signature"),
-        attached("no JSON", ".sigstore.json", b"<html>not found</html>".to_vec(), "it is not JSON"),
-        attached("nothing", ".sigstore.json", Vec::new(), "it is not JSON"),
-        attached(
-            "a bundle without end",
-            ".sigstore.json",
-            vec![b' '; (1 << 20) + 1],
-            "it has more than 1048576 bytes",
-        ),
+        attached("a statement of another form", BUNDLE, text(&odd), "which Toolgate does not know"),
+        attached("over other bytes", BUNDLE, text(&over_others), "is a signature over other bytes"),
+        attached("a forged signature", BUNDLE, text(&forged), "is not a genuine signature"),
+        attached("no JSON", BUNDLE, b"<html>not found</html>".to_vec(), "it is not JSON"),
+        attached("nothing", BUNDLE, Vec::new(), "it is not JSON"),
+        attached("a bundle without end", BUNDLE, vec![b' '; (1 << 20) + 1], "it has more than 1048576 bytes"),
         attached("cosign's detached signature", ".sig", b"MEUCIQD=".to_vec(), "is not a signature"),
         attached("a signature of another program", ".minisig", b"\x89PNG".to_vec(), "is not a signature"),
     ]

@@ -232,6 +232,17 @@ fn however_much_is_attached_so_much_is_looked_at_and_a_type_that_says_so_comes_f
     let web = listing(&shelf, claiming, true, true);
     does_not_load("a hundred that say so", &from(&vendor, &web), "the answer was 404");
     assert!(web.heard().len() < 64 + 12, "{} requests", web.heard().len());
+    // A thousand of another type: the first are listed, and of the others the number.
+    let sboms: Vec<Value> = (0_u32..1_000)
+        .map(|number| {
+            let mut entry = toolgate_tests::registry::descriptor(MANIFEST, &number.to_le_bytes());
+            entry["artifactType"] = "application/spdx+json".into();
+            entry
+        })
+        .collect();
+    let check = from(&vendor, &listing(&shelf, sboms, false, true)).run(&["check"]);
+    assert!(check.code == 0 && check.stdout.contains("936 more things are attached"), "{}", check.said());
+    assert_eq!(check.stdout.matches("  ignored: ").count(), 65, "{}", check.stdout);
     // Nine that are as large as one may be.
     let large: Vec<Value> = (0_u8..9)
         .map(|number| {
@@ -241,10 +252,15 @@ fn however_much_is_attached_so_much_is_looked_at_and_a_type_that_says_so_comes_f
             shelve(&mut shelf, &manifest)
         })
         .collect();
-    does_not_load(
-        "nine megabytes",
-        &from(&vendor, &listing(&shelf, large, true, true)),
-        "it is not looked at",
+    let world = from(&vendor, &listing(&shelf, large, true, true));
+    does_not_load("nine megabytes", &world, "it is not JSON");
+    // A sentence of `check` has the first few; `verify` has a line for each.
+    let source = std::fs::read_to_string(world.path("toolgate.toml")).unwrap();
+    let source = source.lines().find_map(|line| line.strip_prefix("source = \"")?.strip_suffix('"')).unwrap();
+    let verified = world.run(&["verify", source]).stdout;
+    assert_eq!(
+        (verified.matches("is not JSON").count(), verified.matches("is not looked at").count()),
+        (8, 1)
     );
 }
 

@@ -39,6 +39,8 @@ struct Reading<'a, 's> {
     bytes_left: u64,
     /// The first reason for which a registry gave nothing that it may well have.
     failed: Option<NotArrived>,
+    /// How many things were set aside and not noted.
+    more: usize,
 }
 
 /// A list of what is attached.
@@ -57,6 +59,7 @@ impl Session<'_> {
             requests_left: ATTACHED_MAX,
             bytes_left: ATTACHED_BYTES_MAX,
             failed: None,
+            more: 0,
         };
         let mut listed = reading.referrers(subject).await;
         listed.extend(reading.fallback(subject).await);
@@ -67,6 +70,10 @@ impl Session<'_> {
             for ending in ["sig", "att"] {
                 reading.older_tag(&format!("{}.{ending}", artefact::fallback_tag(subject))).await;
             }
+        }
+        if reading.more > 0 {
+            let why = format!("{} more things are attached, which are not listed here", reading.more);
+            reading.found.unread.push(Unread { name: subject.to_string(), why });
         }
         match reading.failed {
             Some(error) if reading.found.signatures.is_empty() => Err(error),
@@ -244,8 +251,12 @@ impl Reading<'_, '_> {
         self.found.signatures.iter().any(|file| signature::read(file).is_ok())
     }
 
+    /// Notes something that counts for nothing. Of a list without end the first ones are enough.
     fn set_aside(&mut self, unread: Unread) {
-        self.found.unread.push(unread);
+        match self.found.unread.len() < ATTACHED_MAX {
+            true => self.found.unread.push(unread),
+            false => self.more += 1,
+        }
     }
 
     fn looked(&mut self, place: &str, error: &NotArrived) {

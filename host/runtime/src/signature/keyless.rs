@@ -17,6 +17,7 @@ use toolgate_policy::{Digest, digest};
 
 use super::anchor::Anchor;
 use super::bundle::{About, canonical_base64, exactly, members, read_envelope};
+use super::key::check_keys_in;
 use super::sign::BUNDLE_MEDIA_TYPE;
 use super::{BadSignature, Signature, SignatureFile, unreadable};
 use crate::artifact::Artifact;
@@ -78,6 +79,15 @@ impl KeylessSigner {
             if count == 0 {
                 return Err(wrong(&format!("it has no `{name}`, so that nothing could be proved by it")));
             }
+        }
+        let logs = root.tlogs.iter().map(|log| log.public_key.raw_bytes.as_bytes());
+        let logs = logs.chain(root.ctlogs.iter().map(|log| log.public_key.raw_bytes.as_bytes()));
+        let chains = root.certificate_authorities.iter().map(|authority| &authority.cert_chain);
+        let chains = chains.chain(root.timestamp_authorities.iter().map(|authority| &authority.cert_chain));
+        let certificates =
+            chains.flat_map(|chain| chain.certificates.iter().map(|one| one.raw_bytes.as_bytes()));
+        for der in logs.chain(certificates) {
+            check_keys_in(der).map_err(|error| wrong(&format!("of a key in it: {error}")))?;
         }
         let verifier = Arc::new(Verifier::new(&root).map_err(|error| wrong(&error))?);
         Ok(Root { verifier, digest: Digest::of(text.as_bytes()) })

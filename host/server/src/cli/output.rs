@@ -1,7 +1,7 @@
 //! The only place that prints: people's text and JSON to stdout, diagnostics to stderr. A reader that went away is no error.
 #![expect(clippy::print_stderr, reason = "this is the door")]
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 
 use tracing_subscriber::EnvFilter;
 
@@ -28,9 +28,9 @@ pub(super) fn log(level: &str) {
     // The protocol's library logs every request at INFO and whole arguments at DEBUG.
     let quiet = format!("{level},rmcp=warn");
     let filter = EnvFilter::try_from_env("TOOLGATE_LOG").unwrap_or_else(|_| EnvFilter::new(quiet));
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    // Its colours are not built in, and asking for them has it print a line about that.
     let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
     if subscriber.with_target(false).try_init().is_err() {
         complain("the log was started twice");
     }

@@ -26,7 +26,8 @@ pub(super) struct Args {
     /// The trust policy
     #[arg(long, value_name = "FILE", default_value = "trust.toml")]
     trust: PathBuf,
-    /// As which plugin, by id; by default the file's name without its ending
+    /// As which plugin, by id; by default the one that its signatures are for, or else the file's name without
+    /// its ending
     #[arg(long, value_name = "ID")]
     plugin: Option<String>,
     #[command(flatten)]
@@ -36,11 +37,11 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let trust = load_trust(&args.trust)?;
     let (source, stem) = source(args)?;
-    let id = args.plugin.clone().unwrap_or(stem);
     let progress = progress::bars();
     let sources = Sources::new(Away::new(Vec::new()).telling(progress.teller()));
     let found = sources.fetch(&source, None, &[]).map_err(|error| Exit::not_fetched(&error))?;
     progress.end();
+    let id = args.plugin.clone().unwrap_or_else(|| signed_id(&trust, &found, &stem));
     let signatures = signatures(&trust, &found);
     let Verified { trusted, .. } = judge(&trust, &found, &id).map_err(|error| {
         if !signatures.is_empty() {
@@ -95,6 +96,21 @@ fn source(args: &Args) -> Result<(Source, String), Exit> {
     let path = component::path(Path::new(&args.component))?;
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     Ok((Source::File(path), stem))
+}
+
+/// The id that the genuine signatures of it are for, if it is one; or else `name`.
+pub(super) fn signed_id(trust: &Trust, found: &Found, name: &str) -> String {
+    let signed = examine(trust, found).into_iter().filter_map(|one| match one.by {
+        By::Signer(signature) => signature.plugin,
+        By::Stranger(_) | By::Nobody(_) => None,
+    });
+    let mut ids: Vec<String> = signed.collect();
+    ids.sort();
+    ids.dedup();
+    match ids.as_slice() {
+        [id] => id.clone(),
+        _ => name.to_owned(),
+    }
 }
 
 /// What the trust policy makes of what was found, as the plugin of this id.

@@ -106,8 +106,10 @@ struct Component {
 /// Verifies a component and writes it with its signatures, as far as it is not there already.
 fn prepare(args: &Args, trust: &Trust, name: &PluginName, item: Item) -> Result<Component, Exit> {
     let found = Found { unread: item.unread, ..Found::new(item.artifact, item.signatures) };
-    let verified = verify::judge(trust, &found, name.as_str())
-        .map_err(|error| Exit::refused(format!("{name}: not trusted as `{name}`: {error}")))?;
+    let id = verify::signed_id(trust, &found, name.as_str());
+    let verified = verify::judge(trust, &found, &id).map_err(|error| {
+        Exit::refused(format!("{name}: not trusted as `{}`: {error}", printable(&id, 100)))
+    })?;
     let component = format!("{name}.wasm");
     let path = args.into.join(&component);
     let mut signatures = worth_keeping(trust, &found);
