@@ -15,11 +15,12 @@ mod wasi3;
 use serde_json::{Value, json};
 use toolgate_tests::{Ended, World};
 
-/// One call by the command line; the answer must be an `ok`.
+/// One call; the answer must be an `ok`.
 fn answer(world: &World, tool: &str, args: &Value) -> String {
-    let ended = world.call(tool, args);
-    assert_eq!(ended.code, 0, "{tool} {args}: {}", ended.said());
-    ended.stdout.trim_end_matches('\n').to_owned()
+    let reply = world.ask(tool, args);
+    assert!(!reply.is_error(), "{tool} {args}: {reply:?}");
+    // Nothing at all is an answer as well.
+    if reply.0["result"]["content"] == json!([]) { String::new() } else { reply.text().to_owned() }
 }
 
 /// The same, as JSON.
@@ -29,9 +30,9 @@ fn value(world: &World, tool: &str, args: &Value) -> Value {
 
 /// One call that the tool itself, or the host for it, answers with an error.
 fn error(world: &World, tool: &str, args: &Value) -> String {
-    let ended = world.call(tool, args);
-    assert_eq!(ended.code, 1, "{tool} {args}: {}", ended.said());
-    ended.said()
+    let reply = world.ask(tool, args);
+    assert!(reply.is_error(), "{tool} {args}: {reply:?}");
+    reply.text().to_owned()
 }
 
 /// The configuration is refused, for this reason.

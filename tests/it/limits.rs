@@ -7,9 +7,11 @@ mod exact;
 mod later;
 mod sockets;
 
-use std::time::{Duration, Instant};
+use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
+use toolgate_tests::hold::Holding;
+use toolgate_tests::process::{resident_kib, wait_until};
 use toolgate_tests::web::{Web, converse, respond};
 use toolgate_tests::{Reply, Server, Transport, World, test_guest};
 
@@ -22,14 +24,30 @@ fn dialing(grant: &str) -> [World; 2] {
     [guest("connecting").grant(grant), guest("dialing").with("engine = \"async\"").grant(grant)]
 }
 
-/// Calls over both transports; each time the call ends in time with this limit's fault, the record has it, and both the
-/// next call and a neighbour's are answered.
+/// `bad_run` waits at this server until the test releases it.
+fn held(holding: &Holding) -> World {
+    guest("requesting").grant(&holding.grant())
+}
+
+/// Calls that run in the background.
+type Calls = Vec<JoinHandle<Reply>>;
+
+fn wait_until_ended(calls: &Calls, count: usize) {
+    wait_until(&format!("{count} calls have ended"), || {
+        calls.iter().filter(|call| call.is_finished()).count() == count
+    });
+}
+
+fn replies(calls: Calls) -> Vec<Reply> {
+    calls.into_iter().map(|call| call.join().unwrap()).collect()
+}
+
+/// Calls over both transports; each time the call ends with this limit's fault, the record has it, and both the next call
+/// and a neighbour's are answered.
 fn assert_met(world: World, tool: &str, args: &Value, limit: &str, fine: Option<(&str, Value)>) {
     for transport in Transport::ALL {
         let server = world.serve(transport);
-        let started = Instant::now();
         let reply = server.call(tool, args.clone());
-        assert!(started.elapsed() < Duration::from_secs(12), "{limit}: {:?}", started.elapsed());
         assert!(reply.is_error() && reply.text().contains(&format!("{limit} = ")), "{limit}: {reply:?}");
         let record = world.call_records().pop().unwrap();
         assert_eq!(record["outcome"]["kind"], "limit", "{record}");
@@ -86,9 +104,8 @@ fn deadline_ms_ends_a_sleep() {
 
 #[test]
 fn deadline_ms_ends_a_wait_for_a_server_that_says_nothing() {
-    let web = Web::plain(|_, _| std::thread::sleep(Duration::from_secs(20)));
-    let world = guest("requesting").grant(&rule(&web)).limit("deadline_ms = 500");
-    assert_met(world, "bad_run", &request(&web), "deadline_ms", None);
+    let silent = Holding::new();
+    assert_met(held(&silent).limit("deadline_ms = 500"), "bad_run", &silent.request(), "deadline_ms", None);
 }
 
 #[test]
@@ -109,17 +126,25 @@ fn deadline_ms_ends_a_read_from_a_socket_that_says_nothing() {
 
 #[test]
 fn deadline_ms_counts_the_wait_for_a_place() {
-    let world = guest("sleeping").limit("deadline_ms = 600").limit("concurrency = 1");
+    // The one place that all plugins share is taken. One call of the plugin waits for that, the other for the first.
+    let holding = Holding::new();
+    let world = held(&holding)
+        .server("[server.limits]\ncalls_max = 1")
+        .plugin("late", &toolgate_tests::guest::seven())
+        .limit("deadline_ms = 300\nconcurrency = 1");
     let server = world.serve(Transport::Http);
-    let calls: Vec<_> = (0..3).map(|_| server.calling("bad_run", json!({ "ms": 400 }))).collect();
-    let replies: Vec<Reply> = calls.into_iter().map(|call| call.join().unwrap()).collect();
-    let late = replies.iter().filter(|reply| reply.is_error()).collect::<Vec<_>>();
-    assert_eq!(
-        late.len(),
-        2,
-        "one has time to run, the second meets its deadline running, the third waiting: {replies:?}"
-    );
-    assert!(late.iter().all(|reply| reply.text().contains("deadline_ms = 600")), "{late:?}");
+    let running = server.calling("bad_run", holding.request());
+    holding.wait_for(1);
+    let late: Calls = (0..2).map(|_| server.calling("late_seven", json!({}))).collect();
+    for reply in replies(late) {
+        assert!(reply.is_error() && reply.text().contains("deadline_ms = 300"), "{reply:?}");
+    }
+    for record in world.call_records() {
+        let text = record["outcome"]["text"].as_str().unwrap();
+        assert!(text.contains("it waited in the queue to its deadline"), "{text}");
+    }
+    holding.release_all();
+    assert!(!running.join().unwrap().is_error());
 }
 
 #[test]
@@ -183,21 +208,28 @@ fn log_bytes_max_keeps_the_beginning_and_the_call_goes_on() {
 
 #[test]
 fn concurrency_lets_so_many_run_and_the_rest_wait() {
-    let world = guest("sleeping").limit("concurrency = 2");
-    let server = world.serve(Transport::Http);
-    let started = Instant::now();
-    let calls: Vec<_> = (0..6).map(|_| server.calling("bad_run", json!({ "ms": 300 }))).collect();
-    assert!(calls.into_iter().all(|call| call.join().unwrap().text() == "awake"));
-    assert!(started.elapsed() >= Duration::from_millis(900), "{:?}: three rounds of two", started.elapsed());
+    let holding = Holding::new();
+    let server = held(&holding).limit("concurrency = 2\nqueue = 4").serve(Transport::Http);
+    let mut calls: Calls = (0..2).map(|_| server.calling("bad_run", holding.request())).collect();
+    holding.wait_for(2);
+    calls.extend((0..5).map(|_| server.calling("bad_run", holding.request())));
+    // One of five is turned away: the queue is full, so the other four are in it.
+    wait_until_ended(&calls, 1);
+    assert_eq!(holding.waiting(), 2);
+    holding.release_all();
+    assert_eq!(replies(calls).iter().filter(|reply| !reply.is_error()).count(), 6);
+    assert_eq!(holding.most(), 2);
 }
 
 #[test]
 fn queue_turns_away_at_once_what_would_wait_too_long() {
-    let world = guest("sleeping").limit("concurrency = 1").limit("queue = 2");
-    let server = world.serve(Transport::Http);
-    let calls: Vec<_> = (0..8).map(|_| server.calling("bad_run", json!({ "ms": 700 }))).collect();
+    let holding = Holding::new();
+    let server = held(&holding).limit("concurrency = 1\nqueue = 2").serve(Transport::Http);
+    let calls: Calls = (0..8).map(|_| server.calling("bad_run", holding.request())).collect();
+    wait_until_ended(&calls, 5);
     assert_eq!(server.call("good_seven", json!({})).text(), "7", "another plugin has places of its own");
-    let replies: Vec<Reply> = calls.into_iter().map(|call| call.join().unwrap()).collect();
+    holding.release_all();
+    let replies = replies(calls);
     let (away, run): (Vec<&Reply>, Vec<&Reply>) = replies.iter().partition(|reply| reply.is_error());
     assert_eq!((run.len(), away.len()), (3, 5), "{replies:?}");
     assert!(
@@ -306,32 +338,24 @@ fn request(web: &Web) -> Value {
     json!({ "method": "GET", "scheme": "http", "authority": web.address.to_string(), "path": "/", "headers": [], "body": "" })
 }
 
-/// What the server holds in memory, in KiB.
-fn resident_kib(server: &Server) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
 #[test]
 fn a_neighbour_answers_while_loopers_take_every_core_and_more() {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     for transport in Transport::ALL {
-        let world = guest("looping").limit("fuel = 1_000_000_000_000").limit("deadline_ms = 5_000");
+        let world = guest("looping").env("TOOLGATE_LOG", "debug").limit("fuel = 1_000_000_000_000");
         let server = world.serve(transport);
-        let loopers: Vec<_> = (0..cores * 2).map(|_| server.calling("bad_run", json!({}))).collect();
-        let started = Instant::now();
-        let mut answered = 0;
-        while !loopers.iter().all(std::thread::JoinHandle::is_finished)
-            && started.elapsed() < Duration::from_secs(4)
-        {
+        let loopers: Vec<_> = (0..cores * 2).map(|_| server.begin("bad_run", json!({}))).collect();
+        server.wait_until("all of them run", || {
+            server.log().matches("a guest begins").count() == loopers.len()
+        });
+        for _ in 0..30 {
             assert_eq!(server.call("good_seven", json!({})).text(), "7");
-            answered += 1;
         }
-        assert!(answered > 20, "{answered} answers in {:?}", started.elapsed());
-        for looper in loopers {
-            assert!(looper.join().unwrap().text().contains("deadline_ms = 5000"));
-        }
+        let ended = || world.call_records().iter().filter(|record| record["plugin"] == "bad").count();
+        assert_eq!(ended(), 0, "all of them still run");
+        let count = loopers.len();
+        loopers.into_iter().for_each(toolgate_tests::begun::Begun::cancel);
+        server.wait_until("all of them have ended", || ended() == count);
         if transport == Transport::Stdio {
             assert_protocol_only(&server);
         }
@@ -342,15 +366,13 @@ fn a_neighbour_answers_while_loopers_take_every_core_and_more() {
 fn memory_comes_back_after_calls_that_took_too_much() {
     let world = guest("hogging").limit("memory_bytes_max = 134_217_728");
     let server = world.serve(Transport::Http);
-    server.call("bad_run", json!({ "mebibytes": 100 }));
-    std::thread::sleep(Duration::from_secs(1));
-    let before = resident_kib(&server);
+    server.call("bad_run", json!({ "mebibytes": 1 }));
+    let before = resident_kib(server.pid());
+    assert!(!server.call("bad_run", json!({ "mebibytes": 100 })).is_error());
     for _ in 0..5 {
         assert!(server.call("bad_run", json!({ "mebibytes": 500 })).is_error());
     }
-    std::thread::sleep(Duration::from_secs(1));
-    let after = resident_kib(&server);
-    assert!(after < before + (16 << 10), "{before} KiB before, {after} KiB after");
+    wait_until("all of it is given back", || resident_kib(server.pid()) < before + (16 << 10));
 }
 
 #[test]
@@ -359,7 +381,7 @@ fn what_guests_write_never_reaches_the_servers_stdout() {
     let server = world.serve(Transport::Stdio);
     assert_eq!(server.call("bad_run", json!({ "kibibytes": 500 })).text(), "answered");
     assert_protocol_only(&server);
-    let log = server.log();
+    let log = server.wait_for_log("forged");
     let forged =
         log.lines().find(|line| line.contains("forged")).expect("it is in the log, for the operator");
     assert!(forged.starts_with("    | "), "and cannot pass for the host's: {forged}");

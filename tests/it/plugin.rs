@@ -1,15 +1,14 @@
 //! `toolgate:plugin`: answers made of pieces, progress, log lines, cancellation, tools that are named at run time.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use toolgate_tests::client::PATIENCE;
 use toolgate_tests::{Transport, World, test_guest};
 
 fn piecing() -> World {
     World::new().plugin("p", &test_guest("piecing")).env("TOOLGATE_LOG", "debug")
 }
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
 fn an_answer_is_made_of_pieces_of_every_kind() {
@@ -74,7 +73,7 @@ fn a_caller_who_asks_is_told_how_far_a_call_has_come() {
 
     // Nobody asked: nobody is told.
     assert_eq!(server.call("p_report", json!({ "steps": [1] })).text(), "1 steps");
-    assert_eq!(server.notification("notifications/progress", Duration::from_millis(200)), None);
+    assert_eq!(server.notification("notifications/progress", Duration::ZERO), None);
 }
 
 #[test]
@@ -99,19 +98,10 @@ fn over_http_reports_come_before_the_answer_on_its_own_stream() {
 fn a_plugin_that_looks_ends_by_itself_when_its_caller_cancels() {
     let world = piecing();
     let server = world.serve(Transport::Stdio);
-    let (id, call) = server.modern("tools/call", json!({ "name": "p_until-cancelled", "arguments": {} }));
-    server.send(&call.to_string());
+    let call = server.begin("p_until-cancelled", json!({}));
     server.wait_for_guest();
-    server.send(
-        &json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } })
-            .to_string(),
-    );
-    let until = Instant::now() + PATIENCE;
-    while !server.log().contains("it was cancelled") {
-        assert!(Instant::now() < until, "{}", server.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert!(server.log().contains("| warning: it was cancelled"), "{}", server.log());
+    call.cancel();
+    server.wait_for_log("| warning: it was cancelled");
     assert!(!server.log().contains("\nforged"), "{}", server.log());
 }
 
@@ -119,12 +109,7 @@ fn a_plugin_that_looks_ends_by_itself_when_its_caller_cancels() {
 fn log_lines_count_against_the_log_limit() {
     let server = piecing().limit("log_bytes_max = 30").serve(Transport::Http);
     server.call("p_say", json!({ "text": "x".repeat(1_000) }));
-    let until = Instant::now() + PATIENCE;
-    while !server.log().contains("that were dropped") {
-        assert!(Instant::now() < until, "{}", server.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert!(server.log().contains("979 bytes that were dropped"), "{}", server.log());
+    server.wait_for_log("979 bytes that were dropped");
 }
 
 fn naming() -> World {

@@ -1,8 +1,6 @@
 //! Components that are small enough to be read and built to be compiled for as long, with as much memory, or to as much code
 //! as possible. All are valid; none does anything.
 
-use std::fmt::Write as _;
-
 use crate::guest::{leb128, wat};
 
 /// A component around core modules, with one tool beside them.
@@ -17,18 +15,19 @@ fn around(modules: &str) -> Vec<u8> {
 
 /// Functions of nearly the size that is allowed, each one long computation in which nothing can be forgotten.
 pub fn huge_functions(count: usize) -> Vec<u8> {
-    let mut body = String::new();
+    let [get, set, mul, rotl, eqz]: [u8; 5] = [0x20, 0x21, 0x7e, 0x89, 0x50];
+    let [branch, nothing, end]: [u8; 3] = [0x04, 0x40, 0x0b];
+    let mut body = vec![0];
     for n in 0..100_000 {
         // Sixteen values that all live to the end, each made of its neighbours.
-        let (at, other, third) = (n % 16, (n + 5) % 16, (n + 11) % 16);
-        write!(body, "local.get {other} local.get {third} i64.mul local.get {at} i64.rotl local.set {at} ")
-            .unwrap();
+        let [at, other, third] = [n % 16, (n + 5) % 16, (n + 11) % 16].map(|local: u32| local as u8);
+        body.extend([get, other, get, third, mul, get, at, rotl, set, at]);
         if n % 50 == 0 {
-            write!(body, "local.get {at} i64.eqz if local.get {other} local.set {third} end ").unwrap();
+            body.extend([get, at, eqz, branch, nothing, get, other, set, third, end]);
         }
     }
-    let function = format!("(func (param {}) {body})", "i64 ".repeat(16));
-    around(&format!("(core module {})", function.repeat(count)))
+    body.push(end);
+    within(&module(&[[I64; 16].to_vec()], count, &body))
 }
 
 /// Functions that are one jump to any of a great many places.
@@ -43,7 +42,7 @@ pub fn huge_tables(count: usize, places: usize) -> Vec<u8> {
     body.push(0);
     body.extend([0x0b].repeat(blocks));
     body.push(0x0b);
-    within(&module(count, &body))
+    within(&module(&[vec![I32]], count, &body))
 }
 
 /// Functions that are blocks in blocks in blocks.
@@ -52,18 +51,14 @@ pub fn deep_blocks(count: usize, depth: usize) -> Vec<u8> {
     body.extend([0x02, 0x40].repeat(depth));
     body.extend([0x0b].repeat(depth));
     body.push(0x0b);
-    within(&module(count, &body))
+    within(&module(&[vec![I32]], count, &body))
 }
 
 /// A great many functions, each of a type of its own.
 pub fn many_types(count: usize) -> Vec<u8> {
-    let mut text = String::from("(core module ");
-    for n in 0..count {
-        let params: String = (0..16).map(|bit| if n >> bit & 1 == 0 { "i32 " } else { "i64 " }).collect();
-        write!(text, "(func (param {params}))").unwrap();
-    }
-    text.push(')');
-    around(&text)
+    let params = |n: usize| (0..16).map(|bit| if n >> bit & 1 == 0 { I32 } else { I64 }).collect();
+    let types: Vec<Vec<u8>> = (0..count).map(params).collect();
+    within(&module(&types, count, &[0, 0x0b]))
 }
 
 /// Memories with a byte at each end: a few bytes here, 64 MiB of data in what is compiled.
@@ -73,11 +68,18 @@ pub fn wide_memories(count: usize) -> Vec<u8> {
     around(&module.repeat(count))
 }
 
-/// A core module with this many functions that take a number and have this body.
-fn module(count: usize, body: &[u8]) -> Vec<u8> {
+/// The types of numbers.
+const I32: u8 = 0x7f;
+const I64: u8 = 0x7e;
+
+/// A core module with this many functions that have this body: one of each type, given by its parameters, or all of one.
+fn module(types: &[Vec<u8>], count: usize, body: &[u8]) -> Vec<u8> {
     let section = |id: u8, content: Vec<u8>| [vec![id], leb128(content.len()), content].concat();
-    let types = section(1, vec![1, 0x60, 1, 0x7f, 0]);
-    let functions = section(3, [leb128(count), vec![0; count]].concat());
+    let of_type = |params: &Vec<u8>| [vec![0x60], leb128(params.len()), params.clone(), vec![0]].concat();
+    let all = types.iter().map(of_type).collect::<Vec<_>>().concat();
+    let of_function = (0..count).map(|n| leb128(n.min(types.len() - 1))).collect::<Vec<_>>().concat();
+    let types = section(1, [leb128(types.len()), all].concat());
+    let functions = section(3, [leb128(count), of_function].concat());
     let one = [leb128(body.len()), body.to_vec()].concat();
     let code = section(10, [leb128(count), one.repeat(count)].concat());
     [b"\0asm\x01\0\0\0".to_vec(), types, functions, code].concat()

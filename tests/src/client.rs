@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::process;
 use crate::reply::{HttpReply, Reply};
 use crate::world::Folder;
 
@@ -62,7 +63,7 @@ struct Messages {
 }
 
 /// How long anything may take before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 impl Server {
     pub(crate) fn start(
@@ -111,6 +112,14 @@ impl Server {
         }
     }
 
+    /// How it is talked to.
+    pub fn transport(&self) -> Transport {
+        match &self.0.link {
+            Link::Http(_) => Transport::Http,
+            Link::Stdio { .. } => Transport::Stdio,
+        }
+    }
+
     /// What it logged so far.
     pub fn log(&self) -> String {
         self.0.log.lock().unwrap().clone()
@@ -123,15 +132,14 @@ impl Server {
 
     /// Waits until its log has these words: a line can come later than the answer of the call that it is about.
     pub fn wait_for_log(&self, words: &str) -> String {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let log = self.log();
-            if log.contains(words) {
-                return log;
-            }
-            assert!(Instant::now() < until, "its log has no `{words}`: {log}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let has_it = || self.log().contains(words);
+        self.wait_until(&format!("its log has `{words}`"), has_it);
+        self.log()
+    }
+
+    /// Waits until something holds, or fails by its name, with the log.
+    pub fn wait_until(&self, what: &str, holds: impl FnMut() -> bool) {
+        assert!(process::comes_to_hold(holds), "never: {what}: {}", self.log());
     }
 
     /// Its process.

@@ -2,6 +2,7 @@
 //! clients that talk to it. Nothing here asserts.
 
 pub mod attest;
+pub mod begun;
 pub mod bomb;
 pub mod chance;
 pub mod client;
@@ -9,10 +10,12 @@ mod compiled;
 pub mod dns;
 pub mod fuzz;
 pub mod guest;
+pub mod hold;
 pub mod inside;
 pub mod process;
 pub mod registry;
 pub mod reply;
+mod served;
 pub mod web;
 pub mod wit;
 pub mod world;

@@ -7,12 +7,39 @@ use std::time::{Duration, Instant};
 use crate::client::PATIENCE;
 
 /// Waits until something holds, or fails by its name.
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    assert!(comes_to_hold(holds), "never: {what}");
+}
+
+/// Looks again and again whether something holds; false when it does not in all the time that a test waits for anything.
+pub(crate) fn comes_to_hold(mut holds: impl FnMut() -> bool) -> bool {
     let until = Instant::now() + PATIENCE;
     while !holds() {
-        assert!(Instant::now() < until, "never: {what}");
+        if Instant::now() >= until {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(5));
     }
+    true
+}
+
+/// The memory that a process holds now, in KiB.
+pub fn resident_kib(pid: u32) -> u64 {
+    field(&of_process(pid, "status"), "VmRSS:").expect("the process lives")
+}
+
+/// How many connections lead from a process on this machine to a port here: those that both ends have open, and those that
+/// only the other end has closed.
+pub fn connections_to(port: u16) -> usize {
+    const ESTABLISHED: &str = "01";
+    const CLOSE_WAIT: &str = "08";
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let leads_there = |line: &&str| {
+        let mut words = line.split_whitespace().skip(2);
+        let (remote, state) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        remote.ends_with(&format!(":{port:04X}")) && [ESTABLISHED, CLOSE_WAIT].contains(&state)
+    };
+    table.lines().filter(leads_there).count()
 }
 
 /// A file that the system has about a process; nothing if there is no such process.

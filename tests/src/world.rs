@@ -4,18 +4,21 @@ use std::cell::Cell;
 use std::fs::DirBuilder;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
-use serde_json::Value;
 use tempfile::TempDir;
 use toolgate_policy::Digest;
 use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::signature::key::PrivateKey;
 use toolgate_runtime::signature::sign::sign;
 
-use crate::client::{PATIENCE, Server, Transport};
+use crate::client::PATIENCE;
 use crate::compiled;
+use crate::served::Kept;
+
+mod run;
+
+pub use run::{Ended, names};
 
 /// A world: built up by methods that read like a sentence, written out when it is used.
 pub struct World {
@@ -28,6 +31,7 @@ pub struct World {
     locked: bool,
     as_is: bool,
     env: Vec<(String, String)>,
+    pub(crate) kept: Kept,
 }
 
 /// The folder of a world. What was compiled in it is shared when it goes, unless the world keeps to itself.
@@ -60,17 +64,6 @@ struct Plugin {
     head: String,
     grant: String,
     limits: String,
-}
-
-/// How a run of the program ended.
-#[derive(Debug)]
-pub struct Ended {
-    /// The exit code.
-    pub code: i32,
-    /// What it printed.
-    pub stdout: String,
-    /// What it complained.
-    pub stderr: String,
 }
 
 /// Trusts the key `vendor` with everything.
@@ -143,6 +136,7 @@ impl World {
             locked: false,
             as_is: false,
             env: Vec::new(),
+            kept: Kept::default(),
         };
         world.key("vendor");
         world
@@ -309,11 +303,8 @@ impl World {
         self.put(&format!("plugins/{name}.wasm{first}.sigstore.json"), signed.text.as_bytes(), 0o644);
     }
 
-    /// Writes the configuration out and says where it is.
-    pub fn write(&self) -> PathBuf {
-        if self.as_is {
-            return self.path("toolgate.toml");
-        }
+    /// The configuration.
+    pub(crate) fn config(&self) -> String {
         // Tests say themselves when a change is to be seen, and when it is to be approved.
         let watch = if self.server.contains("watch = ") { "" } else { "watch = false\n" };
         let lock = if self.locked { "" } else { "lock = \"off\"\n" };
@@ -330,86 +321,18 @@ impl World {
         text.push_str(&self.more);
         // A machine with other work must not be what ends a call; where the deadline is meant, the test says so.
         if !text.contains("[defaults.limits]") {
-            text.push_str(&format!("\n[defaults.limits]\ndeadline_ms = {}\n", 5 * PATIENCE.as_millis()));
+            text.push_str(&format!("\n[defaults.limits]\ndeadline_ms = {}\n", 2 * PATIENCE.as_millis()));
         }
-        self.put("toolgate.toml", text.as_bytes(), 0o644);
+        text
+    }
+
+    /// Writes the configuration out and says where it is.
+    pub fn write(&self) -> PathBuf {
+        if self.as_is {
+            return self.path("toolgate.toml");
+        }
+        self.put("toolgate.toml", self.config().as_bytes(), 0o644);
         self.put("trust.toml", self.trust.as_bytes(), 0o644);
         self.path("toolgate.toml")
-    }
-
-    /// The program, to be run in this world.
-    pub fn command(&self) -> Command {
-        let mut command = Command::new(crate::toolgate());
-        command.current_dir(self.folder.dir.path()).envs(self.env.iter().cloned());
-        command
-    }
-
-    /// Runs the program.
-    pub fn run(&self, args: &[&str]) -> Ended {
-        self.write();
-        self.run_as_is(args)
-    }
-
-    /// Runs the program without writing the configuration out again.
-    pub fn run_as_is(&self, args: &[&str]) -> Ended {
-        let output = self.command().args(args).output().unwrap();
-        Ended {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
-    /// Makes one call from the command line.
-    pub fn call(&self, tool: &str, args: &Value) -> Ended {
-        self.run(&["call", tool, "--args", &args.to_string()])
-    }
-
-    /// Serves, over one transport.
-    pub fn serve(&self, transport: Transport) -> Server {
-        self.serve_with(transport, &[])
-    }
-
-    /// The same, with further arguments.
-    pub fn serve_with(&self, transport: Transport, args: &[&str]) -> Server {
-        self.write();
-        Server::start(self.command(), transport, args, Arc::clone(&self.folder))
-    }
-
-    /// The records so far.
-    pub fn records(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.path("state/audit.jsonl")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
-    /// The records of calls so far.
-    pub fn call_records(&self) -> Vec<Value> {
-        self.records().into_iter().filter(|record| record["event"] == "call").collect()
-    }
-
-    /// The names of the cached compiled files.
-    pub fn cached(&self) -> Vec<String> {
-        names(&self.path("state/cache"))
-    }
-}
-
-/// The names in a folder, sorted; none if it is not there.
-pub fn names(folder: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
-impl Ended {
-    /// Everything it said.
-    pub fn said(&self) -> String {
-        format!("{}{}", self.stdout, self.stderr)
-    }
-
-    /// What it printed, as JSON.
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 }

@@ -1,28 +1,122 @@
 //! `cargo xtask soak [NAME]...`: what takes too long for every commit. The same test code as CI's with larger counts, and the
 //! program as it ships. By hand, before a release.
 
+use std::path::Path;
+
 use crate::demo;
-use crate::shell::{Build, Outcome};
+use crate::guests;
+use crate::shell::{self, Build, Outcome};
 use crate::steps::Steps;
 
 /// Something to soak.
 struct Soak {
     name: &'static str,
-    run: fn() -> Outcome<()>,
+    what: What,
 }
 
-const SOAKS: [Soak; 1] =
-    [Soak { name: "optimised-demo", run: || demo::run(demo::Until::OneCall, Build::Release).map(drop) }];
+enum What {
+    /// Builds the program as it ships, and serves with it.
+    Demo,
+    /// The test of this name, with so many cases. What it prints is its figure.
+    Test(&'static str, u32),
+}
+
+const SOAKS: [Soak; 7] = [
+    Soak { name: "optimised-demo", what: What::Demo },
+    Soak {
+        name: "mutations",
+        what: What::Test("nothing_that_is_changed_by_chance_loads_but_what_was_approved", 100_000),
+    },
+    Soak {
+        name: "law",
+        what: What::Test("what_goes_in_comes_back_and_is_what_the_output_schema_says", 1_000_000),
+    },
+    Soak {
+        name: "ends",
+        what: What::Test("wherever_a_call_ends_its_place_memory_and_descriptors_come_back", 100_000),
+    },
+    Soak {
+        name: "reloads",
+        what: What::Test("no_call_fails_for_a_reload_and_each_is_answered_by_one_whole_version", 10_000),
+    },
+    Soak {
+        name: "revocations",
+        what: What::Test("a_revocation_ends_calls_in_flight_and_refuses_new_ones_within_five_seconds", 100),
+    },
+    Soak {
+        name: "changed-inputs",
+        what: What::Test("what_fuzzing_kept_and_chance_changes_of_it_neither_panic_nor_go_on", 6_000),
+    },
+];
 
 /// Runs those named, or all.
 pub(crate) fn run(names: &[&str]) -> Outcome {
+    let wanted = chosen(names)?;
+    let mut steps = Steps::new(&[]);
+    let done = soak(&wanted, &mut steps);
+    eprintln!("\n{steps}");
+    done.map(|()| format!("all soaked in {} s", steps.elapsed().as_secs()))
+}
+
+fn chosen(names: &[&str]) -> Outcome<Vec<&'static Soak>> {
     if let Some(unknown) = names.iter().find(|name| SOAKS.iter().all(|soak| soak.name != **name)) {
         let known: Vec<&str> = SOAKS.iter().map(|soak| soak.name).collect();
         return Err(format!("there is no soak `{unknown}`; there are: {}", known.join(", ")));
     }
-    let mut steps = Steps::new(&[]);
-    let mut wanted = SOAKS.iter().filter(|soak| names.is_empty() || names.contains(&soak.name));
-    let done = wanted.try_for_each(|soak| steps.run(soak.name, soak.run).map(drop));
-    eprintln!("\n{steps}");
-    done.map(|()| format!("all soaked in {} s", steps.elapsed().as_secs()))
+    Ok(SOAKS.iter().filter(|soak| names.is_empty() || names.contains(&soak.name)).collect())
+}
+
+fn soak(wanted: &[&Soak], steps: &mut Steps) -> Outcome<()> {
+    let mut program = None;
+    if wanted.iter().any(|soak| matches!(soak.what, What::Test(..))) {
+        program = steps.run("build", || {
+            let program = shell::build_toolgate(Build::Tests)?;
+            guests::build(guests::toolchain()?, &program)?;
+            Ok(program)
+        })?;
+    }
+    for soak in wanted {
+        steps.run(soak.name, || match (&soak.what, &program) {
+            (What::Demo, _) => demo::run(demo::Until::OneCall, Build::Release).map(drop),
+            (What::Test(name, cases), Some(program)) => test(name, *cases, program),
+            (What::Test(..), None) => Err("nothing can be tested that is not built".to_owned()),
+        })?;
+    }
+    Ok(())
+}
+
+fn test(name: &str, cases: u32, program: &Path) -> Outcome<()> {
+    let mut test = shell::cargo();
+    test.args(["test", "--locked", "--workspace", "--test", "it", "--", "--nocapture", name]);
+    test.env("TOOLGATE_BIN", program).env("TOOLGATE_GUESTS", guests::folder()?);
+    shell::run(test.env("TOOLGATE_CASES", cases.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_soak_has_a_name_of_its_own_and_a_test_that_is_there_and_counts() {
+        let sources = crate::tidy::texts("tests/it");
+        for soak in &SOAKS {
+            let What::Test(name, _) = soak.what else { continue };
+            let found = sources.iter().any(|source| {
+                source.contains(&format!("fn {name}()")) && source.contains("\"TOOLGATE_CASES\"")
+            });
+            assert!(found, "{}: there is no `{name}`", soak.name);
+        }
+        let names: BTreeSet<&str> = SOAKS.iter().map(|soak| soak.name).collect();
+        assert_eq!(names.len(), SOAKS.len());
+    }
+
+    #[test]
+    fn a_soak_that_is_not_there_is_an_error_that_names_those_that_are() {
+        let error = chosen(&["ends", "nothing"]).map(drop).unwrap_err();
+        assert!(error.contains("`nothing`") && error.contains("ends"), "{error}");
+        assert_eq!(chosen(&["ends"]).unwrap().len(), 1);
+        assert_eq!(chosen(&[]).unwrap().len(), SOAKS.len());
+    }
 }

@@ -2,6 +2,7 @@
 //! reads from `docs/ARCHITECTURE.md`, so that the page cannot say one thing and the code another.
 
 mod arrows;
+mod code;
 mod doors;
 mod shape;
 
@@ -27,6 +28,9 @@ pub(crate) fn run() -> Outcome {
     let mut broken = shape::check(&sources);
     broken.extend(arrows::check(&sources, block(&page, "arrows")?)?);
     broken.extend(doors::check(&sources, block(&page, "doors")?)?);
+    broken.extend(doors::check_exceptions(&sources, block(&page, "exceptions")?)?);
+    broken.extend(doors::check_conditions(&sources)?);
+    broken.extend(doors::check_crates(&shell::root().join("host"))?);
     broken.extend(doors::check_policy(
         &read(&shell::root().join("host/policy/Cargo.toml"))?,
         block(&page, "policy-dependencies")?,
@@ -45,18 +49,23 @@ impl Source {
         Some((name, path.strip_suffix(".rs")?))
     }
 
-    /// What is built into the program: without comments and without tests.
-    fn code(&self) -> String {
-        if self.path.ends_with("_tests.rs") {
-            return String::new();
-        }
-        let lines = self.text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
-        lines.map(without_comment).collect::<Vec<_>>().join("\n")
+    /// Whether this is the file that a list calls `policy/load/trust`.
+    fn is(&self, place: &str) -> bool {
+        self.room().is_some_and(|(name, path)| place.strip_prefix(name) == Some(&format!("/{path}")))
     }
-}
 
-fn without_comment(line: &str) -> &str {
-    line.split_once("//").map_or(line, |(code, _)| code)
+    /// What is named in what is built into the program.
+    fn paths(&self) -> Outcome<Vec<code::Path>> {
+        if self.path.ends_with("_tests.rs") {
+            return Ok(Vec::new());
+        }
+        code::paths(&self.text).map_err(|why| format!("{}: {why}", self.path))
+    }
+
+    /// The lints that are allowed or expected.
+    fn lints(&self) -> Outcome<Vec<code::Path>> {
+        code::lints(&self.text).map_err(|why| format!("{}: {why}", self.path))
+    }
 }
 
 fn sources() -> Outcome<Vec<Source>> {
@@ -66,6 +75,14 @@ fn sources() -> Outcome<Vec<Source>> {
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
+}
+
+/// The text of each Rust file in this folder, such as `tests/it`.
+#[cfg(test)]
+pub(crate) fn texts(folder: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    collect(&shell::root().join(folder), &mut found).unwrap();
+    found.into_iter().map(|source| source.text).collect()
 }
 
 fn collect(folder: &Path, into: &mut Vec<Source>) -> Outcome<()> {

@@ -15,8 +15,8 @@ pub enum PrincipalKind {
     Host,
 }
 
-/// Somebody on whose behalf a tool is called. Made by the authentication room only; the tests of this repository check
-/// that no other room names its constructors.
+/// Somebody on whose behalf a tool is called. Made by authentication only: clippy's list (`host/clippy.toml`) holds who may
+/// call its constructors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     kind: PrincipalKind,

@@ -65,7 +65,7 @@ impl Snapshot {
     pub(crate) fn add(&mut self, plugin: Arc<Plugin>) -> Result<(), Clash> {
         for tool in plugin.tools() {
             if let Some(held) = self.tools.get(&tool.listing.name) {
-                let holder = held.target.plugin.to_string();
+                let holder = held.target.plugin().to_string();
                 return Err(Clash::Same { tool: tool.listing.name.clone(), holder });
             }
         }
@@ -96,7 +96,7 @@ impl Snapshot {
                 return Err(Clash::Similar {
                     mine: format!("its tool {}", tool.listing.name),
                     theirs: held.listing.name.to_string(),
-                    holder: held.target.plugin.to_string(),
+                    holder: held.target.plugin().to_string(),
                 });
             }
         }
@@ -137,7 +137,7 @@ impl Snapshot {
     /// The tool that a permit is for.
     pub(crate) fn resolve(&self, permit: &Permit) -> Option<Arc<Tool>> {
         let tool = self.tools.get(permit.tool())?;
-        (tool.target.digest == permit.digest()).then(|| Arc::clone(tool))
+        (tool.target.digest() == permit.digest()).then(|| Arc::clone(tool))
     }
 }
 

@@ -15,6 +15,8 @@ use toolgate_runtime::json::{Bounds, Json};
 use toolgate_runtime::outcome::{FaultKind, Outcome};
 use toolgate_runtime::sandbox::interrupt::Interrupt;
 use toolgate_tests::chance::Chance;
+use toolgate_tests::client::PATIENCE;
+use toolgate_tests::process::{resident_kib, wait_until};
 use toolgate_tests::{World, inside, test_guest};
 
 const BOUNDS: Bounds = Bounds { bytes_max: 1 << 20, depth_max: 16, nodes_max: 1 << 10 };
@@ -27,12 +29,6 @@ fn cases() -> usize {
 fn request(tool: &str, arguments: &serde_json::Value, interrupt: Interrupt) -> Request {
     let arguments = Json::parse(arguments.to_string().as_bytes(), BOUNDS).unwrap();
     Request::new(Principal::local("test"), tool, arguments, interrupt)
-}
-
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 fn open_files() -> usize {
@@ -58,12 +54,13 @@ fn wherever_a_call_ends_its_place_memory_and_descriptors_come_back() {
     assert!(gate.start(&spec).serves);
     let runtime = Runtime::new().unwrap();
     runtime.block_on(ended_at_chance(&gate, cases() / 4));
-    let (memory, files) = (resident_kib(), open_files());
+    let memory = || resident_kib(std::process::id());
+    let (memory_before, files_before) = (memory(), open_files());
     runtime.block_on(ended_at_chance(&gate, cases()));
-    std::thread::sleep(Duration::from_millis(500));
-    let (memory_after, files_after) = (resident_kib(), open_files());
-    assert!(memory_after < memory + (64 << 10), "{memory} KiB before, {memory_after} KiB after");
-    assert!(files_after <= files + 4, "{files} descriptors before, {files_after} after");
+    let what = format!("no more than {memory_before} KiB and a little");
+    wait_until(&what, || memory() < memory_before + (64 << 10));
+    let what = format!("no more than {files_before} descriptors and a few");
+    wait_until(&what, || open_files() <= files_before + 4);
     runtime.block_on(async {
         // Every place is free: so many run at once, and none had to wait for another.
         let mut calls = JoinSet::new();
@@ -81,7 +78,7 @@ fn wherever_a_call_ends_its_place_memory_and_descriptors_come_back() {
                 "{outcome:?}"
             );
         }
-        tokio::time::timeout(Duration::from_secs(5), gate.drain(Duration::from_secs(4))).await.expect("no call is left");
+        tokio::time::timeout(PATIENCE, gate.drain(2 * PATIENCE)).await.expect("no call is left");
     });
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use toolgate_tests::client::PATIENCE;
 use toolgate_tests::process::{of_process, open_in, signal, wait_until};
 use toolgate_tests::web::{Web, converse, respond};
 use toolgate_tests::{Transport, World, test_guest};
@@ -76,7 +77,6 @@ fn a_socket_ends_with_its_call_and_with_its_worker() {
         .plugin("p", &test_guest("connecting"))
         .with(APART)
         .grant(&format!(r#"sockets = [{{ host = "127.0.0.1", port = {}, private = true }}]"#, address.port()))
-        .limit("deadline_ms = 60000")
         .serve(Transport::Stdio);
     // It says nothing, and hears how that ends.
     let begin = || {
@@ -84,7 +84,7 @@ fn a_socket_ends_with_its_call_and_with_its_worker() {
         let (id, call) = server.modern("tools/call", json!({ "name": "p_talk", "arguments": talk }));
         server.send(&call.to_string());
         let (mut stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.read_exact(&mut [0; 5]).unwrap();
         (id, stream)
     };
@@ -127,7 +127,7 @@ fn calls_of_one_worker_have_their_requests_under_way_at_once() {
         wait_until("all of them", || CAME.load(Ordering::SeqCst) == AT_ONCE);
         respond(to, "200 OK", &[], "hello");
     });
-    let server = granted(&web).limit("deadline_ms = 60000").serve(Transport::Http);
+    let server = granted(&web).serve(Transport::Http);
     let calls: Vec<_> = (0..AT_ONCE).map(|_| server.calling("p_run", request(&web, "/"))).collect();
     for call in calls {
         assert_eq!(call.join().unwrap().structured()["body"], "hello");
@@ -147,7 +147,7 @@ fn an_exchange_ends_with_its_call_and_with_its_worker() {
         }
         LEFT.fetch_add(1, Ordering::SeqCst);
     });
-    let server = granted(&web).limit("deadline_ms = 60000").serve(Transport::Stdio);
+    let server = granted(&web).serve(Transport::Stdio);
     let begin = |count: usize| {
         let (id, call) =
             server.modern("tools/call", json!({ "name": "p_run", "arguments": request(&web, "/") }));
@@ -236,7 +236,6 @@ fn what_a_call_has_open_is_closed_when_its_worker_is_killed_and_when_it_is_cance
         .plugin("fs", &test_guest("awaiting"))
         .with("engine = \"async\"")
         .with(APART)
-        .limit("deadline_ms = 60000")
         .file("docs/a.txt", "text")
         .grant(r#"files = [{ host = "docs", guest = "/docs" }]"#);
     let server = world.serve(Transport::Stdio);

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use serde_json::{Value, json};
+use toolgate_tests::process::{connections_to, wait_until};
 use toolgate_tests::web::Web;
 use toolgate_tests::{Server, Transport, World, apart, test_guest};
 
@@ -95,7 +96,7 @@ fn a_server_that_hangs_up_after_its_answer_is_connected_to_again() {
     let server = requesting(&web).serve(Transport::Http);
     for _ in 0..5 {
         assert_eq!(fetch(&server, "web_run", request(&web, "/", 1)), "hello");
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        wait_until("it has seen that", || connections_to(web.address.port()) == 0);
     }
     assert_eq!(web.heard().len(), 5);
 }

@@ -91,9 +91,9 @@ fn narrowed_to_so_many_bytes_the_last_that_fits_is_taken_and_the_next_refused() 
     // "b", a key of one letter and a value: 99, 100, 101 bytes.
     for (bytes, fits) in [(97, true), (98, true), (99, false)] {
         let world = granted("bytes_max = 100");
-        let set = world.call("store_fill", &json!({ "bucket": "b", "entries": 1, "bytes": bytes - 4 }));
-        assert_eq!(set.code == 0, fits, "{bytes}: {}", set.said());
-        assert!(fits || set.said().contains("bytes_max of the grant is 100"), "{}", set.said());
+        let set = world.ask("store_fill", &json!({ "bucket": "b", "entries": 1, "bytes": bytes - 4 }));
+        assert_eq!(!set.is_error(), fits, "{bytes}: {set:?}");
+        assert!(fits || set.text().contains("bytes_max of the grant is 100"), "{set:?}");
     }
 }
 
@@ -103,9 +103,9 @@ fn narrowed_to_so_many_entries_old_ones_may_be_set_again() {
         let world = granted("entries_max = 3");
         let fill = json!({ "bucket": "b", "entries": entries, "bytes": 1 });
         for tool in ["store_fill", "store_fill-at-once"] {
-            let set = world.call(tool, &fill);
-            assert_eq!(set.code == 0, fits, "{entries}: {}", set.said());
-            assert!(fits || set.said().contains("entries_max of the grant is 3"), "{}", set.said());
+            let set = world.ask(tool, &fill);
+            assert_eq!(!set.is_error(), fits, "{entries}: {set:?}");
+            assert!(fits || set.text().contains("entries_max of the grant is 3"), "{set:?}");
         }
         assert_eq!(answer(&world, "store_set", &at("key-0", json!({ "value": "AA==" }))), "set");
     }
@@ -129,12 +129,11 @@ fn a_key_and_a_value_have_their_bounds() {
         (1, 1 << 20, true),
         (1, (1 << 20) + 1, false),
     ] {
-        let set = world.call("store_set-long", &json!({ "key-bytes": key, "value-bytes": bytes }));
-        assert_eq!(set.code == 0, fits, "{key} {bytes}: {}", set.said());
-        assert!(fits || set.said().contains("the most bytes of a"), "{}", set.said());
+        let set = world.ask("store_set-long", &json!({ "key-bytes": key, "value-bytes": bytes }));
+        assert_eq!(!set.is_error(), fits, "{key} {bytes}: {set:?}");
+        assert!(fits || set.text().contains("the most bytes of a"), "{set:?}");
     }
-    let open = world.call("store_open", &json!({ "name": "n".repeat(1025) }));
-    assert_eq!(open.code, 1, "{}", open.said());
+    error(&world, "store_open", &json!({ "name": "n".repeat(1025) }));
 }
 
 #[test]
@@ -149,15 +148,13 @@ fn one_answer_never_holds_more_than_its_bound_whatever_is_asked_at_once() {
 
 #[test]
 fn one_use_never_brings_more_than_its_bound_however_small_the_entries_are() {
-    let world = granted("bytes_max = 100000000, entries_max = 1000000")
-        .limit("fuel = 100_000_000_000")
-        .limit("deadline_ms = 60_000");
+    let world = granted("bytes_max = 100000000, entries_max = 1000000").limit("fuel = 100_000_000_000");
     // Eight mebibytes, 64 bytes an entry.
     for (entries, bytes, fits) in [(8, (1 << 20) - 200, true), (9, 1 << 20, false), (200_000, 0, false)] {
         let fill = json!({ "bucket": "b", "entries": entries, "bytes": bytes });
-        let set = world.call("store_fill-at-once", &fill);
-        assert_eq!(set.code == 0, fits, "{entries}: {}", set.said());
-        assert!(fits || set.said().contains("8388608 bytes at the most"), "{}", set.said());
+        let set = world.ask("store_fill-at-once", &fill);
+        assert_eq!(!set.is_error(), fits, "{entries}: {set:?}");
+        assert!(fits || set.text().contains("8388608 bytes at the most"), "{set:?}");
     }
 }
 
@@ -205,7 +202,7 @@ fn a_damaged_store_refuses_the_plugin_and_is_left_as_it_is() {
 
 #[test]
 fn an_acknowledged_change_survives_the_process_being_killed() {
-    let world = granted("bytes_max = 1000000").limit("deadline_ms = 60000");
+    let world = granted("bytes_max = 1000000");
     for n in 1..=3 {
         let server = world.serve(Transport::Http);
         let reply = server.call("store_add", at("n", json!({ "by": 1 })));

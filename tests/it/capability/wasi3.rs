@@ -188,8 +188,7 @@ fn no_path_leads_out_of_a_granted_folder() {
             ("p_put", json!({ "path": path, "text": "BROKEN" })),
             ("p_cut", json!({ "path": path })),
         ] {
-            let ended = world.call(tool, &args);
-            assert_eq!(ended.code, 1, "{tool} {path}: {}", ended.said());
+            error(&world, tool, &args);
         }
     }
     for (tool, path, to) in [
@@ -197,8 +196,7 @@ fn no_path_leads_out_of_a_granted_folder() {
         ("p_link-to", "/docs/folder/secret.txt", "/docs/b.txt"),
         ("p_point-to", "/docs/way-out", "/etc/passwd"),
     ] {
-        let ended = world.call(tool, &json!({ "path": path, "to": to }));
-        assert_eq!(ended.code, 1, "{tool} {path} {to}: {}", ended.said());
+        error(&world, tool, &json!({ "path": path, "to": to }));
     }
     assert_eq!(std::fs::read_to_string(world.path("outside/secret.txt")).unwrap(), "OUTSIDE");
 }

@@ -1,10 +1,9 @@
 //! Where each limit lies: what uses one less than it and what uses exactly as much is not bothered, what uses one more meets it.
 //! The list of limits is the compiler's to complete.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 use toolgate_policy::limits::call::CallLimit;
+use toolgate_tests::hold::Holding;
 use toolgate_tests::web::{Web, converse, respond};
 use toolgate_tests::{Transport, World, test_guest, wat};
 
@@ -80,14 +79,14 @@ fn fuel(used: Used) -> bool {
     is_met(seven(), CallLimit::Fuel, used.limit(fuel), "good_seven", &json!({}))
 }
 
-/// Time is not exact to the millisecond: well below, below, beyond.
+/// Time is not exact to the millisecond: nothing, a little, far beyond.
 fn deadline(used: Used) -> bool {
-    let ms = match used {
-        Used::Less => 0,
-        Used::Same => 1_000,
-        Used::More => 4_000,
+    let (deadline_ms, ms) = match used {
+        Used::Less => (60_000, 0),
+        Used::Same => (60_000, 100),
+        Used::More => (100, 60_000),
     };
-    is_met(plugin("sleeping"), CallLimit::Deadline, 3_000, "bad_run", &json!({ "ms": ms }))
+    is_met(plugin("sleeping"), CallLimit::Deadline, deadline_ms, "bad_run", &json!({ "ms": ms }))
 }
 
 fn memory(used: Used) -> bool {
@@ -115,26 +114,34 @@ fn log(used: Used) -> bool {
     used == Used::More
 }
 
+/// Three calls may run at once, and one may wait: what waits is seen by one more being turned away.
 fn concurrency(used: Used) -> bool {
-    let world = plugin("sleeping").limit("concurrency = 3");
+    let holding = Holding::new();
+    let world = plugin("requesting").grant(&holding.grant()).limit("concurrency = 3\nqueue = 1");
     let server = world.serve(Transport::Http);
-    let started = Instant::now();
-    let calls: Vec<_> =
-        (0..used.beside(3)).map(|_| server.calling("bad_run", json!({ "ms": 1_500 }))).collect();
-    calls.into_iter().for_each(|call| assert_eq!(call.join().unwrap().text(), "awake"));
-    // One that had to wait for another's end.
-    started.elapsed() >= Duration::from_secs(3)
+    let waits = used == Used::More;
+    let calls = used.beside(3) as usize + usize::from(waits);
+    let calls: super::Calls = (0..calls).map(|_| server.calling("bad_run", holding.request())).collect();
+    holding.wait_for(calls.len().min(3));
+    super::wait_until_ended(&calls, usize::from(waits));
+    holding.release_all();
+    let turned_away = super::replies(calls).iter().filter(|reply| reply.text().contains("queue = 1")).count();
+    assert_eq!((turned_away, holding.most()), (usize::from(waits), used.beside(3).min(3) as usize));
+    waits
 }
 
 fn queue(used: Used) -> bool {
-    let world = plugin("sleeping").env("TOOLGATE_LOG", "debug").limit("concurrency = 1\nqueue = 3");
+    let holding = Holding::new();
+    let world = plugin("requesting").grant(&holding.grant()).limit("concurrency = 1\nqueue = 3");
     let server = world.serve(Transport::Http);
-    let running = server.calling("bad_run", json!({ "ms": 1_500 }));
-    server.wait_for_guest();
-    let calls: Vec<_> = (0..used.beside(3)).map(|_| server.calling("bad_run", json!({ "ms": 0 }))).collect();
-    let turned_away = calls.into_iter().map(|call| call.join().unwrap()).filter(|reply| reply.is_error());
-    let turned_away = turned_away.count();
-    assert_eq!(running.join().unwrap().text(), "awake");
+    let mut calls: super::Calls = vec![server.calling("bad_run", holding.request())];
+    holding.wait_for(1);
+    calls.extend((0..used.beside(3)).map(|_| server.calling("bad_run", holding.request())));
+    // One more than fits is turned away while all others wait.
+    super::wait_until_ended(&calls, usize::from(used == Used::More));
+    holding.release_all();
+    let turned_away = super::replies(calls).iter().filter(|reply| reply.text().contains("queue = 3")).count();
+    assert!(turned_away <= 1, "{turned_away}");
     turned_away > 0
 }
 
@@ -164,19 +171,16 @@ fn http_requests(used: Used) -> bool {
 
 fn http_bytes(used: Used) -> bool {
     let web = Web::plain(|_, to| respond(to, "200 OK", &[], ""));
-    let post = |bytes: u64| {
+    let world =
+        plugin("requesting").grant(&super::rule(&web)).limit("http_bytes_max = 2000\nfaults_max = 1000");
+    let server = world.serve(Transport::Http);
+    let met = |bytes: u64| {
         let mut args = super::request(&web);
         (args["method"], args["body"]) = (json!("POST"), json!("x".repeat(bytes as usize)));
-        args
-    };
-    let met = |bytes: u64| {
-        is_met(
-            plugin("requesting").grant(&super::rule(&web)),
-            CallLimit::HttpBytes,
-            2_000,
-            "bad_run",
-            &post(bytes),
-        )
+        let reply = server.call("bad_run", args);
+        let is_met = reply.text().contains("http_bytes_max = 2000");
+        assert_eq!(reply.is_error(), is_met, "{reply:?}");
+        is_met
     };
     // Heads count as well, and how long they are is not for a test to know: the longest body that is let through.
     let (mut fits, mut over) = (0, 2_000);

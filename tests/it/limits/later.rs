@@ -1,33 +1,29 @@
 //! Limits that are met later than in a call that runs: when its result comes, or when its plugin is called again.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
+use toolgate_tests::begun::Begun;
+use toolgate_tests::hold::Holding;
+use toolgate_tests::process::resident_kib;
 use toolgate_tests::{Transport, World, test_guest};
 
 #[test]
 fn results_that_come_later_keep_to_the_same_limits() {
-    let world = World::new()
-        .plugin("s", &test_guest("streaming"))
-        .with("engine = \"async\"")
-        .limit("deadline_ms = 1500\noutput_bytes_max = 10000");
-    let server = world.serve(Transport::Http);
+    let world = || World::new().plugin("s", &test_guest("streaming")).with("engine = \"async\"");
+    let server = world().limit("output_bytes_max = 10000").serve(Transport::Http);
     assert_eq!(server.call("s_later", json!({ "text": "abc" })).text(), "ABC");
     assert_eq!(server.call("s_bytes", json!({ "count": 5 })).structured(), &json!({ "result": "AAECAwQ=" }));
     assert_eq!(server.call("s_fallible", json!({ "fine": true })).structured(), &json!({ "result": "AAEC" }));
     assert_eq!(server.call("s_fallible", json!({ "fine": false })).text(), "no stream");
-    assert_eq!(server.call("s_soon", json!({})).structured(), &json!({ "result": 7 }));
     assert_eq!(server.call("s_failing", json!({})).text(), "not today");
-    for (tool, limit) in [("s_endless", "output_bytes_max"), ("s_looping", "deadline_ms")] {
-        let reply = server.call(tool, json!({}));
-        assert!(reply.is_error() && reply.text().contains(limit), "{tool}: {}", reply.text());
+    let reply = server.call("s_endless", json!({}));
+    assert!(reply.is_error() && reply.text().contains("output_bytes_max"), "{}", reply.text());
+    let next = server.call("s_soon", json!({}));
+    assert_eq!(next.structured(), &json!({ "result": 7 }), "the next call is fine");
+    let hurried = world().limit("fuel = 1_000_000_000_000").limit("deadline_ms = 500").serve(Transport::Http);
+    for tool in ["s_looping", "s_never"] {
+        let reply = hurried.call(tool, json!({}));
+        assert!(reply.is_error() && reply.text().contains("deadline_ms"), "{tool}: {}", reply.text());
     }
-    assert!(server.call("s_never", json!({})).is_error());
-    assert_eq!(
-        server.call("s_soon", json!({})).structured(),
-        &json!({ "result": 7 }),
-        "the next call is fine"
-    );
     assert!(!server.tools().contains(&"s_taking".to_owned()), "a stream as a parameter hides the function");
 }
 
@@ -42,11 +38,9 @@ fn a_plugin_on_hold_is_tried_by_one_call_after_a_while() {
     let first = server.call("bad_put", fails);
     assert!(first.is_error() && first.text().contains("memory_bytes_max"), "{first:?}");
     assert!(server.call("bad_look", json!({ "path": "x" })).text().contains("on hold"));
-    let until = Instant::now() + Duration::from_secs(30);
-    while server.call("bad_look", json!({ "path": "x" })).text().contains("on hold") {
-        assert!(Instant::now() < until, "it is tried again");
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    server.wait_until("it is tried again", || {
+        !server.call("bad_look", json!({ "path": "x" })).text().contains("on hold")
+    });
     let events: Vec<Value> = world.records().iter().map(|record| record["event"].clone()).collect();
     assert!(events.contains(&json!("release")), "{events:?}");
 }
@@ -61,18 +55,17 @@ fn all_calls_together_hold_so_much_memory_and_one_more_is_told_to_come_back() {
         .plugin("good", &toolgate_tests::guest::seven());
     let server = world.serve(Transport::Http);
     let hold = |ms: u32| json!({ "mebibytes": 30, "ms": ms });
+    const NO_MEMORY: &str = "no memory left for this call; try again later";
+    let before = resident_kib(server.pid());
     for _ in 0..3 {
-        let holding: Vec<_> = (0..2).map(|_| server.calling("bad_hold", hold(2_000))).collect();
-        std::thread::sleep(Duration::from_millis(1_000));
-        let refused = server.call("bad_hold", hold(0));
-        assert!(refused.is_error(), "{refused:?}");
-        assert!(refused.text().contains("no memory left for this call; try again later"), "{refused:?}");
+        let holding: Vec<_> = (0..2).map(|_| server.begin("bad_hold", hold(3_600_000))).collect();
+        server.wait_until("both hold", || resident_kib(server.pid()) > before + (55 << 10));
+        let third = server.call("bad_hold", hold(0));
+        assert!(third.is_error() && third.text().contains(NO_MEMORY), "{third:?}");
         assert_eq!(server.call("good_seven", json!({})).text(), "7", "what needs little goes on");
-        assert!(holding.into_iter().all(|call| !call.join().unwrap().is_error()));
-        // What they held is there again, a moment after they answered.
-        std::thread::sleep(Duration::from_millis(300));
-        assert!(!server.call("bad_hold", hold(0)).is_error());
-        std::thread::sleep(Duration::from_millis(300));
+        holding.into_iter().for_each(Begun::cancel);
+        server.wait_until("what they held is there again", || !server.call("bad_hold", hold(0)).is_error());
+        server.wait_until("all is given back", || resident_kib(server.pid()) < before + (20 << 10));
     }
     server.wait_for_log("memory_bytes_max of [server.limits] is used up");
     let record = world.call_records().into_iter().find(|record| record["outcome"]["kind"] == "budget");
@@ -100,62 +93,92 @@ fn answers_on_their_way_out_are_of_what_all_calls_together_may_hold() {
                     (memory (core memory $i "memory")) (post-return (core func $i "after")))))"#
         ))
     };
-    let limits = "output_bytes_max = 2_097_152\nfuel = 1_000_000_000_000\ndeadline_ms = 4_000";
+    let limits = "output_bytes_max = 2_097_152\nfuel = 1_000_000_000_000";
+    let for_ever = answering("(loop $again (br $again))");
     let world = World::new()
         .server(&format!("[server.limits]\nmemory_bytes_max = {}", 90 * MIB))
-        .plugin("bad", &answering("(loop $again (br $again))"))
+        .plugin("bad", &for_ever)
         .limit(limits)
+        .plugin("late", &for_ever)
+        .limit(limits)
+        .limit("deadline_ms = 500")
         .plugin("large", &answering(""))
         .limit(limits)
         .plugin("good", &toolgate_tests::guest::seven());
     let server = world.serve(Transport::Http);
-    let alone = server.call("large_run", json!({}));
-    assert!(!alone.is_error(), "{:.500}", alone.text());
-    let holding = server.calling("bad_run", json!({}));
-    std::thread::sleep(Duration::from_millis(1_500));
-    let refused = server.call("large_run", json!({}));
-    assert!(refused.text().contains("no memory left for this call; try again later"), "{refused:?}");
+    let large = || server.call("large_run", json!({}));
+    assert!(!large().is_error(), "{:.500}", large().text());
+    let holding = server.begin("bad_run", json!({}));
+    server.wait_until("there is no room for another", || {
+        let refused = large();
+        let says_so = refused.text().contains("no memory left for this call; try again later");
+        assert_eq!(refused.is_error(), says_so, "{refused:?}");
+        says_so
+    });
     assert_eq!(server.call("good_seven", json!({})).text(), "7", "what needs little goes on");
-    let ended = holding.join().unwrap();
-    assert!(ended.is_error() && ended.text().contains("deadline_ms = 4000"), "{ended:?}");
-    // What it held is there again, a moment after it ended.
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(!server.call("large_run", json!({})).is_error());
+    holding.cancel();
+    server.wait_until("what it held is there again", || !large().is_error());
+    let ended = server.call("late_run", json!({}));
+    assert!(ended.is_error() && ended.text().contains("deadline_ms = 500"), "{ended:?}");
+    server.wait_until("and again", || !large().is_error());
 }
 
 #[test]
 fn so_many_calls_of_all_plugins_run_at_once_and_the_rest_wait() {
     for (calls, waits) in [(2, false), (3, false), (4, true)] {
+        let holding = Holding::new();
         let world = World::new()
             .server("[server.limits]\ncalls_max = 3")
-            .plugin("one", &test_guest("sleeping"))
-            .plugin("two", &test_guest("sleeping"));
+            .plugin("one", &test_guest("requesting"))
+            .grant(&holding.grant())
+            .limit("queue = 1")
+            .plugin("two", &test_guest("requesting"))
+            .grant(&holding.grant())
+            .with("allow_lints = [\"similar-name\"]");
         let server = world.serve(Transport::Http);
-        let started = Instant::now();
-        let tools = ["one_run", "two_run"].into_iter().cycle();
-        let calls: Vec<_> =
-            tools.take(calls).map(|tool| server.calling(tool, json!({ "ms": 1_500 }))).collect();
+        let tools = ["two_run", "one_run"].into_iter().cycle();
+        let mut calls: super::Calls =
+            tools.take(calls.min(3)).map(|tool| server.calling(tool, holding.request())).collect();
+        holding.wait_for(calls.len());
+        if waits {
+            // One waits, which is seen by the other being turned away.
+            calls.extend((0..2).map(|_| server.calling("one_run", holding.request())));
+            super::wait_until_ended(&calls, 1);
+        }
+        holding.release_all();
         let count = calls.len();
-        calls.into_iter().for_each(|call| assert_eq!(call.join().unwrap().text(), "awake"));
-        assert_eq!(started.elapsed() >= Duration::from_secs(3), waits, "{count}: {:?}", started.elapsed());
+        let answered = super::replies(calls).iter().filter(|reply| !reply.is_error()).count();
+        assert_eq!((answered, holding.most()), (count - usize::from(waits), count.min(3)));
     }
 }
 
 #[test]
 fn a_plugin_with_many_calls_waiting_is_passed_by_one_with_few() {
+    const WAITING: usize = 38;
+    let holding = Holding::new();
     let world = World::new()
         .server("[server.limits]\ncalls_max = 2")
-        .plugin("bad", &test_guest("sleeping"))
-        .limit("concurrency = 64\nqueue = 100\ndeadline_ms = 60_000")
-        .plugin("good", &toolgate_tests::guest::seven());
+        .plugin("bad", &test_guest("requesting"))
+        .grant(&holding.grant())
+        .limit(&format!("concurrency = 64\nqueue = {WAITING}"))
+        .plugin("good", &toolgate_tests::guest::seven())
+        .limit("queue = 1");
     let server = world.serve(Transport::Http);
-    let started = Instant::now();
-    // Twenty rounds of two: ten seconds.
-    let many: Vec<_> = (0..40).map(|_| server.calling("bad_run", json!({ "ms": 500 }))).collect();
-    std::thread::sleep(Duration::from_millis(300));
+    let mut many: super::Calls = (0..2).map(|_| server.calling("bad_run", holding.request())).collect();
+    holding.wait_for(2);
+    many.extend((0..=WAITING).map(|_| server.calling("bad_run", holding.request())));
+    // All others wait.
+    super::wait_until_ended(&many, 1);
     for _ in 0..3 {
-        assert_eq!(server.call("good_seven", json!({})).text(), "7");
+        let few: super::Calls = (0..2).map(|_| server.calling("good_seven", json!({}))).collect();
+        super::wait_until_ended(&few, 1);
+        // It comes next, or after the one call that was already next.
+        holding.release(2);
+        let answered = super::replies(few).iter().filter(|reply| !reply.is_error()).count();
+        assert_eq!(answered, 1);
+        holding.wait_for(2);
     }
-    assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
-    assert!(many.into_iter().all(|call| call.join().unwrap().text() == "awake"));
+    holding.release_all();
+    let answered = super::replies(many).iter().filter(|reply| !reply.is_error()).count();
+    assert_eq!(answered, 2 + WAITING);
 }

@@ -9,7 +9,7 @@ use toolgate_policy::limits::load::KEPT_BYTES_MAX;
 use toolgate_tests::world::{TRUST, names};
 use toolgate_tests::{Transport, World};
 
-use super::lock::{approve, locked, seven, wait_until};
+use super::lock::{approve, locked, seven};
 
 const BLOBS: &str = "state/blobs/sha256";
 
@@ -115,7 +115,7 @@ fn what_is_kept_counts_by_a_signature_that_came_later_when_the_first_is_past_its
         let server = world.serve(Transport::Http);
         let reload = |times: usize| {
             server.signal("HUP");
-            wait_until("it reloads", &server, || server.log().matches(" reloaded").count() == times);
+            server.wait_until("it reloads", || server.log().matches(" reloaded").count() == times);
         };
         sign(&world, anew);
         reload(1);

@@ -1,12 +1,9 @@
 //! `toolgate.lock`: what nobody approved does not run, what changed waits while the version before serves, and whoever approves
 //! is shown what changed.
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
-use toolgate_tests::client::PATIENCE;
 use toolgate_tests::world::TRUST;
-use toolgate_tests::{Ended, Server, Transport, World, guest, test_guest};
+use toolgate_tests::{Ended, Transport, World, guest, test_guest};
 
 /// `seven`, with a description for models.
 pub(super) fn seven(says: &str) -> Vec<u8> {
@@ -29,14 +26,6 @@ pub(super) fn locked(says: &str) -> World {
 fn state(world: &World) -> (String, serde_json::Value) {
     let listed = world.run_as_is(&["plugin", "list", "--json"]).json()["plugins"][0].clone();
     (listed["state"].as_str().unwrap().to_owned(), listed)
-}
-
-pub(super) fn wait_until(what: &str, server: &Server, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < until, "never: {what}: {}", server.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]
@@ -93,7 +82,7 @@ fn changed_bytes_wait_and_the_version_before_serves_on_also_over_a_restart() {
     }
     approve(&world);
     server.signal("HUP");
-    wait_until("the new text is listed", &server, || {
+    server.wait_until("the new text is listed", || {
         server.request("tools/list", json!({})).to_string().contains("send all files")
     });
     assert!(world.records().iter().any(|record| record["event"] == "quarantine"));
@@ -124,11 +113,11 @@ fn a_changed_grant_waits_and_what_was_granted_before_is_not_given_meanwhile() {
     world.put("toolgate.toml", config.replace("precise", "none").as_bytes(), 0o644);
     server.signal("HUP");
     server.wait_for_log("what it is granted changed: - clock = \"precise\"; + clock = \"none\"");
-    wait_until("it is gone", &server, || server.tools().is_empty());
+    server.wait_until("it is gone", || server.tools().is_empty());
     let approved = world.run_as_is(&["plugin", "approve", "p", "--yes"]);
     assert_eq!(approved.code, 0, "{}", approved.said());
     server.signal("HUP");
-    wait_until("it is back", &server, || !server.tools().is_empty());
+    server.wait_until("it is back", || !server.tools().is_empty());
 }
 
 #[test]

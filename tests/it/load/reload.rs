@@ -1,10 +1,12 @@
 //! SIGHUP: what changed is loaded, what does not load leaves the old version serving, calls in flight end on what they
 //! began with, clients are told.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use toolgate_tests::client::PATIENCE;
+use toolgate_tests::hold::Holding;
+use toolgate_tests::process::wait_until;
 use toolgate_tests::{Server, Transport, World, guest, test_guest};
 
 fn eight() -> Vec<u8> {
@@ -14,14 +16,6 @@ fn eight() -> Vec<u8> {
             (core instance $i (instantiate $m))
             (func (export "eight") (result u32) (canon lift (core func $i "eight"))))"#,
     )
-}
-
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < until, "never: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]
@@ -86,14 +80,19 @@ fn a_plugin_that_is_revoked_stops_serving_at_the_signal() {
 
 #[test]
 fn a_call_in_flight_ends_on_the_version_it_began_with() {
-    let world = World::new().plugin("slow", &test_guest("sleeping")).env("TOOLGATE_LOG", "debug");
+    let holding = Holding::new();
+    let world = World::new().plugin("slow", &test_guest("requesting")).grant(&holding.grant());
     let server = world.serve(Transport::Http);
-    let call = server.calling("slow_run", json!({ "ms": 1500 }));
-    server.wait_for_guest();
+    let call = server.calling("slow_run", holding.request());
+    holding.wait_for(1);
+    // The next version needs no grant.
     world.install("slow", &guest::seven());
+    let config = std::fs::read_to_string(world.path("toolgate.toml")).unwrap();
+    world.put("toolgate.toml", config.replace(&holding.grant(), "").as_bytes(), 0o644);
     server.signal("HUP");
     wait_until("the new one serves", || server.tools() == ["slow_seven"]);
-    assert_eq!(call.join().unwrap().text(), "awake");
+    holding.release_all();
+    assert_eq!(call.join().unwrap().structured()["body"], "released");
 }
 
 #[test]
@@ -148,7 +147,11 @@ fn a_reload_that_changes_nothing_tells_nobody() {
     assert!(server.notification("notifications/subscriptions/acknowledged", PATIENCE).is_some());
     server.signal("HUP");
     wait_until("it reloaded", || server.log().contains("reloaded"));
-    assert!(server.notification("notifications/tools/list_changed", Duration::from_millis(500)).is_none());
+    // What is told next is of the next reload, and it is told once.
+    change(&world, &server);
+    assert!(server.notification("notifications/tools/list_changed", PATIENCE).is_some());
+    assert_eq!(server.tools(), ["number_eight"]);
+    assert_eq!(server.notification("notifications/tools/list_changed", Duration::ZERO), None);
 }
 
 fn change(world: &World, server: &Server) {

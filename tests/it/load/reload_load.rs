@@ -4,10 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
-use toolgate_tests::client::PATIENCE;
 use toolgate_tests::{Server, Transport, World, guest};
 
 const CALLERS: usize = 4;
@@ -32,14 +31,6 @@ fn version(number: usize) -> Vec<u8> {
             (func (export "two") (result (tuple u32 u32))
                 (canon lift (core func $i "two") (memory (core memory $i "memory")))))"#
     ))
-}
-
-fn wait_until(server: &Server, what: &str, holds: impl Fn() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < until, "never: {what}: {}", server.log());
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// The version that a call is answered by, which is one.
@@ -81,16 +72,16 @@ fn no_call_fails_for_a_reload_and_each_is_answered_by_one_whole_version() {
         }
         let _ends = Ends(&stop);
         for swap in 1..=swaps {
-            wait_until(&server, "calls are answered", || {
+            server.wait_until("calls are answered", || {
                 done.load(Ordering::Relaxed) >= (swap - 1) * calls / swaps || stop.load(Ordering::Relaxed)
             });
             world.install("p", &versions[swap % 2]);
             server.signal("HUP");
-            wait_until(&server, "it reloaded", || server.log().matches(" reloaded").count() >= swap);
+            server.wait_until("it reloaded", || server.log().matches(" reloaded").count() >= swap);
             // What begins after a reload is answered by what was loaded.
             assert_eq!(answered_by(&server, ["p_one", "p_two"][swap / 2 % 2]), swap % 2 + 1);
         }
-        wait_until(&server, "all are called", || {
+        server.wait_until("all are called", || {
             done.load(Ordering::Relaxed) >= calls || stop.load(Ordering::Relaxed)
         });
     });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, Weak};
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -55,6 +55,17 @@ struct Made {
 }
 
 impl Made {
+    /// All of it takes a while: tests that run at the same time share it.
+    fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Made>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap();
+        shared.upgrade().unwrap_or_else(|| {
+            let made = Arc::new(Self::new());
+            *shared = Arc::downgrade(&made);
+            made
+        })
+    }
+
     fn new() -> Self {
         let mut chance = Chance::new(SEED);
         let types = types();
@@ -188,7 +199,7 @@ fn every_constructor_stands_in_every_place_at_every_depth() {
 
 #[test]
 fn what_goes_in_comes_back_and_is_what_the_output_schema_says() {
-    let made = Made::new();
+    let made = Made::shared();
     let special = Mutex::new(BTreeMap::from(["NaN", "\"Infinity", "-Infinity"].map(|name| (name, 0))));
     made.each(|tool, chance, call| {
         let arguments = arguments(chance, &tool.function);
@@ -216,7 +227,7 @@ fn what_goes_in_comes_back_and_is_what_the_output_schema_says() {
 
 #[test]
 fn the_schema_accepts_what_lowers_but_for_two_lists() {
-    let made = Made::new();
+    let made = Made::shared();
     let verdicts: Mutex<BTreeMap<String, usize>> = Mutex::default();
     let gaps: Mutex<BTreeMap<Gap, usize>> = Mutex::default();
     made.each(|tool, chance, call| {

@@ -2,10 +2,9 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use serde_json::json;
-use toolgate_tests::client::headers;
+use toolgate_tests::client::{PATIENCE, headers};
 use toolgate_tests::{Server, Transport};
 
 use super::seven;
@@ -86,7 +85,7 @@ fn a_client_that_says_nothing_holds_up_nobody() {
 fn a_head_without_end_is_cut() {
     let server = seven().serve(Transport::Http);
     let mut stream = TcpStream::connect(server.address()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n").unwrap();
     for number in 0..100_000 {
         if stream.write_all(format!("X-{number}: {}\r\n", "x".repeat(100)).as_bytes()).is_err() {
@@ -103,7 +102,7 @@ fn a_head_without_end_is_cut() {
 fn two_ways_of_telling_the_length_are_refused() {
     let server = seven().serve(Transport::Http);
     let mut stream = TcpStream::connect(server.address()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let smuggled = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     stream.write_all(smuggled.as_bytes()).unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();

@@ -1,9 +1,9 @@
 //! Beginning, cancelling, stopping.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
-use toolgate_tests::client::{PATIENCE, headers};
+use toolgate_tests::client::headers;
+use toolgate_tests::hold::Holding;
+use toolgate_tests::process::wait_until;
 use toolgate_tests::{Server, Transport, World, test_guest};
 
 use super::seven;
@@ -18,32 +18,22 @@ fn slow() -> World {
 }
 
 fn wait_for_record(world: &World, count: usize) -> Vec<Value> {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let records = world.call_records();
-        if records.len() >= count {
-            return records;
-        }
-        assert!(Instant::now() < until, "no record");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("it is recorded", || world.call_records().len() >= count);
+    world.call_records()
 }
+
+/// Far longer than a test waits for anything.
+const LONG: u32 = 3_600_000;
 
 #[test]
 fn a_call_that_its_client_cancels_is_ended() {
-    for (tool, args) in [("slow_run", json!({ "ms": 9_000 })), ("loop_run", json!({}))] {
+    for (tool, args) in [("slow_run", json!({ "ms": LONG })), ("loop_run", json!({}))] {
         let world = slow();
         let server = world.serve(Transport::Stdio);
-        let (id, call) = server.modern("tools/call", json!({ "name": tool, "arguments": args }));
-        server.send(&call.to_string());
+        let call = server.begin(tool, args);
         server.wait_for_guest();
-        let cancelled = Instant::now();
-        server.send(
-            &json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } })
-                .to_string(),
-        );
+        call.cancel();
         let record = wait_for_record(&world, 1).remove(0);
-        assert!(cancelled.elapsed() < Duration::from_secs(2), "{:?}", cancelled.elapsed());
         assert_eq!(
             (&record["outcome"]["kind"], &record["outcome"]["blame"]),
             (&json!("cancelled"), &json!("caller")),
@@ -55,16 +45,14 @@ fn a_call_that_its_client_cancels_is_ended() {
 
 #[test]
 fn a_call_whose_client_goes_away_is_ended() {
-    for (tool, args) in [("slow_run", json!({ "ms": 9_000 })), ("loop_run", json!({}))] {
+    for (tool, args) in [("slow_run", json!({ "ms": LONG })), ("loop_run", json!({}))] {
         let world = slow();
         let server = world.serve(Transport::Http);
         let (_, call) = server.modern("tools/call", json!({ "name": tool, "arguments": args }));
         let stream = server.open("POST", "/mcp", &headers(&call), Some(&call.to_string()));
         server.wait_for_guest();
-        let gone = Instant::now();
         drop(stream);
         let record = wait_for_record(&world, 1).remove(0);
-        assert!(gone.elapsed() < Duration::from_secs(2), "{:?}", gone.elapsed());
         assert_eq!(record["outcome"]["kind"], "cancelled", "{tool}: {record}");
     }
 }
@@ -72,12 +60,15 @@ fn a_call_whose_client_goes_away_is_ended() {
 #[test]
 fn a_stop_lets_calls_in_flight_end_and_takes_no_more() {
     for transport in Transport::ALL {
-        let world = slow();
+        let holding = Holding::new();
+        let world = World::new().plugin("web", &test_guest("requesting")).grant(&holding.grant());
         let server = world.serve(transport);
-        let call = server.calling("slow_run", json!({ "ms": 1_000 }));
-        server.wait_for_guest();
+        let call = server.calling("web_run", holding.request());
+        holding.wait_for(1);
         server.signal("TERM");
-        assert_eq!(call.join().unwrap().text(), "awake");
+        server.wait_for_log("stopping");
+        holding.release_all();
+        assert_eq!(call.join().unwrap().structured()["body"], "released");
         assert_eq!(server.wait(), 0, "{}", server.log());
         let events: Vec<Value> = world.records().iter().map(|record| record["event"].clone()).collect();
         assert_eq!(events.first().unwrap(), "load");
@@ -90,13 +81,10 @@ fn a_stop_ends_calls_that_do_not_end_by_themselves() {
     for transport in Transport::ALL {
         let world = slow().server("[server.limits]\ndrain_ms = 300");
         let server = world.serve(transport);
-        let call = server.calling("loop_run", json!({}));
+        let _call = server.begin("loop_run", json!({}));
         server.wait_for_guest();
-        let stopping = Instant::now();
         server.signal("TERM");
         assert_eq!(server.wait(), 0, "{}", server.log());
-        assert!(stopping.elapsed() < Duration::from_secs(5), "{:?}", stopping.elapsed());
-        drop(call);
         assert_eq!(wait_for_record(&world, 1)[0]["outcome"]["kind"], "stopping");
     }
 }
@@ -105,11 +93,10 @@ fn a_stop_ends_calls_that_do_not_end_by_themselves() {
 fn a_second_signal_ends_at_once() {
     let world = slow().server("[server.limits]\ndrain_ms = 60_000");
     let server = world.serve(Transport::Http);
-    let (_, call) = server.modern("tools/call", json!({ "name": "slow_run", "arguments": { "ms": 9_000 } }));
-    let _stream = server.open("POST", "/mcp", &headers(&call), Some(&call.to_string()));
+    let _call = server.begin("slow_run", json!({ "ms": LONG }));
     server.wait_for_guest();
     server.signal("INT");
-    std::thread::sleep(Duration::from_millis(300));
+    server.wait_for_log("stopping; a second signal ends at once");
     assert!(server.is_alive());
     server.signal("INT");
     assert_eq!(server.wait(), 130);
@@ -128,8 +115,7 @@ fn stdio_ends_when_its_client_hangs_up() {
     assert_eq!(server.wait(), 0, "also when it never said anything");
 
     let server = world.serve(Transport::Stdio);
-    let (_, call) = server.modern("tools/call", json!({ "name": "loop_run", "arguments": {} }));
-    server.send(&call.to_string());
+    let _call = server.begin("loop_run", json!({}));
     server.wait_for_guest();
     server.hang_up();
     assert_eq!(server.wait(), 0, "also in the middle of a call");

@@ -56,7 +56,7 @@ pub fn is_genuine(data: &[u8]) -> bool {
     let verified =
         signers.iter().filter_map(|signer| Some((signer, signature.verify(artifact, signer).ok()?)));
     let genuine = verified.inspect(|(signer, verified)| {
-        assert_eq!((verified.digest, verified.key), (artifact.digest(), signer.id()));
+        assert_eq!((verified.digest(), verified.key()), (artifact.digest(), signer.id()));
         // Whoever a signature names is who is proved to have made it.
         let named = signer.is_named_by(&claim) || matches!(claim, Claim::Minisign(_));
         assert!(named, "{claim}");

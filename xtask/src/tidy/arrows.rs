@@ -1,6 +1,7 @@
 //! Who may know whom: within a crate a room may name those further down, never one above it or beside it.
 
 use super::Source;
+use super::code::Path;
 use crate::shell::Outcome;
 
 /// The rooms of one crate, a line of rooms for each step down.
@@ -22,7 +23,7 @@ pub(super) fn check(sources: &[Source], list: &str) -> Outcome<Vec<String>> {
                 broken.push(format!("{}: `{room}` is not in the list of arrows", source.path));
                 continue;
             };
-            for known in known(&source.code(), path) {
+            for known in known(&source.paths()?, path) {
                 let below = house.step(&known).is_none_or(|other| other > step);
                 if known != room && !below {
                     broken.push(format!("{}: `{room}` knows `{known}`, which is not below it", source.path));
@@ -52,46 +53,23 @@ fn room(path: &str) -> &str {
     first.strip_suffix("_tests").unwrap_or(first)
 }
 
-/// The rooms that a file names, by `crate::room` or by climbing out of its own with `super`.
-fn known(code: &str, path: &str) -> Vec<String> {
+/// The rooms that a file names, by `crate::room` or by climbing out of its own with `super`. Types that the crate re-exports at
+/// its root are known to all of it.
+fn known(paths: &[Path], path: &str) -> Vec<String> {
     let depth = path.split('/').count();
-    let climb = "super::".repeat(depth);
     let mut found: Vec<String> = Vec::new();
-    for start in ["crate::", climb.as_str()] {
-        for (at, _) in code.match_indices(start) {
-            let before = code.get(..at).unwrap_or_default().chars().last();
-            if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
-                continue;
-            }
-            let rest = code.get(at + start.len()..).unwrap_or_default();
-            found.extend(first_names(rest));
-        }
+    for named in paths {
+        let climbs = named.iter().take_while(|name| *name == "super").count();
+        let rest = match named.first() {
+            Some(first) if first == "crate" => named.get(1),
+            _ if climbs == depth => named.get(depth),
+            _ => None,
+        };
+        found.extend(rest.filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase())).cloned());
     }
     found.sort();
     found.dedup();
     found
-}
-
-/// `room::Thing`, or `{room::Thing, other}`.
-fn first_names(rest: &str) -> Vec<String> {
-    let name = |text: &str| -> String {
-        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
-    };
-    let Some(inside) = rest.strip_prefix('{') else { return vec![name(rest)] };
-    let mut depth = 0;
-    let mut names = vec![name(inside)];
-    for (at, c) in inside.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => break,
-            '}' => depth -= 1,
-            ',' if depth == 0 => names.push(name(inside.get(at + 1..).unwrap_or_default())),
-            _ => {}
-        }
-    }
-    // Types that the crate re-exports at its root are known to all of it.
-    names.retain(|name| name.starts_with(|c: char| c.is_ascii_lowercase()));
-    names
 }
 
 #[cfg(test)]

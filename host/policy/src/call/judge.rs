@@ -34,14 +34,14 @@ pub fn judge(principal: &Principal, target: Option<&Target>) -> Result<Permit, D
     let rule = match principal.kind() {
         PrincipalKind::Local => "local-principal-may-call-what-is-served",
         // What the host asks a plugin it asks without giving it anything.
-        PrincipalKind::Host if target.effects == Effects::default() => "host-may-ask-without-effects",
+        PrincipalKind::Host if target.effects() == Effects::default() => "host-may-ask-without-effects",
         PrincipalKind::Host => return Err(Denied::Unknown),
     };
     Ok(Permit {
         principal: principal.clone(),
-        tool: target.tool.clone(),
-        plugin: target.plugin.clone(),
-        digest: target.digest,
+        tool: target.tool().clone(),
+        plugin: target.plugin().clone(),
+        digest: target.digest(),
         rule,
     })
 }
@@ -74,19 +74,16 @@ impl Permit {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "what is judged is made up here")]
 mod tests {
     use super::*;
 
     #[test]
     fn a_permit_names_the_tool_and_the_bytes_it_is_for() {
-        let target = Target {
-            tool: ToolName::parse("a_b").unwrap(),
-            plugin: "a".parse().unwrap(),
-            digest: Digest::of(b"bytes"),
-            effects: Effects::default(),
-        };
+        let tool = ToolName::parse("a_b").unwrap();
+        let target = Target::new(tool, "a".parse().unwrap(), Digest::of(b"bytes"), Effects::default());
         let permit = judge(&Principal::local("me"), Some(&target)).unwrap();
-        assert_eq!((permit.tool(), permit.digest()), (&target.tool, target.digest));
+        assert_eq!((permit.tool(), permit.digest()), (target.tool(), target.digest()));
         assert_eq!(permit.principal().to_string(), "local:me");
     }
 

@@ -185,6 +185,7 @@ impl Clearance {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "what is cleared is made up here")]
 mod tests {
     use super::*;
     use crate::load::lint::{self, Lint};
@@ -208,7 +209,7 @@ mod tests {
             rules: vec![Rule { plugin: Pattern::parse("*").unwrap(), require: vec!["publisher".into()] }],
             ..Parts::default()
         };
-        let signature = VerifiedSignature { digest, key, time: None, plugin: None };
+        let signature = VerifiedSignature::new(digest, key, None);
         let found = Evidence { signatures: &[signature], strangers: &[] };
         TrustPolicy::new(parts).unwrap().trust("p", digest, None, found, Standing::New, UnixTime(0)).unwrap()
     }

@@ -30,18 +30,14 @@ pub struct Signer {
     pub valid_until: Option<UnixTime>,
 }
 
-/// A signature over a plugin's digest that was found genuine. Made by the signature room only; the tests of this
-/// repository check that no other room names it.
+/// A signature over a plugin's digest that was found genuine. Made where signatures are verified only: clippy's list
+/// (`host/clippy.toml`) holds who may call its constructor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedSignature {
-    /// What it is over.
-    pub digest: Digest,
-    /// Whose it is.
-    pub key: KeyId,
-    /// When it was made, where a log or a timestamp authority proves it.
-    pub time: Option<UnixTime>,
-    /// The only plugin that it is for, by id. None where it does not say.
-    pub plugin: Option<String>,
+    digest: Digest,
+    key: KeyId,
+    time: Option<UnixTime>,
+    plugin: Option<String>,
 }
 
 /// In which format a signature is.
@@ -106,6 +102,39 @@ impl KeyId {
     /// [`crate::digest::NotADigest`] for any other text.
     pub fn from_hex(text: &str) -> Result<Self, crate::digest::NotADigest> {
         Digest::from_hex(text).map(Self)
+    }
+}
+
+impl VerifiedSignature {
+    /// A signature over `digest` that was verified with `key`, made at `time` where a log or a timestamp authority proves that.
+    pub fn new(digest: Digest, key: KeyId, time: Option<UnixTime>) -> Self {
+        Self { digest, key, time, plugin: None }
+    }
+
+    /// The same signature where it says that it is for one plugin alone, by id.
+    #[must_use]
+    pub fn for_plugin(self, plugin: Option<String>) -> Self {
+        Self { plugin, ..self }
+    }
+
+    /// What it is over.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Whose it is.
+    pub fn key(&self) -> KeyId {
+        self.key
+    }
+
+    /// When it was made, where that is proved.
+    pub fn time(&self) -> Option<UnixTime> {
+        self.time
+    }
+
+    /// The only plugin that it is for, by id. None where it does not say.
+    pub fn plugin(&self) -> Option<&str> {
+        self.plugin.as_deref()
     }
 }
 

@@ -245,17 +245,17 @@ impl TrustPolicy {
         now: UnixTime,
     ) -> Weighed<'_> {
         let mut weighed = Weighed { strangers: found.strangers.to_vec(), ..Weighed::default() };
-        for signature in found.signatures.iter().filter(|signature| signature.digest == digest) {
-            let Some(signer) = self.0.signers.iter().find(|signer| signer.key == signature.key) else {
-                weighed.strangers.push(Claim::Key(signature.key));
+        for signature in found.signatures.iter().filter(|signature| signature.digest() == digest) {
+            let Some(signer) = self.0.signers.iter().find(|signer| signer.key == signature.key()) else {
+                weighed.strangers.push(Claim::Key(signature.key()));
                 continue;
             };
-            if let Some(other) = signature.plugin.as_ref().filter(|other| *other != plugin) {
-                weighed.elsewhere.push((signer.id.clone(), other.clone()));
+            if let Some(other) = signature.plugin().filter(|other| *other != plugin) {
+                weighed.elsewhere.push((signer.id.clone(), other.to_owned()));
                 continue;
             }
             let counted = weighed.signed.contains(&signer.id.as_str());
-            match signer.at(signature.time.unwrap_or(now)) {
+            match signer.at(signature.time().unwrap_or(now)) {
                 Validity::Valid if counted => {}
                 Validity::Valid => weighed.signed.push(&signer.id),
                 Validity::NotYet(_) => weighed.out_of_time.push((signer.id.clone(), "not valid yet")),
@@ -357,5 +357,6 @@ fn told(
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "what is weighed is made up there")]
 #[path = "trust_tests.rs"]
 mod tests;

@@ -39,9 +39,7 @@ fn bytes() -> Digest {
 }
 
 fn signed_by(ids: &[&str]) -> Vec<VerifiedSignature> {
-    ids.iter()
-        .map(|id| VerifiedSignature { digest: bytes(), key: key(id), time: None, plugin: None })
-        .collect()
+    ids.iter().map(|id| VerifiedSignature::new(bytes(), key(id), None)).collect()
 }
 
 fn judge(parts: Parts, plugin: &str, ids: &[&str]) -> Result<Trusted, Distrust> {
@@ -98,12 +96,7 @@ fn nothing_signed_is_told_as_that() {
 
 #[test]
 fn a_signature_over_other_bytes_counts_for_nothing() {
-    let other = VerifiedSignature {
-        digest: Digest::of(b"another component"),
-        key: key("vendor"),
-        time: None,
-        plugin: None,
-    };
+    let other = VerifiedSignature::new(Digest::of(b"another component"), key("vendor"), None);
     let found = Evidence { signatures: &[other], strangers: &[] };
     let judged = TrustPolicy::new(parts()).unwrap().trust("tool", bytes(), None, found, Standing::New, NOW);
     assert!(matches!(judged, Err(Distrust::Unmet { .. })));
@@ -156,7 +149,7 @@ fn a_signers_time_is_judged_when_they_signed_where_that_is_proved() {
     }
     let policy = TrustPolicy::new(parts).unwrap();
     let at = |time: Option<UnixTime>| {
-        let signatures = [VerifiedSignature { digest: bytes(), key: key("vendor"), time, plugin: None }];
+        let signatures = [VerifiedSignature::new(bytes(), key("vendor"), time)];
         let found = Evidence { signatures: &signatures, strangers: &[] };
         policy.trust("tool", bytes(), None, found, Standing::New, NOW).is_ok()
     };
@@ -239,8 +232,7 @@ fn a_signature_that_says_which_plugin_it_is_for_counts_for_no_other() {
     let policy = TrustPolicy::new(parts()).unwrap();
     let judge = |said: Option<&str>, plugin: &str| {
         let plugin_said = said.map(str::to_owned);
-        let signatures =
-            [VerifiedSignature { digest: bytes(), key: key("vendor"), time: None, plugin: plugin_said }];
+        let signatures = [VerifiedSignature::new(bytes(), key("vendor"), None).for_plugin(plugin_said)];
         let found = Evidence { signatures: &signatures, strangers: &[] };
         policy.trust(plugin, bytes(), None, found, Standing::New, NOW)
     };
@@ -252,11 +244,8 @@ fn a_signature_that_says_which_plugin_it_is_for_counts_for_no_other() {
         assert!(refused.contains(&told), "{refused}");
     }
     // One for another plugin takes nothing from one for this.
-    let both = ["other", "tool"].map(|plugin| VerifiedSignature {
-        digest: bytes(),
-        key: key("vendor"),
-        time: None,
-        plugin: Some(plugin.to_owned()),
+    let both = ["other", "tool"].map(|plugin| {
+        VerifiedSignature::new(bytes(), key("vendor"), None).for_plugin(Some(plugin.to_owned()))
     });
     let found = Evidence { signatures: &both, strangers: &[] };
     let trusted = policy.trust("tool", bytes(), None, found, Standing::New, NOW).unwrap();

@@ -96,7 +96,9 @@ pub(super) async fn connect(
     let mut last = Failure::Unreachable;
     let mut tcp = None;
     for address in addresses {
-        match tokio::time::timeout(each, TcpStream::connect(address)).await {
+        #[expect(clippy::disallowed_methods, reason = "these addresses were judged")]
+        let connecting = TcpStream::connect(address);
+        match tokio::time::timeout(each, connecting).await {
             Ok(Ok(stream)) => {
                 tcp = Some(stream);
                 break;

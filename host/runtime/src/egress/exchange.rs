@@ -110,6 +110,7 @@ impl Lease {
         host: &Host,
         stream: Pin<Box<dyn Stream>>,
     ) -> Result<Self, Failure> {
+        #[expect(clippy::disallowed_methods, reason = "each request comes with its pass")]
         let mut builder = http1::Builder::new();
         builder.max_buf_size(HTTP_FIELD_BYTES_MAX as usize * 2).max_headers(HEADERS_MAX);
         let (sender, connection) =

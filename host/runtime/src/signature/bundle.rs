@@ -112,8 +112,9 @@ impl Signature for Bundle {
         let signature = &envelope.signature.sig;
         verify_signature(&spki, &envelope.pae(), signature, SigningScheme::EcdsaP256Sha256)
             .map_err(|_| forged())?;
-        let plugin = self.about.plugin.clone();
-        Ok(VerifiedSignature { digest: artifact.digest(), key: key.id(), time: None, plugin })
+        #[expect(clippy::disallowed_methods, reason = "it was verified above")]
+        let verified = VerifiedSignature::new(artifact.digest(), key.id(), None);
+        Ok(verified.for_plugin(self.about.plugin.clone()))
     }
 }
 

@@ -69,7 +69,10 @@ impl Case {
 fn what_was_signed_verifies_with_its_key_over_its_bytes() {
     let case = Case::new();
     let verified = case.verify(&case.text).unwrap();
-    assert_eq!((verified.digest, verified.key), (case.artifact.digest(), case.key.public().unwrap().id()));
+    assert_eq!(
+        (verified.digest(), verified.key()),
+        (case.artifact.digest(), case.key.public().unwrap().id())
+    );
     assert!(case.verify(&case.edited(|_| {})).is_ok(), "white space is free");
     assert!(
         case.verify(&case.resigned(&case.statement())).is_ok(),
@@ -256,8 +259,8 @@ fn a_statement_says_which_plugin_it_is_for_and_that_is_signed() {
     let case = Case::new();
     let signed =
         super::super::sign::sign_as(&case.artifact, "c.wasm", Some("acme:files"), &case.key).unwrap();
-    assert_eq!(case.verify(&signed.text).unwrap().plugin.as_deref(), Some("acme:files"));
-    assert_eq!(case.verify(&case.text).unwrap().plugin, None);
+    assert_eq!(case.verify(&signed.text).unwrap().plugin(), Some("acme:files"));
+    assert_eq!(case.verify(&case.text).unwrap().plugin(), None);
     let mut statement = case.statement();
     statement["predicate"] = json!({ "id": "other" });
     let payload = STANDARD.encode(statement.to_string());

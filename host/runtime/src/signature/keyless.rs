@@ -186,12 +186,12 @@ impl Signature for Keyless {
         ];
         let latest = proved.verified_timestamps().iter().max();
         match latest {
-            Some(time) if all.iter().all(|one| *one) => Ok(VerifiedSignature {
-                digest: artifact.digest(),
-                key: signer.id(),
-                time: Some(UnixTime(time.as_second())),
-                plugin: self.about.plugin.clone(),
-            }),
+            Some(time) if all.iter().all(|one| *one) => {
+                let time = Some(UnixTime(time.as_second()));
+                #[expect(clippy::disallowed_methods, reason = "it was verified above")]
+                let verified = VerifiedSignature::new(artifact.digest(), signer.id(), time);
+                Ok(verified.for_plugin(self.about.plugin.clone()))
+            }
             Some(_) | None => Err(unproved(&"a part of the proof is missing")),
         }
     }

@@ -106,7 +106,9 @@ impl Signature for Minisign {
         let forged = || BadSignature::Forged(self.file.clone());
         let Anchor::Minisign(signer) = signer else { return Err(forged()) };
         signer.key.verify(artifact.bytes(), &self.signature, false).map_err(|_| forged())?;
-        Ok(VerifiedSignature { digest: artifact.digest(), key: signer.id(), time: None, plugin: None })
+        #[expect(clippy::disallowed_methods, reason = "it was verified above")]
+        let verified = VerifiedSignature::new(artifact.digest(), signer.id(), None);
+        Ok(verified)
     }
 }
 
@@ -171,7 +173,7 @@ mod tests {
         let [ours, other] = KEYS.map(key);
         let verified = verify(SIGNED, &ours).unwrap();
         assert_eq!(
-            (verified.digest, verified.key),
+            (verified.digest(), verified.key()),
             (toolgate_policy::Digest::of(b"the component"), ours.id())
         );
         assert_eq!(read(SIGNED).unwrap().claim(), Claim::Minisign(0x3A86_C157_BF63_B683));

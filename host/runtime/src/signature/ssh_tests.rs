@@ -97,7 +97,7 @@ fn a_signature_in_our_namespace_verifies_with_its_key_over_its_bytes() {
             let sig = read(&text).unwrap();
             assert_eq!(sig.claim(), Claim::Key(pair.id()));
             let verified = sig.verify(&component(), &pair.public()).unwrap();
-            assert_eq!((verified.digest, verified.key), (component().digest(), pair.id()));
+            assert_eq!((verified.digest(), verified.key()), (component().digest(), pair.id()));
             assert!(
                 read(&edited(&text, |bytes| bytes)).is_ok(),
                 "the helper of the tests below writes as it should"

@@ -98,12 +98,13 @@ impl Tool {
         revoked: CancellationToken,
     ) -> Self {
         let Ready { listing, export, own_name } = ready;
-        let target = Target {
-            tool: listing.name.clone(),
-            plugin: plugin.clone(),
-            digest: clearance.digest(),
-            effects: clearance.effective().effects(),
-        };
+        #[expect(clippy::disallowed_methods, reason = "all of it is what was cleared")]
+        let target = Target::new(
+            listing.name.clone(),
+            plugin.clone(),
+            clearance.digest(),
+            clearance.effective().effects(),
+        );
         Self { listing, target, export, admission, provenance, revoked, own_name }
     }
 
@@ -122,6 +123,6 @@ impl Tool {
 
     /// What its plugin's grants amount to.
     pub fn effects(&self) -> Effects {
-        self.target.effects
+        self.target.effects()
     }
 }

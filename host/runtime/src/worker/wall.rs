@@ -172,6 +172,7 @@ mod linux {
 }
 
 #[cfg(all(test, target_os = "linux"))]
+#[expect(clippy::disallowed_methods, reason = "what must be refused is tried")]
 mod tests {
     use std::os::unix::process::ExitStatusExt as _;
     use std::process::Command;

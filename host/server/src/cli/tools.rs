@@ -44,15 +44,15 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
                 "description": tool.listing.description,
                 "inputSchema": tool.listing.input,
                 "outputSchema": tool.listing.output,
-                "plugin": tool.target.plugin.as_str(),
-                "digest": tool.target.digest.to_string(),
-                "touches": touches(tool.target.plugin.as_str()),
+                "plugin": tool.target.plugin().as_str(),
+                "digest": tool.target.digest().to_string(),
+                "touches": touches(tool.target.plugin().as_str()),
             })
         });
         output::print_json(&json!({ "tools": listed.collect::<Vec<Value>>() }));
     } else {
         let lines = tools.iter().map(|tool| {
-            let touches = touches(tool.target.plugin.as_str());
+            let touches = touches(tool.target.plugin().as_str());
             let touches =
                 if touches.is_empty() { "nothing outside the call".to_owned() } else { touches.join("; ") };
             let says = printable_lines(&tool.listing.description, SHOWN_CHARS_MAX).replace('\n', "\n  ");

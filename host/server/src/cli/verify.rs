@@ -64,10 +64,10 @@ fn signatures(trust: &Trust, found: &Found) -> Vec<String> {
     let lines = examined.iter().map(|one| match &one.by {
         By::Signer(signature) => {
             let mut signers = trust.policy.signers().iter();
-            let signer = signers.find(|signer| signer.key == signature.key);
+            let signer = signers.find(|signer| signer.key == signature.key());
             let id = signer.map_or("?", |signer| signer.id.as_str());
             let plugin =
-                signature.plugin.as_ref().map(|plugin| format!(", for plugin `{}`", printable(plugin, 100)));
+                signature.plugin().map(|plugin| format!(", for plugin `{}`", printable(plugin, 100)));
             line(&one.file, format!("{} by signer `{id}`, genuine{}", one.format, plugin.unwrap_or_default()))
         }
         By::Stranger(claim) => {
@@ -101,7 +101,7 @@ fn source(args: &Args) -> Result<(Source, String), Exit> {
 /// The id that the genuine signatures of it are for, if it is one; or else `name`.
 pub(super) fn signed_id(trust: &Trust, found: &Found, name: &str) -> String {
     let signed = examine(trust, found).into_iter().filter_map(|one| match one.by {
-        By::Signer(signature) => signature.plugin,
+        By::Signer(signature) => signature.plugin().map(str::to_owned),
         By::Stranger(_) | By::Nobody(_) => None,
     });
     let mut ids: Vec<String> = signed.collect();

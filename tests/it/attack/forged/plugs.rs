@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use toolgate_policy::capability::sockets::{Grant, RuleText as Place};
+use toolgate_tests::client::PATIENCE;
 use toolgate_tests::web::was_sent;
 
 use super::*;
@@ -211,13 +212,10 @@ fn a_worker_that_asks_of_sockets_what_no_worker_may_is_ended() {
             "{what}: {outcome:?}"
         );
         call.wait_for_end();
-        let mut stream = loop {
-            // It was connected; it may not have been taken yet.
-            if let Some(stream) = kept.lock().unwrap().pop() {
-                break stream;
-            }
-        };
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        // It was connected; it may not have been taken yet.
+        wait_until("the connection is taken", || !kept.lock().unwrap().is_empty());
+        let mut stream = kept.lock().unwrap().pop().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let ended = stream.read(&mut [0]);
         assert!(
             !matches!(&ended, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock),

@@ -38,6 +38,7 @@ impl Datagrams {
             IpAddressFamily::Ipv4 => AddressFamily::INET,
             IpAddressFamily::Ipv6 => AddressFamily::INET6,
         };
+        #[expect(clippy::disallowed_methods, reason = "it reaches what its gate allows")]
         let socket = socket_with(of, SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None);
         let socket = socket.map_err(told)?;
         if let IpAddressFamily::Ipv6 = family {

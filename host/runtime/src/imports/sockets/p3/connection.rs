@@ -36,6 +36,7 @@ type Answer<T> = Result<T, ErrorCode>;
 
 impl Socket {
     pub(in crate::imports::sockets) fn open(family: IpAddressFamily) -> Answer<Self> {
+        #[expect(clippy::disallowed_methods, reason = "it reaches what its gate allows")]
         let socket = match family {
             IpAddressFamily::Ipv4 => TcpSocket::new_v4(),
             IpAddressFamily::Ipv6 => TcpSocket::new_v6(),

@@ -1,0 +1,110 @@
+//! The program run in a world, and what it left there.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, mpsc};
+
+use serde_json::Value;
+
+use super::World;
+use crate::client::{PATIENCE, Server, Transport};
+
+/// How a run of the program ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code.
+    pub code: i32,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained.
+    pub stderr: String,
+}
+
+impl World {
+    /// The program, to be run in this world.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(crate::toolgate());
+        command.current_dir(self.folder.dir.path()).envs(self.env.iter().cloned());
+        command
+    }
+
+    /// Runs the program.
+    pub fn run(&self, args: &[&str]) -> Ended {
+        self.write();
+        self.run_as_is(args)
+    }
+
+    /// Runs the program without writing the configuration out again. It is killed when it does not end.
+    pub fn run_as_is(&self, args: &[&str]) -> Ended {
+        let mut command = self.command();
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        let pid = child.id();
+        let (ended, ends) = mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            if ends.recv_timeout(2 * PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                crate::process::signal("KILL", pid);
+            }
+        });
+        let output = child.wait_with_output().unwrap();
+        drop(ended);
+        Ended {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Makes one call from the command line.
+    pub fn call(&self, tool: &str, args: &Value) -> Ended {
+        self.run(&["call", tool, "--args", &args.to_string()])
+    }
+
+    /// Serves, over one transport.
+    pub fn serve(&self, transport: Transport) -> Server {
+        self.serve_with(transport, &[])
+    }
+
+    /// The same, with further arguments.
+    pub fn serve_with(&self, transport: Transport, args: &[&str]) -> Server {
+        self.write();
+        Server::start(self.command(), transport, args, Arc::clone(&self.folder))
+    }
+
+    /// The records so far.
+    pub fn records(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.path("state/audit.jsonl")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The records of calls so far.
+    pub fn call_records(&self) -> Vec<Value> {
+        self.records().into_iter().filter(|record| record["event"] == "call").collect()
+    }
+
+    /// The names of the cached compiled files.
+    pub fn cached(&self) -> Vec<String> {
+        names(&self.path("state/cache"))
+    }
+}
+
+/// The names in a folder, sorted; none if it is not there.
+pub fn names(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+impl Ended {
+    /// Everything it said.
+    pub fn said(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+
+    /// What it printed, as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+}

@@ -1,0 +1,54 @@
+//! Code that tries to call what it may not, under other names. Each line that Clippy must find ends with `//~`; `xtask` has the
+//! test. Without the feature `evade` this is an empty crate.
+#![cfg(feature = "evade")]
+#![allow(dead_code, unused, clippy::pedantic, reason = "it is never run")]
+
+#[cfg(test)]
+use std::fs;
+
+use std::process;
+use std::process::Command as Harmless;
+
+use toolgate_policy::call::target;
+use toolgate_policy::load::signer::{self, KeyId};
+use toolgate_policy::{Digest, PluginName, Principal as Somebody, ToolName};
+
+type Caller = toolgate_policy::Principal;
+
+macro_rules! hidden {
+    () => {
+        toolgate_policy::Principal::host() //~
+    };
+}
+
+fn principals() {
+    let _ = toolgate_policy::Principal::host(); //~
+    let _ = Somebody::local("root"); //~
+    let _ = Caller::host(); //~
+    let _ = <Caller>::host(); //~
+    let _ = ["root"].map(Somebody::local); //~
+    let make: fn() -> Caller = Caller::host; //~
+    let _ = hidden!();
+    let _ = ("https://example.org", toolgate_policy::Principal::host()); //~
+}
+
+fn signatures(digest: Digest, key: KeyId) {
+    let _ = signer::VerifiedSignature::new(digest, key, None); //~
+    let _ = toolgate_policy::load::signer::VerifiedSignature::new(digest, key, None); //~
+}
+
+fn targets(tool: ToolName, plugin: PluginName, digest: Digest) {
+    let _ = target::Target::new(tool, plugin, digest, toolgate_policy::capability::Effects::default()); //~
+}
+
+fn programs() {
+    let _ = process::Command::new("sh"); //~
+    let _ = Harmless::new("sh"); //~
+}
+
+fn connections() {
+    let _ = ::hyper::client::conn::http1::Builder::new(); //~
+    let _ = ::std::net::TcpStream::connect("127.0.0.1:1"); //~
+    let _ = tokio::net::TcpStream::connect("127.0.0.1:1"); //~
+    let _ = tokio::net::TcpSocket::new_v4(); //~
+}
