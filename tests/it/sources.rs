@@ -1,11 +1,14 @@
 //! Where plugins come from: URLs, registries, bundles, folders; and that nobody there can make a plugin of anything else.
 
+mod attached;
 mod awaited;
 mod bundle;
 mod credentials;
 mod folder;
+mod formats;
 mod https;
 mod lies;
+mod passwords;
 mod referrers;
 mod registry;
 

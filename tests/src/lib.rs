@@ -1,6 +1,7 @@
 //! The builder of worlds that tests live in: a folder with keys, signed plugins and a configuration; the program run on it;
 //! clients that talk to it. Nothing here asserts.
 
+pub mod attest;
 pub mod begun;
 pub mod bomb;
 pub mod chance;

@@ -1,6 +1,7 @@
 //! May it load, and whose is it? Trust decides about bytes before anything in them is read; clearing decides about what
 //! they ask. Reading, verifying signatures and compiling are the runtime's.
 
+pub mod challenge;
 pub mod clear;
 pub mod errand;
 pub mod grant;

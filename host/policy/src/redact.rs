@@ -26,6 +26,28 @@ pub fn printable_lines(text: &str, chars_max: usize) -> String {
     lines.join("\n")
 }
 
+/// A URL or a reference as somebody wrote it, for people: [`printable`], without user name, password and query. It may be
+/// malformed, so everything before the last `@` that begins no digest counts as a password.
+pub fn url(text: &str, chars_max: usize) -> String {
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), text),
+    };
+    let is_digest = |tail: &str| ["sha256:", "sha384:", "sha512:"].iter().any(|kind| tail.starts_with(kind));
+    let mut tails = rest.match_indices('@').filter_map(|(at, _)| rest.get(at + 1..));
+    let (hidden, rest) = match tails.rfind(|tail| !is_digest(tail)) {
+        Some(tail) => ("…@", tail),
+        None => ("", rest),
+    };
+    let (path, query) = match rest.find(['?', '#']).and_then(|at| rest.split_at_checked(at)) {
+        Some((path, _)) => (path, "?…"),
+        None => (rest, ""),
+    };
+    // Whoever wrote the password before the scheme hides it, too.
+    let scheme = if scheme.contains('@') { "…".to_owned() } else { scheme };
+    format!("{}{hidden}{}{query}", printable(&scheme, 40), printable(path, chars_max))
+}
+
 /// Whether a character shows as itself wherever it stands: no control (C0, C1, DEL, ESC), no bidirectional control, no
 /// zero-width or tag character, no line or paragraph separator (Unicode 15, UAX #9 and general category Cf).
 pub fn is_plain(c: char) -> bool {
@@ -98,6 +120,28 @@ mod tests {
             (inline_table(&map), inline_table([])),
             (r#"{ "a b" = "x" }"#.to_owned(), "{}".to_owned())
         );
+    }
+
+    #[test]
+    fn a_url_is_shown_without_its_user_password_and_query() {
+        for (text, shown) in [
+            ("https://example.com/a.wasm", "https://example.com/a.wasm"),
+            ("https://me:hunter2@example.com/a.wasm", "https://…@example.com/a.wasm"),
+            ("https://me:hun/ter2@example.com/a.wasm", "https://…@example.com/a.wasm"),
+            ("https://me:hun?ter2@example.com/a", "https://…@example.com/a"),
+            ("https://me:hun#ter@2@example.com/a", "https://…@example.com/a"),
+            ("https://hunter2@[::1]:80/a", "https://…@[::1]:80/a"),
+            ("https://example.com/a?token=hunter2", "https://example.com/a?…"),
+            ("https://example.com/a#hunter2", "https://example.com/a?…"),
+            ("me:hunter2@ghcr.io/a:1@sha256:00", "…@ghcr.io/a:1@sha256:00"),
+            ("oci://ghcr.io/a@sha256:00", "oci://ghcr.io/a@sha256:00"),
+            ("oci:me:hunter2@ghcr.io/a:1", "…@ghcr.io/a:1"),
+            ("me:hunter2@https://example.com/", "…example.com/"),
+            ("https://e\u{1b}xample.com", "https://e\\u{1b}xample.com"),
+        ] {
+            assert_eq!(url(text, 100), shown, "{text}");
+            assert!(!url(text, 100).contains("hun"), "{text}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use toolgate_policy::load::clear::{Case, clear, hold_to_lints};
 use toolgate_policy::load::pin::{Approved, Change};
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::trust::Standing;
-use toolgate_policy::load::{Asked, Clearance, NotCleared, Trusted};
+use toolgate_policy::load::{Asked, Clearance, NotCleared};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, ToolName};
 
@@ -29,6 +29,7 @@ use crate::snapshot::plugin::Plugin;
 use crate::snapshot::tool::{Listing, Ready};
 use crate::spec::{PluginSpec, Trust};
 use source::Sources;
+use verify::Verified;
 
 /// Why a plugin did not load.
 #[derive(Debug, Clone)]
@@ -66,6 +67,8 @@ impl Kind {
 /// A plugin that may be compiled and run, before it is.
 pub struct Cleared {
     found: source::Found,
+    /// A sentence for each thing beside it that was no signature of it.
+    set_aside: Vec<String>,
     clearance: Clearance,
     listings: Vec<Listing>,
     surface: Artifact,
@@ -143,7 +146,8 @@ pub(crate) fn take_fetched(
         Ok(found) => {
             if spec.source.is_elsewhere() && spec.digest.is_some() && distrust(spec, found, against).is_none()
             {
-                sources.keep(&spec.source, found);
+                let signatures = verify::worth_keeping(against.trust, found);
+                sources.keep(&spec.source, &found.artifact, &signatures);
             }
             Ok(found.clone())
         }
@@ -171,7 +175,7 @@ pub(crate) fn clear_found(
 ) -> Result<Cleared, NotLoaded> {
     let digest = found.artifact.digest();
     let standing = against.standing(digest);
-    let Proved { found, trusted, inspected } = prove(spec, against.trust, found, standing, against.now)?;
+    let Proved { found, verified, inspected } = prove(spec, against.trust, found, standing, against.now)?;
     let refused = |reasons: Vec<String>| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons };
     let described =
         describe::describe(&inspected, &spec.prefix).map_err(|error| refused(vec![told(&error)]))?;
@@ -187,12 +191,15 @@ pub(crate) fn clear_found(
         approved: against.approved,
     };
     let clearance =
-        clear(trusted, &case, &spec.grants, spec.limits.clone()).map_err(|reasons| match reasons {
-            NotCleared::Refused(reasons) => refused(reasons.iter().map(ToString::to_string).collect()),
-            NotCleared::Held(changes) => held(spec, digest, &changes),
-        })?;
+        clear(verified.trusted, &case, &spec.grants, spec.limits.clone()).map_err(
+            |reasons| match reasons {
+                NotCleared::Refused(reasons) => refused(reasons.iter().map(ToString::to_string).collect()),
+                NotCleared::Held(changes) => held(spec, digest, &changes),
+            },
+        )?;
     Ok(Cleared {
         found,
+        set_aside: verified.set_aside,
         clearance,
         listings: described.listings,
         surface: described.surface,
@@ -223,7 +230,7 @@ pub fn asked(sources: &Sources, spec: &PluginSpec, trust: &Trust) -> Result<Aske
 /// Bytes that are trusted, and what is in them.
 struct Proved {
     found: source::Found,
-    trusted: Trusted,
+    verified: Verified,
     inspected: inspect::Inspected,
 }
 
@@ -237,17 +244,22 @@ fn prove(
 ) -> Result<Proved, NotLoaded> {
     let digest = found.artifact.digest();
     let refused = |reasons: Vec<String>| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons };
-    let trusted: Trusted =
+    let verified =
         verify::verify(spec, trust, &found, standing, now).map_err(|error| refused(vec![told(&error)]))?;
     let inspected =
         inspect::inspect(&found.artifact, spec.engine).map_err(|error| refused(vec![told(&error)]))?;
-    Ok(Proved { found, trusted, inspected })
+    Ok(Proved { found, verified, inspected })
 }
 
 impl Cleared {
     /// The bytes, with the signatures that were found beside them.
     pub(crate) fn found(&self) -> &source::Found {
         &self.found
+    }
+
+    /// What is beside it and was set aside, a sentence each.
+    pub(crate) fn set_aside(&self) -> &[String] {
+        &self.set_aside
     }
 
     /// The names of its tools. Those that it names when it runs stand in what it said when it was approved; without that they

@@ -2,7 +2,9 @@
 //! rules of the OCI specifications. Nothing is believed about what comes but its digest.
 
 pub mod artefact;
+mod attached;
 pub mod bundle;
+mod docker;
 mod login;
 mod pull;
 mod push;
@@ -17,8 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::{
-    COMPONENT_BYTES_MAX, FETCH_ATTEMPTS_MAX, FETCH_BACKOFF_MS, FETCH_MS, RETRY_AFTER_S_MAX, SIGNATURES_MAX,
-    TOKEN_BYTES_MAX,
+    COMPONENT_BYTES_MAX, FETCH_ATTEMPTS_MAX, FETCH_BACKOFF_MS, FETCH_MS, RETRY_AFTER_S_MAX, TOKEN_BYTES_MAX,
 };
 use toolgate_policy::load::errand::{Errand, Follow, NoErrand};
 use toolgate_policy::redact::printable;
@@ -26,7 +27,7 @@ use toolgate_policy::redact::printable;
 use crate::artifact::Artifact;
 use crate::egress::errand::{Arriving, Parcel, Terms, Undone};
 use crate::egress::{Egress, Failure};
-use crate::signature::{self, SignatureFile};
+use crate::signature::{self, SignatureFile, Unread};
 use crate::spec::Remote;
 use artefact::NotAnArtefact;
 
@@ -121,7 +122,7 @@ impl Away {
     }
 
     /// The file at a URL that the operator wrote, and the small ones beside it that are there, up to a number. Nothing
-    /// beside it is asked for where it is not what `pin` says. Blocks.
+    /// beside it is asked for where it is not what `pin` says, and nothing beside it keeps it from arriving. Blocks.
     ///
     /// # Errors
     /// [`NotArrived`].
@@ -131,27 +132,33 @@ impl Away {
         remote: &Remote,
         pin: Option<Digest>,
         beside: &[(String, Errand)],
-    ) -> Result<(Artifact, Vec<SignatureFile>), NotArrived> {
+    ) -> Result<File, NotArrived> {
         self.run(remote, async |client| {
             let nothing = Parcel::default();
             let arrived = client.fetch(errand, &nothing, Follow::Home, COMPONENT_BYTES_MAX).await?;
             let artifact = Artifact::of(arrived.bytes);
-            let mut found = Vec::new();
+            let (mut signatures, mut unread, mut failed) = (Vec::new(), Vec::new(), None);
             if pin.is_some_and(|pin| pin != artifact.digest()) {
-                return Ok((artifact, found));
+                return Ok(File { artifact, signatures, unread });
             }
             for (name, errand) in beside {
                 let bytes_max = signature::name::form(name).map_or(0, |(_, bytes_max)| bytes_max);
                 match client.fetch(errand, &nothing, Follow::Home, bytes_max).await {
-                    Ok(arrived) => found.push(SignatureFile { name: name.clone(), bytes: arrived.bytes }),
+                    Ok(arrived) => {
+                        signatures.push(SignatureFile { name: name.clone(), bytes: arrived.bytes })
+                    }
                     Err(error) if error.is_nothing_there() => {}
-                    Err(error) => return Err(error),
-                }
-                if found.len() == SIGNATURES_MAX {
-                    break;
+                    Err(error) => {
+                        unread.push(Unread::because(name, &error));
+                        failed = failed.or(Some(error).filter(NotArrived::is_absence));
+                    }
                 }
             }
-            Ok((artifact, found))
+            match failed {
+                // It may be there, and the server is not able to say so now.
+                Some(error) if signatures.is_empty() => Err(error),
+                _ => Ok(File { artifact, signatures, unread }),
+            }
         })
     }
 
@@ -179,6 +186,16 @@ impl Away {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
+}
+
+/// A file from a URL, with what is beside it.
+pub(crate) struct File {
+    /// Its bytes.
+    pub(crate) artifact: Artifact,
+    /// The signature files.
+    pub(crate) signatures: Vec<SignatureFile>,
+    /// What could not be read.
+    pub(crate) unread: Vec<Unread>,
 }
 
 /// Asks for things until its time is over.

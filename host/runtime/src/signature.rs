@@ -14,12 +14,13 @@ pub mod ssh;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use toolgate_policy::limits::load::{ATTACHED_BYTES_MAX, ATTACHED_MAX};
 use toolgate_policy::load::signer::{Claim, Format, VerifiedSignature};
 use toolgate_policy::redact::printable;
 
 use crate::artifact::Artifact;
 use anchor::Anchor;
-pub use name::tail;
+pub use name::{places, tail};
 
 /// A signature file as it was found.
 #[derive(Clone)]
@@ -28,6 +29,47 @@ pub struct SignatureFile {
     pub name: String,
     /// Its bytes.
     pub bytes: Vec<u8>,
+}
+
+/// Something beside a component that was seen and not taken for a signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// Its name, for people.
+    pub name: String,
+    /// Why not.
+    pub why: String,
+}
+
+impl Unread {
+    /// It cannot be read.
+    pub(crate) fn because(name: &str, error: &dyn std::error::Error) -> Self {
+        let mut why = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            why.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        Self { name: name.to_owned(), why: printable(&why, 400) }
+    }
+
+    /// It says that it is something else.
+    pub(crate) fn of_type(name: &str, kind: &str) -> Self {
+        Self { name: name.to_owned(), why: format!("it is of type {}", printable(kind, 200)) }
+    }
+
+    /// There was enough before it.
+    pub(crate) fn beyond(name: &str) -> Self {
+        let why = format!(
+            "it is not looked at: before it there were {ATTACHED_MAX} others, or {ATTACHED_BYTES_MAX} bytes of them"
+        );
+        Self { name: name.to_owned(), why }
+    }
+}
+
+impl std::fmt::Display for Unread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", printable(&self.name, 200), self.why)
+    }
 }
 
 /// A signature that could be read. Nothing is believed about it yet.
@@ -55,6 +97,14 @@ pub enum BadSignature {
         file: String,
         /// Why.
         why: String,
+    },
+    /// It is a statement about something else, as vendors, mirrors and scanners make them.
+    #[error("{file} is about something else: {what}")]
+    Other {
+        /// Which.
+        file: String,
+        /// What it is about.
+        what: String,
     },
     /// It is over something else.
     #[error("{0} is a signature over other bytes")]
@@ -92,5 +142,5 @@ fn canonical_base64(text: &str) -> Option<Vec<u8>> {
 
 fn unreadable(file: &SignatureFile, why: impl Into<String>) -> BadSignature {
     // A library may tell what is in the file.
-    BadSignature::Unreadable { file: file.name.clone(), why: printable(&why.into(), 400) }
+    BadSignature::Unreadable { file: printable(&file.name, 200), why: printable(&why.into(), 400) }
 }

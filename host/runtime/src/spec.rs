@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toolgate_policy::limits::call::CallLimits;
-use toolgate_policy::load::errand::Errand;
+use toolgate_policy::load::errand::{Errand, TokenService};
 use toolgate_policy::load::lint::{Allowed, Lint};
 use toolgate_policy::load::pin::Approved;
 use toolgate_policy::load::reference::Reference;
@@ -215,6 +215,8 @@ pub struct Remote {
     pub ca: Option<PathBuf>,
     /// Docker's configuration, which keeps credentials for registries.
     pub docker: Option<PathBuf>,
+    /// The service on another host that may be told a registry's credentials.
+    pub tokens: Option<TokenService>,
 }
 
 impl Source {

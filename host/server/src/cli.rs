@@ -3,6 +3,7 @@
 mod bundle;
 mod call;
 mod check;
+mod component;
 mod exit;
 mod explain;
 mod inspect;
@@ -10,6 +11,7 @@ mod key;
 mod learn;
 mod output;
 mod pack;
+mod place;
 mod plugin;
 mod progress;
 mod push;

@@ -43,6 +43,70 @@ fn what_is_signed_verifies_and_loads() {
 }
 
 #[test]
+fn one_plugin_of_a_signer_served_as_another_is_refused() {
+    let world = World::new().plugin("seven", &guest::seven());
+    let (component, signature) = ("plugins/seven.wasm", "plugins/seven.wasm.sigstore.json");
+    let signed = world.run(&["sign", component, "--key", "keys/vendor", "--id", "seven"]);
+    assert!(signed.code == 0 && signed.stdout.contains("for plugin `seven`"), "{}", signed.said());
+    assert_eq!(signed.stderr, "");
+    assert_eq!(world.run(&["check"]).code, 0);
+    let verified = world.run(&["verify", component]);
+    assert!(verified.stdout.contains("genuine, for plugin `seven`"), "{}", verified.said());
+
+    let copy = |from: &str, to: &str| world.put(to, &std::fs::read(world.path(from)).unwrap(), 0o644);
+    copy(component, "plugins/other.wasm");
+    copy(signature, "plugins/other.wasm.sigstore.json");
+    // By its name, by an id, and with the lock: nowhere is it another plugin.
+    let told = "signer `vendor` signed it as plugin `seven` and no other";
+    let verified = world.run(&["verify", "plugins/other.wasm", "--plugin", "other"]);
+    assert!(verified.code == 3 && verified.stderr.contains(told), "{}", verified.said());
+    let world = world.plugin_from("other", "file:plugins/other.wasm");
+    let check = world.run(&["check"]);
+    assert!(check.code == 3 && check.stderr.contains(told), "{}", check.said());
+    let folder = World::new().plugin_folder("dir:plugins");
+    for name in ["keys/vendor.pub", "plugins/other.wasm", "plugins/other.wasm.sigstore.json"] {
+        folder.put(name, &std::fs::read(world.path(name)).unwrap(), 0o644);
+    }
+    let check = folder.run(&["check"]);
+    assert!(check.code == 3 && check.stderr.contains(told), "{}", check.said());
+    // The same bytes as the other plugin, where the signer says so.
+    let signed = world.run(&["sign", "plugins/other.wasm", "--key", "keys/vendor", "--id", "other"]);
+    assert_eq!(signed.code, 0, "{}", signed.said());
+    let check = world.with("prefix = \"other\"").run(&["check"]);
+    assert_eq!(check.code, 0, "{}", check.said());
+}
+
+#[test]
+fn the_id_that_a_component_has_is_signed_and_no_other_and_without_any_there_is_a_warning() {
+    let component = guest::with_section(guest::seven(), "toolgate", br#"{"format":1,"id":"acme:seven"}"#);
+    let world = World::new().plugin("seven", &component).with("id = \"acme:seven\"");
+    std::fs::remove_file(world.path("plugins/seven.wasm.sigstore.json")).unwrap();
+    let refused = world.run(&["sign", "plugins/seven.wasm", "--key", "keys/vendor", "--id", "seven"]);
+    assert!(
+        refused.code == 3 && refused.stderr.contains("it says that it is `acme:seven`"),
+        "{}",
+        refused.said()
+    );
+    let signed = world.run(&["sign", "plugins/seven.wasm", "--key", "keys/vendor"]);
+    assert!(signed.code == 0 && signed.stdout.contains("for plugin `acme:seven`"), "{}", signed.said());
+    assert_eq!(world.run(&["check"]).code, 0);
+    // Nobody need say again which plugin it is.
+    assert_eq!(world.run(&["verify", "plugins/seven.wasm"]).code, 0);
+    assert_eq!(world.run(&["bundle", "export", "plugins/seven.wasm", "--out", "b.tar"]).code, 0);
+    let imported = world.run(&["bundle", "import", "b.tar", "--into", "imported"]);
+    assert_eq!(imported.code, 0, "{}", imported.said());
+
+    let unnamed = World::new().plugin("seven", &guest::seven());
+    let signed = unnamed.run(&["sign", "plugins/seven.wasm", "--key", "keys/vendor"]);
+    assert!(signed.code == 0 && signed.stderr.contains("does not say which plugin"), "{}", signed.said());
+    assert_eq!(unnamed.run(&["check"]).code, 0);
+    for id in ["", &"a".repeat(257)] {
+        let refused = unnamed.run(&["sign", "plugins/seven.wasm", "--key", "keys/vendor", "--id", id]);
+        assert_eq!(refused.code, 2, "{}", refused.said());
+    }
+}
+
+#[test]
 fn a_second_signer_does_not_take_the_first_ones_place() {
     let world = World::new().plugin("seven", &guest::seven());
     let second = world.key("second").public().unwrap().id().hex();

@@ -181,6 +181,47 @@ fn a_keyless_bundle_with_any_part_missing_or_of_another_is_refused() {
 }
 
 #[test]
+fn a_timestamp_by_an_authority_that_the_root_does_not_know_proves_nothing_and_refuses_nothing() {
+    let Some(sigstore) = Sigstore::found() else { return };
+    let about = statement(&Digest::of(&guest::seven()));
+    let mut stamped = sigstore.sign(SUBJECT, json!({ "statement": about, "timestamp": true }));
+    assert!(stamped.root["timestampAuthorities"].as_array().is_some_and(|all| !all.is_empty()));
+    stamped.root["timestampAuthorities"] = json!([]);
+    assert_loads(&with(&stamped), "keyless Sigstore bundle");
+    // Nor does it stand in for the time that the log proves.
+    let log = &mut stamped.bundle["verificationMaterial"]["tlogEntries"][0];
+    log.as_object_mut().unwrap().remove("inclusionPromise");
+    assert_refused(&with(&stamped), "seven.wasm.sigstore.json is ");
+    // One that is of another signature, or garbage, beside a good log entry.
+    let plain = sigstore.statement(SUBJECT);
+    for time in [stamped.bundle["verificationMaterial"]["timestampVerificationData"].clone(), times("AAAA")] {
+        let mut bundle = plain.bundle.clone();
+        bundle["verificationMaterial"]["timestampVerificationData"] = time;
+        assert_loads(&with(&Made { bundle, root: plain.root.clone() }), "keyless Sigstore bundle");
+    }
+}
+
+fn times(time: &str) -> Value {
+    json!({ "rfc3161Timestamps": [{ "signedTimestamp": time }] })
+}
+
+#[test]
+fn a_weak_key_in_a_trusted_root_is_a_configuration_error() {
+    let Some(sigstore) = Sigstore::found() else { return };
+    let made = sigstore.statement(SUBJECT);
+    // An Ed25519 key (RFC 8410) whose point is the neutral element.
+    let prefix = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+    let weak = super::base64(&[&prefix[..], &[1], &[0; 31]].concat());
+    for log in ["tlogs", "ctlogs"] {
+        let mut root = made.root.clone();
+        root[log][0]["publicKey"]["rawBytes"] = weak.as_str().into();
+        let check = with(&made).file("keys/trusted_root.json", &root.to_string()).run(&["check"]);
+        assert_eq!(check.code, 2, "{log}: {}", check.said());
+        assert!(check.stderr.contains("weak or malformed Ed25519 key"), "{log}: {}", check.stderr);
+    }
+}
+
+#[test]
 fn another_root_takes_along_what_the_one_before_proved_while_a_server_runs() {
     let Some(sigstore) = Sigstore::found() else { return };
     let made = sigstore.statement(SUBJECT);

@@ -207,3 +207,100 @@ fn a_threshold_is_met_by_signatures_of_two_formats() {
     let check = world.run(&["check"]);
     assert_eq!(check.code, 0, "{}", check.said());
 }
+
+/// What stands before the key in a line, whether it counts here, and whether there.
+const LINES: &[(&str, bool, bool)] = &[
+    ("vendor ", true, true),
+    ("vendor\t\tvalid-before=\"20991231Z\"\t", true, true),
+    (
+        "*,x namespaces=\"git,toolgate-plugin\",valid-after=\"20200101Z\",valid-before=\"20991231235959Z\" ",
+        true,
+        true,
+    ),
+    ("\"vendor,with a space\" NAMESPACES=\"toolgate-plugin\" ", true, true),
+    ("vendor valid-after=\"202001010000Z\" ", true, true),
+    // Twice.
+    ("vendor valid-before=\"20240101Z\",valid-before=\"20991231Z\" ", false, false),
+    ("vendor valid-before=\"20991231Z\",valid-before=\"20991231Z\" ", false, false),
+    ("vendor valid-after=\"20200101Z\",Valid-After=\"20200101Z\" ", false, false),
+    ("vendor namespaces=\"toolgate-plugin\",namespaces=\"toolgate-plugin\" ", false, false),
+    // Unknown, or for certificates.
+    ("vendor verify-required ", false, false),
+    ("vendor valid-until=\"20991231Z\" ", false, false),
+    ("vendor cert-authority ", false, false),
+    // Times.
+    ("vendor valid-before=\"20991301Z\" ", false, false),
+    ("vendor valid-before=\"2099Z\" ", false, false),
+    ("vendor valid-before=\"20991231T000000Z\" ", false, false),
+    ("vendor valid-before=\"\" ", false, false),
+    ("vendor valid-after=\"19700101Z\" ", false, false),
+    ("vendor valid-after=\"19600101Z\" ", false, false),
+    ("vendor valid-before=\"20200101Z\",valid-after=\"20250101Z\" ", false, false),
+    ("vendor valid-after=\"20200101Z\",valid-before=\"20200101Z\" ", false, false),
+    ("vendor valid-before=\"20991231\" ", false, true),
+    ("vendor valid-before=\"20990230Z\" ", false, true),
+    // Quotes, commas, words.
+    ("vendor valid-before=20991231Z ", false, false),
+    ("vendor valid-before=\"2099\"1231Z ", false, false),
+    ("vendor valid-before=\"20991231Z ", false, false),
+    ("vendor valid-before = \"20991231Z\" ", false, false),
+    ("vendor valid-before ", false, false),
+    ("vendor namespaces=\"toolgate-plugin\" valid-before=\"20240101Z\" ", false, false),
+    ("vendor namespaces=\"toolgate-plugin\";valid-before=\"20991231Z\" ", false, false),
+    ("vendor namespaces=\"git\\\",toolgate-plugin\" ", false, true),
+    ("vendor namespaces=\"toolgate-plugin\",,valid-before=\"20991231Z\" ", false, true),
+    // Namespaces.
+    ("vendor namespaces=\"git\" ", false, false),
+    ("vendor namespaces=\"\" ", false, false),
+    ("vendor namespaces=\"toolgate-plugin,!toolgate-plugin\" ", false, false),
+    ("vendor namespaces=\"toolgate-plugin,!toolgate-*\" ", false, false),
+    ("vendor namespaces=\"toolgate-*\" ", false, true),
+    // Who may.
+    ("!vendor,* ", false, false),
+    ("*,!vendor ", false, false),
+    ("valid-before=\"20240101Z\" ", false, false),
+    (", ", false, false),
+    ("", true, false),
+];
+
+#[test]
+fn what_ssh_keygen_does_not_read_in_a_line_of_allowed_signers_is_not_read_here() {
+    let Some(keygen) = ssh_keygen() else { return };
+    let world = unsigned();
+    make(&keygen, &world, KINDS[0], "ssh");
+    sign(&keygen, &world, "ssh", &["-n", NAMESPACE]);
+    let public = std::fs::read_to_string(world.path("keys/ssh.pub")).unwrap();
+    let key = public.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    let long = format!("namespaces=\"{},toolgate-plugin\"", "x".repeat(1_100));
+    let long = format!("vendor {long} ");
+    let lines = LINES.iter().copied().chain([(long.as_str(), false, false)]);
+    for end in ["\n", "\r\n"] {
+        for (before, here, there) in lines.clone() {
+            let line = format!("{before}{key}{end}");
+            assert_eq!(they_accept(&keygen, &world, &line), there, "there: {line}");
+            world.put("keys/allowed_signers", line.as_bytes(), 0o644);
+            let verified = unsigned_like(&world)
+                .trust(&known_by("keys/allowed_signers"))
+                .run(&["verify", "plugins/seven.wasm"]);
+            assert_eq!(verified.code == 0, here, "here: {line}: {}", verified.said());
+        }
+    }
+}
+
+#[test]
+fn a_weak_key_is_a_configuration_error_in_every_file() {
+    // The neutral element of the curve: over every file its signature is 1 and then zeros.
+    let weak = [&[1][..], &[0; 31]].concat();
+    let text = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+    let openssh = super::base64(&[text(b"ssh-ed25519"), text(&weak)].concat());
+    let minisign = super::base64(&[&b"Ed"[..], &[7; 8], &weak].concat());
+    for key in [
+        format!("ssh-ed25519 {openssh}\n"),
+        format!("vendor ssh-ed25519 {openssh}\n"),
+        format!("untrusted comment: x\n{minisign}\n"),
+    ] {
+        let check = unsigned().trust(&known_by("keys/weak.pub")).file("keys/weak.pub", &key).run(&["check"]);
+        assert_eq!(check.code, 2, "{}", check.said());
+        assert!(check.stderr.contains("weak or malformed Ed25519 key"), "{key}: {}", check.stderr);
+    }
+}

@@ -12,13 +12,16 @@ pub const SIGNATURE_BYTES_MAX: u64 = MIB;
 /// Bytes of a signature file that holds no more than a signature. The largest honest ones have some 400.
 pub const DETACHED_SIGNATURE_BYTES_MAX: u64 = 16 * KIB;
 
+/// Bytes of a plugin's id in a statement about it. The longest honest ones have some 60.
+pub const PLUGIN_ID_BYTES_MAX: usize = 256;
+
 /// Timestamps in one bundle.
 pub const TIMESTAMPS_MAX: usize = 8;
 
 /// Bytes of an issuer, or of a name that it vouches for. The longest honest ones have some 200.
 pub const IDENTITY_BYTES_MAX: usize = 512;
 
-/// Signature files looked at for one plugin.
+/// Signature files that are kept or put in place for one plugin. Those that count come first.
 pub const SIGNATURES_MAX: usize = 16;
 
 /// Names under which signatures of one component are looked for where nothing can be listed.
@@ -60,11 +63,27 @@ pub const TOKEN_BYTES_MAX: u64 = 64 * KIB;
 /// Values in one JSON text about an artefact.
 pub const MANIFEST_NODES_MAX: usize = 100_000;
 
-/// Bytes of a bundle that is a tar, which is read into memory.
+/// Bytes that are read of a bundle, and bytes of all its components together.
 pub const BUNDLE_BYTES_MAX: u64 = GIB;
 
-/// Files in a bundle.
+/// Files in a bundle, and manifests that it lists.
 pub const BUNDLE_FILES_MAX: usize = 1_024;
+
+/// Entries of a tar: files, folders, and what a writer notes about them.
+pub const BUNDLE_ENTRIES_MAX: usize = 4 * BUNDLE_FILES_MAX;
+
+/// Bytes of what a writer notes about one entry of a tar: times, owners, attributes.
+pub const TAR_EXTENSION_BYTES_MAX: u64 = 64 * KIB;
+
+/// Bytes of all manifests and indices of a bundle together. A thousand honest ones have one megabyte.
+pub const BUNDLE_MANIFEST_BYTES_MAX: u64 = 16 * MIB;
+
+/// Things beside one component that are looked at: signatures, and statements about something else, which vendors, mirrors
+/// and scanners attach. The rest is not looked at, and that is said.
+pub const ATTACHED_MAX: usize = 64;
+
+/// Bytes of all of them together.
+pub const ATTACHED_BYTES_MAX: u64 = 8 * MIB;
 
 /// Components in one folder of plugins, and entries of that folder that are looked at.
 pub const FOLDER_ENTRIES_MAX: usize = 4_096;

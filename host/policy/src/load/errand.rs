@@ -1,5 +1,8 @@
 //! Requests of the host's own, for components that its operator named. Which host one may reach, where an answer may lead
 //! it, and whether credentials go with it is decided here; sending it is egress's.
+//!
+//! Credentials of a registry go to its own origin (scheme, host and port) and to the service for tokens that its operator
+//! named. Any other service that a registry names is asked by nobody in particular.
 
 use crate::address::{Host, Reach};
 use crate::limits::load::REDIRECTS_MAX;
@@ -15,6 +18,20 @@ pub struct Errand {
     credentials: bool,
 }
 
+/// A service that gives tokens for a registry on another host, as the operator named it. It gets the registry's credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenService {
+    realm: Target,
+    service: Option<String>,
+}
+
+/// Public registries whose tokens come from another host, which each documents: registry, realm, service.
+const PUBLIC_SERVICES: [(&str, &str, &str); 3] = [
+    ("https://registry-1.docker.io", "https://auth.docker.io/token", "registry.docker.io"),
+    ("https://index.docker.io", "https://auth.docker.io/token", "registry.docker.io"),
+    ("https://registry.gitlab.com", "https://gitlab.com/jwt/auth", "container_registry"),
+];
+
 /// The host that the operator wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Home {
@@ -27,6 +44,8 @@ struct Home {
 /// How far an answer may lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Follow {
+    /// Nowhere.
+    Never,
     /// To other paths of the same scheme, host and port.
     Home,
     /// To other hosts as well, without credentials: what comes from there is known by its digest.
@@ -45,9 +64,26 @@ pub enum NoErrand {
     /// It leads to another host.
     #[error("follow a redirect to {0}: it is another host; if that is meant, write it as the source")]
     Elsewhere(String),
+    /// It leads on where nothing may.
+    #[error("follow a redirect to {0}: what gives tokens has to answer itself")]
+    Led(String),
     /// It leads on and on.
     #[error("follow a redirect to {0}: there were {REDIRECTS_MAX} before it")]
     TooMany(String),
+    /// A service for tokens is named with a query, which could hold a scope.
+    #[error("ask for a token at {0}: it has a query; what is asked for is not for a registry to say")]
+    Query(String),
+    /// A service for tokens would be asked for somebody else's.
+    #[error(
+        "ask for a token at {realm}: the registry says that it is the service `{named}` there; if that is meant, write \
+         source_service = \"{named}\" or `--service {named}`"
+    )]
+    Service {
+        /// Where.
+        realm: String,
+        /// As what.
+        named: String,
+    },
 }
 
 impl Errand {
@@ -58,9 +94,7 @@ impl Errand {
     /// [`NoErrand::Malformed`], [`NoErrand::Plain`].
     pub fn new(method: &str, url: &str, private: bool) -> Result<Self, NoErrand> {
         let target = parse(method, url)?;
-        let home =
-            Home { scheme: target.scheme(), host: target.host().clone(), port: target.port(), private };
-        Ok(Self { home, target, redirects: 0, credentials: true })
+        Ok(Self { home: Home::of(&target, private), target, redirects: 0, credentials: true })
     }
 
     /// Another request to the same host.
@@ -84,6 +118,9 @@ impl Errand {
         if self.redirects >= REDIRECTS_MAX {
             return Err(NoErrand::TooMany(target.url()));
         }
+        if follow == Follow::Never {
+            return Err(NoErrand::Led(target.url()));
+        }
         let at_home = self.home.is(&target);
         if !at_home && follow == Follow::Home {
             return Err(NoErrand::Elsewhere(target.url()));
@@ -93,13 +130,43 @@ impl Errand {
         Ok(Self { home: self.home.clone(), target, redirects: self.redirects + 1, credentials })
     }
 
-    /// A request to the service that gives tokens for the host. It may get the credentials that the operator keeps for that
-    /// service by name, and no others.
+    /// The request for a token that opens `scope`, to the realm that this host named. The host's credentials go with it only
+    /// where the realm is the host's own origin, or `named`. Nothing of what the registry says is asked for but its own
+    /// name there (`service`): where credentials go along, only the one that was named, or its host.
     ///
     /// # Errors
-    /// [`NoErrand::Malformed`], [`NoErrand::Plain`].
-    pub fn service(&self, url: &str) -> Result<Self, NoErrand> {
-        Ok(Self { home: self.home.clone(), target: parse("GET", url)?, redirects: 0, credentials: true })
+    /// [`NoErrand`].
+    pub fn for_token(
+        &self,
+        realm: &str,
+        service: Option<&str>,
+        named: Option<&TokenService>,
+        scope: &str,
+    ) -> Result<Self, NoErrand> {
+        let realm = parse("GET", realm)?;
+        if realm.path_and_query() != realm.path() {
+            return Err(NoErrand::Query(realm.url()));
+        }
+        let public = TokenService::public(&self.home);
+        let named = named.or(public.as_ref()).filter(|named| named.realm == realm);
+        let (home, credentials) = match named {
+            _ if self.home.is(&realm) => (self.home.clone(), true),
+            // Whoever wrote it meant it, on this machine, too.
+            Some(_) => (Home::of(&realm, self.home.private), true),
+            None => (self.home.clone(), false),
+        };
+        let elsewhere = named.filter(|_| !self.home.is(&realm));
+        if let (Some(named), Some(said)) = (elsewhere, service) {
+            let ours = self.home.authority();
+            if said != named.service.as_deref().unwrap_or(&ours) {
+                let said = crate::redact::printable(said, 100);
+                return Err(NoErrand::Service { realm: realm.url(), named: said });
+            }
+        }
+        let service = elsewhere.and_then(|named| named.service.as_deref()).or(service);
+        let service = service.map(|service| format!("&service={}", percent(service))).unwrap_or_default();
+        let url = format!("{}?scope={}{service}", realm.url(), percent(scope));
+        Ok(Self { home, target: parse("GET", &url)?, redirects: 0, credentials })
     }
 
     /// The request.
@@ -115,13 +182,44 @@ impl Errand {
         }
     }
 
-    /// Whether credentials may go with it: those kept for the authority of its target.
+    /// Whether credentials may go with it: those kept for the host that the operator wrote.
     pub fn takes_credentials(&self) -> bool {
         self.credentials
     }
 }
 
+impl TokenService {
+    /// Reads what an operator wrote: the URL, and what the registry is called there, if not by its host.
+    ///
+    /// # Errors
+    /// [`NoErrand::Malformed`], [`NoErrand::Plain`], [`NoErrand::Query`].
+    pub fn new(realm: &str, service: Option<String>) -> Result<Self, NoErrand> {
+        let realm = parse("GET", realm)?;
+        match realm.path_and_query() == realm.path() {
+            true => Ok(Self { realm, service }),
+            false => Err(NoErrand::Query(realm.url())),
+        }
+    }
+
+    fn public(registry: &Home) -> Option<Self> {
+        let of = |url: &str| parse("GET", url).is_ok_and(|known| registry.is(&known));
+        let (_, realm, service) = PUBLIC_SERVICES.iter().find(|(url, ..)| of(url))?;
+        Self::new(realm, Some((*service).to_owned())).ok()
+    }
+}
+
 impl Home {
+    fn of(target: &Target, private: bool) -> Self {
+        Self { scheme: target.scheme(), host: target.host().clone(), port: target.port(), private }
+    }
+
+    fn authority(&self) -> String {
+        match self.port == self.scheme.port() {
+            true => self.host.to_string(),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+
     fn is(&self, target: &Target) -> bool {
         (self.scheme, &self.host, self.port) == (target.scheme(), target.host(), target.port())
     }
@@ -136,7 +234,7 @@ fn base(target: &Target) -> String {
 }
 
 fn parse(method: &str, url: &str) -> Result<Target, NoErrand> {
-    let shown = || crate::redact::printable(url, 300);
+    let shown = || crate::redact::url(url, 300);
     let target = Target::from_url(method, url).map_err(|why| NoErrand::Malformed(shown(), why))?;
     match target.scheme() {
         Scheme::Http if !target.host().is_loopback() => Err(NoErrand::Plain(target.url())),
@@ -144,80 +242,14 @@ fn parse(method: &str, url: &str) -> Result<Target, NoErrand> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn to(url: &str) -> Errand {
-        Errand::new("GET", url, false).unwrap()
-    }
-
-    fn led(from: &str, location: &str, follow: Follow) -> Result<(String, bool, Reach), NoErrand> {
-        let led = to(from).led_to("GET", location, follow)?;
-        Ok((led.target().url(), led.takes_credentials(), led.reach()))
-    }
-
-    #[test]
-    fn plain_http_goes_to_this_machine_only() {
-        for (url, sent) in [
-            ("https://example.com/a.wasm", true),
-            ("http://127.0.0.1:5000/a.wasm", true),
-            ("http://localhost/a.wasm", true),
-            ("http://[::1]/a.wasm", true),
-            ("http://example.com/a.wasm", false),
-            ("http://10.0.0.1/a.wasm", false),
-            ("http://127.0.0.1.example.com/", false),
-            ("ftp://example.com/", false),
-            ("https://user:password@example.com/", false),
-            ("https://example.com/a/../b", false),
-        ] {
-            assert_eq!(Errand::new("GET", url, false).is_ok(), sent, "{url}");
-        }
-    }
-
-    #[test]
-    fn only_this_machine_or_what_was_opened_is_reached_in_a_private_network() {
-        assert_eq!(to("https://example.com/").reach(), Reach::Global);
-        assert_eq!(to("https://10.0.0.1/").reach(), Reach::Global);
-        assert_eq!(to("http://127.0.0.1:5000/").reach(), Reach::Private);
-        assert_eq!(Errand::new("GET", "https://10.0.0.1/", true).unwrap().reach(), Reach::Private);
-    }
-
-    #[test]
-    fn a_redirect_keeps_credentials_at_home_and_loses_them_anywhere_else() {
-        let home = "https://example.com/a";
-        let at_home = |path: &str| Ok((format!("https://example.com{path}"), true, Reach::Global));
-        assert_eq!(led(home, "/b", Follow::Home), at_home("/b"));
-        assert_eq!(led(home, "https://EXAMPLE.com:443/b", Follow::Home), at_home("/b"));
-        for other in ["https://example.com:8443/b", "https://other.example/b", "https://10.0.0.1/b"] {
-            assert_eq!(led(home, other, Follow::Elsewhere), Ok((other.to_owned(), false, Reach::Global)));
-            assert_eq!(led(home, other, Follow::Home), Err(NoErrand::Elsewhere(other.to_owned())));
-        }
-        for never in ["http://example.com/b", "//other.example/b", "file:///etc/passwd", "b", ""] {
-            assert!(led(home, never, Follow::Elsewhere).is_err(), "{never}");
-        }
-    }
-
-    #[test]
-    fn another_port_of_this_machine_is_elsewhere_and_not_reached() {
-        let (_, credentials, reach) =
-            led("http://127.0.0.1:5000/", "http://127.0.0.1:6000/", Follow::Elsewhere).unwrap();
-        assert_eq!((credentials, reach), (false, Reach::Global));
-    }
-
-    #[test]
-    fn whoever_left_comes_home_without_credentials() {
-        let away = to("https://example.com/a").led_to("GET", "https://other.example/", Follow::Elsewhere);
-        let back = away.unwrap().led_to("GET", "https://example.com/a", Follow::Elsewhere).unwrap();
-        assert!(!back.takes_credentials());
-    }
-
-    #[test]
-    fn redirects_come_to_an_end() {
-        let mut errand = to("https://example.com/a");
-        for _ in 0..REDIRECTS_MAX {
-            errand = errand.led_to("GET", "/a", Follow::Home).unwrap();
-        }
-        assert!(matches!(errand.led_to("GET", "/a", Follow::Home), Err(NoErrand::TooMany(_))));
-    }
+/// RFC 3986 §2.1, with everything but unreserved characters encoded.
+fn percent(text: &str) -> String {
+    let unreserved = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
+    text.bytes()
+        .map(|b| if unreserved(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }
+
+#[cfg(test)]
+#[path = "errand_tests.rs"]
+mod tests;

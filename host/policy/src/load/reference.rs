@@ -41,7 +41,7 @@ impl Reference {
     /// # Errors
     /// [`NotAReference`].
     pub fn parse(text: &str, private: bool) -> Result<Self, NotAReference> {
-        let form = || NotAReference::Form(crate::redact::printable(text, 300));
+        let form = || NotAReference::Form(crate::redact::url(text, 300));
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => (name, Some(digest.parse::<Digest>().map_err(|_| form())?)),
             None => (text, None),
@@ -202,6 +202,21 @@ mod tests {
             &no_tag,
         ] {
             assert!(Reference::parse(text, false).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_reference_is_refused_and_not_shown() {
+        let digest = Digest::of(b"x");
+        for text in [
+            "me:hunter2@ghcr.io/a:1".to_owned(),
+            "me:hunter2@ghcr.io".to_owned(),
+            format!("me:hunter2@ghcr.io/a@{digest}"),
+            format!("me:hunter2@ghcr.io/a:1@{digest}"),
+            "ghcr.io/me:hunter2@a:1".to_owned(),
+        ] {
+            let refused = Reference::parse(&text, false).unwrap_err().to_string();
+            assert!(!refused.contains("hunter2"), "{refused}");
         }
     }
 }

@@ -32,11 +32,12 @@ pub struct Signer {
 
 /// A signature over a plugin's digest that was found genuine. Made where signatures are verified only: clippy's list
 /// (`host/clippy.toml`) holds who may call its constructor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedSignature {
     digest: Digest,
     key: KeyId,
     time: Option<UnixTime>,
+    plugin: Option<String>,
 }
 
 /// In which format a signature is.
@@ -107,7 +108,13 @@ impl KeyId {
 impl VerifiedSignature {
     /// A signature over `digest` that was verified with `key`, made at `time` where a log or a timestamp authority proves that.
     pub fn new(digest: Digest, key: KeyId, time: Option<UnixTime>) -> Self {
-        Self { digest, key, time }
+        Self { digest, key, time, plugin: None }
+    }
+
+    /// The same signature where it says that it is for one plugin alone, by id.
+    #[must_use]
+    pub fn for_plugin(self, plugin: Option<String>) -> Self {
+        Self { plugin, ..self }
     }
 
     /// What it is over.
@@ -123,6 +130,11 @@ impl VerifiedSignature {
     /// When it was made, where that is proved.
     pub fn time(&self) -> Option<UnixTime> {
         self.time
+    }
+
+    /// The only plugin that it is for, by id. None where it does not say.
+    pub fn plugin(&self) -> Option<&str> {
+        self.plugin.as_deref()
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::role::{self, Met, Role, Rule, Unmet};
 use super::signer::{self, Claim, Signer, UnixTime, Validity, VerifiedSignature};
+use crate::redact::printable;
 use crate::{Digest, Invalid};
 
 /// Who is trusted with what. Checked: roles exist, thresholds can be met, a key counts once.
@@ -81,6 +82,17 @@ pub struct Evidence<'a> {
     pub strangers: &'a [Claim],
 }
 
+/// Signatures by what they are worth.
+#[derive(Default)]
+struct Weighed<'a> {
+    /// Signers who count, by id.
+    signed: Vec<&'a str>,
+    overdue: Vec<Overdue>,
+    strangers: Vec<Claim>,
+    out_of_time: Vec<(String, &'static str)>,
+    elsewhere: Vec<(String, String)>,
+}
+
 /// Why they are not trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Distrust {
@@ -110,7 +122,7 @@ pub enum Distrust {
     #[error("no signature was found beside it; have it signed by whom trust.toml asks for (`toolgate sign`)")]
     Unsigned,
     /// A rule's roles are not filled.
-    #[error("{}{}", join(unmet), told(strangers, out_of_time))]
+    #[error("{}{}", join(unmet), told(strangers, out_of_time, elsewhere))]
     Unmet {
         /// Which.
         unmet: Vec<Unmet>,
@@ -118,6 +130,8 @@ pub enum Distrust {
         strangers: Vec<Claim>,
         /// Genuine signatures by signers who do not count now: id and why.
         out_of_time: Vec<(String, &'static str)>,
+        /// Genuine signatures over these bytes as another plugin: the signer's id and that plugin's.
+        elsewhere: Vec<(String, String)>,
     },
 }
 
@@ -197,30 +211,9 @@ impl TrustPolicy {
         if found.signatures.is_empty() && found.strangers.is_empty() {
             return Err(Distrust::Unsigned);
         }
-        let mut signed: Vec<&str> = Vec::new();
-        let mut strangers = found.strangers.to_vec();
-        let mut out_of_time = Vec::new();
-        for signature in found.signatures.iter().filter(|signature| signature.digest() == digest) {
-            match self.0.signers.iter().find(|signer| signer.key == signature.key()) {
-                None => strangers.push(Claim::Key(signature.key())),
-                Some(signer) => match signer.at(signature.time().unwrap_or(now)) {
-                    Validity::Valid if signed.contains(&signer.id.as_str()) => {}
-                    Validity::Valid => signed.push(&signer.id),
-                    Validity::NotYet(_) => out_of_time.push((signer.id.clone(), "not valid yet")),
-                    Validity::Expired(until) => match (standing, self.days_left(until, now)) {
-                        (Standing::Approved, Some(_)) if signed.contains(&signer.id.as_str()) => {}
-                        (Standing::Approved, Some(days_left)) => {
-                            signed.push(&signer.id);
-                            overdue.push(Overdue::Signer { id: signer.id.clone(), days_left });
-                        }
-                        (Standing::Approved, None) | (Standing::New, _) => {
-                            out_of_time.push((signer.id.clone(), "expired"));
-                        }
-                    },
-                },
-            }
-        }
-        match role::fill(&roles, &signed) {
+        let mut weighed = self.weigh(plugin, digest, &found, standing, now);
+        overdue.append(&mut weighed.overdue);
+        match role::fill(&roles, &weighed.signed) {
             Ok(roles) => {
                 let rules = rules.into_iter().cloned().collect();
                 Ok(Trusted {
@@ -233,8 +226,52 @@ impl TrustPolicy {
                     policy_version: self.0.version,
                 })
             }
-            Err(unmet) => Err(Distrust::Unmet { unmet, strangers, out_of_time }),
+            Err(unmet) => Err(Distrust::Unmet {
+                unmet,
+                strangers: weighed.strangers,
+                out_of_time: weighed.out_of_time,
+                elsewhere: weighed.elsewhere,
+            }),
         }
+    }
+
+    /// Whose signatures count for these bytes as this plugin now, and why the others do not.
+    fn weigh(
+        &self,
+        plugin: &str,
+        digest: Digest,
+        found: &Evidence<'_>,
+        standing: Standing,
+        now: UnixTime,
+    ) -> Weighed<'_> {
+        let mut weighed = Weighed { strangers: found.strangers.to_vec(), ..Weighed::default() };
+        for signature in found.signatures.iter().filter(|signature| signature.digest() == digest) {
+            let Some(signer) = self.0.signers.iter().find(|signer| signer.key == signature.key()) else {
+                weighed.strangers.push(Claim::Key(signature.key()));
+                continue;
+            };
+            if let Some(other) = signature.plugin().filter(|other| *other != plugin) {
+                weighed.elsewhere.push((signer.id.clone(), other.to_owned()));
+                continue;
+            }
+            let counted = weighed.signed.contains(&signer.id.as_str());
+            match signer.at(signature.time().unwrap_or(now)) {
+                Validity::Valid if counted => {}
+                Validity::Valid => weighed.signed.push(&signer.id),
+                Validity::NotYet(_) => weighed.out_of_time.push((signer.id.clone(), "not valid yet")),
+                Validity::Expired(until) => match (standing, self.days_left(until, now)) {
+                    (Standing::Approved, Some(_)) if counted => {}
+                    (Standing::Approved, Some(days_left)) => {
+                        weighed.signed.push(&signer.id);
+                        weighed.overdue.push(Overdue::Signer { id: signer.id.clone(), days_left });
+                    }
+                    (Standing::Approved, None) | (Standing::New, _) => {
+                        weighed.out_of_time.push((signer.id.clone(), "expired"));
+                    }
+                },
+            }
+        }
+        weighed
     }
 
     /// The same question of what was trusted before, perhaps by another policy, with the signatures that were found then.
@@ -303,9 +340,16 @@ fn join(unmet: &[Unmet]) -> String {
     told.join("; ")
 }
 
-fn told(strangers: &[Claim], out_of_time: &[(String, &'static str)]) -> String {
+fn told(
+    strangers: &[Claim],
+    out_of_time: &[(String, &'static str)],
+    elsewhere: &[(String, String)],
+) -> String {
     let mut parts: Vec<String> =
         out_of_time.iter().map(|(id, why)| format!("signer `{id}` is {why}")).collect();
+    parts.extend(elsewhere.iter().map(|(id, plugin)| {
+        format!("signer `{id}` signed it as plugin `{}` and no other", printable(plugin, 100))
+    }));
     parts.extend(
         strangers.iter().map(|claim| format!("there is a signature by {claim}, which is no [[signer]]")),
     );

@@ -226,3 +226,28 @@ fn what_was_trusted_by_another_policy_is_asked_again_with_the_same_signatures() 
     revoked.revoked.insert(bytes(), "backdoor".into());
     assert!(again(revoked).is_err());
 }
+
+#[test]
+fn a_signature_that_says_which_plugin_it_is_for_counts_for_no_other() {
+    let policy = TrustPolicy::new(parts()).unwrap();
+    let judge = |said: Option<&str>, plugin: &str| {
+        let plugin_said = said.map(str::to_owned);
+        let signatures = [VerifiedSignature::new(bytes(), key("vendor"), None).for_plugin(plugin_said)];
+        let found = Evidence { signatures: &signatures, strangers: &[] };
+        policy.trust(plugin, bytes(), None, found, Standing::New, NOW)
+    };
+    assert!(judge(Some("tool"), "tool").is_ok());
+    assert!(judge(None, "tool").is_ok(), "what does not say it is for any plugin of these bytes");
+    for other in ["acme:files", "tools", "TOOL", "too", "tool ", ""] {
+        let refused = judge(Some(other), "tool").unwrap_err().to_string();
+        let told = format!("signer `vendor` signed it as plugin `{other}` and no other");
+        assert!(refused.contains(&told), "{refused}");
+    }
+    // One for another plugin takes nothing from one for this.
+    let both = ["other", "tool"].map(|plugin| {
+        VerifiedSignature::new(bytes(), key("vendor"), None).for_plugin(Some(plugin.to_owned()))
+    });
+    let found = Evidence { signatures: &both, strangers: &[] };
+    let trusted = policy.trust("tool", bytes(), None, found, Standing::New, NOW).unwrap();
+    assert!(policy.again(&trusted, Standing::New, NOW).is_ok());
+}

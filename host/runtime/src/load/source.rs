@@ -11,9 +11,9 @@ use toolgate_policy::Digest;
 use toolgate_policy::load::signer::KeyId;
 
 use crate::artifact::Artifact;
-use crate::remote::{Away, NotArrived};
+use crate::remote::{Away, NotArrived, Pulled};
 use crate::rooms::Rooms;
-use crate::signature::SignatureFile;
+use crate::signature::{SignatureFile, Unread};
 use crate::spec::Source;
 use crate::state::kept::Kept;
 
@@ -26,6 +26,17 @@ pub struct Found {
     pub artifact: Artifact,
     /// The signature files beside them.
     pub signatures: Vec<SignatureFile>,
+    /// What else is beside them, and was not read.
+    pub unread: Vec<Unread>,
+    /// Where was looked, where that is not plain from where the bytes are.
+    pub looked: Vec<String>,
+}
+
+impl Found {
+    /// Bytes with signatures beside them and nothing else.
+    pub fn new(artifact: Artifact, signatures: Vec<SignatureFile>) -> Self {
+        Self { artifact, signatures, unread: Vec::new(), looked: Vec::new() }
+    }
 }
 
 /// What plugins are fetched with: the way to what lies elsewhere, and what was fetched before.
@@ -93,7 +104,8 @@ impl Sources {
             Source::Https { errand, remote } => https::fetch(&self.away, errand, remote, pin, keys)?,
             Source::Oci { reference, remote } => {
                 let pulled = self.away.pull(reference, remote)?;
-                Found { artifact: pulled.artifact, signatures: pulled.signatures }
+                let Pulled { artifact, signatures, unread, looked, .. } = pulled;
+                Found { artifact, signatures, unread, looked }
             }
         };
         hold(&found.artifact, source, pin)?;
@@ -103,13 +115,13 @@ impl Sources {
     /// What was fetched before of a plugin from elsewhere whose bytes are known.
     pub(crate) fn fetched_before(&self, source: &Source, pin: Option<Digest>) -> Option<Found> {
         let (kept, pin) = (self.kept.as_ref()?, pin.filter(|_| source.is_elsewhere())?);
-        kept.get(pin).map(|(artifact, signatures)| Found { artifact, signatures })
+        kept.get(pin).map(|(artifact, signatures)| Found::new(artifact, signatures))
     }
 
-    /// Keeps what was fetched from elsewhere, so that it need not be fetched again.
-    pub(crate) fn keep(&self, source: &Source, found: &Found) {
+    /// Keeps what was fetched from elsewhere with these of its signatures, so that it need not be fetched again.
+    pub(crate) fn keep(&self, source: &Source, artifact: &Artifact, signatures: &[SignatureFile]) {
         let Some(kept) = &self.kept else { return };
-        if let Err(error) = kept.put(&found.artifact, &found.signatures) {
+        if let Err(error) = kept.put(artifact, signatures) {
             tracing::warn!(error = %super::told(&error), %source, "what was fetched is not kept and will be fetched again");
         }
     }

@@ -1,31 +1,44 @@
 //! From bytes to [`Trusted`]: revocation and pin first, then each signature by cryptography, then the policy's count. What
 //! is in the bytes is not looked at.
+//!
+//! Whoever may attach something to a plugin must gain nothing by it: neither that it loads nor that it does not. So what is
+//! beside it and is no genuine signature by a signer is set aside with its reason, whatever it is, and the rest is counted.
 
 use toolgate_policy::load::signer::{Claim, Format, UnixTime, VerifiedSignature};
 use toolgate_policy::load::trust::{Evidence, Standing};
 use toolgate_policy::load::{Distrust, Trusted};
+use toolgate_policy::redact::printable;
 
 use super::source::Found;
-use crate::signature::{self, BadSignature};
+use crate::signature::{self, BadSignature, SignatureFile, name};
 use crate::spec::{PluginSpec, Trust};
+
+/// How many of the things that were set aside are told in one sentence.
+const TOLD_MAX: usize = 8;
+
+/// Characters of one of them.
+const SENTENCE_CHARS_MAX: usize = 800;
 
 /// Why the bytes are not trusted.
 #[derive(Debug, thiserror::Error)]
 pub enum NotTrusted {
-    /// The policy says no.
+    /// The policy says no, and nothing was set aside.
     #[error(transparent)]
     Policy(#[from] Distrust),
-    /// A signature file cannot be read, or a known key's signature is not genuine.
-    #[error(transparent)]
-    Signature(#[from] BadSignature),
+    /// Nothing counts of what was found.
+    #[error("no signature that counts was found beside it: {}", listed(.0))]
+    NoneCounts(Vec<String>),
+    /// The policy says no; what was set aside, or where was looked, may say why.
+    #[error("{}; {}", .0, listed(.1))]
+    Beside(Distrust, Vec<String>),
 }
 
-/// A signature that was found, and what came of it.
+/// Something that was found beside a plugin, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Examined {
     /// Its file.
     pub file: String,
-    /// Its format.
+    /// The format that its name promises.
     pub format: Format,
     /// Whose it is.
     pub by: By,
@@ -38,50 +51,105 @@ pub enum By {
     Signer(VerifiedSignature),
     /// It names nobody who is a signer. Nothing else is known about it.
     Stranger(Claim),
+    /// It is no signature of these bytes by whom it names. It counts for nothing and keeps nothing from loading.
+    Nobody(BadSignature),
+}
+
+/// Bytes that are trusted, and a sentence for each thing beside them that was set aside.
+#[derive(Debug)]
+pub struct Verified {
+    /// On whose word.
+    pub trusted: Trusted,
+    /// What was set aside.
+    pub set_aside: Vec<String>,
 }
 
 /// Checks what was found against whom the operator trusts.
 ///
 /// # Errors
-/// [`NotTrusted`]. A signature by an unknown key is no reason; one by a known key that fails is.
+/// [`NotTrusted`].
 pub fn verify(
     spec: &PluginSpec,
     trust: &Trust,
     found: &Found,
     standing: Standing,
     now: UnixTime,
-) -> Result<Trusted, NotTrusted> {
+) -> Result<Verified, NotTrusted> {
     let digest = found.artifact.digest();
     trust.policy.precheck(digest, spec.digest)?;
     let mut signatures = Vec::new();
     let mut strangers = Vec::new();
-    for examined in examine(trust, found)? {
+    let mut set_aside = Vec::new();
+    for examined in examine(trust, found) {
         match examined.by {
             By::Signer(signature) => signatures.push(signature),
             By::Stranger(claim) => strangers.push(claim),
+            By::Nobody(why) => set_aside.push(printable(&why.to_string(), SENTENCE_CHARS_MAX)),
         }
     }
+    set_aside.extend(found.unread.iter().map(ToString::to_string));
     let evidence = Evidence { signatures: &signatures, strangers: &strangers };
-    Ok(trust.policy.trust(&spec.id, digest, spec.digest, evidence, standing, now)?)
+    match trust.policy.trust(&spec.id, digest, spec.digest, evidence, standing, now) {
+        Ok(trusted) => Ok(Verified { trusted, set_aside }),
+        Err(distrust) => {
+            let nothing = set_aside.is_empty();
+            // Where nothing counts, it may be elsewhere.
+            if distrust == Distrust::Unsigned {
+                set_aside.extend(found.looked.iter().map(|place| format!("looked at {place}")));
+            }
+            Err(match distrust {
+                distrust if set_aside.is_empty() => NotTrusted::Policy(distrust),
+                Distrust::Unsigned if !nothing => NotTrusted::NoneCounts(set_aside),
+                distrust => NotTrusted::Beside(distrust, set_aside),
+            })
+        }
+    }
 }
 
-/// Looks at every signature that was found, in the order of their names.
-///
-/// # Errors
-/// [`BadSignature`]: one cannot be read, or is said to be a signer's and is not.
-pub fn examine(trust: &Trust, found: &Found) -> Result<Vec<Examined>, BadSignature> {
-    let mut all = Vec::new();
-    for file in &found.signatures {
-        let signature = signature::read(file)?;
+/// Looks at every signature that was found, in the order in which they were.
+pub fn examine(trust: &Trust, found: &Found) -> Vec<Examined> {
+    let one = |file: &SignatureFile| {
+        let format = name::form(&file.name).map_or(Format::Bundle, |(format, _)| format);
+        let signature = match signature::read(file) {
+            Ok(signature) => signature,
+            Err(why) => return Examined { file: file.name.clone(), format, by: By::Nobody(why) },
+        };
         let claim = signature.claim();
         // More than one can be meant only where the number of a minisign key was copied.
         let named = trust.anchors.iter().filter(|anchor| anchor.is_named_by(&claim));
         let mut verdicts = named.map(|anchor| signature.verify(&found.artifact, anchor)).peekable();
         let by = match verdicts.peek().cloned() {
-            Some(first) => By::Signer(verdicts.find(Result::is_ok).unwrap_or(first)?),
+            Some(first) => match verdicts.find(Result::is_ok).unwrap_or(first) {
+                Ok(signature) => By::Signer(signature),
+                Err(why) => By::Nobody(why),
+            },
             None => By::Stranger(claim),
         };
-        all.push(Examined { file: file.name.clone(), format: signature.format(), by });
+        Examined { file: file.name.clone(), format: signature.format(), by }
+    };
+    found.signatures.iter().map(one).collect()
+}
+
+/// The signatures that count, or may count some day, the first before the others.
+pub fn worth_keeping(trust: &Trust, found: &Found) -> Vec<SignatureFile> {
+    let mut kept: Vec<_> = examine(trust, found)
+        .into_iter()
+        .zip(&found.signatures)
+        .filter_map(|(examined, file)| match examined.by {
+            By::Signer(_) => Some((0, file)),
+            By::Stranger(_) => Some((1, file)),
+            By::Nobody(_) => None,
+        })
+        .collect();
+    kept.sort_by_key(|(rank, _)| *rank);
+    kept.into_iter().map(|(_, file)| file.clone()).collect()
+}
+
+fn listed(sentences: &[String]) -> String {
+    let mut told = sentences.iter().take(TOLD_MAX).cloned().collect::<Vec<_>>().join("; ");
+    let more = sentences.len().saturating_sub(TOLD_MAX);
+    if more > 0 {
+        told.push_str(&format!("; and {more} more"));
     }
-    Ok(all)
+    told
 }

@@ -60,10 +60,11 @@ fn place(names: &mut Names, state: &State) -> (Loaded, Option<Arc<Plugin>>) {
         })
     };
     match state {
-        State::Ready { plugin, kept } => match take(plugin) {
+        State::Ready(ready) => match take(&ready.plugin) {
             Ok(plugin) => {
                 let (digest, tools) = (plugin.digest(), plugin.tools().len());
-                (Loaded::Ready { digest, tools, kept: *kept }, Some(plugin))
+                let (kept, set_aside) = (ready.kept, ready.set_aside.clone());
+                (Loaded::Ready { digest, tools, kept, set_aside }, Some(plugin))
             }
             Err(why) => (Loaded::Not { why, instead: None }, None),
         },

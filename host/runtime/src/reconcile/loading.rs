@@ -19,19 +19,28 @@ use crate::state::kept::{NotKept, Worth};
 
 /// How far a plugin has come.
 pub(crate) enum State {
-    /// It may serve; whether it did before, unchanged.
-    Ready { plugin: Arc<Plugin>, kept: bool },
+    /// It may serve.
+    Ready(Ready),
     /// It does not load; what may serve instead.
     Not { why: NotLoaded, instead: Option<Arc<Plugin>> },
     /// It is being fetched; what may serve meanwhile.
     Awaited { instead: Option<Arc<Plugin>> },
 }
 
+/// A plugin that may serve.
+pub(crate) struct Ready {
+    pub(super) plugin: Arc<Plugin>,
+    /// Whether it did before, unchanged.
+    pub(super) kept: bool,
+    /// A sentence for each thing beside it that was set aside.
+    pub(super) set_aside: Vec<String>,
+}
+
 impl State {
     /// What may serve of it now.
     pub(super) fn serving(&self) -> Option<&Arc<Plugin>> {
         match self {
-            Self::Ready { plugin, .. } => Some(plugin),
+            Self::Ready(ready) => Some(&ready.plugin),
             Self::Not { instead, .. } | Self::Awaited { instead } => instead.as_ref(),
         }
     }
@@ -126,7 +135,7 @@ pub(super) fn finish(
     before: Option<&Arc<Plugin>>,
 ) -> State {
     match found.and_then(|found| load_found(rooms, wanted, found, against, before)) {
-        Ok((plugin, kept)) => State::Ready { plugin, kept },
+        Ok(ready) => State::Ready(ready),
         Err(why) => State::Not { why, instead: instead(rooms, wanted, against, before) },
     }
 }
@@ -137,13 +146,17 @@ fn load_found(
     found: Found,
     against: Against<'_>,
     before: Option<&Arc<Plugin>>,
-) -> Result<(Arc<Plugin>, bool), NotLoaded> {
+) -> Result<Ready, NotLoaded> {
     let cleared = clear_found(wanted, found, against)?;
+    let set_aside = cleared.set_aside().to_vec();
+    if !set_aside.is_empty() {
+        tracing::info!(plugin = %wanted.name, ?set_aside, "beside it is what is no signature of it");
+    }
     if cleared.clearance().pin().is_some() || wanted.source.is_elsewhere() {
         keep(rooms, against.trust, cleared.found());
     }
     if let Some(plugin) = before.filter(|plugin| plugin.is(wanted, cleared.clearance())) {
-        return Ok((Arc::clone(plugin), true));
+        return Ok(Ready { plugin: Arc::clone(plugin), kept: true, set_aside });
     }
     let plugin = prepare(rooms, wanted, cleared)?;
     if plugin.clearance().pin().is_some() {
@@ -152,7 +165,7 @@ fn load_found(
             told(rooms.kept.put(surface, &[]));
         }
     }
-    Ok((Arc::new(plugin), false))
+    Ok(Ready { plugin: Arc::new(plugin), kept: false, set_aside })
 }
 
 /// Makes a cleared plugin ready to be called.
@@ -188,27 +201,28 @@ fn instead(
         None => before.filter(same_place)?.digest(),
     };
     let (artifact, signatures) = rooms.kept.get(digest)?;
-    let found = Found { artifact, signatures };
+    let found = Found::new(artifact, signatures);
     let pin = wanted.digest.filter(|_| approved.is_none());
     let wanted = PluginSpec { digest: pin, ..wanted.clone() };
-    load_found(rooms, &wanted, found, against, before).ok().map(|(plugin, _)| plugin)
+    load_found(rooms, &wanted, found, against, before).ok().map(|ready| ready.plugin)
 }
 
 /// Keeps what was approved, with every signature that has been found beside it so far: the key of the first may be the
 /// first whose time is over.
 fn keep(rooms: &Rooms, trust: &Trust, found: &Found) {
-    if rooms.kept.has(found.artifact.digest(), &found.signatures) {
+    let signatures = verify::worth_keeping(trust, found);
+    if rooms.kept.has(found.artifact.digest(), &signatures) {
         return;
     }
     let worth = |file: &SignatureFile| {
-        let alone = Found { artifact: found.artifact.clone(), signatures: vec![file.clone()] };
-        match verify::examine(trust, &alone) {
-            Ok(one) if one.iter().all(|one| matches!(one.by, By::Signer(_))) => Worth::Counts,
-            Ok(_) => Worth::MayCount,
-            Err(_) => Worth::Nothing,
+        let alone = Found::new(found.artifact.clone(), vec![file.clone()]);
+        match verify::examine(trust, &alone).first().map(|one| &one.by) {
+            Some(By::Signer(_)) => Worth::Counts,
+            Some(By::Stranger(_)) => Worth::MayCount,
+            Some(By::Nobody(_)) | None => Worth::Nothing,
         }
     };
-    told(rooms.kept.add(&found.artifact, &found.signatures, worth));
+    told(rooms.kept.add(&found.artifact, &signatures, worth));
 }
 
 /// What is not kept serves all the same.

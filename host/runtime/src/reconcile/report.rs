@@ -36,6 +36,8 @@ pub enum Loaded {
         tools: usize,
         /// Whether it served before, unchanged.
         kept: bool,
+        /// A sentence for each thing beside it that was set aside: no signature of it, or none that can be read.
+        set_aside: Vec<String>,
     },
     /// It does not, or its old version does instead.
     Not {
@@ -163,7 +165,7 @@ pub(super) fn log(name: &PluginName, loaded: &Loaded) {
         }
     };
     match loaded {
-        Loaded::Ready { digest, tools, kept } => {
+        Loaded::Ready { digest, tools, kept, .. } => {
             tracing::info!(plugin = %name, digest = %digest.short(12), tools, kept, "serving");
         }
         Loaded::Not { why, instead } => {

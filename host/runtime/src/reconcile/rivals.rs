@@ -91,7 +91,7 @@ impl Reconciler {
         let sources = Sources::of(&self.rooms);
         let is_it = |found: &Found| found.artifact.digest() == pin.digest;
         let kept = self.rooms.kept.get(pin.digest);
-        let found = match kept.map(|(artifact, signatures)| Found { artifact, signatures }) {
+        let found = match kept.map(|(artifact, signatures)| Found::new(artifact, signatures)) {
             Some(found) => Some(found),
             None if wanted.source.is_elsewhere() && !may_fetch => {
                 return Err(RivalsError(wanted.name.clone()));

@@ -83,7 +83,7 @@ fn judge(rooms: &Rooms, plugin: &Plugin, trust: &Trust, now: UnixTime) -> Result
     let Err(why) = plugin.trusted_by(&trust.policy, now) else { return Ok(()) };
     let kept = || {
         let (artifact, signatures) = rooms.kept.get(plugin.digest())?;
-        Some(Found { artifact, signatures })
+        Some(Found::new(artifact, signatures))
     };
     let beside = || {
         let spec = Some(plugin.spec()).filter(|spec| !spec.source.is_elsewhere())?;

@@ -1,25 +1,29 @@
 //! Components and their signatures as one OCI image layout, in a folder or a tar, for where no registry is reached. What is
-//! read is held to the same rules as what a registry gives, and nothing outside the layout is opened.
+//! read is held to the same rules as what a registry gives, and nothing outside the layout is opened. Manifests are read once and
+//! first, blobs when they are asked for, so that the work and the memory are those of what is there, however often it is named.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+mod place;
+mod write;
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use cap_std::ambient_authority;
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
-use rustix::fs::OFlags;
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::{
-    ARTEFACT_CONFIG_BYTES_MAX, BUNDLE_BYTES_MAX, BUNDLE_FILES_MAX, COMPONENT_BYTES_MAX, MANIFEST_BYTES_MAX,
-    SIGNATURES_MAX,
+    ARTEFACT_CONFIG_BYTES_MAX, ATTACHED_BYTES_MAX, ATTACHED_MAX, BUNDLE_BYTES_MAX, BUNDLE_FILES_MAX,
+    BUNDLE_MANIFEST_BYTES_MAX, COMPONENT_BYTES_MAX, MANIFEST_BYTES_MAX,
 };
 
-use super::artefact::{self, Descriptor, INDEX, Interfaces, MANIFEST, NotAnArtefact, REF_NAME};
+use super::artefact::{self, Attached, Descriptor, INDEX, MANIFEST, Manifest, NotAnArtefact, REF_NAME};
 use crate::artifact::{Artifact, TooMuch};
-use crate::signature::SignatureFile;
+use crate::signature::{SignatureFile, Unread};
+use place::Files;
 
-/// One component of a bundle.
+pub use write::write;
+
+/// One component of a bundle, with all that is beside it.
 pub struct Item {
     /// What it is called there.
     pub name: String,
@@ -27,14 +31,31 @@ pub struct Item {
     pub artifact: Artifact,
     /// Its signatures.
     pub signatures: Vec<SignatureFile>,
+    /// What else is attached to it, and was not read.
+    pub unread: Vec<Unread>,
 }
 
-/// What a bundle holds.
+/// A component that a bundle lists.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// What it is called there. Whoever made the bundle chose it.
+    pub name: String,
+    /// Its digest.
+    pub digest: Digest,
+    layer: Descriptor,
+    manifest: Digest,
+}
+
+/// An open bundle.
 pub struct Bundle {
-    /// Its components.
-    pub items: Vec<Item>,
-    /// The root by which its keyless signatures were made. It proves nothing: it came with what it would prove.
-    pub root: Option<Vec<u8>>,
+    files: Files,
+    components: Vec<Listed>,
+    /// By the manifest of what it is attached to.
+    attached: BTreeMap<Digest, Vec<(String, Result<Attached, NotAnArtefact>)>>,
+    /// What is listed as attached to something, and is not there or cannot be read.
+    lost: Vec<Unread>,
+    root: Option<Descriptor>,
+    last: Option<Artifact>,
 }
 
 /// Why a bundle is not read or written.
@@ -50,7 +71,10 @@ pub enum NotABundle {
     #[error("read `{0}` of the bundle: {1}")]
     Entry(String, &'static str),
     /// It holds more than is looked at.
-    #[error("read the bundle: it has more than {BUNDLE_FILES_MAX} files, or {BUNDLE_BYTES_MAX} bytes in all")]
+    #[error(
+        "read the bundle: it has more than {BUNDLE_FILES_MAX} files or manifests, {BUNDLE_BYTES_MAX} bytes in all, or \
+         {BUNDLE_MANIFEST_BYTES_MAX} bytes of manifests"
+    )]
     Large,
     /// It is no layout, or holds what is no component.
     #[error("read the bundle")]
@@ -58,233 +82,178 @@ pub enum NotABundle {
     /// It has a layout of another time.
     #[error("read the bundle: it is no OCI image layout of version 1.0.0")]
     Layout,
+    /// More is to be written than anybody would read.
+    #[error("write the bundle: it would have {0} files; {BUNDLE_FILES_MAX} are read at the most")]
+    Files(usize),
 }
 
-/// The files of a layout, by their paths in it.
-type Files = BTreeMap<String, Vec<u8>>;
-
-const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
-
-/// Writes a bundle: a tar where the name ends in `.tar`, else a new folder. The same items give the same bytes.
-///
-/// # Errors
-/// [`NotABundle`]; also when something is there already.
-pub fn write(items: &[(Item, Interfaces)], root: Option<&[u8]>, to: &Path) -> Result<(), NotABundle> {
-    let files = laid_out(items, root);
-    let written = if is_tar(to) { write_tar(&files, to) } else { write_folder(&files, to) };
-    written.map_err(|error| NotABundle::Io(to.to_owned(), error))
-}
-
-/// Reads all of a bundle. Nothing is believed about its components but that each is what its digest says.
+/// Opens a bundle and reads what it lists. Nothing is believed about its components but that each is what its digest says.
 ///
 /// # Errors
 /// [`NotABundle`].
-pub fn read(from: &Path) -> Result<Bundle, NotABundle> {
-    let io = |error| NotABundle::Io(from.to_owned(), error);
-    let is_folder = std::fs::metadata(from).map_err(io)?.is_dir();
-    let place = match is_folder {
-        true => Place::Folder(Dir::open_ambient_dir(from, ambient_authority()).map_err(io)?),
-        false => Place::Tar(read_tar(from)?),
-    };
-    let marker = place.get("oci-layout", ARTEFACT_CONFIG_BYTES_MAX)?;
-    if !String::from_utf8_lossy(&marker).contains(r#""1.0.0""#) {
+pub fn open(from: &Path) -> Result<Bundle, NotABundle> {
+    let mut files = Files::open(from)?;
+    let marker = files.get("oci-layout", ARTEFACT_CONFIG_BYTES_MAX)?;
+    if !String::from_utf8_lossy(marker.bytes()).contains(r#""1.0.0""#) {
         return Err(NotABundle::Layout);
     }
-    let mut listed = artefact::listed(&place.get("index.json", MANIFEST_BYTES_MAX)?)?;
-    // Signatures may be listed by themselves, or in the index that stands in for a registry's list.
-    for index in listed.clone().iter().filter(|one| one.media_type == INDEX).take(BUNDLE_FILES_MAX) {
-        listed.extend(artefact::listed(&place.blob(index, MANIFEST_BYTES_MAX)?)?);
-    }
-    listed.retain(|one| one.media_type == MANIFEST);
-    if listed.len() > BUNDLE_FILES_MAX {
-        return Err(NotABundle::Large);
-    }
-    listed.sort_by_key(|one| one.digest);
-    listed.dedup_by_key(|one| one.digest);
-    let (mut signatures, mut components, mut root) = (Vec::new(), Vec::new(), None);
-    for described in listed {
-        let manifest = place.blob(&described, MANIFEST_BYTES_MAX)?;
-        if let Some(layer) = artefact::root(&manifest)? {
-            root = Some(place.blob(&layer, layer.size)?);
-            continue;
-        }
-        match artefact::has_subject(&manifest)? {
-            true => signatures.push((described, manifest)),
-            false => components.push((described, manifest)),
-        }
-    }
-    let (mut items, mut total) = (Vec::new(), 0);
-    for (described, manifest) in &components {
-        let item = place.item(described, manifest, &signatures)?;
-        total += item.artifact.bytes().len() as u64;
-        if total > BUNDLE_BYTES_MAX {
-            return Err(NotABundle::Large);
-        }
-        items.push(item);
-    }
-    Ok(Bundle { items, root })
-}
-
-enum Place {
-    Folder(Dir),
-    Tar(Files),
-}
-
-impl Place {
-    fn item(
-        &self,
-        described: &Descriptor,
-        manifest: &[u8],
-        signatures: &[(Descriptor, Vec<u8>)],
-    ) -> Result<Item, NotABundle> {
-        let layer = artefact::component(manifest)?;
-        let bytes = self.blob(&layer, COMPONENT_BYTES_MAX)?;
-        let title = layer.title().and_then(|title| title.strip_suffix(".wasm"));
-        let name = title.or_else(|| described.note(REF_NAME)).unwrap_or("component").to_owned();
-        let mut files = Vec::new();
-        for (one, manifest) in signatures {
-            let (layer, ending) = match artefact::signature(manifest, one, described.digest) {
-                Ok(Some(found)) => found,
-                Ok(None) | Err(NotAnArtefact::Subject(_)) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            if files.len() == SIGNATURES_MAX {
-                return Err(NotAnArtefact::Signatures.into());
+    let mut manifests = Manifests { files: &mut files, left: BUNDLE_MANIFEST_BYTES_MAX };
+    let listed = manifests.listed()?;
+    let (mut components, mut attached, mut root) = (Vec::new(), BTreeMap::<_, Vec<_>>::new(), None);
+    let mut lost = Vec::new();
+    for (described, nested) in listed {
+        let read = manifests.read(&described).and_then(|bytes| {
+            let manifest = Manifest::read(bytes.bytes())?;
+            let subject = manifest.subject()?;
+            Ok((manifest, subject))
+        });
+        let (manifest, subject) = match read {
+            Ok(read) => read,
+            // What stands in the list of what is attached may be anybody's, and takes nothing from a component.
+            Err(error) if nested => {
+                lost.push(Unread::because(&described.digest.to_string(), &error));
+                lost.truncate(ATTACHED_MAX);
+                continue;
             }
-            let bytes = self.blob(&layer, layer.size)?;
-            files.push(SignatureFile { name: format!("component.{}{ending}", layer.digest.short(8)), bytes });
+            Err(error) => return Err(error),
+        };
+        if let Some(subject) = subject {
+            let said = manifest.attached(described.kind());
+            attached.entry(subject).or_default().push((described.digest.to_string(), said));
+        } else if let Some(layer) = manifest.root()? {
+            root = Some(layer);
+        } else {
+            components.push(component(&described, &manifest)?);
         }
-        Ok(Item { name, artifact: Artifact::of(bytes), signatures: files })
     }
+    // Of what is there twice the bytes are read once.
+    components.sort_by(|a, b| (a.digest, &a.name).cmp(&(b.digest, &b.name)));
+    Ok(Bundle { files, components, attached, lost, root, last: None })
+}
 
-    fn blob(&self, wanted: &Descriptor, bytes_max: u64) -> Result<Vec<u8>, NotABundle> {
-        let bytes = self.get(&blob_path(wanted.digest), bytes_max)?;
-        Ok(artefact::checked(bytes, wanted)?.bytes().to_vec())
-    }
+fn component(described: &Descriptor, manifest: &Manifest) -> Result<Listed, NotABundle> {
+    let layer = manifest.component()?;
+    let title = layer.title().and_then(|title| title.strip_suffix(".wasm"));
+    let name = title.or_else(|| described.note(REF_NAME)).unwrap_or("component").to_owned();
+    Ok(Listed { name, digest: layer.digest, layer, manifest: described.digest })
+}
 
-    fn get(&self, path: &str, bytes_max: u64) -> Result<Vec<u8>, NotABundle> {
-        let missing = || NotABundle::Entry(path.to_owned(), "it is not there");
-        match self {
-            Self::Tar(files) => files.get(path).cloned().ok_or_else(missing),
-            Self::Folder(dir) => {
-                let mut options = OpenOptions::new();
-                let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
-                let file = dir.open_with(path, options.read(true).custom_flags(flags));
-                let file = file.map_err(|error| NotABundle::Io(path.into(), error))?;
-                let metadata = file.metadata().map_err(|error| NotABundle::Io(path.into(), error))?;
-                if !metadata.is_file() {
-                    return Err(NotABundle::Entry(path.to_owned(), "it is no plain file"));
+/// The manifests and indices of a bundle, each read once.
+struct Manifests<'a> {
+    files: &'a mut Files,
+    /// How many bytes of them may still be read.
+    left: u64,
+}
+
+impl Manifests<'_> {
+    /// Every manifest that is listed, each once, in the order of their digests, and whether only an index within the
+    /// index lists it: that which stands in for a registry's list of what is attached.
+    fn listed(&mut self) -> Result<Vec<(Descriptor, bool)>, NotABundle> {
+        let index = self.files.get("index.json", MANIFEST_BYTES_MAX.min(self.left))?;
+        self.left -= index.bytes().len() as u64;
+        let mut all = BTreeMap::new();
+        let mut indices = BTreeMap::new();
+        for one in artefact::listed(index.bytes())? {
+            let one = one?;
+            match one.media_type.as_str() {
+                MANIFEST => drop(all.insert(one.digest, (one, false))),
+                INDEX => drop(indices.insert(one.digest, one)),
+                _ => {}
+            }
+            if all.len() + indices.len() > BUNDLE_FILES_MAX {
+                return Err(NotABundle::Large);
+            }
+        }
+        for index in indices.values() {
+            let bytes = self.read(index)?;
+            for one in artefact::listed(bytes.bytes())?
+                .into_iter()
+                .flatten()
+                .filter(|one| one.media_type == MANIFEST)
+            {
+                if let Entry::Vacant(entry) = all.entry(one.digest) {
+                    entry.insert((one, true));
                 }
-                let read = Artifact::read(file, bytes_max);
-                Ok(read.map_err(|error| NotABundle::TooMuch(path.to_owned(), error))?.bytes().to_vec())
+                if all.len() > BUNDLE_FILES_MAX {
+                    return Err(NotABundle::Large);
+                }
             }
         }
+        Ok(all.into_values().collect())
     }
-}
 
-fn laid_out(items: &[(Item, Interfaces)], root: Option<&[u8]>) -> Files {
-    let mut files = Files::from([("oci-layout".to_owned(), LAYOUT.to_vec())]);
-    let mut listed = Vec::new();
-    let mut blob = |bytes: &[u8]| drop(files.insert(blob_path(Digest::of(bytes)), bytes.to_vec()));
-    for (item, interfaces) in items {
-        let config = artefact::config(item.artifact.digest(), interfaces);
-        let manifest = artefact::component_manifest(&config, &item.artifact, &format!("{}.wasm", item.name));
-        let subject = Descriptor::of(MANIFEST, &manifest);
-        for bytes in [&config, item.artifact.bytes(), &manifest] {
-            blob(bytes);
-        }
-        let mut referring = Vec::new();
-        for file in &item.signatures {
-            let made = artefact::signature_manifest(&subject, &file.name, &file.bytes);
-            let Some((manifest, one)) = made else { continue };
-            for bytes in [artefact::NOTHING, &file.bytes, &manifest] {
-                blob(bytes);
-            }
-            referring.push(one);
-        }
-        listed.push(subject.clone().noting(REF_NAME, &item.name));
-        if !referring.is_empty() {
-            let index = artefact::index(&referring);
-            blob(&index);
-            let tag = artefact::fallback_tag(subject.digest);
-            listed.push(Descriptor::of(INDEX, &index).noting(REF_NAME, &tag));
-        }
-    }
-    if let Some(root) = root {
-        let (manifest, one) = artefact::root_manifest(root);
-        for bytes in [artefact::NOTHING, root, &manifest] {
-            blob(bytes);
-        }
-        listed.push(one);
-    }
-    files.insert("index.json".to_owned(), artefact::index(&listed));
-    files
-}
-
-fn write_folder(files: &Files, to: &Path) -> io::Result<()> {
-    std::fs::create_dir(to)?;
-    std::fs::create_dir_all(to.join("blobs/sha256"))?;
-    files.iter().try_for_each(|(path, bytes)| std::fs::write(to.join(path), bytes))
-}
-
-fn write_tar(files: &Files, to: &Path) -> io::Result<()> {
-    let mut archive = tar::Builder::new(File::create_new(to)?);
-    for (path, bytes) in files {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o644);
-        archive.append_data(&mut header, path, bytes.as_slice())?;
-    }
-    archive.into_inner()?.flush()
-}
-
-/// The plain files of a tar. Anything else in it but folders refuses all of it.
-fn read_tar(from: &Path) -> Result<Files, NotABundle> {
-    let io = |error| NotABundle::Io(from.to_owned(), error);
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    let file = std::os::unix::fs::OpenOptionsExt::custom_flags(File::options().read(true), flags).open(from);
-    let file = file.map_err(io)?;
-    if !file.metadata().map_err(io)?.is_file() {
-        return Err(NotABundle::Entry(from.display().to_string(), "it is no plain file"));
-    }
-    // What names and sparse files could add to the size of the whole is bounded by that of the file that is read.
-    let mut archive = tar::Archive::new(file.take(BUNDLE_BYTES_MAX));
-    let mut files = Files::new();
-    let mut total = 0;
-    for entry in archive.entries().map_err(io)? {
-        let entry = entry.map_err(io)?;
-        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let shown = || toolgate_policy::redact::printable(&path, 200);
-        let kind = entry.header().entry_type();
-        if kind.is_dir() {
-            continue;
-        }
-        if !kind.is_file() {
-            return Err(NotABundle::Entry(shown(), "it is no plain file"));
-        }
-        let path = path.strip_prefix("./").unwrap_or(&path).to_owned();
-        if path.is_empty() || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
-            return Err(NotABundle::Entry(shown(), "it leads outside the bundle"));
-        }
-        total += entry.size();
-        if total > BUNDLE_BYTES_MAX || files.len() >= BUNDLE_FILES_MAX {
+    fn read(&mut self, described: &Descriptor) -> Result<Artifact, NotABundle> {
+        if described.size > self.left {
             return Err(NotABundle::Large);
         }
-        let bytes = Artifact::read(entry, COMPONENT_BYTES_MAX);
-        let bytes = bytes.map_err(|error| NotABundle::TooMuch(shown(), error))?.bytes().to_vec();
-        if files.insert(path.clone(), bytes).is_some() {
-            return Err(NotABundle::Entry(path, "it stands twice"));
-        }
+        let read = self.files.blob(described, MANIFEST_BYTES_MAX)?;
+        self.left -= read.bytes().len() as u64;
+        Ok(read)
     }
-    Ok(files)
+}
+
+impl Bundle {
+    /// The components that it lists.
+    pub fn components(&self) -> &[Listed] {
+        &self.components
+    }
+
+    /// One of them, with its signatures.
+    ///
+    /// # Errors
+    /// [`NotABundle`].
+    pub fn item(&mut self, listed: &Listed) -> Result<Item, NotABundle> {
+        let artifact = match self.last.take().filter(|last| last.digest() == listed.digest) {
+            Some(artifact) => artifact,
+            None => self.files.blob(&listed.layer, COMPONENT_BYTES_MAX)?,
+        };
+        self.last = Some(artifact.clone());
+        let (mut signatures, mut unread) = (Vec::new(), self.lost.clone());
+        let mut bytes_left = ATTACHED_BYTES_MAX;
+        let mut seen = BTreeSet::new();
+        for (name, attached) in self.attached.get(&listed.manifest).into_iter().flatten() {
+            let layers = match attached {
+                Ok(Attached::Signatures(layers)) => layers,
+                Ok(Attached::Other(kind)) => {
+                    unread.push(Unread::of_type(name, kind));
+                    continue;
+                }
+                Err(error) => {
+                    unread.push(Unread::because(name, error));
+                    continue;
+                }
+            };
+            for (layer, ending) in layers.iter().filter(|(layer, _)| seen.insert(layer.digest)) {
+                if signatures.len() >= ATTACHED_MAX || layer.size > bytes_left {
+                    unread.push(Unread::beyond(name));
+                    continue;
+                }
+                match self.files.blob(layer, layer.size) {
+                    Ok(file) => {
+                        bytes_left -= layer.size;
+                        let name = format!("component.{}{ending}", layer.digest.short(8));
+                        signatures.push(SignatureFile { name, bytes: file.bytes().to_vec() });
+                    }
+                    Err(error @ NotABundle::Large) => return Err(error),
+                    Err(error) => unread.push(Unread::because(name, &error)),
+                }
+            }
+        }
+        Ok(Item { name: listed.name.clone(), artifact, signatures, unread })
+    }
+
+    /// The root by which its keyless signatures were made. It proves nothing: it came with what it would prove.
+    ///
+    /// # Errors
+    /// [`NotABundle`].
+    pub fn root(&mut self) -> Result<Option<Artifact>, NotABundle> {
+        let Some(layer) = self.root.clone() else { return Ok(None) };
+        self.files.blob(&layer, layer.size).map(Some)
+    }
 }
 
 fn blob_path(digest: Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
-}
-
-fn is_tar(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "tar")
 }
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
-//! From a registry: the manifest that a tag or digest means, once; then everything by digest. Signatures are what refers to
-//! that manifest, by the registry's list or under the tag that stands in for it.
+//! From a registry: the manifest that a tag or digest means, once; then everything by digest.
 
 use http::header::{ACCEPT, HeaderName};
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::MANIFEST_BYTES_MAX;
-use toolgate_policy::load::errand::Follow;
+use toolgate_policy::load::errand::{Errand, Follow};
 use toolgate_policy::load::reference::{Reference, Version};
 
-use super::artefact::{self, Descriptor, INDEX, MANIFEST, NotAnArtefact};
-use super::login::{Actions, log_in};
+use super::artefact::{self, Descriptor, INDEX, MANIFEST, Manifest, NotAnArtefact};
+use super::attached::Attachments;
+use super::login::{Actions, Login, log_in};
 use super::{Arrived, Away, Client, NotArrived};
 use crate::artifact::Artifact;
 use crate::egress::errand::Parcel;
 use crate::secret::Secret;
-use crate::signature::SignatureFile;
+use crate::signature::{SignatureFile, Unread};
 use crate::spec::Remote;
 
 /// A component from a registry.
@@ -24,13 +24,17 @@ pub struct Pulled {
     pub artifact: Artifact,
     /// Its signatures, by names that the registry did not choose.
     pub signatures: Vec<SignatureFile>,
+    /// What else is attached to it, and was not read.
+    pub unread: Vec<Unread>,
+    /// Where was looked for signatures, and what was seen there.
+    pub looked: Vec<String>,
 }
 
 /// A registry that knows who asks.
 pub(super) struct Session<'a> {
     pub(super) client: &'a Client<'a>,
     pub(super) reference: &'a Reference,
-    pub(super) authorization: Option<Secret>,
+    login: Login,
 }
 
 impl Away {
@@ -42,10 +46,10 @@ impl Away {
         self.run(remote, async |client| {
             let session = Session::open(client, reference, Actions::Pull).await?;
             let (digest, manifest) = session.manifest(reference.version()).await?;
-            let layer = artefact::component(&manifest).map_err(|error| session.not(error))?;
-            let artifact = session.blob(&layer).await?;
-            let signatures = session.signatures(digest).await?;
-            Ok(Pulled { manifest: digest, artifact, signatures })
+            let layer = Manifest::read(&manifest).and_then(|manifest| manifest.component());
+            let artifact = session.blob(&layer.map_err(|error| session.not(error))?).await?;
+            let Attachments { signatures, unread, looked } = session.attachments(digest).await?;
+            Ok(Pulled { manifest: digest, artifact, signatures, unread, looked })
         })
     }
 }
@@ -56,8 +60,23 @@ impl<'a> Session<'a> {
         reference: &'a Reference,
         actions: Actions,
     ) -> Result<Self, NotArrived> {
-        let authorization = log_in(client, reference, actions).await?;
-        Ok(Self { client, reference, authorization })
+        let login = log_in(client, reference, actions).await?;
+        Ok(Self { client, reference, login })
+    }
+
+    /// The value of `Authorization`.
+    pub(super) fn authorization(&self) -> Option<&Secret> {
+        self.login.authorization.as_ref()
+    }
+
+    /// An error, with what to do about it where the registry may have wanted to know who asks.
+    pub(super) fn with_advice(&self, error: NotArrived) -> NotArrived {
+        match (error, &self.login.advice) {
+            (NotArrived::Status { url, status: status @ (401 | 403 | 404), says }, Some(advice)) => {
+                NotArrived::Status { url, status, says: format!("{says}; {advice}") }
+            }
+            (error, _) => error,
+        }
     }
 
     /// A manifest or index, whose digest is that of its bytes whatever the registry says.
@@ -77,51 +96,24 @@ impl<'a> Session<'a> {
 
     pub(super) async fn blob(&self, wanted: &Descriptor) -> Result<Artifact, NotArrived> {
         let arrived = self.get(&format!("blobs/{}", wanted.digest), wanted.size).await?;
-        artefact::checked(arrived.bytes, wanted).map_err(|error| self.not(error))
-    }
-
-    async fn signatures(&self, subject: Digest) -> Result<Vec<SignatureFile>, NotArrived> {
-        let mut files = Vec::new();
-        for described in self.referrers(subject).await? {
-            // What refers to a signature is not asked for, so nothing here can go round in circles.
-            let (_, manifest) = self.manifest(&Version::Digest(described.digest)).await?;
-            let found =
-                artefact::signature(&manifest, &described, subject).map_err(|error| self.not(error))?;
-            let Some((layer, ending)) = found else { continue };
-            let bytes = self.blob(&layer).await?.bytes().to_vec();
-            files.push(SignatureFile { name: format!("component.{}{ending}", layer.digest.short(8)), bytes });
-        }
-        Ok(files)
-    }
-
-    /// The signatures that refer to a manifest.
-    async fn referrers(&self, subject: Digest) -> Result<Vec<Descriptor>, NotArrived> {
-        let listed = match self.get(&format!("referrers/{subject}"), MANIFEST_BYTES_MAX).await {
-            Ok(arrived) => arrived.bytes,
-            Err(error) if error.is_not_found() => match self.fallback(subject).await? {
-                Some(index) => index,
-                None => return Ok(Vec::new()),
-            },
-            Err(error) => return Err(error),
-        };
-        artefact::signatures(&listed).map_err(|error| self.not(error))
-    }
-
-    /// The index under the tag that stands in for the list of referrers.
-    pub(super) async fn fallback(&self, subject: Digest) -> Result<Option<Vec<u8>>, NotArrived> {
-        match self.manifest(&Version::Tag(artefact::fallback_tag(subject))).await {
-            Ok((_, index)) => Ok(Some(index)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        artefact::checked(Artifact::of(arrived.bytes), wanted).map_err(|error| self.not(error))
     }
 
     async fn get(&self, rest: &str, bytes_max: u64) -> Result<Arrived, NotArrived> {
+        self.get_at(&self.reference.errand("GET", rest)?, Follow::Elsewhere, bytes_max).await
+    }
+
+    pub(super) async fn get_at(
+        &self,
+        errand: &Errand,
+        follow: Follow,
+        bytes_max: u64,
+    ) -> Result<Arrived, NotArrived> {
         const ACCEPTED: HeaderName = ACCEPT;
-        let errand = self.reference.errand("GET", rest)?;
         let headers = vec![(ACCEPTED, format!("{MANIFEST}, {INDEX}, application/octet-stream"))];
-        let parcel = Parcel { headers, authorization: self.authorization.as_ref(), body: None };
-        self.client.fetch(&errand, &parcel, Follow::Elsewhere, bytes_max).await
+        let parcel = Parcel { headers, authorization: self.authorization(), body: None };
+        let fetched = self.client.fetch(errand, &parcel, follow, bytes_max).await;
+        fetched.map_err(|error| self.with_advice(error))
     }
 
     pub(super) fn not(&self, why: NotAnArtefact) -> NotArrived {

@@ -8,7 +8,7 @@ use toolgate_policy::Digest;
 use toolgate_policy::load::errand::{Errand, Follow};
 use toolgate_policy::load::reference::{Reference, Version};
 
-use super::artefact::{self, Descriptor, INDEX, Interfaces, MANIFEST};
+use super::artefact::{self, Descriptor, INDEX, Interfaces, MANIFEST, NotAnArtefact};
 use super::login::Actions;
 use super::pull::Session;
 use super::{Away, NotArrived};
@@ -93,15 +93,15 @@ impl Session<'_> {
 
     /// Adds to the index under the tag that stands in for the list of referrers.
     async fn list(&self, subject: Digest, more: Vec<Descriptor>) -> Result<(), NotArrived> {
-        let mut listed = match self.fallback(subject).await? {
-            Some(index) => artefact::listed(&index).map_err(|error| self.not(error))?,
-            None => Vec::new(),
+        let name = artefact::fallback_tag(subject);
+        let index = match self.fallback(subject).await? {
+            Some(index) => {
+                let with = artefact::index_with(&index, &more);
+                with.map_err(|_| self.not(NotAnArtefact::Tag(name.clone())))?
+            }
+            None => artefact::index(&more),
         };
-        listed.extend(more);
-        listed.sort_by_key(|descriptor| descriptor.digest);
-        listed.dedup_by_key(|descriptor| descriptor.digest);
-        let tag = Version::Tag(artefact::fallback_tag(subject));
-        self.put_manifest(&tag, INDEX, &artefact::index(&listed)).await.map(drop)
+        self.put_manifest(&Version::Tag(name), INDEX, &index).await.map(drop)
     }
 
     async fn put_blob(&self, bytes: &[u8]) -> Result<(), NotArrived> {
@@ -116,14 +116,14 @@ impl Session<'_> {
             self.client.head(&begin, &self.parcel(Vec::new(), Some(Bytes::new()))).await?;
         let location = headers.get(LOCATION).and_then(|location| location.to_str().ok());
         let Some(location) = location.filter(|_| status == StatusCode::ACCEPTED) else {
-            return Err(refused(&begin, status));
+            return Err(self.with_advice(refused(&begin, status)));
         };
         let joint = if location.contains('?') { '&' } else { '?' };
         let put = begin.led_to("PUT", &format!("{location}{joint}digest={digest}"), Follow::Home)?;
         let kind = vec![(CONTENT_TYPE, "application/octet-stream".to_owned())];
         let body = Bytes::copy_from_slice(bytes);
         let (status, _) = self.client.head(&put, &self.parcel(kind, Some(body))).await?;
-        if status == StatusCode::CREATED { Ok(()) } else { Err(refused(&put, status)) }
+        if status == StatusCode::CREATED { Ok(()) } else { Err(self.with_advice(refused(&put, status))) }
     }
 
     /// Whether the registry says that it lists this under its subject.
@@ -134,12 +134,12 @@ impl Session<'_> {
         let (status, headers) = self.client.head(&put, &parcel).await?;
         match status {
             StatusCode::CREATED => Ok(headers.contains_key("oci-subject")),
-            _ => Err(refused(&put, status)),
+            _ => Err(self.with_advice(refused(&put, status))),
         }
     }
 
     fn parcel(&self, headers: Vec<(HeaderName, String)>, body: Option<Bytes>) -> Parcel<'_> {
-        Parcel { headers, authorization: self.authorization.as_ref(), body }
+        Parcel { headers, authorization: self.authorization(), body }
     }
 }
 

@@ -2,10 +2,13 @@
 //! in the file must be known, single and canonical before the library sees it, so that no two readers can see two
 //! different bundles. Only white space is free.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sigstore_verify::crypto::{SigningScheme, verify_signature};
 use sigstore_verify::types::{DerPublicKey, SignatureContent};
-use toolgate_policy::limits::load::SIGNATURE_BYTES_MAX;
+use toolgate_policy::limits::load::{MANIFEST_NODES_MAX, PLUGIN_ID_BYTES_MAX, SIGNATURE_BYTES_MAX};
 use toolgate_policy::load::signer::{Claim, Format, KeyId, VerifiedSignature};
+use toolgate_policy::redact::printable;
 use toolgate_policy::{Digest, limits};
 
 use super::anchor::Anchor;
@@ -22,9 +25,45 @@ use crate::json::{Bounds, Json};
 /// [`BadSignature::Unreadable`] for anything unknown, doubled or not canonical.
 pub(super) fn read(file: &SignatureFile) -> Result<Box<dyn Signature>, BadSignature> {
     let json = parse(file)?;
+    if let Some(what) = other(&json) {
+        return Err(BadSignature::Other { file: printable(&file.name, 200), what });
+    }
     let certified =
         json.get("verificationMaterial").is_some_and(|material| material.get("certificate").is_some());
     Ok(if certified { Box::new(Keyless::read(file, &json)?) } else { Box::new(Bundle::of(file, &json)?) })
+}
+
+/// What a bundle is about, where that is not a plugin. Only this is read of it, and less strictly: it counts for nothing.
+fn other(bundle: &Json) -> Option<String> {
+    let named = |what: &str, wanted: &str, is: &str| {
+        Some(format!("its `{what}` is not {wanted} but `{}`", printable(is, 200)))
+    };
+    let Some(envelope) = bundle.get("dsseEnvelope") else {
+        let by_key = bundle.get("verificationMaterial").is_some_and(|by| by.get("publicKey").is_some());
+        let what = "it has a `messageSignature` by a key, and a key signs a statement about a plugin";
+        return (by_key && bundle.get("messageSignature").is_some()).then(|| what.to_owned());
+    };
+    let payload_type = envelope.get("payloadType")?.as_str()?;
+    if payload_type != PAYLOAD_TYPE {
+        return named("payloadType", PAYLOAD_TYPE, payload_type);
+    }
+    let payload = STANDARD.decode(envelope.get("payload")?.as_str()?).ok()?;
+    let statement = Json::parse(&payload, Bounds { nodes_max: MANIFEST_NODES_MAX, ..BOUNDS }).ok()?;
+    let predicate_type = statement.get("predicateType")?.as_str()?;
+    if predicate_type == PREDICATE_TYPE {
+        None
+    } else {
+        named("predicateType", PREDICATE_TYPE, predicate_type)
+    }
+}
+
+/// What a statement says of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct About {
+    /// The digest of its bytes.
+    pub(super) digest: Digest,
+    /// Its id. None in statements that were made before ids were said, and those about any plugin of these bytes.
+    pub(super) plugin: Option<String>,
 }
 
 /// A bundle by a key that could be read.
@@ -32,7 +71,7 @@ pub struct Bundle {
     file: String,
     text: String,
     key: KeyId,
-    subject: Digest,
+    about: About,
 }
 
 impl Bundle {
@@ -41,9 +80,9 @@ impl Bundle {
     /// # Errors
     /// [`BadSignature::Unreadable`] for anything unknown, doubled or not canonical.
     fn of(file: &SignatureFile, json: &Json) -> Result<Self, BadSignature> {
-        let (key, subject) = read_bundle(json).map_err(|why| unreadable(file, why))?;
+        let (key, about) = read_bundle(json).map_err(|why| unreadable(file, why))?;
         let text = String::from_utf8_lossy(&file.bytes).into_owned();
-        Ok(Self { file: file.name.clone(), text, key, subject })
+        Ok(Self { file: file.name.clone(), text, key, about })
     }
 }
 
@@ -57,7 +96,7 @@ impl Signature for Bundle {
     }
 
     fn verify(&self, artifact: &Artifact, signer: &Anchor) -> Result<VerifiedSignature, BadSignature> {
-        if self.subject != artifact.digest() {
+        if self.about.digest != artifact.digest() {
             return Err(BadSignature::OtherBytes(self.file.clone()));
         }
         let forged = || BadSignature::Forged(self.file.clone());
@@ -75,7 +114,7 @@ impl Signature for Bundle {
             .map_err(|_| forged())?;
         #[expect(clippy::disallowed_methods, reason = "it was verified above")]
         let verified = VerifiedSignature::new(artifact.digest(), key.id(), None);
-        Ok(verified)
+        Ok(verified.for_plugin(self.about.plugin.clone()))
     }
 }
 
@@ -89,22 +128,22 @@ fn parse(file: &SignatureFile) -> Result<Json, BadSignature> {
     Json::parse(&file.bytes, BOUNDS).map_err(|error| unreadable(file, error.to_string()))
 }
 
-fn read_bundle(bundle: &Json) -> Result<(KeyId, Digest), String> {
+fn read_bundle(bundle: &Json) -> Result<(KeyId, About), String> {
     let [media_type, material, envelope] =
         members(bundle, "the bundle", ["mediaType", "verificationMaterial", "dsseEnvelope"], &[])?.0;
     exactly(media_type, BUNDLE_MEDIA_TYPE, "mediaType")?;
     let key = read_material(material)?;
-    let (subject, keyid) = read_envelope(envelope)?;
+    let (about, keyid) = read_envelope(envelope)?;
     match keyid {
         "" => {}
         keyid if keyid == key.hex() => {}
         _ => return Err("`keyid` names another key than `hint`".to_owned()),
     }
-    Ok((key, subject))
+    Ok((key, about))
 }
 
 /// What a DSSE envelope is about, and which key it names.
-pub(super) fn read_envelope(envelope: &Json) -> Result<(Digest, &str), String> {
+pub(super) fn read_envelope(envelope: &Json) -> Result<(About, &str), String> {
     let names = ["payload", "payloadType", "signatures"];
     let [payload, payload_type, signatures] = members(envelope, "dsseEnvelope", names, &[])?.0;
     exactly(payload_type, PAYLOAD_TYPE, "payloadType")?;
@@ -141,12 +180,13 @@ fn read_material(material: &Json) -> Result<KeyId, String> {
     hint.ok_or_else(|| "`hint` is not the SHA-256 of a key in lower-case hexadecimal digits".to_owned())
 }
 
-fn read_statement(statement: &Json) -> Result<Digest, String> {
+fn read_statement(statement: &Json) -> Result<About, String> {
     let names = ["_type", "subject", "predicateType", "predicate"];
     let [kind, subject, predicate_type, predicate] = members(statement, "the statement", names, &[])?.0;
     exactly(kind, STATEMENT_TYPE, "_type")?;
     exactly(predicate_type, PREDICATE_TYPE, "predicateType")?;
-    members::<0, 0>(predicate, "the predicate", [], &[])?;
+    let [plugin] = members::<0, 1>(predicate, "the predicate", [], &["id"])?.1;
+    let plugin = plugin.map(read_id).transpose()?;
     let Json::Array(subjects) = subject else { return Err("`subject` is no list".to_owned()) };
     let [subject] = subjects.as_slice() else {
         return Err(format!("it has {} subjects; exactly one is accepted", subjects.len()));
@@ -154,7 +194,13 @@ fn read_statement(statement: &Json) -> Result<Digest, String> {
     let ([digest], [_name]) = members(subject, "the subject", ["digest"], &["name"])?;
     let [sha256] = members(digest, "the subject's digest", ["sha256"], &[])?.0;
     let sha256 = sha256.as_str().and_then(|sha256| Digest::from_hex(sha256).ok());
-    sha256.ok_or_else(|| "the subject's sha256 is no digest".to_owned())
+    let digest = sha256.ok_or_else(|| "the subject's sha256 is no digest".to_owned())?;
+    Ok(About { digest, plugin })
+}
+
+fn read_id(id: &Json) -> Result<String, String> {
+    let id = id.as_str().filter(|id| (1..=PLUGIN_ID_BYTES_MAX).contains(&id.len()));
+    id.map(str::to_owned).ok_or_else(|| "the predicate's `id` is no plugin's id".to_owned())
 }
 
 /// The members of an object: all `required`, any of `optional`, nothing else.
@@ -168,7 +214,7 @@ pub(super) fn members<'a, const R: usize, const O: usize>(
     if let Some((odd, _)) =
         all.iter().find(|(name, _)| !required.contains(&name.as_str()) && !optional.contains(&name.as_str()))
     {
-        let odd = toolgate_policy::redact::printable(odd, 60);
+        let odd = printable(odd, 60);
         return Err(format!("{what} has `{odd}`, which Toolgate does not know"));
     }
     if let Some(missing) = required.iter().find(|name| json.get(name).is_none()) {

@@ -143,7 +143,7 @@ fn everything_unknown_doubled_or_not_canonical_is_refused() {
         ("older media type", |b| {
             b["mediaType"] = json!("application/vnd.dev.sigstore.bundle+json;version=0.3")
         }),
-        ("payload type", |b| b["dsseEnvelope"]["payloadType"] = json!("text/plain")),
+        ("no payload type", |b| b["dsseEnvelope"]["payloadType"] = json!(null)),
         ("no signature", |b| b["dsseEnvelope"]["signatures"] = json!([])),
         ("two signatures", |b| {
             let one = b["dsseEnvelope"]["signatures"][0].clone();
@@ -177,7 +177,7 @@ fn a_genuine_signature_over_another_kind_of_statement_is_refused() {
     let case = Case::new();
     let digest = json!({ "sha256": case.artifact.digest().hex() });
     type Edit<'a> = Box<dyn Fn(&mut Value) + 'a>;
-    let edits: [(&str, Edit<'_>); 8] = [
+    let edits: [(&str, Edit<'_>); 11] = [
         ("no subject", Box::new(|s| s["subject"] = json!([]))),
         ("two subjects", Box::new(|s| s["subject"] = json!([{ "digest": digest }, { "digest": digest }]))),
         (
@@ -187,8 +187,11 @@ fn a_genuine_signature_over_another_kind_of_statement_is_refused() {
             }),
         ),
         ("another algorithm beside", Box::new(|s| s["subject"][0]["digest"]["sha512"] = json!("00"))),
-        ("predicate type", Box::new(|s| s["predicateType"] = json!("https://slsa.dev/provenance/v1"))),
+        ("no predicate type", Box::new(|s| s["predicateType"] = json!(null))),
         ("predicate with more", Box::new(|s| s["predicate"] = json!({ "notAfter": "2020-01-01T00:00:00Z" }))),
+        ("an empty id", Box::new(|s| s["predicate"] = json!({ "id": "" }))),
+        ("an id that is no text", Box::new(|s| s["predicate"] = json!({ "id": ["a"] }))),
+        ("an id without end", Box::new(|s| s["predicate"] = json!({ "id": "a".repeat(257) }))),
         ("statement type", Box::new(|s| s["_type"] = json!("https://in-toto.io/Statement/v0.1"))),
         ("unknown key", Box::new(|s| s["more"] = json!(true))),
     ];
@@ -206,4 +209,62 @@ fn a_genuine_signature_over_another_kind_of_statement_is_refused() {
 fn a_huge_bundle_is_refused_before_it_is_parsed() {
     let file = SignatureFile { name: "x".into(), bytes: vec![b' '; 2 * SIGNATURE_BYTES_MAX as usize] };
     assert!(matches!(read(&file).map(drop), Err(BadSignature::Unreadable { .. })));
+}
+
+#[test]
+fn what_is_about_something_else_is_told_from_a_signature_that_is_not_as_it_should_be() {
+    let case = Case::new();
+    let about = |kind: &str| {
+        let mut statement = case.statement();
+        statement["predicateType"] = json!(kind);
+        // Of what is no signature of a plugin nothing else is held to our form.
+        statement["subject"] = json!([{ "digest": { "sha512": "00" } }, { "name": "b" }]);
+        statement["predicate"] = json!({ "materials": [1, 2, { "any": "thing" }] });
+        case.resigned(&statement)
+    };
+    let older = |text: String| {
+        let mut bundle: Value = serde_json::from_str(&text).unwrap();
+        bundle["mediaType"] = json!("application/vnd.dev.sigstore.bundle+json;version=0.2");
+        bundle["verificationMaterial"] =
+            json!({ "x509CertificateChain": { "certificates": [] }, "tlogEntries": [{}, {}] });
+        bundle["dsseEnvelope"]["signatures"] = json!([{ "sig": "AA==", "keyid": "x" }, { "sig": "AA==" }]);
+        bundle.to_string()
+    };
+    let provenance = "https://slsa.dev/provenance/v1";
+    let other_payload =
+        case.edited(|b| b["dsseEnvelope"]["payloadType"] = json!("application/vnd.acme+json"));
+    let over_bytes = case.edited(|b| {
+        b.as_object_mut().unwrap().remove("dsseEnvelope");
+        b["messageSignature"] = json!({ "signature": "AA==" });
+    });
+    for (text, word) in [
+        (about(provenance), provenance),
+        (about("https://spdx.dev/Document"), "https://spdx.dev/Document"),
+        (about("https://sigstore.dev/cosign/sign/v1"), "cosign/sign/v1"),
+        (about("urn:toolgate:plugin:v2"), "urn:toolgate:plugin:v2"),
+        (older(about(provenance)), provenance),
+        (other_payload, "application/vnd.acme+json"),
+        (over_bytes, "messageSignature"),
+    ] {
+        match case.verify(&text) {
+            Err(BadSignature::Other { what, .. }) => assert!(what.contains(word), "{what}"),
+            other => panic!("{word}: {other:?}"),
+        }
+    }
+    assert!(matches!(case.verify(&older(case.text.clone())), Err(BadSignature::Unreadable { .. })));
+}
+
+#[test]
+fn a_statement_says_which_plugin_it_is_for_and_that_is_signed() {
+    let case = Case::new();
+    let signed =
+        super::super::sign::sign_as(&case.artifact, "c.wasm", Some("acme:files"), &case.key).unwrap();
+    assert_eq!(case.verify(&signed.text).unwrap().plugin(), Some("acme:files"));
+    assert_eq!(case.verify(&case.text).unwrap().plugin(), None);
+    let mut statement = case.statement();
+    statement["predicate"] = json!({ "id": "other" });
+    let payload = STANDARD.encode(statement.to_string());
+    let mut bundle: Value = serde_json::from_str(&signed.text).unwrap();
+    bundle["dsseEnvelope"]["payload"] = json!(payload);
+    assert!(matches!(case.verify(&bundle.to_string()), Err(BadSignature::Forged(_))));
 }

@@ -8,6 +8,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED, ED25519, EcdsaKeyPair,
     KeyPair as _, ParsedPublicKey, UnparsedPublicKey,
 };
+use curve25519_dalek::edwards::CompressedEdwardsY;
 use pem_rfc7468::LineEnding;
 use toolgate_policy::load::signer::KeyId;
 use zeroize::Zeroizing;
@@ -43,6 +44,12 @@ pub enum NotAKey {
     /// PEM of something else.
     #[error("it is no P-256 key")]
     Curve,
+    /// An Ed25519 key by which somebody else could sign, or that two programs would read differently.
+    #[error(
+        "it is a weak or malformed Ed25519 key: its point is not on the curve, is written in another form than the one that RFC 8032 \
+         has, or is outside the group of prime order; make another key"
+    )]
+    Weak,
     /// The generator or the encoder failed.
     #[error("the cryptographic library failed")]
     Library,
@@ -100,8 +107,14 @@ impl PublicKey {
     }
 
     /// Takes an Ed25519 key.
-    pub(super) fn from_ed25519(bytes: &[u8; 32]) -> Self {
-        Self::new(KeyKind::Ed25519, [&ED25519_SPKI_PREFIX[..], bytes].concat())
+    ///
+    /// # Errors
+    /// [`NotAKey::Weak`] for a point of small or mixed order, one that is not on the curve, and any encoding but the canonical one.
+    pub(super) fn from_ed25519(bytes: &[u8; 32]) -> Result<Self, NotAKey> {
+        if !is_strong(bytes) {
+            return Err(NotAKey::Weak);
+        }
+        Ok(Self::new(KeyKind::Ed25519, [&ED25519_SPKI_PREFIX[..], bytes].concat()))
     }
 
     fn new(kind: KeyKind, spki: Vec<u8>) -> Self {
@@ -147,6 +160,35 @@ impl PublicKey {
     pub(super) fn spki(&self) -> &[u8] {
         &self.spki
     }
+}
+
+/// Whether a public Ed25519 key is one that only its private key signs by. Verifiers take those of small order: one signature is then
+/// genuine over every message (RFC 8032 §8.9 leaves the check to the application). Of mixed order, it depends on the verifier.
+fn is_strong(bytes: &[u8; 32]) -> bool {
+    let written = CompressedEdwardsY(*bytes);
+    written.decompress().is_some_and(|point| {
+        point.compress() == written && !point.is_small_order() && point.is_torsion_free()
+    })
+}
+
+/// Checks the keys within DER, a certificate or a SubjectPublicKeyInfo, that a trusted root has. Only those of the kinds that are
+/// read here are found; others are for the library that uses them.
+///
+/// # Errors
+/// [`NotAKey::Weak`] or [`NotAKey::Curve`].
+pub(super) fn check_keys_in(der: &[u8]) -> Result<(), NotAKey> {
+    for at in 0..der.len() {
+        let rest = der.get(at..).unwrap_or_default();
+        if let Some(key) = rest.strip_prefix(&ED25519_SPKI_PREFIX) {
+            let key = key.first_chunk().ok_or(NotAKey::Weak)?;
+            PublicKey::from_ed25519(key)?;
+        }
+        if rest.starts_with(&P256_SPKI_PREFIX) {
+            let spki = rest.get(..P256_SPKI_LEN).ok_or(NotAKey::Curve)?;
+            PublicKey::from_spki(spki.to_vec())?;
+        }
+    }
+    Ok(())
 }
 
 impl PrivateKey {
@@ -204,6 +246,8 @@ impl PrivateKey {
 
 #[cfg(test)]
 mod tests {
+    use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
+
     use super::*;
 
     #[test]
@@ -230,5 +274,55 @@ mod tests {
         longer.push(0);
         assert_eq!(PublicKey::from_spki(longer).map(drop), Err(NotAKey::Curve));
         assert!(PrivateKey::from_pem(&pem).is_err());
+        // The point at infinity, as programs write it that have no other way.
+        assert_eq!(PublicKey::from_p256_point(&[&[4][..], &[0; 64]].concat()).map(drop), Err(NotAKey::Curve));
+        assert!(PublicKey::from_p256_point(&[0]).is_err());
     }
+
+    #[test]
+    fn an_ed25519_key_by_which_anybody_could_sign_is_none() {
+        // The signature of nobody: R and S are zero of their groups. For a key of small order it is genuine over one message
+        // in eight, or over all of them.
+        let nobodys = [&[1][..], &[0; 63]].concat();
+        let identity = [&[1][..], &[0; 31]].concat();
+        let verified = UnparsedPublicKey::new(&ED25519, &identity).verify(b"any message", &nobodys);
+        assert!(verified.is_ok(), "the library takes such a key, so it must be refused before");
+        for weak in weak_ed25519_keys() {
+            assert_eq!(PublicKey::from_ed25519(&weak).map(drop), Err(NotAKey::Weak), "{weak:02x?}");
+            let spki = [&ED25519_SPKI_PREFIX[..], &weak].concat();
+            assert_eq!(check_keys_in(&[&b"certificate"[..], &spki, b"more"].concat()), Err(NotAKey::Weak));
+        }
+        let good = ED25519_BASEPOINT_POINT.compress().0;
+        assert!(PublicKey::from_ed25519(&good).is_ok());
+        let spki = [&ED25519_SPKI_PREFIX[..], &good].concat();
+        assert_eq!(check_keys_in(&spki), Ok(()));
+        assert_eq!(check_keys_in(spki.get(..40).unwrap()), Err(NotAKey::Weak));
+        let mut p256 = PrivateKey::generate().unwrap().public().unwrap().spki;
+        assert_eq!(check_keys_in(&p256), Ok(()));
+        *p256.last_mut().unwrap() ^= 1;
+        assert_eq!(check_keys_in(&p256), Err(NotAKey::Curve));
+    }
+}
+
+/// Ed25519 keys that are none, one of each kind.
+#[cfg(test)]
+pub(super) fn weak_ed25519_keys() -> Vec<[u8; 32]> {
+    use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
+    // Small order, and with a part of it.
+    let small = EIGHT_TORSION.map(|point| point.compress().0);
+    let mut all = small.to_vec();
+    all.extend(EIGHT_TORSION.iter().skip(1).map(|point| (ED25519_BASEPOINT_POINT + point).compress().0));
+    // Not canonical: y is p + 0 to p + 18, or the sign of an x that is zero. Some are of small order, and some are no points.
+    for low in 0xed..=0xff {
+        for high in [0x7f, 0xff] {
+            all.push([&[low][..], &[0xff; 30], &[high]].concat().try_into().unwrap());
+        }
+    }
+    for mut point in small.into_iter().filter(|point| point[1..31] == [0; 30] || point[1..31] == [0xff; 30]) {
+        point[31] |= 0x80;
+        all.push(point);
+    }
+    // No point has this y.
+    all.push([&[2][..], &[0; 31]].concat().try_into().unwrap());
+    all
 }

@@ -13,6 +13,9 @@ use super::key::PublicKey;
 use super::minisign::{self, MinisignKey};
 use super::ssh::{self, NAMESPACE};
 
+/// Bytes of a word with names or patterns. OpenSSH matches longer ones with nothing.
+const PATTERN_BYTES_MAX: usize = 1_000;
+
 /// What a file says.
 pub struct KeyFile {
     /// The key.
@@ -41,7 +44,9 @@ pub fn read(text: &str) -> Result<KeyFile, NotAKeyFile> {
         let key = MinisignKey::read(text).map_err(NotAKeyFile)?;
         return Ok(KeyFile { anchor: Anchor::Minisign(key), valid_from: None, valid_until: None });
     }
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    // As OpenSSH has it: no other white space, and none of other alphabets.
+    let lines = text.lines().map(|line| line.trim_matches([' ', '\t', '\r']));
+    let mut lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     let (Some(line), None) = (lines.next(), lines.next()) else {
         return Err(NotAKeyFile(
             "write one key, as PEM or as OpenSSH or minisign write it, and nothing else".to_owned(),
@@ -59,34 +64,102 @@ fn read_line(line: &str) -> Result<KeyFile, String> {
             .map_err(|error| format!("it is no key that OpenSSH would read: {error}"))?;
         let key = ssh::public_key(key.key_data())?;
         let mut file = KeyFile { anchor: Anchor::Key(key), valid_from: None, valid_until: None };
-        options_of(options).into_iter().try_for_each(|option| file.hold_to(&option))?;
+        file.hold_to_all(options)?;
         Ok(file)
     };
     match words.as_slice() {
         // What stands behind the key is a comment.
         [kind, key, ..] if is_kind(kind) => file(kind, key, ""),
-        [_who, kind, key, ..] if is_kind(kind) => file(kind, key, ""),
-        [_who, options, kind, key, ..] if is_kind(kind) => file(kind, key, options),
+        [who, kind, key, ..] if is_kind(kind) => {
+            check_principals(who)?;
+            file(kind, key, "")
+        }
+        [who, options, kind, key, ..] if is_kind(kind) => {
+            check_principals(who)?;
+            file(kind, key, options)
+        }
         _ => Err("it is no key: neither PEM nor of OpenSSH nor of minisign".to_owned()),
     }
 }
 
 impl KeyFile {
-    /// Takes in one option of `allowed_signers`.
-    fn hold_to(&mut self, option: &str) -> Result<(), String> {
-        let shown = printable(option, 60);
-        let (name, value) = option.split_once('=').unwrap_or((option, ""));
-        match name.to_ascii_lowercase().as_str() {
-            "namespaces" if value.split(',').any(|one| one == NAMESPACE) => Ok(()),
-            "namespaces" => Err(format!(
-                "`{shown}` does not name `{NAMESPACE}`, so it could never count; patterns are not read"
-            )),
+    /// Takes in the options of a line of `allowed_signers`: each once, `name="value"`, with commas between them.
+    fn hold_to_all(&mut self, options: &str) -> Result<(), String> {
+        let mut rest = options;
+        let mut seen = Vec::new();
+        while !rest.is_empty() {
+            let (name, value, behind) = option(rest)?;
+            if seen.contains(&name) {
+                return Err(format!("`{}` stands twice, and counts once", printable(&name, 60)));
+            }
+            self.hold_to(&name, value)?;
+            seen.push(name);
+            rest = match behind.strip_prefix(',') {
+                Some(next) if !next.is_empty() => next,
+                None if behind.is_empty() => "",
+                _ => return Err("write a comma between options, and none behind the last".to_owned()),
+            };
+        }
+        match (self.valid_from, self.valid_until) {
+            (Some(from), Some(until)) if until.0 - 1 <= from.0 => {
+                Err("`valid-before` is no later than `valid-after`".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn hold_to(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let shown = printable(value, 60);
+        match name {
+            "namespaces" => {
+                let mut all = value.split(',');
+                if all.clone().any(|one| one.starts_with('!')) {
+                    return Err(format!("in `{shown}`, `!` takes a namespace away; name those that count"));
+                }
+                match all.any(|one| one == NAMESPACE) {
+                    true => Ok(()),
+                    false => Err(format!(
+                        "`{shown}` does not name `{NAMESPACE}`, so it could never count; patterns are not read"
+                    )),
+                }
+            }
             "valid-after" => moment(value).map(|time| self.valid_from = Some(time)),
             // There it counts at that second, here no longer.
             "valid-before" => moment(value).map(|time| self.valid_until = Some(UnixTime(time.0 + 1))),
-            _ => Err(format!("`{shown}` is an option that Toolgate does not hold keys to")),
+            _ => Err(format!("`{}` is an option that Toolgate does not hold keys to", printable(name, 60))),
         }
     }
+}
+
+/// The first option of a text: its name in lower case, its value, and what stands behind it.
+fn option(text: &str) -> Result<(String, &str, &str), String> {
+    let name = text.split(['=', ',', '"']).next().unwrap_or_default();
+    let shown = printable(name, 60);
+    let unknown = || format!("`{shown}` is an option that Toolgate does not hold keys to");
+    let value = text.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')).ok_or_else(unknown)?;
+    let quoted = value.strip_prefix('"').and_then(|value| value.split_once('"'));
+    let (value, behind) = quoted.ok_or_else(|| format!("write the value of `{shown}` in quotes"))?;
+    // OpenSSH compares longer ones with nothing.
+    if value.len() > PATTERN_BYTES_MAX {
+        return Err(format!("the value of `{shown}` has more than {PATTERN_BYTES_MAX} bytes"));
+    }
+    Ok((name.to_ascii_lowercase(), value, behind))
+}
+
+/// Checks the word that says who may use a key. It decides nothing here, but must be one by which OpenSSH would find somebody, and
+/// not the options of a line that has no such word.
+fn check_principals(word: &str) -> Result<(), String> {
+    let unquoted = word.strip_prefix('"').and_then(|word| word.strip_suffix('"'));
+    let names = unquoted.unwrap_or(word);
+    if names.contains('"') || unquoted.is_none() && names.contains('=') {
+        return Err("its first word must say who may use the key; options stand behind it".to_owned());
+    }
+    if names.len() > PATTERN_BYTES_MAX
+        || names.split(',').any(|name| name.is_empty() || name.starts_with('!'))
+    {
+        return Err("its first word must be names with commas between them, none of them with `!`".to_owned());
+    }
+    Ok(())
 }
 
 /// A line's words. Quotes keep together what is between them, and stay.
@@ -99,7 +172,10 @@ fn words(line: &str) -> Result<Vec<String>, String> {
             ' ' | '\t' if !quoted => words.push(String::new()),
             // OpenSSH reads a quote behind one as part of the word.
             '\\' => return Err("write it without backslashes".to_owned()),
-            c if c.is_control() => return Err("it has control characters in it".to_owned()),
+            // A mark of byte order would be part of a name.
+            c if c.is_control() && c != '\t' || c == '\u{feff}' => {
+                return Err("it has control characters in it".to_owned());
+            }
             _ => {}
         }
         if quoted || !matches!(c, ' ' | '\t') {
@@ -108,21 +184,6 @@ fn words(line: &str) -> Result<Vec<String>, String> {
     }
     words.retain(|word| !word.is_empty());
     if quoted { Err("a quote is not closed".to_owned()) } else { Ok(words) }
-}
-
-/// Options stand between commas; those in quotes belong to a value.
-fn options_of(text: &str) -> Vec<String> {
-    let mut options = vec![String::new()];
-    let mut quoted = false;
-    for c in text.chars() {
-        match c {
-            '"' => quoted = !quoted,
-            ',' if !quoted => options.push(String::new()),
-            c => options.last_mut().into_iter().for_each(|option| option.push(c)),
-        }
-    }
-    options.retain(|option| !option.is_empty());
-    options
 }
 
 fn is_kind(word: &str) -> bool {
@@ -142,11 +203,14 @@ fn moment(text: &str) -> Result<UnixTime, String> {
     };
     let time = strtime::parse("%Y%m%d%H%M%S", digits).and_then(|time| time.to_datetime());
     let time = time.and_then(|time: DateTime| time.to_zoned(TimeZone::UTC)).map_err(|_| wrong())?;
-    Ok(UnixTime(time.timestamp().as_second()))
+    let time = time.timestamp().as_second();
+    // OpenSSH takes zero for no time at all.
+    if time > 0 { Ok(UnixTime(time)) } else { Err(wrong()) }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::key;
     use super::*;
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
@@ -161,7 +225,7 @@ mod tests {
         for line in [
             format!("# who may\n\nsomebody@example.com {KEY}\n"),
             format!("a@b,*@c  namespaces=\"git,toolgate-plugin\" {KEY} comment"),
-            format!("\"a, b\" valid-after=\"20250101Z\",valid-before=20260102030405Z {KEY}"),
+            format!("\"a, b\" valid-after=\"20250101Z\",valid-before=\"20260102030405Z\" {KEY}"),
         ] {
             assert_eq!(read(&line).unwrap().anchor.id(), alone.anchor.id(), "{line}");
         }
@@ -169,11 +233,12 @@ mod tests {
 
     #[test]
     fn the_times_of_a_line_of_allowed_signers_hold() {
-        let file = read(&format!("a valid-after=\"20250101Z\",valid-before=20260102030405Z {KEY}")).unwrap();
+        let file =
+            read(&format!("a valid-after=\"20250101Z\",valid-before=\"20260102030405Z\" {KEY}")).unwrap();
         assert_eq!(file.valid_from, Some(UnixTime(1_735_689_600)));
         assert_eq!(file.valid_until, Some(UnixTime(1_767_323_046)), "there the last second counts");
         assert_eq!(moment("202501010000Z"), moment("20250101Z"));
-        for bad in ["20250101", "20251301Z", "2025Z", "20250101T000000Z", "-0250101Z", ""] {
+        for bad in ["20250101", "20251301Z", "2025Z", "20250101T000000Z", "-0250101Z", "19700101Z", ""] {
             assert!(moment(bad).is_err(), "{bad}");
         }
     }
@@ -184,6 +249,18 @@ mod tests {
             ("namespaces=\"git\"", "does not name"),
             ("namespaces=\"toolgate-*\"", "does not name"),
             ("cert-authority", "is an option that"),
+            ("valid-before=\"20991231Z\",valid-before=\"20300101Z\"", "stands twice"),
+            ("valid-before=\"20300101Z\",Valid-Before=\"20991231Z\"", "stands twice"),
+            ("valid-after=\"20250101Z\",valid-after=\"20240101Z\"", "stands twice"),
+            ("namespaces=\"toolgate-plugin\",namespaces=\"git\"", "stands twice"),
+            ("namespaces=\"toolgate-plugin,!toolgate-*\"", "takes a namespace away"),
+            ("valid-before=20991231Z", "in quotes"),
+            ("valid-before=\"20991231Z\"Z", "a comma between"),
+            ("valid-before=\"20991231Z\",", "none behind the last"),
+            (",valid-before=\"20991231Z\"", "is an option that"),
+            ("valid-after=\"20300101Z\",valid-before=\"20300101Z\"", "no later than"),
+            ("valid-before =\"20991231Z\"", "it is no key"),
+            ("x=\"\"", "is an option that"),
             ("NAMESPACES=\"git\"", "does not name"),
             ("verify-required", "is an option that"),
             ("valid-before=\"20250101\"", "in UTC"),
@@ -191,6 +268,47 @@ mod tests {
         ] {
             let told = why(&format!("a {options} {KEY}"));
             assert!(told.contains(word), "{options}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_line_says_first_who_may_use_its_key() {
+        for who in ["*", "v*,?", "\"a b, c\"", "somebody@example.com", "ü"] {
+            assert!(read(&format!("{who} {KEY}\r\n")).is_ok(), "{who}");
+        }
+        let long = "a".repeat(1_001);
+        for who in [
+            "!vendor,*",
+            "*,!vendor",
+            "valid-before=\"20200101Z\"",
+            "a\"b\"",
+            "\"a\"b",
+            ",",
+            "\u{feff}a",
+            &long,
+        ] {
+            assert!(read(&format!("{who} {KEY}")).is_err(), "{who}");
+        }
+        for space in ["\u{a0}", "\u{b}", "\u{c}"] {
+            assert!(read(&format!("a{space}{KEY}")).is_err(), "{space:?}");
+        }
+    }
+
+    #[test]
+    fn a_weak_key_is_none_in_any_file() {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::STANDARD;
+        for weak in key::weak_ed25519_keys() {
+            let text = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+            let openssh = STANDARD.encode([text(b"ssh-ed25519"), text(&weak)].concat());
+            let minisign = STANDARD.encode([&b"Ed"[..], &[7; 8], &weak].concat());
+            for file in [
+                format!("ssh-ed25519 {openssh}"),
+                format!("vendor namespaces=\"toolgate-plugin\" ssh-ed25519 {openssh}"),
+                format!("{}x\n{minisign}\n", minisign::UNTRUSTED),
+            ] {
+                assert!(why(&file).contains("weak or malformed Ed25519 key"), "{file}: {}", why(&file));
+            }
         }
     }
 

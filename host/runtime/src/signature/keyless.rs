@@ -16,7 +16,8 @@ use toolgate_policy::redact::printable;
 use toolgate_policy::{Digest, digest};
 
 use super::anchor::Anchor;
-use super::bundle::{canonical_base64, exactly, members, read_envelope};
+use super::bundle::{About, canonical_base64, exactly, members, read_envelope};
+use super::key::check_keys_in;
 use super::sign::BUNDLE_MEDIA_TYPE;
 use super::{BadSignature, Signature, SignatureFile, unreadable};
 use crate::artifact::Artifact;
@@ -46,7 +47,7 @@ pub struct NotARoot(String);
 pub struct Keyless {
     file: String,
     bundle: Bundle,
-    subject: Digest,
+    about: About,
     issuer: String,
     san: San,
 }
@@ -79,6 +80,15 @@ impl KeylessSigner {
                 return Err(wrong(&format!("it has no `{name}`, so that nothing could be proved by it")));
             }
         }
+        let logs = root.tlogs.iter().map(|log| log.public_key.raw_bytes.as_bytes());
+        let logs = logs.chain(root.ctlogs.iter().map(|log| log.public_key.raw_bytes.as_bytes()));
+        let chains = root.certificate_authorities.iter().map(|authority| &authority.cert_chain);
+        let chains = chains.chain(root.timestamp_authorities.iter().map(|authority| &authority.cert_chain));
+        let certificates =
+            chains.flat_map(|chain| chain.certificates.iter().map(|one| one.raw_bytes.as_bytes()));
+        for der in logs.chain(certificates) {
+            check_keys_in(der).map_err(|error| wrong(&format!("of a key in it: {error}")))?;
+        }
         let verifier = Arc::new(Verifier::new(&root).map_err(|error| wrong(&error))?);
         Ok(Root { verifier, digest: Digest::of(text.as_bytes()) })
     }
@@ -100,7 +110,7 @@ impl Keyless {
     /// # Errors
     /// [`BadSignature::Unreadable`] for anything unknown, doubled or not canonical.
     pub(super) fn read(file: &SignatureFile, json: &Json) -> Result<Self, BadSignature> {
-        let subject = read_bundle(json).map_err(|why| unreadable(file, why))?;
+        let about = read_bundle(json).map_err(|why| unreadable(file, why))?;
         let text = String::from_utf8_lossy(&file.bytes);
         let odd = |error: &dyn std::fmt::Display| unreadable(file, error.to_string());
         let bundle = Bundle::from_json(&text).map_err(|error| odd(&error))?;
@@ -112,7 +122,23 @@ impl Keyless {
             Some(_) | None => return Err(odd(&"its certificate names neither an address nor a URI")),
         };
         let issuer = certificate.issuer.ok_or_else(|| odd(&"its certificate names no issuer"))?;
-        Ok(Self { file: file.name.clone(), bundle, subject, issuer, san })
+        Ok(Self { file: file.name.clone(), bundle, about, issuer, san })
+    }
+}
+
+impl Keyless {
+    /// The bundle with those of its timestamps alone that prove something. Whoever carried the bundle could have left out the others,
+    /// so that one by an authority which the root does not know says nothing, and refuses nothing.
+    fn with_proved_times(&self, proves: impl Fn(&Bundle) -> bool) -> Option<Bundle> {
+        let times = &self.bundle.verification_material.timestamp_verification_data.rfc3161_timestamps;
+        let with = |times| {
+            let mut bundle = self.bundle.clone();
+            bundle.verification_material.timestamp_verification_data.rfc3161_timestamps = times;
+            bundle
+        };
+        let proved: Vec<_> =
+            times.iter().filter(|time| proves(&with(vec![(*time).clone()]))).cloned().collect();
+        (proved.len() < times.len()).then(|| with(proved))
     }
 }
 
@@ -131,7 +157,7 @@ impl Signature for Keyless {
             why: printable(&why.to_string(), 300),
         };
         let Anchor::Identity(signer) = signer else { return Err(unproved(&"it names no key")) };
-        if self.subject != artifact.digest() {
+        if self.about.digest != artifact.digest() {
             return Err(BadSignature::OtherBytes(self.file.clone()));
         }
         if !signer.identity.matches(&self.issuer, &self.san) {
@@ -142,7 +168,14 @@ impl Signature for Keyless {
             San::Uri(name) => IdentityMatcher::Uri(name.clone()),
         };
         let policy = VerificationPolicy::new(name, signer.identity.issuer());
-        let proved = signer.root.verifier.verify(artifact.bytes(), &self.bundle, &policy);
+        let prove = |bundle: &Bundle| signer.root.verifier.verify(artifact.bytes(), bundle, &policy);
+        let proved = match prove(&self.bundle) {
+            Err(error) => match self.with_proved_times(|bundle| prove(bundle).is_ok()) {
+                Some(bundle) => prove(&bundle),
+                None => Err(error),
+            },
+            proved => proved,
+        };
         let proved = proved.map_err(|error| unproved(&error))?;
         // Asked for above; what is not proved must not count, whatever the library's defaults become.
         let all = [
@@ -157,7 +190,7 @@ impl Signature for Keyless {
                 let time = Some(UnixTime(time.as_second()));
                 #[expect(clippy::disallowed_methods, reason = "it was verified above")]
                 let verified = VerifiedSignature::new(artifact.digest(), signer.id(), time);
-                Ok(verified)
+                Ok(verified.for_plugin(self.about.plugin.clone()))
             }
             Some(_) | None => Err(unproved(&"a part of the proof is missing")),
         }
@@ -165,7 +198,7 @@ impl Signature for Keyless {
 }
 
 /// What the bundle is about.
-fn read_bundle(bundle: &Json) -> Result<Digest, String> {
+fn read_bundle(bundle: &Json) -> Result<About, String> {
     let optional = ["dsseEnvelope", "messageSignature"];
     let ([media_type, material], [envelope, message]) =
         members(bundle, "the bundle", ["mediaType", "verificationMaterial"], &optional)?;
@@ -173,10 +206,10 @@ fn read_bundle(bundle: &Json) -> Result<Digest, String> {
     read_material(material)?;
     match (envelope, message) {
         (Some(envelope), None) => match read_envelope(envelope)? {
-            (subject, "") => Ok(subject),
+            (about, "") => Ok(about),
             _ => Err("`keyid` names a key beside the certificate".to_owned()),
         },
-        (None, Some(message)) => read_message(message),
+        (None, Some(message)) => Ok(About { digest: read_message(message)?, plugin: None }),
         _ => Err("it has neither or both of `dsseEnvelope` and `messageSignature`".to_owned()),
     }
 }

@@ -49,7 +49,8 @@ impl MinisignKey {
             return Err(wrong());
         }
         let key = minisign_verify::PublicKey::from_base64(encoded).map_err(|_| wrong())?;
-        Ok(Self { key, number, id: PublicKey::from_ed25519(raw).id() })
+        let id = PublicKey::from_ed25519(raw).map_err(|error| error.to_string())?.id();
+        Ok(Self { key, number, id })
     }
 
     /// Its identity, which does not depend on its number.

@@ -1,8 +1,12 @@
 //! Names of signature files: that of their component and an ending, and before that, for further signers, eight hexadecimal
 //! digits. By its ending a file promises a form; nothing else about a name means anything.
 
+use std::collections::BTreeMap;
+
 use toolgate_policy::limits::load::{DETACHED_SIGNATURE_BYTES_MAX, SIGNATURE_BYTES_MAX};
 use toolgate_policy::load::signer::Format;
+
+use super::SignatureFile;
 
 /// The endings, what they promise, and how many bytes are read at the most.
 pub(crate) const ENDINGS: [(&str, Format, u64); 3] = [
@@ -27,10 +31,34 @@ pub fn tail(name: &str) -> Option<&str> {
     name.get(further.map_or(before.len(), |(component, _)| component.len())..)
 }
 
+/// Under which names signatures are put beside a component of this name: their own endings. Of two with one ending the second
+/// gets a number. A file whose name is no signature's has no place.
+pub fn places<'a>(
+    component: &str,
+    files: impl IntoIterator<Item = &'a SignatureFile>,
+) -> BTreeMap<String, &'a [u8]> {
+    let mut places = BTreeMap::new();
+    for file in files {
+        let Some(tail) = tail(&file.name) else { continue };
+        let numbered = (0_u32..).map(|number| further(tail, number));
+        let mut names =
+            std::iter::once(tail.to_owned()).chain(numbered).map(|tail| format!("{component}{tail}"));
+        if let Some(name) = names.find(|name| !places.contains_key(name)) {
+            places.insert(name, file.bytes.as_slice());
+        }
+    }
+    places
+}
+
 /// The end of a further signature's name, of the same ending.
-pub(crate) fn further(tail: &str, number: u32) -> String {
+fn further(tail: &str, number: u32) -> String {
     let ending = ENDINGS.iter().map(|(ending, ..)| *ending).find(|ending| tail.ends_with(ending));
     format!(".{number:08x}{}", ending.unwrap_or(tail))
+}
+
+/// Whether a signature's name is that of its component and an ending, without digits.
+pub(crate) fn is_plain(name: &str) -> bool {
+    tail(name).is_some_and(|tail| ENDINGS.iter().any(|(ending, ..)| *ending == tail))
 }
 
 /// Whether `file` is a signature of the component of this name.

@@ -26,16 +26,33 @@ pub struct Signed {
     pub key: KeyId,
 }
 
-/// Signs `artifact`, which people call `name`.
+/// Signs `artifact`, which people call `name`, as any plugin.
 ///
 /// # Errors
 /// [`NotAKey::Library`] when the cryptographic library fails.
 pub fn sign(artifact: &Artifact, name: &str, key: &PrivateKey) -> Result<Signed, NotAKey> {
+    sign_as(artifact, name, None, key)
+}
+
+/// Signs `artifact`, which people call `name`, as the plugin with this id and no other.
+///
+/// # Errors
+/// [`NotAKey::Library`] when the cryptographic library fails.
+pub fn sign_as(
+    artifact: &Artifact,
+    name: &str,
+    plugin: Option<&str>,
+    key: &PrivateKey,
+) -> Result<Signed, NotAKey> {
+    let predicate = match plugin {
+        Some(id) => json!({ "id": id }),
+        None => json!({}),
+    };
     let statement = json!({
         "_type": STATEMENT_TYPE,
         "subject": [{ "name": name, "digest": { "sha256": artifact.digest().hex() } }],
         "predicateType": PREDICATE_TYPE,
-        "predicate": {},
+        "predicate": predicate,
     });
     let payload = statement.to_string();
     let signature = key.sign(&pre_authentication_encoding(PAYLOAD_TYPE, payload.as_bytes()))?;

@@ -86,7 +86,7 @@ impl Signature for Ssh {
 pub(super) fn public_key(key: &KeyData) -> Result<PublicKey, String> {
     check_kind(key.algorithm().as_str())?;
     match key {
-        KeyData::Ed25519(key) => Ok(PublicKey::from_ed25519(&key.0)),
+        KeyData::Ed25519(key) => PublicKey::from_ed25519(&key.0).map_err(|error| error.to_string()),
         KeyData::Ecdsa(EcdsaPublicKey::NistP256(point)) => {
             PublicKey::from_p256_point(point.as_bytes()).map_err(|error| error.to_string())
         }

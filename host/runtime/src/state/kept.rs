@@ -1,7 +1,7 @@
 //! Components that were fetched or approved, by digest, with the signatures that were found beside them. What is read back is
 //! hashed again and believed no more than what comes from elsewhere: a file that is not what its name says counts as absent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -52,7 +52,7 @@ pub enum Worth {
     Counts,
     /// Whose it is may be a signer some day.
     MayCount,
-    /// It would have all of them refused.
+    /// It is no signature of it.
     Nothing,
 }
 
@@ -164,7 +164,7 @@ impl Kept {
 
     fn replace(&self, artifact: &Artifact, signatures: &[SignatureFile]) -> Result<(), NotKept> {
         let component = artifact.digest().hex();
-        let named = named(&component, signatures);
+        let named = name::places(&component, signatures.iter().take(SIGNATURES_MAX));
         let bytes = named.values().map(|bytes| bytes.len() as u64).sum::<u64>();
         self.make_room(artifact.digest(), artifact.bytes().len() as u64 + bytes)?;
         let stale = self.signatures(&component)?;
@@ -267,22 +267,6 @@ impl Kept {
         }
         if total > self.bytes_max { Err(NotKept::Full(self.bytes_max)) } else { Ok(()) }
     }
-}
-
-/// What signatures of a component are kept under, as many as are read: their own endings. Of two with one ending the second
-/// gets a number.
-fn named<'a>(component: &str, signatures: &'a [SignatureFile]) -> BTreeMap<String, &'a [u8]> {
-    let mut named = BTreeMap::new();
-    for file in signatures.iter().take(SIGNATURES_MAX) {
-        let Some(tail) = name::tail(&file.name) else { continue };
-        let further = (0_u32..).map(|number| name::further(tail, number));
-        let mut names =
-            std::iter::once(tail.to_owned()).chain(further).map(|tail| format!("{component}{tail}"));
-        if let Some(name) = names.find(|name| !named.contains_key(name)) {
-            named.insert(name, file.bytes.as_slice());
-        }
-    }
-    named
 }
 
 fn is_among(kept: &[SignatureFile], file: &SignatureFile) -> bool {

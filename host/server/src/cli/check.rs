@@ -35,7 +35,10 @@ fn as_text(report: &Report) -> String {
         return "no plugins are configured".to_owned();
     }
     let line = |(name, loaded): &(toolgate_policy::PluginName, Loaded)| match loaded {
-        Loaded::Ready { digest, tools, .. } => vec![format!("plugin {name}: ok: {tools} tools, {digest}")],
+        Loaded::Ready { digest, tools, set_aside, .. } => {
+            let ignored = set_aside.iter().map(|what| format!("  ignored: {what}"));
+            std::iter::once(format!("plugin {name}: ok: {tools} tools, {digest}")).chain(ignored).collect()
+        }
         Loaded::Not { why, instead } => {
             let count = reasons(name.as_str(), why).len();
             let digest = why.digest.map(|digest| format!(", {digest}")).unwrap_or_default();
@@ -55,9 +58,13 @@ fn as_text(report: &Report) -> String {
 
 fn as_json(report: &Report) -> Value {
     let plugin = |(name, loaded): &(toolgate_policy::PluginName, Loaded)| match loaded {
-        Loaded::Ready { digest, tools, .. } => {
-            json!({ "name": name.as_str(), "ok": true, "digest": digest.to_string(), "tools": tools })
-        }
+        Loaded::Ready { digest, tools, set_aside, .. } => json!({
+            "name": name.as_str(),
+            "ok": true,
+            "digest": digest.to_string(),
+            "tools": tools,
+            "ignored": set_aside,
+        }),
         Loaded::Not { why, instead } => json!({
             "name": name.as_str(),
             "ok": false,

@@ -18,7 +18,7 @@ use toolgate_runtime::snapshot::tool::Listing;
 use toolgate_runtime::spec::{EngineKind, Source};
 
 use super::exit::Exit;
-use super::output;
+use super::{component, output};
 use crate::config::read_lock;
 
 /// What `inspect` takes.
@@ -35,7 +35,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
-    let path = std::path::absolute(&args.component).map_err(|error| Exit::host(&error))?;
+    let path = component::path(&args.component)?;
     let sources = Sources::new(Away::new(Vec::new()));
     let found = sources.fetch(&Source::File(path), None, &[]).map_err(|error| Exit::host(&error))?;
     let name = args.component.display();
@@ -78,9 +78,11 @@ fn signatures(found: &Found) -> Vec<(String, String)> {
         Ok(signature) => {
             format!("{} that names {} (not verified here)", signature.format(), signature.claim())
         }
-        Err(error) => error.to_string(),
+        Err(error) => format!("ignored: {}", printable(&error.to_string(), 800)),
     };
-    found.signatures.iter().map(|file| (file.name.clone(), read(file))).collect()
+    let read = found.signatures.iter().map(|file| (file.name.clone(), read(file)));
+    let unread = found.unread.iter().map(|unread| (unread.name.clone(), format!("ignored: {}", unread.why)));
+    read.chain(unread).collect()
 }
 
 fn words(inspected: &Inspected, needed: bool) -> Vec<Capability> {

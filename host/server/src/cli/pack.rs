@@ -18,7 +18,7 @@ use toolgate_runtime::mapping::schema::paths;
 use toolgate_runtime::mapping::shape::Function;
 
 use super::exit::Exit;
-use super::output;
+use super::{component, output};
 use crate::config::read_manifest;
 
 /// What `pack` takes.
@@ -46,6 +46,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
             "there is nothing to write: give --manifest plugin.toml, --wit PATH, or both",
         ));
     }
+    component::path(&args.component)?;
     let name = args.component.display();
     let artifact = open(&args.component)?;
     let (inspected, _) = inspect::inspect_any(&artifact)

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use toolgate_policy::load::errand::TokenService;
 use toolgate_policy::load::reference::Version;
 use toolgate_runtime::load::inspect::{self, Inspected};
 use toolgate_runtime::load::source::Sources;
@@ -10,7 +11,7 @@ use toolgate_runtime::remote::{Away, Parts};
 use toolgate_runtime::spec::{Remote, Source};
 
 use super::exit::Exit;
-use super::{output, progress};
+use super::{component, output, progress};
 use crate::config;
 
 /// What `push` takes.
@@ -34,6 +35,12 @@ pub(super) struct Terms {
     /// Certificate authorities, in PEM, instead of the system's
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// The service on another host that gives the registry's tokens, and so may be told its credentials
+    #[arg(long, value_name = "URL")]
+    realm: Option<String>,
+    /// What the registry is called there, where that is not its host
+    #[arg(long, value_name = "NAME", requires = "realm")]
+    service: Option<String>,
 }
 
 impl Terms {
@@ -42,7 +49,9 @@ impl Terms {
     /// # Errors
     /// Exit 2.
     pub(super) fn oci(&self, text: &str) -> Result<Source, Exit> {
-        let remote = Remote { ca: self.ca.clone(), docker: config::docker() };
+        let tokens = self.realm.as_deref().map(|realm| TokenService::new(realm, self.service.clone()));
+        let tokens = tokens.transpose().map_err(|error| Exit::usage(format!("--realm: {error}")))?;
+        let remote = Remote { ca: self.ca.clone(), docker: config::docker(), tokens };
         config::oci(text, self.private, remote).map_err(Exit::usage)
     }
 }
@@ -56,7 +65,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
             "{reference}: write a tag to push to; the digest is what comes of it"
         )));
     };
-    let path = std::path::absolute(&args.component).map_err(|error| Exit::host(&error))?;
+    let path = component::path(&args.component)?;
     let progress = progress::bars();
     let away = Away::new(Vec::new()).telling(progress.teller());
     let found = Sources::new(away.clone()).fetch(&Source::File(path), None, &[]);

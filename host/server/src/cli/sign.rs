@@ -1,20 +1,20 @@
 //! `toolgate sign`: writes a signature beside a component.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use toolgate_policy::limits::load::{COMPONENT_BYTES_MAX, SIGNATURE_BYTES_MAX};
+use toolgate_policy::limits::load::{
+    ATTACHED_MAX, COMPONENT_BYTES_MAX, PLUGIN_ID_BYTES_MAX, SIGNATURE_BYTES_MAX,
+};
 use toolgate_policy::load::signer::Claim;
+use toolgate_policy::redact::printable;
 use toolgate_runtime::load::inspect;
 use toolgate_runtime::load::source::{NotFile, read_regular};
 use toolgate_runtime::signature::key::PrivateKey;
-use toolgate_runtime::signature::sign::{Signed, sign};
+use toolgate_runtime::signature::sign::{Signed, sign_as};
 use toolgate_runtime::signature::{self, SignatureFile};
 
 use super::exit::Exit;
-use super::output;
+use super::{component, output, place};
 use crate::config::read_key;
 
 /// What `sign` takes.
@@ -25,48 +25,74 @@ pub(super) struct Args {
     /// The private key that `toolgate key generate` made
     #[arg(long, value_name = "KEY")]
     key: PathBuf,
+    /// Which plugin it is, by the id that trust rules match: the signature counts for no other; by default what the component
+    /// says of itself
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
+    component::path(&args.component)?;
     let pem = read_key(&args.key).map_err(|why| Exit::usage(format!("{}: {why}", args.key.display())))?;
     let key = PrivateKey::from_pem(&pem)
         .map_err(|error| Exit::usage(format!("{}: {error}", args.key.display())))?;
     let artifact =
         read_regular(&args.component, COMPONENT_BYTES_MAX).map_err(|error| Exit::unread(&error))?;
     // A signature under something that could never load would only mislead.
-    inspect::inspect_any(&artifact)
+    let (inspected, _) = inspect::inspect_any(&artifact)
         .map_err(|error| Exit::refused(format!("{}: not signed: {error}", args.component.display())))?;
+    let id = id(args, inspected.manifest.id.as_deref())?;
     let name = args.component.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let signed = sign(&artifact, &name, &key).map_err(|error| Exit::host(&error))?;
-    let out = place(&args.component, &signed)?;
-    write(&out, signed.text.as_bytes())
+    let signed = sign_as(&artifact, &name, id.as_deref(), &key).map_err(|error| Exit::host(&error))?;
+    let out = path_of(&args.component, &signed)?;
+    place::write(&out, signed.text.as_bytes())
         .map_err(|error| Exit::usage(format!("{}: {error}", out.display())))?;
-    output::print(&format!("{} (key {}, {})", out.display(), signed.key, artifact.digest()));
+    let plugin = id.as_ref().map(|id| format!(", for plugin `{}`", printable(id, 100)));
+    let (key, digest) = (signed.key, artifact.digest());
+    output::print(&format!("{} (key {key}, {digest}{})", out.display(), plugin.unwrap_or_default()));
+    if id.is_none() {
+        output::complain(
+            "the signature does not say which plugin this is, so it counts for any that trust.toml lets you sign; \
+             say --id, or write an id into the component (`toolgate pack`)",
+        );
+    }
     Ok(())
 }
 
-/// `NAME.sigstore.json`, or, where another key's signature is there already, one with this key's first digits in its name.
-fn place(component: &Path, signed: &Signed) -> Result<PathBuf, Exit> {
-    let plain = PathBuf::from(format!("{}.sigstore.json", component.display()));
-    let bytes = match read_regular(&plain, SIGNATURE_BYTES_MAX) {
-        Ok(file) => file.bytes().to_vec(),
-        Err(NotFile::Open(_, error)) if error.kind() == std::io::ErrorKind::NotFound => return Ok(plain),
-        Err(error) => return Err(Exit::unread(&error)),
-    };
-    let file = SignatureFile { name: plain.display().to_string(), bytes };
-    let ours = signature::read(&file).is_ok_and(|other| other.claim() == Claim::Key(signed.key));
-    let digits: String = signed.key.hex().chars().take(8).collect();
-    Ok(if ours { plain } else { PathBuf::from(format!("{}.{digits}.sigstore.json", component.display())) })
+/// The id that is signed: the one that was given, which may not differ from the component's own.
+fn id(args: &Args, own: Option<&str>) -> Result<Option<String>, Exit> {
+    let Some(given) = args.id.as_deref() else { return Ok(own.map(str::to_owned)) };
+    if let Some(own) = own.filter(|own| *own != given) {
+        return Err(Exit::refused(format!(
+            "{}: not signed: it says that it is `{}`, so it would never load as `{}`; leave out --id",
+            args.component.display(),
+            printable(own, 100),
+            printable(given, 100)
+        )));
+    }
+    if given.is_empty() || given.len() > PLUGIN_ID_BYTES_MAX {
+        return Err(Exit::usage(format!("--id: write 1 to {PLUGIN_ID_BYTES_MAX} bytes")));
+    }
+    Ok(Some(given.to_owned()))
 }
 
-/// Whole or not at all.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let fresh = PathBuf::from(format!("{}.{}.new", path.display(), std::process::id()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&fresh)?;
-    let written =
-        file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&fresh, path));
-    if written.is_err() {
-        drop(std::fs::remove_file(&fresh));
+/// `NAME.sigstore.json`, or, where something else is there already, one with this key's first digits in its name, or numbered. What is
+/// replaced is this key's own signature of a plugin.
+fn path_of(component: &Path, signed: &Signed) -> Result<PathBuf, Exit> {
+    let digits: String = signed.key.hex().chars().take(8).collect();
+    let numbered = (0..ATTACHED_MAX).map(|number| format!(".{number:08x}"));
+    let tails = [String::new(), format!(".{digits}")].into_iter().chain(numbered);
+    for path in tails.map(|tail| PathBuf::from(format!("{}{tail}.sigstore.json", component.display()))) {
+        let there = match read_regular(&path, SIGNATURE_BYTES_MAX) {
+            Ok(there) => there,
+            Err(NotFile::Open(_, error)) if error.kind() == std::io::ErrorKind::NotFound => return Ok(path),
+            Err(error @ NotFile::Open(..)) => return Err(Exit::unread(&error)),
+            Err(_) => continue,
+        };
+        let file = SignatureFile { name: path.display().to_string(), bytes: there.bytes().to_vec() };
+        if signature::read(&file).is_ok_and(|other| other.claim() == Claim::Key(signed.key)) {
+            return Ok(path);
+        }
     }
-    written
+    Err(Exit::usage(format!("{}: there is no name left for a signature", component.display())))
 }

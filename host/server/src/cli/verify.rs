@@ -1,21 +1,20 @@
 //! `toolgate verify`: who signed a component, and whether that is enough.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use toolgate_policy::PluginName;
-use toolgate_policy::load::Trusted;
 use toolgate_policy::load::trust::Standing;
 use toolgate_policy::name::Prefix;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::load::now;
 use toolgate_runtime::load::source::{Found, Sources};
-use toolgate_runtime::load::verify::{By, examine, verify};
+use toolgate_runtime::load::verify::{By, Verified, examine, verify};
 use toolgate_runtime::remote::Away;
 use toolgate_runtime::spec::{PluginSpec, Source, Trust};
 
 use super::exit::Exit;
 use super::push::Terms;
-use super::{output, progress};
+use super::{component, output, progress};
 use crate::config::load_trust;
 
 /// What `verify` takes.
@@ -26,7 +25,8 @@ pub(super) struct Args {
     /// The trust policy
     #[arg(long, value_name = "FILE", default_value = "trust.toml")]
     trust: PathBuf,
-    /// As which plugin, by id; by default the file's name without its ending
+    /// As which plugin, by id; by default the one that its signatures are for, or else the file's name without
+    /// its ending
     #[arg(long, value_name = "ID")]
     plugin: Option<String>,
     #[command(flatten)]
@@ -36,13 +36,13 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let trust = load_trust(&args.trust)?;
     let (source, stem) = source(args)?;
-    let id = args.plugin.clone().unwrap_or(stem);
     let progress = progress::bars();
     let sources = Sources::new(Away::new(Vec::new()).telling(progress.teller()));
     let found = sources.fetch(&source, None, &[]).map_err(|error| Exit::not_fetched(&error))?;
     progress.end();
+    let id = args.plugin.clone().unwrap_or_else(|| signed_id(&trust, &found, &stem));
     let signatures = signatures(&trust, &found);
-    let trusted = judge(&trust, &found, &id).map_err(|error| {
+    let Verified { trusted, .. } = judge(&trust, &found, &id).map_err(|error| {
         if !signatures.is_empty() {
             output::print(&signatures.join("\n"));
         }
@@ -56,22 +56,29 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     Ok(())
 }
 
-/// A line for each signature: its file, its format, whose it is. None where one is not genuine, which is said elsewhere.
+/// A line for each thing beside a component: its file, its format, whose it is, or why it is no signature of it.
 fn signatures(trust: &Trust, found: &Found) -> Vec<String> {
-    let examined = examine(trust, found).unwrap_or_default();
+    let examined = examine(trust, found);
     let line = |file: &str, rest: String| format!("  {}: {rest}", printable(file, 200));
     let lines = examined.iter().map(|one| match &one.by {
         By::Signer(signature) => {
             let mut signers = trust.policy.signers().iter();
             let signer = signers.find(|signer| signer.key == signature.key());
             let id = signer.map_or("?", |signer| signer.id.as_str());
-            line(&one.file, format!("{} by signer `{id}`, genuine", one.format))
+            let plugin =
+                signature.plugin().map(|plugin| format!(", for plugin `{}`", printable(plugin, 100)));
+            line(&one.file, format!("{} by signer `{id}`, genuine{}", one.format, plugin.unwrap_or_default()))
         }
         By::Stranger(claim) => {
             line(&one.file, format!("{} by {claim}, which is no [[signer]]; not looked at", one.format))
         }
+        By::Nobody(why) => line(&one.file, format!("ignored: {}", printable(&why.to_string(), 800))),
     });
-    lines.collect()
+    let unread = found
+        .unread
+        .iter()
+        .map(|unread| format!("  {}: ignored: {}", printable(&unread.name, 200), unread.why));
+    lines.chain(unread).collect()
 }
 
 /// Where the component is, and what it is called there.
@@ -85,16 +92,31 @@ fn source(args: &Args) -> Result<(Source, String), Exit> {
         let name = name.to_owned();
         return Ok((source, name));
     }
-    let path = std::path::absolute(&args.component).map_err(|error| Exit::host(&error))?;
+    let path = component::path(Path::new(&args.component))?;
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     Ok((Source::File(path), stem))
+}
+
+/// The id that the genuine signatures of it are for, if it is one; or else `name`.
+pub(super) fn signed_id(trust: &Trust, found: &Found, name: &str) -> String {
+    let signed = examine(trust, found).into_iter().filter_map(|one| match one.by {
+        By::Signer(signature) => signature.plugin().map(str::to_owned),
+        By::Stranger(_) | By::Nobody(_) => None,
+    });
+    let mut ids: Vec<String> = signed.collect();
+    ids.sort();
+    ids.dedup();
+    match ids.as_slice() {
+        [id] => id.clone(),
+        _ => name.to_owned(),
+    }
 }
 
 /// What the trust policy makes of what was found, as the plugin of this id.
 ///
 /// # Errors
 /// Why they are not trusted.
-pub(super) fn judge(trust: &Trust, found: &Found, id: &str) -> Result<Trusted, String> {
+pub(super) fn judge(trust: &Trust, found: &Found, id: &str) -> Result<Verified, String> {
     let spec = spec(id).map_err(|error| error.to_string())?;
     verify(&spec, trust, found, Standing::New, now()).map_err(|error| error.to_string())
 }

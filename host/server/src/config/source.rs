@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use toolgate_policy::load::errand::Errand;
+use toolgate_policy::load::errand::{Errand, TokenService};
 use toolgate_policy::load::reference::Reference;
+use toolgate_policy::redact;
 use toolgate_runtime::spec::{Remote, Source};
 
 use super::reader::{Document, Section};
@@ -23,8 +24,14 @@ oci://registry.example.com/team/files:1.0 or https://example.com/files.wasm";
 pub(super) fn read(document: &Document<'_>, section: &Section<'_>) -> Option<Origin> {
     let private = section.boolean("source_private");
     let ca = section.string("source_ca");
+    let tokens = tokens(section);
     let source = section.required("source", "file:plugins/files.wasm")?;
-    let remote = Remote { ca: ca.as_deref().map(|ca| document.relative(ca)), docker: docker() };
+    let remote = Remote { ca: ca.as_deref().map(|ca| document.relative(ca)), docker: docker(), tokens };
+    if !source.starts_with("oci:") {
+        for key in ["source_realm", "source_service"].into_iter().filter(|key| section.has(key)) {
+            section.wrong(key, "is for sources in registries, and this is none");
+        }
+    }
     let wrong = |why: String| section.wrong("source", why);
     let origin = match source.split_once(':') {
         Some(("file", path)) if !path.is_empty() => {
@@ -45,7 +52,7 @@ pub(super) fn read(document: &Document<'_>, section: &Section<'_>) -> Option<Ori
             return Some(Origin::One(Box::new(Source::Https { errand, remote })));
         }
         _ => {
-            wrong(format!("`{source}` is no source; {EXAMPLE}"));
+            wrong(format!("`{}` is no source; {EXAMPLE}", redact::url(&source, 300)));
             return None;
         }
     };
@@ -57,13 +64,25 @@ pub(super) fn read(document: &Document<'_>, section: &Section<'_>) -> Option<Ori
     Some(origin)
 }
 
+/// The service that gives a registry's tokens, where it is on another host.
+fn tokens(section: &Section<'_>) -> Option<TokenService> {
+    let (realm, service) = (section.string("source_realm"), section.string("source_service"));
+    if realm.is_none() && service.is_some() {
+        section
+            .wrong("source_service", "is what a registry is called at its source_realm, and there is none");
+    }
+    let tokens = TokenService::new(&realm?, service);
+    tokens.map_err(|error| section.wrong("source_realm", error.to_string())).ok()
+}
+
 /// An artefact in a registry, as `oci://…`.
 ///
 /// # Errors
 /// A sentence that says what is wrong.
 pub(crate) fn oci(text: &str, private: bool, remote: Remote) -> Result<Source, String> {
     let name = text.strip_prefix("oci://").ok_or_else(|| {
-        format!("`{text}` is no artefact in a registry; write oci://registry.example.com/team/files:1.0")
+        let shown = redact::url(text, 300);
+        format!("`{shown}` is no artefact in a registry; write oci://registry.example.com/team/files:1.0")
     })?;
     let reference = Reference::parse(name, private).map_err(|error| error.to_string())?;
     Ok(Source::Oci { reference, remote })

@@ -10,12 +10,14 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use toolgate_policy::limits::load::{COMPONENT_BYTES_MAX, FOLDER_ENTRIES_MAX, SIGNATURES_MAX};
+use toolgate_policy::limits::load::{
+    ATTACHED_BYTES_MAX, ATTACHED_MAX, COMPONENT_BYTES_MAX, FOLDER_ENTRIES_MAX,
+};
 
 use super::Found;
 use crate::artifact::{Artifact, TooMuch};
-use crate::signature::SignatureFile;
 use crate::signature::name::{self, is_signature_of};
+use crate::signature::{SignatureFile, Unread};
 
 /// Why nothing was fetched.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +37,6 @@ pub enum NotFile {
     /// It is in a folder of plugins and others do not let us read it.
     #[error("read {0}: this user may not read it")]
     Forbidden(PathBuf),
-    /// There are more than are looked at.
-    #[error("read the signatures of {0}: there are more than {SIGNATURES_MAX}")]
-    TooManySignatures(PathBuf),
     /// More lies in a folder than is looked at.
     #[error("read the folder {0}: it has more than {FOLDER_ENTRIES_MAX} entries")]
     TooManyEntries(PathBuf),
@@ -52,7 +51,6 @@ impl NotFile {
             | Self::Link(_)
             | Self::Forbidden(_)
             | Self::Read(_, TooMuch::Bytes(_))
-            | Self::TooManySignatures(_)
             | Self::TooManyEntries(_) => false,
         }
     }
@@ -68,14 +66,35 @@ pub(super) fn fetch_within(folder: &Path, name: &str) -> Result<Found, NotFile> 
 }
 
 fn fetch_with(path: &Path, read: impl Fn(&Path, u64) -> Result<Artifact, NotFile>) -> Result<Found, NotFile> {
-    let artifact = read(path, COMPONENT_BYTES_MAX)?;
-    let mut signatures = Vec::new();
-    for (beside, bytes_max) in signatures_beside(path)? {
+    let mut found = Found::new(read(path, COMPONENT_BYTES_MAX)?, Vec::new());
+    let mut bytes_left = ATTACHED_BYTES_MAX;
+    for (beside, bytes_max) in first_beside(path)? {
         let name = beside.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let bytes = read(&beside, bytes_max)?.bytes().to_vec();
-        signatures.push(SignatureFile { name, bytes });
+        if found.signatures.len() >= ATTACHED_MAX || bytes_left == 0 {
+            found.unread.push(Unread::beyond(&name));
+            continue;
+        }
+        // Whoever put it there must not keep the component from loading by it.
+        match read(&beside, bytes_max.min(bytes_left)) {
+            Ok(file) => {
+                bytes_left -= file.bytes().len() as u64;
+                found.signatures.push(SignatureFile { name, bytes: file.bytes().to_vec() });
+            }
+            Err(NotFile::Read(_, TooMuch::Bytes(bytes))) if bytes < bytes_max => {
+                found.unread.push(Unread::beyond(&name));
+            }
+            Err(NotFile::Read(_, error)) => found.unread.push(Unread::because(&name, &error)),
+            Err(NotFile::NotAFile(_)) => {
+                found.unread.push(Unread { name, why: "it is not a regular file".to_owned() });
+            }
+            Err(NotFile::Link(_)) => {
+                let why = "it is a link, and does not lead to a file in its own folder".to_owned();
+                found.unread.push(Unread { name, why });
+            }
+            Err(error) => found.unread.push(Unread::because(&name, &error)),
+        }
     }
-    Ok(Found { artifact, signatures })
+    Ok(found)
 }
 
 /// Opens a file of a folder. Where a link leads is found out first and then opened beneath the folder: one that is changed
@@ -101,9 +120,18 @@ fn open_within(folder: &Path, path: &Path) -> Result<File, NotFile> {
 /// hexadecimal digits before that. Sorted.
 ///
 /// # Errors
-/// When the folder cannot be read, or there are more than [`SIGNATURES_MAX`].
+/// When the folder cannot be read, or more lies in it than is looked at.
 pub fn signature_names(component: &Path) -> Result<Vec<PathBuf>, NotFile> {
     Ok(signatures_beside(component)?.into_iter().map(|(path, _)| path).collect())
+}
+
+/// Those that are looked at, and one more where there are more: first the names without digits, which nobody else's can be in the way
+/// of, then the others, sorted.
+fn first_beside(component: &Path) -> Result<Vec<(PathBuf, u64)>, NotFile> {
+    let mut all = signatures_beside(component)?;
+    all.sort_by_key(|(path, _)| (!name::is_plain(&path.to_string_lossy()), path.clone()));
+    all.truncate(ATTACHED_MAX + 1);
+    Ok(all)
 }
 
 /// The same, each with how many bytes of it are read.
@@ -123,9 +151,6 @@ fn signatures_beside(component: &Path) -> Result<Vec<(PathBuf, u64)>, NotFile> {
         if let Some((_, bytes_max)) = form {
             found.push((entry.path(), bytes_max));
         }
-    }
-    if found.len() > SIGNATURES_MAX {
-        return Err(NotFile::TooManySignatures(component.to_owned()));
     }
     found.sort();
     Ok(found)
@@ -210,11 +235,11 @@ mod tests {
         assert_eq!(
             names,
             [
-                "a.wasm.0123abcd.sigstore.json",
-                "a.wasm.89abcdef.sig",
                 "a.wasm.minisig",
                 "a.wasm.sig",
-                "a.wasm.sigstore.json"
+                "a.wasm.sigstore.json",
+                "a.wasm.0123abcd.sigstore.json",
+                "a.wasm.89abcdef.sig"
             ]
         );
     }
@@ -254,7 +279,9 @@ mod tests {
             assert_eq!(found.artifact.bytes(), bytes.as_bytes(), "{name}");
         }
         symlink(&outside, inside.join("a.wasm.sigstore.json")).unwrap();
-        assert!(fetch_within(&inside, "a.wasm").is_err(), "nor does a signature come from elsewhere");
+        let found = fetch_within(&inside, "a.wasm").unwrap();
+        assert!(found.signatures.is_empty(), "its component is read, and no signature comes from elsewhere");
+        assert!(told(&found)[0].contains("it is a link"), "{:?}", told(&found));
         symlink("..2026_01", inside.join("folder.wasm")).unwrap();
         assert!(matches!(fetch_within(&inside, "folder.wasm"), Err(NotFile::NotAFile(_))));
     }
@@ -267,32 +294,59 @@ mod tests {
         assert!(matches!(fetch(&path), Err(NotFile::Read(_, TooMuch::Bytes(_)))));
     }
 
-    #[test]
-    fn so_many_signatures_are_read_and_one_more_is_refused() {
-        let base = tempfile::tempdir().unwrap();
-        let path = base.path().join("a.wasm");
-        File::create(&path).unwrap();
-        for number in 0..SIGNATURES_MAX {
-            File::create(base.path().join(format!("a.wasm.{number:08x}.sig"))).unwrap();
-        }
-        assert_eq!(fetch(&path).unwrap().signatures.len(), SIGNATURES_MAX);
-        File::create(base.path().join("a.wasm.minisig")).unwrap();
-        assert!(matches!(fetch(&path), Err(NotFile::TooManySignatures(_))));
+    fn told(found: &Found) -> Vec<String> {
+        found.unread.iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn a_signature_with_one_byte_too_many_is_refused() {
+    fn so_many_signatures_are_read_and_of_one_more_it_is_said_that_it_is_not() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("a.wasm");
+        File::create(&path).unwrap();
+        for number in 0..ATTACHED_MAX {
+            File::create(base.path().join(format!("a.wasm.{number:08x}.sig"))).unwrap();
+        }
+        let found = fetch(&path).unwrap();
+        assert_eq!((found.signatures.len(), found.unread.len()), (ATTACHED_MAX, 0));
+        File::create(base.path().join("a.wasm.minisig")).unwrap();
+        let found = fetch(&path).unwrap();
+        assert_eq!(found.signatures.len(), ATTACHED_MAX);
+        assert_eq!(found.signatures[0].name, "a.wasm.minisig", "no number of others is in its way");
+        let told = told(&found);
+        assert!(
+            told.len() == 1 && told[0].starts_with("a.wasm.0000003f.sig: it is not looked at"),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn of_all_signatures_together_so_many_bytes_are_read() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("a.wasm");
+        File::create(&path).unwrap();
+        for number in 0..=8 {
+            let file = File::create(base.path().join(format!("a.wasm.{number:08x}.sigstore.json"))).unwrap();
+            file.set_len(ATTACHED_BYTES_MAX / 8).unwrap();
+        }
+        let found = fetch(&path).unwrap();
+        assert_eq!((found.signatures.len(), found.unread.len()), (8, 1));
+    }
+
+    #[test]
+    fn a_signature_with_one_byte_too_many_is_not_read_and_the_component_is() {
         for (ending, _, bytes_max) in name::ENDINGS {
             let base = tempfile::tempdir().unwrap();
             let path = base.path().join("a.wasm");
             File::create(&path).unwrap();
             let signature = File::create(base.path().join(format!("a.wasm{ending}"))).unwrap();
             signature.set_len(bytes_max).unwrap();
-            assert!(fetch(&path).is_ok(), "{ending}");
-            signature.set_len(bytes_max + 1).unwrap();
-            assert!(matches!(fetch(&path), Err(NotFile::Read(_, TooMuch::Bytes(_)))), "{ending}");
-            signature.set_len(100 << 20).unwrap();
-            assert!(matches!(fetch(&path), Err(NotFile::Read(_, TooMuch::Bytes(_)))), "{ending}");
+            assert_eq!(fetch(&path).unwrap().signatures.len(), 1, "{ending}");
+            for length in [bytes_max + 1, 100 << 20] {
+                signature.set_len(length).unwrap();
+                let found = fetch(&path).unwrap();
+                assert!(found.signatures.is_empty(), "{ending}");
+                assert_eq!(told(&found), [format!("a.wasm{ending}: it has more than {bytes_max} bytes")]);
+            }
         }
     }
 }

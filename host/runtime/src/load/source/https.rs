@@ -25,8 +25,8 @@ pub(super) fn fetch(
         Ok((format!("component{tail}"), beside.map_err(NotArrived::from)?))
     });
     let beside = beside.collect::<Result<Vec<_>, NotArrived>>()?;
-    let (artifact, signatures) = away.file(errand, remote, pin, &beside)?;
-    Ok(Found { artifact, signatures })
+    let arrived = away.file(errand, remote, pin, &beside)?;
+    Ok(Found { unread: arrived.unread, ..Found::new(arrived.artifact, arrived.signatures) })
 }
 
 /// A server lists nothing, so the names that signers give their files are tried: the plain ones, and those by their keys.

@@ -1,0 +1,146 @@
+//! The files of a bundle, in a folder or a tar: only plain files, only inside, each read when it is asked for and no more of
+//! all of them than a bound.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
+use rustix::fs::OFlags;
+use toolgate_policy::limits::load::{
+    BUNDLE_BYTES_MAX, BUNDLE_ENTRIES_MAX, BUNDLE_FILES_MAX, TAR_EXTENSION_BYTES_MAX,
+};
+use toolgate_policy::redact::printable;
+
+use super::super::artefact::{self, Descriptor};
+use super::NotABundle;
+use crate::artifact::Artifact;
+
+/// The files of a bundle.
+pub(super) struct Files {
+    place: Place,
+    /// How many bytes may still be read.
+    left: u64,
+}
+
+enum Place {
+    Folder(Dir),
+    Tar(File, BTreeMap<String, Span>),
+}
+
+/// Where the bytes of a file stand in a tar.
+#[derive(Clone, Copy)]
+struct Span {
+    from: u64,
+    bytes: u64,
+}
+
+impl Files {
+    /// Opens a folder or a tar. Nothing in it is read but the heads of the tar's entries.
+    pub(super) fn open(from: &Path) -> Result<Self, NotABundle> {
+        let io = |error| NotABundle::Io(from.to_owned(), error);
+        let place = match std::fs::metadata(from).map_err(io)?.is_dir() {
+            true => Place::Folder(Dir::open_ambient_dir(from, ambient_authority()).map_err(io)?),
+            false => open_tar(from)?,
+        };
+        Ok(Self { place, left: BUNDLE_BYTES_MAX })
+    }
+
+    /// How many bytes were read.
+    #[cfg(test)]
+    pub(super) fn read(&self) -> u64 {
+        BUNDLE_BYTES_MAX - self.left
+    }
+
+    /// What a descriptor names.
+    pub(super) fn blob(&mut self, wanted: &Descriptor, bytes_max: u64) -> Result<Artifact, NotABundle> {
+        Ok(artefact::checked(self.get(&super::blob_path(wanted.digest), bytes_max)?, wanted)?)
+    }
+
+    /// A file of at most so many bytes.
+    pub(super) fn get(&mut self, path: &str, bytes_max: u64) -> Result<Artifact, NotABundle> {
+        let io = |error| NotABundle::Io(path.into(), error);
+        let file = match &mut self.place {
+            Place::Tar(file, spans) => {
+                let span = *spans.get(path).ok_or(NotABundle::Entry(path.to_owned(), "it is not there"))?;
+                file.seek(SeekFrom::Start(span.from)).map_err(io)?;
+                file.try_clone().map_err(io)?.take(span.bytes)
+            }
+            Place::Folder(dir) => {
+                let mut options = OpenOptions::new();
+                let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
+                let file = dir.open_with(path, options.read(true).custom_flags(flags)).map_err(io)?;
+                if !file.metadata().map_err(io)?.is_file() {
+                    return Err(NotABundle::Entry(path.to_owned(), "it is no plain file"));
+                }
+                file.into_std().take(u64::MAX)
+            }
+        };
+        let bounded = bytes_max.min(self.left);
+        let artifact = Artifact::read(file, bounded).map_err(|error| match bounded == bytes_max {
+            true => NotABundle::TooMuch(path.to_owned(), error),
+            false => NotABundle::Large,
+        })?;
+        self.left -= artifact.bytes().len() as u64;
+        Ok(artifact)
+    }
+}
+
+/// Finds the plain files of a tar. Anything else in it but folders refuses all of it. Every entry is taken as its own head has it: what
+/// gives an entry another name or size (long names, most of pax) is refused, so that no second reader sees another archive.
+fn open_tar(from: &Path) -> Result<Place, NotABundle> {
+    let io = |error| NotABundle::Io(from.to_owned(), error);
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = std::os::unix::fs::OpenOptionsExt::custom_flags(File::options().read(true), flags).open(from);
+    let file = file.map_err(io)?;
+    if !file.metadata().map_err(io)?.is_file() {
+        return Err(NotABundle::Entry(printable(&from.to_string_lossy(), 200), "it is no plain file"));
+    }
+    let mut spans = BTreeMap::new();
+    let mut total: u64 = 0;
+    let mut archive = tar::Archive::new(&file);
+    for (count, entry) in archive.entries_with_seek().map_err(io)?.raw(true).enumerate() {
+        let mut entry = entry.map_err(io)?;
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let refused = |why| NotABundle::Entry(printable(&path, 200), why);
+        let (kind, span) =
+            (entry.header().entry_type(), Span { from: entry.raw_file_position(), bytes: entry.size() });
+        total = total.saturating_add(span.bytes);
+        if total > BUNDLE_BYTES_MAX || count >= BUNDLE_ENTRIES_MAX || spans.len() >= BUNDLE_FILES_MAX {
+            return Err(NotABundle::Large);
+        }
+        match kind {
+            kind if kind.is_dir() => continue,
+            kind if kind.is_file() => {}
+            kind if kind.is_pax_local_extensions() && span.bytes <= TAR_EXTENSION_BYTES_MAX => {
+                if changes_what_follows(&mut entry).map_err(io)? {
+                    return Err(refused("it gives the next file another name or size"));
+                }
+                continue;
+            }
+            _ => return Err(refused("it is no plain file")),
+        }
+        let name = path.strip_prefix("./").unwrap_or(&path);
+        if name.is_empty() || name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(refused("it leads outside the bundle"));
+        }
+        if spans.insert(name.to_owned(), span).is_some() {
+            return Err(refused("it stands twice"));
+        }
+    }
+    Ok(Place::Tar(file, spans))
+}
+
+/// Whether an extension (pax, POSIX.1-2001) says anything of the next file that is read here.
+fn changes_what_follows<R: std::io::Read>(entry: &mut tar::Entry<'_, R>) -> std::io::Result<bool> {
+    let Some(extensions) = entry.pax_extensions()? else { return Ok(true) };
+    for extension in extensions {
+        let key = extension?.key().map_err(std::io::Error::other)?.to_owned();
+        if matches!(key.as_str(), "path" | "linkpath" | "size") || key.starts_with("GNU.sparse") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,118 @@
+//! Writing a bundle: all of it or nothing, with modes that do not depend on who writes it, in place of nothing that is there.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use toolgate_policy::Digest;
+use toolgate_policy::limits::load::BUNDLE_FILES_MAX;
+
+use super::super::artefact::{self, Descriptor, INDEX, Interfaces, MANIFEST, REF_NAME};
+use super::{Item, NotABundle, blob_path};
+
+/// The files of a layout, by their paths in it.
+type Layout<'a> = BTreeMap<String, Cow<'a, [u8]>>;
+
+const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+const FILE_MODE: u32 = 0o644;
+const FOLDER_MODE: u32 = 0o755;
+
+/// Writes a bundle: a tar where the name ends in `.tar`, else a new folder. The same items give the same bytes.
+///
+/// # Errors
+/// [`NotABundle`]; also when something is there already.
+pub fn write(items: &[(Item, Interfaces)], root: Option<&[u8]>, to: &Path) -> Result<(), NotABundle> {
+    let layout = laid_out(items, root);
+    if layout.len() > BUNDLE_FILES_MAX {
+        return Err(NotABundle::Files(layout.len()));
+    }
+    let is_tar = to.extension().is_some_and(|extension| extension == "tar");
+    let written = if is_tar { write_tar(&layout, to) } else { write_folder(&layout, to) };
+    written.map_err(|error| NotABundle::Io(to.to_owned(), error))
+}
+
+pub(super) fn laid_out<'a>(items: &'a [(Item, Interfaces)], root: Option<&'a [u8]>) -> Layout<'a> {
+    let mut files = Layout::from([("oci-layout".to_owned(), Cow::Borrowed(MARKER))]);
+    let mut listed = Vec::new();
+    let mut blob = |bytes: Cow<'a, [u8]>| drop(files.insert(blob_path(Digest::of(&bytes)), bytes));
+    for (item, interfaces) in items {
+        let config = artefact::config(item.artifact.digest(), interfaces);
+        let manifest = artefact::component_manifest(&config, &item.artifact, &format!("{}.wasm", item.name));
+        let subject = Descriptor::of(MANIFEST, &manifest);
+        for bytes in [config.into(), item.artifact.bytes().into(), manifest.into()] {
+            blob(bytes);
+        }
+        let mut referring = Vec::new();
+        for file in &item.signatures {
+            let made = artefact::signature_manifest(&subject, &file.name, &file.bytes);
+            let Some((manifest, one)) = made else { continue };
+            for bytes in [artefact::NOTHING.into(), file.bytes.as_slice().into(), manifest.into()] {
+                blob(bytes);
+            }
+            referring.push(one);
+        }
+        listed.push(subject.clone().noting(REF_NAME, &item.name));
+        if !referring.is_empty() {
+            let index = artefact::index(&referring);
+            let tag = artefact::fallback_tag(subject.digest);
+            listed.push(Descriptor::of(INDEX, &index).noting(REF_NAME, &tag));
+            blob(index.into());
+        }
+    }
+    if let Some(root) = root {
+        let (manifest, one) = artefact::root_manifest(root);
+        for bytes in [artefact::NOTHING.into(), root.into(), manifest.into()] {
+            blob(bytes);
+        }
+        listed.push(one);
+    }
+    files.insert("index.json".to_owned(), artefact::index(&listed).into());
+    files
+}
+
+/// In a folder beside it first, which takes its name when all is there.
+fn write_folder(layout: &Layout<'_>, to: &Path) -> io::Result<()> {
+    let fresh = tempfile::Builder::new().prefix(".toolgate-").tempdir_in(parent(to))?;
+    for folder in ["", "blobs", "blobs/sha256"] {
+        let folder = fresh.path().join(folder);
+        if !folder.exists() {
+            std::fs::create_dir(&folder)?;
+        }
+        std::fs::set_permissions(&folder, Permissions::from_mode(FOLDER_MODE))?;
+    }
+    for (path, bytes) in layout {
+        let path = fresh.path().join(path);
+        let mut file = std::fs::File::create_new(&path)?;
+        file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+        file.write_all(bytes)?;
+    }
+    // A name that is taken by anything, a broken link included, is not taken away.
+    if to.symlink_metadata().is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    std::fs::rename(fresh.path(), to)?;
+    // It is no longer there to be removed.
+    drop(fresh.keep());
+    Ok(())
+}
+
+fn write_tar(layout: &Layout<'_>, to: &Path) -> io::Result<()> {
+    let fresh = tempfile::Builder::new().prefix(".toolgate-").tempfile_in(parent(to))?;
+    fresh.as_file().set_permissions(Permissions::from_mode(FILE_MODE))?;
+    let mut archive = tar::Builder::new(io::BufWriter::new(fresh.as_file()));
+    for (path, bytes) in layout {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(FILE_MODE);
+        archive.append_data(&mut header, path, &**bytes)?;
+    }
+    archive.into_inner()?.flush()?;
+    fresh.persist_noclobber(to).map(drop).map_err(|error| error.error)
+}
+
+fn parent(to: &Path) -> &Path {
+    to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

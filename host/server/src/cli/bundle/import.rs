@@ -1,0 +1,220 @@
+//! `toolgate bundle import`: the components of a bundle, verified, into a folder. All of it is verified before any of it has a name
+//! there, and what is there already stays unless somebody says otherwise.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use toolgate_policy::limits::load::{BUNDLE_BYTES_MAX, COMPONENT_BYTES_MAX, SIGNATURES_MAX};
+use toolgate_policy::redact::printable;
+use toolgate_policy::{Digest, PluginName};
+use toolgate_runtime::artifact::Artifact;
+use toolgate_runtime::load::source::{Found, signature_names};
+use toolgate_runtime::load::verify::worth_keeping;
+use toolgate_runtime::remote::bundle::{self, Bundle, Item, Listed, NotABundle};
+use toolgate_runtime::signature;
+use toolgate_runtime::spec::Trust;
+
+use crate::cli::exit::Exit;
+use crate::cli::place::{self, Staged};
+use crate::cli::{output, verify};
+use crate::config::load_trust;
+
+/// What `bundle import` takes.
+#[derive(clap::Args)]
+pub(in crate::cli) struct Args {
+    /// The bundle: an OCI image layout, as a folder or a tar
+    bundle: PathBuf,
+    /// The folder for components and signatures
+    #[arg(long, value_name = "FOLDER", default_value = "plugins")]
+    into: PathBuf,
+    /// The trust policy
+    #[arg(long, value_name = "FILE", default_value = "trust.toml")]
+    trust: PathBuf,
+    /// Put components in place of others of the same name that are there, and remove the signatures of those
+    #[arg(long)]
+    replace: bool,
+    /// Write the root that was carried along to this new file; only a trust policy that names it trusts it
+    #[arg(long, value_name = "FILE")]
+    root: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Exit> {
+    let trust = load_trust(&args.trust)?;
+    let mut bundle = bundle::open(&args.bundle).map_err(|error| not_read(&error))?;
+    let named = named(&bundle)?;
+    place::folder(&args.into).map_err(|error| failed(&args.into, &error))?;
+    let mut ready = Vec::new();
+    let mut total = 0;
+    for (name, listed) in named {
+        let item = bundle.item(&listed).map_err(|error| not_read(&error))?;
+        total += item.artifact.bytes().len() as u64;
+        if total > BUNDLE_BYTES_MAX {
+            return Err(not_read(&NotABundle::Large));
+        }
+        ready.push(prepare(args, &trust, &name, item)?);
+    }
+    let root = root(args, &mut bundle)?;
+    let mut lines: Vec<String> = root.iter().map(|root| root.line.clone()).collect();
+    if let Some(Root { staged, path, .. }) = root {
+        staged.create(&path).map_err(|error| failed(&path, &error))?;
+    }
+    for component in ready {
+        lines.extend(component.put()?);
+    }
+    output::print(&lines.join("\n"));
+    Ok(())
+}
+
+/// The components by the names of plugins that they would have.
+fn named(bundle: &Bundle) -> Result<BTreeMap<PluginName, Listed>, Exit> {
+    let mut named: BTreeMap<PluginName, Listed> = BTreeMap::new();
+    for listed in bundle.components() {
+        let shown = printable(&listed.name, 100);
+        let name: PluginName = listed
+            .name
+            .parse()
+            .map_err(|error| Exit::refused(format!("{shown}: no plugin's name: {error}")))?;
+        if let Some(other) = named.insert(name, listed.clone()) {
+            return Err(Exit::refused(format!(
+                "the bundle has two components of the name `{shown}`: {} and {}; make a bundle of one of them",
+                other.digest, listed.digest
+            )));
+        }
+    }
+    match named.is_empty() {
+        true => Err(Exit::refused("there is no component in the bundle")),
+        false => Ok(named),
+    }
+}
+
+/// A component that is verified and written, and has no name yet.
+struct Component {
+    path: PathBuf,
+    digest: Digest,
+    /// Its signatures, and last itself.
+    files: Vec<(Staged, PathBuf)>,
+    /// Signatures of what was there before.
+    stale: Vec<PathBuf>,
+    replace: bool,
+    notes: Vec<String>,
+}
+
+/// Verifies a component and writes it with its signatures, as far as it is not there already.
+fn prepare(args: &Args, trust: &Trust, name: &PluginName, item: Item) -> Result<Component, Exit> {
+    let found = Found { unread: item.unread, ..Found::new(item.artifact, item.signatures) };
+    let id = verify::signed_id(trust, &found, name.as_str());
+    let verified = verify::judge(trust, &found, &id).map_err(|error| {
+        Exit::refused(format!("{name}: not trusted as `{}`: {error}", printable(&id, 100)))
+    })?;
+    let component = format!("{name}.wasm");
+    let path = args.into.join(&component);
+    let mut signatures = worth_keeping(trust, &found);
+    signatures.truncate(SIGNATURES_MAX);
+    let places = signature::places(&component, &signatures);
+    let mut wanted: Vec<(PathBuf, &[u8])> =
+        places.into_iter().map(|(name, bytes)| (args.into.join(name), bytes)).collect();
+    wanted.push((path.clone(), found.artifact.bytes()));
+    let same = |path: &Path, bytes: &[u8]| is_there(path, bytes).map_err(|error| failed(path, &error));
+    let is_same_component = same(&path, found.artifact.bytes())? == There::Same;
+    // Further signatures of the same bytes may stay. Those of others would be of nothing.
+    let beside = signature_names(&path).map_err(|error| Exit::host(&error))?;
+    let stale = beside.into_iter().filter(|other| wanted.iter().all(|(path, _)| path != other));
+    let stale: Vec<PathBuf> = if is_same_component { Vec::new() } else { stale.collect() };
+    let mut conflicts = stale.clone();
+    let mut files = Vec::new();
+    for (to, bytes) in wanted {
+        match same(&to, bytes)? {
+            There::Same => continue,
+            There::Other => conflicts.push(to.clone()),
+            There::Nothing => {}
+        }
+        files.push((place::stage(&to, bytes).map_err(|error| failed(&to, &error))?, to));
+    }
+    if !conflicts.is_empty() && !args.replace {
+        let there: Vec<String> = conflicts.iter().map(|path| path.display().to_string()).collect();
+        return Err(Exit::refused(format!(
+            "{name}: other files are there: {}; remove them, or say --replace",
+            printable(&there.join(", "), 1_000)
+        )));
+    }
+    let (digest, replace) = (found.artifact.digest(), args.replace);
+    Ok(Component { path, digest, files, stale, replace, notes: verified.set_aside })
+}
+
+impl Component {
+    /// Gives everything its name: the signatures first, so that the component is never there without them.
+    fn put(self) -> Result<Vec<String>, Exit> {
+        for path in &self.stale {
+            std::fs::remove_file(path).map_err(|error| failed(path, &error))?;
+        }
+        for (staged, to) in self.files {
+            let put = if self.replace { staged.replace(&to) } else { staged.create(&to) };
+            put.map_err(|error| failed(&to, &error))?;
+        }
+        let mut lines = vec![format!("{}: {}", self.path.display(), self.digest)];
+        lines.extend(self.notes.iter().map(|note| format!("  set aside: {note}")));
+        Ok(lines)
+    }
+}
+
+/// The root that was carried along, written and without a name yet.
+struct Root {
+    staged: Staged,
+    path: PathBuf,
+    line: String,
+}
+
+fn root(args: &Args, bundle: &mut Bundle) -> Result<Option<Root>, Exit> {
+    let Some(path) = args.root.clone() else { return Ok(None) };
+    let Some(root) = bundle.root().map_err(|error| not_read(&error))? else { return Ok(None) };
+    if path.symlink_metadata().is_ok() {
+        return Err(Exit::usage(format!("{}: it is there already", path.display())));
+    }
+    let staged = place::stage(&path, root.bytes()).map_err(|error| failed(&path, &error))?;
+    let line = format!("{}: {}, trusted by nobody who does not name it", path.display(), root.digest());
+    Ok(Some(Root { staged, path, line }))
+}
+
+/// What is at a path.
+#[derive(PartialEq, Eq)]
+enum There {
+    Nothing,
+    /// A file with these bytes.
+    Same,
+    /// A file with others, a link, or anything else.
+    Other,
+}
+
+fn is_there(path: &Path, bytes: &[u8]) -> io::Result<There> {
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(There::Nothing),
+        Err(error) => return Err(error),
+        Ok(metadata) if !metadata.is_file() || metadata.len() != bytes.len() as u64 => {
+            return Ok(There::Other);
+        }
+        Ok(_) => {}
+    }
+    let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let same = Artifact::read(file, COMPONENT_BYTES_MAX).is_ok_and(|there| there.bytes() == bytes);
+    Ok(if same { There::Same } else { There::Other })
+}
+
+fn failed(path: &Path, error: &io::Error) -> Exit {
+    Exit::usage(format!("{}: {error}", path.display()))
+}
+
+/// Whether it is there is for the system to say, what it is for us.
+fn not_read(error: &NotABundle) -> Exit {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    Exit::refused(format!("failed to {}", printable(&text, 1_000)))
+}
