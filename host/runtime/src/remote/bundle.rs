@@ -46,12 +46,15 @@ pub struct Listed {
     manifest: Digest,
 }
 
+/// Something attached, by the digest of its manifest.
+type Named = (String, Result<Attached, NotAnArtefact>);
+
 /// An open bundle.
 pub struct Bundle {
     files: Files,
     components: Vec<Listed>,
     /// By the manifest of what it is attached to.
-    attached: BTreeMap<Digest, Vec<(String, Result<Attached, NotAnArtefact>)>>,
+    attached: BTreeMap<Digest, Vec<Named>>,
     /// What is listed as attached to something, and is not there or cannot be read.
     lost: Vec<Unread>,
     root: Option<Descriptor>,

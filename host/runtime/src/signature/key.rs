@@ -244,6 +244,29 @@ impl PrivateKey {
     }
 }
 
+/// Ed25519 keys that are none, one of each kind.
+#[cfg(test)]
+pub(super) fn weak_ed25519_keys() -> Vec<[u8; 32]> {
+    use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
+    // Small order, and with a part of it.
+    let small = EIGHT_TORSION.map(|point| point.compress().0);
+    let mut all = small.to_vec();
+    all.extend(EIGHT_TORSION.iter().skip(1).map(|point| (ED25519_BASEPOINT_POINT + point).compress().0));
+    // Not canonical: y is p + 0 to p + 18, or the sign of an x that is zero. Some are of small order, and some are no points.
+    for low in 0xed..=0xff {
+        for high in [0x7f, 0xff] {
+            all.push([&[low][..], &[0xff; 30], &[high]].concat().try_into().unwrap());
+        }
+    }
+    for mut point in small.into_iter().filter(|point| point[1..31] == [0; 30] || point[1..31] == [0xff; 30]) {
+        point[31] |= 0x80;
+        all.push(point);
+    }
+    // No point has this y.
+    all.push([&[2][..], &[0; 31]].concat().try_into().unwrap());
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
@@ -302,27 +325,4 @@ mod tests {
         *p256.last_mut().unwrap() ^= 1;
         assert_eq!(check_keys_in(&p256), Err(NotAKey::Curve));
     }
-}
-
-/// Ed25519 keys that are none, one of each kind.
-#[cfg(test)]
-pub(super) fn weak_ed25519_keys() -> Vec<[u8; 32]> {
-    use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
-    // Small order, and with a part of it.
-    let small = EIGHT_TORSION.map(|point| point.compress().0);
-    let mut all = small.to_vec();
-    all.extend(EIGHT_TORSION.iter().skip(1).map(|point| (ED25519_BASEPOINT_POINT + point).compress().0));
-    // Not canonical: y is p + 0 to p + 18, or the sign of an x that is zero. Some are of small order, and some are no points.
-    for low in 0xed..=0xff {
-        for high in [0x7f, 0xff] {
-            all.push([&[low][..], &[0xff; 30], &[high]].concat().try_into().unwrap());
-        }
-    }
-    for mut point in small.into_iter().filter(|point| point[1..31] == [0; 30] || point[1..31] == [0xff; 30]) {
-        point[31] |= 0x80;
-        all.push(point);
-    }
-    // No point has this y.
-    all.push([&[2][..], &[0; 31]].concat().try_into().unwrap());
-    all
 }
