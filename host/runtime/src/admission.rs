@@ -20,6 +20,8 @@ pub(crate) struct Admission {
     /// Tells plugins apart where they take turns.
     number: u64,
     running: Arc<Turns>,
+    /// Calls that have a place of the plugin and wait for one among those of all: they are of the queue as well.
+    at_door: AtomicU64,
     queue: u64,
     deadline_ms: u64,
     breaker: Breaker,
@@ -31,7 +33,25 @@ pub(crate) struct Slot {
     _of_all: Place,
 }
 
-/// The places of all plugins together. Nobody is turned away here: each plugin has no more calls waiting than run of it.
+/// A call that waits at the common door.
+struct AtDoor<'a>(&'a Admission);
+
+impl<'a> AtDoor<'a> {
+    fn join(admission: &'a Admission) -> Result<Self, Crowded> {
+        let joined = admission.at_door.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
+            (waiting < admission.queue).then_some(waiting + 1)
+        });
+        joined.map(|_| Self(admission)).map_err(|_| Crowded::Full)
+    }
+}
+
+impl Drop for AtDoor<'_> {
+    fn drop(&mut self) {
+        self.0.at_door.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The places of all plugins together. Each plugin bounds how many of its calls wait here.
 pub(crate) fn of_all(calls_max: usize) -> Arc<Turns> {
     Turns::new(calls_max, usize::MAX)
 }
@@ -43,6 +63,7 @@ impl Admission {
         Self {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             running: Turns::new(at_most(CallLimit::Concurrency), at_most(CallLimit::Queue)),
+            at_door: AtomicU64::new(0),
             queue: limits.get(CallLimit::Queue),
             deadline_ms: limits.get(CallLimit::Deadline),
             breaker: Breaker::new(limits.get(CallLimit::Faults)),
@@ -72,7 +93,7 @@ impl Admission {
         let places = async {
             let of_plugin = self.running.enter(caller, 0).await?;
             // Here a peer's plugins take turns, however many calls of one are waiting.
-            let of_all = all.enter(caller, self.number).await?;
+            let of_all = all.enter_if(caller, self.number, || AtDoor::join(self)).await?;
             Ok(Slot { _of_plugin: of_plugin, _of_all: of_all })
         };
         tokio::select! {

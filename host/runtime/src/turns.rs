@@ -73,12 +73,23 @@ impl Turns {
     /// Takes a place, waiting for one. Callers of one `group` take turns among themselves before those of a peer's other
     /// groups are passed by.
     pub(crate) async fn enter(self: &Arc<Self>, caller: &Caller, group: u64) -> Result<Place, Crowded> {
+        self.enter_if(caller, group, || Ok(())).await
+    }
+
+    /// The same, where a call that would have to wait asks `may_wait` first and holds what that gives while it waits.
+    pub(crate) async fn enter_if<T>(
+        self: &Arc<Self>,
+        caller: &Caller,
+        group: u64,
+        may_wait: impl FnOnce() -> Result<T, Crowded>,
+    ) -> Result<Place, Crowded> {
         let (arrival, turn) = match self.join(Key { caller: caller.clone(), group }) {
             Joined::Now(place) => return Ok(place),
             Joined::Crowded => return Err(Crowded::Full),
             Joined::Later { arrival, turn } => (arrival, turn),
         };
         let _leaves = Leaving { turns: self, arrival };
+        let _waits = may_wait()?;
         // The sender is dropped in no other case than the end of the process.
         turn.await.unwrap_or(Err(Crowded::Full))
     }
