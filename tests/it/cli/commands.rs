@@ -87,7 +87,7 @@ fn a_refused_plugin_stops_the_others_only_where_the_configuration_says_so() {
         let world = hello().plugin("fetch", &plugin("fetch"));
         let server = world.serve(transport);
         assert_eq!(server.call("hello_add", json!({ "a": 1, "b": 2 })).text(), "3");
-        assert!(server.log().contains("it needs `http`"), "{}", server.log());
+        server.wait_for_log("it needs `http`");
         if matches!(transport, Transport::Http) {
             let ready = server.http("GET", "/readyz", &[], None);
             let told: Value = serde_json::from_str(&ready.body).unwrap();

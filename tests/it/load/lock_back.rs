@@ -24,6 +24,8 @@ fn an_older_lock_that_is_put_back_is_said_and_recorded_with_both_versions() {
     server.signal("HUP");
     server.wait_for_log("an older lock was put back");
     assert_eq!(server.call("p_seven", json!({})).text(), "7", "an approval is an approval");
+    let is_it = |record: &serde_json::Value| record["event"] == "lock-went-back";
+    wait_until("it is recorded", || world.records().iter().any(is_it));
     let records = world.records();
     let record = records.iter().find(|record| record["event"] == "lock-went-back").unwrap();
     assert_eq!(record["from"]["digest"], second.pin.digest.to_string());

@@ -85,6 +85,7 @@ fn the_port_is_open_while_a_registry_says_nothing_and_readyz_names_what_is_await
     );
     gate.open();
     wait_until("the other plugin serves", || server.tools() == ["hello_seven", "here_seven"]);
+    wait_until("it is ready", || ready(&server).0 == 200);
     let (status, told) = ready(&server);
     assert_eq!((status, &told["plugins"]["awaited"]), (200, &json!([])), "{told}");
     assert!(
