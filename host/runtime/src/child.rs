@@ -11,7 +11,7 @@ use crate::sandbox::compile::machine::{self, NoCode};
 use crate::sandbox::compile::{COMPILE, FAILED, NO_MEMORY, REFUSED};
 use crate::sandbox::isolated::{WORKER, inside};
 use crate::spec::EngineKind;
-use crate::worker::jail::Bounds;
+use crate::worker::jail::{self, Bounds};
 
 /// Does what the arguments say, if they are those of a process of ours; else this is an ordinary start of the program. To be
 /// called first thing in `main`, with the arguments after the program's name.
@@ -33,6 +33,14 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
             ExitCode::from(code)
         }
     })
+}
+
+/// Makes sure that no core dump of this process is taken, nor of those that it starts.
+///
+/// # Errors
+/// When the system does not do so.
+pub fn forbid_core_dumps() -> io::Result<()> {
+    jail::no_core_dump()
 }
 
 fn arguments(args: &[String]) -> Option<(EngineKind, Bounds)> {

@@ -92,6 +92,9 @@ struct ConfigArg {
 /// Runs the command that was asked for.
 pub(crate) fn main() -> ExitCode {
     output::catch_panics();
+    if let Err(error) = toolgate_runtime::child::forbid_core_dumps() {
+        return exit::code(Err(Exit::host_failed(format!("core dumps cannot be switched off: {error}"))));
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return exit::usage(&error),

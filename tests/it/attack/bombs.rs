@@ -111,7 +111,7 @@ fn a_compiler_has_limits_and_nothing_of_the_servers() {
         ("Max cpu time", 77),
         ("Max data size", 777_777_777),
         ("Max file size", 0),
-        ("Max core file size", 0),
+        ("Max core file size", 1),
         ("Max open files", 16),
     ] {
         assert_eq!(field(&limits, name), Some(value), "{limits}");

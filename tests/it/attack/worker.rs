@@ -160,7 +160,7 @@ fn a_worker_has_nothing_of_the_servers_and_stands_behind_its_walls_with_every_th
         assert!(known, "a pipe, an image of the guest's memory, or nothing: {open}");
     }
     let limits = of_process(pid, "limits");
-    for name in ["Max processes", "Max open files", "Max file size", "Max core file size"] {
+    for name in ["Max processes", "Max open files", "Max file size"] {
         assert_eq!(field(&limits, name), Some(0), "{limits}");
     }
     let mut threads = 0;
@@ -172,6 +172,19 @@ fn a_worker_has_nothing_of_the_servers_and_stands_behind_its_walls_with_every_th
         threads += 1;
     }
     assert!(threads >= 2, "the guests' beside the one that listens");
+}
+
+#[test]
+fn no_core_dump_is_taken_of_the_server_or_of_a_process_of_its() {
+    let world = World::new().plugin("p", &test_guest("languages")).with(APART);
+    let server = world.serve(Transport::Http);
+    assert!(!server.call("p_nothing", json!({})).is_error());
+    for pid in [server.pid(), worker(&server)] {
+        let limits = of_process(pid, "limits");
+        // One byte: less than any dump, and the value for which no program is asked to take one either.
+        let row = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(row.split_whitespace().collect::<Vec<_>>()[4..6], ["1", "1"], "soft and hard: {row}");
+    }
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn give_up(memory_bytes_max: u64, files_max: u64) -> std::io::Result<()> {
     // Not the address space, of which the allocator reserves much for each thread that it never uses.
     hold(Resource::Data, memory_bytes_max, memory_bytes_max)?;
     hold(Resource::Nofile, files_max, files_max)?;
-    hold(Resource::Core, 0, 0)?;
+    no_core_dump()?;
     // Where it is not allowed it is merely as urgent.
     setpriority_process(None, NICE).ok();
     Ok(())
@@ -94,6 +94,16 @@ fn only_three() -> std::io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn only_three() -> std::io::Result<()> {
     Err(std::io::Error::other("this system is no Linux"))
+}
+
+/// No memory of this process is written to a file or given to another program when it crashes: it holds keys, secrets and what
+/// callers say. One byte and not none: Linux asks a program that takes core dumps (`core_pattern` with `|`) whatever the limit
+/// is, except where it is one (core(5), and `do_coredump` of the kernel).
+///
+/// # Errors
+/// When the system does not set the limit.
+pub(crate) fn no_core_dump() -> std::io::Result<()> {
+    hold(Resource::Core, 1, 1)
 }
 
 /// Sets a limit for good; one that is lower already stays.
