@@ -58,7 +58,7 @@ fn quickly(steps: &mut Steps) -> Outcome<()> {
 
 fn tests(program: &Path, more: impl FnOnce(&mut Command) -> Outcome<()>) -> Outcome<()> {
     let mut tests = shell::cargo();
-    tests.args(["test", "--locked", "--workspace"]).env("TOOLGATE_BIN", program);
+    tests.args(["test", "--locked", "--workspace", "--no-fail-fast"]).env("TOOLGATE_BIN", program);
     tests.env("TOOLGATE_GUESTS", guests::folder()?);
     // Most of them wait: for a deadline, a server, a process.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

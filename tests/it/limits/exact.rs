@@ -102,9 +102,27 @@ fn memory(used: Used) -> bool {
 }
 
 fn output(used: Used) -> bool {
-    // A text comes as it is, without quotes.
-    let text = json!({ "a": "x".repeat(used.beside(1_000) as usize) });
-    is_met(plugin("echoing"), CallLimit::Output, 1_000, "bad_strings", &text)
+    let server = plugin("echoing").limit("output_bytes_max = 2000").serve(Transport::Http);
+    // What stands around a text counts as well, and how long that is is not for a test to know.
+    let met = |bytes: u64| {
+        let reply = server.call("bad_strings", json!({ "a": "x".repeat(bytes as usize) }));
+        let is_met = reply.text().contains("output_bytes_max = 2000");
+        assert_eq!(reply.is_error(), is_met, "{reply:?}");
+        is_met
+    };
+    let fits = longest(2_000, met);
+    assert!((1_000..2_000).contains(&fits), "{fits} of 2,000 bytes are the text's");
+    met(used.beside(fits))
+}
+
+/// The largest number below `over` that does not meet a limit.
+fn longest(mut over: u64, met: impl Fn(u64) -> bool) -> u64 {
+    let mut fits = 0;
+    while over - fits > 1 {
+        let middle = (fits + over) / 2;
+        if met(middle) { over = middle } else { fits = middle }
+    }
+    fits
 }
 
 fn log(used: Used) -> bool {
@@ -185,11 +203,7 @@ fn http_bytes(used: Used) -> bool {
         is_met
     };
     // Heads count as well, and how long they are is not for a test to know: the longest body that is let through.
-    let (mut fits, mut over) = (0, 2_000);
-    while over - fits > 1 {
-        let middle = (fits + over) / 2;
-        if met(middle) { over = middle } else { fits = middle }
-    }
+    let fits = longest(2_000, met);
     assert!((1_000..2_000).contains(&fits), "{fits} of 2,000 bytes are the body's");
     met(used.beside(fits))
 }

@@ -60,7 +60,7 @@ pub(super) fn wanted(interface: &str) -> [Wanted; 2] {
             tool: ToolName::internal("list"),
             path: path("list"),
             function: Function { params: Vec::new(), result: or_text(tools.clone()), deferred: None },
-            reply: Reply::Wrapped(tools),
+            reply: Reply::ForHost(tools),
             powerless: true,
         },
         Wanted {

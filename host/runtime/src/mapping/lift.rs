@@ -126,6 +126,12 @@ impl Lifting<'_> {
                 media(val, mode)
             }
             (Reply::Content, val) => self.answer(val),
+            (Reply::ForHost(_), val) => {
+                self.length.value(val, shape, Goes::AsIs)?;
+                self.hold()?;
+                let structured = one("result", value(val, shape)?);
+                Ok(Content::Value { text: String::new(), structured })
+            }
             _ => {
                 let is_wrapped = !matches!(reply, Reply::Object(_));
                 self.length.spend(TEXT_BYTES + if is_wrapped { WRAPPED_BYTES } else { 0 })?;

@@ -43,6 +43,8 @@ pub enum Reply {
     Object(Shape),
     /// As an object with the value under `result`, so that one schema serves every revision of MCP.
     Wrapped(Shape),
+    /// The same for the host itself, which sends it to nobody: once, and without a text of it.
+    ForHost(Shape),
     /// Bytes, as what the mode says.
     Media(Mode),
     /// The pieces that the answer is made of.
@@ -71,7 +73,7 @@ pub fn output(reply: &Reply, docs: &Docs) -> Option<Map<String, Value>> {
     match reply {
         Reply::Nothing | Reply::Text | Reply::Media(_) | Reply::Content => None,
         Reply::Object(Shape::Record(fields)) => Some(closed(fields, &at)),
-        Reply::Object(shape) | Reply::Wrapped(shape) => {
+        Reply::Object(shape) | Reply::Wrapped(shape) | Reply::ForHost(shape) => {
             let wrapped = json!({ "result": at.described(of(shape, &at)) });
             Some(object(wrapped, vec![Value::from("result")]))
         }

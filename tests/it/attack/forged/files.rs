@@ -235,7 +235,7 @@ fn a_worker_that_holds_more_than_a_call_may_ends_its_call() {
         assert_eq!(hands.ask(&input(FIRST))[..3], [5, 0, 1]);
     }
     assert_eq!(hands.ask(&input(FIRST))[..2], [5, 1]);
-    assert!(has(&hands.0.heard(), r#""limit":"handles_max""#));
+    assert!(has(&hands.0.heard(), r#""stop":"handles_max""#));
     assert_eq!(hands.ask(&read(FIRST))[..2], [5, 1], "from then on nothing is done");
 }
 

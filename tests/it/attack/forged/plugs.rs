@@ -154,7 +154,7 @@ fn a_worker_in_wrong_hands_opens_and_sends_no_more_than_its_call_may() {
         assert_eq!(call.asks(number, &TCP), DONE, "{number}");
     }
     assert_eq!(call.asks(10, &TCP), DENIED);
-    assert!(has(&call.heard(), r#""limit":"sockets_max""#));
+    assert!(has(&call.heard(), r#""stop":"sockets_max""#));
     assert_eq!(call.asks(11, &of(1, &send(1))), DENIED, "the call has met its limit");
     call.say(&ended(1));
     taken.outcome(&mut call);
@@ -172,7 +172,7 @@ fn a_worker_in_wrong_hands_opens_and_sends_no_more_than_its_call_may() {
     call.connected(place);
     assert_eq!(call.asks(3, &of(1, &send(60_000))), DONE);
     assert_eq!(call.asks(4, &of(1, &send(60_000)))[1], 1);
-    assert!(has(&call.heard(), r#""limit":"socket_bytes_max""#));
+    assert!(has(&call.heard(), r#""stop":"socket_bytes_max""#));
     call.say(&ended(1));
     taken.outcome(&mut call);
     assert!(heard.join().unwrap() <= BYTES_MAX);
