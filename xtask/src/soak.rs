@@ -21,7 +21,7 @@ enum What {
     Test(&'static str, u32),
 }
 
-const SOAKS: [Soak; 7] = [
+const SOAKS: [Soak; 8] = [
     Soak { name: "optimised-demo", what: What::Demo },
     Soak {
         name: "mutations",
@@ -43,6 +43,7 @@ const SOAKS: [Soak; 7] = [
         name: "revocations",
         what: What::Test("a_revocation_ends_calls_in_flight_and_refuses_new_ones_within_five_seconds", 100),
     },
+    Soak { name: "writers", what: What::Test("sixteen_writers_of_every_kind_lose_and_undo_nothing", 1_000) },
     Soak {
         name: "changed-inputs",
         what: What::Test("what_fuzzing_kept_and_chance_changes_of_it_neither_panic_nor_go_on", 6_000),
