@@ -9,8 +9,27 @@ use crate::shell::{self, Build, Outcome};
 use crate::steps::Steps;
 use crate::{demo, dependencies, guests, languages, peers, tidy};
 
-/// Tests that take more than a few seconds, by the beginning of their names: `--quick` leaves them out.
-const SLOW: [&str; 0] = [];
+/// Tests that take more than a few seconds, by a part of their names: `--quick` leaves them out. Together they are two thirds of the time.
+const SLOW: [&str; 18] = [
+    "attack::bombs::",
+    "attack::framing::",
+    "attack::gallery::",
+    "attack::isolation::",
+    "attack::large::",
+    "attack::lists::",
+    "attack::outside::",
+    "attack::secrets::",
+    "attack::servers::",
+    "attack::wire::",
+    "limits::answers::",
+    "limits::apart::",
+    "load::mutations::",
+    "mapping::law::",
+    "a_listing_that_would_fill_the_hosts_memory",
+    "_from_a_worker_",
+    "_through_a_worker",
+    "in_a_worker_",
+];
 
 /// Runs every test, or with `--quick` most of them; steps named after `--without` are left out.
 pub(crate) fn run(quick: bool, without: &[&str]) -> Outcome {
@@ -99,4 +118,25 @@ fn other_toolchain(used: guests::Toolchain, program: &Path) -> Outcome<()> {
     let hello = shell::root().join("plugins/hello");
     let built = guests::build_plugin(guests::Toolchain::Debian, program, &hello, &into)?;
     shell::run(Command::new(program).arg("inspect").arg(built).stdout(std::process::Stdio::null()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_of_a_name_is_that_of_a_test_that_there_is() {
+        let texts = crate::tidy::texts("tests/it");
+        for part in SLOW {
+            let is_file = part.strip_suffix("::").is_some_and(|path| {
+                shell::root().join("tests/it").join(path.replace("::", "/")).with_extension("rs").is_file()
+            });
+            let is_name = texts.iter().any(|text| {
+                text.lines().any(|line| {
+                    line.starts_with("fn ") && format!("::{}", &line[3..]).replace("::", "_").contains(part)
+                })
+            });
+            assert!(is_file || is_name, "no test has `{part}` in its name");
+        }
+    }
 }
