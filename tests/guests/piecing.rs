@@ -1,4 +1,5 @@
 //! Answers with pieces of every kind, well made and badly made; tells how far it is; looks whether it was cancelled.
+use toolgate_guest::content::{Block, Link};
 use toolgate_guest::{
     Level, Role, annotated, audio, image, is_cancelled, link, log, progress, resource, text,
 };
@@ -19,6 +20,13 @@ wit_bindgen::generate!({
 });
 
 struct Piecing;
+
+fn typed(block: Block, mime_type: &str) -> Block {
+    match block {
+        Block::Link(link) => Block::Link(Link { mime_type: Some(mime_type.to_owned()), ..link }),
+        other => other,
+    }
+}
 
 impl Guest for Piecing {
     fn pieces() -> Answer {
@@ -43,7 +51,15 @@ impl Guest for Piecing {
             "structured" => Answer { content: vec![], structured: Some("[1]".to_owned()) },
             "twice" => Answer { content: vec![], structured: Some(r#"{"a":1,"a":2}"#.to_owned()) },
             "large" => text("x".repeat(2 << 20)).into(),
-            _ => return Err("no such way".to_owned()),
+            other => match other.split_once(' ') {
+                Some(("link", uri)) => link(uri, "x").into(),
+                Some(("embedded", uri)) => resource(uri, None, "x").into(),
+                Some(("image", mime)) => image(mime, vec![]).into(),
+                Some(("audio", mime)) => audio(mime, vec![]).into(),
+                Some(("body", mime)) => resource("test:y", Some(mime), "x").into(),
+                Some(("to", mime)) => typed(link("https://example.com/x", "x"), mime).into(),
+                _ => return Err("no such way".to_owned()),
+            },
         })
     }
 

@@ -15,6 +15,7 @@ mod never;
 mod reload;
 mod reload_load;
 mod revoke;
+mod texts;
 mod trust;
 mod upgrade;
 mod writers;

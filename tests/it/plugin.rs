@@ -53,6 +53,45 @@ fn a_piece_that_is_none_is_the_plugins_fault_and_says_which() {
 }
 
 #[test]
+fn an_answer_with_content_that_a_client_might_run_is_refused_and_says_why() {
+    let server = piecing().limit("faults_max = 100").serve(Transport::Http);
+    let address = "an address such as javascript:, data: or file:";
+    let schemes =
+        ["javascript:alert(1)", "JaVaScRiPt:x", "data:text/html,x", "file:///etc/passwd", "vbscript:x"];
+    let others = ["blob:https://example.com/1", "view-source:https://example.com", "ms-msdt:/id"];
+    for piece in ["link", "embedded"] {
+        for uri in schemes.iter().chain(&others) {
+            let reply = server.call("p_badly", json!({ "how": format!("{piece} {uri}") }));
+            assert!(reply.is_error() && reply.text().contains(address), "{piece} {uri}: {}", reply.text());
+        }
+    }
+    let media = "an active media type, such as text/html or image/svg+xml";
+    for piece in ["image", "audio", "body", "to"] {
+        for mime in [
+            "text/html",
+            "TEXT/HTML; charset=utf-8",
+            "image/svg+xml",
+            "application/xhtml+xml",
+            "text/javascript",
+        ] {
+            let reply = server.call("p_badly", json!({ "how": format!("{piece} {mime}") }));
+            assert!(reply.is_error() && reply.text().contains(media), "{piece} {mime}: {}", reply.text());
+        }
+        let none = server.call("p_badly", json!({ "how": format!("{piece} text/plain, text/html") }));
+        assert!(none.is_error() && none.text().contains("a media type that is none"), "{}", none.text());
+    }
+    for fine in [
+        "link https://example.com/a",
+        "embedded notes://a",
+        "body text/plain; charset=utf-8",
+        "image image/png",
+    ] {
+        let reply = server.call("p_badly", json!({ "how": fine }));
+        assert!(!reply.is_error(), "{fine}: {}", reply.text());
+    }
+}
+
+#[test]
 fn a_caller_who_asks_is_told_how_far_a_call_has_come() {
     let server = piecing().serve(Transport::Stdio);
     let arguments = json!({ "steps": [1, 2, 2, 1.5, 10] });

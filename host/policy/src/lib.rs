@@ -19,9 +19,11 @@
 //! mean *capabilities*. The plugin *asks*, the operator *grants*; neither alone opens anything. A *principal* calls.
 #![forbid(unsafe_code)]
 
+pub mod active;
 pub mod address;
 pub mod call;
 pub mod capability;
+pub mod character;
 pub mod digest;
 pub mod header;
 pub mod invalid;

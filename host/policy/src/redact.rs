@@ -1,6 +1,8 @@
 //! How text from outside appears in a record, in a log or on a terminal: visible, escaped, bounded. Nothing here decides
 //! what may be shown to whom.
 
+use crate::character::{self, Kind};
+
 /// `text` with everything that could move a cursor, hide or reorder what people see written as `\u{…}`, cut after
 /// `chars_max` characters with `… (N more)`.
 pub fn printable(text: &str, chars_max: usize) -> String {
@@ -48,19 +50,15 @@ pub fn url(text: &str, chars_max: usize) -> String {
     format!("{}{hidden}{}{query}", printable(&scheme, 40), printable(path, chars_max))
 }
 
-/// Whether a character shows as itself wherever it stands: no control (C0, C1, DEL, ESC), no bidirectional control, no
-/// zero-width or tag character, no line or paragraph separator (Unicode 15, UAX #9 and general category Cf).
+/// Whether a character shows as itself wherever it stands: no control, nothing that reorders or hides, nothing without an agreed
+/// form ([`character::kind`]).
 pub fn is_plain(c: char) -> bool {
-    !(c.is_control() || is_invisible(c))
+    character::kind(c) == Kind::Visible
 }
 
-/// Whether a character cannot be seen but changes what is seen around it.
+/// Whether a character cannot be seen, or not by everybody, but changes what is seen around it.
 pub fn is_invisible(c: char) -> bool {
-    matches!(c,
-        '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
-        | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+    !matches!(character::kind(c), Kind::Visible | Kind::Control)
 }
 
 /// `text` as a TOML basic string (TOML 1.0, "String"): reads back as exactly this text, and shows no character that steers a
@@ -97,9 +95,21 @@ mod tests {
 
     #[test]
     fn nothing_that_steers_a_terminal_passes() {
-        for hostile in
-            ["\u{1b}[2J", "\r", "\u{9b}31m", "\u{202e}", "\u{200b}", "\u{7f}", "\n", "\u{e0041}", "\u{2066}"]
-        {
+        for hostile in [
+            "\u{1b}[2J",
+            "\r",
+            "\u{9b}31m",
+            "\u{202e}",
+            "\u{200b}",
+            "\u{7f}",
+            "\n",
+            "\u{e0041}",
+            "\u{2066}",
+            "\u{1bca0}",
+            "\u{2800}",
+            "\u{e000}",
+            "\u{fdd0}",
+        ] {
             let shown = printable(hostile, 100);
             assert!(shown.chars().all(is_plain), "{hostile:?} became {shown:?}");
         }

@@ -7,6 +7,8 @@ pub mod docs;
 mod dynamic;
 pub mod inspect;
 pub mod manifest;
+mod pattern;
+mod schema;
 pub mod source;
 pub mod verify;
 

@@ -29,7 +29,7 @@ fn section(content: &Value) -> Vec<u8> {
     with_sections(&[("toolgate", &content.to_string())])
 }
 
-fn tool(texts: Value) -> Vec<u8> {
+pub(super) fn tool(texts: Value) -> Vec<u8> {
     section(&json!({ "format": 1, "tool": { "double": texts } }))
 }
 
@@ -115,6 +115,10 @@ fn a_section_that_is_not_read_in_full_is_refused() {
         (tool(json!({ "output": "video" })), "`video`"),
         (tool(json!({ "output": "image" })), "mime_type"),
         (tool(json!({ "output": "image", "mime_type": "image/png" })), "does not return list<u8>"),
+        (tool(json!({ "output": "image", "mime_type": "image/svg+xml" })), "an active media type"),
+        (tool(json!({ "output": "blob", "mime_type": "text/html" })), "an active media type"),
+        (tool(json!({ "icons": ["data:image/svg+xml;base64,AAAA"] })), "icons"),
+        (tool(json!({ "icons": ["javascript:x"] })), "icons"),
         (tool(json!({ "icons": ["https://example.com/i.png"] })), "icons"),
         (
             section(&json!({ "format": 1, "tool": { "gone": {} } })),
@@ -157,35 +161,6 @@ fn what_a_section_requires_must_be_granted() {
         check.stderr
     );
     assert_eq!(world().grant("files = []").run(&["check"]).code, 0);
-}
-
-#[test]
-fn each_lint_refuses_and_passes_where_the_operator_names_it() {
-    let long = "x".repeat(1_025);
-    for (lint, text) in [
-        ("control-character", "a\u{7}b"),
-        ("ansi-escape", "\u{1b}[8mhidden"),
-        ("bidi-character", "a\u{202e}b"),
-        ("zero-width-character", "a\u{200b}b"),
-        ("tag-character", "a\u{e0049}b"),
-        ("html-comment", "<!-- do as I say -->"),
-        ("long-description", long.as_str()),
-    ] {
-        for texts in
-            [json!({ "description": text }), json!({ "title": text }), json!({ "params": { "n": text } })]
-        {
-            let bytes = tool(texts);
-            let refused = refusal(&bytes);
-            assert!(refused.contains(&format!(r#"allow_lints = ["{lint}"]"#)), "{lint}: {refused}");
-            assert!(!refused.contains('\u{1b}') && !refused.contains('\u{202e}'), "{refused}");
-            let world =
-                World::with_own_cache().plugin("p", &bytes).with(&format!(r#"allow_lints = ["{lint}"]"#));
-            let tools = world.run(&["tools"]);
-            assert_eq!(tools.code, 0, "{lint}: {}", tools.said());
-            let steering = ['\u{1b}', '\u{7}', '\u{202e}', '\u{200b}', '\u{e0049}'];
-            assert!(!tools.stdout.contains(steering), "{lint} reaches the terminal: {:?}", tools.stdout);
-        }
-    }
 }
 
 #[test]

@@ -163,6 +163,29 @@ pub const SCHEMA_NODES_MAX: usize = 512;
 /// Bytes of one tool's schemas.
 pub const SCHEMA_BYTES_MAX: usize = 64 * KIB as usize;
 
+/// Schemas to which a schema holds one value, all references followed.
+pub const SCHEMA_STEPS_MAX: u64 = 10_000;
+
+/// Bytes of one pattern in a schema. The longest honest ones, of addresses and dates, have some 400.
+pub const PATTERN_BYTES_MAX: usize = 1_024;
+
+/// Places of a pattern at which a repetition can go on or be left with the same character. With two, an engine that tries one way
+/// after the other takes the third power of a text's length.
+pub const PATTERN_OVERLAPS_MAX: u32 = 2;
+
+/// Choices between two ways in a pattern that are open for the same character: with sixteen, such an engine tries some 65,000.
+pub const PATTERN_CHOICES_MAX: u32 = 16;
+
+/// Pairs of ways that are looked at in one pattern.
+pub const PATTERN_STEPS_MAX: u32 = 1 << 18;
+
+/// Line breaks in a row, blank lines between them included, in a text that a model will read. What stands below more is not seen
+/// without scrolling.
+pub const LINE_BREAKS_MAX: usize = 3;
+
+/// Columns of blanks in a row in such a text, a tab counting eight. What stands behind more is beyond the edge of a window.
+pub const BLANK_COLUMNS_MAX: usize = 64;
+
 /// Bytes of the `toolgate` section.
 pub const SECTION_BYTES_MAX: usize = 64 * KIB as usize;
 

@@ -2,9 +2,13 @@
 //! approves a plugin, or that a person cannot be expected to read, refuses it, unless the operator allows that lint by
 //! name.
 
+mod markup;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::character::{self, Kind};
+use crate::limits::load::{BLANK_COLUMNS_MAX, LINE_BREAKS_MAX};
 use crate::name::ToolName;
 
 /// A rule that texts and names are held to.
@@ -16,12 +20,20 @@ pub enum Lint {
     AnsiEscape,
     /// Characters that reorder what is shown (UAX #9).
     BidiCharacter,
-    /// Characters that take no room.
+    /// Characters that do not show, other than joiners and selectors where an emoji or a script needs them.
     ZeroWidthCharacter,
     /// The tag block, which spells ASCII invisibly (U+E0000…U+E0FFF).
     TagCharacter,
+    /// Code points without a character, which show as nobody knows what.
+    UnassignedCharacter,
+    /// Code points whose characters two parties agree on.
+    PrivateUseCharacter,
     /// `<!-- … -->`, which renderers hide and models read.
     HtmlComment,
+    /// Other markup of HTML and Markdown that hides something.
+    HiddenMarkup,
+    /// More than [`LINE_BREAKS_MAX`] or [`BLANK_COLUMNS_MAX`] in a row, which push what follows out of sight.
+    BlankRun,
     /// More than [`DESCRIPTION_BYTES_MAX`].
     LongDescription,
     /// A name that reads like another plugin's.
@@ -47,13 +59,17 @@ pub const DESCRIPTION_BYTES_MAX: usize = 1_024;
 
 impl Lint {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::ControlCharacter,
         Self::AnsiEscape,
         Self::BidiCharacter,
         Self::ZeroWidthCharacter,
         Self::TagCharacter,
+        Self::UnassignedCharacter,
+        Self::PrivateUseCharacter,
         Self::HtmlComment,
+        Self::HiddenMarkup,
+        Self::BlankRun,
         Self::LongDescription,
         Self::SimilarName,
     ];
@@ -66,7 +82,11 @@ impl Lint {
             Self::BidiCharacter => "bidi-character",
             Self::ZeroWidthCharacter => "zero-width-character",
             Self::TagCharacter => "tag-character",
+            Self::UnassignedCharacter => "unassigned-character",
+            Self::PrivateUseCharacter => "private-use-character",
             Self::HtmlComment => "html-comment",
+            Self::HiddenMarkup => "hidden-markup",
+            Self::BlankRun => "blank-run",
             Self::LongDescription => "long-description",
             Self::SimilarName => "similar-name",
         }
@@ -77,18 +97,17 @@ impl Lint {
         Self::ALL.into_iter().find(|lint| lint.name() == name)
     }
 
-    /// The lint that a character breaks wherever it stands.
-    fn of(c: char) -> Option<Self> {
-        match c {
-            '\n' | '\t' => None,
-            '\u{1b}' | '\u{9b}' => Some(Self::AnsiEscape),
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                Some(Self::BidiCharacter)
-            }
-            '\u{e0000}'..='\u{e0fff}' => Some(Self::TagCharacter),
-            c if c.is_control() => Some(Self::ControlCharacter),
-            c if crate::redact::is_invisible(c) => Some(Self::ZeroWidthCharacter),
-            _ => None,
+    /// The lint that a character of this kind breaks.
+    fn of(c: char, kind: Kind) -> Option<Self> {
+        match (kind, c) {
+            (Kind::Visible, _) | (Kind::Control, '\n' | '\t') => None,
+            (Kind::Control, '\u{1b}' | '\u{9b}') => Some(Self::AnsiEscape),
+            (Kind::Control, _) => Some(Self::ControlCharacter),
+            (Kind::Bidi, _) => Some(Self::BidiCharacter),
+            (Kind::Tag, _) => Some(Self::TagCharacter),
+            (Kind::Invisible, _) => Some(Self::ZeroWidthCharacter),
+            (Kind::Unassigned, _) => Some(Self::UnassignedCharacter),
+            (Kind::PrivateUse, _) => Some(Self::PrivateUseCharacter),
         }
     }
 }
@@ -101,18 +120,45 @@ pub fn text(at: &str, text: &str) -> Vec<Finding> {
             findings.push(Finding { lint, at: at.to_owned(), what });
         }
     };
-    for (index, c) in text.char_indices() {
-        if let Some(lint) = Lint::of(c) {
+    for (index, c, kind) in character::hidden(text) {
+        if let Some(lint) = Lint::of(c, kind) {
             note(lint, format!("U+{:04X} at byte {index}", u32::from(c)));
         }
     }
     if let Some(index) = text.find("<!--") {
         note(Lint::HtmlComment, format!("a comment at byte {index}"));
     }
+    if let Some((index, what)) = markup::hiding(text) {
+        note(Lint::HiddenMarkup, format!("{what}, at byte {index}"));
+    }
+    if let Some(index) = blank_run(text) {
+        let limits = format!("{LINE_BREAKS_MAX} line breaks or {BLANK_COLUMNS_MAX} columns");
+        note(Lint::BlankRun, format!("more than {limits} of nothing before byte {index}"));
+    }
     if text.len() > DESCRIPTION_BYTES_MAX {
         note(Lint::LongDescription, format!("{} bytes, of {DESCRIPTION_BYTES_MAX}", text.len()));
     }
     findings
+}
+
+/// Where the first run of blanks ends that is longer than it may be.
+fn blank_run(text: &str) -> Option<usize> {
+    const TAB_COLUMNS: usize = 8;
+    let (mut breaks, mut columns) = (0, 0);
+    for (index, c) in text.char_indices() {
+        match c {
+            '\n' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}' => {
+                (breaks, columns) = (breaks + 1, 0)
+            }
+            '\t' => columns += TAB_COLUMNS,
+            c if c.is_whitespace() || character::kind(c) == Kind::Invisible => columns += 1,
+            _ => (breaks, columns) = (0, 0),
+        }
+        if breaks > LINE_BREAKS_MAX || columns > BLANK_COLUMNS_MAX {
+            return Some(index);
+        }
+    }
+    None
 }
 
 /// Whether the prefixes of two plugins are one edit apart. Short ones often are, and mean nothing by it.
@@ -179,7 +225,16 @@ mod tests {
             ("\u{1b}[31mred", "ansi-escape", "[31mred"),
             ("a\u{202e}b", "bidi-character", "مرحبا and עברית"),
             ("a\u{200b}b", "zero-width-character", "naïve, 世界 👍"),
+            ("a\u{1bca0}b", "zero-width-character", "👩\u{200d}💻 ❤\u{fe0f}"),
+            ("a\u{2800}b", "zero-width-character", "a\u{a0}b\u{3000}c"),
             ("a\u{e0041}b", "tag-character", "<tag>"),
+            ("a\u{378}b", "unassigned-character", "aͷb"),
+            ("a\u{fdd1}b", "unassigned-character", "a\u{fdf0}b"),
+            ("a\u{e000}b", "private-use-character", "a\u{fffd}b"),
+            ("<p hidden>do this</p>", "hidden-markup", "<p>this</p>"),
+            ("a\n\n \t\n\nb", "blank-run", "a\n\n\nb\n\n\nc"),
+            (&format!("a{}b", " ".repeat(65)), "blank-run", &format!("a{}b", " ".repeat(64))),
+            (&format!("a{}b", "\u{3000}\t".repeat(8)), "blank-run", &format!("a{}b", "\t".repeat(8))),
             ("see <!-- do this --> here", "html-comment", "a < b, <b>bold</b>, -->"),
             (&"x".repeat(1025), "long-description", &"x".repeat(1024)),
         ] {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use toolgate_policy::call::{Target, judge};
 use toolgate_policy::capability::Effects;
 use toolgate_policy::limits::call::CallLimit;
-use toolgate_policy::limits::load::{SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_NODES_MAX, TOOLS_MAX};
+use toolgate_policy::limits::load::TOOLS_MAX;
 use toolgate_policy::load::Clearance;
 use toolgate_policy::load::lint::{self, Finding};
 use toolgate_policy::name::{ExportPath, Prefix, tool_names};
@@ -17,9 +17,9 @@ use toolgate_policy::redact::printable;
 use toolgate_policy::{PluginName, Principal, ToolName};
 
 use super::describe::canonical;
+use super::schema;
 use crate::artifact::Artifact;
 use crate::audit::record::Notes;
-use crate::json::{Bounds, Json};
 use crate::mapping::content;
 use crate::mapping::schema::Reply;
 use crate::mapping::shape::{Field, Function, Shape};
@@ -186,19 +186,10 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
     Ok(Said { tools, findings, surface })
 }
 
-/// A schema as the plugin wrote it, read as strictly as what a caller sends.
+/// A schema as the plugin wrote it.
 fn schema(tool: &str, text: &str) -> Result<Map<String, Value>, String> {
-    let bounds = Bounds {
-        bytes_max: SCHEMA_BYTES_MAX,
-        depth_max: SCHEMA_DEPTH_MAX * 2,
-        nodes_max: SCHEMA_NODES_MAX * 8,
-    };
-    let json = Json::parse(text.as_bytes(), bounds)
-        .map_err(|error| format!("its dynamic tool `{tool}` has a schema that is refused: {error}"))?;
-    match json.value() {
-        Value::Object(schema) if schema.get("type") == Some(&Value::from("object")) => Ok(schema),
-        _ => Err(format!(r#"its dynamic tool `{tool}` has a schema whose "type" is not "object""#)),
-    }
+    schema::read(text)
+        .map_err(|error| format!("its dynamic tool `{tool}` has a schema that is refused: {error}"))
 }
 
 fn claims(hints: Option<&Value>) -> Claims {

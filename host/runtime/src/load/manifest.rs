@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use toolgate_policy::Capability;
+use toolgate_policy::active::{self, Refusal};
 use toolgate_policy::limits::load::{ICON_BYTES_MAX, ICONS_MAX, SECTION_BYTES_MAX};
 use toolgate_policy::redact::printable;
 
@@ -133,6 +134,10 @@ fn claims(part: &mut Part, place: &str) -> Result<Claims, BadSection> {
 fn mode(part: &mut Part, place: &str) -> Result<Mode, BadSection> {
     let (mode, mime) = (part.text("output")?, part.text("mime_type")?);
     let typed = |mime: Option<String>, prefix: &str| match mime {
+        Some(mime) if active::media_type(&mime) == Err(Refusal::Active) => Err(BadSection(format!(
+            "{place}.mime_type is {}, an active media type, which a client might run",
+            printable(&mime, 100)
+        ))),
         Some(mime) if mime.starts_with(prefix) && is_media_type(&mime) => Ok(mime),
         _ => Err(BadSection(format!(
             "{place}.mime_type is no media type such as {prefix}…, which its output needs"

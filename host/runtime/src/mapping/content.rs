@@ -1,6 +1,7 @@
 //! Answers made of pieces: the type `answer` of `toolgate:plugin/content`, known by its shape, and its values.
 
 use serde_json::Value;
+use toolgate_policy::active::{self, Refusal};
 use toolgate_policy::limits::lift::{ANNOTATIONS_BYTES, LINK_BYTES, MEDIA_BYTES, RESOURCE_BYTES, TEXT_BYTES};
 use toolgate_policy::redact::is_plain;
 use wasmtime::component::Val;
@@ -181,7 +182,7 @@ fn block_of(val: &Val) -> Result<Block, NotAnAnswer> {
             name: fields.text("name")?,
             title: fields.optional_text("title")?,
             description: fields.optional_text("description")?,
-            mime: fields.optional_text("mime-type")?,
+            mime: optional_media_type(&fields)?,
             size: match fields.optional("size")? {
                 Some(Val::U64(size)) => Some(*size),
                 _ => None,
@@ -194,7 +195,7 @@ fn block_of(val: &Val) -> Result<Block, NotAnAnswer> {
 }
 
 fn embedded(fields: &Fields<'_>) -> Result<Piece, NotAnAnswer> {
-    let (uri, mime) = (uri(fields)?, fields.optional_text("mime-type")?);
+    let (uri, mime) = (uri(fields)?, optional_media_type(fields)?);
     match fields.get("body")? {
         Val::Variant(_, Some(body)) => match body.as_ref() {
             Val::String(text) => Ok(Piece::TextResource { uri, mime, text: text.clone() }),
@@ -206,12 +207,23 @@ fn embedded(fields: &Fields<'_>) -> Result<Piece, NotAnAnswer> {
 }
 
 fn some_media(fields: &Fields<'_>) -> Result<Media, NotAnAnswer> {
-    let mime = fields.text("mime-type")?;
-    if !mime.contains('/') || !mime.chars().all(is_plain) {
-        return Err(NotAnAnswer::Content("with a media type that is none"));
-    }
+    let mime = media_type(fields.text("mime-type")?)?;
     let Val::List(data) = fields.get("data")? else { return Err(NotAnAnswer::Mistyped) };
     Ok(Media { mime, base64: encode(&bytes(data)?) })
+}
+
+fn optional_media_type(fields: &Fields<'_>) -> Result<Option<String>, NotAnAnswer> {
+    fields.optional_text("mime-type")?.map(media_type).transpose()
+}
+
+fn media_type(text: String) -> Result<String, NotAnAnswer> {
+    match active::media_type(&text) {
+        Ok(()) => Ok(text),
+        Err(Refusal::Malformed) => Err(NotAnAnswer::Content("with a media type that is none")),
+        Err(Refusal::Active) => Err(NotAnAnswer::Content(
+            "with an active media type, such as text/html or image/svg+xml, which a client might run; give text/plain or no type",
+        )),
+    }
 }
 
 fn annotations(fields: &Fields<'_>) -> Result<Option<Annotations>, NotAnAnswer> {
@@ -234,15 +246,16 @@ fn annotations(fields: &Fields<'_>) -> Result<Option<Annotations>, NotAnAnswer> 
 
 fn uri(fields: &Fields<'_>) -> Result<String, NotAnAnswer> {
     let uri = fields.text("uri")?;
-    let scheme = uri.split(':').next().unwrap_or_default();
-    // RFC 3986 §3.1; what follows the scheme is its own business, as long as it can be seen.
-    let is_scheme = scheme.len() < uri.len()
-        && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-    if is_scheme && uri.chars().all(|c| is_plain(c) && c != ' ') {
-        Ok(uri)
-    } else {
-        Err(NotAnAnswer::Content("with an address that is no URI"))
+    // What follows the scheme is its own business, as long as it can be seen.
+    if !uri.chars().all(|c| is_plain(c) && c != ' ') {
+        return Err(NotAnAnswer::Content("with an address that is no URI"));
+    }
+    match active::address(&uri) {
+        Ok(()) => Ok(uri),
+        Err(Refusal::Malformed) => Err(NotAnAnswer::Content("with an address that is no URI")),
+        Err(Refusal::Active) => Err(NotAnAnswer::Content(
+            "with an address such as javascript:, data: or file:, which runs or opens something where it is followed",
+        )),
     }
 }
 

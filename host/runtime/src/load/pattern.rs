@@ -1,0 +1,370 @@
+//! Patterns in a schema. A client reads them with an engine that tries one way after the other, so a pattern must leave it few:
+//! neither what only such engines know, nor a repetition that can read one text in many ways.
+
+use std::collections::BTreeSet;
+
+use regex_syntax::ast::parse::Parser;
+use regex_syntax::ast::{Ast, Flags, GroupKind, RepetitionKind, RepetitionRange};
+use regex_syntax::hir::translate::Translator;
+use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind};
+use toolgate_policy::limits::load::{
+    PATTERN_BYTES_MAX, PATTERN_CHOICES_MAX, PATTERN_OVERLAPS_MAX, PATTERN_STEPS_MAX,
+};
+
+/// White space beyond ASCII (ECMA-262, "White Space" and "Line Terminators").
+const BLANKS: [(char, char); 8] = [
+    ('\u{a0}', '\u{a0}'),
+    ('\u{1680}', '\u{1680}'),
+    ('\u{2000}', '\u{200a}'),
+    ('\u{2028}', '\u{2029}'),
+    ('\u{202f}', '\u{202f}'),
+    ('\u{205f}', '\u{205f}'),
+    ('\u{3000}', '\u{3000}'),
+    ('\u{feff}', '\u{feff}'),
+];
+
+/// Why a pattern is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum PatternError {
+    #[error("a pattern of more than {PATTERN_BYTES_MAX} bytes, or with too many ways to look at")]
+    Long,
+    #[error(
+        "a pattern that engines of linear time do not read; write it without look-around, references and flags"
+    )]
+    Unreadable,
+    #[error(
+        "a pattern that can read one text in many ways, which takes some clients for ever; write it so that what a repetition reads cannot be read by what follows it, or by itself in another way"
+    )]
+    Ambiguous,
+}
+
+/// Holds a pattern to what any client can match in bounded time.
+///
+/// # Errors
+/// [`PatternError`].
+pub(super) fn check(pattern: &str) -> Result<(), PatternError> {
+    if pattern.len() > PATTERN_BYTES_MAX {
+        return Err(PatternError::Long);
+    }
+    let pattern = jsonschema_regex::to_rust_regex(pattern).map_err(|()| PatternError::Unreadable)?;
+    let ast = Parser::new().parse(&pattern).map_err(|_| PatternError::Unreadable)?;
+    let mut reading = Reading { pattern: &pattern, places: Vec::new(), overlaps: 0, choices: 0, steps: 0 };
+    reading.part(&ast, false).map(|_| ())
+}
+
+/// Which characters can stand in one place: the ASCII ones each for itself, the others by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Set {
+    ascii: u128,
+    blank: bool,
+    other: bool,
+}
+
+impl Set {
+    fn meets(self, other: Self) -> bool {
+        self.ascii & other.ascii != 0 || (self.blank && other.blank) || (self.other && other.other)
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self {
+            ascii: self.ascii | other.ascii,
+            blank: self.blank || other.blank,
+            other: self.other || other.other,
+        }
+    }
+
+    fn of(class: &ClassUnicode) -> Self {
+        let mut ascii = 0u128;
+        for range in class.ranges() {
+            for c in u32::from(range.start())..=u32::from(range.end()).min(127) {
+                ascii |= 1 << c;
+            }
+        }
+        let ranges = |list: &[(char, char)]| {
+            ClassUnicode::new(list.iter().map(|(first, last)| ClassUnicodeRange::new(*first, *last)))
+        };
+        let mut blank = class.clone();
+        blank.intersect(&ranges(&BLANKS));
+        let mut other = class.clone();
+        other.difference(&ranges(&[BLANKS.as_slice(), &[('\0', '\u{7f}')]].concat()));
+        Self { ascii, blank: !blank.ranges().is_empty(), other: !other.ranges().is_empty() }
+    }
+}
+
+/// A part of a pattern: the places it can begin and end with, and whether it can be empty.
+#[derive(Default)]
+struct Part {
+    first: Vec<usize>,
+    last: Vec<usize>,
+    is_empty: bool,
+}
+
+/// One place of a pattern, which reads one character.
+struct Place {
+    reads: Set,
+    /// The places that can be next, one as often as there are ways to it.
+    next: Vec<usize>,
+    /// What can be next by going round a repetition, and otherwise.
+    again: Set,
+    onward: Set,
+}
+
+/// The automaton that has a state for each place of the pattern (Glushkov's).
+struct Reading<'p> {
+    pattern: &'p str,
+    places: Vec<Place>,
+    overlaps: u32,
+    choices: u32,
+    steps: u32,
+}
+
+impl Reading<'_> {
+    fn part(&mut self, ast: &Ast, is_repeated: bool) -> Result<Part, PatternError> {
+        match ast {
+            Ast::Empty(_) | Ast::Assertion(_) => Ok(Part { is_empty: true, ..Part::default() }),
+            Ast::Flags(_) => Err(PatternError::Unreadable),
+            Ast::Literal(_)
+            | Ast::Dot(_)
+            | Ast::ClassUnicode(_)
+            | Ast::ClassPerl(_)
+            | Ast::ClassBracketed(_) => self.place(ast),
+            Ast::Group(group) => match &group.kind {
+                GroupKind::NonCapturing(Flags { items, .. }) if !items.is_empty() => {
+                    Err(PatternError::Unreadable)
+                }
+                _ => self.part(&group.ast, is_repeated),
+            },
+            Ast::Concat(concat) => self.sequence(&concat.asts, is_repeated),
+            Ast::Alternation(alternation) => self.branches(&alternation.asts, is_repeated),
+            Ast::Repetition(repetition) => self.repetition(&repetition.ast, &repetition.op.kind, is_repeated),
+        }
+    }
+
+    fn place(&mut self, ast: &Ast) -> Result<Part, PatternError> {
+        let hir = Translator::new().translate(self.pattern, ast).map_err(|_| PatternError::Unreadable)?;
+        let reads = match hir.kind() {
+            HirKind::Class(Class::Unicode(class)) => Set::of(class),
+            HirKind::Literal(literal) => {
+                let text = std::str::from_utf8(&literal.0).map_err(|_| PatternError::Unreadable)?;
+                Set::of(&ClassUnicode::new(text.chars().map(|c| ClassUnicodeRange::new(c, c))))
+            }
+            _ => return Err(PatternError::Unreadable),
+        };
+        let place = self.places.len();
+        self.places.push(Place { reads, next: Vec::new(), again: Set::default(), onward: Set::default() });
+        Ok(Part { first: vec![place], last: vec![place], is_empty: false })
+    }
+
+    fn sequence(&mut self, asts: &[Ast], is_repeated: bool) -> Result<Part, PatternError> {
+        let mut whole = Part { is_empty: true, ..Part::default() };
+        for ast in asts {
+            let next = self.part(ast, is_repeated)?;
+            self.join(&whole.last, &next.first, false, is_repeated)?;
+            if whole.is_empty {
+                whole.first.extend(&next.first);
+            }
+            if !next.is_empty {
+                whole.last.clear();
+            }
+            whole.last.extend(next.last);
+            whole.is_empty &= next.is_empty;
+        }
+        Ok(whole)
+    }
+
+    fn branches(&mut self, asts: &[Ast], is_repeated: bool) -> Result<Part, PatternError> {
+        let (mut whole, mut reads, mut alike) = (Part::default(), Set::default(), 0u32);
+        for ast in asts {
+            let next = self.part(ast, is_repeated)?;
+            let first = self.reads(&next.first);
+            if reads.meets(first) || (whole.is_empty && next.is_empty) {
+                alike += 1;
+            }
+            reads = reads.with(first);
+            whole.first.extend(next.first);
+            whole.last.extend(next.last);
+            whole.is_empty |= next.is_empty;
+        }
+        // One of so many branches is chosen: so many choices between two.
+        self.choose((alike + 1).next_power_of_two().trailing_zeros(), is_repeated)?;
+        Ok(whole)
+    }
+
+    fn repetition(
+        &mut self,
+        ast: &Ast,
+        kind: &RepetitionKind,
+        is_repeated: bool,
+    ) -> Result<Part, PatternError> {
+        let (min, max) = match kind {
+            RepetitionKind::ZeroOrOne => (0, 1),
+            RepetitionKind::ZeroOrMore => (0, u32::MAX),
+            RepetitionKind::OneOrMore => (1, u32::MAX),
+            RepetitionKind::Range(RepetitionRange::Exactly(n)) => (*n, *n),
+            RepetitionKind::Range(RepetitionRange::AtLeast(n)) => (*n, u32::MAX),
+            RepetitionKind::Range(RepetitionRange::Bounded(min, max)) => (*min, *max),
+        };
+        let begin = self.places.len();
+        let mut part = self.part(ast, is_repeated || max > 1)?;
+        if max == 0 {
+            return Ok(Part { is_empty: true, ..Part::default() });
+        }
+        // One character so many times is read in one way; anything else is as if it were repeated without end.
+        let is_single = self.places.get(begin).is_some_and(|place| place.next.is_empty())
+            && self.places.len() == begin + 1
+            && !part.is_empty;
+        let is_run = is_single && min == max;
+        if max > 1 && !is_run {
+            if part.is_empty {
+                return Err(PatternError::Ambiguous);
+            }
+            self.join(&part.last, &part.first, true, true)?;
+            if !is_repeated {
+                self.check_loop(begin)?;
+            }
+        }
+        part.is_empty |= min == 0;
+        Ok(part)
+    }
+
+    /// Has each of `first` follow each of `last`.
+    fn join(
+        &mut self,
+        last: &[usize],
+        first: &[usize],
+        is_again: bool,
+        is_repeated: bool,
+    ) -> Result<(), PatternError> {
+        let reads = self.reads(first);
+        let (mut overlaps, mut chooses) = (false, false);
+        for place in last {
+            self.step(first.len())?;
+            let Some(place) = self.places.get_mut(*place) else { continue };
+            place.next.extend(first);
+            if is_again {
+                place.again = place.again.with(reads);
+            } else {
+                overlaps |= place.again.meets(reads);
+                chooses |= place.onward.meets(reads);
+                place.onward = place.onward.with(reads);
+            }
+        }
+        self.overlaps += u32::from(overlaps);
+        if self.overlaps > PATTERN_OVERLAPS_MAX {
+            return Err(PatternError::Ambiguous);
+        }
+        self.choose(u32::from(chooses), is_repeated)
+    }
+
+    /// Counts choices; those in a repetition are for [`Reading::check_loop`].
+    fn choose(&mut self, choices: u32, is_repeated: bool) -> Result<(), PatternError> {
+        if !is_repeated {
+            self.choices += choices;
+        }
+        if self.choices > PATTERN_CHOICES_MAX { Err(PatternError::Ambiguous) } else { Ok(()) }
+    }
+
+    fn reads(&self, places: &[usize]) -> Set {
+        let reads = |place: &usize| self.places.get(*place).map(|place| place.reads);
+        places.iter().filter_map(reads).fold(Set::default(), Set::with)
+    }
+
+    /// Refuses a repetition, all of whose places from `begin` on lead to each other, if one text leads from a place to a place
+    /// in two ways: twice the text has four, and so on. Two ways are followed at once until they meet.
+    fn check_loop(&mut self, begin: usize) -> Result<(), PatternError> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<(usize, usize)> = (begin..self.places.len()).map(|place| (place, place)).collect();
+        while let Some((one, other)) = open.pop() {
+            let next =
+                |place: usize| self.places.get(place).map(|place| place.next.clone()).unwrap_or_default();
+            let (ways, others) = (next(one), next(other));
+            self.step(ways.len() * others.len())?;
+            for (index, a) in ways.iter().enumerate() {
+                let is_from = if one == other { index + 1 } else { 0 };
+                for b in others.iter().skip(is_from) {
+                    if !self.reads(&[*a]).meets(self.reads(&[*b])) {
+                        continue;
+                    }
+                    if a == b {
+                        return Err(PatternError::Ambiguous);
+                    }
+                    let pair = (*a.min(b), *a.max(b));
+                    if found.insert(pair) {
+                        open.push(pair);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, steps: usize) -> Result<(), PatternError> {
+        self.steps = self.steps.saturating_add(u32::try_from(steps).unwrap_or(u32::MAX));
+        if self.steps > PATTERN_STEPS_MAX { Err(PatternError::Long) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PatternError, check};
+
+    #[test]
+    fn patterns_that_take_a_backtracking_engine_for_ever_are_refused() {
+        for pattern in [
+            "(a+)+$",
+            "^(a+)*$",
+            "(a*)*",
+            "(a|a)*$",
+            "(a|aa)+$",
+            "(a|a?)+$",
+            "(.*a){12}",
+            r"^(\w+\s?)*$",
+            r"^([a-zA-Z0-9]+)*$",
+            r"(\d+|\w+)*x",
+            "(a?){30}a{30}",
+            "a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?aaaaaaaaaaaaaaaaaaa",
+            "(a{1,9}){30}",
+            ".*.*.*.*=",
+            r"\s*\s*\s*\s*x",
+            r"^(([a-z])+.)+[A-Z]([a-z])+$",
+            "(a.*b)*",
+        ] {
+            assert_eq!(check(pattern), Err(PatternError::Ambiguous), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn what_engines_of_linear_time_do_not_read_is_refused() {
+        for pattern in ["(?=a)b", "(?!a)", "(?<=a)b", r"(a)\1", "(", "[", "a{2,1}", "(?i)a"] {
+            assert_eq!(check(pattern), Err(PatternError::Unreadable), "{pattern}");
+        }
+        assert_eq!(check(&"a".repeat(1_025)), Err(PatternError::Long));
+    }
+
+    #[test]
+    fn patterns_that_people_write_pass() {
+        for pattern in [
+            "",
+            "^[a-z]+$",
+            "^.*$",
+            r"^\S+$",
+            r"^(\S+\s)*\S+$",
+            "^[a-z0-9]+(-[a-z0-9]+)*$",
+            r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$",
+            r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$",
+            "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+            r"^[^@\s]+@[^@\s]+\.[^@\s]+$",
+            r"^[\w.+-]+@[\w-]+\.[\w.-]+$",
+            r"^((25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)$",
+            r"^https?://[^\s/]+(/\S*)?$",
+            "^(GET|POST|PUT|PATCH)$",
+            r"^v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$",
+            r"^#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$",
+            r"^\+[1-9]\d{1,14}$",
+            r"^\p{L}+( \p{L}+)*$",
+            "^[A-Za-z_][A-Za-z0-9_]*(,[A-Za-z_][A-Za-z0-9_]*)*$",
+        ] {
+            assert_eq!(check(pattern), Ok(()), "{pattern}");
+        }
+    }
+}

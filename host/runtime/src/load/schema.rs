@@ -1,0 +1,366 @@
+//! Schemas that a plugin writes when it runs. Clients compile them and match them, so they are refused unless they are JSON Schema,
+//! stand for themselves, and can be matched in bounded time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+use toolgate_policy::limits::load::{SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_NODES_MAX, SCHEMA_STEPS_MAX};
+use toolgate_policy::redact::printable;
+
+use super::pattern::{self, PatternError};
+use crate::json::{Bounds, Json};
+
+/// Keywords whose value is a schema.
+const ONE: [&str; 12] = [
+    "additionalItems",
+    "additionalProperties",
+    "contains",
+    "contentSchema",
+    "else",
+    "if",
+    "items",
+    "not",
+    "propertyNames",
+    "then",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+];
+
+/// … a list of schemas, or may be one.
+const LIST: [&str; 5] = ["allOf", "anyOf", "oneOf", "prefixItems", "items"];
+
+/// … schemas by name, or may be.
+const BY_NAME: [&str; 6] =
+    ["$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"];
+
+/// Keywords whose schemas are for the same value, not for a part of it.
+const IN_PLACE: [&str; 9] =
+    ["allOf", "anyOf", "dependencies", "dependentSchemas", "else", "if", "not", "oneOf", "then"];
+
+/// Keywords that name another schema.
+const REFERENCES: [&str; 3] = ["$dynamicRef", "$recursiveRef", "$ref"];
+
+/// Why a schema is refused.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SchemaError {
+    #[error("it is no JSON that is read: {0}")]
+    Json(String),
+    #[error(r#"its "type" is not "object""#)]
+    Type,
+    #[error("`$schema` is {0}; write a dialect from draft-06 to 2020-12, or none")]
+    Dialect(String),
+    #[error("`{0}` is {1}, which is outside of it; put the schema under `$defs` and write #/$defs/NAME")]
+    Outside(&'static str, String),
+    #[error("`$id` is {0}; leave it away, or write a urn: at the top")]
+    Id(String),
+    #[error("`$ref` is {0}, where it has no schema")]
+    Missing(String),
+    #[error("it has {0}: {1}")]
+    Pattern(PatternError, String),
+    #[error("it is no JSON Schema: {0}")]
+    Shape(String),
+    #[error(
+        "its `$ref`s come back to where they began, or to more than {SCHEMA_STEPS_MAX} schemas for one value"
+    )]
+    Steps,
+}
+
+/// Reads a schema as strictly as what a caller sends.
+///
+/// # Errors
+/// [`SchemaError`]: the first thing wrong.
+pub(super) fn read(text: &str) -> Result<Map<String, Value>, SchemaError> {
+    let bounds = Bounds {
+        bytes_max: SCHEMA_BYTES_MAX,
+        depth_max: SCHEMA_DEPTH_MAX * 2,
+        nodes_max: SCHEMA_NODES_MAX * 8,
+    };
+    let json = Json::parse(text.as_bytes(), bounds).map_err(|error| SchemaError::Json(error.to_string()))?;
+    let schema = json.value();
+    if schema.get("type") != Some(&Value::from("object")) {
+        return Err(SchemaError::Type);
+    }
+    outside(&schema, true)?;
+    is_schema(&schema)?;
+    Schemas::of(&schema)?.check_references()?;
+    match schema {
+        Value::Object(schema) => Ok(schema),
+        _ => Err(SchemaError::Type),
+    }
+}
+
+/// Holds every object in it, data included, to naming nothing that a client could fetch: some look for that everywhere.
+fn outside(value: &Value, is_top: bool) -> Result<(), SchemaError> {
+    let members = match value {
+        Value::Array(list) => return list.iter().try_for_each(|value| outside(value, false)),
+        Value::Object(members) => members,
+        _ => return Ok(()),
+    };
+    for (key, value) in members {
+        let text = value.as_str();
+        let shown = || printable(text.unwrap_or_default(), 100);
+        let reference = REFERENCES.into_iter().find(|reference| reference == key);
+        if let Some(reference) = reference.filter(|_| text.is_some_and(|text| !text.starts_with('#'))) {
+            return Err(SchemaError::Outside(reference, shown()));
+        }
+        let is_id = key == "$id" && text.is_some_and(|text| !(is_top && text.starts_with("urn:")));
+        if is_id {
+            return Err(SchemaError::Id(shown()));
+        }
+        outside(value, false)?;
+    }
+    Ok(())
+}
+
+/// Holds it to the schema of its dialect.
+fn is_schema(schema: &Value) -> Result<(), SchemaError> {
+    let dialect = match schema.get("$schema") {
+        None => "2020-12",
+        Some(Value::String(dialect)) => dialect,
+        Some(other) => return Err(SchemaError::Dialect(printable(&other.to_string(), 100))),
+    };
+    let bare = dialect.strip_suffix('#').unwrap_or(dialect);
+    let bare = bare.strip_prefix("https:").or_else(|| bare.strip_prefix("http:")).unwrap_or(bare);
+    let result = match bare {
+        "2020-12" if schema.get("$schema").is_none() => jsonschema::draft202012::meta::validate(schema),
+        "//json-schema.org/draft/2020-12/schema" => jsonschema::draft202012::meta::validate(schema),
+        "//json-schema.org/draft/2019-09/schema" => jsonschema::draft201909::meta::validate(schema),
+        "//json-schema.org/draft-07/schema" => jsonschema::draft7::meta::validate(schema),
+        "//json-schema.org/draft-06/schema" => jsonschema::draft6::meta::validate(schema),
+        _ => return Err(SchemaError::Dialect(printable(dialect, 100))),
+    };
+    result.map_err(|error| {
+        let place = error.instance_path().to_string();
+        SchemaError::Shape(printable(&format!("{place}: {error}"), 200))
+    })
+}
+
+/// A schema and all that are in it.
+struct Schemas<'v> {
+    top: &'v Value,
+    all: Vec<&'v Value>,
+    /// Where each of them is in memory, so that one that a reference leads to is known for one.
+    places: BTreeSet<*const Value>,
+    anchors: BTreeMap<&'v str, &'v Value>,
+}
+
+impl<'v> Schemas<'v> {
+    /// Finds all of them, and holds their patterns to what can be matched.
+    fn of(top: &'v Value) -> Result<Self, SchemaError> {
+        let mut found = Self { top, all: vec![top], places: BTreeSet::new(), anchors: BTreeMap::new() };
+        let mut next = 0;
+        while let Some(schema) = found.all.get(next).copied() {
+            next += 1;
+            found.places.insert(std::ptr::from_ref(schema));
+            for (key, value) in members(schema) {
+                match (key, value) {
+                    ("$anchor" | "$dynamicAnchor", Value::String(name)) => {
+                        found.anchors.insert(name, schema);
+                    }
+                    ("$schema", _) if next > 1 => {
+                        return Err(SchemaError::Dialect("below the top".to_owned()));
+                    }
+                    ("pattern", Value::String(text)) => matched(text)?,
+                    ("patternProperties", Value::Object(named)) => {
+                        named.keys().try_for_each(|text| matched(text))?;
+                    }
+                    _ => {}
+                }
+                found.all.extend(parts(key, value));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Holds each reference to a schema that is here, and all of them to few steps for one value.
+    fn check_references(&self) -> Result<(), SchemaError> {
+        let mut known = BTreeMap::new();
+        self.all.iter().try_for_each(|schema| self.steps(schema, 0, &mut known).map(|_| ()))
+    }
+
+    /// How many schemas one value is held to by this one.
+    fn steps(
+        &self,
+        schema: &'v Value,
+        depth: usize,
+        known: &mut BTreeMap<*const Value, u64>,
+    ) -> Result<u64, SchemaError> {
+        let place = std::ptr::from_ref(schema);
+        if let Some(steps) = known.get(&place) {
+            return Ok(*steps);
+        }
+        // A circle is as deep as it is gone round.
+        if depth > SCHEMA_DEPTH_MAX * 2 {
+            return Err(SchemaError::Steps);
+        }
+        let mut steps = 1u64;
+        for (key, value) in members(schema) {
+            if IN_PLACE.contains(&key) {
+                for part in parts(key, value) {
+                    steps = steps.saturating_add(self.steps(part, depth + 1, known)?);
+                }
+            }
+            if let (true, Value::String(reference)) = (REFERENCES.contains(&key), value) {
+                steps = steps.saturating_add(self.steps(self.target(reference)?, depth + 1, known)?);
+            }
+        }
+        if steps > SCHEMA_STEPS_MAX {
+            return Err(SchemaError::Steps);
+        }
+        known.insert(place, steps);
+        Ok(steps)
+    }
+
+    fn target(&self, reference: &str) -> Result<&'v Value, SchemaError> {
+        let name = reference.strip_prefix('#').unwrap_or(reference);
+        let target = match self.anchors.get(name) {
+            Some(target) => Some(*target),
+            None => self.top.pointer(name),
+        };
+        target
+            .filter(|target| self.places.contains(&std::ptr::from_ref(*target)))
+            .ok_or_else(|| SchemaError::Missing(printable(reference, 100)))
+    }
+}
+
+fn members(schema: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    schema.as_object().into_iter().flatten().map(|(key, value)| (key.as_str(), value))
+}
+
+/// The schemas that stand under a keyword.
+fn parts<'v>(key: &str, value: &'v Value) -> Vec<&'v Value> {
+    let is_schema = |value: &&Value| value.is_object() || value.is_boolean();
+    match value {
+        Value::Object(named) if BY_NAME.contains(&key) => named.values().filter(is_schema).collect(),
+        Value::Array(list) if LIST.contains(&key) => list.iter().filter(is_schema).collect(),
+        Value::Object(_) | Value::Bool(_) if ONE.contains(&key) => vec![value],
+        _ => Vec::new(),
+    }
+}
+
+fn matched(pattern: &str) -> Result<(), SchemaError> {
+    pattern::check(pattern).map_err(|error| SchemaError::Pattern(error, printable(pattern, 100)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(schema: &str) -> String {
+        match read(schema) {
+            Ok(_) => panic!("it is read: {schema}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_schema_is_refused() {
+        for schema in [
+            r#"{"type":"object","properties":5}"#,
+            r#"{"type":"object","properties":{"a":5}}"#,
+            r#"{"type":"object","properties":{"a":{"type":"texts"}}}"#,
+            r#"{"type":"object","required":"a"}"#,
+            r#"{"type":"object","required":["a","a"]}"#,
+            r#"{"type":"object","$defs":{"never":{"minLength":"x"}}}"#,
+            r#"{"type":"object","additionalProperties":"no"}"#,
+            r#"{"type":"object","items":[{}]}"#,
+            r#"{"type":"object","allOf":[]}"#,
+            r#"{"type":"object","maxProperties":-1}"#,
+        ] {
+            assert!(refused(schema).starts_with("it is no JSON Schema: "), "{schema}: {}", refused(schema));
+        }
+        for schema in ["", "[]", "5", "{}", r#"{"type":"string"}"#, r#"{"type":["object"]}"#] {
+            refused(schema);
+        }
+    }
+
+    #[test]
+    fn what_leads_out_of_it_is_refused_wherever_it_stands() {
+        for target in [
+            "https://example.com/a",
+            "http://169.254.169.254/",
+            "file:///etc/passwd",
+            "//example.com/a",
+            "/a",
+            "a.json",
+            "",
+        ] {
+            for key in REFERENCES {
+                for schema in [
+                    format!(r#"{{"type":"object","{key}":"{target}"}}"#),
+                    format!(r#"{{"type":"object","properties":{{"a":{{"items":{{"{key}":"{target}"}}}}}}}}"#),
+                    format!(r#"{{"type":"object","$defs":{{"never":{{"{key}":"{target}"}}}}}}"#),
+                    format!(r#"{{"type":"object","x-more":[{{"{key}":"{target}"}}]}}"#),
+                    format!(r#"{{"type":"object","default":{{"{key}":"{target}"}}}}"#),
+                ] {
+                    assert!(refused(&schema).contains("outside of it"), "{schema}");
+                }
+            }
+        }
+        for schema in [
+            r#"{"type":"object","$id":"https://example.com/a"}"#,
+            r#"{"type":"object","$id":"file:///a"}"#,
+            r#"{"type":"object","$defs":{"a":{"$id":"urn:a"}}}"#,
+            r#"{"type":"object","$schema":"https://example.com/dialect"}"#,
+            r#"{"type":"object","$schema":"http://json-schema.org/draft-04/schema#"}"#,
+            r#"{"type":"object","$schema":5}"#,
+            r#"{"type":"object","properties":{"a":{"$schema":"http://json-schema.org/draft-07/schema#"}}}"#,
+        ] {
+            refused(schema);
+        }
+    }
+
+    #[test]
+    fn references_lead_to_schemas_and_not_in_circles() {
+        for schema in [
+            r##"{"type":"object","properties":{"a":{"$ref":"#/$defs/b"}}}"##,
+            r##"{"type":"object","default":{"a":5},"properties":{"a":{"$ref":"#/default"}}}"##,
+            r##"{"type":"object","properties":{"a":{"$ref":"#nowhere"}}}"##,
+            r##"{"type":"object","$ref":"#"}"##,
+            r##"{"type":"object","allOf":[{"anyOf":[{"$ref":"#"}]}]}"##,
+            r##"{"type":"object","$defs":{"a":{"$ref":"#/$defs/b"},"b":{"not":{"$ref":"#/$defs/a"}}}}"##,
+        ] {
+            assert!(refused(schema).contains("$ref"), "{schema}: {}", refused(schema));
+        }
+        let twice = |n: usize| {
+            format!(
+                r##""a{n}":{{"allOf":[{{"$ref":"#/$defs/a{m}"}},{{"$ref":"#/$defs/a{m}"}}]}}"##,
+                m = n + 1
+            )
+        };
+        let many: Vec<String> = (0..20).map(twice).collect();
+        let many = format!(r#"{{"type":"object","$defs":{{{},"a20":{{}}}}}}"#, many.join(","));
+        assert!(refused(&many).contains("for one value"));
+    }
+
+    #[test]
+    fn patterns_that_take_for_ever_are_refused_wherever_a_schema_stands() {
+        for schema in [
+            r#"{"type":"object","properties":{"a":{"pattern":"^(a+)+$"}}}"#,
+            r#"{"type":"object","patternProperties":{"^(a+)+$":{}}}"#,
+            r#"{"type":"object","propertyNames":{"pattern":"(?=a)"}}"#,
+            r#"{"type":"object","$defs":{"never":{"items":{"pattern":"^(a+)+$"}}}}"#,
+            r#"{"type":"object","properties":{"default":{"pattern":"^(a+)+$"}}}"#,
+        ] {
+            assert!(refused(schema).contains("a pattern that"), "{schema}: {}", refused(schema));
+        }
+    }
+
+    #[test]
+    fn schemas_that_people_write_are_read() {
+        for schema in [
+            r#"{"type":"object"}"#,
+            r#"{"type":"object","$schema":"https://json-schema.org/draft/2020-12/schema","$id":"urn:example:a"}"#,
+            r##"{"type":"object","$schema":"http://json-schema.org/draft-07/schema#","definitions":{"a":{"items":[{},true]}},
+                "properties":{"a":{"$ref":"#/definitions/a"}}}"##,
+            r##"{"type":"object","properties":{"$ref":{"type":"string"},"$id":{},"pattern":{"type":"string"},"properties":{}},
+                "examples":[{"pattern":"(a+)+"}],"default":{"pattern":"(?=a)"}}"##,
+            r##"{"type":"object","$defs":{"tree":{"type":"object","properties":{"children":{"type":"array","items":{"$ref":"#/$defs/tree"}}}}},
+                "properties":{"tree":{"$ref":"#/$defs/tree"},"self":{"$ref":"#"}}}"##,
+            r##"{"type":"object","properties":{"a":{"$anchor":"a"},"b":{"$ref":"#a"}},"unevaluatedProperties":false}"##,
+            r#"{"type":"object","properties":{"a":{"type":"string","pattern":"^[a-z]+$","format":"date-time"}},"x-more":5}"#,
+        ] {
+            assert!(read(schema).is_ok(), "{}", refused(schema));
+        }
+    }
+}
