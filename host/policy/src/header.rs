@@ -49,7 +49,8 @@ const NEVER: [&str; 15] = [
 
 /// Fields by which a server, or a proxy before it, takes another method, path, host, client, user or body than the request
 /// shows. RFC 9110 for `via` and `content-encoding`, RFC 7239, RFC 6265, RFC 4918 (`destination`), the rest by use.
-const IF_NAMED: [&str; 25] = [
+const IF_NAMED: [&str; 35] = [
+    "base-url",
     "client-ip",
     "content-encoding",
     "cookie",
@@ -57,15 +58,21 @@ const IF_NAMED: [&str; 25] = [
     "destination",
     "forwarded",
     "front-end-https",
+    "iv-creds",
+    "iv-groups",
+    "iv-user",
     "proxy",
     "remote-addr",
     "remote-user",
+    "sm-user",
     "true-client-ip",
     "via",
+    "wl-proxy-client-ip",
     "x-client-ip",
     "x-cluster-client-ip",
     "x-host",
     "x-matched-path",
+    "x-nf-client-connection-ip",
     "x-now-route-matches",
     "x-originating-ip",
     "x-override-url",
@@ -75,15 +82,25 @@ const IF_NAMED: [&str; 25] = [
     "x-scheme",
     "x-true-client-ip",
     "x-url-scheme",
+    "x-userinfo",
+    "x-vercel-ip",
+    "x-waws-unencoded-url",
 ];
 
 /// The same by how they begin.
-const IF_NAMED_PREFIXES: [&str; 31] = [
+const IF_NAMED_PREFIXES: [&str; 45] = [
     "cf-",
+    "client-cert",
     "fastly-",
+    "oidc-",
     "proxy-",
+    "remote-",
     "ssl-client-",
+    "tailscale-user",
+    "wl-proxy-",
     "x-accel-",
+    "x-amzn-oidc-",
+    "x-apigateway-api-userinfo",
     "x-appengine-",
     "x-arr-",
     "x-auth-request-",
@@ -94,33 +111,43 @@ const IF_NAMED_PREFIXES: [&str; 31] = [
     "x-client-verify",
     "x-consumer-",
     "x-copy-from",
+    "x-endpoint-api-userinfo",
     "x-envoy-",
     "x-forward",
     "x-goog-authenticated-user",
     "x-goog-iap-",
     "x-http-",
     "x-invoke-",
+    "x-jwt-",
     "x-middleware-",
     "x-ms-client-principal",
+    "x-ms-token-",
     "x-nginx-",
     "x-original",
+    "x-pomerium-",
     "x-proxy-",
     "x-remote-",
     "x-rewrite",
     "x-sendfile",
     "x-ssl-client",
+    "x-vercel-forwarded",
+    "x-vercel-proxied",
+    "x-waws-",
     "x-webauth-",
 ];
 
 /// The same by what is in them: an override of the method by any prefix, and what storage servers copy from.
 const IF_NAMED_PARTS: [&str; 4] = ["method-override", "copy-source", "rename-source", "url-override"];
 
-/// The longest name of the lists above; of a longer name so much is looked at.
+/// The longest name that is looked at: no field that a plugin needs has a longer one, so a longer one is refused.
 const NAME_BYTES_MAX: usize = 64;
 
 /// How a header field is treated. Gateways between HTTP and programs turn every character but letters and digits into the
 /// same one, so `X_Forwarded_For` and `X.Forwarded.For` are `x-forwarded-for`.
 pub fn treatment(name: &str) -> Treatment {
+    if name.len() > NAME_BYTES_MAX {
+        return Treatment::IfNamed;
+    }
     with_plain(name, |name| {
         if NEVER.contains(&name) {
             Treatment::Never
@@ -227,6 +254,13 @@ mod tests {
             "proxy-features",
             "destination",
             "x-amz-copy-source",
+            "client-cert",
+            "client_cert_chain",
+            "remote-groups",
+            "x-amzn-oidc-identity",
+            "tailscale-user-login",
+            "wl-proxy-client-ip",
+            "a-name-that-is-longer-than-any-that-is-looked-at-whole-method-override",
             "x-middleware-subrequest",
             "X_Forwarded_For",
             "x.forwarded.for",

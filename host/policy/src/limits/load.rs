@@ -82,6 +82,12 @@ pub const BUNDLE_MANIFEST_BYTES_MAX: u64 = 16 * MIB;
 /// and scanners attach. The rest is not looked at, and that is said.
 pub const ATTACHED_MAX: usize = 64;
 
+/// Pages of a registry's list of what is attached that are read. Registries put some hundred entries on a page.
+pub const REFERRER_PAGES_MAX: usize = 32;
+
+/// Entries of that list after which no further page is read.
+pub const REFERRERS_MAX: usize = 10_000;
+
 /// Bytes of all of them together.
 pub const ATTACHED_BYTES_MAX: u64 = 8 * MIB;
 

@@ -130,6 +130,14 @@ impl Errand {
         Ok(Self { home: self.home.clone(), target, redirects: self.redirects + 1, credentials })
     }
 
+    /// The request for the next page of a list, on the same host. A page is no redirect: how many there may be, the reader bounds.
+    ///
+    /// # Errors
+    /// [`NoErrand`].
+    pub fn next_page(&self, location: &str) -> Result<Self, NoErrand> {
+        Self { redirects: 0, ..self.clone() }.led_to("GET", location, Follow::Home)
+    }
+
     /// The request for a token that opens `scope`, to the realm that this host named. The host's credentials go with it only
     /// where the realm is the host's own origin, or `named`. Nothing of what the registry says is asked for but its own
     /// name there (`service`): where credentials go along, only the one that was named, or its host.

@@ -6,15 +6,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT_CHARSET, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, RANGE,
-};
+use http::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Uri};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use toolgate_policy::capability::http::Pass;
+use toolgate_policy::header::is_same;
 use toolgate_policy::limits::call::HTTP_FIELD_BYTES_MAX;
 use toolgate_policy::limits::http::HTTP_EMPTY_BODY_MS;
 
@@ -117,17 +116,18 @@ impl Outbound {
 }
 
 fn put_secret(secret: &SecretSpec, headers: &mut HeaderMap) -> Result<(), Failure> {
-    const REQUEST_RANGE: HeaderName = HeaderName::from_static("request-range");
-    const A_IM: HeaderName = HeaderName::from_static("a-im");
     let name = HeaderName::from_bytes(secret.header.as_bytes()).map_err(|_| Failure::Malformed)?;
     let mut value = HeaderValue::from_str(&secret.header_value()).map_err(|_| Failure::Malformed)?;
     value.set_sensitive(true);
     headers.insert(name, value);
     // What comes back must be readable to be scrubbed, and whole.
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    for name in [RANGE, REQUEST_RANGE, A_IM, ACCEPT_CHARSET] {
+    const CHANGED: [&str; 5] = ["accept-encoding", "range", "request-range", "a-im", "accept-charset"];
+    let is_changed = |name: &&HeaderName| CHANGED.iter().any(|changed| is_same(name.as_str(), changed));
+    let changed: Vec<HeaderName> = headers.keys().filter(is_changed).cloned().collect();
+    for name in changed {
         headers.remove(name);
     }
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     Ok(())
 }
 

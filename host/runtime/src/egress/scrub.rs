@@ -60,7 +60,10 @@ impl Forms {
             let more: Vec<Form> = undone.iter().skip(last).map(|form| Form::new(decoded(form))).collect();
             undone.extend(more);
             let plain = |form: &Form| Form::new(form.iter().copied().map(plain).collect());
-            Patterns::new(undone.iter().map(|form| fold(plain(form))), min)
+            let rests = undone.iter().flat_map(|form| eaten(form).filter_map(|count| form.get(count..)));
+            let rests = rests.map(|rest| Form::new(rest.to_vec()));
+            let forms = undone.iter().map(|form| Form::new(form.to_vec())).chain(rests);
+            Patterns::new(forms.map(|form| fold(plain(&form))), min)
         });
         let offsets = values.iter().flat_map(|value| (0..3).map(move |offset| (*value, offset)));
         let base64 = offsets.flat_map(|(value, offset)| base64_forms(value, offset)).map(fold);
@@ -71,6 +74,15 @@ impl Forms {
     fn fold(&self, byte: u8) -> u8 {
         if self.folds { byte.to_ascii_lowercase() } else { byte }
     }
+}
+
+/// How many characters at the beginning of a value may be the end of an escape that text before it began: a `%` before `ab12…`
+/// makes one character of its first two, and the rest is what must be found.
+fn eaten(value: &[u8]) -> impl Iterator<Item = usize> {
+    const MOST: usize = 5;
+    let ends = value.iter().take_while(|byte| byte.is_ascii_hexdigit() || b"uUxX;".contains(byte)).count();
+    let one = value.first().is_some_and(|byte| b"nrt/\"\\'".contains(byte));
+    1..=ends.min(MOST).max(usize::from(one))
 }
 
 /// A space is written as a plus sign in forms.

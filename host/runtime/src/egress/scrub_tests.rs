@@ -60,6 +60,24 @@ fn the_secret_is_taken_out_however_its_characters_are_escaped() {
 }
 
 #[test]
+fn text_before_it_that_looks_like_the_beginning_of_an_escape_hides_no_secret() {
+    let secret = "ab12/CD+ef\"gh-9kLm";
+    for before in ["%", "%u", "%u0", "%u00", "\\u", "\\u0", "\\u00", "\\x", "&#", "&#x", "%%", "\\"] {
+        for form in [
+            "ab12/CD+ef\"gh-9kLm",
+            "ab12\\/CD+ef\\\"gh-9kLm",
+            "ab12%2FCD%2Bef%22gh-9kLm",
+            "ab12&#47;CD&#x2b;ef&quot;gh-9kLm",
+        ] {
+            let clean = scrubbed(secret, &format!("x={before}{form}"));
+            assert!(clean.ends_with("[secret]") && !clean.contains("CD"), "{before}{form}: {clean}");
+        }
+    }
+    let quoted = "n3xt/t0ken\"y";
+    assert!(scrubbed(quoted, r#"x=\n3xt\/t0ken\"y"#).ends_with("[secret]"));
+}
+
+#[test]
 fn a_space_is_found_as_a_plus_sign_and_a_plus_sign_as_a_space() {
     for text in ["to ken", "to+ken", "to%20ken", "to%2bken", "to\\u0020ken"] {
         assert_eq!(scrubbed("to ken", &format!("<{text}>")), "<[secret]>", "{text}");

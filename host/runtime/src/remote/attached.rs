@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 
 use http::header::LINK;
 use toolgate_policy::Digest;
-use toolgate_policy::limits::load::{ATTACHED_BYTES_MAX, ATTACHED_MAX, MANIFEST_BYTES_MAX};
+use toolgate_policy::limits::load::{
+    ATTACHED_BYTES_MAX, ATTACHED_MAX, MANIFEST_BYTES_MAX, REFERRER_PAGES_MAX, REFERRERS_MAX,
+};
 use toolgate_policy::load::errand::{Errand, Follow};
 use toolgate_policy::load::reference::Version;
 
@@ -97,7 +99,14 @@ impl Reading<'_, '_> {
     async fn referrers(&mut self, subject: Digest) -> List {
         let mut all = Vec::new();
         let mut next = self.session.reference.errand("GET", &format!("referrers/{subject}")).ok();
+        let mut pages_left = REFERRER_PAGES_MAX;
         while let Some(errand) = next.take() {
+            if pages_left == 0 || all.len() >= REFERRERS_MAX {
+                let place = format!("the registry's list of what refers to {subject}");
+                self.found.looked.push(format!("{place} ({} of them; more pages than are read)", all.len()));
+                return all;
+            }
+            pages_left -= 1;
             let page = self.session.get_at(&errand, Follow::Home, MANIFEST_BYTES_MAX).await;
             let page = page.and_then(|page| {
                 let listed = artefact::listed(&page.bytes).map_err(|error| self.session.not(error))?;
@@ -281,5 +290,5 @@ fn further(errand: &Errand, page: &Arrived) -> Option<Errand> {
     let link = page.headers.get(LINK)?.to_str().ok()?;
     let (target, parameters) = link.strip_prefix('<')?.split_once('>')?;
     let is_next = ["rel=\"next\"", "rel=next"].iter().any(|next| parameters.contains(next));
-    errand.led_to("GET", target, Follow::Home).ok().filter(|_| is_next)
+    errand.next_page(target).ok().filter(|_| is_next)
 }

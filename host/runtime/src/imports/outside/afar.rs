@@ -209,7 +209,19 @@ where
             },
         };
         for part in parts {
-            let Some((_, taken)) = afar.ask(&Ask::Body { exchange, part }) else { return };
+            let trailers = matches!(part, Part::Trailers(_));
+            let taken = match afar.ask(&Ask::Body { exchange, part }) {
+                Some((_, taken)) => taken,
+                // No trailers are sent, and these are too long to be said: the request ends all the same.
+                None if trailers => {
+                    let part = Part::Broken(Failure::RequestTrailers);
+                    match afar.ask(&Ask::Body { exchange, part }) {
+                        Some((_, taken)) => taken,
+                        None => return,
+                    }
+                }
+                None => return,
+            };
             if !matches!(taken.await, Ok(Answer::Taken)) {
                 return;
             }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 use similar::{ChangeTag, TextDiff};
 use toolgate_policy::load::Pin;
-use toolgate_policy::redact::printable_lines;
+use toolgate_policy::redact::{printable, printable_lines};
 use toolgate_runtime::snapshot::plugin::Plugin;
 use toolgate_runtime::state::lockfile::Entry;
 
@@ -143,25 +143,39 @@ fn tool_lines(
         lines.push(format!("  {mark} {}", shown(name)));
         let Some(now) = now else { continue };
         let before = before.unwrap_or(&nothing);
-        for (part, value) in now.iter().filter(|(part, _)| *part != "name") {
-            lines.extend(part_lines(part, before.get(part).unwrap_or(&Value::Null), value));
+        for part in before.keys().chain(now.keys()).collect::<BTreeSet<_>>() {
+            if part != "name" {
+                lines.extend(part_lines(part, before.get(part), now.get(part)));
+            }
         }
     }
     lines
 }
 
-fn part_lines(part: &str, was: &Value, is: &Value) -> Vec<String> {
+/// What changed in a part of a tool: at least one line.
+fn part_lines(part: &str, was: Option<&Value>, is: Option<&Value>) -> Vec<String> {
     if was == is {
         return Vec::new();
     }
-    if let (Value::String(_) | Value::Null, Value::String(is), "title" | "description") = (was, is, part) {
-        let marked = words(was.as_str().unwrap_or_default(), is);
-        return vec![format!("    {part}: {}", shown(&marked).replace('\n', "\n      "))];
+    if let (None | Some(Value::String(_)), Some(Value::String(is)), "title" | "description") = (was, is, part)
+    {
+        let marked = words(was.and_then(Value::as_str).unwrap_or_default(), is);
+        let marked = printable_lines(&marked, SHOWN_CHARS_MAX).replace('\n', "\n      ");
+        return vec![format!("    {part}: {marked}")];
     }
-    let (mut before, mut now) = (Vec::new(), Vec::new());
-    flat(part, &parsed(was), &mut before);
-    flat(part, &parsed(is), &mut now);
-    changed_paths(&before, &now)
+    let leaves = |value: Option<&Value>| {
+        let mut leaves = Vec::new();
+        if let Some(value) = value {
+            flat(part, &parsed(value), &mut leaves);
+        }
+        leaves
+    };
+    let lines = changed_paths(&leaves(was), &leaves(is));
+    if lines.is_empty() {
+        vec![format!("    {part}: written in another way, with the same content")]
+    } else {
+        lines
+    }
 }
 
 fn changed_paths(was: &[String], is: &[String]) -> Vec<String> {
@@ -179,16 +193,22 @@ fn parsed(value: &Value) -> Value {
     }
 }
 
-/// Each leaf with its path.
+/// Each leaf with its path. No two leaves have one path: a key that is more than a word stands in brackets and quotes.
 fn flat(path: &str, value: &Value, into: &mut Vec<String>) {
+    let is_word = |key: &str| {
+        !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$'))
+    };
     match value {
-        Value::Object(map) if !map.is_empty() => {
-            map.iter().for_each(|(key, value)| flat(&format!("{path}.{key}"), value, into));
-        }
+        Value::Object(map) if !map.is_empty() => map.iter().for_each(|(key, value)| {
+            let path = match is_word(key) {
+                true => format!("{path}.{key}"),
+                false => format!("{path}[{}]", Value::from(key.as_str())),
+            };
+            flat(&path, value, into);
+        }),
         Value::Array(list) if !list.is_empty() => {
             list.iter().enumerate().for_each(|(n, value)| flat(&format!("{path}[{n}]"), value, into));
         }
-        Value::Null => {}
         leaf => into.push(format!("{path} = {leaf}")),
     }
 }
@@ -222,8 +242,9 @@ fn close(tag: ChangeTag) -> &'static str {
     }
 }
 
+/// In one line: what a plugin says must not look like a line of ours.
 fn shown(text: &str) -> String {
-    printable_lines(text, SHOWN_CHARS_MAX)
+    printable(text, SHOWN_CHARS_MAX)
 }
 
 #[cfg(test)]
@@ -244,7 +265,7 @@ mod tests {
         let was = json!({ "properties": { "path": { "type": "string" } }, "required": ["path"] });
         let is = json!({ "properties": { "path": { "type": "string", "maxLength": 5 } }, "required": [] });
         assert_eq!(
-            part_lines("input", &was, &is),
+            part_lines("input", Some(&was), Some(&is)),
             [
                 "    - input.required[0] = \"path\"",
                 "    + input.properties.path.maxLength = 5",
@@ -269,6 +290,44 @@ mod tests {
     fn tools_that_cannot_be_shown_are_an_error_and_not_none() {
         for surface in ["", "5", "{}", r#"{"tools":5}"#, r#"[{"title":"x"}]"#, "[5]"] {
             assert!(tools(surface.as_bytes()).is_err(), "{surface}");
+        }
+    }
+
+    #[test]
+    fn whatever_changes_in_a_tool_is_a_line_of_its_own() {
+        let plain = json!({ "properties": { "a.b": { "const": 1 } } });
+        for (what, other) in [
+            ("a null", json!({ "properties": { "a.b": { "const": 1 } }, "x": { "do this": null } })),
+            ("a key with a dot", json!({ "properties": { "a": { "b": { "const": 1 } } } })),
+            ("a key like a place", json!({ "properties[\"a.b\"]": { "const": 1 } })),
+            ("a text for a number", json!({ "properties": { "a.b": { "const": "1" } } })),
+        ] {
+            for (was, is) in [(&plain, &other), (&other, &plain)] {
+                let lines = part_lines("input", Some(was), Some(is));
+                assert!(
+                    lines.iter().any(|line| line.starts_with("    + ") || line.starts_with("    - ")),
+                    "{what}: {lines:?}"
+                );
+            }
+        }
+        let tool = |part: Value| tools(json!([part]).to_string().as_bytes()).ok().unwrap();
+        let (was, is) = (tool(json!({ "name": "a", "title": "A" })), tool(json!({ "name": "a" })));
+        assert_eq!(tool_lines(&was, &is), ["  tool a", "    - title = \"A\""]);
+        let (was, is) = (Value::from("{\"a\": 1}"), Value::from("{\"a\":1}"));
+        assert_eq!(part_lines("input", Some(&was), Some(&is)).len(), 1, "the same in other words");
+    }
+
+    #[test]
+    fn no_text_of_a_plugin_looks_like_a_line_of_ours() {
+        let forged = "1.0\n  signed by\n    + publisher: somebody";
+        for lines in [
+            changed("version", &[], &[forged.to_owned()]),
+            part_lines("input", None, Some(&json!({ forged: 1 }))),
+            part_lines("input", None, Some(&json!({ "a": forged }))),
+            part_lines("description", None, Some(&Value::from(forged))),
+        ] {
+            let lines = lines.join("\n");
+            assert!(!lines.lines().any(|line| line == "  signed by"), "{lines}");
         }
     }
 
