@@ -108,15 +108,19 @@ fn answers_on_their_way_out_are_of_what_all_calls_together_may_hold() {
     let server = world.serve(Transport::Http);
     let large = || server.call("large_run", json!({}));
     assert!(!large().is_error(), "{:.500}", large().text());
-    let holding = server.begin("bad_run", json!({}));
+    let mut begun = Vec::new();
     server.wait_until("there is no room for another", || {
+        // What the call before it held may still be on its way back, so that there was no room for this one.
+        if server.log().matches("came to nothing tool=bad_run").count() == begun.len() {
+            begun.push(server.begin("bad_run", json!({})));
+        }
         let refused = large();
         let says_so = refused.text().contains("no memory left for this call; try again later");
         assert_eq!(refused.is_error(), says_so, "{refused:?}");
         says_so
     });
     assert_eq!(server.call("good_seven", json!({})).text(), "7", "what needs little goes on");
-    holding.cancel();
+    begun.pop().unwrap().cancel();
     server.wait_until("what it held is there again", || !large().is_error());
     let ended = server.call("late_run", json!({}));
     assert!(ended.is_error() && ended.text().contains("deadline_ms = 500"), "{ended:?}");

@@ -60,7 +60,9 @@ impl Forms {
             let more: Vec<Form> = undone.iter().skip(last).map(|form| Form::new(decoded(form))).collect();
             undone.extend(more);
             let plain = |form: &Form| Form::new(form.iter().copied().map(plain).collect());
-            let rests = undone.iter().flat_map(|form| eaten(form).filter_map(|count| form.get(count..)));
+            // Within the whole value the secret itself is found.
+            let of_secret = undone.iter().step_by(values.len());
+            let rests = of_secret.flat_map(|form| eaten(form).filter_map(|count| form.get(count..)));
             let rests = rests.map(|rest| Form::new(rest.to_vec()));
             let forms = undone.iter().map(|form| Form::new(form.to_vec())).chain(rests);
             Patterns::new(forms.map(|form| fold(plain(&form))), min)
