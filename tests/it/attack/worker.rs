@@ -183,7 +183,9 @@ fn no_core_dump_is_taken_of_the_server_or_of_a_process_of_its() {
         let limits = of_process(pid, "limits");
         // One byte: less than any dump, and the value for which no program is asked to take one either.
         let row = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-        assert_eq!(row.split_whitespace().collect::<Vec<_>>()[4..6], ["1", "1"], "soft and hard: {row}");
+        // None may be allowed already, by whoever started the tests.
+        let none = |bytes: &&str| ["0", "1"].contains(bytes);
+        assert!(row.split_whitespace().skip(4).take(2).filter(none).count() == 2, "soft and hard: {row}");
     }
 }
 
