@@ -202,14 +202,14 @@ impl Gate {
         self.rooms.kept.hold_also(pins.into_iter().flat_map(digests));
     }
 
-    /// Whether a policy trusts a plugin that was looked at under another one.
+    /// Who signed a plugin, by a policy that may be another than the one under which it was looked at: as its provenance says it.
     ///
     /// # Errors
-    /// A sentence that says why not.
-    pub fn trusts(&self, plugin: &Plugin, trust: &Trust) -> Result<(), String> {
-        let now = self.rooms.seen.judge(trust, load::now()).map_err(|error| error.to_string())?;
+    /// A sentence that says why the policy does not trust it, or is not taken.
+    pub fn signed_by(&self, plugin: &Plugin, trust: &Trust) -> Result<Vec<String>, String> {
+        let now = self.rooms.seen.judge(trust, load::now()).map_err(|error| load::told(&error))?;
         let trusted = trust.policy.again(plugin.clearance().trusted(), Standing::New, now);
-        trusted.map(drop).map_err(|error| error.to_string())
+        trusted.map(|trusted| trusted.signed_by()).map_err(|error| error.to_string())
     }
 
     /// What a plugin asks, of whom it is said that it may be looked into. Nothing is granted by it. Blocks.

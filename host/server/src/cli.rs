@@ -9,6 +9,7 @@ mod explain;
 mod inspect;
 mod key;
 mod learn;
+mod newest;
 mod output;
 mod pack;
 mod place;

@@ -111,10 +111,12 @@ pub(crate) struct Roots {
     pub(crate) trust: Trust,
     /// What was approved, if that is asked.
     pub(crate) lock: Option<Lock>,
+    /// Where the state directory is; nothing if that cannot be read.
+    pub(crate) state: Option<PathBuf>,
 }
 
 impl Roots {
-    /// Reads `[trust]` of a configuration, and the files it names.
+    /// Reads `[trust]` of a configuration, and the files it names, and `[state]`, which may be wrong.
     ///
     /// # Errors
     /// Everything that is wrong with those.
@@ -123,8 +125,11 @@ impl Roots {
         let document = Document::read(&absolute(path), &problems).ok_or_else(|| problems.take())?;
         let root = document.root();
         let roots = trust::read(&document, root.section("trust"), &root);
-        let roots = roots.map(|(files, lock)| Self { policy: files.policy, trust: files.trust, lock });
-        whole(roots, &problems)
+        let problems_of_trust = problems.take();
+        let state = state_dir(&document, &root);
+        let state = problems.take().is_empty().then_some(state);
+        let roots = roots.map(|(files, lock)| Self { policy: files.policy, trust: files.trust, lock, state });
+        whole(roots, &problems_of_trust)
     }
 }
 
@@ -144,12 +149,7 @@ fn read(
 ) -> Option<Config> {
     let root = document.root();
     let server = server::read(root.section("server"));
-    let state = root.section("state");
-    let dir = state.as_ref().and_then(|state| state.string("dir")).unwrap_or_else(|| "state".to_owned());
-    let state_dir = document.relative(&dir);
-    if let Some(state) = state {
-        state.finish();
-    }
+    let state_dir = state_dir(document, &root);
     let secrets = secret::read(document, &root);
     let defaults = root.section("defaults").map(|defaults| {
         let read = limits::read(defaults.section("limits"), &Default::default());
@@ -202,6 +202,16 @@ fn read(
 /// A sentence that says what is wrong and what to do.
 pub(crate) fn read_key(path: &Path) -> Result<zeroize::Zeroizing<String>, String> {
     modes::read(path, toolgate_policy::limits::load::CONFIG_BYTES_MAX, modes::Kind::Secret)
+}
+
+/// Where the state directory is, as `[state]` says.
+fn state_dir(document: &Document<'_>, root: &Section<'_>) -> PathBuf {
+    let state = root.section("state");
+    let dir = state.as_ref().and_then(|state| state.string("dir")).unwrap_or_else(|| "state".to_owned());
+    if let Some(state) = state {
+        state.finish();
+    }
+    document.relative(&dir)
 }
 
 /// A section that is not there reads like an empty one.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
-use toolgate_policy::limits::load::WATCH_MS;
+use toolgate_policy::limits::load::{TRUST_READS_MAX, WATCH_MS};
 use toolgate_runtime::audit::Event;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::load::source;
@@ -167,7 +167,19 @@ impl Reload {
         self.gate.retrust(&Arc::new(trust))
     }
 
+    /// Reads everything again; once more if another process has taken a newer trust policy since it was read, which is as it should be.
     fn reload(&self) {
+        for _ in 0..=TRUST_READS_MAX {
+            let Some(tried) = self.reload_once() else { return };
+            let policy = self.looked(|watched| watched.policy.clone());
+            if !load_trust(&policy).is_ok_and(|trust| trust.policy.version() > tried) {
+                return;
+            }
+        }
+    }
+
+    /// Reads everything again. The version of a trust policy that is not taken.
+    fn reload_once(&self) -> Option<u64> {
         tracing::info!(config = %self.config.display(), "reloading");
         let (policy, files) = self.looked(|watched| (watched.policy.clone(), watched.files.clone()));
         // As they are before they are read: what changes while they are read is read once more.
@@ -180,11 +192,13 @@ impl Reload {
                 *self.watched() = Watched::of(&config, read);
                 let report = self.gate.reload(&config.spec);
                 report.log();
+                let refused = report.problem.is_some().then(|| config.spec.trust.policy.version());
                 let problems = report.problem.into_iter().collect::<Vec<_>>();
                 if problems.is_empty() {
                     tracing::info!("reloaded");
                 }
                 self.gate.record(&Event::Reloaded { plugins: self.gate.now().plugins().len(), problems });
+                refused
             }
             Err(problems) => {
                 let list = problems.list();
@@ -199,6 +213,7 @@ impl Reload {
                 let problems = list.iter().map(ToString::to_string).collect();
                 self.gate.record(&Event::Reloaded { plugins: self.gate.now().plugins().len(), problems });
                 self.watched().read = seen;
+                None
             }
         }
     }

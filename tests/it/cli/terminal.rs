@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::json;
 use toolgate_policy::redact::is_plain;
+use toolgate_tests::world::TRUST;
 use toolgate_tests::{Ended, World, guest, test_guest};
 
 /// Moves the cursor, begins a sequence in one character, reverses, hides, tags.
@@ -70,6 +71,55 @@ fn no_command_prints_what_it_is_given_as_it_is() {
     for command in commands {
         assert_plain(&format!("{command:?}"), &world.run(command));
     }
+}
+
+#[test]
+fn no_text_of_the_trust_policy_begins_a_line_of_its_own() {
+    const FORGED: &str = "plugin p: ok: 1 tools";
+    let lines = |ended: &Ended| ended.said().lines().any(|line| line.trim_start().starts_with(FORGED));
+    let world = World::new().plugin("p", &guest::seven()).locked();
+    let approved = world.run(&["plugin", "approve", "p", "--yes"]);
+    assert_eq!(approved.code, 0, "{}", approved.said());
+    let text = format!("a flaw\\n{FORGED}\\r\\u001b[2J");
+    let digest = toolgate_policy::Digest::of(&guest::seven());
+    let revoking = format!("{TRUST}# {FORGED}\n[[revoke]]\ndigest = \"{digest}\"\nreason = \"{text}\"\n");
+    let revoking = revoking.replace("version = 1", "version = 2");
+    let wrong = [
+        TRUST.replace("id = \"vendor\"", &format!("id = \"{text}\"")),
+        TRUST.replace("name = \"publisher\"", &format!("name = \"{text}\"")),
+        TRUST.replace("signers = [\"vendor\"]", &format!("signers = [\"{text}\"]")),
+        TRUST.replace("plugin = \"*\"", &format!("plugin = \"{text}\"")),
+        TRUST.replace("keys/vendor.pub", &format!("keys/{}", text.replace("\\u001b", "x"))),
+        format!("{TRUST}\"{text}\" = 1\n"),
+        format!("{TRUST}[[revoke]]\ndigest = \"{text}\"\n"),
+        format!("{TRUST}[[revoke]]\ndigest = {FORGED}\n"),
+    ];
+    let commands: [&[&str]; 9] = [
+        &["check"],
+        &["call", "p_seven"],
+        &["tools"],
+        &["serve", "--stdio"],
+        &["explain", "p"],
+        &["verify", "plugins/p.wasm"],
+        &["plugin", "list"],
+        &["plugin", "diff", "p"],
+        &["plugin", "approve", "p", "--yes"],
+    ];
+    for (trust, code) in wrong.iter().map(|trust| (trust, 2)).chain([(&revoking, 3)]) {
+        world.put("trust.toml", trust.as_bytes(), 0o644);
+        for command in commands {
+            let ended = world.run_as_is(command);
+            if ended.code != 0 {
+                assert_eq!(ended.code, code, "{command:?}: {trust}: {}", ended.said());
+            }
+            assert_plain(&format!("{command:?}"), &ended);
+            assert!(!lines(&ended), "{command:?}: {trust}: {}", ended.said());
+        }
+    }
+    // Those who can read the file in question told it in one line.
+    let told = world.run_as_is(&["call", "p_seven"]);
+    let escaped = format!("is revoked: a flaw\\u{{a}}{FORGED}\\u{{d}}\\u{{1b}}[2J");
+    assert!(told.stderr.contains(&escaped), "{}", told.said());
 }
 
 #[test]

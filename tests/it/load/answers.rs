@@ -38,7 +38,7 @@ fn what_happened_while_a_question_waited_is_not_undone_by_the_answer() {
 #[test]
 fn what_is_approved_is_what_was_shown_or_nothing() {
     type Change = fn(&World);
-    let changes: [(&str, Change, &str); 7] = [
+    let changes: [(&str, Change, &str); 10] = [
         ("other bytes", |world| world.install("q", &seven("Gives eight.")), "its bytes changed"),
         (
             "another grant",
@@ -86,16 +86,78 @@ fn what_is_approved_is_what_was_shown_or_nothing() {
             |world| std::fs::remove_file(world.path("plugins/q.wasm")).unwrap(),
             "plugins/q.wasm: No such file",
         ),
+        (
+            "a configuration that is wrong",
+            |world| world.put("toolgate.toml", b"[server]\nlisten = 5\n", 0o644),
+            "server.listen",
+        ),
+        (
+            "a trust policy that is wrong",
+            |world| world.put("trust.toml", b"version = 0\n", 0o644),
+            "counts from 1",
+        ),
+        (
+            "no approvals asked",
+            |world| {
+                let text = std::fs::read_to_string(world.path("toolgate.toml")).unwrap();
+                let text = text.replace("[trust]\n", "[trust]\nlock = \"off\"\n");
+                world.put("toolgate.toml", text.as_bytes(), 0o644);
+            },
+            "approvals are not asked here",
+        ),
     ];
     for (what, change, words) in changes {
         let (world, prompt) = asked();
         change(&world);
         let before = std::fs::read_to_string(world.path("toolgate.lock")).unwrap();
         let (code, shown) = prompt.answer("y");
-        assert!(matches!(code, 2..=4), "{what}: {code}: {shown}");
+        assert_eq!(code, 3, "{what}: {shown}");
+        assert!(shown.contains("nothing was written"), "{what}: {shown}");
         assert!(shown.contains(words), "{what}: not `{words}`: {shown}");
         let after = std::fs::read_to_string(world.path("toolgate.lock")).unwrap();
         assert_eq!(after, before, "{what}: nothing was written");
+    }
+}
+
+/// Two signers of one role, of which so many must have signed.
+fn two_signers(version: u32, threshold: u32, signers: &str) -> String {
+    format!(
+        "version = {version}\n[[signer]]\nid = \"vendor\"\nkey = \"keys/vendor.pub\"\n[[signer]]\nid = \"second\"\n\
+         key = \"keys/second.pub\"\n[[role]]\nname = \"publisher\"\nthreshold = {threshold}\nsigners = [{signers}]\n\
+         [[rule]]\nplugin = \"*\"\nrequire = [\"publisher\"]\n"
+    )
+}
+
+#[test]
+fn a_trust_policy_that_changed_since_may_say_nothing_else_of_what_was_shown() {
+    let both = "\"vendor\", \"second\"";
+    let again = two_signers(2, 2, both);
+    let comment = format!("# what others wrote\n{again}");
+    for (args, nothing) in [
+        (&["plugin", "approve", "q", "--by", "a tester"][..], None),
+        (&["plugin", "add", "plugins/q.wasm", "--by", "a tester"], Some("[[plugin]]")),
+    ] {
+        for (trust, code) in
+            [(comment.as_str(), 0), (&two_signers(2, 1, "\"vendor\""), 3), (&two_signers(2, 1, both), 3)]
+        {
+            let world = World::new().locked();
+            let world = if nothing.is_none() { world.plugin("q", &seven("Gives seven.")) } else { world };
+            world.install("q", &seven("Gives seven."));
+            world.sign("q", "second");
+            let world = world.trust(&two_signers(1, 2, both));
+            world.write();
+            let prompt = Prompt::start(&world, args);
+            assert!(prompt.shown().contains("publisher: vendor, second"), "{}", prompt.shown());
+            world.put("trust.toml", trust.as_bytes(), 0o644);
+            let (ended, shown) = prompt.answer("y");
+            assert_eq!(ended, code, "{args:?} {trust}: {shown}");
+            if code == 3 {
+                assert!(shown.contains("signed by others than was shown: publisher: vendor"), "{shown}");
+                assert!(!world.path("toolgate.lock").exists(), "{shown}");
+                let config = std::fs::read_to_string(world.path("toolgate.toml")).unwrap();
+                assert!(nothing.is_none_or(|words| !config.contains(words)), "{config}");
+            }
+        }
     }
 }
 

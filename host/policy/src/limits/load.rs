@@ -107,6 +107,10 @@ pub const FILE_LOCK_MS: u64 = 30_000;
 /// How often it looks whether the other is done, in milliseconds.
 pub const FILE_LOCK_POLL_MS: u64 = 5;
 
+/// How often the trust policy is read again because another process took a newer one since it was read. Each time takes a
+/// revocation in the moment between reading and judging; as many as that in a row are no accident.
+pub const TRUST_READS_MAX: usize = 16;
+
 /// Days for which an approved plugin goes on after the key that signed it has expired, unless trust.toml says otherwise.
 pub const GRACE_DAYS: u32 = 30;
 

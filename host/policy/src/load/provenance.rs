@@ -20,11 +20,10 @@ pub struct Provenance {
 impl Provenance {
     /// Of what was cleared, which says that it is this version.
     pub fn of(clearance: &Clearance, version: Option<String>) -> Self {
-        let met = clearance.trusted().roles().iter();
         Self {
             digest: clearance.digest(),
             version,
-            signers: met.map(|met| format!("{}: {}", met.role, met.signers.join(", "))).collect(),
+            signers: clearance.trusted().signed_by(),
             approval: clearance.pin().map(|pin| pin.approval.clone()),
         }
     }

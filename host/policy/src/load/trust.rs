@@ -93,11 +93,14 @@ struct Weighed<'a> {
     elsewhere: Vec<(String, String)>,
 }
 
+/// Characters of the operator's reason that are shown, in one line.
+const REASON_CHARS_MAX: usize = 1_000;
+
 /// Why they are not trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Distrust {
     /// The digest is on the list.
-    #[error("{digest} is revoked: {reason}")]
+    #[error("{digest} is revoked: {}", printable(reason, REASON_CHARS_MAX))]
     Revoked {
         /// Which.
         digest: Digest,
@@ -322,6 +325,11 @@ impl Trusted {
     /// Which roles were met, and by whom.
     pub fn roles(&self) -> &[Met] {
         &self.roles
+    }
+
+    /// Who signed them, a line for each role: `role: signer, signer`.
+    pub fn signed_by(&self) -> Vec<String> {
+        self.roles.iter().map(|met| format!("{}: {}", met.role, met.signers.join(", "))).collect()
     }
 
     /// What let it go on only because it was approved before.

@@ -9,7 +9,7 @@ use toolgate_policy::load::{Distrust, TrustPolicy};
 use super::{Loaded, Reconciler, Report, records};
 use crate::load::source::{Found, Sources};
 use crate::load::verify;
-use crate::load::{Kind, NotLoaded};
+use crate::load::{self, Kind, NotLoaded};
 use crate::rooms::Rooms;
 use crate::snapshot::plugin::Plugin;
 use crate::spec::{PluginSpec, Trust};
@@ -26,11 +26,13 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Asks the newest trust policy again: a date in it may have passed.
+    /// Asks the newest trust policy that was taken here again: a date in it may have passed. That another process has taken a newer
+    /// one, which this one takes at a signal or never, does not keep what serves from being judged.
     pub(crate) fn retrust_now(&self) {
         let Some(trust) = self.rooms.snapshots.trust() else { return };
-        if let Err(error) = self.retrust(&trust) {
-            tracing::error!("{}; what serves is not judged again", crate::load::told(&error));
+        match self.rooms.seen.time(load::now()) {
+            Ok(now) => self.drop_distrusted(&trust, now),
+            Err(error) => tracing::error!("{}; what serves is not judged again", load::told(&error)),
         }
     }
 

@@ -82,6 +82,8 @@ pub enum NotAdmitted {
 const FILE: &str = "trust.seen";
 const LOCK: &str = "trust.seen.lock";
 const KEY: &str = "trust.key";
+/// The key until the first memory is written.
+const FRESH: &str = "trust.key.new";
 const FORMAT: u32 = 2;
 const BYTES_MAX: u64 = 1024;
 
@@ -89,24 +91,38 @@ const BYTES_MAX: u64 = 1024;
 const CLOCK_SLACK_S: i64 = 300;
 
 impl Seen {
-    /// Reads what was seen.
+    /// Reads what was seen. Where there is neither key nor memory, it begins with nothing.
+    ///
+    /// The key gets its name last: a key without a memory, or a memory without a key, means that one of them was taken away.
     ///
     /// # Errors
-    /// When it cannot be read, or is not what was written.
+    /// When it cannot be read, is not what was written, or only one of key and memory is there.
     pub fn open(state: &State) -> io::Result<Self> {
         let (folder, keys) = (state.root().try_clone()?, state.dir("keys")?);
         // Two processes may begin at once: the second finds key and memory, or neither.
-        let one = DirLock::take(&folder, LOCK)?;
-        let began = keys.exists(KEY);
-        let key = MacKey::load_or_make(&keys, KEY)?;
-        let seen = Self { folder, key };
-        if began {
-            seen.read()?;
-        } else {
-            seen.write(&Last { format: FORMAT, version: 0, sha256: None, keys: None, time: 0 })?;
+        let _one = DirLock::take(&folder, LOCK)?;
+        match (is_there(&keys, KEY)?, is_there(&folder, FILE)?) {
+            (true, true) => {
+                let seen = Self { key: load_key(&keys, KEY)?, folder };
+                seen.read()?;
+                Ok(seen)
+            }
+            (true, false) => Err(gone(FILE, &format!("keys/{KEY}"))),
+            (false, true) if is_there(&keys, FRESH)? => {
+                // A first start that was interrupted; nothing is forgotten, since the memory is under this very key.
+                let seen = Self { key: load_key(&keys, FRESH)?, folder };
+                seen.read()?;
+                keep_key(&keys)?;
+                Ok(seen)
+            }
+            (false, true) => Err(gone(&format!("keys/{KEY}"), FILE)),
+            (false, false) => {
+                let seen = Self { key: load_key(&keys, FRESH)?, folder };
+                seen.write(&Last { format: FORMAT, version: 0, sha256: None, keys: None, time: 0 })?;
+                keep_key(&keys)?;
+                Ok(seen)
+            }
         }
-        drop(one);
-        Ok(seen)
     }
 
     /// Whether a policy may be taken, and which time it is to be judged at: now, or the latest time there was, if the clock
@@ -131,6 +147,21 @@ impl Seen {
             self.write(&next)?;
         }
         Ok(Admitted { now: UnixTime(next.time), upgraded })
+    }
+
+    /// The time at which a policy that this process has taken is judged again, whatever others have taken since; the time is
+    /// remembered.
+    ///
+    /// # Errors
+    /// When the memory cannot be kept.
+    pub fn time(&self, now: UnixTime) -> io::Result<UnixTime> {
+        let _one = DirLock::take(&self.folder, LOCK)?;
+        let (last, _) = self.read()?;
+        let time = latest(&last, now);
+        if time != last.time {
+            self.write(&Last { time, ..last })?;
+        }
+        Ok(UnixTime(time))
     }
 
     /// What is remembered, and whether that has its former form.
@@ -161,6 +192,11 @@ fn next(last: &Last, trust: &Trust, now: UnixTime) -> Result<Last, NotAdmitted> 
     if is == was && (is_other(last.sha256, sha256) || is_other(last.keys, keys)) {
         return Err(NotAdmitted::Changed(is));
     }
+    Ok(Last { format: FORMAT, version: is, sha256, keys, time: latest(last, now) })
+}
+
+/// The latest time there was. Says so if the clock was set back.
+fn latest(last: &Last, now: UnixTime) -> i64 {
     if now.0 < last.time.saturating_sub(CLOCK_SLACK_S) {
         tracing::error!(
             behind_s = last.time.saturating_sub(now.0),
@@ -168,13 +204,44 @@ fn next(last: &Last, trust: &Trust, now: UnixTime) -> Result<Last, NotAdmitted> 
              trust.seen and keys/trust.key in the state directory"
         );
     }
-    Ok(Last { format: FORMAT, version: is, sha256, keys, time: now.0.max(last.time) })
+    now.0.max(last.time)
 }
 
 /// A digest of who the signers are: each id with the key it stands for, in the order of the file.
 fn keys(signers: &[Signer]) -> Digest {
     let line = |signer: &Signer| format!("{}:{}={}\n", signer.id.len(), signer.id, signer.key.hex());
     Digest::of(signers.iter().map(line).collect::<String>().as_bytes())
+}
+
+/// Whether there is anything of this name, be it a link that leads nowhere.
+fn is_there(folder: &Dir, name: &str) -> io::Result<bool> {
+    match folder.symlink_metadata(name) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn load_key(keys: &Dir, name: &str) -> io::Result<MacKey> {
+    MacKey::load_or_make(keys, name).map_err(|error| {
+        io::Error::other(format!(
+            "keys/{name} in the state directory: {error}; to begin anew, remove {FILE} as well"
+        ))
+    })
+}
+
+/// Gives the key its name, on the disk, too.
+fn keep_key(keys: &Dir) -> io::Result<()> {
+    keys.rename(FRESH, keys, KEY)?;
+    keys.open(".")?.sync_all()
+}
+
+/// One of key and memory was taken away.
+fn gone(what: &str, other: &str) -> io::Error {
+    io::Error::other(format!(
+        "{what} in the state directory is gone, and {other} is there: together they say which trust policies were in force, so \
+         that none comes back. Put {what} back from a backup; to begin anew, remove {other} as well"
+    ))
 }
 
 fn read(folder: &Dir, key: &MacKey) -> io::Result<(Last, bool)> {
@@ -213,130 +280,5 @@ mod hex {
 }
 
 #[cfg(test)]
-mod tests {
-    use toolgate_policy::load::TrustPolicy;
-    use toolgate_policy::load::signer::KeyId;
-    use toolgate_policy::load::trust::Parts;
-
-    use super::*;
-
-    const NOW: UnixTime = UnixTime(1_000);
-
-    fn trust(version: u64, file: &[u8]) -> Trust {
-        let policy = TrustPolicy::new(Parts { version, ..Parts::default() }).unwrap();
-        Trust { policy, anchors: Vec::new(), sha256: Digest::of(file) }
-    }
-
-    fn state() -> (tempfile::TempDir, State) {
-        let base = tempfile::tempdir().unwrap();
-        let state = State::open(&base.path().join("state")).unwrap();
-        (base, state)
-    }
-
-    #[test]
-    fn a_version_never_goes_back_and_says_one_thing_also_over_restarts() {
-        let (_base, state) = state();
-        Seen::open(&state).unwrap().admit(&trust(3, b"a"), NOW).unwrap();
-        let seen = Seen::open(&state).unwrap();
-        assert!(matches!(seen.admit(&trust(2, b"a"), NOW), Err(NotAdmitted::Older { was: 3, is: 2 })));
-        assert!(matches!(seen.admit(&trust(3, b"b"), NOW), Err(NotAdmitted::Changed(3))));
-        let admitted = Admitted { now: NOW, upgraded: false };
-        assert_eq!(seen.admit(&trust(3, b"a"), NOW).unwrap(), admitted);
-        assert_eq!(seen.admit(&trust(4, b"b"), NOW).unwrap(), admitted);
-        assert!(seen.admit(&trust(3, b"a"), NOW).is_err());
-        seen.judge(&trust(9, b"a"), NOW).unwrap();
-        assert!(seen.admit(&trust(5, b"a"), NOW).is_ok(), "what was only looked at is not remembered");
-    }
-
-    #[test]
-    fn a_key_file_with_another_key_is_a_change_of_the_policy() {
-        let signer = |key: &[u8]| Signer {
-            id: "vendor".into(),
-            key: KeyId::of_spki(key),
-            identity: None,
-            valid_from: None,
-            valid_until: None,
-        };
-        let with = |version, key: &[u8]| {
-            let policy = Parts { version, signers: vec![signer(key)], ..Parts::default() };
-            Trust { policy: TrustPolicy::new(policy).unwrap(), ..trust(version, b"file") }
-        };
-        let (_base, state) = state();
-        let seen = Seen::open(&state).unwrap();
-        seen.admit(&with(1, b"key"), NOW).unwrap();
-        assert!(matches!(seen.admit(&with(1, b"other"), NOW), Err(NotAdmitted::Changed(1))));
-        assert!(seen.admit(&with(2, b"other"), NOW).is_ok());
-    }
-
-    #[test]
-    fn a_clock_that_is_set_back_brings_no_time_back() {
-        let (_base, state) = state();
-        Seen::open(&state).unwrap().admit(&trust(1, b"a"), UnixTime(5_000)).unwrap();
-        let judged = Seen::open(&state).unwrap().admit(&trust(1, b"a"), UnixTime(100)).unwrap();
-        assert_eq!(judged.now, UnixTime(5_000));
-    }
-
-    #[test]
-    fn a_memory_that_is_gone_or_changed_is_refused_and_says_what_to_do() {
-        let (base, state) = state();
-        Seen::open(&state).unwrap().admit(&trust(7, b"a"), NOW).unwrap();
-        let file = base.path().join("state").join(FILE);
-        let written = std::fs::read(&file).unwrap();
-        for at in 0..written.len() {
-            let mut other = written.clone();
-            *other.get_mut(at).unwrap() ^= 1;
-            std::fs::write(&file, &other).unwrap();
-            let read = Seen::open(&state).and_then(|seen| seen.read());
-            // The line's end may be another: nothing else may.
-            assert!(read.is_err() || read.is_ok_and(|(last, _)| last.version == 7), "byte {at}");
-        }
-        std::fs::remove_file(&file).unwrap();
-        let refused = Seen::open(&state).err().unwrap().to_string();
-        assert!(refused.contains("remove it and keys/trust.key"), "{refused}");
-        std::fs::remove_file(base.path().join("state/keys").join(KEY)).unwrap();
-        assert!(Seen::open(&state).is_ok(), "to begin anew");
-    }
-
-    #[test]
-    fn the_former_form_is_taken_once_with_its_version_and_time() {
-        let (base, state) = state();
-        let seen = Seen::open(&state).unwrap();
-        let former = r#"{"version":3,"said":"abc","release":"0.1.0","time":5000}"#;
-        let put = |line: &str, key: &MacKey| {
-            let tag = toolgate_policy::digest::hex(&key.tag(&[line.as_bytes()]));
-            std::fs::write(base.path().join("state").join(FILE), format!("{line}\n{tag}\n")).unwrap();
-        };
-        let other = MacKey::load_or_make(&state.dir("keys").unwrap(), "other.key").unwrap();
-        put(former, &other);
-        assert!(Seen::open(&state).is_err(), "under another key it counts for nothing");
-        put(former, &seen.key);
-        let seen = Seen::open(&state).unwrap();
-        assert!(matches!(seen.admit(&trust(2, b"a"), NOW), Err(NotAdmitted::Older { was: 3, is: 2 })));
-        let upgraded = Admitted { now: UnixTime(5_000), upgraded: true };
-        assert_eq!(seen.admit(&trust(3, b"a"), NOW).unwrap(), upgraded);
-        assert!(matches!(seen.admit(&trust(3, b"b"), NOW), Err(NotAdmitted::Changed(3))), "once");
-        assert!(!seen.admit(&trust(3, b"a"), NOW).unwrap().upgraded);
-        put(r#"{"format":3,"version":3}"#, &seen.key);
-        assert!(Seen::open(&state).is_err(), "a later form is another release's");
-    }
-
-    #[test]
-    fn processes_that_see_versions_at_once_remember_the_highest() {
-        let (base, _state) = state();
-        std::thread::scope(|scope| {
-            for version in 1..=16 {
-                let path = base.path().join("state");
-                scope.spawn(move || {
-                    // Each has its own descriptors, as a process has.
-                    let seen = Seen::open(&State::open(&path).unwrap()).unwrap();
-                    match seen.admit(&trust(version, b"a"), NOW) {
-                        Ok(_) | Err(NotAdmitted::Older { .. }) => {}
-                        Err(error) => panic!("{error}"),
-                    }
-                });
-            }
-        });
-        let seen = Seen::open(&State::open(&base.path().join("state")).unwrap()).unwrap();
-        assert_eq!(seen.read().unwrap().0.version, 16);
-    }
-}
+#[path = "seen_tests.rs"]
+mod tests;

@@ -14,7 +14,7 @@ use toolgate_runtime::sandbox::interrupt::Interrupt;
 use toolgate_runtime::spec::{OnRefused, Spec};
 
 use super::exit::Exit;
-use super::{ConfigArg, output, serve};
+use super::{ConfigArg, newest, output, serve};
 use crate::auth::local;
 use crate::config::Config;
 use crate::mcp::content;
@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let arguments = arguments(&args.args)?;
     let config = Config::load(&args.config.config)?;
     let gate = serve::open(&config)?;
-    let report = gate.start(&needed(&config.spec, &args.tool));
+    let report = newest::load(&config, |spec| gate.start(&needed(spec, &args.tool)));
     // Why the plugin that should have it does not load says more than that nobody has it.
     if !report.serves || (!report.is_whole() && gate.now().find(&args.tool).is_none()) {
         return Err(Exit::not_loaded(&report));

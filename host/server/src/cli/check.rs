@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use toolgate_runtime::reconcile::{FolderProblem, Loaded, Report};
 
 use super::exit::{Exit, reasons};
-use super::{ConfigArg, output, serve};
+use super::{ConfigArg, newest, output, serve};
 use crate::config::Config;
 
 /// What `check` takes.
@@ -21,7 +21,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let config = Config::load(&args.config.config)?;
     config.warn();
     let gate = serve::open(&config)?;
-    let report = gate.check(&config.spec);
+    let report = newest::load(&config, |spec| gate.check(spec));
     if args.json {
         output::print_json(&as_json(&report));
     } else {

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use toolgate_policy::redact::printable;
 use toolgate_runtime::load::source::{NotFetched, NotFile};
 use toolgate_runtime::load::{Kind, NotLoaded};
 use toolgate_runtime::reconcile::Report;
@@ -33,13 +34,7 @@ impl Exit {
 
     /// The host cannot do it.
     pub(super) fn host(error: &dyn std::error::Error) -> Self {
-        let mut text = format!("failed to {error}");
-        let mut source = error.source();
-        while let Some(cause) = source {
-            text.push_str(&format!(": {cause}"));
-            source = cause.source();
-        }
-        Self { code: 4, text }
+        Self { code: 4, text: format!("failed to {}", with_causes(error)) }
     }
 
     /// A component was not fetched: nothing was there, or what was there is not taken.
@@ -56,6 +51,12 @@ impl Exit {
     /// The host could not do it.
     pub(super) fn host_failed(text: impl Into<String>) -> Self {
         Self { code: 4, text: text.into() }
+    }
+
+    /// What was shown is not as it was any more, or cannot be read any more, which is as good a reason to write nothing.
+    pub(super) fn meanwhile(self) -> Self {
+        Self { code: 3, ..self }
+            .with("\nnothing was written, since not everything is known to be as it was shown")
     }
 
     /// The same, with more to say.
@@ -82,16 +83,33 @@ impl From<Problems> for Exit {
 
 /// Each plugin that does not load, with every reason.
 fn describe(report: &Report) -> String {
-    let mut lines: Vec<String> = report.problem.iter().map(|why| format!("refused: {why}")).collect();
+    let mut lines: Vec<String> =
+        report.problem.iter().map(|why| one_line(&format!("refused: {why}"))).collect();
     lines.extend(report.refused().flat_map(|(name, why, _)| reasons(name.as_str(), why)));
-    lines.extend(report.folders.iter().map(|problem| format!("{problem}")));
+    lines.extend(report.folders.iter().map(|problem| one_line(&problem.to_string())));
     lines.join("\n")
+}
+
+/// A sentence that quotes what others wrote, in one line: none of it passes for a line of ours.
+fn one_line(text: &str) -> String {
+    printable(text, usize::MAX)
+}
+
+/// An error with what caused it.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
 }
 
 /// One line for each reason.
 pub(super) fn reasons(name: &str, why: &NotLoaded) -> Vec<String> {
     let word = why.kind.word();
-    why.reasons.iter().map(|reason| format!("plugin {name}: {word}: {reason}")).collect()
+    why.reasons.iter().map(|reason| one_line(&format!("plugin {name}: {word}: {reason}"))).collect()
 }
 
 /// Ends the process with what came of a command.

@@ -15,7 +15,7 @@ use toolgate_runtime::snapshot::plugin::Plugin;
 use toolgate_runtime::spec::{Approvals, PluginSpec};
 
 use super::exit::Exit;
-use super::{ConfigArg, output, serve};
+use super::{ConfigArg, newest, output, serve};
 use crate::config::Config;
 
 /// What `explain` takes.
@@ -165,7 +165,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let gate = serve::open(&config)?;
     // What it could reach if it were approved: whoever approves wants to know before.
     let alone = config.spec.of(spec.clone(), Approvals::NotAsked);
-    let (would_serve, report) = gate.look(&alone);
+    let (would_serve, report) = newest::look(&config.policy, alone, |spec| gate.look(spec));
     if !report.is_whole() {
         return Err(Exit::not_loaded(&report));
     }

@@ -20,7 +20,7 @@ use toolgate_runtime::spec::{Approvals, PluginSpec};
 
 use super::exit::Exit;
 use super::explain::find;
-use super::{ConfigArg, call, output, serve};
+use super::{ConfigArg, call, newest, output, serve};
 use crate::auth::local;
 use crate::config::{Config, Instead};
 
@@ -88,7 +88,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     };
     let alone = config.spec.of(spec, approvals);
     // Whether they are approved is asked once more here, of the very bytes that run.
-    let report = gate.start(&alone);
+    let report = newest::look(&config.policy, alone, |spec| ((), gate.start(spec))).1;
     if !report.is_whole() {
         return Err(Exit::not_loaded(&report));
     }
@@ -132,7 +132,7 @@ fn approvals(
         let pin = Pin { grant: spec.grants.written(), ..pin.clone() };
         let approvals = Approvals::Asked([(spec.name.clone(), pin)].into());
         let alone = config.spec.of(spec.clone(), approvals.clone());
-        let report = gate.check(&alone);
+        let report = newest::look(&config.policy, alone, |spec| ((), gate.check(spec))).1;
         match report.plugins.as_slice() {
             [(_, Loaded::Ready { .. })] => return Ok(Some(approvals)),
             [(_, Loaded::Not { why, .. })] if why.kind == Kind::Held => {}

@@ -6,6 +6,7 @@ mod approve;
 mod compare;
 mod edit;
 mod list;
+mod memory;
 mod remove;
 mod revoke;
 
@@ -21,7 +22,7 @@ use toolgate_runtime::spec::{Approvals, PluginSpec};
 use toolgate_runtime::state::file_lock::FileLocks;
 
 use super::exit::Exit;
-use super::{ConfigArg, explain, output, serve};
+use super::{ConfigArg, explain, newest, output, serve};
 use crate::config::{Config, Lock};
 
 /// What can be done.
@@ -70,9 +71,9 @@ impl Desk {
         Self::open(Config::load(&arg.config)?)
     }
 
-    /// Goes on with the configuration as it is by now.
+    /// Goes on with the configuration as it is by now, after somebody was asked.
     fn take(&mut self, config: Config) -> Result<(), Exit> {
-        self.lock = config.lock.clone().ok_or_else(no_lock)?;
+        self.lock = config.lock.clone().ok_or_else(|| no_lock().meanwhile())?;
         self.gate.hold(&config.spec);
         self.config = config;
         Ok(())
@@ -85,7 +86,8 @@ impl Desk {
     }
 
     fn look_at(&self, spec: &PluginSpec, approvals: Approvals) -> Result<Arc<Plugin>, Exit> {
-        let (would_serve, report) = self.gate.look(&self.config.spec.of(spec.clone(), approvals));
+        let wanted = self.config.spec.of(spec.clone(), approvals);
+        let (would_serve, report) = newest::look(&self.config.policy, wanted, |spec| self.gate.look(spec));
         if !report.is_whole() {
             return Err(Exit::not_loaded(&report));
         }

@@ -13,9 +13,9 @@ use toolgate_runtime::reconcile::Report;
 use toolgate_runtime::spec::{Compiling, OnRefused};
 use toolgate_runtime::state::State;
 
-use super::ConfigArg;
 use super::exit::Exit;
 use super::progress::{self, Bars};
+use super::{ConfigArg, newest};
 use crate::auth::local;
 use crate::config::{Config, check_listen};
 use crate::mcp::Handler;
@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let waits = args.frozen || config.spec.on_refused == OnRefused::Stop;
     let progress = if waits { progress::bars() } else { progress::none() };
     let gate = open_telling(&config, &progress)?;
-    let report = if waits { gate.start(&config.spec) } else { gate.begin(&config.spec) };
+    let report = newest::load(&config, |spec| if waits { gate.start(spec) } else { gate.begin(spec) });
     progress.end();
     report.log();
     if !report.serves && config.spec.on_refused == OnRefused::Stop {

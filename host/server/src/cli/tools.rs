@@ -7,7 +7,7 @@ use toolgate_policy::redact::{printable, printable_lines};
 use toolgate_runtime::snapshot::plugin::Plugin;
 
 use super::exit::Exit;
-use super::{ConfigArg, output, serve};
+use super::{ConfigArg, newest, output, serve};
 use crate::auth::local;
 use crate::config::Config;
 
@@ -27,7 +27,7 @@ const SHOWN_CHARS_MAX: usize = 2_000;
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let config = Config::load(&args.config.config)?;
     let gate = serve::open(&config)?;
-    let report = gate.start(&config.spec);
+    let report = newest::load(&config, |spec| gate.start(spec));
     if !report.serves {
         return Err(Exit::not_loaded(&report));
     }

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::path::PathBuf;
 
+use toolgate_policy::redact::printable;
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
@@ -52,14 +54,15 @@ impl Problems {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
+        // Names and values are quoted from files; none of them begins a line of its own.
+        write!(f, "{}", printable(&self.file.display().to_string(), usize::MAX))?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
         if !self.key.is_empty() {
-            write!(f, ": {}", self.key)?;
+            write!(f, ": {}", printable(&self.key, usize::MAX))?;
         }
-        write!(f, ": {}", self.why)
+        write!(f, ": {}", printable(&self.why, usize::MAX))
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
             return Err(Exit::refused("nothing was added"));
         }
         not_there(args, name.as_str())?;
-        desk.take(with_plugin(args, name.as_str())?.1)?;
+        desk.take(with_plugin(args, name.as_str()).map_err(Exit::meanwhile)?.1)?;
     }
     write(args, &desk, &shown, rivals)?;
     output::print(&format!("{name}: added to {}", args.config.config.display()));
@@ -60,10 +60,10 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
 fn write(args: &Args, desk: &Desk, shown: &Shown, mut rivals: Rivals) -> Result<(), Exit> {
     let (name, path) = (shown.plugin.name(), &args.config.config);
     let approval = args.saying.approval()?;
-    approve::rehearse(desk, std::slice::from_ref(shown), &approval)?;
+    approve::rehearse(desk, std::slice::from_ref(shown), &approval).map_err(Exit::meanwhile)?;
     let locks = FileLocks::take([path.as_path(), &desk.lock.path]).map_err(|error| Exit::host(&error))?;
     not_there(args, name.as_str())?;
-    let (edit, config) = with_plugin(args, name.as_str())?;
+    let (edit, config) = with_plugin(args, name.as_str()).map_err(Exit::meanwhile)?;
     let mut lock = approve::unchanged(desk, &config, std::slice::from_ref(shown))?;
     approve::may_be_named(desk, &config, std::slice::from_ref(shown), &mut rivals, false)?;
     let before = lock.file.clone();
@@ -82,7 +82,7 @@ fn write(args: &Args, desk: &Desk, shown: &Shown, mut rivals: Rivals) -> Result<
 
 /// That the configuration has no plugin of this name by now.
 fn not_there(args: &Args, name: &str) -> Result<(), Exit> {
-    let config = Config::load(&args.config.config)?;
+    let config = approve::read_again(&args.config)?;
     if config.spec.plugins.iter().any(|spec| spec.name.as_str() == name) {
         return Err(Exit::refused(format!(
             "`{name}` was added meanwhile; nothing was written (`toolgate plugin diff {name}` shows what is there)"

@@ -118,15 +118,20 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
             return Err(Exit::refused("nothing was approved"));
         }
         // Much may have happened while the question stood there.
-        desk.take(Config::load(&args.config.config)?)?;
+        desk.take(read_again(&args.config)?)?;
     }
     let approval = args.saying.approval()?;
-    rehearse(&desk, &changed, &approval)?;
+    rehearse(&desk, &changed, &approval).map_err(Exit::meanwhile)?;
     write(args, &desk, &changed, &approval, rivals)?;
     for Shown { plugin, .. } in changed {
         output::print(&format!("{}: approved by {}: {}", plugin.name(), approval.by, plugin.digest()));
     }
     Ok(())
+}
+
+/// The configuration as it is by now. Whatever is wrong with it is wrong since it was shown.
+pub(super) fn read_again(config: &ConfigArg) -> Result<Config, Exit> {
+    Config::load(&config.config).map_err(|problems| Exit::from(problems).meanwhile())
 }
 
 /// Loads what was shown as a server would once it is approved. That it does is the condition of approving it; and it keeps the
@@ -179,7 +184,7 @@ pub(super) fn unchanged(desk: &Desk, config: &Config, shown: &[Shown]) -> Result
     for Shown { plugin, spec, before } in shown {
         let name = plugin.name();
         let changed = |what: &str| Err(Exit::refused(format!("plugin {name}: {what}; nothing was written")));
-        if *explain::find(config, name.as_str())?.1 != *spec {
+        if *explain::find(config, name.as_str()).map_err(Exit::meanwhile)?.1 != *spec {
             return changed("its configuration changed meanwhile");
         }
         match lock.file.get(name) {
@@ -193,14 +198,22 @@ pub(super) fn unchanged(desk: &Desk, config: &Config, shown: &[Shown]) -> Result
                 return changed(&format!("{by} approved it meanwhile"));
             }
         }
-        if let Err(why) = desk.gate.trusts(plugin, &config.spec.trust) {
-            return changed(&why);
+        match desk.gate.signed_by(plugin, &config.spec.trust) {
+            Ok(signers) if signers == plugin.provenance().signers => {}
+            Ok(signers) => {
+                let signers = toolgate_policy::redact::printable(&signers.join("; "), 500);
+                return changed(&format!(
+                    "by the trust policy as it is meanwhile it is signed by others than was shown: {signers}"
+                ));
+            }
+            Err(why) => return changed(&toolgate_policy::redact::printable(&why, 2_000)),
         }
     }
     Ok(lock)
 }
 
-/// Writes the approvals while nobody else writes the lock.
+/// Writes the approvals while nobody else writes the lock. A command that revokes holds the same lock, so that the trust policy that is
+/// read here is the newest that any command has written.
 fn write(
     args: &Args,
     desk: &Desk,
@@ -209,7 +222,7 @@ fn write(
     mut rivals: Rivals,
 ) -> Result<(), Exit> {
     let locks = FileLocks::take([desk.lock.path.as_path()]).map_err(|error| Exit::host(&error))?;
-    let config = Config::load(&args.config.config)?;
+    let config = read_again(&args.config)?;
     let mut lock = unchanged(desk, &config, shown)?;
     may_be_named(desk, &config, shown, &mut rivals, false)?;
     for one in shown {

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table};
+use toolgate_policy::Digest;
 use toolgate_policy::limits::load::CONFIG_BYTES_MAX;
 use toolgate_runtime::load::source::read_regular;
 use toolgate_runtime::state::file_lock::FileLocks;
@@ -25,6 +26,11 @@ impl Edit {
         let before = std::str::from_utf8(file.bytes()).map_err(|error| failed(&error))?.to_owned();
         let document = before.parse().map_err(|error| failed(&error))?;
         Ok(Self { path: path.to_owned(), before, document })
+    }
+
+    /// The digest of what was read.
+    pub(super) fn sha256(&self) -> Digest {
+        Digest::of(self.before.as_bytes())
     }
 
     /// The document to change.
@@ -60,16 +66,21 @@ impl Edit {
         self.document.to_string()
     }
 
-    /// Replaces the file, if it is still what was read: an editor takes no lock.
+    /// An editor takes no lock.
+    pub(super) fn changed_meanwhile(&self) -> Exit {
+        Exit::refused(format!(
+            "{}: not written: another program has changed it in this very moment; run the command again",
+            self.path.display()
+        ))
+    }
+
+    /// Replaces the file, if it is still what was read.
     pub(super) fn save(&self, locks: &FileLocks) -> Result<(), Exit> {
         let failed = |error: std::io::Error| {
             Exit::host_failed(format!("{}: not written: {error}", self.path.display()))
         };
         if std::fs::read_to_string(&self.path).map_err(failed)? != self.before {
-            return Err(Exit::refused(format!(
-                "{}: not written: another program has changed it in this very moment; run the command again",
-                self.path.display()
-            )));
+            return Err(self.changed_meanwhile());
         }
         locks.replace(&self.path, self.text().as_bytes(), 0o644).map_err(failed)
     }

@@ -8,7 +8,7 @@ use toolgate_runtime::reconcile::Loaded;
 use toolgate_runtime::state::lockfile::Entry;
 
 use crate::cli::exit::Exit;
-use crate::cli::{ConfigArg, output, serve};
+use crate::cli::{ConfigArg, newest, output, serve};
 use crate::config::Config;
 
 /// What `plugin list` takes.
@@ -37,7 +37,7 @@ struct Row {
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let config = Config::load(&args.config.config)?;
     let gate = serve::open(&config)?;
-    let (would_serve, report) = gate.look(&config.spec);
+    let (would_serve, report) = newest::look(&config.policy, config.spec.clone(), |spec| gate.look(spec));
     if report.problem.is_some() {
         return Err(Exit::not_loaded(&report));
     }

@@ -1,14 +1,16 @@
 //! `toolgate plugin revoke`: these bytes never run again, whoever signed and approved them. It needs the trust policy and the
-//! lock, and nothing else of the configuration.
+//! lock, and nothing else of the configuration. The state directory remembers the new version at once.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml_edit::{Table, value};
 use toolgate_policy::{Digest, PluginName};
+use toolgate_runtime::spec::Trust;
 use toolgate_runtime::state::file_lock::FileLocks;
 
 use super::edit::Edit;
+use super::memory::Memory;
 use super::{name, save};
 use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, output};
@@ -31,14 +33,23 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         return Err(Exit::usage("--reason takes 1 to 500 printable characters"));
     }
     let path = &args.config.config;
-    let roots = Roots::load(path)?;
-    let lock_path = roots.lock.map(|lock| lock.path);
-    let paths = [Some(roots.policy.as_path()), lock_path.as_deref()];
+    let before = files(Roots::load(path)?);
+    let paths = [Some(before.0.as_path()), before.1.as_deref()];
     let locks = FileLocks::take(paths.into_iter().flatten()).map_err(|error| Exit::host(&error))?;
     // As they are now that nobody else changes them.
     let mut roots = Roots::load(path)?;
+    let lock_path = roots.lock.as_ref().map(|lock| &lock.path);
+    if (&roots.policy, lock_path) != (&before.0, before.1.as_ref()) {
+        return Err(Exit::refused(
+            "the configuration names another trust policy or lock meanwhile; nothing was written, run the command again",
+        ));
+    }
     let digests = digests(&args.what, roots.lock.as_ref())?;
-    revoke(&roots, &digests, &args.reason, &locks)?;
+    let memory = Memory::open(&roots);
+    memory.judge(&roots)?;
+    let revoked = revoke(&roots, &digests, &args.reason, &locks)?;
+    // Before the lock: whatever comes of that, this is on the disk, and decides first.
+    memory.remember(revoked.as_ref().unwrap_or(&roots.trust));
     let Some(lock) = &mut roots.lock else { return Ok(()) };
     let withdrawn = withdraw(lock, &digests, &args.reason);
     if withdrawn.is_empty() {
@@ -57,6 +68,11 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     Ok(())
 }
 
+/// The trust policy and the lock.
+fn files(roots: Roots) -> (PathBuf, Option<PathBuf>) {
+    (roots.policy, roots.lock.map(|lock| lock.path))
+}
+
 /// The bytes that are meant.
 fn digests(what: &str, lock: Option<&Lock>) -> Result<BTreeSet<Digest>, Exit> {
     if let Ok(digest) = what.parse::<Digest>() {
@@ -71,9 +87,19 @@ fn digests(what: &str, lock: Option<&Lock>) -> Result<BTreeSet<Digest>, Exit> {
     })
 }
 
-/// Writes into the trust policy what does not stand there yet, under the next version.
-fn revoke(roots: &Roots, digests: &BTreeSet<Digest>, reason: &str, locks: &FileLocks) -> Result<(), Exit> {
+/// Writes into the trust policy what does not stand there yet, under the next version. The policy as it is then; nothing if it stays
+/// as it was.
+fn revoke(
+    roots: &Roots,
+    digests: &BTreeSet<Digest>,
+    reason: &str,
+    locks: &FileLocks,
+) -> Result<Option<Trust>, Exit> {
     let mut edit = Edit::open(&roots.policy)?;
+    if edit.sha256() != roots.trust.sha256 {
+        // What was judged is what is changed.
+        return Err(edit.changed_meanwhile());
+    }
     let policy = &roots.trust.policy;
     let (known, new): (Vec<&Digest>, Vec<&Digest>) =
         digests.iter().partition(|digest| policy.revoked(digest).is_some());
@@ -83,12 +109,14 @@ fn revoke(roots: &Roots, digests: &BTreeSet<Digest>, reason: &str, locks: &FileL
         table.insert("reason", value(reason));
         edit.push("revoke", table)?;
     }
+    let mut written = None;
     if !new.is_empty() {
         let version = policy.version().checked_add(1).and_then(|version| i64::try_from(version).ok());
         let version = version.ok_or_else(|| cannot_be_raised(&roots.policy))?;
         edit.document()["version"] = value(version);
-        load_trust_text(&roots.policy, &edit.text())?;
+        let trust = load_trust_text(&roots.policy, &edit.text())?;
         edit.save(locks)?;
+        written = Some(trust);
     }
     for digest in known {
         output::print(&format!("{digest}: revoked already"));
@@ -96,7 +124,7 @@ fn revoke(roots: &Roots, digests: &BTreeSet<Digest>, reason: &str, locks: &FileL
     for digest in new {
         output::print(&format!("{digest}: revoked in {}", roots.policy.display()));
     }
-    Ok(())
+    Ok(written)
 }
 
 fn cannot_be_raised(policy: &Path) -> Exit {

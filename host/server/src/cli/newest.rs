@@ -1,0 +1,73 @@
+//! Loading under the newest trust policy. Between reading a policy and judging by it, another process may take a newer one, such as a
+//! revocation that was just written. That is no reason to fail: the policy is read again.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use toolgate_policy::limits::load::TRUST_READS_MAX;
+use toolgate_runtime::reconcile::Report;
+use toolgate_runtime::spec::Spec;
+
+use crate::config::{Config, load_trust};
+
+/// Loads what a configuration says should serve, under its trust policy as it is by now.
+pub(super) fn load(config: &Config, load: impl Fn(&Spec) -> Report) -> Report {
+    look(&config.policy, config.spec.clone(), |spec| ((), load(spec))).1
+}
+
+/// Loads `spec`, and loads it again for as long as its trust policy is not taken and the file has a higher version than the one that
+/// was tried. An older file that was put back has none.
+pub(super) fn look<T>(policy: &Path, mut spec: Spec, load: impl Fn(&Spec) -> (T, Report)) -> (T, Report) {
+    let mut loaded = load(&spec);
+    for _ in 0..TRUST_READS_MAX {
+        if loaded.1.problem.is_none() {
+            break;
+        }
+        match load_trust(policy) {
+            Ok(trust) if trust.policy.version() > spec.trust.policy.version() => spec.trust = Arc::new(trust),
+            Ok(_) | Err(_) => break,
+        }
+        loaded = load(&spec);
+    }
+    loaded
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use toolgate_runtime::spec::{Approvals, OnRefused};
+
+    use super::*;
+
+    /// The versions that were tried where `is` stands in the file by then, and no version below `remembered` is taken.
+    fn tried(was: u64, is: &str, remembered: u64) -> Vec<u64> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trust.toml");
+        std::fs::write(&path, format!("version = {was}\n")).unwrap();
+        let trust = Arc::new(load_trust(&path).unwrap());
+        std::fs::write(&path, is).unwrap();
+        let (plugins, folders) = (Vec::new(), Vec::new());
+        let (approvals, on_refused) = (Approvals::NotAsked, OnRefused::Skip);
+        let spec = Spec { plugins, trust, approvals, on_refused, folders };
+        let tried = RefCell::new(Vec::new());
+        let (version, report) = look(&path, spec, |spec| {
+            let version = spec.trust.policy.version();
+            tried.borrow_mut().push(version);
+            let problem = (version < remembered).then(|| "it is older".to_owned());
+            (version, Report { problem, ..Report::default() })
+        });
+        assert_eq!(report.problem.is_none(), version >= remembered);
+        tried.into_inner()
+    }
+
+    #[test]
+    fn a_policy_that_became_newer_meanwhile_is_read_again_and_one_that_was_put_back_is_not() {
+        assert_eq!(tried(1, "version = 2\n", 2), [1, 2]);
+        assert_eq!(tried(1, "version = 2\n", 1), [1], "nothing is the matter");
+        assert_eq!(tried(1, "version = 1\n", 2), [1], "put back");
+        assert_eq!(tried(2, "version = 1\n", 3), [2], "put back even further");
+        assert_eq!(tried(1, "version = 2\n", 3), [1, 2], "still older, and no newer one is there");
+        assert_eq!(tried(1, "version =", 2), [1], "it cannot be read");
+    }
+}

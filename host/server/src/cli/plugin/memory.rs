@@ -1,0 +1,87 @@
+//! The memory of trust policies in the state directory, for a command that changes the policy: it takes none that is older than what
+//! is remembered, and remembers what it wrote at once, so that putting the old file back is noticed.
+
+use std::path::Path;
+
+use toolgate_policy::redact::printable;
+use toolgate_runtime::audit::{Event, Recorder};
+use toolgate_runtime::load::now;
+use toolgate_runtime::spec::Trust;
+use toolgate_runtime::state::State;
+use toolgate_runtime::state::seen::{NotAdmitted, Seen};
+
+use crate::cli::exit::{Exit, with_causes};
+use crate::cli::output;
+use crate::config::Roots;
+
+/// The memory, or why there is none. A state directory that cannot be used must not keep anything from being revoked.
+pub(super) struct Memory(Result<(State, Seen), String>);
+
+impl Memory {
+    /// Opens the memory that belongs to a configuration.
+    pub(super) fn open(roots: &Roots) -> Self {
+        let open = |path: &Path| {
+            let state = State::open(path).map_err(|error| format!("failed to {}", with_causes(&error)))?;
+            let seen = Seen::open(&state).map_err(|error| error.to_string())?;
+            Ok((state, seen))
+        };
+        let nowhere = || Err("[state] of the configuration cannot be read".to_owned());
+        Self(roots.state.as_deref().map_or_else(nowhere, open))
+    }
+
+    /// Whether this policy, which is about to be changed, may be in force: nothing that was put back comes into force again, under
+    /// another version, by being changed.
+    ///
+    /// # Errors
+    /// [`Exit`] with what to do. A memory that cannot be read is no reason.
+    pub(super) fn judge(&self, roots: &Roots) -> Result<(), Exit> {
+        let Ok((_, seen)) = &self.0 else { return Ok(()) };
+        let remedy = match seen.judge(&roots.trust, now()) {
+            Err(error @ NotAdmitted::Older { was, .. }) => format!(
+                "{error}. Put the newer file back; if this content is meant, give it a version higher than {was}"
+            ),
+            Err(error @ NotAdmitted::Changed(_)) => {
+                format!("{error} (look first at what was changed)")
+            }
+            // It is said once this is written.
+            Err(NotAdmitted::Io(_)) | Ok(_) => return Ok(()),
+        };
+        Err(Exit::refused(format!(
+            "{}: {remedy}, and run the command again; nothing was written",
+            printable(&roots.policy.display().to_string(), 500)
+        )))
+    }
+
+    /// Remembers a policy that is on the disk. Warns if that cannot be done.
+    pub(super) fn remember(&self, trust: &Trust) {
+        let remembered = match &self.0 {
+            Ok((state, seen)) => seen
+                .admit(trust, now())
+                .map(|admitted| (state, admitted))
+                .map_err(|error| with_causes(&error)),
+            Err(why) => Err(why.clone()),
+        };
+        let version = trust.policy.version();
+        match remembered {
+            Ok((state, admitted)) if admitted.upgraded => record_upgrade(state, version),
+            Ok(_) => {}
+            Err(why) => output::complain(&format!(
+                "warning: that version {version} of trust.toml is in force was not remembered: {}; until a server has taken it, nobody \
+                 notices if the old file is put back",
+                printable(&why, 2_000)
+            )),
+        }
+    }
+}
+
+/// Records that the memory had its former form until now, as a server does.
+fn record_upgrade(state: &State, version: u64) {
+    let recorder = state.root().try_clone().and_then(|root| Recorder::open(root, &state.dir("keys")?));
+    match recorder {
+        Ok(recorder) => recorder.event(&Event::SeenUpgraded { version }),
+        Err(error) => output::complain(&format!(
+            "warning: trust.seen had its former form until now, and that was not recorded: {}",
+            printable(&error.to_string(), 2_000)
+        )),
+    }
+}
