@@ -6,6 +6,8 @@ use wasip2::io::streams::StreamError;
 wit_bindgen::generate!({ inline: "package test:guest; world guest {
     record answer { status: u16, headers: list<tuple<string, string>>, body: string }
     export run: func(method: string, scheme: string, authority: string, path: string, headers: list<tuple<string, string>>, body: string, times: option<u32>, opens: option<bool>, trailers: option<list<tuple<string, string>>>) -> result<answer, string>;
+    /// GETs with these paths and header fields, one after the other: the status of each.
+    export each: func(authority: string, requests: list<tuple<string, list<tuple<string, string>>>>) -> list<result<u16, string>>;
     export search: func(authority: string, path: string, needles: list<tuple<string, string>>) -> result<list<u32>, string>;
     /// Gives so many requests a part of so many bytes and keeps them; how many took it.
     export keep: func(part: string, count: u32, bytes: u32) -> u32;
@@ -34,6 +36,11 @@ impl Guest for Requesting {
             answer = once(&method, &scheme, &authority, &path, &headers, body, trailers.as_deref());
         }
         answer
+    }
+
+    fn each(authority: String, requests: Vec<(String, Vec<(String, String)>)>) -> Vec<Result<u16, String>> {
+        let sent = |(path, headers): &(String, Vec<_>)| once("GET", "http", &authority, path, headers, None, None);
+        requests.iter().map(|request| sent(request).map(|answer| answer.status)).collect()
     }
 
     fn search(authority: String, path: String, needles: Vec<(String, String)>) -> Result<Vec<u32>, String> {

@@ -19,6 +19,7 @@ mod lists;
 mod names;
 mod outside;
 mod pool;
+mod recorded;
 mod secrets;
 mod servers;
 mod sockets;

@@ -111,7 +111,8 @@ pub(crate) fn build_toolgate(what: Build) -> Outcome<PathBuf> {
     let mut build = cargo();
     build.args(["build", "--locked", "--bin", "toolgate"]);
     match what {
-        Build::Program => build.args(["--package", "toolgate"]),
+        // With the crates' features as the tests have them: in one folder the engine is compiled once.
+        Build::Program => build.args(["--workspace"]),
         Build::Release => build.args(["--package", "toolgate", "--release"]),
         Build::Tests => build.args(["--workspace", "--bin", "toolgate-c-bindings", "--tests"]),
     };

@@ -10,7 +10,7 @@ use crate::steps::Steps;
 use crate::{demo, dependencies, guests, languages, peers, tidy};
 
 /// Tests that take more than a few seconds, by a part of their names: `--quick` leaves them out. Together they are two thirds of the time.
-const SLOW: [&str; 18] = [
+const SLOW: [&str; 25] = [
     "attack::bombs::",
     "attack::framing::",
     "attack::gallery::",
@@ -26,6 +26,13 @@ const SLOW: [&str; 18] = [
     "load::mutations::",
     "mapping::law::",
     "a_listing_that_would_fill_the_hosts_memory",
+    "a_folder_that_is_swapped_for_a_link_meanwhile",
+    "a_client_that_does_not_read_its_answer",
+    "answers_that_nobody_reads_are_held_up",
+    "in_a_process_of_its_own_python",
+    "python_answers_as_rust_does",
+    "javascript_on_starlingmonkey",
+    "_in_workers_",
     "_from_a_worker_",
     "_through_a_worker",
     "in_a_worker_",

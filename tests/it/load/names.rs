@@ -99,3 +99,36 @@ fn whoever_was_approved_first_serves_wherever_the_other_stands() {
         assert_eq!(server.call("notes_seven", json!({})).text(), "7");
     }
 }
+
+#[test]
+fn nothing_is_approved_while_the_names_of_what_is_approved_already_are_not_known() {
+    let world = newcomer_above();
+    world.install("other", &seven("Gives nine."));
+    // As on another machine: the approval comes with the lock, and the bytes are not to be had.
+    std::fs::remove_dir_all(world.path("state/blobs")).unwrap();
+    let plugin = std::fs::read(world.path("plugins/notes.wasm")).unwrap();
+    let configured = std::fs::read_to_string(world.path("toolgate.toml")).unwrap();
+    let source = "source = \"file:plugins/notes.wasm\"";
+    assert!(configured.contains(source), "{configured}");
+    // A registry that answers nobody: its port is taken and closed again.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let elsewhere = configured.replace(source, &format!("source = \"oci://127.0.0.1:{port}/notes:1\""));
+    let lock = std::fs::read(world.path("toolgate.lock")).unwrap();
+    std::fs::remove_file(world.path("plugins/notes.wasm")).unwrap();
+    for text in [&configured, &elsewhere] {
+        world.put("toolgate.toml", text.as_bytes(), 0o644);
+        for args in
+            [&["plugin", "approve", "notez", "--yes"][..], &["plugin", "add", "plugins/other.wasm", "--yes"]]
+        {
+            let refused = world.run_as_is(args);
+            assert_eq!(refused.code, 3, "{args:?}: {}", refused.said());
+            let words = "its names with those of plugin notes, which is approved and cannot be loaded: ";
+            assert!(refused.stderr.contains(words), "{args:?}: {}", refused.said());
+            assert_eq!(std::fs::read(world.path("toolgate.lock")).unwrap(), lock, "{args:?}");
+        }
+    }
+    world.put("plugins/notes.wasm", &plugin, 0o644);
+    world.put("toolgate.toml", configured.as_bytes(), 0o644);
+    let refused = world.run_as_is(&["plugin", "approve", "notez", "--yes"]);
+    assert!(refused.stderr.contains("plugin notez: refused: its prefix"), "{}", refused.said());
+}

@@ -345,11 +345,15 @@ pub const SOCKETS_OPENING_MAX: usize = 8;
 /// Bytes that a datagram counts beside what is in it: the headers of IP and UDP, so that empty ones are not free.
 pub const DATAGRAM_BYTES: u64 = 28;
 
-/// Files, requests, hosts and keys that one record lists, of each kind so many; more are counted.
+/// Files, requests, hosts and keys that one record lists, of each kind so many that were allowed and as many that were refused; more
+/// are counted.
 pub const RECORD_PLACES_MAX: usize = 64;
 
-/// Characters of one of them.
-pub const RECORD_PLACE_CHARS_MAX: usize = 300;
+/// Bytes of one of them.
+pub const RECORD_PLACE_BYTES_MAX: usize = 300;
+
+/// Header fields of one request that a record lists as the reason for which it was refused; more are counted.
+pub const RECORD_HEADERS_MAX: usize = 8;
 
 /// Bytes of one line of the record that is read back; a longer one was not written here.
 pub const RECORD_LINE_BYTES_MAX: usize = MIB as usize;

@@ -120,6 +120,13 @@ pub const CONNECTIONS_MAX: Limit = Limit {
 /// Connections beyond that, on which the probes are answered and everything else is told to come back.
 pub const SPARE_CONNECTIONS_MAX: usize = 64;
 
+/// Notifications that are taken at once where there is no place for another request, so that whoever has as many requests as they may
+/// can still cancel them.
+pub const SPARE_NOTIFICATIONS_MAX: u64 = 64;
+
+/// Bytes of one of them.
+pub const SPARE_NOTIFICATION_BYTES_MAX: u64 = 4 * KIB;
+
 /// How long such a connection may take in all, in milliseconds.
 pub const SPARE_MS: u64 = 2_000;
 

@@ -1,30 +1,47 @@
 //! How attempts stand in a record: written and read back, so that what is asked of records later means the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
+use toolgate_policy::Digest;
 use toolgate_policy::address::Host;
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::files::Use;
 use toolgate_policy::capability::sockets::Protocol;
-use toolgate_policy::limits::call::RECORD_PLACE_CHARS_MAX;
+use toolgate_policy::limits::call::RECORD_PLACE_BYTES_MAX;
 use toolgate_policy::redact::printable;
 use toolgate_policy::request::Target;
 
 /// The kinds.
 const LISTS: [&str; 5] = ["files", "requests", "sockets", "config", "other"];
 
-/// An attempt as it is kept: no text longer than a record has room for, none that steers a terminal.
+/// A text as it is listed: nothing in it steers a terminal, and it is no longer than a record has room for. Of a longer one the
+/// beginning stands there with the digest of the whole, so that two that differ stay two.
+pub(super) fn text(whole: &str) -> String {
+    let shown = printable(whole, RECORD_PLACE_BYTES_MAX);
+    if shown.len() <= RECORD_PLACE_BYTES_MAX {
+        return shown;
+    }
+    let digest = Digest::of(whole.as_bytes()).short(DIGITS);
+    let tail = format!("… ({} bytes, sha256:{digest}…)", whole.len());
+    let end = shown.floor_char_boundary(RECORD_PLACE_BYTES_MAX.saturating_sub(tail.len()));
+    format!("{}{tail}", shown.get(..end).unwrap_or_default())
+}
+
+/// Hexadecimal digits of a digest that tell two texts apart: 128 bits, more than anybody finds two texts for.
+const DIGITS: usize = 32;
+
+/// An attempt as it is listed.
 pub(super) fn bounded(attempt: Attempt) -> Attempt {
-    let text = |text: &str| printable(text, RECORD_PLACE_CHARS_MAX);
+    let text = |whole: &str| text(whole);
     match attempt {
         Attempt::File { path, wanted } => Attempt::File { path: text(&path), wanted },
-        Attempt::Request(target) if target.url().len() > RECORD_PLACE_CHARS_MAX => Attempt::NoRequest {
+        Attempt::Request(target) if target.url().len() > RECORD_PLACE_BYTES_MAX => Attempt::NoRequest {
             text: text(&format!("{} {}", target.method(), target.url())),
             why: "it is too long for the record".to_owned(),
         },
         Attempt::Request(target) => Attempt::Request(target.without_query()),
-        Attempt::Header { request, name } if request.url().len() > RECORD_PLACE_CHARS_MAX => {
+        Attempt::Header { request, name } if request.url().len() > RECORD_PLACE_BYTES_MAX => {
             Attempt::NoRequest {
                 text: text(&format!("{} {}", request.method(), request.url())),
                 why: text(&format!("it has the header {name}, which its rule does not name")),
@@ -48,7 +65,7 @@ pub(super) fn bounded(attempt: Attempt) -> Attempt {
 /// Puts attempts into a line of the record: a list for each kind. Files for which there was no room have the limit in the
 /// place of the access, and are no attempts when they are read back.
 pub(super) fn write(
-    attempts: &BTreeMap<Attempt, Judged>,
+    attempts: &BTreeSet<(Attempt, Judged)>,
     full: &BTreeSet<(String, &'static str)>,
     line: &mut Map<String, Value>,
 ) {
@@ -90,13 +107,13 @@ pub(super) fn write(
 }
 
 /// The attempts in a line of the record. What cannot be read back is left out.
-pub(super) fn read(line: &Map<String, Value>) -> BTreeMap<Attempt, Judged> {
-    let mut attempts = BTreeMap::new();
+pub(super) fn read(line: &Map<String, Value>) -> BTreeSet<(Attempt, Judged)> {
+    let mut attempts = BTreeSet::new();
     for list in LISTS {
         for entry in line.get(list).and_then(Value::as_array).into_iter().flatten() {
             let refused = entry.get("refused").and_then(Value::as_bool).unwrap_or(false);
             if let Some(attempt) = read_one(list, entry) {
-                attempts.insert(attempt, if refused { Judged::Refused } else { Judged::Allowed });
+                attempts.insert((attempt, if refused { Judged::Refused } else { Judged::Allowed }));
             }
         }
     }
@@ -147,8 +164,9 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back_the_same() {
-        let attempts = BTreeMap::from([
+        let attempts = BTreeSet::from([
             (Attempt::File { path: "/docs/a".into(), wanted: Use::Read }, Judged::Allowed),
+            (Attempt::File { path: "/docs/a".into(), wanted: Use::Read }, Judged::Refused),
             (Attempt::File { path: "/docs/a".into(), wanted: Use::Write }, Judged::Refused),
             (Attempt::Request(Target::from_url("GET", "http://[::1]:81/a").unwrap()), Judged::Allowed),
             (
@@ -178,10 +196,22 @@ mod tests {
     }
 
     #[test]
+    fn texts_that_differ_after_what_is_listed_of_them_stay_two() {
+        for part in ["x", "\u{1b}", "ä", "\u{10ffff}", "\\"] {
+            let long = part.repeat(1_000);
+            let (one, other) = (text(&format!("{long}a")), text(&format!("{long}b")));
+            assert_ne!(one, other);
+            assert!(one.len() <= RECORD_PLACE_BYTES_MAX, "{one}");
+        }
+        let short = "x".repeat(RECORD_PLACE_BYTES_MAX);
+        assert_eq!(text(&short), short);
+    }
+
+    #[test]
     fn what_a_guest_names_is_cut_and_made_visible() {
         let path = format!("/\u{1b}[2J{}", "x".repeat(1_000));
         let Attempt::File { path, .. } = bounded(Attempt::File { path, wanted: Use::Read }) else { panic!() };
-        assert!(path.len() < 400 && !path.contains('\u{1b}'), "{path}");
+        assert!(path.len() <= RECORD_PLACE_BYTES_MAX && !path.contains('\u{1b}'), "{path}");
         let query = Target::from_url("GET", "https://a.example/b?token=x").unwrap();
         assert_eq!(bounded(Attempt::Request(query)).to_string(), "GET https://a.example/b");
     }

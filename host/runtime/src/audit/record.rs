@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use toolgate_policy::Principal;
 use toolgate_policy::call::Permit;
 use toolgate_policy::capability::attempt::{Attempt, Judged};
-use toolgate_policy::limits::call::{RECORD_PLACE_CHARS_MAX, RECORD_PLACES_MAX};
+use toolgate_policy::limits::call::RECORD_PLACES_MAX;
 use toolgate_policy::load::Provenance;
 use toolgate_policy::redact::printable;
 
@@ -55,10 +55,54 @@ pub struct Notes(Arc<Mutex<Noted>>);
 struct Noted {
     fuel: u64,
     memory_peak_bytes: u64,
-    attempts: BTreeMap<Attempt, Judged>,
+    attempts: BTreeMap<Attempt, Times>,
     full: BTreeSet<(String, &'static str)>,
     hosts: BTreeSet<String>,
     dropped: u64,
+}
+
+/// How often something was attempted, by what came of it. Both stand in the record beside each other: a refusal says nothing of
+/// what was allowed before or after it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Times {
+    allowed: u64,
+    refused: u64,
+}
+
+impl Times {
+    fn of(&mut self, judged: Judged) -> &mut u64 {
+        match judged {
+            Judged::Allowed => &mut self.allowed,
+            Judged::Refused => &mut self.refused,
+        }
+    }
+
+    fn judged(mut self) -> impl Iterator<Item = Judged> {
+        [Judged::Allowed, Judged::Refused].into_iter().filter(move |judged| *self.of(*judged) > 0)
+    }
+}
+
+impl Noted {
+    fn listed(&self) -> BTreeSet<(Attempt, Judged)> {
+        let each = |(attempt, times): (&Attempt, &Times)| {
+            times.judged().map(|judged| (attempt.clone(), judged)).collect::<Vec<_>>()
+        };
+        self.attempts.iter().flat_map(each).collect()
+    }
+
+    /// What was allowed has its own room, so that nothing refused can crowd it out.
+    fn note(&mut self, attempt: Attempt, judged: Judged) {
+        let kind = attempt.capability();
+        let is_known = self.attempts.get_mut(&attempt).is_some_and(|times| *times.of(judged) > 0);
+        let like_it = |(other, times): &(&Attempt, &Times)| {
+            other.capability() == kind && (**times).judged().any(|other| other == judged)
+        };
+        if is_known || self.attempts.iter().filter(like_it).count() < RECORD_PLACES_MAX {
+            *self.attempts.entry(attempt).or_default().of(judged) += 1;
+        } else {
+            self.dropped += 1;
+        }
+    }
 }
 
 impl Record {
@@ -124,7 +168,7 @@ impl Record {
         self.notes.with(|noted| {
             line.insert("fuel".to_owned(), json!(noted.fuel));
             line.insert("memory_peak_bytes".to_owned(), json!(noted.memory_peak_bytes));
-            places::write(&noted.attempts, &noted.full, &mut line);
+            places::write(&noted.listed(), &noted.full, &mut line);
             line.insert("hosts".to_owned(), json!(noted.hosts));
             if noted.dropped > 0 {
                 line.insert("places_not_listed".to_owned(), json!(noted.dropped));
@@ -159,8 +203,8 @@ impl<T> Closed<T> {
     }
 
     /// What the guest attempted, as it stands in the record, and how many attempts it had no room for.
-    pub fn attempts(&self) -> (BTreeMap<Attempt, Judged>, u64) {
-        self.notes.with(|noted| (noted.attempts.clone(), noted.dropped))
+    pub fn attempts(&self) -> (BTreeSet<(Attempt, Judged)>, u64) {
+        self.notes.with(|noted| (noted.listed(), noted.dropped))
     }
 
     /// What was recorded.
@@ -178,25 +222,33 @@ impl Notes {
         });
     }
 
-    /// The guest attempted something. What was ever refused stays so.
+    /// The guest attempted something.
     pub fn attempt(&self, attempt: Attempt, judged: Judged) {
         let attempt = places::bounded(attempt);
+        self.with(|noted| noted.note(attempt, judged));
+    }
+
+    /// What was noted as allowed just now turned out to be forbidden before anything was sent.
+    pub fn turned_back(&self, attempt: Attempt) {
+        let attempt = places::bounded(attempt);
         self.with(|noted| {
-            let known = noted.attempts.get(&attempt).copied();
-            let kind = attempt.capability();
-            let of_kind = || noted.attempts.keys().filter(|other| other.capability() == kind).count();
-            if known.is_some() || of_kind() < RECORD_PLACES_MAX {
-                noted.attempts.insert(attempt, known.map_or(judged, |known| known.max(judged)));
-            } else {
-                noted.dropped += 1;
+            if let Some(times) = noted.attempts.get_mut(&attempt) {
+                times.allowed = times.allowed.saturating_sub(1);
             }
+            noted.note(attempt, Judged::Refused);
+            noted.attempts.retain(|_, times| *times != Times::default());
         });
+    }
+
+    /// So many attempts are counted and not listed.
+    pub fn not_listed(&self, count: usize) {
+        self.with(|noted| noted.dropped += count as u64);
     }
 
     /// There was no room for what the guest wanted to do to a file. It was granted, so it is no attempt that a grant could
     /// let through.
     pub fn full(&self, path: &str, limit: &'static str) {
-        let full = (printable(path, RECORD_PLACE_CHARS_MAX), limit);
+        let full = (places::text(path), limit);
         self.with(|noted| {
             if noted.full.len() < RECORD_PLACES_MAX || noted.full.contains(&full) {
                 noted.full.insert(full);
@@ -206,11 +258,19 @@ impl Notes {
         });
     }
 
-    /// A request was about to be sent, or was refused.
-    pub fn host(&self, host: &str) {
-        let host = printable(host, RECORD_PLACE_CHARS_MAX);
+    /// A request was about to be sent, or was refused. Each of the two has its own room.
+    pub fn host(&self, host: &str, judged: Judged) {
+        const REFUSED: &str = "refused: ";
+        let host = places::text(host);
+        let host = match judged {
+            Judged::Allowed => host,
+            Judged::Refused => format!("{REFUSED}{host}"),
+        };
+        let is_like_it = |other: &&String| other.starts_with(REFUSED) == (judged == Judged::Refused);
         self.with(|noted| {
-            if noted.hosts.len() < RECORD_PLACES_MAX || noted.hosts.contains(&host) {
+            if noted.hosts.contains(&host)
+                || noted.hosts.iter().filter(is_like_it).count() < RECORD_PLACES_MAX
+            {
                 noted.hosts.insert(host);
             } else {
                 noted.dropped += 1;
@@ -219,8 +279,8 @@ impl Notes {
     }
 
     /// The attempts that were noted so far.
-    pub(crate) fn listed(&self) -> Vec<(Attempt, Judged)> {
-        self.with(|noted| noted.attempts.iter().map(|(attempt, judged)| (attempt.clone(), *judged)).collect())
+    pub(crate) fn listed(&self) -> BTreeSet<(Attempt, Judged)> {
+        self.with(|noted| noted.listed())
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Noted) -> T) -> T {

@@ -1,7 +1,7 @@
 //! Reading the record back, for those who ask what was used. One line at a time, bounded; what cannot be read is counted
 //! and passed over: a record is evidence, and evidence can be damaged.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 
 use cap_std::fs::Dir;
@@ -21,7 +21,7 @@ pub struct Recorded {
     /// Whether it was made to see what the plugin asks for.
     pub learning: bool,
     /// What the guest attempted.
-    pub attempts: BTreeMap<Attempt, Judged>,
+    pub attempts: BTreeSet<(Attempt, Judged)>,
     /// Attempts that the record had no room for.
     pub not_listed: u64,
 }

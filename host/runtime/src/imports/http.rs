@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::http::{Pass, Refused};
 use toolgate_policy::header::Forbidden;
-use toolgate_policy::limits::call::{HTTP_FIELD_BYTES_MAX, STREAM_BYTES_MAX};
+use toolgate_policy::limits::call::{HTTP_FIELD_BYTES_MAX, RECORD_HEADERS_MAX, STREAM_BYTES_MAX};
 use toolgate_policy::request::Target;
 use wasmtime::component::Linker;
 use wasmtime_wasi_http::p2::bindings::http::{outgoing_handler, types};
@@ -114,19 +114,26 @@ impl Here {
         let pass = self.ask_request(&request)?;
         let link = self.powers.links.get(pass.index()).cloned().ok_or(Failure::Refused)?;
         self.ask_headers(&pass, &link, request.headers())?;
-        let attempt = Attempt::Request(pass.target().clone());
+        let (attempt, host) = (Attempt::Request(pass.target().clone()), host(pass.target()));
+        // Before it is sent: a call may end while it is.
+        self.notes.host(&host, Judged::Allowed);
         self.notes.attempt(attempt.clone(), Judged::Allowed);
         let sent = self.powers.egress.send(pass, link, request, timeouts, self.meter).await;
         if let Err(Failure::Prohibited) = sent {
-            self.notes.attempt(attempt, Judged::Refused);
+            self.notes.host(&host, Judged::Refused);
+            self.notes.turned_back(attempt);
         }
         sent
     }
 
     /// Asks for the header fields of a request, and notes those for which it is refused.
     fn ask_headers(&self, pass: &Pass, link: &Link, headers: &HeaderMap) -> Result<(), Failure> {
-        let mut may = Ok(());
-        for (name, why) in link.forbidden(pass, headers) {
+        let mut forbidden = link.forbidden(pass, headers).peekable();
+        if forbidden.peek().is_none() {
+            return Ok(());
+        }
+        self.notes.host(&host(pass.target()), Judged::Refused);
+        for (name, why) in forbidden.by_ref().take(RECORD_HEADERS_MAX) {
             tracing::debug!(name, %why, "an outbound request was refused for a header");
             let request = pass.target().clone();
             let attempt = match why {
@@ -137,9 +144,9 @@ impl Here {
                 },
             };
             self.notes.attempt(attempt, Judged::Refused);
-            may = Err(Failure::Header);
         }
-        may
+        self.notes.not_listed(forbidden.count());
+        Err(Failure::Header)
     }
 
     /// Asks for a request, and notes it where it is refused.
@@ -152,15 +159,11 @@ impl Here {
             .map_err(Into::into)
             .and_then(|target| self.powers.http.allow(target));
         let refused = match pass {
-            Ok(pass) => {
-                let target = pass.target();
-                self.notes.host(&format!("{}://{}:{}", target.scheme(), target.host(), target.port()));
-                return Ok(pass);
-            }
+            Ok(pass) => return Ok(pass),
             Err(refused) => refused,
         };
         tracing::debug!(%refused, "an outbound request was refused");
-        self.notes.host(&format!("refused: {scheme}://{authority}"));
+        self.notes.host(&format!("{scheme}://{authority}"), Judged::Refused);
         let text = || format!("{} {scheme}://{authority}{}", request.method(), uri.path());
         let attempt = match refused {
             Refused::NotGranted(target) => Attempt::Request(target),
@@ -169,6 +172,11 @@ impl Here {
         self.notes.attempt(attempt, Judged::Refused);
         Err(Failure::Refused)
     }
+}
+
+/// Where a request goes, as a record names it.
+fn host(target: &Target) -> String {
+    format!("{}://{}:{}", target.scheme(), target.host(), target.port())
 }
 
 /// What the body of a guest's request ends with when it breaks off.

@@ -139,7 +139,7 @@ impl Gate {
         match self.allows(protocol, address) {
             Ok(pass) => {
                 let host = pass.rule().host.clone();
-                self.notes.host(&format!("{protocol}://{host}:{port}"));
+                self.notes.host(&format!("{protocol}://{host}:{port}"), Judged::Allowed);
                 self.notes.attempt(Attempt::Socket { protocol, host, port }, Judged::Allowed);
                 Some(pass)
             }
@@ -153,7 +153,7 @@ impl Gate {
     }
 
     fn refuse(&self, what: &str, attempt: Attempt, why: &str) -> bool {
-        self.notes.host(&format!("refused: {what}"));
+        self.notes.host(what, Judged::Refused);
         self.notes.attempt(attempt, Judged::Refused);
         tracing::debug!(why, "a socket was refused");
         false
@@ -195,12 +195,14 @@ impl Gate {
             }
             Refused::NotGranted(..) | Refused::Bind(_) => NoAddress::Denied,
         })?;
-        self.notes.host(&format!("lookup of {}", lookup.host()));
+        let what = format!("lookup of {}", lookup.host());
+        self.notes.host(&what, Judged::Allowed);
         let attempt = Attempt::Lookup(lookup.host().clone());
         self.notes.attempt(attempt.clone(), Judged::Allowed);
         let addresses = self.powers.egress.look_up(&lookup).await.map_err(|failure| match failure {
             Failure::Prohibited => {
-                self.notes.attempt(attempt, Judged::Refused);
+                self.notes.host(&what, Judged::Refused);
+                self.notes.turned_back(attempt);
                 NoAddress::Denied
             }
             _ => NoAddress::Unknown,

@@ -12,7 +12,7 @@ use toolgate_policy::{Digest, PluginName, ToolName};
 use super::assemble::order;
 use super::{Reconciler, loading};
 use crate::load::source::{Found, Sources};
-use crate::load::{self, Against};
+use crate::load::{self, Against, Kind, NotLoaded};
 use crate::snapshot::names::{Names, Wanted};
 use crate::snapshot::plugin::Plugin;
 use crate::spec::{PluginSpec, Spec};
@@ -26,10 +26,21 @@ pub struct Rivals {
     known: BTreeMap<PluginName, (PluginSpec, Pin, Option<Vec<ToolName>>)>,
 }
 
-/// The names of an approved plugin are not known without fetching it.
+/// The names of an approved plugin are not known. It may be served elsewhere or later, so that nobody else gets them meanwhile.
 #[derive(Debug, thiserror::Error)]
-#[error("compare its names with those of plugin {0}: that would have to be fetched")]
-pub struct RivalsError(pub PluginName);
+pub enum RivalsError {
+    /// It would have to be fetched.
+    #[error(
+        "compare its names with those of plugin {0}: that would have to be fetched; run the command again"
+    )]
+    NotFetched(PluginName),
+    /// It cannot be read or fetched.
+    #[error(
+        "compare its names with those of plugin {0}, which is approved and cannot be loaded: {1}; make it available, or take it \
+         out with `toolgate plugin remove {0}`"
+    )]
+    Failed(PluginName, String),
+}
 
 impl Reconciler {
     /// The newcomers that could not have their names, and the approved plugins that cannot have theirs, each with why. `spec` says what is approved.
@@ -94,19 +105,35 @@ impl Reconciler {
         let found = match kept.map(|(artifact, signatures)| Found::new(artifact, signatures)) {
             Some(found) => Some(found),
             None if wanted.source.is_elsewhere() && !may_fetch => {
-                return Err(RivalsError(wanted.name.clone()));
+                return Err(RivalsError::NotFetched(wanted.name.clone()));
             }
-            None => load::fetch(&sources, wanted, against).ok().filter(is_it),
+            None => would_serve(wanted, load::fetch(&sources, wanted, against))?.filter(is_it),
         };
         let Some(found) = found else { return Ok(None) };
         let wanted = PluginSpec { digest: None, ..wanted.clone() };
-        let Ok(cleared) = load::clear_found(&wanted, found, against) else { return Ok(None) };
+        let Some(cleared) = would_serve(&wanted, load::clear_found(&wanted, found, against))? else {
+            return Ok(None);
+        };
         let said = pin.surfaces.get(1).and_then(|said| self.rooms.kept.get(*said)).map(|(said, _)| said);
         if let Some(tools) = cleared.tools(&wanted.prefix, said.as_ref()) {
             return Ok(Some(tools));
         }
-        let plugin = loading::prepare(&self.rooms, &wanted, cleared).ok();
+        let plugin = would_serve(&wanted, loading::prepare(&self.rooms, &wanted, cleared))?;
         let tools = |plugin: Plugin| plugin.tools().iter().map(|tool| tool.listing.name.clone()).collect();
         Ok(plugin.map(tools))
+    }
+}
+
+/// What came of a step of loading an approved plugin: nothing where a server would refuse it for what it is.
+///
+/// # Errors
+/// [`RivalsError::Failed`] where that is not known.
+fn would_serve<T>(wanted: &PluginSpec, step: Result<T, NotLoaded>) -> Result<Option<T>, RivalsError> {
+    match step {
+        Ok(step) => Ok(Some(step)),
+        Err(not) if not.kind == Kind::Failed => {
+            Err(RivalsError::Failed(wanted.name.clone(), not.reasons.join("; ")))
+        }
+        Err(_) => Ok(None),
     }
 }

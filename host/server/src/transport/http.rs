@@ -24,7 +24,9 @@ use hyper_util::server::graceful::GracefulShutdown;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
-use toolgate_policy::limits::wire::{HEAD_BYTES_MAX, HEAD_MS, HEADERS_MAX, SPARE_MS};
+use toolgate_policy::limits::wire::{
+    HEAD_BYTES_MAX, HEAD_MS, HEADERS_MAX, SPARE_MS, SPARE_NOTIFICATIONS_MAX,
+};
 use toolgate_runtime::quota::Quota;
 
 use super::guard::Guard;
@@ -50,6 +52,7 @@ struct Inner {
     limits: WireLimits,
     connections: Arc<Connections>,
     requests: Arc<Quota>,
+    spare_notifications: Arc<Quota>,
     streams: Arc<Quota>,
     notices: Arc<Notices>,
     cut: CancellationToken,
@@ -83,6 +86,7 @@ impl HttpServer {
             limits,
             connections,
             requests: quota(limits.requests_max),
+            spare_notifications: quota(SPARE_NOTIFICATIONS_MAX),
             streams: quota(limits.streams_max),
             cut,
         }))

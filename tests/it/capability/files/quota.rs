@@ -210,10 +210,8 @@ fn a_listing_that_would_fill_the_hosts_memory_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let make = |n: u32| drop(std::fs::File::create(folder.path().join(n.to_string())).unwrap());
     (0..65_536).for_each(make);
-    let grant = format!(
-        r#"files = [{{ host = "{}", guest = "/docs", access = "read-write", entries_max = 100000 }}]"#,
-        folder.path().display()
-    );
+    let grant =
+        format!(r#"files = [{{ host = "{}", guest = "/docs", access = "read" }}]"#, folder.path().display());
     let mut worlds = Vec::new();
     for (guest, engine) in [("filing", "sync"), ("awaiting", "async")] {
         for isolation in ["thread", "process"] {
@@ -226,9 +224,7 @@ fn a_listing_that_would_fill_the_hosts_memory_is_refused() {
         }
     }
     let path = json!({ "path": "/docs" });
-    for world in &worlds {
-        assert_eq!(value(world, "fs_names", &path).as_array().unwrap().len(), 65_536);
-    }
+    assert_eq!(value(&worlds[0], "fs_names", &path).as_array().unwrap().len(), 65_536);
     make(65_536);
     for world in &worlds {
         error(world, "fs_names", &path);

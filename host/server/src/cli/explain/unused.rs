@@ -82,10 +82,11 @@ impl Seen {
                     self.places.extend(there.map(|(index, _)| index));
                 }
                 (Judged::Allowed, Attempt::Keyvalue) => self.store = true,
+                // It is too long to be listed: which rule let it through cannot be told any more.
+                (Judged::Allowed, Attempt::NoRequest { .. }) => self.not_listed += 1,
                 (
                     Judged::Allowed,
                     Attempt::Header { .. }
-                    | Attempt::NoRequest { .. }
                     | Attempt::Lookup(_)
                     | Attempt::NoSocket { .. }
                     | Attempt::Config(_)

@@ -161,9 +161,8 @@ pub(super) fn may_be_named(
     };
     let newcomers: Vec<_> = shown.iter().filter(is_new).map(|one| Arc::clone(&one.plugin)).collect();
     let clashes = desk.gate.clashes(&config.spec, &newcomers, rivals, may_fetch);
-    let clashes = clashes.map_err(|error| {
-        Exit::refused(format!("failed to {error}; nothing was written, run the command again"))
-    })?;
+    let clashes =
+        clashes.map_err(|error| Exit::refused(format!("failed to {error}; nothing was written")))?;
     let lines: Vec<String> = clashes
         .iter()
         .filter(|(name, _)| shown.iter().any(|one| one.plugin.name() == name))

@@ -42,6 +42,11 @@ pub(super) enum BodyError {
 /// Room for bytes that come without saying how many they are is taken in steps of so many.
 const STEP_BYTES: usize = 256 << 10;
 
+/// The length that a client says its body has, in bytes.
+pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// Receives a body of at most `bytes_max` bytes. What is refused is received a little longer and forgotten: a client that still
 /// sends would not read the answer.
 pub(super) async fn receive(
@@ -52,10 +57,7 @@ pub(super) async fn receive(
     caller: &Caller,
 ) -> Result<Received, BodyError> {
     let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-    let announced = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
-        .map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+    let announced = announced(headers).map(|length| usize::try_from(length).unwrap_or(usize::MAX));
     let receiving = receive_within(&mut body, announced, bytes_max, large, caller);
     let received = match tokio::time::timeout(Duration::from_millis(BODY_MS), receiving).await {
         Ok(received) => received,

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use toolgate_policy::limits::wire::SPARE_NOTIFICATION_BYTES_MAX;
 use toolgate_runtime::call::request::Arguments;
 use toolgate_runtime::quota::Taken;
 use toolgate_runtime::turns::Caller;
 
-use super::body::{BodyError, Received, Sent, forget, receive};
+use super::body::{BodyError, Received, Sent, announced, forget, receive};
 use super::connections::{Connection, Phase};
 use super::replies::{Reply, come_back, json, plain};
 use super::sessions::InUse;
@@ -137,21 +138,32 @@ impl HttpServer {
         held: Held,
     ) -> Result<Response<Sent<Held>>, Reply> {
         let (mut parts, body) = request.into_parts();
-        match self.0.requests.take(held.peer(), 1) {
-            Ok(place) => held.hold(place),
-            Err(_) => {
-                let unread = Request::from_parts(parts, body);
-                return Err(self.busy(Trouble::Requests, &held, Some(unread)));
-            }
+        let mut bytes_max = self.0.limits.body_bytes_max;
+        let place = self.0.requests.take(held.peer(), 1);
+        let is_spare = place.is_err();
+        if is_spare {
+            bytes_max = bytes_max.min(SPARE_NOTIFICATION_BYTES_MAX);
         }
+        // Whether it is a notification shows only when it has been read.
+        let is_short = || announced(&parts.headers).is_some_and(|length| length <= bytes_max);
+        let place = place
+            .ok()
+            .or_else(|| is_short().then(|| self.0.spare_notifications.take(held.peer(), 1).ok()).flatten());
+        let Some(place) = place else {
+            let unread = Request::from_parts(parts, body);
+            return Err(self.busy(Trouble::Requests, &held, Some(unread)));
+        };
+        held.hold(place);
         let (caller, conversation) = self.caller(&parts.headers, &held);
         held.enter(Phase::Receiving);
         let large = self.0.handler.gate().large();
-        let bytes_max = self.0.limits.body_bytes_max;
         let received = receive(body, &parts.headers, bytes_max, large, &caller).await;
         let received = received.map_err(|error| self.not_received(error, &held))?;
         held.enter(Phase::Answering);
         let (envelope, arguments) = self.read(received, &caller, &held).await?;
+        if is_spare && envelope.is_request {
+            return Err(self.busy(Trouble::Requests, &held, None));
+        }
 
         let is_stream = envelope.method.as_deref() == Some("subscriptions/listen");
         if is_stream {
