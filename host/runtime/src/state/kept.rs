@@ -164,7 +164,7 @@ impl Kept {
 
     fn replace(&self, artifact: &Artifact, signatures: &[SignatureFile]) -> Result<(), NotKept> {
         let component = artifact.digest().hex();
-        let named = name::places(&component, signatures.iter().take(SIGNATURES_MAX));
+        let named = name::places(&component, signatures.iter().take(SIGNATURES_MAX), &[]);
         let bytes = named.values().map(|bytes| bytes.len() as u64).sum::<u64>();
         self.make_room(artifact.digest(), artifact.bytes().len() as u64 + bytes)?;
         let stale = self.signatures(&component)?;

@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let mut ready = Vec::new();
     let mut total = 0;
     for (name, listed) in named {
-        let item = bundle.item(&listed).map_err(|error| not_read(&error))?;
+        let item = bundle.item(&listed, &trust.hints()).map_err(|error| not_read(&error))?;
         total += item.artifact.bytes().len() as u64;
         if total > BUNDLE_BYTES_MAX {
             return Err(not_read(&NotABundle::Large));
@@ -114,7 +114,7 @@ fn prepare(args: &Args, trust: &Trust, name: &PluginName, item: Item) -> Result<
     let path = args.into.join(&component);
     let mut signatures = worth_keeping(trust, &found);
     signatures.truncate(SIGNATURES_MAX);
-    let places = signature::places(&component, &signatures);
+    let places = signature::places(&component, &signatures, &trust.hints());
     let mut wanted: Vec<(PathBuf, &[u8])> =
         places.into_iter().map(|(name, bytes)| (args.into.join(name), bytes)).collect();
     wanted.push((path.clone(), found.artifact.bytes()));
