@@ -108,10 +108,18 @@ fn beside_a_file_neither_names_of_other_signers_nor_large_files_push_out_a_signa
     let mut world = signed_by_two();
     let mut policy = both();
     let mut squatted = Vec::new();
-    for number in 0..20 {
+    let own = digits(&world, "second");
+    for number in 0.. {
         let name = format!("signer{number}");
-        policy += &format!("[[signer]]\nid = \"{name}\"\nkey = \"keys/{name}.pub\"\n");
-        squatted.push(digits(&world, &name));
+        let digits = digits(&world, &name);
+        // By name its files come before the genuine one.
+        if digits < own {
+            policy += &format!("[[signer]]\nid = \"{name}\"\nkey = \"keys/{name}.pub\"\n");
+            squatted.push(digits);
+        }
+        if squatted.len() == 20 {
+            break;
+        }
     }
     world = world.trust(&policy).plugin_from("hello", "file:plugins/hello.wasm");
     for (number, digits) in squatted.iter().enumerate() {

@@ -50,6 +50,8 @@ const LOCK: &str = "lock";
 pub enum Worth {
     /// It is a signer's.
     Counts,
+    /// It proves what another before it proves.
+    Copy,
     /// Whose it is may be a signer some day.
     MayCount,
     /// It is no signature of it.
@@ -134,7 +136,7 @@ impl Kept {
         &self,
         artifact: &Artifact,
         signatures: &[SignatureFile],
-        worth: impl Fn(&SignatureFile) -> Worth,
+        mut worth: impl FnMut(&SignatureFile) -> Worth,
     ) -> Result<(), NotKept> {
         let _one = DirLock::take(&self.above, LOCK)?;
         // What is there and cannot be read, or is not what its name says, counts for nothing and is replaced.
