@@ -4,6 +4,7 @@ mod attached;
 mod awaited;
 mod bundle;
 mod credentials;
+mod crowded;
 mod folder;
 mod formats;
 mod https;

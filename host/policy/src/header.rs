@@ -49,7 +49,7 @@ const NEVER: [&str; 15] = [
 
 /// Fields by which a server, or a proxy before it, takes another method, path, host, client, user or body than the request
 /// shows. RFC 9110 for `via` and `content-encoding`, RFC 7239, RFC 6265, RFC 4918 (`destination`), the rest by use.
-const IF_NAMED: [&str; 35] = [
+const IF_NAMED: [&str; 33] = [
     "base-url",
     "client-ip",
     "content-encoding",
@@ -67,7 +67,6 @@ const IF_NAMED: [&str; 35] = [
     "sm-user",
     "true-client-ip",
     "via",
-    "wl-proxy-client-ip",
     "x-client-ip",
     "x-cluster-client-ip",
     "x-host",
@@ -84,7 +83,6 @@ const IF_NAMED: [&str; 35] = [
     "x-url-scheme",
     "x-userinfo",
     "x-vercel-ip",
-    "x-waws-unencoded-url",
 ];
 
 /// The same by how they begin.
@@ -139,6 +137,9 @@ const IF_NAMED_PREFIXES: [&str; 45] = [
 /// The same by what is in them: an override of the method by any prefix, and what storage servers copy from.
 const IF_NAMED_PARTS: [&str; 4] = ["method-override", "copy-source", "rename-source", "url-override"];
 
+/// Fields by which a server sends an answer in another form, or a part of it.
+const CHANGES_ANSWER: [&str; 5] = ["accept-encoding", "range", "request-range", "a-im", "accept-charset"];
+
 /// The longest name that is looked at: no field that a plugin needs has a longer one, so a longer one is refused.
 const NAME_BYTES_MAX: usize = 64;
 
@@ -176,6 +177,12 @@ pub fn may_set(name: &str, named: &[String], secret: Option<&str>) -> Result<(),
         Treatment::IfNamed => Err(Forbidden::NotNamed),
         Treatment::Never => Err(Forbidden::Never),
     }
+}
+
+/// Whether a server may send an answer in another form, or a part of it, because of this field. Where the host looks for a secret in the
+/// answer, it sends none.
+pub fn changes_answer(name: &str) -> bool {
+    CHANGES_ANSWER.iter().any(|changes| is_same(name, changes))
 }
 
 /// Whether two names are one to a gateway.

@@ -26,7 +26,6 @@ use toolgate_policy::{Digest, ToolName};
 use crate::artifact::Artifact;
 use crate::sandbox::Sandbox;
 use crate::sandbox::prepare::{NotReady, Wanted};
-use crate::signature::anchor::Anchor;
 use crate::snapshot::plugin::Plugin;
 use crate::snapshot::tool::{Listing, Ready};
 use crate::spec::{PluginSpec, Trust};
@@ -129,8 +128,7 @@ pub(crate) fn fetch(
     if let Some(Ok(found)) = fetched_before(sources, spec, against) {
         return Ok(found);
     }
-    let keys: Vec<_> = against.trust.anchors.iter().map(Anchor::id).collect();
-    let fetched = sources.fetch(&spec.source, spec.digest, &keys);
+    let fetched = sources.fetch(&spec.source, spec.digest, &against.trust.hints());
     take_fetched(sources, spec, against, fetched.as_ref())
 }
 

@@ -128,10 +128,10 @@ impl Reconciler {
             let this = Arc::clone(self);
             let work = move || {
                 while let Some(turn) = this.fetches.next() {
-                    let Fetch { source, pin, keys } = &turn.fetch;
+                    let Fetch { source, pin, signers } = &turn.fetch;
                     tracing::info!(%source, "fetching");
                     let sources = Sources::of(&this.rooms).until(turn.off.clone());
-                    let fetched = sources.fetch(source, *pin, keys);
+                    let fetched = sources.fetch(source, *pin, signers);
                     if this.fetches.ended(&turn) {
                         this.arrived(&turn.fetch, fetched.as_ref());
                     }

@@ -3,6 +3,7 @@
 
 pub mod anchor;
 pub mod bundle;
+pub(crate) mod choose;
 pub mod key;
 pub mod key_file;
 pub mod keyless;

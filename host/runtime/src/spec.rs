@@ -14,7 +14,7 @@ use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
 
 use crate::secret::SecretSpec;
-use crate::signature::anchor::Anchor;
+use crate::signature::anchor::{Anchor, SignerHint};
 use crate::signature::name;
 
 /// Everything that should serve.
@@ -252,6 +252,13 @@ pub struct Trust {
     pub anchors: Vec<Anchor>,
     /// SHA-256 of the file that says so.
     pub sha256: Digest,
+}
+
+impl Trust {
+    /// What tells whether a signature names one of the signers.
+    pub fn hints(&self) -> Vec<SignerHint> {
+        self.anchors.iter().map(Anchor::hint).collect()
+    }
 }
 
 /// What one refused plugin means for the others.

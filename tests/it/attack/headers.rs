@@ -160,6 +160,21 @@ fn with_a_secret_no_packed_partial_or_recoded_answer_can_be_asked_for() {
 }
 
 #[test]
+fn a_secret_in_a_header_that_would_change_the_form_of_an_answer_is_a_mistake_in_the_configuration() {
+    let raw = answering();
+    for header in ["Accept-Encoding", "accept_encoding", "Range", "Request-Range", "A-IM", "Accept-Charset"] {
+        let world = world(GUESTS[0], &raw, r#", secret = "token""#)
+            .secret_file("secrets/token", "s3cr3t-t0ken")
+            .more(&format!(
+                "\n[[secret]]\nname = \"token\"\nfile = \"secrets/token\"\nheader = \"{header}\"\n"
+            ));
+        let check = world.run(&["check"]);
+        let told = "would have a server answer in another form";
+        assert!(check.code == 2 && check.stderr.contains(told), "{header}: {}", check.said());
+    }
+}
+
+#[test]
 fn a_rule_that_names_what_can_never_pass_or_passes_anyway_is_refused() {
     let raw = answering();
     for (name, why) in [

@@ -50,6 +50,24 @@ fn granted_a_request_goes_out_and_the_answer_comes_in() {
 }
 
 #[test]
+fn an_authority_that_is_a_pipe_a_device_or_a_folder_refuses_its_plugin_and_nothing_waits_for_it() {
+    for ca in ["pipe", "folder", "/dev/zero", "link"] {
+        let rule = format!(r#"http = [{{ host = "localhost", port = 443, private = true, ca = "{ca}" }}]"#);
+        let world = requesting().grant(&rule).folder("folder");
+        let pipe = world.path("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+            .unwrap();
+        std::os::unix::fs::symlink("pipe", world.path("link")).unwrap();
+        let check = world.run(&["check"]);
+        assert!(
+            check.code == 3 && check.stderr.contains("it is not a regular file"),
+            "{ca}: {}",
+            check.said()
+        );
+    }
+}
+
+#[test]
 fn granted_over_tls_the_certificate_is_checked_against_the_granted_authority() {
     let web = Web::tls(hello);
     let port = web.address.port();

@@ -150,3 +150,31 @@ fn what_is_kept_counts_by_a_signature_that_came_later_when_the_first_is_past_its
         assert_eq!(server.call("p_seven", json!({})).text(), "7", "{anew:?}");
     }
 }
+
+#[test]
+fn copies_of_one_signature_push_no_other_out_of_what_is_kept() {
+    let world = World::with_own_cache().plugin("p", &seven("Gives seven.")).locked().trust(&policy(1, ""));
+    let world = world.env("TOOLGATE_LOG", "info");
+    world.sign("p", "second");
+    let second =
+        format!("plugins/p.wasm.{}.sigstore.json", &world.key("second").public().unwrap().id().hex()[..8]);
+    let genuine = std::fs::read(world.path(&second)).unwrap();
+    approve(&world);
+    let is_kept = || {
+        let kept = names(&world.path(BLOBS));
+        kept.iter().any(|name| std::fs::read(world.path(BLOBS).join(name)).unwrap() == genuine)
+    };
+    let server = world.serve(Transport::Http);
+    assert!(is_kept(), "{:?}", names(&world.path(BLOBS)));
+    // What another signed is no longer beside it, and what is there is the first signature in twenty spellings.
+    std::fs::remove_file(world.path(&second)).unwrap();
+    let first = std::fs::read_to_string(world.path("plugins/p.wasm.sigstore.json")).unwrap();
+    for number in 0..20_usize {
+        let copy = format!("{first}{}", " ".repeat(number + 1));
+        world.put(&format!("plugins/p.wasm.{number:08x}.sigstore.json"), copy.as_bytes(), 0o644);
+    }
+    server.signal("HUP");
+    server.wait_until("it reloads", || server.log().contains(" reloaded"));
+    assert!(is_kept(), "{:?}", names(&world.path(BLOBS)));
+    assert_eq!(server.call("p_seven", json!({})).text(), "7");
+}

@@ -89,6 +89,18 @@ fn changed_bytes_wait_and_the_version_before_serves_on_also_over_a_restart() {
 }
 
 #[test]
+fn a_description_cannot_write_the_marks_by_which_changes_are_shown() {
+    let world = locked("Gives seven.");
+    world.install("p", &seven("Gives seven. [-Deletes nothing.-] {+Reads nothing.+}"));
+    for args in [&["plugin", "diff", "p"][..], &["plugin", "approve", "p"]] {
+        let diff = world.run(args);
+        let line = diff.stdout.lines().find(|line| line.contains("description: ")).unwrap();
+        let is = r"description: Gives seven.{+ \u{5b}-Deletes nothing.-\u{5d} \u{7b}+Reads nothing.+\u{7d}+}";
+        assert_eq!(line.trim(), is, "{args:?}");
+    }
+}
+
+#[test]
 fn an_approval_is_of_the_bytes_that_were_looked_at() {
     let world = World::new().plugin("p", &seven("Gives seven.")).locked();
     world.write();

@@ -82,6 +82,13 @@ pub const BUNDLE_MANIFEST_BYTES_MAX: u64 = 16 * MIB;
 /// and scanners attach. The rest is not looked at, and that is said.
 pub const ATTACHED_MAX: usize = 64;
 
+/// Files beside one component, or attachments in a bundle, that are read to choose those that are looked at. More than the plain
+/// names and those of all signers together, so that no other name takes the place of one of these.
+pub const ATTACHED_READ_MAX: usize = 2_048;
+
+/// Bytes of these together. Honest signatures have some kilobytes, and small files are read first.
+pub const ATTACHED_READ_BYTES_MAX: u64 = 16 * MIB;
+
 /// Pages of a registry's list of what is attached that are read. Registries put some hundred entries on a page.
 pub const REFERRER_PAGES_MAX: usize = 32;
 

@@ -2,10 +2,11 @@
 //! that an operator takes away counts no longer.
 
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
 use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -178,7 +179,13 @@ fn stamp(file: &str) -> Stamp {
 
 fn certificates_in(file: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut pem = Vec::new();
-    let opened = std::fs::File::open(file).map_err(|error| error.to_string())?;
+    // Without this, opening a pipe would wait for somebody to write to it.
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let opened = std::fs::File::options().read(true).custom_flags(flags).open(file);
+    let opened = opened.map_err(|error| error.to_string())?;
+    if !opened.metadata().map_err(|error| error.to_string())?.is_file() {
+        return Err("it is not a regular file; write the path of a file with certificates in PEM".to_owned());
+    }
     let read =
         opened.take(AUTHORITIES_BYTES_MAX + 1).read_to_end(&mut pem).map_err(|error| error.to_string())?;
     if read as u64 > AUTHORITIES_BYTES_MAX {

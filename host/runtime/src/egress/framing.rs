@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use toolgate_policy::capability::http::Pass;
-use toolgate_policy::header::is_same;
+use toolgate_policy::header::changes_answer;
 use toolgate_policy::limits::call::HTTP_FIELD_BYTES_MAX;
 use toolgate_policy::limits::http::HTTP_EMPTY_BODY_MS;
 
@@ -116,18 +116,20 @@ impl Outbound {
 }
 
 fn put_secret(secret: &SecretSpec, headers: &mut HeaderMap) -> Result<(), Failure> {
-    let name = HeaderName::from_bytes(secret.header.as_bytes()).map_err(|_| Failure::Malformed)?;
-    let mut value = HeaderValue::from_str(&secret.header_value()).map_err(|_| Failure::Malformed)?;
-    value.set_sensitive(true);
-    headers.insert(name, value);
     // What comes back must be readable to be scrubbed, and whole.
-    const CHANGED: [&str; 5] = ["accept-encoding", "range", "request-range", "a-im", "accept-charset"];
-    let is_changed = |name: &&HeaderName| CHANGED.iter().any(|changed| is_same(name.as_str(), changed));
-    let changed: Vec<HeaderName> = headers.keys().filter(is_changed).cloned().collect();
+    if changes_answer(&secret.header) {
+        return Err(Failure::Malformed);
+    }
+    let changed: Vec<HeaderName> =
+        headers.keys().filter(|name| changes_answer(name.as_str())).cloned().collect();
     for name in changed {
         headers.remove(name);
     }
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let name = HeaderName::from_bytes(secret.header.as_bytes()).map_err(|_| Failure::Malformed)?;
+    let mut value = HeaderValue::from_str(&secret.header_value()).map_err(|_| Failure::Malformed)?;
+    value.set_sensitive(true);
+    headers.insert(name, value);
     Ok(())
 }
 

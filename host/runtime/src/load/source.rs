@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use toolgate_policy::Digest;
-use toolgate_policy::load::signer::KeyId;
 
 use crate::artifact::Artifact;
 use crate::remote::{Away, NotArrived, Pulled};
 use crate::rooms::Rooms;
+use crate::signature::anchor::SignerHint;
 use crate::signature::{SignatureFile, Unread};
 use crate::spec::Source;
 use crate::state::kept::Kept;
@@ -93,17 +93,22 @@ impl Sources {
         Self { away: self.away.until(off), ..self }
     }
 
-    /// Fetches a plugin: from where its signers, by their keys, would have put their signatures.
+    /// Fetches a plugin with what is beside it; of more than is looked at first what names one of these signers.
     ///
     /// # Errors
     /// [`NotFetched`]; also when it is not what `pin` says.
-    pub fn fetch(&self, source: &Source, pin: Option<Digest>, keys: &[KeyId]) -> Result<Found, NotFetched> {
+    pub fn fetch(
+        &self,
+        source: &Source,
+        pin: Option<Digest>,
+        signers: &[SignerHint],
+    ) -> Result<Found, NotFetched> {
         let found = match source {
-            Source::File(path) => return Ok(file::fetch(path)?),
-            Source::Within { folder, name } => return Ok(file::fetch_within(folder, name)?),
-            Source::Https { errand, remote } => https::fetch(&self.away, errand, remote, pin, keys)?,
+            Source::File(path) => return Ok(file::fetch(path, signers)?),
+            Source::Within { folder, name } => return Ok(file::fetch_within(folder, name, signers)?),
+            Source::Https { errand, remote } => https::fetch(&self.away, errand, remote, pin, signers)?,
             Source::Oci { reference, remote } => {
-                let pulled = self.away.pull(reference, remote)?;
+                let pulled = self.away.pull(reference, remote, signers)?;
                 let Pulled { artifact, signatures, unread, looked, .. } = pulled;
                 Found { artifact, signatures, unread, looked }
             }

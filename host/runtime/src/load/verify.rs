@@ -130,16 +130,23 @@ pub fn examine(trust: &Trust, found: &Found) -> Vec<Examined> {
     found.signatures.iter().map(one).collect()
 }
 
-/// The signatures that count, or may count some day, the first before the others.
+/// The signatures that count, or may count some day: first one of each that counts, then others that prove the same (anybody can copy
+/// a signature and add a space to it), then those of strangers.
 pub fn worth_keeping(trust: &Trust, found: &Found) -> Vec<SignatureFile> {
+    let mut proved: Vec<VerifiedSignature> = Vec::new();
+    let mut rank = |by: By| match by {
+        By::Signer(signature) if proved.contains(&signature) => Some(1),
+        By::Signer(signature) => {
+            proved.push(signature);
+            Some(0)
+        }
+        By::Stranger(_) => Some(2),
+        By::Nobody(_) => None,
+    };
     let mut kept: Vec<_> = examine(trust, found)
         .into_iter()
         .zip(&found.signatures)
-        .filter_map(|(examined, file)| match examined.by {
-            By::Signer(_) => Some((0, file)),
-            By::Stranger(_) => Some((1, file)),
-            By::Nobody(_) => None,
-        })
+        .filter_map(|(examined, file)| Some((rank(examined.by)?, file)))
         .collect();
     kept.sort_by_key(|(rank, _)| *rank);
     kept.into_iter().map(|(_, file)| file.clone()).collect()

@@ -7,9 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::FETCHES_AT_ONCE;
-use toolgate_policy::load::signer::KeyId;
 
-use crate::signature::anchor::Anchor;
+use crate::signature::anchor::SignerHint;
 use crate::spec::{PluginSpec, Source, Trust};
 
 /// A thing to fetch. Plugins that want the same share it.
@@ -19,8 +18,8 @@ pub(crate) struct Fetch {
     pub(crate) source: Source,
     /// The only bytes that it may have.
     pub(crate) pin: Option<Digest>,
-    /// The keys by which names of signatures are tried.
-    pub(crate) keys: Vec<KeyId>,
+    /// The signers whose signatures are looked for.
+    pub(crate) signers: Vec<SignerHint>,
 }
 
 /// What is being fetched, and what waits for its turn.
@@ -57,11 +56,7 @@ pub(crate) struct Turn {
 impl Fetch {
     /// What a plugin from elsewhere needs.
     pub(crate) fn of(wanted: &PluginSpec, trust: &Trust) -> Self {
-        let keys = match &wanted.source {
-            Source::Https { .. } => trust.anchors.iter().map(Anchor::id).collect(),
-            Source::File(_) | Source::Within { .. } | Source::Oci { .. } => Vec::new(),
-        };
-        Self { source: wanted.source.clone(), pin: wanted.digest, keys }
+        Self { source: wanted.source.clone(), pin: wanted.digest, signers: trust.hints() }
     }
 
     /// Whether its source may have something else by now.
@@ -156,7 +151,7 @@ mod tests {
     fn fetch(text: &str) -> Fetch {
         let source =
             Source::Oci { reference: Reference::parse(text, false).unwrap(), remote: Default::default() };
-        Fetch { source, pin: None, keys: Vec::new() }
+        Fetch { source, pin: None, signers: Vec::new() }
     }
 
     #[test]

@@ -214,10 +214,15 @@ fn keep(rooms: &Rooms, trust: &Trust, found: &Found) {
     if rooms.kept.has(found.artifact.digest(), &signatures) {
         return;
     }
+    let mut proved = Vec::new();
     let worth = |file: &SignatureFile| {
         let alone = Found::new(found.artifact.clone(), vec![file.clone()]);
-        match verify::examine(trust, &alone).first().map(|one| &one.by) {
-            Some(By::Signer(_)) => Worth::Counts,
+        match verify::examine(trust, &alone).pop().map(|one| one.by) {
+            Some(By::Signer(signature)) if proved.contains(&signature) => Worth::Copy,
+            Some(By::Signer(signature)) => {
+                proved.push(signature);
+                Worth::Counts
+            }
             Some(By::Stranger(_)) => Worth::MayCount,
             Some(By::Nobody(_)) | None => Worth::Nothing,
         }

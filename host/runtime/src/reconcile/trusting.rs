@@ -89,7 +89,7 @@ fn judge(rooms: &Rooms, plugin: &Plugin, trust: &Trust, now: UnixTime) -> Result
     };
     let beside = || {
         let spec = Some(plugin.spec()).filter(|spec| !spec.source.is_elsewhere())?;
-        Sources::of(rooms).fetch(&spec.source, None, &[]).ok()
+        Sources::of(rooms).fetch(&spec.source, None, &trust.hints()).ok()
     };
     // Other bytes than those that serve say nothing of them, and revocation beats every signature.
     let wanted = PluginSpec { digest: Some(plugin.digest()), ..plugin.spec().clone() };

@@ -3,16 +3,18 @@
 
 mod descriptor;
 mod manifest;
+mod signer_note;
 
 use serde_json::{Value, json};
 use toolgate_policy::Digest;
 
 use crate::artifact::Artifact;
 use crate::json::JsonError;
-use crate::signature::name;
+use crate::signature::{self, SignatureFile, name};
 
 pub(super) use descriptor::{Descriptor, checked};
 pub(super) use manifest::{Attached, Manifest, Says, listed, says};
+pub(super) use signer_note::named;
 
 /// The media type of an image manifest.
 pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -37,6 +39,9 @@ const ROOT: &str = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
 
 /// What Sigstore's tools note of a bundle: the type of the statement in it.
 pub(super) const PREDICATE_NOTE: &str = "dev.sigstore.bundle.predicateType";
+
+/// What is noted of a signature: whom it names. Lists of attachments repeat it.
+pub(super) const SIGNER_NOTE: &str = "vnd.toolgate.signer";
 
 /// The configuration that says nothing.
 pub(super) const NOTHING: &[u8] = b"{}";
@@ -157,7 +162,7 @@ pub(super) fn signature_manifest(
 ) -> Option<(Vec<u8>, Descriptor)> {
     let tail = name::tail(file_name)?;
     let (_, kind) = KINDS.iter().find(|(ending, _)| tail.ends_with(ending))?;
-    let manifest = json!({
+    let mut manifest = json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "artifactType": kind,
@@ -165,9 +170,17 @@ pub(super) fn signature_manifest(
         "layers": [Descriptor::of(kind, signature).noting(TITLE, file_name).written()],
         "subject": subject.written(),
     });
+    let file = SignatureFile { name: file_name.to_owned(), bytes: signature.to_vec() };
+    let signer = signature::read(&file).ok().and_then(|read| signer_note::of(&read.claim()));
+    if let (Some(signer), Some(members)) = (&signer, manifest.as_object_mut()) {
+        members.insert("annotations".to_owned(), json!({ SIGNER_NOTE: signer }));
+    }
     let manifest = manifest.to_string().into_bytes();
-    let listed =
+    let mut listed =
         Descriptor { artifact_type: Some((*kind).to_owned()), ..Descriptor::of(MANIFEST, &manifest) };
+    if let Some(signer) = &signer {
+        listed = listed.noting(SIGNER_NOTE, signer);
+    }
     Some((manifest, listed))
 }
 

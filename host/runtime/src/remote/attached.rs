@@ -1,24 +1,26 @@
 //! What is attached to an artefact in a registry: by the registry's list of what refers to it, under the tag that stands in for that list
-//! (OCI distribution specification, "Listing Referrers"), and where neither has a signature, under the tags that cosign wrote before.
+//! (OCI distribution specification, "Listing Referrers"), and under the tags that cosign wrote before.
 //!
 //! Anybody may attach anything, so nothing that is found here keeps an artefact from being used: what is no signature, or cannot be read, is
 //! set aside with its reason.
+
+mod order;
 
 use std::collections::BTreeSet;
 
 use http::header::LINK;
 use toolgate_policy::Digest;
-use toolgate_policy::limits::load::{
-    ATTACHED_BYTES_MAX, ATTACHED_MAX, MANIFEST_BYTES_MAX, REFERRER_PAGES_MAX, REFERRERS_MAX,
-};
+use toolgate_policy::limits::load::{ATTACHED_MAX, MANIFEST_BYTES_MAX, REFERRER_PAGES_MAX, REFERRERS_MAX};
 use toolgate_policy::load::errand::{Errand, Follow};
 use toolgate_policy::load::reference::Version;
 
 use super::artefact::{self, Attached, Descriptor, MANIFEST, Manifest, NotAnArtefact, PREDICATE_NOTE, Says};
 use super::pull::Session;
 use super::{Arrived, NotArrived};
+use crate::signature::anchor::SignerHint;
 use crate::signature::sign::PREDICATE_TYPE;
-use crate::signature::{self, SignatureFile, Unread};
+use crate::signature::{SignatureFile, Unread};
+use order::{Hint, Layer, affordable, in_turns};
 
 /// What was found beside an artefact.
 #[derive(Default)]
@@ -34,11 +36,12 @@ pub(super) struct Attachments {
 /// Reads attachments, within one bound for all of them.
 struct Reading<'a, 's> {
     session: &'a Session<'s>,
+    signers: &'a [SignerHint],
     found: Attachments,
-    /// Layers that were read.
-    layers: BTreeSet<Digest>,
+    /// The files of what is attached, each once.
+    layers: Vec<Layer>,
+    seen: BTreeSet<Digest>,
     requests_left: usize,
-    bytes_left: u64,
     /// The first reason for which a registry gave nothing that it may well have.
     failed: Option<NotArrived>,
     /// How many things were set aside and not noted.
@@ -49,30 +52,35 @@ struct Reading<'a, 's> {
 type List = Vec<Result<Descriptor, NotAnArtefact>>;
 
 impl Session<'_> {
-    /// Everything that is attached to an artefact, as far as it is looked at.
+    /// Everything that is attached to an artefact, as far as it is looked at, in an order in which strangers push out nobody.
     ///
     /// # Errors
     /// [`NotArrived`] when there may be signatures and the registry is not able to give any.
-    pub(super) async fn attachments(&self, subject: Digest) -> Result<Attachments, NotArrived> {
+    pub(super) async fn attachments(
+        &self,
+        subject: Digest,
+        signers: &[SignerHint],
+    ) -> Result<Attachments, NotArrived> {
         let mut reading = Reading {
             session: self,
+            signers,
             found: Attachments::default(),
-            layers: BTreeSet::new(),
+            layers: Vec::new(),
+            seen: BTreeSet::new(),
             requests_left: ATTACHED_MAX,
-            bytes_left: ATTACHED_BYTES_MAX,
             failed: None,
             more: 0,
         };
         let mut listed = reading.referrers(subject).await;
         listed.extend(reading.fallback(subject).await);
+        // Whatever the lists have: a signature that anybody attached must not hide one that is here.
+        for ending in ["sig", "att"] {
+            reading.older_tag(&format!("{}.{ending}", artefact::fallback_tag(subject))).await;
+        }
         for described in reading.candidates(listed) {
             reading.manifest(&described, subject).await;
         }
-        if !reading.has_signature() {
-            for ending in ["sig", "att"] {
-                reading.older_tag(&format!("{}.{ending}", artefact::fallback_tag(subject))).await;
-            }
-        }
+        reading.fetch_layers().await;
         if reading.more > 0 {
             let why = format!("{} more things are attached, which are not listed here", reading.more);
             reading.found.unread.push(Unread { name: subject.to_string(), why });
@@ -153,9 +161,9 @@ impl Reading<'_, '_> {
         }
     }
 
-    /// Those of a list that are, or may be, signatures: each once, first those whose type says so, then by digest.
+    /// Those of a list that are, or may be, signatures: each once, in turns by what the list says of them.
     fn candidates(&mut self, listed: List) -> Vec<Descriptor> {
-        let mut ranked = Vec::new();
+        let mut hinted = Vec::new();
         let mut seen = BTreeSet::new();
         for described in listed {
             let described = match described {
@@ -177,12 +185,12 @@ impl Reading<'_, '_> {
                 }
                 (Says::Other, _) => self.set_aside(Unread::of_type(&name, kind.unwrap_or_default())),
                 (_, Some(statement)) => self.set_aside(Unread::of_type(&name, statement)),
-                (Says::Signature(_), None) => ranked.push((0, described)),
-                (Says::Nothing, None) => ranked.push((1, described)),
+                (says, None) => {
+                    hinted.push((Hint::of(&described, says != Says::Nothing, self.signers), described));
+                }
             }
         }
-        ranked.sort_by_key(|(rank, described)| (*rank, described.digest));
-        ranked.into_iter().map(|(_, described)| described).collect()
+        in_turns(hinted)
     }
 
     /// Reads one that was listed. What refers to a signature is not asked for, so nothing here goes round in circles.
@@ -205,7 +213,7 @@ impl Reading<'_, '_> {
             };
             attached.map_err(|error| self.session.not(error))
         });
-        self.take(&name, read).await;
+        self.take(&name, read);
     }
 
     /// A manifest under a tag of its own, as cosign wrote signatures and attestations before there were referrers.
@@ -220,12 +228,12 @@ impl Reading<'_, '_> {
             Err(error) => Err(error),
         };
         self.found.looked.push(format!("the tag {tag}"));
-        self.take(tag, read).await;
+        self.take(tag, read);
     }
 
-    /// Reads the signatures of an attachment.
-    async fn take(&mut self, name: &str, attached: Result<Attached, NotArrived>) {
-        let layers = match attached {
+    /// Notes the signatures of an attachment.
+    fn take(&mut self, name: &str, attached: Result<Attached, NotArrived>) {
+        let mut layers = match attached {
             Ok(Attached::Signatures(layers)) => layers,
             Ok(Attached::Other(kind)) => return self.set_aside(Unread::of_type(name, &kind)),
             Err(error) => {
@@ -233,31 +241,33 @@ impl Reading<'_, '_> {
                 return self.note_failure(error);
             }
         };
-        for (layer, ending) in layers {
-            if !self.layers.insert(layer.digest) {
-                continue;
-            }
-            if self.found.signatures.len() >= ATTACHED_MAX || layer.size > self.bytes_left {
-                self.set_aside(Unread::beyond(name));
-                continue;
-            }
-            match self.session.blob(&layer).await {
+        layers.retain(|(layer, _)| self.seen.insert(layer.digest));
+        layers.sort_by_key(|(layer, _)| layer.size);
+        let layers = layers.into_iter().enumerate();
+        self.layers.extend(layers.map(|(turn, (described, ending))| Layer {
+            name: name.to_owned(),
+            described,
+            ending,
+            turn,
+        }));
+    }
+
+    /// Fetches the signatures that were noted, as many as are looked at.
+    async fn fetch_layers(&mut self) {
+        let (affordable, beyond) = affordable(std::mem::take(&mut self.layers));
+        for Layer { name, described, ending, .. } in affordable {
+            match self.session.blob(&described).await {
                 Ok(file) => {
-                    self.bytes_left -= layer.size;
-                    let name = format!("component.{}{ending}", layer.digest.short(8));
+                    let name = format!("component.{}{ending}", described.digest.short(8));
                     self.found.signatures.push(SignatureFile { name, bytes: file.bytes().to_vec() });
                 }
                 Err(error) => {
-                    self.set_aside(Unread::because(name, &error));
+                    self.set_aside(Unread::because(&name, &error));
                     self.note_failure(error);
                 }
             }
         }
-    }
-
-    /// Whether something was found that could count for somebody.
-    fn has_signature(&self) -> bool {
-        self.found.signatures.iter().any(|file| signature::read(file).is_ok())
+        beyond.iter().for_each(|layer| self.set_aside(Unread::beyond(&layer.name)));
     }
 
     /// Notes something that counts for nothing. Of a list without end the first ones are enough.

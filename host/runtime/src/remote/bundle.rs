@@ -12,12 +12,14 @@ use std::path::{Path, PathBuf};
 
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::{
-    ARTEFACT_CONFIG_BYTES_MAX, ATTACHED_BYTES_MAX, ATTACHED_MAX, BUNDLE_BYTES_MAX, BUNDLE_FILES_MAX,
-    BUNDLE_MANIFEST_BYTES_MAX, COMPONENT_BYTES_MAX, MANIFEST_BYTES_MAX,
+    ARTEFACT_CONFIG_BYTES_MAX, ATTACHED_MAX, ATTACHED_READ_BYTES_MAX, ATTACHED_READ_MAX, BUNDLE_BYTES_MAX,
+    BUNDLE_FILES_MAX, BUNDLE_MANIFEST_BYTES_MAX, COMPONENT_BYTES_MAX, MANIFEST_BYTES_MAX,
 };
 
 use super::artefact::{self, Attached, Descriptor, INDEX, MANIFEST, Manifest, NotAnArtefact, REF_NAME};
 use crate::artifact::{Artifact, TooMuch};
+use crate::signature::anchor::SignerHint;
+use crate::signature::choose::{self, Names, choose};
 use crate::signature::{SignatureFile, Unread};
 use place::Files;
 
@@ -201,48 +203,57 @@ impl Bundle {
         &self.components
     }
 
-    /// One of them, with its signatures.
+    /// One of them, with its signatures, of more than are looked at those first that name one of these signers.
     ///
     /// # Errors
     /// [`NotABundle`].
-    pub fn item(&mut self, listed: &Listed) -> Result<Item, NotABundle> {
+    pub fn item(&mut self, listed: &Listed, signers: &[SignerHint]) -> Result<Item, NotABundle> {
         let artifact = match self.last.take().filter(|last| last.digest() == listed.digest) {
             Some(artifact) => artifact,
             None => self.files.blob(&listed.layer, COMPONENT_BYTES_MAX)?,
         };
         self.last = Some(artifact.clone());
-        let (mut signatures, mut unread) = (Vec::new(), self.lost.clone());
-        let mut bytes_left = ATTACHED_BYTES_MAX;
-        let mut seen = BTreeSet::new();
-        for (name, attached) in self.attached.get(&listed.manifest).into_iter().flatten() {
-            let layers = match attached {
-                Ok(Attached::Signatures(layers)) => layers,
-                Ok(Attached::Other(kind)) => {
-                    unread.push(Unread::of_type(name, kind));
-                    continue;
+        let (layers, mut unread) = self.layers_of(listed);
+        unread.extend(self.lost.iter().cloned());
+        let (mut files, mut not_seen) = (Vec::new(), 0);
+        let mut bytes_left = ATTACHED_READ_BYTES_MAX;
+        for (count, (name, layer, ending)) in layers.into_iter().enumerate() {
+            if count >= ATTACHED_READ_MAX || layer.size > bytes_left {
+                not_seen += 1;
+                continue;
+            }
+            match self.files.blob(&layer, layer.size) {
+                Ok(file) => {
+                    bytes_left -= layer.size;
+                    let name = format!("component.{}{ending}", layer.digest.short(8));
+                    files.push(SignatureFile { name, bytes: file.bytes().to_vec() });
                 }
-                Err(error) => {
-                    unread.push(Unread::because(name, error));
-                    continue;
-                }
-            };
-            for (layer, ending) in layers.iter().filter(|(layer, _)| seen.insert(layer.digest)) {
-                if signatures.len() >= ATTACHED_MAX || layer.size > bytes_left {
-                    unread.push(Unread::beyond(name));
-                    continue;
-                }
-                match self.files.blob(layer, layer.size) {
-                    Ok(file) => {
-                        bytes_left -= layer.size;
-                        let name = format!("component.{}{ending}", layer.digest.short(8));
-                        signatures.push(SignatureFile { name, bytes: file.bytes().to_vec() });
-                    }
-                    Err(error @ NotABundle::Large) => return Err(error),
-                    Err(error) => unread.push(Unread::because(name, &error)),
-                }
+                Err(error @ NotABundle::Large) => return Err(error),
+                Err(error) => unread.push(Unread::because(&name, &error)),
             }
         }
+        let (signatures, beyond) = choose(files, signers, Names::Free);
+        unread.extend(beyond);
+        let unread = choose::listed(unread, not_seen, &listed.digest.to_string());
         Ok(Item { name: listed.name.clone(), artifact, signatures, unread })
+    }
+
+    /// The signatures that are attached to a component, each once, the small ones first, and what else is.
+    fn layers_of(&self, listed: &Listed) -> (Vec<(String, Descriptor, &'static str)>, Vec<Unread>) {
+        let (mut layers, mut unread) = (Vec::new(), Vec::new());
+        let mut seen = BTreeSet::new();
+        for (name, attached) in self.attached.get(&listed.manifest).into_iter().flatten() {
+            match attached {
+                Ok(Attached::Signatures(attached)) => {
+                    let new = attached.iter().filter(|(layer, _)| seen.insert(layer.digest));
+                    layers.extend(new.map(|(layer, ending)| (name.clone(), layer.clone(), *ending)));
+                }
+                Ok(Attached::Other(kind)) => unread.push(Unread::of_type(name, kind)),
+                Err(error) => unread.push(Unread::because(name, error)),
+            }
+        }
+        layers.sort_by_key(|(_, layer, _)| layer.size);
+        (layers, unread)
     }
 
     /// The root by which its keyless signatures were made. It proves nothing: it came with what it would prove.

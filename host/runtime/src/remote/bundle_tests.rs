@@ -27,7 +27,7 @@ fn items() -> Vec<(Item, Interfaces)> {
 fn read(from: &Path) -> Result<(Vec<Item>, Option<Vec<u8>>), NotABundle> {
     let mut bundle = open(from)?;
     let listed = bundle.components().to_vec();
-    let items = listed.iter().map(|one| bundle.item(one)).collect::<Result<_, _>>()?;
+    let items = listed.iter().map(|one| bundle.item(one, &[])).collect::<Result<_, _>>()?;
     Ok((items, bundle.root()?.map(|root| root.bytes().to_vec())))
 }
 
@@ -169,7 +169,7 @@ fn layout(listed: &[Descriptor], blobs: impl IntoIterator<Item = Vec<u8>>) -> Ve
 fn work(path: &Path) -> u64 {
     let mut bundle = open(path).unwrap();
     for listed in bundle.components().to_vec() {
-        drop(bundle.item(&listed).unwrap());
+        drop(bundle.item(&listed, &[]).unwrap());
     }
     bundle.files.read()
 }

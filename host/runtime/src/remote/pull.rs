@@ -13,6 +13,7 @@ use super::{Arrived, Away, Client, NotArrived};
 use crate::artifact::Artifact;
 use crate::egress::errand::Parcel;
 use crate::secret::Secret;
+use crate::signature::anchor::SignerHint;
 use crate::signature::{SignatureFile, Unread};
 use crate::spec::Remote;
 
@@ -38,17 +39,22 @@ pub(super) struct Session<'a> {
 }
 
 impl Away {
-    /// Pulls a component with its signatures. Blocks.
+    /// Pulls a component with its signatures, those that name one of these signers before others. Blocks.
     ///
     /// # Errors
     /// [`NotArrived`].
-    pub fn pull(&self, reference: &Reference, remote: &Remote) -> Result<Pulled, NotArrived> {
+    pub fn pull(
+        &self,
+        reference: &Reference,
+        remote: &Remote,
+        signers: &[SignerHint],
+    ) -> Result<Pulled, NotArrived> {
         self.run(remote, async |client| {
             let session = Session::open(client, reference, Actions::Pull).await?;
             let (digest, manifest) = session.manifest(reference.version()).await?;
             let layer = Manifest::read(&manifest).and_then(|manifest| manifest.component());
             let artifact = session.blob(&layer.map_err(|error| session.not(error))?).await?;
-            let Attachments { signatures, unread, looked } = session.attachments(digest).await?;
+            let Attachments { signatures, unread, looked } = session.attachments(digest, signers).await?;
             Ok(Pulled { manifest: digest, artifact, signatures, unread, looked })
         })
     }

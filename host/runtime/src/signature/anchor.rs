@@ -7,6 +7,43 @@ use toolgate_policy::load::signer::{Claim, KeyId};
 use super::key::PublicKey;
 use super::keyless::KeylessSigner;
 use super::minisign::MinisignKey;
+use super::name;
+
+/// What tells, before anything is verified, whether a signature names a signer. Whoever makes a signature can copy it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignerHint {
+    id: KeyId,
+    named: Named,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Named {
+    Key,
+    Minisign(u64),
+    Identity(Identity),
+}
+
+impl SignerHint {
+    /// The signer's identity in the policy.
+    pub fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// The digits in the names of the signer's signature files.
+    pub(crate) fn digits(&self) -> String {
+        name::digits_of(self.id)
+    }
+
+    /// Whether a signature that makes this claim says that it is by this signer.
+    pub(crate) fn is_named_by(&self, claim: &Claim) -> bool {
+        match (&self.named, claim) {
+            (Named::Key, Claim::Key(id)) => self.id == *id,
+            (Named::Minisign(number), Claim::Minisign(claimed)) => number == claimed,
+            (Named::Identity(identity), Claim::Identity { issuer, san }) => identity.matches(issuer, san),
+            (Named::Key | Named::Minisign(_) | Named::Identity(_), _) => false,
+        }
+    }
+}
 
 /// What a signer is known by.
 #[derive(Clone)]
@@ -37,15 +74,18 @@ impl Anchor {
         }
     }
 
+    /// What tells whether a signature names this signer.
+    pub fn hint(&self) -> SignerHint {
+        let named = match self {
+            Self::Key(_) => Named::Key,
+            Self::Minisign(key) => Named::Minisign(key.number()),
+            Self::Identity(signer) => Named::Identity(signer.identity().clone()),
+        };
+        SignerHint { id: self.id(), named }
+    }
+
     /// Whether a signature that makes this claim says that it is by this signer.
     pub fn is_named_by(&self, claim: &Claim) -> bool {
-        match (self, claim) {
-            (Self::Key(key), Claim::Key(id)) => key.id() == *id,
-            (Self::Minisign(key), Claim::Minisign(number)) => key.number() == *number,
-            (Self::Identity(signer), Claim::Identity { issuer, san }) => {
-                signer.identity().matches(issuer, san)
-            }
-            (Self::Key(_) | Self::Minisign(_) | Self::Identity(_), _) => false,
-        }
+        self.hint().is_named_by(claim)
     }
 }

@@ -4,9 +4,13 @@
 use std::collections::BTreeMap;
 
 use toolgate_policy::limits::load::{DETACHED_SIGNATURE_BYTES_MAX, SIGNATURE_BYTES_MAX};
-use toolgate_policy::load::signer::Format;
+use toolgate_policy::load::signer::{Format, KeyId};
 
-use super::SignatureFile;
+use super::anchor::SignerHint;
+use super::{SignatureFile, read};
+
+/// How many digits a further signature's name has.
+const DIGITS: usize = 8;
 
 /// The endings, what they promise, and how many bytes are read at the most.
 pub(crate) const ENDINGS: [(&str, Format, u64); 3] = [
@@ -26,23 +30,37 @@ pub fn tail(name: &str) -> Option<&str> {
     let (ending, ..) = ENDINGS.iter().find(|(ending, ..)| name.ends_with(ending))?;
     let before = name.strip_suffix(ending)?;
     let further = before.rsplit_once('.').filter(|(_, digits)| {
-        digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        digits.len() == DIGITS && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     });
     name.get(further.map_or(before.len(), |(component, _)| component.len())..)
 }
 
-/// Under which names signatures are put beside a component of this name: their own endings. Of two with one ending the second
-/// gets a number. A file whose name is no signature's has no place.
+/// The digits in the names of a signer's files: the first eight of its key's.
+pub(crate) fn digits_of(key: KeyId) -> String {
+    key.hex().chars().take(DIGITS).collect()
+}
+
+/// The digits in a signature's name, if it has any.
+pub(crate) fn digits(name: &str) -> Option<&str> {
+    tail(name)?.get(1..=DIGITS).filter(|_| !is_plain(name))
+}
+
+/// Under which names signatures are put beside a component of this name: by the digits of the signer whom they name, or their own
+/// endings. Of two with one name the second gets a number. A file whose name is no signature's has no place.
 pub fn places<'a>(
     component: &str,
     files: impl IntoIterator<Item = &'a SignatureFile>,
+    signers: &[SignerHint],
 ) -> BTreeMap<String, &'a [u8]> {
     let mut places = BTreeMap::new();
     for file in files {
         let Some(tail) = tail(&file.name) else { continue };
-        let numbered = (0_u32..).map(|number| further(tail, number));
-        let mut names =
-            std::iter::once(tail.to_owned()).chain(numbered).map(|tail| format!("{component}{tail}"));
+        let own = is_plain(&file.name).then(|| tail.to_owned());
+        let by_signer =
+            signer_of(file, signers).map(|signer| format!(".{}{}", signer.digits(), ending(tail)));
+        let numbered = (0_u32..).map(|number| format!(".{number:08x}{}", ending(tail)));
+        let tails = own.into_iter().chain(by_signer).chain([tail.to_owned()]).chain(numbered);
+        let mut names = tails.map(|tail| format!("{component}{tail}"));
         if let Some(name) = names.find(|name| !places.contains_key(name)) {
             places.insert(name, file.bytes.as_slice());
         }
@@ -50,10 +68,15 @@ pub fn places<'a>(
     places
 }
 
-/// The end of a further signature's name, of the same ending.
-fn further(tail: &str, number: u32) -> String {
-    let ending = ENDINGS.iter().map(|(ending, ..)| *ending).find(|ending| tail.ends_with(ending));
-    format!(".{number:08x}{}", ending.unwrap_or(tail))
+/// The ending alone.
+fn ending(tail: &str) -> &str {
+    ENDINGS.iter().map(|(ending, ..)| *ending).find(|ending| tail.ends_with(ending)).unwrap_or(tail)
+}
+
+/// The signer whom a signature names. Nothing is verified.
+fn signer_of<'a>(file: &SignatureFile, signers: &'a [SignerHint]) -> Option<&'a SignerHint> {
+    let claim = read(file).ok()?.claim();
+    signers.iter().find(|signer| signer.is_named_by(&claim))
 }
 
 /// Whether a signature's name is that of its component and an ending, without digits.

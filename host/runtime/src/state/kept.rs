@@ -50,6 +50,8 @@ const LOCK: &str = "lock";
 pub enum Worth {
     /// It is a signer's.
     Counts,
+    /// It proves what another before it proves.
+    Copy,
     /// Whose it is may be a signer some day.
     MayCount,
     /// It is no signature of it.
@@ -134,7 +136,7 @@ impl Kept {
         &self,
         artifact: &Artifact,
         signatures: &[SignatureFile],
-        worth: impl Fn(&SignatureFile) -> Worth,
+        mut worth: impl FnMut(&SignatureFile) -> Worth,
     ) -> Result<(), NotKept> {
         let _one = DirLock::take(&self.above, LOCK)?;
         // What is there and cannot be read, or is not what its name says, counts for nothing and is replaced.
@@ -164,7 +166,7 @@ impl Kept {
 
     fn replace(&self, artifact: &Artifact, signatures: &[SignatureFile]) -> Result<(), NotKept> {
         let component = artifact.digest().hex();
-        let named = name::places(&component, signatures.iter().take(SIGNATURES_MAX));
+        let named = name::places(&component, signatures.iter().take(SIGNATURES_MAX), &[]);
         let bytes = named.values().map(|bytes| bytes.len() as u64).sum::<u64>();
         self.make_room(artifact.digest(), artifact.bytes().len() as u64 + bytes)?;
         let stale = self.signatures(&component)?;

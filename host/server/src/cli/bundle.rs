@@ -90,10 +90,10 @@ fn read_root(path: &Path) -> Result<Artifact, Exit> {
 /// A file where one is named, else a plugin of the configuration.
 fn find(args: &Export, what: &str, progress: &progress::Bars) -> Result<(String, Found), Exit> {
     let path = Path::new(what);
-    let (name, source, pin, away) = if path.is_file() {
+    let (name, source, pin, away, signers) = if path.is_file() {
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let path = component::path(path)?;
-        (stem, Source::File(path), None, Away::new(Vec::new()))
+        (stem, Source::File(path), None, Away::new(Vec::new()), Vec::new())
     } else {
         let config = Config::load(&args.config.config)?;
         let spec = config.spec.plugins.into_iter().find(|spec| spec.name.as_str() == what);
@@ -104,9 +104,10 @@ fn find(args: &Export, what: &str, progress: &progress::Bars) -> Result<(String,
                 args.config.config.display()
             ))
         })?;
-        (what.to_owned(), spec.source, spec.digest, Away::new(config.server.name_servers))
+        let signers = config.spec.trust.hints();
+        (what.to_owned(), spec.source, spec.digest, Away::new(config.server.name_servers), signers)
     };
     let sources = Sources::new(away.telling(progress.teller()));
-    let found = sources.fetch(&source, pin, &[]).map_err(|error| Exit::not_fetched(&error))?;
+    let found = sources.fetch(&source, pin, &signers).map_err(|error| Exit::not_fetched(&error))?;
     Ok((name, found))
 }

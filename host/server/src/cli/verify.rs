@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let (source, stem) = source(args)?;
     let progress = progress::bars();
     let sources = Sources::new(Away::new(Vec::new()).telling(progress.teller()));
-    let found = sources.fetch(&source, None, &[]).map_err(|error| Exit::not_fetched(&error))?;
+    let found = sources.fetch(&source, None, &trust.hints()).map_err(|error| Exit::not_fetched(&error))?;
     progress.end();
     let id = args.plugin.clone().unwrap_or_else(|| signed_id(&trust, &found, &stem));
     let signatures = signatures(&trust, &found);

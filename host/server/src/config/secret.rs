@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use toolgate_policy::header::{changes_answer, is_same};
 use toolgate_policy::limits::load::{SECRET_BYTES_MAX, SECRETS_MAX};
 use toolgate_runtime::secret::{Secret, SecretSource, SecretSpec};
 use zeroize::Zeroizing;
@@ -103,19 +104,19 @@ fn credential(name: &str) -> Result<Zeroizing<String>, String> {
 
 /// RFC 9110 §5.1, less what belongs to the connection or would change who is meant.
 fn check_header(name: &str) -> Result<(), String> {
-    const NEVER: [&str; 9] = [
-        "host",
-        "connection",
-        "content-length",
-        "transfer-encoding",
-        "upgrade",
-        "te",
-        "trailer",
-        "accept-encoding",
-        "range",
-    ];
+    const NEVER: [&str; 7] =
+        ["host", "connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer"];
+    if changes_answer(name) {
+        return Err(format!(
+            "`{name}` would have a server answer in another form, in which a secret cannot be found; write a header such as Authorization"
+        ));
+    }
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if name.is_empty() || name.len() > 128 || !name.bytes().all(token) || NEVER.contains(&name) {
+    if name.is_empty()
+        || name.len() > 128
+        || !name.bytes().all(token)
+        || NEVER.iter().any(|never| is_same(name, never))
+    {
         return Err(format!(
             "`{name}` is no header that can carry a secret; write one such as Authorization"
         ));

@@ -3,10 +3,10 @@
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::SIGNATURE_URLS_MAX;
 use toolgate_policy::load::errand::Errand;
-use toolgate_policy::load::signer::KeyId;
 
 use super::{Found, NotFetched};
 use crate::remote::{Away, NotArrived};
+use crate::signature::anchor::SignerHint;
 use crate::signature::name;
 use crate::spec::Remote;
 
@@ -15,12 +15,12 @@ pub(super) fn fetch(
     errand: &Errand,
     remote: &Remote,
     pin: Option<Digest>,
-    keys: &[KeyId],
+    signers: &[SignerHint],
 ) -> Result<Found, NotFetched> {
     let target = errand.target();
     let whole = target.path_and_query();
     let query = whole.strip_prefix(target.path()).unwrap_or_default();
-    let beside = tails(keys).into_iter().map(|tail| {
+    let beside = tails(signers).into_iter().map(|tail| {
         let beside = errand.at("GET", &format!("{}{tail}{query}", target.path()));
         Ok((format!("component{tail}"), beside.map_err(NotArrived::from)?))
     });
@@ -30,10 +30,10 @@ pub(super) fn fetch(
 }
 
 /// A server lists nothing, so the names that signers give their files are tried: the plain ones, and those by their keys.
-fn tails(keys: &[KeyId]) -> Vec<String> {
+fn tails(signers: &[SignerHint]) -> Vec<String> {
     let plain = name::ENDINGS.iter().map(|(ending, ..)| (*ending).to_owned());
-    let by_key = keys.iter().flat_map(|key| {
-        let digits: String = key.hex().chars().take(8).collect();
+    let by_key = signers.iter().flat_map(|signer| {
+        let digits = signer.digits();
         name::ENDINGS.iter().map(move |(ending, ..)| format!(".{digits}{ending}"))
     });
     plain.chain(by_key).take(SIGNATURE_URLS_MAX).collect()

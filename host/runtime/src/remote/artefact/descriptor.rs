@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 use toolgate_policy::Digest;
 
-use super::{NotAnArtefact, PREDICATE_NOTE, REF_NAME, TITLE};
+use super::{NotAnArtefact, PREDICATE_NOTE, REF_NAME, SIGNER_NOTE, TITLE};
 use crate::artifact::Artifact;
 use crate::json::Json;
 
 /// The annotations that are read. Others are not held.
-const NOTES: [&str; 3] = [TITLE, REF_NAME, PREDICATE_NOTE];
+const NOTES: [&str; 4] = [TITLE, REF_NAME, PREDICATE_NOTE, SIGNER_NOTE];
 
 /// Something by type, digest and size.
 #[derive(Debug, Clone)]

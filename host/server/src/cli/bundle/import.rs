@@ -9,14 +9,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use toolgate_policy::limits::load::{BUNDLE_BYTES_MAX, COMPONENT_BYTES_MAX, SIGNATURES_MAX};
-use toolgate_policy::redact::printable;
+use toolgate_policy::redact::{self, printable};
 use toolgate_policy::{Digest, PluginName};
 use toolgate_runtime::artifact::Artifact;
-use toolgate_runtime::load::source::{Found, signature_names};
+use toolgate_runtime::load::source::{Found, Sources, signature_names};
 use toolgate_runtime::load::verify::worth_keeping;
+use toolgate_runtime::remote::Away;
 use toolgate_runtime::remote::bundle::{self, Bundle, Item, Listed, NotABundle};
 use toolgate_runtime::signature;
-use toolgate_runtime::spec::Trust;
+use toolgate_runtime::spec::{Source, Trust};
 
 use crate::cli::exit::Exit;
 use crate::cli::place::{self, Staged};
@@ -37,6 +38,9 @@ pub(in crate::cli) struct Args {
     /// Put components in place of others of the same name that are there, and remove the signatures of those
     #[arg(long)]
     replace: bool,
+    /// With --replace: a plugin, by the id that its signatures say, that may take the place of one under another id or name
+    #[arg(long, value_name = "ID")]
+    id: Vec<String>,
     /// Write the root that was carried along to this new file; only a trust policy that names it trusts it
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
@@ -50,7 +54,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let mut ready = Vec::new();
     let mut total = 0;
     for (name, listed) in named {
-        let item = bundle.item(&listed).map_err(|error| not_read(&error))?;
+        let item = bundle.item(&listed, &trust.hints()).map_err(|error| not_read(&error))?;
         total += item.artifact.bytes().len() as u64;
         if total > BUNDLE_BYTES_MAX {
             return Err(not_read(&NotABundle::Large));
@@ -114,7 +118,7 @@ fn prepare(args: &Args, trust: &Trust, name: &PluginName, item: Item) -> Result<
     let path = args.into.join(&component);
     let mut signatures = worth_keeping(trust, &found);
     signatures.truncate(SIGNATURES_MAX);
-    let places = signature::places(&component, &signatures);
+    let places = signature::places(&component, &signatures, &trust.hints());
     let mut wanted: Vec<(PathBuf, &[u8])> =
         places.into_iter().map(|(name, bytes)| (args.into.join(name), bytes)).collect();
     wanted.push((path.clone(), found.artifact.bytes()));
@@ -141,8 +145,40 @@ fn prepare(args: &Args, trust: &Trust, name: &PluginName, item: Item) -> Result<
             printable(&there.join(", "), 1_000)
         )));
     }
+    if !is_same_component && !args.id.contains(&id) {
+        hold_identity(trust, name, &path, &id)?;
+    }
     let (digest, replace) = (found.artifact.digest(), args.replace);
-    Ok(Component { path, digest, files, stale, replace, notes: verified.set_aside })
+    let mut notes = Vec::new();
+    if id != name.as_str() {
+        let shown = printable(&id, 100);
+        notes.push(format!(
+            "signed as the plugin `{shown}`: its [[plugin]] needs `id = {}`",
+            redact::quoted(&id)
+        ));
+    }
+    notes.extend(verified.set_aside.iter().map(|aside| format!("set aside: {aside}")));
+    Ok(Component { path, digest, files, stale, replace, notes })
+}
+
+/// Whoever made the bundle chose the name, so a plugin takes the place of none that is signed under another id, unless somebody says so.
+fn hold_identity(trust: &Trust, name: &PluginName, path: &Path, id: &str) -> Result<(), Exit> {
+    if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(());
+    }
+    let there = Sources::new(Away::new(Vec::new()));
+    let there = there.fetch(&Source::File(path.to_owned()), None, &trust.hints());
+    let there =
+        there.map_or_else(|_| name.to_string(), |found| verify::signed_id(trust, &found, name.as_str()));
+    if there == id {
+        return Ok(());
+    }
+    let shown = printable(id, 100);
+    Err(Exit::refused(format!(
+        "{name}: it is signed as the plugin `{shown}` and would take the place of `{}` in {}; if that is meant, say --id {shown}",
+        printable(&there, 100),
+        path.display()
+    )))
 }
 
 impl Component {
@@ -156,7 +192,7 @@ impl Component {
             put.map_err(|error| failed(&to, &error))?;
         }
         let mut lines = vec![format!("{}: {}", self.path.display(), self.digest)];
-        lines.extend(self.notes.iter().map(|note| format!("  set aside: {note}")));
+        lines.extend(self.notes.iter().map(|note| format!("  {note}")));
         Ok(lines)
     }
 }

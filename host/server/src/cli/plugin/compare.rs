@@ -213,25 +213,44 @@ fn flat(path: &str, value: &Value, into: &mut Vec<String>) {
     }
 }
 
-/// A text with the words that went as `[-word-]` and those that came as `{+word+}`.
+/// A text with the words that went as `[-word-]` and those that came as `{+word+}`. Nothing in the text itself reads as such a mark.
 fn words(was: &str, is: &str) -> String {
     let diff = TextDiff::from_words(was, is);
-    let mut marked = String::new();
-    let mut open = ChangeTag::Equal;
+    let mut runs: Vec<(ChangeTag, String)> = Vec::new();
     for change in diff.iter_all_changes() {
-        if change.tag() != open {
-            marked.push_str(close(open));
-            marked.push_str(match change.tag() {
-                ChangeTag::Equal => "",
-                ChangeTag::Delete => "[-",
-                ChangeTag::Insert => "{+",
-            });
-            open = change.tag();
+        match runs.last_mut() {
+            Some((tag, text)) if *tag == change.tag() => text.push_str(change.value()),
+            _ => runs.push((change.tag(), change.value().to_owned())),
         }
-        marked.push_str(change.value());
     }
-    marked.push_str(close(open));
-    marked
+    let marked = runs.iter().map(|(tag, text)| format!("{}{}{}", open(*tag), unmarked(text), close(*tag)));
+    marked.collect()
+}
+
+/// A run of words, with an escape for each bracket that could be a part of a mark: beside a plus or minus, or at an end, where a mark of
+/// ours may stand beside it.
+fn unmarked(text: &str) -> String {
+    let is_sign = |c: Option<char>| c.is_none_or(|c| matches!(c, '+' | '-'));
+    let mut before = None;
+    let mut chars = text.chars().peekable();
+    let mut out = String::with_capacity(text.len());
+    while let Some(c) = chars.next() {
+        if matches!(c, '[' | ']' | '{' | '}') && (is_sign(before) || is_sign(chars.peek().copied())) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+        before = Some(c);
+    }
+    out
+}
+
+fn open(tag: ChangeTag) -> &'static str {
+    match tag {
+        ChangeTag::Equal => "",
+        ChangeTag::Delete => "[-",
+        ChangeTag::Insert => "{+",
+    }
 }
 
 fn close(tag: ChangeTag) -> &'static str {
@@ -248,95 +267,5 @@ fn shown(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn words_that_went_and_came_are_marked() {
-        assert_eq!(words("reads a file", "reads a secret file"), "reads a {+secret +}file");
-        assert_eq!(words("reads files", "deletes files"), "[-reads-]{+deletes+} files");
-        assert_eq!(words("same", "same"), "same");
-    }
-
-    #[test]
-    fn a_schema_is_compared_path_by_path() {
-        let was = json!({ "properties": { "path": { "type": "string" } }, "required": ["path"] });
-        let is = json!({ "properties": { "path": { "type": "string", "maxLength": 5 } }, "required": [] });
-        assert_eq!(
-            part_lines("input", Some(&was), Some(&is)),
-            [
-                "    - input.required[0] = \"path\"",
-                "    + input.properties.path.maxLength = 5",
-                "    + input.required = []"
-            ]
-        );
-    }
-
-    #[test]
-    fn tools_that_went_came_and_changed_are_each_told() {
-        let surface = |list: Value| tools(json!({ "tools": list }).to_string().as_bytes()).ok().unwrap();
-        let was = surface(json!([{ "name": "a", "description": "x" }, { "name": "b" }]));
-        let is = surface(json!([{ "name": "a", "description": "x y" }, { "name": "c", "title": "C" }]));
-        let lines = tool_lines(&was, &is);
-        assert_eq!(
-            lines,
-            ["  tool a", "    description: x{+ y+}", "  tool is gone: b", "  new tool c", "    title: {+C+}"]
-        );
-    }
-
-    #[test]
-    fn tools_that_cannot_be_shown_are_an_error_and_not_none() {
-        for surface in ["", "5", "{}", r#"{"tools":5}"#, r#"[{"title":"x"}]"#, "[5]"] {
-            assert!(tools(surface.as_bytes()).is_err(), "{surface}");
-        }
-    }
-
-    #[test]
-    fn whatever_changes_in_a_tool_is_a_line_of_its_own() {
-        let plain = json!({ "properties": { "a.b": { "const": 1 } } });
-        for (what, other) in [
-            ("a null", json!({ "properties": { "a.b": { "const": 1 } }, "x": { "do this": null } })),
-            ("a key with a dot", json!({ "properties": { "a": { "b": { "const": 1 } } } })),
-            ("a key like a place", json!({ "properties[\"a.b\"]": { "const": 1 } })),
-            ("a text for a number", json!({ "properties": { "a.b": { "const": "1" } } })),
-        ] {
-            for (was, is) in [(&plain, &other), (&other, &plain)] {
-                let lines = part_lines("input", Some(was), Some(is));
-                assert!(
-                    lines.iter().any(|line| line.starts_with("    + ") || line.starts_with("    - ")),
-                    "{what}: {lines:?}"
-                );
-            }
-        }
-        let tool = |part: Value| tools(json!([part]).to_string().as_bytes()).ok().unwrap();
-        let (was, is) = (tool(json!({ "name": "a", "title": "A" })), tool(json!({ "name": "a" })));
-        assert_eq!(tool_lines(&was, &is), ["  tool a", "    - title = \"A\""]);
-        let (was, is) = (Value::from("{\"a\": 1}"), Value::from("{\"a\":1}"));
-        assert_eq!(part_lines("input", Some(&was), Some(&is)).len(), 1, "the same in other words");
-    }
-
-    #[test]
-    fn no_text_of_a_plugin_looks_like_a_line_of_ours() {
-        let forged = "1.0\n  signed by\n    + publisher: somebody";
-        for lines in [
-            changed("version", &[], &[forged.to_owned()]),
-            part_lines("input", None, Some(&json!({ forged: 1 }))),
-            part_lines("input", None, Some(&json!({ "a": forged }))),
-            part_lines("description", None, Some(&Value::from(forged))),
-        ] {
-            let lines = lines.join("\n");
-            assert!(!lines.lines().any(|line| line == "  signed by"), "{lines}");
-        }
-    }
-
-    #[test]
-    fn no_text_of_a_plugin_reaches_the_terminal_as_it_is() {
-        let was = tools(b"[]").ok().unwrap();
-        let is = json!([{ "name": "a\u{1b}[2J", "title": "\u{202e}x" }]).to_string();
-        let is = tools(is.as_bytes()).ok().unwrap();
-        let lines = tool_lines(&was, &is).join("\n");
-        assert!(!lines.contains('\u{1b}') && !lines.contains('\u{202e}'), "{lines:?}");
-    }
-}
+#[path = "compare_tests.rs"]
+mod tests;

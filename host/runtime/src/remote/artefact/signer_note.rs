@@ -1,0 +1,60 @@
+//! The note of a signature's manifest that says whom the signature names, so that a list of attachments tells it before any of them is
+//! fetched. Anybody can write any note: it decides what is looked at first, and nothing else.
+
+use toolgate_policy::load::identity::San;
+use toolgate_policy::load::signer::{Claim, KeyId};
+
+use super::{Descriptor, SIGNER_NOTE};
+
+/// The note for a claim. None for one that cannot be written so that it reads back the same.
+pub(super) fn of(claim: &Claim) -> Option<String> {
+    let note = match claim {
+        Claim::Key(key) => format!("key {}", key.hex()),
+        Claim::Minisign(number) => format!("minisign {number:016x}"),
+        Claim::Identity { issuer, san: San::Email(name) } => format!("email {issuer} {name}"),
+        Claim::Identity { issuer, san: San::Uri(name) } => format!("uri {issuer} {name}"),
+    };
+    (read(&note).as_ref() == Some(claim)).then_some(note)
+}
+
+/// Whom a listed attachment is said to name, where that is said.
+pub(in crate::remote) fn named(described: &Descriptor) -> Option<Claim> {
+    read(described.note(SIGNER_NOTE)?)
+}
+
+fn read(note: &str) -> Option<Claim> {
+    let (kind, value) = note.split_once(' ')?;
+    let identity = |san: fn(String) -> San| {
+        let (issuer, name) = value.split_once(' ')?;
+        Some(Claim::Identity { issuer: issuer.to_owned(), san: san(name.to_owned()) })
+    };
+    match kind {
+        "key" => KeyId::from_hex(value).ok().map(Claim::Key),
+        "minisign" => u64::from_str_radix(value, 16).ok().map(Claim::Minisign),
+        "email" => identity(San::Email),
+        "uri" => identity(San::Uri),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_reads_back_as_whom_it_was_written_for_or_is_not_written() {
+        let identity = |issuer: &str, san| Claim::Identity { issuer: issuer.to_owned(), san };
+        for claim in [
+            Claim::Key(KeyId::of_spki(b"key")),
+            Claim::Minisign(7),
+            identity("https://issuer.example", San::Email("a@example.com".to_owned())),
+            identity("https://issuer.example", San::Uri("https://example.com/a b".to_owned())),
+        ] {
+            assert_eq!(read(&of(&claim).unwrap()), Some(claim));
+        }
+        assert_eq!(of(&identity("an issuer", San::Email("a@example.com".to_owned()))), None);
+        for odd in ["", "key", "key 12", "minisign x", "email a", "other a b"] {
+            assert_eq!(read(odd), None, "{odd}");
+        }
+    }
+}
