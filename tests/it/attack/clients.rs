@@ -323,3 +323,32 @@ fn over_stdio_requests_that_wait_for_an_answer_are_bounded() {
     let is_served = || server.call("park_wait", json!({ "ms": 0 })).0.get("error").is_none();
     wait_until("a place comes back", is_served);
 }
+
+#[test]
+fn over_stdio_an_id_that_is_being_answered_is_refused_at_once_and_may_be_used_again_after_it() {
+    let world = world("requests_max = 8").env("TOOLGATE_LOG", "debug");
+    let server = world.serve(Transport::Stdio);
+    let call = |ms: u32| {
+        let mut call = modern("tools/call", json!({ "name": "park_wait", "arguments": { "ms": ms } }));
+        call["id"] = json!(7);
+        server.send(&call.to_string());
+    };
+    call(LONG_MS);
+    wait_until("it runs", || server.log().contains("a guest begins"));
+    // As often as there are places: those that are refused take none.
+    for _ in 0..20 {
+        call(0);
+        let refused = server.reply(&json!(7)).unwrap();
+        assert_eq!(refused["error"]["code"], -32600, "{refused}");
+        assert!(refused["error"].to_string().contains("give each request an id of its own"), "{refused}");
+    }
+    let params = json!({ "requestId": 7 });
+    server.send(
+        &json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params }).to_string(),
+    );
+    call(0);
+    let answered = server.reply(&json!(7)).unwrap();
+    assert_eq!(answered["result"]["content"][0]["text"], "waited", "{answered}");
+    wait_until("both have their records", || world.call_records().len() >= 2);
+    assert_eq!(world.call_records().len(), 2, "what was refused did not run");
+}

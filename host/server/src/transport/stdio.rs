@@ -152,7 +152,6 @@ impl Reader {
         if !self.begun && !envelope.is_request {
             return Ok(None);
         }
-        let place = self.place(&envelope)?;
         let mut message: ClientJsonRpcMessage = serde_json::from_slice(&envelope.rest).map_err(|_| {
             Malformed::invalid("it is no request, notification or response of MCP", Value::Null)
         })?;
@@ -161,7 +160,14 @@ impl Reader {
         inbound.arguments = Arc::new(Mutex::new(arguments));
         match &mut message {
             ClientJsonRpcMessage::Request(request) => {
-                if let Some(place) = place {
+                // Two answers with one id could not be told apart.
+                if self.answering().contains_key(&request.id) {
+                    return Err(Malformed::invalid(
+                        "a request with this id is being answered; give each request an id of its own",
+                        envelope.id,
+                    ));
+                }
+                if let Some(place) = self.place(&envelope)? {
                     let place = Arc::new(place);
                     inbound.held = Some(Arc::clone(&place) as Arc<dyn Send + Sync>);
                     let answer = Arc::clone(&inbound.answer);
