@@ -75,14 +75,11 @@ fn fetch_with(
     read: impl Fn(&Path, u64) -> Result<Artifact, NotFile>,
 ) -> Result<Found, NotFile> {
     let artifact = read(path, COMPONENT_BYTES_MAX)?;
-    let (mut files, mut unread, mut not_seen) = (Vec::new(), Vec::new(), 0);
+    let (mut files, mut unread) = (Vec::new(), Vec::new());
     let mut bytes_left = ATTACHED_READ_BYTES_MAX;
-    for (count, (beside, bytes_max)) in in_turn(path, signers)?.into_iter().enumerate() {
+    let (all, not_seen) = in_turn(path, signers)?;
+    for (beside, bytes_max) in all {
         let name = beside.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        if count >= ATTACHED_READ_MAX {
-            not_seen += 1;
-            continue;
-        }
         // Whoever put it there must not keep the component from loading by it.
         match read(&beside, bytes_max.min(bytes_left)) {
             Ok(file) => {
@@ -118,17 +115,30 @@ fn by_name(name: &str) -> (bool, &str) {
 }
 
 /// Signature files in the order in which they are read: the names without digits, then those with the digits of a signer, which nobody
-/// can have a second time, then the others; of each the small ones first.
-fn in_turn(component: &Path, signers: &[SignerHint]) -> Result<Vec<(PathBuf, u64)>, NotFile> {
+/// can have a second time, then the others; of each the small ones first. And how many more there are, of which nothing is held.
+fn in_turn(component: &Path, signers: &[SignerHint]) -> Result<(Vec<(PathBuf, u64)>, usize), NotFile> {
     let of_signers: BTreeSet<String> = signers.iter().map(SignerHint::digits).collect();
-    let mut all = signatures_beside(component)?;
-    all.sort_by_cached_key(|(path, _)| {
+    let turn = |(path, _): &(PathBuf, u64)| {
         let name = path.to_string_lossy();
         let is_of_signer = name::digits(&name).is_some_and(|digits| of_signers.contains(digits));
         let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
         (!name::is_plain(&name), !is_of_signer, size, path.clone())
-    });
-    Ok(all)
+    };
+    let keep_first = |first: &mut Vec<_>| {
+        first.sort_by_cached_key(turn);
+        first.truncate(ATTACHED_READ_MAX);
+    };
+    let (mut first, mut count) = (Vec::new(), 0);
+    each_beside(component, |beside| {
+        count += 1;
+        first.push(beside);
+        if first.len() >= 2 * ATTACHED_READ_MAX {
+            keep_first(&mut first);
+        }
+    })?;
+    keep_first(&mut first);
+    let more = count - first.len();
+    Ok((first, more))
 }
 
 /// Opens a file of a folder. Where a link leads is found out first and then opened beneath the folder: one that is changed
@@ -154,31 +164,32 @@ fn open_within(folder: &Path, path: &Path) -> Result<File, NotFile> {
 /// hexadecimal digits before that. Sorted.
 ///
 /// # Errors
-/// When the folder cannot be read, or more lies in it than is looked at.
+/// When the folder cannot be read.
 pub fn signature_names(component: &Path) -> Result<Vec<PathBuf>, NotFile> {
-    Ok(signatures_beside(component)?.into_iter().map(|(path, _)| path).collect())
+    let mut names = Vec::new();
+    each_beside(component, |(path, _)| names.push(path))?;
+    names.sort();
+    Ok(names)
 }
 
-/// The same, each with how many bytes of it are read.
-fn signatures_beside(component: &Path) -> Result<Vec<(PathBuf, u64)>, NotFile> {
+/// The same one after the other, each with how many bytes of it are read.
+fn each_beside(component: &Path, mut each: impl FnMut((PathBuf, u64))) -> Result<(), NotFile> {
     let (Some(folder), Some(name)) =
         (component.parent(), component.file_name().and_then(|name| name.to_str()))
     else {
-        return Ok(Vec::new());
+        return Ok(());
     };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let open = |error| NotFile::Open(folder.to_owned(), error);
-    let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(open)? {
         let entry = entry.map_err(open)?;
         let beside = entry.file_name();
         let form = beside.to_str().filter(|other| is_signature_of(name, other)).and_then(name::form);
         if let Some((_, bytes_max)) = form {
-            found.push((entry.path(), bytes_max));
+            each((entry.path(), bytes_max));
         }
     }
-    found.sort();
-    Ok(found)
+    Ok(())
 }
 
 /// The names of the components that lie directly in a folder, sorted: everything that ends in `.wasm`, whatever it is.
