@@ -214,6 +214,7 @@ impl Egress {
         request: Request<B>,
         timeouts: Timeouts,
         meter: Meter,
+        hand_over: &(dyn Fn() + Sync),
     ) -> Result<Response<Arriving>, Failure>
     where
         B: Body<Data = Bytes, Error: Into<Failure>> + Send + 'static,
@@ -235,6 +236,7 @@ impl Egress {
             && let Some(lease) = Lease::take(&wanted).await
         {
             let request = outbound.again();
+            hand_over();
             match exchange::run(lease, request, &mut outbound.unwanted, &waiting(true)).await {
                 // It was given up at the other end while it waited: a new one, once.
                 Err(Unanswered::Unsent) => {}
@@ -251,6 +253,7 @@ impl Egress {
             Err(_) => return Err(Failure::ConnectTimeout),
         };
         let waiting = waiting(outbound.shares);
+        hand_over();
         let answer = exchange::run(lease, outbound.request, &mut outbound.unwanted, &waiting).await;
         answer.map_err(|why| match why {
             Unanswered::Unsent => Failure::Protocol,

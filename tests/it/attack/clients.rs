@@ -213,6 +213,20 @@ fn where_every_session_is_in_use_a_new_one_is_told_to_come_back() {
 }
 
 #[test]
+fn an_initialize_that_wants_no_answer_ends_nobodys_session() {
+    let server = world("sessions_max = 2\npeer_percent = 100").serve(Transport::Http);
+    let sessions = [session(&server), session(&server)];
+    let notification = json!({ "jsonrpc": "2.0", "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "test", "version": "1" } } });
+    for _ in 0..4 {
+        assert_ne!(server.post(&notification.to_string(), &[]).status, 200);
+    }
+    for session in &sessions {
+        assert_eq!(ping(&server, session), 200);
+    }
+}
+
+#[test]
 fn streams_of_sessions_take_no_connections_from_requests() {
     let server = world("connections_max = 4\npeer_percent = 100").serve(Transport::Http);
     let mut streams = Vec::new();

@@ -67,6 +67,32 @@ fn a_request_that_was_sent_stands_beside_the_same_one_that_was_turned_back() {
 }
 
 #[test]
+fn a_request_that_arrived_stands_there_as_sent_although_it_was_turned_back_when_it_was_sent_again() {
+    // The second request on a connection is read and then given up, as servers give up what waited too long.
+    let raw = Raw::serve(|peer| {
+        if peer.head().is_some() && peer.answer("ok") && peer.head().is_some() {
+            peer.say("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    });
+    let port = raw.address.port();
+    let dns = Dns::serve(|_, before| vec![[HERE, METADATA][before.min(1)]]);
+    let world = world("app.example.com", port).server(&format!("name_servers = [\"{}\"]", dns.address));
+    // As many refusals as there is room for stand there already.
+    let forbidden = |at: usize| (format!("x-forwarded-{at}"), "x".to_owned());
+    let mut requests: Vec<_> = (0..PLACES).map(|at| (format!("/pub/{at}"), vec![forbidden(at)])).collect();
+    requests.extend([("/pub/a".to_owned(), vec![]), ("/pub/b".to_owned(), vec![])]);
+    let ended = world.call("web_each", &each(&format!("app.example.com:{port}"), &requests));
+    assert!(ended.said().contains("DestinationIpProhibited"), "{}", ended.said());
+    let arrived: Vec<String> = raw.requests().concat().into_iter().map(|request| request.path).collect();
+    assert_eq!(arrived, ["/pub/a", "/pub/b"]);
+    let (record, requests) = recorded(&world);
+    for path in ["/pub/a", "/pub/b"] {
+        let sent = (format!("http://app.example.com:{port}{path}"), false);
+        assert!(requests.contains(&sent), "{path}: {record}");
+    }
+}
+
+#[test]
 fn a_request_that_was_only_turned_back_does_not_stand_there_as_sent() {
     let dns = Dns::serve(|_, _| vec![METADATA]);
     let world = world("app.example.com", 80).server(&format!("name_servers = [\"{}\"]", dns.address));
@@ -74,6 +100,7 @@ fn a_request_that_was_only_turned_back_does_not_stand_there_as_sent() {
     assert!(ended.said().contains("DestinationIpProhibited"), "{}", ended.said());
     let (record, requests) = recorded(&world);
     assert_eq!(requests, [("http://app.example.com/".to_owned(), true)], "{record}");
+    assert_eq!(record["hosts"], json!(["refused: http://app.example.com:80"]));
 }
 
 #[test]
@@ -121,9 +148,33 @@ fn no_number_of_refusals_keeps_what_was_sent_out_of_the_record() {
 }
 
 #[test]
+fn what_leads_out_of_a_folder_stands_there_as_refused_and_names_that_only_look_alike_are_two() {
+    let world = World::new()
+        .plugin("fs", &test_guest("filing"))
+        .folder("docs")
+        .grant(r#"files = [{ host = "docs", guest = "/docs", access = "read-write" }]"#);
+    let files = |record: &Value| record["files"].as_array().unwrap().clone();
+    for path in ["/docs/../../etc/passwd", "/docs/a/../../b"] {
+        let ended = world.call("fs_look", &json!({ "path": path }));
+        assert_eq!(ended.code, 1, "{}", ended.said());
+        let files = files(&world.call_records().pop().unwrap());
+        assert!(!files.is_empty() && files.iter().all(|file| file["refused"] == true), "{files:?}");
+    }
+    let mut listed = BTreeSet::new();
+    for name in ["/docs/a\u{1b}", "/docs/a\\u{1b}"] {
+        let ended = world.call("fs_put", &json!({ "path": name, "text": "x" }));
+        assert_eq!(ended.code, 0, "{}", ended.said());
+        listed.insert(files(&world.call_records().pop().unwrap())[0]["path"].to_string());
+    }
+    assert_eq!(listed.len(), 2, "{listed:?}");
+}
+
+#[test]
 fn the_record_of_a_plugin_in_a_worker_says_the_same() {
     apart(&[
         a_request_that_was_sent_stands_beside_the_same_one_that_was_turned_back,
+        a_request_that_arrived_stands_there_as_sent_although_it_was_turned_back_when_it_was_sent_again,
+        what_leads_out_of_a_folder_stands_there_as_refused_and_names_that_only_look_alike_are_two,
         paths_that_differ_after_what_a_record_lists_of_them_are_two,
         no_number_of_refusals_keeps_what_was_sent_out_of_the_record,
     ]);

@@ -120,6 +120,9 @@ pub const CONNECTIONS_MAX: Limit = Limit {
 /// Connections beyond that, on which the probes are answered and everything else is told to come back.
 pub const SPARE_CONNECTIONS_MAX: usize = 64;
 
+/// How long such a connection may take in all, in milliseconds.
+pub const SPARE_MS: u64 = 2_000;
+
 /// Notifications that are taken at once where there is no place for another request, so that whoever has as many requests as they may
 /// can still cancel them.
 pub const SPARE_NOTIFICATIONS_MAX: u64 = 64;
@@ -127,8 +130,8 @@ pub const SPARE_NOTIFICATIONS_MAX: u64 = 64;
 /// Bytes of one of them.
 pub const SPARE_NOTIFICATION_BYTES_MAX: u64 = 4 * KIB;
 
-/// How long such a connection may take in all, in milliseconds.
-pub const SPARE_MS: u64 = 2_000;
+/// How long its client may take to send it, in milliseconds.
+pub const SPARE_NOTIFICATION_MS: u64 = 1_000;
 
 /// How long a body may be on its way before its connection makes room for another where all are taken, in milliseconds.
 pub const SLOW_BODY_MS: u64 = 2_000;

@@ -16,15 +16,16 @@ use toolgate_policy::request::Target;
 const LISTS: [&str; 5] = ["files", "requests", "sockets", "config", "other"];
 
 /// A text as it is listed: nothing in it steers a terminal, and it is no longer than a record has room for. Of a longer one the
-/// beginning stands there with the digest of the whole, so that two that differ stay two.
+/// beginning stands there with the digest of the whole, so that two that differ stay two; and of one that is written as another is
+/// escaped.
 pub(super) fn text(whole: &str) -> String {
     let shown = printable(whole, RECORD_PLACE_BYTES_MAX);
-    if shown.len() <= RECORD_PLACE_BYTES_MAX {
+    if shown.len() <= RECORD_PLACE_BYTES_MAX && !whole.contains("\\u{") {
         return shown;
     }
     let digest = Digest::of(whole.as_bytes()).short(DIGITS);
     let tail = format!("… ({} bytes, sha256:{digest}…)", whole.len());
-    let end = shown.floor_char_boundary(RECORD_PLACE_BYTES_MAX.saturating_sub(tail.len()));
+    let end = shown.floor_char_boundary(RECORD_PLACE_BYTES_MAX.saturating_sub(tail.len()).min(shown.len()));
     format!("{}{tail}", shown.get(..end).unwrap_or_default())
 }
 
@@ -203,6 +204,7 @@ mod tests {
             assert_ne!(one, other);
             assert!(one.len() <= RECORD_PLACE_BYTES_MAX, "{one}");
         }
+        assert_ne!(text("/a\u{1b}"), text("/a\\u{1b}"));
         let short = "x".repeat(RECORD_PLACE_BYTES_MAX);
         assert_eq!(text(&short), short);
     }

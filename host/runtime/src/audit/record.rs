@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
-use toolgate_policy::Principal;
 use toolgate_policy::call::Permit;
 use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::capability::files::Use;
 use toolgate_policy::limits::call::RECORD_PLACES_MAX;
 use toolgate_policy::load::Provenance;
 use toolgate_policy::redact::printable;
+use toolgate_policy::{Capability, Principal};
 
 use super::places;
 use super::sink::Sink;
@@ -55,54 +56,75 @@ pub struct Notes(Arc<Mutex<Noted>>);
 struct Noted {
     fuel: u64,
     memory_peak_bytes: u64,
-    attempts: BTreeMap<Attempt, Times>,
+    attempts: Listed<Attempt>,
     full: BTreeSet<(String, &'static str)>,
-    hosts: BTreeSet<String>,
+    hosts: Listed<String>,
     dropped: u64,
 }
 
-/// How often something was attempted, by what came of it. Both stand in the record beside each other: a refusal says nothing of
-/// what was allowed before or after it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Times {
-    allowed: u64,
-    refused: u64,
+/// What was allowed and what was refused, each with how often. Both stand in the record beside each other: a refusal says nothing of
+/// what was allowed before or after it. Each has its own room, so that nothing refused can crowd out what was done.
+#[derive(Debug)]
+struct Listed<K>(BTreeMap<(K, Judged), u64>);
+
+impl<K> Default for Listed<K> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
 }
 
-impl Times {
-    fn of(&mut self, judged: Judged) -> &mut u64 {
-        match judged {
-            Judged::Allowed => &mut self.allowed,
-            Judged::Refused => &mut self.refused,
+impl<K: Ord + Clone> Listed<K> {
+    /// Notes one more of these; `false` if there is no room. Those that are `alike` share the room.
+    fn note(&mut self, key: K, judged: Judged, alike: impl Fn(&K) -> bool) -> bool {
+        let entry = (key, judged);
+        let is_like_it = |(other, is): &&(K, Judged)| *is == judged && alike(other);
+        if !self.0.contains_key(&entry) && self.0.keys().filter(is_like_it).count() >= RECORD_PLACES_MAX {
+            return false;
         }
+        *self.0.entry(entry).or_default() += 1;
+        true
     }
 
-    fn judged(mut self) -> impl Iterator<Item = Judged> {
-        [Judged::Allowed, Judged::Refused].into_iter().filter(move |judged| *self.of(*judged) > 0)
+    /// One of these was not allowed after all.
+    fn take_back(&mut self, key: &K) {
+        let entry = (key.clone(), Judged::Allowed);
+        match self.0.get_mut(&entry) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) => drop(self.0.remove(&entry)),
+            None => {}
+        }
     }
 }
 
 impl Noted {
-    fn listed(&self) -> BTreeSet<(Attempt, Judged)> {
-        let each = |(attempt, times): (&Attempt, &Times)| {
-            times.judged().map(|judged| (attempt.clone(), judged)).collect::<Vec<_>>()
-        };
-        self.attempts.iter().flat_map(each).collect()
-    }
-
-    /// What was allowed has its own room, so that nothing refused can crowd it out.
-    fn note(&mut self, attempt: Attempt, judged: Judged) {
-        let kind = attempt.capability();
-        let is_known = self.attempts.get_mut(&attempt).is_some_and(|times| *times.of(judged) > 0);
-        let like_it = |(other, times): &(&Attempt, &Times)| {
-            other.capability() == kind && (**times).judged().any(|other| other == judged)
-        };
-        if is_known || self.attempts.iter().filter(like_it).count() < RECORD_PLACES_MAX {
-            *self.attempts.entry(attempt).or_default().of(judged) += 1;
-        } else {
+    fn attempt(&mut self, attempt: Attempt, judged: Judged) {
+        let room = room(&attempt);
+        if !self.attempts.note(attempt, judged, |other| self::room(other) == room) {
             self.dropped += 1;
         }
     }
+
+    fn host(&mut self, host: String, judged: Judged) {
+        if !self.hosts.note(host, judged, |_| true) {
+            self.dropped += 1;
+        }
+    }
+
+    fn listed(&self) -> BTreeSet<(Attempt, Judged)> {
+        self.attempts.0.keys().cloned().collect()
+    }
+}
+
+/// What shares its room in the record: of one capability, and whether it may change something. Whoever looks at much hides no change.
+fn room(attempt: &Attempt) -> (Capability, bool) {
+    let changes = match attempt {
+        Attempt::File { wanted, .. } => *wanted == Use::Write,
+        Attempt::Request(target) | Attempt::Header { request: target, .. } => {
+            !["GET", "HEAD", "OPTIONS"].contains(&target.method())
+        }
+        _ => false,
+    };
+    (attempt.capability(), changes)
 }
 
 impl Record {
@@ -169,7 +191,11 @@ impl Record {
             line.insert("fuel".to_owned(), json!(noted.fuel));
             line.insert("memory_peak_bytes".to_owned(), json!(noted.memory_peak_bytes));
             places::write(&noted.listed(), &noted.full, &mut line);
-            line.insert("hosts".to_owned(), json!(noted.hosts));
+            let host = |(host, judged): &(String, Judged)| match judged {
+                Judged::Allowed => host.clone(),
+                Judged::Refused => format!("refused: {host}"),
+            };
+            line.insert("hosts".to_owned(), noted.hosts.0.keys().map(host).collect());
             if noted.dropped > 0 {
                 line.insert("places_not_listed".to_owned(), json!(noted.dropped));
             }
@@ -225,18 +251,17 @@ impl Notes {
     /// The guest attempted something.
     pub fn attempt(&self, attempt: Attempt, judged: Judged) {
         let attempt = places::bounded(attempt);
-        self.with(|noted| noted.note(attempt, judged));
+        self.with(|noted| noted.attempt(attempt, judged));
     }
 
-    /// What was noted as allowed just now turned out to be forbidden before anything was sent.
-    pub fn turned_back(&self, attempt: Attempt) {
-        let attempt = places::bounded(attempt);
+    /// What was noted as allowed just now turned out to be forbidden before anything was sent, or was at all looked up.
+    pub fn turned_back(&self, attempt: Attempt, host: &str) {
+        let (attempt, host) = (places::bounded(attempt), places::text(host));
         self.with(|noted| {
-            if let Some(times) = noted.attempts.get_mut(&attempt) {
-                times.allowed = times.allowed.saturating_sub(1);
-            }
-            noted.note(attempt, Judged::Refused);
-            noted.attempts.retain(|_, times| *times != Times::default());
+            noted.attempts.take_back(&attempt);
+            noted.hosts.take_back(&host);
+            noted.attempt(attempt, Judged::Refused);
+            noted.host(host, Judged::Refused);
         });
     }
 
@@ -260,22 +285,8 @@ impl Notes {
 
     /// A request was about to be sent, or was refused. Each of the two has its own room.
     pub fn host(&self, host: &str, judged: Judged) {
-        const REFUSED: &str = "refused: ";
         let host = places::text(host);
-        let host = match judged {
-            Judged::Allowed => host,
-            Judged::Refused => format!("{REFUSED}{host}"),
-        };
-        let is_like_it = |other: &&String| other.starts_with(REFUSED) == (judged == Judged::Refused);
-        self.with(|noted| {
-            if noted.hosts.contains(&host)
-                || noted.hosts.iter().filter(is_like_it).count() < RECORD_PLACES_MAX
-            {
-                noted.hosts.insert(host);
-            } else {
-                noted.dropped += 1;
-            }
-        });
+        self.with(|noted| noted.host(host, judged));
     }
 
     /// The attempts that were noted so far.
@@ -306,5 +317,36 @@ fn describe(outcome: &Outcome) -> Value {
             }
             described
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use toolgate_policy::request::Target;
+
+    use super::*;
+
+    fn file(at: usize, wanted: Use) -> Attempt {
+        Attempt::File { path: format!("/docs/{at}"), wanted }
+    }
+
+    #[test]
+    fn whoever_looks_at_much_or_is_refused_much_hides_no_change() {
+        let notes = Notes::default();
+        for at in 0..2 * RECORD_PLACES_MAX {
+            notes.attempt(file(at, Use::Read), Judged::Allowed);
+            notes.attempt(file(at, Use::Write), Judged::Refused);
+        }
+        for method in ["GET", "DELETE"] {
+            for at in 0..2 * RECORD_PLACES_MAX {
+                let target = Target::from_url(method, &format!("http://a.example/{method}/{at}")).unwrap();
+                notes.attempt(Attempt::Request(target), Judged::Allowed);
+            }
+        }
+        notes.attempt(file(0, Use::Write), Judged::Allowed);
+        let listed = notes.listed();
+        assert!(listed.contains(&(file(0, Use::Write), Judged::Allowed)));
+        assert_eq!(listed.len(), 4 * RECORD_PLACES_MAX + 1);
+        assert_eq!(notes.with(|noted| noted.dropped), 4 * RECORD_PLACES_MAX as u64);
     }
 }

@@ -74,7 +74,7 @@ fn connections_are_driven_by_threads_that_run_no_guest() {
     let account = Account::new(&Budget::new(u64::MAX), u64::MAX);
     let meter = Meter::new(CallLimits::default(), Instant::now() + Duration::from_secs(60), account);
     let body = guests.block_on(async {
-        let response = egress.send(pass, link, request, Timeouts::default(), meter).await.unwrap();
+        let response = egress.send(pass, link, request, Timeouts::default(), meter, &|| ()).await.unwrap();
         response.into_body().collect().await.unwrap().to_bytes()
     });
     assert_eq!(body, "hello");

@@ -4,6 +4,7 @@
 mod parts;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::http::{HeaderMap, HeaderName, Request, Response};
 use bytes::Bytes;
@@ -118,10 +119,17 @@ impl Here {
         // Before it is sent: a call may end while it is.
         self.notes.host(&host, Judged::Allowed);
         self.notes.attempt(attempt.clone(), Judged::Allowed);
-        let sent = self.powers.egress.send(pass, link, request, timeouts, self.meter).await;
-        if let Err(Failure::Prohibited) = sent {
-            self.notes.host(&host, Judged::Refused);
-            self.notes.turned_back(attempt);
+        let handed_over = AtomicBool::new(false);
+        let hand_over = || handed_over.store(true, Ordering::Relaxed);
+        let sent = self.powers.egress.send(pass, link, request, timeouts, self.meter, &hand_over).await;
+        match sent {
+            // It was given to a connection that had waited, and then again to nobody: the first may have arrived.
+            Err(Failure::Prohibited) if handed_over.into_inner() => {
+                self.notes.host(&host, Judged::Refused);
+                self.notes.attempt(attempt, Judged::Refused);
+            }
+            Err(Failure::Prohibited) => self.notes.turned_back(attempt, &host),
+            Ok(_) | Err(_) => {}
         }
         sent
     }

@@ -201,8 +201,7 @@ impl Gate {
         self.notes.attempt(attempt.clone(), Judged::Allowed);
         let addresses = self.powers.egress.look_up(&lookup).await.map_err(|failure| match failure {
             Failure::Prohibited => {
-                self.notes.host(&what, Judged::Refused);
-                self.notes.turned_back(attempt);
+                self.notes.turned_back(attempt, &what);
                 NoAddress::Denied
             }
             _ => NoAddress::Unknown,

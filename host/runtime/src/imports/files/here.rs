@@ -218,7 +218,9 @@ impl<'a> View<'a> {
     pub(super) fn ask_at(self, fd: u32, path: Option<&str>, wanted: Use) -> Result<Pass, Code> {
         let (_, place) = self.descriptor(fd)?;
         let allowed = self.folders.grant.allow(place.mount, wanted);
-        let judged = if allowed.is_ok() { Judged::Allowed } else { Judged::Refused };
+        // What leads out of the folder is refused when it is opened.
+        let stays = stays_within(&place.path, path.unwrap_or_default());
+        let judged = if allowed.is_ok() && stays { Judged::Allowed } else { Judged::Refused };
         self.notes.attempt(Attempt::File { path: self.told(&place, path), wanted }, judged);
         Ok(allowed?)
     }
@@ -348,6 +350,16 @@ impl Writer {
 }
 
 /// A path below another, for the record.
+/// Whether a path below a folder's own path stays in the granted folder, as it is written.
+fn stays_within(base: &str, path: &str) -> bool {
+    let step = |depth: usize, name: &str| match name {
+        "" | "." => Some(depth),
+        ".." => depth.checked_sub(1),
+        _ => Some(depth + 1),
+    };
+    !path.starts_with('/') && base.split('/').chain(path.split('/')).try_fold(0, step).is_some()
+}
+
 fn join(base: &str, path: &str) -> String {
     match (base, path) {
         (base, "" | ".") => base.to_owned(),

@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::BoxBody;
 use hyper::body::Incoming;
-use toolgate_policy::limits::wire::{BODY_MS, REFUSED_BODY_MS, SMALL_MESSAGE_BYTES};
+use toolgate_policy::limits::wire::{REFUSED_BODY_MS, SMALL_MESSAGE_BYTES};
 use toolgate_runtime::large::{Admitted, Large};
 use toolgate_runtime::turns::Caller;
 
@@ -47,19 +47,20 @@ pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Receives a body of at most `bytes_max` bytes. What is refused is received a little longer and forgotten: a client that still
+/// Receives a body of at most `bytes_max` bytes, within `patience`. What is refused is received a little longer and forgotten: a client that still
 /// sends would not read the answer.
 pub(super) async fn receive(
     mut body: Incoming,
     headers: &HeaderMap,
     bytes_max: u64,
+    patience: Duration,
     large: &Large,
     caller: &Caller,
 ) -> Result<Received, BodyError> {
     let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     let announced = announced(headers).map(|length| usize::try_from(length).unwrap_or(usize::MAX));
     let receiving = receive_within(&mut body, announced, bytes_max, large, caller);
-    let received = match tokio::time::timeout(Duration::from_millis(BODY_MS), receiving).await {
+    let received = match tokio::time::timeout(patience, receiving).await {
         Ok(received) => received,
         Err(_) => Err(BodyError::Slow),
     };

@@ -3,11 +3,12 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use toolgate_policy::limits::wire::SPARE_NOTIFICATION_BYTES_MAX;
+use toolgate_policy::limits::wire::{BODY_MS, SPARE_NOTIFICATION_BYTES_MAX, SPARE_NOTIFICATION_MS};
 use toolgate_runtime::call::request::Arguments;
 use toolgate_runtime::quota::Taken;
 use toolgate_runtime::turns::Caller;
@@ -157,7 +158,8 @@ impl HttpServer {
         let (caller, conversation) = self.caller(&parts.headers, &held);
         held.enter(Phase::Receiving);
         let large = self.0.handler.gate().large();
-        let received = receive(body, &parts.headers, bytes_max, large, &caller).await;
+        let patience = Duration::from_millis(if is_spare { SPARE_NOTIFICATION_MS } else { BODY_MS });
+        let received = receive(body, &parts.headers, bytes_max, patience, large, &caller).await;
         let received = received.map_err(|error| self.not_received(error, &held))?;
         held.enter(Phase::Answering);
         let (envelope, arguments) = self.read(received, &caller, &held).await?;
@@ -180,7 +182,8 @@ impl HttpServer {
         inbound.held = Some(Arc::clone(&held.places) as Arc<dyn Send + Sync>);
         parts.extensions.insert(inbound);
         let handing_over = self.0.mcp.handle(Request::from_parts(parts, Full::new(envelope.rest)));
-        let reply: Response<Body> = if envelope.method.as_deref() == Some("initialize") {
+        let begins = envelope.is_request && envelope.method.as_deref() == Some("initialize");
+        let reply: Response<Body> = if begins {
             let opened = self.0.sessions.open(held.peer());
             let (opening, made_room) = opened.map_err(|_| self.busy(Trouble::Sessions, &held, None))?;
             if made_room {
