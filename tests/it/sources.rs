@@ -1,5 +1,6 @@
 //! Where plugins come from: URLs, registries, bundles, folders; and that nobody there can make a plugin of anything else.
 
+mod announced;
 mod attached;
 mod awaited;
 mod bundle;
@@ -12,6 +13,7 @@ mod lies;
 mod passwords;
 mod referrers;
 mod registry;
+mod replaced;
 
 use toolgate_policy::Digest;
 use toolgate_tests::{World, guest};

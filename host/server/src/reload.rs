@@ -2,8 +2,9 @@
 //! comes first and waits for nothing: what it revokes or does not trust is taken out of what serves, also where the configuration
 //! cannot be read. What cannot be read leaves everything else as it was and says so.
 
-use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt as _;
+mod stamps;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,12 +13,12 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
-use toolgate_policy::limits::load::{TRUST_READS_MAX, WATCH_MS};
+use toolgate_policy::limits::load::{TRUST_READS_MAX, WATCH_ENTRIES_MAX, WATCH_MS};
 use toolgate_runtime::audit::Event;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::load::source;
 
 use crate::config::{Config, load_revoked, load_trust};
+use stamps::{Stamp, Stamps, stamps};
 
 /// Which changes a server takes while it serves. What is revoked is always taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,12 +54,6 @@ struct Watched {
     read: Stamps,
 }
 
-/// What tells one state of a file from another; nothing where there is no file.
-type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
-
-/// Device, number, length, and when bytes and entry changed, in nanoseconds.
-type Stamp = (u64, u64, u64, [i64; 4]);
-
 impl Watched {
     fn of(config: &Config, read: Stamps) -> Self {
         let (policy, keys) = (config.policy.clone(), config.keys.clone());
@@ -67,7 +62,7 @@ impl Watched {
 
     /// The stamps that are of the trust policy and its keys.
     fn of_trust(&self, all: &Stamps) -> Vec<Option<Stamp>> {
-        [&self.policy].into_iter().chain(&self.keys).map(|path| all.get(path).copied().flatten()).collect()
+        [&self.policy].into_iter().chain(&self.keys).map(|path| all.file(path)).collect()
     }
 }
 
@@ -112,9 +107,13 @@ impl Reload {
         turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut before = self.looked(|watched| watched.read.clone());
         let mut trusted = self.looked(|watched| watched.of_trust(&before));
+        let mut crowded = BTreeSet::new();
         loop {
             turn.tick().await;
-            let (policy, files) = self.looked(|watched| (watched.policy.clone(), watched.files.clone()));
+            let (policy, mut files) = self.looked(|watched| (watched.policy.clone(), watched.files.clone()));
+            if self.takes != Takes::Changes {
+                files.clear();
+            }
             let Ok(now) = spawn_blocking({
                 let policy = policy.clone();
                 move || stamps(&files, &policy)
@@ -123,7 +122,7 @@ impl Reload {
             else {
                 continue;
             };
-            if now.get(&policy) != before.get(&policy) {
+            if now.file(&policy) != before.file(&policy) {
                 let gate = self.gate.clone();
                 done(spawn_blocking(move || revoke(&gate, &policy)).await);
             }
@@ -134,6 +133,7 @@ impl Reload {
             if self.takes != Takes::Changes {
                 continue;
             }
+            warn_of_crowded(&before, &mut crowded);
             if trust.0 == trust.1 && trust.0 != trusted {
                 trusted = trust.0;
                 let this = self.clone();
@@ -188,7 +188,7 @@ impl Reload {
             Ok(config) => {
                 // Files that were not looked at before are as they are now.
                 let mut read = stamps(&watched(&config), &config.policy);
-                read.iter_mut().for_each(|(path, stamp)| *stamp = seen.get(path).copied().unwrap_or(*stamp));
+                read.take_over(&seen);
                 *self.watched() = Watched::of(&config, read);
                 let report = self.gate.reload(&config.spec);
                 report.log();
@@ -251,15 +251,15 @@ fn watched(config: &Config) -> Vec<PathBuf> {
     config.files.iter().cloned().chain(folders).chain(plugins).collect()
 }
 
-/// As the files are now, with the signatures beside them.
-fn stamps(files: &[PathBuf], policy: &Path) -> Stamps {
-    let beside = files.iter().filter(|path| path.extension().is_some_and(|ending| ending == "wasm"));
-    let signatures = beside.flat_map(|path| source::signature_names(path).unwrap_or_default());
-    let all = files.iter().cloned().chain(signatures).chain([policy.to_owned()]);
-    all.map(|path| (path.clone(), stamp(&path))).collect()
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let at = std::fs::metadata(path).ok()?;
-    Some((at.dev(), at.ino(), at.len(), [at.mtime(), at.mtime_nsec(), at.ctime(), at.ctime_nsec()]))
+/// Says once of each folder that has too many entries what is not seen there.
+fn warn_of_crowded(now: &Stamps, said: &mut BTreeSet<PathBuf>) {
+    let crowded: BTreeSet<PathBuf> = now.crowded().map(Path::to_owned).collect();
+    for folder in crowded.difference(said) {
+        tracing::warn!(
+            folder = %folder.display(),
+            "the folders of plugins have more than {WATCH_ENTRIES_MAX} entries together: a change of a signature with digits in its name \
+             is not seen in this one; remove other files, or send SIGHUP after such a change"
+        );
+    }
+    *said = crowded;
 }

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use toolgate_policy::Digest;
 use toolgate_tests::registry::{Shelf, descriptor};
 use toolgate_tests::world::names;
-use toolgate_tests::{World, guest, plugin};
+use toolgate_tests::{World, plugin};
 
 use super::{customer, vendor};
 
 /// Exports `hello` of a world; the bundle.
-fn export(world: &World, out: &str) -> String {
+pub(super) fn export(world: &World, out: &str) -> String {
     let exported = world.run(&["bundle", "export", "plugins/hello.wasm", "--out", out]);
     assert_eq!(exported.code, 0, "{}", exported.said());
     world.path(out).to_str().unwrap().to_owned()
@@ -97,48 +97,6 @@ fn an_import_takes_the_place_of_another_version_with_its_signatures() {
     assert_eq!(imported.code, 0, "{}", imported.said());
     let verified = world.run(&["verify", "plugins/hello.wasm"]);
     assert_eq!(verified.code, 0, "{}", verified.said());
-}
-
-#[test]
-fn a_component_that_is_signed_as_another_plugin_takes_nobodys_place_unless_that_is_said() {
-    let vendor = vendor();
-    let sign = |world: &World, id: &str| {
-        let signed = world.run(&["sign", "plugins/hello.wasm", "--key", "keys/vendor", "--id", id]);
-        assert_eq!(signed.code, 0, "{}", signed.said());
-    };
-    sign(&vendor, "acme:weather");
-    let bundle = export(&vendor, "bundle");
-    let other = guest::with_section(guest::seven(), "x", b"another");
-    let world = customer(&vendor);
-    world.put("keys/vendor", &std::fs::read(vendor.path("keys/vendor")).unwrap(), 0o600);
-    let import = |more: &[&str]| world.run(&[&["bundle", "import", &bundle], more].concat());
-    let there = || std::fs::read(world.path("plugins/hello.wasm")).unwrap();
-    // Where nothing is it is put, and it is said what it is.
-    let imported = import(&[]);
-    assert_eq!(imported.code, 0, "{}", imported.said());
-    let told = "signed as the plugin `acme:weather`: its [[plugin]] needs `id = \"acme:weather\"`";
-    assert!(imported.stdout.contains(told), "{}", imported.stdout);
-    // Another plugin of this name stays, by an id or without one.
-    for id in [None, Some("hello"), Some("acme:other")] {
-        world.install("hello", &other);
-        if let Some(id) = id {
-            sign(&world, id);
-        }
-        let before = there();
-        let refused = import(&["--replace"]);
-        let words = "it is signed as the plugin `acme:weather` and would take the place of";
-        assert!(refused.code == 3 && refused.stderr.contains(words), "{id:?}: {}", refused.said());
-        assert!(refused.stderr.contains("say --id acme:weather"), "{}", refused.stderr);
-        assert_eq!(import(&["--replace", "--id", "acme:other"]).code, 3, "{id:?}");
-        assert_eq!(there(), before, "{id:?}");
-        let replaced = import(&["--replace", "--id", "acme:weather"]);
-        assert!(replaced.code == 0 && there() != before, "{id:?}: {}", replaced.said());
-    }
-    // An older version of itself is replaced as before.
-    world.install("hello", &other);
-    sign(&world, "acme:weather");
-    let imported = import(&["--replace"]);
-    assert_eq!(imported.code, 0, "{}", imported.said());
 }
 
 #[test]

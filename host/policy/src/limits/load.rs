@@ -127,6 +127,10 @@ pub const GRACE_DAYS_MAX: u32 = 365;
 /// How often the files that decide are looked at, in milliseconds. A revocation is to be in force within 5 s of its write.
 pub const WATCH_MS: u64 = 500;
 
+/// Entries of folders in which signatures lie beside components that are looked at each time, of all such folders together. As many as
+/// two full folders of plugins have; looking at them takes some hundredths of a core.
+pub const WATCH_ENTRIES_MAX: usize = 8_192;
+
 /// Bytes of a secret.
 pub const SECRET_BYTES_MAX: u64 = 64 * KIB;
 

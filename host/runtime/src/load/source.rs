@@ -17,7 +17,7 @@ use crate::signature::{SignatureFile, Unread};
 use crate::spec::Source;
 use crate::state::kept::Kept;
 
-pub use file::{NotFile, folder, read_regular, signature_names};
+pub use file::{NotFile, component_of, folder, read_regular, signature_names};
 
 /// What was found.
 #[derive(Clone)]

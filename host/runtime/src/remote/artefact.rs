@@ -189,7 +189,8 @@ pub(super) fn signature_manifest(
 /// # Errors
 /// [`NotAnArtefact`] when it is none.
 pub(super) fn index_with(index: &[u8], more: &[Descriptor]) -> Result<Vec<u8>, NotAnArtefact> {
-    let there: Vec<Digest> = listed(index)?.into_iter().flatten().map(|one| one.digest).collect();
+    // One entry with the same digest and a wrong type must not keep the right one out.
+    let there: Vec<Descriptor> = listed(index)?.into_iter().flatten().collect();
     // It was read strictly just now, so that this reads the same.
     let malformed = |error: serde_json::Error| NotAnArtefact::Json(JsonError::Malformed(error.to_string()));
     let mut value: Value = serde_json::from_slice(index).map_err(malformed)?;
@@ -198,7 +199,7 @@ pub(super) fn index_with(index: &[u8], more: &[Descriptor]) -> Result<Vec<u8>, N
         *entries = Value::Array(Vec::new());
     }
     let entries = entries.as_array_mut().ok_or(NotAnArtefact::Lacks("manifests"))?;
-    entries.extend(more.iter().filter(|one| !there.contains(&one.digest)).map(Descriptor::written));
+    entries.extend(more.iter().filter(|one| !there.contains(one)).map(Descriptor::written));
     Ok(value.to_string().into_bytes())
 }
 

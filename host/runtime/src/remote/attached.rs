@@ -4,13 +4,15 @@
 //! Anybody may attach anything, so nothing that is found here keeps an artefact from being used: what is no signature, or cannot be read, is
 //! set aside with its reason.
 
-mod order;
+pub(super) mod order;
 
 use std::collections::BTreeSet;
 
 use http::header::LINK;
 use toolgate_policy::Digest;
-use toolgate_policy::limits::load::{ATTACHED_MAX, MANIFEST_BYTES_MAX, REFERRER_PAGES_MAX, REFERRERS_MAX};
+use toolgate_policy::limits::load::{
+    ATTACHED_BYTES_MAX, ATTACHED_MAX, MANIFEST_BYTES_MAX, REFERRER_PAGES_MAX, REFERRERS_MAX,
+};
 use toolgate_policy::load::errand::{Errand, Follow};
 use toolgate_policy::load::reference::Version;
 
@@ -20,7 +22,7 @@ use super::{Arrived, NotArrived};
 use crate::signature::anchor::SignerHint;
 use crate::signature::sign::PREDICATE_TYPE;
 use crate::signature::{SignatureFile, Unread};
-use order::{Hint, Layer, affordable, in_turns};
+use order::{Hint, Layer, Layers, in_turns};
 
 /// What was found beside an artefact.
 #[derive(Default)]
@@ -38,9 +40,8 @@ struct Reading<'a, 's> {
     session: &'a Session<'s>,
     signers: &'a [SignerHint],
     found: Attachments,
-    /// The files of what is attached, each once.
-    layers: Vec<Layer>,
-    seen: BTreeSet<Digest>,
+    /// The files of what is attached.
+    layers: Layers,
     requests_left: usize,
     /// The first reason for which a registry gave nothing that it may well have.
     failed: Option<NotArrived>,
@@ -65,8 +66,7 @@ impl Session<'_> {
             session: self,
             signers,
             found: Attachments::default(),
-            layers: Vec::new(),
-            seen: BTreeSet::new(),
+            layers: Layers::default(),
             requests_left: ATTACHED_MAX,
             failed: None,
             more: 0,
@@ -161,10 +161,11 @@ impl Reading<'_, '_> {
         }
     }
 
-    /// Those of a list that are, or may be, signatures: each once, in turns by what the list says of them.
+    /// Those of a list that are, or may be, signatures: in turns by what the list says of them. What is none is
+    /// noted once.
     fn candidates(&mut self, listed: List) -> Vec<Descriptor> {
         let mut hinted = Vec::new();
-        let mut seen = BTreeSet::new();
+        let mut others = BTreeSet::new();
         for described in listed {
             let described = match described {
                 Ok(described) => described,
@@ -173,21 +174,20 @@ impl Reading<'_, '_> {
                     continue;
                 }
             };
-            if !seen.insert(described.digest) {
-                continue;
-            }
             let name = described.digest.to_string();
             let kind = described.kind();
             let statement = described.note(PREDICATE_NOTE).filter(|statement| *statement != PREDICATE_TYPE);
-            match (artefact::says(kind), statement) {
-                _ if described.media_type != MANIFEST => {
-                    self.set_aside(Unread::of_type(&name, kind.unwrap_or(&described.media_type)));
-                }
-                (Says::Other, _) => self.set_aside(Unread::of_type(&name, kind.unwrap_or_default())),
-                (_, Some(statement)) => self.set_aside(Unread::of_type(&name, statement)),
+            let other = match (artefact::says(kind), statement) {
+                _ if described.media_type != MANIFEST => kind.unwrap_or(&described.media_type),
+                (Says::Other, _) => kind.unwrap_or_default(),
+                (_, Some(statement)) => statement,
                 (says, None) => {
                     hinted.push((Hint::of(&described, says != Says::Nothing, self.signers), described));
+                    continue;
                 }
+            };
+            if others.insert(described.digest) {
+                self.set_aside(Unread::of_type(&name, other));
             }
         }
         in_turns(hinted)
@@ -233,28 +233,20 @@ impl Reading<'_, '_> {
 
     /// Notes the signatures of an attachment.
     fn take(&mut self, name: &str, attached: Result<Attached, NotArrived>) {
-        let mut layers = match attached {
-            Ok(Attached::Signatures(layers)) => layers,
-            Ok(Attached::Other(kind)) => return self.set_aside(Unread::of_type(name, &kind)),
+        match attached {
+            Ok(Attached::Signatures(layers)) => self.layers.add(name, layers),
+            Ok(Attached::Other(kind)) => self.set_aside(Unread::of_type(name, &kind)),
             Err(error) => {
                 self.set_aside(Unread::because(name, &error));
-                return self.note_failure(error);
+                self.note_failure(error);
             }
-        };
-        layers.retain(|(layer, _)| self.seen.insert(layer.digest));
-        layers.sort_by_key(|(layer, _)| layer.size);
-        let layers = layers.into_iter().enumerate();
-        self.layers.extend(layers.map(|(turn, (described, ending))| Layer {
-            name: name.to_owned(),
-            described,
-            ending,
-            turn,
-        }));
+        }
     }
 
     /// Fetches the signatures that were noted, as many as are looked at.
     async fn fetch_layers(&mut self) {
-        let (affordable, beyond) = affordable(std::mem::take(&mut self.layers));
+        let layers = std::mem::take(&mut self.layers);
+        let (affordable, beyond) = layers.affordable(ATTACHED_MAX, ATTACHED_BYTES_MAX);
         for Layer { name, described, ending, .. } in affordable {
             match self.session.blob(&described).await {
                 Ok(file) => {

@@ -5,8 +5,7 @@
 mod place;
 mod write;
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +15,8 @@ use toolgate_policy::limits::load::{
     BUNDLE_FILES_MAX, BUNDLE_MANIFEST_BYTES_MAX, COMPONENT_BYTES_MAX, MANIFEST_BYTES_MAX,
 };
 
-use super::artefact::{self, Attached, Descriptor, INDEX, MANIFEST, Manifest, NotAnArtefact, REF_NAME};
+use super::artefact::{self, Attached, Descriptor, INDEX, MANIFEST, Manifest, NotAnArtefact, REF_NAME, Says};
+use super::attached::order::{Layer, Layers};
 use crate::artifact::{Artifact, TooMuch};
 use crate::signature::anchor::SignerHint;
 use crate::signature::choose::{self, Names, choose};
@@ -102,7 +102,7 @@ pub fn open(from: &Path) -> Result<Bundle, NotABundle> {
     if !String::from_utf8_lossy(marker.bytes()).contains(r#""1.0.0""#) {
         return Err(NotABundle::Layout);
     }
-    let mut manifests = Manifests { files: &mut files, left: BUNDLE_MANIFEST_BYTES_MAX };
+    let mut manifests = Manifests { files: &mut files, left: BUNDLE_MANIFEST_BYTES_MAX, last: None };
     let listed = manifests.listed()?;
     let (mut components, mut attached, mut root) = (Vec::new(), BTreeMap::<_, Vec<_>>::new(), None);
     let mut lost = Vec::new();
@@ -110,7 +110,11 @@ pub fn open(from: &Path) -> Result<Bundle, NotABundle> {
         let read = manifests.read(&described).and_then(|bytes| {
             let manifest = Manifest::read(bytes.bytes())?;
             let subject = manifest.subject()?;
-            Ok((manifest, subject))
+            match subject {
+                // A component or a root that an index within the index lists would be one that anybody attached.
+                None if nested => Err(NotAnArtefact::Lacks("subject").into()),
+                subject => Ok((manifest, subject)),
+            }
         });
         let (manifest, subject) = match read {
             Ok(read) => read,
@@ -148,11 +152,14 @@ struct Manifests<'a> {
     files: &'a mut Files,
     /// How many bytes of them may still be read.
     left: u64,
+    /// What was read last, by the digest that it should have: one manifest may be listed with several sizes and types.
+    last: Option<(Digest, Artifact)>,
 }
 
 impl Manifests<'_> {
-    /// Every manifest that is listed, each once, in the order of their digests, and whether only an index within the
-    /// index lists it: that which stands in for a registry's list of what is attached.
+    /// Every manifest that is listed, in the order of their digests, and whether only an index within the index lists it: that which
+    /// stands in for a registry's list of what is attached. Of these each size and type that one is listed with comes once: anybody
+    /// may have added an entry, and a wrong one hides no right one.
     fn listed(&mut self) -> Result<Vec<(Descriptor, bool)>, NotABundle> {
         let index = self.files.get("index.json", MANIFEST_BYTES_MAX.min(self.left))?;
         self.left -= index.bytes().len() as u64;
@@ -169,31 +176,37 @@ impl Manifests<'_> {
                 return Err(NotABundle::Large);
             }
         }
+        let mut within: BTreeMap<(Digest, u64, Says), Descriptor> = BTreeMap::new();
         for index in indices.values() {
             let bytes = self.read(index)?;
             for one in artefact::listed(bytes.bytes())?
                 .into_iter()
                 .flatten()
-                .filter(|one| one.media_type == MANIFEST)
+                .filter(|one| one.media_type == MANIFEST && !all.contains_key(&one.digest))
             {
-                if let Entry::Vacant(entry) = all.entry(one.digest) {
-                    entry.insert((one, true));
-                }
-                if all.len() > BUNDLE_FILES_MAX {
+                within.insert((one.digest, one.size, artefact::says(one.kind())), one);
+                if all.len() + within.len() > BUNDLE_FILES_MAX {
                     return Err(NotABundle::Large);
                 }
             }
         }
-        Ok(all.into_values().collect())
+        Ok(all.into_values().chain(within.into_values().map(|one| (one, true))).collect())
     }
 
     fn read(&mut self, described: &Descriptor) -> Result<Artifact, NotABundle> {
         if described.size > self.left {
             return Err(NotABundle::Large);
         }
-        let read = self.files.blob(described, MANIFEST_BYTES_MAX)?;
-        self.left -= read.bytes().len() as u64;
-        Ok(read)
+        let read = match self.last.take().filter(|(digest, _)| *digest == described.digest) {
+            Some((_, read)) => read,
+            None => {
+                let read = self.files.get(&blob_path(described.digest), MANIFEST_BYTES_MAX.min(self.left))?;
+                self.left -= read.bytes().len() as u64;
+                read
+            }
+        };
+        self.last = Some((described.digest, read.clone()));
+        Ok(artefact::checked(read, described)?)
     }
 }
 
@@ -215,17 +228,12 @@ impl Bundle {
         self.last = Some(artifact.clone());
         let (layers, mut unread) = self.layers_of(listed);
         unread.extend(self.lost.iter().cloned());
-        let (mut files, mut not_seen) = (Vec::new(), 0);
-        let mut bytes_left = ATTACHED_READ_BYTES_MAX;
-        for (count, (name, layer, ending)) in layers.into_iter().enumerate() {
-            if count >= ATTACHED_READ_MAX || layer.size > bytes_left {
-                not_seen += 1;
-                continue;
-            }
-            match self.files.blob(&layer, layer.size) {
+        let mut files = Vec::new();
+        let (layers, not_seen) = layers.affordable(ATTACHED_READ_MAX, ATTACHED_READ_BYTES_MAX);
+        for Layer { name, described, ending, .. } in layers {
+            match self.files.blob(&described, described.size) {
                 Ok(file) => {
-                    bytes_left -= layer.size;
-                    let name = format!("component.{}{ending}", layer.digest.short(8));
+                    let name = format!("component.{}{ending}", described.digest.short(8));
                     files.push(SignatureFile { name, bytes: file.bytes().to_vec() });
                 }
                 Err(error @ NotABundle::Large) => return Err(error),
@@ -234,25 +242,20 @@ impl Bundle {
         }
         let (signatures, beyond) = choose(files, signers, Names::Free);
         unread.extend(beyond);
-        let unread = choose::listed(unread, not_seen, &listed.digest.to_string());
+        let unread = choose::listed(unread, not_seen.len(), &listed.digest.to_string());
         Ok(Item { name: listed.name.clone(), artifact, signatures, unread })
     }
 
-    /// The signatures that are attached to a component, each once, the small ones first, and what else is.
-    fn layers_of(&self, listed: &Listed) -> (Vec<(String, Descriptor, &'static str)>, Vec<Unread>) {
-        let (mut layers, mut unread) = (Vec::new(), Vec::new());
-        let mut seen = BTreeSet::new();
+    /// The signatures that are attached to a component, and what else is.
+    fn layers_of(&self, listed: &Listed) -> (Layers, Vec<Unread>) {
+        let (mut layers, mut unread) = (Layers::default(), Vec::new());
         for (name, attached) in self.attached.get(&listed.manifest).into_iter().flatten() {
             match attached {
-                Ok(Attached::Signatures(attached)) => {
-                    let new = attached.iter().filter(|(layer, _)| seen.insert(layer.digest));
-                    layers.extend(new.map(|(layer, ending)| (name.clone(), layer.clone(), *ending)));
-                }
+                Ok(Attached::Signatures(attached)) => layers.add(name, attached.clone()),
                 Ok(Attached::Other(kind)) => unread.push(Unread::of_type(name, kind)),
                 Err(error) => unread.push(Unread::because(name, error)),
             }
         }
-        layers.sort_by_key(|(_, layer, _)| layer.size);
         (layers, unread)
     }
 

@@ -1,5 +1,6 @@
 //! `toolgate verify`: who signed a component, and whether that is enough.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use toolgate_policy::PluginName;
@@ -99,17 +100,20 @@ fn source(args: &Args) -> Result<(Source, String), Exit> {
 
 /// The id that the genuine signatures of it are for, if it is one; or else `name`.
 pub(super) fn signed_id(trust: &Trust, found: &Found, name: &str) -> String {
+    let mut ids = signed_ids(trust, found).into_iter();
+    match (ids.next(), ids.next()) {
+        (Some(id), None) => id,
+        _ => name.to_owned(),
+    }
+}
+
+/// The ids that the genuine signatures of it are for.
+pub(super) fn signed_ids(trust: &Trust, found: &Found) -> BTreeSet<String> {
     let signed = examine(trust, found).into_iter().filter_map(|one| match one.by {
         By::Signer(signature) => signature.plugin().map(str::to_owned),
         By::Stranger(_) | By::Nobody(_) => None,
     });
-    let mut ids: Vec<String> = signed.collect();
-    ids.sort();
-    ids.dedup();
-    match ids.as_slice() {
-        [id] => id.clone(),
-        _ => name.to_owned(),
-    }
+    signed.collect()
 }
 
 /// What the trust policy makes of what was found, as the plugin of this id.

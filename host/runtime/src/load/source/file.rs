@@ -172,6 +172,11 @@ pub fn signature_names(component: &Path) -> Result<Vec<PathBuf>, NotFile> {
     Ok(names)
 }
 
+/// The name of the component that a file of this name would be a signature of.
+pub fn component_of(signature: &str) -> Option<&str> {
+    signature.strip_suffix(name::tail(signature)?)
+}
+
 /// The same one after the other, each with how many bytes of it are read.
 fn each_beside(component: &Path, mut each: impl FnMut((PathBuf, u64))) -> Result<(), NotFile> {
     let (Some(folder), Some(name)) =

@@ -11,7 +11,7 @@ use crate::json::Json;
 const NOTES: [&str; 4] = [TITLE, REF_NAME, PREDICATE_NOTE, SIGNER_NOTE];
 
 /// Something by type, digest and size.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::remote) struct Descriptor {
     /// What it is.
     pub(in crate::remote) media_type: String,

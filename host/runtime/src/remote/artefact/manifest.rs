@@ -23,7 +23,7 @@ pub(in crate::remote) enum Attached {
 }
 
 /// What the type of an artefact says about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::remote) enum Says {
     /// It is a signature, of the form with this ending.
     Signature(&'static str),

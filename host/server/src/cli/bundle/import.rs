@@ -145,8 +145,9 @@ fn prepare(args: &Args, trust: &Trust, name: &PluginName, item: Item) -> Result<
             printable(&there.join(", "), 1_000)
         )));
     }
-    if !is_same_component && !args.id.contains(&id) {
-        hold_identity(trust, name, &path, &id)?;
+    if !conflicts.is_empty() && !args.id.contains(&id) {
+        let is_signed = verify::signed_ids(trust, &found).contains(&id);
+        hold_identity(trust, name, &path, &id, is_signed)?;
     }
     let (digest, replace) = (found.artifact.digest(), args.replace);
     let mut notes = Vec::new();
@@ -161,22 +162,41 @@ fn prepare(args: &Args, trust: &Trust, name: &PluginName, item: Item) -> Result<
     Ok(Component { path, digest, files, stale, replace, notes })
 }
 
-/// Whoever made the bundle chose the name, so a plugin takes the place of none that is signed under another id, unless somebody says so.
-fn hold_identity(trust: &Trust, name: &PluginName, path: &Path, id: &str) -> Result<(), Exit> {
+/// Whoever made the bundle chose the name. So what comes takes the place of a component that is signed under ids only if it is signed
+/// under one of these, and of one that is signed under none only if its id is the name.
+fn hold_identity(
+    trust: &Trust,
+    name: &PluginName,
+    path: &Path,
+    id: &str,
+    is_signed: bool,
+) -> Result<(), Exit> {
     if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(());
     }
     let there = Sources::new(Away::new(Vec::new()));
     let there = there.fetch(&Source::File(path.to_owned()), None, &trust.hints());
-    let there =
-        there.map_or_else(|_| name.to_string(), |found| verify::signed_id(trust, &found, name.as_str()));
-    if there == id {
+    let ids = there.map(|found| verify::signed_ids(trust, &found));
+    let may_replace = match &ids {
+        Ok(ids) if ids.is_empty() => id == name.as_str(),
+        Ok(ids) => is_signed && ids.contains(id),
+        Err(_) => false,
+    };
+    if may_replace {
         return Ok(());
     }
     let shown = printable(id, 100);
+    let comes = match is_signed {
+        true => format!("it is signed as the plugin `{shown}`"),
+        false => "it is signed under no id".to_owned(),
+    };
+    let there = match &ids {
+        Ok(ids) if ids.is_empty() => format!("`{name}`"),
+        Ok(ids) => format!("`{}`", printable(&ids.iter().cloned().collect::<Vec<_>>().join("`, `"), 300)),
+        Err(error) => format!("what cannot be read ({})", printable(&error.to_string(), 300)),
+    };
     Err(Exit::refused(format!(
-        "{name}: it is signed as the plugin `{shown}` and would take the place of `{}` in {}; if that is meant, say --id {shown}",
-        printable(&there, 100),
+        "{name}: {comes} and would take the place of {there} in {}; if that is meant, say --id {shown}",
         path.display()
     )))
 }
