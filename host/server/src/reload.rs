@@ -2,6 +2,8 @@
 //! comes first and waits for nothing: what it revokes or does not trust is taken out of what serves, also where the configuration
 //! cannot be read. What cannot be read leaves everything else as it was and says so.
 
+mod older;
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -18,6 +20,7 @@ use toolgate_runtime::gate::Gate;
 use toolgate_runtime::load::source;
 
 use crate::config::{Config, load_revoked, load_trust};
+use older::Older;
 
 /// Which changes a server takes while it serves. What is revoked is always taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,20 +115,27 @@ impl Reload {
         turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut before = self.looked(|watched| watched.read.clone());
         let mut trusted = self.looked(|watched| watched.of_trust(&before));
+        let mut older = Older::default();
         loop {
             turn.tick().await;
             let (policy, files) = self.looked(|watched| (watched.policy.clone(), watched.files.clone()));
-            let Ok(now) = spawn_blocking({
-                let policy = policy.clone();
-                move || stamps(&files, &policy)
+            let Ok((now, newer)) = spawn_blocking({
+                let (policy, gate) = (policy.clone(), self.gate.clone());
+                move || (stamps(&files, &policy), gate.revoke_remembered())
             })
             .await
             else {
                 continue;
             };
             if now.get(&policy) != before.get(&policy) {
-                let gate = self.gate.clone();
+                let (gate, policy) = (self.gate.clone(), policy.clone());
                 done(spawn_blocking(move || revoke(&gate, &policy)).await);
+            }
+            let of_policy = now.get(&policy).copied().flatten();
+            let is_settled = now.get(&policy) == before.get(&policy);
+            if is_settled && older.is_to_be_looked_at(newer, of_policy) {
+                let gate = self.gate.clone();
+                older.looked(spawn_blocking(move || older::warn(&gate, &policy)).await.unwrap_or(true));
             }
             // A file that is being written is not read until it is left alone for a turn.
             let settled = now == before;
