@@ -12,6 +12,7 @@ mod meanwhile;
 mod mutations;
 mod names;
 mod never;
+mod owners;
 mod put_back;
 mod reload;
 mod reload_load;

@@ -185,6 +185,17 @@ impl Gate {
         self.reconciler.revoke(policy)
     }
 
+    /// Takes what the state directory remembers as revoked out of what serves, and ends its calls; waits for no load. The version of
+    /// the trust policy that is remembered, if it is newer than that of the one that was taken. Cheap while nothing changed.
+    pub fn revoke_remembered(&self) -> Option<u64> {
+        self.reconciler.revoke_remembered()
+    }
+
+    /// A sentence that says why a trust policy may not be taken, if so. Nothing is remembered.
+    pub fn refuses(&self, trust: &Trust) -> Option<String> {
+        self.reconciler.refuses(trust)
+    }
+
     /// What was kept under a digest, such as what a model read of an approved version.
     pub fn kept(&self, digest: Digest) -> Option<Artifact> {
         self.rooms.kept.get(digest).map(|(artifact, _)| artifact)

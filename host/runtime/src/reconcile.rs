@@ -7,6 +7,7 @@ mod assemble;
 mod fetches;
 mod loading;
 mod records;
+mod remembered;
 mod report;
 pub mod rivals;
 mod trusting;
@@ -28,6 +29,7 @@ use crate::state::seen::NotAdmitted;
 
 use fetches::{Fetch, Fetches};
 use loading::State;
+use remembered::Remembered;
 pub use report::{FolderProblem, Loaded, Report};
 
 /// When it happens.
@@ -58,6 +60,8 @@ pub(crate) struct Reconciler {
     /// What became of each plugin so far.
     status: watch::Sender<Arc<Report>>,
     fetches: Fetches,
+    /// What was remembered when that was last looked at.
+    remembered: Mutex<Remembered>,
 }
 
 /// What should serve, and how far each of its plugins has come.
@@ -70,7 +74,8 @@ struct Plan {
 impl Reconciler {
     /// Nothing serves yet.
     pub(crate) fn new(rooms: Arc<Rooms>) -> Self {
-        Self { rooms, plan: Mutex::default(), status: watch::Sender::default(), fetches: Fetches::default() }
+        let (status, fetches) = (watch::Sender::default(), Fetches::default());
+        Self { rooms, plan: Mutex::default(), status, fetches, remembered: Mutex::default() }
     }
 
     /// Brings what serves in line with what should.
@@ -171,8 +176,7 @@ impl Reconciler {
     /// Takes what a policy revokes out of what serves, and nothing else. Which they were.
     pub(crate) fn revoke(&self, policy: &TrustPolicy) -> Vec<PluginName> {
         let ended = self.rooms.snapshots.revoke(policy);
-        records::revoked(&self.rooms.audit, &ended);
-        self.mark_revoked(policy, &ended);
+        self.ended_revoked(policy, &ended);
         ended.iter().map(|plugin| plugin.name().clone()).collect()
     }
 

@@ -163,7 +163,17 @@ impl Snapshots {
     /// Takes what a policy revokes out of what serves, at once: nothing is waited for. What is revoked stays out until a newer
     /// policy lets it in.
     pub(crate) fn revoke(&self, policy: &TrustPolicy) -> Vec<Arc<Plugin>> {
+        self.revoke_under(&mut self.ruling.lock().unwrap_or_else(PoisonError::into_inner), policy)
+    }
+
+    /// The same of a policy that is remembered, unless the newest that was taken here is as new: that one says itself what it revokes.
+    pub(crate) fn revoke_remembered(&self, policy: &TrustPolicy) -> Vec<Arc<Plugin>> {
         let mut ruling = self.ruling.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = ruling.trust.as_ref().map_or(0, |(trust, _)| trust.policy.version());
+        if version >= policy.version() { Vec::new() } else { self.revoke_under(&mut ruling, policy) }
+    }
+
+    fn revoke_under(&self, ruling: &mut Ruling, policy: &TrustPolicy) -> Vec<Arc<Plugin>> {
         // A policy that is wrong otherwise may have any version, or none: what it revokes stays out as long as the policy that
         // is in force.
         let least = ruling.trust.as_ref().map_or(0, |(trust, _)| trust.policy.version());
@@ -175,7 +185,7 @@ impl Snapshots {
         if !now.plugins.iter().any(|plugin| ruling.why_revoked(plugin, policy).is_some()) {
             return Vec::new();
         }
-        self.swap(now.without(|_| false), &ruling, policy)
+        self.swap(now.without(|_| false), ruling, policy)
     }
 
     /// Takes what a newer policy does not trust out of what serves. `judge` may read files; nobody waits for it.

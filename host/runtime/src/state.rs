@@ -1,6 +1,7 @@
 //! What outlives the process: one directory, opened once, reached through that handle alone. What is in it belongs to the
 //! rooms that keep it there; nothing here knows their formats.
 
+mod access;
 pub mod file_lock;
 pub mod kept;
 pub(crate) mod keyvalue;
@@ -27,6 +28,20 @@ pub enum StateError {
     /// It cannot be made or opened.
     #[error("open the state directory {0}")]
     Open(PathBuf, #[source] io::Error),
+    /// It is not there, and whoever the folder is of could not use it once root has made it.
+    #[error(
+        "make the state directory {path}: the folder {folder} belongs to user {owner}, and this process runs as root, so that user {owner} \
+         could not use it; run this as user {owner}, or make it first for whoever is to run Toolgate: \
+         `install -d -m 700 -o USER {path}`"
+    )]
+    Foreign {
+        /// Where it would be.
+        path: PathBuf,
+        /// The nearest folder above it that is there.
+        folder: PathBuf,
+        /// Whose that is.
+        owner: u32,
+    },
     /// Others could change what is in it.
     #[error("use the state directory {0}: others can write to it; run `chmod go-w` on it")]
     Writable(PathBuf),
@@ -39,12 +54,16 @@ pub enum StateError {
 }
 
 impl State {
-    /// Opens the directory, making it if it is not there.
+    /// Opens the directory, making it if it is not there; but root makes none in a folder of another user.
     ///
     /// # Errors
     /// [`StateError`]; nothing in it is looked at before its owner and mode are.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let fail = |error| StateError::Open(path.to_owned(), error);
+        let user = rustix::process::geteuid();
+        if user.is_root() {
+            refuse_foreign(path, user.as_raw())?;
+        }
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(fail)?;
         }
@@ -54,7 +73,7 @@ impl State {
         }
         let root = Dir::open_ambient_dir(path, ambient_authority()).map_err(fail)?;
         let metadata = root.dir_metadata().map_err(fail)?;
-        let user = rustix::process::geteuid().as_raw();
+        let user = user.as_raw();
         if metadata.uid() != user {
             return Err(StateError::Owner(path.to_owned(), metadata.uid(), user));
         }
@@ -87,6 +106,24 @@ impl State {
         }
         self.root.open_dir(name)
     }
+}
+
+/// Refuses to make a directory whose nearest folder that is there belongs to somebody else.
+fn refuse_foreign(path: &Path, user: u32) -> Result<(), StateError> {
+    let fail = |error| StateError::Open(path.to_owned(), error);
+    let named = std::path::absolute(path).map_err(fail)?;
+    for folder in named.ancestors() {
+        let owner = match std::fs::metadata(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => std::os::unix::fs::MetadataExt::uid(&other.map_err(fail)?),
+        };
+        if folder != named && owner != user {
+            let (path, folder) = (path.to_owned(), folder.to_owned());
+            return Err(StateError::Foreign { path, folder, owner });
+        }
+        break;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! comes first and waits for nothing: what it revokes or does not trust is taken out of what serves, also where the configuration
 //! cannot be read. What cannot be read leaves everything else as it was and says so.
 
+mod older;
 mod stamps;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ use toolgate_runtime::audit::Event;
 use toolgate_runtime::gate::Gate;
 
 use crate::config::{Config, load_revoked, load_trust};
+use older::Older;
 use stamps::{Stamp, Stamps, stamps};
 
 /// Which changes a server takes while it serves. What is revoked is always taken.
@@ -107,24 +109,29 @@ impl Reload {
         turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut before = self.looked(|watched| watched.read.clone());
         let mut trusted = self.looked(|watched| watched.of_trust(&before));
-        let mut crowded = BTreeSet::new();
+        let (mut crowded, mut older) = (BTreeSet::new(), Older::default());
         loop {
             turn.tick().await;
             let (policy, mut files) = self.looked(|watched| (watched.policy.clone(), watched.files.clone()));
             if self.takes != Takes::Changes {
                 files.clear();
             }
-            let Ok(now) = spawn_blocking({
-                let policy = policy.clone();
-                move || stamps(&files, &policy)
+            let Ok((now, newer)) = spawn_blocking({
+                let (policy, gate) = (policy.clone(), self.gate.clone());
+                move || (stamps(&files, &policy), gate.revoke_remembered())
             })
             .await
             else {
                 continue;
             };
-            if now.file(&policy) != before.file(&policy) {
-                let gate = self.gate.clone();
+            let is_settled = now.file(&policy) == before.file(&policy);
+            if !is_settled {
+                let (gate, policy) = (self.gate.clone(), policy.clone());
                 done(spawn_blocking(move || revoke(&gate, &policy)).await);
+            }
+            if is_settled && older.is_to_be_looked_at(newer, now.file(&policy)) {
+                let gate = self.gate.clone();
+                older.looked(spawn_blocking(move || older::warn(&gate, &policy)).await.unwrap_or(true));
             }
             // A file that is being written is not read until it is left alone for a turn.
             let settled = now == before;

@@ -200,3 +200,79 @@ fn what_serves_is_judged_by_its_dates_though_a_newer_policy_was_remembered() {
     gate.look_after();
     assert!(gate.now().plugins().is_empty(), "its signer's time is over");
 }
+
+/// Revokes `p` and puts the old files back before the server has looked again.
+fn revoke_and_put_back(world: &World) {
+    let before = files(world);
+    revoke(world, "p");
+    put(world, &before);
+}
+
+#[test]
+fn what_is_revoked_serves_no_more_though_the_old_files_are_put_back_at_once() {
+    for (transport, args) in
+        [(Transport::Http, &[][..]), (Transport::Http, &["--frozen"]), (Transport::Stdio, &[])]
+    {
+        let world = locked("Gives seven.").plugin("q", &seven("Gives seven, too."));
+        super::lock::approve(&world);
+        let server = world.serve_with(transport, args);
+        assert_eq!(server.call("p_seven", json!({})).text(), "7");
+        revoke_and_put_back(&world);
+        server.wait_for_log("revoked: it serves no more");
+        server.wait_for_log("ALARM: ");
+        let words = "trust.toml has version 1, and version 2 was in force already";
+        assert!(server.wait_for_log(words).contains("Put the newer file back"), "{}", server.log());
+        wait_until("it is not listed", || server.tools() == ["q_seven"]);
+        // The old policy does not bring it back.
+        server.signal("HUP");
+        server.wait_for_log(if args.is_empty() { "reloading" } else { "serving --frozen" });
+        assert_eq!(server.call("p_seven", json!({})).code(), -32602);
+        assert_eq!(server.call("q_seven", json!({})).text(), "7");
+        let records = world.records();
+        let is_revoked = |record: &&serde_json::Value| record["event"] == "revoke" && record["plugin"] == "p";
+        assert_eq!(records.iter().filter(is_revoked).count(), 1, "{transport:?} {args:?}");
+        assert_eq!(server.log().matches("ALARM: ").count(), 1, "once a minute: {}", server.log());
+    }
+}
+
+#[test]
+fn a_newer_policy_that_revokes_it_no_more_lets_it_serve_again() {
+    let world = locked("Gives seven.");
+    let server = world.serve(Transport::Http);
+    let lock = std::fs::read(world.path("toolgate.lock")).unwrap();
+    revoke_and_put_back(&world);
+    server.wait_for_log("revoked: it serves no more");
+    world.put("trust.toml", TRUST.replace("version = 1", "version = 3").as_bytes(), 0o644);
+    world.put("toolgate.lock", &lock, 0o644);
+    server.signal("HUP");
+    wait_until("it is listed", || server.tools() == ["p_seven"]);
+    assert_eq!(server.call("p_seven", json!({})).text(), "7");
+}
+
+#[test]
+fn what_is_remembered_as_revoked_is_taken_out_and_the_old_policy_brings_nothing_back() {
+    let world = World::new().plugin("p", &guest::seven());
+    let spec = inside::spec(&world, &[("p", Grants::default())]);
+    let gate = inside::gate(&world, "state-within");
+    assert!(gate.start(&spec).serves);
+    assert_eq!(gate.revoke_remembered(), None, "nothing newer");
+    let version = spec.trust.policy.version() + 1;
+    let revoked = [(Digest::of(&guest::seven()), "a backdoor".to_owned())].into();
+    let parts = Parts { version, revoked, ..spec.trust.policy.parts().clone() };
+    let newer = Trust {
+        policy: TrustPolicy::new(parts).unwrap(),
+        anchors: spec.trust.anchors.clone(),
+        sha256: spec.trust.sha256,
+    };
+    let seen = Seen::open(&State::open(&world.path("state-within")).unwrap()).unwrap();
+    seen.admit(&newer, UnixTime(0)).unwrap();
+    for _ in 0..2 {
+        assert_eq!(gate.revoke_remembered(), Some(version));
+        assert!(gate.now().plugins().is_empty());
+    }
+    assert!(gate.refuses(&spec.trust).is_some() && gate.refuses(&newer).is_none());
+    gate.reload(&spec);
+    assert!(gate.now().plugins().is_empty(), "the old policy is not taken");
+    gate.retrust(&Arc::new(newer)).unwrap();
+    assert_eq!(gate.revoke_remembered(), None, "it is the one that was taken");
+}

@@ -1,5 +1,6 @@
 //! The program run in a world, and what it left there.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, mpsc};
@@ -36,7 +37,17 @@ impl World {
 
     /// Runs the program without writing the configuration out again. It is killed when it does not end.
     pub fn run_as_is(&self, args: &[&str]) -> Ended {
+        Self::ended(self.command(), args)
+    }
+
+    /// The same as another user, and the group of the same number. Only root can do that.
+    pub fn run_as_user(&self, user: u32, args: &[&str]) -> Ended {
         let mut command = self.command();
+        command.uid(user).gid(user);
+        Self::ended(command, args)
+    }
+
+    fn ended(mut command: Command, args: &[&str]) -> Ended {
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
         let pid = child.id();

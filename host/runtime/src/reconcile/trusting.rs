@@ -47,8 +47,9 @@ impl Reconciler {
         self.mark(&ended.out);
     }
 
-    /// Says of plugins that they are revoked.
-    pub(super) fn mark_revoked(&self, policy: &TrustPolicy, ended: &[Arc<Plugin>]) {
+    /// Records that plugins were ended because a policy revokes them, and says so of them.
+    pub(super) fn ended_revoked(&self, policy: &TrustPolicy, ended: &[Arc<Plugin>]) {
+        records::revoked(&self.rooms.audit, ended);
         let why = |plugin: &Arc<Plugin>| {
             let digest = plugin.digest();
             let reason = policy.revoked(&digest).map_or_else(String::new, str::to_owned);

@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use std::fs::{File, Metadata, TryLockError};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 use rustix::fs::OFlags;
 use toolgate_policy::limits::load::{FILE_LOCK_MS, FILE_LOCK_POLL_MS};
+
+use super::access::{Access, AccessError};
 
 /// Exclusive locks on a set of files. Given back when dropped, and by the system when the process ends in any way.
 ///
@@ -46,10 +48,14 @@ pub enum FileLockError {
     /// Somebody else made the file that is locked.
     #[error("lock {0} for a change: {1} belongs to another user; remove it")]
     Owner(PathBuf, PathBuf),
+    /// What replaces it could not be read by whoever reads it now.
+    #[error("change {0}: {1}; nothing was written")]
+    Access(PathBuf, AccessError),
 }
 
 impl FileLocks {
-    /// Takes the locks of all these files, which need not exist. Waits for other commands, up to a bound.
+    /// Takes the locks of all these files, which need not exist. Waits for other commands, up to a bound. Of each it is tried whether
+    /// a file in its place can have its owner, group, mode and access control list.
     ///
     /// # Errors
     /// [`FileLockError`]. Nothing is locked then.
@@ -68,22 +74,26 @@ impl FileLocks {
     }
 
     /// Replaces one of the locked files. When this returns, the new content is on the disk under the file's name; whoever
-    /// reads meanwhile finds the old content or the new. A new file gets mode `mode`, an existing one keeps its own.
+    /// reads meanwhile finds the old content or the new. An existing file keeps its owner, group, mode and access control list; a new one
+    /// gets mode `mode`, less what the umask takes away.
     ///
     /// # Errors
-    /// Whatever the file system says; or that this file is not among the locked ones.
+    /// Whatever the file system says; or that this file is not among the locked ones. The file is as it was then, unless only the last
+    /// step failed: to write its folder to the disk.
     pub fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         let target = resolve(path)?;
         if !self.held.iter().any(|held| held.target == target) {
             return Err(io::Error::other("it is not locked by this command, or leads elsewhere by now"));
         }
-        // One name is enough while nobody else writes; what a killed command left there is in nobody's way.
-        let fresh = beside(&target, "new")?;
-        match std::fs::remove_file(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        replace_by(&fresh, &target, bytes, mode)
+        let access = Access::of(&target)?;
+        let mut fresh = Fresh::make(&target, if access.is_some() { 0o600 } else { mode })?;
+        // Before anything is in it.
+        access.map_or(Ok(()), |access| access.give(&fresh.file))?;
+        fresh.file.write_all(bytes)?;
+        fresh.file.sync_all()?;
+        std::fs::rename(&fresh.path, &target)?;
+        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     }
 }
 
@@ -99,7 +109,13 @@ impl Held {
             }
             match file.try_lock() {
                 // Who held it before may have removed the file: then its name means another, or none.
-                Ok(()) if is_at(&beside, &metadata) => return Ok(Self { target, beside, file }),
+                Ok(()) if is_at(&beside, &metadata) => {
+                    let held = Self { target, beside, file };
+                    return match try_access(&held.target) {
+                        Ok(()) => Ok(held),
+                        Err(error) => Err(FileLockError::Access(held.target.clone(), error)),
+                    };
+                }
                 Ok(()) => continue,
                 Err(TryLockError::Error(error)) => return Err(fail(error)),
                 Err(TryLockError::WouldBlock) => {}
@@ -161,37 +177,36 @@ fn beside(target: &Path, ending: &str) -> io::Result<PathBuf> {
     Ok(target.with_file_name(beside))
 }
 
-/// Replaces a file whole, and waits until it is on the disk. An existing file keeps its mode; a new one gets `mode`, less what
-/// the umask takes away.
-///
-/// # Errors
-/// Whatever the file system says. The file is as it was then, unless only the last step failed: to write its folder to the disk.
-pub fn replace(target: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    replace_by(&beside(target, &format!("{}.new", unique()))?, target, bytes, mode)
+/// A file that is about to take another's place: `.NAME.new` beside it. Removed if it does not.
+struct Fresh {
+    path: PathBuf,
+    file: File,
 }
 
-fn replace_by(fresh: &Path, target: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let before = match std::fs::metadata(target) {
-        Ok(metadata) => Some(metadata.permissions().mode() & 0o777),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    let written = (|| {
-        let mut file = File::options().write(true).create_new(true).mode(mode).open(fresh)?;
-        if let Some(before) = before {
-            file.set_permissions(std::fs::Permissions::from_mode(before))?;
+impl Fresh {
+    /// Makes it. One name is enough while nobody else writes; what a killed command left there is in nobody's way.
+    fn make(target: &Path, mode: u32) -> io::Result<Self> {
+        let path = beside(target, "new")?;
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
         }
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(fresh, target)
-    })();
-    if let Err(error) = written {
-        // It may not even be there.
-        drop(std::fs::remove_file(fresh));
-        return Err(error);
+        let file = File::options().write(true).create_new(true).mode(mode).open(&path)?;
+        Ok(Self { path, file })
     }
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        // Nothing is there under this name once it has its own.
+        drop(std::fs::remove_file(&self.path));
+    }
+}
+
+/// Whether a file in place of this one can have the same owner, group, mode and access control list.
+fn try_access(target: &Path) -> Result<(), AccessError> {
+    let Some(access) = Access::of(target)? else { return Ok(()) };
+    access.give(&Fresh::make(target, 0o600)?.file)
 }
 
 /// An exclusive lock on a file of the state directory. Given back when dropped. Nobody else can open that file.

@@ -1,6 +1,6 @@
 //! Locks of files and their replacement: who waits, what is left over, what a link leads to.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::sync::mpsc::channel;
 
 use super::*;

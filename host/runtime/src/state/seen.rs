@@ -1,11 +1,13 @@
-//! What was seen before and may not be undone: the highest version of the trust policy, the digest of the file then, and the
-//! latest time. It outlives the process, under a key of this installation, and several processes may use it at once.
+//! What was seen before and may not be undone: the highest version of the trust policy, the digest of the file then, what it
+//! revoked, and the latest time. It outlives the process, under a key of this installation, and several processes may use it at once.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, MetadataExt as _};
 use serde::{Deserialize, Serialize};
 use toolgate_policy::Digest;
+use toolgate_policy::limits::load::SEEN_BYTES_MAX;
 use toolgate_policy::load::signer::{Signer, UnixTime};
 
 use super::State;
@@ -33,9 +35,24 @@ struct Last {
     /// SHA-256 of the keys of its signers, which stand in files of their own.
     #[serde(with = "hex")]
     keys: Option<Digest>,
+    /// What that version revoked.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty", with = "hex_set")]
+    revoked: BTreeSet<Digest>,
     /// The latest time, in seconds since 1970.
     time: i64,
 }
+
+/// What the highest version revoked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Revoked {
+    /// That version; 0 before any.
+    pub(crate) version: u64,
+    /// The digests.
+    pub(crate) digests: BTreeSet<Digest>,
+}
+
+/// What tells one state of the file from another: device, number, length, and when bytes and entry changed, in nanoseconds.
+pub(crate) type Stamp = (u64, u64, u64, [i64; 4]);
 
 /// The form before that: it remembered a digest of the policy as one release of Toolgate printed it.
 #[derive(Deserialize)]
@@ -85,7 +102,6 @@ const KEY: &str = "trust.key";
 /// The key until the first memory is written.
 const FRESH: &str = "trust.key.new";
 const FORMAT: u32 = 2;
-const BYTES_MAX: u64 = 1024;
 
 /// How far a clock may go back before somebody is told.
 const CLOCK_SLACK_S: i64 = 300;
@@ -118,7 +134,7 @@ impl Seen {
             (false, true) => Err(gone(&format!("keys/{KEY}"), FILE)),
             (false, false) => {
                 let seen = Self { key: load_key(&keys, FRESH)?, folder };
-                seen.write(&Last { format: FORMAT, version: 0, sha256: None, keys: None, time: 0 })?;
+                seen.write(&Last::at(0, 0))?;
                 keep_key(&keys)?;
                 Ok(seen)
             }
@@ -164,6 +180,21 @@ impl Seen {
         Ok(UnixTime(time))
     }
 
+    /// What tells whether anything else is remembered than before; nothing where the file is gone.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        let at = self.folder.symlink_metadata(FILE).ok()?;
+        Some((at.dev(), at.ino(), at.len(), [at.mtime(), at.mtime_nsec(), at.ctime(), at.ctime_nsec()]))
+    }
+
+    /// What the highest version revoked.
+    ///
+    /// # Errors
+    /// When the memory cannot be read.
+    pub(crate) fn revoked(&self) -> io::Result<Revoked> {
+        let (Last { version, revoked, .. }, _) = self.read()?;
+        Ok(Revoked { version, digests: revoked })
+    }
+
     /// What is remembered, and whether that has its former form.
     fn read(&self) -> io::Result<(Last, bool)> {
         read(&self.folder, &self.key).map_err(|error| {
@@ -192,7 +223,15 @@ fn next(last: &Last, trust: &Trust, now: UnixTime) -> Result<Last, NotAdmitted> 
     if is == was && (is_other(last.sha256, sha256) || is_other(last.keys, keys)) {
         return Err(NotAdmitted::Changed(is));
     }
-    Ok(Last { format: FORMAT, version: is, sha256, keys, time: latest(last, now) })
+    let revoked = trust.policy.parts().revoked.keys().copied().collect();
+    Ok(Last { format: FORMAT, version: is, sha256, keys, revoked, time: latest(last, now) })
+}
+
+impl Last {
+    /// A version and a time of which nothing else is known.
+    fn at(version: u64, time: i64) -> Self {
+        Self { format: FORMAT, version, sha256: None, keys: None, revoked: BTreeSet::new(), time }
+    }
 }
 
 /// The latest time there was. Says so if the clock was set back.
@@ -246,7 +285,7 @@ fn gone(what: &str, other: &str) -> io::Error {
 
 fn read(folder: &Dir, key: &MacKey) -> io::Result<(Last, bool)> {
     let mut text = String::new();
-    folder.open(FILE)?.take(BYTES_MAX).read_to_string(&mut text)?;
+    folder.open(FILE)?.take(SEEN_BYTES_MAX).read_to_string(&mut text)?;
     let damaged = || io::Error::other("it is not what was written");
     let (line, tag) = text.trim_end_matches('\n').split_once('\n').ok_or_else(damaged)?;
     let tag: Digest = tag.parse().or_else(|_| Digest::from_hex(tag)).map_err(|_| damaged())?;
@@ -254,7 +293,7 @@ fn read(folder: &Dir, key: &MacKey) -> io::Result<(Last, bool)> {
         return Err(damaged());
     }
     if let Ok(Former { version, time, .. }) = serde_json::from_str(line) {
-        return Ok((Last { format: FORMAT, version, sha256: None, keys: None, time }, true));
+        return Ok((Last::at(version, time), true));
     }
     let last: Last = serde_json::from_str(line)?;
     match last.format {
@@ -276,6 +315,24 @@ mod hex {
         let digits = Option::<String>::deserialize(from)?;
         let read = |digits: String| Digest::from_hex(&digits).map_err(serde::de::Error::custom);
         digits.map(read).transpose()
+    }
+}
+
+/// Digests as a list of their digits.
+mod hex_set {
+    use std::collections::BTreeSet;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+    use toolgate_policy::Digest;
+
+    pub(super) fn serialize<S: Serializer>(digests: &BTreeSet<Digest>, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(digests.iter().map(|digest| digest.hex()))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<Digest>, D::Error> {
+        let digits = Vec::<String>::deserialize(from)?;
+        let read = |digits: &String| Digest::from_hex(digits).map_err(serde::de::Error::custom);
+        digits.iter().map(read).collect()
     }
 }
 

@@ -181,3 +181,53 @@ fn a_policy_that_was_taken_is_judged_by_its_dates_though_another_process_took_a_
     assert_eq!(Seen::open(&state).unwrap().time(NOW).unwrap(), UnixTime(3_000), "which is remembered");
     assert!(ours.admit(&trust(1, b"a"), NOW).is_err(), "and the version is, too");
 }
+
+fn revoking(version: u64, file: &[u8], digests: impl IntoIterator<Item = Digest>) -> Trust {
+    let revoked = digests.into_iter().map(|digest| (digest, "a backdoor".to_owned())).collect();
+    let policy = TrustPolicy::new(Parts { version, revoked, ..Parts::default() }).unwrap();
+    Trust { policy, ..trust(version, file) }
+}
+
+#[test]
+fn what_the_newest_policy_revokes_is_remembered_until_a_newer_one_says_otherwise() {
+    let (_base, state) = state();
+    let seen = Seen::open(&state).unwrap();
+    let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
+    let stamp = seen.stamp();
+    assert!(stamp.is_some() && stamp == seen.stamp());
+    seen.admit(&revoking(2, b"2", [a, b]), NOW).unwrap();
+    assert_ne!(seen.stamp(), stamp, "it is another file");
+    let seen = Seen::open(&state).unwrap();
+    assert_eq!(seen.revoked().unwrap(), Revoked { version: 2, digests: [a, b].into() });
+    assert!(seen.admit(&trust(1, b"1"), NOW).is_err());
+    assert_eq!(seen.time(UnixTime(9_000)).unwrap(), UnixTime(9_000));
+    assert_eq!(seen.revoked().unwrap(), Revoked { version: 2, digests: [a, b].into() }, "and stays");
+    seen.admit(&revoking(3, b"3", [b]), NOW).unwrap();
+    assert_eq!(seen.revoked().unwrap(), Revoked { version: 3, digests: [b].into() });
+}
+
+#[test]
+fn a_memory_without_revocations_is_read_and_has_them_from_the_next_look_on() {
+    let (base, state) = state();
+    let seen = Seen::open(&state).unwrap();
+    let policy = revoking(2, b"2", [Digest::of(b"a")]);
+    seen.write(&Last { revoked: BTreeSet::new(), ..next(&Last::at(0, 0), &policy, NOW).unwrap() }).unwrap();
+    assert!(!std::fs::read_to_string(base.path().join("state").join(FILE)).unwrap().contains("revoked"));
+    let seen = Seen::open(&state).unwrap();
+    assert_eq!(seen.revoked().unwrap(), Revoked { version: 2, digests: BTreeSet::new() });
+    seen.admit(&policy, NOW).unwrap();
+    assert_eq!(seen.revoked().unwrap().digests, [Digest::of(b"a")].into());
+}
+
+#[test]
+fn as_much_is_remembered_as_a_trust_policy_can_revoke() {
+    let (base, state) = state();
+    let seen = Seen::open(&state).unwrap();
+    let entry = "{digest=\"sha256:\"},".len() + 64;
+    let count = usize::try_from(toolgate_policy::limits::load::CONFIG_BYTES_MAX).unwrap() / entry;
+    let digests: BTreeSet<_> = (0..count).map(|number| Digest::of(&number.to_le_bytes())).collect();
+    seen.admit(&revoking(u64::MAX, b"2", digests.iter().copied()), UnixTime(i64::MAX)).unwrap();
+    let bytes = std::fs::metadata(base.path().join("state").join(FILE)).unwrap().len();
+    assert!(bytes < SEEN_BYTES_MAX, "{bytes}");
+    assert_eq!(Seen::open(&state).unwrap().revoked().unwrap().digests, digests);
+}
