@@ -6,6 +6,7 @@ mod arriving;
 mod assemble;
 mod fetches;
 mod loading;
+mod newest;
 mod records;
 mod report;
 pub mod rivals;
@@ -23,11 +24,12 @@ use crate::load;
 use crate::load::source::Sources;
 use crate::rooms::Rooms;
 use crate::snapshot::{Ended, Snapshot};
-use crate::spec::{Approvals, Spec, Trust};
+use crate::spec::{Approvals, PluginSpec, Spec, Trust};
 use crate::state::seen::NotAdmitted;
 
 use fetches::{Fetch, Fetches};
 use loading::State;
+use newest::Newest;
 pub use report::{FolderProblem, Loaded, Report};
 
 /// When it happens.
@@ -58,6 +60,7 @@ pub(crate) struct Reconciler {
     /// What became of each plugin so far.
     status: watch::Sender<Arc<Report>>,
     fetches: Fetches,
+    newest: Newest,
 }
 
 /// What should serve, and how far each of its plugins has come.
@@ -70,7 +73,8 @@ struct Plan {
 impl Reconciler {
     /// Nothing serves yet.
     pub(crate) fn new(rooms: Arc<Rooms>) -> Self {
-        Self { rooms, plan: Mutex::default(), status: watch::Sender::default(), fetches: Fetches::default() }
+        let (status, fetches) = (watch::Sender::default(), Fetches::default());
+        Self { rooms, plan: Mutex::default(), status, fetches, newest: Newest::default() }
     }
 
     /// Brings what serves in line with what should.
@@ -87,6 +91,7 @@ impl Reconciler {
         let rooms = &self.rooms;
         let old = rooms.snapshots.now();
         let spec = loading::with_hidden(spec, &old);
+        self.newest.read(&spec);
         // Neither what serves nor what is about to makes room for what comes in meanwhile.
         rooms.kept.hold_loading(needed(&spec, &old));
         let states = loading::load_all(rooms, &spec, &old, now, fetching);
@@ -116,7 +121,7 @@ impl Reconciler {
         report.mark(&out);
         report.starting &= occasion == Occasion::Start || before.starting;
         records::refused(&rooms.audit, &before, &report, occasion);
-        records::serving(&rooms.audit, &old, &rooms.snapshots.now(), occasion);
+        records::serving(&rooms.audit, &self.newest, &old, &rooms.snapshots.now(), occasion);
         records::revoked(&rooms.audit, &revoked);
         self.status.send_replace(Arc::new(report.clone()));
         report
@@ -216,6 +221,7 @@ fn needed(spec: &Spec, snapshot: &Snapshot) -> std::collections::BTreeSet<Digest
     };
     let approved =
         pins.into_iter().flatten().flat_map(|pin| pin.surfaces.iter().chain([&pin.digest]).copied());
-    let pinned = spec.plugins.iter().filter_map(|plugin| plugin.digest);
+    let pins = |plugin: &PluginSpec| [plugin.digest, plugin.source.manifest()];
+    let pinned = spec.plugins.iter().flat_map(pins).flatten();
     approved.chain(pinned).chain(snapshot.plugins().iter().map(|plugin| plugin.digest())).collect()
 }
