@@ -5,5 +5,6 @@ mod configuration;
 mod explain;
 mod keys;
 mod learn;
+mod remedies;
 mod terminal;
 mod unapproved;

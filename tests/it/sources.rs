@@ -11,6 +11,7 @@ mod formats;
 mod https;
 mod lies;
 mod passwords;
+mod pinned;
 mod referrers;
 mod registry;
 mod replaced;

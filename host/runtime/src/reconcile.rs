@@ -6,6 +6,7 @@ mod arriving;
 mod assemble;
 mod fetches;
 mod loading;
+mod newest;
 mod records;
 mod remembered;
 mod report;
@@ -24,11 +25,12 @@ use crate::load;
 use crate::load::source::Sources;
 use crate::rooms::Rooms;
 use crate::snapshot::{Ended, Snapshot};
-use crate::spec::{Approvals, Spec, Trust};
+use crate::spec::{Approvals, PluginSpec, Spec, Trust};
 use crate::state::seen::NotAdmitted;
 
 use fetches::{Fetch, Fetches};
 use loading::State;
+use newest::Newest;
 use remembered::Remembered;
 pub use report::{FolderProblem, Loaded, Report};
 
@@ -62,6 +64,7 @@ pub(crate) struct Reconciler {
     fetches: Fetches,
     /// What was remembered when that was last looked at.
     remembered: Mutex<Remembered>,
+    newest: Newest,
 }
 
 /// What should serve, and how far each of its plugins has come.
@@ -75,7 +78,8 @@ impl Reconciler {
     /// Nothing serves yet.
     pub(crate) fn new(rooms: Arc<Rooms>) -> Self {
         let (status, fetches) = (watch::Sender::default(), Fetches::default());
-        Self { rooms, plan: Mutex::default(), status, fetches, remembered: Mutex::default() }
+        let (remembered, newest) = (Mutex::default(), Newest::default());
+        Self { rooms, plan: Mutex::default(), status, fetches, remembered, newest }
     }
 
     /// Brings what serves in line with what should.
@@ -92,6 +96,7 @@ impl Reconciler {
         let rooms = &self.rooms;
         let old = rooms.snapshots.now();
         let spec = loading::with_hidden(spec, &old);
+        self.newest.read(&spec);
         // Neither what serves nor what is about to makes room for what comes in meanwhile.
         rooms.kept.hold_loading(needed(&spec, &old));
         let states = loading::load_all(rooms, &spec, &old, now, fetching);
@@ -121,7 +126,7 @@ impl Reconciler {
         report.mark(&out);
         report.starting &= occasion == Occasion::Start || before.starting;
         records::refused(&rooms.audit, &before, &report, occasion);
-        records::serving(&rooms.audit, &old, &rooms.snapshots.now(), occasion);
+        records::serving(&rooms.audit, &self.newest, &old, &rooms.snapshots.now(), occasion);
         records::revoked(&rooms.audit, &revoked);
         self.status.send_replace(Arc::new(report.clone()));
         report
@@ -220,6 +225,7 @@ fn needed(spec: &Spec, snapshot: &Snapshot) -> std::collections::BTreeSet<Digest
     };
     let approved =
         pins.into_iter().flatten().flat_map(|pin| pin.surfaces.iter().chain([&pin.digest]).copied());
-    let pinned = spec.plugins.iter().filter_map(|plugin| plugin.digest);
+    let pins = |plugin: &PluginSpec| [plugin.digest, plugin.source.manifest()];
+    let pinned = spec.plugins.iter().flat_map(pins).flatten();
     approved.chain(pinned).chain(snapshot.plugins().iter().map(|plugin| plugin.digest())).collect()
 }

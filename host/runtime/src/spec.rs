@@ -8,7 +8,7 @@ use toolgate_policy::limits::call::CallLimits;
 use toolgate_policy::load::errand::{Errand, TokenService};
 use toolgate_policy::load::lint::{Allowed, Lint};
 use toolgate_policy::load::pin::Approved;
-use toolgate_policy::load::reference::Reference;
+use toolgate_policy::load::reference::{Reference, Version};
 use toolgate_policy::load::{Grants, Pin, TrustPolicy};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
@@ -225,6 +225,17 @@ impl Source {
         match self {
             Self::File(_) | Self::Within { .. } => false,
             Self::Https { .. } | Self::Oci { .. } => true,
+        }
+    }
+
+    /// The digest of the only manifest that it may be, if the operator named one: `oci://…@sha256:…`.
+    pub(crate) fn manifest(&self) -> Option<Digest> {
+        match self {
+            Self::Oci { reference, .. } => match reference.version() {
+                Version::Digest(digest) => Some(*digest),
+                Version::Tag(_) => None,
+            },
+            Self::File(_) | Self::Within { .. } | Self::Https { .. } => None,
         }
     }
 

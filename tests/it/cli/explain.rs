@@ -350,3 +350,27 @@ fn what_no_call_used_is_named_and_what_was_refused_is_too() {
     assert!(web["unused"][0]["what"].as_str().unwrap().contains("api.example.com"), "{web}");
     assert_eq!(web["refused"][0]["what"], "GET https://other.example/a");
 }
+
+#[test]
+fn a_plugin_may_be_called_like_the_word_of_a_question() {
+    for name in ["files", "http", "clock"] {
+        let world =
+            World::new().plugin(name, &test_guest("filing")).file("docs/a.txt", "text").grant(FOLDERS);
+        let world = world.folder("out");
+        assert_told(&world, &[name, "files", "/docs/a.txt"], 0, &["docs"]);
+        assert_told(&world, &[name, "files", "/docs/a.txt", "write"], 3, &[]);
+        let overview = explain(&world, &[name]);
+        assert!(overview.code == 0 && overview.stdout.contains("/docs"), "{name}: {}", overview.said());
+        let json = explain(&world, &[name, "files", "/docs/a.txt", "--json"]);
+        assert_eq!(json.json()["allowed"], true, "{name}: {}", json.said());
+    }
+    let world = filing();
+    let wrong = explain(&world, &["fs", "folders"]);
+    assert!(wrong.code == 2 && wrong.stderr.contains("folders"), "{}", wrong.said());
+    for (args, words) in
+        [(&["--help"][..], "Questions:"), (&["fs", "files", "--help"], "By the name that the plugin has")]
+    {
+        let help = explain(&world, args);
+        assert!(help.code == 0 && help.stdout.contains(words), "{}", help.said());
+    }
+}

@@ -43,6 +43,42 @@ fn an_older_lock_that_is_put_back_is_said_and_recorded_with_both_versions() {
 }
 
 #[test]
+fn an_older_lock_that_is_put_back_is_said_although_nothing_was_serving() {
+    let world = locked("Gives seven.");
+    let (lock, first) = (std::fs::read(world.path("toolgate.lock")).unwrap(), entry(&world, "p").unwrap());
+    let at = first.pin.approval.at;
+    wait_until("the next second", || toolgate_runtime::load::now() > at);
+    world.install("p", &seven("Gives seven, and more."));
+    approve(&world);
+    let second = entry(&world, "p").unwrap();
+    let world = world.plugin("q", &seven("Gives seven, too.")).server("on_refused = \"skip\"");
+    let server = world.serve(Transport::Http);
+    let reload = |times: usize| {
+        server.signal("HUP");
+        server.wait_until("it reloads", || server.log().matches(" reloaded").count() == times);
+    };
+    assert_eq!(world.run_as_is(&["plugin", "revoke", "p", "--reason", "it was wrong"]).code, 0);
+    world.install("p", &seven("Gives seven."));
+    reload(1);
+    assert!(server.tools().is_empty(), "the approval was taken back: {}", server.log());
+    assert!(!server.log().contains("an older lock"), "{}", server.log());
+    world.put("toolgate.lock", &lock, 0o644);
+    reload(2);
+    assert_eq!(server.call("p_seven", json!({})).text(), "7", "{}", server.log());
+    let log = server.wait_for_log("an older lock was put back");
+    assert!(log.contains("and taken back since"), "{log}");
+    let is_it = |record: &serde_json::Value| record["event"] == "lock-went-back";
+    wait_until("it is recorded", || world.records().iter().any(is_it));
+    let record = world.records().into_iter().find(is_it).unwrap();
+    assert_eq!(record["from"]["digest"], second.pin.digest.to_string());
+    assert_eq!(record["to"]["digest"], first.pin.digest.to_string());
+    // It is said once.
+    world.put("plugins/q.wasm", &seven("Gives eight, too."), 0o644);
+    reload(3);
+    assert_eq!(server.log().matches("an older lock was put back").count(), 1);
+}
+
+#[test]
 fn files_in_a_folder_where_everybody_may_replace_them_are_refused() {
     let chmod = |world: &World, folder: &str, mode: u32| {
         std::fs::set_permissions(world.path(folder), std::fs::Permissions::from_mode(mode)).unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::role::{self, Met, Role, Rule, Unmet};
 use super::signer::{self, Claim, Signer, UnixTime, Validity, VerifiedSignature};
-use crate::redact::printable;
+use crate::redact::{printable, quoted};
 use crate::{Digest, Invalid};
 
 /// Who is trusted with what. Checked: roles exist, thresholds can be met, a key counts once.
@@ -356,7 +356,12 @@ fn told(
     let mut parts: Vec<String> =
         out_of_time.iter().map(|(id, why)| format!("signer `{id}` is {why}")).collect();
     parts.extend(elsewhere.iter().map(|(id, plugin)| {
-        format!("signer `{id}` signed it as plugin `{}` and no other", printable(plugin, 100))
+        format!(
+            "signer `{id}` signed it as plugin `{}` and no other: if that plugin is meant, write `id = {}` into its [[plugin]], or say \
+             `plugin add --id`",
+            printable(plugin, 100),
+            quoted(plugin)
+        )
     }));
     parts.extend(
         strangers.iter().map(|claim| format!("there is a signature by {claim}, which is no [[signer]]")),

@@ -30,12 +30,14 @@ pub struct Found {
     pub unread: Vec<Unread>,
     /// Where was looked, where that is not plain from where the bytes are.
     pub looked: Vec<String>,
+    /// The manifest that names the bytes, if they come from a registry.
+    pub manifest: Option<Artifact>,
 }
 
 impl Found {
     /// Bytes with signatures beside them and nothing else.
     pub fn new(artifact: Artifact, signatures: Vec<SignatureFile>) -> Self {
-        Self { artifact, signatures, unread: Vec::new(), looked: Vec::new() }
+        Self { artifact, signatures, unread: Vec::new(), looked: Vec::new(), manifest: None }
     }
 }
 
@@ -109,8 +111,8 @@ impl Sources {
             Source::Https { errand, remote } => https::fetch(&self.away, errand, remote, pin, signers)?,
             Source::Oci { reference, remote } => {
                 let pulled = self.away.pull(reference, remote, signers)?;
-                let Pulled { artifact, signatures, unread, looked, .. } = pulled;
-                Found { artifact, signatures, unread, looked }
+                let Pulled { manifest, artifact, signatures, unread, looked } = pulled;
+                Found { artifact, signatures, unread, looked, manifest: Some(manifest) }
             }
         };
         hold(&found.artifact, source, pin)?;

@@ -2,14 +2,17 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use toolgate_policy::Digest;
 use toolgate_policy::limits::load::LOADS_AT_ONCE;
 use toolgate_policy::load::pin::Approved;
 use toolgate_policy::load::signer::UnixTime;
 
 use super::Fetching;
+use crate::artifact::Artifact;
 use crate::load::source::{Found, Sources};
 use crate::load::verify::{self, By};
 use crate::load::{self, Against, Cleared, NotLoaded, clear_found};
+use crate::remote::artefact::component_of;
 use crate::rooms::Rooms;
 use crate::signature::SignatureFile;
 use crate::snapshot::Snapshot;
@@ -174,7 +177,7 @@ pub(super) fn prepare(rooms: &Rooms, wanted: &PluginSpec, cleared: Cleared) -> R
 }
 
 /// What may serve where `wanted` does not: the version that serves, or the one that was approved and kept. Of a plugin from
-/// elsewhere also the bytes that serve, with what is given now.
+/// elsewhere also the bytes that serve, with what is given now. Never other bytes than the configuration pins.
 fn instead(
     rooms: &Rooms,
     wanted: &PluginSpec,
@@ -188,6 +191,7 @@ fn instead(
     };
     let goes_on = before.filter(|plugin| {
         plugin.has_what_is_given_in(wanted)
+            && is_pinned(rooms, wanted, plugin.digest(), Some(plugin))
             && plugin.trusted_by(&against.trust.policy, against.now).is_ok()
             && plugin.clearance().pin() == approved
     });
@@ -200,16 +204,34 @@ fn instead(
         Some(pin) => pin.digest,
         None => before.filter(same_place)?.digest(),
     };
+    if !is_pinned(rooms, wanted, digest, before) {
+        return None;
+    }
     let (artifact, signatures) = rooms.kept.get(digest)?;
     let found = Found::new(artifact, signatures);
-    let pin = wanted.digest.filter(|_| approved.is_none());
-    let wanted = PluginSpec { digest: pin, ..wanted.clone() };
-    load_found(rooms, &wanted, found, against, before).ok().map(|ready| ready.plugin)
+    load_found(rooms, wanted, found, against, before).ok().map(|ready| ready.plugin)
+}
+
+/// Whether the configuration lets a plugin have these bytes: by its `digest`, and by the digest in `oci://…@sha256:…`. That one is of a
+/// manifest, and the manifest names the bytes. It is kept; where it is not, a plugin that serves from it has its bytes.
+fn is_pinned(rooms: &Rooms, wanted: &PluginSpec, digest: Digest, before: Option<&Arc<Plugin>>) -> bool {
+    if wanted.digest.is_some_and(|pin| pin != digest) {
+        return false;
+    }
+    let Some(manifest) = wanted.source.manifest() else { return true };
+    let serves_from_it =
+        |plugin: &&Arc<Plugin>| plugin.digest() == digest && plugin.source().manifest() == Some(manifest);
+    let names_it = |(kept, _): (Artifact, _)| component_of(kept.bytes()) == Some(digest);
+    before.filter(serves_from_it).is_some() || rooms.kept.get(manifest).is_some_and(names_it)
 }
 
 /// Keeps what was approved, with every signature that has been found beside it so far: the key of the first may be the
 /// first whose time is over.
 fn keep(rooms: &Rooms, trust: &Trust, found: &Found) {
+    if let Some(manifest) = found.manifest.as_ref().filter(|manifest| !rooms.kept.has(manifest.digest(), &[]))
+    {
+        told(rooms.kept.put(manifest, &[]));
+    }
     let signatures = verify::worth_keeping(trust, found);
     if rooms.kept.has(found.artifact.digest(), &signatures) {
         return;

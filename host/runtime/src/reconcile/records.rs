@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use toolgate_policy::load::{Distrust, Pin};
 use toolgate_policy::redact::printable;
 
+use super::newest::{Known, Newest};
 use super::{Loaded, Occasion, Report};
 use crate::audit::{Event, Recorder};
 use crate::load::Kind;
@@ -38,13 +39,12 @@ pub(super) fn refused(audit: &Recorder, before: &Report, report: &Report, occasi
 }
 
 /// Records the plugins that serve from now on, those that serve no more, and those that serve beyond a date.
-pub(super) fn serving(audit: &Recorder, old: &Snapshot, new: &Snapshot, occasion: Occasion) {
+pub(super) fn serving(audit: &Recorder, newest: &Newest, old: &Snapshot, new: &Snapshot, occasion: Occasion) {
     for plugin in new.plugins() {
         let is_new = !old.plugins().iter().any(|other| Arc::ptr_eq(other, plugin));
         if is_new {
             serves(audit, plugin);
-            let before = old.plugins().iter().find(|other| other.name() == plugin.name());
-            before.into_iter().for_each(|before| went_back(audit, before, plugin));
+            newest.take(plugin).into_iter().for_each(|before| went_back(audit, &before, plugin));
         }
         if is_new || occasion != Occasion::Arrival {
             for overdue in plugin.clearance().trusted().overdue() {
@@ -76,24 +76,22 @@ fn serves(audit: &Recorder, plugin: &Plugin) {
 
 /// Says that an older approval is in force again: somebody has put an older lock back. That may be meant, since an approval is an
 /// approval, so it is not refused; what must never serve again is revoked in the trust policy, which does not go back.
-fn went_back(audit: &Recorder, before: &Plugin, plugin: &Plugin) {
-    let (Some(old), Some(new)) = (before.clearance().pin(), plugin.clearance().pin()) else { return };
-    if new.approval.at >= old.approval.at {
-        return;
-    }
-    let side = |plugin: &Plugin, pin: &Pin| {
-        let version = plugin.provenance().version.clone().unwrap_or_else(|| "unknown".to_owned());
+fn went_back(audit: &Recorder, before: &Known, plugin: &Plugin) {
+    let Some(pin) = plugin.clearance().pin() else { return };
+    let side = |pin: &Pin, version: Option<&str>| {
         let at = pin.approval.at.0;
         let at = Timestamp::from_second(at).map_or_else(|_| format!("second {at}"), |at| at.to_string());
-        [printable(&version, 60), plugin.digest().to_string(), at]
+        [printable(version.unwrap_or("unknown"), 60), pin.digest.to_string(), at]
     };
-    let (from, to) = (side(before, old), side(plugin, new));
+    let from = side(&before.pin, before.version.as_deref());
+    let to = side(pin, plugin.provenance().version.as_deref());
     let [version, digest, at] = &to;
     let [old_version, old_digest, old_at] = &from;
+    let taken_back = if before.pin.revoked.is_some() { " and taken back since" } else { "" };
     tracing::warn!(
         plugin = %plugin.name(),
         "an older lock was put back: version {version} ({digest}), approved at {at}, serves again in place of {old_version} \
-         ({old_digest}), approved at {old_at}; if that is not meant, revoke those bytes"
+         ({old_digest}), approved at {old_at}{taken_back}; if that is not meant, revoke those bytes"
     );
     audit.event(&Event::LockWentBack { plugin: plugin.name().as_str(), from, to });
 }

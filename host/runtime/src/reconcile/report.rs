@@ -150,7 +150,15 @@ impl Report {
             tracing::error!("{problem}; everything is as it was");
             return;
         }
-        self.plugins.iter().for_each(|(name, loaded)| log(name, loaded));
+        for (name, loaded) in &self.plugins {
+            match loaded {
+                // Where nothing serves, no version before does.
+                Loaded::Not { why, .. } if !self.serves => {
+                    log(name, &Loaded::Not { why: why.clone(), instead: None });
+                }
+                Loaded::Ready { .. } | Loaded::Not { .. } | Loaded::Awaited { .. } => log(name, loaded),
+            }
+        }
         for problem in &self.folders {
             tracing::error!("{problem}");
         }

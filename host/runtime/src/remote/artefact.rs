@@ -115,6 +115,11 @@ impl From<JsonError> for NotAnArtefact {
     }
 }
 
+/// The digest of the component that a manifest names; none if it is no manifest of a component.
+pub(crate) fn component_of(manifest: &[u8]) -> Option<Digest> {
+    Some(Manifest::read(manifest).ok()?.component().ok()?.digest)
+}
+
 /// The manifest of a root, and how an index lists it.
 pub(super) fn root_manifest(root: &[u8]) -> (Vec<u8>, Descriptor) {
     let manifest = json!({

@@ -69,6 +69,15 @@ pub enum NotABundle {
     /// The file system says no.
     #[error("use {0}")]
     Io(PathBuf, #[source] io::Error),
+    /// Something is where it is to be written.
+    #[error("write {0}: something is there already; remove it, or write elsewhere")]
+    Exists(PathBuf),
+    /// It cannot be opened.
+    #[error("open {0}")]
+    Open(PathBuf, #[source] io::Error),
+    /// It ends before it should.
+    #[error("read {0}: it is cut off; copy it once more")]
+    CutOff(PathBuf),
     /// Something in it is too large.
     #[error("read `{0}` of the bundle")]
     TooMuch(String, #[source] TooMuch),

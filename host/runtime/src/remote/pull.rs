@@ -19,8 +19,8 @@ use crate::spec::Remote;
 
 /// A component from a registry.
 pub struct Pulled {
-    /// The digest of its manifest, by which it can be had again.
-    pub manifest: Digest,
+    /// Its manifest, by whose digest it can be had again.
+    pub manifest: Artifact,
     /// The component.
     pub artifact: Artifact,
     /// Its signatures, by names that the registry did not choose.
@@ -55,7 +55,7 @@ impl Away {
             let layer = Manifest::read(&manifest).and_then(|manifest| manifest.component());
             let artifact = session.blob(&layer.map_err(|error| session.not(error))?).await?;
             let Attachments { signatures, unread, looked } = session.attachments(digest, signers).await?;
-            Ok(Pulled { manifest: digest, artifact, signatures, unread, looked })
+            Ok(Pulled { manifest: Artifact::of(manifest), artifact, signatures, unread, looked })
         })
     }
 }

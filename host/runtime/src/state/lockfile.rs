@@ -31,14 +31,18 @@ pub struct Entry {
     pub signers: Vec<String>,
 }
 
+/// What to do about a file that is no lock. Every command refuses it, so it has to go before anything can be approved.
+const ANEW: &str =
+    "put back what was written, or remove the file and approve every plugin anew (`toolgate plugin approve`)";
+
 /// Why a file is no lock.
 #[derive(Debug, thiserror::Error)]
 pub enum NotALock {
     /// It cannot be read as one.
-    #[error("it is no lock: {0}")]
+    #[error("it is no lock: {0}; {ANEW}")]
     Unreadable(String),
     /// It reads as one and is not what was written.
-    #[error("it was changed since `toolgate plugin` wrote it; put back what was written, or approve anew")]
+    #[error("it was changed since `toolgate plugin` wrote it; {ANEW}")]
     Changed,
 }
 

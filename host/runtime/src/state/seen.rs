@@ -79,7 +79,10 @@ pub struct Admitted {
 #[derive(Debug, thiserror::Error)]
 pub enum NotAdmitted {
     /// It is an old one.
-    #[error("trust.toml has version {is}, and version {was} was in force already; a version never goes back")]
+    #[error(
+        "trust.toml has version {is}, and version {was} was in force already; a version never goes back. Put the newer file back; if \
+         this content is meant, give it a version higher than {was}"
+    )]
     Older {
         /// The highest so far.
         was: u64,
@@ -200,7 +203,7 @@ impl Seen {
         read(&self.folder, &self.key).map_err(|error| {
             io::Error::other(format!(
                 "{FILE} in the state directory: {error}; it says which trust policies were in force, so that none comes back. \
-                 To begin anew, remove it and keys/{KEY}"
+                 To begin anew, stop the servers that use this state directory, then remove it and keys/{KEY}"
             ))
         })
     }
@@ -239,8 +242,8 @@ fn latest(last: &Last, now: UnixTime) -> i64 {
     if now.0 < last.time.saturating_sub(CLOCK_SLACK_S) {
         tracing::error!(
             behind_s = last.time.saturating_sub(now.0),
-            "ALARM: the clock was set back; dates are judged at the latest time there was. If it was wrong before, remove \
-             trust.seen and keys/trust.key in the state directory"
+            "ALARM: the clock was set back; dates are judged at the latest time there was. If it was wrong before, stop the \
+             servers that use this state directory, then remove trust.seen and keys/trust.key there"
         );
     }
     now.0.max(last.time)
@@ -264,7 +267,7 @@ fn is_there(folder: &Dir, name: &str) -> io::Result<bool> {
 fn load_key(keys: &Dir, name: &str) -> io::Result<MacKey> {
     MacKey::load_or_make(keys, name).map_err(|error| {
         io::Error::other(format!(
-            "keys/{name} in the state directory: {error}; to begin anew, remove {FILE} as well"
+            "keys/{name} in the state directory: {error}; to begin anew, stop the servers that use this state directory, then remove {FILE} as well"
         ))
     })
 }
@@ -279,7 +282,7 @@ fn keep_key(keys: &Dir) -> io::Result<()> {
 fn gone(what: &str, other: &str) -> io::Error {
     io::Error::other(format!(
         "{what} in the state directory is gone, and {other} is there: together they say which trust policies were in force, so \
-         that none comes back. Put {what} back from a backup; to begin anew, remove {other} as well"
+         that none comes back. Put {what} back from a backup; to begin anew, stop the servers that use this state directory, then remove {other} as well"
     ))
 }
 

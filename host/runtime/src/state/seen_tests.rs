@@ -79,7 +79,7 @@ fn a_memory_that_is_gone_or_changed_is_refused_and_says_what_to_do() {
     std::fs::remove_file(&file).unwrap();
     let refused = Seen::open(&state).err().unwrap().to_string();
     assert!(refused.contains("trust.seen in the state directory is gone"), "{refused}");
-    assert!(refused.contains("to begin anew, remove keys/trust.key as well"), "{refused}");
+    assert!(refused.contains("to begin anew, stop the servers that use this state directory, then remove keys/trust.key as well"), "{refused}");
     std::fs::remove_file(base.path().join("state/keys").join(KEY)).unwrap();
     assert!(Seen::open(&state).is_ok(), "to begin anew");
 }
@@ -136,7 +136,7 @@ fn a_memory_whose_key_is_gone_is_refused_and_is_not_begun_anew() {
     for _ in 0..2 {
         let refused = Seen::open(&state).err().unwrap().to_string();
         assert!(refused.contains("keys/trust.key in the state directory is gone"), "{refused}");
-        assert!(refused.contains("to begin anew, remove trust.seen as well"), "{refused}");
+        assert!(refused.contains("to begin anew, stop the servers that use this state directory, then remove trust.seen as well"), "{refused}");
     }
     // A key of somebody else's is no help, under neither name.
     for name in [KEY, FRESH] {

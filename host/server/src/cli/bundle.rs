@@ -11,7 +11,7 @@ use toolgate_runtime::load::inspect;
 use toolgate_runtime::load::source::{Found, Sources, read_regular};
 use toolgate_runtime::remote::Away;
 use toolgate_runtime::remote::artefact::Interfaces;
-use toolgate_runtime::remote::bundle::{self, Item};
+use toolgate_runtime::remote::bundle::{self, Item, NotABundle};
 use toolgate_runtime::spec::Source;
 
 use super::exit::Exit;
@@ -72,8 +72,13 @@ fn export(args: &Export) -> Result<(), Exit> {
         }
     }
     let root = args.root.as_deref().map(read_root).transpose()?;
-    bundle::write(&items, root.as_ref().map(Artifact::bytes), &args.out)
-        .map_err(|error| Exit::host(&error))?;
+    bundle::write(&items, root.as_ref().map(Artifact::bytes), &args.out).map_err(|error| match error {
+        NotABundle::Exists(path) => {
+            let path = path.display();
+            Exit::usage(format!("{path}: something is there already; remove it, or say another --out"))
+        }
+        error => Exit::host(&error),
+    })?;
     progress.end();
     let line = |(item, _): &(Item, Interfaces)| {
         let (name, digest) = (printable(&item.name, 100), item.artifact.digest());

@@ -24,14 +24,14 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let report = newest::load(&config, |spec| gate.check(spec));
     if args.json {
         output::print_json(&as_json(&report));
-    } else {
+    } else if report.problem.is_none() {
         output::print(&as_text(&report));
     }
     if report.is_whole() { Ok(()) } else { Err(Exit::not_loaded(&report)) }
 }
 
 fn as_text(report: &Report) -> String {
-    if report.plugins.is_empty() && report.folders.is_empty() && report.problem.is_none() {
+    if report.plugins.is_empty() && report.folders.is_empty() {
         return "no plugins are configured".to_owned();
     }
     let line = |(name, loaded): &(toolgate_policy::PluginName, Loaded)| match loaded {
@@ -40,13 +40,13 @@ fn as_text(report: &Report) -> String {
             std::iter::once(format!("plugin {name}: ok: {tools} tools, {digest}")).chain(ignored).collect()
         }
         Loaded::Not { why, instead } => {
-            let count = reasons(name.as_str(), why).len();
+            let reasons = match reasons(name.as_str(), why).len() {
+                1 => "1 reason".to_owned(),
+                count => format!("{count} reasons"),
+            };
             let digest = why.digest.map(|digest| format!(", {digest}")).unwrap_or_default();
             let instead = instead.map(|digest| format!("; the version before would serve: {digest}"));
-            vec![format!(
-                "plugin {name}: not ok: {count} reasons below{digest}{}",
-                instead.unwrap_or_default()
-            )]
+            vec![format!("plugin {name}: not ok: {reasons} below{digest}{}", instead.unwrap_or_default())]
         }
         // Whoever checks waits for everything.
         Loaded::Awaited { .. } => vec![format!("plugin {name}: not ok: it is still being fetched")],

@@ -1,6 +1,7 @@
 //! `toolgate explain`: what a plugin can reach and why; whether it may do one thing; what of its grant was never used. Says
 //! what the policy decides and decides nothing itself.
 
+mod command;
 mod overview;
 mod question;
 mod unused;
@@ -15,30 +16,10 @@ use toolgate_runtime::snapshot::plugin::Plugin;
 use toolgate_runtime::spec::{Approvals, PluginSpec};
 
 use super::exit::Exit;
-use super::{ConfigArg, newest, output, serve};
+use super::{newest, output, serve};
 use crate::config::Config;
 
-/// What `explain` takes.
-#[derive(clap::Args)]
-#[command(
-    subcommand_value_name = "QUESTION",
-    subcommand_help_heading = "Questions",
-    disable_help_subcommand = true
-)]
-pub(super) struct Args {
-    #[command(flatten)]
-    config: ConfigArg,
-    /// The plugin, by its name in the configuration
-    plugin: String,
-    /// Say instead which of its grants no recorded call used, and what recorded calls were refused
-    #[arg(long)]
-    unused: bool,
-    /// Print one JSON document
-    #[arg(long, global = true)]
-    json: bool,
-    #[command(subcommand)]
-    question: Option<Question>,
-}
+pub(super) use command::Args;
 
 /// Whether the plugin may do this one thing; exit code 0 when it may, 3 when it may not
 #[derive(Subcommand)]

@@ -33,11 +33,16 @@ pub(super) struct Args {
     #[arg(long)]
     stdio: bool,
     /// Listen here instead of at [server] listen; port 0 takes a free one and says which
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     listen: Option<SocketAddr>,
     /// Serve exactly what toolgate.lock says or nothing, and take no change while serving but what is revoked
     #[arg(long)]
     frozen: bool,
+}
+
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "write an IP address and a port, such as 127.0.0.1:7411 or [::1]:7411".to_owned())
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
@@ -56,15 +61,17 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let waits = args.frozen || config.spec.on_refused == OnRefused::Stop;
     let progress = if waits { progress::bars() } else { progress::none() };
     let gate = open_telling(&config, &progress)?;
-    let report = newest::load(&config, |spec| if waits { gate.start(spec) } else { gate.begin(spec) });
+    let mut report = newest::load(&config, |spec| if waits { gate.start(spec) } else { gate.begin(spec) });
     progress.end();
+    // Exactly what the lock says, or nothing.
+    report.serves &= !args.frozen || report.is_whole();
     report.log();
-    if !report.serves && config.spec.on_refused == OnRefused::Stop {
+    if !report.serves && !args.frozen && config.spec.on_refused == OnRefused::Stop {
         tracing::error!(
             "nothing serves, because a plugin was refused; set [server] on_refused = \"skip\" to serve the others"
         );
     }
-    if !report.serves || (args.frozen && !report.is_whole()) {
+    if !report.serves {
         return Err(Exit::not_loaded(&report));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -178,8 +185,15 @@ async fn listen_at(
     stop: CancellationToken,
     hang_up: CancellationToken,
 ) -> Result<tokio::task::JoinHandle<()>, Exit> {
-    let failed =
-        |error: std::io::Error| Exit::host(&std::io::Error::other(format!("listen at {address}: {error}")));
+    let failed = |error: std::io::Error| {
+        let remedy = match error.kind() {
+            std::io::ErrorKind::AddrInUse | std::io::ErrorKind::AddrNotAvailable => {
+                "; name another address with --listen or `[server] listen` (port 0 takes a free one)"
+            }
+            _ => "",
+        };
+        Exit::host(&std::io::Error::other(format!("listen at {address}: {error}{remedy}")))
+    };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     if !bound.ip().is_loopback() {

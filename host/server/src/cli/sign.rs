@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use toolgate_policy::limits::load::{
-    ATTACHED_MAX, COMPONENT_BYTES_MAX, PLUGIN_ID_BYTES_MAX, SIGNATURE_BYTES_MAX,
+    ATTACHED_MAX, COMPONENT_BYTES_MAX, CONFIG_BYTES_MAX, PLUGIN_ID_BYTES_MAX, SIGNATURE_BYTES_MAX,
 };
 use toolgate_policy::load::signer::Claim;
 use toolgate_policy::redact::printable;
@@ -11,7 +11,8 @@ use toolgate_runtime::load::inspect;
 use toolgate_runtime::load::source::{NotFile, read_regular};
 use toolgate_runtime::signature::key::PrivateKey;
 use toolgate_runtime::signature::sign::{Signed, sign_as};
-use toolgate_runtime::signature::{self, SignatureFile};
+use toolgate_runtime::signature::ssh::NAMESPACE;
+use toolgate_runtime::signature::{self, SignatureFile, key_file};
 
 use super::exit::Exit;
 use super::{component, output, place};
@@ -33,9 +34,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     component::path(&args.component)?;
-    let pem = read_key(&args.key).map_err(|why| Exit::usage(format!("{}: {why}", args.key.display())))?;
-    let key = PrivateKey::from_pem(&pem)
-        .map_err(|error| Exit::usage(format!("{}: {error}", args.key.display())))?;
+    let key = private_key(args)?;
     let artifact =
         read_regular(&args.component, COMPONENT_BYTES_MAX).map_err(|error| Exit::unread(&error))?;
     // A signature under something that could never load would only mislead.
@@ -57,6 +56,33 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         );
     }
     Ok(())
+}
+
+/// Reads the key. A key of another kind is told as such, whoever may read its file.
+fn private_key(args: &Args) -> Result<PrivateKey, Exit> {
+    let read =
+        read_key(&args.key).and_then(|pem| PrivateKey::from_pem(&pem).map_err(|error| error.to_string()));
+    read.map_err(|why| {
+        let why = other_kind(args).unwrap_or(why);
+        Exit::usage(format!("{}: {why}", args.key.display()))
+    })
+}
+
+/// What to do about a key that is not one of those that `sign` takes.
+fn other_kind(args: &Args) -> Option<String> {
+    let file = read_regular(&args.key, CONFIG_BYTES_MAX).ok()?;
+    let text = std::str::from_utf8(file.bytes()).ok()?;
+    if text.starts_with("-----BEGIN OPENSSH PRIVATE KEY-----") {
+        let component = args.component.display();
+        return Some(format!(
+            "it is a private key of OpenSSH; sign with `ssh-keygen -Y sign -n {NAMESPACE} -f {} {component}`",
+            args.key.display()
+        ));
+    }
+    key_file::read(text).ok()?;
+    let private = args.key.extension().filter(|ending| *ending == "pub").map(|_| args.key.with_extension(""));
+    let private = private.map_or_else(String::new, |path| format!(", `{}`", path.display()));
+    Some(format!("it is a public key; sign with the private one that belongs to it{private}"))
 }
 
 /// The id that is signed: the one that was given, which may not differ from the component's own.

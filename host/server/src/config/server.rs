@@ -73,9 +73,10 @@ pub(super) fn read(section: Option<Section<'_>>) -> ServerConfig {
         if let Some(listen) = section.string("listen") {
             match listen.parse() {
                 Ok(listen) => server.listen = listen,
-                Err(_) => {
-                    section.wrong("listen", format!("`{listen}` is no address; write one such as {LISTEN}"))
-                }
+                Err(_) => section.wrong(
+                    "listen",
+                    format!("`{listen}` is no IP address with a port; write one such as {LISTEN}"),
+                ),
             }
         }
         server.allowed_hosts = section.strings("allowed_hosts").unwrap_or_default();

@@ -40,9 +40,9 @@ struct Span {
 impl Files {
     /// Opens a folder or a tar. Nothing in it is read but the heads of the tar's entries.
     pub(super) fn open(from: &Path) -> Result<Self, NotABundle> {
-        let io = |error| NotABundle::Io(from.to_owned(), error);
-        let place = match std::fs::metadata(from).map_err(io)?.is_dir() {
-            true => Place::Folder(Dir::open_ambient_dir(from, ambient_authority()).map_err(io)?),
+        let not_open = |error| NotABundle::Open(from.to_owned(), error);
+        let place = match std::fs::metadata(from).map_err(not_open)?.is_dir() {
+            true => Place::Folder(Dir::open_ambient_dir(from, ambient_authority()).map_err(not_open)?),
             false => open_tar(from)?,
         };
         Ok(Self { place, left: BUNDLE_BYTES_MAX })
@@ -88,21 +88,27 @@ impl Files {
     }
 }
 
+/// A tar is made of blocks of this size.
+const BLOCK_BYTES: u64 = 512;
+
 /// Finds the plain files of a tar. Anything else in it but folders refuses all of it. Every entry is taken as its own head has it: what
 /// gives an entry another name or size (long names, most of pax) is refused, so that no second reader sees another archive.
 fn open_tar(from: &Path) -> Result<Place, NotABundle> {
     let io = |error| NotABundle::Io(from.to_owned(), error);
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let file = std::os::unix::fs::OpenOptionsExt::custom_flags(File::options().read(true), flags).open(from);
-    let file = file.map_err(io)?;
-    if !file.metadata().map_err(io)?.is_file() {
+    let file = file.map_err(|error| NotABundle::Open(from.to_owned(), error))?;
+    let metadata = file.metadata().map_err(io)?;
+    if !metadata.is_file() {
         return Err(NotABundle::Entry(printable(&from.to_string_lossy(), 200), "it is no plain file"));
     }
     let mut spans = BTreeMap::new();
     let mut total: u64 = 0;
     let mut archive = tar::Archive::new(&file);
     for (count, entry) in archive.entries_with_seek().map_err(io)?.raw(true).enumerate() {
-        let mut entry = entry.map_err(io)?;
+        let cut_off = || NotABundle::CutOff(from.to_owned());
+        let in_the_middle = count > 0 && !metadata.len().is_multiple_of(BLOCK_BYTES);
+        let mut entry = entry.map_err(|error| if in_the_middle { cut_off() } else { io(error) })?;
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let refused = |why| NotABundle::Entry(printable(&path, 200), why);
         let (kind, span) =
@@ -110,6 +116,9 @@ fn open_tar(from: &Path) -> Result<Place, NotABundle> {
         total = total.saturating_add(span.bytes);
         if total > BUNDLE_BYTES_MAX || count >= BUNDLE_ENTRIES_MAX || spans.len() >= BUNDLE_FILES_MAX {
             return Err(NotABundle::Large);
+        }
+        if span.from.saturating_add(span.bytes) > metadata.len() {
+            return Err(cut_off());
         }
         match kind {
             kind if kind.is_dir() => continue,
@@ -130,7 +139,25 @@ fn open_tar(from: &Path) -> Result<Place, NotABundle> {
             return Err(refused("it stands twice"));
         }
     }
+    // The marker of a layout comes last in what `bundle export` writes.
+    if !spans.contains_key("oci-layout")
+        && !spans.is_empty()
+        && !has_end(&file, metadata.len()).map_err(io)?
+    {
+        return Err(NotABundle::CutOff(from.to_owned()));
+    }
     Ok(Place::Tar(file, spans))
+}
+
+/// Whether a tar ends as POSIX.1-2001 has it: whole blocks, the last of zeros.
+fn has_end(mut file: &File, bytes: u64) -> std::io::Result<bool> {
+    let Some(last) = bytes.checked_sub(BLOCK_BYTES).filter(|_| bytes.is_multiple_of(BLOCK_BYTES)) else {
+        return Ok(false);
+    };
+    file.seek(SeekFrom::Start(last))?;
+    let mut block = Vec::new();
+    file.take(BLOCK_BYTES).read_to_end(&mut block)?;
+    Ok(block.iter().all(|byte| *byte == 0))
 }
 
 /// Whether an extension (pax, POSIX.1-2001) says anything of the next file that is read here.

@@ -31,7 +31,14 @@ pub fn write(items: &[(Item, Interfaces)], root: Option<&[u8]>, to: &Path) -> Re
     }
     let is_tar = to.extension().is_some_and(|extension| extension == "tar");
     let written = if is_tar { write_tar(&layout, to) } else { write_folder(&layout, to) };
-    written.map_err(|error| NotABundle::Io(to.to_owned(), error))
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotADirectory
+            if to.symlink_metadata().is_ok() =>
+        {
+            NotABundle::Exists(to.to_owned())
+        }
+        _ => NotABundle::Io(to.to_owned(), error),
+    })
 }
 
 pub(super) fn laid_out<'a>(items: &'a [(Item, Interfaces)], root: Option<&'a [u8]>) -> Layout<'a> {

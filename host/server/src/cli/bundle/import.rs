@@ -264,7 +264,7 @@ fn failed(path: &Path, error: &io::Error) -> Exit {
     Exit::usage(format!("{}: {error}", path.display()))
 }
 
-/// Whether it is there is for the system to say, what it is for us.
+/// A file that the command line names and that cannot be opened is a mistake there; anything else refuses the bundle.
 fn not_read(error: &NotABundle) -> Exit {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
@@ -272,5 +272,9 @@ fn not_read(error: &NotABundle) -> Exit {
         text.push_str(&format!(": {cause}"));
         source = cause.source();
     }
-    Exit::refused(format!("failed to {}", printable(&text, 1_000)))
+    let text = format!("failed to {}", printable(&text, 1_000));
+    match error {
+        NotABundle::Open(..) => Exit::usage(text),
+        _ => Exit::refused(text),
+    }
 }

@@ -37,7 +37,12 @@ pub(in crate::cli) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let name = name(&args.name.clone().unwrap_or_else(|| stem(&args.source)))?;
     // What is there must be right before anything is added to it.
-    Config::load(&args.config.config)?;
+    let config = Config::load(&args.config.config)?;
+    if config.spec.plugins.iter().any(|spec| spec.name == name) {
+        return Err(Exit::usage(format!(
+            "`{name}` is configured already; `toolgate plugin approve {name}` approves a new version of it, and --name gives another name"
+        )));
+    }
     let (_, config) = with_plugin(args, name.as_str())?;
     let mut desk = Desk::open(config)?;
     let shown = Shown::of(&desk, name.as_str())?;

@@ -109,11 +109,22 @@ fn approval(row: &Row) -> Option<(String, Option<String>)> {
     Some((printable(&approval.by, 200), to_date(approval.at)))
 }
 
+/// The bytes whose approval was taken back, where others are there now.
+fn revoked_before(row: &Row) -> Option<String> {
+    let pin = &row.entry.as_ref()?.pin;
+    let digest = pin.digest.to_string();
+    let is_other = pin.revoked.is_some() && row.digest.as_ref().is_some_and(|there| *there != digest);
+    is_other.then_some(digest)
+}
+
 fn as_text(row: &Row) -> String {
     let shown = |text: &str| printable(text, 300);
     let version = row.version.as_deref().map(|version| format!(" {}", shown(version))).unwrap_or_default();
     let mut lines = vec![format!("{}{version}: {}", row.name, row.state)];
-    lines.extend(row.digest.as_ref().map(|digest| format!("  bytes     {digest}")));
+    let revoked = revoked_before(row);
+    let others = if revoked.is_some() { ", not those that were revoked" } else { "" };
+    lines.extend(row.digest.as_ref().map(|digest| format!("  bytes     {digest}{others}")));
+    lines.extend(revoked.map(|digest| format!("  revoked   {digest}")));
     lines.push(format!("  source    {}", shown(&row.source)));
     if !row.signers.is_empty() {
         lines.push(format!("  signed    {}", shown(&row.signers.join("; "))));
@@ -133,6 +144,7 @@ fn as_json(row: &Row) -> Value {
         "name": row.name.as_str(),
         "state": row.state,
         "digest": row.digest,
+        "revoked_digest": revoked_before(row),
         "version": row.version,
         "source": row.source,
         "signers": row.signers,

@@ -37,9 +37,7 @@ impl Memory {
     pub(super) fn judge(&self, roots: &Roots) -> Result<(), Exit> {
         let Ok((_, seen)) = &self.0 else { return Ok(()) };
         let remedy = match seen.judge(&roots.trust, now()) {
-            Err(error @ NotAdmitted::Older { was, .. }) => format!(
-                "{error}. Put the newer file back; if this content is meant, give it a version higher than {was}"
-            ),
+            Err(error @ NotAdmitted::Older { .. }) => error.to_string(),
             Err(error @ NotAdmitted::Changed(_)) => {
                 format!("{error} (look first at what was changed)")
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use toml_edit::{Table, value};
+use toolgate_policy::redact::printable;
 use toolgate_policy::{Digest, PluginName};
 use toolgate_runtime::spec::Trust;
 use toolgate_runtime::state::file_lock::FileLocks;
@@ -29,7 +30,7 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
-    if args.reason.trim().is_empty() || toolgate_policy::redact::printable(&args.reason, 500) != args.reason {
+    if args.reason.trim().is_empty() || printable(&args.reason, 500) != args.reason {
         return Err(Exit::usage("--reason takes 1 to 500 printable characters"));
     }
     let path = &args.config.config;
@@ -77,6 +78,12 @@ fn files(roots: Roots) -> (PathBuf, Option<PathBuf>) {
 fn digests(what: &str, lock: Option<&Lock>) -> Result<BTreeSet<Digest>, Exit> {
     if let Ok(digest) = what.parse::<Digest>() {
         return Ok(BTreeSet::from([digest]));
+    }
+    if what.starts_with("sha256:") {
+        let shown = printable(what, 100);
+        return Err(Exit::usage(format!(
+            "`{shown}` is no digest; write sha256: and its 64 hexadecimal digits"
+        )));
     }
     let name = name(what)?;
     let approved = lock.and_then(|lock| lock.file.get(&name));

@@ -1,0 +1,59 @@
+//! The newest approval of each plugin that this process has read in the lock, whether it served or was taken back. An approval
+//! that comes into force and is older means that somebody has put an older lock back.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use toolgate_policy::PluginName;
+use toolgate_policy::limits::load::PLUGINS_MAX;
+use toolgate_policy::load::Pin;
+
+use crate::snapshot::plugin::Plugin;
+use crate::spec::{Approvals, Spec};
+
+/// The newest approvals so far.
+#[derive(Default)]
+pub(super) struct Newest(Mutex<BTreeMap<PluginName, Known>>);
+
+/// An approval that this process has read.
+pub(super) struct Known {
+    /// What was approved, and whether it was taken back.
+    pub(super) pin: Pin,
+    /// Which version the plugin said it was, if it has served.
+    pub(super) version: Option<String>,
+}
+
+impl Newest {
+    /// Reads the approvals of a specification.
+    pub(super) fn read(&self, spec: &Spec) {
+        let Approvals::Asked(pins) = &spec.approvals else { return };
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, pin) in pins {
+            let is_known = |known: &Known| known.pin == *pin || goes_back(&known.pin, pin);
+            if !all.get(name).is_some_and(is_known) {
+                all.insert(name.clone(), Known { pin: pin.clone(), version: None });
+            }
+        }
+        // A plugin whose entry is gone is remembered, as long as there is room: its entry may come back.
+        if all.len() > PLUGINS_MAX {
+            all.retain(|name, _| pins.contains_key(name));
+        }
+    }
+
+    /// Takes the approval by which a plugin begins to serve. The newer one, if there was one.
+    pub(super) fn take(&self, plugin: &Plugin) -> Option<Known> {
+        let pin = plugin.clearance().pin()?;
+        let version = plugin.provenance().version.clone();
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = all.insert(plugin.name().clone(), Known { pin: pin.clone(), version })?;
+        goes_back(&before.pin, pin).then_some(before)
+    }
+}
+
+/// Whether an approval is older than another, or is the same one before it was taken back.
+fn goes_back(from: &Pin, to: &Pin) -> bool {
+    let is_given_back = from.revoked.is_some()
+        && to.revoked.is_none()
+        && (to.approval.at, to.digest) == (from.approval.at, from.digest);
+    to.approval.at < from.approval.at || is_given_back
+}
