@@ -104,8 +104,9 @@ pub const FOLDER_ENTRIES_MAX: usize = 4_096;
 /// Bytes of a configuration file, a trust policy or a key.
 pub const CONFIG_BYTES_MAX: u64 = MIB;
 
-/// Bytes of `trust.seen`: a digest takes less there than in the trust policy, and the rest has some 300.
-pub const SEEN_BYTES_MAX: u64 = CONFIG_BYTES_MAX + KIB;
+/// Bytes of `trust.seen`. A digest that is revoked takes less there than in the trust policy, and the rest has some 300, so that it never
+/// has more than [`CONFIG_BYTES_MAX`] and that.
+pub const SEEN_BYTES_MAX: u64 = 2 * MIB;
 
 /// Bytes of the lock: a few hundred for each plugin and line of its grant.
 pub const LOCK_BYTES_MAX: u64 = 8 * MIB;

@@ -112,7 +112,8 @@ impl Held {
                 Ok(()) if is_at(&beside, &metadata) => {
                     let held = Self { target, beside, file };
                     return match try_access(&held.target) {
-                        Ok(()) => Ok(held),
+                        // What else is wrong is said when it is written: a lock that cannot be written keeps nothing from being revoked.
+                        Ok(()) | Err(AccessError::Io(_)) => Ok(held),
                         Err(error) => Err(FileLockError::Access(held.target.clone(), error)),
                     };
                 }
