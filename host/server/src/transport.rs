@@ -4,4 +4,5 @@
 pub(crate) mod envelope;
 mod guard;
 pub(crate) mod http;
+mod ids;
 pub(crate) mod stdio;

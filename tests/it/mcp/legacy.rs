@@ -1,7 +1,10 @@
 //! The two revisions before: a handshake, then a session; over both transports.
 
+use std::thread::JoinHandle;
+
 use serde_json::{Value, json};
-use toolgate_tests::{HttpReply, Server, Transport};
+use toolgate_tests::process::wait_until;
+use toolgate_tests::{HttpReply, Server, Transport, World, test_guest};
 
 use super::{hello, seven};
 
@@ -132,4 +135,49 @@ fn modern_and_legacy_clients_are_served_side_by_side() {
     assert_eq!(server.call("seven_seven", json!({})).text(), "7");
     let called = client.ask(&request(1, "tools/call", json!({ "name": "seven_seven", "arguments": {} })));
     assert_eq!(called["result"]["content"][0]["text"], "7");
+}
+
+/// A call of a session under the id 1, and its answer when it comes. Some clients number every request so.
+fn call_as_one(server: &Server, session: &[(String, String)], words: &str, ms: u32) -> JoinHandle<HttpReply> {
+    let params = json!({ "name": "park_text", "arguments": { "words": words, "ms": ms } });
+    let (server, session) = (server.clone(), session.to_owned());
+    let call = request(1, "tools/call", params).to_string();
+    std::thread::spawn(move || server.post(&call, &session))
+}
+
+#[test]
+fn requests_of_one_id_that_are_answered_at_once_get_their_own_answers() {
+    let world = World::new().plugin("park", &test_guest("parking")).env("TOOLGATE_LOG", "debug");
+    let server = world.serve(Transport::Http);
+    for version in ["2025-11-25", "2025-06-18"] {
+        let (client, _) = Client::begin(&server, Transport::Http, version);
+        let begun = server.log().matches("a guest begins").count();
+        let slow = ["a", "bb"].map(|words| (words, call_as_one(&server, &client.session, words, 2_000)));
+        wait_until("both run", || server.log().matches("a guest begins").count() >= begun + 2);
+        let quick = ("ccc", call_as_one(&server, &client.session, "ccc", 0));
+        for (words, answer) in slow.into_iter().chain([quick]) {
+            let answer = answer.join().unwrap().message();
+            assert_eq!(answer["id"], 1, "{answer}");
+            assert_eq!(answer["result"]["content"][0]["text"], words.len().to_string(), "{answer}");
+        }
+    }
+}
+
+#[test]
+fn a_cancellation_ends_every_request_that_has_its_id() {
+    let world = World::new().plugin("park", &test_guest("parking")).env("TOOLGATE_LOG", "debug");
+    let server = world.serve(Transport::Http);
+    let (client, _) = Client::begin(&server, Transport::Http, "2025-11-25");
+    let calls = ["a", "b"].map(|words| call_as_one(&server, &client.session, words, 1_000_000));
+    wait_until("both run", || server.log().matches("a guest begins").count() >= 2);
+    let cancelled =
+        json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 } });
+    assert_eq!(server.post(&cancelled.to_string(), &client.session).status, 202);
+    wait_until("both have ended", || world.call_records().len() == 2);
+    for record in world.call_records() {
+        assert_eq!(record["outcome"]["kind"], "cancelled", "{record}");
+    }
+    calls.into_iter().for_each(|call| drop(call.join()));
+    let again = call_as_one(&server, &client.session, "c", 0).join().unwrap().message();
+    assert_eq!(again["result"]["content"][0]["text"], "1", "{again}");
 }

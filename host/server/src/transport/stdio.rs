@@ -25,6 +25,7 @@ use toolgate_runtime::quota::{Quota, Taken};
 use toolgate_runtime::turns::Caller;
 
 use super::envelope::{Envelope, Malformed};
+use super::ids::{self, Ids};
 use crate::config::WireLimits;
 use crate::mcp::{Conversation, Handler, Inbound};
 use lines::{Line, Lines};
@@ -47,6 +48,7 @@ struct Reader {
     principal: Principal,
     caller: Caller,
     conversation: Arc<Conversation>,
+    ids: Ids,
     large: Large,
     requests: Arc<Quota>,
     streams: Arc<Quota>,
@@ -87,6 +89,7 @@ impl Stdio {
             principal,
             caller,
             conversation: Arc::default(),
+            ids: Ids::default(),
             large: large.clone(),
             requests: Quota::new(limits.requests_max, limits.peer_percent),
             streams: Quota::new(limits.streams_max, limits.peer_percent),
@@ -189,7 +192,12 @@ impl Reader {
             ClientJsonRpcMessage::Response(_) | ClientJsonRpcMessage::Error(_) => {}
         }
         self.begun = true;
-        Ok(Some(message))
+        if envelope.method.as_deref() == Some("subscriptions/listen") {
+            // The library tells the client this id in what it hears then.
+            return Ok(Some(message));
+        }
+        // One at the most: no two requests that are being answered have one id here.
+        Ok(self.ids.inward(message).pop())
     }
 
     /// Reads a message; a large one on the threads for that.
@@ -240,8 +248,9 @@ impl Transport<RoleServer> for Stdio {
 
     fn send(
         &mut self,
-        message: TxJsonRpcMessage<RoleServer>,
+        mut message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = io::Result<()>> + Send + 'static {
+        ids::outward(&mut message);
         let output = self.output.clone();
         let id = match &message {
             TxJsonRpcMessage::<RoleServer>::Response(response) => Some(&response.id),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::session::local::{
     LocalSessionManager, LocalSessionManagerError, SessionConfig,
@@ -17,6 +17,7 @@ use toolgate_policy::limits::wire::STREAM_MESSAGES_MAX;
 use toolgate_runtime::quota::{Quota, QuotaError, Taken};
 
 use crate::mcp::Conversation;
+use crate::transport::ids::{self, Ids};
 
 /// All of them.
 pub(super) struct Sessions {
@@ -31,6 +32,7 @@ pub(super) struct Session {
     peer: Arc<str>,
     number: u64,
     conversation: Arc<Conversation>,
+    ids: Ids,
     usage: Mutex<Usage>,
     _place: Taken,
 }
@@ -144,6 +146,16 @@ impl Sessions {
         Some(InUse(session))
     }
 
+    /// What the library gets of a message of a session.
+    fn inward(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Vec<ClientJsonRpcMessage> {
+        let session = self.table().get(id).cloned();
+        match session {
+            Some(session) => session.ids.inward(message),
+            // The library says that there is none.
+            None => vec![message],
+        }
+    }
+
     fn table(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -197,6 +209,7 @@ impl SessionManager for Sessions {
             peer,
             number: SESSION_BIT | self.numbers.fetch_add(1, Ordering::Relaxed),
             conversation: Arc::default(),
+            ids: Ids::default(),
             usage: Mutex::new(Usage { requests: 0, since: Instant::now() }),
             _place: place,
         };
@@ -226,18 +239,23 @@ impl SessionManager for Sessions {
         id: &SessionId,
         message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        Ok(self.library.create_stream(id, message).await?)
+        // It is one, since it is a request.
+        let message = self.inward(id, message).pop().ok_or(SessionsError::NoPlace)?;
+        Ok(self.library.create_stream(id, message).await?.map(outward))
     }
 
     async fn accept_message(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), Self::Error> {
-        Ok(self.library.accept_message(id, message).await?)
+        for message in self.inward(id, message) {
+            self.library.accept_message(id, message).await?;
+        }
+        Ok(())
     }
 
     async fn create_standalone_stream(
         &self,
         id: &SessionId,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        Ok(self.library.create_standalone_stream(id).await?)
+        Ok(self.library.create_standalone_stream(id).await?.map(outward))
     }
 
     async fn resume(
@@ -245,8 +263,18 @@ impl SessionManager for Sessions {
         id: &SessionId,
         last_event_id: String,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        Ok(self.library.resume(id, last_event_id).await?)
+        Ok(self.library.resume(id, last_event_id).await?.map(outward))
     }
+}
+
+/// What the client gets of a message of the library's.
+fn outward(mut sent: ServerSseMessage) -> ServerSseMessage {
+    sent.message = sent.message.map(|message| {
+        let mut message = Arc::unwrap_or_clone(message);
+        ids::outward(&mut message);
+        Arc::new(message)
+    });
+    sent
 }
 
 #[cfg(test)]

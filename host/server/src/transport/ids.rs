@@ -1,0 +1,162 @@
+//! Ids of requests. Some clients give several requests that are being answered the same id, and the library knows
+//! a request by its id alone: all answers but one would be lost, or come to the wrong request. So each request gets an id of ours, in which the one that
+//! its client wrote stands, and its answer gets that one back.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use rmcp::model::{
+    ClientJsonRpcMessage, ClientNotification, GetExtensions as _, RequestId, ServerJsonRpcMessage,
+    ServerNotification,
+};
+
+/// The ids of one session, or of one conversation over stdio.
+#[derive(Default)]
+pub(crate) struct Ids(Arc<Mutex<Answering>>);
+
+/// The requests that are being answered.
+#[derive(Default)]
+struct Answering {
+    last: u64,
+    /// Our ids, by those of the client.
+    ours: HashMap<RequestId, Vec<RequestId>>,
+}
+
+/// A request that is being answered, for as long as it is. Clones are one.
+#[derive(Clone)]
+struct Entered(#[expect(dead_code, reason = "it is there to be dropped")] Arc<Entry>);
+
+struct Entry {
+    answering: Arc<Mutex<Answering>>,
+    clients: RequestId,
+    ours: RequestId,
+}
+
+impl Ids {
+    /// What the library gets of a message. A cancellation is of every request that has the id: nobody can tell them apart.
+    pub(crate) fn inward(&self, message: ClientJsonRpcMessage) -> Vec<ClientJsonRpcMessage> {
+        match message {
+            ClientJsonRpcMessage::Request(mut request) => {
+                let entry = self.enter(&request.id);
+                request.id = entry.ours.clone();
+                request.request.extensions_mut().insert(Entered(Arc::new(entry)));
+                vec![ClientJsonRpcMessage::Request(request)]
+            }
+            ClientJsonRpcMessage::Notification(notification) => {
+                let ours = match &notification.notification {
+                    ClientNotification::CancelledNotification(cancelled) => {
+                        cancelled.params.request_id.as_ref().map(|id| self.take(id)).unwrap_or_default()
+                    }
+                    _ => Vec::new(),
+                };
+                if ours.is_empty() {
+                    return vec![ClientJsonRpcMessage::Notification(notification)];
+                }
+                let cancel = |id: RequestId| {
+                    let mut notification = notification.clone();
+                    if let ClientNotification::CancelledNotification(cancelled) =
+                        &mut notification.notification
+                    {
+                        cancelled.params.request_id = Some(id);
+                    }
+                    ClientJsonRpcMessage::Notification(notification)
+                };
+                ours.into_iter().map(cancel).collect()
+            }
+            other => vec![other],
+        }
+    }
+
+    fn enter(&self, clients: &RequestId) -> Entry {
+        let mut answering = lock(&self.0);
+        answering.last += 1;
+        let ours = to_ours(answering.last, clients);
+        answering.ours.entry(clients.clone()).or_default().push(ours.clone());
+        Entry { answering: Arc::clone(&self.0), clients: clients.clone(), ours }
+    }
+
+    /// Our ids of what is cancelled, once: the client may use its id again.
+    fn take(&self, clients: &RequestId) -> Vec<RequestId> {
+        lock(&self.0).ours.remove(clients).unwrap_or_default()
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut answering = lock(&self.answering);
+        if let Some(ours) = answering.ours.get_mut(&self.clients) {
+            ours.retain(|id| *id != self.ours);
+            if ours.is_empty() {
+                answering.ours.remove(&self.clients);
+            }
+        }
+    }
+}
+
+/// What the client gets of a message of the library's.
+pub(crate) fn outward(message: &mut ServerJsonRpcMessage) {
+    let id = match message {
+        ServerJsonRpcMessage::Response(response) => Some(&mut response.id),
+        ServerJsonRpcMessage::Error(error) => error.id.as_mut(),
+        ServerJsonRpcMessage::Notification(notification) => match &mut notification.notification {
+            ServerNotification::CancelledNotification(cancelled) => cancelled.params.request_id.as_mut(),
+            _ => None,
+        },
+        ServerJsonRpcMessage::Request(_) => None,
+    };
+    if let Some(id) = id
+        && let Some(clients) = to_clients(id)
+    {
+        *id = clients;
+    }
+}
+
+/// Begins every id of ours, and no id of a client's: nobody outside of this process has seen it.
+static MARK: LazyLock<String> = LazyLock::new(|| format!("{:016x}:", RandomState::new().hash_one(0)));
+
+/// The number of a request and, as JSON, the id that its client gave it.
+fn to_ours(number: u64, clients: &RequestId) -> RequestId {
+    RequestId::String(format!("{}{number}:{}", *MARK, clients.clone().into_json_value()).into())
+}
+
+fn to_clients(ours: &RequestId) -> Option<RequestId> {
+    let RequestId::String(ours) = ours else { return None };
+    serde_json::from_str(ours.strip_prefix(MARK.as_str())?.split_once(':')?.1).ok()
+}
+
+fn lock(answering: &Mutex<Answering>) -> MutexGuard<'_, Answering> {
+    answering.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_comes_back_as_it_was_and_none_is_given_twice() {
+        let ids = Ids::default();
+        let clients = [
+            RequestId::Number(1),
+            RequestId::Number(-7),
+            RequestId::String("1".into()),
+            RequestId::String("a:\"b\\\u{1b}ä".into()),
+            RequestId::String("".into()),
+            RequestId::String("7:1".into()),
+        ];
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            for id in &clients {
+                let entry = ids.enter(id);
+                assert_eq!(to_clients(&entry.ours).as_ref(), Some(id));
+                assert_eq!(to_clients(id), None, "it is none of ours");
+                seen.push(entry);
+            }
+        }
+        seen.truncate(clients.len());
+        assert_eq!(ids.take(&clients[0]).len(), 1);
+        assert_eq!(ids.take(&clients[0]).len(), 0, "once");
+        drop(seen);
+        assert!(lock(&ids.0).ours.is_empty(), "nothing of what has been answered is held");
+    }
+}
