@@ -3,14 +3,15 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
+use toolgate_runtime::state::lockfile::Entry;
 use toolgate_tests::process::wait_until;
 use toolgate_tests::{Transport, World};
 
 use super::lock::{approve, locked, seven};
 use super::writers::entry;
 
-#[test]
-fn an_older_lock_that_is_put_back_is_said_and_recorded_with_both_versions() {
+/// A plugin of which two versions were approved one after the other: the lock after the first, and both entries.
+fn approved_twice() -> (World, Vec<u8>, Entry, Entry) {
     let world = locked("Gives seven.");
     let (lock, first) = (std::fs::read(world.path("toolgate.lock")).unwrap(), entry(&world, "p").unwrap());
     let at = first.pin.approval.at;
@@ -18,6 +19,12 @@ fn an_older_lock_that_is_put_back_is_said_and_recorded_with_both_versions() {
     world.install("p", &seven("Gives seven, and more."));
     approve(&world);
     let second = entry(&world, "p").unwrap();
+    (world, lock, first, second)
+}
+
+#[test]
+fn an_older_lock_that_is_put_back_is_said_and_recorded_with_both_versions() {
+    let (world, lock, first, second) = approved_twice();
     let server = world.serve(Transport::Http);
     world.install("p", &seven("Gives seven."));
     world.put("toolgate.lock", &lock, 0o644);
@@ -44,13 +51,7 @@ fn an_older_lock_that_is_put_back_is_said_and_recorded_with_both_versions() {
 
 #[test]
 fn an_older_lock_that_is_put_back_is_said_although_nothing_was_serving() {
-    let world = locked("Gives seven.");
-    let (lock, first) = (std::fs::read(world.path("toolgate.lock")).unwrap(), entry(&world, "p").unwrap());
-    let at = first.pin.approval.at;
-    wait_until("the next second", || toolgate_runtime::load::now() > at);
-    world.install("p", &seven("Gives seven, and more."));
-    approve(&world);
-    let second = entry(&world, "p").unwrap();
+    let (world, lock, first, second) = approved_twice();
     let world = world.plugin("q", &seven("Gives seven, too.")).server("on_refused = \"skip\"");
     let server = world.serve(Transport::Http);
     let reload = |times: usize| {

@@ -1,15 +1,14 @@
 //! Entries and files that are announced wrongly by whoever attached something: a genuine signature counts all the same.
 
-use std::sync::{Arc, Mutex};
-
 use serde_json::{Value, json};
 use toolgate_policy::Digest;
 use toolgate_tests::World;
 use toolgate_tests::attest::{BUNDLE, INDEX, MANIFEST, index, shelve};
-use toolgate_tests::registry::{Shelf, answer, descriptor};
+use toolgate_tests::registry::{Shelf, descriptor};
 use toolgate_tests::world::names;
 
 use super::lies::from;
+use super::referrers::pushed_beside;
 use super::{customer, vendor};
 
 const SSH: &str = "application/vnd.toolgate.signature.ssh.v1";
@@ -248,28 +247,7 @@ fn a_push_lists_a_signature_that_is_listed_wrongly_once_more_as_it_is() {
     let vendor = vendor();
     let (entry, _) = genuine(&Shelf::of(&vendor, "hello"));
     for (what, wrong) in entries(&entry) {
-        let put = Arc::new(Mutex::new(Vec::<Value>::new()));
-        let (seen, there) = (Arc::clone(&put), wrong.clone());
-        let web = Shelf::default().serve_with(Box::new(move |path, request, to| {
-            let is_tag = path.starts_with("manifests/sha256-");
-            match request.split(' ').next() {
-                Some("GET") if is_tag => answer(to, "200 OK", &[], &index(std::slice::from_ref(&there))),
-                Some("POST") => answer(to, "202 Accepted", &[("Location", "/v2/hello/blobs/uploads/x")], b""),
-                Some("PUT") => {
-                    if is_tag {
-                        let (_, body) = request.split_once("\r\n\r\n").unwrap();
-                        seen.lock().unwrap().push(serde_json::from_str(body).unwrap());
-                    }
-                    answer(to, "201 Created", &[], b"");
-                }
-                _ => return false,
-            }
-            true
-        }));
-        let pushed = vendor.run(&["push", "plugins/hello.wasm", &format!("oci://{}/hello:1", web.address)]);
-        assert_eq!(pushed.code, 0, "{what}: {}", pushed.said());
-        let put = put.lock().unwrap();
-        let [index] = put.as_slice() else { panic!("{what}: {put:?}") };
+        let index = pushed_beside(&vendor, &wrong);
         assert_eq!(index["manifests"], json!([wrong, entry]), "{what}");
     }
 }

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 use toolgate_policy::Digest;
+use toolgate_tests::World;
 use toolgate_tests::attest::{BUNDLE, INDEX, MANIFEST, index};
 use toolgate_tests::registry::{Shelf, answer, descriptor};
 
@@ -107,7 +108,7 @@ fn a_list_that_lost_the_types_of_what_it_lists_is_still_read() {
 }
 
 /// A shelf without any list, its genuine signature's layer still on it; and that signature.
-pub(super) fn unlisted(vendor: &toolgate_tests::World) -> (Shelf, Vec<u8>) {
+pub(super) fn unlisted(vendor: &World) -> (Shelf, Vec<u8>) {
     let mut shelf = Shelf::of(vendor, "hello");
     let (tag, _) = shelf.fallback();
     shelf.files.remove(&tag);
@@ -225,15 +226,10 @@ fn a_registry_that_cannot_give_what_it_lists_is_not_one_without_signatures() {
     assert_refused("unavailable", &from(&vendor, &web), 4, "the answer was 503");
 }
 
-#[test]
-fn a_push_leaves_what_others_listed_as_it_is() {
-    let vendor = vendor();
-    let theirs = json!({
-        "mediaType": MANIFEST, "digest": Digest::of(b"theirs").to_string(), "size": 6, "artifactType": "application/spdx+json",
-        "annotations": { "org.example.note": "kept" }, "platform": { "architecture": "wasm", "os": "wasip2" }, "data": "dGhlaXJz",
-    });
+/// Pushes to a registry in which this entry is listed already. The list afterwards.
+pub(super) fn pushed_beside(vendor: &World, there: &Value) -> Value {
     let put = std::sync::Arc::new(std::sync::Mutex::new(Vec::<Value>::new()));
-    let (seen, there) = (put.clone(), theirs.clone());
+    let (seen, there) = (put.clone(), there.clone());
     let web = Shelf::default().serve_with(Box::new(move |path, request, to| {
         let is_tag = path.starts_with("manifests/sha256-");
         match request.split(' ').next() {
@@ -254,6 +250,17 @@ fn a_push_leaves_what_others_listed_as_it_is() {
     assert_eq!(pushed.code, 0, "{}", pushed.said());
     let put = put.lock().unwrap();
     let [index] = put.as_slice() else { panic!("{put:?}") };
+    index.clone()
+}
+
+#[test]
+fn a_push_leaves_what_others_listed_as_it_is() {
+    let vendor = vendor();
+    let theirs = json!({
+        "mediaType": MANIFEST, "digest": Digest::of(b"theirs").to_string(), "size": 6, "artifactType": "application/spdx+json",
+        "annotations": { "org.example.note": "kept" }, "platform": { "architecture": "wasm", "os": "wasip2" }, "data": "dGhlaXJz",
+    });
+    let index = pushed_beside(&vendor, &theirs);
     let entries = index["manifests"].as_array().unwrap();
     assert_eq!((entries.len(), &entries[0]), (2, &theirs), "{index}");
 }

@@ -349,7 +349,6 @@ impl Writer {
     }
 }
 
-/// A path below another, for the record.
 /// Whether a path below a folder's own path stays in the granted folder, as it is written.
 fn stays_within(base: &str, path: &str) -> bool {
     let step = |depth: usize, name: &str| match name {
@@ -360,6 +359,7 @@ fn stays_within(base: &str, path: &str) -> bool {
     !path.starts_with('/') && base.split('/').chain(path.split('/')).try_fold(0, step).is_some()
 }
 
+/// A path below another, for the record.
 fn join(base: &str, path: &str) -> String {
     match (base, path) {
         (base, "" | ".") => base.to_owned(),
