@@ -149,7 +149,7 @@ impl ServerHandler for Handler {
             tokio::pin!(call);
             let closed = tokio::select! {
                 closed = &mut call => closed,
-                () = context.ct.cancelled() => {
+                () = inbound::given_up(&context, &inbound) => {
                     interrupt.cancel();
                     call.await
                 }
@@ -168,7 +168,8 @@ impl ServerHandler for Handler {
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        notify::modern(&self.gate, &context, &self.stopping).await;
+        let inbound = inbound(context.request_context())?;
+        notify::modern(&self.gate, &context, &inbound, &self.stopping).await;
         Ok(())
     }
 

@@ -34,6 +34,18 @@ pub const DRAIN_MS: Limit = Limit {
     reason: "a stop has to end, and answers that are nearly there are worth waiting for",
 };
 
+/// The same for a server that serves over stdio alone and has no `drain_ms`: clients that start a server kill it two seconds
+/// after they asked it to stop.
+pub const STDIO_DRAIN_MS: u64 = 1_000;
+
+/// How long calls may go on after the client at stdin hung up, in milliseconds. A pipe that ends with its last request still
+/// gets a quick answer; a client that is gone waits for nothing.
+pub const HANG_UP_MS: u64 = 250;
+
+/// How long the end of the conversation over stdio may take after that, in milliseconds: calls are cancelled and recorded, and
+/// answers are written if somebody reads them. Together less than the two seconds after which clients send SIGTERM.
+pub const HANG_UP_END_MS: u64 = 1_650;
+
 /// Bytes of large messages, over all clients, from before they are read until their calls have ended.
 pub const MESSAGES_BYTES_MAX: Limit = Limit {
     name: "messages_bytes_max",

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -137,19 +138,26 @@ async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
     };
     gate.record(&Event::Process { what: "started" });
     let upkeep = tokio::spawn(looked_after(gate.clone(), stop.clone()));
+    // The client at stdin is gone.
+    let hung_up = CancellationToken::new();
     let conversation = if args.stdio {
         let transport =
             Stdio::take(local::parent(), wire, gate.large()).map_err(|error| Exit::host(&error))?;
-        let (stop, hang_up) = (stop.clone(), hang_up.clone());
+        let (stop, hang_up, hung_up) = (stop.clone(), hang_up.clone(), hung_up.clone());
         Some(tokio::spawn(async move {
             transport.converse(handler, hang_up).await;
+            hung_up.cancel();
             stop.cancel();
         }))
     } else {
         None
     };
     stop.cancelled().await;
-    gate.drain(config.server.drain).await;
+    let stdio_alone = args.stdio && http.is_none();
+    // Nobody waits for the calls of a client that hung up: they were cancelled.
+    let waits = !(stdio_alone && hung_up.is_cancelled());
+    let drain = if waits { config.server.drain(stdio_alone) } else { Duration::ZERO };
+    gate.drain(drain).await;
     hang_up.cancel();
     if let Some(conversation) = conversation
         && let Err(error) = conversation.await

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use toolgate_policy::limits::Limit;
 use toolgate_policy::limits::load::{COMPILE_CPU_S, COMPILE_MEMORY_BYTES_MAX};
-use toolgate_policy::limits::wire::{CALLS_MAX, DRAIN_MS, MEMORY_BYTES_MAX, MESSAGES_BYTES_MAX};
+use toolgate_policy::limits::wire::{
+    CALLS_MAX, DRAIN_MS, MEMORY_BYTES_MAX, MESSAGES_BYTES_MAX, STDIO_DRAIN_MS,
+};
 use toolgate_runtime::spec::OnRefused;
 
 use super::or_empty;
@@ -35,8 +37,8 @@ pub(crate) struct ServerConfig {
     pub(crate) calls_max: u32,
     /// Guest memory at once, in bytes.
     pub(crate) memory_bytes_max: u64,
-    /// How long a stop waits for calls in flight.
-    pub(crate) drain: Duration,
+    /// How long a stop waits for calls in flight, where the file says so.
+    pub(crate) drain: Option<Duration>,
     /// Processor time of compiling one component, in seconds.
     pub(crate) compile_cpu_s: u64,
     /// Memory of compiling one component, in bytes.
@@ -60,10 +62,18 @@ impl Default for ServerConfig {
             wire: WireLimits::default(),
             calls_max: u32::try_from(CALLS_MAX.default).unwrap_or(1),
             memory_bytes_max: half_of_memory(),
-            drain: Duration::from_millis(DRAIN_MS.default),
+            drain: None,
             compile_cpu_s: COMPILE_CPU_S.default,
             compile_memory_bytes_max: COMPILE_MEMORY_BYTES_MAX.default,
         }
+    }
+}
+
+impl ServerConfig {
+    /// How long a stop waits for calls in flight, of a server that serves over stdio alone or not.
+    pub(crate) fn drain(&self, stdio_alone: bool) -> Duration {
+        let default_ms = if stdio_alone { STDIO_DRAIN_MS } else { DRAIN_MS.default };
+        self.drain.unwrap_or(Duration::from_millis(default_ms))
     }
 }
 
@@ -145,7 +155,7 @@ fn read_limits(section: Option<Section<'_>>, server: &mut ServerConfig) {
         server.memory_bytes_max = value;
     }
     if let Some(value) = limit(&DRAIN_MS) {
-        server.drain = Duration::from_millis(value);
+        server.drain = Some(Duration::from_millis(value));
     }
     if let Some(value) = limit(&COMPILE_CPU_S) {
         server.compile_cpu_s = value;

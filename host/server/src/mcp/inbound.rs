@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::future::OptionFuture;
 use rmcp::model::Extensions;
 use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{ErrorData, RoleServer};
@@ -82,6 +83,15 @@ impl Conversation {
 pub(super) fn inbound(context: &RequestContext<RoleServer>) -> Result<Inbound, ErrorData> {
     let found = find(&context.extensions);
     found.cloned().ok_or_else(|| ErrorData::internal_error("the request lost its principal", None))
+}
+
+/// Waits until nobody waits for the answer: the request was cancelled, or its conversation is over.
+pub(super) async fn given_up(context: &RequestContext<RoleServer>, inbound: &Inbound) {
+    let over = OptionFuture::from(inbound.conversation.as_ref().map(|conversation| conversation.ended()));
+    tokio::select! {
+        () = context.ct.cancelled() => {}
+        Some(()) = over => {}
+    }
 }
 
 /// The conversation that a notification belongs to.

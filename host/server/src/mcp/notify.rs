@@ -11,14 +11,19 @@ use tokio_util::sync::CancellationToken;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::relay::Report;
 
-use super::inbound::Conversation;
+use super::inbound::{self, Conversation, Inbound};
 
 /// Tells a modern client until it goes away or the host stops.
-pub(super) async fn modern(gate: &Gate, context: &SubscriptionContext, stopping: &CancellationToken) {
+pub(super) async fn modern(
+    gate: &Gate,
+    context: &SubscriptionContext,
+    inbound: &Inbound,
+    stopping: &CancellationToken,
+) {
     let mut changes = gate.watch();
     loop {
         tokio::select! {
-            () = context.cancelled() => return,
+            () = inbound::given_up(context.request_context(), inbound) => return,
             () = stopping.cancelled() => return,
             changed = changes.changed() => {
                 let told = context.accepted().tools_list_changed != Some(true)

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rmcp::model::{ClientJsonRpcMessage, GetExtensions as _, RequestId};
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
@@ -16,9 +17,11 @@ use rmcp::{RoleServer, ServiceExt as _};
 use serde_json::Value;
 use tokio::io::{BufReader, Stdin};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use toolgate_policy::Principal;
+use toolgate_policy::limits::wire::{HANG_UP_END_MS, HANG_UP_MS};
 use toolgate_runtime::call::request::Arguments;
 use toolgate_runtime::large::Large;
 use toolgate_runtime::quota::{Quota, Taken};
@@ -36,6 +39,9 @@ pub(crate) struct Stdio {
     incoming: mpsc::Receiver<ClientJsonRpcMessage>,
     output: Output,
     answering: Answering,
+    conversation: Arc<Conversation>,
+    /// Until when calls may go on, once the client has hung up.
+    hung_up: Option<Instant>,
     _reader: AbortOnDropHandle<()>,
 }
 
@@ -63,9 +69,14 @@ type Answering = Arc<Mutex<HashMap<RequestId, Unanswered>>>;
 /// What such a request holds.
 struct Unanswered {
     _place: Arc<Taken>,
+    /// It ends when its client or the server says so.
+    is_stream: bool,
     /// Taken when its answer is there and large.
     _answer: Arc<Mutex<Option<Taken>>>,
 }
+
+/// The request that is answered when the stream of changes ends.
+const LISTEN: &str = "subscriptions/listen";
 
 /// Who talks over stdio: the one who started this process.
 const PEER: &str = "stdio";
@@ -82,13 +93,14 @@ impl Stdio {
         let output = Output::new(tokio::fs::File::from_std(File::from(own)), large.clone(), caller.clone());
         let input = BufReader::with_capacity(64 << 10, tokio::io::stdin());
         let answering = Answering::default();
+        let conversation: Arc<Conversation> = Arc::default();
         let reader = Reader {
             lines: Lines::new(input, limits.body_bytes_max, large.clone(), caller.clone()),
             output: output.clone(),
             answering: Arc::clone(&answering),
             principal,
             caller,
-            conversation: Arc::default(),
+            conversation: Arc::clone(&conversation),
             ids: Ids::default(),
             large: large.clone(),
             requests: Quota::new(limits.requests_max, limits.peer_percent),
@@ -99,20 +111,42 @@ impl Stdio {
         // One message waits at the most: a client that is faster than its answers is held up by its pipe.
         let (found, incoming) = mpsc::channel(1);
         let reader = AbortOnDropHandle::new(tokio::spawn(reader.run(found)));
-        Ok(Self { incoming, output, answering, _reader: reader })
+        Ok(Self { incoming, output, answering, conversation, hung_up: None, _reader: reader })
     }
 
-    /// Talks to the one client at the other end until it hangs up, or until `hang_up`.
+    /// Talks to the one client at the other end until it hangs up, or until `hang_up`. When this returns no call of it goes on,
+    /// but for one that is stuck in the host.
     pub(crate) async fn converse(self, handler: Handler, hang_up: CancellationToken) {
-        match handler.serve_with_ct(self, hang_up).await {
-            Ok(service) => {
-                if let Err(error) = service.waiting().await {
-                    tracing::error!(%error, "the conversation over stdio failed");
-                }
+        let conversation = Arc::clone(&self.conversation);
+        let over = hang_up.clone();
+        // Whoever has hung up, or is hung up on, need not read what is written.
+        let unread = async {
+            tokio::select! {
+                () = conversation.ended() => {}
+                () = over.cancelled() => {}
             }
+            sleep(Duration::from_millis(HANG_UP_END_MS)).await;
+        };
+        match handler.serve_with_ct(self, hang_up).await {
+            Ok(service) => tokio::select! {
+                ended = service.waiting() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "the conversation over stdio failed");
+                    }
+                }
+                () = unread => tracing::warn!("the client over stdio did not read its last answers"),
+            },
             // A client that hangs up before it said anything is no failure.
             Err(error) => tracing::debug!(%error, "there was no conversation over stdio"),
         }
+    }
+}
+
+impl Stdio {
+    /// Whether a request waits for its answer that ends by itself.
+    fn is_answering(&self) -> bool {
+        let answering = self.answering.lock().unwrap_or_else(PoisonError::into_inner);
+        answering.values().any(|request| !request.is_stream)
     }
 }
 
@@ -174,7 +208,8 @@ impl Reader {
                     let place = Arc::new(place);
                     inbound.held = Some(Arc::clone(&place) as Arc<dyn Send + Sync>);
                     let answer = Arc::clone(&inbound.answer);
-                    let unanswered = Unanswered { _place: place, _answer: answer };
+                    let is_stream = envelope.method.as_deref() == Some(LISTEN);
+                    let unanswered = Unanswered { _place: place, is_stream, _answer: answer };
                     self.answering().insert(request.id.clone(), unanswered);
                 }
                 request.request.extensions_mut().insert(inbound);
@@ -192,7 +227,7 @@ impl Reader {
             ClientJsonRpcMessage::Response(_) | ClientJsonRpcMessage::Error(_) => {}
         }
         self.begun = true;
-        if envelope.method.as_deref() == Some("subscriptions/listen") {
+        if envelope.method.as_deref() == Some(LISTEN) {
             // The library tells the client this id in what it hears then.
             return Ok(Some(message));
         }
@@ -227,7 +262,7 @@ impl Reader {
     fn place(&self, envelope: &Envelope) -> Result<Option<Taken>, Malformed> {
         let (quota, told) = match envelope.method.as_deref() {
             _ if !envelope.is_request => return Ok(None),
-            Some("subscriptions/listen") => {
+            Some(LISTEN) => {
                 (&self.streams, "the server has as many streams as it may; try again later")
             }
             _ => (&self.requests, "the server answers as many requests as it may; try again later"),
@@ -262,15 +297,43 @@ impl Transport<RoleServer> for Stdio {
         // Its place is given back when the answer is written.
         let place =
             id.and_then(|id| self.answering.lock().unwrap_or_else(PoisonError::into_inner).remove(id));
+        let conversation = Arc::clone(&self.conversation);
         async move {
             let written = output.send(message).await;
             drop(place);
+            // A client that can hear no answer has hung up.
+            if written.is_err() {
+                conversation.end();
+            }
             written
         }
     }
 
+    /// The next message; none when the client has hung up and its calls have ended or are cancelled. The library asks again after
+    /// each message that it sends.
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
-        self.incoming.recv().await
+        let until = match self.hung_up {
+            Some(until) => until,
+            None => {
+                let message = tokio::select! {
+                    biased;
+                    () = self.conversation.ended() => None,
+                    message = self.incoming.recv() => message,
+                };
+                if message.is_some() {
+                    return message;
+                }
+                *self.hung_up.insert(Instant::now() + Duration::from_millis(HANG_UP_MS))
+            }
+        };
+        if self.is_answering() {
+            tokio::select! {
+                () = self.conversation.ended() => {}
+                () = sleep_until(until) => {}
+            }
+        }
+        self.conversation.end();
+        None
     }
 
     async fn close(&mut self) -> io::Result<()> {

@@ -4,7 +4,9 @@ use std::io;
 use std::sync::Arc;
 
 use rmcp::RoleServer;
-use rmcp::model::{ContentBlock, JsonRpcMessage, ServerResult};
+use rmcp::model::{
+    CancelledNotification, CancelledNotificationParam, ContentBlock, JsonRpcMessage, ServerResult,
+};
 use rmcp::service::TxJsonRpcMessage;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Mutex;
@@ -20,13 +22,24 @@ pub(super) struct Output {
     caller: Caller,
 }
 
+/// Why a stream of changes is over.
+const ENDED: &str = "the server is stopping";
+
 impl Output {
     pub(super) fn new(file: tokio::fs::File, large: Large, caller: Caller) -> Self {
         Self { file: Arc::new(Mutex::new(file)), large, caller }
     }
 
-    /// Writes a message.
+    /// Writes a message. Before the answer that ends a stream of changes, the notification that it is over: MCP 2026-07-28 asks
+    /// for the one under "Subscriptions" and for the other under "Cancellation", and clients wait for either.
     pub(super) async fn send(self, message: TxJsonRpcMessage<RoleServer>) -> io::Result<()> {
+        if let JsonRpcMessage::Response(response) = &message
+            && let ServerResult::SubscriptionsListenResult(_) = &response.result
+        {
+            let over = CancelledNotificationParam::new(Some(response.id.clone()), Some(ENDED.to_owned()));
+            let over = TxJsonRpcMessage::<RoleServer>::notification(CancelledNotification::new(over).into());
+            self.write(serde_json::to_vec(&over)?).await?;
+        }
         let text = if is_long(&message) {
             let work = move || serde_json::to_vec(&message);
             self.large.run(&self.caller, work).await.map_err(io::Error::other)??
