@@ -97,7 +97,8 @@ fn set_up(toolgate: &Path, built: &Path, folder: &Path, service: SocketAddr) -> 
     shell::run(approve.stdout(Stdio::null()))
 }
 
-const TRUST: &str = r#"# Whom this demo trusts: one key, made on this machine.
+/// Trust in one key, `keys/demo`.
+pub(crate) const TRUST: &str = r#"# Whom this demo trusts: one key, made on this machine.
 version = 1
 
 [[signer]]
@@ -146,7 +147,8 @@ name = "demo-token"
 file = "secrets/demo-token"
 "#;
 
-fn write(path: &Path, text: &str, mode: u32) -> Outcome<()> {
+/// Writes a file with a mode.
+pub(crate) fn write(path: &Path, text: &str, mode: u32) -> Outcome<()> {
     use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     let mut file = std::fs::OpenOptions::new()
@@ -161,7 +163,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Outcome<()> {
 }
 
 /// Starts the server and waits until it says where it listens.
-fn serve(toolgate: &Path, folder: &Path, listen: &str) -> Outcome<(Child, SocketAddr)> {
+pub(crate) fn serve(toolgate: &Path, folder: &Path, listen: &str) -> Outcome<(Child, SocketAddr)> {
     let mut command = Command::new(toolgate);
     command.args(["serve", "--listen", listen, "--config"]).arg(folder.join("toolgate.toml"));
     eprintln!("$ toolgate serve --listen {listen} --config {}", folder.join("toolgate.toml").display());
@@ -300,7 +302,8 @@ fn how_to_connect(toolgate: &Path, folder: &Path, address: SocketAddr) {
     println!("Serving until Ctrl-C.");
 }
 
-fn stop(server: &mut Child) -> Outcome<()> {
+/// Stops the server.
+pub(crate) fn stop(server: &mut Child) -> Outcome<()> {
     // The way a service manager stops it, so that it ends as it would there.
     let pid = server.id().to_string();
     shell::output(Command::new("kill").arg(&pid))?;

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "these commands talk to people")]
 
 mod bench;
+mod conformance;
 mod demo;
 mod dependencies;
 mod fuzz;
@@ -32,6 +33,7 @@ usage: cargo xtask COMMAND
                   installed and without the tests that take long. Steps are those of the table at the end
   soak [NAME]...  what is too long for every commit: the same tests with large counts, the program as it ships. NAME:
                   optimised-demo, mutations, law, ends, reloads, revocations, writers, changed-inputs (without NAME: all)
+  conformance     install what is missing, and run MCP's official conformance suite, in every revision
   guests          build the example plugins and the test guests
   languages       install what is missing, build the test guest that is the same in every language
   tidy            check the house rules: sizes, file headers, names, arrows, doors
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
             None => return misused(),
         },
         ["soak", names @ ..] => soak::run(names),
+        ["conformance"] => conformance::run(),
         ["guests"] => guests::run(),
         ["languages"] => shell::build_toolgate(Build::Tests)
             .and_then(|program| languages::run(shell::folder_of(&program)?)),

@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::packages::Installing;
 use crate::shell::{self, Build, Outcome};
 use crate::steps::Steps;
-use crate::{demo, dependencies, guests, languages, peers, tidy};
+use crate::{conformance, demo, dependencies, guests, languages, peers, tidy};
 
 /// Tests that take more than a few seconds, by a part of their names: `--quick` leaves them out. Together they are two thirds of the time.
 const SLOW: [&str; 25] = [
@@ -47,7 +47,8 @@ pub(crate) fn run(quick: bool, without: &[&str]) -> Outcome {
 }
 
 fn all(steps: &mut Steps) -> Outcome<()> {
-    let installing = Installing::start(peers::packages().chain(languages::packages()).collect());
+    let suite = (conformance::NAME, conformance::PACKAGES);
+    let installing = Installing::start(peers::packages().chain(languages::packages()).chain([suite]).collect());
     steps.run("tidy", tidy::run)?;
     steps.run("format", format)?;
     steps.run("dependencies", dependencies::check)?;
@@ -62,6 +63,7 @@ fn all(steps: &mut Steps) -> Outcome<()> {
     steps.run("languages", || languages::run(shell::folder_of(&program)?))?;
     steps.run("other compiler", || other_toolchain(toolchain, &program))?;
     steps.run("tests", || tests(&program, peers::tell))?;
+    steps.run("conformance", || conformance::against(&program).map(|figure| eprintln!("{figure}")))?;
     steps.run("demo", || demo::serve_it(demo::Until::OneCall, &program))?;
     Ok(())
 }
