@@ -5,7 +5,8 @@
 //
 // PACKAGES is a folder with `node_modules`. GENERATION is `v1` (@modelcontextprotocol/sdk), which offers the newest revision
 // that it knows, whatever MODE says, or `v2` (@modelcontextprotocol/client), where MODE is `auto` or the one revision to speak.
-// `calls.json` is a list of [tool, arguments].
+// `calls.json` is a list of [tool, arguments]. Where the variable TOOLGATE_LEAVE holds one such call, that one is begun instead,
+// and the client closes when stdin ends, without waiting for its answer.
 
 import { createRequire } from 'node:module';
 import { text } from 'node:stream/consumers';
@@ -50,6 +51,13 @@ transport.setProtocolVersion = (version) => {
 };
 
 await client.connect(transport);
+if (process.env.TOOLGATE_LEAVE) {
+  const [name, args] = JSON.parse(process.env.TOOLGATE_LEAVE);
+  client.callTool({ name, arguments: args }).catch(() => {});
+  await text(process.stdin);
+  await client.close();
+  process.exit();
+}
 const { tools } = await client.listTools();
 const answers = [];
 for (const [name, args] of JSON.parse(await text(process.stdin))) {

@@ -3,7 +3,8 @@
     official.py MODE http URL            < calls.json
     official.py MODE stdio PROGRAM ARG…  < calls.json
 
-`calls.json` is a list of [tool, arguments].
+`calls.json` is a list of [tool, arguments]. Where the variable TOOLGATE_LEAVE holds one such call, that one is begun instead, and
+the client closes when stdin ends, without waiting for its answer.
 """
 
 import asyncio
@@ -15,12 +16,22 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 
-async def main(mode: str, transport: str, rest: list[str], calls: list) -> dict:
+def server_of(transport: str, rest: list[str]):
     if transport == "http":
-        server = rest[0]
-    else:
-        server = stdio_client(StdioServerParameters(command=rest[0], args=rest[1:], env=dict(os.environ)))
-    async with Client(server, mode=mode) as client:
+        return rest[0]
+    return stdio_client(StdioServerParameters(command=rest[0], args=rest[1:], env=dict(os.environ)))
+
+
+async def leave(mode: str, transport: str, rest: list[str], tool: str, arguments: dict) -> None:
+    async with Client(server_of(transport, rest), mode=mode) as client:
+        call = asyncio.ensure_future(client.call_tool(tool, arguments))
+        await asyncio.to_thread(sys.stdin.read)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+
+
+async def main(mode: str, transport: str, rest: list[str], calls: list) -> dict:
+    async with Client(server_of(transport, rest), mode=mode) as client:
         listed = await client.list_tools()
         answers = []
         for tool, arguments in calls:
@@ -35,5 +46,8 @@ async def main(mode: str, transport: str, rest: list[str], calls: list) -> dict:
 
 
 if __name__ == "__main__":
+    if left := os.environ.get("TOOLGATE_LEAVE"):
+        asyncio.run(leave(sys.argv[1], sys.argv[2], sys.argv[3:], *json.loads(left)))
+        sys.exit()
     told = asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3:], json.load(sys.stdin)))
     print(json.dumps(told))

@@ -4,8 +4,10 @@
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use toolgate_tests::hold::Holding;
+use toolgate_tests::process::wait_until;
 use toolgate_tests::web::{Web, respond};
-use toolgate_tests::{Transport, World, peer, plugin, test_guest};
+use toolgate_tests::{Server, Transport, World, peer, plugin, test_guest};
 
 fn demo(port: u16) -> World {
     World::new()
@@ -51,10 +53,10 @@ fn calls(port: u16) -> Vec<(&'static str, Value, Value)> {
     ]
 }
 
-/// Runs a client with these calls; what it tells.
-fn talk(mut command: Command, world: &World, transport: Transport, calls: &Value) -> Value {
+/// Tells a client how to reach a server; the server, where the client does not start it.
+fn lead(command: &mut Command, world: &World, transport: Transport) -> Option<Server> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let server = match transport {
+    match transport {
         Transport::Http => {
             let server = world.serve(transport);
             command.args(["http", &format!("http://{}/mcp", server.address())]);
@@ -69,7 +71,12 @@ fn talk(mut command: Command, world: &World, transport: Transport, calls: &Value
                 .arg(config);
             None
         }
-    };
+    }
+}
+
+/// Runs a client with these calls; what it tells.
+fn talk(mut command: Command, world: &World, transport: Transport, calls: &Value) -> Value {
+    let server = lead(&mut command, world, transport);
     let mut child = command.spawn().unwrap();
     serde_json::to_writer(child.stdin.take().unwrap(), calls).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -147,6 +154,54 @@ fn the_official_typescript_client_lists_and_calls_every_demo_tool() {
 fn the_official_typescript_client_of_the_generation_before_lists_and_calls_every_demo_tool() {
     let Some(client) = typescript("v1", "newest") else { return };
     makes_every_call(client, "2025-11-25");
+}
+
+/// A client that closes in the middle of a call: over stdio it kills a server that has not ended four seconds later.
+fn leaves(mut command: Command, transport: Transport, what: &str) {
+    let holding = Holding::new();
+    let world = World::new().plugin("web", &test_guest("requesting")).grant(&holding.grant());
+    let server = lead(&mut command, &world, transport);
+    let mut child = command
+        .env("TOOLGATE_LEAVE", json!(["web_run", holding.request()]).to_string())
+        .spawn()
+        .unwrap();
+    holding.wait_for(1);
+    drop(child.stdin.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
+    if transport == Transport::Http {
+        // A client of a revision with sessions may come back for the answer: the call goes on.
+        holding.release_all();
+    }
+    wait_until("the call is recorded", || !world.call_records().is_empty());
+    let [record] = world.call_records().try_into().expect("one call");
+    let kind = record["outcome"]["kind"].as_str().unwrap();
+    match transport {
+        Transport::Stdio => {
+            assert_eq!(kind, "cancelled", "{what}: {record}");
+            assert_eq!(world.records().last().unwrap()["event"], "stopped", "{what}: it was killed");
+        }
+        Transport::Http => assert!(["cancelled", "value"].contains(&kind), "{what}: {record}"),
+    }
+    drop(server);
+}
+
+#[test]
+fn a_call_of_an_official_client_that_closes_is_recorded_and_the_server_ends_before_it_is_killed() {
+    for transport in Transport::ALL {
+        if let Some(python) = peer("TOOLGATE_PYTHON") {
+            for mode in ["auto", "legacy"] {
+                let mut client = Command::new(&python);
+                client.arg(toolgate_tests::root().join("tests/clients/official.py")).arg(mode);
+                leaves(client, transport, &format!("Python {mode} {transport:?}"));
+            }
+        }
+        for (generation, mode) in [("v1", "newest"), ("v2", "2025-11-25"), ("v2", "2026-07-28")] {
+            if let Some(client) = typescript(generation, mode) {
+                leaves(client(), transport, &format!("TypeScript {generation} {mode} {transport:?}"));
+            }
+        }
+    }
 }
 
 /// Its rules are its own and need no network: schemas that some clients of models cannot read.
