@@ -118,3 +118,23 @@ fn the_ledger_of_attacks_and_the_tests_agree() {
         }
     }
 }
+
+/// Messages of the page on troubles that are not in our sources: WASI's and the system's.
+const OF_OTHERS: [&str; 3] = ["access-denied", "HttpRequestDenied", "Address already in use"];
+
+#[test]
+fn every_message_of_the_page_on_troubles_is_one_that_we_say() {
+    let said: String = sources(&root().join("host")).iter().map(|path| read(path)).collect();
+    // A text that goes on in the next line.
+    let said: String = said.split("\\\n").map(str::trim_start).collect();
+    let page = read(&root().join("docs/troubleshoot.md"));
+    let headings: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    assert_eq!(headings.len(), 20);
+    let messages = headings.iter().flat_map(|heading| heading.split('`').skip(1).step_by(2));
+    for message in messages.filter(|message| !OF_OTHERS.contains(message)) {
+        // Between brackets stands what differs.
+        for fixed in message.split(['⟨', '⟩']).step_by(2).map(str::trim).filter(|fixed| fixed.len() > 5) {
+            assert!(said.contains(fixed), "`{fixed}` is said nowhere");
+        }
+    }
+}

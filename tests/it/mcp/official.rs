@@ -181,7 +181,7 @@ fn leaves(mut command: Command, transport: Transport, what: &str) {
             assert_eq!(kind, "cancelled", "{what}: {record}");
             assert_eq!(world.records().last().unwrap()["event"], "stopped", "{what}: it was killed");
         }
-        Transport::Http => assert!(["cancelled", "value"].contains(&kind), "{what}: {record}"),
+        Transport::Http => assert!(["cancelled", "answer"].contains(&kind), "{what}: {record}"),
     }
     drop(server);
 }
