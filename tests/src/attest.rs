@@ -91,7 +91,7 @@ fn text(value: &Value) -> Vec<u8> {
 }
 
 /// Well-formed statements about something else, as vendors, mirrors and scanners attach them.
-fn about_something_else(world: &World, digest: &str) -> Vec<Attached> {
+pub fn about_something_else(world: &World, digest: &str) -> Vec<Attached> {
     let by_signer = provenance(world, "vendor", digest);
     let mut older = by_signer.clone();
     older["mediaType"] = "application/vnd.dev.sigstore.bundle+json;version=0.2".into();

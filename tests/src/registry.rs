@@ -58,6 +58,49 @@ impl Registry {
     }
 }
 
+impl Registry {
+    /// Puts all of a shelf into a repository, as OCI's distribution specification (1.1) has it: blobs first, and what names others last.
+    pub fn store(&self, repository: &str, shelf: &Shelf) {
+        let blobs = shelf.files.iter().filter(|(path, _)| path.starts_with("blobs/"));
+        for (path, (_, bytes)) in blobs {
+            let digest = path.trim_start_matches("blobs/");
+            let (status, head) =
+                self.send("POST", &format!("/v2/{repository}/blobs/uploads/"), "text/plain", b"");
+            assert_eq!(status, 202, "{head}");
+            let place = head.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap();
+            let path = place.trim_start_matches(&format!("http://{}", self.host));
+            let (status, head) =
+                self.send("PUT", &format!("{path}&digest={digest}"), "application/octet-stream", bytes);
+            assert_eq!(status, 201, "{head}");
+        }
+        let (by_tag, by_digest): (Vec<_>, Vec<_>) = shelf
+            .files
+            .iter()
+            .filter(|(path, _)| path.starts_with("manifests/"))
+            .partition(|(path, _)| !path.starts_with("manifests/sha256:"));
+        for (path, (kind, bytes)) in by_digest.into_iter().chain(by_tag) {
+            let (status, head) = self.send("PUT", &format!("/v2/{repository}/{path}"), kind, bytes);
+            assert_eq!(status, 201, "{path}: {head}");
+        }
+    }
+
+    /// Sends a request; the status and the whole answer.
+    fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> (u16, String) {
+        let mut stream = std::net::TcpStream::connect(&self.host).unwrap();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            self.host,
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+        let status = answer.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+        (status.expect("a status"), answer.replace("\r\n", "\n"))
+    }
+}
+
 impl Drop for Registry {
     fn drop(&mut self) {
         drop(self.process.kill());

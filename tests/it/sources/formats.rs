@@ -3,21 +3,46 @@
 //! docker-registry) and a real tool (skopeo).
 
 use serde_json::{Value, json};
-use toolgate_tests::attest::{BUNDLE, EMPTY, INDEX, MANIFEST, index, referring, shelve};
+use toolgate_tests::World;
+use toolgate_tests::attest::{
+    Attached, BUNDLE, EMPTY, INDEX, MANIFEST, about_something_else, index, referring, shelve, shelve_blob,
+};
 use toolgate_tests::registry::{Shelf, answer, descriptor};
 
 use super::lies::from;
 use super::referrers::{fallback_tag, unlisted};
 use super::vendor;
 
-/// It loads by the list under the tag, and by the registry's own.
-fn is_found(what: &str, vendor: &toolgate_tests::World, shelf: &Shelf, entries: &[Value]) {
+/// It loads by the list under the tag, and by the registry's own, alone and among statements about something else, as other programs
+/// attach them: the verdict is one.
+fn is_found(what: &str, vendor: &World, shelf: &Shelf, entries: &[Value]) {
     for place in [fallback_tag(shelf), format!("referrers/{}", shelf.manifest)] {
-        let mut shelf = shelf.clone();
-        shelf.put(&place, INDEX, index(entries));
-        let check = from(vendor, &shelf.serve()).run(&["check"]);
-        assert_eq!(check.code, 0, "{what}, {place}: {}", check.said());
+        for among_others in [false, true] {
+            let mut shelf = shelf.clone();
+            let mut all = entries.to_vec();
+            if among_others {
+                all.splice(0..0, foreign(vendor, &mut shelf));
+                let last = all.remove(0);
+                all.push(last);
+            }
+            shelf.put(&place, INDEX, index(&all));
+            let check = from(vendor, &shelf.serve()).run(&["check"]);
+            assert_eq!(check.code, 0, "{what}, {place}, among others {among_others}: {}", check.said());
+        }
     }
+}
+
+/// What others attached to the component of a shelf, listed as cosign does it: by the type of the configuration.
+pub(super) fn foreign(vendor: &World, shelf: &mut Shelf) -> Vec<Value> {
+    let foreign = about_something_else(vendor, &shelf.component);
+    let put = |attached: Attached| {
+        let manifest = referring(shelf, Some(BUNDLE), &[(BUNDLE, &attached.bytes)]);
+        shelve_blob(shelf, &attached.bytes);
+        let mut entry = shelve(shelf, &manifest);
+        entry["artifactType"] = EMPTY.into();
+        entry
+    };
+    foreign.into_iter().map(put).collect()
 }
 
 #[test]

@@ -3,10 +3,13 @@
 use std::process::Command;
 
 use serde_json::json;
+use toolgate_tests::attest::{BUNDLE, INDEX, index, referring, shelve, shelve_blob};
 use toolgate_tests::process::wait_until;
 use toolgate_tests::registry::{Registry, peer};
 use toolgate_tests::{Transport, World, plugin};
 
+use super::formats::foreign;
+use super::referrers::{fallback_tag, unlisted};
 use super::{customer, digest, vendor};
 
 /// Pushes `hello` of a world under a tag; the reference by digest.
@@ -34,6 +37,35 @@ fn what_was_pushed_is_pulled_by_tag_and_by_digest_and_serves() {
     let check = world.run(&["check"]);
     assert_eq!(check.code, 4, "{}", check.said());
     assert!(check.stderr.contains("the answer was 404"), "{}", check.stderr);
+}
+
+#[test]
+fn what_others_attach_in_a_real_registry_changes_no_verdict() {
+    let Some(registry) = Registry::start() else { return };
+    let vendor = vendor();
+    for (repository, is_signed, has_others, code) in [
+        ("signed", true, false, 0),
+        ("signed-among-others", true, true, 0),
+        ("others-alone", false, true, 3),
+        ("nothing", false, false, 3),
+    ] {
+        let (mut shelf, bytes) = unlisted(&vendor);
+        let mut entries = Vec::new();
+        if has_others {
+            entries.extend(foreign(&vendor, &mut shelf));
+        }
+        if is_signed {
+            let manifest = referring(&shelf, Some(BUNDLE), &[(BUNDLE, &bytes)]);
+            shelve_blob(&mut shelf, &bytes);
+            entries.insert(entries.len() / 2, shelve(&mut shelf, &manifest));
+        }
+        shelve_blob(&mut shelf, b"{}");
+        shelf.put(&fallback_tag(&shelf), INDEX, index(&entries));
+        registry.store(repository, &shelf);
+        let source = format!("oci://{}/{repository}:1", registry.host);
+        let check = customer(&vendor).plugin_from("hello", &source).run(&["check"]);
+        assert_eq!(check.code, code, "{repository}: {}", check.said());
+    }
 }
 
 #[test]
