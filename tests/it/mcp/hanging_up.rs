@@ -17,16 +17,21 @@ const CLIENT_PATIENCE: Duration = Duration::from_secs(2);
 fn close_as_clients_do(server: &Server) -> i32 {
     server.hang_up();
     for next in ["TERM", "KILL"] {
-        let until = Instant::now() + CLIENT_PATIENCE;
-        while Instant::now() < until {
-            if !server.is_alive() {
-                return server.wait();
-            }
-            std::thread::sleep(Duration::from_millis(5));
+        if let Some(code) = ends_within(server, CLIENT_PATIENCE) {
+            return code;
         }
         server.signal(next);
     }
     server.wait()
+}
+
+/// Its exit code, if it ends in this time.
+fn ends_within(server: &Server, patience: Duration) -> Option<i32> {
+    let until = Instant::now() + patience;
+    while server.is_alive() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    (!server.is_alive()).then(|| server.wait())
 }
 
 /// A server whose stdin and stdout are in the test's hands.
@@ -93,6 +98,20 @@ fn a_call_in_flight_when_its_client_closes_is_recorded_before_the_client_loses_p
             assert_eq!(recorded(&world), ["cancelled"], "{tool}, {isolation}");
         }
     }
+}
+
+#[test]
+fn a_stop_over_stdio_ends_the_server_before_its_client_kills_it() {
+    let world = World::new()
+        .env("TOOLGATE_LOG", "debug")
+        .plugin("loop", &test_guest("looping"))
+        .limit("fuel = 1_000_000_000_000");
+    let server = world.serve(Transport::Stdio);
+    let _call = server.begin("loop_run", json!({}));
+    server.wait_for_guest();
+    server.signal("TERM");
+    assert_eq!(ends_within(&server, 2 * CLIENT_PATIENCE), Some(0), "{}", server.log());
+    assert_eq!(recorded(&world), ["stopping"]);
 }
 
 #[test]

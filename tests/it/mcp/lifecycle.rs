@@ -62,6 +62,7 @@ fn a_stop_lets_calls_in_flight_end_and_takes_no_more() {
     for transport in Transport::ALL {
         let holding = Holding::new();
         let world = World::new().plugin("web", &test_guest("requesting")).grant(&holding.grant());
+        let world = world.server("[server.limits]\ndrain_ms = 60_000");
         let server = world.serve(transport);
         let call = server.calling("web_run", holding.request());
         holding.wait_for(1);
