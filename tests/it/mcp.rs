@@ -1,5 +1,6 @@
 //! MCP on the wire: three revisions, two transports, official clients, and messages that are not what they should be.
 
+mod browser;
 mod hanging_up;
 mod http;
 mod legacy;
