@@ -6,6 +6,7 @@ pub(crate) mod engine;
 pub(crate) mod guests;
 pub mod interrupt;
 pub(crate) mod isolated;
+mod last_words;
 mod linker;
 pub(crate) mod prepare;
 mod store;
@@ -59,6 +60,8 @@ pub(crate) struct Call<S> {
     pub(crate) relay: Relay,
     /// Where it notes what it does.
     pub(crate) notes: Notes,
+    /// Whether its caller is told what the plugin wrote last, if it crashes.
+    pub(crate) tells_crash: bool,
     /// Its place among calls, given back when its store is gone.
     pub(crate) slot: S,
 }
@@ -116,11 +119,12 @@ impl Sandbox {
         args: Vec<Val>,
         call: Call<S>,
     ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::Task>), Fault> {
-        let Call { deadline, interrupt, relay, notes, slot } = call;
+        let Call { deadline, interrupt, relay, notes, tells_crash, slot } = call;
         let account = Account::new(&self.budget, export.limits().get(CallLimit::Memory));
         let meter = Meter::new(export.limits().clone(), deadline, account.clone());
         let (tell, told) = oneshot::channel();
         let powers = Arc::clone(&here.prototype.powers);
+        let tells = tells_crash.then(|| Arc::clone(&powers));
         let outside = Outside::Here(outside::Here::new(powers, meter.clone(), notes.clone()));
         let (exported, here) = (Arc::clone(export), Arc::clone(here));
         let run = Run::new(exported, here, meter, notes.clone(), relay, outside);
@@ -133,8 +137,10 @@ impl Sandbox {
             show(&export, &ended.written);
             // In this order also where the call is abandoned: by a caller that has its answer, as a rule.
             let rest = (ended.store, slot);
+            let outcome = answer(&export, ended.came, &account);
+            let outcome = last_words::add(outcome, &ended.written, tells.as_deref());
             // Nobody may be listening any more; the record has its own end. The store is torn down after the answer.
-            drop(tell.send(answer(&export, ended.came, &account)));
+            drop(tell.send(outcome));
             if export.pace().is_slow() {
                 // That of a hog takes milliseconds, so it has a turn of its own.
                 tokio::task::yield_now().await;
@@ -152,12 +158,13 @@ impl Sandbox {
         args: Vec<Val>,
         call: Call<S>,
     ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::Task>), Fault> {
-        let Call { deadline, interrupt, relay, notes, slot } = call;
+        let Call { deadline, interrupt, relay, notes, tells_crash, slot } = call;
         let account = Account::new(&self.budget, export.limits().get(CallLimit::Memory));
         let whole = account.hold_beside(isolated::call_bytes_max(export.limits()));
         let whole = whole.map_err(|_| Fault::no_memory())?;
         let (mut tell, told) = oneshot::channel();
         let (worker, export) = (Arc::clone(&apart.worker), Arc::clone(export));
+        let tells = tells_crash.then(|| Arc::clone(&apart.powers));
         let beginning = Beginning {
             deadline,
             account: account.clone(),
@@ -175,7 +182,8 @@ impl Sandbox {
             let ended = worker.call(&export, &args, beginning, gone).await;
             notes.used(ended.fuel, ended.memory_peak_bytes);
             show(&export, &ended.written);
-            drop(tell.send(answer(&export, ended.came, &account)));
+            let outcome = answer(&export, ended.came, &account);
+            drop(tell.send(last_words::add(outcome, &ended.written, tells.as_deref())));
             drop((whole, slot));
         });
         Ok((told, None))

@@ -38,7 +38,7 @@ impl Plugin {
         let provenance = Arc::new(Provenance::of(&clearance, version));
         let tool = |ready| {
             let (admission, provenance) = (Arc::clone(&admission), Arc::clone(&provenance));
-            Arc::new(Tool::new(&spec.name, &clearance, ready, admission, provenance, revoked.clone()))
+            Arc::new(Tool::new(&spec, &clearance, ready, admission, provenance, revoked.clone()))
         };
         Self { tools: tools.into_iter().map(tool).collect(), spec, clearance, surfaces, provenance, revoked }
     }
