@@ -74,6 +74,8 @@ impl Socket {
     /// How connecting ended.
     pub(in crate::imports::sockets) fn connected(&mut self, ended: Answer<TcpStream>) -> Answer<()> {
         let stream = ended.map_err(|why| self.failed(why))?;
+        // A guest that writes head and body apart does not wait for the head to be acknowledged. WASI has no option for it.
+        stream.set_nodelay(true).map_err(|error| self.failed(told(error)))?;
         self.state = State::Connected { stream: Arc::new(stream), sends: false, receives: false };
         Ok(())
     }
