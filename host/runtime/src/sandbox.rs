@@ -32,6 +32,7 @@ use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::relay::Relay;
 use crate::state::keyvalue::Stores;
 use compile::Compiler;
+use compile::progress::CompileProgress;
 use guests::Guests;
 use interrupt::Interrupt;
 use isolated::{Apart, Beginning};
@@ -187,6 +188,11 @@ impl Sandbox {
             drop((whole, slot));
         });
         Ok((told, None))
+    }
+
+    /// From now on `listener` is told of plugins that take long to compile.
+    pub(crate) fn tell_compiling(&self, listener: CompileProgress) {
+        self.compiler.tell(listener);
     }
 
     /// Takes memory of the host for a call's arguments from what all calls may hold together; few bytes are not counted.
