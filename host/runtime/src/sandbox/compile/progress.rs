@@ -29,9 +29,10 @@ impl Watch {
 
     /// Compiles a plugin of so many bytes.
     pub(super) fn over<T>(&self, plugin: &str, bytes: u64, compile: impl FnOnce() -> T) -> T {
-        let (started, is_told) = (Instant::now(), AtomicBool::new(false));
+        let started = Instant::now();
+        let is_told = &AtomicBool::new(false);
         let (over, waits) = mpsc::channel::<()>();
-        let wait = || {
+        let wait = move || {
             if waits.recv_timeout(self.moment) == Err(mpsc::RecvTimeoutError::Timeout) {
                 is_told.store(true, Ordering::Relaxed);
                 self.say(plugin, bytes, None);
@@ -39,14 +40,12 @@ impl Watch {
         };
         let compiled = std::thread::scope(|scope| {
             // Where no thread can be started nothing is said.
-            drop(
-                std::thread::Builder::new().name("compiling".to_owned()).spawn_scoped(scope, move || wait()),
-            );
+            drop(std::thread::Builder::new().name("compiling".to_owned()).spawn_scoped(scope, wait));
             let compiled = compile();
             drop(over);
             compiled
         });
-        if is_told.into_inner() {
+        if is_told.load(Ordering::Relaxed) {
             self.say(plugin, bytes, Some(started.elapsed()));
         }
         compiled
@@ -76,7 +75,7 @@ mod tests {
         let heard = Arc::clone(&said);
         watch.tell(Arc::new(move |plugin, bytes, took| {
             heard.lock().unwrap().push((plugin.to_owned(), bytes, took.is_some()));
-            drop(begun.send(()));
+            begun.send(()).unwrap_or_default();
         }));
         (Watch { moment, ..watch }, said, begins)
     }

@@ -149,3 +149,20 @@ impl Socket {
 fn bound(socket: &TcpSocket) -> Option<SocketAddr> {
     socket.local_addr().ok().filter(|address| address.port() != 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_plugin_sends_over_a_socket_does_not_wait_for_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut socket = Socket::open(IpAddressFamily::Ipv4).unwrap();
+        let connecting = socket.connecting(address).unwrap();
+        socket.connected(connecting.connect(address).await.map_err(told)).unwrap();
+        assert!(sockopt::tcp_nodelay(socket.fd().unwrap()).unwrap());
+    }
+}
