@@ -64,7 +64,7 @@ enum Use {
 
 fn uses() -> [(Capability, &'static str, Use); 8] {
     [
-        (Capability::Files, "filing", Use::Call("p_read", json!({ "path": "/data/a.txt" }), "there")),
+        (Capability::Files, "filing", Use::Call("p_look", json!({ "path": "/data/a.txt" }), "there")),
         (Capability::Http, "requesting", Use::Question(&["http", "https://api.example.com/v1"])),
         (Capability::Sockets, "connecting", Use::Question(&["sockets", "db.example.com:5432"])),
         (Capability::Environment, "probing", Use::Call("p_run", json!({}), r#"["NAME","value"]"#)),
