@@ -123,11 +123,12 @@ fn a_secret_in_the_last_words_is_told_to_nobody() {
 }
 
 #[test]
-fn the_last_words_of_plugins_in_go_and_python_say_why() {
+fn the_last_words_of_plugins_in_other_languages_say_why() {
     let overflows = json!({ "numbers": [i64::MAX.to_string(), 1] });
     for (language, grant, arguments, words) in [
         ("go", "", json!({ "last": 0 }), "it wrote last: panic: nothing to add up"),
-        ("python", "sockets = []", overflows, "OverflowError"),
+        ("python", "sockets = []", overflows.clone(), "OverflowError"),
+        ("javascript-quickjs", "", overflows, "it wrote last: "),
     ] {
         let Some(bytes) = guest::language(language) else { continue };
         let server = World::new().plugin("same", &bytes).grant(grant).serve(Transport::Stdio);

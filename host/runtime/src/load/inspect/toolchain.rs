@@ -50,3 +50,48 @@ impl Traces {
         (is_python && self.opens_sockets == 1).then_some(Toolchain::ComponentizePy)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Vec<u8> {
+        [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat()
+    }
+
+    fn producers(tool: &str) -> Vec<u8> {
+        [vec![1], text("processed-by"), vec![1], text(tool), text("0.1.0")].concat()
+    }
+
+    /// The import section of a module that imports one function.
+    fn imports(module: &str) -> Vec<u8> {
+        [vec![1], text(module), text("f"), vec![0, 0]].concat()
+    }
+
+    fn toolchain(tool: &str, modules: &[&str], exports: &[&str]) -> Option<Toolchain> {
+        let mut traces = Traces::default();
+        traces.producers(&producers(tool));
+        for module in modules {
+            let section = imports(module);
+            traces.imports(ImportSectionReader::new(BinaryReader::new(&section, 0)).unwrap());
+        }
+        let exports: Vec<String> = exports.iter().map(|&name| name.to_owned()).collect();
+        traces.toolchain(&exports)
+    }
+
+    #[test]
+    fn sockets_come_from_pythons_toolchain_alone_unless_the_bindings_import_them_as_well() {
+        let python = |modules: &[&str]| toolchain("component-init-transform", modules, &["exports", "a:b/c"]);
+        let (libc, other) = ("wasi:sockets/tcp@0.2.0", "wasi:clocks/wall-clock@0.2.0");
+        assert_eq!(python(&[other, libc, other]), Some(Toolchain::ComponentizePy));
+        assert_eq!(python(&[libc, "wasi:sockets/udp@0.2.0"]), None, "its own code uses them");
+        assert_eq!(python(&[other]), None, "it imports none");
+        assert_eq!(
+            toolchain("component-init-transform", &[libc], &["a:b/c"]),
+            None,
+            "something else's snapshot"
+        );
+        assert_eq!(toolchain("wit-component", &[libc], &["exports"]), None);
+        assert_eq!(toolchain("ComponentizeJS", &[], &[]), Some(Toolchain::ComponentizeJs));
+    }
+}
