@@ -13,6 +13,8 @@ wit_bindgen::generate!({ inline: "package test:guest; world guest {
     export wall-ns: func() -> u64;
     export monotonic-ns: func() -> u64;
     export sleep: async func(ns: u64) -> u64;
+    /// Whether a wait until what the monotonic clock has just shown is over before one of half a minute.
+    export is-over: async func() -> bool;
     export sleep-until: async func(ns: u64) -> u64;
     /// Begins so many waits at once, and waits for none of them.
     export sleep-many: async func(count: u32) -> u32;
@@ -134,6 +136,17 @@ impl Guest for Awaiting {
         let before = monotonic_clock::now();
         monotonic_clock::wait_for(ns).await;
         monotonic_clock::now() - before
+    }
+
+    async fn is_over() -> bool {
+        let mut shown = std::pin::pin!(monotonic_clock::wait_until(monotonic_clock::now()));
+        let mut later = std::pin::pin!(monotonic_clock::wait_for(30_000_000_000));
+        std::future::poll_fn(|cx| match (shown.as_mut().poll(cx), later.as_mut().poll(cx)) {
+            (Poll::Ready(()), _) => Poll::Ready(true),
+            (Poll::Pending, Poll::Ready(())) => Poll::Ready(false),
+            (Poll::Pending, Poll::Pending) => Poll::Pending,
+        })
+        .await
     }
 
     async fn sleep_until(ns: u64) -> u64 {

@@ -10,7 +10,8 @@ impl DynamicTools for Naming {
         let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let folders = std::fs::read_dir("/data").is_ok();
         let variables = std::env::vars().count();
-        let seen = format!("time {} random {} folders {folders} variables {variables}", time.as_nanos(), seed.iter().any(|b| *b != 0));
+        let steady = wasip2::clocks::monotonic_clock::now();
+        let seen = format!("time {} steady {steady} random {} folders {folders} variables {variables}", time.as_nanos(), seed.iter().any(|b| *b != 0));
         Ok(vec![
             Tool {
                 name: "shout".to_owned(),

@@ -9,6 +9,8 @@ wit_bindgen::generate!({ inline: "package test:guest; world guest {
     /// GETs with these paths and header fields, one after the other: the status of each.
     export each: func(authority: string, requests: list<tuple<string, list<tuple<string, string>>>>) -> list<result<u16, string>>;
     export search: func(authority: string, path: string, needles: list<tuple<string, string>>) -> result<list<u32>, string>;
+    /// Panics with these words.
+    export fail: func(why: string);
     /// Gives so many requests a part of so many bytes and keeps them; how many took it.
     export keep: func(part: string, count: u32, bytes: u32) -> u32;
 }" });
@@ -19,6 +21,10 @@ mod memory;
 struct Requesting;
 
 impl Guest for Requesting {
+    fn fail(why: String) {
+        panic!("{why}");
+    }
+
     fn run(
         method: String,
         scheme: String,

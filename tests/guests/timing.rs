@@ -2,6 +2,8 @@
 wit_bindgen::generate!({ inline: "package test:guest; world guest {
     export wall-ns: func() -> u64;
     export monotonic-ns: func() -> u64;
+    /// Which of two waits are over when the first is: one until what the monotonic clock has just shown, and one of half a minute.
+    export over: func() -> list<u32>;
     export look: func(times: u32) -> u64;
 }" });
 
@@ -15,6 +17,12 @@ impl Guest for Timing {
 
     fn monotonic_ns() -> u64 {
         wasip2::clocks::monotonic_clock::now()
+    }
+
+    fn over() -> Vec<u32> {
+        let shown = wasip2::clocks::monotonic_clock::subscribe_instant(wasip2::clocks::monotonic_clock::now());
+        let later = wasip2::clocks::monotonic_clock::subscribe_duration(30_000_000_000);
+        wasip2::io::poll::poll(&[&shown, &later])
     }
 
     fn look(times: u32) -> u64 {

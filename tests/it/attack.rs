@@ -24,6 +24,7 @@ mod secrets;
 mod servers;
 mod sockets;
 mod surroundings;
+mod torn;
 mod waiting;
 mod wire;
 mod worker;

@@ -188,6 +188,38 @@ fn rust_answers_what_the_interface_says() {
     }
 }
 
+/// How often each plugin is called: `TOOLGATE_CASES`, or 60.
+fn cases() -> u32 {
+    std::env::var("TOOLGATE_CASES").ok().map_or(60, |cases| cases.parse().unwrap())
+}
+
+fn answers_every_call(bytes: &[u8], line: &str, grant: &str, (tool, arguments, expected): Call) {
+    let server = serve(bytes, line, grant);
+    for number in 0..cases() {
+        let reply = server.call(tool, arguments.clone());
+        assert_eq!(reply.structured(), &expected, "{tool}, call {number} with `{line}`: {reply:?}");
+    }
+}
+
+/// Go's runtime reads the monotonic clock in the first millisecond of a call and ends the program when it reads 0.
+#[test]
+fn plugins_in_go_and_python_answer_every_call_under_the_default_clock() {
+    if let Some(bytes) = guest::language("go") {
+        for line in ["", r#"engine = "async""#, r#"isolation = "process""#] {
+            answers_every_call(
+                &bytes,
+                line,
+                "",
+                ("same_sum", json!({ "last": 100 }), json!({ "result": 5050 })),
+            );
+        }
+    }
+    if let Some(bytes) = guest::language("python") {
+        let call = ("same_sum", json!({ "numbers": [1, 2] }), json!({ "result": 3 }));
+        answers_every_call(&bytes, "", "sockets = []", call);
+    }
+}
+
 #[test]
 fn in_a_process_of_its_own_a_plugin_answers_as_on_a_thread() {
     let bytes = test_guest("languages");

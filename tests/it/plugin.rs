@@ -186,7 +186,10 @@ fn while_it_names_its_tools_a_plugin_sees_nothing() {
     let server = world.serve(Transport::Http);
     let listed = server.request("tools/list", json!({}))["result"]["tools"].clone();
     let seen = listed[1]["description"].as_str().unwrap().to_owned();
-    assert!(seen.contains("time 0 ") && seen.contains("folders false variables 0"), "{seen}");
+    assert!(
+        seen.contains("time 1000000000 steady 1000000000 ") && seen.contains("folders false variables 0"),
+        "{seen}"
+    );
     let again = world.serve(Transport::Http).request("tools/list", json!({}))["result"]["tools"].clone();
     assert_eq!(listed, again, "the same each time");
 }

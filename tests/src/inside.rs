@@ -46,6 +46,7 @@ pub fn spec(world: &World, plugins: &[(&str, Grants)]) -> Spec {
         limits: patient(),
         engine: EngineKind::Sync,
         isolation: Isolation::Thread,
+        crash_details: Default::default(),
         allow_lints: Allowed::new(),
         secrets: BTreeMap::new(),
     });

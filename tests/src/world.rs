@@ -31,6 +31,7 @@ pub struct World {
     locked: bool,
     as_is: bool,
     env: Vec<(String, String)>,
+    pub(crate) before: Option<String>,
     pub(crate) kept: Kept,
 }
 
@@ -136,6 +137,7 @@ impl World {
             locked: false,
             as_is: false,
             env: Vec::new(),
+            before: None,
             kept: Kept::default(),
         };
         world.key("vendor");
@@ -227,6 +229,13 @@ impl World {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// What a shell does first in the program's process.
+    #[must_use]
+    pub fn begun_by(mut self, script: &str) -> Self {
+        self.before = Some(script.to_owned());
         self
     }
 

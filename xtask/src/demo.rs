@@ -25,13 +25,40 @@ const TOKEN: &str = "demo-token-that-no-plugin-sees";
 
 /// Builds all that it needs, sets it up and serves it.
 pub(crate) fn run(until: Until, build: Build) -> Outcome {
+    let profile = if build == Build::Release { "release" } else { "debug" };
+    let is_first = !shell::target()?.join(profile).join("toolgate").exists();
+    eprintln!("{}", announcement(build, is_first));
+    step(1, "the compiler for plugins");
     let toolchain = guests::toolchain()?;
+    step(2, "the program; cargo shows how many crates are left");
     let toolgate = shell::build_toolgate(build)?;
+    step(3, "the example plugins");
     let built = guests::folder()?;
     for plugin in guests::plugins()? {
         guests::build_plugin(toolchain, &toolgate, &plugin, &built)?;
     }
+    step(4, "signing, approving, serving, a call of each plugin");
     serve_it(until, &toolgate)
+}
+
+/// How long it will take, said before anything is built.
+fn announcement(build: Build, is_first: bool) -> String {
+    let time = match (is_first, build) {
+        (false, _) => return "Four steps; what was built before is not built again.".to_owned(),
+        (true, Build::Release) => {
+            "15 minutes, since it is optimised over all crates; without --release about 6"
+        }
+        (true, Build::Program | Build::Tests) => "6 minutes",
+    };
+    format!(
+        "Four steps. This is the first build here, which compiles a WebAssembly engine: on two cores with nothing else to do about \
+         {time}, on a busy machine three times as long. Later ones take seconds."
+    )
+}
+
+/// Says which of the steps begins.
+fn step(number: u32, what: &str) {
+    eprintln!("── step {number} of 4: {what}");
 }
 
 /// Sets it up with a program and plugins that are built already, and serves it.
@@ -309,4 +336,16 @@ pub(crate) fn stop(server: &mut Child) -> Outcome<()> {
     shell::output(Command::new("kill").arg(&pid))?;
     let status = server.wait().map_err(|error| error.to_string())?;
     if status.success() { Ok(()) } else { Err(format!("the server ended with {status}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_first_build_is_announced_with_the_time_that_it_takes() {
+        assert!(announcement(Build::Program, true).contains("about 6 minutes"));
+        assert!(announcement(Build::Release, true).contains("15 minutes"));
+        assert!(!announcement(Build::Program, false).contains("minutes"));
+    }
 }

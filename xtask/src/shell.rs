@@ -114,7 +114,14 @@ pub(crate) fn build_toolgate(what: Build) -> Outcome<PathBuf> {
         // With the crates' features as the tests have them: in one folder the engine is compiled once.
         Build::Program => build.args(["--workspace"]),
         Build::Release => build.args(["--package", "toolgate", "--release"]),
-        Build::Tests => build.args(["--workspace", "--bin", "toolgate-c-bindings", "--tests"]),
+        Build::Tests => build.args([
+            "--workspace",
+            "--bin",
+            "toolgate-c-bindings",
+            "--bin",
+            "toolgate-component",
+            "--tests",
+        ]),
     };
     run(&mut build)?;
     let messages = output(build.args(["--message-format", "json", "--quiet"]))?;

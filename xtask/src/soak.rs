@@ -21,7 +21,7 @@ enum What {
     Test(&'static str, u32),
 }
 
-const SOAKS: [Soak; 8] = [
+const SOAKS: [Soak; 9] = [
     Soak { name: "optimised-demo", what: What::Demo },
     Soak {
         name: "mutations",
@@ -42,6 +42,10 @@ const SOAKS: [Soak; 8] = [
     Soak {
         name: "revocations",
         what: What::Test("a_revocation_ends_calls_in_flight_and_refuses_new_ones_within_five_seconds", 100),
+    },
+    Soak {
+        name: "clock",
+        what: What::Test("plugins_in_go_and_python_answer_every_call_under_the_default_clock", 600),
     },
     Soak { name: "writers", what: What::Test("sixteen_writers_of_every_kind_lose_and_undo_nothing", 1_000) },
     Soak {

@@ -135,17 +135,33 @@ impl Capability {
         }
     }
 
-    /// The line that grants it, as an operator would begin: the smallest thing that is likely to be of use.
+    /// The line that grants it, as an operator would begin: small, and of use as it stands. Names of places are examples.
     pub const fn suggestion(self) -> &'static str {
         match self {
-            Self::Files => r#"files = [{ host = "DIRECTORY", guest = "/data", access = "read" }]"#,
-            Self::Http => r#"http = [{ host = "HOST", methods = ["GET"], paths = ["/*"] }]"#,
-            Self::Sockets => "sockets = []",
+            Self::Files => r#"files = [{ host = "data", guest = "/data", access = "read" }]"#,
+            Self::Http => r#"http = [{ host = "api.example.com", methods = ["GET"], paths = ["/*"] }]"#,
+            Self::Sockets => r#"sockets = [{ host = "db.example.com", port = 5432 }]"#,
             Self::Environment => r#"environment = { NAME = "value" }"#,
             Self::Config => r#"config = { key = "value" }"#,
-            Self::Keyvalue => "keyvalue = {}",
+            Self::Keyvalue => "keyvalue = { bytes_max = 1048576 }",
             Self::Clock => r#"clock = "coarse""#,
             Self::Random => r#"random = "secure""#,
+        }
+    }
+}
+
+impl Capability {
+    /// The line that meets a need for it and refuses every use.
+    pub const fn nothing(self) -> &'static str {
+        match self {
+            Self::Files => "files = []",
+            Self::Http => "http = []",
+            Self::Sockets => "sockets = []",
+            Self::Environment => "environment = {}",
+            Self::Config => "config = {}",
+            Self::Keyvalue => "keyvalue = {}",
+            Self::Clock => r#"clock = "none""#,
+            Self::Random => r#"random = "none""#,
         }
     }
 }
@@ -184,6 +200,7 @@ mod tests {
             for capability in Capability::ALL {
                 assert_eq!(Capability::from_word(capability.word()), Some(capability));
                 assert!(capability.suggestion().starts_with(&format!("{capability} = ")));
+                assert!(capability.nothing().starts_with(&format!("{capability} = ")));
                 for interface in capability.interfaces(wasi) {
                     assert!(seen.insert(interface), "{interface} stands twice");
                 }

@@ -14,6 +14,7 @@ mod provenance;
 pub mod reference;
 pub mod role;
 pub mod signer;
+pub mod toolchain;
 pub mod trust;
 
 pub use clear::{Clearance, NotCleared, Refusal};

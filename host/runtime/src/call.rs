@@ -68,7 +68,14 @@ async fn attempt(rooms: &Rooms, request: &mut Request, record: &mut Record) -> R
     let interrupt = request.interrupt.under(&tool.revoked, rooms.flights.stopping());
     let slot = tool.admission.enter(&permit, &request.caller, &rooms.calls, deadline, &interrupt).await;
     let slot = (slot.map_err(Outcome::Fault)?, held);
-    let call = Call { deadline, interrupt, relay: request.relay.clone(), notes: record.notes(), slot };
+    let call = Call {
+        deadline,
+        interrupt,
+        relay: request.relay.clone(),
+        notes: record.notes(),
+        tells_crash: tool.crash_details.includes(request.is_local),
+        slot,
+    };
     let outcome = rooms.sandbox.call(&permit, &tool.export, vals, call).await;
     if let Some(change) = trial.and_then(|trial| trial.ended(&outcome, Instant::now())) {
         tell(rooms, permit.plugin().as_str(), request.caller.peer(), change);

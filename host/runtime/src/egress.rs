@@ -136,6 +136,12 @@ pub(crate) enum NoLink {
 }
 
 impl Link {
+    /// A text without the secret of its rule.
+    pub(crate) fn without_secret(&self, text: String) -> String {
+        let clean = self.scrub.as_ref().and_then(|scrub| scrub.text(text.as_bytes()));
+        clean.map_or(text, |clean| String::from_utf8_lossy(&clean).into_owned())
+    }
+
     /// The header fields of a request that may not be sent under its rule. How long its body is, a guest may say.
     pub(crate) fn forbidden<'a>(
         &self,

@@ -30,6 +30,7 @@ use crate::remote::{Away, Progress};
 use crate::rooms::{Flights, Rooms};
 use crate::sandbox::Sandbox;
 use crate::sandbox::compile::Compiler;
+pub use crate::sandbox::compile::progress::CompileProgress;
 use crate::snapshot::plugin::Plugin;
 use crate::snapshot::tool::Tool;
 use crate::snapshot::{Snapshot, Snapshots};
@@ -128,6 +129,11 @@ impl Gate {
         };
         let rooms = Arc::new(rooms);
         Ok(Self { reconciler: Arc::new(Reconciler::new(Arc::clone(&rooms))), rooms })
+    }
+
+    /// From now on `listener` is told of plugins that take long to compile, as the log is.
+    pub fn tell_compiling(&self, listener: CompileProgress) {
+        self.rooms.sandbox.tell_compiling(listener);
     }
 
     /// Serves `spec` for the first time. Blocks while plugins are fetched and compiled.

@@ -62,7 +62,7 @@ pub(crate) struct Ctx {
     pub(crate) http: http::State,
     pub(crate) random: random::State,
     pub(crate) sockets: sockets::State,
-    /// When the call's own clock stood at zero.
+    /// When the call began.
     pub(crate) started: Instant,
 }
 

@@ -53,4 +53,5 @@ pub mod outcome;
 pub mod quota;
 pub mod relay;
 pub mod secret;
+pub mod socket;
 pub mod turns;

@@ -243,6 +243,13 @@ impl Fault {
         self
     }
 
+    /// The same fault, with what the plugin wrote last in what the caller sees. The log has it already.
+    #[must_use]
+    pub(crate) fn telling(mut self, words: &str) -> Self {
+        self.told = format!("{}; it wrote last: {words}", self.told);
+        self
+    }
+
     /// A limit that was met, by name.
     pub fn limit(limit: CallLimit, value: u64) -> Self {
         let name = limit.name();

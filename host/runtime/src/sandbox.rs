@@ -6,6 +6,7 @@ pub(crate) mod engine;
 pub(crate) mod guests;
 pub mod interrupt;
 pub(crate) mod isolated;
+mod last_words;
 mod linker;
 pub(crate) mod prepare;
 mod store;
@@ -31,6 +32,7 @@ use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::relay::Relay;
 use crate::state::keyvalue::Stores;
 use compile::Compiler;
+use compile::progress::CompileProgress;
 use guests::Guests;
 use interrupt::Interrupt;
 use isolated::{Apart, Beginning};
@@ -59,6 +61,8 @@ pub(crate) struct Call<S> {
     pub(crate) relay: Relay,
     /// Where it notes what it does.
     pub(crate) notes: Notes,
+    /// Whether its caller is told what the plugin wrote last, if it crashes.
+    pub(crate) tells_crash: bool,
     /// Its place among calls, given back when its store is gone.
     pub(crate) slot: S,
 }
@@ -116,11 +120,12 @@ impl Sandbox {
         args: Vec<Val>,
         call: Call<S>,
     ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::Task>), Fault> {
-        let Call { deadline, interrupt, relay, notes, slot } = call;
+        let Call { deadline, interrupt, relay, notes, tells_crash, slot } = call;
         let account = Account::new(&self.budget, export.limits().get(CallLimit::Memory));
         let meter = Meter::new(export.limits().clone(), deadline, account.clone());
         let (tell, told) = oneshot::channel();
         let powers = Arc::clone(&here.prototype.powers);
+        let tells = tells_crash.then(|| Arc::clone(&powers));
         let outside = Outside::Here(outside::Here::new(powers, meter.clone(), notes.clone()));
         let (exported, here) = (Arc::clone(export), Arc::clone(here));
         let run = Run::new(exported, here, meter, notes.clone(), relay, outside);
@@ -133,8 +138,10 @@ impl Sandbox {
             show(&export, &ended.written);
             // In this order also where the call is abandoned: by a caller that has its answer, as a rule.
             let rest = (ended.store, slot);
+            let outcome = answer(&export, ended.came, &account);
+            let outcome = last_words::add(outcome, &ended.written, tells.as_deref());
             // Nobody may be listening any more; the record has its own end. The store is torn down after the answer.
-            drop(tell.send(answer(&export, ended.came, &account)));
+            drop(tell.send(outcome));
             if export.pace().is_slow() {
                 // That of a hog takes milliseconds, so it has a turn of its own.
                 tokio::task::yield_now().await;
@@ -152,12 +159,13 @@ impl Sandbox {
         args: Vec<Val>,
         call: Call<S>,
     ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::Task>), Fault> {
-        let Call { deadline, interrupt, relay, notes, slot } = call;
+        let Call { deadline, interrupt, relay, notes, tells_crash, slot } = call;
         let account = Account::new(&self.budget, export.limits().get(CallLimit::Memory));
         let whole = account.hold_beside(isolated::call_bytes_max(export.limits()));
         let whole = whole.map_err(|_| Fault::no_memory())?;
         let (mut tell, told) = oneshot::channel();
         let (worker, export) = (Arc::clone(&apart.worker), Arc::clone(export));
+        let tells = tells_crash.then(|| Arc::clone(&apart.powers));
         let beginning = Beginning {
             deadline,
             account: account.clone(),
@@ -175,10 +183,16 @@ impl Sandbox {
             let ended = worker.call(&export, &args, beginning, gone).await;
             notes.used(ended.fuel, ended.memory_peak_bytes);
             show(&export, &ended.written);
-            drop(tell.send(answer(&export, ended.came, &account)));
+            let outcome = answer(&export, ended.came, &account);
+            drop(tell.send(last_words::add(outcome, &ended.written, tells.as_deref())));
             drop((whole, slot));
         });
         Ok((told, None))
+    }
+
+    /// From now on `listener` is told of plugins that take long to compile.
+    pub(crate) fn tell_compiling(&self, listener: CompileProgress) {
+        self.compiler.tell(listener);
     }
 
     /// Takes memory of the host for a call's arguments from what all calls may hold together; few bytes are not counted.

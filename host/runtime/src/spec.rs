@@ -94,6 +94,8 @@ pub struct PluginSpec {
     pub engine: EngineKind,
     /// Behind how many walls it runs.
     pub isolation: Isolation,
+    /// Who is told what it wrote last when it crashes.
+    pub crash_details: CrashDetails,
     /// The lints that it may break.
     pub allow_lints: Allowed,
     /// The secrets that its grants name, by name.
@@ -160,6 +162,41 @@ impl Isolation {
         match self {
             Self::Thread => "thread",
             Self::Process => "process",
+        }
+    }
+}
+
+/// Which callers are told what a plugin wrote last when it crashes. The log and the record have it in any case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CrashDetails {
+    /// Those on this machine: over stdio, and on the command line.
+    #[default]
+    Local,
+    /// All, over HTTP too.
+    Always,
+    /// None.
+    Never,
+}
+
+impl CrashDetails {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Local, Self::Always, Self::Never];
+
+    /// Its word in the configuration.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+
+    /// Whether a caller is told, who calls over stdio or on the command line or does not.
+    pub fn includes(self, is_local: bool) -> bool {
+        match self {
+            Self::Local => is_local,
+            Self::Always => true,
+            Self::Never => false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `clock`: none, coarse or precise.
 
 use serde_json::json;
+use toolgate_policy::capability::clock::EARLIEST_NS;
 use toolgate_tests::{World, test_guest};
 
 use super::{assert_misconfigured, error, nothing, value};
@@ -54,9 +55,24 @@ fn denied_the_first_look_ends_the_call_and_names_the_line() {
 }
 
 #[test]
-fn the_monotonic_clock_begins_with_the_call() {
-    let ns = ns(&timing(), "time_monotonic-ns");
-    assert!(ns < 10_000 * MS, "{ns}");
+fn the_monotonic_clock_begins_with_the_call_at_one_second_and_never_shows_0() {
+    for clock in ["coarse", "precise"] {
+        for line in ["", r#"engine = "async""#, r#"isolation = "process""#] {
+            let world = timing().with(line).grant(&format!("clock = \"{clock}\""));
+            for _ in 0..20 {
+                let ns = ns(&world, "time_monotonic-ns");
+                assert!((EARLIEST_NS..EARLIEST_NS + 240_000 * MS).contains(&ns), "{clock} {line}: {ns}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_wait_until_what_the_clock_has_shown_is_over_at_once() {
+    for line in ["", r#"engine = "async""#, r#"isolation = "process""#] {
+        let over = value(&timing().with(line), "time_over", &nothing());
+        assert_eq!(over, json!([0]), "{line}");
+    }
 }
 
 #[test]

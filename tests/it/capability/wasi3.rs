@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 
 use serde_json::{Value, json};
+use toolgate_policy::capability::clock::EARLIEST_NS;
 use toolgate_tests::web::{Web, respond, was_connected};
 use toolgate_tests::{Transport, World, apart, test_guest};
 
@@ -39,9 +40,19 @@ fn the_clocks_are_as_fine_as_granted_and_their_waits_last() {
     assert!(wall.is_multiple_of(MS) && now - wall < 60_000 * MS, "{wall}");
     assert!(number(&value(&coarse, "p_monotonic-ns", &nothing())).is_multiple_of(MS));
     for tool in ["p_sleep", "p_sleep-until"] {
-        let slept = number(&value(&coarse, tool, &json!({ "ns": 30 * MS })));
+        // The one says how long it slept, the other what the clock shows then.
+        let base = if tool == "p_sleep" { 0 } else { EARLIEST_NS };
+        let slept = number(&value(&coarse, tool, &json!({ "ns": base + 30 * MS }))) - base;
         assert!((30 * MS..10_000 * MS).contains(&slept), "{tool}: {slept}");
     }
+    for _ in 0..20 {
+        let shown = number(&value(&coarse, "p_monotonic-ns", &nothing()));
+        assert!(
+            (EARLIEST_NS..EARLIEST_NS + 240_000 * MS).contains(&shown),
+            "it begins at one second: {shown}"
+        );
+    }
+    assert_eq!(value(&coarse, "p_is-over", &nothing()), json!(true), "what was shown is over");
     let precise = awaiting().grant("clock = \"precise\"");
     assert!((0..5).any(|_| !number(&value(&precise, "p_monotonic-ns", &nothing())).is_multiple_of(MS)));
     let none = awaiting().grant("clock = \"none\"");

@@ -148,3 +148,32 @@ fn a_bundle_that_is_not_there_is_cut_off_or_would_replace_something_is_told_as_t
         assert_told(&import("cut.tar"), 3, "read cut.tar: it is cut off; copy it once more");
     }
 }
+
+#[test]
+fn approving_all_plugins_goes_on_without_those_that_do_not_load_and_names_them() {
+    let world = World::new()
+        .locked()
+        .plugin("seven", &guest::seven())
+        .plugin("fetch", &guest::plugin("fetch"))
+        .plugin("hello", &guest::plugin("hello"));
+    let approve =
+        |args: &[&str]| world.run(&[&["plugin", "approve", "--yes", "--by", "a tester"], args].concat());
+    let approved = approve(&["--all"]);
+    assert_told(&approved, 3, "plugin fetch: refused: it needs `http`");
+    assert_told(&approved, 3, "not approved, since they do not load: fetch");
+    for name in ["seven", "hello"] {
+        assert!(approved.stdout.contains(&format!("{name}: approved by a tester")), "{}", approved.said());
+    }
+    assert_eq!(world.run(&["call", "seven_seven"]).code, 0);
+    // Also where nothing is left to approve, and where one is named that does not load.
+    assert_told(&approve(&["--all"]), 3, "not approved, since they do not load: fetch");
+    let named = approve(&["seven", "fetch"]);
+    assert_told(&named, 3, "it needs `http`");
+    assert_told(&named, 3, "nothing was approved");
+    let none = World::new()
+        .locked()
+        .plugin("fetch", &guest::plugin("fetch"))
+        .run(&["plugin", "approve", "--all", "--yes"]);
+    assert_told(&none, 3, "nothing was approved");
+    assert!(!none.stderr.contains("since they do not load"), "{}", none.said());
+}

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::json;
 use toolgate_policy::redact::is_plain;
 use toolgate_tests::world::TRUST;
-use toolgate_tests::{Ended, World, guest, test_guest};
+use toolgate_tests::{Ended, Transport, World, bomb, guest, test_guest};
 
 /// Moves the cursor, begins a sequence in one character, reverses, hides, tags.
 const HOSTILE: &str = "x\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\u{feff}\u{e0041}\u{7f}";
@@ -169,4 +169,49 @@ fn no_command_waits_for_what_is_no_file() {
     // Where a pipe has the name of a signature, the signature takes another.
     let signed = world.run(&["sign", "x.wasm", "--key", "own"]);
     assert_eq!(signed.code, 0, "{}", signed.said());
+}
+
+/// A plugin that takes three seconds of one core to compile, and is refused then.
+fn slow() -> World {
+    World::new().plugin("slow", &bomb::huge_functions(1)).server("[server.limits]\ncompile_cpu_s = 3")
+}
+
+#[test]
+fn what_takes_long_to_compile_is_named_on_stderr_with_how_long_it_took() {
+    for args in [&["check"][..], &["call", "slow_seven"], &["tools"]] {
+        let ended = slow().run(args);
+        let begun = ended
+            .stderr
+            .find("plugin slow: compiling ")
+            .unwrap_or_else(|| panic!("{args:?}: {}", ended.said()));
+        let over = ended
+            .stderr
+            .find("plugin slow: compiling took ")
+            .unwrap_or_else(|| panic!("{args:?}: {}", ended.said()));
+        assert!(begun < over && ended.stderr[..over].contains(" MB\n"), "{args:?}: {}", ended.said());
+        assert_eq!(ended.stderr.matches("compiling took").count(), 1, "{args:?}: {}", ended.said());
+    }
+    let approved = slow().locked().run(&["plugin", "approve", "--all", "--yes"]);
+    assert!(approved.stderr.contains("plugin slow: compiling took "), "{}", approved.said());
+    // A terminal shows that it goes on.
+    let world = slow();
+    world.write();
+    let command = format!("{} check", toolgate_tests::toolgate().display());
+    let shown = Command::new("script")
+        .current_dir(world.path(""))
+        .args(["-q", "-e", "-c", &command, "/dev/null"])
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    for words in ["plugin slow: compiling ", ", for ", "plugin slow: compiling took "] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+}
+
+#[test]
+fn a_server_says_in_its_log_what_takes_long_to_compile() {
+    let server = slow().plugin("good", &guest::seven()).serve(Transport::Http);
+    let log = server.wait_for_log("compiling is over");
+    assert!(log.contains("compiling; this takes longer than a moment"), "{log}");
+    assert!(!log.contains("plugin slow: compiling"), "once: {log}");
 }

@@ -24,7 +24,14 @@ pub struct Ended {
 impl World {
     /// The program, to be run in this world.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(crate::toolgate());
+        let mut command = match &self.before {
+            None => Command::new(crate::toolgate()),
+            Some(script) => {
+                let mut shell = Command::new("sh");
+                shell.arg("-c").arg(format!("{script}; exec \"$0\" \"$@\"")).arg(crate::toolgate());
+                shell
+            }
+        };
         command.current_dir(self.folder.dir.path()).envs(self.env.iter().cloned());
         command
     }

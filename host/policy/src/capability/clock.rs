@@ -13,9 +13,13 @@ pub enum Grant {
     Coarse,
     /// As the machine can.
     Precise,
-    /// It stands at zero. Not for configurations: for what a plugin is asked while it is loaded.
+    /// It stands still. Not for configurations: for what a plugin is asked while it is loaded.
     Still,
 }
+
+/// The earliest that any clock shows, in nanoseconds: one second. The monotonic clock shows it when a call begins. A runtime may take
+/// a clock at 0 for a broken one, and Go's ends the program then. It is a multiple of every step, so that all times are.
+pub const EARLIEST_NS: u64 = 1_000_000_000;
 
 /// The guest may look at a clock, now.
 #[must_use]
@@ -80,8 +84,23 @@ impl Pass {
     }
 
     /// `ns` cut to the clock's step.
-    pub fn cut(self, ns: u64) -> u64 {
+    fn cut(self, ns: u64) -> u64 {
         ns - ns % self.resolution_ns
+    }
+
+    /// What the monotonic clock shows `elapsed_ns` after the call began. Never 0.
+    pub fn monotonic_ns(self, elapsed_ns: u64) -> u64 {
+        self.cut(elapsed_ns).saturating_add(EARLIEST_NS)
+    }
+
+    /// What the wall clock shows `since_1970_ns` after the beginning of 1970. Never 0.
+    pub fn wall_ns(self, since_1970_ns: u64) -> u64 {
+        self.cut(since_1970_ns).max(EARLIEST_NS)
+    }
+
+    /// How long it is, `elapsed_ns` after the call began, until the monotonic clock shows `when_ns`: no time at all for what it has shown.
+    pub fn until_ns(self, when_ns: u64, elapsed_ns: u64) -> u64 {
+        self.round_up(when_ns.saturating_sub(EARLIEST_NS)).saturating_sub(elapsed_ns)
     }
 
     /// `ns` rounded up to the clock's step: a timer never fires early.
@@ -101,10 +120,51 @@ mod tests {
         assert_eq!((coarse.cut(1_999_999), coarse.round_up(1)), (1_000_000, 1_000_000));
         assert_eq!(coarse.round_up(u64::MAX), u64::MAX);
         assert_eq!(Grant::Precise.allow().unwrap().cut(1_999_999), 1_999_999);
-        assert_eq!(Grant::Still.allow().unwrap().cut(u64::MAX - 1), 0);
         for grant in [Grant::None, Grant::Coarse, Grant::Precise] {
             assert_eq!(Grant::parse(grant.word()), Ok(grant));
         }
         assert!(Grant::parse("fine").is_err() && Grant::parse("still").is_err());
+    }
+
+    #[test]
+    fn no_clock_ever_shows_0_and_all_times_are_multiples_of_its_step() {
+        for grant in [Grant::Coarse, Grant::Precise, Grant::Still] {
+            let pass = grant.allow().unwrap();
+            for ns in [0, 1, 999_999, 1_000_000, EARLIEST_NS, u64::MAX - 1, u64::MAX] {
+                assert!(pass.monotonic_ns(ns) >= EARLIEST_NS, "{grant:?} {ns}");
+                assert!(pass.wall_ns(ns) >= EARLIEST_NS, "{grant:?} {ns}");
+            }
+        }
+        let coarse = Grant::Coarse.allow().unwrap();
+        assert_eq!(
+            (coarse.monotonic_ns(0), coarse.monotonic_ns(1_999_999)),
+            (EARLIEST_NS, EARLIEST_NS + 1_000_000)
+        );
+        assert!(EARLIEST_NS.is_multiple_of(coarse.resolution_ns()));
+        let still = Grant::Still.allow().unwrap();
+        assert_eq!(
+            (still.monotonic_ns(u64::MAX - 1), still.wall_ns(u64::MAX - 1)),
+            (EARLIEST_NS, EARLIEST_NS)
+        );
+    }
+
+    #[test]
+    fn what_a_clock_has_shown_is_over_and_what_it_has_not_is_waited_for() {
+        for grant in [Grant::Coarse, Grant::Precise, Grant::Still] {
+            let pass = grant.allow().unwrap();
+            for elapsed in [0, 1, 999_999, 1_000_001, 5_000_000_000] {
+                let shown = pass.monotonic_ns(elapsed);
+                assert_eq!(pass.until_ns(shown, elapsed), 0, "{grant:?} {elapsed}");
+                assert_eq!(pass.until_ns(0, elapsed), 0, "{grant:?} {elapsed}");
+                let wait = pass.until_ns(shown + 1, elapsed);
+                assert!(wait > 0, "{grant:?} {elapsed}");
+                if grant != Grant::Still {
+                    assert!(pass.monotonic_ns(elapsed + wait) > shown, "{grant:?} {elapsed}");
+                }
+            }
+        }
+        let coarse = Grant::Coarse.allow().unwrap();
+        assert_eq!(coarse.until_ns(EARLIEST_NS + 1, 999_999), 1);
+        assert!(coarse.until_ns(u64::MAX, 0) > u64::MAX / 2);
     }
 }

@@ -358,6 +358,9 @@ pub const RECORD_HEADERS_MAX: usize = 8;
 /// Bytes of one line of the record that is read back; a longer one was not written here.
 pub const RECORD_LINE_BYTES_MAX: usize = MIB as usize;
 
+/// Characters of what a plugin wrote last that a caller is told when it crashed.
+pub const CRASH_CHARS_MAX: usize = 300;
+
 /// Calls that `learn` makes in a row.
 pub const LEARN_TIMES_MAX: u16 = 100;
 

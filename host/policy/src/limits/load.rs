@@ -237,6 +237,9 @@ pub const COMPILE_CPU_S: Limit = Limit {
     reason: "an interpreter of 20 MB takes some 20 seconds; code that is made to be slow to compile would take for ever",
 };
 
+/// How long a component may be compiled before somebody is told of it, in milliseconds.
+pub const COMPILE_TELL_MS: u64 = 1_000;
+
 /// Memory that compiling one component may take, in bytes.
 pub const COMPILE_MEMORY_BYTES_MAX: Limit = Limit {
     name: "compile_memory_bytes_max",

@@ -52,8 +52,8 @@ pub struct Effective {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unmet {
     /// Needed and not granted.
-    #[error("it needs `{0}`; add to its [plugin.grant]: {line}", line = .0.suggestion())]
-    Missing(Capability),
+    #[error("it needs `{0}`; add to its [plugin.grant]: {1}")]
+    Missing(Capability, String),
     /// Granted and not asked for.
     #[error("`{0}` is granted and the plugin cannot use it; remove that line from its [plugin.grant]")]
     NotAsked(Capability),
@@ -72,6 +72,24 @@ impl Grants {
             Capability::Clock => self.clock.is_some(),
             Capability::Random => self.random.is_some(),
         }
+    }
+
+    /// The words that a plugin needs and whose grant refuses every use. Those that only its toolchain may want are none of them.
+    pub fn idle(&self, asked: &Asked) -> Vec<Capability> {
+        let is_idle = |word: &Capability| match word {
+            Capability::Files => self.files.as_ref().is_some_and(|grant| grant.mounts().is_empty()),
+            Capability::Http => self.http.as_ref().is_some_and(|grant| grant.rules().is_empty()),
+            Capability::Sockets => self.sockets.as_ref().is_some_and(|grant| grant.rules().is_empty()),
+            Capability::Environment => {
+                self.environment.as_ref().is_some_and(|grant| grant.allow().variables().is_empty())
+            }
+            Capability::Config => self.config.as_ref().is_some_and(|grant| grant.allow().values().is_empty()),
+            Capability::Keyvalue => self.keyvalue.as_ref().is_some_and(|grant| grant.allow().is_err()),
+            Capability::Clock => self.clock.is_some_and(|grant| grant.allow().is_err()),
+            Capability::Random => self.random.is_some_and(|grant| grant.allow().is_err()),
+        };
+        let needed = asked.needs().iter().copied().filter(|word| asked.toolchain_of(*word).is_none());
+        needed.filter(is_idle).collect()
     }
 
     /// The lines under `[plugin.grant]` that give this, as an operator would write them.
@@ -99,7 +117,7 @@ impl Grants {
             .into_iter()
             .filter_map(|word| match (self.has(word), asked.covers(word), asked.needs().contains(&word)) {
                 (true, false, _) => Some(Unmet::NotAsked(word)),
-                (false, _, true) => Some(Unmet::Missing(word)),
+                (false, _, true) => Some(Unmet::Missing(word, asked.remedy(word))),
                 (true, true, _) | (false, _, false) => None,
             })
             .collect();
@@ -159,8 +177,8 @@ mod tests {
             grants.meet(&asked),
             Err(vec![
                 Unmet::NotAsked(Capability::Files),
-                Unmet::Missing(Capability::Http),
-                Unmet::Missing(Capability::Config)
+                Unmet::Missing(Capability::Http, Capability::Http.suggestion().to_owned()),
+                Unmet::Missing(Capability::Config, Capability::Config.suggestion().to_owned())
             ])
         );
     }
@@ -174,6 +192,30 @@ mod tests {
             ..Grants::default()
         };
         assert_eq!(grants.meet(&asked).unwrap().effects(), Effects::default());
+    }
+
+    #[test]
+    fn a_grant_that_refuses_all_that_is_needed_is_named_but_for_what_a_toolchain_imports() {
+        use crate::load::toolchain::Toolchain;
+        let asked = Asked::from_imports(
+            ["wasi:sockets/tcp@0.2.6", "wasi:keyvalue/store@0.2.0-draft", "wasi:filesystem/types@0.2.6"],
+            false,
+        )
+        .unwrap();
+        let grants = Grants {
+            files: Some(files::Grant::default()),
+            sockets: Some(sockets::Grant::default()),
+            keyvalue: Some(keyvalue::Grant::default()),
+            ..Grants::default()
+        };
+        assert_eq!(grants.idle(&asked), [Capability::Sockets, Capability::Keyvalue]);
+        let of_python = asked.clone().built_by(Some(Toolchain::ComponentizePy));
+        assert_eq!(grants.idle(&of_python), [Capability::Keyvalue]);
+        assert!(of_python.remedy(Capability::Sockets).starts_with("sockets = [] (which refuses every use"));
+        assert_eq!(asked.remedy(Capability::Sockets), Capability::Sockets.suggestion());
+        let of_js = asked.built_by(Some(Toolchain::ComponentizeJs));
+        assert_eq!(of_js.toolchain_of(Capability::Http), None, "it does not import that");
+        assert!(Grants::default().idle(&of_js).is_empty(), "what is not granted at all is refused");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::toolchain::Toolchain;
 use crate::Capability;
 use crate::capability::{Import, Wasi};
 use crate::redact::printable;
@@ -12,6 +13,8 @@ use crate::redact::printable;
 pub struct Asked {
     needs: BTreeSet<Capability>,
     may_use: BTreeSet<Capability>,
+    /// What built it, if what that imports may be unused.
+    toolchain: Option<Toolchain>,
 }
 
 /// Imports that Toolgate does not provide.
@@ -85,6 +88,34 @@ impl Asked {
         self.may_use.retain(|word| !words.contains(word));
         self.needs.extend(words);
         Ok(self)
+    }
+
+    /// The same, of a component that was built by this toolchain, as far as its bytes show.
+    #[must_use]
+    pub fn built_by(mut self, toolchain: Option<Toolchain>) -> Self {
+        self.toolchain = toolchain;
+        self
+    }
+
+    /// The toolchain that imports this whether the plugin's code uses it or not.
+    pub fn toolchain_of(&self, capability: Capability) -> Option<Toolchain> {
+        let is_needed = self.needs.contains(&capability);
+        self.toolchain.filter(|toolchain| is_needed && toolchain.imports() == capability)
+    }
+
+    /// What to write for a word that is not granted. Each line in it can be pasted under `[plugin.grant]`.
+    pub fn remedy(&self, capability: Capability) -> String {
+        let grants = capability.suggestion();
+        match self.toolchain_of(capability) {
+            None => grants.to_owned(),
+            Some(toolchain) => {
+                let nothing = capability.nothing();
+                format!(
+                    "{nothing} (which refuses every use: {toolchain} imports it whether the code uses it or not), or, \
+                     if its code uses it, {grants}"
+                )
+            }
+        }
     }
 
     /// What it does not load without.

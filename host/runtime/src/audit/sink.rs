@@ -1,11 +1,13 @@
 //! Where records go: `audit.jsonl` in the state directory, appended to with one write for each record, so that several
-//! processes can share it; rotated when it is large. Nothing is read back here.
+//! processes can share it; rotated when it is large. Of what is there only the last byte is read back, so that no record is
+//! appended to a line that a full disk, a crash or another process has left unfinished.
 
 use std::io::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
 
 use cap_std::fs::{Dir, File, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::pread;
 use serde_json::Value;
 
 const NAME: &str = "audit.jsonl";
@@ -62,26 +64,26 @@ impl Sink {
     }
 
     fn append(&self, inner: &mut Inner, record: &Value) -> io::Result<()> {
-        let mut line = record.to_string();
-        line.push('\n');
-        let written = self.current(inner).and_then(|()| inner.file.write_all(line.as_bytes()));
+        let written = self.current(inner).and_then(|bytes| write_line(&mut inner.file, bytes, record));
         inner.failed = written.is_err();
         written
     }
 
-    /// Makes `inner.file` the file that is called `audit.jsonl` now, with room in it.
-    fn current(&self, inner: &mut Inner) -> io::Result<()> {
+    /// Makes `inner.file` the file that is called `audit.jsonl` now, with room in it, and says how long it is.
+    fn current(&self, inner: &mut Inner) -> io::Result<u64> {
         let ours = inner.file.metadata()?;
         let named = self.dir.symlink_metadata(NAME).ok();
         let same = named.is_some_and(|named| named.ino() == ours.ino() && named.dev() == ours.dev());
         if !same {
             inner.file = open(&self.dir)?;
         }
-        if inner.file.metadata()?.len() >= self.bytes_max {
-            self.rotate()?;
-            inner.file = open(&self.dir)?;
+        let bytes = inner.file.metadata()?.len();
+        if bytes < self.bytes_max {
+            return Ok(bytes);
         }
-        Ok(())
+        self.rotate()?;
+        inner.file = open(&self.dir)?;
+        Ok(inner.file.metadata()?.len())
     }
 
     /// Moves each file one number up; the last goes. One process at a time, and only if it is still needed.
@@ -107,7 +109,24 @@ impl Sink {
 
 fn open(dir: &Dir) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    dir.open_with(NAME, options.append(true).create(true).mode(0o600))
+    dir.open_with(NAME, options.read(true).append(true).create(true).mode(0o600))
+}
+
+/// Appends a line to a file of so many bytes. A part of a line that is there is ended first.
+fn write_line(file: &mut File, bytes: u64, record: &Value) -> io::Result<()> {
+    let begun = if ends_within_a_line(file, bytes)? { "\n" } else { "" };
+    let line = format!("{begun}{record}\n");
+    // The rest of a part is not written after it: another process may have written in between.
+    if file.write(line.as_bytes())? == line.len() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::StorageFull, "the file system took only a part of the record"))
+}
+
+fn ends_within_a_line(file: &File, bytes: u64) -> io::Result<bool> {
+    let Some(last) = bytes.checked_sub(1) else { return Ok(false) };
+    let mut byte = [0];
+    Ok(pread(file, &mut byte, last)? == 1 && byte != *b"\n")
 }
 
 #[cfg(test)]
@@ -145,6 +164,21 @@ mod tests {
         writers.into_iter().for_each(|writer| writer.join().unwrap());
         assert_eq!(lines(&base).len(), 400);
         assert!(base.path().join("audit.2.jsonl").exists(), "it was rotated");
+    }
+
+    #[test]
+    fn what_another_process_left_unfinished_is_a_line_of_its_own() {
+        let (base, dir) = dir();
+        let path = base.path().join(NAME);
+        std::fs::write(&path, r#"{"time":"#).unwrap();
+        let sink = Sink::open(dir).unwrap();
+        sink.write(&Value::from(1)).unwrap();
+        let mut other = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+        other.write_all(br#"{"event":"ca"#).unwrap();
+        sink.write(&Value::from(2)).unwrap();
+        sink.write(&Value::from(3)).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "{\"time\":\n1\n{\"event\":\"ca\n2\n3\n");
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Request {
     pub relay: Relay,
     /// Whether it is made to see what the plugin asks for; its record says so.
     pub learning: bool,
+    /// Whether it came over stdio or from the command line, and over no network.
+    pub is_local: bool,
     /// When it arrived; its deadline counts from here.
     pub arrived: Instant,
 }
@@ -46,6 +48,7 @@ impl Request {
             interrupt,
             relay: Relay::default(),
             learning: false,
+            is_local: false,
             arrived: Instant::now(),
         }
     }

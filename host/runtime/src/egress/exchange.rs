@@ -36,6 +36,13 @@ impl Scrub {
     }
 }
 
+impl Scrub {
+    /// A whole text without the secret; nothing if it is not in there.
+    pub(super) fn text(&self, text: &[u8]) -> Option<Vec<u8>> {
+        Scrubber::new(&self.values).whole(text)
+    }
+}
+
 /// Why there is no response.
 pub(super) enum Unanswered {
     /// The connection had been given up at the other end: nothing of the request was done.

@@ -14,6 +14,7 @@ use toolgate_policy::limits::http::HTTP_INFORMATIONAL_MAX;
 
 use super::Failure;
 use crate::meter::Meter;
+use crate::socket::acknowledge;
 
 /// A TCP connection whose bytes are counted.
 pub(super) struct Wire {
@@ -189,6 +190,7 @@ impl AsyncRead for Wire {
         self.account.check()?;
         let before = buf.filled().len();
         std::task::ready!(Pin::new(&mut self.tcp).poll_read(cx, buf))?;
+        acknowledge(&self.tcp);
         Poll::Ready(self.account.count(buf.filled().len().saturating_sub(before)))
     }
 }
@@ -220,5 +222,33 @@ impl AsyncWrite for Wire {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::net::sockopt::{set_tcp_quickack, tcp_quickack};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use toolgate_policy::address::Host;
+
+    use super::super::connect::connect;
+    use super::*;
+
+    /// Whether the system waits with acknowledging is what the option says.
+    #[tokio::test]
+    async fn what_is_read_is_acknowledged_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (host, address) = (Host::parse("127.0.0.1").unwrap(), listener.local_addr().unwrap());
+        let mut peer = connect(&host, None, &[address], &Account::of_host(100)).await.unwrap();
+        let mut wire = Wire::new(listener.accept().await.unwrap().0, Account::of_host(100));
+        for part in ["head", "body"] {
+            set_tcp_quickack(&wire.tcp, false).unwrap();
+            peer.write_all(part.as_bytes()).await.unwrap();
+            let mut read = [0; 4];
+            wire.read_exact(&mut read).await.unwrap();
+            assert_eq!(&read, part.as_bytes());
+            assert!(tcp_quickack(&wire.tcp).unwrap(), "after the {part}");
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! `clock`: the wall clock and the monotonic clock, as fine as the grant says. The monotonic clock begins with the call.
+//! `clock`: the wall clock and the monotonic clock, as fine as the grant says. The monotonic clock counts from the call's
+//! beginning, and neither ever shows 0.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -51,21 +52,17 @@ impl View<'_> {
         })
     }
 
-    fn elapsed_ns(&self, pass: Pass) -> u64 {
-        pass.cut(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
-    }
-
-    /// How long it is until the monotonic clock shows a time.
-    fn until_ns(&self, pass: Pass, when_ns: u64) -> u64 {
-        let now = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        pass.round_up(when_ns).saturating_sub(now)
+    /// How long the call has run.
+    fn elapsed_ns(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// The time since 1970.
     fn wall(&self) -> wasmtime::Result<Duration> {
         let pass = self.pass()?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(Duration::from_nanos(pass.cut(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))))
+        // A machine whose clock stands before 1970 has the earliest time that there is.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
+        Ok(Duration::from_nanos(pass.wall_ns(u64::try_from(now).unwrap_or(u64::MAX))))
     }
 
     fn timer(&mut self, wait_ns: u64) -> wasmtime::Result<Resource<DynPollable>> {
@@ -89,7 +86,7 @@ impl wall_clock::Host for View<'_> {
 impl monotonic_clock::Host for View<'_> {
     fn now(&mut self) -> wasmtime::Result<monotonic_clock::Instant> {
         let pass = self.pass()?;
-        Ok(self.elapsed_ns(pass))
+        Ok(pass.monotonic_ns(self.elapsed_ns()))
     }
 
     fn resolution(&mut self) -> wasmtime::Result<monotonic_clock::Duration> {
@@ -101,7 +98,7 @@ impl monotonic_clock::Host for View<'_> {
         when: monotonic_clock::Instant,
     ) -> wasmtime::Result<Resource<DynPollable>> {
         let pass = self.pass()?;
-        self.timer(self.until_ns(pass, when))
+        self.timer(pass.until_ns(when, self.elapsed_ns()))
     }
 
     fn subscribe_duration(
@@ -130,7 +127,7 @@ impl p3::system_clock::Host for View<'_> {
 impl p3::monotonic_clock::Host for View<'_> {
     fn now(&mut self) -> wasmtime::Result<u64> {
         let pass = self.pass()?;
-        Ok(self.elapsed_ns(pass))
+        Ok(pass.monotonic_ns(self.elapsed_ns()))
     }
 
     fn get_resolution(&mut self) -> wasmtime::Result<u64> {
@@ -142,7 +139,7 @@ impl<T: 'static> p3::monotonic_clock::HostWithStore<T> for Clock {
     async fn wait_until(store: &Accessor<T, Self>, when: u64) -> wasmtime::Result<()> {
         let wait = store.with(|mut access| {
             let view = access.get();
-            view.pass().map(|pass| view.until_ns(pass, when))
+            view.pass().map(|pass| pass.until_ns(when, view.elapsed_ns()))
         })?;
         Timer::new(wait).ready().await;
         Ok(())

@@ -126,6 +126,7 @@ pub(crate) fn ask(
         interrupt: Interrupt::default(),
         relay: Relay::default(),
         notes: Notes::default(),
+        tells_crash: false,
         slot: (),
     };
     let outcome = sandbox.wait_for(sandbox.call(&permit, list, Vec::new(), call))?;

@@ -1,6 +1,8 @@
 //! What is in a component, from its bytes alone: valid or not, what it imports, what it exports and of which types. No
 //! compiler and no guest code; every part has a bound, checked while it is read.
 
+mod toolchain;
+
 use std::collections::BTreeMap;
 
 use toolgate_policy::limits::load::{
@@ -29,6 +31,7 @@ use crate::artifact::Artifact;
 use crate::mapping::shape::{Function, NoShape};
 use crate::sandbox::engine::features;
 use crate::spec::EngineKind;
+use toolchain::Traces;
 
 /// What is in a component.
 #[derive(Debug)]
@@ -98,6 +101,9 @@ pub fn inspect(artifact: &Artifact, engine: EngineKind) -> Result<Inspected, Not
     let manifest = reader.section.as_deref().map(Manifest::read).transpose()?.unwrap_or_default();
     let asked = Asked::from_imports(reader.imports.iter().map(String::as_str), engine == EngineKind::Async)?;
     let asked = asked.require(&manifest.requires).map_err(NotAccepted::Idle)?;
+    let toolchain = reader.traces.toolchain(&reader.exports);
+    // What it says that it requires it uses.
+    let asked = asked.built_by(toolchain.filter(|built_by| !manifest.requires.contains(&built_by.imports())));
     let functions = exported(&types, &reader.exports)?;
     let dynamic = reader.exports.iter().find(|interface| is_dynamic(interface)).cloned();
     let docs = reader.docs.as_deref().map(Docs::read).unwrap_or_default();
@@ -139,6 +145,7 @@ struct Reader {
     /// The content of the component's own sections.
     section: Option<Vec<u8>>,
     docs: Option<Vec<u8>>,
+    traces: Traces,
 }
 
 impl Reader {
@@ -191,6 +198,7 @@ impl Reader {
                 let bytes = body.range().len() as u64;
                 over("a function with too many bytes", FUNCTION_BYTES_MAX, bytes > FUNCTION_BYTES_MAX)?;
             }
+            Payload::ImportSection(imports) => self.traces.imports(imports.clone()),
             Payload::TypeSection(types) => self.types += u64::from(types.count()),
             Payload::ComponentTypeSection(types) => self.types += u64::from(types.count()),
             Payload::CoreTypeSection(types) => self.types += u64::from(types.count()),
@@ -227,6 +235,7 @@ impl Reader {
                 return Err(BadSection("there are two of them".to_owned()).into());
             }
             manifest::SECTION => self.section = Some(data.to_vec()),
+            toolchain::SECTION => self.traces.producers(data),
             docs::SECTION if data.len() <= DOCS_BYTES_MAX => self.docs = Some(data.to_vec()),
             _ => {}
         }

@@ -64,7 +64,8 @@ fn place(names: &mut Names, state: &State) -> (Loaded, Option<Arc<Plugin>>) {
             Ok(plugin) => {
                 let (digest, tools) = (plugin.digest(), plugin.tools().len());
                 let (kept, set_aside) = (ready.kept, ready.set_aside.clone());
-                (Loaded::Ready { digest, tools, kept, set_aside }, Some(plugin))
+                let warnings = plugin.warnings();
+                (Loaded::Ready { digest, tools, kept, set_aside, warnings }, Some(plugin))
             }
             Err(why) => (Loaded::Not { why, instead: None }, None),
         },

@@ -38,6 +38,8 @@ pub enum Loaded {
         kept: bool,
         /// A sentence for each thing beside it that was set aside: no signature of it, or none that can be read.
         set_aside: Vec<String>,
+        /// A sentence for each thing that is allowed and likely to be regretted.
+        warnings: Vec<String>,
     },
     /// It does not, or its old version does instead.
     Not {
@@ -173,8 +175,11 @@ pub(super) fn log(name: &PluginName, loaded: &Loaded) {
         }
     };
     match loaded {
-        Loaded::Ready { digest, tools, kept, .. } => {
+        Loaded::Ready { digest, tools, kept, warnings, .. } => {
             tracing::info!(plugin = %name, digest = %digest.short(12), tools, kept, "serving");
+            for warning in warnings {
+                tracing::warn!(plugin = %name, "{warning}");
+            }
         }
         Loaded::Not { why, instead } => {
             for reason in &why.reasons {

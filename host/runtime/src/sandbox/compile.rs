@@ -3,6 +3,7 @@
 
 pub(in crate::sandbox) mod cache;
 pub(crate) mod machine;
+pub(crate) mod progress;
 
 use std::hash::{Hash as _, Hasher};
 use std::panic::catch_unwind;
@@ -11,11 +12,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use toolgate_policy::Digest;
 use toolgate_policy::limits::load::{
     COMPILE_CPU_S, COMPILE_MEMORY_BYTES_MAX, COMPILE_WAIT_S, COMPILED_BYTES_MAX, COMPILER_WORDS_BYTES_MAX,
 };
 use toolgate_policy::redact::printable;
+use toolgate_policy::{Digest, PluginName};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -27,12 +28,14 @@ use crate::worker::jail::Bounds;
 use crate::worker::{self, End, Ended, Task};
 use cache::Cache;
 use machine::NoCode;
+use progress::{CompileProgress, Watch};
 
 /// Compiles, and keeps what it compiled: one engine for each kind.
 pub(crate) struct Compiler {
     ordinary: Kept,
     asynchronous: Kept,
     compiling: Compiling,
+    watch: Watch,
 }
 
 /// An engine and the cache of what it compiled.
@@ -115,7 +118,13 @@ impl Compiler {
             let fingerprint = fingerprint(&engine);
             Ok(Kept { cache: Cache::open(state, fingerprint, Arc::clone(audit))?, engine })
         };
-        Ok(Self { ordinary: kept(EngineKind::Sync)?, asynchronous: kept(EngineKind::Async)?, compiling })
+        let (ordinary, asynchronous) = (kept(EngineKind::Sync)?, kept(EngineKind::Async)?);
+        Ok(Self { ordinary, asynchronous, compiling, watch: Watch::default() })
+    }
+
+    /// From now on `listener` is told of what takes long.
+    pub(in crate::sandbox) fn tell(&self, listener: CompileProgress) {
+        self.watch.tell(listener);
     }
 
     fn kept(&self, kind: EngineKind) -> &Kept {
@@ -137,23 +146,29 @@ impl Compiler {
         &self.kept(kind).engine
     }
 
-    /// The compiled form of these bytes. Blocks while they are compiled.
+    /// The compiled form of these bytes of a plugin. Blocks while they are compiled.
     ///
     /// # Errors
     /// [`CompileError`]. A cache that fails costs time, not the plugin.
-    pub(crate) fn component(&self, artifact: &Artifact, kind: EngineKind) -> Result<Component, CompileError> {
+    pub(crate) fn component(
+        &self,
+        plugin: &PluginName,
+        artifact: &Artifact,
+        kind: EngineKind,
+    ) -> Result<Component, CompileError> {
         let Kept { engine, cache } = self.kept(kind);
         if let Some(component) = cache.get(engine, artifact.digest()) {
             return Ok(component);
         }
         let started = Instant::now();
-        let code = match &self.compiling {
+        let compile = || match &self.compiling {
             Compiling::Apart { program, cpu_s, memory_bytes_max } => {
                 let bounds = Bounds { cpu_s: *cpu_s, memory_bytes_max: *memory_bytes_max };
                 apart(program, bounds, artifact.bytes(), kind)
             }
             Compiling::Here => here(artifact.bytes(), kind),
-        }?;
+        };
+        let code = self.watch.over(plugin.as_str(), artifact.bytes().len() as u64, compile)?;
         let component =
             cache::run(engine, &code).map_err(|error| CompileError::Foreign(format!("{error:#}")))?;
         tracing::info!(digest = %artifact.digest().short(12), ms = started.elapsed().as_millis() as u64, "compiled");

@@ -135,7 +135,7 @@ impl Sandbox {
             return Err(NotReady::OtherBytes(clearance.digest()));
         }
         let effective = clearance.effective();
-        let component = self.compiler.component(artifact, kind)?;
+        let component = self.compiler.component(&spec.name, artifact, kind)?;
         check_memory(&component, clearance.limits())?;
         let (given, nothing) = match spec.isolation {
             Isolation::Thread => {

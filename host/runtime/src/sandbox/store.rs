@@ -10,6 +10,7 @@ use wasmtime::component::Val;
 use wasmtime::{CallHook, Store, StoreContextMut};
 
 use super::interrupt::Interrupt;
+use super::last_words;
 use super::prepare::{Export, Here};
 use super::trap::{Circumstances, fault};
 use crate::audit::record::Notes;
@@ -98,9 +99,7 @@ impl Run {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(error)) => {
                 let text = String::from_utf8_lossy(&written.text);
-                // The last line that says something: Rust ends a panic with a hint for its author.
-                let is_word = |line: &&str| !line.trim().is_empty() && !line.starts_with("note: ");
-                let last_words = text.lines().rev().find(is_word).unwrap_or_default();
+                let last_words = last_words::find(&text);
                 let limit = |which| self.meter.limit(which);
                 let (refused, is_cramped) = (ctx.memory.refused(), ctx.memory.is_cramped());
                 let known = Circumstances { limit: &limit, refused, is_cramped, last_words };

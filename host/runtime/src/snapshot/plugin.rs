@@ -7,7 +7,7 @@ use toolgate_policy::load::pin::Approval;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::trust::Standing;
 use toolgate_policy::load::{Clearance, Distrust, Pin, Provenance, TrustPolicy};
-use toolgate_policy::{Digest, PluginName};
+use toolgate_policy::{Capability, Digest, PluginName};
 
 use super::names::Wanted;
 use super::tool::{Ready, Tool};
@@ -38,7 +38,7 @@ impl Plugin {
         let provenance = Arc::new(Provenance::of(&clearance, version));
         let tool = |ready| {
             let (admission, provenance) = (Arc::clone(&admission), Arc::clone(&provenance));
-            Arc::new(Tool::new(&spec.name, &clearance, ready, admission, provenance, revoked.clone()))
+            Arc::new(Tool::new(&spec, &clearance, ready, admission, provenance, revoked.clone()))
         };
         Self { tools: tools.into_iter().map(tool).collect(), spec, clearance, surfaces, provenance, revoked }
     }
@@ -105,6 +105,19 @@ impl Plugin {
             tools: self.tools.iter().map(|tool| &tool.listing.name).collect(),
             may_be_similar: self.spec.may_be_similar(),
         }
+    }
+
+    /// What is allowed and likely to be regretted: a sentence for each.
+    pub fn warnings(&self) -> Vec<String> {
+        let idle = self.spec.grants.idle(self.clearance.asked());
+        let warning = |word: Capability| {
+            let nothing = word.nothing();
+            format!(
+                "it needs `{word}`, and {nothing} refuses every use of it; if it is to use it, write {} instead",
+                word.suggestion()
+            )
+        };
+        idle.into_iter().map(warning).collect()
     }
 
     /// Where it came from.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
+use toolgate_policy::ToolName;
 use toolgate_policy::call::Target;
 use toolgate_policy::capability::Effects;
 use toolgate_policy::load::{Clearance, Provenance};
 use toolgate_policy::name::ExportPath;
-use toolgate_policy::{PluginName, ToolName};
 
 use crate::admission::Admission;
 use crate::json::Json;
@@ -16,6 +16,7 @@ use crate::mapping::lower::{LowerError, Lowered, lower_within};
 use crate::mapping::schema::Reply;
 use crate::mapping::shape::Function;
 use crate::sandbox::prepare::{Export, Val};
+use crate::spec::{CrashDetails, PluginSpec};
 
 /// What a plugin says of a tool's effects. The host takes it only where it makes callers more careful.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,12 +85,14 @@ pub struct Tool {
     pub provenance: Arc<Provenance>,
     /// Ends the plugin's calls when it is revoked.
     pub(crate) revoked: CancellationToken,
+    /// Who is told what the plugin wrote last when it crashes.
+    pub(crate) crash_details: CrashDetails,
     own_name: Option<String>,
 }
 
 impl Tool {
     pub(super) fn new(
-        plugin: &PluginName,
+        spec: &PluginSpec,
         clearance: &Clearance,
         ready: Ready,
         admission: Arc<Admission>,
@@ -100,11 +103,12 @@ impl Tool {
         #[expect(clippy::disallowed_methods, reason = "all of it is what was cleared")]
         let target = Target::new(
             listing.name.clone(),
-            plugin.clone(),
+            spec.name.clone(),
             clearance.digest(),
             clearance.effective().effects(),
         );
-        Self { listing, target, export, admission, provenance, revoked, own_name }
+        let crash_details = spec.crash_details;
+        Self { listing, target, export, admission, provenance, revoked, crash_details, own_name }
     }
 
     /// Arguments as the values that its function takes, in so many bytes of memory.

@@ -78,6 +78,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         .map_err(|error| Exit::host(&error))?;
     let interrupt = Interrupt::default();
     let request = Request::new(local::parent(), args.tool.as_str(), arguments, interrupt.clone());
+    let request = Request { is_local: true, ..request };
     let closed = runtime.block_on(until_ctrl_c(&gate, request, &interrupt));
     tell(args, closed.into_inner())
 }

@@ -35,8 +35,9 @@ fn as_text(report: &Report) -> String {
         return "no plugins are configured".to_owned();
     }
     let line = |(name, loaded): &(toolgate_policy::PluginName, Loaded)| match loaded {
-        Loaded::Ready { digest, tools, set_aside, .. } => {
+        Loaded::Ready { digest, tools, set_aside, warnings, .. } => {
             let ignored = set_aside.iter().map(|what| format!("  ignored: {what}"));
+            let ignored = ignored.chain(warnings.iter().map(|warning| format!("  warning: {warning}")));
             std::iter::once(format!("plugin {name}: ok: {tools} tools, {digest}")).chain(ignored).collect()
         }
         Loaded::Not { why, instead } => {
@@ -58,12 +59,13 @@ fn as_text(report: &Report) -> String {
 
 fn as_json(report: &Report) -> Value {
     let plugin = |(name, loaded): &(toolgate_policy::PluginName, Loaded)| match loaded {
-        Loaded::Ready { digest, tools, set_aside, .. } => json!({
+        Loaded::Ready { digest, tools, set_aside, warnings, .. } => json!({
             "name": name.as_str(),
             "ok": true,
             "digest": digest.to_string(),
             "tools": tools,
             "ignored": set_aside,
+            "warnings": warnings,
         }),
         Loaded::Not { why, instead } => json!({
             "name": name.as_str(),

@@ -65,6 +65,21 @@ impl Exit {
         self
     }
 
+    /// Both. What is not allowed comes before what does not work.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.code = self.code.min(other.code);
+        if !self.text.lines().any(|line| line == other.text) {
+            self.text.push_str(&format!("\n{}", other.text));
+        }
+        self
+    }
+
+    /// Says now why, and at the end something else.
+    pub(super) fn tell_and_end_with(self, text: String) -> Self {
+        output::complain(&self.text);
+        Self { text, ..self }
+    }
+
     /// Some plugins do not load. What is not allowed comes before what does not work.
     pub(super) fn not_loaded(report: &Report) -> Self {
         let code = match report.kind() {

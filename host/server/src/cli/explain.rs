@@ -129,8 +129,9 @@ impl Subject<'_> {
 
     /// The sentence for a word that it does not have, and what to write.
     fn without(&self, word: Capability) -> String {
-        if self.plugin.clearance().asked().covers(word) {
-            format!("`{word}` is not granted; to grant it, add to its [plugin.grant]: {}", word.suggestion())
+        let asked = self.plugin.clearance().asked();
+        if asked.covers(word) {
+            format!("`{word}` is not granted; to grant it, add to its [plugin.grant]: {}", asked.remedy(word))
         } else {
             format!("it does not ask for `{word}`, so that a grant for it would be refused")
         }

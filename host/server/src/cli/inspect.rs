@@ -118,7 +118,14 @@ fn as_text(
     );
     lines.extend(approvals.iter().map(|approval| format!("approved   {approval}")));
     for word in words(inspected, true) {
-        lines.push(format!("needs      {word}; to grant it: {}", word.suggestion()));
+        lines.push(match inspected.asked.toolchain_of(word) {
+            None => format!("needs      {word}; to grant it: {}", word.suggestion()),
+            Some(toolchain) => format!(
+                "needs      {word}, imported by its toolchain ({toolchain}), whether its code uses it or not; to refuse every use: {}; to grant it: {}",
+                word.nothing(),
+                word.suggestion()
+            ),
+        });
     }
     for word in words(inspected, false) {
         lines.push(format!("may use    {word}; to grant it: {}", word.suggestion()));
@@ -175,6 +182,9 @@ fn as_json(
             json!({ "lint": finding.lint.name(), "at": finding.at, "what": finding.what })
         }).collect::<Vec<_>>(),
         "needs": words(inspected, true).iter().map(|word| word.word()).collect::<Vec<_>>(),
+        "importedByToolchain": words(inspected, true).iter().filter_map(|word| {
+            Some((word.word().to_owned(), inspected.asked.toolchain_of(*word)?.name().into()))
+        }).collect::<serde_json::Map<String, Value>>(),
         "mayUse": words(inspected, false).iter().map(|word| word.word()).collect::<Vec<_>>(),
         "imports": inspected.imports,
         "tools": described.listings.iter().map(tool).collect::<Vec<_>>(),

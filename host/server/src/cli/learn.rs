@@ -163,7 +163,7 @@ fn listen(args: &Args, gate: &Gate, arguments: &Json) -> Result<Heard, Exit> {
     for number in 1..=args.times {
         let interrupt = Interrupt::default();
         let request = Request::new(local::parent(), args.tool.as_str(), arguments.clone(), interrupt.clone());
-        let request = Request { learning: true, ..request };
+        let request = Request { learning: true, is_local: true, ..request };
         let closed = runtime.block_on(call::until_ctrl_c(gate, request, &interrupt));
         let (attempts, not_listed) = closed.attempts();
         let refused = attempts.into_iter().filter(|(_, judged)| *judged == Judged::Refused);

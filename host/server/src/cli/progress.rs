@@ -1,10 +1,13 @@
-//! How far what is fetched or sent has come: a bar for each on stderr, where that is a terminal.
+//! How far what is fetched or sent has come: a bar for each on stderr, where that is a terminal. What takes long to compile is said
+//! there in any case.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use toolgate_policy::redact::printable;
+use toolgate_runtime::gate::CompileProgress;
 use toolgate_runtime::remote::Progress;
 
 use super::output;
@@ -43,6 +46,32 @@ impl Bars {
         })
     }
 
+    /// What is told of plugins that take long to compile.
+    pub(super) fn compiling(&self) -> CompileProgress {
+        let (all, each) = (self.all.clone(), Arc::clone(&self.each));
+        Arc::new(move |plugin, bytes, took| {
+            let line = match took {
+                None => format!("plugin {plugin}: compiling {}", megabytes(bytes)),
+                Some(took) => format!("plugin {plugin}: compiling took {:.1} s", took.as_secs_f64()),
+            };
+            let mut each = each.lock().unwrap_or_else(PoisonError::into_inner);
+            match (&all, took) {
+                (None, _) => output::complain(&line),
+                (Some(all), None) => {
+                    let bar = all.add(spinner(&line));
+                    bar.enable_steady_tick(TICK);
+                    drop(each.insert(format!("compiling {plugin}"), bar));
+                }
+                (Some(all), Some(_)) => {
+                    if let Some(bar) = each.remove(&format!("compiling {plugin}")) {
+                        bar.finish_and_clear();
+                    }
+                    all.suspend(|| output::complain(&line));
+                }
+            }
+        })
+    }
+
     /// Takes them away.
     pub(super) fn end(&self) {
         for bar in self.each.lock().unwrap_or_else(PoisonError::into_inner).values() {
@@ -55,6 +84,19 @@ impl Drop for Bars {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// How often a spinner turns.
+const TICK: Duration = Duration::from_millis(200);
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+fn spinner(line: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {msg}, for {elapsed}");
+    let bar = ProgressBar::new_spinner().with_message(printable(line, 100));
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
 
 fn bar(what: &str) -> ProgressBar {

@@ -87,7 +87,11 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
 
 /// Opens the state directory and the gate. Nothing serves yet.
 pub(super) fn open(config: &Config) -> Result<Gate, Exit> {
-    open_telling(config, &progress::bars())
+    let progress = progress::bars();
+    let gate = open_telling(config, &progress)?;
+    // The server's log says it.
+    gate.tell_compiling(progress.compiling());
+    Ok(gate)
 }
 
 fn open_telling(config: &Config, progress: &Bars) -> Result<Gate, Exit> {

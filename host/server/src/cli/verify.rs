@@ -137,6 +137,7 @@ fn spec(id: &str) -> Result<PluginSpec, toolgate_policy::name::NotAName> {
         grants: Default::default(),
         limits: Default::default(),
         isolation: Default::default(),
+        crash_details: Default::default(),
         engine: Default::default(),
         allow_lints: Default::default(),
         secrets: Default::default(),

@@ -11,7 +11,7 @@ use toolgate_policy::load::lint::{Allowed, Lint};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
 use toolgate_runtime::secret::SecretSpec;
-use toolgate_runtime::spec::{EngineKind, Folder, Isolation, PluginSpec, Source};
+use toolgate_runtime::spec::{CrashDetails, EngineKind, Folder, Isolation, PluginSpec, Source};
 
 use super::reader::{Document, Section};
 use super::secret::Secrets;
@@ -105,6 +105,7 @@ fn read_one(
     let allow_lints = allow_lints(section);
     let engine = engine(section);
     let isolation = isolation(section);
+    let crash_details = crash_details(section);
     let mut grants = grant::read(document, section.section("grant"));
     if let Some((plugin, other)) = instead
         && name.as_ref().is_some_and(|name| name.as_str() == plugin)
@@ -134,6 +135,7 @@ fn read_one(
         allow_lints,
         engine,
         isolation,
+        crash_details,
         secrets: needed,
         name,
     };
@@ -206,6 +208,14 @@ fn isolation(section: &Section<'_>) -> Isolation {
     Isolation::ALL.into_iter().find(|isolation| isolation.word() == word).unwrap_or_else(|| {
         section.wrong("isolation", format!(r#"is `{word}`; write "thread" or "process""#));
         Isolation::default()
+    })
+}
+
+fn crash_details(section: &Section<'_>) -> CrashDetails {
+    let Some(word) = section.string("crash_details") else { return CrashDetails::default() };
+    CrashDetails::ALL.into_iter().find(|details| details.word() == word).unwrap_or_else(|| {
+        section.wrong("crash_details", format!(r#"is `{word}`; write "local", "always" or "never""#));
+        CrashDetails::default()
     })
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Inbound {
     pub(crate) principal: Principal,
     /// Whose turn it is.
     pub(crate) caller: Caller,
+    /// Whether it came over stdio, and over no network.
+    pub(crate) is_local: bool,
     /// The session, or the one conversation over stdio, that it belongs to.
     pub(crate) conversation: Option<Arc<Conversation>>,
     /// The arguments of a `tools/call`, as they were written, until they are taken.
@@ -48,6 +50,7 @@ impl Inbound {
         Self {
             principal,
             caller,
+            is_local: false,
             conversation,
             arguments: Arc::default(),
             splice: None,

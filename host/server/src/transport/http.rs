@@ -28,6 +28,7 @@ use toolgate_policy::limits::wire::{
     HEAD_BYTES_MAX, HEAD_MS, HEADERS_MAX, SPARE_MS, SPARE_NOTIFICATIONS_MAX,
 };
 use toolgate_runtime::quota::Quota;
+use toolgate_runtime::socket::acknowledge;
 
 use super::guard::Guard;
 use crate::config::{ServerConfig, WireLimits};
@@ -182,12 +183,13 @@ impl HttpServer {
             async move { Ok::<_, Infallible>(server.answer(request, address, &connection).await) }
         });
         let patience = Duration::from_millis(self.0.limits.write_ms);
+        let stream = Watched::new(stream, patience).after_read(|stream| acknowledge(stream));
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_millis(HEAD_MS))
             .max_buf_size(HEAD_BYTES_MAX)
             .max_headers(HEADERS_MAX)
-            .serve_connection(TokioIo::new(Watched::new(stream, patience)), service)
+            .serve_connection(TokioIo::new(stream), service)
     }
 
     async fn answer(

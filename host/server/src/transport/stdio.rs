@@ -194,6 +194,7 @@ impl Reader {
         })?;
         let mut inbound =
             Inbound::new(self.principal.clone(), self.caller.clone(), Some(Arc::clone(&self.conversation)));
+        inbound.is_local = true;
         inbound.arguments = Arc::new(Mutex::new(arguments));
         match &mut message {
             ClientJsonRpcMessage::Request(request) => {

@@ -20,6 +20,7 @@ use super::p3::told;
 use super::{Gate, NoAddress};
 use crate::imports::outside::words::Blob;
 use crate::meter::Stop;
+use crate::socket::acknowledge;
 
 /// A socket that was asked for; what it is once it is open.
 #[derive(Default)]
@@ -167,6 +168,7 @@ impl Gate {
             match stream.try_read(&mut room) {
                 Ok(0) => return Ok(Came::End),
                 Ok(count) => {
+                    acknowledge(stream);
                     self.meter.socket_bytes(count as u64).map_err(met)?;
                     room.truncate(count);
                     return Ok(Came::Bytes(Blob(room)));

@@ -127,7 +127,8 @@ pub(super) fn ask(subject: &Subject<'_>, question: &Question) -> Result<Answer, 
                     let (bytes, entries) = (pass.room().bytes_max(), pass.room().entries_max());
                     Answer::yes(format!("it may keep {bytes} bytes in {entries} entries ({at})"))
                 }
-                Err(_) => Answer::no(format!("the keyvalue grant ({at}) is empty and has no room")),
+                Err(_) => Answer::no(format!("the keyvalue grant ({at}) is empty and has no room"))
+                    .and(format!("every use is refused; to grant it: {}", word.suggestion())),
             }
         }
     })

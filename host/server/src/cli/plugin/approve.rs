@@ -92,7 +92,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         return Err(Exit::usage("--digest is about one plugin; name one"));
     }
     // All are looked at before any is approved.
-    let looked = names.iter().map(|name| Shown::of(&desk, name)).collect::<Result<Vec<_>, _>>()?;
+    let (looked, left_out) = look(args, &desk, &names)?;
     let mut rivals = Rivals::default();
     may_be_named(&desk, &desk.config, &looked, &mut rivals, true)?;
     let mut changed = Vec::new();
@@ -111,7 +111,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         }
     }
     if changed.is_empty() {
-        return Ok(());
+        return left_out.map_or(Ok(()), Err);
     }
     if !args.saying.yes && args.digest.is_none() {
         if !agreed("Approve?")? {
@@ -126,7 +126,37 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     for Shown { plugin, .. } in changed {
         output::print(&format!("{}: approved by {}: {}", plugin.name(), approval.by, plugin.digest()));
     }
-    Ok(())
+    left_out.map_or(Ok(()), Err)
+}
+
+/// These plugins as they are now. Of all plugins those that do not load are named, with why, and left out: the second is how the
+/// command ends then.
+fn look(args: &Args, desk: &Desk, names: &[String]) -> Result<(Vec<Shown>, Option<Exit>), Exit> {
+    const NOTHING: &str = "\nnothing was approved";
+    let mut looked = Vec::new();
+    let mut left_out: Option<(Vec<&str>, Exit)> = None;
+    for name in names {
+        left_out = match (Shown::of(desk, name), left_out) {
+            (Ok(shown), before) => {
+                looked.push(shown);
+                before
+            }
+            (Err(exit), _) if !args.all => return Err(exit.with(NOTHING)),
+            (Err(exit), None) => Some((vec![name], exit)),
+            (Err(exit), Some((mut names, before))) => {
+                names.push(name);
+                Some((names, before.and(exit)))
+            }
+        };
+    }
+    match left_out {
+        None => Ok((looked, None)),
+        Some((_, exit)) if looked.is_empty() => Err(exit.with(NOTHING)),
+        Some((names, exit)) => {
+            let text = format!("not approved, since they do not load: {}", names.join(", "));
+            Ok((looked, Some(exit.tell_and_end_with(text))))
+        }
+    }
 }
 
 /// The configuration as it is by now. Whatever is wrong with it is wrong since it was shown.

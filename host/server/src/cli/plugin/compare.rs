@@ -64,6 +64,7 @@ pub(super) fn differences(desk: &Desk, plugin: &Plugin, entry: Option<&Entry>) -
     lines.extend(changed("signed by", &before, &plugin.provenance().signers));
     lines.extend(changed("asks", &list(|pin| &pin.asked), &now.asked));
     lines.extend(changed("is granted", &list(|pin| &pin.grant), &now.grant));
+    lines.extend(plugin.warnings().iter().map(|warning| format!("  warning: {}", shown(warning))));
     for (index, surface) in plugin.surfaces().iter().enumerate() {
         let before = was.and_then(|was| was.surfaces.get(index).copied());
         if before == Some(surface.digest()) {

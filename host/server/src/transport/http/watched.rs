@@ -12,13 +12,20 @@ use tokio::time::Sleep;
 pub(super) struct Watched<S> {
     stream: S,
     patience: Duration,
+    /// What is done after each read.
+    after_read: fn(&S),
     /// Runs while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Watched<S> {
     pub(super) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, waiting: None }
+        Self { stream, patience, after_read: |_| {}, waiting: None }
+    }
+
+    /// The same, with something that is done after each read.
+    pub(super) fn after_read(self, after_read: fn(&S)) -> Self {
+        Self { after_read, ..self }
     }
 
     /// What came of a write; an error when it has waited too long.
@@ -57,7 +64,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        std::task::ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        (self.after_read)(&self.stream);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -99,6 +108,19 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+
+    #[tokio::test]
+    async fn something_is_done_after_each_read() {
+        let (near, mut far) = tokio::io::duplex(16);
+        let mut near = Watched::new(near, Duration::from_secs(60))
+            .after_read(|_| READS.with(|reads| reads.set(reads.get() + 1)));
+        std::thread_local! { static READS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) }; }
+        for part in ["head", "body"] {
+            far.write_all(part.as_bytes()).await.unwrap();
+            near.read_exact(&mut [0; 4]).await.unwrap();
+        }
+        assert_eq!(READS.get(), 2);
+    }
 
     #[tokio::test]
     async fn a_write_that_nobody_reads_ends_and_one_that_goes_on_does_not() {

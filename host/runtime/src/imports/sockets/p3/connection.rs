@@ -74,6 +74,8 @@ impl Socket {
     /// How connecting ended.
     pub(in crate::imports::sockets) fn connected(&mut self, ended: Answer<TcpStream>) -> Answer<()> {
         let stream = ended.map_err(|why| self.failed(why))?;
+        // A guest that writes head and body apart does not wait for the head to be acknowledged. WASI has no option for it.
+        stream.set_nodelay(true).map_err(|error| self.failed(told(error)))?;
         self.state = State::Connected { stream: Arc::new(stream), sends: false, receives: false };
         Ok(())
     }
@@ -146,4 +148,21 @@ impl Socket {
 /// Where it is bound, if it is.
 fn bound(socket: &TcpSocket) -> Option<SocketAddr> {
     socket.local_addr().ok().filter(|address| address.port() != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_plugin_sends_over_a_socket_does_not_wait_for_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut socket = Socket::open(IpAddressFamily::Ipv4).unwrap();
+        let connecting = socket.connecting(address).unwrap();
+        socket.connected(connecting.connect(address).await.map_err(told)).unwrap();
+        assert!(sockopt::tcp_nodelay(socket.fd().unwrap()).unwrap());
+    }
 }

@@ -16,6 +16,7 @@ use wasmtime_wasi::p3::bindings::sockets::types::ErrorCode;
 
 use super::told;
 use crate::meter::{Meter, Stop};
+use crate::socket::acknowledge;
 
 /// One direction of a connection. Dropping it ends this direction.
 pub(in crate::imports::sockets) struct Half {
@@ -160,6 +161,7 @@ impl Incoming {
             match self.half.stream.try_read(room) {
                 Ok(0) => return Poll::Ready(Ok(None)),
                 Ok(bytes) => {
+                    acknowledge(&*self.half.stream);
                     count(&self.meter, bytes, fuel_left).map_err(NotMoved::Stop)?;
                     return Poll::Ready(Ok(Some(bytes)));
                 }

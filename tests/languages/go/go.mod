@@ -1,0 +1,3 @@
+module toolgate-tests/sums
+
+go 1.24
