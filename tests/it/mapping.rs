@@ -7,5 +7,6 @@ mod judge;
 mod law;
 mod mutate;
 mod table;
+mod texts;
 mod value;
 mod worlds;

@@ -52,7 +52,8 @@ pub enum Reply {
 }
 
 /// What an author says of the parts of a function: texts by path. A path is the parameter's name, or `return`, then names of
-/// fields, cases and flags, `ok`, `err`, and the places of tuples; lists and options add nothing to it.
+/// fields, cases and flags, `ok`, `err`, and the places of tuples. Options add nothing to it, and lists add nothing to what is
+/// below them; `[]` at the end is each element of a list itself.
 pub type Docs = BTreeMap<String, String>;
 
 /// Where in a function a schema stands.
@@ -60,16 +61,18 @@ struct At<'a> {
     docs: &'a Docs,
     way: Way,
     path: String,
+    /// How many lists up the list is that the path names: the schema is of an element of an element … of it.
+    lists: usize,
 }
 
 /// The schema of a function's arguments: one closed object.
 pub fn input(function: &Function, docs: &Docs) -> Map<String, Value> {
-    closed(&function.params, &At { docs, way: Way::In, path: String::new() })
+    closed(&function.params, &At { docs, way: Way::In, path: String::new(), lists: 0 })
 }
 
 /// The schema of what a call answers; none where it answers text or nothing.
 pub fn output(reply: &Reply, docs: &Docs) -> Option<Map<String, Value>> {
-    let at = At { docs, way: Way::Out, path: "return".to_owned() };
+    let at = At { docs, way: Way::Out, path: "return".to_owned(), lists: 0 };
     match reply {
         Reply::Nothing | Reply::Text | Reply::Media(_) | Reply::Content => None,
         Reply::Object(Shape::Record(fields)) => Some(closed(fields, &at)),
@@ -109,24 +112,26 @@ fn ok_side(function: &Function) -> Option<&Shape> {
 
 /// Every path of a function that something can be said of.
 pub fn paths(function: &Function) -> BTreeSet<String> {
-    fn below(shape: &Shape, path: &str, paths: &mut BTreeSet<String>) {
-        paths.insert(path.to_owned());
+    fn below(shape: &Shape, path: &str, lists: usize, paths: &mut BTreeSet<String>) {
+        paths.insert(element_path(path, lists));
         let under = |name: &str| format!("{path}/{name}");
         match shape {
-            Shape::List(inner) | Shape::Option(inner) => below(inner, path, paths),
+            Shape::List(inner) => below(inner, path, lists + 1, paths),
+            Shape::Option(inner) => below(inner, path, lists, paths),
             Shape::Tuple(shapes) => {
-                shapes.iter().enumerate().for_each(|(n, shape)| below(shape, &under(&n.to_string()), paths));
+                let each = |(n, shape): (usize, &Shape)| below(shape, &under(&n.to_string()), 0, paths);
+                shapes.iter().enumerate().for_each(each);
             }
             Shape::Record(fields) => {
-                fields.iter().for_each(|field| below(&field.shape, &under(&field.name), paths));
+                fields.iter().for_each(|field| below(&field.shape, &under(&field.name), 0, paths));
             }
             Shape::Variant(cases) => cases.iter().for_each(|case| match &case.payload {
-                Some(shape) => below(shape, &under(&case.name), paths),
+                Some(shape) => below(shape, &under(&case.name), 0, paths),
                 None => drop(paths.insert(under(&case.name))),
             }),
             Shape::Result(ok, err) => [("ok", ok), ("err", err)].into_iter().for_each(|(name, side)| {
                 if let Some(shape) = side {
-                    below(shape, &under(name), paths);
+                    below(shape, &under(name), 0, paths);
                 }
             }),
             Shape::Enum(names) | Shape::Flags(names) => paths.extend(names.iter().map(|name| under(name))),
@@ -134,22 +139,35 @@ pub fn paths(function: &Function) -> BTreeSet<String> {
         }
     }
     let mut found = BTreeSet::new();
-    function.params.iter().for_each(|param| below(&param.shape, &param.name, &mut found));
+    function.params.iter().for_each(|param| below(&param.shape, &param.name, 0, &mut found));
     if let Some(shape) = ok_side(function) {
-        below(shape, "return", &mut found);
+        below(shape, "return", 0, &mut found);
     }
     found
+}
+
+/// The path of a list's elements, of the elements of those, and so on.
+fn element_path(path: &str, lists: usize) -> String {
+    format!("{path}{}", "/[]".repeat(lists))
 }
 
 impl At<'_> {
     /// One name further down.
     fn under(&self, name: &str) -> Self {
         let path = if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) };
-        Self { docs: self.docs, way: self.way, path }
+        Self { docs: self.docs, way: self.way, path, lists: 0 }
+    }
+
+    /// The elements of the list that is here.
+    fn elements(&self) -> Self {
+        Self { docs: self.docs, way: self.way, path: self.path.clone(), lists: self.lists + 1 }
     }
 
     fn doc(&self) -> Option<&String> {
-        self.docs.get(&self.path)
+        match self.lists {
+            0 => self.docs.get(&self.path),
+            lists => self.docs.get(&element_path(&self.path, lists)),
+        }
     }
 
     /// The schema with what is said of it.
@@ -184,7 +202,7 @@ fn of(shape: &Shape, at: &At<'_>) -> Value {
         Shape::Char => json!({ "type": "string", "minLength": 1, "maxLength": 1 }),
         Shape::String => json!({ "type": "string" }),
         Shape::Bytes => json!({ "type": "string", "contentEncoding": "base64" }),
-        Shape::List(element) => json!({ "type": "array", "items": of(element, at) }),
+        Shape::List(element) => json!({ "type": "array", "items": named(element, &at.elements()) }),
         Shape::Tuple(elements) => {
             let element = |(n, shape): (usize, &Shape)| named(shape, &at.under(&n.to_string()));
             json!({
