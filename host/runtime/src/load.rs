@@ -26,7 +26,7 @@ use toolgate_policy::{Digest, ToolName};
 use crate::artifact::Artifact;
 use crate::sandbox::Sandbox;
 use crate::sandbox::prepare::{NotReady, Wanted};
-use crate::snapshot::plugin::Plugin;
+use crate::snapshot::plugin::{Plugin, Surfaces};
 use crate::snapshot::tool::{Listing, Ready};
 use crate::spec::{PluginSpec, Trust};
 use source::Sources;
@@ -73,6 +73,7 @@ pub struct Cleared {
     clearance: Clearance,
     listings: Vec<Listing>,
     surface: Artifact,
+    former_surface: Option<Artifact>,
     version: Option<String>,
     /// The interface by which it names further tools when it runs.
     dynamic: Option<String>,
@@ -179,6 +180,14 @@ pub(crate) fn clear_found(
     let refused = |reasons: Vec<String>| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons };
     let described =
         describe::describe(&inspected, &spec.prefix).map_err(|error| refused(vec![told(&error)]))?;
+    let former_surface = match against.approved {
+        Approved::Asked(Some(pin)) if pin.surfaces.first() == Some(&described.surface.digest()) => None,
+        Approved::Asked(None) => None,
+        Approved::Asked(Some(_)) | Approved::NotAsked => {
+            let former = describe::former_surface(&inspected, &described.listings);
+            Some(former.map_err(|error| refused(vec![told(&error)]))?)
+        }
+    };
     let case = Case {
         inspected: inspected.digest,
         says_it_is: inspected.manifest.id.as_deref(),
@@ -188,6 +197,7 @@ pub(crate) fn clear_found(
         findings: &described.findings,
         allowed: &spec.allow_lints,
         surface: described.surface.digest(),
+        former_surface: former_surface.as_ref().map(Artifact::digest),
         approved: against.approved,
     };
     let clearance =
@@ -203,6 +213,7 @@ pub(crate) fn clear_found(
         clearance,
         listings: described.listings,
         surface: described.surface,
+        former_surface,
         version: inspected.manifest.version.clone(),
         dynamic: inspected.dynamic,
     })
@@ -337,6 +348,7 @@ impl Cleared {
         if tools.is_empty() {
             return Err(refused(vec!["it names no tool".to_owned()]));
         }
+        let surfaces = Surfaces { all: surfaces, former: self.former_surface };
         Ok(Plugin::new(spec.clone(), self.clearance, surfaces, tools, self.version))
     }
 }

@@ -10,7 +10,9 @@ mod length;
 pub mod lift;
 pub mod lower;
 pub mod problem;
+mod rough;
 pub mod schema;
+pub(crate) mod schema_v1;
 pub mod shape;
 pub(crate) mod wire;
 

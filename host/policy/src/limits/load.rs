@@ -185,8 +185,8 @@ pub const SCHEMA_DEPTH_MAX: usize = 32;
 /// Subschemas of one tool.
 pub const SCHEMA_NODES_MAX: usize = 512;
 
-/// Bytes of one tool's schemas.
-pub const SCHEMA_BYTES_MAX: usize = 64 * KIB as usize;
+/// Bytes of one tool's schemas. Types of [`SCHEMA_NODES_MAX`] parts and a section of [`SECTION_BYTES_MAX`] make no more.
+pub const SCHEMA_BYTES_MAX: usize = 128 * KIB as usize;
 
 /// Schemas to which a schema holds one value, all references followed.
 pub const SCHEMA_STEPS_MAX: u64 = 10_000;

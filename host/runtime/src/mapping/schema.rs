@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::SAFE_INTEGER_MAX;
 use super::content;
+use super::rough;
 use super::shape::{Case, Field, Function, Integer, Shape};
 
 /// Which way values go: some types accept less than they give.
@@ -171,67 +172,123 @@ impl At<'_> {
     }
 
     /// The schema with what is said of it.
-    fn described(&self, mut schema: Value) -> Value {
-        if let (Some(doc), Some(schema)) = (self.doc(), schema.as_object_mut()) {
-            schema.insert("description".to_owned(), Value::from(doc.as_str()));
+    fn described(&self, schema: Value) -> Value {
+        match self.doc() {
+            Some(doc) => described(schema, doc),
+            None => schema,
         }
-        schema
     }
 
     /// The names of an enum or of flags: with what is said of each, where something is.
     fn names(&self, names: &[String]) -> Value {
-        if !names.iter().any(|name| self.under(name).doc().is_some()) {
-            return json!({ "type": "string", "enum": names });
+        let schema = json!({ "type": "string", "enum": names });
+        with_lines(schema, names.iter().map(|name| (name.clone(), self.under(name))))
+    }
+
+    /// A tuple. One schema for all places where they are of one type; where not, `items` is there for readers that do not know
+    /// `prefixItems`, or refuse an array without it, and says roughly what all of them are. To others it says nothing, since there are no more items.
+    fn tuple(&self, shapes: &[Shape]) -> Value {
+        let (count, places) = (shapes.len(), shapes.iter().enumerate());
+        let place = |n: usize| self.under(&n.to_string());
+        match shapes {
+            [first, rest @ ..] if rest.iter().all(|shape| shape == first) => {
+                let items = of(first, &place(0));
+                let schema = json!({ "type": "array", "items": items, "minItems": count, "maxItems": count });
+                with_lines(schema, places.map(|(n, _)| (n.to_string(), place(n))))
+            }
+            _ => json!({
+                "type": "array",
+                "prefixItems": places.map(|(n, shape)| named(shape, &place(n))).collect::<Vec<_>>(),
+                "items": rough::any(shapes, self.way == Way::Out),
+                "minItems": count,
+                "maxItems": count,
+            }),
         }
-        let named = |name: &String| self.under(name).described(json!({ "const": name }));
-        json!({ "type": "string", "oneOf": names.iter().map(named).collect::<Vec<_>>() })
     }
 }
 
-/// The schema of a shape, without what is said of the shape itself: that stands with whatever has a name.
+/// Says something of a schema, before what it says already. Where it is a choice the first choice says it: some clients refuse
+/// whatever stands beside `anyOf`.
+fn described(mut schema: Value, text: &str) -> Value {
+    if let Some(first) = schema.get_mut("anyOf").and_then(|choices| choices.get_mut(0)) {
+        *first = described(first.take(), text);
+    } else if let Some(members) = schema.as_object_mut() {
+        let text = match members.get("description").and_then(Value::as_str) {
+            Some(own) => format!("{text}\n\n{own}"),
+            None => text.to_owned(),
+        };
+        members.insert("description".to_owned(), Value::from(text));
+    }
+    schema
+}
+
+/// A schema that says what is said of parts without a schema of their own, a line each.
+fn with_lines<'a>(schema: Value, parts: impl Iterator<Item = (String, At<'a>)>) -> Value {
+    let line = |(name, at): (String, At<'_>)| Some(format!("`{name}`: {}", at.doc()?));
+    let lines: Vec<String> = parts.filter_map(line).collect();
+    if lines.is_empty() { schema } else { described(schema, &lines.join("\n")) }
+}
+
+/// The schema of a shape, without what is said of the shape itself: that stands with whatever has a name. Each schema has one
+/// `type`, or is a choice between some that have and nothing else: the form that most clients take (docs/clients.md).
 fn of(shape: &Shape, at: &At<'_>) -> Value {
     match shape {
         Shape::Bool => json!({ "type": "boolean" }),
         Shape::Integer(integer) => integer_schema(*integer),
         Shape::F32 | Shape::F64 => match at.way {
             Way::In => json!({ "type": "number" }),
-            Way::Out => {
-                json!({ "anyOf": [{ "type": "number" }, { "enum": ["NaN", "Infinity", "-Infinity"] }] })
-            }
+            Way::Out => any_of(vec![
+                json!({ "type": "number" }),
+                json!({ "type": "string", "enum": ["NaN", "Infinity", "-Infinity"] }),
+            ]),
         },
-        Shape::Char => json!({ "type": "string", "minLength": 1, "maxLength": 1 }),
+        Shape::Char => json!({ "type": "string", "pattern": r"^[\s\S]$" }),
         Shape::String => json!({ "type": "string" }),
-        Shape::Bytes => json!({ "type": "string", "contentEncoding": "base64" }),
+        // What arguments are made by refuses `contentEncoding`; answers are for programs.
+        Shape::Bytes => match at.way {
+            Way::In => json!({ "type": "string", "description": "Base64." }),
+            Way::Out => json!({ "type": "string", "contentEncoding": "base64" }),
+        },
         Shape::List(element) => json!({ "type": "array", "items": named(element, &at.elements()) }),
-        Shape::Tuple(elements) => {
-            let element = |(n, shape): (usize, &Shape)| named(shape, &at.under(&n.to_string()));
-            json!({
-                "type": "array",
-                "prefixItems": elements.iter().enumerate().map(element).collect::<Vec<_>>(),
-                // Not `items: false`: readers of older drafts take that for "no items at all".
-                "minItems": elements.len(),
-                "maxItems": elements.len(),
-            })
-        }
+        Shape::Tuple(shapes) => at.tuple(shapes),
         Shape::Record(fields) => Value::Object(closed(fields, at)),
-        Shape::Option(inner) if is_nullable(inner) => {
-            let some = object(json!({ "some": of(inner, at) }), vec![Value::from("some")]);
-            json!({ "anyOf": [some, { "type": "null" }] })
+        Shape::Option(inner) => {
+            let mut some = of(inner, at);
+            if is_nullable(inner) {
+                some = Value::Object(object(json!({ "some": some }), vec![Value::from("some")]));
+            }
+            any_of(vec![some, json!({ "type": "null" })])
         }
-        Shape::Option(inner) => json!({ "anyOf": [of(inner, at), { "type": "null" }] }),
         Shape::Result(ok, err) => {
             let side = |name: &str, shape: &Option<Box<Shape>>| {
                 let none = || json!({ "type": "null" });
                 let value = shape.as_ref().map_or_else(none, |shape| named(shape, &at.under(name)));
-                object(json!({ name: value }), vec![Value::from(name)])
+                Value::Object(object(json!({ name: value }), vec![Value::from(name)]))
             };
-            json!({ "oneOf": [side("ok", ok), side("err", err)] })
+            any_of(vec![side("ok", ok), side("err", err)])
         }
-        Shape::Variant(cases) => {
-            json!({ "oneOf": cases.iter().map(|case| case_schema(case, at)).collect::<Vec<_>>() })
-        }
+        Shape::Variant(cases) => any_of(cases.iter().map(|case| case_schema(case, at)).collect()),
         Shape::Enum(names) => at.names(names),
-        Shape::Flags(names) => json!({ "type": "array", "items": at.names(names), "uniqueItems": true }),
+        // One that is there twice is there: that is no reason to refuse, and clients refuse `uniqueItems`.
+        Shape::Flags(names) => json!({ "type": "array", "items": at.names(names) }),
+    }
+}
+
+/// A choice. Choices among the choices are choices of it.
+fn any_of(choices: Vec<Value>) -> Value {
+    let mut all = Vec::new();
+    for mut choice in choices {
+        match choice.get_mut("anyOf").map(Value::take) {
+            Some(Value::Array(inner)) => all.extend(inner),
+            _ => all.push(choice),
+        }
+    }
+    match (all.pop(), all.is_empty()) {
+        (Some(only), true) => only,
+        (last, _) => {
+            all.extend(last);
+            json!({ "anyOf": all })
+        }
     }
 }
 
@@ -252,10 +309,10 @@ fn integer_schema(integer: Integer) -> Value {
     }
     let low = low.max(-SAFE_INTEGER_MAX);
     let decimal = if low < 0 { "^(0|-?[1-9][0-9]{0,18})$" } else { "^(0|[1-9][0-9]{0,19})$" };
-    json!({ "anyOf": [
-        { "type": "integer", "minimum": narrow(low), "maximum": narrow(SAFE_INTEGER_MAX) },
-        { "type": "string", "pattern": decimal },
-    ] })
+    any_of(vec![
+        json!({ "type": "integer", "minimum": narrow(low), "maximum": narrow(SAFE_INTEGER_MAX) }),
+        json!({ "type": "string", "pattern": decimal }),
+    ])
 }
 
 /// Bounds of schemas all lie within ±(2^53 − 1).
@@ -265,7 +322,7 @@ fn narrow(bound: i128) -> i64 {
 
 fn case_schema(case: &Case, at: &At<'_>) -> Value {
     let at = at.under(&case.name);
-    let tag = json!({ "const": case.name });
+    let tag = json!({ "type": "string", "enum": [case.name] });
     let schema = match &case.payload {
         None => object(json!({ "tag": tag }), vec![Value::from("tag")]),
         Some(payload) => {
