@@ -2,6 +2,7 @@
 //! worlds of every make, the tools that come of them or the reason why none do.
 
 mod bounds;
+mod clients;
 mod echo;
 mod judge;
 mod law;

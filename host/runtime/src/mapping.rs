@@ -2,6 +2,7 @@
 //! shape, arguments from JSON, results to JSON. Schema and lowering are two views of one shape, so that what the schema
 //! accepts is what lowers.
 
+pub mod clients;
 pub(crate) mod compiled;
 pub(crate) mod content;
 pub(crate) mod cost;

@@ -20,7 +20,7 @@ interface types {
   /// How well it fits.
   enum grade { good, bad }
 }
-world w {
+world whole {
   use types.{hit, hits, grade};
   /// @param queries Each of them is looked for.
   /// @param queries/[] A word.

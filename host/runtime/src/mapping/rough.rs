@@ -6,7 +6,7 @@ use super::schema::is_nullable;
 use super::shape::Shape;
 
 /// How many lists within lists are told of.
-const DEPTH_MAX: usize = 2;
+const DEPTH_MAX: usize = 6;
 
 /// The types that values of these shapes have in JSON. Every value of theirs fits, and so may others.
 pub(super) fn any(shapes: &[Shape], is_answer: bool) -> Value {
