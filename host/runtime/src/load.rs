@@ -323,7 +323,7 @@ impl Cleared {
             .listings
             .into_iter()
             .zip(exports)
-            .map(|(listing, export)| Ready { listing: Arc::new(listing), export, own_name: None })
+            .map(|(listing, export)| Ready { listing: Arc::new(listing), export, own: None })
             .collect();
         if let [list, call] = further.as_slice() {
             let said = dynamic::ask(sandbox, &self.clearance, list, &spec.name, &spec.prefix)
@@ -331,15 +331,15 @@ impl Cleared {
             hold_to_lints(&said.findings, &spec.allow_lints)
                 .map_err(|reasons| refused(reasons.iter().map(ToString::to_string).collect()))?;
             surfaces.push(said.surface);
-            for (own_name, listing) in said.tools {
+            for (own, listing) in said.tools {
                 if let Some(tool) = tools.iter().find(|tool| tool.listing.name == listing.name) {
                     return Err(refused(vec![format!(
-                        "its dynamic tool {own_name} has the name of its function {}",
-                        tool.listing.path
+                        "its dynamic tool {} has the name of its function {}",
+                        own.name, tool.listing.path
                     )]));
                 }
                 let export = Arc::new(call.named(listing.name.clone()));
-                tools.push(Ready { listing: Arc::new(listing), export, own_name: Some(own_name) });
+                tools.push(Ready { listing: Arc::new(listing), export, own: Some(own) });
             }
         }
         self.clearance

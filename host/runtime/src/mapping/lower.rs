@@ -27,7 +27,7 @@ pub fn lower(arguments: &Json, function: &Function) -> Result<Vec<Val>, Problems
     lower_within(arguments, function, ARGUMENT_VALUES_BYTES_MAX).map(|lowered| lowered.vals).map_err(
         |error| match error {
             LowerError::Problems(problems) => problems,
-            LowerError::Large => Problems::too_large(),
+            LowerError::Large | LowerError::Schema(_) => Problems::too_large(),
         },
     )
 }
@@ -44,6 +44,8 @@ pub(crate) struct Lowered {
 pub(crate) enum LowerError {
     /// They do not fit the type.
     Problems(Problems),
+    /// They do not fit the schema that the plugin wrote: where, and why.
+    Schema(String),
     /// They would take more memory than they may.
     Large,
 }
