@@ -6,6 +6,7 @@ mod clients;
 mod echo;
 mod judge;
 mod law;
+mod lenient;
 mod mutate;
 mod table;
 mod texts;

@@ -102,3 +102,96 @@ fn plugin_toml_says_of_a_list_and_of_its_elements_what_it_likes() {
         (&json!("Other spellings."), &json!("Another."))
     );
 }
+
+const FORMS: &str = "package a:b;
+interface types {
+  /// How it is painted.
+  variant paint {
+    /// One colour.
+    plain(string),
+    none,
+  }
+  /// How well it fits.
+  enum grade {
+    /// Very well.
+    good,
+    bad,
+  }
+}
+world whole {
+  use types.{paint, grade};
+  export mixed: func(of: tuple<string, u32, list<bool>>);
+  export same: func(of: tuple<f64, f64>);
+  export maybe: func(of: list<option<string>>, twice: option<option<bool>>);
+  export wide: func(of: u64, bytes: list<u8>, letter: char);
+  export painted: func(of: paint, grade: grade, grades: list<option<grade>>);
+}
+";
+
+#[test]
+fn every_schema_has_one_type_or_is_a_choice_and_nothing_else() {
+    let manifest = "[tool.same.params]\n\"of\" = \"A point.\"\n\"of/1\" = \"North.\"\n\
+                    [tool.wide.params]\n\"of\" = \"How many.\"\n\"bytes\" = \"A picture.\"\n";
+    let tools = packed(FORMS, manifest);
+    let property = |tool: &str, name: &str| of(&tools, tool)["inputSchema"]["properties"][name].clone();
+    let string = json!({ "type": "string" });
+    let nothing = json!({ "type": "null" });
+    assert_eq!(
+        property("mixed", "of"),
+        json!({
+            "type": "array",
+            "prefixItems": [
+                string,
+                { "type": "integer", "minimum": 0, "maximum": u32::MAX },
+                { "type": "array", "items": { "type": "boolean" } },
+            ],
+            "items": { "anyOf": [
+                string, { "type": "integer" }, { "type": "array", "items": { "type": "boolean" } },
+            ] },
+            "minItems": 3,
+            "maxItems": 3,
+        })
+    );
+    assert_eq!(
+        property("same", "of"),
+        json!({
+            "type": "array", "items": { "type": "number" }, "minItems": 2, "maxItems": 2,
+            "description": "A point.\n\n`1`: North.",
+        })
+    );
+    assert_eq!(property("maybe", "of")["items"], json!({ "anyOf": [string, nothing] }));
+    let some = json!({
+        "type": "object", "properties": { "some": { "anyOf": [{ "type": "boolean" }, nothing] } },
+        "required": ["some"], "additionalProperties": false,
+    });
+    assert_eq!(property("maybe", "twice"), json!({ "anyOf": [some, nothing] }));
+    assert_eq!(
+        property("wide", "of"),
+        json!({ "anyOf": [
+            { "type": "integer", "minimum": 0, "maximum": (1u64 << 53) - 1, "description": "How many." },
+            { "type": "string", "pattern": "^(0|[1-9][0-9]{0,19})$" },
+        ] })
+    );
+    let bytes = json!({ "type": "string", "description": "A picture.\n\nBase64." });
+    assert_eq!(property("wide", "bytes"), bytes);
+    assert_eq!(property("wide", "letter"), json!({ "type": "string", "pattern": r"^[\s\S]$" }));
+    assert_eq!(
+        property("painted", "of"),
+        json!({ "anyOf": [
+            {
+                "type": "object",
+                "properties": { "tag": { "type": "string", "enum": ["plain"] }, "val": string },
+                "required": ["tag", "val"], "additionalProperties": false,
+                "description": "How it is painted.\n\nOne colour.",
+            },
+            {
+                "type": "object", "properties": { "tag": { "type": "string", "enum": ["none"] } },
+                "required": ["tag"], "additionalProperties": false,
+            },
+        ] })
+    );
+    let grade = |text: &str| json!({ "type": "string", "enum": ["good", "bad"], "description": text });
+    let told = "How well it fits.\n\n`good`: Very well.";
+    assert_eq!(property("painted", "grade"), grade(told));
+    assert_eq!(property("painted", "grades")["items"], json!({ "anyOf": [grade(told), nothing] }));
+}
