@@ -108,6 +108,19 @@ fn frozen_the_lock_of_7e55173_stays_as_it_is_and_that_is_said() {
 }
 
 #[test]
+fn where_the_lock_of_7e55173_cannot_be_written_its_plugins_serve_all_the_same() {
+    let world = kept();
+    let before = std::fs::read(world.path("toolgate.lock")).unwrap();
+    // What commands lock is a folder, which cannot be opened as a file.
+    std::fs::create_dir(world.path(".toolgate.lock.flock")).unwrap();
+    let server = world.serve(Transport::Http);
+    let log = server.wait_for_log("could not be written anew");
+    assert!(log.contains("plugin=hello"), "{log}");
+    assert_eq!(server.call("hello_greet", json!({ "name": "x" })).text(), "Hello, x.");
+    assert_eq!(std::fs::read(world.path("toolgate.lock")).unwrap(), before);
+}
+
+#[test]
 fn what_a_model_read_under_neither_release_is_held() {
     let world = kept();
     let mut lock = lock(&world);

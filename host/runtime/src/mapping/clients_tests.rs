@@ -1,3 +1,5 @@
+//! What clients refuse, case by case.
+
 use serde_json::json;
 
 use super::*;

@@ -37,7 +37,7 @@ pub struct Claims {
 const NODE_BYTES: u64 = 96;
 
 /// What is said of a value that takes too long.
-pub(crate) const TOO_LARGE: &str = "it is too large to be held to this tool's schema; give less at once";
+pub(crate) const TOO_LARGE: &str = "it is too large to be held to this tool's schema";
 
 /// A picture for a tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,7 +166,11 @@ impl Tool {
                 match own.input.judge(&arguments.value(), steps_max) {
                     Ok(()) => {}
                     Err(Misfit::Large) if is_small => return Err(LowerError::Large),
-                    Err(Misfit::Large) => return Err(LowerError::Schema(TOO_LARGE.to_owned())),
+                    Err(Misfit::Large) => {
+                        return Err(LowerError::Schema(format!(
+                            "the arguments: {TOO_LARGE}; give less at once"
+                        )));
+                    }
                     Err(Misfit::Wrong { at, what }) => {
                         let at = if at.is_empty() { "the arguments" } else { &at };
                         return Err(LowerError::Schema(format!("{at}: {what}")));
