@@ -65,7 +65,7 @@ impl Remapped {
 
 /// Replaces the entries that are still those by which the plugins serve.
 fn rewrite(gate: &Gate, path: &Path, plugins: &[&Arc<Plugin>]) -> Result<(), String> {
-    let locks = FileLocks::take([path]).map_err(|error| error.to_string())?;
+    let locks = FileLocks::take([path]).map_err(|error| whole(&error))?;
     let mut lock = read_lock(path)?;
     let mut done = Vec::new();
     for plugin in plugins {
@@ -79,7 +79,7 @@ fn rewrite(gate: &Gate, path: &Path, plugins: &[&Arc<Plugin>]) -> Result<(), Str
     if done.is_empty() {
         return Ok(());
     }
-    lock.file.save(&locks, path).map_err(|error| error.to_string())?;
+    lock.file.save(&locks, path).map_err(|error| whole(&error))?;
     for (plugin, from, to) in done {
         let shown = |digest: Option<toolgate_policy::Digest>| {
             digest.map_or_else(String::new, |digest| digest.to_string())
@@ -94,4 +94,10 @@ fn rewrite(gate: &Gate, path: &Path, plugins: &[&Arc<Plugin>]) -> Result<(), Str
         });
     }
     Ok(())
+}
+
+/// An error with all that caused it.
+fn whole(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
