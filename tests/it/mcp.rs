@@ -7,6 +7,7 @@ mod legacy;
 mod lifecycle;
 mod malformed;
 mod official;
+mod schemas;
 mod tools;
 mod values;
 

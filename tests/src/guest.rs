@@ -24,6 +24,19 @@ pub fn test_guest(name: &str) -> Vec<u8> {
     read(folder().join("tests").join(format!("{name}.wasm")))
 }
 
+/// The files of all example plugins and test guests that are built.
+pub fn all() -> Vec<PathBuf> {
+    let list = |folder: PathBuf| {
+        let entries = std::fs::read_dir(&folder).unwrap_or_else(|_| panic!("run `cargo xtask guests`"));
+        entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|it| it == "wasm"))
+    };
+    let mut all: Vec<PathBuf> = list(folder()).chain(list(folder().join("tests"))).collect();
+    all.sort();
+    all
+}
+
 /// A guest of `tests/languages`, or a line that says that there is none. In CI that is a failure.
 pub fn language(name: &str) -> Option<Vec<u8>> {
     let path = folder().join("languages").join(format!("{name}.wasm"));

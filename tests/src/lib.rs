@@ -14,6 +14,7 @@ pub mod hold;
 pub mod inner;
 pub mod inside;
 pub mod kept;
+pub mod named;
 pub mod process;
 pub mod prompt;
 pub mod raw;

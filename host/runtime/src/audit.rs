@@ -113,6 +113,17 @@ pub enum Event<'a> {
         /// The same of what serves now.
         to: [String; 3],
     },
+    /// The lock says in this release's words what was approved in those of the former one.
+    SurfaceRemapped {
+        /// Which.
+        plugin: &'a str,
+        /// Digest of what a model reads of it, as it was approved.
+        from: String,
+        /// The same as it is written now.
+        to: String,
+        /// Whose approval it is.
+        approved_by: &'a str,
+    },
     /// The process began or ended.
     Process {
         /// `started` or `stopped`.
@@ -193,6 +204,10 @@ impl Recorder {
                 let side = |[version, digest, approved]: &[String; 3]| json!({ "version": version, "digest": digest, "approved": approved });
                 ("lock-went-back", json!({ "plugin": plugin, "from": side(from), "to": side(to) }))
             }
+            Event::SurfaceRemapped { plugin, from, to, approved_by } => (
+                "surface-remapped",
+                json!({ "plugin": plugin, "from": from, "to": to, "approved_by": printable(approved_by, 200) }),
+            ),
             Event::Process { what } => (*what, json!({ "pid": std::process::id() })),
         };
         let mut line = Map::new();

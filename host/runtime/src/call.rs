@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use toolgate_policy::call::{Denied, judge};
 use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::limits::lift::{ARGUMENT_VALUES_BYTES_MAX, SMALL_VALUES_BYTES};
+use toolgate_policy::limits::load::{SCHEMA_VALUE_STEPS_MAX, SCHEMA_VALUE_STEPS_SMALL};
 
 use crate::admission::breaker::{Change, Whom};
 use crate::audit::Event;
@@ -19,7 +20,7 @@ use crate::mapping::problem::Problems;
 use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::rooms::Rooms;
 use crate::sandbox::Call;
-use crate::snapshot::tool::Tool;
+use crate::snapshot::tool::{Misfit, TOO_LARGE, Tool};
 use request::Request;
 
 /// Runs a call to its end. There is always a record, and it is closed before anybody learns the outcome.
@@ -77,6 +78,7 @@ async fn attempt(rooms: &Rooms, request: &mut Request, record: &mut Record) -> R
         slot,
     };
     let outcome = rooms.sandbox.call(&permit, &tool.export, vals, call).await;
+    let outcome = hold_to_schema(rooms, request, &tool, outcome).await;
     if let Some(change) = trial.and_then(|trial| trial.ended(&outcome, Instant::now())) {
         tell(rooms, permit.plugin().as_str(), request.caller.peer(), change);
     }
@@ -90,9 +92,44 @@ async fn digest(rooms: &Rooms, request: &mut Request) -> Result<String, Fault> {
     digest.map_err(Fault::internal)?.map_err(Fault::internal)
 }
 
+/// Holds an answer to the schema that its plugin wrote when it named the tool. What takes long is done on the threads for that.
+async fn hold_to_schema(rooms: &Rooms, request: &Request, tool: &Arc<Tool>, outcome: Outcome) -> Outcome {
+    let answer = match outcome {
+        Outcome::Answer(answer) if tool.judges_answers() => answer,
+        other => return other,
+    };
+    let (judged, answer) = match tool.judge(&answer, SCHEMA_VALUE_STEPS_SMALL) {
+        Err(Misfit::Large) => {
+            let tool = Arc::clone(tool);
+            let work = move || (tool.judge(&answer, SCHEMA_VALUE_STEPS_MAX), answer);
+            match rooms.large.run(&request.caller, work).await {
+                Ok(judged) => judged,
+                Err(error) => return Outcome::Fault(Fault::internal(error)),
+            }
+        }
+        judged => (judged, answer),
+    };
+    let wrong = |why: String| {
+        Outcome::Fault(Fault::new(
+            FaultKind::Lift,
+            format!("the tool's answer does not fit the output schema that it was listed with: {why}"),
+        ))
+    };
+    match judged {
+        Ok(()) => Outcome::Answer(answer),
+        Err(Misfit::Large) => wrong(TOO_LARGE.to_owned()),
+        Err(Misfit::Wrong { at, what }) if at.is_empty() => wrong(what),
+        Err(Misfit::Wrong { at, what }) => wrong(format!("{at}: {what}")),
+    }
+}
+
 /// The arguments as values. What becomes large is made on the threads for that.
 async fn lower(rooms: &Rooms, request: &mut Request, tool: &Arc<Tool>) -> Result<Lowered, Fault> {
     let wrong = |problems: Problems| Fault::new(FaultKind::Arguments, problems.to_string());
+    let misfit = |why: String| {
+        let told = format!("the arguments do not fit this tool's input schema:\n- {why}");
+        Fault::new(FaultKind::Arguments, told)
+    };
     if !request.arguments.is_large() {
         let tool = Arc::clone(tool);
         let lowered =
@@ -103,6 +140,7 @@ async fn lower(rooms: &Rooms, request: &mut Request, tool: &Arc<Tool>) -> Result
                 return Ok(lowered);
             }
             Err(LowerError::Problems(problems)) => return Err(wrong(problems)),
+            Err(LowerError::Schema(why)) => return Err(misfit(why)),
             Err(LowerError::Large) => {
                 let admitted = request.arguments.admit(&rooms.large, &request.caller);
                 admitted.map_err(|refused| Fault::no_memory().logged(&refused.to_string()))?;
@@ -117,6 +155,7 @@ async fn lower(rooms: &Rooms, request: &mut Request, tool: &Arc<Tool>) -> Result
     request.arguments.forget();
     lowered.map_err(Fault::internal)?.map_err(|error| match error {
         LowerError::Problems(problems) => wrong(problems),
+        LowerError::Schema(why) => misfit(why),
         LowerError::Large => wrong(Problems::too_large()),
     })
 }

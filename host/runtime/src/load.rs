@@ -26,7 +26,7 @@ use toolgate_policy::{Digest, ToolName};
 use crate::artifact::Artifact;
 use crate::sandbox::Sandbox;
 use crate::sandbox::prepare::{NotReady, Wanted};
-use crate::snapshot::plugin::Plugin;
+use crate::snapshot::plugin::{Plugin, Surfaces};
 use crate::snapshot::tool::{Listing, Ready};
 use crate::spec::{PluginSpec, Trust};
 use source::Sources;
@@ -73,6 +73,7 @@ pub struct Cleared {
     clearance: Clearance,
     listings: Vec<Listing>,
     surface: Artifact,
+    former_surface: Option<Artifact>,
     version: Option<String>,
     /// The interface by which it names further tools when it runs.
     dynamic: Option<String>,
@@ -179,6 +180,14 @@ pub(crate) fn clear_found(
     let refused = |reasons: Vec<String>| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons };
     let described =
         describe::describe(&inspected, &spec.prefix).map_err(|error| refused(vec![told(&error)]))?;
+    let former_surface = match against.approved {
+        Approved::Asked(Some(pin)) if pin.surfaces.first() == Some(&described.surface.digest()) => None,
+        Approved::Asked(None) => None,
+        Approved::Asked(Some(_)) | Approved::NotAsked => {
+            let former = describe::former_surface(&inspected, &described.listings);
+            Some(former.map_err(|error| refused(vec![told(&error)]))?)
+        }
+    };
     let case = Case {
         inspected: inspected.digest,
         says_it_is: inspected.manifest.id.as_deref(),
@@ -188,6 +197,7 @@ pub(crate) fn clear_found(
         findings: &described.findings,
         allowed: &spec.allow_lints,
         surface: described.surface.digest(),
+        former_surface: former_surface.as_ref().map(Artifact::digest),
         approved: against.approved,
     };
     let clearance =
@@ -203,6 +213,7 @@ pub(crate) fn clear_found(
         clearance,
         listings: described.listings,
         surface: described.surface,
+        former_surface,
         version: inspected.manifest.version.clone(),
         dynamic: inspected.dynamic,
     })
@@ -312,7 +323,7 @@ impl Cleared {
             .listings
             .into_iter()
             .zip(exports)
-            .map(|(listing, export)| Ready { listing: Arc::new(listing), export, own_name: None })
+            .map(|(listing, export)| Ready { listing: Arc::new(listing), export, own: None })
             .collect();
         if let [list, call] = further.as_slice() {
             let said = dynamic::ask(sandbox, &self.clearance, list, &spec.name, &spec.prefix)
@@ -320,15 +331,15 @@ impl Cleared {
             hold_to_lints(&said.findings, &spec.allow_lints)
                 .map_err(|reasons| refused(reasons.iter().map(ToString::to_string).collect()))?;
             surfaces.push(said.surface);
-            for (own_name, listing) in said.tools {
+            for (own, listing) in said.tools {
                 if let Some(tool) = tools.iter().find(|tool| tool.listing.name == listing.name) {
                     return Err(refused(vec![format!(
-                        "its dynamic tool {own_name} has the name of its function {}",
-                        tool.listing.path
+                        "its dynamic tool {} has the name of its function {}",
+                        own.name, tool.listing.path
                     )]));
                 }
                 let export = Arc::new(call.named(listing.name.clone()));
-                tools.push(Ready { listing: Arc::new(listing), export, own_name: Some(own_name) });
+                tools.push(Ready { listing: Arc::new(listing), export, own: Some(own) });
             }
         }
         self.clearance
@@ -337,6 +348,7 @@ impl Cleared {
         if tools.is_empty() {
             return Err(refused(vec!["it names no tool".to_owned()]));
         }
+        let surfaces = Surfaces { all: surfaces, former: self.former_surface };
         Ok(Plugin::new(spec.clone(), self.clearance, surfaces, tools, self.version))
     }
 }

@@ -2,6 +2,7 @@
 //! shape, arguments from JSON, results to JSON. Schema and lowering are two views of one shape, so that what the schema
 //! accepts is what lowers.
 
+pub mod clients;
 pub(crate) mod compiled;
 pub(crate) mod content;
 pub(crate) mod cost;
@@ -10,7 +11,9 @@ mod length;
 pub mod lift;
 pub mod lower;
 pub mod problem;
+mod rough;
 pub mod schema;
+pub(crate) mod schema_v1;
 pub mod shape;
 pub(crate) mod wire;
 

@@ -3,6 +3,7 @@
 //! cannot be read. What cannot be read leaves everything else as it was and says so.
 
 mod older;
+mod remapped;
 mod stamps;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use toolgate_runtime::gate::Gate;
 
 use crate::config::{Config, load_revoked, load_trust};
 use older::Older;
+use remapped::Remapped;
 use stamps::{Stamp, Stamps, stamps};
 
 /// Which changes a server takes while it serves. What is revoked is always taken.
@@ -51,6 +53,8 @@ struct Watched {
     policy: PathBuf,
     /// The files of the signers' keys.
     keys: Vec<PathBuf>,
+    /// The lock, where one is asked.
+    lock: Option<PathBuf>,
     files: Vec<PathBuf>,
     /// As they were when they were read.
     read: Stamps,
@@ -59,7 +63,8 @@ struct Watched {
 impl Watched {
     fn of(config: &Config, read: Stamps) -> Self {
         let (policy, keys) = (config.policy.clone(), config.keys.clone());
-        Self { policy, keys, files: watched(config), read }
+        let lock = config.lock.as_ref().map(|lock| lock.path.clone());
+        Self { policy, keys, lock, files: watched(config), read }
     }
 
     /// The stamps that are of the trust policy and its keys.
@@ -100,8 +105,29 @@ impl Reload {
                 this.runs.store(false, Ordering::SeqCst);
             }
         });
+        tokio::spawn(self.clone().remap());
         tokio::spawn(self.watch());
         Ok(())
+    }
+
+    /// Has approvals of the former release written anew, now and whenever something else serves.
+    async fn remap(self) {
+        let mut status = self.gate.status();
+        let mut remapped = Remapped::default();
+        loop {
+            let (gate, takes) = (self.gate.clone(), self.takes);
+            if let Some(lock) = self.looked(|watched| watched.lock.clone()) {
+                let work = move || {
+                    remapped.write(&gate, &lock, takes);
+                    remapped
+                };
+                let Ok(again) = spawn_blocking(work).await else { return };
+                remapped = again;
+            }
+            if status.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     async fn watch(self) {

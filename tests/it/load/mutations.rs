@@ -96,7 +96,8 @@ reason = "a flaw"
 fn lock(pin: Pin) -> Vec<u8> {
     let mut lock = Lockfile::default();
     let signers = vec!["publisher: vendor".to_owned()];
-    let entry = Entry { pin, version: None, source: "file:plugins/p.wasm".to_owned(), signers };
+    let source = "file:plugins/p.wasm".to_owned();
+    let entry = Entry { pin, version: None, source, signers, remapped_from: None };
     lock.insert("p".parse().unwrap(), entry);
     lock.text().unwrap().into_bytes()
 }

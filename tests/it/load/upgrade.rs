@@ -2,6 +2,9 @@
 //! release that somebody may upgrade from.
 
 use serde_json::json;
+use toolgate_policy::Digest;
+use toolgate_runtime::state::lockfile::Lockfile;
+use toolgate_tests::process::wait_until;
 use toolgate_tests::{Transport, World, root};
 
 const PLUGINS: [&str; 6] = ["hello", "notes", "fetch", "storing", "naming", "echoing"];
@@ -43,6 +46,106 @@ fn what_changed_since_7e55173_is_held_and_the_approved_version_serves_on() {
     assert!(check.stderr.contains("plugin hello: held"), "{}", check.stderr);
     let server = world.serve(Transport::Http);
     assert_eq!(server.call("hello_greet", json!({ "name": "x" })).text(), "Hello, x.");
+}
+
+fn lock(world: &World) -> Lockfile {
+    Lockfile::parse(&std::fs::read_to_string(world.path("toolgate.lock")).unwrap()).unwrap()
+}
+
+#[test]
+fn approvals_of_7e55173_are_written_anew_as_their_approver_gave_them_and_recorded_once() {
+    let world = kept();
+    let before = lock(&world);
+    let text = || std::fs::read_to_string(world.path("toolgate.lock")).unwrap();
+    let written = || text().matches("remapped_from").count();
+    for command in [&["check"][..], &["tools"], &["plugin", "diff", "hello"]] {
+        let ended = world.run_as_is(command);
+        assert_eq!((ended.code, written()), (0, 0), "what only looks writes nothing: {}", ended.said());
+    }
+    let diff = world.run_as_is(&["plugin", "diff", "hello"]);
+    assert!(diff.stdout.contains("as the release before approved it"), "{}", diff.said());
+    let server = world.serve(Transport::Http);
+    server.wait_until("all are written anew", || written() == PLUGINS.len());
+    let is_it = |record: &serde_json::Value| record["event"] == "surface-remapped";
+    let records = || world.records().into_iter().filter(is_it).collect::<Vec<_>>();
+    wait_until("all are recorded", || records().len() == PLUGINS.len());
+    let after = lock(&world);
+    for (name, was) in before.entries() {
+        let is = after.get(name).unwrap();
+        assert_eq!(is.remapped_from, was.pin.surfaces.first().copied());
+        assert_ne!(is.pin.surfaces[0], was.pin.surfaces[0]);
+        let mut same = is.clone();
+        (same.pin.surfaces, same.remapped_from) = (was.pin.surfaces.clone(), None);
+        assert_eq!(same, *was, "nothing else of it is another");
+        let records = records();
+        let record = records.iter().find(|record| record["plugin"] == name.as_str()).unwrap();
+        assert_eq!(record["from"], was.pin.surfaces[0].to_string());
+        assert_eq!(record["to"], is.pin.surfaces[0].to_string());
+        assert_eq!(record["approved_by"], "the release before");
+    }
+    let anew = text();
+    server.signal("HUP");
+    server.wait_for_log(" reloaded");
+    assert_eq!(server.call("hello_greet", json!({ "name": "x" })).text(), "Hello, x.");
+    drop(server);
+    for args in [&[][..], &["--frozen"]] {
+        let server = world.serve_with(Transport::Http, args);
+        assert_eq!(server.call("hello_greet", json!({ "name": "x" })).text(), "Hello, x.");
+        assert!(!server.log().contains("former release"), "{}", server.log());
+    }
+    assert_eq!((text(), records().len()), (anew, PLUGINS.len()), "once");
+}
+
+#[test]
+fn frozen_the_lock_of_7e55173_stays_as_it_is_and_that_is_said() {
+    let world = kept();
+    let before = std::fs::read(world.path("toolgate.lock")).unwrap();
+    let server = world.serve_with(Transport::Http, &["--frozen"]);
+    let log = server.wait_for_log("stays as it is, because this server is --frozen");
+    assert!(log.contains("under the former release"), "{log}");
+    assert_eq!(server.call("hello_greet", json!({ "name": "x" })).text(), "Hello, x.");
+    assert_eq!(std::fs::read(world.path("toolgate.lock")).unwrap(), before);
+}
+
+#[test]
+fn where_the_lock_of_7e55173_cannot_be_written_its_plugins_serve_all_the_same() {
+    let world = kept();
+    let before = std::fs::read(world.path("toolgate.lock")).unwrap();
+    // What commands lock is a folder, which cannot be opened as a file.
+    std::fs::create_dir(world.path(".toolgate.lock.flock")).unwrap();
+    let server = world.serve(Transport::Http);
+    let log = server.wait_for_log("could not be written anew");
+    assert!(log.contains("plugin=hello"), "{log}");
+    assert_eq!(server.call("hello_greet", json!({ "name": "x" })).text(), "Hello, x.");
+    assert_eq!(std::fs::read(world.path("toolgate.lock")).unwrap(), before);
+}
+
+#[test]
+fn what_a_model_read_under_neither_release_is_held() {
+    let world = kept();
+    let mut lock = lock(&world);
+    let name = "hello".parse().unwrap();
+    let mut entry = lock.get(&name).unwrap().clone();
+    entry.pin.surfaces = vec![Digest::of(b"another description")];
+    lock.insert(name, entry);
+    world.put("toolgate.lock", lock.text().unwrap().as_bytes(), 0o644);
+    let check = world.run_as_is(&["check"]);
+    assert_eq!(check.code, 3, "{}", check.said());
+    assert!(
+        check.stderr.contains("plugin hello: held: what a model reads of its tools changed"),
+        "{}",
+        check.stderr
+    );
+    assert!(!check.stderr.contains("plugin notes: held"), "{}", check.stderr);
+}
+
+#[test]
+fn a_diff_against_an_approval_of_7e55173_shows_what_the_author_changed_and_nothing_else() {
+    let world = kept();
+    let bytes = std::fs::read(world.path("plugins/hello.wasm")).unwrap();
+    world.install("hello", &toolgate_tests::guest::with_section(bytes, "other", b"bytes"));
+    let diff = world.run_as_is(&["plugin", "diff", "hello"]);
+    assert!(diff.stdout.contains("bytes") && !diff.stdout.contains("input"), "{}", diff.said());
 }
 
 #[test]

@@ -109,5 +109,5 @@ fn schema_bytes() {
     let named = |bytes: usize| format!("enum e {{ {} }}\nexport go: func(a: e);", "x".repeat(bytes));
     let around = Value::Object(assert_listed(&named(1))[0].input.clone()).to_string().len() - 1;
     assert_eq!(assert_listed(&named(SCHEMA_BYTES_MAX - around)).len(), 1);
-    assert_refused(&named(SCHEMA_BYTES_MAX - around + 1), "its schemas have more than 65536 bytes");
+    assert_refused(&named(SCHEMA_BYTES_MAX - around + 1), "its schemas have more than 131072 bytes");
 }

@@ -25,13 +25,18 @@ pub(super) enum Gap {
     BareCase,
     /// Lowering takes a number beyond ±(2^53−1) that its writer kept exact.
     WideNumber,
+    /// Lowering takes a null as the payload of a case that has none.
+    NullPayload,
+    /// Lowering takes numbers and truth values as texts that spell them.
+    Spelled,
 }
 
 /// What the schema accepts and lowering refuses. One more is not about types: what is too large, see `law.rs`.
 pub(super) const ONLY_SCHEMA: [Gap; 3] = [Gap::Base64, Gap::DecimalRange, Gap::F32Overflow];
 
 /// What lowering takes and the schema refuses.
-pub(super) const ONLY_LOWERING: [Gap; 3] = [Gap::NullForAbsent, Gap::BareCase, Gap::WideNumber];
+pub(super) const ONLY_LOWERING: [Gap; 5] =
+    [Gap::NullForAbsent, Gap::BareCase, Gap::WideNumber, Gap::NullPayload, Gap::Spelled];
 
 /// A verdict about arguments.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,7 +81,15 @@ impl Judge {
     fn value(&mut self, ty: &Type, json: &Value) -> Value {
         match (ty, json) {
             (Type::Bool, Value::Bool(_)) | (Type::String, Value::String(_)) => json.clone(),
+            (Type::Bool, Value::String(text)) if text == "true" || text == "false" => {
+                self.gap(Gap::Spelled);
+                Value::Bool(text == "true")
+            }
             (Type::Int(int), json) => self.integer(*int, json),
+            (Type::F32 | Type::F64, Value::String(text)) if spelled(text).is_some() => {
+                self.gap(Gap::Spelled);
+                self.value(ty, &spelled(text).unwrap())
+            }
             (Type::F32, Value::Number(number)) => {
                 let narrow = number.as_f64().unwrap() as f32;
                 if !narrow.is_finite() {
@@ -144,6 +157,14 @@ impl Judge {
                 }
                 Some(value)
             }
+            Value::String(text) => match spelled(text) {
+                Some(number) => {
+                    let value = self.integer(int, &number);
+                    self.gap(Gap::Spelled);
+                    return value;
+                }
+                None => None,
+            },
             _ => None,
         };
         match value.filter(|value| (low..=high).contains(value)) {
@@ -192,7 +213,12 @@ impl Judge {
         let Some(given) = members(json, &["tag", "val"]) else { return self.refuse() };
         let case = given[0].and_then(Value::as_str).and_then(find);
         match (case, given[1]) {
-            (Some((tag, None)), None) => one("tag", Value::from(tag.as_str())),
+            (Some((tag, None)), val @ (None | Some(Value::Null))) => {
+                if val.is_some() {
+                    self.gap(Gap::NullPayload);
+                }
+                one("tag", Value::from(tag.as_str()))
+            }
             (Some((tag, Some(payload))), Some(json)) => {
                 let mut object = one("tag", Value::from(tag.as_str()));
                 object["val"] = self.value(payload, json);
@@ -204,9 +230,8 @@ impl Judge {
 
     fn flags(&mut self, names: &[String], list: &[Value]) -> Value {
         let known = list.iter().all(|json| names.iter().any(|name| json == name));
-        let distinct = list.iter().enumerate().all(|(at, json)| !list[..at].contains(json));
         let set = || names.iter().map(|name| Value::from(name.as_str())).filter(|name| list.contains(name));
-        self.both(known && distinct, || set().collect())
+        self.both(known, || set().collect())
     }
 }
 
@@ -229,8 +254,15 @@ fn is_decimal(text: &str, signed: bool) -> bool {
     spelled && (digits == "0" || !digits.starts_with('0'))
 }
 
-/// RFC 4648: one of the two alphabets, not both; the padding may be left out.
+/// The number that a text spells in JSON, with nothing around it.
+fn spelled(text: &str) -> Option<Value> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    (value.is_number() && text.trim() == text).then_some(value)
+}
+
+/// RFC 4648: one of the two alphabets, not both; the padding may be left out, and it may be written in lines.
 fn bytes(text: &str) -> Option<Vec<u8>> {
+    let text: String = text.chars().filter(|c| !" \t\r\n".contains(*c)).collect();
     if text.contains(['+', '/']) && text.contains(['-', '_']) {
         return None;
     }

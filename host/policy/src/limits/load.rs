@@ -185,11 +185,36 @@ pub const SCHEMA_DEPTH_MAX: usize = 32;
 /// Subschemas of one tool.
 pub const SCHEMA_NODES_MAX: usize = 512;
 
-/// Bytes of one tool's schemas.
-pub const SCHEMA_BYTES_MAX: usize = 64 * KIB as usize;
+/// Bytes of one tool's schemas. Types of [`SCHEMA_NODES_MAX`] parts and a section of [`SECTION_BYTES_MAX`] make no more.
+pub const SCHEMA_BYTES_MAX: usize = 128 * KIB as usize;
 
 /// Schemas to which a schema holds one value, all references followed.
 pub const SCHEMA_STEPS_MAX: u64 = 10_000;
+
+/// Schemas to which a value is held by the schema of a tool that its plugin names when it runs, each part of the value counting for itself, as are
+/// the texts that patterns read. On the threads for large messages that is a second at the most.
+pub const SCHEMA_VALUE_STEPS_MAX: u64 = 2_000_000;
+
+/// The same on the protocol's threads. What takes more is done on the others.
+pub const SCHEMA_VALUE_STEPS_SMALL: u64 = 50_000;
+
+/// The same of a value that does not fit, where is said what does not: that is collected, some 300 bytes for each thing.
+pub const SCHEMA_EXPLAINED_STEPS_MAX: u64 = 20_000;
+
+/// Schemas within schemas to which one value is held: each takes some hundred bytes of a thread's stack several times.
+pub const SCHEMA_VALUE_DEPTH_MAX: usize = 192;
+
+/// Lists and objects of a value that are remembered while its steps are counted.
+pub const SCHEMA_VALUES_MAX: usize = 500_000;
+
+/// Patterns in all schemas of the tools that a plugin names when it runs.
+pub const PATTERNS_MAX: usize = 512;
+
+/// Bytes of the compiled form of a pattern, and as many of what is remembered while it is matched.
+pub const PATTERN_COMPILED_BYTES_MAX: usize = 256 * KIB as usize;
+
+/// Bytes of the stack of the thread that compiles schemas, which go as deep as they have parts.
+pub const SCHEMA_STACK_BYTES: usize = 64 * MIB as usize;
 
 /// Bytes of one pattern in a schema. The longest honest ones, of addresses and dates, have some 400.
 pub const PATTERN_BYTES_MAX: usize = 1_024;

@@ -85,6 +85,8 @@ pub struct Case<'a> {
     pub allowed: &'a Allowed,
     /// Everything that a model reads of them.
     pub surface: Digest,
+    /// The same as the former release wrote it, where that has to be known.
+    pub former_surface: Option<Digest>,
     /// What was approved.
     pub approved: Approved<'a>,
 }
@@ -128,6 +130,7 @@ pub fn clear(
                 id: trusted.plugin(),
                 digest: trusted.digest(),
                 surface: case.surface,
+                former_surface: case.former_surface,
                 asked: case.asked.written(),
                 grant: grants.written(),
             };
@@ -236,6 +239,7 @@ mod tests {
             findings: &[],
             allowed: &allowed,
             surface: Digest::of(b"surface"),
+            former_surface: None,
             approved: Approved::NotAsked,
         };
         assert_eq!(
@@ -262,6 +266,7 @@ mod tests {
             findings: &findings,
             allowed: &allowed,
             surface: Digest::of(b"surface"),
+            former_surface: None,
             approved: Approved::NotAsked,
         };
         let refused = clear(trusted(a), &case, &Grants::default(), CallLimits::default()).unwrap_err();
@@ -302,6 +307,7 @@ mod tests {
                 findings: &[],
                 allowed: &allowed,
                 surface: Digest::of(b"surface"),
+                former_surface: None,
                 approved,
             };
             clear(trusted(a), &case, &grants, CallLimits::default())

@@ -52,6 +52,8 @@ pub struct Seen<'a> {
     pub digest: Digest,
     /// Everything that a model reads of what the bytes say.
     pub surface: Digest,
+    /// The same as the former release wrote it, where that has to be known: an approval of that is one of this.
+    pub former_surface: Option<Digest>,
     /// What the plugin asks, in words.
     pub asked: Vec<String>,
     /// What it is given, in lines.
@@ -113,7 +115,8 @@ pub fn compare(pin: Option<&Pin>, seen: &Seen<'_>) -> Result<(), Vec<Change>> {
     if pin.digest != seen.digest {
         changes.push(Change::Bytes { was: pin.digest, is: seen.digest });
     }
-    if pin.surfaces.first() != Some(&seen.surface) {
+    let is_seen = |approved: &Digest| *approved == seen.surface || Some(*approved) == seen.former_surface;
+    if !pin.surfaces.first().is_some_and(is_seen) {
         changes.push(Change::Surface);
     }
     if pin.asked != seen.asked {
@@ -173,6 +176,7 @@ mod tests {
             id: "acme:files",
             digest: Digest::of(b"bytes"),
             surface: Digest::of(b"surface"),
+            former_surface: None,
             asked: vec!["needs http".into()],
             grant: vec!["http = []".into()],
         }
@@ -200,7 +204,14 @@ mod tests {
             [Change::Asked(vec![Line::Came("may use clock".into())])]
         );
         let all = one(|seen, other| {
-            *seen = Seen { id: "x", digest: other, surface: other, asked: vec![], grant: vec!["a".into()] };
+            *seen = Seen {
+                id: "x",
+                digest: other,
+                surface: other,
+                former_surface: None,
+                asked: vec![],
+                grant: vec!["a".into()],
+            };
         });
         assert_eq!(all.len(), 5);
         assert_eq!(
@@ -211,9 +222,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_approved_as_the_former_release_wrote_it_is_the_same_and_nothing_else_is() {
+        let written_anew = Digest::of(b"the same tools, written in another way");
+        let seen = |former_surface| Seen { surface: written_anew, former_surface, ..seen() };
+        assert_eq!(compare(Some(&pin()), &seen(Some(Digest::of(b"surface")))), Ok(()));
+        for former in [None, Some(Digest::of(b"other"))] {
+            assert_eq!(compare(Some(&pin()), &seen(former)), Err(vec![Change::Surface]));
+        }
+        let other = Pin { digest: Digest::of(b"other"), ..pin() };
+        let changes = compare(Some(&other), &seen(Some(Digest::of(b"surface")))).unwrap_err();
+        assert!(matches!(changes.as_slice(), [Change::Bytes { .. }]), "{changes:?}");
+    }
+
+    #[test]
     fn a_pin_without_a_surface_matches_nothing() {
         let pin = Pin { surfaces: vec![], ..pin() };
         assert_eq!(compare(Some(&pin), &seen()), Err(vec![Change::Surface]));
+        let former = Seen { former_surface: Some(Digest::of(b"surface")), ..seen() };
+        assert_eq!(compare(Some(&pin), &former), Err(vec![Change::Surface]));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use toolgate_policy::ToolName;
 use toolgate_policy::limits::load::{SCHEMA_BYTES_MAX, TOOLS_MAX};
 use toolgate_policy::load::lint::{self, Finding};
@@ -14,6 +14,7 @@ use super::inspect::Inspected;
 use super::manifest::Texts;
 use crate::artifact::Artifact;
 use crate::mapping::schema::{input, output, reply};
+use crate::mapping::schema_v1;
 use crate::mapping::shape::{Function, NoShape};
 use crate::snapshot::tool::Listing;
 
@@ -55,8 +56,9 @@ pub enum NotDescribed {
     NoTool(String),
 }
 
-/// Raised whenever the same component is described otherwise than before.
-const MAPPING_VERSION: u32 = 1;
+/// Raised whenever the same component is described otherwise than before. What was approved under the version before is compared
+/// with [`former_surface`].
+const MAPPING_VERSION: u32 = 2;
 
 /// What a model reads of one tool before it has read the schema.
 const SIGNATURE_CHARS_MAX: usize = 1_000;
@@ -92,7 +94,8 @@ pub fn describe(inspected: &Inspected, prefix: &Prefix) -> Result<Described, Not
         findings.extend(held_to_lints(path, &texts));
         listings.push(listing(path, function, name, texts)?);
     }
-    let surface = surface(&listings, &paths)?;
+    let schemas = |listing: &Listing| (listing.input.clone(), listing.output.clone());
+    let surface = surface(MAPPING_VERSION, &listings, schemas)?;
     Ok(Described { listings, findings, surface })
 }
 
@@ -138,22 +141,46 @@ fn listing(
     })
 }
 
+/// Everything that a model read of these tools of a component as the former release wrote it: only schemas were written in another way.
+///
+/// # Errors
+/// When it has no canonical form.
+pub fn former_surface(inspected: &Inspected, listings: &[Listing]) -> Result<Artifact, NotDescribed> {
+    let schemas = |listing: &Listing| {
+        let docs = inspected.texts(&listing.path).docs;
+        (schema_v1::input(&listing.function, &docs), schema_v1::output(&listing.reply, &docs))
+    };
+    surface(schema_v1::VERSION, listings, schemas)
+}
+
+/// The version of the mapping that wrote a surface, if one did: what a plugin says when it runs has none.
+pub fn mapping_version(surface: &Artifact) -> Option<u64> {
+    let surface: Value = serde_json::from_slice(surface.bytes()).ok()?;
+    surface.get("mapping_version")?.as_u64()
+}
+
 /// Everything that a model reads, with names as they are without a prefix.
-fn surface(listings: &[Listing], paths: &[ExportPath]) -> Result<Artifact, NotDescribed> {
-    let plain = tool_names(&Prefix::none(), paths);
+fn surface(
+    version: u32,
+    listings: &[Listing],
+    schemas: impl Fn(&Listing) -> (Map<String, Value>, Option<Map<String, Value>>),
+) -> Result<Artifact, NotDescribed> {
+    let paths: Vec<ExportPath> = listings.iter().map(|listing| listing.path.clone()).collect();
+    let plain = tool_names(&Prefix::none(), &paths);
     let tools = listings.iter().zip(&plain).map(|(listing, name)| {
         let claims = &listing.claims;
+        let (input, output) = schemas(listing);
         json!({
             "name": name.as_str(),
             "title": listing.title,
             "description": listing.description,
-            "input": listing.input,
-            "output": listing.output,
+            "input": input,
+            "output": output,
             "claims": [claims.read_only, claims.destructive, claims.idempotent, claims.open_world],
             "icons": listing.icons.iter().map(|icon| icon.src.as_str()).collect::<Vec<_>>(),
         })
     });
-    let surface = json!({ "mapping_version": MAPPING_VERSION, "tools": tools.collect::<Vec<_>>() });
+    let surface = json!({ "mapping_version": version, "tools": tools.collect::<Vec<_>>() });
     Ok(canonical(&surface)?)
 }
 

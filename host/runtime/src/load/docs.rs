@@ -81,8 +81,8 @@ fn param(line: &str) -> Option<(&str, &str)> {
         Some(rest) => rest.trim_start().split_once(char::is_whitespace)?,
         None => line.strip_prefix("- `").or_else(|| line.strip_prefix("* `"))?.split_once("`:")?,
     };
-    let is_name =
-        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'/');
+    let is_part = |part: &str| part == "[]" || part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let is_name = !name.is_empty() && name.split('/').all(is_part);
     (is_name && !text.trim().is_empty()).then_some((name, text.trim()))
 }
 

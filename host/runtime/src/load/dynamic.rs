@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use toolgate_policy::call::{Target, judge};
 use toolgate_policy::capability::Effects;
 use toolgate_policy::limits::call::CallLimit;
-use toolgate_policy::limits::load::TOOLS_MAX;
+use toolgate_policy::limits::load::{PATTERNS_MAX, SCHEMA_STACK_BYTES, TOOLS_MAX};
 use toolgate_policy::load::Clearance;
 use toolgate_policy::load::lint::{self, Finding};
 use toolgate_policy::name::{ExportPath, Prefix, tool_names};
@@ -17,7 +17,8 @@ use toolgate_policy::redact::printable;
 use toolgate_policy::{PluginName, Principal, ToolName};
 
 use super::describe::canonical;
-use super::schema;
+use super::schema::held::Held;
+use super::schema::{self, SchemaError};
 use crate::artifact::Artifact;
 use crate::audit::record::Notes;
 use crate::mapping::content;
@@ -28,15 +29,15 @@ use crate::relay::Relay;
 use crate::sandbox::interrupt::Interrupt;
 use crate::sandbox::prepare::{Export, Wanted};
 use crate::sandbox::{Call, Sandbox};
-use crate::snapshot::tool::{Claims, Listing};
+use crate::snapshot::tool::{Claims, Judge, Listing, Own};
 
 /// The interface, of every version that is served.
 const INTERFACE: &str = "toolgate:plugin/dynamic-tools@0.1.";
 
 /// What a plugin said when it was asked.
 pub(crate) struct Said {
-    /// Its tools, each with the name that the plugin itself has for it.
-    pub(crate) tools: Vec<(String, Listing)>,
+    /// Its tools, each with what the plugin itself says of it.
+    pub(crate) tools: Vec<(Own, Listing)>,
     /// What the lints found in their texts.
     pub(crate) findings: Vec<Finding>,
     /// The digest of everything that a model reads of them.
@@ -184,13 +185,48 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
         tools.push((own.clone(), listing));
     }
     let surface = surface(&tools).map_err(|error| format!("list its dynamic tools: {error}"))?;
-    Ok(Said { tools, findings, surface })
+    Ok(Said { tools: compile(tools)?, findings, surface })
+}
+
+/// Makes ready what holds arguments and answers to their schemas, on a thread with a stack that does for any schema.
+fn compile(tools: Vec<(String, Listing)>) -> Result<Vec<(Own, Listing)>, String> {
+    let all = move || {
+        let mut patterns = 0;
+        let mut held = |tool: &str, schema: &Map<String, Value>| {
+            let held = Held::new(schema).map_err(|error| refused(tool, &error))?;
+            patterns += held.patterns;
+            match patterns > PATTERNS_MAX {
+                true => Err(format!(
+                    "the schemas of its dynamic tools have more than {PATTERNS_MAX} patterns together"
+                )),
+                false => Ok(Box::new(held)),
+            }
+        };
+        let mut all = Vec::with_capacity(tools.len());
+        for (name, listing) in tools {
+            let input = held(&name, &listing.input)?;
+            let output = match &listing.output {
+                Some(output) => Some(held(&name, output)? as Box<dyn Judge>),
+                None => None,
+            };
+            all.push((Own { name, input, output }, listing));
+        }
+        Ok(all)
+    };
+    let thread =
+        std::thread::Builder::new().name("schemas".to_owned()).stack_size(SCHEMA_STACK_BYTES).spawn(all);
+    let failed =
+        || "hold values to the schemas of its dynamic tools: the thread that reads them failed".to_owned();
+    thread.map_err(|_| failed())?.join().map_err(|_| failed())?
 }
 
 /// A schema as the plugin wrote it.
 fn schema(tool: &str, text: &str) -> Result<Map<String, Value>, String> {
-    schema::read(text)
-        .map_err(|error| format!("its dynamic tool `{tool}` has a schema that is refused: {error}"))
+    schema::read(text).map_err(|error| refused(tool, &error))
+}
+
+fn refused(tool: &str, error: &SchemaError) -> String {
+    format!("its dynamic tool `{tool}` has a schema that is refused: {error}")
 }
 
 fn claims(hints: Option<&Value>) -> Claims {

@@ -1,6 +1,8 @@
 //! Schemas that a plugin writes when it runs. Clients compile them and match them, so they are refused unless they are JSON Schema,
 //! stand for themselves, and can be matched in bounded time.
 
+pub(super) mod held;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
@@ -59,6 +61,8 @@ pub(super) enum SchemaError {
     Pattern(PatternError, String),
     #[error("it is no JSON Schema: {0}")]
     Shape(String),
+    #[error("values cannot be held to it: {0}")]
+    Compiled(String),
     #[error(
         "its `$ref`s come back to where they began, or to more than {SCHEMA_STEPS_MAX} schemas for one value"
     )]

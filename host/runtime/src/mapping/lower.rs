@@ -27,7 +27,7 @@ pub fn lower(arguments: &Json, function: &Function) -> Result<Vec<Val>, Problems
     lower_within(arguments, function, ARGUMENT_VALUES_BYTES_MAX).map(|lowered| lowered.vals).map_err(
         |error| match error {
             LowerError::Problems(problems) => problems,
-            LowerError::Large => Problems::too_large(),
+            LowerError::Large | LowerError::Schema(_) => Problems::too_large(),
         },
     )
 }
@@ -44,6 +44,8 @@ pub(crate) struct Lowered {
 pub(crate) enum LowerError {
     /// They do not fit the type.
     Problems(Problems),
+    /// They do not fit the schema that the plugin wrote: where, and why.
+    Schema(String),
     /// They would take more memory than they may.
     Large,
 }
@@ -91,7 +93,7 @@ impl<'j> Lowering<'j> {
     fn value(&mut self, json: &'j Json, shape: &'j Shape) -> Option<Val> {
         self.take(size_of::<Val>())?;
         match (shape, json) {
-            (Shape::Bool, Json::Bool(value)) => Some(Val::Bool(*value)),
+            (Shape::Bool, json) => self.bool(json).map(Val::Bool),
             (Shape::Integer(integer), json) => self.integer(json, *integer),
             (Shape::F32, json) => self.float(json).and_then(|value| self.narrow(value)).map(Val::Float32),
             (Shape::F64, json) => self.float(json).map(Val::Float64),
@@ -252,7 +254,7 @@ impl<'j> Lowering<'j> {
             return self.wrong_name(tag.unwrap_or_default(), &names, wanted, got);
         };
         let payload = self.under(Step::Key("val"), |this| match (&case.payload, val) {
-            (None, None) => Some(None),
+            (None, None | Some(Json::Null)) => Some(None),
             (None, Some(json)) => {
                 this.wrong(|| format!("nothing: `{}` has no payload", case.name), || shown(json))
             }
@@ -270,9 +272,7 @@ impl<'j> Lowering<'j> {
                 return None;
             }
             let one = self.under(Step::Index(index), |this| match json.as_str() {
-                Some(name) if set.contains(name) => {
-                    this.wrong::<()>(|| "each flag once".to_owned(), || shown(json))
-                }
+                Some(name) if set.contains(name) => Some(()),
                 Some(name) if this.which(name, names).is_some() => {
                     set.insert(name);
                     this.take(size_of::<String>() + name.len())

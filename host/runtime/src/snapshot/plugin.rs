@@ -15,11 +15,19 @@ use crate::admission::Admission;
 use crate::artifact::Artifact;
 use crate::spec::{PluginSpec, Source};
 
+/// Everything that a model reads of a plugin.
+pub(crate) struct Surfaces {
+    /// Of what its bytes say, and, where it names tools when it runs, of what it said then.
+    pub(crate) all: Vec<Artifact>,
+    /// The first as the former release wrote it, where that has to be known.
+    pub(crate) former: Option<Artifact>,
+}
+
 /// A plugin that is ready to be called.
 pub struct Plugin {
     spec: PluginSpec,
     clearance: Clearance,
-    surfaces: Vec<Artifact>,
+    surfaces: Surfaces,
     tools: Vec<Arc<Tool>>,
     provenance: Arc<Provenance>,
     revoked: CancellationToken,
@@ -29,7 +37,7 @@ impl Plugin {
     pub(crate) fn new(
         spec: PluginSpec,
         clearance: Clearance,
-        surfaces: Vec<Artifact>,
+        surfaces: Surfaces,
         tools: Vec<Ready>,
         version: Option<String>,
     ) -> Self {
@@ -61,7 +69,12 @@ impl Plugin {
     /// Everything that a model reads of it, as canonical JSON: of what its bytes say, and, where it names tools when it runs, of
     /// what it said then.
     pub fn surfaces(&self) -> &[Artifact] {
-        &self.surfaces
+        &self.surfaces.all
+    }
+
+    /// What a model read of what its bytes say as the former release wrote it, where that has to be known.
+    pub fn former_surface(&self) -> Option<&Artifact> {
+        self.surfaces.former.as_ref()
     }
 
     /// What an approval of it is about.
@@ -69,12 +82,30 @@ impl Plugin {
         Pin {
             id: self.clearance.trusted().plugin().to_owned(),
             digest: self.digest(),
-            surfaces: self.surfaces.iter().map(Artifact::digest).collect(),
+            surfaces: self.surfaces.all.iter().map(Artifact::digest).collect(),
             asked: self.clearance.asked().written(),
             grant: self.spec.grants.written(),
             approval,
             revoked: None,
         }
+    }
+
+    /// Whether an approval is about this plugin as it is, also where the former release wrote down what a model reads of it.
+    pub fn is_as_approved(&self, pin: &Pin) -> bool {
+        let now = self.pin(pin.approval.clone());
+        if *pin == now {
+            return true;
+        }
+        let former = self.surfaces.former.iter().map(Artifact::digest);
+        let surfaces = former.chain(now.surfaces.iter().skip(1).copied()).collect();
+        self.surfaces.former.is_some() && *pin == Pin { surfaces, ..now }
+    }
+
+    /// Its approval as this release writes it, where the former release has written it.
+    pub fn remapped(&self) -> Option<Pin> {
+        let pin = self.clearance.pin()?;
+        let surfaces: Vec<Digest> = self.surfaces.all.iter().map(Artifact::digest).collect();
+        (pin.surfaces != surfaces).then(|| Pin { surfaces, ..pin.clone() })
     }
 
     /// On whose word it serves.

@@ -7,6 +7,8 @@ use tokio_util::sync::CancellationToken;
 use toolgate_policy::ToolName;
 use toolgate_policy::call::Target;
 use toolgate_policy::capability::Effects;
+use toolgate_policy::limits::lift::SMALL_VALUES_BYTES;
+use toolgate_policy::limits::load::{SCHEMA_VALUE_STEPS_MAX, SCHEMA_VALUE_STEPS_SMALL};
 use toolgate_policy::load::{Clearance, Provenance};
 use toolgate_policy::name::ExportPath;
 
@@ -15,6 +17,7 @@ use crate::json::Json;
 use crate::mapping::lower::{LowerError, Lowered, lower_within};
 use crate::mapping::schema::Reply;
 use crate::mapping::shape::Function;
+use crate::outcome::{Answer, Content, Verdict};
 use crate::sandbox::prepare::{Export, Val};
 use crate::spec::{CrashDetails, PluginSpec};
 
@@ -30,6 +33,12 @@ pub struct Claims {
     /// It deals with things outside.
     pub open_world: Option<bool>,
 }
+
+/// Memory of a value of JSON while it is held to a schema, in bytes: more than it takes on the average.
+const NODE_BYTES: u64 = 96;
+
+/// What is said of a value that takes too long.
+pub(crate) const TOO_LARGE: &str = "it is too large to be held to this tool's schema";
 
 /// A picture for a tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,12 +74,45 @@ pub struct Listing {
     pub output: Option<Map<String, Value>>,
 }
 
+/// Holds values to a schema.
+pub(crate) trait Judge: Send + Sync {
+    /// Whether a value fits, in so many steps.
+    ///
+    /// # Errors
+    /// [`Misfit`].
+    fn judge(&self, value: &Value, steps_max: u64) -> Result<(), Misfit>;
+}
+
+/// Why a value does not fit a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Misfit {
+    /// It takes more steps to know.
+    Large,
+    /// It does not.
+    Wrong {
+        /// Where: a JSON Pointer, empty for the whole.
+        at: String,
+        /// What is wrong there.
+        what: String,
+    },
+}
+
+/// A tool that its plugin names when it runs: what is the plugin's own.
+pub(crate) struct Own {
+    /// Its name.
+    pub(crate) name: String,
+    /// What holds arguments to its schema.
+    pub(crate) input: Box<dyn Judge>,
+    /// … answers, where it says what they are.
+    pub(crate) output: Option<Box<dyn Judge>>,
+}
+
 /// A tool that is ready to serve.
 pub(crate) struct Ready {
     pub(crate) listing: Arc<Listing>,
     pub(crate) export: Arc<Export>,
-    /// The plugin's own name for it, when it is one of those that it names when it runs.
-    pub(crate) own_name: Option<String>,
+    /// When it is one of those that the plugin names when it runs.
+    pub(crate) own: Option<Own>,
 }
 
 /// A tool that serves.
@@ -87,7 +129,7 @@ pub struct Tool {
     pub(crate) revoked: CancellationToken,
     /// Who is told what the plugin wrote last when it crashes.
     pub(crate) crash_details: CrashDetails,
-    own_name: Option<String>,
+    own: Option<Own>,
 }
 
 impl Tool {
@@ -99,7 +141,7 @@ impl Tool {
         provenance: Arc<Provenance>,
         revoked: CancellationToken,
     ) -> Self {
-        let Ready { listing, export, own_name } = ready;
+        let Ready { listing, export, own } = ready;
         #[expect(clippy::disallowed_methods, reason = "all of it is what was cleared")]
         let target = Target::new(
             listing.name.clone(),
@@ -108,22 +150,37 @@ impl Tool {
             clearance.effective().effects(),
         );
         let crash_details = spec.crash_details;
-        Self { listing, target, export, admission, provenance, revoked, crash_details, own_name }
+        Self { listing, target, export, admission, provenance, revoked, crash_details, own }
     }
 
     /// Arguments as the values that its function takes, in so many bytes of memory.
     ///
     /// # Errors
-    /// Everything wrong with them. What a plugin names when it runs it checks itself; here they need only be an object.
+    /// Everything wrong with them; of a tool that its plugin names when it runs, the first thing.
     pub(crate) fn lower(&self, arguments: &Json, bytes_max: u64) -> Result<Lowered, LowerError> {
-        match (&self.own_name, arguments) {
+        match (&self.own, arguments) {
             (Some(own), Json::Object(_)) => {
                 let text = arguments.text();
-                let bytes = (own.len() + text.len()) as u64;
-                if bytes > bytes_max {
+                let bytes = (own.name.len() + text.len()) as u64;
+                let is_small = bytes_max <= SMALL_VALUES_BYTES;
+                if bytes > bytes_max || (arguments.nodes() as u64).saturating_mul(NODE_BYTES) > bytes_max {
                     return Err(LowerError::Large);
                 }
-                Ok(Lowered { vals: vec![Val::String(own.clone()), Val::String(text)], bytes })
+                let steps_max = if is_small { SCHEMA_VALUE_STEPS_SMALL } else { SCHEMA_VALUE_STEPS_MAX };
+                match own.input.judge(&arguments.value(), steps_max) {
+                    Ok(()) => {}
+                    Err(Misfit::Large) if is_small => return Err(LowerError::Large),
+                    Err(Misfit::Large) => {
+                        return Err(LowerError::Schema(format!(
+                            "the arguments: {TOO_LARGE}; give less at once"
+                        )));
+                    }
+                    Err(Misfit::Wrong { at, what }) => {
+                        let at = if at.is_empty() { "the arguments" } else { &at };
+                        return Err(LowerError::Schema(format!("{at}: {what}")));
+                    }
+                }
+                Ok(Lowered { vals: vec![Val::String(own.name.clone()), Val::String(text)], bytes })
             }
             // No parameters: says that it is no object.
             (Some(_), other) => {
@@ -131,6 +188,30 @@ impl Tool {
                 lower_within(other, &nothing, bytes_max)
             }
             (None, arguments) => lower_within(arguments, self.export.function(), bytes_max),
+        }
+    }
+
+    /// Whether it says itself what its answers are, so that they are to be held to it.
+    pub(crate) fn judges_answers(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.output.is_some())
+    }
+
+    /// Holds an answer to what the tool says that its answers are. An error is none.
+    ///
+    /// # Errors
+    /// [`Misfit`].
+    pub(crate) fn judge(&self, answer: &Answer, steps_max: u64) -> Result<(), Misfit> {
+        let Some(output) = self.own.as_ref().and_then(|own| own.output.as_ref()) else { return Ok(()) };
+        match (answer.verdict, &answer.content) {
+            (Verdict::Err, _) => Ok(()),
+            (
+                Verdict::Ok,
+                Content::Blocks { structured: Some(structured), .. } | Content::Value { structured, .. },
+            ) => output.judge(structured, steps_max),
+            (Verdict::Ok, _) => {
+                let what = "there is no structured content, and the schema is of an object".to_owned();
+                Err(Misfit::Wrong { at: String::new(), what })
+            }
         }
     }
 

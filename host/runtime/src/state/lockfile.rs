@@ -29,6 +29,8 @@ pub struct Entry {
     pub source: String,
     /// Who signed it then: `role: signer, signer`. For people.
     pub signers: Vec<String>,
+    /// What the first surface was when it was approved, if a later release has written it in another way since. For people.
+    pub remapped_from: Option<Digest>,
 }
 
 /// What to do about a file that is no lock. Every command refuses it, so it has to go before anything can be approved.
@@ -88,6 +90,8 @@ struct RawEntry {
     signers: Vec<String>,
     approved_by: String,
     approved_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remapped_from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked: Option<String>,
 }
@@ -166,7 +170,7 @@ impl Lockfile {
 
 impl RawEntry {
     fn of(name: &PluginName, entry: &Entry) -> Result<Self, LockTextError> {
-        let Entry { pin, version, source, signers } = entry;
+        let Entry { pin, version, source, signers, remapped_from } = entry;
         let at = Timestamp::from_second(pin.approval.at.0).map_err(|_| LockTextError::Time(name.clone()))?;
         Ok(Self {
             name: name.to_string(),
@@ -180,6 +184,7 @@ impl RawEntry {
             signers: signers.clone(),
             approved_by: pin.approval.by.clone(),
             approved_at: at.to_string(),
+            remapped_from: remapped_from.map(|digest| digest.to_string()),
             revoked: pin.revoked.clone(),
         })
     }
@@ -187,6 +192,7 @@ impl RawEntry {
     fn read(self) -> Result<Entry, String> {
         let digest = |text: &str| text.parse::<Digest>().map_err(|error| error.to_string());
         let at: Timestamp = self.approved_at.parse().map_err(|_| "approved_at is no time".to_owned())?;
+        let remapped_from = self.remapped_from.as_deref().map(digest).transpose()?;
         Ok(Entry {
             pin: Pin {
                 id: self.id,
@@ -200,6 +206,7 @@ impl RawEntry {
             version: self.version,
             source: self.source,
             signers: self.signers,
+            remapped_from,
         })
     }
 }
@@ -222,7 +229,8 @@ mod tests {
             };
             let signers = vec!["publisher: vendor".into()];
             let (version, source) = (Some("1.2.0".into()), "file:/plugins/files.wasm".into());
-            lock.insert(name.parse().unwrap(), Entry { pin, version, source, signers });
+            let remapped_from = (name == "http").then(|| Digest::of(b"read"));
+            lock.insert(name.parse().unwrap(), Entry { pin, version, source, signers, remapped_from });
         }
         lock
     }

@@ -1,5 +1,7 @@
 //! `toolgate inspect`: what is in a component, from its bytes. Compiles nothing, runs nothing, trusts nothing.
 
+mod clients;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -29,6 +31,9 @@ pub(super) struct Args {
     /// The lock in which to look whether these bytes are approved
     #[arg(long, value_name = "FILE", default_value = "toolgate.lock")]
     lock: PathBuf,
+    /// Say which clients take which tools, and what of the others they refuse (see docs/clients.md)
+    #[arg(long)]
+    clients: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -44,10 +49,21 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let prefix = Prefix::parse("").map_err(|error| refused(&error))?;
     let described = describe::describe(&inspected, &prefix).map_err(|error| refused(&error))?;
     let approvals = approvals(&args.lock, inspected.digest)?;
+    let verdicts = if args.clients { clients::verdicts(&described.listings) } else { Vec::new() };
     if args.json {
-        output::print_json(&as_json(&found, &inspected, &described, engine, &approvals));
+        let mut json = as_json(&found, &inspected, &described, engine, &approvals);
+        if let Some(document) = json.as_object_mut().filter(|_| args.clients) {
+            let verdicts = verdicts.iter().map(clients::Verdict::json).collect();
+            document.insert("clients".to_owned(), Value::Array(verdicts));
+        }
+        output::print_json(&json);
     } else {
-        output::print(&as_text(&found, &inspected, &described, engine, &approvals));
+        let mut text = as_text(&found, &inspected, &described, engine, &approvals);
+        for line in verdicts.iter().flat_map(clients::Verdict::lines) {
+            text.push('\n');
+            text.push_str(&line);
+        }
+        output::print(&text);
     }
     Ok(())
 }

@@ -79,10 +79,10 @@ fn of(resolve: &Resolve, function: &Function) -> Said {
     let mut parts = BTreeMap::new();
     if matches!(function.kind, FunctionKind::Freestanding) {
         for param in &function.params {
-            below(resolve, &param.ty, &param.name, &mut parts);
+            below(resolve, &param.ty, &param.name, 0, &mut parts);
         }
         if let Some(result) = function.result {
-            below(resolve, &ok_side(resolve, result).unwrap_or(result), "return", &mut parts);
+            below(resolve, &ok_side(resolve, result).unwrap_or(result), "return", 0, &mut parts);
         }
     }
     let text = split(function.docs.contents.as_deref().unwrap_or_default());
@@ -100,16 +100,17 @@ fn ok_side(resolve: &Resolve, ty: Type) -> Option<Type> {
     }
 }
 
-/// What is said of a type stands for a part that nothing nearer is said of.
-fn below(resolve: &Resolve, ty: &Type, path: &str, parts: &mut BTreeMap<String, String>) {
+/// What is said of a type stands for a part that nothing nearer is said of; of a type in a list, for its elements. The path may be
+/// that of a list so many lists up.
+fn below(resolve: &Resolve, ty: &Type, path: &str, lists: usize, parts: &mut BTreeMap<String, String>) {
     let Type::Id(id) = ty else { return };
     let Some(def) = resolve.types.get(*id) else { return };
-    note(&def.docs, path, parts);
+    note(&def.docs, &format!("{path}{}", "/[]".repeat(lists)), parts);
     let mut named = |name: &str, docs: &Docs, ty: Option<&Type>| {
         let path = format!("{path}/{name}");
         note(docs, &path, parts);
         if let Some(ty) = ty {
-            below(resolve, ty, &path, parts);
+            below(resolve, ty, &path, 0, parts);
         }
     };
     match &def.kind {
@@ -130,9 +131,8 @@ fn below(resolve: &Resolve, ty: &Type, path: &str, parts: &mut BTreeMap<String, 
             named("ok", &none, result.ok.as_ref());
             named("err", &none, result.err.as_ref());
         }
-        TypeDefKind::Option(inner) | TypeDefKind::List(inner) | TypeDefKind::Type(inner) => {
-            below(resolve, inner, path, parts);
-        }
+        TypeDefKind::List(element) => below(resolve, element, path, lists + 1, parts),
+        TypeDefKind::Option(inner) | TypeDefKind::Type(inner) => below(resolve, inner, path, lists, parts),
         _ => {}
     }
 }

@@ -78,6 +78,7 @@ impl Shown {
             version: self.plugin.provenance().version.clone(),
             source: self.plugin.source().to_string(),
             signers: self.plugin.provenance().signers.clone(),
+            remapped_from: None,
         }
     }
 }
@@ -187,7 +188,7 @@ pub(super) fn may_be_named(
 ) -> Result<(), Exit> {
     let is_new = |one: &&Shown| {
         let entry = one.before.as_ref();
-        entry.is_none_or(|entry| entry.pin != one.plugin.pin(entry.pin.approval.clone()))
+        entry.is_none_or(|entry| !one.plugin.is_as_approved(&entry.pin))
     };
     let newcomers: Vec<_> = shown.iter().filter(is_new).map(|one| Arc::clone(&one.plugin)).collect();
     let clashes = desk.gate.clashes(&config.spec, &newcomers, rivals, may_fetch);

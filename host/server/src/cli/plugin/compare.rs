@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 use similar::{ChangeTag, TextDiff};
 use toolgate_policy::load::Pin;
 use toolgate_policy::redact::{printable, printable_lines};
+use toolgate_runtime::artifact::Artifact;
+use toolgate_runtime::load::describe::mapping_version;
 use toolgate_runtime::snapshot::plugin::Plugin;
 use toolgate_runtime::state::lockfile::Entry;
 
@@ -43,7 +45,7 @@ fn unchanged(plugin: &Plugin, entry: Option<&Entry>) -> String {
 /// What changed, in lines; none if nothing did. All that there is, if nothing was approved.
 pub(super) fn differences(desk: &Desk, plugin: &Plugin, entry: Option<&Entry>) -> Result<Vec<String>, Exit> {
     let now = plugin.pin(approval_of(entry));
-    if entry.is_some_and(|entry| entry.pin == now) {
+    if entry.is_some_and(|entry| plugin.is_as_approved(&entry.pin)) {
         return Ok(Vec::new());
     }
     let was = entry.map(|entry| &entry.pin);
@@ -67,10 +69,17 @@ pub(super) fn differences(desk: &Desk, plugin: &Plugin, entry: Option<&Entry>) -
     lines.extend(plugin.warnings().iter().map(|warning| format!("  warning: {}", shown(warning))));
     for (index, surface) in plugin.surfaces().iter().enumerate() {
         let before = was.and_then(|was| was.surfaces.get(index).copied());
-        if before == Some(surface.digest()) {
+        let former = plugin.former_surface().filter(|_| index == 0);
+        if before.is_some_and(|before| {
+            before == surface.digest() || former.is_some_and(|it| it.digest() == before)
+        }) {
             continue;
         }
         let kept = before.and_then(|digest| desk.gate.kept(digest));
+        // Like is compared with like: that this release writes schemas in another way is nothing to approve.
+        let version = kept.as_ref().and_then(mapping_version);
+        let is_like = |former: &&Artifact| version.is_some() && mapping_version(former) == version;
+        let surface = former.filter(is_like).unwrap_or(surface);
         if before.is_some() && kept.is_none() {
             let words = "  what a model reads of its tools changed; what it read before is not kept here, so all of it follows";
             lines.push(words.to_owned());

@@ -1,0 +1,80 @@
+//! `toolgate inspect --clients`: which clients take which tools, and what of the others they refuse.
+
+use serde_json::{Value, json};
+use toolgate_policy::redact::printable;
+use toolgate_runtime::mapping::clients::{CLIENTS, Client, Refusal};
+use toolgate_runtime::snapshot::tool::Listing;
+
+/// What one client makes of a plugin's tools.
+pub(super) struct Verdict<'a> {
+    client: Client,
+    takes: Vec<&'a str>,
+    refuses: Vec<(&'a str, Vec<Refusal>)>,
+    /// There are more than it takes.
+    too_many: bool,
+}
+
+/// What each client makes of these tools.
+pub(super) fn verdicts(listings: &[Listing]) -> Vec<Verdict<'_>> {
+    let of = |client: Client| {
+        let mut verdict = Verdict {
+            client,
+            takes: Vec::new(),
+            refuses: Vec::new(),
+            too_many: client.tools_max.is_some_and(|most| listings.len() > most),
+        };
+        for listing in listings {
+            let name = listing.name.as_str();
+            let refusals = client.refuses(name, &listing.input, listing.output.as_ref());
+            match refusals.is_empty() {
+                true => verdict.takes.push(name),
+                false => verdict.refuses.push((name, refusals)),
+            }
+        }
+        verdict
+    };
+    CLIENTS.into_iter().map(of).collect()
+}
+
+impl Verdict<'_> {
+    /// In lines.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let Self { client, takes, refuses, .. } = self;
+        let word = client.word;
+        let what = match (takes.len(), refuses.len()) {
+            (0, 0) => "there is no tool".to_owned(),
+            (1, 0) => "takes the tool".to_owned(),
+            (all, 0) => format!("takes all {all} tools"),
+            (some, not) => format!("takes {some} of {} tools", some + not),
+        };
+        let mut lines = vec![format!("client     {word}: {what} ({})", client.title)];
+        if let Some(most) = client.tools_max.filter(|_| self.too_many) {
+            lines
+                .push(format!("           more than {most} tools: it takes no more of all servers together"));
+        }
+        for (name, refusals) in refuses {
+            lines.extend(
+                refusals
+                    .iter()
+                    .map(|refusal| format!("           refuses {name}: {} at {}", refusal.what, refusal.at)),
+            );
+        }
+        lines
+    }
+
+    /// As JSON.
+    pub(super) fn json(&self) -> Value {
+        let refused = |(name, refusals): &(&str, Vec<Refusal>)| {
+            let why = |refusal: &Refusal| json!({ "at": refusal.at, "what": refusal.what });
+            json!({ "tool": printable(name, 100), "why": refusals.iter().map(why).collect::<Vec<_>>() })
+        };
+        json!({
+            "client": self.client.word,
+            "title": self.client.title,
+            "toolsMax": self.client.tools_max,
+            "tooMany": self.too_many,
+            "takes": self.takes,
+            "refuses": self.refuses.iter().map(refused).collect::<Vec<_>>(),
+        })
+    }
+}

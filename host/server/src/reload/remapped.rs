@@ -1,0 +1,103 @@
+//! Approvals from a release that wrote schemas in another way. What was approved then is approved still: the lock is made to say it in
+//! this release's words, with who approved it and when as they were.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use toolgate_policy::redact::printable;
+use toolgate_runtime::audit::Event;
+use toolgate_runtime::gate::Gate;
+use toolgate_runtime::snapshot::plugin::Plugin;
+use toolgate_runtime::state::file_lock::FileLocks;
+use toolgate_runtime::state::lockfile::Entry;
+
+use super::Takes;
+use crate::config::read_lock;
+
+/// Writes approvals anew, and remembers what it has said.
+#[derive(Default)]
+pub(super) struct Remapped {
+    /// The plugins of which was said why their approvals stay as they are.
+    said: Vec<(PathBuf, String)>,
+}
+
+impl Remapped {
+    /// Looks at what serves by approvals of the former release, and writes those approvals anew in the lock, if it may.
+    pub(super) fn write(&mut self, gate: &Gate, lock: &Path, takes: Takes) {
+        let now = gate.now();
+        let plugins: Vec<&Arc<Plugin>> =
+            now.plugins().iter().filter(|plugin| plugin.remapped().is_some()).collect();
+        if plugins.is_empty() {
+            return;
+        }
+        if takes == Takes::Nothing {
+            self.say(
+                lock,
+                &plugins,
+                "stays as it is, because this server is --frozen; a server without that writes it anew",
+            );
+            return;
+        }
+        if let Err(error) = rewrite(gate, lock, &plugins) {
+            let error = printable(&error, 1_000);
+            self.say(
+                lock,
+                &plugins,
+                &format!("could not be written anew: {error}; it counts as it is until the next release"),
+            );
+        }
+    }
+
+    /// Says of each plugin what becomes of its approval, once.
+    fn say(&mut self, lock: &Path, plugins: &[&Arc<Plugin>], what: &str) {
+        for plugin in plugins {
+            let one = (lock.to_owned(), plugin.name().to_string());
+            if !self.said.contains(&one) {
+                tracing::warn!(
+                    plugin = %plugin.name(),
+                    "its approval is of what a model read under the former release, which is the same but for how schemas are written; the lock {what}"
+                );
+                self.said.push(one);
+            }
+        }
+    }
+}
+
+/// Replaces the entries that are still those by which the plugins serve.
+fn rewrite(gate: &Gate, path: &Path, plugins: &[&Arc<Plugin>]) -> Result<(), String> {
+    let locks = FileLocks::take([path]).map_err(|error| whole(&error))?;
+    let mut lock = read_lock(path)?;
+    let mut done = Vec::new();
+    for plugin in plugins {
+        let (Some(was), Some(pin)) = (plugin.clearance().pin(), plugin.remapped()) else { continue };
+        let Some(entry) = lock.file.get(plugin.name()).filter(|entry| entry.pin == *was) else { continue };
+        let from = was.surfaces.first().copied();
+        done.push((*plugin, from, pin.surfaces.first().copied()));
+        let entry = Entry { pin, remapped_from: entry.remapped_from.or(from), ..entry.clone() };
+        lock.file.insert(plugin.name().clone(), entry);
+    }
+    if done.is_empty() {
+        return Ok(());
+    }
+    lock.file.save(&locks, path).map_err(|error| whole(&error))?;
+    for (plugin, from, to) in done {
+        let shown = |digest: Option<toolgate_policy::Digest>| {
+            digest.map_or_else(String::new, |digest| digest.to_string())
+        };
+        let by = plugin.clearance().pin().map(|pin| pin.approval.by.as_str()).unwrap_or_default();
+        tracing::info!(plugin = %plugin.name(), "its approval was written anew: schemas are written in another way since it was given");
+        gate.record(&Event::SurfaceRemapped {
+            plugin: plugin.name().as_str(),
+            from: shown(from),
+            to: shown(to),
+            approved_by: by,
+        });
+    }
+    Ok(())
+}
+
+/// An error with all that caused it.
+fn whole(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
