@@ -1,6 +1,7 @@
 //! Texts for models: what a lint finds in them, and the texts and schemas of tools that a plugin names when it runs.
 
 use serde_json::{Value, json};
+use toolgate_tests::guest::naming;
 use toolgate_tests::{Transport, World};
 
 use super::manifest::tool;
@@ -79,51 +80,6 @@ fn texts_of_every_script_and_emoji_pass() {
             World::with_own_cache().plugin("p", &tool(json!({ "description": text }))).run(&["check"]);
         assert_eq!(check.code, 0, "{text}: {}", check.said());
     }
-}
-
-/// A component whose `list` names one tool with these texts, laid out as the canonical ABI has it.
-fn naming(description: &str, input: &str, output: Option<&str>) -> Vec<u8> {
-    use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-    /// Where the tool stands, and where its texts do.
-    const TOOL: u32 = 128;
-    const TEXTS: u32 = 256;
-    let mut texts = Vec::new();
-    let mut place = |text: &str| {
-        let at = TEXTS + texts.len() as u32;
-        texts.extend_from_slice(text.as_bytes());
-        [at, text.len() as u32]
-    };
-    let (name, description, input) = (place("one"), place(description), place(input));
-    let output = output.map(&mut place);
-    // name, title, description, input-schema, output-schema, hints
-    let mut tool: Vec<u32> = [name.as_slice(), &[0, 0, 0], &description, &input].concat();
-    tool.extend(output.map_or([0, 0, 0], |[at, len]| [1, at, len]));
-    tool.extend([0, 0, 0]);
-    let data = |at: u32, bytes: &[u8]| {
-        let hex: String = bytes.iter().map(|byte| format!("\\{byte:02x}")).collect();
-        format!("(data (i32.const {at}) \"{hex}\")")
-    };
-    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
-    let mut resolve = wit_parser::Resolve::default();
-    resolve.push_dir(toolgate_tests::root().join("wit/toolgate-plugin")).unwrap();
-    let package = resolve
-        .push_str("w.wit", "package test:names; world w { export toolgate:plugin/dynamic-tools@0.1.0; }")
-        .unwrap();
-    let world = resolve.select_world(&[package], None).unwrap();
-    let mut module = wat::parse_str(format!(
-        r#"(module
-        (memory (export "memory") 8)
-        {} {} {}
-        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 500000)
-        (func (export "toolgate:plugin/dynamic-tools@0.1.0#list") (result i32) i32.const 64)
-        (func (export "toolgate:plugin/dynamic-tools@0.1.0#call") (param i32 i32 i32 i32) (result i32) unreachable))"#,
-        data(64, &words(&[0, TOOL, 1])),
-        data(TOOL, &words(&tool)),
-        data(TEXTS, &texts),
-    ))
-    .unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
 }
 
 const OBJECT: &str = r#"{"type":"object"}"#;

@@ -17,7 +17,7 @@ use toolgate_policy::redact::printable;
 use toolgate_policy::{PluginName, Principal, ToolName};
 
 use super::describe::canonical;
-use super::schema;
+use super::{param_header, schema};
 use crate::artifact::Artifact;
 use crate::audit::record::Notes;
 use crate::mapping::content;
@@ -166,6 +166,7 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
     for (((entry, name), own), path) in entries.iter().zip(tool_names(prefix, &paths)).zip(&own).zip(&paths) {
         let lacks = |what: &str| format!("its dynamic tool `{own}` has no {what}");
         let input = schema(own, &text(entry, "input-schema").ok_or_else(|| lacks("input-schema"))?)?;
+        let headers = param_header::read(&input).map_err(|error| refused(own, &error))?;
         let output = text(entry, "output-schema").map(|output| schema(own, &output)).transpose()?;
         let listing = Listing {
             name,
@@ -177,6 +178,7 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
             claims: claims(entry.get("hints")),
             icons: Vec::new(),
             input,
+            headers,
             output,
         };
         findings.extend(held_to_lints(own, &listing));
@@ -188,8 +190,11 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
 
 /// A schema as the plugin wrote it.
 fn schema(tool: &str, text: &str) -> Result<Map<String, Value>, String> {
-    schema::read(text)
-        .map_err(|error| format!("its dynamic tool `{tool}` has a schema that is refused: {error}"))
+    schema::read(text).map_err(|error| refused(tool, &error))
+}
+
+fn refused(tool: &str, error: &dyn std::fmt::Display) -> String {
+    format!("its dynamic tool `{tool}` has a schema that is refused: {error}")
 }
 
 fn claims(hints: Option<&Value>) -> Claims {
