@@ -1,6 +1,7 @@
 //! MCP on the wire: three revisions, two transports, official clients, and messages that are not what they should be.
 
 mod accept;
+mod browser;
 mod http;
 mod legacy;
 mod lifecycle;

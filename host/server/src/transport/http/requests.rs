@@ -272,8 +272,10 @@ impl HttpServer {
         if is_spare && envelope.is_request {
             return Err(self.busy(Trouble::Requests, held, None));
         }
-        self.check(headers, &envelope, principal).map_err(|error| malformed(&error))?;
+        let checked = self.check(headers, &envelope, principal);
+        // Large ones are dropped where they were read, also if they are refused.
         let arguments = envelope.take_arguments(held_bytes, admitted);
+        checked.map_err(|error| malformed(&error))?;
         let arguments = arguments.map_err(|_| self.not_received(BodyError::NoRoom, held))?;
         Ok((envelope, arguments))
     }
