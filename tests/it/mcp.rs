@@ -1,14 +1,19 @@
 //! MCP on the wire: three revisions, two transports, official clients, and messages that are not what they should be.
 
+mod accept;
 mod browser;
 mod hanging_up;
 mod http;
 mod legacy;
 mod lifecycle;
 mod malformed;
+mod mirrored;
 mod official;
+mod origin;
 mod schemas;
+mod shape;
 mod tools;
+mod unread;
 mod values;
 
 use toolgate_tests::{World, guest, plugin};

@@ -266,10 +266,15 @@ impl Server {
 
     /// Sends one line; for stdio.
     pub fn send(&self, line: &str) {
+        self.send_bytes(line.as_bytes());
+    }
+
+    /// Sends one line that need not be text; for stdio.
+    pub fn send_bytes(&self, line: &[u8]) {
         let Link::Stdio { input, .. } = &self.0.link else { panic!("it does not speak stdio") };
         let mut input = input.lock().unwrap();
         let input = input.as_mut().unwrap();
-        input.write_all(line.as_bytes()).unwrap();
+        input.write_all(line).unwrap();
         input.write_all(b"\n").unwrap();
     }
 

@@ -31,6 +31,11 @@ const TOOL: u32 = 128;
 const TEXTS: u32 = 256;
 const HANDED: u32 = 500_000;
 
+/// A component with these texts. Called, it answers without content.
+pub fn naming(description: &str, input: &str, output: Option<&str>) -> Vec<u8> {
+    named(&Named { description, input, output, says: Says::Structured(None) })
+}
+
 /// The component.
 pub fn named(tool: &Named<'_>) -> Vec<u8> {
     let mut texts = Vec::new();

@@ -32,7 +32,8 @@ usage: cargo xtask COMMAND
                   install what is missing, run every test; the command CI runs. --quick: before a commit, with what is
                   installed and without the tests that take long. Steps are those of the table at the end
   soak [NAME]...  what is too long for every commit: the same tests with large counts, the program as it ships. NAME:
-                  optimised-demo, mutations, law, ends, reloads, revocations, clock, writers, changed-inputs (without NAME: all)
+                  optimised-demo, mutations, law, ends, reloads, revocations, clock, writers, changed-inputs, browser (without
+                  NAME: all)
   conformance     install what is missing, and run MCP's official conformance suite, in every revision
   guests          build the example plugins and the test guests
   languages       install what is missing, build the test guest that is the same in every language

@@ -14,7 +14,7 @@ struct Peer {
     variables: &'static [(&'static str, &'static str)],
 }
 
-const PEERS: [Peer; 9] = [
+const PEERS: [Peer; 8] = [
     Peer {
         name: "python",
         packages: Packages::Python(&["mcp==2.3.0"]),
@@ -56,11 +56,6 @@ const PEERS: [Peer; 9] = [
         name: "minisign",
         packages: Packages::Debian { names: &["minisign"], files: &["/usr/bin/minisign"] },
         variables: &[("TOOLGATE_MINISIGN", "usr/bin/minisign")],
-    },
-    Peer {
-        name: "chromium",
-        packages: Packages::Debian { names: &["chromium"], files: &["/usr/bin/chromium"] },
-        variables: &[("TOOLGATE_CHROMIUM", "usr/bin/chromium")],
     },
     Peer {
         name: "registry",

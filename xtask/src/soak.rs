@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::demo;
 use crate::guests;
+use crate::packages::Packages;
 use crate::shell::{self, Build, Outcome};
 use crate::steps::Steps;
 
@@ -19,9 +20,24 @@ enum What {
     Demo,
     /// The test of this name, with so many cases. What it prints is its figure.
     Test(&'static str, u32),
+    /// The same, with somebody else's program that a variable names.
+    Beside(&'static str, u32, &'static Program),
 }
 
-const SOAKS: [Soak; 9] = [
+/// A program of Debian's, and the variable by which a test is told where it is.
+struct Program {
+    variable: &'static str,
+    file: &'static str,
+    packages: Packages,
+}
+
+const CHROMIUM: Program = Program {
+    variable: "TOOLGATE_CHROMIUM",
+    file: "/usr/bin/chromium",
+    packages: Packages::Debian { names: &["chromium"], files: &["/usr/bin/chromium"] },
+};
+
+const SOAKS: [Soak; 10] = [
     Soak { name: "optimised-demo", what: What::Demo },
     Soak {
         name: "mutations",
@@ -52,6 +68,14 @@ const SOAKS: [Soak; 9] = [
         name: "changed-inputs",
         what: What::Test("what_fuzzing_kept_and_chance_changes_of_it_neither_panic_nor_go_on", 6_000),
     },
+    Soak {
+        name: "browser",
+        what: What::Beside(
+            "a_page_of_a_named_origin_calls_from_a_real_browser_and_one_of_another_origin_does_not",
+            3,
+            &CHROMIUM,
+        ),
+    },
 ];
 
 /// Runs those named, or all.
@@ -73,7 +97,7 @@ fn chosen(names: &[&str]) -> Outcome<Vec<&'static Soak>> {
 
 fn soak(wanted: &[&Soak], steps: &mut Steps) -> Outcome<()> {
     let mut program = None;
-    if wanted.iter().any(|soak| matches!(soak.what, What::Test(..))) {
+    if wanted.iter().any(|soak| !matches!(soak.what, What::Demo)) {
         program = steps.run("build", || {
             let program = shell::build_toolgate(Build::Tests)?;
             guests::build(guests::toolchain()?, &program)?;
@@ -83,17 +107,24 @@ fn soak(wanted: &[&Soak], steps: &mut Steps) -> Outcome<()> {
     for soak in wanted {
         steps.run(soak.name, || match (&soak.what, &program) {
             (What::Demo, _) => demo::run(demo::Until::OneCall, Build::Release).map(drop),
-            (What::Test(name, cases), Some(program)) => test(name, *cases, program),
-            (What::Test(..), None) => Err("nothing can be tested that is not built".to_owned()),
+            (What::Test(name, cases), Some(program)) => test(name, *cases, program, None),
+            (What::Beside(name, cases, other), Some(program)) => match other.packages.install(soak.name)? {
+                Some(_) => test(name, *cases, program, Some(other)),
+                None => Err(format!("{} is not here", other.file)),
+            },
+            (What::Test(..) | What::Beside(..), None) => {
+                Err("nothing can be tested that is not built".to_owned())
+            }
         })?;
     }
     Ok(())
 }
 
-fn test(name: &str, cases: u32, program: &Path) -> Outcome<()> {
+fn test(name: &str, cases: u32, program: &Path, other: Option<&Program>) -> Outcome<()> {
     let mut test = shell::cargo();
     test.args(["test", "--locked", "--workspace", "--test", "it", "--", "--nocapture", name]);
     test.env("TOOLGATE_BIN", program).env("TOOLGATE_GUESTS", guests::folder()?);
+    test.envs(other.map(|other| (other.variable, other.file)));
     shell::run(test.env("TOOLGATE_CASES", cases.to_string()))
 }
 
@@ -107,7 +138,7 @@ mod tests {
     fn each_soak_has_a_name_of_its_own_and_a_test_that_is_there_and_counts() {
         let sources = crate::tidy::texts("tests/it");
         for soak in &SOAKS {
-            let What::Test(name, _) = soak.what else { continue };
+            let (What::Test(name, _) | What::Beside(name, ..)) = soak.what else { continue };
             let found = sources.iter().any(|source| {
                 source.contains(&format!("fn {name}()")) && source.contains("\"TOOLGATE_CASES\"")
             });

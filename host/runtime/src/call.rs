@@ -29,7 +29,7 @@ pub(crate) async fn run(rooms: &Rooms, mut request: Request) -> Closed<Outcome> 
     let opening = Opening {
         principal: &request.principal,
         tool: &request.tool,
-        arguments: digest.as_deref().unwrap_or("unreadable"),
+        arguments: digest.as_deref().unwrap_or(UNREADABLE),
         learning: request.learning,
     };
     let mut record = match rooms.audit.call(opening) {
@@ -85,8 +85,14 @@ async fn attempt(rooms: &Rooms, request: &mut Request, record: &mut Record) -> R
     Ok(outcome)
 }
 
+/// What stands in the record for arguments that cannot be read.
+const UNREADABLE: &str = "unreadable";
+
 /// What stands in the record for the arguments.
 async fn digest(rooms: &Rooms, request: &mut Request) -> Result<String, Fault> {
+    if request.arguments.why_unreadable().is_some() {
+        return Ok(UNREADABLE.to_owned());
+    }
     let audit = Arc::clone(&rooms.audit);
     let digest = request.arguments.look(&request.caller, move |json| audit.digest(json)).await;
     digest.map_err(Fault::internal)?.map_err(Fault::internal)
@@ -125,6 +131,9 @@ async fn hold_to_schema(rooms: &Rooms, request: &Request, tool: &Arc<Tool>, outc
 
 /// The arguments as values. What becomes large is made on the threads for that.
 async fn lower(rooms: &Rooms, request: &mut Request, tool: &Arc<Tool>) -> Result<Lowered, Fault> {
+    if let Some(why) = request.arguments.why_unreadable() {
+        return Err(Fault::new(FaultKind::Arguments, why));
+    }
     let wrong = |problems: Problems| Fault::new(FaultKind::Arguments, problems.to_string());
     let misfit = |why: String| {
         let told = format!("the arguments do not fit this tool's input schema:\n- {why}");

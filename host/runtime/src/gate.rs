@@ -280,6 +280,11 @@ impl Gate {
         list::run(snapshot, principal)
     }
 
+    /// The tool of this name, if a principal may call it.
+    pub fn tool(&self, principal: &Principal, name: &str) -> Option<Arc<Tool>> {
+        list::one(&self.now(), principal, name)
+    }
+
     /// What serves now.
     pub fn now(&self) -> Arc<Snapshot> {
         self.rooms.snapshots.now()

@@ -75,6 +75,12 @@ impl Json {
         }
     }
 
+    /// Whether text is JSON by its grammar, also where it breaks a rule of this reader. Takes memory for its depth only.
+    pub fn is_json(text: &[u8]) -> bool {
+        let is_value = |text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+        std::str::from_utf8(text).is_ok_and(is_value)
+    }
+
     /// The value under `key`, when this is an object that has it.
     pub fn get(&self, key: &str) -> Option<&Self> {
         match self {

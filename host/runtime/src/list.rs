@@ -15,3 +15,9 @@ pub(crate) fn run(snapshot: &Snapshot, principal: &Principal) -> Vec<Arc<Tool>> 
     };
     snapshot.tools().filter(may).cloned().collect()
 }
+
+/// The tool of this name, if they may call it.
+pub(crate) fn one(snapshot: &Snapshot, principal: &Principal, name: &str) -> Option<Arc<Tool>> {
+    let permit = judge(principal, snapshot.find(name)).ok()?;
+    snapshot.resolve(&permit)
+}

@@ -7,6 +7,7 @@ pub mod docs;
 mod dynamic;
 pub mod inspect;
 pub mod manifest;
+mod param_header;
 mod pattern;
 mod schema;
 pub mod source;

@@ -4,12 +4,17 @@
 mod catalog;
 mod era;
 mod inbound;
+mod lifecycle;
+mod message;
 mod notify;
 mod reply;
 mod splice;
 mod tools;
 
+pub(crate) use era::repeats_arguments;
 pub(crate) use inbound::{Conversation, Inbound};
+pub(crate) use lifecycle::{Lifecycle, Next};
+pub(crate) use message::{MessageError, message, not_found, outward};
 pub(crate) use reply::content;
 pub(crate) use splice::Splice;
 
@@ -94,7 +99,7 @@ impl ServerHandler for Handler {
         let capabilities = ServerCapabilities::builder().enable_tools().enable_tool_list_changed().build();
         ServerConfig::new(capabilities)
             .with_server_info(implementation())
-            .with_protocol_version(ProtocolVersion::V_2025_11_25)
+            .with_protocol_version(era::NEWEST_WITH_HANDSHAKE)
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
@@ -221,10 +226,8 @@ impl ServerHandler for Handler {
     ) -> Result<CustomResult, ErrorData> {
         // The library hands a known method with parameters that it cannot read here as well.
         if era::is_known(&request.method, era::of(&context)) {
-            return Err(ErrorData::invalid_params(
-                format!("the parameters of {} are malformed", request.method),
-                None,
-            ));
+            let problem = message::problem(&request.method, request.params.as_ref());
+            return Err(ErrorData::invalid_params(problem, None));
         }
         Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, request.method, None))
     }

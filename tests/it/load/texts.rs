@@ -1,7 +1,7 @@
 //! Texts for models: what a lint finds in them, and the texts and schemas of tools that a plugin names when it runs.
 
 use serde_json::{Value, json};
-use toolgate_tests::named::{Named, Says, named};
+use toolgate_tests::named::naming;
 use toolgate_tests::{Transport, World};
 
 use super::manifest::tool;
@@ -80,11 +80,6 @@ fn texts_of_every_script_and_emoji_pass() {
             World::with_own_cache().plugin("p", &tool(json!({ "description": text }))).run(&["check"]);
         assert_eq!(check.code, 0, "{text}: {}", check.said());
     }
-}
-
-/// A component whose `list` names one tool with these texts.
-fn naming(description: &str, input: &str, output: Option<&str>) -> Vec<u8> {
-    named(&Named { description, input, output, says: Says::Nothing })
 }
 
 const OBJECT: &str = r#"{"type":"object"}"#;

@@ -1,80 +1,124 @@
-//! A browser: a page of an origin that is named lists and calls tools, and a page of another cannot.
+//! A real browser: a page of a named origin lists and calls tools, one of another origin gets nothing. It is much to install, so
+//! this runs where `TOOLGATE_CHROMIUM` names the program: in `cargo xtask soak browser`.
 
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 use toolgate_tests::process::wait_until;
-use toolgate_tests::web::{Web, respond};
-use toolgate_tests::{Transport, World, peer};
+use toolgate_tests::web::Web;
+use toolgate_tests::{Server, Transport};
 
 use super::seven;
 
-/// A browser that is shown one page. Ended when dropped.
-struct Browser(Child);
+/// What each page does; it tells its own server what came of it.
+const SCRIPT: &str = r#"
+const told = {};
+const said = (method, params) => JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
+const post = (headers, body) => fetch(SERVER, {
+    method: "POST", headers: { "Content-Type": "application/json", ...headers }, body });
+const modern = async (method, params, more) => {
+    const _meta = { "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {} };
+    const headers = { "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": method, ...more };
+    return (await post(headers, said(method, { ...params, _meta }))).json();
+};
+const run = async () => {
+    told.tools = (await modern("tools/list", {})).result.tools.map((tool) => tool.name);
+    const called = await modern("tools/call", { name: "seven_seven", arguments: {} }, { "Mcp-Name": "seven_seven" });
+    told.called = called.result.content[0].text;
+    told.refused = (await post({ Accept: "text/html" }, "{}")).status;
+    const begun = await post({}, said("initialize", {
+        protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "page", version: "1" } }));
+    await begun.text();
+    const session = { "Mcp-Session-Id": begun.headers.get("Mcp-Session-Id"), "MCP-Protocol-Version": "2025-11-25" };
+    told.listed = (await post({ Accept: "application/json", ...session }, said("tools/list", {})).then((reply) => reply.json())).result.tools.length;
+    told.ended = (await fetch(SERVER, { method: "DELETE", headers: session })).status;
+};
+run().catch((error) => { told.error = String(error); })
+    .finally(() => fetch("/told", { method: "POST", body: JSON.stringify(told) }));
+"#;
+
+/// A browser that shows one page, and is ended when dropped.
+struct Browser {
+    process: Child,
+    _profile: tempfile::TempDir,
+}
 
 impl Browser {
-    fn open(program: &std::path::Path, world: &World, page: &Web) -> Self {
-        let mut browser = Command::new(program);
-        browser.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]);
-        browser.arg(format!("--user-data-dir={}", world.path("browser").display()));
-        browser.arg("--remote-debugging-port=0").arg(format!("http://{}/", page.address));
-        Self(browser.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    fn show(program: &std::ffi::OsStr, page: &str) -> Self {
+        let profile = tempfile::tempdir().unwrap();
+        let process = Command::new(program)
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+            .args([
+                "--disable-component-update",
+                "--disable-sync",
+                "--no-first-run",
+                "--disable-dev-shm-usage",
+            ])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg(page)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { process, _profile: profile }
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
+        drop(self.process.kill());
+        drop(self.process.wait());
     }
 }
 
-/// Serves the page; `server` is where it calls.
+/// A server of one page, which calls the server when that is known.
 fn page() -> (Web, std::sync::Arc<std::sync::OnceLock<String>>) {
     let server = std::sync::Arc::<std::sync::OnceLock<String>>::default();
-    let of_page = std::sync::Arc::clone(&server);
-    let text = std::fs::read_to_string(toolgate_tests::root().join("tests/clients/browser.html")).unwrap();
-    let web = Web::answering(move |request, to| {
-        let body = match request.starts_with("GET / ") {
-            true => text.replace("SERVER", of_page.get().map_or("", String::as_str)),
+    let address = std::sync::Arc::clone(&server);
+    let web = Web::answering(move |asked, to| {
+        let server = address.get().map(String::as_str).unwrap_or_default();
+        let body = match asked.starts_with("GET / ") {
+            true => format!("<!doctype html><script>const SERVER = \"{server}\";{SCRIPT}</script>"),
             false => String::new(),
         };
-        respond(to, "200 OK", &[("Content-Type", "text/html")], &body);
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n";
+        drop(write!(to, "{head}Content-Length: {}\r\n\r\n{body}", body.len()));
     });
     (web, server)
 }
 
-/// What the page told its own server.
-fn told(page: &Web) -> Value {
-    let mut told = None;
-    wait_until("the page tells what came", || {
-        told = page.heard().into_iter().find(|request| request.starts_with("POST /told"));
-        told.is_some()
-    });
-    serde_json::from_str(told.unwrap().split_once("\r\n\r\n").unwrap().1).unwrap()
+/// What a page told of the server after a browser has shown it once more.
+fn told(browser: &std::ffi::OsStr, web: &Web, server: &Server) -> Value {
+    let came = || web.heard().into_iter().filter(|asked| asked.starts_with("POST /told")).collect::<Vec<_>>();
+    let before = came().len();
+    let browser = Browser::show(browser, &format!("http://localhost:{}/", web.address.port()));
+    wait_until("the page told what came of it", || came().len() > before);
+    drop(browser);
+    let asked = came().pop().unwrap();
+    let (_, body) = asked.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap_or_else(|_| panic!("{asked}: {}", server.log()))
 }
 
 #[test]
-fn a_page_of_a_named_origin_lists_and_calls_tools_in_a_browser_and_a_page_of_another_cannot() {
-    let Some(program) = peer("TOOLGATE_CHROMIUM") else { return };
-    for named in [true, false] {
-        let (page, place) = page();
-        let origin = match named {
-            true => format!("http://{}", page.address),
-            false => "http://app.example.com:80".to_owned(),
-        };
-        let world = seven().server(&format!("allowed_origins = [\"{origin}\"]"));
-        let server = world.serve(Transport::Http);
-        place.set(format!("http://{}/mcp", server.address())).unwrap();
-        let _browser = Browser::open(&program, &world, &page);
-        let told = told(&page);
-        let calls = world.call_records().len();
-        if named {
-            let expected = json!({ "tools": ["seven_seven"], "texts": ["7", "7"], "ended": true });
-            assert_eq!((told, calls), (expected, 2));
-        } else {
-            assert_eq!(told["error"], "TypeError: Failed to fetch");
-            assert_eq!(calls, 0);
-        }
+fn a_page_of_a_named_origin_calls_from_a_real_browser_and_one_of_another_origin_does_not() {
+    let Some(browser) = std::env::var_os("TOOLGATE_CHROMIUM") else {
+        eprintln!("skipped: TOOLGATE_CHROMIUM names no program; `cargo xtask soak browser` sets it up");
+        return;
+    };
+    let rounds = std::env::var("TOOLGATE_CASES").map_or(1, |cases| cases.parse().unwrap());
+    let ((named, of_named), (other, of_other)) = (page(), page());
+    let origin = format!("http://localhost:{}", named.address.port());
+    let world = seven().server(&format!("allowed_origins = [\"{origin}\"]"));
+    let server = world.serve(Transport::Http);
+    for known in [of_named, of_other] {
+        known.set(format!("http://{}/mcp", server.address())).unwrap();
+    }
+    for round in 1..=rounds {
+        let expected =
+            json!({ "tools": ["seven_seven"], "called": "7", "refused": 406, "listed": 1, "ended": 204 });
+        assert_eq!(told(&browser, &named, &server), expected);
+        assert_eq!(told(&browser, &other, &server), json!({ "error": "TypeError: Failed to fetch" }));
+        assert_eq!(world.call_records().len(), round, "the other page called nothing");
     }
 }

@@ -1,5 +1,7 @@
 //! The two revisions before: a handshake, then a session; over both transports.
 
+use std::io::Read as _;
+use std::net::TcpStream;
 use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
@@ -180,4 +182,126 @@ fn a_cancellation_ends_every_request_that_has_its_id() {
     calls.into_iter().for_each(|call| drop(call.join()));
     let again = call_as_one(&server, &client.session, "c", 0).join().unwrap().message();
     assert_eq!(again["result"]["content"][0]["text"], "1", "{again}");
+}
+
+/// Sends a call, and waits until its stream has begun.
+fn streaming(server: &Server, session: &[(String, String)], call: &Value) -> TcpStream {
+    let text = call.to_string();
+    let mut stream = server.open("POST", "/mcp", session, Some(&text));
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&head));
+    stream
+}
+
+#[test]
+fn requests_of_one_id_and_one_token_get_their_own_reports_of_progress() {
+    let world = World::new()
+        .plugin("p", &test_guest("piecing"))
+        .limit("concurrency = 1\nqueue = 8")
+        .env("TOOLGATE_LOG", "debug");
+    let server = world.serve(Transport::Http);
+    for version in ["2025-11-25", "2025-06-18"] {
+        let (client, _) = Client::begin(&server, Transport::Http, version);
+        let begun = server.log().matches("a guest begins").count();
+        // Holds up the others until all of them are known.
+        let first = request(99, "tools/call", json!({ "name": "p_until-cancelled", "arguments": {} }));
+        let first = streaming(&server, &client.session, &first);
+        wait_until("it runs", || server.log().matches("a guest begins").count() > begun);
+        let calls = [[1, 2], [3, 4], [5, 6]].map(|steps| {
+            let params = json!({ "name": "p_report", "arguments": { "steps": steps },
+                "_meta": { "progressToken": "mine" } });
+            (steps, streaming(&server, &client.session, &request(1, "tools/call", params)))
+        });
+        let cancelled =
+            json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 99 } });
+        assert_eq!(server.post(&cancelled.to_string(), &client.session).status, 202);
+        for (steps, mut stream) in calls {
+            let mut text = String::new();
+            stream.read_to_string(&mut text).unwrap();
+            let messages: Vec<Value> = text
+                .lines()
+                .filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
+                .collect();
+            let reports: Vec<&Value> =
+                messages.iter().filter(|message| message["method"] == "notifications/progress").collect();
+            assert!(reports.iter().all(|report| report["params"]["progressToken"] == "mine"), "{text}");
+            let told: Vec<f64> =
+                reports.iter().map(|report| report["params"]["progress"].as_f64().unwrap()).collect();
+            assert_eq!(told, steps.map(f64::from), "{text}");
+            assert_eq!(messages.last().unwrap()["id"], 1, "{text}");
+        }
+        drop(first);
+    }
+}
+
+#[test]
+fn a_handshake_with_a_session_that_is_over_begins_a_new_one() {
+    let server = seven().serve(Transport::Http);
+    let (client, _) = Client::begin(&server, Transport::Http, "2025-11-25");
+    assert_eq!(client.delete().status, 204);
+    let stale = vec![client.session[0].clone()];
+    let reply = server.post(&initialize("2025-11-25").to_string(), &stale);
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let new = reply.header("Mcp-Session-Id").unwrap();
+    assert_ne!(new, stale[0].1);
+    let session = [("Mcp-Session-Id".to_owned(), new.to_owned()), client.session[1].clone()];
+    let listed = server.post(&request(1, "tools/list", json!({})).to_string(), &session).message();
+    assert_eq!(listed["result"]["tools"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn the_end_of_a_session_that_there_is_not_is_not_found() {
+    let server = seven().serve(Transport::Http);
+    let (client, _) = Client::begin(&server, Transport::Http, "2025-11-25");
+    assert_eq!(client.delete().status, 204);
+    for _ in 0..2 {
+        assert_eq!(client.delete().status, 404);
+    }
+    let made_up = [("Mcp-Session-Id".to_owned(), "none".to_owned())];
+    assert_eq!(server.http("DELETE", "/mcp", &made_up, None).status, 404);
+}
+
+#[test]
+fn a_header_of_which_there_is_one_may_not_stand_twice() {
+    let server = seven().serve(Transport::Http);
+    let (client, _) = Client::begin(&server, Transport::Http, "2025-11-25");
+    for name in ["MCP-Protocol-Version", "Mcp-Session-Id"] {
+        let mut twice = client.session.clone();
+        let given = twice.iter().find(|(given, _)| given == name).unwrap().clone();
+        twice.push(given);
+        let reply = server.post(&request(4, "tools/list", json!({})).to_string(), &twice);
+        assert_eq!(reply.status, 400, "{reply:?}");
+        assert_eq!((&reply.message()["id"], &reply.message()["error"]["code"]), (&json!(4), &json!(-32020)));
+        assert!(reply.body.contains(&name.to_lowercase()), "{reply:?}");
+        for method in ["GET", "DELETE"] {
+            assert_eq!(server.http(method, "/mcp", &twice, None).status, 400);
+        }
+    }
+    assert!(client.ask(&request(5, "tools/list", json!({})))["result"].is_object(), "the session goes on");
+}
+
+#[test]
+fn both_ways_of_talking_go_on_one_after_the_other_over_stdio() {
+    let server = hello().serve(Transport::Stdio);
+    for round in 0..2 {
+        assert_eq!(server.call("hello_add", json!({ "a": 1, "b": 2 })).text(), "3", "{round}");
+        let (client, answer) = Client::begin(&server, Transport::Stdio, "2025-11-25");
+        assert_eq!(answer["result"]["protocolVersion"], "2025-11-25");
+        assert_eq!(client.ask(&request(1001, "ping", json!({})))["result"], json!({}));
+        let listed = client.ask(&request(1002, "tools/list", json!({})));
+        assert_eq!(listed["result"]["tools"].as_array().unwrap().len(), 5, "{listed}");
+        assert!(listed["result"].get("ttlMs").is_none(), "{listed}");
+        let params = json!({ "name": "hello_add", "arguments": { "a": 3, "b": 4 } });
+        let called = client.ask(&request(1003, "tools/call", params));
+        assert_eq!(called["result"]["structuredContent"], json!({ "result": 7 }), "{called}");
+        assert!(called["result"].get("resultType").is_none(), "{called}");
+        let modern = server.call("hello_add", json!({ "a": 5, "b": 6 }));
+        assert_eq!((modern.text(), &modern.0["result"]["resultType"]), ("11", &json!("complete")));
+        assert_eq!(server.request("ping", json!({}))["error"]["code"], -32601);
+    }
 }

@@ -98,6 +98,9 @@ pub const JSON_KEYS_MAX: usize = 65_536;
 /// Bytes of a key. A type's have at most [`super::load::NAME_BYTES_MAX`]; maps may be keyed by addresses.
 pub const JSON_KEY_BYTES_MAX: usize = 4 * KIB as usize;
 
+/// Bytes of the id of a message that is not read in full, to answer it by. Ids are numbers or short names.
+pub const ID_BYTES_MAX: usize = 4 * KIB as usize;
+
 /// Bytes of a request's head.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 
@@ -112,6 +115,9 @@ pub const BODY_MS: u64 = 30_000;
 
 /// How long what was turned away is still received, so that the client reads why, in milliseconds.
 pub const REFUSED_BODY_MS: u64 = 2_000;
+
+/// How long is waited for the id of what is far too long to be received, in milliseconds.
+pub const REFUSED_ID_MS: u64 = 200;
 
 /// How long a client may take to read anything of what waits to be written, in milliseconds.
 pub const WRITE_MS: Limit = Limit {

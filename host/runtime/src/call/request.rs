@@ -59,21 +59,33 @@ pub struct Arguments {
     /// There until they are worked on for the last time.
     json: Option<Json>,
     admitted: Option<Admitted>,
+    /// Why they cannot be read, where that is so.
+    unreadable: Option<String>,
 }
 
 impl From<Json> for Arguments {
     fn from(json: Json) -> Self {
-        Self { json: Some(json), admitted: None }
+        Self { json: Some(json), admitted: None, unreadable: None }
     }
 }
 
 impl Arguments {
+    /// Arguments that cannot be read, and why. The call is recorded, and comes to a fault that says so.
+    pub fn unreadable(why: impl Into<String>) -> Self {
+        Self { json: None, admitted: None, unreadable: Some(why.into()) }
+    }
+
+    /// Why they cannot be read, where that is so.
+    pub(crate) fn why_unreadable(&self) -> Option<&str> {
+        self.unreadable.as_deref()
+    }
+
     /// Arguments that came in a large message, and take so many bytes now.
     ///
     /// # Errors
     /// [`QuotaError`], when there is no room for as many.
     pub fn large(json: Json, held_bytes: usize, admitted: Admitted) -> Result<Self, QuotaError> {
-        let mut arguments = Self { json: Some(json), admitted: Some(admitted) };
+        let mut arguments = Self { json: Some(json), admitted: Some(admitted), unreadable: None };
         // Where this fails they are dropped as large ones are.
         arguments.admitted.as_mut().map_or(Ok(()), |admitted| admitted.resize(held_bytes))?;
         Ok(arguments)

@@ -137,6 +137,7 @@ fn listing(
         claims: texts.claims,
         icons: texts.icons,
         input,
+        headers: Vec::new(),
         output,
     })
 }

@@ -18,7 +18,7 @@ use toolgate_policy::{PluginName, Principal, ToolName};
 
 use super::describe::canonical;
 use super::schema::held::Held;
-use super::schema::{self, SchemaError};
+use super::{param_header, schema};
 use crate::artifact::Artifact;
 use crate::audit::record::Notes;
 use crate::mapping::content;
@@ -168,6 +168,7 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
     for (((entry, name), own), path) in entries.iter().zip(tool_names(prefix, &paths)).zip(&own).zip(&paths) {
         let lacks = |what: &str| format!("its dynamic tool `{own}` has no {what}");
         let input = schema(own, &text(entry, "input-schema").ok_or_else(|| lacks("input-schema"))?)?;
+        let headers = param_header::read(&input).map_err(|error| refused(own, &error))?;
         let output = text(entry, "output-schema").map(|output| schema(own, &output)).transpose()?;
         let listing = Listing {
             name,
@@ -179,6 +180,7 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
             claims: claims(entry.get("hints")),
             icons: Vec::new(),
             input,
+            headers,
             output,
         };
         findings.extend(held_to_lints(own, &listing));
@@ -225,7 +227,7 @@ fn schema(tool: &str, text: &str) -> Result<Map<String, Value>, String> {
     schema::read(text).map_err(|error| refused(tool, &error))
 }
 
-fn refused(tool: &str, error: &SchemaError) -> String {
+fn refused(tool: &str, error: &dyn std::fmt::Display) -> String {
     format!("its dynamic tool `{tool}` has a schema that is refused: {error}")
 }
 

@@ -49,6 +49,15 @@ pub struct Icon {
     pub src: String,
 }
 
+/// An argument that clients repeat in a header of their requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParamHeader {
+    /// The names that lead to it from the arguments.
+    pub path: Vec<String>,
+    /// The name of the header, in lower case.
+    pub name: String,
+}
+
 /// One tool as it is listed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listing {
@@ -70,6 +79,8 @@ pub struct Listing {
     pub icons: Vec<Icon>,
     /// The schema of its arguments.
     pub input: Map<String, Value>,
+    /// Those of them that clients repeat in headers.
+    pub headers: Vec<ParamHeader>,
     /// The schema of its answer.
     pub output: Option<Map<String, Value>>,
 }

@@ -17,12 +17,26 @@ pub(super) enum Era {
 pub(super) const SUPPORTED: &[ProtocolVersion] =
     &[ProtocolVersion::V_2025_06_18, ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2026_07_28];
 
+/// The newest of them that has a handshake.
+pub(super) const NEWEST_WITH_HANDSHAKE: ProtocolVersion = ProtocolVersion::V_2025_11_25;
+
 /// The era of a request.
 pub(super) fn of(context: &RequestContext<RoleServer>) -> Era {
     match context.protocol_version() {
         Some(version) if !version.has_initialize() => Era::Modern,
         Some(_) | None => Era::Legacy,
     }
+}
+
+/// What a handshake agrees on: what the client wants, or the newest revision with a handshake.
+pub(super) fn agreed(wanted: &ProtocolVersion) -> ProtocolVersion {
+    let is_served = wanted.has_initialize() && SUPPORTED.contains(wanted);
+    if is_served { wanted.clone() } else { NEWEST_WITH_HANDSHAKE }
+}
+
+/// Whether requests of the revision that a header names repeat arguments in headers: those since 2026-07-28 do.
+pub(crate) fn repeats_arguments(version: &http::HeaderValue) -> bool {
+    version.as_bytes() >= ProtocolVersion::V_2026_07_28.as_str().as_bytes()
 }
 
 /// Whether a method exists in an era and has a capability that is served; then bad parameters are the caller's mistake and

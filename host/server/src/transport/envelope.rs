@@ -1,13 +1,23 @@
 //! One raw message, read strictly once: size, depth, duplicate keys anywhere, no batches. The arguments of a call are taken
 //! from here, so that what is checked is what was written; the protocol's library, which reads leniently and many times, gets
-//! the rest.
+//! the rest. A message that cannot be read in full is answered by the id that stands in it.
 
-mod identity;
+mod malformed;
+mod shape;
+mod skim;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 use toolgate_policy::limits::wire::{ENVELOPE_BYTES_MAX, ENVELOPE_NODES_MAX, JSON_DEPTH_MAX, JSON_NODES_MAX};
+use toolgate_runtime::call::request::Arguments;
 use toolgate_runtime::json::{Bounds, Json, JsonError};
+use toolgate_runtime::large::Admitted;
+use toolgate_runtime::quota::QuotaError;
+
+use crate::mcp::MessageError;
+pub(crate) use malformed::Malformed;
+use shape::{Kind, ShapeError};
+pub(crate) use skim::Skim;
 
 /// A message that may go on to the library.
 pub(crate) struct Envelope {
@@ -17,26 +27,16 @@ pub(crate) struct Envelope {
     pub(crate) is_request: bool,
     /// Its id, if it has one.
     pub(crate) id: Value,
-    /// The arguments, when it is a `tools/call`.
-    pub(crate) arguments: Option<Json>,
+    /// The name of the tool, when it is a `tools/call`.
+    pub(crate) tool: Option<String>,
+    /// The arguments, when it is a `tools/call`; or why they cannot be read.
+    pub(crate) arguments: Option<Result<Json, String>>,
     /// The message without them.
     pub(crate) rest: Bytes,
 }
 
-/// A message that goes nowhere.
-#[derive(Debug)]
-pub(crate) struct Malformed {
-    code: i32,
-    why: String,
-    id: Value,
-}
-
-/// JSON-RPC 2.0 §5.1.
-const PARSE_ERROR: i32 = -32700;
-/// JSON-RPC 2.0 §5.1.
-const INVALID_REQUEST: i32 = -32600;
-/// JSON-RPC 2.0 §5.1: the host cannot take it now.
-const INTERNAL_ERROR: i32 = -32603;
+/// A byte order mark, which some writers put before JSON (RFC 8259 §8.1 lets readers ignore it).
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Envelope {
     /// Reads a message of at most `bytes_max` bytes.
@@ -44,73 +44,150 @@ impl Envelope {
     /// # Errors
     /// [`Malformed`], with the message's id where it has one.
     pub(crate) fn read(text: &[u8], bytes_max: u64) -> Result<Self, Malformed> {
-        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-        let bounds = Bounds { bytes_max, depth_max: JSON_DEPTH_MAX, nodes_max: JSON_NODES_MAX };
-        let mut message = Json::parse(text, bounds).map_err(|error| match error {
-            JsonError::Malformed(why) => {
-                Malformed { code: PARSE_ERROR, why: format!("Parse error: {why}"), id: Value::Null }
-            }
-            JsonError::Bytes(_) | JsonError::Refused(_) => {
-                let beginning = text.get(..ENVELOPE_BYTES_MAX).unwrap_or(text);
-                Malformed::invalid(error.to_string(), identity::id_in(beginning))
-            }
-        })?;
-        let id = match message.get("id") {
-            Some(Json::String(id)) => json!(id),
-            Some(Json::Integer(id)) => i64::try_from(*id).map_or(Value::Null, Value::from),
-            _ => Value::Null,
-        };
-        let invalid = |why: &str| Malformed {
-            code: INVALID_REQUEST,
-            why: format!("Invalid Request: {why}"),
-            id: id.clone(),
-        };
-        match &message {
-            Json::Object(_) => {}
-            Json::Array(_) => {
-                return Err(invalid("batches were removed from MCP; send one message at a time"));
-            }
-            _ => return Err(invalid("a message is a JSON object")),
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        match Json::parse(text, bounds(bytes_max)) {
+            Ok(message) => Self::of(message),
+            Err(error) => Self::without_arguments(text, &error),
         }
-        if message.get("jsonrpc").and_then(Json::as_str) != Some("2.0") {
-            return Err(invalid("`jsonrpc` is not \"2.0\""));
-        }
-        let method = match message.get("method") {
-            None => None,
-            Some(Json::String(method)) => Some(method.clone()),
-            Some(_) => return Err(invalid("`method` is no string")),
-        };
-        let is_request = method.is_some() && message.get("id").is_some();
-        if is_request && id.is_null() {
-            return Err(invalid("`id` is neither a string nor an integer"));
-        }
-        let arguments = (method.as_deref() == Some("tools/call")).then(|| take_arguments(&mut message));
-        let rest = rest(&message).map_err(|why| invalid(&why))?;
-        Ok(Self { method, is_request, id, arguments, rest })
     }
-}
 
-impl Envelope {
     /// The same, with the memory that the arguments take, in bytes.
     ///
     /// # Errors
     /// [`Malformed`].
     pub(crate) fn read_weighed(text: &[u8], bytes_max: u64) -> Result<(Self, usize), Malformed> {
         let envelope = Self::read(text, bytes_max)?;
-        let held_bytes = envelope.arguments.as_ref().map_or(0, Json::held_bytes);
+        let arguments = envelope.arguments.as_ref().and_then(|arguments| arguments.as_ref().ok());
+        let held_bytes = arguments.map_or(0, Json::held_bytes);
         Ok((envelope, held_bytes))
+    }
+
+    /// What a message of more than `bytes_max` bytes comes to, of which only this was seen: a call with arguments that cannot be
+    /// read, if the rest of it can.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub(crate) fn too_large(skim: &Skim, bytes_max: u64) -> Result<Self, Malformed> {
+        let why = format!("the message has more than {bytes_max} bytes ([server.limits] body_bytes_max)");
+        Self::call(skim, &format!("{why}; make the arguments shorter"))
+            .ok_or_else(|| Malformed::invalid(why, skim.id()))
+    }
+
+    /// What a message comes to that cannot be read: if it is JSON all the same, and only the arguments of a call are at fault, a call
+    /// with arguments that cannot be read. JSON-RPC wants an error for what is not JSON (§5.1), and nobody knows what was meant.
+    fn without_arguments(text: &[u8], error: &JsonError) -> Result<Self, Malformed> {
+        let skim = Skim::over(text);
+        if !Json::is_json(text) {
+            return Err(Malformed::not_json(&error.to_string(), skim.id()));
+        }
+        // As it is in the arguments: depth and place count from there.
+        let inner = Bounds { depth_max: JSON_DEPTH_MAX - 2, ..bounds(u64::MAX) };
+        let arguments = skim.arguments().and_then(|range| text.get(range));
+        let own = arguments.and_then(|arguments| Json::parse(arguments, inner).err());
+        Self::call(&skim, &plain(own.as_ref().unwrap_or(error)))
+            .ok_or_else(|| Malformed::invalid(plain(error), skim.id()))
+    }
+
+    /// A call whose arguments cannot be read, if what was seen is one.
+    fn call(skim: &Skim, why: &str) -> Option<Self> {
+        let rest = skim.rest()?;
+        let rest = rest.strip_prefix(BYTE_ORDER_MARK).unwrap_or(rest);
+        let mut envelope = Self::of(Json::parse(rest, bounds(u64::MAX)).ok()?).ok()?;
+        if !envelope.is_request {
+            return None;
+        }
+        *envelope.arguments.as_mut()? = Err(format!("the arguments cannot be read: {why}"));
+        Some(envelope)
+    }
+
+    fn of(mut message: Json) -> Result<Self, Malformed> {
+        let id = to_value(message.get("id"));
+        let wrong = |error: ShapeError| match error {
+            ShapeError::Request(why) => Malformed::invalid(why, id.clone()),
+            ShapeError::Params(why) => Malformed::params(why, id.clone()),
+            // As the library answers parameters that it cannot read.
+            ShapeError::Method(why) => Malformed::params(why, id.clone()).with_status(http::StatusCode::OK),
+        };
+        let (method, is_request) = match shape::kind(&message).map_err(wrong)? {
+            Kind::Request(method) => (Some(method.to_owned()), true),
+            Kind::Notification(method) => (Some(method.to_owned()), false),
+            Kind::Response => (None, false),
+        };
+        if let Some(method) = &method {
+            let checked = shape::check_params(method, &message).map_err(wrong);
+            checked.map_err(|error| if is_request { error } else { error.of_notification() })?;
+        }
+        let is_call = method.as_deref() == Some("tools/call");
+        let tool = message.get("params").and_then(|params| params.get("name")).and_then(Json::as_str);
+        let tool = tool.filter(|_| is_call).map(str::to_owned);
+        let arguments = is_call.then(|| Ok(take_arguments(&mut message)));
+        let rest = rest(&message).map_err(|why| Malformed::invalid(why, id.clone()))?;
+        Ok(Self { method, is_request, id, tool, arguments, rest })
+    }
+
+    /// The answer where the protocol's library does not take it.
+    pub(crate) fn refused(&self, error: &MessageError) -> Malformed {
+        match error {
+            MessageError::Shape => Malformed::invalid(error.to_string(), self.id.clone()),
+            MessageError::Params(why) => Malformed::params(why, self.id.clone()),
+        }
+    }
+
+    /// Takes the arguments out, for the call. Those of a large message keep the room that was taken for it.
+    ///
+    /// # Errors
+    /// [`QuotaError`], when there is no room for what they take now.
+    pub(crate) fn take_arguments(
+        &mut self,
+        held_bytes: usize,
+        admitted: Option<Admitted>,
+    ) -> Result<Option<Arguments>, QuotaError> {
+        Ok(match (self.arguments.take(), admitted) {
+            (None, _) => None,
+            (Some(Err(why)), _) => Some(Arguments::unreadable(why)),
+            (Some(Ok(arguments)), None) => Some(Arguments::from(arguments)),
+            (Some(Ok(arguments)), Some(admitted)) => Some(Arguments::large(arguments, held_bytes, admitted)?),
+        })
     }
 }
 
-/// The arguments of a call. What is no object stays where it is, for the library to refuse.
-fn take_arguments(message: &mut Json) -> Json {
-    let params = message.get_mut("params");
-    match params.as_ref().and_then(|params| params.get("arguments")) {
-        Some(Json::Object(_)) => params.and_then(|params| params.take("arguments")),
-        Some(other) => Some(if *other == Json::Null { Json::Null } else { Json::Object(Vec::new()) }),
-        None => None,
+fn bounds(bytes_max: u64) -> Bounds {
+    let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    Bounds { bytes_max, depth_max: JSON_DEPTH_MAX, nodes_max: JSON_NODES_MAX }
+}
+
+/// What is wrong with text that is JSON, and is not read.
+fn plain(error: &JsonError) -> String {
+    match error {
+        // The grammar lets it stand (RFC 8259 §8.2), and it is no character.
+        JsonError::Malformed(why) if why.contains("hex escape") => {
+            "a string has half of a surrogate pair, such as \\ud83d alone; write the whole character"
+                .to_owned()
+        }
+        JsonError::Malformed(why) | JsonError::Refused(why) => why.clone(),
+        JsonError::Bytes(_) => error.to_string(),
     }
-    .unwrap_or(Json::Object(Vec::new()))
+}
+
+/// An id as it is sent back.
+fn to_value(id: Option<&Json>) -> Value {
+    match id {
+        Some(Json::String(id)) => json!(id),
+        Some(Json::Integer(id)) => i64::try_from(*id)
+            .map(Value::from)
+            .or_else(|_| u64::try_from(*id).map(Value::from))
+            .unwrap_or(Value::Null),
+        Some(Json::Float(id)) => json!(id),
+        _ => Value::Null,
+    }
+}
+
+/// The arguments of a call: `null` is what some clients write for none.
+fn take_arguments(message: &mut Json) -> Json {
+    match message.get_mut("params").and_then(|params| params.take("arguments")) {
+        Some(arguments @ Json::Object(_)) => arguments,
+        _ => Json::Object(Vec::new()),
+    }
 }
 
 /// A message without a call's arguments, for the library.
@@ -125,28 +202,6 @@ fn rest(message: &Json) -> Result<Bytes, String> {
     Ok(Bytes::from(text))
 }
 
-impl Malformed {
-    /// A well-formed message of the wrong shape.
-    pub(crate) fn invalid(why: impl Into<String>, id: Value) -> Self {
-        Self { code: INVALID_REQUEST, why: format!("Invalid Request: {}", why.into()), id }
-    }
-
-    /// A message that is not read now. `beginning` is what came of it, in which its id may stand.
-    pub(crate) fn turned_away(why: impl Into<String>, beginning: &[u8]) -> Self {
-        Self { code: INTERNAL_ERROR, why: why.into(), id: identity::id_in(beginning) }
-    }
-
-    /// A message that cannot be taken now.
-    pub(crate) fn busy(why: impl Into<String>, id: Value) -> Self {
-        Self { code: INTERNAL_ERROR, why: why.into(), id }
-    }
-
-    /// The answer to it: a JSON-RPC error.
-    pub(crate) fn reply(&self) -> Value {
-        json!({ "jsonrpc": "2.0", "id": self.id, "error": { "code": self.code, "message": self.why } })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,45 +210,115 @@ mod tests {
         Envelope::read(text.as_bytes(), 10_000)
     }
 
+    fn code(text: &str) -> i64 {
+        read(text).err().unwrap().reply()["error"]["code"].as_i64().unwrap()
+    }
+
+    fn call(arguments: &str) -> String {
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"tools/call","params":{{"name":"t","arguments":{arguments}}},"id":7}}"#
+        )
+    }
+
     #[test]
     fn the_arguments_of_a_call_are_taken_as_written() {
-        let text = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","arguments":{"b":1,"a":18446744073709551615}}}"#;
-        let arguments = read(text).unwrap().arguments.unwrap();
-        assert_eq!(arguments.text(), r#"{"b":1,"a":18446744073709551615}"#);
-        let none = read(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}"#).unwrap();
-        assert_eq!(none.arguments, Some(Json::Object(vec![])));
+        let arguments = |text: &str| read(text).unwrap().arguments.unwrap().unwrap().text();
+        assert_eq!(
+            arguments(&call(r#"{"b":1,"a":18446744073709551615}"#)),
+            r#"{"b":1,"a":18446744073709551615}"#
+        );
+        assert_eq!(arguments(&call("null")), "{}");
+        let none = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}"#;
+        assert_eq!(arguments(none), "{}");
+        assert_eq!(arguments(&format!("\u{feff}{none}")), "{}");
     }
 
     #[test]
     fn what_two_readers_could_read_differently_is_refused() {
         let values = format!(
-            r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":[{}]}}"#,
+            r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"a":[{}]}}}}"#,
             vec!["0"; ENVELOPE_NODES_MAX].join(",")
         );
-        for (text, code) in [
-            (values.as_str(), INVALID_REQUEST),
-            (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","method":"ping"}"#, INVALID_REQUEST),
+        for (text, expected) in [
+            (values.as_str(), -32600),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","method":"ping"}"#, -32600),
             (
-                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"arguments":{"a":1,"a":2}}}"#,
-                INVALID_REQUEST,
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"a":1},"arg\u0075ments":{}}}"#,
+                -32600,
             ),
-            (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, INVALID_REQUEST),
-            (r#"{"id":1,"method":"ping"}"#, INVALID_REQUEST),
-            (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, INVALID_REQUEST),
-            (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, INVALID_REQUEST),
-            (r#"{"jsonrpc":"2.0","id":1,"method":["ping"]}"#, INVALID_REQUEST),
-            (r#""ping""#, INVALID_REQUEST),
-            ("{", PARSE_ERROR),
-            ("", PARSE_ERROR),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b","arguments":{"a":1,"a":2}}}"#,
+                -32600,
+            ),
+            (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, -32600),
+            (r#"{"id":1,"method":"ping"}"#, -32600),
+            (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, -32600),
+            (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, -32600),
+            (r#"{"jsonrpc":"2.0","id":1,"method":["ping"]}"#, -32600),
+            (r#""ping""#, -32600),
+            ("{", -32700),
+            ("", -32700),
         ] {
-            assert_eq!(read(text).err().unwrap().code, code, "{text}");
+            assert_eq!(code(text), expected, "{text}");
         }
-        let deep = format!(
-            r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{}{}}}"#,
-            "[".repeat(70),
-            "]".repeat(70)
+        let deep = "[".repeat(70) + &"]".repeat(70);
+        assert_eq!(
+            code(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"a":{deep}}}}}"#)),
+            -32600
         );
-        assert_eq!(read(&deep).err().unwrap().code, INVALID_REQUEST);
+    }
+
+    #[test]
+    fn arguments_that_cannot_be_read_are_those_of_a_call_and_what_is_not_json_is_none() {
+        let deep = "[".repeat(80) + &"]".repeat(80);
+        for (arguments, words) in [
+            (r#"{"text":"x \ud83d"}"#, "half of a surrogate pair"),
+            (r#"{"text":"\ud83d and"}"#, "half of a surrogate pair"),
+            (r#"{"text":"\udc00"}"#, "half of a surrogate pair"),
+            (r#"{"a":1,"\u0061":2}"#, "`a` stands twice"),
+            (&format!(r#"{{"a":{deep}}}"#), "nests deeper"),
+            (r#"{"a":1e999}"#, "number out of range at line 1 column 10"),
+        ] {
+            let envelope = read(&call(arguments)).unwrap();
+            let why = envelope.arguments.unwrap().unwrap_err();
+            assert!(why.contains(words), "{arguments}: {why}");
+            assert_eq!((envelope.id, envelope.is_request), (json!(7), true));
+            assert!(!String::from_utf8_lossy(&envelope.rest).contains("arguments"));
+        }
+        for text in [
+            call(r#"{"a":}"#),
+            call(r#"{"a":"\x"}"#),
+            call("{").replace(",\"id\":7", "").replacen('{', "{\"id\":7,", 1),
+            call("{}").replacen('t', "\u{1}", 1),
+        ] {
+            let reply = read(&text).err().unwrap().reply();
+            assert_eq!((&reply["error"]["code"], &reply["id"]), (&json!(-32700), &json!(7)), "{text}");
+        }
+        let mut bytes = call(r#"{"a":"x"}"#).into_bytes();
+        let at = bytes.iter().position(|byte| *byte == b'x').unwrap();
+        bytes.splice(at..=at, [0xff]);
+        let reply = Envelope::read(&bytes, 10_000).err().unwrap().reply();
+        assert_eq!((&reply["error"]["code"], &reply["id"]), (&json!(-32700), &json!(7)));
+        for text in [
+            call("{}").replace("\"t\"", r#""\ud83d""#),
+            r#"{"jsonrpc":"2.0","method":"tools/list","params":{"arguments":{"a":1e999}},"id":7}"#.to_owned(),
+        ] {
+            let reply = read(&text).err().unwrap().reply();
+            assert_eq!((&reply["error"]["code"], &reply["id"]), (&json!(-32600), &json!(7)), "{text}");
+        }
+    }
+
+    #[test]
+    fn of_a_message_that_is_too_large_the_call_remains() {
+        let text = call(&format!(r#"{{"a":"{}"}}"#, "x".repeat(ENVELOPE_BYTES_MAX)));
+        let envelope = Envelope::too_large(&Skim::over(text.as_bytes()), 5).unwrap();
+        assert_eq!(envelope.id, json!(7));
+        assert!(envelope.arguments.unwrap().unwrap_err().contains("more than 5 bytes"));
+        let half = text.get(..text.len() / 2).unwrap();
+        assert!(
+            Envelope::too_large(&Skim::over(half.as_bytes()), 5).is_err(),
+            "nobody knows what else it says"
+        );
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Who may talk to this server from a browser or under a name: `Host` and `Origin`, checked before a body is read. A page
 //! that had its own name resolve to this machine (DNS rebinding) is caught here.
 
+use std::net::{IpAddr, SocketAddr};
+
 use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 
 /// Whom to answer.
 #[derive(Debug, Clone)]
@@ -12,11 +14,25 @@ pub(super) struct Guard {
     origins: Vec<String>,
 }
 
+/// Where a request that may be answered comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    /// No page of a browser, as far as it says.
+    Program,
+    /// A page of this server's own origin.
+    Own,
+    /// A page of an origin that the operator named, as the browser writes it.
+    Named(HeaderValue),
+}
+
 /// Names of this machine on its own network interface.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
+/// The port of `http` where none is written.
+const HTTP_PORT: u16 = 80;
+
 impl Guard {
-    /// Loopback names always pass; no origin does unless it is named.
+    /// Loopback names always pass; no origin does unless it is named or the server's own.
     pub(super) fn new(hosts: &[String], origins: &[String]) -> Self {
         let hosts = LOOPBACK
             .iter()
@@ -38,31 +54,92 @@ impl Guard {
         &self.origins
     }
 
-    /// Whether a request may be answered.
+    /// Whether any origin is named, so that answers differ by it.
+    pub(super) fn names_origins(&self) -> bool {
+        !self.origins.is_empty()
+    }
+
+    /// Where a request comes from, if it may be answered. `own` is the server's end of the connection.
     ///
     /// # Errors
     /// The status and what to say.
-    pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+    pub(super) fn check(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        own: Option<SocketAddr>,
+    ) -> Result<Source, (StatusCode, &'static str)> {
         let host = match headers.get(HOST) {
             Some(host) => host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()),
             None => uri.authority().cloned(),
         };
-        let host = host.ok_or((StatusCode::BAD_REQUEST, "the Host header is missing or malformed"))?;
+        let host = host.filter(|host| !host.as_str().contains('@'));
+        let host = host.ok_or((StatusCode::BAD_REQUEST, "the Host header is missing or malformed\n"))?;
         if headers.get_all(HOST).iter().count() > 1 {
-            return Err((StatusCode::BAD_REQUEST, "there is more than one Host header"));
+            return Err((StatusCode::BAD_REQUEST, "there is more than one Host header\n"));
+        }
+        // Readers in front of this one may go by either (RFC 9112 §3.2.2).
+        if uri.authority().is_some_and(|target| !is_same(target, &host)) {
+            return Err((StatusCode::BAD_REQUEST, "the target names another host than the Host header\n"));
         }
         if !self.hosts.iter().any(|allowed| is_host(allowed, &host)) {
-            return Err((StatusCode::FORBIDDEN, "this Host is not served; add it to [server] allowed_hosts"));
+            return Err((
+                StatusCode::FORBIDDEN,
+                "this Host is not served; add it to [server] allowed_hosts\n",
+            ));
         }
         let mut origins = headers.get_all(ORIGIN).iter();
-        match (origins.next().map(|origin| origin.to_str()), origins.next()) {
-            (None, _) => Ok(()),
-            (Some(Ok(origin)), None) if self.origins.iter().any(|allowed| is_origin(allowed, origin)) => {
-                Ok(())
+        let origin = match (origins.next(), origins.next()) {
+            (None, _) => return Ok(Source::Program),
+            (Some(origin), None) => origin,
+            (Some(_), Some(_)) => {
+                return Err((StatusCode::FORBIDDEN, "there is more than one Origin header\n"));
             }
-            _ => Err((StatusCode::FORBIDDEN, "this Origin may not call; add it to [server] allowed_origins")),
+        };
+        match origin.to_str() {
+            Ok(text) if self.origins.iter().any(|allowed| is_origin(allowed, text)) => {
+                Ok(Source::Named(origin.clone()))
+            }
+            Ok(text) if is_own(text, &host, own) => Ok(Source::Own),
+            _ => {
+                Err((StatusCode::FORBIDDEN, "this Origin may not call; add it to [server] allowed_origins\n"))
+            }
         }
     }
+}
+
+/// Whether an origin is the server's own: a loopback name with the port on which the connection came, which the request is for as
+/// well. Another port, or another of these names, may be another user's program; other names may resolve to this machine.
+fn is_own(origin: &str, host: &Authority, own: Option<SocketAddr>) -> bool {
+    let Some(own) = own else { return false };
+    let ip = own.ip().to_canonical();
+    let name = host.host();
+    let is_name_of_it = match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(named) => named == ip,
+        Err(_) => name.eq_ignore_ascii_case("localhost"),
+    };
+    let (scheme, authority) = match origin.split_once("://") {
+        Some((scheme, authority)) if !authority.contains('@') => (scheme, authority.parse::<Authority>()),
+        _ => return false,
+    };
+    ip.is_loopback()
+        && is_name_of_it
+        && port(host) == Some(own.port())
+        && scheme.eq_ignore_ascii_case("http")
+        && authority.is_ok_and(|authority| is_same(&authority, host))
+}
+
+/// Whether two authorities of `http` mean the same.
+fn is_same(one: &Authority, other: &Authority) -> bool {
+    !one.as_str().contains('@')
+        && one.host().eq_ignore_ascii_case(other.host())
+        && port(one).is_some()
+        && port(one) == port(other)
+}
+
+/// The port that an authority of `http` means; none if it is not one.
+fn port(authority: &Authority) -> Option<u16> {
+    if authority.as_str().len() == authority.host().len() { Some(HTTP_PORT) } else { authority.port_u16() }
 }
 
 /// An allowed name without a port means any port.
@@ -91,7 +168,12 @@ fn is_origin(allowed: &str, origin: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn verdict(host: &str, origin: Option<&str>) -> Result<(), StatusCode> {
+    fn asked(
+        target: &'static str,
+        host: &str,
+        origin: Option<&str>,
+        own: Option<&str>,
+    ) -> Result<Source, StatusCode> {
         let guard = Guard::new(
             &["tools.example.com".into()],
             &["https://app.example.com:*".into(), "http://dev.local:3000".into()],
@@ -101,7 +183,12 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(ORIGIN, origin.parse().unwrap());
         }
-        guard.check(&Uri::from_static("/mcp"), &headers).map_err(|(status, _)| status)
+        let own = own.map(|own| own.parse().unwrap());
+        guard.check(&Uri::from_static(target), &headers, own).map_err(|(status, _)| status)
+    }
+
+    fn verdict(host: &str, origin: Option<&str>) -> Result<(), StatusCode> {
+        asked("/mcp", host, origin, Some("127.0.0.1:7411")).map(|_| ())
     }
 
     #[test]
@@ -120,7 +207,78 @@ mod tests {
         ] {
             assert_eq!(verdict(host, None), Err(StatusCode::FORBIDDEN), "{host}");
         }
-        assert_eq!(verdict("a b", None), Err(StatusCode::BAD_REQUEST));
+        for host in ["a b", "user@localhost", ""] {
+            assert_eq!(verdict(host, None), Err(StatusCode::BAD_REQUEST), "{host}");
+        }
+    }
+
+    #[test]
+    fn the_own_origin_of_a_server_on_loopback_may_call_and_none_that_is_like_it() {
+        for (host, origin, own) in [
+            ("127.0.0.1:7411", "http://127.0.0.1:7411", "127.0.0.1:7411"),
+            ("127.0.0.1:7411", "HTTP://127.0.0.1:7411", "[::ffff:127.0.0.1]:7411"),
+            ("localhost:7411", "http://localhost:7411", "127.0.0.1:7411"),
+            ("LocalHost:7411", "http://localhost:7411", "[::1]:7411"),
+            ("[::1]:7411", "http://[::1]:7411", "[::1]:7411"),
+            ("127.0.0.1", "http://127.0.0.1", "127.0.0.1:80"),
+            ("127.0.0.1:80", "http://127.0.0.1", "127.0.0.1:80"),
+        ] {
+            assert_eq!(asked("/mcp", host, Some(origin), Some(own)), Ok(Source::Own), "{host} {origin}");
+        }
+        for (host, origin, own) in [
+            // Another program of this machine.
+            ("127.0.0.1:7411", "http://127.0.0.1:7412", Some("127.0.0.1:7411")),
+            ("127.0.0.1:7412", "http://127.0.0.1:7412", Some("127.0.0.1:7411")),
+            ("127.0.0.1:7411", "http://127.0.0.1", Some("127.0.0.1:7411")),
+            // Which may be another user's, on the other address.
+            ("127.0.0.1:7411", "http://localhost:7411", Some("127.0.0.1:7411")),
+            ("localhost:7411", "http://127.0.0.1:7411", Some("127.0.0.1:7411")),
+            ("[::1]:7411", "http://[::1]:7411", Some("127.0.0.1:7411")),
+            ("127.0.0.1:7411", "http://[::1]:7411", Some("127.0.0.1:7411")),
+            // Written otherwise, or not an origin at all.
+            ("127.0.0.1:7411", "https://127.0.0.1:7411", Some("127.0.0.1:7411")),
+            ("127.0.0.1:7411", "http://127.1:7411", Some("127.0.0.1:7411")),
+            ("127.0.0.1:7411", "http://x@127.0.0.1:7411", Some("127.0.0.1:7411")),
+            ("127.0.0.1:7411", "http://127.0.0.1:7411/", Some("127.0.0.1:7411")),
+            ("127.0.0.1:7411", "http://127.0.0.1:7411.evil.example", Some("127.0.0.1:7411")),
+            ("127.0.0.1:7411", "http://127.0.0.1:72947", Some("127.0.0.1:7411")),
+            ("127.0.0.1:7411", "127.0.0.1:7411", Some("127.0.0.1:7411")),
+            ("127.0.0.1:7411", "null", Some("127.0.0.1:7411")),
+            // A name that was made to resolve to this machine is a name that is not served.
+            ("evil.example:7411", "http://evil.example:7411", Some("127.0.0.1:7411")),
+            ("tools.example.com:7411", "http://tools.example.com:7411", Some("127.0.0.1:7411")),
+            // Others can reach it there.
+            ("localhost:7411", "http://localhost:7411", Some("192.0.2.1:7411")),
+            ("127.0.0.1:7411", "http://127.0.0.1:7411", None),
+        ] {
+            assert_eq!(
+                asked("/mcp", host, Some(origin), own),
+                Err(StatusCode::FORBIDDEN),
+                "{host} {origin} {own:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_target_that_names_a_host_names_the_one_of_the_header() {
+        let target = |target, host| asked(target, host, None, Some("127.0.0.1:7411")).map(|_| ());
+        for (named, host) in [
+            ("http://localhost:7411/mcp", "localhost:7411"),
+            ("http://LOCALHOST/mcp", "localhost:80"),
+            ("http://tools.example.com/mcp", "tools.example.com"),
+        ] {
+            assert_eq!(target(named, host), Ok(()), "{named} {host}");
+        }
+        for (named, host) in [
+            ("http://evil.example/mcp", "localhost:7411"),
+            ("http://localhost:7411/mcp", "evil.example"),
+            ("http://127.0.0.1:7411/mcp", "localhost:7411"),
+            ("http://localhost:7411/mcp", "localhost"),
+            ("http://x@localhost:7411/mcp", "localhost:7411"),
+        ] {
+            assert_eq!(target(named, host), Err(StatusCode::BAD_REQUEST), "{named} {host}");
+        }
+        assert_eq!(target("http://evil.example/mcp", "evil.example"), Err(StatusCode::FORBIDDEN));
     }
 
     #[test]

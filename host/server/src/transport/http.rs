@@ -1,8 +1,11 @@
 //! Streamable HTTP at `/mcp`, with `/healthz` and `/readyz` beside it. HTTP/1.1; TLS and HTTP/2 are a proxy's. Every wait
 //! on a client has an end, everything that a client can take has a bound, and the probes are answered whatever clients do.
 
+mod accept;
 mod body;
 mod connections;
+mod cors;
+mod mirrored;
 mod replies;
 mod requests;
 mod sessions;
@@ -14,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, ORIGIN};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -30,13 +33,13 @@ use toolgate_policy::limits::wire::{
 use toolgate_runtime::quota::Quota;
 use toolgate_runtime::socket::acknowledge;
 
-use super::guard::Guard;
+use super::guard::{Guard, Source};
 use crate::config::{ServerConfig, WireLimits};
 use crate::mcp::Handler;
 use crate::notices::{Notices, Trouble};
 use body::Sent;
 use connections::{Accepted, Connection, Connections, peer_of};
-use replies::{Reply, json, not_get, plain};
+use replies::{Reply, json, not_allowed, not_get, plain, type_text};
 use requests::Held;
 use sessions::Sessions;
 use watched::{Watched, is_unread};
@@ -44,6 +47,13 @@ use watched::{Watched, is_unread};
 /// The HTTP side of the server. Clones are one.
 #[derive(Clone)]
 pub(crate) struct HttpServer(Arc<Inner>);
+
+/// The two ends of a connection.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    peer: SocketAddr,
+    own: Option<SocketAddr>,
+}
 
 struct Inner {
     mcp: StreamableHttpService<Handler, Sessions>,
@@ -177,10 +187,11 @@ impl HttpServer {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection stays slow");
         }
+        let ends = Ends { peer: address, own: stream.local_addr().ok() };
         let (server, connection) = (self.clone(), Arc::clone(connection));
         let service = service_fn(move |request| {
             let (server, connection) = (server.clone(), Arc::clone(&connection));
-            async move { Ok::<_, Infallible>(server.answer(request, address, &connection).await) }
+            async move { Ok::<_, Infallible>(server.answer(request, ends, &connection).await) }
         });
         let patience = Duration::from_millis(self.0.limits.write_ms);
         let stream = Watched::new(stream, patience).after_read(|stream| acknowledge(stream));
@@ -194,34 +205,62 @@ impl HttpServer {
 
     async fn answer(
         &self,
-        request: Request<Incoming>,
-        address: SocketAddr,
+        mut request: Request<Incoming>,
+        ends: Ends,
         connection: &Arc<Connection>,
     ) -> Response<Sent<Held>> {
         let is_spare = connection.is_spare();
         let held = Held::of(connection);
-        let mut reply = match self.route(request, address, held.clone(), is_spare).await {
-            Ok(reply) => return reply,
-            Err(reply) => reply,
+        let finish = |mut reply: Reply, held: Held, source: &Source| {
+            if is_spare {
+                reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            self.mark(&mut reply, source);
+            reply.map(|body| Sent::new(body, held))
         };
-        if is_spare {
-            reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        let source = match self.0.guard.check(request.uri(), request.headers(), ends.own) {
+            Ok(source) => source,
+            Err((status, why)) => {
+                tracing::debug!(address = %ends.peer, why, "a request was turned away");
+                self.0.notices.tell(Trouble::TurnedAway, held.peer());
+                return finish(plain(status, why), held, &Source::Program);
+            }
+        };
+        if source == Source::Own {
+            // The library knows named origins only.
+            request.headers_mut().remove(ORIGIN);
         }
-        reply.map(|body| Sent::new(body, held))
+        match self.route(request, &source, ends.peer, held.clone(), is_spare).await {
+            Ok(mut reply) => {
+                self.mark(&mut reply, &source);
+                reply
+            }
+            Err(reply) => finish(reply, held, &source),
+        }
+    }
+
+    /// What every answer has.
+    fn mark<B>(&self, reply: &mut Response<B>, source: &Source) {
+        let status = reply.status();
+        type_text(reply.headers_mut(), status);
+        cors::let_read(reply.headers_mut(), source);
+        if self.0.guard.names_origins() {
+            cors::vary(reply.headers_mut());
+        }
     }
 
     /// What comes of a request; an error is what is told without any bytes put in.
     async fn route(
         &self,
         request: Request<Incoming>,
+        source: &Source,
         address: SocketAddr,
         held: Held,
         is_spare: bool,
     ) -> Result<Response<Sent<Held>>, Reply> {
-        if let Err((status, why)) = self.0.guard.check(request.uri(), request.headers()) {
-            tracing::debug!(%address, why, "a request was turned away");
-            self.0.notices.tell(Trouble::TurnedAway, held.peer());
-            return Err(plain(status, why));
+        let is_mcp = matches!(request.uri().path(), "/mcp" | "/mcp/");
+        if is_mcp && let Some(reply) = cors::preflight(request.method(), request.headers(), source) {
+            return Err(reply);
         }
         Err(match (request.uri().path(), request.method()) {
             ("/healthz", &Method::GET) => plain(StatusCode::OK, "ok\n"),
@@ -231,8 +270,9 @@ impl HttpServer {
             }
             ("/healthz" | "/readyz", _) => not_get(),
             _ if is_spare => self.busy(Trouble::Connections, &held, Some(request)),
-            ("/mcp", &Method::POST) => return self.post(request, address, held).await,
-            ("/mcp", _) => return self.other(request, address, held).await,
+            (_, &Method::POST) if is_mcp => return self.post(request, address, held).await,
+            (_, &Method::GET | &Method::DELETE) if is_mcp => return self.other(request, address, held).await,
+            _ if is_mcp => not_allowed("GET, POST, DELETE", "GET, POST and DELETE only\n"),
             _ => plain(StatusCode::NOT_FOUND, "MCP is served at /mcp\n"),
         })
     }

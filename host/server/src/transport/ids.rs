@@ -1,14 +1,14 @@
-//! Ids of requests. Some clients give several requests that are being answered the same id, and the library knows
+//! Ids of requests, and tokens of their progress. Some clients give several requests that are being answered the same id, and the library knows
 //! a request by its id alone: all answers but one would be lost, or come to the wrong request. So each request gets an id of ours, in which the one that
-//! its client wrote stands, and its answer gets that one back.
+//! its client wrote stands, and its answer gets that one back. Reports of progress are told apart in the same way.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientNotification, GetExtensions as _, RequestId, ServerJsonRpcMessage,
-    ServerNotification,
+    ClientJsonRpcMessage, ClientNotification, GetExtensions as _, GetMeta as _, ProgressToken, RequestId,
+    ServerJsonRpcMessage, ServerNotification,
 };
 
 /// The ids of one session, or of one conversation over stdio.
@@ -29,6 +29,7 @@ struct Entered(#[expect(dead_code, reason = "it is there to be dropped")] Arc<En
 
 struct Entry {
     answering: Arc<Mutex<Answering>>,
+    number: u64,
     clients: RequestId,
     ours: RequestId,
 }
@@ -40,6 +41,10 @@ impl Ids {
             ClientJsonRpcMessage::Request(mut request) => {
                 let entry = self.enter(&request.id);
                 request.id = entry.ours.clone();
+                if let Some(ProgressToken(clients)) = request.request.get_meta().get_progress_token() {
+                    let ours = ProgressToken(to_ours(entry.number, &clients));
+                    request.request.get_meta_mut().set_progress_token(ours);
+                }
                 request.request.extensions_mut().insert(Entered(Arc::new(entry)));
                 vec![ClientJsonRpcMessage::Request(request)]
             }
@@ -71,9 +76,10 @@ impl Ids {
     fn enter(&self, clients: &RequestId) -> Entry {
         let mut answering = lock(&self.0);
         answering.last += 1;
-        let ours = to_ours(answering.last, clients);
+        let number = answering.last;
+        let ours = to_ours(number, clients);
         answering.ours.entry(clients.clone()).or_default().push(ours.clone());
-        Entry { answering: Arc::clone(&self.0), clients: clients.clone(), ours }
+        Entry { answering: Arc::clone(&self.0), number, clients: clients.clone(), ours }
     }
 
     /// Our ids of what is cancelled, once: the client may use its id again.
@@ -101,6 +107,7 @@ pub(crate) fn outward(message: &mut ServerJsonRpcMessage) {
         ServerJsonRpcMessage::Error(error) => error.id.as_mut(),
         ServerJsonRpcMessage::Notification(notification) => match &mut notification.notification {
             ServerNotification::CancelledNotification(cancelled) => cancelled.params.request_id.as_mut(),
+            ServerNotification::ProgressNotification(progress) => Some(&mut progress.params.progress_token.0),
             _ => None,
         },
         ServerJsonRpcMessage::Request(_) => None,
@@ -112,10 +119,10 @@ pub(crate) fn outward(message: &mut ServerJsonRpcMessage) {
     }
 }
 
-/// Begins every id of ours, and no id of a client's: nobody outside of this process has seen it.
+/// Begins every id and token of ours, and none of a client's: nobody outside of this process has seen it.
 static MARK: LazyLock<String> = LazyLock::new(|| format!("{:016x}:", RandomState::new().hash_one(0)));
 
-/// The number of a request and, as JSON, the id that its client gave it.
+/// The number of a request and, as JSON, the id or the token that its client gave it.
 fn to_ours(number: u64, clients: &RequestId) -> RequestId {
     RequestId::String(format!("{}{number}:{}", *MARK, clients.clone().into_json_value()).into())
 }
@@ -154,6 +161,8 @@ mod tests {
             }
         }
         seen.truncate(clients.len());
+        let tokens = seen.iter().map(|entry| to_ours(entry.number, &RequestId::Number(1)));
+        assert_eq!(tokens.collect::<std::collections::HashSet<_>>().len(), clients.len());
         assert_eq!(ids.take(&clients[0]).len(), 1);
         assert_eq!(ids.take(&clients[0]).len(), 0, "once");
         drop(seen);

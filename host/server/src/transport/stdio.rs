@@ -14,23 +14,23 @@ use rmcp::model::{ClientJsonRpcMessage, GetExtensions as _, RequestId};
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use rmcp::{RoleServer, ServiceExt as _};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{BufReader, Stdin};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use toolgate_policy::Principal;
-use toolgate_policy::limits::wire::{HANG_UP_END_MS, HANG_UP_MS};
+use toolgate_policy::limits::wire::{HANG_UP_END_MS, HANG_UP_MS, SMALL_MESSAGE_BYTES};
 use toolgate_runtime::call::request::Arguments;
-use toolgate_runtime::large::Large;
+use toolgate_runtime::large::{Admitted, Large};
 use toolgate_runtime::quota::{Quota, Taken};
 use toolgate_runtime::turns::Caller;
 
-use super::envelope::{Envelope, Malformed};
+use super::envelope::{Envelope, Malformed, Skim};
 use super::ids::{self, Ids};
 use crate::config::WireLimits;
-use crate::mcp::{Conversation, Handler, Inbound};
+use crate::mcp::{self, Conversation, Handler, Inbound, Lifecycle, Next};
 use lines::{Line, Lines};
 use output::Output;
 
@@ -61,6 +61,17 @@ struct Reader {
     bytes_max: u64,
     /// Before the first request the library takes anything else as the end of the conversation.
     begun: bool,
+    lifecycle: Lifecycle,
+}
+
+/// What comes of a message.
+enum Read {
+    /// It goes on to the library.
+    Message(ClientJsonRpcMessage),
+    /// It is answered here.
+    Answer(Value),
+    /// Nothing.
+    Nothing,
 }
 
 /// Requests whose answers are not written yet, by id.
@@ -107,6 +118,7 @@ impl Stdio {
             streams: Quota::new(limits.streams_max, limits.peer_percent),
             bytes_max: limits.body_bytes_max,
             begun: false,
+            lifecycle: Lifecycle::default(),
         };
         // One message waits at the most: a client that is faster than its answers is held up by its pipe.
         let (found, incoming) = mpsc::channel(1);
@@ -173,25 +185,28 @@ impl Reader {
         loop {
             let Some(line) = self.lines.next().await? else { return Ok(None) };
             let read = match line {
-                Ok(line) => self.read(line).await,
-                Err(malformed) => Err(malformed),
+                Ok(line) => self.envelope(line).await,
+                Err(unread) => {
+                    unread.envelope(self.bytes_max).and_then(|envelope| with_arguments(envelope, 0, None))
+                }
             };
-            match read {
-                Ok(Some(message)) => return Ok(Some(message)),
-                Ok(None) => {}
+            match read.and_then(|(envelope, arguments)| self.read(envelope, arguments)) {
+                Ok(Read::Message(message)) => return Ok(Some(message)),
+                Ok(Read::Answer(answer)) => self.output.write(answer.to_string().into_bytes()).await?,
+                Ok(Read::Nothing) => {}
+                Err(malformed) if malformed.is_notification() => {
+                    tracing::debug!(?malformed, "a notification was not understood");
+                }
                 Err(malformed) => self.output.write(malformed.reply().to_string().into_bytes()).await?,
             }
         }
     }
 
-    async fn read(&mut self, line: Line) -> Result<Option<ClientJsonRpcMessage>, Malformed> {
-        let (envelope, arguments) = self.envelope(line).await?;
+    fn read(&mut self, envelope: Envelope, arguments: Option<Arguments>) -> Result<Read, Malformed> {
         if !self.begun && !envelope.is_request {
-            return Ok(None);
+            return Ok(Read::Nothing);
         }
-        let mut message: ClientJsonRpcMessage = serde_json::from_slice(&envelope.rest).map_err(|_| {
-            Malformed::invalid("it is no request, notification or response of MCP", Value::Null)
-        })?;
+        let mut message = mcp::message(&envelope.rest).map_err(|problem| envelope.refused(&problem))?;
         let mut inbound =
             Inbound::new(self.principal.clone(), self.caller.clone(), Some(Arc::clone(&self.conversation)));
         inbound.is_local = true;
@@ -205,7 +220,11 @@ impl Reader {
                         envelope.id,
                     ));
                 }
-                if let Some(place) = self.place(&envelope)? {
+                let place = self.place(&envelope)?;
+                if self.lifecycle.follow(&mut request.request) == Next::IsAnswered {
+                    return Ok(Read::Answer(json!({ "jsonrpc": "2.0", "id": envelope.id, "result": {} })));
+                }
+                if let Some(place) = place {
                     let place = Arc::new(place);
                     inbound.held = Some(Arc::clone(&place) as Arc<dyn Send + Sync>);
                     let answer = Arc::clone(&inbound.answer);
@@ -230,10 +249,10 @@ impl Reader {
         self.begun = true;
         if envelope.method.as_deref() == Some(LISTEN) {
             // The library tells the client this id in what it hears then.
-            return Ok(Some(message));
+            return Ok(Read::Message(message));
         }
         // One at the most: no two requests that are being answered have one id here.
-        Ok(self.ids.inward(message).pop())
+        Ok(self.ids.inward(message).pop().map_or(Read::Nothing, Read::Message))
     }
 
     /// Reads a message; a large one on the threads for that.
@@ -241,22 +260,20 @@ impl Reader {
         let Line { bytes, admitted } = line;
         let bytes_max = self.bytes_max;
         let Some(admitted) = admitted else {
-            let mut envelope = Envelope::read(&bytes, bytes_max)?;
-            let arguments = envelope.arguments.take().map(Arguments::from);
-            return Ok((envelope, arguments));
+            return with_arguments(Envelope::read(&bytes, bytes_max)?, 0, None);
         };
-        let work = move || Envelope::read_weighed(&bytes, bytes_max);
-        let failed = |_| Malformed::turned_away("the host failed; its log says why", b"");
-        let (mut envelope, held_bytes) = self.large.run(&self.caller, work).await.map_err(failed)??;
-        let arguments = match envelope.arguments.take() {
-            Some(arguments) => {
-                let id = envelope.id.clone();
-                let arguments = Arguments::large(arguments, held_bytes, admitted);
-                Some(arguments.map_err(|_| Malformed::busy(lines::NO_ROOM, id))?)
-            }
-            None => None,
+        let bytes = Arc::new(bytes);
+        let work = {
+            let bytes = Arc::clone(&bytes);
+            move || Envelope::read_weighed(&bytes, bytes_max)
         };
-        Ok((envelope, arguments))
+        let read = self.large.run(&self.caller, work).await.map_err(|error| {
+            tracing::error!(%error, "a message could not be read");
+            let beginning = bytes.get(..SMALL_MESSAGE_BYTES).unwrap_or(&bytes);
+            Malformed::busy("the host failed; its log says why", Skim::over(beginning).id())
+        });
+        let (envelope, held_bytes) = read??;
+        with_arguments(envelope, held_bytes, Some(admitted))
     }
 
     /// A place for a request.
@@ -279,6 +296,18 @@ impl Reader {
     }
 }
 
+/// A message, and the arguments of a call for which there is room.
+fn with_arguments(
+    mut envelope: Envelope,
+    held_bytes: usize,
+    admitted: Option<Admitted>,
+) -> Result<(Envelope, Option<Arguments>), Malformed> {
+    match envelope.take_arguments(held_bytes, admitted) {
+        Ok(arguments) => Ok((envelope, arguments)),
+        Err(_) => Err(Malformed::busy(lines::NO_ROOM, envelope.id)),
+    }
+}
+
 impl Transport<RoleServer> for Stdio {
     type Error = io::Error;
 
@@ -287,6 +316,7 @@ impl Transport<RoleServer> for Stdio {
         mut message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = io::Result<()>> + Send + 'static {
         ids::outward(&mut message);
+        mcp::outward(&mut message);
         let output = self.output.clone();
         let id = match &message {
             TxJsonRpcMessage::<RoleServer>::Response(response) => Some(&response.id),

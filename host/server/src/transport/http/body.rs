@@ -14,14 +14,24 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::BoxBody;
 use hyper::body::Incoming;
-use toolgate_policy::limits::wire::{REFUSED_BODY_MS, SMALL_MESSAGE_BYTES};
+use toolgate_policy::limits::wire::{REFUSED_BODY_MS, REFUSED_ID_MS, SMALL_MESSAGE_BYTES};
 use toolgate_runtime::large::{Admitted, Large};
 use toolgate_runtime::turns::Caller;
 
 use crate::mcp::Splice;
+use crate::transport::envelope::Skim;
+
+/// What came of a body.
+pub(super) enum Received {
+    /// A message.
+    Whole(Message),
+    /// It has more bytes than a message may have. What was seen of it.
+    TooLarge(Skim),
+}
 
 /// A message that was received. Room was taken for a large one.
-pub(super) struct Received {
+#[derive(Default)]
+pub(super) struct Message {
     pub(super) bytes: Vec<u8>,
     pub(super) admitted: Option<Admitted>,
 }
@@ -59,42 +69,94 @@ pub(super) async fn receive(
 ) -> Result<Received, BodyError> {
     let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     let announced = announced(headers).map(|length| usize::try_from(length).unwrap_or(usize::MAX));
-    let receiving = receive_within(&mut body, announced, bytes_max, large, caller);
+    let mut message = Message::default();
+    let receiving = message.receive(&mut body, announced, bytes_max, large, caller);
     let received = match tokio::time::timeout(patience, receiving).await {
         Ok(received) => received,
         Err(_) => Err(BodyError::Slow),
     };
-    if matches!(received, Err(BodyError::Large | BodyError::NoRoom)) {
-        forget(body, headers, bytes_max);
+    match received {
+        Ok(()) => Ok(Received::Whole(message)),
+        Err(BodyError::Large) => {
+            let Message { bytes, admitted } = message;
+            drop(admitted);
+            Ok(Received::TooLarge(skim(bytes, body, headers, announced, bytes_max).await))
+        }
+        Err(error) => {
+            if error == BodyError::NoRoom {
+                forget(body, headers, bytes_max);
+            }
+            Err(error)
+        }
     }
-    received
 }
 
-async fn receive_within(
-    body: &mut Incoming,
-    announced: Option<usize>,
-    bytes_max: usize,
-    large: &Large,
-    caller: &Caller,
-) -> Result<Received, BodyError> {
-    if announced.is_some_and(|length| length > bytes_max) {
-        return Err(BodyError::Large);
-    }
-    let mut admitted = None;
-    make_room(&mut admitted, announced.unwrap_or(0), large, caller)?;
-    let mut bytes = Vec::with_capacity(announced.unwrap_or(0));
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| BodyError::BrokeOff)?.into_data() else { continue };
-        let length = bytes.len().saturating_add(data.len());
-        if length > bytes_max {
+impl Message {
+    async fn receive(
+        &mut self,
+        body: &mut Incoming,
+        announced: Option<usize>,
+        bytes_max: usize,
+        large: &Large,
+        caller: &Caller,
+    ) -> Result<(), BodyError> {
+        if announced.is_some_and(|length| length > bytes_max) {
             return Err(BodyError::Large);
         }
-        if announced.is_none() {
-            make_room(&mut admitted, length, large, caller)?;
+        make_room(&mut self.admitted, announced.unwrap_or(0), large, caller)?;
+        self.bytes.reserve_exact(announced.unwrap_or(0));
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| BodyError::BrokeOff)?.into_data() else { continue };
+            let length = self.bytes.len().saturating_add(data.len());
+            if length > bytes_max {
+                self.bytes.extend_from_slice(&data);
+                return Err(BodyError::Large);
+            }
+            if announced.is_none() {
+                make_room(&mut self.admitted, length, large, caller)?;
+            }
+            self.bytes.extend_from_slice(&data);
         }
-        bytes.extend_from_slice(&data);
+        Ok(())
     }
-    Ok(Received { bytes, admitted })
+}
+
+/// Walks over a body that is too large, for what it is answered by: the whole of it, if it is not much too large and comes
+/// soon. Of what is longer, or of a client that asks first, only what is there.
+async fn skim(
+    held: Vec<u8>,
+    mut body: Incoming,
+    headers: &HeaderMap,
+    announced: Option<usize>,
+    bytes_max: usize,
+) -> Skim {
+    let mut skim = Skim::default();
+    for part in held.chunks(SMALL_MESSAGE_BYTES) {
+        skim.read(part);
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    if headers.contains_key(EXPECT) {
+        return skim;
+    }
+    let is_whole = announced.is_none_or(|length| length <= bytes_max.saturating_mul(2));
+    let patience = if is_whole { REFUSED_BODY_MS } else { REFUSED_ID_MS };
+    let mut left = bytes_max;
+    let skimming = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let Some(data) = frame.data_ref() else { continue };
+            skim.read(data);
+            left = left.saturating_sub(data.len());
+            if left == 0 || (!is_whole && !skim.id().is_null()) {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(Duration::from_millis(patience), skimming).await.is_err() {
+        tracing::debug!("a body that is too large did not come in time to be answered by its id");
+    }
+    forget(body, headers, bytes_max);
+    skim
 }
 
 /// Takes room for a large message of so many bytes.

@@ -2,16 +2,32 @@
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use toolgate_policy::limits::wire::RETRY_AFTER_S;
+
+use crate::transport::envelope::Malformed;
 
 /// An answer.
 pub(super) type Reply = Response<super::Body>;
 
+const TEXT: &str = "text/plain; charset=utf-8";
+
 /// Text for people.
 pub(super) fn plain(status: StatusCode, text: &'static str) -> Reply {
-    reply(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
+    reply(status, TEXT, Bytes::from_static(text.as_bytes()))
+}
+
+/// The answer to a message that goes nowhere.
+pub(super) fn malformed(malformed: &Malformed) -> Reply {
+    json(malformed.status(), &malformed.reply())
+}
+
+/// Says of a text without a type that it is one.
+pub(super) fn type_text(headers: &mut HeaderMap, status: StatusCode) {
+    if status.is_client_error() || status.is_server_error() {
+        headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(TEXT));
+    }
 }
 
 /// A JSON-RPC message.
@@ -28,12 +44,17 @@ pub(super) fn come_back(text: &'static str) -> Reply {
 
 /// A probe is read.
 pub(super) fn not_get() -> Reply {
-    let mut reply = plain(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
-    reply.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+    not_allowed("GET", "GET only\n")
+}
+
+/// Another method than those that there are.
+pub(super) fn not_allowed(methods: &'static str, text: &'static str) -> Reply {
+    let mut reply = plain(StatusCode::METHOD_NOT_ALLOWED, text);
+    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     reply
 }
 
-fn reply(status: StatusCode, kind: &'static str, body: Bytes) -> Reply {
+pub(super) fn reply(status: StatusCode, kind: &'static str, body: Bytes) -> Reply {
     let mut reply = Response::new(Full::new(body).boxed());
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -5,21 +5,26 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::{Method, Request, Response, StatusCode};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use serde_json::Value;
+use toolgate_policy::Principal;
 use toolgate_policy::limits::wire::{BODY_MS, SPARE_NOTIFICATION_BYTES_MAX, SPARE_NOTIFICATION_MS};
 use toolgate_runtime::call::request::Arguments;
+use toolgate_runtime::large::Admitted;
 use toolgate_runtime::quota::Taken;
 use toolgate_runtime::turns::Caller;
 
-use super::body::{BodyError, Received, Sent, announced, forget, receive};
+use super::accept::{self, Accepted};
+use super::body::{BodyError, Message, Received, Sent, announced, forget, receive};
 use super::connections::{Connection, Phase};
-use super::replies::{Reply, come_back, json, plain};
-use super::sessions::InUse;
-use super::{Body, HttpServer};
+use super::replies::{Reply, come_back, malformed, plain};
+use super::sessions::{InUse, Opening};
+use super::{Body, HttpServer, mirrored};
 use crate::auth::local;
-use crate::mcp::{Conversation, Inbound, Splice};
+use crate::mcp::{self, Conversation, Inbound, Splice};
 use crate::notices::Trouble;
 use crate::transport::envelope::{Envelope, Malformed};
 
@@ -77,9 +82,12 @@ impl Drop for Answering {
 /// The header that names a session.
 const SESSION: &str = "mcp-session-id";
 
+/// The header that names a revision of MCP.
+const VERSION: &str = "mcp-protocol-version";
+
 impl HttpServer {
     /// Whose request it is, and the session that it belongs to.
-    fn caller(&self, headers: &http::HeaderMap, held: &Held) -> (Caller, Option<Arc<Conversation>>) {
+    fn caller(&self, headers: &HeaderMap, held: &Held) -> (Caller, Option<Arc<Conversation>>) {
         let session = headers.get(SESSION).and_then(|id| id.to_str().ok());
         let in_use = session.and_then(|id| self.0.sessions.enter(id));
         let number = in_use.as_ref().map_or(held.answering.0.id(), InUse::number);
@@ -109,20 +117,34 @@ impl HttpServer {
         address: SocketAddr,
         held: Held,
     ) -> Result<Response<Sent<Held>>, Reply> {
+        if stands_twice(request.headers()).is_some() {
+            return Err(plain(StatusCode::BAD_REQUEST, "a header that may stand once stands twice\n"));
+        }
         let (caller, conversation) = self.caller(request.headers(), &held);
         let is_stream = request.method() == Method::GET;
         if is_stream {
+            if !Accepted::of(request.headers()).stream {
+                return Err(plain(
+                    StatusCode::NOT_ACCEPTABLE,
+                    "a stream is text/event-stream; accept that\n",
+                ));
+            }
             let stream = self.0.streams.take(held.peer(), 1);
             held.hold(stream.map_err(|_| self.busy(Trouble::Streams, &held, None))?);
         }
+        let is_unknown = conversation.is_none();
         let inbound = Inbound::new(local::peer(address.ip()), caller, conversation);
         let (mut parts, body) = request.into_parts();
         let ends_session = parts.method == Method::DELETE;
         parts.extensions.insert(inbound);
+        parts.headers.insert(ACCEPT, accept::BOTH);
         held.enter(Phase::Answering);
         let mut reply = self.0.mcp.handle(Request::from_parts(parts, body)).await;
-        // The library accepts what it has already done; official clients take 202 for a failure.
+        // The library accepts what it has already done, or what there was nothing to do for; official clients take 202 for a failure.
         if ends_session && reply.status() == StatusCode::ACCEPTED {
+            if is_unknown {
+                return Err(plain(StatusCode::NOT_FOUND, "there is no such session\n"));
+            }
             *reply.status_mut() = StatusCode::NO_CONTENT;
         }
         if is_stream && reply.status() == StatusCode::OK {
@@ -139,81 +161,159 @@ impl HttpServer {
         held: Held,
     ) -> Result<Response<Sent<Held>>, Reply> {
         let (mut parts, body) = request.into_parts();
-        let mut bytes_max = self.0.limits.body_bytes_max;
-        let place = self.0.requests.take(held.peer(), 1);
-        let is_spare = place.is_err();
-        if is_spare {
-            bytes_max = bytes_max.min(SPARE_NOTIFICATION_BYTES_MAX);
+        let accepted = Accepted::of(&parts.headers);
+        if !accepted.any() {
+            forget(body, &parts.headers, usize::try_from(self.0.limits.body_bytes_max).unwrap_or(usize::MAX));
+            return Err(plain(
+                StatusCode::NOT_ACCEPTABLE,
+                "answers are application/json or text/event-stream; accept one of them\n",
+            ));
         }
-        // Whether it is a notification shows only when it has been read.
-        let is_short = || announced(&parts.headers).is_some_and(|length| length <= bytes_max);
-        let place = place
-            .ok()
-            .or_else(|| is_short().then(|| self.0.spare_notifications.take(held.peer(), 1).ok()).flatten());
-        let Some(place) = place else {
-            let unread = Request::from_parts(parts, body);
-            return Err(self.busy(Trouble::Requests, &held, Some(unread)));
-        };
-        held.hold(place);
+        let (body, is_spare) = self.admit(&parts.headers, body, &held)?;
         let (caller, conversation) = self.caller(&parts.headers, &held);
-        held.enter(Phase::Receiving);
-        let large = self.0.handler.gate().large();
-        let patience = Duration::from_millis(if is_spare { SPARE_NOTIFICATION_MS } else { BODY_MS });
-        let received = receive(body, &parts.headers, bytes_max, patience, large, &caller).await;
-        let received = received.map_err(|error| self.not_received(error, &held))?;
-        held.enter(Phase::Answering);
-        let (envelope, arguments) = self.read(received, &caller, &held).await?;
-        if is_spare && envelope.is_request {
-            return Err(self.busy(Trouble::Requests, &held, None));
+        let principal = local::peer(address.ip());
+        let read = self.read(&parts.headers, body, is_spare, (&principal, &caller), &held).await;
+        let (envelope, arguments) = match read {
+            Ok(read) => read,
+            Err(reply) => return Err(accept::in_form(reply, accepted, &Value::Null).await),
+        };
+        let begins = envelope.is_request && envelope.method.as_deref() == Some("initialize");
+        if begins && conversation.is_none() {
+            // A session that is over: the client begins anew.
+            parts.headers.remove(SESSION);
         }
-
         let is_stream = envelope.method.as_deref() == Some("subscriptions/listen");
         if is_stream {
+            if !accepted.stream {
+                let why = "subscriptions/listen is answered by text/event-stream; accept that";
+                let refused = Malformed::invalid(why, envelope.id).with_status(StatusCode::NOT_ACCEPTABLE);
+                return Err(malformed(&refused));
+            }
             let stream = self.0.streams.take(held.peer(), 1);
             let stream = stream.map_err(|_| self.busy(Trouble::Streams, &held, None))?;
             // It is no request that will be answered soon.
             held.hold(stream);
         }
         let splice = Splice::new();
-        let mut inbound = Inbound::new(local::peer(address.ip()), caller, conversation);
+        let mut inbound = Inbound::new(principal, caller, conversation);
         inbound.arguments = Arc::new(Mutex::new(arguments));
         inbound.splice = Some(splice.clone());
         // Also for as long as it is answered and nobody waits for that any more.
         inbound.held = Some(Arc::clone(&held.places) as Arc<dyn Send + Sync>);
         parts.extensions.insert(inbound);
-        let handing_over = self.0.mcp.handle(Request::from_parts(parts, Full::new(envelope.rest)));
-        let begins = envelope.is_request && envelope.method.as_deref() == Some("initialize");
-        let reply: Response<Body> = if begins {
-            let opened = self.0.sessions.open(held.peer());
-            let (opening, made_room) = opened.map_err(|_| self.busy(Trouble::Sessions, &held, None))?;
-            if made_room {
-                self.0.notices.tell(Trouble::SessionMadeRoom, held.peer());
-            }
-            opening.during(handing_over).await
-        } else {
-            handing_over.await
-        };
+        parts.headers.insert(ACCEPT, accept::BOTH);
+        let handing_over = self.0.mcp.handle(Request::from_parts(parts, Full::new(envelope.rest.clone())));
+        let reply: Response<Body> =
+            if begins { self.opening(&held)?.during(handing_over).await } else { handing_over.await };
         if is_stream && reply.status() == StatusCode::OK {
             held.enter(Phase::Streaming);
         }
+        let reply = accept::in_form(named(reply, &envelope), accepted, &envelope.id).await;
         let (head, body) = reply.into_parts();
         Ok(Response::from_parts(head, Sent::spliced(body, splice, held).await))
     }
 
-    /// Reads a message; a large one on the threads for that.
+    /// Takes a place for a request; whether it is one of those for notifications only.
+    fn admit(&self, headers: &HeaderMap, body: Incoming, held: &Held) -> Result<(Incoming, bool), Reply> {
+        if let Ok(place) = self.0.requests.take(held.peer(), 1) {
+            held.hold(place);
+            return Ok((body, false));
+        }
+        // Whether it is a notification shows only when it has been read.
+        let bytes_max = self.0.limits.body_bytes_max.min(SPARE_NOTIFICATION_BYTES_MAX);
+        let is_short = announced(headers).is_some_and(|length| length <= bytes_max);
+        let place = is_short.then(|| self.0.spare_notifications.take(held.peer(), 1).ok()).flatten();
+        let Some(place) = place else {
+            forget(body, headers, usize::try_from(self.0.limits.body_bytes_max).unwrap_or(usize::MAX));
+            return Err(self.busy(Trouble::Requests, held, None));
+        };
+        held.hold(place);
+        Ok((body, true))
+    }
+
+    /// A place for a new session.
+    fn opening(&self, held: &Held) -> Result<Opening, Reply> {
+        let opened = self.0.sessions.open(held.peer());
+        let (opening, made_room) = opened.map_err(|_| self.busy(Trouble::Sessions, held, None))?;
+        if made_room {
+            self.0.notices.tell(Trouble::SessionMadeRoom, held.peer());
+        }
+        Ok(opening)
+    }
+
+    /// Receives a message and reads it; a large one on the threads for that.
     async fn read(
         &self,
-        received: Received,
-        caller: &Caller,
+        headers: &HeaderMap,
+        body: Incoming,
+        is_spare: bool,
+        (principal, caller): (&Principal, &Caller),
         held: &Held,
     ) -> Result<(Envelope, Option<Arguments>), Reply> {
-        let Received { bytes, admitted } = received;
+        held.enter(Phase::Receiving);
+        let mut bytes_max = self.0.limits.body_bytes_max;
+        let mut patience = Duration::from_millis(BODY_MS);
+        if is_spare {
+            bytes_max = bytes_max.min(SPARE_NOTIFICATION_BYTES_MAX);
+            patience = Duration::from_millis(SPARE_NOTIFICATION_MS);
+        }
+        let large = self.0.handler.gate().large();
+        let received = receive(body, headers, bytes_max, patience, large, caller).await;
+        held.enter(Phase::Answering);
+        let (mut envelope, held_bytes, admitted) =
+            match received.map_err(|error| self.not_received(error, held))? {
+                Received::Whole(message) => self.envelope(message, caller).await?,
+                Received::TooLarge(skim) => {
+                    let envelope = Envelope::too_large(&skim, bytes_max);
+                    let refused = |error: Malformed| error.with_status(StatusCode::PAYLOAD_TOO_LARGE);
+                    (envelope.map_err(|error| malformed(&refused(error)))?, 0, None)
+                }
+            };
+        if is_spare && envelope.is_request {
+            return Err(self.busy(Trouble::Requests, held, None));
+        }
+        let checked = self.check(headers, &envelope, principal);
+        // Large ones are dropped where they were read, also if they are refused.
+        let arguments = envelope.take_arguments(held_bytes, admitted);
+        checked.map_err(|error| malformed(&error))?;
+        let arguments = arguments.map_err(|_| self.not_received(BodyError::NoRoom, held))?;
+        Ok((envelope, arguments))
+    }
+
+    /// Holds a message to its headers, and a handshake to what can be one.
+    fn check(
+        &self,
+        headers: &HeaderMap,
+        envelope: &Envelope,
+        principal: &Principal,
+    ) -> Result<(), Malformed> {
+        if let Some(name) = stands_twice(headers) {
+            return Err(Malformed::header(format!("the header {name} stands twice"), envelope.id.clone()));
+        }
+        if envelope.is_request && envelope.method.as_deref() == Some("initialize") {
+            mcp::message(&envelope.rest).map_err(|error| envelope.refused(&error))?;
+        }
+        if let (Some(name), Some(Ok(arguments))) = (&envelope.tool, &envelope.arguments)
+            && headers.get(VERSION).is_some_and(mcp::repeats_arguments)
+            && let Some(tool) = self.0.handler.gate().tool(principal, name)
+        {
+            let checked = mirrored::check(headers, &tool.listing.headers, arguments);
+            checked.map_err(|why| Malformed::header(why, envelope.id.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// Reads a message, with the memory that its arguments take and the room that was taken for it.
+    async fn envelope(
+        &self,
+        message: Message,
+        caller: &Caller,
+    ) -> Result<(Envelope, usize, Option<Admitted>), Reply> {
+        let Message { bytes, admitted } = message;
         let bytes_max = self.0.limits.body_bytes_max;
-        let malformed = |malformed: Malformed| json(StatusCode::BAD_REQUEST, &malformed.reply());
         let Some(admitted) = admitted else {
-            let mut envelope = Envelope::read(&bytes, bytes_max).map_err(malformed)?;
-            let arguments = envelope.arguments.take().map(Arguments::from);
-            return Ok((envelope, arguments));
+            let envelope = Envelope::read(&bytes, bytes_max).map_err(|error| malformed(&error))?;
+            return Ok((envelope, 0, None));
         };
         let work = move || Envelope::read_weighed(&bytes, bytes_max);
         let read = admitted.large().run(caller, work).await;
@@ -221,15 +321,8 @@ impl HttpServer {
             tracing::error!(%error, "a message could not be read");
             plain(StatusCode::INTERNAL_SERVER_ERROR, "the server failed; its log says why\n")
         })?;
-        let (mut envelope, held_bytes) = read.map_err(malformed)?;
-        let arguments = match envelope.arguments.take() {
-            Some(arguments) => {
-                let arguments = Arguments::large(arguments, held_bytes, admitted);
-                Some(arguments.map_err(|_| self.not_received(BodyError::NoRoom, held))?)
-            }
-            None => None,
-        };
-        Ok((envelope, arguments))
+        let (envelope, held_bytes) = read.map_err(|error| malformed(&error))?;
+        Ok((envelope, held_bytes, Some(admitted)))
     }
 
     fn not_received(&self, error: BodyError, held: &Held) -> Reply {
@@ -239,5 +332,24 @@ impl HttpServer {
             return come_back(text);
         }
         plain(status, text)
+    }
+}
+
+/// Headers of a request of which readers could go by another one each.
+const SINGLE: [&str; 5] = ["content-type", "mcp-method", "mcp-name", VERSION, SESSION];
+
+/// The header that stands twice and may not.
+fn stands_twice(headers: &HeaderMap) -> Option<&'static str> {
+    SINGLE.into_iter().find(|name| headers.get_all(*name).iter().nth(1).is_some())
+}
+
+/// The answer to a method that is not served, which the library gives by the bare name.
+fn named(reply: Response<Body>, envelope: &Envelope) -> Response<Body> {
+    let is_json = reply.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    match &envelope.method {
+        Some(method) if is_json && reply.status() == StatusCode::NOT_FOUND => {
+            malformed(&Malformed::not_found(method, envelope.id.clone()))
+        }
+        _ => reply,
     }
 }

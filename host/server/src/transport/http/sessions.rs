@@ -16,7 +16,7 @@ use rmcp::transport::streamable_http_server::session::{ServerSseMessage, Session
 use toolgate_policy::limits::wire::STREAM_MESSAGES_MAX;
 use toolgate_runtime::quota::{Quota, QuotaError, Taken};
 
-use crate::mcp::Conversation;
+use crate::mcp::{self, Conversation};
 use crate::transport::ids::{self, Ids};
 
 /// All of them.
@@ -272,6 +272,7 @@ fn outward(mut sent: ServerSseMessage) -> ServerSseMessage {
     sent.message = sent.message.map(|message| {
         let mut message = Arc::unwrap_or_clone(message);
         ids::outward(&mut message);
+        mcp::outward(&mut message);
         Arc::new(message)
     });
     sent

@@ -1,5 +1,5 @@
-//! Lines of stdin: bounded, with room taken for a large one before more of it is read. What is refused is read past, and its
-//! beginning kept for the id that stands in it.
+//! Lines of stdin: bounded, with room taken for a large one before more of it is read. What is refused is read past, and nothing
+//! of it held but what it is answered by.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use toolgate_policy::limits::wire::SMALL_MESSAGE_BYTES;
 use toolgate_runtime::large::{Admitted, Large};
 use toolgate_runtime::turns::Caller;
 
-use crate::transport::envelope::Malformed;
+use crate::transport::envelope::{Envelope, Malformed, Skim};
 
 /// Reads lines.
 pub(super) struct Lines<R> {
@@ -24,10 +24,28 @@ pub(super) struct Line {
     pub(super) admitted: Option<Admitted>,
 }
 
+/// A line that was read past.
+#[derive(Debug)]
+pub(super) struct Unread {
+    why: Refusal,
+    skim: Skim,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    /// It has more bytes than a message may have.
+    TooLarge,
+    /// Large messages take as much as they may.
+    NoRoom,
+}
+
 /// A line that is being read.
+#[derive(Default)]
 struct Growing {
-    line: Line,
-    refused: Option<String>,
+    bytes: Vec<u8>,
+    admitted: Option<Admitted>,
+    refused: Option<Refusal>,
+    skim: Skim,
 }
 
 /// What a client is told whose message has no room.
@@ -36,15 +54,25 @@ pub(super) const NO_ROOM: &str = "the host holds as many large messages as it ma
 /// Room for a large line is taken in steps of so many bytes.
 const STEP_BYTES: usize = 256 << 10;
 
+impl Unread {
+    /// What it comes to: a call with arguments that cannot be read, if it is one that is too large.
+    pub(super) fn envelope(&self, bytes_max: u64) -> Result<Envelope, Malformed> {
+        match self.why {
+            Refusal::TooLarge => Envelope::too_large(&self.skim, bytes_max),
+            Refusal::NoRoom => Err(Malformed::busy(NO_ROOM, self.skim.id())),
+        }
+    }
+}
+
 impl<R: AsyncBufRead + Unpin> Lines<R> {
     pub(super) fn new(input: R, bytes_max: u64, large: Large, caller: Caller) -> Self {
         Self { input, bytes_max, large, caller }
     }
 
     /// The next line that is not empty; none at the end of the input.
-    pub(super) async fn next(&mut self) -> io::Result<Option<Result<Line, Malformed>>> {
+    pub(super) async fn next(&mut self) -> io::Result<Option<Result<Line, Unread>>> {
         loop {
-            let mut growing = Growing { line: Line { bytes: Vec::new(), admitted: None }, refused: None };
+            let mut growing = Growing::default();
             let ended = loop {
                 let chunk = self.input.fill_buf().await?;
                 if chunk.is_empty() {
@@ -55,14 +83,17 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
                 growing.add(taken, self.bytes_max, &self.large, &self.caller);
                 let used = end.map_or(chunk.len(), |end| end + 1);
                 self.input.consume(used);
+                growing.skim_what_was_held().await;
                 if end.is_some() {
                     break false;
                 }
             };
-            let Growing { line, refused } = growing;
+            let Growing { bytes, admitted, refused, skim } = growing;
             match refused {
-                Some(why) => return Ok(Some(Err(Malformed::turned_away(why, &line.bytes)))),
-                None if !line.bytes.iter().all(u8::is_ascii_whitespace) => return Ok(Some(Ok(line))),
+                Some(why) => return Ok(Some(Err(Unread { why, skim }))),
+                None if !bytes.iter().all(u8::is_ascii_whitespace) => {
+                    return Ok(Some(Ok(Line { bytes, admitted })));
+                }
                 None if ended => return Ok(None),
                 None => {}
             }
@@ -73,37 +104,39 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
 impl Growing {
     fn add(&mut self, bytes: &[u8], bytes_max: u64, large: &Large, caller: &Caller) {
         if self.refused.is_some() {
+            self.skim.read(bytes);
             return;
         }
-        let length = self.line.bytes.len().saturating_add(bytes.len());
+        let length = self.bytes.len().saturating_add(bytes.len());
         if length as u64 > bytes_max {
-            let why = format!("the message has more than {bytes_max} bytes ([server.limits] body_bytes_max)");
-            self.refuse(why, bytes);
+            self.refused = Some(Refusal::TooLarge);
         } else if length > SMALL_MESSAGE_BYTES && self.make_room(length, large, caller).is_none() {
-            self.refuse(NO_ROOM.to_owned(), bytes);
-        } else {
-            self.line.bytes.extend_from_slice(bytes);
+            self.refused = Some(Refusal::NoRoom);
         }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// From when it is refused on, nothing is held of it; others have their turns meanwhile.
+    async fn skim_what_was_held(&mut self) {
+        if self.refused.is_none() || self.bytes.is_empty() {
+            return;
+        }
+        let held = std::mem::take(&mut self.bytes);
+        for part in held.chunks(SMALL_MESSAGE_BYTES) {
+            self.skim.read(part);
+            tokio::task::yield_now().await;
+        }
+        self.admitted = None;
     }
 
     fn make_room(&mut self, length: usize, large: &Large, caller: &Caller) -> Option<()> {
         let room = length.saturating_add(STEP_BYTES);
-        match &mut self.line.admitted {
-            None => self.line.admitted = Some(large.admit(caller, room).ok()?),
+        match &mut self.admitted {
+            None => self.admitted = Some(large.admit(caller, room).ok()?),
             Some(admitted) if admitted.bytes() < length => admitted.resize(room).ok()?,
             Some(_) => {}
         }
         Some(())
-    }
-
-    /// It is read past from here on. Its beginning is kept.
-    fn refuse(&mut self, why: String, bytes: &[u8]) {
-        self.refused = Some(why);
-        self.line.admitted = None;
-        let missing = SMALL_MESSAGE_BYTES.saturating_sub(self.line.bytes.len());
-        self.line.bytes.extend_from_slice(bytes.get(..missing).unwrap_or(bytes));
-        self.line.bytes.truncate(SMALL_MESSAGE_BYTES);
-        self.line.bytes.shrink_to_fit();
     }
 }
 
@@ -121,8 +154,8 @@ mod tests {
         Box::leak(text.into_bytes().into_boxed_slice())
     }
 
-    fn id(line: Option<Result<Line, Malformed>>) -> Option<Value> {
-        line.unwrap().err().map(|malformed| malformed.reply()["id"].clone())
+    fn id(line: Option<Result<Line, Unread>>) -> Option<Value> {
+        line.unwrap().err().map(|unread| unread.envelope(100).err().unwrap().reply()["id"].clone())
     }
 
     #[tokio::test]
@@ -137,10 +170,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_that_is_too_long_is_read_past_and_refused_by_its_id() {
-        let text = format!("{{\"id\":7,\"x\":\"{}\"}}\n{{\"id\":8}}\n", "x".repeat(200));
+    async fn a_line_that_is_too_long_is_read_past_and_refused_by_its_id_wherever_that_stands() {
+        let long = "x".repeat(200);
+        let text =
+            format!("{{\"id\":7,\"x\":\"{long}\"}}\n{{\"x\":\"{long}\",\"id\":\"b\"}}\n{{\"id\":8}}\n");
         let mut lines = lines(leak(text), 100, 1_000);
         assert_eq!(id(lines.next().await.unwrap()), Some(json!(7)));
+        assert_eq!(id(lines.next().await.unwrap()), Some(json!("b")));
         assert_eq!(lines.next().await.unwrap().unwrap().ok().unwrap().bytes, b"{\"id\":8}");
     }
 

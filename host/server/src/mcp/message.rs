@@ -1,0 +1,98 @@
+//! Messages as the protocol's library reads them. It takes a known method with parameters that it cannot read for an unknown one;
+//! here it is said what is wrong with them.
+
+use rmcp::model::{
+    CallToolRequestParams, ClientJsonRpcMessage, ClientRequest, ErrorCode, InitializeRequestParams,
+    ServerJsonRpcMessage, SubscriptionsListenRequestParams,
+};
+use serde_json::{Value, from_value};
+use toolgate_policy::redact::printable;
+
+/// Why the library does not take a message.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MessageError {
+    /// It is nothing that MCP knows.
+    #[error("it is no request, notification or response of MCP")]
+    Shape,
+    /// The parameters of a handshake do not fit.
+    #[error("{0}")]
+    Params(String),
+}
+
+/// Reads a message. A handshake that cannot be read begins nothing, so it is refused here.
+///
+/// # Errors
+/// [`MessageError`].
+pub(crate) fn message(text: &[u8]) -> Result<ClientJsonRpcMessage, MessageError> {
+    let message: ClientJsonRpcMessage = serde_json::from_slice(text).map_err(|_| MessageError::Shape)?;
+    if let ClientJsonRpcMessage::Request(request) = &message
+        && let ClientRequest::CustomRequest(custom) = &request.request
+        && custom.method == "initialize"
+    {
+        return Err(MessageError::Params(problem(&custom.method, custom.params.as_ref())));
+    }
+    Ok(message)
+}
+
+/// What a client is told of a method that is not served: the library says its bare name.
+pub(crate) fn outward(message: &mut ServerJsonRpcMessage) {
+    if let ServerJsonRpcMessage::Error(error) = message
+        && error.error.code == ErrorCode::METHOD_NOT_FOUND
+    {
+        error.error.message = not_found(&error.error.message).into();
+    }
+}
+
+/// That there is no such method.
+pub(crate) fn not_found(method: &str) -> String {
+    format!("method not found: {}", printable(method, 100))
+}
+
+/// What is wrong with the parameters of a known method.
+pub(super) fn problem(method: &str, params: Option<&Value>) -> String {
+    let params = params.cloned().unwrap_or(Value::Null);
+    let error = match method {
+        "initialize" => from_value::<InitializeRequestParams>(params).err(),
+        "subscriptions/listen" => from_value::<SubscriptionsListenRequestParams>(params).err(),
+        "tools/call" => from_value::<CallToolRequestParams>(params).err(),
+        _ => None,
+    };
+    match error {
+        Some(error) => format!("the parameters of {method} are malformed: {error}"),
+        None => format!("the parameters of {method} are malformed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_handshake_that_cannot_be_read_is_refused_with_what_is_wrong() {
+        let initialize = |capabilities: Value| {
+            let params = json!({ "protocolVersion": "2025-11-25", "capabilities": capabilities,
+                "clientInfo": { "name": "x", "version": "1" } });
+            message(
+                json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params })
+                    .to_string()
+                    .as_bytes(),
+            )
+        };
+        assert!(initialize(json!({})).is_ok());
+        let why = initialize(json!({ "roots": 5 })).unwrap_err().to_string();
+        assert!(
+            why.contains("the parameters of initialize are malformed: invalid type: integer `5`"),
+            "{why}"
+        );
+        assert!(matches!(message(b"{}"), Err(MessageError::Shape)));
+    }
+
+    #[test]
+    fn what_is_wrong_with_parameters_is_said() {
+        let why = problem("tools/call", Some(&json!({ "name": "x", "task": 5 })));
+        assert!(why.contains("integer `5`"), "{why}");
+        assert_eq!(problem("tools/list", None), "the parameters of tools/list are malformed");
+    }
+}

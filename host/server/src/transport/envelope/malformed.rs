@@ -1,0 +1,90 @@
+//! Messages that go nowhere, and how each is answered.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::mcp;
+
+/// A message that goes nowhere.
+#[derive(Debug)]
+pub(crate) struct Malformed {
+    code: i32,
+    why: String,
+    id: Value,
+    status: StatusCode,
+    is_notification: bool,
+}
+
+/// JSON-RPC 2.0 §5.1.
+const PARSE_ERROR: i32 = -32700;
+/// JSON-RPC 2.0 §5.1.
+const INVALID_REQUEST: i32 = -32600;
+/// JSON-RPC 2.0 §5.1.
+const METHOD_NOT_FOUND: i32 = -32601;
+/// JSON-RPC 2.0 §5.1.
+const INVALID_PARAMS: i32 = -32602;
+/// MCP 2026-07-28: headers say something else than the body.
+const HEADER_MISMATCH: i32 = -32020;
+/// JSON-RPC 2.0 §5.1: the host cannot take it now.
+const INTERNAL_ERROR: i32 = -32603;
+
+impl Malformed {
+    fn new(code: i32, why: String, id: Value) -> Self {
+        Self { code, why, id, status: StatusCode::BAD_REQUEST, is_notification: false }
+    }
+
+    /// Text that is not JSON.
+    pub(super) fn not_json(why: &str, id: Value) -> Self {
+        Self::new(PARSE_ERROR, format!("Parse error: {why}"), id)
+    }
+
+    /// A well-formed message of the wrong shape.
+    pub(crate) fn invalid(why: impl AsRef<str>, id: Value) -> Self {
+        Self::new(INVALID_REQUEST, format!("Invalid Request: {}", why.as_ref()), id)
+    }
+
+    /// A request whose parameters do not fit.
+    pub(crate) fn params(why: impl AsRef<str>, id: Value) -> Self {
+        Self::new(INVALID_PARAMS, format!("Invalid params: {}", why.as_ref()), id)
+    }
+
+    /// A request whose headers do not fit its body.
+    pub(crate) fn header(why: impl Into<String>, id: Value) -> Self {
+        Self::new(HEADER_MISMATCH, why.into(), id)
+    }
+
+    /// A request of a method that is not served.
+    pub(crate) fn not_found(method: &str, id: Value) -> Self {
+        Self { status: StatusCode::NOT_FOUND, ..Self::new(METHOD_NOT_FOUND, mcp::not_found(method), id) }
+    }
+
+    /// A message that cannot be taken now.
+    pub(crate) fn busy(why: impl Into<String>, id: Value) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, ..Self::new(INTERNAL_ERROR, why.into(), id) }
+    }
+
+    /// The same, answered over HTTP with this status.
+    pub(crate) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// The same, of a notification: nobody waits for an answer to it.
+    pub(super) fn of_notification(self) -> Self {
+        Self { is_notification: true, ..self }
+    }
+
+    /// Whether it is a notification, which JSON-RPC answers in no case.
+    pub(crate) fn is_notification(&self) -> bool {
+        self.is_notification
+    }
+
+    /// The status of its answer over HTTP.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The answer to it: a JSON-RPC error.
+    pub(crate) fn reply(&self) -> Value {
+        json!({ "jsonrpc": "2.0", "id": self.id, "error": { "code": self.code, "message": self.why } })
+    }
+}

@@ -1,0 +1,240 @@
+//! The form of an answer: JSON, or a stream of events. The protocol's library answers only who takes both; who takes one of them
+//! gets the answer in that one.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http_body_util::{BodyExt as _, Full};
+use serde_json::Value;
+
+use super::Body;
+use crate::transport::envelope::Malformed;
+
+/// The forms that a client takes (RFC 9110 §12.5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Accepted {
+    /// `application/json`
+    pub(super) json: bool,
+    /// `text/event-stream`
+    pub(super) stream: bool,
+}
+
+const JSON: &str = "application/json";
+const STREAM: &str = "text/event-stream";
+
+/// Both, as the library wants to read it.
+pub(super) const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+
+impl Accepted {
+    /// What the headers of a request say. Without any, everything is taken.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let values = headers.get_all(ACCEPT).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let ranges: Vec<(String, bool)> = values
+            .flat_map(|value| split(&value, ',').iter().filter_map(|range| read(range)).collect::<Vec<_>>())
+            .collect();
+        Self { json: is_taken(&ranges, JSON), stream: is_taken(&ranges, STREAM) }
+    }
+
+    /// Whether there is a form for an answer at all.
+    pub(super) fn any(self) -> bool {
+        self.json || self.stream
+    }
+}
+
+/// A media range, and whether its weight is more than nothing.
+fn read(range: &str) -> Option<(String, bool)> {
+    let parts = split(range, ';');
+    let (range, parameters) = parts.split_first()?;
+    let range = range.trim().to_ascii_lowercase();
+    let weight = parameters.iter().find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("q").then_some(value.trim())
+    });
+    (!range.is_empty()).then(|| (range, !weight.is_some_and(is_zero)))
+}
+
+/// Whether a weight is `0` with at most three digits after the point (RFC 9110 §12.4.2). What is no weight is passed over.
+fn is_zero(weight: &str) -> bool {
+    let (whole, fraction) = weight.split_once('.').unwrap_or((weight, ""));
+    whole == "0" && fraction.len() <= 3 && fraction.bytes().all(|digit| digit == b'0')
+}
+
+/// Whether a media type is taken: the most exact range decides.
+fn is_taken(ranges: &[(String, bool)], media: &str) -> bool {
+    if ranges.is_empty() {
+        return true;
+    }
+    let kind = media.split('/').next().map(|kind| format!("{kind}/*"));
+    let exactness = |range: &str| match range {
+        range if range == media => Some(3),
+        range if Some(range) == kind.as_deref() => Some(2),
+        "*/*" | "*" => Some(1),
+        _ => None,
+    };
+    let matching = ranges.iter().filter_map(|(range, taken)| Some((exactness(range)?, *taken)));
+    matching.max().is_some_and(|(_, taken)| taken)
+}
+
+/// Splits at a delimiter outside of quotes.
+fn split(text: &str, delimiter: char) -> Vec<&str> {
+    let (mut quoted, mut escaped) = (false, false);
+    let parts = text.split(|character: char| {
+        let is_end = !quoted && character == delimiter;
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ => {}
+        }
+        is_end
+    });
+    parts.collect()
+}
+
+/// An answer in a form that its client takes. A refusal stays as it is.
+pub(super) async fn in_form(reply: Response<Body>, accepted: Accepted, id: &Value) -> Response<Body> {
+    let kind = reply.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if !reply.status().is_success() {
+        reply
+    } else if kind == Some(JSON.as_bytes()) && !accepted.json {
+        to_stream(reply).await
+    } else if kind == Some(STREAM.as_bytes()) && !accepted.stream {
+        to_json(reply, id).await
+    } else {
+        reply
+    }
+}
+
+/// Tells proxies to pass events on as they come.
+const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// A message as the one event of a stream.
+async fn to_stream(reply: Response<Body>) -> Response<Body> {
+    let (mut head, mut body) = reply.into_parts();
+    let mut event = b"data: ".to_vec();
+    while let Some(Ok(frame)) = body.frame().await {
+        event.extend_from_slice(frame.data_ref().map_or(&[], |data| data.as_ref()));
+    }
+    event.extend_from_slice(b"\n\n");
+    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(STREAM));
+    head.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    head.headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
+    Response::from_parts(head, Full::new(Bytes::from(event)).boxed())
+}
+
+/// The answer that a stream brings, alone. What else it brings, such as reports of progress, has no place in it.
+async fn to_json(reply: Response<Body>, id: &Value) -> Response<Body> {
+    let (mut head, mut body) = reply.into_parts();
+    let mut pending = Vec::new();
+    let mut answer = None;
+    while answer.is_none()
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        pending.extend_from_slice(frame.data_ref().map_or(&[], |data| data.as_ref()));
+        while let Some(event) = next_event(&mut pending) {
+            answer = answer.or_else(|| answer_in(&event));
+        }
+    }
+    let answer = answer.unwrap_or_else(|| {
+        let why = "the request was cancelled, or its session ended, before there was an answer";
+        Malformed::busy(why, id.clone()).reply().to_string().into_bytes()
+    });
+    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    head.headers.remove(CACHE_CONTROL);
+    head.headers.remove(UNBUFFERED);
+    Response::from_parts(head, Full::new(Bytes::from(answer)).boxed())
+}
+
+/// Takes the first event that is complete, with its end.
+fn next_event(pending: &mut Vec<u8>) -> Option<Vec<u8>> {
+    const END: &[u8] = b"\n\n";
+    let end = pending.windows(END.len()).position(|window| window == END)?;
+    let rest = pending.split_off(end + END.len());
+    Some(std::mem::replace(pending, rest))
+}
+
+/// The message of an event, if it is an answer. The library writes it on one line.
+fn answer_in(event: &[u8]) -> Option<Vec<u8>> {
+    let mut lines = event.split(|byte| *byte == b'\n');
+    let data = lines.find_map(|line| line.strip_prefix(b"data:"))?;
+    let data = data.strip_prefix(b" ").unwrap_or(data);
+    let message: Value = serde_json::from_slice(data).ok()?;
+    (message.is_object() && message.get("method").is_none()).then(|| data.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use serde_json::json;
+
+    use super::*;
+
+    fn accepted(values: &[&'static str]) -> (bool, bool) {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(ACCEPT, HeaderValue::from_static(value));
+        }
+        let Accepted { json, stream } = Accepted::of(&headers);
+        (json, stream)
+    }
+
+    #[test]
+    fn the_most_exact_range_decides_and_a_weight_of_nothing_excludes() {
+        for (values, expected) in [
+            (&[][..], (true, true)),
+            (&[""], (true, true)),
+            (&["*/*"], (true, true)),
+            (&["*"], (true, true)),
+            (&["application/json, text/event-stream"], (true, true)),
+            (&["application/json", "text/event-stream"], (true, true)),
+            (&["Application/JSON; charset=utf-8"], (true, false)),
+            (&["text/event-stream"], (false, true)),
+            (&["application/*"], (true, false)),
+            (&["text/*"], (false, true)),
+            (&["text/html"], (false, false)),
+            (&["text/html, */*;q=0.1"], (true, true)),
+            (&["*/*;q=0"], (false, false)),
+            (&["application/json;q=0, */*"], (false, true)),
+            (&["*/*, text/event-stream; q=0.000"], (true, false)),
+            (&["application/json;q=0.001, text/event-stream;q=1"], (true, true)),
+            (&["application/*;q=0, application/json"], (true, false)),
+            (&["application/json;q=0.0000"], (true, false)),
+            (&["application/json;q=x"], (true, false)),
+            (&[r#"application/json;profile="a,text/event-stream;q=0""#], (true, false)),
+        ] {
+            assert_eq!(accepted(values), expected, "{values:?}");
+        }
+    }
+
+    fn reply(kind: &'static str, frames: &[&'static str]) -> Response<Body> {
+        let frames: Vec<_> =
+            frames.iter().map(|text| Ok(Frame::data(Bytes::from_static(text.as_bytes())))).collect();
+        let mut reply = Response::new(Body::new(StreamBody::new(futures::stream::iter(frames))));
+        reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        reply
+    }
+
+    async fn text(reply: Response<Body>) -> (String, String) {
+        let kind = reply.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();
+        let bytes = reply.into_body().collect().await.unwrap().to_bytes();
+        (kind, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_answer_comes_in_the_form_that_is_taken() {
+        let only_json = Accepted { json: true, stream: false };
+        let only_stream = Accepted { json: false, stream: true };
+        let message = r#"{"id":1,"result":{"method":"x"}}"#;
+        let stream = [": ping\n\n", "data: {\"method\":\"a\"}\n", "\nid: 3\ndata: ", message, "\n\n"];
+        let told = in_form(reply(STREAM, &stream), only_json, &json!(1)).await;
+        assert_eq!(text(told).await, (JSON.to_owned(), message.to_owned()));
+        let told = in_form(reply(JSON, &[message]), only_stream, &json!(1)).await;
+        assert_eq!(text(told).await, (STREAM.to_owned(), format!("data: {message}\n\n")));
+        let told = in_form(reply(STREAM, &stream), only_stream, &json!(1)).await;
+        assert_eq!(text(told).await.1, stream.concat());
+        let none = text(in_form(reply(STREAM, &[": ping\n\n"]), only_json, &json!(1)).await).await.1;
+        let none: Value = serde_json::from_str(&none).unwrap();
+        assert_eq!((&none["id"], &none["error"]["code"]), (&json!(1), &json!(-32603)));
+    }
+}

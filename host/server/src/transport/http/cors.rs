@@ -1,0 +1,122 @@
+//! Pages of other origins in browsers: what a browser asks before such a page may send a request, and what lets the page read
+//! the answer (WHATWG Fetch, "CORS protocol"). Whether an origin is let in was decided before.
+
+use bytes::Bytes;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+use super::replies::{Reply, reply};
+use crate::transport::guard::Source;
+
+/// Headers that a page may send. It may not send others, nor ask for credentials that the browser holds.
+const REQUEST_HEADERS: [&str; 11] = [
+    "content-type",
+    "accept",
+    "authorization",
+    "dpop",
+    "last-event-id",
+    "mcp-protocol-version",
+    "mcp-method",
+    "mcp-name",
+    "mcp-session-id",
+    "traceparent",
+    "tracestate",
+];
+
+/// Begins the names of headers that repeat arguments of a call; a page may send them as well.
+const PARAM_PREFIX: &str = "mcp-param-";
+
+/// The methods that a page may use.
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
+
+/// Headers of an answer that a page may read.
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("WWW-Authenticate, Mcp-Session-Id, DPoP-Nonce, Retry-After");
+
+/// How long a browser need not ask again, in seconds.
+const MAX_AGE_S: HeaderValue = HeaderValue::from_static("600");
+
+/// The answer to what a browser asks before a page of a named origin sends a request; none if it is something else.
+pub(super) fn preflight(method: &Method, headers: &HeaderMap, source: &Source) -> Option<Reply> {
+    let is_one = *method == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    if !is_one || !matches!(source, Source::Named(_)) {
+        return None;
+    }
+    let mut answer = reply(StatusCode::NO_CONTENT, "", Bytes::new());
+    let given = answer.headers_mut();
+    given.remove(CONTENT_TYPE);
+    given.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+    given.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE_S);
+    let allowed = allowed_headers(headers);
+    if !allowed.is_empty()
+        && let Ok(allowed) = HeaderValue::try_from(allowed.join(", "))
+    {
+        given.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    }
+    given.append(VARY, HeaderValue::from_name(ACCESS_CONTROL_REQUEST_HEADERS));
+    Some(answer)
+}
+
+/// Those of the headers asked for that a page may send.
+fn allowed_headers(headers: &HeaderMap) -> Vec<String> {
+    let asked =
+        headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter().filter_map(|value| value.to_str().ok());
+    let names = asked.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase());
+    let may_send = |name: &String| {
+        // Only what is a name of a header at all is sent back.
+        HeaderName::from_bytes(name.as_bytes()).is_ok()
+            && (REQUEST_HEADERS.contains(&name.as_str()) || name.starts_with(PARAM_PREFIX))
+    };
+    names.filter(may_send).collect()
+}
+
+/// Lets a page of a named origin read an answer.
+pub(super) fn let_read(headers: &mut HeaderMap, source: &Source) {
+    if let Source::Named(origin) = source {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    }
+}
+
+/// Says that answers differ by origin, for caches; before whatever else they differ by.
+pub(super) fn vary(headers: &mut HeaderMap) {
+    let others: Vec<HeaderValue> = headers.get_all(VARY).iter().cloned().collect();
+    let mut all = String::from("Origin");
+    for other in others.iter().filter_map(|value| value.to_str().ok()) {
+        all.push_str(", ");
+        all.push_str(other);
+    }
+    if let Ok(all) = HeaderValue::try_from(all) {
+        headers.insert(VARY, all);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_headers_that_are_listed_or_repeat_arguments_may_be_sent() {
+        let mut headers = HeaderMap::new();
+        headers.append(
+            ACCESS_CONTROL_REQUEST_HEADERS,
+            HeaderValue::from_static("Content-Type, x-evil,mcp-param-region , Mcp-Param-A b,cookie"),
+        );
+        headers.append(ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static("authorization"));
+        assert_eq!(allowed_headers(&headers), ["content-type", "mcp-param-region", "authorization"]);
+        headers.insert(ACCESS_CONTROL_REQUEST_METHOD, HeaderValue::from_static("POST"));
+        let named = Source::Named(HeaderValue::from_static("https://app.example.com"));
+        assert!(preflight(&Method::POST, &headers, &named).is_none());
+        assert!(preflight(&Method::OPTIONS, &headers, &Source::Own).is_none());
+        assert!(preflight(&Method::OPTIONS, &HeaderMap::new(), &named).is_none());
+        let mut answer = preflight(&Method::OPTIONS, &headers, &named).unwrap();
+        vary(answer.headers_mut());
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+        assert_eq!(answer.headers()[VARY], "Origin, access-control-request-headers");
+        assert!(!answer.headers().contains_key(CONTENT_TYPE));
+    }
+}
