@@ -156,6 +156,9 @@ async fn lower(rooms: &Rooms, request: &mut Request, tool: &Arc<Tool>) -> Result
             }
         }
     }
+    let judging = Arc::clone(tool);
+    let bytes = request.arguments.look(&request.caller, move |json| judging.judging_bytes(json)).await;
+    let _held = rooms.sandbox.hold(bytes.map_err(Fault::internal)?).ok_or_else(Fault::no_memory)?;
     let tool = Arc::clone(tool);
     let lowered = request
         .arguments

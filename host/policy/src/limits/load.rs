@@ -204,8 +204,8 @@ pub const SCHEMA_EXPLAINED_STEPS_MAX: u64 = 20_000;
 /// Schemas within schemas to which one value is held: each takes some hundred bytes of a thread's stack several times.
 pub const SCHEMA_VALUE_DEPTH_MAX: usize = 192;
 
-/// Lists and objects of a value that are remembered while its steps are counted.
-pub const SCHEMA_VALUES_MAX: usize = 500_000;
+/// Lists and objects of a value that are remembered while its steps are counted, some 50 bytes each.
+pub const SCHEMA_VALUES_MAX: usize = 200_000;
 
 /// Patterns in all schemas of the tools that a plugin names when it runs.
 pub const PATTERNS_MAX: usize = 512;

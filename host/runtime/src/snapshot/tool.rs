@@ -34,8 +34,8 @@ pub struct Claims {
     pub open_world: Option<bool>,
 }
 
-/// Memory of a value of JSON while it is held to a schema, in bytes: more than it takes on the average.
-const NODE_BYTES: u64 = 96;
+/// Memory of a value of JSON while it is held to a schema, in bytes: more than it and what is counted of it take on the average.
+const NODE_BYTES: u64 = 160;
 
 /// What is said of a value that takes too long.
 pub(crate) const TOO_LARGE: &str = "it is too large to be held to this tool's schema";
@@ -174,7 +174,7 @@ impl Tool {
                 let text = arguments.text();
                 let bytes = (own.name.len() + text.len()) as u64;
                 let is_small = bytes_max <= SMALL_VALUES_BYTES;
-                if bytes > bytes_max || (arguments.nodes() as u64).saturating_mul(NODE_BYTES) > bytes_max {
+                if bytes > bytes_max || self.judging_bytes(arguments) > bytes_max {
                     return Err(LowerError::Large);
                 }
                 let steps_max = if is_small { SCHEMA_VALUE_STEPS_SMALL } else { SCHEMA_VALUE_STEPS_MAX };
@@ -200,6 +200,11 @@ impl Tool {
             }
             (None, arguments) => lower_within(arguments, self.export.function(), bytes_max),
         }
+    }
+
+    /// Memory that arguments take while they are held to a schema that the plugin wrote.
+    pub(crate) fn judging_bytes(&self, arguments: &Json) -> u64 {
+        self.own.as_ref().map_or(0, |_| (arguments.nodes() as u64).saturating_mul(NODE_BYTES))
     }
 
     /// Whether it says itself what its answers are, so that they are to be held to it.

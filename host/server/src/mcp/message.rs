@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_parameters_is_said() {
-        let why = problem("tools/call", Some(&json!({ "name": "x", "task": 5 })));
+        let why = problem("tools/call", Some(&json!({ "name": 5 })));
         assert!(why.contains("integer `5`"), "{why}");
         assert_eq!(problem("tools/list", None), "the parameters of tools/list are malformed");
     }

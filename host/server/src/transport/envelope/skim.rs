@@ -242,7 +242,7 @@ mod tests {
         let rest = |text: &str| {
             let mut skim = Skim::default();
             text.as_bytes().chunks(3).for_each(|chunk| skim.read(chunk));
-            let arguments = skim.arguments().map(|range| text[range].to_owned());
+            let arguments = skim.arguments().map(|range| text.get(range).unwrap().to_owned());
             (skim.rest().map(|rest| String::from_utf8(rest.to_vec()).unwrap()), arguments)
         };
         for (text, without, arguments) in [

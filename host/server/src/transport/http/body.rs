@@ -135,13 +135,13 @@ async fn skim(
         skim.read(part);
         tokio::task::yield_now().await;
     }
+    let mut left = bytes_max.saturating_mul(2).saturating_sub(held.len());
     drop(held);
     if headers.contains_key(EXPECT) {
         return skim;
     }
     let is_whole = announced.is_none_or(|length| length <= bytes_max.saturating_mul(2));
     let patience = if is_whole { REFUSED_BODY_MS } else { REFUSED_ID_MS };
-    let mut left = bytes_max;
     let skimming = async {
         while let Some(Ok(frame)) = body.frame().await {
             let Some(data) = frame.data_ref() else { continue };
