@@ -76,7 +76,9 @@ impl Registry {
         let (by_tag, by_digest): (Vec<_>, Vec<_>) = shelf
             .files
             .iter()
-            .filter(|(path, _)| path.starts_with("manifests/"))
+            .filter(|(path, (kind, _))| {
+                path.starts_with("manifests/") && kind.starts_with("application/vnd.oci.image.")
+            })
             .partition(|(path, _)| !path.starts_with("manifests/sha256:"));
         for (path, (kind, bytes)) in by_digest.into_iter().chain(by_tag) {
             let (status, head) = self.send("PUT", &format!("/v2/{repository}/{path}"), kind, bytes);

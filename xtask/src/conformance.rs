@@ -171,7 +171,8 @@ mod tests {
 
     #[test]
     fn what_is_expected_to_fail_is_read_for_each_revision() {
-        let text = "# a comment\n\"2026-07-28\":\n  - one\n  - two:three  # why\n\n\"2025-11-25\":\n  - four\n";
+        let text =
+            "# a comment\n\"2026-07-28\":\n  - one\n  - two:three  # why\n\n\"2025-11-25\":\n  - four\n";
         assert_eq!(expected(text, "2026-07-28"), ["one", "two:three"]);
         assert_eq!(expected(text, "2025-11-25"), ["four"]);
         assert!(expected(text, "2025-06-18").is_empty());

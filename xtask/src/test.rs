@@ -48,7 +48,8 @@ pub(crate) fn run(quick: bool, without: &[&str]) -> Outcome {
 
 fn all(steps: &mut Steps) -> Outcome<()> {
     let suite = (conformance::NAME, conformance::PACKAGES);
-    let installing = Installing::start(peers::packages().chain(languages::packages()).chain([suite]).collect());
+    let installing =
+        Installing::start(peers::packages().chain(languages::packages()).chain([suite]).collect());
     steps.run("tidy", tidy::run)?;
     steps.run("format", format)?;
     steps.run("dependencies", dependencies::check)?;

@@ -26,7 +26,7 @@ use toolgate_policy::{Digest, ToolName};
 
 use crate::artifact::Artifact;
 use crate::sandbox::Sandbox;
-use crate::sandbox::prepare::{NotReady, Wanted};
+use crate::sandbox::prepare::{Given, NotReady, Wanted};
 use crate::snapshot::plugin::{Plugin, Surfaces};
 use crate::snapshot::tool::{Listing, Ready};
 use crate::spec::{PluginSpec, Trust};
@@ -301,9 +301,12 @@ impl Cleared {
             path: listing.path.clone(),
             function: listing.function.clone(),
             reply: listing.reply.clone(),
-            powerless: false,
+            given: Given::Grants,
         });
         let wanted = wanted.chain(self.dynamic.iter().flat_map(|interface| dynamic::wanted(interface)));
+        // What was approved of it may be what it said by the clock of the former release.
+        let before = self.dynamic.iter().filter(|_| self.former_surface.is_some());
+        let wanted = wanted.chain(before.map(|interface| dynamic::as_before(interface)));
         let mut exports = sandbox
             .prepare(&self.clearance, &self.found.artifact, wanted.collect(), spec)
             .map_err(|error| match &error {
@@ -320,15 +323,22 @@ impl Cleared {
             })?;
         let further = exports.split_off(self.listings.len());
         let mut surfaces = vec![self.surface];
+        let mut former: Vec<Artifact> = self.former_surface.into_iter().collect();
         let mut tools: Vec<Ready> = self
             .listings
             .into_iter()
             .zip(exports)
             .map(|(listing, export)| Ready { listing: Arc::new(listing), export, own: None })
             .collect();
-        if let [list, call] = further.as_slice() {
-            let said = dynamic::ask(sandbox, &self.clearance, list, &spec.name, &spec.prefix)
-                .map_err(|why| refused(vec![why]))?;
+        if let [list, call, before @ ..] = further.as_slice() {
+            let ask = |list| {
+                dynamic::ask(sandbox, &self.clearance, list, &spec.name, &spec.prefix)
+                    .map_err(|why| refused(vec![why]))
+            };
+            let said = ask(list)?;
+            if let [before] = before {
+                former.push(ask(before)?.surface);
+            }
             hold_to_lints(&said.findings, &spec.allow_lints)
                 .map_err(|reasons| refused(reasons.iter().map(ToString::to_string).collect()))?;
             surfaces.push(said.surface);
@@ -343,13 +353,14 @@ impl Cleared {
                 tools.push(Ready { listing: Arc::new(listing), export, own: Some(own) });
             }
         }
-        self.clearance
-            .hold_to_said(surfaces.get(1).map(Artifact::digest))
+        let said = |surfaces: &[Artifact]| self.clearance.hold_to_said(surfaces.get(1).map(Artifact::digest));
+        said(&surfaces)
+            .or_else(|change| said(&former).map_err(|_| change))
             .map_err(|change| held(spec, digest, &[change]))?;
         if tools.is_empty() {
             return Err(refused(vec!["it names no tool".to_owned()]));
         }
-        let surfaces = Surfaces { all: surfaces, former: self.former_surface };
+        let surfaces = Surfaces { all: surfaces, former };
         Ok(Plugin::new(spec.clone(), self.clearance, surfaces, tools, self.version))
     }
 }

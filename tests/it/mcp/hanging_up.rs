@@ -148,7 +148,10 @@ fn a_stop_tells_who_listens_over_stdio_first_that_it_is_over_and_then_the_result
     assert_eq!(server.wait(), 0, "{}", server.log());
     let lines: Vec<Value> = server.lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let [.., over, result] = lines.as_slice() else { panic!("{lines:?}") };
-    assert_eq!((&over["method"], &over["params"]["requestId"]), (&json!("notifications/cancelled"), &json!(5)));
+    assert_eq!(
+        (&over["method"], &over["params"]["requestId"]),
+        (&json!("notifications/cancelled"), &json!(5))
+    );
     assert_eq!((&result["id"], &result["result"]["resultType"]), (&json!(5), &json!("complete")), "{result}");
 }
 

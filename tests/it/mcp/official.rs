@@ -161,10 +161,8 @@ fn leaves(mut command: Command, transport: Transport, what: &str) {
     let holding = Holding::new();
     let world = World::new().plugin("web", &test_guest("requesting")).grant(&holding.grant());
     let server = lead(&mut command, &world, transport);
-    let mut child = command
-        .env("TOOLGATE_LEAVE", json!(["web_run", holding.request()]).to_string())
-        .spawn()
-        .unwrap();
+    let mut child =
+        command.env("TOOLGATE_LEAVE", json!(["web_run", holding.request()]).to_string()).spawn().unwrap();
     holding.wait_for(1);
     drop(child.stdin.take());
     let output = child.wait_with_output().unwrap();

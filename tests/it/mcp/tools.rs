@@ -1,7 +1,7 @@
 //! `tools/list` and `tools/call` in the modern revision, over both transports.
 
 use serde_json::{Value, json};
-use toolgate_tests::{Transport, World, plugin};
+use toolgate_tests::{Transport, World, plugin, test_guest};
 
 use super::{hello, seven};
 
@@ -30,6 +30,28 @@ fn each_exported_function_is_listed_with_schemas_and_hints() {
             json!({ "readOnlyHint": true, "destructiveHint": false, "openWorldHint": false })
         );
     }
+}
+
+#[test]
+fn a_schema_that_a_plugin_wrote_itself_is_listed_as_it_wrote_it() {
+    let server = World::new().plugin("c", &test_guest("conformance")).serve(Transport::Http);
+    let listed = server.request("tools/list", json!({}));
+    let tools = listed["result"]["tools"].as_array().unwrap();
+    let tool = tools.iter().find(|tool| tool["name"] == "c_json_schema_2020_12_tool").unwrap();
+    let schema = &tool["inputSchema"];
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert_eq!(schema["$defs"]["address"]["$anchor"], "addressDef");
+    assert_eq!(schema["properties"]["address"], json!({ "$ref": "#/$defs/address" }));
+    assert_eq!(schema["allOf"], json!([{ "anyOf": [{ "required": ["phone"] }, { "required": ["email"] }] }]));
+    assert_eq!(
+        (&schema["then"], &schema["else"]),
+        (&json!({ "required": ["phone"] }), &json!({ "required": ["email"] }))
+    );
+    let fits = json!({ "contactMethod": "phone", "phone": "1" });
+    assert!(!server.call("c_json_schema_2020_12_tool", fits).is_error());
+    let reply =
+        server.call("c_json_schema_2020_12_tool", json!({ "contactMethod": "phone", "email": "a@b.c" }));
+    assert!(reply.is_error() && reply.text().contains("phone"), "{reply:?}");
 }
 
 #[test]

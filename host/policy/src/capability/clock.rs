@@ -15,6 +15,9 @@ pub enum Grant {
     Precise,
     /// It stands still. Not for configurations: for what a plugin is asked while it is loaded.
     Still,
+    /// It stands still at 0, as it did in the former release: for a comparison with what was approved there. Goes with the release
+    /// after this one.
+    StillAtZero,
 }
 
 /// The earliest that any clock shows, in nanoseconds: one second. The monotonic clock shows it when a call begins. A runtime may take
@@ -26,6 +29,7 @@ pub const EARLIEST_NS: u64 = 1_000_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pass {
     resolution_ns: u64,
+    earliest_ns: u64,
 }
 
 /// The grant says `none`.
@@ -52,7 +56,7 @@ impl Grant {
     /// Its word in the configuration. A clock that stands still has none, and is no clock.
     pub const fn word(self) -> &'static str {
         match self {
-            Self::None | Self::Still => "none",
+            Self::None | Self::Still | Self::StillAtZero => "none",
             Self::Coarse => "coarse",
             Self::Precise => "precise",
         }
@@ -70,9 +74,10 @@ impl Grant {
     pub fn allow(self) -> Result<Pass, Denied> {
         match self {
             Self::None => Err(Denied),
-            Self::Coarse => Ok(Pass { resolution_ns: 1_000_000 }),
-            Self::Precise => Ok(Pass { resolution_ns: 1 }),
-            Self::Still => Ok(Pass { resolution_ns: u64::MAX }),
+            Self::Coarse => Ok(Pass { resolution_ns: 1_000_000, earliest_ns: EARLIEST_NS }),
+            Self::Precise => Ok(Pass { resolution_ns: 1, earliest_ns: EARLIEST_NS }),
+            Self::Still => Ok(Pass { resolution_ns: u64::MAX, earliest_ns: EARLIEST_NS }),
+            Self::StillAtZero => Ok(Pass { resolution_ns: u64::MAX, earliest_ns: 0 }),
         }
     }
 }
@@ -88,19 +93,19 @@ impl Pass {
         ns - ns % self.resolution_ns
     }
 
-    /// What the monotonic clock shows `elapsed_ns` after the call began. Never 0.
+    /// What the monotonic clock shows `elapsed_ns` after the call began. Never 0 in a call.
     pub fn monotonic_ns(self, elapsed_ns: u64) -> u64 {
-        self.cut(elapsed_ns).saturating_add(EARLIEST_NS)
+        self.cut(elapsed_ns).saturating_add(self.earliest_ns)
     }
 
-    /// What the wall clock shows `since_1970_ns` after the beginning of 1970. Never 0.
+    /// What the wall clock shows `since_1970_ns` after the beginning of 1970. Never 0 in a call.
     pub fn wall_ns(self, since_1970_ns: u64) -> u64 {
-        self.cut(since_1970_ns).max(EARLIEST_NS)
+        self.cut(since_1970_ns).max(self.earliest_ns)
     }
 
     /// How long it is, `elapsed_ns` after the call began, until the monotonic clock shows `when_ns`: no time at all for what it has shown.
     pub fn until_ns(self, when_ns: u64, elapsed_ns: u64) -> u64 {
-        self.round_up(when_ns.saturating_sub(EARLIEST_NS)).saturating_sub(elapsed_ns)
+        self.round_up(when_ns.saturating_sub(self.earliest_ns)).saturating_sub(elapsed_ns)
     }
 
     /// `ns` rounded up to the clock's step: a timer never fires early.

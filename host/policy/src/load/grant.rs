@@ -143,6 +143,11 @@ impl Effective {
         Self { clock: clock::Grant::Still, random: random::Grant::Seeded(0), ..Self::default() }
     }
 
+    /// The same as the former release had it, with a clock at 0.
+    pub fn nothing_as_before() -> Self {
+        Self { clock: clock::Grant::StillAtZero, ..Self::nothing() }
+    }
+
     /// What all of it together amounts to.
     pub fn effects(&self) -> Effects {
         let Self { files, http, sockets, environment, config, keyvalue, clock, random } = self;

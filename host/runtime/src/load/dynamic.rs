@@ -27,7 +27,7 @@ use crate::mapping::shape::{Field, Function, Shape};
 use crate::outcome::{Content, Outcome, Verdict};
 use crate::relay::Relay;
 use crate::sandbox::interrupt::Interrupt;
-use crate::sandbox::prepare::{Export, Wanted};
+use crate::sandbox::prepare::{Export, Given, Wanted};
 use crate::sandbox::{Call, Sandbox};
 use crate::snapshot::tool::{Claims, Judge, Listing, Own};
 
@@ -62,7 +62,7 @@ pub(super) fn wanted(interface: &str) -> [Wanted; 2] {
             path: path("list"),
             function: Function { params: Vec::new(), result: or_text(tools.clone()), deferred: None },
             reply: Reply::ForHost(tools),
-            powerless: true,
+            given: Given::Nothing,
         },
         Wanted {
             tool: ToolName::internal("call"),
@@ -73,9 +73,15 @@ pub(super) fn wanted(interface: &str) -> [Wanted; 2] {
                 deferred: None,
             },
             reply: Reply::Content,
-            powerless: false,
+            given: Given::Grants,
         },
     ]
+}
+
+/// `list` as the former release called it.
+pub(super) fn as_before(interface: &str) -> Wanted {
+    let [list, _] = wanted(interface);
+    Wanted { given: Given::NothingAsBefore, ..list }
 }
 
 fn tool_shape() -> Shape {

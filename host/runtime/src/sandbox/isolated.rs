@@ -111,7 +111,7 @@ impl Isolated {
         let named = |wanted: &Wanted| Named {
             interface: wanted.path.interface.clone(),
             function: wanted.path.function.clone(),
-            powerless: wanted.powerless,
+            given: wanted.given,
         };
         let begin = Begin {
             engine: kind.word().to_owned(),

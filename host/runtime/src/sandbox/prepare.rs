@@ -74,8 +74,19 @@ pub(crate) struct Wanted {
     pub(crate) path: ExportPath,
     pub(crate) function: Function,
     pub(crate) reply: Reply,
-    /// Whether it is entered without any grant, whatever the plugin has.
-    pub(crate) powerless: bool,
+    /// With what it is entered.
+    pub(crate) given: Given,
+}
+
+/// With what a function is entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) enum Given {
+    /// What the plugin is granted.
+    Grants,
+    /// Nothing, whatever the plugin is granted.
+    Nothing,
+    /// Nothing, as it was in the former release.
+    NothingAsBefore,
 }
 
 /// Why a cleared plugin cannot be made ready.
@@ -137,23 +148,24 @@ impl Sandbox {
         let effective = clearance.effective();
         let component = self.compiler.component(&spec.name, artifact, kind)?;
         check_memory(&component, clearance.limits())?;
-        let (given, nothing) = match spec.isolation {
+        let places = match spec.isolation {
             Isolation::Thread => {
                 let pre = linked(&self.linkers, engine, kind, &component)?;
                 let here = |effective| -> Result<Place, NotReady> {
                     let prototype = Arc::new(self.prototype(effective, spec)?);
                     Ok(Place::Here(Arc::new(Here { kind, pre: pre.clone(), prototype })))
                 };
-                (here(effective)?, here(&Effective::nothing())?)
+                [here(effective)?, here(&Effective::nothing())?, here(&Effective::nothing_as_before())?]
             }
             Isolation::Process => {
                 let powers = Arc::new(self.powers(effective, spec)?);
                 let worker = self.isolate(clearance, &component, &wanted, kind)?;
-                let nothing = Apart { worker: Arc::clone(&worker), powers: Arc::new(Powers::none()) };
-                (Place::Apart(Apart { worker, powers }), Place::Apart(nothing))
+                let nothing = || Apart { worker: Arc::clone(&worker), powers: Arc::new(Powers::none()) };
+                let (nothing, as_before) = (nothing(), nothing());
+                [Apart { worker, powers }, nothing, as_before].map(Place::Apart)
             }
         };
-        exports(&component, clearance.limits(), artifact.digest(), [given, nothing], wanted)
+        exports(&component, clearance.limits(), artifact.digest(), places, wanted)
     }
 
     /// A worker that has this component and shows that its walls stand.
@@ -219,23 +231,27 @@ pub(super) fn linked(
     Ok(pre)
 }
 
-/// The functions that are wanted, each compared with what was inspected. The places: with what is granted, and with nothing.
+/// The functions that are wanted, each compared with what was inspected. The places: as [`Given`] names them.
 pub(super) fn exports(
     component: &Component,
     limits: &CallLimits,
     digest: Digest,
-    places: [Place; 2],
+    places: [Place; 3],
     wanted: Vec<Wanted>,
 ) -> Result<Vec<Arc<Export>>, NotReady> {
     let looks_at_cancelled =
         imports(component, component.engine()).any(|name| name == "toolgate:plugin/cancelled");
-    let [plugin, powerless] = places.map(|place| {
+    let [granted, nothing, as_before] = places.map(|place| {
         let (limits, pace) = (limits.clone(), Arc::default());
         Arc::new(Prepared { digest, limits, place, pace, looks_at_cancelled })
     });
     let export = |(number, wanted): (u32, Wanted)| {
-        let plugin = if wanted.powerless { &powerless } else { &plugin };
-        let Wanted { tool, path, function, reply, powerless: _ } = wanted;
+        let Wanted { tool, path, function, reply, given } = wanted;
+        let plugin = match given {
+            Given::Grants => &granted,
+            Given::Nothing => &nothing,
+            Given::NothingAsBefore => &as_before,
+        };
         let other = || NotReady::OtherTypes(path.clone());
         let (shape, index) = exported(component, &path).ok_or_else(other)?;
         if shape.as_ref() != Some(&function) {

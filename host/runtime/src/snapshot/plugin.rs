@@ -19,8 +19,8 @@ use crate::spec::{PluginSpec, Source};
 pub(crate) struct Surfaces {
     /// Of what its bytes say, and, where it names tools when it runs, of what it said then.
     pub(crate) all: Vec<Artifact>,
-    /// The first as the former release wrote it, where that has to be known.
-    pub(crate) former: Option<Artifact>,
+    /// The same as the former release wrote and heard it, where that has to be known.
+    pub(crate) former: Vec<Artifact>,
 }
 
 /// A plugin that is ready to be called.
@@ -74,7 +74,7 @@ impl Plugin {
 
     /// What a model read of what its bytes say as the former release wrote it, where that has to be known.
     pub fn former_surface(&self) -> Option<&Artifact> {
-        self.surfaces.former.as_ref()
+        self.surfaces.former.first()
     }
 
     /// What an approval of it is about.
@@ -96,9 +96,12 @@ impl Plugin {
         if *pin == now {
             return true;
         }
-        let former = self.surfaces.former.iter().map(Artifact::digest);
-        let surfaces = former.chain(now.surfaces.iter().skip(1).copied()).collect();
-        self.surfaces.former.is_some() && *pin == Pin { surfaces, ..now }
+        let former: Vec<Digest> = self.surfaces.former.iter().map(Artifact::digest).collect();
+        let [first, ..] = former.as_slice() else { return false };
+        // What it says when it runs may be the same by either clock.
+        let said = now.surfaces.iter().skip(1).copied();
+        let written_anew = std::iter::once(*first).chain(said).collect();
+        [written_anew, former].into_iter().any(|surfaces| *pin == Pin { surfaces, ..now.clone() })
     }
 
     /// Its approval as this release writes it, where the former release has written it.

@@ -280,9 +280,7 @@ impl Reader {
     fn place(&self, envelope: &Envelope) -> Result<Option<Taken>, Malformed> {
         let (quota, told) = match envelope.method.as_deref() {
             _ if !envelope.is_request => return Ok(None),
-            Some(LISTEN) => {
-                (&self.streams, "the server has as many streams as it may; try again later")
-            }
+            Some(LISTEN) => (&self.streams, "the server has as many streams as it may; try again later"),
             _ => (&self.requests, "the server answers as many requests as it may; try again later"),
         };
         match quota.take(self.caller.peer(), 1) {

@@ -149,12 +149,16 @@ fn functions(begin: &Begin, limits: &CallLimits, code: &[u8]) -> Result<Vec<Arc<
         let prototype = Arc::new(Prototype { effective, folders, powers: Arc::new(Powers::none()) });
         Place::Here(Arc::new(Here { kind, pre: pre.clone(), prototype }))
     };
-    let places = [place(effective(begin)?, begin.folders.clone()), place(Effective::nothing(), Vec::new())];
+    let places = [
+        place(effective(begin)?, begin.folders.clone()),
+        place(Effective::nothing(), Vec::new()),
+        place(Effective::nothing_as_before(), Vec::new()),
+    ];
     let wanted = |named: &Named| {
         let path = ExportPath { interface: named.interface.clone(), function: named.function.clone() };
         let (function, _) = exported(&component, &path)?;
         let tool = ToolName::internal(&named.function);
-        Some(Wanted { tool, path, function: function?, reply: Reply::Nothing, powerless: named.powerless })
+        Some(Wanted { tool, path, function: function?, reply: Reply::Nothing, given: named.given })
     };
     let wanted: Option<Vec<Wanted>> = begin.functions.iter().map(wanted).collect();
     let wanted = wanted.ok_or("it has not the functions that were named")?;

@@ -7,6 +7,8 @@ use std::io::{self, Read};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::sandbox::prepare::Given;
+
 /// What a worker is told first. Its body: machine code.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,8 +34,8 @@ pub(super) struct Begin {
 pub(super) struct Named {
     pub(super) interface: Option<String>,
     pub(super) function: String,
-    /// Whether it is entered without any grant.
-    pub(super) powerless: bool,
+    /// With what it is entered.
+    pub(super) given: Given,
 }
 
 /// What a worker is told then.
