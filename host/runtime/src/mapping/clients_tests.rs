@@ -78,7 +78,7 @@ fn sizes_are_held_to_what_is_taken() {
 
 #[test]
 fn names_are_held_to_the_letters_and_length_that_are_taken() {
-    let schema = json!({ "type": "object", "properties": {} });
+    let schema = json!({ "type": "object", "properties": {}, "additionalProperties": false });
     let refused = |client: &str, name: &str| {
         let client = CLIENTS.iter().find(|known| known.word == client).unwrap();
         !client.refuses(name, schema.as_object().unwrap(), None).is_empty()
