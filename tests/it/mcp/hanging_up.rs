@@ -168,6 +168,22 @@ fn a_client_that_never_reads_keeps_no_server_after_it_has_closed() {
 }
 
 #[test]
+fn the_end_of_stdin_is_seen_although_refusals_are_not_read_and_calls_are_cancelled() {
+    let world = World::new()
+        .plugin("loop", &test_guest("looping"))
+        .limit("fuel = 1_000_000_000_000");
+    let mut child = start(&world);
+    write(&mut child, &[modern(1, "tools/call", json!({ "name": "loop_run", "arguments": {} }))]);
+    // Short requests that are none, whose refusals are more than a pipe holds.
+    let refused: Vec<Value> = (2..1_500).map(|id| json!({ "jsonrpc": "2.0", "id": id })).collect();
+    write(&mut child, &refused);
+    drop(child.stdin.take());
+    assert_eq!(ended(&mut child), Some(0));
+    assert_eq!(recorded(&world), ["cancelled"]);
+    drop(child.stdout.take());
+}
+
+#[test]
 fn a_client_that_can_hear_no_answer_has_hung_up() {
     let world = seven();
     let mut child = start(&world);

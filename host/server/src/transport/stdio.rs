@@ -1,6 +1,7 @@
 //! MCP over stdin and stdout: one message a line. The process's own stdout is taken away first, so that nothing but
 //! messages can reach the client, whatever prints.
 
+mod closed;
 mod lines;
 mod output;
 
@@ -190,14 +191,24 @@ impl Reader {
                     unread.envelope(self.bytes_max).and_then(|envelope| with_arguments(envelope, 0, None))
                 }
             };
-            match read.and_then(|(envelope, arguments)| self.read(envelope, arguments)) {
+            let answer = match read.and_then(|(envelope, arguments)| self.read(envelope, arguments)) {
                 Ok(Read::Message(message)) => return Ok(Some(message)),
-                Ok(Read::Answer(answer)) => self.output.write(answer.to_string().into_bytes()).await?,
-                Ok(Read::Nothing) => {}
+                Ok(Read::Answer(answer)) => answer,
+                Ok(Read::Nothing) => continue,
                 Err(malformed) if malformed.is_notification() => {
                     tracing::debug!(?malformed, "a notification was not understood");
+                    continue;
                 }
-                Err(malformed) => self.output.write(malformed.reply().to_string().into_bytes()).await?,
+                Err(malformed) => malformed.reply(),
+            };
+            // Nothing is read meanwhile, so that its end would not be seen.
+            let hung_up = async {
+                closed::closed().await;
+                sleep(Duration::from_millis(HANG_UP_MS)).await;
+            };
+            tokio::select! {
+                written = self.output.write(answer.to_string().into_bytes()) => written?,
+                () = hung_up => return Ok(None),
             }
         }
     }
