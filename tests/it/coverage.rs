@@ -29,7 +29,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 
 /// The names of the tests in a text.
 fn tests(text: &str) -> BTreeSet<String> {
-    text.split("#[test]").skip(1).filter_map(name_after_fn).collect()
+    text.replace("#[tokio::test]", "#[test]").split("#[test]").skip(1).filter_map(name_after_fn).collect()
 }
 
 fn name_after_fn(text: &str) -> Option<String> {

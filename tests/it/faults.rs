@@ -124,7 +124,7 @@ fn a_secret_in_the_last_words_is_told_to_nobody() {
 
 #[test]
 fn the_last_words_of_plugins_in_other_languages_say_why() {
-    let overflows = json!({ "numbers": [i64::MAX.to_string(), 1] });
+    let overflows = json!({ "numbers": [i64::MAX.to_string(), i64::MAX.to_string()] });
     for (language, grant, arguments, words) in [
         ("go", "", json!({ "last": 0 }), "it wrote last: panic: nothing to add up"),
         ("python", "sockets = []", overflows.clone(), "OverflowError"),
