@@ -169,9 +169,7 @@ fn a_client_that_never_reads_keeps_no_server_after_it_has_closed() {
 
 #[test]
 fn the_end_of_stdin_is_seen_although_refusals_are_not_read_and_calls_are_cancelled() {
-    let world = World::new()
-        .plugin("loop", &test_guest("looping"))
-        .limit("fuel = 1_000_000_000_000");
+    let world = World::new().plugin("loop", &test_guest("looping")).limit("fuel = 1_000_000_000_000");
     let mut child = start(&world);
     write(&mut child, &[modern(1, "tools/call", json!({ "name": "loop_run", "arguments": {} }))]);
     // Short requests that are none, whose refusals are more than a pipe holds.

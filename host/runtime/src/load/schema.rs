@@ -57,6 +57,8 @@ pub(super) enum SchemaError {
     Id(String),
     #[error("`$ref` is {0}, where it has no schema")]
     Missing(String),
+    #[error("two schemas in it have the `$anchor` {0}; give each a name of its own")]
+    Anchor(String),
     #[error("it has {0}: {1}")]
     Pattern(PatternError, String),
     #[error("it is no JSON Schema: {0}")]
@@ -159,7 +161,13 @@ impl<'v> Schemas<'v> {
             for (key, value) in members(schema) {
                 match (key, value) {
                     ("$anchor" | "$dynamicAnchor", Value::String(name)) => {
-                        found.anchors.insert(name, schema);
+                        let before = found.anchors.insert(name, schema);
+                        if before.is_some_and(|before| !std::ptr::eq(before, schema)) {
+                            return Err(SchemaError::Anchor(printable(name, 100)));
+                        }
+                    }
+                    ("$recursiveRef", Value::String(reference)) if reference != "#" => {
+                        return Err(SchemaError::Missing(printable(reference, 100)));
                     }
                     ("$schema", _) if next > 1 => {
                         return Err(SchemaError::Dialect("below the top".to_owned()));
@@ -216,6 +224,10 @@ impl<'v> Schemas<'v> {
     }
 
     fn target(&self, reference: &str) -> Result<&'v Value, SchemaError> {
+        // What is written with a percent sign is another name to each reader.
+        if reference.contains('%') {
+            return Err(SchemaError::Missing(printable(reference, 100)));
+        }
         let name = reference.strip_prefix('#').unwrap_or(reference);
         let target = match self.anchors.get(name) {
             Some(target) => Some(*target),
@@ -254,6 +266,17 @@ mod tests {
         match read(schema) {
             Ok(_) => panic!("it is read: {schema}"),
             Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn references_that_readers_take_for_different_places_are_refused() {
+        for schema in [
+            r##"{"type":"object","$defs":{"a b":{},"a%20b":{}},"properties":{"x":{"$ref":"#/$defs/a%20b"}}}"##,
+            r##"{"$schema":"https://json-schema.org/draft/2019-09/schema","type":"object","$defs":{"y":{}},"properties":{"x":{"$recursiveRef":"#/$defs/y"}}}"##,
+            r##"{"type":"object","$defs":{"a":{"$anchor":"n"},"b":{"$anchor":"n"}},"properties":{"x":{"$ref":"#n"}}}"##,
+        ] {
+            refused(schema);
         }
     }
 

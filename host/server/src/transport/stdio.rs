@@ -68,7 +68,7 @@ struct Reader {
 /// What comes of a message.
 enum Read {
     /// It goes on to the library.
-    Message(ClientJsonRpcMessage),
+    Message(Box<ClientJsonRpcMessage>),
     /// It is answered here.
     Answer(Value),
     /// Nothing.
@@ -192,7 +192,7 @@ impl Reader {
                 }
             };
             let answer = match read.and_then(|(envelope, arguments)| self.read(envelope, arguments)) {
-                Ok(Read::Message(message)) => return Ok(Some(message)),
+                Ok(Read::Message(message)) => return Ok(Some(*message)),
                 Ok(Read::Answer(answer)) => answer,
                 Ok(Read::Nothing) => continue,
                 Err(malformed) if malformed.is_notification() => {
@@ -260,10 +260,10 @@ impl Reader {
         self.begun = true;
         if envelope.method.as_deref() == Some(LISTEN) {
             // The library tells the client this id in what it hears then.
-            return Ok(Read::Message(message));
+            return Ok(Read::Message(Box::new(message)));
         }
         // One at the most: no two requests that are being answered have one id here.
-        Ok(self.ids.inward(message).pop().map_or(Read::Nothing, Read::Message))
+        Ok(self.ids.inward(message).pop().map_or(Read::Nothing, |message| Read::Message(Box::new(message))))
     }
 
     /// Reads a message; a large one on the threads for that.

@@ -31,6 +31,10 @@ struct Part {
     properties: HashMap<String, usize>,
     /// For every property, as far as is known here.
     each_property: Vec<usize>,
+    /// For the name of every property.
+    names: Vec<usize>,
+    /// It looks again at what it has held a value to already, to know what is left over.
+    looks_again: bool,
     /// For elements by place.
     places: Vec<usize>,
     /// For every element, as far as is known here.
@@ -114,12 +118,15 @@ impl Part {
                     own.patterns += named.len() as u64;
                     own.each_property.extend(below());
                 }
-                ("additionalProperties" | "unevaluatedProperties" | "propertyNames", _) => {
+                ("propertyNames", _) => own.names.extend(below()),
+                ("additionalProperties" | "unevaluatedProperties", _) => {
+                    own.looks_again |= key == "unevaluatedProperties";
                     own.each_property.extend(below());
                 }
                 ("prefixItems", _) | ("items", Value::Array(_)) => own.places.extend(below()),
                 ("items" | "additionalItems" | "unevaluatedItems" | "contains", _) => {
-                    own.each_element.extend(below())
+                    own.looks_again |= key == "unevaluatedItems";
+                    own.each_element.extend(below());
                 }
                 ("pattern", _) => own.patterns += 1,
                 ("enum", Value::Array(values)) => own.values += values.len() as u64,
@@ -138,6 +145,10 @@ struct Count<'a> {
     visits: u64,
     most: u64,
 }
+
+/// How much longer it takes where a schema looks again at what it has held a value to. Each such schema in another takes that much longer
+/// again: with 20 of them one value takes a minute and a half.
+const LOOKS_AGAIN: u64 = 4;
 
 /// Bytes of a text that a pattern reads in the time of a step.
 const STEP_BYTES: u64 = 32;
@@ -168,6 +179,10 @@ impl Count<'_> {
                 for (name, value) in members {
                     let names = part.patterns.saturating_mul(1 + name.len() as u64 / STEP_BYTES);
                     steps = steps.saturating_add(1 + names);
+                    let text = Value::from(name.as_str());
+                    for inner in &part.names {
+                        steps = steps.saturating_add(self.of(*inner, &text, depth + 1)?);
+                    }
                     let own = part.properties.get(name);
                     for inner in own.into_iter().chain(&part.each_property) {
                         steps = steps.saturating_add(self.of(*inner, value, depth + 1)?);
@@ -183,6 +198,9 @@ impl Count<'_> {
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+        if part.looks_again {
+            steps = steps.saturating_mul(LOOKS_AGAIN);
         }
         if steps > self.most {
             return None;
@@ -250,6 +268,35 @@ mod tests {
         let chain = json!({ "type": "object", "properties": { "c": { "$ref": "#" } } });
         assert!(judged(chain.clone(), &deep(60)).is_ok());
         assert!(matches!(judged(chain, &deep(SCHEMA_VALUE_DEPTH_MAX)), Err(Misfit::Large)));
+    }
+
+    #[test]
+    fn a_schema_that_looks_again_and_again_at_what_is_left_over_is_not_asked() {
+        for (all, left_over, value) in [
+            ("unevaluatedProperties", json!({ "type": "string" }), json!({ "a": "x" })),
+            ("unevaluatedItems", json!({ "type": "string" }), json!({ "a": ["x"] })),
+        ] {
+            let nested = |levels: usize| {
+                let inner =
+                    (0..levels).fold(json!({}), |inner, _| json!({ "allOf": [inner], all: left_over }));
+                match all {
+                    "unevaluatedItems" => json!({ "type": "object", "properties": { "a": inner } }),
+                    _ => json!({ "type": "object", "allOf": [inner] }),
+                }
+            };
+            assert!(judged(nested(5), &value).is_ok(), "{all}");
+            assert!(matches!(judged(nested(20), &value), Err(Misfit::Large)), "{all}");
+        }
+    }
+
+    #[test]
+    fn names_of_properties_are_read_by_each_pattern_that_they_are_held_to() {
+        let patterns: Vec<Value> =
+            (0..500).map(|n| json!({ "pattern": format!("^[a-w]*(?:[0-9]{{{n}}})?$") })).collect();
+        let schema = json!({ "type": "object", "propertyNames": { "allOf": patterns } });
+        let value: Map<String, Value> =
+            (0..14).map(|n| (format!("{}{}", "a".repeat(4_000), "b".repeat(n)), json!(1))).collect();
+        assert!(matches!(judged(schema, &Value::Object(value)), Err(Misfit::Large)));
     }
 
     #[test]

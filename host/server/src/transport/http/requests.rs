@@ -169,7 +169,10 @@ impl HttpServer {
                 "answers are application/json or text/event-stream; accept one of them\n",
             ));
         }
-        let (body, is_spare) = self.admit(&parts.headers, body, &held)?;
+        let Some(is_spare) = self.admit(&parts.headers, &held) else {
+            let unread = Request::from_parts(parts, body);
+            return Err(self.busy(Trouble::Requests, &held, Some(unread)));
+        };
         let (caller, conversation) = self.caller(&parts.headers, &held);
         let principal = local::peer(address.ip());
         let read = self.read(&parts.headers, body, is_spare, (&principal, &caller), &held).await;
@@ -203,8 +206,13 @@ impl HttpServer {
         parts.extensions.insert(inbound);
         parts.headers.insert(ACCEPT, accept::BOTH);
         let handing_over = self.0.mcp.handle(Request::from_parts(parts, Full::new(envelope.rest.clone())));
-        let reply: Response<Body> =
-            if begins { self.opening(&held)?.during(handing_over).await } else { handing_over.await };
+        let reply: Response<Body> = if begins {
+            let opening = self.opening(&held);
+            let opening = opening.ok_or_else(|| self.busy(Trouble::Sessions, &held, None))?;
+            opening.during(handing_over).await
+        } else {
+            handing_over.await
+        };
         if is_stream && reply.status() == StatusCode::OK {
             held.enter(Phase::Streaming);
         }
@@ -213,32 +221,27 @@ impl HttpServer {
         Ok(Response::from_parts(head, Sent::spliced(body, splice, held).await))
     }
 
-    /// Takes a place for a request; whether it is one of those for notifications only.
-    fn admit(&self, headers: &HeaderMap, body: Incoming, held: &Held) -> Result<(Incoming, bool), Reply> {
+    /// Takes a place for a request, if there is one; whether it is one of those for notifications only.
+    fn admit(&self, headers: &HeaderMap, held: &Held) -> Option<bool> {
         if let Ok(place) = self.0.requests.take(held.peer(), 1) {
             held.hold(place);
-            return Ok((body, false));
+            return Some(false);
         }
         // Whether it is a notification shows only when it has been read.
         let bytes_max = self.0.limits.body_bytes_max.min(SPARE_NOTIFICATION_BYTES_MAX);
         let is_short = announced(headers).is_some_and(|length| length <= bytes_max);
         let place = is_short.then(|| self.0.spare_notifications.take(held.peer(), 1).ok()).flatten();
-        let Some(place) = place else {
-            forget(body, headers, usize::try_from(self.0.limits.body_bytes_max).unwrap_or(usize::MAX));
-            return Err(self.busy(Trouble::Requests, held, None));
-        };
-        held.hold(place);
-        Ok((body, true))
+        held.hold(place?);
+        Some(true)
     }
 
-    /// A place for a new session.
-    fn opening(&self, held: &Held) -> Result<Opening, Reply> {
-        let opened = self.0.sessions.open(held.peer());
-        let (opening, made_room) = opened.map_err(|_| self.busy(Trouble::Sessions, held, None))?;
+    /// A place for a new session, if there is one.
+    fn opening(&self, held: &Held) -> Option<Opening> {
+        let (opening, made_room) = self.0.sessions.open(held.peer()).ok()?;
         if made_room {
             self.0.notices.tell(Trouble::SessionMadeRoom, held.peer());
         }
-        Ok(opening)
+        Some(opening)
     }
 
     /// Receives a message and reads it; a large one on the threads for that.
