@@ -118,6 +118,20 @@ fn large_answers_are_held_to_their_schema_too() {
 }
 
 #[test]
+fn large_arguments_are_held_to_their_schema_too() {
+    let schema = r#"{"type":"object","properties":{"list":{"type":"array","items":{"type":"integer"}}}}"#;
+    let world = world(&tool(schema, None, Says::Nothing));
+    for transport in Transport::ALL {
+        let mut list = vec![json!(1); 100_000];
+        list.push(json!("x"));
+        let reply = world.serve(transport).call("p_one", json!({ "list": list }));
+        let text = reply.text();
+        assert!(reply.is_error() && text.contains("too large to say where"), "{text}");
+        assert!(text.starts_with("the arguments do not fit this tool's input schema:"), "{text}");
+    }
+}
+
+#[test]
 fn what_a_plugin_says_in_a_schema_reaches_a_caller_escaped_and_bounded() {
     let name = "x".repeat(1_000);
     let schema = format!(r#"{{"type":"object","required":["{name}"]}}"#);

@@ -192,7 +192,7 @@ pub const SCHEMA_BYTES_MAX: usize = 128 * KIB as usize;
 pub const SCHEMA_STEPS_MAX: u64 = 10_000;
 
 /// Schemas to which a value is held by the schema of a tool that its plugin names when it runs, each part of the value counting for itself, as are
-/// the texts that patterns read. On the threads for large messages that is a second at the most.
+/// the texts that patterns read. So many are taken on the threads for large messages only.
 pub const SCHEMA_VALUE_STEPS_MAX: u64 = 2_000_000;
 
 /// The same on the protocol's threads. What takes more is done on the others.
