@@ -92,7 +92,7 @@ fn each_line_that_is_proposed_works_when_it_is_pasted() {
                 Capability::Clock | Capability::Random => world().grant(word.nothing()),
                 _ => world(),
             };
-            let explained = none.run(&["explain", "p", word.word()].as_slice());
+            let explained = none.run(&["explain", "p", word.word()]);
             let explained = if explained.code == 2 { none.run(&["explain", "p"]) } else { explained };
             let after = if explained.stdout.contains("add to its [plugin.grant]: ") {
                 "add to its [plugin.grant]: "
