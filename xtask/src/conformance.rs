@@ -126,7 +126,7 @@ fn scenarios(
 fn expected<'a>(text: &'a str, revision: &str) -> Vec<&'a str> {
     let heading = format!("{revision}:");
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim_end());
-    let of_it = lines.skip_while(|line| line.trim_matches('"') != heading).skip(1);
+    let of_it = lines.skip_while(|line| line.replace('"', "") != heading).skip(1);
     let entries = of_it.take_while(|line| line.is_empty() || line.starts_with(' '));
     entries.filter_map(|line| line.trim().strip_prefix("- ")).collect()
 }
