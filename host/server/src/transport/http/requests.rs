@@ -21,7 +21,7 @@ use super::accept::{self, Accepted};
 use super::body::{BodyError, Message, Received, Sent, announced, forget, receive};
 use super::connections::{Connection, Phase};
 use super::replies::{Reply, come_back, malformed, plain};
-use super::sessions::{InUse, Opening};
+use super::sessions::{self, InUse, Opened};
 use super::{Body, HttpServer, mirrored};
 use crate::auth::local;
 use crate::mcp::{self, Conversation, Inbound, Splice};
@@ -206,13 +206,12 @@ impl HttpServer {
         parts.extensions.insert(inbound);
         parts.headers.insert(ACCEPT, accept::BOTH);
         let handing_over = self.0.mcp.handle(Request::from_parts(parts, Full::new(envelope.rest.clone())));
-        let reply: Response<Body> = if begins {
-            let opening = self.opening(&held);
-            let opening = opening.ok_or_else(|| self.busy(Trouble::Sessions, &held, None))?;
-            opening.during(handing_over).await
-        } else {
-            handing_over.await
-        };
+        let (reply, opened) = sessions::opening(held.peer(), handing_over).await;
+        match opened {
+            None | Some(Opened::HadRoom) => {}
+            Some(Opened::MadeRoom) => self.0.notices.tell(Trouble::SessionMadeRoom, held.peer()),
+            Some(Opened::Refused) => return Err(self.busy(Trouble::Sessions, &held, None)),
+        }
         if is_stream && reply.status() == StatusCode::OK {
             held.enter(Phase::Streaming);
         }
@@ -233,15 +232,6 @@ impl HttpServer {
         let place = is_short.then(|| self.0.spare_notifications.take(held.peer(), 1).ok()).flatten();
         held.hold(place?);
         Some(true)
-    }
-
-    /// A place for a new session, if there is one.
-    fn opening(&self, held: &Held) -> Option<Opening> {
-        let (opening, made_room) = self.0.sessions.open(held.peer()).ok()?;
-        if made_room {
-            self.0.notices.tell(Trouble::SessionMadeRoom, held.peer());
-        }
-        Some(opening)
     }
 
     /// Receives a message and reads it; a large one on the threads for that.
