@@ -258,10 +258,6 @@ impl Reader {
             ClientJsonRpcMessage::Response(_) | ClientJsonRpcMessage::Error(_) => {}
         }
         self.begun = true;
-        if envelope.method.as_deref() == Some(LISTEN) {
-            // The library tells the client this id in what it hears then.
-            return Ok(Read::Message(Box::new(message)));
-        }
         // One at the most: no two requests that are being answered have one id here.
         Ok(self.ids.inward(message).pop().map_or(Read::Nothing, |message| Read::Message(Box::new(message))))
     }

@@ -161,7 +161,7 @@ impl HttpServer {
         held: Held,
     ) -> Result<Response<Sent<Held>>, Reply> {
         let (mut parts, body) = request.into_parts();
-        let accepted = Accepted::of(&parts.headers);
+        let mut accepted = Accepted::of(&parts.headers);
         if !accepted.any() {
             forget(body, &parts.headers, usize::try_from(self.0.limits.body_bytes_max).unwrap_or(usize::MAX));
             return Err(plain(
@@ -196,6 +196,7 @@ impl HttpServer {
             let stream = stream.map_err(|_| self.busy(Trouble::Streams, &held, None))?;
             // It is no request that will be answered soon.
             held.hold(stream);
+            accepted = accepted.for_stream();
         }
         let splice = Splice::new();
         let mut inbound = Inbound::new(principal, caller, conversation);
