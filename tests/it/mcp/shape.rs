@@ -209,7 +209,9 @@ fn notifications_and_answers_that_cannot_be_taken_are_not_answered() {
     let texts = [
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":[1]}"#.to_owned(),
         format!(r#"{{"jsonrpc":"2.0","method":"notifications/x","params":{{"x":"{long}"}}}}"#),
-        format!(r#"{{"jsonrpc":"2.0","method":"tools/call","params":{{"name":"seven_seven","arguments":{{"x":"{long}"}}}}}}"#),
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"tools/call","params":{{"name":"seven_seven","arguments":{{"x":"{long}"}}}}}}"#
+        ),
         message(r#""error":5"#),
         message(r#""error":"x""#),
         message(r#""result":{},"error":{"code":1,"message":""}"#),

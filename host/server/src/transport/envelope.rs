@@ -129,8 +129,7 @@ impl Envelope {
         let tool = tool.filter(|_| is_call).map(str::to_owned);
         let arguments = is_call.then(|| Ok(take_arguments(&mut message)));
         let rest = rest(&message);
-        let rest =
-            rest.map_err(|why| Malformed::invalid(why, id.clone()).unanswered_if(!is_request))?;
+        let rest = rest.map_err(|why| Malformed::invalid(why, id.clone()).unanswered_if(!is_request))?;
         Ok(Self { method, is_request, id, tool, arguments, rest })
     }
 
@@ -387,7 +386,11 @@ mod tests {
         ] {
             let error = Envelope::read(text.as_bytes(), 1 << 20).err().unwrap();
             let id = if wants_no_answer { Value::Null } else { json!(10) };
-            assert_eq!((error.wants_no_answer(), &error.reply()["id"]), (wants_no_answer, &id), "{text:.200}");
+            assert_eq!(
+                (error.wants_no_answer(), &error.reply()["id"]),
+                (wants_no_answer, &id),
+                "{text:.200}"
+            );
         }
     }
 }

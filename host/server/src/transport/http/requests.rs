@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use serde_json::Value;
 use toolgate_policy::Principal;
@@ -216,7 +216,7 @@ impl HttpServer {
         if is_stream && reply.status() == StatusCode::OK {
             held.enter(Phase::Streaming);
         }
-        let reply = accept::in_form(named(reply, &envelope), accepted, &envelope.id).await;
+        let reply = accept::in_form(named(reply, &envelope).await, accepted, &envelope.id).await;
         let (head, body) = reply.into_parts();
         Ok(Response::from_parts(head, Sent::spliced(body, splice, held).await))
     }
@@ -337,12 +337,21 @@ fn stands_twice(headers: &HeaderMap) -> Option<&'static str> {
     SINGLE.into_iter().find(|name| headers.get_all(*name).iter().nth(1).is_some())
 }
 
-/// The answer to a method that is not served, which the library gives by the bare name.
-fn named(reply: Response<Body>, envelope: &Envelope) -> Response<Body> {
-    let is_json = reply.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+/// The answer to a request that the library refuses: by the name of a method that is not served, and by its id where the library
+/// has text alone.
+async fn named(reply: Response<Body>, envelope: &Envelope) -> Response<Body> {
+    let status = reply.status();
+    let kind = reply.headers().get(CONTENT_TYPE);
+    let is_json = kind.is_some_and(|kind| kind == "application/json");
     match &envelope.method {
-        Some(method) if is_json && reply.status() == StatusCode::NOT_FOUND => {
+        Some(method) if is_json && status == StatusCode::NOT_FOUND => {
             malformed(&Malformed::not_found(method, envelope.id.clone()))
+        }
+        Some(_) if envelope.is_request && kind.is_none() && status.is_client_error() => {
+            let Ok(text) = reply.into_body().collect().await;
+            let text = String::from_utf8_lossy(&text.to_bytes()).into_owned();
+            let why = text.strip_prefix("Bad Request: ").unwrap_or(&text);
+            malformed(&Malformed::invalid(why, envelope.id.clone()).with_status(status))
         }
         _ => reply,
     }
