@@ -94,12 +94,12 @@ pub(super) fn read(section: Option<Section<'_>>) -> ServerConfig {
         server.allowed_origins = section.strings("allowed_origins").unwrap_or_default();
         for host in &server.allowed_hosts {
             if let Err(error) = check_host(host) {
-                section.wrong("allowed_hosts", format!("`{host}` is no host: {error}"));
+                section.wrong("allowed_hosts", format!("`{host}` is not a host: {error}"));
             }
         }
         for origin in &server.allowed_origins {
             if let Err(error) = check_origin(origin) {
-                section.wrong("allowed_origins", format!("`{origin}` is no origin: {error}"));
+                section.wrong("allowed_origins", format!("`{origin}` is not an origin: {error}"));
             }
         }
         server.insecure_no_auth = section.boolean("insecure_no_auth").unwrap_or(false);

@@ -140,14 +140,14 @@ impl Skim {
     /// A value begins after a colon. The key that it belongs to, where that is one of those that are looked for.
     fn begin_value(&mut self) -> Key {
         let key = match self.depth {
-            1 => match to_key(&self.string).as_ref() {
+            1 => match &*to_key(&self.string) {
                 b"id" => Key::Id,
                 b"method" => Key::Method,
                 b"result" | b"error" => Key::Outcome,
                 b"params" => Key::Params,
                 _ => Key::None,
             },
-            2 if self.key == Key::Params && to_key(&self.string).as_ref() == b"arguments" => Key::Arguments,
+            2 if self.key == Key::Params && *to_key(&self.string) == *b"arguments" => Key::Arguments,
             _ => Key::None,
         };
         self.has_id |= key == Key::Id;

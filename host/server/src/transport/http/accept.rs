@@ -45,9 +45,9 @@ impl Accepted {
         self.json || self.stream
     }
 
-    /// The same of who waits for a stream, which has no other form.
+    /// The same for a stream of changes, which has no other form.
     pub(super) fn for_stream(self) -> Self {
-        Self { json: false, ..self }
+        Self { prefers: self.prefers.min(Ordering::Equal), ..self }
     }
 
     fn wants_json(self) -> bool {
