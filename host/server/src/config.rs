@@ -6,6 +6,7 @@ mod guarded;
 mod limits;
 mod manifest;
 mod modes;
+mod origin;
 mod plugin;
 mod problem;
 mod reader;

@@ -227,6 +227,32 @@ fn an_initialize_that_wants_no_answer_ends_nobodys_session() {
 }
 
 #[test]
+fn an_initialize_that_begins_no_session_ends_nobodys_session() {
+    let server = world("sessions_max = 2\npeer_percent = 100").serve(Transport::Http);
+    let sessions = [session(&server), session(&server)];
+    let initialize = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "test", "version": "1" } } });
+    let header = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+    for headers in [
+        // In a session that goes on.
+        sessions[0].clone(),
+        vec![sessions[0][0].clone()],
+        // Refused for what its headers say.
+        header("MCP-Protocol-Version", "2025-06-18"),
+        header("MCP-Protocol-Version", "2026-07-28"),
+        header("Mcp-Method", "tools/list"),
+    ] {
+        for _ in 0..2 {
+            let reply = server.post(&initialize.to_string(), &headers);
+            assert_eq!(reply.header("Mcp-Session-Id"), None, "{headers:?}: {reply:?}");
+        }
+        for session in &sessions {
+            assert_eq!(ping(&server, session), 200, "{headers:?}");
+        }
+    }
+}
+
+#[test]
 fn streams_of_sessions_take_no_connections_from_requests() {
     let server = world("connections_max = 4\npeer_percent = 100").serve(Transport::Http);
     let mut streams = Vec::new();

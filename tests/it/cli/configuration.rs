@@ -48,6 +48,22 @@ fn every_problem_is_told_at_once() {
 }
 
 #[test]
+fn an_origin_or_a_host_that_would_let_nobody_in_is_refused_with_what_to_write() {
+    let world = seven()
+        .server("allowed_hosts = [\"*.example.com\", \"https://tools.example.com\"]")
+        .server("allowed_origins = [\"https://*.example.com:*\", \"https://app.example.com:0443\", \"https://a@b:*\", \"https://例え:*\"]");
+    let words = [
+        "`*.example.com` is not a host",
+        "`https://tools.example.com` is not a host: it has more than a host and a port",
+        "`https://*.example.com:*` is not an origin: a * stands for a port only; write an entry for each host",
+        "`https://app.example.com:0443` is not an origin: its port is neither * nor a number",
+        "`https://a@b:*` is not an origin: it has more than a host and a port; leave the rest out",
+        "is not an origin: its host is not ASCII; write it as browsers do, with xn--",
+    ];
+    assert_wrong(&world, &words);
+}
+
+#[test]
 fn what_is_no_toml_is_refused_with_its_line() {
     assert_wrong(&seven().more("\n[[plugin\n"), &["toolgate.toml:"]);
     assert_wrong(&seven().more("\n[state]\ndir = \"a\"\ndir = \"b\"\n"), &["toolgate.toml:"]);

@@ -44,6 +44,11 @@ fn an_answer_comes_in_a_form_that_the_client_takes() {
         ("text/*", &[STREAM]),
         ("application/json;q=0, */*", &[STREAM]),
         ("*/*, text/event-stream;q=0.0", &[JSON]),
+        // Of both, the one that is wanted more.
+        ("application/json, text/plain, */*", &[JSON]),
+        ("text/event-stream;q=0.001, application/json;q=1", &[JSON]),
+        ("text/event-stream, application/json;q=0.1", &[STREAM]),
+        ("text/event-stream, */*", &[STREAM]),
     ] {
         let reply = call(&server, accept);
         assert_eq!(reply.status, 200, "{accept}: {reply:?}");
@@ -135,4 +140,13 @@ fn what_is_a_stream_is_not_given_to_who_takes_none() {
     let (_, mut session) = session(&server, JSON);
     session.push(("Accept".to_owned(), JSON.to_owned()));
     assert_eq!(server.http("GET", "/mcp", &session, None).status, 406);
+    // Who takes one gets one, also where it would rather have JSON.
+    let accept = ("Accept".to_owned(), "application/json, text/plain, */*".to_owned());
+    let headers = [toolgate_tests::client::headers(&listen), vec![accept]].concat();
+    let mut stream = server.open("POST", "/mcp", &headers, Some(&listen.to_string()));
+    let (mut told, mut byte) = (Vec::new(), [0]);
+    while !String::from_utf8_lossy(&told).contains("notifications/subscriptions/acknowledged") {
+        std::io::Read::read_exact(&mut stream, &mut byte).expect("it is told");
+        told.push(byte[0]);
+    }
 }

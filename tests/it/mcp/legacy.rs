@@ -305,3 +305,28 @@ fn both_ways_of_talking_go_on_one_after_the_other_over_stdio() {
         assert_eq!(server.request("ping", json!({}))["error"]["code"], -32601);
     }
 }
+
+#[test]
+fn a_request_that_belongs_to_no_session_is_refused_by_its_id() {
+    let server = seven().serve(Transport::Http);
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let version = header("MCP-Protocol-Version", "2025-11-25");
+    for (headers, status, words) in [
+        (vec![version.clone()], 400, "Session ID is required"),
+        (vec![], 400, "Session ID is required"),
+        (vec![version.clone(), header("Mcp-Session-Id", "1234")], 404, "Session not found"),
+        (vec![header("MCP-Protocol-Version", "2031-01-01")], 400, "2031-01-01"),
+        (vec![version.clone(), header("Content-Type", "text/plain")], 415, "application/json"),
+    ] {
+        let reply = server.post(&request(7, "tools/list", json!({})).to_string(), &headers);
+        assert_eq!(reply.status, status, "{headers:?}: {reply:?}");
+        assert_eq!(reply.header("Content-Type"), Some("application/json"), "{headers:?}: {reply:?}");
+        let error = reply.message();
+        assert_eq!((&error["id"], &error["error"]["code"]), (&json!(7), &json!(-32600)), "{error}");
+        assert!(error["error"]["message"].as_str().unwrap().contains(words), "{error}");
+        // What wants no answer has no id to be refused by.
+        let notification = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }).to_string();
+        let told = server.post(&notification, &headers);
+        assert!([400, 404, 415].contains(&told.status) && !told.body.contains("\"id\""), "{told:?}");
+    }
+}

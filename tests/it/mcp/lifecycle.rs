@@ -195,3 +195,30 @@ fn stdio_and_http_can_be_served_at_once() {
     drop(child.stdin.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn a_stream_of_changes_that_is_asked_for_again_hears_nothing_of_the_end_of_the_one_before() {
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    let world = slow();
+    let server = world.serve(Transport::Stdio);
+    let (id, listen) =
+        server.modern("subscriptions/listen", json!({ "notifications": { "toolsListChanged": true } }));
+    let cancelled =
+        json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } });
+    server.send(&listen.to_string());
+    for round in 0..20 {
+        let told = server.notification("notifications/subscriptions/acknowledged", PATIENCE);
+        let told = told.unwrap_or_else(|| panic!("round {round}: {:?}", server.lines()));
+        assert_eq!(told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], id, "{told}");
+        // Both at once, with the same id.
+        server.send(&format!("{cancelled}\n{listen}"));
+    }
+    assert!(server.notification("notifications/subscriptions/acknowledged", PATIENCE).is_some());
+    server.signal("TERM");
+    assert_eq!(server.wait(), 0, "{}", server.log());
+    let lines: Vec<Value> = server.lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let over = lines.iter().filter(|line| line["method"] == "notifications/cancelled").count();
+    let ends: Vec<&Value> = lines.iter().filter(|line| line["id"] == id).collect();
+    assert_eq!((over, ends.len()), (1, 1), "the last one ends, and once: {lines:?}");
+    assert_eq!(ends[0]["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"], id);
+}

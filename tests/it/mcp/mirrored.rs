@@ -55,6 +55,8 @@ fn a_call_whose_headers_say_something_else_than_its_arguments_is_refused_and_not
         (json!({ "region": null }), vec![("Mcp-Param-Region", "eu")], "stands for nothing"),
         (json!({}), vec![("Mcp-Param-Region", "eu")], "stands for nothing"),
         (json!({ "count": 42 }), vec![("Mcp-Param-Count", "43")], "says something else"),
+        (json!({ "count": 5 }), vec![("Mcp-Param-Count", "05")], "says something else"),
+        (json!({ "count": 5 }), vec![("Mcp-Param-Count", "+5")], "says something else"),
         (json!({ "at": { "deep": true } }), vec![("Mcp-Param-Deep", "false")], "`at.deep`"),
     ] {
         let reply = call(&server, &arguments, &headers);
@@ -74,6 +76,30 @@ fn a_call_whose_headers_say_something_else_than_its_arguments_is_refused_and_not
     // Over stdio there are no headers; nor have they a meaning in earlier revisions.
     let reply = world.serve(Transport::Stdio).call("p_one", json!({ "region": "eu" }));
     assert!(!reply.is_error(), "{reply:?}");
+}
+
+#[test]
+fn a_revision_that_is_not_served_is_refused_as_that_before_headers_are_compared() {
+    let world = world();
+    let server = world.serve(Transport::Http);
+    for version in ["9999-01-01", "2026-07-29"] {
+        let (_, mut message) =
+            server.modern("tools/call", json!({ "name": "p_one", "arguments": { "region": "eu" } }));
+        message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(version);
+        let mut headers = toolgate_tests::client::headers(&message);
+        headers[0].1 = version.to_owned();
+        let reply = server.post(&message.to_string(), &headers);
+        assert_eq!((reply.status, &reply.message()["error"]["code"]), (400, &json!(-32022)), "{reply:?}");
+    }
+    // A revision in the header alone leads around no comparison.
+    let (_, message) =
+        server.modern("tools/call", json!({ "name": "p_one", "arguments": { "region": "eu" } }));
+    let mut headers = toolgate_tests::client::headers(&message);
+    headers[0].1 = "9999-01-01".to_owned();
+    assert_eq!(server.post(&message.to_string(), &headers).status, 400);
+    headers.remove(0);
+    assert_eq!(server.post(&message.to_string(), &headers).status, 400);
+    assert_eq!(world.call_records(), Vec::<Value>::new());
 }
 
 #[test]

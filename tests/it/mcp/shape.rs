@@ -52,8 +52,6 @@ fn a_message_of_no_shape_is_refused_by_its_id_with_what_is_wrong() {
             (r#""params":{}"#, -32600, "neither `method` nor `result` nor `error`"),
             (r#""method":"tools/list","result":{}"#, -32600, "both `method` and `result`"),
             (r#""method":"tools/list","error":{"code":1,"message":""}"#, -32600, "both `method` and `error`"),
-            (r#""result":{},"error":{"code":1,"message":""}"#, -32600, "both `result` and `error`"),
-            (r#""error":"x""#, -32600, "`error` must be an object"),
             (r#""method":7"#, -32600, "`method` must be a string"),
         ] {
             let (status, reply) = say(&server, &message(members));
@@ -205,11 +203,61 @@ fn a_method_that_is_not_served_is_named() {
 }
 
 #[test]
-fn a_notification_of_no_shape_is_not_answered_over_stdio() {
-    let server = seven().serve(Transport::Stdio);
-    server.send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":[1]}"#);
+fn notifications_and_answers_that_cannot_be_taken_are_not_answered() {
+    let limits = "[server.limits]\nbody_bytes_max = 10_000";
+    let long = "x".repeat(20_000);
+    let texts = [
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":[1]}"#.to_owned(),
+        format!(r#"{{"jsonrpc":"2.0","method":"notifications/x","params":{{"x":"{long}"}}}}"#),
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"tools/call","params":{{"name":"seven_seven","arguments":{{"x":"{long}"}}}}}}"#
+        ),
+        message(r#""error":5"#),
+        message(r#""error":"x""#),
+        message(r#""result":{},"error":{"code":1,"message":""}"#),
+        r#"{"id":5,"result":{}}"#.to_owned(),
+        message(&format!(r#""result":{{"x":"{long}"}}"#)),
+        format!(r#"{{"jsonrpc":"2.0","result":{{"x":"{long}"}},"id":5}}"#),
+    ];
+    let server = seven().server(limits).serve(Transport::Stdio);
+    // Before the first request nothing else is looked at.
     assert_eq!(server.call("seven_seven", json!({})).text(), "7");
-    assert_eq!(server.lines().len(), 1, "{:?}", server.lines());
+    for text in &texts {
+        server.send(text);
+        assert_eq!(server.call("seven_seven", json!({})).text(), "7");
+    }
+    assert_eq!(server.lines().len(), 1 + texts.len(), "{:?}", server.lines());
+    // Over HTTP there is a status, and an error without an id: that one is not the client's.
+    let server = seven().server(limits).serve(Transport::Http);
+    for text in &texts {
+        let reply = server.post(text, &[]);
+        assert!([400, 413].contains(&reply.status), "{text:.100}: {reply:?}");
+        assert_eq!(reply.message()["id"], Value::Null, "{text:.100}: {reply:?}");
+    }
+}
+
+#[test]
+fn an_id_is_sent_back_as_it_was_written_or_not_at_all() {
+    for transport in Transport::ALL {
+        let server = seven().serve(transport);
+        for (members, id) in [
+            (r#""id":1.5"#, json!(1.5)),
+            (r#""id":18446744073709551615"#, json!(u64::MAX)),
+            (r#""id":123456789012345678901234567890"#, Value::Null),
+            (r#""id":-0"#, Value::Null),
+            (r#""\u0069d":1,"id":2"#, Value::Null),
+        ] {
+            let text = format!(r#"{{"jsonrpc":"2.0",{members},"method":"tools/list"}}"#);
+            let reply = match transport {
+                Transport::Http => server.post(&text, &[]).message(),
+                Transport::Stdio => {
+                    server.send(&text);
+                    server.reply(&id).unwrap_or_else(|| panic!("{text}: {:?}", server.lines()))
+                }
+            };
+            assert_eq!((&reply["id"], &reply["error"]["code"]), (&id, &json!(-32600)), "{text}: {reply}");
+        }
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use toolgate_policy::limits::wire::{
 use toolgate_runtime::spec::OnRefused;
 
 use super::or_empty;
+use super::origin::{check_host, check_origin};
 use super::reader::Section;
 use super::wire::WireLimits;
 
@@ -91,11 +92,15 @@ pub(super) fn read(section: Option<Section<'_>>) -> ServerConfig {
         }
         server.allowed_hosts = section.strings("allowed_hosts").unwrap_or_default();
         server.allowed_origins = section.strings("allowed_origins").unwrap_or_default();
-        for origin in server.allowed_origins.iter().filter(|origin| !is_origin(origin)) {
-            section.wrong(
-                "allowed_origins",
-                format!("`{origin}` is no origin; write one such as https://app.example.com:*"),
-            );
+        for host in &server.allowed_hosts {
+            if let Err(error) = check_host(host) {
+                section.wrong("allowed_hosts", format!("`{host}` is not a host: {error}"));
+            }
+        }
+        for origin in &server.allowed_origins {
+            if let Err(error) = check_origin(origin) {
+                section.wrong("allowed_origins", format!("`{origin}` is not an origin: {error}"));
+            }
         }
         server.insecure_no_auth = section.boolean("insecure_no_auth").unwrap_or(false);
         if let Err(why) = check_listen(server.listen, server.insecure_no_auth) {
@@ -164,16 +169,6 @@ fn read_limits(section: Option<Section<'_>>, server: &mut ServerConfig) {
         server.compile_memory_bytes_max = value;
     }
     section.finish();
-}
-
-/// An origin with a port, or `:*` for any: the protocol's library would read a missing port as any port.
-fn is_origin(origin: &str) -> bool {
-    let Some((scheme, rest)) = origin.split_once("://") else { return false };
-    let Some((host, port)) = rest.rsplit_once(':') else { return false };
-    matches!(scheme, "http" | "https")
-        && !host.is_empty()
-        && !host.contains('/')
-        && (port == "*" || port.parse::<u16>().is_ok())
 }
 
 fn half_of_memory() -> u64 {

@@ -34,9 +34,11 @@ pub(super) fn agreed(wanted: &ProtocolVersion) -> ProtocolVersion {
     if is_served { wanted.clone() } else { NEWEST_WITH_HANDSHAKE }
 }
 
-/// Whether requests of the revision that a header names repeat arguments in headers: those since 2026-07-28 do.
+/// Whether requests of the revision that a header names repeat arguments in headers: those since 2026-07-28 do. One that is not
+/// served is refused as that, whatever its headers are.
 pub(crate) fn repeats_arguments(version: &http::HeaderValue) -> bool {
-    version.as_bytes() >= ProtocolVersion::V_2026_07_28.as_str().as_bytes()
+    let modern = SUPPORTED.iter().filter(|version| !version.has_initialize());
+    modern.map(|served| served.as_str().as_bytes()).any(|served| served == version.as_bytes())
 }
 
 /// Whether a method exists in an era and has a capability that is served; then bad parameters are the caller's mistake and

@@ -46,7 +46,7 @@ impl Envelope {
     pub(crate) fn read(text: &[u8], bytes_max: u64) -> Result<Self, Malformed> {
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         match Json::parse(text, bounds(bytes_max)) {
-            Ok(message) => Self::of(message),
+            Ok(message) => Self::of(message, text),
             Err(error) => Self::without_arguments(text, &error),
         }
     }
@@ -70,7 +70,7 @@ impl Envelope {
     pub(crate) fn too_large(skim: &Skim, bytes_max: u64) -> Result<Self, Malformed> {
         let why = format!("the message has more than {bytes_max} bytes ([server.limits] body_bytes_max)");
         Self::call(skim, &format!("{why}; make the arguments shorter"))
-            .ok_or_else(|| Malformed::invalid(why, skim.id()))
+            .ok_or_else(|| Malformed::invalid(why, skim.id()).unanswered_if(skim.wants_no_answer()))
     }
 
     /// What a message comes to that cannot be read: if it is JSON all the same, and only the arguments of a call are at fault, a call
@@ -85,14 +85,14 @@ impl Envelope {
         let arguments = skim.arguments().and_then(|range| text.get(range));
         let own = arguments.and_then(|arguments| Json::parse(arguments, inner).err());
         Self::call(&skim, &plain(own.as_ref().unwrap_or(error)))
-            .ok_or_else(|| Malformed::invalid(plain(error), skim.id()))
+            .ok_or_else(|| Malformed::invalid(plain(error), skim.id()).unanswered_if(skim.wants_no_answer()))
     }
 
     /// A call whose arguments cannot be read, if what was seen is one.
     fn call(skim: &Skim, why: &str) -> Option<Self> {
         let rest = skim.rest()?;
         let rest = rest.strip_prefix(BYTE_ORDER_MARK).unwrap_or(rest);
-        let mut envelope = Self::of(Json::parse(rest, bounds(u64::MAX)).ok()?).ok()?;
+        let mut envelope = Self::of(Json::parse(rest, bounds(u64::MAX)).ok()?, rest).ok()?;
         if !envelope.is_request {
             return None;
         }
@@ -100,37 +100,46 @@ impl Envelope {
         Some(envelope)
     }
 
-    fn of(mut message: Json) -> Result<Self, Malformed> {
-        let id = to_value(message.get("id"));
+    /// What a message comes to that could be read; `text` is the whole of it.
+    fn of(mut message: Json, text: &[u8]) -> Result<Self, Malformed> {
+        let id = match message.get("id") {
+            // As it was written, or not at all.
+            Some(Json::Float(_)) => Skim::over(text).id(),
+            id => to_value(id),
+        };
         let wrong = |error: ShapeError| match error {
             ShapeError::Request(why) => Malformed::invalid(why, id.clone()),
             ShapeError::Params(why) => Malformed::params(why, id.clone()),
             // As the library answers parameters that it cannot read.
             ShapeError::Method(why) => Malformed::params(why, id.clone()).with_status(http::StatusCode::OK),
         };
-        let (method, is_request) = match shape::kind(&message).map_err(wrong)? {
+        let kind = shape::kind(&message).map_err(wrong);
+        let kind = kind.map_err(|error| error.unanswered_if(shape::is_answer(&message)))?;
+        let (method, is_request) = match kind {
             Kind::Request(method) => (Some(method.to_owned()), true),
             Kind::Notification(method) => (Some(method.to_owned()), false),
             Kind::Response => (None, false),
         };
         if let Some(method) = &method {
             let checked = shape::check_params(method, &message).map_err(wrong);
-            checked.map_err(|error| if is_request { error } else { error.of_notification() })?;
+            checked.map_err(|error| error.unanswered_if(!is_request))?;
         }
         let is_call = method.as_deref() == Some("tools/call");
         let tool = message.get("params").and_then(|params| params.get("name")).and_then(Json::as_str);
         let tool = tool.filter(|_| is_call).map(str::to_owned);
         let arguments = is_call.then(|| Ok(take_arguments(&mut message)));
-        let rest = rest(&message).map_err(|why| Malformed::invalid(why, id.clone()))?;
+        let rest = rest(&message);
+        let rest = rest.map_err(|why| Malformed::invalid(why, id.clone()).unanswered_if(!is_request))?;
         Ok(Self { method, is_request, id, tool, arguments, rest })
     }
 
     /// The answer where the protocol's library does not take it.
     pub(crate) fn refused(&self, error: &MessageError) -> Malformed {
-        match error {
+        let refused = match error {
             MessageError::Shape => Malformed::invalid(error.to_string(), self.id.clone()),
             MessageError::Params(why) => Malformed::params(why, self.id.clone()),
-        }
+        };
+        refused.unanswered_if(!self.is_request)
     }
 
     /// Takes the arguments out, for the call. Those of a large message keep the room that was taken for it.
@@ -177,7 +186,6 @@ fn to_value(id: Option<&Json>) -> Value {
             .map(Value::from)
             .or_else(|_| u64::try_from(*id).map(Value::from))
             .unwrap_or(Value::Null),
-        Some(Json::Float(id)) => json!(id),
         _ => Value::Null,
     }
 }
@@ -349,5 +357,40 @@ mod tests {
     fn the_answer_carries_the_id_where_there_is_one() {
         let reply = read(r#"{"jsonrpc":"1.0","id":"x","method":"ping"}"#).err().unwrap().reply();
         assert_eq!(reply.get("id"), Some(&json!("x")));
+        for (id, sent_back) in [
+            ("1.5", json!(1.5)),
+            ("123456789012345678901234567890", Value::Null),
+            ("-0", Value::Null),
+            ("1e2", Value::Null),
+        ] {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
+            let reply = read(&text).err().unwrap().reply();
+            assert_eq!((&reply["error"]["code"], &reply["id"]), (&json!(-32600), &sent_back), "{id}");
+        }
+    }
+
+    #[test]
+    fn an_answer_and_a_notification_that_cannot_be_taken_are_not_answered() {
+        let deep = "[".repeat(80) + &"]".repeat(80);
+        for (text, wants_no_answer) in [
+            (r#"{"jsonrpc":"2.0","id":10,"error":5}"#, true),
+            (r#"{"id":10,"result":{}}"#, true),
+            (r#"{"jsonrpc":"2.0","id":10,"result":{},"error":{}}"#, true),
+            (&format!(r#"{{"jsonrpc":"2.0","id":10,"result":{deep}}}"#), true),
+            (r#"{"jsonrpc":"2.0","id":10,"result":1,"result":2}"#, true),
+            (&format!(r#"{{"jsonrpc":"2.0","id":1,"result":"{}"}}"#, "x".repeat(ENVELOPE_BYTES_MAX)), true),
+            (&format!(r#"{{"jsonrpc":"2.0","method":"x","params":{{"a":{deep}}}}}"#), true),
+            (r#"{"jsonrpc":"2.0","method":"x","params":1}"#, true),
+            (r#"{"jsonrpc":"2.0","id":10,"method":"x","params":1}"#, false),
+            (r#"{"jsonrpc":"2.0","id":10}"#, false),
+        ] {
+            let error = Envelope::read(text.as_bytes(), 1 << 20).err().unwrap();
+            let id = if wants_no_answer { Value::Null } else { json!(10) };
+            assert_eq!(
+                (error.wants_no_answer(), &error.reply()["id"]),
+                (wants_no_answer, &id),
+                "{text:.200}"
+            );
+        }
     }
 }

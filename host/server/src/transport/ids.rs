@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use rmcp::model::{
     ClientJsonRpcMessage, ClientNotification, GetExtensions as _, GetMeta as _, ProgressToken, RequestId,
-    ServerJsonRpcMessage, ServerNotification,
+    ServerJsonRpcMessage, ServerNotification, ServerResult,
 };
 
 /// The ids of one session, or of one conversation over stdio.
@@ -102,6 +102,7 @@ impl Drop for Entry {
 
 /// What the client gets of a message of the library's.
 pub(crate) fn outward(message: &mut ServerJsonRpcMessage) {
+    subscription_outward(message);
     let id = match message {
         ServerJsonRpcMessage::Response(response) => Some(&mut response.id),
         ServerJsonRpcMessage::Error(error) => error.id.as_mut(),
@@ -116,6 +117,26 @@ pub(crate) fn outward(message: &mut ServerJsonRpcMessage) {
         && let Some(clients) = to_clients(id)
     {
         *id = clients;
+    }
+}
+
+/// The id of a stream of changes stands in everything that belongs to it as well.
+fn subscription_outward(message: &mut ServerJsonRpcMessage) {
+    match message {
+        ServerJsonRpcMessage::Response(response) => {
+            if let ServerResult::SubscriptionsListenResult(result) = &mut response.result
+                && let Some(clients) = result.meta.subscription_id().and_then(|ours| to_clients(&ours))
+            {
+                result.meta.set_subscription_id(clients);
+            }
+        }
+        ServerJsonRpcMessage::Notification(notification) => {
+            let ours = notification.notification.get_meta().subscription_id();
+            if let Some(clients) = ours.and_then(|ours| to_clients(&ours)) {
+                notification.notification.get_meta_mut().set_subscription_id(clients);
+            }
+        }
+        ServerJsonRpcMessage::Request(_) | ServerJsonRpcMessage::Error(_) => {}
     }
 }
 

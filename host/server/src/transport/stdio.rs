@@ -195,8 +195,8 @@ impl Reader {
                 Ok(Read::Message(message)) => return Ok(Some(*message)),
                 Ok(Read::Answer(answer)) => answer,
                 Ok(Read::Nothing) => continue,
-                Err(malformed) if malformed.is_notification() => {
-                    tracing::debug!(?malformed, "a notification was not understood");
+                Err(malformed) if malformed.wants_no_answer() => {
+                    tracing::debug!(?malformed, "a notification or an answer was not understood");
                     continue;
                 }
                 Err(malformed) => malformed.reply(),
@@ -258,10 +258,6 @@ impl Reader {
             ClientJsonRpcMessage::Response(_) | ClientJsonRpcMessage::Error(_) => {}
         }
         self.begun = true;
-        if envelope.method.as_deref() == Some(LISTEN) {
-            // The library tells the client this id in what it hears then.
-            return Ok(Read::Message(Box::new(message)));
-        }
         // One at the most: no two requests that are being answered have one id here.
         Ok(self.ids.inward(message).pop().map_or(Read::Nothing, |message| Read::Message(Box::new(message))))
     }
@@ -281,7 +277,8 @@ impl Reader {
         let read = self.large.run(&self.caller, work).await.map_err(|error| {
             tracing::error!(%error, "a message could not be read");
             let beginning = bytes.get(..SMALL_MESSAGE_BYTES).unwrap_or(&bytes);
-            Malformed::busy("the host failed; its log says why", Skim::over(beginning).id())
+            let skim = Skim::over(beginning);
+            Malformed::busy("the host failed; its log says why", skim.id())
         });
         let (envelope, held_bytes) = read??;
         with_arguments(envelope, held_bytes, Some(admitted))

@@ -12,7 +12,7 @@ pub(crate) struct Malformed {
     why: String,
     id: Value,
     status: StatusCode,
-    is_notification: bool,
+    wants_no_answer: bool,
 }
 
 /// JSON-RPC 2.0 §5.1.
@@ -30,7 +30,7 @@ const INTERNAL_ERROR: i32 = -32603;
 
 impl Malformed {
     fn new(code: i32, why: String, id: Value) -> Self {
-        Self { code, why, id, status: StatusCode::BAD_REQUEST, is_notification: false }
+        Self { code, why, id, status: StatusCode::BAD_REQUEST, wants_no_answer: false }
     }
 
     /// Text that is not JSON.
@@ -68,14 +68,14 @@ impl Malformed {
         Self { status, ..self }
     }
 
-    /// The same, of a notification: nobody waits for an answer to it.
-    pub(super) fn of_notification(self) -> Self {
-        Self { is_notification: true, ..self }
+    /// The same, of a notification or an answer: nobody waits for an answer to it, and its id is not one of the sender's.
+    pub(crate) fn unanswered_if(self, wants_no_answer: bool) -> Self {
+        if wants_no_answer { Self { wants_no_answer, id: Value::Null, ..self } } else { self }
     }
 
-    /// Whether it is a notification, which JSON-RPC answers in no case.
-    pub(crate) fn is_notification(&self) -> bool {
-        self.is_notification
+    /// Whether it is a notification or an answer, which JSON-RPC answers in no case. HTTP has a status for it all the same.
+    pub(crate) fn wants_no_answer(&self) -> bool {
+        self.wants_no_answer
     }
 
     /// The status of its answer over HTTP.

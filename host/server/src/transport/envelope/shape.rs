@@ -106,6 +106,11 @@ pub(super) fn kind(message: &Json) -> Result<Kind<'_>, ShapeError> {
     }
 }
 
+/// Whether it is an answer, or would be one: it has `result` or `error`, and no `method`.
+pub(super) fn is_answer(message: &Json) -> bool {
+    message.get("method").is_none() && (message.get("result").is_some() || message.get("error").is_some())
+}
+
 /// Holds the parameters of a method to what it takes.
 ///
 /// # Errors

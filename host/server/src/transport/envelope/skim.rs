@@ -1,6 +1,7 @@
-//! A walk over the bytes of a message that is not read in full, as they come: finds its id, wherever it stands, and holds the
-//! message without the arguments of a call. Only strings and brackets are told apart; what is held is read strictly later.
+//! A walk over the bytes of a message that is not read in full, as they come: finds its id, wherever it stands, and whether it
+//! wants an answer, and holds the message without the arguments of a call. Only strings and brackets are told apart; what is held is read strictly later.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use serde_json::Value;
@@ -21,6 +22,9 @@ pub(crate) struct Skim {
     /// The text of the value of `id`.
     id: Vec<u8>,
     ids: Ids,
+    has_id: bool,
+    has_method: bool,
+    has_outcome: bool,
     /// The message, with `{}` in place of each value of `params.arguments`.
     rest: Vec<u8>,
     is_too_long: bool,
@@ -32,6 +36,9 @@ enum Key {
     #[default]
     None,
     Id,
+    Method,
+    /// `result` or `error`
+    Outcome,
     Params,
     Arguments,
 }
@@ -41,8 +48,8 @@ enum Ids {
     #[default]
     None,
     One(Value),
-    /// They differ, so none of them is the message's.
-    Several,
+    /// They differ, or cannot be sent back as they were written, so none of them is the message's.
+    Unusable,
 }
 
 impl Skim {
@@ -60,6 +67,10 @@ impl Skim {
 
     /// The id of the message, if it was there and complete; else `null`.
     pub(crate) fn id(&self) -> Value {
+        if self.is_answer() {
+            // It is one of ours, or it looks like one.
+            return Value::Null;
+        }
         let unfinished = (self.key == Key::Id && !self.in_string).then(|| to_id(&self.id)).flatten();
         match (&self.ids, unfinished) {
             (Ids::One(id), None) => id.clone(),
@@ -67,6 +78,16 @@ impl Skim {
             (Ids::None, Some(id)) if id.is_string() => id,
             _ => Value::Null,
         }
+    }
+
+    /// Whether it is an answer, or would be one.
+    fn is_answer(&self) -> bool {
+        self.has_outcome && !self.has_method
+    }
+
+    /// Whether nobody waits for an answer to it, if this was all of it: it is an answer itself, or a notification.
+    pub(crate) fn wants_no_answer(&self) -> bool {
+        self.is_answer() || (self.has_method && !self.has_id)
     }
 
     /// The message without the arguments of a call, if it had any and the rest is not too long.
@@ -118,12 +139,20 @@ impl Skim {
 
     /// A value begins after a colon. The key that it belongs to, where that is one of those that are looked for.
     fn begin_value(&mut self) -> Key {
-        let key = match (self.depth, self.string.as_slice()) {
-            (1, b"\"id\"") => Key::Id,
-            (1, b"\"params\"") => Key::Params,
-            (2, b"\"arguments\"") if self.key == Key::Params => Key::Arguments,
+        let key = match self.depth {
+            1 => match &*to_key(&self.string) {
+                b"id" => Key::Id,
+                b"method" => Key::Method,
+                b"result" | b"error" => Key::Outcome,
+                b"params" => Key::Params,
+                _ => Key::None,
+            },
+            2 if self.key == Key::Params && *to_key(&self.string) == *b"arguments" => Key::Arguments,
             _ => Key::None,
         };
+        self.has_id |= key == Key::Id;
+        self.has_method |= key == Key::Method;
+        self.has_outcome |= key == Key::Outcome;
         match self.depth {
             1 => (self.key, self.key_in_params) = (key, Key::None),
             2 => self.key_in_params = key,
@@ -159,8 +188,7 @@ impl Skim {
         self.ids = match (std::mem::take(&mut self.ids), id) {
             (Ids::None, Some(id)) => Ids::One(id),
             (Ids::One(one), Some(id)) if one == id => Ids::One(id),
-            (Ids::None, None) => Ids::None,
-            _ => Ids::Several,
+            _ => Ids::Unusable,
         };
     }
 
@@ -186,13 +214,24 @@ impl Skim {
     }
 }
 
-/// No key that is looked for is longer.
-const KEY_BYTES: usize = 16;
+/// No key that is looked for is longer, with its quotes, also where each of its characters is written as an escape.
+const KEY_BYTES: usize = 64;
 
-/// An id: a string or a number.
+/// A key, read as JSON where it has escapes.
+fn to_key(string: &[u8]) -> Cow<'_, [u8]> {
+    let inner = string.strip_prefix(b"\"").and_then(|string| string.strip_suffix(b"\"")).unwrap_or_default();
+    if inner.contains(&b'\\') {
+        Cow::Owned(serde_json::from_slice::<String>(string).unwrap_or_else(|_| String::new()).into_bytes())
+    } else {
+        Cow::Borrowed(inner)
+    }
+}
+
+/// An id: a string, or a number that is written again as it was.
 fn to_id(text: &[u8]) -> Option<Value> {
     match serde_json::from_slice::<Value>(text) {
-        Ok(id @ (Value::String(_) | Value::Number(_))) => Some(id),
+        Ok(id @ Value::String(_)) => Some(id),
+        Ok(Value::Number(id)) if id.to_string().as_bytes() == text.trim_ascii() => Some(Value::Number(id)),
         _ => None,
     }
 }
@@ -225,6 +264,20 @@ mod tests {
             (r#"{"id":1,"id":2}"#, Value::Null),
             (r#"{"id":1,"id":{}}"#, Value::Null),
             (r#"{"id":1,"id":1}"#, json!(1)),
+            (r#"{"id":{},"id":1}"#, Value::Null),
+            (r#"{"\u0069d":1,"id":2}"#, Value::Null),
+            (r#"{"\u0069\u0064":1}"#, json!(1)),
+            // It would be another one.
+            (r#"{"id":123456789012345678901234567890}"#, Value::Null),
+            (r#"{"id":-0}"#, Value::Null),
+            (r#"{"id":-0,"id":1}"#, Value::Null),
+            (r#"{"id":1e2}"#, Value::Null),
+            (r#"{"id": 1.50 }"#, Value::Null),
+            // The one who asked is somebody else.
+            (r#"{"id":5,"result":{}}"#, Value::Null),
+            (r#"{"error":5,"id":5}"#, Value::Null),
+            (r#"{"id":5,"\u0072esult":{"method":"x"}}"#, Value::Null),
+            (r#"{"id":5,"method":"x","params":{"result":1}}"#, json!(5)),
             ("", Value::Null),
             ("\"", Value::Null),
             ("]]]]", Value::Null),
@@ -235,6 +288,24 @@ mod tests {
         assert_eq!(Skim::over(&bytes).id(), json!(4));
         bytes.splice(..0, format!("{{\"id\":\"{}\",\"y\":", "x".repeat(ID_BYTES_MAX)).into_bytes());
         assert_eq!(Skim::over(&bytes).id(), Value::Null, "longer than an id");
+    }
+
+    #[test]
+    fn an_answer_and_a_notification_want_no_answer() {
+        for (text, wants_none) in [
+            (r#"{"id":5,"result":{"method":"x"}}"#, true),
+            (r#"{"id":5,"error":5}"#, true),
+            (r#"{"method":"x","params":{"id":1}}"#, true),
+            (r#"{"m\u0065thod":"x"}"#, true),
+            (r#"{"method":"x","id":1}"#, false),
+            (r#"{"method":"x","id":null}"#, false),
+            (r#"{"id":5,"method":"x","result":{}}"#, false),
+            (r#"{"id":5}"#, false),
+            (r#"[{"method":"x"}]"#, false),
+            ("{}", false),
+        ] {
+            assert_eq!(Skim::over(text.as_bytes()).wants_no_answer(), wants_none, "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The form of an answer: JSON, or a stream of events. The protocol's library answers only who takes both; who takes one of them
 //! gets the answer in that one.
 
+use std::cmp::Ordering;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
@@ -17,6 +19,8 @@ pub(super) struct Accepted {
     pub(super) json: bool,
     /// `text/event-stream`
     pub(super) stream: bool,
+    /// Which of the two it would rather have, where it says so.
+    prefers: Ordering,
 }
 
 const JSON: &str = "application/json";
@@ -29,20 +33,44 @@ impl Accepted {
     /// What the headers of a request say. Without any, everything is taken.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all(ACCEPT).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let ranges: Vec<(String, bool)> = values
+        let ranges: Vec<(String, u16)> = values
             .flat_map(|value| split(&value, ',').iter().filter_map(|range| read(range)).collect::<Vec<_>>())
             .collect();
-        Self { json: is_taken(&ranges, JSON), stream: is_taken(&ranges, STREAM) }
+        let (json, stream) = (taken(&ranges, JSON), taken(&ranges, STREAM));
+        Self { json: json.weight > 0, stream: stream.weight > 0, prefers: json.cmp(&stream) }
     }
 
     /// Whether there is a form for an answer at all.
     pub(super) fn any(self) -> bool {
         self.json || self.stream
     }
+
+    /// The same for a stream of changes, which has no other form.
+    pub(super) fn for_stream(self) -> Self {
+        Self { prefers: self.prefers.min(Ordering::Equal), ..self }
+    }
+
+    fn wants_json(self) -> bool {
+        !self.stream || (self.json && self.prefers == Ordering::Greater)
+    }
+
+    fn wants_stream(self) -> bool {
+        !self.json || (self.stream && self.prefers == Ordering::Less)
+    }
 }
 
-/// A media range, and whether its weight is more than nothing.
-fn read(range: &str) -> Option<(String, bool)> {
+/// How much a media type is wanted: the heavier one first; of two that weigh the same, the one that is named more exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Taken {
+    weight: u16,
+    exactness: u8,
+}
+
+/// The weight of what names none, in thousandths.
+const WHOLE: u16 = 1_000;
+
+/// A media range and its weight, in thousandths.
+fn read(range: &str) -> Option<(String, u16)> {
     let parts = split(range, ';');
     let (range, parameters) = parts.split_first()?;
     let range = range.trim().to_ascii_lowercase();
@@ -50,19 +78,24 @@ fn read(range: &str) -> Option<(String, bool)> {
         let (name, value) = parameter.split_once('=')?;
         name.trim().eq_ignore_ascii_case("q").then_some(value.trim())
     });
-    (!range.is_empty()).then(|| (range, !weight.is_some_and(is_zero)))
+    // What is no weight is passed over.
+    (!range.is_empty()).then(|| (range, weight.and_then(to_weight).unwrap_or(WHOLE)))
 }
 
-/// Whether a weight is `0` with at most three digits after the point (RFC 9110 §12.4.2). What is no weight is passed over.
-fn is_zero(weight: &str) -> bool {
+/// A weight in thousandths: `0` or `1` with at most three digits after the point (RFC 9110 §12.4.2).
+fn to_weight(weight: &str) -> Option<u16> {
     let (whole, fraction) = weight.split_once('.').unwrap_or((weight, ""));
-    whole == "0" && fraction.len() <= 3 && fraction.bytes().all(|digit| digit == b'0')
+    if !matches!(whole, "0" | "1") || fraction.len() > 3 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let weight = format!("{whole}{fraction:0<3}").parse().ok()?;
+    (weight <= WHOLE).then_some(weight)
 }
 
-/// Whether a media type is taken: the most exact range decides.
-fn is_taken(ranges: &[(String, bool)], media: &str) -> bool {
+/// How much a media type is wanted: the most exact range decides. Without any, everything is.
+fn taken(ranges: &[(String, u16)], media: &str) -> Taken {
     if ranges.is_empty() {
-        return true;
+        return Taken { weight: WHOLE, exactness: 0 };
     }
     let kind = media.split('/').next().map(|kind| format!("{kind}/*"));
     let exactness = |range: &str| match range {
@@ -71,8 +104,9 @@ fn is_taken(ranges: &[(String, bool)], media: &str) -> bool {
         "*/*" | "*" => Some(1),
         _ => None,
     };
-    let matching = ranges.iter().filter_map(|(range, taken)| Some((exactness(range)?, *taken)));
-    matching.max().is_some_and(|(_, taken)| taken)
+    let matching = ranges.iter().filter_map(|(range, weight)| Some((exactness(range)?, *weight)));
+    let (exactness, weight) = matching.max().unwrap_or((0, 0));
+    Taken { weight, exactness }
 }
 
 /// Splits at a delimiter outside of quotes.
@@ -96,9 +130,9 @@ pub(super) async fn in_form(reply: Response<Body>, accepted: Accepted, id: &Valu
     let kind = reply.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     if !reply.status().is_success() {
         reply
-    } else if kind == Some(JSON.as_bytes()) && !accepted.json {
+    } else if kind == Some(JSON.as_bytes()) && accepted.wants_stream() {
         to_stream(reply).await
-    } else if kind == Some(STREAM.as_bytes()) && !accepted.stream {
+    } else if kind == Some(STREAM.as_bytes()) && accepted.wants_json() {
         to_json(reply, id).await
     } else {
         reply
@@ -175,8 +209,34 @@ mod tests {
         for value in values {
             headers.append(ACCEPT, HeaderValue::from_static(value));
         }
-        let Accepted { json, stream } = Accepted::of(&headers);
+        let Accepted { json, stream, .. } = Accepted::of(&headers);
         (json, stream)
+    }
+
+    #[test]
+    fn of_two_forms_the_heavier_is_wanted_and_then_the_one_that_is_named() {
+        const NEITHER: (bool, bool) = (false, false);
+        for (value, expected) in [
+            ("", NEITHER),
+            ("*/*", NEITHER),
+            ("application/json, text/event-stream", NEITHER),
+            ("application/json;q=0.5, text/event-stream;q=0.500", NEITHER),
+            ("application/json, text/plain, */*", (true, false)),
+            ("text/event-stream, */*", (false, true)),
+            ("text/*, */*", (false, true)),
+            ("application/json, text/*", (true, false)),
+            ("text/event-stream;q=0.001, application/json;q=1", (true, false)),
+            ("text/event-stream, application/json;q=0.1", (false, true)),
+            ("application/json;q=0.1, */*", (false, true)),
+            ("application/json;q=0.9, text/event-stream;q=0.89", (true, false)),
+            ("application/json;q=1.001, text/event-stream", NEITHER),
+            ("application/json", (true, false)),
+            ("text/event-stream", (false, true)),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(value))]);
+            let accepted = Accepted::of(&headers);
+            assert_eq!((accepted.wants_json(), accepted.wants_stream()), expected, "{value}");
+        }
     }
 
     #[test]
@@ -223,8 +283,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_comes_in_the_form_that_is_taken() {
-        let only_json = Accepted { json: true, stream: false };
-        let only_stream = Accepted { json: false, stream: true };
+        let only_json = Accepted { json: true, stream: false, prefers: Ordering::Greater };
+        let only_stream = Accepted { json: false, stream: true, prefers: Ordering::Less };
         let message = r#"{"id":1,"result":{"method":"x"}}"#;
         let stream = [": ping\n\n", "data: {\"method\":\"a\"}\n", "\nid: 3\ndata: ", message, "\n\n"];
         let told = in_form(reply(STREAM, &stream), only_json, &json!(1)).await;

@@ -56,18 +56,21 @@ fn decode(value: &str) -> Option<String> {
     }
 }
 
-/// Whether a text is this integer, as some clients write it: `42`, `42.0`.
+/// Whether a text is this integer, as some clients write it: `42`, `42.0`. What is no number of JSON, such as `+42` or `042`,
+/// another reader may take for something else.
 fn is_integer(text: &str, number: i128) -> bool {
+    let Some(double) = to_number(text) else { return false };
     match text.parse::<i128>() {
         Ok(parsed) => parsed == number,
         // Exact as far as doubles are.
-        Err(_) => to_number(text).is_some_and(|parsed| parsed.fract() == 0.0 && parsed as i128 == number),
+        Err(_) => double.fract() == 0.0 && double as i128 == number,
     }
 }
 
-/// A number as JSON writes it.
+/// A number as JSON writes it, and nothing beside it.
 fn to_number(text: &str) -> Option<f64> {
-    serde_json::from_str(text).ok()
+    let is_bare = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    is_bare.then(|| serde_json::from_str(text).ok()).flatten()
 }
 
 #[cfg(test)]
@@ -102,6 +105,8 @@ mod tests {
             (&[(name, "42")], "42"),
             (&[(name, "42.0")], "42"),
             (&[(name, "42")], "42.0"),
+            (&[(name, "-42")], "-42"),
+            (&[(name, "18446744073709551615")], "18446744073709551615"),
             (&[(name, "9007199254740993")], "9007199254740993"),
             (&[(name, "")], "\"\""),
             (&[], "null"),
@@ -128,6 +133,13 @@ mod tests {
             (&[(name, "42.5")], "42", "something else"),
             (&[(name, "inf")], "42", "something else"),
             (&[(name, "")], "0", "something else"),
+            (&[(name, "05")], "5", "something else"),
+            (&[(name, "+5")], "5", "something else"),
+            (&[(name, "-05")], "-5", "something else"),
+            (&[(name, "05")], "5.0", "something else"),
+            (&[(name, "0x5")], "5", "something else"),
+            (&[(name, "=?base64?IDU=?=")], "5", "something else"),
+            (&[(name, "=?base64?NQo=?=")], "5.0", "something else"),
             (&[(name, "[1]")], "[1]", "something else"),
         ] {
             let why = checked(headers, &format!(r#"{{"at":{{"x":{argument}}}}}"#)).unwrap_err();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use serde_json::Value;
 use toolgate_policy::Principal;
@@ -21,7 +21,7 @@ use super::accept::{self, Accepted};
 use super::body::{BodyError, Message, Received, Sent, announced, forget, receive};
 use super::connections::{Connection, Phase};
 use super::replies::{Reply, come_back, malformed, plain};
-use super::sessions::{InUse, Opening};
+use super::sessions::{self, InUse, Opened};
 use super::{Body, HttpServer, mirrored};
 use crate::auth::local;
 use crate::mcp::{self, Conversation, Inbound, Splice};
@@ -161,7 +161,7 @@ impl HttpServer {
         held: Held,
     ) -> Result<Response<Sent<Held>>, Reply> {
         let (mut parts, body) = request.into_parts();
-        let accepted = Accepted::of(&parts.headers);
+        let mut accepted = Accepted::of(&parts.headers);
         if !accepted.any() {
             forget(body, &parts.headers, usize::try_from(self.0.limits.body_bytes_max).unwrap_or(usize::MAX));
             return Err(plain(
@@ -196,6 +196,7 @@ impl HttpServer {
             let stream = stream.map_err(|_| self.busy(Trouble::Streams, &held, None))?;
             // It is no request that will be answered soon.
             held.hold(stream);
+            accepted = accepted.for_stream();
         }
         let splice = Splice::new();
         let mut inbound = Inbound::new(principal, caller, conversation);
@@ -206,17 +207,16 @@ impl HttpServer {
         parts.extensions.insert(inbound);
         parts.headers.insert(ACCEPT, accept::BOTH);
         let handing_over = self.0.mcp.handle(Request::from_parts(parts, Full::new(envelope.rest.clone())));
-        let reply: Response<Body> = if begins {
-            let opening = self.opening(&held);
-            let opening = opening.ok_or_else(|| self.busy(Trouble::Sessions, &held, None))?;
-            opening.during(handing_over).await
-        } else {
-            handing_over.await
-        };
+        let (reply, opened) = sessions::opening(held.peer(), handing_over).await;
+        match opened {
+            None | Some(Opened::HadRoom) => {}
+            Some(Opened::MadeRoom) => self.0.notices.tell(Trouble::SessionMadeRoom, held.peer()),
+            Some(Opened::Refused) => return Err(self.busy(Trouble::Sessions, &held, None)),
+        }
         if is_stream && reply.status() == StatusCode::OK {
             held.enter(Phase::Streaming);
         }
-        let reply = accept::in_form(named(reply, &envelope), accepted, &envelope.id).await;
+        let reply = accept::in_form(named(reply, &envelope).await, accepted, &envelope.id).await;
         let (head, body) = reply.into_parts();
         Ok(Response::from_parts(head, Sent::spliced(body, splice, held).await))
     }
@@ -233,15 +233,6 @@ impl HttpServer {
         let place = is_short.then(|| self.0.spare_notifications.take(held.peer(), 1).ok()).flatten();
         held.hold(place?);
         Some(true)
-    }
-
-    /// A place for a new session, if there is one.
-    fn opening(&self, held: &Held) -> Option<Opening> {
-        let (opening, made_room) = self.0.sessions.open(held.peer()).ok()?;
-        if made_room {
-            self.0.notices.tell(Trouble::SessionMadeRoom, held.peer());
-        }
-        Some(opening)
     }
 
     /// Receives a message and reads it; a large one on the threads for that.
@@ -346,12 +337,21 @@ fn stands_twice(headers: &HeaderMap) -> Option<&'static str> {
     SINGLE.into_iter().find(|name| headers.get_all(*name).iter().nth(1).is_some())
 }
 
-/// The answer to a method that is not served, which the library gives by the bare name.
-fn named(reply: Response<Body>, envelope: &Envelope) -> Response<Body> {
-    let is_json = reply.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+/// The answer to a request that the library refuses: by the name of a method that is not served, and by its id where the library
+/// has text alone.
+async fn named(reply: Response<Body>, envelope: &Envelope) -> Response<Body> {
+    let status = reply.status();
+    let kind = reply.headers().get(CONTENT_TYPE);
+    let is_json = kind.is_some_and(|kind| kind == "application/json");
     match &envelope.method {
-        Some(method) if is_json && reply.status() == StatusCode::NOT_FOUND => {
+        Some(method) if is_json && status == StatusCode::NOT_FOUND => {
             malformed(&Malformed::not_found(method, envelope.id.clone()))
+        }
+        Some(_) if envelope.is_request && kind.is_none() && status.is_client_error() => {
+            let Ok(text) = reply.into_body().collect().await;
+            let text = String::from_utf8_lossy(&text.to_bytes()).into_owned();
+            let why = text.strip_prefix("Bad Request: ").unwrap_or(&text);
+            malformed(&Malformed::invalid(why, envelope.id.clone()).with_status(status))
         }
         _ => reply,
     }

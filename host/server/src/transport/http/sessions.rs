@@ -45,14 +45,25 @@ struct Usage {
 /// A request of a session that is being answered.
 pub(super) struct InUse(Arc<Session>);
 
-/// A place for a session that is about to begin.
-pub(super) struct Opening {
+/// The peer of a request that may begin a session, and what came of that.
+struct Opening {
     peer: Arc<str>,
-    place: Mutex<Option<Taken>>,
+    opened: Mutex<Option<Opened>>,
+}
+
+/// What came of taking a place for a new session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opened {
+    /// There was a place.
+    HadRoom,
+    /// Another session was ended for it.
+    MadeRoom,
+    /// There is none, and no session is idle.
+    Refused,
 }
 
 tokio::task_local! {
-    /// The place of the session that this task begins: the library does not say for whom it begins one.
+    /// Who begins a session in this task: the library does not say for whom it begins one.
     static OPENING: Opening;
 }
 
@@ -89,14 +100,11 @@ impl Sessions {
     ///
     /// # Errors
     /// [`QuotaError`], when none is idle.
-    pub(super) fn open(&self, peer: &Arc<str>) -> Result<(Opening, bool), QuotaError> {
+    fn open(&self, peer: &Arc<str>) -> Result<(Taken, bool), QuotaError> {
         let mut made_room = false;
         loop {
             let refused = match self.quota.take(peer, 1) {
-                Ok(place) => {
-                    let place = Mutex::new(Some(place));
-                    return Ok((Opening { peer: Arc::clone(peer), place }, made_room));
-                }
+                Ok(place) => return Ok((place, made_room)),
                 Err(refused) => refused,
             };
             let of = (refused == QuotaError::Peer).then_some(peer);
@@ -187,10 +195,20 @@ impl Drop for InUse {
     }
 }
 
+/// Does what may begin a session of this peer, and says what came of it. The place is taken when the session begins, and not
+/// before: a request that is refused, or belongs to a session already, ends no other session.
+pub(super) async fn opening<T>(peer: &Arc<str>, begins: impl Future<Output = T>) -> (T, Option<Opened>) {
+    let opening = Opening { peer: Arc::clone(peer), opened: Mutex::default() };
+    let both = async {
+        let result = begins.await;
+        (result, OPENING.with(|opening| *opening.lock()))
+    };
+    OPENING.scope(opening, both).await
+}
+
 impl Opening {
-    /// Does what begins the session.
-    pub(super) async fn during<T>(self, begins: impl Future<Output = T>) -> T {
-        OPENING.scope(self, begins).await
+    fn lock(&self) -> MutexGuard<'_, Option<Opened>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -199,11 +217,16 @@ impl SessionManager for Sessions {
     type Transport = <LocalSessionManager as SessionManager>::Transport;
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
-        let opening = OPENING.try_with(|opening| {
-            let place = opening.place.lock().unwrap_or_else(PoisonError::into_inner).take();
-            (Arc::clone(&opening.peer), place)
+        let opened = OPENING.try_with(|opening| {
+            let open = self.open(&opening.peer);
+            *opening.lock() = Some(match &open {
+                Ok((_, false)) => Opened::HadRoom,
+                Ok((_, true)) => Opened::MadeRoom,
+                Err(_) => Opened::Refused,
+            });
+            open.map(|(place, _)| (Arc::clone(&opening.peer), place))
         });
-        let Ok((peer, Some(place))) = opening else { return Err(SessionsError::NoPlace) };
+        let Ok(Ok((peer, place))) = opened else { return Err(SessionsError::NoPlace) };
         let (id, transport) = self.library.create_session().await?;
         let session = Session {
             peer,
@@ -282,10 +305,9 @@ fn outward(mut sent: ServerSseMessage) -> ServerSseMessage {
 mod tests {
     use super::*;
 
-    async fn begin(sessions: &Sessions, peer: &str) -> Result<SessionId, QuotaError> {
-        let (opening, _) = sessions.open(&peer.into())?;
-        let begun = opening.during(async { sessions.create_session().await.map(|(id, _)| id) }).await;
-        Ok(begun.unwrap())
+    async fn begin(sessions: &Sessions, peer: &str) -> Result<SessionId, Option<Opened>> {
+        let (begun, opened) = opening(&peer.into(), sessions.create_session()).await;
+        begun.map(|(id, _)| id).map_err(|_| opened)
     }
 
     #[tokio::test]
@@ -301,7 +323,7 @@ mod tests {
         let new = begin(&sessions, "a").await.unwrap();
         assert!(sessions.enter(&ids[2]).is_none(), "idle longest");
         let all = [sessions.enter(&ids[1]), sessions.enter(&new)].map(Option::unwrap);
-        assert_eq!(begin(&sessions, "a").await.err(), Some(QuotaError::Total));
+        assert_eq!(begin(&sessions, "a").await, Err(Some(Opened::Refused)));
         drop((in_use, all));
         assert!(begin(&sessions, "a").await.is_ok());
         assert!(sessions.enter(&ids[0]).is_none());

@@ -59,7 +59,10 @@ impl Unread {
     pub(super) fn envelope(&self, bytes_max: u64) -> Result<Envelope, Malformed> {
         match self.why {
             Refusal::TooLarge => Envelope::too_large(&self.skim, bytes_max),
-            Refusal::NoRoom => Err(Malformed::busy(NO_ROOM, self.skim.id())),
+            Refusal::NoRoom => {
+                let busy = Malformed::busy(NO_ROOM, self.skim.id());
+                Err(busy.unanswered_if(self.skim.wants_no_answer()))
+            }
         }
     }
 }

@@ -1,0 +1,203 @@
+//! Names of hosts and origins whose requests are let in. They are compared as text, so an entry that no browser and no client
+//! writes would let nobody in, and nobody would know why.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// Why an entry lets nobody in, with what to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum OriginError {
+    /// It has no scheme, or another one.
+    #[error("it does not begin with http:// or https://; write one such as https://app.example.com:*")]
+    Scheme,
+    /// Any port must be asked for.
+    #[error("it has no port; write one such as https://app.example.com:*, where * is any port")]
+    NoPort,
+    /// A port that no browser writes so.
+    #[error("its port is neither * nor a number from 1 to 65535 without leading zeros")]
+    Port,
+    /// The same, for a host.
+    #[error("its port is no number from 1 to 65535 without leading zeros; leave it out for any port")]
+    HostPort,
+    /// A host stands for itself.
+    #[error("a * stands for a port only; write an entry for each host, such as https://app.example.com:*")]
+    Wildcard,
+    /// A user, a path or a query.
+    #[error("it has more than a host and a port; leave the rest out, as in app.example.com:443")]
+    More,
+    /// Browsers write names in ASCII.
+    #[error("its host is not ASCII; write it as browsers do, with xn--, as in https://xn--r8jz45g.example:*")]
+    NotAscii,
+    /// A name that is none.
+    #[error(
+        "its host is no name and no IP address; write one such as app.example.com, 192.0.2.1 or [2001:db8::1]"
+    )]
+    Host,
+    /// An address is written in one way.
+    #[error(
+        "its host is an IP address that is written otherwise; write it as browsers do, such as 192.0.2.1 or [2001:db8::1]"
+    )]
+    Address,
+}
+
+/// Checks an origin with a port, or `:*` for any: the protocol's library would read a missing port as any port.
+///
+/// # Errors
+/// [`OriginError`].
+pub(super) fn check_origin(origin: &str) -> Result<(), OriginError> {
+    let (scheme, rest) = origin.split_once("://").ok_or(OriginError::Scheme)?;
+    if !matches!(scheme, "http" | "https") {
+        return Err(OriginError::Scheme);
+    }
+    let (host, port) = split(rest)?;
+    let port = port.ok_or(OriginError::NoPort)?;
+    if port != "*" && !is_port(port) {
+        return Err(OriginError::Port);
+    }
+    check_name(host)?;
+    if is_canonical(host) { Ok(()) } else { Err(OriginError::Address) }
+}
+
+/// Checks a host, with or without a port.
+///
+/// # Errors
+/// [`OriginError`].
+pub(super) fn check_host(host: &str) -> Result<(), OriginError> {
+    let (host, port) = split(host)?;
+    if port.is_some_and(|port| !is_port(port)) {
+        return Err(OriginError::HostPort);
+    }
+    check_name(host)
+}
+
+/// A host and its port, if it has one.
+fn split(authority: &str) -> Result<(&str, Option<&str>), OriginError> {
+    if authority.contains(['/', '?', '#', '@', '\\']) {
+        return Err(OriginError::More);
+    }
+    let host_end = match authority.strip_prefix('[') {
+        Some(_) => authority.find(']').ok_or(OriginError::Host)? + 1,
+        None => authority.find(':').unwrap_or(authority.len()),
+    };
+    match authority.split_at_checked(host_end).ok_or(OriginError::Host)? {
+        (host, "") => Ok((host, None)),
+        (host, rest) => Ok((host, Some(rest.strip_prefix(':').ok_or(OriginError::Host)?))),
+    }
+}
+
+fn is_port(port: &str) -> bool {
+    port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port)
+}
+
+fn check_name(host: &str) -> Result<(), OriginError> {
+    if host.contains('*') {
+        return Err(OriginError::Wildcard);
+    }
+    if !host.is_ascii() {
+        return Err(OriginError::NotAscii);
+    }
+    let is_name = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => host.strip_suffix('.').unwrap_or(host).split('.').all(is_label),
+    };
+    if is_name { Ok(()) } else { Err(OriginError::Host) }
+}
+
+fn is_label(label: &str) -> bool {
+    !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// Whether a browser writes a host so: it reads addresses, and writes each in one form (WHATWG URL, §3.5).
+fn is_canonical(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        let Ok(parsed) = address.parse::<Ipv6Addr>() else { return false };
+        return match parsed.to_ipv4_mapped() {
+            // The four bytes are written as two groups.
+            Some(_) => {
+                let [.., high, low] = parsed.segments();
+                address == format!("::ffff:{high:x}:{low:x}")
+            }
+            None => parsed.to_string() == address,
+        };
+    }
+    let last = host.strip_suffix('.').unwrap_or(&host).rsplit('.').next().unwrap_or_default();
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit())
+        || last.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    !is_number || host.parse::<Ipv4Addr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_one_that_a_browser_can_write() {
+        for origin in [
+            "https://app.example.com:*",
+            "https://APP.example.com:443",
+            "http://localhost:3000",
+            "http://127.0.0.1:80",
+            "http://[::1]:*",
+            "http://[2001:db8::1]:8080",
+            "http://[::ffff:c000:201]:*",
+            "https://xn--r8jz45g.example:*",
+            "https://a_b.example.:*",
+            "https://1.example:*",
+        ] {
+            assert_eq!(check_origin(origin), Ok(()), "{origin}");
+        }
+        for (origin, error) in [
+            ("https://*.example.com:*", OriginError::Wildcard),
+            ("https://*:*", OriginError::Wildcard),
+            ("https://app.example.com:0443", OriginError::Port),
+            ("https://app.example.com:+443", OriginError::Port),
+            ("https://app.example.com:0", OriginError::Port),
+            ("https://app.example.com:65536", OriginError::Port),
+            ("https://app.example.com:", OriginError::Port),
+            ("https://app.example.com", OriginError::NoPort),
+            ("https://a@b:*", OriginError::More),
+            ("https://a:*/", OriginError::More),
+            ("https://a?b:*", OriginError::More),
+            ("https://\u{4f8b}\u{3048}:*", OriginError::NotAscii),
+            ("https://a b:*", OriginError::Host),
+            ("https://a%62:*", OriginError::Host),
+            ("https://a..b:*", OriginError::Host),
+            ("https://:*", OriginError::Host),
+            ("https://::1:*", OriginError::Port),
+            ("https://[::1:*", OriginError::Host),
+            ("https://[::1]x:*", OriginError::Host),
+            ("https://[::g]:*", OriginError::Host),
+            ("http://127.1:*", OriginError::Address),
+            ("http://127.0.0.01:*", OriginError::Address),
+            ("http://127.0.0.1.:*", OriginError::Address),
+            ("http://0x7f000001:*", OriginError::Address),
+            ("http://2130706433:*", OriginError::Address),
+            ("http://[0:0:0:0:0:0:0:1]:*", OriginError::Address),
+            ("http://[::ffff:192.0.2.1]:*", OriginError::Address),
+            ("ftp://a:*", OriginError::Scheme),
+            ("null", OriginError::Scheme),
+            ("*", OriginError::Scheme),
+        ] {
+            assert_eq!(check_origin(origin), Err(error), "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_or_without_a_port() {
+        for host in ["tools.example.com", "tools.example.com:443", "192.0.2.1", "127.1", "[2001:DB8::1]:80"] {
+            assert_eq!(check_host(host), Ok(()), "{host}");
+        }
+        for (host, error) in [
+            ("*.example.com", OriginError::Wildcard),
+            ("https://tools.example.com", OriginError::More),
+            ("a@b", OriginError::More),
+            ("tools.example.com:*", OriginError::HostPort),
+            ("tools.example.com:080", OriginError::HostPort),
+            ("2001:db8::1", OriginError::HostPort),
+            ("\u{4f8b}\u{3048}", OriginError::NotAscii),
+            ("", OriginError::Host),
+        ] {
+            assert_eq!(check_host(host), Err(error), "{host}");
+        }
+    }
+}
