@@ -30,6 +30,7 @@ use crate::sandbox::prepare::{Given, NotReady, Wanted};
 use crate::snapshot::plugin::{Plugin, Surfaces};
 use crate::snapshot::tool::{Listing, Ready};
 use crate::spec::{PluginSpec, Trust};
+use describe::Former;
 use source::Sources;
 use verify::Verified;
 
@@ -74,7 +75,7 @@ pub struct Cleared {
     clearance: Clearance,
     listings: Vec<Listing>,
     surface: Artifact,
-    former_surface: Option<Artifact>,
+    former: Option<Former>,
     version: Option<String>,
     /// The interface by which it names further tools when it runs.
     dynamic: Option<String>,
@@ -181,11 +182,11 @@ pub(crate) fn clear_found(
     let refused = |reasons: Vec<String>| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons };
     let described =
         describe::describe(&inspected, &spec.prefix).map_err(|error| refused(vec![told(&error)]))?;
-    let former_surface = match against.approved {
+    let former = match against.approved {
         Approved::Asked(Some(pin)) if pin.surfaces.first() == Some(&described.surface.digest()) => None,
         Approved::Asked(None) => None,
         Approved::Asked(Some(_)) | Approved::NotAsked => {
-            let former = describe::former_surface(&inspected, &described.listings);
+            let former = Former::of(&inspected, &described.listings);
             Some(former.map_err(|error| refused(vec![told(&error)]))?)
         }
     };
@@ -198,7 +199,7 @@ pub(crate) fn clear_found(
         findings: &described.findings,
         allowed: &spec.allow_lints,
         surface: described.surface.digest(),
-        former_surface: former_surface.as_ref().map(Artifact::digest),
+        former_surface: former.as_ref().and_then(Former::approvable),
         approved: against.approved,
     };
     let clearance =
@@ -214,7 +215,7 @@ pub(crate) fn clear_found(
         clearance,
         listings: described.listings,
         surface: described.surface,
-        former_surface,
+        former,
         version: inspected.manifest.version.clone(),
         dynamic: inspected.dynamic,
     })
@@ -305,7 +306,7 @@ impl Cleared {
         });
         let wanted = wanted.chain(self.dynamic.iter().flat_map(|interface| dynamic::wanted(interface)));
         // What was approved of it may be what it said by the clock of the former release.
-        let before = self.dynamic.iter().filter(|_| self.former_surface.is_some());
+        let before = self.dynamic.iter().filter(|_| self.former.is_some());
         let wanted = wanted.chain(before.map(|interface| dynamic::as_before(interface)));
         let mut exports = sandbox
             .prepare(&self.clearance, &self.found.artifact, wanted.collect(), spec)
@@ -323,7 +324,7 @@ impl Cleared {
             })?;
         let further = exports.split_off(self.listings.len());
         let mut surfaces = vec![self.surface];
-        let mut former: Vec<Artifact> = self.former_surface.into_iter().collect();
+        let (mut former, unseen) = self.former.map(|it| (vec![it.surface], it.unseen)).unwrap_or_default();
         let mut tools: Vec<Ready> = self
             .listings
             .into_iter()
@@ -337,7 +338,7 @@ impl Cleared {
             };
             let said = ask(list)?;
             if let [before] = before {
-                former.push(ask(before)?.surface);
+                former.extend(said.as_approved_before(ask(before)?));
             }
             hold_to_lints(&said.findings, &spec.allow_lints)
                 .map_err(|reasons| refused(reasons.iter().map(ToString::to_string).collect()))?;
@@ -360,7 +361,7 @@ impl Cleared {
         if tools.is_empty() {
             return Err(refused(vec!["it names no tool".to_owned()]));
         }
-        let surfaces = Surfaces { all: surfaces, former };
+        let surfaces = Surfaces { all: surfaces, former, unseen };
         Ok(Plugin::new(spec.clone(), self.clearance, surfaces, tools, self.version))
     }
 }

@@ -1,19 +1,19 @@
 //! From what a component exports to what is listed of it: names, words, schemas. All of it comes from the signed bytes and
 //! the operator's prefix; grants add their annotations later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
-use toolgate_policy::ToolName;
 use toolgate_policy::limits::load::{SCHEMA_BYTES_MAX, TOOLS_MAX};
 use toolgate_policy::load::lint::{self, Finding};
 use toolgate_policy::name::{ExportPath, Prefix, tool_names};
 use toolgate_policy::redact::printable;
+use toolgate_policy::{Digest, ToolName};
 
 use super::inspect::Inspected;
 use super::manifest::Texts;
 use crate::artifact::Artifact;
-use crate::mapping::schema::{input, output, reply};
+use crate::mapping::schema::{Docs, input, output, reply};
 use crate::mapping::schema_v1;
 use crate::mapping::shape::{Function, NoShape};
 use crate::snapshot::tool::Listing;
@@ -57,7 +57,7 @@ pub enum NotDescribed {
 }
 
 /// Raised whenever the same component is described otherwise than before. What was approved under the version before is compared
-/// with [`former_surface`].
+/// with [`Former`].
 const MAPPING_VERSION: u32 = 2;
 
 /// What a model reads of one tool before it has read the schema.
@@ -142,16 +142,53 @@ fn listing(
     })
 }
 
-/// Everything that a model read of these tools of a component as the former release wrote it: only schemas were written in another way.
-///
-/// # Errors
-/// When it has no canonical form.
-pub fn former_surface(inspected: &Inspected, listings: &[Listing]) -> Result<Artifact, NotDescribed> {
-    let schemas = |listing: &Listing| {
-        let docs = inspected.texts(&listing.path).docs;
-        (schema_v1::input(&listing.function, &docs), schema_v1::output(&listing.reply, &docs))
+/// A component as the former release described it: only schemas were written in another way.
+pub struct Former {
+    /// Everything that a model read of it.
+    pub surface: Artifact,
+    /// Texts that a model reads now and did not read then, each with its tool and path.
+    pub unseen: Vec<String>,
+}
+
+impl Former {
+    /// Describes tools of a component as the former release did.
+    ///
+    /// # Errors
+    /// When it has no canonical form.
+    pub fn of(inspected: &Inspected, listings: &[Listing]) -> Result<Self, NotDescribed> {
+        let schemas = |listing: &Listing| {
+            let docs = inspected.texts(&listing.path).docs;
+            (schema_v1::input(&listing.function, &docs), schema_v1::output(&listing.reply, &docs))
+        };
+        let surface = surface(schema_v1::VERSION, listings, schemas)?;
+        let unseen = |listing: &Listing| unseen(listing, &inspected.texts(&listing.path).docs);
+        Ok(Self { surface, unseen: listings.iter().flat_map(unseen).collect() })
+    }
+
+    /// The surface, if an approval of it covers every text that a model reads now.
+    pub fn approvable(&self) -> Option<Digest> {
+        self.unseen.is_empty().then(|| self.surface.digest())
+    }
+}
+
+/// Texts of a tool that are in its schemas now and were not in those of the former release.
+fn unseen(listing: &Listing, docs: &Docs) -> Vec<String> {
+    // A mark in place of each text tells where it is shown. Names of WIT have no such characters.
+    const BEGIN: char = '\u{e000}';
+    const END: char = '\u{e001}';
+    let mark = |(n, path): (usize, &String)| (path.clone(), format!("{BEGIN}{n}{END}"));
+    let marked: Docs = docs.keys().enumerate().map(mark).collect();
+    let shown = |schemas: Value| -> BTreeSet<usize> {
+        let text = schemas.to_string();
+        text.split(BEGIN).skip(1).filter_map(|rest| rest.split(END).next()?.parse().ok()).collect()
     };
-    surface(schema_v1::VERSION, listings, schemas)
+    let (function, reply) = (&listing.function, &listing.reply);
+    let now = shown(json!([input(function, &marked), output(reply, &marked)]));
+    let then = shown(json!([schema_v1::input(function, &marked), schema_v1::output(reply, &marked)]));
+    let texts = docs.iter().enumerate().filter(|(n, _)| now.contains(n) && !then.contains(n));
+    texts
+        .map(|(_, (path, text))| format!("{} {path} = {}", listing.path, Value::from(text.as_str())))
+        .collect()
 }
 
 /// The version of the mapping that wrote a surface, if one did: what a plugin says when it runs has none.

@@ -31,6 +31,8 @@ pub struct Names {
     pub more: &'static str,
     /// Characters of one.
     pub chars_max: usize,
+    /// Whether it must begin with a letter or `_`.
+    pub letter_first: bool,
 }
 
 /// One thing that a client refuses.
@@ -81,7 +83,7 @@ pub struct Refusal {
 const REFUSALS_MAX: usize = 8;
 
 const CHOICES: &[&str] = &["anyOf", "oneOf", "allOf", "not", "enum"];
-const DASH: Names = Names { more: "_-", chars_max: 64 };
+const DASH: Names = Names { more: "_-", chars_max: 64, letter_first: false };
 
 /// What OpenAI's structured outputs take.
 const STRICT: &[&str] = &[
@@ -178,7 +180,7 @@ pub const CLIENTS: [Client; 7] = [
     Client {
         word: "gemini",
         title: "Gemini, function declarations",
-        names: Names { more: "_.-", chars_max: 64 },
+        names: Names { more: "_.-", chars_max: 64, letter_first: true },
         tools_max: None,
         rules: &[
             Rule::Only(GEMINI),
@@ -198,7 +200,7 @@ pub const CLIENTS: [Client; 7] = [
         tools_max: None,
         rules: &[
             Rule::AtTop(&["anyOf", "oneOf", "allOf"]),
-            Rule::Properties(Names { more: "_.-", chars_max: 64 }),
+            Rule::Properties(Names { more: "_.-", chars_max: 64, letter_first: false }),
         ],
         reads_output: false,
     },
@@ -206,7 +208,7 @@ pub const CLIENTS: [Client; 7] = [
         word: "cursor",
         title: "Cursor",
         // With the name that the server has there 59; it is called `toolgate` in most places.
-        names: Names { more: "_", chars_max: 59 - "toolgate".len() },
+        names: Names { more: "_", chars_max: 59 - "toolgate".len(), letter_first: false },
         tools_max: Some(40),
         rules: &[],
         reads_output: false,
@@ -214,7 +216,7 @@ pub const CLIENTS: [Client; 7] = [
     Client {
         word: "inspector",
         title: "MCP Inspector with --strict",
-        names: Names { more: "_.-", chars_max: 128 },
+        names: Names { more: "_.-", chars_max: 128, letter_first: false },
         tools_max: None,
         rules: &[Rule::ArrayWithoutItems, Rule::NoObject, Rule::NoType, Rule::SeveralTypes],
         reads_output: true,
@@ -252,6 +254,10 @@ impl Names {
         let is_fine = |c: char| c.is_ascii_alphanumeric() || self.more.contains(c);
         if let Some(c) = name.chars().find(|c| !is_fine(*c)) {
             return Some(format!("`{}` in a name", c.escape_default()));
+        }
+        let first = name.chars().next().filter(|c| !c.is_ascii_alphabetic() && *c != '_');
+        if let Some(c) = first.filter(|_| self.letter_first) {
+            return Some(format!("`{c}` at the beginning of a name"));
         }
         let count = name.chars().count();
         (count > self.chars_max)

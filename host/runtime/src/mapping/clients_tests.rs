@@ -87,6 +87,8 @@ fn names_are_held_to_the_letters_and_length_that_are_taken() {
         assert!(!refused(client.word, "plugin_do_it"), "{}", client.word);
         assert_eq!(refused(client.word, "plugin_do-it"), client.word == "cursor", "{}", client.word);
         assert!(refused(client.word, "do it"), "{}", client.word);
+        assert_eq!(refused(client.word, "7_do"), client.word == "gemini", "{}", client.word);
+        assert!(!refused(client.word, "_do"), "{}", client.word);
         assert_eq!(refused(client.word, &"x".repeat(64)), client.word == "cursor");
         assert_eq!(refused(client.word, &"x".repeat(65)), client.word != "inspector");
     }

@@ -21,6 +21,8 @@ pub(crate) struct Surfaces {
     pub(crate) all: Vec<Artifact>,
     /// The same as the former release wrote and heard it, where that has to be known.
     pub(crate) former: Vec<Artifact>,
+    /// Texts that a model reads now and did not read under the former release.
+    pub(crate) unseen: Vec<String>,
 }
 
 /// A plugin that is ready to be called.
@@ -77,6 +79,11 @@ impl Plugin {
         self.surfaces.former.first()
     }
 
+    /// Texts in it that a model reads now and did not read under the former release, each with its tool and path.
+    pub fn unseen(&self) -> &[String] {
+        &self.surfaces.unseen
+    }
+
     /// What an approval of it is about.
     pub fn pin(&self, approval: Approval) -> Pin {
         Pin {
@@ -98,6 +105,9 @@ impl Plugin {
         }
         let former: Vec<Digest> = self.surfaces.former.iter().map(Artifact::digest).collect();
         let [first, ..] = former.as_slice() else { return false };
+        if !self.surfaces.unseen.is_empty() {
+            return false;
+        }
         // What it says when it runs may be the same by either clock.
         let said = now.surfaces.iter().skip(1).copied();
         let written_anew = std::iter::once(*first).chain(said).collect();

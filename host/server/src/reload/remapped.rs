@@ -65,8 +65,10 @@ impl Remapped {
 
 /// Replaces the entries that are still those by which the plugins serve.
 fn rewrite(gate: &Gate, path: &Path, plugins: &[&Arc<Plugin>]) -> Result<(), String> {
-    let locks = FileLocks::take([path]).map_err(|error| whole(&error))?;
+    let copy = beside(path);
+    let locks = FileLocks::take([path, copy.as_path()]).map_err(|error| whole(&error))?;
     let mut lock = read_lock(path)?;
+    let before = lock.file.text().map_err(|error| whole(&error))?;
     let mut done = Vec::new();
     for plugin in plugins {
         let (Some(was), Some(pin)) = (plugin.clearance().pin(), plugin.remapped()) else { continue };
@@ -78,6 +80,10 @@ fn rewrite(gate: &Gate, path: &Path, plugins: &[&Arc<Plugin>]) -> Result<(), Str
     }
     if done.is_empty() {
         return Ok(());
+    }
+    // The former release does not read what is written now. Its own lock is kept for whoever goes back, and stays from then on.
+    if copy.symlink_metadata().is_err() {
+        locks.replace(&copy, before.as_bytes(), 0o644).map_err(|error| whole(&error))?;
     }
     lock.file.save(&locks, path).map_err(|error| whole(&error))?;
     for (plugin, from, to) in done {
@@ -94,6 +100,13 @@ fn rewrite(gate: &Gate, path: &Path, plugins: &[&Arc<Plugin>]) -> Result<(), Str
         });
     }
     Ok(())
+}
+
+/// Where the lock of the former release is kept.
+fn beside(lock: &Path) -> PathBuf {
+    let mut name = lock.as_os_str().to_owned();
+    name.push(".before-upgrade");
+    PathBuf::from(name)
 }
 
 /// An error with all that caused it.

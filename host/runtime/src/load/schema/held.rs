@@ -256,6 +256,15 @@ mod tests {
     }
 
     #[test]
+    fn a_schema_of_a_plugin_is_held_to_as_written_without_leniency() {
+        let schema = json!({ "type": "object", "properties": { "a": { "type": "boolean" }, "n": { "type": "integer" } } });
+        assert!(judged(schema.clone(), &json!({ "a": true, "n": 5.0 })).is_ok());
+        for value in [json!({ "a": "true" }), json!({ "n": "5" })] {
+            assert!(matches!(judged(schema.clone(), &value), Err(Misfit::Wrong { .. })), "{value}");
+        }
+    }
+
+    #[test]
     fn a_schema_that_holds_a_small_value_to_millions_of_schemas_is_not_asked() {
         // Each level is held to the next in two ways.
         let tree = json!({ "type": "object", "$defs": { "t": { "allOf": [

@@ -70,27 +70,40 @@ pub(super) fn differences(desk: &Desk, plugin: &Plugin, entry: Option<&Entry>) -
     for (index, surface) in plugin.surfaces().iter().enumerate() {
         let before = was.and_then(|was| was.surfaces.get(index).copied());
         let former = plugin.former_surface().filter(|_| index == 0);
-        if before.is_some_and(|before| {
-            before == surface.digest() || former.is_some_and(|it| it.digest() == before)
-        }) {
+        let is_covered = |it: &Artifact| plugin.unseen().is_empty() && Some(it.digest()) == before;
+        if before == Some(surface.digest()) || former.is_some_and(is_covered) {
             continue;
         }
         let kept = before.and_then(|digest| desk.gate.kept(digest));
         // Like is compared with like: that this release writes schemas in another way is nothing to approve.
         let version = kept.as_ref().and_then(mapping_version);
         let is_like = |former: &&Artifact| version.is_some() && mapping_version(former) == version;
-        let surface = former.filter(is_like).unwrap_or(surface);
+        let like = former.filter(is_like);
         if before.is_some() && kept.is_none() {
             let words = "  what a model reads of its tools changed; what it read before is not kept here, so all of it follows";
             lines.push(words.to_owned());
         }
         let before = kept.map(|artifact| tools(artifact.bytes())).transpose()?.unwrap_or_default();
-        lines.extend(tool_lines(&before, &tools(surface.bytes())?));
+        lines.extend(tool_lines(&before, &tools(like.unwrap_or(surface).bytes())?));
+        if like.is_some() {
+            lines.extend(unseen_lines(plugin));
+        }
     }
     if was.is_some_and(|was| was.surfaces.len() > plugin.surfaces().len()) {
         lines.push("  it no longer names tools when it runs".to_owned());
     }
     Ok(lines)
+}
+
+/// Texts that the form of the former release does not show, in which the rest is compared.
+fn unseen_lines(plugin: &Plugin) -> Vec<String> {
+    if plugin.unseen().is_empty() {
+        return Vec::new();
+    }
+    let head = "  texts that the former release showed to no model, and that are in none of its approvals"
+        .to_owned();
+    let texts = plugin.unseen().iter().map(|text| format!("    + {}", shown(text)));
+    std::iter::once(head).chain(texts).collect()
 }
 
 /// The approval is no part of the comparison.
