@@ -303,3 +303,23 @@ fn whatever_is_refused_over_http_says_of_what_type_its_text_is() {
         assert!(!reply.body.is_empty(), "{what}: {reply:?}");
     }
 }
+
+#[test]
+fn initialize_is_no_method_of_a_revision_without_a_handshake() {
+    for transport in Transport::ALL {
+        let server = seven().serve(transport);
+        let (id, message) = server.modern("initialize", json!({}));
+        let answer = match transport {
+            Transport::Http => {
+                let reply = server.post(&message.to_string(), &toolgate_tests::client::headers(&message));
+                assert_eq!(reply.status, 404, "{reply:?}");
+                reply.message()
+            }
+            Transport::Stdio => {
+                server.send(&message.to_string());
+                server.reply(&json!(id)).unwrap()
+            }
+        };
+        assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(id), &json!(-32601)), "{answer}");
+    }
+}

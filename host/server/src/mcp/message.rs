@@ -19,6 +19,9 @@ pub(crate) enum MessageError {
     Params(String),
 }
 
+/// Where a request says its revision if there is no handshake.
+const REVISION: &str = "/_meta/io.modelcontextprotocol~1protocolVersion";
+
 /// Reads a message. A handshake that cannot be read begins nothing, so it is refused here.
 ///
 /// # Errors
@@ -28,6 +31,8 @@ pub(crate) fn message(text: &[u8]) -> Result<ClientJsonRpcMessage, MessageError>
     if let ClientJsonRpcMessage::Request(request) = &message
         && let ClientRequest::CustomRequest(custom) = &request.request
         && custom.method == "initialize"
+        // In a revision without a handshake it is no method, and answered so.
+        && custom.params.as_ref().and_then(|params| params.pointer(REVISION)).is_none()
     {
         return Err(MessageError::Params(problem(&custom.method, custom.params.as_ref())));
     }

@@ -58,6 +58,9 @@ const OF_METHODS: [(&str, &[&str], Wanted, bool); 10] = [
     ("tools/list", &["cursor"], Wanted::Text, false),
 ];
 
+/// By which a request says its revision where there is no handshake.
+const REVISION: &str = "io.modelcontextprotocol/protocolVersion";
+
 /// RFC 5424 §6.2.1, as MCP writes them.
 const LOG_LEVELS: [&str; 8] =
     ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
@@ -129,7 +132,10 @@ pub(super) fn check_params(method: &str, message: &Json) -> Result<(), ShapeErro
     for (path, wanted) in COMMON {
         check(params, path, wanted, false).map_err(ShapeError::Params)?;
     }
-    let of_method = OF_METHODS.iter().filter(|(of, ..)| *of == method);
+    // A revision without a handshake has no such method, whatever its parameters.
+    let meta = params.and_then(|params| params.get("_meta"));
+    let is_gone = method == "initialize" && meta.is_some_and(|meta| meta.get(REVISION).is_some());
+    let of_method = OF_METHODS.iter().filter(|(of, ..)| *of == method && !is_gone);
     for (_, path, wanted, is_needed) in of_method {
         check(params, path, *wanted, *is_needed).map_err(match method {
             "initialize" => ShapeError::Params,
