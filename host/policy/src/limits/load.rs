@@ -210,6 +210,10 @@ pub const SCHEMA_VALUES_MAX: usize = 200_000;
 /// Patterns in all schemas of the tools that a plugin names when it runs.
 pub const PATTERNS_MAX: usize = 512;
 
+/// Ranges of characters in all those patterns, each as often as a repetition has it: every letter (`\p{L}`) is some 650. Compiled, each takes some
+/// hundred bytes and some microseconds.
+pub const PATTERN_RANGES_MAX: u64 = 100_000;
+
 /// Bytes of the compiled form of a pattern, and as many of what is remembered while it is matched.
 pub const PATTERN_COMPILED_BYTES_MAX: usize = 256 * KIB as usize;
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use toolgate_policy::call::{Target, judge};
 use toolgate_policy::capability::Effects;
 use toolgate_policy::limits::call::CallLimit;
-use toolgate_policy::limits::load::{PATTERNS_MAX, SCHEMA_STACK_BYTES, TOOLS_MAX};
+use toolgate_policy::limits::load::{SCHEMA_STACK_BYTES, TOOLS_MAX};
 use toolgate_policy::load::Clearance;
 use toolgate_policy::load::lint::{self, Finding};
 use toolgate_policy::name::{ExportPath, Prefix, tool_names};
@@ -17,6 +17,7 @@ use toolgate_policy::redact::printable;
 use toolgate_policy::{PluginName, Principal, ToolName};
 
 use super::describe::canonical;
+use super::schema::Patterns;
 use super::schema::held::Held;
 use super::{param_header, schema};
 use crate::artifact::Artifact;
@@ -214,16 +215,9 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
 /// Makes ready what holds arguments and answers to their schemas, on a thread with a stack that does for any schema.
 fn compile(tools: Vec<(String, Listing)>) -> Result<Vec<(Own, Listing)>, String> {
     let all = move || {
-        let mut patterns = 0;
+        let mut patterns = Patterns::default();
         let mut held = |tool: &str, schema: &Map<String, Value>| {
-            let held = Held::new(schema).map_err(|error| refused(tool, &error))?;
-            patterns += held.patterns;
-            match patterns > PATTERNS_MAX {
-                true => Err(format!(
-                    "the schemas of its dynamic tools have more than {PATTERNS_MAX} patterns together"
-                )),
-                false => Ok(Box::new(held)),
-            }
+            Held::new(schema, &mut patterns).map(Box::new).map_err(|error| refused(tool, &error))
         };
         let mut all = Vec::with_capacity(tools.len());
         for (name, listing) in tools {

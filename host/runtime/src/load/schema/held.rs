@@ -10,7 +10,7 @@ use toolgate_policy::limits::load::{
 };
 use toolgate_policy::redact::printable;
 
-use super::{IN_PLACE, REFERENCES, SchemaError, Schemas, members, parts};
+use super::{IN_PLACE, Patterns, REFERENCES, SchemaError, Schemas, members, parts};
 use crate::snapshot::tool::{Judge, Misfit};
 
 /// A schema that values are held to.
@@ -18,8 +18,6 @@ pub(in crate::load) struct Held {
     validator: Validator,
     /// All schemas in it, the first at the top.
     parts: Vec<Part>,
-    /// How many patterns are in it.
-    pub(in crate::load) patterns: usize,
 }
 
 /// A schema among others: which of them a value, or what is in it, is held to as well.
@@ -45,18 +43,21 @@ struct Part {
 }
 
 impl Held {
-    /// Compiles a schema that was read.
+    /// Compiles a schema that was read, whose patterns are added to those that were compiled before it.
     ///
     /// # Errors
     /// [`SchemaError`].
-    pub(in crate::load) fn new(schema: &Map<String, Value>) -> Result<Self, SchemaError> {
+    pub(in crate::load) fn new(
+        schema: &Map<String, Value>,
+        patterns: &mut Patterns,
+    ) -> Result<Self, SchemaError> {
         let top = Value::Object(schema.clone());
         let all = Schemas::of(&top)?;
         let index: BTreeMap<*const Value, usize> =
             all.all.iter().enumerate().map(|(at, schema)| (std::ptr::from_ref(*schema), at)).collect();
         let parts =
             all.all.iter().map(|schema| Part::of(schema, &all, &index)).collect::<Result<Vec<_>, _>>()?;
-        let patterns = parts.iter().map(|part| part.patterns).sum::<u64>();
+        patterns.with(all.patterns)?;
         // What leads out of it was refused; formats are remarks.
         let validator = jsonschema::options()
             .should_validate_formats(false)
@@ -67,7 +68,7 @@ impl Held {
             )
             .build(&top)
             .map_err(|error| SchemaError::Compiled(printable(&error.to_string(), 200)))?;
-        Ok(Self { validator, parts, patterns: usize::try_from(patterns).unwrap_or(usize::MAX) })
+        Ok(Self { validator, parts })
     }
 }
 
@@ -223,7 +224,7 @@ mod tests {
 
     fn held(schema: Value) -> Held {
         let schema = super::super::read(&schema.to_string()).unwrap();
-        Held::new(&schema).unwrap_or_else(|error| panic!("{error}"))
+        Held::new(&schema, &mut Patterns::default()).unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn judged(schema: Value, value: &Value) -> Result<(), Misfit> {
@@ -301,7 +302,7 @@ mod tests {
     #[test]
     fn names_of_properties_are_read_by_each_pattern_that_they_are_held_to() {
         let patterns: Vec<Value> =
-            (0..500).map(|n| json!({ "pattern": format!("^[a-w]*(?:[0-9]{{{n}}})?$") })).collect();
+            (0..500).map(|n| json!({ "pattern": format!("^[a-w]*(?:[0-9]{{{}}})?$", n / 2) })).collect();
         let schema = json!({ "type": "object", "propertyNames": { "allOf": patterns } });
         let value: Map<String, Value> =
             (0..14).map(|n| (format!("{}{}", "a".repeat(4_000), "b".repeat(n)), json!(1))).collect();
@@ -327,11 +328,28 @@ mod tests {
     }
 
     #[test]
+    fn patterns_that_take_long_to_compile_together_are_refused_before_they_are_compiled() {
+        let patterns: Vec<Value> =
+            (0..512).map(|n| json!({ "pattern": format!(r"^{n}\p{{L}}{{3}}$") })).collect();
+        let read = |patterns: &[Value]| {
+            super::super::read(
+                &json!({ "type": "object", "propertyNames": { "allOf": patterns } }).to_string(),
+            )
+        };
+        assert!(matches!(read(&patterns), Err(SchemaError::Patterns)));
+        // Those of several tools are counted together.
+        let few = read(patterns.get(..40).unwrap()).unwrap();
+        let mut all = Patterns::default();
+        assert!(Held::new(&few, &mut all).is_ok());
+        assert!(matches!(Held::new(&few, &mut all), Err(SchemaError::Patterns)));
+    }
+
+    #[test]
     fn a_pattern_whose_compiled_form_is_large_is_refused() {
         let schema = super::super::read(
-            r#"{"type":"object","properties":{"a":{"type":"string","pattern":"^[a-z]{1,1000}[0-9]{1,1000}\\p{L}{1,1000}$"}}}"#,
+            r#"{"type":"object","properties":{"a":{"type":"string","pattern":"^\\p{L}{100}$"}}}"#,
         );
-        match schema.and_then(|schema| Held::new(&schema).map(drop)) {
+        match schema.and_then(|schema| Held::new(&schema, &mut Patterns::default()).map(drop)) {
             Err(SchemaError::Compiled(_) | SchemaError::Pattern(..)) => {}
             other => panic!("{other:?}"),
         }
