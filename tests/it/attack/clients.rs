@@ -240,7 +240,7 @@ fn an_initialize_that_begins_no_session_ends_nobodys_session() {
         // Refused for what its headers say.
         header("MCP-Protocol-Version", "2025-06-18"),
         header("MCP-Protocol-Version", "2026-07-28"),
-        header("Mcp-Method", "tools/list"),
+        header("Content-Type", "text/plain"),
     ] {
         for _ in 0..2 {
             let reply = server.post(&initialize.to_string(), &headers);
