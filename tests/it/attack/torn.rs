@@ -79,6 +79,9 @@ fn a_record_that_a_crash_left_unfinished_takes_no_other_with_it() {
 fn a_record_that_another_process_left_unfinished_takes_no_other_with_it() {
     let world = hello();
     let server = world.serve(Transport::Http);
+    // It writes nothing of its own then.
+    let has_started = || world.records().iter().any(|record| record["event"] == "started");
+    server.wait_until("it is recorded that it has started", has_started);
     append(&world.path("state/audit.jsonl"), PART);
     assert!(!server.call("hello_greet", json!({ "name": "a" })).is_error());
     append(&world.path("state/audit.jsonl"), PART);

@@ -31,12 +31,16 @@ pub(crate) fn message(text: &[u8]) -> Result<ClientJsonRpcMessage, MessageError>
     if let ClientJsonRpcMessage::Request(request) = &message
         && let ClientRequest::CustomRequest(custom) = &request.request
         && custom.method == "initialize"
-        // In a revision without a handshake it is no method, and answered so.
-        && custom.params.as_ref().and_then(|params| params.pointer(REVISION)).is_none()
+        && !is_gone(&custom.method, custom.params.as_ref())
     {
         return Err(MessageError::Params(problem(&custom.method, custom.params.as_ref())));
     }
     Ok(message)
+}
+
+/// Whether a request is a handshake in a revision that has none: there it is no method, and answered so.
+pub(super) fn is_gone(method: &str, params: Option<&Value>) -> bool {
+    method == "initialize" && params.and_then(|params| params.pointer(REVISION)).is_some()
 }
 
 /// What a client is told of a method that is not served: the library says its bare name.
