@@ -225,8 +225,7 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
         // The library hands a known method with parameters that it cannot read here as well.
-        let is_gone = message::is_gone(&request.method, request.params.as_ref());
-        if !is_gone && era::is_known(&request.method, era::of(&context)) {
+        if era::is_known(&request.method, era::of(&context)) {
             let problem = message::problem(&request.method, request.params.as_ref());
             return Err(ErrorData::invalid_params(problem, None));
         }

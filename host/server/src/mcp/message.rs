@@ -20,7 +20,7 @@ pub(crate) enum MessageError {
 }
 
 /// Where a request says its revision if there is no handshake.
-const REVISION: &str = "/_meta/io.modelcontextprotocol~1protocolVersion";
+const REVISION: &str = "/params/_meta/io.modelcontextprotocol~1protocolVersion";
 
 /// Reads a message. A handshake that cannot be read begins nothing, so it is refused here.
 ///
@@ -31,16 +31,16 @@ pub(crate) fn message(text: &[u8]) -> Result<ClientJsonRpcMessage, MessageError>
     if let ClientJsonRpcMessage::Request(request) = &message
         && let ClientRequest::CustomRequest(custom) = &request.request
         && custom.method == "initialize"
-        && !is_gone(&custom.method, custom.params.as_ref())
+        && !has_revision(text)
     {
         return Err(MessageError::Params(problem(&custom.method, custom.params.as_ref())));
     }
     Ok(message)
 }
 
-/// Whether a request is a handshake in a revision that has none: there it is no method, and answered so.
-pub(super) fn is_gone(method: &str, params: Option<&Value>) -> bool {
-    method == "initialize" && params.and_then(|params| params.pointer(REVISION)).is_some()
+/// Whether a request says its revision itself: in one without a handshake `initialize` is no method, and answered so.
+fn has_revision(text: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(text).is_ok_and(|message| message.pointer(REVISION).is_some())
 }
 
 /// What a client is told of a method that is not served: the library says its bare name.
