@@ -131,12 +131,12 @@ fn a_worker_that_is_killed_costs_its_calls_and_nothing_else() {
 
 #[test]
 fn a_worker_that_stops_is_ended_at_the_deadline_of_its_call() {
-    let world = World::new().plugin("p", &test_guest("sleeping")).with(APART).limit("deadline_ms = 500");
+    let world = World::new().plugin("p", &test_guest("sleeping")).with(APART).limit("deadline_ms = 3_000");
     let server = world.serve(Transport::Http);
     let stopped = worker(&server);
     signal("STOP", stopped);
     let reply = server.call("p_run", json!({ "ms": 1 }));
-    assert!(reply.is_error() && reply.text().contains("deadline_ms = 500"), "{reply:?}");
+    assert!(reply.is_error() && reply.text().contains("deadline_ms = 3000"), "{reply:?}");
     wait_until("it is ended", || !workers(&server).contains(&stopped));
     // A busy machine may take longer than the deadline to start one.
     wait_until("another answers", || server.call("p_run", json!({ "ms": 1 })).text() == "awake");
