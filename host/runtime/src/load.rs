@@ -310,18 +310,7 @@ impl Cleared {
         let wanted = wanted.chain(before.map(|interface| dynamic::as_before(interface)));
         let mut exports = sandbox
             .prepare(&self.clearance, &self.found.artifact, wanted.collect(), spec)
-            .map_err(|error| match &error {
-                NotReady::Compile(_) | NotReady::Store(_) => {
-                    NotLoaded { kind: Kind::Failed, digest: Some(digest), reasons: vec![told(&error)] }
-                }
-                NotReady::OtherBytes(_)
-                | NotReady::OtherTypes(_)
-                | NotReady::Memory { .. }
-                | NotReady::Link(_)
-                | NotReady::Folder(..)
-                | NotReady::Worker(_)
-                | NotReady::Egress(_) => refused(vec![told(&error)]),
-            })?;
+            .map_err(|error| not_ready(&error, digest))?;
         let further = exports.split_off(self.listings.len());
         let mut surfaces = vec![self.surface];
         let (mut former, unseen) = self.former.map(|it| (vec![it.surface], it.unseen)).unwrap_or_default();
@@ -338,9 +327,7 @@ impl Cleared {
             };
             let said = ask(list)?;
             // Some runtimes end where a clock stands at 0: nothing was approved of them there.
-            if let [before] = before
-                && let Ok(before) = ask(before)
-            {
+            if let Some(Ok(before)) = before.first().map(ask) {
                 former.extend(said.as_approved_before(before));
             }
             hold_to_lints(&said.findings, &spec.allow_lints)
@@ -367,6 +354,21 @@ impl Cleared {
         let surfaces = Surfaces { all: surfaces, former, unseen };
         Ok(Plugin::new(spec.clone(), self.clearance, surfaces, tools, self.version))
     }
+}
+
+/// A plugin that cannot be made ready: through no fault of its own, or refused.
+fn not_ready(error: &NotReady, digest: Digest) -> NotLoaded {
+    let kind = match error {
+        NotReady::Compile(_) | NotReady::Store(_) => Kind::Failed,
+        NotReady::OtherBytes(_)
+        | NotReady::OtherTypes(_)
+        | NotReady::Memory { .. }
+        | NotReady::Link(_)
+        | NotReady::Folder(..)
+        | NotReady::Worker(_)
+        | NotReady::Egress(_) => Kind::Refused,
+    };
+    NotLoaded { kind, digest: Some(digest), reasons: vec![told(error)] }
 }
 
 /// An error with all that caused it, as one sentence.
