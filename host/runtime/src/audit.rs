@@ -117,10 +117,10 @@ pub enum Event<'a> {
     SurfaceRemapped {
         /// Which.
         plugin: &'a str,
-        /// Digest of what a model reads of it, as it was approved.
-        from: String,
-        /// The same as it is written now.
-        to: String,
+        /// Digests of what a model reads of it, as it was approved.
+        from: Vec<String>,
+        /// The same as they are now.
+        to: Vec<String>,
         /// Whose approval it is.
         approved_by: &'a str,
     },

@@ -333,7 +333,7 @@ impl Cleared {
             hold_to_lints(&said.findings, &spec.allow_lints)
                 .map_err(|reasons| refused(reasons.iter().map(ToString::to_string).collect()))?;
             surfaces.push(said.surface);
-            for (own, listing) in said.tools {
+            for (own, listing) in dynamic::compile(said.tools).map_err(|why| refused(vec![why]))? {
                 if let Some(tool) = tools.iter().find(|tool| tool.listing.name == listing.name) {
                     return Err(refused(vec![format!(
                         "its dynamic tool {} has the name of its function {}",

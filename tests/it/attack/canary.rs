@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use toolgate_tests::web::{Web, respond};
-use toolgate_tests::{Server, Transport, World, client, test_guest};
+use toolgate_tests::{Server, Transport, World, client, plugin, test_guest};
 
 const CANARY: &str = "canary-5d41402abc4b2a76b9719d911017c592/+x";
 /// The same, less what no header's name may hold.
@@ -220,5 +220,21 @@ fn what_a_client_shows_to_be_let_in_is_nowhere_in_a_guests_memory_the_results_th
             }
         }
         assert_nowhere(&world, &server, CANARY);
+    }
+}
+
+#[test]
+fn what_a_caller_sends_is_in_no_log_whatever_its_level() {
+    for level in ["debug", "trace"] {
+        for transport in Transport::ALL {
+            let world = World::new().env("TOOLGATE_LOG", level).plugin("hello", &plugin("hello"));
+            let server = world.serve(transport);
+            assert_eq!(
+                server.call("hello_greet", json!({ "name": PLAIN })).text(),
+                format!("Hello, {PLAIN}.")
+            );
+            assert!(server.log().contains("DEBUG"), "{level}: {}", server.log());
+            assert!(!server.log().contains(PLAIN), "{level}: {}", server.log());
+        }
     }
 }

@@ -130,6 +130,9 @@ fn one_client_holds_its_share_of_streams_and_another_has_its_own() {
     let held: Vec<(Kept, u16)> = (0..8).map(|_| open(Ipv4Addr::LOCALHOST)).collect();
     let statuses: Vec<u16> = held.iter().map(|(_, status)| *status).collect();
     assert_eq!(statuses, [200, 200, 200, 200, 200, 503, 503, 503]);
+    let mut refused = Kept::to(server.address());
+    refused.post(&listen.to_string(), &headers(&listen));
+    assert_eq!(refused.answer().message()["id"], 1, "it is refused by its id");
     assert_eq!(open(OTHER).1, 200);
     fine(&server);
     drop(held);

@@ -221,8 +221,13 @@ fn arguments_of_calls_that_wait_are_held_up_to_a_bound() {
         wait_until("some are refused", || seen.load(Ordering::Relaxed) > CALLS / 2);
         napping.cancel();
         let replies: Vec<String> = waiting.into_iter().map(|call| call.join().unwrap()).collect();
-        let refused =
-            replies.iter().filter(|reply| reply.contains("as many large messages as it may")).count();
+        let refused: Vec<_> =
+            replies.iter().filter(|reply| reply.contains("as many large messages as it may")).collect();
+        for refused in &refused {
+            let refused: Value = serde_json::from_str(refused).unwrap();
+            assert!(refused["id"].is_i64(), "{transport:?}: it is refused by its id: {refused}");
+        }
+        let refused = refused.len();
         let answered = replies.iter().filter(|reply| reply.contains("3000000")).count();
         assert!(
             answered > 0 && refused > 0 && answered + refused == CALLS,

@@ -97,7 +97,7 @@ fn lock(pin: Pin) -> Vec<u8> {
     let mut lock = Lockfile::default();
     let signers = vec!["publisher: vendor".to_owned()];
     let source = "file:plugins/p.wasm".to_owned();
-    let entry = Entry { pin, version: None, source, signers, remapped_from: None };
+    let entry = Entry { pin, version: None, source, signers, remapped_from: Vec::new() };
     lock.insert("p".parse().unwrap(), entry);
     lock.text().unwrap().into_bytes()
 }

@@ -72,15 +72,16 @@ fn approvals_of_7e55173_are_written_anew_as_their_approver_gave_them_and_recorde
     let after = lock(&world);
     for (name, was) in before.entries() {
         let is = after.get(name).unwrap();
-        assert_eq!(is.remapped_from, was.pin.surfaces.first().copied());
+        assert_eq!(is.remapped_from, was.pin.surfaces);
         assert_ne!(is.pin.surfaces[0], was.pin.surfaces[0]);
         let mut same = is.clone();
-        (same.pin.surfaces, same.remapped_from) = (was.pin.surfaces.clone(), None);
+        (same.pin.surfaces, same.remapped_from) = (was.pin.surfaces.clone(), Vec::new());
         assert_eq!(same, *was, "nothing else of it is another");
         let records = records();
         let record = records.iter().find(|record| record["plugin"] == name.as_str()).unwrap();
-        assert_eq!(record["from"], was.pin.surfaces[0].to_string());
-        assert_eq!(record["to"], is.pin.surfaces[0].to_string());
+        let texts = |surfaces: &[Digest]| surfaces.iter().map(Digest::to_string).collect::<Vec<_>>();
+        assert_eq!(record["from"], json!(texts(&was.pin.surfaces)));
+        assert_eq!(record["to"], json!(texts(&is.pin.surfaces)));
         assert_eq!(record["approved_by"], "the release before");
     }
     let copy = || std::fs::read_to_string(world.path("toolgate.lock.before-upgrade")).unwrap();

@@ -191,6 +191,10 @@ pub const SCHEMA_BYTES_MAX: usize = 128 * KIB as usize;
 /// Schemas to which a schema holds one value, all references followed.
 pub const SCHEMA_STEPS_MAX: u64 = 10_000;
 
+/// Schemas that are compiled once more for an `unevaluatedProperties` or `unevaluatedItems`, in all schemas of the tools that a plugin names
+/// when it runs. Each takes some 4 KiB and some microseconds.
+pub const SCHEMA_LEFTOVERS_MAX: u64 = 5_000;
+
 /// Schemas to which a value is held by the schema of a tool that its plugin names when it runs, each part of the value counting for itself, as are
 /// the texts that patterns read. So many are taken on the threads for large messages only.
 pub const SCHEMA_VALUE_STEPS_MAX: u64 = 2_000_000;

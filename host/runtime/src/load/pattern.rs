@@ -38,12 +38,20 @@ pub(super) enum PatternError {
     Ambiguous,
 }
 
-/// Holds a pattern to what any client can match in bounded time. The result is how many ranges of characters it has once its
-/// repetitions are written out, which is what compiling it takes.
+/// What a pattern takes, its repetitions written out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cost {
+    /// Ranges of characters: what compiling it takes.
+    pub(super) ranges: u64,
+    /// Places, at each of which a search can be with each byte of a text: what matching it takes.
+    pub(super) places: u64,
+}
+
+/// Holds a pattern to what any client can match in bounded time, and says what it takes.
 ///
 /// # Errors
 /// [`PatternError`].
-pub(super) fn check(pattern: &str) -> Result<u64, PatternError> {
+pub(super) fn check(pattern: &str) -> Result<Cost, PatternError> {
     if pattern.len() > PATTERN_BYTES_MAX {
         return Err(PatternError::Long);
     }
@@ -56,10 +64,10 @@ pub(super) fn check(pattern: &str) -> Result<u64, PatternError> {
         choices: 0,
         steps: 0,
         times: 1,
-        ranges: 0,
+        cost: Cost { ranges: 0, places: 0 },
     };
     reading.part(&ast, false)?;
-    Ok(reading.ranges)
+    Ok(reading.cost)
 }
 
 /// Which characters can stand in one place: the ASCII ones each for itself, the others by kind.
@@ -128,8 +136,7 @@ struct Reading<'p> {
     steps: u32,
     /// How often the present part is there once repetitions are written out.
     times: u64,
-    /// Ranges of characters, each as often as it is there.
-    ranges: u64,
+    cost: Cost,
 }
 
 impl Reading<'_> {
@@ -168,7 +175,8 @@ impl Reading<'_> {
             }
             _ => return Err(PatternError::Unreadable),
         };
-        self.ranges = self.ranges.saturating_add(ranges.saturating_mul(self.times));
+        self.cost.ranges = self.cost.ranges.saturating_add(ranges.saturating_mul(self.times));
+        self.cost.places = self.cost.places.saturating_add(self.times);
         let place = self.places.len();
         self.places.push(Place { reads, next: Vec::new(), again: Set::default(), onward: Set::default() });
         Ok(Part { first: vec![place], last: vec![place], is_empty: false })

@@ -1,6 +1,6 @@
 //! Which patterns are taken.
 
-use super::{PatternError, check};
+use super::{Cost, PatternError, check};
 
 #[test]
 fn patterns_that_take_a_backtracking_engine_for_ever_are_refused() {
@@ -63,11 +63,14 @@ fn patterns_that_people_write_pass() {
 }
 
 #[test]
-fn ranges_are_counted_as_often_as_repetitions_have_them() {
-    for (pattern, ranges) in [("^a[0-9x]$", 3), ("a{3}", 3), ("(ab?){4}", 8), ("[0-9]+", 2), ("a{0}b", 1)] {
-        assert_eq!(check(pattern), Ok(ranges), "{pattern}");
+fn ranges_and_places_are_counted_as_often_as_repetitions_have_them() {
+    let cost = |ranges, places| Ok(Cost { ranges, places });
+    for (pattern, ranges, places) in
+        [("^a[0-9x]$", 3, 2), ("a{3}", 3, 3), ("(ab?){4}", 8, 8), ("[0-9]+", 2, 2), ("a{0}b", 1, 1)]
+    {
+        assert_eq!(check(pattern), cost(ranges, places), "{pattern}");
     }
-    let letters = check(r"^\p{L}$").unwrap();
+    let letters = check(r"^\p{L}$").unwrap().ranges;
     assert!((500..1_500).contains(&letters), "{letters}");
-    assert_eq!(check(r"^\p{L}{3}$"), Ok(3 * letters));
+    assert_eq!(check(r"^\p{L}{3}$"), cost(3 * letters, 3));
 }

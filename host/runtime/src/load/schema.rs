@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use toolgate_policy::limits::load::{
-    PATTERN_RANGES_MAX, PATTERNS_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_NODES_MAX, SCHEMA_STEPS_MAX,
+    PATTERN_RANGES_MAX, PATTERNS_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_LEFTOVERS_MAX,
+    SCHEMA_NODES_MAX, SCHEMA_STEPS_MAX,
 };
 use toolgate_policy::redact::printable;
 
@@ -41,6 +42,9 @@ const BY_NAME: [&str; 6] =
 const IN_PLACE: [&str; 9] =
     ["allOf", "anyOf", "dependencies", "dependentSchemas", "else", "if", "not", "oneOf", "then"];
 
+/// Keywords about what all schemas for the same value left over.
+const LEFTOVERS: [&str; 2] = ["unevaluatedItems", "unevaluatedProperties"];
+
 /// Keywords that name another schema.
 const REFERENCES: [&str; 3] = ["$dynamicRef", "$recursiveRef", "$ref"];
 
@@ -69,6 +73,10 @@ pub(super) enum SchemaError {
         "with it the schemas of its dynamic tools have more than {PATTERNS_MAX} patterns together, or more than {PATTERN_RANGES_MAX} ranges of characters in them (`\\p{{L}}` has some 650, `\\p{{L}}{{3}}` three times as many)"
     )]
     Patterns,
+    #[error(
+        "with it the schemas of its dynamic tools have `unevaluatedProperties` or `unevaluatedItems` about more than {SCHEMA_LEFTOVERS_MAX} schemas together; write `additionalProperties` or `items`, or fewer schemas beside them"
+    )]
+    Leftovers,
     #[error("values cannot be held to it: {0}")]
     Compiled(String),
     #[error(
@@ -154,33 +162,40 @@ struct Schemas<'v> {
     /// Where each of them is in memory, so that one that a reference leads to is known for one.
     places: BTreeSet<*const Value>,
     anchors: BTreeMap<&'v str, &'v Value>,
-    /// The patterns in them.
-    patterns: Patterns,
+    cost: CompileCost,
 }
 
-/// Patterns, and the ranges of characters in them.
+/// What compiling schemas takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Patterns {
-    count: usize,
+pub(super) struct CompileCost {
+    patterns: usize,
+    /// Ranges of characters in them.
     ranges: u64,
+    /// Schemas that are compiled once more for each `unevaluatedProperties` or `unevaluatedItems` that looks at what they left over.
+    leftovers: u64,
 }
 
-impl Patterns {
-    /// Adds one, if it is such that any client can match it.
+/// What a pattern takes, if it is such that any client can match it.
+fn cost(pattern: &str) -> Result<pattern::Cost, SchemaError> {
+    pattern::check(pattern).map_err(|error| SchemaError::Pattern(error, printable(pattern, 100)))
+}
+
+impl CompileCost {
+    /// Adds a pattern.
     fn add(&mut self, pattern: &str) -> Result<(), SchemaError> {
-        let ranges =
-            pattern::check(pattern).map_err(|error| SchemaError::Pattern(error, printable(pattern, 100)))?;
-        self.with(Self { count: 1, ranges })
+        let ranges = cost(pattern)?.ranges;
+        self.with(Self { patterns: 1, ranges, leftovers: 0 })
     }
 
-    /// Adds others.
+    /// Adds what others take.
     fn with(&mut self, other: Self) -> Result<(), SchemaError> {
-        self.count = self.count.saturating_add(other.count);
+        self.patterns = self.patterns.saturating_add(other.patterns);
         self.ranges = self.ranges.saturating_add(other.ranges);
-        match self.count > PATTERNS_MAX || self.ranges > PATTERN_RANGES_MAX {
-            true => Err(SchemaError::Patterns),
-            false => Ok(()),
+        self.leftovers = self.leftovers.saturating_add(other.leftovers);
+        if self.patterns > PATTERNS_MAX || self.ranges > PATTERN_RANGES_MAX {
+            return Err(SchemaError::Patterns);
         }
+        if self.leftovers > SCHEMA_LEFTOVERS_MAX { Err(SchemaError::Leftovers) } else { Ok(()) }
     }
 }
 
@@ -192,7 +207,7 @@ impl<'v> Schemas<'v> {
             all: vec![top],
             places: BTreeSet::new(),
             anchors: BTreeMap::new(),
-            patterns: Patterns::default(),
+            cost: CompileCost::default(),
         };
         let mut next = 0;
         while let Some(schema) = found.all.get(next).copied() {
@@ -212,9 +227,9 @@ impl<'v> Schemas<'v> {
                     ("$schema", _) if next > 1 => {
                         return Err(SchemaError::Dialect("below the top".to_owned()));
                     }
-                    ("pattern", Value::String(text)) => found.patterns.add(text)?,
+                    ("pattern", Value::String(text)) => found.cost.add(text)?,
                     ("patternProperties", Value::Object(named)) => {
-                        named.keys().try_for_each(|text| found.patterns.add(text))?;
+                        named.keys().try_for_each(|text| found.cost.add(text))?;
                     }
                     _ => {}
                 }
@@ -224,10 +239,16 @@ impl<'v> Schemas<'v> {
         Ok(found)
     }
 
-    /// Holds each reference to a schema that is here, and all of them to few steps for one value.
-    fn check_references(&self) -> Result<(), SchemaError> {
+    /// Holds each reference to a schema that is here, and all of them to few steps for one value. The result is what compiling them takes.
+    fn check_references(&self) -> Result<CompileCost, SchemaError> {
         let mut known = BTreeMap::new();
-        self.all.iter().try_for_each(|schema| self.steps(schema, 0, &mut known).map(|_| ()))
+        let mut cost = self.cost;
+        for schema in &self.all {
+            let steps = self.steps(schema, 0, &mut known)?;
+            let leftovers = members(schema).filter(|(key, _)| LEFTOVERS.contains(key)).count() as u64;
+            cost.with(CompileCost { leftovers: steps.saturating_mul(leftovers), ..CompileCost::default() })?;
+        }
+        Ok(cost)
     }
 
     /// How many schemas one value is held to by this one.

@@ -29,8 +29,8 @@ pub struct Entry {
     pub source: String,
     /// Who signed it then: `role: signer, signer`. For people.
     pub signers: Vec<String>,
-    /// What the first surface was when it was approved, if a later release has written it in another way since. For people.
-    pub remapped_from: Option<Digest>,
+    /// The surfaces that were approved, if a later release has written them in another way since. For people.
+    pub remapped_from: Vec<Digest>,
 }
 
 /// What to do about a file that is no lock. Every command refuses it, so it has to go before anything can be approved.
@@ -90,8 +90,8 @@ struct RawEntry {
     signers: Vec<String>,
     approved_by: String,
     approved_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remapped_from: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    remapped_from: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked: Option<String>,
 }
@@ -184,7 +184,7 @@ impl RawEntry {
             signers: signers.clone(),
             approved_by: pin.approval.by.clone(),
             approved_at: at.to_string(),
-            remapped_from: remapped_from.map(|digest| digest.to_string()),
+            remapped_from: remapped_from.iter().map(Digest::to_string).collect(),
             revoked: pin.revoked.clone(),
         })
     }
@@ -192,12 +192,12 @@ impl RawEntry {
     fn read(self) -> Result<Entry, String> {
         let digest = |text: &str| text.parse::<Digest>().map_err(|error| error.to_string());
         let at: Timestamp = self.approved_at.parse().map_err(|_| "approved_at is no time".to_owned())?;
-        let remapped_from = self.remapped_from.as_deref().map(digest).transpose()?;
+        let digests = |texts: &[String]| texts.iter().map(|text| digest(text)).collect::<Result<Vec<_>, _>>();
         Ok(Entry {
             pin: Pin {
                 id: self.id,
                 digest: digest(&self.digest)?,
-                surfaces: self.surfaces.iter().map(|text| digest(text)).collect::<Result<_, _>>()?,
+                surfaces: digests(&self.surfaces)?,
                 asked: self.asked,
                 grant: self.grant,
                 approval: Approval { by: self.approved_by, at: UnixTime(at.as_second()) },
@@ -206,7 +206,7 @@ impl RawEntry {
             version: self.version,
             source: self.source,
             signers: self.signers,
-            remapped_from,
+            remapped_from: digests(&self.remapped_from)?,
         })
     }
 }
@@ -229,7 +229,7 @@ mod tests {
             };
             let signers = vec!["publisher: vendor".into()];
             let (version, source) = (Some("1.2.0".into()), "file:/plugins/files.wasm".into());
-            let remapped_from = (name == "http").then(|| Digest::of(b"read"));
+            let remapped_from = (name == "http").then(|| Digest::of(b"read")).into_iter().collect();
             lock.insert(name.parse().unwrap(), Entry { pin, version, source, signers, remapped_from });
         }
         lock

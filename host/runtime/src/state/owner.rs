@@ -16,7 +16,7 @@ const WRITABLE_BY_ALL: u32 = 0o002;
 pub enum OwnerError {
     /// It belongs to somebody else.
     #[error(
-        "it belongs to user {owner}, and only root or this user ({us}) may own it; run `chown {us}` on it"
+        "it belongs to user {owner}, and only root or this user ({us}) may own it; run this as user {owner}, or `chown {us}` on it"
     )]
     Owner {
         /// Whose it is.

@@ -56,9 +56,11 @@ fn escaped(document: &str) -> String {
 
 /// Starts the developers' log on stderr, and sends there what a panic says.
 pub(super) fn log(level: &str) {
-    // The protocol's library logs every request at INFO and whole arguments at DEBUG.
-    let quiet = format!("{level},rmcp=warn");
-    let filter = EnvFilter::try_from_env("TOOLGATE_LOG").unwrap_or_else(|_| EnvFilter::new(quiet));
+    // The protocol's library logs every request at INFO and whole arguments at DEBUG: only who names it gets that.
+    let quiet = |level: &str| format!("{level},rmcp=warn");
+    let wanted = std::env::var("TOOLGATE_LOG").unwrap_or_else(|_| level.to_owned());
+    let wanted = if wanted.contains("rmcp") { wanted } else { quiet(&wanted) };
+    let filter = EnvFilter::try_new(wanted).unwrap_or_else(|_| EnvFilter::new(quiet(level)));
     // Without colours: no escape sequence on its way to the terminal is ours.
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Log).with_ansi(false);
     if subscriber.with_target(false).try_init().is_err() {

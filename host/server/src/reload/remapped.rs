@@ -1,9 +1,11 @@
 //! Approvals from a release that wrote schemas in another way. What was approved then is approved still: the lock is made to say it in
 //! this release's words, with who approved it and when as they were.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use toolgate_policy::Digest;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::audit::Event;
 use toolgate_runtime::gate::Gate;
@@ -73,9 +75,10 @@ fn rewrite(gate: &Gate, path: &Path, plugins: &[&Arc<Plugin>]) -> Result<(), Str
     for plugin in plugins {
         let (Some(was), Some(pin)) = (plugin.clearance().pin(), plugin.remapped()) else { continue };
         let Some(entry) = lock.file.get(plugin.name()).filter(|entry| entry.pin == *was) else { continue };
-        let from = was.surfaces.first().copied();
-        done.push((*plugin, from, pin.surfaces.first().copied()));
-        let entry = Entry { pin, remapped_from: entry.remapped_from.or(from), ..entry.clone() };
+        done.push((*plugin, was.surfaces.clone(), pin.surfaces.clone()));
+        // Who approved it looked at the first of them.
+        let approved = if entry.remapped_from.is_empty() { &was.surfaces } else { &entry.remapped_from };
+        let entry = Entry { pin, remapped_from: approved.clone(), ..entry.clone() };
         lock.file.insert(plugin.name().clone(), entry);
     }
     if done.is_empty() {
@@ -83,13 +86,12 @@ fn rewrite(gate: &Gate, path: &Path, plugins: &[&Arc<Plugin>]) -> Result<(), Str
     }
     // The former release does not read what is written now. Its own lock is kept for whoever goes back, and stays from then on.
     if copy.symlink_metadata().is_err() {
-        locks.replace(&copy, before.as_bytes(), 0o644).map_err(|error| whole(&error))?;
+        let mode = std::fs::metadata(path).map_err(|error| whole(&error))?.permissions().mode() & 0o777;
+        locks.replace(&copy, before.as_bytes(), mode).map_err(|error| whole(&error))?;
     }
     lock.file.save(&locks, path).map_err(|error| whole(&error))?;
     for (plugin, from, to) in done {
-        let shown = |digest: Option<toolgate_policy::Digest>| {
-            digest.map_or_else(String::new, |digest| digest.to_string())
-        };
+        let shown = |digests: Vec<Digest>| digests.iter().map(Digest::to_string).collect();
         let by = plugin.clearance().pin().map(|pin| pin.approval.by.as_str()).unwrap_or_default();
         tracing::info!(plugin = %plugin.name(), "its approval was written anew: schemas are written in another way since it was given");
         gate.record(&Event::SurfaceRemapped {

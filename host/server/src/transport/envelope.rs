@@ -35,8 +35,10 @@ pub(crate) struct Envelope {
     pub(crate) rest: Bytes,
 }
 
-/// A byte order mark, which some writers put before JSON (RFC 8259 §8.1 lets readers ignore it).
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// A text without the byte order mark that some writers put before JSON (RFC 8259 §8.1 lets readers ignore it).
+pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf".as_slice()).unwrap_or(text)
+}
 
 impl Envelope {
     /// Reads a message of at most `bytes_max` bytes.
@@ -44,7 +46,7 @@ impl Envelope {
     /// # Errors
     /// [`Malformed`], with the message's id where it has one.
     pub(crate) fn read(text: &[u8], bytes_max: u64) -> Result<Self, Malformed> {
-        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        let text = without_mark(text);
         match Json::parse(text, bounds(bytes_max)) {
             Ok(message) => Self::of(message, text),
             Err(error) => Self::without_arguments(text, &error),
@@ -91,7 +93,7 @@ impl Envelope {
     /// A call whose arguments cannot be read, if what was seen is one.
     fn call(skim: &Skim, why: &str) -> Option<Self> {
         let rest = skim.rest()?;
-        let rest = rest.strip_prefix(BYTE_ORDER_MARK).unwrap_or(rest);
+        let rest = without_mark(rest);
         let mut envelope = Self::of(Json::parse(rest, bounds(u64::MAX)).ok()?, rest).ok()?;
         if !envelope.is_request {
             return None;

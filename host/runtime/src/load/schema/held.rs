@@ -10,7 +10,7 @@ use toolgate_policy::limits::load::{
 };
 use toolgate_policy::redact::printable;
 
-use super::{IN_PLACE, Patterns, REFERENCES, SchemaError, Schemas, members, parts};
+use super::{CompileCost, IN_PLACE, REFERENCES, SchemaError, Schemas, cost, members, parts};
 use crate::snapshot::tool::{Judge, Misfit};
 
 /// A schema that values are held to.
@@ -37,19 +37,36 @@ struct Part {
     places: Vec<usize>,
     /// For every element, as far as is known here.
     each_element: Vec<usize>,
-    /// What else takes its time: patterns and values to compare with.
+    own: Own,
+}
+
+/// What a schema itself does with a value, beside holding it to others.
+#[derive(Default)]
+struct Own {
+    /// Places of the patterns that a text is held to, and patterns.
+    pattern_places: u64,
     patterns: u64,
-    values: u64,
+    /// … that names of properties are held to.
+    name_places: u64,
+    name_patterns: u64,
+    /// Keywords that count the characters of a text.
+    lengths: u64,
+    /// Parts of the values that it compares with, and names that must be there.
+    compared: u64,
+    /// Divides numbers.
+    divides: bool,
+    /// Compares the elements of a list with each other.
+    is_unique: bool,
 }
 
 impl Held {
-    /// Compiles a schema that was read, whose patterns are added to those that were compiled before it.
+    /// Compiles a schema that was read. What that takes is added to what was compiled before it.
     ///
     /// # Errors
     /// [`SchemaError`].
     pub(in crate::load) fn new(
         schema: &Map<String, Value>,
-        patterns: &mut Patterns,
+        compiled: &mut CompileCost,
     ) -> Result<Self, SchemaError> {
         let top = Value::Object(schema.clone());
         let all = Schemas::of(&top)?;
@@ -57,10 +74,12 @@ impl Held {
             all.all.iter().enumerate().map(|(at, schema)| (std::ptr::from_ref(*schema), at)).collect();
         let parts =
             all.all.iter().map(|schema| Part::of(schema, &all, &index)).collect::<Result<Vec<_>, _>>()?;
-        patterns.with(all.patterns)?;
-        // What leads out of it was refused; formats are remarks.
+        compiled.with(all.check_references()?)?;
+        // What leads out of it was refused; formats are remarks, and so is what a text holds.
         let validator = jsonschema::options()
             .should_validate_formats(false)
+            .without_content_media_type_support("application/json")
+            .without_content_encoding_support("base64")
             .with_pattern_options(
                 PatternOptions::regex()
                     .size_limit(PATTERN_COMPILED_BYTES_MAX)
@@ -116,7 +135,11 @@ impl Part {
                         .extend(named.iter().filter_map(|(name, part)| Some((name.clone(), at(part)?))));
                 }
                 ("patternProperties", Value::Object(named)) => {
-                    own.patterns += named.len() as u64;
+                    // `additionalProperties` looks at them once more.
+                    for pattern in named.keys() {
+                        own.own.name_patterns += 2;
+                        own.own.name_places += 2 * cost(pattern)?.places;
+                    }
                     own.each_property.extend(below());
                 }
                 ("propertyNames", _) => own.names.extend(below()),
@@ -129,8 +152,16 @@ impl Part {
                     own.looks_again |= key == "unevaluatedItems";
                     own.each_element.extend(below());
                 }
-                ("pattern", _) => own.patterns += 1,
-                ("enum", Value::Array(values)) => own.values += values.len() as u64,
+                ("pattern", Value::String(pattern)) => {
+                    own.own.patterns += 1;
+                    own.own.pattern_places += cost(pattern)?.places;
+                }
+                ("minLength" | "maxLength", _) => own.own.lengths += 1,
+                ("multipleOf", _) => own.own.divides = true,
+                ("uniqueItems", Value::Bool(true)) => own.own.is_unique = true,
+                ("enum" | "const" | "required" | "dependentRequired" | "dependencies", _) => {
+                    own.own.compared += size(value);
+                }
                 _ => {}
             }
         }
@@ -151,8 +182,46 @@ struct Count<'a> {
 /// again: with 20 of them one value takes a minute and a half.
 const LOOKS_AGAIN: u64 = 4;
 
-/// Bytes of a text that a pattern reads in the time of a step.
+/// Bytes of a text that a pattern of one place reads in the time of a step. A search whose states are too many to be remembered is at
+/// each place of its pattern with each byte.
 const STEP_BYTES: u64 = 32;
+
+/// Steps that a division takes at most: of numbers with large exponents.
+const DIVISION_STEPS: u64 = 40;
+
+/// How often an element of a list is compared with others, to find two that are the same: short lists each with each, long ones by a hash.
+const COMPARISONS: u64 = 16;
+
+/// The parts of a value, its texts by their length.
+fn size(value: &Value) -> u64 {
+    let text = |text: &str| 1 + text.len() as u64 / STEP_BYTES;
+    match value {
+        Value::String(value) => text(value),
+        Value::Array(list) => list.iter().map(size).fold(1, u64::saturating_add),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| text(name) + size(value)).fold(1, u64::saturating_add)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
+    }
+}
+
+impl Own {
+    /// Steps for a text.
+    fn text(&self, text: &str) -> u64 {
+        let lengths = self.lengths.saturating_mul(1 + text.len() as u64 / STEP_BYTES);
+        reading(self.patterns, self.pattern_places, text).saturating_add(lengths)
+    }
+
+    /// Steps for the name of a property.
+    fn name(&self, name: &str) -> u64 {
+        reading(self.name_patterns, self.name_places, name)
+    }
+}
+
+/// Steps of so many patterns with so many places for a text.
+fn reading(patterns: u64, places: u64, text: &str) -> u64 {
+    patterns.saturating_add(places.saturating_mul(text.len() as u64) / STEP_BYTES)
+}
 
 impl Count<'_> {
     /// So many; none if they are more than may be, or too deep.
@@ -167,30 +236,30 @@ impl Count<'_> {
         }
         let parts = self.parts;
         let part = parts.get(at)?;
-        let mut steps = 1 + part.values;
+        let own = &part.own;
+        let mut steps = own.compared.saturating_add(1);
         for inner in &part.in_place {
             steps = steps.saturating_add(self.of(*inner, value, depth + 1)?);
         }
         match value {
-            Value::String(text) => {
-                steps =
-                    steps.saturating_add(part.patterns.saturating_mul(1 + text.len() as u64 / STEP_BYTES));
-            }
+            Value::String(text) => steps = steps.saturating_add(own.text(text)),
             Value::Object(members) => {
                 for (name, value) in members {
-                    let names = part.patterns.saturating_mul(1 + name.len() as u64 / STEP_BYTES);
-                    steps = steps.saturating_add(1 + names);
+                    steps = steps.saturating_add(own.name(name).saturating_add(1));
                     let text = Value::from(name.as_str());
                     for inner in &part.names {
                         steps = steps.saturating_add(self.of(*inner, &text, depth + 1)?);
                     }
-                    let own = part.properties.get(name);
-                    for inner in own.into_iter().chain(&part.each_property) {
+                    let by_name = part.properties.get(name);
+                    for inner in by_name.into_iter().chain(&part.each_property) {
                         steps = steps.saturating_add(self.of(*inner, value, depth + 1)?);
                     }
                 }
             }
             Value::Array(elements) => {
+                if own.is_unique {
+                    steps = steps.saturating_add(size(value).saturating_mul(COMPARISONS));
+                }
                 for (index, value) in elements.iter().enumerate() {
                     steps = steps.saturating_add(1);
                     for inner in part.places.get(index).into_iter().chain(&part.each_element) {
@@ -198,6 +267,7 @@ impl Count<'_> {
                     }
                 }
             }
+            Value::Number(_) if own.divides => steps = steps.saturating_add(DIVISION_STEPS),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
         if part.looks_again {
@@ -217,141 +287,5 @@ impl Count<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn held(schema: Value) -> Held {
-        let schema = super::super::read(&schema.to_string()).unwrap();
-        Held::new(&schema, &mut Patterns::default()).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    fn judged(schema: Value, value: &Value) -> Result<(), Misfit> {
-        held(schema).judge(value, 100_000)
-    }
-
-    #[test]
-    fn what_does_not_fit_is_said_with_its_place_and_without_the_value() {
-        let schema = json!({ "type": "object", "properties": {
-            "a": { "type": "string" }, "b": { "type": "array", "items": { "$ref": "#/$defs/n" } },
-        }, "required": ["a"], "additionalProperties": false, "$defs": { "n": { "type": "integer", "minimum": 3 } } });
-        for (value, at, words) in [
-            (json!({ "a": "x", "b": [3, 4] }), "", ""),
-            (json!({ "a": 5 }), "/a", "is not of type \"string\""),
-            (json!({}), "", "\"a\" is a required property"),
-            (json!({ "a": "x", "b": [3, 2] }), "/b/1", "is less than the minimum of 3"),
-            (json!({ "a": "x", "secret-word": 1 }), "", "dditional properties"),
-        ] {
-            match judged(schema.clone(), &value) {
-                Ok(()) => assert_eq!(words, "", "{value}"),
-                Err(Misfit::Wrong { at: place, what }) => {
-                    assert!(
-                        !words.is_empty() && place == at && what.contains(words),
-                        "{value}: {place}: {what}"
-                    );
-                }
-                Err(Misfit::Large) => panic!("{value}"),
-            }
-        }
-    }
-
-    #[test]
-    fn a_schema_of_a_plugin_is_held_to_as_written_without_leniency() {
-        let schema = json!({ "type": "object", "properties": { "a": { "type": "boolean" }, "n": { "type": "integer" } } });
-        assert!(judged(schema.clone(), &json!({ "a": true, "n": 5.0 })).is_ok());
-        for value in [json!({ "a": "true" }), json!({ "n": "5" })] {
-            assert!(matches!(judged(schema.clone(), &value), Err(Misfit::Wrong { .. })), "{value}");
-        }
-    }
-
-    #[test]
-    fn a_schema_that_holds_a_small_value_to_millions_of_schemas_is_not_asked() {
-        // Each level is held to the next in two ways.
-        let tree = json!({ "type": "object", "$defs": { "t": { "allOf": [
-            { "properties": { "c": { "$ref": "#/$defs/t" } } }, { "properties": { "c": { "$ref": "#/$defs/t" } } },
-        ] } }, "properties": { "c": { "$ref": "#/$defs/t" } } });
-        let deep = |levels: usize| (0..levels).fold(json!({}), |value, _| json!({ "c": value }));
-        assert!(judged(tree.clone(), &deep(8)).is_ok());
-        assert!(matches!(judged(tree, &deep(40)), Err(Misfit::Large)));
-        // And so deep that the stack would not do.
-        let chain = json!({ "type": "object", "properties": { "c": { "$ref": "#" } } });
-        assert!(judged(chain.clone(), &deep(60)).is_ok());
-        assert!(matches!(judged(chain, &deep(SCHEMA_VALUE_DEPTH_MAX)), Err(Misfit::Large)));
-    }
-
-    #[test]
-    fn a_schema_that_looks_again_and_again_at_what_is_left_over_is_not_asked() {
-        for (all, left_over, value) in [
-            ("unevaluatedProperties", json!({ "type": "string" }), json!({ "a": "x" })),
-            ("unevaluatedItems", json!({ "type": "string" }), json!({ "a": ["x"] })),
-        ] {
-            let nested = |levels: usize| {
-                let inner =
-                    (0..levels).fold(json!({}), |inner, _| json!({ "allOf": [inner], all: left_over }));
-                match all {
-                    "unevaluatedItems" => json!({ "type": "object", "properties": { "a": inner } }),
-                    _ => json!({ "type": "object", "allOf": [inner] }),
-                }
-            };
-            assert!(judged(nested(5), &value).is_ok(), "{all}");
-            assert!(matches!(judged(nested(20), &value), Err(Misfit::Large)), "{all}");
-        }
-    }
-
-    #[test]
-    fn names_of_properties_are_read_by_each_pattern_that_they_are_held_to() {
-        let patterns: Vec<Value> =
-            (0..500).map(|n| json!({ "pattern": format!("^[a-w]*(?:[0-9]{{{}}})?$", n / 2) })).collect();
-        let schema = json!({ "type": "object", "propertyNames": { "allOf": patterns } });
-        let value: Map<String, Value> =
-            (0..14).map(|n| (format!("{}{}", "a".repeat(4_000), "b".repeat(n)), json!(1))).collect();
-        assert!(matches!(judged(schema, &Value::Object(value)), Err(Misfit::Large)));
-    }
-
-    #[test]
-    fn a_long_text_counts_for_each_pattern_and_large_values_are_not_explained() {
-        let schema = json!({ "type": "object", "properties": { "a": { "pattern": "^[a-z]*$" } } });
-        let long = json!({ "a": "x".repeat(1 << 20) });
-        assert!(
-            held(schema.clone()).judge(&long, 20_000).is_err_and(|misfit| matches!(misfit, Misfit::Large))
-        );
-        assert!(judged(schema, &long).is_ok());
-        let list = json!({ "type": "object", "properties": { "a": { "items": { "type": "string" } } } });
-        let wrong = json!({ "a": vec![1; 30_000] });
-        match judged(list, &wrong) {
-            Err(Misfit::Wrong { at, what }) => {
-                assert!(at.is_empty() && what.contains("too large to say"), "{what}")
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn patterns_that_take_long_to_compile_together_are_refused_before_they_are_compiled() {
-        let patterns: Vec<Value> =
-            (0..512).map(|n| json!({ "pattern": format!(r"^{n}\p{{L}}{{3}}$") })).collect();
-        let read = |patterns: &[Value]| {
-            super::super::read(
-                &json!({ "type": "object", "propertyNames": { "allOf": patterns } }).to_string(),
-            )
-        };
-        assert!(matches!(read(&patterns), Err(SchemaError::Patterns)));
-        // Those of several tools are counted together.
-        let few = read(patterns.get(..40).unwrap()).unwrap();
-        let mut all = Patterns::default();
-        assert!(Held::new(&few, &mut all).is_ok());
-        assert!(matches!(Held::new(&few, &mut all), Err(SchemaError::Patterns)));
-    }
-
-    #[test]
-    fn a_pattern_whose_compiled_form_is_large_is_refused() {
-        let schema = super::super::read(
-            r#"{"type":"object","properties":{"a":{"type":"string","pattern":"^\\p{L}{100}$"}}}"#,
-        );
-        match schema.and_then(|schema| Held::new(&schema, &mut Patterns::default()).map(drop)) {
-            Err(SchemaError::Compiled(_) | SchemaError::Pattern(..)) => {}
-            other => panic!("{other:?}"),
-        }
-    }
-}
+#[path = "held_tests.rs"]
+mod tests;

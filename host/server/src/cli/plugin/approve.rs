@@ -78,7 +78,7 @@ impl Shown {
             version: self.plugin.provenance().version.clone(),
             source: self.plugin.source().to_string(),
             signers: self.plugin.provenance().signers.clone(),
-            remapped_from: None,
+            remapped_from: Vec::new(),
         }
     }
 }

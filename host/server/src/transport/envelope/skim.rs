@@ -12,6 +12,8 @@ use toolgate_policy::limits::wire::{ENVELOPE_BYTES_MAX, ID_BYTES_MAX};
 pub(crate) struct Skim {
     position: usize,
     depth: usize,
+    /// The message is over: what follows it is not a part of it.
+    has_ended: bool,
     in_string: bool,
     is_escaped: bool,
     /// The last string, with its quotes, as far as it could be a key.
@@ -102,7 +104,9 @@ impl Skim {
 
     fn step(&mut self, byte: u8) {
         let mut begins = Key::None;
-        if self.in_string {
+        if self.has_ended {
+            // Nothing in it is looked for.
+        } else if self.in_string {
             self.step_in_string(byte);
         } else {
             match byte {
@@ -115,6 +119,7 @@ impl Skim {
                 b',' => self.end_value(),
                 b'}' | b']' => {
                     self.end_value();
+                    self.has_ended = self.depth == 1;
                     self.depth = self.depth.saturating_sub(1);
                 }
                 b':' => begins = self.begin_value(),
@@ -278,6 +283,9 @@ mod tests {
             (r#"{"error":5,"id":5}"#, Value::Null),
             (r#"{"id":5,"\u0072esult":{"method":"x"}}"#, Value::Null),
             (r#"{"id":5,"method":"x","params":{"result":1}}"#, json!(5)),
+            // What follows is another message, if it is one.
+            (r#"{"id":1,"method":"ping"}{"id":2}"#, json!(1)),
+            (r#"{"method":"ping"} {"id":2}"#, Value::Null),
             ("", Value::Null),
             ("\"", Value::Null),
             ("]]]]", Value::Null),

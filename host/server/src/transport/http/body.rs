@@ -27,6 +27,8 @@ pub(super) enum Received {
     Whole(Message),
     /// It has more bytes than a message may have. What was seen of it.
     TooLarge(Skim),
+    /// Large messages take as much as they may. What was seen of it.
+    NoRoom(Skim),
 }
 
 /// A message that was received. Room was taken for a large one.
@@ -35,6 +37,9 @@ pub(super) struct Message {
     pub(super) bytes: Vec<u8>,
     pub(super) admitted: Option<Admitted>,
 }
+
+/// What a client is told whose message has no room.
+pub(super) const NO_ROOM: &str = "the server holds as many large messages as it may; try again later";
 
 /// Why none was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,17 +82,13 @@ pub(super) async fn receive(
     };
     match received {
         Ok(()) => Ok(Received::Whole(message)),
-        Err(BodyError::Large) => {
+        Err(error @ (BodyError::Large | BodyError::NoRoom)) => {
             let Message { bytes, admitted } = message;
             drop(admitted);
-            Ok(Received::TooLarge(skim(bytes, body, headers, announced, bytes_max).await))
+            let skim = skim(bytes, body, headers, announced, bytes_max).await;
+            Ok(if error == BodyError::Large { Received::TooLarge(skim) } else { Received::NoRoom(skim) })
         }
-        Err(error) => {
-            if error == BodyError::NoRoom {
-                forget(body, headers, bytes_max);
-            }
-            Err(error)
-        }
+        Err(error) => Err(error),
     }
 }
 
@@ -121,7 +122,7 @@ impl Message {
     }
 }
 
-/// Walks over a body that is too large, for what it is answered by: the whole of it, if it is not much too large and comes
+/// Walks over a body that is refused, for what it is answered by: the whole of it, if it is not much too large and comes
 /// soon. Of what is longer, or of a client that asks first, only what is there.
 async fn skim(
     held: Vec<u8>,
@@ -153,7 +154,7 @@ async fn skim(
         }
     };
     if tokio::time::timeout(Duration::from_millis(patience), skimming).await.is_err() {
-        tracing::debug!("a body that is too large did not come in time to be answered by its id");
+        tracing::debug!("a body that is refused did not come in time to be answered by its id");
     }
     forget(body, headers, bytes_max);
     skim
@@ -205,10 +206,7 @@ impl BodyError {
             Self::Large => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "the message is larger than [server.limits] body_bytes_max\n")
             }
-            Self::NoRoom => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the server holds as many large messages as it may; try again later\n",
-            ),
+            Self::NoRoom => (StatusCode::SERVICE_UNAVAILABLE, NO_ROOM),
             Self::BrokeOff => (StatusCode::BAD_REQUEST, "the body broke off\n"),
             Self::Slow => (StatusCode::REQUEST_TIMEOUT, "the body took too long\n"),
         }

@@ -42,6 +42,13 @@ pub(super) fn come_back(text: &'static str) -> Reply {
     reply
 }
 
+/// The same, by the id of a message that was read.
+pub(super) fn come_back_to(id: &serde_json::Value, text: &str) -> Reply {
+    let mut reply = malformed(&Malformed::busy(text.trim_end(), id.clone()));
+    reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+    reply
+}
+
 /// A probe is read.
 pub(super) fn not_get() -> Reply {
     not_allowed("GET", "GET only\n")

@@ -18,9 +18,9 @@ use toolgate_runtime::quota::Taken;
 use toolgate_runtime::turns::Caller;
 
 use super::accept::{self, Accepted};
-use super::body::{BodyError, Message, Received, Sent, announced, forget, receive};
+use super::body::{BodyError, Message, NO_ROOM, Received, Sent, announced, forget, receive};
 use super::connections::{Connection, Phase};
-use super::replies::{Reply, come_back, malformed, plain};
+use super::replies::{Reply, come_back, come_back_to, malformed, plain};
 use super::sessions::{self, InUse, Opened};
 use super::{Body, HttpServer, mirrored};
 use crate::auth::local;
@@ -102,12 +102,13 @@ impl HttpServer {
         if let Some((head, body)) = unread.map(Request::into_parts) {
             forget(body, &head.headers, usize::try_from(self.0.limits.body_bytes_max).unwrap_or(usize::MAX));
         }
-        come_back(match trouble {
-            Trouble::Connections => "the server has as many connections as it may; try again later\n",
-            Trouble::Streams => "the server has as many streams as it may; try again later\n",
-            Trouble::Sessions => "the server has as many sessions in use as it may; try again later\n",
-            _ => "the server answers as many requests as it may; try again later\n",
-        })
+        come_back(busy_text(trouble))
+    }
+
+    /// The same of a message that was read.
+    fn busy_with(&self, trouble: Trouble, held: &Held, id: &Value) -> Reply {
+        self.0.notices.tell(trouble, held.peer());
+        come_back_to(id, busy_text(trouble))
     }
 
     /// A stream of a session, or its end.
@@ -193,7 +194,7 @@ impl HttpServer {
                 return Err(malformed(&refused));
             }
             let stream = self.0.streams.take(held.peer(), 1);
-            let stream = stream.map_err(|_| self.busy(Trouble::Streams, &held, None))?;
+            let stream = stream.map_err(|_| self.busy_with(Trouble::Streams, &held, &envelope.id))?;
             // It is no request that will be answered soon.
             held.hold(stream);
             accepted = accepted.for_stream();
@@ -211,7 +212,7 @@ impl HttpServer {
         match opened {
             None | Some(Opened::HadRoom) => {}
             Some(Opened::MadeRoom) => self.0.notices.tell(Trouble::SessionMadeRoom, held.peer()),
-            Some(Opened::Refused) => return Err(self.busy(Trouble::Sessions, &held, None)),
+            Some(Opened::Refused) => return Err(self.busy_with(Trouble::Sessions, &held, &envelope.id)),
         }
         if is_stream && reply.status() == StatusCode::OK {
             held.enter(Phase::Streaming);
@@ -254,23 +255,23 @@ impl HttpServer {
         let large = self.0.handler.gate().large();
         let received = receive(body, headers, bytes_max, patience, large, caller).await;
         held.enter(Phase::Answering);
-        let (mut envelope, held_bytes, admitted) =
-            match received.map_err(|error| self.not_received(error, held))? {
-                Received::Whole(message) => self.envelope(message, caller).await?,
-                Received::TooLarge(skim) => {
-                    let envelope = Envelope::too_large(&skim, bytes_max);
-                    let refused = |error: Malformed| error.with_status(StatusCode::PAYLOAD_TOO_LARGE);
-                    (envelope.map_err(|error| malformed(&refused(error)))?, 0, None)
-                }
-            };
+        let (mut envelope, held_bytes, admitted) = match received.map_err(not_received)? {
+            Received::Whole(message) => self.envelope(message, caller).await?,
+            Received::TooLarge(skim) => {
+                let envelope = Envelope::too_large(&skim, bytes_max);
+                let refused = |error: Malformed| error.with_status(StatusCode::PAYLOAD_TOO_LARGE);
+                (envelope.map_err(|error| malformed(&refused(error)))?, 0, None)
+            }
+            Received::NoRoom(skim) => return Err(self.busy_with(Trouble::Messages, held, &skim.id())),
+        };
         if is_spare && envelope.is_request {
-            return Err(self.busy(Trouble::Requests, held, None));
+            return Err(self.busy_with(Trouble::Requests, held, &envelope.id));
         }
         let checked = self.check(headers, &envelope, principal);
         // Large ones are dropped where they were read, also if they are refused.
         let arguments = envelope.take_arguments(held_bytes, admitted);
         checked.map_err(|error| malformed(&error))?;
-        let arguments = arguments.map_err(|_| self.not_received(BodyError::NoRoom, held))?;
+        let arguments = arguments.map_err(|_| self.busy_with(Trouble::Messages, held, &envelope.id))?;
         Ok((envelope, arguments))
     }
 
@@ -318,15 +319,23 @@ impl HttpServer {
         let (envelope, held_bytes) = read.map_err(|error| malformed(&error))?;
         Ok((envelope, held_bytes, Some(admitted)))
     }
+}
 
-    fn not_received(&self, error: BodyError, held: &Held) -> Reply {
-        let (status, text) = error.told();
-        if error == BodyError::NoRoom {
-            self.0.notices.tell(Trouble::Messages, held.peer());
-            return come_back(text);
-        }
-        plain(status, text)
+/// What a client is told that is to come back.
+fn busy_text(trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::Connections => "the server has as many connections as it may; try again later\n",
+        Trouble::Streams => "the server has as many streams as it may; try again later\n",
+        Trouble::Sessions => "the server has as many sessions in use as it may; try again later\n",
+        Trouble::Messages => NO_ROOM,
+        _ => "the server answers as many requests as it may; try again later\n",
     }
+}
+
+/// The answer to a request whose body did not come.
+fn not_received(error: BodyError) -> Reply {
+    let (status, text) = error.told();
+    plain(status, text)
 }
 
 /// Headers of a request of which readers could go by another one each.

@@ -8,7 +8,7 @@ use toolgate_policy::limits::wire::SMALL_MESSAGE_BYTES;
 use toolgate_runtime::large::{Admitted, Large};
 use toolgate_runtime::turns::Caller;
 
-use crate::transport::envelope::{Envelope, Malformed, Skim};
+use crate::transport::envelope::{Envelope, Malformed, Skim, without_mark};
 
 /// Reads lines.
 pub(super) struct Lines<R> {
@@ -94,7 +94,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
             let Growing { bytes, admitted, refused, skim } = growing;
             match refused {
                 Some(why) => return Ok(Some(Err(Unread { why, skim }))),
-                None if !bytes.iter().all(u8::is_ascii_whitespace) => {
+                None if !without_mark(&bytes).iter().all(u8::is_ascii_whitespace) => {
                     return Ok(Some(Ok(Line { bytes, admitted })));
                 }
                 None if ended => return Ok(None),
