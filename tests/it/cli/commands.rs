@@ -28,7 +28,7 @@ fn check_says_what_loads_and_what_does_not_also_as_json() {
 fn call_prints_the_answer_and_tells_by_its_code_how_it_went() {
     let world = hello();
     let ok = world.run(&["call", "hello_add", "--args", r#"{"a":1,"b":2}"#]);
-    assert_eq!((ok.code, ok.stdout.as_str(), ok.stderr.as_str()), (0, "3\n", ""));
+    assert_eq!((ok.code, ok.stdout.as_str(), ok.complaints()), (0, "3\n", Vec::new()));
     let json = world.run(&["call", "hello_add", "--args", r#"{"a":1,"b":2}"#, "--json"]);
     assert_eq!(json.json()["structuredContent"], json!({ "result": 3 }), "{}", json.stdout);
     for (args, code) in [
@@ -52,7 +52,7 @@ fn a_call_needs_only_the_plugin_that_has_the_tool() {
         let world =
             hello().plugin("fetch", &plugin("fetch")).plugin_folder("dir:not-there").server(on_refused);
         let called = world.run(&["call", "hello_add", "--args", r#"{"a":1,"b":2}"#]);
-        assert_eq!((called.code, called.stdout.as_str(), called.stderr.as_str()), (0, "3\n", ""));
+        assert_eq!((called.code, called.stdout.as_str(), called.complaints()), (0, "3\n", Vec::new()));
         let refused = world.run(&["call", "fetch_get"]);
         assert_eq!(refused.code, 3, "{}", refused.said());
         assert!(refused.stderr.contains("plugin fetch: refused: it needs `http`"), "{}", refused.said());

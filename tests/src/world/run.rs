@@ -122,6 +122,11 @@ impl Ended {
         format!("{}{}", self.stdout, self.stderr)
     }
 
+    /// What it complained of, but for plugins that take long to compile.
+    pub fn complaints(&self) -> Vec<&str> {
+        self.stderr.lines().filter(|line| !line.contains(": compiling ")).collect()
+    }
+
     /// What it printed, as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no JSON: {self:?}"))

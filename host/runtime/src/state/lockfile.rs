@@ -90,10 +90,36 @@ struct RawEntry {
     signers: Vec<String>,
     approved_by: String,
     approved_at: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    remapped_from: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remapped_from: Option<OneOrMore>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked: Option<String>,
+}
+
+/// One text stands by itself.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    /// Nothing of no texts.
+    fn of(mut texts: Vec<String>) -> Option<Self> {
+        match texts.pop() {
+            None => None,
+            Some(one) if texts.is_empty() => Some(Self::One(one)),
+            Some(last) => Some(Self::More([texts, vec![last]].concat())),
+        }
+    }
+
+    fn texts(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::More(texts) => texts,
+        }
+    }
 }
 
 impl Lockfile {
@@ -184,7 +210,7 @@ impl RawEntry {
             signers: signers.clone(),
             approved_by: pin.approval.by.clone(),
             approved_at: at.to_string(),
-            remapped_from: remapped_from.iter().map(Digest::to_string).collect(),
+            remapped_from: OneOrMore::of(remapped_from.iter().map(Digest::to_string).collect()),
             revoked: pin.revoked.clone(),
         })
     }
@@ -206,7 +232,7 @@ impl RawEntry {
             version: self.version,
             source: self.source,
             signers: self.signers,
-            remapped_from: digests(&self.remapped_from)?,
+            remapped_from: digests(self.remapped_from.as_ref().map_or(&[], OneOrMore::texts))?,
         })
     }
 }
@@ -229,7 +255,8 @@ mod tests {
             };
             let signers = vec!["publisher: vendor".into()];
             let (version, source) = (Some("1.2.0".into()), "file:/plugins/files.wasm".into());
-            let remapped_from = (name == "http").then(|| Digest::of(b"read")).into_iter().collect();
+            let texts: &[&[u8]] = if name == "http" { &[b"read"] } else { &[b"reads", b"says"] };
+            let remapped_from = texts.iter().map(|text| Digest::of(text)).collect();
             lock.insert(name.parse().unwrap(), Entry { pin, version, source, signers, remapped_from });
         }
         lock
