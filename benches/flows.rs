@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use toolgate_benches::{gate, gate_by, spec};
 use toolgate_policy::Principal;
-use toolgate_policy::capability::room::RoomText;
+use toolgate_policy::capability::room::QuotaText;
 use toolgate_policy::capability::{files, http, keyvalue};
 use toolgate_policy::load::Grants;
 use toolgate_policy::load::lint::Lint;
@@ -23,7 +23,7 @@ use toolgate_runtime::load::asked;
 use toolgate_runtime::load::source::Sources;
 use toolgate_runtime::load::verify::verify;
 use toolgate_runtime::outcome::{Answer, Outcome, Verdict};
-use toolgate_runtime::remote::Away;
+use toolgate_runtime::remote::Fetcher;
 use toolgate_runtime::sandbox::interrupt::Interrupt;
 use toolgate_runtime::spec::Isolation;
 use toolgate_tests::web::{Web, respond};
@@ -45,7 +45,7 @@ fn load(c: &mut Criterion) {
     let mut group = c.benchmark_group("load");
     group.sample_size(20);
     group.bench_function("hello: source, verify, inspect", |b| {
-        let sources = Sources::new(Away::new(Vec::new()));
+        let sources = Sources::new(Fetcher::new(Vec::new()));
         b.iter(|| asked(&sources, &spec.plugins[0], &spec.trust).unwrap());
     });
     let cached = gate(&world, "cached");
@@ -79,7 +79,7 @@ fn hundred(c: &mut Criterion) {
     for plugin in &mut spec.plugins {
         plugin.allow_lints.insert(Lint::SimilarName);
     }
-    let sources = Sources::new(Away::new(Vec::new()));
+    let sources = Sources::new(Fetcher::new(Vec::new()));
     let each = |group: &mut BenchmarkGroup<'_, WallTime>, what: &str, all: &dyn Fn()| {
         group.bench_function(what, |b| {
             b.iter_custom(|times| {
@@ -137,7 +137,7 @@ fn calls(c: &mut Criterion) {
         host: docs,
         guest: "/docs".to_owned(),
         access: "read".to_owned(),
-        room: RoomText::default(),
+        room: QuotaText::default(),
         open_max: None,
     };
     let docs = files::Grant::new(vec![docs]).unwrap();
@@ -184,7 +184,7 @@ fn isolated(c: &mut Criterion) {
         private: true,
         ..http::RuleText::default()
     };
-    let room = RoomText { bytes_max: Some(1 << 20), entries_max: None };
+    let room = QuotaText { bytes_max: Some(1 << 20), entries_max: None };
     let http = http::Grant::new(vec![rule(&web), rule(&apart)]).unwrap();
     let keyvalue = keyvalue::Grant::new(room).unwrap();
     let plugins = [

@@ -3,6 +3,7 @@
 mod commands;
 mod configuration;
 mod explain;
+mod first;
 mod keys;
 mod learn;
 mod remedies;

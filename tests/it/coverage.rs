@@ -58,7 +58,7 @@ fn every_capability_is_tested_granted_denied_and_narrowed() {
 
 #[test]
 fn every_capability_has_its_rooms_and_its_heading() {
-    let headings = read(&root().join("docs/CAPABILITIES.md"));
+    let headings = read(&root().join("docs/grants.md"));
     for word in Capability::ALL {
         for room in ["host/policy/src/capability", "host/runtime/src/imports"] {
             assert!(root().join(room).join(format!("{word}.rs")).exists(), "{word} has no {room}");

@@ -84,6 +84,9 @@ fn on_the_command_line_the_last_words_are_told_as_text_and_as_json() {
         called.said()
     );
     assert!(called.stderr.contains("no reason"), "{}", called.stderr);
+    let world = World::new().plugin("panic", &test_guest("panicking")).with(r#"crash_details = "never""#);
+    let called = world.run(&["call", "panic_run", "--args", r#"{"why":"no reason"}"#, "--json"]);
+    assert!(called.said().contains("crashed: ") && !called.said().contains("no reason"), "{}", called.said());
 }
 
 #[test]

@@ -38,12 +38,12 @@ fn an_answer_is_made_of_pieces_of_every_kind() {
 fn a_piece_that_is_none_is_the_plugins_fault_and_says_which() {
     let server = piecing().serve(Transport::Http);
     for (how, words) in [
-        ("uri", "an address that is no URI"),
-        ("hidden", "an address that is no URI"),
+        ("uri", "an address that is not a URI"),
+        ("hidden", "an address that is not a URI"),
         ("mime", "a media type that is none"),
         ("priority", "a priority that is not from 0 to 1"),
-        ("structured", "no JSON object"),
-        ("twice", "no JSON object"),
+        ("structured", "not a JSON object"),
+        ("twice", "not a JSON object"),
         ("large", "output_bytes_max"),
         ("otherwise", "no such way"),
     ] {

@@ -37,7 +37,7 @@ usage: cargo xtask COMMAND
   conformance     install what is missing, and run MCP's official conformance suite, in every revision
   guests          build the example plugins and the test guests
   languages       install what is missing, build the test guest that is the same in every language
-  tidy            check the house rules: sizes, file headers, names, arrows, doors
+  tidy            check the project rules: sizes, file headers, names, layers, restricted dependencies
   bench           measure, and print the table of docs/BENCHMARKS.md
   fuzz [MINUTES]  fuzz each target for so long (default 15)
 ";

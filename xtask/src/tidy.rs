@@ -1,9 +1,9 @@
-//! `cargo xtask tidy`: the house rules that a program can check. Sizes, file headers and names; arrows and doors, which it
+//! `cargo xtask tidy`: the project rules that a program can check. Sizes, file headers and names; layers and restricted dependencies, which it
 //! reads from `docs/ARCHITECTURE.md`, so that the page cannot say one thing and the code another.
 
-mod arrows;
 mod code;
-mod doors;
+mod layers;
+mod restricted;
 mod shape;
 
 use std::path::Path;
@@ -26,32 +26,46 @@ pub(crate) fn run() -> Outcome {
     let sources = sources()?;
     let page = read(&shell::root().join("docs/ARCHITECTURE.md"))?;
     let mut broken = shape::check(&sources);
-    broken.extend(arrows::check(&sources, block(&page, "arrows")?)?);
-    broken.extend(doors::check(&sources, block(&page, "doors")?)?);
-    broken.extend(doors::check_exceptions(&sources, block(&page, "exceptions")?)?);
-    broken.extend(doors::check_conditions(&sources)?);
-    broken.extend(doors::check_crates(&shell::root().join("host"))?);
-    broken.extend(doors::check_policy(
+    broken.extend(layers::check(&sources, block(&page, "layers")?)?);
+    broken.extend(restricted::check(&sources, block(&page, "restricted")?)?);
+    broken.extend(restricted::check_exceptions(&sources, block(&page, "exceptions")?)?);
+    broken.extend(restricted::check_conditions(&sources)?);
+    broken.extend(names(&sources)?);
+    broken.extend(restricted::check_crates(&shell::root().join("host"))?);
+    broken.extend(restricted::check_policy(
         &read(&shell::root().join("host/policy/Cargo.toml"))?,
         block(&page, "policy-dependencies")?,
     ));
     if broken.is_empty() {
-        return Ok(format!("{} files keep the house rules", sources.len()));
+        return Ok(format!("{} files keep the project rules", sources.len()));
     }
     broken.sort();
-    Err(format!("{} breaches of the house rules:\n{}", broken.len(), broken.join("\n")))
+    Err(format!("{} breaches of the project rules:\n{}", broken.len(), broken.join("\n")))
+}
+
+/// Error types end in `Error`.
+fn names(sources: &[Source]) -> Outcome<Vec<String>> {
+    let mut broken = Vec::new();
+    for source in sources.iter().filter(|source| source.path.starts_with("host/")) {
+        let errors = code::errors(&source.text).map_err(|why| format!("{}: {why}", source.path))?;
+        let others = errors.iter().filter(|name| !name.ends_with("Error"));
+        broken.extend(
+            others.map(|name| format!("{}: `{name}` is an error; let its name end in Error", source.path)),
+        );
+    }
+    Ok(broken)
 }
 
 impl Source {
     /// The crate and the path in it, such as `("policy", "load/trust")`; none outside `host`.
-    fn room(&self) -> Option<(&str, &str)> {
+    fn module(&self) -> Option<(&str, &str)> {
         let (name, path) = self.path.strip_prefix("host/")?.split_once("/src/")?;
         Some((name, path.strip_suffix(".rs")?))
     }
 
     /// Whether this is the file that a list calls `policy/load/trust`.
     fn is(&self, place: &str) -> bool {
-        self.room().is_some_and(|(name, path)| place.strip_prefix(name) == Some(&format!("/{path}")))
+        self.module().is_some_and(|(name, path)| place.strip_prefix(name) == Some(&format!("/{path}")))
     }
 
     /// What is named in what is built into the program.

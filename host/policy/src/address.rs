@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-use crate::Invalid;
+use crate::InvalidValueError;
 
 /// A host in normal form: lower case, IDNA to ASCII, no trailing dot; an address in whatever notation it was written
 /// (decimal, octal, hexadecimal, bracketed) is an address. The normal form is what is matched *and* what is sent.
@@ -38,7 +38,7 @@ pub enum Reach {
 
 /// Why an address is out of bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Blocked {
+pub enum BlockedAddressError {
     /// Loopback, RFC 1918, unique local (RFC 4193): reachable with `private = true`.
     #[error("{0} is in a private network; `private = true` in the grant allows that")]
     Private(IpAddr),
@@ -52,16 +52,16 @@ pub enum Blocked {
 
 /// Why a text is no host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no host name or address")]
-pub struct NotAHost(pub String);
+#[error("`{0}` is not a host name or address")]
+pub struct HostNameError(pub String);
 
 impl Host {
     /// Reads a host as it stands in a URL, without a port.
     ///
     /// # Errors
-    /// [`NotAHost`] when it is empty, too long, or holds what no host holds.
-    pub fn parse(text: &str) -> Result<Self, NotAHost> {
-        let refused = || NotAHost(text.to_owned());
+    /// [`HostNameError`] when it is empty, too long, or holds what no host holds.
+    pub fn parse(text: &str) -> Result<Self, HostNameError> {
+        let refused = || HostNameError(text.to_owned());
         match url::Host::parse(text).map_err(|_| refused())? {
             url::Host::Ipv4(address) => Ok(Self::Address(address.into())),
             url::Host::Ipv6(address) => Ok(Self::Address(address.into())),
@@ -88,10 +88,10 @@ impl HostPattern {
     ///
     /// # Errors
     /// [`Invalid`] for anything else, `*` alone included: a grant names whom it trusts.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    pub fn parse(text: &str) -> Result<Self, InvalidValueError> {
         let not_a_pattern = || {
-            Invalid::new(format!(
-                "`{text}` is no host; write a name, an address, or *.suffix such as *.example.com"
+            InvalidValueError::new(format!(
+                "`{text}` is not a host; write a name, an address, or *.suffix such as *.example.com"
             ))
         };
         let Some(suffix) = text.strip_prefix("*.") else {
@@ -101,7 +101,9 @@ impl HostPattern {
             Ok(Host::Name(suffix)) if suffix.contains('.') || suffix == "localhost" => {
                 Ok(Self::Below(suffix))
             }
-            Ok(Host::Name(_)) => Err(Invalid::new(format!("`{text}` would grant a whole top-level domain"))),
+            Ok(Host::Name(_)) => {
+                Err(InvalidValueError::new(format!("`{text}` would grant a whole top-level domain")))
+            }
             Ok(Host::Address(_)) | Err(_) => Err(not_a_pattern()),
         }
     }
@@ -123,16 +125,16 @@ impl HostPattern {
 ///
 /// # Errors
 /// [`Blocked`] with the reason.
-pub fn may_connect(address: IpAddr, reach: Reach, own: &[IpAddr]) -> Result<(), Blocked> {
+pub fn may_connect(address: IpAddr, reach: Reach, own: &[IpAddr]) -> Result<(), BlockedAddressError> {
     let inner = embedded(address);
     if let Some(what) = never(inner) {
-        return Err(Blocked::Never(address, what));
+        return Err(BlockedAddressError::Never(address, what));
     }
     match reach {
         Reach::Private => Ok(()),
-        Reach::Global if is_private(inner) => Err(Blocked::Private(address)),
+        Reach::Global if is_private(inner) => Err(BlockedAddressError::Private(address)),
         Reach::Global if own.iter().any(|own| *own == address || embedded(*own) == inner) => {
-            Err(Blocked::Own(address))
+            Err(BlockedAddressError::Own(address))
         }
         Reach::Global => Ok(()),
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn verdict(address: &str, reach: Reach) -> Result<(), Blocked> {
+fn verdict(address: &str, reach: Reach) -> Result<(), BlockedAddressError> {
     may_connect(address.parse().unwrap(), reach, &[])
 }
 
@@ -33,7 +33,7 @@ fn private_addresses_need_the_word_private_in_any_wrapping() {
         "::7f00:1",
         "2001:0:4136:e378:8000:63bf:f5ff:fffe",
     ] {
-        assert!(matches!(verdict(address, Reach::Global), Err(Blocked::Private(_))), "{address}");
+        assert!(matches!(verdict(address, Reach::Global), Err(BlockedAddressError::Private(_))), "{address}");
         assert_eq!(verdict(address, Reach::Private), Ok(()), "{address}");
     }
 }
@@ -66,7 +66,7 @@ fn metadata_link_local_and_reserved_addresses_are_out_of_reach_for_every_grant()
         "5f00::1",
     ] {
         for reach in [Reach::Global, Reach::Private] {
-            assert!(matches!(verdict(address, reach), Err(Blocked::Never(..))), "{address}");
+            assert!(matches!(verdict(address, reach), Err(BlockedAddressError::Never(..))), "{address}");
         }
     }
 }
@@ -142,7 +142,7 @@ fn an_address_of_this_machine_needs_private_whatever_network_it_is_in() {
     let own: Vec<IpAddr> = ["8.8.4.4", "2606:4700::7"].map(|own| own.parse().unwrap()).to_vec();
     for address in ["8.8.4.4", "::ffff:8.8.4.4", "64:ff9b::808:404", "2002:808:404::", "2606:4700::7"] {
         let address: IpAddr = address.parse().unwrap();
-        assert_eq!(may_connect(address, Reach::Global, &own), Err(Blocked::Own(address)));
+        assert_eq!(may_connect(address, Reach::Global, &own), Err(BlockedAddressError::Own(address)));
         assert_eq!(may_connect(address, Reach::Private, &own), Ok(()));
     }
     for other in ["8.8.8.8", "2606:4700::8"] {
@@ -151,5 +151,5 @@ fn an_address_of_this_machine_needs_private_whatever_network_it_is_in() {
     // What no grant reaches is not reached because it is ours.
     let link_local: IpAddr = "fe80::1".parse().unwrap();
     let verdict = may_connect(link_local, Reach::Private, &[link_local]);
-    assert!(matches!(verdict, Err(Blocked::Never(..))), "{verdict:?}");
+    assert!(matches!(verdict, Err(BlockedAddressError::Never(..))), "{verdict:?}");
 }

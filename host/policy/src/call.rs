@@ -4,5 +4,5 @@
 pub mod judge;
 pub mod target;
 
-pub use judge::{Denied, Permit, judge};
+pub use judge::{DeniedError, Permit, judge};
 pub use target::Target;

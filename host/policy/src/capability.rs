@@ -202,7 +202,7 @@ mod tests {
                 assert!(capability.suggestion().starts_with(&format!("{capability} = ")));
                 assert!(capability.nothing().starts_with(&format!("{capability} = ")));
                 for interface in capability.interfaces(wasi) {
-                    assert!(seen.insert(interface), "{interface} stands twice");
+                    assert!(seen.insert(interface), "{interface} appears twice");
                 }
             }
         }

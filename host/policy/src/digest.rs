@@ -17,7 +17,7 @@ pub struct Hasher(sha2::Sha256);
 /// Why a text is no digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a digest is written as sha256: and 64 lower-case hexadecimal digits")]
-pub struct NotADigest;
+pub struct DigestError;
 
 impl Digest {
     /// The digest of `bytes`.
@@ -48,15 +48,15 @@ impl Digest {
     /// Reads 64 lower-case hexadecimal digits.
     ///
     /// # Errors
-    /// [`NotADigest`] for any other text; upper-case digits are another text.
-    pub fn from_hex(text: &str) -> Result<Self, NotADigest> {
+    /// [`DigestError`] for any other text; upper-case digits are another text.
+    pub fn from_hex(text: &str) -> Result<Self, DigestError> {
         let digits = text.as_bytes();
         if digits.len() != 64 {
-            return Err(NotADigest);
+            return Err(DigestError);
         }
         let mut bytes = [0_u8; 32];
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let [high, low] = pair else { return Err(NotADigest) };
+            let [high, low] = pair else { return Err(DigestError) };
             *byte = nibble(*high)? << 4 | nibble(*low)?;
         }
         Ok(Self(bytes))
@@ -76,10 +76,10 @@ impl Hasher {
 }
 
 impl FromStr for Digest {
-    type Err = NotADigest;
+    type Err = DigestError;
 
-    fn from_str(text: &str) -> Result<Self, NotADigest> {
-        Self::from_hex(text.strip_prefix("sha256:").ok_or(NotADigest)?)
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        Self::from_hex(text.strip_prefix("sha256:").ok_or(DigestError)?)
     }
 }
 
@@ -101,11 +101,11 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-fn nibble(digit: u8) -> Result<u8, NotADigest> {
+fn nibble(digit: u8) -> Result<u8, DigestError> {
     match digit {
         b'0'..=b'9' => Ok(digit - b'0'),
         b'a'..=b'f' => Ok(digit - b'a' + 10),
-        _ => Err(NotADigest),
+        _ => Err(DigestError),
     }
 }
 
@@ -132,7 +132,7 @@ mod tests {
         for text in
             ["", "sha256:", EMPTY.trim_start_matches("sha256:"), &upper, &format!("{EMPTY}0"), " sha256:e3"]
         {
-            assert_eq!(text.parse::<Digest>(), Err(NotADigest), "{text}");
+            assert_eq!(text.parse::<Digest>(), Err(DigestError), "{text}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Which header fields a plugin may set on a request. Most pass. Those that make a server read the request as another one pass
 //! only where the rule names them; those by which the host frames a message never do.
 
-use crate::Invalid;
+use crate::InvalidValueError;
 
 /// How a header field is treated when a plugin sets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum Treatment {
 
 /// Why a header field is not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Forbidden {
+pub enum ForbiddenHeaderError {
     /// It is the host's, or would change how the message is framed.
     #[error("no plugin may set it")]
     Never,
@@ -167,15 +167,15 @@ pub fn treatment(name: &str) -> Treatment {
 ///
 /// # Errors
 /// [`Forbidden`].
-pub fn may_set(name: &str, named: &[String], secret: Option<&str>) -> Result<(), Forbidden> {
+pub fn may_set(name: &str, named: &[String], secret: Option<&str>) -> Result<(), ForbiddenHeaderError> {
     if secret.is_some_and(|secret| is_same(name, secret)) {
-        return Err(Forbidden::Secret);
+        return Err(ForbiddenHeaderError::Secret);
     }
     match treatment(name) {
         Treatment::Pass => Ok(()),
         Treatment::IfNamed if named.iter().any(|named| is_same(name, named)) => Ok(()),
-        Treatment::IfNamed => Err(Forbidden::NotNamed),
-        Treatment::Never => Err(Forbidden::Never),
+        Treatment::IfNamed => Err(ForbiddenHeaderError::NotNamed),
+        Treatment::Never => Err(ForbiddenHeaderError::Never),
     }
 }
 
@@ -195,19 +195,19 @@ pub fn is_same(one: &str, other: &str) -> bool {
 /// # Errors
 /// [`Invalid`] for what is not a name in lower case, for what can never pass, and for what passes anyway: whoever writes that
 /// takes the list for one of everything that passes.
-pub fn check_named(name: &str) -> Result<(), Invalid> {
+pub fn check_named(name: &str) -> Result<(), InvalidValueError> {
     let is_token = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_token) {
-        return Err(Invalid::new(format!(
+        return Err(InvalidValueError::new(format!(
             r#"`{name}` is not the name of a header field in lower case; write one such as "cookie""#
         )));
     }
     match treatment(name) {
         Treatment::IfNamed => Ok(()),
-        Treatment::Never => Err(Invalid::new(format!(
+        Treatment::Never => Err(InvalidValueError::new(format!(
             "`{name}` is set by the host or by nobody, whatever a rule names; leave it out"
         ))),
-        Treatment::Pass => Err(Invalid::new(format!(
+        Treatment::Pass => Err(InvalidValueError::new(format!(
             "`{name}` passes without being named; `headers` is for those that are refused otherwise"
         ))),
     }
@@ -272,7 +272,7 @@ mod tests {
             "x.forwarded.for",
             "X_HTTP_Method_Override",
         ] {
-            assert_eq!(may_set(name, &[], None), Err(Forbidden::NotNamed), "{name}");
+            assert_eq!(may_set(name, &[], None), Err(ForbiddenHeaderError::NotNamed), "{name}");
             let dashed = name.to_lowercase().replace(['_', '.'], "-");
             assert_eq!(check_named(&dashed), Ok(()), "{name}");
             assert_eq!(may_set(name, &named(&[&dashed]), None), Ok(()), "{name}");
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn a_name_that_is_longer_than_what_is_looked_at_is_refused() {
         let name = format!("x-{}-method-override", "a".repeat(NAME_BYTES_MAX));
-        assert_eq!(may_set(&name, &[], None), Err(Forbidden::NotNamed));
+        assert_eq!(may_set(&name, &[], None), Err(ForbiddenHeaderError::NotNamed));
         assert!(check_named(&name).is_err());
     }
 
@@ -306,7 +306,7 @@ mod tests {
             "http2-settings",
         ] {
             let all = named(&[&name.to_lowercase(), "cookie"]);
-            assert_eq!(may_set(name, &all, None), Err(Forbidden::Never), "{name}");
+            assert_eq!(may_set(name, &all, None), Err(ForbiddenHeaderError::Never), "{name}");
             assert!(check_named(&name.to_lowercase()).is_err(), "{name}");
         }
     }
@@ -316,7 +316,7 @@ mod tests {
         for name in ["x-api-key", "X-Api-Key", "X_API_KEY", "x.api-key"] {
             assert_eq!(
                 may_set(name, &named(&["x-api-key"]), Some("x-api-key")),
-                Err(Forbidden::Secret),
+                Err(ForbiddenHeaderError::Secret),
                 "{name}"
             );
         }

@@ -6,14 +6,14 @@ use std::fmt;
 /// One thing wrong with an operator's value: a key path relative to what was checked, and a sentence that says what to
 /// write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invalid {
+pub struct InvalidValueError {
     /// For example `[0].paths[1]`; empty when the value as a whole is meant.
     pub at: String,
     /// For example `` `GTE` is no HTTP method; write one such as "GET" ``.
     pub why: String,
 }
 
-impl Invalid {
+impl InvalidValueError {
     /// A problem with the value as a whole.
     pub fn new(why: impl Into<String>) -> Self {
         Self { at: String::new(), why: why.into() }
@@ -33,13 +33,13 @@ impl Invalid {
     }
 }
 
-impl fmt::Display for Invalid {
+impl fmt::Display for InvalidValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.at.is_empty() { f.write_str(&self.why) } else { write!(f, "{}: {}", self.at, self.why) }
     }
 }
 
-impl std::error::Error for Invalid {}
+impl std::error::Error for InvalidValueError {}
 
 #[cfg(test)]
 mod tests {
@@ -47,8 +47,8 @@ mod tests {
 
     #[test]
     fn paths_join_as_they_are_written_in_toml() {
-        let one = Invalid::at("paths[1]", "x").under("[0]").under("http");
+        let one = InvalidValueError::at("paths[1]", "x").under("[0]").under("http");
         assert_eq!(one.at, "http[0].paths[1]");
-        assert_eq!(Invalid::new("x").under("http").at, "http");
+        assert_eq!(InvalidValueError::new("x").under("http").at, "http");
     }
 }

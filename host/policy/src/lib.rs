@@ -38,6 +38,6 @@ pub mod suggest;
 
 pub use capability::Capability;
 pub use digest::Digest;
-pub use invalid::Invalid;
+pub use invalid::InvalidValueError;
 pub use name::{PluginName, ToolName};
 pub use principal::Principal;

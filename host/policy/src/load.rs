@@ -3,7 +3,7 @@
 
 pub mod challenge;
 pub mod clear;
-pub mod errand;
+pub mod fetch;
 pub mod grant;
 pub mod identity;
 pub mod learn;
@@ -17,9 +17,9 @@ pub mod signer;
 pub mod toolchain;
 pub mod trust;
 
-pub use clear::{Clearance, NotCleared, Refusal};
+pub use clear::{Clearance, ClearanceError, RefusalError};
 pub use grant::{Effective, Grants};
-pub use manifest::Asked;
+pub use manifest::RequestedCapabilities;
 pub use pin::Pin;
 pub use provenance::Provenance;
-pub use trust::{Distrust, TrustPolicy, Trusted};
+pub use trust::{TrustError, TrustPolicy, Trusted};

@@ -32,7 +32,7 @@ pub struct ExportPath {
 /// Why a text is no such name. The text is shown escaped: whoever named a file may have chosen it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is no {what}; write {write}", printable(text, 100))]
-pub struct NotAName {
+pub struct NameError {
     text: String,
     what: &'static str,
     write: &'static str,
@@ -62,12 +62,12 @@ impl Prefix {
     /// Reads a prefix.
     ///
     /// # Errors
-    /// [`NotAName`] for other characters, or more than 32.
-    pub fn parse(text: &str) -> Result<Self, NotAName> {
+    /// [`NameError`] for other characters, or more than 32.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
         if text.len() <= 32 && text.bytes().all(is_tool_byte) {
             return Ok(Self(text.to_owned()));
         }
-        Err(NotAName {
+        Err(NameError {
             text: text.to_owned(),
             what: "prefix",
             write: "up to 32 letters, digits, - or _, or \"\" for none",
@@ -95,12 +95,12 @@ impl ToolName {
     /// Reads a name, as a caller gives it.
     ///
     /// # Errors
-    /// [`NotAName`] for what no tool can be called.
-    pub fn parse(text: &str) -> Result<Self, NotAName> {
+    /// [`NameError`] for what no tool can be called.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
         if (1..=TOOL_NAME_MAX).contains(&text.len()) && text.bytes().all(is_tool_byte) {
             return Ok(Self(text.to_owned()));
         }
-        Err(NotAName { text: text.to_owned(), what: "tool name", write: "1 to 64 letters, digits, - or _" })
+        Err(NameError { text: text.to_owned(), what: "tool name", write: "1 to 64 letters, digits, - or _" })
     }
 
     /// The name of something that is run like a tool and never listed: no caller can spell it.
@@ -196,15 +196,15 @@ fn is_tool_byte(byte: u8) -> bool {
 }
 
 impl FromStr for PluginName {
-    type Err = NotAName;
+    type Err = NameError;
 
-    fn from_str(text: &str) -> Result<Self, NotAName> {
+    fn from_str(text: &str) -> Result<Self, NameError> {
         let starts = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
         let rest = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if starts && rest && text.len() <= 32 {
             return Ok(Self(text.to_owned()));
         }
-        Err(NotAName {
+        Err(NameError {
             text: text.to_owned(),
             what: "plugin name",
             write: "a lower-case letter, then up to 31 lower-case letters, digits or -",

@@ -6,7 +6,7 @@ use crate::redact::is_invisible;
 /// Why a text is not a request that anybody could be granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error("{0}")]
-pub struct Malformed(pub(crate) &'static str);
+pub struct PathError(pub(crate) &'static str);
 
 /// Checks a path, without its query.
 ///
@@ -14,15 +14,15 @@ pub struct Malformed(pub(crate) &'static str);
 /// [`Malformed`] for characters outside RFC 3986; for encoded slashes, backslashes, dots, percent signs, control characters and
 /// bytes that are not UTF-8 (an overlong dot is one way to write those); for characters that some servers turn into one of
 /// these; for empty segments, and for segments that are dots once everything has been taken away that a server may take away.
-pub(crate) fn check_path(path: &str) -> Result<(), Malformed> {
+pub(crate) fn check_path(path: &str) -> Result<(), PathError> {
     if !path.starts_with('/') {
-        return Err(Malformed("the path does not begin with a slash"));
+        return Err(PathError("the path does not begin with a slash"));
     }
     if !path.bytes().all(|b| {
         b.is_ascii_graphic()
             && !matches!(b, b'\\' | b'#' | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}')
     }) {
-        return Err(Malformed("the path has characters that a URL cannot hold"));
+        return Err(PathError("the path has characters that a URL cannot hold"));
     }
     let last = path.matches('/').count();
     for (index, segment) in path.split('/').enumerate().skip(1) {
@@ -32,30 +32,30 @@ pub(crate) fn check_path(path: &str) -> Result<(), Malformed> {
 }
 
 /// A segment with its percent-encoding undone.
-fn decoded(segment: &str) -> Result<String, Malformed> {
+fn decoded(segment: &str) -> Result<String, PathError> {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment;
     while let Some((plain, tail)) = rest.split_once('%') {
         bytes.extend_from_slice(plain.as_bytes());
         let code = tail.get(..2).filter(|code| code.bytes().all(|b| b.is_ascii_hexdigit()));
         let byte = code.and_then(|code| u8::from_str_radix(code, 16).ok());
-        let byte = byte.ok_or(Malformed("the path has a percent sign that encodes nothing"))?;
+        let byte = byte.ok_or(PathError("the path has a percent sign that encodes nothing"))?;
         if matches!(byte, b'/' | b'\\' | b'.' | b'%' | 0) {
-            return Err(Malformed("the path has an encoded slash, backslash, dot, percent sign or NUL"));
+            return Err(PathError("the path has an encoded slash, backslash, dot, percent sign or NUL"));
         }
         bytes.push(byte);
         rest = tail.get(2..).unwrap_or_default();
     }
     bytes.extend_from_slice(rest.as_bytes());
-    String::from_utf8(bytes).map_err(|_| Malformed("the path has encoded bytes that are not UTF-8"))
+    String::from_utf8(bytes).map_err(|_| PathError("the path has encoded bytes that are not UTF-8"))
 }
 
-fn check_segment(segment: &str, is_last: bool) -> Result<(), Malformed> {
+fn check_segment(segment: &str, is_last: bool) -> Result<(), PathError> {
     if segment.chars().any(char::is_control) {
-        return Err(Malformed("the path has an encoded control character"));
+        return Err(PathError("the path has an encoded control character"));
     }
     if segment.chars().any(is_like_separator) {
-        return Err(Malformed(
+        return Err(PathError(
             "the path has a character that some servers read as a slash, backslash or percent sign",
         ));
     }
@@ -64,10 +64,10 @@ fn check_segment(segment: &str, is_last: bool) -> Result<(), Malformed> {
     let mut left = name.chars().filter(|c| !c.is_whitespace() && !is_invisible(*c)).peekable();
     let is_empty = left.peek().is_none();
     if is_empty && !(is_last && (name.is_empty() || segment.is_empty())) {
-        return Err(Malformed("the path has an empty or dot segment"));
+        return Err(PathError("the path has an empty or dot segment"));
     }
     if !is_empty && left.all(is_like_dots) {
-        return Err(Malformed("the path has an empty or dot segment"));
+        return Err(PathError("the path has an empty or dot segment"));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::address::Host;
 use crate::limits::call::HTTP_METHOD_BYTES_MAX;
 use crate::path::check_path;
 
-pub use crate::path::Malformed;
+pub use crate::path::PathError;
 
 /// `http` or `https`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,14 +39,14 @@ impl Target {
         scheme: &str,
         authority: &str,
         path_and_query: &str,
-    ) -> Result<Self, Malformed> {
+    ) -> Result<Self, PathError> {
         let scheme = match scheme {
             "http" => Scheme::Http,
             "https" => Scheme::Https,
-            _ => return Err(Malformed("the scheme is neither http nor https")),
+            _ => return Err(PathError("the scheme is neither http nor https")),
         };
         if !is_method(method) {
-            return Err(Malformed("the method is not one that can be granted"));
+            return Err(PathError("the method is not one that can be granted"));
         }
         let (host, port) = authority_of(authority, scheme)?;
         let (path, query) = match path_and_query.split_once('?') {
@@ -56,7 +56,7 @@ impl Target {
         let path = if path.is_empty() { "/" } else { path };
         check_path(path)?;
         if !query.unwrap_or_default().bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
-            return Err(Malformed("the query has characters that a URL cannot hold"));
+            return Err(PathError("the query has characters that a URL cannot hold"));
         }
         Ok(Self {
             scheme,
@@ -72,9 +72,9 @@ impl Target {
     ///
     /// # Errors
     /// [`Malformed`], as for [`Target::parse`].
-    pub fn from_url(method: &str, url: &str) -> Result<Self, Malformed> {
+    pub fn from_url(method: &str, url: &str) -> Result<Self, PathError> {
         let (scheme, rest) =
-            url.split_once("://").ok_or(Malformed("it is no URL: it has no scheme, such as https://"))?;
+            url.split_once("://").ok_or(PathError("it is not a URL: it has no scheme, such as https://"))?;
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         Self::parse(method, scheme, authority, path)
     }
@@ -164,9 +164,9 @@ impl fmt::Display for Scheme {
     }
 }
 
-fn authority_of(authority: &str, scheme: Scheme) -> Result<(Host, u16), Malformed> {
+fn authority_of(authority: &str, scheme: Scheme) -> Result<(Host, u16), PathError> {
     if authority.contains('@') {
-        return Err(Malformed("the authority has user information"));
+        return Err(PathError("the authority has user information"));
     }
     let after_bracket = authority.rfind(']').map_or(0, |at| at + 1);
     let (host, port) = match authority.get(after_bracket..).and_then(|tail| tail.rfind(':')) {
@@ -176,15 +176,15 @@ fn authority_of(authority: &str, scheme: Scheme) -> Result<(Host, u16), Malforme
     let port = match port {
         None => scheme.port(),
         Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
-            digits.parse().map_err(|_| Malformed("the port is out of range"))?
+            digits.parse().map_err(|_| PathError("the port is out of range"))?
         }
-        Some(_) => return Err(Malformed("the port is no number")),
+        Some(_) => return Err(PathError("the port is not a number")),
     };
     if port == 0 {
-        return Err(Malformed("the port is out of range"));
+        return Err(PathError("the port is out of range"));
     }
     let host = Host::parse(host.unwrap_or_default())
-        .map_err(|_| Malformed("the host is no host name or address"))?;
+        .map_err(|_| PathError("the host is not a host name or address"))?;
     Ok((host, port))
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
+use toolgate_policy::PluginName;
 use toolgate_policy::call::Permit;
 use toolgate_policy::limits::call::{CallLimit, CallLimits};
 
@@ -19,6 +20,7 @@ use breaker::{Breaker, Trial};
 pub(crate) struct Admission {
     /// Tells plugins apart where they take turns.
     number: u64,
+    plugin: PluginName,
     running: Arc<Turns>,
     /// Calls that have a place of the plugin and wait for one among those of all: they are of the queue as well.
     at_door: AtomicU64,
@@ -57,11 +59,12 @@ pub(crate) fn of_all(calls_max: usize) -> Arc<Turns> {
 }
 
 impl Admission {
-    pub(crate) fn new(limits: &CallLimits) -> Self {
+    pub(crate) fn new(plugin: PluginName, limits: &CallLimits) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let at_most = |limit| usize::try_from(limits.get(limit)).unwrap_or(1);
         Self {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
+            plugin,
             running: Turns::new(at_most(CallLimit::Concurrency), at_most(CallLimit::Queue)),
             at_door: AtomicU64::new(0),
             queue: limits.get(CallLimit::Queue),
@@ -81,15 +84,18 @@ impl Admission {
     /// Takes a place, waiting for one until the deadline.
     ///
     /// # Errors
-    /// The limit that was met, or that the call was ended meanwhile.
+    /// The limit that was met, or that the call was ended meanwhile; or that the permit is for another plugin.
     pub(crate) async fn enter(
         &self,
-        _permit: &Permit,
+        permit: &Permit,
         caller: &Caller,
         all: &Arc<Turns>,
         deadline: Instant,
         interrupt: &Interrupt,
     ) -> Result<Slot, Fault> {
+        if *permit.plugin() != self.plugin {
+            return Err(Fault::internal("the permit is for another plugin"));
+        }
         let places = async {
             let of_plugin = self.running.enter(caller, 0).await?;
             // Here a peer's plugins take turns, however many calls of one are waiting.

@@ -16,7 +16,7 @@ pub struct Artifact {
 
 /// Why bytes could not be taken.
 #[derive(Debug, thiserror::Error)]
-pub enum TooMuch {
+pub enum TooLargeError {
     /// There are more than allowed.
     #[error("it has more than {0} bytes")]
     Bytes(u64),
@@ -29,8 +29,8 @@ impl Artifact {
     /// Reads to the end, at most `bytes_max` bytes, hashing what passes by.
     ///
     /// # Errors
-    /// [`TooMuch::Bytes`] as soon as there is one byte too many.
-    pub fn read(mut source: impl Read, bytes_max: u64) -> Result<Self, TooMuch> {
+    /// [`TooLargeError::Bytes`] as soon as there is one byte too many.
+    pub fn read(mut source: impl Read, bytes_max: u64) -> Result<Self, TooLargeError> {
         let mut bytes = Vec::new();
         let mut hasher = Hasher::default();
         let mut chunk = vec![0_u8; 64 * 1024];
@@ -42,7 +42,7 @@ impl Artifact {
                 Err(error) => return Err(error.into()),
             };
             if bytes.len() as u64 + got.len() as u64 > bytes_max {
-                return Err(TooMuch::Bytes(bytes_max));
+                return Err(TooLargeError::Bytes(bytes_max));
             }
             hasher.update(got);
             bytes.extend_from_slice(got);
@@ -75,11 +75,11 @@ mod tests {
     fn the_digest_is_of_the_bytes_and_the_bound_is_exact() {
         let read = Artifact::read(&b"12345"[..], 5).map(|a| (a.digest(), a.bytes().to_vec()));
         assert!(matches!(read, Ok((digest, bytes)) if digest == Digest::of(b"12345") && bytes == b"12345"));
-        assert!(matches!(Artifact::read(&b"123456"[..], 5), Err(TooMuch::Bytes(5))));
+        assert!(matches!(Artifact::read(&b"123456"[..], 5), Err(TooLargeError::Bytes(5))));
     }
 
     #[test]
     fn an_endless_source_ends_at_the_bound() {
-        assert!(matches!(Artifact::read(io::repeat(0), 1 << 20), Err(TooMuch::Bytes(_))));
+        assert!(matches!(Artifact::read(io::repeat(0), 1 << 20), Err(TooLargeError::Bytes(_))));
     }
 }

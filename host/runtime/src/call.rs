@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use toolgate_policy::call::{Denied, judge};
+use toolgate_policy::call::{DeniedError, judge};
 use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::limits::lift::{ARGUMENT_VALUES_BYTES_MAX, SMALL_VALUES_BYTES};
 use toolgate_policy::limits::load::{SCHEMA_VALUE_STEPS_MAX, SCHEMA_VALUE_STEPS_SMALL};
@@ -18,26 +18,26 @@ use crate::audit::record::{Closed, Opening, Record};
 use crate::mapping::lower::{LowerError, Lowered};
 use crate::mapping::problem::Problems;
 use crate::outcome::{Fault, FaultKind, Outcome};
-use crate::rooms::Rooms;
 use crate::sandbox::Call;
+use crate::services::Services;
 use crate::snapshot::tool::{Misfit, TOO_LARGE, Tool};
 use request::Request;
 
 /// Runs a call to its end. There is always a record, and it is closed before anybody learns the outcome.
-pub(crate) async fn run(rooms: &Rooms, mut request: Request) -> Closed<Outcome> {
-    let digest = digest(rooms, &mut request).await;
+pub(crate) async fn run(services: &Services, mut request: Request) -> Closed<Outcome> {
+    let digest = digest(services, &mut request).await;
     let opening = Opening {
         principal: &request.principal,
         tool: &request.tool,
         arguments: digest.as_deref().unwrap_or(UNREADABLE),
         learning: request.learning,
     };
-    let mut record = match rooms.audit.call(opening) {
+    let mut record = match services.audit.call(opening) {
         Ok(record) => record,
         Err(closed) => return *closed,
     };
     let outcome = match digest {
-        Ok(_) => attempt(rooms, &mut request, &mut record).await.unwrap_or_else(|early| early),
+        Ok(_) => attempt(services, &mut request, &mut record).await.unwrap_or_else(|early| early),
         Err(fault) => Outcome::Fault(fault),
     };
     if let Outcome::Fault(fault) = &outcome {
@@ -46,28 +46,32 @@ pub(crate) async fn run(rooms: &Rooms, mut request: Request) -> Closed<Outcome> 
     record.close(outcome)
 }
 
-async fn attempt(rooms: &Rooms, request: &mut Request, record: &mut Record) -> Result<Outcome, Outcome> {
-    let Some(_flight) = rooms.flights.begin() else {
+async fn attempt(
+    services: &Services,
+    request: &mut Request,
+    record: &mut Record,
+) -> Result<Outcome, Outcome> {
+    let Some(_flight) = services.flights.begin() else {
         return Err(Outcome::Fault(Fault::new(
             FaultKind::Stopping,
             "the host is stopping and takes no more calls",
         )));
     };
-    let snapshot = rooms.snapshots.now();
+    let snapshot = services.snapshots.now();
     let permit = judge(&request.principal, snapshot.find(&request.tool)).map_err(Outcome::Denied)?;
-    let tool = snapshot.resolve(&permit).ok_or(Outcome::Denied(Denied::Unknown))?;
+    let tool = snapshot.resolve(&permit).ok_or(Outcome::Denied(DeniedError::Unknown))?;
     record.intent(&permit, &tool.provenance);
     let limits = tool.export.limits();
     let deadline = request.arrived + Duration::from_millis(limits.get(CallLimit::Deadline));
-    let Lowered { vals, bytes } = lower(rooms, request, &tool).await.map_err(Outcome::Fault)?;
-    let held = rooms.sandbox.hold(bytes).ok_or_else(|| Outcome::Fault(Fault::no_memory()))?;
+    let Lowered { vals, bytes } = lower(services, request, &tool).await.map_err(Outcome::Fault)?;
+    let held = services.sandbox.hold(bytes).ok_or_else(|| Outcome::Fault(Fault::no_memory()))?;
     // Whoever learns wants to see it fail, and again: that holds nothing up, and says nothing about the plugin.
     let trial = (!request.learning)
         .then(|| tool.admission.begin(&request.caller))
         .transpose()
         .map_err(Outcome::Fault)?;
-    let interrupt = request.interrupt.under(&tool.revoked, rooms.flights.stopping());
-    let slot = tool.admission.enter(&permit, &request.caller, &rooms.calls, deadline, &interrupt).await;
+    let interrupt = request.interrupt.under(&tool.revoked, services.flights.stopping());
+    let slot = tool.admission.enter(&permit, &request.caller, &services.calls, deadline, &interrupt).await;
     let slot = (slot.map_err(Outcome::Fault)?, held);
     let call = Call {
         deadline,
@@ -77,10 +81,10 @@ async fn attempt(rooms: &Rooms, request: &mut Request, record: &mut Record) -> R
         tells_crash: tool.crash_details.includes(request.is_local),
         slot,
     };
-    let outcome = rooms.sandbox.call(&permit, &tool.export, vals, call).await;
-    let outcome = hold_to_schema(rooms, request, &tool, outcome).await;
+    let outcome = services.sandbox.call(&permit, &tool.export, vals, call).await;
+    let outcome = hold_to_schema(services, request, &tool, outcome).await;
     if let Some(change) = trial.and_then(|trial| trial.ended(&outcome, Instant::now())) {
-        tell(rooms, permit.plugin().as_str(), request.caller.peer(), change);
+        tell(services, permit.plugin().as_str(), request.caller.peer(), change);
     }
     Ok(outcome)
 }
@@ -89,17 +93,22 @@ async fn attempt(rooms: &Rooms, request: &mut Request, record: &mut Record) -> R
 const UNREADABLE: &str = "unreadable";
 
 /// What stands in the record for the arguments.
-async fn digest(rooms: &Rooms, request: &mut Request) -> Result<String, Fault> {
+async fn digest(services: &Services, request: &mut Request) -> Result<String, Fault> {
     if request.arguments.why_unreadable().is_some() {
         return Ok(UNREADABLE.to_owned());
     }
-    let audit = Arc::clone(&rooms.audit);
+    let audit = Arc::clone(&services.audit);
     let digest = request.arguments.look(&request.caller, move |json| audit.digest(json)).await;
     digest.map_err(Fault::internal)?.map_err(Fault::internal)
 }
 
 /// Holds an answer to the schema that its plugin wrote when it named the tool. What takes long is done on the threads for that.
-async fn hold_to_schema(rooms: &Rooms, request: &Request, tool: &Arc<Tool>, outcome: Outcome) -> Outcome {
+async fn hold_to_schema(
+    services: &Services,
+    request: &Request,
+    tool: &Arc<Tool>,
+    outcome: Outcome,
+) -> Outcome {
     let answer = match outcome {
         Outcome::Answer(answer) if tool.judges_answers() => answer,
         other => return other,
@@ -108,7 +117,7 @@ async fn hold_to_schema(rooms: &Rooms, request: &Request, tool: &Arc<Tool>, outc
         Err(Misfit::Large) => {
             let tool = Arc::clone(tool);
             let work = move || (tool.judge(&answer, SCHEMA_VALUE_STEPS_MAX), answer);
-            match rooms.large.run(&request.caller, work).await {
+            match services.large.run(&request.caller, work).await {
                 Ok(judged) => judged,
                 Err(error) => return Outcome::Fault(Fault::internal(error)),
             }
@@ -130,7 +139,7 @@ async fn hold_to_schema(rooms: &Rooms, request: &Request, tool: &Arc<Tool>, outc
 }
 
 /// The arguments as values. What becomes large is made on the threads for that.
-async fn lower(rooms: &Rooms, request: &mut Request, tool: &Arc<Tool>) -> Result<Lowered, Fault> {
+async fn lower(services: &Services, request: &mut Request, tool: &Arc<Tool>) -> Result<Lowered, Fault> {
     if let Some(why) = request.arguments.why_unreadable() {
         return Err(Fault::new(FaultKind::Arguments, why));
     }
@@ -151,14 +160,14 @@ async fn lower(rooms: &Rooms, request: &mut Request, tool: &Arc<Tool>) -> Result
             Err(LowerError::Problems(problems)) => return Err(wrong(problems)),
             Err(LowerError::Schema(why)) => return Err(misfit(why)),
             Err(LowerError::Large) => {
-                let admitted = request.arguments.admit(&rooms.large, &request.caller);
+                let admitted = request.arguments.admit(&services.large, &request.caller);
                 admitted.map_err(|refused| Fault::no_memory().logged(&refused.to_string()))?;
             }
         }
     }
     let judging = Arc::clone(tool);
     let bytes = request.arguments.look(&request.caller, move |json| judging.judging_bytes(json)).await;
-    let _held = rooms.sandbox.hold(bytes.map_err(Fault::internal)?).ok_or_else(Fault::no_memory)?;
+    let _held = services.sandbox.hold(bytes.map_err(Fault::internal)?).ok_or_else(Fault::no_memory)?;
     let tool = Arc::clone(tool);
     let lowered = request
         .arguments
@@ -173,7 +182,7 @@ async fn lower(rooms: &Rooms, request: &mut Request, tool: &Arc<Tool>) -> Result
 }
 
 /// Tells the operator that a plugin is on hold, or no more.
-fn tell(rooms: &Rooms, plugin: &str, peer: &str, change: Change) {
+fn tell(services: &Services, plugin: &str, peer: &str, change: Change) {
     let (whom, seconds) = match change {
         Change::Held(whom, lasts) => (whom, Some(lasts.as_secs())),
         Change::Released(whom) => (whom, None),
@@ -196,5 +205,5 @@ fn tell(rooms: &Rooms, plugin: &str, peer: &str, change: Change) {
         }
         None => tracing::info!(plugin, scope, caller = caller_told, "a plugin that was on hold works again"),
     }
-    rooms.audit.event(&Event::Held { plugin, scope, caller, seconds });
+    services.audit.event(&Event::Held { plugin, scope, caller, seconds });
 }

@@ -7,11 +7,11 @@ use std::process::ExitCode;
 
 use toolgate_policy::limits::load::COMPONENT_BYTES_MAX;
 
-use crate::sandbox::compile::machine::{self, NoCode};
+use crate::sandbox::compile::machine::{self, CodeError};
 use crate::sandbox::compile::{COMPILE, FAILED, NO_MEMORY, REFUSED};
-use crate::sandbox::isolated::{WORKER, inside};
+use crate::sandbox::isolated::{WORKER, worker_main};
 use crate::spec::EngineKind;
-use crate::worker::jail::{self, Bounds};
+use crate::worker::rlimits::{self, Bounds};
 
 /// Does what the arguments say, if they are those of a process of ours; else this is an ordinary start of the program. To be
 /// called first thing in `main`, with the arguments after the program's name.
@@ -40,7 +40,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
 /// # Errors
 /// When the system does not do so.
 pub fn forbid_core_dumps() -> io::Result<()> {
-    jail::no_core_dump()
+    rlimits::no_core_dump()
 }
 
 fn arguments(args: &[String]) -> Option<(EngineKind, Bounds)> {
@@ -51,7 +51,7 @@ fn arguments(args: &[String]) -> Option<(EngineKind, Bounds)> {
 
 /// Calls on stdin, what they came to on stdout.
 fn work(args: &[String]) -> Result<(), (u8, String)> {
-    inside::run(args).map_err(|why| (FAILED, why))
+    worker_main::run(args).map_err(|why| (FAILED, why))
 }
 
 /// A component on stdin, its machine code on stdout.
@@ -65,8 +65,8 @@ fn compile(args: &[String]) -> Result<(), (u8, String)> {
     let mut component = Vec::new();
     io::stdin().take(COMPONENT_BYTES_MAX).read_to_end(&mut component).map_err(|error| failed(&error))?;
     let code = machine::code(&component, engine).map_err(|why| match why {
-        NoCode::Refused(text) => (REFUSED, text),
-        NoCode::Memory => (NO_MEMORY, String::new()),
+        CodeError::Refused(text) => (REFUSED, text),
+        CodeError::Memory => (NO_MEMORY, String::new()),
     })?;
     let mut stdout = io::stdout().lock();
     stdout.write_all(&code).and_then(|()| stdout.flush()).map_err(|error| failed(&error))

@@ -1,12 +1,12 @@
 //! Outbound HTTP, only with a pass: resolve once, connect to an address that was checked, put the secret in, bound every
 //! byte and the time of it all, scrub the secret from what comes back. Follows no redirect, reads no proxy variable.
 //! Whether a request may be sent is not decided here. Names for sockets are looked up here too, by the same rules. What the
-//! host fetches for its operator goes the same way, with an errand for a pass.
+//! host fetches for its operator goes the same way, with a permit instead of a pass.
 
 mod authorities;
 mod connect;
-pub(crate) mod errand;
 mod exchange;
+pub(crate) mod fetch;
 mod framing;
 mod idle;
 mod interfaces;
@@ -29,7 +29,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 use toolgate_policy::capability::http::{Pass, Rule};
 use toolgate_policy::capability::sockets::Lookup;
-use toolgate_policy::header::Forbidden;
+use toolgate_policy::header::ForbiddenHeaderError;
 
 use crate::meter::Meter;
 use crate::secret::SecretSpec;
@@ -37,7 +37,7 @@ use authorities::{Roots, Trust};
 use exchange::{Scrub, Unanswered, Waiting};
 use idle::Idle;
 use lease::{Lease, Live, Wanted};
-use resolve::{NoAddress, Resolver};
+use resolve::{ResolveError, Resolver};
 
 /// The way out, shared by all plugins.
 pub(crate) struct Egress {
@@ -49,7 +49,8 @@ pub(crate) struct Egress {
 
 /// What one rule of a plugin's grant brings: whom to trust there, the secret, and the connections that wait. Nothing of it
 /// is shared with another rule or another plugin.
-pub(crate) struct Link {
+pub(crate) struct RuleClient {
+    rule: Rule,
     trust: Trust,
     secret: Option<Arc<SecretSpec>>,
     scrub: Option<Scrub>,
@@ -66,11 +67,11 @@ pub(crate) struct Timeouts {
 }
 
 /// The body of a response.
-pub(crate) type Arriving = UnsyncBoxBody<Bytes, Failure>;
+pub(crate) type Arriving = UnsyncBoxBody<Bytes, EgressError>;
 
 /// Why a request came to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub(crate) enum Failure {
+pub(crate) enum EgressError {
     /// The guest set what only the host may set, or a limit of the call was met.
     #[error("the request was refused")]
     Refused,
@@ -120,7 +121,7 @@ pub(crate) enum Failure {
 
 /// Why a rule's link cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NoLink {
+pub(crate) enum RuleClientError {
     /// The certificates it names cannot be used.
     #[error("read the certificates in {0}: {1}")]
     Certificates(String, String),
@@ -135,7 +136,7 @@ pub(crate) enum NoLink {
     Tls(String),
 }
 
-impl Link {
+impl RuleClient {
     /// A text without the secret of its rule.
     pub(crate) fn without_secret(&self, text: String) -> String {
         let clean = self.scrub.as_ref().and_then(|scrub| scrub.text(text.as_bytes()));
@@ -147,7 +148,7 @@ impl Link {
         &self,
         pass: &Pass,
         headers: &'a HeaderMap,
-    ) -> impl Iterator<Item = (&'a str, Forbidden)> {
+    ) -> impl Iterator<Item = (&'a str, ForbiddenHeaderError)> {
         let secret = self.secret.as_ref().map(|secret| secret.header.as_str());
         let names = headers.keys().filter(|name| **name != CONTENT_LENGTH).map(|name| name.as_str());
         names.filter_map(move |name| Some((name, pass.rule().may_set(name, secret).err()?)))
@@ -170,18 +171,28 @@ impl Egress {
     /// Prepares what a rule needs.
     ///
     /// # Errors
-    /// [`NoLink`].
-    pub(crate) fn link(&self, rule: &Rule, secret: Option<Arc<SecretSpec>>) -> Result<Arc<Link>, NoLink> {
+    /// [`RuleClientError`].
+    pub(crate) fn link(
+        &self,
+        rule: &Rule,
+        secret: Option<Arc<SecretSpec>>,
+    ) -> Result<Arc<RuleClient>, RuleClientError> {
         if let (Some(name), None) = (&rule.secret, &secret) {
-            return Err(NoLink::Secret(name.clone()));
+            return Err(RuleClientError::Secret(name.clone()));
         }
         if let Some(secret) = &secret
             && rule.headers.iter().any(|name| toolgate_policy::header::is_same(name, &secret.header))
         {
-            return Err(NoLink::SecretHeader(secret.header.clone()));
+            return Err(RuleClientError::SecretHeader(secret.header.clone()));
         }
         let scrub = secret.as_deref().map(Scrub::new);
-        Ok(Arc::new(Link { trust: self.roots.trust(rule)?, secret, scrub, idle: Arc::default() }))
+        Ok(Arc::new(RuleClient {
+            rule: rule.clone(),
+            trust: self.roots.trust(rule)?,
+            secret,
+            scrub,
+            idle: Arc::default(),
+        }))
     }
 
     /// The addresses of this machine's interfaces; nothing if the system does not tell.
@@ -193,7 +204,7 @@ impl Egress {
     ///
     /// # Errors
     /// [`Failure::Name`], [`Failure::Prohibited`].
-    pub(crate) async fn look_up(&self, lookup: &Lookup) -> Result<Vec<IpAddr>, Failure> {
+    pub(crate) async fn look_up(&self, lookup: &Lookup) -> Result<Vec<IpAddr>, EgressError> {
         let found = self.resolver.resolve(lookup.host(), lookup.reach()).await;
         found.map_err(|error| error.failure())
     }
@@ -202,7 +213,7 @@ impl Egress {
     ///
     /// # Errors
     /// [`NoAddress`].
-    pub(crate) async fn resolve(&self, pass: &Pass) -> Result<Vec<SocketAddr>, NoAddress> {
+    pub(crate) async fn resolve(&self, pass: &Pass) -> Result<Vec<SocketAddr>, ResolveError> {
         let target = pass.target();
         let found = self.resolver.resolve(target.host(), pass.rule().reach).await?;
         Ok(found.into_iter().map(|ip| SocketAddr::new(ip, target.port())).collect())
@@ -216,15 +227,22 @@ impl Egress {
     pub(crate) async fn send<B>(
         &self,
         pass: Pass,
-        link: Arc<Link>,
+        link: Arc<RuleClient>,
         request: Request<B>,
         timeouts: Timeouts,
         meter: Meter,
         hand_over: &(dyn Fn() + Sync),
-    ) -> Result<Response<Arriving>, Failure>
+    ) -> Result<Response<Arriving>, EgressError>
     where
-        B: Body<Data = Bytes, Error: Into<Failure>> + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<EgressError>> + Send + 'static,
     {
+        if link.rule != *pass.rule() {
+            // With it would go another host's secret.
+            tracing::error!(
+                "a request was allowed by another rule than the one whose connections it was to take"
+            );
+            return Err(EgressError::Refused);
+        }
         let deadline = meter.deadline();
         let mut outbound = framing::frame(&pass, &link, request)?;
         if outbound.waits {
@@ -256,13 +274,13 @@ impl Egress {
         };
         let lease = match tokio::time::timeout_at(by(timeouts.connect), connecting).await {
             Ok(lease) => lease?,
-            Err(_) => return Err(Failure::ConnectTimeout),
+            Err(_) => return Err(EgressError::ConnectTimeout),
         };
         let waiting = waiting(outbound.shares);
         hand_over();
         let answer = exchange::run(lease, outbound.request, &mut outbound.unwanted, &waiting).await;
         answer.map_err(|why| match why {
-            Unanswered::Unsent => Failure::Protocol,
+            Unanswered::Unsent => EgressError::Protocol,
             Unanswered::Failed(failure) => failure,
         })
     }

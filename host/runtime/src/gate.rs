@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use toolgate_policy::capability::http::Pass;
 use toolgate_policy::limits::wire::{CALLS_MAX, MEMORY_BYTES_MAX, MESSAGES_BYTES_MAX, PEER_PERCENT};
 use toolgate_policy::load::trust::Standing;
-use toolgate_policy::load::{Asked, Pin, TrustPolicy};
+use toolgate_policy::load::{Pin, RequestedCapabilities, TrustPolicy};
 use toolgate_policy::{Digest, PluginName, Principal};
 
 use crate::admission;
@@ -22,28 +22,28 @@ use crate::egress::Egress;
 use crate::large::Large;
 use crate::list;
 use crate::load::source::Sources;
-use crate::load::{self, NotLoaded};
+use crate::load::{self, LoadError};
 use crate::outcome::Outcome;
 use crate::reconcile::rivals::{Rivals, RivalsError};
 use crate::reconcile::{Fetching, Occasion, Reconciler, Report};
-use crate::remote::{Away, Progress};
-use crate::rooms::{Flights, Rooms};
+use crate::remote::{Fetcher, Progress};
 use crate::sandbox::Sandbox;
 use crate::sandbox::compile::Compiler;
 pub use crate::sandbox::compile::progress::CompileProgress;
+use crate::services::{InFlight, Services};
 use crate::snapshot::plugin::Plugin;
 use crate::snapshot::tool::Tool;
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::spec::{Compiling, PluginSpec, Spec, Trust};
 use crate::state::State;
-use crate::state::kept::Kept;
+use crate::state::blobs::BlobStore;
 use crate::state::keyvalue::Stores;
-use crate::state::seen::Seen;
+use crate::state::rollback::RollbackGuard;
 
 /// Loads plugins and runs their tools. Cheap to clone; all clones are one gate.
 #[derive(Clone)]
 pub struct Gate {
-    rooms: Arc<Rooms>,
+    services: Arc<Services>,
     reconciler: Arc<Reconciler>,
 }
 
@@ -73,7 +73,7 @@ impl Default for Bounds {
 
 /// Why there is no gate.
 #[derive(Debug, thiserror::Error)]
-pub enum NotOpened {
+pub enum GateError {
     /// The record of calls cannot be kept.
     #[error("open the record of calls in {0}")]
     Audit(std::path::PathBuf, #[source] std::io::Error),
@@ -100,40 +100,40 @@ impl Gate {
         compiling: Compiling,
         name_servers: Vec<SocketAddr>,
         progress: Progress,
-    ) -> Result<Self, NotOpened> {
-        let away = Away::new(name_servers.clone()).telling(progress);
+    ) -> Result<Self, GateError> {
+        let fetcher = Fetcher::new(name_servers.clone()).telling(progress);
         let folders = state.root().try_clone().and_then(|root| Ok((root, state.dir("keys")?)));
         let audit = folders.and_then(|(root, keys)| Recorder::open(root, &keys));
-        let audit = Arc::new(audit.map_err(|error| NotOpened::Audit(state.path().to_owned(), error))?);
+        let audit = Arc::new(audit.map_err(|error| GateError::Audit(state.path().to_owned(), error))?);
         let compiler =
-            Compiler::open(state, bounds.calls_max, compiling, &audit).map_err(NotOpened::Engine)?;
+            Compiler::open(state, bounds.calls_max, compiling, &audit).map_err(GateError::Engine)?;
         let sandbox = Sandbox::new(
             compiler,
             Stores::new(state),
             Egress::new(name_servers.clone()),
             bounds.memory_bytes_max,
         );
-        let sandbox = sandbox.map_err(NotOpened::Threads)?;
-        let unreadable = |error| NotOpened::State(state.path().to_owned(), error);
-        let rooms = Rooms {
-            away,
-            kept: Arc::new(Kept::open(state).map_err(unreadable)?),
-            seen: Seen::open(state).map_err(unreadable)?,
+        let sandbox = sandbox.map_err(GateError::Threads)?;
+        let unreadable = |error| GateError::State(state.path().to_owned(), error);
+        let services = Services {
+            fetcher,
+            kept: Arc::new(BlobStore::open(state).map_err(unreadable)?),
+            seen: RollbackGuard::open(state).map_err(unreadable)?,
             sandbox,
             snapshots: Snapshots::default(),
             audit,
             calls: admission::of_all(bounds.calls_max as usize),
             large: Large::start(bounds.messages_bytes_max, bounds.peer_percent)
-                .map_err(NotOpened::Threads)?,
-            flights: Flights::default(),
+                .map_err(GateError::Threads)?,
+            flights: InFlight::default(),
         };
-        let rooms = Arc::new(rooms);
-        Ok(Self { reconciler: Arc::new(Reconciler::new(Arc::clone(&rooms))), rooms })
+        let services = Arc::new(services);
+        Ok(Self { reconciler: Arc::new(Reconciler::new(Arc::clone(&services))), services })
     }
 
     /// From now on `listener` is told of plugins that take long to compile, as the log is.
     pub fn tell_compiling(&self, listener: CompileProgress) {
-        self.rooms.sandbox.tell_compiling(listener);
+        self.services.sandbox.tell_compiling(listener);
     }
 
     /// Serves `spec` for the first time. Blocks while plugins are fetched and compiled.
@@ -204,7 +204,7 @@ impl Gate {
 
     /// What was kept under a digest, such as what a model read of an approved version.
     pub fn kept(&self, digest: Digest) -> Option<Artifact> {
-        self.rooms.kept.get(digest).map(|(artifact, _)| artifact)
+        self.services.kept.get(digest).map(|(artifact, _)| artifact)
     }
 
     /// Says what is needed before anything is looked at: nothing that `spec` approves or pins makes room, among what is kept, for
@@ -216,7 +216,7 @@ impl Gate {
     /// The same of what is about to be approved.
     pub fn hold_also<'a>(&self, pins: impl IntoIterator<Item = &'a Pin>) {
         let digests = |pin: &'a Pin| pin.surfaces.iter().chain([&pin.digest]).copied();
-        self.rooms.kept.hold_also(pins.into_iter().flat_map(digests));
+        self.services.kept.hold_also(pins.into_iter().flat_map(digests));
     }
 
     /// Who signed a plugin, by a policy that may be another than the one under which it was looked at: as its provenance says it.
@@ -224,7 +224,7 @@ impl Gate {
     /// # Errors
     /// A sentence that says why the policy does not trust it, or is not taken.
     pub fn signed_by(&self, plugin: &Plugin, trust: &Trust) -> Result<Vec<String>, String> {
-        let now = self.rooms.seen.judge(trust, load::now()).map_err(|error| load::told(&error))?;
+        let now = self.services.seen.judge(trust, load::now()).map_err(|error| load::told(&error))?;
         let trusted = trust.policy.again(plugin.clearance().trusted(), Standing::New, now);
         trusted.map(|trusted| trusted.signed_by()).map_err(|error| error.to_string())
     }
@@ -232,9 +232,9 @@ impl Gate {
     /// What a plugin asks, of whom it is said that it may be looked into. Nothing is granted by it. Blocks.
     ///
     /// # Errors
-    /// [`NotLoaded`].
-    pub fn asked(&self, spec: &PluginSpec, trust: &Trust) -> Result<Asked, NotLoaded> {
-        load::asked(&Sources::of(&self.rooms), spec, trust)
+    /// [`LoadError`].
+    pub fn asked(&self, spec: &PluginSpec, trust: &Trust) -> Result<RequestedCapabilities, LoadError> {
+        load::asked(&Sources::of(&self.services), spec, trust)
     }
 
     /// What [`Gate::start`] would report, without serving anything. Blocks while plugins are compiled.
@@ -252,22 +252,22 @@ impl Gate {
     /// # Errors
     /// A sentence that says why it would connect nowhere.
     pub async fn resolve(&self, pass: &Pass) -> Result<Vec<SocketAddr>, String> {
-        self.rooms.sandbox.resolve(pass).await
+        self.services.sandbox.resolve(pass).await
     }
 
     /// The addresses of this machine's interfaces, which count as private; nothing if the system does not tell.
     pub fn own_addresses(&self) -> Option<Arc<[IpAddr]>> {
-        self.rooms.sandbox.own_addresses()
+        self.services.sandbox.own_addresses()
     }
 
     /// Where large messages are worked on.
     pub fn large(&self) -> &Large {
-        &self.rooms.large
+        &self.services.large
     }
 
     /// Runs a call to its end.
     pub async fn call(&self, request: Request) -> Closed<Outcome> {
-        call::run(&self.rooms, request).await
+        call::run(&self.services, request).await
     }
 
     /// The tools that a principal may call, sorted by name.
@@ -287,27 +287,27 @@ impl Gate {
 
     /// What serves now.
     pub fn now(&self) -> Arc<Snapshot> {
-        self.rooms.snapshots.now()
+        self.services.snapshots.now()
     }
 
     /// Tells of every change in the list of tools.
     pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
-        self.rooms.snapshots.watch()
+        self.services.snapshots.watch()
     }
 
     /// Records what happened outside a call.
     pub fn record(&self, event: &Event<'_>) {
-        self.rooms.audit.event(event);
+        self.services.audit.event(event);
     }
 
     /// Whether a call would be taken: the record can be kept.
     pub fn is_ready(&self) -> bool {
-        self.rooms.audit.is_ready()
+        self.services.audit.is_ready()
     }
 
     /// Takes no more calls, waits for those in flight for `time` at the most, then ends them.
     pub async fn drain(&self, time: Duration) {
         self.reconciler.stop();
-        self.rooms.flights.drain(Instant::now() + time).await;
+        self.services.flights.drain(Instant::now() + time).await;
     }
 }

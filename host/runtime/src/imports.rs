@@ -7,10 +7,10 @@ pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod environment;
 pub(crate) mod files;
+pub(crate) mod host_calls;
 pub(crate) mod http;
 pub(crate) mod keyvalue;
 pub(crate) mod output;
-pub(crate) mod outside;
 mod plugin;
 pub(crate) mod random;
 pub(crate) mod sockets;
@@ -24,7 +24,7 @@ use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::load::Effective;
 use wasmtime::component::{Linker, ResourceTable};
 
-use crate::audit::record::Notes;
+use crate::audit::record::CallTrace;
 use crate::mapping::cost::Ratio;
 use crate::meter::Meter;
 use crate::meter::lifting::Lifting;
@@ -32,8 +32,8 @@ use crate::meter::memory::Memory;
 use crate::meter::stacks::Stacks;
 use crate::relay::Relay;
 use crate::spec::EngineKind;
+use host_calls::{HostCalls, Powers};
 use output::Output;
-use outside::{Outside, Powers, Side};
 
 /// What every call of one plugin starts from, made once.
 pub(crate) struct Prototype {
@@ -54,10 +54,10 @@ pub(crate) struct Ctx {
     pub(crate) ratio: Ratio,
     /// The stacks it holds, where it may hold several.
     pub(crate) stacks: Option<Stacks>,
-    pub(crate) notes: Notes,
+    pub(crate) notes: CallTrace,
     pub(crate) output: Output,
     pub(crate) relay: Relay,
-    pub(crate) outside: Outside,
+    pub(crate) outside: HostCalls,
     pub(crate) files: files::State,
     pub(crate) http: http::State,
     pub(crate) random: random::State,
@@ -72,9 +72,9 @@ impl Ctx {
         prototype: Arc<Prototype>,
         meter: Meter,
         memory: Memory,
-        notes: Notes,
+        notes: CallTrace,
         relay: Relay,
-        outside: Outside,
+        outside: HostCalls,
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(meter.limit(CallLimit::Handles)).unwrap_or(usize::MAX));
@@ -105,10 +105,9 @@ pub(crate) fn link(
     linker: &mut Linker<Ctx>,
     kind: EngineKind,
     words: &BTreeSet<Capability>,
-    side: Side,
 ) -> wasmtime::Result<()> {
     if kind == EngineKind::Async {
-        link_p3(linker, words, side)?;
+        link_p3(linker, words)?;
     }
     baseline::link(linker)?;
     plugin::link(linker)?;
@@ -119,7 +118,7 @@ pub(crate) fn link(
             Capability::Clock => clock::link(linker)?,
             Capability::Random => random::link(linker)?,
             Capability::Http if words.contains(&word) => http::link(linker)?,
-            Capability::Sockets if words.contains(&word) => sockets::link(linker, side)?,
+            Capability::Sockets if words.contains(&word) => sockets::link(linker)?,
             Capability::Config if words.contains(&word) => config::link(linker)?,
             Capability::Keyvalue if words.contains(&word) => keyvalue::link(linker)?,
             Capability::Http | Capability::Sockets | Capability::Config | Capability::Keyvalue => {}
@@ -128,7 +127,7 @@ pub(crate) fn link(
     Ok(())
 }
 
-fn link_p3(linker: &mut Linker<Ctx>, words: &BTreeSet<Capability>, side: Side) -> wasmtime::Result<()> {
+fn link_p3(linker: &mut Linker<Ctx>, words: &BTreeSet<Capability>) -> wasmtime::Result<()> {
     baseline::link_p3(linker)?;
     files::link_p3(linker)?;
     environment::link_p3(linker)?;
@@ -138,7 +137,7 @@ fn link_p3(linker: &mut Linker<Ctx>, words: &BTreeSet<Capability>, side: Side) -
         http::link_p3(linker)?;
     }
     if words.contains(&Capability::Sockets) {
-        sockets::link_p3(linker, side)?;
+        sockets::link_p3(linker)?;
     }
     Ok(())
 }

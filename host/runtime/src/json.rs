@@ -302,7 +302,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
             };
             if stands_twice {
                 let shown = toolgate_policy::redact::printable(&key, 100);
-                return Err(self.refuse(format!("the key `{shown}` stands twice in one object")));
+                return Err(self.refuse(format!("the key `{shown}` appears twice in one object")));
             }
             let value = members.next_value_seed(inner)?;
             object.push((key, value));

@@ -35,7 +35,7 @@ fn sixty_four_bit_integers_lose_nothing() {
 fn a_key_that_stands_twice_is_refused_at_any_depth_in_any_spelling() {
     for text in [r#"{"a":1,"a":1}"#, r#"[{"x":{"a":1,"b":2,"\u0061":3}}]"#] {
         assert!(
-            matches!(parse(text), Err(JsonError::Refused(why)) if why.contains("`a` stands twice")),
+            matches!(parse(text), Err(JsonError::Refused(why)) if why.contains("`a` appears twice")),
             "{text}"
         );
     }
@@ -84,7 +84,7 @@ fn a_key_that_stands_twice_among_many_is_refused_too() {
         let wide = Bounds { bytes_max: 4096, depth_max: 4, nodes_max: 1000 };
         let refused = Json::parse(format!("{{{}}}", members.join(",")).as_bytes(), wide);
         assert!(
-            matches!(refused, Err(JsonError::Refused(why)) if why.contains("`0` stands twice")),
+            matches!(refused, Err(JsonError::Refused(why)) if why.contains("`0` appears twice")),
             "{count}"
         );
     }

@@ -22,7 +22,7 @@ pub mod load;
 
 pub mod child;
 
-mod rooms;
+mod services;
 
 pub mod snapshot;
 

@@ -2,6 +2,7 @@
 //! one before it returned. Nothing is published here. No guest code runs, but for one question to a plugin that names its tools itself,
 //! without any grant and when everything else is cleared.
 
+mod clock;
 pub mod describe;
 pub mod docs;
 mod dynamic;
@@ -14,29 +15,29 @@ pub mod source;
 pub mod verify;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use toolgate_policy::load::clear::{Case, clear, hold_to_lints};
-use toolgate_policy::load::pin::{Approved, Change};
+use toolgate_policy::load::clear::{ClearanceInput, check_lints, clear};
+use toolgate_policy::load::pin::{Approved, PinChangeError};
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::trust::Standing;
-use toolgate_policy::load::{Asked, Clearance, NotCleared};
+use toolgate_policy::load::{Clearance, ClearanceError, RequestedCapabilities};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, ToolName};
 
 use crate::artifact::Artifact;
 use crate::sandbox::Sandbox;
-use crate::sandbox::prepare::{Given, NotReady, Wanted};
+use crate::sandbox::prepare::{ExportRequest, Given, PrepareError};
 use crate::snapshot::plugin::{Plugin, Surfaces};
 use crate::snapshot::tool::{Listing, Ready};
 use crate::spec::{PluginSpec, Trust};
+pub use clock::{now, to_date};
 use describe::Former;
 use source::Sources;
 use verify::Verified;
 
 /// Why a plugin did not load.
 #[derive(Debug, Clone)]
-pub struct NotLoaded {
+pub struct LoadError {
     /// What kind of reason it is.
     pub kind: Kind,
     /// Its bytes, when they could be read.
@@ -101,11 +102,11 @@ impl Against<'_> {
 }
 
 /// Why what was found is not trusted, if it is not.
-fn distrust(spec: &PluginSpec, found: &source::Found, against: Against<'_>) -> Option<NotLoaded> {
+fn distrust(spec: &PluginSpec, found: &source::Found, against: Against<'_>) -> Option<LoadError> {
     let digest = found.artifact.digest();
     let verified = verify::verify(spec, against.trust, found, against.standing(digest), against.now);
     let error = verified.err()?;
-    Some(NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons: vec![told(&error)] })
+    Some(LoadError { kind: Kind::Refused, digest: Some(digest), reasons: vec![told(&error)] })
 }
 
 /// What was fetched before of a plugin from elsewhere whose digest is known, if it is trusted, or why not.
@@ -113,7 +114,7 @@ pub(crate) fn fetched_before(
     sources: &Sources,
     spec: &PluginSpec,
     against: Against<'_>,
-) -> Option<Result<source::Found, NotLoaded>> {
+) -> Option<Result<source::Found, LoadError>> {
     let found = sources.fetched_before(&spec.source, spec.digest)?;
     Some(distrust(spec, &found, against).map_or(Ok(found), Err))
 }
@@ -122,12 +123,12 @@ pub(crate) fn fetched_before(
 /// where its digest is known; what is, is kept.
 ///
 /// # Errors
-/// [`NotLoaded`].
+/// [`LoadError`].
 pub(crate) fn fetch(
     sources: &Sources,
     spec: &PluginSpec,
     against: Against<'_>,
-) -> Result<source::Found, NotLoaded> {
+) -> Result<source::Found, LoadError> {
     if let Some(Ok(found)) = fetched_before(sources, spec, against) {
         return Ok(found);
     }
@@ -138,13 +139,13 @@ pub(crate) fn fetch(
 /// What was fetched for a plugin: kept, where its digest is known and it is trusted.
 ///
 /// # Errors
-/// [`NotLoaded`].
+/// [`LoadError`].
 pub(crate) fn take_fetched(
     sources: &Sources,
     spec: &PluginSpec,
     against: Against<'_>,
-    fetched: Result<&source::Found, &source::NotFetched>,
-) -> Result<source::Found, NotLoaded> {
+    fetched: Result<&source::Found, &source::SourceError>,
+) -> Result<source::Found, LoadError> {
     match fetched {
         Ok(found) => {
             if spec.source.is_elsewhere() && spec.digest.is_some() && distrust(spec, found, against).is_none()
@@ -162,7 +163,7 @@ pub(crate) fn take_fetched(
                 return Err(why);
             }
             let kind = if error.is_absence() { Kind::Failed } else { Kind::Refused };
-            Err(NotLoaded { kind, digest: None, reasons: vec![told(error)] })
+            Err(LoadError { kind, digest: None, reasons: vec![told(error)] })
         }
     }
 }
@@ -170,16 +171,16 @@ pub(crate) fn take_fetched(
 /// Loads what was found up to the decision whether it may be compiled. Cheap next to compiling.
 ///
 /// # Errors
-/// [`NotLoaded`].
+/// [`LoadError`].
 pub(crate) fn clear_found(
     spec: &PluginSpec,
     found: source::Found,
     against: Against<'_>,
-) -> Result<Cleared, NotLoaded> {
+) -> Result<Cleared, LoadError> {
     let digest = found.artifact.digest();
     let standing = against.standing(digest);
     let Proved { found, verified, inspected } = prove(spec, against.trust, found, standing, against.now)?;
-    let refused = |reasons: Vec<String>| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons };
+    let refused = |reasons: Vec<String>| LoadError { kind: Kind::Refused, digest: Some(digest), reasons };
     let described =
         describe::describe(&inspected, &spec.prefix).map_err(|error| refused(vec![told(&error)]))?;
     let former = match against.approved {
@@ -190,9 +191,9 @@ pub(crate) fn clear_found(
             Some(former.map_err(|error| refused(vec![told(&error)]))?)
         }
     };
-    let case = Case {
+    let case = ClearanceInput {
         inspected: inspected.digest,
-        says_it_is: inspected.manifest.id.as_deref(),
+        declared_id: inspected.manifest.id.as_deref(),
         asked: &inspected.asked,
         tools: described.listings.len() + usize::from(inspected.dynamic.is_some()),
         program: inspected.program,
@@ -205,8 +206,10 @@ pub(crate) fn clear_found(
     let clearance =
         clear(verified.trusted, &case, &spec.grants, spec.limits.clone()).map_err(
             |reasons| match reasons {
-                NotCleared::Refused(reasons) => refused(reasons.iter().map(ToString::to_string).collect()),
-                NotCleared::Held(changes) => held(spec, digest, &changes),
+                ClearanceError::Refused(reasons) => {
+                    refused(reasons.iter().map(ToString::to_string).collect())
+                }
+                ClearanceError::Held(changes) => held(spec, digest, &changes),
             },
         )?;
     Ok(Cleared {
@@ -221,20 +224,24 @@ pub(crate) fn clear_found(
     })
 }
 
-fn held(spec: &PluginSpec, digest: Digest, changes: &[Change]) -> NotLoaded {
+fn held(spec: &PluginSpec, digest: Digest, changes: &[PinChangeError]) -> LoadError {
     let mut reasons: Vec<String> = changes.iter().map(ToString::to_string).collect();
     if let Some(last) = reasons.last_mut() {
         let name = &spec.name;
         last.push_str(&format!("; see `toolgate plugin diff {name}`, then `toolgate plugin approve {name}`"));
     }
-    NotLoaded { kind: Kind::Held, digest: Some(digest), reasons }
+    LoadError { kind: Kind::Held, digest: Some(digest), reasons }
 }
 
 /// What a plugin asks, of whom it is said that it may be looked into. Nothing is granted by it.
 ///
 /// # Errors
-/// [`NotLoaded`].
-pub fn asked(sources: &Sources, spec: &PluginSpec, trust: &Trust) -> Result<Asked, NotLoaded> {
+/// [`LoadError`].
+pub fn asked(
+    sources: &Sources,
+    spec: &PluginSpec,
+    trust: &Trust,
+) -> Result<RequestedCapabilities, LoadError> {
     let against = Against { trust, approved: Approved::NotAsked, now: now() };
     let found = fetch(sources, spec, against)?;
     Ok(prove(spec, trust, found, Standing::New, against.now)?.inspected.asked)
@@ -254,9 +261,9 @@ fn prove(
     found: source::Found,
     standing: Standing,
     now: UnixTime,
-) -> Result<Proved, NotLoaded> {
+) -> Result<Proved, LoadError> {
     let digest = found.artifact.digest();
-    let refused = |reasons: Vec<String>| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons };
+    let refused = |reasons: Vec<String>| LoadError { kind: Kind::Refused, digest: Some(digest), reasons };
     let verified =
         verify::verify(spec, trust, &found, standing, now).map_err(|error| refused(vec![told(&error)]))?;
     let inspected =
@@ -293,11 +300,11 @@ impl Cleared {
     /// Makes it ready to be called.
     ///
     /// # Errors
-    /// [`NotLoaded`].
-    pub(crate) fn prepare(self, spec: &PluginSpec, sandbox: &Sandbox) -> Result<Plugin, NotLoaded> {
+    /// [`LoadError`].
+    pub(crate) fn prepare(self, spec: &PluginSpec, sandbox: &Sandbox) -> Result<Plugin, LoadError> {
         let digest = self.found.artifact.digest();
-        let refused = |reasons: Vec<String>| NotLoaded { kind: Kind::Refused, digest: Some(digest), reasons };
-        let wanted = self.listings.iter().map(|listing| Wanted {
+        let refused = |reasons: Vec<String>| LoadError { kind: Kind::Refused, digest: Some(digest), reasons };
+        let wanted = self.listings.iter().map(|listing| ExportRequest {
             tool: listing.name.clone(),
             path: listing.path.clone(),
             function: listing.function.clone(),
@@ -330,7 +337,7 @@ impl Cleared {
             if let Some(Ok(before)) = before.first().map(ask) {
                 former.extend(said.as_approved_before(before));
             }
-            hold_to_lints(&said.findings, &spec.allow_lints)
+            check_lints(&said.findings, &spec.allow_lints)
                 .map_err(|reasons| refused(reasons.iter().map(ToString::to_string).collect()))?;
             surfaces.push(said.surface);
             for (own, listing) in dynamic::compile(said.tools).map_err(|why| refused(vec![why]))? {
@@ -344,7 +351,9 @@ impl Cleared {
                 tools.push(Ready { listing: Arc::new(listing), export, own: Some(own) });
             }
         }
-        let said = |surfaces: &[Artifact]| self.clearance.hold_to_said(surfaces.get(1).map(Artifact::digest));
+        let said = |surfaces: &[Artifact]| {
+            self.clearance.check_dynamic_surface(surfaces.get(1).map(Artifact::digest))
+        };
         said(&surfaces)
             .or_else(|change| said(&former).map_err(|_| change))
             .map_err(|change| held(spec, digest, &[change]))?;
@@ -357,18 +366,18 @@ impl Cleared {
 }
 
 /// A plugin that cannot be made ready: through no fault of its own, or refused.
-fn not_ready(error: &NotReady, digest: Digest) -> NotLoaded {
+fn not_ready(error: &PrepareError, digest: Digest) -> LoadError {
     let kind = match error {
-        NotReady::Compile(_) | NotReady::Store(_) => Kind::Failed,
-        NotReady::OtherBytes(_)
-        | NotReady::OtherTypes(_)
-        | NotReady::Memory { .. }
-        | NotReady::Link(_)
-        | NotReady::Folder(..)
-        | NotReady::Worker(_)
-        | NotReady::Egress(_) => Kind::Refused,
+        PrepareError::Compile(_) | PrepareError::Store(_) => Kind::Failed,
+        PrepareError::OtherBytes(_)
+        | PrepareError::OtherTypes(_)
+        | PrepareError::Memory { .. }
+        | PrepareError::Link(_)
+        | PrepareError::Folder(..)
+        | PrepareError::Worker(_)
+        | PrepareError::Egress(_) => Kind::Refused,
     };
-    NotLoaded { kind, digest: Some(digest), reasons: vec![told(error)] }
+    LoadError { kind, digest: Some(digest), reasons: vec![told(error)] }
 }
 
 /// An error with all that caused it, as one sentence.
@@ -381,19 +390,4 @@ pub(crate) fn told(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-/// The time by the clock, also when that is before 1970.
-pub fn now() -> UnixTime {
-    let (seconds, sign) = match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(since) => (since.as_secs(), 1),
-        Err(error) => (error.duration().as_secs(), -1),
-    };
-    // What does not fit is later than every date, on which nothing counts any more.
-    UnixTime(i64::try_from(seconds).map_or(i64::MAX, |seconds| sign * seconds))
-}
-
-/// A time as a date, by RFC 3339; nothing if it is beyond what a date can say.
-pub fn to_date(time: UnixTime) -> Option<String> {
-    jiff::Timestamp::from_second(time.0).ok().map(|date| date.to_string())
 }

@@ -16,7 +16,7 @@ use account::{Account, Hold, Refused};
 
 /// Why a call is ended from the host's side. Travels through the engine as the error of a host call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Stop {
+pub(crate) enum StopError {
     /// A limit was met.
     #[error("met its limit {}", .0.name())]
     Limit(CallLimit),
@@ -31,7 +31,7 @@ pub(crate) enum Stop {
     Grant(String),
 }
 
-impl Stop {
+impl StopError {
     /// The word by which a worker is told, if it is one that the host finds.
     pub(crate) fn word(&self) -> Option<&'static str> {
         match self {
@@ -50,7 +50,7 @@ impl Stop {
 /// The word for [`Stop::Budget`]. No limit has this name.
 const BUDGET: &str = "budget";
 
-impl From<Refused> for Stop {
+impl From<Refused> for StopError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Limit => Self::Limit(CallLimit::Memory),
@@ -72,7 +72,7 @@ struct Counts {
     http_bytes: AtomicU64,
     sockets: AtomicU64,
     socket_bytes: AtomicU64,
-    stop: Mutex<Option<Stop>>,
+    stop: Mutex<Option<StopError>>,
 }
 
 impl Meter {
@@ -109,7 +109,7 @@ impl Meter {
     ///
     /// # Errors
     /// What was met; the call then ends.
-    pub(crate) fn hold(&self, bytes: u64) -> Result<Hold, Stop> {
+    pub(crate) fn hold(&self, bytes: u64) -> Result<Hold, StopError> {
         self.0.account.hold(bytes).map_err(|refused| self.refused(refused))
     }
 
@@ -117,12 +117,12 @@ impl Meter {
     ///
     /// # Errors
     /// What was met; the call then ends.
-    pub(crate) fn hold_more(&self, hold: &mut Hold, bytes: u64) -> Result<(), Stop> {
+    pub(crate) fn hold_more(&self, hold: &mut Hold, bytes: u64) -> Result<(), StopError> {
         hold.grow(bytes).map_err(|refused| self.refused(refused))
     }
 
-    fn refused(&self, refused: Refused) -> Stop {
-        let stop = Stop::from(refused);
+    fn refused(&self, refused: Refused) -> StopError {
+        let stop = StopError::from(refused);
         self.stop(stop.clone());
         stop
     }
@@ -136,7 +136,7 @@ impl Meter {
     ///
     /// # Errors
     /// Why the call ends here.
-    pub(crate) fn crossed(&self, entering: bool, fuel_left: u64) -> Result<(), Stop> {
+    pub(crate) fn crossed(&self, entering: bool, fuel_left: u64) -> Result<(), StopError> {
         if entering {
             self.charge(HOST_CALL_FUEL);
         }
@@ -144,10 +144,10 @@ impl Meter {
             return Err(stop);
         }
         if self.debt() >= fuel_left {
-            return Err(Stop::Limit(CallLimit::Fuel));
+            return Err(StopError::Limit(CallLimit::Fuel));
         }
         if Instant::now() >= self.0.deadline {
-            return Err(Stop::Limit(CallLimit::Deadline));
+            return Err(StopError::Limit(CallLimit::Deadline));
         }
         Ok(())
     }
@@ -158,7 +158,7 @@ impl Meter {
     }
 
     /// Ends the call at its next crossing. The first reason counts.
-    pub(crate) fn stop(&self, stop: Stop) {
+    pub(crate) fn stop(&self, stop: StopError) {
         self.0.stop.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(stop);
     }
 
@@ -166,7 +166,7 @@ impl Meter {
     ///
     /// # Errors
     /// The limit, when there were enough; the call then ends.
-    pub(crate) fn http_request(&self) -> Result<(), Stop> {
+    pub(crate) fn http_request(&self) -> Result<(), StopError> {
         self.count(&self.0.http_requests, 1, CallLimit::HttpRequests)
     }
 
@@ -175,12 +175,12 @@ impl Meter {
     ///
     /// # Errors
     /// The limit, when there were enough; the call then ends.
-    pub(crate) fn http_bytes(&self, bytes: u64) -> Result<(), Stop> {
+    pub(crate) fn http_bytes(&self, bytes: u64) -> Result<(), StopError> {
         self.charge(bytes);
         self.count(&self.0.http_bytes, bytes, CallLimit::HttpBytes)?;
         if self.debt() >= self.limit(CallLimit::Fuel) {
-            self.stop(Stop::Limit(CallLimit::Fuel));
-            return Err(Stop::Limit(CallLimit::Fuel));
+            self.stop(StopError::Limit(CallLimit::Fuel));
+            return Err(StopError::Limit(CallLimit::Fuel));
         }
         Ok(())
     }
@@ -189,7 +189,7 @@ impl Meter {
     ///
     /// # Errors
     /// The limit, when there were enough; the call then ends.
-    pub(crate) fn socket(&self) -> Result<(), Stop> {
+    pub(crate) fn socket(&self) -> Result<(), StopError> {
         self.charge(SOCKET_FUEL);
         self.count(&self.0.sockets, 1, CallLimit::Sockets)
     }
@@ -198,18 +198,18 @@ impl Meter {
     ///
     /// # Errors
     /// The limit, when there were enough; the call then ends.
-    pub(crate) fn socket_bytes(&self, bytes: u64) -> Result<(), Stop> {
+    pub(crate) fn socket_bytes(&self, bytes: u64) -> Result<(), StopError> {
         self.charge(bytes);
         self.count(&self.0.socket_bytes, bytes, CallLimit::SocketBytes)
     }
 
-    fn count(&self, counter: &AtomicU64, by: u64, limit: CallLimit) -> Result<(), Stop> {
+    fn count(&self, counter: &AtomicU64, by: u64, limit: CallLimit) -> Result<(), StopError> {
         let before = counter.fetch_add(by, Ordering::Relaxed);
         if before.saturating_add(by) <= self.limit(limit) {
             return Ok(());
         }
-        self.stop(Stop::Limit(limit));
-        Err(Stop::Limit(limit))
+        self.stop(StopError::Limit(limit));
+        Err(StopError::Limit(limit))
     }
 }
 
@@ -236,7 +236,7 @@ mod tests {
         meter.charge(8_999);
         assert_eq!(meter.crossed(false, 10_000), Ok(()));
         meter.charge(1);
-        assert_eq!(meter.crossed(false, 10_000), Err(Stop::Limit(CallLimit::Fuel)));
+        assert_eq!(meter.crossed(false, 10_000), Err(StopError::Limit(CallLimit::Fuel)));
     }
 
     #[test]
@@ -245,20 +245,20 @@ mod tests {
         assert!(meter.http_request().is_ok() && meter.http_request().is_ok());
         assert_eq!(meter.crossed(false, u64::MAX), Ok(()));
         assert!(meter.http_request().is_err());
-        assert_eq!(meter.crossed(false, u64::MAX), Err(Stop::Limit(CallLimit::HttpRequests)));
+        assert_eq!(meter.crossed(false, u64::MAX), Err(StopError::Limit(CallLimit::HttpRequests)));
     }
 
     #[test]
     fn bytes_that_come_while_the_guest_waits_use_up_its_fuel() {
         let meter = meter(CallLimit::Fuel, 10_000);
         assert_eq!(meter.http_bytes(9_999), Ok(()));
-        assert_eq!(meter.http_bytes(1), Err(Stop::Limit(CallLimit::Fuel)));
-        assert_eq!(meter.crossed(false, u64::MAX), Err(Stop::Limit(CallLimit::Fuel)));
+        assert_eq!(meter.http_bytes(1), Err(StopError::Limit(CallLimit::Fuel)));
+        assert_eq!(meter.crossed(false, u64::MAX), Err(StopError::Limit(CallLimit::Fuel)));
     }
 
     #[test]
     fn a_deadline_that_has_passed_ends_the_call() {
         let meter = Meter::new(CallLimits::default(), Instant::now(), account());
-        assert_eq!(meter.crossed(false, u64::MAX), Err(Stop::Limit(CallLimit::Deadline)));
+        assert_eq!(meter.crossed(false, u64::MAX), Err(StopError::Limit(CallLimit::Deadline)));
     }
 }

@@ -23,10 +23,10 @@ use toolgate_policy::{Digest, PluginName};
 use crate::audit::Event;
 use crate::load;
 use crate::load::source::Sources;
-use crate::rooms::Rooms;
+use crate::services::Services;
 use crate::snapshot::{Ended, Snapshot};
 use crate::spec::{Approvals, PluginSpec, Spec, Trust};
-use crate::state::seen::NotAdmitted;
+use crate::state::rollback::RollbackError;
 
 use fetches::{Fetch, Fetches};
 use loading::State;
@@ -56,7 +56,7 @@ pub(crate) enum Fetching {
 
 /// What should serve, and how far it has come.
 pub(crate) struct Reconciler {
-    rooms: Arc<Rooms>,
+    services: Arc<Services>,
     /// Held while anything is loaded, but never while anything is fetched, and not for what a trust policy takes away.
     plan: Mutex<Option<Plan>>,
     /// What became of each plugin so far.
@@ -76,10 +76,10 @@ struct Plan {
 
 impl Reconciler {
     /// Nothing serves yet.
-    pub(crate) fn new(rooms: Arc<Rooms>) -> Self {
+    pub(crate) fn new(services: Arc<Services>) -> Self {
         let (status, fetches) = (watch::Sender::default(), Fetches::default());
         let (remembered, newest) = (Mutex::default(), Newest::default());
-        Self { rooms, plan: Mutex::default(), status, fetches, remembered, newest }
+        Self { services, plan: Mutex::default(), status, fetches, remembered, newest }
     }
 
     /// Brings what serves in line with what should.
@@ -93,13 +93,13 @@ impl Reconciler {
             // First, and without waiting for any load.
             self.drop_distrusted(&spec.trust, now);
         }
-        let rooms = &self.rooms;
-        let old = rooms.snapshots.now();
+        let services = &self.services;
+        let old = services.snapshots.now();
         let spec = loading::with_hidden(spec, &old);
         self.newest.read(&spec);
         // Neither what serves nor what is about to makes room for what comes in meanwhile.
-        rooms.kept.hold_loading(needed(&spec, &old));
-        let states = loading::load_all(rooms, &spec, &old, now, fetching);
+        services.kept.hold_loading(needed(&spec, &old));
+        let states = loading::load_all(services, &spec, &old, now, fetching);
         let next = Plan { spec, states };
         let report = self.publish(&next, occasion, now);
         let wanted = next.fetches();
@@ -112,22 +112,22 @@ impl Reconciler {
 
     /// Serves what has been loaded so far, and records what is different now.
     fn publish(&self, plan: &Plan, occasion: Occasion, now: UnixTime) -> Report {
-        let rooms = &self.rooms;
+        let services = &self.services;
         let (plugins, mut report) = assemble::assemble(&plan.spec, &plan.states, occasion);
         let before = Arc::clone(&self.status.borrow());
         if !report.serves {
-            records::refused(&rooms.audit, &before, &report, occasion);
+            records::refused(&services.audit, &before, &report, occasion);
             return report;
         }
-        let (old, snapshot) = (rooms.snapshots.now(), Snapshot::of(plugins));
-        rooms.kept.hold_loading(needed(&plan.spec, &snapshot));
+        let (old, snapshot) = (services.snapshots.now(), Snapshot::of(plugins));
+        services.kept.hold_loading(needed(&plan.spec, &snapshot));
         let whole = occasion != Occasion::Arrival;
-        let Ended { revoked, out } = rooms.snapshots.publish(&snapshot, &plan.spec.trust, now, whole);
+        let Ended { revoked, out } = services.snapshots.publish(&snapshot, &plan.spec.trust, now, whole);
         report.mark(&out);
         report.starting &= occasion == Occasion::Start || before.starting;
-        records::refused(&rooms.audit, &before, &report, occasion);
-        records::serving(&rooms.audit, &self.newest, &old, &rooms.snapshots.now(), occasion);
-        records::revoked(&rooms.audit, &revoked);
+        records::refused(&services.audit, &before, &report, occasion);
+        records::serving(&services.audit, &self.newest, &old, &services.snapshots.now(), occasion);
+        records::revoked(&services.audit, &revoked);
         self.status.send_replace(Arc::new(report.clone()));
         report
     }
@@ -140,7 +140,7 @@ impl Reconciler {
                 while let Some(turn) = this.fetches.next() {
                     let Fetch { source, pin, signers } = &turn.fetch;
                     tracing::info!(%source, "fetching");
-                    let sources = Sources::of(&this.rooms).until(turn.off.clone());
+                    let sources = Sources::of(&this.services).until(turn.off.clone());
                     let fetched = sources.fetch(source, *pin, signers);
                     if this.fetches.ended(&turn) {
                         this.arrived(&turn.fetch, fetched.as_ref());
@@ -170,31 +170,32 @@ impl Reconciler {
     }
 
     /// Takes a trust policy, and remembers that. The time at which it is judged.
-    fn admit(&self, trust: &Trust) -> Result<UnixTime, NotAdmitted> {
-        let admitted = self.rooms.seen.admit(trust, load::now())?;
+    fn admit(&self, trust: &Trust) -> Result<UnixTime, RollbackError> {
+        let admitted = self.services.seen.admit(trust, load::now())?;
         if admitted.upgraded {
-            self.rooms.audit.event(&Event::SeenUpgraded { version: trust.policy.version() });
+            self.services.audit.event(&Event::SeenUpgraded { version: trust.policy.version() });
         }
         Ok(admitted.now)
     }
 
     /// Takes what a policy revokes out of what serves, and nothing else. Which they were.
     pub(crate) fn revoke(&self, policy: &TrustPolicy) -> Vec<PluginName> {
-        let ended = self.rooms.snapshots.revoke(policy);
+        let ended = self.services.snapshots.revoke(policy);
         self.ended_revoked(policy, &ended);
         ended.iter().map(|plugin| plugin.name().clone()).collect()
     }
 
     /// From now on nothing that `spec` needs makes room for something else in what is kept.
     pub(crate) fn hold(&self, spec: &Spec) {
-        self.rooms.kept.hold(needed(spec, &Snapshot::default()));
+        self.services.kept.hold(needed(spec, &Snapshot::default()));
     }
 
     /// The same as [`Self::run`] without the swap: what would serve, and what came of each plugin. Nothing is remembered.
     pub(crate) fn check(&self, spec: &Spec) -> (Snapshot, Report) {
-        match self.rooms.seen.judge(&spec.trust, load::now()) {
+        match self.services.seen.judge(&spec.trust, load::now()) {
             Ok(now) => {
-                let states = loading::load_all(&self.rooms, spec, &Snapshot::default(), now, Fetching::Now);
+                let states =
+                    loading::load_all(&self.services, spec, &Snapshot::default(), now, Fetching::Now);
                 let (plugins, report) = assemble::assemble(spec, &states, Occasion::Start);
                 (Snapshot::of(plugins), report)
             }

@@ -21,22 +21,22 @@ use toolgate_policy::Digest;
 use toolgate_policy::limits::load::{
     COMPONENT_BYTES_MAX, FETCH_ATTEMPTS_MAX, FETCH_BACKOFF_MS, FETCH_MS, RETRY_AFTER_S_MAX, TOKEN_BYTES_MAX,
 };
-use toolgate_policy::load::errand::{Errand, Follow, NoErrand};
+use toolgate_policy::load::fetch::{FetchPermit, FetchPermitError, Follow};
 use toolgate_policy::redact::printable;
 
 use crate::artifact::Artifact;
-use crate::egress::errand::{Arriving, Parcel, Terms, Undone};
-use crate::egress::{Egress, Failure};
+use crate::egress::fetch::{Arriving, RequestError, RequestParts, Terms};
+use crate::egress::{Egress, EgressError};
 use crate::signature::{self, SignatureFile, Unread};
 use crate::spec::Remote;
-use artefact::NotAnArtefact;
+use artefact::ArtefactError;
 
 pub use pull::Pulled;
 pub use push::{Parts, Pushed};
 
 /// The way to what lies elsewhere. Opens nothing until it is used.
 #[derive(Clone)]
-pub struct Away {
+pub struct Fetcher {
     name_servers: Vec<SocketAddr>,
     progress: Progress,
     off: CancellationToken,
@@ -47,10 +47,10 @@ pub type Progress = Arc<dyn Fn(&str, u64, Option<u64>) + Send + Sync>;
 
 /// Why something did not arrive.
 #[derive(Debug, thiserror::Error)]
-pub enum NotArrived {
+pub enum FetchError {
     /// It may not be asked for.
     #[error(transparent)]
-    Errand(#[from] NoErrand),
+    FetchPermit(#[from] FetchPermitError),
     /// The way there failed.
     #[error("reach {0}: {1}")]
     Way(String, String),
@@ -72,7 +72,7 @@ pub enum NotArrived {
     },
     /// It is not what was asked for.
     #[error("use {0}")]
-    Artefact(String, #[source] NotAnArtefact),
+    Artefact(String, #[source] ArtefactError),
     /// The registry wants to know who asks.
     #[error("log in to {0}: {1}")]
     Login(String, String),
@@ -84,12 +84,12 @@ pub enum NotArrived {
     Host(#[source] std::io::Error),
 }
 
-impl NotArrived {
+impl FetchError {
     /// Whether there was nothing to be had, rather than something that is not taken.
     pub fn is_absence(&self) -> bool {
         match self {
             Self::Way(..) | Self::Status { .. } | Self::Login(..) | Self::CalledOff | Self::Host(_) => true,
-            Self::Errand(_) | Self::Size(..) | Self::Packed(..) | Self::Artefact(..) => false,
+            Self::FetchPermit(_) | Self::Size(..) | Self::Packed(..) | Self::Artefact(..) => false,
         }
     }
 
@@ -103,7 +103,7 @@ impl NotArrived {
     }
 }
 
-impl Away {
+impl Fetcher {
     /// A way that asks these name servers, or the system's if there are none.
     pub fn new(name_servers: Vec<SocketAddr>) -> Self {
         Self { name_servers, progress: Arc::new(|_, _, _| {}), off: CancellationToken::new() }
@@ -125,32 +125,32 @@ impl Away {
     /// beside it is asked for where it is not what `pin` says, and nothing beside it keeps it from arriving. Blocks.
     ///
     /// # Errors
-    /// [`NotArrived`].
+    /// [`FetchError`].
     pub(crate) fn file(
         &self,
-        errand: &Errand,
+        permit: &FetchPermit,
         remote: &Remote,
         pin: Option<Digest>,
-        beside: &[(String, Errand)],
-    ) -> Result<File, NotArrived> {
+        beside: &[(String, FetchPermit)],
+    ) -> Result<File, FetchError> {
         self.run(remote, async |client| {
-            let nothing = Parcel::default();
-            let arrived = client.fetch(errand, &nothing, Follow::Home, COMPONENT_BYTES_MAX).await?;
+            let nothing = RequestParts::default();
+            let arrived = client.fetch(permit, &nothing, Follow::Home, COMPONENT_BYTES_MAX).await?;
             let artifact = Artifact::of(arrived.bytes);
             let (mut signatures, mut unread, mut failed) = (Vec::new(), Vec::new(), None);
             if pin.is_some_and(|pin| pin != artifact.digest()) {
                 return Ok(File { artifact, signatures, unread });
             }
-            for (name, errand) in beside {
+            for (name, permit) in beside {
                 let bytes_max = signature::name::form(name).map_or(0, |(_, bytes_max)| bytes_max);
-                match client.fetch(errand, &nothing, Follow::Home, bytes_max).await {
+                match client.fetch(permit, &nothing, Follow::Home, bytes_max).await {
                     Ok(arrived) => {
                         signatures.push(SignatureFile { name: name.clone(), bytes: arrived.bytes })
                     }
                     Err(error) if error.is_nothing_there() => {}
                     Err(error) => {
                         unread.push(Unread::because(name, &error));
-                        failed = failed.or(Some(error).filter(NotArrived::is_absence));
+                        failed = failed.or(Some(error).filter(FetchError::is_absence));
                     }
                 }
             }
@@ -166,23 +166,23 @@ impl Away {
     fn run<T: Send>(
         &self,
         remote: &Remote,
-        work: impl AsyncFnOnce(&Client<'_>) -> Result<T, NotArrived> + Send,
-    ) -> Result<T, NotArrived> {
+        work: impl AsyncFnOnce(&Client<'_>) -> Result<T, FetchError> + Send,
+    ) -> Result<T, FetchError> {
         std::thread::scope(|scope| {
-            let errand = || {
+            let permit = || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                runtime.map_err(NotArrived::Host)?.block_on(async {
+                runtime.map_err(FetchError::Host)?.block_on(async {
                     let by = Instant::now() + Duration::from_millis(FETCH_MS);
                     let egress = Egress::new(self.name_servers.clone());
                     let client = Client { egress: &egress, remote, by, progress: &self.progress };
                     tokio::select! {
                         done = work(&client) => done,
-                        () = self.off.cancelled() => Err(NotArrived::CalledOff),
+                        () = self.off.cancelled() => Err(FetchError::CalledOff),
                     }
                 })
             };
-            let thread = std::thread::Builder::new().name("fetch".to_owned()).spawn_scoped(scope, errand);
-            let thread = thread.map_err(NotArrived::Host)?;
+            let thread = std::thread::Builder::new().name("fetch".to_owned()).spawn_scoped(scope, permit);
+            let thread = thread.map_err(FetchError::Host)?;
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
@@ -216,51 +216,53 @@ impl Client<'_> {
     /// A whole answer with a status of success. Tried again while that may help.
     async fn fetch(
         &self,
-        errand: &Errand,
-        parcel: &Parcel<'_>,
+        permit: &FetchPermit,
+        request_parts: &RequestParts<'_>,
         follow: Follow,
         bytes_max: u64,
-    ) -> Result<Arrived, NotArrived> {
-        let arriving = |arriving| self.whole(errand, arriving, bytes_max);
-        self.persist(errand, parcel, follow, arriving).await
+    ) -> Result<Arrived, FetchError> {
+        let arriving = |arriving| self.whole(permit, arriving, bytes_max);
+        self.persist(permit, request_parts, follow, arriving).await
     }
 
     /// The status and headers of an answer, whatever they are.
     async fn head(
         &self,
-        errand: &Errand,
-        parcel: &Parcel<'_>,
-    ) -> Result<(StatusCode, HeaderMap), NotArrived> {
-        let url = errand.target().url();
+        permit: &FetchPermit,
+        request_parts: &RequestParts<'_>,
+    ) -> Result<(StatusCode, HeaderMap), FetchError> {
+        let url = permit.target().url();
         let head = async |arriving: Arriving| match arriving.status.as_u16() {
-            429 | 500..=599 => Err(Trouble::status(url.clone(), arriving.status, &arriving.headers, &[])),
+            429 | 500..=599 => {
+                Err(AttemptError::status(url.clone(), arriving.status, &arriving.headers, &[]))
+            }
             _ => Ok((arriving.status, arriving.headers)),
         };
-        self.persist(errand, parcel, Follow::Home, head).await
+        self.persist(permit, request_parts, Follow::Home, head).await
     }
 
     async fn persist<T>(
         &self,
-        errand: &Errand,
-        parcel: &Parcel<'_>,
+        permit: &FetchPermit,
+        request_parts: &RequestParts<'_>,
         follow: Follow,
-        take: impl AsyncFn(Arriving) -> Result<T, Trouble>,
-    ) -> Result<T, NotArrived> {
+        take: impl AsyncFn(Arriving) -> Result<T, AttemptError>,
+    ) -> Result<T, FetchError> {
         let mut wait = Duration::from_millis(FETCH_BACKOFF_MS);
         let mut attempt = 1;
         loop {
-            let trouble = match self.once(errand, parcel, follow).await {
+            let failed = match self.once(permit, request_parts, follow).await {
                 Ok(arriving) => match take(arriving).await {
                     Ok(taken) => return Ok(taken),
-                    Err(trouble) => trouble,
+                    Err(failed) => failed,
                 },
-                Err(trouble) => trouble,
+                Err(failed) => failed,
             };
-            let Trouble { error, again } = trouble;
-            let asked = match again {
-                Again::Never => return Err(error),
-                Again::Soon => Duration::ZERO,
-                Again::After(time) => time,
+            let AttemptError { error, retry } = failed;
+            let asked = match retry {
+                Retry::Never => return Err(error),
+                Retry::Soon => Duration::ZERO,
+                Retry::After(time) => time,
             };
             let pause = wait.max(asked);
             if attempt >= FETCH_ATTEMPTS_MAX
@@ -277,42 +279,57 @@ impl Client<'_> {
     }
 
     /// One attempt, with its redirects.
-    async fn once(&self, errand: &Errand, parcel: &Parcel<'_>, follow: Follow) -> Result<Arriving, Trouble> {
-        let mut errand = errand.clone();
+    async fn once(
+        &self,
+        permit: &FetchPermit,
+        request_parts: &RequestParts<'_>,
+        follow: Follow,
+    ) -> Result<Arriving, AttemptError> {
+        let mut permit = permit.clone();
         loop {
-            let authorization = parcel.authorization.filter(|_| errand.takes_credentials());
-            let parcel = Parcel { headers: parcel.headers.clone(), authorization, body: parcel.body.clone() };
-            let arriving = self.egress.run(&errand, &parcel, &self.terms(&errand)).await;
-            let arriving = arriving.map_err(|error| Trouble::on_the_way(&errand, error))?;
+            let authorization = request_parts.authorization.filter(|_| permit.takes_credentials());
+            let request_parts = RequestParts {
+                headers: request_parts.headers.clone(),
+                authorization,
+                body: request_parts.body.clone(),
+            };
+            let arriving = self.egress.run(&permit, &request_parts, &self.terms(&permit)).await;
+            let arriving = arriving.map_err(|error| AttemptError::on_the_way(&permit, error))?;
             let location = arriving.headers.get(LOCATION).filter(|_| arriving.status.is_redirection());
             let Some(location) = location else { return Ok(arriving) };
             let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
-            let method = errand.target().method().to_owned();
-            errand =
-                errand.led_to(&method, &location, follow).map_err(|error| Trouble::last(error.into()))?;
+            let method = permit.target().method().to_owned();
+            permit = permit
+                .led_to(&method, &location, follow)
+                .map_err(|error| AttemptError::last(error.into()))?;
         }
     }
 
-    async fn whole(&self, errand: &Errand, arriving: Arriving, bytes_max: u64) -> Result<Arrived, Trouble> {
-        let url = errand.target().url();
+    async fn whole(
+        &self,
+        permit: &FetchPermit,
+        arriving: Arriving,
+        bytes_max: u64,
+    ) -> Result<Arrived, AttemptError> {
+        let url = permit.target().url();
         let (status, headers) = (arriving.status, arriving.headers.clone());
         if !status.is_success() {
             let body = arriving.read(TOKEN_BYTES_MAX).await.unwrap_or_default();
-            return Err(Trouble::status(url, status, &headers, &body));
+            return Err(AttemptError::status(url, status, &headers, &body));
         }
         if let Some(packed) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
             let packed = printable(&String::from_utf8_lossy(packed.as_bytes()), 50);
-            return Err(Trouble::last(NotArrived::Packed(url, packed)));
+            return Err(AttemptError::last(FetchError::Packed(url, packed)));
         }
         match arriving.read(bytes_max).await {
             Ok(bytes) => Ok(Arrived { headers, bytes }),
-            Err(Failure::Size) => Err(Trouble::last(NotArrived::Size(url, bytes_max))),
-            Err(failure) => Err(Trouble::on_the_way(errand, failure.into())),
+            Err(EgressError::Size) => Err(AttemptError::last(FetchError::Size(url, bytes_max))),
+            Err(failure) => Err(AttemptError::on_the_way(permit, failure.into())),
         }
     }
 
-    fn terms(&self, errand: &Errand) -> Terms {
-        let (progress, url) = (Arc::clone(self.progress), errand.target().url());
+    fn terms(&self, permit: &FetchPermit) -> Terms {
+        let (progress, url) = (Arc::clone(self.progress), permit.target().url());
         Terms {
             ca: self.remote.ca.as_ref().map(|path| path.to_string_lossy().into_owned()),
             by: self.by,
@@ -322,49 +339,49 @@ impl Client<'_> {
 }
 
 /// What went wrong, and whether asking again may help.
-struct Trouble {
-    error: NotArrived,
-    again: Again,
+struct AttemptError {
+    error: FetchError,
+    retry: Retry,
 }
 
-enum Again {
+enum Retry {
     Never,
     Soon,
     After(Duration),
 }
 
-impl Trouble {
-    fn last(error: NotArrived) -> Self {
-        Self { error, again: Again::Never }
+impl AttemptError {
+    fn last(error: FetchError) -> Self {
+        Self { error, retry: Retry::Never }
     }
 
-    fn on_the_way(errand: &Errand, error: Undone) -> Self {
-        let again = match &error {
-            Undone::Failure(
-                Failure::ConnectionRefused
-                | Failure::Unreachable
-                | Failure::ConnectTimeout
-                | Failure::Protocol
-                | Failure::Name,
-            ) => Again::Soon,
-            Undone::Failure(_) | Undone::Link(_) => Again::Never,
+    fn on_the_way(permit: &FetchPermit, error: RequestError) -> Self {
+        let retry = match &error {
+            RequestError::Failure(
+                EgressError::ConnectionRefused
+                | EgressError::Unreachable
+                | EgressError::ConnectTimeout
+                | EgressError::Protocol
+                | EgressError::Name,
+            ) => Retry::Soon,
+            RequestError::Failure(_) | RequestError::Link(_) => Retry::Never,
         };
         let mut why = error.to_string();
-        if let Undone::Failure(Failure::Prohibited) = error {
+        if let RequestError::Failure(EgressError::Prohibited) = error {
             why.push_str("; if it lies in a private network and is meant, set `source_private = true`");
         }
-        Self { error: NotArrived::Way(errand.target().url(), why), again }
+        Self { error: FetchError::Way(permit.target().url(), why), retry }
     }
 
     fn status(url: String, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let after = headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.trim().parse().ok());
-        let again = match (status.as_u16(), after) {
-            (429 | 500 | 502 | 503 | 504, Some(seconds)) => Again::After(Duration::from_secs(seconds)),
-            (429 | 500 | 502 | 503 | 504, None) => Again::Soon,
-            _ => Again::Never,
+        let retry = match (status.as_u16(), after) {
+            (429 | 500 | 502 | 503 | 504, Some(seconds)) => Retry::After(Duration::from_secs(seconds)),
+            (429 | 500 | 502 | 503 | 504, None) => Retry::Soon,
+            _ => Retry::Never,
         };
         let says = printable(String::from_utf8_lossy(body).trim(), 200);
         let says = if says.is_empty() { says } else { format!(": {says}") };
-        Self { error: NotArrived::Status { url, status: status.as_u16(), says }, again }
+        Self { error: FetchError::Status { url, status: status.as_u16(), says }, retry }
     }
 }

@@ -23,9 +23,9 @@ use toolgate_policy::limits::call::{CallLimit, GRACE_MS};
 use toolgate_policy::limits::lift::UNCOUNTED_VALUES_BYTES;
 use wasmtime::component::Val;
 
-use crate::audit::record::Notes;
+use crate::audit::record::CallTrace;
 use crate::egress::Egress;
-use crate::imports::outside::{self, Outside};
+use crate::imports::host_calls::{self, HostCalls};
 use crate::meter::Meter;
 use crate::meter::account::{Account, Budget, Hold};
 use crate::outcome::{Fault, FaultKind, Outcome};
@@ -33,11 +33,11 @@ use crate::relay::Relay;
 use crate::state::keyvalue::Stores;
 use compile::Compiler;
 use compile::progress::CompileProgress;
-use guests::Guests;
+use guests::GuestExecutor;
 use interrupt::Interrupt;
-use isolated::{Apart, Beginning};
+use isolated::{Beginning, WorkerModule};
 use linker::Linkers;
-use prepare::{Export, Here, Place};
+use prepare::{Export, InProcessModule, PreparedTarget};
 use store::{Run, answer, show};
 
 /// Everything that sandboxes share: the engine, its linkers, the compiler's cache, the guests' threads, the memory that
@@ -45,7 +45,7 @@ use store::{Run, answer, show};
 pub struct Sandbox {
     compiler: Compiler,
     linkers: Linkers,
-    guests: Guests,
+    guests: GuestExecutor,
     budget: Arc<Budget>,
     egress: Arc<Egress>,
     stores: Stores,
@@ -60,7 +60,7 @@ pub(crate) struct Call<S> {
     /// Its way to its caller.
     pub(crate) relay: Relay,
     /// Where it notes what it does.
-    pub(crate) notes: Notes,
+    pub(crate) notes: CallTrace,
     /// Whether its caller is told what the plugin wrote last, if it crashes.
     pub(crate) tells_crash: bool,
     /// Its place among calls, given back when its store is gone.
@@ -78,7 +78,7 @@ impl Sandbox {
         egress: Arc<Egress>,
         memory_bytes_max: u64,
     ) -> std::io::Result<Self> {
-        let guests = Guests::start()?;
+        let guests = GuestExecutor::start()?;
         egress.run_on(guests.handle(), guests.connections());
         Ok(Self {
             linkers: Linkers::default(),
@@ -98,13 +98,14 @@ impl Sandbox {
         args: Vec<Val>,
         call: Call<S>,
     ) -> Outcome {
-        if permit.digest() != export.digest() || permit.tool() != export.tool() {
+        let is_for = (permit.digest(), permit.tool(), permit.effects());
+        if is_for != (export.digest(), export.tool(), export.effects()) {
             return Outcome::Fault(Fault::internal("the permit is for another tool"));
         }
         let (deadline, interrupt) = (call.deadline, call.interrupt.clone());
         let begun = match export.place() {
-            Place::Here(here) => self.here(here, export, args, call),
-            Place::Apart(apart) => self.apart(apart, export, args, call),
+            PreparedTarget::Here(here) => self.here(here, export, args, call),
+            PreparedTarget::Apart(apart) => self.apart(apart, export, args, call),
         };
         match begun {
             Ok((told, task)) => self.wait(told, task, deadline, &interrupt, export).await,
@@ -115,7 +116,7 @@ impl Sandbox {
     /// Begins a call on the guests' threads.
     fn here<S: Send + 'static>(
         &self,
-        here: &Arc<Here>,
+        here: &Arc<InProcessModule>,
         export: &Arc<Export>,
         args: Vec<Val>,
         call: Call<S>,
@@ -126,7 +127,7 @@ impl Sandbox {
         let (tell, told) = oneshot::channel();
         let powers = Arc::clone(&here.prototype.powers);
         let tells = tells_crash.then(|| Arc::clone(&powers));
-        let outside = Outside::Here(outside::Here::new(powers, meter.clone(), notes.clone()));
+        let outside = HostCalls::Local(host_calls::Broker::new(powers, meter.clone(), notes.clone()));
         let (exported, here) = (Arc::clone(export), Arc::clone(here));
         let run = Run::new(exported, here, meter, notes.clone(), relay, outside);
         let run = run.map_err(Fault::internal)?;
@@ -154,7 +155,7 @@ impl Sandbox {
     /// Begins a call in the plugin's worker. All the memory that it may come to hold is taken from the budget at once.
     fn apart<S: Send + 'static>(
         &self,
-        apart: &Apart,
+        apart: &WorkerModule,
         export: &Arc<Export>,
         args: Vec<Val>,
         call: Call<S>,

@@ -38,7 +38,7 @@ pub enum SecretSource {
 
 /// Why a text cannot be a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotASecret {
+pub enum SecretError {
     /// Nothing there.
     #[error("it is empty")]
     Empty,
@@ -54,17 +54,17 @@ impl Secret {
     /// Takes a value, less one line break at its end.
     ///
     /// # Errors
-    /// [`NotASecret`] for a value that could not stand in one header as it is.
-    pub fn new(value: &str) -> Result<Self, NotASecret> {
+    /// [`SecretError`] for a value that could not stand in one header as it is.
+    pub fn new(value: &str) -> Result<Self, SecretError> {
         let value = value.strip_suffix('\n').map_or(value, |cut| cut.strip_suffix('\r').unwrap_or(cut));
         if value.is_empty() {
-            return Err(NotASecret::Empty);
+            return Err(SecretError::Empty);
         }
         if value.contains(['\r', '\n', '\0']) {
-            return Err(NotASecret::Lines);
+            return Err(SecretError::Lines);
         }
         if !value.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
-            return Err(NotASecret::Characters);
+            return Err(SecretError::Characters);
         }
         Ok(Self(Zeroizing::new(value.to_owned())))
     }
@@ -96,12 +96,12 @@ mod tests {
             );
         }
         for (text, why) in [
-            ("", NotASecret::Empty),
-            ("\n", NotASecret::Empty),
-            ("a\nb", NotASecret::Lines),
-            ("a\n\n", NotASecret::Lines),
-            ("a\0", NotASecret::Lines),
-            ("é", NotASecret::Characters),
+            ("", SecretError::Empty),
+            ("\n", SecretError::Empty),
+            ("a\nb", SecretError::Lines),
+            ("a\n\n", SecretError::Lines),
+            ("a\0", SecretError::Lines),
+            ("é", SecretError::Characters),
         ] {
             assert_eq!(Secret::new(text).map(drop), Err(why), "{text:?}");
         }

@@ -84,13 +84,13 @@ pub trait Signature {
     /// Checks it over these bytes against what a signer is known by.
     ///
     /// # Errors
-    /// [`BadSignature`] whenever it is not a genuine signature by this signer over exactly these bytes.
-    fn verify(&self, artifact: &Artifact, signer: &Anchor) -> Result<VerifiedSignature, BadSignature>;
+    /// [`SignatureError`] whenever it is not a genuine signature by this signer over exactly these bytes.
+    fn verify(&self, artifact: &Artifact, signer: &Anchor) -> Result<VerifiedSignature, SignatureError>;
 }
 
 /// Why a signature does not count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadSignature {
+pub enum SignatureError {
     /// It is not of the form that its name promises.
     #[error("{file} is not a signature that Toolgate accepts: {why}")]
     Unreadable {
@@ -126,8 +126,8 @@ pub enum BadSignature {
 /// Reads a signature file by the form that its name promises.
 ///
 /// # Errors
-/// [`BadSignature::Unreadable`].
-pub fn read(file: &SignatureFile) -> Result<Box<dyn Signature>, BadSignature> {
+/// [`SignatureError::Unreadable`].
+pub fn read(file: &SignatureFile) -> Result<Box<dyn Signature>, SignatureError> {
     Ok(match name::form(&file.name) {
         Some((Format::Bundle | Format::Keyless, _)) => bundle::read(file)?,
         Some((Format::Ssh, _)) => Box::new(ssh::Ssh::read(file)?),
@@ -141,7 +141,7 @@ fn canonical_base64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok().filter(|bytes| !bytes.is_empty() && STANDARD.encode(bytes) == text)
 }
 
-fn unreadable(file: &SignatureFile, why: impl Into<String>) -> BadSignature {
+fn unreadable(file: &SignatureFile, why: impl Into<String>) -> SignatureError {
     // A library may tell what is in the file.
-    BadSignature::Unreadable { file: printable(&file.name, 200), why: printable(&why.into(), 400) }
+    SignatureError::Unreadable { file: printable(&file.name, 200), why: printable(&why.into(), 400) }
 }

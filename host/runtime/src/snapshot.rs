@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use toolgate_policy::call::{Permit, Target};
 use toolgate_policy::load::signer::UnixTime;
-use toolgate_policy::load::{Distrust, TrustPolicy};
+use toolgate_policy::load::{TrustError, TrustPolicy};
 use toolgate_policy::{Digest, ToolName};
 
 use crate::spec::Trust;
@@ -40,7 +40,7 @@ struct Ruling {
     /// The newest trust policy, and the time at which it is judged.
     trust: Option<(Arc<Trust>, UnixTime)>,
     /// The plugins that it was found not to trust, and that must not come back as they are.
-    distrusted: Vec<(Arc<Plugin>, Distrust)>,
+    distrusted: Vec<(Arc<Plugin>, TrustError)>,
 }
 
 /// What a new snapshot ended.
@@ -49,17 +49,17 @@ pub(crate) struct Ended {
     /// Plugins that served until now and are revoked. Their calls were ended.
     pub(crate) revoked: Vec<Arc<Plugin>>,
     /// Plugins that were meant to serve, or served, and do not by the newest trust policy, with why.
-    pub(crate) out: Vec<(Arc<Plugin>, Distrust)>,
+    pub(crate) out: Vec<(Arc<Plugin>, TrustError)>,
 }
 
 impl Ruling {
     /// Why a plugin's bytes must not run, if they are revoked.
-    fn why_revoked(&self, plugin: &Plugin, policy: &TrustPolicy) -> Option<Distrust> {
+    fn why_revoked(&self, plugin: &Plugin, policy: &TrustPolicy) -> Option<TrustError> {
         let digest = plugin.digest();
         let reason = policy.revoked(&digest).map(str::to_owned);
         let reason =
             reason.or_else(|| self.revoked.get(&digest).map(|_| "by the trust policy".to_owned()))?;
-        Some(Distrust::Revoked { digest, reason })
+        Some(TrustError::Revoked { digest, reason })
     }
 }
 
@@ -193,7 +193,7 @@ impl Snapshots {
         &self,
         trust: &Arc<Trust>,
         now: UnixTime,
-        judge: impl Fn(&Plugin) -> Result<(), Distrust>,
+        judge: impl Fn(&Plugin) -> Result<(), TrustError>,
     ) -> Ended {
         {
             let mut ruling = self.ruling.lock().unwrap_or_else(PoisonError::into_inner);

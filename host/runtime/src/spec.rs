@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toolgate_policy::limits::call::CallLimits;
-use toolgate_policy::load::errand::{Errand, TokenService};
+use toolgate_policy::load::fetch::{FetchPermit, TokenService};
 use toolgate_policy::load::lint::{Allowed, Lint};
 use toolgate_policy::load::pin::Approved;
 use toolgate_policy::load::reference::{Reference, Version};
@@ -232,7 +232,7 @@ pub enum Source {
     /// A URL. The plugin's digest is known.
     Https {
         /// What is asked for.
-        errand: Errand,
+        permit: FetchPermit,
         /// On which terms.
         remote: Remote,
     },
@@ -323,7 +323,7 @@ impl std::fmt::Display for Source {
         match self {
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Within { folder, name } => write!(f, "file:{}", folder.join(name).display()),
-            Self::Https { errand, .. } => f.write_str(&errand.target().url()),
+            Self::Https { permit, .. } => f.write_str(&permit.target().url()),
             Self::Oci { reference, .. } => reference.fmt(f),
         }
     }

@@ -2,12 +2,12 @@
 //! rooms that keep it there; nothing here knows their formats.
 
 mod access;
+pub mod blobs;
 pub mod file_lock;
-pub mod kept;
 pub(crate) mod keyvalue;
 pub mod lockfile;
 pub mod owner;
-pub mod seen;
+pub mod rollback;
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;

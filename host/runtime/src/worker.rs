@@ -1,9 +1,9 @@
 //! A process of ours that can be ended at any moment: started with nothing but its arguments, given its input, heard out
 //! up to a bound and a deadline. What it does inside is `child`'s. The one room that starts processes.
 
-pub(crate) mod jail;
-pub(crate) mod kept;
-pub(crate) mod wall;
+pub(crate) mod confinement;
+pub(crate) mod handle;
+pub(crate) mod rlimits;
 
 use std::io::{self, ErrorKind, Read, Write as _};
 use std::os::fd::AsFd;
@@ -74,8 +74,8 @@ pub(crate) fn run(task: &Task<'_>) -> io::Result<Ended> {
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()?;
-    let mut child = Ours(child);
-    let mut talk = Talk::with(&mut child.0, task)?;
+    let mut child = ChildGuard(child);
+    let mut talk = PipeIo::with(&mut child.0, task)?;
     let cut = talk.hold(until)?;
     let end = match cut {
         Some(cut) => cut,
@@ -86,9 +86,9 @@ pub(crate) fn run(task: &Task<'_>) -> io::Result<Ended> {
 }
 
 /// A process that does not outlive this.
-struct Ours(Child);
+struct ChildGuard(Child);
 
-impl Ours {
+impl ChildGuard {
     /// Its end, which is near: it has closed what it writes to.
     fn end(&mut self, until: Instant) -> io::Result<End> {
         const A_MOMENT: Duration = Duration::from_millis(1);
@@ -102,7 +102,7 @@ impl Ours {
     }
 }
 
-impl Drop for Ours {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         // Once it was waited for, its number may be another's.
         if matches!(self.0.try_wait(), Ok(None)) {
@@ -122,27 +122,27 @@ fn by_itself(status: ExitStatus) -> End {
 }
 
 /// Both directions of a talk with a process, none of which waits for the other.
-struct Talk<'a> {
+struct PipeIo<'a> {
     stdin: Option<ChildStdin>,
     input: &'a [u8],
-    output: Listened<std::process::ChildStdout>,
-    words: Listened<std::process::ChildStderr>,
+    output: CappedPipe<std::process::ChildStdout>,
+    words: CappedPipe<std::process::ChildStderr>,
 }
 
 /// What a process writes to.
-struct Listened<P> {
+struct CappedPipe<P> {
     pipe: Option<P>,
     heard: Vec<u8>,
     bytes_max: u64,
 }
 
-impl<'a> Talk<'a> {
+impl<'a> PipeIo<'a> {
     fn with(child: &mut Child, task: &Task<'a>) -> io::Result<Self> {
         let talk = Self {
             stdin: child.stdin.take(),
             input: task.input,
-            output: Listened::to(child.stdout.take(), task.output_bytes_max),
-            words: Listened::to(child.stderr.take(), task.words_bytes_max),
+            output: CappedPipe::to(child.stdout.take(), task.output_bytes_max),
+            words: CappedPipe::to(child.stderr.take(), task.words_bytes_max),
         };
         talk.stdin.as_ref().map(no_waiting).transpose()?;
         talk.output.pipe.as_ref().map(no_waiting).transpose()?;
@@ -198,7 +198,7 @@ impl<'a> Talk<'a> {
     }
 }
 
-impl<P: Read> Listened<P> {
+impl<P: Read> CappedPipe<P> {
     fn to(pipe: Option<P>, bytes_max: u64) -> Self {
         Self { pipe, heard: Vec::new(), bytes_max }
     }

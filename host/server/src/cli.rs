@@ -4,8 +4,10 @@ mod bundle;
 mod call;
 mod check;
 mod component;
+mod connect;
 mod exit;
 mod explain;
+mod init;
 mod inspect;
 mod key;
 mod learn;
@@ -44,35 +46,39 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Make a folder with a commented toolgate.toml, a trust.toml and a signing key
+    Init(init::Args),
+    /// Show or write what a client needs to use this server, and check that the server answers
+    Connect(connect::Args),
     /// Serve MCP over Streamable HTTP (at /mcp), or over stdio
     Serve(serve::Args),
-    /// Load everything without serving and say what would serve and what would not
+    /// Load everything as `serve` would, and report what would serve and what would not
     Check(check::Args),
-    /// Say what is in a component: tools, imports, what it would need; runs none of it
+    /// Show a component's tools, imports and required capabilities (does not run it)
     Inspect(inspect::Args),
     /// Call one tool as a client would
     Call(call::Args),
     /// List the tools that would serve, and what each may touch
     Tools(tools::Args),
-    /// Say what a plugin can reach and why, or whether it may do one thing
+    /// Show what a plugin can reach and why, or whether it may do one thing
     Explain(explain::Args),
-    /// Run a tool with what it is not granted refused and noted, and print the grant that it would need
+    /// Run a tool, refuse what it is not granted, and print the grant that it would need
     Learn(learn::Args),
-    /// Say which plugins may run: add, list, compare, approve, remove, revoke
+    /// Manage plugins: add, list, compare, approve, remove, revoke
     #[command(subcommand)]
     Plugin(plugin::Command),
-    /// Make keys
+    /// Generate signing keys
     #[command(subcommand)]
     Key(key::Command),
-    /// Write what a plugin says of itself, descriptions and the rest, into a component
+    /// Write descriptions and other metadata into a component
     Pack(pack::Args),
     /// Sign a component
     Sign(sign::Args),
-    /// Say who signed a component and whether that is enough
+    /// Check who signed a component, and whether that satisfies the trust policy
     Verify(verify::Args),
-    /// Put a component and the signatures beside it into a registry
+    /// Push a component and its signatures to a registry
     Push(push::Args),
-    /// Carry components with their signatures to where no registry is reached
+    /// Export and import components with their signatures, for machines without a registry
     #[command(subcommand)]
     Bundle(bundle::Command),
     /// Print a completion script for a shell
@@ -107,6 +113,8 @@ fn run(command: Command) -> Result<(), Exit> {
     let level = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
     output::log(level);
     match command {
+        Command::Init(args) => init::run(&args),
+        Command::Connect(args) => connect::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Inspect(args) => inspect::run(&args),

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use toolgate_runtime::spec::{Approvals, Spec, Trust};
 
 pub(crate) use manifest::read as read_manifest;
-pub(crate) use problem::Problems;
+pub(crate) use problem::ConfigError;
 pub(crate) use server::{ServerConfig, check_listen};
 pub(crate) use source::{docker, oci};
 pub(crate) use trust::{Lock, load as load_trust, load_revoked, load_text as load_trust_text, read_lock};
@@ -64,7 +64,7 @@ impl Config {
     ///
     /// # Errors
     /// Everything that is wrong.
-    pub(crate) fn load(path: &Path) -> Result<Self, Problems> {
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
         Self::load_with(path, None)
     }
 
@@ -72,8 +72,8 @@ impl Config {
     ///
     /// # Errors
     /// Everything that is wrong.
-    pub(crate) fn load_with(path: &Path, instead: Option<&Instead<'_>>) -> Result<Self, Problems> {
-        let problems = Problems::default();
+    pub(crate) fn load_with(path: &Path, instead: Option<&Instead<'_>>) -> Result<Self, ConfigError> {
+        let problems = ConfigError::default();
         let document = Document::read(&absolute(path), &problems).ok_or_else(|| problems.take())?;
         let other = match instead {
             Some(instead) => {
@@ -97,8 +97,8 @@ impl Config {
     ///
     /// # Errors
     /// Everything that is wrong.
-    pub(crate) fn load_text(path: &Path, text: &str) -> Result<Self, Problems> {
-        let problems = Problems::default();
+    pub(crate) fn load_text(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let problems = ConfigError::default();
         let document = Document::parse(&absolute(path), text, &problems).ok_or_else(|| problems.take())?;
         whole(read(&document, None, &problems), &problems)
     }
@@ -121,8 +121,8 @@ impl Roots {
     ///
     /// # Errors
     /// Everything that is wrong with those.
-    pub(crate) fn load(path: &Path) -> Result<Self, Problems> {
-        let problems = Problems::default();
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        let problems = ConfigError::default();
         let document = Document::read(&absolute(path), &problems).ok_or_else(|| problems.take())?;
         let root = document.root();
         let roots = trust::read(&document, root.section("trust"), &root);
@@ -139,14 +139,14 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 /// What was read, if nothing is wrong with it.
-fn whole<T>(read: Option<T>, problems: &Problems) -> Result<T, Problems> {
+fn whole<T>(read: Option<T>, problems: &ConfigError) -> Result<T, ConfigError> {
     read.filter(|_| problems.is_empty()).ok_or_else(|| problems.take())
 }
 
 fn read(
     document: &Document<'_>,
     instead: Option<(&str, &Document<'_>)>,
-    problems: &Problems,
+    problems: &ConfigError,
 ) -> Option<Config> {
     let root = document.root();
     let server = server::read(root.section("server"));

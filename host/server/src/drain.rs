@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// When signals cannot be listened to.
 pub(crate) fn on_signal(stop: CancellationToken) -> std::io::Result<()> {
+    // A limit of file sizes is met like a full disk, and not by the end of the process.
+    drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {

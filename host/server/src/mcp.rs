@@ -11,7 +11,7 @@ mod reply;
 mod splice;
 mod tools;
 
-pub(crate) use era::repeats_arguments;
+pub(crate) use era::{is_served, repeats_arguments};
 pub(crate) use inbound::{Conversation, Inbound};
 pub(crate) use lifecycle::{Lifecycle, Next};
 pub(crate) use message::{MessageError, message, not_found, outward};

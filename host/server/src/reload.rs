@@ -19,7 +19,7 @@ use toolgate_policy::limits::load::{TRUST_READS_MAX, WATCH_ENTRIES_MAX, WATCH_MS
 use toolgate_runtime::audit::Event;
 use toolgate_runtime::gate::Gate;
 
-use crate::config::{Config, load_revoked, load_trust};
+use crate::config::{Config, ServerConfig, load_revoked, load_trust};
 use older::Older;
 use remapped::Remapped;
 use stamps::{Stamp, Stamps, stamps};
@@ -41,6 +41,8 @@ pub(crate) struct Reload {
     gate: Gate,
     config: PathBuf,
     takes: Takes,
+    /// What takes a restart, as it was when the server started.
+    started: Arc<(ServerConfig, PathBuf)>,
     watched: Arc<Mutex<Watched>>,
     /// Reloads are wanted here and done one after the other, each with the files as they are then: none goes back to what an
     /// earlier one has read.
@@ -78,7 +80,8 @@ impl Reload {
     pub(crate) fn new(gate: Gate, path: PathBuf, config: &Config, takes: Takes) -> Self {
         let read = stamps(&watched(config), &config.policy);
         let watched = Arc::new(Mutex::new(Watched::of(config, read)));
-        Self { gate, config: path, takes, watched, wanted: Arc::default(), runs: Arc::default() }
+        let started = Arc::new((config.server.clone(), config.state.clone()));
+        Self { gate, config: path, takes, started, watched, wanted: Arc::default(), runs: Arc::default() }
     }
 
     /// Reloads on every SIGHUP, and on changes.
@@ -223,6 +226,12 @@ impl Reload {
                 let mut read = stamps(&watched(&config), &config.policy);
                 read.take_over(&seen);
                 *self.watched() = Watched::of(&config, read);
+                let (server, state) = &*self.started;
+                if (&config.server, &config.state) != (server, state) {
+                    tracing::warn!(
+                        "[server] or [state] is not as it was at the start; what they say takes a restart"
+                    );
+                }
                 let report = self.gate.reload(&config.spec);
                 report.log();
                 let refused = report.problem.is_some().then(|| config.spec.trust.policy.version());

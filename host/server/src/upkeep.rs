@@ -56,7 +56,7 @@ fn reminder(report: &Report) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use toolgate_runtime::load::{Kind, NotLoaded};
+    use toolgate_runtime::load::{Kind, LoadError};
     use toolgate_runtime::reconcile::{FolderProblem, Loaded};
 
     use super::*;
@@ -66,7 +66,7 @@ mod tests {
         assert_eq!(REMIND_MS, 60_000, "each minute");
         assert_eq!(reminder(&Report::default()), None);
         let why =
-            NotLoaded { kind: Kind::Held, digest: None, reasons: vec!["one".to_owned(), "two".to_owned()] };
+            LoadError { kind: Kind::Held, digest: None, reasons: vec!["one".to_owned(), "two".to_owned()] };
         let report = Report {
             plugins: vec![
                 ("bad".parse().unwrap(), Loaded::Not { why, instead: None }),

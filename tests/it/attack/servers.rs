@@ -228,7 +228,7 @@ fn tunnels_and_echoes_are_methods_that_no_grant_gives() {
         let rule = format!(r#"http = [{{ host = "api.example.com", methods = ["{method}"] }}]"#);
         let check = World::new().plugin("web", &test_guest("requesting")).grant(&rule).run(&["check"]);
         assert_eq!(check.code, 2, "{method}: {}", check.said());
-        assert!(check.stderr.contains("no method that can be granted"), "{method}: {}", check.stderr);
+        assert!(check.stderr.contains("not a method that can be granted"), "{method}: {}", check.stderr);
     }
 }
 

@@ -191,7 +191,7 @@ fn a_damaged_store_refuses_the_plugin_and_is_left_as_it_is() {
     }
     std::fs::write(
         &file,
-        b"this is no database, and it is longer than a header of one hundred bytes ................",
+        b"this is not a database, and it is longer than a header of one hundred bytes ................",
     )
     .unwrap();
     let check = world.run(&["check"]);

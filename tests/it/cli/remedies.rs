@@ -61,7 +61,7 @@ fn a_key_of_another_kind_is_told_as_what_it_is() {
 fn what_cannot_be_added_or_revoked_is_told_with_what_can_be_done() {
     let world = approved();
     let revoked = world.run_as_is(&["plugin", "revoke", "sha256:abc", "--reason", "it was wrong"]);
-    assert_told(&revoked, 2, "`sha256:abc` is no digest; write sha256: and its 64 hexadecimal digits");
+    assert_told(&revoked, 2, "`sha256:abc` is not a digest; write sha256: and its 64 hexadecimal digits");
     let added = world.run_as_is(&["plugin", "add", "plugins/p.wasm", "--yes"]);
     assert_told(&added, 2, "`p` is configured already; `toolgate plugin approve p` approves a new version");
     world.put("plugins/other.wasm", &guest::seven(), 0o644);

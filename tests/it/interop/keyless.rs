@@ -292,7 +292,7 @@ fn an_identity_that_could_be_anybodys_or_two_signers_is_a_configuration_error() 
         (trust.replace("trusted_root = \"keys/trusted_root.json\"", ""), "has no `trusted_root`"),
         (trust.replace("keys/trusted_root.json", "keys/none.json"), "signer[0].trusted_root"),
         (trust.replace("keys/trusted_root.json", "/dev/zero"), "it is not a regular file"),
-        (trust.replace("keys/trusted_root.json", "keys/vendor.pub"), "it is no trusted root"),
+        (trust.replace("keys/trusted_root.json", "keys/vendor.pub"), "it is not a trusted root"),
         (trust.clone(), "it has no `certificateAuthorities`"),
     ] {
         let empty = r#"{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}"#;

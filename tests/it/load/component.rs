@@ -79,8 +79,8 @@ fn a_component_made_of_components_with_a_memory_each_works() {
 fn what_is_no_component_is_refused() {
     let cases: [(&str, Vec<u8>, &str); 4] = [
         ("a core module", guest::wat("(module)"), "core module"),
-        ("text", b"#!/bin/sh\n".to_vec(), "it is no WebAssembly"),
-        ("nothing", Vec::new(), "it is no WebAssembly"),
+        ("text", b"#!/bin/sh\n".to_vec(), "it is not WebAssembly"),
+        ("nothing", Vec::new(), "it is not WebAssembly"),
         (
             "a component cut short",
             guest::seven()[..40].to_vec(),

@@ -34,7 +34,7 @@ fn what_nobody_approved_does_not_run() {
     for command in [&["check"][..], &["serve", "--stdio"], &["call", "p_seven"], &["tools"]] {
         let refused = world.run(command);
         assert_eq!(refused.code, 3, "{command:?}: {}", refused.said());
-        let words = "plugin p: held: nobody has approved it; see `toolgate plugin diff p`";
+        let words = "plugin p: held: it is not approved; see `toolgate plugin diff p`";
         assert!(refused.stderr.contains(words), "{command:?}: {}", refused.said());
     }
     assert_eq!(state(&world).0, "quarantined");
@@ -150,7 +150,7 @@ fn the_lock_is_taken_as_it_was_written_or_not_at_all() {
     assert!(check.code == 2 && check.stderr.contains("others can write to it"), "{}", check.said());
     std::fs::remove_file(world.path("toolgate.lock")).unwrap();
     let gone = world.run(&["check"]);
-    assert!(gone.code == 3 && gone.stderr.contains("nobody has approved it"), "{}", gone.said());
+    assert!(gone.code == 3 && gone.stderr.contains("it is not approved"), "{}", gone.said());
 }
 
 #[test]

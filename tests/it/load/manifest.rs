@@ -109,8 +109,8 @@ fn a_section_that_is_not_read_in_full_is_refused() {
             "more than 65536 bytes",
         ),
         (section(&json!({ "format": 2 })), "`format` is not 1"),
-        (section(&json!({ "format": 1, "titel": "x" })), "`titel` is no key that is known here"),
-        (tool(json!({ "titel": "x" })), "`tool.double.titel` is no key"),
+        (section(&json!({ "format": 1, "titel": "x" })), "`titel` is not a key that is known here"),
+        (tool(json!({ "titel": "x" })), "`tool.double.titel` is not a key"),
         (tool(json!({ "title": 7 })), "`tool.double.title` is an integer, not a text"),
         (tool(json!({ "output": "video" })), "`video`"),
         (tool(json!({ "output": "image" })), "mime_type"),
@@ -124,7 +124,7 @@ fn a_section_that_is_not_read_in_full_is_refused() {
             section(&json!({ "format": 1, "tool": { "gone": {} } })),
             "speaks of gone, which it does not export",
         ),
-        (section(&json!({ "format": 1, "requires": ["everything"] })), "no capability"),
+        (section(&json!({ "format": 1, "requires": ["everything"] })), "not a capability"),
         (
             section(&json!({ "format": 1, "requires": ["http"] })),
             "requires http, and it imports nothing of that",
@@ -141,7 +141,7 @@ fn a_section_that_is_not_read_in_full_is_refused() {
 fn a_section_inside_an_inner_component_says_nothing_of_the_outer_one() {
     let bytes = guest::wat(
         r#"(component
-        (component $inner (@custom "toolgate" "this is no JSON"))
+        (component $inner (@custom "toolgate" "this is not JSON"))
         (core module $m (func (export "seven") (result i32) i32.const 7))
         (core instance $i (instantiate $m))
         (func (export "seven") (result u32) (canon lift (core func $i "seven"))))"#,
@@ -185,7 +185,7 @@ fn a_lint_that_does_not_exist_cannot_be_allowed() {
         .with(r#"allow_lints = ["everything"]"#)
         .run(&["check"]);
     assert_eq!(check.code, 2, "{}", check.said());
-    assert!(check.stderr.contains("no lint; there are control-character, "), "{}", check.stderr);
+    assert!(check.stderr.contains("not a lint; there are control-character, "), "{}", check.stderr);
 }
 
 fn surface(bytes: &[u8]) -> String {
@@ -241,7 +241,7 @@ fn what_cannot_be_packed_says_what_was_probably_meant_and_changes_nothing() {
     for (manifest, words) in [
         ("[tool.duoble]\ntitle = \"x\"\n", "did you mean `double`?"),
         ("[tool.double.params]\nm = \"x\"\n", "tool.double.params.m: the function has no such part"),
-        ("[tool.double]\ntitel = \"x\"\n", "`tool.double.titel` is no key that is known here"),
+        ("[tool.double]\ntitel = \"x\"\n", "`tool.double.titel` is not a key that is known here"),
         ("[tool.double]\noutput = \"image\"\nmime_type = \"image/png\"\n", "does not return list<u8>"),
         ("requires = [\"http\"]\n", "it imports nothing of that"),
         ("tool = 1\n", "`tool` is not a table"),

@@ -109,7 +109,7 @@ fn what_was_compiled_while_no_approvals_were_asked_does_not_serve_once_they_are(
     assert_eq!(world.call("p_seven", &json!({})).stdout.trim(), "7");
     let refused = world.locked().run(&["call", "p_seven"]);
     assert_eq!(refused.code, 3, "{}", refused.said());
-    assert!(refused.stderr.contains("held: nobody has approved it"), "{}", refused.said());
+    assert!(refused.stderr.contains("held: it is not approved"), "{}", refused.said());
 }
 
 #[test]

@@ -131,9 +131,9 @@ fn what_is_genuinely_signed_about_several_subjects_none_or_another_kind_is_refus
         ("last of two", json!([other, ours()]), "it has 2 subjects; exactly one is accepted"),
         ("the same twice", json!([ours(), ours()]), "it has 2 subjects; exactly one is accepted"),
         ("none", json!([]), "it has 0 subjects; exactly one is accepted"),
-        ("no list", ours(), "`subject` is no list"),
+        ("no list", ours(), "`subject` is not a list"),
         ("no digest", json!([{ "digest": {} }]), "the subject's digest has no `sha256`"),
-        ("an empty digest", json!([{ "digest": { "sha256": "" } }]), "the subject's sha256 is no digest"),
+        ("an empty digest", json!([{ "digest": { "sha256": "" } }]), "the subject's sha256 is not a digest"),
         ("only a name", json!([{ "name": "bad.wasm" }]), "the subject has no `digest`"),
         ("another", json!([other]), "is a signature over other bytes"),
     ] {
@@ -238,7 +238,7 @@ fn a_policy_that_asks_for_nobody_or_counts_a_key_twice_loads_nothing() {
         (
             "one signer twice",
             TRUST.replace("signers = [\"vendor\"]", "signers = [\"vendor\", \"vendor\"]"),
-            "`vendor` stands twice",
+            "`vendor` appears twice",
         ),
         (
             "one key twice",

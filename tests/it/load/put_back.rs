@@ -12,7 +12,7 @@ use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::trust::Parts;
 use toolgate_runtime::spec::{Spec, Trust};
 use toolgate_runtime::state::State;
-use toolgate_runtime::state::seen::Seen;
+use toolgate_runtime::state::rollback::RollbackGuard;
 use toolgate_tests::process::wait_until;
 use toolgate_tests::world::TRUST;
 use toolgate_tests::{Transport, World, guest, inside};
@@ -194,7 +194,7 @@ fn what_serves_is_judged_by_its_dates_though_a_newer_policy_was_remembered() {
     };
     let gate = inside::gate(&world, "state-within");
     assert!(gate.start(&Spec { trust: Arc::new(with(1)), ..spec.clone() }).serves);
-    let seen = Seen::open(&State::open(&world.path("state-within")).unwrap()).unwrap();
+    let seen = RollbackGuard::open(&State::open(&world.path("state-within")).unwrap()).unwrap();
     seen.admit(&with(2), LATER).unwrap();
     assert_eq!(gate.now().plugins().len(), 1);
     gate.look_after();
@@ -264,7 +264,7 @@ fn what_is_remembered_as_revoked_is_taken_out_and_the_old_policy_brings_nothing_
         anchors: spec.trust.anchors.clone(),
         sha256: spec.trust.sha256,
     };
-    let seen = Seen::open(&State::open(&world.path("state-within")).unwrap()).unwrap();
+    let seen = RollbackGuard::open(&State::open(&world.path("state-within")).unwrap()).unwrap();
     seen.admit(&newer, UnixTime(0)).unwrap();
     for _ in 0..2 {
         assert_eq!(gate.revoke_remembered(), Some(version));

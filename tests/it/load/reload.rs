@@ -52,6 +52,16 @@ fn what_does_not_load_leaves_the_old_version_serving_and_says_so() {
 }
 
 #[test]
+fn a_change_that_takes_a_restart_is_said() {
+    let world = World::new().plugin("p", &guest::seven()).server("allowed_hosts = [\"one.example\"]");
+    let server = world.serve(Transport::Http);
+    let text = std::fs::read_to_string(world.path("toolgate.toml")).unwrap();
+    world.put("toolgate.toml", text.replace("one.example", "two.example").as_bytes(), 0o644);
+    server.signal("HUP");
+    server.wait_for_log("what they say takes a restart");
+}
+
+#[test]
 fn a_configuration_that_cannot_be_read_changes_nothing_and_says_so() {
     let world = World::new().plugin("number", &guest::seven());
     let server = world.serve(Transport::Http);

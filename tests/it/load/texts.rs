@@ -87,8 +87,8 @@ const OBJECT: &str = r#"{"type":"object"}"#;
 #[test]
 fn a_schema_that_is_none_leads_elsewhere_or_takes_for_ever_is_refused_at_load() {
     for (schema, words) in [
-        (r#"{"type":"object","properties":5}"#, "it is no JSON Schema"),
-        (r#"{"type":"object","$defs":{"never":{"type":"texts"}}}"#, "it is no JSON Schema"),
+        (r#"{"type":"object","properties":5}"#, "it is not a JSON Schema"),
+        (r#"{"type":"object","$defs":{"never":{"type":"texts"}}}"#, "it is not a JSON Schema"),
         (r#"{"type":"object","properties":{"a":{"$ref":"https://example.com/a"}}}"#, "outside of it"),
         (r#"{"type":"object","properties":{"a":{"$ref":"file:///etc/passwd"}}}"#, "outside of it"),
         (r#"{"type":"object","properties":{"a":{"$dynamicRef":"http://[::1]/a#b"}}}"#, "outside of it"),

@@ -151,7 +151,7 @@ fn a_bundle_that_is_not_read_in_full_is_refused() {
         |text| text.replacen('{', "{\"mediaType\":\"application/vnd.dev.sigstore.bundle.v0.3+json\",", 1);
     let changes: [(&str, Change, &str); 6] = [
         ("it is cut short", |text| text[..text.len() / 2].to_owned(), "it is not JSON"),
-        ("a key stands twice", doubled, "twice"),
+        ("a key appears twice", doubled, "twice"),
         ("a key is unknown", |text| text.replacen('{', "{\"extra\":1,", 1), "the bundle has `extra`"),
         (
             "the media type is another",

@@ -196,7 +196,7 @@ fn every_world_that_is_described_and_needs_no_grant_compiles_and_links_if_it_has
                     why.reasons
                 );
             }
-            Loaded::Awaited { .. } => panic!("{file} is no file of another machine"),
+            Loaded::Awaited { .. } => panic!("{file} is not a file of another machine"),
         }
     }
 }

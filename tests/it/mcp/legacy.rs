@@ -111,6 +111,19 @@ fn a_revision_that_is_not_known_is_answered_with_one_that_is() {
 }
 
 #[test]
+fn a_request_of_a_session_in_a_revision_that_is_not_served_is_refused() {
+    let server = seven().serve(Transport::Http);
+    let (client, _) = Client::begin(&server, Transport::Http, "2025-11-25");
+    for version in ["2024-11-05", "2025-03-26", "2099-01-01", "banana"] {
+        let mut headers = client.session.clone();
+        headers.retain(|(name, _)| name != "MCP-Protocol-Version");
+        headers.push(("MCP-Protocol-Version".to_owned(), version.to_owned()));
+        let reply = server.post(&request(9, "ping", json!({})).to_string(), &headers);
+        assert_eq!((reply.status, reply.message()["id"].clone()), (400, json!(9)), "{version}: {reply:?}");
+    }
+}
+
+#[test]
 fn a_session_ends_when_its_client_says_so_and_is_gone_then() {
     let server = seven().serve(Transport::Http);
     let (client, _) = Client::begin(&server, Transport::Http, "2025-11-25");

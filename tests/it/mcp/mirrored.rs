@@ -111,9 +111,9 @@ fn annotations_for_which_clients_drop_a_tool_refuse_its_plugin() {
             "is not \"string\", \"integer\" or \"boolean\"",
         ),
         (json!({ "a": text("Region"), "b": text("REGION") }), "another property has"),
-        (json!({ "a": text("") }), "no token"),
-        (json!({ "a": text("a b") }), "no token"),
-        (json!({ "a": text("a\r\nX-Evil: 1") }), "no token"),
+        (json!({ "a": text("") }), "not a token"),
+        (json!({ "a": text("a b") }), "not a token"),
+        (json!({ "a": text("a\r\nX-Evil: 1") }), "not a token"),
         (json!({ "a": { "type": "array", "items": text("A") } }), "where a client does not look"),
         (json!({ "a": { "anyOf": [text("A"), { "type": "null" }] } }), "where a client does not look"),
     ] {

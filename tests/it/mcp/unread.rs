@@ -92,7 +92,7 @@ fn unread() -> Vec<(String, &'static str)> {
     vec![
         (r#"{"name":"x \ud83d"}"#.to_owned(), "half of a surrogate pair"),
         (r#"{"name":"\ude00 x"}"#.to_owned(), "half of a surrogate pair"),
-        (r#"{"name":"a","n\u0061me":"b"}"#.to_owned(), "`name` stands twice"),
+        (r#"{"name":"a","n\u0061me":"b"}"#.to_owned(), "`name` appears twice"),
         (format!(r#"{{"name":{deep}}}"#), "nests deeper than"),
         (r#"{"name":1e999}"#.to_owned(), "number out of range"),
         (format!(r#"{{"name":"{}"}}"#, "x".repeat(5 << 20)), "[server.limits] body_bytes_max"),

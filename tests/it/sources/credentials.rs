@@ -321,7 +321,7 @@ fn a_push_tells_nobody_else_where_the_registry_has_its_uploads_elsewhere() {
         let pushed = command.output().unwrap();
         let told = String::from_utf8(pushed.stderr).unwrap();
         assert!(!pushed.status.success(), "{told}");
-        assert!(told.contains("follow a redirect to") || told.contains("it is no URL"), "{told}");
+        assert!(told.contains("follow a redirect to") || told.contains("it is not a URL"), "{told}");
     }
     assert_eq!(ear.heard(), [""; 0]);
     let asked = service.heard();

@@ -89,9 +89,9 @@ fn a_url_without_a_digest_or_in_the_clear_is_a_mistake_in_the_configuration() {
         ("https://example.com/hello.wasm", false, "has its digest written here"),
         ("http://example.com/hello.wasm", true, "plain http goes to this machine only"),
         ("https://user:password@example.com/hello.wasm", true, "user information"),
-        ("ftp://example.com/hello.wasm", true, "is no source"),
-        ("oci://example.com/hello", false, "is no artefact in a registry"),
-        ("oci://example.com/Hello:1", false, "is no artefact in a registry"),
+        ("ftp://example.com/hello.wasm", true, "is not a source"),
+        ("oci://example.com/hello", false, "is not an artefact in a registry"),
+        ("oci://example.com/Hello:1", false, "is not an artefact in a registry"),
     ] {
         let mut world = World::new().plugin_from("hello", source);
         if pin {

@@ -49,7 +49,7 @@ fn a_manifest_of_any_other_form_is_refused() {
             |m| {
                 m["mediaType"] = "application/vnd.docker.distribution.manifest.v2+json".into();
             },
-            "which is no image manifest",
+            "which is not an image manifest",
         ),
         (
             "a second layer",

@@ -39,6 +39,13 @@ pub(super) fn built_tests(text: &str) -> Result<Vec<String>, String> {
     Ok(modules.filter(|name| name.ends_with("_tests")).chain(named).collect())
 }
 
+/// The types that are errors, by `derive(Error)` or by `impl Error for …`, in what is built into the program.
+pub(super) fn errors(text: &str) -> Result<Vec<String>, String> {
+    let mut errors = Vec::new();
+    add_errors(without_tests(parse(text)?), &mut errors);
+    Ok(errors)
+}
+
 fn parse(text: &str) -> Result<TokenStream, String> {
     text.parse().map_err(|error: proc_macro2::LexError| format!("it is not Rust: {error}"))
 }
@@ -168,6 +175,36 @@ fn add_all_names(tokens: TokenStream, names: &mut Vec<String>) {
     }
 }
 
+fn add_errors(tokens: TokenStream, errors: &mut Vec<String>) {
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    let is_word = |token: &TokenTree, words: &[&str]| words.iter().any(|word| token.to_string() == *word);
+    for (index, token) in tokens.iter().enumerate() {
+        let after = tokens.get(index + 1..).unwrap_or_default();
+        match token {
+            // What follows is further attributes, a visibility, `struct` or `enum`, and the name.
+            TokenTree::Group(attribute) if derives_error(attribute) => {
+                let named = after.iter().skip_while(|token| !is_word(token, &["struct", "enum"])).nth(1);
+                errors.extend(named.map(ToString::to_string));
+            }
+            TokenTree::Ident(name) if name == "Error" && is_name(after, "for") => {
+                errors.extend(after.get(1).map(ToString::to_string));
+            }
+            TokenTree::Group(group) => add_errors(group.stream(), errors),
+            _ => {}
+        }
+    }
+}
+
+fn derives_error(attribute: &Group) -> bool {
+    let tokens: Vec<TokenTree> = attribute.stream().into_iter().collect();
+    match tokens.as_slice() {
+        [TokenTree::Ident(derive), TokenTree::Group(list)] if derive == "derive" => {
+            list.stream().into_iter().any(|token| matches!(token, TokenTree::Ident(name) if name == "Error"))
+        }
+        _ => false,
+    }
+}
+
 fn is_punct(token: &TokenTree, is: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == is)
 }
@@ -190,6 +227,14 @@ mod tests {
 
     fn named(text: &str) -> Vec<String> {
         paths(text).unwrap().iter().map(|path| path.join("::")).collect()
+    }
+
+    #[test]
+    fn errors_are_found_however_they_are_written() {
+        let text = "#[derive(Debug, thiserror::Error)] #[error(\"x\")] pub(crate) struct A; #[derive(Error)] enum B {} \
+                    mod m { impl std::error::Error for C {} } #[derive(Debug)] struct D; \
+                    #[cfg(test)] #[derive(Error)] struct E;";
+        assert_eq!(errors(text).unwrap(), ["A", "B", "C"]);
     }
 
     #[test]

@@ -14,12 +14,13 @@ pub struct Permit {
     tool: ToolName,
     plugin: PluginName,
     digest: Digest,
+    effects: Effects,
     rule: &'static str,
 }
 
 /// Why they may not. Outside, an unknown tool and a forbidden one look the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
+pub enum DeniedError {
     /// There is no such tool.
     #[error("no tool of that name is served")]
     Unknown,
@@ -29,19 +30,20 @@ pub enum Denied {
 ///
 /// # Errors
 /// [`Denied`].
-pub fn judge(principal: &Principal, target: Option<&Target>) -> Result<Permit, Denied> {
-    let target = target.ok_or(Denied::Unknown)?;
+pub fn judge(principal: &Principal, target: Option<&Target>) -> Result<Permit, DeniedError> {
+    let target = target.ok_or(DeniedError::Unknown)?;
     let rule = match principal.kind() {
         PrincipalKind::Local => "local-principal-may-call-what-is-served",
         // What the host asks a plugin it asks without giving it anything.
         PrincipalKind::Host if target.effects() == Effects::default() => "host-may-ask-without-effects",
-        PrincipalKind::Host => return Err(Denied::Unknown),
+        PrincipalKind::Host => return Err(DeniedError::Unknown),
     };
     Ok(Permit {
         principal: principal.clone(),
         tool: target.tool().clone(),
         plugin: target.plugin().clone(),
         digest: target.digest(),
+        effects: target.effects(),
         rule,
     })
 }
@@ -67,6 +69,11 @@ impl Permit {
         self.digest
     }
 
+    /// With which effects.
+    pub fn effects(&self) -> Effects {
+        self.effects
+    }
+
     /// The rule that decided.
     pub fn rule(&self) -> &'static str {
         self.rule
@@ -84,11 +91,12 @@ mod tests {
         let target = Target::new(tool, "a".parse().unwrap(), Digest::of(b"bytes"), Effects::default());
         let permit = judge(&Principal::local("me"), Some(&target)).unwrap();
         assert_eq!((permit.tool(), permit.digest()), (target.tool(), target.digest()));
+        assert_eq!((permit.plugin(), permit.effects()), (target.plugin(), target.effects()));
         assert_eq!(permit.principal().to_string(), "local:me");
     }
 
     #[test]
     fn nothing_is_permitted_that_is_not_there() {
-        assert_eq!(judge(&Principal::local("me"), None), Err(Denied::Unknown));
+        assert_eq!(judge(&Principal::local("me"), None), Err(DeniedError::Unknown));
     }
 }

@@ -1,7 +1,7 @@
 //! `clock`: how well a plugin can tell the time.
 
 use super::Effects;
-use crate::Invalid;
+use crate::InvalidValueError;
 
 /// How well. Without a grant: coarse.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,21 +35,21 @@ pub struct Pass {
 /// The grant says `none`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(r#"the plugin looked at a clock and its grant says clock = "none""#)]
-pub struct Denied;
+pub struct ClockDeniedError;
 
 impl Grant {
     /// Reads `none`, `coarse` or `precise`.
     ///
     /// # Errors
     /// Any other text.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    pub fn parse(text: &str) -> Result<Self, InvalidValueError> {
         match text {
             "none" => Ok(Self::None),
             "coarse" => Ok(Self::Coarse),
             "precise" => Ok(Self::Precise),
-            other => {
-                Err(Invalid::new(format!(r#"`{other}` is no clock; write "none", "coarse" or "precise""#)))
-            }
+            other => Err(InvalidValueError::new(format!(
+                r#"`{other}` is not a clock; write "none", "coarse" or "precise""#
+            ))),
         }
     }
 
@@ -71,9 +71,9 @@ impl Grant {
     ///
     /// # Errors
     /// [`Denied`] when the grant says `none`.
-    pub fn allow(self) -> Result<Pass, Denied> {
+    pub fn allow(self) -> Result<Pass, ClockDeniedError> {
         match self {
-            Self::None => Err(Denied),
+            Self::None => Err(ClockDeniedError),
             Self::Coarse => Ok(Pass { resolution_ns: 1_000_000, earliest_ns: EARLIEST_NS }),
             Self::Precise => Ok(Pass { resolution_ns: 1, earliest_ns: EARLIEST_NS }),
             Self::Still => Ok(Pass { resolution_ns: u64::MAX, earliest_ns: EARLIEST_NS }),
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn none_denies_coarse_cuts_and_precise_does_not() {
-        assert_eq!(Grant::None.allow(), Err(Denied));
+        assert_eq!(Grant::None.allow(), Err(ClockDeniedError));
         let coarse = Grant::default().allow().unwrap();
         assert_eq!((coarse.cut(1_999_999), coarse.round_up(1)), (1_000_000, 1_000_000));
         assert_eq!(coarse.round_up(u64::MAX), u64::MAX);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Effects;
-use crate::Invalid;
+use crate::InvalidValueError;
 use crate::redact::inline_table;
 
 /// The variables. Empty: the guest sees none.
@@ -20,15 +20,17 @@ impl Grant {
     ///
     /// # Errors
     /// Names that no environment can hold (POSIX.1-2017, 8.1), and values with a NUL.
-    pub fn new(variables: BTreeMap<String, String>) -> Result<Self, Vec<Invalid>> {
+    pub fn new(variables: BTreeMap<String, String>) -> Result<Self, Vec<InvalidValueError>> {
         let mut problems = Vec::new();
         for (name, value) in &variables {
             if name.is_empty() || name.contains(['=', '\0']) {
-                problems
-                    .push(Invalid::at(name.clone(), "a variable's name is not empty and has no `=` or NUL"));
+                problems.push(InvalidValueError::at(
+                    name.clone(),
+                    "a variable's name is not empty and has no `=` or NUL",
+                ));
             }
             if value.contains('\0') {
-                problems.push(Invalid::at(name.clone(), "a variable's value has no NUL"));
+                problems.push(InvalidValueError::at(name.clone(), "a variable's value has no NUL"));
             }
         }
         if problems.is_empty() { Ok(Self(variables)) } else { Err(problems) }

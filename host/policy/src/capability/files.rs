@@ -1,8 +1,8 @@
 //! `files`: folders of the host that a plugin sees. Opening them, and keeping a path inside, is the runtime's.
 
 use super::Effects;
-use super::room::{Room, RoomText};
-use crate::Invalid;
+use super::room::{Quota, QuotaText};
+use crate::InvalidValueError;
 use crate::limits::call::{FILES_BYTES_MAX, FILES_ENTRIES_MAX, FILES_OPEN_MAX};
 use crate::redact::quoted;
 
@@ -28,7 +28,7 @@ pub struct Mount {
     /// Whether it may be changed.
     pub access: Access,
     /// How much it may hold, if it may be changed.
-    pub room: Room,
+    pub room: Quota,
     /// How much below it a call may have open.
     pub open_max: u64,
 }
@@ -43,7 +43,7 @@ pub struct MountText {
     /// `read` or `read-write`.
     pub access: String,
     /// How much it may hold.
-    pub room: RoomText,
+    pub room: QuotaText,
     /// How much may be open.
     pub open_max: Option<i64>,
 }
@@ -63,15 +63,17 @@ pub enum Use {
 
 /// The guest may do this to what lies below this mount, now.
 #[must_use]
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Pass {
     mount: usize,
-    room: Room,
+    /// What for; nothing: to look at what is open already.
+    wanted: Option<Use>,
+    room: Quota,
 }
 
 /// The grant does not go so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum FilesDeniedError {
     /// It would change what may only be read.
     #[error("the folder is granted for reading only")]
     ReadOnly,
@@ -88,12 +90,13 @@ impl Grant {
     ///
     /// # Errors
     /// Everything that is wrong, each with its place.
-    pub fn new(mounts: Vec<MountText>) -> Result<Self, Vec<Invalid>> {
+    pub fn new(mounts: Vec<MountText>) -> Result<Self, Vec<InvalidValueError>> {
         let mut checked: Vec<Mount> = Vec::new();
         let mut problems = Vec::new();
         for (index, MountText { host, guest, access, room, open_max }) in mounts.into_iter().enumerate() {
-            let mut note =
-                |key: &str, why: String| problems.push(Invalid::at(key, why).under(&format!("[{index}]")));
+            let mut note = |key: &str, why: String| {
+                problems.push(InvalidValueError::at(key, why).under(&format!("[{index}]")))
+            };
             if let Some(why) = refused_root(&host) {
                 note("host", why);
             }
@@ -111,7 +114,7 @@ impl Grant {
                 "read" => Access::Read,
                 "read-write" => Access::ReadWrite,
                 other => {
-                    note("access", format!(r#"`{other}` is no access; write "read" or "read-write""#));
+                    note("access", format!(r#"`{other}` is not an access; write "read" or "read-write""#));
                     continue;
                 }
             };
@@ -123,7 +126,7 @@ impl Grant {
                 );
             }
             let open_max = FILES_OPEN_MAX.check(open_max.unwrap_or(FILES_OPEN_MAX.default.cast_signed()));
-            let room = Room::new(room, &FILES_BYTES_MAX, &FILES_ENTRIES_MAX);
+            let room = Quota::new(room, &FILES_BYTES_MAX, &FILES_ENTRIES_MAX);
             match (room, open_max) {
                 (Ok(room), Ok(open_max)) => checked.push(Mount { host, guest, access, room, open_max }),
                 (room, open_max) => {
@@ -157,15 +160,25 @@ impl Grant {
     ///
     /// # Errors
     /// [`Refused`] when it would change a folder that is granted for reading, or when nothing is granted there.
-    pub fn allow(&self, mount: usize, wanted: Use) -> Result<Pass, Refused> {
-        let found = self.0.get(mount).ok_or(Refused::NotGranted)?;
+    pub fn allow(&self, mount: usize, wanted: Use) -> Result<Pass, FilesDeniedError> {
+        let found = self.0.get(mount).ok_or(FilesDeniedError::NotGranted)?;
         match (found.access, wanted) {
             (Access::Read | Access::ReadWrite, Use::Read) | (Access::ReadWrite, Use::Write) => {
-                Ok(Pass { mount, room: found.room })
+                Ok(Pass { mount, wanted: Some(wanted), room: found.room })
             }
-            (Access::Read, Use::Write) => Err(Refused::ReadOnly),
-            (Access::Nothing, Use::Read | Use::Write) => Err(Refused::NotGranted),
+            (Access::Read, Use::Write) => Err(FilesDeniedError::ReadOnly),
+            (Access::Nothing, Use::Read | Use::Write) => Err(FilesDeniedError::NotGranted),
         }
+    }
+
+    /// Whether a guest may look at what it has open below the folder number `mount`: its kind, size and times. What was opened was
+    /// asked for when it was.
+    ///
+    /// # Errors
+    /// [`Refused::NotGranted`].
+    pub fn allow_look(&self, mount: usize) -> Result<Pass, FilesDeniedError> {
+        let found = self.0.get(mount).ok_or(FilesDeniedError::NotGranted)?;
+        Ok(Pass { mount, wanted: None, room: found.room })
     }
 
     /// The folder, by its place, to which an absolute path of the guest leads: of those that hold it the innermost, as the
@@ -173,7 +186,7 @@ impl Grant {
     ///
     /// # Errors
     /// [`Refused::NotGranted`], or [`Refused::Outside`] for a path whose `..` climb out of that folder.
-    pub fn locate(&self, path: &str) -> Result<usize, Refused> {
+    pub fn locate(&self, path: &str) -> Result<usize, FilesDeniedError> {
         let below = |mount: &Mount| match path.strip_prefix(mount.guest.as_str()) {
             Some(rest) if rest.is_empty() || rest.starts_with('/') || mount.guest == "/" => {
                 Some(rest.to_owned())
@@ -183,12 +196,12 @@ impl Grant {
         let holding =
             self.0.iter().enumerate().filter_map(|(index, mount)| Some((index, mount, below(mount)?)));
         let innermost = holding.max_by_key(|(_, mount, _)| mount.guest.len());
-        let (index, _, rest) = innermost.ok_or(Refused::NotGranted)?;
+        let (index, _, rest) = innermost.ok_or(FilesDeniedError::NotGranted)?;
         let mut depth: usize = 0;
         for segment in rest.split('/') {
             match segment {
                 "" | "." => {}
-                ".." => depth = depth.checked_sub(1).ok_or(Refused::Outside)?,
+                ".." => depth = depth.checked_sub(1).ok_or(FilesDeniedError::Outside)?,
                 _ => depth += 1,
             }
         }
@@ -216,13 +229,13 @@ impl Mount {
     /// A folder with as much room as one has where nothing is written about it.
     pub(crate) fn new(host: &str, guest: &str, access: Access) -> Self {
         let (host, guest) = (host.to_owned(), guest.to_owned());
-        let room = Room::by_default(&FILES_BYTES_MAX, &FILES_ENTRIES_MAX);
+        let room = Quota::by_default(&FILES_BYTES_MAX, &FILES_ENTRIES_MAX);
         Self { host, guest, access, room, open_max: FILES_OPEN_MAX.default }
     }
 
     /// Its bounds that are not the default: keys and their values.
     pub fn bounds(&self) -> Vec<(&'static str, u64)> {
-        let mut bounds = self.room.beside(Room::by_default(&FILES_BYTES_MAX, &FILES_ENTRIES_MAX));
+        let mut bounds = self.room.beside(Quota::by_default(&FILES_BYTES_MAX, &FILES_ENTRIES_MAX));
         if self.open_max != FILES_OPEN_MAX.default {
             bounds.push((FILES_OPEN_MAX.name, self.open_max));
         }
@@ -264,8 +277,13 @@ impl Pass {
         self.mount
     }
 
+    /// Whether it is for this, below this folder. What may be read or changed may be looked at.
+    pub fn covers(&self, mount: usize, wanted: Option<Use>) -> bool {
+        self.mount == mount && (wanted.is_none() || self.wanted == wanted)
+    }
+
     /// How much that folder may hold.
-    pub fn room(&self) -> Room {
+    pub fn room(&self) -> Quota {
         self.room
     }
 }
@@ -306,83 +324,5 @@ fn guest_path(text: &str) -> Result<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn grant(mounts: &[(&str, &str, &str)]) -> Result<Grant, Vec<Invalid>> {
-        let text = |(host, guest, access): &(&str, &str, &str)| MountText {
-            host: (*host).to_owned(),
-            guest: (*guest).to_owned(),
-            access: (*access).to_owned(),
-            room: RoomText::default(),
-            open_max: None,
-        };
-        Grant::new(mounts.iter().map(text).collect())
-    }
-
-    #[test]
-    fn a_folder_granted_for_reading_cannot_be_changed() {
-        let grant = grant(&[("/srv/docs", "/docs", "read"), ("/srv/out", "/out", "read-write")]).unwrap();
-        assert!(grant.allow(0, Use::Read).is_ok());
-        assert_eq!(grant.allow(0, Use::Write).unwrap_err(), Refused::ReadOnly);
-        assert_eq!(grant.allow(1, Use::Write).unwrap().mount(), 1);
-        assert!(grant.allow(2, Use::Read).is_err(), "a folder that is not there");
-    }
-
-    #[test]
-    fn a_path_belongs_to_the_innermost_folder_that_holds_it_and_may_not_climb_out() {
-        let grant = grant(&[("/a", "/docs", "read"), ("/b", "/docs/out", "read-write")]).unwrap();
-        for (path, leads) in [
-            ("/docs", Ok(0)),
-            ("/docs/", Ok(0)),
-            ("/docs/a/../b.txt", Ok(0)),
-            ("/docs/out/x", Ok(1)),
-            ("/docs/outer", Ok(0)),
-            ("/docs/../etc/passwd", Err(Refused::Outside)),
-            ("/docs/out/../a.txt", Err(Refused::Outside)),
-            ("/docsx", Err(Refused::NotGranted)),
-            ("/", Err(Refused::NotGranted)),
-        ] {
-            assert_eq!(grant.locate(path), leads, "{path}");
-        }
-    }
-
-    #[test]
-    fn where_one_listens_nothing_is_given() {
-        let grant = grant(&[("/a", "/docs", "read")]).unwrap().listening("/empty");
-        assert_eq!((grant.locate("/docs/a"), grant.locate("/etc/passwd")), (Ok(0), Ok(1)));
-        assert_eq!(grant.allow(1, Use::Read).unwrap_err(), Refused::NotGranted);
-        assert_eq!(grant.clone().listening("/empty"), grant);
-        assert_eq!(Grant::default().listening("/empty").effects(), Effects::default());
-    }
-
-    #[test]
-    fn an_empty_grant_has_no_effects_and_allows_nothing() {
-        assert_eq!(Grant::default().effects(), Effects::default());
-        assert!(Grant::default().allow(0, Use::Read).is_err());
-    }
-
-    #[test]
-    fn everything_wrong_is_told_at_once_with_its_place() {
-        let problems = grant(&[
-            ("/", "/a", "read"),
-            ("/proc/self", "docs", "read"),
-            ("relative", "/b", "write"),
-            ("/srv/x", "/a/../b", "read"),
-            ("/srv/y", "/a", "read"),
-        ])
-        .unwrap_err();
-        let places: Vec<&str> = problems.iter().map(|p| p.at.as_str()).collect();
-        assert_eq!(
-            places,
-            ["[0].host", "[1].host", "[1].guest", "[2].host", "[2].access", "[3].guest", "[4].guest"]
-        );
-    }
-
-    #[test]
-    fn guest_paths_have_one_normal_form() {
-        let grant = grant(&[("/srv/a", "/docs/", "read"), ("/srv/b", "/", "read")]).unwrap();
-        let guests: Vec<&str> = grant.mounts().iter().map(|m| m.guest.as_str()).collect();
-        assert_eq!(guests, ["/docs", "/"]);
-    }
-}
+#[path = "files_tests.rs"]
+mod tests;

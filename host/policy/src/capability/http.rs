@@ -4,12 +4,12 @@
 use std::cmp::Reverse;
 
 use super::Effects;
-use crate::Invalid;
+use crate::InvalidValueError;
 use crate::address::{HostPattern, Reach};
-use crate::header::{self, Forbidden};
+use crate::header::{self, ForbiddenHeaderError};
 use crate::path::check_path;
 use crate::redact::quoted;
-use crate::request::{Malformed, Scheme, Target, is_method};
+use crate::request::{PathError, Scheme, Target, is_method};
 
 /// What an operator wrote for one rule, before it is checked.
 #[derive(Debug, Clone, Default)]
@@ -87,10 +87,10 @@ pub enum Lack {
 
 /// Why a request is not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum HttpDeniedError {
     /// It is no request that anybody could be granted.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    Malformed(#[from] PathError),
     /// No rule covers it.
     #[error("no rule of the http grant covers {} {}://{}:{}{}", .0.method(), .0.scheme(), .0.host(), .0.port(), .0.path())]
     NotGranted(Target),
@@ -101,7 +101,7 @@ impl Grant {
     ///
     /// # Errors
     /// Everything that is wrong, each with its place.
-    pub fn new(rules: Vec<RuleText>) -> Result<Self, Vec<Invalid>> {
+    pub fn new(rules: Vec<RuleText>) -> Result<Self, Vec<InvalidValueError>> {
         let mut checked = Vec::new();
         let mut problems = Vec::new();
         for (index, text) in rules.into_iter().enumerate() {
@@ -144,10 +144,10 @@ impl Grant {
     ///
     /// # Errors
     /// [`Refused::NotGranted`] when none does.
-    pub fn allow(&self, target: Target) -> Result<Pass, Refused> {
+    pub fn allow(&self, target: Target) -> Result<Pass, HttpDeniedError> {
         match self.0.iter().enumerate().find(|(_, rule)| rule.covers(&target)) {
             Some((index, rule)) => Ok(Pass { target, rule: rule.clone(), index }),
-            None => Err(Refused::NotGranted(target)),
+            None => Err(HttpDeniedError::NotGranted(target)),
         }
     }
 }
@@ -170,15 +170,15 @@ impl Pass {
 }
 
 impl Rule {
-    fn new(text: RuleText) -> Result<Self, Vec<Invalid>> {
+    fn new(text: RuleText) -> Result<Self, Vec<InvalidValueError>> {
         let mut problems = Vec::new();
         let scheme = match text.scheme.as_deref() {
             None | Some("https") => Scheme::Https,
             Some("http") => Scheme::Http,
             Some(other) => {
-                problems.push(Invalid::at(
+                problems.push(InvalidValueError::at(
                     "scheme",
-                    format!(r#"`{other}` is no scheme; write "https" or "http""#),
+                    format!(r#"`{other}` is not a scheme; write "https" or "http""#),
                 ));
                 Scheme::Https
             }
@@ -187,28 +187,29 @@ impl Rule {
             None => scheme.port(),
             Some(Ok(port)) if port > 0 => port,
             Some(_) => {
-                problems.push(Invalid::at("port", "a port is 1 to 65535"));
+                problems.push(InvalidValueError::at("port", "a port is 1 to 65535"));
                 scheme.port()
             }
         };
         let methods = text.methods.unwrap_or_else(|| vec!["GET".to_owned(), "HEAD".to_owned()]);
         for (index, method) in methods.iter().enumerate() {
             if !is_method(method) {
-                let why = format!(r#"`{method}` is no method that can be granted; write one such as "GET""#);
-                problems.push(Invalid::at(format!("methods[{index}]"), why));
+                let why =
+                    format!(r#"`{method}` is not a method that can be granted; write one such as "GET""#);
+                problems.push(InvalidValueError::at(format!("methods[{index}]"), why));
             }
         }
         let paths = text.paths.unwrap_or_else(|| vec!["/*".to_owned()]);
         for (index, path) in paths.iter().enumerate() {
             if check_path(path).is_err() {
-                let why = format!("`{path}` is no path that can match; write one such as /v1/*");
-                problems.push(Invalid::at(format!("paths[{index}]"), why));
+                let why = format!("`{path}` is not a path that can match; write one such as /v1/*");
+                problems.push(InvalidValueError::at(format!("paths[{index}]"), why));
             }
         }
         let headers = text.headers.unwrap_or_default();
         for (index, name) in headers.iter().enumerate() {
             let twice = headers.iter().take(index).any(|other| header::is_same(other, name));
-            let twice = twice.then(|| Invalid::new(format!("`{name}` is named twice")));
+            let twice = twice.then(|| InvalidValueError::new(format!("`{name}` is named twice")));
             let problem = header::check_named(name).err().or(twice);
             problems.extend(problem.map(|problem| problem.under(&format!("headers[{index}]"))));
         }
@@ -252,7 +253,7 @@ impl Rule {
     ///
     /// # Errors
     /// [`Forbidden`].
-    pub fn may_set(&self, name: &str, secret: Option<&str>) -> Result<(), Forbidden> {
+    pub fn may_set(&self, name: &str, secret: Option<&str>) -> Result<(), ForbiddenHeaderError> {
         header::may_set(name, &self.headers, secret)
     }
 
@@ -301,14 +302,14 @@ impl Lack {
 }
 
 /// A secret is bound to one host, and travels in the clear only on this machine.
-fn secret_problem(scheme: Scheme, host: &HostPattern) -> Option<Invalid> {
+fn secret_problem(scheme: Scheme, host: &HostPattern) -> Option<InvalidValueError> {
     match (scheme, host) {
         (_, HostPattern::Below(_)) => {
-            Some(Invalid::at("secret", "a secret goes to one host; name it without `*`"))
+            Some(InvalidValueError::at("secret", "a secret goes to one host; name it without `*`"))
         }
         (Scheme::Https, HostPattern::Exact(_)) => None,
         (Scheme::Http, HostPattern::Exact(host)) if host.is_loopback() => None,
-        (Scheme::Http, HostPattern::Exact(_)) => Some(Invalid::at(
+        (Scheme::Http, HostPattern::Exact(_)) => Some(InvalidValueError::at(
             "secret",
             r#"a secret is sent over https only (http to loopback); write scheme = "https""#,
         )),

@@ -10,7 +10,7 @@ fn grant(rules: Vec<RuleText>) -> Grant {
     Grant::new(rules).unwrap()
 }
 
-fn get(url: &str) -> Result<Target, Malformed> {
+fn get(url: &str) -> Result<Target, PathError> {
     let (scheme, rest) = url.split_once("://").unwrap();
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(at);
@@ -37,7 +37,7 @@ fn a_rule_covers_its_scheme_host_port_method_and_path_and_nothing_else() {
         assert_eq!(grant.allow(get(url).unwrap()).is_ok(), covered, "{url}");
     }
     let post = Target::parse("POST", "https", "api.example.com", "/v1/a").unwrap();
-    assert!(matches!(grant.allow(post), Err(Refused::NotGranted(_))));
+    assert!(matches!(grant.allow(post), Err(HttpDeniedError::NotGranted(_))));
 }
 
 #[test]
@@ -174,5 +174,5 @@ fn a_rule_without_headers_is_written_as_before_there_were_such() {
     assert_ne!(plain.written(), named.written());
     let pass = named.allow(get("https://a.example/").unwrap()).unwrap();
     assert_eq!(pass.rule().may_set("Cookie", None), Ok(()));
-    assert_eq!(pass.rule().may_set("via", None), Err(Forbidden::NotNamed));
+    assert_eq!(pass.rule().may_set("via", None), Err(ForbiddenHeaderError::NotNamed));
 }

@@ -2,30 +2,30 @@
 //! decided here.
 
 use super::Effects;
-use super::room::{Room, RoomText};
-use crate::Invalid;
+use super::room::{Quota, QuotaText};
+use crate::InvalidValueError;
 use crate::limits::keyvalue::{
     KEYVALUE_BYTES_MAX, KEYVALUE_ENTRIES_MAX, KEYVALUE_KEY_BYTES_MAX, KEYVALUE_VALUE_BYTES_MAX,
 };
 
 /// Room in the store. Empty: the interface is linked and refuses every use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Grant(Option<Room>);
+pub struct Grant(Option<Quota>);
 
 /// The guest may use the store, now, within its room.
 #[must_use]
 #[derive(Debug, Clone, Copy)]
-pub struct Pass(Room);
+pub struct Pass(Quota);
 
 /// No store is granted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no room in a store is granted; add to its [plugin.grant]: keyvalue = {{ bytes_max = 1048576 }}")]
-pub struct Denied;
+pub struct KeyvalueDeniedError;
 
 /// An entry is too large.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name} is {limit}")]
-pub struct Large {
+pub struct KeyvalueSizeError {
     /// The limit.
     name: &'static str,
     /// How much it allows, in bytes.
@@ -37,15 +37,15 @@ impl Grant {
     ///
     /// # Errors
     /// Everything that is wrong, each with its key.
-    pub fn new(room: RoomText) -> Result<Self, Vec<Invalid>> {
+    pub fn new(room: QuotaText) -> Result<Self, Vec<InvalidValueError>> {
         let granted = room.bytes_max.is_some() || room.entries_max.is_some();
-        let room = Room::new(room, &KEYVALUE_BYTES_MAX, &KEYVALUE_ENTRIES_MAX)?;
+        let room = Quota::new(room, &KEYVALUE_BYTES_MAX, &KEYVALUE_ENTRIES_MAX)?;
         Ok(Self(granted.then_some(room)))
     }
 
     /// A store with as much room as one has where nothing is written about it.
     pub(crate) fn by_default() -> Self {
-        Self(Some(Room::by_default(&KEYVALUE_BYTES_MAX, &KEYVALUE_ENTRIES_MAX)))
+        Self(Some(Quota::by_default(&KEYVALUE_BYTES_MAX, &KEYVALUE_ENTRIES_MAX)))
     }
 
     /// The table that grants it, as an operator would write it.
@@ -63,14 +63,14 @@ impl Grant {
     ///
     /// # Errors
     /// [`Denied`].
-    pub fn allow(&self) -> Result<Pass, Denied> {
-        self.0.map(Pass).ok_or(Denied)
+    pub fn allow(&self) -> Result<Pass, KeyvalueDeniedError> {
+        self.0.map(Pass).ok_or(KeyvalueDeniedError)
     }
 }
 
 impl Pass {
     /// How much the store may hold.
-    pub fn room(&self) -> Room {
+    pub fn room(&self) -> Quota {
         self.0
     }
 
@@ -78,8 +78,8 @@ impl Pass {
     ///
     /// # Errors
     /// [`Large`], with the limit.
-    pub fn entry(&self, key: usize, value: usize) -> Result<(), Large> {
-        let over = |name, limit: u64| Err(Large { name, limit });
+    pub fn entry(&self, key: usize, value: usize) -> Result<(), KeyvalueSizeError> {
+        let over = |name, limit: u64| Err(KeyvalueSizeError { name, limit });
         if key as u64 > KEYVALUE_KEY_BYTES_MAX {
             return over("the most bytes of a key", KEYVALUE_KEY_BYTES_MAX);
         }
@@ -103,26 +103,26 @@ mod tests {
     use super::*;
 
     fn grant(bytes_max: i64, entries_max: i64) -> Pass {
-        let room = RoomText { bytes_max: Some(bytes_max), entries_max: Some(entries_max) };
+        let room = QuotaText { bytes_max: Some(bytes_max), entries_max: Some(entries_max) };
         Grant::new(room).unwrap().allow().unwrap()
     }
 
     #[test]
     fn an_empty_grant_gives_no_store() {
-        assert_eq!(Grant::new(RoomText::default()), Ok(Grant::default()));
-        assert_eq!(Grant::default().allow().unwrap_err(), Denied);
+        assert_eq!(Grant::new(QuotaText::default()), Ok(Grant::default()));
+        assert_eq!(Grant::default().allow().unwrap_err(), KeyvalueDeniedError);
         assert_eq!(Grant::default().effects(), Effects::default());
     }
 
     #[test]
     fn one_of_the_two_bounds_is_enough_for_a_grant() {
         for room in [
-            RoomText { bytes_max: Some(1), entries_max: None },
-            RoomText { bytes_max: None, entries_max: Some(1) },
+            QuotaText { bytes_max: Some(1), entries_max: None },
+            QuotaText { bytes_max: None, entries_max: Some(1) },
         ] {
             assert!(Grant::new(room).unwrap().allow().is_ok());
         }
-        let both = RoomText { bytes_max: Some(0), entries_max: Some(-1) };
+        let both = QuotaText { bytes_max: Some(0), entries_max: Some(-1) };
         assert_eq!(Grant::new(both).unwrap_err().len(), 2);
     }
 

@@ -1,7 +1,7 @@
 //! `random`: where a plugin's random numbers come from.
 
 use super::Effects;
-use crate::Invalid;
+use crate::InvalidValueError;
 
 /// Where from. Without a grant: the system's generator.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,16 +25,19 @@ pub struct Pass {
 /// The grant says `none`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(r#"the plugin asked for random numbers and its grant says random = "none""#)]
-pub struct Denied;
+pub struct RandomDeniedError;
 
 impl Grant {
     /// Reads `none`, `secure` or `seeded:N`.
     ///
     /// # Errors
     /// Any other text.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let unknown =
-            || Invalid::new(format!(r#"`{text}` is no source; write "none", "secure" or "seeded:1""#));
+    pub fn parse(text: &str) -> Result<Self, InvalidValueError> {
+        let unknown = || {
+            InvalidValueError::new(format!(
+                r#"`{text}` is not a source; write "none", "secure" or "seeded:1""#
+            ))
+        };
         match text {
             "none" => Ok(Self::None),
             "secure" => Ok(Self::Secure),
@@ -63,9 +66,9 @@ impl Grant {
     ///
     /// # Errors
     /// [`Denied`] when the grant says `none`.
-    pub fn allow(self) -> Result<Pass, Denied> {
+    pub fn allow(self) -> Result<Pass, RandomDeniedError> {
         match self {
-            Self::None => Err(Denied),
+            Self::None => Err(RandomDeniedError),
             Self::Secure => Ok(Pass { seed: None }),
             Self::Seeded(seed) => Ok(Pass { seed: Some(seed) }),
         }
@@ -85,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_three_sources_read_and_nothing_else_does() {
-        assert_eq!(Grant::parse("none").map(Grant::allow), Ok(Err(Denied)));
+        assert_eq!(Grant::parse("none").map(Grant::allow), Ok(Err(RandomDeniedError)));
         assert_eq!(Grant::parse("seeded:7").map(Grant::allow), Ok(Ok(Pass { seed: Some(7) })));
         assert_eq!(Grant::parse("secure"), Ok(Grant::default()));
         for grant in [Grant::None, Grant::Secure, Grant::Seeded(u64::MAX)] {

@@ -1,18 +1,18 @@
 //! How much something that outlives the call may hold: a folder that a guest may change, a store.
 
-use crate::Invalid;
+use crate::InvalidValueError;
 use crate::limits::Limit;
 
 /// How much it may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct Quota {
     bytes_max: u64,
     entries_max: u64,
 }
 
 /// What an operator wrote.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct RoomText {
+pub struct QuotaText {
     /// All of it together.
     pub bytes_max: Option<i64>,
     /// Files and folders, or keys.
@@ -21,7 +21,7 @@ pub struct RoomText {
 
 /// What it holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct Usage {
     /// Of all entries together.
     pub bytes: u64,
     /// How many.
@@ -31,25 +31,25 @@ pub struct Held {
 /// It would hold more than it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{name} of the grant is {limit}")]
-pub struct Full {
+pub struct QuotaExceededError {
     /// The key in the grant.
     pub name: &'static str,
     /// Its value.
     pub limit: u64,
 }
 
-impl Room {
+impl Quota {
     /// Checks what an operator wrote; what is left out is as much as the limit's default.
     ///
     /// # Errors
     /// Everything that is wrong, each with its key.
-    pub fn new(text: RoomText, bytes: &Limit, entries: &Limit) -> Result<Self, Vec<Invalid>> {
+    pub fn new(text: QuotaText, bytes: &Limit, entries: &Limit) -> Result<Self, Vec<InvalidValueError>> {
         let mut problems = Vec::new();
         let mut checked = |name, limit: &Limit, value: Option<i64>| match value.map(|v| limit.check(v)) {
             None => limit.default,
             Some(Ok(value)) => value,
             Some(Err(why)) => {
-                problems.push(Invalid::at(name, why));
+                problems.push(InvalidValueError::at(name, why));
                 limit.default
             }
         };
@@ -92,14 +92,14 @@ impl Room {
     ///
     /// # Errors
     /// [`Full`], with the limit.
-    pub fn grow(&self, before: Held, after: Held) -> Result<(), Full> {
+    pub fn grow(&self, before: Usage, after: Usage) -> Result<(), QuotaExceededError> {
         if after.bytes > self.bytes_max && after.bytes > before.bytes {
-            return Err(Full { name: BYTES_MAX, limit: self.bytes_max });
+            return Err(QuotaExceededError { name: BYTES_MAX, limit: self.bytes_max });
         }
         // Who counts stops where there are too many, and has not seen the bytes of the rest: those may not grow either.
         let grows = after.entries > before.entries || after.bytes > before.bytes;
         if after.entries > self.entries_max && grows {
-            return Err(Full { name: ENTRIES_MAX, limit: self.entries_max });
+            return Err(QuotaExceededError { name: ENTRIES_MAX, limit: self.entries_max });
         }
         Ok(())
     }
@@ -112,11 +112,11 @@ const ENTRIES_MAX: &str = "entries_max";
 mod tests {
     use super::*;
 
-    fn held(bytes: u64, entries: u64) -> Held {
-        Held { bytes, entries }
+    fn held(bytes: u64, entries: u64) -> Usage {
+        Usage { bytes, entries }
     }
 
-    const ROOM: Room = Room { bytes_max: 100, entries_max: 10 };
+    const ROOM: Quota = Quota { bytes_max: 100, entries_max: 10 };
 
     #[test]
     fn it_grows_up_to_its_room_and_not_beyond() {

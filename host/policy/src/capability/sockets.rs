@@ -7,8 +7,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use super::Effects;
-use crate::Invalid;
-use crate::address::{Host, NotAHost, Reach, is_metadata_name, may_connect};
+use crate::InvalidValueError;
+use crate::address::{Host, HostNameError, Reach, is_metadata_name, may_connect};
 use crate::redact::quoted;
 
 /// What an operator wrote for one rule, before it is checked.
@@ -76,10 +76,10 @@ pub struct Found(BTreeSet<(Host, IpAddr)>);
 
 /// Why a socket is not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum SocketsDeniedError {
     /// It is no name that anybody could be granted.
     #[error(transparent)]
-    NotAHost(#[from] NotAHost),
+    HostNameError(#[from] HostNameError),
     /// No rule names it.
     #[error("no rule of the sockets grant names {0}")]
     NameNotGranted(Host),
@@ -96,7 +96,7 @@ impl Grant {
     ///
     /// # Errors
     /// Everything that is wrong, each with its place.
-    pub fn new(rules: Vec<RuleText>) -> Result<Self, Vec<Invalid>> {
+    pub fn new(rules: Vec<RuleText>) -> Result<Self, Vec<InvalidValueError>> {
         let mut checked = Vec::new();
         let mut problems = Vec::new();
         for (index, text) in rules.into_iter().enumerate() {
@@ -144,12 +144,12 @@ impl Grant {
     /// Whether a guest may have `name` looked up: some rule must name it.
     ///
     /// # Errors
-    /// [`Refused::NotAHost`], [`Refused::NameNotGranted`].
-    pub fn allow_lookup(&self, name: &str) -> Result<Lookup, Refused> {
+    /// [`Refused::HostNameError`], [`Refused::NameNotGranted`].
+    pub fn allow_lookup(&self, name: &str) -> Result<Lookup, SocketsDeniedError> {
         // Guests write IPv6 addresses without brackets.
         let host = name.parse().map(Host::Address).or_else(|_| Host::parse(name))?;
         if self.naming(&host).next().is_none() {
-            return Err(Refused::NameNotGranted(host));
+            return Err(SocketsDeniedError::NameNotGranted(host));
         }
         let private = self.naming(&host).any(|(_, rule)| rule.reach == Reach::Private);
         Ok(Lookup { reach: if private { Reach::Private } else { Reach::Global }, host })
@@ -166,7 +166,7 @@ impl Grant {
         protocol: Protocol,
         address: SocketAddr,
         own: &[IpAddr],
-    ) -> Result<Pass, Refused> {
+    ) -> Result<Pass, SocketsDeniedError> {
         let ip = address.ip();
         let leads_there = |rule: &Rule| match &rule.host {
             Host::Address(granted) => *granted == ip,
@@ -180,7 +180,7 @@ impl Grant {
         };
         match self.rules.iter().find(covers) {
             Some(rule) => Ok(Pass { address, rule: rule.clone() }),
-            None => Err(Refused::NotGranted(protocol, address)),
+            None => Err(SocketsDeniedError::NotGranted(protocol, address)),
         }
     }
 }
@@ -196,8 +196,12 @@ pub fn written(rules: &[Rule]) -> String {
 ///
 /// # Errors
 /// [`Refused::Bind`].
-pub fn may_bind(address: SocketAddr) -> Result<(), Refused> {
-    if address.ip().is_unspecified() && address.port() == 0 { Ok(()) } else { Err(Refused::Bind(address)) }
+pub fn may_bind(address: SocketAddr) -> Result<(), SocketsDeniedError> {
+    if address.ip().is_unspecified() && address.port() == 0 {
+        Ok(())
+    } else {
+        Err(SocketsDeniedError::Bind(address))
+    }
 }
 
 impl Found {
@@ -252,40 +256,44 @@ impl Rule {
         format!("{{ {} }}", keys.join(", "))
     }
 
-    fn new(text: &RuleText) -> Result<Self, Vec<Invalid>> {
+    fn new(text: &RuleText) -> Result<Self, Vec<InvalidValueError>> {
         let mut problems = Vec::new();
         let protocol = match text.protocol.as_deref() {
             None | Some("tcp") => Protocol::Tcp,
             Some("udp") => Protocol::Udp,
             Some(other) => {
-                let why = format!(r#"`{other}` is no protocol; write "tcp" or "udp""#);
-                problems.push(Invalid::at("protocol", why));
+                let why = format!(r#"`{other}` is not a protocol; write "tcp" or "udp""#);
+                problems.push(InvalidValueError::at("protocol", why));
                 Protocol::Tcp
             }
         };
         let port = u16::try_from(text.port).ok().filter(|port| *port > 0);
         if port.is_none() {
-            problems.push(Invalid::at("port", "a port is 1 to 65535"));
+            problems.push(InvalidValueError::at("port", "a port is 1 to 65535"));
         }
         let reach = if text.private { Reach::Private } else { Reach::Global };
         let host = match Host::parse(&text.host) {
             Ok(host) => Some(host),
             Err(_) => {
-                let why =
-                    format!("`{}` is no host; write one name or address (`*` is not for sockets)", text.host);
-                problems.push(Invalid::at("host", why));
+                let why = format!(
+                    "`{}` is not a host; write one name or address (`*` is not for sockets)",
+                    text.host
+                );
+                problems.push(InvalidValueError::at("host", why));
                 None
             }
         };
         match &host {
             Some(Host::Address(address)) => {
                 problems.extend(
-                    may_connect(*address, reach, &[]).err().map(|why| Invalid::at("host", why.to_string())),
+                    may_connect(*address, reach, &[])
+                        .err()
+                        .map(|why| InvalidValueError::at("host", why.to_string())),
                 );
             }
             Some(Host::Name(name)) if is_metadata_name(name) => {
                 let why = format!("`{name}` is where clouds serve credentials; no grant reaches it");
-                problems.push(Invalid::at("host", why));
+                problems.push(InvalidValueError::at("host", why));
             }
             Some(Host::Name(_)) | None => {}
         }

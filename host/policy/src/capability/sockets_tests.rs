@@ -115,15 +115,15 @@ fn binding_is_for_clients() {
 fn what_cannot_be_granted_is_named() {
     for (text, words) in [
         (rule("*.example.com", 80), "`*` is not for sockets"),
-        (rule("", 80), "is no host"),
-        (rule("a b", 80), "is no host"),
+        (rule("", 80), "is not a host"),
+        (rule("a b", 80), "is not a host"),
         (rule("8.8.8.8", 0), "1 to 65535"),
         (rule("8.8.8.8", 65_536), "1 to 65535"),
         (rule("127.0.0.1", 80), "private = true"),
         (rule("[::ffff:10.0.0.1]", 80), "private = true"),
         (private("169.254.169.254", 80), "no grant reaches it"),
         (private("metadata.google.internal", 80), "no grant reaches it"),
-        (RuleText { protocol: Some("sctp".to_owned()), ..rule("8.8.8.8", 80) }, "no protocol"),
+        (RuleText { protocol: Some("sctp".to_owned()), ..rule("8.8.8.8", 80) }, "not a protocol"),
     ] {
         let problems = Grant::new(vec![rule("8.8.8.8", 80), text.clone()]).unwrap_err();
         assert!(problems.iter().any(|p| p.to_string().contains(words)), "{text:?}: {problems:?}");

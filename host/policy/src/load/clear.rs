@@ -1,10 +1,10 @@
 //! The one maker of [`Clearance`]: everything that must hold before a plugin is compiled, decided together, every reason
 //! told at once.
 
-use super::grant::{Effective, Grants, Unmet};
+use super::grant::{Effective, Grants, UnmetGrantError};
 use super::lint::{Allowed, Finding};
-use super::manifest::Asked;
-use super::pin::{self, Approved, Change, Pin, Seen};
+use super::manifest::RequestedCapabilities;
+use super::pin::{self, Approved, Pin, PinChangeError, Seen};
 use super::trust::Trusted;
 use crate::Digest;
 use crate::limits::call::CallLimits;
@@ -15,7 +15,7 @@ use crate::redact::printable;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clearance {
     trusted: Trusted,
-    asked: Asked,
+    asked: RequestedCapabilities,
     effective: Effective,
     limits: CallLimits,
     pin: Option<Pin>,
@@ -23,19 +23,19 @@ pub struct Clearance {
 
 /// Why a plugin is not cleared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotCleared {
+pub enum ClearanceError {
     /// It may not be, whoever approves it.
-    Refused(Vec<Refusal>),
+    Refused(Vec<RefusalError>),
     /// It is not what was approved, and waits.
-    Held(Vec<Change>),
+    Held(Vec<PinChangeError>),
 }
 
 /// Why a plugin is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum RefusalError {
     /// Ask and grant do not meet.
     #[error(transparent)]
-    Grant(#[from] Unmet),
+    Grant(#[from] UnmetGrantError),
     /// What was inspected is not what was trusted.
     #[error("{inspected} was inspected, {trusted} is trusted")]
     OtherBytes {
@@ -61,20 +61,20 @@ pub enum Refusal {
     /// It is made to be started or to serve, not to be called.
     #[error(
         "it is {0}, and has no function that can be a tool; build a library component (a \"reactor\") that exports its functions \
-         instead, as docs/PLUGIN-FORMAT.md shows"
+         instead, as docs/write-a-plugin.md shows"
     )]
     Program(&'static str),
 }
 
 /// What is known about a plugin when it asks to be cleared.
 #[derive(Debug, Clone)]
-pub struct Case<'a> {
+pub struct ClearanceInput<'a> {
     /// Which bytes were inspected.
     pub inspected: Digest,
     /// Which plugin they say they are.
-    pub says_it_is: Option<&'a str>,
+    pub declared_id: Option<&'a str>,
     /// What they ask.
-    pub asked: &'a Asked,
+    pub asked: &'a RequestedCapabilities,
     /// How many tools they make.
     pub tools: usize,
     /// What it is made for instead, as far as it says so.
@@ -97,30 +97,30 @@ pub struct Case<'a> {
 /// Every reason against it; everything that changed, if that is the only one.
 pub fn clear(
     trusted: Trusted,
-    case: &Case<'_>,
+    case: &ClearanceInput<'_>,
     grants: &Grants,
     limits: CallLimits,
-) -> Result<Clearance, NotCleared> {
+) -> Result<Clearance, ClearanceError> {
     let mut reasons = Vec::new();
     if case.inspected != trusted.digest() {
-        reasons.push(Refusal::OtherBytes { inspected: case.inspected, trusted: trusted.digest() });
+        reasons.push(RefusalError::OtherBytes { inspected: case.inspected, trusted: trusted.digest() });
     }
-    if let Some(id) = case.says_it_is.filter(|id| *id != trusted.plugin()) {
-        reasons.push(Refusal::OtherPlugin(printable(id, 100)));
+    if let Some(id) = case.declared_id.filter(|id| *id != trusted.plugin()) {
+        reasons.push(RefusalError::OtherPlugin(printable(id, 100)));
     }
     if case.tools == 0 {
-        reasons.push(case.program.map_or(Refusal::NoTools, Refusal::Program));
+        reasons.push(case.program.map_or(RefusalError::NoTools, RefusalError::Program));
     }
     if let Approved::Asked(Some(Pin { revoked: Some(why), .. })) = case.approved {
-        reasons.push(Refusal::Withdrawn(why.clone()));
+        reasons.push(RefusalError::Withdrawn(why.clone()));
     }
-    reasons.extend(hold_to_lints(case.findings, case.allowed).err().unwrap_or_default());
+    reasons.extend(check_lints(case.findings, case.allowed).err().unwrap_or_default());
     let effective = match grants.meet(case.asked) {
         Ok(effective) if reasons.is_empty() => effective,
-        Ok(_) => return Err(NotCleared::Refused(reasons)),
+        Ok(_) => return Err(ClearanceError::Refused(reasons)),
         Err(unmet) => {
-            reasons.extend(unmet.into_iter().map(Refusal::Grant));
-            return Err(NotCleared::Refused(reasons));
+            reasons.extend(unmet.into_iter().map(RefusalError::Grant));
+            return Err(ClearanceError::Refused(reasons));
         }
     };
     let pin = match case.approved {
@@ -134,7 +134,7 @@ pub fn clear(
                 asked: case.asked.written(),
                 grant: grants.written(),
             };
-            pin::compare(pin, &seen).map_err(NotCleared::Held)?;
+            pin::compare(pin, &seen).map_err(ClearanceError::Held)?;
             pin.cloned()
         }
     };
@@ -145,12 +145,12 @@ pub fn clear(
 ///
 /// # Errors
 /// Each finding that the operator does not let pass.
-pub fn hold_to_lints(findings: &[Finding], allowed: &Allowed) -> Result<(), Vec<Refusal>> {
-    let refused: Vec<Refusal> = findings
+pub fn check_lints(findings: &[Finding], allowed: &Allowed) -> Result<(), Vec<RefusalError>> {
+    let refused: Vec<RefusalError> = findings
         .iter()
         .filter(|finding| !allowed.contains(&finding.lint))
         .cloned()
-        .map(Refusal::Lint)
+        .map(RefusalError::Lint)
         .collect();
     if refused.is_empty() { Ok(()) } else { Err(refused) }
 }
@@ -167,7 +167,7 @@ impl Clearance {
     }
 
     /// What it asked.
-    pub fn asked(&self) -> &Asked {
+    pub fn asked(&self) -> &RequestedCapabilities {
         &self.asked
     }
 
@@ -185,7 +185,7 @@ impl Clearance {
     ///
     /// # Errors
     /// That it is not.
-    pub fn hold_to_said(&self, surface: Option<Digest>) -> Result<(), Change> {
+    pub fn check_dynamic_surface(&self, surface: Option<Digest>) -> Result<(), PinChangeError> {
         self.pin.as_ref().map_or(Ok(()), |pin| pin::compare_said(pin, surface))
     }
 
@@ -228,11 +228,11 @@ mod tests {
     #[test]
     fn trust_in_some_bytes_clears_no_others() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
-        let asked = Asked::default();
+        let asked = RequestedCapabilities::default();
         let allowed = Allowed::default();
-        let case = |inspected| Case {
+        let case = |inspected| ClearanceInput {
             inspected,
-            says_it_is: Some("p"),
+            declared_id: Some("p"),
             asked: &asked,
             tools: 1,
             program: None,
@@ -247,19 +247,25 @@ mod tests {
             a
         );
         let refused = clear(trusted(a), &case(b), &Grants::default(), CallLimits::default()).unwrap_err();
-        assert_eq!(refused, NotCleared::Refused(vec![Refusal::OtherBytes { inspected: b, trusted: a }]));
+        assert_eq!(
+            refused,
+            ClearanceError::Refused(vec![RefusalError::OtherBytes { inspected: b, trusted: a }])
+        );
     }
 
     #[test]
     fn every_reason_is_told_at_once() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
-        let asked =
-            Asked::from_imports(["wasi:http/types@0.2.0", "wasi:config/store@0.2.0-rc.1"], false).unwrap();
+        let asked = RequestedCapabilities::from_imports(
+            ["wasi:http/types@0.2.0", "wasi:config/store@0.2.0-rc.1"],
+            false,
+        )
+        .unwrap();
         let findings = lint::text("a text", "\u{1b}[2J<!-- -->");
         let allowed = Allowed::from([Lint::HtmlComment]);
-        let case = Case {
+        let case = ClearanceInput {
             inspected: b,
-            says_it_is: Some("q"),
+            declared_id: Some("q"),
             asked: &asked,
             tools: 0,
             program: None,
@@ -270,9 +276,9 @@ mod tests {
             approved: Approved::NotAsked,
         };
         let refused = clear(trusted(a), &case, &Grants::default(), CallLimits::default()).unwrap_err();
-        let NotCleared::Refused(refused) = refused else { panic!("{refused:?}") };
+        let ClearanceError::Refused(refused) = refused else { panic!("{refused:?}") };
         assert_eq!(refused.len(), 6);
-        let told: Vec<String> = refused.iter().map(Refusal::to_string).collect();
+        let told: Vec<String> = refused.iter().map(RefusalError::to_string).collect();
         assert!(
             told.iter().any(|line| line.contains("it needs `http`; add to its [plugin.grant]: http = [")),
             "{told:?}"
@@ -286,7 +292,8 @@ mod tests {
     #[test]
     fn what_nobody_approved_is_held_and_what_would_be_refused_is_refused_first() {
         let a = Digest::of(b"a");
-        let (asked, allowed, grants) = (Asked::default(), Allowed::default(), Grants::default());
+        let (asked, allowed, grants) =
+            (RequestedCapabilities::default(), Allowed::default(), Grants::default());
         let pin = Pin {
             id: "p".into(),
             digest: a,
@@ -298,9 +305,9 @@ mod tests {
         };
         let withdrawn = Pin { revoked: Some("a flaw".into()), ..pin.clone() };
         let judged = |approved, tools| {
-            let case = Case {
+            let case = ClearanceInput {
                 inspected: a,
-                says_it_is: None,
+                declared_id: None,
                 asked: &asked,
                 tools,
                 program: None,
@@ -313,11 +320,14 @@ mod tests {
             clear(trusted(a), &case, &grants, CallLimits::default())
         };
         assert_eq!(judged(Approved::Asked(Some(&pin)), 1).unwrap().pin(), Some(&pin));
-        assert_eq!(judged(Approved::Asked(None), 1), Err(NotCleared::Held(vec![Change::New])));
-        assert_eq!(judged(Approved::Asked(None), 0), Err(NotCleared::Refused(vec![Refusal::NoTools])));
+        assert_eq!(judged(Approved::Asked(None), 1), Err(ClearanceError::Held(vec![PinChangeError::New])));
+        assert_eq!(
+            judged(Approved::Asked(None), 0),
+            Err(ClearanceError::Refused(vec![RefusalError::NoTools]))
+        );
         assert_eq!(
             judged(Approved::Asked(Some(&withdrawn)), 1),
-            Err(NotCleared::Refused(vec![Refusal::Withdrawn("a flaw".into())]))
+            Err(ClearanceError::Refused(vec![RefusalError::Withdrawn("a flaw".into())]))
         );
     }
 }

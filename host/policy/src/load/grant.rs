@@ -1,7 +1,7 @@
 //! What the operator gives, and what is left of it when it meets what the plugin asks. Two keys: neither alone opens
 //! anything.
 
-use super::manifest::Asked;
+use super::manifest::RequestedCapabilities;
 use crate::Capability;
 use crate::capability::{Effects, clock, config, environment, files, http, keyvalue, random, sockets};
 use crate::redact::quoted;
@@ -50,7 +50,7 @@ pub struct Effective {
 
 /// A word on which ask and grant do not meet.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unmet {
+pub enum UnmetGrantError {
     /// Needed and not granted.
     #[error("it needs `{0}`; add to its [plugin.grant]: {1}")]
     Missing(Capability, String),
@@ -75,7 +75,7 @@ impl Grants {
     }
 
     /// The words that a plugin needs and whose grant refuses every use. Those that only its toolchain may want are none of them.
-    pub fn idle(&self, asked: &Asked) -> Vec<Capability> {
+    pub fn idle(&self, asked: &RequestedCapabilities) -> Vec<Capability> {
         let is_idle = |word: &Capability| match word {
             Capability::Files => self.files.as_ref().is_some_and(|grant| grant.mounts().is_empty()),
             Capability::Http => self.http.as_ref().is_some_and(|grant| grant.rules().is_empty()),
@@ -112,12 +112,12 @@ impl Grants {
     ///
     /// # Errors
     /// Every word on which they do not meet.
-    pub fn meet(&self, asked: &Asked) -> Result<Effective, Vec<Unmet>> {
-        let unmet: Vec<Unmet> = Capability::ALL
+    pub fn meet(&self, asked: &RequestedCapabilities) -> Result<Effective, Vec<UnmetGrantError>> {
+        let unmet: Vec<UnmetGrantError> = Capability::ALL
             .into_iter()
             .filter_map(|word| match (self.has(word), asked.covers(word), asked.needs().contains(&word)) {
-                (true, false, _) => Some(Unmet::NotAsked(word)),
-                (false, _, true) => Some(Unmet::Missing(word, asked.remedy(word))),
+                (true, false, _) => Some(UnmetGrantError::NotAsked(word)),
+                (false, _, true) => Some(UnmetGrantError::Missing(word, asked.remedy(word))),
                 (true, true, _) | (false, _, false) => None,
             })
             .collect();
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_need_without_a_grant_and_a_grant_without_an_ask_are_both_refused_and_all_are_named() {
-        let asked = Asked::from_imports(
+        let asked = RequestedCapabilities::from_imports(
             ["wasi:http/types@0.2.6", "wasi:config/store@0.2.0-rc.1", "wasi:clocks/wall-clock@0.2.6"],
             false,
         )
@@ -181,16 +181,18 @@ mod tests {
         assert_eq!(
             grants.meet(&asked),
             Err(vec![
-                Unmet::NotAsked(Capability::Files),
-                Unmet::Missing(Capability::Http, Capability::Http.suggestion().to_owned()),
-                Unmet::Missing(Capability::Config, Capability::Config.suggestion().to_owned())
+                UnmetGrantError::NotAsked(Capability::Files),
+                UnmetGrantError::Missing(Capability::Http, Capability::Http.suggestion().to_owned()),
+                UnmetGrantError::Missing(Capability::Config, Capability::Config.suggestion().to_owned())
             ])
         );
     }
 
     #[test]
     fn an_empty_grant_meets_a_need_and_gives_nothing() {
-        let asked = Asked::from_imports(["wasi:http/types@0.2.6", "wasi:sockets/tcp@0.2.6"], false).unwrap();
+        let asked =
+            RequestedCapabilities::from_imports(["wasi:http/types@0.2.6", "wasi:sockets/tcp@0.2.6"], false)
+                .unwrap();
         let grants = Grants {
             http: Some(http::Grant::default()),
             sockets: Some(sockets::Grant::default()),
@@ -202,7 +204,7 @@ mod tests {
     #[test]
     fn a_grant_that_refuses_all_that_is_needed_is_named_but_for_what_a_toolchain_imports() {
         use crate::load::toolchain::Toolchain;
-        let asked = Asked::from_imports(
+        let asked = RequestedCapabilities::from_imports(
             ["wasi:sockets/tcp@0.2.6", "wasi:keyvalue/store@0.2.0-draft", "wasi:filesystem/types@0.2.6"],
             false,
         )
@@ -225,8 +227,11 @@ mod tests {
 
     #[test]
     fn what_may_be_used_and_is_not_granted_has_its_default() {
-        let asked =
-            Asked::from_imports(["wasi:clocks/wall-clock@0.2.6", "wasi:random/random@0.2.6"], false).unwrap();
+        let asked = RequestedCapabilities::from_imports(
+            ["wasi:clocks/wall-clock@0.2.6", "wasi:random/random@0.2.6"],
+            false,
+        )
+        .unwrap();
         let effective = Grants::default().meet(&asked).unwrap();
         assert_eq!((effective.clock, effective.random), (clock::Grant::Coarse, random::Grant::Secure));
         assert!(effective.files.mounts().is_empty());

@@ -6,7 +6,7 @@ use std::fmt;
 use super::signer::KeyId;
 use crate::limits::load::IDENTITY_BYTES_MAX;
 use crate::redact::printable;
-use crate::{Digest, Invalid};
+use crate::{Digest, InvalidValueError};
 
 /// Who may sign: an issuer, exactly, and a name or a pattern of names that it vouches for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,14 +37,14 @@ impl Identity {
     ///
     /// # Errors
     /// [`Invalid`] at `issuer` or `san`.
-    pub fn parse(issuer: &str, san: &str) -> Result<Self, Invalid> {
+    pub fn parse(issuer: &str, san: &str) -> Result<Self, InvalidValueError> {
         let host = issuer.strip_prefix("https://").unwrap_or_default();
         if !is_plain(issuer) || issuer.contains(['*', '?', '#']) || host.is_empty() || host.starts_with('/') {
             let why =
                 "write the whole URL of one issuer, such as \"https://token.actions.githubusercontent.com\"";
-            return Err(Invalid::at("issuer", why));
+            return Err(InvalidValueError::at("issuer", why));
         }
-        let kind = check_san(san).map_err(|why| Invalid::at("san", why))?;
+        let kind = check_san(san).map_err(|why| InvalidValueError::at("san", why))?;
         Ok(Self { issuer: issuer.to_owned(), san: san.to_owned(), kind })
     }
 
@@ -90,7 +90,7 @@ fn check_san(san: &str) -> Result<Kind, String> {
         let mut parts = rest.splitn(3, '/');
         let (host, first) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         if scheme.is_empty() || host.is_empty() {
-            return Err(format!("it is no URI; write one, {EXAMPLES}"));
+            return Err(format!("it is not a URI; write one, {EXAMPLES}"));
         }
         let named = [scheme, host, first].iter().all(|part| !part.contains('*'));
         return if pattern && (!named || first.is_empty()) { any() } else { Ok(Kind::Uri) };
@@ -224,7 +224,7 @@ mod tests {
             ("a@Example.com", false),
         ] {
             assert_eq!(anyone.matches(ISSUER, &San::Email(name.to_owned())), meant, "{name}");
-            assert!(!anyone.matches(ISSUER, &uri(name)), "an address is no URI");
+            assert!(!anyone.matches(ISSUER, &uri(name)), "an address is not a URI");
         }
         assert!(!identity(WORKFLOW).matches("https://other.example", &uri(WORKFLOW)), "another issuer");
         assert!(!identity(WORKFLOW).matches("", &uri(WORKFLOW)));

@@ -6,7 +6,7 @@ mod sockets;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::grant::Grants;
-use super::manifest::Asked;
+use super::manifest::RequestedCapabilities;
 use crate::Capability;
 use crate::address::{Host, HostPattern, Reach, is_metadata_name, may_connect};
 use crate::capability::attempt::Attempt;
@@ -20,7 +20,7 @@ use crate::request::Target;
 /// where it can use files, the folder `empty`, in which it is given nothing and heard asking. So it is with sockets: it can
 /// open them, and they lead nowhere.
 #[must_use]
-pub fn in_force(present: Grants, asked: &Asked, empty: &str) -> Grants {
+pub fn in_force(present: Grants, asked: &RequestedCapabilities, empty: &str) -> Grants {
     let mut grants = present;
     for word in asked.needs() {
         match word {
@@ -43,7 +43,7 @@ pub fn in_force(present: Grants, asked: &Asked, empty: &str) -> Grants {
 
 /// The smallest grant that lets through what was refused, beside what is granted already.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lesson {
+pub struct GrantProposal {
     /// The lines of `[plugin.grant]`.
     pub lines: Vec<String>,
     /// What an operator has to know of them, each a sentence.
@@ -52,8 +52,8 @@ pub struct Lesson {
 
 /// Makes the lesson of what was refused to a plugin that asks `asked` and has `present`.
 #[must_use]
-pub fn lesson(present: &Grants, asked: &Asked, refused: &BTreeSet<Attempt>) -> Lesson {
-    let mut lesson = Lesson::default();
+pub fn lesson(present: &Grants, asked: &RequestedCapabilities, refused: &BTreeSet<Attempt>) -> GrantProposal {
+    let mut lesson = GrantProposal::default();
     let files = files_for(present, refused, &mut lesson.remarks);
     let http = http_for(present, refused, &mut lesson.remarks);
     let sockets = sockets::rules_for(present, refused, &mut lesson.remarks);

@@ -3,9 +3,9 @@
 use super::*;
 use crate::capability::sockets::Protocol;
 
-fn asked() -> Asked {
+fn asked() -> RequestedCapabilities {
     let imports = ["wasi:filesystem/types@0.2.6", "wasi:http/types@0.2.6", "wasi:config/store@0.2.0-rc.1"];
-    Asked::from_imports(imports, false).unwrap()
+    RequestedCapabilities::from_imports(imports, false).unwrap()
 }
 
 fn get(method: &str, url: &str) -> Attempt {
@@ -16,7 +16,7 @@ fn file(path: &str, wanted: Use) -> Attempt {
     Attempt::File { path: path.to_owned(), wanted }
 }
 
-fn learned(refused: &[Attempt]) -> Lesson {
+fn learned(refused: &[Attempt]) -> GrantProposal {
     lesson(&Grants::default(), &asked(), &refused.iter().cloned().collect())
 }
 
@@ -171,12 +171,12 @@ fn a_socket_to_a_granted_name_is_proposed_by_that_name() {
 
 #[test]
 fn a_store_is_proposed_with_the_default_room_and_one_that_is_there_stays() {
-    let asked = Asked::from_imports(["wasi:keyvalue/store@0.2.0-draft"], false).unwrap();
+    let asked = RequestedCapabilities::from_imports(["wasi:keyvalue/store@0.2.0-draft"], false).unwrap();
     let refused = |all: &[Attempt]| all.iter().cloned().collect();
     let told = lesson(&Grants::default(), &asked, &refused(&[Attempt::Keyvalue]));
     assert_eq!(told.lines, ["keyvalue = { bytes_max = 1048576, entries_max = 10000 }"]);
     assert_eq!(lesson(&Grants::default(), &asked, &refused(&[])).lines, ["keyvalue = {}"]);
-    let room = crate::capability::room::RoomText { bytes_max: Some(5), entries_max: None };
+    let room = crate::capability::room::QuotaText { bytes_max: Some(5), entries_max: None };
     let present = Grants { keyvalue: Some(keyvalue::Grant::new(room).unwrap()), ..Grants::default() };
     assert_eq!(
         lesson(&present, &asked, &refused(&[])).lines,

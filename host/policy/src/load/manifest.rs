@@ -10,7 +10,7 @@ use crate::redact::printable;
 
 /// What a plugin asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct RequestedCapabilities {
     needs: BTreeSet<Capability>,
     may_use: BTreeSet<Capability>,
     /// What built it, if what that imports may be unused.
@@ -20,7 +20,7 @@ pub struct Asked {
 /// Imports that Toolgate does not provide.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("it imports what Toolgate does not provide: {}", .0.join(", "))]
-pub struct UnknownImports(pub Vec<String>);
+pub struct UnknownImportsError(pub Vec<String>);
 
 /// WASI interfaces without power: they see and change nothing outside the call.
 const POWERLESS: [&str; 9] = [
@@ -43,16 +43,16 @@ const fn powerless_of(wasi: Wasi) -> &'static [&'static str] {
     }
 }
 
-impl Asked {
+impl RequestedCapabilities {
     /// What these imports ask for, by the names the component gives them, such as `wasi:io/poll@0.2.6`. WASI 0.3 is there
     /// for those that `asynchronous` says have the engine for it.
     ///
     /// # Errors
-    /// [`UnknownImports`], all of them.
+    /// [`UnknownImportsError`], all of them.
     pub fn from_imports<'a>(
         imports: impl IntoIterator<Item = &'a str>,
         asynchronous: bool,
-    ) -> Result<Self, UnknownImports> {
+    ) -> Result<Self, UnknownImportsError> {
         let mut asked = Self::default();
         let mut unknown = Vec::new();
         for import in imports {
@@ -73,7 +73,7 @@ impl Asked {
                 None => unknown.push(printable(import, 100)),
             }
         }
-        if unknown.is_empty() { Ok(asked) } else { Err(UnknownImports(unknown)) }
+        if unknown.is_empty() { Ok(asked) } else { Err(UnknownImportsError(unknown)) }
     }
 
     /// The same, and these words as needs: what its manifest requires.
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_every_toolchain_imports_asks_for_nothing_it_must_have() {
-        let asked = Asked::from_imports(
+        let asked = RequestedCapabilities::from_imports(
             [
                 "wasi:cli/environment@0.2.6",
                 "wasi:cli/exit@0.2.0",
@@ -226,8 +226,11 @@ mod tests {
                         Capability::Keyvalue => "0.2.0-draft",
                         _ => release,
                     };
-                    let asked =
-                        Asked::from_imports([format!("{interface}@{version}").as_str()], true).unwrap();
+                    let asked = RequestedCapabilities::from_imports(
+                        [format!("{interface}@{version}").as_str()],
+                        true,
+                    )
+                    .unwrap();
                     assert!(asked.covers(capability), "{interface}");
                     assert_eq!(
                         asked.needs().contains(&capability),
@@ -241,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_a_manifest_requires_is_needed_if_it_is_imported() {
-        let asked = || Asked::from_imports(["wasi:filesystem/types@0.2.6"], false).unwrap();
+        let asked = || RequestedCapabilities::from_imports(["wasi:filesystem/types@0.2.6"], false).unwrap();
         let files = BTreeSet::from([Capability::Files]);
         let required = asked().require(&files).unwrap();
         assert_eq!((required.needs(), required.may_use().len()), (&files, 0));
@@ -269,7 +272,7 @@ mod tests {
             "log",
             "\u{1b}[2J@1",
         ];
-        let UnknownImports(unknown) = Asked::from_imports(odd, true).unwrap_err();
+        let UnknownImportsError(unknown) = RequestedCapabilities::from_imports(odd, true).unwrap_err();
         assert_eq!(unknown.len(), odd.len());
         assert!(!unknown.concat().contains('\u{1b}'));
     }
@@ -277,8 +280,8 @@ mod tests {
     #[test]
     fn wasi_0_3_is_for_the_asynchronous_engine_and_the_refusal_says_so() {
         let imports = ["wasi:random/random@0.3.0", "wasi:random/random@0.2.6"];
-        assert!(Asked::from_imports(imports, true).unwrap().covers(Capability::Random));
-        let UnknownImports(unknown) = Asked::from_imports(imports, false).unwrap_err();
+        assert!(RequestedCapabilities::from_imports(imports, true).unwrap().covers(Capability::Random));
+        let UnknownImportsError(unknown) = RequestedCapabilities::from_imports(imports, false).unwrap_err();
         let [told] = unknown.as_slice() else { panic!("{unknown:?}") };
         assert!(
             told.starts_with("wasi:random/random@0.3.0") && told.contains("engine = \"async\""),

@@ -62,9 +62,9 @@ pub struct Seen<'a> {
 
 /// What is not as it was approved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Change {
+pub enum PinChangeError {
     /// Nobody approved it.
-    #[error("nobody has approved it")]
+    #[error("it is not approved")]
     New,
     /// It is another plugin.
     #[error("it was approved as plugin `{was}` and is now `{is}`")]
@@ -106,24 +106,24 @@ pub enum Line {
 ///
 /// # Errors
 /// Everything that changed.
-pub fn compare(pin: Option<&Pin>, seen: &Seen<'_>) -> Result<(), Vec<Change>> {
-    let Some(pin) = pin else { return Err(vec![Change::New]) };
+pub fn compare(pin: Option<&Pin>, seen: &Seen<'_>) -> Result<(), Vec<PinChangeError>> {
+    let Some(pin) = pin else { return Err(vec![PinChangeError::New]) };
     let mut changes = Vec::new();
     if pin.id != seen.id {
-        changes.push(Change::Id { was: pin.id.clone(), is: seen.id.to_owned() });
+        changes.push(PinChangeError::Id { was: pin.id.clone(), is: seen.id.to_owned() });
     }
     if pin.digest != seen.digest {
-        changes.push(Change::Bytes { was: pin.digest, is: seen.digest });
+        changes.push(PinChangeError::Bytes { was: pin.digest, is: seen.digest });
     }
     let is_seen = |approved: &Digest| *approved == seen.surface || Some(*approved) == seen.former_surface;
     if !pin.surfaces.first().is_some_and(is_seen) {
-        changes.push(Change::Surface);
+        changes.push(PinChangeError::Surface);
     }
     if pin.asked != seen.asked {
-        changes.push(Change::Asked(lines(&pin.asked, &seen.asked)));
+        changes.push(PinChangeError::Asked(lines(&pin.asked, &seen.asked)));
     }
     if pin.grant != seen.grant {
-        changes.push(Change::Grant(lines(&pin.grant, &seen.grant)));
+        changes.push(PinChangeError::Grant(lines(&pin.grant, &seen.grant)));
     }
     if changes.is_empty() { Ok(()) } else { Err(changes) }
 }
@@ -132,11 +132,11 @@ pub fn compare(pin: Option<&Pin>, seen: &Seen<'_>) -> Result<(), Vec<Change>> {
 ///
 /// # Errors
 /// That it said something else.
-pub(super) fn compare_said(pin: &Pin, surface: Option<Digest>) -> Result<(), Change> {
+pub(super) fn compare_said(pin: &Pin, surface: Option<Digest>) -> Result<(), PinChangeError> {
     if pin.surfaces.get(1).copied() == surface && pin.surfaces.len() <= 2 {
         Ok(())
     } else {
-        Err(Change::Surface)
+        Err(PinChangeError::Surface)
     }
 }
 
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn what_is_as_it_was_approved_is_the_same() {
         assert_eq!(compare(Some(&pin()), &seen()), Ok(()));
-        assert_eq!(compare(None, &seen()), Err(vec![Change::New]));
+        assert_eq!(compare(None, &seen()), Err(vec![PinChangeError::New]));
     }
 
     #[test]
@@ -196,12 +196,12 @@ mod tests {
             change(&mut seen, other);
             compare(Some(&pin()), &seen).unwrap_err()
         };
-        assert!(matches!(one(|seen, _| seen.id = "acme:file").as_slice(), [Change::Id { .. }]));
-        assert!(matches!(one(|seen, other| seen.digest = other).as_slice(), [Change::Bytes { .. }]));
-        assert_eq!(one(|seen, other| seen.surface = other), [Change::Surface]);
+        assert!(matches!(one(|seen, _| seen.id = "acme:file").as_slice(), [PinChangeError::Id { .. }]));
+        assert!(matches!(one(|seen, other| seen.digest = other).as_slice(), [PinChangeError::Bytes { .. }]));
+        assert_eq!(one(|seen, other| seen.surface = other), [PinChangeError::Surface]);
         assert_eq!(
             one(|seen, _| seen.asked.push("may use clock".into())),
-            [Change::Asked(vec![Line::Came("may use clock".into())])]
+            [PinChangeError::Asked(vec![Line::Came("may use clock".into())])]
         );
         let all = one(|seen, other| {
             *seen = Seen {
@@ -227,19 +227,19 @@ mod tests {
         let seen = |former_surface| Seen { surface: written_anew, former_surface, ..seen() };
         assert_eq!(compare(Some(&pin()), &seen(Some(Digest::of(b"surface")))), Ok(()));
         for former in [None, Some(Digest::of(b"other"))] {
-            assert_eq!(compare(Some(&pin()), &seen(former)), Err(vec![Change::Surface]));
+            assert_eq!(compare(Some(&pin()), &seen(former)), Err(vec![PinChangeError::Surface]));
         }
         let other = Pin { digest: Digest::of(b"other"), ..pin() };
         let changes = compare(Some(&other), &seen(Some(Digest::of(b"surface")))).unwrap_err();
-        assert!(matches!(changes.as_slice(), [Change::Bytes { .. }]), "{changes:?}");
+        assert!(matches!(changes.as_slice(), [PinChangeError::Bytes { .. }]), "{changes:?}");
     }
 
     #[test]
     fn a_pin_without_a_surface_matches_nothing() {
         let pin = Pin { surfaces: vec![], ..pin() };
-        assert_eq!(compare(Some(&pin), &seen()), Err(vec![Change::Surface]));
+        assert_eq!(compare(Some(&pin), &seen()), Err(vec![PinChangeError::Surface]));
         let former = Seen { former_surface: Some(Digest::of(b"surface")), ..seen() };
-        assert_eq!(compare(Some(&pin), &former), Err(vec![Change::Surface]));
+        assert_eq!(compare(Some(&pin), &former), Err(vec![PinChangeError::Surface]));
     }
 
     #[test]
@@ -247,9 +247,9 @@ mod tests {
         let (said, other) = (Digest::of(b"said"), Digest::of(b"other"));
         let dynamic = Pin { surfaces: vec![Digest::of(b"surface"), said], ..pin() };
         assert_eq!(compare_said(&dynamic, Some(said)), Ok(()));
-        assert_eq!(compare_said(&dynamic, Some(other)), Err(Change::Surface));
-        assert_eq!(compare_said(&dynamic, None), Err(Change::Surface));
-        assert_eq!(compare_said(&pin(), Some(said)), Err(Change::Surface));
+        assert_eq!(compare_said(&dynamic, Some(other)), Err(PinChangeError::Surface));
+        assert_eq!(compare_said(&dynamic, None), Err(PinChangeError::Surface));
+        assert_eq!(compare_said(&pin(), Some(said)), Err(PinChangeError::Surface));
         assert_eq!(compare_said(&pin(), None), Ok(()));
     }
 }

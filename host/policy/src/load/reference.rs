@@ -4,13 +4,13 @@
 use std::fmt;
 
 use crate::Digest;
-use crate::load::errand::{Errand, NoErrand};
+use crate::load::fetch::{FetchPermit, FetchPermitError};
 
 /// An artefact in a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
     registry: String,
-    home: Errand,
+    home: FetchPermit,
     repository: String,
     version: Version,
 }
@@ -26,22 +26,24 @@ pub enum Version {
 
 /// Why a text is no reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotAReference {
+pub enum ReferenceError {
     /// It has another form.
-    #[error("`{0}` is no artefact in a registry; write registry.example.com/team/plugin:1.0 or …@sha256:…")]
+    #[error(
+        "`{0}` is not an artefact in a registry; write registry.example.com/team/plugin:1.0 or …@sha256:…"
+    )]
     Form(String),
     /// Its registry cannot be asked.
     #[error(transparent)]
-    Registry(#[from] NoErrand),
+    Registry(#[from] FetchPermitError),
 }
 
 impl Reference {
     /// Reads a reference, without `oci://`. A registry on this machine is asked over plain http, any other over https.
     ///
     /// # Errors
-    /// [`NotAReference`].
-    pub fn parse(text: &str, private: bool) -> Result<Self, NotAReference> {
-        let form = || NotAReference::Form(crate::redact::url(text, 300));
+    /// [`ReferenceError`].
+    pub fn parse(text: &str, private: bool) -> Result<Self, ReferenceError> {
+        let form = || ReferenceError::Form(crate::redact::url(text, 300));
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => (name, Some(digest.parse::<Digest>().map_err(|_| form())?)),
             None => (text, None),
@@ -61,9 +63,9 @@ impl Reference {
         if !is_repository(repository) {
             return Err(form());
         }
-        let https = Errand::new("GET", &format!("https://{registry}/v2/"), private)?;
+        let https = FetchPermit::new("GET", &format!("https://{registry}/v2/"), private)?;
         let home = match https.target().host().is_loopback() {
-            true => Errand::new("GET", &format!("http://{registry}/v2/"), private)?,
+            true => FetchPermit::new("GET", &format!("http://{registry}/v2/"), private)?,
             false => https,
         };
         Ok(Self { registry: registry.to_owned(), home, repository: repository.to_owned(), version })
@@ -72,13 +74,13 @@ impl Reference {
     /// A request to the registry about this repository: `manifests/1.0`, `blobs/sha256:…`.
     ///
     /// # Errors
-    /// [`NoErrand`].
-    pub fn errand(&self, method: &str, rest: &str) -> Result<Errand, NoErrand> {
+    /// [`FetchPermitError`].
+    pub fn permit(&self, method: &str, rest: &str) -> Result<FetchPermit, FetchPermitError> {
         self.home.at(method, &format!("/v2/{}/{rest}", self.repository))
     }
 
     /// A request to the registry itself.
-    pub fn home(&self) -> &Errand {
+    pub fn home(&self) -> &FetchPermit {
         &self.home
     }
 
@@ -163,8 +165,8 @@ mod tests {
         ] {
             let reference = Reference::parse(text, false).unwrap();
             assert_eq!(reference.to_string(), format!("oci://{text}"));
-            let errand = reference.errand("GET", &format!("manifests/{}", reference.version())).unwrap();
-            assert_eq!(errand.target().url(), url);
+            let permit = reference.permit("GET", &format!("manifests/{}", reference.version())).unwrap();
+            assert_eq!(permit.target().url(), url);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::signer::is_id;
-use crate::Invalid;
+use crate::InvalidValueError;
 
 /// A part that signers play, such as publisher or vetting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct Met {
 /// A role that was not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("role `{role}` needs {threshold} of [{}], has {}", signers.join(", "), if *have == 0 { "none".to_owned() } else { have.to_string() })]
-pub struct Unmet {
+pub struct UnmetRuleError {
     /// The role.
     pub role: String,
     /// What it needs.
@@ -62,7 +62,7 @@ impl Pattern {
     ///
     /// # Errors
     /// [`Invalid`] for a star elsewhere.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    pub fn parse(text: &str) -> Result<Self, InvalidValueError> {
         let (body, pattern): (&str, fn(String) -> Self) = match text.strip_suffix('*') {
             Some(prefix) => (prefix, Self::Prefix),
             None => (text, Self::Exact),
@@ -70,9 +70,9 @@ impl Pattern {
         let fits = body.bytes().all(|b| b.is_ascii_graphic() && b != b'*');
         if text.is_empty() || !fits || body.len() > 128 {
             let why = format!(
-                r#"`{text}` is no plugin id; write one such as "acme:files", a beginning such as "acme:*", or "*""#
+                r#"`{text}` is not a plugin id; write one such as "acme:files", a beginning such as "acme:*", or "*""#
             );
-            return Err(Invalid::new(why));
+            return Err(InvalidValueError::new(why));
         }
         Ok(pattern(body.to_owned()))
     }
@@ -96,18 +96,19 @@ impl std::fmt::Display for Pattern {
 }
 
 /// Checks roles and rules against the known signer ids.
-pub(super) fn check(roles: &[Role], rules: &[Rule], signers: &[&str]) -> Vec<Invalid> {
+pub(super) fn check(roles: &[Role], rules: &[Rule], signers: &[&str]) -> Vec<InvalidValueError> {
     let mut problems = Vec::new();
     let signers: BTreeSet<&str> = signers.iter().copied().collect();
     let mut by_name: BTreeMap<&str, &Role> = BTreeMap::new();
     for (index, role) in roles.iter().enumerate() {
-        let mut note =
-            |key: &str, why: String| problems.push(Invalid::at(format!("role[{index}].{key}"), why));
+        let mut note = |key: &str, why: String| {
+            problems.push(InvalidValueError::at(format!("role[{index}].{key}"), why))
+        };
         if !is_id(&role.name) {
-            note("name", format!("`{}` is no name; write letters, digits, . _ @ or -", role.name));
+            note("name", format!("`{}` is not a name; write letters, digits, . _ @ or -", role.name));
         }
         if by_name.contains_key(role.name.as_str()) {
-            note("name", format!("`{}` stands twice", role.name));
+            note("name", format!("`{}` appears twice", role.name));
         } else {
             by_name.insert(&role.name, role);
         }
@@ -117,7 +118,7 @@ pub(super) fn check(roles: &[Role], rules: &[Rule], signers: &[&str]) -> Vec<Inv
                 note("signers", format!("there is no [[signer]] with id `{signer}`"));
             }
             if !earlier.insert(signer) {
-                note("signers", format!("`{signer}` stands twice"));
+                note("signers", format!("`{signer}` appears twice"));
             }
         }
         if role.threshold == 0 || role.threshold as usize > role.signers.len() {
@@ -130,8 +131,13 @@ pub(super) fn check(roles: &[Role], rules: &[Rule], signers: &[&str]) -> Vec<Inv
     problems
 }
 
-fn check_rule(index: usize, rule: &Rule, roles: &BTreeMap<&str, &Role>, problems: &mut Vec<Invalid>) {
-    let mut note = |why: String| problems.push(Invalid::at(format!("rule[{index}].require"), why));
+fn check_rule(
+    index: usize,
+    rule: &Rule,
+    roles: &BTreeMap<&str, &Role>,
+    problems: &mut Vec<InvalidValueError>,
+) {
+    let mut note = |why: String| problems.push(InvalidValueError::at(format!("rule[{index}].require"), why));
     if rule.require.is_empty() {
         note("an empty list would trust every plugin; name at least one role".to_owned());
     }
@@ -143,7 +149,7 @@ fn check_rule(index: usize, rule: &Rule, roles: &BTreeMap<&str, &Role>, problems
             continue;
         };
         if !earlier.insert(name) {
-            note(format!("`{name}` stands twice"));
+            note(format!("`{name}` appears twice"));
             continue;
         }
         for signer in &role.signers {
@@ -161,7 +167,7 @@ fn check_rule(index: usize, rule: &Rule, roles: &BTreeMap<&str, &Role>, problems
 ///
 /// # Errors
 /// The roles that stay unmet in a filling as large as possible.
-pub(super) fn fill(roles: &[&Role], signed: &[&str]) -> Result<Vec<Met>, Vec<Unmet>> {
+pub(super) fn fill(roles: &[&Role], signed: &[&str]) -> Result<Vec<Met>, Vec<UnmetRuleError>> {
     // place[i] is the role of the i-th signer, if it has one.
     let mut place: Vec<Option<usize>> = vec![None; signed.len()];
     for (index, role) in roles.iter().enumerate() {
@@ -189,7 +195,7 @@ pub(super) fn fill(roles: &[&Role], signed: &[&str]) -> Result<Vec<Met>, Vec<Unm
             met.push(Met { role: role.name.clone(), signers });
         } else {
             let (role, threshold, signers) = (role.name.clone(), role.threshold, role.signers.clone());
-            unmet.push(Unmet { role, threshold, signers, have });
+            unmet.push(UnmetRuleError { role, threshold, signers, have });
         }
     }
     if unmet.is_empty() { Ok(met) } else { Err(unmet) }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::identity::{Identity, San};
 use crate::redact::printable;
-use crate::{Digest, Invalid};
+use crate::{Digest, InvalidValueError};
 
 /// A moment, in seconds since 1970-01-01T00:00:00Z without leap seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,8 +99,8 @@ impl KeyId {
     /// Reads the 64 hexadecimal digits.
     ///
     /// # Errors
-    /// [`crate::digest::NotADigest`] for any other text.
-    pub fn from_hex(text: &str) -> Result<Self, crate::digest::NotADigest> {
+    /// [`crate::digest::DigestError`] for any other text.
+    pub fn from_hex(text: &str) -> Result<Self, crate::digest::DigestError> {
         Digest::from_hex(text).map(Self)
     }
 }
@@ -150,17 +150,18 @@ impl Signer {
 }
 
 /// Checks a list of signers: ids and keys are each used once, and periods have a length.
-pub(super) fn check(signers: &[Signer]) -> Vec<Invalid> {
+pub(super) fn check(signers: &[Signer]) -> Vec<InvalidValueError> {
     let mut problems = Vec::new();
     for (index, signer) in signers.iter().enumerate() {
-        let mut note =
-            |key: &str, why: String| problems.push(Invalid::at(format!("signer[{index}].{key}"), why));
+        let mut note = |key: &str, why: String| {
+            problems.push(InvalidValueError::at(format!("signer[{index}].{key}"), why))
+        };
         let earlier = signers.get(..index).unwrap_or_default();
         if !is_id(&signer.id) {
-            note("id", format!("`{}` is no id; write letters, digits, . _ @ or -", signer.id));
+            note("id", format!("`{}` is not an id; write letters, digits, . _ @ or -", signer.id));
         }
         if earlier.iter().any(|other| other.id == signer.id) {
-            note("id", format!("`{}` stands twice; give each signer an id of its own", signer.id));
+            note("id", format!("`{}` appears twice; give each signer an id of its own", signer.id));
         }
         if let Some(other) = earlier.iter().find(|other| other.key == signer.key) {
             note(

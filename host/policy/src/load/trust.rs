@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::role::{self, Met, Role, Rule, Unmet};
+use super::role::{self, Met, Role, Rule, UnmetRuleError};
 use super::signer::{self, Claim, Signer, UnixTime, Validity, VerifiedSignature};
 use crate::redact::{printable, quoted};
-use crate::{Digest, Invalid};
+use crate::{Digest, InvalidValueError};
 
 /// Who is trusted with what. Checked: roles exist, thresholds can be met, a key counts once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct Trusted {
     rules: Vec<Rule>,
     roles: Vec<Met>,
     signatures: Vec<VerifiedSignature>,
-    overdue: Vec<Overdue>,
+    overdue: Vec<OverdueError>,
     policy_version: u64,
 }
 
@@ -55,7 +55,7 @@ pub enum Standing {
 
 /// What should have been renewed, and lets only go on what was approved before. The operator is to be told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Overdue {
+pub enum OverdueError {
     /// The policy has run out.
     #[error(
         "the trust policy has expired; what was approved goes on, nothing new loads; renew `expires` in trust.toml"
@@ -87,7 +87,7 @@ pub struct Evidence<'a> {
 struct Weighed<'a> {
     /// Signers who count, by id.
     signed: Vec<&'a str>,
-    overdue: Vec<Overdue>,
+    overdue: Vec<OverdueError>,
     strangers: Vec<Claim>,
     out_of_time: Vec<(String, &'static str)>,
     elsewhere: Vec<(String, String)>,
@@ -98,7 +98,7 @@ const REASON_CHARS_MAX: usize = 1_000;
 
 /// Why they are not trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Distrust {
+pub enum TrustError {
     /// The digest is on the list.
     #[error("{digest} is revoked: {}", printable(reason, REASON_CHARS_MAX))]
     Revoked {
@@ -128,7 +128,7 @@ pub enum Distrust {
     #[error("{}{}", join(unmet), told(strangers, out_of_time, elsewhere))]
     Unmet {
         /// Which.
-        unmet: Vec<Unmet>,
+        unmet: Vec<UnmetRuleError>,
         /// Whom signatures name that are no signers.
         strangers: Vec<Claim>,
         /// Genuine signatures by signers who do not count now: id and why.
@@ -143,12 +143,12 @@ impl TrustPolicy {
     ///
     /// # Errors
     /// Everything that is wrong, each with its place.
-    pub fn new(parts: Parts) -> Result<Self, Vec<Invalid>> {
+    pub fn new(parts: Parts) -> Result<Self, Vec<InvalidValueError>> {
         let mut problems = signer::check(&parts.signers);
         let ids: Vec<&str> = parts.signers.iter().map(|signer| signer.id.as_str()).collect();
         problems.extend(role::check(&parts.roles, &parts.rules, &ids));
         if parts.version == 0 {
-            problems.push(Invalid::at("version", "counts from 1 and never goes down"));
+            problems.push(InvalidValueError::at("version", "counts from 1 and never goes down"));
         }
         if problems.is_empty() { Ok(Self(parts)) } else { Err(problems) }
     }
@@ -176,13 +176,13 @@ impl TrustPolicy {
     /// What can be said before any signature is looked at: revocation and pin.
     ///
     /// # Errors
-    /// [`Distrust::Revoked`] or [`Distrust::OtherBytes`].
-    pub fn precheck(&self, digest: Digest, pinned: Option<Digest>) -> Result<(), Distrust> {
+    /// [`TrustError::Revoked`] or [`TrustError::OtherBytes`].
+    pub fn precheck(&self, digest: Digest, pinned: Option<Digest>) -> Result<(), TrustError> {
         if let Some(reason) = self.revoked(&digest) {
-            return Err(Distrust::Revoked { digest, reason: reason.to_owned() });
+            return Err(TrustError::Revoked { digest, reason: reason.to_owned() });
         }
         match pinned {
-            Some(pinned) if pinned != digest => Err(Distrust::OtherBytes { found: digest, pinned }),
+            Some(pinned) if pinned != digest => Err(TrustError::OtherBytes { found: digest, pinned }),
             Some(_) | None => Ok(()),
         }
     }
@@ -191,7 +191,7 @@ impl TrustPolicy {
     /// for nothing. Whether a signer's time is over is judged at the time of signing where that is proved, else now.
     ///
     /// # Errors
-    /// [`Distrust`]; every unmet role is named.
+    /// [`TrustError`]; every unmet role is named.
     pub fn trust(
         &self,
         plugin: &str,
@@ -200,19 +200,19 @@ impl TrustPolicy {
         found: Evidence<'_>,
         standing: Standing,
         now: UnixTime,
-    ) -> Result<Trusted, Distrust> {
+    ) -> Result<Trusted, TrustError> {
         self.precheck(digest, pinned)?;
         let mut overdue = Vec::new();
         if self.0.expires.is_some_and(|expires| now >= expires) {
             match standing {
-                Standing::New => return Err(Distrust::PolicyExpired),
-                Standing::Approved => overdue.push(Overdue::Policy),
+                Standing::New => return Err(TrustError::PolicyExpired),
+                Standing::Approved => overdue.push(OverdueError::Policy),
             }
         }
         let rules = self.rules_for(plugin)?;
         let roles = self.roles_of(&rules);
         if found.signatures.is_empty() && found.strangers.is_empty() {
-            return Err(Distrust::Unsigned);
+            return Err(TrustError::Unsigned);
         }
         let mut weighed = self.weigh(plugin, digest, &found, standing, now);
         overdue.append(&mut weighed.overdue);
@@ -229,7 +229,7 @@ impl TrustPolicy {
                     policy_version: self.0.version,
                 })
             }
-            Err(unmet) => Err(Distrust::Unmet {
+            Err(unmet) => Err(TrustError::Unmet {
                 unmet,
                 strangers: weighed.strangers,
                 out_of_time: weighed.out_of_time,
@@ -266,7 +266,7 @@ impl TrustPolicy {
                     (Standing::Approved, Some(_)) if counted => {}
                     (Standing::Approved, Some(days_left)) => {
                         weighed.signed.push(&signer.id);
-                        weighed.overdue.push(Overdue::Signer { id: signer.id.clone(), days_left });
+                        weighed.overdue.push(OverdueError::Signer { id: signer.id.clone(), days_left });
                     }
                     (Standing::Approved, None) | (Standing::New, _) => {
                         weighed.out_of_time.push((signer.id.clone(), "expired"));
@@ -280,8 +280,8 @@ impl TrustPolicy {
     /// The same question of what was trusted before, perhaps by another policy, with the signatures that were found then.
     ///
     /// # Errors
-    /// [`Distrust`].
-    pub fn again(&self, trusted: &Trusted, standing: Standing, now: UnixTime) -> Result<Trusted, Distrust> {
+    /// [`TrustError`].
+    pub fn again(&self, trusted: &Trusted, standing: Standing, now: UnixTime) -> Result<Trusted, TrustError> {
         let found = Evidence { signatures: &trusted.signatures, strangers: &[] };
         self.trust(&trusted.plugin, trusted.digest, None, found, standing, now)
     }
@@ -294,9 +294,9 @@ impl TrustPolicy {
     }
 
     /// Every rule that matches, in the order of the file.
-    fn rules_for(&self, plugin: &str) -> Result<Vec<&Rule>, Distrust> {
+    fn rules_for(&self, plugin: &str) -> Result<Vec<&Rule>, TrustError> {
         let matching: Vec<&Rule> = self.0.rules.iter().filter(|rule| rule.plugin.matches(plugin)).collect();
-        if matching.is_empty() { Err(Distrust::NoRule(plugin.to_owned())) } else { Ok(matching) }
+        if matching.is_empty() { Err(TrustError::NoRule(plugin.to_owned())) } else { Ok(matching) }
     }
 
     /// The roles that these rules need, each once, in the order of the file.
@@ -333,7 +333,7 @@ impl Trusted {
     }
 
     /// What let it go on only because it was approved before.
-    pub fn overdue(&self) -> &[Overdue] {
+    pub fn overdue(&self) -> &[OverdueError] {
         &self.overdue
     }
 
@@ -343,8 +343,8 @@ impl Trusted {
     }
 }
 
-fn join(unmet: &[Unmet]) -> String {
-    let told: Vec<String> = unmet.iter().map(Unmet::to_string).collect();
+fn join(unmet: &[UnmetRuleError]) -> String {
+    let told: Vec<String> = unmet.iter().map(UnmetRuleError::to_string).collect();
     told.join("; ")
 }
 

@@ -42,7 +42,7 @@ fn signed_by(ids: &[&str]) -> Vec<VerifiedSignature> {
     ids.iter().map(|id| VerifiedSignature::new(bytes(), key(id), None)).collect()
 }
 
-fn judge(parts: Parts, plugin: &str, ids: &[&str]) -> Result<Trusted, Distrust> {
+fn judge(parts: Parts, plugin: &str, ids: &[&str]) -> Result<Trusted, TrustError> {
     let signatures = signed_by(ids);
     let found = Evidence { signatures: &signatures, strangers: &[] };
     TrustPolicy::new(parts).unwrap().trust(plugin, bytes(), None, found, Standing::New, NOW)
@@ -56,7 +56,10 @@ fn a_plugin_is_trusted_when_every_role_of_every_matching_rule_is_filled() {
     for too_few in
         [&["vendor"][..], &["vendor", "sec-a"], &["sec-a", "sec-b", "sec-c"], &["vendor", "sec-a", "sec-a"]]
     {
-        assert!(matches!(judge(parts(), "acme:files", too_few), Err(Distrust::Unmet { .. })), "{too_few:?}");
+        assert!(
+            matches!(judge(parts(), "acme:files", too_few), Err(TrustError::Unmet { .. })),
+            "{too_few:?}"
+        );
     }
 }
 
@@ -70,7 +73,7 @@ fn a_second_matching_rule_adds_its_roles() {
 
 #[test]
 fn no_rule_means_no() {
-    assert_eq!(judge(parts(), "other", &["vendor"]), Err(Distrust::NoRule("other".into())));
+    assert_eq!(judge(parts(), "other", &["vendor"]), Err(TrustError::NoRule("other".into())));
 }
 
 #[test]
@@ -91,7 +94,7 @@ fn a_stranger_counts_for_nothing_and_is_named() {
 
 #[test]
 fn nothing_signed_is_told_as_that() {
-    assert_eq!(judge(parts(), "tool", &[]), Err(Distrust::Unsigned));
+    assert_eq!(judge(parts(), "tool", &[]), Err(TrustError::Unsigned));
 }
 
 #[test]
@@ -99,7 +102,7 @@ fn a_signature_over_other_bytes_counts_for_nothing() {
     let other = VerifiedSignature::new(Digest::of(b"another component"), key("vendor"), None);
     let found = Evidence { signatures: &[other], strangers: &[] };
     let judged = TrustPolicy::new(parts()).unwrap().trust("tool", bytes(), None, found, Standing::New, NOW);
-    assert!(matches!(judged, Err(Distrust::Unmet { .. })));
+    assert!(matches!(judged, Err(TrustError::Unmet { .. })));
 }
 
 #[test]
@@ -107,7 +110,7 @@ fn a_revoked_digest_is_refused_whoever_signed() {
     let mut parts = parts();
     parts.revoked.insert(bytes(), "backdoor".into());
     let refused = judge(parts, "tool", &["vendor"]).unwrap_err();
-    assert!(matches!(refused, Distrust::Revoked { .. }));
+    assert!(matches!(refused, TrustError::Revoked { .. }));
 }
 
 #[test]
@@ -117,7 +120,7 @@ fn a_pin_means_these_bytes_only() {
     let found = Evidence { signatures: &signatures, strangers: &[] };
     let pinned = |pin| policy.trust("tool", bytes(), Some(pin), found, Standing::New, NOW);
     assert!(pinned(bytes()).is_ok());
-    assert!(matches!(pinned(Digest::of(b"x")), Err(Distrust::OtherBytes { .. })));
+    assert!(matches!(pinned(Digest::of(b"x")), Err(TrustError::OtherBytes { .. })));
 }
 
 #[test]
@@ -136,7 +139,7 @@ fn keys_and_policies_count_only_in_their_time() {
         assert!(told.contains(word), "{told}");
     }
     let expired = Parts { expires: Some(NOW), ..parts() };
-    assert_eq!(judge(expired, "tool", &["vendor"]), Err(Distrust::PolicyExpired));
+    assert_eq!(judge(expired, "tool", &["vendor"]), Err(TrustError::PolicyExpired));
     assert!(judge(Parts { expires: Some(later), ..parts() }, "tool", &["vendor"]).is_ok());
 }
 
@@ -194,23 +197,23 @@ fn what_was_approved_goes_on_past_a_date_and_nothing_new_begins() {
         TrustPolicy::new(parts).unwrap().trust("tool", bytes(), None, found, standing, now)
     };
     let expired = Parts { expires: Some(NOW), ..parts() };
-    assert_eq!(judged(expired.clone(), Standing::New, NOW), Err(Distrust::PolicyExpired));
+    assert_eq!(judged(expired.clone(), Standing::New, NOW), Err(TrustError::PolicyExpired));
     let goes_on = judged(expired, Standing::Approved, NOW).unwrap();
-    assert_eq!(goes_on.overdue(), [Overdue::Policy]);
+    assert_eq!(goes_on.overdue(), [OverdueError::Policy]);
     let mut parts = Parts { grace_days: 30, ..parts() };
     parts.signers.first_mut().unwrap().valid_until = Some(NOW);
     assert!(judged(parts.clone(), Standing::New, NOW).is_err());
     let last = UnixTime(NOW.0 + 30 * DAY_S - 1);
     for (now, days_left) in [(NOW, 30), (last, 0)] {
         let goes_on = judged(parts.clone(), Standing::Approved, now).unwrap();
-        assert_eq!(goes_on.overdue(), [Overdue::Signer { id: "vendor".into(), days_left }]);
+        assert_eq!(goes_on.overdue(), [OverdueError::Signer { id: "vendor".into(), days_left }]);
     }
     assert!(judged(parts.clone(), Standing::Approved, UnixTime(last.0 + 1)).is_err());
     parts.signers.first_mut().unwrap().valid_until = None;
     parts.signers.first_mut().unwrap().valid_from = Some(last);
     assert!(judged(parts.clone(), Standing::Approved, NOW).is_err(), "no key counts before its time");
     parts.revoked.insert(bytes(), "backdoor".into());
-    assert!(matches!(judged(parts, Standing::Approved, last), Err(Distrust::Revoked { .. })));
+    assert!(matches!(judged(parts, Standing::Approved, last), Err(TrustError::Revoked { .. })));
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub struct Record {
     sink: Arc<Sink>,
     started: Instant,
     fields: Map<String, Value>,
-    notes: Notes,
+    notes: CallTrace,
     open: bool,
 }
 
@@ -45,15 +45,15 @@ pub struct Record {
 #[derive(Debug)]
 pub struct Closed<T> {
     value: T,
-    notes: Notes,
+    notes: CallTrace,
 }
 
 /// Where a running call notes what it does. Cheap to clone; what is noted stands in the record.
 #[derive(Debug, Clone, Default)]
-pub struct Notes(Arc<Mutex<Noted>>);
+pub struct CallTrace(Arc<Mutex<TraceEntries>>);
 
 #[derive(Debug, Default)]
-struct Noted {
+struct TraceEntries {
     fuel: u64,
     memory_peak_bytes: u64,
     attempts: Listed<Attempt>,
@@ -96,7 +96,7 @@ impl<K: Ord + Clone> Listed<K> {
     }
 }
 
-impl Noted {
+impl TraceEntries {
     fn attempt(&mut self, attempt: Attempt, judged: Judged) {
         let room = room(&attempt);
         if !self.attempts.note(attempt, judged, |other| self::room(other) == room) {
@@ -139,7 +139,7 @@ impl Record {
         if opening.learning {
             fields.insert("learning".to_owned(), Value::from(true));
         }
-        Self { sink, started: Instant::now(), fields, notes: Notes::default(), open: true }
+        Self { sink, started: Instant::now(), fields, notes: CallTrace::default(), open: true }
     }
 
     /// Notes the permit under which the guest is about to run.
@@ -158,7 +158,7 @@ impl Record {
     }
 
     /// Where the running call notes what it does.
-    pub fn notes(&self) -> Notes {
+    pub fn notes(&self) -> CallTrace {
         self.notes.clone()
     }
 
@@ -218,7 +218,7 @@ impl Drop for Record {
 impl Closed<Outcome> {
     /// The one outcome without a record: that there can be none.
     pub(super) fn unrecorded(fault: Fault) -> Self {
-        Self { value: Outcome::Fault(fault), notes: Notes::default() }
+        Self { value: Outcome::Fault(fault), notes: CallTrace::default() }
     }
 }
 
@@ -239,7 +239,7 @@ impl<T> Closed<T> {
     }
 }
 
-impl Notes {
+impl CallTrace {
     /// Fuel used so far, and the most memory held at once.
     pub fn used(&self, fuel: u64, memory_peak_bytes: u64) {
         self.with(|noted| {
@@ -294,7 +294,7 @@ impl Notes {
         self.with(|noted| noted.listed())
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Noted) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut TraceEntries) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn whoever_looks_at_much_or_is_refused_much_hides_no_change() {
-        let notes = Notes::default();
+        let notes = CallTrace::default();
         for at in 0..2 * RECORD_PLACES_MAX {
             notes.attempt(file(at, Use::Read), Judged::Allowed);
             notes.attempt(file(at, Use::Write), Judged::Refused);

@@ -15,7 +15,7 @@ use toolgate_policy::capability::http::Rule;
 use toolgate_policy::limits::http::{AUTHORITIES_AGE_MS, AUTHORITIES_BYTES_MAX};
 use toolgate_policy::request::Scheme;
 
-use super::{Failure, NoLink};
+use super::{EgressError, RuleClientError};
 
 /// How TLS is spoken; nothing for plain HTTP.
 pub(super) type Tls = Option<Arc<ClientConfig>>;
@@ -57,7 +57,7 @@ struct Known {
 type Stamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
 
 impl Roots {
-    pub(super) fn trust(&self, rule: &Rule) -> Result<Trust, NoLink> {
+    pub(super) fn trust(&self, rule: &Rule) -> Result<Trust, RuleClientError> {
         match rule.scheme {
             Scheme::Http => Ok(Trust::Plain),
             Scheme::Https => self.tls(rule.ca.as_deref()),
@@ -65,15 +65,15 @@ impl Roots {
     }
 
     /// Those in `ca`, or the system's.
-    pub(super) fn tls(&self, ca: Option<&str>) -> Result<Trust, NoLink> {
+    pub(super) fn tls(&self, ca: Option<&str>) -> Result<Trust, RuleClientError> {
         let authorities = match ca {
             None => {
                 let read = || Authorities::read(Source::System).map(Arc::new);
-                self.0.get_or_init(read).clone().map_err(NoLink::Tls)?
+                self.0.get_or_init(read).clone().map_err(RuleClientError::Tls)?
             }
             Some(file) => {
                 let read = Authorities::read(Source::File(file.to_owned()));
-                Arc::new(read.map_err(|why| NoLink::Certificates(file.to_owned(), why))?)
+                Arc::new(read.map_err(|why| RuleClientError::Certificates(file.to_owned(), why))?)
             }
         };
         Ok(Trust::Tls(authorities))
@@ -85,7 +85,7 @@ impl Trust {
     ///
     /// # Errors
     /// [`Failure::Tls`] where they cannot be read any more.
-    pub(super) async fn config(&self) -> Result<Tls, Failure> {
+    pub(super) async fn config(&self) -> Result<Tls, EgressError> {
         match self {
             Self::Plain => Ok(None),
             Self::Tls(authorities) => authorities.config().await.map(Some),
@@ -99,7 +99,7 @@ impl Authorities {
         Ok(Self { source, known: Mutex::new(known) })
     }
 
-    async fn config(&self) -> Result<Arc<ClientConfig>, Failure> {
+    async fn config(&self) -> Result<Arc<ClientConfig>, EgressError> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if self.source.is_unchanged(&known) {
             return Ok(known.config);
@@ -122,7 +122,7 @@ impl Authorities {
                     Source::File(file) => file,
                 };
                 tracing::warn!(file, why, "certificate authorities cannot be read; nothing is sent");
-                Err(Failure::Tls)
+                Err(EgressError::Tls)
             }
         }
     }

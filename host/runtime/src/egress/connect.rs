@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use toolgate_policy::address::Host;
 use toolgate_policy::limits::call::HTTP_CONNECT_MS;
 
-use super::Failure;
+use super::EgressError;
 use super::authorities::Tls;
 use super::wire::{Account, Wire};
 
@@ -26,9 +26,9 @@ pub(super) async fn connect(
     tls: Tls,
     addresses: &[SocketAddr],
     account: &Arc<Account>,
-) -> Result<Pin<Box<dyn Stream>>, Failure> {
+) -> Result<Pin<Box<dyn Stream>>, EgressError> {
     let each = Duration::from_millis(HTTP_CONNECT_MS);
-    let mut last = Failure::Unreachable;
+    let mut last = EgressError::Unreachable;
     let mut tcp = None;
     for address in addresses {
         #[expect(clippy::disallowed_methods, reason = "these addresses were judged")]
@@ -39,32 +39,32 @@ pub(super) async fn connect(
                 break;
             }
             Ok(Err(error)) => last = refused(&error),
-            Err(_) => last = Failure::ConnectTimeout,
+            Err(_) => last = EgressError::ConnectTimeout,
         }
     }
     let tcp = tcp.ok_or(last)?;
     // A request is written at once; waiting to fill a segment would only delay it.
-    tcp.set_nodelay(true).map_err(|_| Failure::Unreachable)?;
+    tcp.set_nodelay(true).map_err(|_| EgressError::Unreachable)?;
     let wire = Wire::new(tcp, Arc::clone(account));
     let Some(config) = tls else {
         account.expect_request();
         return Ok(Box::pin(wire));
     };
     let name = match host {
-        Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| Failure::Tls)?,
+        Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| EgressError::Tls)?,
         Host::Address(address) => ServerName::from(*address),
     };
     let tls = TlsConnector::from(config).connect(name, wire).await.map_err(|error| {
         tracing::info!(%error, %host, "TLS to an outbound host failed");
-        account.failure().unwrap_or(Failure::Tls)
+        account.failure().unwrap_or(EgressError::Tls)
     })?;
     Ok(Box::pin(tls))
 }
 
-fn refused(error: &std::io::Error) -> Failure {
+fn refused(error: &std::io::Error) -> EgressError {
     match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => Failure::ConnectionRefused,
-        std::io::ErrorKind::TimedOut => Failure::ConnectTimeout,
-        _ => Failure::Unreachable,
+        std::io::ErrorKind::ConnectionRefused => EgressError::ConnectionRefused,
+        std::io::ErrorKind::TimedOut => EgressError::ConnectTimeout,
+        _ => EgressError::Unreachable,
     }
 }

@@ -18,7 +18,7 @@ use super::framing::{Leaving, Unwanted, header_bytes};
 use super::lease::Lease;
 use super::scrub::{Forms, Scrubber};
 use super::wire::Account;
-use super::{Failure, Link};
+use super::{EgressError, RuleClient};
 use crate::meter::Meter;
 use crate::secret::SecretSpec;
 
@@ -48,18 +48,18 @@ pub(super) enum Unanswered {
     /// The connection had been given up at the other end: nothing of the request was done.
     Unsent,
     /// It may have been sent, or its time is over.
-    Failed(Failure),
+    Failed(EgressError),
 }
 
-impl From<Failure> for Unanswered {
-    fn from(failure: Failure) -> Self {
+impl From<EgressError> for Unanswered {
+    fn from(failure: EgressError) -> Self {
         Self::Failed(failure)
     }
 }
 
 /// What a response is waited for with.
 pub(super) struct Waiting<'a> {
-    pub(super) link: &'a Link,
+    pub(super) link: &'a RuleClient,
     pub(super) first_byte_by: Instant,
     pub(super) meter: &'a Meter,
     /// Whether the connection may serve another request afterwards.
@@ -81,7 +81,7 @@ pub(super) async fn run(
     let response = tokio::select! {
         biased;
         failure = unwanted.written() => return Err(failure.into()),
-        response = sending => response.map_err(|_| Failure::Timeout)?,
+        response = sending => response.map_err(|_| EgressError::Timeout)?,
     };
     let response = response.map_err(|error| match account.failure() {
         Some(failure) => failure.into(),
@@ -98,10 +98,10 @@ pub(super) async fn run(
     }
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody asked for that.
-        return Err(Failure::Protocol.into());
+        return Err(EgressError::Protocol.into());
     }
     if header_bytes(&parts.headers) > HTTP_FIELD_BYTES_MAX {
-        return Err(Failure::Size.into());
+        return Err(EgressError::Size.into());
     }
     if let Some(failure) = unwanted.settled().await {
         return Err(failure.into());
@@ -125,9 +125,9 @@ pub(super) async fn run(
 }
 
 /// What hyper says of a broken exchange: the request's own body may have met a limit.
-fn broke(error: &hyper::Error) -> Failure {
-    let own = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Failure>());
-    own.copied().unwrap_or(Failure::Protocol)
+fn broke(error: &hyper::Error) -> EgressError {
+    let own = std::error::Error::source(error).and_then(|source| source.downcast_ref::<EgressError>());
+    own.copied().unwrap_or(EgressError::Protocol)
 }
 
 /// Whether it is beyond doubt where the response ends, so that what comes after it is not part of it. A server may send a body
@@ -154,7 +154,7 @@ fn has_one_end(method: &Method, parts: &Parts) -> bool {
 ///
 /// # Errors
 /// [`Failure::Coding`] where the body is packed, so that it could not be looked for.
-fn scrub_head(scrub: &Scrub, headers: &mut HeaderMap) -> Result<Scrubber, Failure> {
+fn scrub_head(scrub: &Scrub, headers: &mut HeaderMap) -> Result<Scrubber, EgressError> {
     let is_plain = |name: &HeaderName, plain: &str| {
         let mut codings =
             headers.get_all(name).iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
@@ -168,7 +168,7 @@ fn scrub_head(scrub: &Scrub, headers: &mut HeaderMap) -> Result<Scrubber, Failur
         || !is_plain(&TRANSFER_ENCODING, "chunked")
         || headers.contains_key(IM)
     {
-        return Err(Failure::Coding);
+        return Err(EgressError::Coding);
     }
     // Its length may change on the way; the body's end is told by the body.
     headers.remove(CONTENT_LENGTH);
@@ -202,14 +202,14 @@ struct Answer {
 
 impl Answer {
     /// The next frame as it came. At the end the connection is given back; at an error it is closed.
-    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
         let frame = if self.sleep.as_mut().poll(cx).is_ready() {
-            Some(Err(Failure::Timeout))
+            Some(Err(EgressError::Timeout))
         } else if let Poll::Ready(Some(failure)) = self.unwanted.poll_settled(cx) {
             Some(Err(failure))
         } else {
             let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
-            let failed = |_| self.account.failure().unwrap_or(Failure::Protocol);
+            let failed = |_| self.account.failure().unwrap_or(EgressError::Protocol);
             frame.map(|frame| frame.map_err(failed))
         };
         match &frame {
@@ -239,12 +239,12 @@ impl Drop for Answer {
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = Failure;
+    type Error = EgressError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
         let this = &mut *self;
         loop {
             if this.ended {

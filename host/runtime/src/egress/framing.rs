@@ -17,7 +17,7 @@ use toolgate_policy::header::changes_answer;
 use toolgate_policy::limits::call::HTTP_FIELD_BYTES_MAX;
 use toolgate_policy::limits::http::HTTP_EMPTY_BODY_MS;
 
-use super::{Failure, Link};
+use super::{EgressError, RuleClient};
 use crate::secret::SecretSpec;
 
 /// A request as it is sent.
@@ -48,7 +48,7 @@ pub(super) struct Known {
     last: Bytes,
 }
 
-type GuestBody = UnsyncBoxBody<Bytes, Failure>;
+type GuestBody = UnsyncBoxBody<Bytes, EgressError>;
 
 /// A body that is not sent. Whatever is written to it is one too many.
 pub(super) struct Unwanted(Option<GuestBody>);
@@ -58,14 +58,14 @@ pub(super) struct Unwanted(Option<GuestBody>);
 ///
 /// # Errors
 /// [`Failure::RequestBody`] for a length that is not a number or not that of its body, [`Failure::Size`], [`Failure::Malformed`].
-pub(super) fn frame<B>(pass: &Pass, link: &Link, request: Request<B>) -> Result<Outbound, Failure>
+pub(super) fn frame<B>(pass: &Pass, link: &RuleClient, request: Request<B>) -> Result<Outbound, EgressError>
 where
-    B: Body<Data = Bytes, Error: Into<Failure>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<EgressError>> + Send + 'static,
 {
     let target = pass.target();
     let (mut parts, body) = request.into_parts();
-    parts.uri = target.path_and_query().parse::<Uri>().map_err(|_| Failure::Malformed)?;
-    let host = HeaderValue::from_str(&target.authority()).map_err(|_| Failure::Malformed)?;
+    parts.uri = target.path_and_query().parse::<Uri>().map_err(|_| EgressError::Malformed)?;
+    let host = HeaderValue::from_str(&target.authority()).map_err(|_| EgressError::Malformed)?;
     parts.headers.insert(HOST, host);
     if let Some(secret) = &link.secret {
         put_secret(secret, &mut parts.headers)?;
@@ -74,7 +74,7 @@ where
     let has_none = matches!(parts.method, Method::GET | Method::HEAD | Method::TRACE | Method::CONNECT);
     let is_empty = body.is_end_stream();
     if announced.is_some_and(|length| length > 0) && (has_none || is_empty) {
-        return Err(Failure::RequestBody);
+        return Err(EgressError::RequestBody);
     }
     let mut rest = None;
     let body = if is_empty {
@@ -115,10 +115,10 @@ impl Outbound {
     }
 }
 
-fn put_secret(secret: &SecretSpec, headers: &mut HeaderMap) -> Result<(), Failure> {
+fn put_secret(secret: &SecretSpec, headers: &mut HeaderMap) -> Result<(), EgressError> {
     // What comes back must be readable to be scrubbed, and whole.
     if changes_answer(&secret.header) {
-        return Err(Failure::Malformed);
+        return Err(EgressError::Malformed);
     }
     let changed: Vec<HeaderName> =
         headers.keys().filter(|name| changes_answer(name.as_str())).cloned().collect();
@@ -126,31 +126,31 @@ fn put_secret(secret: &SecretSpec, headers: &mut HeaderMap) -> Result<(), Failur
         headers.remove(name);
     }
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    let name = HeaderName::from_bytes(secret.header.as_bytes()).map_err(|_| Failure::Malformed)?;
-    let mut value = HeaderValue::from_str(&secret.header_value()).map_err(|_| Failure::Malformed)?;
+    let name = HeaderName::from_bytes(secret.header.as_bytes()).map_err(|_| EgressError::Malformed)?;
+    let mut value = HeaderValue::from_str(&secret.header_value()).map_err(|_| EgressError::Malformed)?;
     value.set_sensitive(true);
     headers.insert(name, value);
     Ok(())
 }
 
 /// Takes out what the guest says of the length of its body: one number, or nothing.
-fn take_length(headers: &mut HeaderMap) -> Result<Option<u64>, Failure> {
+fn take_length(headers: &mut HeaderMap) -> Result<Option<u64>, EgressError> {
     let mut values = headers.get_all(CONTENT_LENGTH).iter();
     let (first, second) = (values.next(), values.next());
     let length = match (first, second) {
         (None, _) => return Ok(None),
-        (Some(_), Some(_)) => return Err(Failure::RequestBody),
+        (Some(_), Some(_)) => return Err(EgressError::RequestBody),
         (Some(value), None) => value.to_str().ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit())),
     };
-    let length = length.and_then(|text| text.parse().ok()).ok_or(Failure::RequestBody)?;
+    let length = length.and_then(|text| text.parse().ok()).ok_or(EgressError::RequestBody)?;
     headers.remove(CONTENT_LENGTH);
     Ok(Some(length))
 }
 
-fn check_size(parts: &Parts) -> Result<(), Failure> {
+fn check_size(parts: &Parts) -> Result<(), EgressError> {
     let uri = parts.uri.path_and_query().map_or(0, |path| path.as_str().len() as u64);
     if header_bytes(&parts.headers) + uri > HTTP_FIELD_BYTES_MAX {
-        return Err(Failure::Size);
+        return Err(EgressError::Size);
     }
     Ok(())
 }
@@ -161,12 +161,12 @@ pub(super) fn header_bytes(headers: &HeaderMap) -> u64 {
 
 impl Body for Leaving {
     type Data = Bytes;
-    type Error = Failure;
+    type Error = EgressError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
         match &mut *self {
             Self::Nothing => Poll::Ready(None),
             Self::Unknown(body) => match std::task::ready!(poll_data(body, cx)) {
@@ -198,19 +198,19 @@ impl Body for Leaving {
 
 impl Known {
     /// The next bytes; the last ones when it is known that there are no more.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, EgressError>>> {
         loop {
             match std::task::ready!(poll_data(&mut self.body, cx)) {
                 Some(Err(failure)) => return Poll::Ready(Some(Err(failure))),
                 Some(Ok(data)) => match self.left.checked_sub(data.len() as u64) {
-                    None => return Poll::Ready(Some(Err(Failure::RequestBody))),
+                    None => return Poll::Ready(Some(Err(EgressError::RequestBody))),
                     Some(0) => (self.left, self.last) = (0, data),
                     Some(left) => {
                         self.left = left;
                         return Poll::Ready(Some(Ok(data)));
                     }
                 },
-                None if self.left > 0 => return Poll::Ready(Some(Err(Failure::RequestBody))),
+                None if self.left > 0 => return Poll::Ready(Some(Err(EgressError::RequestBody))),
                 None => return Poll::Ready(Some(Ok(std::mem::take(&mut self.last)))),
             }
         }
@@ -218,7 +218,7 @@ impl Known {
 }
 
 /// The next bytes of a body that are some. Trailers are refused: a server may take them for headers.
-fn poll_data(body: &mut GuestBody, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+fn poll_data(body: &mut GuestBody, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, EgressError>>> {
     loop {
         let Some(frame) = std::task::ready!(Pin::new(&mut *body).poll_frame(cx)) else {
             return Poll::Ready(None);
@@ -227,7 +227,7 @@ fn poll_data(body: &mut GuestBody, cx: &mut Context<'_>) -> Poll<Option<Result<B
             Ok(Ok(data)) if data.is_empty() => {}
             Ok(Ok(data)) => return Poll::Ready(Some(Ok(data))),
             Ok(Err(frame)) if frame.trailers_ref().is_none_or(HeaderMap::is_empty) => {}
-            Ok(Err(_)) => return Poll::Ready(Some(Err(Failure::RequestTrailers))),
+            Ok(Err(_)) => return Poll::Ready(Some(Err(EgressError::RequestTrailers))),
             Err(failure) => return Poll::Ready(Some(Err(failure))),
         }
     }
@@ -238,17 +238,17 @@ impl Unwanted {
     ///
     /// # Errors
     /// [`Failure`] if something was written to it, or it was given up.
-    pub(super) async fn ended(&mut self) -> Result<(), Failure> {
+    pub(super) async fn ended(&mut self) -> Result<(), EgressError> {
         let Some(mut body) = self.0.take() else { return Ok(()) };
         match std::future::poll_fn(|cx| poll_data(&mut body, cx)).await {
             None => Ok(()),
-            Some(Ok(_)) => Err(Failure::RequestBody),
+            Some(Ok(_)) => Err(EgressError::RequestBody),
             Some(Err(failure)) => Err(failure),
         }
     }
 
     /// Waits for something to be written to it.
-    pub(super) async fn written(&mut self) -> Failure {
+    pub(super) async fn written(&mut self) -> EgressError {
         std::future::poll_fn(|cx| match self.poll_settled(cx) {
             Poll::Ready(Some(failure)) => Poll::Ready(failure),
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
@@ -257,19 +257,19 @@ impl Unwanted {
     }
 
     /// Waits until something was written to it, or it has ended. A guest that does not end it is not waited for for long.
-    pub(super) async fn settled(&mut self) -> Option<Failure> {
+    pub(super) async fn settled(&mut self) -> Option<EgressError> {
         let soon = Duration::from_millis(HTTP_EMPTY_BODY_MS);
         let settled = std::future::poll_fn(|cx| self.poll_settled(cx));
         tokio::time::timeout(soon, settled).await.ok().flatten()
     }
 
     /// Something was written to it, or nothing, and it has ended. One that is given up empty is as good as one that is ended.
-    pub(super) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Option<Failure>> {
+    pub(super) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Option<EgressError>> {
         let Some(body) = &mut self.0 else { return Poll::Ready(None) };
         let written = std::task::ready!(poll_data(body, cx));
         self.0 = None;
         Poll::Ready(match written {
-            Some(Ok(_) | Err(Failure::RequestTrailers)) => Some(Failure::RequestBody),
+            Some(Ok(_) | Err(EgressError::RequestTrailers)) => Some(EgressError::RequestBody),
             Some(Err(_)) | None => None,
         })
     }

@@ -18,7 +18,7 @@ use super::connect;
 use super::framing::Leaving;
 use super::idle::Idle;
 use super::wire::Account;
-use super::{Failure, Link};
+use super::{EgressError, RuleClient};
 use crate::meter::Meter;
 
 /// An open connection.
@@ -42,7 +42,7 @@ pub(super) struct Lease {
 
 /// What a connection is opened or taken for.
 pub(super) struct Wanted<'a> {
-    pub(super) link: &'a Link,
+    pub(super) link: &'a RuleClient,
     pub(super) host: &'a Host,
     pub(super) tls: &'a Tls,
     pub(super) threads: &'a Handle,
@@ -70,7 +70,7 @@ impl Lease {
     ///
     /// # Errors
     /// [`Failure`].
-    pub(super) async fn open(wanted: &Wanted<'_>, addresses: Vec<SocketAddr>) -> Result<Self, Failure> {
+    pub(super) async fn open(wanted: &Wanted<'_>, addresses: Vec<SocketAddr>) -> Result<Self, EgressError> {
         let account = Account::of_call(wanted.meter);
         let (host, tls, counted) = (wanted.host.clone(), wanted.tls.clone(), Arc::clone(&account));
         let opening = async move {
@@ -79,16 +79,16 @@ impl Lease {
             let mut builder = http1::Builder::new();
             builder.max_buf_size(HTTP_FIELD_BYTES_MAX as usize * 2).max_headers(HEADERS_MAX);
             let (sender, connection) =
-                builder.handshake(TokioIo::new(stream)).await.map_err(|_| Failure::Protocol)?;
+                builder.handshake(TokioIo::new(stream)).await.map_err(|_| EgressError::Protocol)?;
             let task = AbortOnDropHandle::new(tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "an outbound connection ended");
                 }
             }));
-            Ok::<_, Failure>((sender, task))
+            Ok::<_, EgressError>((sender, task))
         };
         let opening = AbortOnDropHandle::new(wanted.threads.spawn(opening));
-        let (sender, task) = opening.await.map_err(|_| Failure::Protocol)??;
+        let (sender, task) = opening.await.map_err(|_| EgressError::Protocol)??;
         let live = Live { sender, account, tls: wanted.tls.clone(), _task: task };
         Ok(Self::of(live, wanted, Instant::now(), false))
     }

@@ -12,10 +12,10 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
-use toolgate_policy::address::{Blocked, Host, Reach, is_metadata_name, may_connect};
+use toolgate_policy::address::{BlockedAddressError, Host, Reach, is_metadata_name, may_connect};
 use toolgate_policy::limits::http::NAME_ADDRESSES_MAX;
 
-use super::Failure;
+use super::EgressError;
 use super::interfaces::Interfaces;
 
 /// Asks the operator's name servers, or where there are none those of the system, whose configuration is read at the first
@@ -33,7 +33,7 @@ type Stamps = [Option<(u64, u64, i64, i64)>; 2];
 
 /// Why there is nowhere to connect to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoAddress {
+pub(crate) enum ResolveError {
     /// The name of a metadata service.
     #[error("{0} is a metadata service; no grant reaches it")]
     Metadata(String),
@@ -42,7 +42,7 @@ pub(crate) enum NoAddress {
     Name(String),
     /// Every address is out of bounds. A few of them.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Blocked(Vec<Blocked>),
+    Blocked(Vec<BlockedAddressError>),
     /// Which addresses are this machine's own is not known.
     #[error(
         "the addresses of this machine cannot be listed, so that {0} is reached with `private = true` only"
@@ -50,12 +50,12 @@ pub(crate) enum NoAddress {
     OwnUnknown(String),
 }
 
-impl NoAddress {
+impl ResolveError {
     /// What becomes of a request.
-    pub(super) fn failure(&self) -> Failure {
+    pub(super) fn failure(&self) -> EgressError {
         match self {
-            Self::Metadata(_) | Self::Blocked(_) | Self::OwnUnknown(_) => Failure::Prohibited,
-            Self::Name(_) => Failure::Name,
+            Self::Metadata(_) | Self::Blocked(_) | Self::OwnUnknown(_) => EgressError::Prohibited,
+            Self::Name(_) => EgressError::Name,
         }
     }
 }
@@ -113,17 +113,17 @@ impl Resolver {
     }
 
     /// The addresses of `host` that may be connected to; never empty, and never more than a few.
-    pub(super) async fn resolve(&self, host: &Host, reach: Reach) -> Result<Vec<IpAddr>, NoAddress> {
+    pub(super) async fn resolve(&self, host: &Host, reach: Reach) -> Result<Vec<IpAddr>, ResolveError> {
         let found: Vec<IpAddr> = match host {
             Host::Address(address) => vec![*address],
-            Host::Name(name) if is_metadata_name(name) => return Err(NoAddress::Metadata(name.clone())),
+            Host::Name(name) if is_metadata_name(name) => return Err(ResolveError::Metadata(name.clone())),
             Host::Name(name) => self.lookup(name).await?,
         };
         let own = match reach {
             Reach::Private => None,
             Reach::Global => {
                 let own = self.interfaces.addresses();
-                Some(own.ok_or_else(|| NoAddress::OwnUnknown(host.to_string()))?)
+                Some(own.ok_or_else(|| ResolveError::OwnUnknown(host.to_string()))?)
             }
         };
         let (mut allowed, mut blocked) = (Vec::new(), Vec::new());
@@ -139,13 +139,13 @@ impl Resolver {
             tracing::info!(%host, %reason, more, "an outbound address was left out");
         }
         if allowed.is_empty() {
-            return Err(NoAddress::Blocked(blocked));
+            return Err(ResolveError::Blocked(blocked));
         }
         Ok(a_few(&allowed))
     }
 
-    async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, NoAddress> {
-        let unknown = || NoAddress::Name(name.to_owned());
+    async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        let unknown = || ResolveError::Name(name.to_owned());
         let resolver = self.resolver().map_err(|error| {
             tracing::warn!(%error, "the configuration of name servers cannot be used");
             unknown()
@@ -197,7 +197,7 @@ mod tests {
         let own: IpAddr = "93.184.216.34".parse().unwrap();
         let resolver = Resolver { interfaces: Interfaces::of(&[own]), ..Resolver::new(Vec::new()) };
         let (here, there) = (Host::Address(own), Host::Address("93.184.216.35".parse().unwrap()));
-        let blocked = Err(NoAddress::Blocked(vec![Blocked::Own(own)]));
+        let blocked = Err(ResolveError::Blocked(vec![BlockedAddressError::Own(own)]));
         assert_eq!(resolver.resolve(&here, Reach::Global).await, blocked);
         assert_eq!(resolver.resolve(&here, Reach::Private).await, Ok(vec![own]));
         assert!(resolver.resolve(&there, Reach::Global).await.is_ok());

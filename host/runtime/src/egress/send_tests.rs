@@ -21,12 +21,12 @@ struct Watched(u8, Arc<Mutex<BTreeSet<String>>>);
 
 impl Body for Watched {
     type Data = Bytes;
-    type Error = Failure;
+    type Error = EgressError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
         let name = std::thread::current().name().unwrap_or_default().to_owned();
         self.1.lock().unwrap().insert(name);
         let left = self.0.checked_sub(1);
@@ -79,4 +79,23 @@ fn connections_are_driven_by_threads_that_run_no_guest() {
     });
     assert_eq!(body, "hello");
     assert_eq!(*seen.lock().unwrap(), BTreeSet::from(["connections".to_owned()]));
+}
+
+#[test]
+fn a_request_that_one_rule_allows_is_not_sent_with_what_another_brings() {
+    let rule = |path: &str| RuleText {
+        host: "api.example.com".to_owned(),
+        paths: Some(vec![path.to_owned()]),
+        ..RuleText::default()
+    };
+    let grant = Grant::new(vec![rule("/a"), rule("/b")]).unwrap();
+    let egress = Egress::new(Vec::new());
+    let link = egress.link(&grant.rules()[1], None).unwrap();
+    let pass = grant.allow(Target::parse("GET", "https", "api.example.com", "/a").unwrap()).unwrap();
+    let account = Account::new(&Budget::new(u64::MAX), u64::MAX);
+    let meter = Meter::new(CallLimits::default(), Instant::now() + Duration::from_secs(60), account);
+    let request = Request::builder().body(Watched(0, Arc::default())).unwrap();
+    let sent = threads("guests")
+        .block_on(async { egress.send(pass, link, request, Timeouts::default(), meter, &|| ()).await });
+    assert_eq!(sent.map(drop), Err(EgressError::Refused));
 }

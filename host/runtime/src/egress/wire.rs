@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use toolgate_policy::limits::http::HTTP_INFORMATIONAL_MAX;
 
-use super::Failure;
+use super::EgressError;
 use crate::meter::Meter;
 use crate::socket::acknowledge;
 
@@ -46,7 +46,7 @@ enum Payer {
 #[derive(Clone, Copy)]
 enum Broken {
     /// A bound was met.
-    Failure(Failure),
+    Failure(EgressError),
     /// Something came before a request was sent. Nothing of the request was written.
     Stale,
 }
@@ -100,12 +100,12 @@ impl Account {
         let mut state = self.state();
         state.informational += 1;
         if state.informational > HTTP_INFORMATIONAL_MAX {
-            state.broken.get_or_insert(Broken::Failure(Failure::Protocol));
+            state.broken.get_or_insert(Broken::Failure(EgressError::Protocol));
         }
     }
 
     /// Why it broke, if a bound was met.
-    pub(super) fn failure(&self) -> Option<Failure> {
+    pub(super) fn failure(&self) -> Option<EgressError> {
         match self.state().broken {
             Some(Broken::Failure(failure)) => Some(failure),
             Some(Broken::Stale) | None => None,
@@ -122,16 +122,16 @@ impl Account {
         let mut state = self.state();
         let bytes = bytes as u64;
         let counted = match &mut state.payer {
-            Payer::Call(meter) => meter.http_bytes(bytes).map_err(|_| Failure::Size),
+            Payer::Call(meter) => meter.http_bytes(bytes).map_err(|_| EgressError::Size),
             Payer::Host(left) => match left.checked_sub(bytes) {
                 Some(rest) => {
                     *left = rest;
                     Ok(())
                 }
-                None => Err(Failure::Size),
+                None => Err(EgressError::Size),
             },
             Payer::Nobody if bytes == 0 => Ok(()),
-            Payer::Nobody => Err(Failure::Protocol),
+            Payer::Nobody => Err(EgressError::Protocol),
         };
         counted.map_err(|failure| {
             state.broken.get_or_insert(Broken::Failure(failure));

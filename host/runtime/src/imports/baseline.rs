@@ -16,7 +16,7 @@ use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream, StreamError, St
 
 use super::Ctx;
 use super::output::Output;
-use crate::meter::{Meter, Stop};
+use crate::meter::{Meter, StopError};
 use toolgate_policy::limits::call::STREAM_BYTES_MAX;
 
 pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -54,11 +54,11 @@ fn view(ctx: &mut Ctx) -> View<'_> {
 
 impl exit::Host for View<'_> {
     fn exit(&mut self, status: Result<(), ()>) -> wasmtime::Result<()> {
-        Err(Stop::Exit(status.map_or(1, |()| 0)).into())
+        Err(StopError::Exit(status.map_or(1, |()| 0)).into())
     }
 
     fn exit_with_code(&mut self, status_code: u8) -> wasmtime::Result<()> {
-        Err(Stop::Exit(status_code).into())
+        Err(StopError::Exit(status_code).into())
     }
 }
 

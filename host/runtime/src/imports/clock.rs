@@ -12,8 +12,8 @@ use wasmtime_wasi_io::async_trait;
 use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 
 use super::Ctx;
-use crate::audit::record::Notes;
-use crate::meter::Stop;
+use crate::audit::record::CallTrace;
+use crate::meter::StopError;
 
 pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     wall_clock::add_to_linker::<Ctx, Clock>(linker, view)?;
@@ -36,7 +36,7 @@ struct View<'a> {
     grant: Grant,
     started: std::time::Instant,
     table: &'a mut ResourceTable,
-    notes: &'a Notes,
+    notes: &'a CallTrace,
 }
 
 fn view(ctx: &mut Ctx) -> View<'_> {
@@ -48,7 +48,7 @@ impl View<'_> {
     fn pass(&self) -> wasmtime::Result<Pass> {
         self.grant.allow().map_err(|denied| {
             self.notes.attempt(Attempt::Clock, Judged::Refused);
-            Stop::Grant(denied.to_string()).into()
+            StopError::Grant(denied.to_string()).into()
         })
     }
 

@@ -5,7 +5,7 @@ use toolgate_policy::capability::config::Grant;
 use wasmtime::component::{HasData, Linker};
 
 use super::Ctx;
-use crate::audit::record::Notes;
+use crate::audit::record::CallTrace;
 use crate::bindings::wasi::config::store;
 use crate::meter::Meter;
 
@@ -21,7 +21,7 @@ impl HasData for Config {
 
 struct View<'a> {
     grant: &'a Grant,
-    notes: &'a Notes,
+    notes: &'a CallTrace,
     meter: &'a Meter,
 }
 

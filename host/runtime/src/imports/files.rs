@@ -3,16 +3,16 @@
 //! of WASI in the same words, to whoever has the folders.
 
 mod account;
-pub(crate) mod act;
+pub(crate) mod broker;
 mod count;
 mod held;
-pub(crate) mod here;
 mod listing;
 mod p2;
 mod p3;
 mod quota;
+pub(crate) mod request;
 mod threads;
-mod words;
+mod wasi_convert;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 use super::Ctx;
 use crate::meter::Meter;
 use account::Account;
+use broker::ScratchTable;
 pub(crate) use held::State;
-use here::Desk;
 use threads::Threads;
 
 /// The granted folders, open, and what those hold that may grow.
@@ -70,7 +70,7 @@ impl Prototype {
                 .preopened_dir(&mount.host, &mount.guest, access)
                 .map_err(|error| (mount.host.clone(), error.root_cause().to_string()))?;
         }
-        let mut desk = Desk::of(builder.build().filesystem().clone());
+        let mut desk = ScratchTable::of(builder.build().filesystem().clone());
         let failed = |why: &dyn std::fmt::Debug| ("its folders".to_owned(), format!("{why:?}"));
         let opened = desk.view().get_directories().map_err(|error| failed(&error))?;
         let roots: Result<_, _> = opened.into_iter().map(|(root, _)| desk.take(root)).collect();

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use toolgate_policy::capability::attempt::{Attempt, Judged};
-use toolgate_policy::capability::http::{Pass, Refused};
-use toolgate_policy::header::Forbidden;
+use toolgate_policy::capability::http::{HttpDeniedError, Pass};
+use toolgate_policy::header::ForbiddenHeaderError;
 use toolgate_policy::limits::call::{HTTP_FIELD_BYTES_MAX, RECORD_HEADERS_MAX, STREAM_BYTES_MAX};
 use toolgate_policy::request::Target;
 use wasmtime::component::Linker;
@@ -24,8 +24,8 @@ use wasmtime_wasi_http::{
 };
 
 use super::Ctx;
-use super::outside::{Here, Outside};
-use crate::egress::{Arriving, Failure, Link, Timeouts};
+use super::host_calls::{Broker, HostCalls};
+use crate::egress::{Arriving, EgressError, RuleClient, Timeouts};
 
 /// What one call holds.
 pub(crate) struct State {
@@ -34,7 +34,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(outside: &Outside) -> Self {
+    pub(crate) fn new(outside: &HostCalls) -> Self {
         let mut ctx = WasiHttpCtx::new();
         ctx.set_field_size_limit(HTTP_FIELD_BYTES_MAX as usize);
         Self { ctx, hooks: Hooks(outside.clone()) }
@@ -58,7 +58,7 @@ fn view(ctx: &mut Ctx) -> WasiHttpCtxView<'_> {
 }
 
 /// The way on which requests leave.
-struct Hooks(Outside);
+struct Hooks(HostCalls);
 
 type Done = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Sending = Box<dyn Future<Output = Result<(Response<WasiBody>, Done), Error>> + Send>;
@@ -98,7 +98,7 @@ impl WasiHttpHooks for Hooks {
     }
 }
 
-impl Here {
+impl Broker {
     /// Sends a request, if it is granted.
     ///
     /// # Errors
@@ -107,13 +107,13 @@ impl Here {
         self,
         request: Request<B>,
         timeouts: Timeouts,
-    ) -> Result<Response<Arriving>, Failure>
+    ) -> Result<Response<Arriving>, EgressError>
     where
-        B: Body<Data = Bytes, Error: Into<Failure>> + Send + Unpin + 'static,
+        B: Body<Data = Bytes, Error: Into<EgressError>> + Send + Unpin + 'static,
     {
-        self.meter.http_request().map_err(|_| Failure::Refused)?;
+        self.meter.http_request().map_err(|_| EgressError::Refused)?;
         let pass = self.ask_request(&request)?;
-        let link = self.powers.links.get(pass.index()).cloned().ok_or(Failure::Refused)?;
+        let link = self.powers.links.get(pass.index()).cloned().ok_or(EgressError::Refused)?;
         self.ask_headers(&pass, &link, request.headers())?;
         let (attempt, host) = (Attempt::Request(pass.target().clone()), host(pass.target()));
         // Before it is sent: a call may end while it is.
@@ -124,18 +124,18 @@ impl Here {
         let sent = self.powers.egress.send(pass, link, request, timeouts, self.meter, &hand_over).await;
         match sent {
             // It was given to a connection that had waited, and then again to nobody: the first may have arrived.
-            Err(Failure::Prohibited) if handed_over.into_inner() => {
+            Err(EgressError::Prohibited) if handed_over.into_inner() => {
                 self.notes.host(&host, Judged::Refused);
                 self.notes.attempt(attempt, Judged::Refused);
             }
-            Err(Failure::Prohibited) => self.notes.turned_back(attempt, &host),
+            Err(EgressError::Prohibited) => self.notes.turned_back(attempt, &host),
             Ok(_) | Err(_) => {}
         }
         sent
     }
 
     /// Asks for the header fields of a request, and notes those for which it is refused.
-    fn ask_headers(&self, pass: &Pass, link: &Link, headers: &HeaderMap) -> Result<(), Failure> {
+    fn ask_headers(&self, pass: &Pass, link: &RuleClient, headers: &HeaderMap) -> Result<(), EgressError> {
         let mut forbidden = link.forbidden(pass, headers).peekable();
         if forbidden.peek().is_none() {
             return Ok(());
@@ -145,8 +145,8 @@ impl Here {
             tracing::debug!(name, %why, "an outbound request was refused for a header");
             let request = pass.target().clone();
             let attempt = match why {
-                Forbidden::NotNamed => Attempt::Header { request, name: name.to_owned() },
-                Forbidden::Never | Forbidden::Secret => Attempt::NoRequest {
+                ForbiddenHeaderError::NotNamed => Attempt::Header { request, name: name.to_owned() },
+                ForbiddenHeaderError::Never | ForbiddenHeaderError::Secret => Attempt::NoRequest {
                     text: format!("{} {} with the header {name}", request.method(), request.url()),
                     why: why.to_string(),
                 },
@@ -154,11 +154,11 @@ impl Here {
             self.notes.attempt(attempt, Judged::Refused);
         }
         self.notes.not_listed(forbidden.count());
-        Err(Failure::Header)
+        Err(EgressError::Header)
     }
 
     /// Asks for a request, and notes it where it is refused.
-    fn ask_request<B>(&self, request: &Request<B>) -> Result<Pass, Failure> {
+    fn ask_request<B>(&self, request: &Request<B>) -> Result<Pass, EgressError> {
         let uri = request.uri();
         let scheme = uri.scheme_str().unwrap_or_default();
         let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
@@ -174,11 +174,11 @@ impl Here {
         self.notes.host(&format!("{scheme}://{authority}"), Judged::Refused);
         let text = || format!("{} {scheme}://{authority}{}", request.method(), uri.path());
         let attempt = match refused {
-            Refused::NotGranted(target) => Attempt::Request(target),
-            Refused::Malformed(why) => Attempt::NoRequest { text: text(), why: why.to_string() },
+            HttpDeniedError::NotGranted(target) => Attempt::Request(target),
+            HttpDeniedError::Malformed(why) => Attempt::NoRequest { text: text(), why: why.to_string() },
         };
         self.notes.attempt(attempt, Judged::Refused);
-        Err(Failure::Refused)
+        Err(EgressError::Refused)
     }
 }
 
@@ -188,7 +188,7 @@ fn host(target: &Target) -> String {
 }
 
 /// What the body of a guest's request ends with when it breaks off.
-impl From<Error> for Failure {
+impl From<Error> for EgressError {
     fn from(error: Error) -> Self {
         match error {
             Error::HttpRequestBodySize(_) => Self::RequestBody,
@@ -198,21 +198,21 @@ impl From<Error> for Failure {
 }
 
 /// What a guest learns of a failure, in the words of wasi:http.
-fn told(failure: Failure) -> Error {
+fn told(failure: EgressError) -> Error {
     match failure {
-        Failure::Refused | Failure::Header => Error::HttpRequestDenied,
-        Failure::RequestBody => Error::HttpRequestBodySize(None),
-        Failure::RequestTrailers => Error::HttpRequestTrailerSectionSize(None),
-        Failure::Coding => Error::HttpResponseContentCoding(None),
-        Failure::Malformed => Error::HttpRequestUriInvalid,
-        Failure::Name => Error::DnsError { rcode: None, info_code: None },
-        Failure::Prohibited => Error::DestinationIpProhibited,
-        Failure::ConnectionRefused => Error::ConnectionRefused,
-        Failure::Unreachable => Error::DestinationUnavailable,
-        Failure::Tls => Error::TlsCertificateError,
-        Failure::ConnectTimeout => Error::ConnectionTimeout,
-        Failure::Timeout => Error::HttpResponseTimeout,
-        Failure::Size => Error::HttpResponseBodySize(None),
-        Failure::Protocol => Error::HttpProtocolError,
+        EgressError::Refused | EgressError::Header => Error::HttpRequestDenied,
+        EgressError::RequestBody => Error::HttpRequestBodySize(None),
+        EgressError::RequestTrailers => Error::HttpRequestTrailerSectionSize(None),
+        EgressError::Coding => Error::HttpResponseContentCoding(None),
+        EgressError::Malformed => Error::HttpRequestUriInvalid,
+        EgressError::Name => Error::DnsError { rcode: None, info_code: None },
+        EgressError::Prohibited => Error::DestinationIpProhibited,
+        EgressError::ConnectionRefused => Error::ConnectionRefused,
+        EgressError::Unreachable => Error::DestinationUnavailable,
+        EgressError::Tls => Error::TlsCertificateError,
+        EgressError::ConnectTimeout => Error::ConnectionTimeout,
+        EgressError::Timeout => Error::HttpResponseTimeout,
+        EgressError::Size => Error::HttpResponseBodySize(None),
+        EgressError::Protocol => Error::HttpProtocolError,
     }
 }

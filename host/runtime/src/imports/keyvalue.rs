@@ -1,16 +1,16 @@
 //! `keyvalue`: wasi:keyvalue over the plugin's store. Each use asks for its pass first; buckets are names within the one
 //! store, any name opens one.
 
-pub(crate) mod act;
+pub(crate) mod request;
 
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 use super::Ctx;
-use super::outside::Outside;
-use super::outside::words::{Blob, Many};
+use super::host_calls::HostCalls;
+use super::host_calls::protocol::{BoundedVec, ByteBlob};
 use crate::bindings::Bucket;
 use crate::bindings::wasi::keyvalue::{atomics, batch, store};
-use act::{Act, Came, Refused};
+use request::{KeyvalueFault, KeyvalueRequest, KeyvalueResponse};
 
 pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     store::add_to_linker::<Ctx, Keyvalue>(linker, view)?;
@@ -26,7 +26,7 @@ impl HasData for Keyvalue {
 
 struct View<'a> {
     table: &'a mut ResourceTable,
-    outside: &'a Outside,
+    outside: &'a HostCalls,
 }
 
 fn view(ctx: &mut Ctx) -> View<'_> {
@@ -38,11 +38,11 @@ type Handle = Resource<Bucket>;
 type Told<T> = wasmtime::Result<Result<T, store::Error>>;
 type Entries = Vec<Option<(String, Vec<u8>)>>;
 
-impl From<Refused> for store::Error {
-    fn from(refused: Refused) -> Self {
+impl From<KeyvalueFault> for store::Error {
+    fn from(refused: KeyvalueFault) -> Self {
         match refused {
-            Refused::Denied => Self::AccessDenied,
-            Refused::Other(why) => Self::Other(why),
+            KeyvalueFault::Denied => Self::AccessDenied,
+            KeyvalueFault::Other(why) => Self::Other(why),
         }
     }
 }
@@ -65,27 +65,28 @@ impl View<'_> {
     }
 
     async fn values(&mut self, bucket: &Handle, keys: Vec<String>) -> Told<Entries> {
-        let (bucket, keys) = (self.bucket(bucket)?, Many(keys));
-        let told = |(key, Blob(value))| (key, value);
-        told!(self, Act::Get { bucket, keys },
-            Came::Values(values) => values.into_iter().map(|entry| entry.map(told)).collect())
+        let (bucket, keys) = (self.bucket(bucket)?, BoundedVec(keys));
+        let told = |(key, ByteBlob(value))| (key, value);
+        told!(self, KeyvalueRequest::Get { bucket, keys },
+            KeyvalueResponse::Values(values) => values.into_iter().map(|entry| entry.map(told)).collect())
     }
 
     async fn put(&mut self, bucket: &Handle, entries: Vec<(String, Vec<u8>)>) -> Told<()> {
         let bucket = self.bucket(bucket)?;
-        let entries = Many(entries.into_iter().map(|(key, value)| (key, Blob(value))).collect());
-        told!(self, Act::Set { bucket, entries }, Came::Done => ())
+        let entries = BoundedVec(entries.into_iter().map(|(key, value)| (key, ByteBlob(value))).collect());
+        told!(self, KeyvalueRequest::Set { bucket, entries }, KeyvalueResponse::Done => ())
     }
 
     async fn take(&mut self, bucket: &Handle, keys: Vec<String>) -> Told<()> {
-        let (bucket, keys) = (self.bucket(bucket)?, Many(keys));
-        told!(self, Act::Delete { bucket, keys }, Came::Done => ())
+        let (bucket, keys) = (self.bucket(bucket)?, BoundedVec(keys));
+        told!(self, KeyvalueRequest::Delete { bucket, keys }, KeyvalueResponse::Done => ())
     }
 }
 
 impl store::Host for View<'_> {
     async fn open(&mut self, identifier: String) -> Told<Handle> {
-        let opened: Told<()> = told!(self, Act::Open { bucket: identifier.clone() }, Came::Done => ());
+        let opened: Told<()> =
+            told!(self, KeyvalueRequest::Open { bucket: identifier.clone() }, KeyvalueResponse::Done => ());
         Ok(match opened? {
             Ok(()) => Ok(self.table.push(Bucket(identifier))?),
             Err(error) => Err(error),
@@ -109,13 +110,13 @@ impl store::HostBucket for View<'_> {
 
     async fn exists(&mut self, bucket: Handle, key: String) -> Told<bool> {
         let bucket = self.bucket(&bucket)?;
-        told!(self, Act::Exists { bucket, key }, Came::There(there) => there)
+        told!(self, KeyvalueRequest::Exists { bucket, key }, KeyvalueResponse::There(there) => there)
     }
 
     async fn list_keys(&mut self, bucket: Handle, cursor: Option<u64>) -> Told<store::KeyResponse> {
         let bucket = self.bucket(&bucket)?;
-        told!(self, Act::Keys { bucket, cursor },
-            Came::Page { keys, cursor } => store::KeyResponse { keys, cursor })
+        told!(self, KeyvalueRequest::Keys { bucket, cursor },
+            KeyvalueResponse::Page { keys, cursor } => store::KeyResponse { keys, cursor })
     }
 
     async fn drop(&mut self, bucket: Handle) -> wasmtime::Result<()> {
@@ -127,7 +128,7 @@ impl store::HostBucket for View<'_> {
 impl atomics::Host for View<'_> {
     async fn increment(&mut self, bucket: Handle, key: String, by: u64) -> Told<u64> {
         let bucket = self.bucket(&bucket)?;
-        told!(self, Act::Increment { bucket, key, by }, Came::Number(sum) => sum)
+        told!(self, KeyvalueRequest::Increment { bucket, key, by }, KeyvalueResponse::Number(sum) => sum)
     }
 }
 

@@ -10,8 +10,8 @@ use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 use wasmtime_wasi::p3::bindings::random as p3;
 
 use super::Ctx;
-use crate::audit::record::Notes;
-use crate::meter::{Meter, Stop};
+use crate::audit::record::CallTrace;
+use crate::meter::{Meter, StopError};
 
 /// How much of a seeded stream a call has drawn.
 #[derive(Default)]
@@ -49,7 +49,7 @@ struct View<'a> {
     grant: Grant,
     state: &'a mut State,
     meter: &'a Meter,
-    notes: &'a Notes,
+    notes: &'a CallTrace,
 }
 
 fn view(ctx: &mut Ctx) -> View<'_> {
@@ -61,7 +61,7 @@ impl View<'_> {
     fn bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
         let pass = self.grant.allow().map_err(|denied| {
             self.notes.attempt(Attempt::Random, Judged::Refused);
-            Stop::Grant(denied.to_string())
+            StopError::Grant(denied.to_string())
         })?;
         if len > RANDOM_BYTES_MAX {
             wasmtime::bail!("{len} random bytes at once; {RANDOM_BYTES_MAX} is the most");

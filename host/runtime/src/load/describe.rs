@@ -15,7 +15,7 @@ use super::manifest::Texts;
 use crate::artifact::Artifact;
 use crate::mapping::schema::{Docs, input, output, reply};
 use crate::mapping::schema_v1;
-use crate::mapping::shape::{Function, NoShape};
+use crate::mapping::shape::{Function, ShapeError};
 use crate::snapshot::tool::Listing;
 
 /// What is listed of a component.
@@ -30,7 +30,7 @@ pub struct Described {
 
 /// Why a component cannot be described.
 #[derive(Debug, thiserror::Error)]
-pub enum NotDescribed {
+pub enum DescribeError {
     /// It exports too much.
     #[error("it exports {0} functions: the limit is {TOOLS_MAX}")]
     Tools(usize),
@@ -40,7 +40,7 @@ pub enum NotDescribed {
         /// Which.
         path: String,
         /// Why.
-        why: NoShape,
+        why: ShapeError,
     },
     /// A schema is too large.
     #[error("its function {0} cannot be a tool: its schemas have more than {SCHEMA_BYTES_MAX} bytes")]
@@ -66,17 +66,17 @@ const SIGNATURE_CHARS_MAX: usize = 1_000;
 /// Describes the tools of a component.
 ///
 /// # Errors
-/// [`NotDescribed`].
-pub fn describe(inspected: &Inspected, prefix: &Prefix) -> Result<Described, NotDescribed> {
+/// [`DescribeError`].
+pub fn describe(inspected: &Inspected, prefix: &Prefix) -> Result<Described, DescribeError> {
     if inspected.functions.len() > TOOLS_MAX {
-        return Err(NotDescribed::Tools(inspected.functions.len()));
+        return Err(DescribeError::Tools(inspected.functions.len()));
     }
     let mut usable: BTreeMap<&ExportPath, &Function> = BTreeMap::new();
     for (path, function) in &inspected.functions {
         match function {
             Ok(function) => drop(usable.insert(path, function)),
             Err(why) if why.refuses_plugin() => {
-                return Err(NotDescribed::Shape { path: shown(path), why: why.clone() });
+                return Err(DescribeError::Shape { path: shown(path), why: why.clone() });
             }
             Err(_) => {}
         }
@@ -84,7 +84,7 @@ pub fn describe(inspected: &Inspected, prefix: &Prefix) -> Result<Described, Not
     if let Some(odd) =
         inspected.manifest.tools.keys().find(|tool| !usable.keys().any(|path| path.to_string() == **tool))
     {
-        return Err(NotDescribed::NoTool(printable(odd, 200)));
+        return Err(DescribeError::NoTool(printable(odd, 200)));
     }
     let paths: Vec<ExportPath> = usable.keys().map(|path| (*path).clone()).collect();
     let mut findings = Vec::new();
@@ -116,14 +116,14 @@ fn listing(
     function: &Function,
     name: ToolName,
     texts: Texts,
-) -> Result<Listing, NotDescribed> {
-    let reply = reply(function, &texts.mode).map_err(|why| NotDescribed::Mode(shown(path), why))?;
+) -> Result<Listing, DescribeError> {
+    let reply = reply(function, &texts.mode).map_err(|why| DescribeError::Mode(shown(path), why))?;
     let input = input(function, &texts.docs);
     let output = output(&reply, &texts.docs);
     let bytes = Value::Object(input.clone()).to_string().len()
         + output.as_ref().map_or(0, |output| Value::Object(output.clone()).to_string().len());
     if bytes > SCHEMA_BYTES_MAX {
-        return Err(NotDescribed::Schema(shown(path)));
+        return Err(DescribeError::Schema(shown(path)));
     }
     // Its signature, where it brings no words of its own.
     let signature = || printable(&format!("{}: {function}", path.function), SIGNATURE_CHARS_MAX);
@@ -155,7 +155,7 @@ impl Former {
     ///
     /// # Errors
     /// When it has no canonical form.
-    pub fn of(inspected: &Inspected, listings: &[Listing]) -> Result<Self, NotDescribed> {
+    pub fn of(inspected: &Inspected, listings: &[Listing]) -> Result<Self, DescribeError> {
         let schemas = |listing: &Listing| {
             let docs = inspected.texts(&listing.path).docs;
             (schema_v1::input(&listing.function, &docs), schema_v1::output(&listing.reply, &docs))
@@ -202,7 +202,7 @@ fn surface(
     version: u32,
     listings: &[Listing],
     schemas: impl Fn(&Listing) -> (Map<String, Value>, Option<Map<String, Value>>),
-) -> Result<Artifact, NotDescribed> {
+) -> Result<Artifact, DescribeError> {
     let paths: Vec<ExportPath> = listings.iter().map(|listing| listing.path.clone()).collect();
     let plain = tool_names(&Prefix::none(), &paths);
     let tools = listings.iter().zip(&plain).map(|(listing, name)| {

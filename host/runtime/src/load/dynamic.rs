@@ -21,14 +21,14 @@ use super::schema::CompileCost;
 use super::schema::held::Held;
 use super::{param_header, schema};
 use crate::artifact::Artifact;
-use crate::audit::record::Notes;
+use crate::audit::record::CallTrace;
 use crate::mapping::content;
 use crate::mapping::schema::Reply;
 use crate::mapping::shape::{Field, Function, Shape};
 use crate::outcome::{Content, Outcome, Verdict};
 use crate::relay::Relay;
 use crate::sandbox::interrupt::Interrupt;
-use crate::sandbox::prepare::{Export, Given, Wanted};
+use crate::sandbox::prepare::{Export, ExportRequest, Given};
 use crate::sandbox::{Call, Sandbox};
 use crate::snapshot::tool::{Claims, Judge, Listing, Own};
 
@@ -73,21 +73,21 @@ pub(super) fn is_dynamic(interface: &str) -> bool {
 }
 
 /// The two functions, to be made ready: `list`, which is given nothing, and `call`.
-pub(super) fn wanted(interface: &str) -> [Wanted; 2] {
+pub(super) fn wanted(interface: &str) -> [ExportRequest; 2] {
     let path =
         |function: &str| ExportPath { interface: Some(interface.to_owned()), function: function.to_owned() };
     let text = |name: &str| Field { name: name.to_owned(), shape: Shape::String };
     let or_text = |ok: Shape| Some(Shape::Result(Some(Box::new(ok)), Some(Box::new(Shape::String))));
     let tools = Shape::List(Box::new(tool_shape()));
     [
-        Wanted {
+        ExportRequest {
             tool: ToolName::internal("list"),
             path: path("list"),
             function: Function { params: Vec::new(), result: or_text(tools.clone()), deferred: None },
             reply: Reply::ForHost(tools),
             given: Given::Nothing,
         },
-        Wanted {
+        ExportRequest {
             tool: ToolName::internal("call"),
             path: path("call"),
             function: Function {
@@ -102,9 +102,9 @@ pub(super) fn wanted(interface: &str) -> [Wanted; 2] {
 }
 
 /// `list` as the former release called it.
-pub(super) fn as_before(interface: &str) -> Wanted {
+pub(super) fn as_before(interface: &str) -> ExportRequest {
     let [list, _] = wanted(interface);
-    Wanted { given: Given::NothingAsBefore, ..list }
+    ExportRequest { given: Given::NothingAsBefore, ..list }
 }
 
 fn tool_shape() -> Shape {
@@ -155,7 +155,7 @@ pub(crate) fn ask(
         deadline,
         interrupt: Interrupt::default(),
         relay: Relay::default(),
-        notes: Notes::default(),
+        notes: CallTrace::default(),
         tells_crash: false,
         slot: (),
     };

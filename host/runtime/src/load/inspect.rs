@@ -9,8 +9,8 @@ use toolgate_policy::limits::load::{
     DOCS_BYTES_MAX, FUNCTION_BYTES_MAX, FUNCTIONS_MAX, IMPORTS_MAX, MODULES_MAX, NAME_BYTES_MAX, NESTING_MAX,
     TYPES_MAX,
 };
-use toolgate_policy::load::Asked;
-use toolgate_policy::load::manifest::UnknownImports;
+use toolgate_policy::load::RequestedCapabilities;
+use toolgate_policy::load::manifest::UnknownImportsError;
 use toolgate_policy::name::ExportPath;
 use toolgate_policy::redact::printable;
 use toolgate_policy::{Capability, Digest};
@@ -26,9 +26,9 @@ use wasmtime::wasmparser::{
 
 use super::docs::{self, Docs};
 use super::dynamic::is_dynamic;
-use super::manifest::{self, BadSection, Manifest, Texts};
+use super::manifest::{self, Manifest, SectionError, Texts};
 use crate::artifact::Artifact;
-use crate::mapping::shape::{Function, NoShape};
+use crate::mapping::shape::{Function, ShapeError};
 use crate::sandbox::engine::features;
 use crate::spec::EngineKind;
 use toolchain::Traces;
@@ -41,9 +41,9 @@ pub struct Inspected {
     /// The interfaces it imports, as it spells them.
     pub imports: Vec<String>,
     /// What those mean.
-    pub asked: Asked,
+    pub asked: RequestedCapabilities,
     /// The functions it exports, by path, each with its shape or why it has none.
-    pub functions: BTreeMap<ExportPath, Result<Function, NoShape>>,
+    pub functions: BTreeMap<ExportPath, Result<Function, ShapeError>>,
     /// What it says of itself.
     pub manifest: Manifest,
     /// The interface by which it names tools when it runs, if it exports that.
@@ -63,7 +63,7 @@ impl Inspected {
 
 /// Why a component is not accepted.
 #[derive(Debug, thiserror::Error)]
-pub enum NotAccepted {
+pub enum InspectError {
     /// It is a module, or no WebAssembly at all.
     #[error("{0}")]
     NotAComponent(&'static str),
@@ -80,27 +80,30 @@ pub enum NotAccepted {
     },
     /// What it says of itself is not read.
     #[error(transparent)]
-    Section(#[from] BadSection),
+    Section(#[from] SectionError),
     /// What it requires it does not import.
     #[error("its `toolgate` section requires {}, and it imports nothing of that", .0.iter().map(|word| word.word()).collect::<Vec<_>>().join(", "))]
     Idle(Vec<Capability>),
     /// It imports what nobody provides.
     #[error(transparent)]
-    Imports(#[from] UnknownImports),
+    Imports(#[from] UnknownImportsError),
 }
 
 /// Looks into a component.
 ///
 /// # Errors
-/// [`NotAccepted`].
-pub fn inspect(artifact: &Artifact, engine: EngineKind) -> Result<Inspected, NotAccepted> {
+/// [`InspectError`].
+pub fn inspect(artifact: &Artifact, engine: EngineKind) -> Result<Inspected, InspectError> {
     let mut reader =
         Reader { validator: Validator::new_with_features(features(engine)), ..Reader::default() };
     let types = reader.read(artifact.bytes())?;
     reader.imports.retain(|import| !is_types_alone(types.as_ref(), import));
     let manifest = reader.section.as_deref().map(Manifest::read).transpose()?.unwrap_or_default();
-    let asked = Asked::from_imports(reader.imports.iter().map(String::as_str), engine == EngineKind::Async)?;
-    let asked = asked.require(&manifest.requires).map_err(NotAccepted::Idle)?;
+    let asked = RequestedCapabilities::from_imports(
+        reader.imports.iter().map(String::as_str),
+        engine == EngineKind::Async,
+    )?;
+    let asked = asked.require(&manifest.requires).map_err(InspectError::Idle)?;
     let toolchain = reader.traces.toolchain(&reader.exports);
     // What it says that it requires it uses.
     let asked = asked.built_by(toolchain.filter(|built_by| !manifest.requires.contains(&built_by.imports())));
@@ -122,8 +125,8 @@ pub fn inspect(artifact: &Artifact, engine: EngineKind) -> Result<Inspected, Not
 /// Looks into a component that some engine runs, and says which it needs.
 ///
 /// # Errors
-/// [`NotAccepted`], as the ordinary engine has it, when none does.
-pub fn inspect_any(artifact: &Artifact) -> Result<(Inspected, EngineKind), NotAccepted> {
+/// [`InspectError`], as the ordinary engine has it, when none does.
+pub fn inspect_any(artifact: &Artifact) -> Result<(Inspected, EngineKind), InspectError> {
     inspect(artifact, EngineKind::Sync).map(|inspected| (inspected, EngineKind::Sync)).or_else(|error| {
         inspect(artifact, EngineKind::Async)
             .map(|inspected| (inspected, EngineKind::Async))
@@ -149,18 +152,18 @@ struct Reader {
 }
 
 impl Reader {
-    fn read(&mut self, bytes: &[u8]) -> Result<Types, NotAccepted> {
+    fn read(&mut self, bytes: &[u8]) -> Result<Types, InspectError> {
         if wasmtime::Engine::detect_precompiled(bytes).is_some() {
-            return Err(NotAccepted::NotAComponent(
+            return Err(InspectError::NotAComponent(
                 "it is compiled code, which is never taken from outside; give the component",
             ));
         }
         let invalid =
-            |error: wasmtime::wasmparser::BinaryReaderError| NotAccepted::Invalid(explain(error.message()));
+            |error: wasmtime::wasmparser::BinaryReaderError| InspectError::Invalid(explain(error.message()));
         for payload in Parser::new(0).parse_all(bytes) {
             let payload = payload.map_err(|error| match bytes.starts_with(b"\0asm") {
                 true => invalid(error),
-                false => NotAccepted::NotAComponent("it is no WebAssembly"),
+                false => InspectError::NotAComponent("it is not WebAssembly"),
             })?;
             let is_last = matches!(payload, Payload::End(_)) && self.depth == 0;
             self.bound(&payload)?;
@@ -174,16 +177,16 @@ impl Reader {
                 ValidPayload::End(_) | ValidPayload::Ok | ValidPayload::Parser(_) => {}
             }
         }
-        Err(NotAccepted::Invalid("it ends too early".to_owned()))
+        Err(InspectError::Invalid("it ends too early".to_owned()))
     }
 
     /// Counts what a payload brings, and takes the names of the component's own imports and exports.
-    fn bound(&mut self, payload: &Payload<'_>) -> Result<(), NotAccepted> {
-        let over = |what, limit, is: bool| if is { Err(NotAccepted::Large { what, limit }) } else { Ok(()) };
+    fn bound(&mut self, payload: &Payload<'_>) -> Result<(), InspectError> {
+        let over = |what, limit, is: bool| if is { Err(InspectError::Large { what, limit }) } else { Ok(()) };
         match payload {
             Payload::Version { encoding: Encoding::Module, .. } if self.depth == 0 => {
                 let told = "it is a core module, not a component; build for wasm32-wasip2, or wrap it with wasm-tools";
-                return Err(NotAccepted::NotAComponent(told));
+                return Err(InspectError::NotAComponent(told));
             }
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
                 self.depth += 1;
@@ -206,7 +209,7 @@ impl Reader {
                 let imports_all = self.imports.len() + imports.count() as usize;
                 over("too many imports", IMPORTS_MAX as u64, imports_all > IMPORTS_MAX)?;
                 for import in imports.clone() {
-                    let import = import.map_err(|error| NotAccepted::Invalid(explain(error.message())))?;
+                    let import = import.map_err(|error| InspectError::Invalid(explain(error.message())))?;
                     let name = name(import.name.name)?;
                     // A type by another name brings nothing with it.
                     if !matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
@@ -216,7 +219,7 @@ impl Reader {
             }
             Payload::ComponentExportSection(exports) if self.depth == 0 => {
                 for export in exports.clone() {
-                    let export = export.map_err(|error| NotAccepted::Invalid(explain(error.message())))?;
+                    let export = export.map_err(|error| InspectError::Invalid(explain(error.message())))?;
                     self.exports.push(name(export.name.name)?);
                 }
             }
@@ -229,10 +232,10 @@ impl Reader {
     }
 
     /// Keeps the sections that say something about the component itself. Two that speak as one would leave open which counts.
-    fn custom(&mut self, name: &str, data: &[u8]) -> Result<(), NotAccepted> {
+    fn custom(&mut self, name: &str, data: &[u8]) -> Result<(), InspectError> {
         match name {
             manifest::SECTION if self.section.is_some() => {
-                return Err(BadSection("there are two of them".to_owned()).into());
+                return Err(SectionError("there are two of them".to_owned()).into());
             }
             manifest::SECTION => self.section = Some(data.to_vec()),
             toolchain::SECTION => self.traces.producers(data),
@@ -243,9 +246,9 @@ impl Reader {
     }
 }
 
-fn name(name: &str) -> Result<String, NotAccepted> {
+fn name(name: &str) -> Result<String, InspectError> {
     if name.len() > NAME_BYTES_MAX {
-        return Err(NotAccepted::Large { what: "a name with too many bytes", limit: NAME_BYTES_MAX as u64 });
+        return Err(InspectError::Large { what: "a name with too many bytes", limit: NAME_BYTES_MAX as u64 });
     }
     Ok(name.to_owned())
 }
@@ -254,7 +257,7 @@ fn name(name: &str) -> Result<String, NotAccepted> {
 fn exported(
     types: &Types,
     names: &[String],
-) -> Result<BTreeMap<ExportPath, Result<Function, NoShape>>, NotAccepted> {
+) -> Result<BTreeMap<ExportPath, Result<Function, ShapeError>>, InspectError> {
     let types = types.as_ref();
     let mut functions = BTreeMap::new();
     for interface in names {
@@ -286,17 +289,21 @@ fn exported(
 
 /// What toolchains of interpreters leave exported: the function by which their own build step starts the interpreter
 /// (componentize-qjs: `init` with the script, componentize-py: `exports#init`).
-fn by_an_author(path: &ExportPath, function: Function) -> Result<Function, NoShape> {
+fn by_an_author(path: &ExportPath, function: Function) -> Result<Function, ShapeError> {
     let params: Vec<&str> = function.params.iter().map(|param| param.name.as_str()).collect();
     let of_quickjs = path.interface.is_none() && params.starts_with(&["shim", "script"]);
     let of_python = path.interface.as_deref() == Some("exports");
-    if path.function == "init" && (of_quickjs || of_python) { Err(NoShape::Toolchain) } else { Ok(function) }
+    if path.function == "init" && (of_quickjs || of_python) {
+        Err(ShapeError::Toolchain)
+    } else {
+        Ok(function)
+    }
 }
 
-fn read(types: TypesRef<'_>, name: &str, id: ComponentFuncTypeId) -> Result<Function, NoShape> {
+fn read(types: TypesRef<'_>, name: &str, id: ComponentFuncTypeId) -> Result<Function, ShapeError> {
     // A resource's constructor, methods and static functions carry their kind in brackets.
     if name.starts_with('[') {
-        return Err(NoShape::Resource);
+        return Err(ShapeError::Resource);
     }
     #[expect(clippy::indexing_slicing, reason = "the validator gave the id together with these types")]
     Function::read(types, &types[id])

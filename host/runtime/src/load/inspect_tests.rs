@@ -4,7 +4,7 @@ use toolgate_policy::Capability;
 
 use super::*;
 
-fn look(text: &str) -> Result<Inspected, NotAccepted> {
+fn look(text: &str) -> Result<Inspected, InspectError> {
     inspect(&Artifact::of(wat::parse_str(text).unwrap()), EngineKind::Sync)
 }
 
@@ -58,7 +58,7 @@ fn a_function_with_a_resource_is_left_out_and_says_why() {
         (export $x "thing" (type $r))
         (func (export "make") (result (own $x)) (canon lift (core func $i "make"))))"#;
     let inspected = look(text).unwrap();
-    assert_eq!(inspected.functions.first_key_value().unwrap().1, &Err(NoShape::Resource));
+    assert_eq!(inspected.functions.first_key_value().unwrap().1, &Err(ShapeError::Resource));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn every_switched_off_part_of_webassembly_is_refused() {
         ("stack switching", "(type $f (func)) (type $c (cont $f))"),
     ];
     for (what, module) in modules {
-        assert!(matches!(look(&component(module)), Err(NotAccepted::Invalid(_))), "{what}");
+        assert!(matches!(look(&component(module)), Err(InspectError::Invalid(_))), "{what}");
     }
     let components = [
         ("async", r#"(component (core module $m) (core func (canon task.cancel)))"#),
@@ -133,7 +133,7 @@ fn every_switched_off_part_of_webassembly_is_refused() {
         ("values", r#"(component (import "v" (value u8)))"#),
     ];
     for (what, text) in components {
-        assert!(matches!(look(text), Err(NotAccepted::Invalid(_))), "{what}");
+        assert!(matches!(look(text), Err(InspectError::Invalid(_))), "{what}");
     }
 }
 

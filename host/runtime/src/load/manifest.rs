@@ -1,4 +1,4 @@
-//! The `toolgate` section: what a plugin says of itself inside its signed bytes (docs/PLUGIN-FORMAT.md). Read strictly, for
+//! The `toolgate` section: what a plugin says of itself inside its signed bytes (docs/write-a-plugin.md). Read strictly, for
 //! a model will read it too: bounded, no key twice, no key unknown. Written by `toolgate pack` only.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,21 +51,21 @@ pub struct Texts {
 /// Why a section is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("its `{SECTION}` section is refused: {0}")]
-pub struct BadSection(pub String);
+pub struct SectionError(pub String);
 
 impl Manifest {
     /// Reads a section's content.
     ///
     /// # Errors
-    /// [`BadSection`]: the first thing wrong, with its place.
-    pub fn read(bytes: &[u8]) -> Result<Self, BadSection> {
+    /// [`SectionError`]: the first thing wrong, with its place.
+    pub fn read(bytes: &[u8]) -> Result<Self, SectionError> {
         let bounds = Bounds { bytes_max: SECTION_BYTES_MAX, depth_max: 16, nodes_max: 20_000 };
-        let json = Json::parse(bytes, bounds).map_err(|error| BadSection(error.to_string()))?;
+        let json = Json::parse(bytes, bounds).map_err(|error| SectionError(error.to_string()))?;
         let mut top = Part::of(json, "")?;
         match top.take("format") {
             Some(Json::Integer(1)) => {}
             _ => {
-                return Err(BadSection(
+                return Err(SectionError(
                     "`format` is not 1; this release of Toolgate reads format 1".to_owned(),
                 ));
             }
@@ -81,18 +81,19 @@ impl Manifest {
     }
 }
 
-fn requires(top: &mut Part) -> Result<BTreeSet<Capability>, BadSection> {
+fn requires(top: &mut Part) -> Result<BTreeSet<Capability>, SectionError> {
     let mut words = BTreeSet::new();
     for word in top.list("requires")? {
         let known = word.as_str().and_then(Capability::from_word);
-        let word = known
-            .ok_or_else(|| BadSection(format!("`requires` has {}, which is no capability", shown(&word))))?;
+        let word = known.ok_or_else(|| {
+            SectionError(format!("`requires` has {}, which is not a capability", shown(&word)))
+        })?;
         words.insert(word);
     }
     Ok(words)
 }
 
-fn tools(top: &mut Part) -> Result<BTreeMap<String, Texts>, BadSection> {
+fn tools(top: &mut Part) -> Result<BTreeMap<String, Texts>, SectionError> {
     let mut tools = BTreeMap::new();
     for (path, json) in top.table("tool")? {
         let place = format!("tool.{}", printable(&path, 200));
@@ -100,7 +101,7 @@ fn tools(top: &mut Part) -> Result<BTreeMap<String, Texts>, BadSection> {
         let mut docs = BTreeMap::new();
         for (of, text) in part.table("params")? {
             let Json::String(text) = text else {
-                return Err(BadSection(format!("{place}.params.{} is no text", printable(&of, 200))));
+                return Err(SectionError(format!("{place}.params.{} is not text", printable(&of, 200))));
             };
             docs.insert(of, text);
         }
@@ -118,7 +119,7 @@ fn tools(top: &mut Part) -> Result<BTreeMap<String, Texts>, BadSection> {
     Ok(tools)
 }
 
-fn claims(part: &mut Part, place: &str) -> Result<Claims, BadSection> {
+fn claims(part: &mut Part, place: &str) -> Result<Claims, SectionError> {
     let Some(json) = part.take("annotations") else { return Ok(Claims::default()) };
     let mut part = Part::of(json, &format!("{place}.annotations"))?;
     let claims = Claims {
@@ -131,16 +132,16 @@ fn claims(part: &mut Part, place: &str) -> Result<Claims, BadSection> {
     Ok(claims)
 }
 
-fn mode(part: &mut Part, place: &str) -> Result<Mode, BadSection> {
+fn mode(part: &mut Part, place: &str) -> Result<Mode, SectionError> {
     let (mode, mime) = (part.text("output")?, part.text("mime_type")?);
     let typed = |mime: Option<String>, prefix: &str| match mime {
-        Some(mime) if active::media_type(&mime) == Err(Refusal::Active) => Err(BadSection(format!(
+        Some(mime) if active::media_type(&mime) == Err(Refusal::Active) => Err(SectionError(format!(
             "{place}.mime_type is {}, an active media type, which a client might run",
             printable(&mime, 100)
         ))),
         Some(mime) if mime.starts_with(prefix) && is_media_type(&mime) => Ok(mime),
-        _ => Err(BadSection(format!(
-            "{place}.mime_type is no media type such as {prefix}…, which its output needs"
+        _ => Err(SectionError(format!(
+            "{place}.mime_type is not a media type such as {prefix}…, which its output needs"
         ))),
     };
     match mode.as_deref() {
@@ -148,11 +149,11 @@ fn mode(part: &mut Part, place: &str) -> Result<Mode, BadSection> {
         Some("audio") => Ok(Mode::Audio(typed(mime, "audio/")?)),
         Some("blob") => Ok(Mode::Blob(typed(mime, "")?)),
         _ if mime.is_some() => {
-            Err(BadSection(format!("{place}.mime_type goes with output = image, audio or blob only")))
+            Err(SectionError(format!("{place}.mime_type goes with output = image, audio or blob only")))
         }
         None | Some("structured") => Ok(Mode::Structured),
         Some("text") => Ok(Mode::Text),
-        Some(other) => Err(BadSection(format!(
+        Some(other) => Err(SectionError(format!(
             "{place}.output is `{}`; write structured, text, image, audio or blob",
             printable(other, 60)
         ))),
@@ -169,11 +170,13 @@ fn is_media_type(text: &str) -> bool {
 }
 
 /// Icons come with the plugin, as `data:` URLs (RFC 2397): one that is fetched would tell its server who looks.
-fn icons(part: &mut Part, place: &str) -> Result<Vec<Icon>, BadSection> {
+fn icons(part: &mut Part, place: &str) -> Result<Vec<Icon>, SectionError> {
     let mut icons = Vec::new();
     for json in part.list("icons")? {
         let place = format!("{place}.icons");
-        let Json::String(src) = json else { return Err(BadSection(format!("{place} has {}", json.kind()))) };
+        let Json::String(src) = json else {
+            return Err(SectionError(format!("{place} has {}", json.kind())));
+        };
         let known = ["image/png", "image/jpeg", "image/webp"];
         let split = src.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
         let is_icon =
@@ -183,7 +186,7 @@ fn icons(part: &mut Part, place: &str) -> Result<Vec<Icon>, BadSection> {
                 icons.push(Icon { mime: mime.to_owned(), src });
             }
             _ => {
-                return Err(BadSection(format!(
+                return Err(SectionError(format!(
                     "{place} are data:{};base64,… of at most {ICON_BYTES_MAX} bytes",
                     known.join("|")
                 )));
@@ -191,7 +194,7 @@ fn icons(part: &mut Part, place: &str) -> Result<Vec<Icon>, BadSection> {
         }
     }
     if icons.len() > ICONS_MAX {
-        Err(BadSection(format!("{place} has more than {ICONS_MAX} icons")))
+        Err(SectionError(format!("{place} has more than {ICONS_MAX} icons")))
     } else {
         Ok(icons)
     }
@@ -208,10 +211,10 @@ struct Part {
 }
 
 impl Part {
-    fn of(json: Json, place: &str) -> Result<Self, BadSection> {
+    fn of(json: Json, place: &str) -> Result<Self, SectionError> {
         match json {
             Json::Object(_) => Ok(Self { json, place: place.to_owned() }),
-            other => Err(BadSection(format!("{} is {}, not an object", named(place), other.kind()))),
+            other => Err(SectionError(format!("{} is {}, not an object", named(place), other.kind()))),
         }
     }
 
@@ -219,15 +222,15 @@ impl Part {
         self.json.take(key)
     }
 
-    fn wrong(&self, key: &str, is: &Json, should: &str) -> BadSection {
-        BadSection(format!("`{}` is {}, not {should}", self.key(key), is.kind()))
+    fn wrong(&self, key: &str, is: &Json, should: &str) -> SectionError {
+        SectionError(format!("`{}` is {}, not {should}", self.key(key), is.kind()))
     }
 
     fn key(&self, key: &str) -> String {
         if self.place.is_empty() { key.to_owned() } else { format!("{}.{key}", self.place) }
     }
 
-    fn text(&mut self, key: &str) -> Result<Option<String>, BadSection> {
+    fn text(&mut self, key: &str) -> Result<Option<String>, SectionError> {
         match self.take(key) {
             None => Ok(None),
             Some(Json::String(text)) => Ok(Some(text)),
@@ -235,7 +238,7 @@ impl Part {
         }
     }
 
-    fn flag(&mut self, key: &str) -> Result<Option<bool>, BadSection> {
+    fn flag(&mut self, key: &str) -> Result<Option<bool>, SectionError> {
         match self.take(key) {
             None => Ok(None),
             Some(Json::Bool(flag)) => Ok(Some(flag)),
@@ -243,7 +246,7 @@ impl Part {
         }
     }
 
-    fn list(&mut self, key: &str) -> Result<Vec<Json>, BadSection> {
+    fn list(&mut self, key: &str) -> Result<Vec<Json>, SectionError> {
         match self.take(key) {
             None => Ok(Vec::new()),
             Some(Json::Array(list)) => Ok(list),
@@ -251,7 +254,7 @@ impl Part {
         }
     }
 
-    fn table(&mut self, key: &str) -> Result<Vec<(String, Json)>, BadSection> {
+    fn table(&mut self, key: &str) -> Result<Vec<(String, Json)>, SectionError> {
         match self.take(key) {
             None => Ok(Vec::new()),
             Some(Json::Object(members)) => Ok(members),
@@ -259,12 +262,12 @@ impl Part {
         }
     }
 
-    fn end(self) -> Result<(), BadSection> {
+    fn end(self) -> Result<(), SectionError> {
         match &self.json {
             Json::Object(members) => match members.first() {
                 None => Ok(()),
-                Some((key, _)) => Err(BadSection(format!(
-                    "`{}` is no key that is known here",
+                Some((key, _)) => Err(SectionError(format!(
+                    "`{}` is not a key that is known here",
                     self.key(&printable(key, 100))
                 ))),
             },
@@ -280,20 +283,20 @@ fn named(place: &str) -> &str {
 /// The content of a section that says this; equal values give equal bytes.
 ///
 /// # Errors
-/// [`BadSection`] when what is to be written would not be read.
-pub fn write(content: &Value) -> Result<Vec<u8>, BadSection> {
-    let bytes = serde_json_canonicalizer::to_vec(content).map_err(|error| BadSection(error.to_string()))?;
+/// [`SectionError`] when what is to be written would not be read.
+pub fn write(content: &Value) -> Result<Vec<u8>, SectionError> {
+    let bytes = serde_json_canonicalizer::to_vec(content).map_err(|error| SectionError(error.to_string()))?;
     Manifest::read(&bytes).map(|_| bytes)
 }
 
 /// The component with this section at its end and no other of the name. Doing it twice gives the same bytes.
 ///
 /// # Errors
-/// [`BadSection`] when the bytes are no sequence of sections.
-pub fn put(component: &[u8], content: &[u8]) -> Result<Vec<u8>, BadSection> {
+/// [`SectionError`] when the bytes are no sequence of sections.
+pub fn put(component: &[u8], content: &[u8]) -> Result<Vec<u8>, SectionError> {
     /// The preamble: magic, version, layer.
     const PREAMBLE: usize = 8;
-    let broken = || BadSection("the component ends in the middle of a section".to_owned());
+    let broken = || SectionError("the component ends in the middle of a section".to_owned());
     let mut out = component.get(..PREAMBLE).ok_or_else(broken)?.to_vec();
     let mut rest = component.get(PREAMBLE..).unwrap_or_default();
     while let Some((id, after)) = rest.split_first() {

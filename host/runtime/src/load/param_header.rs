@@ -22,7 +22,7 @@ const BY_NAME: [&str; 6] =
 pub(super) enum ParamHeaderError {
     #[error("`{ANNOTATION}` stands {0}; write it on a property that `properties` alone lead to")]
     Place(String),
-    #[error("`{ANNOTATION}` of `{0}` is no token of RFC 9110; write letters, digits and -")]
+    #[error("`{ANNOTATION}` of `{0}` is not a token of RFC 9110; write letters, digits and -")]
     Name(String),
     #[error("`{ANNOTATION}` of `{0}` is `{1}`, which another property has; write another name")]
     Twice(String, String),
@@ -153,11 +153,11 @@ mod tests {
             (json!({ "a": on(json!(["string", "null"]), json!("A")) }), json!({}), "whose \"type\" is not"),
             (json!({ "a": { "x-mcp-header": "A" } }), json!({}), "whose \"type\" is not"),
             (json!({ "a": text("Region"), "b": text("region") }), json!({}), "another property has"),
-            (json!({ "a": text("") }), json!({}), "no token"),
-            (json!({ "a": text("a b") }), json!({}), "no token"),
-            (json!({ "a": text("a\r\nX-Evil: 1") }), json!({}), "no token"),
-            (json!({ "a": text("ä") }), json!({}), "no token"),
-            (json!({ "a": on(json!("string"), json!(5)) }), json!({}), "no token"),
+            (json!({ "a": text("") }), json!({}), "not a token"),
+            (json!({ "a": text("a b") }), json!({}), "not a token"),
+            (json!({ "a": text("a\r\nX-Evil: 1") }), json!({}), "not a token"),
+            (json!({ "a": text("ä") }), json!({}), "not a token"),
+            (json!({ "a": on(json!("string"), json!(5)) }), json!({}), "not a token"),
             (
                 json!({ "a": { "type": "array", "items": text("A") } }),
                 json!({}),

@@ -51,7 +51,7 @@ const REFERENCES: [&str; 3] = ["$dynamicRef", "$recursiveRef", "$ref"];
 /// Why a schema is refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SchemaError {
-    #[error("it is no JSON that is read: {0}")]
+    #[error("it cannot be read as JSON: {0}")]
     Json(String),
     #[error(r#"its "type" is not "object""#)]
     Type,
@@ -67,7 +67,7 @@ pub(super) enum SchemaError {
     Anchor(String),
     #[error("it has {0}: {1}")]
     Pattern(PatternError, String),
-    #[error("it is no JSON Schema: {0}")]
+    #[error("it is not a JSON Schema: {0}")]
     Shape(String),
     #[error(
         "with it the schemas of its dynamic tools have more than {PATTERNS_MAX} patterns together, or more than {PATTERN_RANGES_MAX} ranges of characters in them (`\\p{{L}}` has some 650, `\\p{{L}}{{3}}` three times as many)"

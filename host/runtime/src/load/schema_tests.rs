@@ -34,7 +34,7 @@ fn what_is_no_json_schema_is_refused() {
         r#"{"type":"object","allOf":[]}"#,
         r#"{"type":"object","maxProperties":-1}"#,
     ] {
-        assert!(refused(schema).starts_with("it is no JSON Schema: "), "{schema}: {}", refused(schema));
+        assert!(refused(schema).starts_with("it is not a JSON Schema: "), "{schema}: {}", refused(schema));
     }
     for schema in ["", "[]", "5", "{}", r#"{"type":"string"}"#, r#"{"type":["object"]}"#] {
         refused(schema);

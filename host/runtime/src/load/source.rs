@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 use toolgate_policy::Digest;
 
 use crate::artifact::Artifact;
-use crate::remote::{Away, NotArrived, Pulled};
-use crate::rooms::Rooms;
+use crate::remote::{FetchError, Fetcher, Pulled};
+use crate::services::Services;
 use crate::signature::anchor::SignerHint;
 use crate::signature::{SignatureFile, Unread};
 use crate::spec::Source;
-use crate::state::kept::Kept;
+use crate::state::blobs::BlobStore;
 
-pub use file::{NotFile, component_of, folder, read_regular, signature_names};
+pub use file::{FileError, component_of, folder, read_regular, signature_names};
 
 /// What was found.
 #[derive(Clone)]
@@ -43,19 +43,19 @@ impl Found {
 
 /// What plugins are fetched with: the way to what lies elsewhere, and what was fetched before.
 pub struct Sources {
-    away: Away,
-    kept: Option<Arc<Kept>>,
+    fetcher: Fetcher,
+    kept: Option<Arc<BlobStore>>,
 }
 
 /// Why nothing was fetched.
 #[derive(Debug, thiserror::Error)]
-pub enum NotFetched {
+pub enum SourceError {
     /// No file was.
     #[error(transparent)]
-    File(#[from] NotFile),
+    File(#[from] FileError),
     /// It lies elsewhere and did not arrive.
     #[error(transparent)]
-    Away(#[from] NotArrived),
+    Fetcher(#[from] FetchError),
     /// What arrived is something else.
     #[error("use {from}: it has the digest {got}, and the configuration pins {wanted}")]
     OtherBytes {
@@ -68,12 +68,12 @@ pub enum NotFetched {
     },
 }
 
-impl NotFetched {
+impl SourceError {
     /// Whether there was nothing to be had, rather than something that is not taken.
     pub fn is_absence(&self) -> bool {
         match self {
             Self::File(error) => error.is_absence(),
-            Self::Away(error) => error.is_absence(),
+            Self::Fetcher(error) => error.is_absence(),
             Self::OtherBytes { .. } => false,
         }
     }
@@ -81,36 +81,36 @@ impl NotFetched {
 
 impl Sources {
     /// Fetches by this way, and keeps nothing.
-    pub fn new(away: Away) -> Self {
-        Self { away, kept: None }
+    pub fn new(fetcher: Fetcher) -> Self {
+        Self { fetcher, kept: None }
     }
 
     /// The same, keeping what proved to be trusted.
-    pub(crate) fn of(rooms: &Rooms) -> Self {
-        Self { away: rooms.away.clone(), kept: Some(Arc::clone(&rooms.kept)) }
+    pub(crate) fn of(services: &Services) -> Self {
+        Self { fetcher: services.fetcher.clone(), kept: Some(Arc::clone(&services.kept)) }
     }
 
     /// The same way, until it is called off.
     pub(crate) fn until(self, off: CancellationToken) -> Self {
-        Self { away: self.away.until(off), ..self }
+        Self { fetcher: self.fetcher.until(off), ..self }
     }
 
     /// Fetches a plugin with what is beside it; of more than is looked at first what names one of these signers.
     ///
     /// # Errors
-    /// [`NotFetched`]; also when it is not what `pin` says.
+    /// [`SourceError`]; also when it is not what `pin` says.
     pub fn fetch(
         &self,
         source: &Source,
         pin: Option<Digest>,
         signers: &[SignerHint],
-    ) -> Result<Found, NotFetched> {
+    ) -> Result<Found, SourceError> {
         let found = match source {
             Source::File(path) => return Ok(file::fetch(path, signers)?),
             Source::Within { folder, name } => return Ok(file::fetch_within(folder, name, signers)?),
-            Source::Https { errand, remote } => https::fetch(&self.away, errand, remote, pin, signers)?,
+            Source::Https { permit, remote } => https::fetch(&self.fetcher, permit, remote, pin, signers)?,
             Source::Oci { reference, remote } => {
-                let pulled = self.away.pull(reference, remote, signers)?;
+                let pulled = self.fetcher.pull(reference, remote, signers)?;
                 let Pulled { manifest, artifact, signatures, unread, looked } = pulled;
                 Found { artifact, signatures, unread, looked, manifest: Some(manifest) }
             }
@@ -134,10 +134,10 @@ impl Sources {
     }
 }
 
-fn hold(artifact: &Artifact, source: &dyn std::fmt::Display, pin: Option<Digest>) -> Result<(), NotFetched> {
+fn hold(artifact: &Artifact, source: &dyn std::fmt::Display, pin: Option<Digest>) -> Result<(), SourceError> {
     match pin {
         Some(wanted) if wanted != artifact.digest() => {
-            Err(NotFetched::OtherBytes { from: source.to_string(), got: artifact.digest(), wanted })
+            Err(SourceError::OtherBytes { from: source.to_string(), got: artifact.digest(), wanted })
         }
         Some(_) | None => Ok(()),
     }

@@ -6,11 +6,11 @@
 
 use toolgate_policy::load::signer::{Claim, Format, UnixTime, VerifiedSignature};
 use toolgate_policy::load::trust::{Evidence, Standing};
-use toolgate_policy::load::{Distrust, Trusted};
+use toolgate_policy::load::{TrustError, Trusted};
 use toolgate_policy::redact::printable;
 
 use super::source::Found;
-use crate::signature::{self, BadSignature, SignatureFile, name};
+use crate::signature::{self, SignatureError, SignatureFile, name};
 use crate::spec::{PluginSpec, Trust};
 
 /// How many of the things that were set aside are told in one sentence.
@@ -21,16 +21,16 @@ const SENTENCE_CHARS_MAX: usize = 800;
 
 /// Why the bytes are not trusted.
 #[derive(Debug, thiserror::Error)]
-pub enum NotTrusted {
+pub enum VerifyError {
     /// The policy says no, and nothing was set aside.
     #[error(transparent)]
-    Policy(#[from] Distrust),
+    Policy(#[from] TrustError),
     /// Nothing counts of what was found.
     #[error("no signature that counts was found beside it: {}", listed(.0))]
     NoneCounts(Vec<String>),
     /// The policy says no; what was set aside, or where was looked, may say why.
     #[error("{}; {}", .0, listed(.1))]
-    Beside(Distrust, Vec<String>),
+    Beside(TrustError, Vec<String>),
 }
 
 /// Something that was found beside a plugin, and what came of it.
@@ -52,7 +52,7 @@ pub enum By {
     /// It names nobody who is a signer. Nothing else is known about it.
     Stranger(Claim),
     /// It is no signature of these bytes by whom it names. It counts for nothing and keeps nothing from loading.
-    Nobody(BadSignature),
+    Nobody(SignatureError),
 }
 
 /// Bytes that are trusted, and a sentence for each thing beside them that was set aside.
@@ -67,14 +67,14 @@ pub struct Verified {
 /// Checks what was found against whom the operator trusts.
 ///
 /// # Errors
-/// [`NotTrusted`].
+/// [`VerifyError`].
 pub fn verify(
     spec: &PluginSpec,
     trust: &Trust,
     found: &Found,
     standing: Standing,
     now: UnixTime,
-) -> Result<Verified, NotTrusted> {
+) -> Result<Verified, VerifyError> {
     let digest = found.artifact.digest();
     trust.policy.precheck(digest, spec.digest)?;
     let mut signatures = Vec::new();
@@ -94,13 +94,13 @@ pub fn verify(
         Err(distrust) => {
             let nothing = set_aside.is_empty();
             // Where nothing counts, it may be elsewhere.
-            if distrust == Distrust::Unsigned {
+            if distrust == TrustError::Unsigned {
                 set_aside.extend(found.looked.iter().map(|place| format!("looked at {place}")));
             }
             Err(match distrust {
-                distrust if set_aside.is_empty() => NotTrusted::Policy(distrust),
-                Distrust::Unsigned if !nothing => NotTrusted::NoneCounts(set_aside),
-                distrust => NotTrusted::Beside(distrust, set_aside),
+                distrust if set_aside.is_empty() => VerifyError::Policy(distrust),
+                TrustError::Unsigned if !nothing => VerifyError::NoneCounts(set_aside),
+                distrust => VerifyError::Beside(distrust, set_aside),
             })
         }
     }

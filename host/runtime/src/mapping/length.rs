@@ -4,7 +4,7 @@ use serde_json::Value;
 use wasmtime::component::Val;
 
 use super::cost::chunk;
-use super::lift::{NotAnAnswer, float, integer};
+use super::lift::{LiftError, float, integer};
 use super::schema::is_nullable;
 use super::shape::{Case, Field, Shape};
 
@@ -49,25 +49,25 @@ impl Length {
     /// Counts a value that goes out like that.
     ///
     /// # Errors
-    /// [`NotAnAnswer::Large`], and [`NotAnAnswer::Mistyped`] where it is not of the shape.
-    pub(super) fn value(&mut self, val: &Val, shape: &Shape, goes: Goes) -> Result<(), NotAnAnswer> {
+    /// [`LiftError::Large`], and [`LiftError::Mistyped`] where it is not of the shape.
+    pub(super) fn value(&mut self, val: &Val, shape: &Shape, goes: Goes) -> Result<(), LiftError> {
         Counting { length: self, goes }.value(val, shape)
     }
 
     /// Counts a text that goes out as a member of an object, with its quotes.
     ///
     /// # Errors
-    /// [`NotAnAnswer::Large`].
-    pub(super) fn text(&mut self, text: &str) -> Result<(), NotAnAnswer> {
+    /// [`LiftError::Large`].
+    pub(super) fn text(&mut self, text: &str) -> Result<(), LiftError> {
         Counting { length: self, goes: Goes::AsIs }.text(text)
     }
 
     /// Counts bytes that go out once.
     ///
     /// # Errors
-    /// [`NotAnAnswer::Large`].
-    pub(super) fn spend(&mut self, bytes: u64) -> Result<(), NotAnAnswer> {
-        self.left = self.left.checked_sub(bytes).ok_or(NotAnAnswer::Large(self.bytes_max))?;
+    /// [`LiftError::Large`].
+    pub(super) fn spend(&mut self, bytes: u64) -> Result<(), LiftError> {
+        self.left = self.left.checked_sub(bytes).ok_or(LiftError::Large(self.bytes_max))?;
         Ok(())
     }
 
@@ -84,7 +84,7 @@ struct Counting<'l> {
 
 impl Counting<'_> {
     /// Counts JSON: so many bytes, and so many in a text where it stands as one.
-    fn say(&mut self, bytes: u64, as_text: u64) -> Result<(), NotAnAnswer> {
+    fn say(&mut self, bytes: u64, as_text: u64) -> Result<(), LiftError> {
         self.length.json = self.length.json.saturating_add(bytes);
         self.length.spend(match self.goes {
             Goes::AsIs => bytes,
@@ -98,26 +98,26 @@ impl Counting<'_> {
     }
 
     /// Punctuation and numbers, which are the same in a text.
-    fn plain(&mut self, bytes: u64) -> Result<(), NotAnAnswer> {
+    fn plain(&mut self, bytes: u64) -> Result<(), LiftError> {
         self.say(bytes, bytes)
     }
 
     /// A text with its quotes.
-    fn text(&mut self, text: &str) -> Result<(), NotAnAnswer> {
+    fn text(&mut self, text: &str) -> Result<(), LiftError> {
         self.hold(chunk(text.len() as u64));
         let (once, twice) = escaped(text);
         self.say(once + 2, twice + 4)
     }
 
     /// The name of a member, with quotes and colon. Names of WIT have nothing to escape.
-    fn name(&mut self, name: &str) -> Result<(), NotAnAnswer> {
+    fn name(&mut self, name: &str) -> Result<(), LiftError> {
         let len = name.len() as u64;
         self.hold(chunk(len));
         self.say(len + 3, len + 5)
     }
 
     /// An object with so many members.
-    fn object(&mut self, members: u64) -> Result<(), NotAnAnswer> {
+    fn object(&mut self, members: u64) -> Result<(), LiftError> {
         /// The hash and the name of a member beside its value; and what finds it: a number, a byte, room to spare.
         const MEMBER: u64 = 8 + size_of::<String>() as u64 + 2 * 9;
         /// Two allocations, and the fewest places there are.
@@ -127,15 +127,15 @@ impl Counting<'_> {
     }
 
     /// A list of so many elements.
-    fn list(&mut self, elements: u64) -> Result<(), NotAnAnswer> {
+    fn list(&mut self, elements: u64) -> Result<(), LiftError> {
         self.hold(chunk(elements.saturating_mul(NODE)));
         self.plain(2 + elements.saturating_sub(1))
     }
 
-    fn value(&mut self, val: &Val, shape: &Shape) -> Result<(), NotAnAnswer> {
+    fn value(&mut self, val: &Val, shape: &Shape) -> Result<(), LiftError> {
         match (shape, val) {
             (Shape::Bool, Val::Bool(value)) => self.plain(if *value { 4 } else { 5 }),
-            (Shape::Integer(_), val) => self.scalar(&integer(val).ok_or(NotAnAnswer::Mistyped)?),
+            (Shape::Integer(_), val) => self.scalar(&integer(val).ok_or(LiftError::Mistyped)?),
             (Shape::F32, Val::Float32(value)) => self.scalar(&float(f64::from(*value), || value.to_string())),
             (Shape::F64, Val::Float64(value)) => self.scalar(&float(*value, || value.to_string())),
             (Shape::Char, Val::Char(c)) => self.text(c.encode_utf8(&mut [0; 4])),
@@ -172,7 +172,7 @@ impl Counting<'_> {
                 match (val, shape) {
                     (None, None) => self.plain(4),
                     (Some(val), Some(shape)) => self.value(val, shape),
-                    (None, Some(_)) | (Some(_), None) => Err(NotAnAnswer::Mistyped),
+                    (None, Some(_)) | (Some(_), None) => Err(LiftError::Mistyped),
                 }
             }
             (Shape::Variant(cases), Val::Variant(name, payload)) => {
@@ -184,16 +184,16 @@ impl Counting<'_> {
                 self.list(set().count() as u64)?;
                 set().try_for_each(|name| self.text(name))
             }
-            _ => Err(NotAnAnswer::Mistyped),
+            _ => Err(LiftError::Mistyped),
         }
     }
 
-    fn base64(&mut self, len: u64) -> Result<(), NotAnAnswer> {
+    fn base64(&mut self, len: u64) -> Result<(), LiftError> {
         self.hold(chunk(len));
         self.say(len + 2, len + 4)
     }
 
-    fn scalar(&mut self, value: &Value) -> Result<(), NotAnAnswer> {
+    fn scalar(&mut self, value: &Value) -> Result<(), LiftError> {
         match value {
             Value::String(text) => self.text(text),
             value => self.plain(value.to_string().len() as u64),
@@ -201,7 +201,7 @@ impl Counting<'_> {
     }
 
     /// An option that is none is left out.
-    fn record(&mut self, fields: &[Field], vals: &[(String, Val)]) -> Result<(), NotAnAnswer> {
+    fn record(&mut self, fields: &[Field], vals: &[(String, Val)]) -> Result<(), LiftError> {
         let is_there = |(field, (_, val)): &(&Field, &(String, Val))| {
             !matches!((&field.shape, val), (Shape::Option(_), Val::Option(None)))
         };
@@ -213,8 +213,8 @@ impl Counting<'_> {
         })
     }
 
-    fn variant(&mut self, cases: &[Case], name: &str, payload: Option<&Val>) -> Result<(), NotAnAnswer> {
-        let case = cases.iter().find(|case| case.name == name).ok_or(NotAnAnswer::Mistyped)?;
+    fn variant(&mut self, cases: &[Case], name: &str, payload: Option<&Val>) -> Result<(), LiftError> {
+        let case = cases.iter().find(|case| case.name == name).ok_or(LiftError::Mistyped)?;
         self.object(if payload.is_some() { 2 } else { 1 })?;
         self.name("tag")?;
         self.text(name)?;
@@ -224,7 +224,7 @@ impl Counting<'_> {
                 self.name("val")?;
                 self.value(val, shape)
             }
-            (None, Some(_)) | (Some(_), None) => Err(NotAnAnswer::Mistyped),
+            (None, Some(_)) | (Some(_), None) => Err(LiftError::Mistyped),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::outcome::{Answer, Content, Media, Piece, Verdict};
 
 /// Why a result is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotAnAnswer {
+pub enum LiftError {
     /// Larger than allowed, as it would go out.
     #[error("the answer has more than {0} bytes")]
     Large(u64),
@@ -34,13 +34,13 @@ pub enum NotAnAnswer {
 /// Turns what a function gave back into an answer that goes out as at most `bytes_max` bytes of JSON.
 ///
 /// # Errors
-/// [`NotAnAnswer`].
+/// [`LiftError`].
 pub fn lift(
     result: Option<&Val>,
     function: &Function,
     reply: &Reply,
     bytes_max: u64,
-) -> Result<Answer, NotAnAnswer> {
+) -> Result<Answer, LiftError> {
     lift_within(result, function, reply, bytes_max, &mut |_| true)
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn lift_within(
     reply: &Reply,
     bytes_max: u64,
     hold: &mut dyn FnMut(u64) -> bool,
-) -> Result<Answer, NotAnAnswer> {
+) -> Result<Answer, LiftError> {
     let mut length = Length::within(bytes_max);
     length.spend(ANSWER_BYTES)?;
     let mut lifting = Lifting { length, hold };
@@ -62,7 +62,7 @@ pub(crate) fn lift_within(
             Err(val) => (Verdict::Err, lifting.error(val.as_deref(), err.as_deref())?),
         },
         (Some(shape), Some(val)) => (Verdict::Ok, lifting.content(Some(val), Some(shape), reply)?),
-        (None, Some(_)) | (Some(_), None) => return Err(NotAnAnswer::Mistyped),
+        (None, Some(_)) | (Some(_), None) => return Err(LiftError::Mistyped),
     };
     Ok(Answer::new(verdict, content))
 }
@@ -81,11 +81,11 @@ pub(crate) fn is_too_long(result: &Val, function: &Function, bytes_max: u64) -> 
         (Some(shape), val) => Some(least(&mut length, val, shape)),
         (None, _) => None,
     };
-    matches!(length, Some(Err(NotAnAnswer::Large(_))))
+    matches!(length, Some(Err(LiftError::Large(_))))
 }
 
 /// Counts a value as it is told in the fewest bytes.
-fn least(length: &mut Length, val: &Val, shape: &Shape) -> Result<(), NotAnAnswer> {
+fn least(length: &mut Length, val: &Val, shape: &Shape) -> Result<(), LiftError> {
     if *shape == content::answer() {
         return content::length(val, length);
     }
@@ -106,11 +106,11 @@ impl Lifting<'_> {
         val: Option<&Val>,
         shape: Option<&Shape>,
         reply: &Reply,
-    ) -> Result<Content, NotAnAnswer> {
+    ) -> Result<Content, LiftError> {
         let (val, shape) = match (val, shape) {
             (None, None) => return Ok(Content::Nothing),
             (Some(val), Some(shape)) => (val, shape),
-            (None, Some(_)) | (Some(_), None) => return Err(NotAnAnswer::Mistyped),
+            (None, Some(_)) | (Some(_), None) => return Err(LiftError::Mistyped),
         };
         match (reply, val) {
             (Reply::Text, val) => self.text(val, shape).map(Content::Text),
@@ -118,7 +118,7 @@ impl Lifting<'_> {
                 let len = match val {
                     Val::List(list) => base64_len(list.len() as u64),
                     Val::String(base64) => base64.len() as u64,
-                    _ => return Err(NotAnAnswer::Mistyped),
+                    _ => return Err(LiftError::Mistyped),
                 };
                 self.length.spend(MEDIA_BYTES + RESOURCE_BYTES + len)?;
                 self.length.hold(len.saturating_mul(2));
@@ -146,7 +146,7 @@ impl Lifting<'_> {
     }
 
     /// Text as it is, anything else as compact JSON.
-    fn text(&mut self, val: &Val, shape: &Shape) -> Result<String, NotAnAnswer> {
+    fn text(&mut self, val: &Val, shape: &Shape) -> Result<String, LiftError> {
         self.length.spend(TEXT_BYTES)?;
         if let (Val::String(text), Shape::String) = (val, shape) {
             self.length.text(text)?;
@@ -159,43 +159,43 @@ impl Lifting<'_> {
     }
 
     /// The `err` side of a result at the top, never structured.
-    fn error(&mut self, val: Option<&Val>, shape: Option<&Shape>) -> Result<Content, NotAnAnswer> {
+    fn error(&mut self, val: Option<&Val>, shape: Option<&Shape>) -> Result<Content, LiftError> {
         match (val, shape) {
             (None, None) => Ok(Content::Text("the tool failed and gave no reason".to_owned())),
             (Some(val), Some(shape)) => self.text(val, shape).map(Content::Text),
-            (None, Some(_)) | (Some(_), None) => Err(NotAnAnswer::Mistyped),
+            (None, Some(_)) | (Some(_), None) => Err(LiftError::Mistyped),
         }
     }
 
     /// Takes the memory for all that was counted.
-    pub(super) fn hold(&mut self) -> Result<(), NotAnAnswer> {
-        if (self.hold)(self.length.memory()) { Ok(()) } else { Err(NotAnAnswer::NoMemory) }
+    pub(super) fn hold(&mut self) -> Result<(), LiftError> {
+        if (self.hold)(self.length.memory()) { Ok(()) } else { Err(LiftError::NoMemory) }
     }
 }
 
 /// What a value takes when it stands under a name of its own.
 const WRAPPED_BYTES: u64 = r#"{"result":}"#.len() as u64;
 
-fn json(value: &Value, len: u64) -> Result<String, NotAnAnswer> {
+fn json(value: &Value, len: u64) -> Result<String, LiftError> {
     let mut json = Vec::with_capacity(usize::try_from(len).unwrap_or_default());
-    serde_json::to_writer(&mut json, value).map_err(|_| NotAnAnswer::Mistyped)?;
-    String::from_utf8(json).map_err(|_| NotAnAnswer::Mistyped)
+    serde_json::to_writer(&mut json, value).map_err(|_| LiftError::Mistyped)?;
+    String::from_utf8(json).map_err(|_| LiftError::Mistyped)
 }
 
-pub(super) fn bytes(list: &[Val]) -> Result<Vec<u8>, NotAnAnswer> {
+pub(super) fn bytes(list: &[Val]) -> Result<Vec<u8>, LiftError> {
     let mut bytes = Vec::with_capacity(list.len());
     for val in list {
-        let Val::U8(byte) = val else { return Err(NotAnAnswer::Mistyped) };
+        let Val::U8(byte) = val else { return Err(LiftError::Mistyped) };
         bytes.push(*byte);
     }
     Ok(bytes)
 }
 
 /// A value as a tree. How long it is was counted.
-fn value(val: &Val, shape: &Shape) -> Result<Value, NotAnAnswer> {
+fn value(val: &Val, shape: &Shape) -> Result<Value, LiftError> {
     Ok(match (shape, val) {
         (Shape::Bool, Val::Bool(value)) => Value::Bool(*value),
-        (Shape::Integer(_), val) => integer(val).ok_or(NotAnAnswer::Mistyped)?,
+        (Shape::Integer(_), val) => integer(val).ok_or(LiftError::Mistyped)?,
         (Shape::F32, Val::Float32(value)) => float(f64::from(*value), || value.to_string()),
         (Shape::F64, Val::Float64(value)) => float(*value, || value.to_string()),
         (Shape::Char, Val::Char(c)) => Value::from(c.to_string()),
@@ -222,12 +222,12 @@ fn value(val: &Val, shape: &Shape) -> Result<Value, NotAnAnswer> {
             // In the order of the declaration, whatever order they came in.
             names.iter().filter(|name| set.contains(name)).map(|name| Value::from(name.as_str())).collect()
         }
-        _ => return Err(NotAnAnswer::Mistyped),
+        _ => return Err(LiftError::Mistyped),
     })
 }
 
 /// A list, which takes no more than its elements.
-fn all(values: impl ExactSizeIterator<Item = Result<Value, NotAnAnswer>>) -> Result<Value, NotAnAnswer> {
+fn all(values: impl ExactSizeIterator<Item = Result<Value, LiftError>>) -> Result<Value, LiftError> {
     let mut list = Vec::with_capacity(values.len());
     for value in values {
         list.push(value?);
@@ -236,7 +236,7 @@ fn all(values: impl ExactSizeIterator<Item = Result<Value, NotAnAnswer>>) -> Res
 }
 
 /// Fields in WIT order; an option that is none is left out.
-fn record(fields: &[Field], vals: &[(String, Val)]) -> Result<Value, NotAnAnswer> {
+fn record(fields: &[Field], vals: &[(String, Val)]) -> Result<Value, LiftError> {
     let is_there = |(field, (_, val)): &(&Field, &(String, Val))| {
         !matches!((&field.shape, val), (Shape::Option(_), Val::Option(None)))
     };
@@ -244,30 +244,30 @@ fn record(fields: &[Field], vals: &[(String, Val)]) -> Result<Value, NotAnAnswer
     let mut map = Map::with_capacity(there().count());
     for (field, (name, val)) in there() {
         if *name != field.name {
-            return Err(NotAnAnswer::Mistyped);
+            return Err(LiftError::Mistyped);
         }
         map.insert(name.clone(), value(val, &field.shape)?);
     }
     Ok(Value::Object(map))
 }
 
-fn variant(cases: &[Case], name: &str, payload: Option<&Val>) -> Result<Value, NotAnAnswer> {
-    let case = cases.iter().find(|case| case.name == name).ok_or(NotAnAnswer::Mistyped)?;
+fn variant(cases: &[Case], name: &str, payload: Option<&Val>) -> Result<Value, LiftError> {
+    let case = cases.iter().find(|case| case.name == name).ok_or(LiftError::Mistyped)?;
     let mut map = Map::with_capacity(2);
     map.insert("tag".to_owned(), Value::from(name));
     match (&case.payload, payload) {
         (None, None) => {}
         (Some(shape), Some(val)) => drop(map.insert("val".to_owned(), value(val, shape)?)),
-        (None, Some(_)) | (Some(_), None) => return Err(NotAnAnswer::Mistyped),
+        (None, Some(_)) | (Some(_), None) => return Err(LiftError::Mistyped),
     }
     Ok(Value::Object(map))
 }
 
-fn payload(val: Option<&Val>, shape: Option<&Shape>) -> Result<Value, NotAnAnswer> {
+fn payload(val: Option<&Val>, shape: Option<&Shape>) -> Result<Value, LiftError> {
     match (val, shape) {
         (None, None) => Ok(Value::Null),
         (Some(val), Some(shape)) => value(val, shape),
-        (None, Some(_)) | (Some(_), None) => Err(NotAnAnswer::Mistyped),
+        (None, Some(_)) | (Some(_), None) => Err(LiftError::Mistyped),
     }
 }
 
@@ -307,24 +307,24 @@ pub(super) fn float(value: f64, shortest: impl Fn() -> String) -> Value {
 }
 
 /// Bytes as what their author says they are. Those of a stream or a future are encoded already.
-fn media(val: &Val, mode: &Mode) -> Result<Content, NotAnAnswer> {
+fn media(val: &Val, mode: &Mode) -> Result<Content, LiftError> {
     let base64 = match val {
         Val::List(list) => STANDARD.encode(bytes(list)?),
         Val::String(base64) => base64.clone(),
-        _ => return Err(NotAnAnswer::Mistyped),
+        _ => return Err(LiftError::Mistyped),
     };
     let piece = match mode {
         Mode::Image(mime) => Piece::Image(Media { mime: mime.clone(), base64 }),
         Mode::Audio(mime) => Piece::Audio(Media { mime: mime.clone(), base64 }),
         Mode::Blob(mime) => {
-            let bytes = STANDARD.decode(&base64).map_err(|_| NotAnAnswer::Mistyped)?;
+            let bytes = STANDARD.decode(&base64).map_err(|_| LiftError::Mistyped)?;
             Piece::BlobResource {
                 uri: format!("urn:{}", Digest::of(&bytes)),
                 mime: Some(mime.clone()),
                 base64,
             }
         }
-        Mode::Structured | Mode::Text => return Err(NotAnAnswer::Mistyped),
+        Mode::Structured | Mode::Text => return Err(LiftError::Mistyped),
     };
     Ok(Content::Blocks { blocks: vec![piece.into()], structured: None })
 }

@@ -106,7 +106,7 @@ pub enum Deferred {
 
 /// Why a function has no shape.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoShape {
+pub enum ShapeError {
     /// It takes or gives a handle on something that lives only inside the call.
     #[error("it takes or returns a resource, which cannot leave a call")]
     Resource,
@@ -114,7 +114,7 @@ pub enum NoShape {
     #[error("it belongs to the toolchain that built the component")]
     Toolchain,
     /// A type that JSON cannot carry here.
-    #[error("it uses `{0}`, which no tool carries; docs/PLUGIN-FORMAT.md lists what is carried")]
+    #[error("it uses `{0}`, which no tool carries; docs/write-a-plugin.md lists what is carried")]
     Unsupported(&'static str),
     /// The plugin is refused for this.
     #[error("its types nest deeper than {SCHEMA_DEPTH_MAX} levels")]
@@ -124,7 +124,7 @@ pub enum NoShape {
     Large,
 }
 
-impl NoShape {
+impl ShapeError {
     /// Whether the whole plugin is refused, rather than this function left out.
     pub fn refuses_plugin(&self) -> bool {
         matches!(self, Self::Deep | Self::Large)
@@ -169,8 +169,8 @@ impl Function {
     /// Reads the shape of a function type.
     ///
     /// # Errors
-    /// [`NoShape`]; types have no recursion, but nesting can explode, so both depth and size are bounded on the way.
-    pub fn read(types: TypesRef<'_>, function: &ComponentFuncType) -> Result<Self, NoShape> {
+    /// [`ShapeError`]; types have no recursion, but nesting can explode, so both depth and size are bounded on the way.
+    pub fn read(types: TypesRef<'_>, function: &ComponentFuncType) -> Result<Self, ShapeError> {
         let mut reader = Reader { types, nodes: 0 };
         let params = function
             .params
@@ -192,13 +192,13 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn value(&mut self, ty: &ComponentValType, depth: usize) -> Result<Shape, NoShape> {
+    fn value(&mut self, ty: &ComponentValType, depth: usize) -> Result<Shape, ShapeError> {
         self.nodes += 1;
         if self.nodes > SCHEMA_NODES_MAX {
-            return Err(NoShape::Large);
+            return Err(ShapeError::Large);
         }
         if depth > SCHEMA_DEPTH_MAX {
-            return Err(NoShape::Deep);
+            return Err(ShapeError::Deep);
         }
         match ty {
             ComponentValType::Primitive(primitive) => self.primitive(*primitive),
@@ -211,7 +211,11 @@ impl Reader<'_> {
     }
 
     /// A result: the one place where a value may come later.
-    fn result(&mut self, ty: &ComponentValType, deferred: &mut Option<Deferred>) -> Result<Shape, NoShape> {
+    fn result(
+        &mut self,
+        ty: &ComponentValType,
+        deferred: &mut Option<Deferred>,
+    ) -> Result<Shape, ShapeError> {
         let ComponentValType::Type(id) = ty else { return self.value(ty, 1) };
         #[expect(clippy::indexing_slicing, reason = "the validator gave the id together with these types")]
         match &self.types[*id].clone() {
@@ -219,7 +223,7 @@ impl Reader<'_> {
                 *deferred = Some(Deferred::Stream);
                 match self.value(element, 2)? {
                     Shape::Integer(Integer::U8) => Ok(Shape::Bytes),
-                    _ => Err(NoShape::Unsupported("stream of anything but u8")),
+                    _ => Err(ShapeError::Unsupported("stream of anything but u8")),
                 }
             }
             ComponentDefinedType::Future { ty: Some(ty), .. } => {
@@ -227,7 +231,7 @@ impl Reader<'_> {
                 let shape = self.value(ty, 2)?;
                 match can_wait_for(&shape) {
                     true => Ok(shape),
-                    false => Err(NoShape::Unsupported("future of a composed type")),
+                    false => Err(ShapeError::Unsupported("future of a composed type")),
                 }
             }
             ComponentDefinedType::Result { ok: Some(ok), err, .. } => {
@@ -239,7 +243,7 @@ impl Reader<'_> {
         }
     }
 
-    fn primitive(&self, ty: PrimitiveValType) -> Result<Shape, NoShape> {
+    fn primitive(&self, ty: PrimitiveValType) -> Result<Shape, ShapeError> {
         Ok(match ty {
             PrimitiveValType::Bool => Shape::Bool,
             PrimitiveValType::U8 => Shape::Integer(Integer::U8),
@@ -254,11 +258,11 @@ impl Reader<'_> {
             PrimitiveValType::F64 => Shape::F64,
             PrimitiveValType::Char => Shape::Char,
             PrimitiveValType::String => Shape::String,
-            PrimitiveValType::ErrorContext => return Err(NoShape::Unsupported("error-context")),
+            PrimitiveValType::ErrorContext => return Err(ShapeError::Unsupported("error-context")),
         })
     }
 
-    fn defined(&mut self, ty: &ComponentDefinedType, depth: usize) -> Result<Shape, NoShape> {
+    fn defined(&mut self, ty: &ComponentDefinedType, depth: usize) -> Result<Shape, ShapeError> {
         match ty {
             ComponentDefinedType::Primitive(primitive) => self.primitive(*primitive),
             ComponentDefinedType::Record(record) => {
@@ -285,16 +289,16 @@ impl Reader<'_> {
             ComponentDefinedType::Enum(names) => self.names(names.iter()).map(Shape::Enum),
             ComponentDefinedType::Option { ty, .. } => Ok(Shape::Option(Box::new(self.value(ty, depth)?))),
             ComponentDefinedType::Result { ok, err, .. } => {
-                let mut side = |ty: &Option<ComponentValType>| -> Result<Option<Box<Shape>>, NoShape> {
+                let mut side = |ty: &Option<ComponentValType>| -> Result<Option<Box<Shape>>, ShapeError> {
                     ty.as_ref().map(|ty| self.value(ty, depth).map(Box::new)).transpose()
                 };
                 Ok(Shape::Result(side(ok)?, side(err)?))
             }
-            ComponentDefinedType::Own(_) | ComponentDefinedType::Borrow(_) => Err(NoShape::Resource),
-            ComponentDefinedType::Map { .. } => Err(NoShape::Unsupported("map")),
-            ComponentDefinedType::FixedLengthList { .. } => Err(NoShape::Unsupported("list<T, N>")),
-            ComponentDefinedType::Stream { .. } => Err(NoShape::Unsupported("stream")),
-            ComponentDefinedType::Future { .. } => Err(NoShape::Unsupported("future")),
+            ComponentDefinedType::Own(_) | ComponentDefinedType::Borrow(_) => Err(ShapeError::Resource),
+            ComponentDefinedType::Map { .. } => Err(ShapeError::Unsupported("map")),
+            ComponentDefinedType::FixedLengthList { .. } => Err(ShapeError::Unsupported("list<T, N>")),
+            ComponentDefinedType::Stream { .. } => Err(ShapeError::Unsupported("stream")),
+            ComponentDefinedType::Future { .. } => Err(ShapeError::Unsupported("future")),
         }
     }
 
@@ -303,15 +307,15 @@ impl Reader<'_> {
         name: &impl fmt::Display,
         ty: &ComponentValType,
         depth: usize,
-    ) -> Result<Field, NoShape> {
+    ) -> Result<Field, ShapeError> {
         Ok(Field { name: name.to_string(), shape: self.value(ty, depth)? })
     }
 
     /// Each name is a part of the schema too.
-    fn names(&mut self, names: impl Iterator<Item = impl fmt::Display>) -> Result<Vec<String>, NoShape> {
+    fn names(&mut self, names: impl Iterator<Item = impl fmt::Display>) -> Result<Vec<String>, ShapeError> {
         let names: Vec<String> = names.map(|name| name.to_string()).collect();
         self.nodes += names.len();
-        if self.nodes > SCHEMA_NODES_MAX { Err(NoShape::Large) } else { Ok(names) }
+        if self.nodes > SCHEMA_NODES_MAX { Err(ShapeError::Large) } else { Ok(names) }
     }
 }
 

@@ -8,7 +8,7 @@ use super::shape::{Integer, Shape};
 
 /// Why bytes are no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NotRead {
+pub(crate) enum WireError {
     /// They are of another type, or too few, or too many.
     Malformed,
     /// The value would take more memory than allowed.
@@ -109,19 +109,19 @@ fn number(to: &mut Vec<u8>, number: u32) {
 /// beside their content counts.
 ///
 /// # Errors
-/// [`NotRead`].
+/// [`WireError`].
 pub(crate) fn read<'s>(
     bytes: &[u8],
     shapes: impl Iterator<Item = &'s Shape>,
     room: u64,
-) -> Result<Vec<Val>, NotRead> {
+) -> Result<Vec<Val>, WireError> {
     let mut reading = Reading { left: bytes, room };
     let mut vals = Vec::new();
     for shape in shapes {
         reading.spend(VAL)?;
         vals.push(reading.value(shape)?);
     }
-    if reading.left.is_empty() { Ok(vals) } else { Err(NotRead::Malformed) }
+    if reading.left.is_empty() { Ok(vals) } else { Err(WireError::Malformed) }
 }
 
 struct Reading<'b> {
@@ -131,13 +131,13 @@ struct Reading<'b> {
 
 impl Reading<'_> {
     /// A value, whose place counts already.
-    fn value(&mut self, shape: &Shape) -> Result<Val, NotRead> {
+    fn value(&mut self, shape: &Shape) -> Result<Val, WireError> {
         Ok(match shape {
             Shape::Bool => Val::Bool(self.yes()?),
             Shape::Integer(integer) => self.integer(*integer)?,
             Shape::F32 => Val::Float32(f32::from_bits(self.number()?)),
             Shape::F64 => Val::Float64(f64::from_bits(u64::from_le_bytes(self.some()?))),
-            Shape::Char => Val::Char(char::from_u32(self.number()?).ok_or(NotRead::Malformed)?),
+            Shape::Char => Val::Char(char::from_u32(self.number()?).ok_or(WireError::Malformed)?),
             Shape::String => Val::String(self.text()?),
             Shape::Bytes if self.yes()? => Val::String(self.text()?),
             Shape::Bytes => {
@@ -174,13 +174,13 @@ impl Reading<'_> {
             },
             Shape::Variant(cases) => {
                 let at = self.number()? as usize;
-                let case = cases.get(at).ok_or(NotRead::Malformed)?;
+                let case = cases.get(at).ok_or(WireError::Malformed)?;
                 self.spend(chunk(case.name.len() as u64))?;
                 Val::Variant(case.name.clone(), self.part(case.payload.as_ref())?)
             }
             Shape::Enum(names) => {
                 let at = self.number()? as usize;
-                let name = names.get(at).ok_or(NotRead::Malformed)?;
+                let name = names.get(at).ok_or(WireError::Malformed)?;
                 self.spend(chunk(name.len() as u64))?;
                 Val::Enum(name.clone())
             }
@@ -189,13 +189,13 @@ impl Reading<'_> {
     }
 
     /// Flags, of which each eight have a byte.
-    fn flags(&mut self, names: &[String]) -> Result<Val, NotRead> {
+    fn flags(&mut self, names: &[String]) -> Result<Val, WireError> {
         let mut set = Vec::new();
         for names in names.chunks(8) {
             let [bits] = self.some()?;
             let used = usize::BITS - usize::from(bits).leading_zeros();
             if used as usize > names.len() {
-                return Err(NotRead::Malformed);
+                return Err(WireError::Malformed);
             }
             for (_, name) in (0..).zip(names).filter(|(at, _)| bits & (1 << at) != 0) {
                 // Twice, since a list grows.
@@ -206,13 +206,13 @@ impl Reading<'_> {
         Ok(Val::Flags(set))
     }
 
-    fn part(&mut self, shape: Option<&Shape>) -> Result<Option<Box<Val>>, NotRead> {
+    fn part(&mut self, shape: Option<&Shape>) -> Result<Option<Box<Val>>, WireError> {
         let Some(shape) = shape else { return Ok(None) };
         self.spend(chunk(VAL))?;
         Ok(Some(Box::new(self.value(shape)?)))
     }
 
-    fn integer(&mut self, integer: Integer) -> Result<Val, NotRead> {
+    fn integer(&mut self, integer: Integer) -> Result<Val, WireError> {
         Ok(match integer {
             Integer::U8 => Val::U8(u8::from_le_bytes(self.some()?)),
             Integer::S8 => Val::S8(i8::from_le_bytes(self.some()?)),
@@ -225,43 +225,43 @@ impl Reading<'_> {
         })
     }
 
-    fn text(&mut self) -> Result<String, NotRead> {
+    fn text(&mut self) -> Result<String, WireError> {
         let len = self.len()?;
         self.spend(chunk(len as u64))?;
-        let text = str::from_utf8(self.take(len)?).map_err(|_| NotRead::Malformed)?;
+        let text = str::from_utf8(self.take(len)?).map_err(|_| WireError::Malformed)?;
         Ok(text.to_owned())
     }
 
     /// Whatever is counted takes at least a byte each.
-    fn len(&mut self) -> Result<usize, NotRead> {
+    fn len(&mut self) -> Result<usize, WireError> {
         let len = self.number()? as usize;
-        if len > self.left.len() { Err(NotRead::Malformed) } else { Ok(len) }
+        if len > self.left.len() { Err(WireError::Malformed) } else { Ok(len) }
     }
 
-    fn yes(&mut self) -> Result<bool, NotRead> {
+    fn yes(&mut self) -> Result<bool, WireError> {
         match self.some::<1>()? {
             [0] => Ok(false),
             [1] => Ok(true),
-            _ => Err(NotRead::Malformed),
+            _ => Err(WireError::Malformed),
         }
     }
 
-    fn number(&mut self) -> Result<u32, NotRead> {
+    fn number(&mut self) -> Result<u32, WireError> {
         Ok(u32::from_le_bytes(self.some()?))
     }
 
-    fn some<const N: usize>(&mut self) -> Result<[u8; N], NotRead> {
-        self.take(N)?.try_into().map_err(|_| NotRead::Malformed)
+    fn some<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
+        self.take(N)?.try_into().map_err(|_| WireError::Malformed)
     }
 
-    fn take(&mut self, len: usize) -> Result<&[u8], NotRead> {
-        let (taken, left) = self.left.split_at_checked(len).ok_or(NotRead::Malformed)?;
+    fn take(&mut self, len: usize) -> Result<&[u8], WireError> {
+        let (taken, left) = self.left.split_at_checked(len).ok_or(WireError::Malformed)?;
         self.left = left;
         Ok(taken)
     }
 
-    fn spend(&mut self, bytes: u64) -> Result<(), NotRead> {
-        self.room = self.room.checked_sub(bytes).ok_or(NotRead::Large)?;
+    fn spend(&mut self, bytes: u64) -> Result<(), WireError> {
+        self.room = self.room.checked_sub(bytes).ok_or(WireError::Large)?;
         Ok(())
     }
 }
@@ -305,10 +305,10 @@ mod tests {
         let read_back = |bytes: &[u8]| read(bytes, std::iter::once(&shape), 10_000);
         assert_eq!(read_back(&bytes), Ok(vec![val]));
         for len in 0..bytes.len() {
-            assert_eq!(read_back(&bytes[..len]), Err(NotRead::Malformed), "{len}");
+            assert_eq!(read_back(&bytes[..len]), Err(WireError::Malformed), "{len}");
         }
         bytes.push(0);
-        assert_eq!(read_back(&bytes), Err(NotRead::Malformed));
+        assert_eq!(read_back(&bytes), Err(WireError::Malformed));
     }
 
     #[test]
@@ -334,8 +334,8 @@ mod tests {
         write(&Val::List(vec![Val::Bool(true); 1_000]), &shape, &mut bytes).unwrap();
         let room = VAL + grown(1_000, VAL);
         assert!(read(&bytes, std::iter::once(&shape), room).is_ok());
-        assert_eq!(read(&bytes, std::iter::once(&shape), room - 1), Err(NotRead::Large));
+        assert_eq!(read(&bytes, std::iter::once(&shape), room - 1), Err(WireError::Large));
         let endless = u32::MAX.to_le_bytes();
-        assert_eq!(read(&endless, std::iter::once(&shape), u64::MAX), Err(NotRead::Malformed));
+        assert_eq!(read(&endless, std::iter::once(&shape), u64::MAX), Err(WireError::Malformed));
     }
 }

@@ -5,7 +5,7 @@ use super::fetches::Fetch;
 use super::loading::{self, State};
 use super::report::log;
 use super::{Occasion, Plan, Reconciler};
-use crate::load::source::{Found, NotFetched, Sources};
+use crate::load::source::{Found, SourceError, Sources};
 use crate::load::{self, Against, Kind};
 use crate::spec::Spec;
 
@@ -31,22 +31,22 @@ impl Plan {
 
 impl Reconciler {
     /// Goes on with the plugins that waited for this.
-    pub(super) fn arrived(&self, fetch: &Fetch, fetched: Result<&Found, &NotFetched>) {
+    pub(super) fn arrived(&self, fetch: &Fetch, fetched: Result<&Found, &SourceError>) {
         let mut plan = self.plan();
         let Some(plan) = plan.as_mut() else { return };
         // A newer policy may have come while it was on its way.
-        if let Some(trust) = self.rooms.snapshots.trust() {
+        if let Some(trust) = self.services.snapshots.trust() {
             plan.spec.trust = trust;
         }
         let Spec { plugins, trust, approvals, .. } = &plan.spec;
-        let now = match self.rooms.seen.judge(trust, load::now()) {
+        let now = match self.services.seen.judge(trust, load::now()) {
             Ok(now) => now,
             Err(error) => {
                 tracing::error!("{}; what was fetched is not looked at", load::told(&error));
                 return;
             }
         };
-        let sources = Sources::of(&self.rooms);
+        let sources = Sources::of(&self.services);
         let mut touched = Vec::new();
         for (wanted, state) in plugins.iter().zip(&mut plan.states) {
             if wanted.source != fetch.source || wanted.digest != fetch.pin {
@@ -55,7 +55,7 @@ impl Reconciler {
             let against = Against { trust, approved: approvals.of(&wanted.name), now };
             let before = state.serving().cloned();
             let found = load::take_fetched(&sources, wanted, against, fetched);
-            *state = loading::finish(&self.rooms, wanted, against, found, before.as_ref());
+            *state = loading::finish(&self.services, wanted, against, found, before.as_ref());
             touched.push(wanted.name.clone());
         }
         let report = self.publish(plan, Occasion::Arrival, now);

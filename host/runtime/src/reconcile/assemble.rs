@@ -6,7 +6,7 @@ use toolgate_policy::load::pin::Approved;
 
 use super::loading::State;
 use super::{FolderProblem, Loaded, Occasion, Report};
-use crate::load::{Kind, NotLoaded};
+use crate::load::{Kind, LoadError};
 use crate::snapshot::names::Names;
 use crate::snapshot::plugin::Plugin;
 use crate::spec::{Approvals, OnRefused, PluginSpec, Spec};
@@ -53,7 +53,7 @@ fn approved_at(approvals: &Approvals, wanted: &PluginSpec) -> i64 {
 /// A plugin in its place, if its names are free.
 fn place(names: &mut Names, state: &State) -> (Loaded, Option<Arc<Plugin>>) {
     let mut take = |plugin: &Arc<Plugin>| {
-        names.take(&plugin.names()).map(|()| Arc::clone(plugin)).map_err(|clash| NotLoaded {
+        names.take(&plugin.names()).map(|()| Arc::clone(plugin)).map_err(|clash| LoadError {
             kind: Kind::Refused,
             digest: Some(plugin.digest()),
             reasons: vec![clash.to_string()],

@@ -11,21 +11,21 @@ use super::Fetching;
 use crate::artifact::Artifact;
 use crate::load::source::{Found, Sources};
 use crate::load::verify::{self, By};
-use crate::load::{self, Against, Cleared, NotLoaded, clear_found};
+use crate::load::{self, Against, Cleared, LoadError, clear_found};
 use crate::remote::artefact::component_of;
-use crate::rooms::Rooms;
+use crate::services::Services;
 use crate::signature::SignatureFile;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plugin::Plugin;
 use crate::spec::{PluginSpec, Source, Spec, Trust};
-use crate::state::kept::{NotKept, Worth};
+use crate::state::blobs::{BlobStoreError, SignatureRank};
 
 /// How far a plugin has come.
 pub(crate) enum State {
     /// It may serve.
     Ready(Ready),
     /// It does not load; what may serve instead.
-    Not { why: NotLoaded, instead: Option<Arc<Plugin>> },
+    Not { why: LoadError, instead: Option<Arc<Plugin>> },
     /// It is being fetched; what may serve meanwhile.
     Awaited { instead: Option<Arc<Plugin>> },
 }
@@ -75,7 +75,7 @@ pub(super) fn with_hidden(spec: &Spec, old: &Snapshot) -> Spec {
 
 /// Loads all of them, a few at once: one that is slow to compile does not hold up the others. In the operator's order.
 pub(super) fn load_all(
-    rooms: &Rooms,
+    services: &Services,
     spec: &Spec,
     old: &Snapshot,
     now: UnixTime,
@@ -87,7 +87,7 @@ pub(super) fn load_all(
         let load = |(at, wanted): (usize, &PluginSpec)| {
             let approved = spec.approvals.of(&wanted.name);
             let against = Against { trust: &spec.trust, approved, now };
-            (at, load(rooms, wanted, against, before(old, wanted), fetching))
+            (at, load(services, wanted, against, before(old, wanted), fetching))
         };
         std::iter::from_fn(take).map(load).collect::<Vec<_>>()
     };
@@ -107,79 +107,83 @@ pub(super) fn load_all(
 }
 
 fn load(
-    rooms: &Rooms,
+    services: &Services,
     wanted: &PluginSpec,
     against: Against<'_>,
     before: Option<&Arc<Plugin>>,
     fetching: Fetching,
 ) -> State {
     tracing::debug!(plugin = %wanted.name, "loading");
-    let sources = Sources::of(rooms);
+    let sources = Sources::of(services);
     let found = match fetching {
         Fetching::Later if wanted.source.is_elsewhere() => {
             match load::fetched_before(&sources, wanted, against) {
                 Some(Ok(found)) => Ok(found),
                 Some(Err(_)) | None => {
-                    return State::Awaited { instead: instead(rooms, wanted, against, before) };
+                    return State::Awaited { instead: instead(services, wanted, against, before) };
                 }
             }
         }
         Fetching::Now | Fetching::Later => load::fetch(&sources, wanted, against),
     };
-    finish(rooms, wanted, against, found, before)
+    finish(services, wanted, against, found, before)
 }
 
 /// Loads what was found. `before` is what serves of the plugin.
 pub(super) fn finish(
-    rooms: &Rooms,
+    services: &Services,
     wanted: &PluginSpec,
     against: Against<'_>,
-    found: Result<Found, NotLoaded>,
+    found: Result<Found, LoadError>,
     before: Option<&Arc<Plugin>>,
 ) -> State {
-    match found.and_then(|found| load_found(rooms, wanted, found, against, before)) {
+    match found.and_then(|found| load_found(services, wanted, found, against, before)) {
         Ok(ready) => State::Ready(ready),
-        Err(why) => State::Not { why, instead: instead(rooms, wanted, against, before) },
+        Err(why) => State::Not { why, instead: instead(services, wanted, against, before) },
     }
 }
 
 fn load_found(
-    rooms: &Rooms,
+    services: &Services,
     wanted: &PluginSpec,
     found: Found,
     against: Against<'_>,
     before: Option<&Arc<Plugin>>,
-) -> Result<Ready, NotLoaded> {
+) -> Result<Ready, LoadError> {
     let cleared = clear_found(wanted, found, against)?;
     let set_aside = cleared.set_aside().to_vec();
     if !set_aside.is_empty() {
-        tracing::info!(plugin = %wanted.name, ?set_aside, "beside it is what is no signature of it");
+        tracing::info!(plugin = %wanted.name, ?set_aside, "files beside it are not signatures of it");
     }
     if cleared.clearance().pin().is_some() || wanted.source.is_elsewhere() {
-        keep(rooms, against.trust, cleared.found());
+        keep(services, against.trust, cleared.found());
     }
     if let Some(plugin) = before.filter(|plugin| plugin.is(wanted, cleared.clearance())) {
         return Ok(Ready { plugin: Arc::clone(plugin), kept: true, set_aside });
     }
-    let plugin = prepare(rooms, wanted, cleared)?;
+    let plugin = prepare(services, wanted, cleared)?;
     if plugin.clearance().pin().is_some() {
         // What was read when it was approved, so that a change can be shown.
-        for surface in plugin.surfaces().iter().filter(|surface| !rooms.kept.has(surface.digest(), &[])) {
-            told(rooms.kept.put(surface, &[]));
+        for surface in plugin.surfaces().iter().filter(|surface| !services.kept.has(surface.digest(), &[])) {
+            told(services.kept.put(surface, &[]));
         }
     }
     Ok(Ready { plugin: Arc::new(plugin), kept: false, set_aside })
 }
 
 /// Makes a cleared plugin ready to be called.
-pub(super) fn prepare(rooms: &Rooms, wanted: &PluginSpec, cleared: Cleared) -> Result<Plugin, NotLoaded> {
-    cleared.prepare(wanted, &rooms.sandbox)
+pub(super) fn prepare(
+    services: &Services,
+    wanted: &PluginSpec,
+    cleared: Cleared,
+) -> Result<Plugin, LoadError> {
+    cleared.prepare(wanted, &services.sandbox)
 }
 
 /// What may serve where `wanted` does not: the version that serves, or the one that was approved and kept. Of a plugin from
 /// elsewhere also the bytes that serve, with what is given now. Never other bytes than the configuration pins.
 fn instead(
-    rooms: &Rooms,
+    services: &Services,
     wanted: &PluginSpec,
     against: Against<'_>,
     before: Option<&Arc<Plugin>>,
@@ -191,7 +195,7 @@ fn instead(
     };
     let goes_on = before.filter(|plugin| {
         plugin.has_what_is_given_in(wanted)
-            && is_pinned(rooms, wanted, plugin.digest(), Some(plugin))
+            && is_pinned(services, wanted, plugin.digest(), Some(plugin))
             && plugin.trusted_by(&against.trust.policy, against.now).is_ok()
             && plugin.clearance().pin() == approved
     });
@@ -204,17 +208,17 @@ fn instead(
         Some(pin) => pin.digest,
         None => before.filter(same_place)?.digest(),
     };
-    if !is_pinned(rooms, wanted, digest, before) {
+    if !is_pinned(services, wanted, digest, before) {
         return None;
     }
-    let (artifact, signatures) = rooms.kept.get(digest)?;
+    let (artifact, signatures) = services.kept.get(digest)?;
     let found = Found::new(artifact, signatures);
-    load_found(rooms, wanted, found, against, before).ok().map(|ready| ready.plugin)
+    load_found(services, wanted, found, against, before).ok().map(|ready| ready.plugin)
 }
 
 /// Whether the configuration lets a plugin have these bytes: by its `digest`, and by the digest in `oci://…@sha256:…`. That one is of a
 /// manifest, and the manifest names the bytes. It is kept; where it is not, a plugin that serves from it has its bytes.
-fn is_pinned(rooms: &Rooms, wanted: &PluginSpec, digest: Digest, before: Option<&Arc<Plugin>>) -> bool {
+fn is_pinned(services: &Services, wanted: &PluginSpec, digest: Digest, before: Option<&Arc<Plugin>>) -> bool {
     if wanted.digest.is_some_and(|pin| pin != digest) {
         return false;
     }
@@ -222,38 +226,39 @@ fn is_pinned(rooms: &Rooms, wanted: &PluginSpec, digest: Digest, before: Option<
     let serves_from_it =
         |plugin: &&Arc<Plugin>| plugin.digest() == digest && plugin.source().manifest() == Some(manifest);
     let names_it = |(kept, _): (Artifact, _)| component_of(kept.bytes()) == Some(digest);
-    before.filter(serves_from_it).is_some() || rooms.kept.get(manifest).is_some_and(names_it)
+    before.filter(serves_from_it).is_some() || services.kept.get(manifest).is_some_and(names_it)
 }
 
 /// Keeps what was approved, with every signature that has been found beside it so far: the key of the first may be the
 /// first whose time is over.
-fn keep(rooms: &Rooms, trust: &Trust, found: &Found) {
-    if let Some(manifest) = found.manifest.as_ref().filter(|manifest| !rooms.kept.has(manifest.digest(), &[]))
+fn keep(services: &Services, trust: &Trust, found: &Found) {
+    if let Some(manifest) =
+        found.manifest.as_ref().filter(|manifest| !services.kept.has(manifest.digest(), &[]))
     {
-        told(rooms.kept.put(manifest, &[]));
+        told(services.kept.put(manifest, &[]));
     }
     let signatures = verify::worth_keeping(trust, found);
-    if rooms.kept.has(found.artifact.digest(), &signatures) {
+    if services.kept.has(found.artifact.digest(), &signatures) {
         return;
     }
     let mut proved = Vec::new();
     let worth = |file: &SignatureFile| {
         let alone = Found::new(found.artifact.clone(), vec![file.clone()]);
         match verify::examine(trust, &alone).pop().map(|one| one.by) {
-            Some(By::Signer(signature)) if proved.contains(&signature) => Worth::Copy,
+            Some(By::Signer(signature)) if proved.contains(&signature) => SignatureRank::Copy,
             Some(By::Signer(signature)) => {
                 proved.push(signature);
-                Worth::Counts
+                SignatureRank::Counts
             }
-            Some(By::Stranger(_)) => Worth::MayCount,
-            Some(By::Nobody(_)) | None => Worth::Nothing,
+            Some(By::Stranger(_)) => SignatureRank::MayCount,
+            Some(By::Nobody(_)) | None => SignatureRank::Nothing,
         }
     };
-    told(rooms.kept.add(&found.artifact, &signatures, worth));
+    told(services.kept.add(&found.artifact, &signatures, worth));
 }
 
 /// What is not kept serves all the same.
-fn told(kept: Result<(), NotKept>) {
+fn told(kept: Result<(), BlobStoreError>) {
     if let Err(error) = kept {
         let error = load::told(&error);
         tracing::warn!(error, "what was approved is not kept; when its source changes it cannot serve on");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use toolgate_policy::load::{Distrust, Pin};
+use toolgate_policy::load::{Pin, TrustError};
 use toolgate_policy::redact::printable;
 
 use super::newest::{Known, Newest};
@@ -106,7 +106,7 @@ pub(super) fn revoked(audit: &Recorder, ended: &[Arc<Plugin>]) {
 }
 
 /// Records the plugins that a newer trust policy does not trust, and says so in the log.
-pub(super) fn distrusted(audit: &Recorder, gone: &[(Arc<Plugin>, Distrust)]) {
+pub(super) fn distrusted(audit: &Recorder, gone: &[(Arc<Plugin>, TrustError)]) {
     for (plugin, why) in gone {
         let (name, digest) = (plugin.name(), plugin.digest());
         tracing::error!(plugin = %name, %digest, "the trust policy trusts it no more, and it serves no more: {why}");

@@ -9,7 +9,7 @@ use toolgate_policy::load::trust::Parts;
 use super::Reconciler;
 use crate::load;
 use crate::spec::Trust;
-use crate::state::seen::Stamp;
+use crate::state::rollback::Stamp;
 
 /// What was remembered when it was last looked at.
 #[derive(Default)]
@@ -26,10 +26,10 @@ impl Reconciler {
     pub(crate) fn revoke_remembered(&self) -> Option<u64> {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         // Before it is read: what changes meanwhile is read the next time.
-        let stamp = self.rooms.seen.stamp();
+        let stamp = self.services.seen.stamp();
         if remembered.stamp != Some(stamp) {
             remembered.stamp = Some(stamp);
-            match self.rooms.seen.revoked() {
+            match self.services.seen.revoked() {
                 Ok(revoked) => {
                     remembered.version = revoked.version;
                     let reason =
@@ -39,7 +39,7 @@ impl Reconciler {
                     let parts = Parts { version: remembered.version.max(1), revoked, ..Parts::default() };
                     // There is nothing in it that could be wrong.
                     if let Ok(policy) = TrustPolicy::new(parts) {
-                        let ended = self.rooms.snapshots.revoke_remembered(&policy);
+                        let ended = self.services.snapshots.revoke_remembered(&policy);
                         self.ended_revoked(&policy, &ended);
                     }
                 }
@@ -51,12 +51,12 @@ impl Reconciler {
                 }
             }
         }
-        let taken = self.rooms.snapshots.trust().map_or(0, |trust| trust.policy.version());
+        let taken = self.services.snapshots.trust().map_or(0, |trust| trust.policy.version());
         Some(remembered.version).filter(|version| *version > taken)
     }
 
     /// Why this policy may not be taken, if so. Nothing is remembered.
     pub(crate) fn refuses(&self, trust: &Trust) -> Option<String> {
-        self.rooms.seen.judge(trust, load::now()).err().map(|error| load::told(&error))
+        self.services.seen.judge(trust, load::now()).err().map(|error| load::told(&error))
     }
 }

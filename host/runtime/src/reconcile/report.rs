@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use toolgate_policy::redact::printable;
 use toolgate_policy::{Digest, PluginName};
 
-use crate::load::{Kind, NotLoaded};
-use crate::state::seen::NotAdmitted;
+use crate::load::{Kind, LoadError};
+use crate::state::rollback::RollbackError;
 
 /// What came of it, plugin by plugin, in the operator's order.
 #[derive(Debug, Clone, Default)]
@@ -44,7 +44,7 @@ pub enum Loaded {
     /// It does not, or its old version does instead.
     Not {
         /// Why.
-        why: NotLoaded,
+        why: LoadError,
         /// The bytes that serve instead.
         instead: Option<Digest>,
     },
@@ -110,7 +110,7 @@ impl Loaded {
 
 impl Report {
     /// The trust policy is not taken.
-    pub(super) fn not_taken(error: &NotAdmitted) -> Self {
+    pub(super) fn not_taken(error: &RollbackError) -> Self {
         Self { problem: Some(crate::load::told(error)), ..Self::default() }
     }
 
@@ -133,7 +133,7 @@ impl Report {
     }
 
     /// The plugins that do not load, each with why, and with the bytes that serve instead.
-    pub fn refused(&self) -> impl Iterator<Item = (&PluginName, &NotLoaded, Option<Digest>)> {
+    pub fn refused(&self) -> impl Iterator<Item = (&PluginName, &LoadError, Option<Digest>)> {
         self.plugins.iter().filter_map(|(name, loaded)| match loaded {
             Loaded::Not { why, instead } => Some((name, why, *instead)),
             Loaded::Ready { .. } | Loaded::Awaited { .. } => None,

@@ -12,7 +12,7 @@ use toolgate_policy::{Digest, PluginName, ToolName};
 use super::assemble::order;
 use super::{Reconciler, loading};
 use crate::load::source::{Found, Sources};
-use crate::load::{self, Against, Kind, NotLoaded};
+use crate::load::{self, Against, Kind, LoadError};
 use crate::snapshot::names::{Names, Wanted};
 use crate::snapshot::plugin::Plugin;
 use crate::spec::{PluginSpec, Spec};
@@ -33,7 +33,7 @@ pub enum RivalsError {
     #[error(
         "compare its names with those of plugin {0}: that would have to be fetched; run the command again"
     )]
-    NotFetched(PluginName),
+    SourceError(PluginName),
     /// It cannot be read or fetched.
     #[error(
         "compare its names with those of plugin {0}, which is approved and cannot be loaded: {1}; make it available, or take it \
@@ -58,7 +58,7 @@ impl Reconciler {
             *rivals = Rivals { trust: Some(spec.trust.sha256), known: BTreeMap::new() };
         }
         // A policy that is not taken lets nothing serve.
-        let Ok(now) = self.rooms.seen.judge(&spec.trust, load::now()) else { return Ok(Vec::new()) };
+        let Ok(now) = self.services.seen.judge(&spec.trust, load::now()) else { return Ok(Vec::new()) };
         let is_new = |wanted: &PluginSpec| newcomers.iter().any(|plugin| *plugin.name() == wanted.name);
         let (mut names, mut clashes) = (Names::default(), Vec::new());
         for wanted in order(spec).into_iter().filter_map(|index| spec.plugins.get(index)) {
@@ -99,13 +99,13 @@ impl Reconciler {
         may_fetch: bool,
     ) -> Result<Option<Vec<ToolName>>, RivalsError> {
         let against = Against { trust: &spec.trust, approved: Approved::Asked(Some(pin)), now };
-        let sources = Sources::of(&self.rooms);
+        let sources = Sources::of(&self.services);
         let is_it = |found: &Found| found.artifact.digest() == pin.digest;
-        let kept = self.rooms.kept.get(pin.digest);
+        let kept = self.services.kept.get(pin.digest);
         let found = match kept.map(|(artifact, signatures)| Found::new(artifact, signatures)) {
             Some(found) => Some(found),
             None if wanted.source.is_elsewhere() && !may_fetch => {
-                return Err(RivalsError::NotFetched(wanted.name.clone()));
+                return Err(RivalsError::SourceError(wanted.name.clone()));
             }
             None => would_serve(wanted, load::fetch(&sources, wanted, against))?.filter(is_it),
         };
@@ -114,11 +114,11 @@ impl Reconciler {
         let Some(cleared) = would_serve(&wanted, load::clear_found(&wanted, found, against))? else {
             return Ok(None);
         };
-        let said = pin.surfaces.get(1).and_then(|said| self.rooms.kept.get(*said)).map(|(said, _)| said);
+        let said = pin.surfaces.get(1).and_then(|said| self.services.kept.get(*said)).map(|(said, _)| said);
         if let Some(tools) = cleared.tools(&wanted.prefix, said.as_ref()) {
             return Ok(Some(tools));
         }
-        let plugin = would_serve(&wanted, loading::prepare(&self.rooms, &wanted, cleared))?;
+        let plugin = would_serve(&wanted, loading::prepare(&self.services, &wanted, cleared))?;
         let tools = |plugin: Plugin| plugin.tools().iter().map(|tool| tool.listing.name.clone()).collect();
         Ok(plugin.map(tools))
     }
@@ -128,7 +128,7 @@ impl Reconciler {
 ///
 /// # Errors
 /// [`RivalsError::Failed`] where that is not known.
-fn would_serve<T>(wanted: &PluginSpec, step: Result<T, NotLoaded>) -> Result<Option<T>, RivalsError> {
+fn would_serve<T>(wanted: &PluginSpec, step: Result<T, LoadError>) -> Result<Option<T>, RivalsError> {
     match step {
         Ok(step) => Ok(Some(step)),
         Err(not) if not.kind == Kind::Failed => {

@@ -4,23 +4,23 @@
 use std::sync::Arc;
 
 use toolgate_policy::load::signer::UnixTime;
-use toolgate_policy::load::{Distrust, TrustPolicy};
+use toolgate_policy::load::{TrustError, TrustPolicy};
 
 use super::{Loaded, Reconciler, Report, records};
 use crate::load::source::{Found, Sources};
 use crate::load::verify;
-use crate::load::{self, Kind, NotLoaded};
-use crate::rooms::Rooms;
+use crate::load::{self, Kind, LoadError};
+use crate::services::Services;
 use crate::snapshot::plugin::Plugin;
 use crate::spec::{PluginSpec, Trust};
-use crate::state::seen::NotAdmitted;
+use crate::state::rollback::RollbackError;
 
 impl Reconciler {
     /// Takes a trust policy and lets only that serve on which it trusts. Waits for no load.
     ///
     /// # Errors
-    /// [`NotAdmitted`]; everything is as it was then.
-    pub(crate) fn retrust(&self, trust: &Arc<Trust>) -> Result<(), NotAdmitted> {
+    /// [`RollbackError`]; everything is as it was then.
+    pub(crate) fn retrust(&self, trust: &Arc<Trust>) -> Result<(), RollbackError> {
         let now = self.admit(trust)?;
         self.drop_distrusted(trust, now);
         Ok(())
@@ -29,8 +29,8 @@ impl Reconciler {
     /// Asks the newest trust policy that was taken here again: a date in it may have passed. That another process has taken a newer
     /// one, which this one takes at a signal or never, does not keep what serves from being judged.
     pub(crate) fn retrust_now(&self) {
-        let Some(trust) = self.rooms.snapshots.trust() else { return };
-        match self.rooms.seen.time(load::now()) {
+        let Some(trust) = self.services.snapshots.trust() else { return };
+        match self.services.seen.time(load::now()) {
             Ok(now) => self.drop_distrusted(&trust, now),
             Err(error) => tracing::error!("{}; what serves is not judged again", load::told(&error)),
         }
@@ -38,27 +38,28 @@ impl Reconciler {
 
     /// Takes what a policy does not trust out of what serves.
     pub(super) fn drop_distrusted(&self, trust: &Arc<Trust>, now: UnixTime) {
-        let ended = self.rooms.snapshots.retrust(trust, now, |plugin| judge(&self.rooms, plugin, trust, now));
-        records::revoked(&self.rooms.audit, &ended.revoked);
+        let ended =
+            self.services.snapshots.retrust(trust, now, |plugin| judge(&self.services, plugin, trust, now));
+        records::revoked(&self.services.audit, &ended.revoked);
         let is_revoked = |plugin: &Arc<Plugin>| ended.revoked.iter().any(|other| Arc::ptr_eq(other, plugin));
         let distrusted: Vec<_> =
             ended.out.iter().filter(|(plugin, _)| !is_revoked(plugin)).cloned().collect();
-        records::distrusted(&self.rooms.audit, &distrusted);
+        records::distrusted(&self.services.audit, &distrusted);
         self.mark(&ended.out);
     }
 
     /// Records that plugins were ended because a policy revokes them, and says so of them.
     pub(super) fn ended_revoked(&self, policy: &TrustPolicy, ended: &[Arc<Plugin>]) {
-        records::revoked(&self.rooms.audit, ended);
+        records::revoked(&self.services.audit, ended);
         let why = |plugin: &Arc<Plugin>| {
             let digest = plugin.digest();
             let reason = policy.revoked(&digest).map_or_else(String::new, str::to_owned);
-            (Arc::clone(plugin), Distrust::Revoked { digest, reason })
+            (Arc::clone(plugin), TrustError::Revoked { digest, reason })
         };
         self.mark(&ended.iter().map(why).collect::<Vec<_>>());
     }
 
-    fn mark(&self, out: &[(Arc<Plugin>, Distrust)]) {
+    fn mark(&self, out: &[(Arc<Plugin>, TrustError)]) {
         if !out.is_empty() {
             self.status.send_modify(|status| Arc::make_mut(status).mark(out));
         }
@@ -67,14 +68,14 @@ impl Reconciler {
 
 impl Report {
     /// Says that these plugins do not serve, and why.
-    pub(super) fn mark(&mut self, out: &[(Arc<Plugin>, Distrust)]) {
+    pub(super) fn mark(&mut self, out: &[(Arc<Plugin>, TrustError)]) {
         for (name, loaded) in &mut self.plugins {
             let gone = out.iter().find(|(plugin, _)| plugin.name() == name);
             if let Some((plugin, why)) = gone.filter(|(plugin, _)| loaded.serving() == Some(plugin.digest()))
             {
                 let (digest, reasons) = (Some(plugin.digest()), vec![why.to_string()]);
                 *loaded =
-                    Loaded::Not { why: NotLoaded { kind: Kind::Refused, digest, reasons }, instead: None };
+                    Loaded::Not { why: LoadError { kind: Kind::Refused, digest, reasons }, instead: None };
             }
         }
     }
@@ -82,15 +83,15 @@ impl Report {
 
 /// Whether the policy trusts the bytes that serve: by the signatures that were found when they were loaded, or by those that are
 /// kept with them or lie beside their file now. Nothing is fetched for it.
-fn judge(rooms: &Rooms, plugin: &Plugin, trust: &Trust, now: UnixTime) -> Result<(), Distrust> {
+fn judge(services: &Services, plugin: &Plugin, trust: &Trust, now: UnixTime) -> Result<(), TrustError> {
     let Err(why) = plugin.trusted_by(&trust.policy, now) else { return Ok(()) };
     let kept = || {
-        let (artifact, signatures) = rooms.kept.get(plugin.digest())?;
+        let (artifact, signatures) = services.kept.get(plugin.digest())?;
         Some(Found::new(artifact, signatures))
     };
     let beside = || {
         let spec = Some(plugin.spec()).filter(|spec| !spec.source.is_elsewhere())?;
-        Sources::of(rooms).fetch(&spec.source, None, &trust.hints()).ok()
+        Sources::of(services).fetch(&spec.source, None, &trust.hints()).ok()
     };
     // Other bytes than those that serve say nothing of them, and revocation beats every signature.
     let wanted = PluginSpec { digest: Some(plugin.digest()), ..plugin.spec().clone() };

@@ -57,7 +57,7 @@ pub struct Interfaces {
 
 /// Why something is no artefact of ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotAnArtefact {
+pub enum ArtefactError {
     /// Other bytes than those asked for.
     #[error("it has the digest {got}, and {wanted} was asked for")]
     OtherBytes {
@@ -84,7 +84,7 @@ pub enum NotAnArtefact {
     #[error("it is an index of several artefacts; name one by its digest")]
     Index,
     /// It is something else.
-    #[error("it is of type `{0}`, which is no image manifest")]
+    #[error("it is of type `{0}`, which is not an image manifest")]
     Kind(String),
     /// It is no Wasm artefact.
     #[error("its configuration is of type `{0}`, and a component's is {WASM_CONFIG}")]
@@ -109,7 +109,7 @@ pub enum NotAnArtefact {
     Tag(String),
 }
 
-impl From<JsonError> for NotAnArtefact {
+impl From<JsonError> for ArtefactError {
     fn from(error: JsonError) -> Self {
         Self::Json(error)
     }
@@ -192,18 +192,18 @@ pub(super) fn signature_manifest(
 /// An index with further entries. What stands in it stays as it is, whoever wrote it.
 ///
 /// # Errors
-/// [`NotAnArtefact`] when it is none.
-pub(super) fn index_with(index: &[u8], more: &[Descriptor]) -> Result<Vec<u8>, NotAnArtefact> {
+/// [`ArtefactError`] when it is none.
+pub(super) fn index_with(index: &[u8], more: &[Descriptor]) -> Result<Vec<u8>, ArtefactError> {
     // One entry with the same digest and a wrong type must not keep the right one out.
     let there: Vec<Descriptor> = listed(index)?.into_iter().flatten().collect();
     // It was read strictly just now, so that this reads the same.
-    let malformed = |error: serde_json::Error| NotAnArtefact::Json(JsonError::Malformed(error.to_string()));
+    let malformed = |error: serde_json::Error| ArtefactError::Json(JsonError::Malformed(error.to_string()));
     let mut value: Value = serde_json::from_slice(index).map_err(malformed)?;
-    let entries = value.get_mut("manifests").ok_or(NotAnArtefact::Lacks("manifests"))?;
+    let entries = value.get_mut("manifests").ok_or(ArtefactError::Lacks("manifests"))?;
     if entries.is_null() {
         *entries = Value::Array(Vec::new());
     }
-    let entries = entries.as_array_mut().ok_or(NotAnArtefact::Lacks("manifests"))?;
+    let entries = entries.as_array_mut().ok_or(ArtefactError::Lacks("manifests"))?;
     entries.extend(more.iter().filter(|one| !there.contains(one)).map(Descriptor::written));
     Ok(value.to_string().into_bytes())
 }

@@ -13,12 +13,12 @@ use toolgate_policy::Digest;
 use toolgate_policy::limits::load::{
     ATTACHED_BYTES_MAX, ATTACHED_MAX, MANIFEST_BYTES_MAX, REFERRER_PAGES_MAX, REFERRERS_MAX,
 };
-use toolgate_policy::load::errand::{Errand, Follow};
+use toolgate_policy::load::fetch::{FetchPermit, Follow};
 use toolgate_policy::load::reference::Version;
 
-use super::artefact::{self, Attached, Descriptor, MANIFEST, Manifest, NotAnArtefact, PREDICATE_NOTE, Says};
+use super::artefact::{self, ArtefactError, Attached, Descriptor, MANIFEST, Manifest, PREDICATE_NOTE, Says};
 use super::pull::Session;
-use super::{Arrived, NotArrived};
+use super::{Arrived, FetchError};
 use crate::signature::anchor::SignerHint;
 use crate::signature::sign::PREDICATE_TYPE;
 use crate::signature::{SignatureFile, Unread};
@@ -44,24 +44,24 @@ struct Reading<'a, 's> {
     layers: Layers,
     requests_left: usize,
     /// The first reason for which a registry gave nothing that it may well have.
-    failed: Option<NotArrived>,
+    failed: Option<FetchError>,
     /// How many things were set aside and not noted.
     more: usize,
 }
 
 /// A list of what is attached.
-type List = Vec<Result<Descriptor, NotAnArtefact>>;
+type List = Vec<Result<Descriptor, ArtefactError>>;
 
 impl Session<'_> {
     /// Everything that is attached to an artefact, as far as it is looked at, in an order in which strangers push out nobody.
     ///
     /// # Errors
-    /// [`NotArrived`] when there may be signatures and the registry is not able to give any.
+    /// [`FetchError`] when there may be signatures and the registry is not able to give any.
     pub(super) async fn attachments(
         &self,
         subject: Digest,
         signers: &[SignerHint],
-    ) -> Result<Attachments, NotArrived> {
+    ) -> Result<Attachments, FetchError> {
         let mut reading = Reading {
             session: self,
             signers,
@@ -92,7 +92,7 @@ impl Session<'_> {
     }
 
     /// The index under the tag that stands in for the list of referrers. Some registries give the subject itself there.
-    pub(super) async fn fallback(&self, subject: Digest) -> Result<Option<Vec<u8>>, NotArrived> {
+    pub(super) async fn fallback(&self, subject: Digest) -> Result<Option<Vec<u8>>, FetchError> {
         match self.manifest(&Version::Tag(artefact::fallback_tag(subject))).await {
             Ok((digest, _)) if digest == subject => Ok(None),
             Ok((_, index)) => Ok(Some(index)),
@@ -106,19 +106,19 @@ impl Reading<'_, '_> {
     /// The registry's own list, page by page. Many have none, and say so in many ways.
     async fn referrers(&mut self, subject: Digest) -> List {
         let mut all = Vec::new();
-        let mut next = self.session.reference.errand("GET", &format!("referrers/{subject}")).ok();
+        let mut next = self.session.reference.permit("GET", &format!("referrers/{subject}")).ok();
         let mut pages_left = REFERRER_PAGES_MAX;
-        while let Some(errand) = next.take() {
+        while let Some(permit) = next.take() {
             if pages_left == 0 || all.len() >= REFERRERS_MAX {
                 let place = format!("the registry's list of what refers to {subject}");
                 self.found.looked.push(format!("{place} ({} of them; more pages than are read)", all.len()));
                 return all;
             }
             pages_left -= 1;
-            let page = self.session.get_at(&errand, Follow::Home, MANIFEST_BYTES_MAX).await;
+            let page = self.session.get_at(&permit, Follow::Home, MANIFEST_BYTES_MAX).await;
             let page = page.and_then(|page| {
                 let listed = artefact::listed(&page.bytes).map_err(|error| self.session.not(error))?;
-                Ok((listed, further(&errand, &page)))
+                Ok((listed, further(&permit, &page)))
             });
             match page {
                 Ok((listed, further)) => {
@@ -209,7 +209,7 @@ impl Reading<'_, '_> {
                 (Ok(Attached::Other(kind)), _) => Ok(Attached::Other(kind)),
                 (attached, Ok(Some(about))) if about == subject => attached,
                 (_, Err(error)) => Err(error),
-                (_, Ok(_)) => Err(NotAnArtefact::Subject(described.digest)),
+                (_, Ok(_)) => Err(ArtefactError::Subject(described.digest)),
             };
             attached.map_err(|error| self.session.not(error))
         });
@@ -232,7 +232,7 @@ impl Reading<'_, '_> {
     }
 
     /// Notes the signatures of an attachment.
-    fn take(&mut self, name: &str, attached: Result<Attached, NotArrived>) {
+    fn take(&mut self, name: &str, attached: Result<Attached, FetchError>) {
         match attached {
             Ok(Attached::Signatures(layers)) => self.layers.add(name, layers),
             Ok(Attached::Other(kind)) => self.set_aside(Unread::of_type(name, &kind)),
@@ -270,8 +270,8 @@ impl Reading<'_, '_> {
         }
     }
 
-    fn looked(&mut self, place: &str, error: &NotArrived) {
-        if let NotArrived::Status { status: 404, .. } = error {
+    fn looked(&mut self, place: &str, error: &FetchError) {
+        if let FetchError::Status { status: 404, .. } = error {
             return self.found.looked.push(format!("{place} (not kept)"));
         }
         let Unread { name, why } = Unread::because(place, error);
@@ -279,8 +279,8 @@ impl Reading<'_, '_> {
     }
 
     /// Remembers what a registry could not do just now. What it does not have is an answer.
-    fn note_failure(&mut self, error: NotArrived) {
-        let is_answer = matches!(error, NotArrived::Status { status: 400..=428 | 430..=499 | 501 | 505, .. });
+    fn note_failure(&mut self, error: FetchError) {
+        let is_answer = matches!(error, FetchError::Status { status: 400..=428 | 430..=499 | 501 | 505, .. });
         if self.failed.is_none() && error.is_absence() && !is_answer {
             self.failed = Some(error);
         }
@@ -288,9 +288,9 @@ impl Reading<'_, '_> {
 }
 
 /// The request for the next page, where there is one (RFC 8288, `rel="next"`) and this host has it.
-fn further(errand: &Errand, page: &Arrived) -> Option<Errand> {
+fn further(permit: &FetchPermit, page: &Arrived) -> Option<FetchPermit> {
     let link = page.headers.get(LINK)?.to_str().ok()?;
     let (target, parameters) = link.strip_prefix('<')?.split_once('>')?;
     let is_next = ["rel=\"next\"", "rel=next"].iter().any(|next| parameters.contains(next));
-    errand.next_page(target).ok().filter(|_| is_next)
+    permit.next_page(target).ok().filter(|_| is_next)
 }

@@ -15,9 +15,9 @@ use toolgate_policy::limits::load::{
     BUNDLE_FILES_MAX, BUNDLE_MANIFEST_BYTES_MAX, COMPONENT_BYTES_MAX, MANIFEST_BYTES_MAX,
 };
 
-use super::artefact::{self, Attached, Descriptor, INDEX, MANIFEST, Manifest, NotAnArtefact, REF_NAME, Says};
+use super::artefact::{self, ArtefactError, Attached, Descriptor, INDEX, MANIFEST, Manifest, REF_NAME, Says};
 use super::attached::order::{Layer, Layers};
-use crate::artifact::{Artifact, TooMuch};
+use crate::artifact::{Artifact, TooLargeError};
 use crate::signature::anchor::SignerHint;
 use crate::signature::choose::{self, Names, choose};
 use crate::signature::{SignatureFile, Unread};
@@ -49,7 +49,7 @@ pub struct Listed {
 }
 
 /// Something attached, by the digest of its manifest.
-type Named = (String, Result<Attached, NotAnArtefact>);
+type Named = (String, Result<Attached, ArtefactError>);
 
 /// An open bundle.
 pub struct Bundle {
@@ -65,7 +65,7 @@ pub struct Bundle {
 
 /// Why a bundle is not read or written.
 #[derive(Debug, thiserror::Error)]
-pub enum NotABundle {
+pub enum BundleError {
     /// The file system says no.
     #[error("use {0}")]
     Io(PathBuf, #[source] io::Error),
@@ -80,7 +80,7 @@ pub enum NotABundle {
     CutOff(PathBuf),
     /// Something in it is too large.
     #[error("read `{0}` of the bundle")]
-    TooMuch(String, #[source] TooMuch),
+    TooLargeError(String, #[source] TooLargeError),
     /// Something in it is no plain file, or lies outside.
     #[error("read `{0}` of the bundle: {1}")]
     Entry(String, &'static str),
@@ -92,9 +92,9 @@ pub enum NotABundle {
     Large,
     /// It is no layout, or holds what is no component.
     #[error("read the bundle")]
-    Artefact(#[from] NotAnArtefact),
+    Artefact(#[from] ArtefactError),
     /// It has a layout of another time.
-    #[error("read the bundle: it is no OCI image layout of version 1.0.0")]
+    #[error("read the bundle: it is not an OCI image layout of version 1.0.0")]
     Layout,
     /// More is to be written than anybody would read.
     #[error("write the bundle: it would have {0} files; {BUNDLE_FILES_MAX} are read at the most")]
@@ -104,12 +104,12 @@ pub enum NotABundle {
 /// Opens a bundle and reads what it lists. Nothing is believed about its components but that each is what its digest says.
 ///
 /// # Errors
-/// [`NotABundle`].
-pub fn open(from: &Path) -> Result<Bundle, NotABundle> {
+/// [`BundleError`].
+pub fn open(from: &Path) -> Result<Bundle, BundleError> {
     let mut files = Files::open(from)?;
     let marker = files.get("oci-layout", ARTEFACT_CONFIG_BYTES_MAX)?;
     if !String::from_utf8_lossy(marker.bytes()).contains(r#""1.0.0""#) {
-        return Err(NotABundle::Layout);
+        return Err(BundleError::Layout);
     }
     let mut manifests = Manifests { files: &mut files, left: BUNDLE_MANIFEST_BYTES_MAX, last: None };
     let listed = manifests.listed()?;
@@ -121,7 +121,7 @@ pub fn open(from: &Path) -> Result<Bundle, NotABundle> {
             let subject = manifest.subject()?;
             match subject {
                 // A component or a root that an index within the index lists would be one that anybody attached.
-                None if nested => Err(NotAnArtefact::Lacks("subject").into()),
+                None if nested => Err(ArtefactError::Lacks("subject").into()),
                 subject => Ok((manifest, subject)),
             }
         });
@@ -149,7 +149,7 @@ pub fn open(from: &Path) -> Result<Bundle, NotABundle> {
     Ok(Bundle { files, components, attached, lost, root, last: None })
 }
 
-fn component(described: &Descriptor, manifest: &Manifest) -> Result<Listed, NotABundle> {
+fn component(described: &Descriptor, manifest: &Manifest) -> Result<Listed, BundleError> {
     let layer = manifest.component()?;
     let title = layer.title().and_then(|title| title.strip_suffix(".wasm"));
     let name = title.or_else(|| described.note(REF_NAME)).unwrap_or("component").to_owned();
@@ -169,7 +169,7 @@ impl Manifests<'_> {
     /// Every manifest that is listed, in the order of their digests, and whether only an index within the index lists it: that which
     /// stands in for a registry's list of what is attached. Of these each size and type that one is listed with comes once: anybody
     /// may have added an entry, and a wrong one hides no right one.
-    fn listed(&mut self) -> Result<Vec<(Descriptor, bool)>, NotABundle> {
+    fn listed(&mut self) -> Result<Vec<(Descriptor, bool)>, BundleError> {
         let index = self.files.get("index.json", MANIFEST_BYTES_MAX.min(self.left))?;
         self.left -= index.bytes().len() as u64;
         let mut all = BTreeMap::new();
@@ -182,7 +182,7 @@ impl Manifests<'_> {
                 _ => {}
             }
             if all.len() + indices.len() > BUNDLE_FILES_MAX {
-                return Err(NotABundle::Large);
+                return Err(BundleError::Large);
             }
         }
         let mut within: BTreeMap<(Digest, u64, Says), Descriptor> = BTreeMap::new();
@@ -195,16 +195,16 @@ impl Manifests<'_> {
             {
                 within.insert((one.digest, one.size, artefact::says(one.kind())), one);
                 if all.len() + within.len() > BUNDLE_FILES_MAX {
-                    return Err(NotABundle::Large);
+                    return Err(BundleError::Large);
                 }
             }
         }
         Ok(all.into_values().chain(within.into_values().map(|one| (one, true))).collect())
     }
 
-    fn read(&mut self, described: &Descriptor) -> Result<Artifact, NotABundle> {
+    fn read(&mut self, described: &Descriptor) -> Result<Artifact, BundleError> {
         if described.size > self.left {
-            return Err(NotABundle::Large);
+            return Err(BundleError::Large);
         }
         let read = match self.last.take().filter(|(digest, _)| *digest == described.digest) {
             Some((_, read)) => read,
@@ -228,8 +228,8 @@ impl Bundle {
     /// One of them, with its signatures, of more than are looked at those first that name one of these signers.
     ///
     /// # Errors
-    /// [`NotABundle`].
-    pub fn item(&mut self, listed: &Listed, signers: &[SignerHint]) -> Result<Item, NotABundle> {
+    /// [`BundleError`].
+    pub fn item(&mut self, listed: &Listed, signers: &[SignerHint]) -> Result<Item, BundleError> {
         let artifact = match self.last.take().filter(|last| last.digest() == listed.digest) {
             Some(artifact) => artifact,
             None => self.files.blob(&listed.layer, COMPONENT_BYTES_MAX)?,
@@ -245,7 +245,7 @@ impl Bundle {
                     let name = format!("component.{}{ending}", described.digest.short(8));
                     files.push(SignatureFile { name, bytes: file.bytes().to_vec() });
                 }
-                Err(error @ NotABundle::Large) => return Err(error),
+                Err(error @ BundleError::Large) => return Err(error),
                 Err(error) => unread.push(Unread::because(&name, &error)),
             }
         }
@@ -271,8 +271,8 @@ impl Bundle {
     /// The root by which its keyless signatures were made. It proves nothing: it came with what it would prove.
     ///
     /// # Errors
-    /// [`NotABundle`].
-    pub fn root(&mut self) -> Result<Option<Artifact>, NotABundle> {
+    /// [`BundleError`].
+    pub fn root(&mut self) -> Result<Option<Artifact>, BundleError> {
         let Some(layer) = self.root.clone() else { return Ok(None) };
         self.files.blob(&layer, layer.size).map(Some)
     }

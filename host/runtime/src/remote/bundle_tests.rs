@@ -24,7 +24,7 @@ fn items() -> Vec<(Item, Interfaces)> {
 }
 
 /// Everything that a bundle holds.
-fn read(from: &Path) -> Result<(Vec<Item>, Option<Vec<u8>>), NotABundle> {
+fn read(from: &Path) -> Result<(Vec<Item>, Option<Vec<u8>>), BundleError> {
     let mut bundle = open(from)?;
     let listed = bundle.components().to_vec();
     let items = listed.iter().map(|one| bundle.item(one, &[])).collect::<Result<_, _>>()?;
@@ -126,7 +126,7 @@ fn a_tar_with_links_devices_or_ways_out_is_refused() {
         let mut archive = tar::Builder::new(File::create(&path).unwrap());
         archive.append(&header, io::empty()).unwrap();
         drop(archive.into_inner().unwrap());
-        assert!(matches!(read(&path), Err(NotABundle::Entry(..))), "{name}");
+        assert!(matches!(read(&path), Err(BundleError::Entry(..))), "{name}");
     }
 }
 
@@ -139,7 +139,7 @@ fn a_tar_that_says_it_is_huge_is_refused() {
     header.set_size(1 << 60);
     header.set_cksum();
     std::fs::write(&path, header.as_bytes()).unwrap();
-    assert!(matches!(read(&path), Err(NotABundle::Large)));
+    assert!(matches!(read(&path), Err(BundleError::Large)));
 }
 
 /// A tar of these files.
@@ -234,7 +234,7 @@ fn more_manifests_or_bytes_of_them_than_are_looked_at_refuse_a_bundle() {
     let path = base.path().join("b.tar");
     let many: Vec<_> = (0_u32..1_025).map(|number| Descriptor::of(MANIFEST, &number.to_le_bytes())).collect();
     tar_of(&layout(&many, []), &path);
-    assert!(matches!(read(&path), Err(NotABundle::Large)));
+    assert!(matches!(read(&path), Err(BundleError::Large)));
     // Five indices of almost four megabytes each.
     let indices: Vec<Vec<u8>> = (0..5)
         .map(|number| {
@@ -245,7 +245,7 @@ fn more_manifests_or_bytes_of_them_than_are_looked_at_refuse_a_bundle() {
         .collect();
     let named: Vec<_> = indices.iter().map(|index| Descriptor::of(INDEX, index)).collect();
     tar_of(&layout(&named, indices), &path);
-    assert!(matches!(read(&path), Err(NotABundle::Large)));
+    assert!(matches!(read(&path), Err(BundleError::Large)));
 }
 
 #[test]
@@ -292,5 +292,5 @@ fn a_tar_of_folders_without_number_is_refused() {
         archive.append(&header, io::empty()).unwrap();
     }
     drop(archive.into_inner().unwrap());
-    assert!(matches!(read(&path), Err(NotABundle::Large)));
+    assert!(matches!(read(&path), Err(BundleError::Large)));
 }

@@ -81,7 +81,7 @@ fn find(text: &[u8], registry: &Target, repository: &str) -> Result<Option<Secre
     let entry = nearest("auths");
     let text = |key: &str| entry?.get(key)?.as_str().filter(|text| !text.is_empty());
     if let Some(auth) = text("auth") {
-        let plain = STANDARD.decode(auth).map(Zeroizing::new).map_err(|_| "its `auth` is no base64")?;
+        let plain = STANDARD.decode(auth).map(Zeroizing::new).map_err(|_| "its `auth` is not base64")?;
         if !plain.contains(&b':') {
             return Err("its `auth` is no name and password".to_owned());
         }

@@ -4,11 +4,11 @@
 use http::header::WWW_AUTHENTICATE;
 use toolgate_policy::limits::load::{MANIFEST_NODES_MAX, TOKEN_BYTES_MAX};
 use toolgate_policy::load::challenge::{self, Challenge};
-use toolgate_policy::load::errand::{Errand, Follow, NoErrand};
+use toolgate_policy::load::fetch::{FetchPermit, FetchPermitError, Follow};
 use toolgate_policy::load::reference::Reference;
 
-use super::{Client, NotArrived, docker};
-use crate::egress::errand::Parcel;
+use super::{Client, FetchError, docker};
+use crate::egress::fetch::RequestParts;
 use crate::json::{Bounds, Json};
 use crate::secret::Secret;
 
@@ -35,13 +35,13 @@ pub(super) async fn log_in(
     client: &Client<'_>,
     reference: &Reference,
     actions: Actions,
-) -> Result<Login, NotArrived> {
+) -> Result<Login, FetchError> {
     let home = reference.home();
-    let (status, headers) = client.head(home, &Parcel::default()).await?;
+    let (status, headers) = client.head(home, &RequestParts::default()).await?;
     if status != http::StatusCode::UNAUTHORIZED {
         return Ok(Login::default());
     }
-    let failed = |why: &str| NotArrived::Login(home.target().authority(), why.to_owned());
+    let failed = |why: &str| FetchError::Login(home.target().authority(), why.to_owned());
     let asked = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
     let asked: Vec<Challenge> = asked.flat_map(challenge::read).collect();
     let mut services = services(client, reference, actions, &asked);
@@ -52,7 +52,7 @@ pub(super) async fn log_in(
         Err(_) => 2,
     });
     let first = services.first().and_then(|first| first.as_ref().ok());
-    let may_exchange = first.is_some_and(Errand::takes_credentials);
+    let may_exchange = first.is_some_and(FetchPermit::takes_credentials);
     if asked.contains(&Challenge::Basic) && !may_exchange {
         match (kept(client, reference)?, services.is_empty()) {
             (Some(kept), _) => return Ok(Login { authorization: Some(kept), advice: None }),
@@ -63,8 +63,8 @@ pub(super) async fn log_in(
     let service = services.into_iter().next();
     let service = service.ok_or_else(|| failed("it wants neither a password nor a token"))??;
     let kept = if service.takes_credentials() { kept(client, reference)? } else { None };
-    let parcel = Parcel { authorization: kept.as_ref(), ..Parcel::default() };
-    let arrived = client.fetch(&service, &parcel, Follow::Never, TOKEN_BYTES_MAX).await?;
+    let request_parts = RequestParts { authorization: kept.as_ref(), ..RequestParts::default() };
+    let arrived = client.fetch(&service, &request_parts, Follow::Never, TOKEN_BYTES_MAX).await?;
     let token = token(&arrived.bytes).ok_or_else(|| failed("its service gave no token that can be used"))?;
     Ok(Login { authorization: Some(token), advice: advice(&service, reference) })
 }
@@ -75,7 +75,7 @@ fn services(
     reference: &Reference,
     actions: Actions,
     asked: &[Challenge],
-) -> Vec<Result<Errand, NoErrand>> {
+) -> Vec<Result<FetchPermit, FetchPermitError>> {
     let actions = match actions {
         Actions::Pull => "pull",
         Actions::Push => "pull,push",
@@ -92,15 +92,15 @@ fn services(
 }
 
 /// The credentials that are kept for the repository.
-fn kept(client: &Client<'_>, reference: &Reference) -> Result<Option<Secret>, NotArrived> {
+fn kept(client: &Client<'_>, reference: &Reference) -> Result<Option<Secret>, FetchError> {
     let Some(path) = client.remote.docker.as_deref() else { return Ok(None) };
     let registry = reference.home().target();
     docker::credentials(path, registry, reference.repository())
-        .map_err(|why| NotArrived::Login(registry.authority(), why))
+        .map_err(|why| FetchError::Login(registry.authority(), why))
 }
 
 /// How a service that got no credentials could get them.
-fn advice(service: &Errand, reference: &Reference) -> Option<String> {
+fn advice(service: &FetchPermit, reference: &Reference) -> Option<String> {
     let realm = service.target().without_query().url();
     let registry = reference.home().target().authority();
     (!service.takes_credentials()).then(|| {

@@ -3,15 +3,15 @@
 use http::header::{ACCEPT, HeaderName};
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::MANIFEST_BYTES_MAX;
-use toolgate_policy::load::errand::{Errand, Follow};
+use toolgate_policy::load::fetch::{FetchPermit, Follow};
 use toolgate_policy::load::reference::{Reference, Version};
 
-use super::artefact::{self, Descriptor, INDEX, MANIFEST, Manifest, NotAnArtefact};
+use super::artefact::{self, ArtefactError, Descriptor, INDEX, MANIFEST, Manifest};
 use super::attached::Attachments;
 use super::login::{Actions, Login, log_in};
-use super::{Arrived, Away, Client, NotArrived};
+use super::{Arrived, Client, FetchError, Fetcher};
 use crate::artifact::Artifact;
-use crate::egress::errand::Parcel;
+use crate::egress::fetch::RequestParts;
 use crate::secret::Secret;
 use crate::signature::anchor::SignerHint;
 use crate::signature::{SignatureFile, Unread};
@@ -38,17 +38,17 @@ pub(super) struct Session<'a> {
     login: Login,
 }
 
-impl Away {
+impl Fetcher {
     /// Pulls a component with its signatures, those that name one of these signers before others. Blocks.
     ///
     /// # Errors
-    /// [`NotArrived`].
+    /// [`FetchError`].
     pub fn pull(
         &self,
         reference: &Reference,
         remote: &Remote,
         signers: &[SignerHint],
-    ) -> Result<Pulled, NotArrived> {
+    ) -> Result<Pulled, FetchError> {
         self.run(remote, async |client| {
             let session = Session::open(client, reference, Actions::Pull).await?;
             let (digest, manifest) = session.manifest(reference.version()).await?;
@@ -65,7 +65,7 @@ impl<'a> Session<'a> {
         client: &'a Client<'a>,
         reference: &'a Reference,
         actions: Actions,
-    ) -> Result<Self, NotArrived> {
+    ) -> Result<Self, FetchError> {
         let login = log_in(client, reference, actions).await?;
         Ok(Self { client, reference, login })
     }
@@ -76,17 +76,17 @@ impl<'a> Session<'a> {
     }
 
     /// An error, with what to do about it where the registry may have wanted to know who asks.
-    pub(super) fn with_advice(&self, error: NotArrived) -> NotArrived {
+    pub(super) fn with_advice(&self, error: FetchError) -> FetchError {
         match (error, &self.login.advice) {
-            (NotArrived::Status { url, status: status @ (401 | 403 | 404), says }, Some(advice)) => {
-                NotArrived::Status { url, status, says: format!("{says}; {advice}") }
+            (FetchError::Status { url, status: status @ (401 | 403 | 404), says }, Some(advice)) => {
+                FetchError::Status { url, status, says: format!("{says}; {advice}") }
             }
             (error, _) => error,
         }
     }
 
     /// A manifest or index, whose digest is that of its bytes whatever the registry says.
-    pub(super) async fn manifest(&self, version: &Version) -> Result<(Digest, Vec<u8>), NotArrived> {
+    pub(super) async fn manifest(&self, version: &Version) -> Result<(Digest, Vec<u8>), FetchError> {
         let arrived = self.get(&format!("manifests/{version}"), MANIFEST_BYTES_MAX).await?;
         let digest = Digest::of(&arrived.bytes);
         let said = arrived.headers.get("docker-content-digest");
@@ -94,35 +94,35 @@ impl<'a> Session<'a> {
         let asked = if let Version::Digest(digest) = version { Some(*digest) } else { None };
         match asked.or(said) {
             Some(wanted) if wanted != digest => {
-                Err(self.not(NotAnArtefact::OtherBytes { got: digest, wanted }))
+                Err(self.not(ArtefactError::OtherBytes { got: digest, wanted }))
             }
             Some(_) | None => Ok((digest, arrived.bytes)),
         }
     }
 
-    pub(super) async fn blob(&self, wanted: &Descriptor) -> Result<Artifact, NotArrived> {
+    pub(super) async fn blob(&self, wanted: &Descriptor) -> Result<Artifact, FetchError> {
         let arrived = self.get(&format!("blobs/{}", wanted.digest), wanted.size).await?;
         artefact::checked(Artifact::of(arrived.bytes), wanted).map_err(|error| self.not(error))
     }
 
-    async fn get(&self, rest: &str, bytes_max: u64) -> Result<Arrived, NotArrived> {
-        self.get_at(&self.reference.errand("GET", rest)?, Follow::Elsewhere, bytes_max).await
+    async fn get(&self, rest: &str, bytes_max: u64) -> Result<Arrived, FetchError> {
+        self.get_at(&self.reference.permit("GET", rest)?, Follow::Elsewhere, bytes_max).await
     }
 
     pub(super) async fn get_at(
         &self,
-        errand: &Errand,
+        permit: &FetchPermit,
         follow: Follow,
         bytes_max: u64,
-    ) -> Result<Arrived, NotArrived> {
+    ) -> Result<Arrived, FetchError> {
         const ACCEPTED: HeaderName = ACCEPT;
         let headers = vec![(ACCEPTED, format!("{MANIFEST}, {INDEX}, application/octet-stream"))];
-        let parcel = Parcel { headers, authorization: self.authorization(), body: None };
-        let fetched = self.client.fetch(errand, &parcel, follow, bytes_max).await;
+        let request_parts = RequestParts { headers, authorization: self.authorization(), body: None };
+        let fetched = self.client.fetch(permit, &request_parts, follow, bytes_max).await;
         fetched.map_err(|error| self.with_advice(error))
     }
 
-    pub(super) fn not(&self, why: NotAnArtefact) -> NotArrived {
-        NotArrived::Artefact(self.reference.to_string(), why)
+    pub(super) fn not(&self, why: ArtefactError) -> FetchError {
+        FetchError::Artefact(self.reference.to_string(), why)
     }
 }

@@ -5,15 +5,15 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, LOCATION};
 use toolgate_policy::Digest;
-use toolgate_policy::load::errand::{Errand, Follow};
+use toolgate_policy::load::fetch::{FetchPermit, Follow};
 use toolgate_policy::load::reference::{Reference, Version};
 
-use super::artefact::{self, Descriptor, INDEX, Interfaces, MANIFEST, NotAnArtefact};
+use super::artefact::{self, ArtefactError, Descriptor, INDEX, Interfaces, MANIFEST};
 use super::login::Actions;
 use super::pull::Session;
-use super::{Away, NotArrived};
+use super::{FetchError, Fetcher};
 use crate::artifact::Artifact;
-use crate::egress::errand::Parcel;
+use crate::egress::fetch::RequestParts;
 use crate::signature::SignatureFile;
 use crate::spec::Remote;
 
@@ -38,17 +38,17 @@ pub struct Parts<'a> {
     pub interfaces: &'a Interfaces,
 }
 
-impl Away {
+impl Fetcher {
     /// Pushes a component with its signatures under a tag. Blocks.
     ///
     /// # Errors
-    /// [`NotArrived`].
+    /// [`FetchError`].
     pub fn push(
         &self,
         reference: &Reference,
         remote: &Remote,
         parts: &Parts<'_>,
-    ) -> Result<Pushed, NotArrived> {
+    ) -> Result<Pushed, FetchError> {
         self.run(remote, async |client| {
             let session = Session::open(client, reference, Actions::Push).await?;
             let config = artefact::config(parts.artifact.digest(), parts.interfaces);
@@ -71,7 +71,7 @@ impl Session<'_> {
         &self,
         subject: &Descriptor,
         files: &[SignatureFile],
-    ) -> Result<usize, NotArrived> {
+    ) -> Result<usize, FetchError> {
         let mut unlisted = Vec::new();
         let mut count = 0;
         for file in files {
@@ -92,28 +92,28 @@ impl Session<'_> {
     }
 
     /// Adds to the index under the tag that stands in for the list of referrers.
-    async fn list(&self, subject: Digest, more: Vec<Descriptor>) -> Result<(), NotArrived> {
+    async fn list(&self, subject: Digest, more: Vec<Descriptor>) -> Result<(), FetchError> {
         let name = artefact::fallback_tag(subject);
         let index = match self.fallback(subject).await? {
             Some(index) => {
                 let with = artefact::index_with(&index, &more);
-                with.map_err(|_| self.not(NotAnArtefact::Tag(name.clone())))?
+                with.map_err(|_| self.not(ArtefactError::Tag(name.clone())))?
             }
             None => artefact::index(&more),
         };
         self.put_manifest(&Version::Tag(name), INDEX, &index).await.map(drop)
     }
 
-    async fn put_blob(&self, bytes: &[u8]) -> Result<(), NotArrived> {
+    async fn put_blob(&self, bytes: &[u8]) -> Result<(), FetchError> {
         let digest = Digest::of(bytes);
-        let there = self.reference.errand("HEAD", &format!("blobs/{digest}"))?;
-        let (status, _) = self.client.head(&there, &self.parcel(Vec::new(), None)).await?;
+        let there = self.reference.permit("HEAD", &format!("blobs/{digest}"))?;
+        let (status, _) = self.client.head(&there, &self.request_parts(Vec::new(), None)).await?;
         if status.is_success() {
             return Ok(());
         }
-        let begin = self.reference.errand("POST", "blobs/uploads/")?;
+        let begin = self.reference.permit("POST", "blobs/uploads/")?;
         let (status, headers) =
-            self.client.head(&begin, &self.parcel(Vec::new(), Some(Bytes::new()))).await?;
+            self.client.head(&begin, &self.request_parts(Vec::new(), Some(Bytes::new()))).await?;
         let location = headers.get(LOCATION).and_then(|location| location.to_str().ok());
         let Some(location) = location.filter(|_| status == StatusCode::ACCEPTED) else {
             return Err(self.with_advice(refused(&begin, status)));
@@ -122,31 +122,31 @@ impl Session<'_> {
         let put = begin.led_to("PUT", &format!("{location}{joint}digest={digest}"), Follow::Home)?;
         let kind = vec![(CONTENT_TYPE, "application/octet-stream".to_owned())];
         let body = Bytes::copy_from_slice(bytes);
-        let (status, _) = self.client.head(&put, &self.parcel(kind, Some(body))).await?;
+        let (status, _) = self.client.head(&put, &self.request_parts(kind, Some(body))).await?;
         if status == StatusCode::CREATED { Ok(()) } else { Err(self.with_advice(refused(&put, status))) }
     }
 
     /// Whether the registry says that it lists this under its subject.
-    async fn put_manifest(&self, version: &Version, kind: &str, manifest: &[u8]) -> Result<bool, NotArrived> {
-        let put = self.reference.errand("PUT", &format!("manifests/{version}"))?;
-        let parcel =
-            self.parcel(vec![(CONTENT_TYPE, kind.to_owned())], Some(Bytes::copy_from_slice(manifest)));
-        let (status, headers) = self.client.head(&put, &parcel).await?;
+    async fn put_manifest(&self, version: &Version, kind: &str, manifest: &[u8]) -> Result<bool, FetchError> {
+        let put = self.reference.permit("PUT", &format!("manifests/{version}"))?;
+        let request_parts =
+            self.request_parts(vec![(CONTENT_TYPE, kind.to_owned())], Some(Bytes::copy_from_slice(manifest)));
+        let (status, headers) = self.client.head(&put, &request_parts).await?;
         match status {
             StatusCode::CREATED => Ok(headers.contains_key("oci-subject")),
             _ => Err(self.with_advice(refused(&put, status))),
         }
     }
 
-    fn parcel(&self, headers: Vec<(HeaderName, String)>, body: Option<Bytes>) -> Parcel<'_> {
-        Parcel { headers, authorization: self.authorization(), body }
+    fn request_parts(&self, headers: Vec<(HeaderName, String)>, body: Option<Bytes>) -> RequestParts<'_> {
+        RequestParts { headers, authorization: self.authorization(), body }
     }
 }
 
-fn refused(errand: &Errand, status: StatusCode) -> NotArrived {
+fn refused(permit: &FetchPermit, status: StatusCode) -> FetchError {
     let says = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ": it may not be pushed with these credentials",
         _ => "",
     };
-    NotArrived::Status { url: errand.target().url(), status: status.as_u16(), says: says.to_owned() }
+    FetchError::Status { url: permit.target().url(), status: status.as_u16(), says: says.to_owned() }
 }

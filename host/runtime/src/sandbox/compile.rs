@@ -24,10 +24,10 @@ use crate::artifact::Artifact;
 use crate::audit::Recorder;
 use crate::spec::{Compiling, EngineKind};
 use crate::state::State;
-use crate::worker::jail::Bounds;
+use crate::worker::rlimits::Bounds;
 use crate::worker::{self, End, Ended, Task};
 use cache::Cache;
-use machine::NoCode;
+use machine::CodeError;
 use progress::{CompileProgress, Watch};
 
 /// Compiles, and keeps what it compiled: one engine for each kind.
@@ -247,8 +247,8 @@ fn had_no_memory(ended: &Ended) -> bool {
 fn here(component: &[u8], kind: EngineKind) -> Result<Vec<u8>, CompileError> {
     let compiled = catch_unwind(|| machine::code(component, kind)).map_err(|_| CompileError::Crashed)?;
     compiled.map_err(|why| match why {
-        NoCode::Refused(text) => CompileError::Refused(text),
-        NoCode::Memory => CompileError::Refused("there is not enough memory".to_owned()),
+        CodeError::Refused(text) => CompileError::Refused(text),
+        CodeError::Memory => CompileError::Refused("there is not enough memory".to_owned()),
     })
 }
 

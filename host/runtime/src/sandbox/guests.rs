@@ -19,15 +19,15 @@ use toolgate_policy::limits::call::GUEST_THREADS;
 use toolgate_policy::limits::http::HTTP_THREADS;
 
 /// Where the guests of a server run.
-pub(crate) struct Guests {
+pub(crate) struct GuestExecutor {
     /// Dropped first: its tasks end those that went on in the other, and its clock serves them.
-    quick: Lane,
-    slow: Lane,
-    connections: Lane,
+    quick: GuestPool,
+    slow: GuestPool,
+    connections: GuestPool,
 }
 
 /// A runtime of its own.
-pub(crate) struct Lane {
+pub(crate) struct GuestPool {
     handle: Handle,
     runtime: Option<Runtime>,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Lane {
 /// What the calls of one plugin together took of the processor lately, but for the first [`SHORT`] of each: what is left of
 /// it, and when that was. It wears off by [`WEARS_OFF`]. While it is more than [`QUICK_MAX`], all of them are slow.
 #[derive(Debug, Default)]
-pub(crate) struct Pace(Mutex<Option<(Duration, Instant)>>);
+pub(crate) struct CpuAccount(Mutex<Option<(Duration, Instant)>>);
 
 /// A guest that runs. Dropping this ends it at its next turn.
 pub(crate) struct Task(AbortHandle);
@@ -66,16 +66,16 @@ const NEW_CALLS_INTERVAL: u32 = 2;
 /// Every so many turns it is looked what time it is and what has come from the network. A turn is some 100 µs.
 const EVENT_INTERVAL: u32 = 4;
 
-impl Guests {
+impl GuestExecutor {
     /// Starts their threads: for the quick as many as there are cores, for the slow one less. However urgent a thread is, the
     /// system lets one that it has just begun have some of its time first; where a core is without slow guests, nobody waits.
     pub(crate) fn start() -> io::Result<Self> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let all_but_one = NonZero::new(cores.get() - 1).unwrap_or(NonZero::<usize>::MIN);
-        let quick = Lane::start("guest", cores, NICE)?;
-        let slow = Lane::start("guest-slow", all_but_one, SLOW_NICE)?;
+        let quick = GuestPool::start("guest", cores, NICE)?;
+        let slow = GuestPool::start("guest-slow", all_but_one, SLOW_NICE)?;
         let few = NonZero::new(HTTP_THREADS).unwrap_or(NonZero::<usize>::MIN);
-        Ok(Self { quick, slow, connections: Lane::start("connection", few, NICE)? })
+        Ok(Self { quick, slow, connections: GuestPool::start("connection", few, NICE)? })
     }
 
     /// Waits for something on a thread of its own, since the caller's may be one of a runtime; nothing if it panicked.
@@ -89,7 +89,11 @@ impl Guests {
     }
 
     /// Runs a guest of a plugin of that pace: among the quick for as long as that is quick, then among the slow.
-    pub(crate) fn spawn(&self, pace: &Arc<Pace>, guest: impl Future<Output = ()> + Send + 'static) -> Task {
+    pub(crate) fn spawn(
+        &self,
+        pace: &Arc<CpuAccount>,
+        guest: impl Future<Output = ()> + Send + 'static,
+    ) -> Task {
         let slow = self.slow.handle.clone();
         let mut timed = Timed { guest: Box::pin(guest), pace: Arc::clone(pace), used: Duration::ZERO };
         let running = if pace.is_slow() {
@@ -117,7 +121,7 @@ impl Guests {
     }
 }
 
-impl Lane {
+impl GuestPool {
     fn start(name: &str, threads: NonZero<usize>, nice: i32) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads.get())
@@ -161,7 +165,7 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Drop for GuestPool {
     fn drop(&mut self) {
         // Waiting for guests here could wait for ever, and waiting is not allowed where this may be dropped.
         if let Some(runtime) = self.runtime.take() {
@@ -170,7 +174,7 @@ impl Drop for Lane {
     }
 }
 
-impl Pace {
+impl CpuAccount {
     pub(crate) fn is_slow(&self) -> bool {
         self.take(Duration::ZERO) > QUICK_MAX
     }
@@ -191,7 +195,7 @@ impl Pace {
 /// A guest, and what it has taken of the processor.
 struct Timed<F> {
     guest: Pin<Box<F>>,
-    pace: Arc<Pace>,
+    pace: Arc<CpuAccount>,
     used: Duration,
 }
 
@@ -265,7 +269,7 @@ mod tests {
         tell.send([began, thread()]).unwrap();
     }
 
-    fn run(guests: &Guests, pace: &Arc<Pace>, takes: Duration) -> [String; 2] {
+    fn run(guests: &GuestExecutor, pace: &Arc<CpuAccount>, takes: Duration) -> [String; 2] {
         let (tell, told) = mpsc::channel();
         let _task = guests.spawn(pace, guest(takes, tell));
         told.recv().unwrap()
@@ -276,8 +280,8 @@ mod tests {
 
     #[test]
     fn a_slow_call_goes_on_among_the_slow_and_those_of_its_plugin_begin_there_until_that_has_worn_off() {
-        let guests = Guests::start().unwrap();
-        let (pace, of_another) = (Arc::<Pace>::default(), Arc::<Pace>::default());
+        let guests = GuestExecutor::start().unwrap();
+        let (pace, of_another) = (Arc::<CpuAccount>::default(), Arc::<CpuAccount>::default());
         assert_eq!(run(&guests, &pace, Duration::ZERO), [QUICK, QUICK]);
         assert_eq!(run(&guests, &pace, HELD_MAX), [QUICK, SLOW]);
         // On a busy machine the guest above took so long that some of it has worn off.
@@ -293,8 +297,8 @@ mod tests {
 
     #[test]
     fn calls_that_are_short_are_quick_however_many_and_longer_ones_of_one_plugin_count_together() {
-        let guests = Guests::start().unwrap();
-        let (short, longer) = (Arc::<Pace>::default(), Arc::<Pace>::default());
+        let guests = GuestExecutor::start().unwrap();
+        let (short, longer) = (Arc::<CpuAccount>::default(), Arc::<CpuAccount>::default());
         for _ in 0..100 {
             assert_eq!(run(&guests, &short, SHORT / 2), [QUICK, QUICK]);
         }
@@ -310,9 +314,9 @@ mod tests {
 
     #[test]
     fn slow_guests_leave_a_core_to_the_quick_where_there_are_two() {
-        let guests = Guests::start().unwrap();
+        let guests = GuestExecutor::start().unwrap();
         let cores = std::thread::available_parallelism().unwrap().get();
-        let pace = Arc::<Pace>::default();
+        let pace = Arc::<CpuAccount>::default();
         pace.take(HELD_MAX);
         let (running, (tell, told)) = (Arc::<AtomicUsize>::default(), mpsc::channel());
         let _calls: Vec<_> = (0..cores * 4)
@@ -341,8 +345,8 @@ mod tests {
                 self.0.send(()).unwrap_or_default();
             }
         }
-        let guests = Guests::start().unwrap();
-        let pace = Arc::<Pace>::default();
+        let guests = GuestExecutor::start().unwrap();
+        let pace = Arc::<CpuAccount>::default();
         for takes in [Duration::ZERO, HELD_MAX, HELD_MAX] {
             let (tell, told) = mpsc::channel();
             let (end, ended) = mpsc::channel();

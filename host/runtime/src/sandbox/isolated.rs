@@ -3,12 +3,12 @@
 //! and gives nobody any right. Who may call, for how long and on whose account is decided before and after, in this process;
 //! what a call may reach outside is asked for here, and done here.
 
-mod asked;
-mod hear;
-pub(crate) mod inside;
+mod attempts;
 mod message;
-mod seen;
+mod read_loop;
+mod request_gate;
 mod serve;
+pub(crate) mod worker_main;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::Receiver;
 use tokio::sync::{Mutex as Turn, OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use toolgate_policy::limits::call::{CallLimit, CallLimits, STACK_ADDRESSES, STACK_BYTES};
@@ -29,21 +29,21 @@ use toolgate_policy::redact::printable;
 use wasmtime::component::{Component, Val};
 
 use super::engine::stacks_each;
-use super::prepare::{Export, Wanted};
-use super::store::Came;
-use crate::audit::record::Notes;
+use super::prepare::{Export, ExportRequest};
+use super::store::GuestResult;
+use crate::audit::record::CallTrace;
+use crate::imports::host_calls::{Broker, Powers};
 use crate::imports::output::Kept as Written;
-use crate::imports::outside::{Here, Powers};
-use crate::mapping::wire::{self, NotRead};
+use crate::mapping::wire::{self, WireError};
 use crate::meter::Meter;
 use crate::meter::account::Account;
 use crate::outcome::{Fault, FaultKind};
 use crate::relay::Relay;
 use crate::spec::EngineKind;
-use crate::worker::kept::Kept;
-use asked::{Asking, Wanted as AskedFor};
-use hear::{Calls, Heard, Said, Waiting};
-use message::{Begin, Named, Order, Told, Word, message};
+use crate::worker::handle::ChildHandle;
+use message::{ExportRef, FromWorker, ToWorker, WireFault, WorkerInit, message};
+use read_loop::{Calls, MessageReader, Waiting, WorkerMessage};
+use request_gate::{Pending as AskedFor, RequestGate};
 use serve::Serving;
 
 /// The word by which the program knows that it was started as a worker. Its argument: bytes of memory.
@@ -52,15 +52,15 @@ pub(crate) const WORKER: &str = "__worker";
 /// A plugin's worker, whether or not it runs.
 pub(crate) struct Isolated {
     program: PathBuf,
-    begin: Begin,
+    begin: WorkerInit,
     component: Component,
-    heard: Heard,
+    heard: MessageReader,
     memory_bytes_max: u64,
     live: Turn<Option<Arc<Live>>>,
 }
 
 /// What a call in a worker starts from.
-pub(super) struct Apart {
+pub(super) struct WorkerModule {
     pub(super) worker: Arc<Isolated>,
     /// What is reached for it, from this process.
     pub(super) powers: Arc<Powers>,
@@ -72,13 +72,13 @@ pub(super) struct Beginning {
     /// What is held for it in this process.
     pub(super) account: Account,
     pub(super) relay: Relay,
-    pub(super) notes: Notes,
+    pub(super) notes: CallTrace,
     pub(super) powers: Arc<Powers>,
 }
 
 /// How a call ended.
 pub(super) struct Ended {
-    pub(super) came: Came,
+    pub(super) came: GuestResult,
     pub(super) fuel: u64,
     pub(super) memory_peak_bytes: u64,
     pub(super) written: Written,
@@ -86,7 +86,7 @@ pub(super) struct Ended {
 
 /// A worker that runs.
 struct Live {
-    process: Kept,
+    process: ChildHandle,
     calls: Arc<Mutex<Calls>>,
     ids: AtomicU64,
 }
@@ -104,16 +104,16 @@ impl Isolated {
         program: &Path,
         clearance: &Clearance,
         component: &Component,
-        wanted: &[Wanted],
+        wanted: &[ExportRequest],
         kind: EngineKind,
     ) -> Self {
         let (limits, effective) = (clearance.limits(), clearance.effective());
-        let named = |wanted: &Wanted| Named {
+        let named = |wanted: &ExportRequest| ExportRef {
             interface: wanted.path.interface.clone(),
             function: wanted.path.function.clone(),
             given: wanted.given,
         };
-        let begin = Begin {
+        let begin = WorkerInit {
             engine: kind.word().to_owned(),
             limits: CallLimit::ALL.map(|limit| (limit.name().to_owned(), limits.get(limit))).into(),
             clock: effective.clock.word().to_owned(),
@@ -127,7 +127,7 @@ impl Isolated {
             program: program.to_owned(),
             begin,
             component: component.clone(),
-            heard: Heard::within(limits),
+            heard: MessageReader::within(limits),
             memory_bytes_max: memory_bytes_max(limits, kind),
             live: Turn::default(),
         }
@@ -163,7 +163,7 @@ impl Isolated {
         };
         tracing::debug!(tool = %export.tool(), "a guest begins");
         let meter = Meter::new(export.limits().clone(), deadline, account);
-        let here = Here::new(powers, meter.clone(), notes);
+        let here = Broker::new(powers, meter.clone(), notes);
         let Some((id, told, asked)) = live.ask(export, args, relay, &here) else {
             return Ended::nothing(Fault::internal("the arguments cannot be put into bytes"));
         };
@@ -179,7 +179,7 @@ impl Isolated {
                 return Ended::nothing(late(export, "its worker did not answer and was ended"));
             }
             fault = &mut gone => {
-                live.say(&Order::Cancel { id }, &[]);
+                live.say(&ToWorker::Cancel { id }, &[]);
                 return match timeout(grace + export.moment_after_cancel(), &mut told).await {
                     // It may have answered in the moment that it had.
                     Ok(Ok(told)) => live.read(export, told, Asked::ToEnd).and_here(&meter).unless(fault),
@@ -214,7 +214,7 @@ impl Isolated {
             let _entered = runtime.enter();
             heard.hear(stdout, ready, &theirs);
         };
-        let process = Kept::start(&self.program, args, hear).await.map_err(failed)?;
+        let process = ChildHandle::start(&self.program, args, hear).await.map_err(failed)?;
         let code = self.component.serialize().map_err(|error| format!("{error:#}"))?;
         process.say(message(&self.begin, &code).map_err(failed)?, None);
         let time = Duration::from_millis(WORKER_START_MS);
@@ -272,11 +272,11 @@ impl Live {
         self.process.end();
     }
 
-    fn say(&self, order: &Order, body: &[u8]) {
+    fn say(&self, order: &ToWorker, body: &[u8]) {
         self.say_in_turn(order, body, None);
     }
 
-    fn say_in_turn(&self, order: &Order, body: &[u8], turn: Option<OwnedSemaphorePermit>) {
+    fn say_in_turn(&self, order: &ToWorker, body: &[u8], turn: Option<OwnedSemaphorePermit>) {
         match message(order, body) {
             Ok(bytes) => self.process.say(bytes, turn),
             Err(error) => tracing::error!(%error, "a worker could not be told"),
@@ -289,15 +289,15 @@ impl Live {
         export: &Export,
         args: &[Val],
         relay: Relay,
-        here: &Here,
-    ) -> Option<(u64, oneshot::Receiver<Said>, UnboundedReceiver<AskedFor>)> {
+        here: &Broker,
+    ) -> Option<(u64, oneshot::Receiver<WorkerMessage>, Receiver<AskedFor>)> {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
         let mut body = Vec::new();
         for (val, field) in args.iter().zip(&export.function().params) {
             wire::write(val, &field.shape, &mut body)?;
         }
         let (tell, told) = oneshot::channel();
-        let (asking, asked) = Asking::within(export.limits(), Arc::clone(&here.files));
+        let (asking, asked) = RequestGate::within(export.limits(), Arc::clone(&here.files));
         let mut calls = self.calls();
         if !calls.ended {
             calls.waiting.insert(id, Waiting { tell, relay, asking, notes: here.notes.clone() });
@@ -305,13 +305,13 @@ impl Live {
         drop(calls);
         let left = here.meter.deadline().saturating_duration_since(Instant::now());
         let left_us = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
-        self.say(&Order::Call { id, function: export.number(), left_us }, &body);
+        self.say(&ToWorker::Call { id, function: export.number(), left_us }, &body);
         Some((id, told, asked))
     }
 
     /// What a worker says of a call's end. One that cannot be understood is ended: whatever it is now, it is no worker of ours.
-    fn read(&self, export: &Export, (word, body): Said, asked: Asked) -> Ended {
-        let Word::Ended { id: _, fuel, memory_peak_bytes, written, dropped_bytes, fault } = word else {
+    fn read(&self, export: &Export, (word, body): WorkerMessage, asked: Asked) -> Ended {
+        let FromWorker::Ended { id: _, fuel, memory_peak_bytes, written, dropped_bytes, fault } = word else {
             return self.strange("it answered a call with something else");
         };
         let came = match fault {
@@ -335,18 +335,18 @@ impl Live {
 }
 
 /// What a function gave back, if it is of its type.
-fn value(export: &Export, body: &[u8]) -> Option<Came> {
+fn value(export: &Export, body: &[u8]) -> Option<GuestResult> {
     let limit = export.limits().get(CallLimit::Output);
     let room = lift_bytes_max(limit);
     match wire::read(body, export.function().result.iter(), room) {
         Ok(mut vals) => Some(Ok(vals.pop())),
-        Err(NotRead::Large) => Some(Err(Fault::limit(CallLimit::Output, limit))),
-        Err(NotRead::Malformed) => None,
+        Err(WireError::Large) => Some(Err(Fault::limit(CallLimit::Output, limit))),
+        Err(WireError::Malformed) => None,
     }
 }
 
 /// A fault that a worker may tell of. Its words are a stranger's.
-fn restored(told: Told, limits: &CallLimits, asked: Asked) -> Option<Fault> {
+fn restored(told: WireFault, limits: &CallLimits, asked: Asked) -> Option<Fault> {
     const CHARS_MAX: usize = 500;
     let kinds = [
         FaultKind::Trap,
@@ -370,6 +370,7 @@ fn restored(told: Told, limits: &CallLimits, asked: Asked) -> Option<Fault> {
     };
     let more = told.logged.strip_prefix(told.told.as_str()).and_then(|more| more.strip_prefix(": "));
     Some(match more {
+        Some(more) if told.logs_last_words => fault.logging_last_words(more),
         Some(more) => fault.logged(more),
         None => fault,
     })

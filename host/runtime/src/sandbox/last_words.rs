@@ -6,9 +6,9 @@ use std::sync::Arc;
 use toolgate_policy::limits::call::CRASH_CHARS_MAX;
 use toolgate_policy::redact::printable;
 
-use crate::egress::Link;
+use crate::egress::RuleClient;
+use crate::imports::host_calls::Powers;
 use crate::imports::output::Kept;
-use crate::imports::outside::Powers;
 use crate::outcome::{FaultKind, Outcome};
 
 /// The line that says why a program gave up: in most languages the last that is neither part of a stack trace nor a hint.
@@ -36,7 +36,7 @@ pub(super) fn add(outcome: Outcome, written: &Kept, powers: Option<&Powers>) -> 
 }
 
 /// All of it is searched for secrets, since one may be written over several lines.
-fn clean(text: &str, links: &[Arc<Link>]) -> String {
+fn clean(text: &str, links: &[Arc<RuleClient>]) -> String {
     let text = links.iter().fold(text.to_owned(), |text, link| link.without_secret(text));
     printable(find(&text).trim(), CRASH_CHARS_MAX)
 }

@@ -7,7 +7,6 @@ use toolgate_policy::Capability;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
-use crate::imports::outside::Side;
 use crate::imports::{Ctx, link};
 use crate::spec::EngineKind;
 
@@ -15,18 +14,12 @@ use crate::spec::EngineKind;
 #[derive(Default)]
 pub(super) struct Linkers {
     made: Mutex<BTreeMap<Wanted, Arc<Linker<Ctx>>>>,
-    side: Side,
 }
 
 /// For which engine, and with which words.
 type Wanted = (EngineKind, BTreeSet<Capability>);
 
 impl Linkers {
-    /// For guests that have what lies outside on this side.
-    pub(super) fn of(side: Side) -> Self {
-        Self { made: Mutex::default(), side }
-    }
-
     /// The linker that provides, of the words that need a grant, exactly `words`.
     pub(super) fn for_words(
         &self,
@@ -39,7 +32,7 @@ impl Linkers {
             return Ok(Arc::clone(linker));
         }
         let mut linker = Linker::new(engine);
-        link(&mut linker, kind, words, self.side)?;
+        link(&mut linker, kind, words)?;
         let linker = Arc::new(linker);
         made.insert((kind, words.clone()), Arc::clone(&linker));
         Ok(linker)

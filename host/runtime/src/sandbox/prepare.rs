@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use toolgate_policy::capability::{Wasi, keyvalue as keyvalue_policy};
+use toolgate_policy::capability::{Effects, Wasi, keyvalue as keyvalue_policy};
 use toolgate_policy::limits::call::{CANCEL_GRACE_MS, CallLimit, CallLimits};
 use toolgate_policy::load::{Clearance, Effective};
 use toolgate_policy::name::ExportPath;
@@ -16,12 +16,12 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use super::Sandbox;
 use super::compile::CompileError;
-use super::guests::Pace;
-use super::isolated::{Apart, Isolated};
+use super::guests::CpuAccount;
+use super::isolated::{Isolated, WorkerModule};
 use super::linker::Linkers;
 use crate::artifact::Artifact;
-use crate::egress::NoLink;
-use crate::imports::outside::Powers;
+use crate::egress::RuleClientError;
+use crate::imports::host_calls::Powers;
 use crate::imports::{Ctx, Prototype, files};
 use crate::mapping::compiled;
 use crate::mapping::cost::Ratio;
@@ -47,29 +47,31 @@ pub(crate) struct Export {
 /// What the functions of one plugin share.
 struct Prepared {
     digest: Digest,
+    /// What it is given amounts to.
+    effects: Effects,
     limits: CallLimits,
-    place: Place,
-    pace: Arc<Pace>,
+    place: PreparedTarget,
+    pace: Arc<CpuAccount>,
     looks_at_cancelled: bool,
 }
 
 /// Where a function runs.
-pub(super) enum Place {
+pub(super) enum PreparedTarget {
     /// In this process.
-    Here(Arc<Here>),
+    Here(Arc<InProcessModule>),
     /// In a worker, behind walls of its own.
-    Apart(Apart),
+    Apart(WorkerModule),
 }
 
 /// What a call in this process starts from.
-pub(super) struct Here {
+pub(super) struct InProcessModule {
     pub(super) kind: EngineKind,
     pub(super) pre: InstancePre<Ctx>,
     pub(super) prototype: Arc<Prototype>,
 }
 
 /// A function to be made ready.
-pub(crate) struct Wanted {
+pub(crate) struct ExportRequest {
     pub(crate) tool: ToolName,
     pub(crate) path: ExportPath,
     pub(crate) function: Function,
@@ -91,7 +93,7 @@ pub(crate) enum Given {
 
 /// Why a cleared plugin cannot be made ready.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotReady {
+pub(crate) enum PrepareError {
     /// The clearance is for other bytes.
     #[error("prepare it: the clearance is for {0}")]
     OtherBytes(Digest),
@@ -119,7 +121,7 @@ pub(crate) enum NotReady {
     Folder(String, String),
     /// Its store cannot be opened.
     #[error(transparent)]
-    Store(#[from] keyvalue::NotOpened),
+    Store(#[from] keyvalue::KeyvalueOpenError),
     /// Its worker cannot be started, or its walls cannot be built.
     #[error("isolate it: {0}")]
     Worker(String),
@@ -132,18 +134,18 @@ impl Sandbox {
     /// Makes a plugin ready.
     ///
     /// # Errors
-    /// [`NotReady`].
+    /// [`PrepareError`].
     pub(crate) fn prepare(
         &self,
         clearance: &Clearance,
         artifact: &Artifact,
-        wanted: Vec<Wanted>,
+        wanted: Vec<ExportRequest>,
         spec: &PluginSpec,
-    ) -> Result<Vec<Arc<Export>>, NotReady> {
+    ) -> Result<Vec<Arc<Export>>, PrepareError> {
         let kind = spec.engine;
         let engine = self.compiler.engine(kind);
         if clearance.digest() != artifact.digest() {
-            return Err(NotReady::OtherBytes(clearance.digest()));
+            return Err(PrepareError::OtherBytes(clearance.digest()));
         }
         let effective = clearance.effective();
         let component = self.compiler.component(&spec.name, artifact, kind)?;
@@ -151,21 +153,23 @@ impl Sandbox {
         let places = match spec.isolation {
             Isolation::Thread => {
                 let pre = linked(&self.linkers, engine, kind, &component)?;
-                let here = |effective| -> Result<Place, NotReady> {
+                let here = |effective| -> Result<PreparedTarget, PrepareError> {
                     let prototype = Arc::new(self.prototype(effective, spec)?);
-                    Ok(Place::Here(Arc::new(Here { kind, pre: pre.clone(), prototype })))
+                    Ok(PreparedTarget::Here(Arc::new(InProcessModule { kind, pre: pre.clone(), prototype })))
                 };
                 [here(effective)?, here(&Effective::nothing())?, here(&Effective::nothing_as_before())?]
             }
             Isolation::Process => {
                 let powers = Arc::new(self.powers(effective, spec)?);
                 let worker = self.isolate(clearance, &component, &wanted, kind)?;
-                let nothing = || Apart { worker: Arc::clone(&worker), powers: Arc::new(Powers::none()) };
+                let nothing =
+                    || WorkerModule { worker: Arc::clone(&worker), powers: Arc::new(Powers::none()) };
                 let (nothing, as_before) = (nothing(), nothing());
-                [Apart { worker, powers }, nothing, as_before].map(Place::Apart)
+                [WorkerModule { worker, powers }, nothing, as_before].map(PreparedTarget::Apart)
             }
         };
-        exports(&component, clearance.limits(), artifact.digest(), places, wanted)
+        let of = (artifact.digest(), effective.effects());
+        exports(&component, clearance.limits(), of, places, wanted)
     }
 
     /// A worker that has this component and shows that its walls stand.
@@ -173,18 +177,18 @@ impl Sandbox {
         &self,
         clearance: &Clearance,
         component: &Component,
-        wanted: &[Wanted],
+        wanted: &[ExportRequest],
         kind: EngineKind,
-    ) -> Result<Arc<Isolated>, NotReady> {
+    ) -> Result<Arc<Isolated>, PrepareError> {
         let program = self.compiler.program();
         let program =
-            program.ok_or_else(|| NotReady::Worker("this process has no program for it".to_owned()))?;
+            program.ok_or_else(|| PrepareError::Worker("this process has no program for it".to_owned()))?;
         let worker = Arc::new(Isolated::new(program, clearance, component, wanted, kind));
         let started = self.guests.wait_for(worker.start()).unwrap_or_else(|| Err("it panicked".to_owned()));
-        started.map(|()| worker).map_err(NotReady::Worker)
+        started.map(|()| worker).map_err(PrepareError::Worker)
     }
 
-    fn prototype(&self, effective: &Effective, spec: &PluginSpec) -> Result<Prototype, NotReady> {
+    fn prototype(&self, effective: &Effective, spec: &PluginSpec) -> Result<Prototype, PrepareError> {
         Ok(Prototype {
             folders: effective.files.mounts().iter().map(|mount| mount.guest.clone()).collect(),
             powers: Arc::new(self.powers(effective, spec)?),
@@ -192,23 +196,23 @@ impl Sandbox {
         })
     }
 
-    fn powers(&self, effective: &Effective, spec: &PluginSpec) -> Result<Powers, NotReady> {
+    fn powers(&self, effective: &Effective, spec: &PluginSpec) -> Result<Powers, PrepareError> {
         let link = |rule: &toolgate_policy::capability::http::Rule| {
             let secret = rule.secret.as_ref().and_then(|name| spec.secrets.get(name).cloned());
             self.egress.link(rule, secret)
         };
-        let links: Result<Vec<_>, NoLink> = effective.http.rules().iter().map(link).collect();
+        let links: Result<Vec<_>, RuleClientError> = effective.http.rules().iter().map(link).collect();
         Ok(Powers {
             http: effective.http.clone(),
-            links: links.map_err(|error| NotReady::Egress(error.to_string()))?,
+            links: links.map_err(|error| PrepareError::Egress(error.to_string()))?,
             store: match effective.keyvalue.allow() {
                 Ok(pass) => Some(self.stores.open(&spec.name, &spec.id, pass)?),
-                Err(keyvalue_policy::Denied) => None,
+                Err(keyvalue_policy::KeyvalueDeniedError) => None,
             },
             keyvalue: effective.keyvalue.clone(),
             files: Some(
                 files::Prototype::open(&effective.files)
-                    .map_err(|(folder, error)| NotReady::Folder(folder, error))?,
+                    .map_err(|(folder, error)| PrepareError::Folder(folder, error))?,
             ),
             sockets: effective.sockets.clone(),
             egress: Arc::clone(&self.egress),
@@ -222,8 +226,8 @@ pub(super) fn linked(
     engine: &Engine,
     kind: EngineKind,
     component: &Component,
-) -> Result<InstancePre<Ctx>, NotReady> {
-    let failed = |error: wasmtime::Error| NotReady::Link(format!("{error:#}"));
+) -> Result<InstancePre<Ctx>, PrepareError> {
+    let failed = |error: wasmtime::Error| PrepareError::Link(format!("{error:#}"));
     let linker = linkers.for_words(engine, kind, &linked_words(component, engine));
     let pre = linker.and_then(|linker| linker.instantiate_pre(component)).map_err(failed)?;
     // Done now rather than in the first call.
@@ -231,28 +235,33 @@ pub(super) fn linked(
     Ok(pre)
 }
 
-/// The functions that are wanted, each compared with what was inspected. The places: as [`Given`] names them.
+/// The functions that are wanted, each compared with what was inspected. The places: as [`Given`] names them. `of`: the digest of the
+/// bytes, and what the plugin's grants amount to.
 pub(super) fn exports(
     component: &Component,
     limits: &CallLimits,
-    digest: Digest,
-    places: [Place; 3],
-    wanted: Vec<Wanted>,
-) -> Result<Vec<Arc<Export>>, NotReady> {
+    of: (Digest, Effects),
+    places: [PreparedTarget; 3],
+    wanted: Vec<ExportRequest>,
+) -> Result<Vec<Arc<Export>>, PrepareError> {
     let looks_at_cancelled =
         imports(component, component.engine()).any(|name| name == "toolgate:plugin/cancelled");
-    let [granted, nothing, as_before] = places.map(|place| {
+    let (digest, effects) = of;
+    let prepared = |place, effects| {
         let (limits, pace) = (limits.clone(), Arc::default());
-        Arc::new(Prepared { digest, limits, place, pace, looks_at_cancelled })
-    });
-    let export = |(number, wanted): (u32, Wanted)| {
-        let Wanted { tool, path, function, reply, given } = wanted;
+        Arc::new(Prepared { digest, effects, limits, place, pace, looks_at_cancelled })
+    };
+    let [granted, nothing, as_before] = places;
+    let granted = prepared(granted, effects);
+    let [nothing, as_before] = [nothing, as_before].map(|place| prepared(place, Effects::default()));
+    let export = |(number, wanted): (u32, ExportRequest)| {
+        let ExportRequest { tool, path, function, reply, given } = wanted;
         let plugin = match given {
             Given::Grants => &granted,
             Given::Nothing => &nothing,
             Given::NothingAsBefore => &as_before,
         };
-        let other = || NotReady::OtherTypes(path.clone());
+        let other = || PrepareError::OtherTypes(path.clone());
         let (shape, index) = exported(component, &path).ok_or_else(other)?;
         if shape.as_ref() != Some(&function) {
             return Err(other());
@@ -297,12 +306,12 @@ fn imports(component: &Component, engine: &Engine) -> impl Iterator<Item = Strin
 }
 
 /// What it declares must fit before anybody waits for it.
-fn check_memory(component: &Component, limits: &CallLimits) -> Result<(), NotReady> {
+fn check_memory(component: &Component, limits: &CallLimits) -> Result<(), PrepareError> {
     const PAGE_BYTES: u64 = 64 << 10;
     let has = limits.get(CallLimit::Memory);
     let Some(required) = component.resources_required() else { return Ok(()) };
     let needs = required.max_initial_memory_size.unwrap_or(0).saturating_mul(PAGE_BYTES);
-    if needs > has { Err(NotReady::Memory { needs, has }) } else { Ok(()) }
+    if needs > has { Err(PrepareError::Memory { needs, has }) } else { Ok(()) }
 }
 
 impl Export {
@@ -328,6 +337,11 @@ impl Export {
     /// The bytes it is of.
     pub(crate) fn digest(&self) -> Digest {
         self.plugin.digest
+    }
+
+    /// What it is given amounts to.
+    pub(crate) fn effects(&self) -> Effects {
+        self.plugin.effects
     }
 
     /// What it takes and gives.
@@ -370,12 +384,12 @@ impl Export {
     }
 
     /// How slow the plugin's calls were lately.
-    pub(super) fn pace(&self) -> &Arc<Pace> {
+    pub(super) fn pace(&self) -> &Arc<CpuAccount> {
         &self.plugin.pace
     }
 
     /// Where it runs.
-    pub(super) fn place(&self) -> &Place {
+    pub(super) fn place(&self) -> &PreparedTarget {
         &self.plugin.place
     }
 }

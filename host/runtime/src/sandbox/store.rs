@@ -11,29 +11,29 @@ use wasmtime::{CallHook, Store, StoreContextMut};
 
 use super::interrupt::Interrupt;
 use super::last_words;
-use super::prepare::{Export, Here};
+use super::prepare::{Export, InProcessModule};
 use super::trap::{Circumstances, fault};
-use crate::audit::record::Notes;
+use crate::audit::record::CallTrace;
 use crate::imports::Ctx;
+use crate::imports::host_calls::HostCalls;
 use crate::imports::output::Kept;
-use crate::imports::outside::Outside;
 use crate::mapping::deferred::settle;
-use crate::mapping::lift::{NotAnAnswer, lift_within};
+use crate::mapping::lift::{LiftError, lift_within};
 use crate::meter::account::Account;
 use crate::meter::memory::Memory;
 use crate::meter::stacks::{Full, Stacks};
-use crate::meter::{Meter, Stop};
+use crate::meter::{Meter, StopError};
 use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::relay::Relay;
 use crate::spec::EngineKind;
 
 /// What a call came to, before it is told: a result of the function, or why there is none.
-pub(super) type Came = Result<Option<Val>, Fault>;
+pub(super) type GuestResult = Result<Option<Val>, Fault>;
 
 /// A call that is about to enter its guest.
 pub(super) struct Run {
     export: Arc<Export>,
-    here: Arc<Here>,
+    here: Arc<InProcessModule>,
     store: Store<Ctx>,
     meter: Meter,
     relay: Relay,
@@ -41,7 +41,7 @@ pub(super) struct Run {
 
 /// How it ended, and the store that is left to tear down.
 pub(super) struct Ended {
-    pub(super) came: Came,
+    pub(super) came: GuestResult,
     /// Fuel used.
     pub(super) fuel: u64,
     /// The most memory that was held at once.
@@ -57,11 +57,11 @@ impl Run {
     /// Only when the engine was made without what is set here.
     pub(super) fn new(
         export: Arc<Export>,
-        here: Arc<Here>,
+        here: Arc<InProcessModule>,
         meter: Meter,
-        notes: Notes,
+        notes: CallTrace,
         relay: Relay,
-        outside: Outside,
+        outside: HostCalls,
     ) -> wasmtime::Result<Self> {
         let mut memory = Memory::new(meter.account().clone());
         let room = memory.make_room(import_bytes_max(meter.limit(CallLimit::Output)));
@@ -139,7 +139,7 @@ pub(super) fn show(export: &Export, written: &Kept) {
 /// Instantiates and calls: from here on the guest's code runs.
 async fn enter(
     store: &mut Store<Ctx>,
-    here: &Here,
+    here: &InProcessModule,
     export: &Export,
     args: &[Val],
 ) -> wasmtime::Result<Option<Val>> {
@@ -200,7 +200,7 @@ fn crossing(mut store: StoreContextMut<'_, Ctx>, hook: CallHook) -> wasmtime::Re
 }
 
 /// Counts the stacks of a call. This runs on the stack on which the guest is entered, or was.
-fn stacks(ctx: &mut Ctx, is_entered: bool) -> Result<(), Stop> {
+fn stacks(ctx: &mut Ctx, is_entered: bool) -> Result<(), StopError> {
     let Some(stacks) = &mut ctx.stacks else { return Ok(()) };
     let here = 0u8;
     let at = std::ptr::from_ref(&here).addr();
@@ -212,12 +212,12 @@ fn stacks(ctx: &mut Ctx, is_entered: bool) -> Result<(), Stop> {
         // The first is of the room that every call has.
         Ok(held) if held > 1 => Ok(ctx.memory.hold_stack(STACK_BYTES)?),
         Ok(_) => Ok(()),
-        Err(Full) => Err(Stop::Limit(CallLimit::Stacks)),
+        Err(Full) => Err(StopError::Limit(CallLimit::Stacks)),
     }
 }
 
 /// Turns what a guest gave back into an answer, whose memory counts for as long as it is there.
-pub(super) fn answer(export: &Export, came: Came, account: &Account) -> Outcome {
+pub(super) fn answer(export: &Export, came: GuestResult, account: &Account) -> Outcome {
     let bytes_max = export.limits().get(CallLimit::Output);
     let result = match came {
         Ok(result) => result,
@@ -230,9 +230,9 @@ pub(super) fn answer(export: &Export, came: Came, account: &Account) -> Outcome 
     };
     match lift_within(result.as_ref(), export.function(), export.reply(), bytes_max, &mut hold) {
         Ok(answer) => Outcome::Answer(answer.holding(held)),
-        Err(NotAnAnswer::Large(_)) => Outcome::Fault(Fault::limit(CallLimit::Output, bytes_max)),
-        Err(NotAnAnswer::NoMemory) => Outcome::Fault(Fault::no_memory()),
-        Err(error @ (NotAnAnswer::Mistyped | NotAnAnswer::Content(_))) => {
+        Err(LiftError::Large(_)) => Outcome::Fault(Fault::limit(CallLimit::Output, bytes_max)),
+        Err(LiftError::NoMemory) => Outcome::Fault(Fault::no_memory()),
+        Err(error @ (LiftError::Mistyped | LiftError::Content(_))) => {
             Outcome::Fault(Fault::new(FaultKind::Lift, error.to_string()))
         }
     }

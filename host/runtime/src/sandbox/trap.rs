@@ -4,7 +4,7 @@ use toolgate_policy::limits::call::CallLimit;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
-use crate::meter::Stop;
+use crate::meter::StopError;
 use crate::meter::memory::Refused;
 use crate::outcome::{Fault, FaultKind};
 
@@ -23,16 +23,16 @@ pub(super) struct Circumstances<'a> {
 /// Names what happened.
 pub(super) fn fault(error: &wasmtime::Error, known: &Circumstances<'_>) -> Fault {
     let limit = |which: CallLimit| Fault::limit(which, (known.limit)(which));
-    if let Some(stop) = error.downcast_ref::<Stop>() {
+    if let Some(stop) = error.downcast_ref::<StopError>() {
         return match stop {
-            Stop::Limit(which) => limit(*which),
-            Stop::Budget => Fault::no_memory(),
-            Stop::Exit(status) => Fault::new(
+            StopError::Limit(which) => limit(*which),
+            StopError::Budget => Fault::no_memory(),
+            StopError::Exit(status) => Fault::new(
                 FaultKind::Exit,
                 format!("the tool ended itself with status {status} instead of answering"),
             )
-            .logged(known.last_words),
-            Stop::Grant(text) => Fault::new(FaultKind::Grant, text.clone()),
+            .logging_last_words(known.last_words),
+            StopError::Grant(text) => Fault::new(FaultKind::Grant, text.clone()),
         };
     }
     match known.refused {
@@ -51,8 +51,8 @@ pub(super) fn fault(error: &wasmtime::Error, known: &Circumstances<'_>) -> Fault
             _ => {
                 let what = trap.to_string();
                 let what = what.strip_prefix("wasm trap: ").unwrap_or(&what);
-                let fault = Fault::new(FaultKind::Trap, format!("the tool crashed: {what}"));
-                if known.last_words.is_empty() { fault } else { fault.logged(known.last_words) }
+                Fault::new(FaultKind::Trap, format!("the tool crashed: {what}"))
+                    .logging_last_words(known.last_words)
             }
         };
     }

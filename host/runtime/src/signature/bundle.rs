@@ -15,18 +15,18 @@ use super::anchor::Anchor;
 use super::key::KeyKind;
 use super::keyless::Keyless;
 use super::sign::{BUNDLE_MEDIA_TYPE, PAYLOAD_TYPE, PREDICATE_TYPE, STATEMENT_TYPE};
-use super::{BadSignature, Signature, SignatureFile, unreadable};
+use super::{Signature, SignatureError, SignatureFile, unreadable};
 use crate::artifact::Artifact;
 use crate::json::{Bounds, Json};
 
 /// Reads a bundle of either kind: by a key, or by a certificate.
 ///
 /// # Errors
-/// [`BadSignature::Unreadable`] for anything unknown, doubled or not canonical.
-pub(super) fn read(file: &SignatureFile) -> Result<Box<dyn Signature>, BadSignature> {
+/// [`SignatureError::Unreadable`] for anything unknown, doubled or not canonical.
+pub(super) fn read(file: &SignatureFile) -> Result<Box<dyn Signature>, SignatureError> {
     let json = parse(file)?;
     if let Some(what) = other(&json) {
-        return Err(BadSignature::Other { file: printable(&file.name, 200), what });
+        return Err(SignatureError::Other { file: printable(&file.name, 200), what });
     }
     let certified =
         json.get("verificationMaterial").is_some_and(|material| material.get("certificate").is_some());
@@ -78,8 +78,8 @@ impl Bundle {
     /// Reads a bundle.
     ///
     /// # Errors
-    /// [`BadSignature::Unreadable`] for anything unknown, doubled or not canonical.
-    fn of(file: &SignatureFile, json: &Json) -> Result<Self, BadSignature> {
+    /// [`SignatureError::Unreadable`] for anything unknown, doubled or not canonical.
+    fn of(file: &SignatureFile, json: &Json) -> Result<Self, SignatureError> {
         let (key, about) = read_bundle(json).map_err(|why| unreadable(file, why))?;
         let text = String::from_utf8_lossy(&file.bytes).into_owned();
         Ok(Self { file: file.name.clone(), text, key, about })
@@ -95,11 +95,11 @@ impl Signature for Bundle {
         Claim::Key(self.key)
     }
 
-    fn verify(&self, artifact: &Artifact, signer: &Anchor) -> Result<VerifiedSignature, BadSignature> {
+    fn verify(&self, artifact: &Artifact, signer: &Anchor) -> Result<VerifiedSignature, SignatureError> {
         if self.about.digest != artifact.digest() {
-            return Err(BadSignature::OtherBytes(self.file.clone()));
+            return Err(SignatureError::OtherBytes(self.file.clone()));
         }
-        let forged = || BadSignature::Forged(self.file.clone());
+        let forged = || SignatureError::Forged(self.file.clone());
         let Anchor::Key(key) = signer else { return Err(forged()) };
         if key.id() != self.key || key.kind() != KeyKind::P256 {
             return Err(forged());
@@ -124,7 +124,7 @@ const BOUNDS: Bounds = Bounds {
     nodes_max: 10_000,
 };
 
-fn parse(file: &SignatureFile) -> Result<Json, BadSignature> {
+fn parse(file: &SignatureFile) -> Result<Json, SignatureError> {
     Json::parse(&file.bytes, BOUNDS).map_err(|error| unreadable(file, error.to_string()))
 }
 
@@ -147,7 +147,7 @@ pub(super) fn read_envelope(envelope: &Json) -> Result<(About, &str), String> {
     let names = ["payload", "payloadType", "signatures"];
     let [payload, payload_type, signatures] = members(envelope, "dsseEnvelope", names, &[])?.0;
     exactly(payload_type, PAYLOAD_TYPE, "payloadType")?;
-    let Json::Array(signatures) = signatures else { return Err("`signatures` is no list".to_owned()) };
+    let Json::Array(signatures) = signatures else { return Err("`signatures` is not a list".to_owned()) };
     let [signature] = signatures.as_slice() else {
         return Err(format!("it has {} signatures; exactly one is accepted", signatures.len()));
     };
@@ -187,20 +187,20 @@ fn read_statement(statement: &Json) -> Result<About, String> {
     exactly(predicate_type, PREDICATE_TYPE, "predicateType")?;
     let [plugin] = members::<0, 1>(predicate, "the predicate", [], &["id"])?.1;
     let plugin = plugin.map(read_id).transpose()?;
-    let Json::Array(subjects) = subject else { return Err("`subject` is no list".to_owned()) };
+    let Json::Array(subjects) = subject else { return Err("`subject` is not a list".to_owned()) };
     let [subject] = subjects.as_slice() else {
         return Err(format!("it has {} subjects; exactly one is accepted", subjects.len()));
     };
     let ([digest], [_name]) = members(subject, "the subject", ["digest"], &["name"])?;
     let [sha256] = members(digest, "the subject's digest", ["sha256"], &[])?.0;
     let sha256 = sha256.as_str().and_then(|sha256| Digest::from_hex(sha256).ok());
-    let digest = sha256.ok_or_else(|| "the subject's sha256 is no digest".to_owned())?;
+    let digest = sha256.ok_or_else(|| "the subject's sha256 is not a digest".to_owned())?;
     Ok(About { digest, plugin })
 }
 
 fn read_id(id: &Json) -> Result<String, String> {
     let id = id.as_str().filter(|id| (1..=PLUGIN_ID_BYTES_MAX).contains(&id.len()));
-    id.map(str::to_owned).ok_or_else(|| "the predicate's `id` is no plugin's id".to_owned())
+    id.map(str::to_owned).ok_or_else(|| "the predicate's `id` is not a plugin's id".to_owned())
 }
 
 /// The members of an object: all `required`, any of `optional`, nothing else.
@@ -210,7 +210,7 @@ pub(super) fn members<'a, const R: usize, const O: usize>(
     required: [&str; R],
     optional: &[&str; O],
 ) -> Result<([&'a Json; R], [Option<&'a Json>; O]), String> {
-    let Json::Object(all) = json else { return Err(format!("{what} is no object")) };
+    let Json::Object(all) = json else { return Err(format!("{what} is not an object")) };
     if let Some((odd, _)) =
         all.iter().find(|(name, _)| !required.contains(&name.as_str()) && !optional.contains(&name.as_str()))
     {

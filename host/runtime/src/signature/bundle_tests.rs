@@ -22,7 +22,7 @@ impl Case {
         Self { artifact, key, text }
     }
 
-    fn verify(&self, text: &str) -> Result<VerifiedSignature, BadSignature> {
+    fn verify(&self, text: &str) -> Result<VerifiedSignature, SignatureError> {
         self.verify_with(text, &self.artifact, &self.key)
     }
 
@@ -31,7 +31,7 @@ impl Case {
         text: &str,
         artifact: &Artifact,
         key: &PrivateKey,
-    ) -> Result<VerifiedSignature, BadSignature> {
+    ) -> Result<VerifiedSignature, SignatureError> {
         let file = SignatureFile { name: "c.wasm.sigstore.json".into(), bytes: text.as_bytes().to_vec() };
         read(&file)?.verify(artifact, &Anchor::Key(key.public().unwrap()))
     }
@@ -89,20 +89,20 @@ fn what_was_signed_verifies_with_its_key_over_its_bytes() {
 fn a_signature_over_other_bytes_does_not_verify() {
     let case = Case::new();
     let other = Artifact::of(b"another component".to_vec());
-    assert!(matches!(case.verify_with(&case.text, &other, &case.key), Err(BadSignature::OtherBytes(_))));
+    assert!(matches!(case.verify_with(&case.text, &other, &case.key), Err(SignatureError::OtherBytes(_))));
 }
 
 #[test]
 fn a_signature_by_another_key_does_not_verify() {
     let case = Case::new();
     let other = PrivateKey::generate().unwrap();
-    assert!(matches!(case.verify_with(&case.text, &case.artifact, &other), Err(BadSignature::Forged(_))));
+    assert!(matches!(case.verify_with(&case.text, &case.artifact, &other), Err(SignatureError::Forged(_))));
     let hint = other.public().unwrap().id().hex();
     let renamed = case.edited(|bundle| {
         bundle["verificationMaterial"]["publicKey"]["hint"] = json!(hint);
         bundle["dsseEnvelope"]["signatures"][0]["keyid"] = json!("");
     });
-    assert!(matches!(case.verify_with(&renamed, &case.artifact, &other), Err(BadSignature::Forged(_))));
+    assert!(matches!(case.verify_with(&renamed, &case.artifact, &other), Err(SignatureError::Forged(_))));
 }
 
 #[test]
@@ -166,10 +166,10 @@ fn everything_unknown_doubled_or_not_canonical_is_refused() {
         ("certificate", |b| b["verificationMaterial"] = json!({ "certificate": { "rawBytes": "AA==" } })),
     ];
     for (what, edit) in edits {
-        assert!(matches!(case.verify(&case.edited(edit)), Err(BadSignature::Unreadable { .. })), "{what}");
+        assert!(matches!(case.verify(&case.edited(edit)), Err(SignatureError::Unreadable { .. })), "{what}");
     }
     let doubled = case.text.replacen('{', r#"{"mediaType":"x","#, 1);
-    assert!(matches!(case.verify(&doubled), Err(BadSignature::Unreadable { .. })));
+    assert!(matches!(case.verify(&doubled), Err(SignatureError::Unreadable { .. })));
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn a_genuine_signature_over_another_kind_of_statement_is_refused() {
         ("no predicate type", Box::new(|s| s["predicateType"] = json!(null))),
         ("predicate with more", Box::new(|s| s["predicate"] = json!({ "notAfter": "2020-01-01T00:00:00Z" }))),
         ("an empty id", Box::new(|s| s["predicate"] = json!({ "id": "" }))),
-        ("an id that is no text", Box::new(|s| s["predicate"] = json!({ "id": ["a"] }))),
+        ("an id that is not text", Box::new(|s| s["predicate"] = json!({ "id": ["a"] }))),
         ("an id without end", Box::new(|s| s["predicate"] = json!({ "id": "a".repeat(257) }))),
         ("statement type", Box::new(|s| s["_type"] = json!("https://in-toto.io/Statement/v0.1"))),
         ("unknown key", Box::new(|s| s["more"] = json!(true))),
@@ -199,7 +199,7 @@ fn a_genuine_signature_over_another_kind_of_statement_is_refused() {
         let mut statement = case.statement();
         edit(&mut statement);
         assert!(
-            matches!(case.verify(&case.resigned(&statement)), Err(BadSignature::Unreadable { .. })),
+            matches!(case.verify(&case.resigned(&statement)), Err(SignatureError::Unreadable { .. })),
             "{what}"
         );
     }
@@ -208,7 +208,7 @@ fn a_genuine_signature_over_another_kind_of_statement_is_refused() {
 #[test]
 fn a_huge_bundle_is_refused_before_it_is_parsed() {
     let file = SignatureFile { name: "x".into(), bytes: vec![b' '; 2 * SIGNATURE_BYTES_MAX as usize] };
-    assert!(matches!(read(&file).map(drop), Err(BadSignature::Unreadable { .. })));
+    assert!(matches!(read(&file).map(drop), Err(SignatureError::Unreadable { .. })));
 }
 
 #[test]
@@ -247,11 +247,11 @@ fn what_is_about_something_else_is_told_from_a_signature_that_is_not_as_it_shoul
         (over_bytes, "messageSignature"),
     ] {
         match case.verify(&text) {
-            Err(BadSignature::Other { what, .. }) => assert!(what.contains(word), "{what}"),
+            Err(SignatureError::Other { what, .. }) => assert!(what.contains(word), "{what}"),
             other => panic!("{word}: {other:?}"),
         }
     }
-    assert!(matches!(case.verify(&older(case.text.clone())), Err(BadSignature::Unreadable { .. })));
+    assert!(matches!(case.verify(&older(case.text.clone())), Err(SignatureError::Unreadable { .. })));
 }
 
 #[test]
@@ -266,5 +266,5 @@ fn a_statement_says_which_plugin_it_is_for_and_that_is_signed() {
     let payload = STANDARD.encode(statement.to_string());
     let mut bundle: Value = serde_json::from_str(&signed.text).unwrap();
     bundle["dsseEnvelope"]["payload"] = json!(payload);
-    assert!(matches!(case.verify(&bundle.to_string()), Err(BadSignature::Forged(_))));
+    assert!(matches!(case.verify(&bundle.to_string()), Err(SignatureError::Forged(_))));
 }

@@ -37,12 +37,12 @@ pub struct PrivateKey {
 
 /// Why a text is no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotAKey {
+pub enum KeyError {
     /// Not PEM of the wanted label.
-    #[error("it is no PEM with `{0}` in its first line")]
+    #[error("it is not PEM with `{0}` in its first line")]
     Pem(&'static str),
     /// PEM of something else.
-    #[error("it is no P-256 key")]
+    #[error("it is not a P-256 key")]
     Curve,
     /// An Ed25519 key by which somebody else could sign, or that two programs would read differently.
     #[error(
@@ -74,12 +74,12 @@ impl PublicKey {
     /// Reads PEM.
     ///
     /// # Errors
-    /// [`NotAKey`] for anything that is not one P-256 key.
-    pub fn from_pem(text: &str) -> Result<Self, NotAKey> {
+    /// [`KeyError`] for anything that is not one P-256 key.
+    pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         let (label, der) =
-            pem_rfc7468::decode_vec(text.as_bytes()).map_err(|_| NotAKey::Pem(PUBLIC_LABEL))?;
+            pem_rfc7468::decode_vec(text.as_bytes()).map_err(|_| KeyError::Pem(PUBLIC_LABEL))?;
         if label != PUBLIC_LABEL {
-            return Err(NotAKey::Pem(PUBLIC_LABEL));
+            return Err(KeyError::Pem(PUBLIC_LABEL));
         }
         Self::from_spki(der)
     }
@@ -87,32 +87,32 @@ impl PublicKey {
     /// Takes a SubjectPublicKeyInfo in DER.
     ///
     /// # Errors
-    /// [`NotAKey::Curve`] for anything that is not one P-256 key.
-    pub fn from_spki(spki: Vec<u8>) -> Result<Self, NotAKey> {
-        let point = spki.strip_prefix(&P256_SPKI_PREFIX[..]).ok_or(NotAKey::Curve)?;
+    /// [`KeyError::Curve`] for anything that is not one P-256 key.
+    pub fn from_spki(spki: Vec<u8>) -> Result<Self, KeyError> {
+        let point = spki.strip_prefix(&P256_SPKI_PREFIX[..]).ok_or(KeyError::Curve)?;
         if spki.len() != P256_SPKI_LEN || point.first() != Some(&4) {
-            return Err(NotAKey::Curve);
+            return Err(KeyError::Curve);
         }
         // Not on the curve is no key either.
-        ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).map_err(|_| NotAKey::Curve)?;
+        ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).map_err(|_| KeyError::Curve)?;
         Ok(Self::new(KeyKind::P256, spki))
     }
 
     /// Takes a point of P-256, uncompressed (SEC 1 §2.3.3).
     ///
     /// # Errors
-    /// [`NotAKey::Curve`] for anything else.
-    pub(super) fn from_p256_point(point: &[u8]) -> Result<Self, NotAKey> {
+    /// [`KeyError::Curve`] for anything else.
+    pub(super) fn from_p256_point(point: &[u8]) -> Result<Self, KeyError> {
         Self::from_spki([&P256_SPKI_PREFIX, point].concat())
     }
 
     /// Takes an Ed25519 key.
     ///
     /// # Errors
-    /// [`NotAKey::Weak`] for a point of small or mixed order, one that is not on the curve, and any encoding but the canonical one.
-    pub(super) fn from_ed25519(bytes: &[u8; 32]) -> Result<Self, NotAKey> {
+    /// [`KeyError::Weak`] for a point of small or mixed order, one that is not on the curve, and any encoding but the canonical one.
+    pub(super) fn from_ed25519(bytes: &[u8; 32]) -> Result<Self, KeyError> {
         if !is_strong(bytes) {
-            return Err(NotAKey::Weak);
+            return Err(KeyError::Weak);
         }
         Ok(Self::new(KeyKind::Ed25519, [&ED25519_SPKI_PREFIX[..], bytes].concat()))
     }
@@ -146,9 +146,9 @@ impl PublicKey {
     /// The same key as PEM.
     ///
     /// # Errors
-    /// [`NotAKey::Library`] when the encoder fails.
-    pub fn to_pem(&self) -> Result<String, NotAKey> {
-        pem_rfc7468::encode_string(PUBLIC_LABEL, LineEnding::LF, &self.spki).map_err(|_| NotAKey::Library)
+    /// [`KeyError::Library`] when the encoder fails.
+    pub fn to_pem(&self) -> Result<String, KeyError> {
+        pem_rfc7468::encode_string(PUBLIC_LABEL, LineEnding::LF, &self.spki).map_err(|_| KeyError::Library)
     }
 
     /// Its identity.
@@ -175,16 +175,16 @@ fn is_strong(bytes: &[u8; 32]) -> bool {
 /// read here are found; others are for the library that uses them.
 ///
 /// # Errors
-/// [`NotAKey::Weak`] or [`NotAKey::Curve`].
-pub(super) fn check_keys_in(der: &[u8]) -> Result<(), NotAKey> {
+/// [`KeyError::Weak`] or [`KeyError::Curve`].
+pub(super) fn check_keys_in(der: &[u8]) -> Result<(), KeyError> {
     for at in 0..der.len() {
         let rest = der.get(at..).unwrap_or_default();
         if let Some(key) = rest.strip_prefix(&ED25519_SPKI_PREFIX) {
-            let key = key.first_chunk().ok_or(NotAKey::Weak)?;
+            let key = key.first_chunk().ok_or(KeyError::Weak)?;
             PublicKey::from_ed25519(key)?;
         }
         if rest.starts_with(&P256_SPKI_PREFIX) {
-            let spki = rest.get(..P256_SPKI_LEN).ok_or(NotAKey::Curve)?;
+            let spki = rest.get(..P256_SPKI_LEN).ok_or(KeyError::Curve)?;
             PublicKey::from_spki(spki.to_vec())?;
         }
     }
@@ -195,51 +195,51 @@ impl PrivateKey {
     /// Makes a new key from the system's generator.
     ///
     /// # Errors
-    /// [`NotAKey::Library`] when the generator fails.
-    pub fn generate() -> Result<Self, NotAKey> {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| NotAKey::Library)?;
+    /// [`KeyError::Library`] when the generator fails.
+    pub fn generate() -> Result<Self, KeyError> {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| KeyError::Library)?;
         Ok(Self { pair })
     }
 
     /// Reads PEM.
     ///
     /// # Errors
-    /// [`NotAKey`] for anything that is not one P-256 key, encrypted ones included.
-    pub fn from_pem(text: &str) -> Result<Self, NotAKey> {
+    /// [`KeyError`] for anything that is not one P-256 key, encrypted ones included.
+    pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         let (label, der) =
-            pem_rfc7468::decode_vec(text.as_bytes()).map_err(|_| NotAKey::Pem(PRIVATE_LABEL))?;
+            pem_rfc7468::decode_vec(text.as_bytes()).map_err(|_| KeyError::Pem(PRIVATE_LABEL))?;
         let der = Zeroizing::new(der);
         if label != PRIVATE_LABEL {
-            return Err(NotAKey::Pem(PRIVATE_LABEL));
+            return Err(KeyError::Pem(PRIVATE_LABEL));
         }
         let pair =
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &der).map_err(|_| NotAKey::Curve)?;
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &der).map_err(|_| KeyError::Curve)?;
         Ok(Self { pair })
     }
 
     /// The same key as PEM.
     ///
     /// # Errors
-    /// [`NotAKey::Library`] when the encoder fails.
-    pub fn to_pem(&self) -> Result<Zeroizing<String>, NotAKey> {
-        let der = self.pair.to_pkcs8v1().map_err(|_| NotAKey::Library)?;
+    /// [`KeyError::Library`] when the encoder fails.
+    pub fn to_pem(&self) -> Result<Zeroizing<String>, KeyError> {
+        let der = self.pair.to_pkcs8v1().map_err(|_| KeyError::Library)?;
         pem_rfc7468::encode_string(PRIVATE_LABEL, LineEnding::LF, der.as_ref())
             .map(Zeroizing::new)
-            .map_err(|_| NotAKey::Library)
+            .map_err(|_| KeyError::Library)
     }
 
     /// Its public half.
     ///
     /// # Errors
-    /// [`NotAKey::Library`] when the encoder fails.
-    pub fn public(&self) -> Result<PublicKey, NotAKey> {
-        let spki = self.pair.public_key().as_der().map_err(|_| NotAKey::Library)?;
+    /// [`KeyError::Library`] when the encoder fails.
+    pub fn public(&self) -> Result<PublicKey, KeyError> {
+        let spki = self.pair.public_key().as_der().map_err(|_| KeyError::Library)?;
         PublicKey::from_spki(spki.as_ref().to_vec())
     }
 
     /// Signs a message: ECDSA with SHA-256, in ASN.1 DER.
-    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, NotAKey> {
-        let signature = self.pair.sign(&SystemRandom::new(), message).map_err(|_| NotAKey::Library)?;
+    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let signature = self.pair.sign(&SystemRandom::new(), message).map_err(|_| KeyError::Library)?;
         Ok(signature.as_ref().to_vec())
     }
 }
@@ -287,18 +287,21 @@ mod tests {
         let key = PrivateKey::generate().unwrap();
         let public = key.public().unwrap();
         let pem = public.to_pem().unwrap();
-        assert_eq!(PublicKey::from_pem("").map(drop), Err(NotAKey::Pem(PUBLIC_LABEL)));
-        assert_eq!(PublicKey::from_pem(&key.to_pem().unwrap()).map(drop), Err(NotAKey::Pem(PUBLIC_LABEL)));
+        assert_eq!(PublicKey::from_pem("").map(drop), Err(KeyError::Pem(PUBLIC_LABEL)));
+        assert_eq!(PublicKey::from_pem(&key.to_pem().unwrap()).map(drop), Err(KeyError::Pem(PUBLIC_LABEL)));
         assert!(PublicKey::from_pem(&format!("{pem}{pem}")).is_err());
         let mut off_curve = public.spki.clone();
         *off_curve.last_mut().unwrap() ^= 1;
-        assert_eq!(PublicKey::from_spki(off_curve).map(drop), Err(NotAKey::Curve));
+        assert_eq!(PublicKey::from_spki(off_curve).map(drop), Err(KeyError::Curve));
         let mut longer = public.spki.clone();
         longer.push(0);
-        assert_eq!(PublicKey::from_spki(longer).map(drop), Err(NotAKey::Curve));
+        assert_eq!(PublicKey::from_spki(longer).map(drop), Err(KeyError::Curve));
         assert!(PrivateKey::from_pem(&pem).is_err());
         // The point at infinity, as programs write it that have no other way.
-        assert_eq!(PublicKey::from_p256_point(&[&[4][..], &[0; 64]].concat()).map(drop), Err(NotAKey::Curve));
+        assert_eq!(
+            PublicKey::from_p256_point(&[&[4][..], &[0; 64]].concat()).map(drop),
+            Err(KeyError::Curve)
+        );
         assert!(PublicKey::from_p256_point(&[0]).is_err());
     }
 
@@ -311,18 +314,18 @@ mod tests {
         let verified = UnparsedPublicKey::new(&ED25519, &identity).verify(b"any message", &nobodys);
         assert!(verified.is_ok(), "the library takes such a key, so it must be refused before");
         for weak in weak_ed25519_keys() {
-            assert_eq!(PublicKey::from_ed25519(&weak).map(drop), Err(NotAKey::Weak), "{weak:02x?}");
+            assert_eq!(PublicKey::from_ed25519(&weak).map(drop), Err(KeyError::Weak), "{weak:02x?}");
             let spki = [&ED25519_SPKI_PREFIX[..], &weak].concat();
-            assert_eq!(check_keys_in(&[&b"certificate"[..], &spki, b"more"].concat()), Err(NotAKey::Weak));
+            assert_eq!(check_keys_in(&[&b"certificate"[..], &spki, b"more"].concat()), Err(KeyError::Weak));
         }
         let good = ED25519_BASEPOINT_POINT.compress().0;
         assert!(PublicKey::from_ed25519(&good).is_ok());
         let spki = [&ED25519_SPKI_PREFIX[..], &good].concat();
         assert_eq!(check_keys_in(&spki), Ok(()));
-        assert_eq!(check_keys_in(spki.get(..40).unwrap()), Err(NotAKey::Weak));
+        assert_eq!(check_keys_in(spki.get(..40).unwrap()), Err(KeyError::Weak));
         let mut p256 = PrivateKey::generate().unwrap().public().unwrap().spki;
         assert_eq!(check_keys_in(&p256), Ok(()));
         *p256.last_mut().unwrap() ^= 1;
-        assert_eq!(check_keys_in(&p256), Err(NotAKey::Curve));
+        assert_eq!(check_keys_in(&p256), Err(KeyError::Curve));
     }
 }

@@ -29,30 +29,30 @@ pub struct KeyFile {
 /// Why a file holds no key: a sentence that says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct NotAKeyFile(String);
+pub struct KeyFileError(String);
 
 /// Reads the text of a file.
 ///
 /// # Errors
-/// [`NotAKeyFile`] for anything but one key that counts.
-pub fn read(text: &str) -> Result<KeyFile, NotAKeyFile> {
+/// [`KeyFileError`] for anything but one key that counts.
+pub fn read(text: &str) -> Result<KeyFile, KeyFileError> {
     if text.starts_with("-----BEGIN ") {
-        let key = PublicKey::from_pem(text).map_err(|error| NotAKeyFile(error.to_string()))?;
+        let key = PublicKey::from_pem(text).map_err(|error| KeyFileError(error.to_string()))?;
         return Ok(KeyFile { anchor: Anchor::Key(key), valid_from: None, valid_until: None });
     }
     if text.starts_with(minisign::UNTRUSTED) {
-        let key = MinisignKey::read(text).map_err(NotAKeyFile)?;
+        let key = MinisignKey::read(text).map_err(KeyFileError)?;
         return Ok(KeyFile { anchor: Anchor::Minisign(key), valid_from: None, valid_until: None });
     }
     // As OpenSSH has it: no other white space, and none of other alphabets.
     let lines = text.lines().map(|line| line.trim_matches([' ', '\t', '\r']));
     let mut lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     let (Some(line), None) = (lines.next(), lines.next()) else {
-        return Err(NotAKeyFile(
+        return Err(KeyFileError(
             "write one key, as PEM or as OpenSSH or minisign write it, and nothing else".to_owned(),
         ));
     };
-    read_line(line).map_err(NotAKeyFile)
+    read_line(line).map_err(KeyFileError)
 }
 
 fn read_line(line: &str) -> Result<KeyFile, String> {
@@ -61,7 +61,7 @@ fn read_line(line: &str) -> Result<KeyFile, String> {
     let file = |kind: &str, key: &str, options: &str| {
         ssh::check_kind(kind)?;
         let key = ssh_key::PublicKey::from_openssh(&format!("{kind} {key}"))
-            .map_err(|error| format!("it is no key that OpenSSH would read: {error}"))?;
+            .map_err(|error| format!("it is not a key that OpenSSH would read: {error}"))?;
         let key = ssh::public_key(key.key_data())?;
         let mut file = KeyFile { anchor: Anchor::Key(key), valid_from: None, valid_until: None };
         file.hold_to_all(options)?;
@@ -78,7 +78,7 @@ fn read_line(line: &str) -> Result<KeyFile, String> {
             check_principals(who)?;
             file(kind, key, options)
         }
-        _ => Err("it is no key: neither PEM nor of OpenSSH nor of minisign".to_owned()),
+        _ => Err("it is not a key: neither PEM nor of OpenSSH nor of minisign".to_owned()),
     }
 }
 
@@ -90,7 +90,7 @@ impl KeyFile {
         while !rest.is_empty() {
             let (name, value, behind) = option(rest)?;
             if seen.contains(&name) {
-                return Err(format!("`{}` stands twice, and counts once", printable(&name, 60)));
+                return Err(format!("`{}` appears twice, and counts once", printable(&name, 60)));
             }
             self.hold_to(&name, value)?;
             seen.push(name);
@@ -192,8 +192,9 @@ fn is_kind(word: &str) -> bool {
 
 /// `YYYYMMDD` or `YYYYMMDDHHMM[SS]`, with the `Z` that makes it mean the same everywhere.
 fn moment(text: &str) -> Result<UnixTime, String> {
-    let wrong =
-        || format!("`{}` is no time; write it in UTC, as YYYYMMDDZ or YYYYMMDDHHMMSSZ", printable(text, 40));
+    let wrong = || {
+        format!("`{}` is not a time; write it in UTC, as YYYYMMDDZ or YYYYMMDDHHMMSSZ", printable(text, 40))
+    };
     let digits = text.strip_suffix('Z').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
     let digits = match digits.ok_or_else(wrong)? {
         day if day.len() == 8 => format!("{day}000000"),
@@ -249,17 +250,17 @@ mod tests {
             ("namespaces=\"git\"", "does not name"),
             ("namespaces=\"toolgate-*\"", "does not name"),
             ("cert-authority", "is an option that"),
-            ("valid-before=\"20991231Z\",valid-before=\"20300101Z\"", "stands twice"),
-            ("valid-before=\"20300101Z\",Valid-Before=\"20991231Z\"", "stands twice"),
-            ("valid-after=\"20250101Z\",valid-after=\"20240101Z\"", "stands twice"),
-            ("namespaces=\"toolgate-plugin\",namespaces=\"git\"", "stands twice"),
+            ("valid-before=\"20991231Z\",valid-before=\"20300101Z\"", "appears twice"),
+            ("valid-before=\"20300101Z\",Valid-Before=\"20991231Z\"", "appears twice"),
+            ("valid-after=\"20250101Z\",valid-after=\"20240101Z\"", "appears twice"),
+            ("namespaces=\"toolgate-plugin\",namespaces=\"git\"", "appears twice"),
             ("namespaces=\"toolgate-plugin,!toolgate-*\"", "takes a namespace away"),
             ("valid-before=20991231Z", "in quotes"),
             ("valid-before=\"20991231Z\"Z", "a comma between"),
             ("valid-before=\"20991231Z\",", "none behind the last"),
             (",valid-before=\"20991231Z\"", "is an option that"),
             ("valid-after=\"20300101Z\",valid-before=\"20300101Z\"", "no later than"),
-            ("valid-before =\"20991231Z\"", "it is no key"),
+            ("valid-before =\"20991231Z\"", "it is not a key"),
             ("x=\"\"", "is an option that"),
             ("NAMESPACES=\"git\"", "does not name"),
             ("verify-required", "is an option that"),

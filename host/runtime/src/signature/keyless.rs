@@ -19,7 +19,7 @@ use super::anchor::Anchor;
 use super::bundle::{About, canonical_base64, exactly, members, read_envelope};
 use super::key::check_keys_in;
 use super::sign::BUNDLE_MEDIA_TYPE;
-use super::{BadSignature, Signature, SignatureFile, unreadable};
+use super::{Signature, SignatureError, SignatureFile, unreadable};
 use crate::artifact::Artifact;
 use crate::json::{Bounds, Json};
 
@@ -41,7 +41,7 @@ pub struct Root {
 /// Why a file is no trusted root: a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct NotARoot(String);
+pub struct TrustedRootError(String);
 
 /// A keyless bundle that could be read.
 pub struct Keyless {
@@ -61,11 +61,12 @@ impl KeylessSigner {
     /// Reads a `trusted_root.json` (Sigstore's protobuf-specs, TrustedRoot).
     ///
     /// # Errors
-    /// [`NotARoot`], also when it could prove nothing.
-    pub fn root(text: &str) -> Result<Root, NotARoot> {
+    /// [`TrustedRootError`], also when it could prove nothing.
+    pub fn root(text: &str) -> Result<Root, TrustedRootError> {
         const BOUNDS: Bounds =
             Bounds { bytes_max: CONFIG_BYTES_MAX as usize, depth_max: JSON_DEPTH_MAX, nodes_max: 100_000 };
-        let wrong = |why: &dyn std::fmt::Display| NotARoot(format!("it is no trusted root: {why}"));
+        let wrong =
+            |why: &dyn std::fmt::Display| TrustedRootError(format!("it is not a trusted root: {why}"));
         Json::parse(text.as_bytes(), BOUNDS).map_err(|error| wrong(&error))?;
         let root = TrustedRoot::from_json(text).map_err(|error| wrong(&error))?;
         if !root.media_type.starts_with("application/vnd.dev.sigstore.trustedroot") {
@@ -108,8 +109,8 @@ impl Keyless {
     /// Reads a bundle that has a certificate.
     ///
     /// # Errors
-    /// [`BadSignature::Unreadable`] for anything unknown, doubled or not canonical.
-    pub(super) fn read(file: &SignatureFile, json: &Json) -> Result<Self, BadSignature> {
+    /// [`SignatureError::Unreadable`] for anything unknown, doubled or not canonical.
+    pub(super) fn read(file: &SignatureFile, json: &Json) -> Result<Self, SignatureError> {
         let about = read_bundle(json).map_err(|why| unreadable(file, why))?;
         let text = String::from_utf8_lossy(&file.bytes);
         let odd = |error: &dyn std::fmt::Display| unreadable(file, error.to_string());
@@ -151,14 +152,14 @@ impl Signature for Keyless {
         Claim::Identity { issuer: self.issuer.clone(), san: self.san.clone() }
     }
 
-    fn verify(&self, artifact: &Artifact, signer: &Anchor) -> Result<VerifiedSignature, BadSignature> {
-        let unproved = |why: &dyn std::fmt::Display| BadSignature::Unproved {
+    fn verify(&self, artifact: &Artifact, signer: &Anchor) -> Result<VerifiedSignature, SignatureError> {
+        let unproved = |why: &dyn std::fmt::Display| SignatureError::Unproved {
             file: self.file.clone(),
             why: printable(&why.to_string(), 300),
         };
         let Anchor::Identity(signer) = signer else { return Err(unproved(&"it names no key")) };
         if self.about.digest != artifact.digest() {
-            return Err(BadSignature::OtherBytes(self.file.clone()));
+            return Err(SignatureError::OtherBytes(self.file.clone()));
         }
         if !signer.identity.matches(&self.issuer, &self.san) {
             return Err(unproved(&"it names somebody else"));
@@ -220,7 +221,7 @@ fn read_message(message: &Json) -> Result<Digest, String> {
     let [algorithm, bytes] = members(digest, "messageDigest", ["algorithm", "digest"], &[])?.0;
     exactly(algorithm, "SHA2_256", "algorithm")?;
     let hex = digest::hex(&canonical_base64(bytes, "digest")?);
-    Digest::from_hex(&hex).map_err(|_| "`digest` is no SHA-256".to_owned())
+    Digest::from_hex(&hex).map_err(|_| "`digest` is not a SHA-256 digest".to_owned())
 }
 
 fn read_material(material: &Json) -> Result<(), String> {
@@ -232,7 +233,7 @@ fn read_material(material: &Json) -> Result<(), String> {
     )?;
     let [certificate] = members(certificate, "certificate", ["rawBytes"], &[])?.0;
     canonical_base64(certificate, "rawBytes")?;
-    let Json::Array(entries) = log else { return Err("`tlogEntries` is no list".to_owned()) };
+    let Json::Array(entries) = log else { return Err("`tlogEntries` is not a list".to_owned()) };
     let [entry] = entries.as_slice() else {
         return Err(format!("it has {} log entries; exactly one is accepted", entries.len()));
     };
@@ -246,7 +247,7 @@ fn read_material(material: &Json) -> Result<(), String> {
 fn read_times(times: &Json) -> Result<(), String> {
     let [times] = members::<0, 1>(times, "timestampVerificationData", [], &["rfc3161Timestamps"])?.1;
     let Some(times) = times else { return Ok(()) };
-    let Json::Array(times) = times else { return Err("`rfc3161Timestamps` is no list".to_owned()) };
+    let Json::Array(times) = times else { return Err("`rfc3161Timestamps` is not a list".to_owned()) };
     if times.len() > TIMESTAMPS_MAX {
         return Err(format!("it has more than {TIMESTAMPS_MAX} timestamps"));
     }
@@ -282,6 +283,6 @@ fn read_entry(entry: &Json) -> Result<(), String> {
         Some(Json::Array(hashes)) => {
             hashes.iter().try_for_each(|hash| canonical_base64(hash, "hashes").map(drop))
         }
-        Some(_) => Err("`hashes` is no list".to_owned()),
+        Some(_) => Err("`hashes` is not a list".to_owned()),
     }
 }

@@ -7,7 +7,7 @@ use toolgate_policy::load::signer::{Claim, Format, KeyId, VerifiedSignature};
 
 use super::anchor::Anchor;
 use super::key::PublicKey;
-use super::{BadSignature, Signature, SignatureFile, canonical_base64, unreadable};
+use super::{Signature, SignatureError, SignatureFile, canonical_base64, unreadable};
 use crate::artifact::Artifact;
 
 /// What files of minisign's begin with.
@@ -41,7 +41,7 @@ impl MinisignKey {
                 "a key of minisign's is a comment and a line with the key, and nothing else".to_owned()
             );
         };
-        let wrong = || "the second line is no key of minisign's".to_owned();
+        let wrong = || "the second line is not a key of minisign's".to_owned();
         let bytes = canonical_base64(encoded).ok_or_else(wrong)?;
         let (number, rest) = numbered(&bytes, b"Ed").ok_or_else(wrong)?;
         let raw: &[u8; 32] = rest.try_into().map_err(|_| wrong())?;
@@ -68,8 +68,8 @@ impl Minisign {
     /// Reads a signature.
     ///
     /// # Errors
-    /// [`BadSignature::Unreadable`] for the older form, and for anything that is not canonical.
-    pub fn read(file: &SignatureFile) -> Result<Self, BadSignature> {
+    /// [`SignatureError::Unreadable`] for the older form, and for anything that is not canonical.
+    pub fn read(file: &SignatureFile) -> Result<Self, SignatureError> {
         if file.bytes.len() as u64 > DETACHED_SIGNATURE_BYTES_MAX {
             return Err(unreadable(file, format!("it has more than {DETACHED_SIGNATURE_BYTES_MAX} bytes")));
         }
@@ -102,8 +102,8 @@ impl Signature for Minisign {
         Claim::Minisign(self.number)
     }
 
-    fn verify(&self, artifact: &Artifact, signer: &Anchor) -> Result<VerifiedSignature, BadSignature> {
-        let forged = || BadSignature::Forged(self.file.clone());
+    fn verify(&self, artifact: &Artifact, signer: &Anchor) -> Result<VerifiedSignature, SignatureError> {
+        let forged = || SignatureError::Forged(self.file.clone());
         let Anchor::Minisign(signer) = signer else { return Err(forged()) };
         signer.key.verify(artifact.bytes(), &self.signature, false).map_err(|_| forged())?;
         #[expect(clippy::disallowed_methods, reason = "it was verified above")]
@@ -160,11 +160,11 @@ mod tests {
         Anchor::Minisign(MinisignKey::read(text).unwrap())
     }
 
-    fn read(text: &str) -> Result<Minisign, BadSignature> {
+    fn read(text: &str) -> Result<Minisign, SignatureError> {
         Minisign::read(&SignatureFile { name: "c.wasm.minisig".into(), bytes: text.as_bytes().to_vec() })
     }
 
-    fn verify(text: &str, signer: &Anchor) -> Result<VerifiedSignature, BadSignature> {
+    fn verify(text: &str, signer: &Anchor) -> Result<VerifiedSignature, SignatureError> {
         read(text)?.verify(&Artifact::of(&b"the component"[..]), signer)
     }
 
@@ -189,7 +189,7 @@ mod tests {
         let copied = key(&format!("{UNTRUSTED}x\n{}\n", STANDARD.encode(copied)));
         assert_eq!(copied.id(), key(KEYS[1]).id(), "the number is no part of who it is");
         assert!(copied.is_named_by(&read(SIGNED).unwrap().claim()));
-        assert!(matches!(verify(SIGNED, &copied), Err(BadSignature::Forged(_))));
+        assert!(matches!(verify(SIGNED, &copied), Err(SignatureError::Forged(_))));
     }
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
         let told = read(OLDER).map(drop).unwrap_err().to_string();
         assert!(told.contains("older form"), "{told}");
         let renamed = OLDER.replacen("\nRW", "\nRU", 1);
-        assert!(matches!(verify(&renamed, &key(KEYS[0])), Err(BadSignature::Forged(_))));
+        assert!(matches!(verify(&renamed, &key(KEYS[0])), Err(SignatureError::Forged(_))));
     }
 
     #[test]
@@ -221,7 +221,7 @@ mod tests {
             ("a long comment", SIGNED.replacen("signature", &"x".repeat(1 << 20), 1)),
             ("nothing", String::new()),
         ] {
-            assert!(matches!(read(&changed), Err(BadSignature::Unreadable { .. })), "{what}");
+            assert!(matches!(read(&changed), Err(SignatureError::Unreadable { .. })), "{what}");
         }
     }
 

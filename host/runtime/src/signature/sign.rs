@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use toolgate_policy::load::signer::KeyId;
 
-use super::key::{NotAKey, PrivateKey};
+use super::key::{KeyError, PrivateKey};
 use crate::artifact::Artifact;
 
 /// The bundle's media type.
@@ -29,21 +29,21 @@ pub struct Signed {
 /// Signs `artifact`, which people call `name`, as any plugin.
 ///
 /// # Errors
-/// [`NotAKey::Library`] when the cryptographic library fails.
-pub fn sign(artifact: &Artifact, name: &str, key: &PrivateKey) -> Result<Signed, NotAKey> {
+/// [`KeyError::Library`] when the cryptographic library fails.
+pub fn sign(artifact: &Artifact, name: &str, key: &PrivateKey) -> Result<Signed, KeyError> {
     sign_as(artifact, name, None, key)
 }
 
 /// Signs `artifact`, which people call `name`, as the plugin with this id and no other.
 ///
 /// # Errors
-/// [`NotAKey::Library`] when the cryptographic library fails.
+/// [`KeyError::Library`] when the cryptographic library fails.
 pub fn sign_as(
     artifact: &Artifact,
     name: &str,
     plugin: Option<&str>,
     key: &PrivateKey,
-) -> Result<Signed, NotAKey> {
+) -> Result<Signed, KeyError> {
     let predicate = match plugin {
         Some(id) => json!({ "id": id }),
         None => json!({}),

@@ -9,7 +9,7 @@ use toolgate_policy::load::signer::{Claim, Format, VerifiedSignature};
 
 use super::anchor::Anchor;
 use super::key::{KeyKind, PublicKey};
-use super::{BadSignature, Signature, SignatureFile, unreadable};
+use super::{Signature, SignatureError, SignatureFile, unreadable};
 use crate::artifact::Artifact;
 
 /// What `ssh-keygen -Y sign -n` is told.
@@ -28,8 +28,8 @@ impl Ssh {
     /// Reads a signature.
     ///
     /// # Errors
-    /// [`BadSignature::Unreadable`] for another namespace, another kind of key, or anything that is not canonical.
-    pub fn read(file: &SignatureFile) -> Result<Self, BadSignature> {
+    /// [`SignatureError::Unreadable`] for another namespace, another kind of key, or anything that is not canonical.
+    pub fn read(file: &SignatureFile) -> Result<Self, SignatureError> {
         if file.bytes.len() as u64 > DETACHED_SIGNATURE_BYTES_MAX {
             return Err(unreadable(file, format!("it has more than {DETACHED_SIGNATURE_BYTES_MAX} bytes")));
         }
@@ -65,8 +65,8 @@ impl Signature for Ssh {
         Claim::Key(self.key.id())
     }
 
-    fn verify(&self, artifact: &Artifact, signer: &Anchor) -> Result<VerifiedSignature, BadSignature> {
-        let forged = || BadSignature::Forged(self.file.clone());
+    fn verify(&self, artifact: &Artifact, signer: &Anchor) -> Result<VerifiedSignature, SignatureError> {
+        let forged = || SignatureError::Forged(self.file.clone());
         let message = SshSig::signed_data(NAMESPACE, self.sig.hash_alg(), artifact.bytes());
         let message = message.map_err(|_| forged())?;
         let Anchor::Key(key) = signer else { return Err(forged()) };

@@ -64,7 +64,7 @@ impl Pair {
     }
 }
 
-fn read(text: &str) -> Result<Ssh, BadSignature> {
+fn read(text: &str) -> Result<Ssh, SignatureError> {
     Ssh::read(&SignatureFile { name: "c.wasm.sig".into(), bytes: text.as_bytes().to_vec() })
 }
 
@@ -111,14 +111,14 @@ fn over_other_bytes_or_by_another_key_it_does_not() {
     for (pair, other) in Pair::both().into_iter().zip(Pair::both()) {
         let sig = read(&pair.sign(NAMESPACE, HashAlg::Sha512, component().bytes())).unwrap();
         let bytes = Artifact::of(b"another component".to_vec());
-        assert!(matches!(sig.verify(&bytes, &pair.public()), Err(BadSignature::Forged(_))));
-        assert!(matches!(sig.verify(&component(), &other.public()), Err(BadSignature::Forged(_))));
+        assert!(matches!(sig.verify(&bytes, &pair.public()), Err(SignatureError::Forged(_))));
+        assert!(matches!(sig.verify(&component(), &other.public()), Err(SignatureError::Forged(_))));
         // Signed by one, and said to be the other's.
         let message = SshSig::signed_data(NAMESPACE, HashAlg::Sha512, component().bytes()).unwrap();
         let renamed =
             SshSig::new(other.data(), NAMESPACE, HashAlg::Sha512, pair.signature(&message)).unwrap();
         let sig = read(&renamed.to_pem(LineEnding::LF).unwrap()).unwrap();
-        assert!(matches!(sig.verify(&component(), &other.public()), Err(BadSignature::Forged(_))));
+        assert!(matches!(sig.verify(&component(), &other.public()), Err(SignatureError::Forged(_))));
     }
 }
 
@@ -134,7 +134,7 @@ fn a_signature_for_something_else_is_refused() {
         let message = SshSig::signed_data("git", HashAlg::Sha512, component().bytes()).unwrap();
         let sig = SshSig::new(pair.data(), NAMESPACE, HashAlg::Sha512, pair.signature(&message)).unwrap();
         let sig = read(&sig.to_pem(LineEnding::LF).unwrap()).unwrap();
-        assert!(matches!(sig.verify(&component(), &pair.public()), Err(BadSignature::Forged(_))));
+        assert!(matches!(sig.verify(&component(), &pair.public()), Err(SignatureError::Forged(_))));
     }
 }
 
@@ -190,7 +190,7 @@ fn everything_unknown_trailing_or_not_canonical_is_refused() {
             ("nothing", String::new()),
         ] {
             assert_ne!(changed, text, "{what}");
-            assert!(matches!(read(&changed), Err(BadSignature::Unreadable { .. })), "{what}");
+            assert!(matches!(read(&changed), Err(SignatureError::Unreadable { .. })), "{what}");
         }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct Wanted<'a> {
 
 /// Two plugins want one name, or names that read alike.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Clash {
+pub(crate) enum NameClashError {
     /// One name.
     #[error("its tool {tool} has the name of one of plugin `{holder}`; give one of them another `prefix`")]
     Same {
@@ -56,10 +56,10 @@ impl Names {
     ///
     /// # Errors
     /// [`Clash`]; nothing is taken then.
-    pub(crate) fn take(&mut self, wanted: &Wanted<'_>) -> Result<(), Clash> {
+    pub(crate) fn take(&mut self, wanted: &Wanted<'_>) -> Result<(), NameClashError> {
         for tool in &wanted.tools {
             if let Some(holder) = self.tools.get(*tool) {
-                return Err(Clash::Same { tool: (*tool).clone(), holder: holder.to_string() });
+                return Err(NameClashError::Same { tool: (*tool).clone(), holder: holder.to_string() });
             }
         }
         if !wanted.may_be_similar {
@@ -73,11 +73,11 @@ impl Names {
         Ok(())
     }
 
-    fn similar(&self, wanted: &Wanted<'_>) -> Result<(), Clash> {
+    fn similar(&self, wanted: &Wanted<'_>) -> Result<(), NameClashError> {
         let alike =
             |(_, other): &&(PluginName, Prefix)| similar_prefixes(wanted.prefix.as_str(), other.as_str());
         if let Some((holder, other)) = self.prefixes.iter().find(alike) {
-            return Err(Clash::Similar {
+            return Err(NameClashError::Similar {
                 mine: format!("its prefix `{}`", wanted.prefix.as_str()),
                 theirs: format!("the prefix `{}`", other.as_str()),
                 holder: holder.to_string(),
@@ -85,7 +85,7 @@ impl Names {
         }
         for tool in &wanted.tools {
             if let Some(held) = self.looks.get(&skeleton(tool)) {
-                return Err(Clash::Similar {
+                return Err(NameClashError::Similar {
                     mine: format!("its tool {tool}"),
                     theirs: held.to_string(),
                     holder: self.tools.get(held).map_or_else(String::new, ToString::to_string),
@@ -100,7 +100,12 @@ impl Names {
 mod tests {
     use super::*;
 
-    fn take(names: &mut Names, plugin: &str, tools: &[&str], may_be_similar: bool) -> Result<(), Clash> {
+    fn take(
+        names: &mut Names,
+        plugin: &str,
+        tools: &[&str],
+        may_be_similar: bool,
+    ) -> Result<(), NameClashError> {
         let name: PluginName = plugin.parse().unwrap();
         let tools: Vec<ToolName> = tools.iter().map(|tool| ToolName::parse(tool).unwrap()).collect();
         let prefix = Prefix::from(&name);
@@ -112,9 +117,9 @@ mod tests {
         let mut names = Names::default();
         take(&mut names, "jira-1", &["jira-1_go"], false).unwrap();
         let similar = take(&mut names, "jira-2", &["jira-2_go"], false).unwrap_err();
-        assert!(matches!(similar, Clash::Similar { holder, .. } if holder == "jira-1"));
+        assert!(matches!(similar, NameClashError::Similar { holder, .. } if holder == "jira-1"));
         let same = take(&mut names, "other", &["x", "jira-1_go"], true).unwrap_err();
-        assert!(matches!(same, Clash::Same { holder, .. } if holder == "jira-1"));
+        assert!(matches!(same, NameClashError::Same { holder, .. } if holder == "jira-1"));
         take(&mut names, "third", &["x"], false).unwrap();
         take(&mut names, "jira-2", &["jira-2_go"], true).unwrap();
         assert!(
@@ -128,6 +133,6 @@ mod tests {
         let mut names = Names::default();
         take(&mut names, "alpha", &["get_l1st"], false).unwrap();
         let clash = take(&mut names, "omega", &["get_list"], false);
-        assert!(matches!(clash, Err(Clash::Similar { .. })), "{clash:?}");
+        assert!(matches!(clash, Err(NameClashError::Similar { .. })), "{clash:?}");
     }
 }

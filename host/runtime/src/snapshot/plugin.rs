@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use toolgate_policy::load::pin::Approval;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::trust::Standing;
-use toolgate_policy::load::{Clearance, Distrust, Pin, Provenance, TrustPolicy};
+use toolgate_policy::load::{Clearance, Pin, Provenance, TrustError, TrustPolicy};
 use toolgate_policy::{Capability, Digest, PluginName};
 
 use super::names::Wanted;
@@ -43,7 +43,7 @@ impl Plugin {
         tools: Vec<Ready>,
         version: Option<String>,
     ) -> Self {
-        let admission = Arc::new(Admission::new(clearance.limits()));
+        let admission = Arc::new(Admission::new(spec.name.clone(), clearance.limits()));
         let revoked = CancellationToken::new();
         let provenance = Arc::new(Provenance::of(&clearance, version));
         let tool = |ready| {
@@ -137,7 +137,7 @@ impl Plugin {
     }
 
     /// Whether a policy trusts it, by the signatures that were found when it was loaded.
-    pub(crate) fn trusted_by(&self, policy: &TrustPolicy, now: UnixTime) -> Result<(), Distrust> {
+    pub(crate) fn trusted_by(&self, policy: &TrustPolicy, now: UnixTime) -> Result<(), TrustError> {
         policy.again(self.clearance.trusted(), self.standing(), now).map(drop)
     }
 

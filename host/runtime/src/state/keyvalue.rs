@@ -11,8 +11,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 use tokio::sync::Semaphore;
 use toolgate_policy::PluginName;
-use toolgate_policy::capability::keyvalue::{Large, Pass};
-use toolgate_policy::capability::room::Full;
+use toolgate_policy::capability::keyvalue::{KeyvalueSizeError, Pass};
+use toolgate_policy::capability::room::QuotaExceededError;
 use toolgate_policy::limits::keyvalue::{KEYVALUE_ANSWER_BYTES_MAX, KEYVALUE_PAGE, KEYVALUE_WAIT_MS};
 
 use super::State;
@@ -33,7 +33,7 @@ pub(crate) struct Store {
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotOpened {
+pub(crate) enum KeyvalueOpenError {
     /// Its folder cannot be made.
     #[error("make the folder {0}: {1}")]
     Folder(PathBuf, std::io::Error),
@@ -52,13 +52,13 @@ pub(crate) enum NotOpened {
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotDone {
+pub(crate) enum KeyvalueError {
     /// There is no room for it.
     #[error(transparent)]
-    Full(#[from] Full),
+    Full(#[from] QuotaExceededError),
     /// It is too large whatever the room.
     #[error(transparent)]
-    Large(#[from] Large),
+    Large(#[from] KeyvalueSizeError),
     /// The answer would be too large.
     #[error("an answer holds {KEYVALUE_ANSWER_BYTES_MAX} bytes at the most; ask for less at once")]
     Answer,
@@ -105,21 +105,27 @@ impl Stores {
     ///
     /// # Errors
     /// [`NotOpened`].
-    pub(crate) fn open(&self, plugin: &PluginName, id: &str, pass: Pass) -> Result<Arc<Store>, NotOpened> {
+    pub(crate) fn open(
+        &self,
+        plugin: &PluginName,
+        id: &str,
+        pass: Pass,
+    ) -> Result<Arc<Store>, KeyvalueOpenError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let file = self.folder.join(format!("{plugin}.sqlite"));
         let store = match open.get(plugin) {
             Some(store) => Arc::clone(store),
             None => {
-                self.make_folder().map_err(|error| NotOpened::Folder(self.folder.clone(), error))?;
-                let connection = connect(&file).map_err(|error| NotOpened::File(file.clone(), error))?;
+                self.make_folder().map_err(|error| KeyvalueOpenError::Folder(self.folder.clone(), error))?;
+                let connection =
+                    connect(&file).map_err(|error| KeyvalueOpenError::File(file.clone(), error))?;
                 Arc::new(Store { connection: Mutex::new(connection), turn: Arc::new(Semaphore::new(1)) })
             }
         };
         store.claim(id, pass).map_err(|error| match error {
-            Claim::Database(error) => NotOpened::File(file, error),
-            Claim::Owner(owner) => NotOpened::Owner(file, owner),
-            Claim::Format(format) => NotOpened::Format(file, format),
+            Claim::Database(error) => KeyvalueOpenError::File(file, error),
+            Claim::Owner(owner) => KeyvalueOpenError::Owner(file, owner),
+            Claim::Format(format) => KeyvalueOpenError::Format(file, format),
         })?;
         open.insert(plugin.clone(), Arc::clone(&store));
         Ok(store)
@@ -197,27 +203,27 @@ impl Store {
     /// waits for it any more.
     async fn run<T: Send + 'static>(
         self: &Arc<Self>,
-        act: impl FnOnce(&mut Connection) -> Result<T, NotDone> + Send + 'static,
-    ) -> Result<T, NotDone> {
-        let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| NotDone::Closed)?;
+        act: impl FnOnce(&mut Connection) -> Result<T, KeyvalueError> + Send + 'static,
+    ) -> Result<T, KeyvalueError> {
+        let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| KeyvalueError::Closed)?;
         let store = Arc::clone(self);
         let acted = tokio::task::spawn_blocking(move || {
             // Held until it is done, and not only for as long as somebody waits.
             let _turn = turn;
             act(&mut store.connection.lock().unwrap_or_else(PoisonError::into_inner))
         });
-        acted.await.unwrap_or(Err(NotDone::Closed))
+        acted.await.unwrap_or(Err(KeyvalueError::Closed))
     }
 
     /// The values of keys, in their order.
     ///
     /// # Errors
-    /// [`NotDone::Answer`] when they are too large together.
+    /// [`KeyvalueError::Answer`] when they are too large together.
     pub(crate) async fn get(
         self: &Arc<Self>,
         bucket: &str,
         keys: Vec<String>,
-    ) -> Result<Vec<Option<(String, Vec<u8>)>>, NotDone> {
+    ) -> Result<Vec<Option<(String, Vec<u8>)>>, KeyvalueError> {
         let bucket = bucket.to_owned();
         self.run(move |connection| {
             let mut get =
@@ -229,7 +235,7 @@ impl Store {
                     get.query_row(params![bucket, key], |row| row.get(0)).optional()?;
                 bytes += (key.len() + value.as_ref().map_or(0, Vec::len)) as u64;
                 if bytes > KEYVALUE_ANSWER_BYTES_MAX {
-                    return Err(NotDone::Answer);
+                    return Err(KeyvalueError::Answer);
                 }
                 found.push(value.map(|value| (key, value)));
             }
@@ -239,7 +245,7 @@ impl Store {
     }
 
     /// Whether a key is there.
-    pub(crate) async fn exists(self: &Arc<Self>, bucket: &str, key: String) -> Result<bool, NotDone> {
+    pub(crate) async fn exists(self: &Arc<Self>, bucket: &str, key: String) -> Result<bool, KeyvalueError> {
         let bucket = bucket.to_owned();
         self.run(move |connection| {
             let mut look = connection.prepare_cached("SELECT 1 FROM entry WHERE bucket = ?1 AND key = ?2")?;
@@ -249,7 +255,11 @@ impl Store {
     }
 
     /// Keys after a cursor, in the order in which they were first set.
-    pub(crate) async fn keys(self: &Arc<Self>, bucket: &str, cursor: Option<u64>) -> Result<Page, NotDone> {
+    pub(crate) async fn keys(
+        self: &Arc<Self>,
+        bucket: &str,
+        cursor: Option<u64>,
+    ) -> Result<Page, KeyvalueError> {
         let bucket = bucket.to_owned();
         self.run(move |connection| {
             let after = i64::try_from(cursor.unwrap_or(0)).unwrap_or(i64::MAX);
@@ -271,13 +281,13 @@ impl Store {
     /// Sets all of these, or none.
     ///
     /// # Errors
-    /// [`NotDone::Full`].
+    /// [`KeyvalueError::Full`].
     pub(crate) async fn set(
         self: &Arc<Self>,
         pass: Pass,
         bucket: &str,
         values: Vec<(String, Vec<u8>)>,
-    ) -> Result<(), NotDone> {
+    ) -> Result<(), KeyvalueError> {
         let bucket = bucket.to_owned();
         self.run(move |connection| {
             change(connection, pass, |transaction, held| {
@@ -296,7 +306,7 @@ impl Store {
         pass: Pass,
         bucket: &str,
         keys: Vec<String>,
-    ) -> Result<(), NotDone> {
+    ) -> Result<(), KeyvalueError> {
         let bucket = bucket.to_owned();
         self.run(move |connection| {
             change(connection, pass, |transaction, held| {
@@ -312,14 +322,14 @@ impl Store {
     /// Adds to a number, kept in decimal digits; one that is not there is 0.
     ///
     /// # Errors
-    /// [`NotDone::Number`], [`NotDone::Full`].
+    /// [`KeyvalueError::Number`], [`KeyvalueError::Full`].
     pub(crate) async fn increment(
         self: &Arc<Self>,
         pass: Pass,
         bucket: &str,
         key: String,
         by: u64,
-    ) -> Result<u64, NotDone> {
+    ) -> Result<u64, KeyvalueError> {
         let bucket = bucket.to_owned();
         self.run(move |connection| {
             change(connection, pass, |transaction, held| {
@@ -329,9 +339,9 @@ impl Store {
                     get.query_row(params![bucket, key], |row| row.get(0)).optional()?;
                 let number = match value {
                     None => 0,
-                    Some(digits) => number(&digits).ok_or(NotDone::Number)?,
+                    Some(digits) => number(&digits).ok_or(KeyvalueError::Number)?,
                 };
-                let sum = number.checked_add(by).ok_or(NotDone::Number)?;
+                let sum = number.checked_add(by).ok_or(KeyvalueError::Number)?;
                 put(transaction, &bucket, &key, sum.to_string().as_bytes(), held)?;
                 Ok(sum)
             })

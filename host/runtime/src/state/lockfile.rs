@@ -39,9 +39,9 @@ const ANEW: &str =
 
 /// Why a file is no lock.
 #[derive(Debug, thiserror::Error)]
-pub enum NotALock {
+pub enum LockfileError {
     /// It cannot be read as one.
-    #[error("it is no lock: {0}; {ANEW}")]
+    #[error("it is not a lock: {0}; {ANEW}")]
     Unreadable(String),
     /// It reads as one and is not what was written.
     #[error("it was changed since `toolgate plugin` wrote it; {ANEW}")]
@@ -126,9 +126,9 @@ impl Lockfile {
     /// Reads a lock.
     ///
     /// # Errors
-    /// [`NotALock`] for everything that [`Lockfile::text`] would not have written.
-    pub fn parse(text: &str) -> Result<Self, NotALock> {
-        let unreadable = |error: &dyn std::fmt::Display| NotALock::Unreadable(error.to_string());
+    /// [`LockfileError`] for everything that [`Lockfile::text`] would not have written.
+    pub fn parse(text: &str) -> Result<Self, LockfileError> {
+        let unreadable = |error: &dyn std::fmt::Display| LockfileError::Unreadable(error.to_string());
         let raw: RawFile = toml::from_str(text).map_err(|error| unreadable(&error.message()))?;
         if raw.version != VERSION {
             return Err(unreadable(&format!("version {} is unknown", raw.version)));
@@ -142,7 +142,7 @@ impl Lockfile {
         let lock = Self(entries);
         match lock.text() {
             Ok(written) if written == text => Ok(lock),
-            Ok(_) => Err(NotALock::Changed),
+            Ok(_) => Err(LockfileError::Changed),
             Err(error) => Err(unreadable(&error)),
         }
     }
@@ -217,7 +217,7 @@ impl RawEntry {
 
     fn read(self) -> Result<Entry, String> {
         let digest = |text: &str| text.parse::<Digest>().map_err(|error| error.to_string());
-        let at: Timestamp = self.approved_at.parse().map_err(|_| "approved_at is no time".to_owned())?;
+        let at: Timestamp = self.approved_at.parse().map_err(|_| "approved_at is not a time".to_owned())?;
         let digests = |texts: &[String]| texts.iter().map(|text| digest(text)).collect::<Result<Vec<_>, _>>();
         Ok(Entry {
             pin: Pin {

@@ -9,9 +9,9 @@ use toolgate_policy::redact::{self, printable};
 use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::load::inspect;
 use toolgate_runtime::load::source::{Found, Sources, read_regular};
-use toolgate_runtime::remote::Away;
+use toolgate_runtime::remote::Fetcher;
 use toolgate_runtime::remote::artefact::Interfaces;
-use toolgate_runtime::remote::bundle::{self, Item, NotABundle};
+use toolgate_runtime::remote::bundle::{self, BundleError, Item};
 use toolgate_runtime::spec::Source;
 
 use super::exit::Exit;
@@ -73,7 +73,7 @@ fn export(args: &Export) -> Result<(), Exit> {
     }
     let root = args.root.as_deref().map(read_root).transpose()?;
     bundle::write(&items, root.as_ref().map(Artifact::bytes), &args.out).map_err(|error| match error {
-        NotABundle::Exists(path) => {
+        BundleError::Exists(path) => {
             let path = path.display();
             Exit::usage(format!("{path}: something is there already; remove it, or say another --out"))
         }
@@ -95,10 +95,10 @@ fn read_root(path: &Path) -> Result<Artifact, Exit> {
 /// A file where one is named, else a plugin of the configuration.
 fn find(args: &Export, what: &str, progress: &progress::Bars) -> Result<(String, Found), Exit> {
     let path = Path::new(what);
-    let (name, source, pin, away, signers) = if path.is_file() {
+    let (name, source, pin, fetcher, signers) = if path.is_file() {
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let path = component::path(path)?;
-        (stem, Source::File(path), None, Away::new(Vec::new()), Vec::new())
+        (stem, Source::File(path), None, Fetcher::new(Vec::new()), Vec::new())
     } else {
         let config = Config::load(&args.config.config)?;
         let spec = config.spec.plugins.into_iter().find(|spec| spec.name.as_str() == what);
@@ -110,9 +110,9 @@ fn find(args: &Export, what: &str, progress: &progress::Bars) -> Result<(String,
             ))
         })?;
         let signers = config.spec.trust.hints();
-        (what.to_owned(), spec.source, spec.digest, Away::new(config.server.name_servers), signers)
+        (what.to_owned(), spec.source, spec.digest, Fetcher::new(config.server.name_servers), signers)
     };
-    let sources = Sources::new(away.telling(progress.teller()));
+    let sources = Sources::new(fetcher.telling(progress.teller()));
     let found = sources.fetch(&source, pin, &signers).map_err(|error| Exit::not_fetched(&error))?;
     Ok((name, found))
 }

@@ -136,7 +136,7 @@ fn tell(args: &Args, outcome: Outcome) -> Result<(), Exit> {
             match fault.blame() {
                 Blame::Host => Err(Exit::host_failed(fault.log_text())),
                 Blame::Caller | Blame::Plugin | Blame::Operator => {
-                    output::complain(fault.log_text());
+                    output::complain(fault.operator_text());
                     Err(Exit::failed())
                 }
             }

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use toolgate_policy::redact::printable;
-use toolgate_runtime::load::source::{NotFetched, NotFile};
-use toolgate_runtime::load::{Kind, NotLoaded};
+use toolgate_runtime::load::source::{FileError, SourceError};
+use toolgate_runtime::load::{Kind, LoadError};
 use toolgate_runtime::reconcile::Report;
 
 use super::output;
-use crate::config::Problems;
+use crate::config::ConfigError;
 
 /// Why a command did not do what it was asked.
 pub(super) struct Exit {
@@ -20,6 +20,11 @@ impl Exit {
     /// The thing asked for failed.
     pub(super) fn failed() -> Self {
         Self { code: 1, text: String::new() }
+    }
+
+    /// The same, with the reason.
+    pub(super) fn failed_with(text: impl Into<String>) -> Self {
+        Self { code: 1, text: text.into() }
     }
 
     /// The command line, or what it names, is wrong.
@@ -38,13 +43,13 @@ impl Exit {
     }
 
     /// A component was not fetched: nothing was there, or what was there is not taken.
-    pub(super) fn not_fetched(error: &NotFetched) -> Self {
+    pub(super) fn not_fetched(error: &SourceError) -> Self {
         let code = if error.is_absence() { 4 } else { 3 };
         Self { code, ..Self::host(error) }
     }
 
     /// A file that the command line names cannot be read.
-    pub(super) fn unread(error: &NotFile) -> Self {
+    pub(super) fn unread(error: &FileError) -> Self {
         Self { code: 2, ..Self::host(error) }
     }
 
@@ -90,8 +95,8 @@ impl Exit {
     }
 }
 
-impl From<Problems> for Exit {
-    fn from(problems: Problems) -> Self {
+impl From<ConfigError> for Exit {
+    fn from(problems: ConfigError) -> Self {
         Self::usage(problems.to_string())
     }
 }
@@ -122,7 +127,7 @@ pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 /// One line for each reason.
-pub(super) fn reasons(name: &str, why: &NotLoaded) -> Vec<String> {
+pub(super) fn reasons(name: &str, why: &LoadError) -> Vec<String> {
     let word = why.kind.word();
     why.reasons.iter().map(|reason| one_line(&format!("plugin {name}: {word}: {reason}"))).collect()
 }

@@ -13,8 +13,8 @@ use toolgate_runtime::load::describe::Described;
 use toolgate_runtime::load::inspect::Inspected;
 use toolgate_runtime::load::source::{Found, Sources};
 use toolgate_runtime::load::{describe, inspect, to_date};
-use toolgate_runtime::mapping::shape::NoShape;
-use toolgate_runtime::remote::Away;
+use toolgate_runtime::mapping::shape::ShapeError;
+use toolgate_runtime::remote::Fetcher;
 use toolgate_runtime::signature;
 use toolgate_runtime::snapshot::tool::Listing;
 use toolgate_runtime::spec::{EngineKind, Source};
@@ -41,7 +41,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let path = component::path(&args.component)?;
-    let sources = Sources::new(Away::new(Vec::new()));
+    let sources = Sources::new(Fetcher::new(Vec::new()));
     let found = sources.fetch(&Source::File(path), None, &[]).map_err(|error| Exit::host(&error))?;
     let name = args.component.display();
     let refused = |error: &dyn std::error::Error| Exit::refused(format!("{name}: refused: {error}"));
@@ -81,7 +81,7 @@ fn approvals(lock: &Path, digest: Digest) -> Result<Vec<String>, Exit> {
     Ok(told.collect())
 }
 
-fn hidden(inspected: &Inspected) -> impl Iterator<Item = (String, &NoShape)> {
+fn hidden(inspected: &Inspected) -> impl Iterator<Item = (String, &ShapeError)> {
     inspected.functions.iter().filter_map(|(path, function)| {
         let why = function.as_ref().err()?;
         Some((printable(&path.to_string(), 200), why))

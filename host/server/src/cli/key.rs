@@ -5,7 +5,8 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use toolgate_runtime::signature::key::PrivateKey;
+use toolgate_policy::load::signer::KeyId;
+use toolgate_runtime::signature::key::{PrivateKey, PublicKey};
 
 use super::exit::Exit;
 use super::output;
@@ -23,18 +24,42 @@ pub(super) enum Command {
 
 pub(super) fn run(command: &Command) -> Result<(), Exit> {
     let Command::Generate { out } = command;
-    let key = PrivateKey::generate().map_err(|error| Exit::host(&error))?;
-    let public = key.public().map_err(|error| Exit::host(&error))?;
-    let private_pem = key.to_pem().map_err(|error| Exit::host(&error))?;
-    let public_pem = public.to_pem().map_err(|error| Exit::host(&error))?;
-    let beside = PathBuf::from(format!("{}.pub", out.display()));
-    if beside.exists() {
-        return Err(Exit::usage(format!("{} exists already; nothing was written", beside.display())));
-    }
-    write(out, 0o600, private_pem.as_bytes())?;
-    write(&beside, 0o644, public_pem.as_bytes())?;
-    output::print(&format!("{} (keep it secret)\n{} (key {})", out.display(), beside.display(), public.id()));
+    let pair = Pair::generate()?;
+    let public = pair.write(out)?;
+    output::print(&format!("{} (keep it secret)\n{} (key {})", out.display(), public.display(), pair.id()));
     Ok(())
+}
+
+/// A new key pair.
+pub(super) struct Pair {
+    private: PrivateKey,
+    public: PublicKey,
+}
+
+impl Pair {
+    pub(super) fn generate() -> Result<Self, Exit> {
+        let private = PrivateKey::generate().map_err(|error| Exit::host(&error))?;
+        let public = private.public().map_err(|error| Exit::host(&error))?;
+        Ok(Self { private, public })
+    }
+
+    /// The id of the public key.
+    pub(super) fn id(&self) -> KeyId {
+        self.public.id()
+    }
+
+    /// Writes PATH, readable by its owner alone, and PATH.pub, whose path is returned. Neither may be there.
+    pub(super) fn write(&self, path: &Path) -> Result<PathBuf, Exit> {
+        let private_pem = self.private.to_pem().map_err(|error| Exit::host(&error))?;
+        let public_pem = self.public.to_pem().map_err(|error| Exit::host(&error))?;
+        let beside = PathBuf::from(format!("{}.pub", path.display()));
+        if beside.exists() {
+            return Err(Exit::usage(format!("{} exists already; nothing was written", beside.display())));
+        }
+        write(path, 0o600, private_pem.as_bytes())?;
+        write(&beside, 0o644, public_pem.as_bytes())?;
+        Ok(beside)
+    }
 }
 
 fn write(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Exit> {
@@ -45,5 +70,9 @@ fn write(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Exit> {
         }
         _ => Exit::usage(format!("{}: {error}", path.display())),
     })?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| Exit::host(&error))
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| {
+        // Half a key is none, and would be in the way of a whole one.
+        drop(std::fs::remove_file(path));
+        Exit::host_failed(format!("{} cannot be written: {error}", path.display()))
+    })
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::limits::call::LEARN_TIMES_MAX;
-use toolgate_policy::load::learn::{Lesson, in_force, lesson};
+use toolgate_policy::load::learn::{GrantProposal, in_force, lesson};
 use toolgate_policy::load::{Grants, Pin};
 use toolgate_policy::redact::{printable, printable_lines};
 use toolgate_runtime::call::request::Request;
@@ -184,7 +184,7 @@ fn listen(args: &Args, gate: &Gate, arguments: &Json) -> Result<Heard, Exit> {
 }
 
 /// TOML that can be pasted: all but the grant itself are comments, and no text of the plugin's can end one.
-fn told(args: &Args, base: Base, heard: &Heard, lesson: &Lesson) -> String {
+fn told(args: &Args, base: Base, heard: &Heard, lesson: &GrantProposal) -> String {
     let (plugin, tool) = (printable(&args.plugin, 100), printable(&args.tool, 100));
     let file = args.grant_file.as_deref().map(|file| file.display().to_string());
     let base = match (base, file) {

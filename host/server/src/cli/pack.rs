@@ -26,7 +26,7 @@ use crate::config::read_manifest;
 pub(super) struct Args {
     /// The component
     component: PathBuf,
-    /// What the plugin says of itself: plugin.toml (see docs/PLUGIN-FORMAT.md)
+    /// What the plugin says of itself: plugin.toml (see docs/write-a-plugin.md)
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
     /// The WIT that it was built from, a file or a folder: its doc comments become descriptions
@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     };
     content.insert("format".to_owned(), json!(1));
     content.insert("tool".to_owned(), Value::Object(tools(given, said, &functions)?));
-    let bad = |error: manifest::BadSection| Exit::usage(format!("{name}: not packed: {error}"));
+    let bad = |error: manifest::SectionError| Exit::usage(format!("{name}: not packed: {error}"));
     let section = manifest::write(&Value::Object(content)).map_err(bad)?;
     let packed = manifest::put(artifact.bytes(), &section).map_err(bad)?;
     let packed = again(&packed, &name.to_string())?;
@@ -121,7 +121,9 @@ fn named_in_full(
             }
         };
         if full.insert(path.clone(), tool).is_some() {
-            return Err(Exit::usage(format!("tool.\"{path}\" stands twice, by its short and its long name")));
+            return Err(Exit::usage(format!(
+                "tool.\"{path}\" appears twice, by its short and its long name"
+            )));
         }
     }
     Ok(full)

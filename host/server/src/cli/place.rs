@@ -18,11 +18,19 @@ pub(super) struct Staged(TempPath);
 /// # Errors
 /// Whatever the file system says.
 pub(super) fn stage(to: &Path, bytes: &[u8]) -> io::Result<Staged> {
+    stage_with(to, bytes, FILE_MODE)
+}
+
+/// The same, with a mode.
+///
+/// # Errors
+/// Whatever the file system says.
+pub(super) fn stage_with(to: &Path, bytes: &[u8], mode: u32) -> io::Result<Staged> {
     let folder = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Nobody who looks through the folder takes it for a component or a signature.
     let mut file = tempfile::Builder::new().prefix(".toolgate-").tempfile_in(folder)?;
     file.write_all(bytes)?;
-    file.as_file().set_permissions(Permissions::from_mode(FILE_MODE))?;
+    file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
     Ok(Staged(file.into_temp_path()))
 }

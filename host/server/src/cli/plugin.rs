@@ -3,6 +3,7 @@
 
 mod add;
 mod approve;
+mod brief;
 mod compare;
 mod edit;
 mod list;
@@ -54,13 +55,13 @@ pub(super) fn run(command: &Command) -> Result<(), Exit> {
 }
 
 /// A configuration with its lock, and a gate to look at plugins with.
-struct Desk {
+struct PluginAdmin {
     config: Config,
     lock: Lock,
     gate: Gate,
 }
 
-impl Desk {
+impl PluginAdmin {
     fn open(config: Config) -> Result<Self, Exit> {
         let lock = config.lock.clone().ok_or_else(no_lock)?;
         let gate = serve::open(&config)?;
@@ -113,7 +114,7 @@ fn name(text: &str) -> Result<PluginName, Exit> {
 }
 
 /// Asks on a terminal. Elsewhere somebody must have said yes before.
-fn agreed(question: &str) -> Result<bool, Exit> {
+pub(super) fn agreed(question: &str) -> Result<bool, Exit> {
     if !std::io::stdin().is_terminal() {
         return Err(Exit::usage("nobody can be asked here; say --yes if that is what you want"));
     }

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use toolgate_policy::load::errand::TokenService;
+use toolgate_policy::load::fetch::TokenService;
 use toolgate_policy::load::reference::Version;
 use toolgate_runtime::load::inspect::{self, Inspected};
 use toolgate_runtime::load::source::Sources;
 use toolgate_runtime::remote::artefact::Interfaces;
-use toolgate_runtime::remote::{Away, Parts};
+use toolgate_runtime::remote::{Fetcher, Parts};
 use toolgate_runtime::spec::{Remote, Source};
 
 use super::exit::Exit;
@@ -67,8 +67,8 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     };
     let path = component::path(&args.component)?;
     let progress = progress::bars();
-    let away = Away::new(Vec::new()).telling(progress.teller());
-    let found = Sources::new(away.clone()).fetch(&Source::File(path), None, &[]);
+    let fetcher = Fetcher::new(Vec::new()).telling(progress.teller());
+    let found = Sources::new(fetcher.clone()).fetch(&Source::File(path), None, &[]);
     let found = found.map_err(|error| Exit::not_fetched(&error))?;
     let inspected = inspect::inspect_any(&found.artifact)
         .map_err(|error| Exit::refused(format!("{}: not pushed: {error}", args.component.display())))?;
@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         signatures: &found.signatures,
         interfaces: &interfaces(&inspected.0),
     };
-    let pushed = away.push(&reference, &remote, &parts).map_err(|error| Exit::host(&error))?;
+    let pushed = fetcher.push(&reference, &remote, &parts).map_err(|error| Exit::host(&error))?;
     progress.end();
     output::print(&pushed.reference.to_string());
     let (digest, signatures) = (found.artifact.digest(), pushed.signatures);

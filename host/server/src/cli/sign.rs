@@ -8,7 +8,7 @@ use toolgate_policy::limits::load::{
 use toolgate_policy::load::signer::Claim;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::load::inspect;
-use toolgate_runtime::load::source::{NotFile, read_regular};
+use toolgate_runtime::load::source::{FileError, read_regular};
 use toolgate_runtime::signature::key::PrivateKey;
 use toolgate_runtime::signature::sign::{Signed, sign_as};
 use toolgate_runtime::signature::ssh::NAMESPACE;
@@ -111,8 +111,10 @@ fn path_of(component: &Path, signed: &Signed) -> Result<PathBuf, Exit> {
     for path in tails.map(|tail| PathBuf::from(format!("{}{tail}.sigstore.json", component.display()))) {
         let there = match read_regular(&path, SIGNATURE_BYTES_MAX) {
             Ok(there) => there,
-            Err(NotFile::Open(_, error)) if error.kind() == std::io::ErrorKind::NotFound => return Ok(path),
-            Err(error @ NotFile::Open(..)) => return Err(Exit::unread(&error)),
+            Err(FileError::Open(_, error)) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(path);
+            }
+            Err(error @ FileError::Open(..)) => return Err(Exit::unread(&error)),
             Err(_) => continue,
         };
         let file = SignatureFile { name: path.display().to_string(), bytes: there.bytes().to_vec() };

@@ -10,7 +10,7 @@ use toolgate_policy::redact::printable;
 use toolgate_runtime::load::now;
 use toolgate_runtime::load::source::{Found, Sources};
 use toolgate_runtime::load::verify::{By, Verified, examine, verify};
-use toolgate_runtime::remote::Away;
+use toolgate_runtime::remote::Fetcher;
 use toolgate_runtime::spec::{PluginSpec, Source, Trust};
 
 use super::exit::Exit;
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let trust = load_trust(&args.trust)?;
     let (source, stem) = source(args)?;
     let progress = progress::bars();
-    let sources = Sources::new(Away::new(Vec::new()).telling(progress.teller()));
+    let sources = Sources::new(Fetcher::new(Vec::new()).telling(progress.teller()));
     let found = sources.fetch(&source, None, &trust.hints()).map_err(|error| Exit::not_fetched(&error))?;
     progress.end();
     let id = args.plugin.clone().unwrap_or_else(|| signed_id(&trust, &found, &stem));
@@ -126,7 +126,7 @@ pub(super) fn judge(trust: &Trust, found: &Found, id: &str) -> Result<Verified, 
 }
 
 /// Only the id is looked at.
-fn spec(id: &str) -> Result<PluginSpec, toolgate_policy::name::NotAName> {
+fn spec(id: &str) -> Result<PluginSpec, toolgate_policy::name::NameError> {
     let name: PluginName = "plugin".parse()?;
     Ok(PluginSpec {
         prefix: Prefix::from(&name),

@@ -1,7 +1,7 @@
 //! `[plugin.grant]`: a word a line. What each word's value means is the policy's; here it is only read.
 
-use toolgate_policy::Invalid;
-use toolgate_policy::capability::room::RoomText;
+use toolgate_policy::InvalidValueError;
+use toolgate_policy::capability::room::QuotaText;
 use toolgate_policy::capability::{clock, config, environment, files, http, keyvalue, random, sockets};
 use toolgate_policy::limits::load::GRANT_RULES_MAX;
 use toolgate_policy::load::Grants;
@@ -10,8 +10,9 @@ use super::reader::{Document, Section};
 
 pub(super) fn read(document: &Document<'_>, section: Option<Section<'_>>) -> Grants {
     let Some(section) = section else { return Grants::default() };
-    let note =
-        |word: &'static str, problems: Vec<Invalid>| problems.iter().for_each(|p| section.invalid(word, p));
+    let note = |word: &'static str, problems: Vec<InvalidValueError>| {
+        problems.iter().for_each(|p| section.invalid(word, p))
+    };
     let grants = Grants {
         files: present(&section, "files", |word| read_files(document, &section, word)),
         http: present(&section, "http", |word| read_http(document, &section, word)),
@@ -68,8 +69,8 @@ fn present<T>(
     }
 }
 
-fn read_room(section: &Section<'_>) -> RoomText {
-    RoomText { bytes_max: section.integer("bytes_max"), entries_max: section.integer("entries_max") }
+fn read_room(section: &Section<'_>) -> QuotaText {
+    QuotaText { bytes_max: section.integer("bytes_max"), entries_max: section.integer("entries_max") }
 }
 
 fn read_files(document: &Document<'_>, section: &Section<'_>, word: &'static str) -> Option<files::Grant> {
@@ -149,13 +150,13 @@ fn read_sockets(section: &Section<'_>, word: &'static str) -> Option<sockets::Gr
 
 #[cfg(test)]
 mod tests {
-    use super::super::problem::Problems;
+    use super::super::problem::ConfigError;
     use super::*;
 
     fn read_text(text: &str) -> Grants {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        let problems = Problems::default();
+        let problems = ConfigError::default();
         let document = Document::read(file.path(), &problems).unwrap();
         let grants = read_file(&document);
         assert!(problems.is_empty(), "{text}: {}", problems.take());

@@ -47,7 +47,7 @@ pub(super) fn check(document: &Document<'_>, guarded: &Guarded<'_, '_>) {
         {
             let note = |why: String| {
                 let at = format!("files[{index}].host");
-                plugin.section.invalid("grant", &toolgate_policy::Invalid::at(at, why));
+                plugin.section.invalid("grant", &toolgate_policy::InvalidValueError::at(at, why));
             };
             let folder = resolved(Path::new(&mount.host));
             if !folder.is_dir() {

@@ -5,15 +5,15 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::problem::Problems;
+use super::problem::ConfigError;
 use super::reader::Document;
 
 /// Reads a `plugin.toml`.
 ///
 /// # Errors
 /// Everything that keeps it from being read.
-pub(crate) fn read(path: &Path) -> Result<Map<String, Value>, Problems> {
-    let problems = Problems::default();
+pub(crate) fn read(path: &Path) -> Result<Map<String, Value>, ConfigError> {
+    let problems = ConfigError::default();
     let content = Document::read(path, &problems).map(|document| document.json());
     match content {
         Some(content) if problems.is_empty() => Ok(content),

@@ -16,7 +16,7 @@ pub(super) enum OriginError {
     #[error("its port is neither * nor a number from 1 to 65535 without leading zeros")]
     Port,
     /// The same, for a host.
-    #[error("its port is no number from 1 to 65535 without leading zeros; leave it out for any port")]
+    #[error("its port is not a number from 1 to 65535 without leading zeros; leave it out for any port")]
     HostPort,
     /// A host stands for itself.
     #[error("a * stands for a port only; write an entry for each host, such as https://app.example.com:*")]

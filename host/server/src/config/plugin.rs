@@ -43,7 +43,7 @@ pub(super) fn read<'d>(
         if let Some(single) = specs.first().filter(|_| folder.is_none())
             && !names.insert(single.name.clone())
         {
-            let twice = format!("`{}` stands twice; give each plugin a name of its own", single.name);
+            let twice = format!("`{}` appears twice; give each plugin a name of its own", single.name);
             section.wrong("name", twice);
         }
         plugins.push(Plugin { specs, folder, section });
@@ -226,7 +226,7 @@ fn allow_lints(section: &Section<'_>) -> Allowed {
             Some(lint) => drop(allowed.insert(lint)),
             None => {
                 let known = Lint::ALL.map(Lint::name).join(", ");
-                section.wrong("allow_lints", format!("has `{name}`, which is no lint; there are {known}"));
+                section.wrong("allow_lints", format!("has `{name}`, which is not a lint; there are {known}"));
             }
         }
     }

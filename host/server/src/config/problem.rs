@@ -21,9 +21,9 @@ pub(crate) struct Problem {
 
 /// Everything that is wrong, collected while reading goes on.
 #[derive(Debug, Default)]
-pub(crate) struct Problems(RefCell<Vec<Problem>>);
+pub(crate) struct ConfigError(RefCell<Vec<Problem>>);
 
-impl Problems {
+impl ConfigError {
     /// Adds a problem.
     pub(super) fn add(&self, problem: Problem) {
         self.0.borrow_mut().push(problem);
@@ -66,7 +66,7 @@ impl fmt::Display for Problem {
     }
 }
 
-impl fmt::Display for Problems {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = self.0.borrow();
         for (index, problem) in all.iter().enumerate() {
@@ -79,4 +79,4 @@ impl fmt::Display for Problems {
     }
 }
 
-impl std::error::Error for Problems {}
+impl std::error::Error for ConfigError {}

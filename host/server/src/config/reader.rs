@@ -9,10 +9,10 @@ use toml::de::DeTable;
 use toolgate_policy::limits::load::CONFIG_BYTES_MAX;
 use toolgate_policy::redact::printable;
 use toolgate_policy::suggest::nearest;
-use toolgate_policy::{Digest, Invalid};
+use toolgate_policy::{Digest, InvalidValueError};
 
 use super::modes;
-use super::problem::{Problem, Problems};
+use super::problem::{ConfigError, Problem};
 use value::{At, Table, Value, json_table, owned, table_lines};
 
 mod value;
@@ -22,7 +22,7 @@ pub(super) struct Document<'p> {
     path: PathBuf,
     sha256: Digest,
     table: Table,
-    problems: &'p Problems,
+    problems: &'p ConfigError,
 }
 
 /// A table of a document, with the keys that were asked for.
@@ -36,7 +36,7 @@ pub(super) struct Section<'d> {
 
 impl<'p> Document<'p> {
     /// Reads a file that nobody else may write to. Notes what is wrong with its mode or its syntax.
-    pub(super) fn read(path: &Path, problems: &'p Problems) -> Option<Self> {
+    pub(super) fn read(path: &Path, problems: &'p ConfigError) -> Option<Self> {
         match modes::read_text(path, CONFIG_BYTES_MAX, modes::Kind::Policy) {
             Ok(text) => Self::parse(path, &text, problems),
             Err(why) => {
@@ -47,7 +47,7 @@ impl<'p> Document<'p> {
     }
 
     /// Reads a text as the content of a file. Notes what is wrong with its syntax.
-    pub(super) fn parse(path: &Path, text: &str, problems: &'p Problems) -> Option<Self> {
+    pub(super) fn parse(path: &Path, text: &str, problems: &'p ConfigError) -> Option<Self> {
         let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
         let line = |at: usize| ends.partition_point(|end| *end < at) + 1;
         let (table, errors) = DeTable::parse_recoverable(text);
@@ -105,7 +105,7 @@ impl<'p> Document<'p> {
     }
 
     /// Where problems go.
-    pub(super) fn problems(&self) -> &'p Problems {
+    pub(super) fn problems(&self) -> &'p ConfigError {
         self.problems
     }
 }
@@ -250,7 +250,7 @@ impl<'d> Section<'d> {
     }
 
     /// Notes a problem that a rule found in what stands under `key`.
-    pub(super) fn invalid(&self, key: &str, invalid: &Invalid) {
+    pub(super) fn invalid(&self, key: &str, invalid: &InvalidValueError) {
         let at = invalid.clone().under(key);
         let mut line = self.table.get(key).map_or(self.line, |at| at.line);
         let mut value = self.table.get(key).map(|at| &at.value);

@@ -27,7 +27,7 @@ pub(super) fn read(document: &Document<'_>, root: &Section<'_>) -> Secrets {
             if secrets.by_name.contains_key(&spec.name) {
                 section.wrong(
                     "name",
-                    format!("`{}` stands twice; give each secret a name of its own", spec.name),
+                    format!("`{}` appears twice; give each secret a name of its own", spec.name),
                 );
             }
             secrets.by_name.insert(spec.name.clone(), Arc::new(spec));
@@ -94,7 +94,7 @@ fn from_file(path: &Path) -> Result<Zeroizing<String>, String> {
 /// systemd.exec(5), "Credentials".
 fn credential(name: &str) -> Result<Zeroizing<String>, String> {
     if name.is_empty() || name.contains('/') || name == ".." {
-        return Err(format!("`{name}` is no name of a credential"));
+        return Err(format!("`{name}` is not a name of a credential"));
     }
     let folder = std::env::var_os("CREDENTIALS_DIRECTORY");
     let folder = folder
@@ -118,7 +118,7 @@ fn check_header(name: &str) -> Result<(), String> {
         || NEVER.iter().any(|never| is_same(name, never))
     {
         return Err(format!(
-            "`{name}` is no header that can carry a secret; write one such as Authorization"
+            "`{name}` is not a header that can carry a secret; write one such as Authorization"
         ));
     }
     Ok(())

@@ -16,7 +16,7 @@ use super::reader::Section;
 use super::wire::WireLimits;
 
 /// The server's own part of the configuration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerConfig {
     /// Where Streamable HTTP is served.
     pub(crate) listen: SocketAddr,
@@ -86,7 +86,7 @@ pub(super) fn read(section: Option<Section<'_>>) -> ServerConfig {
                 Ok(listen) => server.listen = listen,
                 Err(_) => section.wrong(
                     "listen",
-                    format!("`{listen}` is no IP address with a port; write one such as {LISTEN}"),
+                    format!("`{listen}` is not an IP address with a port; write one such as {LISTEN}"),
                 ),
             }
         }
@@ -112,7 +112,7 @@ pub(super) fn read(section: Option<Section<'_>>) -> ServerConfig {
                 Ok(address) => server.name_servers.push(address),
                 Err(_) => section.wrong(
                     "name_servers",
-                    format!("`{text}` is no address; write one such as 10.0.0.53 or 10.0.0.53:53"),
+                    format!("`{text}` is not an address; write one such as 10.0.0.53 or 10.0.0.53:53"),
                 ),
             }
         }

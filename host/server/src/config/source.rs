@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use toolgate_policy::load::errand::{Errand, TokenService};
+use toolgate_policy::load::fetch::{FetchPermit, TokenService};
 use toolgate_policy::load::reference::Reference;
 use toolgate_policy::redact;
 use toolgate_runtime::spec::{Remote, Source};
@@ -47,12 +47,12 @@ pub(super) fn read(document: &Document<'_>, section: &Section<'_>) -> Option<Ori
                 let why = "a plugin that comes from a URL has its digest written here; `toolgate inspect FILE` says it";
                 section.wrong("digest", why);
             }
-            let errand = Errand::new("GET", &source, private.unwrap_or_default());
-            let errand = errand.map_err(|error| wrong(error.to_string())).ok()?;
-            return Some(Origin::One(Box::new(Source::Https { errand, remote })));
+            let permit = FetchPermit::new("GET", &source, private.unwrap_or_default());
+            let permit = permit.map_err(|error| wrong(error.to_string())).ok()?;
+            return Some(Origin::One(Box::new(Source::Https { permit, remote })));
         }
         _ => {
-            wrong(format!("`{}` is no source; {EXAMPLE}", redact::url(&source, 300)));
+            wrong(format!("`{}` is not a source; {EXAMPLE}", redact::url(&source, 300)));
             return None;
         }
     };
@@ -82,7 +82,7 @@ fn tokens(section: &Section<'_>) -> Option<TokenService> {
 pub(crate) fn oci(text: &str, private: bool, remote: Remote) -> Result<Source, String> {
     let name = text.strip_prefix("oci://").ok_or_else(|| {
         let shown = redact::url(text, 300);
-        format!("`{shown}` is no artefact in a registry; write oci://registry.example.com/team/files:1.0")
+        format!("`{shown}` is not an artefact in a registry; write oci://registry.example.com/team/files:1.0")
     })?;
     let reference = Reference::parse(name, private).map_err(|error| error.to_string())?;
     Ok(Source::Oci { reference, remote })

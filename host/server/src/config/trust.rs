@@ -14,12 +14,12 @@ use toolgate_policy::load::signer::{Signer, UnixTime};
 use toolgate_policy::load::trust::Parts;
 use toolgate_runtime::signature::anchor::Anchor;
 use toolgate_runtime::signature::key_file::{self, KeyFile};
-use toolgate_runtime::signature::keyless::{KeylessSigner, NotARoot};
+use toolgate_runtime::signature::keyless::{KeylessSigner, TrustedRootError};
 use toolgate_runtime::spec::Trust;
 use toolgate_runtime::state::lockfile::Lockfile;
 
 use super::modes;
-use super::problem::Problems;
+use super::problem::ConfigError;
 use super::reader::{Document, Section};
 
 /// Whom to trust, with the files that say so.
@@ -88,9 +88,9 @@ pub(crate) fn read_lock(path: &Path) -> Result<Lock, String> {
 ///
 /// # Errors
 /// Everything that is wrong.
-pub(crate) fn load(path: &Path) -> Result<Trust, Problems> {
+pub(crate) fn load(path: &Path) -> Result<Trust, ConfigError> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let problems = Problems::default();
+    let problems = ConfigError::default();
     match read_policy(&path, &problems) {
         Some(files) if problems.is_empty() => Ok(files.trust),
         _ => Err(problems.take()),
@@ -101,8 +101,8 @@ pub(crate) fn load(path: &Path) -> Result<Trust, Problems> {
 ///
 /// # Errors
 /// Everything that is wrong.
-pub(crate) fn load_text(path: &Path, text: &str) -> Result<Trust, Problems> {
-    let problems = Problems::default();
+pub(crate) fn load_text(path: &Path, text: &str) -> Result<Trust, ConfigError> {
+    let problems = ConfigError::default();
     let document = Document::parse(path, text, &problems).ok_or_else(|| problems.take())?;
     match read_document(&document) {
         Some(files) if problems.is_empty() => Ok(files.trust),
@@ -115,8 +115,8 @@ pub(crate) fn load_text(path: &Path, text: &str) -> Result<Trust, Problems> {
 ///
 /// # Errors
 /// What keeps that from being read.
-pub(crate) fn load_revoked(path: &Path) -> Result<TrustPolicy, Problems> {
-    let problems = Problems::default();
+pub(crate) fn load_revoked(path: &Path) -> Result<TrustPolicy, ConfigError> {
+    let problems = ConfigError::default();
     let document = Document::read(path, &problems).ok_or_else(|| problems.take())?;
     let root = document.root();
     let version = root.integer("version").and_then(|version| u64::try_from(version).ok()).unwrap_or(1).max(1);
@@ -125,7 +125,7 @@ pub(crate) fn load_revoked(path: &Path) -> Result<TrustPolicy, Problems> {
     TrustPolicy::new(parts).map_err(|_| problems.take())
 }
 
-fn read_policy(path: &Path, problems: &Problems) -> Option<TrustFiles> {
+fn read_policy(path: &Path, problems: &ConfigError) -> Option<TrustFiles> {
     read_document(&Document::read(path, problems)?)
 }
 
@@ -160,7 +160,7 @@ fn read_document(document: &Document<'_>) -> Option<TrustFiles> {
                         .map_or((problem.at.clone(), String::new()), |(key, rest)| {
                             (key.to_owned(), format!("[{rest}"))
                         });
-                    root.invalid(&key, &toolgate_policy::Invalid { at: rest, why: problem.why });
+                    root.invalid(&key, &toolgate_policy::InvalidValueError { at: rest, why: problem.why });
                 }
             }
             None
@@ -219,7 +219,7 @@ fn identity(document: &Document<'_>, section: &Section<'_>, files: &mut Vec<Path
     read_file(document, section, ("trusted_root", "keys/trusted_root.json"), files, |text| {
         // A file that cannot be read is told even where the rest is wrong as well.
         let root = KeylessSigner::root(text)?;
-        Ok::<_, NotARoot>(identity.map(|identity| KeylessSigner::new(identity, root)))
+        Ok::<_, TrustedRootError>(identity.map(|identity| KeylessSigner::new(identity, root)))
     })?
     .map(|signer| KeyFile { anchor: Anchor::Identity(signer), valid_from: None, valid_until: None })
 }

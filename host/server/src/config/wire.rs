@@ -7,7 +7,7 @@ use toolgate_policy::limits::wire::{
 };
 
 /// What clients may take.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WireLimits {
     /// Bytes of one message.
     pub(crate) body_bytes_max: u64,

@@ -34,6 +34,11 @@ pub(super) fn agreed(wanted: &ProtocolVersion) -> ProtocolVersion {
     if is_served { wanted.clone() } else { NEWEST_WITH_HANDSHAKE }
 }
 
+/// Whether the revision that a header names is one that is served.
+pub(crate) fn is_served(version: &http::HeaderValue) -> bool {
+    SUPPORTED.iter().any(|served| served.as_str().as_bytes() == version.as_bytes())
+}
+
 /// Whether requests of the revision that a header names repeat arguments in headers: those since 2026-07-28 do. One that is not
 /// served is refused as that, whatever its headers are.
 pub(crate) fn repeats_arguments(version: &http::HeaderValue) -> bool {

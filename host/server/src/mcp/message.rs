@@ -12,7 +12,7 @@ use toolgate_policy::redact::printable;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MessageError {
     /// It is nothing that MCP knows.
-    #[error("it is no request, notification or response of MCP")]
+    #[error("it is not a request, notification or response of MCP")]
     Shape,
     /// The parameters of a handshake do not fit.
     #[error("{0}")]

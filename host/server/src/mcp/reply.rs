@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rmcp::ErrorData;
 use rmcp::model::{Annotations, CallToolResult, ContentBlock, MetaObject, Resource, ResourceContents, Role};
 use serde_json::Value;
-use toolgate_policy::call::Denied;
+use toolgate_policy::call::DeniedError;
 use toolgate_policy::limits::wire::{SMALL_MESSAGE_BYTES, WRITE_MS};
 use toolgate_runtime::audit::record::Closed;
 use toolgate_runtime::outcome::{
@@ -34,7 +34,7 @@ pub(super) async fn reply(
             None => counted(handler, answer, inbound).await,
         },
         // An unknown tool and one that may not be called look the same.
-        Outcome::Denied(Denied::Unknown) => return Err(ErrorData::invalid_params("unknown tool", None)),
+        Outcome::Denied(DeniedError::Unknown) => return Err(ErrorData::invalid_params("unknown tool", None)),
         Outcome::Fault(fault) => failed(&fault)?,
     };
     if era == Era::Modern {

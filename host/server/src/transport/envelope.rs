@@ -285,7 +285,7 @@ mod tests {
             (r#"{"text":"x \ud83d"}"#, "half of a surrogate pair"),
             (r#"{"text":"\ud83d and"}"#, "half of a surrogate pair"),
             (r#"{"text":"\udc00"}"#, "half of a surrogate pair"),
-            (r#"{"a":1,"\u0061":2}"#, "`a` stands twice"),
+            (r#"{"a":1,"\u0061":2}"#, "`a` appears twice"),
             (&format!(r#"{{"a":{deep}}}"#), "nests deeper"),
             (r#"{"a":1e999}"#, "number out of range at line 1 column 10"),
         ] {

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 
 use serde_json::json;
 use toolgate_policy::capability::files::{Grant, MountText};
-use toolgate_policy::capability::room::RoomText;
+use toolgate_policy::capability::room::QuotaText;
 use toolgate_policy::limits::call::FILES_THREADS;
 use toolgate_policy::load::Grants;
 use toolgate_runtime::outcome::{FaultKind, Outcome};
@@ -44,7 +44,7 @@ fn taken() -> Taken {
         host: world.path(name).display().to_string(),
         guest: format!("/{name}"),
         access: access.to_owned(),
-        room: RoomText { bytes_max, ..RoomText::default() },
+        room: QuotaText { bytes_max, ..QuotaText::default() },
         open_max: Some(OPEN_MAX as i64),
     };
     let mounts = vec![mount("docs", "read", None), mount("out", "read-write", Some(BYTES_MAX as i64))];
@@ -159,7 +159,7 @@ fn a_worker_in_wrong_hands_has_the_folders_that_are_granted_and_nothing_else() {
     assert_eq!(hands.ask(&read(FIRST + 1)), BAD_DESCRIPTOR);
     assert_eq!(hands.ask(&next(FIRST)), BAD_DESCRIPTOR);
     assert_eq!(hands.ask(&input(FIRST)), made(FIRST + 1));
-    assert_eq!(hands.ask(&read(FIRST + 1)), BAD_DESCRIPTOR, "a stream is no descriptor");
+    assert_eq!(hands.ask(&read(FIRST + 1)), BAD_DESCRIPTOR, "a stream is not a descriptor");
     assert_eq!(hands.ask(&put(FIRST + 1, 1)), BAD_DESCRIPTOR, "and not both ways");
     assert!(hands.ask(&next(FIRST + 1)).ends_with(b"text"));
     assert_eq!(hands.ask(&open(READ, &"x".repeat(5_000), 0, FOR_READING)), TOO_LONG);

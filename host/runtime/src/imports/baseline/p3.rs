@@ -18,7 +18,7 @@ use wasmtime_wasi::p3::cli::{TerminalInput, TerminalOutput};
 use super::{Baseline, View, view};
 use crate::imports::Ctx;
 use crate::imports::output::Output;
-use crate::meter::{Meter, Stop};
+use crate::meter::{Meter, StopError};
 
 pub(in crate::imports) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     exit::add_to_linker::<Ctx, Baseline>(linker, view)?;
@@ -34,11 +34,11 @@ pub(in crate::imports) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()>
 
 impl exit::Host for View<'_> {
     fn exit(&mut self, status: Result<(), ()>) -> wasmtime::Result<()> {
-        Err(Stop::Exit(status.map_or(1, |()| 0)).into())
+        Err(StopError::Exit(status.map_or(1, |()| 0)).into())
     }
 
     fn exit_with_code(&mut self, status_code: u8) -> wasmtime::Result<()> {
-        Err(Stop::Exit(status_code).into())
+        Err(StopError::Exit(status_code).into())
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rustix::fs::{Mode, OFlags, fstat, open, openat};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, Semaphore};
-use toolgate_policy::capability::room::Held;
+use toolgate_policy::capability::room::Usage;
 
 use super::count::{CountError, Id, count};
 
@@ -29,7 +29,7 @@ pub(super) struct Account {
     above: Vec<Id>,
     folder: File,
     /// How much it holds. None: it could not be counted, or nobody has counted it yet.
-    held: Mutex<Option<Held>>,
+    held: Mutex<Option<Usage>>,
     open: Mutex<Open>,
     /// Entries that were allowed and may not be there yet.
     coming: AtomicU64,
@@ -112,7 +112,7 @@ impl Account {
     }
 
     /// How much it holds, if anybody knows.
-    pub(super) fn held(&self) -> Option<Held> {
+    pub(super) fn held(&self) -> Option<Usage> {
         *locked(&self.held)
     }
 
@@ -195,7 +195,7 @@ impl Account {
         &self,
         entries_max: u64,
         _still: &OwnedRwLockWriteGuard<()>,
-    ) -> Result<Held, CountError> {
+    ) -> Result<Usage, CountError> {
         *locked(&self.held) = None;
         let open = self.open_files();
         let ids: HashSet<Id> = open.keys().copied().collect();

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Access, AtFlags, Dir, FileType, Mode, OFlags, Stat, accessat, fstat, openat, statat};
 use rustix::io::Errno;
-use toolgate_policy::capability::room::Held;
+use toolgate_policy::capability::room::Usage;
 
 /// Identifies a file or folder of this machine, whatever its names are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,7 +25,7 @@ impl From<&Stat> for Id {
 /// The result of a count.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Counted {
-    pub(super) held: Held,
+    pub(super) held: Usage,
     /// Those of the files asked about that have a name below the folder.
     pub(super) named: HashSet<Id>,
 }
@@ -179,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    fn counted(folder: &Path, entries_max: u64) -> Result<Held, CountError> {
+    fn counted(folder: &Path, entries_max: u64) -> Result<Usage, CountError> {
         let folder = File::open(folder).unwrap();
         count(folder.as_fd(), entries_max, &HashSet::new()).map(|counted| counted.held)
     }
@@ -192,7 +192,7 @@ mod tests {
         File::create(base.path().join("sparse")).unwrap().set_len(1 << 40).unwrap();
         symlink("/usr", base.path().join("link")).unwrap();
         symlink("..", base.path().join("a/loop")).unwrap();
-        assert_eq!(counted(base.path(), 100).unwrap(), Held { bytes: (1 << 40) + 100, entries: 6 });
+        assert_eq!(counted(base.path(), 100).unwrap(), Usage { bytes: (1 << 40) + 100, entries: 6 });
         assert_eq!(counted(base.path(), 2).unwrap().entries, 3, "it stops where it is too much");
     }
 
@@ -202,7 +202,7 @@ mod tests {
         std::fs::create_dir(base.path().join("a")).unwrap();
         std::fs::write(base.path().join("one"), [0; 100]).unwrap();
         std::fs::hard_link(base.path().join("one"), base.path().join("a/two")).unwrap();
-        assert_eq!(counted(base.path(), 100).unwrap(), Held { bytes: 100, entries: 3 });
+        assert_eq!(counted(base.path(), 100).unwrap(), Usage { bytes: 100, entries: 3 });
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
         let folder = base.path().join(std::ffi::OsStr::from_bytes(b"\xff\xfe"));
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join(std::ffi::OsStr::from_bytes(b"\x80")), [0; 7]).unwrap();
-        assert_eq!(counted(base.path(), 100).unwrap(), Held { bytes: 7, entries: 2 });
+        assert_eq!(counted(base.path(), 100).unwrap(), Usage { bytes: 7, entries: 2 });
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
         }
         rustix::fs::mkdirat(&at, "last", Mode::RWXU).unwrap();
         let held = counted(base.path(), 1_000_000).unwrap();
-        assert_eq!(held, Held { bytes: 0, entries: DEPTH * 2 + 1 });
+        assert_eq!(held, Usage { bytes: 0, entries: DEPTH * 2 + 1 });
         assert_eq!(counted(base.path(), DEPTH / 2).unwrap().entries, DEPTH / 2 + 1);
         // The standard library would remove it with a descriptor for each level.
         rustix::fs::unlinkat(&at, "last", AtFlags::REMOVEDIR).unwrap();

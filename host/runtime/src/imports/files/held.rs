@@ -7,9 +7,11 @@ use futures::FutureExt as _;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::act::{Act, Came, Code, DescriptorFlags, Kind, Make, Of, Stat, Stream};
-use crate::imports::outside::Outside;
-use crate::imports::outside::words::Blob;
+use super::request::{
+    Code, DescriptorFlags, DescriptorOp, FileRequest, FileResponse, Kind, OpenOp, Stat, StreamOp,
+};
+use crate::imports::host_calls::HostCalls;
+use crate::imports::host_calls::protocol::ByteBlob;
 
 /// What one call holds.
 pub(crate) struct State {
@@ -30,7 +32,7 @@ pub(super) struct Listing {
 /// Something that is open until this is dropped.
 pub(super) struct Held {
     number: u32,
-    outside: Outside,
+    outside: HostCalls,
 }
 
 impl Held {
@@ -46,7 +48,7 @@ impl Drop for Held {
 }
 
 impl State {
-    pub(crate) fn new(outside: &Outside) -> Self {
+    pub(crate) fn new(outside: &HostCalls) -> Self {
         let over = CancellationToken::new();
         let way = Way { outside: outside.clone(), over: over.clone() };
         Self { way, held: HashMap::new(), listings: HashMap::new(), _over: over.drop_guard() }
@@ -74,7 +76,7 @@ pub(super) enum Begun {
 /// How a call asks for something.
 #[derive(Clone)]
 pub(super) struct Way {
-    outside: Outside,
+    outside: HostCalls,
     over: CancellationToken,
 }
 
@@ -94,7 +96,7 @@ macro_rules! came {
 impl Way {
     /// Begins to open something, which may be done at once. If it is not it goes on as long as the call lasts: what nobody waits
     /// for any more is let go of. Until then `of` is kept open.
-    pub(super) fn begin(&self, act: Act, of: Option<Arc<Held>>) -> Begun {
+    pub(super) fn begin(&self, act: FileRequest, of: Option<Arc<Held>>) -> Begun {
         let mut making = Box::pin(self.clone().making(act, of));
         match (&mut making).now_or_never() {
             Some(made) => Begun::Done(made),
@@ -102,60 +104,60 @@ impl Way {
         }
     }
 
-    async fn making(self, act: Act, of: Option<Arc<Held>>) -> Result<Held, Code> {
+    async fn making(self, act: FileRequest, of: Option<Arc<Held>>) -> Result<Held, Code> {
         let made = self.over.run_until_cancelled(self.outside.file(act)).await;
         drop(of);
         match made.unwrap_or(Err(Code::Interrupted))? {
-            Came::Made(number) => Ok(Held { number, outside: self.outside.clone() }),
+            FileResponse::Made(number) => Ok(Held { number, outside: self.outside.clone() }),
             _ => Err(Code::Io),
         }
     }
 
     /// Opens something.
-    pub(super) async fn make(&self, make: Make) -> Result<Held, Code> {
-        match self.begin(Act::Make(make), None) {
+    pub(super) async fn make(&self, make: OpenOp) -> Result<Held, Code> {
+        match self.begin(FileRequest::Make(make), None) {
             Begun::Done(made) => made,
             Begun::UnderWay(making) => making.await.unwrap_or(Err(Code::Interrupted)),
         }
     }
 
-    pub(super) async fn done(&self, act: Act) -> Result<(), Code> {
-        came!(self, act, Came::Done => ())
+    pub(super) async fn done(&self, act: FileRequest) -> Result<(), Code> {
+        came!(self, act, FileResponse::Done => ())
     }
 
-    pub(super) async fn stat(&self, act: Act) -> Result<Stat, Code> {
-        came!(self, act, Came::Stat(stat) => stat)
+    pub(super) async fn stat(&self, act: FileRequest) -> Result<Stat, Code> {
+        came!(self, act, FileResponse::Stat(stat) => stat)
     }
 
     pub(super) async fn flags(&self, fd: u32) -> Result<DescriptorFlags, Code> {
-        came!(self, Act::Of(fd, Of::Flags), Came::Flags(flags) => flags)
+        came!(self, FileRequest::Of(fd, DescriptorOp::Flags), FileResponse::Flags(flags) => flags)
     }
 
     pub(super) async fn kind(&self, fd: u32) -> Result<Kind, Code> {
-        came!(self, Act::Of(fd, Of::Kind), Came::Kind(kind) => kind)
+        came!(self, FileRequest::Of(fd, DescriptorOp::Kind), FileResponse::Kind(kind) => kind)
     }
 
-    pub(super) async fn hash(&self, act: Act) -> Result<(u64, u64), Code> {
-        came!(self, act, Came::Hash { lower, upper } => (lower, upper))
+    pub(super) async fn hash(&self, act: FileRequest) -> Result<(u64, u64), Code> {
+        came!(self, act, FileResponse::Hash { lower, upper } => (lower, upper))
     }
 
     pub(super) async fn same(&self, one: u32, other: u32) -> Result<bool, Code> {
-        came!(self, Act::Same(one, other), Came::Same(same) => same)
+        came!(self, FileRequest::Same(one, other), FileResponse::Same(same) => same)
     }
 
-    pub(super) async fn target(&self, act: Act) -> Result<String, Code> {
-        came!(self, act, Came::Target(target) => target)
+    pub(super) async fn target(&self, act: FileRequest) -> Result<String, Code> {
+        came!(self, act, FileResponse::Target(target) => target)
     }
 
-    pub(super) async fn bytes(&self, act: Act) -> Result<Vec<u8>, Code> {
-        came!(self, act, Came::Bytes(Blob(bytes)) => bytes)
+    pub(super) async fn bytes(&self, act: FileRequest) -> Result<Vec<u8>, Code> {
+        came!(self, act, FileResponse::Bytes(ByteBlob(bytes)) => bytes)
     }
 
-    pub(super) async fn written(&self, act: Act) -> Result<u64, Code> {
-        came!(self, act, Came::Written(bytes) => bytes)
+    pub(super) async fn written(&self, act: FileRequest) -> Result<u64, Code> {
+        came!(self, act, FileResponse::Written(bytes) => bytes)
     }
 
     pub(super) async fn names(&self, listing: u32) -> Result<Vec<(Kind, String)>, Code> {
-        came!(self, Act::Stream(listing, Stream::Names), Came::Names(names) => names)
+        came!(self, FileRequest::Stream(listing, StreamOp::Names), FileResponse::Names(names) => names)
     }
 }

@@ -11,8 +11,8 @@ use wasmtime_wasi::p2::bindings::filesystem::{preopens, types as t};
 use wasmtime_wasi::p2::{FsError, FsResult};
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
-use super::act::{Act, At, Between, Code, Make, Of};
 use super::held::Listing;
+use super::request::{Code, DescriptorOp, FileRequest, OpenOp, PathOp, TwoPathOp};
 use super::{Fd, Files, View, view};
 use crate::imports::Ctx;
 
@@ -48,7 +48,7 @@ impl t::Host for View<'_> {
 }
 
 impl View<'_> {
-    async fn done(&mut self, act: Act) -> FsResult<()> {
+    async fn done(&mut self, act: FileRequest) -> FsResult<()> {
         Ok(self.files.way.done(act).await?)
     }
 }
@@ -63,20 +63,20 @@ impl t::HostDescriptor for View<'_> {
         flags: t::DescriptorFlags,
     ) -> FsResult<Fd> {
         let (follow, open, flags) = (follow.into(), open.into(), flags.into());
-        let made = self.files.way.make(Make::Open { folder: fd.rep(), path, follow, open, flags }).await?;
+        let made = self.files.way.make(OpenOp::Open { folder: fd.rep(), path, follow, open, flags }).await?;
         Ok(Resource::new_own(self.files.opened(made)))
     }
 
     async fn advise(&mut self, fd: Fd, at: u64, bytes: u64, advice: t::Advice) -> FsResult<()> {
-        self.done(Act::Of(fd.rep(), Of::Advise { at, bytes, advice: advice.into() })).await
+        self.done(FileRequest::Of(fd.rep(), DescriptorOp::Advise { at, bytes, advice: advice.into() })).await
     }
 
     async fn sync_data(&mut self, fd: Fd) -> FsResult<()> {
-        self.done(Act::Of(fd.rep(), Of::SyncData)).await
+        self.done(FileRequest::Of(fd.rep(), DescriptorOp::SyncData)).await
     }
 
     async fn sync(&mut self, fd: Fd) -> FsResult<()> {
-        self.done(Act::Of(fd.rep(), Of::Sync)).await
+        self.done(FileRequest::Of(fd.rep(), DescriptorOp::Sync)).await
     }
 
     async fn get_flags(&mut self, fd: Fd) -> FsResult<t::DescriptorFlags> {
@@ -88,7 +88,7 @@ impl t::HostDescriptor for View<'_> {
     }
 
     async fn set_size(&mut self, fd: Fd, size: u64) -> FsResult<()> {
-        self.done(Act::Of(fd.rep(), Of::SetSize(size))).await
+        self.done(FileRequest::Of(fd.rep(), DescriptorOp::SetSize(size))).await
     }
 
     async fn set_times(
@@ -98,11 +98,11 @@ impl t::HostDescriptor for View<'_> {
         modified: t::NewTimestamp,
     ) -> FsResult<()> {
         let (accessed, modified) = (accessed.into(), modified.into());
-        self.done(Act::Of(fd.rep(), Of::SetTimes { accessed, modified })).await
+        self.done(FileRequest::Of(fd.rep(), DescriptorOp::SetTimes { accessed, modified })).await
     }
 
     async fn read(&mut self, fd: Fd, bytes: u64, at: u64) -> FsResult<(Vec<u8>, bool)> {
-        let read = self.files.way.bytes(Act::Of(fd.rep(), Of::Read { at, bytes })).await?;
+        let read = self.files.way.bytes(FileRequest::Of(fd.rep(), DescriptorOp::Read { at, bytes })).await?;
         let is_end = read.is_empty();
         Ok((read, is_end))
     }
@@ -114,8 +114,8 @@ impl t::HostDescriptor for View<'_> {
         // Also if there is nothing to write: it may not be allowed.
         let mut piece = Some(pieces.next().unwrap_or_default());
         while let Some(bytes) = piece {
-            let write = Of::Write { at: at.saturating_add(written), bytes: bytes.into() };
-            match self.files.way.written(Act::Of(fd.rep(), write)).await {
+            let write = DescriptorOp::Write { at: at.saturating_add(written), bytes: bytes.into() };
+            match self.files.way.written(FileRequest::Of(fd.rep(), write)).await {
                 Ok(more) => written += more,
                 Err(code) if written == 0 => return Err(code.into()),
                 Err(_) => break,
@@ -126,22 +126,22 @@ impl t::HostDescriptor for View<'_> {
     }
 
     async fn read_directory(&mut self, fd: Fd) -> FsResult<Resource<t::DirectoryEntryStream>> {
-        let held = self.files.way.make(Make::Listing { folder: fd.rep() }).await?;
+        let held = self.files.way.make(OpenOp::Listing { folder: fd.rep() }).await?;
         let number = held.number();
         self.files.listings.insert(number, Listing { held, names: VecDeque::new() });
         Ok(Resource::new_own(number))
     }
 
     async fn create_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
-        self.done(Act::At(fd.rep(), path, At::MakeFolder)).await
+        self.done(FileRequest::At(fd.rep(), path, PathOp::MakeFolder)).await
     }
 
     async fn stat(&mut self, fd: Fd) -> FsResult<t::DescriptorStat> {
-        Ok(self.files.way.stat(Act::Of(fd.rep(), Of::Stat)).await?.into())
+        Ok(self.files.way.stat(FileRequest::Of(fd.rep(), DescriptorOp::Stat)).await?.into())
     }
 
     async fn stat_at(&mut self, fd: Fd, follow: t::PathFlags, path: String) -> FsResult<t::DescriptorStat> {
-        Ok(self.files.way.stat(Act::At(fd.rep(), path, At::Stat(follow.into()))).await?.into())
+        Ok(self.files.way.stat(FileRequest::At(fd.rep(), path, PathOp::Stat(follow.into()))).await?.into())
     }
 
     async fn set_times_at(
@@ -153,7 +153,7 @@ impl t::HostDescriptor for View<'_> {
         modified: t::NewTimestamp,
     ) -> FsResult<()> {
         let (follow, accessed, modified) = (follow.into(), accessed.into(), modified.into());
-        self.done(Act::At(fd.rep(), path, At::SetTimes { follow, accessed, modified })).await
+        self.done(FileRequest::At(fd.rep(), path, PathOp::SetTimes { follow, accessed, modified })).await
     }
 
     async fn link_at(
@@ -164,28 +164,28 @@ impl t::HostDescriptor for View<'_> {
         to: Fd,
         new: String,
     ) -> FsResult<()> {
-        let how = Between::Link(follow.into());
-        self.done(Act::Between { from: fd.rep(), old, to: to.rep(), new, how }).await
+        let how = TwoPathOp::Link(follow.into());
+        self.done(FileRequest::Between { from: fd.rep(), old, to: to.rep(), new, how }).await
     }
 
     async fn readlink_at(&mut self, fd: Fd, path: String) -> FsResult<String> {
-        Ok(self.files.way.target(Act::At(fd.rep(), path, At::ReadLink)).await?)
+        Ok(self.files.way.target(FileRequest::At(fd.rep(), path, PathOp::ReadLink)).await?)
     }
 
     async fn remove_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
-        self.done(Act::At(fd.rep(), path, At::RemoveFolder)).await
+        self.done(FileRequest::At(fd.rep(), path, PathOp::RemoveFolder)).await
     }
 
     async fn rename_at(&mut self, fd: Fd, old: String, to: Fd, new: String) -> FsResult<()> {
-        self.done(Act::Between { from: fd.rep(), old, to: to.rep(), new, how: Between::Move }).await
+        self.done(FileRequest::Between { from: fd.rep(), old, to: to.rep(), new, how: TwoPathOp::Move }).await
     }
 
     async fn symlink_at(&mut self, fd: Fd, old: String, new: String) -> FsResult<()> {
-        self.done(Act::At(fd.rep(), new, At::Link(old))).await
+        self.done(FileRequest::At(fd.rep(), new, PathOp::Link(old))).await
     }
 
     async fn unlink_file_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
-        self.done(Act::At(fd.rep(), path, At::Unlink)).await
+        self.done(FileRequest::At(fd.rep(), path, PathOp::Unlink)).await
     }
 
     fn read_via_stream(&mut self, _: Fd, _: u64) -> FsResult<Resource<DynInputStream>> {
@@ -205,7 +205,7 @@ impl t::HostDescriptor for View<'_> {
     }
 
     async fn metadata_hash(&mut self, fd: Fd) -> FsResult<t::MetadataHashValue> {
-        let (lower, upper) = self.files.way.hash(Act::Of(fd.rep(), Of::Hash)).await?;
+        let (lower, upper) = self.files.way.hash(FileRequest::Of(fd.rep(), DescriptorOp::Hash)).await?;
         Ok(t::MetadataHashValue { lower, upper })
     }
 
@@ -215,7 +215,7 @@ impl t::HostDescriptor for View<'_> {
         follow: t::PathFlags,
         path: String,
     ) -> FsResult<t::MetadataHashValue> {
-        let act = Act::At(fd.rep(), path, At::Hash(follow.into()));
+        let act = FileRequest::At(fd.rep(), path, PathOp::Hash(follow.into()));
         let (lower, upper) = self.files.way.hash(act).await?;
         Ok(t::MetadataHashValue { lower, upper })
     }

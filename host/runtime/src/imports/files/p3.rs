@@ -7,8 +7,8 @@ use wasmtime_wasi::p3::bindings::filesystem::types::{self as t, ErrorCode};
 use wasmtime_wasi::p3::bindings::filesystem::{preopens, types};
 use wasmtime_wasi::p3::filesystem::{FilesystemError, FilesystemResult};
 
-use super::act::{Act, At, Between, Code, Make, Of};
 use super::held::Way;
+use super::request::{Code, DescriptorOp, FileRequest, OpenOp, PathOp, TwoPathOp};
 use super::{Fd, Files, View, view};
 use crate::imports::Ctx;
 
@@ -30,7 +30,7 @@ fn way(store: &Store) -> Way {
     store.with(|mut access| access.get().files.way.clone())
 }
 
-async fn done(store: &Store, act: Act) -> FilesystemResult<()> {
+async fn done(store: &Store, act: FileRequest) -> FilesystemResult<()> {
     Ok(way(store).done(act).await?)
 }
 
@@ -59,7 +59,7 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         fd: Fd,
         at: u64,
     ) -> wasmtime::Result<(StreamReader<u8>, Ended)> {
-        streams::out(store, &fd, Make::Input { file: fd.rep(), at }, streams::bytes)
+        streams::out(store, &fd, OpenOp::Input { file: fd.rep(), at }, streams::bytes)
     }
 
     fn write_via_stream(
@@ -83,19 +83,20 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         store: Access<'_, Ctx, Self>,
         fd: Fd,
     ) -> wasmtime::Result<(StreamReader<t::DirectoryEntry>, Ended)> {
-        streams::out(store, &fd, Make::Listing { folder: fd.rep() }, streams::entries)
+        streams::out(store, &fd, OpenOp::Listing { folder: fd.rep() }, streams::entries)
     }
 
     async fn advise(store: &Store, fd: Fd, at: u64, bytes: u64, advice: t::Advice) -> FilesystemResult<()> {
-        done(store, Act::Of(fd.rep(), Of::Advise { at, bytes, advice: advice.into() })).await
+        done(store, FileRequest::Of(fd.rep(), DescriptorOp::Advise { at, bytes, advice: advice.into() }))
+            .await
     }
 
     async fn sync_data(store: &Store, fd: Fd) -> FilesystemResult<()> {
-        done(store, Act::Of(fd.rep(), Of::SyncData)).await
+        done(store, FileRequest::Of(fd.rep(), DescriptorOp::SyncData)).await
     }
 
     async fn sync(store: &Store, fd: Fd) -> FilesystemResult<()> {
-        done(store, Act::Of(fd.rep(), Of::Sync)).await
+        done(store, FileRequest::Of(fd.rep(), DescriptorOp::Sync)).await
     }
 
     async fn get_flags(store: &Store, fd: Fd) -> FilesystemResult<t::DescriptorFlags> {
@@ -107,7 +108,7 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
     }
 
     async fn set_size(store: &Store, fd: Fd, size: u64) -> FilesystemResult<()> {
-        done(store, Act::Of(fd.rep(), Of::SetSize(size))).await
+        done(store, FileRequest::Of(fd.rep(), DescriptorOp::SetSize(size))).await
     }
 
     async fn set_times(
@@ -117,15 +118,15 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         modified: t::NewTimestamp,
     ) -> FilesystemResult<()> {
         let (accessed, modified) = (accessed.try_into()?, modified.try_into()?);
-        done(store, Act::Of(fd.rep(), Of::SetTimes { accessed, modified })).await
+        done(store, FileRequest::Of(fd.rep(), DescriptorOp::SetTimes { accessed, modified })).await
     }
 
     async fn create_directory_at(store: &Store, fd: Fd, path: String) -> FilesystemResult<()> {
-        done(store, Act::At(fd.rep(), path, At::MakeFolder)).await
+        done(store, FileRequest::At(fd.rep(), path, PathOp::MakeFolder)).await
     }
 
     async fn stat(store: &Store, fd: Fd) -> FilesystemResult<t::DescriptorStat> {
-        Ok(way(store).stat(Act::Of(fd.rep(), Of::Stat)).await?.into())
+        Ok(way(store).stat(FileRequest::Of(fd.rep(), DescriptorOp::Stat)).await?.into())
     }
 
     async fn stat_at(
@@ -134,7 +135,7 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         follow: t::PathFlags,
         path: String,
     ) -> FilesystemResult<t::DescriptorStat> {
-        Ok(way(store).stat(Act::At(fd.rep(), path, At::Stat(follow.into()))).await?.into())
+        Ok(way(store).stat(FileRequest::At(fd.rep(), path, PathOp::Stat(follow.into()))).await?.into())
     }
 
     async fn set_times_at(
@@ -146,8 +147,8 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         modified: t::NewTimestamp,
     ) -> FilesystemResult<()> {
         let (accessed, modified) = (accessed.try_into()?, modified.try_into()?);
-        let how = At::SetTimes { follow: follow.into(), accessed, modified };
-        done(store, Act::At(fd.rep(), path, how)).await
+        let how = PathOp::SetTimes { follow: follow.into(), accessed, modified };
+        done(store, FileRequest::At(fd.rep(), path, how)).await
     }
 
     async fn link_at(
@@ -158,8 +159,8 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         to: Fd,
         new: String,
     ) -> FilesystemResult<()> {
-        let how = Between::Link(follow.into());
-        done(store, Act::Between { from: fd.rep(), old, to: to.rep(), new, how }).await
+        let how = TwoPathOp::Link(follow.into());
+        done(store, FileRequest::Between { from: fd.rep(), old, to: to.rep(), new, how }).await
     }
 
     async fn open_at(
@@ -171,28 +172,29 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         flags: t::DescriptorFlags,
     ) -> FilesystemResult<Fd> {
         let (follow, open, flags) = (follow.into(), open.into(), flags.into());
-        let made = way(store).make(Make::Open { folder: fd.rep(), path, follow, open, flags }).await?;
+        let made = way(store).make(OpenOp::Open { folder: fd.rep(), path, follow, open, flags }).await?;
         Ok(store.with(|mut access| Resource::new_own(access.get().files.opened(made))))
     }
 
     async fn readlink_at(store: &Store, fd: Fd, path: String) -> FilesystemResult<String> {
-        Ok(way(store).target(Act::At(fd.rep(), path, At::ReadLink)).await?)
+        Ok(way(store).target(FileRequest::At(fd.rep(), path, PathOp::ReadLink)).await?)
     }
 
     async fn remove_directory_at(store: &Store, fd: Fd, path: String) -> FilesystemResult<()> {
-        done(store, Act::At(fd.rep(), path, At::RemoveFolder)).await
+        done(store, FileRequest::At(fd.rep(), path, PathOp::RemoveFolder)).await
     }
 
     async fn rename_at(store: &Store, fd: Fd, old: String, to: Fd, new: String) -> FilesystemResult<()> {
-        done(store, Act::Between { from: fd.rep(), old, to: to.rep(), new, how: Between::Move }).await
+        done(store, FileRequest::Between { from: fd.rep(), old, to: to.rep(), new, how: TwoPathOp::Move })
+            .await
     }
 
     async fn symlink_at(store: &Store, fd: Fd, old: String, new: String) -> FilesystemResult<()> {
-        done(store, Act::At(fd.rep(), new, At::Link(old))).await
+        done(store, FileRequest::At(fd.rep(), new, PathOp::Link(old))).await
     }
 
     async fn unlink_file_at(store: &Store, fd: Fd, path: String) -> FilesystemResult<()> {
-        done(store, Act::At(fd.rep(), path, At::Unlink)).await
+        done(store, FileRequest::At(fd.rep(), path, PathOp::Unlink)).await
     }
 
     async fn is_same_object(store: &Store, fd: Fd, other: Fd) -> wasmtime::Result<bool> {
@@ -200,7 +202,7 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
     }
 
     async fn metadata_hash(store: &Store, fd: Fd) -> FilesystemResult<t::MetadataHashValue> {
-        let (lower, upper) = way(store).hash(Act::Of(fd.rep(), Of::Hash)).await?;
+        let (lower, upper) = way(store).hash(FileRequest::Of(fd.rep(), DescriptorOp::Hash)).await?;
         Ok(t::MetadataHashValue { lower, upper })
     }
 
@@ -210,7 +212,7 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         follow: t::PathFlags,
         path: String,
     ) -> FilesystemResult<t::MetadataHashValue> {
-        let act = Act::At(fd.rep(), path, At::Hash(follow.into()));
+        let act = FileRequest::At(fd.rep(), path, PathOp::Hash(follow.into()));
         let (lower, upper) = way(store).hash(act).await?;
         Ok(t::MetadataHashValue { lower, upper })
     }

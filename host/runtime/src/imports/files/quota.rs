@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::OwnedRwLockWriteGuard;
-use toolgate_policy::capability::room::{Full, Held, Room};
+use toolgate_policy::capability::files::Pass;
+use toolgate_policy::capability::room::{Quota, QuotaExceededError, Usage};
 use toolgate_policy::limits::call::COUNT_FUEL;
 
 use super::account::{Account, Coming};
 use super::count::CountError;
 use super::threads::Threads;
-use crate::audit::record::Notes;
+use crate::audit::record::CallTrace;
 use crate::meter::Meter;
 
 /// A guest that is about to make a folder grow. Made where the pass for it is.
@@ -24,19 +25,19 @@ use crate::meter::Meter;
 pub(super) struct Growth {
     pub(super) account: Arc<Account>,
     pub(super) threads: Arc<Threads>,
-    pub(super) room: Room,
+    pub(super) pass: Pass,
     pub(super) meter: Meter,
-    pub(super) notes: Notes,
+    pub(super) notes: CallTrace,
     /// Where, for the record.
     pub(super) place: String,
 }
 
 /// Why it does not grow.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotGrown {
+pub(super) enum GrowthError {
     /// There is no room for it.
     #[error(transparent)]
-    Full(#[from] Full),
+    Full(#[from] QuotaExceededError),
     /// Nobody can say whether there is.
     #[error(transparent)]
     Uncountable(#[from] CountError),
@@ -64,11 +65,11 @@ enum Change {
 ///
 /// # Errors
 /// Why it may not grow now: it holds more than it may, or cannot be counted.
-pub(super) fn check(account: &Account, room: &Room) -> Result<(), NotGrown> {
+pub(super) fn check(account: &Account, room: &Quota) -> Result<(), GrowthError> {
     // Whoever has them is using the folder, and counts it when that is needed.
     let (Some(_turn), Some(still)) = (account.turn_now(), account.still_now()) else { return Ok(()) };
     let held = account.recount(room.entries_max(), &still)?;
-    Ok(room.grow(Held::default(), held)?)
+    Ok(room.grow(Usage::default(), held)?)
 }
 
 impl Change {
@@ -118,21 +119,21 @@ impl Growth {
     /// One more file, folder or link, which counts as coming until the answer is dropped.
     ///
     /// # Errors
-    /// [`NotGrown`].
-    pub(super) async fn enter(self) -> Result<Option<Coming>, NotGrown> {
+    /// [`GrowthError`].
+    pub(super) async fn enter(self) -> Result<Option<Coming>, GrowthError> {
         self.run(Change::Enter).await
     }
 
     /// Writes at a place in a file, or at its end, and says how much.
     ///
     /// # Errors
-    /// [`NotGrown`].
+    /// [`GrowthError`].
     pub(super) async fn write(
         self,
         file: Arc<File>,
         at: Option<u64>,
         bytes: Bytes,
-    ) -> Result<usize, NotGrown> {
+    ) -> Result<usize, GrowthError> {
         let len = bytes.len();
         self.run(Change::Write { file, at, bytes }).await?;
         Ok(len)
@@ -141,14 +142,14 @@ impl Growth {
     /// Makes a file so long.
     ///
     /// # Errors
-    /// [`NotGrown`].
-    pub(super) async fn set_size(self, file: Arc<File>, size: u64) -> Result<(), NotGrown> {
+    /// [`GrowthError`].
+    pub(super) async fn set_size(self, file: Arc<File>, size: u64) -> Result<(), GrowthError> {
         self.run(Change::SetSize { file, size }).await.map(drop)
     }
 
     /// Makes a change on a thread that may wait. Once begun it is done to its end, also when nobody waits any more.
-    async fn run(self, change: Change) -> Result<Option<Coming>, NotGrown> {
-        let stopped = || NotGrown::Io(io::ErrorKind::Interrupted.into());
+    async fn run(self, change: Change) -> Result<Option<Coming>, GrowthError> {
+        let stopped = || GrowthError::Io(io::ErrorKind::Interrupted.into());
         let mut turns = Vec::new();
         for account in self.account.related() {
             turns.push(account.turn().await.ok_or_else(stopped)?);
@@ -173,10 +174,10 @@ impl Growth {
     }
 
     /// Makes the change if there seems to be room for it.
-    fn attempt(&self, change: &Change) -> Result<Attempted, NotGrown> {
+    fn attempt(&self, change: &Change) -> Result<Attempted, GrowthError> {
         let (bytes, entries) = change.needs()?;
         let Some(held) = self.account.held() else { return Ok(Attempted::CountFirst) };
-        if self.room.grow(held, grown(held, bytes, entries)).is_err() {
+        if self.pass.room().grow(held, grown(held, bytes, entries)).is_err() {
             return Ok(Attempted::CountFirst);
         }
         self.account.add(bytes, entries);
@@ -187,15 +188,15 @@ impl Growth {
         &self,
         change: &Change,
         still: &OwnedRwLockWriteGuard<()>,
-    ) -> Result<Option<Coming>, NotGrown> {
-        let counted = self.account.recount(self.room.entries_max(), still);
+    ) -> Result<Option<Coming>, GrowthError> {
+        let counted = self.account.recount(self.pass.room().entries_max(), still);
         let held = counted.inspect_err(|error| {
             tracing::warn!(%error, folder = self.place, "a granted folder cannot be counted and may not grow");
             self.notes.full(&self.place, UNCOUNTABLE);
         })?;
         self.meter.charge(held.entries.saturating_mul(COUNT_FUEL));
         let (bytes, entries) = change.needs()?;
-        if let Err(full) = self.room.grow(held, grown(held, bytes, entries)) {
+        if let Err(full) = self.pass.room().grow(held, grown(held, bytes, entries)) {
             self.notes.full(&self.place, full.name);
             return Err(full.into());
         }
@@ -207,15 +208,15 @@ impl Growth {
 /// What the record of a call says instead of a limit.
 const UNCOUNTABLE: &str = "uncountable";
 
-fn grown(held: Held, bytes: u64, entries: u64) -> Held {
-    Held { bytes: held.bytes.saturating_add(bytes), entries: held.entries.saturating_add(entries) }
+fn grown(held: Usage, bytes: u64, entries: u64) -> Usage {
+    Usage { bytes: held.bytes.saturating_add(bytes), entries: held.entries.saturating_add(entries) }
 }
 
 /// What to say of a folder that may not grow, at load.
-pub(super) fn warn(host: &Path, error: &NotGrown) {
+pub(super) fn warn(host: &Path, error: &GrowthError) {
     let host = host.display();
     match error {
-        NotGrown::Full(full) => tracing::warn!(
+        GrowthError::Full(full) => tracing::warn!(
             "the folder {host} holds more than it may already and will not grow: {full}; raise it, or take something out"
         ),
         error => tracing::warn!("the folder {host} will not grow: it cannot be counted: {error}"),

@@ -1,4 +1,4 @@
-//! A UDP socket that is held for a worker. The gate is asked before each datagram that leaves; those of strangers are dropped.
+//! A UDP socket. The broker is asked before each datagram that leaves; those of strangers are dropped.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,18 +8,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::net::sockopt;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, connect_unspec, socket_with};
 use tokio::net::UdpSocket;
+use toolgate_policy::capability::sockets::Protocol;
 use wasmtime_wasi::p3::bindings::sockets::types::{ErrorCode, IpAddressFamily};
-use wasmtime_wasi::sockets::SocketAddrUse;
 
-use super::Gate;
-use super::p3::told;
+use super::broker::SocketBroker;
+use super::connection::to_error_code;
 
 /// The longest there can be.
 const DATAGRAM_BYTES_MAX: usize = u16::MAX as usize;
 
 type Answer<T> = Result<T, ErrorCode>;
 
-pub(super) struct Datagrams {
+pub(super) struct UdpEndpoint {
     pub(super) family: IpAddressFamily,
     socket: UdpSocket,
     place: Mutex<Place>,
@@ -32,7 +32,7 @@ struct Place {
     remote: Option<SocketAddr>,
 }
 
-impl Datagrams {
+impl UdpEndpoint {
     pub(super) fn open(family: IpAddressFamily) -> Answer<Self> {
         let of = match family {
             IpAddressFamily::Ipv4 => AddressFamily::INET,
@@ -40,12 +40,12 @@ impl Datagrams {
         };
         #[expect(clippy::disallowed_methods, reason = "it reaches what its gate allows")]
         let socket = socket_with(of, SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None);
-        let socket = socket.map_err(told)?;
+        let socket = socket.map_err(to_error_code)?;
         if let IpAddressFamily::Ipv6 = family {
             // By the standard: an address of IPv4 is not reached by its name in IPv6.
-            sockopt::set_ipv6_v6only(&socket, true).map_err(told)?;
+            sockopt::set_ipv6_v6only(&socket, true).map_err(to_error_code)?;
         }
-        let socket = UdpSocket::from_std(socket.into()).map_err(told)?;
+        let socket = UdpSocket::from_std(socket.into()).map_err(to_error_code)?;
         Ok(Self { family, socket, place: Mutex::default() })
     }
 
@@ -53,7 +53,7 @@ impl Datagrams {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn bind(&self, gate: &Gate, address: SocketAddr) -> Answer<()> {
+    pub(super) fn bind(&self, broker: &SocketBroker, address: SocketAddr) -> Answer<()> {
         let mut place = self.place();
         if place.bound {
             return Err(ErrorCode::InvalidState);
@@ -61,23 +61,20 @@ impl Datagrams {
         if !self.fits(address) {
             return Err(ErrorCode::InvalidArgument);
         }
-        if !gate.ask(address, SocketAddrUse::UdpBind) {
-            return Err(ErrorCode::AccessDenied);
-        }
-        bind(&self.socket, &address).map_err(told)?;
+        broker.bind(address)?;
+        bind(&self.socket, &address).map_err(to_error_code)?;
         place.bound = true;
         Ok(())
     }
 
     /// From now on it sends to this address and hears no other.
-    pub(super) fn connect(&self, gate: &Gate, address: SocketAddr) -> Answer<()> {
+    pub(super) fn connect(&self, broker: &SocketBroker, address: SocketAddr) -> Answer<()> {
         let mut place = self.place();
         if !self.leads(address) {
             return Err(ErrorCode::InvalidArgument);
         }
-        if !gate.ask(address, SocketAddrUse::UdpSend) {
-            return Err(ErrorCode::AccessDenied);
-        }
+        let pass = broker.reach(Protocol::Udp, address)?;
+        let address = pass.address();
         // Where that leads another way than before, the system takes it only for a socket that has none.
         let connected = connect(&self.socket, &address).or_else(|_| {
             connect_unspec(&self.socket)?;
@@ -85,16 +82,21 @@ impl Datagrams {
         });
         let remote = connected.is_ok().then_some(address);
         *place = Place { bound: place.bound || remote.is_some(), remote };
-        connected.map_err(told)
+        connected.map_err(to_error_code)
     }
 
     pub(super) fn disconnect(&self) -> Answer<()> {
         self.place().remote.take().ok_or(ErrorCode::InvalidState)?;
-        connect_unspec(&self.socket).map_err(told)
+        connect_unspec(&self.socket).map_err(to_error_code)
     }
 
-    pub(super) async fn send(&self, gate: &Gate, data: &[u8], to: Option<SocketAddr>) -> Answer<()> {
-        gate.count_datagram(data).map_err(|_| ErrorCode::AccessDenied)?;
+    pub(super) async fn send(
+        &self,
+        broker: &SocketBroker,
+        data: &[u8],
+        to: Option<SocketAddr>,
+    ) -> Answer<()> {
+        broker.count_datagram(data).map_err(|_| ErrorCode::AccessDenied)?;
         if data.len() > DATAGRAM_BYTES_MAX {
             return Err(ErrorCode::DatagramTooLarge);
         }
@@ -107,37 +109,35 @@ impl Datagrams {
         if !self.leads(to) {
             return Err(ErrorCode::InvalidArgument);
         }
-        if !gate.ask(to, SocketAddrUse::UdpSend) {
-            return Err(ErrorCode::AccessDenied);
-        }
+        let pass = broker.reach(Protocol::Udp, to)?;
         let sent = match connected {
             Some(_) => self.socket.send(data).await,
-            None => self.socket.send_to(data, to).await,
+            None => self.socket.send_to(data, pass.address()).await,
         };
         self.place().bound = true;
-        sent.map(drop).map_err(told)
+        sent.map(drop).map_err(to_error_code)
     }
 
     /// The next that is not a stranger's.
-    pub(super) async fn receive(&self, gate: &Gate) -> Answer<(Vec<u8>, SocketAddr)> {
+    pub(super) async fn receive(&self, broker: &SocketBroker) -> Answer<(Vec<u8>, SocketAddr)> {
         if !self.place().bound {
             return Err(ErrorCode::InvalidState);
         }
         loop {
             // Memory for it is taken when there is one.
-            self.socket.readable().await.map_err(told)?;
+            self.socket.readable().await.map_err(to_error_code)?;
             let mut data = vec![0; DATAGRAM_BYTES_MAX];
             let (bytes, from) = match self.socket.try_recv_from(&mut data) {
                 Ok(came) => came,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(error) => return Err(told(error)),
+                Err(error) => return Err(to_error_code(error)),
             };
             let elsewhere = self.place().remote.is_some_and(|connected| connected != from);
-            if elsewhere || !gate.ask(from, SocketAddrUse::UdpReceive) {
+            if elsewhere || !broker.hears(from) {
                 continue;
             }
             data.truncate(bytes);
-            gate.count_datagram(&data).map_err(|_| ErrorCode::AccessDenied)?;
+            broker.count_datagram(&data).map_err(|_| ErrorCode::AccessDenied)?;
             return Ok((data, from));
         }
     }
@@ -146,7 +146,7 @@ impl Datagrams {
         if !self.place().bound {
             return Err(ErrorCode::InvalidState);
         }
-        self.socket.local_addr().map_err(told)
+        self.socket.local_addr().map_err(to_error_code)
     }
 
     pub(super) fn remote(&self) -> Answer<SocketAddr> {

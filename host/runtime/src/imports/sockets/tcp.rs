@@ -1,26 +1,79 @@
-//! TCP by WASI 0.2: opening is counted, bytes are counted both ways, and listening is refused. The rest is the library's.
+//! TCP by WASI 0.2.
 
-use bytes::Bytes;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use wasmtime::component::Resource;
+use wasmtime_wasi::p2::SocketResult;
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily, IpSocketAddress, Network};
-use wasmtime_wasi::p2::bindings::sockets::{tcp, tcp_create_socket};
-use wasmtime_wasi::p2::pipe::{ClosedInputStream, ClosedOutputStream};
-use wasmtime_wasi::p2::{SocketError, SocketResult, TcpSocket};
 use wasmtime_wasi_io::async_trait;
-use wasmtime_wasi_io::poll::{DynPollable, Pollable};
-use wasmtime_wasi_io::streams::{
-    DynInputStream, DynOutputStream, InputStream, OutputStream, StreamError, StreamResult,
-};
+use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
+use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
-use super::View;
-use crate::meter::Meter;
+use super::datagram::{fits, leads};
+use super::handle::{Later, SocketHandle, came};
+use super::request::{SocketKind, SocketOp, SocketOption, SocketResponse};
+use super::stream::{Reader, Writer};
+use super::{View, ours, to_socket_error};
+use crate::bindings::sockets::tcp::{self, ShutdownType, TcpSocket};
+use crate::bindings::sockets::tcp_create_socket;
 
-type Socket = Resource<TcpSocket>;
+/// A socket, as far as its guest has come with it.
+struct Tcp {
+    plug: Arc<SocketHandle>,
+    state: State,
+    streams: Option<(Reader, Writer)>,
+}
+
+enum State {
+    Fresh,
+    Binding,
+    Connecting(Later),
+    /// It was used, for better or worse.
+    Used,
+}
+
+type Handle = Resource<TcpSocket>;
+
+impl View<'_> {
+    fn tcp(&mut self, handle: &Handle) -> SocketResult<&mut Tcp> {
+        Ok(self.table.get_mut(&ours(handle))?)
+    }
+
+    fn handle_of(&mut self, handle: &Handle) -> SocketResult<Arc<SocketHandle>> {
+        Ok(Arc::clone(&self.tcp(handle)?.plug))
+    }
+
+    async fn tcp_get(&mut self, handle: &Handle, knob: SocketOption) -> SocketResult<u64> {
+        self.handle_of(handle)?.number(SocketOp::Get(knob)).await.map_err(to_socket_error)
+    }
+
+    async fn tcp_set(
+        &mut self,
+        handle: &Handle,
+        knob: SocketOption,
+        value: impl Into<u64>,
+    ) -> SocketResult<()> {
+        self.handle_of(handle)?.done(SocketOp::Set(knob, value.into())).await.map_err(to_socket_error)
+    }
+
+    async fn tcp_address(&mut self, handle: &Handle, wanted: SocketOp) -> SocketResult<IpSocketAddress> {
+        let came = self.handle_of(handle)?.ask(wanted).await;
+        came!(came, SocketResponse::Address(address) => address.into()).map_err(to_socket_error)
+    }
+}
+
+/// What was set within a narrower type is told within it.
+pub(super) fn narrow<T: TryFrom<u64>>(value: u64) -> SocketResult<T> {
+    T::try_from(value).map_err(|_| ErrorCode::NotSupported.into())
+}
 
 impl tcp_create_socket::Host for View<'_> {
-    fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Socket> {
-        self.gate.count_one().map_err(SocketError::trap)?;
-        self.inner().create_tcp_socket(family)
+    async fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Handle> {
+        let kind = SocketKind { datagrams: false, v6: matches!(family, IpAddressFamily::Ipv6) };
+        let plug = self.open(kind).await.map_err(to_socket_error)?;
+        let socket = self.table.push(Tcp { plug, state: State::Fresh, streams: None })?;
+        Ok(Resource::new_own(socket.rep()))
     }
 }
 
@@ -29,197 +82,214 @@ impl tcp::Host for View<'_> {}
 impl tcp::HostTcpSocket for View<'_> {
     async fn start_bind(
         &mut self,
-        socket: Socket,
+        handle: Handle,
         network: Resource<Network>,
         address: IpSocketAddress,
     ) -> SocketResult<()> {
-        tcp::HostTcpSocket::start_bind(&mut self.inner(), socket, network, address).await
+        self.table.get(&network)?;
+        let socket = self.tcp(&handle)?;
+        socket.idle()?;
+        socket.plug.done(SocketOp::Bind(address.into())).await.map_err(to_socket_error)?;
+        socket.state = State::Binding;
+        Ok(())
     }
 
-    fn finish_bind(&mut self, socket: Socket) -> SocketResult<()> {
-        tcp::HostTcpSocket::finish_bind(&mut self.inner(), socket)
+    async fn finish_bind(&mut self, handle: Handle) -> SocketResult<()> {
+        let socket = self.tcp(&handle)?;
+        let State::Binding = socket.state else { return Err(ErrorCode::NotInProgress.into()) };
+        socket.state = State::Fresh;
+        Ok(())
     }
 
-    fn start_connect(
+    async fn start_connect(
         &mut self,
-        socket: Socket,
+        handle: Handle,
         network: Resource<Network>,
         address: IpSocketAddress,
     ) -> SocketResult<()> {
-        self.inner().start_connect(socket, network, address)
+        self.table.get(&network)?;
+        let address = SocketAddr::from(address);
+        let socket = self.tcp(&handle)?;
+        socket.idle()?;
+        let State::Fresh = socket.state else { return Err(ErrorCode::InvalidState.into()) };
+        if !(fits(socket.plug.kind.family(), address) && leads(address) && is_one(address)) {
+            return Err(ErrorCode::InvalidArgument.into());
+        }
+        let flight = socket.plug.send(SocketOp::Connect(address)).ok_or(ErrorCode::ConcurrencyConflict)?;
+        socket.state = State::Connecting(Later::new(flight));
+        Ok(())
     }
 
-    fn finish_connect(
+    async fn finish_connect(
         &mut self,
-        socket: Socket,
+        handle: Handle,
     ) -> SocketResult<(Resource<DynInputStream>, Resource<DynOutputStream>)> {
-        let (input, output) = self.inner().finish_connect(socket)?;
-        let meter = &self.gate.meter;
-        let stream = self.table.get_mut(&input)?;
-        let inner = std::mem::replace(stream, Box::new(ClosedInputStream));
-        *stream = Box::new(Counted { inner, meter: meter.clone() });
-        let stream = self.table.get_mut(&output)?;
-        let inner = std::mem::replace(stream, Box::new(ClosedOutputStream));
-        *stream = Box::new(Counted { inner, meter: meter.clone() });
-        Ok((input, output))
+        let socket = self.tcp(&handle)?;
+        let connecting = match std::mem::replace(&mut socket.state, State::Used) {
+            State::Connecting(connecting) => connecting,
+            other => {
+                socket.state = other;
+                return Err(ErrorCode::NotInProgress.into());
+            }
+        };
+        match connecting.take() {
+            Err(connecting) => {
+                socket.state = State::Connecting(connecting);
+                return Err(ErrorCode::WouldBlock.into());
+            }
+            Ok(connected) => came!(connected, SocketResponse::Done => ()).map_err(to_socket_error)?,
+        }
+        let (reader, writer) = (Reader::new(&socket.plug), Writer::new(&socket.plug));
+        socket.streams = Some((reader.clone(), writer.clone()));
+        let (input, output): (DynInputStream, DynOutputStream) = (Box::new(reader), Box::new(writer));
+        let this = ours::<_, Tcp>(&handle);
+        Ok((self.table.push_child(input, &this)?, self.table.push_child(output, &this)?))
     }
 
-    async fn start_listen(&mut self, socket: Socket) -> SocketResult<()> {
-        self.table.get(&socket)?;
-        self.gate.refuse_listening();
-        Err(ErrorCode::AccessDenied.into())
+    async fn start_listen(&mut self, handle: Handle) -> SocketResult<()> {
+        self.handle_of(&handle)?.done(SocketOp::Listen).await.map_err(to_socket_error)
     }
 
-    fn finish_listen(&mut self, socket: Socket) -> SocketResult<()> {
-        self.table.get(&socket)?;
+    async fn finish_listen(&mut self, handle: Handle) -> SocketResult<()> {
+        self.tcp(&handle)?;
         Err(ErrorCode::NotInProgress.into())
     }
 
-    fn accept(
+    async fn accept(
         &mut self,
-        socket: Socket,
-    ) -> SocketResult<(Socket, Resource<DynInputStream>, Resource<DynOutputStream>)> {
-        self.table.get(&socket)?;
+        handle: Handle,
+    ) -> SocketResult<(Handle, Resource<DynInputStream>, Resource<DynOutputStream>)> {
+        self.tcp(&handle)?;
         Err(ErrorCode::InvalidState.into())
     }
 
-    fn local_address(&mut self, socket: Socket) -> SocketResult<IpSocketAddress> {
-        tcp::HostTcpSocket::local_address(&mut self.inner(), socket)
+    async fn local_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
+        self.tcp_address(&handle, SocketOp::Local).await
     }
 
-    fn remote_address(&mut self, socket: Socket) -> SocketResult<IpSocketAddress> {
-        tcp::HostTcpSocket::remote_address(&mut self.inner(), socket)
+    async fn remote_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
+        self.tcp_address(&handle, SocketOp::Remote).await
     }
 
-    fn is_listening(&mut self, socket: Socket) -> wasmtime::Result<bool> {
-        self.inner().is_listening(socket)
+    async fn is_listening(&mut self, handle: Handle) -> wasmtime::Result<bool> {
+        self.table.get::<Tcp>(&ours(&handle))?;
+        Ok(false)
     }
 
-    fn address_family(&mut self, socket: Socket) -> wasmtime::Result<IpAddressFamily> {
-        tcp::HostTcpSocket::address_family(&mut self.inner(), socket)
+    async fn address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
+        let socket = self.table.get::<Tcp>(&ours(&handle))?;
+        Ok(if socket.plug.kind.v6 { IpAddressFamily::Ipv6 } else { IpAddressFamily::Ipv4 })
     }
 
-    fn set_listen_backlog_size(&mut self, socket: Socket, value: u64) -> SocketResult<()> {
-        tcp::HostTcpSocket::set_listen_backlog_size(&mut self.inner(), socket, value)
+    async fn set_listen_backlog_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
+        let socket = self.tcp(&handle)?;
+        match socket.state {
+            _ if value == 0 => Err(ErrorCode::InvalidArgument.into()),
+            State::Fresh | State::Binding => Ok(()),
+            State::Connecting(_) | State::Used => Err(ErrorCode::InvalidState.into()),
+        }
     }
 
-    fn keep_alive_enabled(&mut self, socket: Socket) -> SocketResult<bool> {
-        self.inner().keep_alive_enabled(socket)
+    async fn keep_alive_enabled(&mut self, handle: Handle) -> SocketResult<bool> {
+        Ok(self.tcp_get(&handle, SocketOption::KeepAlive).await? != 0)
     }
 
-    fn set_keep_alive_enabled(&mut self, socket: Socket, value: bool) -> SocketResult<()> {
-        tcp::HostTcpSocket::set_keep_alive_enabled(&mut self.inner(), socket, value)
+    async fn set_keep_alive_enabled(&mut self, handle: Handle, value: bool) -> SocketResult<()> {
+        self.tcp_set(&handle, SocketOption::KeepAlive, value).await
     }
 
-    fn keep_alive_idle_time(&mut self, socket: Socket) -> SocketResult<u64> {
-        self.inner().keep_alive_idle_time(socket)
+    async fn keep_alive_idle_time(&mut self, handle: Handle) -> SocketResult<u64> {
+        self.tcp_get(&handle, SocketOption::KeepAliveIdle).await
     }
 
-    fn set_keep_alive_idle_time(&mut self, socket: Socket, value: u64) -> SocketResult<()> {
-        tcp::HostTcpSocket::set_keep_alive_idle_time(&mut self.inner(), socket, value)
+    async fn set_keep_alive_idle_time(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
+        self.tcp_set(&handle, SocketOption::KeepAliveIdle, value).await
     }
 
-    fn keep_alive_interval(&mut self, socket: Socket) -> SocketResult<u64> {
-        self.inner().keep_alive_interval(socket)
+    async fn keep_alive_interval(&mut self, handle: Handle) -> SocketResult<u64> {
+        self.tcp_get(&handle, SocketOption::KeepAliveInterval).await
     }
 
-    fn set_keep_alive_interval(&mut self, socket: Socket, value: u64) -> SocketResult<()> {
-        tcp::HostTcpSocket::set_keep_alive_interval(&mut self.inner(), socket, value)
+    async fn set_keep_alive_interval(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
+        self.tcp_set(&handle, SocketOption::KeepAliveInterval, value).await
     }
 
-    fn keep_alive_count(&mut self, socket: Socket) -> SocketResult<u32> {
-        self.inner().keep_alive_count(socket)
+    async fn keep_alive_count(&mut self, handle: Handle) -> SocketResult<u32> {
+        narrow(self.tcp_get(&handle, SocketOption::KeepAliveCount).await?)
     }
 
-    fn set_keep_alive_count(&mut self, socket: Socket, value: u32) -> SocketResult<()> {
-        tcp::HostTcpSocket::set_keep_alive_count(&mut self.inner(), socket, value)
+    async fn set_keep_alive_count(&mut self, handle: Handle, value: u32) -> SocketResult<()> {
+        self.tcp_set(&handle, SocketOption::KeepAliveCount, value).await
     }
 
-    fn hop_limit(&mut self, socket: Socket) -> SocketResult<u8> {
-        self.inner().hop_limit(socket)
+    async fn hop_limit(&mut self, handle: Handle) -> SocketResult<u8> {
+        narrow(self.tcp_get(&handle, SocketOption::HopLimit).await?)
     }
 
-    fn set_hop_limit(&mut self, socket: Socket, value: u8) -> SocketResult<()> {
-        tcp::HostTcpSocket::set_hop_limit(&mut self.inner(), socket, value)
+    async fn set_hop_limit(&mut self, handle: Handle, value: u8) -> SocketResult<()> {
+        self.tcp_set(&handle, SocketOption::HopLimit, value).await
     }
 
-    fn receive_buffer_size(&mut self, socket: Socket) -> SocketResult<u64> {
-        tcp::HostTcpSocket::receive_buffer_size(&mut self.inner(), socket)
+    async fn receive_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
+        self.tcp_get(&handle, SocketOption::ReceiveBuffer).await
     }
 
-    fn set_receive_buffer_size(&mut self, socket: Socket, value: u64) -> SocketResult<()> {
-        tcp::HostTcpSocket::set_receive_buffer_size(&mut self.inner(), socket, value)
+    async fn set_receive_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
+        self.tcp_set(&handle, SocketOption::ReceiveBuffer, value).await
     }
 
-    fn send_buffer_size(&mut self, socket: Socket) -> SocketResult<u64> {
-        tcp::HostTcpSocket::send_buffer_size(&mut self.inner(), socket)
+    async fn send_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
+        self.tcp_get(&handle, SocketOption::SendBuffer).await
     }
 
-    fn set_send_buffer_size(&mut self, socket: Socket, value: u64) -> SocketResult<()> {
-        tcp::HostTcpSocket::set_send_buffer_size(&mut self.inner(), socket, value)
+    async fn set_send_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
+        self.tcp_set(&handle, SocketOption::SendBuffer, value).await
     }
 
-    fn subscribe(&mut self, socket: Socket) -> wasmtime::Result<Resource<DynPollable>> {
-        tcp::HostTcpSocket::subscribe(&mut self.inner(), socket)
+    async fn subscribe(&mut self, handle: Handle) -> wasmtime::Result<Resource<DynPollable>> {
+        subscribe(self.table, ours::<_, Tcp>(&handle))
     }
 
-    fn shutdown(&mut self, socket: Socket, how: tcp::ShutdownType) -> SocketResult<()> {
-        self.inner().shutdown(socket, how)
+    async fn shutdown(&mut self, handle: Handle, how: ShutdownType) -> SocketResult<()> {
+        let socket = self.tcp(&handle)?;
+        let (reader, writer) = socket.streams.as_ref().ok_or(ErrorCode::InvalidState)?;
+        if matches!(how, ShutdownType::Receive | ShutdownType::Both) {
+            reader.shut();
+        }
+        if matches!(how, ShutdownType::Send | ShutdownType::Both) {
+            writer.shut();
+        }
+        Ok(())
     }
 
-    fn drop(&mut self, socket: Socket) -> wasmtime::Result<()> {
-        tcp::HostTcpSocket::drop(&mut self.inner(), socket)
+    async fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
+        self.table.delete(Resource::<Tcp>::new_own(handle.rep()))?;
+        Ok(())
     }
 }
 
-/// A stream of a connection that counts on the call it belongs to.
-struct Counted<S> {
-    inner: S,
-    meter: Meter,
+/// Whether an address is that of one machine.
+fn is_one(address: SocketAddr) -> bool {
+    match address.ip().to_canonical() {
+        std::net::IpAddr::V4(ip) => !ip.is_multicast() && !ip.is_broadcast(),
+        std::net::IpAddr::V6(ip) => !ip.is_multicast(),
+    }
 }
 
-impl<S> Counted<S> {
-    fn count(&self, bytes: usize) -> StreamResult<()> {
-        self.meter.socket_bytes(bytes as u64).map_err(|stop| StreamError::Trap(stop.into()))
+impl Tcp {
+    fn idle(&self) -> SocketResult<()> {
+        match self.state {
+            State::Binding | State::Connecting(_) => Err(ErrorCode::ConcurrencyConflict.into()),
+            State::Fresh | State::Used => Ok(()),
+        }
     }
 }
 
 #[async_trait]
-impl<S: Pollable> Pollable for Counted<S> {
+impl Pollable for Tcp {
     async fn ready(&mut self) {
-        self.inner.ready().await;
-    }
-}
-
-#[async_trait]
-impl InputStream for Counted<DynInputStream> {
-    fn read(&mut self, size: usize) -> StreamResult<Bytes> {
-        let bytes = self.inner.read(size)?;
-        self.count(bytes.len())?;
-        Ok(bytes)
-    }
-
-    async fn cancel(&mut self) {
-        self.inner.cancel().await;
-    }
-}
-
-#[async_trait]
-impl OutputStream for Counted<DynOutputStream> {
-    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.count(bytes.len())?;
-        self.inner.write(bytes)
-    }
-
-    fn flush(&mut self) -> StreamResult<()> {
-        self.inner.flush()
-    }
-
-    fn check_write(&mut self) -> StreamResult<usize> {
-        self.inner.check_write()
-    }
-
-    async fn cancel(&mut self) {
-        self.inner.cancel().await;
+        if let State::Connecting(connecting) = &mut self.state {
+            std::future::poll_fn(|cx| connecting.poll_ready(cx)).await;
+        }
     }
 }

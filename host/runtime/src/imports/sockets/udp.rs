@@ -1,23 +1,83 @@
-//! UDP by WASI 0.2: opening and datagrams are counted. The rest is the library's, which asks before each datagram that
-//! leaves and drops those of strangers.
+//! UDP by WASI 0.2.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use wasmtime::component::Resource;
-use wasmtime_wasi::p2::bindings::sockets::network::{IpAddressFamily, IpSocketAddress, Network};
-use wasmtime_wasi::p2::bindings::sockets::udp::{
-    self, IncomingDatagram, IncomingDatagramStream, OutgoingDatagram, OutgoingDatagramStream,
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily, IpSocketAddress, Network};
+use wasmtime_wasi::p2::{SocketError, SocketResult};
+use wasmtime_wasi_io::async_trait;
+use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
+
+use super::handle::{Later, SocketHandle, came};
+use super::request::{SocketFault, SocketKind, SocketOp, SocketOption, SocketResponse};
+use super::tcp::narrow;
+use super::{View, ours, to_socket_error};
+use crate::bindings::sockets::udp::{
+    self, IncomingDatagram, IncomingDatagramStream, OutgoingDatagram, OutgoingDatagramStream, UdpSocket,
 };
-use wasmtime_wasi::p2::bindings::sockets::udp_create_socket;
-use wasmtime_wasi::p2::{SocketError, SocketResult, UdpSocket};
-use wasmtime_wasi_io::poll::DynPollable;
+use crate::bindings::sockets::udp_create_socket;
+use crate::imports::host_calls::protocol::ByteBlob;
 
-use super::View;
+/// A socket, as far as its guest has come with it.
+struct Udp {
+    plug: Arc<SocketHandle>,
+    binding: bool,
+    bound: bool,
+    connected: bool,
+    next: Next,
+}
 
-type Socket = Resource<UdpSocket>;
+/// The next datagram, once it was asked for. It outlives the stream that asked.
+type Next = Arc<Mutex<Option<Later>>>;
+
+struct Incoming {
+    plug: Arc<SocketHandle>,
+    next: Next,
+}
+
+struct Outgoing {
+    plug: Arc<SocketHandle>,
+    permit: usize,
+}
+
+/// As many as the engine's library allows at once.
+const DATAGRAMS_MAX: usize = 16;
+
+type Handle = Resource<UdpSocket>;
+
+impl View<'_> {
+    fn udp(&mut self, handle: &Handle) -> SocketResult<&mut Udp> {
+        Ok(self.table.get_mut(&ours(handle))?)
+    }
+
+    async fn udp_get(&mut self, handle: &Handle, knob: SocketOption) -> SocketResult<u64> {
+        self.udp(handle)?.plug.number(SocketOp::Get(knob)).await.map_err(to_socket_error)
+    }
+
+    async fn udp_set(
+        &mut self,
+        handle: &Handle,
+        knob: SocketOption,
+        value: impl Into<u64>,
+    ) -> SocketResult<()> {
+        self.udp(handle)?.plug.done(SocketOp::Set(knob, value.into())).await.map_err(to_socket_error)
+    }
+
+    async fn udp_address(&mut self, handle: &Handle, wanted: SocketOp) -> SocketResult<IpSocketAddress> {
+        let came = self.udp(handle)?.plug.ask(wanted).await;
+        came!(came, SocketResponse::Address(address) => address.into()).map_err(to_socket_error)
+    }
+}
 
 impl udp_create_socket::Host for View<'_> {
-    async fn create_udp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Socket> {
-        self.gate.count_one().map_err(SocketError::trap)?;
-        self.inner().create_udp_socket(family).await
+    async fn create_udp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Handle> {
+        let kind = SocketKind { datagrams: true, v6: matches!(family, IpAddressFamily::Ipv6) };
+        let plug = self.open(kind).await.map_err(to_socket_error)?;
+        let socket = Udp { plug, binding: false, bound: false, connected: false, next: Arc::default() };
+        let socket = self.table.push(socket)?;
+        Ok(Resource::new_own(socket.rep()))
     }
 }
 
@@ -26,123 +86,200 @@ impl udp::Host for View<'_> {}
 impl udp::HostUdpSocket for View<'_> {
     async fn start_bind(
         &mut self,
-        socket: Socket,
+        handle: Handle,
         network: Resource<Network>,
         address: IpSocketAddress,
     ) -> SocketResult<()> {
-        udp::HostUdpSocket::start_bind(&mut self.inner(), socket, network, address).await
+        self.table.get(&network)?;
+        let socket = self.udp(&handle)?;
+        if socket.binding {
+            return Err(ErrorCode::ConcurrencyConflict.into());
+        }
+        socket.plug.done(SocketOp::Bind(address.into())).await.map_err(to_socket_error)?;
+        (socket.binding, socket.bound) = (true, true);
+        Ok(())
     }
 
-    fn finish_bind(&mut self, socket: Socket) -> SocketResult<()> {
-        udp::HostUdpSocket::finish_bind(&mut self.inner(), socket)
+    async fn finish_bind(&mut self, handle: Handle) -> SocketResult<()> {
+        let socket = self.udp(&handle)?;
+        if std::mem::take(&mut socket.binding) { Ok(()) } else { Err(ErrorCode::NotInProgress.into()) }
     }
 
     async fn stream(
         &mut self,
-        socket: Socket,
+        handle: Handle,
         remote: Option<IpSocketAddress>,
     ) -> SocketResult<(Resource<IncomingDatagramStream>, Resource<OutgoingDatagramStream>)> {
-        self.inner().stream(socket, remote).await
+        let this = ours::<_, Udp>(&handle);
+        if self.table.iter_children(&this)?.any(|child| child.is::<Incoming>() || child.is::<Outgoing>()) {
+            return Err(SocketError::trap(wasmtime::format_err!("its streams before are not dropped yet")));
+        }
+        let socket = self.udp(&handle)?;
+        if !socket.bound {
+            return Err(ErrorCode::InvalidState.into());
+        }
+        if let Some(remote) = remote {
+            socket.plug.done(SocketOp::Connect(remote.into())).await.map_err(to_socket_error)?;
+            socket.connected = true;
+        } else if std::mem::take(&mut socket.connected) {
+            socket.plug.done(SocketOp::Disconnect).await.map_err(to_socket_error)?;
+        }
+        let incoming = Incoming { plug: Arc::clone(&socket.plug), next: Arc::clone(&socket.next) };
+        let outgoing = Outgoing { plug: Arc::clone(&socket.plug), permit: 0 };
+        let incoming = self.table.push_child(incoming, &this)?;
+        let outgoing = self.table.push_child(outgoing, &this)?;
+        Ok((Resource::new_own(incoming.rep()), Resource::new_own(outgoing.rep())))
     }
 
-    fn local_address(&mut self, socket: Socket) -> SocketResult<IpSocketAddress> {
-        udp::HostUdpSocket::local_address(&mut self.inner(), socket)
+    async fn local_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
+        self.udp_address(&handle, SocketOp::Local).await
     }
 
-    fn remote_address(&mut self, socket: Socket) -> SocketResult<IpSocketAddress> {
-        udp::HostUdpSocket::remote_address(&mut self.inner(), socket)
+    async fn remote_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
+        self.udp_address(&handle, SocketOp::Remote).await
     }
 
-    fn address_family(&mut self, socket: Socket) -> wasmtime::Result<IpAddressFamily> {
-        udp::HostUdpSocket::address_family(&mut self.inner(), socket)
+    async fn address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
+        let socket = self.table.get::<Udp>(&ours(&handle))?;
+        Ok(if socket.plug.kind.v6 { IpAddressFamily::Ipv6 } else { IpAddressFamily::Ipv4 })
     }
 
-    fn unicast_hop_limit(&mut self, socket: Socket) -> SocketResult<u8> {
-        self.inner().unicast_hop_limit(socket)
+    async fn unicast_hop_limit(&mut self, handle: Handle) -> SocketResult<u8> {
+        narrow(self.udp_get(&handle, SocketOption::HopLimit).await?)
     }
 
-    fn set_unicast_hop_limit(&mut self, socket: Socket, value: u8) -> SocketResult<()> {
-        udp::HostUdpSocket::set_unicast_hop_limit(&mut self.inner(), socket, value)
+    async fn set_unicast_hop_limit(&mut self, handle: Handle, value: u8) -> SocketResult<()> {
+        self.udp_set(&handle, SocketOption::HopLimit, value).await
     }
 
-    fn receive_buffer_size(&mut self, socket: Socket) -> SocketResult<u64> {
-        udp::HostUdpSocket::receive_buffer_size(&mut self.inner(), socket)
+    async fn receive_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
+        self.udp_get(&handle, SocketOption::ReceiveBuffer).await
     }
 
-    fn set_receive_buffer_size(&mut self, socket: Socket, value: u64) -> SocketResult<()> {
-        udp::HostUdpSocket::set_receive_buffer_size(&mut self.inner(), socket, value)
+    async fn set_receive_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
+        self.udp_set(&handle, SocketOption::ReceiveBuffer, value).await
     }
 
-    fn send_buffer_size(&mut self, socket: Socket) -> SocketResult<u64> {
-        udp::HostUdpSocket::send_buffer_size(&mut self.inner(), socket)
+    async fn send_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
+        self.udp_get(&handle, SocketOption::SendBuffer).await
     }
 
-    fn set_send_buffer_size(&mut self, socket: Socket, value: u64) -> SocketResult<()> {
-        udp::HostUdpSocket::set_send_buffer_size(&mut self.inner(), socket, value)
+    async fn set_send_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
+        self.udp_set(&handle, SocketOption::SendBuffer, value).await
     }
 
-    fn subscribe(&mut self, socket: Socket) -> wasmtime::Result<Resource<DynPollable>> {
-        udp::HostUdpSocket::subscribe(&mut self.inner(), socket)
+    async fn subscribe(&mut self, handle: Handle) -> wasmtime::Result<Resource<DynPollable>> {
+        subscribe(self.table, ours::<_, Udp>(&handle))
     }
 
-    fn drop(&mut self, socket: Socket) -> wasmtime::Result<()> {
-        udp::HostUdpSocket::drop(&mut self.inner(), socket)
+    async fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
+        self.table.delete(Resource::<Udp>::new_own(handle.rep()))?;
+        Ok(())
     }
 }
 
-impl View<'_> {
-    fn count<'a>(&self, mut datagrams: impl Iterator<Item = &'a Vec<u8>>) -> SocketResult<()> {
-        datagrams.try_for_each(|data| self.gate.count_datagram(data)).map_err(SocketError::trap)
+#[async_trait]
+impl Pollable for Udp {
+    /// Nothing that is done with it lasts.
+    async fn ready(&mut self) {}
+}
+
+impl Incoming {
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        next.get_or_insert_with(|| Later::new(self.plug.begin(SocketOp::ReceiveFrom, None))).poll_ready(cx)
     }
+
+    /// The next datagram; nothing if none is there.
+    fn receive(&self) -> Result<Option<(Vec<u8>, SocketAddr)>, SocketFault> {
+        if self.poll_next(&mut Context::from_waker(Waker::noop())).is_pending() {
+            return Ok(None);
+        }
+        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Ok(came)) = next.map(Later::take) else { return Ok(None) };
+        came!(came, SocketResponse::Datagram(ByteBlob(data), from) => Some((data, from)))
+    }
+}
+
+#[async_trait]
+impl Pollable for Incoming {
+    async fn ready(&mut self) {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await;
+    }
+}
+
+#[async_trait]
+impl Pollable for Outgoing {
+    async fn ready(&mut self) {}
 }
 
 impl udp::HostIncomingDatagramStream for View<'_> {
-    fn receive(
+    async fn receive(
         &mut self,
         stream: Resource<IncomingDatagramStream>,
         max: u64,
     ) -> SocketResult<Vec<IncomingDatagram>> {
-        let datagrams = self.inner().receive(stream, max)?;
-        self.count(datagrams.iter().map(|datagram| &datagram.data))?;
-        Ok(datagrams)
+        let stream = self.table.get::<Incoming>(&ours(&stream))?;
+        if max == 0 {
+            return Ok(Vec::new());
+        }
+        // One at a time: what is asked for and has come counts.
+        let next = stream.receive().map_err(to_socket_error)?;
+        let datagram =
+            |(data, from): (Vec<u8>, SocketAddr)| IncomingDatagram { data, remote_address: from.into() };
+        Ok(next.map(datagram).into_iter().collect())
     }
 
-    fn subscribe(
+    async fn subscribe(
         &mut self,
         stream: Resource<IncomingDatagramStream>,
     ) -> wasmtime::Result<Resource<DynPollable>> {
-        udp::HostIncomingDatagramStream::subscribe(&mut self.inner(), stream)
+        subscribe(self.table, ours::<_, Incoming>(&stream))
     }
 
-    fn drop(&mut self, stream: Resource<IncomingDatagramStream>) -> wasmtime::Result<()> {
-        udp::HostIncomingDatagramStream::drop(&mut self.inner(), stream)
+    async fn drop(&mut self, stream: Resource<IncomingDatagramStream>) -> wasmtime::Result<()> {
+        self.table.delete(Resource::<Incoming>::new_own(stream.rep()))?;
+        Ok(())
     }
 }
 
 impl udp::HostOutgoingDatagramStream for View<'_> {
-    fn check_send(&mut self, stream: Resource<OutgoingDatagramStream>) -> SocketResult<u64> {
-        self.inner().check_send(stream)
+    async fn check_send(&mut self, stream: Resource<OutgoingDatagramStream>) -> SocketResult<u64> {
+        let stream = self.table.get_mut::<Outgoing>(&ours(&stream))?;
+        stream.permit = DATAGRAMS_MAX;
+        Ok(DATAGRAMS_MAX as u64)
     }
 
-    fn send(
+    async fn send(
         &mut self,
         stream: Resource<OutgoingDatagramStream>,
-        mut datagrams: Vec<OutgoingDatagram>,
+        datagrams: Vec<OutgoingDatagram>,
     ) -> SocketResult<u64> {
-        // The interface lets a host send fewer than it is given. One at a time, what is counted is what is sent.
-        datagrams.truncate(1);
-        self.count(datagrams.iter().map(|datagram| &datagram.data))?;
-        self.inner().send(stream, datagrams)
+        let stream = self.table.get_mut::<Outgoing>(&ours(&stream))?;
+        // The interface lets a host send fewer than it is given: one at a time.
+        let Some(OutgoingDatagram { data, remote_address }) = datagrams.into_iter().next() else {
+            return Ok(0);
+        };
+        if std::mem::take(&mut stream.permit) == 0 {
+            return Err(SocketError::trap(wasmtime::format_err!("more datagrams than check-send allows")));
+        }
+        if data.len() > usize::from(u16::MAX) {
+            return Err(ErrorCode::DatagramTooLarge.into());
+        }
+        let to = remote_address.map(SocketAddr::from);
+        stream.plug.done(SocketOp::SendTo(ByteBlob(data), to)).await.map_err(to_socket_error)?;
+        Ok(1)
     }
 
-    fn subscribe(
+    async fn subscribe(
         &mut self,
         stream: Resource<OutgoingDatagramStream>,
     ) -> wasmtime::Result<Resource<DynPollable>> {
-        udp::HostOutgoingDatagramStream::subscribe(&mut self.inner(), stream)
+        subscribe(self.table, ours::<_, Outgoing>(&stream))
     }
 
     async fn drop(&mut self, stream: Resource<OutgoingDatagramStream>) -> wasmtime::Result<()> {
-        udp::HostOutgoingDatagramStream::drop(&mut self.inner(), stream).await
+        self.table.delete(Resource::<Outgoing>::new_own(stream.rep()))?;
+        Ok(())
     }
 }

@@ -16,7 +16,7 @@ use toolgate_policy::limits::load::{
 };
 
 use super::Found;
-use crate::artifact::{Artifact, TooMuch};
+use crate::artifact::{Artifact, TooLargeError};
 use crate::signature::anchor::SignerHint;
 use crate::signature::choose::{self, Names, choose};
 use crate::signature::name::{self, is_signature_of};
@@ -24,7 +24,7 @@ use crate::signature::{SignatureFile, Unread};
 
 /// Why nothing was fetched.
 #[derive(Debug, thiserror::Error)]
-pub enum NotFile {
+pub enum FileError {
     /// It cannot be opened.
     #[error("open {0}")]
     Open(PathBuf, #[source] io::Error),
@@ -33,7 +33,7 @@ pub enum NotFile {
     NotAFile(PathBuf),
     /// It is too large, or reading it failed.
     #[error("read {0}")]
-    Read(PathBuf, #[source] TooMuch),
+    Read(PathBuf, #[source] TooLargeError),
     /// It is a link that leads out of its folder of plugins, or nowhere.
     #[error("read {0}: it is a link, and does not lead to a file in its own folder")]
     Link(PathBuf),
@@ -45,26 +45,26 @@ pub enum NotFile {
     TooManyEntries(PathBuf),
 }
 
-impl NotFile {
+impl FileError {
     /// Whether there was nothing to be had, rather than something that is not taken.
     pub(crate) fn is_absence(&self) -> bool {
         match self {
-            Self::Open(..) | Self::Read(_, TooMuch::Io(_)) => true,
+            Self::Open(..) | Self::Read(_, TooLargeError::Io(_)) => true,
             Self::NotAFile(_)
             | Self::Link(_)
             | Self::Forbidden(_)
-            | Self::Read(_, TooMuch::Bytes(_))
+            | Self::Read(_, TooLargeError::Bytes(_))
             | Self::TooManyEntries(_) => false,
         }
     }
 }
 
-pub(super) fn fetch(path: &Path, signers: &[SignerHint]) -> Result<Found, NotFile> {
+pub(super) fn fetch(path: &Path, signers: &[SignerHint]) -> Result<Found, FileError> {
     fetch_with(path, signers, read_regular)
 }
 
 /// The same in a folder of plugins. Whoever may put a file there chooses among the files of that folder, and no others.
-pub(super) fn fetch_within(folder: &Path, name: &str, signers: &[SignerHint]) -> Result<Found, NotFile> {
+pub(super) fn fetch_within(folder: &Path, name: &str, signers: &[SignerHint]) -> Result<Found, FileError> {
     let within = |path: &Path, bytes_max| read(path, open_within(folder, path)?, bytes_max);
     fetch_with(&folder.join(name), signers, within)
 }
@@ -72,8 +72,8 @@ pub(super) fn fetch_within(folder: &Path, name: &str, signers: &[SignerHint]) ->
 fn fetch_with(
     path: &Path,
     signers: &[SignerHint],
-    read: impl Fn(&Path, u64) -> Result<Artifact, NotFile>,
-) -> Result<Found, NotFile> {
+    read: impl Fn(&Path, u64) -> Result<Artifact, FileError>,
+) -> Result<Found, FileError> {
     let artifact = read(path, COMPONENT_BYTES_MAX)?;
     let (mut files, mut unread) = (Vec::new(), Vec::new());
     let mut bytes_left = ATTACHED_READ_BYTES_MAX;
@@ -86,14 +86,14 @@ fn fetch_with(
                 bytes_left -= file.bytes().len() as u64;
                 files.push(SignatureFile { name, bytes: file.bytes().to_vec() });
             }
-            Err(NotFile::Read(_, TooMuch::Bytes(bytes))) if bytes < bytes_max => {
+            Err(FileError::Read(_, TooLargeError::Bytes(bytes))) if bytes < bytes_max => {
                 unread.push(Unread::beyond(&name));
             }
-            Err(NotFile::Read(_, error)) => unread.push(Unread::because(&name, &error)),
-            Err(NotFile::NotAFile(_)) => {
+            Err(FileError::Read(_, error)) => unread.push(Unread::because(&name, &error)),
+            Err(FileError::NotAFile(_)) => {
                 unread.push(Unread { name, why: "it is not a regular file".to_owned() });
             }
-            Err(NotFile::Link(_)) => {
+            Err(FileError::Link(_)) => {
                 let why = "it is a link, and does not lead to a file in its own folder".to_owned();
                 unread.push(Unread { name, why });
             }
@@ -116,7 +116,7 @@ fn by_name(name: &str) -> (bool, &str) {
 
 /// Signature files in the order in which they are read: the names without digits, then those with the digits of a signer, which nobody
 /// can have a second time, then the others; of each the small ones first. And how many more there are, of which nothing is held.
-fn in_turn(component: &Path, signers: &[SignerHint]) -> Result<(Vec<(PathBuf, u64)>, usize), NotFile> {
+fn in_turn(component: &Path, signers: &[SignerHint]) -> Result<(Vec<(PathBuf, u64)>, usize), FileError> {
     let of_signers: BTreeSet<String> = signers.iter().map(SignerHint::digits).collect();
     let turn = |(path, _): &(PathBuf, u64)| {
         let name = path.to_string_lossy();
@@ -143,16 +143,16 @@ fn in_turn(component: &Path, signers: &[SignerHint]) -> Result<(Vec<(PathBuf, u6
 
 /// Opens a file of a folder. Where a link leads is found out first and then opened beneath the folder: one that is changed
 /// meanwhile leads nowhere else.
-fn open_within(folder: &Path, path: &Path) -> Result<File, NotFile> {
+fn open_within(folder: &Path, path: &Path) -> Result<File, FileError> {
     let fail = |error: io::Error| match error.kind() {
-        io::ErrorKind::PermissionDenied => NotFile::Forbidden(path.to_owned()),
-        io::ErrorKind::NotFound if path.is_symlink() => NotFile::Link(path.to_owned()),
-        _ if Errno::from_io_error(&error) == Some(Errno::LOOP) => NotFile::Link(path.to_owned()),
-        _ => NotFile::Open(path.to_owned(), error),
+        io::ErrorKind::PermissionDenied => FileError::Forbidden(path.to_owned()),
+        io::ErrorKind::NotFound if path.is_symlink() => FileError::Link(path.to_owned()),
+        _ if Errno::from_io_error(&error) == Some(Errno::LOOP) => FileError::Link(path.to_owned()),
+        _ => FileError::Open(path.to_owned(), error),
     };
     let top = folder.canonicalize().map_err(fail)?;
     let real = path.canonicalize().map_err(fail)?;
-    let inside = real.strip_prefix(&top).map_err(|_| NotFile::Link(path.to_owned()))?;
+    let inside = real.strip_prefix(&top).map_err(|_| FileError::Link(path.to_owned()))?;
     let dir = Dir::open_ambient_dir(&top, ambient_authority()).map_err(fail)?;
     let mut options = OpenOptions::new();
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
@@ -165,7 +165,7 @@ fn open_within(folder: &Path, path: &Path) -> Result<File, NotFile> {
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub fn signature_names(component: &Path) -> Result<Vec<PathBuf>, NotFile> {
+pub fn signature_names(component: &Path) -> Result<Vec<PathBuf>, FileError> {
     let mut names = Vec::new();
     each_beside(component, |(path, _)| names.push(path))?;
     names.sort();
@@ -178,14 +178,14 @@ pub fn component_of(signature: &str) -> Option<&str> {
 }
 
 /// The same one after the other, each with how many bytes of it are read.
-fn each_beside(component: &Path, mut each: impl FnMut((PathBuf, u64))) -> Result<(), NotFile> {
+fn each_beside(component: &Path, mut each: impl FnMut((PathBuf, u64))) -> Result<(), FileError> {
     let (Some(folder), Some(name)) =
         (component.parent(), component.file_name().and_then(|name| name.to_str()))
     else {
         return Ok(());
     };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let open = |error| NotFile::Open(folder.to_owned(), error);
+    let open = |error| FileError::Open(folder.to_owned(), error);
     for entry in std::fs::read_dir(folder).map_err(open)? {
         let entry = entry.map_err(open)?;
         let beside = entry.file_name();
@@ -201,12 +201,12 @@ fn each_beside(component: &Path, mut each: impl FnMut((PathBuf, u64))) -> Result
 ///
 /// # Errors
 /// When the folder cannot be read, or more lies in it than is looked at.
-pub fn folder(folder: &Path) -> Result<Vec<String>, NotFile> {
-    let open = |error| NotFile::Open(folder.to_owned(), error);
+pub fn folder(folder: &Path) -> Result<Vec<String>, FileError> {
+    let open = |error| FileError::Open(folder.to_owned(), error);
     let mut names = Vec::new();
     for (count, entry) in std::fs::read_dir(folder).map_err(open)?.enumerate() {
         if count >= FOLDER_ENTRIES_MAX {
-            return Err(NotFile::TooManyEntries(folder.to_owned()));
+            return Err(FileError::TooManyEntries(folder.to_owned()));
         }
         let name = entry.map_err(open)?.file_name().to_string_lossy().into_owned();
         if name.ends_with(".wasm") && !name.starts_with('.') {
@@ -220,20 +220,20 @@ pub fn folder(folder: &Path) -> Result<Vec<String>, NotFile> {
 /// Reads a regular file that a command names, of at most so many bytes.
 ///
 /// # Errors
-/// [`NotFile`].
-pub fn read_regular(path: &Path, bytes_max: u64) -> Result<Artifact, NotFile> {
+/// [`FileError`].
+pub fn read_regular(path: &Path, bytes_max: u64) -> Result<Artifact, FileError> {
     // Without this, opening a pipe would wait for somebody to write to it.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(path);
-    read(path, file.map_err(|error| NotFile::Open(path.to_owned(), error))?, bytes_max)
+    read(path, file.map_err(|error| FileError::Open(path.to_owned(), error))?, bytes_max)
 }
 
-fn read(path: &Path, file: File, bytes_max: u64) -> Result<Artifact, NotFile> {
-    let metadata = file.metadata().map_err(|error| NotFile::Open(path.to_owned(), error))?;
+fn read(path: &Path, file: File, bytes_max: u64) -> Result<Artifact, FileError> {
+    let metadata = file.metadata().map_err(|error| FileError::Open(path.to_owned(), error))?;
     if !metadata.is_file() {
-        return Err(NotFile::NotAFile(path.to_owned()));
+        return Err(FileError::NotAFile(path.to_owned()));
     }
-    Artifact::read(file, bytes_max).map_err(|error| NotFile::Read(path.to_owned(), error))
+    Artifact::read(file, bytes_max).map_err(|error| FileError::Read(path.to_owned(), error))
 }
 
 #[cfg(test)]

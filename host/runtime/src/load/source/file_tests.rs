@@ -74,7 +74,7 @@ fn a_link_in_a_folder_of_plugins_is_followed_where_it_ends_inside() {
     ] {
         symlink(to, inside.join(name)).unwrap();
         let refused = fetch_within(&inside, name, &[]).err().unwrap();
-        assert!(matches!(refused, NotFile::Link(_)), "{name}: {refused}");
+        assert!(matches!(refused, FileError::Link(_)), "{name}: {refused}");
         assert!(!refused.is_absence(), "{name}");
         std::fs::remove_file(inside.join(name)).unwrap();
     }
@@ -88,7 +88,7 @@ fn a_link_in_a_folder_of_plugins_is_followed_where_it_ends_inside() {
     assert!(found.signatures.is_empty(), "its component is read, and no signature comes from elsewhere");
     assert!(told(&found)[0].contains("it is a link"), "{:?}", told(&found));
     symlink("..2026_01", inside.join("folder.wasm")).unwrap();
-    assert!(matches!(fetch_within(&inside, "folder.wasm", &[]), Err(NotFile::NotAFile(_))));
+    assert!(matches!(fetch_within(&inside, "folder.wasm", &[]), Err(FileError::NotAFile(_))));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_file_with_one_byte_too_many_is_refused() {
     let base = tempfile::tempdir().unwrap();
     let path = base.path().join("a.wasm");
     File::create(&path).unwrap().set_len(COMPONENT_BYTES_MAX + 1).unwrap();
-    assert!(matches!(fetch(&path, &[]), Err(NotFile::Read(_, TooMuch::Bytes(_)))));
+    assert!(matches!(fetch(&path, &[]), Err(FileError::Read(_, TooLargeError::Bytes(_)))));
 }
 
 fn told(found: &Found) -> Vec<String> {

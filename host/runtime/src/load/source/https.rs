@@ -2,30 +2,30 @@
 
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::SIGNATURE_URLS_MAX;
-use toolgate_policy::load::errand::Errand;
+use toolgate_policy::load::fetch::FetchPermit;
 
-use super::{Found, NotFetched};
-use crate::remote::{Away, NotArrived};
+use super::{Found, SourceError};
+use crate::remote::{FetchError, Fetcher};
 use crate::signature::anchor::SignerHint;
 use crate::signature::name;
 use crate::spec::Remote;
 
 pub(super) fn fetch(
-    away: &Away,
-    errand: &Errand,
+    fetcher: &Fetcher,
+    permit: &FetchPermit,
     remote: &Remote,
     pin: Option<Digest>,
     signers: &[SignerHint],
-) -> Result<Found, NotFetched> {
-    let target = errand.target();
+) -> Result<Found, SourceError> {
+    let target = permit.target();
     let whole = target.path_and_query();
     let query = whole.strip_prefix(target.path()).unwrap_or_default();
     let beside = tails(signers).into_iter().map(|tail| {
-        let beside = errand.at("GET", &format!("{}{tail}{query}", target.path()));
-        Ok((format!("component{tail}"), beside.map_err(NotArrived::from)?))
+        let beside = permit.at("GET", &format!("{}{tail}{query}", target.path()));
+        Ok((format!("component{tail}"), beside.map_err(FetchError::from)?))
     });
-    let beside = beside.collect::<Result<Vec<_>, NotArrived>>()?;
-    let arrived = away.file(errand, remote, pin, &beside)?;
+    let beside = beside.collect::<Result<Vec<_>, FetchError>>()?;
+    let arrived = fetcher.file(permit, remote, pin, &beside)?;
     Ok(Found { unread: arrived.unread, ..Found::new(arrived.artifact, arrived.signatures) })
 }
 

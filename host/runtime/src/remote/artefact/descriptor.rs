@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use toolgate_policy::Digest;
 
-use super::{NotAnArtefact, PREDICATE_NOTE, REF_NAME, SIGNER_NOTE, TITLE};
+use super::{ArtefactError, PREDICATE_NOTE, REF_NAME, SIGNER_NOTE, TITLE};
 use crate::artifact::Artifact;
 use crate::json::Json;
 
@@ -58,9 +58,9 @@ impl Descriptor {
         self.note(TITLE)
     }
 
-    pub(super) fn read(json: &Json) -> Result<Self, NotAnArtefact> {
+    pub(super) fn read(json: &Json) -> Result<Self, ArtefactError> {
         if json.get("urls").is_some() {
-            return Err(NotAnArtefact::Urls);
+            return Err(ArtefactError::Urls);
         }
         let text = |key| json.get(key).and_then(Json::as_str);
         let size = match json.get("size") {
@@ -76,11 +76,11 @@ impl Descriptor {
             _ => Vec::new(),
         };
         Ok(Self {
-            media_type: text("mediaType").ok_or(NotAnArtefact::Lacks("mediaType"))?.to_owned(),
+            media_type: text("mediaType").ok_or(ArtefactError::Lacks("mediaType"))?.to_owned(),
             digest: text("digest")
                 .and_then(|digest| digest.parse().ok())
-                .ok_or(NotAnArtefact::Lacks("digest"))?,
-            size: size.ok_or(NotAnArtefact::Lacks("size"))?,
+                .ok_or(ArtefactError::Lacks("digest"))?,
+            size: size.ok_or(ArtefactError::Lacks("size"))?,
             artifact_type: text("artifactType").map(str::to_owned),
             annotations,
         })
@@ -103,13 +103,13 @@ impl Descriptor {
 }
 
 /// Bytes that are those described, or a reason why not.
-pub(in crate::remote) fn checked(artifact: Artifact, wanted: &Descriptor) -> Result<Artifact, NotAnArtefact> {
+pub(in crate::remote) fn checked(artifact: Artifact, wanted: &Descriptor) -> Result<Artifact, ArtefactError> {
     let got = artifact.bytes().len() as u64;
     if got != wanted.size {
-        return Err(NotAnArtefact::OtherSize { got, wanted: wanted.size });
+        return Err(ArtefactError::OtherSize { got, wanted: wanted.size });
     }
     match artifact.digest() == wanted.digest {
         true => Ok(artifact),
-        false => Err(NotAnArtefact::OtherBytes { got: artifact.digest(), wanted: wanted.digest }),
+        false => Err(ArtefactError::OtherBytes { got: artifact.digest(), wanted: wanted.digest }),
     }
 }

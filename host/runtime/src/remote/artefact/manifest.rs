@@ -6,7 +6,7 @@ use toolgate_policy::limits::load::{
 };
 use toolgate_policy::redact::printable;
 
-use super::{Descriptor, EMPTY, INDEX, KINDS, MANIFEST, NotAnArtefact, ROOT, WASM, WASM_CONFIG};
+use super::{ArtefactError, Descriptor, EMPTY, INDEX, KINDS, MANIFEST, ROOT, WASM, WASM_CONFIG};
 use crate::json::{Bounds, Json};
 use crate::signature::name;
 
@@ -37,68 +37,68 @@ impl Manifest {
     /// Reads an image manifest.
     ///
     /// # Errors
-    /// [`NotAnArtefact`] for an index and anything else.
-    pub(in crate::remote) fn read(bytes: &[u8]) -> Result<Self, NotAnArtefact> {
+    /// [`ArtefactError`] for an index and anything else.
+    pub(in crate::remote) fn read(bytes: &[u8]) -> Result<Self, ArtefactError> {
         let manifest = parse(bytes)?;
         if manifest.get("manifests").is_some() {
-            return Err(NotAnArtefact::Index);
+            return Err(ArtefactError::Index);
         }
         match manifest.get("mediaType") {
             None => Ok(Self(manifest)),
             Some(Json::String(kind)) if kind == MANIFEST => Ok(Self(manifest)),
-            Some(Json::String(kind)) if kind == INDEX => Err(NotAnArtefact::Index),
-            Some(Json::String(kind)) => Err(NotAnArtefact::Kind(printable(kind, 100))),
-            Some(_) => Err(NotAnArtefact::Lacks("mediaType")),
+            Some(Json::String(kind)) if kind == INDEX => Err(ArtefactError::Index),
+            Some(Json::String(kind)) => Err(ArtefactError::Kind(printable(kind, 100))),
+            Some(_) => Err(ArtefactError::Lacks("mediaType")),
         }
     }
 
     /// The layer that holds the component.
     ///
     /// # Errors
-    /// [`NotAnArtefact`] for anything but a component as the CNCF Wasm group lays one out.
-    pub(in crate::remote) fn component(&self) -> Result<Descriptor, NotAnArtefact> {
-        let config = Descriptor::read(self.0.get("config").ok_or(NotAnArtefact::Lacks("config"))?)?;
+    /// [`ArtefactError`] for anything but a component as the CNCF Wasm group lays one out.
+    pub(in crate::remote) fn component(&self) -> Result<Descriptor, ArtefactError> {
+        let config = Descriptor::read(self.0.get("config").ok_or(ArtefactError::Lacks("config"))?)?;
         if config.media_type != WASM_CONFIG {
-            return Err(NotAnArtefact::Config(printable(&config.media_type, 100)));
+            return Err(ArtefactError::Config(printable(&config.media_type, 100)));
         }
         let layer = self.only_layer()?;
         match layer.media_type == WASM {
             true => bounded(layer, COMPONENT_BYTES_MAX),
-            false => Err(NotAnArtefact::Layer(printable(&layer.media_type, 100), WASM.to_owned())),
+            false => Err(ArtefactError::Layer(printable(&layer.media_type, 100), WASM.to_owned())),
         }
     }
 
     /// The layer that holds a root, if it is a root's manifest.
     ///
     /// # Errors
-    /// [`NotAnArtefact`] when it has another layer.
-    pub(in crate::remote) fn root(&self) -> Result<Option<Descriptor>, NotAnArtefact> {
+    /// [`ArtefactError`] when it has another layer.
+    pub(in crate::remote) fn root(&self) -> Result<Option<Descriptor>, ArtefactError> {
         if self.text("artifactType") != Some(ROOT) {
             return Ok(None);
         }
         let layer = self.only_layer()?;
         match layer.media_type == ROOT {
             true => bounded(layer, CONFIG_BYTES_MAX).map(Some),
-            false => Err(NotAnArtefact::Layer(printable(&layer.media_type, 100), ROOT.to_owned())),
+            false => Err(ArtefactError::Layer(printable(&layer.media_type, 100), ROOT.to_owned())),
         }
     }
 
     /// The artefact that it is about, if it is about another: a component is about none.
     ///
     /// # Errors
-    /// [`NotAnArtefact`] when that cannot be read.
-    pub(in crate::remote) fn subject(&self) -> Result<Option<Digest>, NotAnArtefact> {
+    /// [`ArtefactError`] when that cannot be read.
+    pub(in crate::remote) fn subject(&self) -> Result<Option<Digest>, ArtefactError> {
         let Some(subject) = self.0.get("subject") else { return Ok(None) };
         let digest = subject.get("digest").and_then(|digest| digest.as_str()?.parse().ok());
-        digest.map(Some).ok_or(NotAnArtefact::Lacks("subject"))
+        digest.map(Some).ok_or(ArtefactError::Lacks("subject"))
     }
 
     /// What it has to say about another artefact. Its own type counts, then the one by which it was listed (`listed`), then
     /// the types of its layers: tools that write and copy such artefacts leave out one or the other.
     ///
     /// # Errors
-    /// [`NotAnArtefact`] for a signature that cannot be read.
-    pub(in crate::remote) fn attached(&self, listed: Option<&str>) -> Result<Attached, NotAnArtefact> {
+    /// [`ArtefactError`] for a signature that cannot be read.
+    pub(in crate::remote) fn attached(&self, listed: Option<&str>) -> Result<Attached, ArtefactError> {
         let own = self.own_type();
         let declared = [own, listed].into_iter().map(says).find(|says| *says != Says::Nothing);
         if declared == Some(Says::Other) {
@@ -118,8 +118,8 @@ impl Manifest {
     /// The signatures among its layers, whatever its own type is.
     ///
     /// # Errors
-    /// [`NotAnArtefact`] for a layer that cannot be read.
-    pub(in crate::remote) fn layers_attached(&self) -> Result<Attached, NotAnArtefact> {
+    /// [`ArtefactError`] for a layer that cannot be read.
+    pub(in crate::remote) fn layers_attached(&self) -> Result<Attached, ArtefactError> {
         match self.signatures()? {
             found if found.is_empty() => Ok(Attached::Other(self.kind(None))),
             found => all_bounded(found).map(Attached::Signatures),
@@ -127,10 +127,10 @@ impl Manifest {
     }
 
     /// The layers that are of a type of signatures.
-    fn signatures(&self) -> Result<Vec<(Descriptor, &'static str)>, NotAnArtefact> {
+    fn signatures(&self) -> Result<Vec<(Descriptor, &'static str)>, ArtefactError> {
         let layers = self.layers()?;
         if layers.len() > ATTACHED_MAX {
-            return Err(NotAnArtefact::Layers(layers.len()));
+            return Err(ArtefactError::Layers(layers.len()));
         }
         let mut found = Vec::new();
         for layer in layers {
@@ -157,17 +157,17 @@ impl Manifest {
         self.text("artifactType").or_else(config)
     }
 
-    fn layers(&self) -> Result<&[Json], NotAnArtefact> {
+    fn layers(&self) -> Result<&[Json], ArtefactError> {
         match self.0.get("layers") {
             Some(Json::Array(layers)) => Ok(layers),
-            _ => Err(NotAnArtefact::Lacks("layers")),
+            _ => Err(ArtefactError::Lacks("layers")),
         }
     }
 
-    fn only_layer(&self) -> Result<Descriptor, NotAnArtefact> {
+    fn only_layer(&self) -> Result<Descriptor, ArtefactError> {
         match self.layers()? {
             [layer] => Descriptor::read(layer),
-            layers => Err(NotAnArtefact::Layers(layers.len())),
+            layers => Err(ArtefactError::Layers(layers.len())),
         }
     }
 
@@ -198,23 +198,23 @@ pub(in crate::remote) fn says(kind: Option<&str>) -> Says {
 /// Everything that an index lists, in its order. What cannot be read is in it, too: it is no reason not to read the rest.
 ///
 /// # Errors
-/// [`NotAnArtefact`] when it is no index.
+/// [`ArtefactError`] when it is no index.
 pub(in crate::remote) fn listed(
     index: &[u8],
-) -> Result<Vec<Result<Descriptor, NotAnArtefact>>, NotAnArtefact> {
+) -> Result<Vec<Result<Descriptor, ArtefactError>>, ArtefactError> {
     let index = parse(index)?;
     match index.get("manifests") {
         Some(Json::Array(manifests)) => Ok(manifests.iter().map(Descriptor::read).collect()),
         // An empty list, as some languages write it.
         Some(Json::Null) => Ok(Vec::new()),
-        _ => Err(NotAnArtefact::Lacks("manifests")),
+        _ => Err(ArtefactError::Lacks("manifests")),
     }
 }
 
 /// Layers that hold signatures, none larger than one of its form may be.
 fn all_bounded(
     layers: Vec<(Descriptor, &'static str)>,
-) -> Result<Vec<(Descriptor, &'static str)>, NotAnArtefact> {
+) -> Result<Vec<(Descriptor, &'static str)>, ArtefactError> {
     let bounded = layers.into_iter().map(|(layer, ending)| {
         let bytes_max = name::form(ending).map_or(0, |(_, bytes_max)| bytes_max);
         Ok((bounded(layer, bytes_max)?, ending))
@@ -222,14 +222,14 @@ fn all_bounded(
     bounded.collect()
 }
 
-fn bounded(layer: Descriptor, bytes_max: u64) -> Result<Descriptor, NotAnArtefact> {
+fn bounded(layer: Descriptor, bytes_max: u64) -> Result<Descriptor, ArtefactError> {
     match layer.size <= bytes_max {
         true => Ok(layer),
-        false => Err(NotAnArtefact::Large(layer.size, bytes_max)),
+        false => Err(ArtefactError::Large(layer.size, bytes_max)),
     }
 }
 
-fn parse(text: &[u8]) -> Result<Json, NotAnArtefact> {
+fn parse(text: &[u8]) -> Result<Json, ArtefactError> {
     let bounds = Bounds {
         bytes_max: usize::try_from(MANIFEST_BYTES_MAX).unwrap_or(usize::MAX),
         depth_max: 16,
@@ -238,6 +238,6 @@ fn parse(text: &[u8]) -> Result<Json, NotAnArtefact> {
     let json = Json::parse(text, bounds)?;
     match json.get("schemaVersion") {
         Some(Json::Integer(2)) => Ok(json),
-        _ => Err(NotAnArtefact::Lacks("schemaVersion 2")),
+        _ => Err(ArtefactError::Lacks("schemaVersion 2")),
     }
 }

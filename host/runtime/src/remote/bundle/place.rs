@@ -15,7 +15,7 @@ use toolgate_policy::limits::load::{
 use toolgate_policy::redact::printable;
 
 use super::super::artefact::{self, Descriptor};
-use super::NotABundle;
+use super::BundleError;
 use crate::artifact::Artifact;
 
 /// The files of a bundle.
@@ -39,8 +39,8 @@ struct Span {
 
 impl Files {
     /// Opens a folder or a tar. Nothing in it is read but the heads of the tar's entries.
-    pub(super) fn open(from: &Path) -> Result<Self, NotABundle> {
-        let not_open = |error| NotABundle::Open(from.to_owned(), error);
+    pub(super) fn open(from: &Path) -> Result<Self, BundleError> {
+        let not_open = |error| BundleError::Open(from.to_owned(), error);
         let place = match std::fs::metadata(from).map_err(not_open)?.is_dir() {
             true => Place::Folder(Dir::open_ambient_dir(from, ambient_authority()).map_err(not_open)?),
             false => open_tar(from)?,
@@ -55,16 +55,16 @@ impl Files {
     }
 
     /// What a descriptor names.
-    pub(super) fn blob(&mut self, wanted: &Descriptor, bytes_max: u64) -> Result<Artifact, NotABundle> {
+    pub(super) fn blob(&mut self, wanted: &Descriptor, bytes_max: u64) -> Result<Artifact, BundleError> {
         Ok(artefact::checked(self.get(&super::blob_path(wanted.digest), bytes_max)?, wanted)?)
     }
 
     /// A file of at most so many bytes.
-    pub(super) fn get(&mut self, path: &str, bytes_max: u64) -> Result<Artifact, NotABundle> {
-        let io = |error| NotABundle::Io(path.into(), error);
+    pub(super) fn get(&mut self, path: &str, bytes_max: u64) -> Result<Artifact, BundleError> {
+        let io = |error| BundleError::Io(path.into(), error);
         let file = match &mut self.place {
             Place::Tar(file, spans) => {
-                let span = *spans.get(path).ok_or(NotABundle::Entry(path.to_owned(), "it is not there"))?;
+                let span = *spans.get(path).ok_or(BundleError::Entry(path.to_owned(), "it is not there"))?;
                 file.seek(SeekFrom::Start(span.from)).map_err(io)?;
                 file.try_clone().map_err(io)?.take(span.bytes)
             }
@@ -73,15 +73,15 @@ impl Files {
                 let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
                 let file = dir.open_with(path, options.read(true).custom_flags(flags)).map_err(io)?;
                 if !file.metadata().map_err(io)?.is_file() {
-                    return Err(NotABundle::Entry(path.to_owned(), "it is no plain file"));
+                    return Err(BundleError::Entry(path.to_owned(), "it is not a plain file"));
                 }
                 file.into_std().take(u64::MAX)
             }
         };
         let bounded = bytes_max.min(self.left);
         let artifact = Artifact::read(file, bounded).map_err(|error| match bounded == bytes_max {
-            true => NotABundle::TooMuch(path.to_owned(), error),
-            false => NotABundle::Large,
+            true => BundleError::TooLargeError(path.to_owned(), error),
+            false => BundleError::Large,
         })?;
         self.left -= artifact.bytes().len() as u64;
         Ok(artifact)
@@ -93,29 +93,29 @@ const BLOCK_BYTES: u64 = 512;
 
 /// Finds the plain files of a tar. Anything else in it but folders refuses all of it. Every entry is taken as its own head has it: what
 /// gives an entry another name or size (long names, most of pax) is refused, so that no second reader sees another archive.
-fn open_tar(from: &Path) -> Result<Place, NotABundle> {
-    let io = |error| NotABundle::Io(from.to_owned(), error);
+fn open_tar(from: &Path) -> Result<Place, BundleError> {
+    let io = |error| BundleError::Io(from.to_owned(), error);
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let file = std::os::unix::fs::OpenOptionsExt::custom_flags(File::options().read(true), flags).open(from);
-    let file = file.map_err(|error| NotABundle::Open(from.to_owned(), error))?;
+    let file = file.map_err(|error| BundleError::Open(from.to_owned(), error))?;
     let metadata = file.metadata().map_err(io)?;
     if !metadata.is_file() {
-        return Err(NotABundle::Entry(printable(&from.to_string_lossy(), 200), "it is no plain file"));
+        return Err(BundleError::Entry(printable(&from.to_string_lossy(), 200), "it is not a plain file"));
     }
     let mut spans = BTreeMap::new();
     let mut total: u64 = 0;
     let mut archive = tar::Archive::new(&file);
     for (count, entry) in archive.entries_with_seek().map_err(io)?.raw(true).enumerate() {
-        let cut_off = || NotABundle::CutOff(from.to_owned());
+        let cut_off = || BundleError::CutOff(from.to_owned());
         let in_the_middle = count > 0 && !metadata.len().is_multiple_of(BLOCK_BYTES);
         let mut entry = entry.map_err(|error| if in_the_middle { cut_off() } else { io(error) })?;
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let refused = |why| NotABundle::Entry(printable(&path, 200), why);
+        let refused = |why| BundleError::Entry(printable(&path, 200), why);
         let (kind, span) =
             (entry.header().entry_type(), Span { from: entry.raw_file_position(), bytes: entry.size() });
         total = total.saturating_add(span.bytes);
         if total > BUNDLE_BYTES_MAX || count >= BUNDLE_ENTRIES_MAX || spans.len() >= BUNDLE_FILES_MAX {
-            return Err(NotABundle::Large);
+            return Err(BundleError::Large);
         }
         if span.from.saturating_add(span.bytes) > metadata.len() {
             return Err(cut_off());
@@ -129,14 +129,14 @@ fn open_tar(from: &Path) -> Result<Place, NotABundle> {
                 }
                 continue;
             }
-            _ => return Err(refused("it is no plain file")),
+            _ => return Err(refused("it is not a plain file")),
         }
         let name = path.strip_prefix("./").unwrap_or(&path);
         if name.is_empty() || name.split('/').any(|part| matches!(part, "" | "." | "..")) {
             return Err(refused("it leads outside the bundle"));
         }
         if spans.insert(name.to_owned(), span).is_some() {
-            return Err(refused("it stands twice"));
+            return Err(refused("it appears twice"));
         }
     }
     // The marker of a layout comes last in what `bundle export` writes.
@@ -144,7 +144,7 @@ fn open_tar(from: &Path) -> Result<Place, NotABundle> {
         && !spans.is_empty()
         && !has_end(&file, metadata.len()).map_err(io)?
     {
-        return Err(NotABundle::CutOff(from.to_owned()));
+        return Err(BundleError::CutOff(from.to_owned()));
     }
     Ok(Place::Tar(file, spans))
 }

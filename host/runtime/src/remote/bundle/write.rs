@@ -11,7 +11,7 @@ use toolgate_policy::Digest;
 use toolgate_policy::limits::load::BUNDLE_FILES_MAX;
 
 use super::super::artefact::{self, Descriptor, INDEX, Interfaces, MANIFEST, REF_NAME};
-use super::{Item, NotABundle, blob_path};
+use super::{BundleError, Item, blob_path};
 
 /// The files of a layout, by their paths in it.
 type Layout<'a> = BTreeMap<String, Cow<'a, [u8]>>;
@@ -23,11 +23,11 @@ const FOLDER_MODE: u32 = 0o755;
 /// Writes a bundle: a tar where the name ends in `.tar`, else a new folder. The same items give the same bytes.
 ///
 /// # Errors
-/// [`NotABundle`]; also when something is there already.
-pub fn write(items: &[(Item, Interfaces)], root: Option<&[u8]>, to: &Path) -> Result<(), NotABundle> {
+/// [`BundleError`]; also when something is there already.
+pub fn write(items: &[(Item, Interfaces)], root: Option<&[u8]>, to: &Path) -> Result<(), BundleError> {
     let layout = laid_out(items, root);
     if layout.len() > BUNDLE_FILES_MAX {
-        return Err(NotABundle::Files(layout.len()));
+        return Err(BundleError::Files(layout.len()));
     }
     let is_tar = to.extension().is_some_and(|extension| extension == "tar");
     let written = if is_tar { write_tar(&layout, to) } else { write_folder(&layout, to) };
@@ -35,9 +35,9 @@ pub fn write(items: &[(Item, Interfaces)], root: Option<&[u8]>, to: &Path) -> Re
         io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotADirectory
             if to.symlink_metadata().is_ok() =>
         {
-            NotABundle::Exists(to.to_owned())
+            BundleError::Exists(to.to_owned())
         }
-        _ => NotABundle::Io(to.to_owned(), error),
+        _ => BundleError::Io(to.to_owned(), error),
     })
 }
 

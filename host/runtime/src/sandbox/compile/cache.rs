@@ -111,7 +111,7 @@ impl Cache {
         let metadata = file.metadata()?;
         let bytes_max = COMPILED_BYTES_MAX + TAG_BYTES as u64;
         if !metadata.is_file() || metadata.len() > bytes_max {
-            return Err(io::Error::other("it is no file, or a larger one than was kept"));
+            return Err(io::Error::other("it is not a file, or a larger one than was kept"));
         }
         let mut kept = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
         file.take(bytes_max).read_to_end(&mut kept)?;

@@ -7,7 +7,7 @@ use crate::spec::EngineKind;
 
 /// Why there is no machine code.
 #[derive(Debug)]
-pub(crate) enum NoCode {
+pub(crate) enum CodeError {
     /// The compiler refuses it.
     Refused(String),
     /// There was not enough memory.
@@ -17,12 +17,12 @@ pub(crate) enum NoCode {
 /// The machine code of a component, as the engine of this kind takes it.
 ///
 /// # Errors
-/// [`NoCode`].
-pub(crate) fn code(component: &[u8], kind: EngineKind) -> Result<Vec<u8>, NoCode> {
+/// [`CodeError`].
+pub(crate) fn code(component: &[u8], kind: EngineKind) -> Result<Vec<u8>, CodeError> {
     engine::compiler(kind).and_then(|engine| engine.precompile_component(component)).map_err(|error| {
         match error.is::<OutOfMemory>() {
-            true => NoCode::Memory,
-            false => NoCode::Refused(format!("{error:#}")),
+            true => CodeError::Memory,
+            false => CodeError::Refused(format!("{error:#}")),
         }
     })
 }

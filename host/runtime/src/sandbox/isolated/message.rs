@@ -12,7 +12,7 @@ use crate::sandbox::prepare::Given;
 /// What a worker is told first. Its body: machine code.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Begin {
+pub(super) struct WorkerInit {
     /// The word of its engine.
     pub(super) engine: String,
     /// What a call may use, by name.
@@ -25,13 +25,13 @@ pub(super) struct Begin {
     /// What the granted folders are called. They stay in the host as well.
     pub(super) folders: Vec<String>,
     /// The functions that will be called, by number.
-    pub(super) functions: Vec<Named>,
+    pub(super) functions: Vec<ExportRef>,
 }
 
 /// A function.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Named {
+pub(super) struct ExportRef {
     pub(super) interface: Option<String>,
     pub(super) function: String,
     /// With what it is entered.
@@ -41,7 +41,7 @@ pub(super) struct Named {
 /// What a worker is told then.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) enum Order {
+pub(super) enum ToWorker {
     /// Enter a function, with this long to its deadline. Body: its arguments.
     Call {
         /// The call.
@@ -72,7 +72,7 @@ pub(super) enum Order {
 /// What a worker says.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) enum Word {
+pub(super) enum FromWorker {
     /// Its walls stand and it takes calls.
     Ready,
     /// It cannot.
@@ -116,14 +116,14 @@ pub(super) enum Word {
         /// How much more it wrote.
         dropped_bytes: u64,
         /// Why there is no result.
-        fault: Option<Told>,
+        fault: Option<WireFault>,
     },
 }
 
 /// A fault, as a worker tells it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Told {
+pub(super) struct WireFault {
     /// Its word.
     pub(super) kind: String,
     /// The name of the limit that was met.
@@ -132,6 +132,8 @@ pub(super) struct Told {
     pub(super) told: String,
     /// For the log.
     pub(super) logged: String,
+    /// Whether the log has what the plugin wrote last.
+    pub(super) logs_last_words: bool,
 }
 
 /// A message as bytes.

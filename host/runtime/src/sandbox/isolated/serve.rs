@@ -13,44 +13,42 @@ use http::{HeaderMap, Method, Request, Uri};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::mpsc::{Receiver, UnboundedReceiver, channel};
+use tokio::sync::mpsc::{Receiver, channel};
 use toolgate_policy::limits::call::CallLimit;
 
 use super::Live;
-use super::asked::{Asked, Exchange, Leaving, Wanted};
-use super::message::Order;
-use crate::egress::{Failure, Timeouts};
-use crate::imports::files::act as file;
-use crate::imports::keyvalue::act::Refused;
-use crate::imports::outside::Here;
-use crate::imports::outside::words::{Answer, Answered, Ask, Asked as Head, Part, spoken};
-use crate::imports::sockets::Gate;
-use crate::imports::sockets::act::{Act, Lane, Refused as NoSocket, Use};
-use crate::imports::sockets::held::Held;
-use crate::meter::Stop;
+use super::message::ToWorker;
+use super::request_gate::{Exchange, Leaving, Pending, PendingRequest};
+use crate::egress::{EgressError, Timeouts};
+use crate::imports::files::request as file;
+use crate::imports::host_calls::Broker;
+use crate::imports::host_calls::protocol::{
+    BodyPart, HostRequest, HostResponse, RequestHead as Head, ResponseHead, encode,
+};
+use crate::imports::keyvalue::request::KeyvalueFault;
+use crate::imports::sockets::SocketBroker;
+use crate::imports::sockets::open_socket::OpenSocket;
+use crate::imports::sockets::request::{SocketFault as NoSocket, SocketLane, SocketOp, SocketRequest};
+use crate::meter::StopError;
 
 /// One call's service. What is under way ends with it.
 pub(super) struct Serving<'a> {
     live: &'a Live,
     id: u64,
-    here: Here,
-    sockets: Gate,
+    here: Broker,
+    sockets: SocketBroker,
     /// How much of the meter's debt the worker was told.
     told: AtomicU64,
 }
 
 impl<'a> Serving<'a> {
-    pub(super) fn new(live: &'a Live, id: u64, here: Here) -> Self {
-        let sockets = Gate::new(&here.powers, &here.meter, &here.notes);
+    pub(super) fn new(live: &'a Live, id: u64, here: Broker) -> Self {
+        let sockets = SocketBroker::new(&here.powers, &here.meter, &here.notes);
         Self { live, id, here, sockets, told: AtomicU64::new(0) }
     }
 
     /// Serves while `until` is waited for, many things at once.
-    pub(super) async fn until<T>(
-        &self,
-        until: impl Future<Output = T>,
-        mut wanted: UnboundedReceiver<Wanted>,
-    ) -> T {
+    pub(super) async fn until<T>(&self, until: impl Future<Output = T>, mut wanted: Receiver<Pending>) -> T {
         tokio::pin!(until);
         let mut under_way = FuturesUnordered::new();
         loop {
@@ -59,7 +57,7 @@ impl<'a> Serving<'a> {
                 ended = &mut until => {
                     // What was said to a socket before the call ended leaves, as far as it can at once.
                     while let Ok(wanted) = wanted.try_recv() {
-                        if let Wanted::Asked(asked) = wanted && matches!(asked.ask, Ask::Sockets(_)) {
+                        if let Pending::Asked(asked) = wanted && matches!(asked.ask, HostRequest::Sockets(_)) {
                             under_way.push(self.serve(asked));
                         }
                     }
@@ -67,17 +65,17 @@ impl<'a> Serving<'a> {
                     return ended;
                 }
                 Some(wanted) = wanted.recv() => match wanted {
-                    Wanted::Asked(asked) => under_way.push(self.serve(asked)),
-                    Wanted::LetGo(thing) => drop(thing),
+                    Pending::Asked(asked) => under_way.push(self.serve(asked)),
+                    Pending::Close(thing) => drop(thing),
                 },
                 Some(()) = under_way.next() => {}
             }
         }
     }
 
-    async fn serve(&self, asked: Asked) {
-        let Asked { number, ask, exchange, held, turn } = asked;
-        if let Ask::Sockets(act) = ask {
+    async fn serve(&self, asked: PendingRequest) {
+        let PendingRequest { number, ask, exchange, held, turn } = asked;
+        if let HostRequest::Sockets(act) = ask {
             if let Some(answer) = self.plug(act, held.as_deref()).await {
                 self.answer(number, &answer, turn);
             }
@@ -98,25 +96,25 @@ impl<'a> Serving<'a> {
     }
 
     /// Whether the call may go on. What it asks for costs as much as any way out of a guest.
-    fn crossed(&self, entering: bool) -> Result<(), Stop> {
+    fn crossed(&self, entering: bool) -> Result<(), StopError> {
         let meter = &self.here.meter;
         meter.crossed(entering, meter.limit(CallLimit::Fuel))
     }
 
-    async fn act(&self, ask: Ask) -> Answer {
+    async fn act(&self, ask: HostRequest) -> HostResponse {
         match ask {
-            Ask::Store(act) => Answer::Store(self.here.act(act).await),
-            Ask::File(act) => Answer::File(self.file(act).await),
-            Ask::LetGo(_)
-            | Ask::Send { .. }
-            | Ask::Body { .. }
-            | Ask::Next { .. }
-            | Ask::Leave { .. }
-            | Ask::Sockets(_) => refused(&ask),
+            HostRequest::Store(act) => HostResponse::Store(self.here.act(act).await),
+            HostRequest::File(act) => HostResponse::File(self.file(act).await),
+            HostRequest::LetGo(_)
+            | HostRequest::Send { .. }
+            | HostRequest::Body { .. }
+            | HostRequest::Next { .. }
+            | HostRequest::Leave { .. }
+            | HostRequest::Sockets(_) => refused(&ask),
         }
     }
 
-    async fn file(&self, act: file::Act) -> Result<file::Came, file::Code> {
+    async fn file(&self, act: file::FileRequest) -> Result<file::FileResponse, file::Code> {
         self.moved(act.bytes());
         let came = self.here.file(act).await?;
         self.moved(came.bytes());
@@ -130,12 +128,12 @@ impl<'a> Serving<'a> {
     }
 
     /// What comes of using a socket; nothing where that is not answered, or nobody wants it any more.
-    async fn plug(&self, act: Act, held: Option<&Held>) -> Option<Answer> {
+    async fn plug(&self, act: SocketRequest, held: Option<&OpenSocket>) -> Option<HostResponse> {
         let lane = match &act {
-            Act::Of(_, wanted) => wanted.lane(),
-            Act::LookUp(_) | Act::Open(_) => Lane::Beside,
+            SocketRequest::Of(_, wanted) => wanted.lane(),
+            SocketRequest::LookUp(_) | SocketRequest::Open(_) => SocketLane::Control,
         };
-        if let (Act::Of(_, Use::Close), Some(held)) = (&act, held) {
+        if let (SocketRequest::Of(_, SocketOp::Close), Some(held)) = (&act, held) {
             held.closed.cancel();
             return None;
         }
@@ -149,56 +147,60 @@ impl<'a> Serving<'a> {
                 () = held.closed.cancelled() => return None,
             },
         };
-        (lane != Lane::End).then_some(Answer::Sockets(came))
+        (lane != SocketLane::End).then_some(HostResponse::Sockets(came))
     }
 
-    async fn exchange(&self, ask: Ask, exchange: &Exchange) -> Answer {
+    async fn exchange(&self, ask: HostRequest, exchange: &Exchange) -> HostResponse {
         match ask {
-            Ask::Send { head, empty } => {
-                self.send(head, empty, exchange).await.map_or_else(Answer::Failed, Answer::Head)
+            HostRequest::Send { head, empty } => {
+                self.send(head, empty, exchange).await.map_or_else(HostResponse::Failed, HostResponse::Head)
             }
-            Ask::Body { exchange: _, part } => leave(part, exchange).await,
-            Ask::Next { .. } => Answer::Part(next(exchange).await),
-            Ask::Leave { .. } | Ask::Store(_) | Ask::File(_) | Ask::LetGo(_) | Ask::Sockets(_) => {
-                refused(&ask)
-            }
+            HostRequest::Body { exchange: _, part } => leave(part, exchange).await,
+            HostRequest::Next { .. } => HostResponse::Part(next(exchange).await),
+            HostRequest::Leave { .. }
+            | HostRequest::Store(_)
+            | HostRequest::File(_)
+            | HostRequest::LetGo(_)
+            | HostRequest::Sockets(_) => refused(&ask),
         }
     }
 
-    async fn send(&self, head: Head, empty: bool, exchange: &Exchange) -> Result<Answered, Failure> {
+    async fn send(&self, head: Head, empty: bool, exchange: &Exchange) -> Result<ResponseHead, EgressError> {
         let timeouts = Timeouts { connect: head.connect, first_byte: head.first_byte };
         let (tell, told) = channel(1);
         let body = Said { parts: (!empty).then_some(told) };
         if !empty {
             *exchange.leaving.lock().await = Some(tell);
         }
-        let request = request(head, body).map_err(|_| Failure::Malformed)?;
+        let request = request(head, body).map_err(|_| EgressError::Malformed)?;
         let (head, body) = self.here.clone().send(request, timeouts).await?.into_parts();
         *exchange.arriving.lock().await = Some(body);
-        Ok(Answered { status: head.status.as_u16(), fields: (&head.headers).into() })
+        Ok(ResponseHead { status: head.status.as_u16(), fields: (&head.headers).into() })
     }
 
     /// Says what came of it, what it cost, and whether the call has met a limit. Its turn is over when that is being said.
-    fn answer(&self, ask: u64, answer: &Answer, turn: OwnedSemaphorePermit) {
+    fn answer(&self, ask: u64, answer: &HostResponse, turn: OwnedSemaphorePermit) {
         let meter = &self.here.meter;
         let debt = meter.debt();
         let fuel = debt.saturating_sub(self.told.swap(debt, Ordering::Relaxed));
         // The deadline among them: what was cut off here by the time is no failure that a guest should hear of.
         let stop = self.crossed(false).err().and_then(|stop| stop.word()).map(str::to_owned);
-        let order = Order::Answer { id: self.id, ask, fuel, stop };
-        self.live.say_in_turn(&order, &spoken(answer).unwrap_or_default(), Some(turn));
+        let order = ToWorker::Answer { id: self.id, ask, fuel, stop };
+        self.live.say_in_turn(&order, &encode(answer).unwrap_or_default(), Some(turn));
     }
 }
 
 /// What there is for a call that has met a limit.
-fn refused(ask: &Ask) -> Answer {
+fn refused(ask: &HostRequest) -> HostResponse {
     match ask {
-        Ask::Store(_) => Answer::Store(Err(Refused::Denied)),
-        Ask::Sockets(_) => Answer::Sockets(Err(NoSocket::AccessDenied)),
-        Ask::File(_) => Answer::File(Err(file::Code::Interrupted)),
-        Ask::LetGo(_) | Ask::Send { .. } | Ask::Body { .. } | Ask::Next { .. } | Ask::Leave { .. } => {
-            Answer::Failed(Failure::Refused)
-        }
+        HostRequest::Store(_) => HostResponse::Store(Err(KeyvalueFault::Denied)),
+        HostRequest::Sockets(_) => HostResponse::Sockets(Err(NoSocket::AccessDenied)),
+        HostRequest::File(_) => HostResponse::File(Err(file::Code::Interrupted)),
+        HostRequest::LetGo(_)
+        | HostRequest::Send { .. }
+        | HostRequest::Body { .. }
+        | HostRequest::Next { .. }
+        | HostRequest::Leave { .. } => HostResponse::Failed(EgressError::Refused),
     }
 }
 
@@ -216,15 +218,15 @@ fn request(head: Head, body: Said) -> Result<Request<Said>, http::Error> {
 }
 
 /// Passes on a part of a request's body, when the one before was taken.
-async fn leave(part: Part, exchange: &Exchange) -> Answer {
+async fn leave(part: BodyPart, exchange: &Exchange) -> HostResponse {
     let (part, is_last) = match part {
-        Part::Data(data) => (Some(Ok(Frame::data(data.into()))), false),
-        Part::Trailers(fields) => match HeaderMap::try_from(fields) {
+        BodyPart::Data(data) => (Some(Ok(Frame::data(data.into()))), false),
+        BodyPart::Trailers(fields) => match HeaderMap::try_from(fields) {
             Ok(trailers) => (Some(Ok(Frame::trailers(trailers))), false),
-            Err(_) => (Some(Err(Failure::Malformed)), true),
+            Err(_) => (Some(Err(EgressError::Malformed)), true),
         },
-        Part::End => (None, true),
-        Part::Broken(failure) => (Some(Err(failure)), true),
+        BodyPart::End => (None, true),
+        BodyPart::Broken(failure) => (Some(Err(failure)), true),
     };
     let mut leaving = exchange.leaving.lock().await;
     let taken = match leaving.as_ref() {
@@ -234,19 +236,19 @@ async fn leave(part: Part, exchange: &Exchange) -> Answer {
     if is_last || !taken {
         *leaving = None;
     }
-    if taken { Answer::Taken } else { Answer::Failed(Failure::Protocol) }
+    if taken { HostResponse::Taken } else { HostResponse::Failed(EgressError::Protocol) }
 }
 
 /// The next part of a response's body.
-async fn next(exchange: &Exchange) -> Part {
+async fn next(exchange: &Exchange) -> BodyPart {
     let mut arriving = exchange.arriving.lock().await;
-    let Some(body) = arriving.as_mut() else { return Part::Broken(Failure::Protocol) };
+    let Some(body) = arriving.as_mut() else { return BodyPart::Broken(EgressError::Protocol) };
     let part = match body.frame().await {
-        None => Part::End,
-        Some(Err(failure)) => Part::Broken(failure),
+        None => BodyPart::End,
+        Some(Err(failure)) => BodyPart::Broken(failure),
         Some(Ok(frame)) => match frame.into_data() {
-            Ok(data) => return Part::Data(data.as_ref().into()),
-            Err(frame) => return Part::Trailers((&frame.into_trailers().unwrap_or_default()).into()),
+            Ok(data) => return BodyPart::Data(data.as_ref().into()),
+            Err(frame) => return BodyPart::Trailers((&frame.into_trailers().unwrap_or_default()).into()),
         },
     };
     // Nothing comes after that. The connection is given back, or closed.
@@ -261,15 +263,15 @@ struct Said {
 
 impl Body for Said {
     type Data = Bytes;
-    type Error = Failure;
+    type Error = EgressError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
         let Some(parts) = &mut self.parts else { return Poll::Ready(None) };
         // One that was left before its end was said is broken, and not short.
-        let part = std::task::ready!(parts.poll_recv(cx)).unwrap_or(Some(Err(Failure::Protocol)));
+        let part = std::task::ready!(parts.poll_recv(cx)).unwrap_or(Some(Err(EgressError::Protocol)));
         if !matches!(part, Some(Ok(_))) {
             self.parts = None;
         }

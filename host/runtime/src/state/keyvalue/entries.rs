@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use toolgate_policy::capability::keyvalue::Pass;
-use toolgate_policy::capability::room::Held;
+use toolgate_policy::capability::room::Usage;
 
-use super::NotDone;
+use super::KeyvalueError;
 
 /// Digits and nothing else.
 pub(super) fn number(digits: &[u8]) -> Option<u64> {
@@ -16,11 +16,11 @@ pub(super) fn number(digits: &[u8]) -> Option<u64> {
 pub(super) fn change<T>(
     connection: &mut Connection,
     pass: Pass,
-    act: impl FnOnce(&Transaction<'_>, &mut Held) -> Result<T, NotDone>,
-) -> Result<T, NotDone> {
+    act: impl FnOnce(&Transaction<'_>, &mut Usage) -> Result<T, KeyvalueError>,
+) -> Result<T, KeyvalueError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let before = transaction.query_row("SELECT bytes, entries FROM held", [], |row| {
-        Ok(Held {
+        Ok(Usage {
             bytes: row.get::<_, i64>(0)?.unsigned_abs(),
             entries: row.get::<_, i64>(1)?.unsigned_abs(),
         })
@@ -41,8 +41,8 @@ pub(super) fn put(
     bucket: &str,
     key: &str,
     value: &[u8],
-    held: &mut Held,
-) -> Result<(), NotDone> {
+    held: &mut Usage,
+) -> Result<(), KeyvalueError> {
     account(transaction, bucket, key, held)?;
     let mut put = transaction.prepare_cached(
         "INSERT INTO entry (bucket, key, value) VALUES (?1, ?2, ?3)
@@ -59,8 +59,8 @@ pub(super) fn take(
     transaction: &Transaction<'_>,
     bucket: &str,
     key: &str,
-    held: &mut Held,
-) -> Result<(), NotDone> {
+    held: &mut Usage,
+) -> Result<(), KeyvalueError> {
     account(transaction, bucket, key, held)?;
     let mut delete = transaction.prepare_cached("DELETE FROM entry WHERE bucket = ?1 AND key = ?2")?;
     delete.execute(params![bucket, key])?;
@@ -68,7 +68,12 @@ pub(super) fn take(
 }
 
 /// Takes what is there under a key off the account.
-fn account(transaction: &Transaction<'_>, bucket: &str, key: &str, held: &mut Held) -> Result<(), NotDone> {
+fn account(
+    transaction: &Transaction<'_>,
+    bucket: &str,
+    key: &str,
+    held: &mut Usage,
+) -> Result<(), KeyvalueError> {
     let mut size =
         transaction.prepare_cached("SELECT length(value) FROM entry WHERE bucket = ?1 AND key = ?2")?;
     let old: Option<i64> = size.query_row(params![bucket, key], |row| row.get(0)).optional()?;

@@ -14,8 +14,8 @@ use toolgate_policy::{Digest, PluginName};
 use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::load::source::{Found, Sources, signature_names};
 use toolgate_runtime::load::verify::worth_keeping;
-use toolgate_runtime::remote::Away;
-use toolgate_runtime::remote::bundle::{self, Bundle, Item, Listed, NotABundle};
+use toolgate_runtime::remote::Fetcher;
+use toolgate_runtime::remote::bundle::{self, Bundle, BundleError, Item, Listed};
 use toolgate_runtime::signature;
 use toolgate_runtime::spec::{Source, Trust};
 
@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         let item = bundle.item(&listed, &trust.hints()).map_err(|error| not_read(&error))?;
         total += item.artifact.bytes().len() as u64;
         if total > BUNDLE_BYTES_MAX {
-            return Err(not_read(&NotABundle::Large));
+            return Err(not_read(&BundleError::Large));
         }
         ready.push(prepare(args, &trust, &name, item)?);
     }
@@ -174,7 +174,7 @@ fn hold_identity(
     if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(());
     }
-    let there = Sources::new(Away::new(Vec::new()));
+    let there = Sources::new(Fetcher::new(Vec::new()));
     let there = there.fetch(&Source::File(path.to_owned()), None, &trust.hints());
     let ids = there.map(|found| verify::signed_ids(trust, &found));
     let may_replace = match &ids {
@@ -265,7 +265,7 @@ fn failed(path: &Path, error: &io::Error) -> Exit {
 }
 
 /// A file that the command line names and that cannot be opened is a mistake there; anything else refuses the bundle.
-fn not_read(error: &NotABundle) -> Exit {
+fn not_read(error: &BundleError) -> Exit {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
@@ -274,7 +274,7 @@ fn not_read(error: &NotABundle) -> Exit {
     }
     let text = format!("failed to {}", printable(&text, 1_000));
     match error {
-        NotABundle::Open(..) => Exit::usage(text),
+        BundleError::Open(..) => Exit::usage(text),
         _ => Exit::refused(text),
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 use toolgate_policy::Capability;
 use toolgate_policy::address::{Host, is_metadata_name};
-use toolgate_policy::capability::files::{Mount, Refused, Use};
+use toolgate_policy::capability::files::{FilesDeniedError, Mount, Use};
 use toolgate_policy::capability::http::Pass;
 use toolgate_policy::capability::sockets::{Found, Protocol, Rule};
 use toolgate_policy::redact::printable;
@@ -160,9 +160,11 @@ fn files(subject: &Subject<'_>, path: &str, access: Wanted) -> Answer {
         (Ok(pass), _) => Answer::yes(format!("to {} it: {}", wanted.word(), folder(pass.mount()))).and(
             "whether it is there, and whether a link in it leads out of the folder, shows when it is opened",
         ),
-        (Err(refused @ Refused::ReadOnly), Ok(index)) => Answer::no(format!("{refused}: {}", folder(index))),
-        (Err(refused @ Refused::Outside), _) => Answer::no(refused.to_string()),
-        (Err(refused @ (Refused::NotGranted | Refused::ReadOnly)), _) => {
+        (Err(refused @ FilesDeniedError::ReadOnly), Ok(index)) => {
+            Answer::no(format!("{refused}: {}", folder(index)))
+        }
+        (Err(refused @ FilesDeniedError::Outside), _) => Answer::no(refused.to_string()),
+        (Err(refused @ (FilesDeniedError::NotGranted | FilesDeniedError::ReadOnly)), _) => {
             let mounts: Vec<String> = grant.mounts().iter().map(|mount| mount.guest.clone()).collect();
             let there = if mounts.is_empty() { "none".to_owned() } else { mounts.join(", ") };
             Answer::no(format!("{refused}; it sees: {there}"))
@@ -248,7 +250,7 @@ fn sockets(subject: &Subject<'_>, to: &str, by: By) -> Answer {
         let at = subject.at("grant.sockets");
         return Answer::no(format!("the sockets grant ({at}) is empty and reaches nothing"));
     }
-    let Some((host, port)) = host_and_port(to) else { return Answer::no("it is no HOST:PORT") };
+    let Some((host, port)) = host_and_port(to) else { return Answer::no("it is not HOST:PORT") };
     let host = match Host::parse(host) {
         Ok(host) => host,
         Err(why) => return Answer::no(format!("no grant covers such a place: {why}")),

@@ -6,7 +6,7 @@ use toolgate_runtime::state::file_lock::FileLocks;
 
 use super::approve::{self, Saying, Shown};
 use super::edit::Edit;
-use super::{Desk, agreed, compare, name, save};
+use super::{PluginAdmin, agreed, compare, name, save};
 use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, output};
 use crate::config::Config;
@@ -29,6 +29,8 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "sha256:…")]
     digest: Option<toolgate_policy::Digest>,
     #[command(flatten)]
+    detail: compare::Detail,
+    #[command(flatten)]
     saying: Saying,
     #[command(flatten)]
     config: ConfigArg,
@@ -44,11 +46,12 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         )));
     }
     let (_, config) = with_plugin(args, name.as_str())?;
-    let mut desk = Desk::open(config)?;
+    let mut desk = PluginAdmin::open(config)?;
     let shown = Shown::of(&desk, name.as_str())?;
     let mut rivals = Rivals::default();
     approve::may_be_named(&desk, &desk.config, std::slice::from_ref(&shown), &mut rivals, true)?;
-    output::print(&compare::differences(&desk, &shown.plugin, shown.before.as_ref())?.join("\n"));
+    let lines = compare::differences(&desk, &shown.plugin, shown.before.as_ref(), args.detail)?;
+    output::print(&lines.join("\n"));
     if !args.saying.yes {
         if !agreed("Add and approve?")? {
             return Err(Exit::refused("nothing was added"));
@@ -62,7 +65,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
 }
 
 /// Writes both files while nobody else writes either.
-fn write(args: &Args, desk: &Desk, shown: &Shown, mut rivals: Rivals) -> Result<(), Exit> {
+fn write(args: &Args, desk: &PluginAdmin, shown: &Shown, mut rivals: Rivals) -> Result<(), Exit> {
     let (name, path) = (shown.plugin.name(), &args.config.config);
     let approval = args.saying.approval()?;
     approve::rehearse(desk, std::slice::from_ref(shown), &approval).map_err(Exit::meanwhile)?;

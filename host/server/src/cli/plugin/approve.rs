@@ -11,7 +11,7 @@ use toolgate_runtime::spec::{Approvals, PluginSpec};
 use toolgate_runtime::state::file_lock::FileLocks;
 use toolgate_runtime::state::lockfile::Entry;
 
-use super::{Desk, agreed, compare, save, who};
+use super::{PluginAdmin, agreed, compare, save, who};
 use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, explain, output};
 use crate::config::{Config, Lock};
@@ -28,6 +28,8 @@ pub(in crate::cli) struct Args {
     /// Only if these are the bytes, so that nothing else is approved than what was looked at
     #[arg(long, value_name = "sha256:…", conflicts_with = "all")]
     digest: Option<toolgate_policy::Digest>,
+    #[command(flatten)]
+    detail: compare::Detail,
     #[command(flatten)]
     saying: Saying,
     #[command(flatten)]
@@ -64,7 +66,7 @@ pub(super) struct Shown {
 
 impl Shown {
     /// The plugin of this name as it is now, whether or not that is approved.
-    pub(super) fn of(desk: &Desk, name: &str) -> Result<Self, Exit> {
+    pub(super) fn of(desk: &PluginAdmin, name: &str) -> Result<Self, Exit> {
         let (_, spec) = explain::find(&desk.config, name)?;
         let plugin = desk.look_at(spec, Approvals::NotAsked)?;
         let before = desk.lock.file.get(plugin.name()).cloned();
@@ -84,7 +86,7 @@ impl Shown {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
-    let mut desk = Desk::of(&args.config)?;
+    let mut desk = PluginAdmin::of(&args.config)?;
     let names: Vec<String> = match args.all {
         true => desk.config.spec.plugins.iter().map(|spec| spec.name.to_string()).collect(),
         false => args.plugins.clone(),
@@ -103,7 +105,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
             let is = plugin.digest();
             return Err(Exit::refused(format!("plugin {}: its bytes are {is}, not {digest}", plugin.name())));
         }
-        let lines = compare::differences(&desk, plugin, shown.before.as_ref())?;
+        let lines = compare::differences(&desk, plugin, shown.before.as_ref(), args.detail)?;
         if lines.is_empty() {
             output::print(&format!("{}: approved as it is already", plugin.name()));
         } else {
@@ -132,7 +134,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
 
 /// These plugins as they are now. Of all plugins those that do not load are named, with why, and left out: the second is how the
 /// command ends then.
-fn look(args: &Args, desk: &Desk, names: &[String]) -> Result<(Vec<Shown>, Option<Exit>), Exit> {
+fn look(args: &Args, desk: &PluginAdmin, names: &[String]) -> Result<(Vec<Shown>, Option<Exit>), Exit> {
     const NOTHING: &str = "\nnothing was approved";
     let mut looked = Vec::new();
     let mut left_out: Option<(Vec<&str>, Exit)> = None;
@@ -167,7 +169,7 @@ pub(super) fn read_again(config: &ConfigArg) -> Result<Config, Exit> {
 
 /// Loads what was shown as a server would once it is approved. That it does is the condition of approving it; and it keeps the
 /// bytes for the day on which their source has others.
-pub(super) fn rehearse(desk: &Desk, shown: &[Shown], approval: &Approval) -> Result<(), Exit> {
+pub(super) fn rehearse(desk: &PluginAdmin, shown: &[Shown], approval: &Approval) -> Result<(), Exit> {
     for one in shown {
         let name = one.plugin.name();
         let (_, spec) = explain::find(&desk.config, name.as_str())?;
@@ -180,7 +182,7 @@ pub(super) fn rehearse(desk: &Desk, shown: &[Shown], approval: &Approval) -> Res
 
 /// Whether these could have their names beside what is approved already: what a server then refuses is not approved.
 pub(super) fn may_be_named(
-    desk: &Desk,
+    desk: &PluginAdmin,
     config: &Config,
     shown: &[Shown],
     rivals: &mut Rivals,
@@ -206,7 +208,7 @@ pub(super) fn may_be_named(
 }
 
 /// The lock as it is now, if everything that was shown still is as it was shown.
-pub(super) fn unchanged(desk: &Desk, config: &Config, shown: &[Shown]) -> Result<Lock, Exit> {
+pub(super) fn unchanged(desk: &PluginAdmin, config: &Config, shown: &[Shown]) -> Result<Lock, Exit> {
     let lock = config.lock.clone().filter(|lock| lock.path == desk.lock.path);
     let lock = lock.ok_or_else(|| {
         Exit::refused("the configuration names another lock meanwhile; nothing was written")
@@ -246,7 +248,7 @@ pub(super) fn unchanged(desk: &Desk, config: &Config, shown: &[Shown]) -> Result
 /// read here is the newest that any command has written.
 fn write(
     args: &Args,
-    desk: &Desk,
+    desk: &PluginAdmin,
     shown: &[Shown],
     approval: &Approval,
     mut rivals: Rivals,

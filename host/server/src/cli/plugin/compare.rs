@@ -12,7 +12,8 @@ use toolgate_runtime::load::describe::mapping_version;
 use toolgate_runtime::snapshot::plugin::Plugin;
 use toolgate_runtime::state::lockfile::Entry;
 
-use super::Desk;
+use super::PluginAdmin;
+use super::brief::Brief;
 use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, output};
 
@@ -22,17 +23,27 @@ pub(in crate::cli) struct Args {
     /// The plugin, by its name in the configuration
     plugin: String,
     #[command(flatten)]
+    detail: Detail,
+    #[command(flatten)]
     config: ConfigArg,
+}
+
+/// How much of a tool that nobody has approved before is shown.
+#[derive(clap::Args, Clone, Copy)]
+pub(super) struct Detail {
+    /// Show the schemas of new tools whole, path by path, instead of a line each
+    #[arg(long)]
+    full: bool,
 }
 
 /// Characters of one line that are shown.
 const SHOWN_CHARS_MAX: usize = 4_000;
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
-    let desk = Desk::of(&args.config)?;
+    let desk = PluginAdmin::of(&args.config)?;
     let plugin = desk.look(&args.plugin)?;
     let entry = desk.lock.file.get(plugin.name());
-    let lines = differences(&desk, &plugin, entry)?;
+    let lines = differences(&desk, &plugin, entry, args.detail)?;
     output::print(&if lines.is_empty() { unchanged(&plugin, entry) } else { lines.join("\n") });
     Ok(())
 }
@@ -43,7 +54,12 @@ fn unchanged(plugin: &Plugin, entry: Option<&Entry>) -> String {
 }
 
 /// What changed, in lines; none if nothing did. All that there is, if nothing was approved.
-pub(super) fn differences(desk: &Desk, plugin: &Plugin, entry: Option<&Entry>) -> Result<Vec<String>, Exit> {
+pub(super) fn differences(
+    desk: &PluginAdmin,
+    plugin: &Plugin,
+    entry: Option<&Entry>,
+    detail: Detail,
+) -> Result<Vec<String>, Exit> {
     let now = plugin.pin(approval_of(entry));
     if entry.is_some_and(|entry| plugin.is_as_approved(&entry.pin)) {
         return Ok(Vec::new());
@@ -54,7 +70,7 @@ pub(super) fn differences(desk: &Desk, plugin: &Plugin, entry: Option<&Entry>) -
             format!("{}: its approval was taken back: {}", plugin.name(), shown(why))
         }
         Some(was) => format!("{}: approved by {}", plugin.name(), shown(&was.approval.by)),
-        None => format!("{}: new; nobody has approved it", plugin.name()),
+        None => format!("{}: new; not approved", plugin.name()),
     }];
     let version = |version: Option<&str>| vec![version.unwrap_or("none").to_owned()];
     let list = |pin: fn(&Pin) -> &[String]| was.map(|was| pin(was).to_vec()).unwrap_or_default();
@@ -84,7 +100,7 @@ pub(super) fn differences(desk: &Desk, plugin: &Plugin, entry: Option<&Entry>) -
             lines.push(words.to_owned());
         }
         let before = kept.map(|artifact| tools(artifact.bytes())).transpose()?.unwrap_or_default();
-        lines.extend(tool_lines(&before, &tools(like.unwrap_or(surface).bytes())?));
+        lines.extend(tool_lines(&before, &tools(like.unwrap_or(surface).bytes())?, detail));
         if like.is_some() {
             lines.extend(unseen_lines(plugin));
         }
@@ -150,6 +166,7 @@ fn tools(surface: &[u8]) -> Result<BTreeMap<String, Map<String, Value>>, Exit> {
 fn tool_lines(
     was: &BTreeMap<String, Map<String, Value>>,
     is: &BTreeMap<String, Map<String, Value>>,
+    detail: Detail,
 ) -> Vec<String> {
     let nothing = Map::new();
     let mut lines = Vec::new();
@@ -167,12 +184,44 @@ fn tool_lines(
         let Some(now) = now else { continue };
         let before = before.unwrap_or(&nothing);
         for part in before.keys().chain(now.keys()).collect::<BTreeSet<_>>() {
-            if part != "name" {
-                lines.extend(part_lines(part, before.get(part), now.get(part)));
+            let (was, is) = (before.get(part), now.get(part));
+            match is.filter(|_| was.is_none() && !detail.full).and_then(|is| brief_lines(part, is)) {
+                Some(brief) => lines.extend(brief),
+                None if part == "name" => {}
+                None => lines.extend(part_lines(part, was, is)),
             }
         }
     }
     lines
+}
+
+/// A part of a tool that was not there before, in short; nothing if it cannot be said so.
+fn brief_lines(part: &str, is: &Value) -> Option<Vec<String>> {
+    let word = match (part, is) {
+        (_, Value::Null) => return Some(Vec::new()),
+        (_, Value::Array(list)) if list.iter().all(Value::is_null) => return Some(Vec::new()),
+        ("input", _) => "takes",
+        ("output", _) => "gives",
+        ("claims", Value::Array(claims)) => return hints(claims),
+        _ => return None,
+    };
+    let brief = Brief::of(&parsed(is)).filter(|brief| brief.line.chars().count() <= SHOWN_CHARS_MAX)?;
+    let texts = brief.texts.iter().map(|(path, text)| format!("      {}: {}", shown(path), shown(text)));
+    Some(std::iter::once(format!("    {word}: {}", shown(&brief.line))).chain(texts).collect())
+}
+
+/// What a tool claims of itself (MCP 2025-06-18, `ToolAnnotations`).
+fn hints(claims: &[Value]) -> Option<Vec<String>> {
+    const NAMES: [&str; 4] = ["read-only", "destructive", "idempotent", "open-world"];
+    let claim = |(name, claim): (&str, &Value)| match claim {
+        Value::Bool(true) => Some(Some(name.to_owned())),
+        Value::Bool(false) => Some(Some(format!("not {name}"))),
+        Value::Null => Some(None),
+        _ => None,
+    };
+    let said: Option<Vec<_>> = (claims.len() == NAMES.len())
+        .then(|| NAMES.into_iter().zip(claims).map(claim).collect::<Option<Vec<_>>>())?;
+    Some(vec![format!("    claims to be: {}", said?.into_iter().flatten().collect::<Vec<_>>().join(", "))])
 }
 
 /// What changed in a part of a tool: at least one line.

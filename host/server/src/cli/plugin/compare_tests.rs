@@ -78,11 +78,34 @@ fn tools_that_went_came_and_changed_are_each_told() {
     let surface = |list: Value| tools(json!({ "tools": list }).to_string().as_bytes()).ok().unwrap();
     let was = surface(json!([{ "name": "a", "description": "x" }, { "name": "b" }]));
     let is = surface(json!([{ "name": "a", "description": "x y" }, { "name": "c", "title": "C" }]));
-    let lines = tool_lines(&was, &is);
+    let lines = tool_lines(&was, &is, Detail { full: true });
     assert_eq!(
         lines,
         ["  tool a", "    description: x{+ y+}", "  tool is gone: b", "  new tool c", "    title: {+C+}"]
     );
+}
+
+#[test]
+fn a_new_tool_is_shown_by_a_line_for_each_schema_unless_all_is_asked_for() {
+    let surface = |tool: Value| tools(json!([tool]).to_string().as_bytes()).ok().unwrap();
+    let tool = json!({ "name": "a", "title": null, "icons": [], "claims": [true, null, false, null], "output": null,
+        "input": { "type": "object", "properties": { "url": { "type": "string", "description": "Where." } } } });
+    let brief = |tool: &Value| tool_lines(&BTreeMap::new(), &surface(tool.clone()), Detail { full: false });
+    assert_eq!(
+        brief(&tool),
+        [
+            "  new tool a",
+            "    claims to be: read-only, not idempotent",
+            "    takes: { url?: string }",
+            "      url: Where."
+        ]
+    );
+    let full = tool_lines(&BTreeMap::new(), &surface(tool.clone()), Detail { full: true });
+    assert!(full.contains(&"    + input.properties.url.type = \"string\"".to_owned()), "{full:?}");
+    // What the line would not show is shown path by path.
+    let mut hidden = tool;
+    hidden["input"]["default"] = json!("do this");
+    assert!(brief(&hidden).contains(&"    + input.default = \"do this\"".to_owned()));
 }
 
 #[test]
@@ -111,7 +134,7 @@ fn whatever_changes_in_a_tool_is_a_line_of_its_own() {
     }
     let tool = |part: Value| tools(json!([part]).to_string().as_bytes()).ok().unwrap();
     let (was, is) = (tool(json!({ "name": "a", "title": "A" })), tool(json!({ "name": "a" })));
-    assert_eq!(tool_lines(&was, &is), ["  tool a", "    - title = \"A\""]);
+    assert_eq!(tool_lines(&was, &is, Detail { full: true }), ["  tool a", "    - title = \"A\""]);
     let (was, is) = (Value::from("{\"a\": 1}"), Value::from("{\"a\":1}"));
     assert_eq!(part_lines("input", Some(&was), Some(&is)).len(), 1, "the same in other words");
 }
@@ -135,6 +158,6 @@ fn no_text_of_a_plugin_reaches_the_terminal_as_it_is() {
     let was = tools(b"[]").ok().unwrap();
     let is = json!([{ "name": "a\u{1b}[2J", "title": "\u{202e}x" }]).to_string();
     let is = tools(is.as_bytes()).ok().unwrap();
-    let lines = tool_lines(&was, &is).join("\n");
+    let lines = tool_lines(&was, &is, Detail { full: true }).join("\n");
     assert!(!lines.contains('\u{1b}') && !lines.contains('\u{202e}'), "{lines:?}");
 }

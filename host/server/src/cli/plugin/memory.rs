@@ -8,21 +8,21 @@ use toolgate_runtime::audit::{Event, Recorder};
 use toolgate_runtime::load::now;
 use toolgate_runtime::spec::Trust;
 use toolgate_runtime::state::State;
-use toolgate_runtime::state::seen::{NotAdmitted, Seen};
+use toolgate_runtime::state::rollback::{RollbackError, RollbackGuard};
 
 use crate::cli::exit::{Exit, with_causes};
 use crate::cli::output;
 use crate::config::Roots;
 
 /// The memory, or why there is none. A state directory that cannot be used must not keep anything from being revoked.
-pub(super) struct Memory(Result<(State, Seen), String>);
+pub(super) struct Memory(Result<(State, RollbackGuard), String>);
 
 impl Memory {
     /// Opens the memory that belongs to a configuration.
     pub(super) fn open(roots: &Roots) -> Self {
         let open = |path: &Path| {
             let state = State::open(path).map_err(|error| format!("failed to {}", with_causes(&error)))?;
-            let seen = Seen::open(&state).map_err(|error| error.to_string())?;
+            let seen = RollbackGuard::open(&state).map_err(|error| error.to_string())?;
             Ok((state, seen))
         };
         let nowhere = || Err("[state] of the configuration cannot be read".to_owned());
@@ -37,12 +37,12 @@ impl Memory {
     pub(super) fn judge(&self, roots: &Roots) -> Result<(), Exit> {
         let Ok((_, seen)) = &self.0 else { return Ok(()) };
         let remedy = match seen.judge(&roots.trust, now()) {
-            Err(error @ NotAdmitted::Older { .. }) => error.to_string(),
-            Err(error @ NotAdmitted::Changed(_)) => {
+            Err(error @ RollbackError::Older { .. }) => error.to_string(),
+            Err(error @ RollbackError::Changed(_)) => {
                 format!("{error} (look first at what was changed)")
             }
             // It is said once this is written.
-            Err(NotAdmitted::Io(_)) | Ok(_) => return Ok(()),
+            Err(RollbackError::Io(_)) | Ok(_) => return Ok(()),
         };
         Err(Exit::refused(format!(
             "{}: {remedy}, and run the command again; nothing was written",

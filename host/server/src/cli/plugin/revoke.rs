@@ -82,7 +82,7 @@ fn digests(what: &str, lock: Option<&Lock>) -> Result<BTreeSet<Digest>, Exit> {
     if what.starts_with("sha256:") {
         let shown = printable(what, 100);
         return Err(Exit::usage(format!(
-            "`{shown}` is no digest; write sha256: and its 64 hexadecimal digits"
+            "`{shown}` is not a digest; write sha256: and its 64 hexadecimal digits"
         )));
     }
     let name = name(what)?;
@@ -136,7 +136,7 @@ fn revoke(
 
 fn cannot_be_raised(policy: &Path) -> Exit {
     Exit::usage(format!(
-        "{}: its version is the highest that there is and cannot be raised; begin anew with a lower one (docs/APPROVALS.md, \
+        "{}: its version is the highest that there is and cannot be raised; begin anew with a lower one (docs/approve.md, \
          \"What never goes back\")",
         policy.display()
     ))

@@ -29,7 +29,7 @@ fn why_not(headers: &HeaderMap, wanted: &ParamHeader, arguments: &Json) -> Optio
     let argument = argument.filter(|value| **value != Json::Null);
     let mut values = headers.get_all(wanted.name.as_str()).iter();
     let (value, argument) = match (values.next(), values.next(), argument) {
-        (_, Some(_), _) => return Some("stands twice for"),
+        (_, Some(_), _) => return Some("appears twice for"),
         (None, None, None) => return None,
         (None, None, Some(Json::Array(_) | Json::Object(_))) => return None,
         (None, None, Some(_)) => return Some("is missing for"),

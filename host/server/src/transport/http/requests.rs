@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use serde_json::Value;
 use toolgate_policy::Principal;
 use toolgate_policy::limits::wire::{BODY_MS, SPARE_NOTIFICATION_BYTES_MAX, SPARE_NOTIFICATION_MS};
+use toolgate_policy::redact::printable;
 use toolgate_runtime::call::request::Arguments;
 use toolgate_runtime::large::Admitted;
 use toolgate_runtime::quota::Taken;
@@ -119,7 +120,7 @@ impl HttpServer {
         held: Held,
     ) -> Result<Response<Sent<Held>>, Reply> {
         if stands_twice(request.headers()).is_some() {
-            return Err(plain(StatusCode::BAD_REQUEST, "a header that may stand once stands twice\n"));
+            return Err(plain(StatusCode::BAD_REQUEST, "a header that may stand once appears twice\n"));
         }
         let (caller, conversation) = self.caller(request.headers(), &held);
         let is_stream = request.method() == Method::GET;
@@ -283,7 +284,15 @@ impl HttpServer {
         principal: &Principal,
     ) -> Result<(), Malformed> {
         if let Some(name) = stands_twice(headers) {
-            return Err(Malformed::header(format!("the header {name} stands twice"), envelope.id.clone()));
+            return Err(Malformed::header(format!("the header {name} appears twice"), envelope.id.clone()));
+        }
+        // The protocol's library takes older revisions as well.
+        if let (Some(version), true) = (headers.get(VERSION), headers.contains_key(SESSION))
+            && !mcp::is_served(version)
+        {
+            let shown = printable(&String::from_utf8_lossy(version.as_bytes()), 40);
+            let why = format!("the revision `{shown}` in MCP-Protocol-Version is not served");
+            return Err(Malformed::invalid(why, envelope.id.clone()));
         }
         if envelope.is_request && envelope.method.as_deref() == Some("initialize") {
             mcp::message(&envelope.rest).map_err(|error| envelope.refused(&error))?;

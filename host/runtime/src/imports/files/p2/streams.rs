@@ -17,10 +17,10 @@ use wasmtime_wasi_io::streams::{
 };
 
 use crate::imports::Ctx;
-use crate::imports::files::act::{Act, Code, Make, Stream};
 use crate::imports::files::held::{Held, Way};
+use crate::imports::files::request::{Code, FileRequest, OpenOp, StreamOp};
 use crate::imports::files::{Fd, view};
-use crate::imports::outside::words::Blob;
+use crate::imports::host_calls::protocol::ByteBlob;
 use crate::meter::Meter;
 use crate::meter::account::Hold;
 
@@ -58,7 +58,7 @@ fn input(mut store: StoreContextMut<'_, Ctx>, fd: Fd, at: u64) -> Opened<'_, Dyn
     Box::new(async move {
         let view = view(store.data_mut());
         let (way, meter) = (view.files.way.clone(), view.meter.clone());
-        let stream: DynInputStream = match way.make(Make::Input { file: fd.rep(), at }).await {
+        let stream: DynInputStream = match way.make(OpenOp::Input { file: fd.rep(), at }).await {
             Ok(held) => Box::new(Input { way, meter, held: Arc::new(held), reading: Reading::Idle }),
             Err(code) => return Ok((Err(code.into()),)),
         };
@@ -70,7 +70,7 @@ fn output(mut store: StoreContextMut<'_, Ctx>, fd: Fd, at: Option<u64>) -> Opene
     Box::new(async move {
         let view = view(store.data_mut());
         let (way, meter) = (view.files.way.clone(), view.meter.clone());
-        let stream: DynOutputStream = match way.make(Make::Output { file: fd.rep(), at }).await {
+        let stream: DynOutputStream = match way.make(OpenOp::Output { file: fd.rep(), at }).await {
             Ok(held) => Box::new(Output { way, meter, held: Arc::new(held), writing: Writing::Ready }),
             Err(code) => return Ok((Err(code.into()),)),
         };
@@ -116,8 +116,8 @@ impl Input {
             return;
         };
         let (way, held) = (self.way.clone(), Arc::clone(&self.held));
-        let next = Stream::Next(bytes);
-        let task = async move { way.bytes(Act::Stream(held.number(), next)).await };
+        let next = StreamOp::Next(bytes);
+        let task = async move { way.bytes(FileRequest::Stream(held.number(), next)).await };
         self.reading = Reading::Waiting(AbortOnDropHandle::new(tokio::spawn(task)), Some(hold));
     }
 
@@ -229,8 +229,8 @@ impl OutputStream for Output {
             return Err(failed(Code::InsufficientMemory));
         };
         let (way, held) = (self.way.clone(), Arc::clone(&self.held));
-        let put = Stream::Put(Blob(bytes.into()));
-        let task = async move { way.written(Act::Stream(held.number(), put)).await };
+        let put = StreamOp::Put(ByteBlob(bytes.into()));
+        let task = async move { way.written(FileRequest::Stream(held.number(), put)).await };
         let task = AbortOnDropHandle::new(tokio::spawn(task));
         self.writing = Writing::Waiting { task, _hold: hold };
         Ok(())

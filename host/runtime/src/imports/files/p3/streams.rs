@@ -17,10 +17,10 @@ use wasmtime_wasi::p3::bindings::filesystem::types::{DirectoryEntry, ErrorCode};
 
 use super::Ended;
 use crate::imports::Ctx;
-use crate::imports::files::act::{Act, Code, Kind, Make, Stream};
 use crate::imports::files::held::{Begun, Held, Way};
+use crate::imports::files::request::{Code, FileRequest, Kind, OpenOp, StreamOp};
 use crate::imports::files::{Fd, Files, View};
-use crate::imports::outside::words::Blob;
+use crate::imports::host_calls::protocol::ByteBlob;
 use crate::meter::Meter;
 use crate::meter::account::Hold;
 
@@ -30,7 +30,7 @@ type Next<T> = fn(Way, Held, u64) -> BoxFuture<'static, (Held, Result<Vec<T>, Co
 /// Bytes of a file.
 pub(super) fn bytes(way: Way, held: Held, bytes: u64) -> BoxFuture<'static, (Held, Result<Vec<u8>, Code>)> {
     Box::pin(async move {
-        let came = way.bytes(Act::Stream(held.number(), Stream::Next(bytes))).await;
+        let came = way.bytes(FileRequest::Stream(held.number(), StreamOp::Next(bytes))).await;
         (held, came)
     })
 }
@@ -75,7 +75,7 @@ impl Drop for End {
 
 /// Begins to open a stream, by somebody else if it cannot be done at once. What is refused is told whether or not anybody looks
 /// at the stream; there is nothing in it then.
-fn begin(view: &View<'_>, make: Make, of: &Fd) -> (Opening, oneshot::Receiver<Result<(), ErrorCode>>) {
+fn begin(view: &View<'_>, make: OpenOp, of: &Fd) -> (Opening, oneshot::Receiver<Result<(), ErrorCode>>) {
     let (tell, told) = oneshot::channel();
     let mut end = End(Some(tell));
     let mut opened = move |made| match made {
@@ -86,7 +86,7 @@ fn begin(view: &View<'_>, make: Make, of: &Fd) -> (Opening, oneshot::Receiver<Re
         }
     };
     let opening =
-        match view.files.way.begin(Act::Make(make), view.files.keeping(of.rep())) {
+        match view.files.way.begin(FileRequest::Make(make), view.files.keeping(of.rep())) {
             Begun::Done(made) => Opening::Done(opened(made)),
             Begun::UnderWay(making) => Opening::UnderWay(tokio::spawn(async move {
                 opened(making.await.unwrap_or(Err(Code::Interrupted)))
@@ -114,7 +114,7 @@ impl Opening {
 pub(super) fn out<T: ComponentType + Lift + Lower + Send + Sync + 'static>(
     mut store: Access<'_, Ctx, Files>,
     fd: &Fd,
-    make: Make,
+    make: OpenOp,
     next: Next<T>,
 ) -> wasmtime::Result<(StreamReader<T>, Ended)> {
     let view = store.get();
@@ -134,7 +134,7 @@ pub(super) fn into(
 ) -> wasmtime::Result<Ended> {
     let view = store.get();
     let (way, meter) = (view.files.way.clone(), view.meter.clone());
-    let (opening, ended) = begin(&view, Make::Output { file: fd.rep(), at }, fd);
+    let (opening, ended) = begin(&view, OpenOp::Output { file: fd.rep(), at }, fd);
     data.pipe(&mut store, Going { way, meter, state: Leaving::Opening(opening) })?;
     FutureReader::new(&mut store, ended)
 }
@@ -269,9 +269,9 @@ impl<D> StreamConsumer<D> for Going {
                         end.tell(Err(ErrorCode::InsufficientMemory));
                         return Poll::Ready(Ok(StreamResult::Dropped));
                     };
-                    let (way, put) = (this.way.clone(), Stream::Put(Blob(bytes.to_vec())));
+                    let (way, put) = (this.way.clone(), StreamOp::Put(ByteBlob(bytes.to_vec())));
                     let writing = tokio::spawn(async move {
-                        let written = way.written(Act::Stream(held.number(), put)).await;
+                        let written = way.written(FileRequest::Stream(held.number(), put)).await;
                         (held, written)
                     });
                     Leaving::Writing(AbortOnDropHandle::new(writing), end, hold)

@@ -1,112 +1,66 @@
-//! The two streams of a connection, whose bytes are counted on the call: before they leave, and when they have come.
+//! The two streams of a connection by WASI 0.3.
 
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
-use rustix::net::{Shutdown, shutdown};
-use tokio::net::TcpStream;
+use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::sync::oneshot;
 use toolgate_policy::limits::call::STREAM_BYTES_MAX;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Destination, Source, StreamConsumer, StreamProducer, StreamResult};
-use wasmtime_wasi::p3::bindings::sockets::types::ErrorCode;
 
-use super::told;
-use crate::meter::{Meter, Stop};
-use crate::socket::acknowledge;
-
-/// One direction of a connection. Dropping it ends this direction.
-pub(in crate::imports::sockets) struct Half {
-    stream: Arc<TcpStream>,
-    direction: Shutdown,
-}
-
-impl Half {
-    pub(super) fn sending(stream: &Arc<TcpStream>) -> Self {
-        Self { stream: Arc::clone(stream), direction: Shutdown::Write }
-    }
-
-    pub(super) fn receiving(stream: &Arc<TcpStream>) -> Self {
-        Self { stream: Arc::clone(stream), direction: Shutdown::Read }
-    }
-
-    pub(in crate::imports::sockets) fn stream(&self) -> Arc<TcpStream> {
-        Arc::clone(&self.stream)
-    }
-}
-
-impl Drop for Half {
-    fn drop(&mut self) {
-        // Where this fails, the other side has ended it before.
-        shutdown(&*self.stream, self.direction).unwrap_or_default();
-    }
-}
-
-/// How a stream ends, told once.
-struct End(Option<oneshot::Sender<Result<(), ErrorCode>>>);
-
-impl End {
-    fn tell(&mut self, how: Result<(), ErrorCode>) {
-        if let Some(end) = self.0.take() {
-            // Nobody may want to know.
-            drop(end.send(how));
-        }
-    }
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        self.tell(Ok(()));
-    }
-}
+use crate::bindings::sockets::p3::types::ErrorCode;
+use crate::imports::host_calls::protocol::ByteBlob;
+use crate::imports::sockets::handle::{Flight, SocketHandle};
+use crate::imports::sockets::request::{Direction, SocketFault, SocketOp, SocketResponse};
 
 type Told = oneshot::Receiver<Result<(), ErrorCode>>;
+type End = Option<oneshot::Sender<Result<(), ErrorCode>>>;
 
-/// Counts bytes, and looks at the meter: from one stream into another they move without the guest.
-fn count(meter: &Meter, bytes: usize, fuel_left: u64) -> Result<(), Stop> {
-    meter.socket_bytes(bytes as u64)?;
-    meter.crossed(false, fuel_left)
+fn tell(end: &mut End, how: Result<(), SocketFault>) {
+    if let Some(end) = end.take() {
+        // Nobody may want to know.
+        drop(end.send(how.map_err(ErrorCode::from)));
+    }
 }
 
-/// What the guest sends.
+/// What the guest sends: one piece at a time, the next when that one has left.
 pub(super) struct Outgoing {
-    half: Half,
-    meter: Meter,
-    /// Bytes that were counted and could not leave yet.
-    counted: usize,
+    plug: Arc<SocketHandle>,
+    asked: Option<Flight>,
     end: End,
 }
 
 impl Outgoing {
     /// A stream, and where its end is told.
-    pub(super) fn new(half: Half, meter: Meter) -> (Self, Told) {
+    pub(super) fn new(plug: Arc<SocketHandle>) -> (Self, Told) {
         let (end, ended) = oneshot::channel();
-        (Self { half, meter, counted: 0, end: End(Some(end)) }, ended)
+        (Self { plug, asked: None, end: Some(end) }, ended)
     }
 
-    /// Sends some of it, of nothing nothing; how much went.
-    fn send(&mut self, cx: &mut Context<'_>, bytes: &[u8], fuel_left: u64) -> Poll<Result<usize, NotMoved>> {
-        loop {
-            ready!(self.half.stream.poll_write_ready(cx)).map_err(NotMoved::Io)?;
-            if bytes.is_empty() {
-                return Poll::Ready(Ok(0));
-            }
-            // Counted before it leaves, so that what is over the limit stays here.
-            let more = bytes.len().saturating_sub(self.counted);
-            count(&self.meter, more, fuel_left).map_err(NotMoved::Stop)?;
-            self.counted += more;
-            match self.half.stream.try_write(bytes) {
-                Ok(count) => {
-                    self.counted = self.counted.saturating_sub(count);
-                    return Poll::Ready(Ok(count));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(NotMoved::Io(error))),
-            }
-        }
+    /// Whether what was said before has left.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SocketFault>> {
+        let Some(asked) = &mut self.asked else { return Poll::Ready(Ok(())) };
+        let left = ready!(Pin::new(asked).poll(cx));
+        self.asked = None;
+        Poll::Ready(left.map(drop))
+    }
+}
+
+impl Drop for Outgoing {
+    /// Ends this direction, after what is on its way.
+    fn drop(&mut self) {
+        let (plug, asked, mut end) = (Arc::clone(&self.plug), self.asked.take(), self.end.take());
+        let Some(asked) = asked else {
+            tell(&mut end, Ok(()));
+            return plug.say(SocketOp::Shut(Direction::Out));
+        };
+        tokio::spawn(async move {
+            let left = asked.await;
+            plug.say(SocketOp::Shut(Direction::Out));
+            tell(&mut end, left.map(drop));
+        });
     }
 }
 
@@ -121,54 +75,82 @@ impl<T> StreamConsumer<T> for Outgoing {
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
         let fuel_left = store.get_fuel()?;
+        let left = self.poll_left(cx);
+        // From one stream into another bytes move without the guest.
+        self.plug.spent(fuel_left)?;
+        match left {
+            Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(refused)) => {
+                tell(&mut self.end, Err(refused));
+                return Poll::Ready(Ok(StreamResult::Dropped));
+            }
+            Poll::Ready(Ok(())) => {}
+        }
         let mut source = source.as_direct(store);
         let bytes = source.remaining();
         let bytes = bytes.get(..STREAM_BYTES_MAX as usize).unwrap_or(bytes);
-        let sent = self.send(cx, bytes, fuel_left);
-        settle(sent, finish, &mut self.end, |count| {
+        let count = bytes.len();
+        if count > 0 {
+            let Some(flight) = self.plug.send(SocketOp::Send(bytes.into())) else {
+                tell(&mut self.end, Err(SocketFault::Other));
+                return Poll::Ready(Ok(StreamResult::Dropped));
+            };
+            self.asked = Some(flight);
             source.mark_read(count);
-            StreamResult::Completed
-        })
+        }
+        Poll::Ready(Ok(StreamResult::Completed))
     }
 }
 
-/// What comes.
+/// What comes. No more is asked for than there is room for: what has come counts.
 pub(super) struct Incoming {
-    half: Half,
-    meter: Meter,
+    plug: Arc<SocketHandle>,
+    asked: Option<Flight>,
+    /// What was asked for and is not all handed on yet.
+    come: Bytes,
     end: End,
 }
 
 impl Incoming {
     /// A stream, and where its end is told.
-    pub(super) fn new(half: Half, meter: Meter) -> (Self, Told) {
+    pub(super) fn new(plug: Arc<SocketHandle>) -> (Self, Told) {
         let (end, ended) = oneshot::channel();
-        (Self { half, meter, end: End(Some(end)) }, ended)
+        (Self { plug, asked: None, come: Bytes::new(), end: Some(end) }, ended)
     }
 
-    /// Receives as much as has come and there is room for, where there is none nothing; how much that is, or that it ended.
-    fn receive(
-        &self,
-        cx: &mut Context<'_>,
-        room: &mut [u8],
-        fuel_left: u64,
-    ) -> Poll<Result<Option<usize>, NotMoved>> {
-        loop {
-            ready!(self.half.stream.poll_read_ready(cx)).map_err(NotMoved::Io)?;
-            if room.is_empty() {
-                return Poll::Ready(Ok(Some(0)));
-            }
-            match self.half.stream.try_read(room) {
-                Ok(0) => return Poll::Ready(Ok(None)),
-                Ok(bytes) => {
-                    acknowledge(&*self.half.stream);
-                    count(&self.meter, bytes, fuel_left).map_err(NotMoved::Stop)?;
-                    return Poll::Ready(Ok(Some(bytes)));
+    /// Waits until some has come for so much room; whether it goes on.
+    fn poll_come(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<Result<bool, SocketFault>> {
+        while self.come.is_empty() {
+            let mut asked = match self.asked.take() {
+                Some(asked) => asked,
+                None if room == 0 => self.plug.begin(SocketOp::Await, None),
+                None => {
+                    let bytes = room.min(STREAM_BYTES_MAX as usize);
+                    self.plug.begin(SocketOp::Receive(u32::try_from(bytes).unwrap_or(u32::MAX)), None)
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(NotMoved::Io(error))),
+            };
+            match Pin::new(&mut asked).poll(cx) {
+                Poll::Pending => {
+                    self.asked = Some(asked);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(SocketResponse::Bytes(ByteBlob(bytes)))) => self.come = bytes.into(),
+                // Something has come, and there may be no room for it.
+                Poll::Ready(Ok(SocketResponse::Done)) if room == 0 => return Poll::Ready(Ok(true)),
+                Poll::Ready(Ok(SocketResponse::Done)) => {}
+                Poll::Ready(Ok(_)) => return Poll::Ready(Ok(false)),
+                Poll::Ready(Err(refused)) => return Poll::Ready(Err(refused)),
             }
         }
+        Poll::Ready(Ok(true))
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.plug.say(SocketOp::Shut(Direction::Back));
+        tell(&mut self.end, Ok(()));
     }
 }
 
@@ -186,41 +168,25 @@ impl<T> StreamProducer<T> for Incoming {
         let fuel_left = store.get_fuel()?;
         let mut destination = destination.as_direct(store, STREAM_BYTES_MAX as usize);
         let room = destination.remaining();
-        let fits = room.len().min(STREAM_BYTES_MAX as usize);
-        let came = self.receive(cx, room.get_mut(..fits).unwrap_or_default(), fuel_left);
-        settle(came, finish, &mut self.end, |count| match count {
-            Some(count) => {
+        let come = self.poll_come(cx, room.len());
+        self.plug.spent(fuel_left)?;
+        Poll::Ready(Ok(match come {
+            Poll::Pending if finish => StreamResult::Cancelled,
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(true)) => {
+                let count = room.len().min(self.come.len());
+                if let (Some(room), Some(come)) = (room.get_mut(..count), self.come.get(..count)) {
+                    room.copy_from_slice(come);
+                }
+                self.come.advance(count);
                 destination.mark_written(count);
                 StreamResult::Completed
             }
-            None => StreamResult::Dropped,
-        })
+            Poll::Ready(Ok(false)) => StreamResult::Dropped,
+            Poll::Ready(Err(refused)) => {
+                tell(&mut self.end, Err(refused));
+                StreamResult::Dropped
+            }
+        }))
     }
-}
-
-/// Why nothing moved.
-enum NotMoved {
-    /// The call ends here.
-    Stop(Stop),
-    /// The connection does.
-    Io(io::Error),
-}
-
-/// Tells the engine what became of a turn.
-fn settle<T>(
-    moved: Poll<Result<T, NotMoved>>,
-    finish: bool,
-    end: &mut End,
-    done: impl FnOnce(T) -> StreamResult,
-) -> Poll<wasmtime::Result<StreamResult>> {
-    Poll::Ready(match moved {
-        Poll::Pending if finish => Ok(StreamResult::Cancelled),
-        Poll::Pending => return Poll::Pending,
-        Poll::Ready(Ok(moved)) => Ok(done(moved)),
-        Poll::Ready(Err(NotMoved::Stop(stop))) => Err(stop.into()),
-        Poll::Ready(Err(NotMoved::Io(error))) => {
-            end.tell(Err(told(error)));
-            Ok(StreamResult::Dropped)
-        }
-    })
 }

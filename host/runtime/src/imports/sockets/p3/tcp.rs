@@ -1,71 +1,121 @@
-//! TCP by WASI 0.3: opening is counted, the gate is asked before anything is bound or connected, and listening is refused.
+//! TCP by WASI 0.3.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use toolgate_policy::capability::sockets::Protocol;
 use wasmtime::component::{Access, FutureReader, Resource, StreamReader};
-use wasmtime_wasi::p3::bindings::sockets::types::{
+
+use super::stream::{Incoming, Outgoing};
+use super::{Answer, Sockets, Store, View, family, is_v6};
+use crate::bindings::sockets::p3::types::{
     ErrorCode, HostTcpSocket, HostTcpSocketWithStore, IpAddressFamily, IpSocketAddress, TcpSocket,
 };
-use wasmtime_wasi::p3::sockets::{SocketError, SocketResult};
-use wasmtime_wasi::sockets::SocketAddrUse;
-
-use super::connection::Socket;
-use super::stream::{Incoming, Outgoing};
-use super::{Sockets, Store, View, told};
 use crate::imports::Ctx;
-use crate::imports::sockets::knob::Knob;
+use crate::imports::sockets::datagram::of_family;
+use crate::imports::sockets::handle::{SocketHandle, came};
+use crate::imports::sockets::ours;
+use crate::imports::sockets::request::{SocketFault, SocketKind, SocketOp, SocketOption, SocketResponse};
+
+/// A socket, as far as its guest has come with it.
+struct Tcp {
+    plug: Arc<SocketHandle>,
+    state: State,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    Fresh,
+    Connecting,
+    Connected {
+        /// Whether the stream to send by was given out.
+        sends: bool,
+        /// Whether the stream to receive by was.
+        receives: bool,
+    },
+    Failed(SocketFault),
+}
 
 type Handle = Resource<TcpSocket>;
 type Ended = FutureReader<Result<(), ErrorCode>>;
 
-/// The library's own type cannot be looked into, so its handles stand for ours; the table looks at the type behind each.
-fn ours(handle: &Handle) -> Resource<Socket> {
-    Resource::new_borrow(handle.rep())
-}
-
 impl View<'_> {
-    fn tcp(&mut self, handle: &Handle) -> SocketResult<&mut Socket> {
-        self.table.get_mut(&ours(handle)).map_err(SocketError::trap)
+    fn tcp_p3(&mut self, handle: &Handle) -> wasmtime::Result<&mut Tcp> {
+        Ok(self.table.get_mut(&ours(handle))?)
     }
 
-    fn get(&mut self, handle: &Handle, knob: Knob) -> SocketResult<u64> {
-        let socket = self.tcp(handle)?;
-        Ok(knob.get(socket.fd()?, socket.family)?)
+    async fn tcp_p3_get<T: TryFrom<u64>>(&mut self, handle: &Handle, knob: SocketOption) -> Answer<T> {
+        let number = self.tcp_p3(handle)?.plug.number(SocketOp::Get(knob)).await;
+        Ok(number.map_err(ErrorCode::from).and_then(narrow))
     }
 
-    fn set(&mut self, handle: &Handle, knob: Knob, value: impl Into<u64>) -> SocketResult<()> {
-        let socket = self.tcp(handle)?;
-        Ok(knob.set(socket.fd()?, socket.family, value.into())?)
+    async fn tcp_p3_set(&mut self, handle: &Handle, knob: SocketOption, value: impl Into<u64>) -> Answer<()> {
+        let done = self.tcp_p3(handle)?.plug.done(SocketOp::Set(knob, value.into())).await;
+        Ok(done.map_err(ErrorCode::from))
+    }
+
+    async fn tcp_p3_address(&mut self, handle: &Handle, wanted: SocketOp) -> Answer<IpSocketAddress> {
+        let came = self.tcp_p3(handle)?.plug.ask(wanted).await;
+        Ok(came!(came, SocketResponse::Address(address) => address.into()).map_err(ErrorCode::from))
     }
 }
 
 /// What was set within a narrower type is told within it.
-fn narrow<T: TryFrom<u64>>(value: u64) -> SocketResult<T> {
-    T::try_from(value).map_err(|_| ErrorCode::NotSupported.into())
+pub(super) fn narrow<T: TryFrom<u64>>(value: u64) -> Result<T, ErrorCode> {
+    T::try_from(value).map_err(|_| ErrorCode::NotSupported)
+}
+
+impl Tcp {
+    fn unfit(&self) -> SocketFault {
+        match self.state {
+            State::Failed(why) => why,
+            State::Fresh | State::Connecting | State::Connected { .. } => SocketFault::InvalidState,
+        }
+    }
+
+    /// Begins to send, once.
+    fn sending(&mut self) -> Result<Arc<SocketHandle>, SocketFault> {
+        match &mut self.state {
+            State::Connected { sends, .. } if !*sends => *sends = true,
+            _ => return Err(self.unfit()),
+        }
+        Ok(Arc::clone(&self.plug))
+    }
+
+    /// Begins to receive, once.
+    fn receiving(&mut self) -> Result<Arc<SocketHandle>, SocketFault> {
+        match &mut self.state {
+            State::Connected { receives, .. } if !*receives => *receives = true,
+            _ => return Err(self.unfit()),
+        }
+        Ok(Arc::clone(&self.plug))
+    }
 }
 
 impl HostTcpSocketWithStore<Ctx> for Sockets {
-    async fn connect(store: &Store, handle: Handle, address: IpSocketAddress) -> SocketResult<()> {
-        let address = SocketAddr::from(address);
-        let (connecting, pass) = store.with(|mut access| -> SocketResult<_> {
+    async fn connect(store: &Store, handle: Handle, address: IpSocketAddress) -> Answer<()> {
+        let address = address.into();
+        let begun = store.with(|mut access| -> wasmtime::Result<_> {
             let mut view = access.get();
-            let gate = Arc::clone(view.gate);
-            Ok(gate.connecting(view.tcp(&handle)?, address)?)
+            let socket = view.tcp_p3(&handle)?;
+            if !of_family(socket.plug.kind.family(), address) {
+                return Ok(Err(SocketFault::InvalidArgument));
+            }
+            let State::Fresh = socket.state else { return Ok(Err(socket.unfit())) };
+            socket.state = State::Connecting;
+            Ok(Ok(Arc::clone(&socket.plug)))
         })?;
-        let ended = connecting.connect(pass.address()).await.map_err(told);
-        store.with(|mut access| Ok(access.get().tcp(&handle)?.connected(ended)?))
-    }
-
-    async fn listen(
-        mut store: Access<'_, Ctx, Self>,
-        handle: Handle,
-    ) -> SocketResult<StreamReader<Resource<TcpSocket>>> {
-        let mut view = store.get();
-        view.tcp(&handle)?;
-        view.gate.refuse_listening();
-        Err(ErrorCode::AccessDenied.into())
+        let plug = match begun {
+            Ok(plug) => plug,
+            Err(refused) => return Ok(Err(refused.into())),
+        };
+        let connected = plug.done(SocketOp::Connect(address)).await;
+        plug.goes_on()?;
+        store.with(|mut access| {
+            access.get().tcp_p3(&handle)?.state = match connected {
+                Ok(()) => State::Connected { sends: false, receives: false },
+                Err(refused) => State::Failed(refused),
+            };
+            Ok(connected.map_err(ErrorCode::from))
+        })
     }
 
     fn send(
@@ -73,17 +123,15 @@ impl HostTcpSocketWithStore<Ctx> for Sockets {
         handle: Handle,
         mut data: StreamReader<u8>,
     ) -> wasmtime::Result<Ended> {
-        let view = store.get();
-        let meter = view.gate.meter.clone();
-        match view.table.get_mut(&ours(&handle))?.sending() {
-            Ok(half) => {
-                let (outgoing, ended) = Outgoing::new(half, meter);
+        match store.get().tcp_p3(&handle)?.sending() {
+            Ok(plug) => {
+                let (outgoing, ended) = Outgoing::new(plug);
                 data.pipe(&mut store, outgoing)?;
                 FutureReader::new(&mut store, ended)
             }
             Err(why) => {
                 data.close(&mut store)?;
-                FutureReader::new(&mut store, async move { wasmtime::error::Ok(Err(why)) })
+                FutureReader::new(&mut store, async move { wasmtime::error::Ok(Err(why.into())) })
             }
         }
     }
@@ -92,119 +140,120 @@ impl HostTcpSocketWithStore<Ctx> for Sockets {
         mut store: Access<'_, Ctx, Self>,
         handle: Handle,
     ) -> wasmtime::Result<(StreamReader<u8>, Ended)> {
-        let view = store.get();
-        let meter = view.gate.meter.clone();
-        match view.table.get_mut(&ours(&handle))?.receiving() {
-            Ok(half) => {
-                let (incoming, ended) = Incoming::new(half, meter);
+        match store.get().tcp_p3(&handle)?.receiving() {
+            Ok(plug) => {
+                let (incoming, ended) = Incoming::new(plug);
                 Ok((StreamReader::new(&mut store, incoming)?, FutureReader::new(&mut store, ended)?))
             }
             Err(why) => {
                 let nothing = StreamReader::new(&mut store, std::iter::empty())?;
-                let ended = FutureReader::new(&mut store, async move { wasmtime::error::Ok(Err(why)) })?;
-                Ok((nothing, ended))
+                let ended = async move { wasmtime::error::Ok(Err(why.into())) };
+                Ok((nothing, FutureReader::new(&mut store, ended)?))
             }
         }
     }
 }
 
 impl HostTcpSocket for View<'_> {
-    fn create(&mut self, family: IpAddressFamily) -> SocketResult<Handle> {
-        self.ask_one(Protocol::Tcp)?;
-        let socket = self.table.push(Socket::open(family)?).map_err(SocketError::trap)?;
-        Ok(Resource::new_own(socket.rep()))
-    }
-
-    async fn bind(&mut self, handle: Handle, address: IpSocketAddress) -> SocketResult<()> {
-        let address = SocketAddr::from(address);
-        let gate = Arc::clone(self.gate);
-        let socket = self.tcp(&handle)?;
-        if !gate.ask(address, SocketAddrUse::TcpBind) {
-            return Err(ErrorCode::AccessDenied.into());
+    async fn create(&mut self, family: IpAddressFamily) -> Answer<Handle> {
+        match self.open(SocketKind { datagrams: false, v6: is_v6(family) }).await {
+            Ok(plug) => {
+                let socket = self.table.push(Tcp { plug, state: State::Fresh })?;
+                Ok(Ok(Resource::new_own(socket.rep())))
+            }
+            Err(refused) => Ok(Err(refused.into())),
         }
-        Ok(socket.bind(address)?)
     }
 
-    fn get_local_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
-        Ok(self.tcp(&handle)?.local()?.into())
+    async fn bind(&mut self, handle: Handle, address: IpSocketAddress) -> Answer<()> {
+        Ok(self.tcp_p3(&handle)?.plug.done(SocketOp::Bind(address.into())).await.map_err(ErrorCode::from))
     }
 
-    fn get_remote_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
-        Ok(self.tcp(&handle)?.remote()?.into())
+    async fn listen(&mut self, handle: Handle) -> Answer<StreamReader<Resource<TcpSocket>>> {
+        let refused = self.tcp_p3(&handle)?.plug.done(SocketOp::Listen).await.err();
+        Ok(Err(refused.unwrap_or(SocketFault::AccessDenied).into()))
     }
 
-    fn get_is_listening(&mut self, handle: Handle) -> wasmtime::Result<bool> {
-        self.table.get(&ours(&handle))?;
+    async fn get_local_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
+        self.tcp_p3_address(&handle, SocketOp::Local).await
+    }
+
+    async fn get_remote_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
+        self.tcp_p3_address(&handle, SocketOp::Remote).await
+    }
+
+    async fn get_is_listening(&mut self, handle: Handle) -> wasmtime::Result<bool> {
+        self.tcp_p3(&handle)?;
         Ok(false)
     }
 
-    fn get_address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
-        Ok(self.table.get(&ours(&handle))?.family)
+    async fn get_address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
+        Ok(family(self.tcp_p3(&handle)?.plug.kind.v6))
     }
 
-    fn set_listen_backlog_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        self.tcp(&handle)?;
-        if value == 0 { Err(ErrorCode::InvalidArgument.into()) } else { Ok(()) }
+    async fn set_listen_backlog_size(&mut self, handle: Handle, value: u64) -> Answer<()> {
+        self.tcp_p3(&handle)?;
+        Ok(if value == 0 { Err(ErrorCode::InvalidArgument) } else { Ok(()) })
     }
 
-    fn get_keep_alive_enabled(&mut self, handle: Handle) -> SocketResult<bool> {
-        Ok(self.get(&handle, Knob::KeepAlive)? != 0)
+    async fn get_keep_alive_enabled(&mut self, handle: Handle) -> Answer<bool> {
+        Ok(self.tcp_p3_get::<u64>(&handle, SocketOption::KeepAlive).await?.map(|value| value != 0))
     }
 
-    fn set_keep_alive_enabled(&mut self, handle: Handle, value: bool) -> SocketResult<()> {
-        self.set(&handle, Knob::KeepAlive, value)
+    async fn set_keep_alive_enabled(&mut self, handle: Handle, value: bool) -> Answer<()> {
+        self.tcp_p3_set(&handle, SocketOption::KeepAlive, value).await
     }
 
-    fn get_keep_alive_idle_time(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.get(&handle, Knob::KeepAliveIdle)
+    async fn get_keep_alive_idle_time(&mut self, handle: Handle) -> Answer<u64> {
+        self.tcp_p3_get(&handle, SocketOption::KeepAliveIdle).await
     }
 
-    fn set_keep_alive_idle_time(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        self.set(&handle, Knob::KeepAliveIdle, value)
+    async fn set_keep_alive_idle_time(&mut self, handle: Handle, value: u64) -> Answer<()> {
+        self.tcp_p3_set(&handle, SocketOption::KeepAliveIdle, value).await
     }
 
-    fn get_keep_alive_interval(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.get(&handle, Knob::KeepAliveInterval)
+    async fn get_keep_alive_interval(&mut self, handle: Handle) -> Answer<u64> {
+        self.tcp_p3_get(&handle, SocketOption::KeepAliveInterval).await
     }
 
-    fn set_keep_alive_interval(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        self.set(&handle, Knob::KeepAliveInterval, value)
+    async fn set_keep_alive_interval(&mut self, handle: Handle, value: u64) -> Answer<()> {
+        self.tcp_p3_set(&handle, SocketOption::KeepAliveInterval, value).await
     }
 
-    fn get_keep_alive_count(&mut self, handle: Handle) -> SocketResult<u32> {
-        self.get(&handle, Knob::KeepAliveCount).and_then(narrow)
+    async fn get_keep_alive_count(&mut self, handle: Handle) -> Answer<u32> {
+        self.tcp_p3_get(&handle, SocketOption::KeepAliveCount).await
     }
 
-    fn set_keep_alive_count(&mut self, handle: Handle, value: u32) -> SocketResult<()> {
-        self.set(&handle, Knob::KeepAliveCount, value)
+    async fn set_keep_alive_count(&mut self, handle: Handle, value: u32) -> Answer<()> {
+        self.tcp_p3_set(&handle, SocketOption::KeepAliveCount, value).await
     }
 
-    fn get_hop_limit(&mut self, handle: Handle) -> SocketResult<u8> {
-        self.get(&handle, Knob::Hops).and_then(narrow)
+    async fn get_hop_limit(&mut self, handle: Handle) -> Answer<u8> {
+        self.tcp_p3_get(&handle, SocketOption::HopLimit).await
     }
 
-    fn set_hop_limit(&mut self, handle: Handle, value: u8) -> SocketResult<()> {
-        self.set(&handle, Knob::Hops, value)
+    async fn set_hop_limit(&mut self, handle: Handle, value: u8) -> Answer<()> {
+        self.tcp_p3_set(&handle, SocketOption::HopLimit, value).await
     }
 
-    fn get_receive_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.get(&handle, Knob::ReceiveBuffer)
+    async fn get_receive_buffer_size(&mut self, handle: Handle) -> Answer<u64> {
+        self.tcp_p3_get(&handle, SocketOption::ReceiveBuffer).await
     }
 
-    fn set_receive_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        self.set(&handle, Knob::ReceiveBuffer, value)
+    async fn set_receive_buffer_size(&mut self, handle: Handle, value: u64) -> Answer<()> {
+        self.tcp_p3_set(&handle, SocketOption::ReceiveBuffer, value).await
     }
 
-    fn get_send_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.get(&handle, Knob::SendBuffer)
+    async fn get_send_buffer_size(&mut self, handle: Handle) -> Answer<u64> {
+        self.tcp_p3_get(&handle, SocketOption::SendBuffer).await
     }
 
-    fn set_send_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        self.set(&handle, Knob::SendBuffer, value)
+    async fn set_send_buffer_size(&mut self, handle: Handle, value: u64) -> Answer<()> {
+        self.tcp_p3_set(&handle, SocketOption::SendBuffer, value).await
     }
 
-    fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
-        self.table.delete(Resource::<Socket>::new_own(handle.rep()))?;
+    async fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
+        self.table.delete(Resource::<Tcp>::new_own(handle.rep()))?;
         Ok(())
     }
 }

@@ -1,105 +1,137 @@
-//! UDP by WASI 0.3: opening and datagrams are counted. The rest is the library's, which asks before each datagram that
-//! leaves and drops those of strangers.
+//! UDP by WASI 0.3.
 
-use toolgate_policy::capability::sockets::Protocol;
-use wasmtime::component::{Accessor, Resource};
-use wasmtime_wasi::p3::bindings::sockets::types::{
-    HostUdpSocket, HostUdpSocketWithStore, IpAddressFamily, IpSocketAddress, UdpSocket,
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use wasmtime::component::Resource;
+
+use super::tcp::narrow;
+use super::{Answer, Sockets, Store, View, family, is_v6};
+use crate::bindings::sockets::p3::types::{
+    ErrorCode, HostUdpSocket, HostUdpSocketWithStore, IpAddressFamily, IpSocketAddress, UdpSocket,
 };
-use wasmtime_wasi::p3::sockets::{SocketError, SocketResult};
-use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsCtxView};
-
-use super::{Sockets, Store, View, gate};
 use crate::imports::Ctx;
+use crate::imports::host_calls::protocol::ByteBlob;
+use crate::imports::sockets::handle::{Flight, SocketHandle, came};
+use crate::imports::sockets::ours;
+use crate::imports::sockets::request::{SocketKind, SocketOp, SocketOption, SocketResponse};
+
+struct Udp {
+    plug: Arc<SocketHandle>,
+    /// The next datagram, once it was asked for. Whoever waits first has it.
+    next: Arc<Mutex<Option<Flight>>>,
+}
 
 type Handle = Resource<UdpSocket>;
 
-/// What the engine's library works on.
-fn inner(ctx: &mut Ctx) -> WasiSocketsCtxView<'_> {
-    WasiSocketsCtxView { ctx: &mut ctx.sockets.ctx, table: &mut ctx.table }
-}
+impl View<'_> {
+    fn udp_p3(&mut self, handle: &Handle) -> wasmtime::Result<&mut Udp> {
+        Ok(self.table.get_mut(&ours(handle))?)
+    }
 
-fn library(store: &Store) -> Accessor<Ctx, WasiSockets> {
-    store.with_getter::<WasiSockets>(inner)
+    async fn udp_p3_do(&mut self, handle: &Handle, wanted: SocketOp) -> Answer<()> {
+        Ok(self.udp_p3(handle)?.plug.done(wanted).await.map_err(ErrorCode::from))
+    }
+
+    async fn udp_p3_get<T: TryFrom<u64>>(&mut self, handle: &Handle, knob: SocketOption) -> Answer<T> {
+        let number = self.udp_p3(handle)?.plug.number(SocketOp::Get(knob)).await;
+        Ok(number.map_err(ErrorCode::from).and_then(narrow))
+    }
+
+    async fn udp_p3_address(&mut self, handle: &Handle, wanted: SocketOp) -> Answer<IpSocketAddress> {
+        let came = self.udp_p3(handle)?.plug.ask(wanted).await;
+        Ok(came!(came, SocketResponse::Address(address) => address.into()).map_err(ErrorCode::from))
+    }
 }
 
 impl HostUdpSocketWithStore<Ctx> for Sockets {
-    async fn send(
-        store: &Store,
-        handle: Handle,
-        data: Vec<u8>,
-        to: Option<IpSocketAddress>,
-    ) -> SocketResult<()> {
-        gate(store).count_datagram(&data).map_err(SocketError::trap)?;
-        <WasiSockets as HostUdpSocketWithStore<Ctx>>::send(&library(store), handle, data, to).await
+    async fn send(store: &Store, handle: Handle, data: Vec<u8>, to: Option<IpSocketAddress>) -> Answer<()> {
+        if data.len() > usize::from(u16::MAX) {
+            return Ok(Err(ErrorCode::DatagramTooLarge));
+        }
+        let plug =
+            store.with(|mut access| wasmtime::error::Ok(Arc::clone(&access.get().udp_p3(&handle)?.plug)))?;
+        let sent = plug.done(SocketOp::SendTo(ByteBlob(data), to.map(Into::into))).await;
+        plug.goes_on()?;
+        Ok(sent.map_err(ErrorCode::from))
     }
 
-    async fn receive(store: &Store, handle: Handle) -> SocketResult<(Vec<u8>, IpSocketAddress)> {
-        let gate = gate(store);
-        // Waiting takes the host's memory for a whole datagram, and a guest can begin as often as it has handles.
-        let _turn = gate.turns.acquire().await;
-        let (data, from) =
-            <WasiSockets as HostUdpSocketWithStore<Ctx>>::receive(&library(store), handle).await?;
-        gate.count_datagram(&data).map_err(SocketError::trap)?;
-        Ok((data, from))
+    async fn receive(store: &Store, handle: Handle) -> Answer<(Vec<u8>, IpSocketAddress)> {
+        let (plug, next) = store.with(|mut access| {
+            let mut view = access.get();
+            let socket = view.udp_p3(&handle)?;
+            wasmtime::error::Ok((Arc::clone(&socket.plug), Arc::clone(&socket.next)))
+        })?;
+        let mut next = next.lock().await;
+        let came = next.get_or_insert_with(|| plug.begin(SocketOp::ReceiveFrom, None)).await;
+        *next = None;
+        plug.goes_on()?;
+        let datagram = came!(came, SocketResponse::Datagram(ByteBlob(data), from) => (data, from.into()));
+        Ok(datagram.map_err(ErrorCode::from))
     }
 }
 
 impl HostUdpSocket for View<'_> {
-    async fn create(&mut self, family: IpAddressFamily) -> SocketResult<Handle> {
-        self.ask_one(Protocol::Udp)?;
-        HostUdpSocket::create(&mut self.inner(), family).await
+    async fn create(&mut self, family: IpAddressFamily) -> Answer<Handle> {
+        match self.open(SocketKind { datagrams: true, v6: is_v6(family) }).await {
+            Ok(plug) => {
+                let socket = self.table.push(Udp { plug, next: Arc::default() })?;
+                Ok(Ok(Resource::new_own(socket.rep())))
+            }
+            Err(refused) => Ok(Err(refused.into())),
+        }
     }
 
-    async fn bind(&mut self, handle: Handle, address: IpSocketAddress) -> SocketResult<()> {
-        HostUdpSocket::bind(&mut self.inner(), handle, address).await
+    async fn bind(&mut self, handle: Handle, address: IpSocketAddress) -> Answer<()> {
+        self.udp_p3_do(&handle, SocketOp::Bind(address.into())).await
     }
 
-    async fn connect(&mut self, handle: Handle, address: IpSocketAddress) -> SocketResult<()> {
-        HostUdpSocket::connect(&mut self.inner(), handle, address).await
+    async fn connect(&mut self, handle: Handle, address: IpSocketAddress) -> Answer<()> {
+        self.udp_p3_do(&handle, SocketOp::Connect(address.into())).await
     }
 
-    fn disconnect(&mut self, handle: Handle) -> SocketResult<()> {
-        HostUdpSocket::disconnect(&mut self.inner(), handle)
+    async fn disconnect(&mut self, handle: Handle) -> Answer<()> {
+        self.udp_p3_do(&handle, SocketOp::Disconnect).await
     }
 
-    fn get_local_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
-        HostUdpSocket::get_local_address(&mut self.inner(), handle)
+    async fn get_local_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
+        self.udp_p3_address(&handle, SocketOp::Local).await
     }
 
-    fn get_remote_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
-        HostUdpSocket::get_remote_address(&mut self.inner(), handle)
+    async fn get_remote_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
+        self.udp_p3_address(&handle, SocketOp::Remote).await
     }
 
-    fn get_address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
-        HostUdpSocket::get_address_family(&mut self.inner(), handle)
+    async fn get_address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
+        Ok(family(self.udp_p3(&handle)?.plug.kind.v6))
     }
 
-    fn get_unicast_hop_limit(&mut self, handle: Handle) -> SocketResult<u8> {
-        HostUdpSocket::get_unicast_hop_limit(&mut self.inner(), handle)
+    async fn get_unicast_hop_limit(&mut self, handle: Handle) -> Answer<u8> {
+        self.udp_p3_get(&handle, SocketOption::HopLimit).await
     }
 
-    fn set_unicast_hop_limit(&mut self, handle: Handle, value: u8) -> SocketResult<()> {
-        HostUdpSocket::set_unicast_hop_limit(&mut self.inner(), handle, value)
+    async fn set_unicast_hop_limit(&mut self, handle: Handle, value: u8) -> Answer<()> {
+        self.udp_p3_do(&handle, SocketOp::Set(SocketOption::HopLimit, value.into())).await
     }
 
-    fn get_receive_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
-        HostUdpSocket::get_receive_buffer_size(&mut self.inner(), handle)
+    async fn get_receive_buffer_size(&mut self, handle: Handle) -> Answer<u64> {
+        self.udp_p3_get(&handle, SocketOption::ReceiveBuffer).await
     }
 
-    fn set_receive_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        HostUdpSocket::set_receive_buffer_size(&mut self.inner(), handle, value)
+    async fn set_receive_buffer_size(&mut self, handle: Handle, value: u64) -> Answer<()> {
+        self.udp_p3_do(&handle, SocketOp::Set(SocketOption::ReceiveBuffer, value)).await
     }
 
-    fn get_send_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
-        HostUdpSocket::get_send_buffer_size(&mut self.inner(), handle)
+    async fn get_send_buffer_size(&mut self, handle: Handle) -> Answer<u64> {
+        self.udp_p3_get(&handle, SocketOption::SendBuffer).await
     }
 
-    fn set_send_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        HostUdpSocket::set_send_buffer_size(&mut self.inner(), handle, value)
+    async fn set_send_buffer_size(&mut self, handle: Handle, value: u64) -> Answer<()> {
+        self.udp_p3_do(&handle, SocketOp::Set(SocketOption::SendBuffer, value)).await
     }
 
-    fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
-        HostUdpSocket::drop(&mut self.inner(), handle)
+    async fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
+        self.table.delete(Resource::<Udp>::new_own(handle.rep()))?;
+        Ok(())
     }
 }

@@ -1,0 +1,263 @@
+//! Requests of the host's own, for components that its operator named. Which host one may reach, where an answer may lead
+//! it, and whether credentials go with it is decided here; sending it is egress's.
+//!
+//! Credentials of a registry go to its own origin (scheme, host and port) and to the service for tokens that its operator
+//! named. Any other service that a registry names is asked by nobody in particular.
+
+use crate::address::{Host, Reach};
+use crate::limits::load::REDIRECTS_MAX;
+use crate::request::{PathError, Scheme, Target};
+
+/// A request that may be sent. Made here only, from what the operator wrote and where that led.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct FetchPermit {
+    home: Home,
+    target: Target,
+    redirects: usize,
+    credentials: bool,
+}
+
+/// A service that gives tokens for a registry on another host, as the operator named it. It gets the registry's credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenService {
+    realm: Target,
+    service: Option<String>,
+}
+
+/// Public registries whose tokens come from another host, which each documents: registry, realm, service.
+const PUBLIC_SERVICES: [(&str, &str, &str); 3] = [
+    ("https://registry-1.docker.io", "https://auth.docker.io/token", "registry.docker.io"),
+    ("https://index.docker.io", "https://auth.docker.io/token", "registry.docker.io"),
+    ("https://registry.gitlab.com", "https://gitlab.com/jwt/auth", "container_registry"),
+];
+
+/// The host that the operator wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Home {
+    scheme: Scheme,
+    host: Host,
+    port: u16,
+    private: bool,
+}
+
+/// How far an answer may lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follow {
+    /// Nowhere.
+    Never,
+    /// To other paths of the same scheme, host and port.
+    Home,
+    /// To other hosts as well, without credentials: what comes from there is known by its digest.
+    Elsewhere,
+}
+
+/// Why a request is not sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FetchPermitError {
+    /// It is no URL.
+    #[error("use {0}: {1}")]
+    Malformed(String, PathError),
+    /// It would go over the network in the clear.
+    #[error("use {0}: plain http goes to this machine only; write https")]
+    Plain(String),
+    /// It leads to another host.
+    #[error("follow a redirect to {0}: it is another host; if that is meant, write it as the source")]
+    Elsewhere(String),
+    /// It leads on where nothing may.
+    #[error("follow a redirect to {0}: what gives tokens has to answer itself")]
+    Led(String),
+    /// It leads on and on.
+    #[error("follow a redirect to {0}: there were {REDIRECTS_MAX} before it")]
+    TooMany(String),
+    /// A service for tokens is named with a query, which could hold a scope.
+    #[error("ask for a token at {0}: it has a query; what is asked for is not for a registry to say")]
+    Query(String),
+    /// A service for tokens would be asked for somebody else's.
+    #[error(
+        "ask for a token at {realm}: the registry says that it is the service `{named}` there; if that is meant, write \
+         source_service = \"{named}\" or `--service {named}`"
+    )]
+    Service {
+        /// Where.
+        realm: String,
+        /// As what.
+        named: String,
+    },
+}
+
+impl FetchPermit {
+    /// A request to what the operator wrote. With `private` it and what it leads to may lie in a private network; else only
+    /// a host of this machine may, and only by being written.
+    ///
+    /// # Errors
+    /// [`FetchPermitError::Malformed`], [`FetchPermitError::Plain`].
+    pub fn new(method: &str, url: &str, private: bool) -> Result<Self, FetchPermitError> {
+        let target = parse(method, url)?;
+        Ok(Self { home: Home::of(&target, private), target, redirects: 0, credentials: true })
+    }
+
+    /// Another request to the same host.
+    ///
+    /// # Errors
+    /// [`FetchPermitError::Malformed`].
+    pub fn at(&self, method: &str, path_and_query: &str) -> Result<Self, FetchPermitError> {
+        Self::new(method, &format!("{}{path_and_query}", self.home.base()), self.home.private)
+    }
+
+    /// The request to which a `Location` leads: a whole URL, or a path of the same host. Another host never gets credentials,
+    /// and must be outside private networks unless the operator opened them.
+    ///
+    /// # Errors
+    /// [`FetchPermitError`].
+    pub fn led_to(&self, method: &str, location: &str, follow: Follow) -> Result<Self, FetchPermitError> {
+        let target = match location.starts_with('/') && !location.starts_with("//") {
+            true => parse(method, &format!("{}{location}", base(&self.target)))?,
+            false => parse(method, location)?,
+        };
+        if self.redirects >= REDIRECTS_MAX {
+            return Err(FetchPermitError::TooMany(target.url()));
+        }
+        if follow == Follow::Never {
+            return Err(FetchPermitError::Led(target.url()));
+        }
+        let at_home = self.home.is(&target);
+        if !at_home && follow == Follow::Home {
+            return Err(FetchPermitError::Elsewhere(target.url()));
+        }
+        // Whoever left does not come home with credentials: somebody else chose the path.
+        let credentials = at_home && self.credentials;
+        Ok(Self { home: self.home.clone(), target, redirects: self.redirects + 1, credentials })
+    }
+
+    /// The request for the next page of a list, on the same host. A page is no redirect: how many there may be, the reader bounds.
+    ///
+    /// # Errors
+    /// [`FetchPermitError`].
+    pub fn next_page(&self, location: &str) -> Result<Self, FetchPermitError> {
+        Self { redirects: 0, ..self.clone() }.led_to("GET", location, Follow::Home)
+    }
+
+    /// The request for a token that opens `scope`, to the realm that this host named. The host's credentials go with it only
+    /// where the realm is the host's own origin, or `named`. Nothing of what the registry says is asked for but its own
+    /// name there (`service`): where credentials go along, only the one that was named, or its host.
+    ///
+    /// # Errors
+    /// [`FetchPermitError`].
+    pub fn for_token(
+        &self,
+        realm: &str,
+        service: Option<&str>,
+        named: Option<&TokenService>,
+        scope: &str,
+    ) -> Result<Self, FetchPermitError> {
+        let realm = parse("GET", realm)?;
+        if realm.path_and_query() != realm.path() {
+            return Err(FetchPermitError::Query(realm.url()));
+        }
+        let public = TokenService::public(&self.home);
+        let named = named.or(public.as_ref()).filter(|named| named.realm == realm);
+        let (home, credentials) = match named {
+            _ if self.home.is(&realm) => (self.home.clone(), true),
+            // Whoever wrote it meant it, on this machine, too.
+            Some(_) => (Home::of(&realm, self.home.private), true),
+            None => (self.home.clone(), false),
+        };
+        let elsewhere = named.filter(|_| !self.home.is(&realm));
+        if let (Some(named), Some(said)) = (elsewhere, service) {
+            let ours = self.home.authority();
+            if said != named.service.as_deref().unwrap_or(&ours) {
+                let said = crate::redact::printable(said, 100);
+                return Err(FetchPermitError::Service { realm: realm.url(), named: said });
+            }
+        }
+        let service = elsewhere.and_then(|named| named.service.as_deref()).or(service);
+        let service = service.map(|service| format!("&service={}", percent(service))).unwrap_or_default();
+        let url = format!("{}?scope={}{service}", realm.url(), percent(scope));
+        Ok(Self { home, target: parse("GET", &url)?, redirects: 0, credentials })
+    }
+
+    /// The request.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Which addresses it may connect to.
+    pub fn reach(&self) -> Reach {
+        match self.home.private || (self.home.is(&self.target) && self.home.host.is_loopback()) {
+            true => Reach::Private,
+            false => Reach::Global,
+        }
+    }
+
+    /// Whether credentials may go with it: those kept for the host that the operator wrote.
+    pub fn takes_credentials(&self) -> bool {
+        self.credentials
+    }
+}
+
+impl TokenService {
+    /// Reads what an operator wrote: the URL, and what the registry is called there, if not by its host.
+    ///
+    /// # Errors
+    /// [`FetchPermitError::Malformed`], [`FetchPermitError::Plain`], [`FetchPermitError::Query`].
+    pub fn new(realm: &str, service: Option<String>) -> Result<Self, FetchPermitError> {
+        let realm = parse("GET", realm)?;
+        match realm.path_and_query() == realm.path() {
+            true => Ok(Self { realm, service }),
+            false => Err(FetchPermitError::Query(realm.url())),
+        }
+    }
+
+    fn public(registry: &Home) -> Option<Self> {
+        let of = |url: &str| parse("GET", url).is_ok_and(|known| registry.is(&known));
+        let (_, realm, service) = PUBLIC_SERVICES.iter().find(|(url, ..)| of(url))?;
+        Self::new(realm, Some((*service).to_owned())).ok()
+    }
+}
+
+impl Home {
+    fn of(target: &Target, private: bool) -> Self {
+        Self { scheme: target.scheme(), host: target.host().clone(), port: target.port(), private }
+    }
+
+    fn authority(&self) -> String {
+        match self.port == self.scheme.port() {
+            true => self.host.to_string(),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+
+    fn is(&self, target: &Target) -> bool {
+        (self.scheme, &self.host, self.port) == (target.scheme(), target.host(), target.port())
+    }
+
+    fn base(&self) -> String {
+        format!("{}://{}:{}", self.scheme, self.host, self.port)
+    }
+}
+
+fn base(target: &Target) -> String {
+    format!("{}://{}", target.scheme(), target.authority())
+}
+
+fn parse(method: &str, url: &str) -> Result<Target, FetchPermitError> {
+    let shown = || crate::redact::url(url, 300);
+    let target = Target::from_url(method, url).map_err(|why| FetchPermitError::Malformed(shown(), why))?;
+    match target.scheme() {
+        Scheme::Http if !target.host().is_loopback() => Err(FetchPermitError::Plain(target.url())),
+        Scheme::Http | Scheme::Https => Ok(target),
+    }
+}
+
+/// RFC 3986 §2.1, with everything but unreserved characters encoded.
+fn percent(text: &str) -> String {
+    let unreserved = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
+    text.bytes()
+        .map(|b| if unreserved(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "fetch_tests.rs"]
+mod tests;

@@ -1,0 +1,196 @@
+//! Putting an entry into a client's file. Everything else in the file stays as it is, comments included; a file that cannot be
+//! read, or that another program changes meanwhile, is left alone.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use jsonc_parser::cst::{CstInputValue, CstRootNode};
+use jsonc_parser::{ParseOptions, parse_to_serde_value};
+use serde_json::{Map, Value};
+use toml_edit::{DocumentMut, Item, Table};
+use toolgate_policy::limits::load::CONFIG_BYTES_MAX;
+use toolgate_runtime::load::source::read_regular;
+
+use super::client::{Entry, Format};
+use crate::cli::place;
+
+/// Settings may hold secrets: a new file is the user's alone.
+const NEW_FILE_MODE: u32 = 0o600;
+
+/// A change of a client's file.
+pub(super) struct Edit {
+    /// The file itself, where the client's path is a link to it.
+    file: PathBuf,
+    before: Option<String>,
+    after: String,
+}
+
+impl Edit {
+    /// Works out the change. Nothing is written.
+    ///
+    /// # Errors
+    /// Why the file cannot be changed, in a sentence.
+    pub(super) fn of(entry: &Entry) -> Result<Self, String> {
+        let failed = |why: String| format!("{}: {why}; nothing was written", entry.file.display());
+        let file = match entry.file.canonicalize() {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound && entry.file.symlink_metadata().is_err() => {
+                entry.file.clone()
+            }
+            Err(error) => return Err(failed(error.to_string())),
+        };
+        let before = read(&file).map_err(failed)?;
+        let text = before.as_deref().unwrap_or_default();
+        let after = match entry.format {
+            _ if text.trim().is_empty() => Ok(entry.snippet()),
+            Format::Json => with_json(text, entry),
+            Format::Toml => with_toml(text, entry),
+        };
+        Ok(Self { file, before, after: after.map_err(failed)? })
+    }
+
+    /// Whether the file is as it should be already.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.before.as_deref() == Some(self.after.as_str())
+    }
+
+    pub(super) fn before(&self) -> &str {
+        self.before.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn after(&self) -> &str {
+        &self.after
+    }
+
+    /// Writes it. Returns where the file is kept as it was.
+    ///
+    /// # Errors
+    /// Why nothing was written, in a sentence.
+    pub(super) fn save(&self) -> Result<Option<PathBuf>, String> {
+        let failed = |error: std::io::Error| format!("{}: not written: {error}", self.file.display());
+        if read(&self.file)? != self.before {
+            return Err(format!(
+                "{}: not written: another program has changed it meanwhile; run the command again",
+                self.file.display()
+            ));
+        }
+        let Some(before) = &self.before else {
+            if let Some(folder) = self.file.parent() {
+                place::folder(folder).map_err(failed)?;
+            }
+            let staged =
+                place::stage_with(&self.file, self.after.as_bytes(), NEW_FILE_MODE).map_err(failed)?;
+            staged.create(&self.file).map_err(failed)?;
+            return Ok(None);
+        };
+        let mode = self.file.metadata().map_err(failed)?.permissions().mode() & 0o777;
+        let copy = self.copy_path();
+        let kept = place::stage_with(&copy, before.as_bytes(), mode).and_then(|kept| kept.create(&copy));
+        kept.map_err(|error| {
+            format!("{}: no copy could be made, so nothing was written: {error}", copy.display())
+        })?;
+        let staged = place::stage_with(&self.file, self.after.as_bytes(), mode).map_err(failed)?;
+        staged.replace(&self.file).map_err(failed)?;
+        Ok(Some(copy))
+    }
+
+    fn copy_path(&self) -> PathBuf {
+        let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%fZ");
+        let mut name = self.file.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".before-toolgate-{time}"));
+        self.file.with_file_name(name)
+    }
+}
+
+/// The text of a file; nothing if there is none.
+fn read(path: &Path) -> Result<Option<String>, String> {
+    if path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    let file = read_regular(path, CONFIG_BYTES_MAX).map_err(|error| error.to_string())?;
+    String::from_utf8(file.bytes().to_vec()).map(Some).map_err(|error| error.to_string())
+}
+
+fn with_json(text: &str, entry: &Entry) -> Result<String, String> {
+    let options = ParseOptions::default();
+    let unread = |error: &dyn std::fmt::Display| format!("it is not JSON ({error})");
+    let root = CstRootNode::parse(text, &options).map_err(|error| unread(&error))?;
+    let object = root.object_value().ok_or("it does not hold a JSON object")?;
+    let list = match object.get(entry.list) {
+        None => object
+            .append(entry.list, CstInputValue::Object(Vec::new()))
+            .object_value()
+            .ok_or("its list of servers cannot be written")?,
+        Some(list) => {
+            list.object_value().ok_or_else(|| format!("`{}` in it is not an object", entry.list))?
+        }
+    };
+    let value = |text: &str| -> Result<Value, String> {
+        parse_to_serde_value(text, &options).map_err(|error| unread(&error))
+    };
+    let mut wanted = value(text)?;
+    let Some(members) = wanted.as_object_mut() else {
+        return Err("it does not hold a JSON object".to_owned());
+    };
+    let servers = members.entry(entry.list).or_insert_with(|| Value::Object(Map::new()));
+    let Some(servers) = servers.as_object_mut() else {
+        return Err(format!("`{}` in it is not an object", entry.list));
+    };
+    let was = servers.insert(entry.name.clone(), entry.value.clone());
+    match list.get(&entry.name) {
+        // It may be laid out otherwise.
+        Some(_) if was.as_ref() == Some(&entry.value) => return Ok(text.to_owned()),
+        Some(there) => there.set_value(input(&entry.value)),
+        None => drop(list.append(&entry.name, input(&entry.value))),
+    }
+    let after = root.to_string();
+    // The library is trusted to keep comments and spaces, and not with what the file says.
+    if value(&after)? != wanted {
+        return Err("an entry stands in it twice".to_owned());
+    }
+    Ok(after)
+}
+
+fn input(value: &Value) -> CstInputValue {
+    match value {
+        Value::Null => CstInputValue::Null,
+        Value::Bool(value) => CstInputValue::Bool(*value),
+        Value::Number(number) => CstInputValue::Number(number.to_string()),
+        Value::String(text) => CstInputValue::String(text.clone()),
+        Value::Array(values) => CstInputValue::Array(values.iter().map(input).collect()),
+        Value::Object(members) => {
+            CstInputValue::Object(members.iter().map(|(key, value)| (key.clone(), input(value))).collect())
+        }
+    }
+}
+
+/// Whether two entries say the same, however each is laid out.
+fn is_same(one: &Item, other: &Item) -> bool {
+    let plain = |item: &Item| {
+        let mut document = DocumentMut::new();
+        document.insert("it", item.clone());
+        toml::from_str::<toml::Value>(&document.to_string()).ok()
+    };
+    plain(one).is_some_and(|one| Some(one) == plain(other))
+}
+
+fn with_toml(text: &str, entry: &Entry) -> Result<String, String> {
+    let mut document: DocumentMut = text
+        .parse()
+        .map_err(|error: toml_edit::TomlError| format!("it is not TOML ({})", error.message()))?;
+    let ours: DocumentMut =
+        entry.snippet().parse().map_err(|error: toml_edit::TomlError| error.to_string())?;
+    let value = ours.get(entry.list).and_then(|list| list.get(&entry.name)).cloned().unwrap_or_default();
+    let list = document.entry(entry.list).or_insert_with(|| {
+        let mut list = Table::new();
+        list.set_implicit(true);
+        Item::Table(list)
+    });
+    if list.get(&entry.name).is_some_and(|there| is_same(there, &value)) {
+        return Ok(text.to_owned());
+    }
+    let list = list.as_table_like_mut().ok_or_else(|| format!("`{}` in it is not a table", entry.list))?;
+    list.insert(&entry.name, value);
+    Ok(document.to_string())
+}
