@@ -18,7 +18,7 @@ use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::trust::Standing;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::json::{Bounds, Json};
+use toolgate_runtime::json::{Json, JsonLimits};
 use toolgate_runtime::load::asked;
 use toolgate_runtime::load::source::Sources;
 use toolgate_runtime::load::verify::verify;
@@ -30,7 +30,7 @@ use toolgate_tests::web::{Web, respond};
 use toolgate_tests::{World, guest, plugin, test_guest, toolgate};
 
 fn call(runtime: &Runtime, gate: &Gate, tool: &str, arguments: &str) -> Answer {
-    let bounds = Bounds { bytes_max: 8 << 20, depth_max: 64, nodes_max: 1 << 20 };
+    let bounds = JsonLimits { bytes_max: 8 << 20, depth_max: 64, nodes_max: 1 << 20 };
     let arguments = Json::parse(arguments.as_bytes(), bounds).unwrap();
     let request = Request::new(Principal::local("bench"), tool, arguments, Interrupt::default());
     match runtime.block_on(gate.call(request)).into_inner() {

@@ -13,7 +13,7 @@ use toolgate_policy::name::Prefix;
 use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::json::{Bounds, Json};
+use toolgate_runtime::json::{Json, JsonLimits};
 use toolgate_runtime::load::describe::describe;
 use toolgate_runtime::load::inspect::inspect_any;
 use toolgate_runtime::mapping::lift::lift;
@@ -41,7 +41,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("bundle", bundle),
 ];
 
-const BOUNDS: Bounds = Bounds { bytes_max: 1 << 20, depth_max: 64, nodes_max: 1 << 16 };
+const BOUNDS: JsonLimits = JsonLimits { bytes_max: 1 << 20, depth_max: 64, nodes_max: 1 << 16 };
 
 /// A type, then arguments for a function of it. What is taken is given back, and taken again as the same.
 pub fn arguments(data: &[u8]) {

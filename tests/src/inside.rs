@@ -6,18 +6,18 @@ use std::sync::Arc;
 
 use toolgate_policy::limits::call::{CallLimit, CallLimits};
 use toolgate_policy::load::lint::Allowed;
-use toolgate_policy::load::role::{Pattern, Role, Rule};
+use toolgate_policy::load::role::{Pattern, Role, RoleRule};
 use toolgate_policy::load::signer::Signer;
 use toolgate_policy::load::trust::Parts;
 use toolgate_policy::load::{Grants, TrustPolicy};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
-use toolgate_runtime::gate::{Bounds, Gate};
+use toolgate_runtime::gate::{Gate, GateLimits};
 use toolgate_runtime::signature::anchor::Anchor;
 use toolgate_runtime::spec::{
-    Approvals, Compiling, EngineKind, Isolation, OnRefused, PluginSpec, Source, Spec, Trust,
+    Approvals, Compiling, EngineKind, Isolation, OnRefused, PluginSpec, Source, Spec, TrustSpec,
 };
-use toolgate_runtime::state::State;
+use toolgate_runtime::state::StateDir;
 
 use crate::World;
 
@@ -32,7 +32,7 @@ pub fn spec(world: &World, plugins: &[(&str, Grants)]) -> Spec {
         valid_until: None,
     };
     let role = Role { name: "publisher".to_owned(), threshold: 1, signers: vec!["vendor".to_owned()] };
-    let rule = Rule { plugin: Pattern::Prefix(String::new()), require: vec!["publisher".to_owned()] };
+    let rule = RoleRule { plugin: Pattern::Prefix(String::new()), require: vec!["publisher".to_owned()] };
     let parts =
         Parts { version: 1, signers: vec![vendor], roles: vec![role], rules: vec![rule], ..Parts::default() };
     let policy = TrustPolicy::new(parts).unwrap();
@@ -52,7 +52,7 @@ pub fn spec(world: &World, plugins: &[(&str, Grants)]) -> Spec {
     });
     Spec {
         plugins: plugins.collect(),
-        trust: Arc::new(Trust { policy, anchors: vec![Anchor::Key(key)], sha256: Digest::of(b"") }),
+        trust: Arc::new(TrustSpec { policy, anchors: vec![Anchor::Key(key)], sha256: Digest::of(b"") }),
         approvals: Approvals::NotAsked,
         on_refused: OnRefused::Stop,
         folders: Vec::new(),
@@ -77,7 +77,7 @@ pub fn gate_by(world: &World, state: &str, program: PathBuf) -> Gate {
 }
 
 fn gate_with(world: &World, state: &str, compiling: Compiling) -> Gate {
-    let state = State::open(&world.path(state)).unwrap();
-    let bounds = Bounds { calls_max: 64, memory_bytes_max: 4 << 30, ..Bounds::default() };
+    let state = StateDir::open(&world.path(state)).unwrap();
+    let bounds = GateLimits { calls_max: 64, memory_bytes_max: 4 << 30, ..GateLimits::default() };
     Gate::open(&state, bounds, compiling, Vec::new(), Arc::new(|_, _, _| {})).unwrap()
 }

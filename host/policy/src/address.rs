@@ -87,7 +87,7 @@ impl HostPattern {
     /// Reads `name`, an address, or `*.suffix`.
     ///
     /// # Errors
-    /// [`Invalid`] for anything else, `*` alone included: a grant names whom it trusts.
+    /// [`InvalidValueError`] for anything else, `*` alone included: a grant names whom it trusts.
     pub fn parse(text: &str) -> Result<Self, InvalidValueError> {
         let not_a_pattern = || {
             InvalidValueError::new(format!(
@@ -124,7 +124,7 @@ impl HostPattern {
 /// carry an IPv4 address (mapped, compatible, NAT64, 6to4, Teredo) are judged by the address they carry.
 ///
 /// # Errors
-/// [`Blocked`] with the reason.
+/// [`BlockedAddressError`] with the reason.
 pub fn may_connect(address: IpAddr, reach: Reach, own: &[IpAddr]) -> Result<(), BlockedAddressError> {
     let inner = embedded(address);
     if let Some(what) = never(inner) {

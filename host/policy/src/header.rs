@@ -166,7 +166,7 @@ pub fn treatment(name: &str) -> Treatment {
 /// Whether a plugin may set this header field under a rule that names `named` and puts a secret into `secret`.
 ///
 /// # Errors
-/// [`Forbidden`].
+/// [`ForbiddenHeaderError`].
 pub fn may_set(name: &str, named: &[String], secret: Option<&str>) -> Result<(), ForbiddenHeaderError> {
     if secret.is_some_and(|secret| is_same(name, secret)) {
         return Err(ForbiddenHeaderError::Secret);
@@ -193,7 +193,7 @@ pub fn is_same(one: &str, other: &str) -> bool {
 /// Checks one name of a rule's `headers`.
 ///
 /// # Errors
-/// [`Invalid`] for what is not a name in lower case, for what can never pass, and for what passes anyway: whoever writes that
+/// [`InvalidValueError`] for what is not a name in lower case, for what can never pass, and for what passes anyway: whoever writes that
 /// takes the list for one of everything that passes.
 pub fn check_named(name: &str) -> Result<(), InvalidValueError> {
     let is_token = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&b);

@@ -6,6 +6,7 @@ pub mod clear;
 pub mod fetch;
 pub mod grant;
 pub mod identity;
+pub mod key_id;
 pub mod learn;
 pub mod lint;
 pub mod manifest;

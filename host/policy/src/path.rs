@@ -11,7 +11,7 @@ pub struct PathError(pub(crate) &'static str);
 /// Checks a path, without its query.
 ///
 /// # Errors
-/// [`Malformed`] for characters outside RFC 3986; for encoded slashes, backslashes, dots, percent signs, control characters and
+/// [`PathError`] for characters outside RFC 3986; for encoded slashes, backslashes, dots, percent signs, control characters and
 /// bytes that are not UTF-8 (an overlong dot is one way to write those); for characters that some servers turn into one of
 /// these; for empty segments, and for segments that are dots once everything has been taken away that a server may take away.
 pub(crate) fn check_path(path: &str) -> Result<(), PathError> {

@@ -19,7 +19,7 @@ pub enum Scheme {
 
 /// A request in normal form: what is matched is what is sent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Target {
+pub struct RequestTarget {
     scheme: Scheme,
     host: Host,
     port: u16,
@@ -28,11 +28,11 @@ pub struct Target {
     query: Option<String>,
 }
 
-impl Target {
+impl RequestTarget {
     /// Brings a request into normal form.
     ///
     /// # Errors
-    /// [`Malformed`] for what different servers read differently: user info, and in the path whatever could be read as another
+    /// [`PathError`] for what different servers read differently: user info, and in the path whatever could be read as another
     /// path (empty and dot segments in any spelling, encoded separators, characters outside RFC 3986).
     pub fn parse(
         method: &str,
@@ -71,7 +71,7 @@ impl Target {
     /// Reads a method and a whole URL, such as `https://api.example.com/v1/items?x=1`.
     ///
     /// # Errors
-    /// [`Malformed`], as for [`Target::parse`].
+    /// [`PathError`], as for [`PathError::parse`].
     pub fn from_url(method: &str, url: &str) -> Result<Self, PathError> {
         let (scheme, rest) =
             url.split_once("://").ok_or(PathError("it is not a URL: it has no scheme, such as https://"))?;

@@ -13,7 +13,7 @@ use toolgate_policy::limits::call::{CallLimit, CallLimits};
 
 use crate::outcome::{Fault, FaultKind};
 use crate::sandbox::interrupt::Interrupt;
-use crate::turns::{Caller, Crowded, Place, Turns};
+use crate::turns::{Caller, Crowded, TurnSlot, Turns};
 use breaker::{Breaker, Trial};
 
 /// The places of one plugin.
@@ -31,8 +31,8 @@ pub(crate) struct Admission {
 
 /// A place among running calls. Given back when dropped.
 pub(crate) struct Slot {
-    _of_plugin: Place,
-    _of_all: Place,
+    _of_plugin: TurnSlot,
+    _of_all: TurnSlot,
 }
 
 /// A call that waits at the common door.

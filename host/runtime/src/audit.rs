@@ -15,7 +15,7 @@ use toolgate_policy::redact::printable;
 use crate::json::Json;
 use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::signature::mac::MacKey;
-use record::{Closed, Opening, Record};
+use record::{Closed, Record, RecordOpening};
 use sink::Sink;
 
 /// Writes records. One for the process.
@@ -144,7 +144,7 @@ impl Recorder {
     ///
     /// # Errors
     /// A closed fault while the record cannot be written: what cannot be recorded is not done.
-    pub fn call(&self, opening: Opening<'_>) -> Result<Record, Box<Closed<Outcome>>> {
+    pub fn call(&self, opening: RecordOpening<'_>) -> Result<Record, Box<Closed<Outcome>>> {
         if let Err(error) = self.sink.check() {
             let fault = Fault::new(
                 FaultKind::Audit,

@@ -14,7 +14,7 @@ use toolgate_policy::limits::load::{SCHEMA_VALUE_STEPS_MAX, SCHEMA_VALUE_STEPS_S
 
 use crate::admission::breaker::{Change, Whom};
 use crate::audit::Event;
-use crate::audit::record::{Closed, Opening, Record};
+use crate::audit::record::{Closed, Record, RecordOpening};
 use crate::mapping::lower::{LowerError, Lowered};
 use crate::mapping::problem::Problems;
 use crate::outcome::{Fault, FaultKind, Outcome};
@@ -26,7 +26,7 @@ use request::Request;
 /// Runs a call to its end. There is always a record, and it is closed before anybody learns the outcome.
 pub(crate) async fn run(services: &Services, mut request: Request) -> Closed<Outcome> {
     let digest = digest(services, &mut request).await;
-    let opening = Opening {
+    let opening = RecordOpening {
         principal: &request.principal,
         tool: &request.tool,
         arguments: digest.as_deref().unwrap_or(UNREADABLE),

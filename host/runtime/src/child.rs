@@ -11,7 +11,7 @@ use crate::sandbox::compile::machine::{self, CodeError};
 use crate::sandbox::compile::{COMPILE, FAILED, NO_MEMORY, REFUSED};
 use crate::sandbox::isolated::{WORKER, worker_main};
 use crate::spec::EngineKind;
-use crate::worker::rlimits::{self, Bounds};
+use crate::worker::rlimits::{self, ProcessLimits};
 
 /// Does what the arguments say, if they are those of a process of ours; else this is an ordinary start of the program. To be
 /// called first thing in `main`, with the arguments after the program's name.
@@ -43,10 +43,10 @@ pub fn forbid_core_dumps() -> io::Result<()> {
     rlimits::no_core_dump()
 }
 
-fn arguments(args: &[String]) -> Option<(EngineKind, Bounds)> {
+fn arguments(args: &[String]) -> Option<(EngineKind, ProcessLimits)> {
     let [engine, cpu_s, memory_bytes_max] = args else { return None };
     let engine = EngineKind::ALL.into_iter().find(|kind| kind.word() == engine)?;
-    Some((engine, Bounds::from_args([cpu_s, memory_bytes_max])?))
+    Some((engine, ProcessLimits::from_args([cpu_s, memory_bytes_max])?))
 }
 
 /// Calls on stdin, what they came to on stdout.

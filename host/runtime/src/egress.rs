@@ -33,10 +33,10 @@ use toolgate_policy::header::ForbiddenHeaderError;
 
 use crate::meter::Meter;
 use crate::secret::SecretSpec;
-use authorities::{Roots, Trust};
-use exchange::{Scrub, Unanswered, Waiting};
+use authorities::{Roots, TlsTrust};
+use exchange::{ResponseWait, Scrub, Unanswered};
 use idle::Idle;
-use lease::{Lease, Live, Wanted};
+use lease::{ConnectionSpec, Lease, Live};
 use resolve::{ResolveError, Resolver};
 
 /// The way out, shared by all plugins.
@@ -51,7 +51,7 @@ pub(crate) struct Egress {
 /// is shared with another rule or another plugin.
 pub(crate) struct RuleClient {
     rule: Rule,
-    trust: Trust,
+    trust: TlsTrust,
     secret: Option<Arc<SecretSpec>>,
     scrub: Option<Scrub>,
     idle: Arc<Idle<Live>>,
@@ -67,7 +67,7 @@ pub(crate) struct Timeouts {
 }
 
 /// The body of a response.
-pub(crate) type Arriving = UnsyncBoxBody<Bytes, EgressError>;
+pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, EgressError>;
 
 /// Why a request came to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -203,7 +203,7 @@ impl Egress {
     /// Looks up a name for a socket: the addresses that its grant reaches; never none.
     ///
     /// # Errors
-    /// [`Failure::Name`], [`Failure::Prohibited`].
+    /// [`EgressError::Name`], [`EgressError::Prohibited`].
     pub(crate) async fn look_up(&self, lookup: &Lookup) -> Result<Vec<IpAddr>, EgressError> {
         let found = self.resolver.resolve(lookup.host(), lookup.reach()).await;
         found.map_err(|error| error.failure())
@@ -212,7 +212,7 @@ impl Egress {
     /// The addresses that a request which was allowed may connect to.
     ///
     /// # Errors
-    /// [`NoAddress`].
+    /// [`ResolveError`].
     pub(crate) async fn resolve(&self, pass: &Pass) -> Result<Vec<SocketAddr>, ResolveError> {
         let target = pass.target();
         let found = self.resolver.resolve(target.host(), pass.rule().reach).await?;
@@ -223,7 +223,7 @@ impl Egress {
     /// hold over resolving, connecting, TLS, headers and body together.
     ///
     /// # Errors
-    /// [`Failure`].
+    /// [`EgressError`].
     pub(crate) async fn send<B>(
         &self,
         pass: Pass,
@@ -232,7 +232,7 @@ impl Egress {
         timeouts: Timeouts,
         meter: Meter,
         hand_over: &(dyn Fn() + Sync),
-    ) -> Result<Response<Arriving>, EgressError>
+    ) -> Result<Response<ResponseBody>, EgressError>
     where
         B: Body<Data = Bytes, Error: Into<EgressError>> + Send + 'static,
     {
@@ -253,9 +253,13 @@ impl Egress {
         };
         let tls = link.trust.config().await?;
         let (host, threads) = (pass.target().host(), self.threads.get_or_init(Handle::current));
-        let wanted = Wanted { link: &link, host, tls: &tls, threads, meter: &meter };
-        let waiting =
-            |shares| Waiting { link: &link, first_byte_by: by(timeouts.first_byte), meter: &meter, shares };
+        let wanted = ConnectionSpec { link: &link, host, tls: &tls, threads, meter: &meter };
+        let waiting = |shares| ResponseWait {
+            link: &link,
+            first_byte_by: by(timeouts.first_byte),
+            meter: &meter,
+            shares,
+        };
         if outbound.shares
             && let Some(lease) = Lease::take(&wanted).await
         {

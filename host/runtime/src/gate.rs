@@ -25,8 +25,8 @@ use crate::load::source::Sources;
 use crate::load::{self, LoadError};
 use crate::outcome::Outcome;
 use crate::reconcile::rivals::{Rivals, RivalsError};
-use crate::reconcile::{Fetching, Occasion, Reconciler, Report};
-use crate::remote::{Fetcher, Progress};
+use crate::reconcile::{Fetching, LoadReport, Occasion, Reconciler};
+use crate::remote::{Fetcher, TransferProgress};
 use crate::sandbox::Sandbox;
 use crate::sandbox::compile::Compiler;
 pub use crate::sandbox::compile::progress::CompileProgress;
@@ -34,8 +34,8 @@ use crate::services::{InFlight, Services};
 use crate::snapshot::plugin::Plugin;
 use crate::snapshot::tool::Tool;
 use crate::snapshot::{Snapshot, Snapshots};
-use crate::spec::{Compiling, PluginSpec, Spec, Trust};
-use crate::state::State;
+use crate::spec::{Compiling, PluginSpec, Spec, TrustSpec};
+use crate::state::StateDir;
 use crate::state::blobs::BlobStore;
 use crate::state::keyvalue::Stores;
 use crate::state::rollback::RollbackGuard;
@@ -49,7 +49,7 @@ pub struct Gate {
 
 /// Bounds over all plugins.
 #[derive(Debug, Clone, Copy)]
-pub struct Bounds {
+pub struct GateLimits {
     /// Calls at once.
     pub calls_max: u32,
     /// Guest memory at once, in bytes.
@@ -60,7 +60,7 @@ pub struct Bounds {
     pub peer_percent: u64,
 }
 
-impl Default for Bounds {
+impl Default for GateLimits {
     fn default() -> Self {
         Self {
             calls_max: u32::try_from(CALLS_MAX.default).unwrap_or(1),
@@ -93,13 +93,13 @@ impl Gate {
     /// the system's. `progress` is told how far what is fetched from elsewhere has come.
     ///
     /// # Errors
-    /// [`NotOpened`].
+    /// [`GateError`].
     pub fn open(
-        state: &State,
-        bounds: Bounds,
+        state: &StateDir,
+        bounds: GateLimits,
         compiling: Compiling,
         name_servers: Vec<SocketAddr>,
-        progress: Progress,
+        progress: TransferProgress,
     ) -> Result<Self, GateError> {
         let fetcher = Fetcher::new(name_servers.clone()).telling(progress);
         let folders = state.root().try_clone().and_then(|root| Ok((root, state.dir("keys")?)));
@@ -137,18 +137,18 @@ impl Gate {
     }
 
     /// Serves `spec` for the first time. Blocks while plugins are fetched and compiled.
-    pub fn start(&self, spec: &Spec) -> Report {
+    pub fn start(&self, spec: &Spec) -> LoadReport {
         self.reconciler.run(spec, Occasion::Start, Fetching::Now)
     }
 
     /// The same, without waiting for what lies elsewhere: that is fetched from now on, and serves when it has arrived.
-    pub fn begin(&self, spec: &Spec) -> Report {
+    pub fn begin(&self, spec: &Spec) -> LoadReport {
         self.reconciler.run(spec, Occasion::Start, Fetching::Later)
     }
 
     /// Brings what serves in line with `spec`. What the trust policy does not trust goes first. What fails leaves its old version
     /// serving, and so does what is fetched. Blocks while plugins are compiled.
-    pub fn reload(&self, spec: &Spec) -> Report {
+    pub fn reload(&self, spec: &Spec) -> LoadReport {
         self.hold(spec);
         self.reconciler.run(spec, Occasion::Reload, Fetching::Later)
     }
@@ -157,7 +157,7 @@ impl Gate {
     ///
     /// # Errors
     /// A sentence that says why the policy is not taken.
-    pub fn retrust(&self, trust: &Arc<Trust>) -> Result<(), String> {
+    pub fn retrust(&self, trust: &Arc<TrustSpec>) -> Result<(), String> {
         self.reconciler.retrust(trust).map_err(|error| load::told(&error))
     }
 
@@ -168,7 +168,7 @@ impl Gate {
     }
 
     /// What became of each plugin so far, now and whenever that changes.
-    pub fn status(&self) -> watch::Receiver<Arc<Report>> {
+    pub fn status(&self) -> watch::Receiver<Arc<LoadReport>> {
         self.reconciler.status()
     }
 
@@ -198,7 +198,7 @@ impl Gate {
     }
 
     /// A sentence that says why a trust policy may not be taken, if so. Nothing is remembered.
-    pub fn refuses(&self, trust: &Trust) -> Option<String> {
+    pub fn refuses(&self, trust: &TrustSpec) -> Option<String> {
         self.reconciler.refuses(trust)
     }
 
@@ -223,7 +223,7 @@ impl Gate {
     ///
     /// # Errors
     /// A sentence that says why the policy does not trust it, or is not taken.
-    pub fn signed_by(&self, plugin: &Plugin, trust: &Trust) -> Result<Vec<String>, String> {
+    pub fn signed_by(&self, plugin: &Plugin, trust: &TrustSpec) -> Result<Vec<String>, String> {
         let now = self.services.seen.judge(trust, load::now()).map_err(|error| load::told(&error))?;
         let trusted = trust.policy.again(plugin.clearance().trusted(), Standing::New, now);
         trusted.map(|trusted| trusted.signed_by()).map_err(|error| error.to_string())
@@ -233,17 +233,17 @@ impl Gate {
     ///
     /// # Errors
     /// [`LoadError`].
-    pub fn asked(&self, spec: &PluginSpec, trust: &Trust) -> Result<RequestedCapabilities, LoadError> {
+    pub fn asked(&self, spec: &PluginSpec, trust: &TrustSpec) -> Result<RequestedCapabilities, LoadError> {
         load::asked(&Sources::of(&self.services), spec, trust)
     }
 
     /// What [`Gate::start`] would report, without serving anything. Blocks while plugins are compiled.
-    pub fn check(&self, spec: &Spec) -> Report {
+    pub fn check(&self, spec: &Spec) -> LoadReport {
         self.look(spec).1
     }
 
     /// The same, with what would serve, for those who want to look at it.
-    pub fn look(&self, spec: &Spec) -> (Snapshot, Report) {
+    pub fn look(&self, spec: &Spec) -> (Snapshot, LoadReport) {
         self.reconciler.check(spec)
     }
 

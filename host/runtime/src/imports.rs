@@ -3,6 +3,7 @@
 //! name.
 
 pub(crate) mod baseline;
+pub(crate) mod blob;
 pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod environment;
@@ -36,7 +37,7 @@ use host_calls::{HostCalls, Powers};
 use output::Output;
 
 /// What every call of one plugin starts from, made once.
-pub(crate) struct Prototype {
+pub(crate) struct CallPrototype {
     pub(crate) effective: Effective,
     /// What the guest calls the granted folders.
     pub(crate) folders: Vec<String>,
@@ -46,7 +47,7 @@ pub(crate) struct Prototype {
 /// The data of one call's store.
 pub(crate) struct Ctx {
     pub(crate) table: ResourceTable,
-    pub(crate) prototype: Arc<Prototype>,
+    pub(crate) prototype: Arc<CallPrototype>,
     pub(crate) meter: Meter,
     pub(crate) memory: Memory,
     pub(crate) lifting: Lifting,
@@ -58,10 +59,10 @@ pub(crate) struct Ctx {
     pub(crate) output: Output,
     pub(crate) relay: Relay,
     pub(crate) outside: HostCalls,
-    pub(crate) files: files::State,
-    pub(crate) http: http::State,
-    pub(crate) random: random::State,
-    pub(crate) sockets: sockets::State,
+    pub(crate) files: files::FilesCtx,
+    pub(crate) http: http::HttpCtx,
+    pub(crate) random: random::SeededStream,
+    pub(crate) sockets: sockets::SocketsCtx,
     /// When the call began.
     pub(crate) started: Instant,
 }
@@ -69,7 +70,7 @@ pub(crate) struct Ctx {
 impl Ctx {
     /// The data of a fresh store.
     pub(crate) fn new(
-        prototype: Arc<Prototype>,
+        prototype: Arc<CallPrototype>,
         meter: Meter,
         memory: Memory,
         notes: CallTrace,
@@ -81,10 +82,10 @@ impl Ctx {
         Self {
             table,
             output: Output::new(meter.limit(CallLimit::Log)),
-            files: files::State::new(&outside),
-            http: http::State::new(&outside),
-            random: random::State::default(),
-            sockets: sockets::State::new(&prototype.powers, &meter, &notes),
+            files: files::FilesCtx::new(&outside),
+            http: http::HttpCtx::new(&outside),
+            random: random::SeededStream::default(),
+            sockets: sockets::SocketsCtx::new(&prototype.powers, &meter, &notes),
             lifting: Lifting::default(),
             ratio: Ratio::default(),
             stacks: None,

@@ -31,7 +31,7 @@ pub enum Json {
 
 /// How much is read.
 #[derive(Debug, Clone, Copy)]
-pub struct Bounds {
+pub struct JsonLimits {
     /// Bytes of text.
     pub bytes_max: usize,
     /// Levels of arrays and objects.
@@ -59,7 +59,7 @@ impl Json {
     ///
     /// # Errors
     /// [`JsonError`]; the first thing that is wrong.
-    pub fn parse(text: &[u8], bounds: Bounds) -> Result<Self, JsonError> {
+    pub fn parse(text: &[u8], bounds: JsonLimits) -> Result<Self, JsonError> {
         if text.len() > bounds.bytes_max {
             return Err(JsonError::Bytes(bounds.bytes_max));
         }
@@ -198,7 +198,7 @@ struct Reader<'a> {
     depth: usize,
     nodes: &'a Cell<usize>,
     refused: &'a Cell<Option<String>>,
-    bounds: Bounds,
+    bounds: JsonLimits,
 }
 
 impl Reader<'_> {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const BOUNDS: Bounds = Bounds { bytes_max: 4096, depth_max: 4, nodes_max: 40 };
+const BOUNDS: JsonLimits = JsonLimits { bytes_max: 4096, depth_max: 4, nodes_max: 40 };
 
 fn parse(text: &str) -> Result<Json, JsonError> {
     Json::parse(text.as_bytes(), BOUNDS)
@@ -62,7 +62,7 @@ fn what_is_no_json_is_no_json() {
 
 #[test]
 fn keys_are_bounded_in_length_and_in_number() {
-    let wide = Bounds { bytes_max: 8 << 20, depth_max: 4, nodes_max: 1 << 20 };
+    let wide = JsonLimits { bytes_max: 8 << 20, depth_max: 4, nodes_max: 1 << 20 };
     let key = |bytes: usize| format!("{{\"{}\":0}}", "k".repeat(bytes));
     assert!(Json::parse(key(JSON_KEY_BYTES_MAX).as_bytes(), wide).is_ok());
     let refused = Json::parse(key(JSON_KEY_BYTES_MAX + 1).as_bytes(), wide);
@@ -81,7 +81,7 @@ fn a_key_that_stands_twice_among_many_is_refused_too() {
     for count in [FEW_KEYS - 1, FEW_KEYS, FEW_KEYS + 1, 30] {
         let mut members: Vec<String> = (0..count).map(|n| format!("\"{n}\":0")).collect();
         members.push("\"0\":0".to_owned());
-        let wide = Bounds { bytes_max: 4096, depth_max: 4, nodes_max: 1000 };
+        let wide = JsonLimits { bytes_max: 4096, depth_max: 4, nodes_max: 1000 };
         let refused = Json::parse(format!("{{{}}}", members.join(",")).as_bytes(), wide);
         assert!(
             matches!(refused, Err(JsonError::Refused(why)) if why.contains("`0` appears twice")),

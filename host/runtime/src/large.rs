@@ -23,7 +23,7 @@ struct Inner {
 }
 
 /// A large message that was let in, and the room that it takes. Given back when dropped.
-pub struct Admitted {
+pub struct LargeMessage {
     large: Large,
     /// Given back when the message is read and its arguments are made.
     place: Option<Taken>,
@@ -70,10 +70,10 @@ impl Large {
     ///
     /// # Errors
     /// [`QuotaError`], when there is no room for it.
-    pub fn admit(&self, caller: &Caller, bytes: usize) -> Result<Admitted, QuotaError> {
+    pub fn admit(&self, caller: &Caller, bytes: usize) -> Result<LargeMessage, QuotaError> {
         let place = Some(self.0.messages.take(caller.peer(), 1)?);
         let bytes = self.0.bytes.take(caller.peer(), bytes as u64)?;
-        Ok(Admitted { large: self.clone(), place, bytes })
+        Ok(LargeMessage { large: self.clone(), place, bytes })
     }
 
     /// Does a piece of work when it is the caller's turn. It is done to its end, whether or not anybody waits for it.
@@ -102,7 +102,7 @@ impl Large {
     }
 }
 
-impl Admitted {
+impl LargeMessage {
     /// Where it is worked on.
     pub fn large(&self) -> &Large {
         &self.large
@@ -214,10 +214,10 @@ mod tests {
     fn so_many_messages_wait_and_those_that_are_read_do_not_count() {
         let large = Large::start(1 << 20, 100).unwrap();
         let a = Caller::new("a", 1);
-        let mut admitted: Vec<Admitted> =
+        let mut admitted: Vec<LargeMessage> =
             (0..LARGE_MESSAGES_MAX).map(|_| large.admit(&a, 1).unwrap()).collect();
         assert_eq!(large.admit(&a, 1).err(), Some(QuotaError::Total));
-        admitted.iter_mut().for_each(Admitted::is_worked_on);
+        admitted.iter_mut().for_each(LargeMessage::is_worked_on);
         assert!(large.admit(&a, 1).is_ok());
     }
 }

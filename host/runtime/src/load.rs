@@ -26,10 +26,11 @@ use toolgate_policy::{Digest, ToolName};
 
 use crate::artifact::Artifact;
 use crate::sandbox::Sandbox;
-use crate::sandbox::prepare::{ExportRequest, Given, PrepareError};
+use crate::sandbox::export_request::{ExportRequest, Given};
+use crate::sandbox::prepare::PrepareError;
 use crate::snapshot::plugin::{Plugin, Surfaces};
-use crate::snapshot::tool::{Listing, Ready};
-use crate::spec::{PluginSpec, Trust};
+use crate::snapshot::tool::{ReadyTool, ToolListing};
+use crate::spec::{PluginSpec, TrustSpec};
 pub use clock::{now, to_date};
 use describe::Former;
 use source::Sources;
@@ -74,7 +75,7 @@ pub struct Cleared {
     /// A sentence for each thing beside it that was no signature of it.
     set_aside: Vec<String>,
     clearance: Clearance,
-    listings: Vec<Listing>,
+    listings: Vec<ToolListing>,
     surface: Artifact,
     former: Option<Former>,
     version: Option<String>,
@@ -85,7 +86,7 @@ pub struct Cleared {
 /// What a plugin is held against.
 #[derive(Clone, Copy)]
 pub(crate) struct Against<'a> {
-    pub(crate) trust: &'a Trust,
+    pub(crate) trust: &'a TrustSpec,
     pub(crate) approved: Approved<'a>,
     /// When it is judged.
     pub(crate) now: UnixTime,
@@ -240,7 +241,7 @@ fn held(spec: &PluginSpec, digest: Digest, changes: &[PinChangeError]) -> LoadEr
 pub fn asked(
     sources: &Sources,
     spec: &PluginSpec,
-    trust: &Trust,
+    trust: &TrustSpec,
 ) -> Result<RequestedCapabilities, LoadError> {
     let against = Against { trust, approved: Approved::NotAsked, now: now() };
     let found = fetch(sources, spec, against)?;
@@ -257,7 +258,7 @@ struct Proved {
 /// The first half of loading: nothing unproved is looked into.
 fn prove(
     spec: &PluginSpec,
-    trust: &Trust,
+    trust: &TrustSpec,
     found: source::Found,
     standing: Standing,
     now: UnixTime,
@@ -321,11 +322,11 @@ impl Cleared {
         let further = exports.split_off(self.listings.len());
         let mut surfaces = vec![self.surface];
         let (mut former, unseen) = self.former.map(|it| (vec![it.surface], it.unseen)).unwrap_or_default();
-        let mut tools: Vec<Ready> = self
+        let mut tools: Vec<ReadyTool> = self
             .listings
             .into_iter()
             .zip(exports)
-            .map(|(listing, export)| Ready { listing: Arc::new(listing), export, own: None })
+            .map(|(listing, export)| ReadyTool { listing: Arc::new(listing), export, own: None })
             .collect();
         if let [list, call, before @ ..] = further.as_slice() {
             let ask = |list| {
@@ -348,7 +349,7 @@ impl Cleared {
                     )]));
                 }
                 let export = Arc::new(call.named(listing.name.clone()));
-                tools.push(Ready { listing: Arc::new(listing), export, own: Some(own) });
+                tools.push(ReadyTool { listing: Arc::new(listing), export, own: Some(own) });
             }
         }
         let said = |surfaces: &[Artifact]| {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 use toolgate_policy::limits::call::{CallLimit, CallLimits, HOST_CALL_FUEL, SOCKET_FUEL};
 
-use account::{Account, Hold, Refused};
+use account::{Hold, MemoryAccount, Refused};
 
 /// Why a call is ended from the host's side. Travels through the engine as the error of a host call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +47,7 @@ impl StopError {
     }
 }
 
-/// The word for [`Stop::Budget`]. No limit has this name.
+/// The word for [`StopError::Budget`]. No limit has this name.
 const BUDGET: &str = "budget";
 
 impl From<Refused> for StopError {
@@ -66,7 +66,7 @@ pub(crate) struct Meter(Arc<Counts>);
 struct Counts {
     limits: CallLimits,
     deadline: Instant,
-    account: Account,
+    account: MemoryAccount,
     debt: AtomicU64,
     http_requests: AtomicU64,
     http_bytes: AtomicU64,
@@ -76,7 +76,7 @@ struct Counts {
 }
 
 impl Meter {
-    pub(crate) fn new(limits: CallLimits, deadline: Instant, account: Account) -> Self {
+    pub(crate) fn new(limits: CallLimits, deadline: Instant, account: MemoryAccount) -> Self {
         Self(Arc::new(Counts {
             limits,
             deadline,
@@ -101,7 +101,7 @@ impl Meter {
     }
 
     /// The memory of the call.
-    pub(crate) fn account(&self) -> &Account {
+    pub(crate) fn account(&self) -> &MemoryAccount {
         &self.0.account
     }
 
@@ -219,8 +219,8 @@ mod tests {
 
     use super::*;
 
-    fn account() -> Account {
-        Account::new(&account::Budget::new(u64::MAX), u64::MAX)
+    fn account() -> MemoryAccount {
+        MemoryAccount::new(&account::Budget::new(u64::MAX), u64::MAX)
     }
 
     fn meter(limit: CallLimit, value: i64) -> Meter {

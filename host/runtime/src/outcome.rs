@@ -30,34 +30,34 @@ pub struct Answer {
     /// What it says.
     pub content: Content,
     /// What its memory is counted by, for as long as this is there.
-    pub held: Held,
+    pub held: AnswerHold,
 }
 
 /// Something that lasts as long as an answer does, and is no part of it.
 #[derive(Clone, Default)]
-pub struct Held(Option<Arc<dyn Send + Sync>>);
+pub struct AnswerHold(Option<Arc<dyn Send + Sync>>);
 
 impl Answer {
     /// An answer whose memory nobody counts.
     pub fn new(verdict: Verdict, content: Content) -> Self {
-        Self { verdict, content, held: Held::default() }
+        Self { verdict, content, held: AnswerHold::default() }
     }
 
     /// The same, with what its memory is counted by.
     #[must_use]
     pub(crate) fn holding(mut self, what: impl Send + Sync + 'static) -> Self {
-        self.held = Held(Some(Arc::new(what)));
+        self.held = AnswerHold(Some(Arc::new(what)));
         self
     }
 }
 
-impl PartialEq for Held {
+impl PartialEq for AnswerHold {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl fmt::Debug for Held {
+impl fmt::Debug for AnswerHold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Held({})", self.0.is_some())
     }

@@ -24,15 +24,15 @@ use crate::audit::Event;
 use crate::load;
 use crate::load::source::Sources;
 use crate::services::Services;
-use crate::snapshot::{Ended, Snapshot};
-use crate::spec::{Approvals, PluginSpec, Spec, Trust};
+use crate::snapshot::{Snapshot, SnapshotChange};
+use crate::spec::{Approvals, PluginSpec, Spec, TrustSpec};
 use crate::state::rollback::RollbackError;
 
 use fetches::{Fetch, Fetches};
-use loading::State;
+use loading::LoadState;
 use newest::Newest;
 use remembered::Remembered;
-pub use report::{FolderProblem, Loaded, Report};
+pub use report::{FolderProblem, LoadReport, Loaded};
 
 /// When it happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub(crate) struct Reconciler {
     /// Held while anything is loaded, but never while anything is fetched, and not for what a trust policy takes away.
     plan: Mutex<Option<Plan>>,
     /// What became of each plugin so far.
-    status: watch::Sender<Arc<Report>>,
+    status: watch::Sender<Arc<LoadReport>>,
     fetches: Fetches,
     /// What was remembered when that was last looked at.
     remembered: Mutex<Remembered>,
@@ -71,7 +71,7 @@ pub(crate) struct Reconciler {
 struct Plan {
     spec: Spec,
     /// In the order of the specification.
-    states: Vec<State>,
+    states: Vec<LoadState>,
 }
 
 impl Reconciler {
@@ -83,11 +83,11 @@ impl Reconciler {
     }
 
     /// Brings what serves in line with what should.
-    pub(crate) fn run(self: &Arc<Self>, spec: &Spec, occasion: Occasion, fetching: Fetching) -> Report {
+    pub(crate) fn run(self: &Arc<Self>, spec: &Spec, occasion: Occasion, fetching: Fetching) -> LoadReport {
         let mut plan = self.plan();
         let now = match self.admit(&spec.trust) {
             Ok(now) => now,
-            Err(error) => return Report::not_taken(&error),
+            Err(error) => return LoadReport::not_taken(&error),
         };
         if occasion == Occasion::Reload {
             // First, and without waiting for any load.
@@ -111,7 +111,7 @@ impl Reconciler {
     }
 
     /// Serves what has been loaded so far, and records what is different now.
-    fn publish(&self, plan: &Plan, occasion: Occasion, now: UnixTime) -> Report {
+    fn publish(&self, plan: &Plan, occasion: Occasion, now: UnixTime) -> LoadReport {
         let services = &self.services;
         let (plugins, mut report) = assemble::assemble(&plan.spec, &plan.states, occasion);
         let before = Arc::clone(&self.status.borrow());
@@ -122,7 +122,8 @@ impl Reconciler {
         let (old, snapshot) = (services.snapshots.now(), Snapshot::of(plugins));
         services.kept.hold_loading(needed(&plan.spec, &snapshot));
         let whole = occasion != Occasion::Arrival;
-        let Ended { revoked, out } = services.snapshots.publish(&snapshot, &plan.spec.trust, now, whole);
+        let SnapshotChange { revoked, out } =
+            services.snapshots.publish(&snapshot, &plan.spec.trust, now, whole);
         report.mark(&out);
         report.starting &= occasion == Occasion::Start || before.starting;
         records::refused(&services.audit, &before, &report, occasion);
@@ -170,7 +171,7 @@ impl Reconciler {
     }
 
     /// Takes a trust policy, and remembers that. The time at which it is judged.
-    fn admit(&self, trust: &Trust) -> Result<UnixTime, RollbackError> {
+    fn admit(&self, trust: &TrustSpec) -> Result<UnixTime, RollbackError> {
         let admitted = self.services.seen.admit(trust, load::now())?;
         if admitted.upgraded {
             self.services.audit.event(&Event::SeenUpgraded { version: trust.policy.version() });
@@ -191,7 +192,7 @@ impl Reconciler {
     }
 
     /// The same as [`Self::run`] without the swap: what would serve, and what came of each plugin. Nothing is remembered.
-    pub(crate) fn check(&self, spec: &Spec) -> (Snapshot, Report) {
+    pub(crate) fn check(&self, spec: &Spec) -> (Snapshot, LoadReport) {
         match self.services.seen.judge(&spec.trust, load::now()) {
             Ok(now) => {
                 let states =
@@ -199,12 +200,12 @@ impl Reconciler {
                 let (plugins, report) = assemble::assemble(spec, &states, Occasion::Start);
                 (Snapshot::of(plugins), report)
             }
-            Err(error) => (Snapshot::default(), Report::not_taken(&error)),
+            Err(error) => (Snapshot::default(), LoadReport::not_taken(&error)),
         }
     }
 
     /// What became of each plugin so far, now and whenever that changes.
-    pub(crate) fn status(&self) -> watch::Receiver<Arc<Report>> {
+    pub(crate) fn status(&self) -> watch::Receiver<Arc<LoadReport>> {
         self.status.subscribe()
     }
 

@@ -10,7 +10,7 @@ use toolgate_policy::redact::printable;
 
 /// How far a call has come.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Report {
+pub struct ProgressReport {
     /// So far. Grows from report to report.
     pub progress: f64,
     /// In all, if known.
@@ -25,7 +25,7 @@ pub struct Relay(Arc<Ends>);
 
 #[derive(Default)]
 struct Ends {
-    reports: Option<mpsc::Sender<Report>>,
+    reports: Option<mpsc::Sender<ProgressReport>>,
     last: Mutex<Option<f64>>,
     sent: AtomicU64,
     cancelled: AtomicBool,
@@ -33,7 +33,7 @@ struct Ends {
 
 impl Relay {
     /// A way to a caller who asked to be told, and its other end.
-    pub fn open() -> (Self, mpsc::Receiver<Report>) {
+    pub fn open() -> (Self, mpsc::Receiver<ProgressReport>) {
         const WAITING_MAX: usize = 16;
         let (reports, receiver) = mpsc::channel(WAITING_MAX);
         (Self(Arc::new(Ends { reports: Some(reports), ..Ends::default() })), receiver)
@@ -63,7 +63,7 @@ impl Relay {
         let message = message.map(|message| printable(message, REPORT_CHARS_MAX));
         let total = total.filter(|total| total.is_finite());
         // A caller who does not keep up misses some; the call does not wait.
-        drop(reports.try_send(Report { progress, total, message }));
+        drop(reports.try_send(ProgressReport { progress, total, message }));
     }
 }
 
@@ -71,7 +71,7 @@ impl Relay {
 mod tests {
     use super::*;
 
-    fn drained(receiver: &mut mpsc::Receiver<Report>) -> Vec<f64> {
+    fn drained(receiver: &mut mpsc::Receiver<ProgressReport>) -> Vec<f64> {
         std::iter::from_fn(|| receiver.try_recv().ok()).map(|report| report.progress).collect()
     }
 

@@ -8,6 +8,7 @@ mod docker;
 mod login;
 mod pull;
 mod push;
+mod session;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use toolgate_policy::load::fetch::{FetchPermit, FetchPermitError, Follow};
 use toolgate_policy::redact::printable;
 
 use crate::artifact::Artifact;
-use crate::egress::fetch::{Arriving, RequestError, RequestParts, Terms};
+use crate::egress::fetch::{FetchResponse, RequestError, RequestParts, Terms};
 use crate::egress::{Egress, EgressError};
 use crate::signature::{self, SignatureFile, Unread};
 use crate::spec::Remote;
@@ -38,12 +39,12 @@ pub use push::{Parts, Pushed};
 #[derive(Clone)]
 pub struct Fetcher {
     name_servers: Vec<SocketAddr>,
-    progress: Progress,
+    progress: TransferProgress,
     off: CancellationToken,
 }
 
 /// Told what is fetched or sent, how many of its bytes have passed, and of how many if that is known.
-pub type Progress = Arc<dyn Fn(&str, u64, Option<u64>) + Send + Sync>;
+pub type TransferProgress = Arc<dyn Fn(&str, u64, Option<u64>) + Send + Sync>;
 
 /// Why something did not arrive.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +118,7 @@ impl Fetcher {
 
     /// The same, telling how far it is.
     #[must_use]
-    pub fn telling(self, progress: Progress) -> Self {
+    pub fn telling(self, progress: TransferProgress) -> Self {
         Self { progress, ..self }
     }
 
@@ -203,7 +204,7 @@ struct Client<'a> {
     egress: &'a Egress,
     remote: &'a Remote,
     by: Instant,
-    progress: &'a Progress,
+    progress: &'a TransferProgress,
 }
 
 /// A whole answer.
@@ -232,7 +233,7 @@ impl Client<'_> {
         request_parts: &RequestParts<'_>,
     ) -> Result<(StatusCode, HeaderMap), FetchError> {
         let url = permit.target().url();
-        let head = async |arriving: Arriving| match arriving.status.as_u16() {
+        let head = async |arriving: FetchResponse| match arriving.status.as_u16() {
             429 | 500..=599 => {
                 Err(AttemptError::status(url.clone(), arriving.status, &arriving.headers, &[]))
             }
@@ -246,7 +247,7 @@ impl Client<'_> {
         permit: &FetchPermit,
         request_parts: &RequestParts<'_>,
         follow: Follow,
-        take: impl AsyncFn(Arriving) -> Result<T, AttemptError>,
+        take: impl AsyncFn(FetchResponse) -> Result<T, AttemptError>,
     ) -> Result<T, FetchError> {
         let mut wait = Duration::from_millis(FETCH_BACKOFF_MS);
         let mut attempt = 1;
@@ -284,7 +285,7 @@ impl Client<'_> {
         permit: &FetchPermit,
         request_parts: &RequestParts<'_>,
         follow: Follow,
-    ) -> Result<Arriving, AttemptError> {
+    ) -> Result<FetchResponse, AttemptError> {
         let mut permit = permit.clone();
         loop {
             let authorization = request_parts.authorization.filter(|_| permit.takes_credentials());
@@ -308,7 +309,7 @@ impl Client<'_> {
     async fn whole(
         &self,
         permit: &FetchPermit,
-        arriving: Arriving,
+        arriving: FetchResponse,
         bytes_max: u64,
     ) -> Result<Arrived, AttemptError> {
         let url = permit.target().url();

@@ -3,6 +3,8 @@
 
 pub(crate) mod compile;
 pub(crate) mod engine;
+pub(crate) mod export;
+pub(crate) mod export_request;
 pub(crate) mod guests;
 pub mod interrupt;
 pub(crate) mod isolated;
@@ -27,17 +29,18 @@ use crate::audit::record::CallTrace;
 use crate::egress::Egress;
 use crate::imports::host_calls::{self, HostCalls};
 use crate::meter::Meter;
-use crate::meter::account::{Account, Budget, Hold};
+use crate::meter::account::{Budget, Hold, MemoryAccount};
 use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::relay::Relay;
 use crate::state::keyvalue::Stores;
 use compile::Compiler;
 use compile::progress::CompileProgress;
+use export::{Export, InProcessModule, PreparedTarget};
 use guests::GuestExecutor;
 use interrupt::Interrupt;
-use isolated::{Beginning, WorkerModule};
+use isolated::Beginning;
+use isolated::handle::WorkerModule;
 use linker::Linkers;
-use prepare::{Export, InProcessModule, PreparedTarget};
 use store::{Run, answer, show};
 
 /// Everything that sandboxes share: the engine, its linkers, the compiler's cache, the guests' threads, the memory that
@@ -120,9 +123,9 @@ impl Sandbox {
         export: &Arc<Export>,
         args: Vec<Val>,
         call: Call<S>,
-    ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::Task>), Fault> {
+    ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::GuestTask>), Fault> {
         let Call { deadline, interrupt, relay, notes, tells_crash, slot } = call;
-        let account = Account::new(&self.budget, export.limits().get(CallLimit::Memory));
+        let account = MemoryAccount::new(&self.budget, export.limits().get(CallLimit::Memory));
         let meter = Meter::new(export.limits().clone(), deadline, account.clone());
         let (tell, told) = oneshot::channel();
         let powers = Arc::clone(&here.prototype.powers);
@@ -159,9 +162,9 @@ impl Sandbox {
         export: &Arc<Export>,
         args: Vec<Val>,
         call: Call<S>,
-    ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::Task>), Fault> {
+    ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::GuestTask>), Fault> {
         let Call { deadline, interrupt, relay, notes, tells_crash, slot } = call;
-        let account = Account::new(&self.budget, export.limits().get(CallLimit::Memory));
+        let account = MemoryAccount::new(&self.budget, export.limits().get(CallLimit::Memory));
         let whole = account.hold_beside(isolated::call_bytes_max(export.limits()));
         let whole = whole.map_err(|_| Fault::no_memory())?;
         let (mut tell, told) = oneshot::channel();
@@ -199,7 +202,7 @@ impl Sandbox {
     /// Takes memory of the host for a call's arguments from what all calls may hold together; few bytes are not counted.
     pub(crate) fn hold(&self, bytes: u64) -> Option<Hold> {
         let counted = if bytes > UNCOUNTED_VALUES_BYTES { bytes } else { 0 };
-        Account::new(&self.budget, 0).hold_beside(counted).ok()
+        MemoryAccount::new(&self.budget, 0).hold_beside(counted).ok()
     }
 
     /// Where an allowed request would connect to, or a sentence that says why nowhere.
@@ -222,7 +225,7 @@ impl Sandbox {
     async fn wait(
         &self,
         told: oneshot::Receiver<Outcome>,
-        task: Option<guests::Task>,
+        task: Option<guests::GuestTask>,
         deadline: Instant,
         interrupt: &Interrupt,
         export: &Export,
@@ -231,12 +234,12 @@ impl Sandbox {
         tokio::select! {
             outcome = told => outcome.unwrap_or_else(|_| Outcome::Fault(Fault::internal("the sandbox panicked"))),
             () = tokio::time::sleep_until(deadline + grace) => {
-                task.iter().for_each(guests::Task::abandon);
+                task.iter().for_each(guests::GuestTask::abandon);
                 let limit = export.limits().get(CallLimit::Deadline);
                 Outcome::Fault(Fault::limit(CallLimit::Deadline, limit).logged("it was stuck in the host, or got no turn"))
             }
             fault = interrupt.raised_for(grace + export.moment_after_cancel()) => {
-                task.iter().for_each(guests::Task::abandon);
+                task.iter().for_each(guests::GuestTask::abandon);
                 Outcome::Fault(fault.logged("it was stuck in the host, or got no turn"))
             }
         }

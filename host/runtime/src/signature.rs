@@ -4,11 +4,14 @@
 pub mod anchor;
 pub mod bundle;
 pub(crate) mod choose;
+mod envelope;
 pub mod key;
 pub mod key_file;
 pub mod keyless;
+pub mod keyless_signer;
 pub mod mac;
 pub mod minisign;
+pub mod minisign_key;
 pub(crate) mod name;
 pub mod sign;
 pub mod ssh;

@@ -14,7 +14,7 @@ use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::{TrustError, TrustPolicy};
 use toolgate_policy::{Digest, ToolName};
 
-use crate::spec::Trust;
+use crate::spec::TrustSpec;
 use plugin::Plugin;
 use tool::Tool;
 
@@ -38,14 +38,14 @@ struct Ruling {
     /// bring it back.
     revoked: BTreeMap<Digest, u64>,
     /// The newest trust policy, and the time at which it is judged.
-    trust: Option<(Arc<Trust>, UnixTime)>,
+    trust: Option<(Arc<TrustSpec>, UnixTime)>,
     /// The plugins that it was found not to trust, and that must not come back as they are.
     distrusted: Vec<(Arc<Plugin>, TrustError)>,
 }
 
 /// What a new snapshot ended.
 #[derive(Default)]
-pub(crate) struct Ended {
+pub(crate) struct SnapshotChange {
     /// Plugins that served until now and are revoked. Their calls were ended.
     pub(crate) revoked: Vec<Arc<Plugin>>,
     /// Plugins that were meant to serve, or served, and do not by the newest trust policy, with why.
@@ -119,7 +119,7 @@ impl Snapshots {
     }
 
     /// The newest trust policy, if any was taken.
-    pub(crate) fn trust(&self) -> Option<Arc<Trust>> {
+    pub(crate) fn trust(&self) -> Option<Arc<TrustSpec>> {
         let ruling = self.ruling.lock().unwrap_or_else(PoisonError::into_inner);
         ruling.trust.as_ref().map(|(trust, _)| Arc::clone(trust))
     }
@@ -130,10 +130,10 @@ impl Snapshots {
     pub(crate) fn publish(
         &self,
         snapshot: &Snapshot,
-        trust: &Arc<Trust>,
+        trust: &Arc<TrustSpec>,
         now: UnixTime,
         whole: bool,
-    ) -> Ended {
+    ) -> SnapshotChange {
         let mut ruling = self.ruling.lock().unwrap_or_else(PoisonError::into_inner);
         let newer = ruling.trust.clone().filter(|(newer, _)| newer.policy.version() > trust.policy.version());
         if newer.is_none() {
@@ -157,7 +157,7 @@ impl Snapshots {
         }
         let gone = |plugin: &Arc<Plugin>| out.iter().any(|(other, _)| Arc::ptr_eq(other, plugin));
         let revoked = self.swap(snapshot.without(gone), &ruling, policy);
-        Ended { revoked, out }
+        SnapshotChange { revoked, out }
     }
 
     /// Takes what a policy revokes out of what serves, at once: nothing is waited for. What is revoked stays out until a newer
@@ -191,15 +191,15 @@ impl Snapshots {
     /// Takes what a newer policy does not trust out of what serves. `judge` may read files; nobody waits for it.
     pub(crate) fn retrust(
         &self,
-        trust: &Arc<Trust>,
+        trust: &Arc<TrustSpec>,
         now: UnixTime,
         judge: impl Fn(&Plugin) -> Result<(), TrustError>,
-    ) -> Ended {
+    ) -> SnapshotChange {
         {
             let mut ruling = self.ruling.lock().unwrap_or_else(PoisonError::into_inner);
             if ruling.trust.as_ref().is_some_and(|(other, _)| other.policy.version() > trust.policy.version())
             {
-                return Ended::default();
+                return SnapshotChange::default();
             }
             // From here on nothing is published that was loaded under an older one and is not trusted by this.
             ruling.trust = Some((Arc::clone(trust), now));
@@ -218,7 +218,7 @@ impl Snapshots {
             let next = before.without(gone);
             ruling.distrusted.extend(distrusted.iter().cloned());
             let revoked = self.swap(next, &ruling, &trust.policy);
-            return Ended { revoked, out: distrusted };
+            return SnapshotChange { revoked, out: distrusted };
         }
     }
 

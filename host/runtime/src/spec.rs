@@ -23,7 +23,7 @@ pub struct Spec {
     /// The plugins, in the operator's order.
     pub plugins: Vec<PluginSpec>,
     /// Whom to trust.
-    pub trust: Arc<Trust>,
+    pub trust: Arc<TrustSpec>,
     /// What was approved.
     pub approvals: Approvals,
     /// What one refused plugin means for the others.
@@ -293,7 +293,7 @@ impl Source {
 
 /// Whom to trust, and what they are known by.
 #[derive(Clone)]
-pub struct Trust {
+pub struct TrustSpec {
     /// Who counts for what.
     pub policy: TrustPolicy,
     /// What its signers are known by.
@@ -302,7 +302,7 @@ pub struct Trust {
     pub sha256: Digest,
 }
 
-impl Trust {
+impl TrustSpec {
     /// What tells whether a signature names one of the signers.
     pub fn hints(&self) -> Vec<SignerHint> {
         self.anchors.iter().map(Anchor::hint).collect()

@@ -17,7 +17,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt as _, MetadataExt as _};
 
 /// The state directory. Mode 0700, owned by whoever runs this process.
-pub struct State {
+pub struct StateDir {
     root: Dir,
     path: PathBuf,
 }
@@ -53,7 +53,7 @@ pub enum StateError {
     Replaceable(PathBuf, #[source] owner::OwnerError),
 }
 
-impl State {
+impl StateDir {
     /// Opens the directory, making it if it is not there; but root makes none in a folder of another user.
     ///
     /// # Errors
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn it_is_made_for_its_user_alone() {
         let base = tempfile::tempdir().unwrap();
-        let state = State::open(&base.path().join("a/b")).unwrap();
+        let state = StateDir::open(&base.path().join("a/b")).unwrap();
         state.dir("cache").unwrap();
         for path in ["a/b", "a/b/cache"] {
             let mode = std::fs::metadata(base.path().join(path)).unwrap().permissions().mode();
@@ -147,7 +147,7 @@ mod tests {
     fn one_that_others_can_write_to_is_refused() {
         let base = tempfile::tempdir().unwrap();
         std::fs::set_permissions(base.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(State::open(base.path()), Err(StateError::Writable(_))));
+        assert!(matches!(StateDir::open(base.path()), Err(StateError::Writable(_))));
     }
 
     #[test]
@@ -155,15 +155,15 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let path = base.path().join("state");
         std::fs::set_permissions(base.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(State::open(&path), Err(StateError::Replaceable(..))));
+        assert!(matches!(StateDir::open(&path), Err(StateError::Replaceable(..))));
         std::fs::set_permissions(base.path(), std::fs::Permissions::from_mode(0o1777)).unwrap();
-        assert!(State::open(&path).is_ok(), "in a sticky folder only its owner can move it");
+        assert!(StateDir::open(&path).is_ok(), "in a sticky folder only its owner can move it");
     }
 
     #[test]
     fn a_link_inside_leads_nowhere() {
         let base = tempfile::tempdir().unwrap();
-        let state = State::open(&base.path().join("state")).unwrap();
+        let state = StateDir::open(&base.path().join("state")).unwrap();
         std::os::unix::fs::symlink("/tmp", base.path().join("state/cache")).unwrap();
         assert!(state.dir("cache").is_err());
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use fair::{Key, Waiting};
+use fair::{Key, Waiter};
 
 /// Whose call or message it is, for turns, shares and holds. It says nothing about what they may do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,11 +46,11 @@ struct State {
     /// Who holds a place; freed slots are used again.
     running: Vec<Option<Key>>,
     free_slots: Vec<usize>,
-    waiting: fair::Queue<oneshot::Sender<Result<Place, Crowded>>>,
+    waiting: fair::Queue<oneshot::Sender<Result<TurnSlot, Crowded>>>,
 }
 
 /// A place. It is free again when this is dropped.
-pub(crate) struct Place {
+pub(crate) struct TurnSlot {
     turns: Arc<Turns>,
     slot: usize,
 }
@@ -72,7 +72,7 @@ impl Turns {
 
     /// Takes a place, waiting for one. Callers of one `group` take turns among themselves before those of a peer's other
     /// groups are passed by.
-    pub(crate) async fn enter(self: &Arc<Self>, caller: &Caller, group: u64) -> Result<Place, Crowded> {
+    pub(crate) async fn enter(self: &Arc<Self>, caller: &Caller, group: u64) -> Result<TurnSlot, Crowded> {
         self.enter_if(caller, group, || Ok(())).await
     }
 
@@ -82,7 +82,7 @@ impl Turns {
         caller: &Caller,
         group: u64,
         may_wait: impl FnOnce() -> Result<T, Crowded>,
-    ) -> Result<Place, Crowded> {
+    ) -> Result<TurnSlot, Crowded> {
         let (arrival, turn) = match self.join(Key { caller: caller.clone(), group }) {
             Joined::Now(place) => return Ok(place),
             Joined::Crowded => return Err(Crowded::Full),
@@ -98,7 +98,7 @@ impl Turns {
         let mut state = self.state();
         if state.waiting.is_empty() && state.taken() < self.places {
             let slot = state.occupy(key);
-            return Joined::Now(Place { turns: Arc::clone(self), slot });
+            return Joined::Now(TurnSlot { turns: Arc::clone(self), slot });
         }
         let gives_way = if state.waiting.len() < self.queue_max {
             None
@@ -122,11 +122,11 @@ impl Turns {
         let mut state = self.state();
         state.vacate(slot);
         let State { running, waiting, .. } = &mut *state;
-        let Some(Waiting { key, tell, .. }) = waiting.next(running.iter().flatten()) else { return };
+        let Some(Waiter { key, tell, .. }) = waiting.next(running.iter().flatten()) else { return };
         let slot = state.occupy(key);
         drop(state);
         // If nobody listens any more, the place comes back and passes on to the next.
-        drop(tell.send(Ok(Place { turns: Arc::clone(self), slot })));
+        drop(tell.send(Ok(TurnSlot { turns: Arc::clone(self), slot })));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -135,8 +135,8 @@ impl Turns {
 }
 
 enum Joined {
-    Now(Place),
-    Later { arrival: u64, turn: oneshot::Receiver<Result<Place, Crowded>> },
+    Now(TurnSlot),
+    Later { arrival: u64, turn: oneshot::Receiver<Result<TurnSlot, Crowded>> },
     Crowded,
 }
 
@@ -167,7 +167,7 @@ impl State {
     }
 }
 
-impl Drop for Place {
+impl Drop for TurnSlot {
     fn drop(&mut self) {
         self.turns.leave(self.slot);
     }

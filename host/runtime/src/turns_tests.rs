@@ -11,14 +11,14 @@ fn join(turns: &Arc<Turns>, caller: Caller, group: u64) -> Joined {
     turns.join(Key { caller, group })
 }
 
-fn now(joined: Joined) -> Place {
+fn now(joined: Joined) -> TurnSlot {
     match joined {
         Joined::Now(place) => place,
         Joined::Later { .. } | Joined::Crowded => panic!("there is a place"),
     }
 }
 
-type Turn = oneshot::Receiver<Result<Place, Crowded>>;
+type Turn = oneshot::Receiver<Result<TurnSlot, Crowded>>;
 
 fn later(joined: Joined) -> Turn {
     match joined {
@@ -28,7 +28,7 @@ fn later(joined: Joined) -> Turn {
 }
 
 /// Serves everybody who waits, one at a time; who it was, by the names that go with the turns.
-fn order(first: Place, mut waiting: Vec<(&'static str, Turn)>) -> Vec<&'static str> {
+fn order(first: TurnSlot, mut waiting: Vec<(&'static str, Turn)>) -> Vec<&'static str> {
     let (mut served, mut place) = (Vec::new(), Some(first));
     while !waiting.is_empty() {
         drop(place.take());
@@ -85,7 +85,7 @@ fn groups_of_one_peer_take_turns_before_its_conversations_do() {
 #[test]
 fn who_holds_fewer_places_goes_first() {
     let turns = Turns::new(3, 10);
-    let mut held: Vec<Place> = (0..3).map(|_| now(join(&turns, caller("a", 1), 0))).collect();
+    let mut held: Vec<TurnSlot> = (0..3).map(|_| now(join(&turns, caller("a", 1), 0))).collect();
     let mut a = later(join(&turns, caller("a", 1), 0));
     let mut b: Vec<Turn> = (0..2).map(|_| later(join(&turns, caller("b", 1), 0))).collect();
     held.pop();

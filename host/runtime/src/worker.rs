@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 /// What a process is started for.
 #[derive(Debug, Clone)]
-pub(crate) struct Task<'a> {
+pub(crate) struct ProcessSpec<'a> {
     /// What is started.
     pub(crate) program: &'a Path,
     /// Its arguments.
@@ -35,7 +35,7 @@ pub(crate) struct Task<'a> {
 
 /// What came of a process.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct ProcessExit {
     /// How it ended.
     pub(crate) end: End,
     /// What it wrote.
@@ -61,7 +61,7 @@ pub(crate) enum End {
 ///
 /// # Errors
 /// When it cannot be started, or not be talked to.
-pub(crate) fn run(task: &Task<'_>) -> io::Result<Ended> {
+pub(crate) fn run(task: &ProcessSpec<'_>) -> io::Result<ProcessExit> {
     let until = Instant::now() + task.time;
     #[expect(clippy::disallowed_methods, reason = "it is started with nothing, and gives up what it has")]
     let mut command = Command::new(task.program);
@@ -82,7 +82,7 @@ pub(crate) fn run(task: &Task<'_>) -> io::Result<Ended> {
         None => child.end(until)?,
     };
     let words = String::from_utf8_lossy(&talk.words.heard).into_owned();
-    Ok(Ended { end, output: talk.output.heard, words })
+    Ok(ProcessExit { end, output: talk.output.heard, words })
 }
 
 /// A process that does not outlive this.
@@ -137,7 +137,7 @@ struct CappedPipe<P> {
 }
 
 impl<'a> PipeIo<'a> {
-    fn with(child: &mut Child, task: &Task<'a>) -> io::Result<Self> {
+    fn with(child: &mut Child, task: &ProcessSpec<'a>) -> io::Result<Self> {
         let talk = Self {
             stdin: child.stdin.take(),
             input: task.input,
@@ -230,8 +230,8 @@ fn no_waiting(pipe: &impl AsFd) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn sh(script: &str, input: &[u8]) -> Ended {
-        let task = Task {
+    fn sh(script: &str, input: &[u8]) -> ProcessExit {
+        let task = ProcessSpec {
             program: Path::new("/bin/sh"),
             args: vec!["-c".to_owned(), script.to_owned()],
             input,

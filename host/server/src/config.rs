@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use toolgate_runtime::spec::{Approvals, Spec, Trust};
+use toolgate_runtime::spec::{Approvals, Spec, TrustSpec};
 
 pub(crate) use manifest::read as read_manifest;
 pub(crate) use problem::ConfigError;
@@ -109,7 +109,7 @@ pub(crate) struct Roots {
     /// The file of the trust policy.
     pub(crate) policy: PathBuf,
     /// Whom to trust.
-    pub(crate) trust: Trust,
+    pub(crate) trust: TrustSpec,
     /// What was approved, if that is asked.
     pub(crate) lock: Option<Lock>,
     /// Where the state directory is; nothing if that cannot be read.
@@ -202,7 +202,7 @@ fn read(
 /// # Errors
 /// A sentence that says what is wrong and what to do.
 pub(crate) fn read_key(path: &Path) -> Result<zeroize::Zeroizing<String>, String> {
-    modes::read(path, toolgate_policy::limits::load::CONFIG_BYTES_MAX, modes::Kind::Secret)
+    modes::read(path, toolgate_policy::limits::load::CONFIG_BYTES_MAX, modes::FileKind::Secret)
 }
 
 /// Where the state directory is, as `[state]` says.

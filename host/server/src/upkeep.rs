@@ -8,10 +8,10 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use toolgate_policy::limits::load::REMIND_MS;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::reconcile::Report;
+use toolgate_runtime::reconcile::LoadReport;
 
 /// Looks after a server until it stops. What became of its plugins, if none of them has come to serve.
-pub(crate) async fn run(gate: Gate, stop: CancellationToken) -> Option<Arc<Report>> {
+pub(crate) async fn run(gate: Gate, stop: CancellationToken) -> Option<Arc<LoadReport>> {
     let mut status = gate.status();
     let mut settled = status.borrow_and_update().is_settled();
     // A server that has served goes on, whatever is taken away from it.
@@ -44,7 +44,7 @@ pub(crate) async fn run(gate: Gate, stop: CancellationToken) -> Option<Arc<Repor
 }
 
 /// One line that names what does not serve; nothing if all does.
-fn reminder(report: &Report) -> Option<String> {
+fn reminder(report: &LoadReport) -> Option<String> {
     let refused = report.refused().filter(|(_, _, instead)| instead.is_none());
     let plugins = refused
         .map(|(name, why, _)| format!("plugin {name}: {}: {}", why.kind.word(), why.reasons.join("; ")));
@@ -64,10 +64,10 @@ mod tests {
     #[test]
     fn a_reminder_names_all_that_does_not_serve_in_one_line() {
         assert_eq!(REMIND_MS, 60_000, "each minute");
-        assert_eq!(reminder(&Report::default()), None);
+        assert_eq!(reminder(&LoadReport::default()), None);
         let why =
             LoadError { kind: Kind::Held, digest: None, reasons: vec!["one".to_owned(), "two".to_owned()] };
-        let report = Report {
+        let report = LoadReport {
             plugins: vec![
                 ("bad".parse().unwrap(), Loaded::Not { why, instead: None }),
                 ("slow".parse().unwrap(), Loaded::Awaited { instead: None }),
@@ -77,7 +77,7 @@ mod tests {
                 file: Some("x\n2026 INFO all is well.wasm".to_owned()),
                 why: "no plugin can have this name".to_owned(),
             }],
-            ..Report::default()
+            ..LoadReport::default()
         };
         let line = reminder(&report).unwrap();
         assert_eq!(

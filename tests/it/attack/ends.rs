@@ -11,7 +11,7 @@ use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::load::Grants;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::json::{Bounds, Json};
+use toolgate_runtime::json::{Json, JsonLimits};
 use toolgate_runtime::outcome::{FaultKind, Outcome};
 use toolgate_runtime::sandbox::interrupt::Interrupt;
 use toolgate_tests::chance::Chance;
@@ -19,7 +19,7 @@ use toolgate_tests::client::PATIENCE;
 use toolgate_tests::process::{resident_kib, wait_until};
 use toolgate_tests::{World, inside, test_guest};
 
-const BOUNDS: Bounds = Bounds { bytes_max: 1 << 20, depth_max: 16, nodes_max: 1 << 10 };
+const BOUNDS: JsonLimits = JsonLimits { bytes_max: 1 << 20, depth_max: 16, nodes_max: 1 << 10 };
 const AT_ONCE: usize = 16;
 
 fn cases() -> usize {

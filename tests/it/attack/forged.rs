@@ -20,7 +20,7 @@ use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::load::Grants;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::json::{Bounds, Json};
+use toolgate_runtime::json::{Json, JsonLimits};
 use toolgate_runtime::outcome::{FaultKind, Outcome};
 use toolgate_runtime::sandbox::interrupt::Interrupt;
 use toolgate_runtime::spec::Isolation;
@@ -67,7 +67,7 @@ fn ask(id: u64, ask: u64, body: &[u8]) -> Vec<u8> {
 }
 
 fn ended(id: u64) -> Vec<u8> {
-    let fault = json!({ "kind": "trap", "limit": null, "told": "forged", "logged": "forged" });
+    let fault = json!({ "kind": "trap", "limit": null, "told": "forged", "logged": "forged", "logs_last_words": false });
     let ended = json!({ "id": id, "fuel": 0, "memory_peak_bytes": 0, "written": "", "dropped_bytes": 0, "fault": fault });
     message(&json!({ "Ended": ended }), &[])
 }
@@ -178,7 +178,7 @@ exec cat > {folder}/heard$n
     }
 
     fn begin(&self) -> JoinHandle<Outcome> {
-        let bounds = Bounds { bytes_max: 1 << 20, depth_max: 64, nodes_max: 1 << 20 };
+        let bounds = JsonLimits { bytes_max: 1 << 20, depth_max: 64, nodes_max: 1 << 20 };
         let arguments = Json::parse(self.arguments.to_string().as_bytes(), bounds).unwrap();
         let request = Request::new(Principal::local("test"), self.tool, arguments, Interrupt::default());
         let gate = self.gate.clone();

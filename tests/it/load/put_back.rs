@@ -10,8 +10,8 @@ use toolgate_policy::load::Grants;
 use toolgate_policy::load::TrustPolicy;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::trust::Parts;
-use toolgate_runtime::spec::{Spec, Trust};
-use toolgate_runtime::state::State;
+use toolgate_runtime::spec::{Spec, TrustSpec};
+use toolgate_runtime::state::StateDir;
 use toolgate_runtime::state::rollback::RollbackGuard;
 use toolgate_tests::process::wait_until;
 use toolgate_tests::world::TRUST;
@@ -190,11 +190,11 @@ fn what_serves_is_judged_by_its_dates_though_a_newer_policy_was_remembered() {
         let mut parts = Parts { version, grace_days: 0, ..spec.trust.policy.parts().clone() };
         parts.signers.iter_mut().for_each(|signer| signer.valid_until = Some(UNTIL));
         let policy = TrustPolicy::new(parts).unwrap();
-        Trust { policy, anchors: spec.trust.anchors.clone(), sha256: spec.trust.sha256 }
+        TrustSpec { policy, anchors: spec.trust.anchors.clone(), sha256: spec.trust.sha256 }
     };
     let gate = inside::gate(&world, "state-within");
     assert!(gate.start(&Spec { trust: Arc::new(with(1)), ..spec.clone() }).serves);
-    let seen = RollbackGuard::open(&State::open(&world.path("state-within")).unwrap()).unwrap();
+    let seen = RollbackGuard::open(&StateDir::open(&world.path("state-within")).unwrap()).unwrap();
     seen.admit(&with(2), LATER).unwrap();
     assert_eq!(gate.now().plugins().len(), 1);
     gate.look_after();
@@ -259,12 +259,12 @@ fn what_is_remembered_as_revoked_is_taken_out_and_the_old_policy_brings_nothing_
     let version = spec.trust.policy.version() + 1;
     let revoked = [(Digest::of(&guest::seven()), "a backdoor".to_owned())].into();
     let parts = Parts { version, revoked, ..spec.trust.policy.parts().clone() };
-    let newer = Trust {
+    let newer = TrustSpec {
         policy: TrustPolicy::new(parts).unwrap(),
         anchors: spec.trust.anchors.clone(),
         sha256: spec.trust.sha256,
     };
-    let seen = RollbackGuard::open(&State::open(&world.path("state-within")).unwrap()).unwrap();
+    let seen = RollbackGuard::open(&StateDir::open(&world.path("state-within")).unwrap()).unwrap();
     seen.admit(&newer, UnixTime(0)).unwrap();
     for _ in 0..2 {
         assert_eq!(gate.revoke_remembered(), Some(version));

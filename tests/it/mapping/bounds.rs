@@ -4,17 +4,17 @@ use serde_json::Value;
 use toolgate_policy::limits::load::{
     NAME_BYTES_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_NODES_MAX, TOOLS_MAX,
 };
-use toolgate_runtime::snapshot::tool::Listing;
+use toolgate_runtime::snapshot::tool::ToolListing;
 use toolgate_tests::wit::component::dummy;
 
 use super::worlds::look;
 
-fn world(inside: &str) -> Result<Vec<Listing>, String> {
+fn world(inside: &str) -> Result<Vec<ToolListing>, String> {
     let wit = format!("package corpus:bounds;\nworld whole {{\n{inside}\n}}\n");
     look(&dummy(&wit).unwrap()).map(|(_, listings)| listings)
 }
 
-fn assert_listed(inside: &str) -> Vec<Listing> {
+fn assert_listed(inside: &str) -> Vec<ToolListing> {
     world(inside).unwrap_or_else(|why| panic!("{why}"))
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use toolgate_policy::limits::load::TOOLS_MAX;
 use toolgate_runtime::mapping::clients::CLIENTS;
-use toolgate_runtime::snapshot::tool::Listing;
+use toolgate_runtime::snapshot::tool::ToolListing;
 use toolgate_tests::chance::Chance;
 use toolgate_tests::wit::component::{component, dummy};
 use toolgate_tests::wit::{Type, grow};
@@ -104,7 +104,7 @@ fn has_long_name(ty: &Type) -> bool {
 }
 
 /// The clients that refuse the schemas of a tool, each with why.
-fn refusals(listing: &Listing) -> Vec<(&'static str, String)> {
+fn refusals(listing: &ToolListing) -> Vec<(&'static str, String)> {
     let name = "tool";
     let of = |client: toolgate_runtime::mapping::clients::Client| {
         let refusals = client.refuses(name, &listing.input, listing.output.as_ref());

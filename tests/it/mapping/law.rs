@@ -12,7 +12,7 @@ use toolgate_policy::limits::wire::{BODY_BYTES_MAX, JSON_DEPTH_MAX, JSON_NODES_M
 use toolgate_policy::load::Grants;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::json::{Bounds, Json};
+use toolgate_runtime::json::{Json, JsonLimits};
 use toolgate_runtime::outcome::{Answer, Content, FaultKind, Outcome};
 use toolgate_runtime::sandbox::interrupt::Interrupt;
 use toolgate_tests::World;
@@ -172,9 +172,9 @@ fn without_places(schema: &mut Value) {
     }
 }
 
-fn bounds() -> Bounds {
+fn bounds() -> JsonLimits {
     let bytes_max = usize::try_from(BODY_BYTES_MAX.default).unwrap();
-    Bounds { bytes_max, depth_max: JSON_DEPTH_MAX, nodes_max: JSON_NODES_MAX }
+    JsonLimits { bytes_max, depth_max: JSON_DEPTH_MAX, nodes_max: JSON_NODES_MAX }
 }
 
 fn call(runtime: &Runtime, gate: &Gate, tool: &str, arguments: &str) -> Outcome {

@@ -18,14 +18,14 @@ use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::load::describe::describe;
 use toolgate_runtime::load::inspect::{Inspected, inspect};
 use toolgate_runtime::reconcile::Loaded;
-use toolgate_runtime::snapshot::tool::Listing;
+use toolgate_runtime::snapshot::tool::ToolListing;
 use toolgate_runtime::spec::EngineKind;
 use toolgate_tests::World;
 use toolgate_tests::inside::{gate, spec};
 use toolgate_tests::wit::component::dummy;
 
 /// What is in a component, and what is listed of it under the prefix `p`.
-pub(super) fn look(bytes: &[u8]) -> Result<(Inspected, Vec<Listing>), String> {
+pub(super) fn look(bytes: &[u8]) -> Result<(Inspected, Vec<ToolListing>), String> {
     let inspected =
         inspect(&Artifact::of(bytes.to_vec()), EngineKind::Sync).map_err(|error| error.to_string())?;
     let described = describe(&inspected, &Prefix::parse("p").unwrap()).map_err(|error| error.to_string())?;
@@ -78,7 +78,7 @@ impl Expected {
     }
 
     /// What is not as expected.
-    fn differences(&self, found: &Result<(Inspected, Vec<Listing>), String>) -> Vec<String> {
+    fn differences(&self, found: &Result<(Inspected, Vec<ToolListing>), String>) -> Vec<String> {
         let (inspected, listings) = match (found, &self.refused) {
             (Err(why), Some(part)) if why.contains(part) => return Vec::new(),
             (Err(why), _) => return vec![format!("refused: {why}")],
@@ -126,7 +126,7 @@ impl Expected {
 }
 
 /// What became of a world, in a few words.
-fn told(found: &Result<(Inspected, Vec<Listing>), String>) -> String {
+fn told(found: &Result<(Inspected, Vec<ToolListing>), String>) -> String {
     match found {
         Err(why) => format!("refused: {why}"),
         Ok((inspected, listings)) => match inspected.functions.len() - listings.len() {

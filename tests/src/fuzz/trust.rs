@@ -9,10 +9,10 @@ use toolgate_policy::Digest;
 use toolgate_policy::load::identity::Identity;
 use toolgate_policy::load::signer::Claim;
 use toolgate_runtime::artifact::Artifact;
-use toolgate_runtime::remote::artefact::Interfaces;
+use toolgate_runtime::remote::artefact::ComponentInterfaces;
 use toolgate_runtime::remote::bundle::{self, Item};
 use toolgate_runtime::signature::anchor::Anchor;
-use toolgate_runtime::signature::keyless::KeylessSigner;
+use toolgate_runtime::signature::keyless_signer::KeylessSigner;
 use toolgate_runtime::signature::{self, SignatureFile, key_file};
 use toolgate_runtime::state::lockfile::Lockfile;
 
@@ -94,7 +94,7 @@ pub fn bundle(data: &[u8]) {
         let name = "seven.wasm.sigstore.json".to_owned();
         let signatures = vec![SignatureFile { name, bytes: kept("signature/bundle").split_off(1) }];
         let item = Item { name: "seven".to_owned(), artifact: artifact(), signatures, unread: Vec::new() };
-        let interfaces = Interfaces { exports: vec!["seven".to_owned()], imports: Vec::new() };
+        let interfaces = ComponentInterfaces { exports: vec!["seven".to_owned()], imports: Vec::new() };
         bundle::write(&[(item, interfaces)], None, &folder.path().join("layout")).unwrap();
         (folder, Mutex::default())
     });

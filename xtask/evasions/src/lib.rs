@@ -10,7 +10,8 @@ use std::process;
 use std::process::Command as Harmless;
 
 use toolgate_policy::call::target;
-use toolgate_policy::load::signer::{self, KeyId};
+use toolgate_policy::load::key_id::KeyId;
+use toolgate_policy::load::signer;
 use toolgate_policy::{Digest, PluginName, Principal as Somebody, ToolName};
 
 type Caller = toolgate_policy::Principal;

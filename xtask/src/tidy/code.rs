@@ -46,6 +46,29 @@ pub(super) fn errors(text: &str) -> Result<Vec<String>, String> {
     Ok(errors)
 }
 
+/// The types that other files can see: `pub` or `pub(…)`, in what is built into the program and in no block.
+pub(super) fn visible_types(text: &str) -> Result<Vec<String>, String> {
+    let tokens: Vec<TokenTree> = without_tests(parse(text)?).into_iter().collect();
+    let mut types = Vec::new();
+    let mut rest = tokens.as_slice();
+    while let [first, after @ ..] = rest {
+        rest = after;
+        if !matches!(first, TokenTree::Ident(word) if word == "pub") {
+            continue;
+        }
+        let item = match after {
+            [to, item @ ..] if is_group(to, Delimiter::Parenthesis) => item,
+            item => item,
+        };
+        if let [TokenTree::Ident(kind), TokenTree::Ident(name), ..] = item
+            && ["struct", "enum", "trait", "type", "union"].iter().any(|word| kind == word)
+        {
+            types.push(name.to_string());
+        }
+    }
+    Ok(types)
+}
+
 fn parse(text: &str) -> Result<TokenStream, String> {
     text.parse().map_err(|error: proc_macro2::LexError| format!("it is not Rust: {error}"))
 }
@@ -235,6 +258,13 @@ mod tests {
                     mod m { impl std::error::Error for C {} } #[derive(Debug)] struct D; \
                     #[cfg(test)] #[derive(Error)] struct E;";
         assert_eq!(errors(text).unwrap(), ["A", "B", "C"]);
+    }
+
+    #[test]
+    fn types_that_other_files_see_are_found_and_no_others() {
+        let text = "pub struct A; pub(crate) enum B {} pub(in crate::x) trait C {} #[derive(Debug)] pub type D = u8; \
+                    struct E; pub fn f() { pub struct G; } #[cfg(test)] pub struct H; mod m { pub struct I; }";
+        assert_eq!(visible_types(text).unwrap(), ["A", "B", "C", "D"]);
     }
 
     #[test]

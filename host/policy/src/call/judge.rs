@@ -29,7 +29,7 @@ pub enum DeniedError {
 /// Decides whether `principal` may call `target`; no target means there is no such tool.
 ///
 /// # Errors
-/// [`Denied`].
+/// [`DeniedError`].
 pub fn judge(principal: &Principal, target: Option<&Target>) -> Result<Permit, DeniedError> {
     let target = target.ok_or(DeniedError::Unknown)?;
     let rule = match principal.kind() {

@@ -5,7 +5,7 @@ use super::files::Use;
 use super::sockets::Protocol;
 use crate::Capability;
 use crate::address::Host;
-use crate::request::Target;
+use crate::request::RequestTarget;
 
 /// Something that a guest wanted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,11 +19,11 @@ pub enum Attempt {
         wanted: Use,
     },
     /// To send a request. Without its query.
-    Request(Target),
+    Request(RequestTarget),
     /// To send a request with a header field that its rule does not name. Without its query.
     Header {
         /// The request.
-        request: Target,
+        request: RequestTarget,
         /// The field's name, in lower case.
         name: String,
     },

@@ -70,7 +70,7 @@ impl Grant {
     /// Whether a guest may look.
     ///
     /// # Errors
-    /// [`Denied`] when the grant says `none`.
+    /// [`ClockDeniedError`] when the grant says `none`.
     pub fn allow(self) -> Result<Pass, ClockDeniedError> {
         match self {
             Self::None => Err(ClockDeniedError),

@@ -159,7 +159,7 @@ impl Grant {
     /// Whether a guest may do this below the folder number `mount`.
     ///
     /// # Errors
-    /// [`Refused`] when it would change a folder that is granted for reading, or when nothing is granted there.
+    /// [`FilesDeniedError`] when it would change a folder that is granted for reading, or when nothing is granted there.
     pub fn allow(&self, mount: usize, wanted: Use) -> Result<Pass, FilesDeniedError> {
         let found = self.0.get(mount).ok_or(FilesDeniedError::NotGranted)?;
         match (found.access, wanted) {
@@ -175,7 +175,7 @@ impl Grant {
     /// asked for when it was.
     ///
     /// # Errors
-    /// [`Refused::NotGranted`].
+    /// [`FilesDeniedError::NotGranted`].
     pub fn allow_look(&self, mount: usize) -> Result<Pass, FilesDeniedError> {
         let found = self.0.get(mount).ok_or(FilesDeniedError::NotGranted)?;
         Ok(Pass { mount, wanted: None, room: found.room })
@@ -185,7 +185,7 @@ impl Grant {
     /// libraries of guests choose it. Links are not looked at; the kernel keeps them inside when they are followed.
     ///
     /// # Errors
-    /// [`Refused::NotGranted`], or [`Refused::Outside`] for a path whose `..` climb out of that folder.
+    /// [`FilesDeniedError::NotGranted`], or [`FilesDeniedError::Outside`] for a path whose `..` climb out of that folder.
     pub fn locate(&self, path: &str) -> Result<usize, FilesDeniedError> {
         let below = |mount: &Mount| match path.strip_prefix(mount.guest.as_str()) {
             Some(rest) if rest.is_empty() || rest.starts_with('/') || mount.guest == "/" => {

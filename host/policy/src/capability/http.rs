@@ -9,7 +9,7 @@ use crate::address::{HostPattern, Reach};
 use crate::header::{self, ForbiddenHeaderError};
 use crate::path::check_path;
 use crate::redact::quoted;
-use crate::request::{PathError, Scheme, Target, is_method};
+use crate::request::{PathError, RequestTarget, Scheme, is_method};
 
 /// What an operator wrote for one rule, before it is checked.
 #[derive(Debug, Clone, Default)]
@@ -65,7 +65,7 @@ pub struct Grant(Vec<Rule>);
 #[must_use]
 #[derive(Debug)]
 pub struct Pass {
-    target: Target,
+    target: RequestTarget,
     rule: Rule,
     index: usize,
 }
@@ -93,7 +93,7 @@ pub enum HttpDeniedError {
     Malformed(#[from] PathError),
     /// No rule covers it.
     #[error("no rule of the http grant covers {} {}://{}:{}{}", .0.method(), .0.scheme(), .0.host(), .0.port(), .0.path())]
-    NotGranted(Target),
+    NotGranted(RequestTarget),
 }
 
 impl Grant {
@@ -128,7 +128,7 @@ impl Grant {
 
     /// The rule that comes nearest to covering a request, by its place, and what it lacks: nothing, if it covers it. Rules
     /// about the host come before all others, and what differs late in a URL is nearer than what differs early.
-    pub fn nearest(&self, target: &Target) -> Option<(usize, Vec<Lack>)> {
+    pub fn nearest(&self, target: &RequestTarget) -> Option<(usize, Vec<Lack>)> {
         let lacks = |rule: &Rule| rule.lacks(target).collect::<Vec<Lack>>();
         let all = self.0.iter().map(lacks).enumerate();
         all.min_by_key(|(_, lacks)| (lacks.contains(&Lack::Host), lacks.len(), Reverse(lacks.clone())))
@@ -143,8 +143,8 @@ impl Grant {
     /// Whether a guest may send this request. The first rule that covers it counts.
     ///
     /// # Errors
-    /// [`Refused::NotGranted`] when none does.
-    pub fn allow(&self, target: Target) -> Result<Pass, HttpDeniedError> {
+    /// [`HttpDeniedError::NotGranted`] when none does.
+    pub fn allow(&self, target: RequestTarget) -> Result<Pass, HttpDeniedError> {
         match self.0.iter().enumerate().find(|(_, rule)| rule.covers(&target)) {
             Some((index, rule)) => Ok(Pass { target, rule: rule.clone(), index }),
             None => Err(HttpDeniedError::NotGranted(target)),
@@ -154,7 +154,7 @@ impl Grant {
 
 impl Pass {
     /// The request.
-    pub fn target(&self) -> &Target {
+    pub fn target(&self) -> &RequestTarget {
         &self.target
     }
 
@@ -230,12 +230,12 @@ impl Rule {
         Ok(Self { scheme, host, port, methods, paths, headers, secret: text.secret, reach, ca: text.ca })
     }
 
-    fn covers(&self, target: &Target) -> bool {
+    fn covers(&self, target: &RequestTarget) -> bool {
         self.lacks(target).next().is_none()
     }
 
     /// Everything in which this rule and a request do not meet. What covers a request lacks nothing, and the reverse.
-    fn lacks(&self, target: &Target) -> impl Iterator<Item = Lack> {
+    fn lacks(&self, target: &RequestTarget) -> impl Iterator<Item = Lack> {
         let host = || self.host.matches(target.host());
         let method = || self.methods.iter().any(|method| method == target.method());
         let path = || self.paths.iter().any(|pattern| path_matches(pattern, target.path()));
@@ -252,7 +252,7 @@ impl Rule {
     /// Whether a plugin may set this header field on a request under this rule, whose secret the host puts into `secret`.
     ///
     /// # Errors
-    /// [`Forbidden`].
+    /// [`ForbiddenHeaderError`].
     pub fn may_set(&self, name: &str, secret: Option<&str>) -> Result<(), ForbiddenHeaderError> {
         header::may_set(name, &self.headers, secret)
     }
@@ -288,7 +288,7 @@ impl Rule {
 
 impl Lack {
     /// In words: what the request has and what the rule has instead.
-    pub fn told(self, rule: &Rule, target: &Target) -> String {
+    pub fn told(self, rule: &Rule, target: &RequestTarget) -> String {
         match self {
             Self::Host => format!("the host is {}, the rule's is {}", target.host(), rule.host),
             Self::Scheme => format!("the scheme is {}, the rule's is {}", target.scheme(), rule.scheme),

@@ -10,11 +10,11 @@ fn grant(rules: Vec<RuleText>) -> Grant {
     Grant::new(rules).unwrap()
 }
 
-fn get(url: &str) -> Result<Target, PathError> {
+fn get(url: &str) -> Result<RequestTarget, PathError> {
     let (scheme, rest) = url.split_once("://").unwrap();
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(at);
-    Target::parse("GET", scheme, authority, path)
+    RequestTarget::parse("GET", scheme, authority, path)
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn a_rule_covers_its_scheme_host_port_method_and_path_and_nothing_else() {
     ] {
         assert_eq!(grant.allow(get(url).unwrap()).is_ok(), covered, "{url}");
     }
-    let post = Target::parse("POST", "https", "api.example.com", "/v1/a").unwrap();
+    let post = RequestTarget::parse("POST", "https", "api.example.com", "/v1/a").unwrap();
     assert!(matches!(grant.allow(post), Err(HttpDeniedError::NotGranted(_))));
 }
 
@@ -85,7 +85,7 @@ fn what_servers_read_differently_is_no_request() {
         assert!(get(url).is_err(), "{url:?}");
     }
     for method in ["CONNECT", "TRACE", "get", "", "GET /", "G\r\nX: y"] {
-        assert!(Target::parse(method, "https", "a.example", "/").is_err(), "{method:?}");
+        assert!(RequestTarget::parse(method, "https", "a.example", "/").is_err(), "{method:?}");
     }
 }
 

@@ -62,7 +62,7 @@ impl Grant {
     /// Whether a guest may use the store.
     ///
     /// # Errors
-    /// [`Denied`].
+    /// [`KeyvalueDeniedError`].
     pub fn allow(&self) -> Result<Pass, KeyvalueDeniedError> {
         self.0.map(Pass).ok_or(KeyvalueDeniedError)
     }
@@ -77,7 +77,7 @@ impl Pass {
     /// Whether an entry may have a key of `key` bytes and a value of `value` bytes.
     ///
     /// # Errors
-    /// [`Large`], with the limit.
+    /// [`KeyvalueSizeError`], with the limit.
     pub fn entry(&self, key: usize, value: usize) -> Result<(), KeyvalueSizeError> {
         let over = |name, limit: u64| Err(KeyvalueSizeError { name, limit });
         if key as u64 > KEYVALUE_KEY_BYTES_MAX {

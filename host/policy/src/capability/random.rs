@@ -65,7 +65,7 @@ impl Grant {
     /// Whether a guest may have some.
     ///
     /// # Errors
-    /// [`Denied`] when the grant says `none`.
+    /// [`RandomDeniedError`] when the grant says `none`.
     pub fn allow(self) -> Result<Pass, RandomDeniedError> {
         match self {
             Self::None => Err(RandomDeniedError),

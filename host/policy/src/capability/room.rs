@@ -91,7 +91,7 @@ impl Quota {
     /// Whether what holds `before` may come to hold `after`. It may always shrink, also when it holds more than it may.
     ///
     /// # Errors
-    /// [`Full`], with the limit.
+    /// [`QuotaExceededError`], with the limit.
     pub fn grow(&self, before: Usage, after: Usage) -> Result<(), QuotaExceededError> {
         if after.bytes > self.bytes_max && after.bytes > before.bytes {
             return Err(QuotaExceededError { name: BYTES_MAX, limit: self.bytes_max });

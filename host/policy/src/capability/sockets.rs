@@ -144,7 +144,7 @@ impl Grant {
     /// Whether a guest may have `name` looked up: some rule must name it.
     ///
     /// # Errors
-    /// [`Refused::HostNameError`], [`Refused::NameNotGranted`].
+    /// [`SocketsDeniedError::HostNameError`], [`SocketsDeniedError::NameNotGranted`].
     pub fn allow_lookup(&self, name: &str) -> Result<Lookup, SocketsDeniedError> {
         // Guests write IPv6 addresses without brackets.
         let host = name.parse().map(Host::Address).or_else(|_| Host::parse(name))?;
@@ -159,7 +159,7 @@ impl Grant {
     /// which the address was found in this call. `own` are the addresses of this machine's interfaces.
     ///
     /// # Errors
-    /// [`Refused::NotGranted`] when no rule covers it.
+    /// [`SocketsDeniedError::NotGranted`] when no rule covers it.
     pub fn allow(
         &self,
         found: &Found,
@@ -195,7 +195,7 @@ pub fn written(rules: &[Rule]) -> String {
 /// anything else would be a place for others to come to.
 ///
 /// # Errors
-/// [`Refused::Bind`].
+/// [`SocketsDeniedError::Bind`].
 pub fn may_bind(address: SocketAddr) -> Result<(), SocketsDeniedError> {
     if address.ip().is_unspecified() && address.port() == 0 {
         Ok(())

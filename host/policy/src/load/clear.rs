@@ -199,10 +199,11 @@ impl Clearance {
 #[expect(clippy::disallowed_methods, reason = "what is cleared is made up here")]
 mod tests {
     use super::*;
+    use crate::load::key_id::KeyId;
     use crate::load::lint::{self, Lint};
     use crate::load::pin::Approval;
-    use crate::load::role::{Pattern, Role, Rule};
-    use crate::load::signer::{KeyId, Signer, UnixTime, VerifiedSignature};
+    use crate::load::role::{Pattern, Role, RoleRule};
+    use crate::load::signer::{Signer, UnixTime, VerifiedSignature};
     use crate::load::trust::{Evidence, Parts, Standing, TrustPolicy};
 
     fn trusted(digest: Digest) -> Trusted {
@@ -217,7 +218,7 @@ mod tests {
                 valid_until: None,
             }],
             roles: vec![Role { name: "publisher".into(), threshold: 1, signers: vec!["v".into()] }],
-            rules: vec![Rule { plugin: Pattern::parse("*").unwrap(), require: vec!["publisher".into()] }],
+            rules: vec![RoleRule { plugin: Pattern::parse("*").unwrap(), require: vec!["publisher".into()] }],
             ..Parts::default()
         };
         let signature = VerifiedSignature::new(digest, key, None);

@@ -6,14 +6,14 @@
 
 use crate::address::{Host, Reach};
 use crate::limits::load::REDIRECTS_MAX;
-use crate::request::{PathError, Scheme, Target};
+use crate::request::{PathError, RequestTarget, Scheme};
 
 /// A request that may be sent. Made here only, from what the operator wrote and where that led.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct FetchPermit {
     home: Home,
-    target: Target,
+    target: RequestTarget,
     redirects: usize,
     credentials: bool,
 }
@@ -21,7 +21,7 @@ pub struct FetchPermit {
 /// A service that gives tokens for a registry on another host, as the operator named it. It gets the registry's credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenService {
-    realm: Target,
+    realm: RequestTarget,
     service: Option<String>,
 }
 
@@ -178,7 +178,7 @@ impl FetchPermit {
     }
 
     /// The request.
-    pub fn target(&self) -> &Target {
+    pub fn target(&self) -> &RequestTarget {
         &self.target
     }
 
@@ -217,7 +217,7 @@ impl TokenService {
 }
 
 impl Home {
-    fn of(target: &Target, private: bool) -> Self {
+    fn of(target: &RequestTarget, private: bool) -> Self {
         Self { scheme: target.scheme(), host: target.host().clone(), port: target.port(), private }
     }
 
@@ -228,7 +228,7 @@ impl Home {
         }
     }
 
-    fn is(&self, target: &Target) -> bool {
+    fn is(&self, target: &RequestTarget) -> bool {
         (self.scheme, &self.host, self.port) == (target.scheme(), target.host(), target.port())
     }
 
@@ -237,13 +237,14 @@ impl Home {
     }
 }
 
-fn base(target: &Target) -> String {
+fn base(target: &RequestTarget) -> String {
     format!("{}://{}", target.scheme(), target.authority())
 }
 
-fn parse(method: &str, url: &str) -> Result<Target, FetchPermitError> {
+fn parse(method: &str, url: &str) -> Result<RequestTarget, FetchPermitError> {
     let shown = || crate::redact::url(url, 300);
-    let target = Target::from_url(method, url).map_err(|why| FetchPermitError::Malformed(shown(), why))?;
+    let target =
+        RequestTarget::from_url(method, url).map_err(|why| FetchPermitError::Malformed(shown(), why))?;
     match target.scheme() {
         Scheme::Http if !target.host().is_loopback() => Err(FetchPermitError::Plain(target.url())),
         Scheme::Http | Scheme::Https => Ok(target),

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::signer::KeyId;
+use super::key_id::KeyId;
 use crate::limits::load::IDENTITY_BYTES_MAX;
 use crate::redact::printable;
 use crate::{Digest, InvalidValueError};
@@ -36,7 +36,7 @@ impl Identity {
     /// whose names they are: the domain of an address, the host of a URI and the first part of its path have no star.
     ///
     /// # Errors
-    /// [`Invalid`] at `issuer` or `san`.
+    /// [`InvalidValueError`] at `issuer` or `san`.
     pub fn parse(issuer: &str, san: &str) -> Result<Self, InvalidValueError> {
         let host = issuer.strip_prefix("https://").unwrap_or_default();
         if !is_plain(issuer) || issuer.contains(['*', '?', '#']) || host.is_empty() || host.starts_with('/') {

@@ -14,7 +14,7 @@ use crate::capability::files::{self, Access, Mount, Use};
 use crate::capability::http::{Grant, Rule};
 use crate::capability::{keyvalue, sockets as socket};
 use crate::redact::{inline_table, is_plain, printable};
-use crate::request::Target;
+use crate::request::RequestTarget;
 
 /// What is in force while one learns: `present`, the empty grant for each word that the plugin needs and does not have, and,
 /// where it can use files, the folder `empty`, in which it is given nothing and heard asking. So it is with sockets: it can
@@ -168,7 +168,7 @@ fn http_for(present: &Grants, refused: &BTreeSet<Attempt>, remarks: &mut Vec<Str
     let mut rules = Vec::new();
     // By scheme, host and port: which methods each path was asked by. Methods and paths of one rule are combined freely, so
     // that only paths with the same methods may share a rule.
-    let mut paths: BTreeMap<Target, BTreeSet<String>> = BTreeMap::new();
+    let mut paths: BTreeMap<RequestTarget, BTreeSet<String>> = BTreeMap::new();
     for attempt in refused {
         let target = match attempt {
             Attempt::Request(target) => target,
@@ -198,7 +198,7 @@ fn http_for(present: &Grants, refused: &BTreeSet<Attempt>, remarks: &mut Vec<Str
     }
     rules.extend(with_headers(&granted, refused, remarks));
     rules.extend(granted.rules().iter().cloned());
-    let mut shared: BTreeMap<(Target, BTreeSet<String>), Vec<String>> = BTreeMap::new();
+    let mut shared: BTreeMap<(RequestTarget, BTreeSet<String>), Vec<String>> = BTreeMap::new();
     for (target, methods) in &paths {
         let site = target.at_root();
         shared.entry((site, methods.clone())).or_default().push(target.path().to_owned());
@@ -235,13 +235,13 @@ fn http_for(present: &Grants, refused: &BTreeSet<Attempt>, remarks: &mut Vec<Str
 /// Rules for requests that are granted, and were refused for header fields that no rule names. The first rule that covers a
 /// request counts: these go before the others.
 fn with_headers(granted: &Grant, refused: &BTreeSet<Attempt>, remarks: &mut Vec<String>) -> Vec<Rule> {
-    let mut named: BTreeMap<&Target, Vec<String>> = BTreeMap::new();
+    let mut named: BTreeMap<&RequestTarget, Vec<String>> = BTreeMap::new();
     for attempt in refused {
         if let Attempt::Header { request, name } = attempt {
             named.entry(request).or_default().push(name.clone());
         }
     }
-    let rule = |(target, names): (&Target, Vec<String>)| {
+    let rule = |(target, names): (&RequestTarget, Vec<String>)| {
         let pass = granted.allow(target.clone()).ok()?;
         remarks.push(format!(
             "{} {} is granted without {}: with it a server may take the request for another one",
@@ -256,7 +256,7 @@ fn with_headers(granted: &Grant, refused: &BTreeSet<Attempt>, remarks: &mut Vec<
 }
 
 /// Why no rule is proposed for a request, whatever it is for.
-fn never(target: &Target) -> Option<String> {
+fn never(target: &RequestTarget) -> Option<String> {
     if target.path().contains('*') {
         return Some("its path has a `*`, which in a rule would mean any text".to_owned());
     }
@@ -285,7 +285,7 @@ fn reach(host: &Host) -> Reach {
 }
 
 /// A rule, for this request alone.
-fn narrowed(rule: &Rule, target: &Target) -> Rule {
+fn narrowed(rule: &Rule, target: &RequestTarget) -> Rule {
     Rule {
         host: HostPattern::Exact(target.host().clone()),
         methods: vec![target.method().to_owned()],

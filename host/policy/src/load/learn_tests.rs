@@ -9,7 +9,7 @@ fn asked() -> RequestedCapabilities {
 }
 
 fn get(method: &str, url: &str) -> Attempt {
-    Attempt::Request(Target::from_url(method, url).unwrap())
+    Attempt::Request(RequestTarget::from_url(method, url).unwrap())
 }
 
 fn file(path: &str, wanted: Use) -> Attempt {
@@ -193,7 +193,7 @@ fn a_request_that_was_refused_for_its_headers_is_proposed_with_these_and_before(
     };
     let present = Grants { http: Some(Grant::new(vec![text]).unwrap()), ..Grants::default() };
     let with = |name: &str| Attempt::Header {
-        request: Target::from_url("GET", "https://shop.example/cart").unwrap(),
+        request: RequestTarget::from_url("GET", "https://shop.example/cart").unwrap(),
         name: name.into(),
     };
     let told = lesson(&present, &asked(), &BTreeSet::from([with("cookie"), with("forwarded")]));

@@ -18,7 +18,7 @@ pub struct Role {
 
 /// Which roles a plugin needs. Every rule that matches a plugin must be met.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
+pub struct RoleRule {
     /// For which plugins.
     pub plugin: Pattern,
     /// Which roles.
@@ -61,7 +61,7 @@ impl Pattern {
     /// Reads an id, a beginning with `*` after it, or `*`.
     ///
     /// # Errors
-    /// [`Invalid`] for a star elsewhere.
+    /// [`InvalidValueError`] for a star elsewhere.
     pub fn parse(text: &str) -> Result<Self, InvalidValueError> {
         let (body, pattern): (&str, fn(String) -> Self) = match text.strip_suffix('*') {
             Some(prefix) => (prefix, Self::Prefix),
@@ -96,7 +96,7 @@ impl std::fmt::Display for Pattern {
 }
 
 /// Checks roles and rules against the known signer ids.
-pub(super) fn check(roles: &[Role], rules: &[Rule], signers: &[&str]) -> Vec<InvalidValueError> {
+pub(super) fn check(roles: &[Role], rules: &[RoleRule], signers: &[&str]) -> Vec<InvalidValueError> {
     let mut problems = Vec::new();
     let signers: BTreeSet<&str> = signers.iter().copied().collect();
     let mut by_name: BTreeMap<&str, &Role> = BTreeMap::new();
@@ -133,7 +133,7 @@ pub(super) fn check(roles: &[Role], rules: &[Rule], signers: &[&str]) -> Vec<Inv
 
 fn check_rule(
     index: usize,
-    rule: &Rule,
+    rule: &RoleRule,
     roles: &BTreeMap<&str, &Role>,
     problems: &mut Vec<InvalidValueError>,
 ) {
@@ -267,9 +267,9 @@ mod tests {
             role("two", 2, &["a", "x"]),
         ];
         let rules = [
-            Rule { plugin: Pattern::parse("*").unwrap(), require: vec![] },
-            Rule { plugin: Pattern::parse("acme:*").unwrap(), require: vec!["p".into(), "q".into()] },
-            Rule { plugin: Pattern::parse("x").unwrap(), require: vec!["nobody".into()] },
+            RoleRule { plugin: Pattern::parse("*").unwrap(), require: vec![] },
+            RoleRule { plugin: Pattern::parse("acme:*").unwrap(), require: vec!["p".into(), "q".into()] },
+            RoleRule { plugin: Pattern::parse("x").unwrap(), require: vec!["nobody".into()] },
         ];
         let places: Vec<String> = check(&roles, &rules, &["a"]).into_iter().map(|p| p.at).collect();
         assert_eq!(

@@ -4,16 +4,13 @@
 use std::fmt;
 
 use super::identity::{Identity, San};
+use super::key_id::KeyId;
 use crate::redact::printable;
 use crate::{Digest, InvalidValueError};
 
 /// A moment, in seconds since 1970-01-01T00:00:00Z without leap seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime(pub i64);
-
-/// The identity of a public key: SHA-256 of its SubjectPublicKeyInfo in DER (RFC 5280 §4.1), whatever file the key came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId(Digest);
 
 /// Somebody whose signature counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,31 +75,6 @@ pub enum Validity {
     NotYet(UnixTime),
     /// Not since this.
     Expired(UnixTime),
-}
-
-impl KeyId {
-    /// The identity of the key with this SubjectPublicKeyInfo in DER.
-    pub fn of_spki(der: &[u8]) -> Self {
-        Self(Digest::of(der))
-    }
-
-    /// What stands for something else than a key.
-    pub(super) fn of_digest(digest: Digest) -> Self {
-        Self(digest)
-    }
-
-    /// The 64 hexadecimal digits.
-    pub fn hex(&self) -> String {
-        self.0.hex()
-    }
-
-    /// Reads the 64 hexadecimal digits.
-    ///
-    /// # Errors
-    /// [`crate::digest::DigestError`] for any other text.
-    pub fn from_hex(text: &str) -> Result<Self, crate::digest::DigestError> {
-        Digest::from_hex(text).map(Self)
-    }
 }
 
 impl VerifiedSignature {
@@ -210,11 +182,5 @@ impl fmt::Display for Claim {
             Self::Minisign(number) => write!(f, "minisign key {number:016X}"),
             Self::Identity { issuer, san } => write!(f, "{san} (by {})", printable(issuer, 200)),
         }
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.short(16))
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::role::{self, Met, Role, Rule, UnmetRuleError};
+use super::role::{self, Met, Role, RoleRule, UnmetRuleError};
 use super::signer::{self, Claim, Signer, UnixTime, Validity, VerifiedSignature};
 use crate::redact::{printable, quoted};
 use crate::{Digest, InvalidValueError};
@@ -26,7 +26,7 @@ pub struct Parts {
     /// What parts they play.
     pub roles: Vec<Role>,
     /// Which plugin needs which.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<RoleRule>,
     /// Digests that never load, with the reason.
     pub revoked: BTreeMap<Digest, String>,
 }
@@ -37,7 +37,7 @@ pub struct Parts {
 pub struct Trusted {
     plugin: String,
     digest: Digest,
-    rules: Vec<Rule>,
+    rules: Vec<RoleRule>,
     roles: Vec<Met>,
     signatures: Vec<VerifiedSignature>,
     overdue: Vec<OverdueError>,
@@ -294,13 +294,14 @@ impl TrustPolicy {
     }
 
     /// Every rule that matches, in the order of the file.
-    fn rules_for(&self, plugin: &str) -> Result<Vec<&Rule>, TrustError> {
-        let matching: Vec<&Rule> = self.0.rules.iter().filter(|rule| rule.plugin.matches(plugin)).collect();
+    fn rules_for(&self, plugin: &str) -> Result<Vec<&RoleRule>, TrustError> {
+        let matching: Vec<&RoleRule> =
+            self.0.rules.iter().filter(|rule| rule.plugin.matches(plugin)).collect();
         if matching.is_empty() { Err(TrustError::NoRule(plugin.to_owned())) } else { Ok(matching) }
     }
 
     /// The roles that these rules need, each once, in the order of the file.
-    fn roles_of(&self, rules: &[&Rule]) -> Vec<&Role> {
+    fn roles_of(&self, rules: &[&RoleRule]) -> Vec<&Role> {
         let needed = |role: &&Role| rules.iter().any(|rule| rule.require.contains(&role.name));
         self.0.roles.iter().filter(needed).collect()
     }
@@ -318,7 +319,7 @@ impl Trusted {
     }
 
     /// Which rules matched; each was met.
-    pub fn rules(&self) -> &[Rule] {
+    pub fn rules(&self) -> &[RoleRule] {
         &self.rules
     }
 

@@ -1,9 +1,9 @@
 //! Tables for trust: which signatures make which plugin trusted.
 
 use super::role::Pattern;
-use super::signer::KeyId;
 use super::*;
 use crate::load::identity::Identity;
+use crate::load::key_id::KeyId;
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
 
@@ -19,9 +19,9 @@ fn role(name: &str, threshold: u32, signers: &[&str]) -> Role {
     Role { name: name.to_owned(), threshold, signers: signers.iter().map(|s| (*s).to_owned()).collect() }
 }
 
-fn rule(plugin: &str, require: &[&str]) -> Rule {
+fn rule(plugin: &str, require: &[&str]) -> RoleRule {
     let require = require.iter().map(|s| (*s).to_owned()).collect();
-    Rule { plugin: Pattern::parse(plugin).unwrap(), require }
+    RoleRule { plugin: Pattern::parse(plugin).unwrap(), require }
 }
 
 fn parts() -> Parts {

@@ -10,7 +10,7 @@ use toolgate_policy::capability::files::Use;
 use toolgate_policy::capability::sockets::Protocol;
 use toolgate_policy::limits::call::RECORD_PLACE_BYTES_MAX;
 use toolgate_policy::redact::printable;
-use toolgate_policy::request::Target;
+use toolgate_policy::request::RequestTarget;
 
 /// The kinds.
 const LISTS: [&str; 5] = ["files", "requests", "sockets", "config", "other"];
@@ -128,7 +128,7 @@ fn read_one(list: &str, entry: &Value) -> Option<Attempt> {
         return Some(Attempt::File { path: path.to_owned(), wanted });
     }
     if let (Some(method), Some(url)) = (text("method"), text("url")) {
-        let request = Target::from_url(method, url).ok()?;
+        let request = RequestTarget::from_url(method, url).ok()?;
         return Some(match text("header") {
             Some(name) => Attempt::Header { request, name: name.to_owned() },
             None => Attempt::Request(request),
@@ -169,10 +169,10 @@ mod tests {
             (Attempt::File { path: "/docs/a".into(), wanted: Use::Read }, Judged::Allowed),
             (Attempt::File { path: "/docs/a".into(), wanted: Use::Read }, Judged::Refused),
             (Attempt::File { path: "/docs/a".into(), wanted: Use::Write }, Judged::Refused),
-            (Attempt::Request(Target::from_url("GET", "http://[::1]:81/a").unwrap()), Judged::Allowed),
+            (Attempt::Request(RequestTarget::from_url("GET", "http://[::1]:81/a").unwrap()), Judged::Allowed),
             (
                 Attempt::Header {
-                    request: Target::from_url("GET", "http://[::1]:81/a").unwrap(),
+                    request: RequestTarget::from_url("GET", "http://[::1]:81/a").unwrap(),
                     name: "cookie".into(),
                 },
                 Judged::Refused,
@@ -214,7 +214,7 @@ mod tests {
         let path = format!("/\u{1b}[2J{}", "x".repeat(1_000));
         let Attempt::File { path, .. } = bounded(Attempt::File { path, wanted: Use::Read }) else { panic!() };
         assert!(path.len() <= RECORD_PLACE_BYTES_MAX && !path.contains('\u{1b}'), "{path}");
-        let query = Target::from_url("GET", "https://a.example/b?token=x").unwrap();
+        let query = RequestTarget::from_url("GET", "https://a.example/b?token=x").unwrap();
         assert_eq!(bounded(Attempt::Request(query)).to_string(), "GET https://a.example/b");
     }
 }

@@ -20,7 +20,7 @@ use super::sink::Sink;
 use crate::outcome::{Fault, FaultKind, Outcome, Verdict};
 
 /// What is known when a call arrives.
-pub struct Opening<'a> {
+pub struct RecordOpening<'a> {
     /// Who.
     pub principal: &'a Principal,
     /// What they call it, whether or not it exists.
@@ -128,7 +128,7 @@ fn room(attempt: &Attempt) -> (Capability, bool) {
 }
 
 impl Record {
-    pub(super) fn open(sink: Arc<Sink>, opening: Opening<'_>) -> Self {
+    pub(super) fn open(sink: Arc<Sink>, opening: RecordOpening<'_>) -> Self {
         let mut fields = Map::new();
         fields.insert("time".to_owned(), Value::from(super::now()));
         fields.insert("event".to_owned(), Value::from("call"));
@@ -322,7 +322,7 @@ fn describe(outcome: &Outcome) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use toolgate_policy::request::Target;
+    use toolgate_policy::request::RequestTarget;
 
     use super::*;
 
@@ -339,7 +339,8 @@ mod tests {
         }
         for method in ["GET", "DELETE"] {
             for at in 0..2 * RECORD_PLACES_MAX {
-                let target = Target::from_url(method, &format!("http://a.example/{method}/{at}")).unwrap();
+                let target =
+                    RequestTarget::from_url(method, &format!("http://a.example/{method}/{at}")).unwrap();
                 notes.attempt(Attempt::Request(target), Judged::Allowed);
             }
         }

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 use toolgate_policy::Principal;
 
 use crate::json::Json;
-use crate::large::{Admitted, Large, WorkError};
+use crate::large::{Large, LargeMessage, WorkError};
 use crate::quota::QuotaError;
 use crate::relay::Relay;
 use crate::sandbox::interrupt::Interrupt;
@@ -58,7 +58,7 @@ impl Request {
 pub struct Arguments {
     /// There until they are worked on for the last time.
     json: Option<Json>,
-    admitted: Option<Admitted>,
+    admitted: Option<LargeMessage>,
     /// Why they cannot be read, where that is so.
     unreadable: Option<String>,
 }
@@ -84,7 +84,7 @@ impl Arguments {
     ///
     /// # Errors
     /// [`QuotaError`], when there is no room for as many.
-    pub fn large(json: Json, held_bytes: usize, admitted: Admitted) -> Result<Self, QuotaError> {
+    pub fn large(json: Json, held_bytes: usize, admitted: LargeMessage) -> Result<Self, QuotaError> {
         let mut arguments = Self { json: Some(json), admitted: Some(admitted), unreadable: None };
         // Where this fails they are dropped as large ones are.
         arguments.admitted.as_mut().map_or(Ok(()), |admitted| admitted.resize(held_bytes))?;

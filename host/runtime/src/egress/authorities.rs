@@ -26,7 +26,7 @@ pub(super) struct Roots(OnceLock<Result<Arc<Authorities>, String>>);
 
 /// Whom to trust at the other end.
 #[derive(Clone)]
-pub(super) enum Trust {
+pub(super) enum TlsTrust {
     /// Plain HTTP: nobody is asked.
     Plain,
     /// TLS.
@@ -57,15 +57,15 @@ struct Known {
 type Stamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
 
 impl Roots {
-    pub(super) fn trust(&self, rule: &Rule) -> Result<Trust, RuleClientError> {
+    pub(super) fn trust(&self, rule: &Rule) -> Result<TlsTrust, RuleClientError> {
         match rule.scheme {
-            Scheme::Http => Ok(Trust::Plain),
+            Scheme::Http => Ok(TlsTrust::Plain),
             Scheme::Https => self.tls(rule.ca.as_deref()),
         }
     }
 
     /// Those in `ca`, or the system's.
-    pub(super) fn tls(&self, ca: Option<&str>) -> Result<Trust, RuleClientError> {
+    pub(super) fn tls(&self, ca: Option<&str>) -> Result<TlsTrust, RuleClientError> {
         let authorities = match ca {
             None => {
                 let read = || Authorities::read(Source::System).map(Arc::new);
@@ -76,15 +76,15 @@ impl Roots {
                 Arc::new(read.map_err(|why| RuleClientError::Certificates(file.to_owned(), why))?)
             }
         };
-        Ok(Trust::Tls(authorities))
+        Ok(TlsTrust::Tls(authorities))
     }
 }
 
-impl Trust {
+impl TlsTrust {
     /// How TLS is spoken now. Another one than before where the authorities are others.
     ///
     /// # Errors
-    /// [`Failure::Tls`] where they cannot be read any more.
+    /// [`EgressError::Tls`] where they cannot be read any more.
     pub(super) async fn config(&self) -> Result<Tls, EgressError> {
         match self {
             Self::Plain => Ok(None),

@@ -14,7 +14,7 @@ use toolgate_policy::limits::call::HTTP_CONNECT_MS;
 
 use super::EgressError;
 use super::authorities::Tls;
-use super::wire::{Account, Wire};
+use super::wire::{Wire, WireAccount};
 
 /// A connection, plain or TLS.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -25,7 +25,7 @@ pub(super) async fn connect(
     host: &Host,
     tls: Tls,
     addresses: &[SocketAddr],
-    account: &Arc<Account>,
+    account: &Arc<WireAccount>,
 ) -> Result<Pin<Box<dyn Stream>>, EgressError> {
     let each = Duration::from_millis(HTTP_CONNECT_MS);
     let mut last = EgressError::Unreachable;

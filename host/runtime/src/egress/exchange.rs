@@ -14,10 +14,10 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 use toolgate_policy::limits::call::HTTP_FIELD_BYTES_MAX;
 
-use super::framing::{Leaving, Unwanted, header_bytes};
+use super::framing::{OutgoingBody, Unwanted, header_bytes};
 use super::lease::Lease;
 use super::scrub::{Forms, Scrubber};
-use super::wire::Account;
+use super::wire::WireAccount;
 use super::{EgressError, RuleClient};
 use crate::meter::Meter;
 use crate::secret::SecretSpec;
@@ -58,7 +58,7 @@ impl From<EgressError> for Unanswered {
 }
 
 /// What a response is waited for with.
-pub(super) struct Waiting<'a> {
+pub(super) struct ResponseWait<'a> {
     pub(super) link: &'a RuleClient,
     pub(super) first_byte_by: Instant,
     pub(super) meter: &'a Meter,
@@ -69,10 +69,10 @@ pub(super) struct Waiting<'a> {
 /// Sends the request and waits for the response's head. The body keeps the connection, and gives it back at its end.
 pub(super) async fn run(
     mut lease: Lease,
-    mut request: Request<Leaving>,
+    mut request: Request<OutgoingBody>,
     unwanted: &mut Unwanted,
-    waiting: &Waiting<'_>,
-) -> Result<Response<super::Arriving>, Unanswered> {
+    waiting: &ResponseWait<'_>,
+) -> Result<Response<super::ResponseBody>, Unanswered> {
     let account = Arc::clone(&lease.live.account);
     let method = request.method().clone();
     let counting = Arc::clone(&account);
@@ -153,7 +153,7 @@ fn has_one_end(method: &Method, parts: &Parts) -> bool {
 /// Takes the secret out of a head, and says what looks for it in the body.
 ///
 /// # Errors
-/// [`Failure::Coding`] where the body is packed, so that it could not be looked for.
+/// [`EgressError::Coding`] where the body is packed, so that it could not be looked for.
 fn scrub_head(scrub: &Scrub, headers: &mut HeaderMap) -> Result<Scrubber, EgressError> {
     let is_plain = |name: &HeaderName, plain: &str| {
         let mut codings =
@@ -191,7 +191,7 @@ fn scrub_head(scrub: &Scrub, headers: &mut HeaderMap) -> Result<Scrubber, Egress
 /// The body of a response: scrubbed, ending with its call, and holding on to its connection.
 struct Answer {
     inner: Incoming,
-    account: Arc<Account>,
+    account: Arc<WireAccount>,
     sleep: Pin<Box<Sleep>>,
     unwanted: Unwanted,
     scrubber: Option<Scrubber>,

@@ -24,13 +24,13 @@ use toolgate_policy::limits::wire::HEADERS_MAX;
 use toolgate_policy::load::fetch::FetchPermit;
 use toolgate_policy::request::Scheme;
 
-use super::authorities::Trust;
-use super::wire::Account;
+use super::authorities::TlsTrust;
+use super::wire::WireAccount;
 use super::{Egress, EgressError, RuleClientError, connect};
 use crate::secret::Secret;
 
 /// Told how many bytes have passed, and of how many if that is known.
-pub(crate) type Progress = Arc<dyn Fn(u64, Option<u64>) + Send + Sync>;
+pub(crate) type ByteProgress = Arc<dyn Fn(u64, Option<u64>) + Send + Sync>;
 
 /// What is sent.
 #[derive(Default)]
@@ -51,7 +51,7 @@ pub(crate) struct Terms {
     /// When everything must have ended.
     pub(crate) by: Instant,
     /// Who is told.
-    pub(crate) progress: Progress,
+    pub(crate) progress: ByteProgress,
 }
 
 /// Why a fetch failed.
@@ -66,13 +66,13 @@ pub(crate) enum RequestError {
 }
 
 /// An answer whose body has not been read.
-pub(crate) struct Arriving {
+pub(crate) struct FetchResponse {
     /// Its status.
     pub(crate) status: StatusCode,
     /// Its headers.
     pub(crate) headers: HeaderMap,
     body: Incoming,
-    account: Arc<Account>,
+    account: Arc<WireAccount>,
     terms: Terms,
     /// The connection, as long as the body is read.
     _task: AbortOnDropHandle<()>,
@@ -88,18 +88,18 @@ impl Egress {
         permit: &FetchPermit,
         request_parts: &RequestParts<'_>,
         terms: &Terms,
-    ) -> Result<Arriving, RequestError> {
+    ) -> Result<FetchResponse, RequestError> {
         if request_parts.authorization.is_some() && !permit.takes_credentials() {
             return Err(EgressError::Refused.into());
         }
         let mut request = written(permit, request_parts, &terms.progress)?;
         let trust = match permit.target().scheme() {
-            Scheme::Http => Trust::Plain,
+            Scheme::Http => TlsTrust::Plain,
             Scheme::Https => self.roots.tls(terms.ca.as_deref())?,
         };
         let tls = trust.config().await?;
         let body_bytes = request_parts.body.as_ref().map_or(0, |body| body.len() as u64);
-        let account = Account::of_host(moved(body_bytes));
+        let account = WireAccount::of_host(moved(body_bytes));
         let counting = Arc::clone(&account);
         hyper::ext::on_informational(&mut request, move |_| counting.informational());
         let patience = Duration::from_millis(FETCH_PATIENCE_MS);
@@ -133,15 +133,15 @@ impl Egress {
         }
         let (parts, body) = response.into_parts();
         let (status, headers) = (parts.status, parts.headers);
-        Ok(Arriving { status, headers, body, account, terms: terms.clone(), _task: task })
+        Ok(FetchResponse { status, headers, body, account, terms: terms.clone(), _task: task })
     }
 }
 
-impl Arriving {
+impl FetchResponse {
     /// Reads the body, at most `bytes_max` bytes of it, and no slower than is bearable.
     ///
     /// # Errors
-    /// [`Failure::Size`] as soon as there is one byte too many or that many are announced.
+    /// [`EgressError::Size`] as soon as there is one byte too many or that many are announced.
     pub(crate) async fn read(mut self, bytes_max: u64) -> Result<Vec<u8>, EgressError> {
         let announced = self.headers.get(CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -179,7 +179,7 @@ type Leaving = UnsyncBoxBody<Bytes, Infallible>;
 fn written(
     permit: &FetchPermit,
     request_parts: &RequestParts<'_>,
-    progress: &Progress,
+    progress: &ByteProgress,
 ) -> Result<Request<Leaving>, EgressError> {
     let target = permit.target();
     let text = |text: &str| HeaderValue::from_str(text).map_err(|_| EgressError::Malformed);
@@ -202,7 +202,7 @@ fn written(
 }
 
 /// A body that tells how much of it has left.
-fn leaving(body: Bytes, progress: Progress) -> Leaving {
+fn leaving(body: Bytes, progress: ByteProgress) -> Leaving {
     const PIECE_BYTES: usize = 256 * 1024;
     let total = body.len();
     let pieces = (0..total).step_by(PIECE_BYTES).map(move |at| {

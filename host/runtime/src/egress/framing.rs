@@ -22,7 +22,7 @@ use crate::secret::SecretSpec;
 
 /// A request as it is sent.
 pub(super) struct Outbound {
-    pub(super) request: Request<Leaving>,
+    pub(super) request: Request<OutgoingBody>,
     /// What is left of a body that must stay empty.
     pub(super) unwanted: Unwanted,
     /// Whether that must have ended before anything is sent: where the method has a body, and the guest says that it is empty.
@@ -33,16 +33,16 @@ pub(super) struct Outbound {
 }
 
 /// The body of a request on its way out.
-pub(super) enum Leaving {
+pub(super) enum OutgoingBody {
     /// There is none.
     Nothing,
     /// A body of a known length: no byte more, and the last ones only when the guest has said that there are no others.
-    Known(Known),
+    Known(SizedBody),
     /// One whose length shows at its end.
     Unknown(GuestBody),
 }
 
-pub(super) struct Known {
+pub(super) struct SizedBody {
     body: GuestBody,
     left: u64,
     last: Bytes,
@@ -57,7 +57,7 @@ pub(super) struct Unwanted(Option<GuestBody>);
 /// its length says.
 ///
 /// # Errors
-/// [`Failure::RequestBody`] for a length that is not a number or not that of its body, [`Failure::Size`], [`Failure::Malformed`].
+/// [`EgressError::RequestBody`] for a length that is not a number or not that of its body, [`EgressError::Size`], [`EgressError::Malformed`].
 pub(super) fn frame<B>(pass: &Pass, link: &RuleClient, request: Request<B>) -> Result<Outbound, EgressError>
 where
     B: Body<Data = Bytes, Error: Into<EgressError>> + Send + 'static,
@@ -78,19 +78,19 @@ where
     }
     let mut rest = None;
     let body = if is_empty {
-        Leaving::Nothing
+        OutgoingBody::Nothing
     } else {
         let body = body.map_err(Into::into).boxed_unsync();
         match announced {
-            None if !has_none => Leaving::Unknown(body),
-            Some(left) if left > 0 => Leaving::Known(Known { body, left, last: Bytes::new() }),
+            None if !has_none => OutgoingBody::Unknown(body),
+            Some(left) if left > 0 => OutgoingBody::Known(SizedBody { body, left, last: Bytes::new() }),
             None | Some(_) => {
                 rest = Some(body);
-                Leaving::Nothing
+                OutgoingBody::Nothing
             }
         }
     };
-    let sends_nothing = matches!(body, Leaving::Nothing);
+    let sends_nothing = matches!(body, OutgoingBody::Nothing);
     let shares = sends_nothing && matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
     if sends_nothing && !shares && parts.method != Method::DELETE {
         // RFC 9110, section 8.6: by these methods a server expects to be told.
@@ -106,8 +106,8 @@ where
 
 impl Outbound {
     /// The same once more, for a request that shares connections and so has no body.
-    pub(super) fn again(&self) -> Request<Leaving> {
-        let mut request = Request::new(Leaving::Nothing);
+    pub(super) fn again(&self) -> Request<OutgoingBody> {
+        let mut request = Request::new(OutgoingBody::Nothing);
         self.request.method().clone_into(request.method_mut());
         self.request.uri().clone_into(request.uri_mut());
         self.request.headers().clone_into(request.headers_mut());
@@ -159,7 +159,7 @@ pub(super) fn header_bytes(headers: &HeaderMap) -> u64 {
     headers.iter().map(|(name, value)| (name.as_str().len() + value.len() + 4) as u64).sum()
 }
 
-impl Body for Leaving {
+impl Body for OutgoingBody {
     type Data = Bytes;
     type Error = EgressError;
 
@@ -196,7 +196,7 @@ impl Body for Leaving {
     }
 }
 
-impl Known {
+impl SizedBody {
     /// The next bytes; the last ones when it is known that there are no more.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, EgressError>>> {
         loop {
@@ -237,7 +237,7 @@ impl Unwanted {
     /// Waits until it has ended, and empty.
     ///
     /// # Errors
-    /// [`Failure`] if something was written to it, or it was given up.
+    /// [`EgressError`] if something was written to it, or it was given up.
     pub(super) async fn ended(&mut self) -> Result<(), EgressError> {
         let Some(mut body) = self.0.take() else { return Ok(()) };
         match std::future::poll_fn(|cx| poll_data(&mut body, cx)).await {

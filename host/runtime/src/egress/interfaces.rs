@@ -9,9 +9,9 @@ use toolgate_policy::limits::http::OWN_ADDRESSES_AGE_MS;
 
 /// The list, asked of the system anew when it has grown old.
 #[derive(Default)]
-pub(super) struct Interfaces(Mutex<Option<(Instant, Arc<[IpAddr]>)>>);
+pub(super) struct OwnInterfaces(Mutex<Option<(Instant, Arc<[IpAddr]>)>>);
 
-impl Interfaces {
+impl OwnInterfaces {
     /// Those of a machine that has these, for tests.
     #[cfg(test)]
     pub(super) fn of(addresses: &[IpAddr]) -> Self {
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn the_loopback_interface_is_one_of_this_machine() {
-        let interfaces = Interfaces::default();
+        let interfaces = OwnInterfaces::default();
         let addresses = interfaces.addresses().unwrap();
         assert!(addresses.contains(&Ipv4Addr::LOCALHOST.into()), "{addresses:?}");
         assert!(Arc::ptr_eq(&addresses, &interfaces.addresses().unwrap()), "asked again at once");

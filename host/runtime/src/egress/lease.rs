@@ -15,16 +15,16 @@ use toolgate_policy::limits::wire::HEADERS_MAX;
 
 use super::authorities::Tls;
 use super::connect;
-use super::framing::Leaving;
+use super::framing::OutgoingBody;
 use super::idle::Idle;
-use super::wire::Account;
+use super::wire::WireAccount;
 use super::{EgressError, RuleClient};
 use crate::meter::Meter;
 
 /// An open connection.
 pub(super) struct Live {
-    pub(super) sender: http1::SendRequest<Leaving>,
-    pub(super) account: Arc<Account>,
+    pub(super) sender: http1::SendRequest<OutgoingBody>,
+    pub(super) account: Arc<WireAccount>,
     tls: Tls,
     _task: AbortOnDropHandle<()>,
 }
@@ -41,7 +41,7 @@ pub(super) struct Lease {
 }
 
 /// What a connection is opened or taken for.
-pub(super) struct Wanted<'a> {
+pub(super) struct ConnectionSpec<'a> {
     pub(super) link: &'a RuleClient,
     pub(super) host: &'a Host,
     pub(super) tls: &'a Tls,
@@ -51,7 +51,7 @@ pub(super) struct Wanted<'a> {
 
 impl Lease {
     /// A connection that waited for a request to this host and is ready for one.
-    pub(super) async fn take(wanted: &Wanted<'_>) -> Option<Self> {
+    pub(super) async fn take(wanted: &ConnectionSpec<'_>) -> Option<Self> {
         let idle = &wanted.link.idle;
         while let Some((mut live, opened)) = idle.take(wanted.host, Instant::now()) {
             if !is_same(&live.tls, wanted.tls) {
@@ -69,9 +69,12 @@ impl Lease {
     /// A new one, to the first of these addresses that answers.
     ///
     /// # Errors
-    /// [`Failure`].
-    pub(super) async fn open(wanted: &Wanted<'_>, addresses: Vec<SocketAddr>) -> Result<Self, EgressError> {
-        let account = Account::of_call(wanted.meter);
+    /// [`EgressError`].
+    pub(super) async fn open(
+        wanted: &ConnectionSpec<'_>,
+        addresses: Vec<SocketAddr>,
+    ) -> Result<Self, EgressError> {
+        let account = WireAccount::of_call(wanted.meter);
         let (host, tls, counted) = (wanted.host.clone(), wanted.tls.clone(), Arc::clone(&account));
         let opening = async move {
             let stream = connect::connect(&host, tls, &addresses, &counted).await?;
@@ -93,7 +96,7 @@ impl Lease {
         Ok(Self::of(live, wanted, Instant::now(), false))
     }
 
-    fn of(live: Live, wanted: &Wanted<'_>, opened: Instant, is_used: bool) -> Self {
+    fn of(live: Live, wanted: &ConnectionSpec<'_>, opened: Instant, is_used: bool) -> Self {
         let (idle, host) = (Arc::clone(&wanted.link.idle), wanted.host.clone());
         Self { live, is_used, idle, host, opened, threads: wanted.threads.clone() }
     }

@@ -16,7 +16,7 @@ use toolgate_policy::address::{BlockedAddressError, Host, Reach, is_metadata_nam
 use toolgate_policy::limits::http::NAME_ADDRESSES_MAX;
 
 use super::EgressError;
-use super::interfaces::Interfaces;
+use super::interfaces::OwnInterfaces;
 
 /// Asks the operator's name servers, or where there are none those of the system, whose configuration is read at the first
 /// request and again when it was changed. Nothing that was answered is remembered.
@@ -25,7 +25,7 @@ pub(super) struct Resolver {
     made: Mutex<Option<(Stamps, TokioResolver)>>,
     /// Where its tasks run, which all that ask share: it keeps connections. Where it is first asked, if nothing is said.
     runtime: OnceLock<Handle>,
-    interfaces: Interfaces,
+    interfaces: OwnInterfaces,
 }
 
 /// The files that say what names mean beside what name servers answer, as they are: which file, its size, when it was changed.
@@ -62,7 +62,7 @@ impl ResolveError {
 
 impl Resolver {
     pub(super) fn new(servers: Vec<SocketAddr>) -> Self {
-        let (made, runtime, interfaces) = (Mutex::default(), OnceLock::new(), Interfaces::default());
+        let (made, runtime, interfaces) = (Mutex::default(), OnceLock::new(), OwnInterfaces::default());
         Self { servers, made, runtime, interfaces }
     }
 
@@ -71,7 +71,7 @@ impl Resolver {
     }
 
     /// The addresses of this machine's interfaces.
-    pub(super) fn interfaces(&self) -> &Interfaces {
+    pub(super) fn interfaces(&self) -> &OwnInterfaces {
         &self.interfaces
     }
 
@@ -195,7 +195,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_of_this_machine_is_out_of_reach_without_private() {
         let own: IpAddr = "93.184.216.34".parse().unwrap();
-        let resolver = Resolver { interfaces: Interfaces::of(&[own]), ..Resolver::new(Vec::new()) };
+        let resolver = Resolver { interfaces: OwnInterfaces::of(&[own]), ..Resolver::new(Vec::new()) };
         let (here, there) = (Host::Address(own), Host::Address("93.184.216.35".parse().unwrap()));
         let blocked = Err(ResolveError::Blocked(vec![BlockedAddressError::Own(own)]));
         assert_eq!(resolver.resolve(&here, Reach::Global).await, blocked);

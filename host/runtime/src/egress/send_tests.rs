@@ -11,10 +11,10 @@ use http_body::Frame;
 use http_body_util::BodyExt as _;
 use toolgate_policy::capability::http::{Grant, RuleText};
 use toolgate_policy::limits::call::CallLimits;
-use toolgate_policy::request::Target;
+use toolgate_policy::request::RequestTarget;
 
 use super::*;
-use crate::meter::account::{Account, Budget};
+use crate::meter::account::{Budget, MemoryAccount};
 
 /// A body of a few pieces that keeps the names of the threads that ask for it.
 struct Watched(u8, Arc<Mutex<BTreeSet<String>>>);
@@ -67,11 +67,12 @@ fn connections_are_driven_by_threads_that_run_no_guest() {
     };
     let grant = Grant::new(vec![rule]).unwrap();
     let link = egress.link(&grant.rules()[0], None).unwrap();
-    let pass =
-        grant.allow(Target::parse("POST", "http", &format!("127.0.0.1:{port}"), "/").unwrap()).unwrap();
+    let pass = grant
+        .allow(RequestTarget::parse("POST", "http", &format!("127.0.0.1:{port}"), "/").unwrap())
+        .unwrap();
     let seen = Arc::<Mutex<BTreeSet<String>>>::default();
     let request = Request::builder().method("POST").body(Watched(100, Arc::clone(&seen))).unwrap();
-    let account = Account::new(&Budget::new(u64::MAX), u64::MAX);
+    let account = MemoryAccount::new(&Budget::new(u64::MAX), u64::MAX);
     let meter = Meter::new(CallLimits::default(), Instant::now() + Duration::from_secs(60), account);
     let body = guests.block_on(async {
         let response = egress.send(pass, link, request, Timeouts::default(), meter, &|| ()).await.unwrap();
@@ -91,8 +92,8 @@ fn a_request_that_one_rule_allows_is_not_sent_with_what_another_brings() {
     let grant = Grant::new(vec![rule("/a"), rule("/b")]).unwrap();
     let egress = Egress::new(Vec::new());
     let link = egress.link(&grant.rules()[1], None).unwrap();
-    let pass = grant.allow(Target::parse("GET", "https", "api.example.com", "/a").unwrap()).unwrap();
-    let account = Account::new(&Budget::new(u64::MAX), u64::MAX);
+    let pass = grant.allow(RequestTarget::parse("GET", "https", "api.example.com", "/a").unwrap()).unwrap();
+    let account = MemoryAccount::new(&Budget::new(u64::MAX), u64::MAX);
     let meter = Meter::new(CallLimits::default(), Instant::now() + Duration::from_secs(60), account);
     let request = Request::builder().body(Watched(0, Arc::default())).unwrap();
     let sent = threads("guests")

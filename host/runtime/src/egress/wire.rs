@@ -19,11 +19,11 @@ use crate::socket::acknowledge;
 /// A TCP connection whose bytes are counted.
 pub(super) struct Wire {
     tcp: TcpStream,
-    account: Arc<Account>,
+    account: Arc<WireAccount>,
 }
 
 /// Whom a connection serves, and whether it is still good.
-pub(super) struct Account(Mutex<State>);
+pub(super) struct WireAccount(Mutex<State>);
 
 struct State {
     payer: Payer,
@@ -51,7 +51,7 @@ enum Broken {
     Stale,
 }
 
-impl Account {
+impl WireAccount {
     /// For a connection that is opened for a call.
     pub(super) fn of_call(meter: &Meter) -> Arc<Self> {
         Self::new(Payer::Call(meter.clone()))
@@ -158,7 +158,7 @@ impl Account {
 }
 
 impl Wire {
-    pub(super) fn new(tcp: TcpStream, account: Arc<Account>) -> Self {
+    pub(super) fn new(tcp: TcpStream, account: Arc<WireAccount>) -> Self {
         Self { tcp, account }
     }
 
@@ -240,8 +240,8 @@ mod tests {
     async fn what_is_read_is_acknowledged_at_once() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (host, address) = (Host::parse("127.0.0.1").unwrap(), listener.local_addr().unwrap());
-        let mut peer = connect(&host, None, &[address], &Account::of_host(100)).await.unwrap();
-        let mut wire = Wire::new(listener.accept().await.unwrap().0, Account::of_host(100));
+        let mut peer = connect(&host, None, &[address], &WireAccount::of_host(100)).await.unwrap();
+        let mut wire = Wire::new(listener.accept().await.unwrap().0, WireAccount::of_host(100));
         for part in ["head", "body"] {
             set_tcp_quickack(&wire.tcp, false).unwrap();
             peer.write_all(part.as_bytes()).await.unwrap();

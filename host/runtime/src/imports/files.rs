@@ -7,6 +7,7 @@ pub(crate) mod broker;
 mod count;
 mod held;
 mod listing;
+pub(crate) mod open_files;
 mod p2;
 mod p3;
 mod quota;
@@ -25,22 +26,22 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use super::Ctx;
 use crate::meter::Meter;
-use account::Account;
+use account::FolderAccount;
 use broker::ScratchTable;
-pub(crate) use held::State;
+pub(crate) use held::FilesCtx;
 use threads::Threads;
 
 /// The granted folders, open, and what those hold that may grow.
-pub(crate) struct Prototype {
+pub(crate) struct FilesPrototype {
     grant: Grant,
     /// In the grant's order.
     roots: Vec<Descriptor>,
     /// In the same order. None: nothing below it can be opened.
-    accounts: Vec<Option<Arc<Account>>>,
+    accounts: Vec<Option<Arc<FolderAccount>>>,
     threads: Arc<Threads>,
 }
 
-impl Prototype {
+impl FilesPrototype {
     /// Opens the granted folders. One that holds more than it may, or cannot be counted, is opened all the same and does not
     /// grow: what a plugin wrote must not keep it, or its neighbours, from being loaded.
     ///
@@ -53,7 +54,8 @@ impl Prototype {
         let mut accounts = Vec::new();
         for mount in grant.mounts() {
             let host = Path::new(&mount.host);
-            let account = || Account::open(host).map_err(|error| (mount.host.clone(), error.to_string()));
+            let account =
+                || FolderAccount::open(host).map_err(|error| (mount.host.clone(), error.to_string()));
             let (access, account) = match mount.access {
                 Access::Nothing => (FsPerms::ReadOnly, None),
                 // What is only read is open too, and takes room when its name is gone.
@@ -90,7 +92,7 @@ impl HasData for Files {
 struct View<'a> {
     /// What the guest calls the granted folders. They have the first numbers.
     folders: &'a [String],
-    files: &'a mut State,
+    files: &'a mut FilesCtx,
     table: &'a mut ResourceTable,
     meter: &'a Meter,
 }

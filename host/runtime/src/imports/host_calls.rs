@@ -18,7 +18,7 @@ use super::files;
 use super::files::request as file;
 use super::keyvalue::request::{KeyvalueFault, KeyvalueRequest, KeyvalueResponse};
 use crate::audit::record::CallTrace;
-use crate::egress::{Arriving, Egress, EgressError, RuleClient, Timeouts};
+use crate::egress::{Egress, EgressError, ResponseBody, RuleClient, Timeouts};
 use crate::meter::Meter;
 use crate::state::keyvalue::Store;
 use rpc_client::RpcClient;
@@ -32,7 +32,7 @@ pub(crate) struct Powers {
     /// The plugin's store, if it has room in one.
     pub(crate) store: Option<Arc<Store>>,
     /// The folders it is granted, open.
-    pub(crate) files: Option<files::Prototype>,
+    pub(crate) files: Option<files::FilesPrototype>,
     pub(crate) sockets: sockets_policy::Grant,
     /// The way out, shared by all plugins.
     pub(crate) egress: Arc<Egress>,
@@ -69,7 +69,7 @@ pub(crate) struct Broker {
     pub(crate) meter: Meter,
     pub(crate) notes: CallTrace,
     /// What it has open of the granted folders.
-    pub(crate) files: Arc<files::broker::State>,
+    pub(crate) files: Arc<files::open_files::OpenFiles>,
 }
 
 impl Broker {
@@ -83,12 +83,12 @@ impl HostCalls {
     /// Sends a request and waits for the response's head.
     ///
     /// # Errors
-    /// [`Failure`]; whatever is not granted is refused.
+    /// [`EgressError`]; whatever is not granted is refused.
     pub(super) async fn send<B>(
         self,
         request: Request<B>,
         timeouts: Timeouts,
-    ) -> Result<Response<Arriving>, EgressError>
+    ) -> Result<Response<ResponseBody>, EgressError>
     where
         B: Body<Data = Bytes, Error: Into<EgressError>> + Send + Unpin + 'static,
     {
@@ -101,7 +101,7 @@ impl HostCalls {
     /// Uses the plugin's store.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`KeyvalueFault`].
     pub(super) async fn act(&self, act: KeyvalueRequest) -> Result<KeyvalueResponse, KeyvalueFault> {
         act.check()?;
         match self {

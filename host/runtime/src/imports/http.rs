@@ -14,7 +14,7 @@ use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::http::{HttpDeniedError, Pass};
 use toolgate_policy::header::ForbiddenHeaderError;
 use toolgate_policy::limits::call::{HTTP_FIELD_BYTES_MAX, RECORD_HEADERS_MAX, STREAM_BYTES_MAX};
-use toolgate_policy::request::Target;
+use toolgate_policy::request::RequestTarget;
 use wasmtime::component::Linker;
 use wasmtime_wasi_http::p2::bindings::http::{outgoing_handler, types};
 use wasmtime_wasi_http::p3::bindings::http as p3;
@@ -25,15 +25,15 @@ use wasmtime_wasi_http::{
 
 use super::Ctx;
 use super::host_calls::{Broker, HostCalls};
-use crate::egress::{Arriving, EgressError, RuleClient, Timeouts};
+use crate::egress::{EgressError, ResponseBody, RuleClient, Timeouts};
 
 /// What one call holds.
-pub(crate) struct State {
+pub(crate) struct HttpCtx {
     ctx: WasiHttpCtx,
     hooks: Hooks,
 }
 
-impl State {
+impl HttpCtx {
     pub(crate) fn new(outside: &HostCalls) -> Self {
         let mut ctx = WasiHttpCtx::new();
         ctx.set_field_size_limit(HTTP_FIELD_BYTES_MAX as usize);
@@ -102,12 +102,12 @@ impl Broker {
     /// Sends a request, if it is granted.
     ///
     /// # Errors
-    /// [`Failure`].
+    /// [`EgressError`].
     pub(crate) async fn send<B>(
         self,
         request: Request<B>,
         timeouts: Timeouts,
-    ) -> Result<Response<Arriving>, EgressError>
+    ) -> Result<Response<ResponseBody>, EgressError>
     where
         B: Body<Data = Bytes, Error: Into<EgressError>> + Send + Unpin + 'static,
     {
@@ -163,7 +163,7 @@ impl Broker {
         let scheme = uri.scheme_str().unwrap_or_default();
         let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let pass = Target::parse(request.method().as_str(), scheme, authority, path)
+        let pass = RequestTarget::parse(request.method().as_str(), scheme, authority, path)
             .map_err(Into::into)
             .and_then(|target| self.powers.http.allow(target));
         let refused = match pass {
@@ -183,7 +183,7 @@ impl Broker {
 }
 
 /// Where a request goes, as a record names it.
-fn host(target: &Target) -> String {
+fn host(target: &RequestTarget) -> String {
     format!("{}://{}:{}", target.scheme(), target.host(), target.port())
 }
 

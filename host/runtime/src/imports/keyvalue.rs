@@ -1,13 +1,14 @@
 //! `keyvalue`: wasi:keyvalue over the plugin's store. Each use asks for its pass first; buckets are names within the one
 //! store, any name opens one.
 
+mod broker;
 pub(crate) mod request;
 
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 use super::Ctx;
+use super::blob::{BoundedVec, ByteBlob};
 use super::host_calls::HostCalls;
-use super::host_calls::protocol::{BoundedVec, ByteBlob};
 use crate::bindings::Bucket;
 use crate::bindings::wasi::keyvalue::{atomics, batch, store};
 use request::{KeyvalueFault, KeyvalueRequest, KeyvalueResponse};

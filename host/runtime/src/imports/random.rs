@@ -15,7 +15,7 @@ use crate::meter::{Meter, StopError};
 
 /// How much of a seeded stream a call has drawn.
 #[derive(Default)]
-pub(crate) struct State {
+pub(crate) struct SeededStream {
     blocks: u64,
 }
 
@@ -47,7 +47,7 @@ impl HasData for Random {
 
 struct View<'a> {
     grant: Grant,
-    state: &'a mut State,
+    state: &'a mut SeededStream,
     meter: &'a Meter,
     notes: &'a CallTrace,
 }

@@ -3,6 +3,7 @@
 
 mod broker;
 mod connection;
+mod convert;
 mod datagram;
 mod handle;
 mod lookup;
@@ -34,13 +35,13 @@ use handle::SocketHandle;
 use request::{SocketFault, SocketKind};
 
 /// What one call holds.
-pub(crate) struct State {
+pub(crate) struct SocketsCtx {
     /// The library's part, which opens nothing.
     ctx: WasiSocketsCtx,
     broker: Arc<SocketBroker>,
 }
 
-impl State {
+impl SocketsCtx {
     pub(crate) fn new(powers: &Arc<Powers>, meter: &Meter, notes: &CallTrace) -> Self {
         Self { ctx: WasiSocketsCtx::default(), broker: Arc::new(SocketBroker::new(powers, meter, notes)) }
     }
@@ -73,7 +74,7 @@ struct View<'a> {
 }
 
 fn view(ctx: &mut Ctx) -> View<'_> {
-    let State { ctx: library, broker } = &mut ctx.sockets;
+    let SocketsCtx { ctx: library, broker } = &mut ctx.sockets;
     View { ctx: library, broker, table: &mut ctx.table, outside: &ctx.outside }
 }
 

@@ -13,15 +13,15 @@ use toolgate_policy::{Digest, ToolName};
 use super::inspect::Inspected;
 use super::manifest::Texts;
 use crate::artifact::Artifact;
-use crate::mapping::schema::{Docs, input, output, reply};
+use crate::mapping::schema::{FunctionDocs, input, output, reply};
 use crate::mapping::schema_v1;
 use crate::mapping::shape::{Function, ShapeError};
-use crate::snapshot::tool::Listing;
+use crate::snapshot::tool::ToolListing;
 
 /// What is listed of a component.
 pub struct Described {
     /// Its tools, sorted by export path. Functions without a shape are left out.
-    pub listings: Vec<Listing>,
+    pub listings: Vec<ToolListing>,
     /// What the lints found in their texts.
     pub findings: Vec<Finding>,
     /// Everything that a model reads of it, whatever the operator calls it: canonical JSON (RFC 8785).
@@ -94,7 +94,7 @@ pub fn describe(inspected: &Inspected, prefix: &Prefix) -> Result<Described, Des
         findings.extend(held_to_lints(path, &texts));
         listings.push(listing(path, function, name, texts)?);
     }
-    let schemas = |listing: &Listing| (listing.input.clone(), listing.output.clone());
+    let schemas = |listing: &ToolListing| (listing.input.clone(), listing.output.clone());
     let surface = surface(MAPPING_VERSION, &listings, schemas)?;
     Ok(Described { listings, findings, surface })
 }
@@ -116,7 +116,7 @@ fn listing(
     function: &Function,
     name: ToolName,
     texts: Texts,
-) -> Result<Listing, DescribeError> {
+) -> Result<ToolListing, DescribeError> {
     let reply = reply(function, &texts.mode).map_err(|why| DescribeError::Mode(shown(path), why))?;
     let input = input(function, &texts.docs);
     let output = output(&reply, &texts.docs);
@@ -127,7 +127,7 @@ fn listing(
     }
     // Its signature, where it brings no words of its own.
     let signature = || printable(&format!("{}: {function}", path.function), SIGNATURE_CHARS_MAX);
-    Ok(Listing {
+    Ok(ToolListing {
         name,
         path: path.clone(),
         function: function.clone(),
@@ -155,13 +155,13 @@ impl Former {
     ///
     /// # Errors
     /// When it has no canonical form.
-    pub fn of(inspected: &Inspected, listings: &[Listing]) -> Result<Self, DescribeError> {
-        let schemas = |listing: &Listing| {
+    pub fn of(inspected: &Inspected, listings: &[ToolListing]) -> Result<Self, DescribeError> {
+        let schemas = |listing: &ToolListing| {
             let docs = inspected.texts(&listing.path).docs;
             (schema_v1::input(&listing.function, &docs), schema_v1::output(&listing.reply, &docs))
         };
         let surface = surface(schema_v1::VERSION, listings, schemas)?;
-        let unseen = |listing: &Listing| unseen(listing, &inspected.texts(&listing.path).docs);
+        let unseen = |listing: &ToolListing| unseen(listing, &inspected.texts(&listing.path).docs);
         Ok(Self { surface, unseen: listings.iter().flat_map(unseen).collect() })
     }
 
@@ -172,12 +172,12 @@ impl Former {
 }
 
 /// Texts of a tool that are in its schemas now and were not in those of the former release.
-fn unseen(listing: &Listing, docs: &Docs) -> Vec<String> {
+fn unseen(listing: &ToolListing, docs: &FunctionDocs) -> Vec<String> {
     // A mark in place of each text tells where it is shown. Names of WIT have no such characters.
     const BEGIN: char = '\u{e000}';
     const END: char = '\u{e001}';
     let mark = |(n, path): (usize, &String)| (path.clone(), format!("{BEGIN}{n}{END}"));
-    let marked: Docs = docs.keys().enumerate().map(mark).collect();
+    let marked: FunctionDocs = docs.keys().enumerate().map(mark).collect();
     let shown = |schemas: Value| -> BTreeSet<usize> {
         let text = schemas.to_string();
         text.split(BEGIN).skip(1).filter_map(|rest| rest.split(END).next()?.parse().ok()).collect()
@@ -200,8 +200,8 @@ pub fn mapping_version(surface: &Artifact) -> Option<u64> {
 /// Everything that a model reads, with names as they are without a prefix.
 fn surface(
     version: u32,
-    listings: &[Listing],
-    schemas: impl Fn(&Listing) -> (Map<String, Value>, Option<Map<String, Value>>),
+    listings: &[ToolListing],
+    schemas: impl Fn(&ToolListing) -> (Map<String, Value>, Option<Map<String, Value>>),
 ) -> Result<Artifact, DescribeError> {
     let paths: Vec<ExportPath> = listings.iter().map(|listing| listing.path.clone()).collect();
     let plain = tool_names(&Prefix::none(), &paths);

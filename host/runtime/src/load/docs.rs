@@ -7,23 +7,23 @@ use toolgate_policy::limits::load::DOCS_BYTES_MAX;
 use toolgate_policy::name::ExportPath;
 
 use super::manifest::Texts;
-use crate::json::{Bounds, Json};
+use crate::json::{Json, JsonLimits};
 
 /// The name of the custom section.
 pub(super) const SECTION: &str = "package-docs";
 
 /// What the section says of each function, by the function's path with the interface's short name.
 #[derive(Debug, Default)]
-pub(super) struct Docs {
+pub(super) struct PackageDocs {
     interfaces: BTreeMap<(String, String), String>,
     worlds: BTreeMap<String, String>,
 }
 
-impl Docs {
+impl PackageDocs {
     /// Reads the section: a version byte (0 or 1), then JSON.
     pub(super) fn read(bytes: &[u8]) -> Self {
         let mut docs = Self::default();
-        let bounds = Bounds { bytes_max: DOCS_BYTES_MAX, depth_max: 16, nodes_max: 50_000 };
+        let bounds = JsonLimits { bytes_max: DOCS_BYTES_MAX, depth_max: 16, nodes_max: 50_000 };
         let Some((0 | 1, json)) = bytes.split_first() else { return docs };
         let Ok(json) = Json::parse(json, bounds) else { return docs };
         for (name, interface) in members(json.get("interfaces")) {
@@ -109,7 +109,7 @@ mod tests {
     fn docs_are_found_for_functions_of_interfaces_and_of_the_world() {
         let text = r#"{"worlds":{"w":{"docs":"x","func_exports":{"greet":{"docs":"Greets."}}}},
             "interfaces":{"calc":{"funcs":{"add":"Adds.\n@param a the first\n- `b`: the second"}}},"unknown":[1]}"#;
-        let docs = Docs::read(&[&[1], text.as_bytes()].concat());
+        let docs = PackageDocs::read(&[&[1], text.as_bytes()].concat());
         let of = |interface: Option<&str>, function: &str| {
             docs.of(&ExportPath { interface: interface.map(str::to_owned), function: function.to_owned() })
         };
@@ -133,7 +133,7 @@ mod tests {
             b"\x01{\"interfaces\":{\"a\":{},\"a\":{}}}",
             b"\x01{\"worlds\":7}",
         ] {
-            let docs = Docs::read(bytes);
+            let docs = PackageDocs::read(bytes);
             assert!(docs.interfaces.is_empty() && docs.worlds.is_empty());
         }
     }

@@ -22,23 +22,21 @@ use super::schema::held::Held;
 use super::{param_header, schema};
 use crate::artifact::Artifact;
 use crate::audit::record::CallTrace;
-use crate::mapping::content;
 use crate::mapping::schema::Reply;
+use crate::mapping::shape;
 use crate::mapping::shape::{Field, Function, Shape};
 use crate::outcome::{Content, Outcome, Verdict};
 use crate::relay::Relay;
+use crate::sandbox::export::Export;
+use crate::sandbox::export_request::{ExportRequest, Given};
 use crate::sandbox::interrupt::Interrupt;
-use crate::sandbox::prepare::{Export, ExportRequest, Given};
 use crate::sandbox::{Call, Sandbox};
-use crate::snapshot::tool::{Claims, Judge, Listing, Own};
-
-/// The interface, of every version that is served.
-const INTERFACE: &str = "toolgate:plugin/dynamic-tools@0.1.";
+use crate::snapshot::tool::{Claims, Judge, Own, ToolListing};
 
 /// What a plugin said when it was asked.
 pub(crate) struct Said {
     /// Its tools, each under the name that the plugin has for it.
-    pub(crate) tools: Vec<(String, Listing)>,
+    pub(crate) tools: Vec<(String, ToolListing)>,
     /// What the lints found in their texts.
     pub(crate) findings: Vec<Finding>,
     /// The digest of everything that a model reads of them.
@@ -67,11 +65,6 @@ fn differs_by_clock(then: &[u8], now: &[u8]) -> bool {
     }
 }
 
-/// Whether an exported interface is this one.
-pub(super) fn is_dynamic(interface: &str) -> bool {
-    interface.starts_with(INTERFACE)
-}
-
 /// The two functions, to be made ready: `list`, which is given nothing, and `call`.
 pub(super) fn wanted(interface: &str) -> [ExportRequest; 2] {
     let path =
@@ -92,7 +85,7 @@ pub(super) fn wanted(interface: &str) -> [ExportRequest; 2] {
             path: path("call"),
             function: Function {
                 params: vec![text("name"), text("arguments")],
-                result: or_text(content::answer()),
+                result: or_text(shape::answer()),
                 deferred: None,
             },
             reply: Reply::Content,
@@ -199,7 +192,7 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
         let input = schema(own, &text(entry, "input-schema").ok_or_else(|| lacks("input-schema"))?)?;
         let headers = param_header::read(&input).map_err(|error| refused(own, &error))?;
         let output = text(entry, "output-schema").map(|output| schema(own, &output)).transpose()?;
-        let listing = Listing {
+        let listing = ToolListing {
             name,
             path: path.clone(),
             function: Function { params: Vec::new(), result: None, deferred: None },
@@ -223,7 +216,7 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
 ///
 /// # Errors
 /// A sentence that says why a schema is refused.
-pub(super) fn compile(tools: Vec<(String, Listing)>) -> Result<Vec<(Own, Listing)>, String> {
+pub(super) fn compile(tools: Vec<(String, ToolListing)>) -> Result<Vec<(Own, ToolListing)>, String> {
     let all = move || {
         let mut cost = CompileCost::default();
         let mut held = |tool: &str, schema: &Map<String, Value>| {
@@ -267,7 +260,7 @@ fn claims(hints: Option<&Value>) -> Claims {
 }
 
 /// Every text in it, those in its schemas included.
-fn held_to_lints(own: &str, listing: &Listing) -> Vec<Finding> {
+fn held_to_lints(own: &str, listing: &ToolListing) -> Vec<Finding> {
     let at = |what: &str| format!("the {what} of the dynamic tool {own}");
     let mut findings = lint::text(&at("description"), &listing.description);
     findings.extend(listing.title.iter().flat_map(|title| lint::text(&at("title"), title)));
@@ -302,7 +295,7 @@ pub(super) fn names(surface: &Artifact, interface: &str, prefix: &Prefix) -> Opt
 }
 
 /// As for static tools, under the names that the plugin has for them.
-fn surface(tools: &[(String, Listing)]) -> Result<Artifact, serde_json::Error> {
+fn surface(tools: &[(String, ToolListing)]) -> Result<Artifact, serde_json::Error> {
     let tools = tools.iter().map(|(own, listing)| {
         let claims = &listing.claims;
         json!({

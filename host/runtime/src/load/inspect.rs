@@ -24,14 +24,16 @@ use wasmtime::wasmparser::{
     Validator,
 };
 
-use super::docs::{self, Docs};
-use super::dynamic::is_dynamic;
+use super::docs::{self, PackageDocs};
 use super::manifest::{self, Manifest, SectionError, Texts};
 use crate::artifact::Artifact;
 use crate::mapping::shape::{Function, ShapeError};
 use crate::sandbox::engine::features;
 use crate::spec::EngineKind;
 use toolchain::Traces;
+
+/// The interface of tools that a plugin names when it runs, of every version that is served.
+const DYNAMIC_TOOLS: &str = "toolgate:plugin/dynamic-tools@0.1.";
 
 /// What is in a component.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ pub struct Inspected {
     pub dynamic: Option<String>,
     /// What it is made for, if that is something else than to be called.
     pub program: Option<&'static str>,
-    docs: Docs,
+    docs: PackageDocs,
 }
 
 impl Inspected {
@@ -108,8 +110,8 @@ pub fn inspect(artifact: &Artifact, engine: EngineKind) -> Result<Inspected, Ins
     // What it says that it requires it uses.
     let asked = asked.built_by(toolchain.filter(|built_by| !manifest.requires.contains(&built_by.imports())));
     let functions = exported(&types, &reader.exports)?;
-    let dynamic = reader.exports.iter().find(|interface| is_dynamic(interface)).cloned();
-    let docs = reader.docs.as_deref().map(Docs::read).unwrap_or_default();
+    let dynamic = reader.exports.iter().find(|interface| interface.starts_with(DYNAMIC_TOOLS)).cloned();
+    let docs = reader.docs.as_deref().map(PackageDocs::read).unwrap_or_default();
     Ok(Inspected {
         digest: artifact.digest(),
         imports: reader.imports,

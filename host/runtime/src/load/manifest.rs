@@ -11,7 +11,7 @@ use toolgate_policy::active::{self, Refusal};
 use toolgate_policy::limits::load::{ICON_BYTES_MAX, ICONS_MAX, SECTION_BYTES_MAX};
 use toolgate_policy::redact::printable;
 
-use crate::json::{Bounds, Json};
+use crate::json::{Json, JsonLimits};
 use crate::mapping::schema::Mode;
 use crate::snapshot::tool::{Claims, Icon};
 
@@ -59,7 +59,7 @@ impl Manifest {
     /// # Errors
     /// [`SectionError`]: the first thing wrong, with its place.
     pub fn read(bytes: &[u8]) -> Result<Self, SectionError> {
-        let bounds = Bounds { bytes_max: SECTION_BYTES_MAX, depth_max: 16, nodes_max: 20_000 };
+        let bounds = JsonLimits { bytes_max: SECTION_BYTES_MAX, depth_max: 16, nodes_max: 20_000 };
         let json = Json::parse(bytes, bounds).map_err(|error| SectionError(error.to_string()))?;
         let mut top = Part::of(json, "")?;
         match top.take("format") {

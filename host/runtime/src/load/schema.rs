@@ -13,7 +13,7 @@ use toolgate_policy::limits::load::{
 use toolgate_policy::redact::printable;
 
 use super::pattern::{self, PatternError};
-use crate::json::{Bounds, Json};
+use crate::json::{Json, JsonLimits};
 
 /// Keywords whose value is a schema.
 const ONE: [&str; 12] = [
@@ -90,7 +90,7 @@ pub(super) enum SchemaError {
 /// # Errors
 /// [`SchemaError`]: the first thing wrong.
 pub(super) fn read(text: &str) -> Result<Map<String, Value>, SchemaError> {
-    let bounds = Bounds {
+    let bounds = JsonLimits {
         bytes_max: SCHEMA_BYTES_MAX,
         depth_max: SCHEMA_DEPTH_MAX * 2,
         nodes_max: SCHEMA_NODES_MAX * 8,

@@ -11,7 +11,7 @@ use toolgate_policy::redact::printable;
 
 use super::source::Found;
 use crate::signature::{self, SignatureError, SignatureFile, name};
-use crate::spec::{PluginSpec, Trust};
+use crate::spec::{PluginSpec, TrustSpec};
 
 /// How many of the things that were set aside are told in one sentence.
 const TOLD_MAX: usize = 8;
@@ -70,7 +70,7 @@ pub struct Verified {
 /// [`VerifyError`].
 pub fn verify(
     spec: &PluginSpec,
-    trust: &Trust,
+    trust: &TrustSpec,
     found: &Found,
     standing: Standing,
     now: UnixTime,
@@ -107,7 +107,7 @@ pub fn verify(
 }
 
 /// Looks at every signature that was found, in the order in which they were.
-pub fn examine(trust: &Trust, found: &Found) -> Vec<Examined> {
+pub fn examine(trust: &TrustSpec, found: &Found) -> Vec<Examined> {
     let one = |file: &SignatureFile| {
         let format = name::form(&file.name).map_or(Format::Bundle, |(format, _)| format);
         let signature = match signature::read(file) {
@@ -132,7 +132,7 @@ pub fn examine(trust: &Trust, found: &Found) -> Vec<Examined> {
 
 /// The signatures that count, or may count some day: first one of each that counts, then others that prove the same (anybody can copy
 /// a signature and add a space to it), then those of strangers.
-pub fn worth_keeping(trust: &Trust, found: &Found) -> Vec<SignatureFile> {
+pub fn worth_keeping(trust: &TrustSpec, found: &Found) -> Vec<SignatureFile> {
     let mut proved: Vec<VerifiedSignature> = Vec::new();
     let mut rank = |by: By| match by {
         By::Signer(signature) if proved.contains(&signature) => Some(1),

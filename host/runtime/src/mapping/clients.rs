@@ -15,7 +15,7 @@ pub struct Client {
     /// What it is called.
     pub title: &'static str,
     /// Names of tools that it takes.
-    pub names: Names,
+    pub names: NameRules,
     /// How many tools it takes, of all servers together.
     pub tools_max: Option<usize>,
     /// What it refuses in a schema.
@@ -26,7 +26,7 @@ pub struct Client {
 
 /// Which names are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Names {
+pub struct NameRules {
     /// Characters that may stand in one, beside ASCII letters and digits.
     pub more: &'static str,
     /// Characters of one.
@@ -59,7 +59,7 @@ pub enum Rule {
     /// A property that may be left out.
     Optional,
     /// Names of properties other than these.
-    Properties(Names),
+    Properties(NameRules),
     /// Objects within objects, so deep.
     Depth(usize),
     /// Properties of all objects together.
@@ -83,7 +83,7 @@ pub struct Refusal {
 const REFUSALS_MAX: usize = 8;
 
 const CHOICES: &[&str] = &["anyOf", "oneOf", "allOf", "not", "enum"];
-const DASH: Names = Names { more: "_-", chars_max: 64, letter_first: false };
+const DASH: NameRules = NameRules { more: "_-", chars_max: 64, letter_first: false };
 
 /// What OpenAI's structured outputs take.
 const STRICT: &[&str] = &[
@@ -180,7 +180,7 @@ pub const CLIENTS: [Client; 7] = [
     Client {
         word: "gemini",
         title: "Gemini, function declarations",
-        names: Names { more: "_.-", chars_max: 64, letter_first: true },
+        names: NameRules { more: "_.-", chars_max: 64, letter_first: true },
         tools_max: None,
         rules: &[
             Rule::Only(GEMINI),
@@ -200,7 +200,7 @@ pub const CLIENTS: [Client; 7] = [
         tools_max: None,
         rules: &[
             Rule::AtTop(&["anyOf", "oneOf", "allOf"]),
-            Rule::Properties(Names { more: "_.-", chars_max: 64, letter_first: false }),
+            Rule::Properties(NameRules { more: "_.-", chars_max: 64, letter_first: false }),
         ],
         reads_output: false,
     },
@@ -208,7 +208,7 @@ pub const CLIENTS: [Client; 7] = [
         word: "cursor",
         title: "Cursor",
         // With the name that the server has there 59; it is called `toolgate` in most places.
-        names: Names { more: "_", chars_max: 59 - "toolgate".len(), letter_first: false },
+        names: NameRules { more: "_", chars_max: 59 - "toolgate".len(), letter_first: false },
         tools_max: Some(40),
         rules: &[],
         reads_output: false,
@@ -216,7 +216,7 @@ pub const CLIENTS: [Client; 7] = [
     Client {
         word: "inspector",
         title: "MCP Inspector with --strict",
-        names: Names { more: "_.-", chars_max: 128, letter_first: false },
+        names: NameRules { more: "_.-", chars_max: 128, letter_first: false },
         tools_max: None,
         rules: &[Rule::ArrayWithoutItems, Rule::NoObject, Rule::NoType, Rule::SeveralTypes],
         reads_output: true,
@@ -248,7 +248,7 @@ impl Client {
     }
 }
 
-impl Names {
+impl NameRules {
     /// What is wrong with a name, if it is none of these.
     fn refuses(&self, name: &str) -> Option<String> {
         let is_fine = |c: char| c.is_ascii_alphanumeric() || self.more.contains(c);

@@ -7,64 +7,13 @@ use toolgate_policy::redact::is_plain;
 use wasmtime::component::Val;
 
 use super::cost::chunk;
-use super::length::{Length, base64_len};
-use super::lift::{LiftError, Lifting, bytes, encode};
-use super::shape::{Case, Field, Integer, Shape};
-use crate::json::{Bounds, Json};
+use super::length::{Length, LiftCost, base64_len};
+use super::lift_error::LiftError;
+use super::scalar::{bytes, encode};
+use crate::json::{Json, JsonLimits};
 use crate::outcome::{Annotations, Block, Content, Link, Media, Piece};
 
-/// The shape of `answer`.
-pub(crate) fn answer() -> Shape {
-    record(&[("content", Shape::List(Box::new(block()))), ("structured", optional(Shape::String))])
-}
-
-fn block() -> Shape {
-    let annotations = record(&[
-        ("audience", Shape::List(Box::new(Shape::Enum(vec!["user".to_owned(), "assistant".to_owned()])))),
-        ("priority", optional(Shape::F32)),
-        ("last-modified", optional(Shape::String)),
-    ]);
-    let annotated = |fields: &[(&str, Shape)]| {
-        let mut fields = fields.to_vec();
-        fields.push(("annotations", optional(annotations.clone())));
-        Some(record(&fields))
-    };
-    let media = annotated(&[("mime-type", Shape::String), ("data", Shape::Bytes)]);
-    let link = annotated(&[
-        ("uri", Shape::String),
-        ("name", Shape::String),
-        ("title", optional(Shape::String)),
-        ("description", optional(Shape::String)),
-        ("mime-type", optional(Shape::String)),
-        ("size", optional(Shape::Integer(Integer::U64))),
-    ]);
-    let body = variant(vec![("text", Some(Shape::String)), ("blob", Some(Shape::Bytes))]);
-    variant(vec![
-        ("text", annotated(&[("text", Shape::String)])),
-        ("image", media.clone()),
-        ("audio", media),
-        ("link", link),
-        (
-            "embedded",
-            annotated(&[("uri", Shape::String), ("mime-type", optional(Shape::String)), ("body", body)]),
-        ),
-    ])
-}
-
-fn record(fields: &[(&str, Shape)]) -> Shape {
-    let field = |(name, shape): &(&str, Shape)| Field { name: (*name).to_owned(), shape: shape.clone() };
-    Shape::Record(fields.iter().map(field).collect())
-}
-
-fn variant(cases: Vec<(&str, Option<Shape>)>) -> Shape {
-    Shape::Variant(cases.into_iter().map(|(name, payload)| Case { name: name.to_owned(), payload }).collect())
-}
-
-fn optional(shape: Shape) -> Shape {
-    Shape::Option(Box::new(shape))
-}
-
-impl Lifting<'_> {
+impl LiftCost<'_> {
     /// The content of an `answer`.
     pub(super) fn answer(&mut self, val: &Val) -> Result<Content, LiftError> {
         length(val, &mut self.length)?;
@@ -90,7 +39,7 @@ impl Lifting<'_> {
 
     /// An object, read as strictly as one that a caller sends. It may go out in more bytes than it came in.
     fn structured(&mut self, text: &str) -> Result<Value, LiftError> {
-        let bounds = Bounds { bytes_max: text.len(), depth_max: 64, nodes_max: 1 << 20 };
+        let bounds = JsonLimits { bytes_max: text.len(), depth_max: 64, nodes_max: 1 << 20 };
         match Json::parse(text.as_bytes(), bounds) {
             Ok(json @ Json::Object(_)) => {
                 let value = json.value();

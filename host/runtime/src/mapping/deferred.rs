@@ -12,7 +12,7 @@ use wasmtime::component::{
 };
 use wasmtime::{AsContext as _, AsContextMut as _, Store, StoreContext, StoreContextMut};
 
-use super::lift::encode;
+use super::scalar::encode;
 use super::shape::{Deferred, Function, Integer, Shape};
 
 /// Waits for what a function gave back, where that comes later. `bytes_max` bounds it: one more byte is taken, so that
@@ -104,20 +104,6 @@ async fn drain<T: Send + 'static>(
         .await?;
     let bytes = std::mem::take(&mut *bytes.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(bytes)
-}
-
-/// Whether a future of this can be waited for: the engine's own types have to be known beforehand.
-pub(super) fn can_wait_for(shape: &Shape) -> bool {
-    matches!(
-        shape,
-        Shape::Bool
-            | Shape::Integer(_)
-            | Shape::F32
-            | Shape::F64
-            | Shape::Char
-            | Shape::String
-            | Shape::Bytes
-    )
 }
 
 async fn wait<T: Send + 'static>(

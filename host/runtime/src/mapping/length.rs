@@ -4,9 +4,22 @@ use serde_json::Value;
 use wasmtime::component::Val;
 
 use super::cost::chunk;
-use super::lift::{LiftError, float, integer};
-use super::schema::is_nullable;
+use super::lift_error::LiftError;
+use super::scalar::{float, integer};
 use super::shape::{Case, Field, Shape};
+
+/// An answer that is being made: what was counted, and what takes the memory for it.
+pub(super) struct LiftCost<'h> {
+    pub(super) length: Length,
+    pub(super) hold: &'h mut dyn FnMut(u64) -> bool,
+}
+
+impl LiftCost<'_> {
+    /// Takes the memory for all that was counted.
+    pub(super) fn hold(&mut self) -> Result<(), LiftError> {
+        if (self.hold)(self.length.memory()) { Ok(()) } else { Err(LiftError::NoMemory) }
+    }
+}
 
 /// What is left for an answer, and what was counted of it so far.
 pub(super) struct Length {
@@ -156,7 +169,7 @@ impl Counting<'_> {
             }
             (Shape::Option(_), Val::Option(None)) => self.plain(4),
             (Shape::Option(inner), Val::Option(Some(val))) => {
-                if is_nullable(inner) {
+                if inner.is_nullable() {
                     self.object(1)?;
                     self.name("some")?;
                 }
@@ -262,7 +275,7 @@ mod tests {
     #[test]
     fn base64_is_as_long_as_it_is_written() {
         for len in 0..10 {
-            let written = super::super::lift::encode(&vec![0; len]);
+            let written = super::super::scalar::encode(&vec![0; len]);
             assert_eq!(base64_len(len as u64), written.len() as u64);
         }
     }

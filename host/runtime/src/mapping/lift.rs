@@ -2,34 +2,18 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 use toolgate_policy::Digest;
 use toolgate_policy::limits::lift::{ANSWER_BYTES, MEDIA_BYTES, RESOURCE_BYTES, TEXT_BYTES};
 use wasmtime::component::Val;
 
-use super::SAFE_INTEGER_MAX;
 use super::content;
-use super::length::{Goes, Length, base64_len};
-use super::schema::{Mode, Reply, is_nullable};
-use super::shape::{Case, Field, Function, Shape};
+use super::length::{Goes, Length, LiftCost, base64_len};
+use super::lift_error::LiftError;
+use super::scalar::{bytes, float, integer};
+use super::schema::{Mode, Reply};
+use super::shape::{Case, Field, Function, Shape, answer};
 use crate::outcome::{Answer, Content, Media, Piece, Verdict};
-
-/// Why a result is no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LiftError {
-    /// Larger than allowed, as it would go out.
-    #[error("the answer has more than {0} bytes")]
-    Large(u64),
-    /// Not what the function's type says.
-    #[error("the function gave back a value that is not of its type")]
-    Mistyped,
-    /// There is no memory to make it.
-    #[error("there is no memory for the answer")]
-    NoMemory,
-    /// Of its type, and not what content is made of.
-    #[error("the function gave back content {0}")]
-    Content(&'static str),
-}
 
 /// Turns what a function gave back into an answer that goes out as at most `bytes_max` bytes of JSON.
 ///
@@ -54,7 +38,7 @@ pub(crate) fn lift_within(
 ) -> Result<Answer, LiftError> {
     let mut length = Length::within(bytes_max);
     length.spend(ANSWER_BYTES)?;
-    let mut lifting = Lifting { length, hold };
+    let mut lifting = LiftCost { length, hold };
     let (verdict, content) = match (&function.result, result) {
         (None, None) => (Verdict::Ok, Content::Nothing),
         (Some(Shape::Result(ok, err)), Some(Val::Result(side))) => match side {
@@ -86,7 +70,7 @@ pub(crate) fn is_too_long(result: &Val, function: &Function, bytes_max: u64) -> 
 
 /// Counts a value as it is told in the fewest bytes.
 fn least(length: &mut Length, val: &Val, shape: &Shape) -> Result<(), LiftError> {
-    if *shape == content::answer() {
+    if *shape == answer() {
         return content::length(val, length);
     }
     match val {
@@ -95,12 +79,7 @@ fn least(length: &mut Length, val: &Val, shape: &Shape) -> Result<(), LiftError>
     }
 }
 
-pub(super) struct Lifting<'h> {
-    pub(super) length: Length,
-    hold: &'h mut dyn FnMut(u64) -> bool,
-}
-
-impl Lifting<'_> {
+impl LiftCost<'_> {
     fn content(
         &mut self,
         val: Option<&Val>,
@@ -166,11 +145,6 @@ impl Lifting<'_> {
             (None, Some(_)) | (Some(_), None) => Err(LiftError::Mistyped),
         }
     }
-
-    /// Takes the memory for all that was counted.
-    pub(super) fn hold(&mut self) -> Result<(), LiftError> {
-        if (self.hold)(self.length.memory()) { Ok(()) } else { Err(LiftError::NoMemory) }
-    }
 }
 
 /// What a value takes when it stands under a name of its own.
@@ -180,15 +154,6 @@ fn json(value: &Value, len: u64) -> Result<String, LiftError> {
     let mut json = Vec::with_capacity(usize::try_from(len).unwrap_or_default());
     serde_json::to_writer(&mut json, value).map_err(|_| LiftError::Mistyped)?;
     String::from_utf8(json).map_err(|_| LiftError::Mistyped)
-}
-
-pub(super) fn bytes(list: &[Val]) -> Result<Vec<u8>, LiftError> {
-    let mut bytes = Vec::with_capacity(list.len());
-    for val in list {
-        let Val::U8(byte) = val else { return Err(LiftError::Mistyped) };
-        bytes.push(*byte);
-    }
-    Ok(bytes)
 }
 
 /// A value as a tree. How long it is was counted.
@@ -210,7 +175,7 @@ fn value(val: &Val, shape: &Shape) -> Result<Value, LiftError> {
         (Shape::Option(_), Val::Option(None)) => Value::Null,
         (Shape::Option(inner), Val::Option(Some(val))) => {
             let value = value(val, inner)?;
-            if is_nullable(inner) { one("some", value) } else { value }
+            if inner.is_nullable() { one("some", value) } else { value }
         }
         (Shape::Result(ok, err), Val::Result(side)) => match side {
             Ok(val) => one("ok", payload(val.as_deref(), ok.as_deref())?),
@@ -275,37 +240,6 @@ fn one(key: &str, value: Value) -> Value {
     Value::Object(Map::from_iter([(key.to_owned(), value)]))
 }
 
-/// A number where every reader keeps it exactly, else its decimal digits.
-pub(super) fn integer(val: &Val) -> Option<Value> {
-    let wide = match val {
-        Val::U8(value) => return Some(Value::from(*value)),
-        Val::U16(value) => return Some(Value::from(*value)),
-        Val::U32(value) => return Some(Value::from(*value)),
-        Val::S8(value) => return Some(Value::from(*value)),
-        Val::S16(value) => return Some(Value::from(*value)),
-        Val::S32(value) => return Some(Value::from(*value)),
-        Val::U64(value) => i128::from(*value),
-        Val::S64(value) => i128::from(*value),
-        _ => return None,
-    };
-    Some(match i64::try_from(wide) {
-        Ok(value) if wide.abs() <= SAFE_INTEGER_MAX => Value::from(value),
-        _ => Value::from(wide.to_string()),
-    })
-}
-
-/// `shortest` gives the fewest digits that mean this value in its own width; they are what is written.
-pub(super) fn float(value: f64, shortest: impl Fn() -> String) -> Value {
-    if value.is_nan() {
-        return Value::from("NaN");
-    }
-    if value.is_infinite() {
-        return Value::from(if value > 0.0 { "Infinity" } else { "-Infinity" });
-    }
-    let exact = shortest().parse().ok().and_then(Number::from_f64);
-    exact.map_or(Value::Null, Value::Number)
-}
-
 /// Bytes as what their author says they are. Those of a stream or a future are encoded already.
 fn media(val: &Val, mode: &Mode) -> Result<Content, LiftError> {
     let base64 = match val {
@@ -327,9 +261,4 @@ fn media(val: &Val, mode: &Mode) -> Result<Content, LiftError> {
         Mode::Structured | Mode::Text => return Err(LiftError::Mistyped),
     };
     Ok(Content::Blocks { blocks: vec![piece.into()], structured: None })
-}
-
-/// RFC 4648 §4.
-pub(super) fn encode(bytes: &[u8]) -> String {
-    STANDARD.encode(bytes)
 }

@@ -12,7 +12,6 @@ use toolgate_policy::redact::printable;
 use wasmtime::component::Val;
 
 use super::problem::{Problem, Problems, expected, one_of, quoted, shown};
-use super::schema::is_nullable;
 use super::shape::{Case, Field, Function, Shape};
 use crate::json::Json;
 use names::Members;
@@ -198,7 +197,7 @@ impl<'j> Lowering<'j> {
 
     fn some(&mut self, json: &'j Json, inner: &'j Shape) -> Option<Val> {
         let wanted = || r#"{"some": …} or null"#.to_owned();
-        let some = match (is_nullable(inner), json) {
+        let some = match (inner.is_nullable(), json) {
             (false, json) => self.value(json, inner),
             (true, Json::Object(members)) => match members.as_slice() {
                 [(some, json)] if some == "some" => {

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::schema::is_nullable;
 use super::shape::Shape;
 
 /// How many lists within lists are told of.
@@ -47,7 +46,7 @@ impl Kinds {
                 self.push(json!({ "type": "object" }));
             }
             Shape::Option(inner) => {
-                if is_nullable(inner) {
+                if inner.is_nullable() {
                     self.push(json!({ "type": "object" }));
                 } else {
                     self.add(inner);

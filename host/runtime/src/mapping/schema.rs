@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::SAFE_INTEGER_MAX;
-use super::content;
 use super::rough;
-use super::shape::{Case, Field, Function, Integer, Shape};
+use super::shape::{self, Case, Field, Function, Integer, Shape};
 
 /// Which way values go: some types accept less than they give.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,11 +54,11 @@ pub enum Reply {
 /// What an author says of the parts of a function: texts by path. A path is the parameter's name, or `return`, then names of
 /// fields, cases and flags, `ok`, `err`, and the places of tuples. Options add nothing to it, and lists add nothing to what is
 /// below them; `[]` at the end is each element of a list itself.
-pub type Docs = BTreeMap<String, String>;
+pub type FunctionDocs = BTreeMap<String, String>;
 
 /// Where in a function a schema stands.
 struct At<'a> {
-    docs: &'a Docs,
+    docs: &'a FunctionDocs,
     way: Way,
     path: String,
     /// How many lists up the list is that the path names: the schema is of an element of an element … of it.
@@ -67,12 +66,12 @@ struct At<'a> {
 }
 
 /// The schema of a function's arguments: one closed object.
-pub fn input(function: &Function, docs: &Docs) -> Map<String, Value> {
+pub fn input(function: &Function, docs: &FunctionDocs) -> Map<String, Value> {
     closed(&function.params, &At { docs, way: Way::In, path: String::new(), lists: 0 })
 }
 
 /// The schema of what a call answers; none where it answers text or nothing.
-pub fn output(reply: &Reply, docs: &Docs) -> Option<Map<String, Value>> {
+pub fn output(reply: &Reply, docs: &FunctionDocs) -> Option<Map<String, Value>> {
     let at = At { docs, way: Way::Out, path: "return".to_owned(), lists: 0 };
     match reply {
         Reply::Nothing | Reply::Text | Reply::Media(_) | Reply::Content => None,
@@ -96,7 +95,7 @@ pub fn reply(function: &Function, mode: &Mode) -> Result<Reply, &'static str> {
         (_, Mode::Image(_) | Mode::Audio(_) | Mode::Blob(_)) => {
             Err("its output is to be told as bytes of a media type, and it does not return list<u8>")
         }
-        (Some(shape), _) if *shape == content::answer() => Ok(Reply::Content),
+        (Some(shape), _) if *shape == shape::answer() => Ok(Reply::Content),
         (None, _) => Ok(Reply::Nothing),
         (Some(Shape::String), _) | (Some(_), Mode::Text) => Ok(Reply::Text),
         (Some(shape @ Shape::Record(_)), Mode::Structured) => Ok(Reply::Object(shape.clone())),
@@ -254,7 +253,7 @@ fn of(shape: &Shape, at: &At<'_>) -> Value {
         Shape::Record(fields) => Value::Object(closed(fields, at)),
         Shape::Option(inner) => {
             let mut some = of(inner, at);
-            if is_nullable(inner) {
+            if inner.is_nullable() {
                 some = Value::Object(object(json!({ "some": some }), vec![Value::from("some")]));
             }
             any_of(vec![some, json!({ "type": "null" })])
@@ -297,11 +296,6 @@ fn named(shape: &Shape, at: &At<'_>) -> Value {
     at.described(of(shape, at))
 }
 
-/// Whether `null` is a value of the shape, so that an option around it needs a wrapper to tell none from some(none).
-pub(super) fn is_nullable(shape: &Shape) -> bool {
-    matches!(shape, Shape::Option(_))
-}
-
 fn integer_schema(integer: Integer) -> Value {
     let (low, high) = integer.range();
     if !integer.is_wide() {
@@ -340,7 +334,7 @@ fn closed(fields: &[Field], at: &At<'_>) -> Map<String, Value> {
     for field in fields {
         let at = at.under(&field.name);
         let schema = match &field.shape {
-            Shape::Option(inner) if !is_nullable(inner) => named(inner, &at),
+            Shape::Option(inner) if !inner.is_nullable() => named(inner, &at),
             shape => named(shape, &at),
         };
         if !matches!(field.shape, Shape::Option(_)) {

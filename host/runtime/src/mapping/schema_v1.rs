@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::SAFE_INTEGER_MAX;
-use super::schema::{Docs, Reply, is_nullable};
+use super::schema::{FunctionDocs, Reply};
 use super::shape::{Case, Field, Function, Integer, Shape};
 
 /// The version of this mapping.
@@ -19,18 +19,18 @@ enum Way {
 
 /// Where in a function a schema stands.
 struct At<'a> {
-    docs: &'a Docs,
+    docs: &'a FunctionDocs,
     way: Way,
     path: String,
 }
 
 /// The schema of a function's arguments: one closed object.
-pub(crate) fn input(function: &Function, docs: &Docs) -> Map<String, Value> {
+pub(crate) fn input(function: &Function, docs: &FunctionDocs) -> Map<String, Value> {
     closed(&function.params, &At { docs, way: Way::In, path: String::new() })
 }
 
 /// The schema of what a call answers; none where it answers text or nothing.
-pub(crate) fn output(reply: &Reply, docs: &Docs) -> Option<Map<String, Value>> {
+pub(crate) fn output(reply: &Reply, docs: &FunctionDocs) -> Option<Map<String, Value>> {
     let at = At { docs, way: Way::Out, path: "return".to_owned() };
     match reply {
         Reply::Nothing | Reply::Text | Reply::Media(_) | Reply::Content => None,
@@ -97,7 +97,7 @@ fn of(shape: &Shape, at: &At<'_>) -> Value {
             })
         }
         Shape::Record(fields) => Value::Object(closed(fields, at)),
-        Shape::Option(inner) if is_nullable(inner) => {
+        Shape::Option(inner) if inner.is_nullable() => {
             let some = object(json!({ "some": of(inner, at) }), vec![Value::from("some")]);
             json!({ "anyOf": [some, { "type": "null" }] })
         }
@@ -161,7 +161,7 @@ fn closed(fields: &[Field], at: &At<'_>) -> Map<String, Value> {
     for field in fields {
         let at = at.under(&field.name);
         let schema = match &field.shape {
-            Shape::Option(inner) if !is_nullable(inner) => named(inner, &at),
+            Shape::Option(inner) if !inner.is_nullable() => named(inner, &at),
             shape => named(shape, &at),
         };
         if !matches!(field.shape, Shape::Option(_)) {

@@ -20,7 +20,7 @@ pub(crate) enum Refused {
 
 /// The account of one call. Clones are one.
 #[derive(Clone)]
-pub(crate) struct Account(Arc<Inner>);
+pub(crate) struct MemoryAccount(Arc<Inner>);
 
 struct Inner {
     budget: Arc<Budget>,
@@ -37,7 +37,7 @@ struct Counts {
 /// Bytes that count until this is dropped.
 #[must_use]
 pub(crate) struct Hold {
-    account: Account,
+    account: MemoryAccount,
     bytes: u64,
     is_own: bool,
 }
@@ -64,7 +64,7 @@ impl Budget {
     }
 }
 
-impl Account {
+impl MemoryAccount {
     /// For a call that may have `bytes_max` of what all calls together may hold.
     pub(crate) fn new(budget: &Arc<Budget>, bytes_max: u64) -> Self {
         let budget = Arc::clone(budget);
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn what_is_held_counts_to_the_call_and_to_all_calls_until_it_is_dropped() {
         let budget = Budget::new(1_000);
-        let account = Account::new(&budget, 600);
+        let account = MemoryAccount::new(&budget, 600);
         let mut one = account.hold(400).unwrap();
         assert_eq!(account.hold(201).err(), Some(Refused::Limit));
         assert_eq!(one.grow(201), Err(Refused::Limit));

@@ -5,11 +5,11 @@ use toolgate_policy::limits::load::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLES_MAX
 use wasmtime::ResourceLimiter;
 
 pub(crate) use super::account::Refused;
-use super::account::{Account, Hold};
+use super::account::{Hold, MemoryAccount};
 
 /// The memory of one call. Gives back what it took when dropped.
 pub(crate) struct Memory {
-    account: Account,
+    account: MemoryAccount,
     bytes: u64,
     refused: Option<Refused>,
     /// Room in the host, and whether it is less than was asked for.
@@ -23,7 +23,7 @@ pub(crate) struct Memory {
 const TABLE_ELEMENT_BYTES: u64 = 16;
 
 impl Memory {
-    pub(crate) fn new(account: Account) -> Self {
+    pub(crate) fn new(account: MemoryAccount) -> Self {
         Self { account, bytes: 0, refused: None, room: 0, is_cramped: false, stacks: Vec::new() }
     }
 
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn memories_and_tables_are_summed_and_the_limit_is_exact() {
-        let account = Account::new(&Budget::new(u64::MAX), 1_000);
+        let account = MemoryAccount::new(&Budget::new(u64::MAX), 1_000);
         let mut memory = Memory::new(account.clone());
         assert!(memory.grow(600) && memory.grow(400));
         assert!(!memory.grow(1));
@@ -133,8 +133,8 @@ mod tests {
     #[test]
     fn calls_share_a_budget_and_give_back_what_they_took() {
         let budget = Budget::new(1_000);
-        let mut one = Memory::new(Account::new(&budget, 1_000));
-        let mut two = Memory::new(Account::new(&budget, 1_000));
+        let mut one = Memory::new(MemoryAccount::new(&budget, 1_000));
+        let mut two = Memory::new(MemoryAccount::new(&budget, 1_000));
         assert!(one.grow(700));
         assert!(!two.grow(400));
         assert_eq!(two.refused(), Some(Refused::Budget));
@@ -145,9 +145,9 @@ mod tests {
     #[test]
     fn room_in_the_host_is_of_the_same_budget_and_never_all_that_is_left() {
         let budget = Budget::new(1_000);
-        let account = Account::new(&budget, 1_000);
+        let account = MemoryAccount::new(&budget, 1_000);
         let mut one = Memory::new(account.clone());
-        let mut two = Memory::new(Account::new(&budget, 1_000));
+        let mut two = Memory::new(MemoryAccount::new(&budget, 1_000));
         assert_eq!((one.make_room(100), one.is_cramped()), (100, false));
         assert_eq!((one.make_room(400), one.is_cramped()), (400, false), "in all");
         assert_eq!((two.make_room(400), two.is_cramped()), (300, true));
@@ -155,14 +155,14 @@ mod tests {
         assert_eq!(account.peak_bytes(), 0, "it is not the guest's");
         drop(one);
         drop(two);
-        let all = Account::new(&budget, 0);
+        let all = MemoryAccount::new(&budget, 0);
         assert_eq!(Memory::new(all).make_room(2_000), 500, "all of it came back");
     }
 
     #[test]
     fn stacks_are_of_the_budget_of_all_calls_and_come_back_with_their_call() {
         let budget = Budget::new(1_000);
-        let mut memory = Memory::new(Account::new(&budget, 0));
+        let mut memory = Memory::new(MemoryAccount::new(&budget, 0));
         assert!(memory.hold_stack(600).is_ok());
         assert_eq!(memory.hold_stack(600), Err(Refused::Budget));
         drop(memory);

@@ -2,7 +2,7 @@
 //! then, and joins what serves.
 
 use super::fetches::Fetch;
-use super::loading::{self, State};
+use super::loading::{self, LoadState};
 use super::report::log;
 use super::{Occasion, Plan, Reconciler};
 use crate::load::source::{Found, SourceError, Sources};
@@ -12,17 +12,17 @@ use crate::spec::Spec;
 impl Plan {
     /// What is to be fetched for it.
     pub(super) fn fetches(&self) -> Vec<Fetch> {
-        self.fetches_where(|state| matches!(state, State::Awaited { .. }))
+        self.fetches_where(|state| matches!(state, LoadState::Awaited { .. }))
     }
 
     /// What was not to be had when it was asked for.
     pub(super) fn failed_fetches(&self) -> Vec<Fetch> {
         self.fetches_where(|state| {
-            matches!(state, State::Not { why, .. } if why.kind == Kind::Failed && why.digest.is_none())
+            matches!(state, LoadState::Not { why, .. } if why.kind == Kind::Failed && why.digest.is_none())
         })
     }
 
-    fn fetches_where(&self, is_meant: impl Fn(&State) -> bool) -> Vec<Fetch> {
+    fn fetches_where(&self, is_meant: impl Fn(&LoadState) -> bool) -> Vec<Fetch> {
         let plugins = self.spec.plugins.iter().zip(&self.states);
         let meant = plugins.filter(|(wanted, state)| wanted.source.is_elsewhere() && is_meant(state));
         meant.map(|(wanted, _)| Fetch::of(wanted, &self.spec.trust)).collect()

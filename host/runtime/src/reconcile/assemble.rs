@@ -4,23 +4,27 @@ use std::sync::Arc;
 
 use toolgate_policy::load::pin::Approved;
 
-use super::loading::State;
-use super::{FolderProblem, Loaded, Occasion, Report};
+use super::loading::LoadState;
+use super::{FolderProblem, LoadReport, Loaded, Occasion};
 use crate::load::{Kind, LoadError};
-use crate::snapshot::names::Names;
+use crate::snapshot::names::TakenNames;
 use crate::snapshot::plugin::Plugin;
 use crate::spec::{Approvals, OnRefused, PluginSpec, Spec};
 
 /// The plugins that serve, in the operator's order, and what came of each.
-pub(super) fn assemble(spec: &Spec, states: &[State], occasion: Occasion) -> (Vec<Arc<Plugin>>, Report) {
-    let mut names = Names::default();
+pub(super) fn assemble(
+    spec: &Spec,
+    states: &[LoadState],
+    occasion: Occasion,
+) -> (Vec<Arc<Plugin>>, LoadReport) {
+    let mut names = TakenNames::default();
     let mut results: Vec<Option<(Loaded, Option<Arc<Plugin>>)>> = states.iter().map(|_| None).collect();
     for index in order(spec) {
         let (Some(state), Some(result)) = (states.get(index), results.get_mut(index)) else { continue };
         *result = Some(place(&mut names, state));
     }
     let mut plugins = Vec::new();
-    let mut report = Report { folders: problems(spec), ..Report::default() };
+    let mut report = LoadReport { folders: problems(spec), ..LoadReport::default() };
     for (wanted, result) in spec.plugins.iter().zip(results) {
         let Some((loaded, plugin)) = result else { continue };
         plugins.extend(plugin);
@@ -51,7 +55,7 @@ fn approved_at(approvals: &Approvals, wanted: &PluginSpec) -> i64 {
 }
 
 /// A plugin in its place, if its names are free.
-fn place(names: &mut Names, state: &State) -> (Loaded, Option<Arc<Plugin>>) {
+fn place(names: &mut TakenNames, state: &LoadState) -> (Loaded, Option<Arc<Plugin>>) {
     let mut take = |plugin: &Arc<Plugin>| {
         names.take(&plugin.names()).map(|()| Arc::clone(plugin)).map_err(|clash| LoadError {
             kind: Kind::Refused,
@@ -60,7 +64,7 @@ fn place(names: &mut Names, state: &State) -> (Loaded, Option<Arc<Plugin>>) {
         })
     };
     match state {
-        State::Ready(ready) => match take(&ready.plugin) {
+        LoadState::Ready(ready) => match take(&ready.plugin) {
             Ok(plugin) => {
                 let (digest, tools) = (plugin.digest(), plugin.tools().len());
                 let (kept, set_aside) = (ready.kept, ready.set_aside.clone());
@@ -69,11 +73,11 @@ fn place(names: &mut Names, state: &State) -> (Loaded, Option<Arc<Plugin>>) {
             }
             Err(why) => (Loaded::Not { why, instead: None }, None),
         },
-        State::Not { why, instead } => {
+        LoadState::Not { why, instead } => {
             let plugin = instead.as_ref().and_then(|plugin| take(plugin).ok());
             (Loaded::Not { why: why.clone(), instead: plugin.as_ref().map(|plugin| plugin.digest()) }, plugin)
         }
-        State::Awaited { instead } => {
+        LoadState::Awaited { instead } => {
             let plugin = instead.as_ref().and_then(|plugin| take(plugin).ok());
             (Loaded::Awaited { instead: plugin.as_ref().map(|plugin| plugin.digest()) }, plugin)
         }
@@ -94,7 +98,7 @@ fn problems(spec: &Spec) -> Vec<FolderProblem> {
     problems
 }
 
-fn serves(spec: &Spec, report: &Report, occasion: Occasion) -> bool {
+fn serves(spec: &Spec, report: &LoadReport, occasion: Occasion) -> bool {
     let none = report.plugins.is_empty() && report.folders.is_empty();
     let refused = report.refused().any(|(_, _, instead)| instead.is_none()) || !report.folders.is_empty();
     match (occasion, spec.on_refused) {

@@ -9,7 +9,7 @@ use toolgate_policy::Digest;
 use toolgate_policy::limits::load::FETCHES_AT_ONCE;
 
 use crate::signature::anchor::SignerHint;
-use crate::spec::{PluginSpec, Source, Trust};
+use crate::spec::{PluginSpec, Source, TrustSpec};
 
 /// A thing to fetch. Plugins that want the same share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(crate) struct Turn {
 
 impl Fetch {
     /// What a plugin from elsewhere needs.
-    pub(crate) fn of(wanted: &PluginSpec, trust: &Trust) -> Self {
+    pub(crate) fn of(wanted: &PluginSpec, trust: &TrustSpec) -> Self {
         Self { source: wanted.source.clone(), pin: wanted.digest, signers: trust.hints() }
     }
 

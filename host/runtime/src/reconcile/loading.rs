@@ -17,13 +17,13 @@ use crate::services::Services;
 use crate::signature::SignatureFile;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plugin::Plugin;
-use crate::spec::{PluginSpec, Source, Spec, Trust};
+use crate::spec::{PluginSpec, Source, Spec, TrustSpec};
 use crate::state::blobs::{BlobStoreError, SignatureRank};
 
 /// How far a plugin has come.
-pub(crate) enum State {
+pub(crate) enum LoadState {
     /// It may serve.
-    Ready(Ready),
+    Ready(ReadyPlugin),
     /// It does not load; what may serve instead.
     Not { why: LoadError, instead: Option<Arc<Plugin>> },
     /// It is being fetched; what may serve meanwhile.
@@ -31,7 +31,7 @@ pub(crate) enum State {
 }
 
 /// A plugin that may serve.
-pub(crate) struct Ready {
+pub(crate) struct ReadyPlugin {
     pub(super) plugin: Arc<Plugin>,
     /// Whether it did before, unchanged.
     pub(super) kept: bool,
@@ -39,7 +39,7 @@ pub(crate) struct Ready {
     pub(super) set_aside: Vec<String>,
 }
 
-impl State {
+impl LoadState {
     /// What may serve of it now.
     pub(super) fn serving(&self) -> Option<&Arc<Plugin>> {
         match self {
@@ -80,7 +80,7 @@ pub(super) fn load_all(
     old: &Snapshot,
     now: UnixTime,
     fetching: Fetching,
-) -> Vec<State> {
+) -> Vec<LoadState> {
     let next = Mutex::new(spec.plugins.iter().enumerate());
     let loader = || {
         let take = || next.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -112,7 +112,7 @@ fn load(
     against: Against<'_>,
     before: Option<&Arc<Plugin>>,
     fetching: Fetching,
-) -> State {
+) -> LoadState {
     tracing::debug!(plugin = %wanted.name, "loading");
     let sources = Sources::of(services);
     let found = match fetching {
@@ -120,7 +120,7 @@ fn load(
             match load::fetched_before(&sources, wanted, against) {
                 Some(Ok(found)) => Ok(found),
                 Some(Err(_)) | None => {
-                    return State::Awaited { instead: instead(services, wanted, against, before) };
+                    return LoadState::Awaited { instead: instead(services, wanted, against, before) };
                 }
             }
         }
@@ -136,10 +136,10 @@ pub(super) fn finish(
     against: Against<'_>,
     found: Result<Found, LoadError>,
     before: Option<&Arc<Plugin>>,
-) -> State {
+) -> LoadState {
     match found.and_then(|found| load_found(services, wanted, found, against, before)) {
-        Ok(ready) => State::Ready(ready),
-        Err(why) => State::Not { why, instead: instead(services, wanted, against, before) },
+        Ok(ready) => LoadState::Ready(ready),
+        Err(why) => LoadState::Not { why, instead: instead(services, wanted, against, before) },
     }
 }
 
@@ -149,7 +149,7 @@ fn load_found(
     found: Found,
     against: Against<'_>,
     before: Option<&Arc<Plugin>>,
-) -> Result<Ready, LoadError> {
+) -> Result<ReadyPlugin, LoadError> {
     let cleared = clear_found(wanted, found, against)?;
     let set_aside = cleared.set_aside().to_vec();
     if !set_aside.is_empty() {
@@ -159,7 +159,7 @@ fn load_found(
         keep(services, against.trust, cleared.found());
     }
     if let Some(plugin) = before.filter(|plugin| plugin.is(wanted, cleared.clearance())) {
-        return Ok(Ready { plugin: Arc::clone(plugin), kept: true, set_aside });
+        return Ok(ReadyPlugin { plugin: Arc::clone(plugin), kept: true, set_aside });
     }
     let plugin = prepare(services, wanted, cleared)?;
     if plugin.clearance().pin().is_some() {
@@ -168,7 +168,7 @@ fn load_found(
             told(services.kept.put(surface, &[]));
         }
     }
-    Ok(Ready { plugin: Arc::new(plugin), kept: false, set_aside })
+    Ok(ReadyPlugin { plugin: Arc::new(plugin), kept: false, set_aside })
 }
 
 /// Makes a cleared plugin ready to be called.
@@ -231,7 +231,7 @@ fn is_pinned(services: &Services, wanted: &PluginSpec, digest: Digest, before: O
 
 /// Keeps what was approved, with every signature that has been found beside it so far: the key of the first may be the
 /// first whose time is over.
-fn keep(services: &Services, trust: &Trust, found: &Found) {
+fn keep(services: &Services, trust: &TrustSpec, found: &Found) {
     if let Some(manifest) =
         found.manifest.as_ref().filter(|manifest| !services.kept.has(manifest.digest(), &[]))
     {

@@ -13,10 +13,10 @@ use crate::spec::{Approvals, Spec};
 
 /// The newest approvals so far.
 #[derive(Default)]
-pub(super) struct Newest(Mutex<BTreeMap<PluginName, Known>>);
+pub(super) struct Newest(Mutex<BTreeMap<PluginName, KnownApproval>>);
 
 /// An approval that this process has read.
-pub(super) struct Known {
+pub(super) struct KnownApproval {
     /// What was approved, and whether it was taken back.
     pub(super) pin: Pin,
     /// Which version the plugin said it was, if it has served.
@@ -29,9 +29,9 @@ impl Newest {
         let Approvals::Asked(pins) = &spec.approvals else { return };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, pin) in pins {
-            let is_known = |known: &Known| known.pin == *pin || goes_back(&known.pin, pin);
+            let is_known = |known: &KnownApproval| known.pin == *pin || goes_back(&known.pin, pin);
             if !all.get(name).is_some_and(is_known) {
-                all.insert(name.clone(), Known { pin: pin.clone(), version: None });
+                all.insert(name.clone(), KnownApproval { pin: pin.clone(), version: None });
             }
         }
         // A plugin whose entry is gone is remembered, as long as there is room: its entry may come back.
@@ -41,11 +41,11 @@ impl Newest {
     }
 
     /// Takes the approval by which a plugin begins to serve. The newer one, if there was one.
-    pub(super) fn take(&self, plugin: &Plugin) -> Option<Known> {
+    pub(super) fn take(&self, plugin: &Plugin) -> Option<KnownApproval> {
         let pin = plugin.clearance().pin()?;
         let version = plugin.provenance().version.clone();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = all.insert(plugin.name().clone(), Known { pin: pin.clone(), version })?;
+        let before = all.insert(plugin.name().clone(), KnownApproval { pin: pin.clone(), version })?;
         goes_back(&before.pin, pin).then_some(before)
     }
 }

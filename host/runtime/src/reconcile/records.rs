@@ -6,15 +6,15 @@ use jiff::Timestamp;
 use toolgate_policy::load::{Pin, TrustError};
 use toolgate_policy::redact::printable;
 
-use super::newest::{Known, Newest};
-use super::{Loaded, Occasion, Report};
+use super::newest::{KnownApproval, Newest};
+use super::{LoadReport, Loaded, Occasion};
 use crate::audit::{Event, Recorder};
 use crate::load::Kind;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plugin::Plugin;
 
 /// Records what does not load. A start and a reload record each of them; an arrival only what is different by it.
-pub(super) fn refused(audit: &Recorder, before: &Report, report: &Report, occasion: Occasion) {
+pub(super) fn refused(audit: &Recorder, before: &LoadReport, report: &LoadReport, occasion: Occasion) {
     for (name, loaded) in &report.plugins {
         let was = before.plugins.iter().find(|(other, _)| other == name).map(|(_, loaded)| loaded);
         let is_new = occasion != Occasion::Arrival || !was.is_some_and(|was| was.is_like(loaded));
@@ -76,7 +76,7 @@ fn serves(audit: &Recorder, plugin: &Plugin) {
 
 /// Says that an older approval is in force again: somebody has put an older lock back. That may be meant, since an approval is an
 /// approval, so it is not refused; what must never serve again is revoked in the trust policy, which does not go back.
-fn went_back(audit: &Recorder, before: &Known, plugin: &Plugin) {
+fn went_back(audit: &Recorder, before: &KnownApproval, plugin: &Plugin) {
     let Some(pin) = plugin.clearance().pin() else { return };
     let side = |pin: &Pin, version: Option<&str>| {
         let at = pin.approval.at.0;

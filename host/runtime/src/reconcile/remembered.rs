@@ -8,7 +8,7 @@ use toolgate_policy::load::trust::Parts;
 
 use super::Reconciler;
 use crate::load;
-use crate::spec::Trust;
+use crate::spec::TrustSpec;
 use crate::state::rollback::Stamp;
 
 /// What was remembered when it was last looked at.
@@ -56,7 +56,7 @@ impl Reconciler {
     }
 
     /// Why this policy may not be taken, if so. Nothing is remembered.
-    pub(crate) fn refuses(&self, trust: &Trust) -> Option<String> {
+    pub(crate) fn refuses(&self, trust: &TrustSpec) -> Option<String> {
         self.services.seen.judge(trust, load::now()).err().map(|error| load::told(&error))
     }
 }

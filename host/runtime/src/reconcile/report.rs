@@ -10,7 +10,7 @@ use crate::state::rollback::RollbackError;
 
 /// What came of it, plugin by plugin, in the operator's order.
 #[derive(Debug, Clone, Default)]
-pub struct Report {
+pub struct LoadReport {
     /// Each plugin.
     pub plugins: Vec<(PluginName, Loaded)>,
     /// What in folders of plugins cannot be a plugin.
@@ -108,7 +108,7 @@ impl Loaded {
     }
 }
 
-impl Report {
+impl LoadReport {
     /// The trust policy is not taken.
     pub(super) fn not_taken(error: &RollbackError) -> Self {
         Self { problem: Some(crate::load::told(error)), ..Self::default() }
@@ -195,7 +195,7 @@ pub(super) fn log(name: &PluginName, loaded: &Loaded) {
 }
 
 /// The kind that decides an exit code: what is not allowed comes before what does not work.
-impl Report {
+impl LoadReport {
     /// The kind of reason that matters most; none if only a folder or the trust policy is the matter.
     pub fn kind(&self) -> Option<Kind> {
         if !self.folders.is_empty() {

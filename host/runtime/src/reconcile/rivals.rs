@@ -13,7 +13,7 @@ use super::assemble::order;
 use super::{Reconciler, loading};
 use crate::load::source::{Found, Sources};
 use crate::load::{self, Against, Kind, LoadError};
-use crate::snapshot::names::{Names, Wanted};
+use crate::snapshot::names::{TakenNames, WantedNames};
 use crate::snapshot::plugin::Plugin;
 use crate::spec::{PluginSpec, Spec};
 
@@ -60,7 +60,7 @@ impl Reconciler {
         // A policy that is not taken lets nothing serve.
         let Ok(now) = self.services.seen.judge(&spec.trust, load::now()) else { return Ok(Vec::new()) };
         let is_new = |wanted: &PluginSpec| newcomers.iter().any(|plugin| *plugin.name() == wanted.name);
-        let (mut names, mut clashes) = (Names::default(), Vec::new());
+        let (mut names, mut clashes) = (TakenNames::default(), Vec::new());
         for wanted in order(spec).into_iter().filter_map(|index| spec.plugins.get(index)) {
             let Approved::Asked(Some(pin)) = spec.approvals.of(&wanted.name) else { continue };
             if is_new(wanted) || pin.revoked.is_some() {
@@ -73,7 +73,7 @@ impl Reconciler {
             if let Some((_, _, Some(tools))) = rivals.known.get(&wanted.name) {
                 let (plugin, prefix) = (&wanted.name, &wanted.prefix);
                 let may_be_similar = wanted.may_be_similar();
-                let wants = Wanted { plugin, prefix, tools: tools.iter().collect(), may_be_similar };
+                let wants = WantedNames { plugin, prefix, tools: tools.iter().collect(), may_be_similar };
                 // An older version has approved both, or somebody has changed a prefix.
                 clashes.extend(names.take(&wants).err().map(|clash| (plugin.clone(), clash.to_string())));
             }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::{TrustError, TrustPolicy};
 
-use super::{Loaded, Reconciler, Report, records};
+use super::{LoadReport, Loaded, Reconciler, records};
 use crate::load::source::{Found, Sources};
 use crate::load::verify;
 use crate::load::{self, Kind, LoadError};
 use crate::services::Services;
 use crate::snapshot::plugin::Plugin;
-use crate::spec::{PluginSpec, Trust};
+use crate::spec::{PluginSpec, TrustSpec};
 use crate::state::rollback::RollbackError;
 
 impl Reconciler {
@@ -20,7 +20,7 @@ impl Reconciler {
     ///
     /// # Errors
     /// [`RollbackError`]; everything is as it was then.
-    pub(crate) fn retrust(&self, trust: &Arc<Trust>) -> Result<(), RollbackError> {
+    pub(crate) fn retrust(&self, trust: &Arc<TrustSpec>) -> Result<(), RollbackError> {
         let now = self.admit(trust)?;
         self.drop_distrusted(trust, now);
         Ok(())
@@ -37,7 +37,7 @@ impl Reconciler {
     }
 
     /// Takes what a policy does not trust out of what serves.
-    pub(super) fn drop_distrusted(&self, trust: &Arc<Trust>, now: UnixTime) {
+    pub(super) fn drop_distrusted(&self, trust: &Arc<TrustSpec>, now: UnixTime) {
         let ended =
             self.services.snapshots.retrust(trust, now, |plugin| judge(&self.services, plugin, trust, now));
         records::revoked(&self.services.audit, &ended.revoked);
@@ -66,7 +66,7 @@ impl Reconciler {
     }
 }
 
-impl Report {
+impl LoadReport {
     /// Says that these plugins do not serve, and why.
     pub(super) fn mark(&mut self, out: &[(Arc<Plugin>, TrustError)]) {
         for (name, loaded) in &mut self.plugins {
@@ -83,7 +83,7 @@ impl Report {
 
 /// Whether the policy trusts the bytes that serve: by the signatures that were found when they were loaded, or by those that are
 /// kept with them or lie beside their file now. Nothing is fetched for it.
-fn judge(services: &Services, plugin: &Plugin, trust: &Trust, now: UnixTime) -> Result<(), TrustError> {
+fn judge(services: &Services, plugin: &Plugin, trust: &TrustSpec, now: UnixTime) -> Result<(), TrustError> {
     let Err(why) = plugin.trusted_by(&trust.policy, now) else { return Ok(()) };
     let kept = || {
         let (artifact, signatures) = services.kept.get(plugin.digest())?;

@@ -13,7 +13,7 @@ use crate::json::JsonError;
 use crate::signature::{self, SignatureFile, name};
 
 pub(super) use descriptor::{Descriptor, checked};
-pub(super) use manifest::{Attached, Manifest, Says, listed, says};
+pub(super) use manifest::{Attached, ImageManifest, Says, listed, says};
 pub(super) use signer_note::named;
 
 /// The media type of an image manifest.
@@ -48,7 +48,7 @@ pub(super) const NOTHING: &[u8] = b"{}";
 
 /// What a component exports and imports, for those who look at its configuration.
 #[derive(Debug, Clone, Default)]
-pub struct Interfaces {
+pub struct ComponentInterfaces {
     /// What it exports.
     pub exports: Vec<String>,
     /// What it imports.
@@ -117,7 +117,7 @@ impl From<JsonError> for ArtefactError {
 
 /// The digest of the component that a manifest names; none if it is no manifest of a component.
 pub(crate) fn component_of(manifest: &[u8]) -> Option<Digest> {
-    Some(Manifest::read(manifest).ok()?.component().ok()?.digest)
+    Some(ImageManifest::read(manifest).ok()?.component().ok()?.digest)
 }
 
 /// The manifest of a root, and how an index lists it.
@@ -135,7 +135,7 @@ pub(super) fn root_manifest(root: &[u8]) -> (Vec<u8>, Descriptor) {
 }
 
 /// The configuration of a component. The same for the same component, so nobody made it at any time.
-pub(super) fn config(component: Digest, interfaces: &Interfaces) -> Vec<u8> {
+pub(super) fn config(component: Digest, interfaces: &ComponentInterfaces) -> Vec<u8> {
     let config = json!({
         "created": "1970-01-01T00:00:00Z",
         "author": null,

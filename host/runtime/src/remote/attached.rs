@@ -16,8 +16,10 @@ use toolgate_policy::limits::load::{
 use toolgate_policy::load::fetch::{FetchPermit, Follow};
 use toolgate_policy::load::reference::Version;
 
-use super::artefact::{self, ArtefactError, Attached, Descriptor, MANIFEST, Manifest, PREDICATE_NOTE, Says};
-use super::pull::Session;
+use super::artefact::{
+    self, ArtefactError, Attached, Descriptor, ImageManifest, MANIFEST, PREDICATE_NOTE, Says,
+};
+use super::session::Session;
 use super::{Arrived, FetchError};
 use crate::signature::anchor::SignerHint;
 use crate::signature::sign::PREDICATE_TYPE;
@@ -202,7 +204,7 @@ impl Reading<'_, '_> {
         self.requests_left -= 1;
         let read = self.session.manifest(&Version::Digest(described.digest)).await;
         let read = read.and_then(|(_, bytes)| {
-            let manifest = Manifest::read(&bytes).map_err(|error| self.session.not(error))?;
+            let manifest = ImageManifest::read(&bytes).map_err(|error| self.session.not(error))?;
             let attached = manifest.attached(described.kind());
             let attached = match (attached, manifest.subject()) {
                 // What is something else may be about anything.
@@ -219,7 +221,7 @@ impl Reading<'_, '_> {
     /// A manifest under a tag of its own, as cosign wrote signatures and attestations before there were referrers.
     async fn older_tag(&mut self, tag: &str) {
         let read = match self.session.manifest(&Version::Tag(tag.to_owned())).await {
-            Ok((_, bytes)) => Manifest::read(&bytes)
+            Ok((_, bytes)) => ImageManifest::read(&bytes)
                 .and_then(|manifest| manifest.layers_attached())
                 .map_err(|error| self.session.not(error)),
             Err(error) if error.is_nothing_there() => {

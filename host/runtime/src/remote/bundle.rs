@@ -15,11 +15,13 @@ use toolgate_policy::limits::load::{
     BUNDLE_FILES_MAX, BUNDLE_MANIFEST_BYTES_MAX, COMPONENT_BYTES_MAX, MANIFEST_BYTES_MAX,
 };
 
-use super::artefact::{self, ArtefactError, Attached, Descriptor, INDEX, MANIFEST, Manifest, REF_NAME, Says};
+use super::artefact::{
+    self, ArtefactError, Attached, Descriptor, INDEX, ImageManifest, MANIFEST, REF_NAME, Says,
+};
 use super::attached::order::{Layer, Layers};
 use crate::artifact::{Artifact, TooLargeError};
 use crate::signature::anchor::SignerHint;
-use crate::signature::choose::{self, Names, choose};
+use crate::signature::choose::{self, FileNaming, choose};
 use crate::signature::{SignatureFile, Unread};
 use place::Files;
 
@@ -52,7 +54,7 @@ pub struct Listed {
 type Named = (String, Result<Attached, ArtefactError>);
 
 /// An open bundle.
-pub struct Bundle {
+pub struct PluginBundle {
     files: Files,
     components: Vec<Listed>,
     /// By the manifest of what it is attached to.
@@ -105,7 +107,7 @@ pub enum BundleError {
 ///
 /// # Errors
 /// [`BundleError`].
-pub fn open(from: &Path) -> Result<Bundle, BundleError> {
+pub fn open(from: &Path) -> Result<PluginBundle, BundleError> {
     let mut files = Files::open(from)?;
     let marker = files.get("oci-layout", ARTEFACT_CONFIG_BYTES_MAX)?;
     if !String::from_utf8_lossy(marker.bytes()).contains(r#""1.0.0""#) {
@@ -117,7 +119,7 @@ pub fn open(from: &Path) -> Result<Bundle, BundleError> {
     let mut lost = Vec::new();
     for (described, nested) in listed {
         let read = manifests.read(&described).and_then(|bytes| {
-            let manifest = Manifest::read(bytes.bytes())?;
+            let manifest = ImageManifest::read(bytes.bytes())?;
             let subject = manifest.subject()?;
             match subject {
                 // A component or a root that an index within the index lists would be one that anybody attached.
@@ -146,10 +148,10 @@ pub fn open(from: &Path) -> Result<Bundle, BundleError> {
     }
     // Of what is there twice the bytes are read once.
     components.sort_by(|a, b| (a.digest, &a.name).cmp(&(b.digest, &b.name)));
-    Ok(Bundle { files, components, attached, lost, root, last: None })
+    Ok(PluginBundle { files, components, attached, lost, root, last: None })
 }
 
-fn component(described: &Descriptor, manifest: &Manifest) -> Result<Listed, BundleError> {
+fn component(described: &Descriptor, manifest: &ImageManifest) -> Result<Listed, BundleError> {
     let layer = manifest.component()?;
     let title = layer.title().and_then(|title| title.strip_suffix(".wasm"));
     let name = title.or_else(|| described.note(REF_NAME)).unwrap_or("component").to_owned();
@@ -219,7 +221,7 @@ impl Manifests<'_> {
     }
 }
 
-impl Bundle {
+impl PluginBundle {
     /// The components that it lists.
     pub fn components(&self) -> &[Listed] {
         &self.components
@@ -249,7 +251,7 @@ impl Bundle {
                 Err(error) => unread.push(Unread::because(&name, &error)),
             }
         }
-        let (signatures, beyond) = choose(files, signers, Names::Free);
+        let (signatures, beyond) = choose(files, signers, FileNaming::Free);
         unread.extend(beyond);
         let unread = choose::listed(unread, not_seen.len(), &listed.digest.to_string());
         Ok(Item { name: listed.name.clone(), artifact, signatures, unread })

@@ -4,12 +4,12 @@ use std::fs::File;
 
 use super::write::laid_out;
 use super::*;
-use crate::remote::artefact::Interfaces;
+use crate::remote::artefact::ComponentInterfaces;
 
 /// One of each form, sorted.
 const SIGNATURES: [&str; 3] = ["files.wasm.0123abcd.minisig", "files.wasm.sig", "files.wasm.sigstore.json"];
 
-fn items() -> Vec<(Item, Interfaces)> {
+fn items() -> Vec<(Item, ComponentInterfaces)> {
     let signature = |name: &str| SignatureFile { name: name.to_owned(), bytes: name.as_bytes().to_vec() };
     let item = |name: &str, signatures| Item {
         name: name.to_owned(),
@@ -18,8 +18,8 @@ fn items() -> Vec<(Item, Interfaces)> {
         unread: Vec::new(),
     };
     vec![
-        (item("files", SIGNATURES.map(signature).to_vec()), Interfaces::default()),
-        (item("unsigned", Vec::new()), Interfaces::default()),
+        (item("files", SIGNATURES.map(signature).to_vec()), ComponentInterfaces::default()),
+        (item("unsigned", Vec::new()), ComponentInterfaces::default()),
     ]
 }
 

@@ -11,11 +11,11 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::fs::OFlags;
 use toolgate_policy::limits::load::{CONFIG_BYTES_MAX, MANIFEST_NODES_MAX};
 use toolgate_policy::redact::printable;
-use toolgate_policy::request::Target;
+use toolgate_policy::request::RequestTarget;
 use zeroize::Zeroizing;
 
 use crate::artifact::Artifact;
-use crate::json::{Bounds, Json};
+use crate::json::{Json, JsonLimits};
 use crate::secret::Secret;
 
 /// The names of Docker's own registry. Its credentials are kept under one, and it answers under others.
@@ -27,7 +27,7 @@ const HUB: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 /// A sentence that says what is wrong and what to do.
 pub(super) fn credentials(
     path: &Path,
-    registry: &Target,
+    registry: &RequestTarget,
     repository: &str,
 ) -> Result<Option<Secret>, String> {
     let found = read(path).and_then(|text| text.map(|text| find(&text, registry, repository)).transpose());
@@ -67,8 +67,8 @@ fn check_access(mode: u32, owner: u32, us: u32) -> Result<(), String> {
     Ok(())
 }
 
-fn find(text: &[u8], registry: &Target, repository: &str) -> Result<Option<Secret>, String> {
-    let bounds = Bounds {
+fn find(text: &[u8], registry: &RequestTarget, repository: &str) -> Result<Option<Secret>, String> {
+    let bounds = JsonLimits {
         bytes_max: usize::try_from(CONFIG_BYTES_MAX).unwrap_or(usize::MAX),
         depth_max: 8,
         nodes_max: MANIFEST_NODES_MAX,
@@ -107,7 +107,11 @@ fn find(text: &[u8], registry: &Target, repository: &str) -> Result<Option<Secre
 }
 
 /// The entry for the longest path that the repository lies in; of two for one path the first.
-fn nearest<'a>(members: &'a [(String, Json)], registry: &Target, repository: &str) -> Option<&'a Json> {
+fn nearest<'a>(
+    members: &'a [(String, Json)],
+    registry: &RequestTarget,
+    repository: &str,
+) -> Option<&'a Json> {
     let mut found: Option<(usize, &Json)> = None;
     for (key, entry) in members {
         let Some(path) = path_at(key, registry) else { continue };
@@ -122,17 +126,18 @@ fn nearest<'a>(members: &'a [(String, Json)], registry: &Target, repository: &st
 
 /// The path of a key that is about this registry. Empty for all of it: a host, or the URL of its interface, as docker once
 /// wrote it. A scheme or a port that is written is part of the name.
-fn path_at<'a>(key: &'a str, registry: &Target) -> Option<&'a str> {
+fn path_at<'a>(key: &'a str, registry: &RequestTarget) -> Option<&'a str> {
     let (scheme, rest) = match key.split_once("://") {
         Some((scheme, rest)) => (Some(scheme), rest),
         None => (None, key),
     };
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let own = registry.scheme().to_string();
-    let named = Target::parse("GET", scheme.unwrap_or(&own), authority, "/").ok()?;
-    let name = |target: &Target| (target.scheme(), target.host().to_string(), target.port());
-    let is_hub =
-        |target: &Target| target.port() == 443 && HUB.iter().any(|host| target.host().to_string() == *host);
+    let named = RequestTarget::parse("GET", scheme.unwrap_or(&own), authority, "/").ok()?;
+    let name = |target: &RequestTarget| (target.scheme(), target.host().to_string(), target.port());
+    let is_hub = |target: &RequestTarget| {
+        target.port() == 443 && HUB.iter().any(|host| target.host().to_string() == *host)
+    };
     if name(&named) != name(registry) && !(is_hub(&named) && is_hub(registry)) {
         return None;
     }
@@ -163,7 +168,7 @@ mod tests {
     }"#;
 
     fn of(registry: &str, repository: &str) -> Result<Option<String>, String> {
-        let registry = Target::from_url("GET", registry).unwrap();
+        let registry = RequestTarget::from_url("GET", registry).unwrap();
         let found = find(CONFIG.as_bytes(), &registry, repository)?;
         let plain = |secret: Secret| {
             let encoded = secret.open().strip_prefix("Basic ").unwrap().to_owned();

@@ -9,7 +9,7 @@ use toolgate_policy::load::reference::Reference;
 
 use super::{Client, FetchError, docker};
 use crate::egress::fetch::RequestParts;
-use crate::json::{Bounds, Json};
+use crate::json::{Json, JsonLimits};
 use crate::secret::Secret;
 
 /// What may be done in a repository.
@@ -112,7 +112,7 @@ fn advice(service: &FetchPermit, reference: &Reference) -> Option<String> {
 }
 
 fn token(answer: &[u8]) -> Option<Secret> {
-    let bounds = Bounds {
+    let bounds = JsonLimits {
         bytes_max: usize::try_from(TOKEN_BYTES_MAX).unwrap_or(usize::MAX),
         depth_max: 8,
         nodes_max: MANIFEST_NODES_MAX,

@@ -8,9 +8,9 @@ use toolgate_policy::Digest;
 use toolgate_policy::load::fetch::{FetchPermit, Follow};
 use toolgate_policy::load::reference::{Reference, Version};
 
-use super::artefact::{self, ArtefactError, Descriptor, INDEX, Interfaces, MANIFEST};
+use super::artefact::{self, ArtefactError, ComponentInterfaces, Descriptor, INDEX, MANIFEST};
 use super::login::Actions;
-use super::pull::Session;
+use super::session::Session;
 use super::{FetchError, Fetcher};
 use crate::artifact::Artifact;
 use crate::egress::fetch::RequestParts;
@@ -35,7 +35,7 @@ pub struct Parts<'a> {
     /// Its signatures.
     pub signatures: &'a [SignatureFile],
     /// What it exports and imports.
-    pub interfaces: &'a Interfaces,
+    pub interfaces: &'a ComponentInterfaces,
 }
 
 impl Fetcher {

@@ -23,9 +23,9 @@ use wasmtime::component::Component;
 use crate::artifact::Artifact;
 use crate::audit::Recorder;
 use crate::spec::{Compiling, EngineKind};
-use crate::state::State;
-use crate::worker::rlimits::Bounds;
-use crate::worker::{self, End, Ended, Task};
+use crate::state::StateDir;
+use crate::worker::rlimits::ProcessLimits;
+use crate::worker::{self, End, ProcessExit, ProcessSpec};
 use cache::Cache;
 use machine::CodeError;
 use progress::{CompileProgress, Watch};
@@ -108,7 +108,7 @@ impl Compiler {
     /// # Errors
     /// When the engine or the cache cannot be set up.
     pub(crate) fn open(
-        state: &State,
+        state: &StateDir,
         calls_max: u32,
         compiling: Compiling,
         audit: &Arc<Recorder>,
@@ -163,7 +163,7 @@ impl Compiler {
         let started = Instant::now();
         let compile = || match &self.compiling {
             Compiling::Apart { program, cpu_s, memory_bytes_max } => {
-                let bounds = Bounds { cpu_s: *cpu_s, memory_bytes_max: *memory_bytes_max };
+                let bounds = ProcessLimits { cpu_s: *cpu_s, memory_bytes_max: *memory_bytes_max };
                 apart(program, bounds, artifact.bytes(), kind)
             }
             Compiling::Here => here(artifact.bytes(), kind),
@@ -180,14 +180,14 @@ impl Compiler {
 /// Compiles in a process of its own, which the component can use up without taking anything from this one.
 fn apart(
     program: &Path,
-    bounds: Bounds,
+    bounds: ProcessLimits,
     component: &[u8],
     kind: EngineKind,
 ) -> Result<Vec<u8>, CompileError> {
     let [cpu_s, memory_bytes_max] = bounds.to_args();
     let (least_s, times) = COMPILE_WAIT_S;
     let time_s = bounds.cpu_s.saturating_mul(times).saturating_add(least_s);
-    let task = Task {
+    let task = ProcessSpec {
         program,
         args: vec![COMPILE.to_owned(), kind.word().to_owned(), cpu_s, memory_bytes_max],
         input: component,
@@ -206,7 +206,7 @@ fn apart(
     }
 }
 
-fn by_code(code: i32, ended: &Ended, bounds: Bounds) -> CompileError {
+fn by_code(code: i32, ended: &ProcessExit, bounds: ProcessLimits) -> CompileError {
     let words = printable(&ended.words, COMPILER_WORDS_BYTES_MAX as usize);
     match code {
         _ if code == i32::from(REFUSED) => CompileError::Refused(words),
@@ -220,7 +220,7 @@ fn by_code(code: i32, ended: &Ended, bounds: Bounds) -> CompileError {
     }
 }
 
-fn by_signal(signal: i32, ended: &Ended, bounds: Bounds) -> CompileError {
+fn by_signal(signal: i32, ended: &ProcessExit, bounds: ProcessLimits) -> CompileError {
     let is = |other: Signal| signal == other.as_raw();
     if is(Signal::XCPU) {
         return CompileError::Time(bounds.cpu_s);
@@ -237,7 +237,7 @@ fn by_signal(signal: i32, ended: &Ended, bounds: Bounds) -> CompileError {
 
 /// Whether the compiler ended because it was given no more memory: it says so in the words of the standard library, of the
 /// engine, or of the system that has no room for another thread.
-fn had_no_memory(ended: &Ended) -> bool {
+fn had_no_memory(ended: &ProcessExit) -> bool {
     const WORDS: [&str; 3] =
         ["memory allocation of ", "out of memory (failed to allocate ", "Resource temporarily unavailable"];
     WORDS.iter().any(|words| ended.words.contains(words))

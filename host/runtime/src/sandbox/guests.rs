@@ -38,7 +38,7 @@ pub(crate) struct GuestPool {
 pub(crate) struct CpuAccount(Mutex<Option<(Duration, Instant)>>);
 
 /// A guest that runs. Dropping this ends it at its next turn.
-pub(crate) struct Task(AbortHandle);
+pub(crate) struct GuestTask(AbortHandle);
 
 /// How much less urgent than the protocol guests are (`nice`; 0 to 19): so much that what wakes up does not wait for the end
 /// of a guest's turn by the system's clock, some milliseconds; not so much that another program on the machine starves them.
@@ -93,7 +93,7 @@ impl GuestExecutor {
         &self,
         pace: &Arc<CpuAccount>,
         guest: impl Future<Output = ()> + Send + 'static,
-    ) -> Task {
+    ) -> GuestTask {
         let slow = self.slow.handle.clone();
         let mut timed = Timed { guest: Box::pin(guest), pace: Arc::clone(pace), used: Duration::ZERO };
         let running = if pace.is_slow() {
@@ -102,12 +102,12 @@ impl GuestExecutor {
             self.quick.handle.spawn(async move {
                 if !timed.among_the_quick().await {
                     let rest = slow.spawn(timed.among_the_slow());
-                    let _ends_with_this = Task(rest.abort_handle());
+                    let _ends_with_this = GuestTask(rest.abort_handle());
                     drop(rest.await);
                 }
             })
         };
-        Task(running.abort_handle())
+        GuestTask(running.abort_handle())
     }
 
     /// Where the connections of all plugins are driven: no guest and no look-up waits there for the bytes of another.
@@ -232,14 +232,14 @@ fn processor_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
-impl Task {
+impl GuestTask {
     /// Ends it at its next turn, without waiting for that.
     pub(crate) fn abandon(&self) {
         self.0.abort();
     }
 }
 
-impl Drop for Task {
+impl Drop for GuestTask {
     fn drop(&mut self) {
         self.0.abort();
     }

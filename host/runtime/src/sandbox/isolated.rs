@@ -4,13 +4,14 @@
 //! what a call may reach outside is asked for here, and done here.
 
 mod attempts;
+pub(super) mod handle;
 mod message;
 mod read_loop;
 mod request_gate;
 mod serve;
 pub(crate) mod worker_main;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -29,66 +30,43 @@ use toolgate_policy::redact::printable;
 use wasmtime::component::{Component, Val};
 
 use super::engine::stacks_each;
-use super::prepare::{Export, ExportRequest};
-use super::store::GuestResult;
+use super::export::{Export, GuestResult};
+use super::export_request::ExportRequest;
 use crate::audit::record::CallTrace;
 use crate::imports::host_calls::{Broker, Powers};
 use crate::imports::output::Kept as Written;
 use crate::mapping::wire::{self, WireError};
 use crate::meter::Meter;
-use crate::meter::account::Account;
+use crate::meter::account::MemoryAccount;
 use crate::outcome::{Fault, FaultKind};
 use crate::relay::Relay;
 use crate::spec::EngineKind;
 use crate::worker::handle::ChildHandle;
+use handle::{Isolated, LiveWorker};
 use message::{ExportRef, FromWorker, ToWorker, WireFault, WorkerInit, message};
-use read_loop::{Calls, MessageReader, Waiting, WorkerMessage};
+use read_loop::{CallWaiter, Calls, MessageReader, WorkerMessage};
 use request_gate::{Pending as AskedFor, RequestGate};
 use serve::Serving;
 
 /// The word by which the program knows that it was started as a worker. Its argument: bytes of memory.
 pub(crate) const WORKER: &str = "__worker";
 
-/// A plugin's worker, whether or not it runs.
-pub(crate) struct Isolated {
-    program: PathBuf,
-    begin: WorkerInit,
-    component: Component,
-    heard: MessageReader,
-    memory_bytes_max: u64,
-    live: Turn<Option<Arc<Live>>>,
-}
-
-/// What a call in a worker starts from.
-pub(super) struct WorkerModule {
-    pub(super) worker: Arc<Isolated>,
-    /// What is reached for it, from this process.
-    pub(super) powers: Arc<Powers>,
-}
-
 /// What a call brings.
 pub(super) struct Beginning {
     pub(super) deadline: Instant,
     /// What is held for it in this process.
-    pub(super) account: Account,
+    pub(super) account: MemoryAccount,
     pub(super) relay: Relay,
     pub(super) notes: CallTrace,
     pub(super) powers: Arc<Powers>,
 }
 
 /// How a call ended.
-pub(super) struct Ended {
+pub(super) struct WorkerCallEnd {
     pub(super) came: GuestResult,
     pub(super) fuel: u64,
     pub(super) memory_peak_bytes: u64,
     pub(super) written: Written,
-}
-
-/// A worker that runs.
-struct Live {
-    process: ChildHandle,
-    calls: Arc<Mutex<Calls>>,
-    ids: AtomicU64,
 }
 
 /// What a worker was last told of a call.
@@ -148,24 +126,24 @@ impl Isolated {
         args: &[Val],
         beginning: Beginning,
         gone: impl Future<Output = Fault>,
-    ) -> Ended {
+    ) -> WorkerCallEnd {
         let Beginning { deadline, account, relay, notes, powers } = beginning;
         tokio::pin!(gone);
         let live = tokio::select! {
             biased;
-            fault = &mut gone => return Ended::nothing(fault),
-            () = sleep_until(deadline) => return Ended::nothing(late(export, "its worker was not ready")),
+            fault = &mut gone => return WorkerCallEnd::nothing(fault),
+            () = sleep_until(deadline) => return WorkerCallEnd::nothing(late(export, "its worker was not ready")),
             live = self.live() => live,
         };
         let live = match live {
             Ok(live) => live,
-            Err(why) => return Ended::nothing(Fault::internal(why)),
+            Err(why) => return WorkerCallEnd::nothing(Fault::internal(why)),
         };
         tracing::debug!(tool = %export.tool(), "a guest begins");
         let meter = Meter::new(export.limits().clone(), deadline, account);
         let here = Broker::new(powers, meter.clone(), notes);
         let Some((id, told, asked)) = live.ask(export, args, relay, &here) else {
-            return Ended::nothing(Fault::internal("the arguments cannot be put into bytes"));
+            return WorkerCallEnd::nothing(Fault::internal("the arguments cannot be put into bytes"));
         };
         let serving = Serving::new(&live, id, here);
         let told = serving.until(told, asked);
@@ -176,29 +154,29 @@ impl Isolated {
             told = &mut told => told,
             () = sleep_until(deadline + grace) => {
                 live.end();
-                return Ended::nothing(late(export, "its worker did not answer and was ended"));
+                return WorkerCallEnd::nothing(late(export, "its worker did not answer and was ended"));
             }
             fault = &mut gone => {
                 live.say(&ToWorker::Cancel { id }, &[]);
                 return match timeout(grace + export.moment_after_cancel(), &mut told).await {
                     // It may have answered in the moment that it had.
                     Ok(Ok(told)) => live.read(export, told, Asked::ToEnd).and_here(&meter).unless(fault),
-                    Ok(Err(_)) => Ended::nothing(fault),
+                    Ok(Err(_)) => WorkerCallEnd::nothing(fault),
                     Err(_) => {
                         live.end();
-                        Ended::nothing(fault.logged("its worker did not answer and was ended"))
+                        WorkerCallEnd::nothing(fault.logged("its worker did not answer and was ended"))
                     }
                 };
             }
         };
         match told {
             Ok(told) => live.read(export, told, Asked::ToAnswer).and_here(&meter),
-            Err(_) => Ended::nothing(ended_early()),
+            Err(_) => WorkerCallEnd::nothing(ended_early()),
         }
     }
 
     /// The worker that runs; one that is started now, if there is none.
-    async fn live(&self) -> Result<Arc<Live>, String> {
+    async fn live(&self) -> Result<Arc<LiveWorker>, String> {
         let mut live = self.live.lock().await;
         if let Some(live) = live.as_ref().filter(|live| !live.calls().ended) {
             return Ok(Arc::clone(live));
@@ -224,7 +202,7 @@ impl Isolated {
             Ok(Err(_)) => return Err("its worker ended before it was ready".to_owned()),
             Err(_) => return Err(format!("its worker was not ready after {WORKER_START_MS} ms")),
         }
-        let started = Arc::new(Live { process, calls, ids: AtomicU64::new(1) });
+        let started = Arc::new(LiveWorker { process, calls, ids: AtomicU64::new(1) });
         *live = Some(Arc::clone(&started));
         Ok(started)
     }
@@ -261,7 +239,7 @@ fn ended_early() -> Fault {
     )
 }
 
-impl Live {
+impl LiveWorker {
     fn calls(&self) -> MutexGuard<'_, Calls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -300,7 +278,7 @@ impl Live {
         let (asking, asked) = RequestGate::within(export.limits(), Arc::clone(&here.files));
         let mut calls = self.calls();
         if !calls.ended {
-            calls.waiting.insert(id, Waiting { tell, relay, asking, notes: here.notes.clone() });
+            calls.waiting.insert(id, CallWaiter { tell, relay, asking, notes: here.notes.clone() });
         }
         drop(calls);
         let left = here.meter.deadline().saturating_duration_since(Instant::now());
@@ -310,7 +288,7 @@ impl Live {
     }
 
     /// What a worker says of a call's end. One that cannot be understood is ended: whatever it is now, it is no worker of ours.
-    fn read(&self, export: &Export, (word, body): WorkerMessage, asked: Asked) -> Ended {
+    fn read(&self, export: &Export, (word, body): WorkerMessage, asked: Asked) -> WorkerCallEnd {
         let FromWorker::Ended { id: _, fuel, memory_peak_bytes, written, dropped_bytes, fault } = word else {
             return self.strange("it answered a call with something else");
         };
@@ -321,16 +299,16 @@ impl Live {
         match came {
             Some(came) => {
                 let written = Written::of(written.into_bytes(), dropped_bytes);
-                Ended { came, fuel, memory_peak_bytes, written }
+                WorkerCallEnd { came, fuel, memory_peak_bytes, written }
             }
             None => self.strange("it answered what the function cannot"),
         }
     }
 
-    fn strange(&self, why: &str) -> Ended {
+    fn strange(&self, why: &str) -> WorkerCallEnd {
         tracing::error!(why, "ALARM: a worker cannot be understood and is ended");
         self.end();
-        Ended::nothing(ended_early().logged(why))
+        WorkerCallEnd::nothing(ended_early().logged(why))
     }
 }
 
@@ -376,7 +354,7 @@ fn restored(told: WireFault, limits: &CallLimits, asked: Asked) -> Option<Fault>
     })
 }
 
-impl Ended {
+impl WorkerCallEnd {
     fn nothing(fault: Fault) -> Self {
         Self { came: Err(fault), fuel: 0, memory_peak_bytes: 0, written: Written::default() }
     }

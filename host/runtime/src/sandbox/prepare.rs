@@ -3,93 +3,30 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use toolgate_policy::capability::{Effects, Wasi, keyvalue as keyvalue_policy};
-use toolgate_policy::limits::call::{CANCEL_GRACE_MS, CallLimit, CallLimits};
+use toolgate_policy::limits::call::{CallLimit, CallLimits};
 use toolgate_policy::load::{Clearance, Effective};
 use toolgate_policy::name::ExportPath;
-use toolgate_policy::{Capability, Digest, ToolName};
+use toolgate_policy::{Capability, Digest};
 use wasmtime::Engine;
-pub(crate) use wasmtime::component::Val;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use super::Sandbox;
 use super::compile::CompileError;
-use super::guests::CpuAccount;
-use super::isolated::{Isolated, WorkerModule};
+use super::export::{Export, InProcessModule, Prepared, PreparedTarget};
+use super::export_request::{ExportRequest, Given};
+use super::isolated::handle::{Isolated, WorkerModule};
 use super::linker::Linkers;
 use crate::artifact::Artifact;
 use crate::egress::RuleClientError;
 use crate::imports::host_calls::Powers;
-use crate::imports::{Ctx, Prototype, files};
+use crate::imports::{CallPrototype, Ctx, files};
 use crate::mapping::compiled;
 use crate::mapping::cost::Ratio;
-use crate::mapping::schema::Reply;
 use crate::mapping::shape::Function;
 use crate::spec::{EngineKind, Isolation, PluginSpec};
 use crate::state::keyvalue;
-
-/// One function, ready to be called any number of times, each time in a fresh store.
-pub(crate) struct Export {
-    tool: ToolName,
-    path: ExportPath,
-    function: Function,
-    reply: Reply,
-    index: ComponentExportIndex,
-    /// What lifting its result costs.
-    ratio: Ratio,
-    /// Its place among those that are made ready together.
-    number: u32,
-    plugin: Arc<Prepared>,
-}
-
-/// What the functions of one plugin share.
-struct Prepared {
-    digest: Digest,
-    /// What it is given amounts to.
-    effects: Effects,
-    limits: CallLimits,
-    place: PreparedTarget,
-    pace: Arc<CpuAccount>,
-    looks_at_cancelled: bool,
-}
-
-/// Where a function runs.
-pub(super) enum PreparedTarget {
-    /// In this process.
-    Here(Arc<InProcessModule>),
-    /// In a worker, behind walls of its own.
-    Apart(WorkerModule),
-}
-
-/// What a call in this process starts from.
-pub(super) struct InProcessModule {
-    pub(super) kind: EngineKind,
-    pub(super) pre: InstancePre<Ctx>,
-    pub(super) prototype: Arc<Prototype>,
-}
-
-/// A function to be made ready.
-pub(crate) struct ExportRequest {
-    pub(crate) tool: ToolName,
-    pub(crate) path: ExportPath,
-    pub(crate) function: Function,
-    pub(crate) reply: Reply,
-    /// With what it is entered.
-    pub(crate) given: Given,
-}
-
-/// With what a function is entered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) enum Given {
-    /// What the plugin is granted.
-    Grants,
-    /// Nothing, whatever the plugin is granted.
-    Nothing,
-    /// Nothing, as it was in the former release.
-    NothingAsBefore,
-}
 
 /// Why a cleared plugin cannot be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -188,8 +125,8 @@ impl Sandbox {
         started.map(|()| worker).map_err(PrepareError::Worker)
     }
 
-    fn prototype(&self, effective: &Effective, spec: &PluginSpec) -> Result<Prototype, PrepareError> {
-        Ok(Prototype {
+    fn prototype(&self, effective: &Effective, spec: &PluginSpec) -> Result<CallPrototype, PrepareError> {
+        Ok(CallPrototype {
             folders: effective.files.mounts().iter().map(|mount| mount.guest.clone()).collect(),
             powers: Arc::new(self.powers(effective, spec)?),
             effective: effective.clone(),
@@ -211,7 +148,7 @@ impl Sandbox {
             },
             keyvalue: effective.keyvalue.clone(),
             files: Some(
-                files::Prototype::open(&effective.files)
+                files::FilesPrototype::open(&effective.files)
                     .map_err(|(folder, error)| PrepareError::Folder(folder, error))?,
             ),
             sockets: effective.sockets.clone(),
@@ -312,84 +249,4 @@ fn check_memory(component: &Component, limits: &CallLimits) -> Result<(), Prepar
     let Some(required) = component.resources_required() else { return Ok(()) };
     let needs = required.max_initial_memory_size.unwrap_or(0).saturating_mul(PAGE_BYTES);
     if needs > has { Err(PrepareError::Memory { needs, has }) } else { Ok(()) }
-}
-
-impl Export {
-    /// The tool it is.
-    pub(crate) fn tool(&self) -> &ToolName {
-        &self.tool
-    }
-
-    /// The same function as another tool.
-    pub(crate) fn named(&self, tool: ToolName) -> Self {
-        Self {
-            tool,
-            path: self.path.clone(),
-            function: self.function.clone(),
-            reply: self.reply.clone(),
-            index: self.index,
-            ratio: self.ratio,
-            number: self.number,
-            plugin: Arc::clone(&self.plugin),
-        }
-    }
-
-    /// The bytes it is of.
-    pub(crate) fn digest(&self) -> Digest {
-        self.plugin.digest
-    }
-
-    /// What it is given amounts to.
-    pub(crate) fn effects(&self) -> Effects {
-        self.plugin.effects
-    }
-
-    /// What it takes and gives.
-    pub(crate) fn function(&self) -> &Function {
-        &self.function
-    }
-
-    /// How its result is told.
-    pub(crate) fn reply(&self) -> &Reply {
-        &self.reply
-    }
-
-    /// What a call of it may use.
-    pub(crate) fn limits(&self) -> &CallLimits {
-        &self.plugin.limits
-    }
-
-    /// How long it has after it was cancelled to end by itself: a moment, if it looks.
-    pub(super) fn moment_after_cancel(&self) -> Duration {
-        Duration::from_millis(if self.plugin.looks_at_cancelled { CANCEL_GRACE_MS } else { 0 })
-    }
-
-    /// Where the component exports it.
-    pub(crate) fn path(&self) -> &ExportPath {
-        &self.path
-    }
-
-    pub(super) fn index(&self) -> &ComponentExportIndex {
-        &self.index
-    }
-
-    /// What lifting its result costs in memory.
-    pub(super) fn ratio(&self) -> Ratio {
-        self.ratio
-    }
-
-    /// Its place among those that were made ready with it.
-    pub(super) fn number(&self) -> u32 {
-        self.number
-    }
-
-    /// How slow the plugin's calls were lately.
-    pub(super) fn pace(&self) -> &Arc<CpuAccount> {
-        &self.plugin.pace
-    }
-
-    /// Where it runs.
-    pub(super) fn place(&self) -> &PreparedTarget {
-        &self.plugin.place
-    }
 }

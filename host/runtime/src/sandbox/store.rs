@@ -9,26 +9,24 @@ use toolgate_policy::redact::printable_lines;
 use wasmtime::component::Val;
 use wasmtime::{CallHook, Store, StoreContextMut};
 
+use super::export::{Export, GuestResult, InProcessModule};
 use super::interrupt::Interrupt;
 use super::last_words;
-use super::prepare::{Export, InProcessModule};
 use super::trap::{Circumstances, fault};
 use crate::audit::record::CallTrace;
 use crate::imports::Ctx;
 use crate::imports::host_calls::HostCalls;
 use crate::imports::output::Kept;
 use crate::mapping::deferred::settle;
-use crate::mapping::lift::{LiftError, lift_within};
-use crate::meter::account::Account;
+use crate::mapping::lift::lift_within;
+use crate::mapping::lift_error::LiftError;
+use crate::meter::account::MemoryAccount;
 use crate::meter::memory::Memory;
 use crate::meter::stacks::{Full, Stacks};
 use crate::meter::{Meter, StopError};
 use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::relay::Relay;
 use crate::spec::EngineKind;
-
-/// What a call came to, before it is told: a result of the function, or why there is none.
-pub(super) type GuestResult = Result<Option<Val>, Fault>;
 
 /// A call that is about to enter its guest.
 pub(super) struct Run {
@@ -40,7 +38,7 @@ pub(super) struct Run {
 }
 
 /// How it ended, and the store that is left to tear down.
-pub(super) struct Ended {
+pub(super) struct GuestRunEnd {
     pub(super) came: GuestResult,
     /// Fuel used.
     pub(super) fuel: u64,
@@ -79,7 +77,7 @@ impl Run {
     }
 
     /// Enters the guest and stays with it until it answers or is ended.
-    pub(super) async fn finish(mut self, args: Vec<Val>, interrupt: &Interrupt) -> Ended {
+    pub(super) async fn finish(mut self, args: Vec<Val>, interrupt: &Interrupt) -> GuestRunEnd {
         let deadline = self.meter.deadline();
         let ended = tokio::select! {
             biased;
@@ -106,7 +104,7 @@ impl Run {
                 Err(fault(&error, &known))
             }
         };
-        Ended { came, fuel, memory_peak_bytes, written, store: self.store }
+        GuestRunEnd { came, fuel, memory_peak_bytes, written, store: self.store }
     }
 }
 
@@ -217,7 +215,7 @@ fn stacks(ctx: &mut Ctx, is_entered: bool) -> Result<(), StopError> {
 }
 
 /// Turns what a guest gave back into an answer, whose memory counts for as long as it is there.
-pub(super) fn answer(export: &Export, came: GuestResult, account: &Account) -> Outcome {
+pub(super) fn answer(export: &Export, came: GuestResult, account: &MemoryAccount) -> Outcome {
     let bytes_max = export.limits().get(CallLimit::Output);
     let result = match came {
         Ok(result) => result,

@@ -2,12 +2,12 @@
 //! nothing that came with the plugin.
 
 use toolgate_policy::load::identity::Identity;
-use toolgate_policy::load::signer::{Claim, KeyId};
+use toolgate_policy::load::key_id::KeyId;
+use toolgate_policy::load::signer::Claim;
 
 use super::key::PublicKey;
-use super::keyless::KeylessSigner;
-use super::minisign::MinisignKey;
-use super::name;
+use super::keyless_signer::KeylessSigner;
+use super::minisign_key::MinisignKey;
 
 /// What tells, before anything is verified, whether a signature names a signer. Whoever makes a signature can copy it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,11 +27,6 @@ impl SignerHint {
     /// The signer's identity in the policy.
     pub fn id(&self) -> KeyId {
         self.id
-    }
-
-    /// The digits in the names of the signer's signature files.
-    pub(crate) fn digits(&self) -> String {
-        name::digits_of(self.id)
     }
 
     /// Whether a signature that makes this claim says that it is by this signer.

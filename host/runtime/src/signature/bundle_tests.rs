@@ -3,10 +3,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use toolgate_policy::limits::load::SIGNATURE_BYTES_MAX;
 
 use super::super::key::PrivateKey;
 use super::super::sign::sign;
 use super::*;
+use crate::signature::sign::STATEMENT_TYPE;
 
 struct Case {
     artifact: Artifact,

@@ -10,7 +10,7 @@ use super::{SignatureFile, Unread, name, read};
 
 /// Who gave files their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Names {
+pub(crate) enum FileNaming {
     /// A folder, where each name stands once: the name of a signer's own file cannot be had a second time.
     Unique,
     /// Whoever attached them. The names say nothing.
@@ -38,7 +38,7 @@ enum Says {
 pub(crate) fn choose(
     files: Vec<SignatureFile>,
     signers: &[SignerHint],
-    names: Names,
+    names: FileNaming,
 ) -> (Vec<SignatureFile>, Vec<Unread>) {
     let mut turns = BTreeMap::new();
     let mut ranked: Vec<(Rank, usize, SignatureFile)> = files
@@ -72,15 +72,15 @@ pub(crate) fn choose(
 fn rank(
     file: &SignatureFile,
     signers: &[SignerHint],
-    names: Names,
+    names: FileNaming,
     turns: &mut BTreeMap<(usize, bool), usize>,
 ) -> Rank {
     let claim = read(file).ok().map(|signature| signature.claim());
     let signer = claim.as_ref().and_then(|claim| signers.iter().position(|signer| signer.is_named_by(claim)));
-    let digits = signer.and_then(|place| signers.get(place)).map(SignerHint::digits);
+    let digits = signer.and_then(|place| signers.get(place)).map(|signer| name::digits_of(signer.id()));
     let is_own =
         name::is_plain(&file.name) || (digits.is_some() && name::digits(&file.name) == digits.as_deref());
-    let other_name = names == Names::Free || !is_own;
+    let other_name = names == FileNaming::Free || !is_own;
     let Some(signer) = signer else {
         let says = if claim.is_some() { Says::Stranger } else { Says::Nothing };
         return Rank { says, other_name, turn: 0 };

@@ -10,7 +10,7 @@ use aws_lc_rs::signature::{
 };
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use pem_rfc7468::LineEnding;
-use toolgate_policy::load::signer::KeyId;
+use toolgate_policy::load::key_id::KeyId;
 use zeroize::Zeroizing;
 
 /// A public key. Whatever file it came from, a key has one id.

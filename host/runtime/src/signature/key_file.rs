@@ -10,7 +10,7 @@ use toolgate_policy::redact::printable;
 
 use super::anchor::Anchor;
 use super::key::PublicKey;
-use super::minisign::{self, MinisignKey};
+use super::minisign_key::{self, MinisignKey};
 use super::ssh::{self, NAMESPACE};
 
 /// Bytes of a word with names or patterns. OpenSSH matches longer ones with nothing.
@@ -40,7 +40,7 @@ pub fn read(text: &str) -> Result<KeyFile, KeyFileError> {
         let key = PublicKey::from_pem(text).map_err(|error| KeyFileError(error.to_string()))?;
         return Ok(KeyFile { anchor: Anchor::Key(key), valid_from: None, valid_until: None });
     }
-    if text.starts_with(minisign::UNTRUSTED) {
+    if text.starts_with(minisign_key::UNTRUSTED) {
         let key = MinisignKey::read(text).map_err(KeyFileError)?;
         return Ok(KeyFile { anchor: Anchor::Minisign(key), valid_from: None, valid_until: None });
     }
@@ -306,7 +306,7 @@ mod tests {
             for file in [
                 format!("ssh-ed25519 {openssh}"),
                 format!("vendor namespaces=\"toolgate-plugin\" ssh-ed25519 {openssh}"),
-                format!("{}x\n{minisign}\n", minisign::UNTRUSTED),
+                format!("{}x\n{minisign}\n", minisign_key::UNTRUSTED),
             ] {
                 assert!(why(&file).contains("weak or malformed Ed25519 key"), "{file}: {}", why(&file));
             }

@@ -2,46 +2,21 @@
 //! entry and the timestamps lead to a root that lies on disk. As with keys, ours is the first reader of the file; the
 //! library proves what is in it.
 
-use std::sync::Arc;
-
 use sigstore_verify::crypto::parse_certificate_info;
-use sigstore_verify::trust_root::TrustedRoot;
 use sigstore_verify::types::Bundle;
-use sigstore_verify::{IdentityMatcher, SubjectAltName, VerificationPolicy, Verifier};
-use toolgate_policy::limits::load::{CONFIG_BYTES_MAX, TIMESTAMPS_MAX};
-use toolgate_policy::limits::wire::JSON_DEPTH_MAX;
-use toolgate_policy::load::identity::{Identity, San};
-use toolgate_policy::load::signer::{Claim, Format, KeyId, UnixTime, VerifiedSignature};
+use sigstore_verify::{IdentityMatcher, SubjectAltName, VerificationPolicy};
+use toolgate_policy::limits::load::TIMESTAMPS_MAX;
+use toolgate_policy::load::identity::San;
+use toolgate_policy::load::signer::{Claim, Format, UnixTime, VerifiedSignature};
 use toolgate_policy::redact::printable;
 use toolgate_policy::{Digest, digest};
 
 use super::anchor::Anchor;
-use super::bundle::{About, canonical_base64, exactly, members, read_envelope};
-use super::key::check_keys_in;
+use super::envelope::{About, canonical_base64, exactly, members, read_envelope};
 use super::sign::BUNDLE_MEDIA_TYPE;
 use super::{Signature, SignatureError, SignatureFile, unreadable};
 use crate::artifact::Artifact;
-use crate::json::{Bounds, Json};
-
-/// A signer who is known by what an issuer vouches for.
-#[derive(Clone)]
-pub struct KeylessSigner {
-    identity: Identity,
-    root: Root,
-}
-
-/// Certificate authorities, logs and timestamp authorities that are trusted.
-#[derive(Clone)]
-pub struct Root {
-    verifier: Arc<Verifier>,
-    /// Of the file it was read from.
-    digest: Digest,
-}
-
-/// Why a file is no trusted root: a sentence.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct TrustedRootError(String);
+use crate::json::Json;
 
 /// A keyless bundle that could be read.
 pub struct Keyless {
@@ -50,59 +25,6 @@ pub struct Keyless {
     about: About,
     issuer: String,
     san: San,
-}
-
-impl KeylessSigner {
-    /// Whoever has this identity by this root.
-    pub fn new(identity: Identity, root: Root) -> Self {
-        Self { identity, root }
-    }
-
-    /// Reads a `trusted_root.json` (Sigstore's protobuf-specs, TrustedRoot).
-    ///
-    /// # Errors
-    /// [`TrustedRootError`], also when it could prove nothing.
-    pub fn root(text: &str) -> Result<Root, TrustedRootError> {
-        const BOUNDS: Bounds =
-            Bounds { bytes_max: CONFIG_BYTES_MAX as usize, depth_max: JSON_DEPTH_MAX, nodes_max: 100_000 };
-        let wrong =
-            |why: &dyn std::fmt::Display| TrustedRootError(format!("it is not a trusted root: {why}"));
-        Json::parse(text.as_bytes(), BOUNDS).map_err(|error| wrong(&error))?;
-        let root = TrustedRoot::from_json(text).map_err(|error| wrong(&error))?;
-        if !root.media_type.starts_with("application/vnd.dev.sigstore.trustedroot") {
-            return Err(wrong(&"its `mediaType` is another"));
-        }
-        for (name, count) in [
-            ("certificateAuthorities", root.certificate_authorities.len()),
-            ("tlogs", root.tlogs.len()),
-            ("ctlogs", root.ctlogs.len()),
-        ] {
-            if count == 0 {
-                return Err(wrong(&format!("it has no `{name}`, so that nothing could be proved by it")));
-            }
-        }
-        let logs = root.tlogs.iter().map(|log| log.public_key.raw_bytes.as_bytes());
-        let logs = logs.chain(root.ctlogs.iter().map(|log| log.public_key.raw_bytes.as_bytes()));
-        let chains = root.certificate_authorities.iter().map(|authority| &authority.cert_chain);
-        let chains = chains.chain(root.timestamp_authorities.iter().map(|authority| &authority.cert_chain));
-        let certificates =
-            chains.flat_map(|chain| chain.certificates.iter().map(|one| one.raw_bytes.as_bytes()));
-        for der in logs.chain(certificates) {
-            check_keys_in(der).map_err(|error| wrong(&format!("of a key in it: {error}")))?;
-        }
-        let verifier = Arc::new(Verifier::new(&root).map_err(|error| wrong(&error))?);
-        Ok(Root { verifier, digest: Digest::of(text.as_bytes()) })
-    }
-
-    /// Who it is.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
-    }
-
-    /// What the policy knows it by.
-    pub fn id(&self) -> KeyId {
-        self.identity.id(self.root.digest)
-    }
 }
 
 impl Keyless {

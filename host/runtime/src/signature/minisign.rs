@@ -3,65 +3,20 @@
 //! canonical base64, nothing behind them. Comments are text and decide nothing, the trusted one included.
 
 use toolgate_policy::limits::load::DETACHED_SIGNATURE_BYTES_MAX;
-use toolgate_policy::load::signer::{Claim, Format, KeyId, VerifiedSignature};
+use toolgate_policy::load::signer::{Claim, Format, VerifiedSignature};
 
 use super::anchor::Anchor;
-use super::key::PublicKey;
+use super::minisign_key::{UNTRUSTED, lines, numbered};
 use super::{Signature, SignatureError, SignatureFile, canonical_base64, unreadable};
 use crate::artifact::Artifact;
 
-/// What files of minisign's begin with.
-pub(super) const UNTRUSTED: &str = "untrusted comment: ";
 const TRUSTED: &str = "trusted comment: ";
-
-/// A public key of minisign's: Ed25519, and the number that signatures name it by.
-#[derive(Clone)]
-pub struct MinisignKey {
-    key: minisign_verify::PublicKey,
-    number: u64,
-    id: KeyId,
-}
 
 /// A minisign signature that could be read.
 pub struct Minisign {
     file: String,
     signature: minisign_verify::Signature,
     number: u64,
-}
-
-impl MinisignKey {
-    /// Reads a file as minisign writes it.
-    ///
-    /// # Errors
-    /// A sentence, for anything that is not one key.
-    pub(super) fn read(text: &str) -> Result<Self, String> {
-        let lines = lines(text);
-        let Some([comment, encoded]) = lines.as_deref() else {
-            return Err(
-                "a key of minisign's is a comment and a line with the key, and nothing else".to_owned()
-            );
-        };
-        let wrong = || "the second line is not a key of minisign's".to_owned();
-        let bytes = canonical_base64(encoded).ok_or_else(wrong)?;
-        let (number, rest) = numbered(&bytes, b"Ed").ok_or_else(wrong)?;
-        let raw: &[u8; 32] = rest.try_into().map_err(|_| wrong())?;
-        if !comment.starts_with(UNTRUSTED) {
-            return Err(wrong());
-        }
-        let key = minisign_verify::PublicKey::from_base64(encoded).map_err(|_| wrong())?;
-        let id = PublicKey::from_ed25519(raw).map_err(|error| error.to_string())?.id();
-        Ok(Self { key, number, id })
-    }
-
-    /// Its identity, which does not depend on its number.
-    pub fn id(&self) -> KeyId {
-        self.id
-    }
-
-    /// The number that signatures name it by. Whoever makes a key chooses it.
-    pub fn number(&self) -> u64 {
-        self.number
-    }
 }
 
 impl Minisign {
@@ -112,24 +67,12 @@ impl Signature for Minisign {
     }
 }
 
-/// The lines of a text that ends with one, or without its end. Nothing in them steers a terminal.
-fn lines(text: &str) -> Option<Vec<&str>> {
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    let plain = text.chars().all(|c| matches!(c, '\n' | '\t') || !c.is_control());
-    plain.then(|| text.split('\n').collect())
-}
-
-/// The number behind these two letters, and what stands behind it.
-fn numbered<'a>(bytes: &'a [u8], letters: &[u8; 2]) -> Option<(u64, &'a [u8])> {
-    let (number, rest) = bytes.strip_prefix(letters)?.split_first_chunk::<8>()?;
-    Some((u64::from_le_bytes(*number), rest))
-}
-
 #[cfg(test)]
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
 
+    use super::super::minisign_key::MinisignKey;
     use super::*;
 
     // Made by minisign 0.11: two keys, and signatures over `the component`, the third with `-l`.

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use toolgate_policy::limits::load::{DETACHED_SIGNATURE_BYTES_MAX, SIGNATURE_BYTES_MAX};
-use toolgate_policy::load::signer::{Format, KeyId};
+use toolgate_policy::load::key_id::KeyId;
+use toolgate_policy::load::signer::Format;
 
 use super::anchor::SignerHint;
 use super::{SignatureFile, read};
@@ -57,7 +58,7 @@ pub fn places<'a>(
         let Some(tail) = tail(&file.name) else { continue };
         let own = is_plain(&file.name).then(|| tail.to_owned());
         let by_signer =
-            signer_of(file, signers).map(|signer| format!(".{}{}", signer.digits(), ending(tail)));
+            signer_of(file, signers).map(|signer| format!(".{}{}", digits_of(signer.id()), ending(tail)));
         let numbered = (0_u32..).map(|number| format!(".{number:08x}{}", ending(tail)));
         let tails = own.into_iter().chain(by_signer).chain([tail.to_owned()]).chain(numbered);
         let mut names = tails.map(|tail| format!("{component}{tail}"));

@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use toolgate_policy::load::signer::KeyId;
+use toolgate_policy::load::key_id::KeyId;
 
 use super::key::{KeyError, PrivateKey};
 use crate::artifact::Artifact;

@@ -31,7 +31,7 @@ impl Pair {
         }
     }
 
-    fn id(&self) -> toolgate_policy::load::signer::KeyId {
+    fn id(&self) -> toolgate_policy::load::key_id::KeyId {
         self.public().id()
     }
 

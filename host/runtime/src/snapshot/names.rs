@@ -9,7 +9,7 @@ use toolgate_policy::{PluginName, ToolName};
 
 /// The names that are taken.
 #[derive(Default)]
-pub(crate) struct Names {
+pub(crate) struct TakenNames {
     prefixes: Vec<(PluginName, Prefix)>,
     tools: BTreeMap<ToolName, PluginName>,
     /// By how they look.
@@ -17,7 +17,7 @@ pub(crate) struct Names {
 }
 
 /// The names that one plugin wants.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct WantedNames<'a> {
     pub(crate) plugin: &'a PluginName,
     pub(crate) prefix: &'a Prefix,
     pub(crate) tools: Vec<&'a ToolName>,
@@ -51,12 +51,12 @@ pub(crate) enum NameClashError {
     },
 }
 
-impl Names {
+impl TakenNames {
     /// Takes names for a plugin.
     ///
     /// # Errors
-    /// [`Clash`]; nothing is taken then.
-    pub(crate) fn take(&mut self, wanted: &Wanted<'_>) -> Result<(), NameClashError> {
+    /// [`NameClashError`]; nothing is taken then.
+    pub(crate) fn take(&mut self, wanted: &WantedNames<'_>) -> Result<(), NameClashError> {
         for tool in &wanted.tools {
             if let Some(holder) = self.tools.get(*tool) {
                 return Err(NameClashError::Same { tool: (*tool).clone(), holder: holder.to_string() });
@@ -73,7 +73,7 @@ impl Names {
         Ok(())
     }
 
-    fn similar(&self, wanted: &Wanted<'_>) -> Result<(), NameClashError> {
+    fn similar(&self, wanted: &WantedNames<'_>) -> Result<(), NameClashError> {
         let alike =
             |(_, other): &&(PluginName, Prefix)| similar_prefixes(wanted.prefix.as_str(), other.as_str());
         if let Some((holder, other)) = self.prefixes.iter().find(alike) {
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     fn take(
-        names: &mut Names,
+        names: &mut TakenNames,
         plugin: &str,
         tools: &[&str],
         may_be_similar: bool,
@@ -109,12 +109,17 @@ mod tests {
         let name: PluginName = plugin.parse().unwrap();
         let tools: Vec<ToolName> = tools.iter().map(|tool| ToolName::parse(tool).unwrap()).collect();
         let prefix = Prefix::from(&name);
-        names.take(&Wanted { plugin: &name, prefix: &prefix, tools: tools.iter().collect(), may_be_similar })
+        names.take(&WantedNames {
+            plugin: &name,
+            prefix: &prefix,
+            tools: tools.iter().collect(),
+            may_be_similar,
+        })
     }
 
     #[test]
     fn whoever_comes_first_keeps_a_name_and_what_reads_like_it() {
-        let mut names = Names::default();
+        let mut names = TakenNames::default();
         take(&mut names, "jira-1", &["jira-1_go"], false).unwrap();
         let similar = take(&mut names, "jira-2", &["jira-2_go"], false).unwrap_err();
         assert!(matches!(similar, NameClashError::Similar { holder, .. } if holder == "jira-1"));
@@ -130,7 +135,7 @@ mod tests {
 
     #[test]
     fn confusable_names_are_alike() {
-        let mut names = Names::default();
+        let mut names = TakenNames::default();
         take(&mut names, "alpha", &["get_l1st"], false).unwrap();
         let clash = take(&mut names, "omega", &["get_list"], false);
         assert!(matches!(clash, Err(NameClashError::Similar { .. })), "{clash:?}");

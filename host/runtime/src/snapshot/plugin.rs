@@ -9,8 +9,8 @@ use toolgate_policy::load::trust::Standing;
 use toolgate_policy::load::{Clearance, Pin, Provenance, TrustError, TrustPolicy};
 use toolgate_policy::{Capability, Digest, PluginName};
 
-use super::names::Wanted;
-use super::tool::{Ready, Tool};
+use super::names::WantedNames;
+use super::tool::{ReadyTool, Tool};
 use crate::admission::Admission;
 use crate::artifact::Artifact;
 use crate::spec::{PluginSpec, Source};
@@ -40,7 +40,7 @@ impl Plugin {
         spec: PluginSpec,
         clearance: Clearance,
         surfaces: Surfaces,
-        tools: Vec<Ready>,
+        tools: Vec<ReadyTool>,
         version: Option<String>,
     ) -> Self {
         let admission = Arc::new(Admission::new(spec.name.clone(), clearance.limits()));
@@ -142,8 +142,8 @@ impl Plugin {
     }
 
     /// The names that it wants.
-    pub(crate) fn names(&self) -> Wanted<'_> {
-        Wanted {
+    pub(crate) fn names(&self) -> WantedNames<'_> {
+        WantedNames {
             plugin: &self.spec.name,
             prefix: &self.spec.prefix,
             tools: self.tools.iter().map(|tool| &tool.listing.name).collect(),

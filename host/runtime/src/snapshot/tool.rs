@@ -18,7 +18,7 @@ use crate::mapping::lower::{LowerError, Lowered, lower_within};
 use crate::mapping::schema::Reply;
 use crate::mapping::shape::Function;
 use crate::outcome::{Answer, Content, Verdict};
-use crate::sandbox::prepare::{Export, Val};
+use crate::sandbox::export::{Export, Val};
 use crate::spec::{CrashDetails, PluginSpec};
 
 /// What a plugin says of a tool's effects. The host takes it only where it makes callers more careful.
@@ -60,7 +60,7 @@ pub struct ParamHeader {
 
 /// One tool as it is listed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Listing {
+pub struct ToolListing {
     /// Its name.
     pub name: ToolName,
     /// Where the component exports it.
@@ -119,8 +119,8 @@ pub(crate) struct Own {
 }
 
 /// A tool that is ready to serve.
-pub(crate) struct Ready {
-    pub(crate) listing: Arc<Listing>,
+pub(crate) struct ReadyTool {
+    pub(crate) listing: Arc<ToolListing>,
     pub(crate) export: Arc<Export>,
     /// When it is one of those that the plugin names when it runs.
     pub(crate) own: Option<Own>,
@@ -129,7 +129,7 @@ pub(crate) struct Ready {
 /// A tool that serves.
 pub struct Tool {
     /// What is listed of it.
-    pub listing: Arc<Listing>,
+    pub listing: Arc<ToolListing>,
     /// What the judge may know of it.
     pub target: Target,
     pub(crate) export: Arc<Export>,
@@ -147,12 +147,12 @@ impl Tool {
     pub(super) fn new(
         spec: &PluginSpec,
         clearance: &Clearance,
-        ready: Ready,
+        ready: ReadyTool,
         admission: Arc<Admission>,
         provenance: Arc<Provenance>,
         revoked: CancellationToken,
     ) -> Self {
-        let Ready { listing, export, own } = ready;
+        let ReadyTool { listing, export, own } = ready;
         #[expect(clippy::disallowed_methods, reason = "all of it is what was cleared")]
         let target = Target::new(
             listing.name.clone(),

@@ -15,7 +15,7 @@ use toolgate_policy::limits::load::{
 
 use crate::artifact::Artifact;
 use crate::signature::{SignatureFile, name};
-use crate::state::State;
+use crate::state::StateDir;
 use crate::state::file_lock::{DirLock, replace_in};
 
 /// What was kept: `blobs/sha256/<digest>`, and beside it its signatures under that name and their own endings.
@@ -80,7 +80,7 @@ impl BlobStore {
     ///
     /// # Errors
     /// Whatever the file system says.
-    pub fn open(state: &State) -> io::Result<Self> {
+    pub fn open(state: &StateDir) -> io::Result<Self> {
         let above = state.dir("blobs")?;
         let dir = state.dir("blobs/sha256")?;
         Ok(Self { dir, above, bytes_max: KEPT_BYTES_MAX, held: Mutex::default() })

@@ -3,7 +3,7 @@
 use super::*;
 
 fn kept(base: &tempfile::TempDir, bytes_max: u64) -> BlobStore {
-    let state = State::open(&base.path().join("state")).unwrap();
+    let state = StateDir::open(&base.path().join("state")).unwrap();
     BlobStore { bytes_max, ..BlobStore::open(&state).unwrap() }
 }
 

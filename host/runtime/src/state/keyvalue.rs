@@ -15,7 +15,7 @@ use toolgate_policy::capability::keyvalue::{KeyvalueSizeError, Pass};
 use toolgate_policy::capability::room::QuotaExceededError;
 use toolgate_policy::limits::keyvalue::{KEYVALUE_ANSWER_BYTES_MAX, KEYVALUE_PAGE, KEYVALUE_WAIT_MS};
 
-use super::State;
+use super::StateDir;
 use entries::{change, number, put, take};
 
 /// All stores, each opened when a plugin that has one is made ready, and then kept.
@@ -97,14 +97,14 @@ const TABLES: &str = "
 
 impl Stores {
     /// The stores of a state directory. Nothing is opened yet.
-    pub(crate) fn new(state: &State) -> Self {
+    pub(crate) fn new(state: &StateDir) -> Self {
         Self { folder: state.path().join("keyvalue"), open: Mutex::default() }
     }
 
     /// The store of a plugin, made if it is not there.
     ///
     /// # Errors
-    /// [`NotOpened`].
+    /// [`KeyvalueOpenError`].
     pub(crate) fn open(
         &self,
         plugin: &PluginName,

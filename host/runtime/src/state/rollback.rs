@@ -10,10 +10,10 @@ use toolgate_policy::Digest;
 use toolgate_policy::limits::load::SEEN_BYTES_MAX;
 use toolgate_policy::load::signer::{Signer, UnixTime};
 
-use super::State;
+use super::StateDir;
 use super::file_lock::{DirLock, replace_in};
 use crate::signature::mac::MacKey;
-use crate::spec::Trust;
+use crate::spec::TrustSpec;
 
 /// The memory.
 pub struct RollbackGuard {
@@ -68,7 +68,7 @@ struct Former {
 
 /// A policy that may be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Admitted {
+pub struct AdmittedPolicy {
     /// The time at which it is to be judged.
     pub now: UnixTime,
     /// Whether the memory had its former form until now: what the version said before could not be compared.
@@ -116,7 +116,7 @@ impl RollbackGuard {
     ///
     /// # Errors
     /// When it cannot be read, is not what was written, or only one of key and memory is there.
-    pub fn open(state: &State) -> io::Result<Self> {
+    pub fn open(state: &StateDir) -> io::Result<Self> {
         let (folder, keys) = (state.root().try_clone()?, state.dir("keys")?);
         // Two processes may begin at once: the second finds key and memory, or neither.
         let _one = DirLock::take(&folder, LOCK)?;
@@ -149,7 +149,7 @@ impl RollbackGuard {
     ///
     /// # Errors
     /// [`RollbackError`].
-    pub fn judge(&self, trust: &Trust, now: UnixTime) -> Result<UnixTime, RollbackError> {
+    pub fn judge(&self, trust: &TrustSpec, now: UnixTime) -> Result<UnixTime, RollbackError> {
         Ok(UnixTime(next(&self.read()?.0, trust, now)?.time))
     }
 
@@ -157,7 +157,7 @@ impl RollbackGuard {
     ///
     /// # Errors
     /// [`RollbackError`]. Nothing is remembered then.
-    pub fn admit(&self, trust: &Trust, now: UnixTime) -> Result<Admitted, RollbackError> {
+    pub fn admit(&self, trust: &TrustSpec, now: UnixTime) -> Result<AdmittedPolicy, RollbackError> {
         // Another process may have seen more by now, and must not be undone.
         let _one = DirLock::take(&self.folder, LOCK)?;
         let (last, upgraded) = self.read()?;
@@ -165,7 +165,7 @@ impl RollbackGuard {
         if next != last || upgraded {
             self.write(&next)?;
         }
-        Ok(Admitted { now: UnixTime(next.time), upgraded })
+        Ok(AdmittedPolicy { now: UnixTime(next.time), upgraded })
     }
 
     /// The time at which a policy that this process has taken is judged again, whatever others have taken since; the time is
@@ -216,7 +216,7 @@ impl RollbackGuard {
 }
 
 /// What is remembered once this policy is in force.
-fn next(last: &LastPolicy, trust: &Trust, now: UnixTime) -> Result<LastPolicy, RollbackError> {
+fn next(last: &LastPolicy, trust: &TrustSpec, now: UnixTime) -> Result<LastPolicy, RollbackError> {
     let (was, is) = (last.version, trust.policy.version());
     let (sha256, keys) = (Some(trust.sha256), Some(keys(trust.policy.signers())));
     if is < was {

@@ -1,21 +1,21 @@
 //! Tests of the memory of trust policies.
 
 use toolgate_policy::load::TrustPolicy;
-use toolgate_policy::load::signer::KeyId;
+use toolgate_policy::load::key_id::KeyId;
 use toolgate_policy::load::trust::Parts;
 
 use super::*;
 
 const NOW: UnixTime = UnixTime(1_000);
 
-fn trust(version: u64, file: &[u8]) -> Trust {
+fn trust(version: u64, file: &[u8]) -> TrustSpec {
     let policy = TrustPolicy::new(Parts { version, ..Parts::default() }).unwrap();
-    Trust { policy, anchors: Vec::new(), sha256: Digest::of(file) }
+    TrustSpec { policy, anchors: Vec::new(), sha256: Digest::of(file) }
 }
 
-fn state() -> (tempfile::TempDir, State) {
+fn state() -> (tempfile::TempDir, StateDir) {
     let base = tempfile::tempdir().unwrap();
-    let state = State::open(&base.path().join("state")).unwrap();
+    let state = StateDir::open(&base.path().join("state")).unwrap();
     (base, state)
 }
 
@@ -26,7 +26,7 @@ fn a_version_never_goes_back_and_says_one_thing_also_over_restarts() {
     let seen = RollbackGuard::open(&state).unwrap();
     assert!(matches!(seen.admit(&trust(2, b"a"), NOW), Err(RollbackError::Older { was: 3, is: 2 })));
     assert!(matches!(seen.admit(&trust(3, b"b"), NOW), Err(RollbackError::Changed(3))));
-    let admitted = Admitted { now: NOW, upgraded: false };
+    let admitted = AdmittedPolicy { now: NOW, upgraded: false };
     assert_eq!(seen.admit(&trust(3, b"a"), NOW).unwrap(), admitted);
     assert_eq!(seen.admit(&trust(4, b"b"), NOW).unwrap(), admitted);
     assert!(seen.admit(&trust(3, b"a"), NOW).is_err());
@@ -45,7 +45,7 @@ fn a_key_file_with_another_key_is_a_change_of_the_policy() {
     };
     let with = |version, key: &[u8]| {
         let policy = Parts { version, signers: vec![signer(key)], ..Parts::default() };
-        Trust { policy: TrustPolicy::new(policy).unwrap(), ..trust(version, b"file") }
+        TrustSpec { policy: TrustPolicy::new(policy).unwrap(), ..trust(version, b"file") }
     };
     let (_base, state) = state();
     let seen = RollbackGuard::open(&state).unwrap();
@@ -99,7 +99,7 @@ fn the_former_form_is_taken_once_with_its_version_and_time() {
     put(former, &seen.key);
     let seen = RollbackGuard::open(&state).unwrap();
     assert!(matches!(seen.admit(&trust(2, b"a"), NOW), Err(RollbackError::Older { was: 3, is: 2 })));
-    let upgraded = Admitted { now: UnixTime(5_000), upgraded: true };
+    let upgraded = AdmittedPolicy { now: UnixTime(5_000), upgraded: true };
     assert_eq!(seen.admit(&trust(3, b"a"), NOW).unwrap(), upgraded);
     assert!(matches!(seen.admit(&trust(3, b"b"), NOW), Err(RollbackError::Changed(3))), "once");
     assert!(!seen.admit(&trust(3, b"a"), NOW).unwrap().upgraded);
@@ -115,7 +115,7 @@ fn processes_that_see_versions_at_once_remember_the_highest() {
             let path = base.path().join("state");
             scope.spawn(move || {
                 // Each has its own descriptors, as a process has.
-                let seen = RollbackGuard::open(&State::open(&path).unwrap()).unwrap();
+                let seen = RollbackGuard::open(&StateDir::open(&path).unwrap()).unwrap();
                 match seen.admit(&trust(version, b"a"), NOW) {
                     Ok(_) | Err(RollbackError::Older { .. }) => {}
                     Err(error) => panic!("{error}"),
@@ -123,7 +123,7 @@ fn processes_that_see_versions_at_once_remember_the_highest() {
             });
         }
     });
-    let seen = RollbackGuard::open(&State::open(&base.path().join("state")).unwrap()).unwrap();
+    let seen = RollbackGuard::open(&StateDir::open(&base.path().join("state")).unwrap()).unwrap();
     assert_eq!(seen.read().unwrap().0.version, 16);
 }
 
@@ -186,10 +186,10 @@ fn a_policy_that_was_taken_is_judged_by_its_dates_though_another_process_took_a_
     assert!(ours.admit(&trust(1, b"a"), NOW).is_err(), "and the version is, too");
 }
 
-fn revoking(version: u64, file: &[u8], digests: impl IntoIterator<Item = Digest>) -> Trust {
+fn revoking(version: u64, file: &[u8], digests: impl IntoIterator<Item = Digest>) -> TrustSpec {
     let revoked = digests.into_iter().map(|digest| (digest, "a backdoor".to_owned())).collect();
     let policy = TrustPolicy::new(Parts { version, revoked, ..Parts::default() }).unwrap();
-    Trust { policy, ..trust(version, file) }
+    TrustSpec { policy, ..trust(version, file) }
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub(super) struct Key {
 }
 
 /// One that waits.
-pub(super) struct Waiting<T> {
+pub(super) struct Waiter<T> {
     pub(super) key: Key,
     arrival: u64,
     pub(super) tell: T,
@@ -22,7 +22,7 @@ pub(super) struct Waiting<T> {
 
 /// Those that wait, and when those among them were served last.
 pub(super) struct Queue<T> {
-    waiting: Vec<Waiting<T>>,
+    waiting: Vec<Waiter<T>>,
     arrivals: u64,
     served: HashMap<Part, u64>,
     turns: u64,
@@ -65,7 +65,7 @@ impl<T> Queue<T> {
     /// Adds one. The number by which it is removed.
     pub(super) fn push(&mut self, key: Key, tell: T) -> u64 {
         self.arrivals += 1;
-        self.waiting.push(Waiting { key, arrival: self.arrivals, tell });
+        self.waiting.push(Waiter { key, arrival: self.arrivals, tell });
         self.arrivals
     }
 
@@ -77,7 +77,7 @@ impl<T> Queue<T> {
     }
 
     /// Takes out whose turn it is, given who holds a place now.
-    pub(super) fn next<'a>(&mut self, running: impl Iterator<Item = &'a Key>) -> Option<Waiting<T>> {
+    pub(super) fn next<'a>(&mut self, running: impl Iterator<Item = &'a Key>) -> Option<Waiter<T>> {
         if self.waiting.is_empty() {
             return None;
         }
@@ -86,7 +86,7 @@ impl<T> Queue<T> {
             key.parts().into_iter().for_each(|part| *held.entry(part).or_default() += 1);
         }
         let count = |counts: &HashMap<Part, u64>, part: &Part| counts.get(part).copied().unwrap_or(0);
-        let rank = |waiting: &Waiting<T>| {
+        let rank = |waiting: &Waiter<T>| {
             let parts = waiting.key.parts();
             (parts.map(|part| (count(&held, &part), count(&self.served, &part))), waiting.arrival)
         };
@@ -102,7 +102,7 @@ impl<T> Queue<T> {
 
     /// Takes one out for a caller with fewer, when the queue is full: the latest of the conversation with the most, of the
     /// peer with the most. None if nobody has more than the newcomer would have.
-    pub(super) fn pushed_out_by(&mut self, newcomer: &Key) -> Option<Waiting<T>> {
+    pub(super) fn pushed_out_by(&mut self, newcomer: &Key) -> Option<Waiter<T>> {
         let mut peers: HashMap<&Arc<str>, usize> = HashMap::new();
         let mut conversations: HashMap<&Caller, usize> = HashMap::new();
         for waiting in &self.waiting {

@@ -6,7 +6,7 @@ use toolgate_policy::limits::load::{COMPILER_FILES_MAX, WORKER_FILES_MAX};
 
 /// What a process may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bounds {
+pub(crate) struct ProcessLimits {
     /// Processor time, in seconds.
     pub(crate) cpu_s: u64,
     /// Memory, in bytes.
@@ -16,7 +16,7 @@ pub(crate) struct Bounds {
 /// How much less urgent a process of ours is than what serves, as guests are (`nice`; 0 to 19).
 const NICE: i32 = 10;
 
-impl Bounds {
+impl ProcessLimits {
     /// As arguments of the process.
     pub(crate) fn to_args(self) -> [String; 2] {
         [self.cpu_s.to_string(), self.memory_bytes_max.to_string()]

@@ -10,7 +10,7 @@ use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::load::inspect;
 use toolgate_runtime::load::source::{Found, Sources, read_regular};
 use toolgate_runtime::remote::Fetcher;
-use toolgate_runtime::remote::artefact::Interfaces;
+use toolgate_runtime::remote::artefact::ComponentInterfaces;
 use toolgate_runtime::remote::bundle::{self, BundleError, Item};
 use toolgate_runtime::spec::Source;
 
@@ -59,7 +59,7 @@ fn export(args: &Export) -> Result<(), Exit> {
         let Found { artifact, signatures, unread, .. } = found;
         Ok((Item { name, artifact, signatures, unread }, push::interfaces(&inspected)))
     });
-    let items = items.collect::<Result<Vec<(Item, Interfaces)>, Exit>>()?;
+    let items = items.collect::<Result<Vec<(Item, ComponentInterfaces)>, Exit>>()?;
     for (at, (item, _)) in items.iter().enumerate() {
         let twice = items.iter().take(at).find(|(other, _)| other.name == item.name);
         if let Some((other, _)) = twice {
@@ -80,7 +80,7 @@ fn export(args: &Export) -> Result<(), Exit> {
         error => Exit::host(&error),
     })?;
     progress.end();
-    let line = |(item, _): &(Item, Interfaces)| {
+    let line = |(item, _): &(Item, ComponentInterfaces)| {
         let (name, digest) = (printable(&item.name, 100), item.artifact.digest());
         format!("{name}: {digest}, {} signature(s)", item.signatures.len())
     };

@@ -8,7 +8,7 @@ use toolgate_policy::redact::printable;
 use toolgate_runtime::audit::record::Closed;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::json::{Bounds, Json};
+use toolgate_runtime::json::{Json, JsonLimits};
 use toolgate_runtime::outcome::{Blame, Content, Outcome, Verdict};
 use toolgate_runtime::sandbox::interrupt::Interrupt;
 use toolgate_runtime::spec::{OnRefused, Spec};
@@ -36,7 +36,7 @@ pub(super) struct Args {
 
 /// Reads what stands after `--args`.
 pub(super) fn arguments(text: &str) -> Result<Json, Exit> {
-    let bounds = Bounds {
+    let bounds = JsonLimits {
         bytes_max: usize::try_from(BODY_BYTES_MAX.ceiling).unwrap_or(usize::MAX),
         depth_max: JSON_DEPTH_MAX,
         nodes_max: JSON_NODES_MAX,

@@ -1,7 +1,7 @@
 //! `toolgate check`: everything that `serve` would load, loaded; every problem told.
 
 use serde_json::{Value, json};
-use toolgate_runtime::reconcile::{FolderProblem, Loaded, Report};
+use toolgate_runtime::reconcile::{FolderProblem, LoadReport, Loaded};
 
 use super::exit::{Exit, reasons};
 use super::{ConfigArg, newest, output, serve};
@@ -30,7 +30,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     if report.is_whole() { Ok(()) } else { Err(Exit::not_loaded(&report)) }
 }
 
-fn as_text(report: &Report) -> String {
+fn as_text(report: &LoadReport) -> String {
     if report.plugins.is_empty() && report.folders.is_empty() {
         return "no plugins are configured".to_owned();
     }
@@ -57,7 +57,7 @@ fn as_text(report: &Report) -> String {
     report.plugins.iter().flat_map(line).chain(folders).collect::<Vec<_>>().join("\n")
 }
 
-fn as_json(report: &Report) -> Value {
+fn as_json(report: &LoadReport) -> Value {
     let plugin = |(name, loaded): &(toolgate_policy::PluginName, Loaded)| match loaded {
         Loaded::Ready { digest, tools, set_aside, warnings, .. } => json!({
             "name": name.as_str(),

@@ -14,7 +14,7 @@ use super::{ConfigArg, output};
 use crate::config::Config;
 
 use client::{Client, Setup, Transport};
-use edit::Edit;
+use edit::ClientEdit;
 
 /// What `connect` takes.
 #[derive(clap::Args)]
@@ -106,7 +106,7 @@ fn write(args: &Args, transport: &Transport, setup: &Setup) -> Result<(), Exit> 
             args.client.title()
         )));
     };
-    let edit = Edit::of(entry).map_err(Exit::usage)?;
+    let edit = ClientEdit::of(entry).map_err(Exit::usage)?;
     if edit.is_nothing() {
         output::print(&format!("{} has this entry already; nothing was written", entry.file.display()));
         return check(transport);

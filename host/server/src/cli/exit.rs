@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::load::source::{FileError, SourceError};
 use toolgate_runtime::load::{Kind, LoadError};
-use toolgate_runtime::reconcile::Report;
+use toolgate_runtime::reconcile::LoadReport;
 
 use super::output;
 use crate::config::ConfigError;
@@ -86,7 +86,7 @@ impl Exit {
     }
 
     /// Some plugins do not load. What is not allowed comes before what does not work.
-    pub(super) fn not_loaded(report: &Report) -> Self {
+    pub(super) fn not_loaded(report: &LoadReport) -> Self {
         let code = match report.kind() {
             Some(Kind::Failed) => 4,
             Some(Kind::Refused | Kind::Held) | None => 3,
@@ -102,7 +102,7 @@ impl From<ConfigError> for Exit {
 }
 
 /// Each plugin that does not load, with every reason.
-fn describe(report: &Report) -> String {
+fn describe(report: &LoadReport) -> String {
     let mut lines: Vec<String> =
         report.problem.iter().map(|why| one_line(&format!("refused: {why}"))).collect();
     lines.extend(report.refused().flat_map(|(name, why, _)| reasons(name.as_str(), why)));

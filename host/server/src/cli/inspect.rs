@@ -16,7 +16,7 @@ use toolgate_runtime::load::{describe, inspect, to_date};
 use toolgate_runtime::mapping::shape::ShapeError;
 use toolgate_runtime::remote::Fetcher;
 use toolgate_runtime::signature;
-use toolgate_runtime::snapshot::tool::Listing;
+use toolgate_runtime::snapshot::tool::ToolListing;
 use toolgate_runtime::spec::{EngineKind, Source};
 
 use super::exit::Exit;
@@ -174,7 +174,7 @@ fn as_json(
     engine: EngineKind,
     approvals: &[String],
 ) -> Value {
-    let tool = |listing: &Listing| {
+    let tool = |listing: &ToolListing| {
         json!({
             "name": listing.name.as_str(),
             "export": listing.path.to_string(),

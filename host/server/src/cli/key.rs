@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use toolgate_policy::load::signer::KeyId;
+use toolgate_policy::load::key_id::KeyId;
 use toolgate_runtime::signature::key::{PrivateKey, PublicKey};
 
 use super::exit::Exit;

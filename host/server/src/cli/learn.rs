@@ -14,7 +14,7 @@ use toolgate_runtime::gate::Gate;
 use toolgate_runtime::json::Json;
 use toolgate_runtime::load::Kind;
 use toolgate_runtime::outcome::{FaultKind, Outcome};
-use toolgate_runtime::reconcile::{Loaded, Report};
+use toolgate_runtime::reconcile::{LoadReport, Loaded};
 use toolgate_runtime::sandbox::interrupt::Interrupt;
 use toolgate_runtime::spec::{Approvals, PluginSpec};
 
@@ -65,9 +65,9 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let (_, spec) = find(&config, &args.plugin)?;
     let gate = serve::open(&config)?;
     let asked = gate.asked(spec, &config.spec.trust).map_err(|why| {
-        Exit::not_loaded(&Report {
+        Exit::not_loaded(&LoadReport {
             plugins: vec![(spec.name.clone(), Loaded::Not { why, instead: None })],
-            ..Report::default()
+            ..LoadReport::default()
         })
     })?;
     // A guest that sees no folder cannot even ask for one. This one is empty, and every use of it is refused.

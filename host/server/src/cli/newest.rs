@@ -5,19 +5,23 @@ use std::path::Path;
 use std::sync::Arc;
 
 use toolgate_policy::limits::load::TRUST_READS_MAX;
-use toolgate_runtime::reconcile::Report;
+use toolgate_runtime::reconcile::LoadReport;
 use toolgate_runtime::spec::Spec;
 
 use crate::config::{Config, load_trust};
 
 /// Loads what a configuration says should serve, under its trust policy as it is by now.
-pub(super) fn load(config: &Config, load: impl Fn(&Spec) -> Report) -> Report {
+pub(super) fn load(config: &Config, load: impl Fn(&Spec) -> LoadReport) -> LoadReport {
     look(&config.policy, config.spec.clone(), |spec| ((), load(spec))).1
 }
 
 /// Loads `spec`, and loads it again for as long as its trust policy is not taken and the file has a higher version than the one that
 /// was tried. An older file that was put back has none.
-pub(super) fn look<T>(policy: &Path, mut spec: Spec, load: impl Fn(&Spec) -> (T, Report)) -> (T, Report) {
+pub(super) fn look<T>(
+    policy: &Path,
+    mut spec: Spec,
+    load: impl Fn(&Spec) -> (T, LoadReport),
+) -> (T, LoadReport) {
     let mut loaded = load(&spec);
     for _ in 0..TRUST_READS_MAX {
         if loaded.1.problem.is_none() {
@@ -55,7 +59,7 @@ mod tests {
             let version = spec.trust.policy.version();
             tried.borrow_mut().push(version);
             let problem = (version < remembered).then(|| "it is older".to_owned());
-            (version, Report { problem, ..Report::default() })
+            (version, LoadReport { problem, ..LoadReport::default() })
         });
         assert_eq!(report.problem.is_none(), version >= remembered);
         tried.into_inner()

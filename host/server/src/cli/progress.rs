@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use toolgate_policy::redact::printable;
 use toolgate_runtime::gate::CompileProgress;
-use toolgate_runtime::remote::Progress;
+use toolgate_runtime::remote::TransferProgress;
 
 use super::output;
 
@@ -30,7 +30,7 @@ pub(super) fn none() -> Bars {
 
 impl Bars {
     /// What is told how far something is.
-    pub(super) fn teller(&self) -> Progress {
+    pub(super) fn teller(&self) -> TransferProgress {
         let Some(all) = self.all.clone() else { return Arc::new(|_, _, _| {}) };
         let each = Arc::clone(&self.each);
         Arc::new(move |what, done, total| {

@@ -6,7 +6,7 @@ use toolgate_policy::load::fetch::TokenService;
 use toolgate_policy::load::reference::Version;
 use toolgate_runtime::load::inspect::{self, Inspected};
 use toolgate_runtime::load::source::Sources;
-use toolgate_runtime::remote::artefact::Interfaces;
+use toolgate_runtime::remote::artefact::ComponentInterfaces;
 use toolgate_runtime::remote::{Fetcher, Parts};
 use toolgate_runtime::spec::{Remote, Source};
 
@@ -91,8 +91,8 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
 }
 
 /// What a registry's users see of a component.
-pub(super) fn interfaces(inspected: &Inspected) -> Interfaces {
+pub(super) fn interfaces(inspected: &Inspected) -> ComponentInterfaces {
     let mut exports: Vec<String> = inspected.functions.keys().map(ToString::to_string).collect();
     exports.extend(inspected.dynamic.clone());
-    Interfaces { exports, imports: inspected.imports.clone() }
+    ComponentInterfaces { exports, imports: inspected.imports.clone() }
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use toolgate_runtime::audit::Event;
-use toolgate_runtime::gate::{Bounds, Gate};
+use toolgate_runtime::gate::{Gate, GateLimits};
 use toolgate_runtime::quota::Quota;
-use toolgate_runtime::reconcile::Report;
+use toolgate_runtime::reconcile::LoadReport;
 use toolgate_runtime::spec::{Compiling, OnRefused};
-use toolgate_runtime::state::State;
+use toolgate_runtime::state::StateDir;
 
 use super::exit::Exit;
 use super::progress::{self, Bars};
@@ -95,8 +95,8 @@ pub(super) fn open(config: &Config) -> Result<Gate, Exit> {
 }
 
 fn open_telling(config: &Config, progress: &Bars) -> Result<Gate, Exit> {
-    let state = State::open(&config.state).map_err(|error| Exit::host(&error))?;
-    let bounds = Bounds {
+    let state = StateDir::open(&config.state).map_err(|error| Exit::host(&error))?;
+    let bounds = GateLimits {
         calls_max: config.server.calls_max,
         memory_bytes_max: config.server.memory_bytes_max,
         messages_bytes_max: config.server.wire.messages_bytes_max,
@@ -181,7 +181,7 @@ async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
 }
 
 /// Looks after the server, and stops it when nothing has come to serve.
-async fn looked_after(gate: Gate, stop: CancellationToken) -> Option<Arc<Report>> {
+async fn looked_after(gate: Gate, stop: CancellationToken) -> Option<Arc<LoadReport>> {
     let report = upkeep::run(gate, stop.clone()).await;
     if report.is_some() {
         tracing::error!("no plugin loads, so that nothing serves");

@@ -11,7 +11,7 @@ use toolgate_runtime::load::now;
 use toolgate_runtime::load::source::{Found, Sources};
 use toolgate_runtime::load::verify::{By, Verified, examine, verify};
 use toolgate_runtime::remote::Fetcher;
-use toolgate_runtime::spec::{PluginSpec, Source, Trust};
+use toolgate_runtime::spec::{PluginSpec, Source, TrustSpec};
 
 use super::exit::Exit;
 use super::push::Terms;
@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
 }
 
 /// A line for each thing beside a component: its file, its format, whose it is, or why it is no signature of it.
-fn signatures(trust: &Trust, found: &Found) -> Vec<String> {
+fn signatures(trust: &TrustSpec, found: &Found) -> Vec<String> {
     let examined = examine(trust, found);
     let line = |file: &str, rest: String| format!("  {}: {rest}", printable(file, 200));
     let lines = examined.iter().map(|one| match &one.by {
@@ -99,7 +99,7 @@ fn source(args: &Args) -> Result<(Source, String), Exit> {
 }
 
 /// The id that the genuine signatures of it are for, if it is one; or else `name`.
-pub(super) fn signed_id(trust: &Trust, found: &Found, name: &str) -> String {
+pub(super) fn signed_id(trust: &TrustSpec, found: &Found, name: &str) -> String {
     let mut ids = signed_ids(trust, found).into_iter();
     match (ids.next(), ids.next()) {
         (Some(id), None) => id,
@@ -108,7 +108,7 @@ pub(super) fn signed_id(trust: &Trust, found: &Found, name: &str) -> String {
 }
 
 /// The ids that the genuine signatures of it are for.
-pub(super) fn signed_ids(trust: &Trust, found: &Found) -> BTreeSet<String> {
+pub(super) fn signed_ids(trust: &TrustSpec, found: &Found) -> BTreeSet<String> {
     let signed = examine(trust, found).into_iter().filter_map(|one| match one.by {
         By::Signer(signature) => signature.plugin().map(str::to_owned),
         By::Stranger(_) | By::Nobody(_) => None,
@@ -120,7 +120,7 @@ pub(super) fn signed_ids(trust: &Trust, found: &Found) -> BTreeSet<String> {
 ///
 /// # Errors
 /// Why they are not trusted.
-pub(super) fn judge(trust: &Trust, found: &Found, id: &str) -> Result<Verified, String> {
+pub(super) fn judge(trust: &TrustSpec, found: &Found, id: &str) -> Result<Verified, String> {
     let spec = spec(id).map_err(|error| error.to_string())?;
     verify(&spec, trust, found, Standing::New, now()).map_err(|error| error.to_string())
 }

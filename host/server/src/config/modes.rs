@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 /// What a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FileKind {
     /// It decides something: nobody else may write to it.
     Policy,
     /// It is secret: nobody else may read it either.
@@ -23,7 +23,7 @@ pub(super) enum Kind {
 ///
 /// # Errors
 /// A sentence that says what is wrong and what to do.
-pub(super) fn read_text(path: &Path, bytes_max: u64, kind: Kind) -> Result<String, String> {
+pub(super) fn read_text(path: &Path, bytes_max: u64, kind: FileKind) -> Result<String, String> {
     read(path, bytes_max, kind).map(|text| text.to_string())
 }
 
@@ -31,7 +31,7 @@ pub(super) fn read_text(path: &Path, bytes_max: u64, kind: Kind) -> Result<Strin
 ///
 /// # Errors
 /// A sentence that says what is wrong and what to do.
-pub(super) fn read(path: &Path, bytes_max: u64, kind: Kind) -> Result<Zeroizing<String>, String> {
+pub(super) fn read(path: &Path, bytes_max: u64, kind: FileKind) -> Result<Zeroizing<String>, String> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let opened = File::options().read(true).custom_flags(flags).open(path);
     let file = opened.map_err(|error| format!("it cannot be opened: {error}"))?;
@@ -50,12 +50,14 @@ pub(super) fn read(path: &Path, bytes_max: u64, kind: Kind) -> Result<Zeroizing<
     Ok(text)
 }
 
-fn check_mode(mode: u32, kind: Kind) -> Result<(), String> {
+fn check_mode(mode: u32, kind: FileKind) -> Result<(), String> {
     if mode & 0o022 != 0 {
         return Err("others can write to it; run `chmod go-w` on it".to_owned());
     }
     match kind {
-        Kind::Secret if mode & 0o007 != 0 => Err("others can read it; run `chmod o-rwx` on it".to_owned()),
-        Kind::Secret | Kind::Policy => Ok(()),
+        FileKind::Secret if mode & 0o007 != 0 => {
+            Err("others can read it; run `chmod o-rwx` on it".to_owned())
+        }
+        FileKind::Secret | FileKind::Policy => Ok(()),
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct Section<'d> {
 impl<'p> Document<'p> {
     /// Reads a file that nobody else may write to. Notes what is wrong with its mode or its syntax.
     pub(super) fn read(path: &Path, problems: &'p ConfigError) -> Option<Self> {
-        match modes::read_text(path, CONFIG_BYTES_MAX, modes::Kind::Policy) {
+        match modes::read_text(path, CONFIG_BYTES_MAX, modes::FileKind::Policy) {
             Ok(text) => Self::parse(path, &text, problems),
             Err(why) => {
                 problems.file(path, why);

@@ -87,7 +87,7 @@ fn source(document: &Document<'_>, section: &Section<'_>) -> Option<SecretSource
 }
 
 fn from_file(path: &Path) -> Result<Zeroizing<String>, String> {
-    modes::read(path, SECRET_BYTES_MAX, modes::Kind::Secret)
+    modes::read(path, SECRET_BYTES_MAX, modes::FileKind::Secret)
         .map_err(|why| format!("{}: {why}", path.display()))
 }
 

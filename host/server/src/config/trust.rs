@@ -9,13 +9,13 @@ use toolgate_policy::limits::load::{
 };
 use toolgate_policy::load::TrustPolicy;
 use toolgate_policy::load::identity::Identity;
-use toolgate_policy::load::role::{Pattern, Role, Rule};
+use toolgate_policy::load::role::{Pattern, Role, RoleRule};
 use toolgate_policy::load::signer::{Signer, UnixTime};
 use toolgate_policy::load::trust::Parts;
 use toolgate_runtime::signature::anchor::Anchor;
 use toolgate_runtime::signature::key_file::{self, KeyFile};
-use toolgate_runtime::signature::keyless::{KeylessSigner, TrustedRootError};
-use toolgate_runtime::spec::Trust;
+use toolgate_runtime::signature::keyless_signer::{KeylessSigner, TrustedRootError};
+use toolgate_runtime::spec::TrustSpec;
 use toolgate_runtime::state::lockfile::Lockfile;
 
 use super::modes;
@@ -24,7 +24,7 @@ use super::reader::{Document, Section};
 
 /// Whom to trust, with the files that say so.
 pub(super) struct TrustFiles {
-    pub(super) trust: Trust,
+    pub(super) trust: TrustSpec,
     pub(super) policy: PathBuf,
     pub(super) keys: Vec<PathBuf>,
 }
@@ -78,7 +78,7 @@ pub(crate) fn read_lock(path: &Path) -> Result<Lock, String> {
     let file = if absent {
         Lockfile::default()
     } else {
-        let text = modes::read_text(path, LOCK_BYTES_MAX, modes::Kind::Policy)?;
+        let text = modes::read_text(path, LOCK_BYTES_MAX, modes::FileKind::Policy)?;
         Lockfile::parse(&text).map_err(|error| error.to_string())?
     };
     Ok(Lock { path: path.to_owned(), file })
@@ -88,7 +88,7 @@ pub(crate) fn read_lock(path: &Path) -> Result<Lock, String> {
 ///
 /// # Errors
 /// Everything that is wrong.
-pub(crate) fn load(path: &Path) -> Result<Trust, ConfigError> {
+pub(crate) fn load(path: &Path) -> Result<TrustSpec, ConfigError> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let problems = ConfigError::default();
     match read_policy(&path, &problems) {
@@ -101,7 +101,7 @@ pub(crate) fn load(path: &Path) -> Result<Trust, ConfigError> {
 ///
 /// # Errors
 /// Everything that is wrong.
-pub(crate) fn load_text(path: &Path, text: &str) -> Result<Trust, ConfigError> {
+pub(crate) fn load_text(path: &Path, text: &str) -> Result<TrustSpec, ConfigError> {
     let problems = ConfigError::default();
     let document = Document::parse(path, text, &problems).ok_or_else(|| problems.take())?;
     match read_document(&document) {
@@ -167,7 +167,7 @@ fn read_document(document: &Document<'_>) -> Option<TrustFiles> {
         }
     };
     root.finish();
-    let trust = Trust { policy: policy?, anchors, sha256: document.sha256() };
+    let trust = TrustSpec { policy: policy?, anchors, sha256: document.sha256() };
     Some(TrustFiles { trust, policy: document.path().to_owned(), keys: files })
 }
 
@@ -233,7 +233,7 @@ fn read_file<T, E: std::fmt::Display>(
     read: impl FnOnce(&str) -> Result<T, E>,
 ) -> Option<T> {
     let path = document.relative(&section.required(key, example)?);
-    let text = modes::read_text(&path, CONFIG_BYTES_MAX, modes::Kind::Policy);
+    let text = modes::read_text(&path, CONFIG_BYTES_MAX, modes::FileKind::Policy);
     files.push(path.clone());
     let read = text.and_then(|text| read(&text).map_err(|error| error.to_string()));
     read.map_err(|why| section.wrong(key, format!("{}: {why}", path.display()))).ok()
@@ -253,7 +253,7 @@ fn roles(root: &Section<'_>) -> Vec<Role> {
     roles
 }
 
-fn rules(root: &Section<'_>) -> Vec<Rule> {
+fn rules(root: &Section<'_>) -> Vec<RoleRule> {
     let mut rules = Vec::new();
     for section in root.sections("rule", TRUST_RULES_MAX) {
         let plugin = section.required("plugin", "*").and_then(|plugin| {
@@ -262,7 +262,7 @@ fn rules(root: &Section<'_>) -> Vec<Rule> {
         let require = section.strings("require").unwrap_or_default();
         section.finish();
         if let Some(plugin) = plugin {
-            rules.push(Rule { plugin, require });
+            rules.push(RoleRule { plugin, require });
         }
     }
     rules

@@ -9,7 +9,7 @@ use rmcp::service::{Peer, SubscriptionContext};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::relay::Report;
+use toolgate_runtime::relay::ProgressReport;
 
 use super::inbound::{self, Conversation, Inbound};
 
@@ -41,7 +41,7 @@ pub(super) async fn modern(
 pub(super) async fn progress(
     peer: Peer<RoleServer>,
     token: ProgressToken,
-    mut reports: Receiver<Report>,
+    mut reports: Receiver<ProgressReport>,
     over: CancellationToken,
 ) {
     loop {

@@ -10,13 +10,13 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use toolgate_policy::limits::wire::{ENVELOPE_BYTES_MAX, ENVELOPE_NODES_MAX, JSON_DEPTH_MAX, JSON_NODES_MAX};
 use toolgate_runtime::call::request::Arguments;
-use toolgate_runtime::json::{Bounds, Json, JsonError};
-use toolgate_runtime::large::Admitted;
+use toolgate_runtime::json::{Json, JsonError, JsonLimits};
+use toolgate_runtime::large::LargeMessage;
 use toolgate_runtime::quota::QuotaError;
 
 use crate::mcp::MessageError;
 pub(crate) use malformed::Malformed;
-use shape::{Kind, ShapeError};
+use shape::{MessageKind, ShapeError};
 pub(crate) use skim::Skim;
 
 /// A message that may go on to the library.
@@ -83,7 +83,7 @@ impl Envelope {
             return Err(Malformed::not_json(&error.to_string(), skim.id()));
         }
         // As it is in the arguments: depth and place count from there.
-        let inner = Bounds { depth_max: JSON_DEPTH_MAX - 2, ..bounds(u64::MAX) };
+        let inner = JsonLimits { depth_max: JSON_DEPTH_MAX - 2, ..bounds(u64::MAX) };
         let arguments = skim.arguments().and_then(|range| text.get(range));
         let own = arguments.and_then(|arguments| Json::parse(arguments, inner).err());
         Self::call(&skim, &plain(own.as_ref().unwrap_or(error)))
@@ -118,9 +118,9 @@ impl Envelope {
         let kind = shape::kind(&message).map_err(wrong);
         let kind = kind.map_err(|error| error.unanswered_if(shape::is_answer(&message)))?;
         let (method, is_request) = match kind {
-            Kind::Request(method) => (Some(method.to_owned()), true),
-            Kind::Notification(method) => (Some(method.to_owned()), false),
-            Kind::Response => (None, false),
+            MessageKind::Request(method) => (Some(method.to_owned()), true),
+            MessageKind::Notification(method) => (Some(method.to_owned()), false),
+            MessageKind::Response => (None, false),
         };
         if let Some(method) = &method {
             let checked = shape::check_params(method, &message).map_err(wrong);
@@ -151,7 +151,7 @@ impl Envelope {
     pub(crate) fn take_arguments(
         &mut self,
         held_bytes: usize,
-        admitted: Option<Admitted>,
+        admitted: Option<LargeMessage>,
     ) -> Result<Option<Arguments>, QuotaError> {
         Ok(match (self.arguments.take(), admitted) {
             (None, _) => None,
@@ -162,9 +162,9 @@ impl Envelope {
     }
 }
 
-fn bounds(bytes_max: u64) -> Bounds {
+fn bounds(bytes_max: u64) -> JsonLimits {
     let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-    Bounds { bytes_max, depth_max: JSON_DEPTH_MAX, nodes_max: JSON_NODES_MAX }
+    JsonLimits { bytes_max, depth_max: JSON_DEPTH_MAX, nodes_max: JSON_NODES_MAX }
 }
 
 /// What is wrong with text that is JSON, and is not read.

@@ -38,7 +38,7 @@ use crate::config::{ServerConfig, WireLimits};
 use crate::mcp::Handler;
 use crate::notices::{Notices, Trouble};
 use body::Sent;
-use connections::{Accepted, Connection, Connections, peer_of};
+use connections::{AdmitResult, Connection, Connections, peer_of};
 use replies::{Reply, json, not_allowed, not_get, plain, type_text};
 use requests::Held;
 use sessions::Sessions;
@@ -147,7 +147,7 @@ impl HttpServer {
             self.0.notices.tell(Trouble::Connections, &peer);
             return;
         };
-        if accepted == Accepted::MadeRoom {
+        if accepted == AdmitResult::MadeRoom {
             self.0.notices.tell(Trouble::ConnectionMadeRoom, &peer);
         }
         let connection = Arc::new(connection);
@@ -170,7 +170,7 @@ impl HttpServer {
                     }
                 }
                 () = connection.cut() => tracing::debug!(%address, "a connection made room for another"),
-                () = late, if accepted == Accepted::Spare => {}
+                () = late, if accepted == AdmitResult::Spare => {}
             }
         });
     }

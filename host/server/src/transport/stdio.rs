@@ -24,7 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 use toolgate_policy::Principal;
 use toolgate_policy::limits::wire::{HANG_UP_END_MS, HANG_UP_MS, SMALL_MESSAGE_BYTES};
 use toolgate_runtime::call::request::Arguments;
-use toolgate_runtime::large::{Admitted, Large};
+use toolgate_runtime::large::{Large, LargeMessage};
 use toolgate_runtime::quota::{Quota, Taken};
 use toolgate_runtime::turns::Caller;
 
@@ -306,7 +306,7 @@ impl Reader {
 fn with_arguments(
     mut envelope: Envelope,
     held_bytes: usize,
-    admitted: Option<Admitted>,
+    admitted: Option<LargeMessage>,
 ) -> Result<(Envelope, Option<Arguments>), Malformed> {
     match envelope.take_arguments(held_bytes, admitted) {
         Ok(arguments) => Ok((envelope, arguments)),

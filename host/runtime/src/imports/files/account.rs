@@ -17,13 +17,13 @@ use toolgate_policy::capability::room::Usage;
 use super::count::{CountError, Id, count};
 
 /// All accounts of this process that are in use.
-static ACCOUNTS: Mutex<BTreeMap<Id, Weak<Account>>> = Mutex::new(BTreeMap::new());
+static ACCOUNTS: Mutex<BTreeMap<Id, Weak<FolderAccount>>> = Mutex::new(BTreeMap::new());
 
 /// Folders above a folder that are looked at to find those that hold it.
 const ABOVE_MAX: usize = 4_096;
 
 /// The account of one folder.
-pub(super) struct Account {
+pub(super) struct FolderAccount {
     id: Id,
     /// The folders that hold it.
     above: Vec<Id>,
@@ -55,7 +55,7 @@ struct OpenFile {
 }
 
 /// Entries that are about to be made, until this is dropped.
-pub(super) struct Coming(Vec<Arc<Account>>);
+pub(super) struct Coming(Vec<Arc<FolderAccount>>);
 
 impl Drop for Coming {
     fn drop(&mut self) {
@@ -69,7 +69,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Account {
+impl FolderAccount {
     /// The account of a folder, new or in use.
     ///
     /// # Errors

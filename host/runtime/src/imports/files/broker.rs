@@ -3,12 +3,10 @@
 
 mod execute;
 
-use std::collections::{HashMap, VecDeque};
 use std::os::unix::fs::FileExt as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::Mutex as Turn;
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::files::{Pass, Use};
 use toolgate_policy::limits::call::{
@@ -18,100 +16,22 @@ use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::filesystem::{Descriptor, OpenMode, WasiFilesystemCtx, WasiFilesystemCtxView};
 use wasmtime_wasi::p2::FsResult;
 
-use super::Prototype;
-use super::account::Account;
+use super::FilesPrototype;
+use super::account::FolderAccount;
+use super::open_files::{DirListing, FileReader, FileWriter, MountPath, Names, Open, OpenFiles, Thing};
 use super::quota::Growth;
-use super::request::{Code, FileRequest, FileResponse, Kind};
+use super::request::{Code, FileRequest, FileResponse};
 use crate::audit::record::CallTrace;
 use crate::imports::host_calls::Broker;
-use crate::meter::account::Hold;
 use crate::meter::{Meter, StopError};
 
-/// What one call has open.
-#[derive(Default)]
-pub(crate) struct State(Mutex<Things>);
-
-#[derive(Default)]
-struct Things {
-    by_number: HashMap<u32, Thing>,
-    last: u32,
-    /// What the guest opened, each with the mount it is below. Some may be closed by now.
-    open: Vec<(usize, Open)>,
-}
-
-/// Something that is open.
-#[derive(Clone)]
-pub(crate) enum Thing {
-    Descriptor(Descriptor, Place),
-    Input(Arc<Turn<Reader>>),
-    Output(Arc<Turn<Writer>>),
-    Listing(Arc<Mutex<Listing>>),
-}
-
-/// Where a descriptor leads: below which mount, and there to what.
-#[derive(Clone)]
-pub(crate) struct Place {
-    pub(super) mount: usize,
-    path: String,
-}
-
-/// A stream out of a file.
-pub(crate) struct Reader {
-    /// It was asked for when the stream was made.
-    _pass: Pass,
-    file: Arc<std::fs::File>,
-    at: u64,
-}
-
-/// A stream into one, from a place on or at its end.
-pub(crate) struct Writer {
-    growth: Growth,
-    file: Arc<std::fs::File>,
-    at: Option<u64>,
-}
-
-/// What is left of a listing. All of it counts as memory of the call until it is closed: what was handed on is held by whoever
-/// asked for it.
-pub(crate) struct Listing {
-    names: Names,
-    _hold: Hold,
-}
-
-type Names = VecDeque<Result<(Kind, String), Code>>;
-
-/// What counts as open for as long as anything holds it: a descriptor, or a stream that was made of one.
-enum Open {
-    Coming(Weak<()>),
-    There(Weak<std::fs::File>),
-}
-
-impl Open {
-    fn is_held(&self) -> bool {
-        match self {
-            Self::Coming(opening) => opening.strong_count() > 0,
-            Self::There(file) => file.strong_count() > 0,
-        }
-    }
-}
-
 /// What may be opened, and counts as open from now on until this is dropped.
-pub(super) struct Opening {
-    pub(super) place: Place,
+pub(super) struct PendingOpen {
+    pub(super) place: MountPath,
     /// What making it needs if it is not there.
     pub(super) growth: Option<Growth>,
     pub(super) pass: Pass,
     _coming: Arc<()>,
-}
-
-impl State {
-    fn lock(&self) -> MutexGuard<'_, Things> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes away what is open under a number, if anything is. Dropping it may wait.
-    pub(crate) fn let_go(&self, number: u32) -> Option<Thing> {
-        self.lock().by_number.remove(&number)
-    }
 }
 
 impl Broker {
@@ -129,8 +49,8 @@ impl Broker {
 /// What one use works on.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
-    pub(super) folders: &'a Prototype,
-    state: &'a State,
+    pub(super) folders: &'a FilesPrototype,
+    state: &'a OpenFiles,
     notes: &'a CallTrace,
     pub(super) meter: &'a Meter,
 }
@@ -194,10 +114,10 @@ impl View<'_> {
     }
 
     /// What is open under a number. The granted folders have the first, and are always there.
-    pub(super) fn descriptor(self, number: u32) -> Result<(Descriptor, Place), Code> {
+    pub(super) fn descriptor(self, number: u32) -> Result<(Descriptor, MountPath), Code> {
         let mount = usize::try_from(number).unwrap_or(usize::MAX);
         if let Some(root) = self.folders.roots.get(mount) {
-            return Ok((root.clone(), Place { mount, path: String::new() }));
+            return Ok((root.clone(), MountPath { mount, path: String::new() }));
         }
         match self.thing(number)? {
             Thing::Descriptor(descriptor, place) => Ok((descriptor, place)),
@@ -264,13 +184,13 @@ impl<'a> View<'a> {
     }
 
     /// A place as the guest sees it.
-    fn told(self, place: &Place, path: Option<&str>) -> String {
+    fn told(self, place: &MountPath, path: Option<&str>) -> String {
         let guest = self.folders.grant.mounts().get(place.mount).map_or("", |mount| mount.guest.as_str());
         join(&join(guest, &place.path), path.unwrap_or_default())
     }
 
     /// The account of a granted folder.
-    pub(super) fn account(self, mount: usize) -> Result<&'a Arc<Account>, Code> {
+    pub(super) fn account(self, mount: usize) -> Result<&'a Arc<FolderAccount>, Code> {
         self.folders.accounts.get(mount).and_then(Option::as_ref).ok_or(Code::ReadOnly)
     }
 
@@ -315,13 +235,19 @@ impl<'a> View<'a> {
 
     /// Asks to open `path` below a descriptor, and says where that will lead. It counts as open from here on: by WASI 0.3
     /// several are on their way at once.
-    pub(super) fn ask_open(self, fd: u32, path: &str, changes: bool, folder: bool) -> Result<Opening, Code> {
+    pub(super) fn ask_open(
+        self,
+        fd: u32,
+        path: &str,
+        changes: bool,
+        folder: bool,
+    ) -> Result<PendingOpen, Code> {
         self.meter.charge(OPEN_FUEL);
         let wanted = if changes { Use::Write } else { Use::Read };
         let pass =
             if folder { self.ask_folder(fd, path, wanted) } else { self.ask_at(fd, Some(path), wanted) }?;
         let (_, from) = self.descriptor(fd)?;
-        let mut place = Place { mount: from.mount, path: join(&from.path, path) };
+        let mut place = MountPath { mount: from.mount, path: join(&from.path, path) };
         // It is for the record alone, which keeps less. Folder in folder it would grow without end.
         place.path.truncate(place.path.floor_char_boundary(FILES_PATH_BYTES_MAX));
         let growth = if changes { Some(self.growth(pass.clone(), fd, Some(path))?) } else { None };
@@ -335,17 +261,17 @@ impl<'a> View<'a> {
         }
         let coming = Arc::new(());
         open.push((place.mount, Open::Coming(Arc::downgrade(&coming))));
-        Ok(Opening { place, growth, pass, _coming: coming })
+        Ok(PendingOpen { place, growth, pass, _coming: coming })
     }
 }
 
-impl Reader {
+impl FileReader {
     pub(super) fn new(pass: Pass, file: Arc<std::fs::File>, at: u64) -> Self {
         Self { _pass: pass, file, at }
     }
 
     /// The next bytes, at most so many. None: it is at its end.
-    pub(super) async fn next(&mut self, bytes: u64, folders: &Prototype) -> Result<Vec<u8>, Code> {
+    pub(super) async fn next(&mut self, bytes: u64, folders: &FilesPrototype) -> Result<Vec<u8>, Code> {
         let (file, at) = (Arc::clone(&self.file), self.at);
         let read = folders.threads.spawn(move || {
             let mut read = vec![0; bytes.min(STREAM_BYTES_MAX) as usize];
@@ -365,7 +291,7 @@ impl Reader {
     }
 }
 
-impl Writer {
+impl FileWriter {
     pub(super) fn new(growth: Growth, file: Arc<std::fs::File>, at: Option<u64>) -> Self {
         Self { growth, file, at }
     }

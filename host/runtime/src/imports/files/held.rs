@@ -10,44 +10,44 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::request::{
     Code, DescriptorFlags, DescriptorOp, FileRequest, FileResponse, Kind, OpenOp, Stat, StreamOp,
 };
+use crate::imports::blob::ByteBlob;
 use crate::imports::host_calls::HostCalls;
-use crate::imports::host_calls::protocol::ByteBlob;
 
 /// What one call holds.
-pub(crate) struct State {
+pub(crate) struct FilesCtx {
     pub(super) way: Way,
     /// What it opened, by number.
-    pub(super) held: HashMap<u32, Arc<Held>>,
+    pub(super) held: HashMap<u32, Arc<OpenHandle>>,
     /// Its listings by WASI 0.2, with the names that have come.
-    pub(super) listings: HashMap<u32, Listing>,
+    pub(super) listings: HashMap<u32, GuestListing>,
     _over: DropGuard,
 }
 
 /// A listing, and what has come of it.
-pub(super) struct Listing {
-    pub(super) held: Held,
+pub(super) struct GuestListing {
+    pub(super) held: OpenHandle,
     pub(super) names: VecDeque<(Kind, String)>,
 }
 
 /// Something that is open until this is dropped.
-pub(super) struct Held {
+pub(super) struct OpenHandle {
     number: u32,
     outside: HostCalls,
 }
 
-impl Held {
+impl OpenHandle {
     pub(super) fn number(&self) -> u32 {
         self.number
     }
 }
 
-impl Drop for Held {
+impl Drop for OpenHandle {
     fn drop(&mut self) {
         self.outside.let_go(self.number);
     }
 }
 
-impl State {
+impl FilesCtx {
     pub(crate) fn new(outside: &HostCalls) -> Self {
         let over = CancellationToken::new();
         let way = Way { outside: outside.clone(), over: over.clone() };
@@ -55,12 +55,12 @@ impl State {
     }
 
     /// What keeps a descriptor open. Nothing, if it is a granted folder, which always is.
-    pub(super) fn keeping(&self, number: u32) -> Option<Arc<Held>> {
+    pub(super) fn keeping(&self, number: u32) -> Option<Arc<OpenHandle>> {
         self.held.get(&number).cloned()
     }
 
     /// Remembers what was opened, and says its number.
-    pub(super) fn opened(&mut self, held: Held) -> u32 {
+    pub(super) fn opened(&mut self, held: OpenHandle) -> u32 {
         let number = held.number;
         self.held.insert(number, Arc::new(held));
         number
@@ -69,8 +69,8 @@ impl State {
 
 /// Something that is being opened.
 pub(super) enum Begun {
-    Done(Result<Held, Code>),
-    UnderWay(JoinHandle<Result<Held, Code>>),
+    Done(Result<OpenHandle, Code>),
+    UnderWay(JoinHandle<Result<OpenHandle, Code>>),
 }
 
 /// How a call asks for something.
@@ -96,7 +96,7 @@ macro_rules! came {
 impl Way {
     /// Begins to open something, which may be done at once. If it is not it goes on as long as the call lasts: what nobody waits
     /// for any more is let go of. Until then `of` is kept open.
-    pub(super) fn begin(&self, act: FileRequest, of: Option<Arc<Held>>) -> Begun {
+    pub(super) fn begin(&self, act: FileRequest, of: Option<Arc<OpenHandle>>) -> Begun {
         let mut making = Box::pin(self.clone().making(act, of));
         match (&mut making).now_or_never() {
             Some(made) => Begun::Done(made),
@@ -104,17 +104,17 @@ impl Way {
         }
     }
 
-    async fn making(self, act: FileRequest, of: Option<Arc<Held>>) -> Result<Held, Code> {
+    async fn making(self, act: FileRequest, of: Option<Arc<OpenHandle>>) -> Result<OpenHandle, Code> {
         let made = self.over.run_until_cancelled(self.outside.file(act)).await;
         drop(of);
         match made.unwrap_or(Err(Code::Interrupted))? {
-            FileResponse::Made(number) => Ok(Held { number, outside: self.outside.clone() }),
+            FileResponse::Made(number) => Ok(OpenHandle { number, outside: self.outside.clone() }),
             _ => Err(Code::Io),
         }
     }
 
     /// Opens something.
-    pub(super) async fn make(&self, make: OpenOp) -> Result<Held, Code> {
+    pub(super) async fn make(&self, make: OpenOp) -> Result<OpenHandle, Code> {
         match self.begin(FileRequest::Make(make), None) {
             Begun::Done(made) => made,
             Begun::UnderWay(making) => making.await.unwrap_or(Err(Code::Interrupted)),

@@ -11,7 +11,7 @@ use wasmtime_wasi::p2::bindings::filesystem::{preopens, types as t};
 use wasmtime_wasi::p2::{FsError, FsResult};
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
-use super::held::Listing;
+use super::held::GuestListing;
 use super::request::{Code, DescriptorOp, FileRequest, OpenOp, PathOp, TwoPathOp};
 use super::{Fd, Files, View, view};
 use crate::imports::Ctx;
@@ -128,7 +128,7 @@ impl t::HostDescriptor for View<'_> {
     async fn read_directory(&mut self, fd: Fd) -> FsResult<Resource<t::DirectoryEntryStream>> {
         let held = self.files.way.make(OpenOp::Listing { folder: fd.rep() }).await?;
         let number = held.number();
-        self.files.listings.insert(number, Listing { held, names: VecDeque::new() });
+        self.files.listings.insert(number, GuestListing { held, names: VecDeque::new() });
         Ok(Resource::new_own(number))
     }
 

@@ -14,7 +14,7 @@ use toolgate_policy::capability::files::Pass;
 use toolgate_policy::capability::room::{Quota, QuotaExceededError, Usage};
 use toolgate_policy::limits::call::COUNT_FUEL;
 
-use super::account::{Account, Coming};
+use super::account::{Coming, FolderAccount};
 use super::count::CountError;
 use super::threads::Threads;
 use crate::audit::record::CallTrace;
@@ -23,7 +23,7 @@ use crate::meter::Meter;
 /// A guest that is about to make a folder grow. Made where the pass for it is.
 #[derive(Clone)]
 pub(super) struct Growth {
-    pub(super) account: Arc<Account>,
+    pub(super) account: Arc<FolderAccount>,
     pub(super) threads: Arc<Threads>,
     pub(super) pass: Pass,
     pub(super) meter: Meter,
@@ -65,7 +65,7 @@ enum Change {
 ///
 /// # Errors
 /// Why it may not grow now: it holds more than it may, or cannot be counted.
-pub(super) fn check(account: &Account, room: &Quota) -> Result<(), GrowthError> {
+pub(super) fn check(account: &FolderAccount, room: &Quota) -> Result<(), GrowthError> {
     // Whoever has them is using the folder, and counts it when that is needed.
     let (Some(_turn), Some(still)) = (account.turn_now(), account.still_now()) else { return Ok(()) };
     let held = account.recount(room.entries_max(), &still)?;
@@ -87,7 +87,7 @@ impl Change {
     }
 
     /// Makes the change. What is cut off gives its room back.
-    fn make(&self, account: &Arc<Account>) -> io::Result<Option<Coming>> {
+    fn make(&self, account: &Arc<FolderAccount>) -> io::Result<Option<Coming>> {
         match self {
             Self::Enter => Ok(Some(account.coming())),
             Self::Write { file, at, bytes } => {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use toolgate_policy::limits::call::FILES_PATH_BYTES_MAX;
 
 pub(crate) use super::wasi_convert::{Advice, Code, DescriptorFlags, Kind, OpenFlags, PathFlags, Stat, Time};
-use crate::imports::host_calls::protocol::ByteBlob;
+use crate::imports::blob::ByteBlob;
 
 /// What is wanted.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub(crate) enum OpenOp {
     Listing { folder: u32 },
 }
 
-/// See [`Act::Of`].
+/// See [`FileRequest::Of`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum DescriptorOp {
     Stat,
@@ -53,7 +53,7 @@ pub(crate) enum DescriptorOp {
     Write { at: u64, bytes: ByteBlob },
 }
 
-/// See [`Act::At`].
+/// See [`FileRequest::At`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum PathOp {
     Stat(PathFlags),
@@ -71,14 +71,14 @@ pub(crate) enum PathOp {
     },
 }
 
-/// See [`Act::Between`].
+/// See [`FileRequest::Between`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum TwoPathOp {
     Move,
     Link(PathFlags),
 }
 
-/// See [`Act::Stream`].
+/// See [`FileRequest::Stream`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum StreamOp {
     /// At most so many bytes more. None: it is at its end.

@@ -1,18 +1,16 @@
 //! What is said between an import and its power where a pipe lies between them, as bytes. Each end reads what the other says
 //! as a stranger's; what is too long for the listener is not said.
 
-use std::fmt;
-use std::marker::PhantomData;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
 use toolgate_policy::limits::call::{HTTP_ASK_BYTES_MAX, STREAM_BYTES_MAX};
-use toolgate_policy::limits::keyvalue::{KEYVALUE_EACH_BYTES, KEYVALUE_USE_BYTES_MAX};
+use toolgate_policy::limits::keyvalue::KEYVALUE_USE_BYTES_MAX;
 use toolgate_policy::limits::load::WORKER_WORD_BYTES;
 
 use crate::egress::EgressError;
+use crate::imports::blob::ByteBlob;
 use crate::imports::files::request as file;
 use crate::imports::keyvalue::request::{KeyvalueFault, KeyvalueRequest, KeyvalueResponse};
 use crate::imports::sockets::request as sockets;
@@ -109,15 +107,6 @@ pub(crate) enum BodyPart {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct HeaderFields(Vec<(String, ByteBlob)>);
 
-/// Keys, or entries: no more than one use of a store brings, so that a few bytes do not become many in memory.
-#[derive(Debug, Serialize)]
-#[serde(transparent)]
-pub(crate) struct BoundedVec<T>(pub(crate) Vec<T>);
-
-/// Bytes, written as such.
-#[derive(Debug)]
-pub(crate) struct ByteBlob(pub(crate) Vec<u8>);
-
 impl HostRequest {
     /// The exchange that it is about, unless it begins one.
     pub(crate) const fn exchange(&self) -> Option<u64> {
@@ -172,66 +161,5 @@ impl TryFrom<HeaderFields> for HeaderMap {
             headers.try_append(HeaderName::try_from(name)?, HeaderValue::try_from(value)?)?;
         }
         Ok(headers)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for BoundedVec<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Visitor<T> {
-            type Value = BoundedVec<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("not too many")
-            }
-
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<BoundedVec<T>, A::Error> {
-                let mut many = Vec::new();
-                while let Some(one) = seq.next_element()? {
-                    if many.len() as u64 >= KEYVALUE_USE_BYTES_MAX / KEYVALUE_EACH_BYTES {
-                        return Err(de::Error::custom("too many"));
-                    }
-                    many.push(one);
-                }
-                Ok(BoundedVec(many))
-            }
-        }
-        deserializer.deserialize_seq(Visitor(PhantomData))
-    }
-}
-
-impl From<&[u8]> for ByteBlob {
-    fn from(bytes: &[u8]) -> Self {
-        Self(bytes.to_vec())
-    }
-}
-
-impl From<ByteBlob> for Bytes {
-    fn from(ByteBlob(bytes): ByteBlob) -> Self {
-        bytes.into()
-    }
-}
-
-impl Serialize for ByteBlob {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for ByteBlob {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = ByteBlob;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("bytes")
-            }
-
-            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<ByteBlob, E> {
-                Ok(bytes.into())
-            }
-        }
-        deserializer.deserialize_bytes(Visitor)
     }
 }

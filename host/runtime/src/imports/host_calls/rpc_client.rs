@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use toolgate_policy::limits::call::{FILES_THREADS, SOCKETS_OPENING_MAX, STREAM_BYTES_MAX};
 
 use super::protocol::{BodyPart, HostRequest, HostResponse, RequestHead, ResponseHead, decode, encode};
-use crate::egress::{Arriving, EgressError, Timeouts};
+use crate::egress::{EgressError, ResponseBody, Timeouts};
 use crate::imports::files::request as file;
 use crate::imports::keyvalue::request::{KeyvalueFault, KeyvalueRequest, KeyvalueResponse};
 use crate::meter::{Meter, StopError};
@@ -153,7 +153,7 @@ impl RpcClient {
         self: Arc<Self>,
         request: Request<B>,
         timeouts: Timeouts,
-    ) -> Result<Response<Arriving>, EgressError>
+    ) -> Result<Response<ResponseBody>, EgressError>
     where
         B: Body<Data = Bytes, Error: Into<EgressError>> + Send + Unpin + 'static,
     {

@@ -1,14 +1,11 @@
-//! A use of the plugin's store, as it is asked for: paid for, asked of the grant, noted, done.
+//! A use of the plugin's store, as it is asked for, and what comes of it.
 
 use serde::{Deserialize, Serialize};
-use toolgate_policy::capability::attempt::{Attempt, Judged};
-use toolgate_policy::capability::keyvalue::{KeyvalueDeniedError, Pass};
 use toolgate_policy::limits::keyvalue::{
     KEYVALUE_EACH_BYTES, KEYVALUE_READ_FUEL, KEYVALUE_USE_BYTES_MAX, KEYVALUE_WRITE_FUEL,
 };
 
-use crate::imports::host_calls::Broker;
-use crate::imports::host_calls::protocol::{BoundedVec, ByteBlob};
+use crate::imports::blob::{BoundedVec, ByteBlob};
 use crate::state::keyvalue::KeyvalueError;
 
 /// What is wanted of the store.
@@ -62,7 +59,7 @@ impl KeyvalueRequest {
     /// Whether it brings no more than one use may.
     ///
     /// # Errors
-    /// [`Refused::Other`].
+    /// [`KeyvalueFault::Other`].
     pub(crate) fn check(&self) -> Result<(), KeyvalueFault> {
         let bytes: u64 = match self {
             Self::Open { bucket: one } | Self::Exists { key: one, .. } | Self::Increment { key: one, .. } => {
@@ -87,7 +84,7 @@ impl KeyvalueRequest {
     }
 
     /// What it costs before anything is done.
-    fn fuel(&self) -> u64 {
+    pub(super) fn fuel(&self) -> u64 {
         // The first of several costs what one costs.
         let more = |entries: usize| KEYVALUE_READ_FUEL.saturating_mul(entries.saturating_sub(1) as u64);
         match self {
@@ -101,73 +98,5 @@ impl KeyvalueRequest {
             }
             Self::Increment { .. } => KEYVALUE_WRITE_FUEL,
         }
-    }
-}
-
-impl Broker {
-    /// Does something with the plugin's store, if it has one.
-    ///
-    /// # Errors
-    /// [`Refused`].
-    pub(crate) async fn act(&self, act: KeyvalueRequest) -> Result<KeyvalueResponse, KeyvalueFault> {
-        self.meter.charge(act.fuel());
-        let pass = self.ask_store().map_err(|KeyvalueDeniedError| KeyvalueFault::Denied)?;
-        let store = self.powers.store.as_ref().ok_or(KeyvalueFault::Denied)?;
-        Ok(match act {
-            KeyvalueRequest::Open { bucket } => {
-                self.fits(pass, [(bucket.as_str(), 0)])?;
-                KeyvalueResponse::Done
-            }
-            KeyvalueRequest::Get { bucket, keys: BoundedVec(keys) } => {
-                let found = store.get(&bucket, keys).await?;
-                let bytes = found.iter().flatten().map(|(key, value)| (key.len() + value.len()) as u64);
-                self.meter.charge(bytes.sum());
-                let told = |(key, value)| (key, ByteBlob(value));
-                KeyvalueResponse::Values(found.into_iter().map(|entry| entry.map(told)).collect())
-            }
-            KeyvalueRequest::Set { bucket, entries: BoundedVec(entries) } => {
-                self.fits(pass, entries.iter().map(|(key, ByteBlob(value))| (key.as_str(), value.len())))?;
-                let entries = entries.into_iter().map(|(key, ByteBlob(value))| (key, value)).collect();
-                store.set(pass, &bucket, entries).await?;
-                KeyvalueResponse::Done
-            }
-            KeyvalueRequest::Delete { bucket, keys: BoundedVec(keys) } => {
-                store.delete(pass, &bucket, keys).await?;
-                KeyvalueResponse::Done
-            }
-            KeyvalueRequest::Exists { bucket, key } => {
-                KeyvalueResponse::There(store.exists(&bucket, key).await?)
-            }
-            KeyvalueRequest::Keys { bucket, cursor } => {
-                let page = store.keys(&bucket, cursor).await?;
-                self.meter.charge(page.keys.iter().map(|key| key.len() as u64).sum());
-                KeyvalueResponse::Page { keys: page.keys, cursor: page.cursor }
-            }
-            KeyvalueRequest::Increment { bucket, key, by } => {
-                self.fits(pass, [(key.as_str(), 0)])?;
-                KeyvalueResponse::Number(store.increment(pass, &bucket, key, by).await?)
-            }
-        })
-    }
-
-    /// Asks for a use of the store, and notes it.
-    fn ask_store(&self) -> Result<Pass, KeyvalueDeniedError> {
-        let allowed = self.powers.keyvalue.allow();
-        let judged = if allowed.is_ok() { Judged::Allowed } else { Judged::Refused };
-        self.notes.attempt(Attempt::Keyvalue, judged);
-        allowed
-    }
-
-    /// Whether these entries may be at all.
-    fn fits<'e>(
-        &self,
-        pass: Pass,
-        entries: impl IntoIterator<Item = (&'e str, usize)>,
-    ) -> Result<(), KeyvalueError> {
-        for (key, value) in entries {
-            self.meter.charge((key.len() + value) as u64);
-            pass.entry(key.len(), value)?;
-        }
-        Ok(())
     }
 }

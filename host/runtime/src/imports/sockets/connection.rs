@@ -1,7 +1,6 @@
 //! A TCP socket: fresh, then connected once, then two directions and options. It never listens. Whether it may connect to an address
 //! is not decided here.
 
-use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use rustix::net::{Shutdown, shutdown, sockopt};
 use tokio::net::{TcpSocket, TcpStream};
 use wasmtime_wasi::p3::bindings::sockets::types::{ErrorCode, IpAddressFamily};
 
-use super::datagram::of_family;
+use super::convert::{of_family, to_error_code};
 
 /// One socket. It is used for one connection: where that fails, another is opened, and counted.
 pub(super) struct Socket {
@@ -141,15 +140,6 @@ impl Socket {
     fn check(&self, address: SocketAddr) -> Answer<()> {
         let fits = of_family(self.family, address);
         if fits { Ok(()) } else { Err(ErrorCode::InvalidArgument) }
-    }
-}
-
-/// The error of WASI for an error of the system.
-pub(super) fn to_error_code(error: impl Into<io::Error>) -> ErrorCode {
-    let error = error.into();
-    match error.kind() {
-        io::ErrorKind::BrokenPipe => ErrorCode::ConnectionBroken,
-        _ => error.into(),
     }
 }
 

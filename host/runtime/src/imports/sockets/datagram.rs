@@ -1,7 +1,7 @@
 //! A UDP socket. The broker is asked before each datagram that leaves; those of strangers are dropped.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +12,7 @@ use toolgate_policy::capability::sockets::Protocol;
 use wasmtime_wasi::p3::bindings::sockets::types::{ErrorCode, IpAddressFamily};
 
 use super::broker::SocketBroker;
-use super::connection::to_error_code;
+use super::convert::{fits, leads, to_error_code};
 
 /// The longest there can be.
 const DATAGRAM_BYTES_MAX: usize = u16::MAX as usize;
@@ -166,30 +166,4 @@ impl UdpEndpoint {
     fn leads(&self, address: SocketAddr) -> bool {
         self.fits(address) && leads(address)
     }
-}
-
-/// Whether an address is of a family, by any name.
-pub(super) fn of_family(family: IpAddressFamily, address: SocketAddr) -> bool {
-    match family {
-        IpAddressFamily::Ipv4 => address.is_ipv4(),
-        IpAddressFamily::Ipv6 => address.is_ipv6(),
-    }
-}
-
-/// The same, but one of IPv4 by a name in IPv6 is of neither.
-pub(super) fn fits(family: IpAddressFamily, address: SocketAddr) -> bool {
-    match (family, address.ip()) {
-        (IpAddressFamily::Ipv4, IpAddr::V4(_)) => true,
-        (IpAddressFamily::Ipv6, IpAddr::V6(ip)) => {
-            let of_its_own = ip == Ipv6Addr::UNSPECIFIED || ip == Ipv6Addr::LOCALHOST;
-            of_its_own || ip.to_ipv4().is_none()
-        }
-        (IpAddressFamily::Ipv4 | IpAddressFamily::Ipv6, _) => false,
-    }
-}
-
-/// Whether an address names a place at all.
-pub(super) fn leads(address: SocketAddr) -> bool {
-    let ip = address.ip().to_canonical();
-    ip != IpAddr::V4(Ipv4Addr::UNSPECIFIED) && ip != IpAddr::V6(Ipv6Addr::UNSPECIFIED) && address.port() != 0
 }

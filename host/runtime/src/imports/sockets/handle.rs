@@ -89,7 +89,7 @@ impl SocketHandle {
     /// Opens a socket in this process.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`SocketFault`].
     pub(super) async fn here(broker: &Arc<SocketBroker>, kind: SocketKind) -> Result<Arc<Self>, SocketFault> {
         let held = Arc::new(OpenSocket::default());
         broker.act(SocketRequest::Open(kind), Some(&held)).await?;
@@ -99,7 +99,7 @@ impl SocketHandle {
     /// Has a socket opened over there.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`SocketFault`].
     pub(super) async fn afar(afar: &Arc<RpcClient>, kind: SocketKind) -> Result<Arc<Self>, SocketFault> {
         let turn = Arc::clone(&afar.opening).acquire_owned().await.ok();
         let (number, answer) = afar

@@ -12,12 +12,13 @@ use toolgate_policy::limits::call::STREAM_BYTES_MAX;
 use wasmtime_wasi::p3::bindings::sockets::types::ErrorCode;
 
 use super::broker::{NoAddress, SocketBroker};
-use super::connection::{Half, Socket, to_error_code};
+use super::connection::{Half, Socket};
+use super::convert::to_error_code;
 use super::datagram::UdpEndpoint;
 use super::request::{
     Direction, SocketFault, SocketKind, SocketOp, SocketOption, SocketRequest, SocketResponse,
 };
-use crate::imports::host_calls::protocol::ByteBlob;
+use crate::imports::blob::ByteBlob;
 use crate::meter::StopError;
 use crate::socket::acknowledge;
 
@@ -57,7 +58,7 @@ impl SocketBroker {
     /// Does something with a socket, until that is closed. What was said before it was closed leaves, as far as it can at once.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`SocketFault`].
     pub(super) async fn until_closed(
         &self,
         wanted: SocketOp,
@@ -73,7 +74,7 @@ impl SocketBroker {
     /// Does what is asked for, as far as it may be done. `held`: what it is about, unless it is about a name.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`SocketFault`].
     pub(crate) async fn act(
         &self,
         act: SocketRequest,

@@ -7,7 +7,7 @@ use rustix::net::sockopt;
 use serde::{Deserialize, Serialize};
 use wasmtime_wasi::p3::bindings::sockets::types::{ErrorCode, IpAddressFamily};
 
-use super::connection::to_error_code;
+use super::convert::to_error_code;
 
 /// An option. Each is told as a number: a switch as 0 or 1, a time in nanoseconds.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use wasmtime_wasi::p2::bindings::sockets::network::ErrorCode as Told2;
 use wasmtime_wasi::p3::bindings::sockets::types::{ErrorCode, IpAddressFamily};
 
 pub(crate) use super::option::SocketOption;
-use crate::imports::host_calls::protocol::ByteBlob;
+use crate::imports::blob::ByteBlob;
 
 /// What is wanted.
 #[derive(Debug, Serialize, Deserialize)]

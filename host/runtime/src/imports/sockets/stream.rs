@@ -14,11 +14,12 @@ use wasmtime_wasi_io::streams::{InputStream, OutputStream, StreamError, StreamRe
 
 use super::handle::{Flight, SocketHandle};
 use super::request::{Direction, SocketFault, SocketOp, SocketResponse};
-use crate::imports::host_calls::protocol::{ByteBlob, HostResponse};
+use crate::imports::blob::ByteBlob;
+use crate::imports::host_calls::protocol::HostResponse;
 
 /// What comes. No more is asked for than its guest reads: what has come counts.
 #[derive(Clone)]
-pub(super) struct Reader(Arc<Mutex<Reading>>);
+pub(super) struct SocketReader(Arc<Mutex<Reading>>);
 
 struct Reading {
     plug: Arc<SocketHandle>,
@@ -47,7 +48,7 @@ impl From<Over> for StreamError {
     }
 }
 
-impl Reader {
+impl SocketReader {
     pub(super) fn new(plug: &Arc<SocketHandle>) -> Self {
         let plug = Arc::clone(plug);
         let (come, asked, over) = (Bytes::new(), None, None);
@@ -119,7 +120,7 @@ impl Reading {
 }
 
 #[async_trait]
-impl Pollable for Reader {
+impl Pollable for SocketReader {
     async fn ready(&mut self) {
         std::future::poll_fn(|cx| {
             let mut reading = self.lock();
@@ -135,7 +136,7 @@ impl Pollable for Reader {
 }
 
 #[async_trait]
-impl InputStream for Reader {
+impl InputStream for SocketReader {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
         self.lock().read(size)
     }
@@ -158,7 +159,7 @@ impl InputStream for Reader {
 
 /// What is sent: one piece at a time, the next when that one has left.
 #[derive(Clone)]
-pub(super) struct Writer(Arc<Mutex<Writing>>);
+pub(super) struct SocketWriter(Arc<Mutex<Writing>>);
 
 struct Writing {
     plug: Arc<SocketHandle>,
@@ -168,7 +169,7 @@ struct Writing {
     shut: bool,
 }
 
-impl Writer {
+impl SocketWriter {
     pub(super) fn new(plug: &Arc<SocketHandle>) -> Self {
         let plug = Arc::clone(plug);
         Self(Arc::new(Mutex::new(Writing { plug, asked: None, permit: 0, over: None, shut: false })))
@@ -217,14 +218,14 @@ impl Writing {
 }
 
 #[async_trait]
-impl Pollable for Writer {
+impl Pollable for SocketWriter {
     async fn ready(&mut self) {
         std::future::poll_fn(|cx| self.lock().poll(cx)).await;
     }
 }
 
 #[async_trait]
-impl OutputStream for Writer {
+impl OutputStream for SocketWriter {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         let mut writing = self.lock();
         writing.goes_on()?;

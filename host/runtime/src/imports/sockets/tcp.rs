@@ -10,10 +10,10 @@ use wasmtime_wasi_io::async_trait;
 use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
-use super::datagram::{fits, leads};
+use super::convert::{fits, leads};
 use super::handle::{Later, SocketHandle, came};
 use super::request::{SocketKind, SocketOp, SocketOption, SocketResponse};
-use super::stream::{Reader, Writer};
+use super::stream::{SocketReader, SocketWriter};
 use super::{View, ours, to_socket_error};
 use crate::bindings::sockets::tcp::{self, ShutdownType, TcpSocket};
 use crate::bindings::sockets::tcp_create_socket;
@@ -22,7 +22,7 @@ use crate::bindings::sockets::tcp_create_socket;
 struct Tcp {
     plug: Arc<SocketHandle>,
     state: State,
-    streams: Option<(Reader, Writer)>,
+    streams: Option<(SocketReader, SocketWriter)>,
 }
 
 enum State {
@@ -139,7 +139,7 @@ impl tcp::HostTcpSocket for View<'_> {
             }
             Ok(connected) => came!(connected, SocketResponse::Done => ()).map_err(to_socket_error)?,
         }
-        let (reader, writer) = (Reader::new(&socket.plug), Writer::new(&socket.plug));
+        let (reader, writer) = (SocketReader::new(&socket.plug), SocketWriter::new(&socket.plug));
         socket.streams = Some((reader.clone(), writer.clone()));
         let (input, output): (DynInputStream, DynOutputStream) = (Box::new(reader), Box::new(writer));
         let this = ours::<_, Tcp>(&handle);

@@ -18,7 +18,7 @@ use crate::bindings::sockets::udp::{
     self, IncomingDatagram, IncomingDatagramStream, OutgoingDatagram, OutgoingDatagramStream, UdpSocket,
 };
 use crate::bindings::sockets::udp_create_socket;
-use crate::imports::host_calls::protocol::ByteBlob;
+use crate::imports::blob::ByteBlob;
 
 /// A socket, as far as its guest has come with it.
 struct Udp {

@@ -18,7 +18,7 @@ use toolgate_policy::limits::load::{
 use super::Found;
 use crate::artifact::{Artifact, TooLargeError};
 use crate::signature::anchor::SignerHint;
-use crate::signature::choose::{self, Names, choose};
+use crate::signature::choose::{self, FileNaming, choose};
 use crate::signature::name::{self, is_signature_of};
 use crate::signature::{SignatureFile, Unread};
 
@@ -101,7 +101,7 @@ fn fetch_with(
         }
     }
     files.sort_by(|a, b| by_name(&a.name).cmp(&by_name(&b.name)));
-    let (signatures, beyond) = choose(files, signers, Names::Unique);
+    let (signatures, beyond) = choose(files, signers, FileNaming::Unique);
     unread.sort_by(|a, b| by_name(&a.name).cmp(&by_name(&b.name)));
     unread.extend(beyond);
     let component = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -117,7 +117,7 @@ fn by_name(name: &str) -> (bool, &str) {
 /// Signature files in the order in which they are read: the names without digits, then those with the digits of a signer, which nobody
 /// can have a second time, then the others; of each the small ones first. And how many more there are, of which nothing is held.
 fn in_turn(component: &Path, signers: &[SignerHint]) -> Result<(Vec<(PathBuf, u64)>, usize), FileError> {
-    let of_signers: BTreeSet<String> = signers.iter().map(SignerHint::digits).collect();
+    let of_signers: BTreeSet<String> = signers.iter().map(|signer| name::digits_of(signer.id())).collect();
     let turn = |(path, _): &(PathBuf, u64)| {
         let name = path.to_string_lossy();
         let is_of_signer = name::digits(&name).is_some_and(|digits| of_signers.contains(digits));

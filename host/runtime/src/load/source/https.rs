@@ -33,7 +33,7 @@ pub(super) fn fetch(
 fn tails(signers: &[SignerHint]) -> Vec<String> {
     let plain = name::ENDINGS.iter().map(|(ending, ..)| (*ending).to_owned());
     let by_key = signers.iter().flat_map(|signer| {
-        let digits = signer.digits();
+        let digits = name::digits_of(signer.id());
         name::ENDINGS.iter().map(move |(ending, ..)| format!(".{digits}{ending}"))
     });
     plain.chain(by_key).take(SIGNATURE_URLS_MAX).collect()

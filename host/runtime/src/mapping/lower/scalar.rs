@@ -9,13 +9,13 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use wasmtime::component::Val;
 
 use super::Lowering;
-use crate::json::{Bounds, Json};
+use crate::json::{Json, JsonLimits};
 use crate::mapping::SAFE_INTEGER_MAX;
 use crate::mapping::problem::{expected, shown};
 use crate::mapping::shape::{Integer, Shape};
 
 /// How much of a text can spell a number: the longest double has some 770 digits, and nobody writes more than 25.
-const SPELLED: Bounds = Bounds { bytes_max: 64, depth_max: 1, nodes_max: 1 };
+const SPELLED: JsonLimits = JsonLimits { bytes_max: 64, depth_max: 1, nodes_max: 1 };
 
 impl Lowering<'_> {
     pub(super) fn bool(&mut self, json: &Json) -> Option<bool> {

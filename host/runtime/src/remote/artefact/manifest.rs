@@ -7,11 +7,11 @@ use toolgate_policy::limits::load::{
 use toolgate_policy::redact::printable;
 
 use super::{ArtefactError, Descriptor, EMPTY, INDEX, KINDS, MANIFEST, ROOT, WASM, WASM_CONFIG};
-use crate::json::{Bounds, Json};
+use crate::json::{Json, JsonLimits};
 use crate::signature::name;
 
 /// An image manifest.
-pub(in crate::remote) struct Manifest(Json);
+pub(in crate::remote) struct ImageManifest(Json);
 
 /// What is attached to an artefact.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(in crate::remote) enum Says {
     Nothing,
 }
 
-impl Manifest {
+impl ImageManifest {
     /// Reads an image manifest.
     ///
     /// # Errors
@@ -230,7 +230,7 @@ fn bounded(layer: Descriptor, bytes_max: u64) -> Result<Descriptor, ArtefactErro
 }
 
 fn parse(text: &[u8]) -> Result<Json, ArtefactError> {
-    let bounds = Bounds {
+    let bounds = JsonLimits {
         bytes_max: usize::try_from(MANIFEST_BYTES_MAX).unwrap_or(usize::MAX),
         depth_max: 16,
         nodes_max: MANIFEST_NODES_MAX,

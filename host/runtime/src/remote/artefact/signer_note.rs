@@ -2,7 +2,8 @@
 //! fetched. Anybody can write any note: it decides what is looked at first, and nothing else.
 
 use toolgate_policy::load::identity::San;
-use toolgate_policy::load::signer::{Claim, KeyId};
+use toolgate_policy::load::key_id::KeyId;
+use toolgate_policy::load::signer::Claim;
 
 use super::{Descriptor, SIGNER_NOTE};
 

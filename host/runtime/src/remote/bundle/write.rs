@@ -10,7 +10,7 @@ use std::path::Path;
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::BUNDLE_FILES_MAX;
 
-use super::super::artefact::{self, Descriptor, INDEX, Interfaces, MANIFEST, REF_NAME};
+use super::super::artefact::{self, ComponentInterfaces, Descriptor, INDEX, MANIFEST, REF_NAME};
 use super::{BundleError, Item, blob_path};
 
 /// The files of a layout, by their paths in it.
@@ -24,7 +24,11 @@ const FOLDER_MODE: u32 = 0o755;
 ///
 /// # Errors
 /// [`BundleError`]; also when something is there already.
-pub fn write(items: &[(Item, Interfaces)], root: Option<&[u8]>, to: &Path) -> Result<(), BundleError> {
+pub fn write(
+    items: &[(Item, ComponentInterfaces)],
+    root: Option<&[u8]>,
+    to: &Path,
+) -> Result<(), BundleError> {
     let layout = laid_out(items, root);
     if layout.len() > BUNDLE_FILES_MAX {
         return Err(BundleError::Files(layout.len()));
@@ -41,7 +45,7 @@ pub fn write(items: &[(Item, Interfaces)], root: Option<&[u8]>, to: &Path) -> Re
     })
 }
 
-pub(super) fn laid_out<'a>(items: &'a [(Item, Interfaces)], root: Option<&'a [u8]>) -> Layout<'a> {
+pub(super) fn laid_out<'a>(items: &'a [(Item, ComponentInterfaces)], root: Option<&'a [u8]>) -> Layout<'a> {
     let mut files = Layout::from([("oci-layout".to_owned(), Cow::Borrowed(MARKER))]);
     let mut listed = Vec::new();
     let mut blob = |bytes: Cow<'a, [u8]>| drop(files.insert(blob_path(Digest::of(&bytes)), bytes));

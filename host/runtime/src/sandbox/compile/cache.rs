@@ -15,7 +15,7 @@ use wasmtime::component::Component;
 
 use crate::audit::{Event, Recorder};
 use crate::signature::mac::{MacKey, TAG_BYTES};
-use crate::state::State;
+use crate::state::StateDir;
 use crate::state::file_lock::unique;
 
 /// The cache of one engine.
@@ -29,7 +29,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    pub(super) fn open(state: &State, fingerprint: String, audit: Arc<Recorder>) -> io::Result<Self> {
+    pub(super) fn open(state: &StateDir, fingerprint: String, audit: Arc<Recorder>) -> io::Result<Self> {
         let key = MacKey::load_or_make(&state.dir("keys")?, "cache.key")?;
         Ok(Self { dir: state.dir("cache")?, key, fingerprint, audit, writing: Mutex::default() })
     }

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::sandbox::prepare::Given;
+use crate::sandbox::export_request::Given;
 
 /// What a worker is told first. Its body: machine code.
 #[derive(Debug, Clone, Serialize, Deserialize)]

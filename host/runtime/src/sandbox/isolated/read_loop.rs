@@ -23,13 +23,13 @@ use crate::relay::Relay;
 pub(super) struct Calls {
     /// It takes no more.
     pub(super) ended: bool,
-    pub(super) waiting: HashMap<u64, Waiting>,
+    pub(super) waiting: HashMap<u64, CallWaiter>,
 }
 
 /// What a worker said, header and body.
 pub(super) type WorkerMessage = (FromWorker, Vec<u8>);
 
-pub(super) struct Waiting {
+pub(super) struct CallWaiter {
     pub(super) tell: oneshot::Sender<WorkerMessage>,
     pub(super) relay: Relay,
     pub(super) asking: RequestGate,
@@ -138,7 +138,7 @@ impl Calls {
                 self.waiting.get_mut(id).is_some_and(|waiting| waiting.asking.take(*number, ask))
             }
             (FromWorker::Ended { id, .. }, _) => self.waiting.remove(id).is_some_and(|waiting| {
-                let Waiting { tell, asking, .. } = waiting;
+                let CallWaiter { tell, asking, .. } = waiting;
                 // First, so that its connections are there for the call that comes next.
                 drop(asking);
                 // Nobody may wait for it any more.

@@ -14,8 +14,8 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use toolgate_policy::limits::call::{CallLimit, CallLimits, FILES_THREADS, SOCKETS_OPENING_MAX};
 
-use crate::egress::{Arriving, EgressError};
-use crate::imports::files::broker::{State as Files, Thing};
+use crate::egress::{EgressError, ResponseBody};
+use crate::imports::files::open_files::{OpenFiles, Thing};
 use crate::imports::host_calls::protocol::HostRequest;
 use crate::imports::sockets::open_socket::OpenSocket;
 use plugs::SocketTable;
@@ -28,7 +28,7 @@ pub(super) struct RequestGate {
     store: Arc<Semaphore>,
     files: Arc<Semaphore>,
     /// What the call has open.
-    open: Arc<Files>,
+    open: Arc<OpenFiles>,
     exchanges: HashMap<u64, Arc<Exchange>>,
     plugs: SocketTable,
 }
@@ -56,15 +56,15 @@ pub(super) struct Exchange {
     /// The worker wants nothing more of it.
     pub(super) left: CancellationToken,
     /// Where the parts of the request's body go; nowhere after the last.
-    pub(super) leaving: Mutex<Option<Sender<Leaving>>>,
+    pub(super) leaving: Mutex<Option<Sender<BodyFrame>>>,
     /// Where the parts of the response's body come from, once its head is there.
-    pub(super) arriving: Mutex<Option<Arriving>>,
+    pub(super) arriving: Mutex<Option<ResponseBody>>,
     out: Arc<Semaphore>,
     back: Arc<Semaphore>,
 }
 
 /// A part of a request's body; nothing at its end, which must be said.
-pub(super) type Leaving = Option<Result<Frame<bytes::Bytes>, EgressError>>;
+pub(super) type BodyFrame = Option<Result<Frame<bytes::Bytes>, EgressError>>;
 
 /// How much can wait to be served: each thing has a turn, or lets go of one of the call's handles.
 fn waiting_max(limits: &CallLimits) -> usize {
@@ -84,7 +84,7 @@ fn turn() -> Arc<Semaphore> {
 
 impl RequestGate {
     /// For a call with these limits; and where what it asks for comes.
-    pub(super) fn within(limits: &CallLimits, open: Arc<Files>) -> (Self, Receiver<Pending>) {
+    pub(super) fn within(limits: &CallLimits, open: Arc<OpenFiles>) -> (Self, Receiver<Pending>) {
         let (to, asked) = channel(waiting_max(limits));
         let asking = Self {
             to,

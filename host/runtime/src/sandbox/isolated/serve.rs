@@ -16,9 +16,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{Receiver, channel};
 use toolgate_policy::limits::call::CallLimit;
 
-use super::Live;
+use super::handle::LiveWorker;
 use super::message::ToWorker;
-use super::request_gate::{Exchange, Leaving, Pending, PendingRequest};
+use super::request_gate::{BodyFrame, Exchange, Pending, PendingRequest};
 use crate::egress::{EgressError, Timeouts};
 use crate::imports::files::request as file;
 use crate::imports::host_calls::Broker;
@@ -33,7 +33,7 @@ use crate::meter::StopError;
 
 /// One call's service. What is under way ends with it.
 pub(super) struct Serving<'a> {
-    live: &'a Live,
+    live: &'a LiveWorker,
     id: u64,
     here: Broker,
     sockets: SocketBroker,
@@ -42,7 +42,7 @@ pub(super) struct Serving<'a> {
 }
 
 impl<'a> Serving<'a> {
-    pub(super) fn new(live: &'a Live, id: u64, here: Broker) -> Self {
+    pub(super) fn new(live: &'a LiveWorker, id: u64, here: Broker) -> Self {
         let sockets = SocketBroker::new(&here.powers, &here.meter, &here.notes);
         Self { live, id, here, sockets, told: AtomicU64::new(0) }
     }
@@ -258,7 +258,7 @@ async fn next(exchange: &Exchange) -> BodyPart {
 
 /// The body of a request, as a worker says it.
 struct Said {
-    parts: Option<Receiver<Leaving>>,
+    parts: Option<Receiver<BodyFrame>>,
 }
 
 impl Body for Said {

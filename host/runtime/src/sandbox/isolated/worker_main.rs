@@ -23,23 +23,23 @@ use crate::audit::record::CallTrace;
 use crate::imports::host_calls::protocol::encode;
 use crate::imports::host_calls::rpc_client::RpcClient;
 use crate::imports::host_calls::{HostCalls, Powers};
-use crate::imports::{Prototype, random};
+use crate::imports::{CallPrototype, random};
 use crate::mapping::lift::is_too_long;
 use crate::mapping::schema::Reply;
 use crate::mapping::wire;
-use crate::meter::account::{Account, Budget};
+use crate::meter::account::{Budget, MemoryAccount};
 use crate::meter::{Meter, StopError};
 use crate::outcome::{Fault, FaultKind};
 use crate::relay::Relay;
 use crate::sandbox::compile::cache;
 use crate::sandbox::engine;
+use crate::sandbox::export::{Export, InProcessModule, PreparedTarget, Val};
+use crate::sandbox::export_request::ExportRequest;
 use crate::sandbox::guests::GuestPool;
 use crate::sandbox::interrupt::Interrupt;
 use crate::sandbox::linker::Linkers;
-use crate::sandbox::prepare::{
-    Export, ExportRequest, InProcessModule, PreparedTarget, Val, exported, exports, linked,
-};
-use crate::sandbox::store::{Ended, Run};
+use crate::sandbox::prepare::{exported, exports, linked};
+use crate::sandbox::store::{GuestRunEnd, Run};
 use crate::spec::EngineKind;
 use crate::worker::{confinement, rlimits};
 
@@ -147,7 +147,7 @@ fn functions(begin: &WorkerInit, limits: &CallLimits, code: &[u8]) -> Result<Vec
     let component = cache::run(&engine, code).map_err(|error| format!("{error:#}"))?;
     let pre = linked(&Linkers::default(), &engine, kind, &component).map_err(|error| error.to_string())?;
     let place = |effective, folders| {
-        let prototype = Arc::new(Prototype { effective, folders, powers: Arc::new(Powers::none()) });
+        let prototype = Arc::new(CallPrototype { effective, folders, powers: Arc::new(Powers::none()) });
         PreparedTarget::Here(Arc::new(InProcessModule { kind, pre: pre.clone(), prototype }))
     };
     let places = [
@@ -184,7 +184,7 @@ impl WorkerRuntime {
         let (Some(export), Some(args)) = (export, args) else {
             return ended_with(id, &Fault::internal("a worker was told of a call that it cannot make"));
         };
-        let account = Account::new(&self.budget, self.limits.get(CallLimit::Memory));
+        let account = MemoryAccount::new(&self.budget, self.limits.get(CallLimit::Memory));
         let meter = Meter::new(self.limits.clone(), deadline, account);
         let tell = Box::new(move |ask, body: &[u8]| say(&FromWorker::Ask { id, ask }, body));
         let afar = Arc::new(RpcClient::new(tell, meter.clone()));
@@ -231,7 +231,7 @@ impl WorkerRuntime {
             Ok(run) => run,
             Err(error) => return nothing(&Fault::internal(error)),
         };
-        let Ended { came, fuel, memory_peak_bytes, written, store } =
+        let GuestRunEnd { came, fuel, memory_peak_bytes, written, store } =
             run.finish(args, &running.interrupt).await;
         // The last end of the way for reports goes with it; then all of them are on theirs.
         drop(store);

@@ -15,9 +15,9 @@ use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::load::source::{Found, Sources, signature_names};
 use toolgate_runtime::load::verify::worth_keeping;
 use toolgate_runtime::remote::Fetcher;
-use toolgate_runtime::remote::bundle::{self, Bundle, BundleError, Item, Listed};
+use toolgate_runtime::remote::bundle::{self, BundleError, Item, Listed, PluginBundle};
 use toolgate_runtime::signature;
-use toolgate_runtime::spec::{Source, Trust};
+use toolgate_runtime::spec::{Source, TrustSpec};
 
 use crate::cli::exit::Exit;
 use crate::cli::place::{self, Staged};
@@ -74,7 +74,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
 }
 
 /// The components by the names of plugins that they would have.
-fn named(bundle: &Bundle) -> Result<BTreeMap<PluginName, Listed>, Exit> {
+fn named(bundle: &PluginBundle) -> Result<BTreeMap<PluginName, Listed>, Exit> {
     let mut named: BTreeMap<PluginName, Listed> = BTreeMap::new();
     for listed in bundle.components() {
         let shown = printable(&listed.name, 100);
@@ -108,7 +108,7 @@ struct Component {
 }
 
 /// Verifies a component and writes it with its signatures, as far as it is not there already.
-fn prepare(args: &Args, trust: &Trust, name: &PluginName, item: Item) -> Result<Component, Exit> {
+fn prepare(args: &Args, trust: &TrustSpec, name: &PluginName, item: Item) -> Result<Component, Exit> {
     let found = Found { unread: item.unread, ..Found::new(item.artifact, item.signatures) };
     let id = verify::signed_id(trust, &found, name.as_str());
     let verified = verify::judge(trust, &found, &id).map_err(|error| {
@@ -165,7 +165,7 @@ fn prepare(args: &Args, trust: &Trust, name: &PluginName, item: Item) -> Result<
 /// Whoever made the bundle chose the name. So what comes takes the place of a component that is signed under ids only if it is signed
 /// under one of these, and of one that is signed under none only if its id is the name.
 fn hold_identity(
-    trust: &Trust,
+    trust: &TrustSpec,
     name: &PluginName,
     path: &Path,
     id: &str,
@@ -224,7 +224,7 @@ struct Root {
     line: String,
 }
 
-fn root(args: &Args, bundle: &mut Bundle) -> Result<Option<Root>, Exit> {
+fn root(args: &Args, bundle: &mut PluginBundle) -> Result<Option<Root>, Exit> {
     let Some(path) = args.root.clone() else { return Ok(None) };
     let Some(root) = bundle.root().map_err(|error| not_read(&error))? else { return Ok(None) };
     if path.symlink_metadata().is_ok() {

@@ -19,14 +19,14 @@ use crate::cli::place;
 const NEW_FILE_MODE: u32 = 0o600;
 
 /// A change of a client's file.
-pub(super) struct Edit {
+pub(super) struct ClientEdit {
     /// The file itself, where the client's path is a link to it.
     file: PathBuf,
     before: Option<String>,
     after: String,
 }
 
-impl Edit {
+impl ClientEdit {
     /// Works out the change. Nothing is written.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use toolgate_policy::capability::files::{FilesDeniedError, Mount, Use};
 use toolgate_policy::capability::http::Pass;
 use toolgate_policy::capability::sockets::{Found, Protocol, Rule};
 use toolgate_policy::redact::printable;
-use toolgate_policy::request::Target;
+use toolgate_policy::request::RequestTarget;
 
 use super::super::exit::Exit;
 use super::{By, Question, Subject, Wanted};
@@ -178,7 +178,7 @@ fn http(subject: &Subject<'_>, request: &[String], resolve: bool) -> Result<Answ
         [method, url, ..] => (method.as_str(), url.as_str()),
         [] => return Err(Exit::usage("write a URL")),
     };
-    let target = match Target::from_url(method, url) {
+    let target = match RequestTarget::from_url(method, url) {
         Ok(target) => target,
         Err(why) => return Ok(Answer::no(format!("no grant covers such a request: {why}"))),
     };

@@ -7,7 +7,7 @@ use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::files::{Access, Use};
 use toolgate_policy::redact::printable;
 use toolgate_runtime::audit::review::{self, Reach, Recorded};
-use toolgate_runtime::state::State;
+use toolgate_runtime::state::StateDir;
 
 use super::super::exit::Exit;
 use super::super::output;
@@ -32,7 +32,7 @@ struct Seen {
 }
 
 pub(super) fn run(subject: &Subject<'_>, json: bool) -> Result<(), Exit> {
-    let state = State::open(&subject.config.state).map_err(|error| Exit::host(&error))?;
+    let state = StateDir::open(&subject.config.state).map_err(|error| Exit::host(&error))?;
     let mut seen = Seen::default();
     let reach =
         review::calls(state.root(), |call| seen.add(subject, call)).map_err(|error| Exit::host(&error))?;

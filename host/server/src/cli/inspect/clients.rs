@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use toolgate_policy::redact::printable;
 use toolgate_runtime::mapping::clients::{CLIENTS, Client, Refusal};
-use toolgate_runtime::snapshot::tool::Listing;
+use toolgate_runtime::snapshot::tool::ToolListing;
 
 /// What one client makes of a plugin's tools.
 pub(super) struct Verdict<'a> {
@@ -15,7 +15,7 @@ pub(super) struct Verdict<'a> {
 }
 
 /// What each client makes of these tools.
-pub(super) fn verdicts(listings: &[Listing]) -> Vec<Verdict<'_>> {
+pub(super) fn verdicts(listings: &[ToolListing]) -> Vec<Verdict<'_>> {
     let of = |client: Client| {
         let mut verdict = Verdict {
             client,

@@ -5,7 +5,7 @@ use toolgate_runtime::reconcile::rivals::Rivals;
 use toolgate_runtime::state::file_lock::FileLocks;
 
 use super::approve::{self, Saying, Shown};
-use super::edit::Edit;
+use super::edit::TomlEdit;
 use super::{PluginAdmin, agreed, compare, name, save};
 use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, output};
@@ -100,8 +100,8 @@ fn not_there(args: &Args, name: &str) -> Result<(), Exit> {
 }
 
 /// The configuration as it is now, with the plugin.
-fn with_plugin(args: &Args, name: &str) -> Result<(Edit, Config), Exit> {
-    let mut edit = Edit::open(&args.config.config)?;
+fn with_plugin(args: &Args, name: &str) -> Result<(TomlEdit, Config), Exit> {
+    let mut edit = TomlEdit::open(&args.config.config)?;
     edit.push("plugin", section(args, name)?)?;
     let config = Config::load_text(&args.config.config, &edit.text())?;
     Ok((edit, config))

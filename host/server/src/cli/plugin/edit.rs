@@ -12,13 +12,13 @@ use toolgate_runtime::state::file_lock::FileLocks;
 use crate::cli::exit::Exit;
 
 /// A file that is being changed.
-pub(super) struct Edit {
+pub(super) struct TomlEdit {
     path: PathBuf,
     before: String,
     document: DocumentMut,
 }
 
-impl Edit {
+impl TomlEdit {
     /// Reads a file.
     pub(super) fn open(path: &Path) -> Result<Self, Exit> {
         let failed = |error: &dyn std::fmt::Display| Exit::usage(format!("{}: {error}", path.display()));

@@ -6,8 +6,8 @@ use std::path::Path;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::audit::{Event, Recorder};
 use toolgate_runtime::load::now;
-use toolgate_runtime::spec::Trust;
-use toolgate_runtime::state::State;
+use toolgate_runtime::spec::TrustSpec;
+use toolgate_runtime::state::StateDir;
 use toolgate_runtime::state::rollback::{RollbackError, RollbackGuard};
 
 use crate::cli::exit::{Exit, with_causes};
@@ -15,13 +15,13 @@ use crate::cli::output;
 use crate::config::Roots;
 
 /// The memory, or why there is none. A state directory that cannot be used must not keep anything from being revoked.
-pub(super) struct Memory(Result<(State, RollbackGuard), String>);
+pub(super) struct Memory(Result<(StateDir, RollbackGuard), String>);
 
 impl Memory {
     /// Opens the memory that belongs to a configuration.
     pub(super) fn open(roots: &Roots) -> Self {
         let open = |path: &Path| {
-            let state = State::open(path).map_err(|error| format!("failed to {}", with_causes(&error)))?;
+            let state = StateDir::open(path).map_err(|error| format!("failed to {}", with_causes(&error)))?;
             let seen = RollbackGuard::open(&state).map_err(|error| error.to_string())?;
             Ok((state, seen))
         };
@@ -51,7 +51,7 @@ impl Memory {
     }
 
     /// Remembers a policy that is on the disk. Warns if that cannot be done.
-    pub(super) fn remember(&self, trust: &Trust) {
+    pub(super) fn remember(&self, trust: &TrustSpec) {
         let remembered = match &self.0 {
             Ok((state, seen)) => seen
                 .admit(trust, now())
@@ -73,7 +73,7 @@ impl Memory {
 }
 
 /// Records that the memory had its former form until now, as a server does.
-fn record_upgrade(state: &State, version: u64) {
+fn record_upgrade(state: &StateDir, version: u64) {
     let recorder = state.root().try_clone().and_then(|root| Recorder::open(root, &state.dir("keys")?));
     match recorder {
         Ok(recorder) => recorder.event(&Event::SeenUpgraded { version }),

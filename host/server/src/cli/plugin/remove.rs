@@ -3,7 +3,7 @@
 use toolgate_runtime::spec::Source;
 use toolgate_runtime::state::file_lock::FileLocks;
 
-use super::edit::Edit;
+use super::edit::TomlEdit;
 use super::{name, save};
 use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, output};
@@ -24,7 +24,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let lock_path = lock(path)?.path;
     let locks = FileLocks::take([path.as_path(), &lock_path]).map_err(|error| Exit::host(&error))?;
     let mut lock = lock(path)?;
-    let mut edit = Edit::open(path)?;
+    let mut edit = TomlEdit::open(path)?;
     let mut configured = false;
     if let Some(list) = edit.tables("plugin")? {
         let before = list.len();

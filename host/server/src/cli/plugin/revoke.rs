@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use toml_edit::{Table, value};
 use toolgate_policy::redact::printable;
 use toolgate_policy::{Digest, PluginName};
-use toolgate_runtime::spec::Trust;
+use toolgate_runtime::spec::TrustSpec;
 use toolgate_runtime::state::file_lock::FileLocks;
 
-use super::edit::Edit;
+use super::edit::TomlEdit;
 use super::memory::Memory;
 use super::{name, save};
 use crate::cli::exit::Exit;
@@ -101,8 +101,8 @@ fn revoke(
     digests: &BTreeSet<Digest>,
     reason: &str,
     locks: &FileLocks,
-) -> Result<Option<Trust>, Exit> {
-    let mut edit = Edit::open(&roots.policy)?;
+) -> Result<Option<TrustSpec>, Exit> {
+    let mut edit = TomlEdit::open(&roots.policy)?;
     if edit.sha256() != roots.trust.sha256 {
         // What was judged is what is changed.
         return Err(edit.changed_meanwhile());

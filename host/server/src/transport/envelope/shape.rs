@@ -5,7 +5,7 @@ use toolgate_runtime::json::Json;
 
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind<'m> {
+pub(super) enum MessageKind<'m> {
     /// It wants an answer.
     Request(&'m str),
     /// It wants none.
@@ -69,7 +69,7 @@ const LOG_LEVELS: [&str; 8] =
 ///
 /// # Errors
 /// [`ShapeError::Request`].
-pub(super) fn kind(message: &Json) -> Result<Kind<'_>, ShapeError> {
+pub(super) fn kind(message: &Json) -> Result<MessageKind<'_>, ShapeError> {
     let wrong = |why: &str| Err(ShapeError::Request(why.to_owned()));
     match message {
         Json::Object(_) => {}
@@ -97,14 +97,14 @@ pub(super) fn kind(message: &Json) -> Result<Kind<'_>, ShapeError> {
             if !has_code || error.get("message").and_then(Json::as_str).is_none() {
                 return wrong("`error` must be an object with an integer `code` and a string `message`");
             }
-            return Ok(Kind::Response);
+            return Ok(MessageKind::Response);
         }
-        (None, Some(_), None) => return Ok(Kind::Response),
+        (None, Some(_), None) => return Ok(MessageKind::Response),
     };
     match message.get("id") {
-        None => Ok(Kind::Notification(method)),
-        Some(Json::String(_)) => Ok(Kind::Request(method)),
-        Some(Json::Integer(id)) if i64::try_from(*id).is_ok() => Ok(Kind::Request(method)),
+        None => Ok(MessageKind::Notification(method)),
+        Some(Json::String(_)) => Ok(MessageKind::Request(method)),
+        Some(Json::Integer(id)) if i64::try_from(*id).is_ok() => Ok(MessageKind::Request(method)),
         Some(_) => wrong("`id` is neither a string nor an integer of 64 bits"),
     }
 }
@@ -178,12 +178,13 @@ fn check(params: Option<&Json>, path: &[&str], wanted: Wanted, is_needed: bool) 
 
 #[cfg(test)]
 mod tests {
-    use toolgate_runtime::json::Bounds;
+    use toolgate_runtime::json::JsonLimits;
 
     use super::*;
 
     fn json(text: &str) -> Json {
-        Json::parse(text.as_bytes(), Bounds { bytes_max: 10_000, depth_max: 20, nodes_max: 1_000 }).unwrap()
+        Json::parse(text.as_bytes(), JsonLimits { bytes_max: 10_000, depth_max: 20, nodes_max: 1_000 })
+            .unwrap()
     }
 
     fn params(method: &str, params: &str) -> Result<(), ShapeError> {
@@ -193,11 +194,11 @@ mod tests {
     #[test]
     fn a_message_is_a_request_a_notification_or_a_response() {
         for (text, is) in [
-            (r#"{"jsonrpc":"2.0","id":1,"method":"x"}"#, Kind::Request("x")),
-            (r#"{"jsonrpc":"2.0","id":"","method":"x"}"#, Kind::Request("x")),
-            (r#"{"jsonrpc":"2.0","method":"x"}"#, Kind::Notification("x")),
-            (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, Kind::Response),
-            (r#"{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":""}}"#, Kind::Response),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"x"}"#, MessageKind::Request("x")),
+            (r#"{"jsonrpc":"2.0","id":"","method":"x"}"#, MessageKind::Request("x")),
+            (r#"{"jsonrpc":"2.0","method":"x"}"#, MessageKind::Notification("x")),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, MessageKind::Response),
+            (r#"{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":""}}"#, MessageKind::Response),
         ] {
             assert_eq!(kind(&json(text)), Ok(is), "{text}");
         }

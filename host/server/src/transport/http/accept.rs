@@ -14,7 +14,7 @@ use crate::transport::envelope::Malformed;
 
 /// The forms that a client takes (RFC 9110 §12.5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Accepted {
+pub(super) struct AcceptedTypes {
     /// `application/json`
     pub(super) json: bool,
     /// `text/event-stream`
@@ -29,7 +29,7 @@ const STREAM: &str = "text/event-stream";
 /// Both, as the library wants to read it.
 pub(super) const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
-impl Accepted {
+impl AcceptedTypes {
     /// What the headers of a request say. Without any, everything is taken.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all(ACCEPT).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
@@ -126,7 +126,7 @@ fn split(text: &str, delimiter: char) -> Vec<&str> {
 }
 
 /// An answer in a form that its client takes. A refusal stays as it is.
-pub(super) async fn in_form(reply: Response<Body>, accepted: Accepted, id: &Value) -> Response<Body> {
+pub(super) async fn in_form(reply: Response<Body>, accepted: AcceptedTypes, id: &Value) -> Response<Body> {
     let kind = reply.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     if !reply.status().is_success() {
         reply
@@ -209,7 +209,7 @@ mod tests {
         for value in values {
             headers.append(ACCEPT, HeaderValue::from_static(value));
         }
-        let Accepted { json, stream, .. } = Accepted::of(&headers);
+        let AcceptedTypes { json, stream, .. } = AcceptedTypes::of(&headers);
         (json, stream)
     }
 
@@ -234,7 +234,7 @@ mod tests {
             ("text/event-stream", (false, true)),
         ] {
             let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(value))]);
-            let accepted = Accepted::of(&headers);
+            let accepted = AcceptedTypes::of(&headers);
             assert_eq!((accepted.wants_json(), accepted.wants_stream()), expected, "{value}");
         }
     }
@@ -283,8 +283,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_comes_in_the_form_that_is_taken() {
-        let only_json = Accepted { json: true, stream: false, prefers: Ordering::Greater };
-        let only_stream = Accepted { json: false, stream: true, prefers: Ordering::Less };
+        let only_json = AcceptedTypes { json: true, stream: false, prefers: Ordering::Greater };
+        let only_stream = AcceptedTypes { json: false, stream: true, prefers: Ordering::Less };
         let message = r#"{"id":1,"result":{"method":"x"}}"#;
         let stream = [": ping\n\n", "data: {\"method\":\"a\"}\n", "\nid: 3\ndata: ", message, "\n\n"];
         let told = in_form(reply(STREAM, &stream), only_json, &json!(1)).await;

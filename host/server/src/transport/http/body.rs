@@ -15,7 +15,7 @@ use http_body_util::BodyExt as _;
 use http_body_util::combinators::BoxBody;
 use hyper::body::Incoming;
 use toolgate_policy::limits::wire::{REFUSED_BODY_MS, REFUSED_ID_MS, SMALL_MESSAGE_BYTES};
-use toolgate_runtime::large::{Admitted, Large};
+use toolgate_runtime::large::{Large, LargeMessage};
 use toolgate_runtime::turns::Caller;
 
 use crate::mcp::Splice;
@@ -35,7 +35,7 @@ pub(super) enum Received {
 #[derive(Default)]
 pub(super) struct Message {
     pub(super) bytes: Vec<u8>,
-    pub(super) admitted: Option<Admitted>,
+    pub(super) admitted: Option<LargeMessage>,
 }
 
 /// What a client is told whose message has no room.
@@ -162,7 +162,7 @@ async fn skim(
 
 /// Takes room for a large message of so many bytes.
 fn make_room(
-    admitted: &mut Option<Admitted>,
+    admitted: &mut Option<LargeMessage>,
     bytes: usize,
     large: &Large,
     caller: &Caller,

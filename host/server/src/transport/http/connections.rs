@@ -40,7 +40,7 @@ pub(super) struct Connection {
 
 /// What became of a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Accepted {
+pub(super) enum AdmitResult {
     /// There was a place.
     Free,
     /// Another made room.
@@ -83,19 +83,19 @@ impl Connections {
     }
 
     /// Takes a new one in; none if there are too many even to tell it so.
-    pub(super) fn accept(self: &Arc<Self>, peer: &Arc<str>) -> Option<(Connection, Accepted)> {
+    pub(super) fn accept(self: &Arc<Self>, peer: &Arc<str>) -> Option<(Connection, AdmitResult)> {
         let mut state = self.state();
         let now = Instant::now();
         let accepted = match self.full(&state, peer) {
-            None => Accepted::Free,
+            None => AdmitResult::Free,
             Some(of_peer) => match state.makes_room(of_peer.then_some(peer), false, now) {
-                true => Accepted::MadeRoom,
+                true => AdmitResult::MadeRoom,
                 false => {
                     let spares = state.open.values().filter(|open| open.is_spare()).count();
                     if spares >= SPARE_CONNECTIONS_MAX && !state.makes_room(None, true, now) {
                         return None;
                     }
-                    Accepted::Spare
+                    AdmitResult::Spare
                 }
             },
         };
@@ -103,7 +103,7 @@ impl Connections {
             peer: Arc::clone(peer),
             phase: AtomicU8::new(Phase::Waiting as u8),
             since: Mutex::new(now),
-            is_spare: (accepted == Accepted::Spare).into(),
+            is_spare: (accepted == AdmitResult::Spare).into(),
             cut: CancellationToken::new(),
         });
         state.last += 1;
@@ -212,7 +212,7 @@ mod tests {
         name.into()
     }
 
-    fn accept(connections: &Arc<Connections>, name: &str) -> (Connection, Accepted) {
+    fn accept(connections: &Arc<Connections>, name: &str) -> (Connection, AdmitResult) {
         connections.accept(&peer(name)).unwrap()
     }
 
@@ -227,7 +227,7 @@ mod tests {
         held[0].enter(Phase::Answering);
         held[1].enter(Phase::Waiting);
         let (_new, accepted) = accept(&connections, "b");
-        assert_eq!(accepted, Accepted::MadeRoom);
+        assert_eq!(accepted, AdmitResult::MadeRoom);
         assert_eq!(held.iter().map(is_cut).collect::<Vec<_>>(), [false, false, true]);
     }
 
@@ -237,7 +237,7 @@ mod tests {
         let (other, _) = accept(&connections, "b");
         let held: Vec<_> = (0..2).map(|_| accept(&connections, "a").0).collect();
         let (_third, accepted) = accept(&connections, "a");
-        assert_eq!(accepted, Accepted::MadeRoom);
+        assert_eq!(accepted, AdmitResult::MadeRoom);
         assert!(is_cut(&held[0]) && !is_cut(&held[1]) && !is_cut(&other));
     }
 
@@ -247,11 +247,11 @@ mod tests {
         let mut held: Vec<_> = (0..2).map(|_| accept(&connections, "a").0).collect();
         held.iter().for_each(|connection| connection.enter(Phase::Answering));
         let (spare, accepted) = accept(&connections, "b");
-        assert_eq!(accepted, Accepted::Spare);
+        assert_eq!(accepted, AdmitResult::Spare);
         assert!(spare.is_spare());
         held.pop();
         assert!(!spare.is_spare());
-        assert_eq!(accept(&connections, "c").1, Accepted::MadeRoom, "it counts and waits");
+        assert_eq!(accept(&connections, "c").1, AdmitResult::MadeRoom, "it counts and waits");
     }
 
     #[test]
@@ -260,7 +260,7 @@ mod tests {
         let (only, _) = accept(&connections, "a");
         only.enter(Phase::Answering);
         let spares: Vec<_> = (0..SPARE_CONNECTIONS_MAX).map(|_| accept(&connections, "b").0).collect();
-        assert_eq!(accept(&connections, "b").1, Accepted::Spare);
+        assert_eq!(accept(&connections, "b").1, AdmitResult::Spare);
         assert_eq!(spares.iter().filter(|spare| is_cut(spare)).count(), 1);
         let (_last, _) = accept(&connections, "b");
         spares.iter().for_each(|spare| spare.enter(Phase::Answering));
@@ -273,7 +273,7 @@ mod tests {
         let connections = Connections::new(1, 1);
         let (stream, _) = accept(&connections, "a");
         stream.enter(Phase::Streaming);
-        assert_eq!(accept(&connections, "a").1, Accepted::Free);
+        assert_eq!(accept(&connections, "a").1, AdmitResult::Free);
     }
 
     #[test]

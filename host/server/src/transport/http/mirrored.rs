@@ -76,7 +76,7 @@ fn to_number(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
-    use toolgate_runtime::json::Bounds;
+    use toolgate_runtime::json::JsonLimits;
 
     use super::*;
 
@@ -88,7 +88,7 @@ mod tests {
                 HeaderValue::from_bytes(value.as_bytes()).unwrap(),
             );
         }
-        let bounds = Bounds { bytes_max: 1_000, depth_max: 10, nodes_max: 100 };
+        let bounds = JsonLimits { bytes_max: 1_000, depth_max: 10, nodes_max: 100 };
         let wanted = ParamHeader { path: vec!["at".into(), "x".into()], name: "mcp-param-x".into() };
         check(&map, &[wanted], &Json::parse(arguments.as_bytes(), bounds).unwrap())
     }

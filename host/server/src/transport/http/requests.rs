@@ -14,11 +14,11 @@ use toolgate_policy::Principal;
 use toolgate_policy::limits::wire::{BODY_MS, SPARE_NOTIFICATION_BYTES_MAX, SPARE_NOTIFICATION_MS};
 use toolgate_policy::redact::printable;
 use toolgate_runtime::call::request::Arguments;
-use toolgate_runtime::large::Admitted;
+use toolgate_runtime::large::LargeMessage;
 use toolgate_runtime::quota::Taken;
 use toolgate_runtime::turns::Caller;
 
-use super::accept::{self, Accepted};
+use super::accept::{self, AcceptedTypes};
 use super::body::{BodyError, Message, NO_ROOM, Received, Sent, announced, forget, receive};
 use super::connections::{Connection, Phase};
 use super::replies::{Reply, come_back, come_back_to, malformed, plain};
@@ -125,7 +125,7 @@ impl HttpServer {
         let (caller, conversation) = self.caller(request.headers(), &held);
         let is_stream = request.method() == Method::GET;
         if is_stream {
-            if !Accepted::of(request.headers()).stream {
+            if !AcceptedTypes::of(request.headers()).stream {
                 return Err(plain(
                     StatusCode::NOT_ACCEPTABLE,
                     "a stream is text/event-stream; accept that\n",
@@ -163,7 +163,7 @@ impl HttpServer {
         held: Held,
     ) -> Result<Response<Sent<Held>>, Reply> {
         let (mut parts, body) = request.into_parts();
-        let mut accepted = Accepted::of(&parts.headers);
+        let mut accepted = AcceptedTypes::of(&parts.headers);
         if !accepted.any() {
             forget(body, &parts.headers, usize::try_from(self.0.limits.body_bytes_max).unwrap_or(usize::MAX));
             return Err(plain(
@@ -312,7 +312,7 @@ impl HttpServer {
         &self,
         message: Message,
         caller: &Caller,
-    ) -> Result<(Envelope, usize, Option<Admitted>), Reply> {
+    ) -> Result<(Envelope, usize, Option<LargeMessage>), Reply> {
         let Message { bytes, admitted } = message;
         let bytes_max = self.0.limits.body_bytes_max;
         let Some(admitted) = admitted else {

@@ -5,7 +5,7 @@ use std::io;
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
 use toolgate_policy::limits::wire::SMALL_MESSAGE_BYTES;
-use toolgate_runtime::large::{Admitted, Large};
+use toolgate_runtime::large::{Large, LargeMessage};
 use toolgate_runtime::turns::Caller;
 
 use crate::transport::envelope::{Envelope, Malformed, Skim, without_mark};
@@ -21,7 +21,7 @@ pub(super) struct Lines<R> {
 /// A line without its end. Room was taken for a large one.
 pub(super) struct Line {
     pub(super) bytes: Vec<u8>,
-    pub(super) admitted: Option<Admitted>,
+    pub(super) admitted: Option<LargeMessage>,
 }
 
 /// A line that was read past.
@@ -43,7 +43,7 @@ enum Refusal {
 #[derive(Default)]
 struct Growing {
     bytes: Vec<u8>,
-    admitted: Option<Admitted>,
+    admitted: Option<LargeMessage>,
     refused: Option<Refusal>,
     skim: Skim,
 }

@@ -11,12 +11,12 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
     self as t, HostDescriptor as _, HostDirectoryEntryStream as _,
 };
 
-use super::{Listing, Opening, Reader, Thing, View, Writer};
+use super::{DirListing, FileReader, FileWriter, PendingOpen, Thing, View};
+use crate::imports::blob::ByteBlob;
 use crate::imports::files::listing;
 use crate::imports::files::request::{
     Code, DescriptorOp, FileRequest, FileResponse, Kind, OpenOp, PathOp, StreamOp, TwoPathOp,
 };
-use crate::imports::host_calls::protocol::ByteBlob;
 
 type Fd = Resource<Descriptor>;
 
@@ -54,14 +54,14 @@ impl View<'_> {
                 let pass = self.ask(file, Use::Read)?;
                 match self.descriptor(file)?.0 {
                     Descriptor::File(file) => {
-                        self.made(Thing::Input(Arc::new(Turn::new(Reader::new(pass, file.file, at)))))
+                        self.made(Thing::Input(Arc::new(Turn::new(FileReader::new(pass, file.file, at)))))
                     }
                     Descriptor::Dir(_) => Err(Code::IsDirectory),
                 }
             }
             OpenOp::Output { file, at } => {
                 let (growth, file) = self.ask_writer(file)?;
-                self.made(Thing::Output(Arc::new(Turn::new(Writer::new(growth, file, at)))))
+                self.made(Thing::Output(Arc::new(Turn::new(FileWriter::new(growth, file, at)))))
             }
             OpenOp::Listing { folder } => self.list(folder).await,
         }
@@ -79,7 +79,8 @@ impl View<'_> {
             .intersects(t::OpenFlags::CREATE | t::OpenFlags::TRUNCATE | t::OpenFlags::EXCLUSIVE)
             || flags.contains(t::DescriptorFlags::WRITE);
         let is_folder = open.contains(t::OpenFlags::DIRECTORY);
-        let Opening { place, growth, pass, _coming } = self.ask_open(folder, &path, changes, is_folder)?;
+        let PendingOpen { place, growth, pass, _coming } =
+            self.ask_open(folder, &path, changes, is_folder)?;
         let wanted = if changes { Use::Write } else { Use::Read };
         let (mut desk, fd) = self.desk(folder, &pass, Some(wanted))?;
         // Opening a pipe would wait for whoever is at its other end.
@@ -132,7 +133,7 @@ impl View<'_> {
         };
         let grown_by = names.iter().map(bytes_of).sum::<u64>().saturating_sub(bytes);
         self.meter.hold_more(&mut held, grown_by).map_err(|_| Code::InsufficientMemory)?;
-        self.made(Thing::Listing(Arc::new(Mutex::new(Listing { names, _hold: held }))))
+        self.made(Thing::Listing(Arc::new(Mutex::new(DirListing { names, _hold: held }))))
     }
 
     async fn go_on(self, stream: u32, go: StreamOp) -> Result<FileResponse, Code> {

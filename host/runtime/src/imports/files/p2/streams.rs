@@ -17,10 +17,10 @@ use wasmtime_wasi_io::streams::{
 };
 
 use crate::imports::Ctx;
-use crate::imports::files::held::{Held, Way};
+use crate::imports::blob::ByteBlob;
+use crate::imports::files::held::{OpenHandle, Way};
 use crate::imports::files::request::{Code, FileRequest, OpenOp, StreamOp};
 use crate::imports::files::{Fd, view};
-use crate::imports::host_calls::protocol::ByteBlob;
 use crate::meter::Meter;
 use crate::meter::account::Hold;
 
@@ -92,7 +92,7 @@ fn failed(code: Code) -> StreamError {
 struct Input {
     way: Way,
     meter: Meter,
-    held: Arc<Held>,
+    held: Arc<OpenHandle>,
     reading: Reading,
 }
 
@@ -186,7 +186,7 @@ impl Pollable for Input {
 struct Output {
     way: Way,
     meter: Meter,
-    held: Arc<Held>,
+    held: Arc<OpenHandle>,
     writing: Writing,
 }
 

@@ -17,18 +17,22 @@ use wasmtime_wasi::p3::bindings::filesystem::types::{DirectoryEntry, ErrorCode};
 
 use super::Ended;
 use crate::imports::Ctx;
-use crate::imports::files::held::{Begun, Held, Way};
+use crate::imports::blob::ByteBlob;
+use crate::imports::files::held::{Begun, OpenHandle, Way};
 use crate::imports::files::request::{Code, FileRequest, Kind, OpenOp, StreamOp};
 use crate::imports::files::{Fd, Files, View};
-use crate::imports::host_calls::protocol::ByteBlob;
 use crate::meter::Meter;
 use crate::meter::account::Hold;
 
 /// What comes next in a stream, at most so much. Nothing: it is at its end.
-type Next<T> = fn(Way, Held, u64) -> BoxFuture<'static, (Held, Result<Vec<T>, Code>)>;
+type Next<T> = fn(Way, OpenHandle, u64) -> BoxFuture<'static, (OpenHandle, Result<Vec<T>, Code>)>;
 
 /// Bytes of a file.
-pub(super) fn bytes(way: Way, held: Held, bytes: u64) -> BoxFuture<'static, (Held, Result<Vec<u8>, Code>)> {
+pub(super) fn bytes(
+    way: Way,
+    held: OpenHandle,
+    bytes: u64,
+) -> BoxFuture<'static, (OpenHandle, Result<Vec<u8>, Code>)> {
     Box::pin(async move {
         let came = way.bytes(FileRequest::Stream(held.number(), StreamOp::Next(bytes))).await;
         (held, came)
@@ -38,9 +42,9 @@ pub(super) fn bytes(way: Way, held: Held, bytes: u64) -> BoxFuture<'static, (Hel
 /// Entries of a folder.
 pub(super) fn entries(
     way: Way,
-    held: Held,
+    held: OpenHandle,
     _: u64,
-) -> BoxFuture<'static, (Held, Result<Vec<DirectoryEntry>, Code>)> {
+) -> BoxFuture<'static, (OpenHandle, Result<Vec<DirectoryEntry>, Code>)> {
     Box::pin(async move {
         let entry = |(kind, name)| DirectoryEntry { type_: Kind::into(kind), name };
         let came = way.names(held.number()).await.map(|names| names.into_iter().map(entry).collect());
@@ -50,7 +54,7 @@ pub(super) fn entries(
 
 /// A stream that is open.
 struct Open {
-    held: Held,
+    held: OpenHandle,
     end: End,
 }
 
@@ -151,7 +155,7 @@ enum Arriving<T> {
     Open(Open),
     /// It goes on also when the guest does not wait any more, and what comes is there when it asks again. Until then it
     /// counts as memory of the call.
-    Next(AbortOnDropHandle<(Held, Result<Vec<T>, Code>)>, End, Hold),
+    Next(AbortOnDropHandle<(OpenHandle, Result<Vec<T>, Code>)>, End, Hold),
     Over,
 }
 
@@ -231,7 +235,7 @@ struct Going {
 enum Leaving {
     Opening(Opening),
     Open(Open),
-    Writing(AbortOnDropHandle<(Held, Result<u64, Code>)>, End, Hold),
+    Writing(AbortOnDropHandle<(OpenHandle, Result<u64, Code>)>, End, Hold),
     Over,
 }
 

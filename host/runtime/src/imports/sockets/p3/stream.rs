@@ -11,7 +11,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Destination, Source, StreamConsumer, StreamProducer, StreamResult};
 
 use crate::bindings::sockets::p3::types::ErrorCode;
-use crate::imports::host_calls::protocol::ByteBlob;
+use crate::imports::blob::ByteBlob;
 use crate::imports::sockets::handle::{Flight, SocketHandle};
 use crate::imports::sockets::request::{Direction, SocketFault, SocketOp, SocketResponse};
 

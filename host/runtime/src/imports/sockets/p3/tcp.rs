@@ -10,7 +10,7 @@ use crate::bindings::sockets::p3::types::{
     ErrorCode, HostTcpSocket, HostTcpSocketWithStore, IpAddressFamily, IpSocketAddress, TcpSocket,
 };
 use crate::imports::Ctx;
-use crate::imports::sockets::datagram::of_family;
+use crate::imports::sockets::convert::of_family;
 use crate::imports::sockets::handle::{SocketHandle, came};
 use crate::imports::sockets::ours;
 use crate::imports::sockets::request::{SocketFault, SocketKind, SocketOp, SocketOption, SocketResponse};

@@ -11,7 +11,7 @@ use crate::bindings::sockets::p3::types::{
     ErrorCode, HostUdpSocket, HostUdpSocketWithStore, IpAddressFamily, IpSocketAddress, UdpSocket,
 };
 use crate::imports::Ctx;
-use crate::imports::host_calls::protocol::ByteBlob;
+use crate::imports::blob::ByteBlob;
 use crate::imports::sockets::handle::{Flight, SocketHandle, came};
 use crate::imports::sockets::ours;
 use crate::imports::sockets::request::{SocketKind, SocketOp, SocketOption, SocketResponse};

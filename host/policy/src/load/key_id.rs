@@ -1,0 +1,41 @@
+//! The identity of a public key.
+
+use std::fmt;
+
+use crate::Digest;
+use crate::digest::DigestError;
+
+/// The identity of a public key: SHA-256 of its SubjectPublicKeyInfo in DER (RFC 5280 §4.1), whatever file the key came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(Digest);
+
+impl KeyId {
+    /// The identity of the key with this SubjectPublicKeyInfo in DER.
+    pub fn of_spki(der: &[u8]) -> Self {
+        Self(Digest::of(der))
+    }
+
+    /// What stands for something else than a key.
+    pub(super) fn of_digest(digest: Digest) -> Self {
+        Self(digest)
+    }
+
+    /// The 64 hexadecimal digits.
+    pub fn hex(&self) -> String {
+        self.0.hex()
+    }
+
+    /// Reads the 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// [`DigestError`] for any other text.
+    pub fn from_hex(text: &str) -> Result<Self, DigestError> {
+        Digest::from_hex(text).map(Self)
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.short(16))
+    }
+}
