@@ -371,6 +371,7 @@ fn not_ready(error: &PrepareError, digest: Digest) -> LoadError {
     let kind = match error {
         PrepareError::Compile(_) | PrepareError::Store(_) => Kind::Failed,
         PrepareError::OtherBytes(_)
+        | PrepareError::OtherPlugin { .. }
         | PrepareError::OtherTypes(_)
         | PrepareError::Memory { .. }
         | PrepareError::Link(_)

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Receiver;
-use tokio::sync::{Mutex as Turn, OwnedSemaphorePermit, oneshot};
+use tokio::sync::{Mutex as Turn, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use toolgate_policy::limits::call::{CallLimit, CallLimits, STACK_ADDRESSES, STACK_BYTES};
 use toolgate_policy::limits::lift::{frame_bytes_max, import_bytes_max, lift_bytes_max};
@@ -107,6 +107,7 @@ impl Isolated {
             component: component.clone(),
             heard: MessageReader::within(limits),
             memory_bytes_max: memory_bytes_max(limits, kind),
+            waiting_max: waiting_max(limits),
             live: Turn::default(),
         }
     }
@@ -192,7 +193,8 @@ impl Isolated {
             let _entered = runtime.enter();
             heard.hear(stdout, ready, &theirs);
         };
-        let process = ChildHandle::start(&self.program, args, hear).await.map_err(failed)?;
+        let process =
+            ChildHandle::start(&self.program, args, self.waiting_max, hear).await.map_err(failed)?;
         let code = self.component.serialize().map_err(|error| format!("{error:#}"))?;
         process.say(message(&self.begin, &code).map_err(failed)?, None);
         let time = Duration::from_millis(WORKER_START_MS);
@@ -226,6 +228,13 @@ fn memory_bytes_max(limits: &CallLimits, kind: EngineKind) -> u64 {
     let call = call_bytes_max(limits).saturating_add(WORKER_CALL_BYTES).saturating_add(stacks);
     let calls = limits.get(CallLimit::Concurrency).saturating_add(1);
     call.saturating_mul(calls).saturating_add(WORKER_MEMORY_BYTES)
+}
+
+/// How much can wait to be told to a worker: what it begins with; of each call the beginning, the end, and the answers.
+fn waiting_max(limits: &CallLimits) -> usize {
+    let calls = usize::try_from(limits.get(CallLimit::Concurrency)).unwrap_or(usize::MAX).saturating_add(1);
+    let each = request_gate::waiting_max(limits).saturating_add(2);
+    calls.saturating_mul(each).saturating_add(1).min(Semaphore::MAX_PERMITS)
 }
 
 fn late(export: &Export, why: &str) -> Fault {

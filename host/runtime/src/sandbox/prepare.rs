@@ -34,6 +34,14 @@ pub(crate) enum PrepareError {
     /// The clearance is for other bytes.
     #[error("prepare it: the clearance is for {0}")]
     OtherBytes(Digest),
+    /// The clearance is for another plugin, whose store and secrets these are not.
+    #[error("prepare it: the clearance is for the plugin {cleared}, and this is {wanted}")]
+    OtherPlugin {
+        /// For which it is.
+        cleared: String,
+        /// Which is to be made ready.
+        wanted: String,
+    },
     /// It could not be compiled.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -83,6 +91,10 @@ impl Sandbox {
         let engine = self.compiler.engine(kind);
         if clearance.digest() != artifact.digest() {
             return Err(PrepareError::OtherBytes(clearance.digest()));
+        }
+        if clearance.trusted().plugin() != spec.id {
+            let (cleared, wanted) = (clearance.trusted().plugin().to_owned(), spec.id.clone());
+            return Err(PrepareError::OtherPlugin { cleared, wanted });
         }
         let effective = clearance.effective();
         let component = self.compiler.component(&spec.name, artifact, kind)?;

@@ -19,6 +19,8 @@ pub(crate) struct Isolated {
     pub(super) component: Component,
     pub(super) heard: MessageReader,
     pub(super) memory_bytes_max: u64,
+    /// How much can wait to be told to it.
+    pub(super) waiting_max: usize,
     pub(super) live: Turn<Option<Arc<LiveWorker>>>,
 }
 

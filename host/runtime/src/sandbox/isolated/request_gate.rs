@@ -67,7 +67,7 @@ pub(super) struct Exchange {
 pub(super) type BodyFrame = Option<Result<Frame<bytes::Bytes>, EgressError>>;
 
 /// How much can wait to be served: each thing has a turn, or lets go of one of the call's handles.
-fn waiting_max(limits: &CallLimits) -> usize {
+pub(super) fn waiting_max(limits: &CallLimits) -> usize {
     let limit = |limit| usize::try_from(limits.get(limit)).unwrap_or(usize::MAX);
     let exchanges = limit(CallLimit::HttpRequests).saturating_mul(2);
     let sockets = limit(CallLimit::Sockets).saturating_add(SOCKETS_OPENING_MAX).saturating_mul(plugs::TURNS);
