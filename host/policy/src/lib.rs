@@ -17,7 +17,10 @@
 //!
 //! A *plugin* is a component with a name; it *exports* functions, which become *tools*, and *imports* interfaces, which
 //! mean *capabilities*. The plugin *asks*, the operator *grants*; neither alone opens anything. A *principal* calls.
+
 #![forbid(unsafe_code)]
+// A number that another type cannot hold is not cut short unseen.
+#![warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 
 pub mod active;
 pub mod address;

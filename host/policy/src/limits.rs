@@ -9,6 +9,12 @@ pub mod lift;
 pub mod load;
 pub mod wire;
 
+/// A number of bytes, or of things, for what lies in memory; of what does not fit there the most that does.
+#[expect(clippy::cast_possible_truncation, reason = "compared before")]
+pub const fn size(number: u64) -> usize {
+    if number > usize::MAX as u64 { usize::MAX } else { number as usize }
+}
+
 /// One bound. Quantities carry their unit in the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {

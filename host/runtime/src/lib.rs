@@ -12,6 +12,8 @@
 //!
 //! [`gate::Gate`] is the handle on both.
 
+// A number that another type cannot hold is not cut short unseen.
+#![warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 pub mod gate;
 
 pub mod reconcile;

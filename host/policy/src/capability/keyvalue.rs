@@ -101,6 +101,7 @@ impl Pass {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::size;
 
     fn grant(bytes_max: i64, entries_max: i64) -> Pass {
         let room = QuotaText { bytes_max: Some(bytes_max), entries_max: Some(entries_max) };
@@ -129,7 +130,7 @@ mod tests {
     #[test]
     fn keys_and_values_have_their_bounds() {
         let pass = grant(100, 10);
-        let (key, value) = (KEYVALUE_KEY_BYTES_MAX as usize, KEYVALUE_VALUE_BYTES_MAX as usize);
+        let (key, value) = (size(KEYVALUE_KEY_BYTES_MAX), size(KEYVALUE_VALUE_BYTES_MAX));
         assert!(pass.entry(key, value).is_ok());
         assert!(pass.entry(key + 1, 0).is_err());
         assert!(pass.entry(0, value + 1).is_err());

@@ -1,5 +1,6 @@
 //! What one call, or all calls of one plugin, may use. Set under `[plugin.limits]` and `[defaults.limits]`.
 
+use super::size;
 use super::{GIB, KIB, Limit, MIB};
 
 /// A bound on what a call may use.
@@ -202,16 +203,16 @@ const STACKS_MAX: Limit = Limit {
 pub const STACKS_BESIDE: u32 = 2;
 
 /// Addresses of one stack. A guest has a quarter of them, what the host does for it on the same stack the rest.
-pub const STACK_ADDRESSES: usize = 2 * MIB as usize;
+pub const STACK_ADDRESSES: usize = size(2 * MIB);
 
 /// Bytes of a stack that a guest can use. It crashes when it recurses deeper.
-pub const GUEST_STACK_BYTES: usize = 512 * KIB as usize;
+pub const GUEST_STACK_BYTES: usize = size(512 * KIB);
 
 /// Bytes that a stack counts against the memory for all calls: the guest's part, and as much again for the host's.
 pub const STACK_BYTES: u64 = 2 * GUEST_STACK_BYTES as u64;
 
 /// Bytes of a stack that stay in memory when its call has ended, for the next.
-pub const STACK_KEPT_BYTES: usize = 16 * KIB as usize;
+pub const STACK_KEPT_BYTES: usize = size(16 * KIB);
 
 /// What a folder granted for changing may hold, in bytes of its files. Set in its grant.
 pub const FILES_BYTES_MAX: Limit = Limit {
@@ -356,7 +357,7 @@ pub const RECORD_PLACE_BYTES_MAX: usize = 300;
 pub const RECORD_HEADERS_MAX: usize = 8;
 
 /// Bytes of one line of the record that is read back; a longer one was not written here.
-pub const RECORD_LINE_BYTES_MAX: usize = MIB as usize;
+pub const RECORD_LINE_BYTES_MAX: usize = size(MIB);
 
 /// Characters of what a plugin wrote last that a caller is told when it crashed.
 pub const CRASH_CHARS_MAX: usize = 300;

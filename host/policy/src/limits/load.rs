@@ -1,6 +1,7 @@
 //! What may be loaded: sizes of files and of what is inside a component, and what compiling one may take. A plugin beyond
 //! these is refused, with the name of what it exceeds. Two are set under `[server.limits]`, the others are not settable.
 
+use super::size;
 use super::{GIB, KIB, Limit, MIB};
 
 /// Bytes of a component. The largest honest ones, an interpreter with its library inside, have some 20 MB.
@@ -159,7 +160,7 @@ pub const TABLES_MAX: u32 = 64;
 
 /// Bytes of what the engine keeps of one instantiated component, beside its memories and tables. The largest honest one, Python,
 /// takes 400 KB.
-pub const INSTANCE_BYTES_MAX: usize = MIB as usize;
+pub const INSTANCE_BYTES_MAX: usize = size(MIB);
 
 /// Elements of one table.
 pub const TABLE_ELEMENTS_MAX: u64 = 100_000;
@@ -186,7 +187,7 @@ pub const SCHEMA_DEPTH_MAX: usize = 32;
 pub const SCHEMA_NODES_MAX: usize = 512;
 
 /// Bytes of one tool's schemas. Types of [`SCHEMA_NODES_MAX`] parts and a section of [`SECTION_BYTES_MAX`] make no more.
-pub const SCHEMA_BYTES_MAX: usize = 128 * KIB as usize;
+pub const SCHEMA_BYTES_MAX: usize = size(128 * KIB);
 
 /// Schemas to which a schema holds one value, all references followed.
 pub const SCHEMA_STEPS_MAX: u64 = 10_000;
@@ -219,10 +220,10 @@ pub const PATTERNS_MAX: usize = 512;
 pub const PATTERN_RANGES_MAX: u64 = 100_000;
 
 /// Bytes of the compiled form of a pattern, and as many of what is remembered while it is matched.
-pub const PATTERN_COMPILED_BYTES_MAX: usize = 256 * KIB as usize;
+pub const PATTERN_COMPILED_BYTES_MAX: usize = size(256 * KIB);
 
 /// Bytes of the stack of the thread that compiles schemas, which go as deep as they have parts.
-pub const SCHEMA_STACK_BYTES: usize = 64 * MIB as usize;
+pub const SCHEMA_STACK_BYTES: usize = size(64 * MIB);
 
 /// Bytes of one pattern in a schema. The longest honest ones, of addresses and dates, have some 400.
 pub const PATTERN_BYTES_MAX: usize = 1_024;
@@ -245,16 +246,16 @@ pub const LINE_BREAKS_MAX: usize = 3;
 pub const BLANK_COLUMNS_MAX: usize = 64;
 
 /// Bytes of the `toolgate` section.
-pub const SECTION_BYTES_MAX: usize = 64 * KIB as usize;
+pub const SECTION_BYTES_MAX: usize = size(64 * KIB);
 
 /// Bytes of the `package-docs` section. A larger one is left aside.
-pub const DOCS_BYTES_MAX: usize = 256 * KIB as usize;
+pub const DOCS_BYTES_MAX: usize = size(256 * KIB);
 
 /// Icons of a tool.
 pub const ICONS_MAX: usize = 4;
 
 /// Bytes of an icon's URL.
-pub const ICON_BYTES_MAX: usize = 16 * KIB as usize;
+pub const ICON_BYTES_MAX: usize = size(16 * KIB);
 
 /// Bytes of the compiled form of a component: about three times its own, and the largest honest ones have some 60 MB.
 pub const COMPILED_BYTES_MAX: u64 = 256 * MIB;

@@ -1,5 +1,6 @@
 //! What may come over the wire, and what the host holds of it. Each [`Limit`] is set under `[server.limits]`.
 
+use super::size;
 use super::{KIB, Limit, MIB};
 
 /// Bytes of one message.
@@ -71,7 +72,7 @@ pub const PEER_PERCENT: Limit = Limit {
 };
 
 /// Bytes of a message that is read, checked and answered on the protocol's threads. Larger ones have threads of their own.
-pub const SMALL_MESSAGE_BYTES: usize = 64 * KIB as usize;
+pub const SMALL_MESSAGE_BYTES: usize = size(64 * KIB);
 
 /// Threads for large messages: one for each two cores, at most so many.
 pub const LARGE_THREADS_MAX: usize = 8;
@@ -81,7 +82,7 @@ pub const LARGE_MESSAGES_MAX: u64 = 128;
 
 /// Bytes of a message beside the arguments of a call. The longest honest ones, with all that a client says of itself, have
 /// some 4 KiB.
-pub const ENVELOPE_BYTES_MAX: usize = 64 * KIB as usize;
+pub const ENVELOPE_BYTES_MAX: usize = size(64 * KIB);
 
 /// Values in a message beside the arguments of a call: the protocol's library tries each as many kinds of message.
 pub const ENVELOPE_NODES_MAX: usize = 2_048;
@@ -96,10 +97,10 @@ pub const JSON_NODES_MAX: usize = 1_000_000;
 pub const JSON_KEYS_MAX: usize = 65_536;
 
 /// Bytes of a key. A type's have at most [`super::load::NAME_BYTES_MAX`]; maps may be keyed by addresses.
-pub const JSON_KEY_BYTES_MAX: usize = 4 * KIB as usize;
+pub const JSON_KEY_BYTES_MAX: usize = size(4 * KIB);
 
 /// Bytes of the id of a message that is not read in full, to answer it by. Ids are numbers or short names.
-pub const ID_BYTES_MAX: usize = 4 * KIB as usize;
+pub const ID_BYTES_MAX: usize = size(4 * KIB);
 
 /// Bytes of a request's head.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -202,7 +203,7 @@ pub const PEER_PREFIX_BITS: u8 = 64;
 pub const PAGE_TOOLS_MAX: usize = 1_000;
 
 /// Bytes of one page of the list, if it has more than one tool.
-pub const PAGE_BYTES_MAX: usize = MIB as usize;
+pub const PAGE_BYTES_MAX: usize = size(MIB);
 
 /// Principals for whom the list is kept as they see it.
 pub const LIST_VIEWS_MAX: usize = 256;

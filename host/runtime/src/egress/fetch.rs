@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use toolgate_policy::limits::size;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST, USER_AGENT};
@@ -111,7 +112,7 @@ impl Egress {
             let stream = connect::connect(target.host(), tls, &addresses, &account).await?;
             #[expect(clippy::disallowed_methods, reason = "what is sent is what its permit says")]
             let mut builder = http1::Builder::new();
-            builder.max_buf_size(HTTP_FIELD_BYTES_MAX as usize * 2).max_headers(HEADERS_MAX);
+            builder.max_buf_size(size(HTTP_FIELD_BYTES_MAX) * 2).max_headers(HEADERS_MAX);
             builder.handshake(TokioIo::new(stream)).await.map_err(|_| EgressError::Protocol)
         };
         let soon = terms.by.min(Instant::now() + patience);

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use toolgate_policy::limits::size;
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -80,7 +81,7 @@ impl Lease {
             let stream = connect::connect(&host, tls, &addresses, &counted).await?;
             #[expect(clippy::disallowed_methods, reason = "each request comes with its pass")]
             let mut builder = http1::Builder::new();
-            builder.max_buf_size(HTTP_FIELD_BYTES_MAX as usize * 2).max_headers(HEADERS_MAX);
+            builder.max_buf_size(size(HTTP_FIELD_BYTES_MAX) * 2).max_headers(HEADERS_MAX);
             let (sender, connection) =
                 builder.handshake(TokioIo::new(stream)).await.map_err(|_| EgressError::Protocol)?;
             let task = AbortOnDropHandle::new(tokio::spawn(async move {

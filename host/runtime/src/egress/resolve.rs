@@ -205,8 +205,8 @@ mod tests {
 
     #[test]
     fn of_many_addresses_a_few_are_used_and_of_each_kind_some() {
-        let v4 = |n: usize| (0..n).map(|n| IpAddr::from(Ipv4Addr::from_bits(n as u32)));
-        let v6 = |n: usize| (0..n).map(|n| IpAddr::from(Ipv6Addr::from_bits(n as u128)));
+        let v4 = |n: u32| (0..n).map(|n| IpAddr::from(Ipv4Addr::from_bits(n)));
+        let v6 = |n: u128| (0..n).map(|n| IpAddr::from(Ipv6Addr::from_bits(n)));
         for (of_v4, of_v6, used_v4, used_v6) in [
             (3, 2, 3, 2),
             (2_400, 0, 8, 0),

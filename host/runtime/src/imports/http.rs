@@ -5,6 +5,7 @@ mod parts;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use toolgate_policy::limits::size;
 
 use ::http::{HeaderMap, HeaderName, Request, Response};
 use bytes::Bytes;
@@ -36,7 +37,7 @@ pub(crate) struct HttpCtx {
 impl HttpCtx {
     pub(crate) fn new(outside: &HostCalls) -> Self {
         let mut ctx = WasiHttpCtx::new();
-        ctx.set_field_size_limit(HTTP_FIELD_BYTES_MAX as usize);
+        ctx.set_field_size_limit(size(HTTP_FIELD_BYTES_MAX));
         Self { ctx, hooks: Hooks(outside.clone()) }
     }
 }
@@ -94,7 +95,7 @@ impl WasiHttpHooks for Hooks {
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        STREAM_BYTES_MAX as usize
+        size(STREAM_BYTES_MAX)
     }
 }
 

@@ -2,6 +2,7 @@
 //! never comes near the process's own stdout, which carries the protocol.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use toolgate_policy::limits::size;
 
 use bytes::Bytes;
 use toolgate_policy::limits::call::STREAM_BYTES_MAX;
@@ -68,11 +69,11 @@ impl OutputStream for Stream {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(STREAM_BYTES_MAX as usize)
+        Ok(size(STREAM_BYTES_MAX))
     }
 
     fn write_zeroes(&mut self, bytes: usize) -> StreamResult<()> {
-        if bytes > STREAM_BYTES_MAX as usize {
+        if bytes > size(STREAM_BYTES_MAX) {
             return Err(StreamError::trap("more zeroes than check-write allows"));
         }
         self.write(Bytes::from(vec![0; bytes]))

@@ -335,8 +335,10 @@ fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
 
 fn push_leb128(out: &mut Vec<u8>, mut value: usize) {
     while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
+        let [low, ..] = value.to_le_bytes();
+        out.push(low | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    let [low, ..] = value.to_le_bytes();
+    out.push(low);
 }

@@ -10,6 +10,7 @@ use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use toolgate_policy::limits::size;
 
 use rustix::process::Signal;
 use toolgate_policy::limits::load::{
@@ -171,7 +172,8 @@ impl Compiler {
         let code = self.watch.over(plugin.as_str(), artifact.bytes().len() as u64, compile)?;
         let component =
             cache::run(engine, &code).map_err(|error| CompileError::Foreign(format!("{error:#}")))?;
-        tracing::info!(digest = %artifact.digest().short(12), ms = started.elapsed().as_millis() as u64, "compiled");
+        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(digest = %artifact.digest().short(12), ms, "compiled");
         cache.put(artifact.digest(), &code);
         Ok(component)
     }
@@ -207,7 +209,7 @@ fn apart(
 }
 
 fn by_code(code: i32, ended: &ProcessExit, bounds: ProcessLimits) -> CompileError {
-    let words = printable(&ended.words, COMPILER_WORDS_BYTES_MAX as usize);
+    let words = printable(&ended.words, size(COMPILER_WORDS_BYTES_MAX));
     match code {
         _ if code == i32::from(REFUSED) => CompileError::Refused(words),
         _ if code == i32::from(NO_MEMORY) => CompileError::Memory(bounds.memory_bytes_max),

@@ -7,6 +7,7 @@ use toolgate_policy::limits::call::{
 use toolgate_policy::limits::load::{
     CORE_INSTANCES_MAX, INSTANCE_BYTES_MAX, LOADS_AT_ONCE, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX,
 };
+use toolgate_policy::limits::size;
 use wasmtime::wasmparser::WasmFeatures;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -116,8 +117,8 @@ fn pool(calls: u32, stacks_each: u32) -> PoolingAllocationConfig {
         .max_tables_per_module(TABLES_MAX)
         .max_component_instance_size(INSTANCE_BYTES_MAX)
         .max_core_instance_size(INSTANCE_BYTES_MAX)
-        .table_elements(TABLE_ELEMENTS_MAX as usize)
-        .max_memory_size(CallLimit::Memory.spec().ceiling as usize)
+        .table_elements(size(TABLE_ELEMENTS_MAX))
+        .max_memory_size(size(CallLimit::Memory.spec().ceiling))
         // What a slot keeps in memory from one call to the next, zeroed, so that the next need not fault it in.
         .linear_memory_keep_resident(256 << 10)
         .table_keep_resident(16 << 10)

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use toolgate_policy::limits::load::SIGNATURE_BYTES_MAX;
+use toolgate_policy::limits::size;
 
 use super::super::key::PrivateKey;
 use super::super::sign::sign;
@@ -209,7 +210,7 @@ fn a_genuine_signature_over_another_kind_of_statement_is_refused() {
 
 #[test]
 fn a_huge_bundle_is_refused_before_it_is_parsed() {
-    let file = SignatureFile { name: "x".into(), bytes: vec![b' '; 2 * SIGNATURE_BYTES_MAX as usize] };
+    let file = SignatureFile { name: "x".into(), bytes: vec![b' '; size(2 * SIGNATURE_BYTES_MAX)] };
     assert!(matches!(read(&file).map(drop), Err(SignatureError::Unreadable { .. })));
 }
 

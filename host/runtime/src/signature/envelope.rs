@@ -2,6 +2,7 @@
 //! canonical.
 
 use toolgate_policy::limits::load::{PLUGIN_ID_BYTES_MAX, SIGNATURE_BYTES_MAX};
+use toolgate_policy::limits::size;
 use toolgate_policy::redact::printable;
 use toolgate_policy::{Digest, limits};
 
@@ -19,7 +20,7 @@ pub(super) struct About {
 
 /// How much of a bundle is read.
 pub(super) const BOUNDS: JsonLimits = JsonLimits {
-    bytes_max: SIGNATURE_BYTES_MAX as usize,
+    bytes_max: size(SIGNATURE_BYTES_MAX),
     depth_max: limits::wire::JSON_DEPTH_MAX,
     nodes_max: 10_000,
 };

@@ -1,6 +1,7 @@
 //! Signers who are known by an identity, and the roots that vouch for who vouches for it.
 
 use std::sync::Arc;
+use toolgate_policy::limits::size;
 
 use sigstore_verify::Verifier;
 use sigstore_verify::trust_root::TrustedRoot;
@@ -44,11 +45,8 @@ impl KeylessSigner {
     /// # Errors
     /// [`TrustedRootError`], also when it could prove nothing.
     pub fn root(text: &str) -> Result<Root, TrustedRootError> {
-        const BOUNDS: JsonLimits = JsonLimits {
-            bytes_max: CONFIG_BYTES_MAX as usize,
-            depth_max: JSON_DEPTH_MAX,
-            nodes_max: 100_000,
-        };
+        const BOUNDS: JsonLimits =
+            JsonLimits { bytes_max: size(CONFIG_BYTES_MAX), depth_max: JSON_DEPTH_MAX, nodes_max: 100_000 };
         let wrong =
             |why: &dyn std::fmt::Display| TrustedRootError(format!("it is not a trusted root: {why}"));
         Json::parse(text.as_bytes(), BOUNDS).map_err(|error| wrong(&error))?;

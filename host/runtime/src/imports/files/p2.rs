@@ -3,6 +3,7 @@
 mod streams;
 
 use std::collections::VecDeque;
+use toolgate_policy::limits::size;
 
 use toolgate_policy::limits::call::STREAM_BYTES_MAX;
 use wasmtime::component::{Linker, Resource};
@@ -110,7 +111,7 @@ impl t::HostDescriptor for View<'_> {
     async fn write(&mut self, fd: Fd, bytes: Vec<u8>, at: u64) -> FsResult<u64> {
         self.meter.charge(bytes.len() as u64);
         let mut written = 0;
-        let mut pieces = bytes.chunks(STREAM_BYTES_MAX as usize);
+        let mut pieces = bytes.chunks(size(STREAM_BYTES_MAX));
         // Also if there is nothing to write: it may not be allowed.
         let mut piece = Some(pieces.next().unwrap_or_default());
         while let Some(bytes) = piece {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use toolgate_policy::limits::size;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -200,7 +201,7 @@ where
             Some(Err(error)) => (vec![BodyPart::Broken(error.into())], true),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => {
-                    let chunks = data.chunks(STREAM_BYTES_MAX as usize);
+                    let chunks = data.chunks(size(STREAM_BYTES_MAX));
                     (chunks.map(|chunk| BodyPart::Data(chunk.into())).collect(), false)
                 }
                 Err(frame) => {

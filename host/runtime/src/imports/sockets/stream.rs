@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use toolgate_policy::limits::size;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -249,7 +250,7 @@ impl OutputStream for SocketWriter {
         let mut writing = self.lock();
         let is_ready = writing.poll(&mut Context::from_waker(Waker::noop())).is_ready();
         writing.goes_on()?;
-        writing.permit = if is_ready { STREAM_BYTES_MAX as usize } else { 0 };
+        writing.permit = if is_ready { size(STREAM_BYTES_MAX) } else { 0 };
         Ok(writing.permit)
     }
 

@@ -31,7 +31,9 @@ impl Lowering<'_> {
             // Exact as written; the schema asks for a text beyond 2^53 because many writers are not.
             Json::Integer(value) => Some(*value),
             // 5.0 and 5e0 are the integer 5 to JSON Schema.
-            Json::Float(value) if value.fract() == 0.0 && value.abs() <= SAFE_INTEGER_MAX as f64 => {
+            Json::Float(value) if value.fract() == 0.0 && value.abs() <= SAFE_INTEGER_MAX as f64 =>
+            {
+                #[expect(clippy::cast_possible_truncation, reason = "it is a whole number, and small enough")]
                 Some(*value as i128)
             }
             _ => None,
@@ -51,6 +53,10 @@ impl Lowering<'_> {
     }
 
     pub(super) fn narrow(&mut self, value: f64) -> Option<f32> {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the nearest that 32 bits hold is what is wanted"
+        )]
         let narrow = value as f32;
         if narrow.is_finite() {
             Some(narrow)

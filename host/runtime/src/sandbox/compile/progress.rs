@@ -54,7 +54,10 @@ impl Watch {
     fn say(&self, plugin: &str, bytes: u64, took: Option<Duration>) {
         match took {
             None => tracing::info!(plugin, bytes, "compiling; this takes longer than a moment"),
-            Some(took) => tracing::info!(plugin, ms = took.as_millis() as u64, "compiling is over"),
+            Some(took) => {
+                let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(plugin, ms, "compiling is over");
+            }
         }
         if let Some(listener) = self.listener.get() {
             listener(plugin, bytes, took);

@@ -111,7 +111,7 @@ fn a_call_takes_no_more_stacks_than_are_counted_and_those_beside() {
     runtime.block_on(async {
         let mut fits = Vec::new();
         for beside in 0..=STACKS_BESIDE {
-            let engine = pooled(pool(1, most as u32 + beside), EngineKind::Async, Enabled::No).unwrap();
+            let engine = pooled(pool(1, MEMORIES_MAX + beside), EngineKind::Async, Enabled::No).unwrap();
             let component = Component::new(&engine, wat::parse_str(&waits).unwrap()).unwrap();
             match run(&engine, &component).await {
                 Ok(counted) => {

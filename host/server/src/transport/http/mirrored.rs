@@ -62,7 +62,10 @@ fn is_integer(text: &str, number: i128) -> bool {
     let Some(double) = to_number(text) else { return false };
     match text.parse::<i128>() {
         Ok(parsed) => parsed == number,
-        // Exact as far as doubles are.
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "it is a whole number, exact as far as doubles are"
+        )]
         Err(_) => double.fract() == 0.0 && double as i128 == number,
     }
 }

@@ -2,6 +2,7 @@
 //! library takes it for something that is done at once.
 
 use std::sync::Arc;
+use toolgate_policy::limits::size;
 
 use bytes::Bytes;
 use tokio_util::task::AbortOnDropHandle;
@@ -242,7 +243,7 @@ impl OutputStream for Output {
 
     fn check_write(&mut self) -> StreamResult<usize> {
         self.settled()?;
-        Ok(if matches!(self.writing, Writing::Ready) { STREAM_BYTES_MAX as usize } else { 0 })
+        Ok(if matches!(self.writing, Writing::Ready) { size(STREAM_BYTES_MAX) } else { 0 })
     }
 
     async fn cancel(&mut self) {

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use toolgate_policy::limits::size;
 
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
@@ -262,7 +263,7 @@ impl<D> StreamConsumer<D> for Going {
                 },
                 Leaving::Open(open) => {
                     let bytes = source.remaining();
-                    let bytes = bytes.get(..STREAM_BYTES_MAX as usize).unwrap_or(bytes);
+                    let bytes = bytes.get(..size(STREAM_BYTES_MAX)).unwrap_or(bytes);
                     if bytes.is_empty() {
                         this.state = Leaving::Open(open);
                         return Poll::Ready(Ok(StreamResult::Completed));

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use toolgate_policy::limits::size;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::sync::oneshot;
@@ -89,7 +90,7 @@ impl<T> StreamConsumer<T> for Outgoing {
         }
         let mut source = source.as_direct(store);
         let bytes = source.remaining();
-        let bytes = bytes.get(..STREAM_BYTES_MAX as usize).unwrap_or(bytes);
+        let bytes = bytes.get(..size(STREAM_BYTES_MAX)).unwrap_or(bytes);
         let count = bytes.len();
         if count > 0 {
             let Some(flight) = self.plug.send(SocketOp::Send(bytes.into())) else {
@@ -126,7 +127,7 @@ impl Incoming {
                 Some(asked) => asked,
                 None if room == 0 => self.plug.begin(SocketOp::Await, None),
                 None => {
-                    let bytes = room.min(STREAM_BYTES_MAX as usize);
+                    let bytes = room.min(size(STREAM_BYTES_MAX));
                     self.plug.begin(SocketOp::Receive(u32::try_from(bytes).unwrap_or(u32::MAX)), None)
                 }
             };
@@ -166,7 +167,7 @@ impl<T> StreamProducer<T> for Incoming {
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
         let fuel_left = store.get_fuel()?;
-        let mut destination = destination.as_direct(store, STREAM_BYTES_MAX as usize);
+        let mut destination = destination.as_direct(store, size(STREAM_BYTES_MAX));
         let room = destination.remaining();
         let come = self.poll_come(cx, room.len());
         self.plug.spent(fuel_left)?;
