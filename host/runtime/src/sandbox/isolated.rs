@@ -195,7 +195,10 @@ impl Isolated {
         };
         let process =
             ChildHandle::start(&self.program, args, self.waiting_max, hear).await.map_err(failed)?;
-        let code = self.component.serialize().map_err(|error| format!("{error:#}"))?;
+        // Some tens of megabytes: not on a thread on which guests take turns.
+        let component = self.component.clone();
+        let code = tokio::task::spawn_blocking(move || component.serialize());
+        let code = code.await.map_err(|error| error.to_string())?.map_err(|error| format!("{error:#}"))?;
         process.say(message(&self.begin, &code).map_err(failed)?, None);
         let time = Duration::from_millis(WORKER_START_MS);
         match timeout(time, is_ready).await {
