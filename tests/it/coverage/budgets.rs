@@ -45,6 +45,8 @@ fn constants() -> BTreeMap<String, u64> {
 
 /// The value of numbers and constants that are multiplied, or of one that is shifted.
 fn product(expression: &str, values: &BTreeMap<String, u64>) -> u64 {
+    let size = |text: &str| text.trim().strip_prefix("size(")?.strip_suffix(')').map(str::to_owned);
+    let expression = &size(expression).unwrap_or_else(|| expression.to_owned());
     let one = |text: &str| {
         let text = text.replace(" as usize", "").replace(" as u64", "");
         let text = text.trim();
