@@ -109,7 +109,7 @@ mod tests {
         let circle = told(&[
             ("a", "use crate::b::{B, c};"),
             ("b", "use self::d::D; use crate::e; mod d;"),
-            ("e", "fn f() -> crate::g::deep::G { todo!() }"),
+            ("e", "fn f(_: crate::g::deep::G) {}"),
             ("g/deep", "use super::super::a;"),
             ("g", "mod deep;"),
         ]);
@@ -132,11 +132,8 @@ mod tests {
 
     #[test]
     fn a_module_that_was_imported_by_name_leads_where_it_is() {
-        let circle = told(&[
-            ("a", "use crate::b; fn f() -> b::c::C { todo!() }"),
-            ("b", "mod c;"),
-            ("b/c", "use crate::a::A;"),
-        ]);
+        let circle =
+            told(&[("a", "use crate::b; fn f(_: b::c::C) {}"), ("b", "mod c;"), ("b/c", "use crate::a::A;")]);
         assert_eq!(circle, ["host/policy: these need each other in a circle: a, b/c"]);
     }
 
