@@ -288,14 +288,17 @@ impl LiveWorker {
         }
         let (tell, told) = oneshot::channel();
         let (asking, asked) = RequestGate::within(export.limits(), Arc::clone(&here.files));
+        let untold = Arc::new(Semaphore::new(1));
+        let turn = Arc::clone(&untold).try_acquire_owned().ok();
         let mut calls = self.calls();
         if !calls.ended {
-            calls.waiting.insert(id, CallWaiter { tell, relay, asking, notes: here.notes.clone() });
+            let (untold, notes) = (Arc::clone(&untold), here.notes.clone());
+            calls.waiting.insert(id, CallWaiter { untold, tell, relay, asking, notes });
         }
         drop(calls);
         let left = here.meter.deadline().saturating_duration_since(Instant::now());
         let left_us = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
-        self.say(&ToWorker::Call { id, function: export.number(), left_us }, &body);
+        self.say_in_turn(&ToWorker::Call { id, function: export.number(), left_us }, &body, turn);
         Some((id, told, asked))
     }
 

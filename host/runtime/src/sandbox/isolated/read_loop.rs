@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 use std::process::ChildStdout;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use toolgate_policy::limits::call::{CallLimit, CallLimits};
 use toolgate_policy::limits::lift::frame_bytes_max;
 use toolgate_policy::limits::load::{WORKER_BODY_BYTES, WORKER_HEADER_BYTES_MAX};
@@ -30,6 +30,8 @@ pub(super) struct Calls {
 pub(super) type WorkerMessage = (FromWorker, Vec<u8>);
 
 pub(super) struct CallWaiter {
+    /// Free once the worker is being told of the call.
+    pub(super) untold: Arc<Semaphore>,
     pub(super) tell: oneshot::Sender<WorkerMessage>,
     pub(super) relay: Relay,
     pub(super) asking: RequestGate,
@@ -120,31 +122,39 @@ impl Inner {
 }
 
 impl Calls {
+    /// A call that the worker has been told of. One that ends others unread would have them pile up before it.
+    fn told_of(&mut self, id: u64) -> Option<&mut CallWaiter> {
+        self.waiting.get_mut(&id).filter(|waiting| waiting.untold.available_permits() > 0)
+    }
+
     /// Passes on what a worker says; false if it may not say that. It ends each call once, and of one that has ended, or that
     /// it was not told of, it says nothing.
     fn take(&mut self, word: FromWorker, body: Vec<u8>, inner: Inner) -> bool {
         match (&word, inner) {
             (FromWorker::Report { id, progress, total, message }, _) => {
-                self.waiting.get(id).is_some_and(|waiting| {
+                self.told_of(*id).is_some_and(|waiting| {
                     waiting.relay.report(*progress, *total, message.as_deref());
                     true
                 })
             }
-            (FromWorker::Seen { id }, Inner::Seen(seen)) => self.waiting.get(id).is_some_and(|waiting| {
+            (FromWorker::Seen { id }, Inner::Seen(seen)) => self.told_of(*id).is_some_and(|waiting| {
                 seen.note(&waiting.notes);
                 true
             }),
             (FromWorker::Ask { id, ask: number }, Inner::Ask(ask)) => {
-                self.waiting.get_mut(id).is_some_and(|waiting| waiting.asking.take(*number, ask))
+                self.told_of(*id).is_some_and(|waiting| waiting.asking.take(*number, ask))
             }
-            (FromWorker::Ended { id, .. }, _) => self.waiting.remove(id).is_some_and(|waiting| {
-                let CallWaiter { tell, asking, .. } = waiting;
-                // First, so that its connections are there for the call that comes next.
-                drop(asking);
-                // Nobody may wait for it any more.
-                drop(tell.send((word, body)));
-                true
-            }),
+            (FromWorker::Ended { id, .. }, _) => {
+                self.told_of(*id).is_some()
+                    && self.waiting.remove(id).is_some_and(|waiting| {
+                        let CallWaiter { tell, asking, .. } = waiting;
+                        // First, so that its connections are there for the call that comes next.
+                        drop(asking);
+                        // Nobody may wait for it any more.
+                        drop(tell.send((word, body)));
+                        true
+                    })
+            }
             (
                 FromWorker::Ready
                 | FromWorker::Failed { .. }
@@ -153,5 +163,39 @@ impl Calls {
                 _,
             ) => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_says_nothing_of_a_call_that_it_has_not_been_told_of() {
+        let ended = || FromWorker::Ended {
+            id: 1,
+            fuel: 0,
+            memory_peak_bytes: 0,
+            written: String::new(),
+            dropped_bytes: 0,
+            fault: None,
+        };
+        let report = || FromWorker::Report { id: 1, progress: 1.0, total: None, message: None };
+        let mut calls = Calls::default();
+        let (tell, mut told) = oneshot::channel();
+        let untold = Arc::new(Semaphore::new(1));
+        let turn = Arc::clone(&untold).try_acquire_owned().unwrap();
+        let (asking, _asked) = RequestGate::within(&CallLimits::default(), Arc::default());
+        let (relay, notes) = (Relay::default(), CallTrace::default());
+        calls.waiting.insert(1, CallWaiter { untold, tell, relay, asking, notes });
+        assert!(!calls.take(report(), Vec::new(), Inner::Nothing));
+        assert!(!calls.take(ended(), Vec::new(), Inner::Nothing));
+        assert!(told.try_recv().is_err());
+        // It is its turn to be said.
+        drop(turn);
+        assert!(calls.take(report(), Vec::new(), Inner::Nothing));
+        assert!(calls.take(ended(), Vec::new(), Inner::Nothing));
+        assert!(told.try_recv().is_ok());
+        assert!(!calls.take(ended(), Vec::new(), Inner::Nothing), "each ends once");
     }
 }
