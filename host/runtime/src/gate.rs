@@ -158,7 +158,7 @@ impl Gate {
     /// # Errors
     /// A sentence that says why the policy is not taken.
     pub fn retrust(&self, trust: &Arc<TrustSpec>) -> Result<(), String> {
-        self.reconciler.retrust(trust).map_err(|error| load::told(&error))
+        self.reconciler.retrust(trust).map_err(|error| load::with_causes(&error))
     }
 
     /// Asks the trust policy again, since dates in it may have passed, and sources again that were not to be had.
@@ -224,7 +224,7 @@ impl Gate {
     /// # Errors
     /// A sentence that says why the policy does not trust it, or is not taken.
     pub fn signed_by(&self, plugin: &Plugin, trust: &TrustSpec) -> Result<Vec<String>, String> {
-        let now = self.services.seen.judge(trust, load::now()).map_err(|error| load::told(&error))?;
+        let now = self.services.seen.judge(trust, load::now()).map_err(|error| load::with_causes(&error))?;
         let trusted = trust.policy.again(plugin.clearance().trusted(), Standing::New, now);
         trusted.map(|trusted| trusted.signed_by()).map_err(|error| error.to_string())
     }
@@ -237,7 +237,7 @@ impl Gate {
         load::asked(&Sources::of(&self.services), spec, trust)
     }
 
-    /// What [`Gate::start`] would report, without serving anything. Blocks while plugins are compiled.
+    /// What [`Gate::start`] would report, without serving anything. Blocks while plugins are compiled. What is approved or fetched is kept.
     pub fn check(&self, spec: &Spec) -> LoadReport {
         self.look(spec).1
     }

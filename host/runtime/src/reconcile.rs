@@ -142,9 +142,9 @@ impl Reconciler {
                     let Fetch { source, pin, signers } = &turn.fetch;
                     tracing::info!(%source, "fetching");
                     let sources = Sources::of(&this.services).until(turn.off.clone());
-                    let fetched = sources.fetch(source, *pin, signers);
+                    let fetched = sources.fetch(source, *pin, signers).map_err(Arc::new);
                     if this.fetches.ended(&turn) {
-                        this.arrived(&turn.fetch, fetched.as_ref());
+                        this.arrived(&turn.fetch, &fetched);
                     }
                 }
             };
@@ -191,7 +191,8 @@ impl Reconciler {
         self.services.kept.hold(needed(spec, &Snapshot::default()));
     }
 
-    /// The same as [`Self::run`] without the swap: what would serve, and what came of each plugin. Nothing is remembered.
+    /// The same as [`Self::run`] without the swap: what would serve, and what came of each plugin. Of the trust policy nothing is remembered;
+    /// what is approved or fetched is kept, and compiled code is cached, as by any other LOAD.
     pub(crate) fn check(&self, spec: &Spec) -> (Snapshot, LoadReport) {
         match self.services.seen.judge(&spec.trust, load::now()) {
             Ok(now) => {

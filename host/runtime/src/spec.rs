@@ -9,6 +9,7 @@ use toolgate_policy::load::fetch::{FetchPermit, TokenService};
 use toolgate_policy::load::lint::{Allowed, Lint};
 use toolgate_policy::load::pin::Approved;
 use toolgate_policy::load::reference::{Reference, Version};
+pub use toolgate_policy::load::{EngineKind, Isolation};
 use toolgate_policy::load::{Grants, Pin, TrustPolicy};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
@@ -117,52 +118,6 @@ impl PluginSpec {
     /// Whether its names may read like another plugin's.
     pub fn may_be_similar(&self) -> bool {
         self.allow_lints.contains(&Lint::SimilarName)
-    }
-}
-
-/// Which half of the component model a plugin's engine has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum EngineKind {
-    /// The half that ordinary components need.
-    #[default]
-    Sync,
-    /// Its asynchronous half as well: built-ins, exports, streams, futures.
-    Async,
-}
-
-impl EngineKind {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Sync, Self::Async];
-
-    /// Its word in the configuration.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Sync => "sync",
-            Self::Async => "async",
-        }
-    }
-}
-
-/// Behind how many walls a plugin runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Isolation {
-    /// WebAssembly's, on a thread of this process.
-    #[default]
-    Thread,
-    /// That, and those of the system around a process of its own. Linux only.
-    Process,
-}
-
-impl Isolation {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Thread, Self::Process];
-
-    /// Its word in the configuration.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Thread => "thread",
-            Self::Process => "process",
-        }
     }
 }
 

@@ -13,8 +13,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use toolgate_policy::load::Grants;
+use toolgate_policy::load::{ClearanceError, RefusalError};
 use toolgate_policy::name::Prefix;
 use toolgate_runtime::artifact::Artifact;
+use toolgate_runtime::load::LoadError;
 use toolgate_runtime::load::describe::describe;
 use toolgate_runtime::load::inspect::{Inspected, inspect};
 use toolgate_runtime::reconcile::Loaded;
@@ -187,14 +189,12 @@ fn every_world_that_is_described_and_needs_no_grant_compiles_and_links_if_it_has
         match loaded {
             Loaded::Ready { tools, .. } => assert!(tools > 0 && tools == expected.tools.len(), "{file}"),
             Loaded::Not { why, .. } => {
-                let nothing = ["it exports no function that can be a tool"];
-                let is_program =
-                    why.reasons.iter().all(|reason| reason.contains("has no function that can be a tool"));
-                assert!(
-                    expected.tools.is_empty() && (why.reasons == nothing || is_program),
-                    "{file}: {:?}",
-                    why.reasons
-                );
+                let LoadError::Clear(_, ClearanceError::Refused(reasons)) = &*why else {
+                    panic!("{file}: {why:?}")
+                };
+                let says_so =
+                    matches!(reasons.as_slice(), [RefusalError::NoTools | RefusalError::Program(_)]);
+                assert!(expected.tools.is_empty() && says_so, "{file}: {reasons:?}");
             }
             Loaded::Awaited { .. } => panic!("{file} is not a file of another machine"),
         }

@@ -1,6 +1,7 @@
 //! The one maker of [`Clearance`]: everything that must hold before a plugin is compiled, decided together, every reason
 //! told at once.
 
+use super::execution::{EngineKind, Isolation};
 use super::grant::{Effective, Grants, UnmetGrantError};
 use super::lint::{Allowed, Finding};
 use super::manifest::RequestedCapabilities;
@@ -10,7 +11,8 @@ use crate::Digest;
 use crate::limits::call::CallLimits;
 use crate::redact::printable;
 
-/// These bytes may be compiled and run as this plugin, with this and no more.
+/// These bytes may be compiled and run as this plugin, in this way, with this and no more. All that makes a plugin ready is read from
+/// here: bytes, id, grants with the names of their secrets, limits, engine, isolation.
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clearance {
@@ -18,15 +20,19 @@ pub struct Clearance {
     asked: RequestedCapabilities,
     effective: Effective,
     limits: CallLimits,
+    engine: EngineKind,
+    isolation: Isolation,
     pin: Option<Pin>,
 }
 
 /// Why a plugin is not cleared.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClearanceError {
     /// It may not be, whoever approves it.
+    #[error("{}", join(.0))]
     Refused(Vec<RefusalError>),
     /// It is not what was approved, and waits.
+    #[error("{}", join(.0))]
     Held(Vec<PinChangeError>),
 }
 
@@ -73,6 +79,10 @@ pub struct ClearanceInput<'a> {
     pub inspected: Digest,
     /// Which plugin they say they are.
     pub declared_id: Option<&'a str>,
+    /// The engine for which they were inspected.
+    pub engine: EngineKind,
+    /// The walls behind which the operator lets them run.
+    pub isolation: Isolation,
     /// What they ask.
     pub asked: &'a RequestedCapabilities,
     /// How many tools they make.
@@ -138,7 +148,8 @@ pub fn clear(
             pin.cloned()
         }
     };
-    Ok(Clearance { trusted, asked: case.asked.clone(), effective, limits, pin })
+    let (engine, isolation) = (case.engine, case.isolation);
+    Ok(Clearance { trusted, asked: case.asked.clone(), effective, limits, engine, isolation, pin })
 }
 
 /// Decides whether what the lints found may pass. Asked again for what a plugin says only when it runs.
@@ -153,6 +164,10 @@ pub fn check_lints(findings: &[Finding], allowed: &Allowed) -> Result<(), Vec<Re
         .map(RefusalError::Lint)
         .collect();
     if refused.is_empty() { Ok(()) } else { Err(refused) }
+}
+
+fn join(reasons: &[impl ToString]) -> String {
+    reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl Clearance {
@@ -187,6 +202,16 @@ impl Clearance {
     /// That it is not.
     pub fn check_dynamic_surface(&self, surface: Option<Digest>) -> Result<(), PinChangeError> {
         self.pin.as_ref().map_or(Ok(()), |pin| pin::compare_said(pin, surface))
+    }
+
+    /// On which engine.
+    pub fn engine(&self) -> EngineKind {
+        self.engine
+    }
+
+    /// Behind which walls.
+    pub fn isolation(&self) -> Isolation {
+        self.isolation
     }
 
     /// Within which limits.
@@ -234,6 +259,8 @@ mod tests {
         let case = |inspected| ClearanceInput {
             inspected,
             declared_id: Some("p"),
+            engine: EngineKind::default(),
+            isolation: Isolation::default(),
             asked: &asked,
             tools: 1,
             program: None,
@@ -267,6 +294,8 @@ mod tests {
         let case = ClearanceInput {
             inspected: b,
             declared_id: Some("q"),
+            engine: EngineKind::default(),
+            isolation: Isolation::default(),
             asked: &asked,
             tools: 0,
             program: None,
@@ -309,6 +338,8 @@ mod tests {
             let case = ClearanceInput {
                 inspected: a,
                 declared_id: None,
+                engine: EngineKind::default(),
+                isolation: Isolation::default(),
                 asked: &asked,
                 tools,
                 program: None,

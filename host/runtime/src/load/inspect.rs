@@ -40,6 +40,8 @@ const DYNAMIC_TOOLS: &str = "toolgate:plugin/dynamic-tools@0.1.";
 pub struct Inspected {
     /// Of which bytes.
     pub digest: Digest,
+    /// For which engine.
+    pub engine: EngineKind,
     /// The interfaces it imports, as it spells them.
     pub imports: Vec<String>,
     /// What those mean.
@@ -114,6 +116,7 @@ pub fn inspect(artifact: &Artifact, engine: EngineKind) -> Result<Inspected, Ins
     let docs = reader.docs.as_deref().map(PackageDocs::read).unwrap_or_default();
     Ok(Inspected {
         digest: artifact.digest(),
+        engine,
         imports: reader.imports,
         asked,
         functions,

@@ -129,7 +129,7 @@ impl Sources {
     pub(crate) fn keep(&self, source: &Source, artifact: &Artifact, signatures: &[SignatureFile]) {
         let Some(kept) = &self.kept else { return };
         if let Err(error) = kept.put(artifact, signatures) {
-            tracing::warn!(error = %super::told(&error), %source, "what was fetched is not kept and will be fetched again");
+            tracing::warn!(error = %super::with_causes(&error), %source, "what was fetched is not kept and will be fetched again");
         }
     }
 }

@@ -46,7 +46,7 @@ impl Reconciler {
                 Err(error) => {
                     tracing::error!(
                         "ALARM: what is remembered as revoked cannot be read: {}",
-                        load::told(&error)
+                        load::with_causes(&error)
                     );
                 }
             }
@@ -57,6 +57,6 @@ impl Reconciler {
 
     /// Why this policy may not be taken, if so. Nothing is remembered.
     pub(crate) fn refuses(&self, trust: &TrustSpec) -> Option<String> {
-        self.services.seen.judge(trust, load::now()).err().map(|error| load::told(&error))
+        self.services.seen.judge(trust, load::now()).err().map(|error| load::with_causes(&error))
     }
 }

@@ -62,7 +62,7 @@ const PANICKED: i32 = 101;
 
 /// Why a component was not compiled.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CompileError {
+pub enum CompileError {
     /// The compiler refuses it.
     #[error("compile it: {0}")]
     Refused(String),

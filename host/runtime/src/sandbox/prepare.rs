@@ -1,14 +1,14 @@
 //! Makes a cleared plugin ready to be called: compiled, compared with what was inspected, linked with what it was granted,
 //! its folders open, its prototypes made. All that can fail fails here, before anybody calls.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use toolgate_policy::capability::{Effects, Wasi, keyvalue as keyvalue_policy};
 use toolgate_policy::limits::call::{CallLimit, CallLimits};
 use toolgate_policy::load::{Clearance, Effective};
 use toolgate_policy::name::ExportPath;
-use toolgate_policy::{Capability, Digest};
+use toolgate_policy::{Capability, Digest, PluginName};
 use wasmtime::Engine;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
@@ -25,23 +25,19 @@ use crate::imports::{CallPrototype, Ctx, files};
 use crate::mapping::compiled;
 use crate::mapping::cost::Ratio;
 use crate::mapping::shape::Function;
-use crate::spec::{EngineKind, Isolation, PluginSpec};
+use crate::secret::SecretSpec;
+use crate::spec::{EngineKind, Isolation};
 use crate::state::keyvalue;
+
+/// The secrets that there are, by name.
+type Secrets = BTreeMap<String, Arc<SecretSpec>>;
 
 /// Why a cleared plugin cannot be made ready.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PrepareError {
+pub enum PrepareError {
     /// The clearance is for other bytes.
     #[error("prepare it: the clearance is for {0}")]
     OtherBytes(Digest),
-    /// The clearance is for another plugin, whose store and secrets these are not.
-    #[error("prepare it: the clearance is for the plugin {cleared}, and this is {wanted}")]
-    OtherPlugin {
-        /// For which it is.
-        cleared: String,
-        /// Which is to be made ready.
-        wanted: String,
-    },
     /// It could not be compiled.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -76,7 +72,8 @@ pub(crate) enum PrepareError {
 }
 
 impl Sandbox {
-    /// Makes a plugin ready.
+    /// Makes a plugin ready, by its clearance alone: `name` is what the operator calls it, and of `secrets` those are taken that the
+    /// cleared grants name.
     ///
     /// # Errors
     /// [`PrepareError`].
@@ -85,31 +82,35 @@ impl Sandbox {
         clearance: &Clearance,
         artifact: &Artifact,
         wanted: Vec<ExportRequest>,
-        spec: &PluginSpec,
+        name: &PluginName,
+        secrets: &Secrets,
     ) -> Result<Vec<Arc<Export>>, PrepareError> {
-        let kind = spec.engine;
-        let engine = self.compiler.engine(kind);
         if clearance.digest() != artifact.digest() {
             return Err(PrepareError::OtherBytes(clearance.digest()));
         }
-        if clearance.trusted().plugin() != spec.id {
-            let (cleared, wanted) = (clearance.trusted().plugin().to_owned(), spec.id.clone());
-            return Err(PrepareError::OtherPlugin { cleared, wanted });
-        }
+        let kind = clearance.engine();
+        let engine = self.compiler.engine(kind);
         let effective = clearance.effective();
-        let component = self.compiler.component(&spec.name, artifact, kind)?;
+        let component = self.compiler.component(name, artifact, kind)?;
         check_memory(&component, clearance.limits())?;
-        let places = match spec.isolation {
+        let powers = |effective: &Effective| {
+            self.powers(clearance.trusted().plugin(), effective, name, secrets).map(Arc::new)
+        };
+        let places = match clearance.isolation() {
             Isolation::Thread => {
                 let pre = linked(&self.linkers, engine, kind, &component)?;
-                let here = |effective| -> Result<PreparedTarget, PrepareError> {
-                    let prototype = Arc::new(self.prototype(effective, spec)?);
+                let here = |effective: &Effective| -> Result<PreparedTarget, PrepareError> {
+                    let prototype = Arc::new(CallPrototype {
+                        folders: effective.files.mounts().iter().map(|mount| mount.guest.clone()).collect(),
+                        powers: powers(effective)?,
+                        effective: effective.clone(),
+                    });
                     Ok(PreparedTarget::Here(Arc::new(InProcessModule { kind, pre: pre.clone(), prototype })))
                 };
                 [here(effective)?, here(&Effective::nothing())?, here(&Effective::nothing_as_before())?]
             }
             Isolation::Process => {
-                let powers = Arc::new(self.powers(effective, spec)?);
+                let powers = powers(effective)?;
                 let worker = self.isolate(clearance, &component, &wanted, kind)?;
                 let nothing =
                     || WorkerModule { worker: Arc::clone(&worker), powers: Arc::new(Powers::none()) };
@@ -137,17 +138,15 @@ impl Sandbox {
         started.map(|()| worker).map_err(PrepareError::Worker)
     }
 
-    fn prototype(&self, effective: &Effective, spec: &PluginSpec) -> Result<CallPrototype, PrepareError> {
-        Ok(CallPrototype {
-            folders: effective.files.mounts().iter().map(|mount| mount.guest.clone()).collect(),
-            powers: Arc::new(self.powers(effective, spec)?),
-            effective: effective.clone(),
-        })
-    }
-
-    fn powers(&self, effective: &Effective, spec: &PluginSpec) -> Result<Powers, PrepareError> {
+    fn powers(
+        &self,
+        id: &str,
+        effective: &Effective,
+        name: &PluginName,
+        secrets: &Secrets,
+    ) -> Result<Powers, PrepareError> {
         let link = |rule: &toolgate_policy::capability::http::Rule| {
-            let secret = rule.secret.as_ref().and_then(|name| spec.secrets.get(name).cloned());
+            let secret = rule.secret.as_ref().and_then(|name| secrets.get(name).cloned());
             self.egress.link(rule, secret)
         };
         let links: Result<Vec<_>, RuleClientError> = effective.http.rules().iter().map(link).collect();
@@ -155,7 +154,7 @@ impl Sandbox {
             http: effective.http.clone(),
             links: links.map_err(|error| PrepareError::Egress(error.to_string()))?,
             store: match effective.keyvalue.allow() {
-                Ok(pass) => Some(self.stores.open(&spec.name, &spec.id, pass)?),
+                Ok(pass) => Some(self.stores.open(name, id, pass)?),
                 Err(keyvalue_policy::KeyvalueDeniedError) => None,
             },
             keyvalue: effective.keyvalue.clone(),

@@ -33,7 +33,7 @@ pub(crate) struct Store {
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum KeyvalueOpenError {
+pub enum KeyvalueOpenError {
     /// Its folder cannot be made.
     #[error("make the folder {0}: {1}")]
     Folder(PathBuf, std::io::Error),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::limits::call::LEARN_TIMES_MAX;
@@ -65,6 +66,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let (_, spec) = find(&config, &args.plugin)?;
     let gate = serve::open(&config)?;
     let asked = gate.asked(spec, &config.spec.trust).map_err(|why| {
+        let why = Arc::new(why);
         Exit::not_loaded(&LoadReport {
             plugins: vec![(spec.name.clone(), Loaded::Not { why, instead: None })],
             ..LoadReport::default()
@@ -135,7 +137,7 @@ fn approvals(
         let report = newest::look(&config.policy, alone, |spec| ((), gate.check(spec))).1;
         match report.plugins.as_slice() {
             [(_, Loaded::Ready { .. })] => return Ok(Some(approvals)),
-            [(_, Loaded::Not { why, .. })] if why.kind == Kind::Held => {}
+            [(_, Loaded::Not { why, .. })] if why.kind() == Kind::Held => {}
             _ => return Err(Exit::not_loaded(&report)),
         }
     }

@@ -9,19 +9,22 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use toolgate_policy::limits::load::{BUNDLE_BYTES_MAX, COMPONENT_BYTES_MAX, SIGNATURES_MAX};
+use toolgate_policy::load::trust::Standing;
 use toolgate_policy::redact::{self, printable};
 use toolgate_policy::{Digest, PluginName};
 use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::load::source::{Found, Sources, signature_names};
-use toolgate_runtime::load::verify::worth_keeping;
+use toolgate_runtime::load::verify::{examine, judge, worth_keeping};
+use toolgate_runtime::load::{now, with_causes};
 use toolgate_runtime::remote::Fetcher;
 use toolgate_runtime::remote::bundle::{self, BundleError, Item, Listed, PluginBundle};
 use toolgate_runtime::signature;
 use toolgate_runtime::spec::{Source, TrustSpec};
 
 use crate::cli::exit::Exit;
+use crate::cli::output;
 use crate::cli::place::{self, Staged};
-use crate::cli::{output, verify};
+use crate::cli::verify::{signed_id, signed_ids};
 use crate::config::load_trust;
 
 /// What `bundle import` takes.
@@ -110,13 +113,14 @@ struct Component {
 /// Verifies a component and writes it with its signatures, as far as it is not there already.
 fn prepare(args: &Args, trust: &TrustSpec, name: &PluginName, item: Item) -> Result<Component, Exit> {
     let found = Found { unread: item.unread, ..Found::new(item.artifact, item.signatures) };
-    let id = verify::signed_id(trust, &found, name.as_str());
-    let verified = verify::judge(trust, &found, &id).map_err(|error| {
+    let examined = examine(trust, &found);
+    let id = signed_id(&examined, name.as_str());
+    let verified = judge(trust, &found, examined, &id, None, Standing::New, now()).map_err(|error| {
         Exit::refused(format!("{name}: not trusted as `{}`: {error}", printable(&id, 100)))
     })?;
     let component = format!("{name}.wasm");
     let path = args.into.join(&component);
-    let mut signatures = worth_keeping(trust, &found);
+    let mut signatures = worth_keeping(&verified.examined, &found);
     signatures.truncate(SIGNATURES_MAX);
     let places = signature::places(&component, &signatures, &trust.hints());
     let mut wanted: Vec<(PathBuf, &[u8])> =
@@ -146,7 +150,7 @@ fn prepare(args: &Args, trust: &TrustSpec, name: &PluginName, item: Item) -> Res
         )));
     }
     if !conflicts.is_empty() && !args.id.contains(&id) {
-        let is_signed = verify::signed_ids(trust, &found).contains(&id);
+        let is_signed = signed_ids(&verified.examined).contains(&id);
         hold_identity(trust, name, &path, &id, is_signed)?;
     }
     let (digest, replace) = (found.artifact.digest(), args.replace);
@@ -176,7 +180,7 @@ fn hold_identity(
     }
     let there = Sources::new(Fetcher::new(Vec::new()));
     let there = there.fetch(&Source::File(path.to_owned()), None, &trust.hints());
-    let ids = there.map(|found| verify::signed_ids(trust, &found));
+    let ids = there.map(|found| signed_ids(&examine(trust, &found)));
     let may_replace = match &ids {
         Ok(ids) if ids.is_empty() => id == name.as_str(),
         Ok(ids) => is_signed && ids.contains(id),
@@ -266,13 +270,7 @@ fn failed(path: &Path, error: &io::Error) -> Exit {
 
 /// A file that the command line names and that cannot be opened is a mistake there; anything else refuses the bundle.
 fn not_read(error: &BundleError) -> Exit {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    let text = format!("failed to {}", printable(&text, 1_000));
+    let text = format!("failed to {}", printable(&with_causes(error), 1_000));
     match error {
         BundleError::Open(..) => Exit::usage(text),
         _ => Exit::refused(text),

@@ -54,14 +54,14 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
             Loaded::Ready { digest, .. } => ("active, lock off", Some(*digest), Vec::new(), None),
             Loaded::Not { why, instead } => {
                 let is_revoked =
-                    why.digest.is_some_and(|digest| config.spec.trust.policy.revoked(&digest).is_some());
-                let state = match why.kind {
+                    why.digest().is_some_and(|digest| config.spec.trust.policy.revoked(&digest).is_some());
+                let state = match why.kind() {
                     _ if revoked || is_revoked => "revoked",
                     Kind::Held => "quarantined",
                     Kind::Refused => "refused",
                     Kind::Failed => "failed",
                 };
-                (state, why.digest, why.reasons.clone(), *instead)
+                (state, why.digest(), why.reasons(name), *instead)
             }
             Loaded::Awaited { instead } => ("awaited", None, Vec::new(), *instead),
         };

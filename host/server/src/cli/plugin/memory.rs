@@ -5,12 +5,12 @@ use std::path::Path;
 
 use toolgate_policy::redact::printable;
 use toolgate_runtime::audit::{Event, Recorder};
-use toolgate_runtime::load::now;
+use toolgate_runtime::load::{now, with_causes};
 use toolgate_runtime::spec::TrustSpec;
 use toolgate_runtime::state::StateDir;
 use toolgate_runtime::state::rollback::{RollbackError, RollbackGuard};
 
-use crate::cli::exit::{Exit, with_causes};
+use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::config::Roots;
 
