@@ -1,7 +1,7 @@
 //! How many calls run at once: of one plugin, and of all. More wait, callers in turn; more than that are refused at once, so
 //! that the caller can back off. So are those of a caller, or of a plugin, that is on hold.
 
-pub(crate) mod breaker;
+mod breaker;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,10 +11,11 @@ use toolgate_policy::PluginName;
 use toolgate_policy::call::Permit;
 use toolgate_policy::limits::call::{CallLimit, CallLimits};
 
-use crate::outcome::{Fault, FaultKind};
+use crate::audit::{Event, Recorder};
+use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::sandbox::interrupt::Interrupt;
 use crate::turns::{Caller, Crowded, TurnSlot, Turns};
-use breaker::{Breaker, Trial};
+use breaker::{Breaker, Change, Trial, Whom};
 
 /// The places of one plugin.
 pub(crate) struct Admission {
@@ -73,12 +74,42 @@ impl Admission {
         }
     }
 
-    /// Whether the caller may call the plugin now.
+    /// Whether the caller may call the plugin now. Whoever is learning wants to see it fail, and again: that is no trial of the plugin.
     ///
     /// # Errors
     /// That one of them is on hold.
-    pub(crate) fn begin(&self, caller: &Caller) -> Result<Trial<'_>, Fault> {
-        self.breaker.begin(caller, Instant::now())
+    pub(crate) fn begin(&self, caller: &Caller, learning: bool) -> Result<Option<Trial<'_>>, Fault> {
+        (!learning).then(|| self.breaker.begin(caller, Instant::now())).transpose()
+    }
+
+    /// Takes what a trial came to. When the plugin is on hold by it, or no more, the operator is told.
+    pub(crate) fn settle(&self, trial: Option<Trial<'_>>, outcome: &Outcome, audit: &Recorder) {
+        let Some(trial) = trial else { return };
+        let peer = Arc::clone(trial.caller().peer());
+        let Some(change) = trial.ended(outcome, Instant::now()) else { return };
+        let (whom, seconds) = match change {
+            Change::Held(whom, lasts) => (whom, Some(lasts.as_secs())),
+            Change::Released(whom) => (whom, None),
+        };
+        let (scope, caller) = match whom {
+            Whom::Caller => ("connection", Some(&*peer)),
+            Whom::Peer => ("address", Some(&*peer)),
+            Whom::Everybody => ("everybody", None),
+        };
+        let (plugin, shown) = (self.plugin.as_str(), caller.unwrap_or("everybody"));
+        match seconds {
+            Some(seconds) => {
+                tracing::warn!(
+                    plugin,
+                    scope,
+                    caller = shown,
+                    seconds,
+                    "a plugin failed too often in a row and is on hold"
+                );
+            }
+            None => tracing::info!(plugin, scope, caller = shown, "a plugin that was on hold works again"),
+        }
+        audit.event(&Event::Held { plugin, scope, caller, seconds });
     }
 
     /// Takes a place, waiting for one until the deadline.

@@ -1,4 +1,4 @@
-//! CALL in one function: record, judge, resolve, arguments, admission, sandbox, record. What a caller is told of it is
+//! CALL in one function: record, judge, resolve, lower, admission, sandbox, lift, record. What a caller is told of it is
 //! made elsewhere.
 
 pub mod request;
@@ -6,15 +6,13 @@ pub mod request;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use toolgate_policy::call::{DeniedError, judge};
 use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::limits::lift::{ARGUMENT_VALUES_BYTES_MAX, SMALL_VALUES_BYTES};
 use toolgate_policy::limits::load::{SCHEMA_VALUE_STEPS_MAX, SCHEMA_VALUE_STEPS_SMALL};
 
-use crate::admission::breaker::{Change, Whom};
-use crate::audit::Event;
 use crate::audit::record::{Closed, Record, RecordOpening};
+use crate::mapping::lift::lift_outcome;
 use crate::mapping::lower::{LowerError, Lowered};
 use crate::mapping::problem::Problems;
 use crate::outcome::{Fault, FaultKind, Outcome};
@@ -65,11 +63,7 @@ async fn attempt(
     let deadline = request.arrived + Duration::from_millis(limits.get(CallLimit::Deadline));
     let Lowered { vals, bytes } = lower(services, request, &tool).await.map_err(Outcome::Fault)?;
     let held = services.sandbox.hold(bytes).ok_or_else(|| Outcome::Fault(Fault::no_memory()))?;
-    // Whoever learns wants to see it fail, and again: that holds nothing up, and says nothing about the plugin.
-    let trial = (!request.learning)
-        .then(|| tool.admission.begin(&request.caller))
-        .transpose()
-        .map_err(Outcome::Fault)?;
+    let trial = tool.admission.begin(&request.caller, request.learning).map_err(Outcome::Fault)?;
     let interrupt = request.interrupt.under(&tool.revoked, services.flights.stopping());
     let slot = tool.admission.enter(&permit, &request.caller, &services.calls, deadline, &interrupt).await;
     let slot = (slot.map_err(Outcome::Fault)?, held);
@@ -79,13 +73,12 @@ async fn attempt(
         relay: request.relay.clone(),
         notes: record.notes(),
         tells_crash: tool.crash_details.includes(request.is_local),
+        lift: lift_outcome,
         slot,
     };
     let outcome = services.sandbox.call(&permit, &tool.export, vals, call).await;
     let outcome = hold_to_schema(services, request, &tool, outcome).await;
-    if let Some(change) = trial.and_then(|trial| trial.ended(&outcome, Instant::now())) {
-        tell(services, permit.plugin().as_str(), request.caller.peer(), change);
-    }
+    tool.admission.settle(trial, &outcome, &services.audit);
     Ok(outcome)
 }
 
@@ -179,31 +172,4 @@ async fn lower(services: &Services, request: &mut Request, tool: &Arc<Tool>) -> 
         LowerError::Schema(why) => misfit(why),
         LowerError::Large => wrong(Problems::too_large()),
     })
-}
-
-/// Tells the operator that a plugin is on hold, or no more.
-fn tell(services: &Services, plugin: &str, peer: &str, change: Change) {
-    let (whom, seconds) = match change {
-        Change::Held(whom, lasts) => (whom, Some(lasts.as_secs())),
-        Change::Released(whom) => (whom, None),
-    };
-    let (scope, caller) = match whom {
-        Whom::Caller => ("connection", Some(peer)),
-        Whom::Peer => ("address", Some(peer)),
-        Whom::Everybody => ("everybody", None),
-    };
-    let caller_told = caller.unwrap_or("everybody");
-    match seconds {
-        Some(seconds) => {
-            tracing::warn!(
-                plugin,
-                scope,
-                caller = caller_told,
-                seconds,
-                "a plugin failed too often in a row and is on hold"
-            );
-        }
-        None => tracing::info!(plugin, scope, caller = caller_told, "a plugin that was on hold works again"),
-    }
-    services.audit.event(&Event::Held { plugin, scope, caller, seconds });
 }

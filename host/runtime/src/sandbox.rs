@@ -28,6 +28,8 @@ use wasmtime::component::Val;
 use crate::audit::record::CallTrace;
 use crate::egress::Egress;
 use crate::imports::host_calls::{self, HostCalls};
+use crate::mapping::schema::Reply;
+use crate::mapping::shape::Function;
 use crate::meter::Meter;
 use crate::meter::account::{Budget, Hold, MemoryAccount};
 use crate::outcome::{Fault, FaultKind, Outcome};
@@ -35,13 +37,13 @@ use crate::relay::Relay;
 use crate::state::keyvalue::Stores;
 use compile::Compiler;
 use compile::progress::CompileProgress;
-use export::{Export, InProcessModule, PreparedTarget};
+use export::{Export, GuestResult, InProcessModule, PreparedTarget};
 use guests::GuestExecutor;
 use interrupt::Interrupt;
 use isolated::Beginning;
 use isolated::handle::WorkerModule;
 use linker::Linkers;
-use store::{Run, answer, show};
+use store::{Run, show};
 
 /// Everything that sandboxes share: the engine, its linkers, the compiler's cache, the guests' threads, the memory that
 /// all calls may hold together, the way out, the plugins' stores.
@@ -53,6 +55,9 @@ pub struct Sandbox {
     egress: Arc<Egress>,
     stores: Stores,
 }
+
+/// Turns what a function gave back into the outcome of its call: [`crate::mapping::lift::lift_outcome`].
+pub(crate) type Lift = fn(Option<&Val>, &Function, &Reply, u64, &MemoryAccount) -> Outcome;
 
 /// What a call brings besides its permit and arguments.
 pub(crate) struct Call<S> {
@@ -66,6 +71,8 @@ pub(crate) struct Call<S> {
     pub(crate) notes: CallTrace,
     /// Whether its caller is told what the plugin wrote last, if it crashes.
     pub(crate) tells_crash: bool,
+    /// The mapping of its result. It runs where the guest ran, while the guest's store still counts the memory.
+    pub(crate) lift: Lift,
     /// Its place among calls, given back when its store is gone.
     pub(crate) slot: S,
 }
@@ -124,7 +131,7 @@ impl Sandbox {
         args: Vec<Val>,
         call: Call<S>,
     ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::GuestTask>), Fault> {
-        let Call { deadline, interrupt, relay, notes, tells_crash, slot } = call;
+        let Call { deadline, interrupt, relay, notes, tells_crash, lift, slot } = call;
         let account = MemoryAccount::new(&self.budget, export.limits().get(CallLimit::Memory));
         let meter = Meter::new(export.limits().clone(), deadline, account.clone());
         let (tell, told) = oneshot::channel();
@@ -142,7 +149,7 @@ impl Sandbox {
             show(&export, &ended.written);
             // In this order also where the call is abandoned: by a caller that has its answer, as a rule.
             let rest = (ended.store, slot);
-            let outcome = answer(&export, ended.came, &account);
+            let outcome = lift_result(lift, &export, ended.came, &account);
             let outcome = last_words::add(outcome, &ended.written, tells.as_deref());
             // Nobody may be listening any more; the record has its own end. The store is torn down after the answer.
             drop(tell.send(outcome));
@@ -163,7 +170,7 @@ impl Sandbox {
         args: Vec<Val>,
         call: Call<S>,
     ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::GuestTask>), Fault> {
-        let Call { deadline, interrupt, relay, notes, tells_crash, slot } = call;
+        let Call { deadline, interrupt, relay, notes, tells_crash, lift, slot } = call;
         let account = MemoryAccount::new(&self.budget, export.limits().get(CallLimit::Memory));
         let whole = account.hold_beside(isolated::call_bytes_max(export.limits()));
         let whole = whole.map_err(|_| Fault::no_memory())?;
@@ -187,7 +194,7 @@ impl Sandbox {
             let ended = worker.call(&export, &args, beginning, gone).await;
             notes.used(ended.fuel, ended.memory_peak_bytes);
             show(&export, &ended.written);
-            let outcome = answer(&export, ended.came, &account);
+            let outcome = lift_result(lift, &export, ended.came, &account);
             drop(tell.send(last_words::add(outcome, &ended.written, tells.as_deref())));
             drop((whole, slot));
         });
@@ -243,5 +250,13 @@ impl Sandbox {
                 Outcome::Fault(fault.logged("it was stuck in the host, or got no turn"))
             }
         }
+    }
+}
+
+fn lift_result(lift: Lift, export: &Export, came: GuestResult, account: &MemoryAccount) -> Outcome {
+    let bytes_max = export.limits().get(CallLimit::Output);
+    match came {
+        Ok(result) => lift(result.as_ref(), export.function(), export.reply(), bytes_max, account),
+        Err(fault) => Outcome::Fault(fault),
     }
 }

@@ -50,6 +50,14 @@ pub enum RefusalError {
         /// What trust was given to.
         trusted: Digest,
     },
+    /// What was trusted is another plugin than what is to be cleared.
+    #[error("it is configured as plugin `{configured}`, and trusted as `{trusted}`")]
+    OtherTrust {
+        /// As which it is to be cleared.
+        configured: String,
+        /// As which it is trusted.
+        trusted: String,
+    },
     /// It says that it is another plugin.
     #[error(
         "it says that it is `{0}`; if that is meant, give it id = \"{0}\", which is what trust rules match"
@@ -75,6 +83,8 @@ pub enum RefusalError {
 /// What is known about a plugin when it asks to be cleared.
 #[derive(Debug, Clone)]
 pub struct ClearanceInput<'a> {
+    /// As which plugin they are configured, by id.
+    pub plugin: &'a str,
     /// Which bytes were inspected.
     pub inspected: Digest,
     /// Which plugin they say they are.
@@ -114,6 +124,10 @@ pub fn clear(
     let mut reasons = Vec::new();
     if case.inspected != trusted.digest() {
         reasons.push(RefusalError::OtherBytes { inspected: case.inspected, trusted: trusted.digest() });
+    }
+    if case.plugin != trusted.plugin() {
+        let (configured, trusted) = (printable(case.plugin, 100), printable(trusted.plugin(), 100));
+        reasons.push(RefusalError::OtherTrust { configured, trusted });
     }
     if let Some(id) = case.declared_id.filter(|id| *id != trusted.plugin()) {
         reasons.push(RefusalError::OtherPlugin(printable(id, 100)));
@@ -252,11 +266,12 @@ mod tests {
     }
 
     #[test]
-    fn trust_in_some_bytes_clears_no_others() {
+    fn trust_in_some_bytes_clears_no_others_and_no_other_plugin() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
         let asked = RequestedCapabilities::default();
         let allowed = Allowed::default();
-        let case = |inspected| ClearanceInput {
+        let case = |plugin, inspected| ClearanceInput {
+            plugin,
             inspected,
             declared_id: Some("p"),
             engine: EngineKind::default(),
@@ -270,15 +285,15 @@ mod tests {
             former_surface: None,
             approved: Approved::NotAsked,
         };
-        assert_eq!(
-            clear(trusted(a), &case(a), &Grants::default(), CallLimits::default()).unwrap().digest(),
-            a
-        );
-        let refused = clear(trusted(a), &case(b), &Grants::default(), CallLimits::default()).unwrap_err();
-        assert_eq!(
-            refused,
-            ClearanceError::Refused(vec![RefusalError::OtherBytes { inspected: b, trusted: a }])
-        );
+        let clear = |case| clear(trusted(a), &case, &Grants::default(), CallLimits::default());
+        assert_eq!(clear(case("p", a)).unwrap().digest(), a);
+        let refused = |case| match clear(case) {
+            Err(ClearanceError::Refused(reasons)) => reasons,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refused(case("p", b)), [RefusalError::OtherBytes { inspected: b, trusted: a }]);
+        let (configured, trusted) = ("q".to_owned(), "p".to_owned());
+        assert_eq!(refused(case("q", a)), [RefusalError::OtherTrust { configured, trusted }]);
     }
 
     #[test]
@@ -292,6 +307,7 @@ mod tests {
         let findings = lint::text("a text", "\u{1b}[2J<!-- -->");
         let allowed = Allowed::from([Lint::HtmlComment]);
         let case = ClearanceInput {
+            plugin: "p",
             inspected: b,
             declared_id: Some("q"),
             engine: EngineKind::default(),
@@ -336,6 +352,7 @@ mod tests {
         let withdrawn = Pin { revoked: Some("a flaw".into()), ..pin.clone() };
         let judged = |approved, tools| {
             let case = ClearanceInput {
+                plugin: "p",
                 inspected: a,
                 declared_id: None,
                 engine: EngineKind::default(),

@@ -40,7 +40,7 @@ struct One {
 
 /// Who is on hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Whom {
+pub(super) enum Whom {
     /// One connection or session of a client.
     Caller,
     /// All connections of one client.
@@ -49,9 +49,9 @@ pub(crate) enum Whom {
     Everybody,
 }
 
-/// What the operator is told.
+/// A change of a hold, which the operator is told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(super) enum Change {
     /// On hold, for so long.
     Held(Whom, Duration),
     /// It works again.
@@ -120,9 +120,14 @@ impl Breaker {
 }
 
 impl Trial<'_> {
+    /// Whose call it is.
+    pub(super) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     /// Tells how it ended; what changed by it, for the most that it changed for. What is not the plugin's fault says nothing
     /// about the plugin.
-    pub(crate) fn ended(self, outcome: &Outcome, now: Instant) -> Option<Change> {
+    pub(super) fn ended(self, outcome: &Outcome, now: Instant) -> Option<Change> {
         let failed = match outcome {
             Outcome::Answer(_) => false,
             Outcome::Fault(fault) if fault.blame() == Blame::Plugin => true,

@@ -41,6 +41,7 @@ pub(super) fn clear(
     let digest = fetched.found.artifact.digest();
     let former = former(&inspected, &described, against.approved, digest)?;
     let case = ClearanceInput {
+        plugin: &spec.id,
         inspected: inspected.digest,
         declared_id: inspected.manifest.id.as_deref(),
         engine: inspected.engine,

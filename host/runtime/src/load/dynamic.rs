@@ -22,6 +22,7 @@ use super::schema::held::Held;
 use super::{param_header, schema};
 use crate::artifact::Artifact;
 use crate::audit::record::CallTrace;
+use crate::mapping::lift::lift_outcome;
 use crate::mapping::schema::Reply;
 use crate::mapping::shape;
 use crate::mapping::shape::{Field, Function, Shape};
@@ -183,6 +184,7 @@ pub(crate) fn ask(
         relay: Relay::default(),
         notes: CallTrace::default(),
         tells_crash: false,
+        lift: lift_outcome,
         slot: (),
     };
     let outcome = sandbox.wait_for(sandbox.call(&permit, list, Vec::new(), call));

@@ -18,13 +18,10 @@ use crate::imports::Ctx;
 use crate::imports::host_calls::HostCalls;
 use crate::imports::output::Kept;
 use crate::mapping::deferred::settle;
-use crate::mapping::lift::lift_within;
-use crate::mapping::lift_error::LiftError;
-use crate::meter::account::MemoryAccount;
 use crate::meter::memory::Memory;
 use crate::meter::stacks::{Full, Stacks};
 use crate::meter::{Meter, StopError};
-use crate::outcome::{Fault, FaultKind, Outcome};
+use crate::outcome::Fault;
 use crate::relay::Relay;
 use crate::spec::EngineKind;
 
@@ -211,28 +208,6 @@ fn stacks(ctx: &mut Ctx, is_entered: bool) -> Result<(), StopError> {
         Ok(held) if held > 1 => Ok(ctx.memory.hold_stack(STACK_BYTES)?),
         Ok(_) => Ok(()),
         Err(Full) => Err(StopError::Limit(CallLimit::Stacks)),
-    }
-}
-
-/// Turns what a guest gave back into an answer, whose memory counts for as long as it is there.
-pub(super) fn answer(export: &Export, came: GuestResult, account: &MemoryAccount) -> Outcome {
-    let bytes_max = export.limits().get(CallLimit::Output);
-    let result = match came {
-        Ok(result) => result,
-        Err(fault) => return Outcome::Fault(fault),
-    };
-    let mut held = None;
-    let mut hold = |bytes| {
-        held = account.hold_beside(bytes).ok();
-        held.is_some()
-    };
-    match lift_within(result.as_ref(), export.function(), export.reply(), bytes_max, &mut hold) {
-        Ok(answer) => Outcome::Answer(answer.holding(held)),
-        Err(LiftError::Large(_)) => Outcome::Fault(Fault::limit(CallLimit::Output, bytes_max)),
-        Err(LiftError::NoMemory) => Outcome::Fault(Fault::no_memory()),
-        Err(error @ (LiftError::Mistyped | LiftError::Content(_))) => {
-            Outcome::Fault(Fault::new(FaultKind::Lift, error.to_string()))
-        }
     }
 }
 
