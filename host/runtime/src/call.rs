@@ -14,7 +14,6 @@ use toolgate_policy::limits::load::{SCHEMA_VALUE_STEPS_MAX, SCHEMA_VALUE_STEPS_S
 use crate::audit::record::{Closed, Record, RecordOpening};
 use crate::mapping::lift::lift_outcome;
 use crate::mapping::lower::{LowerError, Lowered};
-use crate::mapping::problem::Problems;
 use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::sandbox::Call;
 use crate::services::Services;
@@ -136,40 +135,30 @@ async fn lower(services: &Services, request: &mut Request, tool: &Arc<Tool>) -> 
     if let Some(why) = request.arguments.why_unreadable() {
         return Err(Fault::new(FaultKind::Arguments, why));
     }
-    let wrong = |problems: Problems| Fault::new(FaultKind::Arguments, problems.to_string());
-    let misfit = |why: String| {
-        let told = format!("the arguments do not fit this tool's input schema:\n- {why}");
-        Fault::new(FaultKind::Arguments, told)
-    };
+    let mut lowered = Err(LowerError::Large);
     if !request.arguments.is_large() {
-        let tool = Arc::clone(tool);
-        let lowered =
-            request.arguments.look(&request.caller, move |json| tool.lower(json, SMALL_VALUES_BYTES));
-        match lowered.await.map_err(Fault::internal)? {
-            Ok(lowered) => {
-                request.arguments.forget();
-                return Ok(lowered);
-            }
-            Err(LowerError::Problems(problems)) => return Err(wrong(problems)),
-            Err(LowerError::Schema(why)) => return Err(misfit(why)),
-            Err(LowerError::Large) => {
-                let admitted = request.arguments.admit(&services.large, &request.caller);
-                admitted.map_err(|refused| Fault::no_memory().logged(&refused.to_string()))?;
-            }
+        lowered = lower_within(request, tool, SMALL_VALUES_BYTES).await?;
+        if matches!(lowered, Err(LowerError::Large)) {
+            let admitted = request.arguments.admit(&services.large, &request.caller);
+            admitted.map_err(|refused| Fault::no_memory().logged(&refused.to_string()))?;
         }
     }
-    let judging = Arc::clone(tool);
-    let bytes = request.arguments.look(&request.caller, move |json| judging.judging_bytes(json)).await;
-    let _held = services.sandbox.hold(bytes.map_err(Fault::internal)?).ok_or_else(Fault::no_memory)?;
-    let tool = Arc::clone(tool);
-    let lowered = request
-        .arguments
-        .look(&request.caller, move |json| tool.lower(json, ARGUMENT_VALUES_BYTES_MAX))
-        .await;
+    if matches!(lowered, Err(LowerError::Large)) {
+        let judging = Arc::clone(tool);
+        let bytes = request.arguments.look(&request.caller, move |json| judging.judging_bytes(json)).await;
+        let _held = services.sandbox.hold(bytes.map_err(Fault::internal)?).ok_or_else(Fault::no_memory)?;
+        lowered = lower_within(request, tool, ARGUMENT_VALUES_BYTES_MAX).await?;
+    }
     request.arguments.forget();
-    lowered.map_err(Fault::internal)?.map_err(|error| match error {
-        LowerError::Problems(problems) => wrong(problems),
-        LowerError::Schema(why) => misfit(why),
-        LowerError::Large => wrong(Problems::too_large()),
-    })
+    lowered.map_err(|error| Fault::new(FaultKind::Arguments, error.to_string()))
+}
+
+async fn lower_within(
+    request: &mut Request,
+    tool: &Arc<Tool>,
+    bytes_max: u64,
+) -> Result<Result<Lowered, LowerError>, Fault> {
+    let tool = Arc::clone(tool);
+    let lowered = request.arguments.look(&request.caller, move |json| tool.lower(json, bytes_max)).await;
+    lowered.map_err(Fault::internal)
 }

@@ -23,7 +23,7 @@ use crate::large::Large;
 use crate::list;
 use crate::load::source::Sources;
 use crate::load::{self, LoadError};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, with_causes};
 use crate::reconcile::rivals::{Rivals, RivalsError};
 use crate::reconcile::{Fetching, LoadReport, Occasion, Reconciler};
 use crate::remote::{Fetcher, TransferProgress};
@@ -158,7 +158,7 @@ impl Gate {
     /// # Errors
     /// A sentence that says why the policy is not taken.
     pub fn retrust(&self, trust: &Arc<TrustSpec>) -> Result<(), String> {
-        self.reconciler.retrust(trust).map_err(|error| load::with_causes(&error))
+        self.reconciler.retrust(trust).map_err(|error| with_causes(&error))
     }
 
     /// Asks the trust policy again, since dates in it may have passed, and sources again that were not to be had.
@@ -224,7 +224,7 @@ impl Gate {
     /// # Errors
     /// A sentence that says why the policy does not trust it, or is not taken.
     pub fn signed_by(&self, plugin: &Plugin, trust: &TrustSpec) -> Result<Vec<String>, String> {
-        let now = self.services.seen.judge(trust, load::now()).map_err(|error| load::with_causes(&error))?;
+        let now = self.services.seen.judge(trust, load::now()).map_err(|error| with_causes(&error))?;
         let trusted = trust.policy.again(plugin.clearance().trusted(), Standing::New, now);
         trusted.map(|trusted| trusted.signed_by()).map_err(|error| error.to_string())
     }

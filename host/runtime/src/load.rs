@@ -32,7 +32,7 @@ use crate::snapshot::plugin::Plugin;
 use crate::spec::{PluginSpec, TrustSpec};
 pub(crate) use clear::Cleared;
 pub use clock::{now, to_date};
-pub use error::{Kind, LoadError, with_causes};
+pub use error::{Kind, LoadError};
 pub(crate) use fetch::{Origin, fetch, fetched_before};
 pub(crate) use prepare::prepare;
 use source::Sources;

@@ -23,6 +23,7 @@ use toolgate_policy::load::signer::{Claim, Format, VerifiedSignature};
 use toolgate_policy::redact::printable;
 
 use crate::artifact::Artifact;
+use crate::outcome::with_causes;
 use anchor::Anchor;
 pub use name::{places, tail};
 
@@ -47,13 +48,7 @@ pub struct Unread {
 impl Unread {
     /// It cannot be read.
     pub(crate) fn because(name: &str, error: &dyn std::error::Error) -> Self {
-        let mut why = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            why.push_str(&format!(": {cause}"));
-            source = cause.source();
-        }
-        Self { name: name.to_owned(), why: printable(&why, 400) }
+        Self { name: name.to_owned(), why: printable(&with_causes(error), 400) }
     }
 
     /// It says that it is something else.

@@ -10,6 +10,7 @@ use super::dynamic::DynamicToolsError;
 use super::inspect::InspectError;
 use super::source::SourceError;
 use super::verify::VerifyError;
+use crate::outcome::with_causes;
 use crate::sandbox::prepare::PrepareError;
 use crate::snapshot::names::NameClashError;
 
@@ -76,14 +77,7 @@ impl LoadError {
             Self::Fetch(error) if error.is_absence() => Kind::Failed,
             Self::Prepare(_, PrepareError::Compile(_) | PrepareError::Store(_)) => Kind::Failed,
             Self::Clear(_, ClearanceError::Held(_)) => Kind::Held,
-            Self::Fetch(_)
-            | Self::Verify(..)
-            | Self::Inspect(..)
-            | Self::Describe(..)
-            | Self::Clear(_, ClearanceError::Refused(_))
-            | Self::Prepare(..)
-            | Self::Dynamic(..)
-            | Self::Names(..) => Kind::Refused,
+            _ => Kind::Refused,
         }
     }
 
@@ -119,10 +113,4 @@ impl LoadError {
             _ => std::error::Error::source(self).map(|error| with_causes(error)).into_iter().collect(),
         }
     }
-}
-
-/// An error with all that caused it, as one sentence.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -4,7 +4,7 @@
 use super::clear::Cleared;
 use super::fetch::Fetched;
 use super::verify::{Ranking, examine_one, worth_keeping};
-use super::with_causes;
+use crate::outcome::with_causes;
 use crate::services::Services;
 use crate::signature::SignatureFile;
 use crate::snapshot::plugin::Plugin;

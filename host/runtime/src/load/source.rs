@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use toolgate_policy::Digest;
 
 use crate::artifact::Artifact;
+use crate::outcome::with_causes;
 use crate::remote::{FetchError, Fetcher, Pulled};
 use crate::services::Services;
 use crate::signature::anchor::SignerHint;
@@ -129,7 +130,7 @@ impl Sources {
     pub(crate) fn keep(&self, source: &Source, artifact: &Artifact, signatures: &[SignatureFile]) {
         let Some(kept) = &self.kept else { return };
         if let Err(error) = kept.put(artifact, signatures) {
-            tracing::warn!(error = %super::with_causes(&error), %source, "what was fetched is not kept and will be fetched again");
+            tracing::warn!(error = %with_causes(&error), %source, "what was fetched is not kept and will be fetched again");
         }
     }
 }

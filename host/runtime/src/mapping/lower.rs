@@ -39,13 +39,16 @@ pub(crate) struct Lowered {
 }
 
 /// Why arguments are no values.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum LowerError {
     /// They do not fit the type.
+    #[error("{0}")]
     Problems(Problems),
     /// They do not fit the schema that the plugin wrote: where, and why.
+    #[error("the arguments do not fit this tool's input schema:\n- {0}")]
     Schema(String),
     /// They would take more memory than they may.
+    #[error("{}", Problems::too_large())]
     Large,
 }
 

@@ -9,6 +9,7 @@ use super::report::log;
 use super::{Occasion, Plan, Reconciler};
 use crate::load::source::{Found, SourceError};
 use crate::load::{self, Against, Kind, LoadError, Origin};
+use crate::outcome::with_causes;
 use crate::spec::Spec;
 
 impl Plan {
@@ -44,7 +45,7 @@ impl Reconciler {
         let now = match self.services.seen.judge(trust, load::now()) {
             Ok(now) => now,
             Err(error) => {
-                tracing::error!("{}; what was fetched is not looked at", load::with_causes(&error));
+                tracing::error!("{}; what was fetched is not looked at", with_causes(&error));
                 return;
             }
         };

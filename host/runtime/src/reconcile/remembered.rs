@@ -8,6 +8,7 @@ use toolgate_policy::load::trust::Parts;
 
 use super::Reconciler;
 use crate::load;
+use crate::outcome::with_causes;
 use crate::spec::TrustSpec;
 use crate::state::rollback::Stamp;
 
@@ -46,7 +47,7 @@ impl Reconciler {
                 Err(error) => {
                     tracing::error!(
                         "ALARM: what is remembered as revoked cannot be read: {}",
-                        load::with_causes(&error)
+                        with_causes(&error)
                     );
                 }
             }
@@ -57,6 +58,6 @@ impl Reconciler {
 
     /// Why this policy may not be taken, if so. Nothing is remembered.
     pub(crate) fn refuses(&self, trust: &TrustSpec) -> Option<String> {
-        self.services.seen.judge(trust, load::now()).err().map(|error| load::with_causes(&error))
+        self.services.seen.judge(trust, load::now()).err().map(|error| with_causes(&error))
     }
 }

@@ -7,6 +7,7 @@ use toolgate_policy::redact::printable;
 use toolgate_policy::{Digest, PluginName};
 
 use crate::load::{Kind, LoadError};
+use crate::outcome::with_causes;
 use crate::state::rollback::RollbackError;
 
 /// What came of it, plugin by plugin, in the operator's order.
@@ -112,7 +113,7 @@ impl Loaded {
 impl LoadReport {
     /// The trust policy is not taken.
     pub(super) fn not_taken(error: &RollbackError) -> Self {
-        Self { problem: Some(crate::load::with_causes(error)), ..Self::default() }
+        Self { problem: Some(with_causes(error)), ..Self::default() }
     }
 
     /// Whether every plugin of the configuration serves, or would, as it is now.

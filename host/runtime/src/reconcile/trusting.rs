@@ -10,6 +10,7 @@ use super::{LoadReport, Loaded, Reconciler, records};
 use crate::load::source::{Found, Sources};
 use crate::load::verify;
 use crate::load::{self, LoadError};
+use crate::outcome::with_causes;
 use crate::services::Services;
 use crate::snapshot::plugin::Plugin;
 use crate::spec::TrustSpec;
@@ -32,7 +33,7 @@ impl Reconciler {
         let Some(trust) = self.services.snapshots.trust() else { return };
         match self.services.seen.time(load::now()) {
             Ok(now) => self.drop_distrusted(&trust, now),
-            Err(error) => tracing::error!("{}; what serves is not judged again", load::with_causes(&error)),
+            Err(error) => tracing::error!("{}; what serves is not judged again", with_causes(&error)),
         }
     }
 

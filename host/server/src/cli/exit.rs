@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use toolgate_policy::PluginName;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::load::source::{FileError, SourceError};
-use toolgate_runtime::load::{Kind, LoadError, with_causes};
+use toolgate_runtime::load::{Kind, LoadError};
+use toolgate_runtime::outcome::with_causes;
 use toolgate_runtime::reconcile::LoadReport;
 
 use super::output;

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use toolgate_policy::redact::printable;
 use toolgate_runtime::audit::{Event, Recorder};
-use toolgate_runtime::load::{now, with_causes};
+use toolgate_runtime::load::now;
+use toolgate_runtime::outcome::with_causes;
 use toolgate_runtime::spec::TrustSpec;
 use toolgate_runtime::state::StateDir;
 use toolgate_runtime::state::rollback::{RollbackError, RollbackGuard};
