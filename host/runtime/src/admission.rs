@@ -83,17 +83,22 @@ impl Admission {
     }
 
     /// Takes what a trial came to. When the plugin is on hold by it, or no more, the operator is told.
-    pub(crate) fn settle(&self, trial: Option<Trial<'_>>, outcome: &Outcome, audit: &Recorder) {
-        let Some(trial) = trial else { return };
-        let peer = Arc::clone(trial.caller().peer());
-        let Some(change) = trial.ended(outcome, Instant::now()) else { return };
+    pub(crate) fn settle(
+        &self,
+        trial: Option<Trial<'_>>,
+        caller: &Caller,
+        outcome: &Outcome,
+        audit: &Recorder,
+    ) {
+        let change = trial.and_then(|trial| trial.ended(outcome, Instant::now()));
+        let Some(change) = change else { return };
         let (whom, seconds) = match change {
             Change::Held(whom, lasts) => (whom, Some(lasts.as_secs())),
             Change::Released(whom) => (whom, None),
         };
         let (scope, caller) = match whom {
-            Whom::Caller => ("connection", Some(&*peer)),
-            Whom::Peer => ("address", Some(&*peer)),
+            Whom::Caller => ("connection", Some(&**caller.peer())),
+            Whom::Peer => ("address", Some(&**caller.peer())),
             Whom::Everybody => ("everybody", None),
         };
         let (plugin, shown) = (self.plugin.as_str(), caller.unwrap_or("everybody"));

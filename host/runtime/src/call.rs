@@ -17,7 +17,7 @@ use crate::mapping::lower::{LowerError, Lowered};
 use crate::outcome::{Fault, FaultKind, Outcome};
 use crate::sandbox::Call;
 use crate::services::Services;
-use crate::snapshot::tool::{Misfit, TOO_LARGE, Tool};
+use crate::snapshot::tool::{MisfitError, Tool};
 use request::Request;
 
 /// Runs a call to its end. There is always a record, and it is closed before anybody learns the outcome.
@@ -77,7 +77,7 @@ async fn attempt(
     };
     let outcome = services.sandbox.call(&permit, &tool.export, vals, call).await;
     let outcome = hold_to_schema(services, request, &tool, outcome).await;
-    tool.admission.settle(trial, &outcome, &services.audit);
+    tool.admission.settle(trial, &request.caller, &outcome, &services.audit);
     Ok(outcome)
 }
 
@@ -106,7 +106,7 @@ async fn hold_to_schema(
         other => return other,
     };
     let (judged, answer) = match tool.judge(&answer, SCHEMA_VALUE_STEPS_SMALL) {
-        Err(Misfit::Large) => {
+        Err(MisfitError::Large) => {
             let tool = Arc::clone(tool);
             let work = move || (tool.judge(&answer, SCHEMA_VALUE_STEPS_MAX), answer);
             match services.large.run(&request.caller, work).await {
@@ -116,17 +116,13 @@ async fn hold_to_schema(
         }
         judged => (judged, answer),
     };
-    let wrong = |why: String| {
-        Outcome::Fault(Fault::new(
-            FaultKind::Lift,
-            format!("the tool's answer does not fit the output schema that it was listed with: {why}"),
-        ))
-    };
     match judged {
         Ok(()) => Outcome::Answer(answer),
-        Err(Misfit::Large) => wrong(TOO_LARGE.to_owned()),
-        Err(Misfit::Wrong { at, what }) if at.is_empty() => wrong(what),
-        Err(Misfit::Wrong { at, what }) => wrong(format!("{at}: {what}")),
+        Err(misfit) => {
+            let why =
+                format!("the tool's answer does not fit the output schema that it was listed with: {misfit}");
+            Outcome::Fault(Fault::new(FaultKind::Lift, why))
+        }
     }
 }
 

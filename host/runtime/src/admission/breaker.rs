@@ -120,11 +120,6 @@ impl Breaker {
 }
 
 impl Trial<'_> {
-    /// Whose call it is.
-    pub(super) fn caller(&self) -> &Caller {
-        &self.caller
-    }
-
     /// Tells how it ended; what changed by it, for the most that it changed for. What is not the plugin's fault says nothing
     /// about the plugin.
     pub(super) fn ended(self, outcome: &Outcome, now: Instant) -> Option<Change> {

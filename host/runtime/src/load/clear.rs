@@ -12,19 +12,15 @@ use super::fetch::Fetched;
 use super::inspect::Inspected;
 use super::{Against, LoadError};
 use crate::artifact::Artifact;
-use crate::snapshot::tool::ToolListing;
 use crate::spec::PluginSpec;
 
 /// A plugin that may be compiled and run, before it is.
 pub(crate) struct Cleared {
     pub(super) fetched: Fetched,
     pub(super) clearance: Clearance,
-    pub(super) listings: Vec<ToolListing>,
-    pub(super) surface: Artifact,
+    pub(super) inspected: Inspected,
+    pub(super) described: Described,
     pub(super) former: Option<Former>,
-    pub(super) version: Option<String>,
-    /// The interface by which it names further tools when it runs.
-    pub(super) dynamic: Option<String>,
 }
 
 /// Clears a plugin. Takes the proof that its bytes are trusted.
@@ -58,9 +54,7 @@ pub(super) fn clear(
     let trusted = fetched.verified.trusted.clone();
     let clearance = decide(trusted, &case, &spec.grants, spec.limits.clone())
         .map_err(|error| LoadError::Clear(digest, error))?;
-    let (version, dynamic) = (inspected.manifest.version, inspected.dynamic);
-    let Described { listings, surface, .. } = described;
-    Ok(Cleared { fetched, clearance, listings, surface, former, version, dynamic })
+    Ok(Cleared { fetched, clearance, inspected, described, former })
 }
 
 /// The plugin as the former release described it, where an approval may be of that.
@@ -83,8 +77,9 @@ impl Cleared {
     /// The names of its tools. Those that it names when it runs stand in what it said when it was approved; without that they
     /// are not known.
     pub(crate) fn tools(&self, prefix: &Prefix, said: Option<&Artifact>) -> Option<Vec<ToolName>> {
-        let mut names: Vec<ToolName> = self.listings.iter().map(|listing| listing.name.clone()).collect();
-        if let Some(interface) = &self.dynamic {
+        let listings = self.described.listings.iter();
+        let mut names: Vec<ToolName> = listings.map(|listing| listing.name.clone()).collect();
+        if let Some(interface) = &self.inspected.dynamic {
             names.extend(dynamic::names(said?, interface, prefix)?);
         }
         Some(names)

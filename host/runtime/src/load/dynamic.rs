@@ -46,15 +46,9 @@ pub enum DynamicToolsError {
     /// One has no name.
     #[error("its dynamic tools have no names")]
     Unnamed,
-    /// One has a name that no tool can have, or that of another.
-    #[error("its dynamic tool `{0}` has no name of its own of 1 to 64 letters, digits, - or _")]
-    Name(String),
-    /// One lacks what every tool has.
-    #[error("its dynamic tool `{0}` has no {1}")]
-    Lacks(String, &'static str),
-    /// One has a schema that is not taken.
-    #[error("its dynamic tool `{0}` has a schema that is refused: {1}")]
-    Schema(String, String),
+    /// One lacks what every tool has, or has a schema that is refused.
+    #[error("its dynamic tool `{0}` has {1}")]
+    Tool(String, String),
     /// Their schemas could not be compiled.
     #[error("hold values to the schemas of its dynamic tools: the thread that reads them failed")]
     Thread,
@@ -212,7 +206,8 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
     for entry in entries {
         let name = text(entry, "name").ok_or(DynamicToolsError::Unnamed)?;
         if ToolName::parse(&name).is_err() || own.contains(&name) {
-            return Err(DynamicToolsError::Name(printable(&name, 100)));
+            let why = "no name of its own of 1 to 64 letters, digits, - or _".to_owned();
+            return Err(DynamicToolsError::Tool(printable(&name, 100), why));
         }
         own.push(name);
     }
@@ -221,7 +216,7 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
     let mut findings = Vec::new();
     let mut tools = Vec::new();
     for (((entry, name), own), path) in entries.iter().zip(tool_names(prefix, &paths)).zip(&own).zip(&paths) {
-        let lacks = |what| DynamicToolsError::Lacks(own.clone(), what);
+        let lacks = |what: &str| DynamicToolsError::Tool(own.clone(), format!("no {what}"));
         let input = schema(own, &text(entry, "input-schema").ok_or_else(|| lacks("input-schema"))?)?;
         let headers = param_header::read(&input).map_err(|error| refused(own, &error))?;
         let output = text(entry, "output-schema").map(|output| schema(own, &output)).transpose()?;
@@ -279,7 +274,7 @@ fn schema(tool: &str, text: &str) -> Result<Map<String, Value>, DynamicToolsErro
 }
 
 fn refused(tool: &str, error: &dyn std::fmt::Display) -> DynamicToolsError {
-    DynamicToolsError::Schema(tool.to_owned(), error.to_string())
+    DynamicToolsError::Tool(tool.to_owned(), format!("a schema that is refused: {error}"))
 }
 
 fn claims(hints: Option<&Value>) -> Claims {

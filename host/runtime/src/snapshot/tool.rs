@@ -38,7 +38,7 @@ pub struct Claims {
 const NODE_BYTES: u64 = 160;
 
 /// What is said of a value that takes too long.
-pub(crate) const TOO_LARGE: &str = "it is too large to be held to this tool's schema";
+const TOO_LARGE: &str = "it is too large to be held to this tool's schema";
 
 /// A picture for a tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,16 +90,18 @@ pub(crate) trait Judge: Send + Sync {
     /// Whether a value fits, in so many steps.
     ///
     /// # Errors
-    /// [`Misfit`].
-    fn judge(&self, value: &Value, steps_max: u64) -> Result<(), Misfit>;
+    /// [`MisfitError`].
+    fn judge(&self, value: &Value, steps_max: u64) -> Result<(), MisfitError>;
 }
 
 /// Why a value does not fit a schema.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Misfit {
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum MisfitError {
     /// It takes more steps to know.
+    #[error("{TOO_LARGE}")]
     Large,
     /// It does not.
+    #[error("{at}{}{what}", if at.is_empty() { "" } else { ": " })]
     Wrong {
         /// Where: a JSON Pointer, empty for the whole.
         at: String,
@@ -180,13 +182,13 @@ impl Tool {
                 let steps_max = if is_small { SCHEMA_VALUE_STEPS_SMALL } else { SCHEMA_VALUE_STEPS_MAX };
                 match own.input.judge(&arguments.value(), steps_max) {
                     Ok(()) => {}
-                    Err(Misfit::Large) if is_small => return Err(LowerError::Large),
-                    Err(Misfit::Large) => {
+                    Err(MisfitError::Large) if is_small => return Err(LowerError::Large),
+                    Err(MisfitError::Large) => {
                         return Err(LowerError::Schema(format!(
                             "the arguments: {TOO_LARGE}; give less at once"
                         )));
                     }
-                    Err(Misfit::Wrong { at, what }) => {
+                    Err(MisfitError::Wrong { at, what }) => {
                         let at = if at.is_empty() { "the arguments" } else { &at };
                         return Err(LowerError::Schema(format!("{at}: {what}")));
                     }
@@ -215,8 +217,8 @@ impl Tool {
     /// Holds an answer to what the tool says that its answers are. An error is none.
     ///
     /// # Errors
-    /// [`Misfit`].
-    pub(crate) fn judge(&self, answer: &Answer, steps_max: u64) -> Result<(), Misfit> {
+    /// [`MisfitError`].
+    pub(crate) fn judge(&self, answer: &Answer, steps_max: u64) -> Result<(), MisfitError> {
         let Some(output) = self.own.as_ref().and_then(|own| own.output.as_ref()) else { return Ok(()) };
         match (answer.verdict, &answer.content) {
             (Verdict::Err, _) => Ok(()),
@@ -226,7 +228,7 @@ impl Tool {
             ) => output.judge(structured, steps_max),
             (Verdict::Ok, _) => {
                 let what = "there is no structured content, and the schema is of an object".to_owned();
-                Err(Misfit::Wrong { at: String::new(), what })
+                Err(MisfitError::Wrong { at: String::new(), what })
             }
         }
     }

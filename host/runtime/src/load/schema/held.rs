@@ -11,7 +11,7 @@ use toolgate_policy::limits::load::{
 use toolgate_policy::redact::printable;
 
 use super::{CompileCost, IN_PLACE, REFERENCES, SchemaError, Schemas, cost, members, parts};
-use crate::snapshot::tool::{Judge, Misfit};
+use crate::snapshot::tool::{Judge, MisfitError};
 
 /// A schema that values are held to.
 pub(in crate::load) struct Held {
@@ -92,22 +92,22 @@ impl Held {
 }
 
 impl Judge for Held {
-    fn judge(&self, value: &Value, steps_max: u64) -> Result<(), Misfit> {
+    fn judge(&self, value: &Value, steps_max: u64) -> Result<(), MisfitError> {
         let mut count = Count { parts: &self.parts, known: HashMap::new(), visits: 0, most: steps_max };
-        let steps = count.of(0, value, 0).ok_or(Misfit::Large)?;
+        let steps = count.of(0, value, 0).ok_or(MisfitError::Large)?;
         if self.validator.is_valid(value) {
             return Ok(());
         }
         // To say what is wrong is to collect it, which takes memory for each thing that is.
         if steps > SCHEMA_EXPLAINED_STEPS_MAX {
-            return Err(Misfit::Wrong {
+            return Err(MisfitError::Wrong {
                 at: String::new(),
                 what: "it does not fit; it is too large to say where".to_owned(),
             });
         }
         match self.validator.validate(value) {
             Ok(()) => Ok(()),
-            Err(error) => Err(Misfit::Wrong {
+            Err(error) => Err(MisfitError::Wrong {
                 at: printable(&error.instance_path().to_string(), 200),
                 what: printable(&error.masked().to_string(), 400),
             }),

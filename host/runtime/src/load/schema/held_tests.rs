@@ -9,7 +9,7 @@ fn held(schema: Value) -> Held {
     Held::new(&schema, &mut CompileCost::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn judged(schema: Value, value: &Value) -> Result<(), Misfit> {
+fn judged(schema: Value, value: &Value) -> Result<(), MisfitError> {
     held(schema).judge(value, 100_000)
 }
 
@@ -27,10 +27,10 @@ fn what_does_not_fit_is_said_with_its_place_and_without_the_value() {
     ] {
         match judged(schema.clone(), &value) {
             Ok(()) => assert_eq!(words, "", "{value}"),
-            Err(Misfit::Wrong { at: place, what }) => {
+            Err(MisfitError::Wrong { at: place, what }) => {
                 assert!(!words.is_empty() && place == at && what.contains(words), "{value}: {place}: {what}");
             }
-            Err(Misfit::Large) => panic!("{value}"),
+            Err(MisfitError::Large) => panic!("{value}"),
         }
     }
 }
@@ -41,7 +41,7 @@ fn a_schema_of_a_plugin_is_held_to_as_written_without_leniency() {
         json!({ "type": "object", "properties": { "a": { "type": "boolean" }, "n": { "type": "integer" } } });
     assert!(judged(schema.clone(), &json!({ "a": true, "n": 5.0 })).is_ok());
     for value in [json!({ "a": "true" }), json!({ "n": "5" })] {
-        assert!(matches!(judged(schema.clone(), &value), Err(Misfit::Wrong { .. })), "{value}");
+        assert!(matches!(judged(schema.clone(), &value), Err(MisfitError::Wrong { .. })), "{value}");
     }
 }
 
@@ -53,11 +53,11 @@ fn a_schema_that_holds_a_small_value_to_millions_of_schemas_is_not_asked() {
     ] } }, "properties": { "c": { "$ref": "#/$defs/t" } } });
     let deep = |levels: usize| (0..levels).fold(json!({}), |value, _| json!({ "c": value }));
     assert!(judged(tree.clone(), &deep(8)).is_ok());
-    assert!(matches!(judged(tree, &deep(40)), Err(Misfit::Large)));
+    assert!(matches!(judged(tree, &deep(40)), Err(MisfitError::Large)));
     // And so deep that the stack would not do.
     let chain = json!({ "type": "object", "properties": { "c": { "$ref": "#" } } });
     assert!(judged(chain.clone(), &deep(60)).is_ok());
-    assert!(matches!(judged(chain, &deep(SCHEMA_VALUE_DEPTH_MAX)), Err(Misfit::Large)));
+    assert!(matches!(judged(chain, &deep(SCHEMA_VALUE_DEPTH_MAX)), Err(MisfitError::Large)));
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_schema_that_looks_again_and_again_at_what_is_left_over_is_not_asked() {
             }
         };
         assert!(judged(nested(5), &value).is_ok(), "{all}");
-        assert!(matches!(judged(nested(20), &value), Err(Misfit::Large)), "{all}");
+        assert!(matches!(judged(nested(20), &value), Err(MisfitError::Large)), "{all}");
     }
 }
 
@@ -97,8 +97,8 @@ fn whatever_grows_with_a_value_is_counted_with_it() {
         ),
     ] {
         let asked = |value: &Value| judged(schema.clone(), value);
-        assert!(!matches!(asked(&small), Err(Misfit::Large)), "{schema}");
-        assert!(matches!(asked(&large), Err(Misfit::Large)), "{schema}");
+        assert!(!matches!(asked(&small), Err(MisfitError::Large)), "{schema}");
+        assert!(matches!(asked(&large), Err(MisfitError::Large)), "{schema}");
     }
 }
 
@@ -139,19 +139,21 @@ fn names_of_properties_are_read_by_each_pattern_that_they_are_held_to() {
     let schema = json!({ "type": "object", "propertyNames": { "allOf": patterns } });
     let value: Map<String, Value> =
         (0..14).map(|n| (format!("{}{}", "a".repeat(4_000), "b".repeat(n)), json!(1))).collect();
-    assert!(matches!(judged(schema, &Value::Object(value)), Err(Misfit::Large)));
+    assert!(matches!(judged(schema, &Value::Object(value)), Err(MisfitError::Large)));
 }
 
 #[test]
 fn a_long_text_counts_for_each_pattern_and_large_values_are_not_explained() {
     let schema = json!({ "type": "object", "properties": { "a": { "pattern": "^[a-z]*$" } } });
     let long = json!({ "a": "x".repeat(1 << 20) });
-    assert!(held(schema.clone()).judge(&long, 20_000).is_err_and(|misfit| matches!(misfit, Misfit::Large)));
+    assert!(
+        held(schema.clone()).judge(&long, 20_000).is_err_and(|misfit| matches!(misfit, MisfitError::Large))
+    );
     assert!(judged(schema, &long).is_ok());
     let list = json!({ "type": "object", "properties": { "a": { "items": { "type": "string" } } } });
     let wrong = json!({ "a": vec![1; 30_000] });
     match judged(list, &wrong) {
-        Err(Misfit::Wrong { at, what }) => {
+        Err(MisfitError::Wrong { at, what }) => {
             assert!(at.is_empty() && what.contains("too large to say"), "{what}")
         }
         other => panic!("{other:?}"),
