@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use toolgate_policy::Digest;
-use toolgate_runtime::signature::mac::MacKey;
+use toolgate_signature::mac::MacKey;
 
 const KEY: &str = "cache.key";
 

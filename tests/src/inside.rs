@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use toolgate_base::spec::{Compiling, EngineKind, Isolation, PluginSpec, Source};
 use toolgate_policy::limits::call::{CallLimit, CallLimits};
 use toolgate_policy::load::lint::Allowed;
 use toolgate_policy::load::role::{Pattern, Role, RoleRule};
@@ -13,11 +14,10 @@ use toolgate_policy::load::{Grants, TrustPolicy};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
 use toolgate_runtime::gate::{Gate, GateLimits};
-use toolgate_runtime::signature::anchor::Anchor;
-use toolgate_runtime::spec::{
-    Approvals, Compiling, EngineKind, Isolation, OnRefused, PluginSpec, Source, Spec, TrustSpec,
-};
-use toolgate_runtime::state::StateDir;
+use toolgate_runtime::spec::{Approvals, OnRefused, Spec};
+use toolgate_signature::anchor::Anchor;
+use toolgate_signature::trust::TrustSpec;
+use toolgate_state::StateDir;
 
 use crate::World;
 

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tempfile::TempDir;
+use toolgate_base::artifact::Artifact;
 use toolgate_policy::Digest;
-use toolgate_runtime::artifact::Artifact;
-use toolgate_runtime::signature::key::PrivateKey;
-use toolgate_runtime::signature::sign::sign;
+use toolgate_signature::key::PrivateKey;
+use toolgate_signature::sign::sign;
 
 use crate::client::PATIENCE;
 use crate::compiled;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
+use toolgate_base::interrupt::Interrupt;
+use toolgate_base::outcome::{Fault, FaultKind};
 use toolgate_policy::PluginName;
 use toolgate_policy::call::Permit;
 use toolgate_policy::limits::call::{CallLimit, CallLimits};
 
-use crate::outcome::{Fault, FaultKind};
-use crate::sandbox::interrupt::Interrupt;
 use crate::turns::{Caller, Crowded, TurnSlot, Turns};
 use breaker::{Breaker, Trial};
 

@@ -6,39 +6,41 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+use toolgate_base::artifact::Artifact;
+use toolgate_base::outcome::Outcome;
+use toolgate_base::spec::{Compiling, PluginSpec};
+use toolgate_net::egress::Egress;
+use toolgate_net::remote::{Fetcher, TransferProgress};
 use toolgate_policy::capability::http::Pass;
 use toolgate_policy::limits::wire::{CALLS_MAX, MEMORY_BYTES_MAX, MESSAGES_BYTES_MAX, PEER_PERCENT};
 use toolgate_policy::load::trust::Standing;
 use toolgate_policy::load::{Pin, RequestedCapabilities, TrustPolicy};
 use toolgate_policy::{Digest, PluginName, Principal};
+use toolgate_sandbox::Sandbox;
+use toolgate_sandbox::compile::Compiler;
+use toolgate_signature::trust::TrustSpec;
+use toolgate_state::StateDir;
+use toolgate_state::audit::record::Closed;
+use toolgate_state::audit::{Event, Recorder};
+use toolgate_state::blobs::BlobStore;
+use toolgate_state::keyvalue::Stores;
+use toolgate_state::rollback::RollbackGuard;
 
 use crate::admission;
-use crate::artifact::Artifact;
-use crate::audit::record::Closed;
-use crate::audit::{Event, Recorder};
 use crate::call;
 use crate::call::request::Request;
-use crate::egress::Egress;
 use crate::large::Large;
 use crate::list;
 use crate::load::source::Sources;
 use crate::load::{self, LoadError};
-use crate::outcome::Outcome;
 use crate::reconcile::rivals::{Rivals, RivalsError};
 use crate::reconcile::{Fetching, LoadReport, Occasion, Reconciler};
-use crate::remote::{Fetcher, TransferProgress};
-use crate::sandbox::Sandbox;
-use crate::sandbox::compile::Compiler;
-pub use crate::sandbox::compile::progress::CompileProgress;
 use crate::services::{InFlight, Services};
 use crate::snapshot::plugin::Plugin;
 use crate::snapshot::tool::Tool;
 use crate::snapshot::{Snapshot, Snapshots};
-use crate::spec::{Compiling, PluginSpec, Spec, TrustSpec};
-use crate::state::StateDir;
-use crate::state::blobs::BlobStore;
-use crate::state::keyvalue::Stores;
-use crate::state::rollback::RollbackGuard;
+use crate::spec::Spec;
+pub use toolgate_sandbox::compile::progress::CompileProgress;
 
 /// Loads plugins and runs their tools. Cheap to clone; all clones are one gate.
 #[derive(Clone)]

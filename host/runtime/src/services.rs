@@ -7,15 +7,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use toolgate_net::remote::Fetcher;
 use toolgate_policy::limits::call::GRACE_MS;
+use toolgate_sandbox::Sandbox;
+use toolgate_state::audit::Recorder;
+use toolgate_state::blobs::BlobStore;
+use toolgate_state::rollback::RollbackGuard;
 
-use crate::audit::Recorder;
 use crate::large::Large;
-use crate::remote::Fetcher;
-use crate::sandbox::Sandbox;
 use crate::snapshot::Snapshots;
-use crate::state::blobs::BlobStore;
-use crate::state::rollback::RollbackGuard;
 use crate::turns::Turns;
 
 /// The rooms.

@@ -13,8 +13,8 @@ use toolgate_policy::call::{Permit, Target};
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::{TrustError, TrustPolicy};
 use toolgate_policy::{Digest, ToolName};
+use toolgate_signature::trust::TrustSpec;
 
-use crate::spec::TrustSpec;
 use plugin::Plugin;
 use tool::Tool;
 

@@ -99,7 +99,7 @@ struct ConfigArg {
 /// Runs the command that was asked for.
 pub(crate) fn main() -> ExitCode {
     output::catch_panics();
-    if let Err(error) = toolgate_runtime::child::forbid_core_dumps() {
+    if let Err(error) = toolgate_sandbox::child::forbid_core_dumps() {
         return exit::code(Err(Exit::host_failed(format!("core dumps cannot be switched off: {error}"))));
     }
     let cli = match Cli::try_parse() {

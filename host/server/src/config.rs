@@ -20,7 +20,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use toolgate_runtime::spec::{Approvals, Spec, TrustSpec};
+use toolgate_runtime::spec::{Approvals, Spec};
+
+use toolgate_signature::trust::TrustSpec;
 
 pub(crate) use manifest::read as read_manifest;
 pub(crate) use problem::ConfigError;

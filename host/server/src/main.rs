@@ -19,7 +19,7 @@ mod upkeep;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match toolgate_runtime::child::run(std::env::args_os().skip(1)) {
+    match toolgate_sandbox::child::run(std::env::args_os().skip(1)) {
         Some(code) => code,
         None => cli::main(),
     }

@@ -16,8 +16,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use toolgate_policy::limits::load::{TRUST_READS_MAX, WATCH_ENTRIES_MAX, WATCH_MS};
-use toolgate_runtime::audit::Event;
 use toolgate_runtime::gate::Gate;
+use toolgate_runtime::load::source;
+use toolgate_state::audit::Event;
 
 use crate::config::{Config, ServerConfig, load_revoked, load_trust};
 use older::Older;
@@ -288,7 +289,7 @@ fn revoke(gate: &Gate, policy: &Path) {
 
 /// Everything that the configuration was read from, and its plugins.
 fn watched(config: &Config) -> Vec<PathBuf> {
-    let plugins = config.spec.plugins.iter().flat_map(|plugin| plugin.source.watched());
+    let plugins = config.spec.plugins.iter().flat_map(|plugin| source::watched(&plugin.source));
     let folders = config.spec.folders.iter().map(|folder| folder.path.clone());
     config.files.iter().cloned().chain(folders).chain(plugins).collect()
 }

@@ -5,16 +5,16 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde_json::json;
 use tempfile::TempDir;
+use toolgate_base::artifact::Artifact;
+use toolgate_net::remote::artefact::ComponentInterfaces;
+use toolgate_net::remote::bundle::{self, Item};
 use toolgate_policy::Digest;
 use toolgate_policy::load::identity::Identity;
 use toolgate_policy::load::signer::Claim;
-use toolgate_runtime::artifact::Artifact;
-use toolgate_runtime::remote::artefact::ComponentInterfaces;
-use toolgate_runtime::remote::bundle::{self, Item};
-use toolgate_runtime::signature::anchor::Anchor;
-use toolgate_runtime::signature::keyless_signer::KeylessSigner;
-use toolgate_runtime::signature::{self, SignatureFile, key_file};
-use toolgate_runtime::state::lockfile::Lockfile;
+use toolgate_signature::anchor::Anchor;
+use toolgate_signature::keyless_signer::KeylessSigner;
+use toolgate_signature::{SignatureFile, key_file};
+use toolgate_state::lockfile::Lockfile;
 
 use crate::root;
 
@@ -51,7 +51,9 @@ pub fn is_genuine(data: &[u8]) -> bool {
     let (artifact, signers) = SIGNERS.get_or_init(|| (artifact(), signers()));
     let Some((which, bytes)) = data.split_first() else { return false };
     let name = NAMES[usize::from(*which) % NAMES.len()].to_owned();
-    let Ok(signature) = signature::read(&SignatureFile { name, bytes: bytes.to_vec() }) else { return false };
+    let Ok(signature) = toolgate_signature::read(&SignatureFile { name, bytes: bytes.to_vec() }) else {
+        return false;
+    };
     let claim = signature.claim();
     let verified =
         signers.iter().filter_map(|signer| Some((signer, signature.verify(artifact, signer).ok()?)));

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use toolgate_base::outcome::{Blame, Fault, FaultKind, Outcome};
 use toolgate_policy::limits::call::{CALLER_GOOD_MS, CALLERS_FAILING, CALLERS_KEPT, CallLimit};
 
-use crate::outcome::{Blame, Fault, FaultKind, Outcome};
 use crate::turns::Caller;
 use hold::{Circle, Standing};
 

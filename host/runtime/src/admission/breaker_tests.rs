@@ -1,9 +1,9 @@
 //! Who is put on hold by whose faults.
 
+use toolgate_base::outcome::{Answer, Content, Verdict};
 use toolgate_policy::limits::call::{HOLD_MS, HOLD_MS_MAX};
 
 use super::*;
-use crate::outcome::{Answer, Content, Verdict};
 
 fn fine() -> Outcome {
     Outcome::Answer(Answer::new(Verdict::Err, Content::Nothing))

@@ -6,6 +6,7 @@ pub(super) mod held;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
+use toolgate_base::json::{Json, JsonLimits};
 use toolgate_policy::limits::load::{
     PATTERN_RANGES_MAX, PATTERNS_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_LEFTOVERS_MAX,
     SCHEMA_NODES_MAX, SCHEMA_STEPS_MAX,
@@ -13,7 +14,6 @@ use toolgate_policy::limits::load::{
 use toolgate_policy::redact::printable;
 
 use super::pattern::{self, PatternError};
-use crate::json::{Json, JsonLimits};
 
 /// Keywords whose value is a schema.
 const ONE: [&str; 12] = [

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use toolgate_base::artifact::Artifact;
+use toolgate_base::spec::{PluginSpec, Source};
 use toolgate_policy::load::pin::Approval;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::trust::Standing;
@@ -12,8 +14,6 @@ use toolgate_policy::{Capability, Digest, PluginName};
 use super::names::WantedNames;
 use super::tool::{ReadyTool, Tool};
 use crate::admission::Admission;
-use crate::artifact::Artifact;
-use crate::spec::{PluginSpec, Source};
 
 /// Everything that a model reads of a plugin.
 pub(crate) struct Surfaces {

@@ -4,6 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
+use toolgate_base::json::Json;
+use toolgate_base::outcome::{Answer, Content, Verdict};
+use toolgate_base::spec::{CrashDetails, PluginSpec};
+use toolgate_mapping::lower::{LowerError, Lowered, lower_within};
+use toolgate_mapping::schema::Reply;
+use toolgate_mapping::shape::Function;
 use toolgate_policy::ToolName;
 use toolgate_policy::call::Target;
 use toolgate_policy::capability::Effects;
@@ -11,43 +17,16 @@ use toolgate_policy::limits::lift::SMALL_VALUES_BYTES;
 use toolgate_policy::limits::load::{SCHEMA_VALUE_STEPS_MAX, SCHEMA_VALUE_STEPS_SMALL};
 use toolgate_policy::load::{Clearance, Provenance};
 use toolgate_policy::name::ExportPath;
+use toolgate_sandbox::export::{Export, Val};
+use toolgate_sandbox::inspect::manifest::{Claims, Icon};
 
 use crate::admission::Admission;
-use crate::json::Json;
-use crate::mapping::lower::{LowerError, Lowered, lower_within};
-use crate::mapping::schema::Reply;
-use crate::mapping::shape::Function;
-use crate::outcome::{Answer, Content, Verdict};
-use crate::sandbox::export::{Export, Val};
-use crate::spec::{CrashDetails, PluginSpec};
-
-/// What a plugin says of a tool's effects. The host takes it only where it makes callers more careful.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Claims {
-    /// It changes nothing.
-    pub read_only: Option<bool>,
-    /// It may destroy something.
-    pub destructive: Option<bool>,
-    /// Calling it twice is like calling it once.
-    pub idempotent: Option<bool>,
-    /// It deals with things outside.
-    pub open_world: Option<bool>,
-}
 
 /// Memory of a value of JSON while it is held to a schema, in bytes: more than it and what is counted of it take on the average.
 const NODE_BYTES: u64 = 160;
 
 /// What is said of a value that takes too long.
 pub(crate) const TOO_LARGE: &str = "it is too large to be held to this tool's schema";
-
-/// A picture for a tool.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Icon {
-    /// Its media type.
-    pub mime: String,
-    /// A `data:` URL.
-    pub src: String,
-}
 
 /// An argument that clients repeat in a header of their requests.
 #[derive(Debug, Clone, PartialEq, Eq)]

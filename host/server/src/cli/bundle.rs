@@ -4,15 +4,15 @@ mod import;
 
 use std::path::{Path, PathBuf};
 
+use toolgate_base::artifact::Artifact;
+use toolgate_base::spec::Source;
+use toolgate_net::remote::Fetcher;
+use toolgate_net::remote::artefact::ComponentInterfaces;
+use toolgate_net::remote::bundle::{self, BundleError, Item};
 use toolgate_policy::limits::load::CONFIG_BYTES_MAX;
 use toolgate_policy::redact::{self, printable};
-use toolgate_runtime::artifact::Artifact;
-use toolgate_runtime::load::inspect;
 use toolgate_runtime::load::source::{Found, Sources, read_regular};
-use toolgate_runtime::remote::Fetcher;
-use toolgate_runtime::remote::artefact::ComponentInterfaces;
-use toolgate_runtime::remote::bundle::{self, BundleError, Item};
-use toolgate_runtime::spec::Source;
+use toolgate_sandbox::inspect;
 
 use super::exit::Exit;
 use super::{ConfigArg, component, output, progress, push};

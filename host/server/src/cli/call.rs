@@ -1,17 +1,17 @@
 //! `toolgate call`: one call through the same flow as a client's.
 
 use serde_json::{Value, json};
+use toolgate_base::interrupt::Interrupt;
+use toolgate_base::json::{Json, JsonLimits};
+use toolgate_base::outcome::{Blame, Content, Outcome, Verdict};
 use toolgate_policy::ToolName;
 use toolgate_policy::limits::wire::{BODY_BYTES_MAX, JSON_DEPTH_MAX, JSON_NODES_MAX};
 use toolgate_policy::load::lint::{similar_prefixes, skeleton};
 use toolgate_policy::redact::printable;
-use toolgate_runtime::audit::record::Closed;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::json::{Json, JsonLimits};
-use toolgate_runtime::outcome::{Blame, Content, Outcome, Verdict};
-use toolgate_runtime::sandbox::interrupt::Interrupt;
 use toolgate_runtime::spec::{OnRefused, Spec};
+use toolgate_state::audit::record::Closed;
 
 use super::exit::Exit;
 use super::{ConfigArg, newest, output, serve};

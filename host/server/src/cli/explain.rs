@@ -9,11 +9,12 @@ mod unused;
 use std::sync::Arc;
 
 use clap::{Subcommand, ValueEnum};
+use toolgate_base::spec::PluginSpec;
 use toolgate_policy::Capability;
 use toolgate_policy::load::{Effective, Grants};
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::snapshot::plugin::Plugin;
-use toolgate_runtime::spec::{Approvals, PluginSpec};
+use toolgate_runtime::spec::Approvals;
 
 use super::exit::Exit;
 use super::{newest, output, serve};

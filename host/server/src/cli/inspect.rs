@@ -5,19 +5,18 @@ mod clients;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use toolgate_base::spec::{EngineKind, Source};
+use toolgate_mapping::shape::ShapeError;
+use toolgate_net::remote::Fetcher;
 use toolgate_policy::load::pin::Approval;
 use toolgate_policy::name::Prefix;
 use toolgate_policy::redact::{printable, printable_lines};
 use toolgate_policy::{Capability, Digest};
 use toolgate_runtime::load::describe::Described;
-use toolgate_runtime::load::inspect::Inspected;
 use toolgate_runtime::load::source::{Found, Sources};
 use toolgate_runtime::load::{describe, inspect, to_date};
-use toolgate_runtime::mapping::shape::ShapeError;
-use toolgate_runtime::remote::Fetcher;
-use toolgate_runtime::signature;
 use toolgate_runtime::snapshot::tool::ToolListing;
-use toolgate_runtime::spec::{EngineKind, Source};
+use toolgate_sandbox::inspect::Inspected;
 
 use super::exit::Exit;
 use super::{component, output};
@@ -90,7 +89,7 @@ fn hidden(inspected: &Inspected) -> impl Iterator<Item = (String, &ShapeError)> 
 
 /// Whom each signature names; nothing about it is verified here.
 fn signatures(found: &Found) -> Vec<(String, String)> {
-    let read = |file: &signature::SignatureFile| match signature::read(file) {
+    let read = |file: &toolgate_signature::SignatureFile| match toolgate_signature::read(file) {
         Ok(signature) => {
             format!("{} that names {} (not verified here)", signature.format(), signature.claim())
         }

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use toolgate_policy::load::key_id::KeyId;
-use toolgate_runtime::signature::key::{PrivateKey, PublicKey};
+use toolgate_signature::key::{PrivateKey, PublicKey};
 
 use super::exit::Exit;
 use super::output;

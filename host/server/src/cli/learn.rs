@@ -4,6 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use toolgate_base::interrupt::Interrupt;
+use toolgate_base::json::Json;
+use toolgate_base::outcome::{FaultKind, Outcome};
+use toolgate_base::spec::PluginSpec;
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::limits::call::LEARN_TIMES_MAX;
 use toolgate_policy::load::learn::{GrantProposal, in_force, lesson};
@@ -11,12 +15,9 @@ use toolgate_policy::load::{Grants, Pin};
 use toolgate_policy::redact::{printable, printable_lines};
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::json::Json;
 use toolgate_runtime::load::Kind;
-use toolgate_runtime::outcome::{FaultKind, Outcome};
 use toolgate_runtime::reconcile::{LoadReport, Loaded};
-use toolgate_runtime::sandbox::interrupt::Interrupt;
-use toolgate_runtime::spec::{Approvals, PluginSpec};
+use toolgate_runtime::spec::Approvals;
 
 use super::exit::Exit;
 use super::explain::find;

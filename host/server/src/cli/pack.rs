@@ -7,15 +7,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
+use toolgate_base::artifact::Artifact;
+use toolgate_mapping::schema::paths;
+use toolgate_mapping::shape::Function;
 use toolgate_policy::limits::load::COMPONENT_BYTES_MAX;
 use toolgate_policy::name::Prefix;
 use toolgate_policy::suggest::nearest;
-use toolgate_runtime::artifact::Artifact;
-use toolgate_runtime::load::inspect::Inspected;
+use toolgate_runtime::load::describe;
 use toolgate_runtime::load::source::read_regular;
-use toolgate_runtime::load::{describe, inspect, manifest};
-use toolgate_runtime::mapping::schema::paths;
-use toolgate_runtime::mapping::shape::Function;
+use toolgate_sandbox::inspect::Inspected;
+use toolgate_sandbox::inspect::{self, manifest};
 
 use super::exit::Exit;
 use super::{component, output};

@@ -15,12 +15,13 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::sync::Arc;
 
 use clap::Subcommand;
+use toolgate_base::spec::PluginSpec;
 use toolgate_policy::PluginName;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::snapshot::plugin::Plugin;
-use toolgate_runtime::spec::{Approvals, PluginSpec};
-use toolgate_runtime::state::file_lock::FileLocks;
+use toolgate_runtime::spec::Approvals;
+use toolgate_state::file_lock::FileLocks;
 
 use super::exit::Exit;
 use super::{ConfigArg, explain, newest, output, serve};

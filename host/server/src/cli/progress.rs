@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use toolgate_net::remote::TransferProgress;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::gate::CompileProgress;
-use toolgate_runtime::remote::TransferProgress;
 
 use super::output;
 

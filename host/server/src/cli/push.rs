@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
+use toolgate_base::spec::{Remote, Source};
+use toolgate_net::remote::artefact::ComponentInterfaces;
+use toolgate_net::remote::{Fetcher, Parts};
 use toolgate_policy::load::fetch::TokenService;
 use toolgate_policy::load::reference::Version;
-use toolgate_runtime::load::inspect::{self, Inspected};
 use toolgate_runtime::load::source::Sources;
-use toolgate_runtime::remote::artefact::ComponentInterfaces;
-use toolgate_runtime::remote::{Fetcher, Parts};
-use toolgate_runtime::spec::{Remote, Source};
+use toolgate_sandbox::inspect::{self, Inspected};
 
 use super::exit::Exit;
 use super::{component, output, progress};

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use toolgate_runtime::audit::Event;
+use toolgate_base::spec::Compiling;
 use toolgate_runtime::gate::{Gate, GateLimits};
 use toolgate_runtime::quota::Quota;
 use toolgate_runtime::reconcile::LoadReport;
-use toolgate_runtime::spec::{Compiling, OnRefused};
-use toolgate_runtime::state::StateDir;
+use toolgate_runtime::spec::OnRefused;
+use toolgate_state::StateDir;
+use toolgate_state::audit::Event;
 
 use super::exit::Exit;
 use super::progress::{self, Bars};

@@ -7,12 +7,12 @@ use toolgate_policy::limits::load::{
 };
 use toolgate_policy::load::signer::Claim;
 use toolgate_policy::redact::printable;
-use toolgate_runtime::load::inspect;
 use toolgate_runtime::load::source::{FileError, read_regular};
-use toolgate_runtime::signature::key::PrivateKey;
-use toolgate_runtime::signature::sign::{Signed, sign_as};
-use toolgate_runtime::signature::ssh::NAMESPACE;
-use toolgate_runtime::signature::{self, SignatureFile, key_file};
+use toolgate_sandbox::inspect;
+use toolgate_signature::key::PrivateKey;
+use toolgate_signature::sign::{Signed, sign_as};
+use toolgate_signature::ssh::NAMESPACE;
+use toolgate_signature::{SignatureFile, key_file};
 
 use super::exit::Exit;
 use super::{component, output, place};
@@ -118,7 +118,7 @@ fn path_of(component: &Path, signed: &Signed) -> Result<PathBuf, Exit> {
             Err(_) => continue,
         };
         let file = SignatureFile { name: path.display().to_string(), bytes: there.bytes().to_vec() };
-        if signature::read(&file).is_ok_and(|other| other.claim() == Claim::Key(signed.key)) {
+        if toolgate_signature::read(&file).is_ok_and(|other| other.claim() == Claim::Key(signed.key)) {
             return Ok(path);
         }
     }

@@ -81,7 +81,7 @@ pub(super) fn check(document: &Document<'_>, guarded: &Guarded<'_, '_>) {
 pub(crate) fn shared_disks(config: &super::Config) -> Vec<String> {
     let device = |path: &Path| path.metadata().ok().map(|metadata| metadata.dev());
     let Some(state) = resolved(&config.state).ancestors().find_map(device) else { return Vec::new() };
-    let warning = |plugin: &toolgate_runtime::spec::PluginSpec| {
+    let warning = |plugin: &toolgate_base::spec::PluginSpec| {
         let mounts = plugin.grants.files.iter().flat_map(|grant| grant.mounts().to_vec());
         let shared = mounts.filter(|mount| {
             mount.access == Access::ReadWrite && device(Path::new(&mount.host)) == Some(state)

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::OFlags;
-use toolgate_runtime::state::owner;
+use toolgate_state::owner;
 use zeroize::Zeroizing;
 
 /// What a file is for.

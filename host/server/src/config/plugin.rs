@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use toolgate_base::secret::SecretSpec;
+use toolgate_base::spec::{CrashDetails, EngineKind, Isolation, PluginSpec, Source};
 use toolgate_policy::limits::call::CallLimits;
 use toolgate_policy::limits::load::PLUGINS_MAX;
 use toolgate_policy::load::Grants;
 use toolgate_policy::load::lint::{Allowed, Lint};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
-use toolgate_runtime::secret::SecretSpec;
-use toolgate_runtime::spec::{CrashDetails, EngineKind, Folder, Isolation, PluginSpec, Source};
+use toolgate_runtime::spec::Folder;
 
 use super::reader::{Document, Section};
 use super::secret::Secrets;
@@ -247,7 +248,8 @@ impl Plugin<'_> {
 
     /// What lies on this machine of it.
     pub(super) fn paths(&self) -> Vec<PathBuf> {
-        let watched = self.specs.iter().flat_map(|spec| spec.source.watched());
+        let watched =
+            self.specs.iter().flat_map(|spec| toolgate_runtime::load::source::watched(&spec.source));
         watched.chain(self.folder.as_ref().map(|folder| folder.path.clone())).collect()
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use toolgate_base::secret::{Secret, SecretSource, SecretSpec};
 use toolgate_policy::header::{changes_answer, is_same};
 use toolgate_policy::limits::load::{SECRET_BYTES_MAX, SECRETS_MAX};
-use toolgate_runtime::secret::{Secret, SecretSource, SecretSpec};
 use zeroize::Zeroizing;
 
 use super::modes;

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use toolgate_base::spec::{Remote, Source};
 use toolgate_policy::load::fetch::{FetchPermit, TokenService};
 use toolgate_policy::load::reference::Reference;
 use toolgate_policy::redact;
-use toolgate_runtime::spec::{Remote, Source};
 
 use super::reader::{Document, Section};
 

@@ -12,11 +12,11 @@ use toolgate_policy::load::identity::Identity;
 use toolgate_policy::load::role::{Pattern, Role, RoleRule};
 use toolgate_policy::load::signer::{Signer, UnixTime};
 use toolgate_policy::load::trust::Parts;
-use toolgate_runtime::signature::anchor::Anchor;
-use toolgate_runtime::signature::key_file::{self, KeyFile};
-use toolgate_runtime::signature::keyless_signer::{KeylessSigner, TrustedRootError};
-use toolgate_runtime::spec::TrustSpec;
-use toolgate_runtime::state::lockfile::Lockfile;
+use toolgate_signature::anchor::Anchor;
+use toolgate_signature::key_file::{self, KeyFile};
+use toolgate_signature::keyless_signer::{KeylessSigner, TrustedRootError};
+use toolgate_signature::trust::TrustSpec;
+use toolgate_state::lockfile::Lockfile;
 
 use super::modes;
 use super::problem::ConfigError;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use toolgate_policy::Digest;
 use toolgate_policy::redact::printable;
-use toolgate_runtime::audit::Event;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::snapshot::plugin::Plugin;
-use toolgate_runtime::state::file_lock::FileLocks;
-use toolgate_runtime::state::lockfile::Entry;
+use toolgate_state::audit::Event;
+use toolgate_state::file_lock::FileLocks;
+use toolgate_state::lockfile::Entry;
 
 use super::Takes;
 use crate::config::read_lock;

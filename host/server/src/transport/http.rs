@@ -27,11 +27,11 @@ use hyper_util::server::graceful::GracefulShutdown;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use toolgate_net::socket::acknowledge;
 use toolgate_policy::limits::wire::{
     HEAD_BYTES_MAX, HEAD_MS, HEADERS_MAX, SPARE_MS, SPARE_NOTIFICATIONS_MAX,
 };
 use toolgate_runtime::quota::Quota;
-use toolgate_runtime::socket::acknowledge;
 
 use super::guard::{Guard, Source};
 use crate::config::{ServerConfig, WireLimits};

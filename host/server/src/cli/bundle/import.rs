@@ -8,16 +8,16 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use toolgate_base::artifact::Artifact;
+use toolgate_base::spec::Source;
+use toolgate_net::remote::Fetcher;
+use toolgate_net::remote::bundle::{self, BundleError, Item, Listed, PluginBundle};
 use toolgate_policy::limits::load::{BUNDLE_BYTES_MAX, COMPONENT_BYTES_MAX, SIGNATURES_MAX};
 use toolgate_policy::redact::{self, printable};
 use toolgate_policy::{Digest, PluginName};
-use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::load::source::{Found, Sources, signature_names};
 use toolgate_runtime::load::verify::worth_keeping;
-use toolgate_runtime::remote::Fetcher;
-use toolgate_runtime::remote::bundle::{self, BundleError, Item, Listed, PluginBundle};
-use toolgate_runtime::signature;
-use toolgate_runtime::spec::{Source, TrustSpec};
+use toolgate_signature::trust::TrustSpec;
 
 use crate::cli::exit::Exit;
 use crate::cli::place::{self, Staged};
@@ -118,7 +118,7 @@ fn prepare(args: &Args, trust: &TrustSpec, name: &PluginName, item: Item) -> Res
     let path = args.into.join(&component);
     let mut signatures = worth_keeping(trust, &found);
     signatures.truncate(SIGNATURES_MAX);
-    let places = signature::places(&component, &signatures, &trust.hints());
+    let places = toolgate_signature::places(&component, &signatures, &trust.hints());
     let mut wanted: Vec<(PathBuf, &[u8])> =
         places.into_iter().map(|(name, bytes)| (args.into.join(name), bytes)).collect();
     wanted.push((path.clone(), found.artifact.bytes()));

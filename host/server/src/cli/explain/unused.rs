@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::files::{Access, Use};
 use toolgate_policy::redact::printable;
-use toolgate_runtime::audit::review::{self, Reach, Recorded};
-use toolgate_runtime::state::StateDir;
+use toolgate_state::StateDir;
+use toolgate_state::audit::review::{self, Reach, Recorded};
 
 use super::super::exit::Exit;
 use super::super::output;

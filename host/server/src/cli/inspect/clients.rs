@@ -1,8 +1,8 @@
 //! `toolgate inspect --clients`: which clients take which tools, and what of the others they refuse.
 
 use serde_json::{Value, json};
+use toolgate_mapping::clients::{CLIENTS, Client, Refusal};
 use toolgate_policy::redact::printable;
-use toolgate_runtime::mapping::clients::{CLIENTS, Client, Refusal};
 use toolgate_runtime::snapshot::tool::ToolListing;
 
 /// What one client makes of a plugin's tools.

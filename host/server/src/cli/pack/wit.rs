@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use toolgate_policy::limits::load::{COMPONENT_BYTES_MAX, FOLDER_ENTRIES_MAX};
-use toolgate_runtime::load::docs::split;
+use toolgate_sandbox::inspect::docs::split;
 use wit_parser::{Docs, Function, FunctionKind, Resolve, Type, TypeDefKind, WorldId, WorldItem, WorldKey};
 
 /// What is said of one function.

@@ -2,7 +2,7 @@
 
 use toml_edit::{DocumentMut, Item, Table, value};
 use toolgate_runtime::reconcile::rivals::Rivals;
-use toolgate_runtime::state::file_lock::FileLocks;
+use toolgate_state::file_lock::FileLocks;
 
 use super::approve::{self, Saying, Shown};
 use super::edit::TomlEdit;

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
+use toolgate_base::spec::PluginSpec;
 use toolgate_policy::load::pin::Approval;
 use toolgate_runtime::load::now;
 use toolgate_runtime::reconcile::rivals::Rivals;
 use toolgate_runtime::snapshot::plugin::Plugin;
-use toolgate_runtime::spec::{Approvals, PluginSpec};
-use toolgate_runtime::state::file_lock::FileLocks;
-use toolgate_runtime::state::lockfile::Entry;
+use toolgate_runtime::spec::Approvals;
+use toolgate_state::file_lock::FileLocks;
+use toolgate_state::lockfile::Entry;
 
 use super::{PluginAdmin, agreed, compare, save, who};
 use crate::cli::exit::Exit;

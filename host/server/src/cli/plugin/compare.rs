@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use similar::{ChangeTag, TextDiff};
+use toolgate_base::artifact::Artifact;
 use toolgate_policy::load::Pin;
 use toolgate_policy::redact::{printable, printable_lines};
-use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::load::describe::mapping_version;
 use toolgate_runtime::snapshot::plugin::Plugin;
-use toolgate_runtime::state::lockfile::Entry;
+use toolgate_state::lockfile::Entry;
 
 use super::PluginAdmin;
 use super::brief::Brief;

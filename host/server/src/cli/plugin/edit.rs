@@ -7,7 +7,7 @@ use toml_edit::{ArrayOfTables, DocumentMut, Item, Table};
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::CONFIG_BYTES_MAX;
 use toolgate_runtime::load::source::read_regular;
-use toolgate_runtime::state::file_lock::FileLocks;
+use toolgate_state::file_lock::FileLocks;
 
 use crate::cli::exit::Exit;
 

@@ -5,7 +5,7 @@ use toolgate_policy::PluginName;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::load::{Kind, to_date};
 use toolgate_runtime::reconcile::Loaded;
-use toolgate_runtime::state::lockfile::Entry;
+use toolgate_state::lockfile::Entry;
 
 use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, newest, output, serve};

@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use toolgate_policy::redact::printable;
-use toolgate_runtime::audit::{Event, Recorder};
 use toolgate_runtime::load::now;
-use toolgate_runtime::spec::TrustSpec;
-use toolgate_runtime::state::StateDir;
-use toolgate_runtime::state::rollback::{RollbackError, RollbackGuard};
+use toolgate_signature::trust::TrustSpec;
+use toolgate_state::StateDir;
+use toolgate_state::audit::{Event, Recorder};
+use toolgate_state::rollback::{RollbackError, RollbackGuard};
 
 use crate::cli::exit::{Exit, with_causes};
 use crate::cli::output;

@@ -1,7 +1,7 @@
 //! `toolgate plugin remove`: out of the configuration and out of the lock.
 
-use toolgate_runtime::spec::Source;
-use toolgate_runtime::state::file_lock::FileLocks;
+use toolgate_base::spec::Source;
+use toolgate_state::file_lock::FileLocks;
 
 use super::edit::TomlEdit;
 use super::{name, save};

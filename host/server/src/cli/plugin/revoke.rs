@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use toml_edit::{Table, value};
 use toolgate_policy::redact::printable;
 use toolgate_policy::{Digest, PluginName};
-use toolgate_runtime::spec::TrustSpec;
-use toolgate_runtime::state::file_lock::FileLocks;
+use toolgate_signature::trust::TrustSpec;
+use toolgate_state::file_lock::FileLocks;
 
 use super::edit::TomlEdit;
 use super::memory::Memory;
@@ -144,7 +144,7 @@ fn cannot_be_raised(policy: &Path) -> Exit {
 
 /// Takes the approvals of these bytes back. The names of their plugins.
 fn withdraw(lock: &mut Lock, digests: &BTreeSet<Digest>, reason: &str) -> Vec<PluginName> {
-    let stands = |entry: &toolgate_runtime::state::lockfile::Entry| {
+    let stands = |entry: &toolgate_state::lockfile::Entry| {
         digests.contains(&entry.pin.digest) && entry.pin.revoked.is_none()
     };
     let hit: Vec<_> = lock

@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
-use toolgate_runtime::json::Json;
+use toolgate_base::json::Json;
 use toolgate_runtime::snapshot::tool::ParamHeader;
 
 /// Around a value that cannot stand in a header as it is.
@@ -79,7 +79,7 @@ fn to_number(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
-    use toolgate_runtime::json::JsonLimits;
+    use toolgate_base::json::JsonLimits;
 
     use super::*;
 

@@ -1,0 +1,40 @@
+//! Linkers: one for each engine and set of words that need a grant, kept, because plugins of one set import the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use toolgate_base::spec::EngineKind;
+use toolgate_policy::Capability;
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use crate::imports::{Ctx, link};
+
+/// The linkers made so far.
+#[derive(Default)]
+pub(super) struct Linkers {
+    made: Mutex<BTreeMap<Wanted, Arc<Linker<Ctx>>>>,
+}
+
+/// For which engine, and with which words.
+type Wanted = (EngineKind, BTreeSet<Capability>);
+
+impl Linkers {
+    /// The linker that provides, of the words that need a grant, exactly `words`.
+    pub(super) fn for_words(
+        &self,
+        engine: &Engine,
+        kind: EngineKind,
+        words: &BTreeSet<Capability>,
+    ) -> wasmtime::Result<Arc<Linker<Ctx>>> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(linker) = made.get(&(kind, words.clone())) {
+            return Ok(Arc::clone(linker));
+        }
+        let mut linker = Linker::new(engine);
+        link(&mut linker, kind, words)?;
+        let linker = Arc::new(linker);
+        made.insert((kind, words.clone()), Arc::clone(&linker));
+        Ok(linker)
+    }
+}
