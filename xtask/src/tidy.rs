@@ -3,6 +3,7 @@
 
 mod circles;
 mod code;
+mod crates;
 mod layers;
 mod restricted;
 mod shape;
@@ -36,12 +37,16 @@ pub(crate) fn run() -> Outcome {
     broken.extend(double_types(&sources)?);
     broken.extend(circles::check(&sources)?);
     broken.extend(restricted::check_crates(&shell::root().join("host"))?);
-    broken.extend(restricted::check_policy(
-        &read(&shell::root().join("host/policy/Cargo.toml"))?,
-        block(&page, "policy-dependencies")?,
-    ));
+    let manifests = crates::manifests(&shell::root().join("host"))?;
+    let borders = block(&page, "crates")?;
+    broken.extend(crates::check(&manifests, borders));
+    broken.extend(crates::check_restricted(&manifests, block(&page, "restricted")?)?);
+    broken.extend(crates::check_policy(&manifests, block(&page, "policy-dependencies")?));
     if broken.is_empty() {
-        return Ok(summary(&sources));
+        return Ok(format!(
+            "crates, and the own ones that each may depend on:\n{borders}\n{}",
+            summary(&sources)
+        ));
     }
     broken.sort();
     Err(format!("{} breaches of the project rules:\n{}", broken.len(), broken.join("\n")))

@@ -38,7 +38,7 @@ use exit::Exit;
 #[derive(Parser)]
 #[command(name = "toolgate", version, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 done · 1 the thing asked for failed · 2 usage or configuration · \
-3 refused by trust, grant or policy · 4 the host failed.\n\nTOOLGATE_LOG sets the log's level, such as info, debug or toolgate_runtime=debug.")]
+3 refused by trust, grant or policy · 4 the host failed.\n\nTOOLGATE_LOG sets the log's level, such as info, debug or toolgate_net=debug.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
