@@ -1,5 +1,5 @@
-//! The bytes of a plugin and their digest, made together and never apart: whoever holds an [`Artifact`] holds the bytes
-//! that the digest is of. Nothing here looks into them.
+//! The bytes of a plugin and their digest, always constructed together: an [`Artifact`] proves that the digest is of
+//! its bytes. The bytes are not parsed here.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -14,22 +14,22 @@ pub struct Artifact {
     digest: Digest,
 }
 
-/// Why bytes could not be taken.
+/// Reading the bytes failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TooLargeError {
-    /// There are more than allowed.
+    /// More bytes than allowed.
     #[error("it has more than {0} bytes")]
     Bytes(u64),
-    /// They could not be read.
+    /// I/O error.
     #[error("read it")]
     Io(#[from] io::Error),
 }
 
 impl Artifact {
-    /// Reads to the end, at most `bytes_max` bytes, hashing what passes by.
+    /// Reads to the end, at most `bytes_max` bytes, and hashes them while reading.
     ///
     /// # Errors
-    /// [`TooLargeError::Bytes`] as soon as there is one byte too many.
+    /// [`TooLargeError::Bytes`] at the first byte beyond the limit.
     pub fn read(mut source: impl Read, bytes_max: u64) -> Result<Self, TooLargeError> {
         let mut bytes = Vec::new();
         let mut hasher = Hasher::default();
@@ -50,7 +50,7 @@ impl Artifact {
         Ok(Self { bytes: bytes.into(), digest: hasher.finish() })
     }
 
-    /// Takes bytes that are already here.
+    /// Wraps bytes already in memory.
     pub fn of(bytes: impl Into<Arc<[u8]>>) -> Self {
         let bytes = bytes.into();
         Self { digest: Digest::of(&bytes), bytes }
@@ -61,7 +61,7 @@ impl Artifact {
         &self.bytes
     }
 
-    /// Their digest.
+    /// SHA-256 of the bytes.
     pub fn digest(&self) -> Digest {
         self.digest
     }

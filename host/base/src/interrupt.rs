@@ -1,5 +1,5 @@
-//! What ends a call before its time: the caller went away, the plugin was revoked, or the host stops. Raised from outside, looked at by the
-//! guest's task between turns.
+//! Interruption of a call: the caller is gone, the plugin was revoked, or the host stops. Signalled from outside, and
+//! awaited by the guest's task between polls.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::outcome::{Fault, FaultKind};
 
-/// A switch that can be turned once. Clones share it.
+/// One-shot signal to end a call; clones share it.
 #[derive(Clone, Default)]
 pub struct Interrupt {
     raised: CancellationToken,
@@ -21,13 +21,13 @@ impl Interrupt {
         self.raised.cancel();
     }
 
-    /// The same switch, which the end of the plugin's trust and the host's stop turn too.
+    /// Adds the signals for the end of the plugin's trust and the host's shutdown.
     pub fn under(&self, revoked: &CancellationToken, stopping: &CancellationToken) -> Self {
         let (revoked, stopping) = (Some(revoked.clone()), Some(stopping.clone()));
         Self { raised: self.raised.clone(), revoked, stopping }
     }
 
-    /// Waits until it is raised.
+    /// Waits for the signal.
     pub async fn raised(&self) -> Fault {
         let turned = async |switch: &Option<CancellationToken>| match switch {
             Some(switch) => switch.cancelled().await,
@@ -41,7 +41,7 @@ impl Interrupt {
         }
     }
 
-    /// Waits until it has been raised for so long.
+    /// Waits for the signal, and this much longer.
     pub async fn raised_for(&self, time: Duration) -> Fault {
         let fault = self.raised().await;
         tokio::time::sleep(time).await;

@@ -1,5 +1,5 @@
-//! What a call has used, and the one place that says when it is enough. Instructions are counted by the engine; what the
-//! host does for a guest is a debt kept here and looked at whenever the guest enters or leaves the host.
+//! Usage of a call, and the only code that decides when a limit is reached. The engine counts instructions. Work that
+//! the host does for a guest is a debt in fuel, checked whenever the guest enters or leaves the host.
 
 pub mod account;
 
@@ -11,25 +11,25 @@ use toolgate_policy::limits::call::{CallLimit, CallLimits, HOST_CALL_FUEL, SOCKE
 
 use account::{Hold, MemoryAccount, Refused};
 
-/// Why a call is ended from the host's side. Travels through the engine as the error of a host call.
+/// Reason that the host ends a call. Passed through the engine as the error of a host call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StopError {
-    /// A limit was met.
+    /// A limit was reached.
     #[error("met its limit {}", .0.name())]
     Limit(CallLimit),
-    /// All calls together hold as much as they may.
+    /// The memory budget of all calls is used up.
     #[error("met the memory for all calls")]
     Budget,
-    /// The guest ended the program.
+    /// The guest exited.
     #[error("ended the program with status {0}")]
     Exit(u8),
-    /// The guest used what its grant says it may not.
+    /// The guest used what its grant denies.
     #[error("{0}")]
     Grant(String),
 }
 
 impl StopError {
-    /// The word by which a worker is told, if it is one that the host finds.
+    /// Name sent to a worker, for reasons that the host itself finds.
     pub fn word(&self) -> Option<&'static str> {
         match self {
             Self::Limit(limit) => Some(limit.name()),
@@ -38,13 +38,13 @@ impl StopError {
         }
     }
 
-    /// What a word means.
+    /// Parses a name.
     pub fn from_word(word: &str) -> Option<Self> {
         if word == BUDGET { Some(Self::Budget) } else { CallLimit::from_name(word).map(Self::Limit) }
     }
 }
 
-/// The word for [`StopError::Budget`]. No limit has this name.
+/// Name of [`StopError::Budget`]; no limit has this name.
 const BUDGET: &str = "budget";
 
 impl From<Refused> for StopError {
@@ -56,7 +56,7 @@ impl From<Refused> for StopError {
     }
 }
 
-/// The meter of one call. Clones share it: a body that is still arriving counts on the call it belongs to.
+/// Meter of one call. Clones share it: a body that is still arriving counts for the call it belongs to.
 #[derive(Clone)]
 pub struct Meter(Arc<Counts>);
 
@@ -93,28 +93,28 @@ impl Meter {
         self.0.limits.get(limit)
     }
 
-    /// When the call must have ended.
+    /// Time by which the call must have ended.
     pub fn deadline(&self) -> Instant {
         self.0.deadline
     }
 
-    /// The memory of the call.
+    /// Memory account of the call.
     pub fn account(&self) -> &MemoryAccount {
         &self.0.account
     }
 
-    /// Holds bytes for the guest in the host's memory, which count to the call's.
+    /// Reserves host memory for the guest, counted against the call's limit.
     ///
     /// # Errors
-    /// What was met; the call then ends.
+    /// The limit reached; the call then ends.
     pub fn hold(&self, bytes: u64) -> Result<Hold, StopError> {
         self.0.account.hold(bytes).map_err(|refused| self.refused(refused))
     }
 
-    /// Holds more of the same.
+    /// Grows a reservation.
     ///
     /// # Errors
-    /// What was met; the call then ends.
+    /// The limit reached; the call then ends.
     pub fn hold_more(&self, hold: &mut Hold, bytes: u64) -> Result<(), StopError> {
         hold.grow(bytes).map_err(|refused| self.refused(refused))
     }
@@ -125,15 +125,15 @@ impl Meter {
         stop
     }
 
-    /// Fuel that the host's work for the guest has cost.
+    /// Fuel charged for the host's work for the guest.
     pub fn debt(&self) -> u64 {
         self.0.debt.load(Ordering::Relaxed)
     }
 
-    /// The guest entered or left the host with `fuel_left` in its tank.
+    /// Checks the call when the guest enters or leaves the host with `fuel_left`.
     ///
     /// # Errors
-    /// Why the call ends here.
+    /// Reason that the call ends here.
     pub fn crossed(&self, entering: bool, fuel_left: u64) -> Result<(), StopError> {
         if entering {
             self.charge(HOST_CALL_FUEL);
@@ -150,29 +150,29 @@ impl Meter {
         Ok(())
     }
 
-    /// Adds to the debt: bytes moved, or work done.
+    /// Adds to the debt, for bytes moved or work done.
     pub fn charge(&self, fuel: u64) {
         self.0.debt.fetch_add(fuel, Ordering::Relaxed);
     }
 
-    /// Ends the call at its next crossing. The first reason counts.
+    /// Ends the call at its next crossing. Only the first reason counts.
     pub fn stop(&self, stop: StopError) {
         self.0.stop.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(stop);
     }
 
-    /// One more outbound request.
+    /// Counts one outbound request.
     ///
     /// # Errors
-    /// The limit, when there were enough; the call then ends.
+    /// The limit, when exceeded; the call then ends.
     pub fn http_request(&self) -> Result<(), StopError> {
         self.count(&self.0.http_requests, 1, CallLimit::HttpRequests)
     }
 
-    /// More bytes of connections of outbound HTTP, either way. They move while the guest waits and cannot be stopped, so its
-    /// fuel is looked at here as well.
+    /// Counts bytes of outbound HTTP connections, in either direction. They move while the guest waits, so its fuel is
+    /// checked here too.
     ///
     /// # Errors
-    /// The limit, when there were enough; the call then ends.
+    /// The limit, when exceeded; the call then ends.
     pub fn http_bytes(&self, bytes: u64) -> Result<(), StopError> {
         self.charge(bytes);
         self.count(&self.0.http_bytes, bytes, CallLimit::HttpBytes)?;
@@ -183,19 +183,19 @@ impl Meter {
         Ok(())
     }
 
-    /// One more socket, or one more name looked up for one.
+    /// Counts one more socket or name lookup.
     ///
     /// # Errors
-    /// The limit, when there were enough; the call then ends.
+    /// The limit, when exceeded; the call then ends.
     pub fn socket(&self) -> Result<(), StopError> {
         self.charge(SOCKET_FUEL);
         self.count(&self.0.sockets, 1, CallLimit::Sockets)
     }
 
-    /// More bytes over sockets, either way.
+    /// Counts bytes over sockets, in either direction.
     ///
     /// # Errors
-    /// The limit, when there were enough; the call then ends.
+    /// The limit, when exceeded; the call then ends.
     pub fn socket_bytes(&self, bytes: u64) -> Result<(), StopError> {
         self.charge(bytes);
         self.count(&self.0.socket_bytes, bytes, CallLimit::SocketBytes)

@@ -1,5 +1,5 @@
-//! How a call ended: an answer, a denial, or a fault with whose it is. Each fault has two texts: what the caller may see
-//! and what the log keeps. Turning them into protocol messages is the server's.
+//! Outcome of a call: an answer, a denial, or a fault with its blame. Each fault has two texts, one for the caller and
+//! one for the log. The server converts them into protocol messages.
 
 mod fault;
 
@@ -11,39 +11,39 @@ use toolgate_policy::redact::{printable, printable_lines};
 
 pub use fault::{Blame, Fault, FaultKind};
 
-/// How a call ended.
+/// Outcome of a call.
 #[derive(Debug)]
 pub enum Outcome {
     /// The tool answered.
     Answer(Answer),
-    /// The caller may not, or there is no such tool.
+    /// The principal may not call the tool, or it does not exist.
     Denied(DeniedError),
-    /// Nothing came of it.
+    /// The call failed.
     Fault(Fault),
 }
 
-/// What a tool answered.
+/// A tool's answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// Whether the tool says that it worked.
+    /// Result variant that the tool returned.
     pub verdict: Verdict,
-    /// What it says.
+    /// Returned value.
     pub content: Content,
-    /// What its memory is counted by, for as long as this is there.
+    /// Accounts the answer's memory for as long as the answer lives.
     pub held: AnswerHold,
 }
 
-/// Something that lasts as long as an answer does, and is no part of it.
+/// A guard that lives as long as an answer and is not part of its value.
 #[derive(Clone, Default)]
 pub struct AnswerHold(Option<Arc<dyn Send + Sync>>);
 
 impl Answer {
-    /// An answer whose memory nobody counts.
+    /// An answer whose memory is not accounted.
     pub fn new(verdict: Verdict, content: Content) -> Self {
         Self { verdict, content, held: AnswerHold::default() }
     }
 
-    /// The same, with what its memory is counted by.
+    /// Attaches the guard that accounts its memory.
     #[must_use]
     pub fn holding(mut self, what: impl Send + Sync + 'static) -> Self {
         self.held = AnswerHold(Some(Arc::new(what)));
@@ -83,28 +83,28 @@ pub enum Content {
     Value {
         /// The JSON of the value itself.
         text: String,
-        /// The same as the object that the output schema describes.
+        /// The value as the object that the output schema describes.
         structured: serde_json::Value,
     },
-    /// Pieces of several kinds.
+    /// Content blocks.
     Blocks {
-        /// In order.
+        /// The blocks in order.
         blocks: Vec<Block>,
-        /// The same for programs: an object.
+        /// Structured content for programs: an object.
         structured: Option<serde_json::Value>,
     },
 }
 
-/// One piece of an answer.
+/// A content block of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Block {
-    /// What it is.
+    /// Content.
     pub piece: Piece,
-    /// For whom it is, and how much it matters.
+    /// Audience and priority.
     pub annotations: Option<Annotations>,
 }
 
-/// What a piece of an answer is.
+/// Content of a block.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Piece {
     /// Text.
@@ -113,55 +113,55 @@ pub enum Piece {
     Image(Media),
     /// Sound.
     Audio(Media),
-    /// Something to be looked up elsewhere.
+    /// A link to a resource.
     Link(Link),
     /// A resource that is text.
     TextResource {
-        /// Its address.
+        /// URI.
         uri: String,
-        /// Its media type.
+        /// Media type.
         mime: Option<String>,
         /// The text.
         text: String,
     },
     /// A resource that is bytes.
     BlobResource {
-        /// Its address.
+        /// URI.
         uri: String,
-        /// Its media type.
+        /// Media type.
         mime: Option<String>,
         /// The bytes, as base64.
         base64: String,
     },
 }
 
-/// Something to be looked up elsewhere.
+/// A link to a resource.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Link {
-    /// Its address.
+    /// URI.
     pub uri: String,
-    /// Its name.
+    /// Name.
     pub name: String,
     /// A name for people.
     pub title: Option<String>,
-    /// What it is.
+    /// Description.
     pub description: Option<String>,
-    /// Its media type.
+    /// Media type.
     pub mime: Option<String>,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: Option<u64>,
 }
 
-/// For whom a piece is, and how much it matters.
+/// Audience and priority of a block.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Annotations {
-    /// For the user.
+    /// Meant for the user.
     pub for_user: bool,
-    /// For the model.
+    /// Meant for the model.
     pub for_assistant: bool,
-    /// From 0 to 1.
+    /// Priority from 0 to 1.
     pub priority: Option<f32>,
-    /// RFC 3339.
+    /// Time of the last change (RFC 3339).
     pub last_modified: Option<String>,
 }
 
@@ -181,7 +181,7 @@ pub struct Media {
 }
 
 impl fmt::Display for Answer {
-    /// As a terminal shows it: nothing in it can steer the terminal.
+    /// Formats for a terminal, with control characters escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.content {
             Content::Nothing => f.write_str("(no result)"),

@@ -1,5 +1,5 @@
-//! What a running call tells its caller before it ends. Bounded in count and in size; what does not fit is dropped, for the
-//! answer does not depend on it. Making messages of it is the server's.
+//! Progress reports of a running call to its caller. Bounded in count and size; excess reports are dropped, since the
+//! answer does not depend on them. The server converts them into messages.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,18 +8,18 @@ use tokio::sync::mpsc;
 use toolgate_policy::limits::call::{REPORT_CHARS_MAX, REPORTS_MAX};
 use toolgate_policy::redact::printable;
 
-/// How far a call has come.
+/// Progress of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProgressReport {
-    /// So far. Grows from report to report.
+    /// Progress so far; increases with every report.
     pub progress: f64,
-    /// In all, if known.
+    /// Total, if known.
     pub total: Option<f64>,
-    /// In words.
+    /// Text for people.
     pub message: Option<String>,
 }
 
-/// A call's way to its caller. Clones are one.
+/// Sends a call's progress reports to its caller. Clones share the channel.
 #[derive(Clone, Default)]
 pub struct Relay(Arc<Ends>);
 
@@ -32,14 +32,14 @@ struct Ends {
 }
 
 impl Relay {
-    /// A way to a caller who asked to be told, and its other end.
+    /// A relay with a receiver, for a caller that asked for progress.
     pub fn open() -> (Self, mpsc::Receiver<ProgressReport>) {
         const WAITING_MAX: usize = 16;
         let (reports, receiver) = mpsc::channel(WAITING_MAX);
         (Self(Arc::new(Ends { reports: Some(reports), ..Ends::default() })), receiver)
     }
 
-    /// The caller has cancelled.
+    /// Marks the call as cancelled by its caller.
     pub fn cancel(&self) {
         self.0.cancelled.store(true, Ordering::Relaxed);
     }
@@ -49,7 +49,7 @@ impl Relay {
         self.0.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Passes a report on, if somebody listens and it says something new.
+    /// Sends a report if there is a receiver and the progress has increased.
     pub fn report(&self, progress: f64, total: Option<f64>, message: Option<&str>) {
         let Some(reports) = &self.0.reports else { return };
         let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,7 +62,7 @@ impl Relay {
         *last = Some(progress);
         let message = message.map(|message| printable(message, REPORT_CHARS_MAX));
         let total = total.filter(|total| total.is_finite());
-        // A caller who does not keep up misses some; the call does not wait.
+        // A slow receiver misses reports; the call does not wait.
         drop(reports.try_send(ProgressReport { progress, total, message }));
     }
 }

@@ -1,31 +1,29 @@
-//! Secrets: where they come from, and the one type that holds them. It cannot be printed or serialised; only egress opens
-//! it.
+//! Secrets: their sources, and the only type that holds them. It cannot be printed or serialised; only egress reads it.
 
 use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-/// A secret value. No `Debug`, no `Display`, no `Serialize`: what cannot be shown cannot leak by accident. Overwritten
-/// when dropped.
+/// A secret value, zeroed on drop. No `Debug`, `Display` or `Serialize`, so that it cannot leak by accident.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
-/// A secret as an operator names it.
+/// A secret in the operator's configuration.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretSpec {
-    /// How grants refer to it.
+    /// Name that grants use.
     pub name: String,
-    /// Where its value comes from.
+    /// Source of the value.
     pub source: SecretSource,
-    /// The header it goes into, in lower case.
+    /// Header that carries it, in lower case.
     pub header: String,
-    /// The header's value, with `{}` where the secret stands.
+    /// Header value, with `{}` for the secret.
     pub format: String,
-    /// The value, read when the configuration was.
+    /// Value, read together with the configuration.
     pub value: Secret,
 }
 
-/// Where a secret's value comes from. Never from the configuration itself.
+/// Source of a secret's value. Never the configuration itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
     /// A file.
@@ -36,25 +34,25 @@ pub enum SecretSource {
     Credential(String),
 }
 
-/// Why a text cannot be a secret.
+/// A text that cannot be a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
-    /// Nothing there.
+    /// Empty.
     #[error("it is empty")]
     Empty,
-    /// It could break out of a header.
+    /// Line breaks or NUL, which could break out of a header.
     #[error("it holds a carriage return, a line feed or a NUL (one line feed at the end is cut)")]
     Lines,
-    /// It cannot stand in a header (RFC 9110 §5.5).
+    /// Characters that a header value cannot have (RFC 9110 §5.5).
     #[error("it holds characters that a header cannot: use visible ASCII and spaces")]
     Characters,
 }
 
 impl Secret {
-    /// Takes a value, less one line break at its end.
+    /// Takes a value, without one line break at its end.
     ///
     /// # Errors
-    /// [`SecretError`] for a value that could not stand in one header as it is.
+    /// [`SecretError`] for a value that cannot be a header value unchanged.
     pub fn new(value: &str) -> Result<Self, SecretError> {
         let value = value.strip_suffix('\n').map_or(value, |cut| cut.strip_suffix('\r').unwrap_or(cut));
         if value.is_empty() {
@@ -69,14 +67,14 @@ impl Secret {
         Ok(Self(Zeroizing::new(value.to_owned())))
     }
 
-    /// The value. For egress alone; the tests of this repository check who names this.
+    /// The value. For egress alone.
     pub fn open(&self) -> &str {
         &self.0
     }
 }
 
 impl SecretSpec {
-    /// The header's whole value. For egress alone.
+    /// The complete header value. For egress alone.
     pub fn header_value(&self) -> Zeroizing<String> {
         Zeroizing::new(self.format.replacen("{}", self.value.open(), 1))
     }

@@ -1,4 +1,4 @@
-//! What should serve, as plain data: the configuration makes it, reconcile takes it. Nothing here acts.
+//! Desired state as plain data: produced from the configuration, consumed by reconcile.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,37 +14,37 @@ use toolgate_policy::{Digest, PluginName};
 
 use crate::secret::SecretSpec;
 
-/// One plugin.
+/// Desired state of one plugin.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PluginSpec {
-    /// What the operator calls it.
+    /// Name given by the operator.
     pub name: PluginName,
-    /// What trust rules match.
+    /// Id that trust rules match.
     pub id: String,
-    /// What its tools' names begin with.
+    /// Prefix of its tools' names.
     pub prefix: Prefix,
-    /// Where its bytes are.
+    /// Source of its bytes.
     pub source: Source,
-    /// The only bytes it may have.
+    /// Required digest of its bytes.
     pub digest: Option<Digest>,
-    /// What it is given.
+    /// Granted capabilities.
     pub grants: Grants,
-    /// What a call of it may use.
+    /// Limits of a call.
     pub limits: CallLimits,
-    /// On which engine it runs.
+    /// Engine that runs it.
     pub engine: EngineKind,
-    /// Behind how many walls it runs.
+    /// Isolation of its calls.
     pub isolation: Isolation,
-    /// Who is told what it wrote last when it crashes.
+    /// Callers that receive its last output when it crashes.
     pub crash_details: CrashDetails,
-    /// The lints that it may break.
+    /// Lints that it may break.
     pub allow_lints: Allowed,
-    /// The secrets that its grants name, by name.
+    /// Secrets that its grants refer to, by name.
     pub secrets: BTreeMap<String, Arc<SecretSpec>>,
 }
 
 impl PluginSpec {
-    /// A plugin in a folder, with everything else as it is here.
+    /// A plugin in a folder, with all other settings from this one.
     pub fn within(&self, folder: &Path, name: PluginName, file: String) -> Self {
         Self {
             id: name.to_string(),
@@ -55,27 +55,27 @@ impl PluginSpec {
         }
     }
 
-    /// Whether its names may read like another plugin's.
+    /// Whether its names may look like another plugin's.
     pub fn may_be_similar(&self) -> bool {
         self.allow_lints.contains(&Lint::SimilarName)
     }
 }
 
-/// Which half of the component model a plugin's engine has.
+/// Component model features of a plugin's engine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EngineKind {
-    /// The half that ordinary components need.
+    /// Synchronous features, which ordinary components need.
     #[default]
     Sync,
-    /// Its asynchronous half as well: built-ins, exports, streams, futures.
+    /// Asynchronous features as well: built-ins, exports, streams, futures.
     Async,
 }
 
 impl EngineKind {
-    /// Both.
+    /// All variants.
     pub const ALL: [Self; 2] = [Self::Sync, Self::Async];
 
-    /// Its word in the configuration.
+    /// Name in the configuration.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Sync => "sync",
@@ -84,21 +84,21 @@ impl EngineKind {
     }
 }
 
-/// Behind how many walls a plugin runs.
+/// Isolation of a plugin's calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Isolation {
-    /// WebAssembly's, on a thread of this process.
+    /// WebAssembly's sandbox, on a thread of this process.
     #[default]
     Thread,
-    /// That, and those of the system around a process of its own. Linux only.
+    /// In addition a separate process, restricted by the operating system. Linux only.
     Process,
 }
 
 impl Isolation {
-    /// Both.
+    /// All variants.
     pub const ALL: [Self; 2] = [Self::Thread, Self::Process];
 
-    /// Its word in the configuration.
+    /// Name in the configuration.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Thread => "thread",
@@ -107,23 +107,23 @@ impl Isolation {
     }
 }
 
-/// Which callers are told what a plugin wrote last when it crashes. The log and the record have it in any case.
+/// Callers that receive a plugin's last output when it crashes. The log always has it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CrashDetails {
-    /// Those on this machine: over stdio, and on the command line.
+    /// Local callers: over stdio and on the command line.
     #[default]
     Local,
-    /// All, over HTTP too.
+    /// All callers, over HTTP too.
     Always,
-    /// None.
+    /// No callers.
     Never,
 }
 
 impl CrashDetails {
-    /// All of them.
+    /// All variants.
     pub const ALL: [Self; 3] = [Self::Local, Self::Always, Self::Never];
 
-    /// Its word in the configuration.
+    /// Name in the configuration.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Local => "local",
@@ -132,7 +132,7 @@ impl CrashDetails {
         }
     }
 
-    /// Whether a caller is told, who calls over stdio or on the command line or does not.
+    /// Whether a caller receives it. `is_local` means over stdio or on the command line.
     pub fn includes(self, is_local: bool) -> bool {
         match self {
             Self::Local => is_local,
@@ -142,63 +142,63 @@ impl CrashDetails {
     }
 }
 
-/// Where components are compiled, and what compiling one may take.
+/// Process that compiles components, and its limits.
 #[derive(Debug, Clone)]
 pub enum Compiling {
-    /// In a process of its own.
+    /// A separate process.
     Apart {
-        /// The program, which hands its arguments to [`toolgate_sandbox::child::run`]. It must be built from the same source as this.
+        /// Program, which passes its arguments to `child::run` of the sandbox. It must be built from the same source.
         program: PathBuf,
-        /// Processor time, in seconds.
+        /// CPU time in seconds.
         cpu_s: u64,
-        /// Memory, in bytes.
+        /// Memory in bytes.
         memory_bytes_max: u64,
     },
-    /// In this process and without bounds: for tests and benches, which are no such program.
+    /// This process, without limits: for tests and benches, whose programs cannot serve as the child.
     Here,
 }
 
-/// Where bytes are.
+/// Source of a plugin's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A file, by absolute path.
     File(PathBuf),
-    /// A file that lies in a folder of plugins, or a link there to another file of the folder.
+    /// A file in a plugin folder, or a link there to another file of that folder.
     Within {
-        /// The folder, by absolute path.
+        /// Folder, by absolute path.
         folder: PathBuf,
-        /// The file's name.
+        /// File name.
         name: String,
     },
-    /// A URL. The plugin's digest is known.
+    /// A URL. Requires the plugin's digest.
     Https {
-        /// What is asked for.
+        /// Permit for the request.
         permit: FetchPermit,
-        /// On which terms.
+        /// Settings for fetching.
         remote: Remote,
     },
     /// An artefact in a registry.
     Oci {
-        /// Which.
+        /// Reference to the artefact.
         reference: Reference,
-        /// On which terms.
+        /// Settings for fetching.
         remote: Remote,
     },
 }
 
-/// On which terms what lies elsewhere is fetched.
+/// Settings for fetching from remote sources.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Remote {
-    /// The certificate authorities, in PEM, where those of the system are not meant.
+    /// Certificate authorities in PEM that replace the system's.
     pub ca: Option<PathBuf>,
-    /// Docker's configuration, which keeps credentials for registries.
+    /// Docker's configuration file with registry credentials.
     pub docker: Option<PathBuf>,
-    /// The service on another host that may be told a registry's credentials.
+    /// Token service on another host that may receive a registry's credentials.
     pub tokens: Option<TokenService>,
 }
 
 impl Source {
-    /// Whether it is another machine, or what stands in for one.
+    /// Whether the source is remote, by URL or registry.
     pub fn is_elsewhere(&self) -> bool {
         match self {
             Self::File(_) | Self::Within { .. } => false,
@@ -206,7 +206,7 @@ impl Source {
         }
     }
 
-    /// The digest of the only manifest that it may be, if the operator named one: `oci://…@sha256:…`.
+    /// Manifest digest that the operator requires (`oci://…@sha256:…`), if any.
     pub fn manifest(&self) -> Option<Digest> {
         match self {
             Self::Oci { reference, .. } => match reference.version() {

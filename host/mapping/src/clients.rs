@@ -1,5 +1,5 @@
-//! What clients of MCP, and the models behind them, take of a tool: its name and the keywords of its schemas. One table, with its
-//! sources in docs/clients.md, and the verdict of each client about a tool. For people who choose a client or write a plugin: nothing is refused by it.
+//! Limits that MCP clients, and the models behind them, set on a tool's name and schemas, and each client's verdict on
+//! a tool. One table; sources are in docs/clients.md. It informs users and plugin authors and never refuses a tool.
 
 mod walk;
 
@@ -7,85 +7,85 @@ use serde_json::{Map, Value};
 
 use walk::{At, Walk, Within};
 
-/// A client, or a model's interface that clients hand schemas to as they are.
+/// MCP client, or a model API that clients pass schemas to unchanged.
 #[derive(Debug, Clone, Copy)]
 pub struct Client {
-    /// One word for it.
+    /// Short identifier.
     pub word: &'static str,
-    /// What it is called.
+    /// Display name.
     pub title: &'static str,
-    /// Names of tools that it takes.
+    /// Tool names accepted.
     pub names: NameRules,
-    /// How many tools it takes, of all servers together.
+    /// Most tools accepted, of all servers together.
     pub tools_max: Option<usize>,
-    /// What it refuses in a schema.
+    /// Schema features refused.
     pub rules: &'static [Rule],
-    /// Whether it looks at schemas of answers as well.
+    /// Whether output schemas are checked too.
     pub reads_output: bool,
 }
 
-/// Which names are taken.
+/// Rules for a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NameRules {
-    /// Characters that may stand in one, beside ASCII letters and digits.
+    /// Characters allowed beside ASCII letters and digits.
     pub more: &'static str,
-    /// Characters of one.
+    /// Maximum length in characters.
     pub chars_max: usize,
-    /// Whether it must begin with a letter or `_`.
+    /// Whether the first character must be a letter or `_`.
     pub letter_first: bool,
 }
 
-/// One thing that a client refuses.
+/// Schema feature that a client refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
-    /// These keywords at the top.
+    /// These keywords at the top level.
     AtTop(&'static [&'static str]),
-    /// Every keyword but these.
+    /// Keywords other than these.
     Only(&'static [&'static str]),
-    /// An array that does not say what its items are.
+    /// An array without `items`.
     ArrayWithoutItems,
-    /// A schema without a `type`, unless it is a choice.
+    /// A schema without a `type`, unless it has `anyOf` or `$ref`.
     NoType,
-    /// `true` or `false` as the schema of a part.
+    /// `true` or `false` as a subschema.
     NoObject,
-    /// Several types at once.
+    /// `type` with several types.
     SeveralTypes,
-    /// Values of anything but text in an `enum`, or one without the type.
+    /// `enum` with values other than strings, or without `"type": "string"`.
     EnumOfOther,
-    /// Anything beside `anyOf`.
+    /// Keywords beside `anyOf`.
     BesideAnyOf,
-    /// An object that may have other properties.
+    /// An object without `additionalProperties: false`.
     Open,
-    /// A property that may be left out.
+    /// A property that is not in `required`.
     Optional,
-    /// Names of properties other than these.
+    /// Property names that break these rules.
     Properties(NameRules),
-    /// Objects within objects, so deep.
+    /// Objects nested deeper than this.
     Depth(usize),
-    /// Properties of all objects together.
+    /// More properties than this, over all objects.
     PropertiesMax(usize),
-    /// Values of all `enum`s together.
+    /// More values than this, over all `enum`s.
     EnumsMax(usize),
-    /// Characters of the names of properties and the values of `enum`s together.
+    /// More characters than this in property names and `enum` values together.
     CharsMax(usize),
 }
 
-/// Why a client does not take a tool.
+/// Reason that a client refuses a tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Where: `name`, or a JSON Pointer that begins with `/inputSchema` or `/outputSchema`.
+    /// Place: `name`, or a JSON Pointer that begins with `/inputSchema` or `/outputSchema`.
     pub at: String,
-    /// What is refused there.
+    /// Feature refused there.
     pub what: String,
 }
 
-/// Refusals that are listed of one client and one tool.
+/// Refusals listed for one client and one tool.
 const REFUSALS_MAX: usize = 8;
 
 const CHOICES: &[&str] = &["anyOf", "oneOf", "allOf", "not", "enum"];
 const DASH: NameRules = NameRules { more: "_-", chars_max: 64, letter_first: false };
 
-/// What OpenAI's structured outputs take.
+/// Keywords supported by OpenAI's structured outputs.
 const STRICT: &[&str] = &[
     "$defs",
     "$ref",
@@ -111,7 +111,7 @@ const STRICT: &[&str] = &[
     "type",
 ];
 
-/// The fields of Gemini's `Schema`. `additionalProperties` is none of them: clients leave it away, or hand the schema over as
+/// Fields of Gemini's `Schema`, and `additionalProperties`, which is not one: clients drop it, or send the schema as
 /// `parametersJsonSchema`, which has it.
 const GEMINI: &[&str] = &[
     "additionalProperties",
@@ -139,7 +139,7 @@ const GEMINI: &[&str] = &[
     "type",
 ];
 
-/// The clients that are known here.
+/// Known clients.
 pub const CLIENTS: [Client; 7] = [
     Client {
         word: "vscode",
@@ -207,7 +207,7 @@ pub const CLIENTS: [Client; 7] = [
     Client {
         word: "cursor",
         title: "Cursor",
-        // With the name that the server has there 59; it is called `toolgate` in most places.
+        // Cursor allows 59 characters including the server's name, which is `toolgate` in most configurations.
         names: NameRules { more: "_", chars_max: 59 - "toolgate".len(), letter_first: false },
         tools_max: Some(40),
         rules: &[],
@@ -224,7 +224,7 @@ pub const CLIENTS: [Client; 7] = [
 ];
 
 impl Client {
-    /// Why it does not take a tool of this name with these schemas: the first reasons, none if it takes it.
+    /// Reasons to refuse a tool with this name and these schemas; at most the first few, empty if the tool is accepted.
     pub fn refuses(
         &self,
         name: &str,
@@ -249,7 +249,7 @@ impl Client {
 }
 
 impl NameRules {
-    /// What is wrong with a name, if it is none of these.
+    /// Description of the first rule that a name breaks.
     fn refuses(&self, name: &str) -> Option<String> {
         let is_fine = |c: char| c.is_ascii_alphanumeric() || self.more.contains(c);
         if let Some(c) = name.chars().find(|c| !is_fine(*c)) {

@@ -1,4 +1,4 @@
-//! What clients refuse, case by case.
+//! Client rules, case by case.
 
 use serde_json::json;
 

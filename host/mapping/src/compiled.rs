@@ -1,11 +1,11 @@
-//! The shape of a function as the engine has it after compiling, for one comparison: what was inspected in the bytes must
-//! be what will run.
+//! The shape of a function as the compiled component has it. It is compared with the shape inspected in the bytes, so
+//! that what was inspected is what runs.
 
 use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
 
 use super::shape::{Case, Deferred, Field, Function, Integer, Shape};
 
-/// The shape of a function, if it is one whose values JSON can carry.
+/// Shape of a function; `None` if JSON cannot carry its values.
 pub fn function(item: ComponentItem) -> Option<Function> {
     let ComponentItem::ComponentFunc(function) = item else { return None };
     read(&function)
@@ -25,7 +25,7 @@ fn read(function: &ComponentFunc) -> Option<Function> {
     Some(Function { params, result, deferred })
 }
 
-/// A result, which may come later.
+/// A result, which may be a stream or a future.
 fn outcome(ty: &Type, deferred: &mut Option<Deferred>) -> Option<Shape> {
     match ty {
         Type::Stream(stream) => {
@@ -96,7 +96,7 @@ fn shape(ty: &Type) -> Option<Shape> {
     })
 }
 
-/// No type is fine; a type without a shape is not.
+/// Swaps the nesting: no type gives `Some(None)`, a type without a shape gives `None`.
 fn swap<T>(value: Option<Option<T>>) -> Option<Option<T>> {
     match value {
         None => Some(None),

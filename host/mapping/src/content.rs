@@ -1,4 +1,4 @@
-//! Answers made of pieces: the type `answer` of `toolgate:plugin/content`, known by its shape, and its values.
+//! Structured content: the type `answer` of `toolgate:plugin/content`, recognised by its shape, and its values.
 
 use serde_json::Value;
 use toolgate_base::json::{Json, JsonLimits};
@@ -14,7 +14,7 @@ use super::lift_error::LiftError;
 use super::scalar::{bytes, encode};
 
 impl LiftCost<'_> {
-    /// The content of an `answer`.
+    /// Content of an `answer` value.
     pub(super) fn answer(&mut self, val: &Val) -> Result<Content, LiftError> {
         length(val, &mut self.length)?;
         let fields = Fields::of(val)?;
@@ -37,7 +37,7 @@ impl LiftCost<'_> {
         Ok(Content::Blocks { blocks, structured })
     }
 
-    /// An object, read as strictly as one that a caller sends. It may go out in more bytes than it came in.
+    /// Parses an object as strictly as callers' JSON. Its serialised form may be longer than the text it was read from.
     fn structured(&mut self, text: &str) -> Result<Value, LiftError> {
         let bounds = JsonLimits { bytes_max: text.len(), depth_max: 64, nodes_max: 1 << 20 };
         match Json::parse(text.as_bytes(), bounds) {
@@ -53,7 +53,6 @@ impl LiftCost<'_> {
     }
 }
 
-/// Counts what is written.
 struct Counter(u64);
 
 impl std::io::Write for Counter {
@@ -67,17 +66,17 @@ impl std::io::Write for Counter {
     }
 }
 
-/// The memory that JSON takes while it is read and after that: so much for each value that there can be in it, and its texts.
+/// Upper bound in bytes on the memory of parsed JSON: a fixed amount per possible value, and its texts twice.
 fn parsed_bytes(json: &str) -> u64 {
     const EACH: u64 = 320;
     let values = json.bytes().filter(|byte| b",:[{".contains(byte)).count() as u64 + 1;
     values.saturating_mul(EACH).saturating_add(2 * json.len() as u64)
 }
 
-/// Counts the pieces of an `answer` as they go out, and the memory that they take.
+/// Counts an `answer`'s blocks: bytes of output, and memory taken.
 ///
 /// # Errors
-/// [`LiftError::Large`], and [`LiftError::Mistyped`] where it is no `answer`.
+/// [`LiftError::Large`], or [`LiftError::Mistyped`] if it is not an `answer`.
 pub(super) fn length(answer: &Val, length: &mut Length) -> Result<(), LiftError> {
     let Val::List(blocks) = Fields::of(answer)?.get("content")? else { return Err(LiftError::Mistyped) };
     for block in blocks {
@@ -94,11 +93,11 @@ pub(super) fn length(answer: &Val, length: &mut Length) -> Result<(), LiftError>
     Ok(())
 }
 
-/// Counts every text in a piece.
+/// Counts every text in a block.
 fn texts(val: &Val, length: &mut Length) -> Result<(), LiftError> {
     match val {
         Val::String(text) => length.text(text),
-        // Nothing in a piece is a list of anything else, but for the roles of annotations.
+        // The only other list in a block is the roles of annotations.
         Val::List(list) => {
             let len = base64_len(list.len() as u64);
             length.hold(chunk(len));
@@ -195,7 +194,7 @@ fn annotations(fields: &Fields<'_>) -> Result<Option<Annotations>, LiftError> {
 
 fn uri(fields: &Fields<'_>) -> Result<String, LiftError> {
     let uri = fields.text("uri")?;
-    // What follows the scheme is its own business, as long as it can be seen.
+    // The part after the scheme is not parsed, but has only visible characters.
     if !uri.chars().all(|c| is_plain(c) && c != ' ') {
         return Err(LiftError::Content("with an address that is not a URI"));
     }
@@ -208,7 +207,6 @@ fn uri(fields: &Fields<'_>) -> Result<String, LiftError> {
     }
 }
 
-/// The fields of a record value.
 struct Fields<'v>(&'v [(String, Val)]);
 
 impl<'v> Fields<'v> {

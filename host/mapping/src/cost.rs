@@ -1,23 +1,23 @@
-//! What values cost in the host's memory. The engine counts the values that it lifts by a number that it calls fuel, which
-//! leaves out what allocations take beside their content: names, boxes, lists that grow by doubling. How much memory there can be
-//! for each unit of it depends on the type, and is worked out here, once for each function.
+//! Memory cost of values in the host. The engine counts lifted values in fuel, which omits allocation overhead: names,
+//! boxes, lists that grow by doubling. Memory per unit of fuel depends on the type, and is computed here once per
+//! function.
 
 use wasmtime::component::Val;
 
 use super::shape::{Case, Field, Function, Shape};
 
-/// Bytes of memory for each unit of the engine's count, in quarters.
+/// Bytes of memory for each unit of fuel, in quarters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ratio(u64);
 
 impl Default for Ratio {
-    /// What is counted is what is taken.
+    /// One byte per unit.
     fn default() -> Self {
         Self(4)
     }
 }
 
-/// What an allocation of so many bytes takes.
+/// Bytes that an allocation of this size takes, with the allocator's overhead.
 pub(super) const fn chunk(bytes: u64) -> u64 {
     const LEAST: u64 = 32;
     const HEAD: u64 = 8;
@@ -25,7 +25,7 @@ pub(super) const fn chunk(bytes: u64) -> u64 {
     if rounded < LEAST { LEAST } else { rounded }
 }
 
-/// What a list takes that has grown to so many elements of so many bytes.
+/// Bytes that a list grown by doubling to `len` elements takes.
 pub(super) const fn grown(len: u64, each: u64) -> u64 {
     const LEAST: u64 = 4;
     match len {
@@ -37,36 +37,36 @@ pub(super) const fn grown(len: u64, each: u64) -> u64 {
     }
 }
 
-/// A value where it stands, and the name of a field.
+/// Inline size of a value, and of a field's name.
 pub(super) const VAL: u64 = size_of::<Val>() as u64;
 pub(super) const NAME: u64 = size_of::<String>() as u64;
 
 impl Ratio {
-    /// For what a function gives back.
+    /// Ratio that bounds the memory of a function's result.
     pub fn of(function: &Function) -> Self {
-        /// What there may be once, whatever the length of a value.
+        /// Bytes that may be exceeded once, regardless of a value's length.
         const ONCE: i64 = 64 << 10;
-        /// More than any type needs.
+        /// Upper bound for every type, in quarters.
         const MOST: u64 = 400;
         let Some(shape) = &function.result else { return Self::default() };
         let is_enough = |quarters: &u64| excess(shape, *quarters).is_some_and(|excess| excess <= ONCE * 4);
         Self((4..MOST).find(is_enough).unwrap_or(MOST))
     }
 
-    /// How much the engine may count where there is room for so many bytes.
+    /// Fuel that the engine may count when `room` bytes are left.
     pub fn fuel(self, room: u64) -> u64 {
         room.saturating_mul(4) / self.0
     }
 }
 
-/// By how much a value of this type can at most exceed what `quarters` allow for what is counted of it, in quarters of a byte.
-/// Nothing if there is no bound. Where the value itself stands is counted by whoever has it.
+/// Most by which a value of this type can exceed its allowance of `quarters` per unit, in quarters of a byte.
+/// `None` if unbounded. The value's own inline size is counted by the caller.
 fn excess(shape: &Shape, quarters: u64) -> Option<i64> {
     let over = |bytes: u64, fuel: u64| signed(bytes * 4) - signed(quarters * fuel);
     Some(match shape {
         Shape::Bool | Shape::Integer(_) | Shape::F32 | Shape::F64 | Shape::Char => 0,
         Shape::String => {
-            // UTF-16 grows to one and a half of its bytes, in a text that grows by doubling.
+            // UTF-16 grows to one and a half of its bytes, in a string that grows by doubling.
             const LONG: u64 = 3;
             if quarters < LONG * 4 {
                 return None;
@@ -112,14 +112,14 @@ fn excess(shape: &Shape, quarters: u64) -> Option<i64> {
     })
 }
 
-/// The same of a list whose elements each exceed by so much.
+/// [`excess`] of a list whose elements each exceed by `element`.
 fn list(element: i64, quarters: u64) -> Option<i64> {
     let slot = signed(quarters * VAL);
-    // However long it is, it has grown to no more than twice that.
+    // The capacity is at most twice the length.
     if signed(2 * VAL * 4) - slot + element > 0 {
         return None;
     }
-    // It exceeds the most where it has just grown.
+    // The excess is largest just after the list has grown.
     let just_grown = [1, 5, 9, 17, 33, 65, 129].map(|len| {
         let all = i64::try_from(len).unwrap_or(i64::MAX);
         signed(grown(len, VAL) * 4) + all * (element - slot)
@@ -127,7 +127,7 @@ fn list(element: i64, quarters: u64) -> Option<i64> {
     Some(just_grown.into_iter().fold(0, i64::max))
 }
 
-/// The same of what is in a box, if there is one.
+/// [`excess`] of an optional boxed value.
 fn boxed(shape: Option<&Shape>, quarters: u64) -> Option<i64> {
     match shape {
         None => Some(0),

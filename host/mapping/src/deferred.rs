@@ -1,5 +1,5 @@
-//! Results that come after the function has returned: a stream of bytes, a future. They are waited for and become the value
-//! that they carry, within the call and its limits.
+//! Results delivered after the function returns: a stream of bytes, or a future. The host waits for their value within
+//! the call and its limits.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,8 +15,8 @@ use wasmtime::{AsContext as _, AsContextMut as _, Store, StoreContext, StoreCont
 use super::scalar::encode;
 use super::shape::{Deferred, Function, Integer, Shape};
 
-/// Waits for what a function gave back, where that comes later. `bytes_max` bounds it: one more byte is taken, so that
-/// whoever lifts it sees that it was too long.
+/// Waits for a deferred result. Reads at most `bytes_max` + 1 bytes: the extra byte shows the code that lifts the
+/// result that it was too long.
 pub async fn settle<T: Send + 'static>(
     store: &mut Store<T>,
     result: Val,
@@ -47,7 +47,7 @@ async fn one<T: Send + 'static>(
 ) -> wasmtime::Result<Val> {
     match (deferred, val) {
         (Deferred::Stream, Val::Stream(stream)) => {
-            // As base64 already: one value a byte would take forty times the room.
+            // Encoded to base64 here: a `Val` per byte would take forty times the memory.
             Ok(Val::String(encode(&drain(store, stream, bytes_max).await?)))
         }
         (Deferred::Future, Val::Future(future)) => match shape {
@@ -58,7 +58,7 @@ async fn one<T: Send + 'static>(
     }
 }
 
-/// Takes bytes as they come. Dropping it says that the stream has ended.
+/// Collects a stream's bytes. Dropping it signals the end of the stream.
 struct Sink {
     bytes: Arc<Mutex<Vec<u8>>>,
     room: usize,
@@ -98,7 +98,7 @@ async fn drain<T: Send + 'static>(
     StreamReader::<u8>::try_from_stream_any(stream)?.pipe(&mut *store, sink)?;
     store
         .run_concurrent(async |_| {
-            // Ends with an error when the sink is dropped: the stream has ended, or there is no more room.
+            // Resolves with an error when the sink is dropped: the stream has ended, or `room` is used up.
             drop(end.await);
         })
         .await?;
@@ -125,21 +125,20 @@ async fn wait<T: Send + 'static>(
         Shape::F32 => Val::Float32(value(store, future).await?),
         Shape::F64 => Val::Float64(value(store, future).await?),
         Shape::Char => Val::Char(value(store, future).await?),
-        // Both are looked at where they lie in the guest's memory.
+        // Both are read in place from the guest's memory.
         Shape::String => Val::String(made(store, future, text, bytes_max).await?),
         Shape::Bytes => Val::String(made(store, future, base64, bytes_max).await?),
         _ => return Err(wasmtime::format_err!("a future of a type that cannot be waited for")),
     })
 }
 
-/// What is made of a value where it lies.
 type Make<D, V, R> = fn(StoreContext<'_, D>, &V, usize) -> wasmtime::Result<R>;
 
 fn same<D: 'static, V: Copy>(_: StoreContext<'_, D>, value: &V, _: usize) -> wasmtime::Result<V> {
     Ok(*value)
 }
 
-/// The first bytes of a list, encoded: as values they would take forty times the room.
+/// Encodes the first bytes of a list in place: a `Val` per byte would take forty times the memory.
 fn base64<D: 'static>(
     store: StoreContext<'_, D>,
     list: &WasmList<u8>,
@@ -149,7 +148,7 @@ fn base64<D: 'static>(
     Ok(encode(bytes.get(..bytes_max.saturating_add(1)).unwrap_or(bytes)))
 }
 
-/// A text, or as many spaces as are too many.
+/// Copies a text; one that is too long becomes `bytes_max` + 1 spaces, so that it is refused without being copied.
 fn text<D: 'static>(
     store: StoreContext<'_, D>,
     text: &WasmStr,
@@ -162,7 +161,7 @@ fn text<D: 'static>(
     Ok(text.into_owned())
 }
 
-/// Takes the one value.
+/// Consumer of a future's one value.
 struct Slot<D: 'static, V, R> {
     make: Make<D, V, R>,
     bytes_max: usize,
@@ -183,7 +182,7 @@ impl<D: 'static, V: Lift + 'static, R: Send + 'static> FutureConsumer<D> for Slo
         source.read(store.as_context_mut(), &mut read)?;
         if let (Some(value), Some(tell)) = (read, self.tell.take()) {
             let made = (self.make)(store.as_context(), &value, self.bytes_max);
-            // Whoever waited may have been ended.
+            // The receiver is gone if the call was ended.
             drop(tell.send(made));
         }
         Poll::Ready(Ok(()))

@@ -1,4 +1,4 @@
-//! How long a value is as JSON, and how much memory the tree takes that is made of it: known before anything is made.
+//! Length of a value as JSON, and memory of the tree built from it: both are computed before anything is built.
 
 use serde_json::Value;
 use wasmtime::component::Val;
@@ -8,20 +8,20 @@ use super::lift_error::LiftError;
 use super::scalar::{float, integer};
 use super::shape::{Case, Field, Shape};
 
-/// An answer that is being made: what was counted, and what takes the memory for it.
+/// Answer being lifted: its counted length, and the callback that reserves memory for it.
 pub(super) struct LiftCost<'h> {
     pub(super) length: Length,
     pub(super) hold: &'h mut dyn FnMut(u64) -> bool,
 }
 
 impl LiftCost<'_> {
-    /// Takes the memory for all that was counted.
+    /// Reserves memory for everything counted so far.
     pub(super) fn hold(&mut self) -> Result<(), LiftError> {
         if (self.hold)(self.length.memory()) { Ok(()) } else { Err(LiftError::NoMemory) }
     }
 }
 
-/// What is left for an answer, and what was counted of it so far.
+/// Bytes left for an answer, and what has been counted so far.
 pub(super) struct Length {
     left: u64,
     bytes_max: u64,
@@ -29,22 +29,22 @@ pub(super) struct Length {
     tree: u64,
 }
 
-/// How JSON goes out.
+/// Form in which JSON is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Goes {
-    /// As it is.
+    /// As JSON.
     AsIs,
-    /// Written as a text.
+    /// As JSON inside a JSON string.
     AsText,
-    /// As both.
+    /// In both forms.
     Twice,
 }
 
-/// What an element of a tree takes where it stands.
+/// Inline size of an element of a tree.
 const NODE: u64 = size_of::<Value>() as u64;
 
 impl Length {
-    /// Of an answer that may have so many bytes in all.
+    /// Counter for an answer of at most this many bytes.
     pub(super) fn within(bytes_max: u64) -> Self {
         Self { left: bytes_max, bytes_max, json: 0, tree: NODE }
     }
@@ -54,20 +54,20 @@ impl Length {
         self.json
     }
 
-    /// Bytes of memory that what was counted takes, as a tree and as JSON.
+    /// Bytes of memory counted, for the tree and the JSON.
     pub(super) fn memory(&self) -> u64 {
         self.tree.saturating_add(self.json)
     }
 
-    /// Counts a value that goes out like that.
+    /// Counts a value sent in this form.
     ///
     /// # Errors
-    /// [`LiftError::Large`], and [`LiftError::Mistyped`] where it is not of the shape.
+    /// [`LiftError::Large`], or [`LiftError::Mistyped`] if it does not match the shape.
     pub(super) fn value(&mut self, val: &Val, shape: &Shape, goes: Goes) -> Result<(), LiftError> {
         Counting { length: self, goes }.value(val, shape)
     }
 
-    /// Counts a text that goes out as a member of an object, with its quotes.
+    /// Counts a text sent as a member of an object, with its quotes.
     ///
     /// # Errors
     /// [`LiftError::Large`].
@@ -75,7 +75,7 @@ impl Length {
         Counting { length: self, goes: Goes::AsIs }.text(text)
     }
 
-    /// Counts bytes that go out once.
+    /// Counts bytes that are sent once.
     ///
     /// # Errors
     /// [`LiftError::Large`].
@@ -96,7 +96,7 @@ struct Counting<'l> {
 }
 
 impl Counting<'_> {
-    /// Counts JSON: so many bytes, and so many in a text where it stands as one.
+    /// Counts JSON: `bytes` as it is, `as_text` inside a JSON string.
     fn say(&mut self, bytes: u64, as_text: u64) -> Result<(), LiftError> {
         self.length.json = self.length.json.saturating_add(bytes);
         self.length.spend(match self.goes {
@@ -110,36 +110,36 @@ impl Counting<'_> {
         self.length.hold(bytes);
     }
 
-    /// Punctuation and numbers, which are the same in a text.
+    /// Counts punctuation and numbers, which need no escaping.
     fn plain(&mut self, bytes: u64) -> Result<(), LiftError> {
         self.say(bytes, bytes)
     }
 
-    /// A text with its quotes.
+    /// Counts a text with its quotes.
     fn text(&mut self, text: &str) -> Result<(), LiftError> {
         self.hold(chunk(text.len() as u64));
         let (once, twice) = escaped(text);
         self.say(once + 2, twice + 4)
     }
 
-    /// The name of a member, with quotes and colon. Names of WIT have nothing to escape.
+    /// Counts the name of a member, with quotes and colon. WIT names need no escaping.
     fn name(&mut self, name: &str) -> Result<(), LiftError> {
         let len = name.len() as u64;
         self.hold(chunk(len));
         self.say(len + 3, len + 5)
     }
 
-    /// An object with so many members.
+    /// Counts an object with this many members.
     fn object(&mut self, members: u64) -> Result<(), LiftError> {
-        /// The hash and the name of a member beside its value; and what finds it: a number, a byte, room to spare.
+        /// Per member beside its value: hash, name, and index entry (a number and a byte) with spare capacity.
         const MEMBER: u64 = 8 + size_of::<String>() as u64 + 2 * 9;
-        /// Two allocations, and the fewest places there are.
+        /// Two allocations at their smallest capacity.
         const OBJECT: u64 = 128;
         self.hold(OBJECT + members * (NODE + MEMBER));
         self.plain(2 + members.saturating_sub(1))
     }
 
-    /// A list of so many elements.
+    /// Counts a list with this many elements.
     fn list(&mut self, elements: u64) -> Result<(), LiftError> {
         self.hold(chunk(elements.saturating_mul(NODE)));
         self.plain(2 + elements.saturating_sub(1))
@@ -154,7 +154,7 @@ impl Counting<'_> {
             (Shape::Char, Val::Char(c)) => self.text(c.encode_utf8(&mut [0; 4])),
             (Shape::String, Val::String(text)) => self.text(text),
             (Shape::Bytes, Val::List(list)) => self.base64(base64_len(list.len() as u64)),
-            // As it came, encoded already.
+            // Drained from a stream or future, as base64 already.
             (Shape::Bytes, Val::String(base64)) => self.base64(base64.len() as u64),
             (Shape::List(element), Val::List(list)) => {
                 self.list(list.len() as u64)?;
@@ -213,7 +213,7 @@ impl Counting<'_> {
         }
     }
 
-    /// An option that is none is left out.
+    /// Omits options that are `none`.
     fn record(&mut self, fields: &[Field], vals: &[(String, Val)]) -> Result<(), LiftError> {
         let is_there = |(field, (_, val)): &(&Field, &(String, Val))| {
             !matches!((&field.shape, val), (Shape::Option(_), Val::Option(None)))
@@ -242,12 +242,12 @@ impl Counting<'_> {
     }
 }
 
-/// Bytes of so many bytes as base64.
+/// Length of this many bytes as base64.
 pub(super) const fn base64_len(bytes: u64) -> u64 {
     bytes.div_ceil(3).saturating_mul(4)
 }
 
-/// Bytes of a text in JSON, without its quotes; and of that once more in a text in JSON.
+/// Bytes of a text as JSON without its quotes, and of that escaped once more inside a JSON string.
 pub(super) fn escaped(text: &str) -> (u64, u64) {
     text.bytes().fold((0, 0), |(once, twice), byte| match byte {
         b'"' | b'\\' => (once + 2, twice + 4),

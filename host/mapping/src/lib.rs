@@ -1,6 +1,5 @@
-//! WIT values and JSON, both ways: the shape of a function read from the component's bytes, the JSON Schema of that
-//! shape, arguments from JSON, results to JSON. Schema and lowering are two views of one shape, so that what the schema
-//! accepts is what lowers.
+//! WIT values to and from JSON: function shapes read from the component's bytes, their JSON Schema, arguments, and
+//! results. Schema and lowering are derived from one shape, so that what the schema accepts also lowers.
 
 // A number that another type cannot hold is not cut short unseen.
 #![warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
@@ -22,5 +21,5 @@ pub mod schema_v1;
 pub mod shape;
 pub mod wire;
 
-/// The largest integer that every JSON reader keeps exactly: 2^53 − 1 (RFC 8259 §6).
+/// Largest integer that every JSON reader represents exactly: 2^53 − 1 (RFC 8259 §6).
 pub(crate) const SAFE_INTEGER_MAX: i128 = (1 << 53) - 1;

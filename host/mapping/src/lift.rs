@@ -1,4 +1,4 @@
-//! Results to JSON. What a guest gives back is bounded while it is turned, and named when it is not what its own type says.
+//! Results to JSON. A guest's result is bounded during conversion, and refused if it does not match its type.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +15,7 @@ use super::scalar::{bytes, float, integer};
 use super::schema::{Mode, Reply};
 use super::shape::{Case, Field, Function, Shape, answer};
 
-/// Turns what a function gave back into an answer that goes out as at most `bytes_max` bytes of JSON.
+/// Converts a function's result into an answer that is sent as at most `bytes_max` bytes of JSON.
 ///
 /// # Errors
 /// [`LiftError`].
@@ -28,7 +28,7 @@ pub fn lift(
     lift_within(result, function, reply, bytes_max, &mut |_| true)
 }
 
-/// The same. Before anything of it is made `hold` is told how much memory that takes, and may refuse it.
+/// [`lift`] that first calls `hold` with the bytes of memory needed; `false` refuses.
 pub fn lift_within(
     result: Option<&Val>,
     function: &Function,
@@ -51,7 +51,7 @@ pub fn lift_within(
     Ok(Answer::new(verdict, content))
 }
 
-/// Whether a result is longer than an answer can be, however it is told. Makes nothing.
+/// Whether a result exceeds the limit in its shortest form. Allocates nothing.
 pub fn is_too_long(result: &Val, function: &Function, bytes_max: u64) -> bool {
     let mut length = Length::within(bytes_max);
     let length = match (&function.result, result) {
@@ -68,7 +68,7 @@ pub fn is_too_long(result: &Val, function: &Function, bytes_max: u64) -> bool {
     matches!(length, Some(Err(LiftError::Large(_))))
 }
 
-/// Counts a value as it is told in the fewest bytes.
+/// Counts the bytes of a value in its shortest form.
 fn least(length: &mut Length, val: &Val, shape: &Shape) -> Result<(), LiftError> {
     if *shape == answer() {
         return content::length(val, length);
@@ -124,7 +124,7 @@ impl LiftCost<'_> {
         }
     }
 
-    /// Text as it is, anything else as compact JSON.
+    /// Strings unchanged, anything else as compact JSON.
     fn text(&mut self, val: &Val, shape: &Shape) -> Result<String, LiftError> {
         self.length.spend(TEXT_BYTES)?;
         if let (Val::String(text), Shape::String) = (val, shape) {
@@ -137,7 +137,7 @@ impl LiftCost<'_> {
         json(&value(val, shape)?, self.length.json())
     }
 
-    /// The `err` side of a result at the top, never structured.
+    /// The `err` side of a top-level result, never structured.
     fn error(&mut self, val: Option<&Val>, shape: Option<&Shape>) -> Result<Content, LiftError> {
         match (val, shape) {
             (None, None) => Ok(Content::Text("the tool failed and gave no reason".to_owned())),
@@ -147,7 +147,7 @@ impl LiftCost<'_> {
     }
 }
 
-/// What a value takes when it stands under a name of its own.
+/// Bytes added when a value is wrapped in an object.
 const WRAPPED_BYTES: u64 = r#"{"result":}"#.len() as u64;
 
 fn json(value: &Value, len: u64) -> Result<String, LiftError> {
@@ -156,7 +156,7 @@ fn json(value: &Value, len: u64) -> Result<String, LiftError> {
     String::from_utf8(json).map_err(|_| LiftError::Mistyped)
 }
 
-/// A value as a tree. How long it is was counted.
+/// Converts a value to JSON. Its length has been counted before.
 fn value(val: &Val, shape: &Shape) -> Result<Value, LiftError> {
     Ok(match (shape, val) {
         (Shape::Bool, Val::Bool(value)) => Value::Bool(*value),
@@ -165,7 +165,7 @@ fn value(val: &Val, shape: &Shape) -> Result<Value, LiftError> {
         (Shape::F64, Val::Float64(value)) => float(*value, || value.to_string()),
         (Shape::Char, Val::Char(c)) => Value::from(c.to_string()),
         (Shape::Bytes, Val::List(list)) => Value::from(STANDARD.encode(bytes(list)?)),
-        // Bytes that came as a stream or a future are encoded already.
+        // Bytes from a stream or a future are base64 already.
         (Shape::String | Shape::Bytes, Val::String(text)) => Value::from(text.as_str()),
         (Shape::List(element), Val::List(list)) => all(list.iter().map(|val| value(val, element)))?,
         (Shape::Tuple(shapes), Val::Tuple(vals)) if shapes.len() == vals.len() => {
@@ -184,14 +184,14 @@ fn value(val: &Val, shape: &Shape) -> Result<Value, LiftError> {
         (Shape::Variant(cases), Val::Variant(name, payload)) => variant(cases, name, payload.as_deref())?,
         (Shape::Enum(_), Val::Enum(name)) => Value::from(name.as_str()),
         (Shape::Flags(names), Val::Flags(set)) => {
-            // In the order of the declaration, whatever order they came in.
+            // In the order of the declaration, whatever the guest's order.
             names.iter().filter(|name| set.contains(name)).map(|name| Value::from(name.as_str())).collect()
         }
         _ => return Err(LiftError::Mistyped),
     })
 }
 
-/// A list, which takes no more than its elements.
+/// Collects a list into an allocation of exactly its length.
 fn all(values: impl ExactSizeIterator<Item = Result<Value, LiftError>>) -> Result<Value, LiftError> {
     let mut list = Vec::with_capacity(values.len());
     for value in values {
@@ -200,7 +200,7 @@ fn all(values: impl ExactSizeIterator<Item = Result<Value, LiftError>>) -> Resul
     Ok(Value::Array(list))
 }
 
-/// Fields in WIT order; an option that is none is left out.
+/// Fields in WIT order; options that are `none` are left out.
 fn record(fields: &[Field], vals: &[(String, Val)]) -> Result<Value, LiftError> {
     let is_there = |(field, (_, val)): &(&Field, &(String, Val))| {
         !matches!((&field.shape, val), (Shape::Option(_), Val::Option(None)))
@@ -240,7 +240,7 @@ fn one(key: &str, value: Value) -> Value {
     Value::Object(Map::from_iter([(key.to_owned(), value)]))
 }
 
-/// Bytes as what their author says they are. Those of a stream or a future are encoded already.
+/// Bytes as the media type that the author declared. Those of a stream or a future are base64 already.
 fn media(val: &Val, mode: &Mode) -> Result<Content, LiftError> {
     let base64 = match val {
         Val::List(list) => STANDARD.encode(bytes(list)?),

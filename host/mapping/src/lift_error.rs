@@ -1,18 +1,18 @@
-//! Why what a function gave back is not an answer.
+//! Errors of lifting a function's result.
 
-/// Why a result is no answer.
+/// Reason that a result cannot be sent as an answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LiftError {
-    /// Larger than allowed, as it would go out.
+    /// Longer than allowed in the form in which it is sent.
     #[error("the answer has more than {0} bytes")]
     Large(u64),
-    /// Not what the function's type says.
+    /// Does not match the function's type.
     #[error("the function gave back a value that is not of its type")]
     Mistyped,
-    /// There is no memory to make it.
+    /// No memory left to build it.
     #[error("there is no memory for the answer")]
     NoMemory,
-    /// Of its type, and not what content is made of.
+    /// Matches the type, but breaks the rules for content.
     #[error("the function gave back content {0}")]
     Content(&'static str),
 }

@@ -1,5 +1,5 @@
-//! Arguments from JSON, all of them checked before a guest is entered, every problem told in words from which a model can
-//! mend its call.
+//! Arguments from JSON, all checked before a guest is entered. Problems are described so that a model can correct its
+//! call.
 
 mod names;
 mod notes;
@@ -18,10 +18,10 @@ use names::Members;
 use notes::Step;
 use scalar::{decode, only};
 
-/// Turns arguments into the values that the function takes, in its order.
+/// Converts arguments into the values that the function takes, in its order.
 ///
 /// # Errors
-/// [`Problems`]; nothing is half done.
+/// [`Problems`]; no partial result.
 pub fn lower(arguments: &Json, function: &Function) -> Result<Vec<Val>, Problems> {
     lower_within(arguments, function, ARGUMENT_VALUES_BYTES_MAX).map(|lowered| lowered.vals).map_err(
         |error| match error {
@@ -31,7 +31,7 @@ pub fn lower(arguments: &Json, function: &Function) -> Result<Vec<Val>, Problems
     )
 }
 
-/// Arguments as values, and the memory that they take.
+/// Arguments as values, and the bytes of memory that they take.
 #[derive(Debug)]
 pub struct Lowered {
     /// One value for each parameter.
@@ -40,21 +40,18 @@ pub struct Lowered {
     pub bytes: u64,
 }
 
-/// Why arguments are no values.
+/// Reason that arguments are refused.
 #[derive(Debug)]
 pub enum LowerError {
-    /// They do not fit the type.
+    /// They do not match the type.
     Problems(Problems),
-    /// They do not fit the schema that the plugin wrote: where, and why.
+    /// They do not match the plugin's own schema: place and reason.
     Schema(String),
-    /// They would take more memory than they may.
+    /// They exceed the memory limit.
     Large,
 }
 
-/// The same, in so many bytes of memory.
-///
-/// # Errors
-/// [`LowerError`].
+/// [`lower`] with a bound on memory, in bytes.
 pub fn lower_within(arguments: &Json, function: &Function, bytes_max: u64) -> Result<Lowered, LowerError> {
     let mut lowering = Lowering {
         problems: Vec::new(),
@@ -77,11 +74,11 @@ pub fn lower_within(arguments: &Json, function: &Function, bytes_max: u64) -> Re
 struct Lowering<'j> {
     problems: Vec<Problem>,
     more: usize,
-    /// Where the value that is looked at stands. Written out only when something is wrong with it.
+    /// Path of the current value. Rendered only when there is a problem.
     at: Vec<Step<'j>>,
-    /// The names of the types with many that were met, by where they are, and which is which.
+    /// Index by name of each long list of names met so far, keyed by the list's address.
     known: HashMap<*const String, HashMap<&'j str, usize>>,
-    /// Bytes of memory that may still be taken.
+    /// Bytes of memory left.
     left: u64,
     is_large: bool,
 }
@@ -130,7 +127,7 @@ impl<'j> Lowering<'j> {
         &mut self,
         elements: impl ExactSizeIterator<Item = (&'j Json, &'j Shape)>,
     ) -> Option<Vec<Val>> {
-        // No more than there may be memory for is made ready.
+        // Preallocates no more than the memory that is left.
         let fits = usize::try_from(self.left).unwrap_or(usize::MAX) / size_of::<Val>();
         let mut vals = Some(Vec::with_capacity(elements.len().min(fits)));
         for (index, (json, shape)) in elements.enumerate() {
@@ -145,7 +142,7 @@ impl<'j> Lowering<'j> {
         vals
     }
 
-    /// The fields of a record, or a function's parameters.
+    /// Fields of a record, or a function's parameters.
     fn fields(&mut self, json: &'j Json, fields: &'j [Field]) -> Option<Vec<(String, Val)>> {
         let Json::Object(members) = json else {
             return self.wrong(|| "an object".to_owned(), || shown(json));
@@ -177,7 +174,7 @@ impl<'j> Lowering<'j> {
         vals
     }
 
-    /// Notes the keys that are none of the fields'.
+    /// Notes keys that name no field.
     fn unknown(&mut self, members: &'j [(String, Json)], fields: &'j [Field]) {
         let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
         let known: HashSet<&str> = names.iter().copied().collect();

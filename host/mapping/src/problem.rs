@@ -1,5 +1,4 @@
-//! What is wrong with arguments, in words from which a model can mend its call: where, what should stand there, what does,
-//! and what was probably meant.
+//! Problems with arguments, described so that a model can correct its call: place, expected, actual, and nearest match.
 
 use toolgate_base::json::Json;
 use toolgate_policy::limits::lift::ARGUMENT_VALUES_BYTES_MAX;
@@ -8,26 +7,26 @@ use toolgate_policy::redact::printable;
 
 use super::shape::Shape;
 
-/// One thing wrong with the arguments.
+/// One problem with the arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where: a JSON Pointer (RFC 6901).
+    /// JSON Pointer to the value (RFC 6901).
     pub at: String,
-    /// What should stand there.
+    /// Expected value.
     pub expected: String,
-    /// What stands there.
+    /// Actual value.
     pub got: String,
-    /// What was probably meant.
+    /// Known name closest to the actual one.
     pub near: Option<String>,
 }
 
-/// Everything wrong with the arguments; after [`PROBLEMS_MAX`](toolgate_policy::limits::wire::PROBLEMS_MAX) problems, how
-/// many more, as far as they were counted.
+/// All problems with the arguments: the first [`PROBLEMS_MAX`](toolgate_policy::limits::wire::PROBLEMS_MAX), and a
+/// bounded count of the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
     /// In the order of the function's parameters.
     pub list: Vec<Problem>,
-    /// Not listed.
+    /// Number of problems counted but not listed.
     pub more: usize,
 }
 
@@ -75,7 +74,7 @@ pub(super) fn quoted(names: &[&str]) -> String {
     told.join(", ")
 }
 
-/// What came: small values as they are, large ones by their kind.
+/// Actual value for a message: small values in full, large ones by kind and length.
 pub(super) fn shown(json: &Json) -> String {
     match json {
         Json::Null | Json::Bool(_) | Json::Integer(_) | Json::Float(_) => json.text(),
@@ -86,7 +85,7 @@ pub(super) fn shown(json: &Json) -> String {
     }
 }
 
-/// RFC 6901 §3.
+/// Escapes a step of a JSON Pointer (RFC 6901 §3).
 pub(super) fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
@@ -119,7 +118,7 @@ impl std::fmt::Display for Problems {
 }
 
 impl Problems {
-    /// That the arguments as a whole take too much memory.
+    /// Problem with the arguments as a whole: they take too much memory.
     pub fn too_large() -> Self {
         let problem = Problem {
             at: String::new(),

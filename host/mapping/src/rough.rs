@@ -1,13 +1,13 @@
-//! What values are, told roughly: their JSON types. For readers of schemas that take one schema for all places of a tuple.
+//! Approximate schemas of values: their JSON types. For readers that take one schema for all elements of a tuple.
 
 use serde_json::{Value, json};
 
 use super::shape::Shape;
 
-/// How many lists within lists are told of.
+/// Levels of nested lists that are described.
 const DEPTH_MAX: usize = 6;
 
-/// The types that values of these shapes have in JSON. Every value of theirs fits, and so may others.
+/// Schema with the JSON types of these shapes. It accepts every value of theirs, and possibly others.
 pub(super) fn any(shapes: &[Shape], is_answer: bool) -> Value {
     let mut kinds = Kinds { all: Vec::new(), is_answer, depth: 0 };
     shapes.iter().for_each(|shape| kinds.add(shape));

@@ -1,4 +1,4 @@
-//! Values that stand alone, as JSON has them: numbers and bytes.
+//! Scalars as JSON: numbers and bytes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,7 @@ use wasmtime::component::Val;
 use super::SAFE_INTEGER_MAX;
 use super::lift_error::LiftError;
 
-/// A number where every reader keeps it exactly, else its decimal digits.
+/// A JSON number if every reader represents it exactly, else a string of its decimal digits.
 pub(super) fn integer(val: &Val) -> Option<Value> {
     let wide = match val {
         Val::U8(value) => return Some(Value::from(*value)),
@@ -27,7 +27,7 @@ pub(super) fn integer(val: &Val) -> Option<Value> {
     })
 }
 
-/// `shortest` gives the fewest digits that mean this value in its own width; they are what is written.
+/// A JSON number with the digits of `shortest`, which are the fewest that identify the value at its width.
 pub(super) fn float(value: f64, shortest: impl Fn() -> String) -> Value {
     if value.is_nan() {
         return Value::from("NaN");
@@ -48,7 +48,7 @@ pub(super) fn bytes(list: &[Val]) -> Result<Vec<u8>, LiftError> {
     Ok(bytes)
 }
 
-/// RFC 4648 §4.
+/// Encodes base64 (RFC 4648 §4).
 pub(super) fn encode(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }

@@ -1,5 +1,5 @@
-//! JSON Schema (2020-12) for a function's arguments and result, with what its author says of each part. Deterministic: the
-//! same shape and the same words give the same bytes.
+//! JSON Schema (2020-12) for a function's arguments and result, with the author's descriptions. Deterministic: the same
+//! shape and descriptions give the same bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,20 +9,20 @@ use super::SAFE_INTEGER_MAX;
 use super::rough;
 use super::shape::{self, Case, Field, Function, Integer, Shape};
 
-/// Which way values go: some types accept less than they give.
+/// Direction of values: some types accept less than they return.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     In,
     Out,
 }
 
-/// How an author wants a result to be told.
+/// Form of results that an author asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// As a value with a schema, and its JSON as text; text as it is.
+    /// A value with a schema, and its JSON as text; strings as text.
     #[default]
     Structured,
-    /// As text only.
+    /// Text only.
     Text,
     /// Bytes as an image of this media type.
     Image(String),
@@ -32,45 +32,45 @@ pub enum Mode {
     Blob(String),
 }
 
-/// How a result is told.
+/// Form in which a result is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// Nothing to tell.
+    /// Empty.
     Nothing,
-    /// As text, without a schema.
+    /// Text, without a schema.
     Text,
-    /// As the object that the shape itself makes.
+    /// The object that the shape itself is.
     Object(Shape),
-    /// As an object with the value under `result`, so that one schema serves every revision of MCP.
+    /// An object with the value under `result`, so that one schema serves every revision of MCP.
     Wrapped(Shape),
-    /// The same for the host itself, which sends it to nobody: once, and without a text of it.
+    /// Like `Wrapped`, without the text: only the host itself reads it.
     ForHost(Shape),
-    /// Bytes, as what the mode says.
+    /// Bytes of the mode's media type.
     Media(Mode),
-    /// The pieces that the answer is made of.
+    /// The blocks of an `answer`.
     Content,
 }
 
-/// What an author says of the parts of a function: texts by path. A path is the parameter's name, or `return`, then names of
-/// fields, cases and flags, `ok`, `err`, and the places of tuples. Options add nothing to it, and lists add nothing to what is
-/// below them; `[]` at the end is each element of a list itself.
+/// An author's descriptions of a function's parts, by path: the parameter's name or `return`, then names of fields,
+/// cases and flags, `ok`, `err`, and tuple indices. Options and lists add no step; a final `[]` is each element of a
+/// list itself.
 pub type FunctionDocs = BTreeMap<String, String>;
 
-/// Where in a function a schema stands.
+/// Position of a schema in a function.
 struct At<'a> {
     docs: &'a FunctionDocs,
     way: Way,
     path: String,
-    /// How many lists up the list is that the path names: the schema is of an element of an element … of it.
+    /// List levels between the path and the schema: each is one `[]`.
     lists: usize,
 }
 
-/// The schema of a function's arguments: one closed object.
+/// Schema of a function's arguments: one closed object.
 pub fn input(function: &Function, docs: &FunctionDocs) -> Map<String, Value> {
     closed(&function.params, &At { docs, way: Way::In, path: String::new(), lists: 0 })
 }
 
-/// The schema of what a call answers; none where it answers text or nothing.
+/// Schema of a call's result; `None` for text, media, content or nothing.
 pub fn output(reply: &Reply, docs: &FunctionDocs) -> Option<Map<String, Value>> {
     let at = At { docs, way: Way::Out, path: "return".to_owned(), lists: 0 };
     match reply {
@@ -83,10 +83,10 @@ pub fn output(reply: &Reply, docs: &FunctionDocs) -> Option<Map<String, Value>> 
     }
 }
 
-/// How the result of a function is told. The `ok` side of a result at the top is the result itself.
+/// Form in which a function's result is sent. The `ok` side of a top-level result is the result itself.
 ///
 /// # Errors
-/// When the mode is for bytes and the function returns none.
+/// The mode is for bytes and the function does not return `list<u8>`.
 pub fn reply(function: &Function, mode: &Mode) -> Result<Reply, &'static str> {
     match (ok_side(function), mode) {
         (Some(Shape::Bytes), Mode::Image(_) | Mode::Audio(_) | Mode::Blob(_)) => {
@@ -110,7 +110,7 @@ fn ok_side(function: &Function) -> Option<&Shape> {
     }
 }
 
-/// Every path of a function that something can be said of.
+/// Every path of a function that can have a description.
 pub fn paths(function: &Function) -> BTreeSet<String> {
     fn below(shape: &Shape, path: &str, lists: usize, paths: &mut BTreeSet<String>) {
         paths.insert(element_path(path, lists));
@@ -146,19 +146,17 @@ pub fn paths(function: &Function) -> BTreeSet<String> {
     found
 }
 
-/// The path of a list's elements, of the elements of those, and so on.
+/// Path of a list's elements, `lists` levels down.
 fn element_path(path: &str, lists: usize) -> String {
     format!("{path}{}", "/[]".repeat(lists))
 }
 
 impl At<'_> {
-    /// One name further down.
     fn under(&self, name: &str) -> Self {
         let path = if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) };
         Self { docs: self.docs, way: self.way, path, lists: 0 }
     }
 
-    /// The elements of the list that is here.
     fn elements(&self) -> Self {
         Self { docs: self.docs, way: self.way, path: self.path.clone(), lists: self.lists + 1 }
     }
@@ -170,7 +168,7 @@ impl At<'_> {
         }
     }
 
-    /// The schema with what is said of it.
+    /// Adds the description of this position.
     fn described(&self, schema: Value) -> Value {
         match self.doc() {
             Some(doc) => described(schema, doc),
@@ -178,14 +176,14 @@ impl At<'_> {
         }
     }
 
-    /// The names of an enum or of flags: with what is said of each, where something is.
+    /// Names of an enum or of flags, with their descriptions.
     fn names(&self, names: &[String]) -> Value {
         let schema = json!({ "type": "string", "enum": names });
         with_lines(schema, names.iter().map(|name| (name.clone(), self.under(name))))
     }
 
-    /// A tuple. One schema for all places where they are of one type; where not, `items` is there for readers that do not know
-    /// `prefixItems`, or refuse an array without it, and says roughly what all of them are. To others it says nothing, since there are no more items.
+    /// A tuple. If all elements have one type, `items` is their schema. If not, `items` is a rough schema of all, for
+    /// readers that ignore `prefixItems` or refuse an array without `items`; others see no element left for it.
     fn tuple(&self, shapes: &[Shape]) -> Value {
         let (count, places) = (shapes.len(), shapes.iter().enumerate());
         let place = |n: usize| self.under(&n.to_string());
@@ -206,8 +204,8 @@ impl At<'_> {
     }
 }
 
-/// Says something of a schema, before what it says already. Where it is a choice the first choice says it: some clients refuse
-/// whatever stands beside `anyOf`.
+/// Puts a text before a schema's description. For `anyOf` it goes into the first choice: some clients refuse other
+/// keywords beside `anyOf`.
 fn described(mut schema: Value, text: &str) -> Value {
     if let Some(first) = schema.get_mut("anyOf").and_then(|choices| choices.get_mut(0)) {
         *first = described(first.take(), text);
@@ -221,15 +219,15 @@ fn described(mut schema: Value, text: &str) -> Value {
     schema
 }
 
-/// A schema that says what is said of parts without a schema of their own, a line each.
+/// Adds the descriptions of parts that have no schema of their own, one per line.
 fn with_lines<'a>(schema: Value, parts: impl Iterator<Item = (String, At<'a>)>) -> Value {
     let line = |(name, at): (String, At<'_>)| Some(format!("`{name}`: {}", at.doc()?));
     let lines: Vec<String> = parts.filter_map(line).collect();
     if lines.is_empty() { schema } else { described(schema, &lines.join("\n")) }
 }
 
-/// The schema of a shape, without what is said of the shape itself: that stands with whatever has a name. Each schema has one
-/// `type`, or is a choice between some that have and nothing else: the form that most clients take (docs/clients.md).
+/// Schema of a shape, without the description of the shape itself, which its position adds. Each schema has one `type`
+/// or is an `anyOf` of such and nothing else: the form that most clients accept (docs/clients.md).
 fn of(shape: &Shape, at: &At<'_>) -> Value {
     match shape {
         Shape::Bool => json!({ "type": "boolean" }),
@@ -243,7 +241,7 @@ fn of(shape: &Shape, at: &At<'_>) -> Value {
         },
         Shape::Char => json!({ "type": "string", "pattern": r"^[\s\S]$" }),
         Shape::String => json!({ "type": "string" }),
-        // What arguments are made by refuses `contentEncoding`; answers are for programs.
+        // Some model APIs refuse `contentEncoding` in arguments; results are read by programs.
         Shape::Bytes => match at.way {
             Way::In => json!({ "type": "string", "description": "Base64." }),
             Way::Out => json!({ "type": "string", "contentEncoding": "base64" }),
@@ -268,12 +266,12 @@ fn of(shape: &Shape, at: &At<'_>) -> Value {
         }
         Shape::Variant(cases) => any_of(cases.iter().map(|case| case_schema(case, at)).collect()),
         Shape::Enum(names) => at.names(names),
-        // One that is there twice is there: that is no reason to refuse, and clients refuse `uniqueItems`.
+        // A duplicate flag is harmless and accepted, and clients refuse `uniqueItems`.
         Shape::Flags(names) => json!({ "type": "array", "items": at.names(names) }),
     }
 }
 
-/// A choice. Choices among the choices are choices of it.
+/// `anyOf` of these, with nested `anyOf`s flattened.
 fn any_of(choices: Vec<Value>) -> Value {
     let mut all = Vec::new();
     for mut choice in choices {
@@ -291,7 +289,7 @@ fn any_of(choices: Vec<Value>) -> Value {
     }
 }
 
-/// The schema of a shape with what is said of it.
+/// Schema of a shape with the description of its position.
 fn named(shape: &Shape, at: &At<'_>) -> Value {
     at.described(of(shape, at))
 }
@@ -309,7 +307,7 @@ fn integer_schema(integer: Integer) -> Value {
     ])
 }
 
-/// Bounds of schemas all lie within ±(2^53 − 1).
+/// Narrows a bound: all bounds of schemas are within ±(2^53 − 1).
 fn narrow(bound: i128) -> i64 {
     i64::try_from(bound).unwrap_or_default()
 }
@@ -327,7 +325,7 @@ fn case_schema(case: &Case, at: &At<'_>) -> Value {
     at.described(Value::Object(schema))
 }
 
-/// A closed object with these fields. A field that is an option may be left out; its schema is that of what it holds.
+/// A closed object with these fields. An option's field is not required, and its schema is that of the inner type.
 fn closed(fields: &[Field], at: &At<'_>) -> Map<String, Value> {
     let mut properties = Map::new();
     let mut required = Vec::new();

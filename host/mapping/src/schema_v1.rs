@@ -1,5 +1,5 @@
-//! The schemas as the former release wrote them (mapping version 1), for one comparison: what was approved then is approved still.
-//! Goes with the release after this one.
+//! Schemas as the previous release wrote them (mapping version 1), so that approvals made then still match.
+//! To be removed in the release after this one.
 
 use serde_json::{Map, Value, json};
 
@@ -7,29 +7,29 @@ use super::SAFE_INTEGER_MAX;
 use super::schema::{FunctionDocs, Reply};
 use super::shape::{Case, Field, Function, Integer, Shape};
 
-/// The version of this mapping.
+/// Version of this mapping.
 pub const VERSION: u32 = 1;
 
-/// Which way values go: some types accept less than they give.
+/// Direction of values: some types accept less than they return.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     In,
     Out,
 }
 
-/// Where in a function a schema stands.
+/// Position of a schema in a function.
 struct At<'a> {
     docs: &'a FunctionDocs,
     way: Way,
     path: String,
 }
 
-/// The schema of a function's arguments: one closed object.
+/// Schema of a function's arguments: one closed object.
 pub fn input(function: &Function, docs: &FunctionDocs) -> Map<String, Value> {
     closed(&function.params, &At { docs, way: Way::In, path: String::new() })
 }
 
-/// The schema of what a call answers; none where it answers text or nothing.
+/// Schema of a call's result; `None` for text, media, content or nothing.
 pub fn output(reply: &Reply, docs: &FunctionDocs) -> Option<Map<String, Value>> {
     let at = At { docs, way: Way::Out, path: "return".to_owned() };
     match reply {
@@ -43,7 +43,6 @@ pub fn output(reply: &Reply, docs: &FunctionDocs) -> Option<Map<String, Value>> 
 }
 
 impl At<'_> {
-    /// One name further down.
     fn under(&self, name: &str) -> Self {
         let path = if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) };
         Self { docs: self.docs, way: self.way, path }
@@ -53,7 +52,7 @@ impl At<'_> {
         self.docs.get(&self.path)
     }
 
-    /// The schema with what is said of it.
+    /// Adds the description of this position.
     fn described(&self, mut schema: Value) -> Value {
         if let (Some(doc), Some(schema)) = (self.doc(), schema.as_object_mut()) {
             schema.insert("description".to_owned(), Value::from(doc.as_str()));
@@ -61,7 +60,7 @@ impl At<'_> {
         schema
     }
 
-    /// The names of an enum or of flags: with what is said of each, where something is.
+    /// Names of an enum or of flags, with their descriptions.
     fn names(&self, names: &[String]) -> Value {
         if !names.iter().any(|name| self.under(name).doc().is_some()) {
             return json!({ "type": "string", "enum": names });
@@ -71,7 +70,7 @@ impl At<'_> {
     }
 }
 
-/// The schema of a shape, without what is said of the shape itself: that stands with whatever has a name.
+/// Schema of a shape, without the description of the shape itself, which its position adds.
 fn of(shape: &Shape, at: &At<'_>) -> Value {
     match shape {
         Shape::Bool => json!({ "type": "boolean" }),
@@ -91,7 +90,7 @@ fn of(shape: &Shape, at: &At<'_>) -> Value {
             json!({
                 "type": "array",
                 "prefixItems": elements.iter().enumerate().map(element).collect::<Vec<_>>(),
-                // Not `items: false`: readers of older drafts take that for "no items at all".
+                // Not `items: false`: readers of older drafts take that to forbid all items.
                 "minItems": elements.len(),
                 "maxItems": elements.len(),
             })
@@ -118,7 +117,7 @@ fn of(shape: &Shape, at: &At<'_>) -> Value {
     }
 }
 
-/// The schema of a shape with what is said of it.
+/// Schema of a shape with the description of its position.
 fn named(shape: &Shape, at: &At<'_>) -> Value {
     at.described(of(shape, at))
 }
@@ -136,7 +135,7 @@ fn integer_schema(integer: Integer) -> Value {
     ] })
 }
 
-/// Bounds of schemas all lie within ±(2^53 − 1).
+/// Narrows a bound: all bounds of schemas are within ±(2^53 − 1).
 fn narrow(bound: i128) -> i64 {
     i64::try_from(bound).unwrap_or_default()
 }
@@ -154,7 +153,7 @@ fn case_schema(case: &Case, at: &At<'_>) -> Value {
     at.described(Value::Object(schema))
 }
 
-/// A closed object with these fields. A field that is an option may be left out; its schema is that of what it holds.
+/// A closed object with these fields. An option's field is not required, and its schema is that of the inner type.
 fn closed(fields: &[Field], at: &At<'_>) -> Map<String, Value> {
     let mut properties = Map::new();
     let mut required = Vec::new();

@@ -1,5 +1,5 @@
-//! The shape of a function: its parameters and result as types that JSON can carry, read from the types that were
-//! validated in the component's bytes. Nothing here compiles or runs.
+//! The shape of a function: its parameters and result as types that JSON can carry. Read from the types validated in
+//! the component's bytes, without compiling or running anything.
 
 mod answer;
 mod display;
@@ -69,73 +69,73 @@ pub enum Integer {
     S64,
 }
 
-/// A named part of a record or a parameter list.
+/// Named field of a record, or parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
-    /// Its name in WIT.
+    /// Name in WIT.
     pub name: String,
-    /// Its type.
+    /// Type.
     pub shape: Shape,
 }
 
 /// A case of a variant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Case {
-    /// Its name in WIT.
+    /// Name in WIT.
     pub name: String,
-    /// Its payload.
+    /// Payload type.
     pub payload: Option<Shape>,
 }
 
-/// What a function takes and gives.
+/// Parameters and result of a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Function {
-    /// In order.
+    /// Parameters in order.
     pub params: Vec<Field>,
-    /// What it gives, if anything.
+    /// Result type.
     pub result: Option<Shape>,
-    /// Whether the result, or its `ok` side, comes after the function has returned.
+    /// Stream or future that delivers the result, or its `ok` side, after the function returns.
     pub deferred: Option<Deferred>,
 }
 
-/// How a result comes after the function has returned.
+/// Way in which a result is delivered after the function returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deferred {
-    /// As a stream of bytes.
+    /// A stream of bytes.
     Stream,
-    /// As a future.
+    /// A future.
     Future,
 }
 
-/// Why a function has no shape.
+/// Reason that a function has no shape.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
-    /// It takes or gives a handle on something that lives only inside the call.
+    /// It takes or returns a resource handle, which is only valid inside a call.
     #[error("it takes or returns a resource, which cannot leave a call")]
     Resource,
-    /// Nobody wrote it to be called: the toolchain left it in the component.
+    /// The toolchain generated it; it is not meant to be called.
     #[error("it belongs to the toolchain that built the component")]
     Toolchain,
-    /// A type that JSON cannot carry here.
+    /// It uses a type that JSON cannot carry here.
     #[error("it uses `{0}`, which no tool carries; docs/write-a-plugin.md lists what is carried")]
     Unsupported(&'static str),
-    /// The plugin is refused for this.
+    /// Too many levels of types; refuses the plugin.
     #[error("its types nest deeper than {SCHEMA_DEPTH_MAX} levels")]
     Deep,
-    /// The plugin is refused for this.
+    /// Too many parts of types; refuses the plugin.
     #[error("its types have more than {SCHEMA_NODES_MAX} parts")]
     Large,
 }
 
 impl ShapeError {
-    /// Whether the whole plugin is refused, rather than this function left out.
+    /// Whether the whole plugin is refused, not only this function left out.
     pub fn refuses_plugin(&self) -> bool {
         matches!(self, Self::Deep | Self::Large)
     }
 }
 
 impl Integer {
-    /// The smallest and the largest value.
+    /// Smallest and largest value.
     pub fn range(self) -> (i128, i128) {
         match self {
             Self::U8 => (0, u8::MAX.into()),
@@ -149,7 +149,7 @@ impl Integer {
         }
     }
 
-    /// Whether it has values that not every JSON reader keeps exactly.
+    /// Whether some values are beyond what every JSON reader represents exactly.
     pub fn is_wide(self) -> bool {
         matches!(self, Self::U64 | Self::S64)
     }
@@ -172,7 +172,7 @@ impl Function {
     /// Reads the shape of a function type.
     ///
     /// # Errors
-    /// [`ShapeError`]; types have no recursion, but nesting can explode, so both depth and size are bounded on the way.
+    /// [`ShapeError`]. Types are not recursive, but can grow exponentially: depth and size are bounded while reading.
     pub fn read(types: TypesRef<'_>, function: &ComponentFuncType) -> Result<Self, ShapeError> {
         let mut reader = Reader { types, nodes: 0 };
         let params = function
@@ -213,7 +213,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A result: the one place where a value may come later.
+    /// A result: the only position where a stream or a future is accepted.
     fn result(
         &mut self,
         ty: &ComponentValType,
@@ -314,7 +314,7 @@ impl Reader<'_> {
         Ok(Field { name: name.to_string(), shape: self.value(ty, depth)? })
     }
 
-    /// Each name is a part of the schema too.
+    /// Counts names: each is a part of the schema too.
     fn names(&mut self, names: impl Iterator<Item = impl fmt::Display>) -> Result<Vec<String>, ShapeError> {
         let names: Vec<String> = names.map(|name| name.to_string()).collect();
         self.nodes += names.len();
@@ -323,12 +323,12 @@ impl Reader<'_> {
 }
 
 impl Shape {
-    /// Whether `null` is a value of the shape, so that an option around it needs a wrapper to tell none from some(none).
+    /// Whether `null` is a value of the shape. If so, an option of it needs a wrapper to tell `none` from `some(none)`.
     pub(super) fn is_nullable(&self) -> bool {
         matches!(self, Self::Option(_))
     }
 
-    /// Whether a future of this can be waited for: the engine's own types have to be known beforehand.
+    /// Whether a future of this type can be awaited: the engine needs its Rust type at compile time.
     fn can_wait_for(&self) -> bool {
         matches!(
             self,

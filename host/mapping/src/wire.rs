@@ -1,21 +1,21 @@
-//! Values between our own processes, as bytes. Both ends know the type, so that nothing of it is written and nothing that is
-//! read can be of another. How much is read is bounded before it is built.
+//! Binary encoding of values between our own processes. Both ends know the type, so the encoding carries none and a
+//! value of another type cannot be decoded. Memory is bounded before anything is built.
 
 use wasmtime::component::Val;
 
 use super::cost::{NAME, VAL, chunk, grown};
 use super::shape::{Integer, Shape};
 
-/// Why bytes are no value.
+/// Reason that bytes cannot be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WireError {
-    /// They are of another type, or too few, or too many.
+    /// They are of another type, too short, or too long.
     Malformed,
     /// The value would take more memory than allowed.
     Large,
 }
 
-/// Adds a value to bytes. `None` if it is not of the type.
+/// Appends a value. `None` if it is not of the type.
 pub fn write(val: &Val, shape: &Shape, to: &mut Vec<u8>) -> Option<()> {
     match (shape, val) {
         (Shape::Bool, Val::Bool(value)) => to.push(u8::from(*value)),
@@ -29,7 +29,7 @@ pub fn write(val: &Val, shape: &Shape, to: &mut Vec<u8>) -> Option<()> {
             let byte = |val: &Val| if let Val::U8(byte) = val { Some(*byte) } else { None };
             write_bytes(&list.iter().map(byte).collect::<Option<Vec<u8>>>()?, to)?;
         }
-        // A stream that was drained, as base64 already.
+        // A drained stream, as base64 already.
         (Shape::Bytes, Val::String(text)) => {
             to.push(1);
             write_bytes(text.as_bytes(), to)?;
@@ -105,11 +105,7 @@ fn number(to: &mut Vec<u8>, number: u32) {
     to.extend(number.to_le_bytes());
 }
 
-/// Reads values of these types, and nothing after them, that take no more than `room` bytes of memory. What allocations take
-/// beside their content counts.
-///
-/// # Errors
-/// [`WireError`].
+/// Decodes exactly the values of these types, in at most `room` bytes of memory, allocation overhead included.
 pub fn read<'s>(
     bytes: &[u8],
     shapes: impl Iterator<Item = &'s Shape>,
@@ -130,7 +126,7 @@ struct Reading<'b> {
 }
 
 impl Reading<'_> {
-    /// A value, whose place counts already.
+    /// Decodes a value; its inline size is counted by the caller.
     fn value(&mut self, shape: &Shape) -> Result<Val, WireError> {
         Ok(match shape {
             Shape::Bool => Val::Bool(self.yes()?),
@@ -148,7 +144,7 @@ impl Reading<'_> {
             Shape::List(element) => {
                 let len = self.len()?;
                 self.spend(grown(len as u64, VAL))?;
-                // It grows as it is read, so that a length alone takes nothing.
+                // Grows as elements are read, so that a forged length alone allocates nothing.
                 Val::List((0..len).map(|_| self.value(element)).collect::<Result<_, _>>()?)
             }
             Shape::Tuple(shapes) => {
@@ -188,7 +184,7 @@ impl Reading<'_> {
         })
     }
 
-    /// Flags, of which each eight have a byte.
+    /// Flags, packed eight to a byte.
     fn flags(&mut self, names: &[String]) -> Result<Val, WireError> {
         let mut set = Vec::new();
         for names in names.chunks(8) {
@@ -198,7 +194,7 @@ impl Reading<'_> {
                 return Err(WireError::Malformed);
             }
             for (_, name) in (0..).zip(names).filter(|(at, _)| bits & (1 << at) != 0) {
-                // Twice, since a list grows.
+                // Names count twice, since the list grows by doubling.
                 self.spend(chunk(name.len() as u64) + 2 * NAME)?;
                 set.push(name.clone());
             }
@@ -232,7 +228,7 @@ impl Reading<'_> {
         Ok(text.to_owned())
     }
 
-    /// Whatever is counted takes at least a byte each.
+    /// A length. Every element takes at least one byte, so a length beyond what is left is refused.
     fn len(&mut self) -> Result<usize, WireError> {
         let len = self.number()? as usize;
         if len > self.left.len() { Err(WireError::Malformed) } else { Ok(len) }

@@ -1,7 +1,7 @@
-//! Outbound HTTP, only with a pass: resolve once, connect to an address that was checked, put the secret in, bound every
-//! byte and the time of it all, scrub the secret from what comes back. Follows no redirect, reads no proxy variable.
-//! Whether a request may be sent is not decided here. Names for sockets are looked up here too, by the same rules. What the
-//! host fetches for its operator goes the same way, with a permit instead of a pass.
+//! Outbound HTTP, only with a pass: resolves once, connects to a checked address, adds the secret, bounds bytes and
+//! time, and scrubs the secret from the response. Follows no redirects and ignores proxy variables. Whether a request
+//! is allowed is not decided here. Name lookups for sockets follow the same rules. The host's own fetches use a permit
+//! instead of a pass.
 
 mod authorities;
 mod connect;
@@ -39,16 +39,15 @@ use idle::Idle;
 use lease::{ConnectionSpec, Lease, Live};
 use resolve::{ResolveError, Resolver};
 
-/// The way out, shared by all plugins.
+/// Outbound HTTP client shared by all plugins.
 pub struct Egress {
     resolver: Resolver,
     roots: Roots,
-    /// Where connections are driven. Where the first is used, if nothing is said.
+    /// Runtime of connections; by default that of the first use.
     threads: OnceLock<Handle>,
 }
 
-/// What one rule of a plugin's grant brings: whom to trust there, the secret, and the connections that wait. Nothing of it
-/// is shared with another rule or another plugin.
+/// Resources of one rule of a plugin's grant, shared with no other: TLS trust, secret, and idle connections.
 pub struct RuleClient {
     rule: Rule,
     trust: TlsTrust,
@@ -57,93 +56,93 @@ pub struct RuleClient {
     idle: Arc<Idle<Live>>,
 }
 
-/// Shorter times than the call's own that the guest asks for.
+/// Timeouts that the guest requests, which can only shorten the call's own.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Timeouts {
-    /// Until the connection stands.
+    /// Time to connect.
     pub connect: Option<Duration>,
-    /// Until the response's head is there.
+    /// Time to the response's head.
     pub first_byte: Option<Duration>,
 }
 
 /// The body of a response.
 pub type ResponseBody = UnsyncBoxBody<Bytes, EgressError>;
 
-/// Why a request came to nothing.
+/// Reason that a request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum EgressError {
-    /// The guest set what only the host may set, or a limit of the call was met.
+    /// The guest set what only the host may set, or a limit of the call was reached.
     #[error("the request was refused")]
     Refused,
-    /// The request cannot be put into words.
+    /// The request cannot be serialised.
     #[error("the request is malformed")]
     Malformed,
-    /// It has a header field that its rule does not let through.
+    /// A header field is denied by its rule.
     #[error("a header of the request is forbidden")]
     Header,
-    /// Its body is not as long as it says, or it has one by a method that has none.
+    /// The body does not have its declared length, or its method allows none.
     #[error("the body of the request is not as long as it says, or its method has none")]
     RequestBody,
-    /// It has trailers.
+    /// The request has trailers.
     #[error("trailers of requests are not sent")]
     RequestTrailers,
-    /// The name has no address, or the resolver does not answer.
+    /// The name has no address, or the resolver does not respond.
     #[error("the name could not be resolved")]
     Name,
-    /// Every address of the host is out of bounds.
+    /// Every address of the host is denied.
     #[error("no address of the host may be reached")]
     Prohibited,
-    /// Nobody listens there.
+    /// Connection refused.
     #[error("the connection was refused")]
     ConnectionRefused,
-    /// There is no way there.
+    /// No route to the host.
     #[error("the host could not be reached")]
     Unreachable,
-    /// The other end is not who it should be, or speaks no TLS.
+    /// TLS handshake failed, or the certificate is not trusted.
     #[error("TLS could not be set up")]
     Tls,
-    /// It took too long to connect.
+    /// Timeout while connecting.
     #[error("connecting took too long")]
     ConnectTimeout,
-    /// It took too long to answer.
+    /// Timeout of the response.
     #[error("the answer took too long")]
     Timeout,
-    /// Head or body is larger than allowed.
+    /// Head or body is too large.
     #[error("a message is larger than allowed")]
     Size,
-    /// The answer is packed, so that a secret could not be looked for in it.
+    /// The response is compressed, so that it could not be searched for the secret.
     #[error("the answer has a coding that was not asked for")]
     Coding,
-    /// It is no HTTP, or ended midway.
+    /// The response is not HTTP, or ended early.
     #[error("the exchange broke")]
     Protocol,
 }
 
-/// Why a rule's link cannot be made.
+/// Reason that a rule's client cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum RuleClientError {
-    /// The certificates it names cannot be used.
+    /// Its certificates cannot be used.
     #[error("read the certificates in {0}: {1}")]
     Certificates(String, String),
-    /// The secret it names is not there.
+    /// Its secret is missing.
     #[error("find the secret `{0}`")]
     Secret(String),
-    /// It names the header of the secret as one that a plugin may set.
+    /// It allows plugins to set the header of the secret.
     #[error("let a plugin set the header `{0}`: the secret goes into it; take it out of `headers`")]
     SecretHeader(String),
-    /// The cryptographic library does not work.
+    /// The cryptographic library failed.
     #[error("set up TLS: {0}")]
     Tls(String),
 }
 
 impl RuleClient {
-    /// A text without the secret of its rule.
+    /// Removes the secret of its rule from a text.
     pub fn without_secret(&self, text: String) -> String {
         let clean = self.scrub.as_ref().and_then(|scrub| scrub.text(text.as_bytes()));
         clean.map_or(text, |clean| String::from_utf8_lossy(&clean).into_owned())
     }
 
-    /// The header fields of a request that may not be sent under its rule. How long its body is, a guest may say.
+    /// Header fields of a request that its rule denies. `Content-Length` is not checked: a guest may set it.
     pub fn forbidden<'a>(
         &self,
         pass: &Pass,
@@ -156,22 +155,19 @@ impl RuleClient {
 }
 
 impl Egress {
-    /// A way out that asks these name servers, or the system's if there are none. Nothing is resolved, read or opened yet.
+    /// Creates a client with these name servers, or the system's if empty. Nothing is resolved, read or opened yet.
     pub fn new(servers: Vec<SocketAddr>) -> Arc<Self> {
         let (resolver, roots) = (Resolver::new(servers), Roots::default());
         Arc::new(Self { resolver, roots, threads: OnceLock::new() })
     }
 
-    /// Names are looked up by tasks of `names`, and connections driven by those of `connections`, whoever asks.
+    /// Sets the runtimes for name lookups and for connections.
     pub fn run_on(&self, names: Handle, connections: Handle) {
         self.resolver.run_on(names);
         self.threads.get_or_init(|| connections);
     }
 
-    /// Prepares what a rule needs.
-    ///
-    /// # Errors
-    /// [`RuleClientError`].
+    /// Prepares the client of a rule.
     pub fn link(
         &self,
         rule: &Rule,
@@ -195,12 +191,12 @@ impl Egress {
         }))
     }
 
-    /// The addresses of this machine's interfaces; nothing if the system does not tell.
+    /// Addresses of this machine's interfaces; `None` if the system cannot list them.
     pub fn own_addresses(&self) -> Option<Arc<[IpAddr]>> {
         self.resolver.interfaces().addresses()
     }
 
-    /// Looks up a name for a socket: the addresses that its grant reaches; never none.
+    /// Resolves a name for a socket to the addresses that its grant allows; never empty.
     ///
     /// # Errors
     /// [`EgressError::Name`], [`EgressError::Prohibited`].
@@ -209,21 +205,15 @@ impl Egress {
         found.map_err(|error| error.failure())
     }
 
-    /// The addresses that a request which was allowed may connect to.
-    ///
-    /// # Errors
-    /// [`ResolveError`].
+    /// Addresses that an allowed request may connect to.
     pub async fn resolve(&self, pass: &Pass) -> Result<Vec<SocketAddr>, ResolveError> {
         let target = pass.target();
         let found = self.resolver.resolve(target.host(), pass.rule().reach).await?;
         Ok(found.into_iter().map(|ip| SocketAddr::new(ip, target.port())).collect())
     }
 
-    /// Sends a request that was allowed, its headers too. The deadline of the call, and shorter ones that the guest asks for,
-    /// hold over resolving, connecting, TLS, headers and body together.
-    ///
-    /// # Errors
-    /// [`EgressError`].
+    /// Sends an allowed request whose headers are allowed too. The call's deadline, and shorter ones of the guest,
+    /// cover name resolution, connecting, TLS, headers and body together.
     pub async fn send<B>(
         &self,
         pass: Pass,
@@ -237,7 +227,7 @@ impl Egress {
         B: Body<Data = Bytes, Error: Into<EgressError>> + Send + 'static,
     {
         if link.rule != *pass.rule() {
-            // With it would go another host's secret.
+            // It would be sent with another host's secret.
             tracing::error!(
                 "a request was allowed by another rule than the one whose connections it was to take"
             );
@@ -266,7 +256,7 @@ impl Egress {
             let request = outbound.again();
             hand_over();
             match exchange::run(lease, request, &mut outbound.unwanted, &waiting(true)).await {
-                // It was given up at the other end while it waited: a new one, once.
+                // The server had closed the idle connection: retry once, on a new one.
                 Err(Unanswered::Unsent) => {}
                 Err(Unanswered::Failed(failure)) => return Err(failure),
                 Ok(response) => return Ok(response),

@@ -1,5 +1,5 @@
-//! What lies elsewhere: fetched for the operator with bounded time, bytes, attempts and redirects, and from registries by the
-//! rules of the OCI specifications. Nothing is believed about what comes but its digest.
+//! Remote sources, fetched for the operator with bounded time, bytes, attempts and redirects, and from registries by
+//! the OCI specifications. Responses are not trusted; only their digests count.
 
 pub mod artefact;
 mod attached;
@@ -35,7 +35,7 @@ use artefact::ArtefactError;
 pub use pull::Pulled;
 pub use push::{Parts, Pushed};
 
-/// The way to what lies elsewhere. Opens nothing until it is used.
+/// Client for remote sources. Opens no connection until it is used.
 #[derive(Clone)]
 pub struct Fetcher {
     name_servers: Vec<SocketAddr>,
@@ -43,50 +43,50 @@ pub struct Fetcher {
     off: CancellationToken,
 }
 
-/// Told what is fetched or sent, how many of its bytes have passed, and of how many if that is known.
+/// Callback with the URL, the bytes transferred, and the total if known.
 pub type TransferProgress = Arc<dyn Fn(&str, u64, Option<u64>) + Send + Sync>;
 
-/// Why something did not arrive.
+/// Fetching failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// It may not be asked for.
+    /// The request is not permitted.
     #[error(transparent)]
     FetchPermit(#[from] FetchPermitError),
-    /// The way there failed.
+    /// The request did not get through.
     #[error("reach {0}: {1}")]
     Way(String, String),
-    /// It is larger than allowed, or than it was said to be.
+    /// The response exceeds its size limit.
     #[error("fetch {0}: it has more than {1} bytes")]
     Size(String, u64),
-    /// It came packed, though nobody asked for that.
+    /// The response has a content encoding that was not requested.
     #[error("fetch {0}: the answer is packed as `{1}`, and nothing is unpacked")]
     Packed(String, String),
-    /// The answer is another than the wanted one.
+    /// The response has an unexpected status.
     #[error("fetch {url}: the answer was {status}{says}")]
     Status {
-        /// What was asked for.
+        /// URL of the request.
         url: String,
-        /// The answer's status.
+        /// Status of the response.
         status: u16,
-        /// What was said beside it.
+        /// Text of the response.
         says: String,
     },
-    /// It is not what was asked for.
+    /// The artefact is not acceptable.
     #[error("use {0}")]
     Artefact(String, #[source] ArtefactError),
-    /// The registry wants to know who asks.
+    /// Authentication failed.
     #[error("log in to {0}: {1}")]
     Login(String, String),
-    /// Nobody wants it any more.
+    /// The fetch was cancelled.
     #[error("fetch it: it was called off")]
     CalledOff,
-    /// This process has no room for it.
+    /// A local resource (thread, runtime) is missing.
     #[error("fetch it")]
     Host(#[source] std::io::Error),
 }
 
 impl FetchError {
-    /// Whether there was nothing to be had, rather than something that is not taken.
+    /// Whether nothing was received, rather than something that was rejected.
     pub fn is_absence(&self) -> bool {
         match self {
             Self::Way(..) | Self::Status { .. } | Self::Login(..) | Self::CalledOff | Self::Host(_) => true,
@@ -98,32 +98,32 @@ impl FetchError {
         matches!(self, Self::Status { status: 404, .. })
     }
 
-    /// Servers that list nothing to strangers say so of what is not there, too.
+    /// Servers that hide their contents answer 403 for missing files, too.
     fn is_nothing_there(&self) -> bool {
         matches!(self, Self::Status { status: 403 | 404 | 410, .. })
     }
 }
 
 impl Fetcher {
-    /// A way that asks these name servers, or the system's if there are none.
+    /// A fetcher that resolves through these name servers, or the system's if there are none.
     pub fn new(name_servers: Vec<SocketAddr>) -> Self {
         Self { name_servers, progress: Arc::new(|_, _, _| {}), off: CancellationToken::new() }
     }
 
-    /// The same, ending whatever it fetches when it is called off.
+    /// Cancels running fetches when `off` is cancelled.
     #[must_use]
     pub fn until(self, off: CancellationToken) -> Self {
         Self { off, ..self }
     }
 
-    /// The same, telling how far it is.
+    /// Reports progress to a callback.
     #[must_use]
     pub fn telling(self, progress: TransferProgress) -> Self {
         Self { progress, ..self }
     }
 
-    /// The file at a URL that the operator wrote, and the small ones beside it that are there, up to a number. Nothing
-    /// beside it is asked for where it is not what `pin` says, and nothing beside it keeps it from arriving. Blocks.
+    /// Fetches the file at a URL that the operator wrote, and existing small files beside it. Those are requested only
+    /// if the digest matches `pin`, and their failures do not fail the file. Blocks.
     ///
     /// # Errors
     /// [`FetchError`].
@@ -156,14 +156,14 @@ impl Fetcher {
                 }
             }
             match failed {
-                // It may be there, and the server is not able to say so now.
+                // The signature may exist, and the server cannot serve it now.
                 Some(error) if signatures.is_empty() => Err(error),
                 _ => Ok(File { artifact, signatures, unread }),
             }
         })
     }
 
-    /// Runs on a thread of its own: whoever calls may be one that drives others.
+    /// Runs on a separate thread, since the caller's may drive an async runtime.
     fn run<T: Send>(
         &self,
         remote: &Remote,
@@ -189,17 +189,17 @@ impl Fetcher {
     }
 }
 
-/// A file from a URL, with what is beside it.
+/// A file from a URL, with its signature files.
 pub struct File {
-    /// Its bytes.
+    /// Content of the file.
     pub artifact: Artifact,
     /// The signature files.
     pub signatures: Vec<SignatureFile>,
-    /// What could not be read.
+    /// Signature files that could not be read.
     pub unread: Vec<Unread>,
 }
 
-/// Asks for things until its time is over.
+/// Sends requests until a deadline.
 struct Client<'a> {
     egress: &'a Egress,
     remote: &'a Remote,
@@ -207,14 +207,13 @@ struct Client<'a> {
     progress: &'a TransferProgress,
 }
 
-/// A whole answer.
 struct Arrived {
     headers: HeaderMap,
     bytes: Vec<u8>,
 }
 
 impl Client<'_> {
-    /// A whole answer with a status of success. Tried again while that may help.
+    /// A complete response with a status of success. Retried where that may help.
     async fn fetch(
         &self,
         permit: &FetchPermit,
@@ -226,7 +225,7 @@ impl Client<'_> {
         self.persist(permit, request_parts, follow, arriving).await
     }
 
-    /// The status and headers of an answer, whatever they are.
+    /// Status and headers of a response, whatever its status.
     async fn head(
         &self,
         permit: &FetchPermit,
@@ -279,7 +278,7 @@ impl Client<'_> {
         }
     }
 
-    /// One attempt, with its redirects.
+    /// One attempt, following redirects.
     async fn once(
         &self,
         permit: &FetchPermit,
@@ -339,7 +338,7 @@ impl Client<'_> {
     }
 }
 
-/// What went wrong, and whether asking again may help.
+/// A failed attempt, and whether to retry.
 struct AttemptError {
     error: FetchError,
     retry: Retry,

@@ -1,14 +1,14 @@
-//! How TCP waits, as it suits requests and answers. What is sent over a connection, and to whom, is not decided here.
+//! TCP acknowledgement behaviour for request/response traffic.
 
 use std::os::fd::AsFd;
 
-/// Acknowledges at once what was just read from a TCP connection. Called after every read.
+/// Acknowledges data just read from a TCP connection at once. Call it after every read.
 ///
-/// A peer that writes head and body apart, and has not turned off Nagle's algorithm, sends the body when the head is acknowledged.
-/// On a connection that was used before, the system waits with that for 40 ms or more (RFC 1122, section 4.2.3.2), in case there is
-/// something to send along.
+/// A peer that writes head and body separately with Nagle's algorithm on sends the body only when the head is
+/// acknowledged. On a reused connection the kernel may delay that by 40 ms or more (RFC 1122, section 4.2.3.2), to
+/// piggyback it on data.
 pub fn acknowledge(stream: impl AsFd) {
-    // Nothing is lost where it fails but the time.
+    // A failure costs only time.
     #[cfg(target_os = "linux")]
     rustix::net::sockopt::set_tcp_quickack(stream, true).unwrap_or_default();
     #[cfg(not(target_os = "linux"))]

@@ -13,20 +13,20 @@ use toolgate_signature::trust::TrustSpec;
 /// Everything that should serve.
 #[derive(Clone)]
 pub struct Spec {
-    /// The plugins, in the operator's order.
+    /// Plugins in the operator's order.
     pub plugins: Vec<PluginSpec>,
-    /// Whom to trust.
+    /// Trust policy and anchors.
     pub trust: Arc<TrustSpec>,
-    /// What was approved.
+    /// Approvals.
     pub approvals: Approvals,
-    /// What one refused plugin means for the others.
+    /// Consequence of a refused plugin for the others.
     pub on_refused: OnRefused,
-    /// The folders that were looked through for plugins.
+    /// Plugin folders that were scanned.
     pub folders: Vec<Folder>,
 }
 
 impl Spec {
-    /// One plugin by itself, under these approvals.
+    /// A spec with one plugin, under these approvals.
     #[must_use]
     pub fn of(&self, plugin: PluginSpec, approvals: Approvals) -> Self {
         let (trust, on_refused) = (Arc::clone(&self.trust), self.on_refused);
@@ -37,27 +37,27 @@ impl Spec {
 /// A folder of plugins.
 #[derive(Clone)]
 pub struct Folder {
-    /// Where it is, by absolute path.
+    /// Absolute path.
     pub path: PathBuf,
-    /// What the plugins in it have in common. Each has a name of its own and its own file.
+    /// Settings common to its plugins. Each has its own name and file.
     pub template: PluginSpec,
-    /// Why it cannot be looked through, so that nothing is known of what lies in it.
+    /// Error that prevented scanning, so that its content is unknown.
     pub unreadable: Option<String>,
-    /// The entries that look like plugins and cannot be any: names, which whoever made the files chose, each with why.
+    /// Entries that look like plugins but cannot be: file name (chosen by its creator) and reason.
     pub problems: Vec<(String, String)>,
 }
 
-/// What was approved, and whether that is asked.
+/// Approvals, and whether they are required.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Approvals {
     /// Signatures alone decide.
     NotAsked,
-    /// Only what stands here may run, as it stands here.
+    /// Plugins may run only exactly as pinned.
     Asked(BTreeMap<PluginName, Pin>),
 }
 
 impl Approvals {
-    /// What was approved of one plugin.
+    /// Approval of one plugin.
     pub fn of(&self, name: &PluginName) -> Approved<'_> {
         match self {
             Self::NotAsked => Approved::NotAsked,
@@ -66,7 +66,7 @@ impl Approvals {
     }
 }
 
-/// What one refused plugin means for the others.
+/// Consequence of a refused plugin for the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnRefused {
     /// Nothing serves.

@@ -1,5 +1,5 @@
-//! What a process of ours does inside: it compiles, or it works. It takes its bounds from its arguments, enters them, and only
-//! then reads its input: a component, or calls. It has no configuration, no state and no environment, and opens neither files nor connections.
+//! Entry point of child processes (compiler, worker). Limits come from the arguments and apply before any input is read
+//! (a component, or calls). A child has no configuration, state or environment, and opens no files or connections.
 
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
@@ -13,8 +13,8 @@ use crate::compile::{COMPILE, FAILED, NO_MEMORY, REFUSED};
 use crate::isolated::{WORKER, worker_main};
 use crate::worker::rlimits::{self, ProcessLimits};
 
-/// Does what the arguments say, if they are those of a process of ours; else this is an ordinary start of the program. To be
-/// called first thing in `main`, with the arguments after the program's name.
+/// Runs a child role if the first argument names one; returns `None` for an ordinary start of the program. Call it
+/// first in `main`, with the arguments after the program's name.
 #[expect(clippy::disallowed_methods, reason = "the server reads this, and no terminal")]
 pub fn run(args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     let mut args = args.map(|arg| arg.into_string().unwrap_or_default());
@@ -28,17 +28,17 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     Some(match work(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err((code, text)) => {
-            // Nobody may be listening any more.
+            // The parent may have closed its end already.
             drop(io::stderr().write_all(text.as_bytes()));
             ExitCode::from(code)
         }
     })
 }
 
-/// Makes sure that no core dump of this process is taken, nor of those that it starts.
+/// Disables core dumps for this process and the processes that it starts.
 ///
 /// # Errors
-/// When the system does not do so.
+/// The error of the system call.
 pub fn forbid_core_dumps() -> io::Result<()> {
     rlimits::no_core_dump()
 }
@@ -49,12 +49,12 @@ fn arguments(args: &[String]) -> Option<(EngineKind, ProcessLimits)> {
     Some((engine, ProcessLimits::from_args([cpu_s, memory_bytes_max])?))
 }
 
-/// Calls on stdin, what they came to on stdout.
+/// Reads calls from stdin and writes their results to stdout.
 fn work(args: &[String]) -> Result<(), (u8, String)> {
     worker_main::run(args).map_err(|why| (FAILED, why))
 }
 
-/// A component on stdin, its machine code on stdout.
+/// Reads a component from stdin and writes its machine code to stdout.
 #[expect(clippy::disallowed_methods, reason = "the server reads this, and no terminal")]
 fn compile(args: &[String]) -> Result<(), (u8, String)> {
     let failed = |error: &dyn std::fmt::Display| (FAILED, error.to_string());

@@ -1,5 +1,5 @@
-//! Components to machine code: from the authenticated cache, else compiled in a process of its own, before
-//! anybody calls. What is compiled may be made to take all there is; what it takes is bounded and it costs its plugin.
+//! Components to machine code: from the authenticated cache, else compiled in a separate process before the first call.
+//! Components may be built to exhaust the compiler; its resources are bounded, and a failure affects only its plugin.
 
 pub(crate) mod cache;
 pub(crate) mod machine;
@@ -31,7 +31,7 @@ use cache::Cache;
 use machine::CodeError;
 use progress::{CompileProgress, Watch};
 
-/// Compiles, and keeps what it compiled: one engine for each kind.
+/// Compiler and cache, with one engine of each kind.
 pub struct Compiler {
     ordinary: Kept,
     asynchronous: Kept,
@@ -39,75 +39,74 @@ pub struct Compiler {
     watch: Watch,
 }
 
-/// An engine and the cache of what it compiled.
+/// An engine and the cache of its compiled code.
 struct Kept {
     engine: Engine,
     cache: Cache,
 }
 
-/// The word by which the program knows that it was started to compile. Its arguments: engine, seconds, bytes.
+/// Argument that starts the program as a compiler. Further arguments: engine, CPU seconds, bytes of memory.
 pub(crate) const COMPILE: &str = "__compile";
 
-/// How such a process ends when the compiler refuses the component; it complains why.
+/// Exit code if the compiler refuses the component; the reason is on stderr.
 pub(crate) const REFUSED: u8 = 1;
 
-/// … when something else does not work; it complains what.
+/// Exit code of any other failure; the reason is on stderr.
 pub(crate) const FAILED: u8 = 2;
 
-/// … when it has no more memory.
+/// Exit code if memory runs out.
 pub(crate) const NO_MEMORY: u8 = 3;
 
-/// … when it panics.
+/// Exit code of a panic.
 const PANICKED: i32 = 101;
 
-/// Why a component was not compiled.
+/// Reason that a component was not compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// The compiler refuses it.
+    /// The compiler refused it.
     #[error("compile it: {0}")]
     Refused(String),
-    /// It takes too much processor time.
+    /// CPU time limit exceeded.
     #[error(
         "compile it: that took more than {0} seconds of the processor ({name} = {0}); if you trust it, raise that in [server.limits]",
         name = COMPILE_CPU_S.name
     )]
     Time(u64),
-    /// It takes too much memory.
+    /// Memory limit exceeded.
     #[error(
         "compile it: that took more than {0} bytes of memory ({name} = {0}); if you trust it, raise that in [server.limits]",
         name = COMPILE_MEMORY_BYTES_MAX.name
     )]
     Memory(u64),
-    /// It becomes too large.
+    /// Machine code too large.
     #[error(
         "compile it: its machine code has more than {COMPILED_BYTES_MAX} bytes; make the component smaller"
     )]
     Output,
-    /// The compiler has stopped.
+    /// The compiler made no progress until its wall-clock limit, and was killed.
     #[error("compile it: the compiler had not ended after {0} seconds and was ended; load the plugin again")]
     Stuck(u64),
-    /// The compiler was ended by somebody or something else.
+    /// The compiler was killed by a signal that Toolgate did not send.
     #[error(
         "compile it: the compiler was ended by signal {0}, which Toolgate did not send; see whether the machine ran out of memory, and load the plugin again"
     )]
     Ended(i32),
-    /// The compiler has a flaw that it runs into.
+    /// The compiler crashed: a flaw of the engine.
     #[error("compile it: the compiler crashed on it; this is a flaw of the engine, not a mistake of yours")]
     Crashed,
-    /// There is no compiler.
+    /// The compiler could not be started.
     #[error("compile it: start the compiler: {0}")]
     NotStarted(String),
-    /// What the compiler made is not what this process runs.
+    /// The compiled code does not fit this process.
     #[error("compile it: {0}; if the program's file was replaced since it was started, start it again")]
     Foreign(String),
 }
 
 impl Compiler {
-    /// An engine with room for `calls_max` calls at once, and its cache in the state directory. Whoever touched that is told
-    /// to `audit`.
+    /// Sets up engines for `calls_max` concurrent calls, with caches in `state`. Tampering is reported to `audit`.
     ///
     /// # Errors
-    /// When the engine or the cache cannot be set up.
+    /// An engine or a cache cannot be set up.
     pub fn open(
         state: &StateDir,
         calls_max: u32,
@@ -123,7 +122,7 @@ impl Compiler {
         Ok(Self { ordinary, asynchronous, compiling, watch: Watch::default() })
     }
 
-    /// From now on `listener` is told of what takes long.
+    /// Sets the listener for plugins that take long to compile.
     pub(crate) fn tell(&self, listener: CompileProgress) {
         self.watch.tell(listener);
     }
@@ -135,7 +134,7 @@ impl Compiler {
         }
     }
 
-    /// The program that does what is done apart, if this process has one.
+    /// Program to start in separate processes; `None` if all runs in this one.
     pub(crate) fn program(&self) -> Option<&Path> {
         match &self.compiling {
             Compiling::Apart { program, .. } => Some(program),
@@ -147,10 +146,10 @@ impl Compiler {
         &self.kept(kind).engine
     }
 
-    /// The compiled form of these bytes of a plugin. Blocks while they are compiled.
+    /// Returns the compiled form of an artifact. Blocks while it is compiled.
     ///
     /// # Errors
-    /// [`CompileError`]. A cache that fails costs time, not the plugin.
+    /// [`CompileError`]. A failing cache only costs time.
     pub(crate) fn component(
         &self,
         plugin: &PluginName,
@@ -179,7 +178,7 @@ impl Compiler {
     }
 }
 
-/// Compiles in a process of its own, which the component can use up without taking anything from this one.
+/// Compiles in a separate process, so that a component cannot exhaust this one.
 fn apart(
     program: &Path,
     bounds: ProcessLimits,
@@ -237,15 +236,15 @@ fn by_signal(signal: i32, ended: &ProcessExit, bounds: ProcessLimits) -> Compile
     CompileError::Ended(signal)
 }
 
-/// Whether the compiler ended because it was given no more memory: it says so in the words of the standard library, of the
-/// engine, or of the system that has no room for another thread.
+/// Whether the compiler ran out of memory: recognised by the messages of the standard library, of the engine, or of a
+/// system that cannot start another thread.
 fn had_no_memory(ended: &ProcessExit) -> bool {
     const WORDS: [&str; 3] =
         ["memory allocation of ", "out of memory (failed to allocate ", "Resource temporarily unavailable"];
     WORDS.iter().any(|words| ended.words.contains(words))
 }
 
-/// Compiles in this process. A component that the compiler stumbles over costs itself and nothing else.
+/// Compiles in this process. A panic of the compiler fails only this component.
 fn here(component: &[u8], kind: EngineKind) -> Result<Vec<u8>, CompileError> {
     let compiled = catch_unwind(|| machine::code(component, kind)).map_err(|_| CompileError::Crashed)?;
     compiled.map_err(|why| match why {
@@ -254,14 +253,14 @@ fn here(component: &[u8], kind: EngineKind) -> Result<Vec<u8>, CompileError> {
     })
 }
 
-/// Tells engines apart whose compiled code the other must not run: version, settings, the machine's features.
+/// Identifies engines whose compiled code is compatible: version, settings, CPU features.
 fn fingerprint(engine: &Engine) -> String {
     let mut told = Told(Vec::new());
     engine.precompile_compatibility_hash().hash(&mut told);
     Digest::of(&told.0).short(16)
 }
 
-/// Everything that an engine tells a hasher about itself.
+/// Collects all bytes that an engine passes to a hasher.
 struct Told(Vec<u8>);
 
 impl Hasher for Told {
@@ -269,7 +268,7 @@ impl Hasher for Told {
         self.0.extend_from_slice(bytes);
     }
 
-    /// Nobody asks: the digest is made of the bytes.
+    /// Unused: the digest is computed from the bytes.
     fn finish(&self) -> u64 {
         0
     }

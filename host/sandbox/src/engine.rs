@@ -1,5 +1,5 @@
-//! The engine and its settings: which parts of WebAssembly exist here, and how large a sandbox can be. Every setting that
-//! is left out, and every crate feature that is, is attack surface left out.
+//! Engine settings: the enabled parts of WebAssembly, and the maximum size of a sandbox. Settings and crate features
+//! that are left out reduce the attack surface.
 
 use toolgate_base::spec::EngineKind;
 use toolgate_policy::limits::call::{
@@ -12,7 +12,7 @@ use toolgate_policy::limits::size;
 use wasmtime::wasmparser::WasmFeatures;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// What a component may use: WebAssembly 1.0, the parts of 2.0 that toolchains emit by default, and components.
+/// Features that components may use: WebAssembly 1.0, the parts of 2.0 that toolchains emit by default, and components.
 pub(crate) fn features(kind: EngineKind) -> WasmFeatures {
     let asynchronous = match kind {
         EngineKind::Sync => WasmFeatures::empty(),
@@ -31,28 +31,28 @@ pub(crate) fn features(kind: EngineKind) -> WasmFeatures {
         | WasmFeatures::COMPONENT_MODEL
 }
 
-/// What the engine takes: the same, and several memories a module for the adapters that it makes itself between the
-/// components inside a component. No plugin has such a module: it is inspected with [`features`].
+/// Features of the engine: also multiple memories per module, for the adapters that it generates between the components
+/// in a component. No plugin has such a module, since it is inspected with [`features`].
 fn engine_features(kind: EngineKind) -> WasmFeatures {
     features(kind) | WasmFeatures::MULTI_MEMORY
 }
 
-/// Makes the engine, with room for `calls_max` calls at once, and for the questions that are asked while plugins are loaded.
+/// Creates the engine for `calls_max` concurrent calls, and the queries made while plugins load.
 ///
 /// # Errors
-/// Whatever the engine says; on a machine that it supports, nothing.
+/// An error of the engine; none on a supported machine.
 pub(crate) fn engine(calls_max: u32, kind: EngineKind) -> wasmtime::Result<Engine> {
     let calls = calls_max.saturating_add(u32::try_from(LOADS_AT_ONCE.1).unwrap_or(u32::MAX));
     let stacks_max = u32::try_from(CallLimit::Stacks.spec().ceiling).unwrap_or(u32::MAX);
     pooled(pool(calls, stacks_each(stacks_max, kind)), kind, pagemap_scan())
 }
 
-/// The same for a process behind walls, which may not ask the system which pages a call has dirtied.
+/// Creates the engine of a confined process, which may not scan for dirtied pages.
 ///
 /// # Errors
-/// Whatever the engine says; on a machine that it supports, nothing.
+/// An error of the engine; none on a supported machine.
 pub(crate) fn walled(concurrency: u32, stacks_max: u32, kind: EngineKind) -> wasmtime::Result<Engine> {
-    // One more: the question for its tools is no call of the plugin's concurrency.
+    // One more: the query for its tools does not count to the plugin's concurrency.
     pooled(pool(concurrency.saturating_add(1), stacks_each(stacks_max, kind)), kind, Enabled::No)
 }
 
@@ -63,7 +63,7 @@ fn pooled(mut pool: PoolingAllocationConfig, kind: EngineKind, scan: Enabled) ->
     Engine::new(&config)
 }
 
-/// Stacks that one call may take. What is not asynchronous runs on one.
+/// Stacks that one call may use: one on the synchronous engine.
 pub(crate) fn stacks_each(stacks_max: u32, kind: EngineKind) -> u32 {
     match kind {
         EngineKind::Sync => 1,
@@ -71,10 +71,10 @@ pub(crate) fn stacks_each(stacks_max: u32, kind: EngineKind) -> u32 {
     }
 }
 
-/// An engine that compiles for the other and runs nothing: the same settings, no pool.
+/// Creates an engine that only compiles: the same settings, without a pool.
 ///
 /// # Errors
-/// Whatever the engine says; on a machine that it supports, nothing.
+/// An error of the engine; none on a supported machine.
 pub(crate) fn compiler(kind: EngineKind) -> wasmtime::Result<Engine> {
     Engine::new(&config(kind))
 }
@@ -84,15 +84,15 @@ fn config(kind: EngineKind) -> Config {
     config
         .wasm_features(WasmFeatures::all(), false)
         .wasm_features(engine_features(kind), true)
-        // Off, it takes the component model's asynchronous half away, and the copy of every argument that it costs.
+        // Switched off, this removes the component model's async half, and the copy of every argument that it costs.
         .concurrency_support(kind == EngineKind::Async)
         .shared_memory(false)
-        // Fuel bounds the work; its yields make the deadline hold, so that epochs need not be paid as well.
+        // Fuel bounds the work, and its yields enforce the deadline, so that epochs are not needed too.
         .consume_fuel(true)
         .epoch_interruption(false)
         .max_wasm_stack(GUEST_STACK_BYTES)
         .async_stack_size(STACK_ADDRESSES)
-        // What a call has used of a stack does not stay in memory.
+        // Stack contents do not stay in memory after a call.
         .async_stack_zeroing(true)
         .memory_init_cow(true)
         .memory_guaranteed_dense_image_size(64 << 20)
@@ -100,8 +100,8 @@ fn config(kind: EngineKind) -> Config {
     config
 }
 
-/// One slot of address space for each memory, table and stack that can exist at once: for each call as many as one can take,
-/// so that none finds the pool empty because of another. Address space is not memory: a slot that nobody uses costs none.
+/// Pool with an address-space slot for every memory, table and stack that can exist at once. Each call has its full
+/// share, so that none fails because of another. Unused slots take no memory.
 fn pool(calls: u32, stacks_each: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(calls)
@@ -118,17 +118,17 @@ fn pool(calls: u32, stacks_each: u32) -> PoolingAllocationConfig {
         .max_core_instance_size(INSTANCE_BYTES_MAX)
         .table_elements(size(TABLE_ELEMENTS_MAX))
         .max_memory_size(size(CallLimit::Memory.spec().ceiling))
-        // What a slot keeps in memory from one call to the next, zeroed, so that the next need not fault it in.
+        // Memory that a slot keeps between calls, zeroed, so that the next call does not fault it in.
         .linear_memory_keep_resident(256 << 10)
         .table_keep_resident(16 << 10)
         .async_stack_keep_resident(STACK_KEPT_BYTES)
-        // What a call used goes back to the system with the call, and does not wait for others to end.
+        // Memory of a call returns to the system with the call, not in batches.
         .decommit_batch_size(1);
     pool
 }
 
-/// Finding the pages a call dirtied is faster than zeroing them all, and in this release can miss one that was swapped
-/// out: only where nothing swaps. `Yes` would fail on kernels that lack it.
+/// Scanning for dirtied pages is faster than zeroing them all, but in this release can miss one that was swapped out:
+/// used only without swap. `Yes` would fail on kernels that lack it.
 fn pagemap_scan() -> Enabled {
     let swaps = std::fs::read_to_string("/proc/swaps");
     match swaps {
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn a_mark_of_one_call_is_in_none_of_ten_thousand_later_ones() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        // With and without a scan of the pages.
+        // With and without a scan for dirtied pages.
         for scan in [Enabled::No, Enabled::Auto] {
             runtime.block_on(mark_and_find(scan));
         }
@@ -191,7 +191,7 @@ mod tests {
             let instance = wasmtime::Instance::new_async(&mut store, &module, &[]).await.unwrap();
             (store, instance)
         };
-        // So many at once that every slot is taken, in each round.
+        // As many as there are slots, so that each round uses all.
         for _ in 0..LATER / SLOTS {
             let mut held = Vec::new();
             for _ in 0..SLOTS {

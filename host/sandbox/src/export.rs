@@ -1,4 +1,4 @@
-//! A function that is ready to be called, where it runs, and what comes of a call before it is told.
+//! Exported functions ready to be called, where they run, and the raw result of a call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,24 +19,24 @@ use super::guests::CpuAccount;
 use super::isolated::handle::WorkerModule;
 use crate::imports::{CallPrototype, Ctx};
 
-/// One function, ready to be called any number of times, each time in a fresh store.
+/// Function that can be called any number of times, each time in a fresh store.
 pub struct Export {
     pub(super) tool: ToolName,
     pub(super) path: ExportPath,
     pub(super) function: Function,
     pub(super) reply: Reply,
     pub(super) index: ComponentExportIndex,
-    /// What lifting its result costs.
+    /// Memory cost of lifting its result.
     pub(super) ratio: Ratio,
-    /// Its place among those that are made ready together.
+    /// Index among the functions prepared together.
     pub(super) number: u32,
     pub(super) plugin: Arc<Prepared>,
 }
 
-/// What the functions of one plugin share.
+/// State shared by the functions of one plugin.
 pub(super) struct Prepared {
     pub(super) digest: Digest,
-    /// What it is given amounts to.
+    /// Effects of its grants.
     pub(super) effects: Effects,
     pub(super) limits: CallLimits,
     pub(super) place: PreparedTarget,
@@ -44,31 +44,31 @@ pub(super) struct Prepared {
     pub(super) looks_at_cancelled: bool,
 }
 
-/// Where a function runs.
+/// Isolation target of a function.
 pub(super) enum PreparedTarget {
-    /// In this process.
+    /// This process.
     Here(Arc<InProcessModule>),
-    /// In a worker, behind walls of its own.
+    /// A confined worker process.
     Apart(WorkerModule),
 }
 
-/// What a call in this process starts from.
+/// Module to instantiate for calls in this process.
 pub(super) struct InProcessModule {
     pub(super) kind: EngineKind,
     pub(super) pre: InstancePre<Ctx>,
     pub(super) prototype: Arc<CallPrototype>,
 }
 
-/// What a call came to, before it is told: a result of the function, or why there is none.
+/// Raw result of a call: the function's result, or a fault.
 pub(super) type GuestResult = Result<Option<Val>, Fault>;
 
 impl Export {
-    /// The tool it is.
+    /// Name of the tool.
     pub fn tool(&self) -> &ToolName {
         &self.tool
     }
 
-    /// The same function as another tool.
+    /// The same function under another tool name.
     pub fn named(&self, tool: ToolName) -> Self {
         Self {
             tool,
@@ -82,37 +82,37 @@ impl Export {
         }
     }
 
-    /// The bytes it is of.
+    /// Digest of the component bytes.
     pub(crate) fn digest(&self) -> Digest {
         self.plugin.digest
     }
 
-    /// What it is given amounts to.
+    /// Effects of its grants.
     pub(crate) fn effects(&self) -> Effects {
         self.plugin.effects
     }
 
-    /// What it takes and gives.
+    /// Types of parameters and result.
     pub fn function(&self) -> &Function {
         &self.function
     }
 
-    /// How its result is told.
+    /// Form in which its result is sent.
     pub(crate) fn reply(&self) -> &Reply {
         &self.reply
     }
 
-    /// What a call of it may use.
+    /// Limits of a call.
     pub fn limits(&self) -> &CallLimits {
         &self.plugin.limits
     }
 
-    /// How long it has after it was cancelled to end by itself: a moment, if it looks.
+    /// Grace period after cancellation; zero unless the plugin checks for cancellation.
     pub(super) fn moment_after_cancel(&self) -> Duration {
         Duration::from_millis(if self.plugin.looks_at_cancelled { CANCEL_GRACE_MS } else { 0 })
     }
 
-    /// Where the component exports it.
+    /// Path of the export in the component.
     pub fn path(&self) -> &ExportPath {
         &self.path
     }
@@ -121,22 +121,22 @@ impl Export {
         &self.index
     }
 
-    /// What lifting its result costs in memory.
+    /// Memory cost of lifting its result.
     pub(super) fn ratio(&self) -> Ratio {
         self.ratio
     }
 
-    /// Its place among those that were made ready with it.
+    /// Index among the functions prepared together.
     pub(super) fn number(&self) -> u32 {
         self.number
     }
 
-    /// How slow the plugin's calls were lately.
+    /// Recent CPU usage of the plugin's calls.
     pub(super) fn pace(&self) -> &Arc<CpuAccount> {
         &self.plugin.pace
     }
 
-    /// Where it runs.
+    /// Isolation target.
     pub(super) fn place(&self) -> &PreparedTarget {
         &self.plugin.place
     }

@@ -1,11 +1,11 @@
-//! A function that is to be made ready.
+//! Request to prepare an exported function.
 
 use toolgate_mapping::schema::Reply;
 use toolgate_mapping::shape::Function;
 use toolgate_policy::ToolName;
 use toolgate_policy::name::ExportPath;
 
-/// A function to be made ready.
+/// Function to prepare.
 pub struct ExportRequest {
     /// Name of the tool.
     pub tool: ToolName,
@@ -15,17 +15,17 @@ pub struct ExportRequest {
     pub function: Function,
     /// Form of the answer.
     pub reply: Reply,
-    /// With what it is entered.
+    /// Grants with which it is called.
     pub given: Given,
 }
 
-/// With what a function is entered.
+/// Grants with which a function is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Given {
-    /// What the plugin is granted.
+    /// The plugin's grants.
     Grants,
-    /// Nothing, whatever the plugin is granted.
+    /// None, whatever the plugin is granted.
     Nothing,
-    /// Nothing, as it was in the former release.
+    /// None, with the behaviour of the previous release.
     NothingAsBefore,
 }

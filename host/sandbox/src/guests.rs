@@ -1,8 +1,8 @@
-//! The threads that guests run on: apart from those that carry the protocol, and below them in the machine's eyes, so that
-//! a guest that spins takes turns from other guests and not from the server. Calls that turn out to be slow go on in a lane
-//! of their own, below the others once more and on all cores but one: a turn of theirs can be long, since nothing divides the
-//! filling of a large memory or its return to the system, and a short call would wait for the end of it. The connections of all
-//! plugins are driven by threads that run no guest.
+//! Threads for guests, separate from those that carry the protocol and of lower priority, so that a guest that spins
+//! takes time from other guests and not from the server. Calls that turn out slow move to a second pool, of still lower
+//! priority and with one core less. Their turns can be long, since filling a large memory or returning it to the system
+//! cannot be divided, and a short call would wait for the end of one. Connections of all plugins are driven by threads
+//! that run no guest.
 
 use std::future::poll_fn;
 use std::io;
@@ -18,57 +18,57 @@ use tokio::task::AbortHandle;
 use toolgate_policy::limits::call::GUEST_THREADS;
 use toolgate_policy::limits::http::HTTP_THREADS;
 
-/// Where the guests of a server run.
+/// Executor of a server's guests.
 pub(crate) struct GuestExecutor {
-    /// Dropped first: its tasks end those that went on in the other, and its clock serves them.
+    /// Dropped first: its tasks abort those that moved to the other pool, and its clock serves them.
     quick: GuestPool,
     slow: GuestPool,
     connections: GuestPool,
 }
 
-/// A runtime of its own.
+/// Pool of threads with its own runtime.
 pub(crate) struct GuestPool {
     handle: Handle,
     runtime: Option<Runtime>,
 }
 
-/// What the calls of one plugin together took of the processor lately, but for the first [`SHORT`] of each: what is left of
-/// it, and when that was. It wears off by [`WEARS_OFF`]. While it is more than [`QUICK_MAX`], all of them are slow.
+/// Recent CPU time of all calls of one plugin, beyond the first [`SHORT`] of each, and when it was last updated. It
+/// decays at 1/[`WEARS_OFF`] of real time. While it exceeds [`QUICK_MAX`], all of the plugin's calls are slow.
 #[derive(Debug, Default)]
 pub(crate) struct CpuAccount(Mutex<Option<(Duration, Instant)>>);
 
-/// A guest that runs. Dropping this ends it at its next turn.
+/// Running guest. Dropping this ends it at its next yield.
 pub(crate) struct GuestTask(AbortHandle);
 
-/// How much less urgent than the protocol guests are (`nice`; 0 to 19): so much that what wakes up does not wait for the end
-/// of a guest's turn by the system's clock, some milliseconds; not so much that another program on the machine starves them.
+/// Priority of guests (`nice`, 0 to 19). Low enough that protocol threads preempt a guest at once, instead of after
+/// some milliseconds; high enough that other programs on the machine do not starve guests.
 const NICE: i32 = 10;
 
-/// The same of those that are slow: as much as there is. Where another program of the same control group (or session) keeps
-/// all cores busy, they have 15 of 1,039 parts of one.
+/// Priority of slow guests: the lowest. If another program of the same control group (or session) keeps all cores busy,
+/// they get 15 of 1,039 parts of one.
 const SLOW_NICE: i32 = 19;
 
-/// What each call may take of the processor and nobody counts it: most calls take less.
+/// CPU time of each call that is not counted; most calls take less.
 const SHORT: Duration = Duration::from_millis(1);
 
-/// What the calls of a plugin may take beyond that before they are slow.
+/// Counted CPU time above which a plugin's calls are slow.
 const QUICK_MAX: Duration = Duration::from_millis(5);
 
-/// In so much time a plugin is let off one part of what it took: one that takes more than that of a core is slow for good.
+/// Divisor of the decay: a plugin that uses more than this part of a core stays slow.
 const WEARS_OFF: u32 = 50;
 
-/// The most that is held against a plugin: it is quick again some five seconds after the worst that it did.
+/// Maximum counted CPU time, so that a plugin is quick again after at most some five seconds.
 const HELD_MAX: Duration = Duration::from_millis(100);
 
-/// Every so many turns a call that has just come is before guests that had their turns.
+/// Scheduler ticks between checks for newly spawned calls.
 const NEW_CALLS_INTERVAL: u32 = 2;
 
-/// Every so many turns it is looked what time it is and what has come from the network. A turn is some 100 µs.
+/// Scheduler ticks between checks of timers and the network. One takes some 100 µs.
 const EVENT_INTERVAL: u32 = 4;
 
 impl GuestExecutor {
-    /// Starts their threads: for the quick as many as there are cores, for the slow one less. However urgent a thread is, the
-    /// system lets one that it has just begun have some of its time first; where a core is without slow guests, nobody waits.
+    /// Starts the threads: one per core for quick guests, one fewer for slow ones. The kernel lets a running thread
+    /// finish its slice regardless of priority, so one core is reserved for quick guests.
     pub(crate) fn start() -> io::Result<Self> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let all_but_one = NonZero::new(cores.get() - 1).unwrap_or(NonZero::<usize>::MIN);
@@ -78,17 +78,17 @@ impl GuestExecutor {
         Ok(Self { quick, slow, connections: GuestPool::start("connection", few, NICE)? })
     }
 
-    /// Waits for something on a thread of its own, since the caller's may be one of a runtime; nothing if it panicked.
+    /// Blocks on a future in a new thread, since the caller may be in a runtime; `None` if it panicked.
     pub(crate) fn wait_for<T: Send>(&self, what: impl Future<Output = T> + Send) -> Option<T> {
         std::thread::scope(|scope| scope.spawn(|| self.quick.handle.block_on(what)).join().ok())
     }
 
-    /// Runs something that ends by itself and takes next to nothing of the processor.
+    /// Spawns a task that ends on its own and uses hardly any CPU time.
     pub(crate) fn detach(&self, what: impl Future<Output = ()> + Send + 'static) {
         self.quick.detach(what);
     }
 
-    /// Runs a guest of a plugin of that pace: among the quick for as long as that is quick, then among the slow.
+    /// Spawns a guest: on the quick pool while its plugin is quick, then on the slow one.
     pub(crate) fn spawn(
         &self,
         pace: &Arc<CpuAccount>,
@@ -110,12 +110,12 @@ impl GuestExecutor {
         GuestTask(running.abort_handle())
     }
 
-    /// Where the connections of all plugins are driven: no guest and no look-up waits there for the bytes of another.
+    /// Runtime for the connections of all plugins, so that their bytes delay no guest and no name lookup.
     pub(crate) fn connections(&self) -> Handle {
         self.connections.handle.clone()
     }
 
-    /// Where tasks run that all plugins share: never behind a slow guest.
+    /// Runtime for tasks shared by all plugins; never behind a slow guest.
     pub(crate) fn handle(&self) -> Handle {
         self.quick.handle.clone()
     }
@@ -130,7 +130,7 @@ impl GuestPool {
             .event_interval(EVENT_INTERVAL)
             .thread_name(name)
             .on_thread_start(move || {
-                // On Linux this is the calling thread's own. Where it is not allowed guests are merely as urgent.
+                // On Linux, of the calling thread only. If not permitted, guests keep normal priority.
                 if let Err(error) = rustix::process::setpriority_process(None, nice) {
                     tracing::debug!(%error, "guest threads could not be made less urgent");
                 }
@@ -140,8 +140,8 @@ impl GuestPool {
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
-    /// Starts so many threads, as urgent as the one that starts them, which wait for nothing but time and each other. Returns
-    /// when all of them run: none is started later.
+    /// Starts `threads` threads of the caller's priority, which wait only for timers and each other. Returns once all
+    /// of them run; none is started later.
     pub(crate) fn start_only(threads: usize) -> io::Result<Self> {
         let (started, starts) = std::sync::mpsc::channel();
         let runtime = Builder::new_multi_thread()
@@ -159,7 +159,7 @@ impl GuestPool {
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
-    /// Runs something that ends by itself.
+    /// Spawns a task that ends on its own.
     pub(crate) fn detach(&self, what: impl Future<Output = ()> + Send + 'static) {
         drop(self.handle.spawn(what));
     }
@@ -167,7 +167,7 @@ impl GuestPool {
 
 impl Drop for GuestPool {
     fn drop(&mut self) {
-        // Waiting for guests here could wait for ever, and waiting is not allowed where this may be dropped.
+        // A guest may never end, and a runtime must not be dropped blockingly in async code.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -179,7 +179,7 @@ impl CpuAccount {
         self.take(Duration::ZERO) > QUICK_MAX
     }
 
-    /// Adds what was taken; gives what is held against the plugin now.
+    /// Adds CPU time and returns the account's current value.
     fn take(&self, more: Duration) -> Duration {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -192,7 +192,7 @@ impl CpuAccount {
     }
 }
 
-/// A guest, and what it has taken of the processor.
+/// Guest with the CPU time that it has used.
 struct Timed<F> {
     guest: Pin<Box<F>>,
     pace: Arc<CpuAccount>,
@@ -200,7 +200,7 @@ struct Timed<F> {
 }
 
 impl<F: Future<Output = ()>> Timed<F> {
-    /// Runs it until it has ended, or its plugin is slow. Tells whether it has ended.
+    /// Runs the guest until it ends (`true`), or its plugin is slow (`false`).
     async fn among_the_quick(&mut self) -> bool {
         poll_fn(|context| match self.turn(context) {
             Poll::Ready(()) => Poll::Ready(true),
@@ -210,7 +210,7 @@ impl<F: Future<Output = ()>> Timed<F> {
         .await
     }
 
-    /// Runs it until it has ended.
+    /// Runs the guest until it ends.
     async fn among_the_slow(mut self) {
         poll_fn(|context| self.turn(context)).await;
     }
@@ -227,13 +227,13 @@ impl<F: Future<Output = ()>> Timed<F> {
     }
 }
 
-/// What this thread has taken of the processor since it began.
+/// CPU time of this thread.
 fn processor_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 impl GuestTask {
-    /// Ends it at its next turn, without waiting for that.
+    /// Ends the guest at its next yield, without waiting for it.
     pub(crate) fn abandon(&self) {
         self.0.abort();
     }
@@ -252,8 +252,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes so much of the processor, in short turns; tells on which thread it began and on which it ended, each with how much
-    /// less urgent that is.
+    /// Uses this much CPU time, in short turns. Sends name and priority of the threads on which it began and ended.
     async fn guest(takes: Duration, tell: mpsc::Sender<[String; 2]>) {
         let thread = || {
             let nice = rustix::process::getpriority_process(None).unwrap();
@@ -284,7 +283,7 @@ mod tests {
         let (pace, of_another) = (Arc::<CpuAccount>::default(), Arc::<CpuAccount>::default());
         assert_eq!(run(&guests, &pace, Duration::ZERO), [QUICK, QUICK]);
         assert_eq!(run(&guests, &pace, HELD_MAX), [QUICK, SLOW]);
-        // On a busy machine the guest above took so long that some of it has worn off.
+        // On a busy machine the guest above took so long that its account has decayed.
         pace.take(HELD_MAX);
         assert_eq!(run(&guests, &pace, Duration::ZERO), [SLOW, SLOW]);
         assert_eq!(run(&guests, &of_another, Duration::ZERO), [QUICK, QUICK]);
@@ -303,7 +302,7 @@ mod tests {
             assert_eq!(run(&guests, &short, SHORT / 2), [QUICK, QUICK]);
         }
         let (tell, told) = mpsc::channel();
-        // None of them is slow by itself.
+        // None of them is slow alone.
         let calls: Vec<_> =
             (0..16).map(|_| guests.spawn(&longer, guest(QUICK_MAX * 4 / 5, tell.clone()))).collect();
         drop(tell);

@@ -1,6 +1,5 @@
-//! What a guest sees of the outside. One [`Ctx`] a call: the data of its store, with the grants it was given and the
-//! meter of what it uses. Imports know the grant in their store and no configuration; each word's are in the file of its
-//! name.
+//! Host functions that a guest may import. Each call has one [`Ctx`]: the data of its store, with its grants and its
+//! meter. Imports see only that, never the configuration; each capability's are in the file of its name.
 
 pub(crate) mod baseline;
 pub(crate) mod blob;
@@ -36,10 +35,10 @@ use crate::stacks::Stacks;
 use host_calls::{HostCalls, Powers};
 use output::Output;
 
-/// What every call of one plugin starts from, made once.
+/// State shared by all calls of one plugin, built once.
 pub(crate) struct CallPrototype {
     pub(crate) effective: Effective,
-    /// What the guest calls the granted folders.
+    /// Guest paths of the granted folders.
     pub(crate) folders: Vec<String>,
     pub(crate) powers: Arc<Powers>,
 }
@@ -51,9 +50,9 @@ pub(crate) struct Ctx {
     pub(crate) meter: Meter,
     pub(crate) memory: Memory,
     pub(crate) lifting: Lifting,
-    /// What lifting its answer costs.
+    /// Memory cost of lifting the result.
     pub(crate) ratio: Ratio,
-    /// The stacks it holds, where it may hold several.
+    /// Fiber stacks that the call holds; `None` where it may hold only one.
     pub(crate) stacks: Option<Stacks>,
     pub(crate) notes: CallTrace,
     pub(crate) output: Output,
@@ -63,12 +62,12 @@ pub(crate) struct Ctx {
     pub(crate) http: http::HttpCtx,
     pub(crate) random: random::SeededStream,
     pub(crate) sockets: sockets::SocketsCtx,
-    /// When the call began.
+    /// Start of the call.
     pub(crate) started: Instant,
 }
 
 impl Ctx {
-    /// The data of a fresh store.
+    /// Creates the data of a fresh store.
     pub(crate) fn new(
         prototype: Arc<CallPrototype>,
         meter: Meter,
@@ -100,8 +99,8 @@ impl Ctx {
     }
 }
 
-/// Links what every component may import, and of the words that need a grant those in `words`. The asynchronous engine
-/// has WASI 0.3 beside 0.2: the same grants, by other names.
+/// Links what every component may import, and those of `words` that need a grant. The asynchronous engine adds WASI 0.3
+/// to 0.2, with the same grants.
 pub(crate) fn link(
     linker: &mut Linker<Ctx>,
     kind: EngineKind,

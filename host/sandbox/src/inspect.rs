@@ -1,5 +1,5 @@
-//! What is in a component, from its bytes alone: valid or not, what it imports, what it exports and of which types. No
-//! compiler and no guest code; every part has a bound, checked while it is read.
+//! Inspection of a component's bytes: validity, imports, exports and their types. It runs no compiler and no guest
+//! code, and checks every bound while reading.
 
 pub mod docs;
 pub mod manifest;
@@ -34,66 +34,66 @@ use docs::PackageDocs;
 use manifest::{Manifest, SectionError, Texts};
 use toolchain::Traces;
 
-/// The interface of tools that a plugin names when it runs, of every version that is served.
+/// Interface prefix of plugins that declare tools at run time, in all supported versions.
 const DYNAMIC_TOOLS: &str = "toolgate:plugin/dynamic-tools@0.1.";
 
-/// What is in a component.
+/// Result of inspecting a component.
 #[derive(Debug)]
 pub struct Inspected {
-    /// Of which bytes.
+    /// SHA-256 of the component.
     pub digest: Digest,
-    /// The interfaces it imports, as it spells them.
+    /// Imported interfaces, as the component spells them.
     pub imports: Vec<String>,
-    /// What those mean.
+    /// Capabilities that the imports amount to.
     pub asked: RequestedCapabilities,
-    /// The functions it exports, by path, each with its shape or why it has none.
+    /// Exported functions by path, each with its shape or the reason why it has none.
     pub functions: BTreeMap<ExportPath, Result<Function, ShapeError>>,
-    /// What it says of itself.
+    /// The plugin's manifest section.
     pub manifest: Manifest,
-    /// The interface by which it names tools when it runs, if it exports that.
+    /// Interface through which it declares tools at run time, if exported.
     pub dynamic: Option<String>,
-    /// What it is made for, if that is something else than to be called.
+    /// Other purpose of the component, such as a command, if it has one.
     pub program: Option<&'static str>,
     docs: PackageDocs,
 }
 
 impl Inspected {
-    /// What it says of one function: its section, else the doc comments that its toolchain kept.
+    /// Texts for one function: from the manifest, else from the toolchain's doc comments.
     pub fn texts(&self, path: &ExportPath) -> Texts {
         let said = self.manifest.tools.get(&path.to_string());
         said.cloned().or_else(|| self.docs.of(path)).unwrap_or_default()
     }
 }
 
-/// Why a component is not accepted.
+/// A component that is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
-    /// It is a module, or no WebAssembly at all.
+    /// A core module, or not WebAssembly.
     #[error("{0}")]
     NotAComponent(&'static str),
-    /// It breaks the rules of WebAssembly, or uses a part of it that does not exist here.
+    /// Invalid WebAssembly, or a feature that is switched off.
     #[error("it is not a component that Toolgate runs: {0}")]
     Invalid(String),
-    /// Something in it is too large.
+    /// A part exceeds its limit.
     #[error("it has {what}: the limit is {limit}")]
     Large {
-        /// What.
+        /// The part.
         what: &'static str,
-        /// How much is allowed.
+        /// The limit.
         limit: u64,
     },
-    /// What it says of itself is not read.
+    /// The manifest section is malformed.
     #[error(transparent)]
     Section(#[from] SectionError),
-    /// What it requires it does not import.
+    /// The manifest requires capabilities that the component does not import.
     #[error("its `toolgate` section requires {}, and it imports nothing of that", .0.iter().map(|word| word.word()).collect::<Vec<_>>().join(", "))]
     Idle(Vec<Capability>),
-    /// It imports what nobody provides.
+    /// Imports that the host does not provide.
     #[error(transparent)]
     Imports(#[from] UnknownImportsError),
 }
 
-/// Looks into a component.
+/// Inspects a component for one engine.
 ///
 /// # Errors
 /// [`InspectError`].
@@ -109,7 +109,7 @@ pub fn inspect(artifact: &Artifact, engine: EngineKind) -> Result<Inspected, Ins
     )?;
     let asked = asked.require(&manifest.requires).map_err(InspectError::Idle)?;
     let toolchain = reader.traces.toolchain(&reader.exports);
-    // What it says that it requires it uses.
+    // A capability that the manifest requires is in use, whatever the toolchain.
     let asked = asked.built_by(toolchain.filter(|built_by| !manifest.requires.contains(&built_by.imports())));
     let functions = exported(&types, &reader.exports)?;
     let dynamic = reader.exports.iter().find(|interface| interface.starts_with(DYNAMIC_TOOLS)).cloned();
@@ -126,10 +126,10 @@ pub fn inspect(artifact: &Artifact, engine: EngineKind) -> Result<Inspected, Ins
     })
 }
 
-/// Looks into a component that some engine runs, and says which it needs.
+/// Inspects a component for the first engine that supports it.
 ///
 /// # Errors
-/// [`InspectError`], as the ordinary engine has it, when none does.
+/// [`InspectError`] of the `Sync` engine, if none does.
 pub fn inspect_any(artifact: &Artifact) -> Result<(Inspected, EngineKind), InspectError> {
     inspect(artifact, EngineKind::Sync).map(|inspected| (inspected, EngineKind::Sync)).or_else(|error| {
         inspect(artifact, EngineKind::Async)
@@ -142,14 +142,14 @@ pub fn inspect_any(artifact: &Artifact) -> Result<(Inspected, EngineKind), Inspe
 struct Reader {
     validator: Validator,
     allocations: FuncValidatorAllocations,
-    /// Modules and components that are open; 0 is the component itself.
+    /// Nesting depth of open modules and components; 0 is the component itself.
     depth: u32,
     modules: u64,
     functions: u64,
     types: u64,
     imports: Vec<String>,
     exports: Vec<String>,
-    /// The content of the component's own sections.
+    /// Content of the component's own section.
     section: Option<Vec<u8>>,
     docs: Option<Vec<u8>>,
     traces: Traces,
@@ -184,7 +184,7 @@ impl Reader {
         Err(InspectError::Invalid("it ends too early".to_owned()))
     }
 
-    /// Counts what a payload brings, and takes the names of the component's own imports and exports.
+    /// Counts a payload against the limits, and collects the component's own imports and exports.
     fn bound(&mut self, payload: &Payload<'_>) -> Result<(), InspectError> {
         let over = |what, limit, is: bool| if is { Err(InspectError::Large { what, limit }) } else { Ok(()) };
         match payload {
@@ -215,7 +215,7 @@ impl Reader {
                 for import in imports.clone() {
                     let import = import.map_err(|error| InspectError::Invalid(explain(error.message())))?;
                     let name = name(import.name.name)?;
-                    // A type by another name brings nothing with it.
+                    // An alias of a type imports nothing else.
                     if !matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
                         self.imports.push(name);
                     }
@@ -235,7 +235,7 @@ impl Reader {
         over("too many types", TYPES_MAX, self.types > TYPES_MAX)
     }
 
-    /// Keeps the sections that say something about the component itself. Two that speak as one would leave open which counts.
+    /// Collects the component's own sections. Duplicates are refused, since it would be unclear which one counts.
     fn custom(&mut self, name: &str, data: &[u8]) -> Result<(), InspectError> {
         match name {
             manifest::SECTION if self.section.is_some() => {
@@ -257,7 +257,7 @@ fn name(name: &str) -> Result<String, InspectError> {
     Ok(name.to_owned())
 }
 
-/// The functions of every exported interface, and of the component itself.
+/// Functions of all exported interfaces and of the component itself.
 fn exported(
     types: &Types,
     names: &[String],
@@ -291,7 +291,7 @@ fn exported(
     Ok(functions)
 }
 
-/// What toolchains of interpreters leave exported: the function by which their own build step starts the interpreter
+/// Rejects exports left by interpreters' toolchains: the function with which the build step starts the interpreter
 /// (componentize-qjs: `init` with the script, componentize-py: `exports#init`).
 fn by_an_author(path: &ExportPath, function: Function) -> Result<Function, ShapeError> {
     let params: Vec<&str> = function.params.iter().map(|param| param.name.as_str()).collect();
@@ -305,7 +305,7 @@ fn by_an_author(path: &ExportPath, function: Function) -> Result<Function, Shape
 }
 
 fn read(types: TypesRef<'_>, name: &str, id: ComponentFuncTypeId) -> Result<Function, ShapeError> {
-    // A resource's constructor, methods and static functions carry their kind in brackets.
+    // Names of a resource's constructor, methods and static functions begin with a bracket.
     if name.starts_with('[') {
         return Err(ShapeError::Resource);
     }
@@ -313,7 +313,7 @@ fn read(types: TypesRef<'_>, name: &str, id: ComponentFuncTypeId) -> Result<Func
     Function::read(types, &types[id])
 }
 
-/// An interface of which nothing but the types of values is used: there is nothing in it to provide.
+/// Whether an imported interface has value types only, so that there is nothing to provide.
 fn is_types_alone(types: TypesRef<'_>, import: &str) -> bool {
     let Some(item) = types.component_item_for_import(import) else { return false };
     let ComponentEntityType::Instance(id) = item.ty else { return false };
@@ -328,13 +328,13 @@ fn instance<'a>(types: &'a TypesRef<'_>, id: ComponentInstanceTypeId) -> &'a Com
     &types[id]
 }
 
-/// Exports with a meaning of their own, which are no tools.
+/// Whether an export has a meaning of its own and is not a tool.
 fn is_known(interface: &str) -> bool {
     let name = interface.split('@').next().unwrap_or(interface);
     matches!(name, "wasi:cli/run" | "wasi:http/incoming-handler") || name.starts_with("toolgate:plugin/")
 }
 
-/// What a component with this export is made for, if not for calls of its functions.
+/// Purpose of a component with this export, if it is not a library of functions.
 fn program(interface: &str) -> Option<&'static str> {
     match interface.split('@').next().unwrap_or(interface) {
         "wasi:cli/run" => Some("a command (it exports wasi:cli/run)"),
@@ -345,7 +345,7 @@ fn program(interface: &str) -> Option<&'static str> {
     }
 }
 
-/// Says what to do where the engine's own words do not.
+/// Adds a remedy to the engine's message where it has none.
 fn explain(message: &str) -> String {
     let message = printable(message, 300);
     if message.contains("async") || message.contains("stream") || message.contains("future") {

@@ -1,4 +1,4 @@
-//! What is accepted, what is refused and by which name, and that each switched-off part of WebAssembly is.
+//! Accepted and refused components, with each refusal's name, and every WebAssembly feature that is switched off.
 
 use toolgate_policy::Capability;
 
@@ -12,7 +12,7 @@ fn refusal(text: &str) -> String {
     look(text).unwrap_err().to_string()
 }
 
-/// A component with one core function lifted as `f`, with more in its module.
+/// A component with one core function lifted as `f`, and `module` in its core module.
 fn component(module: &str) -> String {
     format!(
         r#"(component

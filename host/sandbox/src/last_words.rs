@@ -1,5 +1,5 @@
-//! What a plugin wrote last before it crashed: the one line of it that says why, made fit for whoever called. It is a stranger's
-//! text: without secrets, escaped, bounded.
+//! Last output of a plugin before it crashed: the line that gives the reason, sanitised for the caller. The text is
+//! untrusted: secrets are removed, it is escaped and bounded.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use toolgate_policy::redact::printable;
 use crate::imports::host_calls::Powers;
 use crate::imports::output::Kept;
 
-/// The line that says why a program gave up: in most languages the last that is neither part of a stack trace nor a hint.
+/// Finds the line with the reason: in most languages the last that is neither part of a stack trace nor a hint.
 pub(super) fn find(text: &str) -> &str {
-    // Go writes the reason first, and then what each goroutine did.
+    // Go prints the reason first, then the stack of each goroutine.
     let says_first = |line: &&str| line.starts_with("panic: ") || line.starts_with("fatal error: ");
-    // Rust ends a panic with a hint for its author. Traces are set in.
+    // Rust ends a panic with a hint for its author. Stack traces are indented.
     let is_word = |line: &&str| !line.trim().is_empty() && !line.starts_with("note: ");
     let is_set_in = |line: &&str| line.starts_with([' ', '\t']);
     let words = || text.lines().rev().filter(is_word);
@@ -23,11 +23,11 @@ pub(super) fn find(text: &str) -> &str {
     text.lines().rev().find(says_first).or_else(last).unwrap_or_default()
 }
 
-/// Adds it to what the caller is told of a crash. `powers`: what the plugin has, if the caller is to be told.
+/// Appends the reason to the fault of a crash. `powers`: the plugin's, or `None` if the caller must not see it.
 pub(super) fn add(outcome: Outcome, written: &Kept, powers: Option<&Powers>) -> Outcome {
     let (Outcome::Fault(fault), Some(powers)) = (&outcome, powers) else { return outcome };
     let is_crash = matches!(fault.kind(), FaultKind::Trap | FaultKind::Exit);
-    // What was dropped was the last, and the end of what was kept may be half a secret.
+    // Dropped output is the last part; and the captured part may then end with half a secret.
     if !is_crash || written.dropped_bytes > 0 {
         return outcome;
     }
@@ -35,7 +35,7 @@ pub(super) fn add(outcome: Outcome, written: &Kept, powers: Option<&Powers>) -> 
     if words.is_empty() { outcome } else { Outcome::Fault(fault.clone().telling(&words)) }
 }
 
-/// All of it is searched for secrets, since one may be written over several lines.
+/// Removes secrets from the whole text, since one may span several lines.
 fn clean(text: &str, links: &[Arc<RuleClient>]) -> String {
     let text = links.iter().fold(text.to_owned(), |text, link| link.without_secret(text));
     printable(find(&text).trim(), CRASH_CHARS_MAX)

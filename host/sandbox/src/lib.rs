@@ -1,5 +1,5 @@
-//! Where guest code runs, and nowhere else: [`Sandbox::call`] takes a permit, makes a fresh store, enters the guest on
-//! threads of its own, and ends it when a limit, the deadline or the caller says so. Who may call is not decided here.
+//! Runs guest code. [`Sandbox::call`] takes a permit, creates a fresh store, and enters the guest on separate threads,
+//! until it returns, or a limit, the deadline or the caller ends it. Access control is not done here.
 
 // A number that another type cannot hold is not cut short unseen.
 #![warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
@@ -53,8 +53,7 @@ use linker::Linkers;
 use store::{Run, answer, show};
 use toolgate_base::interrupt::Interrupt;
 
-/// Everything that sandboxes share: the engine, its linkers, the compiler's cache, the guests' threads, the memory that
-/// all calls may hold together, the way out, the plugins' stores.
+/// State shared by all sandboxes: compiler and cache, linkers, guest threads, memory budget, egress, plugins' stores.
 pub struct Sandbox {
     compiler: Compiler,
     linkers: Linkers,
@@ -64,27 +63,27 @@ pub struct Sandbox {
     stores: Stores,
 }
 
-/// What a call brings besides its permit and arguments.
+/// Context of a call, besides its permit and arguments.
 pub struct Call<S> {
-    /// When it must have ended.
+    /// Time by which the call must have ended.
     pub deadline: Instant,
-    /// What ends it earlier.
+    /// Signal that ends it earlier.
     pub interrupt: Interrupt,
-    /// Its way to its caller.
+    /// Channel to the caller.
     pub relay: Relay,
-    /// Where it notes what it does.
+    /// Record of what it does.
     pub notes: CallTrace,
-    /// Whether its caller is told what the plugin wrote last, if it crashes.
+    /// Whether the caller is shown the plugin's last output if it crashes.
     pub tells_crash: bool,
-    /// Its place among calls, given back when its store is gone.
+    /// Admission of the call, released after its store is dropped.
     pub slot: S,
 }
 
 impl Sandbox {
-    /// Starts the threads that guests run on. `memory_bytes_max` is what all calls may hold together.
+    /// Starts the guest threads. `memory_bytes_max` bounds the memory of all calls together.
     ///
     /// # Errors
-    /// When the threads cannot be started.
+    /// The threads cannot be started.
     pub fn new(
         compiler: Compiler,
         stores: Stores,
@@ -103,7 +102,7 @@ impl Sandbox {
         })
     }
 
-    /// Runs one function in a fresh store. The outcome is told as soon as it is known; the store is torn down after.
+    /// Runs one function in a fresh store. The outcome is returned as soon as it is known; the store is dropped after.
     pub async fn call<S: Send + 'static>(
         &self,
         permit: &Permit,
@@ -126,7 +125,7 @@ impl Sandbox {
         }
     }
 
-    /// Begins a call on the guests' threads.
+    /// Starts a call on the guest threads.
     fn here<S: Send + 'static>(
         &self,
         here: &Arc<InProcessModule>,
@@ -150,14 +149,14 @@ impl Sandbox {
             let ended = run.finish(args, &interrupt).await;
             notes.used(ended.fuel, ended.memory_peak_bytes);
             show(&export, &ended.written);
-            // In this order also where the call is abandoned: by a caller that has its answer, as a rule.
+            // Dropped in this order, also if the task is abandoned, as usually once the caller has its answer.
             let rest = (ended.store, slot);
             let outcome = answer(&export, ended.came, &account);
             let outcome = last_words::add(outcome, &ended.written, tells.as_deref());
-            // Nobody may be listening any more; the record has its own end. The store is torn down after the answer.
+            // The receiver may be gone; the record ends on its own. The store is dropped after the answer.
             drop(tell.send(outcome));
             if export.pace().is_slow() {
-                // That of a hog takes milliseconds, so it has a turn of its own.
+                // Dropping a large store takes milliseconds, so it gets a turn of its own.
                 tokio::task::yield_now().await;
             }
             drop(rest);
@@ -165,7 +164,7 @@ impl Sandbox {
         Ok((told, Some(task)))
     }
 
-    /// Begins a call in the plugin's worker. All the memory that it may come to hold is taken from the budget at once.
+    /// Starts a call in the plugin's worker. Its maximum memory is taken from the budget in advance.
     fn apart<S: Send + 'static>(
         &self,
         apart: &WorkerModule,
@@ -204,34 +203,34 @@ impl Sandbox {
         Ok((told, None))
     }
 
-    /// From now on `listener` is told of plugins that take long to compile.
+    /// Sets the listener for plugins that take long to compile.
     pub fn tell_compiling(&self, listener: CompileProgress) {
         self.compiler.tell(listener);
     }
 
-    /// Takes memory of the host for a call's arguments from what all calls may hold together; few bytes are not counted.
+    /// Takes memory for a call's arguments from the budget of all calls; small amounts are not counted.
     pub fn hold(&self, bytes: u64) -> Option<Hold> {
         let counted = if bytes > UNCOUNTED_VALUES_BYTES { bytes } else { 0 };
         MemoryAccount::new(&self.budget, 0).hold_beside(counted).ok()
     }
 
-    /// Where an allowed request would connect to, or a sentence that says why nowhere.
+    /// Addresses that an allowed request would connect to, or the reason that there are none.
     pub async fn resolve(&self, pass: &Pass) -> Result<Vec<SocketAddr>, String> {
         self.egress.resolve(pass).await.map_err(|error| error.to_string())
     }
 
-    /// The addresses of this machine's interfaces; nothing if the system does not tell.
+    /// Addresses of this machine's interfaces; `None` if the system cannot list them.
     pub fn own_addresses(&self) -> Option<Arc<[IpAddr]>> {
         self.egress.own_addresses()
     }
 
-    /// Waits for a call from a thread that may wait, and be it one that drives others.
+    /// Blocks on a call from a thread that may block, even one that drives a runtime.
     pub fn wait_for<T: Send>(&self, call: impl Future<Output = T> + Send) -> Result<T, String> {
         self.guests.wait_for(call).ok_or_else(|| "the sandbox panicked".to_owned())
     }
 
-    /// Waits for the guest's own end, and a little longer than its deadline: a guest that is stuck in the host is left
-    /// behind, and its place stays taken until it lets go.
+    /// Waits for the guest to end, until slightly after its deadline. A guest that is blocked in the host is then
+    /// abandoned, and its admission stays taken until it returns.
     async fn wait(
         &self,
         told: oneshot::Receiver<Outcome>,

@@ -1,30 +1,30 @@
-//! When a call's answer is lifted: after its function has returned, or from its beginning on if it may answer earlier. What
-//! runs in the guest before that are its allocations for the arguments, of which the fewest that there can be are known.
+//! Time at which a call's result is lifted: after its function returns, or at any time from its start if it may return
+//! early. Before that the guest only runs allocations for the arguments, of which the minimum number is known.
 
-/// How far a call is.
+/// Progress of a call.
 #[derive(Default)]
 pub(crate) struct Lifting {
-    /// Host calls that the guest is in: what is entered from there is an allocation for their results.
+    /// Nested host calls: entries into the guest from there are allocations for their results.
     host_calls: u32,
-    /// Entries that are allocations for the arguments, before the function's own; nothing where no answer is waited for.
+    /// Entries left for allocations of arguments, before the function's own; `None` unless a result is awaited.
     allocations: Option<u64>,
-    /// The function may answer before it returns.
+    /// Whether the function may return its result before it ends.
     early: bool,
 }
 
 impl Lifting {
-    /// The function is called now, with so many allocations before it at the least.
+    /// Starts the function's call, preceded by at least this many allocations.
     pub(crate) fn begin(&mut self, allocations: u64, early: bool) {
         (self.allocations, self.early) = (Some(allocations), early);
     }
 
-    /// The guest calls the host, or the host goes back to it.
+    /// Notes that the guest calls the host, or that the host returns to it.
     pub(crate) fn crossed(&mut self, entering: bool) {
         self.host_calls =
             if entering { self.host_calls.saturating_add(1) } else { self.host_calls.saturating_sub(1) };
     }
 
-    /// The host entered the guest, or came back from there: whether from now on there may be an answer. Said once.
+    /// Notes an entry into the guest or a return from it. `true` once: when a result may follow from now on.
     pub(crate) fn is_due(&mut self, entering: bool) -> bool {
         if entering != self.early || self.host_calls > 0 {
             return false;
@@ -51,7 +51,7 @@ mod tests {
     fn the_answer_is_due_after_the_allocations_and_once() {
         let mut lifting = Lifting::default();
         assert!(!lifting.is_due(false), "what runs when a guest is made gives no answer");
-        // Entered, returned, and so on: two allocations, the function, and what it does after its answer.
+        // Alternating entries and returns: two allocations, the function, and its work after the result.
         let hooks = [true, false].into_iter().cycle().take(8);
         for (early, due_at) in [(false, 5), (true, 4)] {
             lifting.begin(2, early);

@@ -1,4 +1,4 @@
-//! Linkers: one for each engine and set of words that need a grant, kept, because plugins of one set import the same.
+//! Linkers: one for each engine and set of capabilities, shared by all plugins with the same set.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,17 +10,16 @@ use wasmtime::component::Linker;
 
 use crate::imports::{Ctx, link};
 
-/// The linkers made so far.
+/// Cache of linkers.
 #[derive(Default)]
 pub(super) struct Linkers {
     made: Mutex<BTreeMap<Wanted, Arc<Linker<Ctx>>>>,
 }
 
-/// For which engine, and with which words.
 type Wanted = (EngineKind, BTreeSet<Capability>);
 
 impl Linkers {
-    /// The linker that provides, of the words that need a grant, exactly `words`.
+    /// Returns the linker that provides exactly `words` of the capabilities that need a grant.
     pub(super) fn for_words(
         &self,
         engine: &Engine,

@@ -1,5 +1,5 @@
-//! The guest's own memory: all memories and tables of a call, and room in the host for what it says. A refused growth is noted,
-//! so that a trap after it is that limit's fault and not a riddle.
+//! Memory of the guest: all memories and tables of a call, and host memory for data that it passes. A refused growth is
+//! noted, so that a trap that follows is attributed to that limit.
 
 use toolgate_policy::limits::load::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLES_MAX};
 use wasmtime::ResourceLimiter;
@@ -7,19 +7,19 @@ use wasmtime::ResourceLimiter;
 pub(crate) use toolgate_base::meter::account::Refused;
 use toolgate_base::meter::account::{Hold, MemoryAccount};
 
-/// The memory of one call. Gives back what it took when dropped.
+/// Memory of one call; released on drop.
 pub(crate) struct Memory {
     account: MemoryAccount,
     bytes: u64,
     refused: Option<Refused>,
-    /// Room in the host, and whether it is less than was asked for.
+    /// Host memory reserved, and whether it is less than requested.
     room: u64,
     is_cramped: bool,
-    /// The stacks beside the first.
+    /// Stacks beyond the first.
     stacks: Vec<Hold>,
 }
 
-/// What an element of a table takes in the host.
+/// Bytes of host memory per table element.
 const TABLE_ELEMENT_BYTES: u64 = 16;
 
 impl Memory {
@@ -27,8 +27,7 @@ impl Memory {
         Self { account, bytes: 0, refused: None, room: 0, is_cramped: false, stacks: Vec::new() }
     }
 
-    /// Takes room in the host for what the guest says, up to so many bytes in all: fewer where all calls together leave
-    /// fewer. Says how many there are.
+    /// Reserves host memory for data that the guest passes, at most `bytes` in total, and returns the total.
     pub(crate) fn make_room(&mut self, bytes: u64) -> u64 {
         let missing = bytes.saturating_sub(self.room);
         let took = self.account.budget().take_some(missing);
@@ -37,7 +36,7 @@ impl Memory {
         self.room
     }
 
-    /// Takes a stack of so many bytes. It counts until the call has ended.
+    /// Reserves a stack of this many bytes until the call has ended.
     ///
     /// # Errors
     /// [`Refused::Budget`].
@@ -46,12 +45,12 @@ impl Memory {
         Ok(())
     }
 
-    /// Whether there is less room in the host than a call has as a rule.
+    /// Whether less host memory is reserved than requested.
     pub(crate) fn is_cramped(&self) -> bool {
         self.is_cramped
     }
 
-    /// What a growth met, if one was refused.
+    /// Limit that refused a growth, if any.
     pub(crate) fn refused(&self) -> Option<Refused> {
         self.refused
     }
@@ -81,7 +80,7 @@ impl ResourceLimiter for Memory {
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        // A slot of the pool is as large as the limit can be, so that only a module's own maximum is met here.
+        // A pool slot is as large as the maximum limit, so only a module's own maximum is reached here.
         tracing::debug!(%error, "a memory did not grow");
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! Makes a cleared plugin ready to be called: compiled, compared with what was inspected, linked with what it was granted,
-//! its folders open, its prototypes made. All that can fail fails here, before anybody calls.
+//! Prepares a cleared plugin: compiles it, compares it with what was inspected, links its grants, opens its folders and
+//! builds its prototypes. All that can fail fails here, before the first call.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,34 +28,34 @@ use super::linker::Linkers;
 use crate::imports::host_calls::Powers;
 use crate::imports::{CallPrototype, Ctx, files};
 
-/// Why a cleared plugin cannot be made ready.
+/// Reason that a cleared plugin cannot be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// The clearance is for other bytes.
     #[error("prepare it: the clearance is for {0}")]
     OtherBytes(Digest),
-    /// The clearance is for another plugin, whose store and secrets these are not.
+    /// The clearance is for another plugin, which does not own this store and these secrets.
     #[error("prepare it: the clearance is for the plugin {cleared}, and this is {wanted}")]
     OtherPlugin {
-        /// For which it is.
+        /// Plugin of the clearance.
         cleared: String,
-        /// Which is to be made ready.
+        /// Plugin to prepare.
         wanted: String,
     },
-    /// It could not be compiled.
+    /// Compilation failed.
     #[error(transparent)]
     Compile(#[from] CompileError),
     /// The compiled form does not have the types that were inspected.
     #[error("prepare it: the compiled form of {0} is not of the type that was inspected")]
     OtherTypes(ExportPath),
-    /// It wants more from the start than its calls may have.
+    /// Its initial memory exceeds the limit of its calls.
     #[error(
         "prepare it: it needs {needs} bytes of memory to start, memory_bytes_max is {has}; raise it in its [plugin.limits]"
     )]
     Memory {
-        /// What it needs.
+        /// Bytes needed.
         needs: u64,
-        /// What it has.
+        /// Bytes allowed.
         has: u64,
     },
     /// The imports do not fit what is provided.
@@ -67,7 +67,7 @@ pub enum PrepareError {
     /// Its store cannot be opened.
     #[error(transparent)]
     Store(#[from] keyvalue::KeyvalueOpenError),
-    /// Its worker cannot be started, or its walls cannot be built.
+    /// Its worker cannot be started or confined.
     #[error("isolate it: {0}")]
     Worker(String),
     /// A rule for outbound HTTP cannot be set up.
@@ -76,10 +76,7 @@ pub enum PrepareError {
 }
 
 impl Sandbox {
-    /// Makes a plugin ready.
-    ///
-    /// # Errors
-    /// [`PrepareError`].
+    /// Prepares a plugin.
     pub fn prepare(
         &self,
         clearance: &Clearance,
@@ -121,7 +118,7 @@ impl Sandbox {
         exports(&component, clearance.limits(), of, places, wanted)
     }
 
-    /// A worker that has this component and shows that its walls stand.
+    /// Starts a worker with this component, which proves that its confinement works.
     fn isolate(
         &self,
         clearance: &Clearance,
@@ -169,7 +166,7 @@ impl Sandbox {
     }
 }
 
-/// Linked with what it imports and what it is granted, and ready to be instantiated.
+/// Links a component with its imports and grants, ready to be instantiated.
 pub(super) fn linked(
     linkers: &Linkers,
     engine: &Engine,
@@ -184,8 +181,8 @@ pub(super) fn linked(
     Ok(pre)
 }
 
-/// The functions that are wanted, each compared with what was inspected. The places: as [`Given`] names them. `of`: the digest of the
-/// bytes, and what the plugin's grants amount to.
+/// Builds the wanted exports, each compared with what was inspected. `places` is in the order of [`Given`]; `of` is the
+/// digest of the bytes and the effects of the plugin's grants.
 pub(super) fn exports(
     component: &Component,
     limits: &CallLimits,
@@ -221,7 +218,7 @@ pub(super) fn exports(
     (0..).zip(wanted).map(export).collect()
 }
 
-/// What the compiled form exports there.
+/// Finds the shape and index of an export in the compiled form.
 pub(super) fn exported(
     component: &Component,
     path: &ExportPath,
@@ -234,8 +231,7 @@ pub(super) fn exported(
     Some((compiled::function(item), index))
 }
 
-/// Which of the words that need a grant its imports mean. What is linked is what is imported, and clearing has seen to it
-/// that each of them is granted.
+/// Capabilities that its imports need. What is imported is linked; clearance has checked that each is granted.
 fn linked_words(component: &Component, engine: &Engine) -> BTreeSet<Capability> {
     let meant = |interface: String| {
         let has = |word: &Capability| {
@@ -246,7 +242,7 @@ fn linked_words(component: &Component, engine: &Engine) -> BTreeSet<Capability> 
     imports(component, engine).filter_map(meant).collect()
 }
 
-/// The interfaces it imports, without their versions.
+/// Interfaces that it imports, without versions.
 fn imports(component: &Component, engine: &Engine) -> impl Iterator<Item = String> {
     let ty = component.component_type();
     let names: Vec<String> =
@@ -254,7 +250,7 @@ fn imports(component: &Component, engine: &Engine) -> impl Iterator<Item = Strin
     names.into_iter()
 }
 
-/// What it declares must fit before anybody waits for it.
+/// Checks its declared memory before the first call.
 fn check_memory(component: &Component, limits: &CallLimits) -> Result<(), PrepareError> {
     const PAGE_BYTES: u64 = 64 << 10;
     let has = limits.get(CallLimit::Memory);

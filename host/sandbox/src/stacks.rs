@@ -1,7 +1,7 @@
-//! The stacks that one call holds. On the asynchronous engine every component instance that waits in a synchronous call
-//! keeps a stack of the pool until the wait is over, and others of the same call run meanwhile on stacks of their own.
+//! Stacks held by one call. On the asynchronous engine, each component instance that waits in a synchronous call keeps
+//! a stack of the pool until it resumes. Others of the same call run meanwhile on stacks of their own.
 
-/// The stacks on which a guest runs or waits, told apart by where each was first entered.
+/// Stacks on which a guest runs or waits, identified by the address of its first entry.
 pub(crate) struct Stacks {
     max: usize,
     held: Vec<Held>,
@@ -10,31 +10,29 @@ pub(crate) struct Stacks {
 
 /// A stack with guest code on it.
 struct Held {
-    /// An address on it: where the guest was first entered.
+    /// Address on the stack of the first entry into the guest.
     top: usize,
-    /// Entries into the guest that have not returned. The second is an allocation for a result of the host, or the like.
+    /// Entries into the guest that have not returned; nested ones are allocations for results of the host and the like.
     entries: u32,
 }
 
-/// One stack more than the limit.
+/// Limit on stacks exceeded.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
-/// Two entries that lie closer together than this are on one stack: a guest has half of it, and no stack is smaller than twice
-/// as much.
+/// Entries closer together than this are on one stack: a guest has half of it, and stacks are at least twice as large.
 const ONE_STACK_BYTES: usize = 1 << 20;
 
 impl Stacks {
-    /// For a call that may hold so many.
+    /// Creates the count for a call that may hold `max` stacks.
     pub(crate) fn new(max: u64) -> Self {
         Self { max: usize::try_from(max).unwrap_or(usize::MAX), held: Vec::new(), peak: 0 }
     }
 
-    /// The guest is entered, at this address of a stack. Says how many stacks the call holds now if it never held as many
-    /// before, else zero.
+    /// Notes an entry into the guest at this stack address. Returns the number of stacks if it is a new peak, else 0.
     ///
     /// # Errors
-    /// [`Full`] when that is one stack too many.
+    /// [`Full`] if that is one stack too many.
     pub(crate) fn entered(&mut self, at: usize) -> Result<usize, Full> {
         if let Some(held) = self.at(at) {
             held.entries = held.entries.saturating_add(1);
@@ -49,7 +47,7 @@ impl Stacks {
         Ok(if is_peak { self.peak } else { 0 })
     }
 
-    /// The guest has returned to where it was entered.
+    /// Notes the guest's return to the address of an entry.
     pub(crate) fn returned(&mut self, at: usize) {
         if let Some(held) = self.at(at) {
             held.entries = held.entries.saturating_sub(1);
@@ -57,7 +55,7 @@ impl Stacks {
         self.held.retain(|held| held.entries > 0);
     }
 
-    /// The most that were held at once.
+    /// Peak of stacks held at once.
     #[cfg(test)]
     pub(crate) fn peak(&self) -> usize {
         self.peak

@@ -1,4 +1,4 @@
-//! One store for one call: made, bounded, entered, ended. Nothing of it is used twice.
+//! One store per call: created, bounded, entered, ended. No part of it is reused.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use crate::memory::Memory;
 use crate::stacks::{Full, Stacks};
 use toolgate_base::interrupt::Interrupt;
 
-/// A call that is about to enter its guest.
+/// Call that is ready to enter its guest.
 pub(super) struct Run {
     export: Arc<Export>,
     here: Arc<InProcessModule>,
@@ -37,22 +37,22 @@ pub(super) struct Run {
     relay: Relay,
 }
 
-/// How it ended, and the store that is left to tear down.
+/// End of a call, and the store to drop.
 pub(super) struct GuestRunEnd {
     pub(super) came: GuestResult,
     /// Fuel used.
     pub(super) fuel: u64,
-    /// The most memory that was held at once.
+    /// Peak of memory held, in bytes.
     pub(super) memory_peak_bytes: u64,
     pub(super) written: Kept,
     pub(super) store: Store<Ctx>,
 }
 
 impl Run {
-    /// Makes the store and sets its bounds.
+    /// Creates the store and sets its limits.
     ///
     /// # Errors
-    /// Only when the engine was made without what is set here.
+    /// The engine was created without a feature that is used here.
     pub(super) fn new(
         export: Arc<Export>,
         here: Arc<InProcessModule>,
@@ -76,7 +76,7 @@ impl Run {
         Ok(Self { export, here, store, meter, relay })
     }
 
-    /// Enters the guest and stays with it until it answers or is ended.
+    /// Runs the guest until it returns or is ended.
     pub(super) async fn finish(mut self, args: Vec<Val>, interrupt: &Interrupt) -> GuestRunEnd {
         let deadline = self.meter.deadline();
         let ended = tokio::select! {
@@ -109,8 +109,7 @@ impl Run {
 }
 
 impl Run {
-    /// Waits until nobody waits for the call any more. A plugin that looks whether it was cancelled has a moment to end by
-    /// itself.
+    /// Waits until the call is cancelled. A plugin that checks for cancellation gets a grace period to end on its own.
     fn given_up(&self, interrupt: &Interrupt) -> impl Future<Output = Fault> + use<> {
         let (relay, interrupt) = (self.relay.clone(), interrupt.clone());
         let moment = self.export.moment_after_cancel();
@@ -123,18 +122,18 @@ impl Run {
     }
 }
 
-/// Shows the operator what a guest wrote.
+/// Logs a guest's output for the operator.
 pub(super) fn show(export: &Export, written: &Kept) {
     let text = String::from_utf8_lossy(&written.text);
     if !text.is_empty() {
-        // Marked line by line, so that none can pass for one of the host's.
+        // Prefixed line by line, so that none can be mistaken for a line of the host's.
         let shown = printable_lines(&text, LOG_LINE_CHARS_MAX).replace('\n', "\n    | ");
         let (tool, dropped) = (export.tool(), written.dropped_bytes);
         tracing::info!(target: "toolgate::guest", "{tool} wrote (then {dropped} bytes that were dropped):\n    | {shown}");
     }
 }
 
-/// Instantiates and calls: from here on the guest's code runs.
+/// Instantiates the component and calls the function: guest code runs from here on.
 async fn enter(
     store: &mut Store<Ctx>,
     here: &InProcessModule,
@@ -146,7 +145,7 @@ async fn enter(
         .get_func(&mut *store, export.index())
         .ok_or_else(|| wasmtime::format_err!("the component does not export {}", export.path()))?;
     let mut results = vec![Val::Bool(false); usize::from(export.function().result.is_some())];
-    // On the asynchronous engine a function may answer before it returns.
+    // On the asynchronous engine a function may return its result before it ends.
     let early = here.kind == EngineKind::Async;
     let ctx = store.data_mut();
     ctx.ratio = export.ratio();
@@ -161,7 +160,7 @@ async fn enter(
     }
 }
 
-/// What a guest allocates at the least for an argument before its function begins: once for each string and each list.
+/// Minimum number of allocations in a guest for an argument before its function begins: one per string and list.
 fn allocations(arg: &Val) -> u64 {
     let inside = |val: &Option<Box<Val>>| val.as_deref().map_or(0, allocations);
     match arg {
@@ -174,8 +173,8 @@ fn allocations(arg: &Val) -> u64 {
     }
 }
 
-/// Looks at the meter whenever the guest enters or leaves the host, and makes room for an answer when there may be one.
-/// (Setting fuel here would restart the yields, and a loop over a cheap import would never give way.)
+/// Checks the meter whenever the guest enters or leaves the host, and reserves memory for the result when one may
+/// follow. (Setting fuel here would restart the yield interval, and a loop over a cheap import would never yield.)
 fn crossing(mut store: StoreContextMut<'_, Ctx>, hook: CallHook) -> wasmtime::Result<()> {
     let entering = match hook {
         CallHook::CallingHost => true,
@@ -197,7 +196,7 @@ fn crossing(mut store: StoreContextMut<'_, Ctx>, hook: CallHook) -> wasmtime::Re
     Ok(store.data().meter.crossed(entering, left)?)
 }
 
-/// Counts the stacks of a call. This runs on the stack on which the guest is entered, or was.
+/// Counts the stacks of a call. Must run on the stack on which the guest is entered or returns.
 fn stacks(ctx: &mut Ctx, is_entered: bool) -> Result<(), StopError> {
     let Some(stacks) = &mut ctx.stacks else { return Ok(()) };
     let here = 0u8;
@@ -207,14 +206,14 @@ fn stacks(ctx: &mut Ctx, is_entered: bool) -> Result<(), StopError> {
         return Ok(());
     }
     match stacks.entered(at) {
-        // The first is of the room that every call has.
+        // Every call has memory for its first stack.
         Ok(held) if held > 1 => Ok(ctx.memory.hold_stack(STACK_BYTES)?),
         Ok(_) => Ok(()),
         Err(Full) => Err(StopError::Limit(CallLimit::Stacks)),
     }
 }
 
-/// Turns what a guest gave back into an answer, whose memory counts for as long as it is there.
+/// Converts a guest's result into an answer, whose memory counts for as long as it exists.
 pub(super) fn answer(export: &Export, came: GuestResult, account: &MemoryAccount) -> Outcome {
     let bytes_max = export.limits().get(CallLimit::Output);
     let result = match came {

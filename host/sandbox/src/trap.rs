@@ -1,4 +1,4 @@
-//! What an error of the engine means, and whose fault it is. The only place that looks at its texts.
+//! Classifies engine errors: cause, and whose fault. The only code that looks at their texts.
 
 use toolgate_base::meter::StopError;
 use toolgate_base::outcome::{Fault, FaultKind};
@@ -8,19 +8,19 @@ use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 use crate::memory::Refused;
 
-/// What is known about a call when its guest stops with an error.
+/// Facts about a call whose guest stopped with an error.
 pub(super) struct Circumstances<'a> {
-    /// The values of its limits.
+    /// Values of its limits.
     pub(super) limit: &'a dyn Fn(CallLimit) -> u64,
-    /// What a growth of memory met.
+    /// Reason that a growth of memory was refused.
     pub(super) refused: Option<Refused>,
-    /// Whether all calls together left the host less room for what it says than it has as a rule.
+    /// Whether the shared budget left the host less memory for the guest's data than usual.
     pub(super) is_cramped: bool,
-    /// The last of what the guest wrote, which may say why it gave up.
+    /// End of the guest's output, which may give the reason.
     pub(super) last_words: &'a str,
 }
 
-/// Names what happened.
+/// Classifies an error.
 pub(super) fn fault(error: &wasmtime::Error, known: &Circumstances<'_>) -> Fault {
     let limit = |which: CallLimit| Fault::limit(which, (known.limit)(which));
     if let Some(stop) = error.downcast_ref::<StopError>() {
@@ -62,7 +62,7 @@ pub(super) fn fault(error: &wasmtime::Error, known: &Circumstances<'_>) -> Fault
     untyped(&format!("{error:#}"), known.is_cramped, limit)
 }
 
-/// Errors that the engine gives no type. Each is recognised by its words, and each has a test that provokes it.
+/// Classifies errors that have no type by their messages; each has a test that provokes it.
 fn untyped(text: &str, is_cramped: bool, limit: impl Fn(CallLimit) -> Fault) -> Fault {
     if text.contains("fuel allocated for hostcalls has been exhausted") {
         if is_cramped {

@@ -1,5 +1,5 @@
-//! A process of ours that can be ended at any moment: started with nothing but its arguments, given its input, heard out
-//! up to a bound and a deadline. What it does inside is `child`'s. The one room that starts processes.
+//! Child processes that can be killed at any moment: started with nothing but their arguments, given input, and read up
+//! to a size and a deadline. Their code is in `child`. The only module that starts processes.
 
 pub(crate) mod confinement;
 pub(crate) mod handle;
@@ -16,51 +16,50 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// What a process is started for.
+/// Process to run.
 #[derive(Debug, Clone)]
 pub(crate) struct ProcessSpec<'a> {
-    /// What is started.
+    /// Executable.
     pub(crate) program: &'a Path,
-    /// Its arguments.
     pub(crate) args: Vec<String>,
-    /// What it reads.
+    /// Bytes for stdin.
     pub(crate) input: &'a [u8],
-    /// How much it may write, in bytes.
+    /// Maximum bytes on stdout.
     pub(crate) output_bytes_max: u64,
-    /// How much is kept of what it complains, in bytes.
+    /// Bytes of stderr that are stored.
     pub(crate) words_bytes_max: u64,
-    /// How long it may take, by the clock.
+    /// Wall-clock limit.
     pub(crate) time: Duration,
 }
 
-/// What came of a process.
+/// Result of a process.
 #[derive(Debug)]
 pub(crate) struct ProcessExit {
-    /// How it ended.
+    /// Cause of its end.
     pub(crate) end: End,
-    /// What it wrote.
+    /// Bytes from stdout.
     pub(crate) output: Vec<u8>,
-    /// The beginning of what it complained.
+    /// Beginning of stderr.
     pub(crate) words: String,
 }
 
-/// How a process ended.
+/// Cause of a process's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// By itself, with this code.
+    /// It exited with this code.
     Code(i32),
-    /// By this signal, which was not ours.
+    /// It was killed by this signal, which we did not send.
     Signal(i32),
-    /// By us: its time was over.
+    /// We killed it at its time limit.
     Time,
-    /// By us: it wrote too much.
+    /// We killed it at its output limit.
     Output,
 }
 
-/// Runs a process to its end, and waits for that. No process is left when this returns, nor when its thread ends.
+/// Runs a process and waits for its end. No process is left when this returns, nor when its thread ends.
 ///
 /// # Errors
-/// When it cannot be started, or not be talked to.
+/// It cannot be started, or communication with it failed.
 pub(crate) fn run(task: &ProcessSpec<'_>) -> io::Result<ProcessExit> {
     let until = Instant::now() + task.time;
     #[expect(clippy::disallowed_methods, reason = "it is started with nothing, and gives up what it has")]
@@ -85,11 +84,11 @@ pub(crate) fn run(task: &ProcessSpec<'_>) -> io::Result<ProcessExit> {
     Ok(ProcessExit { end, output: talk.output.heard, words })
 }
 
-/// A process that does not outlive this.
+/// Child process that is killed on drop.
 struct ChildGuard(Child);
 
 impl ChildGuard {
-    /// Its end, which is near: it has closed what it writes to.
+    /// Waits for its exit, which is near, since it has closed its output pipes.
     fn end(&mut self, until: Instant) -> io::Result<End> {
         const A_MOMENT: Duration = Duration::from_millis(1);
         loop {
@@ -104,7 +103,7 @@ impl ChildGuard {
 
 impl Drop for ChildGuard {
     fn drop(&mut self) {
-        // Once it was waited for, its number may be another's.
+        // Once reaped, its process id may be reused.
         if matches!(self.0.try_wait(), Ok(None)) {
             if let Err(error) = kill_process_group(Pid::from_child(&self.0), Signal::KILL) {
                 tracing::warn!(%error, "a process of ours cannot be ended");
@@ -121,7 +120,7 @@ fn by_itself(status: ExitStatus) -> End {
     }
 }
 
-/// Both directions of a talk with a process, none of which waits for the other.
+/// Pipes of a process, served without blocking on any one.
 struct PipeIo<'a> {
     stdin: Option<ChildStdin>,
     input: &'a [u8],
@@ -129,7 +128,7 @@ struct PipeIo<'a> {
     words: CappedPipe<std::process::ChildStderr>,
 }
 
-/// What a process writes to.
+/// Output pipe of a process.
 struct CappedPipe<P> {
     pipe: Option<P>,
     heard: Vec<u8>,
@@ -150,7 +149,7 @@ impl<'a> PipeIo<'a> {
         Ok(talk)
     }
 
-    /// Talks until the process has said everything, or may say no more.
+    /// Exchanges data until both output pipes are closed, or a limit is reached.
     fn hold(&mut self, until: Instant) -> io::Result<Option<End>> {
         while self.output.pipe.is_some() || self.words.pipe.is_some() {
             let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
@@ -162,7 +161,7 @@ impl<'a> PipeIo<'a> {
             if self.output.listen()? {
                 return Ok(Some(End::Output));
             }
-            // What is too much to keep is heard all the same, so that it can go on.
+            // Excess stderr is still drained, so that the process is not blocked.
             if self.words.listen()? {
                 self.words.heard.truncate(usize::try_from(self.words.bytes_max).unwrap_or_default());
             }
@@ -170,7 +169,7 @@ impl<'a> PipeIo<'a> {
         Ok(None)
     }
 
-    /// Waits until something can be said or heard.
+    /// Waits until a pipe is ready.
     fn wait(&self, left: Duration) -> io::Result<()> {
         let mut ends = Vec::with_capacity(3);
         ends.extend(self.stdin.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::OUT)));
@@ -183,13 +182,13 @@ impl<'a> PipeIo<'a> {
         }
     }
 
-    /// Says what can be said now.
+    /// Writes what stdin accepts now.
     fn tell(&mut self) {
         let Some(stdin) = &mut self.stdin else { return };
         match stdin.write(self.input) {
             Ok(bytes) => self.input = self.input.get(bytes..).unwrap_or_default(),
             Err(error) if may_go_on(&error) => {}
-            // It has stopped listening; how it ends says why.
+            // It has closed stdin; its exit shows why.
             Err(_) => self.input = &[],
         }
         if self.input.is_empty() {
@@ -203,7 +202,7 @@ impl<P: Read> CappedPipe<P> {
         Self { pipe, heard: Vec::new(), bytes_max }
     }
 
-    /// Hears what can be heard now; says whether it is too much.
+    /// Reads what is available; returns whether it is too much.
     fn listen(&mut self) -> io::Result<bool> {
         const CHUNK_BYTES: u64 = 64 << 10;
         let Some(pipe) = &mut self.pipe else { return Ok(false) };

@@ -1,4 +1,4 @@
-//! The command line: one file a command. What is typed here is a contract; so are the exit codes.
+//! The command line: one file for each command. Arguments and exit codes are a stable contract.
 
 mod bundle;
 mod call;
@@ -83,12 +83,12 @@ enum Command {
     Bundle(bundle::Command),
     /// Print a completion script for a shell
     Completions {
-        /// For which shell
+        /// The shell
         shell: Shell,
     },
 }
 
-/// Where the configuration is.
+/// Path of the configuration.
 #[derive(clap::Args)]
 struct ConfigArg {
     /// The configuration file
@@ -96,7 +96,7 @@ struct ConfigArg {
     config: PathBuf,
 }
 
-/// Runs the command that was asked for.
+/// Runs the requested command.
 pub(crate) fn main() -> ExitCode {
     output::catch_panics();
     if let Err(error) = toolgate_sandbox::child::forbid_core_dumps() {

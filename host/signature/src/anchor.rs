@@ -1,4 +1,4 @@
-//! What a signer is known by, as trust.toml and the files that it names have it. A signature is checked against this and
+//! Trust anchors of signers, from trust.toml and the files that it names. Signatures are verified against these and
 //! nothing that came with the plugin.
 
 use toolgate_policy::load::identity::Identity;
@@ -9,7 +9,7 @@ use super::key::PublicKey;
 use super::keyless_signer::KeylessSigner;
 use super::minisign_key::MinisignKey;
 
-/// What tells, before anything is verified, whether a signature names a signer. Whoever makes a signature can copy it.
+/// Tells before verification whether a signature names a signer. Anybody can copy such a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignerHint {
     id: KeyId,
@@ -24,12 +24,12 @@ enum Named {
 }
 
 impl SignerHint {
-    /// The signer's identity in the policy.
+    /// The signer's id in the policy.
     pub fn id(&self) -> KeyId {
         self.id
     }
 
-    /// Whether a signature that makes this claim says that it is by this signer.
+    /// Whether a claim names this signer.
     pub fn is_named_by(&self, claim: &Claim) -> bool {
         match (&self.named, claim) {
             (Named::Key, Claim::Key(id)) => self.id == *id,
@@ -40,19 +40,19 @@ impl SignerHint {
     }
 }
 
-/// What a signer is known by.
+/// Trust anchor of a signer.
 #[derive(Clone)]
 pub enum Anchor {
-    /// A key, in whatever file it came.
+    /// A public key, from any file format.
     Key(PublicKey),
-    /// A key of minisign's, which has a number besides.
+    /// A minisign key with its key number.
     Minisign(MinisignKey),
-    /// An identity, and the root that vouches for who vouches for it.
+    /// An identity, and the trusted root for its certificates.
     Identity(KeylessSigner),
 }
 
 impl Anchor {
-    /// Its identity: what the policy knows the signer by.
+    /// The signer's id in the policy.
     pub fn id(&self) -> KeyId {
         match self {
             Self::Key(key) => key.id(),
@@ -61,7 +61,7 @@ impl Anchor {
         }
     }
 
-    /// The identity that an issuer vouches for, where it is one.
+    /// Certified identity, if the anchor is one.
     pub fn identity(&self) -> Option<&Identity> {
         match self {
             Self::Identity(signer) => Some(signer.identity()),
@@ -69,7 +69,7 @@ impl Anchor {
         }
     }
 
-    /// What tells whether a signature names this signer.
+    /// Hint for matching signatures before verification.
     pub fn hint(&self) -> SignerHint {
         let named = match self {
             Self::Key(_) => Named::Key,
@@ -79,7 +79,7 @@ impl Anchor {
         SignerHint { id: self.id(), named }
     }
 
-    /// Whether a signature that makes this claim says that it is by this signer.
+    /// Whether a claim names this signer.
     pub fn is_named_by(&self, claim: &Claim) -> bool {
         self.hint().is_named_by(claim)
     }

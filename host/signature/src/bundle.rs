@@ -1,6 +1,6 @@
-//! Sigstore bundles (v0.3), and those of them that are by a key that the operator keeps. Ours is the first reader: everything
-//! in the file must be known, single and canonical before the library sees it, so that no two readers can see two
-//! different bundles. Only white space is free.
+//! Sigstore bundles (v0.3), and verification of those by an operator's key. The strict parser here reads first: all
+//! members must be known, unique and canonical before the library parses the file, so that no two parsers see different
+//! bundles. Only white space is free.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,10 +20,10 @@ use super::keyless::Keyless;
 use super::sign::{BUNDLE_MEDIA_TYPE, PAYLOAD_TYPE, PREDICATE_TYPE};
 use super::{Signature, SignatureError, SignatureFile, unreadable};
 
-/// Reads a bundle of either kind: by a key, or by a certificate.
+/// Parses a bundle by a key or by a certificate.
 ///
 /// # Errors
-/// [`SignatureError::Unreadable`] for anything unknown, doubled or not canonical.
+/// [`SignatureError::Unreadable`] for anything unknown, duplicated or not canonical.
 pub(super) fn read(file: &SignatureFile) -> Result<Box<dyn Signature>, SignatureError> {
     let json = parse(file)?;
     if let Some(what) = other(&json) {
@@ -38,7 +38,7 @@ pub(super) fn read(file: &SignatureFile) -> Result<Box<dyn Signature>, Signature
     })
 }
 
-/// What a bundle is about, where that is not a plugin. Only this is read of it, and less strictly: it counts for nothing.
+/// Subject of a bundle that is not about a plugin. Parsed less strictly, since such a bundle counts for nothing.
 fn other(bundle: &Json) -> Option<String> {
     let named = |what: &str, wanted: &str, is: &str| {
         Some(format!("its `{what}` is not {wanted} but `{}`", printable(is, 200)))
@@ -62,7 +62,7 @@ fn other(bundle: &Json) -> Option<String> {
     }
 }
 
-/// A bundle by a key that could be read.
+/// A parsed bundle by a key.
 pub struct SignatureBundle {
     file: String,
     text: String,
@@ -71,10 +71,10 @@ pub struct SignatureBundle {
 }
 
 impl SignatureBundle {
-    /// Reads a bundle.
+    /// Parses a bundle.
     ///
     /// # Errors
-    /// [`SignatureError::Unreadable`] for anything unknown, doubled or not canonical.
+    /// [`SignatureError::Unreadable`] for anything unknown, duplicated or not canonical.
     fn of(file: &SignatureFile, json: &Json) -> Result<Self, SignatureError> {
         let (key, about) = read_bundle(json).map_err(|why| unreadable(file, why))?;
         let text = String::from_utf8_lossy(&file.bytes).into_owned();
@@ -102,8 +102,8 @@ impl Signature for SignatureBundle {
         }
         let bundle = sigstore_verify::types::Bundle::from_json(&self.text).map_err(|_| forged())?;
         let SignatureContent::DsseEnvelope(envelope) = &bundle.content else { return Err(forged()) };
-        // The library's own verifier wants a log entry or a timestamp as evidence of the time of signing. A key that the
-        // operator keeps has neither: its time is the trust policy's to judge, so the signature is checked by itself.
+        // The library's verifier requires a log entry or timestamp as evidence of the signing time. An operator's key
+        // has neither, and the trust policy judges its time, so only the signature is checked.
         let spki = DerPublicKey::from_bytes(key.spki());
         let signature = &envelope.signature.sig;
         verify_signature(&spki, &envelope.pae(), signature, SigningScheme::EcdsaP256Sha256)

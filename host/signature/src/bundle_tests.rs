@@ -1,4 +1,4 @@
-//! What counts as a signature: everything else, down to one bit, does not.
+//! Bundles that count as signatures; any other, even by one bit, does not.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -220,7 +220,7 @@ fn what_is_about_something_else_is_told_from_a_signature_that_is_not_as_it_shoul
     let about = |kind: &str| {
         let mut statement = case.statement();
         statement["predicateType"] = json!(kind);
-        // Of what is no signature of a plugin nothing else is held to our form.
+        // Our format applies to signatures of plugins only; the rest of this statement is arbitrary.
         statement["subject"] = json!([{ "digest": { "sha512": "00" } }, { "name": "b" }]);
         statement["predicate"] = json!({ "materials": [1, 2, { "any": "thing" }] });
         case.resigned(&statement)

@@ -1,5 +1,5 @@
-//! Chooses the signature files that are looked at, where more were found than are: first those that name a signer of the policy, each
-//! signer in its turn, so that neither strangers nor copies of one signer's hint take the place of another's signature.
+//! Chooses signature files to read if there are too many: first those that name a signer of the policy, with signers in
+//! turn. Strangers, and copies of one signer's hint, cannot displace another signer's signature.
 
 use std::collections::BTreeMap;
 
@@ -8,22 +8,22 @@ use toolgate_policy::limits::load::{ATTACHED_BYTES_MAX, ATTACHED_MAX};
 use super::anchor::SignerHint;
 use super::{SignatureFile, Unread, name, read};
 
-/// Who gave files their names.
+/// Authority over file names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileNaming {
-    /// A folder, where each name stands once: the name of a signer's own file cannot be had a second time.
+    /// A folder, where a name is unique: nobody can add a second file under a signer's own name.
     Unique,
-    /// Whoever attached them. The names say nothing.
+    /// Whoever attached the files. The names prove nothing.
     Free,
 }
 
-/// How early a file is looked at; the smallest first.
+/// Reading priority of a file; smallest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     says: Says,
-    /// It has a name that only one file of the signer's can have: false sorts first.
+    /// False if it has a name that only one file of its signer can have; false sorts first.
     other_name: bool,
-    /// How many files that name the same signer are before it.
+    /// Number of earlier files that name the same signer.
     turn: usize,
 }
 
@@ -34,7 +34,7 @@ enum Says {
     Nothing,
 }
 
-/// As many of the files as are looked at, in the order in which they came, and the others.
+/// Splits into the files to read, in their original order, and the others.
 pub fn choose(
     files: Vec<SignatureFile>,
     signers: &[SignerHint],
@@ -48,7 +48,7 @@ pub fn choose(
         .collect();
     ranked.sort_by_key(|(rank, place, _)| (*rank, *place));
     let mut beyond = ranked.split_off(ranked.len().min(ATTACHED_MAX));
-    // Of these the small ones first: whoever fills the bytes needs files that are smaller than a genuine signature.
+    // Small files come first here: using up the bytes takes files smaller than a genuine signature.
     ranked.sort_by_key(|(rank, place, file)| (rank.says, file.bytes.len(), *place));
     let mut bytes_left = ATTACHED_BYTES_MAX;
     let mut chosen = Vec::new();
@@ -91,7 +91,7 @@ fn rank(
     Rank { says: Says::Signer, other_name, turn }
 }
 
-/// So many of the things that are not read as are listed, and how many more there are.
+/// Truncates skipped files to the number that is listed, and appends the count of the others.
 pub fn listed(mut unread: Vec<Unread>, not_seen: usize, component: &str) -> Vec<Unread> {
     let more = unread.len().saturating_sub(ATTACHED_MAX) + not_seen;
     unread.truncate(ATTACHED_MAX);

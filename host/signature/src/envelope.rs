@@ -1,5 +1,4 @@
-//! The statement about a plugin in its DSSE envelope, and the strict reading of bundles: everything must be known, single and
-//! canonical.
+//! Strict parsing of DSSE envelopes and the statements about plugins in them: all members known, unique and canonical.
 
 use toolgate_base::json::{Json, JsonLimits};
 use toolgate_policy::limits::load::{PLUGIN_ID_BYTES_MAX, SIGNATURE_BYTES_MAX};
@@ -9,23 +8,23 @@ use toolgate_policy::{Digest, limits};
 
 use super::sign::{PAYLOAD_TYPE, PREDICATE_TYPE, STATEMENT_TYPE};
 
-/// What a statement says of a plugin.
+/// A statement's subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct About {
-    /// The digest of its bytes.
+    /// SHA-256 of the plugin.
     pub(super) digest: Digest,
-    /// Its id. None in statements that were made before ids were said, and those about any plugin of these bytes.
+    /// Plugin id. `None` in older statements, and in those about any plugin with these bytes.
     pub(super) plugin: Option<String>,
 }
 
-/// How much of a bundle is read.
+/// Parser limits for bundles.
 pub(super) const BOUNDS: JsonLimits = JsonLimits {
     bytes_max: size(SIGNATURE_BYTES_MAX),
     depth_max: limits::wire::JSON_DEPTH_MAX,
     nodes_max: 10_000,
 };
 
-/// What a DSSE envelope is about, and which key it names.
+/// Subject of a DSSE envelope, and its `keyid`.
 pub(super) fn read_envelope(envelope: &Json) -> Result<(About, &str), String> {
     let names = ["payload", "payloadType", "signatures"];
     let [payload, payload_type, signatures] = members(envelope, "dsseEnvelope", names, &[])?.0;

@@ -1,6 +1,5 @@
-//! Keys: ECDSA over P-256 (FIPS 186-5), public ones as SubjectPublicKeyInfo in PEM (RFC 7468 §13), private ones as PKCS#8
-//! in PEM (RFC 7468 §10); and public Ed25519 keys (RFC 8032), which others bring. Where key files are and who may read
-//! them is found out elsewhere.
+//! Keys: ECDSA over P-256 (FIPS 186-5) as SubjectPublicKeyInfo (RFC 7468 §13) and PKCS#8 (RFC 7468 §10) in PEM, and
+//! public Ed25519 keys (RFC 8032). Location and access of key files are checked elsewhere.
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
@@ -13,7 +12,7 @@ use pem_rfc7468::LineEnding;
 use toolgate_policy::load::key_id::KeyId;
 use zeroize::Zeroizing;
 
-/// A public key. Whatever file it came from, a key has one id.
+/// A public key. Its id is the same for every file format.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
     kind: KeyKind,
@@ -21,7 +20,7 @@ pub struct PublicKey {
     id: KeyId,
 }
 
-/// What kind of key it is.
+/// Algorithm of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyKind {
     /// ECDSA over P-256.
@@ -30,27 +29,27 @@ pub enum KeyKind {
     Ed25519,
 }
 
-/// A private key. Cannot be printed.
+/// A private key. Has no `Debug` or `Display`.
 pub struct PrivateKey {
     pair: EcdsaKeyPair,
 }
 
-/// Why a text is no key.
+/// A text that is not a usable key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Not PEM of the wanted label.
+    /// Not PEM with the expected label.
     #[error("it is not PEM with `{0}` in its first line")]
     Pem(&'static str),
-    /// PEM of something else.
+    /// Another algorithm, or a point that is not on the curve.
     #[error("it is not a P-256 key")]
     Curve,
-    /// An Ed25519 key by which somebody else could sign, or that two programs would read differently.
+    /// An Ed25519 key under which anybody could sign, or that two programs would read differently.
     #[error(
         "it is a weak or malformed Ed25519 key: its point is not on the curve, is written in another form than the one that RFC 8032 \
          has, or is outside the group of prime order; make another key"
     )]
     Weak,
-    /// The generator or the encoder failed.
+    /// The cryptographic library failed.
     #[error("the cryptographic library failed")]
     Library,
 }
@@ -58,20 +57,20 @@ pub enum KeyError {
 const PUBLIC_LABEL: &str = "PUBLIC KEY";
 const PRIVATE_LABEL: &str = "PRIVATE KEY";
 
-/// What every SubjectPublicKeyInfo of an uncompressed P-256 point begins with (RFC 5480 §2.1.1, §2.2). Comparing it
-/// leaves one encoding for one key, so that a key has one id.
+/// DER prefix of a SubjectPublicKeyInfo with an uncompressed P-256 point (RFC 5480 §2.1.1, §2.2). Requiring it leaves
+/// one encoding, and thus one id, per key.
 const P256_SPKI_PREFIX: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 const P256_SPKI_LEN: usize = P256_SPKI_PREFIX.len() + 65;
 
-/// The same for the 32 bytes of an Ed25519 key (RFC 8410 §4).
+/// DER prefix of an Ed25519 SubjectPublicKeyInfo (RFC 8410 §4).
 const ED25519_SPKI_PREFIX: [u8; 12] =
     [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 impl PublicKey {
-    /// Reads PEM.
+    /// Parses PEM.
     ///
     /// # Errors
     /// [`KeyError`] for anything that is not one P-256 key.
@@ -84,7 +83,7 @@ impl PublicKey {
         Self::from_spki(der)
     }
 
-    /// Takes a SubjectPublicKeyInfo in DER.
+    /// Parses a SubjectPublicKeyInfo in DER.
     ///
     /// # Errors
     /// [`KeyError::Curve`] for anything that is not one P-256 key.
@@ -93,12 +92,12 @@ impl PublicKey {
         if spki.len() != P256_SPKI_LEN || point.first() != Some(&4) {
             return Err(KeyError::Curve);
         }
-        // Not on the curve is no key either.
+        // A point off the curve is not a key.
         ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).map_err(|_| KeyError::Curve)?;
         Ok(Self::new(KeyKind::P256, spki))
     }
 
-    /// Takes a point of P-256, uncompressed (SEC 1 §2.3.3).
+    /// Parses an uncompressed P-256 point (SEC 1 §2.3.3).
     ///
     /// # Errors
     /// [`KeyError::Curve`] for anything else.
@@ -106,10 +105,10 @@ impl PublicKey {
         Self::from_spki([&P256_SPKI_PREFIX, point].concat())
     }
 
-    /// Takes an Ed25519 key.
+    /// Parses an Ed25519 key.
     ///
     /// # Errors
-    /// [`KeyError::Weak`] for a point of small or mixed order, one that is not on the curve, and any encoding but the canonical one.
+    /// [`KeyError::Weak`] for a point of small or mixed order or not on the curve, and for any non-canonical encoding.
     pub(super) fn from_ed25519(bytes: &[u8; 32]) -> Result<Self, KeyError> {
         if !is_strong(bytes) {
             return Err(KeyError::Weak);
@@ -122,8 +121,8 @@ impl PublicKey {
         Self { kind, spki, id }
     }
 
-    /// Whether `signature` is one over `message` by this key. It has 64 bytes: r and s of ECDSA with SHA-256, or what RFC
-    /// 8032 defines.
+    /// Whether `signature` is valid over `message` under this key: 64 bytes, either r and s of ECDSA with SHA-256, or
+    /// as in RFC 8032.
     pub(super) fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
         let verified = match self.kind {
             KeyKind::P256 => {
@@ -138,12 +137,12 @@ impl PublicKey {
         verified.is_ok()
     }
 
-    /// What kind of key it is.
+    /// Algorithm of the key.
     pub fn kind(&self) -> KeyKind {
         self.kind
     }
 
-    /// The same key as PEM.
+    /// Encodes as PEM.
     ///
     /// # Errors
     /// [`KeyError::Library`] when the encoder fails.
@@ -151,19 +150,19 @@ impl PublicKey {
         pem_rfc7468::encode_string(PUBLIC_LABEL, LineEnding::LF, &self.spki).map_err(|_| KeyError::Library)
     }
 
-    /// Its identity.
+    /// Id of the key.
     pub fn id(&self) -> KeyId {
         self.id
     }
 
-    /// Its SubjectPublicKeyInfo in DER.
+    /// SubjectPublicKeyInfo in DER.
     pub(super) fn spki(&self) -> &[u8] {
         &self.spki
     }
 }
 
-/// Whether a public Ed25519 key is one that only its private key signs by. Verifiers take those of small order: one signature is then
-/// genuine over every message (RFC 8032 §8.9 leaves the check to the application). Of mixed order, it depends on the verifier.
+/// Whether an Ed25519 key is canonical and of prime order. Under keys of small order one signature is valid over every
+/// message (RFC 8032 §8.9 leaves the check to the application); with mixed order verifiers disagree.
 fn is_strong(bytes: &[u8; 32]) -> bool {
     let written = CompressedEdwardsY(*bytes);
     written.decompress().is_some_and(|point| {
@@ -171,8 +170,8 @@ fn is_strong(bytes: &[u8; 32]) -> bool {
     })
 }
 
-/// Checks the keys within DER, a certificate or a SubjectPublicKeyInfo, that a trusted root has. Only those of the kinds that are
-/// read here are found; others are for the library that uses them.
+/// Checks the P-256 and Ed25519 keys within DER (a certificate or SubjectPublicKeyInfo) of a trusted root. Other kinds
+/// are left to the library that uses them.
 ///
 /// # Errors
 /// [`KeyError::Weak`] or [`KeyError::Curve`].
@@ -192,7 +191,7 @@ pub(super) fn check_keys_in(der: &[u8]) -> Result<(), KeyError> {
 }
 
 impl PrivateKey {
-    /// Makes a new key from the system's generator.
+    /// Generates a key from the system's random numbers.
     ///
     /// # Errors
     /// [`KeyError::Library`] when the generator fails.
@@ -201,7 +200,7 @@ impl PrivateKey {
         Ok(Self { pair })
     }
 
-    /// Reads PEM.
+    /// Parses PEM.
     ///
     /// # Errors
     /// [`KeyError`] for anything that is not one P-256 key, encrypted ones included.
@@ -217,7 +216,7 @@ impl PrivateKey {
         Ok(Self { pair })
     }
 
-    /// The same key as PEM.
+    /// Encodes as PEM.
     ///
     /// # Errors
     /// [`KeyError::Library`] when the encoder fails.
@@ -228,7 +227,7 @@ impl PrivateKey {
             .map_err(|_| KeyError::Library)
     }
 
-    /// Its public half.
+    /// The public key.
     ///
     /// # Errors
     /// [`KeyError::Library`] when the encoder fails.
@@ -237,22 +236,22 @@ impl PrivateKey {
         PublicKey::from_spki(spki.as_ref().to_vec())
     }
 
-    /// Signs a message: ECDSA with SHA-256, in ASN.1 DER.
+    /// Signs with ECDSA and SHA-256; returns ASN.1 DER.
     pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         let signature = self.pair.sign(&SystemRandom::new(), message).map_err(|_| KeyError::Library)?;
         Ok(signature.as_ref().to_vec())
     }
 }
 
-/// Ed25519 keys that are none, one of each kind.
+/// Unacceptable Ed25519 keys, of every kind.
 #[cfg(test)]
 pub(super) fn weak_ed25519_keys() -> Vec<[u8; 32]> {
     use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
-    // Small order, and with a part of it.
+    // Of small order, and of mixed order.
     let small = EIGHT_TORSION.map(|point| point.compress().0);
     let mut all = small.to_vec();
     all.extend(EIGHT_TORSION.iter().skip(1).map(|point| (ED25519_BASEPOINT_POINT + point).compress().0));
-    // Not canonical: y is p + 0 to p + 18, or the sign of an x that is zero. Some are of small order, and some are no points.
+    // Not canonical: y is p + 0 to p + 18, or a sign bit on x = 0. Some are of small order, some not on the curve.
     for low in 0xed..=0xff {
         for high in [0x7f, 0xff] {
             all.push([&[low][..], &[0xff; 30], &[high]].concat().try_into().unwrap());
@@ -297,7 +296,7 @@ mod tests {
         longer.push(0);
         assert_eq!(PublicKey::from_spki(longer).map(drop), Err(KeyError::Curve));
         assert!(PrivateKey::from_pem(&pem).is_err());
-        // The point at infinity, as programs write it that have no other way.
+        // The point at infinity, as encoders without a form for it write it.
         assert_eq!(
             PublicKey::from_p256_point(&[&[4][..], &[0; 64]].concat()).map(drop),
             Err(KeyError::Curve)
@@ -307,8 +306,8 @@ mod tests {
 
     #[test]
     fn an_ed25519_key_by_which_anybody_could_sign_is_none() {
-        // The signature of nobody: R and S are zero of their groups. For a key of small order it is genuine over one message
-        // in eight, or over all of them.
+        // A signature without a private key: R is the identity, S is zero. Under a key of small order it is valid over
+        // one message in eight or over all.
         let nobodys = [&[1][..], &[0; 63]].concat();
         let identity = [&[1][..], &[0; 31]].concat();
         let verified = UnparsedPublicKey::new(&ED25519, &identity).verify(b"any message", &nobodys);

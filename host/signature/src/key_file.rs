@@ -1,6 +1,5 @@
-//! Files with a public key, told apart by what they begin with: PEM, a key of minisign's, or what OpenSSH keeps keys in (a
-//! public key, or a line of `allowed_signers`, ssh-keygen(1)). What a line of `allowed_signers` demands holds here, too;
-//! what cannot be held refuses the file.
+//! Files with a public key, recognised by their first bytes: PEM, minisign, or OpenSSH (a public key, or a line of
+//! `allowed_signers`, ssh-keygen(1)). Options of `allowed_signers` are enforced; unsupported ones refuse the file.
 
 use jiff::civil::DateTime;
 use jiff::fmt::strtime;
@@ -13,28 +12,28 @@ use super::key::PublicKey;
 use super::minisign_key::{self, MinisignKey};
 use super::ssh::{self, NAMESPACE};
 
-/// Bytes of a word with names or patterns. OpenSSH matches longer ones with nothing.
+/// Bytes of a principals list or option value. OpenSSH never matches longer ones.
 const PATTERN_BYTES_MAX: usize = 1_000;
 
-/// What a file says.
+/// A parsed key file.
 pub struct KeyFile {
     /// The key.
     pub anchor: Anchor,
-    /// Before this, it does not count.
+    /// Time from which the key counts.
     pub valid_from: Option<UnixTime>,
-    /// From this on, it does not count.
+    /// Time from which the key no longer counts.
     pub valid_until: Option<UnixTime>,
 }
 
-/// Why a file holds no key: a sentence that says what to write instead.
+/// A file without a usable key: a sentence that says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct KeyFileError(String);
 
-/// Reads the text of a file.
+/// Parses a key file.
 ///
 /// # Errors
-/// [`KeyFileError`] for anything but one key that counts.
+/// [`KeyFileError`] for anything but one usable key.
 pub fn read(text: &str) -> Result<KeyFile, KeyFileError> {
     if text.starts_with("-----BEGIN ") {
         let key = PublicKey::from_pem(text).map_err(|error| KeyFileError(error.to_string()))?;
@@ -44,7 +43,7 @@ pub fn read(text: &str) -> Result<KeyFile, KeyFileError> {
         let key = MinisignKey::read(text).map_err(KeyFileError)?;
         return Ok(KeyFile { anchor: Anchor::Minisign(key), valid_from: None, valid_until: None });
     }
-    // As OpenSSH has it: no other white space, and none of other alphabets.
+    // As OpenSSH does: Unicode white space is not trimmed.
     let lines = text.lines().map(|line| line.trim_matches([' ', '\t', '\r']));
     let mut lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     let (Some(line), None) = (lines.next(), lines.next()) else {
@@ -68,7 +67,7 @@ fn read_line(line: &str) -> Result<KeyFile, String> {
         Ok(file)
     };
     match words.as_slice() {
-        // What stands behind the key is a comment.
+        // Text after the key is a comment.
         [kind, key, ..] if is_kind(kind) => file(kind, key, ""),
         [who, kind, key, ..] if is_kind(kind) => {
             check_principals(who)?;
@@ -83,7 +82,7 @@ fn read_line(line: &str) -> Result<KeyFile, String> {
 }
 
 impl KeyFile {
-    /// Takes in the options of a line of `allowed_signers`: each once, `name="value"`, with commas between them.
+    /// Applies the options of an `allowed_signers` line: comma-separated `name="value"`, each at most once.
     fn hold_to_all(&mut self, options: &str) -> Result<(), String> {
         let mut rest = options;
         let mut seen = Vec::new();
@@ -124,14 +123,14 @@ impl KeyFile {
                 }
             }
             "valid-after" => moment(value).map(|time| self.valid_from = Some(time)),
-            // There it counts at that second, here no longer.
+            // OpenSSH includes that second; `valid_until` excludes it.
             "valid-before" => moment(value).map(|time| self.valid_until = Some(UnixTime(time.0 + 1))),
             _ => Err(format!("`{}` is an option that Toolgate does not hold keys to", printable(name, 60))),
         }
     }
 }
 
-/// The first option of a text: its name in lower case, its value, and what stands behind it.
+/// Parses the first option: name in lower case, value, rest.
 fn option(text: &str) -> Result<(String, &str, &str), String> {
     let name = text.split(['=', ',', '"']).next().unwrap_or_default();
     let shown = printable(name, 60);
@@ -139,15 +138,15 @@ fn option(text: &str) -> Result<(String, &str, &str), String> {
     let value = text.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')).ok_or_else(unknown)?;
     let quoted = value.strip_prefix('"').and_then(|value| value.split_once('"'));
     let (value, behind) = quoted.ok_or_else(|| format!("write the value of `{shown}` in quotes"))?;
-    // OpenSSH compares longer ones with nothing.
+    // OpenSSH never matches longer ones.
     if value.len() > PATTERN_BYTES_MAX {
         return Err(format!("the value of `{shown}` has more than {PATTERN_BYTES_MAX} bytes"));
     }
     Ok((name.to_ascii_lowercase(), value, behind))
 }
 
-/// Checks the word that says who may use a key. It decides nothing here, but must be one by which OpenSSH would find somebody, and
-/// not the options of a line that has no such word.
+/// Checks the principals of an `allowed_signers` line. They decide nothing here, but must be ones that OpenSSH could
+/// match, rather than the options of a line without principals.
 fn check_principals(word: &str) -> Result<(), String> {
     let unquoted = word.strip_prefix('"').and_then(|word| word.strip_suffix('"'));
     let names = unquoted.unwrap_or(word);
@@ -162,7 +161,7 @@ fn check_principals(word: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A line's words. Quotes keep together what is between them, and stay.
+/// Splits a line into words. Quoted text stays together and keeps its quotes.
 fn words(line: &str) -> Result<Vec<String>, String> {
     let mut words = vec![String::new()];
     let mut quoted = false;
@@ -170,9 +169,9 @@ fn words(line: &str) -> Result<Vec<String>, String> {
         match c {
             '"' => quoted = !quoted,
             ' ' | '\t' if !quoted => words.push(String::new()),
-            // OpenSSH reads a quote behind one as part of the word.
+            // OpenSSH reads an escaped quote as part of the word.
             '\\' => return Err("write it without backslashes".to_owned()),
-            // A mark of byte order would be part of a name.
+            // A byte order mark would become part of a name.
             c if c.is_control() && c != '\t' || c == '\u{feff}' => {
                 return Err("it has control characters in it".to_owned());
             }
@@ -190,7 +189,7 @@ fn is_kind(word: &str) -> bool {
     ["ssh-", "ecdsa-", "sk-", "rsa-"].iter().any(|prefix| word.starts_with(prefix))
 }
 
-/// `YYYYMMDD` or `YYYYMMDDHHMM[SS]`, with the `Z` that makes it mean the same everywhere.
+/// Parses `YYYYMMDDZ` or `YYYYMMDDHHMM[SS]Z`. The `Z` is required, since the time must not depend on the time zone.
 fn moment(text: &str) -> Result<UnixTime, String> {
     let wrong = || {
         format!("`{}` is not a time; write it in UTC, as YYYYMMDDZ or YYYYMMDDHHMMSSZ", printable(text, 40))
@@ -205,7 +204,7 @@ fn moment(text: &str) -> Result<UnixTime, String> {
     let time = strtime::parse("%Y%m%d%H%M%S", digits).and_then(|time| time.to_datetime());
     let time = time.and_then(|time: DateTime| time.to_zoned(TimeZone::UTC)).map_err(|_| wrong())?;
     let time = time.timestamp().as_second();
-    // OpenSSH takes zero for no time at all.
+    // OpenSSH treats zero as no time.
     if time > 0 { Ok(UnixTime(time)) } else { Err(wrong()) }
 }
 

@@ -1,6 +1,5 @@
-//! Sigstore bundles by a certificate for one signature (keyless), checked without the network: the certificate, the log's
-//! entry and the timestamps lead to a root that lies on disk. As with keys, ours is the first reader of the file; the
-//! library proves what is in it.
+//! Sigstore bundles with a single-use certificate (keyless), verified offline: certificate, log entry and timestamps
+//! must chain to a trusted root on disk. The strict parser here reads the file first; the library verifies its content.
 
 use sigstore_verify::crypto::parse_certificate_info;
 use sigstore_verify::types::Bundle;
@@ -18,7 +17,7 @@ use super::envelope::{About, canonical_base64, exactly, members, read_envelope};
 use super::sign::BUNDLE_MEDIA_TYPE;
 use super::{Signature, SignatureError, SignatureFile, unreadable};
 
-/// A keyless bundle that could be read.
+/// A parsed keyless bundle.
 pub struct Keyless {
     file: String,
     bundle: Bundle,
@@ -28,10 +27,10 @@ pub struct Keyless {
 }
 
 impl Keyless {
-    /// Reads a bundle that has a certificate.
+    /// Parses a bundle with a certificate.
     ///
     /// # Errors
-    /// [`SignatureError::Unreadable`] for anything unknown, doubled or not canonical.
+    /// [`SignatureError::Unreadable`] for anything unknown, duplicated or not canonical.
     pub(super) fn read(file: &SignatureFile, json: &Json) -> Result<Self, SignatureError> {
         let about = read_bundle(json).map_err(|why| unreadable(file, why))?;
         let text = String::from_utf8_lossy(&file.bytes);
@@ -50,8 +49,8 @@ impl Keyless {
 }
 
 impl Keyless {
-    /// The bundle with those of its timestamps alone that prove something. Whoever carried the bundle could have left out the others,
-    /// so that one by an authority which the root does not know says nothing, and refuses nothing.
+    /// The bundle without timestamps that prove nothing, if it has any. A timestamp by an unknown authority could have
+    /// been left out by anybody, so it must not refuse the bundle.
     fn with_proved_times(&self, proves: impl Fn(&Bundle) -> bool) -> Option<Bundle> {
         let times = &self.bundle.verification_material.timestamp_verification_data.rfc3161_timestamps;
         let with = |times| {
@@ -100,7 +99,7 @@ impl Signature for Keyless {
             proved => proved,
         };
         let proved = proved.map_err(|error| unproved(&error))?;
-        // Asked for above; what is not proved must not count, whatever the library's defaults become.
+        // The policy requires these already; this check does not depend on the library's defaults.
         let all = [
             proved.certificate_verified(),
             proved.sct_verified(),
@@ -120,7 +119,7 @@ impl Signature for Keyless {
     }
 }
 
-/// What the bundle is about.
+/// Subject of the bundle.
 fn read_bundle(bundle: &Json) -> Result<About, String> {
     let optional = ["dsseEnvelope", "messageSignature"];
     let ([media_type, material], [envelope, message]) =

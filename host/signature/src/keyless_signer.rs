@@ -1,4 +1,4 @@
-//! Signers who are known by an identity, and the roots that vouch for who vouches for it.
+//! Signers known by a certified identity, and the trusted roots for their certificates.
 
 use std::sync::Arc;
 use toolgate_policy::limits::size;
@@ -14,36 +14,36 @@ use toolgate_policy::load::key_id::KeyId;
 
 use super::key::check_keys_in;
 
-/// A signer who is known by what an issuer vouches for.
+/// A signer known by an identity that an issuer certifies.
 #[derive(Clone)]
 pub struct KeylessSigner {
     pub(super) identity: Identity,
     pub(super) root: Root,
 }
 
-/// Certificate authorities, logs and timestamp authorities that are trusted.
+/// Trusted certificate, log and timestamp authorities.
 #[derive(Clone)]
 pub struct Root {
     pub(super) verifier: Arc<Verifier>,
-    /// Of the file it was read from.
+    /// Digest of the root's file.
     digest: Digest,
 }
 
-/// Why a file is no trusted root: a sentence.
+/// A file that is not a usable trusted root.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct TrustedRootError(String);
 
 impl KeylessSigner {
-    /// Whoever has this identity by this root.
+    /// The signer with this identity under this root.
     pub fn new(identity: Identity, root: Root) -> Self {
         Self { identity, root }
     }
 
-    /// Reads a `trusted_root.json` (Sigstore's protobuf-specs, TrustedRoot).
+    /// Parses a `trusted_root.json` (Sigstore's protobuf-specs, TrustedRoot).
     ///
     /// # Errors
-    /// [`TrustedRootError`], also when it could prove nothing.
+    /// [`TrustedRootError`], also for a root that could verify nothing.
     pub fn root(text: &str) -> Result<Root, TrustedRootError> {
         const BOUNDS: JsonLimits =
             JsonLimits { bytes_max: size(CONFIG_BYTES_MAX), depth_max: JSON_DEPTH_MAX, nodes_max: 100_000 };
@@ -76,12 +76,12 @@ impl KeylessSigner {
         Ok(Root { verifier, digest: Digest::of(text.as_bytes()) })
     }
 
-    /// Who it is.
+    /// Certified identity.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// What the policy knows it by.
+    /// The signer's id in the policy.
     pub fn id(&self) -> KeyId {
         self.identity.id(self.root.digest)
     }

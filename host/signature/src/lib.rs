@@ -1,5 +1,5 @@
-//! Signatures over a plugin's bytes: reading them, checking them, making them. Each format is a [`Signature`], known by the
-//! ending of its file's name. Whom to trust is the policy's.
+//! Signatures over a plugin's bytes: parsing, verification and creation. Each format implements [`Signature`] and is
+//! selected by its file ending. Policy decides whom to trust.
 
 // A number that another type cannot hold is not cut short unseen.
 #![warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
@@ -30,26 +30,26 @@ use toolgate_policy::redact::printable;
 use anchor::Anchor;
 pub use name::{places, tail};
 
-/// A signature file as it was found.
+/// A signature file, not yet parsed.
 #[derive(Clone)]
 pub struct SignatureFile {
-    /// Its name, for people.
+    /// File name, for display.
     pub name: String,
-    /// Its bytes.
+    /// Content.
     pub bytes: Vec<u8>,
 }
 
-/// Something beside a component that was seen and not taken for a signature.
+/// A file or attachment beside a component that was not read as a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unread {
-    /// Its name, for people.
+    /// Name, for display.
     pub name: String,
-    /// Why not.
+    /// Reason.
     pub why: String,
 }
 
 impl Unread {
-    /// It cannot be read.
+    /// Skipped because of an error.
     pub fn because(name: &str, error: &dyn std::error::Error) -> Self {
         let mut why = error.to_string();
         let mut source = error.source();
@@ -60,12 +60,12 @@ impl Unread {
         Self { name: name.to_owned(), why: printable(&why, 400) }
     }
 
-    /// It says that it is something else.
+    /// Skipped for its declared type.
     pub fn of_type(name: &str, kind: &str) -> Self {
         Self { name: name.to_owned(), why: format!("it is of type {}", printable(kind, 200)) }
     }
 
-    /// There was enough before it.
+    /// Skipped because the limits are used up.
     pub fn beyond(name: &str) -> Self {
         let why = format!(
             "it is not looked at: before it there were {ATTACHED_MAX} others, or {ATTACHED_BYTES_MAX} bytes of them"
@@ -80,57 +80,57 @@ impl std::fmt::Display for Unread {
     }
 }
 
-/// A signature that could be read. Nothing is believed about it yet.
+/// A parsed signature, not yet verified.
 pub trait Signature {
-    /// Its format.
+    /// Signature format.
     fn format(&self) -> Format;
 
-    /// Whom it says that it is by.
+    /// Signer that the signature names, unverified.
     fn claim(&self) -> Claim;
 
-    /// Checks it over these bytes against what a signer is known by.
+    /// Verifies the signature over an artifact against a signer's anchor.
     ///
     /// # Errors
     /// [`SignatureError`] whenever it is not a genuine signature by this signer over exactly these bytes.
     fn verify(&self, artifact: &Artifact, signer: &Anchor) -> Result<VerifiedSignature, SignatureError>;
 }
 
-/// Why a signature does not count.
+/// A signature that does not count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// It is not of the form that its name promises.
+    /// The file does not have the format that its name promises.
     #[error("{file} is not a signature that Toolgate accepts: {why}")]
     Unreadable {
-        /// Which.
+        /// File name.
         file: String,
-        /// Why.
+        /// Reason.
         why: String,
     },
-    /// It is a statement about something else, as vendors, mirrors and scanners make them.
+    /// A statement about something else, such as those by vendors, mirrors and scanners.
     #[error("{file} is about something else: {what}")]
     Other {
-        /// Which.
+        /// File name.
         file: String,
-        /// What it is about.
+        /// Subject of the statement.
         what: String,
     },
-    /// It is over something else.
+    /// A signature over other bytes.
     #[error("{0} is a signature over other bytes")]
     OtherBytes(String),
-    /// It is not proved to be by whom it names.
+    /// The signer's identity is not proved.
     #[error("{file} is not proved to be by whom it names: {why}")]
     Unproved {
-        /// Which.
+        /// File name.
         file: String,
-        /// Why.
+        /// Reason.
         why: String,
     },
-    /// It is not genuine.
+    /// The cryptographic check fails.
     #[error("{0} is not a genuine signature over these bytes by the key it names")]
     Forged(String),
 }
 
-/// Reads a signature file by the form that its name promises.
+/// Parses a signature file by the format that its name promises.
 ///
 /// # Errors
 /// [`SignatureError::Unreadable`].
@@ -143,12 +143,12 @@ pub fn read(file: &SignatureFile) -> Result<Box<dyn Signature>, SignatureError> 
     })
 }
 
-/// The bytes of base64 in the standard alphabet, padded, no other bits set: one spelling for one value.
+/// Decodes padded standard base64, canonical form only: one spelling for one value.
 fn canonical_base64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok().filter(|bytes| !bytes.is_empty() && STANDARD.encode(bytes) == text)
 }
 
 fn unreadable(file: &SignatureFile, why: impl Into<String>) -> SignatureError {
-    // A library may tell what is in the file.
+    // A library's error may quote the file.
     SignatureError::Unreadable { file: printable(&file.name, 200), why: printable(&why.into(), 400) }
 }

@@ -1,5 +1,5 @@
-//! Keyed hashing (HMAC-SHA-256, RFC 2104) under keys of this installation: for compiled code in the cache, and for
-//! arguments in the record. The keys lie in the state directory, each for one purpose.
+//! HMAC-SHA-256 (RFC 2104) under keys of this installation, for compiled code in the cache and arguments in the audit
+//! log. Each key has one purpose and is stored in the state directory.
 
 use std::io::{self, Read as _, Write as _};
 
@@ -8,25 +8,24 @@ use aws_lc_rs::rand;
 use cap_std::fs::{Dir, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
 use zeroize::Zeroizing;
 
-/// A key for one purpose.
+/// A MAC key for one purpose.
 pub struct MacKey(hmac::Key);
 
-/// Bytes of a tag.
+/// Length of a tag in bytes.
 pub const TAG_BYTES: usize = 32;
 
 impl MacKey {
-    /// Reads the key called `name` in `dir`, making it if it is not there. Several processes may do this at once; they end
-    /// up with the same key.
+    /// Loads the key `name` from `dir`, creating it if it is missing. Concurrent processes end up with the same key.
     ///
     /// # Errors
-    /// Whatever the file system says; a key of the wrong size, or one that others can read or change.
+    /// I/O errors; a key of the wrong size, or one that others can read or change.
     pub fn load_or_make(dir: &Dir, name: &str) -> io::Result<Self> {
         if let Some(key) = Self::load(dir, name)? {
             return Ok(key);
         }
         let mut bytes = Zeroizing::new([0_u8; TAG_BYTES]);
         rand::fill(&mut *bytes).map_err(|_| io::Error::other("the system's generator failed"))?;
-        // A name that no other process has: process numbers repeat among containers that share a folder.
+        // A random name, since process ids repeat among containers that share a folder.
         let mut number = [0_u8; 8];
         rand::fill(&mut number).map_err(|_| io::Error::other("the system's generator failed"))?;
         let fresh = format!(".{name}.{:016x}", u64::from_ne_bytes(number));
@@ -34,7 +33,7 @@ impl MacKey {
         let mut file = dir.open_with(&fresh, options.write(true).create_new(true).mode(0o600))?;
         file.write_all(&*bytes)?;
         file.sync_all()?;
-        // A link fails where a rename would replace: whoever comes first has made the key.
+        // A link fails if the name exists, where a rename would replace it: the first process creates the key.
         let linked = dir.hard_link(&fresh, dir, name);
         dir.remove_file(&fresh)?;
         dir.open(".")?.sync_all()?;
@@ -66,16 +65,16 @@ impl MacKey {
         Ok(Some(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes))))
     }
 
-    /// The tag over all `parts`. Each part's length goes in before it, so that no two lists of parts read the same.
+    /// MAC over `parts`. Each part is preceded by its length, so that different lists of parts never collide.
     pub fn tag(&self, parts: &[&[u8]]) -> [u8; TAG_BYTES] {
         bytes_of(&self.context(parts).sign())
     }
 
-    /// The same tag as over one part that has the bytes that `write` writes, which must be the same each time: none of them
-    /// is held.
+    /// The tag over one part, streamed by `write` without buffering it. `write` runs twice and must write the same
+    /// bytes.
     ///
     /// # Errors
-    /// Those of `write`.
+    /// Errors of `write`.
     pub fn tag_written(
         &self,
         write: impl Fn(&mut dyn io::Write) -> io::Result<()>,
@@ -90,7 +89,7 @@ impl MacKey {
         Ok(bytes_of(&context.sign()))
     }
 
-    /// Whether `tag` is the tag over all `parts`, compared in constant time.
+    /// Whether `tag` is the tag over `parts`, in constant time.
     pub fn accepts(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
         let ours = self.tag(parts);
         aws_lc_rs::constant_time::verify_slices_are_equal(&ours, tag).is_ok()
@@ -114,7 +113,6 @@ fn bytes_of(tag: &hmac::Tag) -> [u8; TAG_BYTES] {
     bytes
 }
 
-/// Counts bytes.
 struct Counting(u64);
 
 impl io::Write for Counting {
@@ -128,7 +126,6 @@ impl io::Write for Counting {
     }
 }
 
-/// Feeds bytes to a tag.
 struct Feeding(hmac::Context);
 
 impl io::Write for Feeding {

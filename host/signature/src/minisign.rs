@@ -1,6 +1,6 @@
-//! minisign's keys and signatures (<https://jedisct1.github.io/minisign/>), over the BLAKE2b of the bytes only: the older
-//! form, over the bytes themselves, leaves open which of the two was signed. Ours is the first reader here, too: four lines,
-//! canonical base64, nothing behind them. Comments are text and decide nothing, the trusted one included.
+//! minisign signatures (<https://jedisct1.github.io/minisign/>), prehashed with BLAKE2b only: the legacy format leaves
+//! open which of the two was signed. The strict parser here reads first: four lines, canonical base64, nothing else.
+//! Comments decide nothing, the trusted one included.
 
 use toolgate_base::artifact::Artifact;
 use toolgate_policy::limits::load::DETACHED_SIGNATURE_BYTES_MAX;
@@ -12,7 +12,7 @@ use super::{Signature, SignatureError, SignatureFile, canonical_base64, unreadab
 
 const TRUSTED: &str = "trusted comment: ";
 
-/// A minisign signature that could be read.
+/// A parsed minisign signature.
 pub struct Minisign {
     file: String,
     signature: minisign_verify::Signature,
@@ -20,10 +20,10 @@ pub struct Minisign {
 }
 
 impl Minisign {
-    /// Reads a signature.
+    /// Parses a signature.
     ///
     /// # Errors
-    /// [`SignatureError::Unreadable`] for the older form, and for anything that is not canonical.
+    /// [`SignatureError::Unreadable`] for the legacy format, and for anything that is not canonical.
     pub fn read(file: &SignatureFile) -> Result<Self, SignatureError> {
         if file.bytes.len() as u64 > DETACHED_SIGNATURE_BYTES_MAX {
             return Err(unreadable(file, format!("it has more than {DETACHED_SIGNATURE_BYTES_MAX} bytes")));

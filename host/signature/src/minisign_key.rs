@@ -1,14 +1,14 @@
-//! minisign's public keys (<https://jedisct1.github.io/minisign/>), and the lines of its files.
+//! minisign public keys (<https://jedisct1.github.io/minisign/>), and the line format of its files.
 
 use toolgate_policy::load::key_id::KeyId;
 
 use super::canonical_base64;
 use super::key::PublicKey;
 
-/// What files of minisign's begin with.
+/// Prefix of minisign's files.
 pub(super) const UNTRUSTED: &str = "untrusted comment: ";
 
-/// A public key of minisign's: Ed25519, and the number that signatures name it by.
+/// A minisign public key: Ed25519, with the key number that signatures name.
 #[derive(Clone)]
 pub struct MinisignKey {
     pub(super) key: minisign_verify::PublicKey,
@@ -17,10 +17,10 @@ pub struct MinisignKey {
 }
 
 impl MinisignKey {
-    /// Reads a file as minisign writes it.
+    /// Parses a minisign key file.
     ///
     /// # Errors
-    /// A sentence, for anything that is not one key.
+    /// A sentence, for anything that is not exactly one key.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let lines = lines(text);
         let Some([comment, encoded]) = lines.as_deref() else {
@@ -40,25 +40,26 @@ impl MinisignKey {
         Ok(Self { key, number, id })
     }
 
-    /// Its identity, which does not depend on its number.
+    /// Id of the key, independent of its number.
     pub fn id(&self) -> KeyId {
         self.id
     }
 
-    /// The number that signatures name it by. Whoever makes a key chooses it.
+    /// Key number, chosen by the creator of the key.
     pub fn number(&self) -> u64 {
         self.number
     }
 }
 
-/// The lines of a text that ends with one, or without its end. Nothing in them steers a terminal.
+/// Lines of a text, with or without a final line break. `None` if it has control characters, which could steer a
+/// terminal.
 pub(super) fn lines(text: &str) -> Option<Vec<&str>> {
     let text = text.strip_suffix('\n').unwrap_or(text);
     let plain = text.chars().all(|c| matches!(c, '\n' | '\t') || !c.is_control());
     plain.then(|| text.split('\n').collect())
 }
 
-/// The number behind these two letters, and what stands behind it.
+/// Strips the two letters of the algorithm and splits off the key number.
 pub(super) fn numbered<'a>(bytes: &'a [u8], letters: &[u8; 2]) -> Option<(u64, &'a [u8])> {
     let (number, rest) = bytes.strip_prefix(letters)?.split_first_chunk::<8>()?;
     Some((u64::from_le_bytes(*number), rest))

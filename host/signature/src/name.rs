@@ -1,5 +1,5 @@
-//! Names of signature files: that of their component and an ending, and before that, for further signers, eight hexadecimal
-//! digits. By its ending a file promises a form; nothing else about a name means anything.
+//! Names of signature files: the component's name, eight hexadecimal digits for further signers, and an ending that
+//! selects the format. The rest of a name means nothing.
 
 use std::collections::BTreeMap;
 
@@ -10,23 +10,23 @@ use toolgate_policy::load::signer::Format;
 use super::anchor::SignerHint;
 use super::{SignatureFile, read};
 
-/// How many digits a further signature's name has.
+/// Digits in the name of a further signature.
 const DIGITS: usize = 8;
 
-/// The endings, what they promise, and how many bytes are read at the most.
+/// Endings, their formats, and the maximum size in bytes.
 pub const ENDINGS: [(&str, Format, u64); 3] = [
     (".sigstore.json", Format::Bundle, SIGNATURE_BYTES_MAX),
     (".sig", Format::Ssh, DETACHED_SIGNATURE_BYTES_MAX),
     (".minisig", Format::Minisign, DETACHED_SIGNATURE_BYTES_MAX),
 ];
 
-/// The form that a name promises, and how many bytes are read at the most.
+/// Format and maximum size for a file name.
 pub fn form(name: &str) -> Option<(Format, u64)> {
     let promised = ENDINGS.iter().find(|(ending, ..)| name.ends_with(ending));
     promised.map(|(_, format, bytes_max)| (*format, *bytes_max))
 }
 
-/// The end of a name by which it is a signature's, such as `.sigstore.json` or `.0123abcd.sigstore.json`.
+/// Suffix that marks a signature's name, such as `.sigstore.json` or `.0123abcd.sigstore.json`.
 pub fn tail(name: &str) -> Option<&str> {
     let (ending, ..) = ENDINGS.iter().find(|(ending, ..)| name.ends_with(ending))?;
     let before = name.strip_suffix(ending)?;
@@ -36,18 +36,18 @@ pub fn tail(name: &str) -> Option<&str> {
     name.get(further.map_or(before.len(), |(component, _)| component.len())..)
 }
 
-/// The digits in the names of a signer's files: the first eight of its key's.
+/// Digits in the names of a signer's files: the first eight of its key id.
 pub fn digits_of(key: KeyId) -> String {
     key.hex().chars().take(DIGITS).collect()
 }
 
-/// The digits in a signature's name, if it has any.
+/// Digits in a signature's name, if any.
 pub fn digits(name: &str) -> Option<&str> {
     tail(name)?.get(1..=DIGITS).filter(|_| !is_plain(name))
 }
 
-/// Under which names signatures are put beside a component of this name: by the digits of the signer whom they name, or their own
-/// endings. Of two with one name the second gets a number. A file whose name is no signature's has no place.
+/// File names for signatures beside a component: with the digits of the signer named, or their own ending. A second
+/// file for one name gets a number; files that are not named as signatures are skipped.
 pub fn places<'a>(
     component: &str,
     files: impl IntoIterator<Item = &'a SignatureFile>,
@@ -69,23 +69,22 @@ pub fn places<'a>(
     places
 }
 
-/// The ending alone.
 fn ending(tail: &str) -> &str {
     ENDINGS.iter().map(|(ending, ..)| *ending).find(|ending| tail.ends_with(ending)).unwrap_or(tail)
 }
 
-/// The signer whom a signature names. Nothing is verified.
+/// The signer that a signature names, unverified.
 fn signer_of<'a>(file: &SignatureFile, signers: &'a [SignerHint]) -> Option<&'a SignerHint> {
     let claim = read(file).ok()?.claim();
     signers.iter().find(|signer| signer.is_named_by(&claim))
 }
 
-/// Whether a signature's name is that of its component and an ending, without digits.
+/// Whether a signature's name has no digits.
 pub fn is_plain(name: &str) -> bool {
     tail(name).is_some_and(|tail| ENDINGS.iter().any(|(ending, ..)| *ending == tail))
 }
 
-/// Whether `file` is a signature of the component of this name.
+/// Whether `file` names a signature of this component.
 pub fn is_signature_of(component: &str, file: &str) -> bool {
     file.strip_prefix(component).is_some_and(|rest| tail(rest) == Some(rest))
 }

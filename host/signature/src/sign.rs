@@ -1,5 +1,5 @@
-//! Making signatures: an in-toto Statement (v1) about the plugin's digest, in a DSSE envelope (v1), in a Sigstore bundle
-//! (v0.3) whose key is known by its hint. Other tools verify it; see the interoperability tests.
+//! Creation of signatures: an in-toto Statement (v1) about the plugin's digest, in a DSSE envelope (v1), in a Sigstore
+//! bundle (v0.3) with a key hint. Other tools verify it; see the interoperability tests.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,24 +9,24 @@ use toolgate_policy::load::key_id::KeyId;
 
 use super::key::{KeyError, PrivateKey};
 
-/// The bundle's media type.
+/// Media type of the bundle.
 pub const BUNDLE_MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
-/// The envelope's payload type.
+/// Payload type of the envelope.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
-/// The statement's type.
+/// Type of the statement.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
-/// What the statement says about its subject.
+/// Predicate type of the statement.
 pub const PREDICATE_TYPE: &str = "urn:toolgate:plugin:v1";
 
-/// A bundle ready to be written.
+/// A new bundle.
 pub struct Signed {
-    /// Its text, JSON.
+    /// JSON text.
     pub text: String,
-    /// By which key.
+    /// Key that signed it.
     pub key: KeyId,
 }
 
-/// Signs `artifact`, which people call `name`, as any plugin.
+/// Signs `artifact` for any plugin id; `name` is its display name.
 ///
 /// # Errors
 /// [`KeyError::Library`] when the cryptographic library fails.
@@ -34,7 +34,7 @@ pub fn sign(artifact: &Artifact, name: &str, key: &PrivateKey) -> Result<Signed,
     sign_as(artifact, name, None, key)
 }
 
-/// Signs `artifact`, which people call `name`, as the plugin with this id and no other.
+/// Signs `artifact` for one plugin id; `name` is its display name.
 ///
 /// # Errors
 /// [`KeyError::Library`] when the cryptographic library fails.
@@ -69,7 +69,7 @@ pub fn sign_as(
     Ok(Signed { text: format!("{bundle:#}\n"), key: id })
 }
 
-/// What DSSE signs (DSSE protocol, "Signature Definition").
+/// Bytes that DSSE signs (DSSE protocol, "Signature Definition").
 fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let mut encoded = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
     encoded.extend_from_slice(payload);

@@ -1,6 +1,6 @@
-//! SSH signatures (OpenSSH's PROTOCOL.sshsig), as `ssh-keygen -Y sign` writes them. The namespace is part of what is signed
-//! and must be ours, so that a signature made for something else (a commit, a mail) is none for a plugin. One spelling only:
-//! what reads back as other text than it was read from is refused.
+//! SSH signatures (OpenSSH's PROTOCOL.sshsig), as `ssh-keygen -Y sign` writes them. The namespace is signed and must be
+//! ours, so a signature for another purpose (a commit, a mail) does not count. Only the canonical encoding is accepted:
+//! a text must re-encode to itself.
 
 use ssh_key::public::{EcdsaPublicKey, KeyData};
 use ssh_key::{Algorithm, EcdsaCurve, LineEnding, Mpint, SshSig};
@@ -12,20 +12,20 @@ use super::anchor::Anchor;
 use super::key::{KeyKind, PublicKey};
 use super::{Signature, SignatureError, SignatureFile, unreadable};
 
-/// What `ssh-keygen -Y sign -n` is told.
+/// Namespace for `ssh-keygen -Y sign -n`.
 pub const NAMESPACE: &str = "toolgate-plugin";
 
-/// An SSH signature that could be read.
+/// A parsed SSH signature.
 pub struct Ssh {
     file: String,
     sig: SshSig,
-    /// r and s, or R and S: 64 bytes.
+    /// 64 bytes: r and s of ECDSA, or R and S of Ed25519.
     raw: Vec<u8>,
     key: PublicKey,
 }
 
 impl Ssh {
-    /// Reads a signature.
+    /// Parses a signature.
     ///
     /// # Errors
     /// [`SignatureError::Unreadable`] for another namespace, another kind of key, or anything that is not canonical.
@@ -79,10 +79,10 @@ impl Signature for Ssh {
     }
 }
 
-/// The key, if it is of a kind that counts.
+/// Converts a key of a supported kind.
 ///
 /// # Errors
-/// A sentence.
+/// A sentence with the reason.
 pub(super) fn public_key(key: &KeyData) -> Result<PublicKey, String> {
     check_kind(key.algorithm().as_str())?;
     match key {
@@ -94,10 +94,10 @@ pub(super) fn public_key(key: &KeyData) -> Result<PublicKey, String> {
     }
 }
 
-/// Whether keys of this kind count. A certificate is none: who signed it would have to be asked for.
+/// Checks that a key kind is supported. Certificates are not, since their issuers would have to be verified.
 ///
 /// # Errors
-/// A sentence.
+/// A sentence with the reason.
 pub(super) fn check_kind(kind: &str) -> Result<(), String> {
     if matches!(kind, "ssh-ed25519" | "ecdsa-sha2-nistp256") {
         return Ok(());
@@ -106,7 +106,7 @@ pub(super) fn check_kind(kind: &str) -> Result<(), String> {
     Err(format!("its key is of the kind {kind}; Toolgate takes ssh-ed25519 and ecdsa-sha2-nistp256"))
 }
 
-/// The signature in the form that the cryptographic library takes.
+/// Converts the signature for the cryptographic library.
 fn raw_signature(sig: &SshSig, kind: KeyKind) -> Option<Vec<u8>> {
     match (sig.algorithm(), kind) {
         (Algorithm::Ed25519, KeyKind::Ed25519) => Some(sig.signature_bytes().to_vec()),
@@ -119,7 +119,7 @@ fn raw_signature(sig: &SshSig, kind: KeyKind) -> Option<Vec<u8>> {
     }
 }
 
-/// The number at the beginning (RFC 4251 §5, `mpint`), as 32 bytes, and what stands behind it.
+/// Parses an `mpint` (RFC 4251 §5) as 32 bytes; returns it and the rest.
 fn scalar(bytes: &[u8]) -> Option<([u8; 32], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (number, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;

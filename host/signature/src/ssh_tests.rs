@@ -1,4 +1,4 @@
-//! What counts as an SSH signature. `ssh-keygen` itself is asked in the interoperability tests.
+//! SSH signatures that count and that do not. The interoperability tests run `ssh-keygen` itself.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
@@ -72,7 +72,7 @@ fn component() -> Artifact {
     Artifact::of(b"the component".to_vec())
 }
 
-/// The text with these bytes in it changed.
+/// The text with its decoded bytes edited.
 fn edited(text: &str, edit: impl FnOnce(Vec<u8>) -> Vec<u8>) -> String {
     let (_, bytes) = pem_rfc7468::decode_vec(&rewrapped(text, 64)).unwrap();
     let text = pem_rfc7468::encode_string("SSH SIGNATURE", LineEnding::LF, &edit(bytes)).unwrap();
@@ -113,7 +113,7 @@ fn over_other_bytes_or_by_another_key_it_does_not() {
         let bytes = Artifact::of(b"another component".to_vec());
         assert!(matches!(sig.verify(&bytes, &pair.public()), Err(SignatureError::Forged(_))));
         assert!(matches!(sig.verify(&component(), &other.public()), Err(SignatureError::Forged(_))));
-        // Signed by one, and said to be the other's.
+        // Signed by one key, attributed to the other.
         let message = SshSig::signed_data(NAMESPACE, HashAlg::Sha512, component().bytes()).unwrap();
         let renamed =
             SshSig::new(other.data(), NAMESPACE, HashAlg::Sha512, pair.signature(&message)).unwrap();
@@ -130,7 +130,7 @@ fn a_signature_for_something_else_is_refused() {
             let told = read(&text).map(drop).unwrap_err().to_string();
             assert!(told.contains(&format!("its namespace is `{namespace}`")), "{told}");
         }
-        // Signed for something else, and said to be for us.
+        // Signed in another namespace, then relabelled with ours.
         let message = SshSig::signed_data("git", HashAlg::Sha512, component().bytes()).unwrap();
         let sig = SshSig::new(pair.data(), NAMESPACE, HashAlg::Sha512, pair.signature(&message)).unwrap();
         let sig = read(&sig.to_pem(LineEnding::LF).unwrap()).unwrap();

@@ -5,19 +5,19 @@ use toolgate_policy::load::TrustPolicy;
 
 use super::anchor::{Anchor, SignerHint};
 
-/// Whom to trust, and what they are known by.
+/// Trust policy with its anchors.
 #[derive(Clone)]
 pub struct TrustSpec {
-    /// Who counts for what.
+    /// Trust rules.
     pub policy: TrustPolicy,
-    /// What its signers are known by.
+    /// Trust anchors of its signers.
     pub anchors: Vec<Anchor>,
-    /// SHA-256 of the file that says so.
+    /// SHA-256 of trust.toml.
     pub sha256: Digest,
 }
 
 impl TrustSpec {
-    /// What tells whether a signature names one of the signers.
+    /// Hints for matching signatures to signers.
     pub fn hints(&self) -> Vec<SignerHint> {
         self.anchors.iter().map(Anchor::hint).collect()
     }

@@ -1,5 +1,5 @@
-//! Who may read and write a file: owner, group, mode and access control list. A file that takes another's place gets the same,
-//! so that whoever reads it, such as a server of another user, can go on reading it.
+//! Access to a file: owner, group, mode and access control list. A replacement file gets the same, so that its readers,
+//! such as a server of another user, can still read it.
 
 use std::fs::{File, Permissions};
 use std::io;
@@ -10,12 +10,12 @@ use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr, getxattr};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-/// The extended attribute in which Linux keeps the access control list of a file.
+/// Extended attribute of a file's access control list on Linux.
 const ACL: &str = "system.posix_acl_access";
-/// The most that Linux keeps in an extended attribute, in bytes.
+/// Maximum size of an extended attribute on Linux, in bytes.
 const ACL_BYTES_MAX: usize = 65_536;
 
-/// Who may read and write a file.
+/// Access to a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Access {
     uid: u32,
@@ -24,43 +24,43 @@ pub(super) struct Access {
     acl: Option<Vec<u8>>,
 }
 
-/// A new file cannot have what the one in whose place it comes has.
+/// A replacement file cannot get the access of the original.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
-    /// It cannot have the same owner.
+    /// Not the same owner.
     #[error(
         "it belongs to user {owner}, and user {us} cannot give its replacement to them ({error}); run the command as that user or as root, \
          or run `chown {us}` on it"
     )]
     Owner {
-        /// Whose it is.
+        /// User id of the owner.
         owner: u32,
-        /// Who wants to replace it.
+        /// User id of this process.
         us: u32,
-        /// What the system says.
+        /// Error of the system call.
         error: io::Error,
     },
-    /// It cannot have the same group.
+    /// Not the same group.
     #[error(
         "it belongs to group {group}, and user {us} cannot give its replacement to that group ({error}); run the command as root or as a \
          member of that group, or run `chgrp {ours}` on it"
     )]
     Group {
-        /// Whose it is.
+        /// Group id of the file.
         group: u32,
-        /// Who wants to replace it.
+        /// User id of this process.
         us: u32,
-        /// The group of new files there.
+        /// Group id of new files in its folder.
         ours: u32,
-        /// What the system says.
+        /// Error of the system call.
         error: io::Error,
     },
-    /// It cannot have the same access control list.
+    /// Not the same access control list.
     #[error(
         "its access control list cannot be given to its replacement ({0}); run the command as root, or run `setfacl -b` on it"
     )]
     Acl(io::Error),
-    /// It cannot be looked at, or its mode cannot be set.
+    /// Its metadata cannot be read, or its mode cannot be set.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -75,7 +75,7 @@ impl From<AccessError> for io::Error {
 }
 
 impl Access {
-    /// That of the file at a path; nothing if there is none.
+    /// Access to the file at a path; `None` if it does not exist.
     pub(super) fn of(path: &Path) -> io::Result<Option<Self>> {
         let metadata = match std::fs::metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -86,7 +86,7 @@ impl Access {
         Ok(Some(Self { uid, gid, mode, acl }))
     }
 
-    /// Gives it to a new file of ours, which nobody else can read so far. The mode comes last.
+    /// Applies this access to a new file that only we can read so far. The mode is set last.
     pub(super) fn give(&self, file: &File) -> Result<(), AccessError> {
         let fresh = file.metadata()?;
         let us = geteuid().as_raw();
@@ -98,7 +98,7 @@ impl Access {
             let failed = |error| AccessError::Group { group: self.gid, us, ours: fresh.gid(), error };
             fchown(file, None, Some(self.gid)).map_err(failed)?;
         }
-        // A folder may have one for the files that are made in it.
+        // The folder may have a default access control list.
         if read_acl(|buffer| fgetxattr(file, ACL, buffer))? != self.acl {
             let given = match &self.acl {
                 Some(acl) => fsetxattr(file, ACL, acl, XattrFlags::empty()),
@@ -110,7 +110,7 @@ impl Access {
     }
 }
 
-/// An access control list; nothing where there is none, or the file system has no such thing.
+/// Reads an access control list; `None` if there is none or the file system does not support them.
 fn read_acl(read: impl FnOnce(&mut [u8]) -> rustix::io::Result<usize>) -> io::Result<Option<Vec<u8>>> {
     let mut acl = vec![0; ACL_BYTES_MAX];
     match read(&mut acl) {

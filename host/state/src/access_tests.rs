@@ -1,4 +1,4 @@
-//! What a file that takes another's place has of it.
+//! Access that a replacement file takes over from the original.
 
 use std::path::PathBuf;
 
@@ -35,7 +35,7 @@ fn replace(path: &Path) {
 
 #[test]
 fn a_file_that_is_replaced_keeps_owner_and_group_and_mode() {
-    // Only root can give files to others.
+    // Only root can change the owner of a file.
     if !geteuid().is_root() {
         return;
     }
@@ -53,7 +53,7 @@ fn a_file_that_is_replaced_keeps_owner_and_group_and_mode() {
 fn a_file_that_is_replaced_keeps_its_access_control_list_and_gets_none_of_its_folder() {
     let (base, path) = file(0o640);
     match setxattr(&path, ACL, &with_a_user(), XattrFlags::empty()) {
-        // This file system has no access control lists.
+        // This file system does not support access control lists.
         Err(Errno::OPNOTSUPP) => {
             return;
         }
@@ -63,7 +63,7 @@ fn a_file_that_is_replaced_keeps_its_access_control_list_and_gets_none_of_its_fo
     assert_eq!(before.acl, Some(with_a_user()));
     replace(&path);
     assert_eq!(Access::of(&path).unwrap().unwrap(), before);
-    // What a folder gives to new files is not what the old one had.
+    // The folder's default access control list must not apply to the replacement.
     let plain = base.path().join("toolgate.lock");
     std::fs::write(&plain, "old").unwrap();
     std::fs::set_permissions(&plain, Permissions::from_mode(0o640)).unwrap();

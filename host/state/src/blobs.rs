@@ -1,5 +1,5 @@
-//! Components that were fetched or approved, by digest, with the signatures that were found beside them. What is read back is
-//! hashed again and believed no more than what comes from elsewhere: a file that is not what its name says counts as absent.
+//! Store of fetched or approved components by digest, with their signatures. Content is hashed again when read and
+//! trusted no more than a download: a file that does not match its name counts as absent.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -18,21 +18,21 @@ use toolgate_signature::{SignatureFile, name};
 use crate::StateDir;
 use crate::file_lock::{DirLock, replace_in};
 
-/// What was kept: `blobs/sha256/<digest>`, and beside it its signatures under that name and their own endings.
+/// Store of components: `blobs/sha256/<digest>`, with signatures under that name and their own endings.
 pub struct BlobStore {
     dir: Dir,
-    /// Where the lock is that processes take who write, and, shared, those who read.
+    /// Folder of the lock, exclusive for writers and shared for readers.
     above: Dir,
     bytes_max: u64,
     held: Mutex<Needed>,
 }
 
-/// What is never removed to make room.
+/// Digests that are never evicted.
 #[derive(Default)]
 struct Needed {
-    /// By the configuration and its lock.
+    /// Needed by the configuration and its lockfile.
     configured: BTreeSet<Digest>,
-    /// By what is being loaded, and what serves.
+    /// Needed by loads in progress and by what serves.
     loading: BTreeSet<Digest>,
 }
 
@@ -42,32 +42,31 @@ impl Needed {
     }
 }
 
-/// The file that is locked while something is written or read.
 const LOCK: &str = "lock";
 
-/// What a signature is kept for.
+/// Reason to store a signature; the first ranks highest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SignatureRank {
-    /// It is a signer's.
+    /// By a signer of the policy.
     Counts,
-    /// It proves what another before it proves.
+    /// Proves the same as an earlier one.
     Copy,
-    /// Whose it is may be a signer some day.
+    /// By a party that may become a signer.
     MayCount,
-    /// It is no signature of it.
+    /// Not a signature of the component.
     Nothing,
 }
 
-/// After this long nobody writes at it any more.
+/// Age after which an unfinished file is abandoned.
 const UNFINISHED: Duration = Duration::from_secs(3_600);
 
-/// Why something is not kept.
+/// Storing a component failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobStoreError {
-    /// The file system says no.
+    /// I/O error.
     #[error("keep the component")]
     Io(#[from] io::Error),
-    /// What must stay leaves too little room.
+    /// Content that must stay leaves too little room.
     #[error(
         "keep the component: `blobs` in the state directory may hold {0} bytes, and what is approved or serves takes them; \
          remove plugins that are not needed (`toolgate plugin remove`)"
@@ -76,17 +75,17 @@ pub enum BlobStoreError {
 }
 
 impl BlobStore {
-    /// Opens what was kept.
+    /// Opens the store.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// I/O errors.
     pub fn open(state: &StateDir) -> io::Result<Self> {
         let above = state.dir("blobs")?;
         let dir = state.dir("blobs/sha256")?;
         Ok(Self { dir, above, bytes_max: KEPT_BYTES_MAX, held: Mutex::default() })
     }
 
-    /// The component of this digest with its signatures, sorted by name, if it was kept and is still what it was.
+    /// The component of this digest with its signatures, sorted by name, if it is stored and undamaged.
     pub fn get(&self, digest: Digest) -> Option<(Artifact, Vec<SignatureFile>)> {
         match DirLock::share(&self.above, LOCK).and_then(|_shared| self.read(digest)) {
             Ok(Some(found)) => Some(found),
@@ -102,8 +101,7 @@ impl BlobStore {
         }
     }
 
-    /// Whether something of this digest is there, with these among its signatures. Whether it is still what it was shows when
-    /// it is read.
+    /// Whether this digest is stored together with these signatures. Damage is only detected when reading.
     pub fn has(&self, digest: Digest, signatures: &[SignatureFile]) -> bool {
         let component = digest.hex();
         let is_at_its_name = |file: &SignatureFile| {
@@ -117,8 +115,8 @@ impl BlobStore {
                 || self.read_signatures(&component).is_ok_and(are_among))
     }
 
-    /// Keeps a component with exactly these signatures, whatever was kept with it before. The least recently used that
-    /// nobody holds make room.
+    /// Stores a component with exactly these signatures, replacing earlier ones. Evicts the least recently used
+    /// components that are not protected.
     ///
     /// # Errors
     /// [`BlobStoreError`].
@@ -127,8 +125,8 @@ impl BlobStore {
         self.replace(artifact, signatures)
     }
 
-    /// Keeps a component with these signatures and with those that were kept before, as many as are read: first those that
-    /// count, and these before the others.
+    /// Stores a component with these signatures and earlier ones, up to the limit: highest rank first, and new ones
+    /// before earlier ones.
     ///
     /// # Errors
     /// [`BlobStoreError`].
@@ -139,7 +137,7 @@ impl BlobStore {
         mut worth: impl FnMut(&SignatureFile) -> SignatureRank,
     ) -> Result<(), BlobStoreError> {
         let _one = DirLock::take(&self.above, LOCK)?;
-        // What is there and cannot be read, or is not what its name says, counts for nothing and is replaced.
+        // Stored content that is unreadable or does not match its name is replaced.
         let before = self.read(artifact.digest()).ok().flatten().map_or_else(Vec::new, |(_, before)| before);
         let before = before.into_iter().filter(|file| !is_among(signatures, file));
         let all = signatures.iter().cloned().chain(before).map(|file| (worth(&file), file));
@@ -149,17 +147,17 @@ impl BlobStore {
         self.replace(artifact, &all)
     }
 
-    /// From now on what a configuration needs is not removed to make room; what another needed may be.
+    /// Sets the digests that the configuration needs, which are not evicted. Replaces the previous set.
     pub fn hold(&self, digests: BTreeSet<Digest>) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).configured = digests;
     }
 
-    /// The same of these beside those.
+    /// Adds to the digests that the configuration needs.
     pub fn hold_also(&self, digests: impl IntoIterator<Item = Digest>) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).configured.extend(digests);
     }
 
-    /// The same of what is being loaded and of what serves.
+    /// Sets the digests that loads in progress and serving plugins need, which are not evicted.
     pub fn hold_loading(&self, digests: BTreeSet<Digest>) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).loading = digests;
     }
@@ -175,7 +173,7 @@ impl BlobStore {
             replace_in(&self.dir, &name, &[bytes])?;
         }
         replace_in(&self.dir, &component, &[artifact.bytes()])?;
-        // Last: a process that is killed midway leaves a signature too many and none too few.
+        // Last, so that a process killed midway leaves too many signatures rather than too few.
         for name in stale {
             self.dir.remove_file(name)?;
         }
@@ -185,7 +183,7 @@ impl BlobStore {
     fn read(&self, digest: Digest) -> io::Result<Option<(Artifact, Vec<SignatureFile>)>> {
         let component = digest.hex();
         let file = self.open_file(&component)?;
-        // Its time says when it was used last. Whether it could be told does not matter now.
+        // The modification time records the last use; failing to set it does not matter.
         drop(file.try_clone().and_then(|file| file.into_std().set_modified(SystemTime::now())));
         let artifact = Artifact::read(file, COMPONENT_BYTES_MAX).ok();
         let Some(artifact) = artifact.filter(|artifact| artifact.digest() == digest) else { return Ok(None) };
@@ -206,7 +204,6 @@ impl BlobStore {
         Ok(SignatureFile { name, bytes })
     }
 
-    /// The names of the signatures of a component.
     fn signatures(&self, component: &str) -> io::Result<BTreeSet<String>> {
         let names = self.names()?.into_iter();
         Ok(names.filter(|name| name::is_signature_of(component, name)).collect())
@@ -219,7 +216,7 @@ impl BlobStore {
 
     fn open_file(&self, name: &str) -> io::Result<File> {
         let mut options = OpenOptions::new();
-        // A pipe in its place would be waited for.
+        // Without this, opening a pipe in its place would block.
         let no_waiting = OFlags::NONBLOCK.bits().cast_signed();
         let file = self.dir.open_with(name, options.read(true).custom_flags(no_waiting))?;
         if !file.metadata()?.is_file() {
@@ -228,7 +225,7 @@ impl BlobStore {
         Ok(file)
     }
 
-    /// Removes what was used least recently until `bytes` more fit; nothing, if they never would.
+    /// Evicts least recently used components until `bytes` more fit; none if they never would.
     fn make_room(&self, coming: Digest, bytes: u64) -> Result<(), BlobStoreError> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let mut total = bytes;
@@ -243,7 +240,7 @@ impl BlobStore {
                 Some(digest) if name.len() == 64 => {
                     loose.push((metadata.modified()?.into_std(), digest));
                 }
-                // What somebody began to write long ago and never will finish.
+                // An unfinished file that was abandoned.
                 None if age(&metadata) > UNFINISHED => {
                     self.dir.remove_file(&name)?;
                     continue;
@@ -261,7 +258,7 @@ impl BlobStore {
                 break;
             }
             let component = digest.hex();
-            // The component last: without its signatures it is refused, and its signatures without it are looked at by nobody.
+            // The component last: without its signatures it is refused, and signatures without it are never read.
             for name in self.signatures(&component)?.into_iter().chain([component]) {
                 total -= self.dir.symlink_metadata(&name)?.len();
                 self.dir.remove_file(&name)?;
@@ -278,7 +275,7 @@ fn is_among(kept: &[SignatureFile], file: &SignatureFile) -> bool {
     kept.iter().any(is_one)
 }
 
-/// How long ago it was written.
+/// Time since the last modification.
 fn age(metadata: &cap_std::fs::Metadata) -> Duration {
     let written = metadata.modified().ok().map(|time| time.into_std());
     written.and_then(|time| time.elapsed().ok()).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What stays, what goes, and what comes back.
+//! Storing, evicting and reading back components.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! One writer at a time for files that people and commands share: `toolgate.lock`, `trust.toml`, `toolgate.toml`. They are read,
-//! changed and replaced while a lock beside them is held. Readers need no lock: a file is replaced whole.
+//! Exclusive writing of files shared by people and commands: `toolgate.lock`, `trust.toml`, `toolgate.toml`. Read,
+//! change and replace happen under a lock. Readers need none, since files are replaced atomically.
 
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata, TryLockError};
@@ -15,14 +15,14 @@ use toolgate_policy::limits::load::{FILE_LOCK_MS, FILE_LOCK_POLL_MS};
 
 use super::access::{Access, AccessError};
 
-/// Exclusive locks on a set of files. Given back when dropped, and by the system when the process ends in any way.
+/// Exclusive locks on a set of files, released on drop and by the system when the process ends.
 ///
-/// The lock of `NAME` is a flock on `.NAME.flock` beside it, which others cannot open and which is removed again. What a killed
-/// process leaves behind is an ordinary file that nobody holds. Files that are links are followed first, so that every way to a
-/// file leads to the same lock.
+/// The lock of `NAME` is a flock on `.NAME.flock` beside it, which other users cannot open and which is removed
+/// afterwards. One left by a killed process is unlocked and harmless. Links are followed first, so that all paths to a
+/// file use one lock.
 #[derive(Debug)]
 pub struct FileLocks {
-    /// In the order of their paths: two commands that want the same files cannot wait for each other.
+    /// Sorted by path, so that two commands that lock the same files cannot deadlock.
     held: Vec<Held>,
 }
 
@@ -36,26 +36,26 @@ struct Held {
 /// A file cannot be locked.
 #[derive(Debug, thiserror::Error)]
 pub enum FileLockError {
-    /// The file system does not let us.
+    /// I/O error.
     #[error("lock {0} for a change")]
     Io(PathBuf, #[source] io::Error),
-    /// Another process holds the lock and does not let go.
+    /// Another process holds the lock for too long.
     #[error(
         "lock {0} for a change: another command has been changing it for {seconds} seconds; wait for it, or end it",
         seconds = FILE_LOCK_MS / 1_000
     )]
     Busy(PathBuf),
-    /// Somebody else made the file that is locked.
+    /// The lock file belongs to another user.
     #[error("lock {0} for a change: {1} belongs to another user; remove it")]
     Owner(PathBuf, PathBuf),
-    /// What replaces it could not be read by whoever reads it now.
+    /// Its replacement could not have the same access.
     #[error("change {0}: {1}; nothing was written")]
     Access(PathBuf, AccessError),
 }
 
 impl FileLocks {
-    /// Takes the locks of all these files, which need not exist. Waits for other commands, up to a bound. Of each it is tried whether
-    /// a file in its place can have its owner, group, mode and access control list.
+    /// Locks these files, which need not exist, waiting up to `FILE_LOCK_MS` for other commands. Also checks that a
+    /// replacement of each can have its owner, group, mode and access control list.
     ///
     /// # Errors
     /// [`FileLockError`]. Nothing is locked then.
@@ -73,13 +73,12 @@ impl FileLocks {
         Ok(Self { held })
     }
 
-    /// Replaces one of the locked files. When this returns, the new content is on the disk under the file's name; whoever
-    /// reads meanwhile finds the old content or the new. An existing file keeps its owner, group, mode and access control list; a new one
-    /// gets mode `mode`, less what the umask takes away.
+    /// Replaces a locked file atomically and durably. An existing file keeps its owner, group, mode and access control
+    /// list; a new one gets `mode` less the umask.
     ///
     /// # Errors
-    /// Whatever the file system says; or that this file is not among the locked ones. The file is as it was then, unless only the last
-    /// step failed: to write its folder to the disk.
+    /// I/O errors, or if the file is not locked. The file is unchanged then, unless only the last step failed: syncing
+    /// its folder.
     pub fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         let target = resolve(path)?;
         if !self.held.iter().any(|held| held.target == target) {
@@ -87,7 +86,7 @@ impl FileLocks {
         }
         let access = Access::of(&target)?;
         let mut fresh = Fresh::make(&target, if access.is_some() { 0o600 } else { mode })?;
-        // Before anything is in it.
+        // Set before it has any content.
         access.map_or(Ok(()), |access| access.give(&fresh.file))?;
         fresh.file.write_all(bytes)?;
         fresh.file.sync_all()?;
@@ -108,11 +107,11 @@ impl Held {
                 return Err(FileLockError::Owner(target, beside));
             }
             match file.try_lock() {
-                // Who held it before may have removed the file: then its name means another, or none.
+                // The previous holder may have removed the file; its name then refers to another file, or to none.
                 Ok(()) if is_at(&beside, &metadata) => {
                     let held = Self { target, beside, file };
                     return match try_access(&held.target) {
-                        // What else is wrong is said when it is written: a lock that cannot be written keeps nothing from being revoked.
+                        // Other errors appear when writing: an unwritable lockfile must not prevent a revocation.
                         Ok(()) | Err(AccessError::Io(_)) => Ok(held),
                         Err(error) => Err(FileLockError::Access(held.target.clone(), error)),
                     };
@@ -131,14 +130,14 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Removed while it is held, so that nobody else can hold this very file. If that fails it stays, and does no harm.
+        // Removed while locked, so that nobody can lock a removed file. If removal fails, the file is harmless.
         drop(std::fs::remove_file(&self.beside));
-        // Explicitly: a process that was being started meanwhile has this descriptor until its program begins.
+        // Explicit, since a child that is being started shares this descriptor until its program begins.
         drop(self.file.unlock());
     }
 }
 
-/// Opens the file that is locked. Others can neither open it nor lead us elsewhere by a link.
+/// Opens the lock file. Other users cannot open it, and links are not followed.
 fn open(beside: &Path) -> io::Result<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     File::options()
@@ -156,7 +155,7 @@ fn is_at(path: &Path, metadata: &Metadata) -> bool {
         .is_ok_and(|other| (other.dev(), other.ino()) == (metadata.dev(), metadata.ino()))
 }
 
-/// The file that a path means, links followed; a file that does not exist yet by the folder it would be in.
+/// Resolves links; for a file that does not exist, those of its folder.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
     match path.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -178,14 +177,14 @@ fn beside(target: &Path, ending: &str) -> io::Result<PathBuf> {
     Ok(target.with_file_name(beside))
 }
 
-/// A file that is about to take another's place: `.NAME.new` beside it. Removed if it does not.
+/// A new file `.NAME.new` that will replace a target. Removed if it does not.
 struct Fresh {
     path: PathBuf,
     file: File,
 }
 
 impl Fresh {
-    /// Makes it. One name is enough while nobody else writes; what a killed command left there is in nobody's way.
+    /// Creates the file. One name suffices under the lock; a leftover of a killed command is removed.
     fn make(target: &Path, mode: u32) -> io::Result<Self> {
         let path = beside(target, "new")?;
         match std::fs::remove_file(&path) {
@@ -199,36 +198,36 @@ impl Fresh {
 
 impl Drop for Fresh {
     fn drop(&mut self) {
-        // Nothing is there under this name once it has its own.
+        // Fails harmlessly after a rename.
         drop(std::fs::remove_file(&self.path));
     }
 }
 
-/// Whether a file in place of this one can have the same owner, group, mode and access control list.
+/// Checks that a replacement of a file can have the same owner, group, mode and access control list.
 fn try_access(target: &Path) -> Result<(), AccessError> {
     let Some(access) = Access::of(target)? else { return Ok(()) };
     access.give(&Fresh::make(target, 0o600)?.file)
 }
 
-/// An exclusive lock on a file of the state directory. Given back when dropped. Nobody else can open that file.
+/// A lock on a file of the state directory, which other users cannot open. Released on drop.
 #[derive(Debug)]
 pub(crate) struct DirLock(File);
 
 impl DirLock {
-    /// Takes the lock, waiting for whoever has it: a process of the same user, for a moment.
+    /// Takes the lock exclusively, waiting for another process of the same user.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// I/O errors.
     pub(crate) fn take(dir: &Dir, name: &str) -> io::Result<Self> {
         let file = Self::open(dir, name)?;
         file.lock()?;
         Ok(Self(file))
     }
 
-    /// The same, beside others who only read.
+    /// Takes the lock shared with other readers.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// I/O errors.
     pub(crate) fn share(dir: &Dir, name: &str) -> io::Result<Self> {
         let file = Self::open(dir, name)?;
         file.lock_shared()?;
@@ -244,15 +243,15 @@ impl DirLock {
 
 impl Drop for DirLock {
     fn drop(&mut self) {
-        // As above: a process that is being started has this descriptor, too.
+        // Explicit for the same reason as above: a child that is being started shares this descriptor.
         drop(self.0.unlock());
     }
 }
 
-/// Replaces a file of the state directory whole, and waits until it is on the disk.
+/// Replaces a file of the state directory atomically and durably.
 ///
 /// # Errors
-/// Whatever the file system says.
+/// I/O errors.
 pub(crate) fn replace_in(dir: &Dir, name: &str, bytes: &[&[u8]]) -> io::Result<()> {
     let fresh = format!(".{name}.{}", unique());
     let mut options = OpenOptions::new();
@@ -267,13 +266,13 @@ pub(crate) fn replace_in(dir: &Dir, name: &str, bytes: &[&[u8]]) -> io::Result<(
         dir.open(".")?.sync_all()
     })();
     if written.is_err() {
-        // It may not even be there.
+        // Fails harmlessly if it was not created.
         drop(dir.remove_file(&fresh));
     }
     written
 }
 
-/// A part of a name that no other process has: process numbers repeat among containers that share a folder.
+/// A random part of a file name, since process ids repeat among containers that share a folder.
 pub fn unique() -> String {
     format!("{:016x}", RandomState::new().hash_one(std::process::id()))
 }

@@ -1,4 +1,4 @@
-//! Locks of files and their replacement: who waits, what is left over, what a link leads to.
+//! Locks on files and their replacement: waiting, leftovers and links.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::sync::mpsc::channel;

@@ -1,5 +1,5 @@
-//! Plugins' stores: an SQLite file each, in the state directory. A change that was acknowledged is on disk. Several
-//! processes may have one open; SQLite's own locks keep them apart.
+//! Key-value stores of plugins: one SQLite file each, in the state directory. Acknowledged changes are durable. Several
+//! processes may open one store; SQLite's locks separate them.
 
 mod entries;
 
@@ -18,7 +18,7 @@ use toolgate_policy::limits::keyvalue::{KEYVALUE_ANSWER_BYTES_MAX, KEYVALUE_PAGE
 use super::StateDir;
 use entries::{change, number, put, take};
 
-/// All stores, each opened when a plugin that has one is made ready, and then kept.
+/// All stores. Each is opened when its plugin is loaded, and stays open.
 pub struct Stores {
     folder: PathBuf,
     open: Mutex<BTreeMap<PluginName, Arc<Store>>>,
@@ -27,53 +27,53 @@ pub struct Stores {
 /// One plugin's store.
 pub struct Store {
     connection: Mutex<Connection>,
-    /// One at a time: a plugin that waits for its disk takes one thread and no more.
+    /// Allows one operation at a time, so that a plugin waiting for the disk occupies one thread only.
     turn: Arc<Semaphore>,
 }
 
-/// Why a store cannot be opened.
+/// A store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyvalueOpenError {
-    /// Its folder cannot be made.
+    /// Its folder cannot be created.
     #[error("make the folder {0}: {1}")]
     Folder(PathBuf, std::io::Error),
-    /// The file is damaged, no store, or cannot be written.
+    /// The file is damaged, not a store, or not writable.
     #[error("open the store {0}: {1}; restore it from a backup, or move it away to begin anew")]
     File(PathBuf, rusqlite::Error),
-    /// It is another plugin's.
+    /// It belongs to another plugin.
     #[error(
         "open the store {0}: it was kept by the plugin with the id `{1}`; move it away, or give the plugin that id"
     )]
     Owner(PathBuf, String),
-    /// It was written by a later Toolgate.
+    /// It has a newer format.
     #[error("open the store {0}: its format is number {1}, this Toolgate knows {FORMAT}")]
     Format(PathBuf, i64),
 }
 
-/// Why something was not done.
+/// An operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyvalueError {
-    /// There is no room for it.
+    /// The quota is exhausted.
     #[error(transparent)]
     Full(#[from] QuotaExceededError),
-    /// It is too large whatever the room.
+    /// The entry exceeds its size limit.
     #[error(transparent)]
     Large(#[from] KeyvalueSizeError),
     /// The answer would be too large.
     #[error("an answer holds {KEYVALUE_ANSWER_BYTES_MAX} bytes at the most; ask for less at once")]
     Answer,
-    /// The value is no number, or would become too large for one.
+    /// The value is not a number, or would overflow.
     #[error("the value is not a number between 0 and 18446744073709551615 in decimal digits")]
     Number,
-    /// The database says no. Its words are for the operator.
+    /// Database error. Its text is for the operator only.
     #[error("the store could not be used")]
     Database(#[from] rusqlite::Error),
-    /// Nobody is there to do it.
+    /// The store is closed.
     #[error("the store is closed")]
     Closed,
 }
 
-/// Keys of a bucket, and where the next ones begin if there may be more.
+/// A page of keys, with the cursor of the next page if there may be more.
 pub struct Page {
     /// Keys, in the order of the store.
     pub keys: Vec<String>,
@@ -81,7 +81,7 @@ pub struct Page {
     pub cursor: Option<u64>,
 }
 
-/// The number of the format of the files.
+/// Format number of the files.
 const FORMAT: i64 = 1;
 
 const TABLES: &str = "
@@ -98,12 +98,12 @@ const TABLES: &str = "
 ";
 
 impl Stores {
-    /// The stores of a state directory. Nothing is opened yet.
+    /// Stores of a state directory. Opens none yet.
     pub fn new(state: &StateDir) -> Self {
         Self { folder: state.path().join("keyvalue"), open: Mutex::default() }
     }
 
-    /// The store of a plugin, made if it is not there.
+    /// Opens a plugin's store, creating it if it is missing.
     ///
     /// # Errors
     /// [`KeyvalueOpenError`].
@@ -137,7 +137,7 @@ impl Stores {
     }
 }
 
-/// Opens a file, whoever wrote it: nothing that its schema says is run.
+/// Opens a file without trusting it: nothing in its schema is executed.
 fn connect(file: &std::path::Path) -> rusqlite::Result<Connection> {
     let folder = file.parent().and_then(|folder| folder.canonicalize().ok());
     let file =
@@ -150,7 +150,7 @@ fn connect(file: &std::path::Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(Duration::from_millis(KEYVALUE_WAIT_MS))?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cell_size_check", true)?;
-    // On disk before it is acknowledged, also when the machine loses its power.
+    // Durable before it is acknowledged, even on power loss.
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
@@ -170,7 +170,7 @@ impl From<rusqlite::Error> for Claim {
 }
 
 impl Store {
-    /// Makes the tables of a new file, looks whose an old one is, and bounds its size.
+    /// Creates the tables of a new file, checks the owner of an existing one, and limits its size.
     fn claim(&self, id: &str, pass: Pass) -> Result<(), Claim> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let page: u64 =
@@ -196,8 +196,7 @@ impl Store {
         Ok(())
     }
 
-    /// Does something with the database on a thread that may wait. Once begun it is done to its end, also when nobody
-    /// waits for it any more.
+    /// Runs an operation on a thread that may block. Once begun it runs to completion, even if the caller is gone.
     async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         act: impl FnOnce(&mut Connection) -> Result<T, KeyvalueError> + Send + 'static,
@@ -205,17 +204,17 @@ impl Store {
         let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| KeyvalueError::Closed)?;
         let store = Arc::clone(self);
         let acted = tokio::task::spawn_blocking(move || {
-            // Held until it is done, and not only for as long as somebody waits.
+            // Held until completion, not only while the caller waits.
             let _turn = turn;
             act(&mut store.connection.lock().unwrap_or_else(PoisonError::into_inner))
         });
         acted.await.unwrap_or(Err(KeyvalueError::Closed))
     }
 
-    /// The values of keys, in their order.
+    /// Values of keys, in the order of `keys`.
     ///
     /// # Errors
-    /// [`KeyvalueError::Answer`] when they are too large together.
+    /// [`KeyvalueError::Answer`] if they are too large together.
     pub async fn get(
         self: &Arc<Self>,
         bucket: &str,
@@ -241,7 +240,7 @@ impl Store {
         .await
     }
 
-    /// Whether a key is there.
+    /// Whether a key exists.
     pub async fn exists(self: &Arc<Self>, bucket: &str, key: String) -> Result<bool, KeyvalueError> {
         let bucket = bucket.to_owned();
         self.run(move |connection| {
@@ -251,7 +250,7 @@ impl Store {
         .await
     }
 
-    /// Keys after a cursor, in the order in which they were first set.
+    /// Keys after a cursor, in order of their first insertion.
     pub async fn keys(self: &Arc<Self>, bucket: &str, cursor: Option<u64>) -> Result<Page, KeyvalueError> {
         let bucket = bucket.to_owned();
         self.run(move |connection| {
@@ -271,7 +270,7 @@ impl Store {
         .await
     }
 
-    /// Sets all of these, or none.
+    /// Sets all values or none.
     ///
     /// # Errors
     /// [`KeyvalueError::Full`].
@@ -312,7 +311,7 @@ impl Store {
         .await
     }
 
-    /// Adds to a number, kept in decimal digits; one that is not there is 0.
+    /// Adds to a number in decimal digits; a missing one counts as 0.
     ///
     /// # Errors
     /// [`KeyvalueError::Number`], [`KeyvalueError::Full`].

@@ -1,5 +1,5 @@
-//! What outlives the process: one directory, opened once, reached through that handle alone. What is in it belongs to the
-//! rooms that keep it there; nothing here knows their formats.
+//! Persistent state: one directory, opened once and accessed through that handle alone. Its content belongs to other
+//! modules; their formats are not known here.
 
 // A number that another type cannot hold is not cut short unseen.
 #![warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
@@ -20,48 +20,48 @@ use std::path::{Path, PathBuf};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt as _, MetadataExt as _};
 
-/// The state directory. Mode 0700, owned by whoever runs this process.
+/// The state directory, with mode 0700 and owned by this process's user.
 pub struct StateDir {
     root: Dir,
     path: PathBuf,
 }
 
-/// Why the state directory cannot be used.
+/// The state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// It cannot be made or opened.
+    /// It cannot be created or opened.
     #[error("open the state directory {0}")]
     Open(PathBuf, #[source] io::Error),
-    /// It is not there, and whoever the folder is of could not use it once root has made it.
+    /// It does not exist, and if root created it, the owner of its parent could not use it.
     #[error(
         "make the state directory {path}: the folder {folder} belongs to user {owner}, and this process runs as root, so that user {owner} \
          could not use it; run this as user {owner}, or make it first for whoever is to run Toolgate: \
          `install -d -m 700 -o USER {path}`"
     )]
     Foreign {
-        /// Where it would be.
+        /// Path of the state directory.
         path: PathBuf,
-        /// The nearest folder above it that is there.
+        /// Nearest existing parent.
         folder: PathBuf,
-        /// Whose that is.
+        /// User id of that folder's owner.
         owner: u32,
     },
-    /// Others could change what is in it.
+    /// Others can write to it.
     #[error("use the state directory {0}: others can write to it; run `chmod go-w` on it")]
     Writable(PathBuf),
-    /// It is somebody else's.
+    /// It belongs to another user.
     #[error("use the state directory {0}: it belongs to user {1}, this process runs as user {2}")]
     Owner(PathBuf, u32, u32),
-    /// Others can put another in its place.
+    /// Others can replace it.
     #[error("use the state directory {0}")]
     Replaceable(PathBuf, #[source] owner::OwnerError),
 }
 
 impl StateDir {
-    /// Opens the directory, making it if it is not there; but root makes none in a folder of another user.
+    /// Opens the directory, creating it if it is missing; root does not create it in another user's folder.
     ///
     /// # Errors
-    /// [`StateError`]; nothing in it is looked at before its owner and mode are.
+    /// [`StateError`]. Owner and mode are checked before any content is read.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let fail = |error| StateError::Open(path.to_owned(), error);
         let user = rustix::process::geteuid();
@@ -89,20 +89,20 @@ impl StateDir {
         Ok(Self { root, path: path.to_owned() })
     }
 
-    /// The directory itself.
+    /// Handle of the directory.
     pub fn root(&self) -> &Dir {
         &self.root
     }
 
-    /// Where it is, for people.
+    /// Path, for display.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A directory in it, mode 0700, made if it is not there.
+    /// Opens a subdirectory, creating it with mode 0700 if it is missing.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// I/O errors.
     pub fn dir(&self, name: &str) -> io::Result<Dir> {
         match self.root.create_dir_with(name, DirBuilder::new().mode(0o700)) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -112,7 +112,7 @@ impl StateDir {
     }
 }
 
-/// Refuses to make a directory whose nearest folder that is there belongs to somebody else.
+/// Refuses to create a directory whose nearest existing parent belongs to another user.
 fn refuse_foreign(path: &Path, user: u32) -> Result<(), StateError> {
     let fail = |error| StateError::Open(path.to_owned(), error);
     let named = std::path::absolute(path).map_err(fail)?;

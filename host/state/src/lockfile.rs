@@ -1,5 +1,5 @@
-//! `toolgate.lock`: what was approved, by whom and when. Written whole by `toolgate plugin`; a file that is not exactly what
-//! would be written for what it says is refused, so that neither a slip of a hand nor half a merge is taken for an approval.
+//! `toolgate.lock`: approvals, with approver and time. Written whole by `toolgate plugin`. A file that is not exactly
+//! the output for its content is refused, so that a typo or a half-finished merge never becomes an approval.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,47 +14,47 @@ use toolgate_policy::{Digest, PluginName};
 
 use super::file_lock::FileLocks;
 
-/// What was approved, by the name of the plugin.
+/// Approvals by plugin name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lockfile(BTreeMap<PluginName, Entry>);
 
-/// What was approved of one plugin.
+/// Approval of one plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What is compared.
+    /// Pin that loading compares.
     pub pin: Pin,
-    /// Which version the plugin says it is. For people.
+    /// Version according to the plugin. For people.
     pub version: Option<String>,
-    /// Where it came from. For people.
+    /// Source. For people.
     pub source: String,
-    /// Who signed it then: `role: signer, signer`. For people.
+    /// Signers at the time of approval: `role: signer, signer`. For people.
     pub signers: Vec<String>,
-    /// The surfaces that were approved, if a later release has written them in another way since. For people.
+    /// Digests of the approved surfaces before a later release rewrote them. For people.
     pub remapped_from: Vec<Digest>,
 }
 
-/// What to do about a file that is no lock. Every command refuses it, so it has to go before anything can be approved.
+/// Remedy for an invalid lockfile. Every command refuses it, so it must go before anything can be approved.
 const ANEW: &str =
     "put back what was written, or remove the file and approve every plugin anew (`toolgate plugin approve`)";
 
-/// Why a file is no lock.
+/// A file that is not a valid lockfile.
 #[derive(Debug, thiserror::Error)]
 pub enum LockfileError {
-    /// It cannot be read as one.
+    /// It cannot be parsed.
     #[error("it is not a lock: {0}; {ANEW}")]
     Unreadable(String),
-    /// It reads as one and is not what was written.
+    /// It was edited since it was written.
     #[error("it was changed since `toolgate plugin` wrote it; {ANEW}")]
     Changed,
 }
 
-/// A lock that cannot be written.
+/// A lockfile cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum LockTextError {
-    /// The time of an approval is beyond what a date can say.
+    /// The time of an approval cannot be expressed as a date.
     #[error("the time of the approval of {0} is not a date")]
     Time(PluginName),
-    /// It cannot be put into words.
+    /// TOML cannot express it.
     #[error(transparent)]
     Toml(#[from] toml::ser::Error),
 }
@@ -62,14 +62,13 @@ pub enum LockTextError {
 const HEAD: &str =
     "# What was approved to run. Written by `toolgate plugin`; commit it. A change by hand is refused.\n";
 
-/// The only form there is.
 const VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawFile {
     version: u32,
-    /// SHA-256 of the rest, with this empty.
+    /// SHA-256 of the TOML without the head comment and with this field empty.
     check: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     plugin: Vec<RawEntry>,
@@ -96,7 +95,7 @@ struct RawEntry {
     revoked: Option<String>,
 }
 
-/// One text stands by itself.
+/// A single text is written without a list.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum OneOrMore {
@@ -105,7 +104,7 @@ enum OneOrMore {
 }
 
 impl OneOrMore {
-    /// Nothing of no texts.
+    /// `None` for an empty list.
     fn of(mut texts: Vec<String>) -> Option<Self> {
         match texts.pop() {
             None => None,
@@ -123,10 +122,10 @@ impl OneOrMore {
 }
 
 impl Lockfile {
-    /// Reads a lock.
+    /// Parses a lockfile.
     ///
     /// # Errors
-    /// [`LockfileError`] for everything that [`Lockfile::text`] would not have written.
+    /// [`LockfileError`] for anything that [`Lockfile::text`] would not have written.
     pub fn parse(text: &str) -> Result<Self, LockfileError> {
         let unreadable = |error: &dyn std::fmt::Display| LockfileError::Unreadable(error.to_string());
         let raw: RawFile = toml::from_str(text).map_err(|error| unreadable(&error.message()))?;
@@ -147,7 +146,7 @@ impl Lockfile {
         }
     }
 
-    /// What is written.
+    /// Encodes the lockfile.
     ///
     /// # Errors
     /// [`LockTextError`].
@@ -159,36 +158,36 @@ impl Lockfile {
         Ok(format!("{HEAD}{}", toml::to_string(&file)?))
     }
 
-    /// Writes it in place of what is there, whole or not at all, and waits until it is on the disk.
+    /// Replaces the file atomically and durably.
     ///
     /// # Errors
-    /// Whatever the file system says, also when this file is not among the locked ones.
+    /// I/O errors, or if the file is not locked.
     pub fn save(&self, locks: &FileLocks, path: &Path) -> io::Result<()> {
         let text = self.text().map_err(io::Error::other)?;
         locks.replace(path, text.as_bytes(), 0o644)
     }
 
-    /// What was approved of a plugin.
+    /// Approval of a plugin.
     pub fn get(&self, name: &PluginName) -> Option<&Entry> {
         self.0.get(name)
     }
 
-    /// All of it, by name.
+    /// All approvals by name.
     pub fn entries(&self) -> impl Iterator<Item = (&PluginName, &Entry)> {
         self.0.iter()
     }
 
-    /// Approves, or takes back.
+    /// Adds or replaces an entry, to approve a plugin or to withdraw its approval.
     pub fn insert(&mut self, name: PluginName, entry: Entry) {
         self.0.insert(name, entry);
     }
 
-    /// Forgets a plugin.
+    /// Removes a plugin.
     pub fn remove(&mut self, name: &PluginName) -> Option<Entry> {
         self.0.remove(name)
     }
 
-    /// What loading compares with.
+    /// Pins that loading compares.
     pub fn pins(&self) -> BTreeMap<PluginName, Pin> {
         self.0.iter().map(|(name, entry)| (name.clone(), entry.pin.clone())).collect()
     }

@@ -1,5 +1,4 @@
-//! Who could change a file or folder behind its reader's back: whoever owns it, and whoever may write to the folder it lies in and
-//! put another in its place.
+//! Checks that no other user can change a file or folder: neither as its owner, nor by replacing it in its folder.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -11,30 +10,30 @@ const ROOT: u32 = 0;
 const STICKY: u32 = 0o1000;
 const WRITABLE_BY_ALL: u32 = 0o002;
 
-/// Somebody else could change it.
+/// Another user could change it.
 #[derive(Debug, thiserror::Error)]
 pub enum OwnerError {
-    /// It belongs to somebody else.
+    /// It belongs to another user.
     #[error(
         "it belongs to user {owner}, and only root or this user ({us}) may own it; run this as user {owner}, or `chown {us}` on it"
     )]
     Owner {
-        /// Whose it is.
+        /// User id of the owner.
         owner: u32,
-        /// Who reads it.
+        /// User id of this process.
         us: u32,
     },
-    /// Others can put something else in its place.
+    /// Others can replace it in its folder.
     #[error(
         "it lies in {0}, where everybody can put another in its place; run `chmod o-w` on that folder, or move it elsewhere"
     )]
     Folder(PathBuf),
-    /// Its folder cannot be looked at.
+    /// Its folder's metadata cannot be read.
     #[error("its folder cannot be looked at: {0}")]
     Io(#[from] io::Error),
 }
 
-/// Checks a file or folder that has been opened at `path` and has this owner.
+/// Checks an opened file or folder with this path and owner.
 ///
 /// # Errors
 /// [`OwnerError`].
@@ -43,13 +42,13 @@ pub fn check(path: &Path, owner: u32) -> Result<(), OwnerError> {
     if !is_ours(owner, us) {
         return Err(OwnerError::Owner { owner, us });
     }
-    // Where it is a link, both can be replaced: the link and what it leads to.
+    // For a link, both the link and its target could be replaced.
     let named = std::path::absolute(path)?;
     let real = named.canonicalize()?;
     for folder in [named.parent(), real.parent()].into_iter().flatten() {
         let metadata = folder.metadata()?;
         let is_open = lets_others_replace(metadata.mode(), metadata.uid(), us);
-        // What is mounted into a container is often open to all and yet never written to.
+        // Read-only mounts of a container are often world-writable.
         let is_read_only =
             || statvfs(folder).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY));
         if is_open && !is_read_only() {
@@ -63,7 +62,7 @@ fn is_ours(owner: u32, us: u32) -> bool {
     owner == us || owner == ROOT
 }
 
-/// Whether others may remove or rename what lies in a folder. In a sticky one only the owners of both may.
+/// Whether others may remove or rename entries of a folder. In a sticky folder only the owners of folder and entry may.
 fn lets_others_replace(mode: u32, owner: u32, us: u32) -> bool {
     mode & WRITABLE_BY_ALL != 0 && (mode & STICKY == 0 || !is_ours(owner, us))
 }

@@ -1,5 +1,5 @@
-//! What was seen before and may not be undone: the highest version of the trust policy, the digest of the file then, what it
-//! revoked, and the latest time. It outlives the process, under a key of this installation, and several processes may use it at once.
+//! Rollback protection for trust policy and clock. Persists the highest version, its digest and revocations, and the
+//! latest time, authenticated by a key of this installation. Several processes may use it at once.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read as _};
@@ -15,46 +15,45 @@ use toolgate_signature::trust::TrustSpec;
 use super::StateDir;
 use super::file_lock::{DirLock, replace_in};
 
-/// The memory.
+/// Rollback protection.
 pub struct RollbackGuard {
     folder: Dir,
     key: MacKey,
 }
 
-/// What is remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LastPolicy {
     /// Always [`FORMAT`].
     format: u32,
-    /// The highest version; 0 before any.
+    /// Highest version; 0 before any.
     version: u64,
-    /// SHA-256 of the bytes of trust.toml when it had that version.
+    /// SHA-256 of trust.toml at that version.
     #[serde(with = "hex")]
     sha256: Option<Digest>,
-    /// SHA-256 of the keys of its signers, which stand in files of their own.
+    /// SHA-256 of its signers' keys, which are in files of their own.
     #[serde(with = "hex")]
     keys: Option<Digest>,
-    /// What that version revoked.
+    /// Digests that the version revoked.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty", with = "hex_set")]
     revoked: BTreeSet<Digest>,
-    /// The latest time, in seconds since 1970.
+    /// Latest time, in seconds since 1970.
     time: i64,
 }
 
-/// What the highest version revoked.
+/// Revocations of the highest version.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Revoked {
-    /// That version; 0 before any.
+    /// The version; 0 before any.
     pub version: u64,
-    /// The digests.
+    /// Revoked digests.
     pub digests: BTreeSet<Digest>,
 }
 
-/// What tells one state of the file from another: device, number, length, and when bytes and entry changed, in nanoseconds.
+/// Identifies a state of the file: device, inode, length, and mtime and ctime in nanoseconds.
 pub type Stamp = (u64, u64, u64, [i64; 4]);
 
-/// The form before that: it remembered a digest of the policy as one release of Toolgate printed it.
+/// The former format, whose digest of the policy depended on the release.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Former {
@@ -66,35 +65,35 @@ struct Former {
     time: i64,
 }
 
-/// A policy that may be taken.
+/// An accepted policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdmittedPolicy {
-    /// The time at which it is to be judged.
+    /// Time for which to evaluate it.
     pub now: UnixTime,
-    /// Whether the memory had its former form until now: what the version said before could not be compared.
+    /// The record had its former format, so the version's earlier content could not be compared.
     pub upgraded: bool,
 }
 
-/// Why a trust policy is not taken.
+/// A trust policy that is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum RollbackError {
-    /// It is an old one.
+    /// Its version is too low.
     #[error(
         "trust.toml has version {is}, and version {was} was in force already; a version never goes back. Put the newer file back; if \
          this content is meant, give it a version higher than {was}"
     )]
     Older {
-        /// The highest so far.
+        /// Highest version so far.
         was: u64,
         /// Its version.
         is: u64,
     },
-    /// It says something else under the same number.
+    /// Its content changed under the same version.
     #[error(
         "trust.toml, or a key that it names, is not what it was when version {0} was in force; raise `version` with every change"
     )]
     Changed(u64),
-    /// The memory cannot be kept.
+    /// The record cannot be read or written.
     #[error("{FILE} in the state directory cannot be kept")]
     Io(#[from] io::Error),
 }
@@ -102,23 +101,23 @@ pub enum RollbackError {
 const FILE: &str = "trust.seen";
 const LOCK: &str = "trust.seen.lock";
 const KEY: &str = "trust.key";
-/// The key until the first memory is written.
+/// Name of the key until the first record is written.
 const FRESH: &str = "trust.key.new";
 const FORMAT: u32 = 2;
 
-/// How far a clock may go back before somebody is told.
+/// Seconds that the clock may go back without an alarm.
 const CLOCK_SLACK_S: i64 = 300;
 
 impl RollbackGuard {
-    /// Reads what was seen. Where there is neither key nor memory, it begins with nothing.
+    /// Loads the record. Starts empty if neither key nor record exists.
     ///
-    /// The key gets its name last: a key without a memory, or a memory without a key, means that one of them was taken away.
+    /// The key gets its final name last: a key without a record, or the reverse, means that one was removed.
     ///
     /// # Errors
-    /// When it cannot be read, is not what was written, or only one of key and memory is there.
+    /// I/O errors; a damaged record; or only one of key and record.
     pub fn open(state: &StateDir) -> io::Result<Self> {
         let (folder, keys) = (state.root().try_clone()?, state.dir("keys")?);
-        // Two processes may begin at once: the second finds key and memory, or neither.
+        // Two processes may start at once: the second finds both key and record, or neither.
         let _one = DirLock::take(&folder, LOCK)?;
         match (is_there(&keys, KEY)?, is_there(&folder, FILE)?) {
             (true, true) => {
@@ -128,7 +127,7 @@ impl RollbackGuard {
             }
             (true, false) => Err(gone(FILE, &format!("keys/{KEY}"))),
             (false, true) if is_there(&keys, FRESH)? => {
-                // A first start that was interrupted; nothing is forgotten, since the memory is under this very key.
+                // An interrupted first start. Nothing is lost, since the record is authenticated by this very key.
                 let seen = Self { key: load_key(&keys, FRESH)?, folder };
                 seen.read()?;
                 keep_key(&keys)?;
@@ -144,8 +143,8 @@ impl RollbackGuard {
         }
     }
 
-    /// Whether a policy may be taken, and which time it is to be judged at: now, or the latest time there was, if the clock
-    /// says that it is earlier. Nothing is remembered.
+    /// Checks whether a policy may be accepted, and returns the time for which to evaluate it: now, or the latest time
+    /// recorded if the clock is behind it. Records nothing.
     ///
     /// # Errors
     /// [`RollbackError`].
@@ -153,12 +152,12 @@ impl RollbackGuard {
         Ok(UnixTime(next(&self.read()?.0, trust, now)?.time))
     }
 
-    /// The same, and remembers it.
+    /// Like [`RollbackGuard::judge`], and records the result.
     ///
     /// # Errors
-    /// [`RollbackError`]. Nothing is remembered then.
+    /// [`RollbackError`]. Nothing is recorded then.
     pub fn admit(&self, trust: &TrustSpec, now: UnixTime) -> Result<AdmittedPolicy, RollbackError> {
-        // Another process may have seen more by now, and must not be undone.
+        // Another process may have recorded a newer state, which must not be overwritten.
         let _one = DirLock::take(&self.folder, LOCK)?;
         let (last, upgraded) = self.read()?;
         let next = next(&last, trust, now)?;
@@ -168,11 +167,11 @@ impl RollbackGuard {
         Ok(AdmittedPolicy { now: UnixTime(next.time), upgraded })
     }
 
-    /// The time at which a policy that this process has taken is judged again, whatever others have taken since; the time is
-    /// remembered.
+    /// Time for which to re-evaluate a policy that this process has accepted, whatever other processes accepted since.
+    /// Records the time.
     ///
     /// # Errors
-    /// When the memory cannot be kept.
+    /// I/O errors.
     pub fn time(&self, now: UnixTime) -> io::Result<UnixTime> {
         let _one = DirLock::take(&self.folder, LOCK)?;
         let (last, _) = self.read()?;
@@ -183,22 +182,22 @@ impl RollbackGuard {
         Ok(UnixTime(time))
     }
 
-    /// What tells whether anything else is remembered than before; nothing where the file is gone.
+    /// Stamp that changes with the record; `None` if the file is missing.
     pub fn stamp(&self) -> Option<Stamp> {
         let at = self.folder.symlink_metadata(FILE).ok()?;
         Some((at.dev(), at.ino(), at.len(), [at.mtime(), at.mtime_nsec(), at.ctime(), at.ctime_nsec()]))
     }
 
-    /// What the highest version revoked.
+    /// Revocations of the highest version.
     ///
     /// # Errors
-    /// When the memory cannot be read.
+    /// I/O errors, or a damaged record.
     pub fn revoked(&self) -> io::Result<Revoked> {
         let (LastPolicy { version, revoked, .. }, _) = self.read()?;
         Ok(Revoked { version, digests: revoked })
     }
 
-    /// What is remembered, and whether that has its former form.
+    /// The record, and whether it has the former format.
     fn read(&self) -> io::Result<(LastPolicy, bool)> {
         read(&self.folder, &self.key).map_err(|error| {
             io::Error::other(format!(
@@ -215,7 +214,7 @@ impl RollbackGuard {
     }
 }
 
-/// What is remembered once this policy is in force.
+/// Record once this policy is in force.
 fn next(last: &LastPolicy, trust: &TrustSpec, now: UnixTime) -> Result<LastPolicy, RollbackError> {
     let (was, is) = (last.version, trust.policy.version());
     let (sha256, keys) = (Some(trust.sha256), Some(keys(trust.policy.signers())));
@@ -231,13 +230,13 @@ fn next(last: &LastPolicy, trust: &TrustSpec, now: UnixTime) -> Result<LastPolic
 }
 
 impl LastPolicy {
-    /// A version and a time of which nothing else is known.
+    /// A record of a version and a time only.
     fn at(version: u64, time: i64) -> Self {
         Self { format: FORMAT, version, sha256: None, keys: None, revoked: BTreeSet::new(), time }
     }
 }
 
-/// The latest time there was. Says so if the clock was set back.
+/// Latest time recorded, including `now`. Logs an alarm if the clock was set back.
 fn latest(last: &LastPolicy, now: UnixTime) -> i64 {
     if now.0 < last.time.saturating_sub(CLOCK_SLACK_S) {
         tracing::error!(
@@ -249,13 +248,13 @@ fn latest(last: &LastPolicy, now: UnixTime) -> i64 {
     now.0.max(last.time)
 }
 
-/// A digest of who the signers are: each id with the key it stands for, in the order of the file.
+/// Digest of the signers: each id with its key, in the order of the file.
 fn keys(signers: &[Signer]) -> Digest {
     let line = |signer: &Signer| format!("{}:{}={}\n", signer.id.len(), signer.id, signer.key.hex());
     Digest::of(signers.iter().map(line).collect::<String>().as_bytes())
 }
 
-/// Whether there is anything of this name, be it a link that leads nowhere.
+/// Whether a directory entry of this name exists, including dangling links.
 fn is_there(folder: &Dir, name: &str) -> io::Result<bool> {
     match folder.symlink_metadata(name) {
         Ok(_) => Ok(true),
@@ -272,13 +271,13 @@ fn load_key(keys: &Dir, name: &str) -> io::Result<MacKey> {
     })
 }
 
-/// Gives the key its name, on the disk, too.
+/// Gives the key its final name, durably.
 fn keep_key(keys: &Dir) -> io::Result<()> {
     keys.rename(FRESH, keys, KEY)?;
     keys.open(".")?.sync_all()
 }
 
-/// One of key and memory was taken away.
+/// Error for a key without a record, or the reverse.
 fn gone(what: &str, other: &str) -> io::Error {
     io::Error::other(format!(
         "{what} in the state directory is gone, and {other} is there: together they say which trust policies were in force, so \
@@ -305,7 +304,7 @@ fn read(folder: &Dir, key: &MacKey) -> io::Result<(LastPolicy, bool)> {
     }
 }
 
-/// A digest as its digits, or nothing.
+/// Serde adapter: an optional digest in hexadecimal.
 mod hex {
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
     use toolgate_policy::Digest;
@@ -321,7 +320,7 @@ mod hex {
     }
 }
 
-/// Digests as a list of their digits.
+/// Serde adapter: a set of digests in hexadecimal.
 mod hex_set {
     use std::collections::BTreeSet;
 

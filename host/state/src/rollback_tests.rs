@@ -1,4 +1,4 @@
-//! Tests of the memory of trust policies.
+//! Rollback protection of trust policies.
 
 use toolgate_policy::load::TrustPolicy;
 use toolgate_policy::load::key_id::KeyId;
@@ -73,7 +73,7 @@ fn a_memory_that_is_gone_or_changed_is_refused_and_says_what_to_do() {
         *other.get_mut(at).unwrap() ^= 1;
         std::fs::write(&file, &other).unwrap();
         let read = RollbackGuard::open(&state).and_then(|seen| seen.read());
-        // The line's end may be another: nothing else may.
+        // The line ending may differ, nothing else.
         assert!(read.is_err() || read.is_ok_and(|(last, _)| last.version == 7), "byte {at}");
     }
     std::fs::remove_file(&file).unwrap();
@@ -114,7 +114,7 @@ fn processes_that_see_versions_at_once_remember_the_highest() {
         for version in 1..=16 {
             let path = base.path().join("state");
             scope.spawn(move || {
-                // Each has its own descriptors, as a process has.
+                // Separate descriptors, as separate processes have.
                 let seen = RollbackGuard::open(&StateDir::open(&path).unwrap()).unwrap();
                 match seen.admit(&trust(version, b"a"), NOW) {
                     Ok(_) | Err(RollbackError::Older { .. }) => {}
@@ -138,7 +138,7 @@ fn a_memory_whose_key_is_gone_is_refused_and_is_not_begun_anew() {
         assert!(refused.contains("keys/trust.key in the state directory is gone"), "{refused}");
         assert!(refused.contains("to begin anew, stop the servers that use this state directory, then remove trust.seen as well"), "{refused}");
     }
-    // A key of somebody else's is no help, under neither name.
+    // A foreign key does not help, under either name.
     for name in [KEY, FRESH] {
         MacKey::load_or_make(&state.dir("keys").unwrap(), name).unwrap();
         assert!(RollbackGuard::open(&state).is_err(), "{name}");
@@ -154,18 +154,18 @@ fn a_first_start_that_was_interrupted_anywhere_goes_on_the_next_time() {
     let (base, state) = state();
     let keys = state.dir("keys").unwrap();
     let path = |name: &str| base.path().join("state").join(name);
-    // The key is made, and nothing else.
+    // Only the key has been created.
     MacKey::load_or_make(&keys, FRESH).unwrap();
     RollbackGuard::open(&state).unwrap();
-    // The memory is written, and the key has not got its name.
+    // The record is written, and the key is not renamed yet.
     std::fs::rename(path("keys/trust.key"), path("keys/trust.key.new")).unwrap();
     RollbackGuard::open(&state).unwrap().admit(&trust(7, b"a"), NOW).unwrap();
     assert!(path("keys/trust.key").exists() && !path("keys/trust.key.new").exists());
-    // Whoever makes it look like that makes nothing be forgotten.
+    // Simulating that state does not reset the protection.
     std::fs::rename(path("keys/trust.key"), path("keys/trust.key.new")).unwrap();
     let seen = RollbackGuard::open(&state).unwrap();
     assert!(matches!(seen.admit(&trust(6, b"a"), NOW), Err(RollbackError::Older { was: 7, is: 6 })));
-    // A key without a memory is not a first start.
+    // A key without a record is not a first start.
     std::fs::remove_file(path(FILE)).unwrap();
     assert!(RollbackGuard::open(&state).is_err());
 }

@@ -1,14 +1,14 @@
-//! Who may name what: heavy dependencies, each from few modules. What must not be called by whom is held by clippy's list
-//! (`host/clippy.toml`); where that is switched off is held here.
+//! Checks which modules use restricted dependencies. Restricted calls are enforced by clippy (`host/clippy.toml`); the
+//! exceptions to that are checked here.
 
 use super::Source;
 use super::code::{self, Path};
 use crate::shell::Outcome;
 
-/// Lints that hold what means trust.
+/// Lints that protect trust-relevant calls and types.
 const HELD: [&str; 2] = ["disallowed_methods", "disallowed_types"];
 
-/// Groups that they are in, and what is in every group.
+/// Lint groups that include them.
 const GROUPS: [&str; 3] = ["all", "style", "warnings"];
 
 pub(super) fn check(sources: &[Source], list: &str) -> Outcome<Vec<String>> {
@@ -44,7 +44,7 @@ fn words(list: &str) -> Vec<String> {
     list.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Clippy's lists count everywhere but in the files that are named, and in those they are needed.
+/// Checks that clippy's lists are switched off only in the listed files, and only where necessary.
 pub(super) fn check_exceptions(sources: &[Source], list: &str) -> Outcome<Vec<String>> {
     let mut broken = Vec::new();
     let mut unused = words(list);
@@ -68,8 +68,8 @@ pub(super) fn check_exceptions(sources: &[Source], list: &str) -> Outcome<Vec<St
     Ok(broken)
 }
 
-/// What the checks look at is what is built: what is called tests is built for tests only, and nothing is there for a compiler
-/// that Clippy or the tests are not run with.
+/// Checks that the other checks see all code that is built: test files are built for tests only, and no condition hides
+/// code from Clippy or the tests.
 pub(super) fn check_conditions(sources: &[Source]) -> Outcome<Vec<String>> {
     const KNOWN: [&str; 5] = ["test", "target_os", "all", "any", "not"];
     let mut broken = Vec::new();
@@ -86,7 +86,7 @@ pub(super) fn check_conditions(sources: &[Source]) -> Outcome<Vec<String>> {
     Ok(broken)
 }
 
-/// The crates of the program take their lints from the workspace and from `host/clippy.toml`.
+/// Checks that the program's crates take their lints from the workspace and `host/clippy.toml`.
 pub(super) fn check_crates(host: &std::path::Path) -> Outcome<Vec<String>> {
     let failed = |error: std::io::Error| format!("{}: {error}", host.display());
     let mut broken = Vec::new();

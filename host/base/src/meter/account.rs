@@ -1,24 +1,24 @@
-//! The account of one call: bytes that its guest has, and bytes that the host holds for it, against the call's own limit and
-//! against what all calls together may hold. What is held is given back when its [`Hold`] goes.
+//! Memory account of one call: bytes that its guest has, and bytes that the host holds for it. They count against the
+//! call's own limit and the budget of all calls. Reservations are released when their [`Hold`] is dropped.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Memory for all calls together, in bytes.
+/// Memory budget of all calls together, in bytes.
 pub struct Budget {
     left: AtomicU64,
 }
 
-/// What a growth met.
+/// Limit that refused a growth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     /// The call's own limit.
     Limit,
-    /// What all calls may hold together.
+    /// The budget of all calls.
     Budget,
 }
 
-/// The account of one call. Clones are one.
+/// Memory account of one call; clones share it.
 #[derive(Clone)]
 pub struct MemoryAccount(Arc<Inner>);
 
@@ -34,7 +34,7 @@ struct Counts {
     peak_bytes: u64,
 }
 
-/// Bytes that count until this is dropped.
+/// Reservation of bytes until this is dropped.
 #[must_use]
 pub struct Hold {
     account: MemoryAccount,
@@ -53,7 +53,7 @@ impl Budget {
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
     }
 
-    /// So much, but no more than half of what is left: there is always something left for others.
+    /// Takes up to `bytes`, but at most half of what is left, so that other calls can still get some.
     pub fn take_some(&self, bytes: u64) -> u64 {
         let some = |left: u64| bytes.min(left / 2);
         let took =
@@ -68,25 +68,25 @@ impl Budget {
 }
 
 impl MemoryAccount {
-    /// For a call that may have `bytes_max` of what all calls together may hold.
+    /// Creates the account of a call with a limit of `bytes_max`.
     pub fn new(budget: &Arc<Budget>, bytes_max: u64) -> Self {
         let budget = Arc::clone(budget);
         Self(Arc::new(Inner { budget, bytes_max, counts: Mutex::default() }))
     }
 
-    /// Takes bytes that count to the call's limit.
+    /// Reserves bytes that count against the call's limit.
     ///
     /// # Errors
-    /// [`Refused`]; then nothing was taken.
+    /// [`Refused`]; nothing was taken.
     pub(crate) fn hold(&self, bytes: u64) -> Result<Hold, Refused> {
         self.take(bytes)?;
         Ok(Hold { account: self.clone(), bytes, is_own: true })
     }
 
-    /// Takes bytes whose number another limit of the call bounds.
+    /// Reserves bytes that another limit of the call bounds: they count against the budget only.
     ///
     /// # Errors
-    /// [`Refused::Budget`]; then nothing was taken.
+    /// [`Refused::Budget`]; nothing was taken.
     pub fn hold_beside(&self, bytes: u64) -> Result<Hold, Refused> {
         if !self.0.budget.take(bytes) {
             return Err(Refused::Budget);
@@ -94,7 +94,7 @@ impl MemoryAccount {
         Ok(Hold { account: self.clone(), bytes, is_own: false })
     }
 
-    /// The most that counted to the call's limit at once, in bytes.
+    /// Peak of bytes counted against the call's limit.
     pub fn peak_bytes(&self) -> u64 {
         self.counts().peak_bytes
     }
@@ -133,10 +133,10 @@ impl MemoryAccount {
 }
 
 impl Hold {
-    /// Takes more.
+    /// Reserves more.
     ///
     /// # Errors
-    /// [`Refused`]; then nothing more was taken.
+    /// [`Refused`]; nothing more was taken.
     pub(crate) fn grow(&mut self, bytes: u64) -> Result<(), Refused> {
         let mut more = if self.is_own { self.account.hold(bytes) } else { self.account.hold_beside(bytes) }?;
         self.bytes = self.bytes.saturating_add(std::mem::take(&mut more.bytes));

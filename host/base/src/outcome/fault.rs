@@ -1,92 +1,92 @@
-//! Why nothing came of a call, and whose fault it is.
+//! Faults of a call, and who is to blame for them.
 
 use std::fmt;
 
 use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::redact::printable;
 
-/// Whose fault it is that nothing came of a call.
+/// Party responsible for a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
-    /// Whoever called.
+    /// The caller.
     Caller,
     /// The plugin.
     Plugin,
-    /// Whoever configured this.
+    /// The operator of this server.
     Operator,
     /// Toolgate or its machine.
     Host,
 }
 
-/// What happened.
+/// Kind of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
-    /// The arguments do not fit.
+    /// The arguments do not match the tool's parameters.
     Arguments,
-    /// A limit was met.
+    /// A limit was reached.
     Limit(CallLimit),
-    /// The memory for all calls together was used up.
+    /// The memory for all calls together is used up.
     Budget,
     /// The guest trapped: a panic, an unreachable instruction, a bad memory access.
     Trap,
-    /// The guest ended the program.
+    /// The guest called `exit`.
     Exit,
-    /// The guest used what its grant says it may not.
+    /// The guest went beyond its grant.
     Grant,
-    /// The guest gave back what its own type does not allow.
+    /// The guest returned a value that its type does not allow.
     Lift,
-    /// The process in which the guest ran came to an end.
+    /// The worker process that ran the guest ended.
     Worker,
-    /// The caller went away or cancelled.
+    /// The caller disconnected or cancelled.
     Cancelled,
     /// The plugin was revoked.
     Revoked,
     /// The host is stopping.
     Stopping,
-    /// The record of calls cannot be written.
+    /// The audit log cannot be written.
     Audit,
-    /// Something else in the host.
+    /// Another failure of the host.
     Internal,
 }
 
-/// Why nothing came of a call.
+/// Failure of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     kind: FaultKind,
     told: String,
     logged: String,
-    /// Whether what the log has beyond what is told was written by the plugin.
+    /// Whether the log text exceeds the caller's by text that the plugin wrote.
     logs_last_words: bool,
 }
 
 impl Fault {
-    /// A fault that may be told as it is logged.
+    /// A fault with the same text for the caller and the log.
     pub fn new(kind: FaultKind, text: impl Into<String>) -> Self {
         let told = text.into();
         Self { kind, logged: told.clone(), told, logs_last_words: false }
     }
 
-    /// The same fault, with more in the log than the caller sees. What comes from a guest is escaped and bounded here.
+    /// Adds detail for the log only. Guest text is escaped and bounded here.
     #[must_use]
     pub fn logged(mut self, detail: &str) -> Self {
         self.logged = format!("{}: {}", self.told, printable(detail, LOGGED_CHARS_MAX));
         self
     }
 
-    /// The same fault, with what the plugin wrote last in the log.
+    /// Adds the plugin's last output to the log text.
     #[must_use]
     pub fn logging_last_words(self, words: &str) -> Self {
         if words.is_empty() { self } else { Self { logs_last_words: true, ..self.logged(words) } }
     }
 
-    /// The same fault, with what the plugin wrote last in what the caller sees. The log has it already.
+    /// Adds the plugin's last output to the caller's text. The log has it already.
     #[must_use]
     pub fn telling(mut self, words: &str) -> Self {
         self.told = format!("{}; it wrote last: {words}", self.told);
         self
     }
 
-    /// A limit that was met, by name.
+    /// A fault for a limit that was reached, by name.
     pub fn limit(limit: CallLimit, value: u64) -> Self {
         let name = limit.name();
         let told = match limit {
@@ -113,23 +113,23 @@ impl Fault {
         Self::new(FaultKind::Limit(limit), told)
     }
 
-    /// All calls together hold what they may.
+    /// A fault for the exhausted memory budget of all calls.
     pub fn no_memory() -> Self {
         let told = "the host has no memory left for this call; try again later";
         Self::new(FaultKind::Budget, told).logged("memory_bytes_max of [server.limits] is used up")
     }
 
-    /// Something wrong in the host; the caller learns only that.
+    /// An internal fault; the caller learns no detail.
     pub fn internal(detail: impl fmt::Display) -> Self {
         Self::new(FaultKind::Internal, "the host failed; its log says why").logged(&detail.to_string())
     }
 
-    /// What happened.
+    /// Kind of the fault.
     pub fn kind(&self) -> FaultKind {
         self.kind
     }
 
-    /// Whose fault it is.
+    /// Responsible party.
     pub fn blame(&self) -> Blame {
         match self.kind {
             FaultKind::Arguments | FaultKind::Cancelled => Blame::Caller,
@@ -146,33 +146,33 @@ impl Fault {
         }
     }
 
-    /// What the caller may see.
+    /// Text for the caller.
     pub fn told(&self) -> &str {
         &self.told
     }
 
-    /// What the log keeps.
+    /// Text for the log.
     pub fn log_text(&self) -> &str {
         &self.logged
     }
 
-    /// Whether the log has what the plugin wrote last.
+    /// Whether the log text contains the plugin's last output.
     pub fn logs_last_words(&self) -> bool {
         self.logs_last_words
     }
 
-    /// What the operator sees who made the call: as much as the log keeps, but a plugin's last words only as `crash_details`
-    /// has it.
+    /// Text for the operator who made the call: the log's, without the plugin's last output, which only `crash_details`
+    /// shows.
     pub fn operator_text(&self) -> &str {
         if self.logs_last_words { &self.told } else { &self.logged }
     }
 }
 
-/// Characters of guest text that a log line keeps.
+/// Characters of detail that a log line keeps.
 const LOGGED_CHARS_MAX: usize = 500;
 
 impl FaultKind {
-    /// One word for it, as records have it.
+    /// Name of the kind in records.
     pub fn word(self) -> &'static str {
         match self {
             Self::Arguments => "arguments",

@@ -1,4 +1,4 @@
-//! A schema and all that are in it, held to what a client refuses.
+//! Walks a schema with all its subschemas and checks each against a client's rules.
 
 use serde_json::{Map, Value};
 use toolgate_policy::redact::printable;
@@ -6,26 +6,26 @@ use toolgate_policy::redact::printable;
 use super::{REFUSALS_MAX, Refusal, Rule};
 use crate::problem::escaped;
 
-/// Where a schema stands.
+/// Position of a schema: the root, or a subschema.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum At {
     Top,
     Below,
 }
 
-/// What a schema stands in.
+/// Nesting around a schema.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Within {
-    /// Objects.
+    /// Enclosing objects.
     objects: usize,
-    /// Schemas: a bound on how deep is looked.
+    /// Enclosing schemas, which bounds the recursion.
     schemas: usize,
 }
 
-/// Deeper is not looked. Schemas that are read have fewer levels.
+/// Levels beyond which the walk stops. Schemas read here have fewer.
 const DEPTH_MAX: usize = 256;
 
-/// A look at all schemas in one.
+/// Walk over a schema and its subschemas.
 pub(super) struct Walk {
     rules: &'static [Rule],
     at: String,
@@ -45,7 +45,7 @@ impl Walk {
         Self { rules, at: at.to_owned(), refusals: Vec::new(), properties: 0, enums: 0, chars: 0 }
     }
 
-    /// What was found, with what is only known when all was seen.
+    /// Checks the limits on totals and returns all refusals.
     pub(super) fn end(mut self) -> Vec<Refusal> {
         for rule in self.rules {
             let (count, most, what) = match rule {
@@ -61,7 +61,7 @@ impl Walk {
         self.refusals
     }
 
-    /// Looks at a schema and all below it.
+    /// Checks a schema and its subschemas.
     pub(super) fn schema(&mut self, schema: &Map<String, Value>, at: At, within: Within) {
         if within.schemas > DEPTH_MAX || self.refusals.len() >= REFUSALS_MAX {
             return;
@@ -167,7 +167,7 @@ impl Walk {
                     }
                 }
             }
-            // Once, where it begins.
+            // Only at the level that first exceeds the limit.
             Rule::Depth(most) if is("object") && within.objects == most + 1 => {
                 self.refuse(format!("objects in objects of more than {most} levels"));
             }
@@ -191,7 +191,7 @@ impl Walk {
     }
 }
 
-/// Whether a `type` is this one, or has it.
+/// Whether a `type` is this one, or lists it.
 fn is_kind(kind: &Value, name: &str) -> bool {
     match kind {
         Value::Array(kinds) => kinds.iter().any(|kind| kind == name),

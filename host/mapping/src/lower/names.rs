@@ -1,5 +1,5 @@
-//! Names and keys looked up: one by one where there are few, in a table where there are many, since a list can have a
-//! million values of one type.
+//! Lookup of names and keys: linear where there are few, hashed where there are many, since a list can have a million
+//! values of one type.
 
 use std::collections::HashMap;
 
@@ -8,11 +8,11 @@ use toolgate_base::json::Json;
 use super::Lowering;
 use crate::shape::Case;
 
-/// So many names or keys are compared one by one.
+/// Up to this many names or keys are compared one by one.
 const FEW: usize = 16;
 
 impl<'j> Lowering<'j> {
-    /// Which of these names it is.
+    /// Index of a name.
     pub(super) fn which(&mut self, name: &str, names: &'j [String]) -> Option<usize> {
         if names.len() <= FEW {
             return names.iter().position(|known| known == name);
@@ -23,7 +23,7 @@ impl<'j> Lowering<'j> {
         known.get(name).copied()
     }
 
-    /// The case of this name.
+    /// Case with this name.
     pub(super) fn case(&mut self, tag: &str, cases: &'j [Case]) -> Option<&'j Case> {
         let first = cases.first()?;
         if cases.len() <= FEW {
@@ -36,7 +36,7 @@ impl<'j> Lowering<'j> {
     }
 }
 
-/// The members of an object, to be looked up by key.
+/// Members of an object, looked up by key.
 pub(super) struct Members<'j> {
     pub(super) list: &'j [(String, Json)],
     by_key: Option<HashMap<&'j str, &'j Json>>,

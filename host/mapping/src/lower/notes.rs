@@ -1,4 +1,4 @@
-//! What is noted while arguments are lowered: problems and where they are, and the memory that is taken.
+//! Bookkeeping while arguments are lowered: problems with their places, and memory taken.
 
 use toolgate_policy::limits::wire::{PROBLEMS_COUNTED_MAX, PROBLEMS_MAX};
 use toolgate_policy::redact::printable;
@@ -15,7 +15,7 @@ pub(super) enum Step<'j> {
 }
 
 impl<'j> Lowering<'j> {
-    /// Notes a problem; what could not be made is nothing.
+    /// Notes a problem and returns `None`.
     pub(super) fn wrong<T>(
         &mut self,
         expected: impl FnOnce() -> String,
@@ -33,12 +33,12 @@ impl<'j> Lowering<'j> {
         None
     }
 
-    /// Whether it is known that nothing comes of it, and enough why.
+    /// Whether lowering can stop: it has failed, and enough problems are counted.
     pub(super) fn is_over(&self) -> bool {
         self.is_large || self.problems.len() + self.more >= PROBLEMS_COUNTED_MAX
     }
 
-    /// Takes memory for what is about to be made.
+    /// Takes memory for a value about to be built; `None` if there is not enough.
     pub(super) fn take(&mut self, bytes: usize) -> Option<()> {
         match self.left.checked_sub(bytes as u64) {
             Some(left) => self.left = left,
@@ -47,13 +47,13 @@ impl<'j> Lowering<'j> {
         (!self.is_large).then_some(())
     }
 
-    /// Memory for a text beside its value.
+    /// Copies a text, whose memory is counted beside its value.
     pub(super) fn text(&mut self, text: &str) -> Option<String> {
         self.take(text.len())?;
         Some(text.to_owned())
     }
 
-    /// The same for a name that is none of those that there are: with the one that was probably meant.
+    /// [`Self::wrong`] for an unknown name, with the most similar known one.
     pub(super) fn wrong_name<T>(
         &mut self,
         name: &str,
@@ -69,7 +69,7 @@ impl<'j> Lowering<'j> {
         None
     }
 
-    /// Where the value stands (RFC 6901 §3).
+    /// JSON Pointer to the current value (RFC 6901 §3).
     pub(super) fn pointer(&self) -> String {
         let step = |step: &Step<'_>| match step {
             Step::Key(key) => format!("/{}", escaped(&printable(key, 100))),

@@ -1,5 +1,5 @@
-//! Numbers, truth values, characters and bytes. Numbers and truth values are taken as texts as well, in their JSON spelling:
-//! models write them so, and no type takes both.
+//! Numbers, booleans, characters and bytes. Numbers and booleans are also accepted as strings in their JSON spelling:
+//! models write them so, and it is unambiguous, since no type takes both.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use crate::SAFE_INTEGER_MAX;
 use crate::problem::{expected, shown};
 use crate::shape::{Integer, Shape};
 
-/// How much of a text can spell a number: the longest double has some 770 digits, and nobody writes more than 25.
+/// Bound on a number spelled in a string: the longest double has some 770 digits, but writers use at most 25.
 const SPELLED: JsonLimits = JsonLimits { bytes_max: 64, depth_max: 1, nodes_max: 1 };
 
 impl Lowering<'_> {
@@ -28,7 +28,7 @@ impl Lowering<'_> {
     pub(super) fn integer(&mut self, json: &Json, integer: Integer) -> Option<Val> {
         let (low, high) = integer.range();
         let value = match scalar(json).as_ref() {
-            // Exact as written; the schema asks for a text beyond 2^53 because many writers are not.
+            // Parsed exactly. The schema asks for a string beyond 2^53 only because many writers lose precision.
             Json::Integer(value) => Some(*value),
             // 5.0 and 5e0 are the integer 5 to JSON Schema.
             Json::Float(value) if value.fract() == 0.0 && value.abs() <= SAFE_INTEGER_MAX as f64 =>
@@ -79,7 +79,7 @@ fn integer_val(integer: Integer, value: i128) -> Option<Val> {
     }
 }
 
-/// What is written, or what a text spells where that is a number, `true` or `false`, and nothing around it.
+/// The value itself, or what a string spells if that is a number, `true` or `false` without anything around it.
 fn scalar(json: &Json) -> Cow<'_, Json> {
     let Json::String(text) = json else { return Cow::Borrowed(json) };
     let is_whole = |text: &str| {
@@ -93,7 +93,7 @@ fn scalar(json: &Json) -> Cow<'_, Json> {
     }
 }
 
-/// RFC 4648 §4 or §5, padded or not, in one line or several.
+/// Decodes base64 (RFC 4648 §4 or §5), with or without padding, in one line or several.
 pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     const LENIENT: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);

@@ -1,8 +1,8 @@
-//! The shape of `answer`, by which a function gives back content of its own making.
+//! The shape of `answer`, with which a function returns content blocks of its choice.
 
 use super::{Case, Field, Integer, Shape};
 
-/// The shape of `answer`.
+/// Shape of `answer`.
 pub fn answer() -> Shape {
     record(&[("content", Shape::List(Box::new(block()))), ("structured", optional(Shape::String))])
 }

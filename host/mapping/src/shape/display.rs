@@ -1,11 +1,11 @@
-//! Shapes as WIT would spell them.
+//! Shapes in WIT syntax.
 
 use std::fmt;
 
 use super::{Case, Deferred, Field, Function, Shape, answer};
 
 impl fmt::Display for Shape {
-    /// As WIT would spell it, without the names that types had in the source.
+    /// WIT syntax, without the names that types had in the source.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bool => f.write_str("bool"),
@@ -17,7 +17,7 @@ impl fmt::Display for Shape {
             Self::Bytes => f.write_str("list<u8>"),
             Self::List(element) => write!(f, "list<{element}>"),
             Self::Tuple(elements) => write!(f, "tuple<{}>", Listed(elements)),
-            // By its own name, for nobody reads it in full.
+            // By name: in full it is too long to read.
             Self::Record(_) if *self == answer() => f.write_str("answer"),
             Self::Record(fields) => write!(f, "record {{ {} }}", Listed(fields)),
             Self::Option(inner) => write!(f, "option<{inner}>"),

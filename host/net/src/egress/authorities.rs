@@ -1,5 +1,5 @@
-//! Whom to trust at the other end of a connection: certificate authorities, read again when they may have changed, so that one
-//! that an operator takes away counts no longer.
+//! Certificate authorities trusted by connections. They are read again when they may have changed, so that one removed
+//! by the operator is no longer trusted.
 
 use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -17,23 +17,23 @@ use toolgate_policy::request::Scheme;
 
 use super::{EgressError, RuleClientError};
 
-/// How TLS is spoken; nothing for plain HTTP.
+/// TLS configuration; `None` for plain HTTP.
 pub(super) type Tls = Option<Arc<ClientConfig>>;
 
-/// The system's certificate authorities, read when the first rule needs them.
+/// System's certificate authorities, read when the first rule needs them.
 #[derive(Default)]
 pub(super) struct Roots(OnceLock<Result<Arc<Authorities>, String>>);
 
-/// Whom to trust at the other end.
+/// Trust of a connection.
 #[derive(Clone)]
 pub(super) enum TlsTrust {
-    /// Plain HTTP: nobody is asked.
+    /// Plain HTTP, without authentication.
     Plain,
     /// TLS.
     Tls(Arc<Authorities>),
 }
 
-/// Certificate authorities, as they were when they were last read.
+/// Certificate authorities as last read.
 pub(super) struct Authorities {
     source: Source,
     known: Mutex<Known>,
@@ -53,7 +53,7 @@ struct Known {
     stamp: Stamp,
 }
 
-/// What changes with a file: device, file, size, and its times in seconds and nanoseconds. None of the system's.
+/// Identity of a file's content: device, inode, size, mtime and ctime (s and ns). `None` for the system's store.
 type Stamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
 
 impl Roots {
@@ -64,7 +64,7 @@ impl Roots {
         }
     }
 
-    /// Those in `ca`, or the system's.
+    /// Authorities in the file `ca`, or the system's.
     pub(super) fn tls(&self, ca: Option<&str>) -> Result<TlsTrust, RuleClientError> {
         let authorities = match ca {
             None => {
@@ -81,10 +81,10 @@ impl Roots {
 }
 
 impl TlsTrust {
-    /// How TLS is spoken now. Another one than before where the authorities are others.
+    /// Current TLS configuration; a new one after the authorities changed.
     ///
     /// # Errors
-    /// [`EgressError::Tls`] where they cannot be read any more.
+    /// [`EgressError::Tls`] if they can no longer be read.
     pub(super) async fn config(&self) -> Result<Tls, EgressError> {
         match self {
             Self::Plain => Ok(None),
@@ -108,7 +108,7 @@ impl Authorities {
         let read = tokio::task::spawn_blocking(move || source.read()).await;
         match read.unwrap_or_else(|error| Err(error.to_string())) {
             Ok(mut now) => {
-                // The same certificates as before are no reason to open connections anew.
+                // Unchanged certificates keep the configuration, so that idle connections stay usable.
                 if known.roots.roots == now.roots.roots {
                     now.config = known.config;
                 }
@@ -138,7 +138,7 @@ impl Source {
 
     fn read(&self) -> Result<Known, String> {
         let read = Instant::now();
-        // Before it is read: what changes meanwhile is seen the next time.
+        // Stamped before reading: a change while reading is noticed next time.
         let (certificates, stamp) = match self {
             Self::System => (rustls_native_certs::load_native_certs().certs, None),
             Self::File(file) => {
@@ -179,7 +179,7 @@ fn stamp(file: &str) -> Stamp {
 
 fn certificates_in(file: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut pem = Vec::new();
-    // Without this, opening a pipe would wait for somebody to write to it.
+    // Otherwise opening a FIFO would block until it has a writer.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let opened = std::fs::File::options().read(true).custom_flags(flags).open(file);
     let opened = opened.map_err(|error| error.to_string())?;
@@ -203,7 +203,7 @@ fn config(roots: &Arc<RootCertStore>) -> Result<Arc<ClientConfig>, String> {
         .with_root_certificates(Arc::clone(roots))
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // A session that goes on shows no certificate again.
+    // A resumed session would not present the certificate again.
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }

@@ -1,4 +1,4 @@
-//! Connections to addresses that were checked, with the name that was granted for TLS.
+//! Connects to checked addresses, with TLS for the granted name.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -16,11 +16,11 @@ use super::EgressError;
 use super::authorities::Tls;
 use super::wire::{Wire, WireAccount};
 
-/// A connection, plain or TLS.
+/// Connection, plain or TLS.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Connects to the first address that answers. Only these addresses are tried. What is moved is counted on `account`.
+/// Connects to the first of these addresses that accepts, and no other. Bytes are counted on `account`.
 pub(super) async fn connect(
     host: &Host,
     tls: Tls,
@@ -43,7 +43,7 @@ pub(super) async fn connect(
         }
     }
     let tcp = tcp.ok_or(last)?;
-    // A request is written at once; waiting to fill a segment would only delay it.
+    // Requests are written in one piece; Nagle's algorithm would only delay them.
     tcp.set_nodelay(true).map_err(|_| EgressError::Unreachable)?;
     let wire = Wire::new(tcp, Arc::clone(account));
     let Some(config) = tls else {

@@ -1,4 +1,4 @@
-//! One request and its response on a connection, new or kept. What comes back is bounded, and the secret is scrubbed from it.
+//! One request and its response on a new or reused connection. The response is bounded and scrubbed of the secret.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::scrub::{Forms, Scrubber};
 use super::wire::WireAccount;
 use super::{EgressError, RuleClient};
 
-/// The forms of a rule's secret that are looked for in responses.
+/// Forms of a rule's secret to search for in responses.
 pub(super) struct Scrub {
     values: Arc<Forms>,
     names: Arc<Forms>,
@@ -37,17 +37,17 @@ impl Scrub {
 }
 
 impl Scrub {
-    /// A whole text without the secret; nothing if it is not in there.
+    /// Scrubs a complete text; `None` if the secret is not in it.
     pub(super) fn text(&self, text: &[u8]) -> Option<Vec<u8>> {
         Scrubber::new(&self.values).whole(text)
     }
 }
 
-/// Why there is no response.
+/// Reason that there is no response.
 pub(super) enum Unanswered {
-    /// The connection had been given up at the other end: nothing of the request was done.
+    /// The server had closed the connection: the request was not processed.
     Unsent,
-    /// It may have been sent, or its time is over.
+    /// The request may have been sent, or timed out.
     Failed(EgressError),
 }
 
@@ -57,16 +57,16 @@ impl From<EgressError> for Unanswered {
     }
 }
 
-/// What a response is waited for with.
+/// Context in which a response is awaited.
 pub(super) struct ResponseWait<'a> {
     pub(super) link: &'a RuleClient,
     pub(super) first_byte_by: Instant,
     pub(super) meter: &'a Meter,
-    /// Whether the connection may serve another request afterwards.
+    /// Whether the connection may be reused afterwards.
     pub(super) shares: bool,
 }
 
-/// Sends the request and waits for the response's head. The body keeps the connection, and gives it back at its end.
+/// Sends the request and waits for the response's head. The body owns the connection, and releases it at its end.
 pub(super) async fn run(
     mut lease: Lease,
     mut request: Request<OutgoingBody>,
@@ -92,12 +92,12 @@ pub(super) async fn run(
         return Err(failure.into());
     }
     let (mut parts, body) = response.into_parts();
-    // A server that waited too long for a request says so when it gives up the connection.
+    // A server that closes an idle connection may send this status first.
     if lease.is_used && parts.status == StatusCode::REQUEST_TIMEOUT {
         return Err(Unanswered::Unsent);
     }
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-        // Nobody asked for that.
+        // An upgrade was not requested.
         return Err(EgressError::Protocol.into());
     }
     if header_bytes(&parts.headers) > HTTP_FIELD_BYTES_MAX {
@@ -124,14 +124,14 @@ pub(super) async fn run(
     Ok(Response::from_parts(parts, body.boxed_unsync()))
 }
 
-/// What hyper says of a broken exchange: the request's own body may have met a limit.
+/// Error of a failed exchange: that of the request's own body if it has one.
 fn broke(error: &hyper::Error) -> EgressError {
     let own = std::error::Error::source(error).and_then(|source| source.downcast_ref::<EgressError>());
     own.copied().unwrap_or(EgressError::Protocol)
 }
 
-/// Whether it is beyond doubt where the response ends, so that what comes after it is not part of it. A server may send a body
-/// where there can be none; it would come later.
+/// Whether the response's end is unambiguous, so that later bytes are not part of it. A server may send a body where
+/// none is allowed, which would arrive later.
 fn has_one_end(method: &Method, parts: &Parts) -> bool {
     let values = |name: &HeaderName| parts.headers.get_all(name).iter().count();
     let is_chunked = || {
@@ -150,10 +150,10 @@ fn has_one_end(method: &Method, parts: &Parts) -> bool {
     parts.version == Version::HTTP_11 && has_body && framed
 }
 
-/// Takes the secret out of a head, and says what looks for it in the body.
+/// Scrubs a head, and returns the scrubber for the body.
 ///
 /// # Errors
-/// [`EgressError::Coding`] where the body is packed, so that it could not be looked for.
+/// [`EgressError::Coding`] if the body is compressed, so that it could not be searched.
 fn scrub_head(scrub: &Scrub, headers: &mut HeaderMap) -> Result<Scrubber, EgressError> {
     let is_plain = |name: &HeaderName, plain: &str| {
         let mut codings =
@@ -170,9 +170,9 @@ fn scrub_head(scrub: &Scrub, headers: &mut HeaderMap) -> Result<Scrubber, Egress
     {
         return Err(EgressError::Coding);
     }
-    // Its length may change on the way; the body's end is told by the body.
+    // Scrubbing may change the length; the body is then delimited by its own end.
     headers.remove(CONTENT_LENGTH);
-    // Names come in lower case, whatever the server wrote; one that tells the secret is left out.
+    // Header names arrive in lower case. One that contains the secret is removed.
     let mut names = Scrubber::new(&scrub.names);
     let telling: Vec<HeaderName> =
         headers.keys().filter(|name| names.whole(name.as_str().as_bytes()).is_some()).cloned().collect();
@@ -188,7 +188,7 @@ fn scrub_head(scrub: &Scrub, headers: &mut HeaderMap) -> Result<Scrubber, Egress
     Ok(scrubber)
 }
 
-/// The body of a response: scrubbed, ending with its call, and holding on to its connection.
+/// Body of a response: scrubbed, ended with its call, and owner of its connection.
 struct Answer {
     inner: Incoming,
     account: Arc<WireAccount>,
@@ -201,7 +201,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// The next frame as it came. At the end the connection is given back; at an error it is closed.
+    /// Next frame as received. At the end the connection is released; on an error it is closed.
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
         let frame = if self.sleep.as_mut().poll(cx).is_ready() {
             Some(Err(EgressError::Timeout))
@@ -230,7 +230,7 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        // Whoever knows the length does not look for the end; a body that is left midway closes its connection.
+        // With a known length the reader does not poll for the end. A body dropped midway closes its connection.
         if self.inner.is_end_stream() {
             self.end();
         }
@@ -259,7 +259,7 @@ impl Body for Answer {
                     return Poll::Ready((!rest.is_empty()).then(|| Ok(Frame::data(rest))));
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                // Trailers would have to be scrubbed with what is held; a response with a secret has none.
+                // Trailers would need scrubbing together with buffered bytes; a response with a secret gets none.
                 Some(Ok(frame)) => {
                     let clean = frame.into_data().map(|data| scrubber.push(&data)).unwrap_or_default();
                     if !clean.is_empty() {

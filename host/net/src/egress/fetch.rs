@@ -1,5 +1,5 @@
-//! One request of the host's own and its answer, on a connection of its own. The permit says where it may go and whether
-//! credentials may go with it; here its time and every byte are bounded, and nothing is unpacked.
+//! A request of the host's own, on a separate connection. The permit determines the target and whether credentials are
+//! sent; time and bytes are bounded here, and nothing is decompressed.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -30,52 +30,51 @@ use super::authorities::TlsTrust;
 use super::wire::WireAccount;
 use super::{Egress, EgressError, RuleClientError, connect};
 
-/// Told how many bytes have passed, and of how many if that is known.
+/// Progress callback: bytes so far, and the total if known.
 pub(crate) type ByteProgress = Arc<dyn Fn(u64, Option<u64>) + Send + Sync>;
 
-/// What is sent.
+/// Parts of a request.
 #[derive(Default)]
 pub(crate) struct RequestParts<'a> {
-    /// Further headers.
+    /// Additional headers.
     pub(crate) headers: Vec<(HeaderName, String)>,
-    /// The whole value of `Authorization`.
+    /// Full value of `Authorization`.
     pub(crate) authorization: Option<&'a Secret>,
-    /// The body.
     pub(crate) body: Option<Bytes>,
 }
 
-/// Whom a fetch trusts, when it must have ended, and who is told how far it is.
+/// Trust, deadline and progress callback of a fetch.
 #[derive(Clone)]
 pub(crate) struct Terms {
-    /// The file of certificate authorities, where those of the system are not meant.
+    /// File of certificate authorities, instead of the system's.
     pub(crate) ca: Option<String>,
-    /// When everything must have ended.
+    /// Deadline of the whole fetch.
     pub(crate) by: Instant,
-    /// Who is told.
+    /// Progress callback.
     pub(crate) progress: ByteProgress,
 }
 
-/// Why a fetch failed.
+/// Reason that a fetch failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RequestError {
-    /// On its way.
+    /// The exchange failed.
     #[error(transparent)]
     Failure(#[from] EgressError),
-    /// Before it.
+    /// TLS could not be set up.
     #[error(transparent)]
     Link(#[from] RuleClientError),
 }
 
-/// An answer whose body has not been read.
+/// Response whose body has not been read.
 pub(crate) struct FetchResponse {
-    /// Its status.
+    /// Status code.
     pub(crate) status: StatusCode,
-    /// Its headers.
+    /// Header fields.
     pub(crate) headers: HeaderMap,
     body: Incoming,
     account: Arc<WireAccount>,
     terms: Terms,
-    /// The connection, as long as the body is read.
+    /// Task that drives the connection while the body is read.
     _task: AbortOnDropHandle<()>,
 }
 
@@ -83,7 +82,7 @@ impl Egress {
     /// Sends a request of the host's own.
     ///
     /// # Errors
-    /// [`RequestError`]; it is refused when credentials are to go where the permit takes none.
+    /// [`RequestError`]; refused if there are credentials and the permit denies them.
     pub(crate) async fn run(
         &self,
         permit: &FetchPermit,
@@ -123,7 +122,7 @@ impl Egress {
                 tracing::debug!(%error, "a connection of the host's own ended");
             }
         }));
-        // A large body takes its time to be sent; then the answer has to come soon.
+        // A large body takes time to send; after that the response must arrive soon.
         let slack = Duration::from_secs(body_bytes / FETCH_BYTES_PER_S_MIN);
         let soon = terms.by.min(Instant::now() + patience + slack);
         let response = tokio::time::timeout_at(soon, sender.send_request(request)).await;
@@ -139,10 +138,10 @@ impl Egress {
 }
 
 impl FetchResponse {
-    /// Reads the body, at most `bytes_max` bytes of it, and no slower than is bearable.
+    /// Reads the body, at most `bytes_max` bytes, at no less than a minimum rate.
     ///
     /// # Errors
-    /// [`EgressError::Size`] as soon as there is one byte too many or that many are announced.
+    /// [`EgressError::Size`] as soon as more bytes are announced or received.
     pub(crate) async fn read(mut self, bytes_max: u64) -> Result<Vec<u8>, EgressError> {
         let announced = self.headers.get(CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -170,7 +169,7 @@ impl FetchResponse {
     }
 }
 
-/// Bytes that a connection may move for a body of so many: as many again for how it is framed, and what comes with any.
+/// Bytes that a connection may move for a body: twice its length to allow for framing, and a fixed amount for heads.
 fn moved(body_bytes: u64) -> u64 {
     body_bytes.saturating_mul(2).saturating_add(FETCH_HEAD_BYTES_MAX)
 }
@@ -202,7 +201,7 @@ fn written(
     request.body(leaving(body, Arc::clone(progress))).map_err(|_| EgressError::Malformed)
 }
 
-/// A body that tells how much of it has left.
+/// Body that reports how much of it has been sent.
 fn leaving(body: Bytes, progress: ByteProgress) -> Leaving {
     const PIECE_BYTES: usize = 256 * 1024;
     let total = body.len();

@@ -1,5 +1,5 @@
-//! The form in which a guest's request is sent. The host alone says where it ends: by its length if the guest said that, else in
-//! chunks; and a request by a method that has no body has none, whatever the guest writes.
+//! Framing of a guest's request. Only the host determines where it ends: by its length if declared, else by chunks. A
+//! request whose method has no body is sent without one, whatever the guest writes.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -20,25 +20,25 @@ use toolgate_policy::limits::http::HTTP_EMPTY_BODY_MS;
 
 use super::{EgressError, RuleClient};
 
-/// A request as it is sent.
+/// Request as it is sent.
 pub(super) struct Outbound {
     pub(super) request: Request<OutgoingBody>,
-    /// What is left of a body that must stay empty.
+    /// Rest of a body that must stay empty.
     pub(super) unwanted: Unwanted,
-    /// Whether that must have ended before anything is sent: where the method has a body, and the guest says that it is empty.
+    /// Whether it must have ended before sending: if the method has a body, and the guest declared it empty.
     pub(super) waits: bool,
-    /// Whether it may go over a connection that served others, and others over its own. Only where it has no body: a server
-    /// that answers without reading one would take it for the next request.
+    /// Whether its connection may be shared with other requests. Only without a body: a server that responds without
+    /// reading the body would take it for the next request.
     pub(super) shares: bool,
 }
 
-/// The body of a request on its way out.
+/// Body of a request being sent.
 pub(super) enum OutgoingBody {
-    /// There is none.
+    /// No body.
     Nothing,
-    /// A body of a known length: no byte more, and the last ones only when the guest has said that there are no others.
+    /// Body of declared length: no excess byte is sent, and the last ones only after the guest has ended it.
     Known(SizedBody),
-    /// One whose length shows at its end.
+    /// Body of unknown length.
     Unknown(GuestBody),
 }
 
@@ -50,14 +50,14 @@ pub(super) struct SizedBody {
 
 type GuestBody = UnsyncBoxBody<Bytes, EgressError>;
 
-/// A body that is not sent. Whatever is written to it is one too many.
+/// Body that is not sent. Any byte written to it is an error.
 pub(super) struct Unwanted(Option<GuestBody>);
 
-/// Brings a guest's request into the form that is sent: the granted path and authority, the secret, a body that ends where
-/// its length says.
+/// Builds the request to send: the granted path and authority, the secret, and a body that ends at its declared length.
 ///
 /// # Errors
-/// [`EgressError::RequestBody`] for a length that is not a number or not that of its body, [`EgressError::Size`], [`EgressError::Malformed`].
+/// [`EgressError::RequestBody`] for a length that is invalid or not the body's, [`EgressError::Size`],
+/// [`EgressError::Malformed`].
 pub(super) fn frame<B>(pass: &Pass, link: &RuleClient, request: Request<B>) -> Result<Outbound, EgressError>
 where
     B: Body<Data = Bytes, Error: Into<EgressError>> + Send + 'static,
@@ -93,7 +93,7 @@ where
     let sends_nothing = matches!(body, OutgoingBody::Nothing);
     let shares = sends_nothing && matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
     if sends_nothing && !shares && parts.method != Method::DELETE {
-        // RFC 9110, section 8.6: by these methods a server expects to be told.
+        // RFC 9110, section 8.6: servers expect a length for these methods.
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     if !shares {
@@ -105,7 +105,7 @@ where
 }
 
 impl Outbound {
-    /// The same once more, for a request that shares connections and so has no body.
+    /// Copies a request that shares connections and therefore has no body.
     pub(super) fn again(&self) -> Request<OutgoingBody> {
         let mut request = Request::new(OutgoingBody::Nothing);
         self.request.method().clone_into(request.method_mut());
@@ -116,7 +116,7 @@ impl Outbound {
 }
 
 fn put_secret(secret: &SecretSpec, headers: &mut HeaderMap) -> Result<(), EgressError> {
-    // What comes back must be readable to be scrubbed, and whole.
+    // The response must be uncompressed and complete, so that it can be scrubbed.
     if changes_answer(&secret.header) {
         return Err(EgressError::Malformed);
     }
@@ -133,7 +133,7 @@ fn put_secret(secret: &SecretSpec, headers: &mut HeaderMap) -> Result<(), Egress
     Ok(())
 }
 
-/// Takes out what the guest says of the length of its body: one number, or nothing.
+/// Removes and parses the guest's `Content-Length`: at most one number.
 fn take_length(headers: &mut HeaderMap) -> Result<Option<u64>, EgressError> {
     let mut values = headers.get_all(CONTENT_LENGTH).iter();
     let (first, second) = (values.next(), values.next());
@@ -197,7 +197,7 @@ impl Body for OutgoingBody {
 }
 
 impl SizedBody {
-    /// The next bytes; the last ones when it is known that there are no more.
+    /// Next bytes; the last ones only once the body has ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, EgressError>>> {
         loop {
             match std::task::ready!(poll_data(&mut self.body, cx)) {
@@ -217,7 +217,7 @@ impl SizedBody {
     }
 }
 
-/// The next bytes of a body that are some. Trailers are refused: a server may take them for headers.
+/// Next non-empty bytes of a body. Trailers are refused: a server may merge them into the headers.
 fn poll_data(body: &mut GuestBody, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, EgressError>>> {
     loop {
         let Some(frame) = std::task::ready!(Pin::new(&mut *body).poll_frame(cx)) else {
@@ -234,10 +234,10 @@ fn poll_data(body: &mut GuestBody, cx: &mut Context<'_>) -> Poll<Option<Result<B
 }
 
 impl Unwanted {
-    /// Waits until it has ended, and empty.
+    /// Waits until the body has ended, empty.
     ///
     /// # Errors
-    /// [`EgressError`] if something was written to it, or it was given up.
+    /// [`EgressError`] if bytes were written to it, or it was aborted.
     pub(super) async fn ended(&mut self) -> Result<(), EgressError> {
         let Some(mut body) = self.0.take() else { return Ok(()) };
         match std::future::poll_fn(|cx| poll_data(&mut body, cx)).await {
@@ -247,7 +247,7 @@ impl Unwanted {
         }
     }
 
-    /// Waits for something to be written to it.
+    /// Waits until bytes are written to the body.
     pub(super) async fn written(&mut self) -> EgressError {
         std::future::poll_fn(|cx| match self.poll_settled(cx) {
             Poll::Ready(Some(failure)) => Poll::Ready(failure),
@@ -256,14 +256,14 @@ impl Unwanted {
         .await
     }
 
-    /// Waits until something was written to it, or it has ended. A guest that does not end it is not waited for for long.
+    /// Waits until bytes are written to the body or it ends, for a bounded time.
     pub(super) async fn settled(&mut self) -> Option<EgressError> {
         let soon = Duration::from_millis(HTTP_EMPTY_BODY_MS);
         let settled = std::future::poll_fn(|cx| self.poll_settled(cx));
         tokio::time::timeout(soon, settled).await.ok().flatten()
     }
 
-    /// Something was written to it, or nothing, and it has ended. One that is given up empty is as good as one that is ended.
+    /// Ready once bytes were written to the body (an error) or it has ended. An aborted empty body counts as ended.
     pub(super) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Option<EgressError>> {
         let Some(body) = &mut self.0 else { return Poll::Ready(None) };
         let written = std::task::ready!(poll_data(body, cx));
@@ -274,7 +274,7 @@ impl Unwanted {
         })
     }
 
-    /// The same, for somebody else to look at.
+    /// Moves it out, to be polled elsewhere.
     pub(super) fn take(&mut self) -> Self {
         Self(self.0.take())
     }

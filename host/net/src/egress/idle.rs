@@ -1,5 +1,5 @@
-//! Connections that wait for the next request: of one rule of one plugin's grant, by host, few, and not for long. What is
-//! kept was read to its end and met no error.
+//! Idle connections of one rule of one plugin's grant, by host. Their number and time are bounded. Only those whose
+//! last response was read to its end without error are stored.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -8,12 +8,12 @@ use tokio::runtime::Handle;
 use toolgate_policy::address::Host;
 use toolgate_policy::limits::call::{HTTP_AGE_MS, HTTP_IDLE_MAX, HTTP_IDLE_MS};
 
-/// The waiting connections of one rule. Scheme, port, certificates and secret are the rule's.
+/// Idle connections of one rule. Scheme, port, certificates and secret are the rule's.
 pub(super) struct Idle<C>(Mutex<Kept<C>>);
 
 struct Kept<C> {
     waiting: Vec<Waiting<C>>,
-    /// Whether a task looks after them.
+    /// Whether a task removes expired ones.
     swept: bool,
 }
 
@@ -34,7 +34,7 @@ impl<C> Default for Idle<C> {
 }
 
 impl<C> Idle<C> {
-    /// A connection to `host` and when it was opened: the one that waited least.
+    /// Takes the connection to `host` that was idle for the shortest time, with the time it was opened.
     pub(super) fn take(&self, host: &Host, now: Instant) -> Option<(C, Instant)> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.sweep(now);
@@ -43,8 +43,7 @@ impl<C> Idle<C> {
         Some((connection, opened))
     }
 
-    /// Keeps a connection; where there are too many, the one that waited most goes. Whether a task must be set to look
-    /// after them.
+    /// Stores a connection, evicting the longest idle one if there are too many. `true`: start a sweeping task.
     fn put(&self, host: Host, connection: C, opened: Instant, now: Instant) -> bool {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.waiting.push(Waiting { host, connection, opened, since: now });
@@ -55,7 +54,7 @@ impl<C> Idle<C> {
         !std::mem::replace(&mut kept.swept, true)
     }
 
-    /// Lets go of those that waited too long or are too old. Whether any are left.
+    /// Removes expired connections. Returns whether any are left.
     fn sweep(&self, now: Instant) -> bool {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.sweep(now);
@@ -73,7 +72,7 @@ impl<C> Kept<C> {
 }
 
 impl<C: Send + 'static> Idle<C> {
-    /// Keeps a connection for the next request to `host`; it is looked after there.
+    /// Stores a connection for the next request to `host`, and starts a sweeping task on `threads` if there is none.
     pub(super) fn keep(self: &Arc<Self>, threads: &Handle, host: Host, connection: C, opened: Instant) {
         if self.put(host, connection, opened, Instant::now()) {
             threads.spawn(look_after(Arc::downgrade(self)));
@@ -81,7 +80,7 @@ impl<C: Send + 'static> Idle<C> {
     }
 }
 
-/// Sweeps until nothing waits any more, or its plugin is gone.
+/// Sweeps until no connection is left, or the plugin is gone.
 async fn look_after<C>(idle: Weak<Idle<C>>) {
     loop {
         tokio::time::sleep(IDLE).await;
@@ -130,7 +129,7 @@ mod tests {
         idle.put(host("a.example"), 1, now, now);
         assert!(idle.sweep(now + IDLE - tick));
         assert!(!idle.sweep(now + IDLE));
-        // Used all the time, it goes at its age all the same.
+        // It expires by age even if used continuously.
         idle.put(host("a.example"), 2, now, now + AGE - tick);
         assert!(idle.take(&host("a.example"), now + AGE - tick).is_some());
         idle.put(host("a.example"), 3, now, now + AGE - tick);

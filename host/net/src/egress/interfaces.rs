@@ -1,5 +1,5 @@
-//! The addresses of this machine's own interfaces. What listens there may count on being reached by this machine alone, so
-//! they are treated as a private network is.
+//! Addresses of this machine's interfaces. Services there may assume that only this machine reaches them, so these
+//! addresses are treated as private.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 
 use toolgate_policy::limits::http::OWN_ADDRESSES_AGE_MS;
 
-/// The list, asked of the system anew when it has grown old.
+/// List of addresses, refreshed when it is too old.
 #[derive(Default)]
 pub(super) struct OwnInterfaces(Mutex<Option<(Instant, Arc<[IpAddr]>)>>);
 
 impl OwnInterfaces {
-    /// Those of a machine that has these, for tests.
+    /// Fixed addresses, for tests.
     #[cfg(test)]
     pub(super) fn of(addresses: &[IpAddr]) -> Self {
         Self(Mutex::new(Some((Instant::now() + Duration::from_secs(3_600), addresses.into()))))
     }
 
-    /// The addresses; nothing if the system does not tell, and then no public address can be told from one of them.
+    /// Addresses; `None` if the system cannot list them, so that no public address is known not to be one of them.
     pub(super) fn addresses(&self) -> Option<Arc<[IpAddr]>> {
         let now = Instant::now();
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);

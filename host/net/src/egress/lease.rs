@@ -1,5 +1,5 @@
-//! Connections in use. Each is driven on threads of its own kind, whoever uses it, so that a slow one holds up no guest; and each
-//! counts what it moves on the call that it serves.
+//! Connections in use. They are driven on separate threads, so that a slow one delays no guest. Their bytes count for
+//! the call that they serve.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::idle::Idle;
 use super::wire::WireAccount;
 use super::{EgressError, RuleClient};
 
-/// An open connection.
+/// Open connection.
 pub(super) struct Live {
     pub(super) sender: http1::SendRequest<OutgoingBody>,
     pub(super) account: Arc<WireAccount>,
@@ -30,7 +30,7 @@ pub(super) struct Live {
     _task: AbortOnDropHandle<()>,
 }
 
-/// A connection in use. Dropped it is closed; given back it waits for the next request.
+/// Connection in use: closed when dropped, idle again when given back.
 pub(super) struct Lease {
     pub(super) live: Live,
     /// Whether it served another request before.
@@ -41,7 +41,7 @@ pub(super) struct Lease {
     threads: Handle,
 }
 
-/// What a connection is opened or taken for.
+/// Parameters of a connection.
 pub(super) struct ConnectionSpec<'a> {
     pub(super) link: &'a RuleClient,
     pub(super) host: &'a Host,
@@ -51,12 +51,12 @@ pub(super) struct ConnectionSpec<'a> {
 }
 
 impl Lease {
-    /// A connection that waited for a request to this host and is ready for one.
+    /// Takes an idle connection to this host that is ready for a request.
     pub(super) async fn take(wanted: &ConnectionSpec<'_>) -> Option<Self> {
         let idle = &wanted.link.idle;
         while let Some((mut live, opened)) = idle.take(wanted.host, Instant::now()) {
             if !is_same(&live.tls, wanted.tls) {
-                // Other authorities count by now.
+                // The trusted authorities have changed since.
                 continue;
             }
             let ready = tokio::time::timeout(Duration::from_millis(HTTP_READY_MS), live.sender.ready());
@@ -67,10 +67,7 @@ impl Lease {
         None
     }
 
-    /// A new one, to the first of these addresses that answers.
-    ///
-    /// # Errors
-    /// [`EgressError`].
+    /// Opens a connection to the first of these addresses that accepts.
     pub(super) async fn open(
         wanted: &ConnectionSpec<'_>,
         addresses: Vec<SocketAddr>,
@@ -102,7 +99,7 @@ impl Lease {
         Self { live, is_used, idle, host, opened, threads: wanted.threads.clone() }
     }
 
-    /// Lets the connection wait for the next request.
+    /// Returns the connection to the idle ones.
     pub(super) fn give_back(self) {
         self.live.account.rest();
         if !self.live.sender.is_closed() {

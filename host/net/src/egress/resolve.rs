@@ -1,5 +1,5 @@
-//! Names to addresses, once for each use: the addresses that are found here are checked here and are the ones that are
-//! connected to, so that a second answer cannot lead elsewhere.
+//! Name resolution, once per use: the addresses found are checked here and are those connected to, so that a second DNS
+//! response cannot redirect the connection.
 
 use std::fs::Metadata;
 use std::net::{IpAddr, SocketAddr};
@@ -18,32 +18,32 @@ use toolgate_policy::limits::http::NAME_ADDRESSES_MAX;
 use super::EgressError;
 use super::interfaces::OwnInterfaces;
 
-/// Asks the operator's name servers, or where there are none those of the system, whose configuration is read at the first
-/// request and again when it was changed. Nothing that was answered is remembered.
+/// Resolver with the operator's name servers, or else the system's, whose configuration is read at the first request
+/// and again when it changed. Responses are not cached.
 pub(super) struct Resolver {
     servers: Vec<SocketAddr>,
     made: Mutex<Option<(Stamps, TokioResolver)>>,
-    /// Where its tasks run, which all that ask share: it keeps connections. Where it is first asked, if nothing is said.
+    /// Runtime of its tasks, shared since it keeps connections; by default that of the first request.
     runtime: OnceLock<Handle>,
     interfaces: OwnInterfaces,
 }
 
-/// The files that say what names mean beside what name servers answer, as they are: which file, its size, when it was changed.
+/// Identity of the system's resolver files: inode, size, and mtime in seconds and nanoseconds.
 type Stamps = [Option<(u64, u64, i64, i64)>; 2];
 
-/// Why there is nowhere to connect to.
+/// Reason that there is no address to connect to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
-    /// The name of a metadata service.
+    /// The name is that of a metadata service.
     #[error("{0} is a metadata service; no grant reaches it")]
     Metadata(String),
-    /// The name has no address, or the resolver does not answer.
+    /// The name has no address, or the resolver does not respond.
     #[error("{0} could not be resolved")]
     Name(String),
-    /// Every address is out of bounds. A few of them.
+    /// Every address is denied; a few of them.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Blocked(Vec<BlockedAddressError>),
-    /// Which addresses are this machine's own is not known.
+    /// The addresses of this machine are unknown.
     #[error(
         "the addresses of this machine cannot be listed, so that {0} is reached with `private = true` only"
     )]
@@ -51,7 +51,7 @@ pub enum ResolveError {
 }
 
 impl ResolveError {
-    /// What becomes of a request.
+    /// Converts to the error of a request.
     pub(super) fn failure(&self) -> EgressError {
         match self {
             Self::Metadata(_) | Self::Blocked(_) | Self::OwnUnknown(_) => EgressError::Prohibited,
@@ -70,12 +70,12 @@ impl Resolver {
         self.runtime.get_or_init(|| runtime);
     }
 
-    /// The addresses of this machine's interfaces.
+    /// Addresses of this machine's interfaces.
     pub(super) fn interfaces(&self) -> &OwnInterfaces {
         &self.interfaces
     }
 
-    /// The resolver, made anew where what it was made of has changed.
+    /// Returns the resolver, rebuilt if its configuration files changed.
     fn resolver(&self) -> Result<TokioResolver, NetError> {
         let now = stamps();
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,7 +112,7 @@ impl Resolver {
         })
     }
 
-    /// The addresses of `host` that may be connected to; never empty, and never more than a few.
+    /// Addresses of `host` that may be connected to; never empty, and at most a few.
     pub(super) async fn resolve(&self, host: &Host, reach: Reach) -> Result<Vec<IpAddr>, ResolveError> {
         let found: Vec<IpAddr> = match host {
             Host::Address(address) => vec![*address],
@@ -151,7 +151,7 @@ impl Resolver {
             unknown()
         })?;
         let runtime = self.runtime.get_or_init(Handle::current);
-        // The final dot keeps search domains out of it.
+        // The final dot disables search domains.
         let full = format!("{name}.");
         let asking = AbortOnDropHandle::new(runtime.spawn(async move { resolver.lookup_ip(full).await }));
         let answer = asking.await.map_err(|error| error.to_string());
@@ -164,7 +164,7 @@ impl Resolver {
     }
 }
 
-/// The first few of them, and of each kind some where there are both: one kind may lead nowhere from this machine.
+/// The first few addresses, with some of each family if there are both: one family may have no route from this machine.
 fn a_few(found: &[IpAddr]) -> Vec<IpAddr> {
     if found.len() <= NAME_ADDRESSES_MAX {
         return found.to_vec();
@@ -176,7 +176,7 @@ fn a_few(found: &[IpAddr]) -> Vec<IpAddr> {
     v4.into_iter().take(of_v4).chain(v6.into_iter().take(of_v6)).collect()
 }
 
-/// Each request asks anew: a name may lead elsewhere by now.
+/// Disables the cache, since a name may have new addresses.
 fn remember_nothing(options: &mut ResolverOpts) {
     options.cache_size = 0;
 }

@@ -1,7 +1,6 @@
-//! Takes a secret out of text that streams by, also where it is cut in two by the borders of what arrives: the value itself;
-//! escaped as URLs, JSON and HTML escape it, all of it or in part, once or twice; and in base64, at any offset and broken by
-//! lines. A host that gives the secret back in yet another form is a stated limit. The work is bounded per byte, and so is what
-//! is held back.
+//! Removes a secret from a stream, even if it is split across chunks. It is found as it is; escaped as in URLs, JSON
+//! and HTML, wholly or in part, once or twice; and in base64, at any offset and with line breaks. Other encodings by
+//! the server are a documented limit. Work per byte and buffered bytes are bounded.
 
 mod decode;
 mod pattern;
@@ -17,29 +16,29 @@ use zeroize::Zeroizing;
 use decode::{Decoder, Unit, decoded};
 use pattern::{Form, Patterns, Search, Work};
 
-/// What stands where a secret stood.
+/// Replacement for the secret.
 const INSTEAD: &[u8] = b"[secret]";
 
-/// Layers of escapes that are undone, each with the forms that are looked for in what is left.
+/// Layers of escapes that are decoded and searched.
 const LAYERS: usize = 2;
 
-/// The forms of one secret, made once.
+/// Forms of one secret, built once.
 pub(super) struct Forms {
     raw: Patterns,
-    /// By the layers that were undone.
+    /// By number of decoded layers.
     text: [Patterns; LAYERS],
     base64: Patterns,
-    /// Whether upper and lower case are one.
+    /// Whether the search ignores case.
     folds: bool,
 }
 
 impl Forms {
-    /// Of the secret, and of the whole value of the header that carries it.
+    /// Builds the forms of the secret, and of the whole value of the header that carries it.
     pub(super) fn new(values: [&str; 2]) -> Self {
         Self::made(values, false)
     }
 
-    /// The same for text in which upper and lower case are one.
+    /// Like [`Self::new`], for text in which case is ignored.
     pub(super) fn folding(values: [&str; 2]) -> Self {
         Self::made(values, true)
     }
@@ -53,14 +52,14 @@ impl Forms {
             form
         };
         let values = values.map(str::as_bytes);
-        // What undoing makes of a value where it is not escaped and has something like an escape in it.
+        // Decoding changes a value that itself contains what looks like an escape.
         let mut undone: Vec<Form> = values.map(|value| Form::new(value.to_vec())).to_vec();
         let text = [(); LAYERS].map(|()| {
             let last = undone.len().saturating_sub(values.len());
             let more: Vec<Form> = undone.iter().skip(last).map(|form| Form::new(decoded(form))).collect();
             undone.extend(more);
             let plain = |form: &Form| Form::new(form.iter().copied().map(plain).collect());
-            // Within the whole value the secret itself is found.
+            // In the whole value, the secret itself is found.
             let of_secret = undone.iter().step_by(values.len());
             let rests = of_secret.flat_map(|form| eaten(form).filter_map(|count| form.get(count..)));
             let rests = rests.map(|rest| Form::new(rest.to_vec()));
@@ -78,8 +77,8 @@ impl Forms {
     }
 }
 
-/// How many characters at the beginning of a value may be the end of an escape that text before it began: a `%` before `ab12…`
-/// makes one character of its first two, and the rest is what must be found.
+/// Numbers of leading characters that may complete an escape begun by the text before. A `%` before `ab12…` consumes
+/// its first two, and the rest must be found.
 fn eaten(value: &[u8]) -> impl Iterator<Item = usize> {
     const MOST: usize = 5;
     let ends = value.iter().take_while(|byte| byte.is_ascii_hexdigit() || b"uUxX;".contains(byte)).count();
@@ -87,13 +86,13 @@ fn eaten(value: &[u8]) -> impl Iterator<Item = usize> {
     1..=ends.min(MOST).max(usize::from(one))
 }
 
-/// A space is written as a plus sign in forms.
+/// Maps spaces to plus signs, as in HTML forms.
 fn plain(byte: u8) -> u8 {
     if byte == b' ' { b'+' } else { byte }
 }
 
-/// The characters that the base64 of `value` has when `offset` other bytes stand before it, as far as they depend on nothing
-/// but the value; and, where none do, the whole of it.
+/// Base64 characters of `value` after `offset` other bytes that depend on the value alone. Without an offset, also its
+/// whole base64.
 fn base64_forms(value: &[u8], offset: usize) -> Vec<Form> {
     let mut padded = Form::new(vec![0_u8; offset]);
     padded.extend_from_slice(value);
@@ -108,29 +107,29 @@ fn base64_forms(value: &[u8], offset: usize) -> Vec<Form> {
     vec![inner, text, with_padding]
 }
 
-/// Looks for the forms of one secret in what streams by.
+/// Searches a stream for the forms of one secret.
 pub(super) struct Scrubber {
     forms: Arc<Forms>,
     raw: Search,
     layers: [Layer; LAYERS],
-    /// What is not handed on yet, and where in the text it begins.
+    /// Bytes not emitted yet, and their position in the text.
     held: Zeroizing<Vec<u8>>,
     begins: u64,
-    /// Where forms begin and end in it.
+    /// Ranges of forms found in them.
     found: Vec<(u64, u64)>,
-    /// Where the last form ended that was taken out.
+    /// End of the last form removed.
     taken_to: u64,
     work: Work,
 }
 
-/// Undoes one more layer of escapes, and looks at what is left.
+/// Decoder of one more layer of escapes, with the search of its output.
 #[derive(Default)]
 struct Layer {
     decoder: Decoder,
     look: Look,
 }
 
-/// What is looked for in what is left of a text.
+/// Search of a decoded text.
 #[derive(Default)]
 struct Look {
     text: Search,
@@ -152,7 +151,7 @@ impl Scrubber {
         }
     }
 
-    /// The next bytes, less what may be the beginning of a form; that is held until more comes.
+    /// Emits the next bytes, except a possible beginning of a form, which is buffered.
     pub(super) fn push(&mut self, bytes: &Bytes) -> Bytes {
         let end = self.look_at(bytes);
         let certain = self.uncertain().unwrap_or(end);
@@ -164,13 +163,13 @@ impl Scrubber {
         self.hand_on(certain).into()
     }
 
-    /// What was held, when nothing more comes.
+    /// Emits the buffered bytes at the end of the stream.
     pub(super) fn finish(&mut self) -> Bytes {
         self.end();
         self.hand_on(self.begins + self.held.len() as u64).into()
     }
 
-    /// A whole text at once, of which nothing came before; nothing if there is no form in it. Afterwards another may come.
+    /// Scrubs a complete text; `None` if there is no form in it. Needs no other stream pending, and can be repeated.
     pub(super) fn whole(&mut self, text: &[u8]) -> Option<Vec<u8>> {
         let end = self.look_at(text);
         self.end();
@@ -182,7 +181,7 @@ impl Scrubber {
         Some(self.hand_on(end))
     }
 
-    /// Looks at what comes after all that came. Where it ends.
+    /// Searches the next bytes and returns the position of their end.
     fn look_at(&mut self, bytes: &[u8]) -> u64 {
         let Self { forms, raw, layers, found, work, .. } = self;
         let mut at = self.begins + self.held.len() as u64;
@@ -203,14 +202,14 @@ impl Scrubber {
         *layers = Default::default();
     }
 
-    /// Where something begins of which it is not known yet whether it is a form.
+    /// Position of the first partial match.
     fn uncertain(&self) -> Option<u64> {
         let of_layer =
             |layer: &Layer| [layer.decoder.began(), layer.look.text.began(), layer.look.base64.began()];
         self.layers.iter().flat_map(of_layer).chain([self.raw.began()]).flatten().min()
     }
 
-    /// What was held up to there, without the forms that were found in it.
+    /// Emits buffered bytes up to a position, without the forms found in them.
     fn hand_on(&mut self, certain: u64) -> Vec<u8> {
         self.found.sort_unstable();
         let mut out = Vec::with_capacity(self.held.len());
@@ -225,7 +224,7 @@ impl Scrubber {
                 later.push((began, ended));
             } else if ended > at {
                 out.extend_from_slice(raw(at, began.max(at)));
-                // One that overlaps what was taken out only makes that longer.
+                // An overlapping form only extends the removed range.
                 if began >= self.taken_to {
                     out.extend_from_slice(INSTEAD);
                 }
@@ -242,7 +241,7 @@ impl Scrubber {
     }
 }
 
-/// Hands a character to the first of these layers, and what that makes of it to the others.
+/// Feeds a character to the first layer, and its output to the deeper ones.
 fn feed(
     forms: &Forms,
     depth: usize,
@@ -258,7 +257,7 @@ fn feed(
     });
 }
 
-/// Nothing more comes.
+/// Ends all layers.
 fn finish(forms: &Forms, depth: usize, layers: &mut [Layer], found: &mut Vec<(u64, u64)>, work: &mut Work) {
     let Some((Layer { decoder, look }, deeper)) = layers.split_first_mut() else { return };
     decoder.finish(work, &mut |unit, work| {

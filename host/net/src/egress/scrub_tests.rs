@@ -1,4 +1,4 @@
-//! What is taken out of a text, in which forms, wherever it is cut, and for how much work.
+//! Tests of the scrubber: forms found, positions of cuts, and amount of work.
 
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 
@@ -15,7 +15,7 @@ fn scrubbed(secret: &str, text: &str) -> String {
     String::from_utf8_lossy(&clean).into_owned()
 }
 
-/// Each byte in the form that `encode` gives it, where `which` says so.
+/// The secret with the selected bytes encoded by `encode`.
 fn in_part(which: impl Fn(usize, u8) -> bool, encode: impl Fn(u8) -> String) -> String {
     let one = |(at, byte)| if which(at, byte) { encode(byte) } else { char::from(byte).to_string() };
     SECRET.bytes().enumerate().map(one).collect()
@@ -32,7 +32,7 @@ fn the_secret_is_taken_out_however_its_characters_are_escaped() {
         SECRET.to_owned(),
         in_part(|_, byte| special(byte), upper),
         in_part(|_, byte| special(byte), lower),
-        // With the slash as it is, as in a path.
+        // With an unescaped slash, as in a path.
         in_part(|_, byte| special(byte) && byte != b'/', upper),
         in_part(|_, byte| special(byte) && byte != b'/', lower),
         in_part(|_, _| true, upper),
@@ -46,7 +46,7 @@ fn the_secret_is_taken_out_however_its_characters_are_escaped() {
         in_part(|_, byte| byte == b'"', |_| "&quot;".to_owned()),
         in_part(|_, byte| special(byte), html),
         in_part(|_, byte| special(byte), |byte| format!("&#{byte};")),
-        // A mixture, and two layers.
+        // Mixed escapes, and two layers.
         in_part(|_, byte| special(byte), |byte| if byte == b'/' { "\\/".to_owned() } else { upper(byte) }),
         in_part(|_, byte| special(byte), |byte| format!("%25{byte:02X}")),
         in_part(|_, byte| special(byte), |byte| format!("\\\\u{byte:04x}")),
@@ -101,7 +101,7 @@ fn it_is_taken_out_of_base64_in_both_alphabets_alone_and_inside_a_longer_text() 
     for whole in [STANDARD.encode(SECRET), URL_SAFE.encode(SECRET), URL_SAFE_NO_PAD.encode(SECRET)] {
         assert_eq!(scrubbed(SECRET, &format!("<{whole}>")), "<[secret]>", "{whole}");
     }
-    // Characters that are half of the secret and half of what stands beside it may be left over.
+    // Base64 characters that carry bits of the secret and of its neighbours may remain.
     let left = |text: &str| text.replace("[secret]", "").len();
     for before in ["", "u", "us", "user:"] {
         for after in ["", "!", "!!", "!!!"] {
@@ -168,7 +168,7 @@ fn several_overlapping_and_adjoining_ones_are_taken_out_and_nothing_else_is() {
     assert_eq!(scrubbed("abab", "<ababab>"), "<[secret]>");
     assert_eq!(scrubbed("aaaa", &format!("<{}>", "a".repeat(1_000))), "<[secret]>");
     assert_eq!(scrubbed("aaaa", "aaa aaa"), "aaa aaa");
-    // Too short to be looked for.
+    // Too short to be searched for.
     assert_eq!(scrubbed("abc", "abc"), "abc");
 }
 

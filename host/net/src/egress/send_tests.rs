@@ -1,4 +1,4 @@
-//! What is not seen from outside: where connections are driven, and which addresses count as this machine's.
+//! Facts not visible from outside: threads that drive connections, and the rule whose client sends a request.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -16,7 +16,7 @@ use toolgate_policy::request::RequestTarget;
 
 use super::*;
 
-/// A body of a few pieces that keeps the names of the threads that ask for it.
+/// Body of a few pieces that records the names of the threads that poll it.
 struct Watched(u8, Arc<Mutex<BTreeSet<String>>>);
 
 impl Body for Watched {

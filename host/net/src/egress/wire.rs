@@ -1,5 +1,5 @@
-//! A connection below TLS. Every byte that is read or written is counted on whom the connection serves at that time: a call, a
-//! request of the host's own, or nobody, and then nothing may come.
+//! A connection below TLS. Every byte read or written counts for what the connection serves at that time: a call, or a
+//! request of the host's own. An idle connection may receive nothing.
 
 use std::io;
 use std::pin::Pin;
@@ -16,48 +16,48 @@ use toolgate_policy::limits::http::HTTP_INFORMATIONAL_MAX;
 use super::EgressError;
 use crate::socket::acknowledge;
 
-/// A TCP connection whose bytes are counted.
+/// TCP connection with counted bytes.
 pub(super) struct Wire {
     tcp: TcpStream,
     account: Arc<WireAccount>,
 }
 
-/// Whom a connection serves, and whether it is still good.
+/// Payer of a connection's bytes, and its state.
 pub(super) struct WireAccount(Mutex<State>);
 
 struct State {
     payer: Payer,
-    /// The next write is the first of a request: what has come before it answers nothing.
+    /// The next write is the first of a request: bytes received before it are not a response.
     is_first_write: bool,
     informational: u64,
     broken: Option<Broken>,
 }
 
 enum Payer {
-    /// A call. What it may move, its meter says.
+    /// A call, whose meter bounds the bytes.
     Call(Meter),
-    /// The host, which has so many bytes left.
+    /// The host, with bytes left.
     Host(u64),
-    /// Nobody: the connection waits for its next request.
+    /// None: the connection is idle.
     Nobody,
 }
 
-/// Why nothing more is read or written.
+/// Reason that nothing more is read or written.
 #[derive(Clone, Copy)]
 enum Broken {
-    /// A bound was met.
+    /// A bound was reached.
     Failure(EgressError),
-    /// Something came before a request was sent. Nothing of the request was written.
+    /// Bytes arrived before a request was sent. Nothing of the request was written.
     Stale,
 }
 
 impl WireAccount {
-    /// For a connection that is opened for a call.
+    /// Creates the account of a connection opened for a call.
     pub(super) fn of_call(meter: &Meter) -> Arc<Self> {
         Self::new(Payer::Call(meter.clone()))
     }
 
-    /// For a connection of the host's own that may move so many bytes.
+    /// Creates the account of a connection of the host's own, for at most this many bytes.
     pub(super) fn of_host(bytes_max: u64) -> Arc<Self> {
         Self::new(Payer::Host(bytes_max))
     }
@@ -71,7 +71,7 @@ impl WireAccount {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Serves this call from now on, with a request that has not been written. False if the connection is no good any more.
+    /// Serves this call from now on, with a request not written yet. `false` if the connection is broken.
     pub(super) fn serve(&self, meter: &Meter) -> bool {
         let mut state = self.state();
         state.payer = Payer::Call(meter.clone());
@@ -80,22 +80,22 @@ impl WireAccount {
         state.broken.is_none()
     }
 
-    /// The next write is the first of a request.
+    /// Marks the next write as the first of a request.
     pub(super) fn expect_request(&self) {
         self.state().is_first_write = true;
     }
 
-    /// Serves nobody from now on.
+    /// Marks the connection as idle.
     pub(super) fn rest(&self) {
         self.state().payer = Payer::Nobody;
     }
 
-    /// Lets the host move so many bytes from now on.
+    /// Sets the bytes that the host may move from now on.
     pub(super) fn allow_host(&self, bytes_max: u64) {
         self.state().payer = Payer::Host(bytes_max);
     }
 
-    /// One more answer of status 1xx has come.
+    /// Counts a response of status 1xx.
     pub(super) fn informational(&self) {
         let mut state = self.state();
         state.informational += 1;
@@ -104,7 +104,7 @@ impl WireAccount {
         }
     }
 
-    /// Why it broke, if a bound was met.
+    /// Error, if a bound was reached.
     pub(super) fn failure(&self) -> Option<EgressError> {
         match self.state().broken {
             Some(Broken::Failure(failure)) => Some(failure),
@@ -112,12 +112,12 @@ impl WireAccount {
         }
     }
 
-    /// Whether something came before a request was sent, so that it was not sent.
+    /// Whether bytes arrived before the request, which was therefore not sent.
     pub(super) fn is_stale(&self) -> bool {
         matches!(self.state().broken, Some(Broken::Stale))
     }
 
-    /// Counts bytes that were moved.
+    /// Counts bytes moved.
     fn count(&self, bytes: usize) -> io::Result<()> {
         let mut state = self.state();
         let bytes = bytes as u64;
@@ -162,7 +162,7 @@ impl Wire {
         Self { tcp, account }
     }
 
-    /// Whether nothing has come that was not read, an end included. The system is asked: tokio learns of it a moment later.
+    /// Whether nothing is unread, end of stream included. Asks the kernel, since tokio learns of it a moment later.
     fn is_silent(&self) -> bool {
         loop {
             match recv(&self.tcp, &mut [0_u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
@@ -235,7 +235,7 @@ mod tests {
     use super::super::connect::connect;
     use super::*;
 
-    /// Whether the system waits with acknowledging is what the option says.
+    /// Checked by the option, which shows whether the kernel delays acknowledgements.
     #[tokio::test]
     async fn what_is_read_is_acknowledged_at_once() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

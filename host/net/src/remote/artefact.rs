@@ -1,5 +1,5 @@
-//! The manifests of artefacts, read and written: a component as the CNCF Wasm group lays one out (an image manifest, a Wasm
-//! configuration, one layer), and beside it its signatures, each an artefact that names the component's as its subject.
+//! Reads and writes artefact manifests. A component is laid out as the CNCF Wasm group defines it: an image manifest, a
+//! Wasm configuration, one layer. Its signatures are artefacts with that manifest as their subject.
 
 mod descriptor;
 mod manifest;
@@ -15,95 +15,95 @@ pub(super) use descriptor::{Descriptor, checked};
 pub(super) use manifest::{Attached, ImageManifest, Says, listed, says};
 pub(super) use signer_note::named;
 
-/// The media type of an image manifest.
+/// Media type of an image manifest.
 pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-/// The media type of an index.
+/// Media type of an index.
 pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const WASM_CONFIG: &str = "application/vnd.wasm.config.v0+json";
 const WASM: &str = "application/wasm";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 const TITLE: &str = "org.opencontainers.image.title";
-/// Under which name a manifest stands in a layout.
+/// Annotation for the name of a manifest in a layout.
 pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
-/// Types of signatures by the endings of their files.
+/// Artefact types of signatures by file ending.
 const KINDS: [(&str, &str); 3] = [
     (".sigstore.json", "application/vnd.dev.sigstore.bundle.v0.3+json"),
     (".sig", "application/vnd.toolgate.signature.ssh.v1"),
     (".minisig", "application/vnd.toolgate.signature.minisign.v1"),
 ];
 
-/// The type of a root by which keyless signatures are verified.
+/// Artefact type of a trusted root for keyless signatures.
 const ROOT: &str = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
 
-/// What Sigstore's tools note of a bundle: the type of the statement in it.
+/// Annotation by Sigstore's tools: predicate type of the statement in a bundle.
 pub(super) const PREDICATE_NOTE: &str = "dev.sigstore.bundle.predicateType";
 
-/// What is noted of a signature: whom it names. Lists of attachments repeat it.
+/// Annotation for the signer that a signature names. Indices repeat it.
 pub(super) const SIGNER_NOTE: &str = "vnd.toolgate.signer";
 
-/// The configuration that says nothing.
+/// The empty configuration.
 pub(super) const NOTHING: &[u8] = b"{}";
 
-/// What a component exports and imports, for those who look at its configuration.
+/// Exports and imports of a component, for its configuration.
 #[derive(Debug, Clone, Default)]
 pub struct ComponentInterfaces {
-    /// What it exports.
+    /// Names of exports.
     pub exports: Vec<String>,
-    /// What it imports.
+    /// Names of imports.
     pub imports: Vec<String>,
 }
 
-/// Why something is no artefact of ours.
+/// An artefact that is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArtefactError {
-    /// Other bytes than those asked for.
+    /// The digest differs from the requested one.
     #[error("it has the digest {got}, and {wanted} was asked for")]
     OtherBytes {
-        /// What came.
+        /// Actual digest.
         got: Digest,
-        /// What should have.
+        /// Requested digest.
         wanted: Digest,
     },
-    /// More or fewer bytes than it was said to have.
+    /// The size differs from the announced one.
     #[error("it has {got} bytes, and {wanted} were announced")]
     OtherSize {
-        /// What came.
+        /// Actual size.
         got: u64,
-        /// What should have.
+        /// Announced size.
         wanted: u64,
     },
-    /// It cannot be read.
+    /// The JSON is malformed.
     #[error("its manifest is not read: {0}")]
     Json(JsonError),
-    /// It lacks something, or has it in another form.
+    /// A member is missing or malformed.
     #[error("its manifest has no `{0}` that is read")]
     Lacks(&'static str),
-    /// There are several artefacts.
+    /// An index instead of a manifest.
     #[error("it is an index of several artefacts; name one by its digest")]
     Index,
-    /// It is something else.
+    /// Another media type than an image manifest.
     #[error("it is of type `{0}`, which is not an image manifest")]
     Kind(String),
-    /// It is no Wasm artefact.
+    /// The configuration is not that of a Wasm component.
     #[error("its configuration is of type `{0}`, and a component's is {WASM_CONFIG}")]
     Config(String),
-    /// It has other layers.
+    /// The number of layers is not one.
     #[error("it has {0} layers, and one is read")]
     Layers(usize),
-    /// Its layer is something else.
+    /// The layer has another media type.
     #[error("its layer is of type `{0}`, and {1} is wanted")]
     Layer(String, String),
-    /// It would have its bytes fetched from elsewhere.
+    /// A descriptor has `urls`, which would redirect the download.
     #[error("it has `urls`, which nobody follows")]
     Urls,
-    /// Its layer is too large.
+    /// The layer is too large.
     #[error("its layer has {0} bytes; the limit is {1}")]
     Large(u64, u64),
-    /// A signature is another's.
+    /// A signature has another subject.
     #[error("its signature {0} is for another artefact")]
     Subject(Digest),
-    /// It is no index, and stands where the list of signatures would.
+    /// The fallback tag for referrers is not an index.
     #[error("under the tag `{0}` is something else than a list of signatures; remove that tag")]
     Tag(String),
 }
@@ -114,12 +114,12 @@ impl From<JsonError> for ArtefactError {
     }
 }
 
-/// The digest of the component that a manifest names; none if it is no manifest of a component.
+/// Digest of the component in a manifest; `None` if it is not a component's manifest.
 pub fn component_of(manifest: &[u8]) -> Option<Digest> {
     Some(ImageManifest::read(manifest).ok()?.component().ok()?.digest)
 }
 
-/// The manifest of a root, and how an index lists it.
+/// Manifest of a trusted root, and its descriptor for an index.
 pub(super) fn root_manifest(root: &[u8]) -> (Vec<u8>, Descriptor) {
     let manifest = json!({
         "schemaVersion": 2,
@@ -133,7 +133,7 @@ pub(super) fn root_manifest(root: &[u8]) -> (Vec<u8>, Descriptor) {
     (manifest, listed)
 }
 
-/// The configuration of a component. The same for the same component, so nobody made it at any time.
+/// Configuration of a component. Reproducible: equal components give equal bytes.
 pub(super) fn config(component: Digest, interfaces: &ComponentInterfaces) -> Vec<u8> {
     let config = json!({
         "created": "1970-01-01T00:00:00Z",
@@ -146,7 +146,7 @@ pub(super) fn config(component: Digest, interfaces: &ComponentInterfaces) -> Vec
     config.to_string().into_bytes()
 }
 
-/// The manifest of a component.
+/// Manifest of a component.
 pub(super) fn component_manifest(config: &[u8], component: &Artifact, title: &str) -> Vec<u8> {
     let layer = Descriptor::of(WASM, component.bytes()).noting(TITLE, title);
     let manifest = json!({
@@ -158,7 +158,7 @@ pub(super) fn component_manifest(config: &[u8], component: &Artifact, title: &st
     manifest.to_string().into_bytes()
 }
 
-/// The manifest of a signature, and how an index lists it. None for a file whose name is no signature's.
+/// Manifest of a signature, and its descriptor for an index. `None` if the file name is not a signature's.
 pub(super) fn signature_manifest(
     subject: &Descriptor,
     file_name: &str,
@@ -188,14 +188,14 @@ pub(super) fn signature_manifest(
     Some((manifest, listed))
 }
 
-/// An index with further entries. What stands in it stays as it is, whoever wrote it.
+/// Appends entries to an index, keeping existing ones unchanged.
 ///
 /// # Errors
-/// [`ArtefactError`] when it is none.
+/// [`ArtefactError`] if the bytes are not an index.
 pub(super) fn index_with(index: &[u8], more: &[Descriptor]) -> Result<Vec<u8>, ArtefactError> {
-    // One entry with the same digest and a wrong type must not keep the right one out.
+    // Whole entries are compared: one with the same digest and a wrong type must not keep the right one out.
     let there: Vec<Descriptor> = listed(index)?.into_iter().flatten().collect();
-    // It was read strictly just now, so that this reads the same.
+    // `listed` parsed it strictly just now, so both parsers read the same.
     let malformed = |error: serde_json::Error| ArtefactError::Json(JsonError::Malformed(error.to_string()));
     let mut value: Value = serde_json::from_slice(index).map_err(malformed)?;
     let entries = value.get_mut("manifests").ok_or(ArtefactError::Lacks("manifests"))?;
@@ -207,13 +207,13 @@ pub(super) fn index_with(index: &[u8], more: &[Descriptor]) -> Result<Vec<u8>, A
     Ok(value.to_string().into_bytes())
 }
 
-/// An index.
+/// Encodes an index.
 pub(super) fn index(listed: &[Descriptor]) -> Vec<u8> {
     let manifests: Vec<Value> = listed.iter().map(Descriptor::written).collect();
     json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests }).to_string().into_bytes()
 }
 
-/// The tag under which registries without the referrers API list what refers to a manifest.
+/// The fallback tag for the referrers of a manifest, used by registries without the referrers API.
 pub(super) fn fallback_tag(manifest: Digest) -> String {
     format!("sha256-{}", manifest.hex())
 }

@@ -1,8 +1,8 @@
-//! What is attached to an artefact in a registry: by the registry's list of what refers to it, under the tag that stands in for that list
-//! (OCI distribution specification, "Listing Referrers"), and under the tags that cosign wrote before.
+//! Attachments of an artefact in a registry: from the referrers API, the fallback tag for referrers (OCI distribution
+//! specification, "Listing Referrers"), and cosign's older tags.
 //!
-//! Anybody may attach anything, so nothing that is found here keeps an artefact from being used: what is no signature, or cannot be read, is
-//! set aside with its reason.
+//! Anybody may attach anything, so nothing found here blocks the use of an artefact. Content that is not a readable
+//! signature is skipped with its reason.
 
 pub(super) mod order;
 
@@ -26,39 +26,37 @@ use super::session::Session;
 use super::{Arrived, FetchError};
 use order::{Hint, Layer, Layers, in_turns};
 
-/// What was found beside an artefact.
+/// Attachments found for an artefact.
 #[derive(Default)]
 pub(super) struct Attachments {
-    /// The signature files.
+    /// Signature files.
     pub(super) signatures: Vec<SignatureFile>,
-    /// Everything else.
+    /// Attachments that were skipped.
     pub(super) unread: Vec<Unread>,
-    /// Where was looked, and what was seen there.
+    /// Places searched, with the result for each.
     pub(super) looked: Vec<String>,
 }
 
-/// Reads attachments, within one bound for all of them.
+/// Collects attachments within one limit for all of them.
 struct Reading<'a, 's> {
     session: &'a Session<'s>,
     signers: &'a [SignerHint],
     found: Attachments,
-    /// The files of what is attached.
     layers: Layers,
     requests_left: usize,
-    /// The first reason for which a registry gave nothing that it may well have.
+    /// First error that may hide signatures which the registry has.
     failed: Option<FetchError>,
-    /// How many things were set aside and not noted.
+    /// Number of skipped attachments that were not recorded.
     more: usize,
 }
 
-/// A list of what is attached.
 type List = Vec<Result<Descriptor, ArtefactError>>;
 
 impl Session<'_> {
-    /// Everything that is attached to an artefact, as far as it is looked at, in an order in which strangers push out nobody.
+    /// Attachments of an artefact up to the limits, in an order in which strangers' cannot displace a signer's.
     ///
     /// # Errors
-    /// [`FetchError`] when there may be signatures and the registry is not able to give any.
+    /// [`FetchError`] if the registry may have signatures and cannot serve any now.
     pub(super) async fn attachments(
         &self,
         subject: Digest,
@@ -75,7 +73,7 @@ impl Session<'_> {
         };
         let mut listed = reading.referrers(subject).await;
         listed.extend(reading.fallback(subject).await);
-        // Whatever the lists have: a signature that anybody attached must not hide one that is here.
+        // Always tried: referrers that anybody attached must not hide a signature under an older tag.
         for ending in ["sig", "att"] {
             reading.older_tag(&format!("{}.{ending}", artefact::fallback_tag(subject))).await;
         }
@@ -93,7 +91,7 @@ impl Session<'_> {
         }
     }
 
-    /// The index under the tag that stands in for the list of referrers. Some registries give the subject itself there.
+    /// Index under the fallback tag for referrers. Some registries answer with the subject itself there.
     pub(super) async fn fallback(&self, subject: Digest) -> Result<Option<Vec<u8>>, FetchError> {
         match self.manifest(&Version::Tag(artefact::fallback_tag(subject))).await {
             Ok((digest, _)) if digest == subject => Ok(None),
@@ -105,7 +103,7 @@ impl Session<'_> {
 }
 
 impl Reading<'_, '_> {
-    /// The registry's own list, page by page. Many have none, and say so in many ways.
+    /// The registry's referrers list, page by page. Registries without one answer in many ways.
     async fn referrers(&mut self, subject: Digest) -> List {
         let mut all = Vec::new();
         let mut next = self.session.reference.permit("GET", &format!("referrers/{subject}")).ok();
@@ -163,8 +161,7 @@ impl Reading<'_, '_> {
         }
     }
 
-    /// Those of a list that are, or may be, signatures: in turns by what the list says of them. What is none is
-    /// noted once.
+    /// Entries that are or may be signatures, interleaved by their hints. Others are recorded once.
     fn candidates(&mut self, listed: List) -> Vec<Descriptor> {
         let mut hinted = Vec::new();
         let mut others = BTreeSet::new();
@@ -195,7 +192,7 @@ impl Reading<'_, '_> {
         in_turns(hinted)
     }
 
-    /// Reads one that was listed. What refers to a signature is not asked for, so nothing here goes round in circles.
+    /// Reads a listed manifest. Its own referrers are not requested, so there are no cycles.
     async fn manifest(&mut self, described: &Descriptor, subject: Digest) {
         let name = described.digest.to_string();
         if self.requests_left == 0 {
@@ -207,7 +204,7 @@ impl Reading<'_, '_> {
             let manifest = ImageManifest::read(&bytes).map_err(|error| self.session.not(error))?;
             let attached = manifest.attached(described.kind());
             let attached = match (attached, manifest.subject()) {
-                // What is something else may be about anything.
+                // A subject is required of signatures only.
                 (Ok(Attached::Other(kind)), _) => Ok(Attached::Other(kind)),
                 (attached, Ok(Some(about))) if about == subject => attached,
                 (_, Err(error)) => Err(error),
@@ -218,7 +215,7 @@ impl Reading<'_, '_> {
         self.take(&name, read);
     }
 
-    /// A manifest under a tag of its own, as cosign wrote signatures and attestations before there were referrers.
+    /// Reads a manifest under one of cosign's older tags for signatures and attestations.
     async fn older_tag(&mut self, tag: &str) {
         let read = match self.session.manifest(&Version::Tag(tag.to_owned())).await {
             Ok((_, bytes)) => ImageManifest::read(&bytes)
@@ -233,7 +230,6 @@ impl Reading<'_, '_> {
         self.take(tag, read);
     }
 
-    /// Notes the signatures of an attachment.
     fn take(&mut self, name: &str, attached: Result<Attached, FetchError>) {
         match attached {
             Ok(Attached::Signatures(layers)) => self.layers.add(name, layers),
@@ -245,7 +241,7 @@ impl Reading<'_, '_> {
         }
     }
 
-    /// Fetches the signatures that were noted, as many as are looked at.
+    /// Fetches the recorded signatures within the limits.
     async fn fetch_layers(&mut self) {
         let layers = std::mem::take(&mut self.layers);
         let (affordable, beyond) = layers.affordable(ATTACHED_MAX, ATTACHED_BYTES_MAX);
@@ -264,7 +260,7 @@ impl Reading<'_, '_> {
         beyond.iter().for_each(|layer| self.set_aside(Unread::beyond(&layer.name)));
     }
 
-    /// Notes something that counts for nothing. Of a list without end the first ones are enough.
+    /// Records a skipped attachment; beyond the limit only counts it.
     fn set_aside(&mut self, unread: Unread) {
         match self.found.unread.len() < ATTACHED_MAX {
             true => self.found.unread.push(unread),
@@ -280,7 +276,7 @@ impl Reading<'_, '_> {
         self.found.looked.push(format!("{name} ({why})"));
     }
 
-    /// Remembers what a registry could not do just now. What it does not have is an answer.
+    /// Remembers a transient failure of the registry. A definite "not found" is an answer.
     fn note_failure(&mut self, error: FetchError) {
         let is_answer = matches!(error, FetchError::Status { status: 400..=428 | 430..=499 | 501 | 505, .. });
         if self.failed.is_none() && error.is_absence() && !is_answer {
@@ -289,7 +285,7 @@ impl Reading<'_, '_> {
     }
 }
 
-/// The request for the next page, where there is one (RFC 8288, `rel="next"`) and this host has it.
+/// Request for the next page, if there is one (RFC 8288, `rel="next"`) on the same host.
 fn further(permit: &FetchPermit, page: &Arrived) -> Option<FetchPermit> {
     let link = page.headers.get(LINK)?.to_str().ok()?;
     let (target, parameters) = link.strip_prefix('<')?.split_once('>')?;

@@ -1,6 +1,6 @@
-//! Components and their signatures as one OCI image layout, in a folder or a tar, for where no registry is reached. What is
-//! read is held to the same rules as what a registry gives, and nothing outside the layout is opened. Manifests are read once and
-//! first, blobs when they are asked for, so that the work and the memory are those of what is there, however often it is named.
+//! Components and their signatures in one OCI image layout, a folder or a tar, for use without a registry. Content is
+//! checked as a registry's is, and nothing outside the layout is opened. Manifests are read once, on opening; blobs on
+//! request. Repeated references therefore cost neither work nor memory.
 
 mod place;
 mod write;
@@ -27,83 +27,83 @@ use place::Files;
 
 pub use write::write;
 
-/// One component of a bundle, with all that is beside it.
+/// A component of a bundle, with its attachments.
 pub struct Item {
-    /// What it is called there.
+    /// Name in the bundle.
     pub name: String,
-    /// Its bytes.
+    /// Content of the component.
     pub artifact: Artifact,
-    /// Its signatures.
+    /// Signature files.
     pub signatures: Vec<SignatureFile>,
-    /// What else is attached to it, and was not read.
+    /// Other attachments, which were not read.
     pub unread: Vec<Unread>,
 }
 
-/// A component that a bundle lists.
+/// An entry for a component.
 #[derive(Debug, Clone)]
 pub struct Listed {
-    /// What it is called there. Whoever made the bundle chose it.
+    /// Name, chosen by the creator of the bundle.
     pub name: String,
-    /// Its digest.
+    /// SHA-256 of the component.
     pub digest: Digest,
     layer: Descriptor,
     manifest: Digest,
 }
 
-/// Something attached, by the digest of its manifest.
+/// An attachment, by the digest of its manifest.
 type Named = (String, Result<Attached, ArtefactError>);
 
 /// An open bundle.
 pub struct PluginBundle {
     files: Files,
     components: Vec<Listed>,
-    /// By the manifest of what it is attached to.
+    /// Attachments by the manifest of their subject.
     attached: BTreeMap<Digest, Vec<Named>>,
-    /// What is listed as attached to something, and is not there or cannot be read.
+    /// Listed attachments that are missing or unreadable.
     lost: Vec<Unread>,
     root: Option<Descriptor>,
     last: Option<Artifact>,
 }
 
-/// Why a bundle is not read or written.
+/// A bundle cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    /// The file system says no.
+    /// I/O error.
     #[error("use {0}")]
     Io(PathBuf, #[source] io::Error),
-    /// Something is where it is to be written.
+    /// The destination exists.
     #[error("write {0}: something is there already; remove it, or write elsewhere")]
     Exists(PathBuf),
-    /// It cannot be opened.
+    /// The bundle cannot be opened.
     #[error("open {0}")]
     Open(PathBuf, #[source] io::Error),
-    /// It ends before it should.
+    /// The file is truncated.
     #[error("read {0}: it is cut off; copy it once more")]
     CutOff(PathBuf),
-    /// Something in it is too large.
+    /// An entry is too large.
     #[error("read `{0}` of the bundle")]
     TooLargeError(String, #[source] TooLargeError),
-    /// Something in it is no plain file, or lies outside.
+    /// An entry is missing, is not a plain file, or leads outside.
     #[error("read `{0}` of the bundle: {1}")]
     Entry(String, &'static str),
-    /// It holds more than is looked at.
+    /// The bundle exceeds its limits.
     #[error(
         "read the bundle: it has more than {BUNDLE_FILES_MAX} files or manifests, {BUNDLE_BYTES_MAX} bytes in all, or \
          {BUNDLE_MANIFEST_BYTES_MAX} bytes of manifests"
     )]
     Large,
-    /// It is no layout, or holds what is no component.
+    /// A manifest or index is not acceptable.
     #[error("read the bundle")]
     Artefact(#[from] ArtefactError),
-    /// It has a layout of another time.
+    /// The layout's version is not 1.0.0.
     #[error("read the bundle: it is not an OCI image layout of version 1.0.0")]
     Layout,
-    /// More is to be written than anybody would read.
+    /// The bundle to be written has more files than can be read back.
     #[error("write the bundle: it would have {0} files; {BUNDLE_FILES_MAX} are read at the most")]
     Files(usize),
 }
 
-/// Opens a bundle and reads what it lists. Nothing is believed about its components but that each is what its digest says.
+/// Opens a bundle and reads its manifests. Nothing about its components is trusted but their digests.
 ///
 /// # Errors
 /// [`BundleError`].
@@ -122,14 +122,14 @@ pub fn open(from: &Path) -> Result<PluginBundle, BundleError> {
             let manifest = ImageManifest::read(bytes.bytes())?;
             let subject = manifest.subject()?;
             match subject {
-                // A component or a root that an index within the index lists would be one that anybody attached.
+                // A component or root in a nested index may be an attachment by anybody.
                 None if nested => Err(ArtefactError::Lacks("subject").into()),
                 subject => Ok((manifest, subject)),
             }
         });
         let (manifest, subject) = match read {
             Ok(read) => read,
-            // What stands in the list of what is attached may be anybody's, and takes nothing from a component.
+            // An entry of the list of attachments may be anybody's, and must not block a component.
             Err(error) if nested => {
                 lost.push(Unread::because(&described.digest.to_string(), &error));
                 lost.truncate(ATTACHED_MAX);
@@ -146,7 +146,7 @@ pub fn open(from: &Path) -> Result<PluginBundle, BundleError> {
             components.push(component(&described, &manifest)?);
         }
     }
-    // Of what is there twice the bytes are read once.
+    // Sorted, so that the bytes of a component that is listed twice are read once.
     components.sort_by(|a, b| (a.digest, &a.name).cmp(&(b.digest, &b.name)));
     Ok(PluginBundle { files, components, attached, lost, root, last: None })
 }
@@ -158,19 +158,19 @@ fn component(described: &Descriptor, manifest: &ImageManifest) -> Result<Listed,
     Ok(Listed { name, digest: layer.digest, layer, manifest: described.digest })
 }
 
-/// The manifests and indices of a bundle, each read once.
+/// Reads each manifest and index of a bundle once.
 struct Manifests<'a> {
     files: &'a mut Files,
-    /// How many bytes of them may still be read.
+    /// Bytes of manifests that may still be read.
     left: u64,
-    /// What was read last, by the digest that it should have: one manifest may be listed with several sizes and types.
+    /// Last content read, by its expected digest: one manifest may be listed with several sizes and types.
     last: Option<(Digest, Artifact)>,
 }
 
 impl Manifests<'_> {
-    /// Every manifest that is listed, in the order of their digests, and whether only an index within the index lists it: that which
-    /// stands in for a registry's list of what is attached. Of these each size and type that one is listed with comes once: anybody
-    /// may have added an entry, and a wrong one hides no right one.
+    /// Listed manifests by digest, each with true if only a nested index lists it (the bundle's substitute for a
+    /// referrers list). Nested entries occur once per size and type: anybody may have added one, and a wrong one hides
+    /// no right one.
     fn listed(&mut self) -> Result<Vec<(Descriptor, bool)>, BundleError> {
         let index = self.files.get("index.json", MANIFEST_BYTES_MAX.min(self.left))?;
         self.left -= index.bytes().len() as u64;
@@ -222,12 +222,12 @@ impl Manifests<'_> {
 }
 
 impl PluginBundle {
-    /// The components that it lists.
+    /// The listed components.
     pub fn components(&self) -> &[Listed] {
         &self.components
     }
 
-    /// One of them, with its signatures, of more than are looked at those first that name one of these signers.
+    /// A component with its signatures. Beyond the limit, signatures that name one of `signers` come first.
     ///
     /// # Errors
     /// [`BundleError`].
@@ -257,7 +257,7 @@ impl PluginBundle {
         Ok(Item { name: listed.name.clone(), artifact, signatures, unread })
     }
 
-    /// The signatures that are attached to a component, and what else is.
+    /// Signature layers attached to a component, and its other attachments.
     fn layers_of(&self, listed: &Listed) -> (Layers, Vec<Unread>) {
         let (mut layers, mut unread) = (Layers::default(), Vec::new());
         for (name, attached) in self.attached.get(&listed.manifest).into_iter().flatten() {
@@ -270,7 +270,7 @@ impl PluginBundle {
         (layers, unread)
     }
 
-    /// The root by which its keyless signatures were made. It proves nothing: it came with what it would prove.
+    /// Trusted root for its keyless signatures. It proves nothing, since it came with what it would prove.
     ///
     /// # Errors
     /// [`BundleError`].

@@ -1,4 +1,4 @@
-//! Bundles: what was written is read, and nothing else is.
+//! Bundles: written ones read back, and anything else is refused.
 
 use std::fs::File;
 
@@ -6,7 +6,7 @@ use super::write::laid_out;
 use super::*;
 use crate::remote::artefact::ComponentInterfaces;
 
-/// One of each form, sorted.
+/// One of each format, sorted.
 const SIGNATURES: [&str; 3] = ["files.wasm.0123abcd.minisig", "files.wasm.sig", "files.wasm.sigstore.json"];
 
 fn items() -> Vec<(Item, ComponentInterfaces)> {
@@ -23,7 +23,7 @@ fn items() -> Vec<(Item, ComponentInterfaces)> {
     ]
 }
 
-/// Everything that a bundle holds.
+/// All contents of a bundle.
 fn read(from: &Path) -> Result<(Vec<Item>, Option<Vec<u8>>), BundleError> {
     let mut bundle = open(from)?;
     let listed = bundle.components().to_vec();
@@ -95,7 +95,7 @@ fn a_bundle_with_any_file_changed_missing_or_a_link_is_refused_or_has_a_signatur
     }
 }
 
-/// Nobody reads the configuration of a component.
+/// Whether a file is a component's configuration, which is never read.
 fn is_config(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
     let configs = items().into_iter().map(|(item, i)| artefact::config(item.artifact.digest(), &i));
@@ -142,7 +142,6 @@ fn a_tar_that_says_it_is_huge_is_refused() {
     assert!(matches!(read(&path), Err(BundleError::Large)));
 }
 
-/// A tar of these files.
 fn tar_of(files: &[(String, Vec<u8>)], to: &Path) {
     let mut archive = tar::Builder::new(File::create(to).unwrap());
     for (path, bytes) in files {
@@ -157,7 +156,7 @@ fn blob(bytes: Vec<u8>) -> (String, Vec<u8>) {
     (blob_path(Digest::of(&bytes)), bytes)
 }
 
-/// A layout that lists these, with these blobs.
+/// A layout with this index and these blobs.
 fn layout(listed: &[Descriptor], blobs: impl IntoIterator<Item = Vec<u8>>) -> Vec<(String, Vec<u8>)> {
     let mut files: BTreeMap<String, Vec<u8>> = blobs.into_iter().map(blob).collect();
     files.insert("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec());
@@ -165,7 +164,7 @@ fn layout(listed: &[Descriptor], blobs: impl IntoIterator<Item = Vec<u8>>) -> Ve
     files.into_iter().collect()
 }
 
-/// How many bytes are read of everything in a bundle.
+/// Bytes read when everything in a bundle is requested.
 fn work(path: &Path) -> u64 {
     let mut bundle = open(path).unwrap();
     for listed in bundle.components().to_vec() {
@@ -178,7 +177,7 @@ fn work(path: &Path) -> u64 {
 fn what_is_named_a_thousand_times_is_read_once() {
     let base = tempfile::tempdir().unwrap();
     let path = base.path().join("b.tar");
-    // Signatures of nobody, in one large index that is named again and again.
+    // Signatures of another subject, in one large index that is listed again and again.
     let subject = Descriptor::of(MANIFEST, b"subject");
     let made: Vec<_> = (0..300)
         .map(|n: u32| artefact::signature_manifest(&subject, "a.wasm.sig", &n.to_le_bytes()).unwrap())

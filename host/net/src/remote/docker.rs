@@ -1,6 +1,5 @@
-//! Docker's configuration file, which keeps credentials for registries: `auths` by host, or by host and path for one part of
-//! its repositories. The entry for the longest path counts, as docker and podman have it. A program that keeps credentials is
-//! not started.
+//! Docker's configuration file with registry credentials: `auths` by host, or by host and path for some repositories.
+//! The longest matching path wins, as in docker and podman. Credential helpers are not started.
 
 use std::fs::File;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -17,13 +16,13 @@ use toolgate_policy::redact::printable;
 use toolgate_policy::request::RequestTarget;
 use zeroize::Zeroizing;
 
-/// The names of Docker's own registry. Its credentials are kept under one, and it answers under others.
+/// Names of Docker Hub, whose credentials are stored under one of them and used for all.
 const HUB: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 
-/// The credentials for a repository of a registry, as the value of `Authorization`, if some are kept.
+/// Credentials for a repository, as the value of `Authorization`, if there are any.
 ///
 /// # Errors
-/// A sentence that says what is wrong and what to do.
+/// A sentence with the fault and its remedy.
 pub(super) fn credentials(
     path: &Path,
     registry: &RequestTarget,
@@ -33,7 +32,7 @@ pub(super) fn credentials(
     found.map(Option::flatten).map_err(|why| format!("{}: {why}", path.display()))
 }
 
-/// The text of the file; nothing if there is none.
+/// Text of the file; `None` if it does not exist.
 fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let file = match File::options().read(true).custom_flags(flags).open(path) {
@@ -51,7 +50,7 @@ fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
     Ok(Some(Zeroizing::new(read.bytes().to_vec())))
 }
 
-/// Whether nobody but us and the administrator can read or write a file with this mode and owner.
+/// Checks that only this user and root can access a file with this mode and owner.
 fn check_access(mode: u32, owner: u32, us: u32) -> Result<(), String> {
     const ROOT: u32 = 0;
     if mode & 0o077 != 0 {
@@ -105,7 +104,7 @@ fn find(text: &[u8], registry: &RequestTarget, repository: &str) -> Result<Optio
     }
 }
 
-/// The entry for the longest path that the repository lies in; of two for one path the first.
+/// The entry with the longest path that contains the repository; the first of two for one path.
 fn nearest<'a>(
     members: &'a [(String, Json)],
     registry: &RequestTarget,
@@ -123,8 +122,8 @@ fn nearest<'a>(
     found.map(|(_, entry)| entry)
 }
 
-/// The path of a key that is about this registry. Empty for all of it: a host, or the URL of its interface, as docker once
-/// wrote it. A scheme or a port that is written is part of the name.
+/// Path of a key for this registry; empty for the whole registry (a host, or an API URL, as older versions of docker
+/// wrote). A scheme or port in the key must match.
 fn path_at<'a>(key: &'a str, registry: &RequestTarget) -> Option<&'a str> {
     let (scheme, rest) = match key.split_once("://") {
         Some((scheme, rest)) => (Some(scheme), rest),

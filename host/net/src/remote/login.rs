@@ -1,5 +1,5 @@
-//! Who we are to a registry: the credentials that are kept for it, or a token that they are exchanged for. Which service for
-//! tokens gets them is the policy's to say; what it gives goes to the registry that asked, and nowhere else.
+//! Registry authentication: stored credentials, or a token obtained for them. Policy decides which token service
+//! receives credentials. A token is sent only to the registry that asked for it.
 
 use http::header::WWW_AUTHENTICATE;
 use toolgate_base::json::{Json, JsonLimits};
@@ -12,25 +12,25 @@ use toolgate_policy::load::reference::Reference;
 use super::{Client, FetchError, docker};
 use crate::egress::fetch::RequestParts;
 
-/// What may be done in a repository.
+/// Access requested for a repository.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Actions {
-    /// Fetching.
+    /// Read.
     Pull,
-    /// Storing as well.
+    /// Read and write.
     Push,
 }
 
-/// The outcome of logging in.
+/// Result of logging in.
 #[derive(Default)]
 pub(super) struct Login {
-    /// The value of `Authorization`; none where the registry did not ask.
+    /// Value of `Authorization`; `None` if the registry requires none.
     pub(super) authorization: Option<Secret>,
-    /// What to do where the registry refuses what was got for nobody in particular.
+    /// Advice for the case that the registry refuses an anonymous token.
     pub(super) advice: Option<String>,
 }
 
-/// Asks the registry whether it wants to know who asks, and gets what it wants.
+/// Authenticates if the registry asks for it.
 pub(super) async fn log_in(
     client: &Client<'_>,
     reference: &Reference,
@@ -45,7 +45,7 @@ pub(super) async fn log_in(
     let asked = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
     let asked: Vec<Challenge> = asked.flat_map(challenge::read).collect();
     let mut services = services(client, reference, actions, &asked);
-    // A token opens this repository alone, a password all of them: it is sent only where no service may get it.
+    // A token grants this repository, a password all of them: it is sent only if no token service may receive it.
     services.sort_by_key(|service| match service {
         Ok(service) if service.takes_credentials() => 0,
         Ok(_) => 1,
@@ -69,7 +69,7 @@ pub(super) async fn log_in(
     Ok(Login { authorization: Some(token), advice: advice(&service, reference) })
 }
 
-/// The request for a token to each service that the registry named, in its order.
+/// Token requests for the services that the registry named, in its order.
 fn services(
     client: &Client<'_>,
     reference: &Reference,
@@ -91,7 +91,6 @@ fn services(
     asked.iter().filter_map(service).collect()
 }
 
-/// The credentials that are kept for the repository.
 fn kept(client: &Client<'_>, reference: &Reference) -> Result<Option<Secret>, FetchError> {
     let Some(path) = client.remote.docker.as_deref() else { return Ok(None) };
     let registry = reference.home().target();
@@ -99,7 +98,7 @@ fn kept(client: &Client<'_>, reference: &Reference) -> Result<Option<Secret>, Fe
         .map_err(|why| FetchError::Login(registry.authority(), why))
 }
 
-/// How a service that got no credentials could get them.
+/// Advice for giving a token service the credentials that it did not receive.
 fn advice(service: &FetchPermit, reference: &Reference) -> Option<String> {
     let realm = service.target().without_query().url();
     let registry = reference.home().target().authority();

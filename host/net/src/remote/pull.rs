@@ -1,4 +1,4 @@
-//! From a registry: the manifest that a tag or digest means, once; then everything by digest.
+//! Pull from a registry: a tag is resolved to a manifest once, everything else is fetched by digest.
 
 use toolgate_base::artifact::Artifact;
 use toolgate_base::spec::Remote;
@@ -12,22 +12,22 @@ use super::login::Actions;
 use super::session::Session;
 use super::{FetchError, Fetcher};
 
-/// A component from a registry.
+/// A pulled component.
 pub struct Pulled {
-    /// Its manifest, by whose digest it can be had again.
+    /// Manifest, whose digest identifies the pulled version.
     pub manifest: Artifact,
-    /// The component.
+    /// Content of the component.
     pub artifact: Artifact,
-    /// Its signatures, by names that the registry did not choose.
+    /// Signature files, under names that the registry did not choose.
     pub signatures: Vec<SignatureFile>,
-    /// What else is attached to it, and was not read.
+    /// Other attachments, which were not read.
     pub unread: Vec<Unread>,
-    /// Where was looked for signatures, and what was seen there.
+    /// Places searched for signatures, with the result for each.
     pub looked: Vec<String>,
 }
 
 impl Fetcher {
-    /// Pulls a component with its signatures, those that name one of these signers before others. Blocks.
+    /// Pulls a component with its signatures, those that name one of `signers` first. Blocks.
     ///
     /// # Errors
     /// [`FetchError`].

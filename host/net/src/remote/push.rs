@@ -1,5 +1,5 @@
-//! To a registry: the component, its manifest under a tag, and its signatures as what refers to that manifest. Where the
-//! registry keeps no list of those, one is kept under the tag that stands in for it.
+//! Push to a registry: the component, its signatures as referrers, and its manifest under a tag. If the registry has no
+//! referrers list, one is maintained under the fallback tag.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -17,24 +17,24 @@ use super::session::Session;
 use super::{FetchError, Fetcher};
 use crate::egress::fetch::RequestParts;
 
-/// What was pushed.
+/// Result of a push.
 #[derive(Debug, Clone)]
 pub struct Pushed {
-    /// It, by digest.
+    /// Reference by digest.
     pub reference: Reference,
-    /// How many signatures lie beside it.
+    /// Number of signatures pushed.
     pub signatures: usize,
 }
 
-/// What is to be pushed.
+/// Content to push.
 pub struct Parts<'a> {
     /// The component.
     pub artifact: &'a Artifact,
-    /// Its file's name.
+    /// File name of the component.
     pub title: &'a str,
-    /// Its signatures.
+    /// Signature files.
     pub signatures: &'a [SignatureFile],
-    /// What it exports and imports.
+    /// Exports and imports.
     pub interfaces: &'a ComponentInterfaces,
 }
 
@@ -56,7 +56,7 @@ impl Fetcher {
             session.put_blob(parts.artifact.bytes()).await?;
             let manifest = artefact::component_manifest(&config, parts.artifact, parts.title);
             let subject = Descriptor::of(MANIFEST, &manifest);
-            // Its signatures first: whoever pulls by the tag finds them.
+            // Signatures go before the tag, so that whoever pulls by tag finds them.
             let by_digest = Version::Digest(subject.digest);
             session.put_manifest(&by_digest, MANIFEST, &manifest).await?;
             let signatures = session.put_signatures(&subject, parts.signatures).await?;
@@ -91,7 +91,7 @@ impl Session<'_> {
         Ok(count)
     }
 
-    /// Adds to the index under the tag that stands in for the list of referrers.
+    /// Adds entries to the index under the fallback tag.
     async fn list(&self, subject: Digest, more: Vec<Descriptor>) -> Result<(), FetchError> {
         let name = artefact::fallback_tag(subject);
         let index = match self.fallback(subject).await? {
@@ -126,7 +126,7 @@ impl Session<'_> {
         if status == StatusCode::CREATED { Ok(()) } else { Err(self.with_advice(refused(&put, status))) }
     }
 
-    /// Whether the registry says that it lists this under its subject.
+    /// Puts a manifest. Returns true if the registry lists it among the subject's referrers.
     async fn put_manifest(&self, version: &Version, kind: &str, manifest: &[u8]) -> Result<bool, FetchError> {
         let put = self.reference.permit("PUT", &format!("manifests/{version}"))?;
         let request_parts =

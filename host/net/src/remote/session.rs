@@ -1,4 +1,4 @@
-//! A conversation with a registry that knows who asks: manifests and blobs, each held to its digest.
+//! An authenticated session with a registry. Manifests and blobs are checked against their digests.
 
 use http::header::{ACCEPT, HeaderName};
 use toolgate_base::artifact::Artifact;
@@ -13,7 +13,7 @@ use super::login::{Actions, Login, log_in};
 use super::{Arrived, Client, FetchError};
 use crate::egress::fetch::RequestParts;
 
-/// A registry that knows who asks.
+/// An authenticated registry session.
 pub(super) struct Session<'a> {
     pub(super) client: &'a Client<'a>,
     pub(super) reference: &'a Reference,
@@ -30,12 +30,12 @@ impl<'a> Session<'a> {
         Ok(Self { client, reference, login })
     }
 
-    /// The value of `Authorization`.
+    /// Value of `Authorization`.
     pub(super) fn authorization(&self) -> Option<&Secret> {
         self.login.authorization.as_ref()
     }
 
-    /// An error, with what to do about it where the registry may have wanted to know who asks.
+    /// Adds the login's advice to an error that missing credentials may have caused.
     pub(super) fn with_advice(&self, error: FetchError) -> FetchError {
         match (error, &self.login.advice) {
             (FetchError::Status { url, status: status @ (401 | 403 | 404), says }, Some(advice)) => {
@@ -45,7 +45,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// A manifest or index, whose digest is that of its bytes whatever the registry says.
+    /// A manifest or index with the digest of its bytes, which must match the requested one or else the announced one.
     pub(super) async fn manifest(&self, version: &Version) -> Result<(Digest, Vec<u8>), FetchError> {
         let arrived = self.get(&format!("manifests/{version}"), MANIFEST_BYTES_MAX).await?;
         let digest = Digest::of(&arrived.bytes);

@@ -1,6 +1,6 @@
-//! Compiled code that was kept. A forged file here would be native code in this process, so each carries a tag (HMAC)
-//! under a key that lies elsewhere, over its digest, its engine and its bytes: a file that is damaged, forged, or put under
-//! another's name is not believed, not run, compiled anew, and told to the operator. The only `unsafe` in Toolgate.
+//! Cache of compiled code. A forged file would run as native code in this process. So each file has an HMAC tag over
+//! digest, engine and bytes, under a key stored elsewhere. A damaged, forged or renamed file is not run: its component
+//! is compiled again and the operator alerted. The only `unsafe` in Toolgate.
 
 use std::io::{self, Read as _, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +23,7 @@ pub(super) struct Cache {
     key: MacKey,
     fingerprint: String,
     audit: Arc<Recorder>,
-    /// Held by whoever writes: two plugins may be of the same bytes.
+    /// Serialises writers: two plugins may have the same bytes.
     writing: Mutex<()>,
 }
 
@@ -33,7 +33,7 @@ impl Cache {
         Ok(Self { dir: state.dir("cache")?, key, fingerprint, audit, writing: Mutex::default() })
     }
 
-    /// The component of this digest, if a genuine one was kept.
+    /// Returns the cached component of this digest, if its tag is valid.
     pub(super) fn get(&self, engine: &Engine, digest: Digest) -> Option<Component> {
         let name = self.name(digest);
         let kept = match self.read(&name) {
@@ -63,13 +63,13 @@ impl Cache {
         }
     }
 
-    /// Tells the operator that what was kept is not as it was left.
+    /// Alerts the operator to a cached file that was changed.
     fn alarm(&self, file: &str, what: &'static str) {
         tracing::error!(file, "ALARM: a cached file is not used and the plugin compiled anew: {what}");
         self.audit.event(&Event::Alarm { file, what });
     }
 
-    /// Keeps compiled code. A failure costs the next start some time and nothing else.
+    /// Stores compiled code. A failure only makes the next start slower.
     pub(super) fn put(&self, digest: Digest, code: &[u8]) {
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let name = self.name(digest);
@@ -84,12 +84,12 @@ impl Cache {
         })();
         if let Err(error) = kept {
             tracing::warn!(%error, name, "compiled code could not be kept");
-            // It may not even be there.
+            // It may not exist.
             drop(self.dir.remove_file(&fresh));
         }
     }
 
-    /// Its time says when it was used last. Where that cannot be told it goes sooner.
+    /// Marks a file as used by its modification time. If that fails, it is evicted earlier.
     fn used(&self, name: &str) {
         let touched = self.dir.open(name).and_then(|file| file.into_std().set_modified(SystemTime::now()));
         if let Err(error) = touched {
@@ -101,10 +101,10 @@ impl Cache {
         format!("{}-{}.cwasm", digest.hex(), self.fingerprint)
     }
 
-    /// One read into memory of our own: what is checked is what is run, whatever becomes of the file meanwhile.
+    /// Reads a file once into memory: the bytes that are verified are those that run, even if the file changes.
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         let mut options = OpenOptions::new();
-        // A pipe in its place would be waited for.
+        // Non-blocking, since opening a FIFO in its place would block.
         let no_waiting = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
         let file = self.dir.open_with(name, options.read(true).custom_flags(no_waiting))?;
         let metadata = file.metadata()?;
@@ -118,15 +118,15 @@ impl Cache {
     }
 }
 
-/// Removes what was used least recently until what is left has at most `bytes_max` bytes, `coming` not counted. What somebody
-/// is writing is left alone for an hour, which no write takes.
+/// Evicts least recently used files until the rest, without `coming`, has at most `bytes_max` bytes. Unfinished files
+/// are kept for an hour, longer than any write takes.
 fn make_room(dir: &Dir, bytes_max: u64, coming: &str) -> io::Result<()> {
     const UNFINISHED: Duration = Duration::from_secs(3_600);
     let (mut total, mut kept) = (0, Vec::new());
     for entry in dir.entries()? {
         let entry = entry?;
         let name = entry.file_name();
-        // Gone by now: another process makes room, too.
+        // Gone already: other processes evict files too.
         let Ok(metadata) = entry.metadata() else { continue };
         if !metadata.is_file() || name == *coming {
             continue;
@@ -146,7 +146,7 @@ fn make_room(dir: &Dir, bytes_max: u64, coming: &str) -> io::Result<()> {
             break;
         }
         match dir.remove_file(&name) {
-            // Another process makes room at the same time.
+            // Another process may have evicted it.
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => total -= bytes,
         }
@@ -154,16 +154,16 @@ fn make_room(dir: &Dir, bytes_max: u64, coming: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Compiled code as something that can be run.
+/// Loads compiled code as a runnable component.
 ///
 /// # Errors
-/// When it is for another engine than this.
+/// The code is for another engine.
 #[expect(unsafe_code, reason = "the engine cannot know where compiled code came from; its callers do")]
 pub(crate) fn run(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: `code` is byte for byte what the engine's own compiler made. Either it was kept: its tag was accepted, and the
-    // key to make one is readable by this user alone. Or it came out of a pipe that only the compiler held, a process of
-    // this very program. Or, in a worker, it came through the pipe of the process that started it and had it in one of these
-    // ways; whoever else starts a worker runs code with rights that they had. The engine copies it and checks version and settings itself.
+    // SAFETY: `code` is byte for byte the output of the engine's own compiler. Either it is from the cache: its tag was
+    // verified, and only this user can read the key. Or it came through a pipe that only the compiler had, a process of
+    // this very program. Or, in a worker, its parent had it in one of these ways and sent it through the pipe; another
+    // parent can only run code with rights that it has already. The engine copies it and checks version and settings.
     unsafe { Component::deserialize(engine, code) }
 }
 

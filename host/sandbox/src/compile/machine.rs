@@ -1,23 +1,20 @@
-//! The compiler itself: a component's bytes to machine code. It runs wherever it is called and bounds nothing.
+//! The compiler: a component's bytes to machine code. It runs in the calling process and enforces no limits.
 
 use toolgate_base::spec::EngineKind;
 use wasmtime::OutOfMemory;
 
 use crate::engine;
 
-/// Why there is no machine code.
+/// Reason that a component was not compiled.
 #[derive(Debug)]
 pub(crate) enum CodeError {
-    /// The compiler refuses it.
+    /// The compiler refused it.
     Refused(String),
-    /// There was not enough memory.
+    /// Out of memory.
     Memory,
 }
 
-/// The machine code of a component, as the engine of this kind takes it.
-///
-/// # Errors
-/// [`CodeError`].
+/// Compiles a component for the engine of this kind.
 pub(crate) fn code(component: &[u8], kind: EngineKind) -> Result<Vec<u8>, CodeError> {
     engine::compiler(kind).and_then(|engine| engine.precompile_component(component)).map_err(|error| {
         match error.is::<OutOfMemory>() {

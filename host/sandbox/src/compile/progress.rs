@@ -1,4 +1,4 @@
-//! Says that a plugin is being compiled when that takes longer than a moment, and how long it took.
+//! Reports that a plugin is being compiled if that takes longer than a moment, and how long it took.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use toolgate_policy::limits::load::COMPILE_TELL_MS;
 
-/// Told of a plugin that takes long to compile: its name, its bytes, and nothing, or once that is over how long it took.
+/// Callback for slow compilations: plugin, bytes, and `None` at first, then the duration once it is over.
 pub type CompileProgress = Arc<dyn Fn(&str, u64, Option<Duration>) + Send + Sync>;
 
-/// Whom it is said to beside the log.
+/// Reports slow compilations, to the log and to a listener.
 pub(super) struct Watch {
     moment: Duration,
     listener: OnceLock<CompileProgress>,
@@ -22,12 +22,12 @@ impl Default for Watch {
 }
 
 impl Watch {
-    /// From now on it is said to `listener`. The first one counts.
+    /// Sets the listener; only the first counts.
     pub(super) fn tell(&self, listener: CompileProgress) {
         self.listener.get_or_init(|| listener);
     }
 
-    /// Compiles a plugin of so many bytes.
+    /// Runs `compile` for a plugin of this many bytes, and reports if it is slow.
     pub(super) fn over<T>(&self, plugin: &str, bytes: u64, compile: impl FnOnce() -> T) -> T {
         let started = Instant::now();
         let is_told = &AtomicBool::new(false);
@@ -39,7 +39,7 @@ impl Watch {
             }
         };
         let compiled = std::thread::scope(|scope| {
-            // Where no thread can be started nothing is said.
+            // Without a thread nothing is reported.
             drop(std::thread::Builder::new().name("compiling".to_owned()).spawn_scoped(scope, wait));
             let compiled = compile();
             drop(over);

@@ -1,4 +1,4 @@
-//! How many stacks a call takes of the pool: those on which its guest runs or waits, and `STACKS_BESIDE` more.
+//! Stacks that a call takes from the pool: those on which its guest runs or waits, and `STACKS_BESIDE` more.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use wasmtime::{CallHook, Engine, Store};
 use super::{Enabled, EngineKind, pool, pooled};
 use crate::stacks::Stacks;
 
-/// Inner components that each wait for a text from the host, which is written into their memory when it comes; and one that
-/// begins all of them, cancels none, and waits for the last.
+/// Component with inner components that each wait for a text from the host, written into their memory. A further one
+/// starts all of them, cancels none, and waits for the last.
 fn component(count: usize) -> String {
     let each = |text: &dyn Fn(usize) -> String| (0..count).map(text).collect::<String>();
     let waits = r#"(component $waits
@@ -76,7 +76,7 @@ fn component(count: usize) -> String {
     )
 }
 
-/// Runs it with a pool of so many stacks for one call; the most that were counted.
+/// Runs it; the engine's pool is for one call. Returns the peak that was counted.
 async fn run(engine: &Engine, component: &Component) -> wasmtime::Result<usize> {
     let mut linker = Linker::<Stacks>::new(engine);
     linker.root().func_wrap_concurrent("wait", |_, (): ()| {

@@ -1,6 +1,6 @@
-//! WASI without power: what every toolchain imports and what sees and changes nothing outside the call. Exit ends the call,
-//! stdin is empty, stdout and stderr are captured, there is no terminal; streams and polls work on what other words hand
-//! out, each step bounded and charged.
+//! WASI without capabilities: what every toolchain imports and what neither sees nor changes anything outside the call.
+//! Exit ends the call, stdin is empty, stdout and stderr are captured, there is no terminal. Streams and polls work on
+//! objects of other capabilities; each operation is bounded and charged.
 
 mod p3;
 
@@ -118,7 +118,7 @@ impl terminal_stderr::Host for View<'_> {
 impl error::Host for View<'_> {}
 impl error::HostError for View<'_> {
     fn to_debug_string(&mut self, handle: Resource<error::Error>) -> wasmtime::Result<String> {
-        // The host's own words about its files and network are not for guests.
+        // Host error texts about files and network are not shown to guests.
         self.table.get(&handle)?;
         Ok("the operation failed".to_owned())
     }
@@ -135,7 +135,7 @@ impl poll::Host for View<'_> {
     }
 }
 
-/// Looking at one pollable takes about as long as this many instructions.
+/// Fuel to check one pollable, about as long as this many instructions.
 const POLLABLE_FUEL: u64 = 100;
 
 impl poll::HostPollable for View<'_> {
@@ -159,7 +159,7 @@ impl streams::Host for View<'_> {
 }
 
 impl View<'_> {
-    /// At most so many bytes at once.
+    /// Bounds the bytes of one operation.
     fn bounded(len: u64) -> u64 {
         len.min(STREAM_BYTES_MAX)
     }
@@ -236,7 +236,7 @@ impl streams::HostOutputStream for View<'_> {
     }
 
     fn write_zeroes(&mut self, handle: Resource<DynOutputStream>, len: u64) -> StreamResult<()> {
-        // The library would make that many zeroes first.
+        // The library would allocate that many zeroes first.
         if len > STREAM_BYTES_MAX {
             return Err(StreamError::trap("more zeroes than check-write allows"));
         }

@@ -1,4 +1,4 @@
-//! Bytes and lists in what is asked for, as they are read: no longer than what brings them, or than one use may bring.
+//! Byte strings and lists of requests, bounded during deserialisation by their input, or by the limit of one operation.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,12 +7,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use toolgate_policy::limits::keyvalue::{KEYVALUE_EACH_BYTES, KEYVALUE_USE_BYTES_MAX};
 
-/// Keys, or entries: no more than one use of a store brings, so that a few bytes do not become many in memory.
+/// Keys or entries: at most as many as one store operation allows, so that a short input cannot expand in memory.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub(crate) struct BoundedVec<T>(pub(crate) Vec<T>);
 
-/// Bytes, written as such.
+/// Bytes, serialised as a byte string.
 #[derive(Debug)]
 pub(crate) struct ByteBlob(pub(crate) Vec<u8>);
 

@@ -1,5 +1,5 @@
-//! `clock`: the wall clock and the monotonic clock, as fine as the grant says. The monotonic clock counts from the call's
-//! beginning, and neither ever shows 0.
+//! `clock`: the wall clock and the monotonic clock, at the granted resolution. The monotonic clock starts with the
+//! call, and neither ever reads 0.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -52,15 +52,14 @@ impl View<'_> {
         })
     }
 
-    /// How long the call has run.
     fn elapsed_ns(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// The time since 1970.
+    /// Time since 1970.
     fn wall(&self) -> wasmtime::Result<Duration> {
         let pass = self.pass()?;
-        // A machine whose clock stands before 1970 has the earliest time that there is.
+        // A system clock before 1970 reads as 1970.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
         Ok(Duration::from_nanos(pass.wall_ns(u64::try_from(now).unwrap_or(u64::MAX))))
     }
@@ -173,7 +172,7 @@ impl Timer {
 impl Pollable for Timer {
     async fn ready(&mut self) {
         match self {
-            // A guest that polls in a loop with a zero timer must not keep the reactor from running.
+            // Yields once: a guest that polls a zero timer in a loop must not starve the reactor.
             Self::Now { yielded } if !*yielded => {
                 *yielded = true;
                 tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! `config`: the granted values by key (wasi:config/store). Each key that is asked for is noted in the record.
+//! `config`: the granted values by key (wasi:config/store). Each requested key is noted in the record.
 
 use toolgate_base::meter::Meter;
 use toolgate_policy::capability::attempt::{Attempt, Judged};

@@ -1,4 +1,4 @@
-//! `environment`: the granted variables, no arguments, no working directory. Nothing of the host's own.
+//! `environment`: the granted variables, no arguments, no working directory. The host's own environment is not exposed.
 
 use toolgate_policy::capability::environment::Grant;
 use wasmtime::component::{HasData, Linker};

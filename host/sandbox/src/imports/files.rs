@@ -1,6 +1,6 @@
-//! `files`: the granted folders. Opened once a plugin; every path is resolved beneath them by the kernel (the engine's
-//! library uses `openat2` with `RESOLVE_BENEATH`). A guest holds numbers: what it wants with them is said, by both generations
-//! of WASI in the same words, to whoever has the folders.
+//! `files`: the granted folders, opened once per plugin. The kernel resolves every path beneath them (the engine's
+//! library uses `openat2` with `RESOLVE_BENEATH`). Guests hold descriptor numbers. WASI 0.2 and 0.3 calls are both
+//! translated into `FileRequest` and executed by the process that has the folders open.
 
 mod account;
 pub(crate) mod broker;
@@ -31,22 +31,22 @@ use broker::ScratchTable;
 pub(crate) use held::FilesCtx;
 use threads::Threads;
 
-/// The granted folders, open, and what those hold that may grow.
+/// Granted folders, open, with the accounts of those that can be opened into.
 pub(crate) struct FilesPrototype {
     grant: Grant,
-    /// In the grant's order.
+    /// Descriptors, in the grant's order.
     roots: Vec<Descriptor>,
-    /// In the same order. None: nothing below it can be opened.
+    /// Accounts, in the same order; `None` if nothing below the folder may be opened.
     accounts: Vec<Option<Arc<FolderAccount>>>,
     threads: Arc<Threads>,
 }
 
 impl FilesPrototype {
-    /// Opens the granted folders. One that holds more than it may, or cannot be counted, is opened all the same and does not
-    /// grow: what a plugin wrote must not keep it, or its neighbours, from being loaded.
+    /// Opens the granted folders. A folder over its quota, or one that cannot be counted, is opened but cannot grow:
+    /// files that a plugin wrote must not stop it, or other plugins, from loading.
     ///
     /// # Errors
-    /// The folder that could not be opened, and why.
+    /// The folder that could not be opened, and the reason.
     pub(crate) fn open(grant: &Grant) -> Result<Self, (String, String)> {
         let threads = Threads::new().map_err(|error| ("its folders".to_owned(), error.to_string()))?;
         let threads = Arc::new(threads);
@@ -58,7 +58,7 @@ impl FilesPrototype {
                 || FolderAccount::open(host).map_err(|error| (mount.host.clone(), error.to_string()));
             let (access, account) = match mount.access {
                 Access::Nothing => (FsPerms::ReadOnly, None),
-                // What is only read is open too, and takes room when its name is gone.
+                // Read-only folders need an account too: an open file takes room after it is unlinked.
                 Access::Read => (FsPerms::ReadOnly, Some(account()?)),
                 Access::ReadWrite => (FsPerms::ReadWrite, Some(account()?)),
             };
@@ -90,7 +90,7 @@ impl HasData for Files {
 }
 
 struct View<'a> {
-    /// What the guest calls the granted folders. They have the first numbers.
+    /// Guest paths of the granted folders, which have the first descriptor numbers.
     folders: &'a [String],
     files: &'a mut FilesCtx,
     table: &'a mut ResourceTable,
@@ -101,7 +101,7 @@ fn view(ctx: &mut Ctx) -> View<'_> {
     View { folders: &ctx.prototype.folders, files: &mut ctx.files, table: &mut ctx.table, meter: &ctx.meter }
 }
 
-/// Its number; nothing of it is in the table.
+/// Descriptor number; the resource table has no entry for it.
 type Fd = Resource<Descriptor>;
 
 impl View<'_> {

@@ -1,5 +1,5 @@
-//! `http`: wasi:http, with a sender of our own behind it. Each request is brought into normal form, asked for, noted in the
-//! record and only then handed to egress with its pass.
+//! `http`: wasi:http with our own sender. Each request is normalised, checked against the grant, noted in the record,
+//! and only then passed to egress with its pass.
 
 mod parts;
 
@@ -28,7 +28,7 @@ use wasmtime_wasi_http::{
 use super::Ctx;
 use super::host_calls::{Broker, HostCalls};
 
-/// What one call holds.
+/// HTTP state of one call.
 pub(crate) struct HttpCtx {
     ctx: WasiHttpCtx,
     hooks: Hooks,
@@ -58,7 +58,7 @@ fn view(ctx: &mut Ctx) -> WasiHttpCtxView<'_> {
     WasiHttpCtxView { hooks: &mut ctx.http.hooks, table: &mut ctx.table, ctx: &mut ctx.http.ctx }
 }
 
-/// The way on which requests leave.
+/// Sender of requests.
 struct Hooks(HostCalls);
 
 type Done = Box<dyn Future<Output = Result<(), Error>> + Send>;
@@ -74,7 +74,7 @@ impl WasiHttpHooks for Hooks {
     }
 
     fn set_host_header(&mut self) -> bool {
-        // Egress sets it, from the normal form of what was granted.
+        // Egress sets it from the normalised target that was granted.
         false
     }
 
@@ -101,10 +101,7 @@ impl WasiHttpHooks for Hooks {
 }
 
 impl Broker {
-    /// Sends a request, if it is granted.
-    ///
-    /// # Errors
-    /// [`EgressError`].
+    /// Sends a request if it is granted.
     pub(crate) async fn send<B>(
         self,
         request: Request<B>,
@@ -118,14 +115,14 @@ impl Broker {
         let link = self.powers.links.get(pass.index()).cloned().ok_or(EgressError::Refused)?;
         self.ask_headers(&pass, &link, request.headers())?;
         let (attempt, host) = (Attempt::Request(pass.target().clone()), host(pass.target()));
-        // Before it is sent: a call may end while it is.
+        // Noted before it is sent: the call may end meanwhile.
         self.notes.host(&host, Judged::Allowed);
         self.notes.attempt(attempt.clone(), Judged::Allowed);
         let handed_over = AtomicBool::new(false);
         let hand_over = || handed_over.store(true, Ordering::Relaxed);
         let sent = self.powers.egress.send(pass, link, request, timeouts, self.meter, &hand_over).await;
         match sent {
-            // It was given to a connection that had waited, and then again to nobody: the first may have arrived.
+            // Sent on a pooled connection first, refused only on the retry: the first attempt may have arrived.
             Err(EgressError::Prohibited) if handed_over.into_inner() => {
                 self.notes.host(&host, Judged::Refused);
                 self.notes.attempt(attempt, Judged::Refused);
@@ -136,7 +133,7 @@ impl Broker {
         sent
     }
 
-    /// Asks for the header fields of a request, and notes those for which it is refused.
+    /// Checks the header fields of a request, and notes those that are refused.
     fn ask_headers(&self, pass: &Pass, link: &RuleClient, headers: &HeaderMap) -> Result<(), EgressError> {
         let mut forbidden = link.forbidden(pass, headers).peekable();
         if forbidden.peek().is_none() {
@@ -159,7 +156,7 @@ impl Broker {
         Err(EgressError::Header)
     }
 
-    /// Asks for a request, and notes it where it is refused.
+    /// Checks a request, and notes it if it is refused.
     fn ask_request<B>(&self, request: &Request<B>) -> Result<Pass, EgressError> {
         let uri = request.uri();
         let scheme = uri.scheme_str().unwrap_or_default();
@@ -184,7 +181,7 @@ impl Broker {
     }
 }
 
-/// Where a request goes, as a record names it.
+/// Origin of a request, as in the record.
 fn host(target: &RequestTarget) -> String {
     format!("{}://{}:{}", target.scheme(), target.host(), target.port())
 }

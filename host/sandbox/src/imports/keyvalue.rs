@@ -1,5 +1,5 @@
-//! `keyvalue`: wasi:keyvalue over the plugin's store. Each use asks for its pass first; buckets are names within the one
-//! store, any name opens one.
+//! `keyvalue`: wasi:keyvalue over the plugin's store. Each use requires a pass. Buckets are namespaces within the one
+//! store; any name opens one.
 
 mod broker;
 pub(crate) mod request;
@@ -35,7 +35,7 @@ fn view(ctx: &mut Ctx) -> View<'_> {
 }
 
 type Handle = Resource<Bucket>;
-/// Outside, what ends the call; inside, what the guest is told.
+/// Outer errors end the call; inner ones are returned to the guest.
 type Told<T> = wasmtime::Result<Result<T, store::Error>>;
 type Entries = Vec<Option<(String, Vec<u8>)>>;
 
@@ -48,7 +48,7 @@ impl From<KeyvalueFault> for store::Error {
     }
 }
 
-/// Asks for something, and picks out what the guest is told of it.
+/// Sends a request and unwraps the expected response.
 macro_rules! told {
     ($view:ident, $act:expr, $came:pat => $told:expr) => {
         match $view.outside.act($act).await {

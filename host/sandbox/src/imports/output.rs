@@ -1,5 +1,5 @@
-//! What a guest writes to stdout and stderr: the first part is kept for the operator, the rest is counted and dropped. It
-//! never comes near the process's own stdout, which carries the protocol.
+//! A guest's stdout and stderr: the first part is stored for the operator, the rest is counted and dropped. Nothing
+//! reaches the process's own stdout, which carries the protocol.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use toolgate_policy::limits::size;
@@ -10,21 +10,21 @@ use wasmtime_wasi_io::async_trait;
 use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{OutputStream, StreamError, StreamResult};
 
-/// What one call wrote.
+/// Captured output of one call.
 #[derive(Clone)]
 pub(crate) struct Output(Arc<Mutex<Kept>>);
 
 #[derive(Default)]
 pub(crate) struct Kept {
-    /// The first bytes, of both streams as they came.
+    /// First bytes, of both streams in order of arrival.
     pub(crate) text: Vec<u8>,
-    /// How many more there were.
+    /// Number of bytes dropped.
     pub(crate) dropped_bytes: u64,
     bytes_max: u64,
 }
 
 impl Kept {
-    /// What was kept elsewhere.
+    /// Output captured in another process.
     pub(crate) fn of(text: Vec<u8>, dropped_bytes: u64) -> Self {
         Self { text, dropped_bytes, bytes_max: 0 }
     }
@@ -35,12 +35,12 @@ impl Output {
         Self(Arc::new(Mutex::new(Kept { bytes_max, ..Kept::default() })))
     }
 
-    /// A stream into it.
+    /// Creates a stream into it.
     pub(crate) fn stream(&self) -> Box<dyn OutputStream> {
         Box::new(Stream(self.clone()))
     }
 
-    /// Keeps what fits and counts the rest.
+    /// Stores bytes up to the limit and counts the rest.
     pub(super) fn keep(&self, bytes: &[u8]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let room = kept.bytes_max.saturating_sub(kept.text.len() as u64);
@@ -49,13 +49,13 @@ impl Output {
         kept.dropped_bytes += (bytes.len() - taken) as u64;
     }
 
-    /// What was kept.
+    /// Takes the captured output.
     pub(crate) fn take(&self) -> Kept {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Always ready, never full: a guest that floods it costs its own fuel and no memory.
+/// Stream that is always ready and never full: a guest that floods it uses its own fuel and no memory.
 struct Stream(Output);
 
 impl OutputStream for Stream {

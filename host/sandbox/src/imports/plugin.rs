@@ -1,5 +1,5 @@
-//! `toolgate:plugin`: what a plugin that knows Toolgate may use without a grant. It reaches nobody but the operator's log
-//! and the caller of this very call.
+//! `toolgate:plugin`: functions for plugins that know Toolgate, without a grant. They reach only the operator's log and
+//! the caller of the current call.
 
 use toolgate_base::meter::Meter;
 use toolgate_base::relay::Relay;

@@ -1,4 +1,4 @@
-//! `random`: bytes from where the grant says. All three WASI interfaces draw from it; there is no weaker second source.
+//! `random`: bytes from the granted source. All three WASI interfaces use it; there is no weaker second source.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::rand::fill;
@@ -13,7 +13,7 @@ use wasmtime_wasi::p3::bindings::random as p3;
 
 use super::Ctx;
 
-/// How much of a seeded stream a call has drawn.
+/// Number of blocks that a call has drawn from a seeded stream.
 #[derive(Default)]
 pub(crate) struct SeededStream {
     blocks: u64,
@@ -31,10 +31,10 @@ pub(super) fn link_p3(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     p3::insecure_seed::add_to_linker::<Ctx, Random>(linker, view)
 }
 
-/// Sets the generator up, which opens what it needs the first time.
+/// Initialises the generator, which opens its resources on first use.
 ///
 /// # Errors
-/// When the system's generator does not work.
+/// The system's generator does not work.
 pub(crate) fn begin() -> wasmtime::Result<()> {
     fill(&mut [0; 1]).map_err(|_| wasmtime::format_err!("the system's generator failed"))
 }
@@ -121,7 +121,7 @@ impl insecure_seed::Host for View<'_> {
     }
 }
 
-// In 0.3 a guest says how many it takes at most.
+// In WASI 0.3 the length is a maximum.
 
 impl p3::random::Host for View<'_> {
     fn get_random_bytes(&mut self, len_max: u64) -> wasmtime::Result<Vec<u8>> {

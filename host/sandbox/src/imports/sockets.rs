@@ -1,5 +1,5 @@
-//! `sockets`: TCP and UDP to granted places, by both generations of WASI. Guests hold handles; what they want is translated into
-//! `act::Use` and done by the process that has the sockets (`held`), which asks `broker` before each use of an address. Nothing listens.
+//! `sockets`: TCP and UDP to granted addresses, for WASI 0.2 and 0.3. Guests hold handles; the process that owns the
+//! sockets executes each `request::SocketOp`, and asks `broker` before each use of an address. Nothing listens.
 
 mod broker;
 mod connection;
@@ -34,9 +34,9 @@ pub(crate) use broker::SocketBroker;
 use handle::SocketHandle;
 use request::{SocketFault, SocketKind};
 
-/// What one call holds.
+/// Sockets state of one call.
 pub(crate) struct SocketsCtx {
-    /// The library's part, which opens nothing.
+    /// Context of the engine's library, which opens nothing.
     ctx: WasiSocketsCtx,
     broker: Arc<SocketBroker>,
 }
@@ -78,7 +78,7 @@ fn view(ctx: &mut Ctx) -> View<'_> {
     View { ctx: library, broker, table: &mut ctx.table, outside: &ctx.outside }
 }
 
-/// The bound types cannot be made here, so their handles stand for ours; the table looks at the type behind each.
+/// Handle of our type for one of WASI's, which cannot be built here. The table checks the entry's type.
 fn ours<T: 'static, U: 'static>(handle: &Resource<T>) -> Resource<U> {
     Resource::new_borrow(handle.rep())
 }
@@ -92,7 +92,7 @@ impl View<'_> {
         WasiSocketsCtxView { ctx: self.ctx, table: self.table }
     }
 
-    /// Opens a socket, in this process or from it.
+    /// Opens a socket, in this process or through the worker's pipe.
     async fn open(&mut self, kind: SocketKind) -> Result<Arc<SocketHandle>, SocketFault> {
         match self.outside {
             HostCalls::Local(_) => SocketHandle::here(self.broker, kind).await,
@@ -100,7 +100,7 @@ impl View<'_> {
         }
     }
 
-    /// Looks a name up, in this process or from it.
+    /// Resolves a name, in this process or through the worker's pipe.
     fn looking_up(
         &self,
         name: String,
@@ -115,7 +115,7 @@ impl View<'_> {
         }
     }
 
-    /// Whether the call may go on.
+    /// Returns an error if the call must stop.
     fn goes_on(&self) -> Result<(), StopError> {
         self.broker.meter().crossed(false, u64::MAX)
     }

@@ -1,5 +1,5 @@
-//! The `package-docs` section: doc comments that some toolchains keep from the WIT. Read leniently, for nothing depends on
-//! it: what cannot be read is not there. What it says goes through the same lints as everything that a model reads.
+//! The `package-docs` section: doc comments that some toolchains copy from the WIT. Parsed leniently, since nothing
+//! depends on it. Its texts pass the same lints as everything that a model reads.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use toolgate_policy::name::ExportPath;
 
 use super::manifest::Texts;
 
-/// The name of the custom section.
+/// Name of the custom section.
 pub(super) const SECTION: &str = "package-docs";
 
-/// What the section says of each function, by the function's path with the interface's short name.
+/// Doc comments of functions, by interface short name and function name.
 #[derive(Debug, Default)]
 pub(super) struct PackageDocs {
     interfaces: BTreeMap<(String, String), String>,
@@ -20,7 +20,7 @@ pub(super) struct PackageDocs {
 }
 
 impl PackageDocs {
-    /// Reads the section: a version byte (0 or 1), then JSON.
+    /// Parses the section: a version byte (0 or 1), then JSON. Malformed parts are ignored.
     pub(super) fn read(bytes: &[u8]) -> Self {
         let mut docs = Self::default();
         let bounds = JsonLimits { bytes_max: DOCS_BYTES_MAX, depth_max: 16, nodes_max: 50_000 };
@@ -46,7 +46,7 @@ impl PackageDocs {
         docs
     }
 
-    /// What it says of one function.
+    /// Texts for one function.
     pub(super) fn of(&self, path: &ExportPath) -> Option<Texts> {
         let text = match &path.interface {
             None => self.worlds.get(&path.function),
@@ -60,8 +60,8 @@ impl PackageDocs {
     }
 }
 
-/// A doc comment as a description and what it says of the parameters: WIT has no place for those, so that authors write
-/// `@param name text` or ``- `name`: text``, each on a line of its own.
+/// Splits a doc comment into a description and texts for parameters. WIT has no syntax for those, so authors write
+/// `@param name text` or ``- `name`: text`` on separate lines.
 pub fn split(text: &str) -> Texts {
     let mut texts = Texts::default();
     let mut kept: Vec<&str> = Vec::new();
@@ -93,7 +93,7 @@ fn members(json: Option<&Json>) -> &[(String, Json)] {
     }
 }
 
-/// Each value is a text, or an object with the text under `docs`.
+/// Texts by name; a value is a text, or an object with the text under `docs`.
 fn texts(json: Option<&Json>) -> impl Iterator<Item = (String, String)> + '_ {
     members(json).iter().filter_map(|(name, value)| {
         let text = value.as_str().or_else(|| value.get("docs")?.as_str())?;

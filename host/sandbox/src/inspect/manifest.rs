@@ -1,5 +1,5 @@
-//! The `toolgate` section: what a plugin says of itself inside its signed bytes (docs/write-a-plugin.md). Read strictly, for
-//! a model will read it too: bounded, no key twice, no key unknown. Written by `toolgate pack` only.
+//! The `toolgate` section: a plugin's self-description inside its signed bytes (docs/write-a-plugin.md). Parsed
+//! strictly, since models read it: bounded, no duplicate or unknown keys. Only `toolgate pack` writes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,71 +13,71 @@ use toolgate_policy::active::{self, Refusal};
 use toolgate_policy::limits::load::{ICON_BYTES_MAX, ICONS_MAX, SECTION_BYTES_MAX};
 use toolgate_policy::redact::printable;
 
-/// What a plugin says of a tool's effects. The host takes it only where it makes callers more careful.
+/// A plugin's claims about a tool's effects. They count only where they make callers more careful.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Claims {
-    /// It changes nothing.
+    /// Changes nothing.
     pub read_only: Option<bool>,
-    /// It may destroy something.
+    /// May destroy something.
     pub destructive: Option<bool>,
-    /// Calling it twice is like calling it once.
+    /// Calling it twice has the effect of calling it once.
     pub idempotent: Option<bool>,
-    /// It deals with things outside.
+    /// Interacts with external systems.
     pub open_world: Option<bool>,
 }
 
-/// A picture for a tool.
+/// An icon of a tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Icon {
-    /// Its media type.
+    /// Media type.
     pub mime: String,
     /// A `data:` URL.
     pub src: String,
 }
 
-/// The name of the custom section.
+/// Name of the custom section.
 pub const SECTION: &str = "toolgate";
 
-/// What a plugin says of itself.
+/// A plugin's self-description.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Manifest {
-    /// Which plugin it is: what the operator's `id` must be.
+    /// Plugin id, which the operator's `id` must equal.
     pub id: Option<String>,
-    /// Its version, for people.
+    /// Version, for people.
     pub version: Option<String>,
-    /// What it does not work without.
+    /// Capabilities without which it does not work.
     pub requires: BTreeSet<Capability>,
-    /// What it says of each tool, by export path.
+    /// Texts for each tool, by export path.
     pub tools: BTreeMap<String, Texts>,
 }
 
-/// What a plugin says of one tool.
+/// A plugin's texts for one tool.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Texts {
-    /// A name for people.
+    /// Display name.
     pub title: Option<String>,
-    /// What it does.
+    /// Description.
     pub description: Option<String>,
-    /// What its parts are, by path: `city`, `city/name`, `return/temperature`.
+    /// Texts for its parameters and result, by path: `city`, `city/name`, `return/temperature`.
     pub docs: BTreeMap<String, String>,
-    /// What it says of its effects.
+    /// Claims about its effects.
     pub claims: Claims,
-    /// How its result is told.
+    /// Presentation of its result.
     pub mode: Mode,
-    /// What it looks like.
+    /// Icons.
     pub icons: Vec<Icon>,
 }
 
-/// Why a section is refused.
+/// A section that is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("its `{SECTION}` section is refused: {0}")]
 pub struct SectionError(pub String);
 
 impl Manifest {
-    /// Reads a section's content.
+    /// Parses a section's content.
     ///
     /// # Errors
-    /// [`SectionError`]: the first thing wrong, with its place.
+    /// [`SectionError`] for the first fault, with its place.
     pub fn read(bytes: &[u8]) -> Result<Self, SectionError> {
         let bounds = JsonLimits { bytes_max: SECTION_BYTES_MAX, depth_max: 16, nodes_max: 20_000 };
         let json = Json::parse(bytes, bounds).map_err(|error| SectionError(error.to_string()))?;
@@ -180,7 +180,7 @@ fn mode(part: &mut Part, place: &str) -> Result<Mode, SectionError> {
     }
 }
 
-/// RFC 6838 §4.2, without parameters.
+/// Whether a text is a media type (RFC 6838 §4.2) without parameters.
 fn is_media_type(text: &str) -> bool {
     let is_name = |name: &str| {
         (1..=127).contains(&name.len())
@@ -189,7 +189,7 @@ fn is_media_type(text: &str) -> bool {
     text.split_once('/').is_some_and(|(kind, sub)| is_name(kind) && is_name(sub))
 }
 
-/// Icons come with the plugin, as `data:` URLs (RFC 2397): one that is fetched would tell its server who looks.
+/// Icons must be `data:` URLs (RFC 2397): fetching one would reveal the viewer to its server.
 fn icons(part: &mut Part, place: &str) -> Result<Vec<Icon>, SectionError> {
     let mut icons = Vec::new();
     for json in part.list("icons")? {
@@ -224,7 +224,7 @@ fn shown(json: &Json) -> String {
     printable(&json.text(), 60)
 }
 
-/// An object whose keys are taken out one by one; what is left is unknown.
+/// An object whose known keys are taken out one by one; the rest is unknown.
 struct Part {
     json: Json,
     place: String,
@@ -300,21 +300,21 @@ fn named(place: &str) -> &str {
     if place.is_empty() { "it" } else { place }
 }
 
-/// The content of a section that says this; equal values give equal bytes.
+/// Encodes the content of a section; equal values give equal bytes.
 ///
 /// # Errors
-/// [`SectionError`] when what is to be written would not be read.
+/// [`SectionError`] if it would not parse.
 pub fn write(content: &Value) -> Result<Vec<u8>, SectionError> {
     let bytes = serde_json_canonicalizer::to_vec(content).map_err(|error| SectionError(error.to_string()))?;
     Manifest::read(&bytes).map(|_| bytes)
 }
 
-/// The component with this section at its end and no other of the name. Doing it twice gives the same bytes.
+/// Replaces the section, at the end of the component. Idempotent.
 ///
 /// # Errors
-/// [`SectionError`] when the bytes are no sequence of sections.
+/// [`SectionError`] if the bytes are not a sequence of sections.
 pub fn put(component: &[u8], content: &[u8]) -> Result<Vec<u8>, SectionError> {
-    /// The preamble: magic, version, layer.
+    /// Length of the preamble: magic, version, layer.
     const PREAMBLE: usize = 8;
     let broken = || SectionError("the component ends in the middle of a section".to_owned());
     let mut out = component.get(..PREAMBLE).ok_or_else(broken)?.to_vec();
@@ -340,7 +340,7 @@ pub fn put(component: &[u8], content: &[u8]) -> Result<Vec<u8>, SectionError> {
     Ok(out)
 }
 
-/// An unsigned LEB128 of at most 32 bits, and what follows it.
+/// Decodes an unsigned LEB128 of at most 32 bits; returns it and the rest.
 fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut value = 0u64;
     for (index, byte) in bytes.iter().enumerate().take(5) {

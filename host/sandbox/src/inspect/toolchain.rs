@@ -1,26 +1,25 @@
-//! Which toolchain built a component, as far as that matters to whoever grants something: by what it says of itself in its
-//! `producers` sections, and by what its runtime leaves in every component. A component can say what it likes; nothing comes of it but
-//! another sentence in a message.
+//! Detection of the toolchain that built a component, from its `producers` section and traces of its runtime. A
+//! component can forge both; the result only adds a sentence to a message.
 
 use toolgate_policy::load::toolchain::Toolchain;
 use wasmtime::wasmparser::{BinaryReader, ImportSectionReader, ProducersSectionReader};
 
-/// What was seen of it so far.
+/// Traces found so far.
 #[derive(Default)]
 pub(super) struct Traces {
-    /// By StarlingMonkey's.
+    /// ComponentizeJS, which embeds StarlingMonkey.
     componentize_js: bool,
-    /// By the program with which componentize-py keeps a started interpreter.
+    /// The tool with which componentize-py snapshots a started interpreter.
     snapshot: bool,
-    /// Core modules that import something of `wasi:sockets`.
+    /// Number of core modules that import from `wasi:sockets`.
     opens_sockets: u32,
 }
 
-/// The custom section in which tools enter themselves.
+/// Custom section in which tools record themselves.
 pub(super) const SECTION: &str = "producers";
 
 impl Traces {
-    /// Looks at a `producers` section of the component itself. One that cannot be read says nothing.
+    /// Reads the component's own `producers` section; ignores a malformed one.
     pub(super) fn producers(&mut self, data: &[u8]) {
         const FIELDS_MAX: usize = 8;
         const VALUES_MAX: usize = 64;
@@ -33,19 +32,19 @@ impl Traces {
         }
     }
 
-    /// Looks at the imports of a core module.
+    /// Reads the imports of a core module.
     pub(super) fn imports(&mut self, imports: ImportSectionReader<'_>) {
         let mut imports = imports.into_imports().map_while(Result::ok);
         self.opens_sockets += u32::from(imports.any(|import| import.module.starts_with("wasi:sockets/")));
     }
 
-    /// The toolchain, if what its runtime imports may be unused. `exports`: of the component.
+    /// The toolchain, if its runtime may import interfaces that the plugin does not use. `exports` are the component's.
     pub(super) fn toolchain(&self, exports: &[String]) -> Option<Toolchain> {
         if self.componentize_js {
             return Some(Toolchain::ComponentizeJs);
         }
-        // The interface by which componentize-py starts its interpreter. Sockets are opened by Python's C library; where the bindings
-        // of the plugin's own interface import them as well, its code was written to use them.
+        // componentize-py starts its interpreter through the interface `exports`. Python's C library imports sockets;
+        // if the bindings of the plugin's own interface import them as well, its code uses them.
         let is_python = self.snapshot && exports.iter().any(|name| name == "exports");
         (is_python && self.opens_sockets == 1).then_some(Toolchain::ComponentizePy)
     }
@@ -63,7 +62,6 @@ mod tests {
         [vec![1], text("processed-by"), vec![1], text(tool), text("0.1.0")].concat()
     }
 
-    /// The import section of a module that imports one function.
     fn imports(module: &str) -> Vec<u8> {
         [vec![1], text(module), text("f"), vec![0, 0]].concat()
     }

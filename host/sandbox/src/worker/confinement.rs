@@ -1,16 +1,16 @@
-//! The walls around a process of ours that runs guests: Landlock takes the files, the network and the other processes away,
-//! seccomp the calls to the system that could reach for more. Where the system cannot build them there is an error, never a lower wall.
+//! Confinement of processes that run guests. Landlock denies files, network and other processes; seccomp denies system
+//! calls that could reach further. Where the system lacks either there is an error, never a weaker confinement.
 
-/// Why a wall does not stand.
+/// Reason that a process cannot be confined.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IsolationError {
-    /// The system has no Landlock, or it is switched off.
+    /// Landlock is missing or disabled.
     #[error("this system does not enforce Landlock (Linux 5.13 and later, `landlock` among its `lsm=`): {0}")]
     Landlock(String),
-    /// The system has no seccomp filters.
+    /// Seccomp filters are missing.
     #[error("this system does not take a seccomp filter: {0}")]
     Seccomp(String),
-    /// It is no Linux.
+    /// Not Linux.
     #[cfg(not(target_os = "linux"))]
     #[error("this system is not Linux")]
     Elsewhere,
@@ -31,7 +31,7 @@ pub(crate) fn filter_calls() -> Result<(), IsolationError> {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    //! Linux's walls.
+    //! Confinement on Linux.
 
     use std::collections::BTreeMap;
 
@@ -46,8 +46,8 @@ mod linux {
 
     use super::IsolationError;
 
-    /// No path of any file system can be opened, no port be reached, no process outside be signalled: of the calling thread,
-    /// and of those that it starts from now on.
+    /// Denies all file system paths, all ports, and signals to processes outside, for the calling thread and those that
+    /// it starts from now on.
     pub(crate) fn restrict() -> Result<(), IsolationError> {
         let status = landlock().map_err(|error| IsolationError::Landlock(error.to_string()))?;
         match status.ruleset {
@@ -56,7 +56,7 @@ mod linux {
         }
     }
 
-    /// All that the first Landlock can take away must be taken; what later ones can, where there is one.
+    /// Requires all access rights of the first Landlock version; later ones are restricted where supported.
     fn landlock() -> Result<RestrictionStatus, RulesetError> {
         Ruleset::default()
             .set_compatibility(CompatLevel::HardRequirement)
@@ -69,7 +69,7 @@ mod linux {
             .restrict_self()
     }
 
-    /// What a process needs that computes, waits, and talks over pipes that it has.
+    /// System calls of a process that computes, waits, and uses pipes that it has.
     const ALLOWED: [i64; 27] = [
         libc::SYS_read,
         libc::SYS_write,
@@ -100,10 +100,10 @@ mod linux {
         libc::SYS_membarrier,
     ];
 
-    /// What is allowed as long as no memory becomes code by it: all code is there when this wall goes up.
+    /// Allowed unless they make memory executable: all code is mapped before the filter is installed.
     const WITHOUT_NEW_CODE: [i64; 2] = [libc::SYS_mmap, libc::SYS_mprotect];
 
-    /// What nothing in here ever does, so that trying it is the end of the process.
+    /// Never used by our code, so that an attempt kills the process.
     const DEADLY: [i64; 27] = [
         libc::SYS_execve,
         libc::SYS_execveat,
@@ -134,12 +134,12 @@ mod linux {
         libc::SYS_open_by_handle_at,
     ];
 
-    /// Of all threads, and for good: what is not on the list is refused, and what only an intruder would try ends the process.
-    /// No thread and no process can be started from now on.
+    /// Installs the filters on all threads, for good. Calls that are not allowed fail; those that only an intruder
+    /// would make kill the process. No thread or process can be started from now on.
     pub(crate) fn filter_calls() -> Result<(), IsolationError> {
         let failed = |error: &dyn std::error::Error| IsolationError::Seccomp(error.to_string());
         let not_made = |error: BackendError| failed(&error);
-        // The deadly ones first: the other filter takes away the means to add this one. Of two answers the harder counts.
+        // The killing filter first: the other denies the calls to install it. The stricter result of both applies.
         let deadly = DEADLY.into_iter().map(|call| (call, Vec::new())).collect();
         for (rules, otherwise, then) in [
             (deadly, SeccompAction::Allow, SeccompAction::KillProcess),
@@ -177,10 +177,10 @@ mod tests {
     use std::os::unix::process::ExitStatusExt as _;
     use std::process::Command;
 
-    /// Its name, and whether it was refused.
+    /// Name, and whether it was refused.
     type Attempt = (&'static str, fn() -> bool);
 
-    /// What is tried behind the walls.
+    /// Attempts in the confined process.
     const ATTEMPTS: [Attempt; 6] = [
         ("open", || std::fs::File::open("/etc/passwd").is_err()),
         ("list", || std::fs::read_dir("/").is_err()),

@@ -1,5 +1,5 @@
-//! A process of ours that is kept: it is told one thing after another and heard until it ends. It ends with whoever holds it,
-//! and with this process. What is said is its user's.
+//! Long-running child process: receives messages and is read until it ends. It ends with its handle and with this
+//! process. The protocol is its user's.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -10,21 +10,21 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-/// A process that does not outlive this.
+/// Child process that is killed on drop.
 pub(crate) struct ChildHandle {
     words: Sender<Words>,
     child: Arc<Mutex<Child>>,
 }
 
-/// What is said, and whose turn it is until then.
+/// Message, and the turn of its sender until it is written.
 type Words = (Vec<u8>, Option<OwnedSemaphorePermit>);
 
 impl ChildHandle {
-    /// Starts it, with no environment and no descriptor but its pipes. `hear` has a thread of its own until it returns; then
-    /// the process is ended. `waiting_max`: how many messages can wait until it reads them.
+    /// Starts a process without environment or descriptors except its pipes. `hear` runs on its own thread; when it
+    /// returns, the process is killed. `waiting_max` bounds the messages queued for it.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// It cannot be started.
     pub(crate) async fn start(
         program: &Path,
         args: Vec<String>,
@@ -33,11 +33,11 @@ impl ChildHandle {
     ) -> io::Result<Self> {
         let (tell, told) = oneshot::channel();
         let program = program.to_owned();
-        // Started by the thread that stays with it: the system ends the process when the thread that started it ends.
+        // Spawned by the thread that stays with it: the kernel kills the process when the thread that spawned it ends.
         let keeper = move || match spawn(&program, &args, waiting_max) {
             Ok((kept, stdout)) => {
                 let child = Arc::clone(&kept.child);
-                // Whoever wanted it may be gone; then it is ended at once.
+                // If the receiver is gone, the handle is dropped here, which kills it.
                 drop(tell.send(Ok(kept)));
                 hear(stdout);
                 bury(&child);
@@ -48,17 +48,17 @@ impl ChildHandle {
         told.await.map_err(io::Error::other)?
     }
 
-    /// Tells it something, without waiting until it listens. Whoever talks bounds how much there is to say: a turn is given
-    /// back when this is the next to be said. A process for which more waits than there can be is ended.
+    /// Queues a message without waiting. Callers bound their messages by turns; a turn is released when its message is
+    /// next to be written. If the queue is full, the process is killed.
     pub(crate) fn say(&self, words: Vec<u8>, turn: Option<OwnedSemaphorePermit>) {
-        // It may have ended; then nobody answers, and that is noticed.
+        // If it has ended, no response arrives, which callers notice.
         if let Err(TrySendError::Full(_)) = self.words.try_send((words, turn)) {
             tracing::error!("more waits for a worker than its calls can have it told; it is ended");
             self.end();
         }
     }
 
-    /// Ends it, whatever it does.
+    /// Kills the process.
     pub(crate) fn end(&self) {
         end(&self.child);
     }
@@ -90,10 +90,10 @@ fn spawn(program: &Path, args: &[String], waiting_max: usize) -> io::Result<(Chi
     Ok((kept, stdout))
 }
 
-/// Says everything in its turn. It ends with the process or with who talks.
+/// Writes queued messages until the process or the handle is gone.
 fn pass_on(mut heard: Receiver<Words>, mut stdin: ChildStdin) {
     while let Some((words, turn)) = heard.blocking_recv() {
-        // Not after: whoever has been told may ask again before this thread goes on.
+        // Not after writing: the reader may send its next request before this thread continues.
         drop(turn);
         if stdin.write_all(&words).is_err() {
             return;
@@ -101,7 +101,7 @@ fn pass_on(mut heard: Receiver<Words>, mut stdin: ChildStdin) {
     }
 }
 
-/// Its number is its own as long as nobody has waited for it, and that is done under the same lock.
+/// Its process id cannot be reused before it is reaped, which happens under the same lock.
 fn end(child: &Mutex<Child>) {
     let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
     if let Err(error) = child.kill() {

@@ -1,4 +1,4 @@
-//! `toolgate inspect`: what is in a component, from its bytes. Compiles nothing, runs nothing, trusts nothing.
+//! `toolgate inspect`: the contents of a component, from its bytes. Compiles, runs and trusts nothing.
 
 mod clients;
 
@@ -22,7 +22,7 @@ use super::exit::Exit;
 use super::{component, output};
 use crate::config::read_lock;
 
-/// What `inspect` takes.
+/// Arguments of `inspect`.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The component
@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Under which names these bytes are approved, by whom and when.
+/// Names under which these bytes are approved, with approver and time.
 fn approvals(lock: &Path, digest: Digest) -> Result<Vec<String>, Exit> {
     let lock = read_lock(lock).map_err(|why| Exit::usage(format!("{}: {why}", lock.display())))?;
     let these = lock.file.entries().filter(|(_, entry)| entry.pin.digest == digest);
@@ -87,7 +87,7 @@ fn hidden(inspected: &Inspected) -> impl Iterator<Item = (String, &ShapeError)> 
     })
 }
 
-/// Whom each signature names; nothing about it is verified here.
+/// Claimed signer of each signature file; nothing is verified here.
 fn signatures(found: &Found) -> Vec<(String, String)> {
     let read = |file: &toolgate_signature::SignatureFile| match toolgate_signature::read(file) {
         Ok(signature) => {

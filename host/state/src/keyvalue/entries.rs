@@ -1,4 +1,4 @@
-//! Changes to a store's entries, each with the account of what the store holds.
+//! Changes to a store's entries, each with an update of its usage.
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use toolgate_policy::capability::keyvalue::Pass;
@@ -6,13 +6,13 @@ use toolgate_policy::capability::room::Usage;
 
 use super::KeyvalueError;
 
-/// Digits and nothing else.
+/// Parses a number of decimal digits only.
 pub(super) fn number(digits: &[u8]) -> Option<u64> {
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()
 }
 
-/// Changes entries and what they amount to together, or neither.
+/// Changes entries and usage in one transaction.
 pub(super) fn change<T>(
     connection: &mut Connection,
     pass: Pass,
@@ -54,7 +54,7 @@ pub(super) fn put(
     Ok(())
 }
 
-/// Deletes an entry, if it is there.
+/// Deletes an entry if it exists.
 pub(super) fn take(
     transaction: &Transaction<'_>,
     bucket: &str,
@@ -67,7 +67,7 @@ pub(super) fn take(
     Ok(())
 }
 
-/// Takes what is there under a key off the account.
+/// Subtracts an existing entry from the usage.
 fn account(
     transaction: &Transaction<'_>,
     bucket: &str,

@@ -1,9 +1,9 @@
-//! Undoes one layer of the escapes in which servers give text back: percent-encoding, the escapes of JSON and of languages like
-//! it, and the character references of HTML. Each character knows where it stood in the raw text.
+//! Decodes one layer of escapes in text that servers return: percent-encoding, escapes of JSON and similar languages,
+//! and HTML character references. Each character keeps its position in the raw text.
 
 use super::pattern::Work;
 
-/// A character, and where it stood in the raw text.
+/// Character with its position in the raw text.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Unit {
     pub(super) byte: u8,
@@ -11,35 +11,35 @@ pub(super) struct Unit {
     pub(super) end: u64,
 }
 
-/// The longest escape that is looked for: `&#x000000;` and a few more zeros.
+/// Longest escape that is decoded: `&#x000000;` and a few more zeros.
 const ESCAPE_BYTES_MAX: usize = 12;
 
-/// What may be the beginning of an escape, while it is not known whether it is one.
+/// Decoder that buffers a possible beginning of an escape.
 #[derive(Default)]
 pub(super) struct Decoder {
     held: [Unit; ESCAPE_BYTES_MAX],
     length: usize,
 }
 
-/// What a text begins with.
+/// Result of parsing the beginning of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Read {
-    /// An escape for this byte, which is so long.
+    /// Escape for this byte, and its length.
     Escape(u8, usize),
-    /// Perhaps an escape; more is needed to say.
+    /// Possibly an escape: more input is needed.
     More,
-    /// No escape.
+    /// Not an escape.
     Plain,
 }
 
 impl Decoder {
-    /// One more character; what is certain by now is handed to `next`.
+    /// Feeds one character; decoded characters go to `next`.
     pub(super) fn feed(&mut self, unit: Unit, work: &mut Work, next: &mut dyn FnMut(Unit, &mut Work)) {
         work.count();
         if self.length == 0 && !begins(unit.byte) {
             return next(unit, work);
         }
-        // There is room: what is held is shorter than the longest escape, or it would not be held.
+        // There is room: what is buffered is shorter than the longest escape, else it would have been decided.
         if let Some(slot) = self.held.get_mut(self.length) {
             *slot = unit;
             self.length += 1;
@@ -47,12 +47,12 @@ impl Decoder {
         self.settle(false, work, next);
     }
 
-    /// Nothing more comes.
+    /// Ends the input.
     pub(super) fn finish(&mut self, work: &mut Work, next: &mut dyn FnMut(Unit, &mut Work)) {
         self.settle(true, work, next);
     }
 
-    /// Where what is held began.
+    /// Position of the buffered beginning.
     pub(super) fn began(&self) -> Option<u64> {
         self.held.first().filter(|_| self.length > 0).map(|unit| unit.start)
     }
@@ -92,7 +92,7 @@ impl Decoder {
     }
 }
 
-/// A whole text with one layer undone.
+/// Decodes one layer of a whole text.
 pub(super) fn decoded(text: &[u8]) -> Vec<u8> {
     let (mut out, mut decoder, mut work) = (Vec::new(), Decoder::default(), Work::default());
     for byte in text {
@@ -129,7 +129,7 @@ fn backslash(rest: &[u8]) -> Read {
     }
 }
 
-/// So many hexadecimal digits, after so many characters. What is beyond ASCII is in no secret.
+/// Parses `count` hexadecimal digits that follow `before` characters. Secrets contain ASCII only, so others are plain.
 fn hex(digits: &[u8], count: usize, before: usize) -> Read {
     let there = digits.get(..count.min(digits.len())).unwrap_or_default();
     let Some(value) = number(there, 16) else { return Read::Plain };
@@ -139,8 +139,8 @@ fn hex(digits: &[u8], count: usize, before: usize) -> Read {
     u8::try_from(value).map_or(Read::Plain, |byte| Read::Escape(byte, before + count))
 }
 
-/// The references that a secret can have in it, after the ampersand: by number, and those by name for what HTML escapes and
-/// what stands in tokens.
+/// Character references after the ampersand that can be part of a secret: numeric ones, and names of what HTML escapes
+/// and what occurs in tokens.
 fn reference(rest: &[u8]) -> Read {
     const NAMES: [(&[u8], u8); 9] = [
         (b"amp;", b'&'),
@@ -175,7 +175,7 @@ fn reference(rest: &[u8]) -> Read {
     }
 }
 
-/// The number that digits write; zero for none, nothing for what is no digit or too large.
+/// Parses a number: 0 without digits, `None` for other characters or overflow.
 fn number(digits: &[u8], radix: u32) -> Option<u32> {
     digits.iter().try_fold(0_u32, |value, digit| {
         value.checked_mul(radix)?.checked_add(char::from(*digit).to_digit(radix)?)
@@ -200,7 +200,7 @@ mod tests {
             // One layer at a time.
             ("%252F", "%2F"),
             (r"\\u002f", r"\u002f"),
-            // The beginning of an escape within what looked like one.
+            // An escape that begins within a possible one.
             ("%%2f&&amp;\\%2f&a%2f", "%/&&\\/&a/"),
             ("&#0000000000000000047;", "&#0000000000000000047;"),
         ] {

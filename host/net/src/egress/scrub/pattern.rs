@@ -1,17 +1,16 @@
-//! One form of a secret, found in what streams by with a constant amount of work per character, whatever the text is (Knuth,
-//! Morris, Pratt).
+//! Streaming search for the forms of a secret with constant amortised work per character (Knuth, Morris, Pratt).
 
 use std::collections::VecDeque;
 
 use zeroize::Zeroizing;
 
-/// A form of a secret.
+/// Form of a secret.
 pub(super) type Form = Zeroizing<Vec<u8>>;
 
-/// The same, with what it takes to find it.
+/// Form with its search table.
 pub(super) struct Pattern {
     bytes: Form,
-    /// For each length of a partial match, the length of the next shorter one.
+    /// For each length of a partial match, the next shorter one.
     fallback: Vec<usize>,
 }
 
@@ -40,7 +39,7 @@ impl Pattern {
         matched.checked_sub(1).and_then(|at| self.fallback.get(at)).copied().unwrap_or_default()
     }
 
-    /// How much is matched after one more character, when so much was matched before it.
+    /// Length of the match after one more character.
     fn step(&self, mut matched: usize, byte: u8, work: &mut Work) -> usize {
         loop {
             work.count();
@@ -55,16 +54,16 @@ impl Pattern {
     }
 }
 
-/// Looks for several forms in one stream of characters.
+/// Search for several forms in one stream of characters.
 #[derive(Default)]
 pub(super) struct Search {
     matched: Vec<usize>,
-    /// Where the characters of partial matches began in the raw text, the last ones.
+    /// Raw-text positions of the characters of partial matches.
     starts: VecDeque<u64>,
 }
 
 impl Search {
-    /// One more character, which began at `start` in the raw text. Where the longest form began that ends with it.
+    /// Feeds a character at `start` in the raw text. Returns the start of the longest form that ends with it.
     pub(super) fn feed(&mut self, patterns: &Patterns, byte: u8, start: u64, work: &mut Work) -> Option<u64> {
         work.count();
         if self.starts.is_empty() && !patterns.begin_with(byte) {
@@ -88,19 +87,19 @@ impl Search {
         found
     }
 
-    /// Where the longest partial match began.
+    /// Start of the longest partial match.
     pub(super) fn began(&self) -> Option<u64> {
         self.starts.front().copied()
     }
 
-    /// Forgets partial matches.
+    /// Resets partial matches.
     pub(super) fn reset(&mut self) {
         self.matched.clear();
         self.starts.clear();
     }
 }
 
-/// Several forms, and which characters they begin with.
+/// Several forms, with the set of their first characters.
 pub(super) struct Patterns {
     all: Vec<Pattern>,
     first: [bool; 256],
@@ -125,7 +124,7 @@ impl Patterns {
     }
 }
 
-/// How much was done, for tests that hold it to a bound.
+/// Count of steps, for tests of the bound on work.
 #[derive(Default)]
 pub(super) struct Work {
     #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Descriptors: how manifests and indices name what they hold, by type, digest and size.
+//! Descriptors: content by media type, digest and size, as manifests and indices refer to it.
 
 use serde_json::{Value, json};
 use toolgate_base::artifact::Artifact;
@@ -7,19 +7,19 @@ use toolgate_policy::Digest;
 
 use super::{ArtefactError, PREDICATE_NOTE, REF_NAME, SIGNER_NOTE, TITLE};
 
-/// The annotations that are read. Others are not held.
+/// Annotations that are read. Others are ignored.
 const NOTES: [&str; 4] = [TITLE, REF_NAME, PREDICATE_NOTE, SIGNER_NOTE];
 
-/// Something by type, digest and size.
+/// An OCI descriptor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::remote) struct Descriptor {
-    /// What it is.
+    /// Media type.
     pub(in crate::remote) media_type: String,
-    /// Its digest.
+    /// SHA-256 of the content.
     pub(in crate::remote) digest: Digest,
-    /// Its bytes.
+    /// Size in bytes.
     pub(in crate::remote) size: u64,
-    /// What kind of artefact a manifest is of.
+    /// Artefact type of a manifest.
     pub(super) artifact_type: Option<String>,
     pub(super) annotations: Vec<(String, String)>,
 }
@@ -36,24 +36,24 @@ impl Descriptor {
         }
     }
 
-    /// The same with one annotation more.
+    /// Adds an annotation.
     #[must_use]
     pub(in crate::remote) fn noting(mut self, key: &str, value: &str) -> Self {
         self.annotations.push((key.to_owned(), value.to_owned()));
         self
     }
 
-    /// What kind of artefact a manifest is said to be of.
+    /// Declared artefact type of a manifest.
     pub(in crate::remote) fn kind(&self) -> Option<&str> {
         self.artifact_type.as_deref()
     }
 
-    /// An annotation.
+    /// Value of an annotation.
     pub(in crate::remote) fn note(&self, key: &str) -> Option<&str> {
         self.annotations.iter().find(|(other, _)| other == key).map(|(_, value)| value.as_str())
     }
 
-    /// The name of the file that it was, if it was said.
+    /// Declared file name.
     pub(in crate::remote) fn title(&self) -> Option<&str> {
         self.note(TITLE)
     }
@@ -102,7 +102,7 @@ impl Descriptor {
     }
 }
 
-/// Bytes that are those described, or a reason why not.
+/// Checks that an artifact has the size and digest of its descriptor.
 pub(in crate::remote) fn checked(artifact: Artifact, wanted: &Descriptor) -> Result<Artifact, ArtefactError> {
     let got = artifact.bytes().len() as u64;
     if got != wanted.size {

@@ -1,4 +1,4 @@
-//! Manifests and indices, read: which component one holds, or what it has to say about another.
+//! Parsing of manifests and indices: the component that one holds, or the attachments that it contains.
 
 use toolgate_base::json::{Json, JsonLimits};
 use toolgate_policy::Digest;
@@ -13,28 +13,28 @@ use super::{ArtefactError, Descriptor, EMPTY, INDEX, KINDS, MANIFEST, ROOT, WASM
 /// An image manifest.
 pub(in crate::remote) struct ImageManifest(Json);
 
-/// What is attached to an artefact.
+/// Content of an attachment.
 #[derive(Debug)]
 pub(in crate::remote) enum Attached {
-    /// Signatures of forms that are read: the layer that holds each, and the ending of its file's name.
+    /// Signatures in known formats: layer and file ending of each.
     Signatures(Vec<(Descriptor, &'static str)>),
-    /// Something of this type.
+    /// Another type of artefact.
     Other(String),
 }
 
-/// What the type of an artefact says about it.
+/// Meaning of an artefact's or layer's type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::remote) enum Says {
-    /// It is a signature, of the form with this ending.
+    /// A signature in the format with this ending.
     Signature(&'static str),
-    /// It is something else.
+    /// Another type of content.
     Other,
-    /// Nothing: what it is stands in what it points to.
+    /// Unknown: the type does not tell.
     Nothing,
 }
 
 impl ImageManifest {
-    /// Reads an image manifest.
+    /// Parses an image manifest.
     ///
     /// # Errors
     /// [`ArtefactError`] for an index and anything else.
@@ -52,7 +52,7 @@ impl ImageManifest {
         }
     }
 
-    /// The layer that holds the component.
+    /// Descriptor of the component's layer.
     ///
     /// # Errors
     /// [`ArtefactError`] for anything but a component as the CNCF Wasm group lays one out.
@@ -68,10 +68,10 @@ impl ImageManifest {
         }
     }
 
-    /// The layer that holds a root, if it is a root's manifest.
+    /// Descriptor of the trusted root's layer, if this is the manifest of one.
     ///
     /// # Errors
-    /// [`ArtefactError`] when it has another layer.
+    /// [`ArtefactError`] if the layer has another type.
     pub(in crate::remote) fn root(&self) -> Result<Option<Descriptor>, ArtefactError> {
         if self.text("artifactType") != Some(ROOT) {
             return Ok(None);
@@ -83,21 +83,21 @@ impl ImageManifest {
         }
     }
 
-    /// The artefact that it is about, if it is about another: a component is about none.
+    /// Subject of the manifest. A component's manifest has none.
     ///
     /// # Errors
-    /// [`ArtefactError`] when that cannot be read.
+    /// [`ArtefactError`] if it is malformed.
     pub(in crate::remote) fn subject(&self) -> Result<Option<Digest>, ArtefactError> {
         let Some(subject) = self.0.get("subject") else { return Ok(None) };
         let digest = subject.get("digest").and_then(|digest| digest.as_str()?.parse().ok());
         digest.map(Some).ok_or(ArtefactError::Lacks("subject"))
     }
 
-    /// What it has to say about another artefact. Its own type counts, then the one by which it was listed (`listed`), then
-    /// the types of its layers: tools that write and copy such artefacts leave out one or the other.
+    /// Attachments in this manifest. Its own type takes precedence over its type in the index (`listed`), and that over
+    /// the types of its layers, since tools omit one or the other.
     ///
     /// # Errors
-    /// [`ArtefactError`] for a signature that cannot be read.
+    /// [`ArtefactError`] for a malformed signature.
     pub(in crate::remote) fn attached(&self, listed: Option<&str>) -> Result<Attached, ArtefactError> {
         let own = self.own_type();
         let declared = [own, listed].into_iter().map(says).find(|says| *says != Says::Nothing);
@@ -106,7 +106,7 @@ impl ImageManifest {
         }
         let mut found = self.signatures()?;
         if found.is_empty() {
-            // The layer is of no type that says so, and the artefact is.
+            // Only the artefact's type says that it is a signature.
             let Some(Says::Signature(ending)) = declared else {
                 return Ok(Attached::Other(self.kind(listed)));
             };
@@ -115,10 +115,10 @@ impl ImageManifest {
         all_bounded(found).map(Attached::Signatures)
     }
 
-    /// The signatures among its layers, whatever its own type is.
+    /// Signatures among the layers, whatever the manifest's own type.
     ///
     /// # Errors
-    /// [`ArtefactError`] for a layer that cannot be read.
+    /// [`ArtefactError`] for a malformed layer.
     pub(in crate::remote) fn layers_attached(&self) -> Result<Attached, ArtefactError> {
         match self.signatures()? {
             found if found.is_empty() => Ok(Attached::Other(self.kind(None))),
@@ -126,7 +126,6 @@ impl ImageManifest {
         }
     }
 
-    /// The layers that are of a type of signatures.
     fn signatures(&self) -> Result<Vec<(Descriptor, &'static str)>, ArtefactError> {
         let layers = self.layers()?;
         if layers.len() > ATTACHED_MAX {
@@ -142,7 +141,7 @@ impl ImageManifest {
         Ok(found)
     }
 
-    /// A type for people.
+    /// Type for display.
     fn kind(&self, listed: Option<&str>) -> String {
         let layer = self.layers().ok().and_then(|layers| layers.first()?.get("mediaType")?.as_str());
         let types = [self.own_type(), listed, layer].into_iter().flatten();
@@ -150,8 +149,8 @@ impl ImageManifest {
         printable(kind.unwrap_or("unknown"), 100)
     }
 
-    /// Its type: that of its configuration where it has none of its own (OCI image specification, "Guidelines for Artifact
-    /// Usage").
+    /// The artefact type, or the configuration's media type if there is none (OCI image specification, "Guidelines for
+    /// Artifact Usage").
     fn own_type(&self) -> Option<&str> {
         let config = || self.0.get("config").and_then(|config| config.get("mediaType")?.as_str());
         self.text("artifactType").or_else(config)
@@ -176,8 +175,7 @@ impl ImageManifest {
     }
 }
 
-/// What a type of an artefact or a layer says. Without one, and by the types that tools write where they know of none,
-/// anything may be meant.
+/// Classifies the type of an artefact or layer. A missing type, and the defaults that tools write, tell nothing.
 pub(in crate::remote) fn says(kind: Option<&str>) -> Says {
     const NO_TYPES: [&str; 6] = [
         "",
@@ -190,28 +188,28 @@ pub(in crate::remote) fn says(kind: Option<&str>) -> Says {
     const BUNDLES: &str = "application/vnd.dev.sigstore.bundle";
     let Some(kind) = kind.filter(|kind| !NO_TYPES.contains(kind)) else { return Says::Nothing };
     let known = KINDS.iter().find(|(_, other)| *other == kind).map(|(ending, _)| *ending);
-    // Of whatever version: what is in it is read as strictly.
+    // Any version: its content is parsed just as strictly.
     let bundle = kind.starts_with(BUNDLES).then_some(".sigstore.json");
     known.or(bundle).map_or(Says::Other, Says::Signature)
 }
 
-/// Everything that an index lists, in its order. What cannot be read is in it, too: it is no reason not to read the rest.
+/// All entries of an index in order, with errors for malformed ones, which do not keep the others from being read.
 ///
 /// # Errors
-/// [`ArtefactError`] when it is no index.
+/// [`ArtefactError`] if the bytes are not an index.
 pub(in crate::remote) fn listed(
     index: &[u8],
 ) -> Result<Vec<Result<Descriptor, ArtefactError>>, ArtefactError> {
     let index = parse(index)?;
     match index.get("manifests") {
         Some(Json::Array(manifests)) => Ok(manifests.iter().map(Descriptor::read).collect()),
-        // An empty list, as some languages write it.
+        // Some languages write an empty list as `null`.
         Some(Json::Null) => Ok(Vec::new()),
         _ => Err(ArtefactError::Lacks("manifests")),
     }
 }
 
-/// Layers that hold signatures, none larger than one of its form may be.
+/// Checks that no layer exceeds the size limit of its signature format.
 fn all_bounded(
     layers: Vec<(Descriptor, &'static str)>,
 ) -> Result<Vec<(Descriptor, &'static str)>, ArtefactError> {

@@ -1,5 +1,5 @@
-//! The note of a signature's manifest that says whom the signature names, so that a list of attachments tells it before any of them is
-//! fetched. Anybody can write any note: it decides what is looked at first, and nothing else.
+//! The annotation for the signer that a signature names, so that an index tells it before the signature is fetched.
+//! Anybody can write it: it affects the order of fetching and nothing else.
 
 use toolgate_policy::load::identity::San;
 use toolgate_policy::load::key_id::KeyId;
@@ -7,7 +7,7 @@ use toolgate_policy::load::signer::Claim;
 
 use super::{Descriptor, SIGNER_NOTE};
 
-/// The note for a claim. None for one that cannot be written so that it reads back the same.
+/// Annotation value for a claim. `None` for a claim that would not parse back to itself.
 pub(super) fn of(claim: &Claim) -> Option<String> {
     let note = match claim {
         Claim::Key(key) => format!("key {}", key.hex()),
@@ -18,7 +18,7 @@ pub(super) fn of(claim: &Claim) -> Option<String> {
     (read(&note).as_ref() == Some(claim)).then_some(note)
 }
 
-/// Whom a listed attachment is said to name, where that is said.
+/// Signer that an attachment's annotation names.
 pub(in crate::remote) fn named(described: &Descriptor) -> Option<Claim> {
     read(described.note(SIGNER_NOTE)?)
 }

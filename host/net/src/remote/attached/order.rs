@@ -1,5 +1,5 @@
-//! In which order attachments are looked at, of which anybody may add any number. What a list says of each is a hint that can be
-//! copied, so every kind of hint has its turn: whoever fills one does not push out another.
+//! Order of attachments, of which anybody may add any number. Hints in an index can be copied, so kinds of hint take
+//! turns and filling one displaces no other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,21 +8,21 @@ use toolgate_signature::anchor::SignerHint;
 
 use super::super::artefact::{self, Descriptor, says};
 
-/// What a list says of an attachment.
+/// Hint that an index gives about an attachment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Hint {
-    /// It is a signature.
+    /// A signature, without a signer.
     Signature,
-    /// Nothing.
+    /// No hint.
     Nothing,
-    /// It is a signature by somebody who is no signer.
+    /// A signature by a signer that the policy does not list.
     Stranger,
-    /// It is a signature by the signer at this place of the policy.
+    /// A signature by the signer at this index of the policy.
     Signer(usize),
 }
 
 impl Hint {
-    /// What is said of this one, which says that it is a signature or says nothing of its type.
+    /// Hint for an entry whose type is a signature's (`is_typed`) or unknown.
     pub(super) fn of(described: &Descriptor, is_typed: bool, signers: &[SignerHint]) -> Self {
         match artefact::named(described) {
             Some(claim) => signers
@@ -35,8 +35,8 @@ impl Hint {
     }
 }
 
-/// One of each hint, then another of each, and so on; of one hint by digest. A manifest comes once for each thing that its type may
-/// say, in the place of its best hint: an entry that says something else of it hides no other.
+/// Interleaves entries: one per hint, then another of each; by digest within a hint. A manifest occurs once per type it
+/// may have, at its best hint, so a false entry hides no genuine one.
 pub(super) fn in_turns(mut hinted: Vec<(Hint, Descriptor)>) -> Vec<Descriptor> {
     let identity = |described: &Descriptor| (described.digest, says(described.kind()));
     hinted.sort_by_key(|(hint, described)| (*hint, identity(described)));
@@ -59,18 +59,18 @@ pub(super) fn in_turns(mut hinted: Vec<(Hint, Descriptor)>) -> Vec<Descriptor> {
 /// A file of an attachment.
 #[derive(Debug)]
 pub(in crate::remote) struct Layer {
-    /// The attachment.
+    /// Name of the attachment.
     pub(in crate::remote) name: String,
-    /// The file.
+    /// Descriptor of the file.
     pub(in crate::remote) described: Descriptor,
-    /// The ending of its name.
+    /// Ending of its name.
     pub(in crate::remote) ending: &'static str,
-    /// How many files of the same attachment are before it, and how many of all.
+    /// Number of files before it in the same attachment, and in all.
     turn: (usize, usize),
 }
 
-/// The files of attachments. Of files of one digest each is here that has another size or ending: whoever announces a genuine file
-/// wrongly does not hide it, and whoever names it after many others does not put it behind them.
+/// Files of attachments, by digest, size and ending. A wrong size or ending announced for a genuine file therefore does
+/// not hide it, nor does listing it again after many others.
 #[derive(Debug, Default)]
 pub(in crate::remote) struct Layers {
     all: BTreeMap<(Digest, u64, &'static str), Layer>,
@@ -91,9 +91,9 @@ impl Layers {
         }
     }
 
-    /// The files that are read, at most so many with at most so many bytes, and the others: one of each attachment first, so that
-    /// one attachment with many files pushes out no other, and of these the small ones first, so that a few large ones do not use
-    /// up the bytes.
+    /// Splits into files to read, within `count_max` and `bytes_max`, and the others. Attachments take turns, so that
+    /// one with many files displaces no other. Of those chosen small files come first, so that a few large ones do not
+    /// use up the bytes.
     pub(in crate::remote) fn affordable(self, count_max: usize, bytes_max: u64) -> (Vec<Layer>, Vec<Layer>) {
         let mut layers: Vec<Layer> = self.all.into_values().collect();
         layers.sort_by_key(|layer| layer.turn);

@@ -1,5 +1,4 @@
-//! The files of a bundle, in a folder or a tar: only plain files, only inside, each read when it is asked for and no more of
-//! all of them than a bound.
+//! Files of a bundle in a folder or a tar: only plain files inside it, each read on request, within a total limit.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,7 +20,7 @@ use super::BundleError;
 /// The files of a bundle.
 pub(super) struct Files {
     place: Place,
-    /// How many bytes may still be read.
+    /// Bytes that may still be read.
     left: u64,
 }
 
@@ -30,7 +29,7 @@ enum Place {
     Tar(File, BTreeMap<String, Span>),
 }
 
-/// Where the bytes of a file stand in a tar.
+/// Position of a file's bytes in a tar.
 #[derive(Clone, Copy)]
 struct Span {
     from: u64,
@@ -38,7 +37,7 @@ struct Span {
 }
 
 impl Files {
-    /// Opens a folder or a tar. Nothing in it is read but the heads of the tar's entries.
+    /// Opens a folder or a tar. Reads only the headers of a tar's entries.
     pub(super) fn open(from: &Path) -> Result<Self, BundleError> {
         let not_open = |error| BundleError::Open(from.to_owned(), error);
         let place = match std::fs::metadata(from).map_err(not_open)?.is_dir() {
@@ -48,18 +47,18 @@ impl Files {
         Ok(Self { place, left: BUNDLE_BYTES_MAX })
     }
 
-    /// How many bytes were read.
+    /// Bytes read so far.
     #[cfg(test)]
     pub(super) fn read(&self) -> u64 {
         BUNDLE_BYTES_MAX - self.left
     }
 
-    /// What a descriptor names.
+    /// Content that a descriptor names, checked against it.
     pub(super) fn blob(&mut self, wanted: &Descriptor, bytes_max: u64) -> Result<Artifact, BundleError> {
         Ok(artefact::checked(self.get(&super::blob_path(wanted.digest), bytes_max)?, wanted)?)
     }
 
-    /// A file of at most so many bytes.
+    /// A file of at most `bytes_max` bytes.
     pub(super) fn get(&mut self, path: &str, bytes_max: u64) -> Result<Artifact, BundleError> {
         let io = |error| BundleError::Io(path.into(), error);
         let file = match &mut self.place {
@@ -88,11 +87,11 @@ impl Files {
     }
 }
 
-/// A tar is made of blocks of this size.
+/// Block size of a tar.
 const BLOCK_BYTES: u64 = 512;
 
-/// Finds the plain files of a tar. Anything else in it but folders refuses all of it. Every entry is taken as its own head has it: what
-/// gives an entry another name or size (long names, most of pax) is refused, so that no second reader sees another archive.
+/// Indexes the plain files of a tar. Any other entry but a folder is refused. So are extensions that rename or resize
+/// an entry (long names, most of pax), so that no second reader sees another archive.
 fn open_tar(from: &Path) -> Result<Place, BundleError> {
     let io = |error| BundleError::Io(from.to_owned(), error);
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
@@ -139,7 +138,7 @@ fn open_tar(from: &Path) -> Result<Place, BundleError> {
             return Err(refused("it appears twice"));
         }
     }
-    // The marker of a layout comes last in what `bundle export` writes.
+    // `bundle export` writes the layout's marker last.
     if !spans.contains_key("oci-layout")
         && !spans.is_empty()
         && !has_end(&file, metadata.len()).map_err(io)?
@@ -149,7 +148,7 @@ fn open_tar(from: &Path) -> Result<Place, BundleError> {
     Ok(Place::Tar(file, spans))
 }
 
-/// Whether a tar ends as POSIX.1-2001 has it: whole blocks, the last of zeros.
+/// Whether a tar ends as POSIX.1-2001 requires: in whole blocks, the last of zeros.
 fn has_end(mut file: &File, bytes: u64) -> std::io::Result<bool> {
     let Some(last) = bytes.checked_sub(BLOCK_BYTES).filter(|_| bytes.is_multiple_of(BLOCK_BYTES)) else {
         return Ok(false);
@@ -160,7 +159,7 @@ fn has_end(mut file: &File, bytes: u64) -> std::io::Result<bool> {
     Ok(block.iter().all(|byte| *byte == 0))
 }
 
-/// Whether an extension (pax, POSIX.1-2001) says anything of the next file that is read here.
+/// Whether a pax extension (POSIX.1-2001) changes the path, size or layout of the next file.
 fn changes_what_follows<R: std::io::Read>(entry: &mut tar::Entry<'_, R>) -> std::io::Result<bool> {
     let Some(extensions) = entry.pax_extensions()? else { return Ok(true) };
     for extension in extensions {

@@ -1,4 +1,4 @@
-//! Writing a bundle: all of it or nothing, with modes that do not depend on who writes it, in place of nothing that is there.
+//! Writes a bundle atomically, with modes that do not depend on the umask, and never over an existing file.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,17 +13,16 @@ use toolgate_policy::limits::load::BUNDLE_FILES_MAX;
 use super::super::artefact::{self, ComponentInterfaces, Descriptor, INDEX, MANIFEST, REF_NAME};
 use super::{BundleError, Item, blob_path};
 
-/// The files of a layout, by their paths in it.
 type Layout<'a> = BTreeMap<String, Cow<'a, [u8]>>;
 
 const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const FILE_MODE: u32 = 0o644;
 const FOLDER_MODE: u32 = 0o755;
 
-/// Writes a bundle: a tar where the name ends in `.tar`, else a new folder. The same items give the same bytes.
+/// Writes a bundle: a tar if the name ends in `.tar`, else a new folder. Equal items give equal bytes.
 ///
 /// # Errors
-/// [`BundleError`]; also when something is there already.
+/// [`BundleError`]; also if the destination exists.
 pub fn write(
     items: &[(Item, ComponentInterfaces)],
     root: Option<&[u8]>,
@@ -84,7 +83,7 @@ pub(super) fn laid_out<'a>(items: &'a [(Item, ComponentInterfaces)], root: Optio
     files
 }
 
-/// In a folder beside it first, which takes its name when all is there.
+/// Writes to a temporary folder beside `to`, then renames it.
 fn write_folder(layout: &Layout<'_>, to: &Path) -> io::Result<()> {
     let fresh = tempfile::Builder::new().prefix(".toolgate-").tempdir_in(parent(to))?;
     for folder in ["", "blobs", "blobs/sha256"] {
@@ -100,12 +99,12 @@ fn write_folder(layout: &Layout<'_>, to: &Path) -> io::Result<()> {
         file.set_permissions(Permissions::from_mode(FILE_MODE))?;
         file.write_all(bytes)?;
     }
-    // A name that is taken by anything, a broken link included, is not taken away.
+    // An existing name, even a dangling link, is not replaced.
     if to.symlink_metadata().is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     std::fs::rename(fresh.path(), to)?;
-    // It is no longer there to be removed.
+    // Renamed, so there is nothing left to remove.
     drop(fresh.keep());
     Ok(())
 }

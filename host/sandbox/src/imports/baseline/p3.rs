@@ -1,4 +1,4 @@
-//! The same for WASI 0.3, whose streams are the component model's own.
+//! The baseline for WASI 0.3, whose streams are those of the component model.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -73,13 +73,13 @@ fn keep<T: 'static>(mut store: Access<'_, T, Baseline>, data: StreamReader<u8>) 
     let sink = Sink { output: view.output.clone(), meter: view.meter.clone(), _ended: ended };
     data.pipe(&mut store, sink)?;
     FutureReader::new(&mut store, async {
-        // Told by the sink's end, which sends nothing.
+        // Resolves when the sink is dropped, which closes the channel.
         drop(end.await);
         wasmtime::error::Ok(Ok(()))
     })
 }
 
-/// Always ready, never full: a guest that floods it costs its own fuel and no memory.
+/// Sink that is always ready and never full: a guest that floods it uses its own fuel and no memory.
 struct Sink {
     output: Output,
     meter: Meter,

@@ -1,7 +1,7 @@
-//! One account for each real folder, whichever plugins are granted it and by whichever path: how much it holds, and which of
-//! its files are open. An open file takes room until it is closed, whether or not it still has a name.
+//! One account per real folder, for all plugins and paths that reach it: its usage and its open files. An open file
+//! uses room until it is closed, even after it is unlinked.
 //!
-//! A folder inside another one is related to it: what grows through either is added to both.
+//! A folder nested in another is related to it: growth through either is added to both.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -16,45 +16,45 @@ use toolgate_policy::capability::room::Usage;
 
 use super::count::{CountError, Id, count};
 
-/// All accounts of this process that are in use.
+/// All accounts in use in this process.
 static ACCOUNTS: Mutex<BTreeMap<Id, Weak<FolderAccount>>> = Mutex::new(BTreeMap::new());
 
-/// Folders above a folder that are looked at to find those that hold it.
+/// Ancestors of a folder that are examined at most.
 const ABOVE_MAX: usize = 4_096;
 
-/// The account of one folder.
+/// Account of one folder.
 pub(super) struct FolderAccount {
     id: Id,
-    /// The folders that hold it.
+    /// Ancestors of the folder.
     above: Vec<Id>,
     folder: File,
-    /// How much it holds. None: it could not be counted, or nobody has counted it yet.
+    /// Usage; `None` if not counted yet, or not countable.
     held: Mutex<Option<Usage>>,
     open: Mutex<Open>,
-    /// Entries that were allowed and may not be there yet.
+    /// Entries that were admitted and may not exist yet.
     coming: AtomicU64,
-    /// One change at a time makes the folder grow.
+    /// Serialises changes that make the folder grow.
     turn: Arc<Semaphore>,
-    /// Held for reading while something is opened or moved, for writing while the folder is counted: a count must not miss a
-    /// file because it moves, or is open and not yet known to be.
+    /// Read-locked to open or move, write-locked to count: a count must not miss a file that is being moved, or is open
+    /// but not yet registered.
     gate: Arc<RwLock<()>>,
 }
 
-/// The open files of an account.
+/// Open files of an account.
 #[derive(Default)]
 struct Open {
     files: Vec<OpenFile>,
-    /// So many are looked through for closed ones at the next.
+    /// Number of files at which closed ones are pruned next.
     prune_at: usize,
 }
 
 struct OpenFile {
     file: Weak<File>,
-    /// It was opened below the folder, and not only below one that holds the folder.
+    /// Opened below this folder, not only below one of its ancestors.
     is_below: bool,
 }
 
-/// Entries that are about to be made, until this is dropped.
+/// Admitted entries that may not exist yet; they count until this is dropped.
 pub(super) struct Coming(Vec<Arc<FolderAccount>>);
 
 impl Drop for Coming {
@@ -70,7 +70,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl FolderAccount {
-    /// The account of a folder, new or in use.
+    /// Returns the account of a folder, existing or new.
     ///
     /// # Errors
     /// The folder cannot be opened.
@@ -97,7 +97,7 @@ impl FolderAccount {
         Ok(account)
     }
 
-    /// This account and those of folders that hold this one or lie in it, always in the same order.
+    /// This account and those of its ancestors and descendants, always in the same order.
     pub(super) fn related(self: &Arc<Self>) -> Vec<Arc<Self>> {
         let accounts: Vec<_> = locked(&ACCOUNTS).values().filter_map(Weak::upgrade).collect();
         let is_related = |other: &Arc<Self>| {
@@ -106,37 +106,37 @@ impl FolderAccount {
         accounts.into_iter().filter(is_related).collect()
     }
 
-    /// Whether this is the folder of `other`, or holds it.
+    /// Whether this is the folder of `other`, or an ancestor of it.
     fn holds(&self, other: &Self) -> bool {
         self.id == other.id || other.above.contains(&self.id)
     }
 
-    /// How much it holds, if anybody knows.
+    /// Usage, if known.
     pub(super) fn held(&self) -> Option<Usage> {
         *locked(&self.held)
     }
 
-    /// Waits until nothing else makes the folder grow.
+    /// Waits for the turn to make the folder grow.
     pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.turn).acquire_owned().await.ok()
     }
 
-    /// The turn, if nobody has it.
+    /// Takes the turn if it is free.
     pub(super) fn turn_now(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.turn).try_acquire_owned().ok()
     }
 
-    /// Waits until nothing is being opened or moved below it, so that it can be counted.
+    /// Waits until nothing is being opened or moved below the folder, so that it can be counted.
     pub(super) async fn still(&self) -> OwnedRwLockWriteGuard<()> {
         Arc::clone(&self.gate).write_owned().await
     }
 
-    /// The same, if nothing is.
+    /// Like [`Self::still`], without waiting.
     pub(super) fn still_now(&self) -> Option<OwnedRwLockWriteGuard<()>> {
         Arc::clone(&self.gate).try_write_owned().ok()
     }
 
-    /// Waits until it is not being counted, nor any related folder is, so that something can be opened or moved.
+    /// Waits until neither it nor a related folder is being counted, so that something can be opened or moved.
     pub(super) async fn moving(self: &Arc<Self>) -> Vec<OwnedRwLockReadGuard<()>> {
         let mut guards = Vec::new();
         for account in self.related() {
@@ -145,7 +145,7 @@ impl FolderAccount {
         guards
     }
 
-    /// Remembers a file that was opened below the folder.
+    /// Registers a file that was opened below the folder.
     pub(super) fn opened(self: &Arc<Self>, file: &Arc<File>) {
         for account in self.related() {
             let is_below = account.holds(self);
@@ -158,7 +158,7 @@ impl FolderAccount {
         }
     }
 
-    /// Adds what a change through this folder takes, here and in related folders.
+    /// Adds the usage of a change through this folder, here and in related folders.
     pub(super) fn add(self: &Arc<Self>, bytes: u64, entries: u64) {
         for account in self.related() {
             if let Some(held) = locked(&account.held).as_mut() {
@@ -168,8 +168,8 @@ impl FolderAccount {
         }
     }
 
-    /// Takes away what was cut off a file below this folder: here and in folders that hold it. Whether one that lies in this
-    /// folder held the file nobody knows until it is counted.
+    /// Subtracts bytes truncated from a file below this folder, here and in ancestors. Whether a nested folder
+    /// contained the file is unknown until that folder is counted.
     pub(super) fn take_away(self: &Arc<Self>, bytes: u64) {
         for account in self.related().iter().filter(|account| account.holds(self)) {
             if let Some(held) = locked(&account.held).as_mut() {
@@ -178,7 +178,7 @@ impl FolderAccount {
         }
     }
 
-    /// Counts an entry as coming until the answer is dropped.
+    /// Counts an entry as coming until the result is dropped.
     pub(super) fn coming(self: &Arc<Self>) -> Coming {
         let related = self.related();
         for account in &related {
@@ -187,10 +187,10 @@ impl FolderAccount {
         Coming(related)
     }
 
-    /// Counts what it holds, until there are too many entries. For whoever has the turn and has seen to it that nothing moves.
+    /// Counts the usage, stopping after `entries_max` entries. The caller has the turn and prevents moves.
     ///
     /// # Errors
-    /// Nobody can say how much it holds; until somebody can, it is not known.
+    /// The usage could not be counted, and is unknown until a count succeeds.
     pub(super) fn recount(
         &self,
         entries_max: u64,
@@ -207,14 +207,14 @@ impl FolderAccount {
             held.entries = held.entries.saturating_add(1);
         }
         held.entries = held.entries.saturating_add(self.coming.load(Ordering::SeqCst));
-        // A count that ended early says nothing to somebody who may have more entries.
+        // A count that stopped early is not stored: another grant may allow more entries.
         if counted.held.entries <= entries_max {
             *locked(&self.held) = Some(held);
         }
         Ok(held)
     }
 
-    /// The open files that take room in this folder if they have no name in it, and their lengths.
+    /// Open files that use room in this folder if they have no name in it, with their lengths.
     fn open_files(&self) -> HashMap<Id, u64> {
         let files: Vec<_> = {
             let open = locked(&self.open);
@@ -223,7 +223,7 @@ impl FolderAccount {
         let mut lengths = HashMap::new();
         for (file, is_below) in files {
             let Ok(stat) = fstat(&file) else { continue };
-            // One that has a name and was opened from further above need not be here at all.
+            // A file that has a name and was opened through an ancestor may be outside this folder.
             if is_below || stat.st_nlink == 0 {
                 lengths.insert(Id::from(&stat), u64::try_from(stat.st_size).unwrap_or(u64::MAX));
             }
@@ -232,7 +232,7 @@ impl FolderAccount {
     }
 }
 
-/// The folders above a folder, by going up from it. It ends where this process may not look.
+/// Ancestors of a folder, found by going up until this process has no access.
 fn above(folder: &File, id: Id) -> Vec<Id> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let (mut ids, mut last) = (Vec::new(), id);
@@ -240,7 +240,7 @@ fn above(folder: &File, id: Id) -> Vec<Id> {
     while let Ok(here) = next {
         let Ok(stat) = fstat(&here) else { break };
         let id = Id::from(&stat);
-        // Above the root is the root.
+        // The parent of the root is the root.
         if id == last || ids.len() >= ABOVE_MAX {
             break;
         }

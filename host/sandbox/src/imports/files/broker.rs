@@ -1,5 +1,5 @@
-//! The granted folders in the hands of one call, where they are: each use is asked for, noted in the record, then done; what
-//! makes a folder grow is first admitted by its quota. Whoever has numbers only may stand elsewhere.
+//! File operations of one call, in the process that has the folders open. Each use is checked against the grant, noted
+//! in the record, then executed. Growth of a folder must first be admitted by its quota.
 
 mod execute;
 
@@ -25,20 +25,20 @@ use super::quota::Growth;
 use super::request::{Code, FileRequest, FileResponse};
 use crate::imports::host_calls::Broker;
 
-/// What may be opened, and counts as open from now on until this is dropped.
+/// Checked open; it counts as open from here on until this is dropped.
 pub(super) struct PendingOpen {
     pub(super) place: MountPath,
-    /// What making it needs if it is not there.
+    /// Needed to create the file if it does not exist.
     pub(super) growth: Option<Growth>,
     pub(super) pass: Pass,
     _coming: Arc<()>,
 }
 
 impl Broker {
-    /// Does something with the granted folders, if there are any.
+    /// Executes a request on the granted folders.
     ///
     /// # Errors
-    /// [`Code`].
+    /// [`Code`]; [`Code::BadDescriptor`] without granted folders.
     pub(crate) async fn file(&self, act: FileRequest) -> Result<FileResponse, Code> {
         act.check()?;
         let folders = self.powers.files.as_ref().ok_or(Code::BadDescriptor)?;
@@ -46,7 +46,7 @@ impl Broker {
     }
 }
 
-/// What one use works on.
+/// Context of one use.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     pub(super) folders: &'a FilesPrototype,
@@ -55,7 +55,7 @@ pub(super) struct View<'a> {
     pub(super) meter: &'a Meter,
 }
 
-/// What the engine's library works on: descriptors that are laid out for one use of theirs.
+/// Scratch resource table for one call into the engine's library.
 #[derive(Default)]
 pub(super) struct ScratchTable {
     ctx: WasiFilesystemCtx,
@@ -81,12 +81,12 @@ impl ScratchTable {
 }
 
 impl View<'_> {
-    /// Waits for what the engine's library does.
+    /// Runs an operation of the engine's library.
     pub(super) async fn run<T>(self, work: impl Future<Output = FsResult<T>>) -> Result<T, Code> {
         self.folders.threads.run(work).await.map_err(|error| error.downcast().map_or(Code::Io, Code::from))
     }
 
-    /// A descriptor, laid out for one use: the one that the pass is for. Without a pass the library has none to work on.
+    /// Puts a descriptor into a fresh table for one use. Without a pass that covers it, the library gets no descriptor.
     pub(super) fn desk(
         self,
         number: u32,
@@ -98,7 +98,7 @@ impl View<'_> {
         Ok((desk, fd))
     }
 
-    /// The same for a further descriptor of one use.
+    /// Adds a further descriptor of the same use.
     pub(super) fn lay(
         self,
         desk: &mut ScratchTable,
@@ -113,7 +113,7 @@ impl View<'_> {
         desk.push(descriptor)
     }
 
-    /// What is open under a number. The granted folders have the first, and are always there.
+    /// Descriptor open under a number. The granted folders have the first numbers and are always open.
     pub(super) fn descriptor(self, number: u32) -> Result<(Descriptor, MountPath), Code> {
         let mount = usize::try_from(number).unwrap_or(usize::MAX);
         if let Some(root) = self.folders.roots.get(mount) {
@@ -129,7 +129,7 @@ impl View<'_> {
         self.state.lock().by_number.get(&number).cloned().ok_or(Code::BadDescriptor)
     }
 
-    /// Remembers something that was opened, and says its number. None is given twice.
+    /// Stores an opened object and returns its number. Numbers are never reused.
     pub(super) fn made(self, thing: Thing) -> Result<u32, Code> {
         let mut things = self.state.lock();
         if things.by_number.len() as u64 >= self.meter.limit(CallLimit::Handles) {
@@ -152,29 +152,29 @@ impl View<'_> {
 }
 
 impl<'a> View<'a> {
-    /// Asks to look at what is open. It is not noted: opening it was.
+    /// Checks inspection of an open descriptor. Not noted: opening it was.
     pub(super) fn ask_look(self, fd: u32) -> Result<Pass, Code> {
         let (_, place) = self.descriptor(fd)?;
         Ok(self.folders.grant.allow_look(place.mount)?)
     }
 
-    /// Asks for a use of what a descriptor leads to, and notes it.
+    /// Checks and notes a use of the file that a descriptor refers to.
     pub(super) fn ask(self, fd: u32, wanted: Use) -> Result<Pass, Code> {
         self.ask_at(fd, None, wanted)
     }
 
-    /// Asks for a use of `path` below a descriptor, and notes it.
+    /// Checks and notes a use of `path` below a descriptor.
     pub(super) fn ask_at(self, fd: u32, path: Option<&str>, wanted: Use) -> Result<Pass, Code> {
         let (_, place) = self.descriptor(fd)?;
         let allowed = self.folders.grant.allow(place.mount, wanted);
-        // What leads out of the folder is refused when it is opened.
+        // A path that leads out of the folder is refused when it is opened; the record shows it as refused.
         let stays = stays_within(&place.path, path.unwrap_or_default());
         let judged = if allowed.is_ok() && stays { Judged::Allowed } else { Judged::Refused };
         self.notes.attempt(Attempt::File { path: self.told(&place, path), wanted }, judged);
         Ok(allowed?)
     }
 
-    /// The same for what is opened as a folder: noted with a slash at its end when it is refused.
+    /// Like [`Self::ask_at`] for a directory: a refusal is noted with a trailing slash.
     fn ask_folder(self, fd: u32, path: &str, wanted: Use) -> Result<Pass, Code> {
         let (_, place) = self.descriptor(fd)?;
         match self.folders.grant.allow(place.mount, wanted) {
@@ -183,18 +183,18 @@ impl<'a> View<'a> {
         }
     }
 
-    /// A place as the guest sees it.
+    /// Guest path of a place.
     fn told(self, place: &MountPath, path: Option<&str>) -> String {
         let guest = self.folders.grant.mounts().get(place.mount).map_or("", |mount| mount.guest.as_str());
         join(&join(guest, &place.path), path.unwrap_or_default())
     }
 
-    /// The account of a granted folder.
+    /// Account of a granted folder.
     pub(super) fn account(self, mount: usize) -> Result<&'a Arc<FolderAccount>, Code> {
         self.folders.accounts.get(mount).and_then(Option::as_ref).ok_or(Code::ReadOnly)
     }
 
-    /// What a pass to change something needs to make its folder grow.
+    /// Permission to make a folder grow, from a pass to change something in it.
     fn growth(self, pass: Pass, fd: u32, path: Option<&str>) -> Result<Growth, Code> {
         let (_, place) = self.descriptor(fd)?;
         Ok(Growth {
@@ -207,13 +207,13 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Asks to make an entry below a descriptor.
+    /// Checks creation of an entry below a descriptor.
     pub(super) fn ask_entry(self, fd: u32, path: &str) -> Result<Growth, Code> {
         let pass = self.ask_at(fd, Some(path), Use::Write)?;
         self.growth(pass, fd, Some(path))
     }
 
-    /// Asks to write into an open file.
+    /// Checks writing to an open file.
     pub(super) fn ask_writer(self, fd: u32) -> Result<(Growth, Arc<std::fs::File>), Code> {
         let pass = self.ask(fd, Use::Write)?;
         let growth = self.growth(pass, fd, None)?;
@@ -223,7 +223,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Asks to move or link something from one place to another.
+    /// Checks a move or link from one path to another; both must be in one mount.
     pub(super) fn ask_across(self, (fd, old): (u32, &str), (to, new): (u32, &str)) -> Result<Growth, Code> {
         let from = self.ask_at(fd, Some(old), Use::Write)?;
         let into = self.ask_at(to, Some(new), Use::Write)?;
@@ -233,8 +233,7 @@ impl<'a> View<'a> {
         self.growth(into, to, Some(new))
     }
 
-    /// Asks to open `path` below a descriptor, and says where that will lead. It counts as open from here on: by WASI 0.3
-    /// several are on their way at once.
+    /// Checks opening `path` below a descriptor. It counts as open from here on: in WASI 0.3 several can be pending.
     pub(super) fn ask_open(
         self,
         fd: u32,
@@ -248,7 +247,7 @@ impl<'a> View<'a> {
             if folder { self.ask_folder(fd, path, wanted) } else { self.ask_at(fd, Some(path), wanted) }?;
         let (_, from) = self.descriptor(fd)?;
         let mut place = MountPath { mount: from.mount, path: join(&from.path, path) };
-        // It is for the record alone, which keeps less. Folder in folder it would grow without end.
+        // Used only in the record, which keeps less. Nested opens would otherwise grow it without bound.
         place.path.truncate(place.path.floor_char_boundary(FILES_PATH_BYTES_MAX));
         let growth = if changes { Some(self.growth(pass.clone(), fd, Some(path))?) } else { None };
         let open_max = self.folders.grant.mounts().get(place.mount).map_or(0, |mount| mount.open_max);
@@ -270,7 +269,7 @@ impl FileReader {
         Self { _pass: pass, file, at }
     }
 
-    /// The next bytes, at most so many. None: it is at its end.
+    /// Reads at most `bytes` from the current position; empty at the end of the file.
     pub(super) async fn next(&mut self, bytes: u64, folders: &FilesPrototype) -> Result<Vec<u8>, Code> {
         let (file, at) = (Arc::clone(&self.file), self.at);
         let read = folders.threads.spawn(move || {
@@ -296,7 +295,7 @@ impl FileWriter {
         Self { growth, file, at }
     }
 
-    /// Writes, and goes on after what was written.
+    /// Writes bytes and advances the position.
     pub(super) async fn put(&mut self, bytes: Bytes) -> Result<u64, Code> {
         let written = self.growth.clone().write(Arc::clone(&self.file), self.at, bytes).await? as u64;
         self.at = self.at.map(|at| at.saturating_add(written));
@@ -304,7 +303,7 @@ impl FileWriter {
     }
 }
 
-/// Whether a path below a folder's own path stays in the granted folder, as it is written.
+/// Whether a path, taken literally, stays within the granted folder.
 fn stays_within(base: &str, path: &str) -> bool {
     let step = |depth: usize, name: &str| match name {
         "" | "." => Some(depth),
@@ -314,7 +313,7 @@ fn stays_within(base: &str, path: &str) -> bool {
     !path.starts_with('/') && base.split('/').chain(path.split('/')).try_fold(0, step).is_some()
 }
 
-/// A path below another, for the record.
+/// Joins two paths, for the record.
 fn join(base: &str, path: &str) -> String {
     match (base, path) {
         (base, "" | ".") => base.to_owned(),

@@ -1,5 +1,5 @@
-//! Counts what lies below a folder. The walk goes by descriptors and single names, so that no path is too long for it, and
-//! keeps at most two folders open, however deep the tree is.
+//! Counts the entries and bytes below a folder. The walk goes by descriptors and single names, so that no path is too
+//! long, and keeps at most two folders open at any depth.
 
 use std::collections::HashSet;
 use std::ffi::CString;
@@ -9,7 +9,7 @@ use rustix::fs::{Access, AtFlags, Dir, FileType, Mode, OFlags, Stat, accessat, f
 use rustix::io::Errno;
 use toolgate_policy::capability::room::Usage;
 
-/// Identifies a file or folder of this machine, whatever its names are.
+/// Identity of a file or folder on this machine, independent of its names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Id {
     device: u64,
@@ -22,43 +22,40 @@ impl From<&Stat> for Id {
     }
 }
 
-/// The result of a count.
+/// Result of a count.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Counted {
     pub(super) held: Usage,
-    /// Those of the files asked about that have a name below the folder.
+    /// Files of the caller's set that have a name below the folder.
     pub(super) named: HashSet<Id>,
 }
 
-/// Nobody can say how much the folder holds.
+/// Reason that a folder's usage cannot be counted.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CountError {
-    /// Files could be made in a folder that cannot be listed.
+    /// A folder that cannot be listed but in which files can be used.
     #[error("a folder below it cannot be listed: {0}; let the server read it, or move it away")]
     Unreadable(String),
-    /// Somebody moved folders while they were counted.
+    /// Folders were moved during the count.
     #[error("folders below it were moved while it was counted")]
     Moved,
-    /// The file system failed.
+    /// File system error.
     #[error(transparent)]
     Io(#[from] Errno),
 }
 
-/// Opening a folder for a walk: a link is not followed.
+/// Flags to open a folder of the walk: symbolic links are not followed.
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// One folder on the way down.
+/// Folder on the path from the root of the walk.
 struct Level {
     id: Id,
-    /// Its subfolders that were not looked into yet.
+    /// Subfolders not visited yet.
     below: Vec<CString>,
 }
 
-/// Counts until there are more than `entries_max` entries. A file with several names counts once, links are not followed,
-/// and what is mounted inside counts too. `open` are files of which the caller wants to know whether they have a name here.
-///
-/// # Errors
-/// [`CountError`].
+/// Counts until there are more than `entries_max` entries. A file with several names counts once, links are not
+/// followed, and nested mounts count too. `open` is the set of files to look for by name.
 pub(super) fn count(
     folder: BorrowedFd<'_>,
     entries_max: u64,
@@ -91,13 +88,13 @@ pub(super) fn count(
     Ok(walk.counted)
 }
 
-/// Opens a subfolder. None: it is gone meanwhile, or neither this process nor a guest can reach anything in it.
+/// Opens a subfolder. `None` if it is gone, or neither this process nor a guest can reach anything in it.
 fn open_folder(here: BorrowedFd<'_>, name: &CString) -> Result<Option<OwnedFd>, CountError> {
     match openat(here, name, FOLDER, Mode::empty()) {
         Ok(inside) => Ok(Some(inside)),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
         Err(Errno::ACCESS | Errno::PERM) => {
-            // Whoever knows a name in it can still use it if it may be searched.
+            // With search permission, a file in it can be used by its name.
             if accessat(here, name, Access::EXEC_OK, AtFlags::EACCESS).is_ok() {
                 return Err(CountError::Unreadable(name.to_string_lossy().into_owned()));
             }
@@ -111,7 +108,7 @@ struct Walk<'a> {
     open: &'a HashSet<Id>,
     entries_max: u64,
     counted: Counted,
-    /// Files with several names that were counted.
+    /// Files with several names that have been counted.
     linked: HashSet<Id>,
 }
 
@@ -120,13 +117,13 @@ impl Walk<'_> {
         self.counted.held.entries > self.entries_max
     }
 
-    /// Counts the entries of one folder. Its subfolders are to be looked into next.
+    /// Counts the entries of one folder and collects its subfolders.
     fn list(&mut self, folder: &OwnedFd) -> Result<Level, CountError> {
         let mut level = Level { id: Id::from(&fstat(folder)?), below: Vec::new() };
         let mut entries = Dir::new(folder.try_clone().map_err(|_| Errno::MFILE)?)?;
         while let Some(entry) = entries.read() {
             let entry = match entry {
-                // The folder was removed meanwhile.
+                // The folder was removed in the meantime.
                 Err(Errno::NOENT) => break,
                 entry => entry?,
             };
@@ -136,7 +133,7 @@ impl Walk<'_> {
             }
             let stat = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => continue,
-                // A folder that may be listed and not searched: nothing in it can be reached.
+                // The folder can be listed but not searched: nothing in it can be reached.
                 Err(Errno::ACCESS) => {
                     self.counted.held.entries += 1;
                     continue;
@@ -234,14 +231,14 @@ mod tests {
         for _ in 0..DEPTH {
             rustix::fs::mkdirat(&at, "folder", Mode::RWXU).unwrap();
             at = openat(&at, "folder", FOLDER, Mode::empty()).unwrap();
-            // A second one, so that the walk comes back up through every level.
+            // A second subfolder, so that the walk returns through every level.
             rustix::fs::mkdirat(&at, "beside", Mode::RWXU).unwrap();
         }
         rustix::fs::mkdirat(&at, "last", Mode::RWXU).unwrap();
         let held = counted(base.path(), 1_000_000).unwrap();
         assert_eq!(held, Usage { bytes: 0, entries: DEPTH * 2 + 1 });
         assert_eq!(counted(base.path(), DEPTH / 2).unwrap().entries, DEPTH / 2 + 1);
-        // The standard library would remove it with a descriptor for each level.
+        // The standard library would open a descriptor per level to remove it.
         rustix::fs::unlinkat(&at, "last", AtFlags::REMOVEDIR).unwrap();
         for _ in 0..DEPTH {
             rustix::fs::unlinkat(&at, "beside", AtFlags::REMOVEDIR).unwrap();

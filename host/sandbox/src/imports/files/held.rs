@@ -1,4 +1,4 @@
-//! What a guest holds of the granted folders: numbers, and the way on which something is asked of them.
+//! A guest's open files and folders: descriptor numbers, and the client that sends requests for them.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,23 +13,23 @@ use super::request::{
 use crate::imports::blob::ByteBlob;
 use crate::imports::host_calls::HostCalls;
 
-/// What one call holds.
+/// Files state of one call.
 pub(crate) struct FilesCtx {
     pub(super) way: Way,
-    /// What it opened, by number.
+    /// Opened descriptors by number.
     pub(super) held: HashMap<u32, Arc<OpenHandle>>,
-    /// Its listings by WASI 0.2, with the names that have come.
+    /// Open WASI 0.2 listings, with the names received.
     pub(super) listings: HashMap<u32, GuestListing>,
     _over: DropGuard,
 }
 
-/// A listing, and what has come of it.
+/// Listing, with the names received and not yet returned.
 pub(super) struct GuestListing {
     pub(super) held: OpenHandle,
     pub(super) names: VecDeque<(Kind, String)>,
 }
 
-/// Something that is open until this is dropped.
+/// Open object; closed when dropped.
 pub(super) struct OpenHandle {
     number: u32,
     outside: HostCalls,
@@ -54,12 +54,12 @@ impl FilesCtx {
         Self { way, held: HashMap::new(), listings: HashMap::new(), _over: over.drop_guard() }
     }
 
-    /// What keeps a descriptor open. Nothing, if it is a granted folder, which always is.
+    /// Handle that keeps a descriptor open. `None` for a granted folder, which is always open.
     pub(super) fn keeping(&self, number: u32) -> Option<Arc<OpenHandle>> {
         self.held.get(&number).cloned()
     }
 
-    /// Remembers what was opened, and says its number.
+    /// Stores an opened descriptor and returns its number.
     pub(super) fn opened(&mut self, held: OpenHandle) -> u32 {
         let number = held.number;
         self.held.insert(number, Arc::new(held));
@@ -67,20 +67,20 @@ impl FilesCtx {
     }
 }
 
-/// Something that is being opened.
+/// Open request, completed or pending.
 pub(super) enum Begun {
     Done(Result<OpenHandle, Code>),
     UnderWay(JoinHandle<Result<OpenHandle, Code>>),
 }
 
-/// How a call asks for something.
+/// Client for requests of one call.
 #[derive(Clone)]
 pub(super) struct Way {
     outside: HostCalls,
     over: CancellationToken,
 }
 
-/// What came of it, if it is that.
+/// Sends a request and unwraps the expected response.
 macro_rules! came {
     ($way:ident, $act:expr, $came:pat => $told:expr) => {
         match $way.outside.file($act).await? {
@@ -94,8 +94,8 @@ macro_rules! came {
 }
 
 impl Way {
-    /// Begins to open something, which may be done at once. If it is not it goes on as long as the call lasts: what nobody waits
-    /// for any more is let go of. Until then `of` is kept open.
+    /// Begins to open something; it may complete at once. Otherwise it continues for as long as the call lasts, and the
+    /// result is closed if its receiver is gone. `of` is kept open until then.
     pub(super) fn begin(&self, act: FileRequest, of: Option<Arc<OpenHandle>>) -> Begun {
         let mut making = Box::pin(self.clone().making(act, of));
         match (&mut making).now_or_never() {
@@ -113,7 +113,6 @@ impl Way {
         }
     }
 
-    /// Opens something.
     pub(super) async fn make(&self, make: OpenOp) -> Result<OpenHandle, Code> {
         match self.begin(FileRequest::Make(make), None) {
             Begun::Done(made) => made,

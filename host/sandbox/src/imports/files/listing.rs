@@ -1,4 +1,4 @@
-//! Listings of folders, which the engine's library brings into memory whole.
+//! Directory listings, which the engine's library reads into memory whole.
 
 use std::io;
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use toolgate_policy::limits::call::{COUNT_FUEL, LISTING_EACH_BYTES, LISTING_MAX}
 
 use super::threads::Threads;
 
-/// Counts the entries of a folder, each of which costs fuel, and says how much memory a listing of them takes.
+/// Counts the entries of a folder, each charged in fuel, and returns the bytes of memory that its listing takes.
 ///
 /// # Errors
-/// That there are too many, or what the file system says.
+/// More than `LISTING_MAX` entries, or a file system error.
 pub(super) async fn memory(folder: Arc<std::fs::File>, meter: &Meter, threads: &Threads) -> io::Result<u64> {
     let counted = threads.spawn(move || -> io::Result<(usize, u64)> {
         let (mut entries, mut bytes) = (0_usize, 0_u64);
-        // The folder itself and the one above stand among them.
+        // `.` and `..` are among them.
         for entry in rustix::fs::Dir::read_from(&folder)?.take(LISTING_MAX + 3) {
             entries += 1;
             bytes += entry_bytes(entry.map_or(0, |entry| entry.file_name().to_bytes().len()));
@@ -30,7 +30,7 @@ pub(super) async fn memory(folder: Arc<std::fs::File>, meter: &Meter, threads: &
     Ok(bytes)
 }
 
-/// The memory that an entry takes whose name has so many bytes.
+/// Bytes of memory for an entry whose name has `name` bytes.
 pub(super) fn entry_bytes(name: usize) -> u64 {
     LISTING_EACH_BYTES + name as u64
 }

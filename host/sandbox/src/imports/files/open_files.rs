@@ -1,4 +1,4 @@
-//! What one call has open of the granted folders, by the numbers that its guest has for it.
+//! Objects of the granted folders that one call has open, by the guest's descriptor numbers.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -11,7 +11,7 @@ use wasmtime_wasi::filesystem::Descriptor;
 use super::quota::Growth;
 use super::request::{Code, Kind};
 
-/// What one call has open.
+/// Open objects of one call.
 #[derive(Default)]
 pub(crate) struct OpenFiles(Mutex<Things>);
 
@@ -19,11 +19,11 @@ pub(crate) struct OpenFiles(Mutex<Things>);
 pub(super) struct Things {
     pub(super) by_number: HashMap<u32, Thing>,
     pub(super) last: u32,
-    /// What the guest opened, each with the mount it is below. Some may be closed by now.
+    /// Opens by the guest, each with its mount. Some may be closed by now.
     pub(super) open: Vec<(usize, Open)>,
 }
 
-/// Something that is open.
+/// Open object.
 #[derive(Clone)]
 pub(crate) enum Thing {
     Descriptor(Descriptor, MountPath),
@@ -32,30 +32,29 @@ pub(crate) enum Thing {
     Listing(Arc<Mutex<DirListing>>),
 }
 
-/// Where a descriptor leads: below which mount, and there to what.
+/// Location of a descriptor: its mount, and the path below it.
 #[derive(Clone)]
 pub(crate) struct MountPath {
     pub(super) mount: usize,
     pub(super) path: String,
 }
 
-/// A stream out of a file.
+/// Input stream of a file.
 pub(crate) struct FileReader {
-    /// It was asked for when the stream was made.
+    /// Pass checked when the stream was created.
     pub(super) _pass: Pass,
     pub(super) file: Arc<std::fs::File>,
     pub(super) at: u64,
 }
 
-/// A stream into one, from a place on or at its end.
+/// Output stream of a file, at a position, or appending if `None`.
 pub(crate) struct FileWriter {
     pub(super) growth: Growth,
     pub(super) file: Arc<std::fs::File>,
     pub(super) at: Option<u64>,
 }
 
-/// What is left of a listing. All of it counts as memory of the call until it is closed: what was handed on is held by whoever
-/// asked for it.
+/// Rest of a listing. All of it counts as memory of the call until it is closed: receivers hold the names returned.
 pub(crate) struct DirListing {
     pub(super) names: Names,
     pub(super) _hold: Hold,
@@ -63,7 +62,7 @@ pub(crate) struct DirListing {
 
 pub(super) type Names = VecDeque<Result<(Kind, String), Code>>;
 
-/// What counts as open for as long as anything holds it: a descriptor, or a stream that was made of one.
+/// Open that counts for as long as anything refers to it: a descriptor, or a stream created from one.
 pub(super) enum Open {
     Coming(Weak<()>),
     There(Weak<std::fs::File>),
@@ -83,7 +82,7 @@ impl OpenFiles {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes away what is open under a number, if anything is. Dropping it may wait.
+    /// Removes the object open under a number. Dropping it may block.
     pub(crate) fn let_go(&self, number: u32) -> Option<Thing> {
         self.lock().by_number.remove(&number)
     }

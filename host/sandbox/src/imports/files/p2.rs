@@ -1,4 +1,4 @@
-//! By WASI 0.2.
+//! Files for WASI 0.2.
 
 mod streams;
 
@@ -112,7 +112,7 @@ impl t::HostDescriptor for View<'_> {
         self.meter.charge(bytes.len() as u64);
         let mut written = 0;
         let mut pieces = bytes.chunks(size(STREAM_BYTES_MAX));
-        // Also if there is nothing to write: it may not be allowed.
+        // Also without bytes: the write may be denied.
         let mut piece = Some(pieces.next().unwrap_or_default());
         while let Some(bytes) = piece {
             let write = DescriptorOp::Write { at: at.saturating_add(written), bytes: bytes.into() };

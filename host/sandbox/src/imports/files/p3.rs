@@ -1,4 +1,4 @@
-//! By WASI 0.3.
+//! Files for WASI 0.3.
 
 mod streams;
 

@@ -1,6 +1,5 @@
-//! How much a granted folder may hold: counted at load, added to at each growth, and counted again when it seems to be full,
-//! since what is deleted or cut short gives its room back only then. All growth of a folder goes through its account, one
-//! change at a time.
+//! Quota of a granted folder: counted at load, added to on each growth, and recounted when it seems full, since deletions
+//! and truncation on open free quota only then. All growth goes through the folder's account, one change at a time.
 
 use std::fs::File;
 use std::io;
@@ -20,7 +19,7 @@ use super::account::{Coming, FolderAccount};
 use super::count::CountError;
 use super::threads::Threads;
 
-/// A guest that is about to make a folder grow. Made where the pass for it is.
+/// Permission to make a folder grow, created where its pass is.
 #[derive(Clone)]
 pub(super) struct Growth {
     pub(super) account: Arc<FolderAccount>,
@@ -28,25 +27,25 @@ pub(super) struct Growth {
     pub(super) pass: Pass,
     pub(super) meter: Meter,
     pub(super) notes: CallTrace,
-    /// Where, for the record.
+    /// Guest path, for the record.
     pub(super) place: String,
 }
 
-/// Why it does not grow.
+/// Reason that a folder may not grow.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum GrowthError {
-    /// There is no room for it.
+    /// The quota is used up.
     #[error(transparent)]
     Full(#[from] QuotaExceededError),
-    /// Nobody can say whether there is.
+    /// The usage cannot be counted.
     #[error(transparent)]
     Uncountable(#[from] CountError),
-    /// The file system says no.
+    /// File system error.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// A change that makes a folder grow.
+/// Change that makes a folder grow.
 enum Change {
     /// One more file, folder or link.
     Enter,
@@ -64,16 +63,16 @@ enum Change {
 /// Counts a folder at load.
 ///
 /// # Errors
-/// Why it may not grow now: it holds more than it may, or cannot be counted.
+/// The folder may not grow now: it exceeds its quota, or cannot be counted.
 pub(super) fn check(account: &FolderAccount, room: &Quota) -> Result<(), GrowthError> {
-    // Whoever has them is using the folder, and counts it when that is needed.
+    // If either is taken the folder is in use, and its user counts it when needed.
     let (Some(_turn), Some(still)) = (account.turn_now(), account.still_now()) else { return Ok(()) };
     let held = account.recount(room.entries_max(), &still)?;
     Ok(room.grow(Usage::default(), held)?)
 }
 
 impl Change {
-    /// Bytes and entries that it takes. What comes after bytes that are not there counts with the gap.
+    /// Bytes and entries needed. A write past the end of a file counts with the gap.
     fn needs(&self) -> io::Result<(u64, u64)> {
         Ok(match self {
             Self::Enter => (0, 1),
@@ -86,7 +85,7 @@ impl Change {
         })
     }
 
-    /// Makes the change. What is cut off gives its room back.
+    /// Makes the change; truncated bytes are subtracted from the usage.
     fn make(&self, account: &Arc<FolderAccount>) -> io::Result<Option<Coming>> {
         match self {
             Self::Enter => Ok(Some(account.coming())),
@@ -108,26 +107,20 @@ impl Change {
     }
 }
 
-/// What came of a change for which nothing was counted.
+/// Result of a change tried without a recount.
 enum Attempted {
     Made(Option<Coming>),
-    /// There seems to be no room for it.
+    /// The quota seems used up.
     CountFirst,
 }
 
 impl Growth {
-    /// One more file, folder or link, which counts as coming until the answer is dropped.
-    ///
-    /// # Errors
-    /// [`GrowthError`].
+    /// Admits one more file, folder or link, which counts as coming until the result is dropped.
     pub(super) async fn enter(self) -> Result<Option<Coming>, GrowthError> {
         self.run(Change::Enter).await
     }
 
-    /// Writes at a place in a file, or at its end, and says how much.
-    ///
-    /// # Errors
-    /// [`GrowthError`].
+    /// Writes at a position in a file, or at its end, and returns the number of bytes.
     pub(super) async fn write(
         self,
         file: Arc<File>,
@@ -139,15 +132,12 @@ impl Growth {
         Ok(len)
     }
 
-    /// Makes a file so long.
-    ///
-    /// # Errors
-    /// [`GrowthError`].
+    /// Sets the length of a file in bytes.
     pub(super) async fn set_size(self, file: Arc<File>, size: u64) -> Result<(), GrowthError> {
         self.run(Change::SetSize { file, size }).await.map(drop)
     }
 
-    /// Makes a change on a thread that may wait. Once begun it is done to its end, also when nobody waits any more.
+    /// Makes a change on a blocking thread. Once begun it is completed, even if the caller is cancelled.
     async fn run(self, change: Change) -> Result<Option<Coming>, GrowthError> {
         let stopped = || GrowthError::Io(io::ErrorKind::Interrupted.into());
         let mut turns = Vec::new();
@@ -155,7 +145,7 @@ impl Growth {
             turns.push(account.turn().await.ok_or_else(stopped)?);
         }
         let threads = Arc::clone(&self.threads);
-        // They travel with the work: what has begun keeps its turns, and not only for as long as somebody waits.
+        // The turns move into the work: it keeps them until it is done, even if the caller is cancelled.
         let work = Arc::new((self, change, turns));
         let first = Arc::clone(&work);
         let made = threads.spawn(move || {
@@ -173,7 +163,7 @@ impl Growth {
         made.await.map_err(|_| stopped())?
     }
 
-    /// Makes the change if there seems to be room for it.
+    /// Makes the change if the last known usage leaves room for it.
     fn attempt(&self, change: &Change) -> Result<Attempted, GrowthError> {
         let (bytes, entries) = change.needs()?;
         let Some(held) = self.account.held() else { return Ok(Attempted::CountFirst) };
@@ -205,14 +195,14 @@ impl Growth {
     }
 }
 
-/// What the record of a call says instead of a limit.
+/// Name in the record instead of a limit.
 const UNCOUNTABLE: &str = "uncountable";
 
 fn grown(held: Usage, bytes: u64, entries: u64) -> Usage {
     Usage { bytes: held.bytes.saturating_add(bytes), entries: held.entries.saturating_add(entries) }
 }
 
-/// What to say of a folder that may not grow, at load.
+/// Warns at load about a folder that may not grow.
 pub(super) fn warn(host: &Path, error: &GrowthError) {
     let host = host.display();
     match error {

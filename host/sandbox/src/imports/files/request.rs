@@ -1,5 +1,5 @@
-//! A use of the granted folders as it is asked for, and what comes of it: of both generations of WASI the same, and the same
-//! over a pipe. What is open has a number.
+//! File requests and responses: the same for WASI 0.2 and 0.3, and serialised over the worker's pipe. Open objects are
+//! referred to by number.
 
 use serde::{Deserialize, Serialize};
 use toolgate_policy::limits::call::FILES_PATH_BYTES_MAX;
@@ -7,37 +7,37 @@ use toolgate_policy::limits::call::FILES_PATH_BYTES_MAX;
 pub(crate) use super::wasi_convert::{Advice, Code, DescriptorFlags, Kind, OpenFlags, PathFlags, Stat, Time};
 use crate::imports::blob::ByteBlob;
 
-/// What is wanted.
+/// Request on the granted folders.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FileRequest {
-    /// To open something.
+    /// Opens something.
     Make(OpenOp),
-    /// Something of what is open.
+    /// Operation on an open descriptor.
     Of(u32, DescriptorOp),
-    /// Something with what stands at a path below an open folder.
+    /// Operation on a path below an open folder.
     At(u32, String, PathOp),
-    /// The same thing at another place as well, or only there.
+    /// Moves or links between two paths.
     Between { from: u32, old: String, to: u32, new: String, how: TwoPathOp },
-    /// Whether two that are open are one.
+    /// Whether two descriptors refer to the same object.
     Same(u32, u32),
-    /// To go on in a stream, or in a listing.
+    /// Continues a stream or a listing.
     Stream(u32, StreamOp),
 }
 
-/// What is to be opened.
+/// Object to open.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum OpenOp {
-    /// What stands at a path below an open folder.
+    /// A path below an open folder.
     Open { folder: u32, path: String, follow: PathFlags, open: OpenFlags, flags: DescriptorFlags },
-    /// A stream out of a file, from a place on.
+    /// Input stream of a file, from a position.
     Input { file: u32, at: u64 },
-    /// A stream into a file, from a place on or at its end.
+    /// Output stream of a file, from a position, or appending if `None`.
     Output { file: u32, at: Option<u64> },
-    /// A listing of a folder.
+    /// Listing of a folder.
     Listing { folder: u32 },
 }
 
-/// See [`FileRequest::Of`].
+/// Operation of [`FileRequest::Of`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum DescriptorOp {
     Stat,
@@ -53,7 +53,7 @@ pub(crate) enum DescriptorOp {
     Write { at: u64, bytes: ByteBlob },
 }
 
-/// See [`FileRequest::At`].
+/// Operation of [`FileRequest::At`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum PathOp {
     Stat(PathFlags),
@@ -62,7 +62,7 @@ pub(crate) enum PathOp {
     MakeFolder,
     RemoveFolder,
     Unlink,
-    /// A link that leads to this.
+    /// Creates a symbolic link with this target.
     Link(String),
     SetTimes {
         follow: PathFlags,
@@ -71,25 +71,25 @@ pub(crate) enum PathOp {
     },
 }
 
-/// See [`FileRequest::Between`].
+/// Operation of [`FileRequest::Between`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum TwoPathOp {
     Move,
     Link(PathFlags),
 }
 
-/// See [`FileRequest::Stream`].
+/// Operation of [`FileRequest::Stream`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum StreamOp {
-    /// At most so many bytes more. None: it is at its end.
+    /// Reads at most this many bytes; empty at the end.
     Next(u64),
-    /// To write these.
+    /// Writes these bytes.
     Put(ByteBlob),
-    /// More names. None: there are no more.
+    /// Reads more names; empty at the end.
     Names,
 }
 
-/// What comes of it.
+/// Response to a [`FileRequest`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FileResponse {
     Done,
@@ -106,7 +106,7 @@ pub(crate) enum FileResponse {
 }
 
 impl FileRequest {
-    /// Refuses paths that are too long before anything waits and holds them: many uses are under way at once by WASI 0.3.
+    /// Refuses paths that are too long before they are queued: WASI 0.3 allows many requests at once.
     ///
     /// # Errors
     /// [`Code::NameTooLong`].
@@ -124,7 +124,7 @@ impl FileRequest {
         Ok(())
     }
 
-    /// Bytes that a file would take of it.
+    /// Bytes that it would write.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
             Self::Of(_, DescriptorOp::Write { bytes: ByteBlob(bytes), .. })
@@ -135,7 +135,7 @@ impl FileRequest {
 }
 
 impl FileResponse {
-    /// Bytes that came out of a stream.
+    /// Bytes read from a stream.
     pub(crate) fn bytes(&self) -> u64 {
         if let Self::Bytes(ByteBlob(bytes)) = self { bytes.len() as u64 } else { 0 }
     }

@@ -1,5 +1,5 @@
-//! The threads on which one plugin waits for its folders. They are its own: a disk that does not answer, or a file that
-//! somebody holds back, keeps those waiting that are granted it and nobody else.
+//! Blocking threads for one plugin's folders. A disk that hangs, or a file that another process holds up, blocks only
+//! plugins that are granted it.
 
 use std::io;
 use std::pin::pin;
@@ -8,10 +8,10 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 use toolgate_policy::limits::call::FILES_THREADS;
 
-/// The threads of one plugin, each started when it is needed.
+/// Threads of one plugin, started on demand.
 pub(super) struct Threads {
     handle: Handle,
-    /// Nothing runs on it but what may wait.
+    /// Runtime used for blocking tasks only.
     runtime: Option<Runtime>,
 }
 
@@ -22,12 +22,12 @@ impl Threads {
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
-    /// Does something that may wait.
+    /// Runs a closure that may block.
     pub(super) fn spawn<T: Send + 'static>(&self, act: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
         self.handle.spawn_blocking(act)
     }
 
-    /// Does what the engine's library does, which lets it wait on a thread of whichever runtime it finds itself in.
+    /// Runs a future of the engine's library, which spawns blocking tasks on the current runtime.
     pub(super) async fn run<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         std::future::poll_fn(|cx| {
@@ -40,7 +40,7 @@ impl Threads {
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        // What waits may wait for ever, and waiting for it is not allowed where this may be dropped.
+        // A blocked thread may never return, and a runtime must not be dropped blockingly in async code.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

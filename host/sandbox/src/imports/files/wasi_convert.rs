@@ -1,4 +1,4 @@
-//! What both generations of WASI call the same, once, and as it is said over a pipe.
+//! Serialisable types common to WASI 0.2 and 0.3, with conversions from and to both.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use wasmtime_wasi::p3::bindings::filesystem::types as p3;
 
 use super::quota::GrowthError;
 
-/// Times of a file that a guest sets: after 1970, as WASI 0.2 has them.
+/// New time of a file: from 1970 on, as in WASI 0.2.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum Time {
     Keep,
@@ -23,7 +23,7 @@ pub(crate) enum Time {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Moment(u64, u32);
 
-/// What is known of a file or folder.
+/// Metadata of a file or folder.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Stat {
     pub(crate) kind: Kind,
@@ -34,7 +34,7 @@ pub(crate) struct Stat {
     changed: Option<Moment>,
 }
 
-/// Words that both generations of WASI have, and one that only the first has.
+/// Defines an enum of the cases that both WASI versions have, and one that only 0.2 has.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident as $theirs:ident: $only:ident => $instead:expr; $($word:ident)*) => {
         $(#[$doc])*
@@ -71,7 +71,7 @@ macro_rules! words {
 }
 
 words!(
-    /// Why nothing comes of it.
+    /// Error code.
     Code as ErrorCode: WouldBlock => Self::Busy;
     Access Already BadDescriptor Busy Deadlock Quota Exist FileTooLarge IllegalByteSequence InProgress Interrupted Invalid
     Io IsDirectory Loop TooManyLinks MessageSize NameTooLong NoDevice NoEntry NoLock InsufficientMemory InsufficientSpace
@@ -80,13 +80,13 @@ words!(
 );
 
 words!(
-    /// What a descriptor leads to.
+    /// File type.
     Kind as DescriptorType: Unknown => Self::Other(None);
     BlockDevice CharacterDevice Directory Fifo SymbolicLink RegularFile Socket
 );
 
 impl Kind {
-    /// Neither file nor folder: a pipe, a device, a socket.
+    /// Whether it is neither file, folder nor link: a FIFO, a device or a socket.
     pub(super) fn is_special(self) -> bool {
         !matches!(self, Self::RegularFile | Self::Directory | Self::SymbolicLink)
     }
@@ -116,7 +116,7 @@ impl From<GrowthError> for Code {
     }
 }
 
-/// Flags that both generations of WASI have, a bit each.
+/// Defines flags that both WASI versions have, one bit each.
 macro_rules! flags {
     ($(#[$doc:meta])* $name:ident: $($flag:ident)*) => {
         $(#[$doc])*
@@ -145,19 +145,19 @@ macro_rules! flags {
 }
 
 flags!(
-    /// Whether a link at the end of a path is followed.
+    /// Whether a symbolic link at the end of a path is followed.
     PathFlags: SYMLINK_FOLLOW
 );
 flags!(
-    /// How something is opened.
+    /// Flags to open a path.
     OpenFlags: CREATE DIRECTORY EXCLUSIVE TRUNCATE
 );
 flags!(
-    /// What an open descriptor is for.
+    /// Access mode of an open descriptor.
     DescriptorFlags: READ WRITE FILE_INTEGRITY_SYNC DATA_INTEGRITY_SYNC REQUESTED_WRITE_SYNC MUTATE_DIRECTORY
 );
 
-/// How a file will be read.
+/// Expected access pattern of a file.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum Advice {
     Normal,

@@ -1,5 +1,5 @@
-//! The parts of a request that a guest has not sent. The engine's library keeps method, authority and path of any length in
-//! the host's memory, as often as a guest makes a request; here they are as long as a header may be at the most.
+//! Length limits for a request's parts. The engine's library stores method, authority and path of any length in host
+//! memory, for each request a guest creates; here they are bounded by the limit on header fields.
 
 use toolgate_policy::limits::call::HTTP_FIELD_BYTES_MAX;
 use wasmtime::StoreContextMut;
@@ -11,15 +11,15 @@ use wasmtime_wasi_http::p3::bindings::http::types as p3;
 use super::view;
 use crate::imports::Ctx;
 
-/// The names by which the engine's library links the interfaces. Under another name these functions would stand in nobody's
-/// place, which a test notices.
+/// Interface names under which the engine's library links. Under other names these functions would replace nothing; a
+/// test checks that.
 const TYPES: &str = "wasi:http/types@0.2.12";
 const TYPES_P3: &str = "wasi:http/types@0.3.0";
 
-/// What setting a part answers; the guest only learns that it was refused.
+/// Result of setting a part; the guest only learns that it was refused.
 type Set = wasmtime::Result<Result<(), ()>>;
 
-/// Takes the place of the library's functions of WASI 0.2.
+/// Replaces the library's functions for WASI 0.2.
 pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     use p2::{HostOutgoingRequest as _, Method, OutgoingRequest as Request};
     let is_long_method = |method: &Method| matches!(method, Method::Other(name) if is_long(name));
@@ -36,7 +36,7 @@ pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     })
 }
 
-/// The same for WASI 0.3.
+/// Replaces the library's functions for WASI 0.3.
 pub(super) fn link_p3(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     use p3::{HostRequest as _, Method, Request};
     let is_long_method = |method: &Method| matches!(method, Method::Other(name) if is_long(name));
@@ -53,7 +53,7 @@ pub(super) fn link_p3(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     })
 }
 
-/// Puts a function that looks first in the place of one that sets a part.
+/// Replaces a setter by one that checks the length first.
 fn replace<R: 'static, P>(
     linker: &mut Linker<Ctx>,
     interface: &str,

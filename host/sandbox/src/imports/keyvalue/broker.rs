@@ -1,4 +1,4 @@
-//! A use of the plugin's store: paid for, asked of the grant, noted, done.
+//! Uses of the plugin's store: charged, checked against the grant, noted, executed.
 
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::keyvalue::{KeyvalueDeniedError, Pass};
@@ -9,10 +9,10 @@ use crate::imports::blob::{BoundedVec, ByteBlob};
 use crate::imports::host_calls::Broker;
 
 impl Broker {
-    /// Does something with the plugin's store, if it has one.
+    /// Executes a request on the plugin's store.
     ///
     /// # Errors
-    /// [`KeyvalueFault`].
+    /// [`KeyvalueFault`]; [`KeyvalueFault::Denied`] without a store.
     pub(crate) async fn act(&self, act: KeyvalueRequest) -> Result<KeyvalueResponse, KeyvalueFault> {
         self.meter.charge(act.fuel());
         let pass = self.ask_store().map_err(|KeyvalueDeniedError| KeyvalueFault::Denied)?;
@@ -54,7 +54,7 @@ impl Broker {
         })
     }
 
-    /// Asks for a use of the store, and notes it.
+    /// Checks and notes a use of the store.
     fn ask_store(&self) -> Result<Pass, KeyvalueDeniedError> {
         let allowed = self.powers.keyvalue.allow();
         let judged = if allowed.is_ok() { Judged::Allowed } else { Judged::Refused };
@@ -62,7 +62,7 @@ impl Broker {
         allowed
     }
 
-    /// Whether these entries may be at all.
+    /// Charges these entries and checks their sizes.
     fn fits<'e>(
         &self,
         pass: Pass,

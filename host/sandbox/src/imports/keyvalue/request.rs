@@ -1,4 +1,4 @@
-//! A use of the plugin's store, as it is asked for, and what comes of it.
+//! Requests to the plugin's store, and responses.
 
 use serde::{Deserialize, Serialize};
 use toolgate_policy::limits::keyvalue::{
@@ -8,26 +8,26 @@ use toolgate_state::keyvalue::KeyvalueError;
 
 use crate::imports::blob::{BoundedVec, ByteBlob};
 
-/// What is wanted of the store.
+/// Request to the store.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum KeyvalueRequest {
-    /// To use a bucket at all.
+    /// Checks that a bucket may be used.
     Open { bucket: String },
-    /// The values of keys.
+    /// Reads the values of keys.
     Get { bucket: String, keys: BoundedVec<String> },
-    /// To set all of these, or none.
+    /// Sets all of these, or none.
     Set { bucket: String, entries: BoundedVec<(String, ByteBlob)> },
-    /// To delete these.
+    /// Deletes these keys.
     Delete { bucket: String, keys: BoundedVec<String> },
-    /// Whether a key is there.
+    /// Whether a key exists.
     Exists { bucket: String, key: String },
-    /// Keys after a cursor.
+    /// Lists keys after a cursor.
     Keys { bucket: String, cursor: Option<u64> },
-    /// To add to a number.
+    /// Adds to a number.
     Increment { bucket: String, key: String, by: u64 },
 }
 
-/// What comes of it.
+/// Response to a [`KeyvalueRequest`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum KeyvalueResponse {
     Done,
@@ -37,12 +37,12 @@ pub(crate) enum KeyvalueResponse {
     Number(u64),
 }
 
-/// Why nothing does.
+/// Error of a [`KeyvalueRequest`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum KeyvalueFault {
     /// No store is granted.
     Denied,
-    /// In words for the guest.
+    /// Message for the guest.
     Other(String),
 }
 
@@ -56,7 +56,7 @@ impl From<KeyvalueError> for KeyvalueFault {
 }
 
 impl KeyvalueRequest {
-    /// Whether it brings no more than one use may.
+    /// Checks the total size against the limit of one request.
     ///
     /// # Errors
     /// [`KeyvalueFault::Other`].
@@ -83,9 +83,9 @@ impl KeyvalueRequest {
         )))
     }
 
-    /// What it costs before anything is done.
+    /// Fuel charged before anything is done.
     pub(super) fn fuel(&self) -> u64 {
-        // The first of several costs what one costs.
+        // The base cost includes the first of several.
         let more = |entries: usize| KEYVALUE_READ_FUEL.saturating_mul(entries.saturating_sub(1) as u64);
         match self {
             Self::Open { .. } | Self::Exists { .. } | Self::Keys { .. } => KEYVALUE_READ_FUEL,

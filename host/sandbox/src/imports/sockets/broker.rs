@@ -1,5 +1,5 @@
-//! What decides about the sockets of one call: each use of an address is asked for and noted in the record before it is made, names
-//! are looked up by egress, and what is opened and moved is counted.
+//! Access control for the sockets of one call: each use of an address is checked and noted in the record before it
+//! happens, names are resolved by egress, and sockets, names and bytes are counted.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use wasmtime_wasi::p3::bindings::sockets::types::ErrorCode;
 
 use crate::imports::host_calls::Powers;
 
-/// What decides for one call.
+/// Access control for one call.
 pub(crate) struct SocketBroker {
     powers: Arc<Powers>,
     meter: Meter,
@@ -36,19 +36,18 @@ impl SocketBroker {
         &self.powers.sockets
     }
 
-    /// One more socket or name. Where nothing is granted, nothing is opened and nothing counted.
+    /// Counts one more socket or name. Without a grant nothing is opened, so nothing is counted.
     pub(super) fn count_one(&self) -> Result<(), StopError> {
         let opens_any =
             [Protocol::Tcp, Protocol::Udp].into_iter().any(|protocol| self.grant().opens(protocol));
         if opens_any { self.meter.socket() } else { Ok(()) }
     }
 
-    /// What counts for the call.
     pub(super) fn meter(&self) -> &Meter {
         &self.meter
     }
 
-    /// Asks to bind a socket to an address, and notes it if that is refused.
+    /// Checks binding to an address, and notes a refusal.
     pub(super) fn bind(&self, address: SocketAddr) -> Result<(), ErrorCode> {
         may_bind(address).map_err(|refused| {
             self.refuse_ever(&format!("bind {address}"), &refused.to_string());
@@ -56,12 +55,12 @@ impl SocketBroker {
         })
     }
 
-    /// Whether datagrams of this address are heard: who is not sent to is not heard. They come uncalled, so it is not the guest's use.
+    /// Whether datagrams from this address are delivered: if the guest may send to it. Not noted, since unsolicited.
     pub(super) fn hears(&self, address: SocketAddr) -> bool {
         self.allows(Protocol::Udp, address).is_ok()
     }
 
-    /// Asks to connect or send to an address, and notes it.
+    /// Checks and notes a connection or datagram to an address.
     pub(super) fn reach(&self, protocol: Protocol, address: SocketAddr) -> Result<Pass, ErrorCode> {
         let port = address.port();
         match self.allows(protocol, address) {
@@ -86,7 +85,7 @@ impl SocketBroker {
         tracing::debug!(why, "a socket was refused");
     }
 
-    /// Refuses what no grant could allow.
+    /// Refuses an operation that no grant could allow.
     fn refuse_ever(&self, what: &str, why: &str) {
         self.refuse(what, Attempt::NoSocket { text: what.to_owned(), why: why.to_owned() }, why);
     }
@@ -95,13 +94,13 @@ impl SocketBroker {
         self.refuse_ever("listen", "plugins call and are not called");
     }
 
-    /// One more datagram, either way.
+    /// Counts one datagram, sent or received.
     pub(super) fn count_datagram(&self, data: &[u8]) -> Result<(), StopError> {
         self.meter.charge(HOST_CALL_FUEL);
         self.meter.socket_bytes(data.len() as u64 + DATAGRAM_BYTES)
     }
 
-    /// Whether the grant allows it, knowing what was found in this call.
+    /// Checks the grant, with the addresses resolved in this call.
     fn allows(&self, protocol: Protocol, address: SocketAddr) -> Result<Pass, SocketsDeniedError> {
         let own =
             self.powers.egress.own_addresses().ok_or(SocketsDeniedError::NotGranted(protocol, address))?;
@@ -109,7 +108,7 @@ impl SocketBroker {
         self.grant().allow(&found, protocol, address, &own)
     }
 
-    /// Looks a granted name up. What is found counts for the rules that name it, for the rest of this call.
+    /// Resolves a granted name. Its addresses match the rules that name it, for the rest of this call.
     pub(super) async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, NoAddress> {
         let what = format!("lookup of {name}");
         let lookup = self.grant().allow_lookup(name).map_err(|refused| match &refused {
@@ -139,13 +138,13 @@ impl SocketBroker {
     }
 }
 
-/// Why a name leads nowhere.
+/// Reason that a name has no usable address.
 #[derive(Clone, Copy)]
 pub(super) enum NoAddress {
-    /// It is no name.
+    /// Not a valid host name.
     Malformed,
-    /// The grant does not name it, or does not reach where it leads.
+    /// Not granted, or resolves to addresses outside the grant.
     Denied,
-    /// It has no address.
+    /// No address found.
     Unknown,
 }

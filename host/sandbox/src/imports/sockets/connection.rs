@@ -1,5 +1,4 @@
-//! A TCP socket: fresh, then connected once, then two directions and options. It never listens. Whether it may connect to an address
-//! is not decided here.
+//! A TCP socket: created, connected once, then two directions and options. It never listens. `broker` controls access.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -11,7 +10,7 @@ use wasmtime_wasi::p3::bindings::sockets::types::{ErrorCode, IpAddressFamily};
 
 use super::convert::{of_family, to_error_code};
 
-/// One socket. It is used for one connection: where that fails, another is opened, and counted.
+/// Socket for one connection attempt: after a failure the guest must open, and count, another.
 pub(super) struct Socket {
     pub(super) family: IpAddressFamily,
     state: State,
@@ -22,9 +21,9 @@ enum State {
     Connecting,
     Connected {
         stream: Arc<TcpStream>,
-        /// Whether the stream to send by was given out.
+        /// Whether the sending stream has been given out.
         sends: bool,
-        /// Whether the stream to receive by was.
+        /// Whether the receiving stream has been given out.
         receives: bool,
     },
     Failed(ErrorCode),
@@ -41,13 +40,12 @@ impl Socket {
         };
         let socket = socket.map_err(to_error_code)?;
         if let IpAddressFamily::Ipv6 = family {
-            // By the standard: an address of IPv4 is not reached by its name in IPv6.
+            // Required by WASI: no IPv4-mapped addresses on IPv6 sockets.
             sockopt::set_ipv6_v6only(&socket, true).map_err(to_error_code)?;
         }
         Ok(Self { family, state: State::Fresh(socket) })
     }
 
-    /// Binds it where it may be bound.
     pub(super) fn bind(&self, address: SocketAddr) -> Answer<()> {
         self.check(address)?;
         match &self.state {
@@ -57,7 +55,7 @@ impl Socket {
         }
     }
 
-    /// What connects, which ends in [`Socket::connected`]; until then the socket is nothing else.
+    /// Takes the socket to connect it; until [`Socket::connected`], every other operation fails.
     pub(super) fn connecting(&mut self, address: SocketAddr) -> Answer<TcpSocket> {
         self.check(address)?;
         match std::mem::replace(&mut self.state, State::Connecting) {
@@ -69,22 +67,22 @@ impl Socket {
         }
     }
 
-    /// How connecting ended.
+    /// Stores the result of connecting.
     pub(super) fn connected(&mut self, ended: Answer<TcpStream>) -> Answer<()> {
         let stream = ended.map_err(|why| self.failed(why))?;
-        // A guest that writes head and body apart does not wait for the head to be acknowledged. WASI has no option for it.
+        // Disables Nagle: a body sent after its head must not wait for an acknowledgement. WASI has no option for it.
         stream.set_nodelay(true).map_err(|error| self.failed(to_error_code(error)))?;
         self.state = State::Connected { stream: Arc::new(stream), sends: false, receives: false };
         Ok(())
     }
 
-    /// Nothing more comes of this socket.
+    /// Marks the socket as failed for good.
     pub(super) fn failed(&mut self, why: ErrorCode) -> ErrorCode {
         self.state = State::Failed(why.clone());
         why
     }
 
-    /// What is sent by, given out once.
+    /// Gives out the sending half, once.
     pub(super) fn sending(&mut self) -> Answer<Half> {
         match &mut self.state {
             State::Connected { stream, sends, .. } if !*sends => {
@@ -95,7 +93,7 @@ impl Socket {
         }
     }
 
-    /// What is received by, given out once.
+    /// Gives out the receiving half, once.
     pub(super) fn receiving(&mut self) -> Answer<Half> {
         match &mut self.state {
             State::Connected { stream, receives, .. } if !*receives => {
@@ -121,7 +119,7 @@ impl Socket {
         }
     }
 
-    /// The socket of the system, for its options.
+    /// File descriptor, for socket options.
     pub(super) fn fd(&self) -> Answer<BorrowedFd<'_>> {
         match &self.state {
             State::Fresh(socket) => Ok(socket.as_fd()),
@@ -143,7 +141,7 @@ impl Socket {
     }
 }
 
-/// One direction of a connection. Dropping it ends this direction.
+/// One direction of a connection; shut down when dropped.
 pub(super) struct Half {
     stream: Arc<TcpStream>,
     direction: Shutdown,
@@ -165,12 +163,12 @@ impl Half {
 
 impl Drop for Half {
     fn drop(&mut self) {
-        // Where this fails, the other side has ended it before.
+        // Fails if the peer has ended the connection already.
         shutdown(&*self.stream, self.direction).unwrap_or_default();
     }
 }
 
-/// Where it is bound, if it is.
+/// Local address, if bound.
 fn bound(socket: &TcpSocket) -> Option<SocketAddr> {
     socket.local_addr().ok().filter(|address| address.port() != 0)
 }

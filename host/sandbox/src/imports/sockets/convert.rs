@@ -1,11 +1,11 @@
-//! Addresses and errors of the system, as WASI has them.
+//! Conversion of the system's addresses and errors to WASI's.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use wasmtime_wasi::p3::bindings::sockets::types::{ErrorCode, IpAddressFamily};
 
-/// The error of WASI for an error of the system.
+/// WASI error code for a system error.
 pub(super) fn to_error_code(error: impl Into<io::Error>) -> ErrorCode {
     let error = error.into();
     match error.kind() {
@@ -14,7 +14,7 @@ pub(super) fn to_error_code(error: impl Into<io::Error>) -> ErrorCode {
     }
 }
 
-/// Whether an address is of a family, by any name.
+/// Whether an address is of a family; IPv4-mapped IPv6 addresses count as IPv6.
 pub(super) fn of_family(family: IpAddressFamily, address: SocketAddr) -> bool {
     match family {
         IpAddressFamily::Ipv4 => address.is_ipv4(),
@@ -22,7 +22,7 @@ pub(super) fn of_family(family: IpAddressFamily, address: SocketAddr) -> bool {
     }
 }
 
-/// The same, but one of IPv4 by a name in IPv6 is of neither.
+/// Like [`of_family`], but IPv4-mapped IPv6 addresses are of neither family.
 pub(super) fn fits(family: IpAddressFamily, address: SocketAddr) -> bool {
     match (family, address.ip()) {
         (IpAddressFamily::Ipv4, IpAddr::V4(_)) => true,
@@ -34,7 +34,7 @@ pub(super) fn fits(family: IpAddressFamily, address: SocketAddr) -> bool {
     }
 }
 
-/// Whether an address names a place at all.
+/// Whether an address can be a destination: neither the unspecified address nor port 0.
 pub(super) fn leads(address: SocketAddr) -> bool {
     let ip = address.ip().to_canonical();
     ip != IpAddr::V4(Ipv4Addr::UNSPECIFIED) && ip != IpAddr::V6(Ipv6Addr::UNSPECIFIED) && address.port() != 0

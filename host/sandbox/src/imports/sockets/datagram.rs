@@ -1,4 +1,4 @@
-//! A UDP socket. The broker is asked before each datagram that leaves; those of strangers are dropped.
+//! A UDP socket. The broker is asked before each send; datagrams from addresses that are not granted are dropped.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use wasmtime_wasi::p3::bindings::sockets::types::{ErrorCode, IpAddressFamily};
 use super::broker::SocketBroker;
 use super::convert::{fits, leads, to_error_code};
 
-/// The longest there can be.
+/// Largest datagram in bytes.
 const DATAGRAM_BYTES_MAX: usize = u16::MAX as usize;
 
 type Answer<T> = Result<T, ErrorCode>;
@@ -25,7 +25,7 @@ pub(super) struct UdpEndpoint {
     place: Mutex<Place>,
 }
 
-/// Where it is, and where to it is connected.
+/// Whether it is bound, and its remote address if connected.
 #[derive(Default)]
 struct Place {
     bound: bool,
@@ -42,7 +42,7 @@ impl UdpEndpoint {
         let socket = socket_with(of, SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None);
         let socket = socket.map_err(to_error_code)?;
         if let IpAddressFamily::Ipv6 = family {
-            // By the standard: an address of IPv4 is not reached by its name in IPv6.
+            // Required by WASI: no IPv4-mapped addresses on IPv6 sockets.
             sockopt::set_ipv6_v6only(&socket, true).map_err(to_error_code)?;
         }
         let socket = UdpSocket::from_std(socket.into()).map_err(to_error_code)?;
@@ -67,7 +67,7 @@ impl UdpEndpoint {
         Ok(())
     }
 
-    /// From now on it sends to this address and hears no other.
+    /// Connects: it then sends only to this address and receives only from it.
     pub(super) fn connect(&self, broker: &SocketBroker, address: SocketAddr) -> Answer<()> {
         let mut place = self.place();
         if !self.leads(address) {
@@ -75,7 +75,7 @@ impl UdpEndpoint {
         }
         let pass = broker.reach(Protocol::Udp, address)?;
         let address = pass.address();
-        // Where that leads another way than before, the system takes it only for a socket that has none.
+        // If the new route differs, the kernel reconnects only a socket without a remote address.
         let connected = connect(&self.socket, &address).or_else(|_| {
             connect_unspec(&self.socket)?;
             connect(&self.socket, &address)
@@ -118,13 +118,13 @@ impl UdpEndpoint {
         sent.map(drop).map_err(to_error_code)
     }
 
-    /// The next that is not a stranger's.
+    /// Receives the next datagram from an address that is granted.
     pub(super) async fn receive(&self, broker: &SocketBroker) -> Answer<(Vec<u8>, SocketAddr)> {
         if !self.place().bound {
             return Err(ErrorCode::InvalidState);
         }
         loop {
-            // Memory for it is taken when there is one.
+            // The buffer is allocated only once a datagram is there.
             self.socket.readable().await.map_err(to_error_code)?;
             let mut data = vec![0; DATAGRAM_BYTES_MAX];
             let (bytes, from) = match self.socket.try_recv_from(&mut data) {
@@ -153,12 +153,12 @@ impl UdpEndpoint {
         self.place().remote.ok_or(ErrorCode::InvalidState)
     }
 
-    /// The socket of the system, for its options.
+    /// File descriptor, for socket options.
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
-    /// Whether an address is of its family. One of IPv4 by a name in IPv6 is of neither.
+    /// Whether an address is of this socket's family; IPv4-mapped IPv6 addresses are of neither.
     fn fits(&self, address: SocketAddr) -> bool {
         fits(self.family, address)
     }

@@ -1,5 +1,5 @@
-//! A socket as a guest has it, by both generations of WASI. Who has the socket of the system does what is asked: in this process, or at
-//! the other end of a worker's pipe. Nothing is granted, counted or connected here.
+//! A guest's socket, for WASI 0.2 and 0.3. Operations are executed by the process that owns the system's socket: this
+//! one, or the server at the other end of the worker's pipe. Nothing is granted, counted or connected here.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::request::{SocketFault, SocketKind, SocketLane, SocketOp, SocketReques
 use crate::imports::host_calls::protocol::{HostRequest, HostResponse};
 use crate::imports::host_calls::rpc_client::RpcClient;
 
-/// What was answered, if it is this.
+/// Unwraps the expected response.
 macro_rules! came {
     ($came:expr, $this:pat => $told:expr) => {
         match $came {
@@ -29,7 +29,7 @@ macro_rules! came {
 }
 pub(super) use came;
 
-/// A socket. When nobody has this any more it is closed.
+/// Socket; closed when the last reference is dropped.
 pub(super) struct SocketHandle {
     place: Place,
     pub(super) kind: SocketKind,
@@ -37,21 +37,21 @@ pub(super) struct SocketHandle {
     beside: Arc<Semaphore>,
 }
 
-/// Where the socket of the system is.
+/// Owner of the system's socket.
 enum Place {
-    /// In this process.
+    /// This process.
     Here(Arc<SocketBroker>, Arc<OpenSocket>),
-    /// At the other end of the pipe, by its number there.
+    /// The server, where the socket has this number.
     Afar(Arc<RpcClient>, u64),
 }
 
-/// Something that was asked for, until the answer is there.
+/// Pending operation.
 pub(super) enum Flight {
-    /// It was done at once.
+    /// Completed at once.
     Done(Option<Result<SocketResponse, SocketFault>>),
-    /// It is done by a task of this process. It ends with the socket.
+    /// Task in this process; it ends with the socket.
     Task(JoinHandle<Result<SocketResponse, SocketFault>>),
-    /// It is done over there; nothing if it cannot be asked for, as of a call that has ended.
+    /// Request to the server; `None` if it cannot be sent, because the call has ended.
     Asked(Option<oneshot::Receiver<HostResponse>>),
 }
 
@@ -72,7 +72,7 @@ impl Future for Flight {
 }
 
 impl Flight {
-    /// Does it in this process: at once if that can be, else while its guest goes on.
+    /// Executes an operation in this process: at once if possible, else in a task while the guest continues.
     fn here(mut doing: BoxFuture<'static, Result<SocketResponse, SocketFault>>) -> Self {
         match doing.poll_unpin(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(came) => Self::Done(Some(came)),
@@ -87,25 +87,19 @@ impl Flight {
 
 impl SocketHandle {
     /// Opens a socket in this process.
-    ///
-    /// # Errors
-    /// [`SocketFault`].
     pub(super) async fn here(broker: &Arc<SocketBroker>, kind: SocketKind) -> Result<Arc<Self>, SocketFault> {
         let held = Arc::new(OpenSocket::default());
         broker.act(SocketRequest::Open(kind), Some(&held)).await?;
         Ok(Self::new(Place::Here(Arc::clone(broker), held), kind))
     }
 
-    /// Has a socket opened over there.
-    ///
-    /// # Errors
-    /// [`SocketFault`].
+    /// Opens a socket in the server.
     pub(super) async fn afar(afar: &Arc<RpcClient>, kind: SocketKind) -> Result<Arc<Self>, SocketFault> {
         let turn = Arc::clone(&afar.opening).acquire_owned().await.ok();
         let (number, answer) = afar
             .ask_in_turn(&HostRequest::Sockets(SocketRequest::Open(kind)), turn)
             .ok_or(SocketFault::Other)?;
-        // If it is not opened, it is let go of.
+        // Created before the answer, so that dropping it releases the number if the open fails.
         let handle = Self::new(Place::Afar(Arc::clone(afar), number), kind);
         Flight::Asked(Some(answer)).await?;
         Ok(handle)
@@ -116,7 +110,7 @@ impl SocketHandle {
         Arc::new(Self { place, kind, out: turns(), beside: turns() })
     }
 
-    /// Asks for something of it, in a turn that the caller has.
+    /// Starts an operation; the caller has its turn.
     pub(super) fn begin(&self, wanted: SocketOp, turn: Option<OwnedSemaphorePermit>) -> Flight {
         match &self.place {
             Place::Here(broker, held) => {
@@ -124,7 +118,7 @@ impl SocketHandle {
                 Flight::here(
                     async move {
                         let came = broker.until_closed(wanted, &held).await;
-                        // First, so that who waits can go on at once.
+                        // Before returning, so that the next waiter can proceed at once.
                         drop(turn);
                         came
                     }
@@ -137,7 +131,7 @@ impl SocketHandle {
         }
     }
 
-    /// Asks for something of it when it is its turn, and waits for the answer. What comes back has its turns with who reads it.
+    /// Waits for the operation's turn, then for its response. Receives are refused: their reader serialises them.
     pub(super) async fn ask(&self, wanted: SocketOp) -> Result<SocketResponse, SocketFault> {
         let turns = match wanted.lane() {
             SocketLane::Send => &self.out,
@@ -148,17 +142,17 @@ impl SocketHandle {
         self.begin(wanted, turn).await
     }
 
-    /// Begins to send, if nothing else is on its way out.
+    /// Starts to send, unless another send is pending.
     pub(super) fn send(&self, wanted: SocketOp) -> Option<Flight> {
         let turn = Arc::clone(&self.out).try_acquire_owned().ok()?;
         Some(self.begin(wanted, Some(turn)))
     }
 
-    /// Says something that is not answered.
+    /// Starts an operation that has no response.
     pub(super) fn say(&self, wanted: SocketOp) {
         match &self.place {
             Place::Here(_, held) if matches!(wanted, SocketOp::Close) => held.closed.cancel(),
-            // Ending a direction waits for nothing.
+            // Shutting down a direction completes at once.
             Place::Here(broker, held) => drop(broker.until_closed(wanted, held).now_or_never()),
             Place::Afar(afar, number) => {
                 afar.say_only(&HostRequest::Sockets(SocketRequest::Of(*number, wanted)))
@@ -173,12 +167,12 @@ impl SocketHandle {
         }
     }
 
-    /// Whether the call may go on. What ends it may have come with an answer, where no guest crosses.
+    /// Returns an error if the call must stop, which a response can cause without the guest crossing into the host.
     pub(super) fn goes_on(&self) -> Result<(), StopError> {
         self.spent(u64::MAX)
     }
 
-    /// The same, with so much fuel left.
+    /// Like [`Self::goes_on`], with the fuel left.
     pub(super) fn spent(&self, fuel_left: u64) -> Result<(), StopError> {
         self.meter().crossed(false, fuel_left)
     }
@@ -198,9 +192,9 @@ impl Drop for SocketHandle {
     }
 }
 
-/// Has a name looked up over there.
+/// Resolves a name in the server.
 pub(super) async fn look_up(afar: Arc<RpcClient>, name: String) -> Result<Vec<std::net::IpAddr>, NoAddress> {
-    /// More than any name has. What is longer is none, and so is its beginning.
+    /// More characters than a valid name has. A longer name stays invalid when truncated.
     const CHARS_MAX: usize = 400;
     let name = name.chars().take(CHARS_MAX).collect();
     let turn = Arc::clone(&afar.opening).acquire_owned().await.ok();
@@ -209,7 +203,7 @@ pub(super) async fn look_up(afar: Arc<RpcClient>, name: String) -> Result<Vec<st
     came!(found, SocketResponse::Addresses(addresses) => addresses).map_err(NoAddress::from)
 }
 
-/// An answer that is looked at before it is taken.
+/// Response that can be polled before it is taken.
 pub(super) struct Later {
     flight: Flight,
     came: Option<Result<SocketResponse, SocketFault>>,
@@ -227,7 +221,7 @@ impl Later {
         Poll::Ready(())
     }
 
-    /// What came; itself if nothing has.
+    /// Returns the response, or itself if there is none yet.
     pub(super) fn take(mut self) -> Result<Result<SocketResponse, SocketFault>, Self> {
         match self.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(()) => Ok(self.came.unwrap_or(Err(SocketFault::Other))),

@@ -1,4 +1,4 @@
-//! Names to addresses, by WASI 0.2: only granted names, by egress, or by asking for them.
+//! Name resolution for WASI 0.2: granted names only, by egress in this process or by a request to the server.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 
 use super::{NoAddress, View};
 
-/// A lookup under way, then what it found. Ends with the call.
+/// Pending lookup, then its addresses. Ends with the call.
 struct Looking {
     task: AbortOnDropHandle<Result<Vec<IpAddr>, NoAddress>>,
     found: Option<Result<vec::IntoIter<IpAddr>, NoAddress>>,
@@ -40,7 +40,7 @@ impl Pollable for Looking {
     }
 }
 
-/// The library's own type cannot be made here, so its handles stand for ours; the table looks at the type behind each.
+/// Handle of our type for one of the library's, which cannot be built here. The table checks the entry's type.
 fn ours(handle: &Resource<ResolveAddressStream>) -> Resource<Looking> {
     Resource::new_borrow(handle.rep())
 }

@@ -1,5 +1,5 @@
-//! The sockets of the system that are open for a call, and the only code that uses them: each use is asked for, noted and counted, then
-//! made, for a guest in this process and for one in a worker. A socket is closed when its guest, or its call, has let go of it.
+//! System sockets that are open for a call, and the only code that uses them. Each use is checked, noted and counted,
+//! then executed, for guests in this process and in a worker. A socket is closed when its guest or call drops it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,11 +22,11 @@ use super::request::{
 };
 use crate::imports::blob::ByteBlob;
 
-/// A socket that was asked for; what it is once it is open.
+/// Requested socket, set once it is open.
 #[derive(Default)]
 pub(crate) struct OpenSocket {
     open: OnceLock<Open>,
-    /// The worker wants nothing more of it.
+    /// Cancelled when the guest closes the socket.
     pub(crate) closed: CancellationToken,
 }
 
@@ -35,10 +35,10 @@ enum Open {
     Udp(UdpEndpoint),
 }
 
-/// A connection, or what may become one.
+/// TCP socket, connected or not yet.
 struct Connection {
     socket: Mutex<Socket>,
-    /// Its two directions, once they are used and until they are ended.
+    /// The two directions, from first use to shutdown.
     out: Mutex<Option<Half>>,
     back: Mutex<Option<Half>>,
 }
@@ -49,16 +49,13 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The call has met a limit, which is told beside this.
+/// Error for an exceeded limit, which the meter reports separately.
 fn met(_: StopError) -> ErrorCode {
     ErrorCode::AccessDenied
 }
 
 impl SocketBroker {
-    /// Does something with a socket, until that is closed. What was said before it was closed leaves, as far as it can at once.
-    ///
-    /// # Errors
-    /// [`SocketFault`].
+    /// Executes an operation until the socket is closed. Even then it is polled first, so that it can complete at once.
     pub(super) async fn until_closed(
         &self,
         wanted: SocketOp,
@@ -71,10 +68,7 @@ impl SocketBroker {
         }
     }
 
-    /// Does what is asked for, as far as it may be done. `held`: what it is about, unless it is about a name.
-    ///
-    /// # Errors
-    /// [`SocketFault`].
+    /// Executes a request as far as it is granted. `held` is its socket; `None` for a lookup.
     pub(crate) async fn act(
         &self,
         act: SocketRequest,
@@ -164,7 +158,7 @@ impl SocketBroker {
         let (connecting, pass) = {
             let mut socket = lock(&connection.socket);
             let connecting = socket.connecting(address)?;
-            // A socket that is refused is used up like one that failed.
+            // A refused socket cannot be reused, like one that failed.
             (connecting, self.reach(Protocol::Tcp, address).map_err(|why| socket.failed(why))?)
         };
         let ended = connecting.connect(pass.address()).await.map_err(to_error_code);
@@ -172,7 +166,7 @@ impl SocketBroker {
         Ok(SocketResponse::Done)
     }
 
-    /// Counted before it leaves, so that what is over the limit stays here.
+    /// Sends bytes, counted first, so that none over the limit are sent.
     async fn send(&self, stream: &TcpStream, mut bytes: &[u8]) -> Answer<SocketResponse> {
         self.meter().socket_bytes(bytes.len() as u64).map_err(met)?;
         while !bytes.is_empty() {
@@ -255,7 +249,7 @@ impl Connection {
         used(&mut lock(&self.back), || lock(&self.socket).receiving())
     }
 
-    /// Ends one direction for good, whether or not it was used.
+    /// Shuts down one direction for good, whether or not it was used.
     fn shut(&self, direction: Direction) {
         let (used, half) = match direction {
             Direction::Out => (self.out(), &self.out),
@@ -266,7 +260,7 @@ impl Connection {
     }
 }
 
-/// One direction, which is given out once.
+/// Takes one direction, which is given out on first use.
 fn used(half: &mut Option<Half>, give: impl FnOnce() -> Answer<Half>) -> Answer<Arc<TcpStream>> {
     if half.is_none() {
         *half = Some(give()?);

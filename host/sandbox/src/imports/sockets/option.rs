@@ -1,4 +1,4 @@
-//! The options of a socket of the system that a guest may read and set. By the standard none is set to nothing.
+//! Socket options that a guest may read and set. As WASI requires, none but keep-alive can be set to 0.
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use wasmtime_wasi::p3::bindings::sockets::types::{ErrorCode, IpAddressFamily};
 
 use super::convert::to_error_code;
 
-/// An option. Each is told as a number: a switch as 0 or 1, a time in nanoseconds.
+/// Socket option. Values are numbers: a switch is 0 or 1, a time is in nanoseconds.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum SocketOption {
     KeepAlive,
@@ -22,7 +22,6 @@ pub(crate) enum SocketOption {
 }
 
 impl SocketOption {
-    /// What it is.
     pub(super) fn get(self, fd: BorrowedFd<'_>, family: IpAddressFamily) -> Result<u64, ErrorCode> {
         match self {
             Self::KeepAlive => sockopt::socket_keepalive(fd).map(u64::from),
@@ -39,7 +38,7 @@ impl SocketOption {
         .map_err(to_error_code)
     }
 
-    /// Sets it, as far as the system takes that.
+    /// Sets the option, clamped to what the system accepts.
     pub(super) fn set(
         self,
         fd: BorrowedFd<'_>,
@@ -69,7 +68,7 @@ fn number(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
-/// What the system takes for a time between looks at a silent connection: whole seconds, so many at the most.
+/// Keep-alive time for the system: whole seconds, from 1 to `SECONDS_MAX`.
 fn between(nanoseconds: u64) -> Duration {
     const SECONDS_MAX: u64 = i16::MAX as u64;
     Duration::from_secs(Duration::from_nanos(nanoseconds).as_secs().clamp(1, SECONDS_MAX))
@@ -79,12 +78,12 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// What the system takes for a buffer. It takes it for a wish.
+/// Buffer size for the system, which takes it as a hint.
 fn buffer(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX).min(i32::MAX as usize)
 }
 
-/// A buffer as the guest may have asked for it: Linux adds as much again for its own books.
+/// Buffer size as the guest may have set it: Linux doubles it for bookkeeping.
 fn asked(bytes: usize) -> u64 {
     bytes as u64 / 2
 }

@@ -1,4 +1,4 @@
-//! The same by WASI 0.3: addresses and errors, names, and what TCP and UDP have in common.
+//! Sockets for WASI 0.3: addresses, errors, names, and what TCP and UDP share.
 
 mod stream;
 mod tcp;
@@ -23,7 +23,7 @@ pub(in crate::imports) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()>
 
 type Store = Accessor<Ctx, Sockets>;
 
-/// Outside, what ends the call; inside, what the guest is told.
+/// Outer errors end the call; inner ones are returned to the guest.
 type Answer<T> = wasmtime::Result<Result<T, ErrorCode>>;
 
 impl t::Host for View<'_> {}
@@ -104,7 +104,7 @@ impl ip_name_lookup::HostWithStore<Ctx> for Sockets {
     ) -> wasmtime::Result<Result<Vec<IpAddress>, NotFound>> {
         let looking = store.with(|mut access| access.get().looking_up(name))?;
         let found = looking.await;
-        // What ends the call may have come with the answer.
+        // The response may have reached a limit that ends the call.
         store.with(|mut access| access.get().goes_on())?;
         Ok(found.map(|addresses| addresses.into_iter().map(IpAddress::from).collect()).map_err(
             |why| match why {

@@ -1,4 +1,4 @@
-//! What a worker wants of sockets, and what comes of it, as it is said. Who has the sockets asks the gate for each of these.
+//! Socket requests and responses as a worker sends and receives them. The server checks each request with the broker.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,25 +11,25 @@ use wasmtime_wasi::p3::bindings::sockets::types::{ErrorCode, IpAddressFamily};
 pub(crate) use super::option::SocketOption;
 use crate::imports::blob::ByteBlob;
 
-/// What is wanted.
+/// Request for sockets.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum SocketRequest {
-    /// The addresses of a name.
+    /// Resolves a name.
     LookUp(String),
-    /// A socket. It has this ask's number from now on.
+    /// Opens a socket, which gets the number of this request.
     Open(SocketKind),
-    /// Something of a socket, by its number.
+    /// Operation on a socket, by its number.
     Of(u64, SocketOp),
 }
 
-/// What kind of socket.
+/// Type of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SocketKind {
     pub(crate) datagrams: bool,
     pub(crate) v6: bool,
 }
 
-/// What is wanted of a socket.
+/// Operation on a socket.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum SocketOp {
     Bind(SocketAddr),
@@ -40,39 +40,39 @@ pub(crate) enum SocketOp {
     Remote,
     Get(SocketOption),
     Set(SocketOption, u64),
-    /// To send all of these.
+    /// Sends all of these bytes.
     Send(ByteBlob),
-    /// To wait until something has come.
+    /// Waits until bytes can be received.
     Await,
-    /// At most so many bytes of what comes, once some have.
+    /// Receives at most this many bytes, once there are some.
     Receive(u32),
     SendTo(ByteBlob, Option<SocketAddr>),
     ReceiveFrom,
-    /// Nothing more in this direction. It is not answered.
+    /// Shuts down a direction. Has no response.
     Shut(Direction),
-    /// Nothing more at all. It is not answered.
+    /// Closes the socket. Has no response.
     Close,
 }
 
-/// A direction of a connection.
+/// Direction of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Direction {
     Out,
     Back,
 }
 
-/// With what a use of a socket takes turns.
+/// Queue of an operation: each lane has at most one pending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SocketLane {
     Send,
     Back,
-    /// What is done at once.
+    /// Operations that complete at once.
     Control,
-    /// What is not answered.
+    /// Operations without a response.
     End,
 }
 
-/// What comes of it.
+/// Response to a [`SocketRequest`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum SocketResponse {
     Done,
@@ -80,12 +80,12 @@ pub(crate) enum SocketResponse {
     Address(SocketAddr),
     Number(u64),
     Bytes(ByteBlob),
-    /// The other side has ended it.
+    /// End of the stream: the peer has closed its side.
     End,
     Datagram(ByteBlob, SocketAddr),
 }
 
-/// Why nothing does. The codes of both generations of WASI.
+/// Error of a [`SocketRequest`], with the codes of WASI 0.2 and 0.3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum SocketFault {
     AccessDenied,
@@ -107,7 +107,7 @@ pub(crate) enum SocketFault {
 }
 
 impl SocketRequest {
-    /// How long it may be, in bytes.
+    /// Maximum encoded length in bytes.
     pub(crate) const fn bytes_max(&self) -> u64 {
         match self {
             Self::Of(_, SocketOp::Send(_) | SocketOp::SendTo(..)) => STREAM_BYTES_MAX + WORKER_WORD_BYTES,

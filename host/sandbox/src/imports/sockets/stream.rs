@@ -1,4 +1,4 @@
-//! The two streams of a connection by WASI 0.2.
+//! The two streams of a TCP connection for WASI 0.2.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,22 +18,22 @@ use super::request::{Direction, SocketFault, SocketOp, SocketResponse};
 use crate::imports::blob::ByteBlob;
 use crate::imports::host_calls::protocol::HostResponse;
 
-/// What comes. No more is asked for than its guest reads: what has come counts.
+/// Stream that the guest receives. Requests never exceed what it reads, since received bytes count.
 #[derive(Clone)]
 pub(super) struct SocketReader(Arc<Mutex<Reading>>);
 
 struct Reading {
     plug: Arc<SocketHandle>,
-    /// What was asked for and is not all read yet.
+    /// Received bytes not read yet.
     come: Bytes,
     asked: Option<Flight>,
-    /// Something has come that was not asked for yet.
+    /// Whether bytes can be received that were not requested yet.
     readable: bool,
     over: Option<Over>,
     shut: bool,
 }
 
-/// How a direction ended.
+/// End of a direction.
 #[derive(Clone, Copy)]
 enum Over {
     Closed,
@@ -73,7 +73,7 @@ impl Reading {
         }
     }
 
-    /// Takes what was answered, if it was.
+    /// Takes the response, if there is one.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(asked) = &mut self.asked else { return Poll::Ready(()) };
         let came = std::task::ready!(Pin::new(asked).poll(cx));
@@ -103,13 +103,13 @@ impl Reading {
         if answered && self.is_waiting() && size > 0 {
             self.readable = false;
             self.ask(SocketOp::Receive(u32::try_from(size).unwrap_or(u32::MAX)));
-            // What is there already is there at once, where it is asked for in this process.
+            // In this process, bytes already there are returned at once.
             let _there = self.poll(now).is_ready();
         }
         if !self.come.is_empty() {
             return Ok(self.come.split_to(size.min(self.come.len())));
         }
-        // What failed is told once.
+        // A failure is reported once.
         match self.over.replace(Over::Closed) {
             Some(over) => Err(over.into()),
             None => {
@@ -142,7 +142,7 @@ impl InputStream for SocketReader {
         self.lock().read(size)
     }
 
-    /// Without asking first whether there is anything.
+    /// Reads without polling for readability first.
     async fn blocking_read(&mut self, size: usize) -> StreamResult<Bytes> {
         loop {
             std::future::poll_fn(|cx| self.lock().poll(cx)).await;
@@ -158,7 +158,7 @@ impl InputStream for SocketReader {
     }
 }
 
-/// What is sent: one piece at a time, the next when that one has left.
+/// Stream that the guest sends: one chunk at a time, the next when that one is sent.
 #[derive(Clone)]
 pub(super) struct SocketWriter(Arc<Mutex<Writing>>);
 
@@ -180,7 +180,7 @@ impl SocketWriter {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// After what is on its way.
+    /// Shuts down this direction once the pending chunk is sent.
     pub(super) fn shut(&self) {
         let mut writing = self.lock();
         if std::mem::replace(&mut writing.shut, true) {
@@ -191,7 +191,7 @@ impl SocketWriter {
         let Some(asked) = writing.asked.take() else { return plug.say(SocketOp::Shut(Direction::Out)) };
         let (tell, told) = oneshot::channel();
         writing.asked = Some(Flight::Asked(Some(told)));
-        // Its guest need not look again.
+        // In a task, since the guest may never poll the stream again.
         tokio::spawn(async move {
             let came = asked.await;
             plug.say(SocketOp::Shut(Direction::Out));
@@ -254,7 +254,7 @@ impl OutputStream for SocketWriter {
         Ok(writing.permit)
     }
 
-    /// What its guest takes for written is on its way.
+    /// Completes a pending chunk, which the guest considers written.
     async fn cancel(&mut self) {
         self.ready().await;
     }

@@ -1,4 +1,4 @@
-//! TCP by WASI 0.2.
+//! TCP for WASI 0.2.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::{View, ours, to_socket_error};
 use crate::bindings::sockets::tcp::{self, ShutdownType, TcpSocket};
 use crate::bindings::sockets::tcp_create_socket;
 
-/// A socket, as far as its guest has come with it.
+/// Socket, with the state that WASI exposes.
 struct Tcp {
     plug: Arc<SocketHandle>,
     state: State,
@@ -29,7 +29,7 @@ enum State {
     Fresh,
     Binding,
     Connecting(Later),
-    /// It was used, for better or worse.
+    /// Connected or failed.
     Used,
 }
 
@@ -63,7 +63,7 @@ impl View<'_> {
     }
 }
 
-/// What was set within a narrower type is told within it.
+/// Narrows a value to the type in which it was set.
 pub(super) fn narrow<T: TryFrom<u64>>(value: u64) -> SocketResult<T> {
     T::try_from(value).map_err(|_| ErrorCode::NotSupported.into())
 }
@@ -268,7 +268,7 @@ impl tcp::HostTcpSocket for View<'_> {
     }
 }
 
-/// Whether an address is that of one machine.
+/// Whether an address is unicast.
 fn is_one(address: SocketAddr) -> bool {
     match address.ip().to_canonical() {
         std::net::IpAddr::V4(ip) => !ip.is_multicast() && !ip.is_broadcast(),

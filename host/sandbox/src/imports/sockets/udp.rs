@@ -1,4 +1,4 @@
-//! UDP by WASI 0.2.
+//! UDP for WASI 0.2.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +20,7 @@ use crate::bindings::sockets::udp::{
 use crate::bindings::sockets::udp_create_socket;
 use crate::imports::blob::ByteBlob;
 
-/// A socket, as far as its guest has come with it.
+/// Socket, with the state that WASI exposes.
 struct Udp {
     plug: Arc<SocketHandle>,
     binding: bool,
@@ -29,7 +29,7 @@ struct Udp {
     next: Next,
 }
 
-/// The next datagram, once it was asked for. It outlives the stream that asked.
+/// Pending receive, which outlives the stream that requested it.
 type Next = Arc<Mutex<Option<Later>>>;
 
 struct Incoming {
@@ -42,7 +42,7 @@ struct Outgoing {
     permit: usize,
 }
 
-/// As many as the engine's library allows at once.
+/// Same limit as the engine's library.
 const DATAGRAMS_MAX: usize = 16;
 
 type Handle = Resource<UdpSocket>;
@@ -180,7 +180,7 @@ impl udp::HostUdpSocket for View<'_> {
 
 #[async_trait]
 impl Pollable for Udp {
-    /// Nothing that is done with it lasts.
+    /// Ready at once: no operation takes time.
     async fn ready(&mut self) {}
 }
 
@@ -190,7 +190,7 @@ impl Incoming {
         next.get_or_insert_with(|| Later::new(self.plug.begin(SocketOp::ReceiveFrom, None))).poll_ready(cx)
     }
 
-    /// The next datagram; nothing if none is there.
+    /// The next datagram; `None` if there is none yet.
     fn receive(&self) -> Result<Option<(Vec<u8>, SocketAddr)>, SocketFault> {
         if self.poll_next(&mut Context::from_waker(Waker::noop())).is_pending() {
             return Ok(None);
@@ -223,7 +223,7 @@ impl udp::HostIncomingDatagramStream for View<'_> {
         if max == 0 {
             return Ok(Vec::new());
         }
-        // One at a time: what is asked for and has come counts.
+        // One at a time, since received bytes count against the limit.
         let next = stream.receive().map_err(to_socket_error)?;
         let datagram =
             |(data, from): (Vec<u8>, SocketAddr)| IncomingDatagram { data, remote_address: from.into() };
@@ -256,7 +256,7 @@ impl udp::HostOutgoingDatagramStream for View<'_> {
         datagrams: Vec<OutgoingDatagram>,
     ) -> SocketResult<u64> {
         let stream = self.table.get_mut::<Outgoing>(&ours(&stream))?;
-        // The interface lets a host send fewer than it is given: one at a time.
+        // The interface allows a host to send fewer than given: one at a time.
         let Some(OutgoingDatagram { data, remote_address }) = datagrams.into_iter().next() else {
             return Ok(0);
         };

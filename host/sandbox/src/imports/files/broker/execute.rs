@@ -1,4 +1,4 @@
-//! What is done, use by use, by the engine's library but for what makes a folder grow.
+//! Executes file requests: through the engine's library, except for changes that make a folder grow.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,7 +20,7 @@ use crate::imports::files::request::{
 
 type Fd = Resource<Descriptor>;
 
-/// The same descriptor once more: it is lent, and the library takes it.
+/// Borrows the same descriptor again, since the library takes its handle by value.
 fn same(fd: &Fd) -> Fd {
     Resource::new_borrow(fd.rep())
 }
@@ -83,7 +83,7 @@ impl View<'_> {
             self.ask_open(folder, &path, changes, is_folder)?;
         let wanted = if changes { Use::Write } else { Use::Read };
         let (mut desk, fd) = self.desk(folder, &pass, Some(wanted))?;
-        // Opening a pipe would wait for whoever is at its other end.
+        // Opening a FIFO would block until its other end is opened.
         let there = self.run(desk.view().stat_at(same(&fd), follow, path.clone())).await;
         if there.as_ref().is_ok_and(|there| Kind::from(there.type_).is_special()) {
             return Err(Code::NotPermitted);
@@ -93,7 +93,7 @@ impl View<'_> {
             entry = growth.enter().await?;
         }
         let account = self.account(place.mount)?;
-        // A count in between would neither find it by its name, if that is taken away, nor among what is open.
+        // Otherwise a count could miss the file: unlinked by then, and not yet registered as open.
         let _moving = account.moving().await;
         let opened = self.run(desk.view().open_at(fd, follow, path, open, flags)).await?;
         drop(entry);
@@ -101,7 +101,7 @@ impl View<'_> {
         if let Descriptor::File(file) = &opened {
             account.opened(&file.file);
         }
-        // Until here it counts as one that is on its way.
+        // `_coming` has counted it as pending until here.
         self.made(Thing::Descriptor(opened, place))
     }
 
@@ -109,7 +109,7 @@ impl View<'_> {
         let pass = self.ask(folder, Use::Read)?;
         let (descriptor, _) = self.descriptor(folder)?;
         let bytes = match &descriptor {
-            // The library brings all of it into memory.
+            // The library reads the whole listing into memory.
             Descriptor::Dir(dir) => {
                 listing::memory(Arc::clone(&dir.dir), self.meter, &self.folders.threads).await?
             }
@@ -127,7 +127,7 @@ impl View<'_> {
                 Err(code) => names.push_back(Err(code)),
             }
         }
-        // The folder may have grown since it was counted.
+        // The folder may have grown since its entries were counted.
         let bytes_of = |entry: &Result<(Kind, String), Code>| {
             listing::entry_bytes(entry.as_ref().map_or(0, |(_, name)| name.len()))
         };
@@ -211,7 +211,7 @@ impl View<'_> {
 
     async fn at(self, folder: u32, path: String, at: PathOp) -> Result<FileResponse, Code> {
         let asked = |wanted| self.desk(folder, &self.ask_at(folder, Some(&path), wanted)?, Some(wanted));
-        // Something new: room for it is kept until it is there.
+        // A new entry: its quota is reserved until it exists.
         let entered = async || -> Result<_, Code> {
             let growth = self.ask_entry(folder, &path)?;
             let desk = self.desk(folder, &growth.pass, Some(Use::Write))?;
@@ -268,7 +268,7 @@ impl View<'_> {
             TwoPathOp::Move => None,
             TwoPathOp::Link(_) => growth.enter().await?,
         };
-        // A count in between would miss what moves from where it was not yet to where it has been.
+        // Otherwise a count could miss a file moved from a part not yet visited to one already visited.
         let _moving = account.moving().await;
         match how {
             TwoPathOp::Move => self.run(desk.view().rename_at(from, old, to, new)).await?,
@@ -288,9 +288,9 @@ fn hash(hash: t::MetadataHashValue) -> FileResponse {
     FileResponse::Hash { lower: hash.lower, upper: hash.upper }
 }
 
-/// As many names as are told at once: until one that cannot be.
+/// Names for one response, up to the first error.
 fn page(names: &mut super::Names) -> Vec<(Kind, String)> {
-    /// What a name takes beside its bytes.
+    /// Overhead of a name beside its bytes.
     const EACH_BYTES: u64 = 64;
     let (mut page, mut bytes) = (Vec::new(), 0);
     while let (Some(Ok(_)), true) = (names.front(), bytes < STREAM_BYTES_MAX) {

@@ -1,5 +1,5 @@
-//! Streams out of files and into them by WASI 0.2. Opening one is asked for like anything else, and waited for: the engine's
-//! library takes it for something that is done at once.
+//! File streams for WASI 0.2. Opening one is a request like any other, and is awaited; the engine's library expects it
+//! to be synchronous.
 
 use std::sync::Arc;
 use toolgate_policy::limits::size;
@@ -25,15 +25,15 @@ use crate::imports::files::held::{OpenHandle, Way};
 use crate::imports::files::request::{Code, FileRequest, OpenOp, StreamOp};
 use crate::imports::files::{Fd, view};
 
-/// The name by which the engine's library links the interface. Under another name these functions would stand in nobody's
-/// place, and no file could be read.
+/// Interface name under which the engine's library links. Under another name these functions would replace nothing, and
+/// no file could be read.
 const TYPES: &str = "wasi:filesystem/types@0.2.12";
 
-/// What opening a stream answers.
+/// Result of opening a stream.
 type Opened<'a, S> =
     Box<dyn Future<Output = wasmtime::Result<(Result<Resource<S>, ErrorCode>,)>> + Send + 'a>;
 
-/// Takes the place of the library's functions.
+/// Replaces the library's functions.
 pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut types = linker.instance(TYPES)?;
@@ -50,7 +50,7 @@ pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// What stands where these functions are linked.
+/// Error of the functions that are replaced, should they be called.
 pub(super) fn elsewhere() -> FsError {
     FsError::trap(wasmtime::format_err!("another function is linked in the place of this one"))
 }
@@ -89,7 +89,7 @@ fn failed(code: Code) -> StreamError {
     StreamError::LastOperationFailed(ErrorCode::from(code).into())
 }
 
-/// A stream out of a file.
+/// Input stream of a file.
 struct Input {
     way: Way,
     meter: Meter,
@@ -99,7 +99,7 @@ struct Input {
 
 enum Reading {
     Idle,
-    /// What is on its way and what has come counts as memory of the call until the guest has it.
+    /// Bytes requested or received count as memory of the call until the guest has read them.
     Waiting(Task<Vec<u8>>, Option<Hold>),
     There {
         bytes: Bytes,
@@ -174,7 +174,7 @@ impl InputStream for Input {
 #[async_trait]
 impl Pollable for Input {
     async fn ready(&mut self) {
-        /// What is read for a guest that waits and has not said how much it wants.
+        /// Bytes read ahead for a guest that waits before it reads.
         const UNASKED_BYTES: u64 = 4_096;
         if matches!(self.reading, Reading::Idle) {
             self.begin(UNASKED_BYTES);
@@ -183,7 +183,7 @@ impl Pollable for Input {
     }
 }
 
-/// A stream into a file.
+/// Output stream of a file.
 struct Output {
     way: Way,
     meter: Meter,
@@ -193,7 +193,7 @@ struct Output {
 
 enum Writing {
     Ready,
-    /// What is being written counts as memory of the call.
+    /// Bytes being written count as memory of the call.
     Waiting {
         task: Task<u64>,
         _hold: Hold,
@@ -203,10 +203,10 @@ enum Writing {
 }
 
 impl Output {
-    /// Whether the last piece went well; if not it is told once, and then the stream is closed.
+    /// Result of the last write; a failure is reported once, then the stream is closed.
     fn settled(&mut self) -> StreamResult<()> {
         match std::mem::replace(&mut self.writing, Writing::Closed) {
-            // The guest learns the nearest that its file system knows.
+            // The nearest error that WASI 0.2 has for streams.
             Writing::Failed(Code::Quota) => Err(failed(Code::InsufficientSpace)),
             Writing::Failed(code) => Err(failed(code)),
             Writing::Closed => Err(StreamError::Closed),
@@ -247,7 +247,7 @@ impl OutputStream for Output {
     }
 
     async fn cancel(&mut self) {
-        // What is being written is written to its end; the guest waits for it, so that it has one such thing at a time.
+        // A pending write is completed; the guest waits for it, so that it has one at a time.
         self.ready().await;
         self.writing = Writing::Closed;
     }

@@ -1,4 +1,4 @@
-//! Streams by WASI 0.3. Opening one is begun when the guest has it, and what is refused ends it.
+//! File streams for WASI 0.3. A stream is opened after the guest has received it; a refusal ends it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -25,10 +25,10 @@ use crate::imports::files::held::{Begun, OpenHandle, Way};
 use crate::imports::files::request::{Code, FileRequest, Kind, OpenOp, StreamOp};
 use crate::imports::files::{Fd, Files, View};
 
-/// What comes next in a stream, at most so much. Nothing: it is at its end.
+/// Reads the next items, at most `u64` of them; empty at the end of the stream.
 type Next<T> = fn(Way, OpenHandle, u64) -> BoxFuture<'static, (OpenHandle, Result<Vec<T>, Code>)>;
 
-/// Bytes of a file.
+/// Reads bytes of a file.
 pub(super) fn bytes(
     way: Way,
     held: OpenHandle,
@@ -40,7 +40,7 @@ pub(super) fn bytes(
     })
 }
 
-/// Entries of a folder.
+/// Reads entries of a folder.
 pub(super) fn entries(
     way: Way,
     held: OpenHandle,
@@ -53,20 +53,20 @@ pub(super) fn entries(
     })
 }
 
-/// A stream that is open.
+/// Open stream.
 struct Open {
     held: OpenHandle,
     end: End,
 }
 
-/// Where a stream's end is told. It went well unless something else is told.
+/// Sender of a stream's result, which is success unless an error was sent.
 #[derive(Default)]
 struct End(Option<oneshot::Sender<Result<(), ErrorCode>>>);
 
 impl End {
     fn tell(&mut self, how: Result<(), ErrorCode>) {
         if let Some(tell) = self.0.take() {
-            // Nobody may want to know.
+            // The guest may have dropped the future.
             drop(tell.send(how));
         }
     }
@@ -78,8 +78,8 @@ impl Drop for End {
     }
 }
 
-/// Begins to open a stream, by somebody else if it cannot be done at once. What is refused is told whether or not anybody looks
-/// at the stream; there is nothing in it then.
+/// Begins to open a stream, in a task if it cannot complete at once. A refusal is reported even if the guest never
+/// reads the stream, which is then empty.
 fn begin(view: &View<'_>, make: OpenOp, of: &Fd) -> (Opening, oneshot::Receiver<Result<(), ErrorCode>>) {
     let (tell, told) = oneshot::channel();
     let mut end = End(Some(tell));
@@ -100,7 +100,7 @@ fn begin(view: &View<'_>, make: OpenOp, of: &Fd) -> (Opening, oneshot::Receiver<
     (opening, told)
 }
 
-/// A stream that is being opened; nothing, if it was refused.
+/// Stream being opened; `None` if it was refused.
 enum Opening {
     Done(Option<Open>),
     UnderWay(JoinHandle<Option<Open>>),
@@ -115,7 +115,7 @@ impl Opening {
     }
 }
 
-/// A stream that something comes out of.
+/// Creates a stream that the guest reads.
 pub(super) fn out<T: ComponentType + Lift + Lower + Send + Sync + 'static>(
     mut store: Access<'_, Ctx, Files>,
     fd: &Fd,
@@ -130,7 +130,7 @@ pub(super) fn out<T: ComponentType + Lift + Lower + Send + Sync + 'static>(
     Ok((stream, FutureReader::new(&mut store, ended)?))
 }
 
-/// A stream into an open file, from a place on or at its end.
+/// Pipes a guest's stream into an open file, at a position, or appending if `None`.
 pub(super) fn into(
     mut store: Access<'_, Ctx, Files>,
     fd: &Fd,
@@ -154,8 +154,7 @@ struct Coming<T> {
 enum Arriving<T> {
     Opening(Opening),
     Open(Open),
-    /// It goes on also when the guest does not wait any more, and what comes is there when it asks again. Until then it
-    /// counts as memory of the call.
+    /// Continues after the guest stops waiting; the result is kept for its next poll, as memory of the call.
     Next(AbortOnDropHandle<(OpenHandle, Result<Vec<T>, Code>)>, End, Hold),
     Over,
 }
@@ -171,7 +170,7 @@ impl<D, T: Send + Sync + 'static> StreamProducer<D> for Coming<T> {
         mut to: Destination<'a, T, VecBuffer<T>>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
-        /// What is read where nobody says how much is wanted.
+        /// Items read when the reader does not state its capacity.
         const UNASKED_BYTES: usize = 8_192;
         let wanted = to.remaining(&mut store).unwrap_or(UNASKED_BYTES);
         if wanted == 0 {
@@ -222,7 +221,7 @@ impl<D, T: Send + Sync + 'static> StreamProducer<D> for Coming<T> {
     }
 }
 
-/// The guest waits no longer, or it does.
+/// Result of a poll without data: cancelled if the guest stops waiting.
 fn waits(finish: bool) -> Poll<wasmtime::Result<StreamResult>> {
     if finish { Poll::Ready(Ok(StreamResult::Cancelled)) } else { Poll::Pending }
 }
@@ -281,7 +280,7 @@ impl<D> StreamConsumer<D> for Going {
                     });
                     Leaving::Writing(AbortOnDropHandle::new(writing), end, hold)
                 }
-                // Not to be cancelled midway: what was begun is written.
+                // Not cancelled midway: a write that has begun is completed.
                 Leaving::Writing(mut writing, mut end, hold) => match Pin::new(&mut writing).poll(cx) {
                     Poll::Pending => {
                         this.state = Leaving::Writing(writing, end, hold);

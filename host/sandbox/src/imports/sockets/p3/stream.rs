@@ -1,4 +1,4 @@
-//! The two streams of a connection by WASI 0.3.
+//! The two streams of a TCP connection for WASI 0.3.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ type End = Option<oneshot::Sender<Result<(), ErrorCode>>>;
 
 fn tell(end: &mut End, how: Result<(), SocketFault>) {
     if let Some(end) = end.take() {
-        // Nobody may want to know.
+        // The guest may have dropped the future.
         drop(end.send(how.map_err(ErrorCode::from)));
     }
 }
 
-/// What the guest sends: one piece at a time, the next when that one has left.
+/// Stream that the guest sends: one chunk at a time, the next when that one is sent.
 pub(super) struct Outgoing {
     plug: Arc<SocketHandle>,
     asked: Option<Flight>,
@@ -34,13 +34,13 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// A stream, and where its end is told.
+    /// Creates a stream, and the receiver of its result.
     pub(super) fn new(plug: Arc<SocketHandle>) -> (Self, Told) {
         let (end, ended) = oneshot::channel();
         (Self { plug, asked: None, end: Some(end) }, ended)
     }
 
-    /// Whether what was said before has left.
+    /// Waits until the pending chunk is sent.
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SocketFault>> {
         let Some(asked) = &mut self.asked else { return Poll::Ready(Ok(())) };
         let left = ready!(Pin::new(asked).poll(cx));
@@ -50,7 +50,7 @@ impl Outgoing {
 }
 
 impl Drop for Outgoing {
-    /// Ends this direction, after what is on its way.
+    /// Shuts down this direction once the pending chunk is sent.
     fn drop(&mut self) {
         let (plug, asked, mut end) = (Arc::clone(&self.plug), self.asked.take(), self.end.take());
         let Some(asked) = asked else {
@@ -77,7 +77,7 @@ impl<T> StreamConsumer<T> for Outgoing {
     ) -> Poll<wasmtime::Result<StreamResult>> {
         let fuel_left = store.get_fuel()?;
         let left = self.poll_left(cx);
-        // From one stream into another bytes move without the guest.
+        // Bytes piped from one stream to another move without the guest running.
         self.plug.spent(fuel_left)?;
         match left {
             Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
@@ -104,23 +104,23 @@ impl<T> StreamConsumer<T> for Outgoing {
     }
 }
 
-/// What comes. No more is asked for than there is room for: what has come counts.
+/// Stream that the guest receives. Requests never exceed its capacity, since received bytes count.
 pub(super) struct Incoming {
     plug: Arc<SocketHandle>,
     asked: Option<Flight>,
-    /// What was asked for and is not all handed on yet.
+    /// Received bytes not handed on yet.
     come: Bytes,
     end: End,
 }
 
 impl Incoming {
-    /// A stream, and where its end is told.
+    /// Creates a stream, and the receiver of its result.
     pub(super) fn new(plug: Arc<SocketHandle>) -> (Self, Told) {
         let (end, ended) = oneshot::channel();
         (Self { plug, asked: None, come: Bytes::new(), end: Some(end) }, ended)
     }
 
-    /// Waits until some has come for so much room; whether it goes on.
+    /// Waits for bytes, at most `room` (0: until some are readable). `false` at the end of the stream.
     fn poll_come(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<Result<bool, SocketFault>> {
         while self.come.is_empty() {
             let mut asked = match self.asked.take() {
@@ -137,7 +137,7 @@ impl Incoming {
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(SocketResponse::Bytes(ByteBlob(bytes)))) => self.come = bytes.into(),
-                // Something has come, and there may be no room for it.
+                // Readable; the guest has no room for the bytes yet.
                 Poll::Ready(Ok(SocketResponse::Done)) if room == 0 => return Poll::Ready(Ok(true)),
                 Poll::Ready(Ok(SocketResponse::Done)) => {}
                 Poll::Ready(Ok(_)) => return Poll::Ready(Ok(false)),

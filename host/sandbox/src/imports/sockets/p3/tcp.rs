@@ -1,4 +1,4 @@
-//! TCP by WASI 0.3.
+//! TCP for WASI 0.3.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::imports::sockets::handle::{SocketHandle, came};
 use crate::imports::sockets::ours;
 use crate::imports::sockets::request::{SocketFault, SocketKind, SocketOp, SocketOption, SocketResponse};
 
-/// A socket, as far as its guest has come with it.
+/// Socket, with the state that WASI exposes.
 struct Tcp {
     plug: Arc<SocketHandle>,
     state: State,
@@ -26,9 +26,9 @@ enum State {
     Fresh,
     Connecting,
     Connected {
-        /// Whether the stream to send by was given out.
+        /// Whether the sending stream has been given out.
         sends: bool,
-        /// Whether the stream to receive by was.
+        /// Whether the receiving stream has been given out.
         receives: bool,
     },
     Failed(SocketFault),
@@ -58,7 +58,7 @@ impl View<'_> {
     }
 }
 
-/// What was set within a narrower type is told within it.
+/// Narrows a value to the type in which it was set.
 pub(super) fn narrow<T: TryFrom<u64>>(value: u64) -> Result<T, ErrorCode> {
     T::try_from(value).map_err(|_| ErrorCode::NotSupported)
 }
@@ -71,7 +71,7 @@ impl Tcp {
         }
     }
 
-    /// Begins to send, once.
+    /// Gives out the sending stream, once.
     fn sending(&mut self) -> Result<Arc<SocketHandle>, SocketFault> {
         match &mut self.state {
             State::Connected { sends, .. } if !*sends => *sends = true,
@@ -80,7 +80,7 @@ impl Tcp {
         Ok(Arc::clone(&self.plug))
     }
 
-    /// Begins to receive, once.
+    /// Gives out the receiving stream, once.
     fn receiving(&mut self) -> Result<Arc<SocketHandle>, SocketFault> {
         match &mut self.state {
             State::Connected { receives, .. } if !*receives => *receives = true,

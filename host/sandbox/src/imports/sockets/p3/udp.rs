@@ -1,4 +1,4 @@
-//! UDP by WASI 0.3.
+//! UDP for WASI 0.3.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::imports::sockets::request::{SocketKind, SocketOp, SocketOption, Socke
 
 struct Udp {
     plug: Arc<SocketHandle>,
-    /// The next datagram, once it was asked for. Whoever waits first has it.
+    /// Pending receive, which goes to the first waiter.
     next: Arc<Mutex<Option<Flight>>>,
 }
 
