@@ -6,16 +6,16 @@ pub mod request;
 use std::sync::Arc;
 use std::time::Duration;
 
+use toolgate_base::outcome::{Fault, FaultKind, Outcome};
+use toolgate_mapping::lift::lift_outcome;
+use toolgate_mapping::lower::{LowerError, Lowered};
 use toolgate_policy::call::{DeniedError, judge};
 use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::limits::lift::{ARGUMENT_VALUES_BYTES_MAX, SMALL_VALUES_BYTES};
 use toolgate_policy::limits::load::{SCHEMA_VALUE_STEPS_MAX, SCHEMA_VALUE_STEPS_SMALL};
+use toolgate_sandbox::Call;
+use toolgate_state::audit::record::{Closed, Record, RecordOpening};
 
-use crate::audit::record::{Closed, Record, RecordOpening};
-use crate::mapping::lift::lift_outcome;
-use crate::mapping::lower::{LowerError, Lowered};
-use crate::outcome::{Fault, FaultKind, Outcome};
-use crate::sandbox::Call;
 use crate::services::Services;
 use crate::snapshot::tool::{MisfitError, Tool};
 use request::Request;

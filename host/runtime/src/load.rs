@@ -5,13 +5,10 @@
 mod clear;
 mod clock;
 pub mod describe;
-pub mod docs;
 mod dynamic;
 mod error;
 mod fetch;
-pub mod inspect;
 mod keep;
-pub mod manifest;
 mod param_header;
 mod pattern;
 mod prepare;
@@ -21,15 +18,17 @@ pub mod verify;
 
 use std::sync::Arc;
 
+use toolgate_base::spec::PluginSpec;
 use toolgate_policy::Digest;
 use toolgate_policy::load::RequestedCapabilities;
 use toolgate_policy::load::pin::Approved;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::trust::Standing;
+pub use toolgate_sandbox::inspect;
+use toolgate_signature::trust::TrustSpec;
 
 use crate::services::Services;
 use crate::snapshot::plugin::Plugin;
-use crate::spec::{PluginSpec, TrustSpec};
 pub(crate) use clear::Cleared;
 pub use clock::{now, to_date};
 pub use error::{Kind, LoadError};

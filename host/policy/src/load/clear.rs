@@ -1,5 +1,5 @@
-//! The one maker of [`Clearance`]: everything that must hold before a plugin is compiled, decided together, every reason
-//! told at once.
+//! The only maker of [`Clearance`]: everything that must hold before a plugin is compiled, with all reasons reported at
+//! once.
 
 use super::execution::{EngineKind, Isolation};
 use super::grant::{Effective, Grants, UnmetGrantError};
@@ -11,8 +11,8 @@ use crate::Digest;
 use crate::limits::call::CallLimits;
 use crate::redact::printable;
 
-/// These bytes may be compiled and run as this plugin, in this way, with this and no more. All that makes a plugin ready is read from
-/// here: bytes, id, grants with the names of their secrets, limits, engine, isolation.
+/// Proof that these bytes may be compiled and run as this plugin, with these grants and limits, on this engine, behind these walls. All
+/// that makes a plugin ready is read from here.
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clearance {
@@ -25,54 +25,54 @@ pub struct Clearance {
     pin: Option<Pin>,
 }
 
-/// Why a plugin is not cleared.
+/// Reason why a plugin is not cleared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClearanceError {
-    /// It may not be, whoever approves it.
+    /// Refused; no approval can change that.
     #[error("{}", join(.0))]
     Refused(Vec<RefusalError>),
-    /// It is not what was approved, and waits.
+    /// Different from the approved state; it waits for approval.
     #[error("{}", join(.0))]
     Held(Vec<PinChangeError>),
 }
 
-/// Why a plugin is refused.
+/// Reason why a plugin is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RefusalError {
-    /// Ask and grant do not meet.
+    /// Requested and granted capabilities do not match.
     #[error(transparent)]
     Grant(#[from] UnmetGrantError),
-    /// What was inspected is not what was trusted.
+    /// The inspected bytes are not the trusted ones.
     #[error("{inspected} was inspected, {trusted} is trusted")]
     OtherBytes {
-        /// What was looked into.
+        /// Digest of the inspected bytes.
         inspected: Digest,
-        /// What trust was given to.
+        /// Digest of the trusted bytes.
         trusted: Digest,
     },
-    /// What was trusted is another plugin than what is to be cleared.
+    /// The trusted plugin is another than the configured one.
     #[error("it is configured as plugin `{configured}`, and trusted as `{trusted}`")]
     OtherTrust {
-        /// As which it is to be cleared.
+        /// Configured id.
         configured: String,
-        /// As which it is trusted.
+        /// Trusted id.
         trusted: String,
     },
-    /// It says that it is another plugin.
+    /// It declares another plugin's id.
     #[error(
         "it says that it is `{0}`; if that is meant, give it id = \"{0}\", which is what trust rules match"
     )]
     OtherPlugin(String),
-    /// A text or a name of it is not fit to be shown to a model.
+    /// A text or name in it is unfit for a model.
     #[error("{0}; if that is meant, add to it: allow_lints = [\"{lint}\"]", lint = .0.lint.name())]
     Lint(Finding),
-    /// It was approved, and that was taken back.
+    /// Its approval was revoked.
     #[error("its approval was taken back: {0}")]
     Withdrawn(String),
-    /// There would be nothing to call.
+    /// It has no function to call.
     #[error("it exports no function that can be a tool")]
     NoTools,
-    /// It is made to be started or to serve, not to be called.
+    /// It is a command or a server, not a library.
     #[error(
         "it is {0}, and has no function that can be a tool; build a library component (a \"reactor\") that exports its functions \
          instead, as docs/write-a-plugin.md shows"
@@ -80,41 +80,41 @@ pub enum RefusalError {
     Program(&'static str),
 }
 
-/// What is known about a plugin when it asks to be cleared.
+/// Facts about a plugin that is to be cleared.
 #[derive(Debug, Clone)]
 pub struct ClearanceInput<'a> {
-    /// As which plugin they are configured, by id.
+    /// Configured id of the plugin.
     pub plugin: &'a str,
-    /// Which bytes were inspected.
+    /// Digest of the inspected bytes.
     pub inspected: Digest,
-    /// Which plugin they say they are.
+    /// Plugin id that the bytes declare.
     pub declared_id: Option<&'a str>,
-    /// The engine for which they were inspected.
+    /// Engine for which they were inspected.
     pub engine: EngineKind,
-    /// The walls behind which the operator lets them run.
+    /// Isolation that the operator chose.
     pub isolation: Isolation,
-    /// What they ask.
+    /// Capabilities they request.
     pub asked: &'a RequestedCapabilities,
-    /// How many tools they make.
+    /// Number of their tools.
     pub tools: usize,
-    /// What it is made for instead, as far as it says so.
+    /// Kind of program it is instead of a library, if it declares one.
     pub program: Option<&'static str>,
-    /// What the lints found in their texts.
+    /// Findings of the lints in their texts.
     pub findings: &'a [Finding],
-    /// Which of that the operator lets pass.
+    /// Lints that the operator allows for it.
     pub allowed: &'a Allowed,
-    /// Everything that a model reads of them.
+    /// Digest of everything that a model reads of it.
     pub surface: Digest,
-    /// The same as the former release wrote it, where that has to be known.
+    /// The same as the former release computed it, where needed for comparison.
     pub former_surface: Option<Digest>,
-    /// What was approved.
+    /// Approved state.
     pub approved: Approved<'a>,
 }
 
 /// Decides whether the plugin may be compiled and run.
 ///
 /// # Errors
-/// Every reason against it; everything that changed, if that is the only one.
+/// Every reason against it; the changes since the approval, if they are the only one.
 pub fn clear(
     trusted: Trusted,
     case: &ClearanceInput<'_>,
@@ -166,10 +166,10 @@ pub fn clear(
     Ok(Clearance { trusted, asked: case.asked.clone(), effective, limits, engine, isolation, pin })
 }
 
-/// Decides whether what the lints found may pass. Asked again for what a plugin says only when it runs.
+/// Decides whether lint findings may pass. Applied again to texts that a plugin gives only when it runs.
 ///
 /// # Errors
-/// Each finding that the operator does not let pass.
+/// Each finding that the operator does not allow.
 pub fn check_lints(findings: &[Finding], allowed: &Allowed) -> Result<(), Vec<RefusalError>> {
     let refused: Vec<RefusalError> = findings
         .iter()
@@ -185,50 +185,50 @@ fn join(reasons: &[impl ToString]) -> String {
 }
 
 impl Clearance {
-    /// Which bytes.
+    /// Digest of the component bytes.
     pub fn digest(&self) -> Digest {
         self.trusted.digest()
     }
 
-    /// On what trust.
+    /// Proof of trust in these bytes.
     pub fn trusted(&self) -> &Trusted {
         &self.trusted
     }
 
-    /// What it asked.
+    /// Capabilities the plugin requested.
     pub fn asked(&self) -> &RequestedCapabilities {
         &self.asked
     }
 
-    /// With which grants.
+    /// Capabilities the plugin has.
     pub fn effective(&self) -> &Effective {
         &self.effective
     }
 
-    /// On whose approval, where one was asked for.
+    /// Approval the plugin runs under, where one was required.
     pub fn pin(&self) -> Option<&Pin> {
         self.pin.as_ref()
     }
 
-    /// Whether what it said when it was asked for its tools (nothing, if it is none that is asked) is what was approved.
+    /// Checks that the plugin's answer about its dynamic tools (`None` if it has none) is the approved one.
     ///
     /// # Errors
-    /// That it is not.
+    /// [`PinChangeError`] when it differs.
     pub fn check_dynamic_surface(&self, surface: Option<Digest>) -> Result<(), PinChangeError> {
         self.pin.as_ref().map_or(Ok(()), |pin| pin::compare_said(pin, surface))
     }
 
-    /// On which engine.
+    /// Engine that it runs on.
     pub fn engine(&self) -> EngineKind {
         self.engine
     }
 
-    /// Behind which walls.
+    /// Isolation that it runs behind.
     pub fn isolation(&self) -> Isolation {
         self.isolation
     }
 
-    /// Within which limits.
+    /// Limits of its calls.
     pub fn limits(&self) -> &CallLimits {
         &self.limits
     }

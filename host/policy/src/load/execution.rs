@@ -1,20 +1,20 @@
-//! The engine that runs a plugin's code, and the walls around it. Part of what is cleared.
+//! The engine that runs a plugin's code, and the isolation around it. Part of what is cleared.
 
-/// The half of the component model that a plugin's engine has.
+/// Component model features of a plugin's engine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EngineKind {
-    /// The half that ordinary components need.
+    /// Synchronous features, which ordinary components need.
     #[default]
     Sync,
-    /// Its asynchronous half as well: built-ins, exports, streams, futures.
+    /// Asynchronous features as well: built-ins, exports, streams, futures.
     Async,
 }
 
 impl EngineKind {
-    /// Both.
+    /// All variants.
     pub const ALL: [Self; 2] = [Self::Sync, Self::Async];
 
-    /// Its word in the configuration.
+    /// Name in the configuration.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Sync => "sync",
@@ -23,21 +23,21 @@ impl EngineKind {
     }
 }
 
-/// The walls behind which a plugin runs.
+/// Isolation of a plugin's calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Isolation {
-    /// WebAssembly's, on a thread of this process.
+    /// WebAssembly's sandbox, on a thread of this process.
     #[default]
     Thread,
-    /// That, and those of the system around a process of its own. Linux only.
+    /// In addition a separate process, restricted by the operating system. Linux only.
     Process,
 }
 
 impl Isolation {
-    /// Both.
+    /// All variants.
     pub const ALL: [Self; 2] = [Self::Thread, Self::Process];
 
-    /// Its word in the configuration.
+    /// Name in the configuration.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Thread => "thread",

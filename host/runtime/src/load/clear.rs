@@ -9,10 +9,10 @@ use toolgate_policy::{Digest, ToolName};
 use super::describe::{Described, Former};
 use super::dynamic;
 use super::fetch::Fetched;
-use super::inspect::Inspected;
 use super::{Against, LoadError};
-use crate::artifact::Artifact;
-use crate::spec::PluginSpec;
+use toolgate_base::artifact::Artifact;
+use toolgate_base::spec::PluginSpec;
+use toolgate_sandbox::inspect::Inspected;
 
 /// A plugin that may be compiled and run, before it is.
 pub(crate) struct Cleared {

@@ -7,12 +7,12 @@ use toolgate_policy::{Digest, PluginName};
 
 use super::describe::DescribeError;
 use super::dynamic::DynamicToolsError;
-use super::inspect::InspectError;
 use super::source::SourceError;
 use super::verify::VerifyError;
-use crate::outcome::with_causes;
-use crate::sandbox::prepare::PrepareError;
 use crate::snapshot::names::NameClashError;
+use toolgate_base::outcome::with_causes;
+use toolgate_sandbox::inspect::InspectError;
+use toolgate_sandbox::prepare::PrepareError;
 
 /// Why a plugin does not load, with the digest of its bytes where they were read.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::source::{Found, SourceError, Sources};
 use super::verify::{Verified, verify, worth_keeping};
 use super::{Against, LoadError};
-use crate::spec::PluginSpec;
+use toolgate_base::spec::PluginSpec;
 
 /// Bytes that are trusted, and the proof of it.
 pub(crate) struct Fetched {

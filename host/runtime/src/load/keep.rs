@@ -4,12 +4,13 @@
 use super::clear::Cleared;
 use super::fetch::Fetched;
 use super::verify::{Ranking, examine_one, worth_keeping};
-use crate::outcome::with_causes;
 use crate::services::Services;
-use crate::signature::SignatureFile;
 use crate::snapshot::plugin::Plugin;
-use crate::spec::{PluginSpec, TrustSpec};
-use crate::state::blobs::{BlobStoreError, SignatureRank};
+use toolgate_base::outcome::with_causes;
+use toolgate_base::spec::PluginSpec;
+use toolgate_signature::SignatureFile;
+use toolgate_signature::trust::TrustSpec;
+use toolgate_state::blobs::{BlobStoreError, SignatureRank};
 
 /// Keeps bytes with every signature that has been found beside them so far: the key of the first may be the first whose time is over.
 pub(super) fn bytes(services: &Services, spec: &PluginSpec, trust: &TrustSpec, cleared: &Cleared) {

@@ -8,13 +8,13 @@ use toolgate_policy::load::clear::check_lints;
 use super::LoadError;
 use super::clear::Cleared;
 use super::dynamic::{self, DynamicToolsError};
-use crate::artifact::Artifact;
-use crate::sandbox::Sandbox;
-use crate::sandbox::export::Export;
-use crate::sandbox::export_request::{ExportRequest, Given};
 use crate::snapshot::plugin::{Plugin, Surfaces};
 use crate::snapshot::tool::{ReadyTool, ToolListing};
-use crate::spec::PluginSpec;
+use toolgate_base::artifact::Artifact;
+use toolgate_base::spec::PluginSpec;
+use toolgate_sandbox::Sandbox;
+use toolgate_sandbox::export::Export;
+use toolgate_sandbox::export_request::{ExportRequest, Given};
 
 /// Makes a cleared plugin ready to be called.
 ///

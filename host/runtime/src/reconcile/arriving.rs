@@ -9,8 +9,8 @@ use super::report::log;
 use super::{Occasion, Plan, Reconciler};
 use crate::load::source::{Found, SourceError};
 use crate::load::{self, Against, Kind, LoadError, Origin};
-use crate::outcome::with_causes;
 use crate::spec::Spec;
+use toolgate_base::outcome::with_causes;
 
 impl Plan {
     /// What is to be fetched for it.

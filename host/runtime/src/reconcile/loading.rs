@@ -2,20 +2,21 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use toolgate_base::artifact::Artifact;
+use toolgate_base::spec::{PluginSpec, Source};
+use toolgate_net::remote::artefact::component_of;
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::LOADS_AT_ONCE;
 use toolgate_policy::load::pin::Approved;
 use toolgate_policy::load::signer::UnixTime;
 
 use super::Fetching;
-use crate::artifact::Artifact;
 use crate::load::source::{Found, Sources};
 use crate::load::{self, Against, LoadError, Origin, ReadyPlugin};
-use crate::remote::artefact::component_of;
 use crate::services::Services;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plugin::Plugin;
-use crate::spec::{PluginSpec, Source, Spec};
+use crate::spec::Spec;
 
 /// How far a plugin has come.
 pub(crate) enum LoadState {

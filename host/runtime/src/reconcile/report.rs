@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use toolgate_base::outcome::with_causes;
 use toolgate_policy::redact::printable;
 use toolgate_policy::{Digest, PluginName};
+use toolgate_state::rollback::RollbackError;
 
 use crate::load::{Kind, LoadError};
-use crate::outcome::with_causes;
-use crate::state::rollback::RollbackError;
 
 /// What came of it, plugin by plugin, in the operator's order.
 #[derive(Debug, Clone, Default)]

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::{TrustError, TrustPolicy};
+use toolgate_signature::trust::TrustSpec;
+use toolgate_state::rollback::RollbackError;
 
 use super::{LoadReport, Loaded, Reconciler, records};
 use crate::load::source::{Found, Sources};
 use crate::load::verify;
 use crate::load::{self, LoadError};
-use crate::outcome::with_causes;
 use crate::services::Services;
 use crate::snapshot::plugin::Plugin;
-use crate::spec::TrustSpec;
-use crate::state::rollback::RollbackError;
+use toolgate_base::outcome::with_causes;
 
 impl Reconciler {
     /// Takes a trust policy and lets only that serve on which it trusts. Waits for no load.

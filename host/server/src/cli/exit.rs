@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
+use toolgate_base::outcome::with_causes;
 use toolgate_policy::PluginName;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::load::source::{FileError, SourceError};
 use toolgate_runtime::load::{Kind, LoadError};
-use toolgate_runtime::outcome::with_causes;
 use toolgate_runtime::reconcile::LoadReport;
 
 use super::output;

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use toolgate_base::spec::Source;
+use toolgate_net::remote::Fetcher;
 use toolgate_policy::load::trust::Standing;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::load::now;
 use toolgate_runtime::load::source::{Found, Sources};
 use toolgate_runtime::load::verify::{self, By, Examined, Verified, examine};
-use toolgate_runtime::remote::Fetcher;
-use toolgate_runtime::spec::{Source, TrustSpec};
+use toolgate_signature::trust::TrustSpec;
 
 use super::exit::Exit;
 use super::push::Terms;
