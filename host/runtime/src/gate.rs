@@ -19,6 +19,7 @@ use toolgate_policy::load::{Pin, RequestedCapabilities, TrustPolicy};
 use toolgate_policy::{Digest, PluginName, Principal};
 use toolgate_sandbox::Sandbox;
 use toolgate_sandbox::compile::Compiler;
+pub use toolgate_sandbox::compile::progress::CompileProgress;
 use toolgate_signature::trust::TrustSpec;
 use toolgate_state::StateDir;
 use toolgate_state::audit::record::Closed;
@@ -41,7 +42,6 @@ use crate::snapshot::plugin::Plugin;
 use crate::snapshot::tool::Tool;
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::spec::Spec;
-pub use toolgate_sandbox::compile::progress::CompileProgress;
 
 /// Loads plugins and runs their tools. Clones share one gate.
 #[derive(Clone)]

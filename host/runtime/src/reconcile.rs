@@ -15,7 +15,6 @@ mod trusting;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::spec::{Approvals, Spec};
 use tokio::sync::watch;
 use toolgate_base::spec::PluginSpec;
 use toolgate_policy::load::TrustPolicy;
@@ -29,7 +28,7 @@ use crate::load;
 use crate::load::source::Sources;
 use crate::services::Services;
 use crate::snapshot::{Snapshot, SnapshotChange};
-
+use crate::spec::{Approvals, Spec};
 use fetches::{Fetch, Fetches};
 use loading::LoadState;
 use newest::Newest;

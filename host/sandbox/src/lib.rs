@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use toolgate_base::interrupt::Interrupt;
 use toolgate_base::meter::Meter;
 use toolgate_base::meter::account::{Budget, Hold, MemoryAccount};
 use toolgate_base::outcome::{Fault, FaultKind, Outcome};
@@ -53,7 +54,6 @@ use isolated::Beginning;
 use isolated::handle::WorkerModule;
 use linker::Linkers;
 use store::{Run, show};
-use toolgate_base::interrupt::Interrupt;
 
 /// State shared by all sandboxes: compiler and cache, linkers, guest threads, memory budget, egress, plugins' stores.
 pub struct Sandbox {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::time::sleep_until;
+use toolgate_base::interrupt::Interrupt;
 use toolgate_base::meter::{Meter, StopError};
 use toolgate_base::outcome::Fault;
 use toolgate_base::relay::Relay;
@@ -23,7 +24,6 @@ use crate::imports::host_calls::HostCalls;
 use crate::imports::output::Kept;
 use crate::memory::Memory;
 use crate::stacks::{Full, Stacks};
-use toolgate_base::interrupt::Interrupt;
 
 /// Call that is ready to enter its guest.
 pub(super) struct Run {

@@ -1,18 +1,18 @@
 //! The stage at which a plugin is cleared: what it asks against what it is granted, what it is against what was approved.
 
+use toolgate_base::artifact::Artifact;
+use toolgate_base::spec::PluginSpec;
 use toolgate_policy::load::Clearance;
 use toolgate_policy::load::clear::{ClearanceInput, clear as decide};
 use toolgate_policy::load::pin::Approved;
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, ToolName};
+use toolgate_sandbox::inspect::Inspected;
 
 use super::describe::{Described, Former};
 use super::dynamic;
 use super::fetch::Fetched;
 use super::{Against, LoadError};
-use toolgate_base::artifact::Artifact;
-use toolgate_base::spec::PluginSpec;
-use toolgate_sandbox::inspect::Inspected;
 
 /// A plugin that may be compiled and run, before it is.
 pub(crate) struct Cleared {

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
+use toolgate_base::outcome::with_causes;
 use toolgate_policy::load::{ClearanceError, TrustError};
 use toolgate_policy::{Digest, PluginName};
+use toolgate_sandbox::inspect::InspectError;
+use toolgate_sandbox::prepare::PrepareError;
 
 use super::describe::DescribeError;
 use super::dynamic::DynamicToolsError;
 use super::source::SourceError;
 use super::verify::VerifyError;
 use crate::snapshot::names::NameClashError;
-use toolgate_base::outcome::with_causes;
-use toolgate_sandbox::inspect::InspectError;
-use toolgate_sandbox::prepare::PrepareError;
 
 /// Why a plugin does not load, with the digest of its bytes where they were read.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +22,7 @@ pub enum LoadError {
     Fetch(#[source] Arc<SourceError>),
     /// Its bytes are not trusted.
     #[error("verify it")]
-    Verify(Digest, #[source] VerifyError),
+    Verify(Digest, #[source] Box<VerifyError>),
     /// It is not a component that runs here.
     #[error("inspect it")]
     Inspect(Digest, #[source] InspectError),
@@ -68,7 +68,7 @@ impl Kind {
 impl LoadError {
     /// A newer trust policy does not trust what served.
     pub(crate) fn distrusted(digest: Digest, why: TrustError) -> Self {
-        Self::Verify(digest, VerifyError::Policy(why))
+        Self::Verify(digest, Box::new(VerifyError::Policy(why)))
     }
 
     /// The kind of reason.
@@ -110,7 +110,7 @@ impl LoadError {
                 }
                 reasons
             }
-            _ => std::error::Error::source(self).map(|error| with_causes(error)).into_iter().collect(),
+            _ => std::error::Error::source(self).map(with_causes).into_iter().collect(),
         }
     }
 }

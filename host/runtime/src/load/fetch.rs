@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use toolgate_base::spec::PluginSpec;
+
 use super::source::{Found, SourceError, Sources};
 use super::verify::{Verified, verify, worth_keeping};
 use super::{Against, LoadError};
-use toolgate_base::spec::PluginSpec;
 
 /// Bytes that are trusted, and the proof of it.
 pub(crate) struct Fetched {
@@ -82,6 +83,6 @@ fn verified(spec: &PluginSpec, found: Found, against: Against<'_>) -> Result<Fet
     let standing = against.standing(digest);
     match verify(against.trust, &found, &spec.id, spec.digest, standing, against.now) {
         Ok(verified) => Ok(Fetched { found, verified }),
-        Err(error) => Err(LoadError::Verify(digest, error)),
+        Err(error) => Err(LoadError::Verify(digest, Box::new(error))),
     }
 }

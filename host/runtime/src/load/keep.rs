@@ -1,16 +1,17 @@
 //! What LOAD remembers in the state directory: the bytes and signatures that are approved or come from elsewhere, and what a model read of
 //! what was approved, so that both are there when a source is not. What cannot be kept serves all the same.
 
-use super::clear::Cleared;
-use super::fetch::Fetched;
-use super::verify::{Ranking, examine_one, worth_keeping};
-use crate::services::Services;
-use crate::snapshot::plugin::Plugin;
 use toolgate_base::outcome::with_causes;
 use toolgate_base::spec::PluginSpec;
 use toolgate_signature::SignatureFile;
 use toolgate_signature::trust::TrustSpec;
 use toolgate_state::blobs::{BlobStoreError, SignatureRank};
+
+use super::clear::Cleared;
+use super::fetch::Fetched;
+use super::verify::{Ranking, examine_one, worth_keeping};
+use crate::services::Services;
+use crate::snapshot::plugin::Plugin;
 
 /// Keeps bytes with every signature that has been found beside them so far: the key of the first may be the first whose time is over.
 pub(super) fn bytes(services: &Services, spec: &PluginSpec, trust: &TrustSpec, cleared: &Cleared) {

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
+use toolgate_base::artifact::Artifact;
+use toolgate_base::spec::PluginSpec;
 use toolgate_policy::load::ClearanceError;
 use toolgate_policy::load::clear::check_lints;
+use toolgate_sandbox::Sandbox;
+use toolgate_sandbox::export::Export;
+use toolgate_sandbox::export_request::{ExportRequest, Given};
 
 use super::LoadError;
 use super::clear::Cleared;
 use super::dynamic::{self, DynamicToolsError};
 use crate::snapshot::plugin::{Plugin, Surfaces};
 use crate::snapshot::tool::{ReadyTool, ToolListing};
-use toolgate_base::artifact::Artifact;
-use toolgate_base::spec::PluginSpec;
-use toolgate_sandbox::Sandbox;
-use toolgate_sandbox::export::Export;
-use toolgate_sandbox::export_request::{ExportRequest, Given};
 
 /// Makes a cleared plugin ready to be called.
 ///

@@ -18,7 +18,6 @@ use toolgate_signature::{SignatureFile, Unread, name};
 use toolgate_state::blobs::BlobStore;
 
 use crate::services::Services;
-
 pub use file::{FileError, component_of, folder, read_regular, signature_names};
 
 /// What was found.

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use toolgate_base::outcome::with_causes;
+
 use super::fetches::Fetch;
 use super::loading::{self, LoadState};
 use super::report::log;
@@ -10,7 +12,6 @@ use super::{Occasion, Plan, Reconciler};
 use crate::load::source::{Found, SourceError};
 use crate::load::{self, Against, Kind, LoadError, Origin};
 use crate::spec::Spec;
-use toolgate_base::outcome::with_causes;
 
 impl Plan {
     /// What is to be fetched for it.

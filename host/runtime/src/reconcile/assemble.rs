@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::spec::{Approvals, OnRefused, Spec};
 use toolgate_base::spec::PluginSpec;
 use toolgate_policy::load::pin::Approved;
 
@@ -11,6 +10,7 @@ use super::{FolderProblem, LoadReport, Loaded, Occasion};
 use crate::load::LoadError;
 use crate::snapshot::names::TakenNames;
 use crate::snapshot::plugin::Plugin;
+use crate::spec::{Approvals, OnRefused, Spec};
 
 /// The plugins that serve, in the operator's order, and what came of each.
 pub(super) fn assemble(

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use toolgate_base::outcome::with_causes;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::{TrustError, TrustPolicy};
 use toolgate_signature::trust::TrustSpec;
@@ -14,7 +15,6 @@ use crate::load::verify;
 use crate::load::{self, LoadError};
 use crate::services::Services;
 use crate::snapshot::plugin::Plugin;
-use toolgate_base::outcome::with_causes;
 
 impl Reconciler {
     /// Takes a trust policy and lets only that serve on which it trusts. Waits for no load.
