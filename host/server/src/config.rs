@@ -4,7 +4,6 @@
 mod grant;
 mod guarded;
 mod limits;
-mod manifest;
 mod modes;
 mod origin;
 mod plugin;
@@ -21,10 +20,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toolgate_runtime::spec::{Approvals, Spec};
-
 use toolgate_signature::trust::TrustSpec;
 
-pub(crate) use manifest::read as read_manifest;
 pub(crate) use problem::ConfigError;
 pub(crate) use server::{ServerConfig, check_listen};
 pub(crate) use source::{docker, oci};
@@ -63,28 +60,16 @@ pub(crate) struct Instead<'a> {
 
 impl Config {
     /// Reads a configuration and every file it names.
-    ///
-    /// # Errors
-    /// Every error.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
         Self::load_with(path, None)
     }
 
     /// The same, with another grant for one plugin, which must pass the same checks.
-    ///
-    /// # Errors
-    /// Every error.
     pub(crate) fn load_with(path: &Path, instead: Option<&Instead<'_>>) -> Result<Self, ConfigError> {
         let problems = ConfigError::default();
-        let document = Document::read(&absolute(path), &problems).ok_or_else(|| problems.take())?;
-        let other = match instead {
-            Some(instead) => {
-                let read =
-                    Document::read(&absolute(instead.file), &problems).ok_or_else(|| problems.take())?;
-                Some((instead.plugin, read))
-            }
-            None => None,
-        };
+        let open = |path: &Path| Document::read(&absolute(path), &problems).ok_or_else(|| problems.take());
+        let document = open(path)?;
+        let other = instead.map(|instead| Ok((instead.plugin, open(instead.file)?))).transpose()?;
         whole(read(&document, other.as_ref().map(|(name, read)| (*name, read)), &problems), &problems)
     }
 
@@ -96,9 +81,6 @@ impl Config {
     }
 
     /// Reads a configuration from the text a file is to have, with every file it names.
-    ///
-    /// # Errors
-    /// Every error.
     pub(crate) fn load_text(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let problems = ConfigError::default();
         let document = Document::parse(&absolute(path), text, &problems).ok_or_else(|| problems.take())?;
@@ -162,16 +144,7 @@ fn read(
     let plugins = plugin::read(document, &root, &secrets, &defaults.unwrap_or_default(), instead);
     let (trust, lock) = trust::read(document, root.section("trust"), &root).unzip();
     root.finish();
-    guarded::check(
-        document,
-        &guarded::Guarded {
-            state: &state_dir,
-            plugins: &plugins,
-            secrets: &secrets,
-            trust: &trust,
-            lock: &lock,
-        },
-    );
+    guarded::check(document, &state_dir, &plugins, &secrets, trust.as_ref(), lock.as_ref());
     let (plugins, folders): (Vec<_>, Vec<_>) = plugins.into_iter().map(plugin::Plugin::finish).unzip();
     let plugins = plugins.into_iter().flatten().collect();
     let folders = folders.into_iter().flatten().collect();
@@ -184,7 +157,7 @@ fn read(
         Spec { plugins, trust: Arc::new(trust.trust), approvals, on_refused: server.on_refused, folders };
     let keys = trust.keys;
     let mut files = keys.clone();
-    files.push(document.path().to_owned());
+    files.push(document.path.clone());
     files.extend(lock.as_ref().map(|lock| lock.path.clone()));
     files.extend(secrets.files);
     Some(Config {
@@ -217,7 +190,9 @@ fn state_dir(document: &Document<'_>, root: &Section<'_>) -> PathBuf {
     document.relative(&dir)
 }
 
-/// A missing section reads like an empty one.
-fn or_empty<'d, T>(section: Option<Section<'d>>, empty: T, read: impl FnOnce(Section<'d>) -> T) -> T {
-    section.map_or(empty, read)
+/// Reads a `plugin.toml`, the author's description of a plugin, as the value of its `toolgate` section. The keys are
+/// interpreted by that section's reader.
+pub(crate) fn read_manifest(path: &Path) -> Result<serde_json::Map<String, serde_json::Value>, ConfigError> {
+    let problems = ConfigError::default();
+    whole(Document::read(path, &problems).map(|document| document.json()), &problems)
 }

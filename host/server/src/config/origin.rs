@@ -40,9 +40,6 @@ pub(super) enum OriginError {
 }
 
 /// Checks an origin with a port, or `:*` for any: the protocol library would read a missing port as any port.
-///
-/// # Errors
-/// [`OriginError`].
 pub(super) fn check_origin(origin: &str) -> Result<(), OriginError> {
     let (scheme, rest) = origin.split_once("://").ok_or(OriginError::Scheme)?;
     if !matches!(scheme, "http" | "https") {
@@ -58,9 +55,6 @@ pub(super) fn check_origin(origin: &str) -> Result<(), OriginError> {
 }
 
 /// Checks a host, with or without a port.
-///
-/// # Errors
-/// [`OriginError`].
 pub(super) fn check_host(host: &str) -> Result<(), OriginError> {
     let (host, port) = split(host)?;
     if port.is_some_and(|port| !is_port(port)) {

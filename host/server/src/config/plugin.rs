@@ -92,21 +92,19 @@ fn read_one(
             only_for_one(section);
             "folder".parse::<PluginName>().ok()
         }
-        Some(Origin::One(_)) | None => section.required("name", "files").and_then(|name| {
-            name.parse::<PluginName>().map_err(|error| section.wrong("name", error.to_string())).ok()
-        }),
+        Some(Origin::One(_)) | None => section
+            .required("name", "files")
+            .and_then(|name| section.parsed("name", name.parse::<PluginName>())),
     };
     let id = section.string("id");
-    let prefix = section.string("prefix").map(|prefix| {
-        Prefix::parse(&prefix).map_err(|error| section.wrong("prefix", error.to_string())).ok()
-    });
-    let digest = section.string("digest").map(|digest| {
-        digest.parse::<Digest>().map_err(|error| section.wrong("digest", error.to_string())).ok()
-    });
+    let prefix = section.string("prefix").map(|prefix| section.parsed("prefix", Prefix::parse(&prefix)));
+    let digest = section.string("digest").map(|digest| section.parsed("digest", digest.parse::<Digest>()));
     let allow_lints = allow_lints(section);
-    let engine = engine(section);
-    let isolation = isolation(section);
-    let crash_details = crash_details(section);
+    let engine = choice(section, "engine", &EngineKind::ALL, EngineKind::word, r#""sync" or "async""#);
+    let isolation =
+        choice(section, "isolation", &Isolation::ALL, Isolation::word, r#""thread" or "process""#);
+    let words = r#""local", "always" or "never""#;
+    let crash_details = choice(section, "crash_details", &CrashDetails::ALL, CrashDetails::word, words);
     let mut grants = grant::read(document, section.section("grant"));
     if let Some((plugin, other)) = instead
         && name.as_ref().is_some_and(|name| name.as_str() == plugin)
@@ -196,27 +194,18 @@ fn needed(section: &Section<'_>, secrets: &Secrets, grants: &Grants) -> BTreeMap
     needed
 }
 
-fn engine(section: &Section<'_>) -> EngineKind {
-    let Some(word) = section.string("engine") else { return EngineKind::default() };
-    EngineKind::ALL.into_iter().find(|kind| kind.word() == word).unwrap_or_else(|| {
-        section.wrong("engine", format!(r#"is `{word}`; write "sync" or "async""#));
-        EngineKind::default()
-    })
-}
-
-fn isolation(section: &Section<'_>) -> Isolation {
-    let Some(word) = section.string("isolation") else { return Isolation::default() };
-    Isolation::ALL.into_iter().find(|isolation| isolation.word() == word).unwrap_or_else(|| {
-        section.wrong("isolation", format!(r#"is `{word}`; write "thread" or "process""#));
-        Isolation::default()
-    })
-}
-
-fn crash_details(section: &Section<'_>) -> CrashDetails {
-    let Some(word) = section.string("crash_details") else { return CrashDetails::default() };
-    CrashDetails::ALL.into_iter().find(|details| details.word() == word).unwrap_or_else(|| {
-        section.wrong("crash_details", format!(r#"is `{word}`; write "local", "always" or "never""#));
-        CrashDetails::default()
+/// The value that a key has by its word, else the default. An unknown word is noted.
+fn choice<T: Copy + Default>(
+    section: &Section<'_>,
+    key: &'static str,
+    all: &[T],
+    word: fn(T) -> &'static str,
+    words: &str,
+) -> T {
+    let Some(given) = section.string(key) else { return T::default() };
+    all.iter().copied().find(|one| word(*one) == given).unwrap_or_else(|| {
+        section.wrong(key, format!("is `{given}`; write {words}"));
+        T::default()
     })
 }
 
