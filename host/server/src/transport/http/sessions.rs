@@ -2,6 +2,7 @@
 //! one. Clients rarely end sessions, so the one idle longest is ended; its client gets 404 for its next request, and
 //! begins a new one. The library passes messages on.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,7 +49,7 @@ pub(super) struct InUse(Arc<Session>);
 /// Peer of a request that may begin a session, and the result.
 struct Opening {
     peer: Arc<str>,
-    opened: Mutex<Option<Opened>>,
+    opened: Cell<Option<Opened>>,
 }
 
 /// Result of taking a place for a new session.
@@ -198,18 +199,12 @@ impl Drop for InUse {
 /// Runs a future that may begin a session of this peer, and returns the result. The place is taken only when a session
 /// begins: a request that is refused, or belongs to an existing session, ends no other one.
 pub(super) async fn opening<T>(peer: &Arc<str>, begins: impl Future<Output = T>) -> (T, Option<Opened>) {
-    let opening = Opening { peer: Arc::clone(peer), opened: Mutex::default() };
+    let opening = Opening { peer: Arc::clone(peer), opened: Cell::default() };
     let both = async {
         let result = begins.await;
-        (result, OPENING.with(|opening| *opening.lock()))
+        (result, OPENING.with(|opening| opening.opened.get()))
     };
     OPENING.scope(opening, both).await
-}
-
-impl Opening {
-    fn lock(&self) -> MutexGuard<'_, Option<Opened>> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl SessionManager for Sessions {
@@ -219,11 +214,11 @@ impl SessionManager for Sessions {
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
         let opened = OPENING.try_with(|opening| {
             let open = self.open(&opening.peer);
-            *opening.lock() = Some(match &open {
+            opening.opened.set(Some(match &open {
                 Ok((_, false)) => Opened::HadRoom,
                 Ok((_, true)) => Opened::MadeRoom,
                 Err(_) => Opened::Refused,
-            });
+            }));
             open.map(|(place, _)| (Arc::clone(&opening.peer), place))
         });
         let Ok(Ok((peer, place))) = opened else { return Err(SessionsError::NoPlace) };
