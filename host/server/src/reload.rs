@@ -85,9 +85,6 @@ impl Reload {
     }
 
     /// Reloads on every SIGHUP, and on changes.
-    ///
-    /// # Errors
-    /// The error of installing the signal handler.
     pub(crate) fn start(self) -> std::io::Result<()> {
         let mut hangup = signal(SignalKind::hangup())?;
         let this = self.clone();

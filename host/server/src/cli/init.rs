@@ -75,7 +75,7 @@ fn report(dir: &Path, pair: &Pair) -> String {
 }
 
 fn create(path: &Path, text: &str) -> Result<(), Exit> {
-    place::stage(path, text.as_bytes())
+    place::stage(path, text.as_bytes(), place::FILE_MODE)
         .and_then(|staged| staged.create(path))
         .map_err(|error| unwritten(path, &error))
 }

@@ -164,15 +164,12 @@ async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
     let drain = if waits { config.server.drain(stdio_alone) } else { Duration::ZERO };
     gate.drain(drain).await;
     hang_up.cancel();
-    if let Some(conversation) = conversation
-        && let Err(error) = conversation.await
-    {
-        tracing::error!(%error, "the conversation over stdio failed");
-    }
-    if let Some(http) = http
-        && let Err(error) = http.await
-    {
-        tracing::error!(%error, "the HTTP server failed");
+    for (task, what) in [(conversation, "the conversation over stdio"), (http, "the HTTP server")] {
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "{what} failed");
+        }
     }
     gate.record(&Event::Process { what: "stopped" });
     match upkeep.await {

@@ -1,30 +1,19 @@
 //! `toolgate tools`: the answer to `tools/list`, and the effects of each tool.
 
 use serde_json::{Value, json};
-use toolgate_policy::capability::files::Access;
 use toolgate_policy::load::Effective;
 use toolgate_policy::redact::{printable, printable_lines};
 use toolgate_runtime::snapshot::plugin::Plugin;
 
 use super::exit::Exit;
-use super::{ConfigArg, newest, output, serve};
+use super::{PrintArgs, explain, newest, output, serve};
 use crate::auth::local;
 use crate::config::Config;
-
-/// Arguments of `tools`.
-#[derive(clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    config: ConfigArg,
-    /// Print one JSON document
-    #[arg(long)]
-    json: bool,
-}
 
 /// Characters shown of one line.
 const SHOWN_CHARS_MAX: usize = 2_000;
 
-pub(super) fn run(args: &Args) -> Result<(), Exit> {
+pub(super) fn run(args: &PrintArgs) -> Result<(), Exit> {
     let config = Config::load(&args.config.config)?;
     let gate = serve::open(&config)?;
     let report = newest::load(&config, |spec| gate.start(spec));
@@ -67,11 +56,7 @@ fn touched(plugin: &Plugin) -> Vec<String> {
     let Effective { files, http, environment, config, .. } = plugin.clearance().effective();
     let mut touched = Vec::new();
     for mount in files.mounts() {
-        let how = match mount.access {
-            Access::Nothing => "does not see",
-            Access::Read => "reads",
-            Access::ReadWrite => "reads and writes",
-        };
+        let how = explain::verb(mount.access);
         touched.push(format!("{how} {} (as {})", mount.host, mount.guest));
     }
     for rule in http.rules() {

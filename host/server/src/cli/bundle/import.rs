@@ -19,8 +19,8 @@ use toolgate_runtime::load::source::{Found, Sources, signature_names};
 use toolgate_runtime::load::verify::worth_keeping;
 use toolgate_signature::trust::TrustSpec;
 
-use crate::cli::exit::Exit;
-use crate::cli::place::{self, Staged};
+use crate::cli::exit::{Exit, with_causes};
+use crate::cli::place::{self, FILE_MODE, Staged};
 use crate::cli::{output, verify};
 use crate::config::load_trust;
 
@@ -61,10 +61,10 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         }
         ready.push(prepare(args, &trust, &name, item)?);
     }
-    let root = root(args, &mut bundle)?;
-    let mut lines: Vec<String> = root.iter().map(|root| root.line.clone()).collect();
-    if let Some(Root { staged, path, .. }) = root {
+    let mut lines = Vec::new();
+    if let Some((staged, path, line)) = root(args, &mut bundle)? {
         staged.create(&path).map_err(|error| failed(&path, &error))?;
+        lines.push(line);
     }
     for component in ready {
         lines.extend(component.put()?);
@@ -78,10 +78,8 @@ fn named(bundle: &PluginBundle) -> Result<BTreeMap<PluginName, Listed>, Exit> {
     let mut named: BTreeMap<PluginName, Listed> = BTreeMap::new();
     for listed in bundle.components() {
         let shown = printable(&listed.name, 100);
-        let name: PluginName = listed
-            .name
-            .parse()
-            .map_err(|error| Exit::refused(format!("{shown}: no plugin's name: {error}")))?;
+        let refused = |error| Exit::refused(format!("{shown}: no plugin's name: {error}"));
+        let name = listed.name.parse::<PluginName>().map_err(refused)?;
         if let Some(other) = named.insert(name, listed.clone()) {
             return Err(Exit::refused(format!(
                 "the bundle has two components of the name `{shown}`: {} and {}; make a bundle of one of them",
@@ -136,7 +134,7 @@ fn prepare(args: &Args, trust: &TrustSpec, name: &PluginName, item: Item) -> Res
             There::Other => conflicts.push(to.clone()),
             There::Nothing => {}
         }
-        files.push((place::stage(&to, bytes).map_err(|error| failed(&to, &error))?, to));
+        files.push((place::stage(&to, bytes, FILE_MODE).map_err(|error| failed(&to, &error))?, to));
     }
     if !conflicts.is_empty() && !args.replace {
         let there: Vec<String> = conflicts.iter().map(|path| path.display().to_string()).collect();
@@ -217,22 +215,16 @@ impl Component {
     }
 }
 
-/// The bundle's trusted root, written under a temporary name.
-struct Root {
-    staged: Staged,
-    path: PathBuf,
-    line: String,
-}
-
-fn root(args: &Args, bundle: &mut PluginBundle) -> Result<Option<Root>, Exit> {
+/// The bundle's trusted root, written under a temporary name, with its path and a line about it.
+fn root(args: &Args, bundle: &mut PluginBundle) -> Result<Option<(Staged, PathBuf, String)>, Exit> {
     let Some(path) = args.root.clone() else { return Ok(None) };
     let Some(root) = bundle.root().map_err(|error| not_read(&error))? else { return Ok(None) };
     if path.symlink_metadata().is_ok() {
         return Err(Exit::usage(format!("{}: it is there already", path.display())));
     }
-    let staged = place::stage(&path, root.bytes()).map_err(|error| failed(&path, &error))?;
+    let staged = place::stage(&path, root.bytes(), FILE_MODE).map_err(|error| failed(&path, &error))?;
     let line = format!("{}: {}, trusted by nobody who does not name it", path.display(), root.digest());
-    Ok(Some(Root { staged, path, line }))
+    Ok(Some((staged, path, line)))
 }
 
 /// Content of a path.
@@ -266,13 +258,7 @@ fn failed(path: &Path, error: &io::Error) -> Exit {
 
 /// Usage error if the bundle named on the command line cannot be opened; any other error refuses the bundle.
 fn not_read(error: &BundleError) -> Exit {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    let text = format!("failed to {}", printable(&text, 1_000));
+    let text = format!("failed to {}", printable(&with_causes(error), 1_000));
     match error {
         BundleError::Open(..) => Exit::usage(text),
         _ => Exit::refused(text),

@@ -79,18 +79,17 @@ impl ClientEdit {
             if let Some(folder) = self.file.parent() {
                 place::folder(folder).map_err(failed)?;
             }
-            let staged =
-                place::stage_with(&self.file, self.after.as_bytes(), NEW_FILE_MODE).map_err(failed)?;
+            let staged = place::stage(&self.file, self.after.as_bytes(), NEW_FILE_MODE).map_err(failed)?;
             staged.create(&self.file).map_err(failed)?;
             return Ok(None);
         };
         let mode = self.file.metadata().map_err(failed)?.permissions().mode() & 0o777;
         let copy = self.copy_path();
-        let kept = place::stage_with(&copy, before.as_bytes(), mode).and_then(|kept| kept.create(&copy));
+        let kept = place::stage(&copy, before.as_bytes(), mode).and_then(|kept| kept.create(&copy));
         kept.map_err(|error| {
             format!("{}: no copy could be made, so nothing was written: {error}", copy.display())
         })?;
-        let staged = place::stage_with(&self.file, self.after.as_bytes(), mode).map_err(failed)?;
+        let staged = place::stage(&self.file, self.after.as_bytes(), mode).map_err(failed)?;
         staged.replace(&self.file).map_err(failed)?;
         Ok(Some(copy))
     }
@@ -116,27 +115,22 @@ fn with_json(text: &str, entry: &Entry) -> Result<String, String> {
     let options = ParseOptions::default();
     let unread = |error: &dyn std::fmt::Display| format!("it is not JSON ({error})");
     let root = CstRootNode::parse(text, &options).map_err(|error| unread(&error))?;
+    let not_object = || format!("`{}` in it is not an object", entry.list);
     let object = root.object_value().ok_or("it does not hold a JSON object")?;
     let list = match object.get(entry.list) {
         None => object
             .append(entry.list, CstInputValue::Object(Vec::new()))
             .object_value()
             .ok_or("its list of servers cannot be written")?,
-        Some(list) => {
-            list.object_value().ok_or_else(|| format!("`{}` in it is not an object", entry.list))?
-        }
+        Some(list) => list.object_value().ok_or_else(not_object)?,
     };
     let value = |text: &str| -> Result<Value, String> {
         parse_to_serde_value(text, &options).map_err(|error| unread(&error))
     };
     let mut wanted = value(text)?;
-    let Some(members) = wanted.as_object_mut() else {
-        return Err("it does not hold a JSON object".to_owned());
-    };
+    let members = wanted.as_object_mut().ok_or("it does not hold a JSON object")?;
     let servers = members.entry(entry.list).or_insert_with(|| Value::Object(Map::new()));
-    let Some(servers) = servers.as_object_mut() else {
-        return Err(format!("`{}` in it is not an object", entry.list));
-    };
+    let servers = servers.as_object_mut().ok_or_else(not_object)?;
     let was = servers.insert(entry.name.clone(), entry.value.clone());
     match list.get(&entry.name) {
         // The layout may differ.

@@ -3,14 +3,13 @@
 use serde_json::{Value, json};
 use toolgate_policy::Capability;
 use toolgate_policy::address::Reach;
-use toolgate_policy::capability::files::Access;
 use toolgate_policy::capability::http::Rule;
 use toolgate_policy::capability::sockets::Protocol;
 use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::redact::printable;
 
 use super::super::output;
-use super::Subject;
+use super::{Subject, verb};
 
 /// A capability with its line in the configuration and its meaning.
 struct Has {
@@ -132,11 +131,7 @@ fn of_word(subject: &Subject<'_>, word: Capability) -> Vec<Has> {
     };
     match word {
         Capability::Files => several(numbered(effective.files.mounts(), |mount| {
-            let how = match mount.access {
-                Access::Nothing => "does not see",
-                Access::Read => "reads",
-                Access::ReadWrite => "reads and writes",
-            };
+            let how = verb(mount.access);
             let bounds: String =
                 mount.bounds().iter().map(|(key, value)| format!("; {key} = {value}")).collect();
             format!("{how} {}, which it sees as {}{bounds}", mount.host, mount.guest)

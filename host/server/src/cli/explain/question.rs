@@ -11,6 +11,7 @@ use toolgate_policy::capability::sockets::{Found, Protocol, Rule};
 use toolgate_policy::redact::printable;
 use toolgate_policy::request::RequestTarget;
 
+use super::super::call;
 use super::super::exit::Exit;
 use super::{By, Question, Subject, Wanted};
 
@@ -218,10 +219,7 @@ fn address(subject: &Subject<'_>, pass: &Pass, covered: String, resolve: bool) -
             .and("the name was not resolved: an address that is out of bounds is refused when the request is sent (--resolve looks)");
         return Ok(secret.into_iter().fold(answer, Answer::and));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Exit::host(&error))?;
+    let runtime = call::runtime()?;
     Ok(match runtime.block_on(subject.gate.resolve(pass)) {
         Ok(addresses) => {
             let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
