@@ -50,26 +50,19 @@ pub(crate) struct Config {
     pub(crate) lines: BTreeMap<String, usize>,
 }
 
-/// A separate file with a `[plugin.grant]` that replaces one plugin's grant.
-pub(crate) struct Instead<'a> {
-    /// Name of the plugin.
-    pub(crate) plugin: &'a str,
-    /// Path of the file.
-    pub(crate) file: &'a Path,
-}
-
 impl Config {
     /// Reads a configuration and every file it names.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
         Self::load_with(path, None)
     }
 
-    /// The same, with another grant for one plugin, which must pass the same checks.
-    pub(crate) fn load_with(path: &Path, instead: Option<&Instead<'_>>) -> Result<Self, ConfigError> {
+    /// The same, with another grant for one plugin, given by its name and a file with `[plugin.grant]`. It must pass the
+    /// same checks.
+    pub(crate) fn load_with(path: &Path, instead: Option<(&str, &Path)>) -> Result<Self, ConfigError> {
         let problems = ConfigError::default();
         let open = |path: &Path| Document::read(&absolute(path), &problems).ok_or_else(|| problems.take());
         let document = open(path)?;
-        let other = instead.map(|instead| Ok((instead.plugin, open(instead.file)?))).transpose()?;
+        let other = instead.map(|(plugin, file)| Ok((plugin, open(file)?))).transpose()?;
         whole(read(&document, other.as_ref().map(|(name, read)| (*name, read)), &problems), &problems)
     }
 

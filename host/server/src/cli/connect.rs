@@ -112,7 +112,7 @@ fn write(args: &Args, transport: &Transport, setup: &Setup) -> Result<(), Exit> 
         return check(transport);
     }
     check(transport).map_err(|why| why.with("\nNothing was written."))?;
-    let diff = TextDiff::from_lines(edit.before(), edit.after());
+    let diff = TextDiff::from_lines(edit.before(), edit.after.as_str());
     output::print(&format!("\n{}:\n{}", entry.file.display(), diff.unified_diff().context_radius(2)));
     if !args.yes && !agreed("Write this?")? {
         return Err(Exit::refused("nothing was written"));

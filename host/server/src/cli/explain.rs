@@ -12,7 +12,7 @@ use clap::{Subcommand, ValueEnum};
 use toolgate_base::spec::PluginSpec;
 use toolgate_policy::Capability;
 use toolgate_policy::capability::files::Access;
-use toolgate_policy::load::{Effective, Grants};
+use toolgate_policy::load::Effective;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::snapshot::plugin::Plugin;
 use toolgate_runtime::spec::Approvals;
@@ -114,10 +114,6 @@ struct Subject<'a> {
 impl Subject<'_> {
     fn effective(&self) -> &Effective {
         self.plugin.clearance().effective()
-    }
-
-    fn grants(&self) -> &Grants {
-        &self.spec.grants
     }
 
     /// Line of one of its keys, for people.

@@ -70,7 +70,7 @@ fn report(dir: &Path, pair: &Pair) -> String {
          \x20 toolgate connect CLIENT\n\
          \n\
          `toolgate connect --help` names the clients.",
-        id = pair.id(),
+        id = pair.public.id(),
     )
 }
 

@@ -23,7 +23,7 @@ use super::exit::Exit;
 use super::explain::find;
 use super::{ConfigArg, call, newest, output, serve};
 use crate::auth::local;
-use crate::config::{Config, Instead};
+use crate::config::Config;
 
 /// Arguments of `learn`.
 #[derive(clap::Args)]
@@ -61,8 +61,8 @@ struct Heard {
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let arguments = call::arguments(&args.args)?;
-    let instead = args.grant_file.as_deref().map(|file| Instead { plugin: &args.plugin, file });
-    let config = Config::load_with(&args.config.config, instead.as_ref())?;
+    let instead = args.grant_file.as_deref().map(|file| (args.plugin.as_str(), file));
+    let config = Config::load_with(&args.config.config, instead)?;
     let (_, spec) = find(&config, &args.plugin)?;
     let gate = serve::open(&config)?;
     let asked = gate.asked(spec, &config.spec.trust).map_err(|why| {

@@ -134,12 +134,8 @@ fn tools(
             Some(_) => return Err(Exit::usage(format!("tool.{path} is not a table"))),
         };
         let known = paths(function);
-        let mut params: Map<String, Value> = said
-            .parts
-            .into_iter()
-            .filter(|(part, _)| known.contains(part))
-            .map(|(part, text)| (part, Value::from(text)))
-            .collect();
+        let parts = said.parts.into_iter().filter(|(part, _)| known.contains(part));
+        let mut params: Map<String, Value> = parts.map(|(part, text)| (part, Value::from(text))).collect();
         if let Some(Value::Object(own)) = tool.remove("params") {
             for (part, text) in own {
                 if !known.contains(&part) {

@@ -24,7 +24,7 @@ use toolgate_runtime::spec::Approvals;
 use toolgate_state::file_lock::FileLocks;
 
 use super::exit::Exit;
-use super::{ConfigArg, PrintArgs, explain, newest, output, serve};
+use super::{ConfigArg, PrintArgs, newest, output, serve};
 use crate::config::{Config, Lock};
 
 /// Subcommands of `plugin`.
@@ -79,12 +79,6 @@ impl PluginAdmin {
         self.gate.hold(&config.spec);
         self.config = config;
         Ok(())
-    }
-
-    /// The plugin of this name in its current state, approved or not.
-    fn look(&self, name: &str) -> Result<Arc<Plugin>, Exit> {
-        let (_, spec) = explain::find(&self.config, name)?;
-        self.look_at(spec, Approvals::NotAsked)
     }
 
     fn look_at(&self, spec: &PluginSpec, approvals: Approvals) -> Result<Arc<Plugin>, Exit> {

@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     }
     // With all-or-nothing, serving waits for all plugins; otherwise it begins while plugins are still being fetched.
     let waits = args.frozen || config.spec.on_refused == OnRefused::Stop;
-    let progress = if waits { progress::bars() } else { progress::none() };
+    let progress = if waits { progress::bars() } else { Bars::default() };
     let gate = open_telling(&config, &progress)?;
     let mut report = newest::load(&config, |spec| if waits { gate.start(spec) } else { gate.begin(spec) });
     progress.end();

@@ -23,7 +23,7 @@ pub(super) struct ClientEdit {
     /// Target of the client's path, with links resolved.
     file: PathBuf,
     before: Option<String>,
-    after: String,
+    pub(super) after: String,
 }
 
 impl ClientEdit {
@@ -57,10 +57,6 @@ impl ClientEdit {
 
     pub(super) fn before(&self) -> &str {
         self.before.as_deref().unwrap_or_default()
-    }
-
-    pub(super) fn after(&self) -> &str {
-        &self.after
     }
 
     /// Writes the change. Returns the path of the backup.

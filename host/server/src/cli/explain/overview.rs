@@ -106,7 +106,7 @@ fn lacking(subject: &Subject<'_>) -> Vec<Capability> {
     let asked = subject.plugin.clearance().asked();
     let by_default =
         |word: Capability| matches!(word, Capability::Clock | Capability::Random) && asked.covers(word);
-    Capability::ALL.into_iter().filter(|word| !subject.grants().has(*word) && !by_default(*word)).collect()
+    Capability::ALL.into_iter().filter(|word| !subject.spec.grants.has(*word) && !by_default(*word)).collect()
 }
 
 /// Its capabilities, one line each, in a fixed order.
@@ -119,7 +119,7 @@ fn has(subject: &Subject<'_>) -> Vec<Has> {
 fn of_word(subject: &Subject<'_>, word: Capability) -> Vec<Has> {
     let effective = subject.effective();
     let at = |key: &str| {
-        let written = subject.grants().has(word);
+        let written = subject.spec.grants.has(word);
         if written { subject.at(&format!("grant.{word}{key}")) } else { "default".to_owned() }
     };
     let one = |what: String| vec![Has { word, at: at(""), what }];

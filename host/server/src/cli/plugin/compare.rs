@@ -12,12 +12,13 @@ use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::redact::{printable, printable_lines};
 use toolgate_runtime::load::describe::mapping_version;
 use toolgate_runtime::snapshot::plugin::Plugin;
+use toolgate_runtime::spec::Approvals;
 use toolgate_state::lockfile::Entry;
 
 use super::PluginAdmin;
 use super::brief::{Brief, is_word};
 use crate::cli::exit::Exit;
-use crate::cli::{ConfigArg, output};
+use crate::cli::{ConfigArg, explain, output};
 
 /// Arguments of `plugin diff`.
 #[derive(clap::Args)]
@@ -43,7 +44,8 @@ const SHOWN_CHARS_MAX: usize = 4_000;
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let desk = PluginAdmin::of(&args.config)?;
-    let plugin = desk.look(&args.plugin)?;
+    let (_, spec) = explain::find(&desk.config, &args.plugin)?;
+    let plugin = desk.look_at(spec, Approvals::NotAsked)?;
     let entry = desk.lock.file.get(plugin.name());
     let lines = differences(&desk, &plugin, entry, args.detail)?;
     output::print(&if lines.is_empty() { unchanged(&plugin, entry) } else { lines.join("\n") });

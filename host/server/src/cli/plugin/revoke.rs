@@ -120,7 +120,7 @@ fn revoke(
     } else {
         let version = policy.version().checked_add(1).and_then(|version| i64::try_from(version).ok());
         let version = version.ok_or_else(|| cannot_be_raised(&roots.policy))?;
-        edit.document()["version"] = value(version);
+        edit.document["version"] = value(version);
         let trust = load_trust_text(&roots.policy, &edit.text())?;
         edit.save(locks)?;
         Some(trust)

@@ -33,7 +33,8 @@ struct Open {
 
 /// An open connection, unregistered on drop.
 pub(super) struct Connection {
-    id: u64,
+    /// Unique number of the connection.
+    pub(super) id: u64,
     open: Arc<Open>,
     connections: Arc<Connections>,
 }
@@ -165,11 +166,6 @@ impl Open {
 }
 
 impl Connection {
-    /// Unique number of the connection.
-    pub(super) fn id(&self) -> u64 {
-        self.id
-    }
-
     /// Peer of the connection.
     pub(super) fn peer(&self) -> &Arc<str> {
         &self.open.peer

@@ -86,8 +86,8 @@ impl HttpServer {
     fn caller(&self, headers: &HeaderMap, held: &Held) -> (Caller, Option<Arc<Conversation>>) {
         let session = headers.get(SESSION).and_then(|id| id.to_str().ok());
         let in_use = session.and_then(|id| self.0.sessions.enter(id));
-        let number = in_use.as_ref().map_or(held.answering.0.id(), InUse::number);
-        let conversation = in_use.as_ref().map(|in_use| Arc::clone(in_use.conversation()));
+        let number = in_use.as_ref().map_or(held.answering.0.id, |in_use| in_use.session.number);
+        let conversation = in_use.as_ref().map(|in_use| Arc::clone(&in_use.session.conversation));
         held.places()._in_use = in_use;
         (Caller::new(Arc::clone(held.peer()), number), conversation)
     }

@@ -31,8 +31,10 @@ pub(super) struct Sessions {
 /// One session.
 pub(super) struct Session {
     peer: Arc<str>,
-    number: u64,
-    conversation: Arc<Conversation>,
+    /// Number of the session, distinct from those of connections.
+    pub(super) number: u64,
+    /// State of the session as a whole.
+    pub(super) conversation: Arc<Conversation>,
     ids: Ids,
     usage: Mutex<Usage>,
     _place: Taken,
@@ -44,7 +46,9 @@ struct Usage {
 }
 
 /// A request of a session that is being answered.
-pub(super) struct InUse(Arc<Session>);
+pub(super) struct InUse {
+    pub(super) session: Arc<Session>,
+}
 
 /// Peer of a request that may begin a session, and the result.
 struct Opening {
@@ -71,10 +75,8 @@ tokio::task_local! {
 /// Reason why there is no session.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SessionsError {
-    /// No place was taken.
     #[error("no place was taken for the session")]
     NoPlace,
-    /// Error of the library.
     #[error(transparent)]
     Library(#[from] LocalSessionManagerError),
 }
@@ -152,7 +154,7 @@ impl Sessions {
     pub(super) fn enter(&self, id: &str) -> Option<InUse> {
         let session = Arc::clone(self.table().get(id)?);
         session.usage().requests += 1;
-        Some(InUse(session))
+        Some(InUse { session })
     }
 
     /// Messages to the library for a client's message of a session.
@@ -176,21 +178,9 @@ impl Session {
     }
 }
 
-impl InUse {
-    /// Number of the session, distinct from those of connections.
-    pub(super) fn number(&self) -> u64 {
-        self.0.number
-    }
-
-    /// State of the session as a whole.
-    pub(super) fn conversation(&self) -> &Arc<Conversation> {
-        &self.0.conversation
-    }
-}
-
 impl Drop for InUse {
     fn drop(&mut self) {
-        let mut usage = self.0.usage();
+        let mut usage = self.session.usage();
         usage.requests = usage.requests.saturating_sub(1);
         usage.since = Instant::now();
     }
@@ -343,7 +333,7 @@ mod tests {
     async fn a_session_that_ends_tells_whoever_waits_in_it_and_gives_its_place_back() {
         let sessions = Sessions::new(Quota::new(1, 100), Duration::from_secs(60));
         let id = begin(&sessions, "a").await.unwrap();
-        let conversation = Arc::clone(sessions.enter(&id).unwrap().conversation());
+        let conversation = Arc::clone(&sessions.enter(&id).unwrap().session.conversation);
         sessions.close_session(&id).await.unwrap();
         conversation.ended().await;
         assert!(!sessions.has_session(&id).await.unwrap());
