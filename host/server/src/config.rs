@@ -3,7 +3,6 @@
 
 mod grant;
 mod guarded;
-mod limits;
 mod modes;
 mod origin;
 mod plugin;
@@ -19,6 +18,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use toolgate_policy::limits::call::{CallLimit, CallLimits};
 use toolgate_runtime::spec::{Approvals, Spec};
 use toolgate_signature::trust::TrustSpec;
 
@@ -130,7 +130,7 @@ fn read(
     let state_dir = state_dir(document, &root);
     let secrets = secret::read(document, &root);
     let defaults = root.section("defaults").map(|defaults| {
-        let read = limits::read(defaults.section("limits"), &Default::default());
+        let read = read_limits(defaults.section("limits"), &Default::default());
         defaults.finish();
         read
     });
@@ -171,6 +171,19 @@ fn read(
 /// A sentence with the fault and the remedy.
 pub(crate) fn read_key(path: &Path) -> Result<zeroize::Zeroizing<String>, String> {
     modes::read(path, toolgate_policy::limits::load::CONFIG_BYTES_MAX, modes::FileKind::Secret)
+}
+
+/// Reads `[defaults.limits]`, or `[plugin.limits]` over `defaults`.
+fn read_limits(section: Option<Section<'_>>, defaults: &CallLimits) -> CallLimits {
+    let mut limits = defaults.clone();
+    let Some(section) = section else { return limits };
+    for limit in CallLimit::ALL {
+        if let Some(value) = section.integer(limit.name()) {
+            section.parsed(limit.name(), limits.set(limit, value));
+        }
+    }
+    section.finish();
+    limits
 }
 
 /// Path of the state directory, from `[state]`.

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -10,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 use toolgate_base::spec::Compiling;
 use toolgate_runtime::gate::{Gate, GateLimits};
 use toolgate_runtime::quota::Quota;
-use toolgate_runtime::reconcile::LoadReport;
 use toolgate_runtime::spec::OnRefused;
 use toolgate_state::StateDir;
 use toolgate_state::audit::Event;
@@ -142,7 +140,7 @@ async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
         }
     };
     gate.record(&Event::Process { what: "started" });
-    let upkeep = tokio::spawn(looked_after(gate.clone(), stop.clone()));
+    let upkeep = tokio::spawn(upkeep::run(gate.clone(), stop.clone()));
     // Cancelled when stdin is closed.
     let hung_up = CancellationToken::new();
     let conversation = if args.stdio {
@@ -176,16 +174,6 @@ async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
         Ok(Some(report)) => Err(Exit::not_loaded(&report)),
         Ok(None) | Err(_) => Ok(()),
     }
-}
-
-/// Runs the upkeep, and stops the server if it reports that nothing serves.
-async fn looked_after(gate: Gate, stop: CancellationToken) -> Option<Arc<LoadReport>> {
-    let report = upkeep::run(gate, stop.clone()).await;
-    if report.is_some() {
-        tracing::error!("no plugin loads, so that nothing serves");
-        stop.cancel();
-    }
-    report
 }
 
 async fn listen_at(

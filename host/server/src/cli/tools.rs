@@ -62,16 +62,13 @@ fn touched(plugin: &Plugin) -> Vec<String> {
     for rule in http.rules() {
         let secret = rule.secret.as_ref().map(|name| format!(", with secret {name}")).unwrap_or_default();
         let (methods, paths) = (rule.methods.join(" "), rule.paths.join(" "));
-        touched.push(format!(
-            "sends {methods} to {}://{}:{} {paths}{secret}",
-            rule.scheme, rule.host, rule.port
-        ));
+        let to = format!("{}://{}:{}", rule.scheme, rule.host, rule.port);
+        touched.push(format!("sends {methods} to {to} {paths}{secret}"));
     }
-    let names = |what: &str, names: Vec<&String>| {
-        let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+    let names = |what: &str, names: Vec<&str>| {
         (!names.is_empty()).then(|| format!("sees {what} {}", names.join(", ")))
     };
-    touched.extend(names("variables", environment.allow().variables().keys().collect()));
-    touched.extend(names("configuration", config.allow().values().keys().collect()));
+    touched.extend(names("variables", environment.allow().variables().keys().map(String::as_str).collect()));
+    touched.extend(names("configuration", config.allow().values().keys().map(String::as_str).collect()));
     touched
 }

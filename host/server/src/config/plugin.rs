@@ -17,7 +17,7 @@ use toolgate_runtime::spec::Folder;
 use super::reader::{Document, Section};
 use super::secret::Secrets;
 use super::source::Origin;
-use super::{grant, limits, source};
+use super::{grant, read_limits, source};
 
 /// A plugin, or a folder of plugins, whose paths are still to be checked.
 pub(super) struct Plugin<'d> {
@@ -111,7 +111,7 @@ fn read_one(
     {
         grants = grant::read_file(other);
     }
-    let limits = limits::read(section.section("limits"), defaults);
+    let limits = read_limits(section.section("limits"), defaults);
     let needed = needed(section, secrets, &grants);
     let name = name?;
     let (source, folder) = match origin? {
@@ -120,15 +120,9 @@ fn read_one(
     };
     let spec = PluginSpec {
         id: id.unwrap_or_else(|| name.to_string()),
-        prefix: match prefix {
-            None => Prefix::from(&name),
-            Some(prefix) => prefix?,
-        },
+        prefix: prefix.unwrap_or_else(|| Some(Prefix::from(&name)))?,
         source,
-        digest: match digest {
-            None => None,
-            Some(digest) => Some(digest?),
-        },
+        digest: digest.map_or(Some(None), |digest| digest.map(Some))?,
         grants,
         limits,
         allow_lints,

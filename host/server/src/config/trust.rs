@@ -54,13 +54,11 @@ pub(super) fn read(
     let lock = section.string("lock").unwrap_or_else(|| LOCK.to_owned());
     let lock = match lock.as_str() {
         "off" => Some(None),
-        file => match read_lock(&document.relative(file)) {
-            Ok(lock) => Some(Some(lock)),
-            Err(why) => {
-                section.wrong("lock", format!("{}: {why}", document.relative(file).display()));
-                None
-            }
-        },
+        file => {
+            let path = document.relative(file);
+            let lock = read_lock(&path).map_err(|why| format!("{}: {why}", path.display()));
+            section.parsed("lock", lock).map(Some)
+        }
     };
     section.finish();
     Some((read_policy(&path?, document.problems)?, lock?))
@@ -220,9 +218,8 @@ fn roles(root: &Section<'_>) -> Vec<Role> {
         let threshold = section.integer("threshold").unwrap_or(1);
         let signers = section.strings("signers").unwrap_or_default();
         section.finish();
-        if let Some(name) = name {
-            roles.push(Role { name, threshold: u32::try_from(threshold).unwrap_or(0), signers });
-        }
+        let threshold = u32::try_from(threshold).unwrap_or(0);
+        roles.extend(name.map(|name| Role { name, threshold, signers }));
     }
     roles
 }
@@ -235,9 +232,7 @@ fn rules(root: &Section<'_>) -> Vec<RoleRule> {
         });
         let require = section.strings("require").unwrap_or_default();
         section.finish();
-        if let Some(plugin) = plugin {
-            rules.push(RoleRule { plugin, require });
-        }
+        rules.extend(plugin.map(|plugin| RoleRule { plugin, require }));
     }
     rules
 }
@@ -250,9 +245,7 @@ fn revoked(root: &Section<'_>) -> BTreeMap<Digest, String> {
         let digest = digest.and_then(|digest| section.parsed("digest", digest.parse::<Digest>()));
         let reason = section.string("reason").unwrap_or_else(|| "no reason given".to_owned());
         section.finish();
-        if let Some(digest) = digest {
-            revoked.insert(digest, reason);
-        }
+        revoked.extend(digest.map(|digest| (digest, reason)));
     }
     revoked
 }

@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use tempfile::TempPath;
 use toolgate_base::artifact::Artifact;
 use toolgate_base::spec::Source;
 use toolgate_net::remote::Fetcher;
@@ -20,7 +21,7 @@ use toolgate_runtime::load::verify::worth_keeping;
 use toolgate_signature::trust::TrustSpec;
 
 use crate::cli::exit::{Exit, with_causes};
-use crate::cli::place::{self, FILE_MODE, Staged};
+use crate::cli::place::{self, FILE_MODE};
 use crate::cli::{output, verify};
 use crate::config::load_trust;
 
@@ -63,7 +64,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     }
     let mut lines = Vec::new();
     if let Some((staged, path, line)) = root(args, &mut bundle)? {
-        staged.create(&path).map_err(|error| failed(&path, &error))?;
+        staged.persist_noclobber(&path).map_err(|error| failed(&path, &error.error))?;
         lines.push(line);
     }
     for component in ready {
@@ -98,7 +99,7 @@ struct Component {
     path: PathBuf,
     digest: Digest,
     /// Its signatures, and the component last.
-    files: Vec<(Staged, PathBuf)>,
+    files: Vec<(TempPath, PathBuf)>,
     /// Signatures of the replaced component.
     stale: Vec<PathBuf>,
     replace: bool,
@@ -206,8 +207,8 @@ impl Component {
             std::fs::remove_file(path).map_err(|error| failed(path, &error))?;
         }
         for (staged, to) in self.files {
-            let put = if self.replace { staged.replace(&to) } else { staged.create(&to) };
-            put.map_err(|error| failed(&to, &error))?;
+            let put = if self.replace { staged.persist(&to) } else { staged.persist_noclobber(&to) };
+            put.map_err(|error| failed(&to, &error.error))?;
         }
         let mut lines = vec![format!("{}: {}", self.path.display(), self.digest)];
         lines.extend(self.notes.iter().map(|note| format!("  {note}")));
@@ -216,7 +217,7 @@ impl Component {
 }
 
 /// The bundle's trusted root, written under a temporary name, with its path and a line about it.
-fn root(args: &Args, bundle: &mut PluginBundle) -> Result<Option<(Staged, PathBuf, String)>, Exit> {
+fn root(args: &Args, bundle: &mut PluginBundle) -> Result<Option<(TempPath, PathBuf, String)>, Exit> {
     let Some(path) = args.root.clone() else { return Ok(None) };
     let Some(root) = bundle.root().map_err(|error| not_read(&error))? else { return Ok(None) };
     if path.symlink_metadata().is_ok() {

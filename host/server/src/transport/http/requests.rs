@@ -157,7 +157,7 @@ impl HttpServer {
     ) -> Result<Response<Sent<Held>>, Reply> {
         let (mut parts, body) = request.into_parts();
         let mut accepted = AcceptedTypes::of(&parts.headers);
-        if !accepted.any() {
+        if !accepted.json && !accepted.stream {
             forget(body, &parts.headers, usize::try_from(self.0.limits.body_bytes_max).unwrap_or(usize::MAX));
             let why = "answers are application/json or text/event-stream; accept one of them\n";
             return Err(plain(StatusCode::NOT_ACCEPTABLE, why));
