@@ -126,9 +126,8 @@ fn tell(args: &Args, outcome: Outcome) -> Result<(), Exit> {
         Outcome::Denied(_) => Err(no_such_tool(&args.tool)),
         Outcome::Fault(fault) => {
             if args.json {
-                output::print_json(
-                    &json!({ "isError": true, "text": fault.told(), "fault": fault.kind().word() }),
-                );
+                let (text, fault) = (fault.told(), fault.kind().word());
+                output::print_json(&json!({ "isError": true, "text": text, "fault": fault }));
             }
             match fault.blame() {
                 Blame::Host => Err(Exit::host_failed(fault.log_text())),

@@ -100,9 +100,7 @@ fn hidden(inspected: &Inspected) -> impl Iterator<Item = (String, &ShapeError)> 
 /// Claimed signer of each signature file; nothing is verified here.
 fn signatures(found: &Found) -> Vec<(String, String)> {
     let read = |file: &toolgate_signature::SignatureFile| match toolgate_signature::read(file) {
-        Ok(signature) => {
-            format!("{} that names {} (not verified here)", signature.format(), signature.claim())
-        }
+        Ok(read) => format!("{} that names {} (not verified here)", read.format(), read.claim()),
         Err(error) => format!("ignored: {}", printable(&error.to_string(), 800)),
     };
     let read = found.signatures.iter().map(|file| (file.name.clone(), read(file)));
@@ -133,9 +131,9 @@ fn as_text(shown: &Shown) -> String {
     if signatures.is_empty() {
         lines.push("signatures none beside it".to_owned());
     }
-    lines.extend(
-        signatures.into_iter().map(|(name, what)| format!("signature  {}: {what}", printable(&name, 200))),
-    );
+    for (name, what) in signatures {
+        lines.push(format!("signature  {}: {what}", printable(&name, 200)));
+    }
     lines.extend(approvals.iter().map(|approval| format!("approved   {approval}")));
     for word in words(inspected, true) {
         lines.push(match inspected.asked.toolchain_of(word) {

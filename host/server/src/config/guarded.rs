@@ -59,11 +59,8 @@ pub(super) fn check(
             if mount.access == Access::ReadWrite
                 && let Some(file) = unwritable.iter().find(|path| path.starts_with(&folder))
             {
-                note(format!(
-                    "{} holds {}, which no plugin may write; move one of them",
-                    mount.host,
-                    file.display()
-                ));
+                let (host, file) = (&mount.host, file.display());
+                note(format!("{host} holds {file}, which no plugin may write; move one of them"));
             }
         }
     }

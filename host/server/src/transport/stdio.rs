@@ -53,13 +53,10 @@ struct Reader {
     output: Output,
     answering: Answering,
     principal: Principal,
-    caller: Caller,
     conversation: Arc<Conversation>,
     ids: Ids,
-    large: Large,
     requests: Arc<Quota>,
     streams: Arc<Quota>,
-    bytes_max: u64,
     /// Whether a request was received. The library ends the conversation if anything else comes first.
     begun: bool,
     lifecycle: Lifecycle,
@@ -104,17 +101,14 @@ impl Stdio {
         let answering = Answering::default();
         let conversation: Arc<Conversation> = Arc::default();
         let reader = Reader {
-            lines: Lines::new(input, limits.body_bytes_max, large.clone(), caller.clone()),
+            lines: Lines { input, bytes_max: limits.body_bytes_max, large: large.clone(), caller },
             output: output.clone(),
             answering: Arc::clone(&answering),
             principal,
-            caller,
             conversation: Arc::clone(&conversation),
             ids: Ids::default(),
-            large: large.clone(),
             requests: Quota::new(limits.requests_max, limits.peer_percent),
             streams: Quota::new(limits.streams_max, limits.peer_percent),
-            bytes_max: limits.body_bytes_max,
             begun: false,
             lifecycle: Lifecycle::default(),
         };
@@ -177,9 +171,9 @@ impl Reader {
             let Some(line) = self.lines.next().await? else { return Ok(None) };
             let read = match line {
                 Ok(line) => self.envelope(line).await,
-                Err(unread) => {
-                    unread.envelope(self.bytes_max).and_then(|envelope| with_arguments(envelope, 0, None))
-                }
+                Err(unread) => unread
+                    .envelope(self.lines.bytes_max)
+                    .and_then(|envelope| with_arguments(envelope, 0, None)),
             };
             let answer = match read.and_then(|(envelope, arguments)| self.read(envelope, arguments)) {
                 Ok(Read::Message(message)) => return Ok(Some(*message)),
@@ -208,8 +202,11 @@ impl Reader {
             return Ok(Read::Nothing);
         }
         let mut message = mcp::message(&envelope.rest).map_err(|problem| envelope.refused(&problem))?;
-        let mut inbound =
-            Inbound::new(self.principal.clone(), self.caller.clone(), Some(Arc::clone(&self.conversation)));
+        let mut inbound = Inbound::new(
+            self.principal.clone(),
+            self.lines.caller.clone(),
+            Some(Arc::clone(&self.conversation)),
+        );
         inbound.is_local = true;
         inbound.arguments = Arc::new(Mutex::new(arguments));
         match &mut message {
@@ -254,7 +251,7 @@ impl Reader {
     /// Parses a message; a large one on the threads for large messages.
     async fn envelope(&self, line: Line) -> Result<(Envelope, Option<Arguments>), Malformed> {
         let Line { bytes, admitted } = line;
-        let bytes_max = self.bytes_max;
+        let bytes_max = self.lines.bytes_max;
         let Some(admitted) = admitted else {
             return with_arguments(Envelope::read(&bytes, bytes_max)?, 0, None);
         };
@@ -263,7 +260,7 @@ impl Reader {
             let bytes = Arc::clone(&bytes);
             move || Envelope::read_weighed(&bytes, bytes_max)
         };
-        let read = self.large.run(&self.caller, work).await.map_err(|error| {
+        let read = self.lines.large.run(&self.lines.caller, work).await.map_err(|error| {
             tracing::error!(%error, "a message could not be read");
             let beginning = bytes.get(..SMALL_MESSAGE_BYTES).unwrap_or(&bytes);
             Malformed::busy("the host failed; its log says why", Skim::over(beginning).id())
@@ -278,7 +275,7 @@ impl Reader {
             Some(LISTEN) => (&self.streams, "the server has as many streams as it may; try again later"),
             _ => (&self.requests, "the server answers as many requests as it may; try again later"),
         };
-        let place = quota.take(self.caller.peer(), 1);
+        let place = quota.take(self.lines.caller.peer(), 1);
         place.map(Some).map_err(|_| Malformed::busy(told, envelope.id.clone()))
     }
 }

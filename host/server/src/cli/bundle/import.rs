@@ -88,10 +88,7 @@ fn named(bundle: &PluginBundle) -> Result<BTreeMap<PluginName, Listed>, Exit> {
             )));
         }
     }
-    match named.is_empty() {
-        true => Err(Exit::refused("there is no component in the bundle")),
-        false => Ok(named),
-    }
+    if named.is_empty() { Err(Exit::refused("there is no component in the bundle")) } else { Ok(named) }
 }
 
 /// A verified component, written under temporary names.
@@ -151,11 +148,8 @@ fn prepare(args: &Args, trust: &TrustSpec, name: &PluginName, item: Item) -> Res
     let (digest, replace) = (found.artifact.digest(), args.replace);
     let mut notes = Vec::new();
     if id != name.as_str() {
-        let shown = printable(&id, 100);
-        notes.push(format!(
-            "signed as the plugin `{shown}`: its [[plugin]] needs `id = {}`",
-            redact::quoted(&id)
-        ));
+        let (shown, quoted) = (printable(&id, 100), redact::quoted(&id));
+        notes.push(format!("signed as the plugin `{shown}`: its [[plugin]] needs `id = {quoted}`"));
     }
     notes.extend(verified.set_aside.iter().map(|aside| format!("set aside: {aside}")));
     Ok(Component { path, digest, files, stale, replace, notes })

@@ -37,12 +37,12 @@ fn as_text(subject: &Subject<'_>) -> String {
             trusted.policy_version()
         ),
     ];
-    lines.extend(trusted.rules().iter().map(|rule| {
-        format!(r#"  [[rule]] plugin = "{}" requires {}"#, rule.plugin, rule.require.join(", "))
-    }));
-    lines.extend(
-        trusted.roles().iter().map(|met| format!("  {} signed as {}", met.signers.join(", "), met.role)),
-    );
+    for rule in trusted.rules() {
+        lines.push(format!(r#"  [[rule]] plugin = "{}" requires {}"#, rule.plugin, rule.require.join(", ")));
+    }
+    for met in trusted.roles() {
+        lines.push(format!("  {} signed as {}", met.signers.join(", "), met.role));
+    }
     lines.push(format!("needs: {}", words(clearance.asked().needs().iter())));
     lines.push(format!("may use: {}", words(clearance.asked().may_use().iter())));
     let has = has(subject);
@@ -53,11 +53,9 @@ fn as_text(subject: &Subject<'_>) -> String {
     lines.push("has not:".to_owned());
     lines.extend(lacking(subject).into_iter().map(|word| format!("  {}", subject.without(word))));
     lines.push("limits:".to_owned());
-    lines.extend(
-        limits(subject)
-            .into_iter()
-            .map(|(limit, value, from)| format!("  {} = {value} ({from})", limit.name())),
-    );
+    for (limit, value, from) in limits(subject) {
+        lines.push(format!("  {} = {value} ({from})", limit.name()));
+    }
     lines.iter().map(|line| printable(line, 2_000)).collect::<Vec<_>>().join("\n")
 }
 
@@ -180,15 +178,9 @@ fn sends(rule: &Rule) -> String {
     let (methods, paths) = (rule.methods.join(" "), rule.paths.join(" "));
     let headers =
         (!rule.headers.is_empty()).then(|| format!(", and sets the headers {}", rule.headers.join(" ")));
-    format!(
-        "sends {methods} to {}://{}:{}, paths {paths}; {}{}{}",
-        rule.scheme,
-        rule.host,
-        rule.port,
-        reach(rule.reach),
-        headers.unwrap_or_default(),
-        secret.unwrap_or_default()
-    )
+    let (headers, secret) = (headers.unwrap_or_default(), secret.unwrap_or_default());
+    let to = format!("{}://{}:{}", rule.scheme, rule.host, rule.port);
+    format!("sends {methods} to {to}, paths {paths}; {}{headers}{secret}", reach(rule.reach))
 }
 
 fn reach(reach: Reach) -> &'static str {

@@ -64,10 +64,11 @@ pub(super) fn differences(
     entry: Option<&Entry>,
     detail: Detail,
 ) -> Result<Vec<String>, Exit> {
-    let now = plugin.pin(approval_of(entry));
     if entry.is_some_and(|entry| plugin.is_as_approved(&entry.pin)) {
         return Ok(Vec::new());
     }
+    // The approval is not compared.
+    let now = plugin.pin(Approval { by: String::new(), at: UnixTime(0) });
     let was = entry.map(|entry| &entry.pin);
     let mut lines = vec![match was {
         Some(Pin { revoked: Some(why), .. }) => {
@@ -120,12 +121,6 @@ pub(super) fn differences(
         lines.push("  it no longer names tools when it runs".to_owned());
     }
     Ok(lines)
-}
-
-/// The approval is not compared.
-fn approval_of(entry: Option<&Entry>) -> Approval {
-    let none = || Approval { by: String::new(), at: UnixTime(0) };
-    entry.map_or_else(none, |entry| entry.pin.approval.clone())
 }
 
 /// Removed and added lines, below what they are of.

@@ -2,7 +2,7 @@
 //! and the lock of the configuration. The state directory records the new version at once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use toml_edit::{Table, value};
 use toolgate_policy::redact::printable;
@@ -119,7 +119,13 @@ fn revoke(
         None
     } else {
         let version = policy.version().checked_add(1).and_then(|version| i64::try_from(version).ok());
-        let version = version.ok_or_else(|| cannot_be_raised(&roots.policy))?;
+        let version = version.ok_or_else(|| {
+            Exit::usage(format!(
+                "{}: its version is the highest that there is and cannot be raised; begin anew with a lower one \
+                 (docs/approve.md, \"What never goes back\")",
+                roots.policy.display()
+            ))
+        })?;
         edit.document["version"] = value(version);
         let trust = load_trust_text(&roots.policy, &edit.text())?;
         edit.save(locks)?;
@@ -132,14 +138,6 @@ fn revoke(
         output::print(&format!("{digest}: revoked in {}", roots.policy.display()));
     }
     Ok(written)
-}
-
-fn cannot_be_raised(policy: &Path) -> Exit {
-    Exit::usage(format!(
-        "{}: its version is the highest that there is and cannot be raised; begin anew with a lower one (docs/approve.md, \
-         \"What never goes back\")",
-        policy.display()
-    ))
 }
 
 /// Revokes the approvals of these bytes. Returns the names of their plugins.
