@@ -210,7 +210,7 @@ impl<'d> Section<'d> {
         self.string(key)
     }
 
-    /// The result of parsing a key's value. An error is noted.
+    /// The result of parsing or checking a key's value. An error is noted.
     pub(super) fn parsed<T, E: Display>(&self, key: &str, result: Result<T, E>) -> Option<T> {
         result.map_err(|error| self.wrong(key, error.to_string())).ok()
     }

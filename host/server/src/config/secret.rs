@@ -39,9 +39,7 @@ fn read_one(document: &Document<'_>, section: &Section<'_>, files: &mut Vec<Path
     let name = section.required("name", "example-token");
     let source = source(document, section);
     let header = section.string("header").unwrap_or_else(|| "authorization".to_owned()).to_ascii_lowercase();
-    if let Err(why) = check_header(&header) {
-        section.wrong("header", why);
-    }
+    section.parsed("header", check_header(&header));
     let format = section.string("format").unwrap_or_else(|| "Bearer {}".to_owned());
     if format.matches("{}").count() != 1 || !format.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
         let why = r#"write visible ASCII with {} once, where the secret goes, such as "Bearer {}""#;

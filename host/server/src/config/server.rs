@@ -81,39 +81,27 @@ pub(super) fn read(section: Option<Section<'_>>) -> ServerConfig {
     let mut server = ServerConfig::default();
     let Some(section) = section else { return server };
     if let Some(listen) = section.string("listen") {
-        match listen.parse() {
-            Ok(listen) => server.listen = listen,
-            Err(_) => section.wrong(
-                "listen",
-                format!("`{listen}` is not an IP address with a port; write one such as {LISTEN}"),
-            ),
-        }
+        let wrong = |_| format!("`{listen}` is not an IP address with a port; write one such as {LISTEN}");
+        server.listen =
+            section.parsed("listen", listen.parse::<SocketAddr>().map_err(wrong)).unwrap_or(server.listen);
     }
     server.allowed_hosts = section.strings("allowed_hosts").unwrap_or_default();
     server.allowed_origins = section.strings("allowed_origins").unwrap_or_default();
     for host in &server.allowed_hosts {
-        if let Err(error) = check_host(host) {
-            section.wrong("allowed_hosts", format!("`{host}` is not a host: {error}"));
-        }
+        let checked = check_host(host).map_err(|error| format!("`{host}` is not a host: {error}"));
+        section.parsed("allowed_hosts", checked);
     }
     for origin in &server.allowed_origins {
-        if let Err(error) = check_origin(origin) {
-            section.wrong("allowed_origins", format!("`{origin}` is not an origin: {error}"));
-        }
+        let checked = check_origin(origin).map_err(|error| format!("`{origin}` is not an origin: {error}"));
+        section.parsed("allowed_origins", checked);
     }
     server.insecure_no_auth = section.boolean("insecure_no_auth").unwrap_or(false);
-    if let Err(why) = check_listen(server.listen, server.insecure_no_auth) {
-        section.wrong("listen", why);
-    }
+    section.parsed("listen", check_listen(server.listen, server.insecure_no_auth));
     server.watch = section.boolean("watch").unwrap_or(server.watch);
     for text in section.strings("name_servers").unwrap_or_default() {
-        match text.parse().or_else(|_| text.parse().map(|ip| SocketAddr::new(ip, DNS_PORT))) {
-            Ok(address) => server.name_servers.push(address),
-            Err(_) => section.wrong(
-                "name_servers",
-                format!("`{text}` is not an address; write one such as 10.0.0.53 or 10.0.0.53:53"),
-            ),
-        }
+        let address = text.parse().or_else(|_| text.parse().map(|ip| SocketAddr::new(ip, DNS_PORT)));
+        let wrong = |_| format!("`{text}` is not an address; write one such as 10.0.0.53 or 10.0.0.53:53");
+        server.name_servers.extend(section.parsed("name_servers", address.map_err(wrong)));
     }
     match section.string("on_refused").as_deref() {
         None | Some("skip") => {}
@@ -145,12 +133,10 @@ fn read_limits(section: Option<Section<'_>>, server: &mut ServerConfig) {
     let Some(section) = section else { return };
     let limit = |limit: &Limit| -> Option<u64> {
         let value = section.integer(limit.name)?;
-        limit.check(value).map_err(|why| section.wrong(limit.name, why)).ok()
+        section.parsed(limit.name, limit.check(value))
     };
     server.wire = WireLimits::of(|spec| limit(spec).unwrap_or(spec.default));
-    if let Err(why) = server.wire.check() {
-        section.wrong(MESSAGES_BYTES_MAX.name, why);
-    }
+    section.parsed(MESSAGES_BYTES_MAX.name, server.wire.check());
     let calls_max = limit(&CALLS_MAX).and_then(|value| u32::try_from(value).ok());
     server.calls_max = calls_max.unwrap_or(server.calls_max);
     server.memory_bytes_max = limit(&MEMORY_BYTES_MAX).unwrap_or(server.memory_bytes_max);

@@ -58,7 +58,6 @@ impl Saying {
 
 /// A plugin in the state that was shown.
 pub(super) struct Shown {
-    /// The plugin.
     pub(super) plugin: Arc<Plugin>,
     spec: PluginSpec,
     /// Its entry in the lock, with which it was compared.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use toml_edit::{Table, value};
+use toml_edit::{Item, Table, value};
 use toolgate_policy::redact::printable;
 use toolgate_policy::{Digest, PluginName};
 use toolgate_signature::trust::TrustSpec;
@@ -126,7 +126,7 @@ fn revoke(
                 roots.policy.display()
             ))
         })?;
-        edit.document["version"] = value(version);
+        *edit.document.entry("version").or_insert(Item::None) = value(version);
         let trust = load_trust_text(&roots.policy, &edit.text())?;
         edit.save(locks)?;
         Some(trust)
