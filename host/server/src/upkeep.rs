@@ -10,7 +10,7 @@ use toolgate_policy::limits::load::REMIND_MS;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::reconcile::LoadReport;
 
-/// Runs until the server stops. Returns the load report if no plugin has come to serve.
+/// Runs until the server stops. Stops it and returns the load report if no plugin has come to serve.
 pub(crate) async fn run(gate: Gate, stop: CancellationToken) -> Option<Arc<LoadReport>> {
     let mut status = gate.status();
     let mut settled = status.borrow_and_update().is_settled();
@@ -27,6 +27,8 @@ pub(crate) async fn run(gate: Gate, stop: CancellationToken) -> Option<Arc<LoadR
                 served |= !gate.now().plugins().is_empty();
                 settled = served || changed.is_err() || report.is_settled();
                 if settled && !served && !report.plugins.is_empty() {
+                    tracing::error!("no plugin loads, so that nothing serves");
+                    stop.cancel();
                     return Some(report);
                 }
             }

@@ -4,20 +4,10 @@ use serde_json::{Value, json};
 use toolgate_runtime::reconcile::{FolderProblem, LoadReport, Loaded};
 
 use super::exit::Exit;
-use super::{ConfigArg, newest, output, serve};
+use super::{PrintArgs, newest, output, serve};
 use crate::config::Config;
 
-/// Arguments of `check`.
-#[derive(clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    config: ConfigArg,
-    /// Print one JSON document
-    #[arg(long)]
-    json: bool,
-}
-
-pub(super) fn run(args: &Args) -> Result<(), Exit> {
+pub(super) fn run(args: &PrintArgs) -> Result<(), Exit> {
     let config = Config::load(&args.config.config)?;
     config.warn();
     let gate = serve::open(&config)?;

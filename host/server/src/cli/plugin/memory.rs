@@ -53,13 +53,10 @@ impl Memory {
 
     /// Records a written policy. Warns if that fails.
     pub(super) fn remember(&self, trust: &TrustSpec) {
-        let remembered = match &self.0 {
-            Ok((state, seen)) => seen
-                .admit(trust, now())
-                .map(|admitted| (state, admitted))
-                .map_err(|error| with_causes(&error)),
-            Err(why) => Err(why.clone()),
-        };
+        let remembered = self.0.as_ref().map_err(Clone::clone).and_then(|(state, seen)| {
+            let admitted = seen.admit(trust, now()).map_err(|error| with_causes(&error))?;
+            Ok((state, admitted))
+        });
         let version = trust.policy.version();
         match remembered {
             Ok((state, admitted)) if admitted.upgraded => record_upgrade(state, version),
