@@ -3,6 +3,7 @@
 //! are read here and nowhere turned into anything else.
 
 mod canonical;
+mod members;
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,6 +12,8 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 use toolgate_policy::limits::wire::{JSON_KEY_BYTES_MAX, JSON_KEYS_MAX};
+
+pub(crate) use members::Members;
 
 /// A JSON value as it was written. Keys keep their order.
 #[derive(Debug, Clone, PartialEq)]

@@ -18,7 +18,8 @@ use toolgate_policy::{PluginName, Principal, ToolName};
 
 use super::describe::canonical;
 use super::schema::CompileCost;
-use super::schema::held::Held;
+use super::schema::held::{Held, SerdeJson};
+use super::schema::tree::Strict;
 use super::{param_header, schema};
 use crate::artifact::Artifact;
 use crate::audit::record::CallTrace;
@@ -219,14 +220,15 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
 pub(super) fn compile(tools: Vec<(String, ToolListing)>) -> Result<Vec<(Own, ToolListing)>, String> {
     let all = move || {
         let mut cost = CompileCost::default();
-        let mut held = |tool: &str, schema: &Map<String, Value>| {
-            Held::new(schema, &mut cost).map(Box::new).map_err(|error| refused(tool, &error))
-        };
         let mut all = Vec::with_capacity(tools.len());
         for (name, listing) in tools {
-            let input = held(&name, &listing.input)?;
+            let refused = |error| refused(&name, &error);
+            let input = Box::new(Held::<Strict>::new(&listing.input, &mut cost).map_err(refused)?);
             let output = match &listing.output {
-                Some(output) => Some(held(&name, output)? as Box<dyn Judge>),
+                Some(output) => {
+                    let held = Held::<SerdeJson>::new(output, &mut cost).map_err(refused)?;
+                    Some(Box::new(held) as Box<dyn Judge<Value>>)
+                }
                 None => None,
             };
             all.push((Own { name, input, output }, listing));

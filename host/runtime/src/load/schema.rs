@@ -2,6 +2,7 @@
 //! stand for themselves, and can be matched in bounded time.
 
 pub(super) mod held;
+pub(super) mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -13,8 +13,7 @@ use wasmtime::component::Val;
 
 use super::problem::{Problem, Problems, expected, one_of, quoted, shown};
 use super::shape::{Case, Field, Function, Shape};
-use crate::json::Json;
-use names::Members;
+use crate::json::{Json, Members};
 use notes::Step;
 use scalar::{decode, only};
 

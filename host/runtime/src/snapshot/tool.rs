@@ -86,12 +86,12 @@ pub struct ToolListing {
 }
 
 /// Holds values to a schema.
-pub(crate) trait Judge: Send + Sync {
+pub(crate) trait Judge<V>: Send + Sync {
     /// Whether a value fits, in so many steps.
     ///
     /// # Errors
     /// [`Misfit`].
-    fn judge(&self, value: &Value, steps_max: u64) -> Result<(), Misfit>;
+    fn judge(&self, value: &V, steps_max: u64) -> Result<(), Misfit>;
 }
 
 /// Why a value does not fit a schema.
@@ -113,9 +113,9 @@ pub(crate) struct Own {
     /// Its name.
     pub(crate) name: String,
     /// What holds arguments to its schema.
-    pub(crate) input: Box<dyn Judge>,
+    pub(crate) input: Box<dyn Judge<Json>>,
     /// … answers, where it says what they are.
-    pub(crate) output: Option<Box<dyn Judge>>,
+    pub(crate) output: Option<Box<dyn Judge<Value>>>,
 }
 
 /// A tool that is ready to serve.
@@ -178,7 +178,7 @@ impl Tool {
                     return Err(LowerError::Large);
                 }
                 let steps_max = if is_small { SCHEMA_VALUE_STEPS_SMALL } else { SCHEMA_VALUE_STEPS_MAX };
-                match own.input.judge(&arguments.value(), steps_max) {
+                match own.input.judge(arguments, steps_max) {
                     Ok(()) => {}
                     Err(Misfit::Large) if is_small => return Err(LowerError::Large),
                     Err(Misfit::Large) => {
