@@ -63,8 +63,8 @@ async fn attempt(
     record.intent(&permit, &tool.provenance);
     let limits = tool.export.limits();
     let deadline = request.arrived + Duration::from_millis(limits.get(CallLimit::Deadline));
-    let Lowered { vals, bytes } = lower(services, request, &tool).await.map_err(Outcome::Fault)?;
-    let held = services.sandbox.hold(bytes).ok_or_else(|| Outcome::Fault(Fault::no_memory()))?;
+    let args = lower(services, request, &tool).await.map_err(Outcome::Fault)?;
+    let held = services.sandbox.hold(args.bytes).ok_or_else(|| Outcome::Fault(Fault::no_memory()))?;
     // Whoever learns wants to see it fail, and again: that holds nothing up, and says nothing about the plugin.
     let trial = (!request.learning)
         .then(|| tool.admission.begin(&request.caller))
@@ -81,7 +81,7 @@ async fn attempt(
         tells_crash: tool.crash_details.includes(request.is_local),
         slot,
     };
-    let outcome = services.sandbox.call(&permit, &tool.export, vals, call).await;
+    let outcome = services.sandbox.call(&permit, &tool.export, args, call).await;
     let outcome = hold_to_schema(services, request, &tool, outcome).await;
     if let Some(change) = trial.and_then(|trial| trial.ended(&outcome, Instant::now())) {
         tell(services, permit.plugin().as_str(), request.caller.peer(), change);

@@ -23,11 +23,11 @@ use toolgate_policy::call::Permit;
 use toolgate_policy::capability::http::Pass;
 use toolgate_policy::limits::call::{CallLimit, GRACE_MS};
 use toolgate_policy::limits::lift::UNCOUNTED_VALUES_BYTES;
-use wasmtime::component::Val;
 
 use crate::audit::record::CallTrace;
 use crate::egress::Egress;
 use crate::imports::host_calls::{self, HostCalls};
+use crate::mapping::lower::Lowered;
 use crate::meter::Meter;
 use crate::meter::account::{Budget, Hold, MemoryAccount};
 use crate::outcome::{Fault, FaultKind, Outcome};
@@ -39,6 +39,7 @@ use export::{Export, InProcessModule, PreparedTarget};
 use guests::GuestExecutor;
 use interrupt::Interrupt;
 use isolated::Beginning;
+use isolated::call_end::{UnreadEnd, WorkerCallEnd};
 use isolated::handle::WorkerModule;
 use linker::Linkers;
 use store::{Run, answer, show};
@@ -98,7 +99,7 @@ impl Sandbox {
         &self,
         permit: &Permit,
         export: &Arc<Export>,
-        args: Vec<Val>,
+        args: Lowered,
         call: Call<S>,
     ) -> Outcome {
         let is_for = (permit.digest(), permit.tool(), permit.effects());
@@ -121,7 +122,7 @@ impl Sandbox {
         &self,
         here: &Arc<InProcessModule>,
         export: &Arc<Export>,
-        args: Vec<Val>,
+        args: Lowered,
         call: Call<S>,
     ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::GuestTask>), Fault> {
         let Call { deadline, interrupt, relay, notes, tells_crash, slot } = call;
@@ -137,7 +138,7 @@ impl Sandbox {
         let export = Arc::clone(export);
         let task = self.guests.spawn(&Arc::clone(export.pace()), async move {
             tracing::debug!(tool = %export.tool(), "a guest begins");
-            let ended = run.finish(args, &interrupt).await;
+            let ended = run.finish(args.vals, &interrupt).await;
             notes.used(ended.fuel, ended.memory_peak_bytes);
             show(&export, &ended.written);
             // In this order also where the call is abandoned: by a caller that has its answer, as a rule.
@@ -160,7 +161,7 @@ impl Sandbox {
         &self,
         apart: &WorkerModule,
         export: &Arc<Export>,
-        args: Vec<Val>,
+        args: Lowered,
         call: Call<S>,
     ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::GuestTask>), Fault> {
         let Call { deadline, interrupt, relay, notes, tells_crash, slot } = call;
@@ -176,7 +177,9 @@ impl Sandbox {
             relay,
             notes: notes.clone(),
             powers: Arc::clone(&apart.powers),
+            slow: self.guests.slow_lane(),
         };
+        let slow = self.guests.slow_lane();
         self.guests.detach(async move {
             let gone = async {
                 tokio::select! {
@@ -184,12 +187,17 @@ impl Sandbox {
                     () = tell.closed() => Fault::new(FaultKind::Cancelled, "the call was cancelled"),
                 }
             };
-            let ended = worker.call(&export, &args, beginning, gone).await;
-            notes.used(ended.fuel, ended.memory_peak_bytes);
-            show(&export, &ended.written);
-            let outcome = answer(&export, ended.came, &account);
-            drop(tell.send(last_words::add(outcome, &ended.written, tells.as_deref())));
-            drop((whole, slot));
+            let unread = worker.call(&export, args, beginning, gone).await;
+            let bytes = unread.as_ref().map_or(0, UnreadEnd::bytes);
+            let finish = move || {
+                let ended = unread.map_or_else(WorkerCallEnd::nothing, |unread| unread.read(&export));
+                notes.used(ended.fuel, ended.memory_peak_bytes);
+                show(&export, &ended.written);
+                let outcome = answer(&export, ended.came, &account);
+                drop(tell.send(last_words::add(outcome, &ended.written, tells.as_deref())));
+                drop((whole, slot));
+            };
+            slow.run(bytes, finish).await.unwrap_or_default();
         });
         Ok((told, None))
     }

@@ -110,6 +110,24 @@ fn large_messages_and_answers_are_not_worked_on_by_the_protocols_threads() {
 }
 
 #[test]
+fn what_goes_to_a_worker_and_comes_back_large_is_not_worked_on_where_short_calls_run() {
+    let world = World::new()
+        .plugin("echo", &test_guest("echoing"))
+        .with(r#"isolation = "process""#)
+        .limit("fuel = 1_000_000_000_000\noutput_bytes_max = 60_000_000\nmemory_bytes_max = 200_000_000");
+    let server = world.serve(Transport::Http);
+    let lists = vec![vec![1, 2, 3]; 60_000];
+    for _ in 0..3 {
+        assert_eq!(
+            server.call("echo_lists", json!({ "a": lists })).structured(),
+            &json!({ "result": lists })
+        );
+    }
+    let (slow, quick) = (ticks(server.pid(), "guest-slow"), ticks(server.pid(), "guest"));
+    assert!(slow > 10 && slow > 5 * quick, "{slow} to {quick}");
+}
+
+#[test]
 fn large_answers_say_the_same_over_every_transport_and_revision() {
     let world = world("").limit("output_bytes_max = 60_000_000").plugin("echo", &test_guest("echoing"));
     for transport in Transport::ALL {
@@ -299,7 +317,7 @@ fn what_one_call_of_four_mebibytes_holds_is_its_arguments_once_and_what_the_gues
     const BYTES: usize = (4 << 20) - 2_000;
     let text = json!({ "words": "x".repeat(BYTES), "ms": 0 });
     let numbers = json!({ "items": vec![1_234; BYTES / 5] });
-    let records = json!({ "items": vec![json!({ "ab": "twelve chars" }); BYTES / 22] });
+    let records = json!({ "items": vec![json!({ "ab": "twelve chars" }); BYTES / 23] });
     let schema = json!({ "type": "object", "properties": { "items": { "type": "array", "items": {
         "type": ["object", "integer"], "properties": { "ab": { "type": "string" } }, "required": ["ab"] } } } });
     // It has no room for what it is handed, so that all of it is the host's.

@@ -23,6 +23,7 @@ use super::schema::tree::Strict;
 use super::{param_header, schema};
 use crate::artifact::Artifact;
 use crate::audit::record::CallTrace;
+use crate::mapping::lower::Lowered;
 use crate::mapping::schema::Reply;
 use crate::mapping::shape;
 use crate::mapping::shape::{Field, Function, Shape};
@@ -153,7 +154,8 @@ pub(crate) fn ask(
         tells_crash: false,
         slot: (),
     };
-    let outcome = sandbox.wait_for(sandbox.call(&permit, list, Vec::new(), call))?;
+    let nothing = Lowered { vals: Vec::new(), bytes: 0 };
+    let outcome = sandbox.wait_for(sandbox.call(&permit, list, nothing, call))?;
     let answer = match outcome {
         Outcome::Answer(answer) => answer,
         Outcome::Denied(denied) => return Err(format!("list its dynamic tools: {denied}")),

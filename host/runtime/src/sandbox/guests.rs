@@ -17,6 +17,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::AbortHandle;
 use toolgate_policy::limits::call::GUEST_THREADS;
 use toolgate_policy::limits::http::HTTP_THREADS;
+use toolgate_policy::limits::wire::SMALL_MESSAGE_BYTES;
 
 /// Where the guests of a server run.
 pub(crate) struct GuestExecutor {
@@ -31,6 +32,10 @@ pub(crate) struct GuestPool {
     handle: Handle,
     runtime: Option<Runtime>,
 }
+
+/// Where the host works for calls on what is large: among the slow, so that no short call waits for it.
+#[derive(Clone)]
+pub(crate) struct SlowLane(Handle);
 
 /// What the calls of one plugin together took of the processor lately, but for the first [`SHORT`] of each: what is left of
 /// it, and when that was. It wears off by [`WEARS_OFF`]. While it is more than [`QUICK_MAX`], all of them are slow.
@@ -110,6 +115,11 @@ impl GuestExecutor {
         GuestTask(running.abort_handle())
     }
 
+    /// Where the host works on what is large.
+    pub(crate) fn slow_lane(&self) -> SlowLane {
+        SlowLane(self.slow.handle.clone())
+    }
+
     /// Where the connections of all plugins are driven: no guest and no look-up waits there for the bytes of another.
     pub(crate) fn connections(&self) -> Handle {
         self.connections.handle.clone()
@@ -118,6 +128,20 @@ impl GuestExecutor {
     /// Where tasks run that all plugins share: never behind a slow guest.
     pub(crate) fn handle(&self) -> Handle {
         self.quick.handle.clone()
+    }
+}
+
+impl SlowLane {
+    /// Works on so many bytes: there if they are many, else at once. Nothing comes of work that panics.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        bytes: u64,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        if bytes <= SMALL_MESSAGE_BYTES as u64 {
+            return Some(work());
+        }
+        self.0.spawn(async move { work() }).await.ok()
     }
 }
 
