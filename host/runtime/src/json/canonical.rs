@@ -45,9 +45,9 @@ fn separate(index: usize, to: &mut dyn Write) -> Result<()> {
     if index == 0 { Ok(()) } else { to.write_all(b",") }
 }
 
-fn write_string(text: &str, mut to: &mut dyn Write) -> Result<()> {
+fn write_string(text: &str, to: &mut dyn Write) -> Result<()> {
     // Its escapes are those of RFC 8785 §3.2.2.2.
-    Ok(serde_json::to_writer(&mut to, text)?)
+    Ok(serde_json::to_writer(to, text)?)
 }
 
 fn write_float(value: f64, mut to: &mut dyn Write) -> Result<()> {
@@ -65,6 +65,7 @@ fn write_float(value: f64, mut to: &mut dyn Write) -> Result<()> {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "what is cast is whole and small enough")]
 mod tests {
     use super::super::JsonLimits;
     use super::*;
