@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use jsonschema::JsonType;
 use jsonschema::json::{Array, Json as Representation, Node, NodeIdentity, Object, cmp};
 use serde_json::{Number, Value};
-
-use crate::json::{Json, Members};
+use toolgate_base::json::{Json, Members};
 
 /// Values of the strict reader.
 pub(in crate::load) struct Strict;
