@@ -7,14 +7,13 @@ mod scalar;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use toolgate_base::json::Json;
+use toolgate_base::json::{Json, Members};
 use toolgate_policy::limits::lift::ARGUMENT_VALUES_BYTES_MAX;
 use toolgate_policy::redact::printable;
 use wasmtime::component::Val;
 
 use super::problem::{Problem, Problems, expected, one_of, quoted, shown};
 use super::shape::{Case, Field, Function, Shape};
-use names::Members;
 use notes::Step;
 use scalar::{decode, only};
 

@@ -60,8 +60,8 @@ async fn attempt(
     record.intent(&permit, &tool.provenance);
     let limits = tool.export.limits();
     let deadline = request.arrived + Duration::from_millis(limits.get(CallLimit::Deadline));
-    let Lowered { vals, bytes } = lower(services, request, &tool).await.map_err(Outcome::Fault)?;
-    let held = services.sandbox.hold(bytes).ok_or_else(|| Outcome::Fault(Fault::no_memory()))?;
+    let args = lower(services, request, &tool).await.map_err(Outcome::Fault)?;
+    let held = services.sandbox.hold(args.bytes).ok_or_else(|| Outcome::Fault(Fault::no_memory()))?;
     let trial = tool.admission.begin(&request.caller, request.learning).map_err(Outcome::Fault)?;
     let interrupt = request.interrupt.under(&tool.revoked, services.flights.stopping());
     let slot = tool.admission.enter(&permit, &request.caller, &services.calls, deadline, &interrupt).await;
@@ -75,7 +75,7 @@ async fn attempt(
         lift: lift_outcome,
         slot,
     };
-    let outcome = services.sandbox.call(&permit, &tool.export, vals, call).await;
+    let outcome = services.sandbox.call(&permit, &tool.export, args, call).await;
     let outcome = hold_to_schema(services, request, &tool, outcome).await;
     tool.admission.settle(trial, &request.caller, &outcome, &services.audit);
     Ok(outcome)

@@ -34,6 +34,7 @@ use toolgate_base::meter::Meter;
 use toolgate_base::meter::account::{Budget, Hold, MemoryAccount};
 use toolgate_base::outcome::{Fault, FaultKind, Outcome};
 use toolgate_base::relay::Relay;
+use toolgate_mapping::lower::Lowered;
 use toolgate_mapping::schema::Reply;
 use toolgate_mapping::shape::Function;
 use toolgate_net::egress::Egress;
@@ -51,6 +52,7 @@ use compile::progress::CompileProgress;
 use export::{Export, GuestResult, InProcessModule, PreparedTarget};
 use guests::GuestExecutor;
 use isolated::Beginning;
+use isolated::call_end::{UnreadEnd, WorkerCallEnd};
 use isolated::handle::WorkerModule;
 use linker::Linkers;
 use store::{Run, show};
@@ -114,7 +116,7 @@ impl Sandbox {
         &self,
         permit: &Permit,
         export: &Arc<Export>,
-        args: Vec<Val>,
+        args: Lowered,
         call: Call<S>,
     ) -> Outcome {
         let is_for = (permit.digest(), permit.tool(), permit.effects());
@@ -137,7 +139,7 @@ impl Sandbox {
         &self,
         here: &Arc<InProcessModule>,
         export: &Arc<Export>,
-        args: Vec<Val>,
+        args: Lowered,
         call: Call<S>,
     ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::GuestTask>), Fault> {
         let Call { deadline, interrupt, relay, notes, tells_crash, lift, slot } = call;
@@ -153,7 +155,7 @@ impl Sandbox {
         let export = Arc::clone(export);
         let task = self.guests.spawn(&Arc::clone(export.pace()), async move {
             tracing::debug!(tool = %export.tool(), "a guest begins");
-            let ended = run.finish(args, &interrupt).await;
+            let ended = run.finish(args.vals, &interrupt).await;
             notes.used(ended.fuel, ended.memory_peak_bytes);
             show(&export, &ended.written);
             // Dropped in this order, also if the task is abandoned, as usually once the caller has its answer.
@@ -176,7 +178,7 @@ impl Sandbox {
         &self,
         apart: &WorkerModule,
         export: &Arc<Export>,
-        args: Vec<Val>,
+        args: Lowered,
         call: Call<S>,
     ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::GuestTask>), Fault> {
         let Call { deadline, interrupt, relay, notes, tells_crash, lift, slot } = call;
@@ -192,7 +194,9 @@ impl Sandbox {
             relay,
             notes: notes.clone(),
             powers: Arc::clone(&apart.powers),
+            slow: self.guests.slow_lane(),
         };
+        let slow = self.guests.slow_lane();
         self.guests.detach(async move {
             let gone = async {
                 tokio::select! {
@@ -200,12 +204,17 @@ impl Sandbox {
                     () = tell.closed() => Fault::new(FaultKind::Cancelled, "the call was cancelled"),
                 }
             };
-            let ended = worker.call(&export, &args, beginning, gone).await;
-            notes.used(ended.fuel, ended.memory_peak_bytes);
-            show(&export, &ended.written);
-            let outcome = lift_result(lift, &export, ended.came, &account);
-            drop(tell.send(last_words::add(outcome, &ended.written, tells.as_deref())));
-            drop((whole, slot));
+            let unread = worker.call(&export, args, beginning, gone).await;
+            let bytes = unread.as_ref().map_or(0, UnreadEnd::bytes);
+            let finish = move || {
+                let ended = unread.map_or_else(WorkerCallEnd::nothing, |unread| unread.read(&export));
+                notes.used(ended.fuel, ended.memory_peak_bytes);
+                show(&export, &ended.written);
+                let outcome = lift_result(lift, &export, ended.came, &account);
+                drop(tell.send(last_words::add(outcome, &ended.written, tells.as_deref())));
+                drop((whole, slot));
+            };
+            slow.run(bytes, finish).await.unwrap_or_default();
         });
         Ok((told, None))
     }

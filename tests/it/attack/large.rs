@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use toolgate_tests::client::headers;
 use toolgate_tests::kept::{Kept, modern};
+use toolgate_tests::named::naming;
 use toolgate_tests::process::{field, of_process, ticks, wait_until};
 use toolgate_tests::{HttpReply, Server, Transport, World, test_guest};
 
@@ -106,6 +107,24 @@ fn large_messages_and_answers_are_not_worked_on_by_the_protocols_threads() {
             (ticks(server.pid(), "large") - large, ticks(server.pid(), "tokio-rt-worker") - before);
         assert!(large > protocol, "{transport:?}: {large} to {protocol}");
     }
+}
+
+#[test]
+fn what_goes_to_a_worker_and_comes_back_large_is_not_worked_on_where_short_calls_run() {
+    let world = World::new()
+        .plugin("echo", &test_guest("echoing"))
+        .with(r#"isolation = "process""#)
+        .limit("fuel = 1_000_000_000_000\noutput_bytes_max = 60_000_000\nmemory_bytes_max = 200_000_000");
+    let server = world.serve(Transport::Http);
+    let lists = vec![vec![1, 2, 3]; 60_000];
+    for _ in 0..3 {
+        assert_eq!(
+            server.call("echo_lists", json!({ "a": lists })).structured(),
+            &json!({ "result": lists })
+        );
+    }
+    let (slow, quick) = (ticks(server.pid(), "guest-slow"), ticks(server.pid(), "guest"));
+    assert!(slow > 10 && slow > 5 * quick, "{slow} to {quick}");
 }
 
 #[test]
@@ -277,5 +296,44 @@ fn only_the_arguments_of_a_call_may_be_large() {
             assert!(reply.to_string().contains("beside the arguments of a call"), "{method}: {reply}");
         }
         fine(&server);
+    }
+}
+
+/// A call of some 4 MiB, and the memory that a server comes to hold for it at most beyond what it held before, in MiB.
+fn held_mib(transport: Transport, named: &[u8], tool: &str, arguments: &Value) -> u64 {
+    // One that has made no call as large: what it gave back to itself would not be seen.
+    let server = world("").plugin("named", named).serve(transport);
+    fine(&server);
+    std::fs::write(format!("/proc/{}/clear_refs", server.pid()), "5").unwrap();
+    let before = peak_kib(&server);
+    let reply =
+        say(&server, transport, &modern("tools/call", json!({ "name": tool, "arguments": arguments })));
+    assert!(reply["result"]["isError"].is_boolean(), "{reply}");
+    (peak_kib(&server) - before) >> 10
+}
+
+#[test]
+fn what_one_call_of_four_mebibytes_holds_is_its_arguments_once_and_what_the_guest_takes() {
+    const BYTES: usize = (4 << 20) - 2_000;
+    let text = json!({ "words": "x".repeat(BYTES), "ms": 0 });
+    let numbers = json!({ "items": vec![1_234; BYTES / 5] });
+    let records = json!({ "items": vec![json!({ "ab": "twelve chars" }); BYTES / 23] });
+    let schema = json!({ "type": "object", "properties": { "items": { "type": "array", "items": {
+        "type": ["object", "integer"], "properties": { "ab": { "type": "string" } }, "required": ["ab"] } } } });
+    // It has no room for what it is handed, so that all of it is the host's.
+    let named = naming("Takes anything.", &schema.to_string(), None);
+    for transport in Transport::ALL {
+        for (tool, arguments, mib_max) in [
+            ("park_text", &text, 15),
+            ("park_numbers", &numbers, 70),
+            // Read, recorded and refused.
+            ("park_wait", &records, 45),
+            ("named_one", &text, 15),
+            ("named_one", &numbers, 45),
+            ("named_one", &records, 65),
+        ] {
+            let held = held_mib(transport, &named, tool, arguments);
+            assert!(held <= mib_max, "{transport:?} {tool} {:.20}: {held} MiB", arguments.to_string());
+        }
     }
 }

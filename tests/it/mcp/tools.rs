@@ -164,6 +164,27 @@ fn one_record_stands_for_each_call_and_holds_no_argument() {
 }
 
 #[test]
+fn the_digest_of_arguments_is_of_what_they_are_and_not_of_how_they_are_written() {
+    for transport in Transport::ALL {
+        let world = World::new().plugin("echo", &test_guest("echoing"));
+        let server = world.serve(transport);
+        for arguments in [
+            json!({ "a": 9_007_199_254_740_993_i64, "b": 1 }),
+            json!({ "b": 1.0, "a": 9_007_199_254_740_993_i64 }),
+            json!({ "a": 9_007_199_254_740_992_i64, "b": 1 }),
+            json!({ "a": "9007199254740993", "b": 1 }),
+        ] {
+            server.call("echo_none", arguments);
+        }
+        let records = world.call_records();
+        let [one, same, others @ ..] = records.as_slice() else { panic!("{records:?}") };
+        assert_eq!(one["arguments"], same["arguments"], "another order and another spelling");
+        assert!(others.iter().all(|other| other["arguments"] != one["arguments"]), "{records:?}");
+        assert_ne!(others[0]["arguments"], others[1]["arguments"]);
+    }
+}
+
+#[test]
 fn a_call_that_cannot_be_recorded_is_not_answered_and_the_next_is_not_run() {
     let world = seven();
     let server = world.serve(Transport::Http);

@@ -11,6 +11,7 @@ use toolgate_base::interrupt::Interrupt;
 use toolgate_base::outcome::{Content, Outcome, Verdict};
 use toolgate_base::relay::Relay;
 use toolgate_mapping::lift::lift_outcome;
+use toolgate_mapping::lower::Lowered;
 use toolgate_mapping::schema::Reply;
 use toolgate_mapping::shape;
 use toolgate_mapping::shape::{Field, Function, Shape};
@@ -31,7 +32,8 @@ use toolgate_state::audit::record::CallTrace;
 
 use super::describe::canonical;
 use super::schema::CompileCost;
-use super::schema::held::Held;
+use super::schema::held::{Held, SerdeJson};
+use super::schema::tree::Strict;
 use super::{param_header, schema};
 use crate::snapshot::tool::{Judge, Own, ToolListing};
 
@@ -182,7 +184,8 @@ pub(crate) fn ask(
         lift: lift_outcome,
         slot: (),
     };
-    let outcome = sandbox.wait_for(sandbox.call(&permit, list, Vec::new(), call));
+    let nothing = Lowered { vals: Vec::new(), bytes: 0 };
+    let outcome = sandbox.wait_for(sandbox.call(&permit, list, nothing, call));
     let outcome = outcome.map_err(|error| failed(&error))?;
     let answer = match outcome {
         Outcome::Answer(answer) => answer,
@@ -250,14 +253,15 @@ pub(super) fn compile(
 ) -> Result<Vec<(Own, ToolListing)>, DynamicToolsError> {
     let all = move || {
         let mut cost = CompileCost::default();
-        let mut held = |tool: &str, schema: &Map<String, Value>| {
-            Held::new(schema, &mut cost).map(Box::new).map_err(|error| refused(tool, &error))
-        };
         let mut all = Vec::with_capacity(tools.len());
         for (name, listing) in tools {
-            let input = held(&name, &listing.input)?;
+            let refused = |error| refused(&name, &error);
+            let input = Box::new(Held::<Strict>::new(&listing.input, &mut cost).map_err(refused)?);
             let output = match &listing.output {
-                Some(output) => Some(held(&name, output)? as Box<dyn Judge>),
+                Some(output) => {
+                    let held = Held::<SerdeJson>::new(output, &mut cost).map_err(refused)?;
+                    Some(Box::new(held) as Box<dyn Judge<Value>>)
+                }
                 None => None,
             };
             all.push((Own { name, input, output }, listing));

@@ -65,12 +65,12 @@ pub struct ToolListing {
 }
 
 /// Validates values against a schema.
-pub(crate) trait Judge: Send + Sync {
+pub(crate) trait Judge<V>: Send + Sync {
     /// Validates a value in at most `steps_max` steps.
     ///
     /// # Errors
     /// [`MisfitError`].
-    fn judge(&self, value: &Value, steps_max: u64) -> Result<(), MisfitError>;
+    fn judge(&self, value: &V, steps_max: u64) -> Result<(), MisfitError>;
 }
 
 /// Result of a failed validation.
@@ -94,9 +94,9 @@ pub(crate) struct Own {
     /// Name that the plugin uses.
     pub(crate) name: String,
     /// Validates arguments.
-    pub(crate) input: Box<dyn Judge>,
+    pub(crate) input: Box<dyn Judge<Json>>,
     /// Validates answers, if the tool declares a schema for them.
-    pub(crate) output: Option<Box<dyn Judge>>,
+    pub(crate) output: Option<Box<dyn Judge<Value>>>,
 }
 
 /// A tool that is ready to serve.
@@ -159,7 +159,7 @@ impl Tool {
                     return Err(LowerError::Large);
                 }
                 let steps_max = if is_small { SCHEMA_VALUE_STEPS_SMALL } else { SCHEMA_VALUE_STEPS_MAX };
-                match own.input.judge(&arguments.value(), steps_max) {
+                match own.input.judge(arguments, steps_max) {
                     Ok(()) => {}
                     Err(MisfitError::Large) if is_small => return Err(LowerError::Large),
                     Err(MisfitError::Large) => {

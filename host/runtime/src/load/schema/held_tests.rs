@@ -1,16 +1,35 @@
 //! Validation of values, and refusal where it would take too long.
 
 use serde_json::json;
+use toolgate_base::json::{Json, JsonLimits};
 
+use super::super::tree::Strict;
 use super::*;
 
-fn held(schema: Value) -> Held {
+fn held<F: Representation>(schema: &Value) -> Held<F> {
     let schema = super::super::read(&schema.to_string()).unwrap();
     Held::new(&schema, &mut CompileCost::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// The same value as the strict reader has it, also where that reads nothing so deep.
+fn strict(value: &Value) -> Json {
+    match value {
+        Value::Array(elements) => Json::Array(elements.iter().map(strict).collect()),
+        Value::Object(members) => {
+            Json::Object(members.iter().map(|(key, value)| (key.clone(), strict(value))).collect())
+        }
+        scalar => {
+            let bounds = JsonLimits { bytes_max: 8 << 20, depth_max: 0, nodes_max: 1 };
+            Json::parse(scalar.to_string().as_bytes(), bounds).unwrap()
+        }
+    }
+}
+
+/// What is said of a value, which is the same of arguments and of answers.
 fn judged(schema: Value, value: &Value) -> Result<(), MisfitError> {
-    held(schema).judge(value, 100_000)
+    let judged = held::<SerdeJson>(&schema).judge(value, 100_000);
+    assert_eq!(held::<Strict>(&schema).judge(&strict(value), 100_000), judged, "{schema}: {value:.200}");
+    judged
 }
 
 #[test]
@@ -128,7 +147,7 @@ fn a_schema_that_is_compiled_once_more_for_each_leftover_is_refused_before_that(
         "unevaluatedProperties": false, "$ref": "#/$defs/d" });
     let few = super::super::read(&few.to_string()).unwrap();
     let mut all = CompileCost::default();
-    let tools = (0..100).take_while(|_| Held::new(&few, &mut all).is_ok()).count();
+    let tools = (0..100).take_while(|_| Held::<Strict>::new(&few, &mut all).is_ok()).count();
     assert!((10..100).contains(&tools), "{tools}");
 }
 
@@ -147,7 +166,9 @@ fn a_long_text_counts_for_each_pattern_and_large_values_are_not_explained() {
     let schema = json!({ "type": "object", "properties": { "a": { "pattern": "^[a-z]*$" } } });
     let long = json!({ "a": "x".repeat(1 << 20) });
     assert!(
-        held(schema.clone()).judge(&long, 20_000).is_err_and(|misfit| matches!(misfit, MisfitError::Large))
+        held::<SerdeJson>(&schema)
+            .judge(&long, 20_000)
+            .is_err_and(|misfit| matches!(misfit, MisfitError::Large))
     );
     assert!(judged(schema, &long).is_ok());
     let list = json!({ "type": "object", "properties": { "a": { "items": { "type": "string" } } } });
@@ -171,8 +192,8 @@ fn patterns_that_take_long_to_compile_together_are_refused_before_they_are_compi
     // The cost of several tools is added up.
     let few = read(patterns.get(..40).unwrap()).unwrap();
     let mut all = CompileCost::default();
-    assert!(Held::new(&few, &mut all).is_ok());
-    assert!(matches!(Held::new(&few, &mut all), Err(SchemaError::Patterns)));
+    assert!(Held::<Strict>::new(&few, &mut all).is_ok());
+    assert!(matches!(Held::<Strict>::new(&few, &mut all), Err(SchemaError::Patterns)));
 }
 
 #[test]
@@ -180,8 +201,43 @@ fn a_pattern_whose_compiled_form_is_large_is_refused() {
     let schema = super::super::read(
         r#"{"type":"object","properties":{"a":{"type":"string","pattern":"^\\p{L}{100}$"}}}"#,
     );
-    match schema.and_then(|schema| Held::new(&schema, &mut CompileCost::default()).map(drop)) {
+    match schema.and_then(|schema| Held::<Strict>::new(&schema, &mut CompileCost::default()).map(drop)) {
         Err(SchemaError::Compiled(_) | SchemaError::Pattern(..)) => {}
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn numbers_names_and_whole_values_are_compared_alike_in_arguments_and_in_answers() {
+    let each = |keyword: Value| json!({ "type": "object", "properties": { "a": keyword } });
+    let names: Map<String, Value> = (0..40).map(|n| (format!("n{n}"), json!(n))).collect();
+    for (keyword, fits, does_not) in [
+        (json!({ "const": 1 }), json!(1.0), json!(2)),
+        (json!({ "enum": [u64::MAX] }), json!(u64::MAX), json!(u64::MAX - 1)),
+        (
+            json!({ "const": { "x": [1, { "y": null }] } }),
+            json!({ "x": [1.0, { "y": null }] }),
+            json!({ "x": [1, {}] }),
+        ),
+        (json!({ "const": [1] }), json!([1]), json!([1, 1])),
+        (json!({ "const": "1" }), json!("1"), json!(1)),
+        (json!({ "uniqueItems": true }), json!([0, "0", [0]]), json!([0, -0.0])),
+        (json!({ "type": "integer", "maximum": 5e300 }), json!(1e300), json!(0.5)),
+        (json!({ "exclusiveMaximum": i64::MIN + 1 }), json!(i64::MIN), json!(i64::MIN + 1)),
+        (json!({ "multipleOf": 0.1 }), json!(0.3), json!(0.35)),
+        (json!({ "required": ["n0", "n39"] }), json!(names), json!({ "n0": 0 })),
+        (json!({ "properties": { "n7": { "const": 7 } } }), json!(names), json!({ "n7": 8 })),
+        (json!({ "propertyNames": { "maxLength": 2 } }), json!({ "éé": 1 }), json!({ "ééé": 1 })),
+        (json!({ "dependentRequired": { "x": ["y"] } }), json!({ "x": 1, "y": 1 }), json!({ "x": 1 })),
+        (
+            json!({ "unevaluatedProperties": false, "properties": { "x": true } }),
+            json!({ "x": 1 }),
+            json!({ "y": 1 }),
+        ),
+        (json!({ "type": "null" }), json!(null), json!(false)),
+    ] {
+        assert_eq!(judged(each(keyword.clone()), &json!({ "a": fits })), Ok(()), "{keyword}");
+        let misfit = judged(each(keyword.clone()), &json!({ "a": does_not }));
+        assert!(matches!(misfit, Err(MisfitError::Wrong { .. })), "{keyword}: {misfit:?}");
     }
 }
