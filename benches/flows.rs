@@ -173,6 +173,44 @@ fn reading(world: &World, folder: &str) -> files::Grant {
     files::Grant::new(vec![mount]).unwrap()
 }
 
+/// A running gate with a plugin for each kind of access, all isolated in the same way, and the world that it serves.
+fn started(
+    isolation: Isolation,
+    http: &http::Grant,
+    keyvalue: &keyvalue::Grant,
+    sockets: &sockets::Grant,
+) -> (World, Gate) {
+    let world = World::new()
+        .plugin("hello", &plugin("hello"))
+        .plugin("echo", &test_guest("echoing"))
+        .plugin("web", &test_guest("requesting"))
+        .plugin("store", &test_guest("storing"))
+        .plugin("files", &plugin("files"))
+        .plugin("net", &test_guest("connecting"))
+        .plugin("net3", &test_guest("dialing"))
+        .file("docs/page.txt", &"a line of text\n".repeat(700));
+    let talking = Grants { sockets: Some(sockets.clone()), ..Grants::default() };
+    let plugins = [
+        ("hello", Grants::default()),
+        ("echo", Grants::default()),
+        ("web", Grants { http: Some(http.clone()), ..Grants::default() }),
+        ("store", Grants { keyvalue: Some(keyvalue.clone()), ..Grants::default() }),
+        ("files", Grants { files: Some(reading(&world, "docs")), ..Grants::default() }),
+        ("net", talking.clone()),
+        ("net3", talking),
+    ];
+    let mut spec = spec(&world, &plugins);
+    for plugin in &mut spec.plugins {
+        plugin.isolation = isolation;
+        if plugin.name.to_string() == "net3" {
+            plugin.engine = EngineKind::Async;
+        }
+    }
+    let gate = gate_by(&world, "state", toolgate());
+    assert!(gate.start(&spec).serves);
+    (world, gate)
+}
+
 /// The same calls on a thread of the server's and in a worker: that compute, and that use each thing outside.
 fn isolated(c: &mut Criterion) {
     let web = Web::lasting(|_, to| respond(to, "200 OK", &[("Content-Length", "5")], "hello"));
@@ -199,37 +237,10 @@ fn isolated(c: &mut Criterion) {
         private: true,
     };
     let sockets = sockets::Grant::new(vec![socket]).unwrap();
-    let talking = Grants { sockets: Some(sockets), ..Grants::default() };
     let runtime = Runtime::new().unwrap();
     let mut group = c.benchmark_group("isolated");
     for (isolation, word) in [(Isolation::Thread, "thread"), (Isolation::Process, "process")] {
-        let world = World::new()
-            .plugin("hello", &plugin("hello"))
-            .plugin("echo", &test_guest("echoing"))
-            .plugin("web", &test_guest("requesting"))
-            .plugin("store", &test_guest("storing"))
-            .plugin("files", &plugin("files"))
-            .plugin("net", &test_guest("connecting"))
-            .plugin("net3", &test_guest("dialing"))
-            .file("docs/page.txt", &"a line of text\n".repeat(700));
-        let plugins = [
-            ("hello", Grants::default()),
-            ("echo", Grants::default()),
-            ("web", Grants { http: Some(http.clone()), ..Grants::default() }),
-            ("store", Grants { keyvalue: Some(keyvalue.clone()), ..Grants::default() }),
-            ("files", Grants { files: Some(reading(&world, "docs")), ..Grants::default() }),
-            ("net", talking.clone()),
-            ("net3", talking.clone()),
-        ];
-        let mut spec = spec(&world, &plugins);
-        for plugin in &mut spec.plugins {
-            plugin.isolation = isolation;
-            if plugin.name.to_string() == "net3" {
-                plugin.engine = EngineKind::Async;
-            }
-        }
-        let gate = gate_by(&world, "state", toolgate());
-        assert!(gate.start(&spec).serves);
+        let (_world, gate) = started(isolation, &http, &keyvalue, &sockets);
         let request = |web: &Web| {
             let authority = web.address.to_string();
             json!({ "method": "GET", "scheme": "http", "authority": authority, "path": "/", "headers": [], "body": "" })
