@@ -67,7 +67,7 @@ fn load(c: &mut Criterion) {
     group.finish();
 }
 
-/// A hundred plugins, all of other bytes, each signed by itself; times are those of one.
+/// A hundred plugins with distinct bytes, each with its own signature. Times are per plugin.
 fn hundred(c: &mut Criterion) {
     const PLUGINS: u64 = 100;
     let names: Vec<String> = (0..PLUGINS).map(|n| format!("p{n:02}")).collect();
@@ -161,7 +161,7 @@ fn calls(c: &mut Criterion) {
     group.finish();
 }
 
-/// A grant to read a folder of the world's, as `/docs`.
+/// A grant to read a folder of the world, mounted as `/docs`.
 fn reading(world: &World, folder: &str) -> files::Grant {
     let mount = files::MountText {
         host: world.path(folder).to_string_lossy().into_owned(),

@@ -1,1 +1,1 @@
-//! Nothing: see `tests/proofs.rs`.
+//! Empty: the tests are in `tests/proofs.rs`.

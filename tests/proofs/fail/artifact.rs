@@ -1,4 +1,4 @@
-//! Bytes get a digest where they are read.
+//! Only the reader of bytes makes an `Artifact`, with their digest.
 use toolgate_base::artifact::Artifact;
 
 fn made() -> Artifact {

@@ -1,4 +1,4 @@
-//! A plugin is cleared by the policy, and nothing is made ready without that.
+//! Only the policy makes a `Clearance`, and the sandbox prepares no plugin without one.
 use toolgate_policy::load::Clearance;
 use toolgate_sandbox::Sandbox;
 

@@ -1,4 +1,4 @@
-//! An answer is that of a call whose record is closed.
+//! Only closing a call's record makes its outcome available as `Closed`.
 use toolgate_base::outcome::Outcome;
 use toolgate_state::audit::record::Closed;
 

@@ -1,4 +1,4 @@
-//! What the host fetches for itself is allowed by what the operator wrote.
+//! Only the operator's configuration makes a `FetchPermit`.
 use toolgate_policy::load::fetch::FetchPermit;
 
 fn made() -> FetchPermit {

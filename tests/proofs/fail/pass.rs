@@ -1,4 +1,4 @@
-//! What a guest may do is asked of its grant.
+//! Only a grant makes a `Pass` for an operation of a guest.
 use toolgate_policy::capability::{clock, config, environment, files, http, keyvalue, random, sockets};
 
 fn clock() -> clock::Pass {

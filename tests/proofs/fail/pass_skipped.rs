@@ -1,4 +1,4 @@
-//! Nothing is sent and nothing is stored without a pass.
+//! Egress sends no request without a `Pass`.
 use toolgate_net::egress::Egress;
 
 async fn sent(egress: &Egress, request: http::Request<String>) {

@@ -1,4 +1,4 @@
-//! A call is permitted by the judge, and no guest is entered without that.
+//! Only the judge makes a `Permit`, and the sandbox runs no call without one.
 use toolgate_policy::Principal;
 use toolgate_policy::call::{Permit, Target};
 use toolgate_sandbox::{Call, Sandbox};

@@ -1,4 +1,4 @@
-//! Trust is found out from signatures, and nothing is cleared without it.
+//! Only verified signatures make `Trusted`, and the policy clears no plugin without it.
 use toolgate_policy::limits::call::CallLimits;
 use toolgate_policy::load::clear::{ClearanceInput, clear};
 use toolgate_policy::load::trust::Trusted;

@@ -1,4 +1,4 @@
-//! A signature is verified where it is read.
+//! Only verification makes a `VerifiedSignature`.
 use toolgate_policy::load::signer::VerifiedSignature;
 
 fn made() -> VerifiedSignature {

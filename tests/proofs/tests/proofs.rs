@@ -1,5 +1,6 @@
-//! Proofs of docs/ARCHITECTURE.md: code outside the one maker of a proof that makes it, or that acts without it, does not compile.
-//! The files in `fail` try; beside each is what the compiler says. `TRYBUILD=overwrite` writes that anew.
+//! Proof types of docs/ARCHITECTURE.md: code that makes one elsewhere, or acts without one, does not compile. The files
+//! in `fail` try, with the expected messages beside them; `TRYBUILD=overwrite` updates those.
+//! messages.
 
 #[test]
 fn a_proof_is_made_in_one_place_and_what_demands_it_cannot_be_called_without() {

@@ -4,10 +4,10 @@ use super::Source;
 use super::code;
 use crate::shell::Outcome;
 
-/// First words of comments that make the reader look for what they are about.
+/// First words of comments that name no subject.
 const PRONOUNS: [&str; 7] = ["What", "Who", "Whose", "Whom", "How", "Which", "Why"];
 
-/// Words of function names that say nothing to a reader of Rust.
+/// Words in function names that do not describe an action.
 const VAGUE: [&str; 8] = ["told", "said", "came", "kept", "held", "heard", "hear", "bury"];
 
 pub(super) fn check(sources: &[Source]) -> Outcome<Vec<String>> {
@@ -37,14 +37,14 @@ fn comments(source: &Source) -> Vec<String> {
     broken
 }
 
-/// Finds functions that are called by a word that says nothing.
+/// Finds functions with a vague word in their name.
 fn functions(source: &Source) -> Outcome<Vec<String>> {
     let names = code::functions(&source.text).map_err(|why| format!("{}: {why}", source.path))?;
     let vague = names.into_iter().filter(|name| name.split('_').any(|word| VAGUE.contains(&word)));
     Ok(vague.map(|name| format!("{}: call `{name}` by what it does", source.path)).collect())
 }
 
-/// Finds our own types, and locks, that are imported by another name.
+/// Finds our own types, and locks, that are imported under another name.
 fn aliases(source: &Source) -> Outcome<Vec<String>> {
     let aliases = code::aliases(&source.text).map_err(|why| format!("{}: {why}", source.path))?;
     let own = aliases.into_iter().filter(|(path, name)| {
