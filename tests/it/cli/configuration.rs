@@ -10,8 +10,7 @@ fn seven() -> World {
     World::with_own_cache().plugin("seven", &guest::seven())
 }
 
-/// Asserts that every command that reads the configuration ends with 2 and this message; nothing is compiled or
-/// recorded.
+/// Asserts that every command that reads it ends with 2 and this message, and compiles and records nothing.
 fn assert_wrong(world: &World, words: &[&str]) {
     for args in [&["check"][..], &["serve", "--stdio"], &["tools"], &["call", "seven_seven"]] {
         let ended: Ended = world.run(args);

@@ -1,4 +1,4 @@
-//! Where the comments of WIT land in schemas: on what they are written about.
+//! Comments of WIT in schemas: each describes the item that it is written on.
 
 use serde_json::{Value, json};
 use toolgate_tests::World;
@@ -31,7 +31,7 @@ world whole {
 }
 ";
 
-/// The tools of the world once it is packed with its own WIT, each with its schemas.
+/// Tools of a world with their schemas, after packing it with its own WIT.
 fn packed(wit: &str, manifest: &str) -> Vec<Value> {
     let world = World::with_own_cache()
         .plugin("p", &dummy(wit).unwrap())
