@@ -56,7 +56,7 @@ fn one_plugin_of_a_signer_served_as_another_is_refused() {
     let copy = |from: &str, to: &str| world.put(to, &std::fs::read(world.path(from)).unwrap(), 0o644);
     copy(component, "plugins/other.wasm");
     copy(signature, "plugins/other.wasm.sigstore.json");
-    // By its name, by an id, and from a folder: it never passes as another plugin.
+    // In `verify`, in a configuration and in a folder: it never passes as another plugin.
     let told = "signer `vendor` signed it as plugin `seven` and no other";
     let verified = world.run(&["verify", "plugins/other.wasm", "--plugin", "other"]);
     assert!(verified.code == 3 && verified.stderr.contains(told), "{}", verified.said());

@@ -198,7 +198,7 @@ fn a_service_that_the_operator_named_is_told_the_registrys_credentials_and_the_r
     assert_eq!(said(&service), ["ours:hunter2"; 2]);
     assert!(said(&web).iter().all(|said| said == "Bearer known"), "{:?}", said(&web));
 
-    // A service that merely shares the realm's host is not asked: its token could open more than this registry.
+    // A service that the operator did not name is not asked: its token could open more than this registry.
     let unnamed = from(&vendor, &web).with(&format!("source_realm = \"{realm}\""));
     let unnamed = unnamed.env("DOCKER_CONFIG", &docker);
     assert_refused(
