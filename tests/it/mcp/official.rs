@@ -1,5 +1,5 @@
 //! Official clients in Python and TypeScript, over both transports and in every revision that they support, with every
-//! tool of the demo; and MCP Inspector's findings about the schemas of all tools.
+//! tool of the demo. Also MCP Inspector's findings about the schemas of all tools.
 
 use std::process::{Command, Stdio};
 
