@@ -1,5 +1,5 @@
-//! A worker that somebody has taken over: in its place stands a program that says, byte by byte, what a test lets it say. The
-//! server is the real one, with a grant for one web server on this machine, for folders, or for sockets.
+//! A compromised worker, played by a program that sends exactly the bytes that a test chooses. The server is real, with
+//! a grant for one local web server, for folders, or for sockets.
 
 mod files;
 mod plugs;
@@ -31,7 +31,7 @@ use toolgate_tests::{World, inside, test_guest, toolgate};
 const REQUESTS_MAX: u64 = 5;
 const HANDLES_MAX: u64 = 20;
 
-/// A server whose one worker is in wrong hands.
+/// A server with a compromised worker.
 struct Taken {
     world: World,
     gate: Gate,
@@ -39,18 +39,18 @@ struct Taken {
     web: Web,
     tool: &'static str,
     arguments: Value,
-    /// Each has a worker of its own.
+    /// Number of calls begun; each has a worker of its own.
     calls: Cell<usize>,
 }
 
-/// A call in it, and the hands.
+/// A call in a compromised worker, and the worker's pipes.
 struct Call {
     outcome: Option<JoinHandle<Outcome>>,
     to: File,
     heard: PathBuf,
 }
 
-/// A message as it goes over the pipe.
+/// Encodes a message of the pipe.
 fn message(header: &Value, body: &[u8]) -> Vec<u8> {
     let header = header.to_string().into_bytes();
     let mut bytes = Vec::new();
@@ -72,7 +72,7 @@ fn ended(id: u64) -> Vec<u8> {
     message(&json!({ "Ended": ended }), &[])
 }
 
-/// A length, seven bits a byte.
+/// Encodes a length as LEB128.
 fn length(mut length: usize, to: &mut Vec<u8>) {
     while length >= 0x80 {
         to.push((length & 0x7f) as u8 | 0x80);
@@ -81,7 +81,7 @@ fn length(mut length: usize, to: &mut Vec<u8>) {
     to.push(length as u8);
 }
 
-/// What asks for a request, without a body unless `open`.
+/// Encodes a request; it has no body unless `open`.
 fn send(method: &str, authority: &str, path: &str, open: bool) -> Vec<u8> {
     let mut body = vec![0];
     for (index, text) in [method, "http", authority, path].into_iter().enumerate() {
@@ -91,12 +91,12 @@ fn send(method: &str, authority: &str, path: &str, open: bool) -> Vec<u8> {
         length(text.len(), &mut body);
         body.extend(text.as_bytes());
     }
-    // No fields, no times of its own.
+    // No header fields and no timeouts.
     body.extend([0, 0, 0, u8::from(!open)]);
     body
 }
 
-/// What asks for the next part of an exchange; leaves it; says the end of its request.
+/// Encodes a request for the next part of an exchange, for ending it, or for ending its request body.
 fn next(exchange: u8) -> Vec<u8> {
     vec![2, exchange]
 }
@@ -109,7 +109,7 @@ fn end(exchange: u8) -> Vec<u8> {
     vec![1, exchange, 2]
 }
 
-/// What wants to open a bucket of a store.
+/// Request to open a bucket of the store.
 const STORE: [u8; 4] = [4, 0, 1, b'b'];
 
 impl Taken {
@@ -136,7 +136,7 @@ impl Taken {
     fn granted(world: World, grants: Grants, web: Web, tool: &'static str, arguments: Value) -> Self {
         world.write();
         world.put("ready", &message(&json!("Ready"), &[]), 0o644);
-        // Each that is started has its own way in and out.
+        // Each instance has its own input and output.
         let script = format!(
             "#!/bin/sh
 [ \"$1\" = __worker ] || exec {program} \"$@\"
@@ -196,7 +196,7 @@ fn has(bytes: &[u8], text: &str) -> bool {
 
 impl Call {
     fn say(&mut self, bytes: &[u8]) {
-        // It may have been ended.
+        // The worker may have been ended.
         drop(self.to.write_all(bytes));
     }
 
@@ -204,12 +204,12 @@ impl Call {
         std::fs::read(&self.heard).unwrap_or_default()
     }
 
-    /// Waits until nobody listens to the worker any more.
+    /// Waits until the server has closed the worker's pipe.
     fn wait_for_end(&mut self) {
         wait_until("its end", || self.to.write_all(b" ").is_err());
     }
 
-    /// The body of an answer.
+    /// Body of an answer.
     fn answer(&self, ask: u64) -> Vec<u8> {
         self.answer_to(1, ask)
     }
@@ -227,7 +227,7 @@ impl Call {
     }
 }
 
-/// That a request was refused.
+/// Answer to a refused request.
 const REFUSED: [u8; 2] = [4, 0];
 
 #[test]
@@ -239,7 +239,7 @@ fn a_worker_in_wrong_hands_reaches_what_is_granted_and_nothing_else() {
     let mut call = taken.call();
     call.say(&ask(1, 1, &send("GET", &elsewhere, "/", false)));
     assert_eq!(call.answer(1), REFUSED);
-    // Its method is not granted, and a header for the server cannot be smuggled in a path.
+    // The method is not granted, and a path cannot smuggle in a header.
     call.say(&ask(1, 2, &send("POST", &here, "/", false)));
     assert_eq!(call.answer(2), REFUSED);
     call.say(&ask(1, 3, &send("GET", &here, "/ HTTP/1.1\r\nX: y", false)));
@@ -269,7 +269,7 @@ fn a_worker_that_asks_for_what_no_worker_may_is_ended() {
     let twice = |first: &[u8], second: &[u8]| [ask(1, 1, first), ask(1, 2, second)].concat();
     let huge = send("GET", &here, &"/x".repeat(70_000), false);
     let many = (1..=REQUESTS_MAX + 1).map(|number| ask(1, number, &send("GET", "elsewhere", "/", false)));
-    // Four million empty keys, in as many bytes.
+    // Four million empty keys, of one byte each.
     let mut keys = vec![4, 1, 1, b'b'];
     length(4 << 20, &mut keys);
     keys.resize(keys.len() + (4 << 20), 0);
@@ -324,7 +324,7 @@ fn a_request_that_its_worker_leaves_midway_is_no_whole_request() {
     let taken = Taken::new();
     let here = taken.web.address.to_string();
     let mut call = taken.call();
-    // GET with a body that is said to come.
+    // GET that announces a body.
     call.say(&ask(1, 1, &send("GET", &here, "/a", true)));
     call.say(&ask(1, 2, &leave(1)));
     call.say(&ask(1, 3, &send("GET", &here, "/b", true)));

@@ -1,5 +1,5 @@
-//! The corpus: each file in `tests/worlds` is a world with one purpose, made into a component whose functions do nothing,
-//! and either described as its first lines say or refused for the reason that they say.
+//! The corpus: each file in `tests/worlds` is a world with one purpose, made into a component of dummy functions. It is
+//! described as its first lines say, or refused for the reason they give.
 //!
 //! ```text
 //! // for: what only this file is about
@@ -26,7 +26,7 @@ use toolgate_tests::World;
 use toolgate_tests::inside::{gate, spec};
 use toolgate_tests::wit::component::dummy;
 
-/// What is in a component, and what is listed of it under the prefix `p`.
+/// Inspects a component, and describes it under the prefix `p`.
 pub(super) fn look(bytes: &[u8]) -> Result<(Inspected, Vec<ToolListing>), String> {
     let inspected =
         inspect(&Artifact::of(bytes.to_vec()), EngineKind::Sync).map_err(|error| error.to_string())?;
@@ -34,7 +34,7 @@ pub(super) fn look(bytes: &[u8]) -> Result<(Inspected, Vec<ToolListing>), String
     Ok((inspected, described.listings))
 }
 
-/// What the first lines of a file say.
+/// Expectations in the first lines of a file.
 #[derive(Debug, Default)]
 struct Expected {
     purpose: String,
@@ -79,7 +79,7 @@ impl Expected {
         expected
     }
 
-    /// What is not as expected.
+    /// Differences from the expectations.
     fn differences(&self, found: &Result<(Inspected, Vec<ToolListing>), String>) -> Vec<String> {
         let (inspected, listings) = match (found, &self.refused) {
             (Err(why), Some(part)) if why.contains(part) => return Vec::new(),
@@ -127,7 +127,7 @@ impl Expected {
     }
 }
 
-/// What became of a world, in a few words.
+/// Summary of a result.
 fn told(found: &Result<(Inspected, Vec<ToolListing>), String>) -> String {
     match found {
         Err(why) => format!("refused: {why}"),
@@ -138,7 +138,7 @@ fn told(found: &Result<(Inspected, Vec<ToolListing>), String>) -> String {
     }
 }
 
-/// The files by name, each with its text.
+/// Files by name, with their texts.
 fn files() -> BTreeMap<String, String> {
     let folder = toolgate_tests::root().join("tests/worlds");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| {

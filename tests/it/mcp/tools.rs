@@ -24,7 +24,7 @@ fn each_exported_function_is_listed_with_schemas_and_hints() {
         assert_eq!(add["inputSchema"]["required"], json!(["a", "b"]));
         assert_eq!(add["inputSchema"]["additionalProperties"], false);
         assert_eq!(add["outputSchema"]["type"], "object");
-        // Pure computation: the host can prove that it changes nothing and reaches nobody.
+        // Pure computation: the host can prove that it changes nothing and contacts no other system.
         assert_eq!(
             add["annotations"],
             json!({ "readOnlyHint": true, "destructiveHint": false, "openWorldHint": false })
