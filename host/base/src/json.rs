@@ -1,6 +1,5 @@
-//! The strict reader of JSON that came from outside: bounded in size, depth and number of values, duplicate keys refused
-//! anywhere (RFC 8259 §4 leaves open what they mean, so that two readers of one message may see two messages). Values
-//! are read here and nowhere turned into anything else.
+//! Strict reader of JSON from outside: bounded in size, depth and number of values. Duplicate keys are refused
+//! everywhere, since two readers could otherwise see two messages (RFC 8259 §4). Values are not converted here.
 
 mod canonical;
 mod members;
@@ -15,14 +14,14 @@ use toolgate_policy::limits::wire::{JSON_KEY_BYTES_MAX, JSON_KEYS_MAX};
 
 pub use members::Members;
 
-/// A JSON value as it was written. Keys keep their order.
+/// A JSON value as written. Keys are in their order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Json {
     /// `null`
     Null,
     /// `true`, `false`
     Bool(bool),
-    /// A number without fraction or exponent, as far as 64 bits hold it.
+    /// A number without fraction or exponent that fits in 64 bits.
     Integer(i128),
     /// Any other number: the nearest double.
     Float(f64),
@@ -34,7 +33,7 @@ pub enum Json {
     Object(Vec<(String, Json)>),
 }
 
-/// How much is read.
+/// Bounds of what is read.
 #[derive(Debug, Clone, Copy)]
 pub struct JsonLimits {
     /// Bytes of text.
@@ -45,16 +44,16 @@ pub struct JsonLimits {
     pub nodes_max: usize,
 }
 
-/// Why text is refused.
+/// Reasons to refuse a text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
     /// Too long.
     #[error("the text has more than {0} bytes")]
     Bytes(usize),
-    /// It is JSON, and breaks a rule of ours.
+    /// Valid JSON that breaks one of our rules.
     #[error("{0}")]
     Refused(String),
-    /// It is no JSON.
+    /// Not JSON.
     #[error("it is not JSON: {0}")]
     Malformed(String),
 }
@@ -63,7 +62,7 @@ impl Json {
     /// Reads one value and nothing after it.
     ///
     /// # Errors
-    /// [`JsonError`]; the first thing that is wrong.
+    /// [`JsonError`] for the first fault.
     pub fn parse(text: &[u8], bounds: JsonLimits) -> Result<Self, JsonError> {
         if text.len() > bounds.bytes_max {
             return Err(JsonError::Bytes(bounds.bytes_max));
@@ -80,13 +79,13 @@ impl Json {
         }
     }
 
-    /// Whether text is JSON by its grammar, also where it breaks a rule of this reader. Takes memory for its depth only.
+    /// Whether text is JSON by its grammar, even if this reader refuses it. Memory use depends only on its depth.
     pub fn is_json(text: &[u8]) -> bool {
         let is_value = |text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
         std::str::from_utf8(text).is_ok_and(is_value)
     }
 
-    /// The value under `key`, when this is an object that has it.
+    /// Value under `key`, if this is an object that has it.
     pub fn get(&self, key: &str) -> Option<&Self> {
         match self {
             Self::Object(members) => members.iter().find(|(name, _)| name == key).map(|(_, value)| value),
@@ -94,7 +93,7 @@ impl Json {
         }
     }
 
-    /// The same, to be changed.
+    /// Mutable value under `key`.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
         match self {
             Self::Object(members) => members.iter_mut().find(|(name, _)| name == key).map(|(_, value)| value),
@@ -102,7 +101,7 @@ impl Json {
         }
     }
 
-    /// Takes the value under `key` out.
+    /// Removes and returns the value under `key`.
     pub fn take(&mut self, key: &str) -> Option<Self> {
         match self {
             Self::Object(members) => {
@@ -113,7 +112,7 @@ impl Json {
         }
     }
 
-    /// The text, when this is one.
+    /// The text of a string.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(text) => Some(text),
@@ -121,7 +120,7 @@ impl Json {
         }
     }
 
-    /// What kind of value this is, for people.
+    /// Kind of this value, for messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -140,7 +139,7 @@ impl Json {
         serde_json::to_string(self).unwrap_or_else(|_| self.value().to_string())
     }
 
-    /// How many values it is: keys, elements and scalars together.
+    /// Number of values: keys, elements and scalars together.
     pub fn nodes(&self) -> usize {
         match self {
             Self::Array(elements) => 1 + elements.iter().map(Self::nodes).sum::<usize>(),
@@ -149,12 +148,12 @@ impl Json {
         }
     }
 
-    /// The memory that it takes, in bytes.
+    /// Memory that it takes, in bytes.
     pub fn held_bytes(&self) -> usize {
         size_of::<Self>() + self.outside_bytes()
     }
 
-    /// The memory that it takes beside itself.
+    /// Heap memory, in bytes.
     fn outside_bytes(&self) -> usize {
         match self {
             Self::Null | Self::Bool(_) | Self::Integer(_) | Self::Float(_) => 0,
@@ -171,7 +170,7 @@ impl Json {
         }
     }
 
-    /// The same value as `serde_json` has it: a second tree.
+    /// The same value as a [`serde_json::Value`]: a second tree.
     pub fn value(&self) -> Value {
         match self {
             Self::Null => Value::Null,
@@ -179,7 +178,7 @@ impl Json {
             Self::Integer(value) => u64::try_from(*value)
                 .map(Value::from)
                 .or_else(|_| i64::try_from(*value).map(Value::from))
-                // As every reader has it that knows no wider integers; never as another value.
+                // As in readers without wider integers; never another value.
                 .unwrap_or_else(|_| Value::from(*value as f64)),
             Self::Float(value) => Value::from(*value),
             Self::String(value) => Value::from(value.as_str()),
@@ -200,7 +199,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Notes why, and stops the parser with an error that nobody reads.
+    /// Stores the reason, and stops the parser with an error that is dropped.
     fn refuse<E: serde::de::Error>(&self, why: String) -> E {
         self.refused.set(Some(why));
         E::custom("refused")
@@ -273,7 +272,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
         while let Some(element) = elements.next_element_seed(inner)? {
             array.push(element);
         }
-        // Many small lists would hold far more than they need.
+        // Spare capacity of many small lists would add up.
         array.shrink_to_fit();
         Ok(Json::Array(array))
     }
@@ -310,7 +309,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
     }
 }
 
-/// So many keys are compared one by one; more are looked up.
+/// Up to this number keys are compared one by one; beyond it they are hashed.
 const FEW_KEYS: usize = 8;
 
 impl Serialize for Json {

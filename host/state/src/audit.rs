@@ -1,5 +1,5 @@
-//! The record of what happened: one line of JSON for each call, load, refusal and reload, in the state directory. Text
-//! for callers and the developers' log are made elsewhere; here only facts, escaped and bounded.
+//! The audit log: one line of JSON for each call, load, refusal and reload, in the state directory. It has only facts,
+//! escaped and bounded; messages for callers and the developers' log are made elsewhere.
 
 mod places;
 pub mod record;
@@ -18,7 +18,7 @@ use toolgate_signature::mac::MacKey;
 use record::{Closed, Record, RecordOpening};
 use sink::Sink;
 
-/// Writes records. One for the process.
+/// Writes audit records. One per process.
 pub struct Recorder {
     sink: Arc<Sink>,
     key: MacKey,
@@ -27,101 +27,101 @@ pub struct Recorder {
 /// Something that happened outside a call.
 #[derive(Debug, Clone)]
 pub enum Event<'a> {
-    /// A plugin serves.
+    /// A plugin began to serve.
     Loaded {
-        /// Which.
+        /// Name of the plugin.
         plugin: &'a str,
-        /// Its bytes.
+        /// SHA-256 of its bytes.
         digest: String,
-        /// Which version it says it is.
+        /// Version that it declares.
         version: Option<&'a str>,
-        /// Who signed: `role: signer, signer`.
+        /// Signers, each as `role: signer, signer`.
         signers: Vec<String>,
-        /// Who approved it, where that is asked.
+        /// Name of the approver, where approval is required.
         approved_by: Option<&'a str>,
-        /// How many tools it has.
+        /// Number of its tools.
         tools: usize,
     },
-    /// A plugin does not serve, or a version of it does not.
+    /// A plugin, or a version of it, was refused.
     Refused {
-        /// Which.
+        /// Name of the plugin.
         plugin: &'a str,
-        /// Whether it only waits for somebody to approve it.
+        /// Whether it is quarantined, which an approval ends.
         held: bool,
-        /// Its bytes, when they could be read.
+        /// SHA-256 of its bytes, if they could be read.
         digest: Option<String>,
         /// Every reason.
         reasons: Vec<String>,
     },
-    /// A plugin serves no more.
+    /// A plugin stopped serving.
     Retired {
-        /// Which.
+        /// Name of the plugin.
         plugin: &'a str,
-        /// Its bytes.
+        /// SHA-256 of its bytes.
         digest: String,
     },
     /// A plugin was revoked while it served. Its calls were ended.
     Revoked {
-        /// Which.
+        /// Name of the plugin.
         plugin: &'a str,
-        /// Its bytes.
+        /// SHA-256 of its bytes.
         digest: String,
     },
-    /// A plugin serves only because it was approved before something ran out.
+    /// A plugin serves only because it was approved before something expired.
     Overdue {
-        /// Which.
+        /// Name of the plugin.
         plugin: &'a str,
-        /// What ran out, and what to do.
+        /// The expired item and the remedy.
         what: String,
     },
-    /// Compiled code that was kept is not what was kept. It was not used.
+    /// A cached file of compiled code was changed. It was not used.
     Alarm {
         /// The file.
         file: &'a str,
-        /// What is wrong with it.
+        /// Description of the fault.
         what: &'static str,
     },
-    /// The configuration was read again.
+    /// The configuration was reloaded.
     Reloaded {
-        /// Plugins that serve now.
+        /// Number of plugins that serve now.
         plugins: usize,
-        /// What was wrong, if it was not taken.
+        /// Problems for which it was refused; empty if it was accepted.
         problems: Vec<String>,
     },
     /// A plugin that failed too often is on hold, or works again.
     Held {
-        /// Which.
+        /// Name of the plugin.
         plugin: &'a str,
-        /// For whom: a `connection` (or session) of a caller, the caller's `address`, or `everybody`.
+        /// Callers that it is on hold for: a `connection` (or session), an `address`, or `everybody`.
         scope: &'static str,
-        /// Whose calls failed, unless it is on hold for everybody.
+        /// Caller whose calls failed; none if it is on hold for everybody.
         caller: Option<&'a str>,
-        /// For how long; nothing when it works again.
+        /// Duration of the hold; none when it works again.
         seconds: Option<u64>,
     },
-    /// The memory of trust policies has its present form from now on. What this version said before could not be compared.
+    /// Rollback protection got its present file format. Earlier contents of this version could not be compared.
     SeenUpgraded {
-        /// The version of the policy in force.
+        /// Version of the policy in force.
         version: u64,
     },
-    /// The lock says of a plugin what it said earlier: an older approval is in force again.
+    /// The lock went back to an earlier state: an older approval is in force again.
     LockWentBack {
-        /// Which.
+        /// Name of the plugin.
         plugin: &'a str,
-        /// Version and digest that served, and the time of their approval.
+        /// Version, digest and time of approval of what served before.
         from: [String; 3],
-        /// The same of what serves now.
+        /// The same for what serves now.
         to: [String; 3],
     },
-    /// The lock says in this release's words what was approved in those of the former one.
+    /// An approval in the lock was rewritten in the form of this release.
     SurfaceRemapped {
-        /// Which.
+        /// Name of the plugin.
         plugin: &'a str,
-        /// Digests of what a model reads of it, as it was approved.
+        /// Digests of the texts for models, as approved.
         from: Vec<String>,
-        /// The same as they are now.
+        /// Digests of the same texts in the present form.
         to: Vec<String>,
-        /// Whose approval it is.
+        /// Name of the approver.
         approved_by: &'a str,
     },
     /// The process began or ended.
@@ -132,10 +132,10 @@ pub enum Event<'a> {
 }
 
 impl Recorder {
-    /// Opens the record in `folder`, and its key in `keys`.
+    /// Opens the audit log in `folder`, and its key in `keys`.
     ///
     /// # Errors
-    /// Whatever the file system says: without a record nothing is served.
+    /// When the file system refuses: without an audit log nothing is served.
     pub fn open(folder: Dir, keys: &Dir) -> std::io::Result<Self> {
         Ok(Self { sink: Arc::new(Sink::open(folder)?), key: MacKey::load_or_make(keys, "audit.key")? })
     }
@@ -155,7 +155,7 @@ impl Recorder {
         Ok(Record::open(Arc::clone(&self.sink), opening))
     }
 
-    /// What stands in the record of a call for its arguments: equal ones have equal digests, however they were written.
+    /// Keyed digest for the record of a call. Equal arguments have equal digests, however they were written.
     ///
     /// # Errors
     /// When they have no canonical form.
@@ -169,7 +169,7 @@ impl Recorder {
         self.sink.check().is_ok()
     }
 
-    /// Records an event. A failure shows at the next call, which is refused.
+    /// Records an event. After a failure the next call is refused.
     pub fn event(&self, event: &Event<'_>) {
         let (name, fields) = match event {
             Event::Loaded { plugin, digest, version, signers, approved_by, tools } => (
@@ -228,7 +228,7 @@ fn shown(lines: &[String]) -> Vec<String> {
     lines.iter().take(LINES_MAX).map(|line| printable(line, CHARS_MAX)).collect()
 }
 
-/// The time as records have it: RFC 3339, UTC, milliseconds.
+/// Current time as RFC 3339, in UTC, with milliseconds.
 fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }

@@ -1,4 +1,4 @@
-//! How attempts stand in a record: written and read back, so that what is asked of records later means the same.
+//! Attempts in audit records: their encoding and its inverse, so that later queries see the same attempts.
 
 use std::collections::BTreeSet;
 
@@ -12,12 +12,10 @@ use toolgate_policy::limits::call::RECORD_PLACE_BYTES_MAX;
 use toolgate_policy::redact::printable;
 use toolgate_policy::request::RequestTarget;
 
-/// The kinds.
 const LISTS: [&str; 5] = ["files", "requests", "sockets", "config", "other"];
 
-/// A text as it is listed: nothing in it steers a terminal, and it is no longer than a record has room for. Of a longer one the
-/// beginning stands there with the digest of the whole, so that two that differ stay two; and of one that is written as another is
-/// escaped.
+/// A text for the record: escaped, and at most [`RECORD_PLACE_BYTES_MAX`] bytes. A longer text is cut and ends in the
+/// digest of the whole, so that different texts stay different. So does a text that looks like the escape of another.
 pub(super) fn text(whole: &str) -> String {
     let shown = printable(whole, RECORD_PLACE_BYTES_MAX);
     if shown.len() <= RECORD_PLACE_BYTES_MAX && !whole.contains("\\u{") {
@@ -29,10 +27,10 @@ pub(super) fn text(whole: &str) -> String {
     format!("{}{tail}", shown.get(..end).unwrap_or_default())
 }
 
-/// Hexadecimal digits of a digest that tell two texts apart: 128 bits, more than anybody finds two texts for.
+/// Hexadecimal digits of the digest in a cut text: 128 bits, too many for a collision.
 const DIGITS: usize = 32;
 
-/// An attempt as it is listed.
+/// Bounds and escapes the texts of an attempt.
 pub(super) fn bounded(attempt: Attempt) -> Attempt {
     let text = |whole: &str| text(whole);
     match attempt {
@@ -63,8 +61,8 @@ pub(super) fn bounded(attempt: Attempt) -> Attempt {
     }
 }
 
-/// Puts attempts into a line of the record: a list for each kind. Files for which there was no room have the limit in the
-/// place of the access, and are no attempts when they are read back.
+/// Adds attempts to a line of the record, one list for each kind. Files that hit a quota have the limit in `access`,
+/// and are not read back as attempts.
 pub(super) fn write(
     attempts: &BTreeSet<(Attempt, Judged)>,
     full: &BTreeSet<(String, &'static str)>,
@@ -100,14 +98,14 @@ pub(super) fn write(
     let full = full.iter().map(|(path, limit)| json!({ "path": path, "access": limit }));
     lists.iter_mut().filter(|(name, _)| *name == "files").for_each(|(_, into)| into.extend(full.clone()));
     for (name, entries) in lists {
-        // Which files were touched stands there also when it was none.
+        // The list of files is written even if it is empty.
         if name == "files" || !entries.is_empty() {
             line.insert(name.to_owned(), Value::Array(entries));
         }
     }
 }
 
-/// The attempts in a line of the record. What cannot be read back is left out.
+/// Reads the attempts from a line of the record. An entry that cannot be read is left out.
 pub(super) fn read(line: &Map<String, Value>) -> BTreeSet<(Attempt, Judged)> {
     let mut attempts = BTreeSet::new();
     for list in LISTS {

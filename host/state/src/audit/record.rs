@@ -1,6 +1,6 @@
-//! The record of one call: opened before anything is decided, closed once, by whoever comes last. A record that is
-//! dropped closes itself, so that a denial, a trap, a cancellation and a panic all leave one. The one maker of
-//! [`Closed`], which the reply demands.
+//! The record of one call: opened before any decision, closed exactly once. A dropped record closes itself, so that a
+//! denial, a trap, a cancellation and a panic all leave one. Only this module makes [`Closed`], which the reply
+//! demands.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,15 +19,15 @@ use toolgate_policy::{Capability, Principal};
 use super::places;
 use super::sink::Sink;
 
-/// What is known when a call arrives.
+/// Facts known when a call arrives.
 pub struct RecordOpening<'a> {
-    /// Who.
+    /// Principal that made the call.
     pub principal: &'a Principal,
-    /// What they call it, whether or not it exists.
+    /// Requested name, whether or not a tool has it.
     pub tool: &'a str,
-    /// With what: what [`super::Recorder::digest`] says of it.
+    /// Digest of the arguments, from [`super::Recorder::digest`].
     pub arguments: &'a str,
-    /// Whether it is made to see what the plugin asks for.
+    /// Whether the call is a probe for the capabilities that the plugin requests.
     pub learning: bool,
 }
 
@@ -48,7 +48,7 @@ pub struct Closed<T> {
     notes: CallTrace,
 }
 
-/// Where a running call notes what it does. Cheap to clone; what is noted stands in the record.
+/// Trace to which a running call adds what it does, for its record. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct CallTrace(Arc<Mutex<TraceEntries>>);
 
@@ -62,8 +62,8 @@ struct TraceEntries {
     dropped: u64,
 }
 
-/// What was allowed and what was refused, each with how often. Both stand in the record beside each other: a refusal says nothing of
-/// what was allowed before or after it. Each has its own room, so that nothing refused can crowd out what was done.
+/// Number of times each key was allowed and refused. The two are counted apart, since a refusal says nothing about
+/// calls before or after it. Each has its own limit, so that refused attempts cannot crowd out allowed ones.
 #[derive(Debug)]
 struct Listed<K>(BTreeMap<(K, Judged), u64>);
 
@@ -74,7 +74,7 @@ impl<K> Default for Listed<K> {
 }
 
 impl<K: Ord + Clone> Listed<K> {
-    /// Notes one more of these; `false` if there is no room. Those that are `alike` share the room.
+    /// Counts one more; `false` beyond the limit. Keys that are `alike` share the limit.
     fn note(&mut self, key: K, judged: Judged, alike: impl Fn(&K) -> bool) -> bool {
         let entry = (key, judged);
         let is_like_it = |(other, is): &&(K, Judged)| *is == judged && alike(other);
@@ -85,7 +85,7 @@ impl<K: Ord + Clone> Listed<K> {
         true
     }
 
-    /// One of these was not allowed after all.
+    /// Takes back one that was counted as allowed.
     fn take_back(&mut self, key: &K) {
         let entry = (key.clone(), Judged::Allowed);
         match self.0.get_mut(&entry) {
@@ -115,7 +115,7 @@ impl TraceEntries {
     }
 }
 
-/// What shares its room in the record: of one capability, and whether it may change something. Whoever looks at much hides no change.
+/// Group of attempts that share a limit: by capability and by whether they may write. Many reads hide no write.
 fn room(attempt: &Attempt) -> (Capability, bool) {
     let changes = match attempt {
         Attempt::File { wanted, .. } => *wanted == Use::Write,
@@ -142,7 +142,7 @@ impl Record {
         Self { sink, started: Instant::now(), fields, notes: CallTrace::default(), open: true }
     }
 
-    /// Notes the permit under which the guest is about to run.
+    /// Records the permit under which the guest is about to run.
     pub fn intent(&mut self, permit: &Permit, provenance: &Provenance) {
         self.fields.insert("decision".to_owned(), Value::from("permit"));
         self.fields.insert("rule".to_owned(), Value::from(permit.rule()));
@@ -157,12 +157,12 @@ impl Record {
         }
     }
 
-    /// Where the running call notes what it does.
+    /// Trace for the running call.
     pub fn notes(&self) -> CallTrace {
         self.notes.clone()
     }
 
-    /// Closes the record. If it cannot be written the outcome is withheld: what is not recorded is not answered.
+    /// Closes the record. If it cannot be written the outcome is withheld: nothing unrecorded is answered.
     pub fn close(mut self, outcome: Outcome) -> Closed<Outcome> {
         match self.write(&outcome) {
             Ok(()) => Closed { value: outcome, notes: self.notes() },
@@ -216,31 +216,31 @@ impl Drop for Record {
 }
 
 impl Closed<Outcome> {
-    /// The one outcome without a record: that there can be none.
+    /// The only outcome without a record: the fault that none can be written.
     pub(super) fn unrecorded(fault: Fault) -> Self {
         Self { value: Outcome::Fault(fault), notes: CallTrace::default() }
     }
 }
 
 impl<T> Closed<T> {
-    /// What was recorded.
+    /// The recorded value.
     pub fn get(&self) -> &T {
         &self.value
     }
 
-    /// What the guest attempted, as it stands in the record, and how many attempts it had no room for.
+    /// Attempts in the record, and the number of those beyond its limits.
     pub fn attempts(&self) -> (BTreeSet<(Attempt, Judged)>, u64) {
         self.notes.with(|noted| (noted.listed(), noted.dropped))
     }
 
-    /// What was recorded.
+    /// The recorded value.
     pub fn into_inner(self) -> T {
         self.value
     }
 }
 
 impl CallTrace {
-    /// Fuel used so far, and the most memory held at once.
+    /// Sets fuel used so far and peak memory.
     pub fn used(&self, fuel: u64, memory_peak_bytes: u64) {
         self.with(|noted| {
             noted.fuel = noted.fuel.max(fuel);
@@ -248,13 +248,13 @@ impl CallTrace {
         });
     }
 
-    /// The guest attempted something.
+    /// Records an attempt of the guest.
     pub fn attempt(&self, attempt: Attempt, judged: Judged) {
         let attempt = places::bounded(attempt);
         self.with(|noted| noted.attempt(attempt, judged));
     }
 
-    /// What was noted as allowed just now turned out to be forbidden before anything was sent, or was at all looked up.
+    /// Turns an attempt recorded as allowed into a refused one: it was refused before anything was sent or resolved.
     pub fn turned_back(&self, attempt: Attempt, host: &str) {
         let (attempt, host) = (places::bounded(attempt), places::text(host));
         self.with(|noted| {
@@ -265,13 +265,13 @@ impl CallTrace {
         });
     }
 
-    /// So many attempts are counted and not listed.
+    /// Counts attempts that are not listed.
     pub fn not_listed(&self, count: usize) {
         self.with(|noted| noted.dropped += count as u64);
     }
 
-    /// There was no room for what the guest wanted to do to a file. It was granted, so it is no attempt that a grant could
-    /// let through.
+    /// Records that a file operation hit a quota. It was granted, so it is not an attempt that a further grant would
+    /// allow.
     pub fn full(&self, path: &str, limit: &'static str) {
         let full = (places::text(path), limit);
         self.with(|noted| {
@@ -283,13 +283,13 @@ impl CallTrace {
         });
     }
 
-    /// A request was about to be sent, or was refused. Each of the two has its own room.
+    /// Records a host for an allowed or refused request. Each of the two has its own limit.
     pub fn host(&self, host: &str, judged: Judged) {
         let host = places::text(host);
         self.with(|noted| noted.host(host, judged));
     }
 
-    /// The attempts that were noted so far.
+    /// Attempts recorded so far.
     pub fn listed(&self) -> BTreeSet<(Attempt, Judged)> {
         self.with(|noted| noted.listed())
     }

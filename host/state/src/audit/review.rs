@@ -1,5 +1,5 @@
-//! Reading the record back, for those who ask what was used. One line at a time, bounded; what cannot be read is counted
-//! and passed over: a record is evidence, and evidence can be damaged.
+//! Reads audit logs back, one bounded line at a time, to show what plugins used. Unreadable lines are counted and
+//! skipped, since a log can be damaged.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, BufReader, Read as _};
@@ -11,36 +11,36 @@ use toolgate_policy::limits::call::RECORD_LINE_BYTES_MAX;
 
 use super::{places, sink};
 
-/// One call, as its record has it.
+/// One call in the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
-    /// When it arrived: RFC 3339, UTC.
+    /// Time of arrival: RFC 3339, UTC.
     pub time: String,
-    /// Of which plugin.
+    /// Name of the plugin.
     pub plugin: String,
-    /// Whether it was made to see what the plugin asks for.
+    /// Whether the call was a probe for the capabilities that the plugin requests.
     pub learning: bool,
-    /// What the guest attempted.
+    /// Attempts of the guest.
     pub attempts: BTreeSet<(Attempt, Judged)>,
-    /// Attempts that the record had no room for.
+    /// Number of attempts beyond the limits of the record.
     pub not_listed: u64,
 }
 
-/// How far a review reached.
+/// Extent of a review.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reach {
-    /// Since when there are records: RFC 3339, UTC. None when there is none.
+    /// Time of the first record: RFC 3339, UTC. None if there are no records.
     pub since: Option<String>,
-    /// Lines that were read.
+    /// Number of lines read.
     pub lines: u64,
-    /// Lines that could not be.
+    /// Number of lines that could not be parsed.
     pub unreadable: u64,
 }
 
 /// Hands every recorded call that reached a guest to `each`, oldest first.
 ///
 /// # Errors
-/// Whatever the file system says, but for files that are not there.
+/// I/O errors, except for files that do not exist.
 pub fn calls(folder: &Dir, mut each: impl FnMut(Recorded)) -> io::Result<Reach> {
     let mut reach = Reach::default();
     for name in sink::names_oldest_first() {
@@ -68,7 +68,7 @@ pub fn calls(folder: &Dir, mut each: impl FnMut(Recorded)) -> io::Result<Reach> 
     Ok(reach)
 }
 
-/// Reads one line, of a line that is too long only its beginning; `false` at the end.
+/// Reads one line, or only the beginning of one that is too long; `false` at the end.
 fn next_line(reader: &mut BufReader<cap_std::fs::File>, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
     let bytes_max = RECORD_LINE_BYTES_MAX as u64 + 1;
@@ -77,7 +77,7 @@ fn next_line(reader: &mut BufReader<cap_std::fs::File>, line: &mut Vec<u8>) -> i
     }
     if line.last() != Some(&b'\n') && line.len() > RECORD_LINE_BYTES_MAX {
         reader.skip_until(b'\n')?;
-        // Half a line could still read as JSON.
+        // The beginning of a line could still parse as JSON.
         line.push(b'{');
     }
     Ok(true)

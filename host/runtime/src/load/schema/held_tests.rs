@@ -25,7 +25,7 @@ fn strict(value: &Value) -> Json {
     }
 }
 
-/// What is said of a value, which is the same of arguments and of answers.
+/// Judges a value, and asserts that the verdict is the same for arguments and answers.
 fn judged(schema: Value, value: &Value) -> Result<(), MisfitError> {
     let judged = held::<SerdeJson>(&schema).judge(value, 100_000);
     assert_eq!(held::<Strict>(&schema).judge(&strict(value), 100_000), judged, "{schema}: {value:.200}");
