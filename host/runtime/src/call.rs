@@ -1,5 +1,5 @@
-//! CALL in one function: record, judge, resolve, lower, admission, sandbox, lift, record. What a caller is told of it is
-//! made elsewhere.
+//! CALL in one function: record, judge, resolve, lower, admission, sandbox, lift, record. Messages for callers are made
+//! elsewhere.
 
 pub mod request;
 
@@ -20,7 +20,7 @@ use crate::services::Services;
 use crate::snapshot::tool::{MisfitError, Tool};
 use request::Request;
 
-/// Runs a call to its end. There is always a record, and it is closed before anybody learns the outcome.
+/// Runs a call to its end. There is always a record, and it is closed before the outcome is passed on.
 pub(crate) async fn run(services: &Services, mut request: Request) -> Closed<Outcome> {
     let digest = digest(services, &mut request).await;
     let opening = RecordOpening {
@@ -81,10 +81,10 @@ async fn attempt(
     Ok(outcome)
 }
 
-/// What stands in the record for arguments that cannot be read.
+/// Digest field of the record for arguments that cannot be read.
 const UNREADABLE: &str = "unreadable";
 
-/// What stands in the record for the arguments.
+/// Digest of the arguments for the record.
 async fn digest(services: &Services, request: &mut Request) -> Result<String, Fault> {
     if request.arguments.why_unreadable().is_some() {
         return Ok(UNREADABLE.to_owned());
@@ -94,7 +94,7 @@ async fn digest(services: &Services, request: &mut Request) -> Result<String, Fa
     digest.map_err(Fault::internal)?.map_err(Fault::internal)
 }
 
-/// Holds an answer to the schema that its plugin wrote when it named the tool. What takes long is done on the threads for that.
+/// Checks an answer against its tool's output schema. Long checks run on the threads for large messages.
 async fn hold_to_schema(
     services: &Services,
     request: &Request,
@@ -126,7 +126,7 @@ async fn hold_to_schema(
     }
 }
 
-/// The arguments as values. What becomes large is made on the threads for that.
+/// Lowers the arguments to values. Large ones are lowered on the threads for large messages.
 async fn lower(services: &Services, request: &mut Request, tool: &Arc<Tool>) -> Result<Lowered, Fault> {
     if let Some(why) = request.arguments.why_unreadable() {
         return Err(Fault::new(FaultKind::Arguments, why));

@@ -1,6 +1,6 @@
-//! LOAD in one function: from where a plugin's bytes are to a plugin that is ready to be called. Each stage takes what the
-//! one before it returned. Nothing is published here. No guest code runs, but for one question to a plugin that names its tools itself,
-//! without any grant and when everything else is cleared.
+//! LOAD in one function: from a plugin's source to a plugin that is ready to be called. Each stage takes the result of
+//! the one before. Nothing is published here. No guest code runs, with one exception: a plugin with dynamic tools is
+//! asked for them once, without any grant, when everything else is cleared.
 
 mod clear;
 mod clock;
@@ -39,23 +39,23 @@ use source::Sources;
 /// A plugin that may serve.
 pub(crate) struct ReadyPlugin {
     pub(crate) plugin: Arc<Plugin>,
-    /// Whether it did before, unchanged.
+    /// Whether it served before, unchanged.
     pub(crate) kept: bool,
-    /// A sentence for each thing beside it that was set aside.
+    /// One sentence for each file beside it that was set aside.
     pub(crate) set_aside: Vec<String>,
 }
 
-/// What a plugin is held against.
+/// Requirements that a plugin is checked against.
 #[derive(Clone, Copy)]
 pub(crate) struct Against<'a> {
     pub(crate) trust: &'a TrustSpec,
     pub(crate) approved: Approved<'a>,
-    /// When it is judged.
+    /// Time of the check.
     pub(crate) now: UnixTime,
 }
 
 impl Against<'_> {
-    /// What these bytes were before.
+    /// Former standing of these bytes.
     fn standing(&self, digest: Digest) -> Standing {
         match self.approved {
             Approved::Asked(Some(pin)) if pin.digest == digest && pin.revoked.is_none() => Standing::Approved,
@@ -64,11 +64,11 @@ impl Against<'_> {
     }
 }
 
-/// Loads a plugin. Where that would give `before`, which serves, it is not made ready anew. What is approved, or comes from elsewhere, is
-/// kept in the state directory, and compiled code is cached there; else nothing is remembered.
+/// Loads a plugin. If the result would equal `before`, which serves, it is not compiled again. Approved or remote
+/// plugins are stored in the state directory, and compiled code is cached there; nothing else is stored.
 ///
 /// # Errors
-/// [`LoadError`], of the stage that refuses it.
+/// [`LoadError`] of the stage that refuses it.
 pub(crate) fn run(
     services: &Services,
     spec: &PluginSpec,
@@ -90,7 +90,7 @@ pub(crate) fn run(
     Ok(ReadyPlugin { plugin: Arc::new(plugin), kept: false, set_aside })
 }
 
-/// The stages up to the decision whether a plugin may be compiled. Cheap next to compiling.
+/// The stages up to the decision whether a plugin may be compiled. Cheap compared with compiling.
 ///
 /// # Errors
 /// [`LoadError`].
@@ -109,7 +109,7 @@ pub(crate) fn clear(
     clear::clear(fetched, inspected, described, spec, against)
 }
 
-/// What a plugin asks, of whom it is said that it may be looked into. Nothing is granted by it.
+/// Capabilities that a trusted plugin requests. Grants nothing.
 ///
 /// # Errors
 /// [`LoadError`].

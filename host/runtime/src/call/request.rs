@@ -10,30 +10,30 @@ use crate::large::{Large, LargeMessage, WorkError};
 use crate::quota::QuotaError;
 use crate::turns::Caller;
 
-/// Who wants to call what, with what.
+/// One call of a tool.
 pub struct Request {
-    /// Who.
+    /// Principal that makes the call.
     pub principal: Principal,
-    /// Whose turn it is: unless told otherwise, the principal's.
+    /// Caller for fair scheduling: by default the principal.
     pub caller: Caller,
-    /// What they call it.
+    /// Requested name of the tool.
     pub tool: String,
-    /// With what: an object.
+    /// Arguments, an object.
     pub arguments: Arguments,
-    /// What ends it early.
+    /// Switch that ends the call early.
     pub interrupt: Interrupt,
-    /// Its way to its caller.
+    /// Channel for progress reports to the caller.
     pub relay: Relay,
-    /// Whether it is made to see what the plugin asks for; its record says so.
+    /// Whether the call is a probe for the capabilities that the plugin requests; its record notes it.
     pub learning: bool,
-    /// Whether it came over stdio or from the command line, and over no network.
+    /// Whether it arrived over stdio or from the command line, and not over a network.
     pub is_local: bool,
-    /// When it arrived; its deadline counts from here.
+    /// Time of arrival, from which its deadline counts.
     pub arrived: Instant,
 }
 
 impl Request {
-    /// A call that arrives now.
+    /// Creates a call that arrives now.
     pub fn new(
         principal: Principal,
         tool: impl Into<String>,
@@ -54,12 +54,12 @@ impl Request {
     }
 }
 
-/// The arguments of a call. Large ones were admitted, and are worked on and dropped by the threads for large messages.
+/// Arguments of a call. Large ones were admitted, and are processed and dropped by the threads for large messages.
 pub struct Arguments {
-    /// There until they are worked on for the last time.
+    /// Present until they are used for the last time.
     json: Option<Json>,
     admitted: Option<LargeMessage>,
-    /// Why they cannot be read, where that is so.
+    /// Reason why they cannot be read, if so.
     unreadable: Option<String>,
 }
 
@@ -70,36 +70,36 @@ impl From<Json> for Arguments {
 }
 
 impl Arguments {
-    /// Arguments that cannot be read, and why. The call is recorded, and comes to a fault that says so.
+    /// Makes arguments that cannot be read. The call is recorded and ends in a fault with this reason.
     pub fn unreadable(why: impl Into<String>) -> Self {
         Self { json: None, admitted: None, unreadable: Some(why.into()) }
     }
 
-    /// Why they cannot be read, where that is so.
+    /// Reason why they cannot be read, if so.
     pub(crate) fn why_unreadable(&self) -> Option<&str> {
         self.unreadable.as_deref()
     }
 
-    /// Arguments that came in a large message, and take so many bytes now.
+    /// Makes arguments of a large message, which take `held_bytes` bytes now.
     ///
     /// # Errors
-    /// [`QuotaError`], when there is no room for as many.
+    /// [`QuotaError`] if that exceeds the quota.
     pub fn large(json: Json, held_bytes: usize, admitted: LargeMessage) -> Result<Self, QuotaError> {
         let mut arguments = Self { json: Some(json), admitted: Some(admitted), unreadable: None };
-        // Where this fails they are dropped as large ones are.
+        // On failure the drop of `arguments` disposes of them as large ones.
         arguments.admitted.as_mut().map_or(Ok(()), |admitted| admitted.resize(held_bytes))?;
         Ok(arguments)
     }
 
-    /// Whether they came in a large message, or were found to be large.
+    /// Whether they arrived in a large message, or were found to be large.
     pub(crate) fn is_large(&self) -> bool {
         self.admitted.is_some()
     }
 
-    /// From now on they are large.
+    /// Marks them as large.
     ///
     /// # Errors
-    /// [`QuotaError`], when there is no room for them.
+    /// [`QuotaError`] if that exceeds the quota.
     pub(crate) fn admit(&mut self, large: &Large, caller: &Caller) -> Result<(), QuotaError> {
         if self.admitted.is_none() {
             let bytes = self.json.as_ref().map_or(0, Json::held_bytes);
@@ -108,7 +108,7 @@ impl Arguments {
         Ok(())
     }
 
-    /// Looks at them.
+    /// Applies a function to them.
     ///
     /// # Errors
     /// [`WorkError`].
@@ -132,7 +132,7 @@ impl Arguments {
         Ok(seen)
     }
 
-    /// They are not looked at any more. Large ones stay admitted until this is dropped.
+    /// Disposes of them after their last use. Large ones stay admitted until this is dropped.
     pub(crate) fn forget(&mut self) {
         let Some(admitted) = &mut self.admitted else {
             self.json = None;

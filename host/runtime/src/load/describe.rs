@@ -1,5 +1,5 @@
-//! From what a component exports to what is listed of it: names, words, schemas. All of it comes from the signed bytes and
-//! the operator's prefix; grants add their annotations later.
+//! From the exports of a component to its listing: names, texts, schemas. All of it comes from the signed bytes and the
+//! operator's prefix; grants add their annotations later.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,17 +18,17 @@ use crate::snapshot::tool::ToolListing;
 use toolgate_sandbox::inspect::Inspected;
 use toolgate_sandbox::inspect::manifest::Texts;
 
-/// What is listed of a component.
+/// Listing of a component.
 pub struct Described {
     /// Its tools, sorted by export path. Functions without a shape are left out.
     pub listings: Vec<ToolListing>,
-    /// What the lints found in their texts.
+    /// Findings of the lints in their texts.
     pub findings: Vec<Finding>,
-    /// Everything that a model reads of it, whatever the operator calls it: canonical JSON (RFC 8785).
+    /// All texts of it that a model reads, without the operator's prefix: canonical JSON (RFC 8785).
     pub surface: Artifact,
 }
 
-/// Why a component cannot be described.
+/// Reasons why a component cannot be described.
 #[derive(Debug, thiserror::Error)]
 pub enum DescribeError {
     /// It exports too much.
@@ -37,30 +37,30 @@ pub enum DescribeError {
     /// A type is too large.
     #[error("its function {path} cannot be a tool: {why}")]
     Shape {
-        /// Which.
+        /// Path of the export.
         path: String,
-        /// Why.
+        /// Fault of its type.
         why: ShapeError,
     },
     /// A schema is too large.
     #[error("its function {0} cannot be a tool: its schemas have more than {SCHEMA_BYTES_MAX} bytes")]
     Schema(String),
-    /// The section says of a function what does not fit it.
+    /// The `toolgate` section describes a function in a way that does not fit it.
     #[error("its `toolgate` section says of {0}: {1}")]
     Mode(String, &'static str),
-    /// What a model reads of it has no canonical form.
+    /// The texts for models have no canonical form.
     #[error("what a model reads of its tools cannot be written down")]
     Surface(#[from] serde_json::Error),
-    /// The section speaks of something else.
+    /// The `toolgate` section names a tool that does not exist.
     #[error("its `toolgate` section speaks of {0}, which it does not export as a tool")]
     NoTool(String),
 }
 
-/// Raised whenever the same component is described otherwise than before. What was approved under the version before is compared
-/// with [`Former`].
+/// Raised whenever the same component is described differently. Approvals under the version before are compared with
+/// [`Former`].
 const MAPPING_VERSION: u32 = 2;
 
-/// What a model reads of one tool before it has read the schema.
+/// Maximum length of a signature that serves as description, in characters.
 const SIGNATURE_CHARS_MAX: usize = 1_000;
 
 /// Describes the tools of a component.
@@ -125,7 +125,7 @@ fn listing(
     if bytes > SCHEMA_BYTES_MAX {
         return Err(DescribeError::Schema(shown(path)));
     }
-    // Its signature, where it brings no words of its own.
+    // A tool without a description gets its signature.
     let signature = || printable(&format!("{}: {function}", path.function), SIGNATURE_CHARS_MAX);
     Ok(ToolListing {
         name,
@@ -142,9 +142,9 @@ fn listing(
     })
 }
 
-/// A component as the former release described it: only schemas were written in another way.
+/// A component as the former release described it: it differs only in the form of schemas.
 pub struct Former {
-    /// Everything that a model read of it.
+    /// All texts of it that a model read.
     pub surface: Artifact,
     /// Texts that a model reads now and did not read then, each with its tool and path.
     pub unseen: Vec<String>,
@@ -165,15 +165,15 @@ impl Former {
         Ok(Self { surface, unseen: listings.iter().flat_map(unseen).collect() })
     }
 
-    /// The surface, if an approval of it covers every text that a model reads now.
+    /// Digest of the surface, if an approval of it covers every text that a model reads now.
     pub fn approvable(&self) -> Option<Digest> {
         self.unseen.is_empty().then(|| self.surface.digest())
     }
 }
 
-/// Texts of a tool that are in its schemas now and were not in those of the former release.
+/// Texts in the schemas of a tool now that were not in those of the former release.
 fn unseen(listing: &ToolListing, docs: &FunctionDocs) -> Vec<String> {
-    // A mark in place of each text tells where it is shown. Names of WIT have no such characters.
+    // A mark in place of each text shows where it appears. WIT names cannot contain these characters.
     const BEGIN: char = '\u{e000}';
     const END: char = '\u{e001}';
     let mark = |(n, path): (usize, &String)| (path.clone(), format!("{BEGIN}{n}{END}"));
@@ -191,13 +191,13 @@ fn unseen(listing: &ToolListing, docs: &FunctionDocs) -> Vec<String> {
         .collect()
 }
 
-/// The version of the mapping that wrote a surface, if one did: what a plugin says when it runs has none.
+/// Version of the mapping that wrote a surface; none for dynamic tools.
 pub fn mapping_version(surface: &Artifact) -> Option<u64> {
     let surface: Value = serde_json::from_slice(surface.bytes()).ok()?;
     surface.get("mapping_version")?.as_u64()
 }
 
-/// Everything that a model reads, with names as they are without a prefix.
+/// All texts that a model reads, with names without a prefix.
 fn surface(
     version: u32,
     listings: &[ToolListing],
@@ -222,10 +222,10 @@ fn surface(
     Ok(canonical(&surface)?)
 }
 
-/// A value as canonical JSON.
+/// Encodes a value as canonical JSON.
 ///
 /// # Errors
-/// When there is none: it must not have the digest of nothing, under which every other failure would match it.
+/// When there is no such form. It must not become the digest of nothing, which every other failure would match.
 pub(super) fn canonical(value: &Value) -> Result<Artifact, serde_json::Error> {
     serde_json_canonicalizer::to_vec(value).map(Artifact::of)
 }

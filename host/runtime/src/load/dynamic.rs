@@ -1,5 +1,5 @@
-//! Tools that a plugin names only when it runs (`toolgate:plugin/dynamic-tools`). It is asked once, when everything else is
-//! cleared, in a sandbox without any grant; what it says is held to the same bounds and lints as what stands in a section.
+//! Dynamic tools (`toolgate:plugin/dynamic-tools`), which a plugin lists at run time. It is asked once, when everything
+//! else is cleared, in a sandbox without any grant. Its answer has the same bounds and lints as a section.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,25 +37,25 @@ use super::schema::tree::Strict;
 use super::{param_header, schema};
 use crate::snapshot::tool::{Judge, Own, ToolListing};
 
-/// The tools that a plugin names when it runs cannot be taken.
+/// Reasons to refuse the dynamic tools of a plugin.
 #[derive(Debug, thiserror::Error)]
 pub enum DynamicToolsError {
-    /// It did not give a list of them.
+    /// It did not return a list.
     #[error("list its dynamic tools: {0}")]
     List(String),
-    /// It gave too many.
+    /// It returned too many.
     #[error("it has {0} dynamic tools: the limit is {TOOLS_MAX}")]
     Count(usize),
     /// One has no name.
     #[error("its dynamic tools have no names")]
     Unnamed,
-    /// One lacks what every tool has, or has a schema that is refused.
+    /// One lacks a required field, or has a schema that is refused.
     #[error("its dynamic tool `{0}` has {1}")]
     Tool(String, String),
     /// Their schemas could not be compiled.
     #[error("hold values to the schemas of its dynamic tools: the thread that reads them failed")]
     Thread,
-    /// One has the name of a tool that the bytes name.
+    /// One has the name of a static tool.
     #[error("its dynamic tool {0} has the name of its function {1}")]
     Taken(String, ExportPath),
     /// It has no tool at all.
@@ -63,24 +63,24 @@ pub enum DynamicToolsError {
     None,
 }
 
-/// What a plugin said when it was asked.
+/// Dynamic tools that a plugin listed.
 pub(crate) struct Said {
-    /// Its tools, each under the name that the plugin has for it.
+    /// Tools, each under the plugin's own name for it.
     pub(crate) tools: Vec<(String, ToolListing)>,
-    /// What the lints found in their texts.
+    /// Findings of the lints in their texts.
     pub(crate) findings: Vec<Finding>,
-    /// The digest of everything that a model reads of them.
+    /// All texts of them that a model reads.
     pub(crate) surface: Artifact,
 }
 
 impl Said {
-    /// What it said by the clock of the former release, if only the clock is another: an approval of that is none of other words.
+    /// The surface of `before`, if only the clock differs: then its approval covers no other texts.
     pub(super) fn as_approved_before(&self, before: Self) -> Option<Artifact> {
         differs_by_clock(before.surface.bytes(), self.surface.bytes()).then_some(before.surface)
     }
 }
 
-/// Whether one text is another in which the clocks, which stood at 0, have run for a second.
+/// Whether two texts differ only by clocks that have advanced from 0 to one second.
 fn differs_by_clock(then: &[u8], now: &[u8]) -> bool {
     let is_run = |a: &u8, b: &u8| a.is_ascii_digit() == b.is_ascii_digit();
     let (mut before, mut after) = (then.chunk_by(is_run), now.chunk_by(is_run));
@@ -95,7 +95,7 @@ fn differs_by_clock(then: &[u8], now: &[u8]) -> bool {
     }
 }
 
-/// The two functions, to be made ready: `list`, which is given nothing, and `call`.
+/// The two functions to instantiate: `list`, which gets no grants, and `call`.
 pub(super) fn wanted(interface: &str) -> [ExportRequest; 2] {
     let path =
         |function: &str| ExportPath { interface: Some(interface.to_owned()), function: function.to_owned() };
@@ -124,7 +124,7 @@ pub(super) fn wanted(interface: &str) -> [ExportRequest; 2] {
     ]
 }
 
-/// `list` as the former release called it.
+/// The function `list` as the former release called it.
 pub(super) fn as_before(interface: &str) -> ExportRequest {
     let [list, _] = wanted(interface);
     ExportRequest { given: Given::NothingAsBefore, ..list }
@@ -153,7 +153,7 @@ fn tool_shape() -> Shape {
     ])
 }
 
-/// Asks a plugin for its tools.
+/// Asks a plugin for its dynamic tools.
 ///
 /// # Errors
 /// [`DynamicToolsError`].
@@ -244,7 +244,7 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
     Ok(Said { tools, findings, surface })
 }
 
-/// Makes ready what holds arguments and answers to their schemas, on a thread with a stack that does for any schema.
+/// Compiles the schemas for arguments and answers, on a thread with a stack that suffices for any schema.
 ///
 /// # Errors
 /// [`DynamicToolsError`].
@@ -273,7 +273,7 @@ pub(super) fn compile(
     thread.map_err(|_| DynamicToolsError::Thread)?.join().map_err(|_| DynamicToolsError::Thread)?
 }
 
-/// A schema as the plugin wrote it.
+/// Parses a schema as the plugin wrote it.
 fn schema(tool: &str, text: &str) -> Result<Map<String, Value>, DynamicToolsError> {
     schema::read(text).map_err(|error| refused(tool, &error))
 }
@@ -292,7 +292,7 @@ fn claims(hints: Option<&Value>) -> Claims {
     }
 }
 
-/// Every text in it, those in its schemas included.
+/// Lints every text of a tool, including those in its schemas.
 fn held_to_lints(own: &str, listing: &ToolListing) -> Vec<Finding> {
     let at = |what: &str| format!("the {what} of the dynamic tool {own}");
     let mut findings = lint::text(&at("description"), &listing.description);
@@ -316,7 +316,7 @@ fn strings(value: &Value, into: &mut Vec<String>) {
     }
 }
 
-/// The names of the tools of which a surface was made.
+/// Names of the tools in a surface.
 pub(super) fn names(surface: &Artifact, interface: &str, prefix: &Prefix) -> Option<Vec<ToolName>> {
     let tools: Value = serde_json::from_slice(surface.bytes()).ok()?;
     let path = |tool: &Value| {
@@ -327,7 +327,7 @@ pub(super) fn names(surface: &Artifact, interface: &str, prefix: &Prefix) -> Opt
     Some(tool_names(prefix, &paths))
 }
 
-/// As for static tools, under the names that the plugin has for them.
+/// Surface as for static tools, under the plugin's own names.
 fn surface(tools: &[(String, ToolListing)]) -> Result<Artifact, serde_json::Error> {
     let tools = tools.iter().map(|(own, listing)| {
         let claims = &listing.claims;

@@ -1,4 +1,4 @@
-//! Why a plugin does not load: the error of the stage that refused it, typed to the edge. Texts are made of it where somebody reads them.
+//! Errors of LOAD, each with that of the stage that refused the plugin. Messages are made where they are shown.
 
 use std::sync::Arc;
 
@@ -14,48 +14,48 @@ use super::source::SourceError;
 use super::verify::VerifyError;
 use crate::snapshot::names::NameClashError;
 
-/// Why a plugin does not load, with the digest of its bytes where they were read.
+/// Reason why a plugin does not load, with the digest of its bytes if they were read.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// Its bytes are not to be had, or are not those that were asked for.
+    /// Its bytes cannot be fetched, or are not the requested ones.
     #[error("fetch it")]
     Fetch(#[source] Arc<SourceError>),
     /// Its bytes are not trusted.
     #[error("verify it")]
     Verify(Digest, #[source] Box<VerifyError>),
-    /// It is not a component that runs here.
+    /// It is not a component that can run here.
     #[error("inspect it")]
     Inspect(Digest, #[source] InspectError),
     /// Its tools cannot be described.
     #[error("describe its tools")]
     Describe(Digest, #[source] DescribeError),
-    /// It may not have what it asks, or is not as it was approved.
+    /// It requests a capability that is not granted, or differs from what was approved.
     #[error("clear it")]
     Clear(Digest, #[source] ClearanceError),
-    /// It cannot be made ready.
+    /// It cannot be prepared.
     #[error("make it ready")]
     Prepare(Digest, #[source] PrepareError),
-    /// The tools that it names when it runs cannot be taken.
+    /// Its dynamic tools are refused.
     #[error("ask it for its tools")]
     Dynamic(Digest, #[source] DynamicToolsError),
-    /// Another plugin has its names.
+    /// Its names clash with those of another plugin.
     #[error("give it its names")]
     Names(Digest, #[source] NameClashError),
 }
 
-/// The kind of reason that keeps a plugin from loading.
+/// Kind of reason that keeps a plugin from loading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Something is not allowed: trust, grants, what it is.
+    /// Forbidden by trust, by grants or by its type.
     Refused,
-    /// It is not what was approved, and waits for somebody to look at it.
+    /// It differs from what was approved, and waits for approval.
     Held,
-    /// Something does not work: its file, the compiler, the state directory.
+    /// Something is broken: its file, the compiler, the state directory.
     Failed,
 }
 
 impl Kind {
-    /// One word for it.
+    /// The kind in one word.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Refused => "refused",
@@ -66,12 +66,12 @@ impl Kind {
 }
 
 impl LoadError {
-    /// A newer trust policy does not trust what served.
+    /// Makes the error of a plugin that a newer trust policy does not trust.
     pub(crate) fn distrusted(digest: Digest, why: TrustError) -> Self {
         Self::Verify(digest, Box::new(VerifyError::Policy(why)))
     }
 
-    /// The kind of reason.
+    /// Kind of the reason.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Fetch(error) if error.is_absence() => Kind::Failed,
@@ -81,7 +81,7 @@ impl LoadError {
         }
     }
 
-    /// The digest of its bytes, where they were read.
+    /// Digest of its bytes, if they were read.
     pub fn digest(&self) -> Option<Digest> {
         match self {
             Self::Fetch(_) => None,
@@ -95,7 +95,7 @@ impl LoadError {
         }
     }
 
-    /// Every reason, each a sentence, as an operator reads them of the plugin `name`.
+    /// Reasons for operators about the plugin `name`, each a sentence.
     pub fn reasons(&self, name: &PluginName) -> Vec<String> {
         match self {
             Self::Clear(_, ClearanceError::Refused(reasons)) => {

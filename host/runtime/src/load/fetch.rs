@@ -1,5 +1,5 @@
-//! The first stage: from where a plugin's bytes are to bytes that are trusted. A signature is verified here, once, and the proof goes
-//! with the bytes.
+//! The first stage: from a source to trusted bytes. A signature is verified here, once, and the proof goes with the
+//! bytes.
 
 use std::sync::Arc;
 
@@ -9,26 +9,25 @@ use super::source::{Found, SourceError, Sources};
 use super::verify::{Verified, verify, worth_keeping};
 use super::{Against, LoadError};
 
-/// Bytes that are trusted, and the proof of it.
+/// Trusted bytes, and the proof of it.
 pub(crate) struct Fetched {
     pub(crate) found: Found,
     pub(crate) verified: Verified,
 }
 
-/// Where a plugin's bytes are taken from.
+/// Origin of a plugin's bytes.
 pub(crate) enum Origin<'a> {
-    /// Its source, unless what was fetched before is trusted. Waits for it.
+    /// Its source, unless bytes fetched before are trusted. Waits for the fetch.
     Source,
-    /// Its source, which was asked already, with this result.
+    /// Result of a fetch from its source that is done.
     Arrived(&'a Result<Found, Arc<SourceError>>),
-    /// Bytes that were kept.
+    /// Bytes from the blob store.
     Kept(Found),
     /// Bytes that were fetched and are trusted.
     Fetched(Box<Fetched>),
 }
 
-/// Fetches a plugin. What is fetched from elsewhere, is trusted, and has a digest that is known, is kept, so that it need not be
-/// fetched again.
+/// Fetches a plugin. Trusted bytes of a remote plugin with a pinned digest are stored, and need not be fetched again.
 ///
 /// # Errors
 /// [`LoadError::Fetch`], [`LoadError::Verify`].
@@ -59,7 +58,7 @@ pub(crate) fn fetch(
             }
             Ok(fetched)
         }
-        // Nothing newer is to be had, and what is wrong with what is here says more.
+        // The source is unavailable; a fault of the stored bytes explains more.
         Err(error) if error.is_absence() => {
             let before = before.or_else(|| fetched_before(sources, spec, against));
             Err(before.and_then(Result::err).unwrap_or(LoadError::Fetch(error)))
@@ -68,7 +67,7 @@ pub(crate) fn fetch(
     }
 }
 
-/// What was fetched before of a plugin from elsewhere whose digest is known, if it is trusted, or why not.
+/// Stored bytes of a remote plugin with a pinned digest, if they are trusted, or the reason why not.
 pub(crate) fn fetched_before(
     sources: &Sources,
     spec: &PluginSpec,

@@ -1,5 +1,5 @@
-//! What LOAD remembers in the state directory: the bytes and signatures that are approved or come from elsewhere, and what a model read of
-//! what was approved, so that both are there when a source is not. What cannot be kept serves all the same.
+//! Blobs that LOAD stores for times when a source is unavailable: bytes and signatures of approved or remote plugins,
+//! and their approved surfaces. A failure to store them does not keep a plugin from serving.
 
 use toolgate_base::outcome::with_causes;
 use toolgate_base::spec::PluginSpec;
@@ -13,7 +13,7 @@ use super::verify::{Ranking, examine_one, worth_keeping};
 use crate::services::Services;
 use crate::snapshot::plugin::Plugin;
 
-/// Keeps bytes with every signature that has been found beside them so far: the key of the first may be the first whose time is over.
+/// Stores bytes with every signature found beside them so far: the key of the first may be the first to expire.
 pub(super) fn bytes(services: &Services, spec: &PluginSpec, trust: &TrustSpec, cleared: &Cleared) {
     if cleared.clearance.pin().is_none() && !spec.source.is_elsewhere() {
         return;
@@ -34,14 +34,14 @@ pub(super) fn bytes(services: &Services, spec: &PluginSpec, trust: &TrustSpec, c
         let mut found_now = found.signatures.iter().zip(&verified.examined);
         match found_now.find(|(other, _)| is_it(other)) {
             Some((_, examined)) => ranking.rank(examined),
-            // Kept before, and not found beside it now.
+            // Stored before, and not found beside it now.
             None => ranking.rank(&examine_one(trust, &found.artifact, file)),
         }
     };
     warn(services.kept.add(&found.artifact, &signatures, rank));
 }
 
-/// Keeps what a model read of a plugin when it was approved, so that a change can be shown.
+/// Stores the approved surfaces of a plugin, so that a change can be shown.
 pub(super) fn surfaces(services: &Services, plugin: &Plugin) {
     if plugin.clearance().pin().is_some() {
         for surface in plugin.surfaces().iter().filter(|surface| !services.kept.has(surface.digest(), &[])) {

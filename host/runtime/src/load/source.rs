@@ -1,5 +1,5 @@
-//! Where plugins come from. Bytes and the signatures found beside them; nothing is believed about either but that they are the
-//! ones that were asked for.
+//! Sources of plugins: their bytes and the signatures found beside them. Neither is trusted here; only a pinned digest
+//! is compared.
 
 mod file;
 mod https;
@@ -20,29 +20,29 @@ use toolgate_state::blobs::BlobStore;
 use crate::services::Services;
 pub use file::{FileError, component_of, folder, read_regular, signature_names};
 
-/// What was found.
+/// Result of a fetch.
 #[derive(Clone)]
 pub struct Found {
-    /// The plugin's bytes.
+    /// Bytes of the plugin.
     pub artifact: Artifact,
-    /// The signature files beside them.
+    /// Signature files beside them.
     pub signatures: Vec<SignatureFile>,
-    /// What else is beside them, and was not read.
+    /// Other files beside them, which were not read.
     pub unread: Vec<Unread>,
-    /// Where was looked, where that is not plain from where the bytes are.
+    /// Places that were searched, if the source alone does not tell.
     pub looked: Vec<String>,
-    /// The manifest that names the bytes, if they come from a registry.
+    /// Manifest that names the bytes, if they come from a registry.
     pub manifest: Option<Artifact>,
 }
 
 impl Found {
-    /// Bytes with signatures beside them and nothing else.
+    /// Makes bytes with only signatures beside them.
     pub fn new(artifact: Artifact, signatures: Vec<SignatureFile>) -> Self {
         Self { artifact, signatures, unread: Vec::new(), looked: Vec::new(), manifest: None }
     }
 }
 
-/// Paths on this machine at which a change of the plugin shows, whether they exist or not.
+/// Local paths at which a change of the plugin shows, whether they exist or not.
 pub fn watched(source: &Source) -> Vec<PathBuf> {
     let file = match source {
         Source::File(path) => path.clone(),
@@ -56,35 +56,35 @@ pub fn watched(source: &Source) -> Vec<PathBuf> {
     signatures.chain([file.clone()]).collect()
 }
 
-/// What plugins are fetched with: the way to what lies elsewhere, and what was fetched before.
+/// Access to remote sources, and to bytes fetched before.
 pub struct Sources {
     fetcher: Fetcher,
     kept: Option<Arc<BlobStore>>,
 }
 
-/// Why nothing was fetched.
+/// Reasons why nothing was fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// No file was.
+    /// A local file was not read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// It lies elsewhere and did not arrive.
+    /// A remote source did not deliver.
     #[error(transparent)]
     Fetcher(#[from] FetchError),
-    /// What arrived is something else.
+    /// The digest does not match the pin.
     #[error("use {from}: it has the digest {got}, and the configuration pins {wanted}")]
     OtherBytes {
-        /// Where it came from.
+        /// Source of the bytes.
         from: String,
-        /// What it is.
+        /// Digest of the bytes.
         got: Digest,
-        /// What was wanted.
+        /// Pinned digest.
         wanted: Digest,
     },
 }
 
 impl SourceError {
-    /// Whether there was nothing to be had, rather than something that is not taken.
+    /// Whether nothing was available, in contrast to something that is refused.
     pub fn is_absence(&self) -> bool {
         match self {
             Self::File(error) => error.is_absence(),
@@ -95,25 +95,25 @@ impl SourceError {
 }
 
 impl Sources {
-    /// Fetches by this way, and keeps nothing.
+    /// Makes sources that store nothing.
     pub fn new(fetcher: Fetcher) -> Self {
         Self { fetcher, kept: None }
     }
 
-    /// The same, keeping what proved to be trusted.
+    /// Makes sources that store trusted bytes.
     pub(crate) fn of(services: &Services) -> Self {
         Self { fetcher: services.fetcher.clone(), kept: Some(Arc::clone(&services.kept)) }
     }
 
-    /// The same way, until it is called off.
+    /// The same sources, until they are cancelled.
     pub(crate) fn until(self, off: CancellationToken) -> Self {
         Self { fetcher: self.fetcher.until(off), ..self }
     }
 
-    /// Fetches a plugin with what is beside it; of more than is looked at first what names one of these signers.
+    /// Fetches a plugin with its signatures. If there are too many, those that name one of `signers` come first.
     ///
     /// # Errors
-    /// [`SourceError`]; also when it is not what `pin` says.
+    /// [`SourceError`], also if the digest differs from `pin`.
     pub fn fetch(
         &self,
         source: &Source,
@@ -134,13 +134,13 @@ impl Sources {
         Ok(found)
     }
 
-    /// What was fetched before of a plugin from elsewhere whose bytes are known.
+    /// Stored bytes of a remote plugin with a pinned digest.
     pub(crate) fn fetched_before(&self, source: &Source, pin: Option<Digest>) -> Option<Found> {
         let (kept, pin) = (self.kept.as_ref()?, pin.filter(|_| source.is_elsewhere())?);
         kept.get(pin).map(|(artifact, signatures)| Found::new(artifact, signatures))
     }
 
-    /// Keeps what was fetched from elsewhere with these of its signatures, so that it need not be fetched again.
+    /// Stores bytes of a remote plugin with these of its signatures, so that they need not be fetched again.
     pub(crate) fn keep(&self, source: &Source, artifact: &Artifact, signatures: &[SignatureFile]) {
         let Some(kept) = &self.kept else { return };
         if let Err(error) = kept.put(artifact, signatures) {

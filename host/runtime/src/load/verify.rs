@@ -1,8 +1,8 @@
-//! From bytes to [`Trusted`]: revocation and pin first, then each signature by cryptography, then the policy's count. What
-//! is in the bytes is not looked at.
+//! From bytes to [`Trusted`]: revocation and pin first, then each signature by cryptography, then the policy's count.
+//! The content of the bytes is not examined.
 //!
-//! Whoever may attach something to a plugin must gain nothing by it: neither that it loads nor that it does not. So what is
-//! beside it and is no genuine signature by a signer is set aside with its reason, whatever it is, and the rest is counted.
+//! An attached file must not decide that a plugin loads, nor that it does not. So every file that is not a genuine
+//! signature by a signer is set aside with its reason, and the rest is counted.
 
 use toolgate_base::artifact::Artifact;
 use toolgate_policy::Digest;
@@ -16,60 +16,60 @@ use toolgate_state::blobs::SignatureRank;
 
 use super::source::Found;
 
-/// How many of the things that were set aside are told in one sentence.
+/// Maximum number of set-aside files listed in one message.
 const TOLD_MAX: usize = 8;
 
-/// Characters of one of them.
+/// Maximum length of the sentence about one, in characters.
 const SENTENCE_CHARS_MAX: usize = 800;
 
-/// Why the bytes are not trusted.
+/// Reasons why the bytes are not trusted.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// The policy says no, and nothing was set aside.
+    /// The policy refuses, and nothing was set aside.
     #[error(transparent)]
     Policy(#[from] TrustError),
-    /// Nothing counts of what was found.
+    /// None of the signatures found counts.
     #[error("no signature that counts was found beside it: {}", listed(.0))]
     NoneCounts(Vec<String>),
-    /// The policy says no; what was set aside, or where was looked, may say why.
+    /// The policy refuses; the files set aside, or the places searched, may explain it.
     #[error("{}; {}", .0, listed(.1))]
     Beside(TrustError, Vec<String>),
 }
 
-/// Something that was found beside a plugin, and what came of it.
+/// A signature file found beside a plugin, and the result of its verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Examined {
-    /// Its file.
+    /// Name of the file.
     pub file: String,
-    /// The format that its name promises.
+    /// Format that its name implies.
     pub format: Format,
-    /// Whose it is.
+    /// Signer, or reason why there is none.
     pub by: By,
 }
 
-/// Whose a signature is.
+/// Signer of a signature, as far as known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum By {
-    /// A signer's, and genuine.
+    /// Genuine signature by a trusted signer.
     Signer(VerifiedSignature),
-    /// It names nobody who is a signer. Nothing else is known about it.
+    /// It names no trusted signer. It was not verified.
     Stranger(Claim),
-    /// It is no signature of these bytes by whom it names. It counts for nothing and keeps nothing from loading.
+    /// Not a signature of these bytes by the named signer. It counts for nothing and prevents nothing.
     Nobody(SignatureError),
 }
 
-/// Bytes that are trusted, and what was found beside them.
+/// Proof that bytes are trusted, and the files found beside them.
 #[derive(Debug)]
 pub struct Verified {
-    /// On whose word.
+    /// Proof of trust.
     pub trusted: Trusted,
-    /// Each signature file, in the order in which they were found.
+    /// Signature files in the order in which they were found.
     pub examined: Vec<Examined>,
-    /// A sentence for each thing that was set aside.
+    /// One sentence for each file that was set aside.
     pub set_aside: Vec<String>,
 }
 
-/// Checks what was found against whom the operator trusts, as the plugin `id`, whose bytes `pin` may fix.
+/// Verifies bytes and signatures by the operator's trust policy, for the plugin `id` with an optional pinned digest.
 ///
 /// # Errors
 /// [`VerifyError`].
@@ -85,7 +85,7 @@ pub fn verify(
     judge(trust, found, examine(trust, found), id, pin, standing, now)
 }
 
-/// The second half of [`verify`], for signatures that were examined already.
+/// Second half of [`verify`], for signatures that were examined already.
 ///
 /// # Errors
 /// [`VerifyError`].
@@ -114,7 +114,7 @@ pub fn judge(
         Ok(trusted) => Ok(Verified { trusted, examined, set_aside }),
         Err(distrust) => {
             let nothing = set_aside.is_empty();
-            // Where nothing counts, it may be elsewhere.
+            // The missing signatures may be in a place that was not searched.
             if distrust == TrustError::Unsigned {
                 set_aside.extend(found.looked.iter().map(|place| format!("looked at {place}")));
             }
@@ -127,7 +127,7 @@ pub fn judge(
     }
 }
 
-/// Looks at every signature that was found, in the order in which they were. Each is verified here and nowhere else.
+/// Examines every signature found, in order. Signatures are verified only here.
 pub fn examine(trust: &TrustSpec, found: &Found) -> Vec<Examined> {
     found.signatures.iter().map(|file| examine_one(trust, &found.artifact, file)).collect()
 }
@@ -139,7 +139,7 @@ pub(super) fn examine_one(trust: &TrustSpec, artifact: &Artifact, file: &Signatu
         Err(why) => return Examined { file: file.name.clone(), format, by: By::Nobody(why) },
     };
     let claim = signature.claim();
-    // More than one can be meant only where the number of a minisign key was copied.
+    // Several match only if the key number of a minisign key was copied.
     let named = trust.anchors.iter().filter(|anchor| anchor.is_named_by(&claim));
     let mut verdicts = named.map(|anchor| signature.verify(artifact, anchor)).peekable();
     let by = match verdicts.peek().cloned() {
@@ -152,7 +152,7 @@ pub(super) fn examine_one(trust: &TrustSpec, artifact: &Artifact, file: &Signatu
     Examined { file: file.name.clone(), format: signature.format(), by }
 }
 
-/// Ranks signatures for keeping, one after the other: anybody can copy a signature and add a space to it.
+/// Ranks signatures for storage. Copies rank lower, since anyone can add a space to a copied signature.
 #[derive(Default)]
 pub(super) struct Ranking(Vec<VerifiedSignature>);
 
@@ -170,8 +170,8 @@ impl Ranking {
     }
 }
 
-/// The signatures that count, or may count some day: first one of each that counts, then others that prove the same, then those of
-/// strangers.
+/// Signatures worth storing: first one of each that counts, then others that prove the same, then those of unknown
+/// signers.
 pub fn worth_keeping(examined: &[Examined], found: &Found) -> Vec<SignatureFile> {
     let mut ranking = Ranking::default();
     let ranked =

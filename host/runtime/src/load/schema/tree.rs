@@ -1,4 +1,4 @@
-//! What the strict reader read, as the library that holds values to schemas reads it: where it lies, without a copy.
+//! Values of the strict reader in the form that the schema library reads, without a copy.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! `file:` and `dir:` sources: a regular file, read once, with the signature files that lie beside it. A device, a pipe or a
-//! folder is never read from, and never waited for. In a folder of plugins a link is followed where it ends inside that folder.
+//! `file:` and `dir:` sources: a regular file, read once, with the signature files beside it. A device, a pipe or a
+//! folder is never read or waited for. In a folder of plugins a link is followed only if it ends inside that folder.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -22,31 +22,31 @@ use toolgate_signature::{SignatureFile, Unread};
 
 use super::Found;
 
-/// Why nothing was fetched.
+/// Reasons why nothing was read.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be opened.
     #[error("open {0}")]
     Open(PathBuf, #[source] io::Error),
-    /// It is something else.
+    /// It is not a regular file.
     #[error("read {0}: it is not a regular file")]
     NotAFile(PathBuf),
     /// It is too large, or reading it failed.
     #[error("read {0}")]
     Read(PathBuf, #[source] TooLargeError),
-    /// It is a link that leads out of its folder of plugins, or nowhere.
+    /// It is a link that leads out of its folder of plugins, or to nothing.
     #[error("read {0}: it is a link, and does not lead to a file in its own folder")]
     Link(PathBuf),
-    /// It is in a folder of plugins and others do not let us read it.
+    /// It is in a folder of plugins, and this user may not read it.
     #[error("read {0}: this user may not read it")]
     Forbidden(PathBuf),
-    /// More lies in a folder than is looked at.
+    /// The folder has more entries than are read.
     #[error("read the folder {0}: it has more than {FOLDER_ENTRIES_MAX} entries")]
     TooManyEntries(PathBuf),
 }
 
 impl FileError {
-    /// Whether there was nothing to be had, rather than something that is not taken.
+    /// Whether nothing was available, in contrast to something that is refused.
     pub(crate) fn is_absence(&self) -> bool {
         match self {
             Self::Open(..) | Self::Read(_, TooLargeError::Io(_)) => true,
@@ -63,7 +63,7 @@ pub(super) fn fetch(path: &Path, signers: &[SignerHint]) -> Result<Found, FileEr
     fetch_with(path, signers, read_regular)
 }
 
-/// The same in a folder of plugins. Whoever may put a file there chooses among the files of that folder, and no others.
+/// Fetches from a folder of plugins. A file put there can refer only to files of that folder.
 pub(super) fn fetch_within(folder: &Path, name: &str, signers: &[SignerHint]) -> Result<Found, FileError> {
     let within = |path: &Path, bytes_max| read(path, open_within(folder, path)?, bytes_max);
     fetch_with(&folder.join(name), signers, within)
@@ -80,7 +80,7 @@ fn fetch_with(
     let (all, not_seen) = in_turn(path, signers)?;
     for (beside, bytes_max) in all {
         let name = beside.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        // Whoever put it there must not keep the component from loading by it.
+        // A bad file put beside the component must not keep it from loading.
         match read(&beside, bytes_max.min(bytes_left)) {
             Ok(file) => {
                 bytes_left -= file.bytes().len() as u64;
@@ -109,13 +109,13 @@ fn fetch_with(
     Ok(Found { unread, ..Found::new(artifact, signatures) })
 }
 
-/// The names without digits first, then by name.
+/// Sort key: names without digits first, then by name.
 fn by_name(name: &str) -> (bool, &str) {
     (!name::is_plain(name), name)
 }
 
-/// Signature files in the order in which they are read: the names without digits, then those with the digits of a signer, which nobody
-/// can have a second time, then the others; of each the small ones first. And how many more there are, of which nothing is held.
+/// Signature files in the order of reading, and the number of those beyond the limit. First come names without digits,
+/// then those with the digits of a signer, which are unique, then the rest; small ones first.
 fn in_turn(component: &Path, signers: &[SignerHint]) -> Result<(Vec<(PathBuf, u64)>, usize), FileError> {
     let of_signers: BTreeSet<String> = signers.iter().map(|signer| name::digits_of(signer.id())).collect();
     let turn = |(path, _): &(PathBuf, u64)| {
@@ -141,8 +141,8 @@ fn in_turn(component: &Path, signers: &[SignerHint]) -> Result<(Vec<(PathBuf, u6
     Ok((first, more))
 }
 
-/// Opens a file of a folder. Where a link leads is found out first and then opened beneath the folder: one that is changed
-/// meanwhile leads nowhere else.
+/// Opens a file of a folder. A link is resolved first, and the result opened beneath the folder, so that a link changed
+/// meanwhile cannot lead outside.
 fn open_within(folder: &Path, path: &Path) -> Result<File, FileError> {
     let fail = |error: io::Error| match error.kind() {
         io::ErrorKind::PermissionDenied => FileError::Forbidden(path.to_owned()),
@@ -160,8 +160,8 @@ fn open_within(folder: &Path, path: &Path) -> Result<File, FileError> {
     Ok(file.into_std())
 }
 
-/// The signature files beside a component: its name with an ending of a signature's, and, for further signers, with eight
-/// hexadecimal digits before that. Sorted.
+/// Paths of the signature files beside a component, sorted. Their names are its name, a signature ending, and for
+/// further signers eight hexadecimal digits before that.
 ///
 /// # Errors
 /// When the folder cannot be read.
@@ -172,12 +172,12 @@ pub fn signature_names(component: &Path) -> Result<Vec<PathBuf>, FileError> {
     Ok(names)
 }
 
-/// The name of the component that a file of this name would be a signature of.
+/// Name of the component that a file of this name would be a signature of.
 pub fn component_of(signature: &str) -> Option<&str> {
     signature.strip_suffix(name::tail(signature)?)
 }
 
-/// The same one after the other, each with how many bytes of it are read.
+/// Calls `each` with every signature file beside a component and the maximum number of bytes read of it.
 fn each_beside(component: &Path, mut each: impl FnMut((PathBuf, u64))) -> Result<(), FileError> {
     let (Some(folder), Some(name)) =
         (component.parent(), component.file_name().and_then(|name| name.to_str()))
@@ -197,10 +197,10 @@ fn each_beside(component: &Path, mut each: impl FnMut((PathBuf, u64))) -> Result
     Ok(())
 }
 
-/// The names of the components that lie directly in a folder, sorted: everything that ends in `.wasm`, whatever it is.
+/// Names of the entries directly in a folder that end in `.wasm`, of any type, sorted. Hidden ones are left out.
 ///
 /// # Errors
-/// When the folder cannot be read, or more lies in it than is looked at.
+/// When the folder cannot be read, or has more entries than are read.
 pub fn folder(folder: &Path) -> Result<Vec<String>, FileError> {
     let open = |error| FileError::Open(folder.to_owned(), error);
     let mut names = Vec::new();
@@ -217,12 +217,12 @@ pub fn folder(folder: &Path) -> Result<Vec<String>, FileError> {
     Ok(names)
 }
 
-/// Reads a regular file that a command names, of at most so many bytes.
+/// Reads a regular file that a command names, of at most `bytes_max` bytes.
 ///
 /// # Errors
 /// [`FileError`].
 pub fn read_regular(path: &Path, bytes_max: u64) -> Result<Artifact, FileError> {
-    // Without this, opening a pipe would wait for somebody to write to it.
+    // Without this, opening a pipe would wait for a writer.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(path);
     read(path, file.map_err(|error| FileError::Open(path.to_owned(), error))?, bytes_max)
