@@ -1,6 +1,6 @@
-//! The one way anything comes to serve: what should serve against what does. Loads what changed, keeps what did not, swaps
-//! in one step. Where a plugin fails, waits for approval or is being fetched, the version before it serves on, if that is still
-//! trusted, approved, and given the same. Nothing here waits for another machine unless its caller wants to.
+//! Reconciliation, the only way to publish plugins: loads what changed, keeps the rest, and swaps in one step. If a
+//! plugin fails, waits for approval or is being fetched, its former version serves on. That version must still be
+//! trusted and approved, with the same grants. Other machines are waited for only if the caller asks for it.
 
 mod arriving;
 mod assemble;
@@ -35,40 +35,40 @@ use newest::Newest;
 use remembered::Remembered;
 pub use report::{FolderProblem, LoadReport, Loaded};
 
-/// When it happens.
+/// Occasion of a reconciliation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Occasion {
-    /// Nothing serves yet: the operator may want all of it or nothing.
+    /// Nothing serves yet; the operator may require all plugins or none.
     Start,
-    /// Others are served already; a plugin that does not load keeps none of them from what they should be.
+    /// Plugins serve already; one that does not load does not hold back the others.
     Reload,
-    /// The same, and only some of them were loaded anew.
+    /// As in a reload, with only some plugins loaded.
     Arrival,
 }
 
-/// Whether what lies elsewhere is waited for.
+/// Whether remote plugins are waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fetching {
-    /// It is fetched at once.
+    /// The load waits for the fetch.
     Now,
-    /// It is fetched by others, and arrives later.
+    /// Another thread fetches them, and they are loaded on arrival.
     Later,
 }
 
-/// What should serve, and how far it has come.
+/// The plugins that should serve, with their progress.
 pub(crate) struct Reconciler {
     services: Arc<Services>,
-    /// Held while anything is loaded, but never while anything is fetched, and not for what a trust policy takes away.
+    /// Locked during loads, but not during background fetches, nor to drop plugins that a trust policy distrusts.
     plan: Mutex<Option<Plan>>,
-    /// What became of each plugin so far.
+    /// Result for each plugin so far.
     status: watch::Sender<Arc<LoadReport>>,
     fetches: Fetches,
-    /// What was remembered when that was last looked at.
+    /// State of the rollback guard when it was last read.
     remembered: Mutex<Remembered>,
     newest: Newest,
 }
 
-/// What should serve, and how far each of its plugins has come.
+/// A specification, with the progress of each of its plugins.
 struct Plan {
     spec: Spec,
     /// In the order of the specification.
@@ -76,14 +76,14 @@ struct Plan {
 }
 
 impl Reconciler {
-    /// Nothing serves yet.
+    /// Creates one for which nothing serves yet.
     pub(crate) fn new(services: Arc<Services>) -> Self {
         let (status, fetches) = (watch::Sender::default(), Fetches::default());
         let (remembered, newest) = (Mutex::default(), Newest::default());
         Self { services, plan: Mutex::default(), status, fetches, remembered, newest }
     }
 
-    /// Brings what serves in line with what should.
+    /// Brings the plugins that serve in line with the specification.
     pub(crate) fn run(self: &Arc<Self>, spec: &Spec, occasion: Occasion, fetching: Fetching) -> LoadReport {
         let mut plan = self.plan();
         let now = match self.admit(&spec.trust) {
@@ -91,14 +91,14 @@ impl Reconciler {
             Err(error) => return LoadReport::not_taken(&error),
         };
         if occasion == Occasion::Reload {
-            // First, and without waiting for any load.
+            // First, without waiting for any load.
             self.drop_distrusted(&spec.trust, now);
         }
         let services = &self.services;
         let old = services.snapshots.now();
         let spec = loading::with_hidden(spec, &old);
         self.newest.read(&spec);
-        // Neither what serves nor what is about to makes room for what comes in meanwhile.
+        // Blobs of plugins that serve, or are about to, must not be evicted by new ones.
         services.kept.hold_loading(needed(&spec, &old));
         let states = loading::load_all(services, &spec, &old, now, fetching);
         let next = Plan { spec, states };
@@ -111,7 +111,7 @@ impl Reconciler {
         report
     }
 
-    /// Serves what has been loaded so far, and records what is different now.
+    /// Publishes the plugins loaded so far, and records the changes.
     fn publish(&self, plan: &Plan, occasion: Occasion, now: UnixTime) -> LoadReport {
         let services = &self.services;
         let (plugins, mut report) = assemble::assemble(&plan.spec, &plan.states, occasion);
@@ -134,7 +134,7 @@ impl Reconciler {
         report
     }
 
-    /// Fetches exactly this from now on, beside everything else.
+    /// Fetches exactly these from now on, in the background.
     fn fetch(self: &Arc<Self>, wanted: Vec<Fetch>) {
         for _ in 0..self.fetches.want(wanted) {
             let this = Arc::clone(self);
@@ -156,10 +156,10 @@ impl Reconciler {
         }
     }
 
-    /// Asks again for what was not to be had.
+    /// Retries fetches that failed.
     pub(crate) fn fetch_failed(self: &Arc<Self>) {
         let wanted = {
-            // While something is loaded there is time for that later.
+            // During a load there will be another occasion.
             let Ok(plan) = self.plan.try_lock() else { return };
             let Some(plan) = plan.as_ref() else { return };
             let failed = plan.failed_fetches();
@@ -171,7 +171,7 @@ impl Reconciler {
         self.fetch(wanted);
     }
 
-    /// Takes a trust policy, and remembers that. The time at which it is judged.
+    /// Accepts a trust policy and stores its version. Returns the time by which it is judged.
     fn admit(&self, trust: &TrustSpec) -> Result<UnixTime, RollbackError> {
         let admitted = self.services.seen.admit(trust, load::now())?;
         if admitted.upgraded {
@@ -180,20 +180,20 @@ impl Reconciler {
         Ok(admitted.now)
     }
 
-    /// Takes what a policy revokes out of what serves, and nothing else. Which they were.
+    /// Ends the plugins that a policy revokes, and no others. Returns their names.
     pub(crate) fn revoke(&self, policy: &TrustPolicy) -> Vec<PluginName> {
         let ended = self.services.snapshots.revoke(policy);
         self.ended_revoked(policy, &ended);
         ended.iter().map(|plugin| plugin.name().clone()).collect()
     }
 
-    /// From now on nothing that `spec` needs makes room for something else in what is kept.
+    /// Protects the blobs that `spec` needs from eviction from now on.
     pub(crate) fn hold(&self, spec: &Spec) {
         self.services.kept.hold(needed(spec, &Snapshot::default()));
     }
 
-    /// The same as [`Self::run`] without the swap: what would serve, and what came of each plugin. Of the trust policy nothing is remembered;
-    /// what is approved or fetched is kept, and compiled code is cached, as by any other LOAD.
+    /// Like [`Self::run`] without the swap: the snapshot that would serve, and the result for each plugin. The trust
+    /// policy's version is not stored; blobs and compiled code are, as in any other LOAD.
     pub(crate) fn check(&self, spec: &Spec) -> (Snapshot, LoadReport) {
         match self.services.seen.judge(&spec.trust, load::now()) {
             Ok(now) => {
@@ -206,12 +206,12 @@ impl Reconciler {
         }
     }
 
-    /// What became of each plugin so far, now and whenever that changes.
+    /// Results for each plugin, now and after each change.
     pub(crate) fn status(&self) -> watch::Receiver<Arc<LoadReport>> {
         self.status.subscribe()
     }
 
-    /// Fetches nothing any more.
+    /// Stops all fetches for good.
     pub(crate) fn stop(&self) {
         self.fetches.stop();
     }
@@ -221,7 +221,7 @@ impl Reconciler {
     }
 }
 
-/// What is needed to serve on, to load again, and to show what changed: what is approved, what is pinned, what serves.
+/// Digests needed to serve on, to load again and to show changes: approved, pinned and serving ones.
 fn needed(spec: &Spec, snapshot: &Snapshot) -> std::collections::BTreeSet<Digest> {
     let pins = match &spec.approvals {
         Approvals::NotAsked => None,

@@ -1,5 +1,5 @@
-//! What was fetched for a plan that serves already: it is judged and loaded as at a start, by the trust policy that is in force by
-//! then, and joins what serves.
+//! Arrival of fetched plugins for a plan that serves already. They are judged by the trust policy now in force, loaded
+//! as at a start, and added.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use crate::load::{self, Against, Kind, LoadError, Origin};
 use crate::spec::Spec;
 
 impl Plan {
-    /// What is to be fetched for it.
+    /// Fetches that it waits for.
     pub(super) fn fetches(&self) -> Vec<Fetch> {
         self.fetches_where(|state| matches!(state, LoadState::Awaited { .. }))
     }
 
-    /// What was not to be had when it was asked for.
+    /// Fetches that failed.
     pub(super) fn failed_fetches(&self) -> Vec<Fetch> {
         self.fetches_where(|state| {
             matches!(state, LoadState::Not { why, .. } if matches!(**why, LoadError::Fetch(_)) && why.kind() == Kind::Failed)
@@ -34,11 +34,11 @@ impl Plan {
 }
 
 impl Reconciler {
-    /// Goes on with the plugins that waited for this.
+    /// Loads the plugins that waited for this fetch.
     pub(super) fn arrived(&self, fetch: &Fetch, fetched: &Result<Found, Arc<SourceError>>) {
         let mut plan = self.plan();
         let Some(plan) = plan.as_mut() else { return };
-        // A newer policy may have come while it was on its way.
+        // A newer policy may have been accepted during the fetch.
         if let Some(trust) = self.services.snapshots.trust() {
             plan.spec.trust = trust;
         }

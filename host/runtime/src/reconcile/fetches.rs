@@ -1,5 +1,5 @@
-//! What is being fetched for plugins from elsewhere, beside everything else: each thing once at a time, a few at once. What nobody
-//! wants any more is called off.
+//! Background fetches of remote plugins: each source once at a time, a few at once. Fetches that are no longer wanted
+//! are cancelled.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,18 +11,18 @@ use toolgate_policy::limits::load::FETCHES_AT_ONCE;
 use toolgate_signature::anchor::SignerHint;
 use toolgate_signature::trust::TrustSpec;
 
-/// A thing to fetch. Plugins that want the same share it.
+/// A fetch. Plugins that want the same share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fetch {
-    /// Where it is.
+    /// Source to fetch from.
     pub(crate) source: Source,
-    /// The only bytes that it may have.
+    /// Pinned digest of the bytes.
     pub(crate) pin: Option<Digest>,
-    /// The signers whose signatures are looked for.
+    /// Signers whose signatures are looked for.
     pub(crate) signers: Vec<SignerHint>,
 }
 
-/// What is being fetched, and what waits for its turn.
+/// Running and waiting fetches.
 #[derive(Default)]
 pub(crate) struct Fetches(Mutex<Inner>);
 
@@ -31,7 +31,7 @@ struct Inner {
     waiting: VecDeque<Fetch>,
     running: Vec<Running>,
     threads: usize,
-    /// The numbers that running fetches are told apart by.
+    /// Next number to identify a running fetch.
     next: u64,
     stopped: bool,
 }
@@ -40,30 +40,30 @@ struct Running {
     number: u64,
     fetch: Fetch,
     off: CancellationToken,
-    /// Somebody wanted it again since it began: what its source said then may be old.
+    /// It was requested again since it began, so the answer of its source may be outdated.
     again: bool,
 }
 
-/// A fetch whose turn it is.
+/// A fetch that is to run now.
 pub(crate) struct Turn {
     number: u64,
-    /// What to fetch.
+    /// The fetch.
     pub(crate) fetch: Fetch,
-    /// Ends it early.
+    /// Cancels it.
     pub(crate) off: CancellationToken,
 }
 
 impl Fetch {
-    /// What a plugin from elsewhere needs.
+    /// The fetch that a remote plugin needs.
     pub(crate) fn of(wanted: &PluginSpec, trust: &TrustSpec) -> Self {
         Self { source: wanted.source.clone(), pin: wanted.digest, signers: trust.hints() }
     }
 
-    /// Whether its source may have something else by now.
+    /// Whether its source may have changed meanwhile.
     fn may_change(&self) -> bool {
         match &self.source {
             Source::Oci { reference, .. } => self.pin.is_none() && !reference.is_by_digest(),
-            // New signatures may have been put beside the same bytes.
+            // New signatures may have been added for the same bytes.
             Source::Https { .. } => true,
             Source::File(_) | Source::Within { .. } => false,
         }
@@ -71,8 +71,8 @@ impl Fetch {
 }
 
 impl Fetches {
-    /// Exactly these are wanted from now on. What runs for one of them runs on; what runs for none is called off. How many
-    /// threads are to be started for them, each of which asks for turns until there are none.
+    /// Sets the wanted fetches. Running ones among them continue; other running ones are cancelled. Returns the number
+    /// of threads to start, each of which calls [`Self::next`] until there are none.
     pub(crate) fn want(&self, wanted: Vec<Fetch>) -> usize {
         let mut inner = self.inner();
         if inner.stopped {
@@ -98,7 +98,7 @@ impl Fetches {
         more
     }
 
-    /// The next that is to be fetched. Without one the thread that asks has nothing more to do.
+    /// Takes the next fetch. Without one the calling thread ends.
     pub(crate) fn next(&self) -> Option<Turn> {
         let mut inner = self.inner();
         let Some(fetch) = inner.waiting.pop_front() else {
@@ -111,7 +111,7 @@ impl Fetches {
         Some(Turn { number, fetch, off })
     }
 
-    /// A fetch has ended. Whether anybody still wants what came of it.
+    /// Ends a fetch. Returns whether its result is still wanted.
     pub(crate) fn ended(&self, turn: &Turn) -> bool {
         let mut inner = self.inner();
         let at = inner.running.iter().position(|running| running.number == turn.number);
@@ -123,13 +123,13 @@ impl Fetches {
         wanted
     }
 
-    /// A thread could not be started.
+    /// Notes that a thread could not be started.
     pub(crate) fn lost(&self) {
         let mut inner = self.inner();
         inner.threads = inner.threads.saturating_sub(1);
     }
 
-    /// Calls everything off, for good.
+    /// Cancels everything, for good.
     pub(crate) fn stop(&self) {
         let mut inner = self.inner();
         inner.stopped = true;

@@ -1,4 +1,4 @@
-//! How far each plugin has come, and what may serve where it does not load.
+//! Progress of each plugin, and the version that may serve if it does not load.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,18 +18,18 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::plugin::Plugin;
 use crate::spec::Spec;
 
-/// How far a plugin has come.
+/// Progress of a plugin.
 pub(crate) enum LoadState {
     /// It may serve.
     Ready(ReadyPlugin),
-    /// It does not load; what may serve instead.
+    /// It does not load; `instead` may serve.
     Not { why: Arc<LoadError>, instead: Option<Arc<Plugin>> },
-    /// It is being fetched; what may serve meanwhile.
+    /// It is being fetched; `instead` may serve meanwhile.
     Awaited { instead: Option<Arc<Plugin>> },
 }
 
 impl LoadState {
-    /// What may serve of it now.
+    /// Version that may serve now.
     pub(super) fn serving(&self) -> Option<&Arc<Plugin>> {
         match self {
             Self::Ready(ready) => Some(&ready.plugin),
@@ -38,13 +38,13 @@ impl LoadState {
     }
 }
 
-/// The version of a plugin that serves.
+/// Version of a plugin that serves.
 fn before<'a>(old: &'a Snapshot, wanted: &PluginSpec) -> Option<&'a Arc<Plugin>> {
     old.plugins().iter().find(|plugin| *plugin.name() == wanted.name)
 }
 
-/// What should serve, with the plugins that serve from folders that cannot be looked through now: what lies in such a folder is
-/// not known, so what is known of it stays.
+/// Adds the plugins that serve from unreadable folders to the specification: such a folder's content is unknown, so its
+/// plugins stay.
 pub(super) fn with_hidden(spec: &Spec, old: &Snapshot) -> Spec {
     let mut spec = spec.clone();
     for folder in spec.folders.clone().iter().filter(|folder| folder.unreadable.is_some()) {
@@ -62,7 +62,7 @@ pub(super) fn with_hidden(spec: &Spec, old: &Snapshot) -> Spec {
     spec
 }
 
-/// Loads all of them, a few at once: one that is slow to compile does not hold up the others. In the operator's order.
+/// Loads all plugins, a few at once, so that a slow one does not hold up the rest. In the operator's order.
 pub(super) fn load_all(
     services: &Services,
     spec: &Spec,
@@ -83,7 +83,7 @@ pub(super) fn load_all(
     let (least, most) = LOADS_AT_ONCE;
     let at_once = std::thread::available_parallelism().map_or(least, usize::from).clamp(least, most);
     std::thread::scope(|scope| {
-        // Where no more threads can be started, fewer load.
+        // If threads cannot be started, fewer load at once.
         let start = |_| std::thread::Builder::new().name("load".to_owned()).spawn_scoped(scope, loader).ok();
         let others: Vec<_> = (1..at_once.min(spec.plugins.len())).filter_map(start).collect();
         let mut all = loader();
@@ -117,7 +117,7 @@ fn load(
     finish(services, wanted, against, origin, before)
 }
 
-/// Loads a plugin. `before` is what serves of it.
+/// Loads a plugin. `before` is its version that serves.
 pub(super) fn finish(
     services: &Services,
     wanted: &PluginSpec,
@@ -133,8 +133,8 @@ pub(super) fn finish(
     }
 }
 
-/// What may serve where `wanted` does not: the version that serves, or the one that was approved and kept. Of a plugin from
-/// elsewhere also the bytes that serve, with what is given now. Never other bytes than the configuration pins.
+/// Version that may serve in place of `wanted`: the one that serves, or the one approved and stored. For a remote
+/// plugin also the bytes that serve, with the present grants. Never bytes other than the pinned ones.
 fn instead(
     services: &Services,
     wanted: &PluginSpec,
@@ -143,7 +143,7 @@ fn instead(
 ) -> Option<Arc<Plugin>> {
     let approved = match against.approved {
         Approved::NotAsked => None,
-        // What nobody approves any more serves no more.
+        // Without an approval it must not serve on.
         Approved::Asked(pin) => Some(pin.filter(|pin| pin.revoked.is_none())?),
     };
     let goes_on = before.filter(|plugin| {
@@ -169,8 +169,8 @@ fn instead(
     load::run(services, wanted, against, origin, before).ok().map(|ready| ready.plugin)
 }
 
-/// Whether the configuration lets a plugin have these bytes: by its `digest`, and by the digest in `oci://…@sha256:…`. That one is of a
-/// manifest, and the manifest names the bytes. It is kept; where it is not, a plugin that serves from it has its bytes.
+/// Whether the pins of a plugin allow these bytes: its `digest`, and the manifest digest in `oci://…@sha256:…`. The
+/// manifest names the bytes. If it is not stored, a plugin that serves from it has the right ones.
 fn is_pinned(services: &Services, wanted: &PluginSpec, digest: Digest, before: Option<&Arc<Plugin>>) -> bool {
     if wanted.digest.is_some_and(|pin| pin != digest) {
         return false;

@@ -1,5 +1,5 @@
-//! The newest approval of each plugin that this process has read in the lock, whether it served or was taken back. An approval
-//! that comes into force and is older means that somebody has put an older lock back.
+//! The newest approval of each plugin that this process has read in the lock, in use or taken back. If an older one
+//! comes into force, an older lock was restored.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,15 +11,15 @@ use toolgate_policy::load::Pin;
 
 use crate::snapshot::plugin::Plugin;
 
-/// The newest approvals so far.
+/// Newest approvals so far.
 #[derive(Default)]
 pub(super) struct Newest(Mutex<BTreeMap<PluginName, KnownApproval>>);
 
 /// An approval that this process has read.
 pub(super) struct KnownApproval {
-    /// What was approved, and whether it was taken back.
+    /// Pin of the approval, including whether it was taken back.
     pub(super) pin: Pin,
-    /// Which version the plugin said it was, if it has served.
+    /// Version that the plugin declared, if it has served.
     pub(super) version: Option<String>,
 }
 
@@ -34,13 +34,13 @@ impl Newest {
                 all.insert(name.clone(), KnownApproval { pin: pin.clone(), version: None });
             }
         }
-        // A plugin whose entry is gone is remembered, as long as there is room: its entry may come back.
+        // Removed entries are remembered up to the limit, since they may come back.
         if all.len() > PLUGINS_MAX {
             all.retain(|name, _| pins.contains_key(name));
         }
     }
 
-    /// Takes the approval by which a plugin begins to serve. The newer one, if there was one.
+    /// Notes the approval by which a plugin begins to serve. Returns the newer one, if there was one.
     pub(super) fn take(&self, plugin: &Plugin) -> Option<KnownApproval> {
         let pin = plugin.clearance().pin()?;
         let version = plugin.provenance().version.clone();
@@ -50,7 +50,7 @@ impl Newest {
     }
 }
 
-/// Whether an approval is older than another, or is the same one before it was taken back.
+/// Whether the approval `to` is older than `from`, or is the same before it was taken back.
 fn goes_back(from: &Pin, to: &Pin) -> bool {
     let is_given_back = from.revoked.is_some()
         && to.revoked.is_none()

@@ -1,4 +1,4 @@
-//! What the record says of a start, a reload or an arrival: each plugin that is different now, and nothing twice.
+//! Audit events of a start, a reload or an arrival: each plugin that changed, without repetition.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::load::Kind;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plugin::Plugin;
 
-/// Records what does not load. A start and a reload record each of them; an arrival only what is different by it.
+/// Records plugins that do not load. A start and a reload record all of them; an arrival only those that changed.
 pub(super) fn refused(audit: &Recorder, before: &LoadReport, report: &LoadReport, occasion: Occasion) {
     for (name, loaded) in &report.plugins {
         let was = before.plugins.iter().find(|(other, _)| other == name).map(|(_, loaded)| loaded);
@@ -38,7 +38,7 @@ pub(super) fn refused(audit: &Recorder, before: &LoadReport, report: &LoadReport
     }
 }
 
-/// Records the plugins that serve from now on, those that serve no more, and those that serve beyond a date.
+/// Records plugins that begin or stop to serve, and those that serve past an expiry date.
 pub(super) fn serving(audit: &Recorder, newest: &Newest, old: &Snapshot, new: &Snapshot, occasion: Occasion) {
     for plugin in new.plugins() {
         let is_new = !old.plugins().iter().any(|other| Arc::ptr_eq(other, plugin));
@@ -74,8 +74,8 @@ fn serves(audit: &Recorder, plugin: &Plugin) {
     });
 }
 
-/// Says that an older approval is in force again: somebody has put an older lock back. That may be meant, since an approval is an
-/// approval, so it is not refused; what must never serve again is revoked in the trust policy, which does not go back.
+/// Reports that an older approval is in force again because an older lock was restored. This is not refused, since it
+/// may be intended. To prevent it, bytes are revoked in the trust policy, which cannot go back.
 fn went_back(audit: &Recorder, before: &KnownApproval, plugin: &Plugin) {
     let Some(pin) = plugin.clearance().pin() else { return };
     let side = |pin: &Pin, version: Option<&str>| {
@@ -96,7 +96,7 @@ fn went_back(audit: &Recorder, before: &KnownApproval, plugin: &Plugin) {
     audit.event(&Event::LockWentBack { plugin: plugin.name().as_str(), from, to });
 }
 
-/// Records the plugins that are revoked, and says so in the log.
+/// Records and logs the plugins that are revoked.
 pub(super) fn revoked(audit: &Recorder, ended: &[Arc<Plugin>]) {
     for plugin in ended {
         let (name, digest) = (plugin.name(), plugin.digest());
@@ -105,7 +105,7 @@ pub(super) fn revoked(audit: &Recorder, ended: &[Arc<Plugin>]) {
     }
 }
 
-/// Records the plugins that a newer trust policy does not trust, and says so in the log.
+/// Records and logs the plugins that a newer trust policy does not trust.
 pub(super) fn distrusted(audit: &Recorder, gone: &[(Arc<Plugin>, TrustError)]) {
     for (plugin, why) in gone {
         let (name, digest) = (plugin.name(), plugin.digest());

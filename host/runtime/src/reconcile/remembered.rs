@@ -1,5 +1,5 @@
-//! What the state directory remembers as revoked against what serves: `plugin revoke` and other processes write it there. It holds
-//! although the old trust policy is put back before this process has read the new one.
+//! Revocations stored in the state directory, applied to what serves. `plugin revoke` and other processes write them.
+//! They hold even if the old trust policy is restored before this process has read the new one.
 
 use std::sync::PoisonError;
 
@@ -12,21 +12,21 @@ use toolgate_state::rollback::Stamp;
 use super::Reconciler;
 use crate::load;
 
-/// What was remembered when it was last looked at.
+/// Stored revocations when they were last read.
 #[derive(Default)]
 pub(super) struct Remembered {
-    /// That of the file; nothing before the first look.
+    /// Stamp of the file; none before the first read.
     stamp: Option<Option<Stamp>>,
-    /// The highest version.
+    /// Highest version of a policy.
     version: u64,
 }
 
 impl Reconciler {
-    /// Takes what is remembered as revoked out of what serves. The version that is remembered, if it is newer than that of the policy
-    /// that was taken here. Reads nothing while the memory is as it was.
+    /// Ends plugins whose revocation is stored. Returns the stored policy version if it is newer than the accepted one.
+    /// Does not read an unchanged file.
     pub(crate) fn revoke_remembered(&self) -> Option<u64> {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        // Before it is read: what changes meanwhile is read the next time.
+        // Taken before the file is read: a change meanwhile is read the next time.
         let stamp = self.services.seen.stamp();
         if remembered.stamp != Some(stamp) {
             remembered.stamp = Some(stamp);
@@ -38,7 +38,7 @@ impl Reconciler {
                     let revoked =
                         revoked.digests.into_iter().map(|digest| (digest, reason.clone())).collect();
                     let parts = Parts { version: remembered.version.max(1), revoked, ..Parts::default() };
-                    // There is nothing in it that could be wrong.
+                    // These parts cannot be invalid.
                     if let Ok(policy) = TrustPolicy::new(parts) {
                         let ended = self.services.snapshots.revoke_remembered(&policy);
                         self.ended_revoked(&policy, &ended);
@@ -56,7 +56,7 @@ impl Reconciler {
         Some(remembered.version).filter(|version| *version > taken)
     }
 
-    /// Why this policy may not be taken, if so. Nothing is remembered.
+    /// Reason to refuse this policy, if there is one. Stores nothing.
     pub(crate) fn refuses(&self, trust: &TrustSpec) -> Option<String> {
         self.services.seen.judge(trust, load::now()).err().map(|error| with_causes(&error))
     }

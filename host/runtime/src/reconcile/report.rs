@@ -1,4 +1,4 @@
-//! The result of a start, a reload or a check: what became of each plugin, and of each folder of plugins.
+//! Result of a start, a reload or a check, for each plugin and each folder of plugins.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,61 +10,61 @@ use toolgate_state::rollback::RollbackError;
 
 use crate::load::{Kind, LoadError};
 
-/// What came of it, plugin by plugin, in the operator's order.
+/// Result for each plugin, in the operator's order.
 #[derive(Debug, Clone, Default)]
 pub struct LoadReport {
-    /// Each plugin.
+    /// Results by plugin.
     pub plugins: Vec<(PluginName, Loaded)>,
-    /// What in folders of plugins cannot be a plugin.
+    /// Entries of folders that cannot be a plugin.
     pub folders: Vec<FolderProblem>,
-    /// Whether anything serves, or would: at the start, not when a plugin is refused and the operator wants all or nothing, nor
-    /// when none loads.
+    /// Whether anything serves, or would. At a start this is false if no plugin loads, or if one is refused and the
+    /// operator requires all.
     pub serves: bool,
-    /// Whether plugins are still awaited of which nothing serves meanwhile, since the start. Once all of these have come, or do
-    /// not come, a server stays started, whatever is added to it.
+    /// Whether plugins without a serving version are still awaited since the start. Once false, it stays so, even if
+    /// plugins are added.
     pub starting: bool,
-    /// Why the trust policy is not taken, so that nothing was looked at and everything is as it was.
+    /// Reason to refuse the trust policy, if so. Then nothing was changed.
     pub problem: Option<String>,
 }
 
-/// What became of one plugin.
+/// Result for one plugin.
 #[derive(Debug, Clone)]
 pub enum Loaded {
     /// It serves, or would.
     Ready {
-        /// Its bytes.
+        /// Digest of its bytes.
         digest: Digest,
-        /// How many tools it has.
+        /// Number of its tools.
         tools: usize,
         /// Whether it served before, unchanged.
         kept: bool,
-        /// A sentence for each thing beside it that was set aside: no signature of it, or none that can be read.
+        /// One sentence for each file beside it that is not a valid signature of it.
         set_aside: Vec<String>,
-        /// A sentence for each thing that is allowed and likely to be regretted.
+        /// One sentence for each setting that is allowed but risky.
         warnings: Vec<String>,
     },
-    /// It does not, or its old version does instead.
+    /// It does not load; an older version may serve instead.
     Not {
-        /// Why.
+        /// Reason.
         why: Arc<LoadError>,
-        /// The bytes that serve instead.
+        /// Digest of the bytes that serve instead.
         instead: Option<Digest>,
     },
     /// It is being fetched.
     Awaited {
-        /// The bytes that serve meanwhile.
+        /// Digest of the bytes that serve meanwhile.
         instead: Option<Digest>,
     },
 }
 
-/// A folder of plugins that cannot be looked through, or something in it that cannot be a plugin.
+/// A folder of plugins that cannot be read, or an entry of one that cannot be a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FolderProblem {
     /// The folder.
     pub folder: PathBuf,
-    /// The name of the entry, which anybody may have chosen who can write there; none if the folder is meant.
+    /// Name of the entry, chosen by anyone who can write there; none if the folder itself is meant.
     pub file: Option<String>,
-    /// What is wrong.
+    /// Description of the fault.
     pub why: String,
 }
 
@@ -87,7 +87,7 @@ impl std::fmt::Display for FolderProblem {
 }
 
 impl Loaded {
-    /// The bytes that serve.
+    /// Digest of the bytes that serve.
     pub fn serving(&self) -> Option<Digest> {
         match self {
             Self::Ready { digest, .. } => Some(*digest),
@@ -95,7 +95,7 @@ impl Loaded {
         }
     }
 
-    /// Whether both say the same of the plugin `name`, also if it was loaded once more for it.
+    /// Whether both report the same about the plugin `name`, even if it was loaded again.
     pub(super) fn is_like(&self, other: &Self, name: &PluginName) -> bool {
         match (self, other) {
             (Self::Ready { digest, tools, .. }, Self::Ready { digest: other, tools: number, .. }) => {
@@ -116,25 +116,25 @@ impl LoadReport {
         Self { problem: Some(with_causes(error)), ..Self::default() }
     }
 
-    /// Whether every plugin of the configuration serves, or would, as it is now.
+    /// Whether every plugin of the configuration serves, or would, in its present version.
     pub fn is_whole(&self) -> bool {
         self.problem.is_none()
             && self.folders.is_empty()
             && self.plugins.iter().all(|(_, loaded)| matches!(loaded, Loaded::Ready { .. }))
     }
 
-    /// The plugins that are awaited and of which nothing serves meanwhile.
+    /// Plugins that are awaited without a version that serves meanwhile.
     pub fn awaited(&self) -> impl Iterator<Item = &PluginName> {
         let is_awaited = |loaded: &Loaded| matches!(loaded, Loaded::Awaited { instead: None });
         self.plugins.iter().filter(move |(_, loaded)| is_awaited(loaded)).map(|(name, _)| name)
     }
 
-    /// Whether anything is still being fetched.
+    /// Whether no fetch is pending.
     pub fn is_settled(&self) -> bool {
         !self.plugins.iter().any(|(_, loaded)| matches!(loaded, Loaded::Awaited { .. }))
     }
 
-    /// The plugins that do not load, each with why, and with the bytes that serve instead.
+    /// Plugins that do not load, each with the reason and the digest that serves instead.
     pub fn refused(&self) -> impl Iterator<Item = (&PluginName, &LoadError, Option<Digest>)> {
         self.plugins.iter().filter_map(|(name, loaded)| match loaded {
             Loaded::Not { why, instead } => Some((name, why.as_ref(), *instead)),
@@ -142,13 +142,13 @@ impl LoadReport {
         })
     }
 
-    /// Whether anything serves, or will perhaps.
+    /// Whether anything serves or is awaited.
     pub(super) fn has_any(&self) -> bool {
         let counts = |loaded: &Loaded| loaded.serving().is_some() || matches!(loaded, Loaded::Awaited { .. });
         self.plugins.iter().any(|(_, loaded)| counts(loaded))
     }
 
-    /// Says in the log what became of each plugin and folder.
+    /// Logs the result for each plugin and folder.
     pub fn log(&self) {
         if let Some(problem) = &self.problem {
             tracing::error!("{problem}; everything is as it was");
@@ -156,7 +156,7 @@ impl LoadReport {
         }
         for (name, loaded) in &self.plugins {
             match loaded {
-                // Where nothing serves, no version before does.
+                // If nothing serves, neither does a version before.
                 Loaded::Not { why, .. } if !self.serves => {
                     log(name, &Loaded::Not { why: Arc::clone(why), instead: None });
                 }
@@ -169,7 +169,7 @@ impl LoadReport {
     }
 }
 
-/// Says in the log what became of a plugin.
+/// Logs the result for a plugin.
 pub(super) fn log(name: &PluginName, loaded: &Loaded) {
     let goes_on = |instead: &Option<Digest>| {
         if let Some(digest) = instead {
@@ -196,9 +196,9 @@ pub(super) fn log(name: &PluginName, loaded: &Loaded) {
     }
 }
 
-/// The kind that decides an exit code: what is not allowed comes before what does not work.
+/// The kind that decides an exit code: a refusal takes precedence over a failure.
 impl LoadReport {
-    /// The kind of reason that matters most; none if only a folder or the trust policy is the matter.
+    /// Most important kind of reason; none if no plugin or folder is at fault.
     pub fn kind(&self) -> Option<Kind> {
         if !self.folders.is_empty() {
             return Some(Kind::Refused);

@@ -1,5 +1,5 @@
-//! Whether a plugin that is about to be approved would keep its names beside those that are approved already. Only names are
-//! looked at: nothing is compiled for it unless a plugin names its tools when it runs and what it said is not kept.
+//! Name clashes between a plugin about to be approved and those approved already. Only names are compared. Nothing is
+//! compiled, except a plugin with dynamic tools whose list is not stored.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use crate::snapshot::names::{TakenNames, WantedNames};
 use crate::snapshot::plugin::Plugin;
 use crate::spec::Spec;
 
-/// The names of approved plugins, as far as they were needed so far.
+/// Names of approved plugins, as far as they were needed so far.
 #[derive(Default)]
 pub struct Rivals {
-    /// The policy that they were judged by.
+    /// Digest of the policy that they were judged by.
     trust: Option<Digest>,
-    /// The tools of each, with what they depend on; none of a plugin that would not serve.
+    /// Tools of each plugin, with their inputs; none for a plugin that would not serve.
     known: BTreeMap<PluginName, (PluginSpec, Pin, Option<Vec<ToolName>>)>,
 }
 
-/// The names of an approved plugin are not known. It may be served elsewhere or later, so that nobody else gets them meanwhile.
+/// Unknown names of an approved plugin. It may serve later or on another host, so its names must stay reserved.
 #[derive(Debug, thiserror::Error)]
 pub enum RivalsError {
     /// It would have to be fetched.
@@ -44,10 +44,10 @@ pub enum RivalsError {
 }
 
 impl Reconciler {
-    /// The newcomers that could not have their names, and the approved plugins that cannot have theirs, each with why. `spec` says what is approved.
+    /// Newcomers and approved plugins whose names clash, each with the reason. `spec` has the approvals.
     ///
     /// # Errors
-    /// [`RivalsError`] where nothing may be fetched.
+    /// [`RivalsError`] if names are not known.
     pub(crate) fn clashes(
         &self,
         spec: &Spec,
@@ -58,7 +58,7 @@ impl Reconciler {
         if rivals.trust != Some(spec.trust.sha256) {
             *rivals = Rivals { trust: Some(spec.trust.sha256), known: BTreeMap::new() };
         }
-        // A policy that is not taken lets nothing serve.
+        // A policy that is refused lets nothing serve.
         let Ok(now) = self.services.seen.judge(&spec.trust, load::now()) else { return Ok(Vec::new()) };
         let is_new = |wanted: &PluginSpec| newcomers.iter().any(|plugin| *plugin.name() == wanted.name);
         let (mut names, mut clashes) = (TakenNames::default(), Vec::new());
@@ -75,11 +75,11 @@ impl Reconciler {
                 let (plugin, prefix) = (&wanted.name, &wanted.prefix);
                 let may_be_similar = wanted.may_be_similar();
                 let wants = WantedNames { plugin, prefix, tools: tools.iter().collect(), may_be_similar };
-                // An older version has approved both, or somebody has changed a prefix.
+                // An older release approved both, or a prefix was changed.
                 clashes.extend(names.take(&wants).err().map(|clash| (plugin.clone(), clash.to_string())));
             }
         }
-        // Among newcomers the configuration decides.
+        // Among newcomers the order of the configuration decides.
         for wanted in &spec.plugins {
             for plugin in newcomers.iter().filter(|plugin| *plugin.name() == wanted.name) {
                 if let Err(clash) = names.take(&plugin.names()) {
@@ -90,7 +90,7 @@ impl Reconciler {
         Ok(clashes)
     }
 
-    /// The tools of an approved plugin; none if it would not serve.
+    /// Tools of an approved plugin; none if it would not serve.
     fn tools_of(
         &self,
         spec: &Spec,
@@ -126,10 +126,10 @@ impl Reconciler {
     }
 }
 
-/// What came of a step of loading an approved plugin: nothing where a server would refuse it for what it is.
+/// Result of a step of loading an approved plugin; none if a server would refuse the plugin itself.
 ///
 /// # Errors
-/// [`RivalsError::Failed`] where that is not known.
+/// [`RivalsError::Failed`] if the step failed for another reason.
 fn would_serve<T>(wanted: &PluginSpec, step: Result<T, LoadError>) -> Result<Option<T>, RivalsError> {
     match step {
         Ok(step) => Ok(Some(step)),

@@ -1,5 +1,5 @@
-//! A newer trust policy against what serves already: what it does not trust goes at once, whatever else is wrong with the
-//! configuration and however long anything takes to load.
+//! Effect of a newer trust policy on what serves: distrusted plugins end at once, independent of configuration errors
+//! and slow loads.
 
 use std::sync::Arc;
 
@@ -17,18 +17,18 @@ use crate::services::Services;
 use crate::snapshot::plugin::Plugin;
 
 impl Reconciler {
-    /// Takes a trust policy and lets only that serve on which it trusts. Waits for no load.
+    /// Accepts a trust policy and ends the plugins that it does not trust. Waits for no load.
     ///
     /// # Errors
-    /// [`RollbackError`]; everything is as it was then.
+    /// [`RollbackError`]; then nothing was changed.
     pub(crate) fn retrust(&self, trust: &Arc<TrustSpec>) -> Result<(), RollbackError> {
         let now = self.admit(trust)?;
         self.drop_distrusted(trust, now);
         Ok(())
     }
 
-    /// Asks the newest trust policy that was taken here again: a date in it may have passed. That another process has taken a newer
-    /// one, which this one takes at a signal or never, does not keep what serves from being judged.
+    /// Judges again by the newest trust policy accepted here: a date in it may have passed. A newer one accepted by
+    /// another process does not prevent that.
     pub(crate) fn retrust_now(&self) {
         let Some(trust) = self.services.snapshots.trust() else { return };
         match self.services.seen.time(load::now()) {
@@ -37,7 +37,7 @@ impl Reconciler {
         }
     }
 
-    /// Takes what a policy does not trust out of what serves.
+    /// Ends the plugins that a policy does not trust.
     pub(super) fn drop_distrusted(&self, trust: &Arc<TrustSpec>, now: UnixTime) {
         let ended =
             self.services.snapshots.retrust(trust, now, |plugin| judge(&self.services, plugin, trust, now));
@@ -49,7 +49,7 @@ impl Reconciler {
         self.mark(&ended.out);
     }
 
-    /// Records that plugins were ended because a policy revokes them, and says so of them.
+    /// Records plugins that were revoked, and marks them in the status.
     pub(super) fn ended_revoked(&self, policy: &TrustPolicy, ended: &[Arc<Plugin>]) {
         records::revoked(&self.services.audit, ended);
         let why = |plugin: &Arc<Plugin>| {
@@ -68,7 +68,7 @@ impl Reconciler {
 }
 
 impl LoadReport {
-    /// Says that these plugins do not serve, and why.
+    /// Marks these plugins as not serving, each with the reason.
     pub(super) fn mark(&mut self, out: &[(Arc<Plugin>, TrustError)]) {
         for (name, loaded) in &mut self.plugins {
             let gone = out.iter().find(|(plugin, _)| plugin.name() == name);
@@ -81,8 +81,8 @@ impl LoadReport {
     }
 }
 
-/// Whether the policy trusts the bytes that serve: by the signatures that were found when they were loaded, or by those that are
-/// kept with them or lie beside their file now. Nothing is fetched for it.
+/// Checks whether the policy trusts the bytes that serve. It counts signatures found at their load, stored with them,
+/// or beside their file now. Nothing is fetched.
 fn judge(services: &Services, plugin: &Plugin, trust: &TrustSpec, now: UnixTime) -> Result<(), TrustError> {
     let Err(why) = plugin.trusted_by(&trust.policy, now) else { return Ok(()) };
     let kept = || {
@@ -93,7 +93,7 @@ fn judge(services: &Services, plugin: &Plugin, trust: &TrustSpec, now: UnixTime)
         let spec = Some(plugin.spec()).filter(|spec| !spec.source.is_elsewhere())?;
         Sources::of(services).fetch(&spec.source, None, &trust.hints()).ok()
     };
-    // Other bytes than those that serve say nothing of them, and revocation beats every signature.
+    // The pin excludes other bytes, and revocation overrides every signature.
     let (id, pin) = (plugin.clearance().trusted().plugin(), Some(plugin.digest()));
     let trusts = |found: Found| verify::verify(trust, &found, id, pin, plugin.standing(), now).is_ok();
     if kept().is_some_and(trusts) || beside().is_some_and(trusts) { Ok(()) } else { Err(why) }
