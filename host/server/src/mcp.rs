@@ -1,5 +1,5 @@
-//! MCP: each method a line, over the protocol's library. What a call may do is not decided here; the three revisions differ
-//! only in `era`.
+//! MCP: each method in a few lines over the protocol library. Calls are authorised elsewhere; the three revisions
+//! differ only in `era`.
 
 mod catalog;
 mod era;
@@ -48,21 +48,21 @@ pub(crate) struct Handler {
     gate: Gate,
     stopping: CancellationToken,
     catalog: Arc<Catalog>,
-    /// Bytes of large answers that wait to be written.
+    /// Quota for large answers that wait to be written.
     answers: Arc<Quota>,
     notices: Arc<Notices>,
 }
 
-/// How long a client may keep a list without asking again: a reload changes it, and says so.
+/// Time for which a client may cache a list. A change by a reload is also notified.
 const LIST_TTL_MS: u64 = 5_000;
 
 impl Handler {
-    /// `stopping` ends streams on which clients wait for changes; `answers` bounds what waits to be written.
+    /// Creates a handler. `stopping` ends subscription streams; `answers` bounds answers that wait to be written.
     pub(crate) fn new(gate: Gate, stopping: CancellationToken, answers: Arc<Quota>) -> Self {
         Self { gate, stopping, catalog: Arc::default(), answers, notices: Arc::default() }
     }
 
-    /// Whether calls would be taken, and what is not served: names of plugins, and nothing else of them.
+    /// Whether calls are accepted, with the names of plugins that do not serve, and nothing else about them.
     pub(crate) fn readiness(&self) -> (bool, serde_json::Value) {
         let report = self.gate.status().borrow().clone();
         let audit = self.gate.is_ready();
@@ -79,12 +79,12 @@ impl Handler {
         (ready, answer)
     }
 
-    /// Where calls are made.
+    /// Gate through which calls are made.
     pub(crate) fn gate(&self) -> &Gate {
         &self.gate
     }
 
-    /// Where trouble with clients is told.
+    /// Notices about clients with problems.
     pub(crate) fn notices(&self) -> &Arc<Notices> {
         &self.notices
     }
@@ -224,7 +224,7 @@ impl ServerHandler for Handler {
         request: CustomRequest,
         context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
-        // The library hands a known method with parameters that it cannot read here as well.
+        // The library also passes known methods here if it cannot read their parameters.
         if era::is_known(&request.method, era::of(&context)) {
             let problem = message::problem(&request.method, request.params.as_ref());
             return Err(ErrorData::invalid_params(problem, None));

@@ -12,39 +12,39 @@ use toolgate_runtime::reconcile::LoadReport;
 use super::output;
 use crate::config::ConfigError;
 
-/// Why a command did not do what it was asked.
+/// Failure of a command, with its exit code.
 pub(super) struct Exit {
     code: u8,
     text: String,
 }
 
 impl Exit {
-    /// The thing asked for failed.
+    /// The command failed.
     pub(super) fn failed() -> Self {
         Self { code: 1, text: String::new() }
     }
 
-    /// The same, with the reason.
+    /// The command failed, with the reason.
     pub(super) fn failed_with(text: impl Into<String>) -> Self {
         Self { code: 1, text: text.into() }
     }
 
-    /// The command line, or what it names, is wrong.
+    /// The command line, or a file that it names, is wrong.
     pub(super) fn usage(text: impl Into<String>) -> Self {
         Self { code: 2, text: text.into() }
     }
 
-    /// Trust, grant or policy said no.
+    /// Trust, grant or policy refuses.
     pub(super) fn refused(text: impl Into<String>) -> Self {
         Self { code: 3, text: text.into() }
     }
 
-    /// The host cannot do it.
+    /// The host failed with an error.
     pub(super) fn host(error: &dyn std::error::Error) -> Self {
         Self { code: 4, text: format!("failed to {}", with_causes(error)) }
     }
 
-    /// A component was not fetched: nothing was there, or what was there is not taken.
+    /// A component was not fetched: nothing was available, or what was available is refused.
     pub(super) fn not_fetched(error: &SourceError) -> Self {
         let code = if error.is_absence() { 4 } else { 3 };
         Self { code, ..Self::host(error) }
@@ -55,24 +55,24 @@ impl Exit {
         Self { code: 2, ..Self::host(error) }
     }
 
-    /// The host could not do it.
+    /// The host failed, with a message.
     pub(super) fn host_failed(text: impl Into<String>) -> Self {
         Self { code: 4, text: text.into() }
     }
 
-    /// What was shown is not as it was any more, or cannot be read any more, which is as good a reason to write nothing.
+    /// The displayed data has changed or cannot be read any more, so nothing was written.
     pub(super) fn meanwhile(self) -> Self {
         Self { code: 3, ..self }
             .with("\nnothing was written, since not everything is known to be as it was shown")
     }
 
-    /// The same, with more to say.
+    /// Adds text to the message.
     pub(super) fn with(mut self, more: &str) -> Self {
         self.text.push_str(more);
         self
     }
 
-    /// Both. What is not allowed comes before what does not work.
+    /// Combines two failures. A refusal takes precedence over a failure of the host.
     pub(super) fn and(mut self, other: Self) -> Self {
         self.code = self.code.min(other.code);
         if !self.text.lines().any(|line| line == other.text) {
@@ -81,13 +81,13 @@ impl Exit {
         self
     }
 
-    /// Says now why, and at the end something else.
+    /// Prints the message now, and ends with another text.
     pub(super) fn tell_and_end_with(self, text: String) -> Self {
         output::complain(&self.text);
         Self { text, ..self }
     }
 
-    /// Some plugins do not load. What is not allowed comes before what does not work.
+    /// Some plugins do not load. A refusal takes precedence over a failure.
     pub(super) fn not_loaded(report: &LoadReport) -> Self {
         let code = match report.kind() {
             Some(Kind::Failed) => 4,
@@ -112,7 +112,7 @@ fn describe(report: &LoadReport) -> String {
     lines.join("\n")
 }
 
-/// A sentence that quotes what others wrote, in one line: none of it passes for a line of ours.
+/// Escapes a sentence that quotes others into one line, so that no part of it passes for a line of ours.
 fn one_line(text: &str) -> String {
     printable(text, usize::MAX)
 }
@@ -123,7 +123,7 @@ fn reasons(name: &PluginName, why: &LoadError) -> Vec<String> {
     why.reasons(name).iter().map(|reason| one_line(&format!("plugin {name}: {word}: {reason}"))).collect()
 }
 
-/// Ends the process with what came of a command.
+/// Prints the failure of a command, and returns the exit code.
 pub(super) fn code(result: Result<(), Exit>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -136,7 +136,7 @@ pub(super) fn code(result: Result<(), Exit>) -> ExitCode {
     }
 }
 
-/// A command line that cannot be read, or that asked for help.
+/// Prints the error or help text for a command line, and returns the exit code.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     if error.use_stderr() {

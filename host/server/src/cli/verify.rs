@@ -17,7 +17,7 @@ use super::push::Terms;
 use super::{component, output, progress};
 use crate::config::load_trust;
 
-/// What `verify` takes.
+/// Arguments of `verify`.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The component, as a file or as oci://registry.example.com/team/files:1.0
@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     Ok(())
 }
 
-/// A line for each thing beside a component: its file, its format, whose it is, or why it is no signature of it.
+/// Formats a line for each signature file: its name, its format, and its signer or the reason why it is invalid.
 fn signatures(trust: &TrustSpec, found: &Found, examined: &[Examined]) -> Vec<String> {
     let line = |file: &str, rest: String| format!("  {}: {rest}", printable(file, 200));
     let lines = examined.iter().map(|one| match &one.by {

@@ -1,5 +1,5 @@
-//! The list of tools: written once for all who see the same, and handed out page by page. A cursor says after which tool a
-//! page begins, so that it stays good when the list changes meanwhile; whoever uses it is told of the change as well.
+//! The list of tools: serialised once for all who see the same, and returned in pages. A cursor names the last tool
+//! before its page, so it stays valid if the list changes meanwhile; its client is notified of the change.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -19,29 +19,29 @@ use super::inbound::Inbound;
 use super::splice::Splice;
 use super::tools;
 
-/// What was written of the list that serves now.
+/// Serialised lists of the current snapshot.
 #[derive(Default)]
 pub(super) struct Catalog {
     current: Mutex<Current>,
-    /// Held by whoever writes: nobody writes what another is writing.
+    /// Locked by the task that serialises, so that no list is serialised twice.
     writing: tokio::sync::Mutex<()>,
-    /// Ties cursors to this process and to whom they were given.
+    /// Key that binds cursors to this process and to their principal.
     seal: RandomState,
 }
 
 #[derive(Default)]
 struct Current {
     of: Weak<Snapshot>,
-    /// What each principal sees.
+    /// View of each principal.
     views: HashMap<String, Arc<View>>,
 }
 
-/// The list as some see it.
+/// The list as a group of principals sees it.
 struct View {
     tools: Vec<Arc<tool::Tool>>,
-    /// The tools as JSON, with commas between them.
+    /// Tools as JSON, separated by commas.
     bytes: Bytes,
-    /// Where each stands in that.
+    /// Range of each tool in `bytes`.
     places: Vec<Range<usize>>,
 }
 
@@ -53,10 +53,10 @@ pub(super) struct Page {
 }
 
 impl Catalog {
-    /// The page that a cursor means, or the first.
+    /// Returns the page after a cursor, or the first.
     ///
     /// # Errors
-    /// That the cursor is none of these.
+    /// When the cursor is not one of this server and principal.
     pub(super) async fn page(
         &self,
         gate: &Gate,
@@ -78,7 +78,7 @@ impl Catalog {
         if let Some(view) = self.current().view(&snapshot, whose) {
             return Ok(view);
         }
-        // Across this wait: others wait for what is being written.
+        // Held across the await, so that others wait for the list being serialised.
         let _writing = self.writing.lock().await;
         let seen = {
             let mut current = self.current();
@@ -107,13 +107,13 @@ impl Catalog {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A cursor for what comes after a tool.
+    /// Makes the cursor for the page after a tool.
     fn close(&self, whose: &str, after: &str) -> String {
         let seal = self.seal.hash_one((whose, after));
         URL_SAFE_NO_PAD.encode([&seal.to_be_bytes(), after.as_bytes()].concat())
     }
 
-    /// After which tool a page begins.
+    /// Reads the name of the tool before the page from a cursor.
     fn open(&self, whose: &str, cursor: &str) -> Result<String, ErrorData> {
         let opened = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| {
             let (seal, after) = bytes.split_first_chunk::<SEAL_BYTES>()?;
@@ -125,7 +125,7 @@ impl Catalog {
     }
 }
 
-/// Bytes of what ties a cursor to its server and principal.
+/// Bytes of the keyed hash that binds a cursor to its server and principal.
 const SEAL_BYTES: usize = 8;
 
 impl Current {
@@ -134,7 +134,7 @@ impl Current {
         self.views.get(whose).filter(|_| is_of).cloned()
     }
 
-    /// Forgets what was written of another list; what was written of this one.
+    /// Drops views of another snapshot. Returns those of this one.
     fn begin(&mut self, snapshot: &Arc<Snapshot>) -> Vec<Arc<View>> {
         if !std::ptr::eq(self.of.as_ptr(), Arc::as_ptr(snapshot)) {
             *self = Self { of: Arc::downgrade(snapshot), views: HashMap::new() };
@@ -147,7 +147,7 @@ impl Current {
             return;
         }
         if self.views.len() >= LIST_VIEWS_MAX {
-            // Written again for whoever comes back.
+            // Serialised again on the next request.
             self.views.clear();
         }
         self.views.insert(whose.to_owned(), Arc::clone(view));
@@ -155,7 +155,7 @@ impl Current {
 }
 
 impl View {
-    /// These tools, written; or what was written of the same ones.
+    /// Serialises these tools, or returns a view in `seen` of the same ones.
     fn of(tools: Vec<Arc<tool::Tool>>, seen: &[Arc<Self>]) -> serde_json::Result<Arc<Self>> {
         let same = |view: &&Arc<Self>| {
             view.tools.len() == tools.len()
@@ -177,7 +177,7 @@ impl View {
         Ok(Arc::new(Self { tools, bytes: Bytes::from(bytes), places }))
     }
 
-    /// The tools of the page that begins after a name: as many as fit, and one at the least.
+    /// Range of the page that begins after a name: as many tools as fit, but at least one.
     fn page_after(&self, after: Option<&str>) -> Range<usize> {
         let begins = match after {
             Some(after) => self.tools.partition_point(|tool| tool.listing.name.as_str() <= after),
@@ -197,7 +197,7 @@ impl View {
 }
 
 impl Page {
-    /// The tools, or, where bytes can be put into the answer, a stub for them.
+    /// Tools of the page, or a stub for them if bytes can be spliced into the answer.
     pub(super) fn tools(&self, splice: Option<&Splice>) -> Vec<Tool> {
         let tools = self.view.tools.get(self.range.clone()).unwrap_or_default();
         let stub = splice.and_then(|splice| self.spliced(splice));
@@ -213,7 +213,7 @@ impl Page {
         Some(stub)
     }
 
-    /// The cursor of the page after it, if there is one.
+    /// Cursor of the next page, if there is one.
     pub(super) fn next(&self) -> Option<String> {
         self.next.clone()
     }

@@ -1,26 +1,26 @@
-//! The revisions of MCP, as data: which are served, and what belongs to which. The next revision is one more line.
+//! The revisions of MCP as data: the supported ones, and their features. A further revision is one more line.
 
 use rmcp::RoleServer;
 use rmcp::model::ProtocolVersion;
 use rmcp::service::RequestContext;
 
-/// The two ways of talking.
+/// The two lifecycles of MCP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Era {
-    /// 2026-07-28: each request stands for itself.
+    /// 2026-07-28: each request is self-contained.
     Modern,
     /// 2025-06-18 and 2025-11-25: a handshake, then a session.
     Legacy,
 }
 
-/// The revisions that are served.
+/// Supported revisions.
 pub(super) const SUPPORTED: &[ProtocolVersion] =
     &[ProtocolVersion::V_2025_06_18, ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2026_07_28];
 
-/// The newest of them that has a handshake.
+/// Newest supported revision with a handshake.
 pub(super) const NEWEST_WITH_HANDSHAKE: ProtocolVersion = ProtocolVersion::V_2025_11_25;
 
-/// The era of a request.
+/// Era of a request.
 pub(super) fn of(context: &RequestContext<RoleServer>) -> Era {
     match context.protocol_version() {
         Some(version) if !version.has_initialize() => Era::Modern,
@@ -28,26 +28,26 @@ pub(super) fn of(context: &RequestContext<RoleServer>) -> Era {
     }
 }
 
-/// What a handshake agrees on: what the client wants, or the newest revision with a handshake.
+/// Revision that a handshake agrees on: the client's, or the newest one with a handshake.
 pub(super) fn agreed(wanted: &ProtocolVersion) -> ProtocolVersion {
     let is_served = wanted.has_initialize() && SUPPORTED.contains(wanted);
     if is_served { wanted.clone() } else { NEWEST_WITH_HANDSHAKE }
 }
 
-/// Whether the revision that a header names is one that is served.
+/// Whether the revision in a header is supported.
 pub(crate) fn is_served(version: &http::HeaderValue) -> bool {
     SUPPORTED.iter().any(|served| served.as_str().as_bytes() == version.as_bytes())
 }
 
-/// Whether requests of the revision that a header names repeat arguments in headers: those since 2026-07-28 do. One that is not
-/// served is refused as that, whatever its headers are.
+/// Whether the revision in a header has arguments repeated in headers, as those since 2026-07-28 do. An unsupported one
+/// is refused for that reason, whatever its headers are.
 pub(crate) fn repeats_arguments(version: &http::HeaderValue) -> bool {
     let modern = SUPPORTED.iter().filter(|version| !version.has_initialize());
     modern.map(|served| served.as_str().as_bytes()).any(|served| served == version.as_bytes())
 }
 
-/// Whether a method exists in an era and has a capability that is served; then bad parameters are the caller's mistake and
-/// not an unknown method.
+/// Whether a method exists in an era and its capability is supported. If so, bad parameters are the caller's mistake
+/// and not an unknown method.
 pub(super) fn is_known(method: &str, era: Era) -> bool {
     match era {
         Era::Modern => {

@@ -1,5 +1,4 @@
-//! What a message brings besides itself, found out by the transport. It travels through the protocol's library in a bag that
-//! knows no types.
+//! Context of a message, determined by the transport. It passes through the protocol library in an untyped map.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,28 +15,28 @@ use toolgate_runtime::turns::Caller;
 
 use super::splice::Splice;
 
-/// What a message brings besides itself.
+/// Context of a message.
 #[derive(Clone)]
 pub(crate) struct Inbound {
-    /// Who sent it.
+    /// Principal that sent it.
     pub(crate) principal: Principal,
-    /// Whose turn it is.
+    /// Caller for fair scheduling.
     pub(crate) caller: Caller,
-    /// Whether it came over stdio, and over no network.
+    /// Whether it arrived over stdio, and not over a network.
     pub(crate) is_local: bool,
-    /// The session, or the one conversation over stdio, that it belongs to.
+    /// Session that it belongs to, or the conversation over stdio.
     pub(crate) conversation: Option<Arc<Conversation>>,
-    /// The arguments of a `tools/call`, as they were written, until they are taken.
+    /// Arguments of a `tools/call`, until they are taken.
     pub(crate) arguments: Arc<Mutex<Option<Arguments>>>,
-    /// Where bytes are put into the answer, if the transport does that.
+    /// Place for bytes spliced into the answer, if the transport supports that.
     pub(crate) splice: Option<Splice>,
-    /// What is given back when it is answered.
+    /// Resource released when it is answered.
     pub(crate) held: Option<Arc<dyn Send + Sync>>,
-    /// What a large answer takes until it is written, where no bytes are put into it.
+    /// Quota used by a large answer until it is written, if no bytes are spliced.
     pub(crate) answer: Arc<Mutex<Option<Taken>>>,
 }
 
-/// What belongs to a session, or to the conversation over stdio, as a whole.
+/// State of a session, or of the conversation over stdio.
 #[derive(Debug, Default)]
 pub(crate) struct Conversation {
     over: CancellationToken,
@@ -45,7 +44,7 @@ pub(crate) struct Conversation {
 }
 
 impl Inbound {
-    /// What a message without arguments brings.
+    /// Creates the context of a message without arguments.
     pub(crate) fn new(principal: Principal, caller: Caller, conversation: Option<Arc<Conversation>>) -> Self {
         Self {
             principal,
@@ -59,36 +58,36 @@ impl Inbound {
         }
     }
 
-    /// The arguments, once.
+    /// Takes the arguments, once.
     pub(super) fn take_arguments(&self) -> Option<Arguments> {
         self.arguments.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 impl Conversation {
-    /// It is over.
+    /// Ends it.
     pub(crate) fn end(&self) {
         self.over.cancel();
     }
 
-    /// Waits until it is over.
+    /// Waits for its end.
     pub(crate) async fn ended(&self) {
         self.over.cancelled().await;
     }
 
-    /// Whether its client is told of changes from now on, and was not before.
+    /// Subscribes its client to changes. Returns whether it was not subscribed before.
     pub(super) fn begins_to_listen(&self) -> bool {
         !self.listens.swap(true, Ordering::Relaxed)
     }
 }
 
-/// What the transport found out about a request. Without it nothing is answered.
+/// Context of a request from the transport. A request without it is not answered.
 pub(super) fn inbound(context: &RequestContext<RoleServer>) -> Result<Inbound, ErrorData> {
     let found = find(&context.extensions);
     found.cloned().ok_or_else(|| ErrorData::internal_error("the request lost its principal", None))
 }
 
-/// Waits until nobody waits for the answer: the request was cancelled, or its conversation is over.
+/// Waits until the answer is no longer wanted: the request was cancelled, or its conversation has ended.
 pub(super) async fn given_up(context: &RequestContext<RoleServer>, inbound: &Inbound) {
     let over = OptionFuture::from(inbound.conversation.as_ref().map(|conversation| conversation.ended()));
     tokio::select! {
@@ -97,7 +96,7 @@ pub(super) async fn given_up(context: &RequestContext<RoleServer>, inbound: &Inb
     }
 }
 
-/// The conversation that a notification belongs to.
+/// Conversation that a notification belongs to.
 pub(super) fn conversation(context: &NotificationContext<RoleServer>) -> Option<Arc<Conversation>> {
     find(&context.extensions)?.conversation.clone()
 }

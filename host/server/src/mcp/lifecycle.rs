@@ -1,42 +1,42 @@
-//! Both ways of talking in one conversation over stdio: programs share a server's stdin, and a client may try the new way before
-//! it shakes hands. The protocol's library settles on the way of the first request. It takes requests of the new way after a
-//! handshake, but not the other way round; so after a handshake that came later, requests without metadata are given those that
-//! the handshake stands for.
+//! Both lifecycles in one conversation over stdio: programs share a server's stdin, and a client may try the modern one
+//! before a handshake. The protocol library fixes the lifecycle at the first request. It accepts modern requests after
+//! a handshake, but not the reverse. So after a late handshake, requests without metadata get those that the handshake
+//! agreed on.
 
 use rmcp::model::{ClientCapabilities, ClientRequest, GetMeta as _, ProtocolVersion, RequestMetaObject};
 
 use super::era;
 
-/// How the client of a conversation talks.
+/// Lifecycle that the client of a conversation uses.
 #[derive(Debug, Default)]
 pub(crate) enum Lifecycle {
-    /// Nothing has settled it yet.
+    /// Undecided.
     #[default]
     Open,
-    /// It shook hands first.
+    /// The client began with a handshake.
     Legacy,
-    /// Each request stands for itself.
+    /// Each request is self-contained.
     Modern,
-    /// The same, and there was a handshake later.
+    /// As [`Self::Modern`], with a later handshake.
     Both {
-        /// What was agreed on.
+        /// Agreed revision.
         version: ProtocolVersion,
-        /// What the client said that it can do.
+        /// Declared capabilities of the client.
         capabilities: Box<ClientCapabilities>,
     },
 }
 
-/// What becomes of a request.
+/// Next step for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// It goes on to the library.
+    /// It is passed to the library.
     Goes,
-    /// It is a `ping` of the old way, which the library does not answer any more.
+    /// It is a legacy `ping`, which the library does not answer any more.
     IsAnswered,
 }
 
 impl Lifecycle {
-    /// Follows a request, and gives it what it lacks.
+    /// Updates the state by a request, and adds missing metadata.
     pub(crate) fn follow(&mut self, request: &mut ClientRequest) -> Next {
         let is_modern = is_modern(request.get_meta());
         match (&*self, &*request) {
@@ -63,7 +63,7 @@ impl Lifecycle {
     }
 }
 
-/// Whether a request brings the metadata by which it stands for itself, and they are of a revision that is served.
+/// Whether a request has the metadata of a self-contained one, for a supported revision.
 fn is_modern(meta: &RequestMetaObject) -> bool {
     meta.missing_required_keys(&ProtocolVersion::V_2026_07_28).is_empty()
         && meta.protocol_version().is_some_and(|version| era::SUPPORTED.contains(&version))

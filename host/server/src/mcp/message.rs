@@ -1,5 +1,5 @@
-//! Messages as the protocol's library reads them. It takes a known method with parameters that it cannot read for an unknown one;
-//! here it is said what is wrong with them.
+//! Messages as the protocol library reads them. It treats a known method with unreadable parameters as unknown; here
+//! the error names the parameters.
 
 use rmcp::model::{
     CallToolRequestParams, ClientJsonRpcMessage, ClientRequest, ErrorCode, InitializeRequestParams,
@@ -8,21 +8,21 @@ use rmcp::model::{
 use serde_json::{Value, from_value};
 use toolgate_policy::redact::printable;
 
-/// Why the library does not take a message.
+/// Reasons why the library does not accept a message.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MessageError {
-    /// It is nothing that MCP knows.
+    /// Not a message of MCP.
     #[error("it is not a request, notification or response of MCP")]
     Shape,
-    /// The parameters of a handshake do not fit.
+    /// Malformed parameters of a handshake.
     #[error("{0}")]
     Params(String),
 }
 
-/// Where a request says its revision if there is no handshake.
+/// JSON pointer to the revision of a request without a handshake.
 const REVISION: &str = "/params/_meta/io.modelcontextprotocol~1protocolVersion";
 
-/// Reads a message. A handshake that cannot be read begins nothing, so it is refused here.
+/// Reads a message. A malformed handshake would start no session, so it is refused here.
 ///
 /// # Errors
 /// [`MessageError`].
@@ -38,12 +38,12 @@ pub(crate) fn message(text: &[u8]) -> Result<ClientJsonRpcMessage, MessageError>
     Ok(message)
 }
 
-/// Whether a request says its revision itself: in one without a handshake `initialize` is no method, and answered so.
+/// Whether a request names its revision itself. If so, `initialize` is an unknown method and answered as such.
 fn has_revision(text: &[u8]) -> bool {
     serde_json::from_slice::<Value>(text).is_ok_and(|message| message.pointer(REVISION).is_some())
 }
 
-/// What a client is told of a method that is not served: the library says its bare name.
+/// Sets the message for a method that is not supported: the library sends its bare name.
 pub(crate) fn outward(message: &mut ServerJsonRpcMessage) {
     if let ServerJsonRpcMessage::Error(error) = message
         && error.error.code == ErrorCode::METHOD_NOT_FOUND
@@ -52,12 +52,12 @@ pub(crate) fn outward(message: &mut ServerJsonRpcMessage) {
     }
 }
 
-/// That there is no such method.
+/// Message for an unknown method.
 pub(crate) fn not_found(method: &str) -> String {
     format!("method not found: {}", printable(method, 100))
 }
 
-/// What is wrong with the parameters of a known method.
+/// Message for malformed parameters of a known method.
 pub(super) fn problem(method: &str, params: Option<&Value>) -> String {
     let params = params.cloned().unwrap_or(Value::Null);
     let error = match method {

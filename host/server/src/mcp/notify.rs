@@ -1,4 +1,4 @@
-//! Telling clients that the list of tools changed: over the stream on which a modern client waits, and over the session of
+//! Notifications of changes to the list of tools: on the subscription stream of a modern client, and on the session of
 //! a legacy one.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use toolgate_runtime::gate::Gate;
 
 use super::inbound::{self, Conversation, Inbound};
 
-/// Tells a modern client until it goes away or the host stops.
+/// Notifies a modern client until it disconnects or the host stops.
 pub(super) async fn modern(
     gate: &Gate,
     context: &SubscriptionContext,
@@ -36,8 +36,8 @@ pub(super) async fn modern(
     }
 }
 
-/// Passes on how far a call has come, until it is over and everything it said is passed on. A client that is gone is the
-/// call's business.
+/// Forwards progress reports of a call until it has ended and all of them are forwarded. A disconnected client is
+/// handled by the call.
 pub(super) async fn progress(
     peer: Peer<RoleServer>,
     token: ProgressToken,
@@ -60,14 +60,14 @@ pub(super) async fn progress(
     }
 }
 
-/// Tells a legacy client until its session ends or the host stops.
+/// Notifies a legacy client until its session ends or the host stops.
 pub(super) fn legacy(
     gate: Gate,
     peer: Peer<RoleServer>,
     stopping: CancellationToken,
     conversation: Arc<Conversation>,
 ) {
-    /// How often a session that hears nothing is looked at.
+    /// Interval at which an idle session is checked.
     const LOOK: std::time::Duration = std::time::Duration::from_secs(30);
     tokio::spawn(async move {
         let mut changes = gate.watch();

@@ -1,5 +1,5 @@
-//! From a closed outcome to what a client is told. The only place where text for callers becomes a message: whose fault it
-//! is decides between a tool's error, which a model may mend, and a protocol error, which it cannot.
+//! Converts a closed outcome to a reply. Only here text for callers becomes a message. The blame decides between a tool
+//! error, which a model may fix, and a protocol error, which it cannot.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use super::era::Era;
 use super::{Handler, Inbound, Splice};
 use crate::notices::Trouble;
 
-/// Turns an outcome into a result or an error. A large answer is written on the threads for that, and put in later.
+/// Converts an outcome to a result or an error. A large answer is serialised on another thread and spliced in later.
 pub(super) async fn reply(
     handler: &Handler,
     closed: Closed<Outcome>,
@@ -31,7 +31,7 @@ pub(super) async fn reply(
             Some(splice) => large(handler, answer, splice, inbound).await?,
             None => counted(handler, answer, inbound).await,
         },
-        // An unknown tool and one that may not be called look the same.
+        // An unknown tool and a forbidden one look the same.
         Outcome::Denied(DeniedError::Unknown) => return Err(ErrorData::invalid_params("unknown tool", None)),
         Outcome::Fault(fault) => failed(&fault)?,
     };
@@ -41,7 +41,7 @@ pub(super) async fn reply(
     Ok(result)
 }
 
-/// How long the text of an answer is. Its value for programs is about as long.
+/// Bytes of an answer's text. Its structured value is about as long.
 fn text_bytes(content: &Content) -> usize {
     match content {
         Content::Nothing => 0,
@@ -59,7 +59,7 @@ fn piece_bytes(piece: &Piece) -> usize {
     }
 }
 
-/// A result whose content is written apart, with a stub where that goes.
+/// Makes a result whose content is serialised separately, with a stub in its place.
 async fn large(
     handler: &Handler,
     answer: Answer,
@@ -85,9 +85,9 @@ async fn large(
     Ok(result)
 }
 
-/// A result that the transport writes as a whole, and then gives back what it took.
+/// Makes a result that the transport serialises as a whole, which then releases its quota.
 async fn counted(handler: &Handler, answer: Answer, inbound: &Inbound) -> CallToolResult {
-    // As content and as a value for programs.
+    // As content and as a structured value.
     let bytes = text_bytes(&answer.content).saturating_mul(2);
     match room(handler, inbound, bytes).await {
         Ok(taken) => {
@@ -98,7 +98,7 @@ async fn counted(handler: &Handler, answer: Answer, inbound: &Inbound) -> CallTo
     }
 }
 
-/// Room for a large answer: others give back what they hold as their clients read. Else what is told instead of it.
+/// Acquires quota for a large answer, waiting while other clients read theirs. On failure returns an error result.
 async fn room(handler: &Handler, inbound: &Inbound, bytes: usize) -> Result<Taken, CallToolResult> {
     let patience = Duration::from_millis(WRITE_MS.default);
     let peer = inbound.caller.peer();
@@ -109,7 +109,7 @@ async fn room(handler: &Handler, inbound: &Inbound, bytes: usize) -> Result<Take
     })
 }
 
-/// The content of an answer as it stands in a result, from the bracket of `content` on.
+/// Serialises a result from the bracket of `content` on.
 fn write(answer: Answer) -> serde_json::Result<Vec<u8>> {
     let result = answered(answer);
     let mut bytes = serde_json::to_vec(&result.content)?;
@@ -121,7 +121,7 @@ fn write(answer: Answer) -> serde_json::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Bytes that are counted among the answers until they are written.
+/// Bytes that use quota until they are written.
 struct Counted {
     bytes: Vec<u8>,
     _taken: Taken,
@@ -133,7 +133,7 @@ impl AsRef<[u8]> for Counted {
     }
 }
 
-/// What every result of the modern era carries: who answered.
+/// Metadata of every modern result: the name of the server.
 pub(super) fn meta() -> MetaObject {
     let mut meta = MetaObject::default();
     let name =
@@ -157,10 +157,10 @@ fn answered(answer: Answer) -> CallToolResult {
     result
 }
 
-/// Pieces of an answer as MCP spells them.
+/// Converts the pieces of an answer to content blocks of MCP.
 ///
 /// # Errors
-/// When they cannot be spelled so.
+/// When they cannot be serialised.
 pub(crate) fn content(blocks: Vec<Block>) -> Result<Value, serde_json::Error> {
     let blocks: Vec<ContentBlock> = blocks.into_iter().map(block).collect();
     serde_json::to_value(blocks)

@@ -1,5 +1,5 @@
-//! Bytes that are put into an answer after the protocol's library has written it: what is long and was written elsewhere, once
-//! or on another thread. The library writes a mark that nobody else can know, and the bytes take its place.
+//! Bytes that are spliced into an answer after the protocol library has serialised it: long content, serialised once or
+//! on another thread. The library writes an unguessable mark, which the bytes replace.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-/// A place in one answer. Clones are one.
+/// A place in one answer. Clones refer to the same place.
 #[derive(Debug, Clone)]
 pub(crate) struct Splice(Arc<Place>);
 
@@ -19,33 +19,33 @@ struct Place {
 
 #[derive(Debug)]
 struct Filled {
-    /// What the library writes.
+    /// Text that the library writes.
     stub: String,
     bytes: Bytes,
 }
 
 impl Splice {
-    /// A place with a mark of its own.
+    /// Creates a place with a unique mark.
     pub(crate) fn new() -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        // Keyed by random bytes of this process: what comes from outside cannot contain it.
+        // Keyed by random bytes of this process, so input from outside cannot contain it.
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let mark = format!("splice-{:016x}", RandomState::new().hash_one(number));
         Self(Arc::new(Place { mark, filled: OnceLock::new() }))
     }
 
-    /// What stands for the bytes in what the library is given.
+    /// Mark that stands for the bytes in the library's input.
     pub(crate) fn mark(&self) -> &str {
         &self.0.mark
     }
 
-    /// From now on `stub`, which has the mark in it, is replaced by `bytes`. Once.
+    /// Sets the `bytes` that replace `stub`, which contains the mark. Only the first call counts.
     pub(crate) fn fill(&self, stub: String, bytes: Bytes) {
-        // A second filling has no place.
+        // A second call is ignored.
         drop(self.0.filled.set(Filled { stub, bytes }));
     }
 
-    /// The parts of a text with the bytes in their place.
+    /// Replaces the stub in a text by the bytes. Returns the parts of the result.
     pub(crate) fn apply(&self, text: Bytes) -> [Bytes; 3] {
         let found = self.0.filled.get().and_then(|filled| {
             let at = find(&text, filled.stub.as_bytes())?;

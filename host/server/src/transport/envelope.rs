@@ -1,6 +1,6 @@
-//! One raw message, read strictly once: size, depth, duplicate keys anywhere, no batches. The arguments of a call are taken
-//! from here, so that what is checked is what was written; the protocol's library, which reads leniently and many times, gets
-//! the rest. A message that cannot be read in full is answered by the id that stands in it.
+//! One raw message, parsed strictly once: size, depth, duplicate keys, no batches. The arguments of a call are taken
+//! from here, so that the checked bytes are those that were written. The protocol library, which parses leniently and
+//! repeatedly, gets the rest. A message that cannot be parsed in full is answered by the id found in it.
 
 mod malformed;
 mod shape;
@@ -19,23 +19,23 @@ pub(crate) use malformed::Malformed;
 use shape::{MessageKind, ShapeError};
 pub(crate) use skim::Skim;
 
-/// A message that may go on to the library.
+/// A message that may be passed to the library.
 pub(crate) struct Envelope {
-    /// Its method, when it is a request or a notification.
+    /// Method of a request or a notification.
     pub(crate) method: Option<String>,
-    /// Whether it wants an answer.
+    /// Whether it expects an answer.
     pub(crate) is_request: bool,
-    /// Its id, if it has one.
+    /// Id, if it has one.
     pub(crate) id: Value,
-    /// The name of the tool, when it is a `tools/call`.
+    /// Name of the tool in a `tools/call`.
     pub(crate) tool: Option<String>,
-    /// The arguments, when it is a `tools/call`; or why they cannot be read.
+    /// Arguments of a `tools/call`, or the reason why they cannot be read.
     pub(crate) arguments: Option<Result<Json, String>>,
-    /// The message without them.
+    /// Message without the arguments.
     pub(crate) rest: Bytes,
 }
 
-/// A text without the byte order mark that some writers put before JSON (RFC 8259 §8.1 lets readers ignore it).
+/// Removes the byte order mark that some writers put before JSON (RFC 8259 §8.1 lets readers ignore it).
 pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf".as_slice()).unwrap_or(text)
 }
@@ -53,7 +53,7 @@ impl Envelope {
         }
     }
 
-    /// The same, with the memory that the arguments take, in bytes.
+    /// Like [`Self::read`], with the memory that the arguments take, in bytes.
     ///
     /// # Errors
     /// [`Malformed`].
@@ -64,8 +64,8 @@ impl Envelope {
         Ok((envelope, held_bytes))
     }
 
-    /// What a message of more than `bytes_max` bytes comes to, of which only this was seen: a call with arguments that cannot be
-    /// read, if the rest of it can.
+    /// Makes the result for a message of more than `bytes_max` bytes, skimmed only in part. It is a call with
+    /// unreadable arguments, if the rest can be read.
     ///
     /// # Errors
     /// [`Malformed`].
@@ -75,14 +75,14 @@ impl Envelope {
             .ok_or_else(|| Malformed::invalid(why, skim.id()).unanswered_if(skim.wants_no_answer()))
     }
 
-    /// What a message comes to that cannot be read: if it is JSON all the same, and only the arguments of a call are at fault, a call
-    /// with arguments that cannot be read. JSON-RPC wants an error for what is not JSON (§5.1), and nobody knows what was meant.
+    /// Makes the result for a message that cannot be parsed: if it is JSON and only the arguments are at fault, a call
+    /// with unreadable arguments. Text that is not JSON gets an error (JSON-RPC §5.1), since its meaning is unknown.
     fn without_arguments(text: &[u8], error: &JsonError) -> Result<Self, Malformed> {
         let skim = Skim::over(text);
         if !Json::is_json(text) {
             return Err(Malformed::not_json(&error.to_string(), skim.id()));
         }
-        // As it is in the arguments: depth and place count from there.
+        // The limits that apply to arguments inside a message: they are two levels deep.
         let inner = JsonLimits { depth_max: JSON_DEPTH_MAX - 2, ..bounds(u64::MAX) };
         let arguments = skim.arguments().and_then(|range| text.get(range));
         let own = arguments.and_then(|arguments| Json::parse(arguments, inner).err());
@@ -90,7 +90,7 @@ impl Envelope {
             .ok_or_else(|| Malformed::invalid(plain(error), skim.id()).unanswered_if(skim.wants_no_answer()))
     }
 
-    /// A call whose arguments cannot be read, if what was seen is one.
+    /// Makes a call with unreadable arguments, if the skimmed message is one.
     fn call(skim: &Skim, why: &str) -> Option<Self> {
         let rest = skim.rest()?;
         let rest = without_mark(rest);
@@ -102,17 +102,17 @@ impl Envelope {
         Some(envelope)
     }
 
-    /// What a message comes to that could be read; `text` is the whole of it.
+    /// Makes the result for a parsed message; `text` is the whole of it.
     fn of(mut message: Json, text: &[u8]) -> Result<Self, Malformed> {
         let id = match message.get("id") {
-            // As it was written, or not at all.
+            // Exactly as written, or not at all.
             Some(Json::Float(_)) => Skim::over(text).id(),
             id => to_value(id),
         };
         let wrong = |error: ShapeError| match error {
             ShapeError::Request(why) => Malformed::invalid(why, id.clone()),
             ShapeError::Params(why) => Malformed::params(why, id.clone()),
-            // As the library answers parameters that it cannot read.
+            // Like the library's answer to malformed parameters.
             ShapeError::Method(why) => Malformed::params(why, id.clone()).with_status(http::StatusCode::OK),
         };
         let kind = shape::kind(&message).map_err(wrong);
@@ -135,7 +135,7 @@ impl Envelope {
         Ok(Self { method, is_request, id, tool, arguments, rest })
     }
 
-    /// The answer where the protocol's library does not take it.
+    /// Makes the answer to a message that the protocol library refuses.
     pub(crate) fn refused(&self, error: &MessageError) -> Malformed {
         let refused = match error {
             MessageError::Shape => Malformed::invalid(error.to_string(), self.id.clone()),
@@ -144,10 +144,10 @@ impl Envelope {
         refused.unanswered_if(!self.is_request)
     }
 
-    /// Takes the arguments out, for the call. Those of a large message keep the room that was taken for it.
+    /// Takes the arguments for the call. Those of a large message keep its quota.
     ///
     /// # Errors
-    /// [`QuotaError`], when there is no room for what they take now.
+    /// [`QuotaError`] if their present size exceeds the quota.
     pub(crate) fn take_arguments(
         &mut self,
         held_bytes: usize,
@@ -167,10 +167,10 @@ fn bounds(bytes_max: u64) -> JsonLimits {
     JsonLimits { bytes_max, depth_max: JSON_DEPTH_MAX, nodes_max: JSON_NODES_MAX }
 }
 
-/// What is wrong with text that is JSON, and is not read.
+/// Message for JSON text that is refused.
 fn plain(error: &JsonError) -> String {
     match error {
-        // The grammar lets it stand (RFC 8259 §8.2), and it is no character.
+        // Valid by the grammar (RFC 8259 §8.2), but not a character.
         JsonError::Malformed(why) if why.contains("hex escape") => {
             "a string has half of a surrogate pair, such as \\ud83d alone; write the whole character"
                 .to_owned()
@@ -180,7 +180,7 @@ fn plain(error: &JsonError) -> String {
     }
 }
 
-/// An id as it is sent back.
+/// Converts an id for the answer.
 fn to_value(id: Option<&Json>) -> Value {
     match id {
         Some(Json::String(id)) => json!(id),
@@ -192,7 +192,7 @@ fn to_value(id: Option<&Json>) -> Value {
     }
 }
 
-/// The arguments of a call: `null` is what some clients write for none.
+/// Takes the arguments of a call. Some clients write `null` for none.
 fn take_arguments(message: &mut Json) -> Json {
     match message.get_mut("params").and_then(|params| params.take("arguments")) {
         Some(arguments @ Json::Object(_)) => arguments,
@@ -200,7 +200,7 @@ fn take_arguments(message: &mut Json) -> Json {
     }
 }
 
-/// A message without a call's arguments, for the library.
+/// Serialises a message without a call's arguments, for the library.
 fn rest(message: &Json) -> Result<Bytes, String> {
     if message.nodes() > ENVELOPE_NODES_MAX {
         return Err(format!("it has more than {ENVELOPE_NODES_MAX} values beside the arguments of a call"));

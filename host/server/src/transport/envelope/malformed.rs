@@ -1,11 +1,11 @@
-//! Messages that go nowhere, and how each is answered.
+//! Messages that are refused, and the answer to each.
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::mcp;
 
-/// A message that goes nowhere.
+/// A refused message.
 #[derive(Debug)]
 pub(crate) struct Malformed {
     code: i32,

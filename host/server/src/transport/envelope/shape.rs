@@ -1,26 +1,26 @@
-//! The shape of a message: which members it has and of which kind they are. The protocol's library drops optional members that it
-//! cannot read, or takes the whole for something else; here the member is named.
+//! Shape of a message: its members and their types. The protocol library drops unreadable optional members, or mistakes
+//! the message for another kind; here the error names the member.
 
 use toolgate_base::json::Json;
 
-/// What a message is.
+/// Kind of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MessageKind<'m> {
-    /// It wants an answer.
+    /// Method of a message that expects an answer.
     Request(&'m str),
-    /// It wants none.
+    /// Method of a message that expects no answer.
     Notification(&'m str),
-    /// It is an answer.
+    /// An answer.
     Response,
 }
 
-/// Why a message has none of these shapes, or its parameters do not fit its method.
+/// Reasons why a message has none of these shapes, or its parameters do not fit its method.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ShapeError {
-    /// It is no message of JSON-RPC.
+    /// Not a message of JSON-RPC.
     #[error("{0}")]
     Request(String),
-    /// Its parameters are none that any method has.
+    /// Its parameters fit no method.
     #[error("{0}")]
     Params(String),
     /// Its parameters do not fit its method.
@@ -28,7 +28,7 @@ pub(super) enum ShapeError {
     Method(String),
 }
 
-/// What a member must be.
+/// Required type of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Text,
@@ -44,7 +44,7 @@ const COMMON: [(&[&str], Wanted); 3] = [
     (&["_meta", "io.modelcontextprotocol/logLevel"], Wanted::LogLevel),
 ];
 
-/// Members of one method, and whether it cannot do without.
+/// Members of one method, and whether each is required.
 const OF_METHODS: [(&str, &[&str], Wanted, bool); 10] = [
     ("initialize", &["protocolVersion"], Wanted::Text, true),
     ("initialize", &["capabilities"], Wanted::Object, true),
@@ -58,14 +58,14 @@ const OF_METHODS: [(&str, &[&str], Wanted, bool); 10] = [
     ("tools/list", &["cursor"], Wanted::Text, false),
 ];
 
-/// By which a request says its revision where there is no handshake.
+/// Member with the revision of a request without a handshake.
 const REVISION: &str = "io.modelcontextprotocol/protocolVersion";
 
 /// RFC 5424 §6.2.1, as MCP writes them.
 const LOG_LEVELS: [&str; 8] =
     ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
-/// What a message is.
+/// Determines the kind of a message.
 ///
 /// # Errors
 /// [`ShapeError::Request`].
@@ -109,12 +109,12 @@ pub(super) fn kind(message: &Json) -> Result<MessageKind<'_>, ShapeError> {
     }
 }
 
-/// Whether it is an answer, or would be one: it has `result` or `error`, and no `method`.
+/// Whether it is a response, even if malformed: it has `result` or `error`, and no `method`.
 pub(super) fn is_answer(message: &Json) -> bool {
     message.get("method").is_none() && (message.get("result").is_some() || message.get("error").is_some())
 }
 
-/// Holds the parameters of a method to what it takes.
+/// Checks the parameters of a method.
 ///
 /// # Errors
 /// [`ShapeError::Params`], [`ShapeError::Method`].
@@ -132,7 +132,7 @@ pub(super) fn check_params(method: &str, message: &Json) -> Result<(), ShapeErro
     for (path, wanted) in COMMON {
         check(params, path, wanted, false).map_err(ShapeError::Params)?;
     }
-    // A revision without a handshake has no such method, whatever its parameters.
+    // A revision without a handshake does not have this method, whatever its parameters.
     let meta = params.and_then(|params| params.get("_meta"));
     let is_gone = method == "initialize" && meta.is_some_and(|meta| meta.get(REVISION).is_some());
     let of_method = OF_METHODS.iter().filter(|(of, ..)| *of == method && !is_gone);

@@ -1,5 +1,6 @@
-//! A walk over the bytes of a message that is not read in full, as they come: finds its id, wherever it stands, and whether it
-//! wants an answer, and holds the message without the arguments of a call. Only strings and brackets are told apart; what is held is read strictly later.
+//! Incremental scan of a message that is not parsed in full. It finds the id anywhere, whether an answer is expected,
+//! and the message without the arguments of a call. It tells only strings and brackets apart; the result is parsed
+//! strictly later.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -7,27 +8,27 @@ use std::ops::Range;
 use serde_json::Value;
 use toolgate_policy::limits::wire::{ENVELOPE_BYTES_MAX, ID_BYTES_MAX};
 
-/// What has been seen of a message so far.
+/// State of a scan.
 #[derive(Debug, Default)]
 pub(crate) struct Skim {
     position: usize,
     depth: usize,
-    /// The message is over: what follows it is not a part of it.
+    /// The message has ended: later bytes are not part of it.
     has_ended: bool,
     in_string: bool,
     is_escaped: bool,
-    /// The last string, with its quotes, as far as it could be a key.
+    /// Last string, with its quotes, up to the length of a key.
     string: Vec<u8>,
-    /// The key whose value is being read, in the message and in its `params`.
+    /// Key whose value is being read, in the message and in its `params`.
     key: Key,
     key_in_params: Key,
-    /// The text of the value of `id`.
+    /// Text of the value of `id`.
     id: Vec<u8>,
     ids: Ids,
     has_id: bool,
     has_method: bool,
     has_outcome: bool,
-    /// The message, with `{}` in place of each value of `params.arguments`.
+    /// Message with `{}` in place of each value of `params.arguments`.
     rest: Vec<u8>,
     is_too_long: bool,
     arguments: Option<Range<usize>>,
@@ -50,54 +51,54 @@ enum Ids {
     #[default]
     None,
     One(Value),
-    /// They differ, or cannot be sent back as they were written, so none of them is the message's.
+    /// They differ, or cannot be returned exactly as written, so the message has no id.
     Unusable,
 }
 
 impl Skim {
-    /// Walks over the whole of a message.
+    /// Scans a whole message.
     pub(crate) fn over(text: &[u8]) -> Self {
         let mut skim = Self::default();
         skim.read(text);
         skim
     }
 
-    /// Walks over the next bytes.
+    /// Scans the next bytes.
     pub(crate) fn read(&mut self, bytes: &[u8]) {
         bytes.iter().for_each(|byte| self.step(*byte));
     }
 
-    /// The id of the message, if it was there and complete; else `null`.
+    /// Id of the message, if complete; else `null`.
     pub(crate) fn id(&self) -> Value {
         if self.is_answer() {
-            // It is one of ours, or it looks like one.
+            // Its id is, or seems to be, that of a request of the host.
             return Value::Null;
         }
         let unfinished = (self.key == Key::Id && !self.in_string).then(|| to_id(&self.id)).flatten();
         match (&self.ids, unfinished) {
             (Ids::One(id), None) => id.clone(),
-            // A number that is cut off is another number.
+            // A number that is cut off is a different number.
             (Ids::None, Some(id)) if id.is_string() => id,
             _ => Value::Null,
         }
     }
 
-    /// Whether it is an answer, or would be one.
+    /// Whether it is a response, even if malformed.
     fn is_answer(&self) -> bool {
         self.has_outcome && !self.has_method
     }
 
-    /// Whether nobody waits for an answer to it, if this was all of it: it is an answer itself, or a notification.
+    /// Whether it expects no answer, if this was all of it: it is a response or a notification.
     pub(crate) fn wants_no_answer(&self) -> bool {
         self.is_answer() || (self.has_method && !self.has_id)
     }
 
-    /// The message without the arguments of a call, if it had any and the rest is not too long.
+    /// Message without the arguments of a call, if it had any and the rest is not too long.
     pub(super) fn rest(&self) -> Option<&[u8]> {
         (self.arguments.is_some() && !self.is_too_long).then_some(&self.rest)
     }
 
-    /// Where the arguments of a call stood.
+    /// Range of the arguments of a call.
     pub(super) fn arguments(&self) -> Option<Range<usize>> {
         self.arguments.clone()
     }
@@ -105,7 +106,7 @@ impl Skim {
     fn step(&mut self, byte: u8) {
         let mut begins = Key::None;
         if self.has_ended {
-            // Nothing in it is looked for.
+            // Bytes after the end are ignored.
         } else if self.in_string {
             self.step_in_string(byte);
         } else {
@@ -142,7 +143,7 @@ impl Skim {
         }
     }
 
-    /// A value begins after a colon. The key that it belongs to, where that is one of those that are looked for.
+    /// Begins a value after a colon. Returns its key, if that is one of interest.
     fn begin_value(&mut self) -> Key {
         let key = match self.depth {
             1 => match &*to_key(&self.string) {
@@ -219,10 +220,10 @@ impl Skim {
     }
 }
 
-/// No key that is looked for is longer, with its quotes, also where each of its characters is written as an escape.
+/// Maximum length of a key of interest, with its quotes and every character escaped.
 const KEY_BYTES: usize = 64;
 
-/// A key, read as JSON where it has escapes.
+/// Decodes a key, which may have escapes.
 fn to_key(string: &[u8]) -> Cow<'_, [u8]> {
     let inner = string.strip_prefix(b"\"").and_then(|string| string.strip_suffix(b"\"")).unwrap_or_default();
     if inner.contains(&b'\\') {
@@ -232,7 +233,7 @@ fn to_key(string: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// An id: a string, or a number that is written again as it was.
+/// Parses an id: a string, or a number that is serialised exactly as written.
 fn to_id(text: &[u8]) -> Option<Value> {
     match serde_json::from_slice::<Value>(text) {
         Ok(id @ Value::String(_)) => Some(id),
