@@ -74,7 +74,7 @@ impl Admission {
         }
     }
 
-    /// Checks the circuit breaker for a call by `caller`. A call that is `learning` is made to fail, and again, so it is no trial of the plugin.
+    /// Checks the circuit breaker for a call by `caller`. `learning` calls fail by design, so they are not counted.
     ///
     /// # Errors
     /// A fault if the caller or the plugin is on hold.

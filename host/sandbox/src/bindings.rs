@@ -21,7 +21,7 @@ wasmtime::component::bindgen!({
     with: { "wasi:keyvalue/store.bucket": Bucket },
 });
 
-/// Sockets where they are asked for over a pipe: each use waits for its answer, which the engine's own bindings have no room for.
+/// Bindings for sockets over a pipe: each method awaits a response, which the engine's own bindings cannot.
 pub(crate) mod sockets {
     wasmtime::component::bindgen!({
         inline: "package toolgate:sockets;

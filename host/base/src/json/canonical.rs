@@ -1,5 +1,5 @@
-//! The canonical form of a value, over which digests are made: RFC 8785, but that numbers are written by their exact value, so that
-//! no two values have one form. It is written piece by piece and never held as a whole.
+//! Canonical form of a value, for digests: RFC 8785, except that numbers have their exact value, so that different
+//! values have different forms. It is written in pieces and never held as a whole.
 
 use std::io::{Result, Write};
 
@@ -9,7 +9,7 @@ impl Json {
     /// Writes the canonical form.
     ///
     /// # Errors
-    /// Those of the writer; and of a number that is none.
+    /// Errors of the writer, and a number that is not finite.
     pub fn write_canonical(&self, to: &mut dyn Write) -> Result<()> {
         match self {
             Self::Null => to.write_all(b"null"),
@@ -55,7 +55,7 @@ fn write_float(value: f64, mut to: &mut dyn Write) -> Result<()> {
     if value == 0.0 && value.is_sign_negative() {
         to.write_all(b"-0")
     } else if value.fract() == 0.0 && value.abs() < INTEGERS_END {
-        // The shortest digits of a whole number are those of another one from 2^53 on, which may be there as an integer.
+        // From 2^53 on, the shortest digits of a whole number are those of another one, which may occur as an integer.
         #[expect(clippy::cast_possible_truncation, reason = "it is a whole number, and small enough")]
         let whole = value as i128;
         write!(to, "{whole}")
@@ -81,7 +81,7 @@ mod tests {
         Json::parse(text.as_bytes(), bounds).unwrap()
     }
 
-    /// Whether two values are one: numbers by what they are exactly, objects whatever the order of their keys.
+    /// Whether two values are equal: numbers exactly, objects regardless of the order of keys.
     fn is_same(a: &Json, b: &Json) -> bool {
         match (a, b) {
             (Json::Float(a), Json::Float(b)) => a.to_bits() == b.to_bits(),
@@ -101,7 +101,7 @@ mod tests {
         }
     }
 
-    /// Numbers that look random and are the same every time (SplitMix64).
+    /// Deterministic pseudo-random numbers (SplitMix64).
     struct Chance(u64);
 
     impl Chance {

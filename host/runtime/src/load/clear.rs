@@ -1,4 +1,4 @@
-//! The stage at which a plugin is cleared: what it asks against what it is granted, what it is against what was approved.
+//! Clearance of a plugin: requested against granted capabilities, and its content against the approval.
 
 use toolgate_base::artifact::Artifact;
 use toolgate_base::spec::PluginSpec;
@@ -14,7 +14,7 @@ use super::dynamic;
 use super::fetch::Fetched;
 use super::{Against, LoadError};
 
-/// A plugin that may be compiled and run, before it is.
+/// A plugin that may be compiled and run, but is not yet.
 pub(crate) struct Cleared {
     pub(super) fetched: Fetched,
     pub(super) clearance: Clearance,
@@ -57,7 +57,7 @@ pub(super) fn clear(
     Ok(Cleared { fetched, clearance, inspected, described, former })
 }
 
-/// The plugin as the former release described it, where an approval may be of that.
+/// Description of the plugin by the former release, if an approval may be for that.
 fn former(
     inspected: &Inspected,
     described: &Described,
@@ -74,8 +74,7 @@ fn former(
 }
 
 impl Cleared {
-    /// The names of its tools. Those that it names when it runs stand in what it said when it was approved; without that they
-    /// are not known.
+    /// Names of its tools. Those of dynamic tools are in their approved surface `said`; without it they are unknown.
     pub(crate) fn tools(&self, prefix: &Prefix, said: Option<&Artifact>) -> Option<Vec<ToolName>> {
         let listings = self.described.listings.iter();
         let mut names: Vec<ToolName> = listings.map(|listing| listing.name.clone()).collect();

@@ -1,4 +1,4 @@
-//! The last stage: a cleared plugin is compiled and linked, and asked for its tools where it names them only when it runs.
+//! The last stage: a cleared plugin is compiled, linked, and asked for its dynamic tools.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use super::dynamic::{self, DynamicToolsError};
 use crate::snapshot::plugin::{Plugin, Surfaces};
 use crate::snapshot::tool::{ReadyTool, ToolListing};
 
-/// Makes a cleared plugin ready to be called.
+/// Prepares a cleared plugin for calls.
 ///
 /// # Errors
-/// [`LoadError::Prepare`], [`LoadError::Dynamic`]; [`LoadError::Clear`] for what it says when it is asked for its tools.
+/// [`LoadError::Prepare`], [`LoadError::Dynamic`]; [`LoadError::Clear`] for the texts of dynamic tools.
 pub(crate) fn prepare(sandbox: &Sandbox, spec: &PluginSpec, cleared: Cleared) -> Result<Plugin, LoadError> {
     let requests = requests(&cleared);
     let Cleared { fetched, clearance, inspected, described, former } = cleared;
@@ -35,7 +35,7 @@ pub(crate) fn prepare(sandbox: &Sandbox, spec: &PluginSpec, cleared: Cleared) ->
     if let [list, call, before @ ..] = further.as_slice() {
         let ask = |list| dynamic::ask(sandbox, &clearance, list, &spec.name, &spec.prefix);
         let said = ask(list).map_err(|error| LoadError::Dynamic(digest, error))?;
-        // Some runtimes end where a clock stands at 0: nothing was approved of them there.
+        // Some runtimes fail when a clock is at 0; then there is no such approval.
         if let Some(Ok(before)) = before.first().map(ask) {
             surfaces.former.extend(said.as_approved_before(before));
         }
@@ -54,7 +54,7 @@ pub(crate) fn prepare(sandbox: &Sandbox, spec: &PluginSpec, cleared: Cleared) ->
     Ok(Plugin::new(spec.clone(), clearance, surfaces, tools, inspected.manifest.version))
 }
 
-/// The functions to be made ready: a tool each, then those by which it names further ones when it runs.
+/// Functions to instantiate: one for each tool, then those for dynamic tools.
 fn requests(cleared: &Cleared) -> Vec<ExportRequest> {
     let tools = cleared.described.listings.iter().map(|listing| ExportRequest {
         tool: listing.name.clone(),
@@ -64,12 +64,12 @@ fn requests(cleared: &Cleared) -> Vec<ExportRequest> {
         given: Given::Grants,
     });
     let dynamic = cleared.inspected.dynamic.iter().flat_map(|interface| dynamic::wanted(interface));
-    // What was approved of it may be what it said by the clock of the former release.
+    // The approved surface may have been listed with the clock of the former release.
     let before = cleared.inspected.dynamic.iter().filter(|_| cleared.former.is_some());
     tools.chain(dynamic).chain(before.map(|interface| dynamic::as_before(interface))).collect()
 }
 
-/// Adds the tools that a plugin names when it runs. All are called by one function.
+/// Adds dynamic tools. All are called through one function.
 fn add(
     tools: &mut Vec<ReadyTool>,
     dynamic: Vec<(String, ToolListing)>,

@@ -1,4 +1,4 @@
-//! From plugins that are loaded to what serves: who keeps a name that two of them want, and what the report says.
+//! From loaded plugins to those that serve: name clashes are resolved, and the report is made.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::snapshot::names::TakenNames;
 use crate::snapshot::plugin::Plugin;
 use crate::spec::{Approvals, OnRefused, Spec};
 
-/// The plugins that serve, in the operator's order, and what came of each.
+/// Plugins that serve, in the operator's order, and the result for each.
 pub(super) fn assemble(
     spec: &Spec,
     states: &[LoadState],
@@ -37,8 +37,7 @@ pub(super) fn assemble(
     (plugins, report)
 }
 
-/// The order in which plugins take their names: who was approved first comes first, wherever they stand in the configuration.
-/// Where that says nothing, the configuration decides.
+/// Order in which plugins take their names: by time of approval, then by position in the configuration.
 pub(super) fn order(spec: &Spec) -> Vec<usize> {
     let mut order: Vec<usize> = (0..spec.plugins.len()).collect();
     let at = |index: &usize| {
@@ -55,7 +54,7 @@ fn approved_at(approvals: &Approvals, wanted: &PluginSpec) -> i64 {
     }
 }
 
-/// A plugin in its place, if its names are free.
+/// Takes the names of a plugin. It serves only if they are free.
 fn place(names: &mut TakenNames, state: &LoadState) -> (Loaded, Option<Arc<Plugin>>) {
     let mut take = |plugin: &Arc<Plugin>| {
         let taken = names.take(&plugin.names()).map(|()| Arc::clone(plugin));

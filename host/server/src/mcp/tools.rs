@@ -10,7 +10,7 @@ use toolgate_runtime::load::to_date;
 use toolgate_runtime::snapshot;
 use toolgate_sandbox::inspect::manifest;
 
-/// The listing of a tool.
+/// Converts a tool to its MCP listing.
 pub(super) fn listed(tool: &snapshot::tool::Tool) -> Tool {
     let listing = &tool.listing;
     let effects = tool.effects();
@@ -24,7 +24,7 @@ pub(super) fn listed(tool: &snapshot::tool::Tool) -> Tool {
     }
     let harmless = !effects.writes && !effects.reaches_out;
     let mut annotations = ToolAnnotations::new().read_only(harmless).open_world(effects.reaches_out);
-    // A plugin's own word counts where it makes callers more careful, and nowhere else.
+    // A plugin's own claims count only where they make callers more careful.
     if harmless {
         annotations = annotations.destructive(false);
     } else if listing.claims.destructive == Some(true) {
@@ -35,7 +35,7 @@ pub(super) fn listed(tool: &snapshot::tool::Tool) -> Tool {
     listed
 }
 
-/// On whose word the tool serves, for clients that show it.
+/// Provenance of the tool, for clients that show it.
 fn provenance(of: &Provenance) -> MetaObject {
     let approved =
         of.approval.as_ref().map(|approval| json!({ "by": approval.by, "at": to_date(approval.at) }));

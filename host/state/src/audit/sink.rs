@@ -1,6 +1,6 @@
-//! Where records go: `audit.jsonl` in the state directory, appended to with one write for each record, so that several
-//! processes can share it; rotated when it is large. Of what is there only the last byte is read back, so that no record is
-//! appended to a line that a full disk, a crash or another process has left unfinished.
+//! File of the audit log: `audit.jsonl` in the state directory. Each record is appended with one write, so that
+//! processes can share it; a large file is rotated. Only the last byte is read back: a line left unfinished by a full
+//! disk, a crash or another process is ended first.
 
 use std::io::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +15,7 @@ const LOCK: &str = "audit.lock";
 const FILE_BYTES_MAX: u64 = 64 << 20;
 const FILES_KEPT: u32 = 16;
 
-/// The names of the files that there can be, oldest first.
+/// Names of all possible files, oldest first.
 pub(super) fn names_oldest_first() -> impl Iterator<Item = String> {
     (1..=FILES_KEPT).rev().map(numbered).chain([NAME.to_owned()])
 }
@@ -24,7 +24,7 @@ fn numbered(number: u32) -> String {
     format!("audit.{number}.jsonl")
 }
 
-/// The file that records are appended to.
+/// File that records are appended to.
 pub struct Sink {
     dir: Dir,
     inner: Mutex<Inner>,
@@ -33,7 +33,7 @@ pub struct Sink {
 
 struct Inner {
     file: File,
-    /// Records that could not be written since the last one that was. The next says so before anything is promised.
+    /// Number of records lost since the last one written. The next write reports it first.
     lost: u64,
 }
 
@@ -47,7 +47,7 @@ impl Sink {
         Ok(Self { dir, inner: Mutex::new(Inner { file, lost: 0 }), bytes_max })
     }
 
-    /// Whether a record could be written now. After a failure this tries.
+    /// Checks that a record could be written now. After a failure this writes a report of lost records.
     pub(super) fn check(&self) -> io::Result<()> {
         self.resume(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -60,7 +60,7 @@ impl Sink {
         written
     }
 
-    /// Says how many records are missing, if any are.
+    /// Reports the number of lost records, if any.
     fn resume(&self, inner: &mut Inner) -> io::Result<()> {
         if inner.lost > 0 {
             let line =
@@ -75,7 +75,7 @@ impl Sink {
         self.current(inner).and_then(|bytes| write_line(&mut inner.file, bytes, record))
     }
 
-    /// Makes `inner.file` the file that is called `audit.jsonl` now, with room in it, and says how long it is.
+    /// Makes `inner.file` the current `audit.jsonl`, rotating a full one, and returns its length.
     fn current(&self, inner: &mut Inner) -> io::Result<u64> {
         let ours = inner.file.metadata()?;
         let named = self.dir.symlink_metadata(NAME).ok();
@@ -92,12 +92,12 @@ impl Sink {
         Ok(inner.file.metadata()?.len())
     }
 
-    /// Moves each file one number up; the last goes. One process at a time, and only if it is still needed.
+    /// Renames each file to the next number; the last is overwritten. Locked, and skipped if another process did it.
     fn rotate(&self) -> io::Result<()> {
         let mut options = OpenOptions::new();
         let lock = self.dir.open_with(LOCK, options.write(true).create(true).mode(0o600))?;
         flock(&lock, FlockOperation::LockExclusive)?;
-        // Another process may have been here while this one waited.
+        // Another process may have rotated during the wait.
         match self.dir.metadata(NAME) {
             Ok(metadata) if metadata.len() >= self.bytes_max => {}
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -118,11 +118,11 @@ fn open(dir: &Dir) -> io::Result<File> {
     dir.open_with(NAME, options.read(true).append(true).create(true).mode(0o600))
 }
 
-/// Appends a line to a file of so many bytes. A part of a line that is there is ended first.
+/// Appends a line to a file of `bytes` bytes. An unfinished line is ended first.
 fn write_line(file: &mut File, bytes: u64, record: &Value) -> io::Result<()> {
     let begun = if ends_within_a_line(file, bytes)? { "\n" } else { "" };
     let line = format!("{begun}{record}\n");
-    // The rest of a part is not written after it: another process may have written in between.
+    // After a partial write the rest is not written: another process may have written in between.
     if file.write(line.as_bytes())? == line.len() {
         return Ok(());
     }

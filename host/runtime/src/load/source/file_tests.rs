@@ -1,4 +1,4 @@
-//! Files and what lies beside them.
+//! Files, and the signature files beside them.
 
 use toolgate_policy::limits::load::{ATTACHED_BYTES_MAX, ATTACHED_MAX};
 

@@ -23,7 +23,7 @@ const INVALID_REQUEST: i32 = -32600;
 const METHOD_NOT_FOUND: i32 = -32601;
 /// JSON-RPC 2.0 §5.1.
 const INVALID_PARAMS: i32 = -32602;
-/// MCP 2026-07-28: headers say something else than the body.
+/// MCP 2026-07-28: headers contradict the body.
 const HEADER_MISMATCH: i32 = -32020;
 /// JSON-RPC 2.0 §5.1: the host cannot take it now.
 const INTERNAL_ERROR: i32 = -32603;
@@ -68,22 +68,22 @@ impl Malformed {
         Self { status, ..self }
     }
 
-    /// The same, of a notification or an answer: nobody waits for an answer to it, and its id is not one of the sender's.
+    /// Marks a notification or a response: no answer is expected, and its id is not one of the sender's.
     pub(crate) fn unanswered_if(self, wants_no_answer: bool) -> Self {
         if wants_no_answer { Self { wants_no_answer, id: Value::Null, ..self } } else { self }
     }
 
-    /// Whether it is a notification or an answer, which JSON-RPC answers in no case. HTTP has a status for it all the same.
+    /// Whether it is a notification or a response, which JSON-RPC never answers. Over HTTP it gets a status.
     pub(crate) fn wants_no_answer(&self) -> bool {
         self.wants_no_answer
     }
 
-    /// The status of its answer over HTTP.
+    /// Status of its answer over HTTP.
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The answer to it: a JSON-RPC error.
+    /// Its answer, a JSON-RPC error.
     pub(crate) fn reply(&self) -> Value {
         json!({ "jsonrpc": "2.0", "id": self.id, "error": { "code": self.code, "message": self.why } })
     }

@@ -1,6 +1,5 @@
 //! Incremental scan of a message that is not parsed in full. It finds the id anywhere, whether an answer is expected,
-//! and the message without the arguments of a call. It tells only strings and brackets apart; the result is parsed
-//! strictly later.
+//! and the message without the arguments of a call. Only strings and brackets are told apart; results are parsed later.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -279,7 +278,7 @@ mod tests {
             (r#"{"id":-0,"id":1}"#, Value::Null),
             (r#"{"id":1e2}"#, Value::Null),
             (r#"{"id": 1.50 }"#, Value::Null),
-            // The one who asked is somebody else.
+            // The id of a response is not one of its sender's requests.
             (r#"{"id":5,"result":{}}"#, Value::Null),
             (r#"{"error":5,"id":5}"#, Value::Null),
             (r#"{"id":5,"\u0072esult":{"method":"x"}}"#, Value::Null),
