@@ -32,11 +32,9 @@ pub(super) struct Length {
 /// Form in which JSON is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Goes {
-    /// As JSON.
     AsIs,
     /// As JSON inside a JSON string.
     AsText,
-    /// In both forms.
     Twice,
 }
 
@@ -84,7 +82,6 @@ impl Length {
         Ok(())
     }
 
-    /// Counts memory.
     pub(super) fn hold(&mut self, bytes: u64) {
         self.tree = self.tree.saturating_add(bytes);
     }

@@ -16,9 +16,6 @@ use super::schema::{Mode, Reply};
 use super::shape::{Case, Field, Function, Shape, answer};
 
 /// Converts a function's result into an answer that is sent as at most `bytes_max` bytes of JSON.
-///
-/// # Errors
-/// [`LiftError`].
 pub fn lift(
     result: Option<&Val>,
     function: &Function,

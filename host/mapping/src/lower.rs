@@ -1,5 +1,4 @@
-//! Arguments from JSON, all checked before a guest is entered. Problems are described so that a model can correct its
-//! call.
+//! Arguments from JSON, all checked before a guest is entered. Problems tell a model how to correct its call.
 
 mod names;
 mod notes;

@@ -61,7 +61,6 @@ impl Walk {
         self.refusals
     }
 
-    /// Checks a schema and its subschemas.
     pub(super) fn schema(&mut self, schema: &Map<String, Value>, at: At, within: Within) {
         if within.schemas > DEPTH_MAX || self.refusals.len() >= REFUSALS_MAX {
             return;

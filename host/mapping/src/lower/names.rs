@@ -1,5 +1,4 @@
-//! Lookup of names and keys: linear where there are few, hashed where there are many, since a list can have a million
-//! values of one type.
+//! Lookup of names and keys: linear for a few, hashed for many, since a list can have a million values of one type.
 
 use std::collections::HashMap;
 
