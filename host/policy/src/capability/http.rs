@@ -250,9 +250,6 @@ impl Rule {
     }
 
     /// Checks that a plugin may set this header field under this rule; the host puts the rule's secret into `secret`.
-    ///
-    /// # Errors
-    /// [`ForbiddenHeaderError`].
     pub fn may_set(&self, name: &str, secret: Option<&str>) -> Result<(), ForbiddenHeaderError> {
         header::may_set(name, &self.headers, secret)
     }

@@ -1,5 +1,4 @@
-//! The only maker of [`Clearance`]: everything that must hold before a plugin is compiled, with all reasons reported at
-//! once.
+//! The only maker of [`Clearance`]: everything that must hold before a plugin is compiled; reports all reasons at once.
 
 use super::grant::{Effective, Grants, UnmetGrantError};
 use super::lint::{Allowed, Finding};
