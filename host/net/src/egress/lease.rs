@@ -19,7 +19,7 @@ use super::authorities::Tls;
 use super::connect;
 use super::framing::OutgoingBody;
 use super::idle::Idle;
-use super::wire::WireAccount;
+use super::wire::{Payer, WireAccount};
 use super::{EgressError, RuleClient};
 
 /// Open connection.
@@ -41,7 +41,6 @@ pub(super) struct Lease {
     threads: Handle,
 }
 
-/// Parameters of a connection.
 pub(super) struct ConnectionSpec<'a> {
     pub(super) link: &'a RuleClient,
     pub(super) host: &'a Host,
@@ -72,7 +71,7 @@ impl Lease {
         wanted: &ConnectionSpec<'_>,
         addresses: Vec<SocketAddr>,
     ) -> Result<Self, EgressError> {
-        let account = WireAccount::of_call(wanted.meter);
+        let account = WireAccount::new(Payer::Call(wanted.meter.clone()));
         let (host, tls, counted) = (wanted.host.clone(), wanted.tls.clone(), Arc::clone(&account));
         let opening = async move {
             let stream = connect::connect(&host, tls, &addresses, &counted).await?;

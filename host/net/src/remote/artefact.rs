@@ -15,9 +15,7 @@ pub(super) use descriptor::{Descriptor, checked};
 pub(super) use manifest::{Attached, ImageManifest, Says, listed, says};
 pub(super) use signer_note::named;
 
-/// Media type of an image manifest.
 pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-/// Media type of an index.
 pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const WASM_CONFIG: &str = "application/vnd.wasm.config.v0+json";
 const WASM: &str = "application/wasm";
@@ -146,7 +144,6 @@ pub(super) fn config(component: Digest, interfaces: &ComponentInterfaces) -> Vec
     config.to_string().into_bytes()
 }
 
-/// Manifest of a component.
 pub(super) fn component_manifest(config: &[u8], component: &Artifact, title: &str) -> Vec<u8> {
     let layer = Descriptor::of(WASM, component.bytes()).noting(TITLE, title);
     let manifest = json!({

@@ -5,12 +5,12 @@ use toolgate_policy::Digest;
 use toolgate_policy::limits::load::{
     ATTACHED_MAX, COMPONENT_BYTES_MAX, CONFIG_BYTES_MAX, MANIFEST_BYTES_MAX, MANIFEST_NODES_MAX,
 };
+use toolgate_policy::limits::size;
 use toolgate_policy::redact::printable;
 use toolgate_signature::name;
 
 use super::{ArtefactError, Descriptor, EMPTY, INDEX, KINDS, MANIFEST, ROOT, WASM, WASM_CONFIG};
 
-/// An image manifest.
 pub(in crate::remote) struct ImageManifest(Json);
 
 /// Content of an attachment.
@@ -27,7 +27,6 @@ pub(in crate::remote) enum Attached {
 pub(in crate::remote) enum Says {
     /// A signature in the format with this ending.
     Signature(&'static str),
-    /// Another type of content.
     Other,
     /// Unknown: the type does not tell.
     Nothing,
@@ -221,18 +220,12 @@ fn all_bounded(
 }
 
 fn bounded(layer: Descriptor, bytes_max: u64) -> Result<Descriptor, ArtefactError> {
-    match layer.size <= bytes_max {
-        true => Ok(layer),
-        false => Err(ArtefactError::Large(layer.size, bytes_max)),
-    }
+    if layer.size <= bytes_max { Ok(layer) } else { Err(ArtefactError::Large(layer.size, bytes_max)) }
 }
 
 fn parse(text: &[u8]) -> Result<Json, ArtefactError> {
-    let bounds = JsonLimits {
-        bytes_max: usize::try_from(MANIFEST_BYTES_MAX).unwrap_or(usize::MAX),
-        depth_max: 16,
-        nodes_max: MANIFEST_NODES_MAX,
-    };
+    let bounds =
+        JsonLimits { bytes_max: size(MANIFEST_BYTES_MAX), depth_max: 16, nodes_max: MANIFEST_NODES_MAX };
     let json = Json::parse(text, bounds)?;
     match json.get("schemaVersion") {
         Some(Json::Integer(2)) => Ok(json),

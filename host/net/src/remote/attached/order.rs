@@ -13,7 +13,6 @@ use super::super::artefact::{self, Descriptor, says};
 pub(super) enum Hint {
     /// A signature, without a signer.
     Signature,
-    /// No hint.
     Nothing,
     /// A signature by a signer that the policy does not list.
     Stranger,
@@ -61,7 +60,6 @@ pub(super) fn in_turns(mut hinted: Vec<(Hint, Descriptor)>) -> Vec<Descriptor> {
 pub(in crate::remote) struct Layer {
     /// Name of the attachment.
     pub(in crate::remote) name: String,
-    /// Descriptor of the file.
     pub(in crate::remote) described: Descriptor,
     /// Ending of its name.
     pub(in crate::remote) ending: &'static str,

@@ -17,7 +17,6 @@ use toolgate_policy::redact::printable;
 use super::super::artefact::{self, Descriptor};
 use super::BundleError;
 
-/// The files of a bundle.
 pub(super) struct Files {
     place: Place,
     /// Bytes that may still be read.
