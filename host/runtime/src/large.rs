@@ -77,9 +77,6 @@ impl Large {
     }
 
     /// Runs work in the caller's turn. Once begun it runs to completion, even if the caller stops waiting.
-    ///
-    /// # Errors
-    /// [`WorkError`].
     pub async fn run<T: Send + 'static>(
         &self,
         caller: &Caller,

@@ -24,7 +24,6 @@ mod store;
 mod trap;
 mod worker;
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -35,7 +34,6 @@ use toolgate_base::outcome::{Fault, FaultKind, Outcome};
 use toolgate_base::relay::Relay;
 use toolgate_net::egress::Egress;
 use toolgate_policy::call::Permit;
-use toolgate_policy::capability::http::Pass;
 use toolgate_policy::limits::call::{CallLimit, GRACE_MS};
 use toolgate_policy::limits::lift::UNCOUNTED_VALUES_BYTES;
 use toolgate_state::audit::record::CallTrace;
@@ -44,7 +42,6 @@ use wasmtime::component::Val;
 
 use crate::imports::host_calls::{self, HostCalls};
 use compile::Compiler;
-use compile::progress::CompileProgress;
 use export::{Export, InProcessModule, PreparedTarget};
 use guests::GuestExecutor;
 use isolated::Beginning;
@@ -55,11 +52,13 @@ use toolgate_base::interrupt::Interrupt;
 
 /// State shared by all sandboxes: compiler and cache, linkers, guest threads, memory budget, egress, plugins' stores.
 pub struct Sandbox {
-    compiler: Compiler,
+    /// Compiles components.
+    pub compiler: Compiler,
     linkers: Linkers,
     guests: GuestExecutor,
     budget: Arc<Budget>,
-    egress: Arc<Egress>,
+    /// Sends what guests request.
+    pub egress: Arc<Egress>,
     stores: Stores,
 }
 
@@ -111,7 +110,7 @@ impl Sandbox {
         call: Call<S>,
     ) -> Outcome {
         let is_for = (permit.digest(), permit.tool(), permit.effects());
-        if is_for != (export.digest(), export.tool(), export.effects()) {
+        if is_for != (export.plugin.digest, &export.tool, export.plugin.effects) {
             return Outcome::Fault(Fault::internal("the permit is for another tool"));
         }
         let (deadline, interrupt) = (call.deadline, call.interrupt.clone());
@@ -144,7 +143,7 @@ impl Sandbox {
         let run = Run::new(exported, here, meter, notes.clone(), relay, outside);
         let run = run.map_err(Fault::internal)?;
         let export = Arc::clone(export);
-        let task = self.guests.spawn(&Arc::clone(export.pace()), async move {
+        let task = self.guests.spawn(&Arc::clone(&export.plugin.pace), async move {
             tracing::debug!(tool = %export.tool(), "a guest begins");
             let ended = run.finish(args, &interrupt).await;
             notes.used(ended.fuel, ended.memory_peak_bytes);
@@ -155,7 +154,7 @@ impl Sandbox {
             let outcome = last_words::add(outcome, &ended.written, tells.as_deref());
             // The receiver may be gone; the record ends on its own. The store is dropped after the answer.
             drop(tell.send(outcome));
-            if export.pace().is_slow() {
+            if export.plugin.pace.is_slow() {
                 // Dropping a large store takes milliseconds, so it gets a turn of its own.
                 tokio::task::yield_now().await;
             }
@@ -203,25 +202,10 @@ impl Sandbox {
         Ok((told, None))
     }
 
-    /// Sets the listener for plugins that take long to compile.
-    pub fn tell_compiling(&self, listener: CompileProgress) {
-        self.compiler.tell(listener);
-    }
-
     /// Takes memory for a call's arguments from the budget of all calls; small amounts are not counted.
     pub fn hold(&self, bytes: u64) -> Option<Hold> {
         let counted = if bytes > UNCOUNTED_VALUES_BYTES { bytes } else { 0 };
         MemoryAccount::new(&self.budget, 0).hold_beside(counted).ok()
-    }
-
-    /// Addresses that an allowed request would connect to, or the reason that there are none.
-    pub async fn resolve(&self, pass: &Pass) -> Result<Vec<SocketAddr>, String> {
-        self.egress.resolve(pass).await.map_err(|error| error.to_string())
-    }
-
-    /// Addresses of this machine's interfaces; `None` if the system cannot list them.
-    pub fn own_addresses(&self) -> Option<Arc<[IpAddr]>> {
-        self.egress.own_addresses()
     }
 
     /// Blocks on a call from a thread that may block, even one that drives a runtime.

@@ -13,6 +13,7 @@ use toolgate_mapping::lift::lift_within;
 use toolgate_mapping::lift_error::LiftError;
 use toolgate_policy::limits::call::{CallLimit, LOG_LINE_CHARS_MAX, STACK_BYTES, YIELD_FUEL};
 use toolgate_policy::limits::lift::{import_bytes_max, lift_bytes_max};
+use toolgate_policy::limits::size;
 use toolgate_policy::redact::printable_lines;
 use toolgate_state::audit::record::CallTrace;
 use wasmtime::component::Val;
@@ -40,9 +41,7 @@ pub(super) struct Run {
 /// End of a call, and the store to drop.
 pub(super) struct GuestRunEnd {
     pub(super) came: GuestResult,
-    /// Fuel used.
     pub(super) fuel: u64,
-    /// Peak of memory held, in bytes.
     pub(super) memory_peak_bytes: u64,
     pub(super) written: Kept,
     pub(super) store: Store<Ctx>,
@@ -70,8 +69,8 @@ impl Run {
         store.limiter(|ctx| &mut ctx.memory);
         store.set_fuel(meter.limit(CallLimit::Fuel))?;
         store.fuel_async_yield_interval(Some(YIELD_FUEL))?;
-        store.set_hostcall_fuel(usize_of(room));
-        store.set_max_component_handles(usize_of(meter.limit(CallLimit::Handles)));
+        store.set_hostcall_fuel(size(room));
+        store.set_max_component_handles(size(meter.limit(CallLimit::Handles)));
         store.call_hook(crossing);
         Ok(Self { export, here, store, meter, relay })
     }
@@ -106,9 +105,7 @@ impl Run {
         };
         GuestRunEnd { came, fuel, memory_peak_bytes, written, store: self.store }
     }
-}
 
-impl Run {
     /// Waits until the call is cancelled. A plugin that checks for cancellation gets a grace period to end on its own.
     fn given_up(&self, interrupt: &Interrupt) -> impl Future<Output = Fault> + use<> {
         let (relay, interrupt) = (self.relay.clone(), interrupt.clone());
@@ -142,18 +139,18 @@ async fn enter(
 ) -> wasmtime::Result<Option<Val>> {
     let instance = here.pre.instantiate_async(&mut *store).await?;
     let function = instance
-        .get_func(&mut *store, export.index())
+        .get_func(&mut *store, export.index)
         .ok_or_else(|| wasmtime::format_err!("the component does not export {}", export.path()))?;
     let mut results = vec![Val::Bool(false); usize::from(export.function().result.is_some())];
     // On the asynchronous engine a function may return its result before it ends.
     let early = here.kind == EngineKind::Async;
     let ctx = store.data_mut();
-    ctx.ratio = export.ratio();
+    ctx.ratio = export.ratio;
     ctx.lifting.begin(args.iter().map(allocations).sum(), early);
     function.call_async(&mut *store, args, &mut results).await?;
     match results.pop() {
         Some(result) => {
-            let bytes_max = usize_of(export.limits().get(CallLimit::Output));
+            let bytes_max = size(export.limits().get(CallLimit::Output));
             Ok(Some(settle(store, result, export.function(), bytes_max).await?))
         }
         None => Ok(None),
@@ -186,7 +183,7 @@ fn crossing(mut store: StoreContextMut<'_, Ctx>, hook: CallHook) -> wasmtime::Re
                 let bytes = lift_bytes_max(ctx.meter.limit(CallLimit::Output));
                 let room = ctx.memory.make_room(bytes);
                 let fuel = ctx.ratio.fuel(room);
-                store.set_hostcall_fuel(usize_of(fuel));
+                store.set_hostcall_fuel(size(fuel));
             }
             return Ok(());
         }
@@ -225,7 +222,7 @@ pub(super) fn answer(export: &Export, came: GuestResult, account: &MemoryAccount
         held = account.hold_beside(bytes).ok();
         held.is_some()
     };
-    match lift_within(result.as_ref(), export.function(), export.reply(), bytes_max, &mut hold) {
+    match lift_within(result.as_ref(), export.function(), &export.reply, bytes_max, &mut hold) {
         Ok(answer) => Outcome::Answer(answer.holding(held)),
         Err(LiftError::Large(_)) => Outcome::Fault(Fault::limit(CallLimit::Output, bytes_max)),
         Err(LiftError::NoMemory) => Outcome::Fault(Fault::no_memory()),
@@ -233,8 +230,4 @@ pub(super) fn answer(export: &Export, came: GuestResult, account: &MemoryAccount
             Outcome::Fault(Fault::new(FaultKind::Lift, error.to_string()))
         }
     }
-}
-
-fn usize_of(value: u64) -> usize {
-    usize::try_from(value).unwrap_or(usize::MAX)
 }

@@ -67,9 +67,6 @@ pub struct ToolListing {
 /// Validates values against a schema.
 pub(crate) trait Judge: Send + Sync {
     /// Validates a value in at most `steps_max` steps.
-    ///
-    /// # Errors
-    /// [`Misfit`].
     fn judge(&self, value: &Value, steps_max: u64) -> Result<(), Misfit>;
 }
 
@@ -82,7 +79,6 @@ pub(crate) enum Misfit {
     Wrong {
         /// Place of the fault: a JSON Pointer, empty for the whole value.
         at: String,
-        /// The fault.
         what: String,
     },
 }
@@ -91,7 +87,6 @@ pub(crate) enum Misfit {
 pub(crate) struct Own {
     /// Name that the plugin uses.
     pub(crate) name: String,
-    /// Validates arguments.
     pub(crate) input: Box<dyn Judge>,
     /// Validates answers, if the tool declares a schema for them.
     pub(crate) output: Option<Box<dyn Judge>>,
@@ -192,9 +187,6 @@ impl Tool {
     }
 
     /// Validates an answer against the declared schema. Errors are not validated.
-    ///
-    /// # Errors
-    /// [`Misfit`].
     pub(crate) fn judge(&self, answer: &Answer, steps_max: u64) -> Result<(), Misfit> {
         let Some(output) = self.own.as_ref().and_then(|own| own.output.as_ref()) else { return Ok(()) };
         match (answer.verdict, &answer.content) {

@@ -6,14 +6,12 @@ use std::sync::Arc;
 
 use super::Caller;
 
-/// A caller and its group.
 #[derive(Debug, Clone)]
 pub(super) struct Key {
     pub(super) caller: Caller,
     pub(super) group: u64,
 }
 
-/// A waiting caller.
 pub(super) struct Waiter<T> {
     pub(super) key: Key,
     arrival: u64,
