@@ -335,7 +335,6 @@ impl Client<'_> {
     }
 }
 
-/// A failed attempt, and whether to retry.
 struct AttemptError {
     error: FetchError,
     retry: Retry,

@@ -55,7 +55,6 @@ impl From<EgressError> for Unanswered {
     }
 }
 
-/// Context in which a response is awaited.
 pub(super) struct ResponseWait<'a> {
     pub(super) link: &'a RuleClient,
     pub(super) first_byte_by: Instant,

@@ -41,7 +41,6 @@ pub(crate) struct RequestParts<'a> {
     pub(crate) body: Option<Bytes>,
 }
 
-/// Trust, deadline and progress callback of a fetch.
 #[derive(Clone)]
 pub(crate) struct Terms {
     /// File of certificate authorities, instead of the system's.

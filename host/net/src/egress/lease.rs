@@ -54,7 +54,7 @@ impl Lease {
     pub(super) async fn take(wanted: &ConnectionSpec<'_>) -> Option<Self> {
         let idle = &wanted.link.idle;
         while let Some((mut live, opened)) = idle.take(wanted.host, Instant::now()) {
-            if !is_same(&live.tls, wanted.tls) {
+            if live.tls.as_ref().map(Arc::as_ptr) != wanted.tls.as_ref().map(Arc::as_ptr) {
                 // The trusted authorities have changed since.
                 continue;
             }
@@ -104,13 +104,5 @@ impl Lease {
         if !self.live.sender.is_closed() {
             self.idle.keep(&self.threads, self.host, self.live, self.opened);
         }
-    }
-}
-
-fn is_same(one: &Tls, other: &Tls) -> bool {
-    match (one, other) {
-        (None, None) => true,
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-        _ => false,
     }
 }

@@ -186,9 +186,6 @@ pub(super) fn signature_manifest(
 }
 
 /// Appends entries to an index, keeping existing ones unchanged.
-///
-/// # Errors
-/// [`ArtefactError`] if the bytes are not an index.
 pub(super) fn index_with(index: &[u8], more: &[Descriptor]) -> Result<Vec<u8>, ArtefactError> {
     // Whole entries are compared: one with the same digest and a wrong type must not keep the right one out.
     let there: Vec<Descriptor> = listed(index)?.into_iter().flatten().collect();

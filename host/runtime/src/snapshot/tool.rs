@@ -75,7 +75,6 @@ pub(crate) trait Judge: Send + Sync {
 pub(crate) enum Misfit {
     /// Deciding would take too many steps.
     Large,
-    /// The value does not match the schema.
     Wrong {
         /// Place of the fault: a JSON Pointer, empty for the whole value.
         at: String,
@@ -92,7 +91,6 @@ pub(crate) struct Own {
     pub(crate) output: Option<Box<dyn Judge>>,
 }
 
-/// A tool that is ready to serve.
 pub(crate) struct ReadyTool {
     pub(crate) listing: Arc<ToolListing>,
     pub(crate) export: Arc<Export>,

@@ -67,7 +67,6 @@ impl<T> Queue<T> {
         self.arrivals
     }
 
-    /// Removes a waiter if it is still there.
     pub(super) fn remove(&mut self, arrival: u64) {
         if let Some(at) = self.waiting.iter().position(|waiting| waiting.arrival == arrival) {
             self.waiting.remove(at);

@@ -68,9 +68,6 @@ impl ImageManifest {
     }
 
     /// Descriptor of the trusted root's layer, if this is the manifest of one.
-    ///
-    /// # Errors
-    /// [`ArtefactError`] if the layer has another type.
     pub(in crate::remote) fn root(&self) -> Result<Option<Descriptor>, ArtefactError> {
         if self.text("artifactType") != Some(ROOT) {
             return Ok(None);
@@ -83,9 +80,6 @@ impl ImageManifest {
     }
 
     /// Subject of the manifest. A component's manifest has none.
-    ///
-    /// # Errors
-    /// [`ArtefactError`] if it is malformed.
     pub(in crate::remote) fn subject(&self) -> Result<Option<Digest>, ArtefactError> {
         let Some(subject) = self.0.get("subject") else { return Ok(None) };
         let digest = subject.get("digest").and_then(|digest| digest.as_str()?.parse().ok());
@@ -94,9 +88,6 @@ impl ImageManifest {
 
     /// Attachments in this manifest. Its own type takes precedence over its type in the index (`listed`), and that over
     /// the types of its layers, since tools omit one or the other.
-    ///
-    /// # Errors
-    /// [`ArtefactError`] for a malformed signature.
     pub(in crate::remote) fn attached(&self, listed: Option<&str>) -> Result<Attached, ArtefactError> {
         let own = self.own_type();
         let declared = [own, listed].into_iter().map(says).find(|says| *says != Says::Nothing);
@@ -115,9 +106,6 @@ impl ImageManifest {
     }
 
     /// Signatures among the layers, whatever the manifest's own type.
-    ///
-    /// # Errors
-    /// [`ArtefactError`] for a malformed layer.
     pub(in crate::remote) fn layers_attached(&self) -> Result<Attached, ArtefactError> {
         match self.signatures()? {
             found if found.is_empty() => Ok(Attached::Other(self.kind(None))),
@@ -193,9 +181,6 @@ pub(in crate::remote) fn says(kind: Option<&str>) -> Says {
 }
 
 /// All entries of an index in order, with errors for malformed ones, which do not keep the others from being read.
-///
-/// # Errors
-/// [`ArtefactError`] if the bytes are not an index.
 pub(in crate::remote) fn listed(
     index: &[u8],
 ) -> Result<Vec<Result<Descriptor, ArtefactError>>, ArtefactError> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toolgate_policy::Digest;
 use toolgate_signature::anchor::SignerHint;
+use toolgate_signature::choose::affordable;
 
 use super::super::artefact::{self, Descriptor, says};
 
@@ -97,17 +98,8 @@ impl Layers {
         layers.sort_by_key(|layer| layer.turn);
         let mut beyond = layers.split_off(layers.len().min(count_max));
         layers.sort_by_key(|layer| (layer.described.size, layer.described.digest));
-        let mut bytes_left = bytes_max;
-        let mut read = Vec::new();
-        for layer in layers {
-            match bytes_left.checked_sub(layer.described.size) {
-                Some(left) => {
-                    bytes_left = left;
-                    read.push(layer);
-                }
-                None => beyond.push(layer),
-            }
-        }
+        let (read, large) = affordable(layers, bytes_max, |layer| layer.described.size);
+        beyond.extend(large);
         (read, beyond)
     }
 }
