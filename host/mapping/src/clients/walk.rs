@@ -25,7 +25,6 @@ pub(super) struct Within {
 /// Levels beyond which the walk stops. Schemas read here have fewer.
 const DEPTH_MAX: usize = 256;
 
-/// Walk over a schema and its subschemas.
 pub(super) struct Walk {
     rules: &'static [Rule],
     at: String,
