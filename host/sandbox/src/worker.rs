@@ -52,9 +52,6 @@ pub(crate) enum End {
 }
 
 /// Runs a process and waits for its end. No process is left when this returns, nor when its thread ends.
-///
-/// # Errors
-/// It cannot be started, or communication with it failed.
 pub(crate) fn run(task: &ProcessSpec<'_>) -> io::Result<ProcessExit> {
     let until = Instant::now() + task.time;
     #[expect(clippy::disallowed_methods, reason = "it is started with nothing, and gives up what it has")]

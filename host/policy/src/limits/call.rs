@@ -1,7 +1,6 @@
 //! Limits of one call, or of all calls of one plugin. Set under `[plugin.limits]` and `[defaults.limits]`.
 
-use super::size;
-use super::{GIB, KIB, Limit, MIB};
+use super::{GIB, KIB, Limit, MIB, size};
 
 /// A bound on what a call may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,7 +1,6 @@
 //! Limits of client connections, and of the host's memory for them. Each [`Limit`] is set under `[server.limits]`.
 
-use super::size;
-use super::{KIB, Limit, MIB};
+use super::{KIB, Limit, MIB, size};
 
 /// Bytes of one message.
 pub const BODY_BYTES_MAX: Limit = Limit {

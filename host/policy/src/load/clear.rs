@@ -225,23 +225,28 @@ mod tests {
         TrustPolicy::new(parts).unwrap().trust("p", digest, None, found, Standing::New, UnixTime(0)).unwrap()
     }
 
+    /// A library with one tool, of bytes `a`.
+    fn input<'a>(asked: &'a RequestedCapabilities, allowed: &'a Allowed) -> ClearanceInput<'a> {
+        ClearanceInput {
+            inspected: Digest::of(b"a"),
+            declared_id: Some("p"),
+            asked,
+            tools: 1,
+            program: None,
+            findings: &[],
+            allowed,
+            surface: Digest::of(b"surface"),
+            former_surface: None,
+            approved: Approved::NotAsked,
+        }
+    }
+
     #[test]
     fn trust_in_some_bytes_clears_no_others() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
         let asked = RequestedCapabilities::default();
         let allowed = Allowed::default();
-        let case = |inspected| ClearanceInput {
-            inspected,
-            declared_id: Some("p"),
-            asked: &asked,
-            tools: 1,
-            program: None,
-            findings: &[],
-            allowed: &allowed,
-            surface: Digest::of(b"surface"),
-            former_surface: None,
-            approved: Approved::NotAsked,
-        };
+        let case = |inspected| ClearanceInput { inspected, ..input(&asked, &allowed) };
         assert_eq!(
             clear(trusted(a), &case(a), &Grants::default(), CallLimits::default()).unwrap().digest(),
             a
@@ -266,14 +271,9 @@ mod tests {
         let case = ClearanceInput {
             inspected: b,
             declared_id: Some("q"),
-            asked: &asked,
             tools: 0,
-            program: None,
             findings: &findings,
-            allowed: &allowed,
-            surface: Digest::of(b"surface"),
-            former_surface: None,
-            approved: Approved::NotAsked,
+            ..input(&asked, &allowed)
         };
         let refused = clear(trusted(a), &case, &Grants::default(), CallLimits::default()).unwrap_err();
         let ClearanceError::Refused(refused) = refused else { panic!("{refused:?}") };
@@ -305,18 +305,7 @@ mod tests {
         };
         let withdrawn = Pin { revoked: Some("a flaw".into()), ..pin.clone() };
         let judged = |approved, tools| {
-            let case = ClearanceInput {
-                inspected: a,
-                declared_id: None,
-                asked: &asked,
-                tools,
-                program: None,
-                findings: &[],
-                allowed: &allowed,
-                surface: Digest::of(b"surface"),
-                former_surface: None,
-                approved,
-            };
+            let case = ClearanceInput { declared_id: None, tools, approved, ..input(&asked, &allowed) };
             clear(trusted(a), &case, &grants, CallLimits::default())
         };
         assert_eq!(judged(Approved::Asked(Some(&pin)), 1).unwrap().pin(), Some(&pin));

@@ -5,7 +5,6 @@ use wasmtime::OutOfMemory;
 
 use crate::engine;
 
-/// Reason that a component was not compiled.
 #[derive(Debug)]
 pub(crate) enum CodeError {
     Refused(String),

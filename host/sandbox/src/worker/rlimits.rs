@@ -94,9 +94,6 @@ fn close_inherited_fds() -> std::io::Result<()> {
 /// Keeps this process's memory, with keys, secrets and callers' data, out of core dumps. The limit is 1 and not 0: if
 /// core dumps are piped to a program (`core_pattern` with `|`), Linux ignores every limit but 1 (core(5), and the
 /// kernel's `do_coredump`).
-///
-/// # Errors
-/// The system refused the limit.
 pub(crate) fn no_core_dump() -> std::io::Result<()> {
     set(Resource::Core, 1, 1)
 }
