@@ -78,6 +78,11 @@ pub fn gate_by(world: &World, state: &str, program: PathBuf) -> Gate {
 
 fn gate_with(world: &World, state: &str, compiling: Compiling) -> Gate {
     let state = StateDir::open(&world.path(state)).unwrap();
-    let bounds = GateLimits { calls_max: 64, memory_bytes_max: 4 << 30, ..GateLimits::default() };
+    let bounds = GateLimits {
+        calls_max: 64,
+        memory_bytes_max: 4 << 30,
+        messages_bytes_max: 256 << 20,
+        peer_percent: 50,
+    };
     Gate::open(&state, bounds, compiling, Vec::new(), Arc::new(|_, _, _| {})).unwrap()
 }

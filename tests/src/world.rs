@@ -307,7 +307,7 @@ impl World {
     /// Signs a plugin; signers other than `vendor` are further ones.
     pub fn sign(&self, name: &str, key: &str) {
         let bytes = std::fs::read(self.path(&format!("plugins/{name}.wasm"))).unwrap();
-        let signed = sign(&Artifact::of(bytes), name, &self.key(key)).unwrap();
+        let signed = sign(&Artifact::of(bytes), name, None, &self.key(key)).unwrap();
         let first = if key == "vendor" { String::new() } else { format!(".{}", &signed.key.hex()[..8]) };
         self.put(&format!("plugins/{name}.wasm{first}.sigstore.json"), signed.text.as_bytes(), 0o644);
     }

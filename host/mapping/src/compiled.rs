@@ -38,15 +38,13 @@ fn outcome(ty: &Type, deferred: &mut Option<Deferred>) -> Option<Shape> {
         }
         Type::Result(result) if result.ok().is_some() => {
             let ok = outcome(&result.ok()?, deferred)?;
-            let err = result.err().map(|ty| shape(&ty).map(Box::new));
-            Some(Shape::Result(Some(Box::new(ok)), swap(err)?))
+            Some(Shape::Result(Some(Box::new(ok)), side(result.err())?))
         }
         ty => shape(ty),
     }
 }
 
 fn shape(ty: &Type) -> Option<Shape> {
-    let boxed = |ty: Option<Type>| ty.map(|ty| shape(&ty).map(Box::new));
     Some(match ty {
         Type::Bool => Shape::Bool,
         Type::S8 => Shape::Integer(Integer::S8),
@@ -74,18 +72,14 @@ fn shape(ty: &Type) -> Option<Shape> {
         Type::Tuple(tuple) => Shape::Tuple(tuple.types().map(|ty| shape(&ty)).collect::<Option<_>>()?),
         Type::Variant(variant) => {
             let case = |case: wasmtime::component::types::Case<'_>| {
-                let payload = match case.ty {
-                    None => None,
-                    Some(ty) => Some(shape(&ty)?),
-                };
-                Some(Case { name: case.name.to_owned(), payload })
+                Some(Case { name: case.name.to_owned(), payload: optional(case.ty)? })
             };
             Shape::Variant(variant.cases().map(case).collect::<Option<_>>()?)
         }
         Type::Enum(names) => Shape::Enum(names.names().map(str::to_owned).collect()),
         Type::Flags(names) => Shape::Flags(names.names().map(str::to_owned).collect()),
         Type::Option(option) => Shape::Option(Box::new(shape(&option.ty())?)),
-        Type::Result(result) => Shape::Result(swap(boxed(result.ok()))?, swap(boxed(result.err()))?),
+        Type::Result(result) => Shape::Result(side(result.ok())?, side(result.err())?),
         Type::Map(_)
         | Type::Own(_)
         | Type::Borrow(_)
@@ -96,11 +90,11 @@ fn shape(ty: &Type) -> Option<Shape> {
     })
 }
 
-/// Swaps the nesting: no type gives `Some(None)`, a type without a shape gives `None`.
-fn swap<T>(value: Option<Option<T>>) -> Option<Option<T>> {
-    match value {
-        None => Some(None),
-        Some(None) => None,
-        Some(Some(value)) => Some(Some(value)),
-    }
+/// Shape of a type, if there is one; `None` for a type without a shape.
+fn optional(ty: Option<Type>) -> Option<Option<Shape>> {
+    ty.map_or(Some(None), |ty| shape(&ty).map(Some))
+}
+
+fn side(ty: Option<Type>) -> Option<Option<Box<Shape>>> {
+    Some(optional(ty)?.map(Box::new))
 }

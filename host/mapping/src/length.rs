@@ -32,11 +32,9 @@ pub(super) struct Length {
 /// Form in which JSON is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Goes {
-    /// As JSON.
     AsIs,
     /// As JSON inside a JSON string.
     AsText,
-    /// In both forms.
     Twice,
 }
 
@@ -68,23 +66,16 @@ impl Length {
     }
 
     /// Counts a text sent as a member of an object, with its quotes.
-    ///
-    /// # Errors
-    /// [`LiftError::Large`].
     pub(super) fn text(&mut self, text: &str) -> Result<(), LiftError> {
         Counting { length: self, goes: Goes::AsIs }.text(text)
     }
 
     /// Counts bytes that are sent once.
-    ///
-    /// # Errors
-    /// [`LiftError::Large`].
     pub(super) fn spend(&mut self, bytes: u64) -> Result<(), LiftError> {
         self.left = self.left.checked_sub(bytes).ok_or(LiftError::Large(self.bytes_max))?;
         Ok(())
     }
 
-    /// Counts memory.
     pub(super) fn hold(&mut self, bytes: u64) {
         self.tree = self.tree.saturating_add(bytes);
     }
@@ -129,7 +120,6 @@ impl Counting<'_> {
         self.say(len + 3, len + 5)
     }
 
-    /// Counts an object with this many members.
     fn object(&mut self, members: u64) -> Result<(), LiftError> {
         /// Per member beside its value: hash, name, and index entry (a number and a byte) with spare capacity.
         const MEMBER: u64 = 8 + size_of::<String>() as u64 + 2 * 9;
@@ -139,7 +129,6 @@ impl Counting<'_> {
         self.plain(2 + members.saturating_sub(1))
     }
 
-    /// Counts a list with this many elements.
     fn list(&mut self, elements: u64) -> Result<(), LiftError> {
         self.hold(chunk(elements.saturating_mul(NODE)));
         self.plain(2 + elements.saturating_sub(1))

@@ -17,20 +17,7 @@ use super::scalar::{bytes, float, integer};
 use super::schema::{Mode, Reply};
 use super::shape::{Case, Field, Function, Shape, answer};
 
-/// Converts a function's result into an answer that is sent as at most `bytes_max` bytes of JSON.
-///
-/// # Errors
-/// [`LiftError`].
-pub fn lift(
-    result: Option<&Val>,
-    function: &Function,
-    reply: &Reply,
-    bytes_max: u64,
-) -> Result<Answer, LiftError> {
-    lift_within(result, function, reply, bytes_max, &mut |_| true)
-}
-
-/// [`lift`] into the outcome of a call. The answer's memory counts in `account` for as long as it exists.
+/// Converts a function's result into the outcome of a call. The answer's memory counts in `account` for as long as it exists.
 pub fn lift_outcome(
     result: Option<&Val>,
     function: &Function,
@@ -53,7 +40,8 @@ pub fn lift_outcome(
     }
 }
 
-/// [`lift`] that first calls `hold` with the bytes of memory needed; `false` refuses.
+/// Converts a function's result into an answer that is sent as at most `bytes_max` bytes of JSON. First calls `hold`
+/// with the bytes of memory needed; `false` refuses.
 pub fn lift_within(
     result: Option<&Val>,
     function: &Function,

@@ -1,5 +1,4 @@
-//! Arguments from JSON, all checked before a guest is entered. Problems are described so that a model can correct its
-//! call.
+//! Arguments from JSON, all checked before a guest is entered. Problems tell a model how to correct its call.
 
 mod names;
 mod notes;
@@ -8,7 +7,6 @@ mod scalar;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use toolgate_base::json::{Json, Members};
-use toolgate_policy::limits::lift::ARGUMENT_VALUES_BYTES_MAX;
 use toolgate_policy::redact::printable;
 use wasmtime::component::Val;
 
@@ -16,19 +14,6 @@ use super::problem::{Problem, Problems, expected, one_of, quoted, shown};
 use super::shape::{Case, Field, Function, Shape};
 use notes::Step;
 use scalar::{decode, only};
-
-/// Converts arguments into the values that the function takes, in its order.
-///
-/// # Errors
-/// [`Problems`]; no partial result.
-pub fn lower(arguments: &Json, function: &Function) -> Result<Vec<Val>, Problems> {
-    lower_within(arguments, function, ARGUMENT_VALUES_BYTES_MAX).map(|lowered| lowered.vals).map_err(
-        |error| match error {
-            LowerError::Problems(problems) => problems,
-            LowerError::Large | LowerError::Schema(_) => Problems::too_large(),
-        },
-    )
-}
 
 /// Arguments as values, and the bytes of memory that they take.
 #[derive(Debug)]
@@ -53,7 +38,7 @@ pub enum LowerError {
     Large,
 }
 
-/// [`lower`] with a bound on memory, in bytes.
+/// Converts arguments into the values that the function takes, in its order, within `bytes_max` bytes of memory.
 pub fn lower_within(arguments: &Json, function: &Function, bytes_max: u64) -> Result<Lowered, LowerError> {
     let mut lowering = Lowering {
         problems: Vec::new(),

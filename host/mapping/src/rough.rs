@@ -23,37 +23,37 @@ struct Kinds {
 impl Kinds {
     fn add(&mut self, shape: &Shape) {
         match shape {
-            Shape::Bool => self.push(json!({ "type": "boolean" })),
+            Shape::Bool => self.push_type("boolean"),
             Shape::Integer(integer) => {
-                self.push(json!({ "type": "integer" }));
+                self.push_type("integer");
                 if integer.is_wide() {
-                    self.push(json!({ "type": "string" }));
+                    self.push_type("string");
                 }
             }
             Shape::F32 | Shape::F64 => {
-                self.push(json!({ "type": "number" }));
+                self.push_type("number");
                 if self.is_answer {
-                    self.push(json!({ "type": "string" }));
+                    self.push_type("string");
                 }
             }
-            Shape::Char | Shape::String | Shape::Bytes | Shape::Enum(_) => {
-                self.push(json!({ "type": "string" }));
-            }
+            Shape::Char | Shape::String | Shape::Bytes | Shape::Enum(_) => self.push_type("string"),
             Shape::List(element) => self.push_list(std::slice::from_ref(element.as_ref())),
             Shape::Tuple(shapes) => self.push_list(shapes),
             Shape::Flags(_) => self.push(json!({ "type": "array", "items": { "type": "string" } })),
-            Shape::Record(_) | Shape::Result(..) | Shape::Variant(_) => {
-                self.push(json!({ "type": "object" }));
-            }
+            Shape::Record(_) | Shape::Result(..) | Shape::Variant(_) => self.push_type("object"),
             Shape::Option(inner) => {
                 if inner.is_nullable() {
-                    self.push(json!({ "type": "object" }));
+                    self.push_type("object")
                 } else {
-                    self.add(inner);
+                    self.add(inner)
                 }
-                self.push(json!({ "type": "null" }));
+                self.push_type("null");
             }
         }
+    }
+
+    fn push_type(&mut self, name: &str) {
+        self.push(json!({ "type": name }));
     }
 
     fn push_list(&mut self, shapes: &[Shape]) {

@@ -11,7 +11,7 @@ use super::shape::{self, Case, Field, Function, Integer, Shape};
 
 /// Direction of values: some types accept less than they return.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     In,
     Out,
 }
@@ -57,9 +57,9 @@ pub enum Reply {
 pub type FunctionDocs = BTreeMap<String, String>;
 
 /// Position of a schema in a function.
-struct At<'a> {
+pub(super) struct At<'a> {
     docs: &'a FunctionDocs,
-    way: Way,
+    pub(super) way: Way,
     path: String,
     /// List levels between the path and the schema: each is one `[]`.
     lists: usize,
@@ -67,15 +67,15 @@ struct At<'a> {
 
 /// Schema of a function's arguments: one closed object.
 pub fn input(function: &Function, docs: &FunctionDocs) -> Map<String, Value> {
-    closed(&function.params, &At { docs, way: Way::In, path: String::new(), lists: 0 })
+    closed(&function.params, &At::new(docs, Way::In, ""), named)
 }
 
 /// Schema of a call's result; `None` for text, media, content or nothing.
 pub fn output(reply: &Reply, docs: &FunctionDocs) -> Option<Map<String, Value>> {
-    let at = At { docs, way: Way::Out, path: "return".to_owned(), lists: 0 };
+    let at = At::new(docs, Way::Out, "return");
     match reply {
         Reply::Nothing | Reply::Text | Reply::Media(_) | Reply::Content => None,
-        Reply::Object(Shape::Record(fields)) => Some(closed(fields, &at)),
+        Reply::Object(Shape::Record(fields)) => Some(closed(fields, &at, named)),
         Reply::Object(shape) | Reply::Wrapped(shape) | Reply::ForHost(shape) => {
             let wrapped = json!({ "result": at.described(of(shape, &at)) });
             Some(object(wrapped, vec![Value::from("result")]))
@@ -151,8 +151,12 @@ fn element_path(path: &str, lists: usize) -> String {
     format!("{path}{}", "/[]".repeat(lists))
 }
 
-impl At<'_> {
-    fn under(&self, name: &str) -> Self {
+impl<'a> At<'a> {
+    pub(super) fn new(docs: &'a FunctionDocs, way: Way, path: &str) -> Self {
+        Self { docs, way, path: path.to_owned(), lists: 0 }
+    }
+
+    pub(super) fn under(&self, name: &str) -> Self {
         let path = if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) };
         Self { docs: self.docs, way: self.way, path, lists: 0 }
     }
@@ -161,7 +165,7 @@ impl At<'_> {
         Self { docs: self.docs, way: self.way, path: self.path.clone(), lists: self.lists + 1 }
     }
 
-    fn doc(&self) -> Option<&String> {
+    pub(super) fn doc(&self) -> Option<&String> {
         match self.lists {
             0 => self.docs.get(&self.path),
             lists => self.docs.get(&element_path(&self.path, lists)),
@@ -248,7 +252,7 @@ fn of(shape: &Shape, at: &At<'_>) -> Value {
         },
         Shape::List(element) => json!({ "type": "array", "items": named(element, &at.elements()) }),
         Shape::Tuple(shapes) => at.tuple(shapes),
-        Shape::Record(fields) => Value::Object(closed(fields, at)),
+        Shape::Record(fields) => Value::Object(closed(fields, at, named)),
         Shape::Option(inner) => {
             let mut some = of(inner, at);
             if inner.is_nullable() {
@@ -308,7 +312,7 @@ fn integer_schema(integer: Integer) -> Value {
 }
 
 /// Narrows a bound: all bounds of schemas are within ±(2^53 − 1).
-fn narrow(bound: i128) -> i64 {
+pub(super) fn narrow(bound: i128) -> i64 {
     i64::try_from(bound).unwrap_or_default()
 }
 
@@ -325,8 +329,13 @@ fn case_schema(case: &Case, at: &At<'_>) -> Value {
     at.described(Value::Object(schema))
 }
 
-/// A closed object with these fields. An option's field is not required, and its schema is that of the inner type.
-fn closed(fields: &[Field], at: &At<'_>) -> Map<String, Value> {
+/// A closed object with these fields, each with the schema that `named` makes. An option's field is not required, and
+/// its schema is that of the inner type.
+pub(super) fn closed(
+    fields: &[Field],
+    at: &At<'_>,
+    named: impl Fn(&Shape, &At<'_>) -> Value,
+) -> Map<String, Value> {
     let mut properties = Map::new();
     let mut required = Vec::new();
     for field in fields {
@@ -343,7 +352,7 @@ fn closed(fields: &[Field], at: &At<'_>) -> Map<String, Value> {
     object(Value::Object(properties), required)
 }
 
-fn object(properties: Value, required: Vec<Value>) -> Map<String, Value> {
+pub(super) fn object(properties: Value, required: Vec<Value>) -> Map<String, Value> {
     let mut schema = Map::new();
     schema.insert("type".to_owned(), Value::from("object"));
     schema.insert("properties".to_owned(), properties);

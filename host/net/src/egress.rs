@@ -1,7 +1,6 @@
 //! Outbound HTTP, only with a pass: resolves once, connects to a checked address, adds the secret, bounds bytes and
 //! time, and scrubs the secret from the response. Follows no redirects and ignores proxy variables. Whether a request
-//! is allowed is not decided here. Name lookups for sockets follow the same rules. The host's own fetches use a permit
-//! instead of a pass.
+//! is allowed is not decided here. Name lookups for sockets follow the same rules. The host's own fetches use a permit.
 
 mod authorities;
 mod connect;
@@ -193,7 +192,7 @@ impl Egress {
 
     /// Addresses of this machine's interfaces; `None` if the system cannot list them.
     pub fn own_addresses(&self) -> Option<Arc<[IpAddr]>> {
-        self.resolver.interfaces().addresses()
+        self.resolver.interfaces.addresses()
     }
 
     /// Resolves a name for a socket to the addresses that its grant allows; never empty.

@@ -124,9 +124,6 @@ impl Fetcher {
 
     /// Fetches the file at a URL that the operator wrote, and existing small files beside it. Those are requested only
     /// if the digest matches `pin`, and their failures do not fail the file. Blocks.
-    ///
-    /// # Errors
-    /// [`FetchError`].
     pub fn file(
         &self,
         permit: &FetchPermit,
@@ -338,7 +335,6 @@ impl Client<'_> {
     }
 }
 
-/// A failed attempt, and whether to retry.
 struct AttemptError {
     error: FetchError,
     retry: Retry,

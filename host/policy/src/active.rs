@@ -71,9 +71,6 @@ pub enum Refusal {
 }
 
 /// Judges a media type (RFC 9110, section 8.3.1), with or without parameters.
-///
-/// # Errors
-/// [`Refusal`].
 pub fn media_type(text: &str) -> Result<(), Refusal> {
     let is_shown = text.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b',');
     let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -95,9 +92,6 @@ pub fn media_type(text: &str) -> Result<(), Refusal> {
 }
 
 /// Judges a URI by its scheme (RFC 3986, section 3.1), which it must have.
-///
-/// # Errors
-/// [`Refusal`].
 pub fn address(uri: &str) -> Result<(), Refusal> {
     let (scheme, _) = uri.split_once(':').ok_or(Refusal::Malformed)?;
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())

@@ -148,9 +148,7 @@ impl Capability {
             Self::Random => r#"random = "secure""#,
         }
     }
-}
 
-impl Capability {
     /// A grant that satisfies the import and refuses every use.
     pub const fn nothing(self) -> &'static str {
         match self {

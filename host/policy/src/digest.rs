@@ -25,11 +25,6 @@ impl Digest {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
-    /// A digest from its 32 bytes, as in a signed statement.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
     /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -164,9 +164,6 @@ pub fn treatment(name: &str) -> Treatment {
 }
 
 /// Checks that a plugin may set this header field under a rule that names `named` and puts a secret into `secret`.
-///
-/// # Errors
-/// [`ForbiddenHeaderError`].
 pub fn may_set(name: &str, named: &[String], secret: Option<&str>) -> Result<(), ForbiddenHeaderError> {
     if secret.is_some_and(|secret| is_same(name, secret)) {
         return Err(ForbiddenHeaderError::Secret);

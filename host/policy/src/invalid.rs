@@ -1,10 +1,9 @@
 //! Errors in a value an operator wrote, with the place below the key being checked. The reader of the file adds file
 //! and line.
 
-use std::fmt;
-
 /// An error in an operator's value: a key path relative to the checked value, and a sentence with the remedy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{at}{}{why}", if at.is_empty() { "" } else { ": " })]
 pub struct InvalidValueError {
     /// For example `[0].paths[1]`; empty when the value as a whole is meant.
     pub at: String,
@@ -31,14 +30,6 @@ impl InvalidValueError {
         self
     }
 }
-
-impl fmt::Display for InvalidValueError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.at.is_empty() { f.write_str(&self.why) } else { write!(f, "{}: {}", self.at, self.why) }
-    }
-}
-
-impl std::error::Error for InvalidValueError {}
 
 #[cfg(test)]
 mod tests {

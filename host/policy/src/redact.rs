@@ -61,8 +61,7 @@ pub fn is_invisible(c: char) -> bool {
     !matches!(character::kind(c), Kind::Visible | Kind::Control)
 }
 
-/// `text` as a TOML basic string (TOML 1.0, "String"): parses to exactly this text, and has no character that controls
-/// a terminal.
+/// `text` as a TOML basic string (TOML 1.0, "String"): parses to exactly this text, and cannot control a terminal.
 pub fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {

@@ -13,7 +13,6 @@ use toolgate_base::spec::{Compiling, PluginSpec};
 use toolgate_net::egress::Egress;
 use toolgate_net::remote::{Fetcher, TransferProgress};
 use toolgate_policy::capability::http::Pass;
-use toolgate_policy::limits::wire::{CALLS_MAX, MEMORY_BYTES_MAX, MESSAGES_BYTES_MAX, PEER_PERCENT};
 use toolgate_policy::load::trust::Standing;
 use toolgate_policy::load::{Pin, RequestedCapabilities, TrustPolicy};
 use toolgate_policy::{Digest, PluginName, Principal};
@@ -63,17 +62,6 @@ pub struct GateLimits {
     pub peer_percent: u64,
 }
 
-impl Default for GateLimits {
-    fn default() -> Self {
-        Self {
-            calls_max: u32::try_from(CALLS_MAX.default).unwrap_or(1),
-            memory_bytes_max: MEMORY_BYTES_MAX.default,
-            messages_bytes_max: MESSAGES_BYTES_MAX.default,
-            peer_percent: PEER_PERCENT.default,
-        }
-    }
-}
-
 /// Opening the gate failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GateError {
@@ -94,9 +82,6 @@ pub enum GateError {
 impl Gate {
     /// Opens the gate; nothing serves yet. `name_servers` resolve the hosts of grants and sources; if empty, the
     /// system's do. `progress` receives the progress of downloads.
-    ///
-    /// # Errors
-    /// [`GateError`].
     pub fn open(
         state: &StateDir,
         bounds: GateLimits,
@@ -136,7 +121,7 @@ impl Gate {
 
     /// Reports slow compilations to `listener` from now on, as well as to the log.
     pub fn tell_compiling(&self, listener: CompileProgress) {
-        self.services.sandbox.tell_compiling(listener);
+        self.services.sandbox.compiler.tell(listener);
     }
 
     /// Serves `spec` for the first time. Blocks while plugins are fetched and compiled.
@@ -210,8 +195,7 @@ impl Gate {
         self.services.kept.get(digest).map(|(artifact, _)| artifact)
     }
 
-    /// Protects everything that `spec` approves or pins from eviction in the blob store. Call it before loading
-    /// anything.
+    /// Protects everything that `spec` approves or pins from eviction in the blob store. Call it before any load.
     pub fn hold(&self, spec: &Spec) {
         self.reconciler.hold(spec);
     }
@@ -233,9 +217,6 @@ impl Gate {
     }
 
     /// Capabilities that a plugin requests, read after its signature is verified. Grants nothing. Blocks.
-    ///
-    /// # Errors
-    /// [`LoadError`].
     pub fn asked(&self, spec: &PluginSpec, trust: &TrustSpec) -> Result<RequestedCapabilities, LoadError> {
         load::asked(&Sources::of(&self.services), spec, trust)
     }
@@ -256,12 +237,12 @@ impl Gate {
     /// # Errors
     /// A sentence with the reason why it would not connect.
     pub async fn resolve(&self, pass: &Pass) -> Result<Vec<SocketAddr>, String> {
-        self.services.sandbox.resolve(pass).await
+        self.services.sandbox.egress.resolve(pass).await.map_err(|error| error.to_string())
     }
 
     /// Addresses of this machine's interfaces, which count as private; `None` if the system does not report them.
     pub fn own_addresses(&self) -> Option<Arc<[IpAddr]>> {
-        self.services.sandbox.own_addresses()
+        self.services.sandbox.egress.own_addresses()
     }
 
     /// Executor of work on large messages.

@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
+use toolgate_policy::limits::size;
 use toolgate_policy::limits::wire::{LARGE_MESSAGES_MAX, LARGE_THREADS_MAX};
 
 use crate::quota::{Quota, QuotaError, Taken};
@@ -77,9 +78,6 @@ impl Large {
     }
 
     /// Runs work in the caller's turn. Once begun it runs to completion, even if the caller stops waiting.
-    ///
-    /// # Errors
-    /// [`WorkError`].
     pub async fn run<T: Send + 'static>(
         &self,
         caller: &Caller,
@@ -110,7 +108,7 @@ impl LargeMessage {
 
     /// Bytes accounted for it.
     pub fn bytes(&self) -> usize {
-        usize::try_from(self.bytes.amount()).unwrap_or(usize::MAX)
+        size(self.bytes.amount)
     }
 
     /// Changes the accounted bytes.

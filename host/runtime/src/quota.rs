@@ -12,7 +12,8 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub struct Quota {
     max: u64,
-    peer_max: u64,
+    /// Maximum of one peer.
+    pub peer_max: u64,
     used: Mutex<Used>,
     freed: Notify,
 }
@@ -29,7 +30,7 @@ struct Used {
 pub struct Taken {
     quota: Arc<Quota>,
     peer: Arc<str>,
-    amount: u64,
+    pub(crate) amount: u64,
 }
 
 /// The quota is exhausted.
@@ -49,11 +50,6 @@ impl Quota {
         let share = u128::from(max).saturating_mul(peer_percent.into()) / 100;
         let peer_max = u64::try_from(share).unwrap_or(max).clamp(1, max.max(1));
         Arc::new(Self { max, peer_max, used: Mutex::default(), freed: Notify::new() })
-    }
-
-    /// Maximum of one peer.
-    pub fn peer_max(&self) -> u64 {
-        self.peer_max
     }
 
     /// Takes an amount for a peer.
@@ -135,11 +131,6 @@ impl Taken {
         self.amount = amount;
         Ok(())
     }
-
-    /// Amount taken.
-    pub fn amount(&self) -> u64 {
-        self.amount
-    }
 }
 
 impl Drop for Taken {
@@ -176,7 +167,7 @@ mod tests {
         let mut taken = quota.take(&peer("a"), 2).unwrap();
         assert_eq!(taken.resize(5), Ok(()));
         assert_eq!(taken.resize(6), Err(QuotaError::Peer));
-        assert_eq!(taken.amount(), 5);
+        assert_eq!(taken.amount, 5);
         assert_eq!(taken.resize(1), Ok(()));
         let other = quota.take(&peer("b"), 5).unwrap();
         let third = quota.take(&peer("c"), 4).unwrap();
@@ -187,8 +178,8 @@ mod tests {
 
     #[test]
     fn a_share_is_never_nothing() {
-        assert_eq!(Quota::new(1, 1).peer_max(), 1);
-        assert_eq!(Quota::new(1_000, 100).peer_max(), 1_000);
+        assert_eq!(Quota::new(1, 1).peer_max, 1);
+        assert_eq!(Quota::new(1_000, 100).peer_max, 1_000);
     }
 
     #[tokio::test]

@@ -18,25 +18,16 @@ use crate::large::Large;
 use crate::snapshot::Snapshots;
 use crate::turns::Turns;
 
-/// Shared services.
 pub(crate) struct Services {
-    /// Runs guest code.
     pub(crate) sandbox: Sandbox,
-    /// Client for remote sources.
     pub(crate) fetcher: Fetcher,
-    /// Plugins that serve.
     pub(crate) snapshots: Snapshots,
-    /// Fetched and approved artifacts.
     pub(crate) kept: Arc<BlobStore>,
-    /// Rollback protection.
     pub(crate) seen: RollbackGuard,
-    /// Audit log.
     pub(crate) audit: Arc<Recorder>,
     /// Call slots shared by all plugins.
     pub(crate) calls: Arc<Turns>,
-    /// Executor for large messages.
     pub(crate) large: Large,
-    /// Calls in flight.
     pub(crate) flights: InFlight,
 }
 

@@ -113,7 +113,6 @@ impl Default for Snapshots {
 }
 
 impl Snapshots {
-    /// The current snapshot.
     pub(crate) fn now(&self) -> Arc<Snapshot> {
         Arc::clone(&self.now.borrow())
     }

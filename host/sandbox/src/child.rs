@@ -36,9 +36,6 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
 }
 
 /// Disables core dumps for this process and the processes that it starts.
-///
-/// # Errors
-/// The error of the system call.
 pub fn forbid_core_dumps() -> io::Result<()> {
     rlimits::no_core_dump()
 }

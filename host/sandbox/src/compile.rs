@@ -123,7 +123,7 @@ impl Compiler {
     }
 
     /// Sets the listener for plugins that take long to compile.
-    pub(crate) fn tell(&self, listener: CompileProgress) {
+    pub fn tell(&self, listener: CompileProgress) {
         self.watch.tell(listener);
     }
 

@@ -38,9 +38,6 @@ fn engine_features(kind: EngineKind) -> WasmFeatures {
 }
 
 /// Creates the engine for `calls_max` concurrent calls, and the queries made while plugins load.
-///
-/// # Errors
-/// An error of the engine; none on a supported machine.
 pub(crate) fn engine(calls_max: u32, kind: EngineKind) -> wasmtime::Result<Engine> {
     let calls = calls_max.saturating_add(u32::try_from(LOADS_AT_ONCE.1).unwrap_or(u32::MAX));
     let stacks_max = u32::try_from(CallLimit::Stacks.spec().ceiling).unwrap_or(u32::MAX);
@@ -48,9 +45,6 @@ pub(crate) fn engine(calls_max: u32, kind: EngineKind) -> wasmtime::Result<Engin
 }
 
 /// Creates the engine of a confined process, which may not scan for dirtied pages.
-///
-/// # Errors
-/// An error of the engine; none on a supported machine.
 pub(crate) fn walled(concurrency: u32, stacks_max: u32, kind: EngineKind) -> wasmtime::Result<Engine> {
     // One more: the query for its tools does not count to the plugin's concurrency.
     pooled(pool(concurrency.saturating_add(1), stacks_each(stacks_max, kind)), kind, Enabled::No)
@@ -72,9 +66,6 @@ pub(crate) fn stacks_each(stacks_max: u32, kind: EngineKind) -> u32 {
 }
 
 /// Creates an engine that only compiles: the same settings, without a pool.
-///
-/// # Errors
-/// An error of the engine; none on a supported machine.
 pub(crate) fn compiler(kind: EngineKind) -> wasmtime::Result<Engine> {
     Engine::new(&config(kind))
 }

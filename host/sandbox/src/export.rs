@@ -20,6 +20,7 @@ use super::isolated::handle::WorkerModule;
 use crate::imports::{CallPrototype, Ctx};
 
 /// Function that can be called any number of times, each time in a fresh store.
+#[derive(Clone)]
 pub struct Export {
     pub(super) tool: ToolName,
     pub(super) path: ExportPath,
@@ -70,36 +71,12 @@ impl Export {
 
     /// The same function under another tool name.
     pub fn named(&self, tool: ToolName) -> Self {
-        Self {
-            tool,
-            path: self.path.clone(),
-            function: self.function.clone(),
-            reply: self.reply.clone(),
-            index: self.index,
-            ratio: self.ratio,
-            number: self.number,
-            plugin: Arc::clone(&self.plugin),
-        }
-    }
-
-    /// Digest of the component bytes.
-    pub(crate) fn digest(&self) -> Digest {
-        self.plugin.digest
-    }
-
-    /// Effects of its grants.
-    pub(crate) fn effects(&self) -> Effects {
-        self.plugin.effects
+        Self { tool, ..self.clone() }
     }
 
     /// Types of parameters and result.
     pub fn function(&self) -> &Function {
         &self.function
-    }
-
-    /// Form in which its result is sent.
-    pub(crate) fn reply(&self) -> &Reply {
-        &self.reply
     }
 
     /// Limits of a call.
@@ -117,26 +94,10 @@ impl Export {
         &self.path
     }
 
-    pub(super) fn index(&self) -> &ComponentExportIndex {
-        &self.index
-    }
-
-    /// Memory cost of lifting its result.
-    pub(super) fn ratio(&self) -> Ratio {
-        self.ratio
-    }
-
-    /// Index among the functions prepared together.
     pub(super) fn number(&self) -> u32 {
         self.number
     }
 
-    /// Recent CPU usage of the plugin's calls.
-    pub(super) fn pace(&self) -> &Arc<CpuAccount> {
-        &self.plugin.pace
-    }
-
-    /// Isolation target.
     pub(super) fn place(&self) -> &PreparedTarget {
         &self.plugin.place
     }

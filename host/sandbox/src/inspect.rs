@@ -96,9 +96,6 @@ pub enum InspectError {
 }
 
 /// Inspects a component for one engine.
-///
-/// # Errors
-/// [`InspectError`].
 pub fn inspect(artifact: &Artifact, engine: EngineKind) -> Result<Inspected, InspectError> {
     let mut reader =
         Reader { validator: Validator::new_with_features(features(engine)), ..Reader::default() };
@@ -267,24 +264,21 @@ fn exported(
 ) -> Result<BTreeMap<ExportPath, Result<Function, ShapeError>>, InspectError> {
     let types = types.as_ref();
     let mut functions = BTreeMap::new();
+    let mut insert = |path: ExportPath, id| {
+        let function = read(types, &path.function, id).and_then(|read| by_an_author(&path, read));
+        functions.insert(path, function);
+    };
     for interface in names {
         let Some(item) = types.component_item_for_export(interface) else { continue };
         match item.ty {
             ComponentEntityType::Func(id) => {
-                let path = ExportPath { interface: None, function: interface.clone() };
-                let function = read(types, interface, id);
-                functions.insert(path.clone(), function.and_then(|function| by_an_author(&path, function)));
+                insert(ExportPath { interface: None, function: interface.clone() }, id);
             }
             ComponentEntityType::Instance(id) if !is_known(interface) => {
                 for (function, item) in &instance(&types, id).exports {
                     if let ComponentEntityType::Func(id) = item.ty {
-                        let path =
-                            ExportPath { interface: Some(interface.clone()), function: name(function)? };
-                        let function = read(types, function, id);
-                        functions.insert(
-                            path.clone(),
-                            function.and_then(|function| by_an_author(&path, function)),
-                        );
+                        let (interface, function) = (Some(interface.clone()), name(function)?);
+                        insert(ExportPath { interface, function }, id);
                     }
                 }
             }

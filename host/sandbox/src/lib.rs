@@ -24,7 +24,6 @@ mod store;
 mod trap;
 mod worker;
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -39,7 +38,6 @@ use toolgate_mapping::schema::Reply;
 use toolgate_mapping::shape::Function;
 use toolgate_net::egress::Egress;
 use toolgate_policy::call::Permit;
-use toolgate_policy::capability::http::Pass;
 use toolgate_policy::limits::call::{CallLimit, GRACE_MS};
 use toolgate_policy::limits::lift::UNCOUNTED_VALUES_BYTES;
 use toolgate_state::audit::record::CallTrace;
@@ -48,7 +46,6 @@ use wasmtime::component::Val;
 
 use crate::imports::host_calls::{self, HostCalls};
 use compile::Compiler;
-use compile::progress::CompileProgress;
 use export::{Export, GuestResult, InProcessModule, PreparedTarget};
 use guests::GuestExecutor;
 use isolated::Beginning;
@@ -59,11 +56,13 @@ use store::{Run, show};
 
 /// State shared by all sandboxes: compiler and cache, linkers, guest threads, memory budget, egress, plugins' stores.
 pub struct Sandbox {
-    compiler: Compiler,
+    /// Compiles components.
+    pub compiler: Compiler,
     linkers: Linkers,
     guests: GuestExecutor,
     budget: Arc<Budget>,
-    egress: Arc<Egress>,
+    /// Sends what guests request.
+    pub egress: Arc<Egress>,
     stores: Stores,
 }
 
@@ -120,7 +119,7 @@ impl Sandbox {
         call: Call<S>,
     ) -> Outcome {
         let is_for = (permit.digest(), permit.tool(), permit.effects());
-        if is_for != (export.digest(), export.tool(), export.effects()) {
+        if is_for != (export.plugin.digest, &export.tool, export.plugin.effects) {
             return Outcome::Fault(Fault::internal("the permit is for another tool"));
         }
         let (deadline, interrupt) = (call.deadline, call.interrupt.clone());
@@ -153,7 +152,7 @@ impl Sandbox {
         let run = Run::new(exported, here, meter, notes.clone(), relay, outside);
         let run = run.map_err(Fault::internal)?;
         let export = Arc::clone(export);
-        let task = self.guests.spawn(&Arc::clone(export.pace()), async move {
+        let task = self.guests.spawn(&Arc::clone(&export.plugin.pace), async move {
             tracing::debug!(tool = %export.tool(), "a guest begins");
             let ended = run.finish(args.vals, &interrupt).await;
             notes.used(ended.fuel, ended.memory_peak_bytes);
@@ -164,7 +163,7 @@ impl Sandbox {
             let outcome = last_words::add(outcome, &ended.written, tells.as_deref());
             // The receiver may be gone; the record ends on its own. The store is dropped after the answer.
             drop(tell.send(outcome));
-            if export.pace().is_slow() {
+            if export.plugin.pace.is_slow() {
                 // Dropping a large store takes milliseconds, so it gets a turn of its own.
                 tokio::task::yield_now().await;
             }
@@ -219,25 +218,10 @@ impl Sandbox {
         Ok((told, None))
     }
 
-    /// Sets the listener for plugins that take long to compile.
-    pub fn tell_compiling(&self, listener: CompileProgress) {
-        self.compiler.tell(listener);
-    }
-
     /// Takes memory for a call's arguments from the budget of all calls; small amounts are not counted.
     pub fn hold(&self, bytes: u64) -> Option<Hold> {
         let counted = if bytes > UNCOUNTED_VALUES_BYTES { bytes } else { 0 };
         MemoryAccount::new(&self.budget, 0).hold_beside(counted).ok()
-    }
-
-    /// Addresses that an allowed request would connect to, or the reason that there are none.
-    pub async fn resolve(&self, pass: &Pass) -> Result<Vec<SocketAddr>, String> {
-        self.egress.resolve(pass).await.map_err(|error| error.to_string())
-    }
-
-    /// Addresses of this machine's interfaces; `None` if the system cannot list them.
-    pub fn own_addresses(&self) -> Option<Arc<[IpAddr]>> {
-        self.egress.own_addresses()
     }
 
     /// Blocks on a call from a thread that may block, even one that drives a runtime.
@@ -274,7 +258,7 @@ impl Sandbox {
 fn lift_result(lift: Lift, export: &Export, came: GuestResult, account: &MemoryAccount) -> Outcome {
     let bytes_max = export.limits().get(CallLimit::Output);
     match came {
-        Ok(result) => lift(result.as_ref(), export.function(), export.reply(), bytes_max, account),
+        Ok(result) => lift(result.as_ref(), export.function(), &export.reply, bytes_max, account),
         Err(fault) => Outcome::Fault(fault),
     }
 }

@@ -10,7 +10,6 @@ use wasmtime::component::Linker;
 
 use crate::imports::{Ctx, link};
 
-/// Cache of linkers.
 #[derive(Default)]
 pub(super) struct Linkers {
     made: Mutex<BTreeMap<Wanted, Arc<Linker<Ctx>>>>,

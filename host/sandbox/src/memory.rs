@@ -37,9 +37,6 @@ impl Memory {
     }
 
     /// Reserves a stack of this many bytes until the call has ended.
-    ///
-    /// # Errors
-    /// [`Refused::Budget`].
     pub(crate) fn hold_stack(&mut self, bytes: u64) -> Result<(), Refused> {
         self.stacks.push(self.account.hold_beside(bytes)?);
         Ok(())

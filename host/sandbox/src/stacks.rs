@@ -30,9 +30,6 @@ impl Stacks {
     }
 
     /// Notes an entry into the guest at this stack address. Returns the number of stacks if it is a new peak, else 0.
-    ///
-    /// # Errors
-    /// [`Full`] if that is one stack too many.
     pub(crate) fn entered(&mut self, at: usize) -> Result<usize, Full> {
         if let Some(held) = self.at(at) {
             held.entries = held.entries.saturating_add(1);

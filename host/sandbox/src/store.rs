@@ -11,6 +11,7 @@ use toolgate_base::spec::EngineKind;
 use toolgate_mapping::deferred::settle;
 use toolgate_policy::limits::call::{CallLimit, LOG_LINE_CHARS_MAX, STACK_BYTES, YIELD_FUEL};
 use toolgate_policy::limits::lift::{import_bytes_max, lift_bytes_max};
+use toolgate_policy::limits::size;
 use toolgate_policy::redact::printable_lines;
 use toolgate_state::audit::record::CallTrace;
 use wasmtime::component::Val;
@@ -37,9 +38,7 @@ pub(super) struct Run {
 /// End of a call, and the store to drop.
 pub(super) struct GuestRunEnd {
     pub(super) came: GuestResult,
-    /// Fuel used.
     pub(super) fuel: u64,
-    /// Peak of memory held, in bytes.
     pub(super) memory_peak_bytes: u64,
     pub(super) written: Kept,
     pub(super) store: Store<Ctx>,
@@ -67,8 +66,8 @@ impl Run {
         store.limiter(|ctx| &mut ctx.memory);
         store.set_fuel(meter.limit(CallLimit::Fuel))?;
         store.fuel_async_yield_interval(Some(YIELD_FUEL))?;
-        store.set_hostcall_fuel(usize_of(room));
-        store.set_max_component_handles(usize_of(meter.limit(CallLimit::Handles)));
+        store.set_hostcall_fuel(size(room));
+        store.set_max_component_handles(size(meter.limit(CallLimit::Handles)));
         store.call_hook(crossing);
         Ok(Self { export, here, store, meter, relay })
     }
@@ -103,9 +102,7 @@ impl Run {
         };
         GuestRunEnd { came, fuel, memory_peak_bytes, written, store: self.store }
     }
-}
 
-impl Run {
     /// Waits until the call is cancelled. A plugin that checks for cancellation gets a grace period to end on its own.
     fn given_up(&self, interrupt: &Interrupt) -> impl Future<Output = Fault> + use<> {
         let (relay, interrupt) = (self.relay.clone(), interrupt.clone());
@@ -139,18 +136,18 @@ async fn enter(
 ) -> wasmtime::Result<Option<Val>> {
     let instance = here.pre.instantiate_async(&mut *store).await?;
     let function = instance
-        .get_func(&mut *store, export.index())
+        .get_func(&mut *store, export.index)
         .ok_or_else(|| wasmtime::format_err!("the component does not export {}", export.path()))?;
     let mut results = vec![Val::Bool(false); usize::from(export.function().result.is_some())];
     // On the asynchronous engine a function may return its result before it ends.
     let early = here.kind == EngineKind::Async;
     let ctx = store.data_mut();
-    ctx.ratio = export.ratio();
+    ctx.ratio = export.ratio;
     ctx.lifting.begin(args.iter().map(allocations).sum(), early);
     function.call_async(&mut *store, args, &mut results).await?;
     match results.pop() {
         Some(result) => {
-            let bytes_max = usize_of(export.limits().get(CallLimit::Output));
+            let bytes_max = size(export.limits().get(CallLimit::Output));
             Ok(Some(settle(store, result, export.function(), bytes_max).await?))
         }
         None => Ok(None),
@@ -183,7 +180,7 @@ fn crossing(mut store: StoreContextMut<'_, Ctx>, hook: CallHook) -> wasmtime::Re
                 let bytes = lift_bytes_max(ctx.meter.limit(CallLimit::Output));
                 let room = ctx.memory.make_room(bytes);
                 let fuel = ctx.ratio.fuel(room);
-                store.set_hostcall_fuel(usize_of(fuel));
+                store.set_hostcall_fuel(size(fuel));
             }
             return Ok(());
         }
@@ -208,8 +205,4 @@ fn stacks(ctx: &mut Ctx, is_entered: bool) -> Result<(), StopError> {
         Ok(_) => Ok(()),
         Err(Full) => Err(StopError::Limit(CallLimit::Stacks)),
     }
-}
-
-fn usize_of(value: u64) -> usize {
-    usize::try_from(value).unwrap_or(usize::MAX)
 }

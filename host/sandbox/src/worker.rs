@@ -16,10 +16,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// Process to run.
 #[derive(Debug, Clone)]
 pub(crate) struct ProcessSpec<'a> {
-    /// Executable.
     pub(crate) program: &'a Path,
     pub(crate) args: Vec<String>,
     /// Bytes for stdin.
@@ -32,10 +30,8 @@ pub(crate) struct ProcessSpec<'a> {
     pub(crate) time: Duration,
 }
 
-/// Result of a process.
 #[derive(Debug)]
 pub(crate) struct ProcessExit {
-    /// Cause of its end.
     pub(crate) end: End,
     /// Bytes from stdout.
     pub(crate) output: Vec<u8>,
@@ -46,7 +42,6 @@ pub(crate) struct ProcessExit {
 /// Cause of a process's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// It exited with this code.
     Code(i32),
     /// It was killed by this signal, which we did not send.
     Signal(i32),
@@ -57,9 +52,6 @@ pub(crate) enum End {
 }
 
 /// Runs a process and waits for its end. No process is left when this returns, nor when its thread ends.
-///
-/// # Errors
-/// It cannot be started, or communication with it failed.
 pub(crate) fn run(task: &ProcessSpec<'_>) -> io::Result<ProcessExit> {
     let until = Instant::now() + task.time;
     #[expect(clippy::disallowed_methods, reason = "it is started with nothing, and gives up what it has")]

@@ -56,7 +56,7 @@ impl Anchor {
     pub fn id(&self) -> KeyId {
         match self {
             Self::Key(key) => key.id(),
-            Self::Minisign(key) => key.id(),
+            Self::Minisign(key) => key.id,
             Self::Identity(signer) => signer.id(),
         }
     }
@@ -64,7 +64,7 @@ impl Anchor {
     /// Certified identity, if the anchor is one.
     pub fn identity(&self) -> Option<&Identity> {
         match self {
-            Self::Identity(signer) => Some(signer.identity()),
+            Self::Identity(signer) => Some(&signer.identity),
             Self::Key(_) | Self::Minisign(_) => None,
         }
     }
@@ -73,8 +73,8 @@ impl Anchor {
     pub fn hint(&self) -> SignerHint {
         let named = match self {
             Self::Key(_) => Named::Key,
-            Self::Minisign(key) => Named::Minisign(key.number()),
-            Self::Identity(signer) => Named::Identity(signer.identity().clone()),
+            Self::Minisign(key) => Named::Minisign(key.number),
+            Self::Identity(signer) => Named::Identity(signer.identity.clone()),
         };
         SignerHint { id: self.id(), named }
     }

@@ -72,9 +72,6 @@ pub struct SignatureBundle {
 
 impl SignatureBundle {
     /// Parses a bundle.
-    ///
-    /// # Errors
-    /// [`SignatureError::Unreadable`] for anything unknown, duplicated or not canonical.
     fn of(file: &SignatureFile, json: &Json) -> Result<Self, SignatureError> {
         let (key, about) = read_bundle(json).map_err(|why| unreadable(file, why))?;
         let text = String::from_utf8_lossy(&file.bytes).into_owned();
@@ -97,14 +94,14 @@ impl Signature for SignatureBundle {
         }
         let forged = || SignatureError::Forged(self.file.clone());
         let Anchor::Key(key) = signer else { return Err(forged()) };
-        if key.id() != self.key || key.kind() != KeyKind::P256 {
+        if key.id() != self.key || key.kind != KeyKind::P256 {
             return Err(forged());
         }
         let bundle = sigstore_verify::types::Bundle::from_json(&self.text).map_err(|_| forged())?;
         let SignatureContent::DsseEnvelope(envelope) = &bundle.content else { return Err(forged()) };
         // The library's verifier requires a log entry or timestamp as evidence of the signing time. An operator's key
         // has neither, and the trust policy judges its time, so only the signature is checked.
-        let spki = DerPublicKey::from_bytes(key.spki());
+        let spki = DerPublicKey::from_bytes(&key.spki);
         let signature = &envelope.signature.sig;
         verify_signature(&spki, &envelope.pae(), signature, SigningScheme::EcdsaP256Sha256)
             .map_err(|_| forged())?;

@@ -21,7 +21,7 @@ impl Case {
     fn new() -> Self {
         let artifact = Artifact::of(b"the component".to_vec());
         let key = PrivateKey::generate().unwrap();
-        let text = sign(&artifact, "c.wasm", &key).unwrap().text;
+        let text = sign(&artifact, "c.wasm", None, &key).unwrap().text;
         Self { artifact, key, text }
     }
 
@@ -260,8 +260,7 @@ fn what_is_about_something_else_is_told_from_a_signature_that_is_not_as_it_shoul
 #[test]
 fn a_statement_says_which_plugin_it_is_for_and_that_is_signed() {
     let case = Case::new();
-    let signed =
-        super::super::sign::sign_as(&case.artifact, "c.wasm", Some("acme:files"), &case.key).unwrap();
+    let signed = sign(&case.artifact, "c.wasm", Some("acme:files"), &case.key).unwrap();
     assert_eq!(case.verify(&signed.text).unwrap().plugin(), Some("acme:files"));
     assert_eq!(case.verify(&case.text).unwrap().plugin(), None);
     let mut statement = case.statement();

@@ -50,23 +50,24 @@ pub fn choose(
     let mut beyond = ranked.split_off(ranked.len().min(ATTACHED_MAX));
     // Small files come first here: using up the bytes takes files smaller than a genuine signature.
     ranked.sort_by_key(|(rank, place, file)| (rank.says, file.bytes.len(), *place));
-    let mut bytes_left = ATTACHED_BYTES_MAX;
-    let mut chosen = Vec::new();
-    for one in ranked {
-        match bytes_left.checked_sub(one.2.bytes.len() as u64) {
-            Some(left) => {
-                bytes_left = left;
-                chosen.push(one);
-            }
-            None => beyond.push(one),
-        }
-    }
+    let (chosen, large) = affordable(ranked, ATTACHED_BYTES_MAX, |(.., file)| file.bytes.len() as u64);
+    beyond.extend(large);
     let in_order = |mut ranked: Vec<(Rank, usize, SignatureFile)>| {
         ranked.sort_by_key(|(_, place, _)| *place);
         ranked.into_iter().map(|(_, _, file)| file)
     };
     let beyond = in_order(beyond).map(|file| Unread::beyond(&file.name)).collect();
     (in_order(chosen).collect(), beyond)
+}
+
+/// Splits into those that fit into `bytes_max` one after the other, and the rest.
+pub fn affordable<T>(all: Vec<T>, bytes_max: u64, bytes: impl Fn(&T) -> u64) -> (Vec<T>, Vec<T>) {
+    let mut left = bytes_max;
+    all.into_iter().partition(|one| {
+        let rest = left.checked_sub(bytes(one));
+        left = rest.unwrap_or(left);
+        rest.is_some()
+    })
 }
 
 fn rank(

@@ -15,8 +15,9 @@ use zeroize::Zeroizing;
 /// A public key. Its id is the same for every file format.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
-    kind: KeyKind,
-    spki: Vec<u8>,
+    pub(super) kind: KeyKind,
+    /// SubjectPublicKeyInfo in DER.
+    pub(super) spki: Vec<u8>,
     id: KeyId,
 }
 
@@ -98,9 +99,6 @@ impl PublicKey {
     }
 
     /// Parses an uncompressed P-256 point (SEC 1 §2.3.3).
-    ///
-    /// # Errors
-    /// [`KeyError::Curve`] for anything else.
     pub(super) fn from_p256_point(point: &[u8]) -> Result<Self, KeyError> {
         Self::from_spki([&P256_SPKI_PREFIX, point].concat())
     }
@@ -137,11 +135,6 @@ impl PublicKey {
         verified.is_ok()
     }
 
-    /// Algorithm of the key.
-    pub fn kind(&self) -> KeyKind {
-        self.kind
-    }
-
     /// Encodes as PEM.
     ///
     /// # Errors
@@ -153,11 +146,6 @@ impl PublicKey {
     /// Id of the key.
     pub fn id(&self) -> KeyId {
         self.id
-    }
-
-    /// SubjectPublicKeyInfo in DER.
-    pub(super) fn spki(&self) -> &[u8] {
-        &self.spki
     }
 }
 
@@ -172,9 +160,6 @@ fn is_strong(bytes: &[u8; 32]) -> bool {
 
 /// Checks the P-256 and Ed25519 keys within DER (a certificate or SubjectPublicKeyInfo) of a trusted root. Other kinds
 /// are left to the library that uses them.
-///
-/// # Errors
-/// [`KeyError::Weak`] or [`KeyError::Curve`].
 pub(super) fn check_keys_in(der: &[u8]) -> Result<(), KeyError> {
     for at in 0..der.len() {
         let rest = der.get(at..).unwrap_or_default();

@@ -28,9 +28,6 @@ pub struct Keyless {
 
 impl Keyless {
     /// Parses a bundle with a certificate.
-    ///
-    /// # Errors
-    /// [`SignatureError::Unreadable`] for anything unknown, duplicated or not canonical.
     pub(super) fn read(file: &SignatureFile, json: &Json) -> Result<Self, SignatureError> {
         let about = read_bundle(json).map_err(|why| unreadable(file, why))?;
         let text = String::from_utf8_lossy(&file.bytes);
@@ -46,9 +43,7 @@ impl Keyless {
         let issuer = certificate.issuer.ok_or_else(|| odd(&"its certificate names no issuer"))?;
         Ok(Self { file: file.name.clone(), bundle, about, issuer, san })
     }
-}
 
-impl Keyless {
     /// The bundle without timestamps that prove nothing, if it has any. A timestamp by an unknown authority could have
     /// been left out by anybody, so it must not refuse the bundle.
     fn with_proved_times(&self, proves: impl Fn(&Bundle) -> bool) -> Option<Bundle> {

@@ -76,11 +76,6 @@ impl KeylessSigner {
         Ok(Root { verifier, digest: Digest::of(text.as_bytes()) })
     }
 
-    /// Certified identity.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
-    }
-
     /// The signer's id in the policy.
     pub fn id(&self) -> KeyId {
         self.identity.id(self.root.digest)

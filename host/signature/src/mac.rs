@@ -70,8 +70,7 @@ impl MacKey {
         bytes_of(&self.context(parts).sign())
     }
 
-    /// The tag over one part, streamed by `write` without buffering it. `write` runs twice and must write the same
-    /// bytes.
+    /// The tag over one part, streamed by `write` without buffering it. `write` runs twice and must write the same.
     ///
     /// # Errors
     /// Errors of `write`.

@@ -62,7 +62,7 @@ impl Signature for Minisign {
         let Anchor::Minisign(signer) = signer else { return Err(forged()) };
         signer.key.verify(artifact.bytes(), &self.signature, false).map_err(|_| forged())?;
         #[expect(clippy::disallowed_methods, reason = "it was verified above")]
-        let verified = VerifiedSignature::new(artifact.digest(), signer.id(), None);
+        let verified = VerifiedSignature::new(artifact.digest(), signer.id, None);
         Ok(verified)
     }
 }

@@ -12,8 +12,9 @@ pub(super) const UNTRUSTED: &str = "untrusted comment: ";
 #[derive(Clone)]
 pub struct MinisignKey {
     pub(super) key: minisign_verify::PublicKey,
-    number: u64,
-    id: KeyId,
+    pub(super) number: u64,
+    /// Id of the key, independent of its number.
+    pub(super) id: KeyId,
 }
 
 impl MinisignKey {
@@ -39,20 +40,9 @@ impl MinisignKey {
         let id = PublicKey::from_ed25519(raw).map_err(|error| error.to_string())?.id();
         Ok(Self { key, number, id })
     }
-
-    /// Id of the key, independent of its number.
-    pub fn id(&self) -> KeyId {
-        self.id
-    }
-
-    /// Key number, chosen by the creator of the key.
-    pub fn number(&self) -> u64 {
-        self.number
-    }
 }
 
-/// Lines of a text, with or without a final line break. `None` if it has control characters, which could steer a
-/// terminal.
+/// Lines of a text, with or without a final line break. `None` if control characters could steer a terminal.
 pub(super) fn lines(text: &str) -> Option<Vec<&str>> {
     let text = text.strip_suffix('\n').unwrap_or(text);
     let plain = text.chars().all(|c| matches!(c, '\n' | '\t') || !c.is_control());

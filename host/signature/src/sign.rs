@@ -26,19 +26,11 @@ pub struct Signed {
     pub key: KeyId,
 }
 
-/// Signs `artifact` for any plugin id; `name` is its display name.
+/// Signs `artifact` for one plugin id, or for any (`None`); `name` is its display name.
 ///
 /// # Errors
 /// [`KeyError::Library`] when the cryptographic library fails.
-pub fn sign(artifact: &Artifact, name: &str, key: &PrivateKey) -> Result<Signed, KeyError> {
-    sign_as(artifact, name, None, key)
-}
-
-/// Signs `artifact` for one plugin id; `name` is its display name.
-///
-/// # Errors
-/// [`KeyError::Library`] when the cryptographic library fails.
-pub fn sign_as(
+pub fn sign(
     artifact: &Artifact,
     name: &str,
     plugin: Option<&str>,

@@ -50,7 +50,7 @@ impl Ssh {
             ));
         }
         let key = public_key(sig.public_key()).map_err(|why| unreadable(file, why))?;
-        let raw = raw_signature(&sig, key.kind())
+        let raw = raw_signature(&sig, key.kind)
             .ok_or_else(|| unreadable(file, "what it signs with is not what its key is for"))?;
         Ok(Self { file: file.name.clone(), sig, raw, key })
     }
@@ -80,9 +80,6 @@ impl Signature for Ssh {
 }
 
 /// Converts a key of a supported kind.
-///
-/// # Errors
-/// A sentence with the reason.
 pub(super) fn public_key(key: &KeyData) -> Result<PublicKey, String> {
     check_kind(key.algorithm().as_str())?;
     match key {
@@ -95,9 +92,6 @@ pub(super) fn public_key(key: &KeyData) -> Result<PublicKey, String> {
 }
 
 /// Checks that a key kind is supported. Certificates are not, since their issuers would have to be verified.
-///
-/// # Errors
-/// A sentence with the reason.
 pub(super) fn check_kind(kind: &str) -> Result<(), String> {
     if matches!(kind, "ssh-ed25519" | "ecdsa-sha2-nistp256") {
         return Ok(());

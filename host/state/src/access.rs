@@ -15,7 +15,6 @@ const ACL: &str = "system.posix_acl_access";
 /// Maximum size of an extended attribute on Linux, in bytes.
 const ACL_BYTES_MAX: usize = 65_536;
 
-/// Access to a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Access {
     uid: u32,

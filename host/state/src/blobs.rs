@@ -76,9 +76,6 @@ pub enum BlobStoreError {
 
 impl BlobStore {
     /// Opens the store.
-    ///
-    /// # Errors
-    /// I/O errors.
     pub fn open(state: &StateDir) -> io::Result<Self> {
         let above = state.dir("blobs")?;
         let dir = state.dir("blobs/sha256")?;
@@ -117,9 +114,6 @@ impl BlobStore {
 
     /// Stores a component with exactly these signatures, replacing earlier ones. Evicts the least recently used
     /// components that are not protected.
-    ///
-    /// # Errors
-    /// [`BlobStoreError`].
     pub fn put(&self, artifact: &Artifact, signatures: &[SignatureFile]) -> Result<(), BlobStoreError> {
         let _one = DirLock::take(&self.above, LOCK)?;
         self.replace(artifact, signatures)
@@ -127,9 +121,6 @@ impl BlobStore {
 
     /// Stores a component with these signatures and earlier ones, up to the limit: highest rank first, and new ones
     /// before earlier ones.
-    ///
-    /// # Errors
-    /// [`BlobStoreError`].
     pub fn add(
         &self,
         artifact: &Artifact,

@@ -215,9 +215,6 @@ pub(crate) struct DirLock(File);
 
 impl DirLock {
     /// Takes the lock exclusively, waiting for another process of the same user.
-    ///
-    /// # Errors
-    /// I/O errors.
     pub(crate) fn take(dir: &Dir, name: &str) -> io::Result<Self> {
         let file = Self::open(dir, name)?;
         file.lock()?;
@@ -225,9 +222,6 @@ impl DirLock {
     }
 
     /// Takes the lock shared with other readers.
-    ///
-    /// # Errors
-    /// I/O errors.
     pub(crate) fn share(dir: &Dir, name: &str) -> io::Result<Self> {
         let file = Self::open(dir, name)?;
         file.lock_shared()?;
@@ -249,9 +243,6 @@ impl Drop for DirLock {
 }
 
 /// Replaces a file of the state directory atomically and durably.
-///
-/// # Errors
-/// I/O errors.
 pub(crate) fn replace_in(dir: &Dir, name: &str, bytes: &[&[u8]]) -> io::Result<()> {
     let fresh = format!(".{name}.{}", unique());
     let mut options = OpenOptions::new();

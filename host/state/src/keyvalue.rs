@@ -4,6 +4,8 @@
 mod entries;
 
 use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -104,16 +106,17 @@ impl Stores {
     }
 
     /// Opens a plugin's store, creating it if it is missing.
-    ///
-    /// # Errors
-    /// [`KeyvalueOpenError`].
     pub fn open(&self, plugin: &PluginName, id: &str, pass: Pass) -> Result<Arc<Store>, KeyvalueOpenError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let file = self.folder.join(format!("{plugin}.sqlite"));
         let store = match open.get(plugin) {
             Some(store) => Arc::clone(store),
             None => {
-                self.make_folder().map_err(|error| KeyvalueOpenError::Folder(self.folder.clone(), error))?;
+                DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(&self.folder)
+                    .map_err(|error| KeyvalueOpenError::Folder(self.folder.clone(), error))?;
                 let connection =
                     connect(&file).map_err(|error| KeyvalueOpenError::File(file.clone(), error))?;
                 Arc::new(Store { connection: Mutex::new(connection), turn: Arc::new(Semaphore::new(1)) })
@@ -126,14 +129,6 @@ impl Stores {
         })?;
         open.insert(plugin.clone(), Arc::clone(&store));
         Ok(store)
-    }
-
-    fn make_folder(&self) -> std::io::Result<()> {
-        use std::os::unix::fs::DirBuilderExt as _;
-        match std::fs::DirBuilder::new().mode(0o700).create(&self.folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        }
     }
 }
 

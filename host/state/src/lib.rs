@@ -100,9 +100,6 @@ impl StateDir {
     }
 
     /// Opens a subdirectory, creating it with mode 0700 if it is missing.
-    ///
-    /// # Errors
-    /// I/O errors.
     pub fn dir(&self, name: &str) -> io::Result<Dir> {
         match self.root.create_dir_with(name, DirBuilder::new().mode(0o700)) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),

@@ -147,9 +147,6 @@ impl Lockfile {
     }
 
     /// Encodes the lockfile.
-    ///
-    /// # Errors
-    /// [`LockTextError`].
     pub fn text(&self) -> Result<String, LockTextError> {
         let plugin =
             self.0.iter().map(|(name, entry)| RawEntry::of(name, entry)).collect::<Result<Vec<_>, _>>();

@@ -34,9 +34,6 @@ pub enum OwnerError {
 }
 
 /// Checks an opened file or folder with this path and owner.
-///
-/// # Errors
-/// [`OwnerError`].
 pub fn check(path: &Path, owner: u32) -> Result<(), OwnerError> {
     let us = rustix::process::geteuid().as_raw();
     if !is_ours(owner, us) {

@@ -145,9 +145,6 @@ impl RollbackGuard {
 
     /// Checks whether a policy may be accepted, and returns the time for which to evaluate it: now, or the latest time
     /// recorded if the clock is behind it. Records nothing.
-    ///
-    /// # Errors
-    /// [`RollbackError`].
     pub fn judge(&self, trust: &TrustSpec, now: UnixTime) -> Result<UnixTime, RollbackError> {
         Ok(UnixTime(next(&self.read()?.0, trust, now)?.time))
     }
@@ -169,9 +166,6 @@ impl RollbackGuard {
 
     /// Time for which to re-evaluate a policy that this process has accepted, whatever other processes accepted since.
     /// Records the time.
-    ///
-    /// # Errors
-    /// I/O errors.
     pub fn time(&self, now: UnixTime) -> io::Result<UnixTime> {
         let _one = DirLock::take(&self.folder, LOCK)?;
         let (last, _) = self.read()?;

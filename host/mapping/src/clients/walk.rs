@@ -6,9 +6,9 @@ use toolgate_policy::redact::printable;
 use super::{REFUSALS_MAX, Refusal, Rule};
 use crate::problem::escaped;
 
-/// Position of a schema: the root, or a subschema.
+/// Depth of a schema: the root, or a subschema.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum At {
+pub(super) enum Depth {
     Top,
     Below,
 }
@@ -25,7 +25,6 @@ pub(super) struct Within {
 /// Levels beyond which the walk stops. Schemas read here have fewer.
 const DEPTH_MAX: usize = 256;
 
-/// Walk over a schema and its subschemas.
 pub(super) struct Walk {
     rules: &'static [Rule],
     at: String,
@@ -61,8 +60,7 @@ impl Walk {
         self.refusals
     }
 
-    /// Checks a schema and its subschemas.
-    pub(super) fn schema(&mut self, schema: &Map<String, Value>, at: At, within: Within) {
+    pub(super) fn schema(&mut self, schema: &Map<String, Value>, at: Depth, within: Within) {
         if within.schemas > DEPTH_MAX || self.refusals.len() >= REFUSALS_MAX {
             return;
         }
@@ -99,7 +97,7 @@ impl Walk {
         let length = self.at.len();
         self.at.push_str(step);
         match part {
-            Value::Object(schema) => self.schema(schema, At::Below, within),
+            Value::Object(schema) => self.schema(schema, Depth::Below, within),
             _ if self.rules.contains(&Rule::NoObject) => self.refuse(format!("`{part}` as a schema")),
             _ => {}
         }
@@ -118,11 +116,11 @@ impl Walk {
         }
     }
 
-    fn hold(&mut self, rule: &Rule, schema: &Map<String, Value>, at: At, within: Within) {
+    fn hold(&mut self, rule: &Rule, schema: &Map<String, Value>, at: Depth, within: Within) {
         let kind = schema.get("type");
         let is = |name: &str| kind.is_some_and(|kind| is_kind(kind, name));
         match rule {
-            Rule::AtTop(keys) if at == At::Top => {
+            Rule::AtTop(keys) if at == Depth::Top => {
                 for key in keys.iter().filter(|key| schema.contains_key(**key)) {
                     self.refuse(format!("`{key}` at the top"));
                 }

@@ -1,5 +1,4 @@
-//! Lookup of names: linear where there are few, hashed where there are many, since a list can have a million values of one
-//! type.
+//! Lookup of names: linear for a few, hashed for many, since a list can have a million values of one type.
 
 use super::Lowering;
 use crate::shape::Case;

@@ -98,10 +98,7 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     const LENIENT: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     const BLANK: [char; 4] = [' ', '\t', '\r', '\n'];
-    let text = match text.contains(BLANK) {
-        true => Cow::Owned(text.replace(BLANK, "")),
-        false => Cow::Borrowed(text),
-    };
+    let text = if text.contains(BLANK) { Cow::Owned(text.replace(BLANK, "")) } else { Cow::Borrowed(text) };
     let alphabet = if text.contains(['-', '_']) { &alphabet::URL_SAFE } else { &alphabet::STANDARD };
     GeneralPurpose::new(alphabet, LENIENT).decode(text.as_bytes()).ok()
 }

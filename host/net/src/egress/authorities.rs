@@ -29,7 +29,6 @@ pub(super) struct Roots(OnceLock<Result<Arc<Authorities>, String>>);
 pub(super) enum TlsTrust {
     /// Plain HTTP, without authentication.
     Plain,
-    /// TLS.
     Tls(Arc<Authorities>),
 }
 

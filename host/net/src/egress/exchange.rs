@@ -34,9 +34,7 @@ impl Scrub {
         let values = [secret.value.open(), whole.as_str()];
         Self { values: Arc::new(Forms::new(values)), names: Arc::new(Forms::folding(values)) }
     }
-}
 
-impl Scrub {
     /// Scrubs a complete text; `None` if the secret is not in it.
     pub(super) fn text(&self, text: &[u8]) -> Option<Vec<u8>> {
         Scrubber::new(&self.values).whole(text)
@@ -57,7 +55,6 @@ impl From<EgressError> for Unanswered {
     }
 }
 
-/// Context in which a response is awaited.
 pub(super) struct ResponseWait<'a> {
     pub(super) link: &'a RuleClient,
     pub(super) first_byte_by: Instant,

@@ -27,37 +27,31 @@ use toolgate_policy::load::fetch::FetchPermit;
 use toolgate_policy::request::Scheme;
 
 use super::authorities::TlsTrust;
-use super::wire::WireAccount;
+use super::wire::{Payer, WireAccount};
 use super::{Egress, EgressError, RuleClientError, connect};
 
 /// Progress callback: bytes so far, and the total if known.
 pub(crate) type ByteProgress = Arc<dyn Fn(u64, Option<u64>) + Send + Sync>;
 
-/// Parts of a request.
 #[derive(Default)]
 pub(crate) struct RequestParts<'a> {
-    /// Additional headers.
     pub(crate) headers: Vec<(HeaderName, String)>,
     /// Full value of `Authorization`.
     pub(crate) authorization: Option<&'a Secret>,
     pub(crate) body: Option<Bytes>,
 }
 
-/// Trust, deadline and progress callback of a fetch.
 #[derive(Clone)]
 pub(crate) struct Terms {
     /// File of certificate authorities, instead of the system's.
     pub(crate) ca: Option<String>,
     /// Deadline of the whole fetch.
     pub(crate) by: Instant,
-    /// Progress callback.
     pub(crate) progress: ByteProgress,
 }
 
-/// Reason that a fetch failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RequestError {
-    /// The exchange failed.
     #[error(transparent)]
     Failure(#[from] EgressError),
     /// TLS could not be set up.
@@ -67,9 +61,7 @@ pub(crate) enum RequestError {
 
 /// Response whose body has not been read.
 pub(crate) struct FetchResponse {
-    /// Status code.
     pub(crate) status: StatusCode,
-    /// Header fields.
     pub(crate) headers: HeaderMap,
     body: Incoming,
     account: Arc<WireAccount>,
@@ -99,7 +91,7 @@ impl Egress {
         };
         let tls = trust.config().await?;
         let body_bytes = request_parts.body.as_ref().map_or(0, |body| body.len() as u64);
-        let account = WireAccount::of_host(moved(body_bytes));
+        let account = WireAccount::new(Payer::Host(moved(body_bytes)));
         let counting = Arc::clone(&account);
         hyper::ext::on_informational(&mut request, move |_| counting.informational());
         let patience = Duration::from_millis(FETCH_PATIENCE_MS);

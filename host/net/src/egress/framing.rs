@@ -20,7 +20,6 @@ use toolgate_policy::limits::http::HTTP_EMPTY_BODY_MS;
 
 use super::{EgressError, RuleClient};
 
-/// Request as it is sent.
 pub(super) struct Outbound {
     pub(super) request: Request<OutgoingBody>,
     /// Rest of a body that must stay empty.
@@ -32,13 +31,10 @@ pub(super) struct Outbound {
     pub(super) shares: bool,
 }
 
-/// Body of a request being sent.
 pub(super) enum OutgoingBody {
-    /// No body.
     Nothing,
     /// Body of declared length: no excess byte is sent, and the last ones only after the guest has ended it.
     Known(SizedBody),
-    /// Body of unknown length.
     Unknown(GuestBody),
 }
 

@@ -19,7 +19,7 @@ use super::authorities::Tls;
 use super::connect;
 use super::framing::OutgoingBody;
 use super::idle::Idle;
-use super::wire::WireAccount;
+use super::wire::{Payer, WireAccount};
 use super::{EgressError, RuleClient};
 
 /// Open connection.
@@ -41,7 +41,6 @@ pub(super) struct Lease {
     threads: Handle,
 }
 
-/// Parameters of a connection.
 pub(super) struct ConnectionSpec<'a> {
     pub(super) link: &'a RuleClient,
     pub(super) host: &'a Host,
@@ -55,7 +54,7 @@ impl Lease {
     pub(super) async fn take(wanted: &ConnectionSpec<'_>) -> Option<Self> {
         let idle = &wanted.link.idle;
         while let Some((mut live, opened)) = idle.take(wanted.host, Instant::now()) {
-            if !is_same(&live.tls, wanted.tls) {
+            if live.tls.as_ref().map(Arc::as_ptr) != wanted.tls.as_ref().map(Arc::as_ptr) {
                 // The trusted authorities have changed since.
                 continue;
             }
@@ -72,7 +71,7 @@ impl Lease {
         wanted: &ConnectionSpec<'_>,
         addresses: Vec<SocketAddr>,
     ) -> Result<Self, EgressError> {
-        let account = WireAccount::of_call(wanted.meter);
+        let account = WireAccount::new(Payer::Call(wanted.meter.clone()));
         let (host, tls, counted) = (wanted.host.clone(), wanted.tls.clone(), Arc::clone(&account));
         let opening = async move {
             let stream = connect::connect(&host, tls, &addresses, &counted).await?;
@@ -105,13 +104,5 @@ impl Lease {
         if !self.live.sender.is_closed() {
             self.idle.keep(&self.threads, self.host, self.live, self.opened);
         }
-    }
-}
-
-fn is_same(one: &Tls, other: &Tls) -> bool {
-    match (one, other) {
-        (None, None) => true,
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-        _ => false,
     }
 }

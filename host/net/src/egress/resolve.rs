@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::runtime::Handle;
@@ -25,7 +25,7 @@ pub(super) struct Resolver {
     made: Mutex<Option<(Stamps, TokioResolver)>>,
     /// Runtime of its tasks, shared since it keeps connections; by default that of the first request.
     runtime: OnceLock<Handle>,
-    interfaces: OwnInterfaces,
+    pub(super) interfaces: OwnInterfaces,
 }
 
 /// Identity of the system's resolver files: inode, size, and mtime in seconds and nanoseconds.
@@ -70,11 +70,6 @@ impl Resolver {
         self.runtime.get_or_init(|| runtime);
     }
 
-    /// Addresses of this machine's interfaces.
-    pub(super) fn interfaces(&self) -> &OwnInterfaces {
-        &self.interfaces
-    }
-
     /// Returns the resolver, rebuilt if its configuration files changed.
     fn resolver(&self) -> Result<TokioResolver, NetError> {
         let now = stamps();
@@ -96,7 +91,8 @@ impl Resolver {
             let config = ResolverConfig::from_parts(None, Vec::new(), self.named_servers().collect());
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         };
-        remember_nothing(builder.options_mut());
+        // A name may have new addresses.
+        builder.options_mut().cache_size = 0;
         builder.build()
     }
 
@@ -174,11 +170,6 @@ fn a_few(found: &[IpAddr]) -> Vec<IpAddr> {
     let of_v6 = v6.len().min(NAME_ADDRESSES_MAX.saturating_sub(v4.len()).max(half));
     let of_v4 = NAME_ADDRESSES_MAX.saturating_sub(of_v6);
     v4.into_iter().take(of_v4).chain(v6.into_iter().take(of_v6)).collect()
-}
-
-/// Disables the cache, since a name may have new addresses.
-fn remember_nothing(options: &mut ResolverOpts) {
-    options.cache_size = 0;
 }
 
 fn stamps() -> Stamps {

@@ -257,7 +257,6 @@ fn feed(
     });
 }
 
-/// Ends all layers.
 fn finish(forms: &Forms, depth: usize, layers: &mut [Layer], found: &mut Vec<(u64, u64)>, work: &mut Work) {
     let Some((Layer { decoder, look }, deeper)) = layers.split_first_mut() else { return };
     decoder.finish(work, &mut |unit, work| {

@@ -33,7 +33,7 @@ struct State {
     broken: Option<Broken>,
 }
 
-enum Payer {
+pub(super) enum Payer {
     /// A call, whose meter bounds the bytes.
     Call(Meter),
     /// The host, with bytes left.
@@ -52,17 +52,7 @@ enum Broken {
 }
 
 impl WireAccount {
-    /// Creates the account of a connection opened for a call.
-    pub(super) fn of_call(meter: &Meter) -> Arc<Self> {
-        Self::new(Payer::Call(meter.clone()))
-    }
-
-    /// Creates the account of a connection of the host's own, for at most this many bytes.
-    pub(super) fn of_host(bytes_max: u64) -> Arc<Self> {
-        Self::new(Payer::Host(bytes_max))
-    }
-
-    fn new(payer: Payer) -> Arc<Self> {
+    pub(super) fn new(payer: Payer) -> Arc<Self> {
         let state = State { payer, is_first_write: false, informational: 0, broken: None };
         Arc::new(Self(Mutex::new(state)))
     }
@@ -146,15 +136,6 @@ impl WireAccount {
             Some(Broken::Stale) => Err(io::Error::other("something came before the request was sent")),
         }
     }
-
-    /// Whether this write is the first of a request.
-    fn is_first_write(&self) -> bool {
-        std::mem::take(&mut self.state().is_first_write)
-    }
-
-    fn is_found_stale(&self) {
-        self.state().broken.get_or_insert(Broken::Stale);
-    }
 }
 
 impl Wire {
@@ -174,8 +155,8 @@ impl Wire {
     }
 
     fn check_write(&self) -> io::Result<()> {
-        if self.account.is_first_write() && !self.is_silent() {
-            self.account.is_found_stale();
+        if std::mem::take(&mut self.account.state().is_first_write) && !self.is_silent() {
+            self.account.state().broken.get_or_insert(Broken::Stale);
         }
         self.account.check()
     }
@@ -240,8 +221,8 @@ mod tests {
     async fn what_is_read_is_acknowledged_at_once() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (host, address) = (Host::parse("127.0.0.1").unwrap(), listener.local_addr().unwrap());
-        let mut peer = connect(&host, None, &[address], &WireAccount::of_host(100)).await.unwrap();
-        let mut wire = Wire::new(listener.accept().await.unwrap().0, WireAccount::of_host(100));
+        let mut peer = connect(&host, None, &[address], &WireAccount::new(Payer::Host(100))).await.unwrap();
+        let mut wire = Wire::new(listener.accept().await.unwrap().0, WireAccount::new(Payer::Host(100)));
         for part in ["head", "body"] {
             set_tcp_quickack(&wire.tcp, false).unwrap();
             peer.write_all(part.as_bytes()).await.unwrap();

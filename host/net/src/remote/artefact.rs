@@ -15,9 +15,7 @@ pub(super) use descriptor::{Descriptor, checked};
 pub(super) use manifest::{Attached, ImageManifest, Says, listed, says};
 pub(super) use signer_note::named;
 
-/// Media type of an image manifest.
 pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-/// Media type of an index.
 pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const WASM_CONFIG: &str = "application/vnd.wasm.config.v0+json";
 const WASM: &str = "application/wasm";
@@ -146,7 +144,6 @@ pub(super) fn config(component: Digest, interfaces: &ComponentInterfaces) -> Vec
     config.to_string().into_bytes()
 }
 
-/// Manifest of a component.
 pub(super) fn component_manifest(config: &[u8], component: &Artifact, title: &str) -> Vec<u8> {
     let layer = Descriptor::of(WASM, component.bytes()).noting(TITLE, title);
     let manifest = json!({
@@ -189,9 +186,6 @@ pub(super) fn signature_manifest(
 }
 
 /// Appends entries to an index, keeping existing ones unchanged.
-///
-/// # Errors
-/// [`ArtefactError`] if the bytes are not an index.
 pub(super) fn index_with(index: &[u8], more: &[Descriptor]) -> Result<Vec<u8>, ArtefactError> {
     // Whole entries are compared: one with the same digest and a wrong type must not keep the right one out.
     let there: Vec<Descriptor> = listed(index)?.into_iter().flatten().collect();

@@ -16,6 +16,7 @@ use toolgate_policy::limits::load::{
 use toolgate_policy::load::fetch::{FetchPermit, Follow};
 use toolgate_policy::load::reference::Version;
 use toolgate_signature::anchor::SignerHint;
+use toolgate_signature::choose;
 use toolgate_signature::sign::PREDICATE_TYPE;
 use toolgate_signature::{SignatureFile, Unread};
 
@@ -26,10 +27,8 @@ use super::session::Session;
 use super::{Arrived, FetchError};
 use order::{Hint, Layer, Layers, in_turns};
 
-/// Attachments found for an artefact.
 #[derive(Default)]
 pub(super) struct Attachments {
-    /// Signature files.
     pub(super) signatures: Vec<SignatureFile>,
     /// Attachments that were skipped.
     pub(super) unread: Vec<Unread>,
@@ -81,10 +80,7 @@ impl Session<'_> {
             reading.manifest(&described, subject).await;
         }
         reading.fetch_layers().await;
-        if reading.more > 0 {
-            let why = format!("{} more things are attached, which are not listed here", reading.more);
-            reading.found.unread.push(Unread { name: subject.to_string(), why });
-        }
+        reading.found.unread = choose::listed(reading.found.unread, reading.more, &subject.to_string());
         match reading.failed {
             Some(error) if reading.found.signatures.is_empty() => Err(error),
             _ => Ok(reading.found),
@@ -262,10 +258,7 @@ impl Reading<'_, '_> {
 
     /// Records a skipped attachment; beyond the limit only counts it.
     fn set_aside(&mut self, unread: Unread) {
-        match self.found.unread.len() < ATTACHED_MAX {
-            true => self.found.unread.push(unread),
-            false => self.more += 1,
-        }
+        if self.found.unread.len() < ATTACHED_MAX { self.found.unread.push(unread) } else { self.more += 1 }
     }
 
     fn looked(&mut self, place: &str, error: &FetchError) {

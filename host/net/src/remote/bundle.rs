@@ -104,9 +104,6 @@ pub enum BundleError {
 }
 
 /// Opens a bundle and reads its manifests. Nothing about its components is trusted but their digests.
-///
-/// # Errors
-/// [`BundleError`].
 pub fn open(from: &Path) -> Result<PluginBundle, BundleError> {
     let mut files = Files::open(from)?;
     let marker = files.get("oci-layout", ARTEFACT_CONFIG_BYTES_MAX)?;
@@ -169,8 +166,7 @@ struct Manifests<'a> {
 
 impl Manifests<'_> {
     /// Listed manifests by digest, each with true if only a nested index lists it (the bundle's substitute for a
-    /// referrers list). Nested entries occur once per size and type: anybody may have added one, and a wrong one hides
-    /// no right one.
+    /// referrers list). Nested entries occur once per size and type: a wrong one that anybody added hides no right one.
     fn listed(&mut self) -> Result<Vec<(Descriptor, bool)>, BundleError> {
         let index = self.files.get("index.json", MANIFEST_BYTES_MAX.min(self.left))?;
         self.left -= index.bytes().len() as u64;
@@ -228,9 +224,6 @@ impl PluginBundle {
     }
 
     /// A component with its signatures. Beyond the limit, signatures that name one of `signers` come first.
-    ///
-    /// # Errors
-    /// [`BundleError`].
     pub fn item(&mut self, listed: &Listed, signers: &[SignerHint]) -> Result<Item, BundleError> {
         let artifact = match self.last.take().filter(|last| last.digest() == listed.digest) {
             Some(artifact) => artifact,
@@ -271,9 +264,6 @@ impl PluginBundle {
     }
 
     /// Trusted root for its keyless signatures. It proves nothing, since it came with what it would prove.
-    ///
-    /// # Errors
-    /// [`BundleError`].
     pub fn root(&mut self) -> Result<Option<Artifact>, BundleError> {
         let Some(layer) = self.root.clone() else { return Ok(None) };
         self.files.blob(&layer, layer.size).map(Some)

@@ -12,6 +12,7 @@ use toolgate_base::artifact::Artifact;
 use toolgate_base::json::{Json, JsonLimits};
 use toolgate_base::secret::Secret;
 use toolgate_policy::limits::load::{CONFIG_BYTES_MAX, MANIFEST_NODES_MAX};
+use toolgate_policy::limits::size;
 use toolgate_policy::redact::printable;
 use toolgate_policy::request::RequestTarget;
 use zeroize::Zeroizing;
@@ -66,11 +67,8 @@ fn check_access(mode: u32, owner: u32, us: u32) -> Result<(), String> {
 }
 
 fn find(text: &[u8], registry: &RequestTarget, repository: &str) -> Result<Option<Secret>, String> {
-    let bounds = JsonLimits {
-        bytes_max: usize::try_from(CONFIG_BYTES_MAX).unwrap_or(usize::MAX),
-        depth_max: 8,
-        nodes_max: MANIFEST_NODES_MAX,
-    };
+    let bounds =
+        JsonLimits { bytes_max: size(CONFIG_BYTES_MAX), depth_max: 8, nodes_max: MANIFEST_NODES_MAX };
     let json = Json::parse(text, bounds).map_err(|error| error.to_string())?;
     let nearest = |key: &str| match json.get(key) {
         Some(Json::Object(members)) => nearest(members, registry, repository),

@@ -5,6 +5,7 @@ use http::header::WWW_AUTHENTICATE;
 use toolgate_base::json::{Json, JsonLimits};
 use toolgate_base::secret::Secret;
 use toolgate_policy::limits::load::{MANIFEST_NODES_MAX, TOKEN_BYTES_MAX};
+use toolgate_policy::limits::size;
 use toolgate_policy::load::challenge::{self, Challenge};
 use toolgate_policy::load::fetch::{FetchPermit, FetchPermitError, Follow};
 use toolgate_policy::load::reference::Reference;
@@ -15,13 +16,10 @@ use crate::egress::fetch::RequestParts;
 /// Access requested for a repository.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Actions {
-    /// Read.
     Pull,
-    /// Read and write.
     Push,
 }
 
-/// Result of logging in.
 #[derive(Default)]
 pub(super) struct Login {
     /// Value of `Authorization`; `None` if the registry requires none.
@@ -111,11 +109,7 @@ fn advice(service: &FetchPermit, reference: &Reference) -> Option<String> {
 }
 
 fn token(answer: &[u8]) -> Option<Secret> {
-    let bounds = JsonLimits {
-        bytes_max: usize::try_from(TOKEN_BYTES_MAX).unwrap_or(usize::MAX),
-        depth_max: 8,
-        nodes_max: MANIFEST_NODES_MAX,
-    };
+    let bounds = JsonLimits { bytes_max: size(TOKEN_BYTES_MAX), depth_max: 8, nodes_max: MANIFEST_NODES_MAX };
     let json = Json::parse(answer, bounds).ok()?;
     let token = json.get("token").or_else(|| json.get("access_token"))?.as_str()?;
     Secret::new(&format!("Bearer {token}")).ok()

@@ -28,9 +28,6 @@ pub struct Pulled {
 
 impl Fetcher {
     /// Pulls a component with its signatures, those that name one of `signers` first. Blocks.
-    ///
-    /// # Errors
-    /// [`FetchError`].
     pub fn pull(
         &self,
         reference: &Reference,

@@ -40,9 +40,6 @@ pub struct Parts<'a> {
 
 impl Fetcher {
     /// Pushes a component with its signatures under a tag. Blocks.
-    ///
-    /// # Errors
-    /// [`FetchError`].
     pub fn push(
         &self,
         reference: &Reference,

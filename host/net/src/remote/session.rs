@@ -13,7 +13,6 @@ use super::login::{Actions, Login, log_in};
 use super::{Arrived, Client, FetchError};
 use crate::egress::fetch::RequestParts;
 
-/// An authenticated registry session.
 pub(super) struct Session<'a> {
     pub(super) client: &'a Client<'a>,
     pub(super) reference: &'a Reference,

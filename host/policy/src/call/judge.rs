@@ -11,10 +11,7 @@ use crate::{Digest, PluginName, ToolName};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permit {
     principal: Principal,
-    tool: ToolName,
-    plugin: PluginName,
-    digest: Digest,
-    effects: Effects,
+    target: Target,
     rule: &'static str,
 }
 
@@ -27,9 +24,6 @@ pub enum DeniedError {
 }
 
 /// Decides whether `principal` may call `target`; no target means there is no such tool.
-///
-/// # Errors
-/// [`DeniedError`].
 pub fn judge(principal: &Principal, target: Option<&Target>) -> Result<Permit, DeniedError> {
     let target = target.ok_or(DeniedError::Unknown)?;
     let rule = match principal.kind() {
@@ -38,14 +32,7 @@ pub fn judge(principal: &Principal, target: Option<&Target>) -> Result<Permit, D
         PrincipalKind::Host if target.effects() == Effects::default() => "host-may-ask-without-effects",
         PrincipalKind::Host => return Err(DeniedError::Unknown),
     };
-    Ok(Permit {
-        principal: principal.clone(),
-        tool: target.tool().clone(),
-        plugin: target.plugin().clone(),
-        digest: target.digest(),
-        effects: target.effects(),
-        rule,
-    })
+    Ok(Permit { principal: principal.clone(), target: target.clone(), rule })
 }
 
 impl Permit {
@@ -56,22 +43,22 @@ impl Permit {
 
     /// Tool to be called.
     pub fn tool(&self) -> &ToolName {
-        &self.tool
+        self.target.tool()
     }
 
     /// Plugin that the tool belongs to.
     pub fn plugin(&self) -> &PluginName {
-        &self.plugin
+        self.target.plugin()
     }
 
     /// Digest of the plugin's bytes.
     pub fn digest(&self) -> Digest {
-        self.digest
+        self.target.digest()
     }
 
     /// Effects of the plugin's grants.
     pub fn effects(&self) -> Effects {
-        self.effects
+        self.target.effects()
     }
 
     /// The rule that decided.

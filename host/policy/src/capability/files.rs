@@ -100,13 +100,7 @@ impl Grant {
             if let Some(why) = refused_root(&host) {
                 note("host", why);
             }
-            let guest = match guest_path(&guest) {
-                Ok(guest) => guest,
-                Err(why) => {
-                    note("guest", why);
-                    continue;
-                }
-            };
+            let Ok(guest) = guest_path(&guest).map_err(|why| note("guest", why)) else { continue };
             if checked.iter().any(|mount| mount.guest == guest) {
                 note("guest", format!("`{guest}` is granted twice; give each folder a place of its own"));
             }

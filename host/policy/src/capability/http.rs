@@ -213,13 +213,8 @@ impl Rule {
             let problem = header::check_named(name).err().or(twice);
             problems.extend(problem.map(|problem| problem.under(&format!("headers[{index}]"))));
         }
-        let host = match HostPattern::parse(&text.host) {
-            Ok(host) => Some(host),
-            Err(problem) => {
-                problems.push(problem.under("host"));
-                None
-            }
-        };
+        let host =
+            HostPattern::parse(&text.host).map_err(|problem| problems.push(problem.under("host"))).ok();
         if let (Some(_), Some(host)) = (&text.secret, &host) {
             problems.extend(secret_problem(scheme, host));
         }
@@ -250,9 +245,6 @@ impl Rule {
     }
 
     /// Checks that a plugin may set this header field under this rule; the host puts the rule's secret into `secret`.
-    ///
-    /// # Errors
-    /// [`ForbiddenHeaderError`].
     pub fn may_set(&self, name: &str, secret: Option<&str>) -> Result<(), ForbiddenHeaderError> {
         header::may_set(name, &self.headers, secret)
     }

@@ -1,5 +1,4 @@
-//! `keyvalue`: a store that outlives the call, one for each plugin. Its quota is decided here; the runtime keeps the
-//! data.
+//! `keyvalue`: a store that outlives the call, one for each plugin. Decides on its quota; the runtime keeps the data.
 
 use super::Effects;
 use super::room::{Quota, QuotaText};
@@ -59,9 +58,6 @@ impl Grant {
     }
 
     /// Checks that a guest may use the store.
-    ///
-    /// # Errors
-    /// [`KeyvalueDeniedError`].
     pub fn allow(&self) -> Result<Pass, KeyvalueDeniedError> {
         self.0.map(Pass).ok_or(KeyvalueDeniedError)
     }

@@ -271,31 +271,19 @@ impl Rule {
             problems.push(InvalidValueError::at("port", "a port is 1 to 65535"));
         }
         let reach = if text.private { Reach::Private } else { Reach::Global };
-        let host = match Host::parse(&text.host) {
-            Ok(host) => Some(host),
-            Err(_) => {
-                let why = format!(
-                    "`{}` is not a host; write one name or address (`*` is not for sockets)",
-                    text.host
-                );
-                problems.push(InvalidValueError::at("host", why));
-                None
+        let host = Host::parse(&text.host).ok();
+        let refused = match &host {
+            Some(Host::Address(address)) => {
+                may_connect(*address, reach, &[]).err().map(|why| why.to_string())
+            }
+            Some(Host::Name(name)) => is_metadata_name(name)
+                .then(|| format!("`{name}` is where clouds serve credentials; no grant reaches it")),
+            None => {
+                let host = &text.host;
+                Some(format!("`{host}` is not a host; write one name or address (`*` is not for sockets)"))
             }
         };
-        match &host {
-            Some(Host::Address(address)) => {
-                problems.extend(
-                    may_connect(*address, reach, &[])
-                        .err()
-                        .map(|why| InvalidValueError::at("host", why.to_string())),
-                );
-            }
-            Some(Host::Name(name)) if is_metadata_name(name) => {
-                let why = format!("`{name}` is where clouds serve credentials; no grant reaches it");
-                problems.push(InvalidValueError::at("host", why));
-            }
-            Some(Host::Name(_)) | None => {}
-        }
+        problems.extend(refused.map(|why| InvalidValueError::at("host", why)));
         match (host, port) {
             (Some(host), Some(port)) if problems.is_empty() => Ok(Self { host, port, protocol, reach }),
             _ => Err(problems),

@@ -1,7 +1,6 @@
 //! Limits of one call, or of all calls of one plugin. Set under `[plugin.limits]` and `[defaults.limits]`.
 
-use super::size;
-use super::{GIB, KIB, Limit, MIB};
+use super::{GIB, KIB, Limit, MIB, size};
 
 /// A bound on what a call may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -198,8 +197,7 @@ const STACKS_MAX: Limit = Limit {
     reason: "each component inside a component that waits in a synchronous call holds a stack, and all calls share a pool that has this ceiling for each of them",
 };
 
-/// Stacks of a call beside those on which guest code runs or waits: one cached for the next use, and one not yet
-/// running.
+/// Stacks of a call beside those on which guest code runs or waits: one cached for reuse, one not yet running.
 pub const STACKS_BESIDE: u32 = 2;
 
 /// Address space of one stack. A quarter is for the guest, the rest for host code on the same stack.
@@ -238,8 +236,7 @@ pub const FILES_OPEN_MAX: Limit = Limit {
     reason: "the process has so many descriptors for all calls together",
 };
 
-/// Threads for file operations of all calls of one plugin; also the number of concurrent file operations of one call in
-/// a worker.
+/// Threads for file operations of all calls of one plugin; also of concurrent file operations of one call in a worker.
 pub const FILES_THREADS: usize = 8;
 
 /// Threads for the other blocking operations of all plugins, such as their stores. As many again are for slow calls.
@@ -286,8 +283,7 @@ pub const CALLERS_KEPT: usize = 256;
 /// but some ten units of fuel, so loops over cheap imports would be nearly free.
 pub const HOST_CALL_FUEL: u64 = 1_000;
 
-/// Fuel after which a running guest yields, and its deadline and cancellation are checked: a fraction of a millisecond
-/// of instructions.
+/// Fuel after which a running guest yields, and its deadline and cancellation are checked: a fraction of a millisecond.
 pub const YIELD_FUEL: u64 = 100_000;
 
 /// Time for a guest that met its deadline inside a host call to return before it is abandoned, in milliseconds.

@@ -5,8 +5,7 @@ use super::{KIB, MIB};
 /// Addresses of one name that are used, however many DNS returns: a name is not a list of hosts to try.
 pub const NAME_ADDRESSES_MAX: usize = 8;
 
-/// Age at which the list of this machine's own addresses is refreshed, in milliseconds. A new interface counts after
-/// this time.
+/// Age at which the list of this machine's own addresses is refreshed, in milliseconds. Then a new interface counts.
 pub const OWN_ADDRESSES_AGE_MS: u64 = 1_000;
 
 /// Responses of status 1xx before the final one. Servers send one or two (100, 103).

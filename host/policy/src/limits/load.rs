@@ -1,8 +1,7 @@
 //! Limits on loading: sizes of files and of the parts of a component, and the cost of compiling one. A plugin beyond a
 //! limit is refused with the limit's name. Two are set under `[server.limits]`, the others are fixed.
 
-use super::size;
-use super::{GIB, KIB, Limit, MIB};
+use super::{GIB, KIB, Limit, MIB, size};
 
 /// Bytes of a component. The largest honest ones, an interpreter with its library inside, have some 20 MB.
 pub const COMPONENT_BYTES_MAX: u64 = 64 * MIB;

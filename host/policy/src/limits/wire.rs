@@ -1,7 +1,6 @@
 //! Limits of client connections, and of the host's memory for them. Each [`Limit`] is set under `[server.limits]`.
 
-use super::size;
-use super::{KIB, Limit, MIB};
+use super::{KIB, Limit, MIB, size};
 
 /// Bytes of one message.
 pub const BODY_BYTES_MAX: Limit = Limit {
@@ -35,12 +34,10 @@ pub const DRAIN_MS: Limit = Limit {
     reason: "a stop has to end, and answers that are nearly there are worth waiting for",
 };
 
-/// The same for a server on stdio alone without `drain_ms`: clients kill a server two seconds after they asked it to
-/// stop.
+/// The same for a server on stdio alone without `drain_ms`: clients kill a server two seconds after asking it to stop.
 pub const STDIO_DRAIN_MS: u64 = 1_000;
 
-/// Time for calls after stdin was closed, in milliseconds. A pipe that ends with its last request still gets a quick
-/// answer.
+/// Time for calls after stdin was closed, in milliseconds. A pipe that ends with a request still gets a quick answer.
 pub const HANG_UP_MS: u64 = 250;
 
 /// Time for the rest of the shutdown over stdio after that, in milliseconds: cancelling and recording calls, writing
@@ -80,8 +77,7 @@ pub const LARGE_THREADS_MAX: usize = 8;
 /// Large messages being received or waiting to be read.
 pub const LARGE_MESSAGES_MAX: u64 = 128;
 
-/// Bytes of a message beside the arguments of a call. The longest honest ones, with all client information, have some
-/// 4 KiB.
+/// Bytes of a message beside the arguments of a call. The longest honest ones, with all client information, have 4 KiB.
 pub const ENVELOPE_BYTES_MAX: usize = size(64 * KIB);
 
 /// Values in a message beside a call's arguments: the protocol library tries many message types for each.
@@ -142,8 +138,7 @@ pub const SPARE_CONNECTIONS_MAX: usize = 64;
 /// Lifetime of such a connection, in milliseconds.
 pub const SPARE_MS: u64 = 2_000;
 
-/// Notifications accepted at once when no request slot is free, so that a client at its limit can still cancel its
-/// requests.
+/// Notifications accepted at once when no request slot is free, so that a client at its limit can still cancel.
 pub const SPARE_NOTIFICATIONS_MAX: u64 = 64;
 
 /// Bytes of one such notification.

@@ -1,5 +1,4 @@
-//! The only maker of [`Clearance`]: everything that must hold before a plugin is compiled, with all reasons reported at
-//! once.
+//! The only maker of [`Clearance`]: everything that must hold before a plugin is compiled; reports all reasons at once.
 
 use super::execution::{EngineKind, Isolation};
 use super::grant::{Effective, Grants, UnmetGrantError};
@@ -265,26 +264,31 @@ mod tests {
         TrustPolicy::new(parts).unwrap().trust("p", digest, None, found, Standing::New, UnixTime(0)).unwrap()
     }
 
+    /// A library with one tool, of bytes `a`.
+    fn input<'a>(asked: &'a RequestedCapabilities, allowed: &'a Allowed) -> ClearanceInput<'a> {
+        ClearanceInput {
+            plugin: "p",
+            inspected: Digest::of(b"a"),
+            declared_id: Some("p"),
+            engine: EngineKind::default(),
+            isolation: Isolation::default(),
+            asked,
+            tools: 1,
+            program: None,
+            findings: &[],
+            allowed,
+            surface: Digest::of(b"surface"),
+            former_surface: None,
+            approved: Approved::NotAsked,
+        }
+    }
+
     #[test]
     fn trust_in_some_bytes_clears_no_others_and_no_other_plugin() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
         let asked = RequestedCapabilities::default();
         let allowed = Allowed::default();
-        let case = |plugin, inspected| ClearanceInput {
-            plugin,
-            inspected,
-            declared_id: Some("p"),
-            engine: EngineKind::default(),
-            isolation: Isolation::default(),
-            asked: &asked,
-            tools: 1,
-            program: None,
-            findings: &[],
-            allowed: &allowed,
-            surface: Digest::of(b"surface"),
-            former_surface: None,
-            approved: Approved::NotAsked,
-        };
+        let case = |plugin, inspected| ClearanceInput { plugin, inspected, ..input(&asked, &allowed) };
         let clear = |case| clear(trusted(a), &case, &Grants::default(), CallLimits::default());
         assert_eq!(clear(case("p", a)).unwrap().digest(), a);
         let refused = |case| match clear(case) {
@@ -307,19 +311,11 @@ mod tests {
         let findings = lint::text("a text", "\u{1b}[2J<!-- -->");
         let allowed = Allowed::from([Lint::HtmlComment]);
         let case = ClearanceInput {
-            plugin: "p",
             inspected: b,
             declared_id: Some("q"),
-            engine: EngineKind::default(),
-            isolation: Isolation::default(),
-            asked: &asked,
             tools: 0,
-            program: None,
             findings: &findings,
-            allowed: &allowed,
-            surface: Digest::of(b"surface"),
-            former_surface: None,
-            approved: Approved::NotAsked,
+            ..input(&asked, &allowed)
         };
         let refused = clear(trusted(a), &case, &Grants::default(), CallLimits::default()).unwrap_err();
         let ClearanceError::Refused(refused) = refused else { panic!("{refused:?}") };
@@ -351,21 +347,7 @@ mod tests {
         };
         let withdrawn = Pin { revoked: Some("a flaw".into()), ..pin.clone() };
         let judged = |approved, tools| {
-            let case = ClearanceInput {
-                plugin: "p",
-                inspected: a,
-                declared_id: None,
-                engine: EngineKind::default(),
-                isolation: Isolation::default(),
-                asked: &asked,
-                tools,
-                program: None,
-                findings: &[],
-                allowed: &allowed,
-                surface: Digest::of(b"surface"),
-                former_surface: None,
-                approved,
-            };
+            let case = ClearanceInput { declared_id: None, tools, approved, ..input(&asked, &allowed) };
             clear(trusted(a), &case, &grants, CallLimits::default())
         };
         assert_eq!(judged(Approved::Asked(Some(&pin)), 1).unwrap().pin(), Some(&pin));

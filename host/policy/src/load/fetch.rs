@@ -4,7 +4,7 @@
 //! Credentials of a registry go to its own origin (scheme, host and port) and to the token service that its operator
 //! named. Any other token service that a registry names is asked anonymously.
 
-use crate::address::{Host, Reach};
+use crate::address::Reach;
 use crate::limits::load::REDIRECTS_MAX;
 use crate::request::{PathError, RequestTarget, Scheme};
 
@@ -35,9 +35,7 @@ const PUBLIC_SERVICES: [(&str, &str, &str); 3] = [
 /// Origin that the operator wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Home {
-    scheme: Scheme,
-    host: Host,
-    port: u16,
+    root: RequestTarget,
     private: bool,
 }
 
@@ -102,14 +100,11 @@ impl FetchPermit {
     /// # Errors
     /// [`FetchPermitError::Malformed`].
     pub fn at(&self, method: &str, path_and_query: &str) -> Result<Self, FetchPermitError> {
-        Self::new(method, &format!("{}{path_and_query}", self.home.base()), self.home.private)
+        Self::new(method, &format!("{}{path_and_query}", base(&self.home.root)), self.home.private)
     }
 
     /// The request for a redirect's `Location`: a URL, or a path of the same host. Another host never gets credentials,
     /// and must be outside private networks unless the operator allowed them.
-    ///
-    /// # Errors
-    /// [`FetchPermitError`].
     pub fn led_to(&self, method: &str, location: &str, follow: Follow) -> Result<Self, FetchPermitError> {
         let target = match location.starts_with('/') && !location.starts_with("//") {
             true => parse(method, &format!("{}{location}", base(&self.target)))?,
@@ -131,9 +126,6 @@ impl FetchPermit {
     }
 
     /// The request for the next page of a list, on the same host. Not a redirect; the caller bounds the pages.
-    ///
-    /// # Errors
-    /// [`FetchPermitError`].
     pub fn next_page(&self, location: &str) -> Result<Self, FetchPermitError> {
         Self { redirects: 0, ..self.clone() }.led_to("GET", location, Follow::Home)
     }
@@ -141,9 +133,6 @@ impl FetchPermit {
     /// The request for a token for `scope`, to the `realm` that this host named. Credentials go with it only if the
     /// realm is the host's own origin, or `named`. Of the registry's answer only `service` is used. With credentials to
     /// `named`, it must be the configured name, or the host.
-    ///
-    /// # Errors
-    /// [`FetchPermitError`].
     pub fn for_token(
         &self,
         realm: &str,
@@ -151,10 +140,7 @@ impl FetchPermit {
         named: Option<&TokenService>,
         scope: &str,
     ) -> Result<Self, FetchPermitError> {
-        let realm = parse("GET", realm)?;
-        if realm.path_and_query() != realm.path() {
-            return Err(FetchPermitError::Query(realm.url()));
-        }
+        let realm = TokenService::new(realm, None)?.realm;
         let public = TokenService::public(&self.home);
         let named = named.or(public.as_ref()).filter(|named| named.realm == realm);
         let (home, credentials) = match named {
@@ -165,7 +151,7 @@ impl FetchPermit {
         };
         let elsewhere = named.filter(|_| !self.home.is(&realm));
         if let (Some(named), Some(said)) = (elsewhere, service) {
-            let ours = self.home.authority();
+            let ours = self.home.root.authority();
             if said != named.service.as_deref().unwrap_or(&ours) {
                 let said = crate::redact::printable(said, 100);
                 return Err(FetchPermitError::Service { realm: realm.url(), named: said });
@@ -184,7 +170,7 @@ impl FetchPermit {
 
     /// Addresses it may connect to.
     pub fn reach(&self) -> Reach {
-        match self.home.private || (self.home.is(&self.target) && self.home.host.is_loopback()) {
+        match self.home.private || (self.home.is(&self.target) && self.home.root.host().is_loopback()) {
             true => Reach::Private,
             false => Reach::Global,
         }
@@ -218,22 +204,11 @@ impl TokenService {
 
 impl Home {
     fn of(target: &RequestTarget, private: bool) -> Self {
-        Self { scheme: target.scheme(), host: target.host().clone(), port: target.port(), private }
-    }
-
-    fn authority(&self) -> String {
-        match self.port == self.scheme.port() {
-            true => self.host.to_string(),
-            false => format!("{}:{}", self.host, self.port),
-        }
+        Self { root: target.for_method("GET").at_root(), private }
     }
 
     fn is(&self, target: &RequestTarget) -> bool {
-        (self.scheme, &self.host, self.port) == (target.scheme(), target.host(), target.port())
-    }
-
-    fn base(&self) -> String {
-        format!("{}://{}:{}", self.scheme, self.host, self.port)
+        self.root == target.for_method("GET").at_root()
     }
 }
 

@@ -1,5 +1,4 @@
-//! The operator's grants, and the part of them that a plugin requested. A capability needs both: the request and the
-//! grant.
+//! The operator's grants, and the part of them that a plugin requested. A capability needs both.
 
 use super::manifest::RequestedCapabilities;
 use crate::Capability;

@@ -17,8 +17,7 @@ use crate::redact::{inline_table, is_plain, printable};
 use crate::request::RequestTarget;
 
 /// Grants in force during `learn`: `present`, an empty grant for each missing capability the plugin needs, and the
-/// folder `empty` if it can use files. There every access is refused and observed. Likewise sockets can be opened and
-/// connect nowhere.
+/// folder `empty` if it can use files. There every access is refused and observed. Sockets open and connect nowhere.
 #[must_use]
 pub fn in_force(present: Grants, asked: &RequestedCapabilities, empty: &str) -> Grants {
     let mut grants = present;
@@ -170,22 +169,10 @@ fn http_for(present: &Grants, refused: &BTreeSet<Attempt>, remarks: &mut Vec<Str
     // paths with the same methods may share one.
     let mut paths: BTreeMap<RequestTarget, BTreeSet<String>> = BTreeMap::new();
     for attempt in refused {
-        let target = match attempt {
-            Attempt::Request(target) => target,
-            Attempt::NoRequest { .. } => {
-                remarks.push(format!("no grant covers {}", printable(&attempt.to_string(), 400)));
-                continue;
-            }
-            Attempt::File { .. }
-            | Attempt::Header { .. }
-            | Attempt::Lookup(_)
-            | Attempt::Socket { .. }
-            | Attempt::NoSocket { .. }
-            | Attempt::Config(_)
-            | Attempt::Keyvalue
-            | Attempt::Clock
-            | Attempt::Random => continue,
-        };
+        if let Attempt::NoRequest { .. } = attempt {
+            remarks.push(format!("no grant covers {}", printable(&attempt.to_string(), 400)));
+        }
+        let Attempt::Request(target) = attempt else { continue };
         if let Some(why) = never(target) {
             remarks.push(format!("no grant is proposed for {attempt}: {why}"));
         } else if let Ok(pass) = granted.allow(target.clone()) {

@@ -63,12 +63,8 @@ impl RequestedCapabilities {
                 }
                 Some(Meaning::Powerless) => {}
                 Some(Meaning::Capability(capability)) => match capability.import() {
-                    Import::Needs => {
-                        asked.needs.insert(capability);
-                    }
-                    Import::MayUse => {
-                        asked.may_use.insert(capability);
-                    }
+                    Import::Needs => drop(asked.needs.insert(capability)),
+                    Import::MayUse => drop(asked.may_use.insert(capability)),
                 },
                 None => unknown.push(printable(import, 100)),
             }

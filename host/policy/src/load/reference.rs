@@ -39,9 +39,6 @@ pub enum ReferenceError {
 
 impl Reference {
     /// Reads a reference, without `oci://`. A registry on this machine is reached over plain http, others over https.
-    ///
-    /// # Errors
-    /// [`ReferenceError`].
     pub fn parse(text: &str, private: bool) -> Result<Self, ReferenceError> {
         let form = || ReferenceError::Form(crate::redact::url(text, 300));
         let (name, digest) = match text.split_once('@') {
@@ -72,9 +69,6 @@ impl Reference {
     }
 
     /// A request to the registry about this repository: `manifests/1.0`, `blobs/sha256:…`.
-    ///
-    /// # Errors
-    /// [`FetchPermitError`].
     pub fn permit(&self, method: &str, rest: &str) -> Result<FetchPermit, FetchPermitError> {
         self.home.at(method, &format!("/v2/{}/{rest}", self.repository))
     }

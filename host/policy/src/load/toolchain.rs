@@ -15,9 +15,6 @@ pub enum Toolchain {
 }
 
 impl Toolchain {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::ComponentizePy, Self::ComponentizeJs];
-
     /// Its name.
     pub const fn name(self) -> &'static str {
         match self {

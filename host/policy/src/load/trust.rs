@@ -278,9 +278,6 @@ impl TrustPolicy {
     }
 
     /// Decides again, perhaps under a newer policy, with the signatures found before.
-    ///
-    /// # Errors
-    /// [`TrustError`].
     pub fn again(&self, trusted: &Trusted, standing: Standing, now: UnixTime) -> Result<Trusted, TrustError> {
         let found = Evidence { signatures: &trusted.signatures, strangers: &[] };
         self.trust(&trusted.plugin, trusted.digest, None, found, standing, now)

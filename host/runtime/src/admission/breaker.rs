@@ -43,7 +43,6 @@ pub(super) enum Whom {
     Caller,
     /// All connections of one client.
     Peer,
-    /// All callers.
     Everybody,
 }
 
@@ -52,7 +51,6 @@ pub(super) enum Whom {
 pub(super) enum Change {
     /// Put on hold for this duration.
     Held(Whom, Duration),
-    /// Working again.
     Released(Whom),
 }
 
@@ -93,18 +91,13 @@ impl Breaker {
     }
 
     fn on_hold(&self, whom: Whom, left: Duration) -> Fault {
-        let who = match whom {
-            Whom::Caller => "for this client's connection or session",
-            Whom::Peer => "for all connections from this client's address",
-            Whom::Everybody => "for several clients",
-        };
-        let held = match whom {
-            Whom::Caller => "is on hold for it",
-            Whom::Peer => "is on hold for them",
-            Whom::Everybody => "is on hold for everybody",
+        let (who, held) = match whom {
+            Whom::Caller => ("for this client's connection or session", "it"),
+            Whom::Peer => ("for all connections from this client's address", "them"),
+            Whom::Everybody => ("for several clients", "everybody"),
         };
         let told = format!(
-            "the tool's plugin failed too often in a row {who} ({} = {}) and {held}; try again in {} s",
+            "the tool's plugin failed too often in a row {who} ({} = {}) and is on hold for {held}; try again in {} s",
             CallLimit::Faults.name(),
             self.faults_max,
             left.as_secs() + 1
@@ -118,8 +111,7 @@ impl Breaker {
 }
 
 impl Trial<'_> {
-    /// Records the outcome and returns the widest state change that it caused. Faults that are not the plugin's do not
-    /// count.
+    /// Records the outcome and returns the widest state change that it caused. Only the plugin's own faults count.
     pub(super) fn ended(self, outcome: &Outcome, now: Instant) -> Option<Change> {
         let failed = match outcome {
             Outcome::Answer(_) => false,

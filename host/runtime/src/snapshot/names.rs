@@ -7,7 +7,6 @@ use toolgate_policy::load::lint::{similar_prefixes, skeleton};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{PluginName, ToolName};
 
-/// Names in use.
 #[derive(Default)]
 pub(crate) struct TakenNames {
     prefixes: Vec<(PluginName, Prefix)>,
@@ -28,15 +27,8 @@ pub(crate) struct WantedNames<'a> {
 /// Two plugins with the same name, or names that look alike.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameClashError {
-    /// The same name.
     #[error("its tool {tool} has the name of one of plugin `{holder}`; give one of them another `prefix`")]
-    Same {
-        /// The name.
-        tool: ToolName,
-        /// Plugin that has it.
-        holder: String,
-    },
-    /// Names that look alike.
+    Same { tool: ToolName, holder: String },
     #[error(
         "{mine} reads like {theirs} of plugin `{holder}`; give one of them another `prefix`, or, if that is meant, add to it: \
          allow_lints = [\"similar-name\"]"
@@ -46,7 +38,6 @@ pub enum NameClashError {
         mine: String,
         /// Existing name or prefix.
         theirs: String,
-        /// Plugin that has it.
         holder: String,
     },
 }

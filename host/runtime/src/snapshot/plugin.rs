@@ -68,8 +68,7 @@ impl Plugin {
         &self.clearance
     }
 
-    /// Everything that a model reads of it, as canonical JSON: the surface of its bytes, then that of its dynamic
-    /// tools, if any.
+    /// Everything that a model reads of it, as canonical JSON: the surface of its bytes, then of any dynamic tools.
     pub fn surfaces(&self) -> &[Artifact] {
         &self.surfaces.all
     }
@@ -126,7 +125,6 @@ impl Plugin {
         &self.provenance
     }
 
-    /// Spec from which it was loaded.
     pub(crate) fn spec(&self) -> &PluginSpec {
         &self.spec
     }
@@ -141,7 +139,6 @@ impl Plugin {
         policy.again(self.clearance.trusted(), self.standing(), now).map(drop)
     }
 
-    /// Names that it requests.
     pub(crate) fn names(&self) -> WantedNames<'_> {
         WantedNames {
             plugin: &self.spec.name,

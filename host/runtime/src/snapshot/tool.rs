@@ -67,9 +67,6 @@ pub struct ToolListing {
 /// Validates values against a schema.
 pub(crate) trait Judge<V>: Send + Sync {
     /// Validates a value in at most `steps_max` steps.
-    ///
-    /// # Errors
-    /// [`MisfitError`].
     fn judge(&self, value: &V, steps_max: u64) -> Result<(), MisfitError>;
 }
 
@@ -84,7 +81,6 @@ pub(crate) enum MisfitError {
     Wrong {
         /// Place of the fault: a JSON Pointer, empty for the whole value.
         at: String,
-        /// The fault.
         what: String,
     },
 }
@@ -99,7 +95,6 @@ pub(crate) struct Own {
     pub(crate) output: Option<Box<dyn Judge<Value>>>,
 }
 
-/// A tool that is ready to serve.
 pub(crate) struct ReadyTool {
     pub(crate) listing: Arc<ToolListing>,
     pub(crate) export: Arc<Export>,
@@ -194,9 +189,6 @@ impl Tool {
     }
 
     /// Validates an answer against the declared schema. Errors are not validated.
-    ///
-    /// # Errors
-    /// [`MisfitError`].
     pub(crate) fn judge(&self, answer: &Answer, steps_max: u64) -> Result<(), MisfitError> {
         let Some(output) = self.own.as_ref().and_then(|own| own.output.as_ref()) else { return Ok(()) };
         match (answer.verdict, &answer.content) {

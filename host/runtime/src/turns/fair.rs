@@ -6,14 +6,12 @@ use std::sync::Arc;
 
 use super::Caller;
 
-/// A caller and its group.
 #[derive(Debug, Clone)]
 pub(super) struct Key {
     pub(super) caller: Caller,
     pub(super) group: u64,
 }
 
-/// A waiting caller.
 pub(super) struct Waiter<T> {
     pub(super) key: Key,
     arrival: u64,
@@ -69,7 +67,6 @@ impl<T> Queue<T> {
         self.arrivals
     }
 
-    /// Removes a waiter if it is still there.
     pub(super) fn remove(&mut self, arrival: u64) {
         if let Some(at) = self.waiting.iter().position(|waiting| waiting.arrival == arrival) {
             self.waiting.remove(at);

@@ -5,21 +5,15 @@ use wasmtime::OutOfMemory;
 
 use crate::engine;
 
-/// Reason that a component was not compiled.
 #[derive(Debug)]
 pub(crate) enum CodeError {
-    /// The compiler refused it.
     Refused(String),
-    /// Out of memory.
     Memory,
 }
 
 /// Compiles a component for the engine of this kind.
 pub(crate) fn code(component: &[u8], kind: EngineKind) -> Result<Vec<u8>, CodeError> {
     engine::compiler(kind).and_then(|engine| engine.precompile_component(component)).map_err(|error| {
-        match error.is::<OutOfMemory>() {
-            true => CodeError::Memory,
-            false => CodeError::Refused(format!("{error:#}")),
-        }
+        if error.is::<OutOfMemory>() { CodeError::Memory } else { CodeError::Refused(format!("{error:#}")) }
     })
 }

@@ -9,7 +9,6 @@ use toolgate_policy::name::ExportPath;
 
 use super::manifest::Texts;
 
-/// Name of the custom section.
 pub(super) const SECTION: &str = "package-docs";
 
 /// Doc comments of functions, by interface short name and function name.
@@ -46,7 +45,6 @@ impl PackageDocs {
         docs
     }
 
-    /// Texts for one function.
     pub(super) fn of(&self, path: &ExportPath) -> Option<Texts> {
         let text = match &path.interface {
             None => self.worlds.get(&path.function),

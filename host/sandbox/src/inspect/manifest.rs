@@ -159,7 +159,14 @@ fn mode(part: &mut Part, place: &str) -> Result<Mode, SectionError> {
             "{place}.mime_type is {}, an active media type, which a client might run",
             printable(&mime, 100)
         ))),
-        Some(mime) if mime.starts_with(prefix) && is_media_type(&mime) => Ok(mime),
+        // Without parameters.
+        Some(mime)
+            if mime.starts_with(prefix)
+                && active::media_type(&mime).is_ok()
+                && !mime.contains([';', ' ']) =>
+        {
+            Ok(mime)
+        }
         _ => Err(SectionError(format!(
             "{place}.mime_type is not a media type such as {prefix}…, which its output needs"
         ))),
@@ -178,15 +185,6 @@ fn mode(part: &mut Part, place: &str) -> Result<Mode, SectionError> {
             printable(other, 60)
         ))),
     }
-}
-
-/// Whether a text is a media type (RFC 6838 §4.2) without parameters.
-fn is_media_type(text: &str) -> bool {
-    let is_name = |name: &str| {
-        (1..=127).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
-    };
-    text.split_once('/').is_some_and(|(kind, sub)| is_name(kind) && is_name(sub))
 }
 
 /// Icons must be `data:` URLs (RFC 2397): fetching one would reveal the viewer to its server.

@@ -32,7 +32,6 @@ impl Traces {
         }
     }
 
-    /// Reads the imports of a core module.
     pub(super) fn imports(&mut self, imports: ImportSectionReader<'_>) {
         let mut imports = imports.into_imports().map_while(Result::ok);
         self.opens_sockets += u32::from(imports.any(|import| import.module.starts_with("wasi:sockets/")));

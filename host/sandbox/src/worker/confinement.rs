@@ -1,7 +1,6 @@
 //! Confinement of processes that run guests. Landlock denies files, network and other processes; seccomp denies system
 //! calls that could reach further. Where the system lacks either there is an error, never a weaker confinement.
 
-/// Reason that a process cannot be confined.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IsolationError {
     /// Landlock is missing or disabled.

@@ -22,9 +22,6 @@ type Words = (Vec<u8>, Option<OwnedSemaphorePermit>);
 impl ChildHandle {
     /// Starts a process without environment or descriptors except its pipes. `hear` runs on its own thread; when it
     /// returns, the process is killed. `waiting_max` bounds the messages queued for it.
-    ///
-    /// # Errors
-    /// It cannot be started.
     pub(crate) async fn start(
         program: &Path,
         args: Vec<String>,

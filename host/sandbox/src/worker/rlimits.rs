@@ -4,12 +4,9 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 use toolgate_policy::limits::load::{COMPILER_FILES_MAX, WORKER_FILES_MAX};
 
-/// Resource limits of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProcessLimits {
-    /// CPU time in seconds.
     pub(crate) cpu_s: u64,
-    /// Memory in bytes.
     pub(crate) memory_bytes_max: u64,
 }
 
@@ -17,12 +14,10 @@ pub(crate) struct ProcessLimits {
 const NICE: i32 = 10;
 
 impl ProcessLimits {
-    /// Converts to arguments of the process.
     pub(crate) fn to_args(self) -> [String; 2] {
         [self.cpu_s.to_string(), self.memory_bytes_max.to_string()]
     }
 
-    /// Parses its arguments.
     pub(crate) fn from_args(args: [&str; 2]) -> Option<Self> {
         let [cpu_s, memory_bytes_max] = args;
         Some(Self { cpu_s: cpu_s.parse().ok()?, memory_bytes_max: memory_bytes_max.parse().ok()? })
@@ -99,9 +94,6 @@ fn close_inherited_fds() -> std::io::Result<()> {
 /// Keeps this process's memory, with keys, secrets and callers' data, out of core dumps. The limit is 1 and not 0: if
 /// core dumps are piped to a program (`core_pattern` with `|`), Linux ignores every limit but 1 (core(5), and the
 /// kernel's `do_coredump`).
-///
-/// # Errors
-/// The system refused the limit.
 pub(crate) fn no_core_dump() -> std::io::Result<()> {
     set(Resource::Core, 1, 1)
 }

@@ -10,7 +10,7 @@ use toolgate_policy::redact::printable;
 use toolgate_runtime::load::source::{FileError, read_regular};
 use toolgate_sandbox::inspect;
 use toolgate_signature::key::PrivateKey;
-use toolgate_signature::sign::{Signed, sign_as};
+use toolgate_signature::sign::{Signed, sign};
 use toolgate_signature::ssh::NAMESPACE;
 use toolgate_signature::{SignatureFile, key_file};
 
@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         .map_err(|error| Exit::refused(format!("{}: not signed: {error}", args.component.display())))?;
     let id = id(args, inspected.manifest.id.as_deref())?;
     let name = args.component.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let signed = sign_as(&artifact, &name, id.as_deref(), &key).map_err(|error| Exit::host(&error))?;
+    let signed = sign(&artifact, &name, id.as_deref(), &key).map_err(|error| Exit::host(&error))?;
     let out = path_of(&args.component, &signed)?;
     place::write(&out, signed.text.as_bytes())
         .map_err(|error| Exit::usage(format!("{}: {error}", out.display())))?;

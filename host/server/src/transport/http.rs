@@ -86,7 +86,7 @@ impl HttpServer {
             .with_max_request_body_bytes(usize::try_from(limits.body_bytes_max).unwrap_or(usize::MAX))
             .with_cancellation_token(cut.clone());
         let mcp = StreamableHttpService::new(move || Ok(service.clone()), Arc::clone(&sessions), library);
-        let connections = Connections::new(limits.connections_max, quota(limits.connections_max).peer_max());
+        let connections = Connections::new(limits.connections_max, quota(limits.connections_max).peer_max);
         Self(Arc::new(Inner {
             mcp,
             sessions,

@@ -35,7 +35,6 @@ pub(super) fn change<T>(
     Ok(done)
 }
 
-/// Sets an entry.
 pub(super) fn put(
     transaction: &Transaction<'_>,
     bucket: &str,

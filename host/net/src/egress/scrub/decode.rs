@@ -28,7 +28,6 @@ enum Read {
     Escape(u8, usize),
     /// Possibly an escape: more input is needed.
     More,
-    /// Not an escape.
     Plain,
 }
 
@@ -47,7 +46,6 @@ impl Decoder {
         self.settle(false, work, next);
     }
 
-    /// Ends the input.
     pub(super) fn finish(&mut self, work: &mut Work, next: &mut dyn FnMut(Unit, &mut Work)) {
         self.settle(true, work, next);
     }

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use zeroize::Zeroizing;
 
-/// Form of a secret.
 pub(super) type Form = Zeroizing<Vec<u8>>;
 
 /// Form with its search table.
@@ -92,7 +91,6 @@ impl Search {
         self.starts.front().copied()
     }
 
-    /// Resets partial matches.
     pub(super) fn reset(&mut self) {
         self.matched.clear();
         self.starts.clear();

@@ -10,22 +10,18 @@ use super::{ArtefactError, PREDICATE_NOTE, REF_NAME, SIGNER_NOTE, TITLE};
 /// Annotations that are read. Others are ignored.
 const NOTES: [&str; 4] = [TITLE, REF_NAME, PREDICATE_NOTE, SIGNER_NOTE];
 
-/// An OCI descriptor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::remote) struct Descriptor {
-    /// Media type.
     pub(in crate::remote) media_type: String,
     /// SHA-256 of the content.
     pub(in crate::remote) digest: Digest,
     /// Size in bytes.
     pub(in crate::remote) size: u64,
-    /// Artefact type of a manifest.
     pub(super) artifact_type: Option<String>,
     pub(super) annotations: Vec<(String, String)>,
 }
 
 impl Descriptor {
-    /// Describes bytes.
     pub(in crate::remote) fn of(media_type: &str, bytes: &[u8]) -> Self {
         Self {
             media_type: media_type.to_owned(),

@@ -5,12 +5,12 @@ use toolgate_policy::Digest;
 use toolgate_policy::limits::load::{
     ATTACHED_MAX, COMPONENT_BYTES_MAX, CONFIG_BYTES_MAX, MANIFEST_BYTES_MAX, MANIFEST_NODES_MAX,
 };
+use toolgate_policy::limits::size;
 use toolgate_policy::redact::printable;
 use toolgate_signature::name;
 
 use super::{ArtefactError, Descriptor, EMPTY, INDEX, KINDS, MANIFEST, ROOT, WASM, WASM_CONFIG};
 
-/// An image manifest.
 pub(in crate::remote) struct ImageManifest(Json);
 
 /// Content of an attachment.
@@ -27,7 +27,6 @@ pub(in crate::remote) enum Attached {
 pub(in crate::remote) enum Says {
     /// A signature in the format with this ending.
     Signature(&'static str),
-    /// Another type of content.
     Other,
     /// Unknown: the type does not tell.
     Nothing,
@@ -69,9 +68,6 @@ impl ImageManifest {
     }
 
     /// Descriptor of the trusted root's layer, if this is the manifest of one.
-    ///
-    /// # Errors
-    /// [`ArtefactError`] if the layer has another type.
     pub(in crate::remote) fn root(&self) -> Result<Option<Descriptor>, ArtefactError> {
         if self.text("artifactType") != Some(ROOT) {
             return Ok(None);
@@ -84,9 +80,6 @@ impl ImageManifest {
     }
 
     /// Subject of the manifest. A component's manifest has none.
-    ///
-    /// # Errors
-    /// [`ArtefactError`] if it is malformed.
     pub(in crate::remote) fn subject(&self) -> Result<Option<Digest>, ArtefactError> {
         let Some(subject) = self.0.get("subject") else { return Ok(None) };
         let digest = subject.get("digest").and_then(|digest| digest.as_str()?.parse().ok());
@@ -95,9 +88,6 @@ impl ImageManifest {
 
     /// Attachments in this manifest. Its own type takes precedence over its type in the index (`listed`), and that over
     /// the types of its layers, since tools omit one or the other.
-    ///
-    /// # Errors
-    /// [`ArtefactError`] for a malformed signature.
     pub(in crate::remote) fn attached(&self, listed: Option<&str>) -> Result<Attached, ArtefactError> {
         let own = self.own_type();
         let declared = [own, listed].into_iter().map(says).find(|says| *says != Says::Nothing);
@@ -116,9 +106,6 @@ impl ImageManifest {
     }
 
     /// Signatures among the layers, whatever the manifest's own type.
-    ///
-    /// # Errors
-    /// [`ArtefactError`] for a malformed layer.
     pub(in crate::remote) fn layers_attached(&self) -> Result<Attached, ArtefactError> {
         match self.signatures()? {
             found if found.is_empty() => Ok(Attached::Other(self.kind(None))),
@@ -194,9 +181,6 @@ pub(in crate::remote) fn says(kind: Option<&str>) -> Says {
 }
 
 /// All entries of an index in order, with errors for malformed ones, which do not keep the others from being read.
-///
-/// # Errors
-/// [`ArtefactError`] if the bytes are not an index.
 pub(in crate::remote) fn listed(
     index: &[u8],
 ) -> Result<Vec<Result<Descriptor, ArtefactError>>, ArtefactError> {
@@ -221,18 +205,12 @@ fn all_bounded(
 }
 
 fn bounded(layer: Descriptor, bytes_max: u64) -> Result<Descriptor, ArtefactError> {
-    match layer.size <= bytes_max {
-        true => Ok(layer),
-        false => Err(ArtefactError::Large(layer.size, bytes_max)),
-    }
+    if layer.size <= bytes_max { Ok(layer) } else { Err(ArtefactError::Large(layer.size, bytes_max)) }
 }
 
 fn parse(text: &[u8]) -> Result<Json, ArtefactError> {
-    let bounds = JsonLimits {
-        bytes_max: usize::try_from(MANIFEST_BYTES_MAX).unwrap_or(usize::MAX),
-        depth_max: 16,
-        nodes_max: MANIFEST_NODES_MAX,
-    };
+    let bounds =
+        JsonLimits { bytes_max: size(MANIFEST_BYTES_MAX), depth_max: 16, nodes_max: MANIFEST_NODES_MAX };
     let json = Json::parse(text, bounds)?;
     match json.get("schemaVersion") {
         Some(Json::Integer(2)) => Ok(json),

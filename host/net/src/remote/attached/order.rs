@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toolgate_policy::Digest;
 use toolgate_signature::anchor::SignerHint;
+use toolgate_signature::choose::affordable;
 
 use super::super::artefact::{self, Descriptor, says};
 
@@ -13,7 +14,6 @@ use super::super::artefact::{self, Descriptor, says};
 pub(super) enum Hint {
     /// A signature, without a signer.
     Signature,
-    /// No hint.
     Nothing,
     /// A signature by a signer that the policy does not list.
     Stranger,
@@ -61,7 +61,6 @@ pub(super) fn in_turns(mut hinted: Vec<(Hint, Descriptor)>) -> Vec<Descriptor> {
 pub(in crate::remote) struct Layer {
     /// Name of the attachment.
     pub(in crate::remote) name: String,
-    /// Descriptor of the file.
     pub(in crate::remote) described: Descriptor,
     /// Ending of its name.
     pub(in crate::remote) ending: &'static str,
@@ -99,17 +98,8 @@ impl Layers {
         layers.sort_by_key(|layer| layer.turn);
         let mut beyond = layers.split_off(layers.len().min(count_max));
         layers.sort_by_key(|layer| (layer.described.size, layer.described.digest));
-        let mut bytes_left = bytes_max;
-        let mut read = Vec::new();
-        for layer in layers {
-            match bytes_left.checked_sub(layer.described.size) {
-                Some(left) => {
-                    bytes_left = left;
-                    read.push(layer);
-                }
-                None => beyond.push(layer),
-            }
-        }
+        let (read, large) = affordable(layers, bytes_max, |layer| layer.described.size);
+        beyond.extend(large);
         (read, beyond)
     }
 }

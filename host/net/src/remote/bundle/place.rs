@@ -17,7 +17,6 @@ use toolgate_policy::redact::printable;
 use super::super::artefact::{self, Descriptor};
 use super::BundleError;
 
-/// The files of a bundle.
 pub(super) struct Files {
     place: Place,
     /// Bytes that may still be read.
@@ -58,7 +57,6 @@ impl Files {
         Ok(artefact::checked(self.get(&super::blob_path(wanted.digest), bytes_max)?, wanted)?)
     }
 
-    /// A file of at most `bytes_max` bytes.
     pub(super) fn get(&mut self, path: &str, bytes_max: u64) -> Result<Artifact, BundleError> {
         let io = |error| BundleError::Io(path.into(), error);
         let file = match &mut self.place {

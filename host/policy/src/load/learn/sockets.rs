@@ -19,23 +19,15 @@ pub(super) fn rules_for(
     let granted = present.sockets.clone().unwrap_or_default();
     let mut rules = granted.rules().to_vec();
     for attempt in refused {
-        match attempt {
-            Attempt::NoSocket { .. } => {
-                remarks.push(format!("no grant covers {}", printable(&attempt.to_string(), 400)));
-            }
-            Attempt::Lookup(host) => looked_up(&granted, host, &mut rules, remarks),
-            Attempt::Socket { protocol, host, port } => match out_of_reach(host) {
+        if let Attempt::NoSocket { .. } = attempt {
+            remarks.push(format!("no grant covers {}", printable(&attempt.to_string(), 400)));
+        } else if let Attempt::Lookup(host) = attempt {
+            looked_up(&granted, host, &mut rules, remarks);
+        } else if let Attempt::Socket { protocol, host, port } = attempt {
+            match out_of_reach(host) {
                 Some(why) => remarks.push(format!("no grant is proposed for {attempt}: {why}")),
                 None => cover(&granted, *protocol, host, *port, &mut rules),
-            },
-            Attempt::File { .. }
-            | Attempt::Request(_)
-            | Attempt::Header { .. }
-            | Attempt::NoRequest { .. }
-            | Attempt::Config(_)
-            | Attempt::Keyvalue
-            | Attempt::Clock
-            | Attempt::Random => {}
+            }
         }
     }
     rules
