@@ -3,7 +3,6 @@
 //! name.
 
 pub(crate) mod baseline;
-pub(crate) mod blob;
 pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod environment;
@@ -12,6 +11,7 @@ pub(crate) mod host_calls;
 pub(crate) mod http;
 pub(crate) mod keyvalue;
 pub(crate) mod output;
+pub(crate) mod perform;
 mod plugin;
 pub(crate) mod random;
 pub(crate) mod sockets;
@@ -85,7 +85,7 @@ impl Ctx {
             files: files::FilesCtx::new(&outside),
             http: http::HttpCtx::new(&outside),
             random: random::SeededStream::default(),
-            sockets: sockets::SocketsCtx::new(&prototype.powers, &meter, &notes),
+            sockets: sockets::SocketsCtx::default(),
             lifting: Lifting::default(),
             ratio: Ratio::default(),
             stacks: None,

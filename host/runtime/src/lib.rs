@@ -34,6 +34,8 @@ pub mod large;
 pub mod sandbox;
 
 mod imports;
+mod protocol;
+mod rpc;
 
 mod egress;
 pub mod remote;

@@ -27,7 +27,7 @@ use wasmtime::component::Val;
 
 use crate::audit::record::CallTrace;
 use crate::egress::Egress;
-use crate::imports::host_calls::{self, HostCalls};
+use crate::imports::host_calls::{Broker, HostCalls};
 use crate::meter::Meter;
 use crate::meter::account::{Budget, Hold, MemoryAccount};
 use crate::outcome::{Fault, FaultKind, Outcome};
@@ -130,7 +130,8 @@ impl Sandbox {
         let (tell, told) = oneshot::channel();
         let powers = Arc::clone(&here.prototype.powers);
         let tells = tells_crash.then(|| Arc::clone(&powers));
-        let outside = HostCalls::Local(host_calls::Broker::new(powers, meter.clone(), notes.clone()));
+        let broker = Broker::new(powers, meter.clone(), notes.clone());
+        let outside = HostCalls::Local(Arc::new(broker));
         let (exported, here) = (Arc::clone(export), Arc::clone(here));
         let run = Run::new(exported, here, meter, notes.clone(), relay, outside);
         let run = run.map_err(Fault::internal)?;

@@ -1,6 +1,6 @@
 //! `files`: the granted folders. Opened once a plugin; every path is resolved beneath them by the kernel (the engine's
-//! library uses `openat2` with `RESOLVE_BENEATH`). A guest holds numbers: what it wants with them is said, by both generations
-//! of WASI in the same words, to whoever has the folders.
+//! library uses `openat2` with `RESOLVE_BENEATH`). Guests hold descriptor numbers. Calls of WASI 0.2 and 0.3 are both translated
+//! into `FileRequest`, and performed by the process that has the folders open.
 
 mod account;
 pub(crate) mod broker;
@@ -11,7 +11,6 @@ pub(crate) mod open_files;
 mod p2;
 mod p3;
 mod quota;
-pub(crate) mod request;
 mod threads;
 mod wasi_convert;
 

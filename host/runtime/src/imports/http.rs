@@ -1,7 +1,9 @@
 //! `http`: wasi:http, with a sender of our own behind it. Each request is brought into normal form, asked for, noted in the
 //! record and only then handed to egress with its pass.
 
+pub(crate) mod exchange;
 mod parts;
+pub(super) mod remote;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,9 +88,9 @@ impl WasiHttpHooks for Hooks {
     ) -> Sending {
         let timeouts =
             options.map(|o| Timeouts { connect: o.connect_timeout, first_byte: o.first_byte_timeout });
-        let sending = self.0.clone().send(request, timeouts.unwrap_or_default());
+        let sending = self.0.clone().send_request(request, timeouts.unwrap_or_default());
         Box::new(async move {
-            let response = sending.await.map_err(told)?.map(|body| body.map_err(told).boxed_unsync());
+            let response = sending.await.map_err(to_wasi)?.map(|body| body.map_err(to_wasi).boxed_unsync());
             let done: Done = Box::new(async { Ok(()) });
             Ok((response, done))
         })
@@ -104,8 +106,8 @@ impl Broker {
     ///
     /// # Errors
     /// [`EgressError`].
-    pub(crate) async fn send<B>(
-        self,
+    pub(crate) async fn send_request<B>(
+        &self,
         request: Request<B>,
         timeouts: Timeouts,
     ) -> Result<Response<ResponseBody>, EgressError>
@@ -122,7 +124,8 @@ impl Broker {
         self.notes.attempt(attempt.clone(), Judged::Allowed);
         let handed_over = AtomicBool::new(false);
         let hand_over = || handed_over.store(true, Ordering::Relaxed);
-        let sent = self.powers.egress.send(pass, link, request, timeouts, self.meter, &hand_over).await;
+        let sent =
+            self.powers.egress.send(pass, link, request, timeouts, self.meter.clone(), &hand_over).await;
         match sent {
             // It was given to a connection that had waited, and then again to nobody: the first may have arrived.
             Err(EgressError::Prohibited) if handed_over.into_inner() => {
@@ -188,7 +191,7 @@ fn host(target: &RequestTarget) -> String {
     format!("{}://{}:{}", target.scheme(), target.host(), target.port())
 }
 
-/// What the body of a guest's request ends with when it breaks off.
+/// The end of a request body that breaks off.
 impl From<Error> for EgressError {
     fn from(error: Error) -> Self {
         match error {
@@ -198,8 +201,8 @@ impl From<Error> for EgressError {
     }
 }
 
-/// What a guest learns of a failure, in the words of wasi:http.
-fn told(failure: EgressError) -> Error {
+/// A failure in the error codes of wasi:http.
+fn to_wasi(failure: EgressError) -> Error {
     match failure {
         EgressError::Refused | EgressError::Header => Error::HttpRequestDenied,
         EgressError::RequestBody => Error::HttpRequestBodySize(None),

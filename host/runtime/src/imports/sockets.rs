@@ -1,5 +1,5 @@
-//! `sockets`: TCP and UDP to granted places, by both generations of WASI. Guests hold handles; what they want is translated into
-//! `act::Use` and done by the process that has the sockets (`held`), which asks `broker` before each use of an address. Nothing listens.
+//! `sockets`: TCP and UDP to granted places, by both generations of WASI. Guests have handles; their calls are translated into
+//! `SocketOp` and performed by the process that has the sockets, which asks the grant before each use of an address. Nothing listens.
 
 mod broker;
 mod connection;
@@ -10,7 +10,6 @@ mod lookup;
 pub(crate) mod open_socket;
 mod option;
 mod p3;
-pub(crate) mod request;
 mod stream;
 mod tcp;
 mod udp;
@@ -25,27 +24,14 @@ use wasmtime_wasi::p2::{Network, SocketError};
 use wasmtime_wasi::sockets::{WasiSocketsCtx, WasiSocketsCtxView};
 
 use super::Ctx;
-use super::host_calls::{HostCalls, Powers};
-use crate::audit::record::CallTrace;
+use super::host_calls::HostCalls;
 use crate::bindings::sockets::{tcp as tcp2, tcp_create_socket, udp as udp2, udp_create_socket};
 use crate::meter::{Meter, StopError};
-use broker::NoAddress;
-pub(crate) use broker::SocketBroker;
-use handle::SocketHandle;
-use request::{SocketFault, SocketKind};
+use crate::protocol::sockets::SocketFault;
 
-/// What one call holds.
-pub(crate) struct SocketsCtx {
-    /// The library's part, which opens nothing.
-    ctx: WasiSocketsCtx,
-    broker: Arc<SocketBroker>,
-}
-
-impl SocketsCtx {
-    pub(crate) fn new(powers: &Arc<Powers>, meter: &Meter, notes: &CallTrace) -> Self {
-        Self { ctx: WasiSocketsCtx::default(), broker: Arc::new(SocketBroker::new(powers, meter, notes)) }
-    }
-}
+/// The library's part of one call, which opens nothing.
+#[derive(Default)]
+pub(crate) struct SocketsCtx(WasiSocketsCtx);
 
 pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let options = network::LinkOptions::default();
@@ -68,14 +54,13 @@ impl HasData for Sockets {
 
 struct View<'a> {
     ctx: &'a mut WasiSocketsCtx,
-    broker: &'a Arc<SocketBroker>,
     table: &'a mut ResourceTable,
     outside: &'a HostCalls,
+    meter: &'a Meter,
 }
 
 fn view(ctx: &mut Ctx) -> View<'_> {
-    let SocketsCtx { ctx: library, broker } = &mut ctx.sockets;
-    View { ctx: library, broker, table: &mut ctx.table, outside: &ctx.outside }
+    View { ctx: &mut ctx.sockets.0, table: &mut ctx.table, outside: &ctx.outside, meter: &ctx.meter }
 }
 
 /// The bound types cannot be made here, so their handles stand for ours; the table looks at the type behind each.
@@ -92,32 +77,24 @@ impl View<'_> {
         WasiSocketsCtxView { ctx: self.ctx, table: self.table }
     }
 
-    /// Opens a socket, in this process or from it.
-    async fn open(&mut self, kind: SocketKind) -> Result<Arc<SocketHandle>, SocketFault> {
-        match self.outside {
-            HostCalls::Local(_) => SocketHandle::here(self.broker, kind).await,
-            HostCalls::Remote(afar) => SocketHandle::afar(afar, kind).await,
-        }
-    }
-
-    /// Looks a name up, in this process or from it.
-    fn looking_up(
+    /// Begins to look a name up.
+    fn look_up(
         &self,
         name: String,
-    ) -> Result<BoxFuture<'static, Result<Vec<IpAddr>, NoAddress>>, StopError> {
+    ) -> Result<BoxFuture<'static, Result<Vec<IpAddr>, SocketFault>>, StopError> {
         match self.outside {
-            HostCalls::Local(_) => {
-                self.broker.count_one()?;
-                let broker = Arc::clone(self.broker);
+            HostCalls::Local(broker) => {
+                broker.count_one()?;
+                let broker = Arc::clone(broker);
                 Ok(async move { broker.look_up(&name).await }.boxed())
             }
-            HostCalls::Remote(afar) => Ok(handle::look_up(Arc::clone(afar), name).boxed()),
+            HostCalls::Remote(client) => Ok(handle::look_up(Arc::clone(client), name).boxed()),
         }
     }
 
     /// Whether the call may go on.
     fn goes_on(&self) -> Result<(), StopError> {
-        self.broker.meter().crossed(false, u64::MAX)
+        self.meter.crossed(false, u64::MAX)
     }
 }
 

@@ -1,5 +1,5 @@
-//! A process of ours that is kept: it is told one thing after another and heard until it ends. It ends with whoever holds it,
-//! and with this process. What is said is its user's.
+//! A child process that lives as long as its handle, and no longer than this process. It is written one frame after another, and read
+//! until it ends.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -12,16 +12,16 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// A process that does not outlive this.
 pub(crate) struct ChildHandle {
-    words: Sender<Words>,
+    frames: Sender<PendingFrame>,
     child: Arc<Mutex<Child>>,
 }
 
-/// What is said, and whose turn it is until then.
-type Words = (Vec<u8>, Option<OwnedSemaphorePermit>);
+/// A frame, and a place that is taken until it is the next to be written.
+type PendingFrame = (Vec<u8>, Option<OwnedSemaphorePermit>);
 
 impl ChildHandle {
-    /// Starts it, with no environment and no descriptor but its pipes. `hear` has a thread of its own until it returns; then
-    /// the process is ended. `waiting_max`: how many messages can wait until it reads them.
+    /// Starts it, with no environment and no descriptor but its pipes. `read_loop` has a thread of its own until it returns; then
+    /// the process is ended. At most `waiting_max` frames wait until it reads them.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -29,31 +29,31 @@ impl ChildHandle {
         program: &Path,
         args: Vec<String>,
         waiting_max: usize,
-        hear: impl FnOnce(ChildStdout) + Send + 'static,
+        read_loop: impl FnOnce(ChildStdout) + Send + 'static,
     ) -> io::Result<Self> {
-        let (tell, told) = oneshot::channel();
+        let (tell, started) = oneshot::channel();
         let program = program.to_owned();
         // Started by the thread that stays with it: the system ends the process when the thread that started it ends.
-        let keeper = move || match spawn(&program, &args, waiting_max) {
-            Ok((kept, stdout)) => {
-                let child = Arc::clone(&kept.child);
+        let supervisor = move || match spawn(&program, &args, waiting_max) {
+            Ok((handle, stdout)) => {
+                let child = Arc::clone(&handle.child);
                 // Whoever wanted it may be gone; then it is ended at once.
-                drop(tell.send(Ok(kept)));
-                hear(stdout);
-                bury(&child);
+                drop(tell.send(Ok(handle)));
+                read_loop(stdout);
+                reap(&child);
             }
             Err(error) => drop(tell.send(Err(error))),
         };
-        std::thread::Builder::new().name("worker".to_owned()).spawn(keeper)?;
-        told.await.map_err(io::Error::other)?
+        std::thread::Builder::new().name("worker".to_owned()).spawn(supervisor)?;
+        started.await.map_err(io::Error::other)?
     }
 
-    /// Tells it something, without waiting until it listens. Whoever talks bounds how much there is to say: a turn is given
-    /// back when this is the next to be said. A process for which more waits than there can be is ended.
-    pub(crate) fn say(&self, words: Vec<u8>, turn: Option<OwnedSemaphorePermit>) {
-        // It may have ended; then nobody answers, and that is noticed.
-        if let Err(TrySendError::Full(_)) = self.words.try_send((words, turn)) {
-            tracing::error!("more waits for a worker than its calls can have it told; it is ended");
+    /// Sends it a frame, without waiting until it reads. `place` is given back when the frame is the next to be written. A process for
+    /// which more frames wait than there can be is ended.
+    pub(crate) fn send(&self, frame: Vec<u8>, place: Option<OwnedSemaphorePermit>) {
+        // It may have ended; then there is no answer, and that is noticed.
+        if let Err(TrySendError::Full(_)) = self.frames.try_send((frame, place)) {
+            tracing::error!("more waits for a worker than its calls can have; it is ended");
             self.end();
         }
     }
@@ -83,19 +83,19 @@ fn spawn(program: &Path, args: &[String], waiting_max: usize) -> io::Result<(Chi
         .spawn()?;
     let pipes = child.stdin.take().zip(child.stdout.take());
     let child = Arc::new(Mutex::new(child));
-    let (words, heard) = channel(waiting_max);
-    let kept = ChildHandle { words, child };
+    let (frames, pending) = channel(waiting_max);
+    let handle = ChildHandle { frames, child };
     let (stdin, stdout) = pipes.ok_or_else(|| io::Error::other("it has no pipes"))?;
-    std::thread::Builder::new().name("worker-in".to_owned()).spawn(move || pass_on(heard, stdin))?;
-    Ok((kept, stdout))
+    std::thread::Builder::new().name("worker-in".to_owned()).spawn(move || write_loop(pending, stdin))?;
+    Ok((handle, stdout))
 }
 
-/// Says everything in its turn. It ends with the process or with who talks.
-fn pass_on(mut heard: Receiver<Words>, mut stdin: ChildStdin) {
-    while let Some((words, turn)) = heard.blocking_recv() {
-        // Not after: whoever has been told may ask again before this thread goes on.
-        drop(turn);
-        if stdin.write_all(&words).is_err() {
+/// Writes all frames in their order. It ends with the process or with its handle.
+fn write_loop(mut pending: Receiver<PendingFrame>, mut stdin: ChildStdin) {
+    while let Some((frame, place)) = pending.blocking_recv() {
+        // Not after: whoever has read it may make the next request before this thread goes on.
+        drop(place);
+        if stdin.write_all(&frame).is_err() {
             return;
         }
     }
@@ -109,7 +109,7 @@ fn end(child: &Mutex<Child>) {
     }
 }
 
-fn bury(child: &Mutex<Child>) {
+fn reap(child: &Mutex<Child>) {
     end(child);
     let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
     match child.wait() {

@@ -1,5 +1,5 @@
-//! The granted folders in the hands of one call, where they are: each use is asked for, noted in the record, then done; what
-//! makes a folder grow is first admitted by its quota. Whoever has numbers only may stand elsewhere.
+//! The granted folders for one call: each use is asked for, recorded, then performed. Its quota must first admit what makes a
+//! folder grow.
 
 mod execute;
 
@@ -20,10 +20,10 @@ use super::FilesPrototype;
 use super::account::FolderAccount;
 use super::open_files::{DirListing, FileReader, FileWriter, MountPath, Names, Open, OpenFiles, Thing};
 use super::quota::Growth;
-use super::request::{Code, FileRequest, FileResponse};
 use crate::audit::record::CallTrace;
 use crate::imports::host_calls::Broker;
 use crate::meter::{Meter, StopError};
+use crate::protocol::files::{Code, FileRequest, FileResponse};
 
 /// What may be opened, and counts as open from now on until this is dropped.
 pub(super) struct PendingOpen {
@@ -35,14 +35,14 @@ pub(super) struct PendingOpen {
 }
 
 impl Broker {
-    /// Does something with the granted folders, if there are any.
+    /// Performs a use of the granted folders, if there are any.
     ///
     /// # Errors
     /// [`Code`].
-    pub(crate) async fn file(&self, act: FileRequest) -> Result<FileResponse, Code> {
-        act.check()?;
+    pub(in crate::imports) async fn perform_file(&self, request: FileRequest) -> Result<FileResponse, Code> {
+        request.check()?;
         let folders = self.powers.files.as_ref().ok_or(Code::BadDescriptor)?;
-        View { folders, state: &self.files, notes: &self.notes, meter: &self.meter }.act(act).await
+        View { folders, state: &self.files, notes: &self.notes, meter: &self.meter }.perform(request).await
     }
 }
 

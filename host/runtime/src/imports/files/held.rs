@@ -1,4 +1,4 @@
-//! What a guest holds of the granted folders: numbers, and the way on which something is asked of them.
+//! The numbers that a guest has of what is open in the granted folders, and the requests about them.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use futures::FutureExt as _;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::request::{
-    Code, DescriptorFlags, DescriptorOp, FileRequest, FileResponse, Kind, OpenOp, Stat, StreamOp,
-};
-use crate::imports::blob::ByteBlob;
 use crate::imports::host_calls::HostCalls;
+use crate::protocol::blob::ByteBlob;
+use crate::protocol::files::{
+    Code, DescriptorFlags, DescriptorOp, FileKind, FileRequest, FileResponse, OpenOp, Stat, StreamOp,
+};
 
 /// What one call holds.
 pub(crate) struct FilesCtx {
@@ -26,7 +26,7 @@ pub(crate) struct FilesCtx {
 /// A listing, and what has come of it.
 pub(super) struct GuestListing {
     pub(super) held: OpenHandle,
-    pub(super) names: VecDeque<(Kind, String)>,
+    pub(super) names: VecDeque<(FileKind, String)>,
 }
 
 /// Something that is open until this is dropped.
@@ -43,7 +43,7 @@ impl OpenHandle {
 
 impl Drop for OpenHandle {
     fn drop(&mut self) {
-        self.outside.let_go(self.number);
+        self.outside.close_file(self.number);
     }
 }
 
@@ -80,13 +80,13 @@ pub(super) struct Way {
     over: CancellationToken,
 }
 
-/// What came of it, if it is that.
-macro_rules! came {
-    ($way:ident, $act:expr, $came:pat => $told:expr) => {
-        match $way.outside.file($act).await? {
-            $came => Ok($told),
+/// Performs a request, and takes the value out of the response.
+macro_rules! perform {
+    ($way:ident, $request:expr, $response:pat => $value:expr) => {
+        match $way.outside.file($request).await? {
+            $response => Ok($value),
             other => {
-                tracing::error!(?other, "a folder answered with something else");
+                tracing::error!(?other, "a folder's response is of another kind");
                 Err(Code::Io)
             }
         }
@@ -108,56 +108,56 @@ impl Way {
         let made = self.over.run_until_cancelled(self.outside.file(act)).await;
         drop(of);
         match made.unwrap_or(Err(Code::Interrupted))? {
-            FileResponse::Made(number) => Ok(OpenHandle { number, outside: self.outside.clone() }),
+            FileResponse::Opened(number) => Ok(OpenHandle { number, outside: self.outside.clone() }),
             _ => Err(Code::Io),
         }
     }
 
     /// Opens something.
     pub(super) async fn make(&self, make: OpenOp) -> Result<OpenHandle, Code> {
-        match self.begin(FileRequest::Make(make), None) {
+        match self.begin(FileRequest::Open(make), None) {
             Begun::Done(made) => made,
             Begun::UnderWay(making) => making.await.unwrap_or(Err(Code::Interrupted)),
         }
     }
 
     pub(super) async fn done(&self, act: FileRequest) -> Result<(), Code> {
-        came!(self, act, FileResponse::Done => ())
+        perform!(self, act, FileResponse::Done => ())
     }
 
     pub(super) async fn stat(&self, act: FileRequest) -> Result<Stat, Code> {
-        came!(self, act, FileResponse::Stat(stat) => stat)
+        perform!(self, act, FileResponse::Stat(stat) => stat)
     }
 
     pub(super) async fn flags(&self, fd: u32) -> Result<DescriptorFlags, Code> {
-        came!(self, FileRequest::Of(fd, DescriptorOp::Flags), FileResponse::Flags(flags) => flags)
+        perform!(self, FileRequest::Of(fd, DescriptorOp::Flags), FileResponse::Flags(flags) => flags)
     }
 
-    pub(super) async fn kind(&self, fd: u32) -> Result<Kind, Code> {
-        came!(self, FileRequest::Of(fd, DescriptorOp::Kind), FileResponse::Kind(kind) => kind)
+    pub(super) async fn kind(&self, fd: u32) -> Result<FileKind, Code> {
+        perform!(self, FileRequest::Of(fd, DescriptorOp::Kind), FileResponse::Kind(kind) => kind)
     }
 
     pub(super) async fn hash(&self, act: FileRequest) -> Result<(u64, u64), Code> {
-        came!(self, act, FileResponse::Hash { lower, upper } => (lower, upper))
+        perform!(self, act, FileResponse::Hash { lower, upper } => (lower, upper))
     }
 
     pub(super) async fn same(&self, one: u32, other: u32) -> Result<bool, Code> {
-        came!(self, FileRequest::Same(one, other), FileResponse::Same(same) => same)
+        perform!(self, FileRequest::Same(one, other), FileResponse::Same(same) => same)
     }
 
     pub(super) async fn target(&self, act: FileRequest) -> Result<String, Code> {
-        came!(self, act, FileResponse::Target(target) => target)
+        perform!(self, act, FileResponse::Target(target) => target)
     }
 
     pub(super) async fn bytes(&self, act: FileRequest) -> Result<Vec<u8>, Code> {
-        came!(self, act, FileResponse::Bytes(ByteBlob(bytes)) => bytes)
+        perform!(self, act, FileResponse::Bytes(ByteBlob(bytes)) => bytes)
     }
 
     pub(super) async fn written(&self, act: FileRequest) -> Result<u64, Code> {
-        came!(self, act, FileResponse::Written(bytes) => bytes)
+        perform!(self, act, FileResponse::Written(bytes) => bytes)
     }
 
-    pub(super) async fn names(&self, listing: u32) -> Result<Vec<(Kind, String)>, Code> {
-        came!(self, FileRequest::Stream(listing, StreamOp::Names), FileResponse::Names(names) => names)
+    pub(super) async fn names(&self, listing: u32) -> Result<Vec<(FileKind, String)>, Code> {
+        perform!(self, FileRequest::Stream(listing, StreamOp::Names), FileResponse::Names(names) => names)
     }
 }

@@ -8,8 +8,8 @@ use toolgate_policy::capability::files::Pass;
 use wasmtime_wasi::filesystem::Descriptor;
 
 use super::quota::Growth;
-use super::request::{Code, Kind};
 use crate::meter::account::Hold;
+use crate::protocol::files::{Code, FileKind};
 
 /// What one call has open.
 #[derive(Default)]
@@ -61,7 +61,7 @@ pub(crate) struct DirListing {
     pub(super) _hold: Hold,
 }
 
-pub(super) type Names = VecDeque<Result<(Kind, String), Code>>;
+pub(super) type Names = VecDeque<Result<(FileKind, String), Code>>;
 
 /// What counts as open for as long as anything holds it: a descriptor, or a stream that was made of one.
 pub(super) enum Open {
@@ -83,8 +83,8 @@ impl OpenFiles {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes away what is open under a number, if anything is. Dropping it may wait.
-    pub(crate) fn let_go(&self, number: u32) -> Option<Thing> {
+    /// Takes what is open under a number out of the table, if anything is. Dropping it may wait.
+    pub(crate) fn take(&self, number: u32) -> Option<Thing> {
         self.lock().by_number.remove(&number)
     }
 }

@@ -13,9 +13,9 @@ use wasmtime_wasi::p2::{FsError, FsResult};
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
 use super::held::GuestListing;
-use super::request::{Code, DescriptorOp, FileRequest, OpenOp, PathOp, TwoPathOp};
 use super::{Fd, Files, View, view};
 use crate::imports::Ctx;
+use crate::protocol::files::{Code, DescriptorOp, FileRequest, OpenOp, PathOp, TwoPathOp};
 
 pub(in crate::imports) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     preopens::add_to_linker::<Ctx, Files>(linker, view)?;
@@ -64,7 +64,7 @@ impl t::HostDescriptor for View<'_> {
         flags: t::DescriptorFlags,
     ) -> FsResult<Fd> {
         let (follow, open, flags) = (follow.into(), open.into(), flags.into());
-        let made = self.files.way.make(OpenOp::Open { folder: fd.rep(), path, follow, open, flags }).await?;
+        let made = self.files.way.make(OpenOp::Path { folder: fd.rep(), path, follow, open, flags }).await?;
         Ok(Resource::new_own(self.files.opened(made)))
     }
 

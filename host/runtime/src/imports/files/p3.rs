@@ -8,9 +8,9 @@ use wasmtime_wasi::p3::bindings::filesystem::{preopens, types};
 use wasmtime_wasi::p3::filesystem::{FilesystemError, FilesystemResult};
 
 use super::held::Way;
-use super::request::{Code, DescriptorOp, FileRequest, OpenOp, PathOp, TwoPathOp};
 use super::{Fd, Files, View, view};
 use crate::imports::Ctx;
+use crate::protocol::files::{Code, DescriptorOp, FileRequest, OpenOp, PathOp, TwoPathOp};
 
 pub(in crate::imports) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     preopens::add_to_linker::<Ctx, Files>(linker, view)?;
@@ -172,7 +172,7 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         flags: t::DescriptorFlags,
     ) -> FilesystemResult<Fd> {
         let (follow, open, flags) = (follow.into(), open.into(), flags.into());
-        let made = way(store).make(OpenOp::Open { folder: fd.rep(), path, follow, open, flags }).await?;
+        let made = way(store).make(OpenOp::Path { folder: fd.rep(), path, follow, open, flags }).await?;
         Ok(store.with(|mut access| Resource::new_own(access.get().files.opened(made))))
     }
 

@@ -1,23 +1,26 @@
-//! A use of the plugin's store: paid for, asked of the grant, noted, done.
+//! Uses of the plugin's store: charged, asked of the grant, recorded, performed.
 
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::keyvalue::{KeyvalueDeniedError, Pass};
 
-use super::request::{KeyvalueFault, KeyvalueRequest, KeyvalueResponse};
-use crate::imports::blob::{BoundedVec, ByteBlob};
 use crate::imports::host_calls::Broker;
+use crate::protocol::blob::{BoundedVec, ByteBlob};
+use crate::protocol::keyvalue::{KeyvalueFault, KeyvalueRequest, KeyvalueResponse};
 use crate::state::keyvalue::KeyvalueError;
 
 impl Broker {
-    /// Does something with the plugin's store, if it has one.
+    /// Performs a use of the plugin's store, if it has one.
     ///
     /// # Errors
     /// [`KeyvalueFault`].
-    pub(crate) async fn act(&self, act: KeyvalueRequest) -> Result<KeyvalueResponse, KeyvalueFault> {
-        self.meter.charge(act.fuel());
+    pub(in crate::imports) async fn perform_keyvalue(
+        &self,
+        request: KeyvalueRequest,
+    ) -> Result<KeyvalueResponse, KeyvalueFault> {
+        self.meter.charge(request.fuel());
         let pass = self.ask_store().map_err(|KeyvalueDeniedError| KeyvalueFault::Denied)?;
         let store = self.powers.store.as_ref().ok_or(KeyvalueFault::Denied)?;
-        Ok(match act {
+        Ok(match request {
             KeyvalueRequest::Open { bucket } => {
                 self.fits(pass, [(bucket.as_str(), 0)])?;
                 KeyvalueResponse::Done
@@ -26,8 +29,8 @@ impl Broker {
                 let found = store.get(&bucket, keys).await?;
                 let bytes = found.iter().flatten().map(|(key, value)| (key.len() + value.len()) as u64);
                 self.meter.charge(bytes.sum());
-                let told = |(key, value)| (key, ByteBlob(value));
-                KeyvalueResponse::Values(found.into_iter().map(|entry| entry.map(told)).collect())
+                let to_blob = |(key, value)| (key, ByteBlob(value));
+                KeyvalueResponse::Values(found.into_iter().map(|entry| entry.map(to_blob)).collect())
             }
             KeyvalueRequest::Set { bucket, entries: BoundedVec(entries) } => {
                 self.fits(pass, entries.iter().map(|(key, ByteBlob(value))| (key.as_str(), value.len())))?;
@@ -73,5 +76,14 @@ impl Broker {
             pass.entry(key.len(), value)?;
         }
         Ok(())
+    }
+}
+
+impl From<KeyvalueError> for KeyvalueFault {
+    fn from(error: KeyvalueError) -> Self {
+        if let KeyvalueError::Database(error) = &error {
+            tracing::warn!(%error, "a store could not be used");
+        }
+        Self::Other(error.to_string())
     }
 }

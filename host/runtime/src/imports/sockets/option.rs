@@ -4,26 +4,14 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use rustix::net::sockopt;
-use serde::{Deserialize, Serialize};
-use wasmtime_wasi::p3::bindings::sockets::types::{ErrorCode, IpAddressFamily};
+use wasmtime_wasi::p3::bindings::sockets::types::IpAddressFamily;
 
-use super::convert::to_error_code;
-
-/// An option. Each is told as a number: a switch as 0 or 1, a time in nanoseconds.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) enum SocketOption {
-    KeepAlive,
-    KeepAliveIdle,
-    KeepAliveInterval,
-    KeepAliveCount,
-    HopLimit,
-    ReceiveBuffer,
-    SendBuffer,
-}
+use super::convert::to_fault;
+use crate::protocol::sockets::{SocketFault, SocketOption};
 
 impl SocketOption {
     /// What it is.
-    pub(super) fn get(self, fd: BorrowedFd<'_>, family: IpAddressFamily) -> Result<u64, ErrorCode> {
+    pub(super) fn get(self, fd: BorrowedFd<'_>, family: IpAddressFamily) -> Result<u64, SocketFault> {
         match self {
             Self::KeepAlive => sockopt::socket_keepalive(fd).map(u64::from),
             Self::KeepAliveIdle => sockopt::tcp_keepidle(fd).map(nanoseconds),
@@ -36,7 +24,7 @@ impl SocketOption {
             Self::ReceiveBuffer => sockopt::socket_recv_buffer_size(fd).map(asked),
             Self::SendBuffer => sockopt::socket_send_buffer_size(fd).map(asked),
         }
-        .map_err(to_error_code)
+        .map_err(to_fault)
     }
 
     /// Sets it, as far as the system takes that.
@@ -45,9 +33,9 @@ impl SocketOption {
         fd: BorrowedFd<'_>,
         family: IpAddressFamily,
         value: u64,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<(), SocketFault> {
         if value == 0 && !matches!(self, Self::KeepAlive) {
-            return Err(ErrorCode::InvalidArgument);
+            return Err(SocketFault::InvalidArgument);
         }
         match self {
             Self::KeepAlive => sockopt::set_socket_keepalive(fd, value != 0),
@@ -61,7 +49,7 @@ impl SocketOption {
             Self::ReceiveBuffer => sockopt::set_socket_recv_buffer_size(fd, buffer(value)),
             Self::SendBuffer => sockopt::set_socket_send_buffer_size(fd, buffer(value)),
         }
-        .map_err(to_error_code)
+        .map_err(to_fault)
     }
 }
 

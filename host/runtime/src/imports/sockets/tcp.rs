@@ -11,16 +11,16 @@ use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
 use super::convert::{fits, leads};
-use super::handle::{Later, SocketHandle, came};
-use super::request::{SocketKind, SocketOp, SocketOption, SocketResponse};
+use super::handle::{AwaitedResponse, SocketHandle, value};
 use super::stream::{SocketReader, SocketWriter};
 use super::{View, ours, to_socket_error};
 use crate::bindings::sockets::tcp::{self, ShutdownType, TcpSocket};
 use crate::bindings::sockets::tcp_create_socket;
+use crate::protocol::sockets::{SocketKind, SocketOp, SocketOption, SocketResponse};
 
 /// A socket, as far as its guest has come with it.
 struct Tcp {
-    plug: Arc<SocketHandle>,
+    inner: Arc<SocketHandle>,
     state: State,
     streams: Option<(SocketReader, SocketWriter)>,
 }
@@ -28,7 +28,7 @@ struct Tcp {
 enum State {
     Fresh,
     Binding,
-    Connecting(Later),
+    Connecting(AwaitedResponse),
     /// It was used, for better or worse.
     Used,
 }
@@ -41,25 +41,25 @@ impl View<'_> {
     }
 
     fn handle_of(&mut self, handle: &Handle) -> SocketResult<Arc<SocketHandle>> {
-        Ok(Arc::clone(&self.tcp(handle)?.plug))
+        Ok(Arc::clone(&self.tcp(handle)?.inner))
     }
 
-    async fn tcp_get(&mut self, handle: &Handle, knob: SocketOption) -> SocketResult<u64> {
-        self.handle_of(handle)?.number(SocketOp::Get(knob)).await.map_err(to_socket_error)
+    async fn tcp_get(&mut self, handle: &Handle, option: SocketOption) -> SocketResult<u64> {
+        self.handle_of(handle)?.number(SocketOp::Get(option)).await.map_err(to_socket_error)
     }
 
     async fn tcp_set(
         &mut self,
         handle: &Handle,
-        knob: SocketOption,
+        option: SocketOption,
         value: impl Into<u64>,
     ) -> SocketResult<()> {
-        self.handle_of(handle)?.done(SocketOp::Set(knob, value.into())).await.map_err(to_socket_error)
+        self.handle_of(handle)?.done(SocketOp::Set(option, value.into())).await.map_err(to_socket_error)
     }
 
     async fn tcp_address(&mut self, handle: &Handle, wanted: SocketOp) -> SocketResult<IpSocketAddress> {
-        let came = self.handle_of(handle)?.ask(wanted).await;
-        came!(came, SocketResponse::Address(address) => address.into()).map_err(to_socket_error)
+        let address = self.handle_of(handle)?.address(wanted).await;
+        address.map(Into::into).map_err(to_socket_error)
     }
 }
 
@@ -71,8 +71,8 @@ pub(super) fn narrow<T: TryFrom<u64>>(value: u64) -> SocketResult<T> {
 impl tcp_create_socket::Host for View<'_> {
     async fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Handle> {
         let kind = SocketKind { datagrams: false, v6: matches!(family, IpAddressFamily::Ipv6) };
-        let plug = self.open(kind).await.map_err(to_socket_error)?;
-        let socket = self.table.push(Tcp { plug, state: State::Fresh, streams: None })?;
+        let inner = SocketHandle::open(self.outside, kind).await.map_err(to_socket_error)?;
+        let socket = self.table.push(Tcp { inner, state: State::Fresh, streams: None })?;
         Ok(Resource::new_own(socket.rep()))
     }
 }
@@ -89,7 +89,7 @@ impl tcp::HostTcpSocket for View<'_> {
         self.table.get(&network)?;
         let socket = self.tcp(&handle)?;
         socket.idle()?;
-        socket.plug.done(SocketOp::Bind(address.into())).await.map_err(to_socket_error)?;
+        socket.inner.done(SocketOp::Bind(address.into())).await.map_err(to_socket_error)?;
         socket.state = State::Binding;
         Ok(())
     }
@@ -112,11 +112,11 @@ impl tcp::HostTcpSocket for View<'_> {
         let socket = self.tcp(&handle)?;
         socket.idle()?;
         let State::Fresh = socket.state else { return Err(ErrorCode::InvalidState.into()) };
-        if !(fits(socket.plug.kind.family(), address) && leads(address) && is_one(address)) {
+        if !(fits(socket.inner.kind.family(), address) && leads(address) && is_one(address)) {
             return Err(ErrorCode::InvalidArgument.into());
         }
-        let flight = socket.plug.send(SocketOp::Connect(address)).ok_or(ErrorCode::ConcurrencyConflict)?;
-        socket.state = State::Connecting(Later::new(flight));
+        let sending = socket.inner.send(SocketOp::Connect(address)).ok_or(ErrorCode::ConcurrencyConflict)?;
+        socket.state = State::Connecting(AwaitedResponse::new(sending));
         Ok(())
     }
 
@@ -137,9 +137,9 @@ impl tcp::HostTcpSocket for View<'_> {
                 socket.state = State::Connecting(connecting);
                 return Err(ErrorCode::WouldBlock.into());
             }
-            Ok(connected) => came!(connected, SocketResponse::Done => ()).map_err(to_socket_error)?,
+            Ok(connected) => value!(connected, SocketResponse::Done => ()).map_err(to_socket_error)?,
         }
-        let (reader, writer) = (SocketReader::new(&socket.plug), SocketWriter::new(&socket.plug));
+        let (reader, writer) = (SocketReader::new(&socket.inner), SocketWriter::new(&socket.inner));
         socket.streams = Some((reader.clone(), writer.clone()));
         let (input, output): (DynInputStream, DynOutputStream) = (Box::new(reader), Box::new(writer));
         let this = ours::<_, Tcp>(&handle);
@@ -178,7 +178,7 @@ impl tcp::HostTcpSocket for View<'_> {
 
     async fn address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
         let socket = self.table.get::<Tcp>(&ours(&handle))?;
-        Ok(if socket.plug.kind.v6 { IpAddressFamily::Ipv6 } else { IpAddressFamily::Ipv4 })
+        Ok(if socket.inner.kind.v6 { IpAddressFamily::Ipv6 } else { IpAddressFamily::Ipv4 })
     }
 
     async fn set_listen_backlog_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {

@@ -12,10 +12,10 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 };
 
 use super::{DirListing, FileReader, FileWriter, PendingOpen, Thing, View};
-use crate::imports::blob::ByteBlob;
 use crate::imports::files::listing;
-use crate::imports::files::request::{
-    Code, DescriptorOp, FileRequest, FileResponse, Kind, OpenOp, PathOp, StreamOp, TwoPathOp,
+use crate::protocol::blob::ByteBlob;
+use crate::protocol::files::{
+    Code, DescriptorOp, FileKind, FileRequest, FileResponse, OpenOp, PathOp, StreamOp, TwoPathOp,
 };
 
 type Fd = Resource<Descriptor>;
@@ -26,9 +26,9 @@ fn same(fd: &Fd) -> Fd {
 }
 
 impl View<'_> {
-    pub(super) async fn act(self, act: FileRequest) -> Result<FileResponse, Code> {
-        match act {
-            FileRequest::Make(make) => Ok(FileResponse::Made(self.make(make).await?)),
+    pub(super) async fn perform(self, request: FileRequest) -> Result<FileResponse, Code> {
+        match request {
+            FileRequest::Open(make) => Ok(FileResponse::Opened(self.make(make).await?)),
             FileRequest::Of(fd, of) => self.of(fd, of).await,
             FileRequest::At(folder, path, at) => self.at(folder, path, at).await,
             FileRequest::Between { from, old, to, new, how } => {
@@ -47,7 +47,7 @@ impl View<'_> {
 
     async fn make(self, make: OpenOp) -> Result<u32, Code> {
         match make {
-            OpenOp::Open { folder, path, follow, open, flags } => {
+            OpenOp::Path { folder, path, follow, open, flags } => {
                 self.open(folder, path, follow.into(), open.into(), flags.into()).await
             }
             OpenOp::Input { file, at } => {
@@ -85,7 +85,7 @@ impl View<'_> {
         let (mut desk, fd) = self.desk(folder, &pass, Some(wanted))?;
         // Opening a pipe would wait for whoever is at its other end.
         let there = self.run(desk.view().stat_at(same(&fd), follow, path.clone())).await;
-        if there.as_ref().is_ok_and(|there| Kind::from(there.type_).is_special()) {
+        if there.as_ref().is_ok_and(|there| FileKind::from(there.type_).is_special()) {
             return Err(Code::NotPermitted);
         }
         let mut entry = None;
@@ -128,7 +128,7 @@ impl View<'_> {
             }
         }
         // The folder may have grown since it was counted.
-        let bytes_of = |entry: &Result<(Kind, String), Code>| {
+        let bytes_of = |entry: &Result<(FileKind, String), Code>| {
             listing::entry_bytes(entry.as_ref().map_or(0, |(_, name)| name.len()))
         };
         let grown_by = names.iter().map(bytes_of).sum::<u64>().saturating_sub(bytes);
@@ -289,7 +289,7 @@ fn hash(hash: t::MetadataHashValue) -> FileResponse {
 }
 
 /// As many names as are told at once: until one that cannot be.
-fn page(names: &mut super::Names) -> Vec<(Kind, String)> {
+fn page(names: &mut super::Names) -> Vec<(FileKind, String)> {
     /// What a name takes beside its bytes.
     const EACH_BYTES: u64 = 64;
     let (mut page, mut bytes) = (Vec::new(), 0);

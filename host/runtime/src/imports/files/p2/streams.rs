@@ -18,12 +18,12 @@ use wasmtime_wasi_io::streams::{
 };
 
 use crate::imports::Ctx;
-use crate::imports::blob::ByteBlob;
 use crate::imports::files::held::{OpenHandle, Way};
-use crate::imports::files::request::{Code, FileRequest, OpenOp, StreamOp};
 use crate::imports::files::{Fd, view};
 use crate::meter::Meter;
 use crate::meter::account::Hold;
+use crate::protocol::blob::ByteBlob;
+use crate::protocol::files::{Code, FileRequest, OpenOp, StreamOp};
 
 /// The name by which the engine's library links the interface. Under another name these functions would stand in nobody's
 /// place, and no file could be read.

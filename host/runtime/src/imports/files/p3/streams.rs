@@ -18,12 +18,12 @@ use wasmtime_wasi::p3::bindings::filesystem::types::{DirectoryEntry, ErrorCode};
 
 use super::Ended;
 use crate::imports::Ctx;
-use crate::imports::blob::ByteBlob;
 use crate::imports::files::held::{Begun, OpenHandle, Way};
-use crate::imports::files::request::{Code, FileRequest, Kind, OpenOp, StreamOp};
 use crate::imports::files::{Fd, Files, View};
 use crate::meter::Meter;
 use crate::meter::account::Hold;
+use crate::protocol::blob::ByteBlob;
+use crate::protocol::files::{Code, FileKind, FileRequest, OpenOp, StreamOp};
 
 /// What comes next in a stream, at most so much. Nothing: it is at its end.
 type Next<T> = fn(Way, OpenHandle, u64) -> BoxFuture<'static, (OpenHandle, Result<Vec<T>, Code>)>;
@@ -47,7 +47,7 @@ pub(super) fn entries(
     _: u64,
 ) -> BoxFuture<'static, (OpenHandle, Result<Vec<DirectoryEntry>, Code>)> {
     Box::pin(async move {
-        let entry = |(kind, name)| DirectoryEntry { type_: Kind::into(kind), name };
+        let entry = |(kind, name)| DirectoryEntry { type_: FileKind::into(kind), name };
         let came = way.names(held.number()).await.map(|names| names.into_iter().map(entry).collect());
         (held, came)
     })
@@ -91,7 +91,7 @@ fn begin(view: &View<'_>, make: OpenOp, of: &Fd) -> (Opening, oneshot::Receiver<
         }
     };
     let opening =
-        match view.files.way.begin(FileRequest::Make(make), view.files.keeping(of.rep())) {
+        match view.files.way.begin(FileRequest::Open(make), view.files.keeping(of.rep())) {
             Begun::Done(made) => Opening::Done(opened(made)),
             Begun::UnderWay(making) => Opening::UnderWay(tokio::spawn(async move {
                 opened(making.await.unwrap_or(Err(Code::Interrupted)))

@@ -11,13 +11,13 @@ use crate::bindings::sockets::p3::types::{
 };
 use crate::imports::Ctx;
 use crate::imports::sockets::convert::of_family;
-use crate::imports::sockets::handle::{SocketHandle, came};
+use crate::imports::sockets::handle::SocketHandle;
 use crate::imports::sockets::ours;
-use crate::imports::sockets::request::{SocketFault, SocketKind, SocketOp, SocketOption, SocketResponse};
+use crate::protocol::sockets::{SocketFault, SocketKind, SocketOp, SocketOption};
 
 /// A socket, as far as its guest has come with it.
 struct Tcp {
-    plug: Arc<SocketHandle>,
+    inner: Arc<SocketHandle>,
     state: State,
 }
 
@@ -42,19 +42,24 @@ impl View<'_> {
         Ok(self.table.get_mut(&ours(handle))?)
     }
 
-    async fn tcp_p3_get<T: TryFrom<u64>>(&mut self, handle: &Handle, knob: SocketOption) -> Answer<T> {
-        let number = self.tcp_p3(handle)?.plug.number(SocketOp::Get(knob)).await;
+    async fn tcp_p3_get<T: TryFrom<u64>>(&mut self, handle: &Handle, option: SocketOption) -> Answer<T> {
+        let number = self.tcp_p3(handle)?.inner.number(SocketOp::Get(option)).await;
         Ok(number.map_err(ErrorCode::from).and_then(narrow))
     }
 
-    async fn tcp_p3_set(&mut self, handle: &Handle, knob: SocketOption, value: impl Into<u64>) -> Answer<()> {
-        let done = self.tcp_p3(handle)?.plug.done(SocketOp::Set(knob, value.into())).await;
+    async fn tcp_p3_set(
+        &mut self,
+        handle: &Handle,
+        option: SocketOption,
+        value: impl Into<u64>,
+    ) -> Answer<()> {
+        let done = self.tcp_p3(handle)?.inner.done(SocketOp::Set(option, value.into())).await;
         Ok(done.map_err(ErrorCode::from))
     }
 
     async fn tcp_p3_address(&mut self, handle: &Handle, wanted: SocketOp) -> Answer<IpSocketAddress> {
-        let came = self.tcp_p3(handle)?.plug.ask(wanted).await;
-        Ok(came!(came, SocketResponse::Address(address) => address.into()).map_err(ErrorCode::from))
+        let address = self.tcp_p3(handle)?.inner.address(wanted).await;
+        Ok(address.map(Into::into).map_err(ErrorCode::from))
     }
 }
 
@@ -77,7 +82,7 @@ impl Tcp {
             State::Connected { sends, .. } if !*sends => *sends = true,
             _ => return Err(self.unfit()),
         }
-        Ok(Arc::clone(&self.plug))
+        Ok(Arc::clone(&self.inner))
     }
 
     /// Begins to receive, once.
@@ -86,7 +91,7 @@ impl Tcp {
             State::Connected { receives, .. } if !*receives => *receives = true,
             _ => return Err(self.unfit()),
         }
-        Ok(Arc::clone(&self.plug))
+        Ok(Arc::clone(&self.inner))
     }
 }
 
@@ -96,19 +101,19 @@ impl HostTcpSocketWithStore<Ctx> for Sockets {
         let begun = store.with(|mut access| -> wasmtime::Result<_> {
             let mut view = access.get();
             let socket = view.tcp_p3(&handle)?;
-            if !of_family(socket.plug.kind.family(), address) {
+            if !of_family(socket.inner.kind.family(), address) {
                 return Ok(Err(SocketFault::InvalidArgument));
             }
             let State::Fresh = socket.state else { return Ok(Err(socket.unfit())) };
             socket.state = State::Connecting;
-            Ok(Ok(Arc::clone(&socket.plug)))
+            Ok(Ok(Arc::clone(&socket.inner)))
         })?;
-        let plug = match begun {
-            Ok(plug) => plug,
+        let inner = match begun {
+            Ok(inner) => inner,
             Err(refused) => return Ok(Err(refused.into())),
         };
-        let connected = plug.done(SocketOp::Connect(address)).await;
-        plug.goes_on()?;
+        let connected = inner.done(SocketOp::Connect(address)).await;
+        inner.goes_on()?;
         store.with(|mut access| {
             access.get().tcp_p3(&handle)?.state = match connected {
                 Ok(()) => State::Connected { sends: false, receives: false },
@@ -124,8 +129,8 @@ impl HostTcpSocketWithStore<Ctx> for Sockets {
         mut data: StreamReader<u8>,
     ) -> wasmtime::Result<Ended> {
         match store.get().tcp_p3(&handle)?.sending() {
-            Ok(plug) => {
-                let (outgoing, ended) = Outgoing::new(plug);
+            Ok(inner) => {
+                let (outgoing, ended) = Outgoing::new(inner);
                 data.pipe(&mut store, outgoing)?;
                 FutureReader::new(&mut store, ended)
             }
@@ -141,8 +146,8 @@ impl HostTcpSocketWithStore<Ctx> for Sockets {
         handle: Handle,
     ) -> wasmtime::Result<(StreamReader<u8>, Ended)> {
         match store.get().tcp_p3(&handle)?.receiving() {
-            Ok(plug) => {
-                let (incoming, ended) = Incoming::new(plug);
+            Ok(inner) => {
+                let (incoming, ended) = Incoming::new(inner);
                 Ok((StreamReader::new(&mut store, incoming)?, FutureReader::new(&mut store, ended)?))
             }
             Err(why) => {
@@ -156,9 +161,9 @@ impl HostTcpSocketWithStore<Ctx> for Sockets {
 
 impl HostTcpSocket for View<'_> {
     async fn create(&mut self, family: IpAddressFamily) -> Answer<Handle> {
-        match self.open(SocketKind { datagrams: false, v6: is_v6(family) }).await {
-            Ok(plug) => {
-                let socket = self.table.push(Tcp { plug, state: State::Fresh })?;
+        match SocketHandle::open(self.outside, SocketKind { datagrams: false, v6: is_v6(family) }).await {
+            Ok(inner) => {
+                let socket = self.table.push(Tcp { inner, state: State::Fresh })?;
                 Ok(Ok(Resource::new_own(socket.rep())))
             }
             Err(refused) => Ok(Err(refused.into())),
@@ -166,11 +171,11 @@ impl HostTcpSocket for View<'_> {
     }
 
     async fn bind(&mut self, handle: Handle, address: IpSocketAddress) -> Answer<()> {
-        Ok(self.tcp_p3(&handle)?.plug.done(SocketOp::Bind(address.into())).await.map_err(ErrorCode::from))
+        Ok(self.tcp_p3(&handle)?.inner.done(SocketOp::Bind(address.into())).await.map_err(ErrorCode::from))
     }
 
     async fn listen(&mut self, handle: Handle) -> Answer<StreamReader<Resource<TcpSocket>>> {
-        let refused = self.tcp_p3(&handle)?.plug.done(SocketOp::Listen).await.err();
+        let refused = self.tcp_p3(&handle)?.inner.done(SocketOp::Listen).await.err();
         Ok(Err(refused.unwrap_or(SocketFault::AccessDenied).into()))
     }
 
@@ -188,7 +193,7 @@ impl HostTcpSocket for View<'_> {
     }
 
     async fn get_address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
-        Ok(family(self.tcp_p3(&handle)?.plug.kind.v6))
+        Ok(family(self.tcp_p3(&handle)?.inner.kind.v6))
     }
 
     async fn set_listen_backlog_size(&mut self, handle: Handle, value: u64) -> Answer<()> {

@@ -1,33 +1,49 @@
-//! A use of the plugin's store, as it is asked for, and what comes of it.
+//! Requests and responses of `keyvalue`.
 
 use serde::{Deserialize, Serialize};
 use toolgate_policy::limits::keyvalue::{
     KEYVALUE_EACH_BYTES, KEYVALUE_READ_FUEL, KEYVALUE_USE_BYTES_MAX, KEYVALUE_WRITE_FUEL,
 };
 
-use crate::imports::blob::{BoundedVec, ByteBlob};
-use crate::state::keyvalue::KeyvalueError;
+use super::blob::{BoundedVec, ByteBlob};
 
-/// What is wanted of the store.
+/// A use of the plugin's store.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum KeyvalueRequest {
-    /// To use a bucket at all.
-    Open { bucket: String },
-    /// The values of keys.
-    Get { bucket: String, keys: BoundedVec<String> },
-    /// To set all of these, or none.
-    Set { bucket: String, entries: BoundedVec<(String, ByteBlob)> },
-    /// To delete these.
-    Delete { bucket: String, keys: BoundedVec<String> },
-    /// Whether a key is there.
-    Exists { bucket: String, key: String },
-    /// Keys after a cursor.
-    Keys { bucket: String, cursor: Option<u64> },
-    /// To add to a number.
-    Increment { bucket: String, key: String, by: u64 },
+    Open {
+        bucket: String,
+    },
+    Get {
+        bucket: String,
+        keys: BoundedVec<String>,
+    },
+    /// Sets all of these, or none.
+    Set {
+        bucket: String,
+        entries: BoundedVec<(String, ByteBlob)>,
+    },
+    Delete {
+        bucket: String,
+        keys: BoundedVec<String>,
+    },
+    Exists {
+        bucket: String,
+        key: String,
+    },
+    /// Lists keys after a cursor.
+    Keys {
+        bucket: String,
+        cursor: Option<u64>,
+    },
+    /// Adds to a number.
+    Increment {
+        bucket: String,
+        key: String,
+        by: u64,
+    },
 }
 
-/// What comes of it.
+/// The result of a use.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum KeyvalueResponse {
     Done,
@@ -37,22 +53,13 @@ pub(crate) enum KeyvalueResponse {
     Number(u64),
 }
 
-/// Why nothing does.
+/// Why a use failed.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum KeyvalueFault {
     /// No store is granted.
     Denied,
-    /// In words for the guest.
+    /// Text for the guest.
     Other(String),
-}
-
-impl From<KeyvalueError> for KeyvalueFault {
-    fn from(error: KeyvalueError) -> Self {
-        if let KeyvalueError::Database(error) = &error {
-            tracing::warn!(%error, "a store could not be used");
-        }
-        Self::Other(error.to_string())
-    }
 }
 
 impl KeyvalueRequest {
@@ -83,8 +90,8 @@ impl KeyvalueRequest {
         )))
     }
 
-    /// What it costs before anything is done.
-    pub(super) fn fuel(&self) -> u64 {
+    /// Fuel that this costs before anything is done.
+    pub(crate) fn fuel(&self) -> u64 {
         // The first of several costs what one costs.
         let more = |entries: usize| KEYVALUE_READ_FUEL.saturating_mul(entries.saturating_sub(1) as u64);
         match self {
