@@ -8,25 +8,25 @@ use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+use toolgate_base::interrupt::Interrupt;
+use toolgate_base::json::{Json, JsonLimits};
+use toolgate_base::outcome::{Answer, Outcome, Verdict};
+use toolgate_base::spec::{EngineKind, Isolation};
 use toolgate_benches::{gate, gate_by, spec};
+use toolgate_net::remote::Fetcher;
 use toolgate_policy::Principal;
 use toolgate_policy::capability::room::QuotaText;
-use toolgate_policy::capability::{files, http, keyvalue};
+use toolgate_policy::capability::{files, http, keyvalue, sockets};
 use toolgate_policy::load::Grants;
 use toolgate_policy::load::lint::Lint;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::trust::Standing;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::json::{Json, JsonLimits};
 use toolgate_runtime::load::asked;
 use toolgate_runtime::load::source::Sources;
 use toolgate_runtime::load::verify::verify;
-use toolgate_runtime::outcome::{Answer, Outcome, Verdict};
-use toolgate_runtime::remote::Fetcher;
-use toolgate_runtime::sandbox::interrupt::Interrupt;
-use toolgate_runtime::spec::Isolation;
-use toolgate_tests::web::{Web, respond};
+use toolgate_tests::web::{Web, converse, respond};
 use toolgate_tests::{World, guest, plugin, test_guest, toolgate};
 
 fn call(runtime: &Runtime, gate: &Gate, tool: &str, arguments: &str) -> Answer {
@@ -132,15 +132,7 @@ fn calls(c: &mut Criterion) {
         .plugin("files", &plugin("files"))
         .plugin("echo", &test_guest("echoing"))
         .file("docs/page.txt", &"a line of text\n".repeat(700));
-    let docs = world.path("docs").to_string_lossy().into_owned();
-    let docs = files::MountText {
-        host: docs,
-        guest: "/docs".to_owned(),
-        access: "read".to_owned(),
-        room: QuotaText::default(),
-        open_max: None,
-    };
-    let docs = files::Grant::new(vec![docs]).unwrap();
+    let docs = reading(&world, "docs");
     let plugins = [
         ("hello", Grants::default()),
         ("files", Grants { files: Some(docs), ..Grants::default() }),
@@ -169,7 +161,19 @@ fn calls(c: &mut Criterion) {
     group.finish();
 }
 
-/// The same calls on a thread of the server's and in a worker: that compute, that send a request, that use a store.
+/// A grant to read a folder of the world's, as `/docs`.
+fn reading(world: &World, folder: &str) -> files::Grant {
+    let mount = files::MountText {
+        host: world.path(folder).to_string_lossy().into_owned(),
+        guest: "/docs".to_owned(),
+        access: "read".to_owned(),
+        room: QuotaText::default(),
+        open_max: None,
+    };
+    files::Grant::new(vec![mount]).unwrap()
+}
+
+/// The same calls on a thread of the server's and in a worker: that compute, and that use each thing outside.
 fn isolated(c: &mut Criterion) {
     let web = Web::lasting(|_, to| respond(to, "200 OK", &[("Content-Length", "5")], "hello"));
     // As naive servers answer: the body is sent when the head is acknowledged.
@@ -187,12 +191,15 @@ fn isolated(c: &mut Criterion) {
     let room = QuotaText { bytes_max: Some(1 << 20), entries_max: None };
     let http = http::Grant::new(vec![rule(&web), rule(&apart)]).unwrap();
     let keyvalue = keyvalue::Grant::new(room).unwrap();
-    let plugins = [
-        ("hello", Grants::default()),
-        ("echo", Grants::default()),
-        ("web", Grants { http: Some(http), ..Grants::default() }),
-        ("store", Grants { keyvalue: Some(keyvalue), ..Grants::default() }),
-    ];
+    let peer = converse(|_| b"hello".to_vec());
+    let socket = sockets::RuleText {
+        host: "127.0.0.1".to_owned(),
+        port: peer.port().into(),
+        protocol: None,
+        private: true,
+    };
+    let sockets = sockets::Grant::new(vec![socket]).unwrap();
+    let talking = Grants { sockets: Some(sockets), ..Grants::default() };
     let runtime = Runtime::new().unwrap();
     let mut group = c.benchmark_group("isolated");
     for (isolation, word) in [(Isolation::Thread, "thread"), (Isolation::Process, "process")] {
@@ -200,9 +207,27 @@ fn isolated(c: &mut Criterion) {
             .plugin("hello", &plugin("hello"))
             .plugin("echo", &test_guest("echoing"))
             .plugin("web", &test_guest("requesting"))
-            .plugin("store", &test_guest("storing"));
+            .plugin("store", &test_guest("storing"))
+            .plugin("files", &plugin("files"))
+            .plugin("net", &test_guest("connecting"))
+            .plugin("net3", &test_guest("dialing"))
+            .file("docs/page.txt", &"a line of text\n".repeat(700));
+        let plugins = [
+            ("hello", Grants::default()),
+            ("echo", Grants::default()),
+            ("web", Grants { http: Some(http.clone()), ..Grants::default() }),
+            ("store", Grants { keyvalue: Some(keyvalue.clone()), ..Grants::default() }),
+            ("files", Grants { files: Some(reading(&world, "docs")), ..Grants::default() }),
+            ("net", talking.clone()),
+            ("net3", talking.clone()),
+        ];
         let mut spec = spec(&world, &plugins);
-        spec.plugins.iter_mut().for_each(|plugin| plugin.isolation = isolation);
+        for plugin in &mut spec.plugins {
+            plugin.isolation = isolation;
+            if plugin.name.to_string() == "net3" {
+                plugin.engine = EngineKind::Async;
+            }
+        }
         let gate = gate_by(&world, "state", toolgate());
         assert!(gate.start(&spec).serves);
         let request = |web: &Web| {
@@ -215,6 +240,9 @@ fn isolated(c: &mut Criterion) {
             ("a request", "web_run", request(&web)),
             ("a request, answered in two writes", "web_run", request(&apart)),
             ("a look into a store", "store_exists", json!({ "bucket": "b", "key": "k" })),
+            ("a file of 10 kB", "files_read", json!({ "path": "/docs/page.txt" })),
+            ("a connection by WASI 0.2", "net_talk", json!({ "address": peer.to_string(), "text": "hi" })),
+            ("a connection by WASI 0.3", "net3_talk", json!({ "address": peer.to_string(), "text": "hi" })),
         ] {
             let arguments = arguments.to_string();
             group.bench_function(format!("{name}, {word}"), |b| {

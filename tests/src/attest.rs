@@ -1,4 +1,4 @@
-//! What others attach to a plugin, or put beside it: statements about something else, in the forms that their formats publish.
+//! Attachments and files beside a plugin that are not its signature, in their published formats.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,15 +9,15 @@ use toolgate_policy::Digest;
 use crate::registry::{Shelf, descriptor};
 use crate::world::World;
 
-/// The type of in-toto statements.
+/// Media type of in-toto statements.
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";
-/// The type of Sigstore bundles.
+/// Media type of Sigstore bundles.
 pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
-/// The type of image manifests.
+/// Media type of image manifests.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-/// The type of indices.
+/// Media type of indices.
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-/// The type of the configuration that says nothing.
+/// Media type of the empty configuration.
 pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
 /// An in-toto statement (v1) about a digest.
@@ -31,7 +31,7 @@ pub fn statement(about: &str, predicate_type: &str, predicate: &Value) -> Value 
     })
 }
 
-/// A Sigstore bundle (v0.3) of a payload, genuinely signed by a key of the world.
+/// A Sigstore bundle (v0.3) of a payload, with a valid signature by a key of the world.
 pub fn bundle(world: &World, key: &str, payload: &[u8], payload_type: &str) -> Value {
     let id = world.key(key).public().unwrap().id().hex();
     let pem = std::fs::read_to_string(world.path(&format!("keys/{key}"))).unwrap();
@@ -49,15 +49,15 @@ pub fn bundle(world: &World, key: &str, payload: &[u8], payload_type: &str) -> V
     })
 }
 
-/// Something that others put beside a plugin.
+/// An attachment or file beside a plugin.
 pub struct Attached {
-    /// What it is.
+    /// Description for assertions.
     pub what: &'static str,
-    /// The ending of its file's name.
+    /// Ending of the file name.
     pub ending: &'static str,
-    /// Its bytes.
+    /// Content.
     pub bytes: Vec<u8>,
-    /// A word by which it is told.
+    /// Text expected in the reason for skipping it.
     pub word: &'static str,
 }
 
@@ -66,7 +66,7 @@ const OURS: &str = "urn:toolgate:plugin:v1";
 const SPDX: &str = "https://spdx.dev/Document";
 const COSIGN: &str = "https://sigstore.dev/cosign/sign/v1";
 
-/// All kinds of things that are no signature of a plugin with this digest, by the world's key `vendor`, who is trusted, and by `stranger`.
+/// Attachments that are not a signature of the plugin with this digest, by the trusted `vendor` and by `stranger`.
 pub fn attachments(world: &World, digest: &str) -> Vec<Attached> {
     let mut all = about_something_else(world, digest);
     all.extend(not_as_it_should_be(world, digest));
@@ -77,7 +77,6 @@ fn attached(what: &'static str, ending: &'static str, bytes: Vec<u8>, word: &'st
     Attached { what, ending, bytes, word }
 }
 
-/// A bundle of an in-toto statement.
 fn made(world: &World, key: &str, kind: &str, predicate: &Value, about: &str) -> Value {
     bundle(world, key, statement(about, kind, predicate).to_string().as_bytes(), IN_TOTO)
 }
@@ -127,7 +126,7 @@ pub fn about_something_else(world: &World, digest: &str) -> Vec<Attached> {
     .into()
 }
 
-/// Signatures that are not genuine or of another form, and what is none at all.
+/// Forged and malformed signatures, and files that are none.
 fn not_as_it_should_be(world: &World, digest: &str) -> Vec<Attached> {
     let odd = made(world, "vendor", OURS, &json!({ "extra": 1 }), digest);
     let other_bytes = Digest::of(b"something else").to_string();
@@ -148,7 +147,7 @@ fn not_as_it_should_be(world: &World, digest: &str) -> Vec<Attached> {
     ]
 }
 
-/// The manifest of an artefact about the component of a shelf, as OCI's image specification (1.1) has it.
+/// Manifest of an artefact with the shelf's component as its subject (OCI image specification 1.1).
 pub fn referring(shelf: &Shelf, kind: Option<&str>, layers: &[(&str, &[u8])]) -> Value {
     let layers: Vec<Value> = layers.iter().map(|(kind, bytes)| descriptor(kind, bytes)).collect();
     let subject = descriptor(MANIFEST, &shelf.files[&format!("manifests/{}", shelf.manifest)].1);
@@ -161,19 +160,19 @@ pub fn referring(shelf: &Shelf, kind: Option<&str>, layers: &[(&str, &[u8])]) ->
     manifest
 }
 
-/// Puts a manifest on a shelf; how an index lists it, without a type.
+/// Adds a manifest to a shelf; returns its descriptor without an artefact type.
 pub fn shelve(shelf: &mut Shelf, manifest: &Value) -> Value {
     let bytes = manifest.to_string().into_bytes();
     shelf.put(&format!("manifests/{}", Digest::of(&bytes)), MANIFEST, bytes.clone());
     descriptor(MANIFEST, &bytes)
 }
 
-/// Puts bytes on a shelf.
+/// Adds a blob to a shelf.
 pub fn shelve_blob(shelf: &mut Shelf, bytes: &[u8]) {
     shelf.put(&format!("blobs/{}", Digest::of(bytes)), "application/octet-stream", bytes.to_vec());
 }
 
-/// An index of these.
+/// An index with these entries.
 pub fn index(entries: &[Value]) -> Vec<u8> {
     json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries }).to_string().into_bytes()
 }

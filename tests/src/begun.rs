@@ -1,4 +1,4 @@
-//! A call that was begun and whose answer nobody reads: it can be cancelled, as a client of its transport cancels.
+//! A call without reading its answer, which can be cancelled as a client of its transport does.
 
 use std::net::TcpStream;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Server, Transport, headers};
 
-/// A call that was sent. It goes on when this is dropped over stdio, and is cancelled over HTTP.
+/// A call that was sent. Dropping it cancels the call over HTTP, not over stdio.
 pub struct Begun {
     server: Server,
     id: i64,
@@ -14,7 +14,7 @@ pub struct Begun {
 }
 
 impl Server {
-    /// Sends a call and does not wait for its answer.
+    /// Sends a call without waiting for its answer.
     pub fn begin(&self, tool: &str, arguments: Value) -> Begun {
         let (id, call) = self.modern("tools/call", json!({ "name": tool, "arguments": arguments }));
         let stream = match self.transport() {
@@ -29,7 +29,7 @@ impl Server {
 }
 
 impl Begun {
-    /// Cancels it: by a notification over stdio, by closing its connection over HTTP.
+    /// Cancels the call: by a notification over stdio, by closing the connection over HTTP.
     pub fn cancel(self) {
         if self.stream.is_none() {
             let params = json!({ "requestId": self.id });

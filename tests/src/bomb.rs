@@ -1,9 +1,8 @@
-//! Components that are small enough to be read and built to be compiled for as long, with as much memory, or to as much code
-//! as possible. All are valid; none does anything.
+//! Valid components within the size limits, built to take as much time, memory or code size as possible to compile.
 
 use crate::guest::{leb128, wat};
 
-/// A component around core modules, with one tool beside them.
+/// A component with these core modules and one tool.
 fn around(modules: &str) -> Vec<u8> {
     wat(&format!(
         r#"(component {modules}
@@ -13,13 +12,13 @@ fn around(modules: &str) -> Vec<u8> {
     ))
 }
 
-/// Functions of nearly the size that is allowed, each one long computation in which nothing can be forgotten.
+/// Functions near the size limit, each one long computation that keeps all its values live.
 pub fn huge_functions(count: usize) -> Vec<u8> {
     let [get, set, mul, rotl, eqz]: [u8; 5] = [0x20, 0x21, 0x7e, 0x89, 0x50];
     let [branch, nothing, end]: [u8; 3] = [0x04, 0x40, 0x0b];
     let mut body = vec![0];
     for n in 0..100_000 {
-        // Sixteen values that all live to the end, each made of its neighbours.
+        // Sixteen values that stay live to the end, each computed from others.
         let [at, other, third] = [n % 16, (n + 5) % 16, (n + 11) % 16].map(|local: u32| local as u8);
         body.extend([get, other, get, third, mul, get, at, rotl, set, at]);
         if n % 50 == 0 {
@@ -30,9 +29,9 @@ pub fn huge_functions(count: usize) -> Vec<u8> {
     within(&module(&[[I64; 16].to_vec()], count, &body))
 }
 
-/// Functions that are one jump to any of a great many places.
+/// Functions with one jump table of many targets.
 pub fn huge_tables(count: usize, places: usize) -> Vec<u8> {
-    // Written out byte by byte: as text it would be slow to read.
+    // Encoded directly, since parsing it as text would be slow.
     let mut body = vec![0];
     let blocks = 100;
     body.extend([0x02, 0x40].repeat(blocks));
@@ -45,7 +44,7 @@ pub fn huge_tables(count: usize, places: usize) -> Vec<u8> {
     within(&module(&[vec![I32]], count, &body))
 }
 
-/// Functions that are blocks in blocks in blocks.
+/// Functions with deeply nested blocks.
 pub fn deep_blocks(count: usize, depth: usize) -> Vec<u8> {
     let mut body = vec![0];
     body.extend([0x02, 0x40].repeat(depth));
@@ -54,25 +53,25 @@ pub fn deep_blocks(count: usize, depth: usize) -> Vec<u8> {
     within(&module(&[vec![I32]], count, &body))
 }
 
-/// A great many functions, each of a type of its own.
+/// Many functions, each with a type of its own.
 pub fn many_types(count: usize) -> Vec<u8> {
     let params = |n: usize| (0..16).map(|bit| if n >> bit & 1 == 0 { I32 } else { I64 }).collect();
     let types: Vec<Vec<u8>> = (0..count).map(params).collect();
     within(&module(&types, count, &[0, 0x0b]))
 }
 
-/// Memories with a byte at each end: a few bytes here, 64 MiB of data in what is compiled.
+/// Memories with a byte at each end: small here, 64 MiB of data when compiled.
 pub fn wide_memories(count: usize) -> Vec<u8> {
     let module =
         r#"(core module (memory 1024) (data (i32.const 0) "\01") (data (i32.const 67108800) "\01"))"#;
     around(&module.repeat(count))
 }
 
-/// The types of numbers.
+/// Encodings of number types.
 const I32: u8 = 0x7f;
 const I64: u8 = 0x7e;
 
-/// A core module with this many functions that have this body: one of each type, given by its parameters, or all of one.
+/// A core module of `count` functions with this body: one of each type, given by its parameters, or all of one.
 fn module(types: &[Vec<u8>], count: usize, body: &[u8]) -> Vec<u8> {
     let section = |id: u8, content: Vec<u8>| [vec![id], leb128(content.len()), content].concat();
     let of_type = |params: &Vec<u8>| [vec![0x60], leb128(params.len()), params.clone(), vec![0]].concat();
@@ -85,7 +84,7 @@ fn module(types: &[Vec<u8>], count: usize, body: &[u8]) -> Vec<u8> {
     [b"\0asm\x01\0\0\0".to_vec(), types, functions, code].concat()
 }
 
-/// A component with one tool, and a core module inside.
+/// A component with one tool and this core module.
 fn within(module: &[u8]) -> Vec<u8> {
     let mut component = around("");
     component.push(1);

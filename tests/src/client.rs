@@ -1,5 +1,5 @@
-//! A plain MCP client over both transports: it sends what it is told and judges nothing, so that tests can be rude. The
-//! official clients have tests of their own.
+//! A minimal MCP client over both transports. It sends anything and checks nothing, so that tests can violate the
+//! protocol. Other tests use the official clients.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -16,21 +16,21 @@ use crate::process;
 use crate::reply::{HttpReply, Reply};
 use crate::world::Folder;
 
-/// How to talk.
+/// MCP transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// Over stdin and stdout.
+    /// Stdin and stdout.
     Stdio,
-    /// Over Streamable HTTP.
+    /// Streamable HTTP.
     Http,
 }
 
 impl Transport {
-    /// Both.
+    /// All variants.
     pub const ALL: [Self; 2] = [Self::Stdio, Self::Http];
 }
 
-/// A server that runs. Ended when dropped. Clones talk to the same one.
+/// A running server, ended on drop. Clones share it.
 #[derive(Clone)]
 pub struct Server(Arc<Inner>);
 
@@ -39,7 +39,7 @@ struct Inner {
     link: Link,
     log: Arc<Mutex<String>>,
     ids: AtomicI64,
-    /// It is served from here.
+    /// Keeps the folder that it is served from.
     _folder: Arc<Folder>,
 }
 
@@ -62,8 +62,8 @@ struct Messages {
     ended: bool,
 }
 
-/// How long anything may take before a test gives up. Guests are less urgent than everything else: on a machine whose cores are all taken
-/// by others they have a hundredth of one.
+/// Time after which a test gives up waiting. It is long because guests run at low priority: on a fully loaded machine
+/// they get a hundredth of a core.
 pub const PATIENCE: Duration = Duration::from_secs(600);
 
 impl Server {
@@ -105,7 +105,7 @@ impl Server {
         Self(Arc::new(Inner { child: Mutex::new(child), link, log, ids: AtomicI64::new(1), _folder: folder }))
     }
 
-    /// Where it listens.
+    /// Listening address.
     pub fn address(&self) -> SocketAddr {
         match &self.0.link {
             Link::Http(address) => *address,
@@ -113,7 +113,7 @@ impl Server {
         }
     }
 
-    /// How it is talked to.
+    /// Transport in use.
     pub fn transport(&self) -> Transport {
         match &self.0.link {
             Link::Http(_) => Transport::Http,
@@ -121,39 +121,39 @@ impl Server {
         }
     }
 
-    /// What it logged so far.
+    /// Log so far.
     pub fn log(&self) -> String {
         self.0.log.lock().unwrap().clone()
     }
 
-    /// Waits until its log, with `TOOLGATE_LOG=debug` in its environment, says that a guest runs.
+    /// Waits until its log, with `TOOLGATE_LOG=debug` in its environment, shows a running guest.
     pub fn wait_for_guest(&self) {
         self.wait_for_log("a guest begins");
     }
 
-    /// Waits until its log has these words: a line can come later than the answer of the call that it is about.
+    /// Waits until its log contains a text; a line may appear after the answer of its call.
     pub fn wait_for_log(&self, words: &str) -> String {
         let has_it = || self.log().contains(words);
         self.wait_until(&format!("its log has `{words}`"), has_it);
         self.log()
     }
 
-    /// Waits until something holds, or fails by its name, with the log.
+    /// Waits until a condition holds; on timeout fails with its name and the log.
     pub fn wait_until(&self, what: &str, holds: impl FnMut() -> bool) {
         assert!(process::comes_to_hold(holds), "never: {what}: {}", self.log());
     }
 
-    /// Its process.
+    /// Process id.
     pub fn pid(&self) -> u32 {
         self.0.child.lock().unwrap().id()
     }
 
-    /// Sends it a signal by name, such as `HUP`.
+    /// Sends a signal by name, such as `HUP`.
     pub fn signal(&self, name: &str) {
         assert!(Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().unwrap().success());
     }
 
-    /// Waits for its end; its exit code.
+    /// Waits for the process to end; returns its exit code.
     pub fn wait(&self) -> i32 {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -165,12 +165,12 @@ impl Server {
         }
     }
 
-    /// Whether it still runs.
+    /// Whether the process is running.
     pub fn is_alive(&self) -> bool {
         self.0.child.lock().unwrap().try_wait().unwrap().is_none()
     }
 
-    /// One request of the modern era; its whole answer.
+    /// Sends one request of the modern era and returns the response.
     pub fn request(&self, method: &str, params: Value) -> Value {
         let (id, message) = self.modern(method, params);
         match &self.0.link {
@@ -185,7 +185,7 @@ impl Server {
         }
     }
 
-    /// A request of the modern era with an id of its own.
+    /// Builds a request of the modern era with a new id.
     pub fn modern(&self, method: &str, mut params: Value) -> (i64, Value) {
         let id = self.0.ids.fetch_add(1, Ordering::Relaxed);
         params["_meta"] = json!({
@@ -206,19 +206,19 @@ impl Server {
         std::thread::spawn(move || server.call(&tool, arguments))
     }
 
-    /// The names of the tools it lists.
+    /// Names of the listed tools.
     pub fn tools(&self) -> Vec<String> {
         let listed = self.request("tools/list", json!({}));
         let tools = listed["result"]["tools"].as_array().unwrap_or_else(|| panic!("no tools: {listed}"));
         tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Posts a body with these headers beside the usual ones; for HTTP.
+    /// Posts a body with these headers and the default ones. HTTP only.
     pub fn post(&self, body: &str, headers: &[(String, String)]) -> HttpReply {
         self.http("POST", "/mcp", headers, Some(body))
     }
 
-    /// Any HTTP request.
+    /// Sends any HTTP request.
     pub fn http(
         &self,
         method: &str,
@@ -228,12 +228,12 @@ impl Server {
     ) -> HttpReply {
         let mut stream = self.open(method, path, headers, body);
         let mut bytes = Vec::new();
-        // A server that turns a request away may close before all of it was sent.
+        // A server that rejects a request may close the connection before all of it was sent.
         drop(stream.read_to_end(&mut bytes));
         HttpReply::parse(&String::from_utf8_lossy(&bytes))
     }
 
-    /// A connection over which a request was sent and nothing read yet.
+    /// A connection with a request sent and nothing read.
     pub fn open(
         &self,
         method: &str,
@@ -265,12 +265,12 @@ impl Server {
         stream
     }
 
-    /// Sends one line; for stdio.
+    /// Sends one line. Stdio only.
     pub fn send(&self, line: &str) {
         self.send_bytes(line.as_bytes());
     }
 
-    /// Sends one line that need not be text; for stdio.
+    /// Sends one line that need not be UTF-8. Stdio only.
     pub fn send_bytes(&self, line: &[u8]) {
         let Link::Stdio { input, .. } = &self.0.link else { panic!("it does not speak stdio") };
         let mut input = input.lock().unwrap();
@@ -279,18 +279,18 @@ impl Server {
         input.write_all(b"\n").unwrap();
     }
 
-    /// Hangs up; for stdio.
+    /// Closes stdin. Stdio only.
     pub fn hang_up(&self) {
         let Link::Stdio { input, .. } = &self.0.link else { panic!("it does not speak stdio") };
         drop(input.lock().unwrap().take());
     }
 
-    /// Waits for the answer to a request; for stdio.
+    /// Waits for the response to a request. Stdio only.
     pub fn reply(&self, id: &Value) -> Option<Value> {
         self.hear(PATIENCE, |messages| messages.replies.remove(&id.to_string()))
     }
 
-    /// Waits for a message that is no answer to a request; for stdio.
+    /// Waits for a notification of this method. Stdio only.
     pub fn notification(&self, method: &str, patience: Duration) -> Option<Value> {
         self.hear(patience, |messages| {
             let at = messages.others.iter().position(|message| message["method"] == method)?;
@@ -298,7 +298,7 @@ impl Server {
         })
     }
 
-    /// Every line that came over stdout; for stdio.
+    /// All lines received on stdout. Stdio only.
     pub fn lines(&self) -> Vec<String> {
         let Link::Stdio { heard, .. } = &self.0.link else { panic!("it does not speak stdio") };
         heard.messages.lock().unwrap().lines.clone()
@@ -329,7 +329,7 @@ impl Drop for Inner {
     }
 }
 
-/// The headers that a modern request must have.
+/// Headers that a modern request requires.
 pub fn headers(message: &Value) -> Vec<(String, String)> {
     let mut headers = vec![
         ("MCP-Protocol-Version".to_owned(), "2026-07-28".to_owned()),
@@ -341,7 +341,7 @@ pub fn headers(message: &Value) -> Vec<(String, String)> {
     headers
 }
 
-/// Reads the log, and tells the address when it is named.
+/// Collects the log and reports the address when it appears.
 fn follow(
     stderr: impl std::io::Read + Send + 'static,
     log: Arc<Mutex<String>>,

@@ -1,5 +1,5 @@
-//! Compiled code that worlds share: the same guests are in hundreds of them, and compiling takes most of a test's time. Files
-//! are hard links where the file system allows that, since the program replaces files of its cache and never changes them.
+//! Cache of compiled code shared by test worlds, since compiling takes most of a test's time. Files are hard links
+//! where possible; the program replaces cache files and never modifies them.
 
 use std::fs::{DirBuilder, copy, hard_link};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -9,11 +9,11 @@ use std::sync::OnceLock;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use toolgate_policy::Digest;
-use toolgate_runtime::signature::mac::MacKey;
+use toolgate_signature::mac::MacKey;
 
 const KEY: &str = "cache.key";
 
-/// Where it is, with the key under which all of it was written.
+/// The shared folder, with the key that authenticates its files.
 fn shared() -> &'static Path {
     static SHARED: OnceLock<PathBuf> = OnceLock::new();
     SHARED.get_or_init(|| {
@@ -21,7 +21,7 @@ fn shared() -> &'static Path {
         let me = std::env::current_exe().unwrap();
         let shared = me.ancestors().nth(3).unwrap().join("test-cache");
         std::fs::create_dir_all(&shared).unwrap();
-        // Several test programs may begin at the same time: the first key in its place counts.
+        // Several test programs may start at once: the first key counts.
         if !shared.join(KEY).exists() {
             let own = tempfile::tempdir_in(&shared).unwrap();
             let dir = Dir::open_ambient_dir(own.path(), ambient_authority()).unwrap();
@@ -32,7 +32,7 @@ fn shared() -> &'static Path {
     })
 }
 
-/// Gives a state directory the key, so that what is compiled there can be shared.
+/// Gives a state directory the shared key, so that code compiled there can be shared.
 pub(crate) fn open(state: &Path) {
     for folder in [state.to_owned(), state.join("keys"), state.join("cache")] {
         DirBuilder::new().mode(0o700).create(folder).unwrap();
@@ -40,12 +40,12 @@ pub(crate) fn open(state: &Path) {
     copy(shared().join(KEY), state.join("keys").join(KEY)).unwrap();
 }
 
-/// Puts there what has been compiled of a component.
+/// Copies a component's compiled code into a state directory.
 pub(crate) fn take(digest: Digest, state: &Path) {
     link(shared(), &state.join("cache"), &digest.hex());
 }
 
-/// Shares what was compiled there.
+/// Shares the code compiled in a state directory.
 pub(crate) fn share(state: &Path) {
     link(&state.join("cache"), shared(), "");
 }
@@ -59,7 +59,7 @@ fn link(from: &Path, to: &Path, beginning: &str) {
         });
         let place = to.join(&name);
         if is_wanted && !place.exists() && hard_link(entry.path(), &place).is_err() {
-            // Another file system; or somebody else was faster.
+            // Another file system, or another process was faster.
             drop(copy(entry.path(), place));
         }
     }

@@ -1,18 +1,18 @@
-//! A name server on this machine, which answers as it is told and may change its mind.
+//! A local name server with answers chosen by the test, which may change.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 
-/// A name server. Ends with the test's process.
+/// A name server. Runs until the process ends.
 pub struct Dns {
-    /// Where it listens.
+    /// Listening address.
     pub address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Dns {
-    /// Answers each question for addresses with what `answer` gives for the name and how often it was asked for before. What
-    /// it gives may be of either kind; only those of the kind that was asked for are told.
+    /// Answers queries with the addresses that `answer` gives for the name and the number of earlier queries. Only
+    /// addresses of the requested type are sent.
     pub fn serve(answer: impl Fn(&str, usize) -> Vec<IpAddr> + Send + 'static) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
@@ -39,17 +39,17 @@ impl Dns {
         Self { address, asked }
     }
 
-    /// How often it was asked for the addresses of a name.
+    /// Number of queries for the addresses of a name.
     pub fn asked(&self, name: &str) -> usize {
         self.asked.lock().unwrap().iter().filter(|asked| *asked == name).count()
     }
 }
 
-/// Types of records. RFC 1035, section 3.2.2, and RFC 3596, section 2.1.
+/// Record types (RFC 1035 §3.2.2, RFC 3596 §2.1).
 const A: u16 = 1;
 const AAAA: u16 = 28;
 
-/// The name and type that are asked for, and where the question ends. RFC 1035, section 4.1.
+/// Name and type of the question, and its end (RFC 1035 §4.1).
 fn question(packet: &[u8]) -> Option<(String, u16, usize)> {
     let (mut at, mut labels) = (12, Vec::new());
     loop {
@@ -65,7 +65,7 @@ fn question(packet: &[u8]) -> Option<(String, u16, usize)> {
     Some((labels.join("."), kind, at + 4))
 }
 
-/// The question again, as one that is answered, and the answers, which whoever remembers them may use for an hour.
+/// A response with the question and these addresses, cacheable for an hour.
 fn reply(question: &[u8], kind: u16, found: &[IpAddr]) -> Vec<u8> {
     let mut reply = question.to_vec();
     reply[2..4].copy_from_slice(&[0x81, 0x80]);

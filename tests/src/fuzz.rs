@@ -1,5 +1,5 @@
-//! What is fuzzed: functions that take any bytes and must neither panic nor go on without end. The fuzzer calls them,
-//! and so does an ordinary test with the inputs that were kept.
+//! Fuzz targets: functions that take any bytes and must neither panic nor loop forever. The fuzzer runs them, and an
+//! ordinary test runs them on the stored inputs.
 
 pub mod trust;
 
@@ -7,29 +7,28 @@ use std::sync::OnceLock;
 
 use serde_json::json;
 use tokio::runtime::Runtime;
+use toolgate_base::artifact::Artifact;
+use toolgate_base::interrupt::Interrupt;
+use toolgate_base::json::{Json, JsonLimits};
+use toolgate_base::outcome::{Content, FaultKind, Outcome};
+use toolgate_mapping::lift::lift;
+use toolgate_mapping::lower::lower;
+use toolgate_mapping::schema::{Mode, reply};
+use toolgate_mapping::shape::{Case, Field, Function, Integer, Shape};
 use toolgate_policy::Principal;
 use toolgate_policy::load::Grants;
 use toolgate_policy::name::Prefix;
-use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::json::{Json, JsonLimits};
 use toolgate_runtime::load::describe::describe;
-use toolgate_runtime::load::inspect::inspect_any;
-use toolgate_runtime::mapping::lift::lift;
-use toolgate_runtime::mapping::lower::lower;
-use toolgate_runtime::mapping::schema::{Mode, reply};
-use toolgate_runtime::mapping::shape::{Case, Field, Function, Integer, Shape};
-use toolgate_runtime::outcome::{Content, FaultKind, Outcome};
-use toolgate_runtime::sandbox::interrupt::Interrupt;
+use toolgate_sandbox::inspect::inspect_any;
 
 use crate::{World, guest, inside};
 pub use trust::{bundle, key, lock, signature};
 
-/// Takes any bytes.
 type Target = fn(&[u8]);
 
-/// The functions, by the names of their targets.
+/// Fuzz targets by name.
 pub const TARGETS: [(&str, Target); 8] = [
     ("arguments", arguments),
     ("lifts", lifts),
@@ -43,7 +42,7 @@ pub const TARGETS: [(&str, Target); 8] = [
 
 const BOUNDS: JsonLimits = JsonLimits { bytes_max: 1 << 20, depth_max: 64, nodes_max: 1 << 16 };
 
-/// A type, then arguments for a function of it. What is taken is given back, and taken again as the same.
+/// A type, then arguments for a function of it. Accepted values must survive a round trip.
 pub fn arguments(data: &[u8]) {
     let mut rest = data;
     let shape = shape(&mut rest, 0);
@@ -57,7 +56,7 @@ pub fn arguments(data: &[u8]) {
     let back = match answer.content {
         Content::Value { text, .. } => Json::parse(text.as_bytes(), BOUNDS),
         Content::Text(text) => Ok(Json::String(text)),
-        // A result at the top is the tool's own verdict, and pieces are pieces.
+        // A top-level result is the tool's verdict, and blocks are not values.
         Content::Nothing | Content::Blocks { .. } => return,
     };
     if matches!(function.result, Some(Shape::Result(..))) {
@@ -67,7 +66,7 @@ pub fn arguments(data: &[u8]) {
     assert_eq!(lower(&again, &function).as_ref(), Ok(&values), "{function}: {again:?}");
 }
 
-/// A type from bytes: no choice of bytes is none.
+/// Decodes a type; any bytes give one.
 fn shape(data: &mut &[u8], depth: usize) -> Shape {
     const INTEGERS: [Integer; 8] = [
         Integer::U8,
@@ -123,8 +122,8 @@ fn next(data: &mut &[u8]) -> u8 {
     *first
 }
 
-/// Bytes that a guest has in its memory, and where in them it says that its result lies: pointers, lengths and discriminants of
-/// every kind. It is an answer or the plugin's fault, never the host's.
+/// Guest memory, and the place of the result in it: pointers, lengths and discriminants of every kind. The outcome must
+/// be an answer or a fault of the plugin, never of the host.
 pub fn lifts(data: &[u8]) {
     static GATE: OnceLock<(World, Gate, Runtime)> = OnceLock::new();
     let (_, gate, runtime) = GATE.get_or_init(|| {
@@ -152,7 +151,7 @@ pub fn lifts(data: &[u8]) {
     }
 }
 
-/// Results that are given back through memory.
+/// Result types that are returned through memory.
 const RESULTS: [(&str, &str); 8] = [
     ("text", "string"),
     ("texts", "list<string>"),
@@ -164,7 +163,7 @@ const RESULTS: [(&str, &str); 8] = [
     ("outcome", "result<list<option<bool>>, style>"),
 ];
 
-/// A component whose functions take bytes to some place in their memory and say that the result lies at another.
+/// A component whose functions copy bytes to one place in memory and claim that the result is at another.
 fn lying() -> Vec<u8> {
     use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
     let functions: String = RESULTS
@@ -193,18 +192,18 @@ fn lying() -> Vec<u8> {
     ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
 }
 
-/// What a plugin says of itself: the content of its `toolgate` section, or of `package-docs`.
+/// Content of a `toolgate` or `package-docs` section.
 pub fn section(data: &[u8]) {
     let Some((which, content)) = data.split_first() else { return };
     let name = if which.is_multiple_of(2) { "toolgate" } else { "package-docs" };
     component(&guest::with_section(guest::seven(), name, content));
 }
 
-/// A component: looked into, and described when it is one.
+/// A component: inspected, and described if it is valid.
 pub fn component(data: &[u8]) {
     let artifact = Artifact::of(data.to_vec());
     let Ok((inspected, _)) = inspect_any(&artifact) else { return };
-    // Its own reasons are as good as a description.
+    // A refusal is as good as a description.
     drop(describe(&inspected, &Prefix::parse("p").unwrap()));
 }
 

@@ -1,4 +1,4 @@
-//! Components: built guests by name, and components written as text.
+//! Components: built guests by name, and components in text format.
 
 use std::path::PathBuf;
 
@@ -19,12 +19,12 @@ pub fn plugin(name: &str) -> Vec<u8> {
     read(folder().join(format!("{name}.wasm")))
 }
 
-/// A guest of `tests/guests`.
+/// A guest from `tests/guests`.
 pub fn test_guest(name: &str) -> Vec<u8> {
     read(folder().join("tests").join(format!("{name}.wasm")))
 }
 
-/// The files of all example plugins and test guests that are built.
+/// Files of all built example plugins and test guests.
 pub fn all() -> Vec<PathBuf> {
     let list = |folder: PathBuf| {
         let entries = std::fs::read_dir(&folder).unwrap_or_else(|_| panic!("run `cargo xtask guests`"));
@@ -37,7 +37,7 @@ pub fn all() -> Vec<PathBuf> {
     all
 }
 
-/// A guest of `tests/languages`, or a line that says that there is none. In CI that is a failure.
+/// A guest from `tests/languages`, or a printed note that it is missing. In CI that is a failure.
 pub fn language(name: &str) -> Option<Vec<u8>> {
     let path = folder().join("languages").join(format!("{name}.wasm"));
     let bytes = std::fs::read(&path).ok();
@@ -49,12 +49,12 @@ pub fn language(name: &str) -> Option<Vec<u8>> {
     bytes
 }
 
-/// A component written as text.
+/// A component in text format.
 pub fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-/// A component that answers a number and imports nothing.
+/// A component that returns a number and imports nothing.
 pub fn seven() -> Vec<u8> {
     wat(r#"(component
         (core module $m (func (export "seven") (result i32) i32.const 7))
@@ -62,7 +62,7 @@ pub fn seven() -> Vec<u8> {
         (func (export "seven") (result u32) (canon lift (core func $i "seven"))))"#)
 }
 
-/// A component with one more custom section at its end.
+/// Appends a custom section to a component.
 pub fn with_section(mut component: Vec<u8>, name: &str, content: &[u8]) -> Vec<u8> {
     let mut body = leb128(name.len());
     body.extend(name.bytes().chain(content.iter().copied()));
@@ -72,7 +72,7 @@ pub fn with_section(mut component: Vec<u8>, name: &str, content: &[u8]) -> Vec<u
     component
 }
 
-/// A number as binaries spell it.
+/// Encodes a number as unsigned LEB128.
 pub fn leb128(mut value: usize) -> Vec<u8> {
     let mut out = Vec::new();
     while value >= 0x80 {

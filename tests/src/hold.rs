@@ -1,5 +1,5 @@
-//! A web server that keeps every request waiting until the test releases it: a call that waits for it runs for as long as the
-//! test wants, and the test knows how many run at once without looking at a clock.
+//! A web server that delays every request until the test releases it. Calls that wait for it run as long as the test
+//! wants, and the test can count concurrent calls without a clock.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::client::PATIENCE;
 use crate::web::{Web, respond};
 
-/// The server. All requests are released when it is dropped.
+/// The server. Dropping it releases all requests.
 pub struct Holding {
     web: Web,
     inner: Arc<Inner>,
@@ -24,7 +24,7 @@ struct Inner {
 struct Counts {
     waiting: usize,
     most: usize,
-    /// How many requests may still be answered.
+    /// Number of requests that may still be answered.
     released: usize,
 }
 
@@ -35,7 +35,7 @@ impl Default for Holding {
 }
 
 impl Holding {
-    /// A server that answers nobody yet.
+    /// A server that answers no request yet.
     pub fn new() -> Self {
         let inner = Arc::<Inner>::default();
         let of_server = Arc::clone(&inner);
@@ -46,7 +46,7 @@ impl Holding {
         Self { web, inner }
     }
 
-    /// The line of a grant that leads here.
+    /// Grant that allows requests to it.
     pub fn grant(&self) -> String {
         format!(
             r#"http = [{{ scheme = "http", host = "127.0.0.1", port = {}, private = true }}]"#,
@@ -54,7 +54,7 @@ impl Holding {
         )
     }
 
-    /// The arguments with which the guest `requesting` asks here.
+    /// Arguments for the guest `requesting` to send a request to it.
     pub fn request(&self) -> Value {
         json!({
             "method": "GET", "scheme": "http", "authority": self.web.address.to_string(), "path": "/",
@@ -62,17 +62,17 @@ impl Holding {
         })
     }
 
-    /// How many requests wait now.
+    /// Number of requests waiting now.
     pub fn waiting(&self) -> usize {
         self.inner.counts().waiting
     }
 
-    /// The largest number of requests that ever waited at the same time.
+    /// Largest number of requests that waited at once.
     pub fn most(&self) -> usize {
         self.inner.counts().most
     }
 
-    /// Waits until so many requests wait here.
+    /// Waits until `count` requests are waiting.
     pub fn wait_for(&self, count: usize) {
         let counts = self.inner.counts();
         let (counts, late) = self
@@ -83,7 +83,7 @@ impl Holding {
         assert!(!late.timed_out(), "{} requests wait, and not {count}", counts.waiting);
     }
 
-    /// Answers so many requests: those that wait, or the next that come.
+    /// Answers `count` requests: waiting ones, or the next to arrive.
     pub fn release(&self, count: usize) {
         self.inner.counts().released += count;
         self.inner.changed.notify_all();
@@ -107,7 +107,6 @@ impl Inner {
         self.counts.lock().unwrap()
     }
 
-    /// Waits to be released.
     fn pass(&self) {
         let mut counts = self.counts();
         counts.waiting += 1;

@@ -1,8 +1,8 @@
-//! Components that are made of many inner ones, written as text.
+//! Components made of many inner ones, in text format.
 
 use crate::wat;
 
-/// Waits in the host for so long, synchronously, and answers nothing. One call of an instance at a time.
+/// Waits synchronously in the host for the given time, without a result. One call per instance at a time.
 const WAITS: &str = r#"(component $waits
     (import "wait" (func $wait async (param "how-long" u64)))
     (core func $wait' (canon lower (func $wait)))
@@ -18,7 +18,7 @@ const WAITS: &str = r#"(component $waits
     (func (export "run") async (param "ns" u64)
         (canon lift (core func $i "run") async (callback (core func $i "more")))))"#;
 
-/// A component of `count` inner ones, each of which waits `ns` at the same time as the others: `run`. Asynchronous engine.
+/// A component of `count` inner ones that wait `ns` concurrently: `run`. Asynchronous engine.
 pub fn waiting(count: usize) -> Vec<u8> {
     let each = |text: &dyn Fn(usize) -> String| (0..count).map(text).collect::<String>();
     let instances =
@@ -82,18 +82,18 @@ pub fn waiting(count: usize) -> Vec<u8> {
     ))
 }
 
-/// What a component has of what all calls share.
+/// A component's use of resources that all calls share.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Has {
-    /// Core instances, beside the one that waits.
+    /// Core instances, without the one that waits.
     pub instances: usize,
-    /// Memories of a page.
+    /// Memories of one page.
     pub memories: usize,
     /// Tables of one element.
     pub tables: usize,
 }
 
-/// A component that has so much and waits for `ns`: `run`.
+/// A component that has these and waits for `ns`: `run`.
 pub fn crowded(has: Has) -> Vec<u8> {
     let times = |count: usize, text: &str| text.repeat(count);
     wat(&format!(

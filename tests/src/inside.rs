@@ -1,9 +1,10 @@
-//! A world's plugins in process: as the runtime takes them, without the program and without MCP around it.
+//! A world's plugins in the runtime directly, without the program and MCP.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use toolgate_base::spec::{Compiling, EngineKind, Isolation, PluginSpec, Source};
 use toolgate_policy::limits::call::{CallLimit, CallLimits};
 use toolgate_policy::load::lint::Allowed;
 use toolgate_policy::load::role::{Pattern, Role, RoleRule};
@@ -13,15 +14,14 @@ use toolgate_policy::load::{Grants, TrustPolicy};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
 use toolgate_runtime::gate::{Gate, GateLimits};
-use toolgate_runtime::signature::anchor::Anchor;
-use toolgate_runtime::spec::{
-    Approvals, Compiling, EngineKind, Isolation, OnRefused, PluginSpec, Source, Spec, TrustSpec,
-};
-use toolgate_runtime::state::StateDir;
+use toolgate_runtime::spec::{Approvals, OnRefused, Spec};
+use toolgate_signature::anchor::Anchor;
+use toolgate_signature::trust::TrustSpec;
+use toolgate_state::StateDir;
 
 use crate::World;
 
-/// Plugins by name, to be served without any grant but `grants`.
+/// A spec of plugins by name, with no other grants than these.
 pub fn spec(world: &World, plugins: &[(&str, Grants)]) -> Spec {
     let key = world.key("vendor").public().unwrap();
     let vendor = Signer {
@@ -59,19 +59,19 @@ pub fn spec(world: &World, plugins: &[(&str, Grants)]) -> Spec {
     }
 }
 
-/// The ordinary limits, without the hold: what is called here may fail as often as it likes.
+/// Default limits with the highest fault limit, so that failing calls lead to no hold.
 fn patient() -> CallLimits {
     let mut limits = CallLimits::default();
     limits.set(CallLimit::Faults, CallLimit::Faults.spec().ceiling.cast_signed()).unwrap();
     limits
 }
 
-/// A gate with its state in a folder of the world. It compiles in this process.
+/// A gate with its state in a folder of the world. Compiles in this process.
 pub fn gate(world: &World, state: &str) -> Gate {
     gate_with(world, state, Compiling::Here)
 }
 
-/// A gate that compiles, and runs workers, by a program.
+/// A gate that compiles and isolates with child processes of a program.
 pub fn gate_by(world: &World, state: &str, program: PathBuf) -> Gate {
     gate_with(world, state, Compiling::Apart { program, cpu_s: 120, memory_bytes_max: 2 << 30 })
 }

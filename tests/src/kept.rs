@@ -1,4 +1,4 @@
-//! A connection that is kept, from an address of one's own: clients that are told apart. All of 127.0.0.0/8 is this machine.
+//! Persistent connections from addresses in 127.0.0.0/8, each of which the server treats as a client of its own.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use crate::client::{PATIENCE, headers};
 use crate::reply::{HttpReply, Reply};
 
-/// A client that keeps its connection.
+/// A client with a persistent connection.
 pub struct Kept {
     stream: TcpStream,
     host: SocketAddr,
     read: Vec<u8>,
 }
 
-/// Other clients' addresses than the usual one.
+/// Addresses of further clients.
 pub const ELSEWHERE: [Ipv4Addr; 3] =
     [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3), Ipv4Addr::new(127, 0, 0, 4)];
 
@@ -34,12 +34,12 @@ impl Kept {
         Self { stream, host: to, read: Vec::new() }
     }
 
-    /// Connects from the usual address.
+    /// Connects from the default address.
     pub fn to(to: SocketAddr) -> Self {
         Self::from(Ipv4Addr::LOCALHOST, to)
     }
 
-    /// Sends the head of a request, which announces a body of so many bytes.
+    /// Sends the head of a request, with a `Content-Length` if `length` is given.
     pub fn head(&mut self, method: &str, path: &str, more: &[(String, String)], length: Option<usize>) {
         let mut head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nAccept: application/json, text/event-stream\r\n",
@@ -54,12 +54,12 @@ impl Kept {
         self.send(format!("{head}\r\n").as_bytes());
     }
 
-    /// Sends bytes. A server that has hung up is no failure here.
+    /// Sends bytes, ignoring a closed connection.
     pub fn send(&mut self, bytes: &[u8]) {
         drop(self.stream.write_all(bytes));
     }
 
-    /// Posts a message with these headers and does not wait for the answer.
+    /// Posts a message with these headers without waiting for the response.
     pub fn post(&mut self, message: &str, more: &[(String, String)]) {
         self.head("POST", "/mcp", more, Some(message.len()));
         self.send(message.as_bytes());
@@ -71,7 +71,7 @@ impl Kept {
         self.post(&message.to_string(), &headers(&message));
     }
 
-    /// Reads one answer that has a length or is chunked.
+    /// Reads one response with a length or chunks.
     pub fn answer(&mut self) -> HttpReply {
         let head = self.read_until(|read| find(read, b"\r\n\r\n").map(|at| at + 4));
         let reply = HttpReply::parse(&String::from_utf8_lossy(&head));
@@ -85,7 +85,7 @@ impl Kept {
         HttpReply::parse(&String::from_utf8_lossy(&[head, body].concat()))
     }
 
-    /// Reads the head of an answer whose body goes on; its status.
+    /// Reads the head of a response whose body is still open; returns its status.
     pub fn status(&mut self) -> u16 {
         let head = self.read_until(|read| find(read, b"\r\n\r\n").map(|at| at + 4));
         HttpReply::parse(&String::from_utf8_lossy(&head)).status
@@ -98,18 +98,18 @@ impl Kept {
         Reply(serde_json::from_str(&reply.body).unwrap_or_else(|_| panic!("no JSON: {reply:?}")))
     }
 
-    /// Sends nothing more, and waits until the server hangs up.
+    /// Closes the sending side and waits until the server closes the connection.
     pub fn is_hung_up_on(mut self) -> bool {
         drop(self.stream.shutdown(Shutdown::Write));
         self.stream.read_to_end(&mut Vec::new()).is_ok()
     }
 
-    /// Whether something of an answer has come.
+    /// Whether any part of a response has arrived.
     pub fn has_come(&mut self) -> bool {
         self.is_closed() || !self.read.is_empty()
     }
 
-    /// Whether the server has hung up, as far as this end knows now.
+    /// Whether the server has closed the connection, as far as this end knows.
     pub fn is_closed(&mut self) -> bool {
         self.stream.set_nonblocking(true).unwrap();
         let mut buffer = [0; 4096];

@@ -1,5 +1,5 @@
-//! The builder of worlds that tests live in: a folder with keys, signed plugins and a configuration; the program run on it;
-//! clients that talk to it. Nothing here asserts.
+//! Test fixtures: worlds (a folder with keys, signed plugins and a configuration), the program run in them, and
+//! clients. No assertions about the program.
 
 pub mod attest;
 pub mod begun;
@@ -52,7 +52,7 @@ pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Where somebody else's program is, or a line that says why it is not. In CI that is a failure.
+/// Path of an external program, or a printed note that it is missing. In CI that is a failure.
 pub fn peer(variable: &str) -> Option<PathBuf> {
     if let Some(path) = std::env::var_os(variable) {
         return Some(path.into());

@@ -1,42 +1,42 @@
-//! Components that name one tool when they run, with texts that a test chooses, laid out as the canonical ABI has them.
+//! Components that declare one tool at run time with texts of a test's choice, laid out by the canonical ABI.
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
-/// A tool called `one`.
+/// A dynamic tool called `one`.
 pub struct Named<'a> {
-    /// What it says of itself.
+    /// Description.
     pub description: &'a str,
-    /// The schema of its arguments.
+    /// Schema of its arguments.
     pub input: &'a str,
-    /// The schema of its answers.
+    /// Schema of its answers.
     pub output: Option<&'a str>,
-    /// What it says when it is called.
+    /// Outcome of a call.
     pub says: Says<'a>,
 }
 
-/// What a tool says when it is called.
+/// Outcome of a tool's call.
 pub enum Says<'a> {
-    /// It crashes.
+    /// Crash.
     Nothing,
-    /// It answers without content, with this for programs.
+    /// Answer without content, with this structured content.
     Structured(Option<&'a str>),
-    /// It fails for this reason.
+    /// Failure with this reason.
     Failure(&'a str),
 }
 
-/// Where things stand in its memory: what `list` and `call` give back, the tool, all texts, and what it is handed.
+/// Memory layout: results of `list` and `call`, the tool, all texts, and the arguments received.
 const LIST: u32 = 64;
 const CALL: u32 = 96;
 const TOOL: u32 = 128;
 const TEXTS: u32 = 256;
 const HANDED: u32 = 500_000;
 
-/// A component with these texts. Called, it answers without content.
+/// A component with these texts. A call answers without content.
 pub fn naming(description: &str, input: &str, output: Option<&str>) -> Vec<u8> {
     named(&Named { description, input, output, says: Says::Structured(None) })
 }
 
-/// The component.
+/// A component that declares this tool.
 pub fn named(tool: &Named<'_>) -> Vec<u8> {
     let mut texts = Vec::new();
     let mut place = |text: &str| {
@@ -57,7 +57,7 @@ pub fn named(tool: &Named<'_>) -> Vec<u8> {
     words.extend([0, 0, 0]);
     let (said, call) = match tool.says {
         Says::Nothing => (Vec::new(), "unreachable".to_owned()),
-        // ok: a list of pieces, which is empty, and perhaps a text
+        // ok: an empty list of blocks, and optional structured content
         Says::Structured(text) => {
             ([[0, TEXTS, 0].as_slice(), &optional(text)].concat(), format!("i32.const {CALL}"))
         }

@@ -1,4 +1,4 @@
-//! What the system says about processes that a server has started.
+//! Facts about a server's processes from the operating system.
 
 use std::fs::DirEntry;
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use crate::client::PATIENCE;
 
-/// Waits until something holds, or fails by its name.
+/// Waits until a condition holds; on timeout fails with its name.
 pub fn wait_until(what: &str, holds: impl FnMut() -> bool) {
     assert!(comes_to_hold(holds), "never: {what}");
 }
 
-/// Looks again and again whether something holds; false when it does not in all the time that a test waits for anything.
+/// Polls until a condition holds; false on timeout.
 pub(crate) fn comes_to_hold(mut holds: impl FnMut() -> bool) -> bool {
     let until = Instant::now() + PATIENCE;
     while !holds() {
@@ -23,13 +23,12 @@ pub(crate) fn comes_to_hold(mut holds: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// The memory that a process holds now, in KiB.
+/// Resident memory of a process in KiB.
 pub fn resident_kib(pid: u32) -> u64 {
     field(&of_process(pid, "status"), "VmRSS:").expect("the process lives")
 }
 
-/// How many connections lead from a process on this machine to a port here: those that both ends have open, and those that
-/// only the other end has closed.
+/// Number of connections from local processes to a local port that are established, or closed only by the other end.
 pub fn connections_to(port: u16) -> usize {
     const ESTABLISHED: &str = "01";
     const CLOSE_WAIT: &str = "08";
@@ -42,17 +41,17 @@ pub fn connections_to(port: u16) -> usize {
     table.lines().filter(leads_there).count()
 }
 
-/// A file that the system has about a process; nothing if there is no such process.
+/// A file of a process under `/proc`; empty if there is no such process.
 pub fn of_process(pid: u32, file: &str) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default()
 }
 
-/// The number after the name of a field in what the system says about a process.
+/// Number in the field of a `/proc` file.
 pub fn field(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
 }
 
-/// The processes that a server has started with this word, and that run.
+/// Running children of a server with this first argument.
 pub fn children(server: u32, word: &str) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc")
         .unwrap()
@@ -64,7 +63,7 @@ pub fn children(server: u32, word: &str) -> Vec<u32> {
     processes.filter(is_its).collect()
 }
 
-/// What the system says about a process after its name: state, parent, group, …; its niceness is number 16.
+/// Fields of `/proc/PID/stat` after the name: state, parent, group, …; niceness is number 16.
 pub fn stat(pid: u32) -> Vec<String> {
     let stat = of_process(pid, "stat");
     stat.rsplit(')').next().unwrap_or_default().split_whitespace().map(str::to_owned).collect()
@@ -76,14 +75,14 @@ pub fn signal(name: &str, pid: u32) {
     assert!(sent.success());
 }
 
-/// How often a process has a file open.
+/// Number of descriptors with which a process has a file open.
 pub fn open_in(pid: u32, file: &Path) -> usize {
     let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
     let leads_there = |entry: &DirEntry| std::fs::read_link(entry.path()).is_ok_and(|to| to == file);
     descriptors.filter_map(Result::ok).filter(leads_there).count()
 }
 
-/// The processor time that threads of this name took, in the system's ticks.
+/// CPU time of a process's threads of this name, in clock ticks.
 pub fn ticks(pid: u32, name: &str) -> u64 {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().filter_map(Result::ok);
     let stats = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
@@ -97,8 +96,8 @@ pub fn ticks(pid: u32, name: &str) -> u64 {
         .sum()
 }
 
-/// Fails if a process has a capability, by what the system says about it. Only root can lower the bound on what a process may
-/// come to have; without new privileges nobody else can raise anything up to it.
+/// Asserts that a process has no capabilities, by its status. The bounding set is checked for root only: others cannot
+/// lower it, and without new privileges cannot use it.
 pub fn assert_no_capabilities(status: &str) {
     let is_root = status.lines().any(|line| line.starts_with("Uid:\t0\t"));
     for name in

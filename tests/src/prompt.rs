@@ -1,4 +1,4 @@
-//! A command that asks a question on a terminal: `script` gives it one, and the test answers when it likes.
+//! A command that asks a question on a terminal, which `script` provides; the test answers.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use crate::World;
 use crate::process::wait_until;
 
-/// A command that waits for an answer.
+/// A command waiting for an answer.
 pub struct Prompt {
     child: Child,
     input: ChildStdin,
@@ -17,7 +17,7 @@ pub struct Prompt {
 }
 
 impl Prompt {
-    /// Starts a command in a world, as its configuration is now, and waits until it asks.
+    /// Starts a command in a world with its current configuration, and waits until it asks.
     pub fn start(world: &World, args: &[&str]) -> Self {
         let toolgate = world.command();
         let program = toolgate.get_program().to_string_lossy().into_owned();
@@ -27,7 +27,7 @@ impl Prompt {
         command
             .current_dir(world.path(""))
             .envs(toolgate.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        // Quietly, with the command's own exit code, and without a file.
+        // Quiet, with the command's exit code, without a log file.
         command.args(["-q", "-e", "-c", &line.join(" "), "/dev/null"]);
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -45,12 +45,12 @@ impl Prompt {
         prompt
     }
 
-    /// What it showed so far.
+    /// Output so far.
     pub fn shown(&self) -> String {
         self.shown.lock().unwrap().clone()
     }
 
-    /// Answers; its exit code, and all that it showed.
+    /// Answers; returns the exit code and the complete output.
     pub fn answer(mut self, answer: &str) -> (i32, String) {
         self.input.write_all(format!("{answer}\n").as_bytes()).unwrap();
         let status = self.child.wait().unwrap();

@@ -1,4 +1,4 @@
-//! A server that does with each connection as it is told and keeps every byte that came, for tests of what really arrives.
+//! A server with a scripted reply per connection that records every byte received.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -6,9 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use crate::client::PATIENCE;
 
-/// The server. Serves until the process ends.
+/// The server. Runs until the process ends.
 pub struct Raw {
-    /// Where it listens.
+    /// Listening address.
     pub address: SocketAddr,
     kept: Arc<Kept>,
 }
@@ -25,30 +25,30 @@ struct Connection {
     has_ended: bool,
 }
 
-/// One connection of it.
+/// A connection of the server.
 pub struct Peer {
     stream: TcpStream,
     kept: Arc<Kept>,
     number: usize,
 }
 
-/// A request as it arrived.
+/// A request as received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrived {
-    /// Its method.
+    /// Method.
     pub method: String,
-    /// What follows that.
+    /// Request target and version.
     pub path: String,
-    /// Its header fields, names in lower case.
+    /// Header fields, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// Its body.
+    /// Body.
     pub body: Vec<u8>,
-    /// Whether it arrived to its end.
+    /// Whether it arrived completely.
     pub is_whole: bool,
 }
 
 impl Raw {
-    /// Serves. When `talk` returns nothing more is said on its connection, and the rest of what comes is kept.
+    /// Serves. When `talk` returns, its connection is closed for sending and the rest of the input recorded.
     pub fn serve(talk: impl Fn(&mut Peer) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, kept) = (listener.local_addr().unwrap(), Arc::<Kept>::default());
@@ -70,12 +70,12 @@ impl Raw {
         Self { address, kept }
     }
 
-    /// How many connections there were.
+    /// Number of connections so far.
     pub fn connections(&self) -> usize {
         self.kept.with(|connections| connections.len())
     }
 
-    /// Waits until all connections have ended. What came on each.
+    /// Waits until all connections have ended; returns the bytes received on each.
     pub fn arrived(&self) -> Vec<Vec<u8>> {
         let connections = self.kept.connections.lock().unwrap_or_else(PoisonError::into_inner);
         let (connections, waited) = self
@@ -87,7 +87,7 @@ impl Raw {
         connections.iter().map(|connection| connection.bytes.clone()).collect()
     }
 
-    /// The same, read as HTTP says.
+    /// Like [`Raw::arrived`], parsed as HTTP.
     pub fn requests(&self) -> Vec<Vec<Arrived>> {
         self.arrived().iter().map(|bytes| Arrived::read(bytes)).collect()
     }
@@ -102,12 +102,12 @@ impl Kept {
 }
 
 impl Peer {
-    /// Which connection it is; the first is 0.
+    /// Number of the connection; the first is 0.
     pub fn number(&self) -> usize {
         self.number
     }
 
-    /// Reads no more than so many bytes; none at the end.
+    /// Reads at most `bytes_max` bytes; none at the end.
     pub fn read(&mut self, bytes_max: usize) -> Vec<u8> {
         let mut bytes = vec![0; bytes_max];
         let read = self.stream.read(&mut bytes).unwrap_or(0);
@@ -116,7 +116,7 @@ impl Peer {
         bytes
     }
 
-    /// Reads so many bytes, or to the end.
+    /// Reads `count` bytes, or to the end.
     pub fn read_all(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         while bytes.len() < count {
@@ -129,7 +129,7 @@ impl Peer {
         bytes
     }
 
-    /// Reads a head, and nothing of what follows it; nothing at the end.
+    /// Reads a head and nothing beyond it; `None` at the end.
     pub fn head(&mut self) -> Option<String> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -142,12 +142,12 @@ impl Peer {
         Some(String::from_utf8_lossy(&head).into_owned())
     }
 
-    /// Says something. Whether the other end is still there.
+    /// Sends text. Returns false if the other end is gone.
     pub fn say(&mut self, text: &str) -> bool {
         self.stream.write_all(text.as_bytes()).is_ok()
     }
 
-    /// Answers with a short text.
+    /// Sends a short response.
     pub fn answer(&mut self, text: &str) -> bool {
         self.say(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len()))
     }
@@ -160,7 +160,7 @@ impl Peer {
 }
 
 impl Arrived {
-    /// The requests that stand one after the other in what came.
+    /// Parses consecutive requests.
     pub fn read(mut bytes: &[u8]) -> Vec<Self> {
         let mut all = Vec::new();
         while !bytes.is_empty() {
@@ -217,7 +217,7 @@ impl Arrived {
         &[]
     }
 
-    /// The value of a header field; it stands there once.
+    /// Value of a header field, which must be unique.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut found = self.headers.iter().filter(|(this, _)| this == name);
         let value = found.next().map(|(_, value)| value.as_str());

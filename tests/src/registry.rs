@@ -1,4 +1,4 @@
-//! Registries on this machine: the one that Debian packages, and one that serves whatever it is told, lies included.
+//! Local registries: Debian's, and one with arbitrary responses, false ones included.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -15,7 +15,7 @@ use crate::client::PATIENCE;
 use crate::web::{Web, dead_port};
 use crate::world::{World, names};
 
-/// A program that others wrote, or a line that says why it is not there. In CI that is a failure.
+/// Path of an external program, or a printed note that it is missing. In CI that is a failure.
 pub fn peer(variable: &str) -> Option<PathBuf> {
     if let Some(path) = std::env::var_os(variable) {
         return Some(path.into());
@@ -26,16 +26,16 @@ pub fn peer(variable: &str) -> Option<PathBuf> {
     None
 }
 
-/// Debian's `docker-registry`, empty. Ends with this.
+/// Debian's `docker-registry`, initially empty. Ends on drop.
 pub struct Registry {
-    /// Its host and port.
+    /// Host and port.
     pub host: String,
     process: Child,
     _folder: TempDir,
 }
 
 impl Registry {
-    /// Starts it, if it is there.
+    /// Starts the registry if it is installed.
     pub fn start() -> Option<Self> {
         let program = peer("TOOLGATE_REGISTRY")?;
         let folder = TempDir::new().unwrap();
@@ -59,7 +59,7 @@ impl Registry {
 }
 
 impl Registry {
-    /// Puts all of a shelf into a repository, as OCI's distribution specification (1.1) has it: blobs first, and what names others last.
+    /// Uploads a shelf into a repository (OCI distribution specification 1.1): blobs first, tags last.
     pub fn store(&self, repository: &str, shelf: &Shelf) {
         let blobs = shelf.files.iter().filter(|(path, _)| path.starts_with("blobs/"));
         for (path, (_, bytes)) in blobs {
@@ -86,7 +86,7 @@ impl Registry {
         }
     }
 
-    /// Sends a request; the status and the whole answer.
+    /// Sends a request; returns the status and the whole response.
     fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> (u16, String) {
         let mut stream = std::net::TcpStream::connect(&self.host).unwrap();
         let head = format!(
@@ -110,22 +110,22 @@ impl Drop for Registry {
     }
 }
 
-/// What a registry holds, by path below `/v2/hello/`: type and bytes.
+/// Content of a registry by path below `/v2/hello/`: media type and bytes.
 #[derive(Clone, Default)]
 pub struct Shelf {
-    /// Everything.
+    /// All content.
     pub files: BTreeMap<String, (String, Vec<u8>)>,
-    /// The digest of the component.
+    /// Digest of the component.
     pub component: String,
-    /// The digest of its manifest.
+    /// Digest of the component's manifest.
     pub manifest: String,
 }
 
-/// How a registry answers: the path below `/v2/hello/`, the whole request, where to. False leaves it to the shelf.
+/// Overrides responses: path below `/v2/hello/`, whole request, output. Returns false to leave it to the shelf.
 pub type Lie = dyn Fn(&str, &str, &mut dyn Write) -> bool + Send + Sync;
 
 impl Shelf {
-    /// A plugin of a world with the signatures beside it, as `toolgate bundle` lays it out, under the tag `1`.
+    /// A plugin of a world with its signatures, as `toolgate bundle` lays them out, tagged `1`.
     pub fn of(world: &World, name: &str) -> Self {
         let bundle = world.path("bundle-for-shelf");
         drop(std::fs::remove_dir_all(&bundle));
@@ -158,12 +158,12 @@ impl Shelf {
         shelf
     }
 
-    /// Puts something somewhere.
+    /// Adds content at a path.
     pub fn put(&mut self, path: &str, kind: &str, bytes: Vec<u8>) {
         self.files.insert(path.to_owned(), (kind.to_owned(), bytes));
     }
 
-    /// Puts another manifest under the tag `1`.
+    /// Tags another manifest `1`.
     pub fn tag(&mut self, manifest: &Value) -> String {
         let bytes = manifest.to_string().into_bytes();
         let digest = Digest::of(&bytes).to_string();
@@ -175,24 +175,24 @@ impl Shelf {
         digest
     }
 
-    /// The manifest of the component.
+    /// Manifest of the component.
     pub fn component_manifest(&self) -> Value {
         serde_json::from_slice(&self.files["manifests/1"].1).unwrap()
     }
 
-    /// The index under the tag that stands in for the list of referrers.
+    /// Path and index of the fallback tag for referrers.
     pub fn fallback(&self) -> (String, Value) {
         let path = format!("manifests/{}", self.manifest.replace(':', "-"));
         let index = serde_json::from_slice(&self.files[&path].1).unwrap();
         (path, index)
     }
 
-    /// Serves it.
+    /// Serves the shelf.
     pub fn serve(self) -> Web {
         self.serve_with(Box::new(|_, _, _| false))
     }
 
-    /// Serves it, unless the lie has an answer of its own.
+    /// Serves the shelf, except where `lie` responds.
     pub fn serve_with(self, lie: Box<Lie>) -> Web {
         Web::answering(move |request, to| {
             let path = request.split_whitespace().nth(1).unwrap_or_default();
@@ -209,7 +209,7 @@ impl Shelf {
     }
 }
 
-/// A whole answer of bytes.
+/// Sends a complete response.
 pub fn answer(to: &mut dyn Write, status: &str, headers: &[(&str, &str)], body: &[u8]) {
     let mut head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n", body.len());
     for (name, value) in headers {
@@ -219,22 +219,22 @@ pub fn answer(to: &mut dyn Write, status: &str, headers: &[(&str, &str)], body: 
     drop(to.write_all(body));
 }
 
-/// Something that counts, shared with a server.
+/// A counter shared with a server.
 pub type Count = Arc<Mutex<usize>>;
 
-/// One more; how many there were before.
+/// Increments a counter; returns the previous value.
 pub fn count(count: &Count) -> usize {
     let mut count = count.lock().unwrap();
     *count += 1;
     *count - 1
 }
 
-/// A descriptor of bytes.
+/// Descriptor of bytes.
 pub fn descriptor(kind: &str, bytes: &[u8]) -> Value {
     json!({ "mediaType": kind, "digest": Digest::of(bytes).to_string(), "size": bytes.len() })
 }
 
-/// A configuration like docker's, with a name and a password for each host, that nobody else can read.
+/// Writes a docker configuration with credentials for each host, readable by the owner only.
 pub fn docker_config(world: &World, hosts: &[&str]) -> PathBuf {
     let auths: serde_json::Map<String, Value> =
         hosts.iter().map(|host| ((*host).to_owned(), json!({ "auth": "bWU6c2VjcmV0" }))).collect();
@@ -242,7 +242,7 @@ pub fn docker_config(world: &World, hosts: &[&str]) -> PathBuf {
     world.path("docker")
 }
 
-/// Whether a folder holds a component that was fetched.
+/// Whether a world has stored a component.
 pub fn keeps(world: &World, digest: &str) -> bool {
     let hex = digest.strip_prefix("sha256:").unwrap();
     Path::new(&world.path("state/blobs/sha256")).join(hex).exists()

@@ -1,8 +1,8 @@
-//! What comes back from a server.
+//! Responses of a server.
 
 use serde_json::Value;
 
-/// What a `tools/call` came to.
+/// Response to a `tools/call`.
 #[derive(Clone, PartialEq)]
 pub struct Reply(pub Value);
 
@@ -14,34 +14,34 @@ impl std::fmt::Debug for Reply {
     }
 }
 
-/// An HTTP answer.
+/// An HTTP response.
 #[derive(Debug, Clone)]
 pub struct HttpReply {
-    /// The status.
+    /// Status code.
     pub status: u16,
-    /// The head, as it came.
+    /// Unparsed head.
     pub head: String,
-    /// The body, as it came.
+    /// Body, with chunks joined.
     pub body: String,
 }
 
 impl Reply {
-    /// Whether the tool, or the host for it, said that it failed.
+    /// Whether the result is an error of the tool or the host.
     pub fn is_error(&self) -> bool {
         self.0["result"]["isError"] == true
     }
 
-    /// The text that it answered.
+    /// Text of the first content block.
     pub fn text(&self) -> &str {
         self.0["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {}", self.0))
     }
 
-    /// The value that it answered.
+    /// Structured content.
     pub fn structured(&self) -> &Value {
         &self.0["result"]["structuredContent"]
     }
 
-    /// The code of a protocol error.
+    /// Code of a protocol error.
     pub fn code(&self) -> i64 {
         self.0["error"]["code"].as_i64().unwrap_or_else(|| panic!("no error: {}", self.0))
     }
@@ -56,7 +56,7 @@ impl HttpReply {
         Self { status, head: head.to_owned(), body }
     }
 
-    /// The value of a header.
+    /// Value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (given, value) = line.split_once(':')?;
@@ -64,7 +64,7 @@ impl HttpReply {
         })
     }
 
-    /// The first message of an event stream, or the whole body.
+    /// First message of an event stream, or the whole body.
     pub fn message(&self) -> Value {
         let data = self
             .body

@@ -1,5 +1,4 @@
-//! Calls of a world by a server that is kept for the next one: for tests of what a call does, many times over. How the program
-//! itself makes a call is tested by `World::call`.
+//! Calls through a server that is reused, for tests with many calls. `World::call` tests calls by the program itself.
 
 use std::sync::Mutex;
 
@@ -9,24 +8,24 @@ use crate::client::{Server, Transport};
 use crate::reply::Reply;
 use crate::world::World;
 
-/// The server of a world, and what was configured when it was started.
+/// A world's server, and the configuration that it was started with.
 #[derive(Default)]
 pub(crate) struct Kept(Mutex<Option<(String, Server)>>);
 
 impl World {
-    /// Calls a tool. Its server was started by the call before this one, unless the world was given something else since.
+    /// Calls a tool. Restarts the server only if the configuration has changed since the previous call.
     pub fn ask(&self, tool: &str, arguments: &Value) -> Reply {
         self.kept_server().call(tool, arguments.clone())
     }
 
-    /// The server that answers `ask`.
+    /// Server behind `ask`.
     pub fn kept_server(&self) -> Server {
         let config = self.config();
         let mut kept = self.kept.0.lock().unwrap();
         match &*kept {
             Some((of, server)) if *of == config => server.clone(),
             _ => {
-                // Two servers at a time would have one folder.
+                // Two servers at once would use one folder.
                 *kept = None;
                 let server = self.serve(Transport::Http);
                 *kept = Some((config, server.clone()));

@@ -1,4 +1,4 @@
-//! Web servers on this machine for guests to talk to: each answers as it is told and remembers what it heard.
+//! Local web servers for guests, with scripted responses. They record requests.
 
 use std::io::{Read as _, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -8,22 +8,22 @@ use std::sync::{Arc, Mutex};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 
-/// A web server. Serves until the process ends.
+/// A web server. Runs until the process ends.
 pub struct Web {
-    /// Where it listens.
+    /// Listening address.
     pub address: SocketAddr,
-    /// Its certificate authority, in PEM, when it speaks TLS.
+    /// Certificate authority in PEM, if it uses TLS.
     pub ca: String,
     heard: Arc<Mutex<Vec<String>>>,
     connections: Arc<AtomicUsize>,
     resumed: Arc<AtomicUsize>,
 }
 
-/// What makes an answer: the request's head and body in, the whole answer out, written as it likes.
+/// Writes the response to a request (head and body).
 pub type Answer = fn(&str, &mut dyn Write);
 
 impl Web {
-    /// A plain server.
+    /// A server without TLS.
     pub fn plain(answer: Answer) -> Self {
         let (listener, address, heard) = bind();
         let remember = Arc::clone(&heard);
@@ -39,7 +39,7 @@ impl Web {
         Self { address, ca: String::new(), heard, connections: Arc::default(), resumed: Arc::default() }
     }
 
-    /// A plain server whose answers depend on more than the request.
+    /// A server without TLS, with a closure for responses.
     pub fn answering(answer: impl Fn(&str, &mut dyn Write) + Send + Sync + 'static) -> Self {
         let (listener, address, heard) = bind();
         let (remember, answer) = (Arc::clone(&heard), Arc::new(answer));
@@ -52,7 +52,7 @@ impl Web {
         Self { address, ca: String::new(), heard, connections: Arc::default(), resumed: Arc::default() }
     }
 
-    /// A plain server that answers one request after the other on a connection, until the client hangs up.
+    /// A server without TLS and with persistent connections.
     pub fn lasting(answer: Answer) -> Self {
         let (listener, address, heard) = bind();
         let (remember, connections) = (Arc::clone(&heard), Arc::<AtomicUsize>::default());
@@ -67,7 +67,7 @@ impl Web {
         Self { address, ca: String::new(), heard, connections, resumed: Arc::default() }
     }
 
-    /// A server that speaks TLS under the name `localhost`, and answers one request after the other on a connection.
+    /// A server with TLS under the name `localhost` and with persistent connections.
     pub fn tls(answer: Answer) -> Self {
         let (listener, address, heard) = bind();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -98,17 +98,17 @@ impl Web {
         Self { address, ca, heard, connections, resumed }
     }
 
-    /// How many connections went on with a session of another, of those that have ended.
+    /// Number of ended connections that resumed a TLS session.
     pub fn resumed(&self) -> usize {
         self.resumed.load(Ordering::SeqCst)
     }
 
-    /// How many connections a lasting server, or one that speaks TLS, was opened.
+    /// Number of connections to a server of [`Web::lasting`] or [`Web::tls`].
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// The requests that came, whole.
+    /// Complete requests received.
     pub fn heard(&self) -> Vec<String> {
         self.heard.lock().unwrap().clone()
     }
@@ -120,7 +120,7 @@ fn bind() -> (TcpListener, SocketAddr, Arc<Mutex<Vec<String>>>) {
     (listener, address, Arc::default())
 }
 
-/// Whether anything was asked.
+/// Serves one request. Returns false if none arrived.
 fn exchange<S: std::io::Read + Write>(
     stream: &mut S,
     heard: &Mutex<Vec<String>>,
@@ -158,7 +158,7 @@ fn is_whole(text: &[u8]) -> bool {
     }
 }
 
-/// A plain answer.
+/// Sends a text response.
 pub fn respond(to: &mut dyn Write, status: &str, headers: &[(&str, &str)], body: &str) {
     let mut head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n", body.len());
     for (name, value) in headers {
@@ -167,20 +167,20 @@ pub fn respond(to: &mut dyn Write, status: &str, headers: &[(&str, &str)], body:
     drop(to.write_all(format!("{head}\r\n{body}").as_bytes()));
 }
 
-/// A port on which nobody listens.
+/// A port without a listener.
 pub fn dead_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Whether a listener of ours was connected to. On one machine a connection is there as soon as it is made: what a call did,
-/// or a program, is seen when that has ended.
+/// Whether a listener received a connection. Local connections are visible at once, so check after the call or program
+/// has ended.
 pub fn was_connected(listener: &TcpListener) -> bool {
     listener.set_nonblocking(true).unwrap();
     let connected: Result<(TcpStream, SocketAddr), _> = listener.accept();
     connected.is_ok()
 }
 
-/// A server without a protocol: hears one piece, answers it and ends the connection. Serves until the process ends.
+/// A server without a protocol: reads once, replies, closes. Runs until the process ends.
 pub fn converse(answer: fn(&str) -> Vec<u8>) -> SocketAddr {
     let (listener, address, _) = bind();
     std::thread::spawn(move || {
@@ -195,7 +195,7 @@ pub fn converse(answer: fn(&str) -> Vec<u8>) -> SocketAddr {
     address
 }
 
-/// Whether a socket of ours was sent to; when that is seen, see `was_connected`.
+/// Whether a socket received a datagram; see [`was_connected`] for when to check.
 pub fn was_sent(socket: &UdpSocket) -> bool {
     socket.set_nonblocking(true).unwrap();
     socket.recv_from(&mut [0]).is_ok()

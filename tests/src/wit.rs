@@ -1,5 +1,4 @@
-//! WIT without a guest's toolchain: types as data, their text, and components made of nothing but them. What values they
-//! have is for the tests to say.
+//! WIT without a guest toolchain: types as data, their text, and components made from them. Tests supply the values.
 
 pub mod component;
 pub mod grow;
@@ -9,7 +8,7 @@ pub mod shapes;
 
 use std::collections::HashMap;
 
-/// A type of WIT.
+/// A WIT type.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Type {
     /// `bool`
@@ -42,12 +41,12 @@ pub enum Type {
     Flags(Vec<String>),
 }
 
-/// A type of integers.
+/// An integer type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Int {
-    /// Whether it begins with `s`.
+    /// Signed (`s…`).
     pub signed: bool,
-    /// 8, 16, 32 or 64.
+    /// Width: 8, 16, 32 or 64.
     pub bits: u32,
 }
 
@@ -55,7 +54,7 @@ impl Int {
     /// `u8`
     pub const U8: Self = Self { signed: false, bits: 8 };
 
-    /// The smallest and the largest value.
+    /// Smallest and largest value.
     pub fn range(self) -> (i128, i128) {
         let all = 1i128 << self.bits;
         if self.signed { (-all / 2, all / 2 - 1) } else { (0, all - 1) }
@@ -63,12 +62,12 @@ impl Int {
 }
 
 impl Type {
-    /// `list<u8>`, whose values are bytes and no list to JSON.
+    /// Whether it is `list<u8>`, which JSON represents as bytes, not as a list.
     pub fn is_bytes(&self) -> bool {
         matches!(self, Self::List(element) if **element == Self::Int(Int::U8))
     }
 
-    /// The types that stand right inside, each with what it is there.
+    /// Direct component types, each with its place.
     pub fn parts(&self) -> Vec<(Place, &Type)> {
         match self {
             Self::List(element) => vec![(Place::Element, element)],
@@ -85,7 +84,7 @@ impl Type {
         }
     }
 
-    /// The same type with others in the place of what stands right inside.
+    /// The type with its direct component types replaced.
     #[must_use]
     pub fn map(&self, with: &mut dyn FnMut(&Type) -> Type) -> Self {
         let mut side = |side: &Option<Box<Type>>| side.as_ref().map(|inner| Box::new(with(inner)));
@@ -107,8 +106,8 @@ impl Type {
         }
     }
 
-    /// The type with the same memory whose floats are integers of their width: a guest that takes this and gives the
-    /// other gives every float there is, also those that JSON cannot hand in.
+    /// The type with floats replaced by integers of their width. Guests that reinterpret one as the other can return
+    /// any float, also those that JSON cannot express.
     #[must_use]
     pub fn with_floats_as_bits(&self) -> Self {
         match self {
@@ -119,36 +118,36 @@ impl Type {
     }
 }
 
-/// Where a type stands.
+/// Place of a type within another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    /// In a record.
+    /// Field of a record.
     Field,
-    /// In a list or a tuple.
+    /// Element of a list or tuple.
     Element,
-    /// In a case of a variant.
+    /// Payload of a variant's case.
     Case,
-    /// In an option.
+    /// Payload of an option.
     Some,
-    /// In a result, as `ok` or `err`.
+    /// Payload of a result, `ok` or `err`.
     Side,
 }
 
 impl Place {
-    /// All of them.
+    /// All variants.
     pub const ALL: [Self; 5] = [Self::Field, Self::Element, Self::Case, Self::Some, Self::Side];
 }
 
-/// The text of WIT types; those that need a name get one, the same for equal types.
+/// Text of WIT types. Types that need a name get one, the same for equal types.
 #[derive(Debug, Default)]
 pub struct Text {
     named: HashMap<Type, String>,
-    /// The definitions so far.
+    /// Definitions so far.
     pub definitions: String,
 }
 
 impl Text {
-    /// How a type is spelled where it is used. What has to be defined for it is added to the definitions.
+    /// Spelling of a type where it is used. Adds the definitions that it needs.
     pub fn of(&mut self, ty: &Type) -> String {
         match ty {
             Type::Bool => "bool".to_owned(),

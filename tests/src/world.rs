@@ -1,4 +1,4 @@
-//! A folder with everything a server needs, and the program run on it.
+//! A folder with everything that a server needs, and the program run in it.
 
 use std::cell::Cell;
 use std::fs::DirBuilder;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tempfile::TempDir;
+use toolgate_base::artifact::Artifact;
 use toolgate_policy::Digest;
-use toolgate_runtime::artifact::Artifact;
-use toolgate_runtime::signature::key::PrivateKey;
-use toolgate_runtime::signature::sign::sign;
+use toolgate_signature::key::PrivateKey;
+use toolgate_signature::sign::sign;
 
 use crate::client::PATIENCE;
 use crate::compiled;
@@ -20,7 +20,7 @@ mod run;
 
 pub use run::{Ended, names};
 
-/// A world: built up by methods that read like a sentence, written out when it is used.
+/// A world: configured by builder methods, and written to disk when it is used.
 pub struct World {
     folder: Arc<Folder>,
     shares: bool,
@@ -35,7 +35,7 @@ pub struct World {
     pub(crate) kept: Kept,
 }
 
-/// The folder of a world. What was compiled in it is shared when it goes, unless the world keeps to itself.
+/// Folder of a world. On drop its compiled code is shared, unless the world has its own cache.
 pub(crate) struct Folder {
     dir: TempDir,
     shares: bool,
@@ -50,11 +50,11 @@ impl Drop for Folder {
 }
 
 thread_local! {
-    /// Whether plugins of worlds that are made now run in workers.
+    /// Whether plugins of new worlds run in workers.
     static APART: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs tests once more, with each plugin of their worlds in a worker of its own.
+/// Runs tests with each plugin of their worlds in a worker process.
 pub fn apart(tests: &[fn()]) {
     APART.set(true);
     tests.iter().for_each(|test| test());
@@ -67,7 +67,7 @@ struct Plugin {
     limits: String,
 }
 
-/// Trusts the key `vendor` with everything.
+/// Trust policy that trusts the key `vendor` for all plugins.
 pub const TRUST: &str = r#"
 version = 1
 [[signer]]
@@ -96,13 +96,13 @@ impl World {
         world
     }
 
-    /// The same, with nothing compiled: for tests of compiling, and of what is kept of it.
+    /// A world with an empty cache of compiled code, for tests of compiling and caching.
     pub fn with_own_cache() -> Self {
         Self::make(false)
     }
 
-    /// A copy of a folder that has everything already; nothing is written over. Private keys, secrets and state get the modes
-    /// that they must have.
+    /// A copy of a complete folder; its configuration is not overwritten. Private keys, secrets and state get the modes
+    /// that they require.
     pub fn of_folder(folder: &Path) -> Self {
         let mut world = Self::make(false);
         world.as_is = true;
@@ -164,7 +164,7 @@ impl World {
         self
     }
 
-    /// Adds a plugin that comes from elsewhere.
+    /// Adds a plugin with a remote source.
     #[must_use]
     pub fn plugin_from(mut self, name: &str, source: &str) -> Self {
         self.plugins.push(Plugin {
@@ -211,56 +211,56 @@ impl World {
         self
     }
 
-    /// Another trust policy.
+    /// Replaces the trust policy.
     #[must_use]
     pub fn trust(mut self, text: &str) -> Self {
         text.clone_into(&mut self.trust);
         self
     }
 
-    /// Only what is approved runs.
+    /// Requires approvals.
     #[must_use]
     pub fn locked(mut self) -> Self {
         self.locked = true;
         self
     }
 
-    /// A variable in the program's environment.
+    /// Adds an environment variable for the program.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// What a shell does first in the program's process.
+    /// Sets shell commands that run in the program's process before it.
     #[must_use]
     pub fn begun_by(mut self, script: &str) -> Self {
         self.before = Some(script.to_owned());
         self
     }
 
-    /// A folder of the world.
+    /// Creates a folder in the world.
     #[must_use]
     pub fn folder(self, name: &str) -> Self {
         std::fs::create_dir_all(self.path(name)).unwrap();
         self
     }
 
-    /// A file of the world.
+    /// Writes a file in the world.
     #[must_use]
     pub fn file(self, name: &str, text: &str) -> Self {
         self.put(name, text.as_bytes(), 0o644);
         self
     }
 
-    /// A file of the world that others cannot read.
+    /// Writes a file that others cannot read.
     #[must_use]
     pub fn secret_file(self, name: &str, text: &str) -> Self {
         self.put(name, text.as_bytes(), 0o600);
         self
     }
 
-    /// Where something of the world is.
+    /// Absolute path of a name in the world.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.dir.path().join(name)
     }
@@ -283,7 +283,7 @@ impl World {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// Makes the key of this name, if it is not there.
+    /// The key of this name, created if it is missing.
     pub fn key(&self, name: &str) -> PrivateKey {
         let path = self.path(&format!("keys/{name}"));
         if let Ok(pem) = std::fs::read_to_string(&path) {
@@ -295,7 +295,7 @@ impl World {
         key
     }
 
-    /// Writes a plugin's bytes, signed by `vendor`.
+    /// Writes a plugin's bytes and signs them with `vendor`.
     pub fn install(&self, name: &str, bytes: &[u8]) {
         self.put(&format!("plugins/{name}.wasm"), bytes, 0o644);
         if self.shares {
@@ -304,7 +304,7 @@ impl World {
         self.sign(name, "vendor");
     }
 
-    /// Signs a plugin, as the first signer or a further one.
+    /// Signs a plugin; signers other than `vendor` are further ones.
     pub fn sign(&self, name: &str, key: &str) {
         let bytes = std::fs::read(self.path(&format!("plugins/{name}.wasm"))).unwrap();
         let signed = sign(&Artifact::of(bytes), name, &self.key(key)).unwrap();
@@ -314,7 +314,7 @@ impl World {
 
     /// The configuration.
     pub(crate) fn config(&self) -> String {
-        // Tests say themselves when a change is to be seen, and when it is to be approved.
+        // Tests choose when a change is read and whether approvals are required.
         let watch = if self.server.contains("watch = ") { "" } else { "watch = false\n" };
         let lock = if self.locked { "" } else { "lock = \"off\"\n" };
         let mut text = format!("[server]\n{watch}{}\n[trust]\npolicy = \"trust.toml\"\n{lock}", self.server);
@@ -328,14 +328,14 @@ impl World {
             }
         }
         text.push_str(&self.more);
-        // A machine with other work must not be what ends a call; where the deadline is meant, the test says so.
+        // A busy machine must not end calls; tests of the deadline set it themselves.
         if !text.contains("[defaults.limits]") {
             text.push_str(&format!("\n[defaults.limits]\ndeadline_ms = {}\n", 2 * PATIENCE.as_millis()));
         }
         text
     }
 
-    /// Writes the configuration out and says where it is.
+    /// Writes the configuration and returns its path.
     pub fn write(&self) -> PathBuf {
         if self.as_is {
             return self.path("toolgate.toml");

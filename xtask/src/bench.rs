@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the criterion groups, then the end-to-end comparison and what neighbours notice, in one run on this machine.
+//! `cargo xtask bench`: criterion benchmarks, the end-to-end comparison, and the effect on neighbours, in one run.
 
 use crate::guests;
 use crate::shell::{self, Build, Outcome};

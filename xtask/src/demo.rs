@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: from a clone to a server with signed plugins, and one call through it.
+//! `cargo xtask demo`: from a clone to a server with signed plugins, and calls through it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,19 +11,19 @@ use serde_json::{Value, json};
 use crate::guests;
 use crate::shell::{self, Build, Outcome};
 
-/// When the demo ends.
+/// End of the demo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
-    /// When somebody stops it.
+    /// On Ctrl-C.
     CtrlC,
-    /// After its call.
+    /// After the calls.
     OneCall,
 }
 
-/// A token as a web service would want one. It is no secret: it guards nothing.
+/// Token for the demo's web service. Not a secret: it protects nothing.
 const TOKEN: &str = "demo-token-that-no-plugin-sees";
 
-/// Builds all that it needs, sets it up and serves it.
+/// Builds everything, sets it up and serves it.
 pub(crate) fn run(until: Until, build: Build) -> Outcome {
     let profile = if build == Build::Release { "release" } else { "debug" };
     let is_first = !shell::target()?.join(profile).join("toolgate").exists();
@@ -41,7 +41,7 @@ pub(crate) fn run(until: Until, build: Build) -> Outcome {
     serve_it(until, &toolgate)
 }
 
-/// How long it will take, said before anything is built.
+/// Announces the expected duration before building.
 fn announcement(build: Build, is_first: bool) -> String {
     let time = match (is_first, build) {
         (false, _) => return "Four steps; what was built before is not built again.".to_owned(),
@@ -56,12 +56,11 @@ fn announcement(build: Build, is_first: bool) -> String {
     )
 }
 
-/// Says which of the steps begins.
 fn step(number: u32, what: &str) {
     eprintln!("── step {number} of 4: {what}");
 }
 
-/// Sets it up with a program and plugins that are built already, and serves it.
+/// Sets up an existing program and plugins, and serves them.
 pub(crate) fn serve_it(until: Until, toolgate: &Path) -> Outcome {
     let built = guests::folder()?;
     let folder = shell::target()?.join("demo");
@@ -91,7 +90,7 @@ pub(crate) fn serve_it(until: Until, toolgate: &Path) -> Outcome {
     }
 }
 
-/// Writes keys, plugins, signatures and configuration where they are not there yet.
+/// Writes missing keys, plugins, signatures and configuration.
 fn set_up(toolgate: &Path, built: &Path, folder: &Path, service: SocketAddr) -> Outcome<()> {
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
     for name in ["plugins", "docs", "notes", "secrets", "keys"] {
@@ -124,7 +123,7 @@ fn set_up(toolgate: &Path, built: &Path, folder: &Path, service: SocketAddr) -> 
     shell::run(approve.stdout(Stdio::null()))
 }
 
-/// Trust in one key, `keys/demo`.
+/// Trust policy for one key, `keys/demo`.
 pub(crate) const TRUST: &str = r#"# Whom this demo trusts: one key, made on this machine.
 version = 1
 
@@ -189,7 +188,7 @@ pub(crate) fn write(path: &Path, text: &str, mode: u32) -> Outcome<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed)
 }
 
-/// Starts the server and waits until it says where it listens.
+/// Starts the server and waits for its listening address.
 pub(crate) fn serve(toolgate: &Path, folder: &Path, listen: &str) -> Outcome<(Child, SocketAddr)> {
     let mut command = Command::new(toolgate);
     command.args(["serve", "--listen", listen, "--config"]).arg(folder.join("toolgate.toml"));
@@ -206,7 +205,7 @@ pub(crate) fn serve(toolgate: &Path, folder: &Path, listen: &str) -> Outcome<(Ch
             .and_then(|rest| rest.split('/').next())
             .and_then(|at| at.parse().ok());
         if let Some(address) = address {
-            // The log goes on; somebody must read it.
+            // The log goes on and must be drained.
             std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("{line}")));
             return Ok((server, address));
         }
@@ -216,7 +215,7 @@ pub(crate) fn serve(toolgate: &Path, folder: &Path, listen: &str) -> Outcome<(Ch
     Err(format!("the server did not start:\n{}", said.join("\n")))
 }
 
-/// One call of each plugin, as a client would make it.
+/// One call of each plugin, as a client makes it.
 fn show(address: SocketAddr, service: SocketAddr) -> Outcome<()> {
     let tools = request(address, "tools/list", &json!({}))?;
     let names: Vec<&str> = tools
@@ -248,7 +247,7 @@ fn show(address: SocketAddr, service: SocketAddr) -> Outcome<()> {
     Ok(())
 }
 
-/// One request of MCP 2026-07-28, in which each stands for itself.
+/// Sends one request of MCP 2026-07-28, which needs no session.
 fn request(address: SocketAddr, method: &str, params: &Value) -> Outcome<Value> {
     let mut params = params.clone();
     let meta = json!({
@@ -284,7 +283,7 @@ fn request(address: SocketAddr, method: &str, params: &Value) -> Outcome<Value> 
     serde_json::from_str(body).map_err(|_| format!("{method}: the server answered {answer}"))
 }
 
-/// A web service that wants a token and says whether it came.
+/// A web service that requires a token and reports whether it was sent.
 fn web_service() -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
@@ -331,7 +330,7 @@ fn how_to_connect(toolgate: &Path, folder: &Path, address: SocketAddr) {
 
 /// Stops the server.
 pub(crate) fn stop(server: &mut Child) -> Outcome<()> {
-    // The way a service manager stops it, so that it ends as it would there.
+    // The signal of a service manager, so that the shutdown is the same.
     let pid = server.id().to_string();
     shell::output(Command::new("kill").arg(&pid))?;
     let status = server.wait().map_err(|error| error.to_string())?;

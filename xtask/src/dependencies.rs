@@ -1,11 +1,10 @@
-//! Holds the dependency tree to `deny.toml`: licences, banned crates, wildcards, sources. Advisories need a database that is
-//! fetched from elsewhere: `cargo deny check advisories` reads the same file.
+//! Checks the dependency tree against `deny.toml`: licences, banned crates, wildcards, sources. Advisories need an
+//! online database: `cargo deny check advisories` reads the same file.
 
 use serde_json::Value;
 
 use crate::shell::{self, Outcome};
 
-/// What a package may be.
 struct Rules {
     licences: Vec<spdx::Licensee>,
     banned: Vec<String>,

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz [MINUTES]`: each target for so long, beginning with the inputs that were kept.
+//! `cargo xtask fuzz [MINUTES]`: runs each fuzz target for that time, starting from the stored inputs.
 
 use std::process::Command;
 
@@ -20,7 +20,7 @@ pub(crate) fn run(minutes: u32) -> Outcome {
         let new = found.join(target);
         std::fs::create_dir_all(&new).map_err(|error| format!("{}: {error}", new.display()))?;
         let mut fuzz = shell::cargo();
-        // Without a sanitizer stable Rust will do; what is looked for are panics and work without end.
+        // Stable Rust suffices without a sanitizer: the targets look for panics and endless loops.
         fuzz.env("RUSTC_BOOTSTRAP", "1");
         fuzz.args(["fuzz", "run", "--sanitizer", "none", target]).arg(&new);
         fuzz.arg(shell::root().join("tests/fuzz").join(target));
@@ -36,7 +36,7 @@ pub(crate) fn run(minutes: u32) -> Outcome {
     ))
 }
 
-/// Keeps of what was found only what reaches something that nothing else does.
+/// Keeps only new inputs that reach code which no other input does.
 fn shrink(target: &str, new: &std::path::Path) -> Outcome<()> {
     let mut shrink: Command = shell::cargo();
     shrink.env("RUSTC_BOOTSTRAP", "1").args(["fuzz", "cmin", "--sanitizer", "none", target]).arg(new);

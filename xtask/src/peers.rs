@@ -1,16 +1,15 @@
-//! Other people's programs that tests talk to: official MCP clients, what makes and checks signatures, a registry and what
-//! copies from one to another. Pinned here, installed by `packages`.
+//! External programs for interoperability tests: official MCP clients, signing tools, a registry and registry tools.
+//! Pinned here, installed by `packages`.
 
 use std::process::Command;
 
 use crate::packages::Packages;
 use crate::shell::Outcome;
 
-/// A program of other people's.
 struct Peer {
     name: &'static str,
     packages: Packages,
-    /// What tests are told: a variable, and where below the folder of its packages it leads.
+    /// Environment variables for tests, with paths below the packages' folder.
     variables: &'static [(&'static str, &'static str)],
 }
 
@@ -22,7 +21,7 @@ const PEERS: [Peer; 8] = [
     },
     Peer {
         name: "typescript",
-        // The first speaks the revisions up to 2025-11-25, the second those and 2026-07-28.
+        // The first supports revisions up to 2025-11-25, the second also 2026-07-28.
         packages: Packages::Node(&["@modelcontextprotocol/sdk@1.32.2", "@modelcontextprotocol/client@2.4.0"]),
         variables: &[("TOOLGATE_TYPESCRIPT", "")],
     },
@@ -33,7 +32,7 @@ const PEERS: [Peer; 8] = [
     },
     Peer {
         name: "sigstore",
-        // The newest of each that run on Node 20.
+        // The newest versions that run on Node 20.
         packages: Packages::Node(&[
             "@sigstore/verify@3.1.1",
             "@sigstore/bundle@4.0.0",
@@ -67,12 +66,12 @@ const PEERS: [Peer; 8] = [
     },
 ];
 
-/// All their packages.
+/// Packages of all programs.
 pub(crate) fn packages() -> impl Iterator<Item = (&'static str, Packages)> {
     PEERS.iter().map(|peer| (peer.name, peer.packages))
 }
 
-/// Installs what is not here yet and tells the tests where everything is; nothing of what cannot be installed.
+/// Installs missing programs and sets the variables for tests, except for those that cannot be installed.
 pub(crate) fn tell(tests: &mut Command) -> Outcome<()> {
     for peer in &PEERS {
         if let Some(folder) = peer.packages.install(peer.name)? {

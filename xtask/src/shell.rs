@@ -1,15 +1,15 @@
-//! Running other programs: shown before they run, with a time limit where they talk to the network, and with a word on what
-//! may be installed.
+//! Runs other programs, printed first, with a time limit for network access; and decides whether packages may be
+//! installed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// What a command gives: its figure, or why it failed.
+/// Summary of a command, or its error.
 pub(crate) type Outcome<T = String> = Result<T, String>;
 
-/// Runs a program to its end, shown.
+/// Prints a command and runs it to completion.
 pub(crate) fn run(command: &mut Command) -> Outcome<()> {
     let shown = show(command);
     eprintln!("$ {shown}");
@@ -20,7 +20,7 @@ pub(crate) fn run(command: &mut Command) -> Outcome<()> {
     }
 }
 
-/// Runs a program quietly and gives what it printed.
+/// Runs a program silently and returns its output.
 pub(crate) fn output(command: &mut Command) -> Outcome {
     let shown = show(command);
     match command.stderr(Stdio::inherit()).output() {
@@ -30,7 +30,7 @@ pub(crate) fn output(command: &mut Command) -> Outcome {
     }
 }
 
-/// Runs a program for so long at the most. Quiet: its failing is not an error but an answer.
+/// Runs a program silently, for at most `limit`. Failure is a result, not an error.
 pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
     let Ok(mut child) = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() else { return false };
     let until = Instant::now() + limit;
@@ -47,12 +47,12 @@ pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
     }
 }
 
-/// Whether a program can be run at all.
+/// Whether a program can be run.
 pub(crate) fn exists(program: &str) -> bool {
     succeeds_within(Command::new(program).arg("--version"), Duration::from_secs(20))
 }
 
-/// Whether this machine is one on which things may be installed without asking: in CI, or as root.
+/// Whether packages may be installed without asking: in CI, or as root.
 pub(crate) fn may_install() -> bool {
     is_ci() || output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
 }
@@ -67,14 +67,14 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default()
 }
 
-/// Cargo, as it was called, in the root of the repository.
+/// The current cargo, in the root of the repository.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
     cargo
 }
 
-/// Where cargo puts what it builds here, whatever the environment says.
+/// Cargo's target folder, whatever sets it.
 pub(crate) fn target() -> Outcome<PathBuf> {
     static TARGET: OnceLock<Outcome<PathBuf>> = OnceLock::new();
     let ask = || {
@@ -87,7 +87,7 @@ pub(crate) fn target() -> Outcome<PathBuf> {
     TARGET.get_or_init(ask).clone()
 }
 
-/// The version of a package in Cargo.lock.
+/// Entry of a package in Cargo.lock.
 pub(crate) fn locked(package: &str) -> Outcome {
     let lock = root().join("Cargo.lock");
     let text = std::fs::read_to_string(&lock).map_err(|error| format!("{}: {error}", lock.display()))?;
@@ -95,23 +95,23 @@ pub(crate) fn locked(package: &str) -> Outcome {
     entry.map(str::to_owned).ok_or_else(|| format!("{} has no {package}", lock.display()))
 }
 
-/// What is built of the host.
+/// Parts of the host to build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Build {
-    /// The program alone, quickly.
+    /// The program alone, unoptimised.
     Program,
-    /// The program as it ships: optimised over all crates, which takes about as long again.
+    /// The program as shipped, optimised across crates, which takes about twice as long.
     Release,
-    /// The program and all tests, together, so that nothing is built twice for other features.
+    /// The program and all tests in one build, so that features do not differ.
     Tests,
 }
 
-/// Builds the program and says where it is.
+/// Builds the program and returns its path.
 pub(crate) fn build_toolgate(what: Build) -> Outcome<PathBuf> {
     let mut build = cargo();
     build.args(["build", "--locked", "--bin", "toolgate"]);
     match what {
-        // With the crates' features as the tests have them: in one folder the engine is compiled once.
+        // With the feature set of the tests, so that the engine is compiled once.
         Build::Program => build.args(["--workspace"]),
         Build::Release => build.args(["--package", "toolgate", "--release"]),
         Build::Tests => build.args([
@@ -135,12 +135,12 @@ pub(crate) fn build_toolgate(what: Build) -> Outcome<PathBuf> {
     executable.ok_or_else(|| "cargo built no program".to_owned())
 }
 
-/// The folder that a program is in.
+/// Folder of a program.
 pub(crate) fn folder_of(program: &Path) -> Outcome<&Path> {
     program.parent().ok_or_else(|| format!("{} is in no folder", program.display()))
 }
 
-/// How a command is told.
+/// Formats a command for display.
 pub(crate) fn show(command: &Command) -> String {
     let program =
         Path::new(command.get_program()).file_name().unwrap_or(command.get_program()).to_string_lossy();

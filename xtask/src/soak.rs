@@ -1,5 +1,5 @@
-//! `cargo xtask soak [NAME]...`: what takes too long for every commit. The same test code as CI's with larger counts, and the
-//! program as it ships. By hand, before a release.
+//! `cargo xtask soak [NAME]...`: checks that take too long for every commit, run before a release. They use CI's tests
+//! with larger counts, and the program as shipped.
 
 use std::path::Path;
 
@@ -9,22 +9,21 @@ use crate::packages::Packages;
 use crate::shell::{self, Build, Outcome};
 use crate::steps::Steps;
 
-/// Something to soak.
 struct Soak {
     name: &'static str,
     what: What,
 }
 
 enum What {
-    /// Builds the program as it ships, and serves with it.
+    /// Builds the program as shipped and runs the demo.
     Demo,
-    /// The test of this name, with so many cases. What it prints is its figure.
+    /// A test with a number of cases. Its output is the summary.
     Test(&'static str, u32),
-    /// The same, with somebody else's program that a variable names.
+    /// A test that uses an external program, named by a variable.
     Beside(&'static str, u32, &'static Program),
 }
 
-/// A program of Debian's, and the variable by which a test is told where it is.
+/// A Debian program, and the variable with its path for tests.
 struct Program {
     variable: &'static str,
     file: &'static str,
@@ -78,7 +77,7 @@ const SOAKS: [Soak; 10] = [
     },
 ];
 
-/// Runs those named, or all.
+/// Runs the named checks, or all.
 pub(crate) fn run(names: &[&str]) -> Outcome {
     let wanted = chosen(names)?;
     let mut steps = Steps::new(&[]);

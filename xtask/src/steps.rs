@@ -1,11 +1,11 @@
-//! The steps of a long command, each with the time that it took, so that a slow one is seen.
+//! Steps of a long command with their durations, so that slow ones are visible.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::shell::Outcome;
 
-/// What has run so far.
+/// Completed steps.
 pub(crate) struct Steps {
     started: Instant,
     without: Vec<String>,
@@ -13,13 +13,13 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    /// None yet; those named in `without` will be left out.
+    /// Starts without steps; those in `without` will be skipped.
     pub(crate) fn new(without: &[&str]) -> Self {
         let without = without.iter().map(|&name| name.to_owned()).collect();
         Self { started: Instant::now(), without, rows: Vec::new() }
     }
 
-    /// Runs one step, unless it is left out.
+    /// Runs a step, unless it is skipped.
     pub(crate) fn run<T>(
         &mut self,
         name: &'static str,

@@ -1,5 +1,5 @@
-//! `cargo xtask test`: everything that CI runs, in the order in which it fails fastest. `--quick` is what a developer wants
-//! before a commit: what is built and installed already, and the tests that take long left out.
+//! `cargo xtask test`: everything that CI runs, fastest failures first. `--quick` is for use before a commit: it
+//! installs nothing and leaves out slow tests.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::shell::{self, Build, Outcome};
 use crate::steps::Steps;
 use crate::{conformance, demo, dependencies, guests, languages, peers, tidy};
 
-/// Tests that take more than a few seconds, by a part of their names: `--quick` leaves them out. Together they are two thirds of the time.
+/// Slow tests by a part of their names, which `--quick` leaves out. Together they take two thirds of the time.
 const SLOW: [&str; 25] = [
     "attack::bombs::",
     "attack::framing::",
@@ -38,7 +38,7 @@ const SLOW: [&str; 25] = [
     "in_a_worker_",
 ];
 
-/// Runs every test, or with `--quick` most of them; steps named after `--without` are left out.
+/// Runs all tests, or with `--quick` most of them; skips the steps named in `--without`.
 pub(crate) fn run(quick: bool, without: &[&str]) -> Outcome {
     let mut steps = Steps::new(without);
     let done = if quick { quickly(&mut steps) } else { all(&mut steps) };
@@ -89,7 +89,7 @@ fn tests(program: &Path, more: impl FnOnce(&mut Command) -> Outcome<()>) -> Outc
     let mut tests = shell::cargo();
     tests.args(["test", "--locked", "--workspace", "--no-fail-fast"]).env("TOOLGATE_BIN", program);
     tests.env("TOOLGATE_GUESTS", guests::folder()?);
-    // Most of them wait: for a deadline, a server, a process.
+    // Most tests wait: for a deadline, a server, a process.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     tests.env("RUST_TEST_THREADS", (2 * cores).to_string());
     more(&mut tests)?;
@@ -107,7 +107,6 @@ fn lint() -> Outcome<()> {
     )
 }
 
-/// Runs a part of the toolchain that not everybody has.
 fn with_component(component: &str, args: &[&str]) -> Outcome<()> {
     if shell::output(shell::cargo().args([component, "--version"])).is_ok() {
         shell::run(shell::cargo().args(args))
@@ -119,7 +118,7 @@ fn with_component(component: &str, args: &[&str]) -> Outcome<()> {
     }
 }
 
-/// Where both ways of building guests are there, both must work: a plugin built the other way loads as well.
+/// If both toolchains for guests are installed, checks that a plugin built by the other one loads.
 fn other_toolchain(used: guests::Toolchain, program: &Path) -> Outcome<()> {
     if used != guests::Toolchain::Rustup || !guests::has_debian() {
         return Ok(());

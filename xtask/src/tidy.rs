@@ -1,8 +1,9 @@
-//! `cargo xtask tidy`: the project rules that a program can check. Sizes, file headers and names; layers and restricted dependencies, which it
-//! reads from `docs/ARCHITECTURE.md`, so that the page cannot say one thing and the code another.
+//! `cargo xtask tidy`: checks of project rules. Sizes, file headers, names, layers and restricted dependencies; the
+//! latter two are read from `docs/ARCHITECTURE.md`, so that page and code agree.
 
 mod circles;
 mod code;
+mod crates;
 mod layers;
 mod restricted;
 mod shape;
@@ -12,18 +13,16 @@ use std::path::Path;
 
 use crate::shell::{self, Outcome};
 
-/// A source file.
 struct Source {
-    /// From the root of the repository, such as `host/policy/src/name.rs`.
+    /// Path from the root of the repository, such as `host/policy/src/name.rs`.
     path: String,
-    /// All of it.
     text: String,
 }
 
-/// Where our own Rust is.
+/// Folders with our own Rust code.
 const FOLDERS: [&str; 6] = ["host", "plugins", "sdk-guest", "tests", "benches", "xtask"];
 
-/// Checks everything and tells everything.
+/// Runs all checks and reports all violations.
 pub(crate) fn run() -> Outcome {
     let sources = sources()?;
     let page = read(&shell::root().join("docs/ARCHITECTURE.md"))?;
@@ -36,18 +35,22 @@ pub(crate) fn run() -> Outcome {
     broken.extend(double_types(&sources)?);
     broken.extend(circles::check(&sources)?);
     broken.extend(restricted::check_crates(&shell::root().join("host"))?);
-    broken.extend(restricted::check_policy(
-        &read(&shell::root().join("host/policy/Cargo.toml"))?,
-        block(&page, "policy-dependencies")?,
-    ));
+    let manifests = crates::manifests(&shell::root().join("host"))?;
+    let borders = block(&page, "crates")?;
+    broken.extend(crates::check(&manifests, borders));
+    broken.extend(crates::check_restricted(&manifests, block(&page, "restricted")?)?);
+    broken.extend(crates::check_policy(&manifests, block(&page, "policy-dependencies")?));
     if broken.is_empty() {
-        return Ok(summary(&sources));
+        return Ok(format!(
+            "crates, and the own ones that each may depend on:\n{borders}\n{}",
+            summary(&sources)
+        ));
     }
     broken.sort();
     Err(format!("{} breaches of the project rules:\n{}", broken.len(), broken.join("\n")))
 }
 
-/// What was found, in figures: those of `host` are the program's.
+/// Summary in figures; those of `host` describe the program.
 fn summary(sources: &[Source]) -> String {
     let host = sources.iter().filter(|source| source.path.starts_with("host/"));
     let mut lines: Vec<(usize, &str)> =
@@ -64,7 +67,7 @@ fn summary(sources: &[Source]) -> String {
     )
 }
 
-/// Error types end in `Error`.
+/// Checks that error types end in `Error`.
 fn names(sources: &[Source]) -> Outcome<Vec<String>> {
     let mut broken = Vec::new();
     for source in sources.iter().filter(|source| source.path.starts_with("host/")) {
@@ -77,10 +80,10 @@ fn names(sources: &[Source]) -> Outcome<Vec<String>> {
     Ok(broken)
 }
 
-/// Names that each of several modules has for its own: a capability's in `policy/capability`, a command's in `server/cli`.
+/// Names that several modules may define: capabilities in `policy/capability`, commands in `server/cli`.
 const EACH_ITS_OWN: [&str; 6] = ["Grant", "Pass", "Rule", "RuleText", "Args", "Command"];
 
-/// A type that several files can see has a name of its own in its crate.
+/// Checks that types visible to several files have unique names in their crate.
 fn double_types(sources: &[Source]) -> Outcome<Vec<String>> {
     let mut places: BTreeMap<(&str, String), Vec<&str>> = BTreeMap::new();
     for source in sources {
@@ -95,18 +98,18 @@ fn double_types(sources: &[Source]) -> Outcome<Vec<String>> {
 }
 
 impl Source {
-    /// The crate and the path in it, such as `("policy", "load/trust")`; none outside `host`.
+    /// Crate and path in it, such as `("policy", "load/trust")`; `None` outside `host`.
     fn module(&self) -> Option<(&str, &str)> {
         let (name, path) = self.path.strip_prefix("host/")?.split_once("/src/")?;
         Some((name, path.strip_suffix(".rs")?))
     }
 
-    /// Whether this is the file that a list calls `policy/load/trust`.
+    /// Whether a list refers to this file, as in `policy/load/trust`.
     fn is(&self, place: &str) -> bool {
         self.module().is_some_and(|(name, path)| place.strip_prefix(name) == Some(&format!("/{path}")))
     }
 
-    /// What is named in what is built into the program.
+    /// Paths named in code that is built into the program.
     fn paths(&self) -> Outcome<Vec<code::Path>> {
         if self.path.ends_with("_tests.rs") {
             return Ok(Vec::new());
@@ -114,7 +117,6 @@ impl Source {
         code::paths(&self.text).map_err(|why| format!("{}: {why}", self.path))
     }
 
-    /// The lints that are allowed or expected.
     fn lints(&self) -> Outcome<Vec<code::Path>> {
         code::lints(&self.text).map_err(|why| format!("{}: {why}", self.path))
     }
@@ -129,7 +131,7 @@ fn sources() -> Outcome<Vec<Source>> {
     Ok(found)
 }
 
-/// The text of each Rust file in this folder, such as `tests/it`.
+/// Texts of the Rust files in a folder, such as `tests/it`.
 #[cfg(test)]
 pub(crate) fn texts(folder: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -154,7 +156,7 @@ fn read(path: &Path) -> Outcome {
     std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// The fenced block of this kind.
+/// Content of the fenced block of this kind.
 fn block<'a>(page: &'a str, kind: &str) -> Outcome<&'a str> {
     let fence = format!("```{kind}\n");
     let rest = page.split_once(&fence).map(|(_, rest)| rest);

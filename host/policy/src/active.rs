@@ -1,7 +1,7 @@
-//! Active content: media types that a program which shows them runs, and addresses that do something where they are opened. A
-//! plugin hands out neither, for an answer is shown in the client's own window, with the client's rights.
+//! Active content: media types that run where they are shown, and URI schemes that act where they are opened. Both are
+//! refused in answers, because a client shows an answer in its own window, with its own rights.
 
-/// Schemes that run a script, hold a document themselves, or open what lies on the reader's machine or in its browser.
+/// Schemes that run a script, carry a document, or open something on the reader's machine or in its browser.
 const SCHEMES: [&str; 24] = [
     "about",
     "blob",
@@ -29,10 +29,10 @@ const SCHEMES: [&str; 24] = [
     "wyciwyg",
 ];
 
-/// … and what programs of Windows and Office register, each with its own history.
+/// Prefixes of schemes that Windows and Office programs register.
 const SCHEME_PREFIXES: [&str; 1] = ["ms-"];
 
-/// Types beside those of XML and of several parts: of HTML, of scripts (WHATWG MIME Sniffing, "JavaScript MIME type"), of programs.
+/// Active types beside XML and multipart: HTML, scripts (WHATWG MIME Sniffing, "JavaScript MIME type"), programs.
 const TYPES: [&str; 25] = [
     "application/ecmascript",
     "application/hta",
@@ -61,12 +61,12 @@ const TYPES: [&str; 25] = [
     "text/xml",
 ];
 
-/// Why a media type or an address is refused.
+/// Reason why a media type or an address is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// It is none.
+    /// Not a media type, or not an address.
     Malformed,
-    /// It is active.
+    /// Active content.
     Active,
 }
 
@@ -94,7 +94,7 @@ pub fn media_type(text: &str) -> Result<(), Refusal> {
     }
 }
 
-/// Judges an address: that it has a scheme (RFC 3986, section 3.1), and which.
+/// Judges a URI by its scheme (RFC 3986, section 3.1), which it must have.
 ///
 /// # Errors
 /// [`Refusal`].

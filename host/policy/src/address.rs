@@ -1,5 +1,5 @@
-//! Hosts and addresses: one normal form for a host name, patterns over it, and which addresses nobody may be led to.
-//! Resolving and connecting happen elsewhere, on what is decided here.
+//! Hosts and addresses: one normal form for a host name, patterns over it, and the addresses no connection may reach.
+//! Resolving and connecting happen in the runtime.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,8 +8,8 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::InvalidValueError;
 
-/// A host in normal form: lower case, IDNA to ASCII, no trailing dot; an address in whatever notation it was written
-/// (decimal, octal, hexadecimal, bracketed) is an address. The normal form is what is matched *and* what is sent.
+/// A host in normal form: lower case, IDNA to ASCII, no trailing dot. An address in any notation (decimal, octal,
+/// hexadecimal, bracketed) is an address. The normal form is matched *and* sent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Host {
     /// A name to be resolved.
@@ -18,16 +18,16 @@ pub enum Host {
     Address(IpAddr),
 }
 
-/// Which hosts a grant means.
+/// The hosts a grant covers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HostPattern {
-    /// This one.
+    /// One host.
     Exact(Host),
     /// Any name that ends in `.suffix`; never the suffix itself.
     Below(String),
 }
 
-/// Whether a grant reaches into private networks.
+/// Networks that a grant reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// Globally routable addresses only.
@@ -36,7 +36,7 @@ pub enum Reach {
     Private,
 }
 
-/// Why an address is out of bounds.
+/// Reason why no connection to an address is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BlockedAddressError {
     /// Loopback, RFC 1918, unique local (RFC 4193): reachable with `private = true`.
@@ -50,16 +50,16 @@ pub enum BlockedAddressError {
     Never(IpAddr, &'static str),
 }
 
-/// Why a text is no host.
+/// A text that is not a host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a host name or address")]
 pub struct HostNameError(pub String);
 
 impl Host {
-    /// Reads a host as it stands in a URL, without a port.
+    /// Reads a host as written in a URL, without a port.
     ///
     /// # Errors
-    /// [`HostNameError`] when it is empty, too long, or holds what no host holds.
+    /// [`HostNameError`] when it is empty, too long, or has a character no host has.
     pub fn parse(text: &str) -> Result<Self, HostNameError> {
         let refused = || HostNameError(text.to_owned());
         match url::Host::parse(text).map_err(|_| refused())? {
@@ -87,7 +87,7 @@ impl HostPattern {
     /// Reads `name`, an address, or `*.suffix`.
     ///
     /// # Errors
-    /// [`InvalidValueError`] for anything else, `*` alone included: a grant names whom it trusts.
+    /// [`InvalidValueError`] for anything else, `*` alone included: a grant names the hosts it trusts.
     pub fn parse(text: &str) -> Result<Self, InvalidValueError> {
         let not_a_pattern = || {
             InvalidValueError::new(format!(
@@ -108,7 +108,7 @@ impl HostPattern {
         }
     }
 
-    /// Whether `host` is meant.
+    /// Whether the pattern covers `host`.
     pub fn matches(&self, host: &Host) -> bool {
         match (self, host) {
             (Self::Exact(wanted), host) => wanted == host,
@@ -120,8 +120,8 @@ impl HostPattern {
     }
 }
 
-/// Whether a connection to `address` may be opened from a machine whose interfaces have the addresses `own`. IPv6 forms that
-/// carry an IPv4 address (mapped, compatible, NAT64, 6to4, Teredo) are judged by the address they carry.
+/// Checks that a connection to `address` may be opened from a machine whose interfaces have the addresses `own`.
+/// IPv6 forms that carry an IPv4 address (mapped, compatible, NAT64, 6to4, Teredo) are judged by that address.
 ///
 /// # Errors
 /// [`BlockedAddressError`] with the reason.
@@ -140,7 +140,7 @@ pub fn may_connect(address: IpAddr, reach: Reach, own: &[IpAddr]) -> Result<(), 
     }
 }
 
-/// Names under which cloud providers serve credentials to whoever asks from inside.
+/// Whether cloud providers serve credentials to their machines under this name.
 pub fn is_metadata_name(name: &str) -> bool {
     const NAMES: [&str; 5] = [
         "metadata",
@@ -184,7 +184,7 @@ fn is_private(address: IpAddr) -> bool {
 }
 
 /// IANA's special-purpose registries (RFC 6890 and successors), less what `private = true` opens, plus the addresses of
-/// metadata services that lie in ordinary networks.
+/// metadata services in ordinary networks.
 fn never(address: IpAddr) -> Option<&'static str> {
     const V4: [(&str, &str); 16] = [
         ("169.254.0.0/16", "link-local, where metadata services live"),

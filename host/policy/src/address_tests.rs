@@ -1,4 +1,4 @@
-//! Tables for hosts and addresses: what is one, which pattern means which, who may be led where.
+//! Tables for hosts and addresses: parsing, pattern matching, and the addresses each reach allows.
 
 use super::*;
 
@@ -148,7 +148,7 @@ fn an_address_of_this_machine_needs_private_whatever_network_it_is_in() {
     for other in ["8.8.8.8", "2606:4700::8"] {
         assert_eq!(may_connect(other.parse().unwrap(), Reach::Global, &own), Ok(()));
     }
-    // What no grant reaches is not reached because it is ours.
+    // An address that no grant reaches stays unreachable when it is one of the machine's own.
     let link_local: IpAddr = "fe80::1".parse().unwrap();
     let verdict = may_connect(link_local, Reach::Private, &[link_local]);
     assert!(matches!(verdict, Err(BlockedAddressError::Never(..))), "{verdict:?}");

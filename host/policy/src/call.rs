@@ -1,5 +1,5 @@
-//! May they call it? What is called is described to the judge without any handle on it, and the judge's answer is the
-//! only key to it.
+//! Decisions about calls. The target is described without any handle on the tool; only the [`judge::Permit`] it
+//! results in gives access.
 
 pub mod judge;
 pub mod target;

@@ -1,5 +1,5 @@
-//! May the guest do this now? The list of capabilities, the WIT interfaces that mean each, and what having one amounts
-//! to. Each word's ask, grant and pass are in the file of its name; nothing here does what it allows.
+//! Decisions about what a guest may do now: the capabilities, the WIT interfaces of each, and their effects. The
+//! request, grant and pass of a capability are in the file of its name; nothing here performs what it allows.
 
 use std::fmt;
 
@@ -35,7 +35,7 @@ pub enum Capability {
     Random,
 }
 
-/// A generation of WASI: what one offers another may spell otherwise.
+/// A generation of WASI. Two generations may name the same interface differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wasi {
     /// 0.2, which every engine has.
@@ -49,7 +49,7 @@ impl Wasi {
     pub const ALL: [Self; 2] = [Self::P2, Self::P3];
 }
 
-/// What an import of a capability means when nothing is granted.
+/// The meaning of an import when its capability is not granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Import {
     /// Without a grant the plugin does not load.
@@ -58,7 +58,7 @@ pub enum Import {
     MayUse,
 }
 
-/// What a set of grants amounts to, for people and for tool annotations.
+/// Effects of a set of grants, for people and for tool annotations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Effects {
     /// Sees something outside the call.
@@ -101,7 +101,7 @@ impl Capability {
         Self::ALL.into_iter().find(|capability| capability.word() == word)
     }
 
-    /// What importing its interfaces means.
+    /// The meaning of importing its interfaces.
     pub const fn import(self) -> Import {
         match self {
             Self::Http | Self::Sockets | Self::Config | Self::Keyvalue => Import::Needs,
@@ -109,8 +109,8 @@ impl Capability {
         }
     }
 
-    /// Its interfaces of a WASI release, and for the words that stand outside of WASI's releases their own:
-    /// `namespace:package/interface` without the version.
+    /// Its interfaces in a WASI release, as `namespace:package/interface` without the version. Interfaces outside
+    /// WASI's releases are included.
     pub const fn interfaces(self, wasi: Wasi) -> &'static [&'static str] {
         match (self, wasi) {
             (Self::Files, _) => &["wasi:filesystem/types", "wasi:filesystem/preopens"],
@@ -135,7 +135,7 @@ impl Capability {
         }
     }
 
-    /// The line that grants it, as an operator would begin: small, and of use as it stands. Names of places are examples.
+    /// A small, usable first grant for an operator to edit. Paths and hosts are examples.
     pub const fn suggestion(self) -> &'static str {
         match self {
             Self::Files => r#"files = [{ host = "data", guest = "/data", access = "read" }]"#,
@@ -151,7 +151,7 @@ impl Capability {
 }
 
 impl Capability {
-    /// The line that meets a need for it and refuses every use.
+    /// A grant that satisfies the import and refuses every use.
     pub const fn nothing(self) -> &'static str {
         match self {
             Self::Files => "files = []",
@@ -167,7 +167,7 @@ impl Capability {
 }
 
 impl Effects {
-    /// The effects of both.
+    /// The union of both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -178,7 +178,7 @@ impl Effects {
     }
 }
 
-/// A list of what is written already.
+/// A TOML array of values that are TOML already.
 fn list(written: &[String]) -> String {
     format!("[{}]", written.join(", "))
 }

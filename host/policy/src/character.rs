@@ -1,5 +1,5 @@
-//! Characters by their Unicode properties: which show as themselves, and which steer, hide or have no agreed form. Nothing here
-//! decides what may be loaded or shown.
+//! Characters by their Unicode properties: visible ones, and those that reorder, hide or have no agreed form. Nothing
+//! here decides what may be loaded or shown.
 
 use icu_properties::props::{
     BidiControl, CanonicalCombiningClass, DefaultIgnorableCodePoint, Emoji, EmojiModifier,
@@ -7,22 +7,22 @@ use icu_properties::props::{
 };
 use icu_properties::{CodePointMapData, CodePointSetData};
 
-/// How a character shows where it stands alone.
+/// Display of a character on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// As itself. Spaces are among these.
+    /// Shows as itself; spaces included.
     Visible,
     /// C0, C1 and DEL (general category Cc).
     Control,
-    /// It reorders what is shown (`Bidi_Control`, UAX #9).
+    /// Reorders the text around it (`Bidi_Control`, UAX #9).
     Bidi,
-    /// Of the block that spells ASCII invisibly, and of the selectors behind it (U+E0000…U+E0FFF).
+    /// Tag characters, which spell ASCII invisibly, and the selectors after them (U+E0000…U+E0FFF).
     Tag,
-    /// Not at all: `Default_Ignorable_Code_Point`, format characters (Cf), line and paragraph separators, blank letters.
+    /// Shows nothing: `Default_Ignorable_Code_Point`, format characters (Cf), separators (Zl, Zp), blank letters.
     Invisible,
-    /// Nobody knows: unassigned code points and noncharacters (Cn).
+    /// Unassigned code points and noncharacters (Cn).
     Unassigned,
-    /// As two parties agreed (Co).
+    /// Private use (Co).
     PrivateUse,
 }
 
@@ -32,12 +32,12 @@ const TEXT_STYLE: char = '\u{fe0e}';
 const EMOJI_STYLE: char = '\u{fe0f}';
 const KEYCAP: char = '\u{20e3}';
 
-/// The kind of a character, wherever it stands.
+/// The kind of a character, regardless of its context.
 pub fn kind(c: char) -> Kind {
     match c {
         ' '..='~' => return Kind::Visible,
         '\u{e0000}'..='\u{e0fff}' => return Kind::Tag,
-        // Their glyphs are blank, though no property says so: of Braille, of music, of Khitan, of hieroglyphs.
+        // Blank glyphs that no property marks: Braille, musical, Khitan, hieroglyphic.
         '\u{2800}' | '\u{1d159}' | '\u{16fe4}' | '\u{13441}' | '\u{13442}' => return Kind::Invisible,
         _ => {}
     }
@@ -49,7 +49,7 @@ pub fn kind(c: char) -> Kind {
     }
     match CodePointMapData::<GeneralCategory>::new().get(c) {
         GeneralCategory::Control => Kind::Control,
-        // The signs that stand around numbers in Arabic and Kaithi are seen.
+        // Signs around numbers in Arabic and Kaithi are visible.
         GeneralCategory::Format if CodePointSetData::new::<PrependedConcatenationMark>().contains(c) => {
             Kind::Visible
         }
@@ -62,8 +62,8 @@ pub fn kind(c: char) -> Kind {
     }
 }
 
-/// The characters of a text that do not show as themselves, each with its place in bytes. Joiners and selectors are left out
-/// where an emoji or a script needs them: one where it changes what is seen.
+/// Characters that do not show as themselves, each with its byte index. Joiners and selectors that an emoji or a script
+/// needs are left out.
 pub fn hidden(text: &str) -> Vec<(usize, char, Kind)> {
     if text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
         return Vec::new();
@@ -80,13 +80,13 @@ pub fn hidden(text: &str) -> Vec<(usize, char, Kind)> {
     hidden
 }
 
-/// Whether a joiner or a selector is where one belongs.
+/// Whether a joiner or a selector changes what is seen in this context.
 fn is_needed(before: &[(usize, char)], c: char, after: &[(usize, char)]) -> bool {
     let last = |nth: usize| before.iter().rev().nth(nth).map(|(_, c)| *c);
     let Some(previous) = last(0) else { return false };
     let next = after.first().map(|(_, c)| *c);
     match c {
-        // Digits, # and * are emoji where a keycap follows only.
+        // Digits, # and * are emoji only before a keycap.
         EMOJI_STYLE if previous.is_ascii() => is_emoji(previous) && next == Some(KEYCAP),
         EMOJI_STYLE | TEXT_STYLE => !previous.is_ascii() && is_emoji(previous),
         ZERO_WIDTH_JOINER => {
@@ -100,7 +100,7 @@ fn is_needed(before: &[(usize, char)], c: char, after: &[(usize, char)]) -> bool
     }
 }
 
-/// The rule of RFC 5892, appendix A.1: letters that would be joined stand on both sides.
+/// RFC 5892, appendix A.1: a joining letter on both sides.
 fn parts_joined_letters(before: &[(usize, char)], after: &[(usize, char)]) -> bool {
     let joining = |c: char| CodePointMapData::<JoiningType>::new().get(c);
     let is_beside = |&c: &char| joining(c) != JoiningType::Transparent;

@@ -1,5 +1,5 @@
-//! Digests: the identity of a plugin is the SHA-256 of its exact bytes (FIPS 180-4). The only hashing in Toolgate; keyed
-//! hashing (HMAC) lives with the cryptography in the runtime.
+//! Digests: a plugin is identified by the SHA-256 of its exact bytes (FIPS 180-4). Keyed hashing (HMAC) is in the
+//! runtime with the other cryptography.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,11 +10,11 @@ use sha2::Digest as _;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
-/// Computes a [`Digest`] while bytes pass by.
+/// Computes a [`Digest`] incrementally.
 #[derive(Default)]
 pub struct Hasher(sha2::Sha256);
 
-/// Why a text is no digest.
+/// A text that is not a digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a digest is written as sha256: and 64 lower-case hexadecimal digits")]
 pub struct DigestError;
@@ -25,7 +25,7 @@ impl Digest {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
-    /// The digest whose 32 bytes are already known, as in a signed statement.
+    /// A digest from its 32 bytes, as in a signed statement.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -48,7 +48,7 @@ impl Digest {
     /// Reads 64 lower-case hexadecimal digits.
     ///
     /// # Errors
-    /// [`DigestError`] for any other text; upper-case digits are another text.
+    /// [`DigestError`] for any other text, upper-case digits included.
     pub fn from_hex(text: &str) -> Result<Self, DigestError> {
         let digits = text.as_bytes();
         if digits.len() != 64 {
@@ -64,12 +64,12 @@ impl Digest {
 }
 
 impl Hasher {
-    /// Takes the next bytes.
+    /// Hashes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The digest of everything taken.
+    /// The digest of all bytes so far.
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
     }

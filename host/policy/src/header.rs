@@ -1,29 +1,29 @@
-//! Which header fields a plugin may set on a request. Most pass. Those that make a server read the request as another one pass
-//! only where the rule names them; those by which the host frames a message never do.
+//! Header fields a plugin may set on a request. Most pass. Fields that can change the meaning of a request need the
+//! rule to name them; fields that frame a message never pass.
 
 use crate::InvalidValueError;
 
-/// How a header field is treated when a plugin sets it.
+/// Treatment of a header field that a plugin sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Treatment {
-    /// It passes.
+    /// Passes.
     Pass,
-    /// It passes if the rule names it.
+    /// Passes if the rule names it.
     IfNamed,
-    /// It never passes: the host sets it, or nobody does.
+    /// Never passes: only the host may set it.
     Never,
 }
 
-/// Why a header field is not sent.
+/// Reason why a header field is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ForbiddenHeaderError {
-    /// It is the host's, or would change how the message is framed.
+    /// It belongs to the host, or changes the framing of the message.
     #[error("no plugin may set it")]
     Never,
-    /// The host puts a secret into it.
+    /// The host puts the rule's secret into it.
     #[error("the host puts the rule's secret into it")]
     Secret,
-    /// It can make the request mean another one, and the rule does not name it.
+    /// It can change the meaning of the request, and the rule does not name it.
     #[error("the rule does not name it under `headers`")]
     NotNamed,
 }
@@ -47,8 +47,8 @@ const NEVER: [&str; 15] = [
     "upgrade",
 ];
 
-/// Fields by which a server, or a proxy before it, takes another method, path, host, client, user or body than the request
-/// shows. RFC 9110 for `via` and `content-encoding`, RFC 7239, RFC 6265, RFC 4918 (`destination`), the rest by use.
+/// Fields that make a server or proxy assume another method, path, host, client, user or body than the request shows.
+/// RFC 9110 for `via` and `content-encoding`, RFC 7239, RFC 6265, RFC 4918 (`destination`), the rest by use.
 const IF_NAMED: [&str; 33] = [
     "base-url",
     "client-ip",
@@ -85,7 +85,7 @@ const IF_NAMED: [&str; 33] = [
     "x-vercel-ip",
 ];
 
-/// The same by how they begin.
+/// Prefixes of such fields.
 const IF_NAMED_PREFIXES: [&str; 45] = [
     "cf-",
     "client-cert",
@@ -134,17 +134,17 @@ const IF_NAMED_PREFIXES: [&str; 45] = [
     "x-webauth-",
 ];
 
-/// The same by what is in them: an override of the method by any prefix, and what storage servers copy from.
+/// Parts of such fields: method overrides with any prefix, and the copy sources of storage servers.
 const IF_NAMED_PARTS: [&str; 4] = ["method-override", "copy-source", "rename-source", "url-override"];
 
-/// Fields by which a server sends an answer in another form, or a part of it.
+/// Fields that make a server answer in another form, or in part.
 const CHANGES_ANSWER: [&str; 5] = ["accept-encoding", "range", "request-range", "a-im", "accept-charset"];
 
-/// The longest name that is looked at: no field that a plugin needs has a longer one, so a longer one is refused.
+/// Length limit of a name, in bytes. No rule can name a longer one, so it never passes.
 const NAME_BYTES_MAX: usize = 64;
 
-/// How a header field is treated. Gateways between HTTP and programs turn every character but letters and digits into the
-/// same one, so `X_Forwarded_For` and `X.Forwarded.For` are `x-forwarded-for`.
+/// Treatment of a header field. Gateways to CGI-like programs map every character but letters and digits to one, so
+/// `X_Forwarded_For` and `X.Forwarded.For` count as `x-forwarded-for`.
 pub fn treatment(name: &str) -> Treatment {
     if name.len() > NAME_BYTES_MAX {
         return Treatment::IfNamed;
@@ -163,7 +163,7 @@ pub fn treatment(name: &str) -> Treatment {
     })
 }
 
-/// Whether a plugin may set this header field under a rule that names `named` and puts a secret into `secret`.
+/// Checks that a plugin may set this header field under a rule that names `named` and puts a secret into `secret`.
 ///
 /// # Errors
 /// [`ForbiddenHeaderError`].
@@ -179,13 +179,13 @@ pub fn may_set(name: &str, named: &[String], secret: Option<&str>) -> Result<(),
     }
 }
 
-/// Whether a server may send an answer in another form, or a part of it, because of this field. Where the host looks for a secret in the
-/// answer, it sends none.
+/// Whether this field can make a server answer in another form or in part. It is not sent where the host searches the
+/// answer for a secret.
 pub fn changes_answer(name: &str) -> bool {
     CHANGES_ANSWER.iter().any(|changes| is_same(name, changes))
 }
 
-/// Whether two names are one to a gateway.
+/// Whether a gateway cannot tell two names apart.
 pub fn is_same(one: &str, other: &str) -> bool {
     one.len() == other.len() && one.bytes().map(plain).eq(other.bytes().map(plain))
 }
@@ -193,8 +193,8 @@ pub fn is_same(one: &str, other: &str) -> bool {
 /// Checks one name of a rule's `headers`.
 ///
 /// # Errors
-/// [`InvalidValueError`] for what is not a name in lower case, for what can never pass, and for what passes anyway: whoever writes that
-/// takes the list for one of everything that passes.
+/// [`InvalidValueError`] for a name that is not lower case, or can never pass. Also for one that always passes: such an
+/// entry suggests that `headers` lists everything that passes.
 pub fn check_named(name: &str) -> Result<(), InvalidValueError> {
     let is_token = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_token) {
@@ -213,12 +213,12 @@ pub fn check_named(name: &str) -> Result<(), InvalidValueError> {
     }
 }
 
-/// A byte of a name as a gateway makes one of it.
+/// A byte of a name as gateways normalise it.
 fn plain(b: u8) -> u8 {
     if b.is_ascii_alphanumeric() { b.to_ascii_lowercase() } else { b'-' }
 }
 
-/// Hands on a name in the form that the lists have.
+/// Calls `look` with the name in the normal form of the lists.
 fn with_plain<T>(name: &str, look: impl FnOnce(&str) -> T) -> T {
     let mut bytes = [0; NAME_BYTES_MAX];
     let mut length = 0;

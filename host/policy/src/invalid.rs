@@ -1,15 +1,14 @@
-//! What is wrong with a value an operator wrote, and where below the key being checked. The file and the line are
-//! added by whoever read the file; nothing here knows of files.
+//! Errors in a value an operator wrote, with the place below the key being checked. The reader of the file adds file
+//! and line.
 
 use std::fmt;
 
-/// One thing wrong with an operator's value: a key path relative to what was checked, and a sentence that says what to
-/// write instead.
+/// An error in an operator's value: a key path relative to the checked value, and a sentence with the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidValueError {
     /// For example `[0].paths[1]`; empty when the value as a whole is meant.
     pub at: String,
-    /// For example `` `GTE` is no HTTP method; write one such as "GET" ``.
+    /// For example `` `GTE` is not an HTTP method; write one such as "GET" ``.
     pub why: String,
 }
 
@@ -24,7 +23,7 @@ impl InvalidValueError {
         Self { at: at.into(), why: why.into() }
     }
 
-    /// The same problem, seen from one level further out.
+    /// The same error with the path extended by the enclosing key.
     #[must_use]
     pub fn under(mut self, outer: &str) -> Self {
         let dot = if self.at.is_empty() || self.at.starts_with('[') || outer.is_empty() { "" } else { "." };

@@ -1,5 +1,5 @@
-//! What Toolgate allows. Decisions only: this crate does no I/O, reads no clock, runs nothing asynchronous and knows
-//! no engine, so what it does not depend on it cannot call. It is the part to read before trusting the rest.
+//! Decisions on what Toolgate allows. This crate does no I/O, reads no clock, has no async code and no engine; it
+//! cannot call what it does not depend on. Read it before trusting the rest.
 //!
 //! # Three questions, one proof each
 //!
@@ -10,16 +10,16 @@
 //! | may they call it? | [`call::Permit`] | `call/judge.rs` |
 //! | may the guest do this now? | a `Pass` of its word | `capability/WORD.rs` |
 //!
-//! A proof has private fields and stands beside its one maker in a leaf file, so no other file can make one. It names
-//! what it is about, digest included, and whoever demands it compares: a permit for yesterday's bytes opens nothing.
+//! A proof has private fields and is defined in a leaf file beside its only maker, so no other file can make one. It
+//! names its subject, digest included, and its taker compares that: a permit for yesterday's bytes is useless today.
 //!
 //! # Vocabulary
 //!
 //! A *plugin* is a component with a name; it *exports* functions, which become *tools*, and *imports* interfaces, which
-//! mean *capabilities*. The plugin *asks*, the operator *grants*; neither alone opens anything. A *principal* calls.
+//! mean *capabilities*. The plugin *requests*, the operator *grants*; both are needed. A *principal* calls.
 
 #![forbid(unsafe_code)]
-// A number that another type cannot hold is not cut short unseen.
+// Lossy numeric casts are reported.
 #![warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 
 pub mod active;

@@ -1,6 +1,6 @@
-//! Every bound there is, in one place: default, ceiling, reason. What a call may use is in [`call`], what the host holds
-//! of its values in [`lift`], what its connections may use beside that in [`http`], what its store may in [`keyvalue`], what
-//! may be loaded in [`load`], what may come over the wire in [`wire`]. No other file holds a number that bounds something.
+//! Every bound, with default, ceiling and reason: calls in [`call`], lifted values in [`lift`], HTTP connections in
+//! [`http`], the store in [`keyvalue`], loading in [`load`], the wire in [`wire`]. No other file has a number that is a
+//! bound.
 
 pub mod call;
 pub mod http;
@@ -9,7 +9,7 @@ pub mod lift;
 pub mod load;
 pub mod wire;
 
-/// A number of bytes, or of things, for what lies in memory; of what does not fit there the most that does.
+/// A number as a size in memory; saturates at `usize::MAX`.
 #[expect(clippy::cast_possible_truncation, reason = "compared before")]
 pub const fn size(number: u64) -> usize {
     if number > usize::MAX as u64 { usize::MAX } else { number as usize }
@@ -20,16 +20,16 @@ pub const fn size(number: u64) -> usize {
 pub struct Limit {
     /// The key in the configuration, and the name by which it is reported when it is hit.
     pub name: &'static str,
-    /// What holds when the operator says nothing.
+    /// Value when the operator writes none.
     pub default: u64,
-    /// What the operator cannot go beyond.
+    /// Largest value an operator can write.
     pub ceiling: u64,
-    /// Why it exists, for people.
+    /// Reason for the limit, for people.
     pub reason: &'static str,
 }
 
 impl Limit {
-    /// The value, if it lies between 1 and the ceiling.
+    /// The value, if it is between 1 and the ceiling.
     ///
     /// # Errors
     /// A sentence that names the range.

@@ -1,5 +1,5 @@
-//! May it load, and whose is it? Trust decides about bytes before anything in them is read; clearing decides about what
-//! they ask. Reading, verifying signatures and compiling are the runtime's.
+//! Decisions about loading. Trust judges bytes before anything in them is parsed; clearing judges the capabilities they
+//! request. Reading, verifying signatures and compiling belong to the runtime.
 
 pub mod challenge;
 pub mod clear;

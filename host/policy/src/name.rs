@@ -1,5 +1,5 @@
-//! Names: of plugins, and of tools, which come from what a component exports. The only code that knows the separator, the
-//! length and the tail of a tool's name.
+//! Names of plugins, and of tools, which derive from a component's exports. Only this file knows the separator, the
+//! length limit and the hash suffix of tool names.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::redact::printable;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PluginName(String);
 
-/// What a tool's name begins with: empty, or `[A-Za-z0-9_-]{1,32}`.
+/// Prefix of a plugin's tool names: empty, or `[A-Za-z0-9_-]{1,32}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prefix(String);
 
@@ -20,16 +20,16 @@ pub struct Prefix(String);
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ToolName(String);
 
-/// Where a component exports a function.
+/// Path of an exported function in a component.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExportPath {
-    /// The interface as the component spells it, such as `docs:adv/calc@1.0.0` or `calc`; none for the world itself.
+    /// Interface as the component names it, such as `docs:adv/calc@1.0.0` or `calc`; `None` for the world itself.
     pub interface: Option<String>,
-    /// The function.
+    /// Name of the function.
     pub function: String,
 }
 
-/// Why a text is no such name. The text is shown escaped: whoever named a file may have chosen it.
+/// A text that is not a valid name. It is shown escaped, as an attacker may have chosen it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is no {what}; write {write}", printable(text, 100))]
 pub struct NameError {
@@ -41,7 +41,7 @@ pub struct NameError {
 const TOOL_NAME_MAX: usize = 64;
 const SEPARATOR: char = '_';
 
-/// How much of an export's path stands in a tool's name. More only where less would clash.
+/// Parts of an export's path in a tool's name. Longer forms only avoid clashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Form {
     Function,
@@ -92,10 +92,10 @@ impl From<&PluginName> for Prefix {
 }
 
 impl ToolName {
-    /// Reads a name, as a caller gives it.
+    /// Reads a name from a caller.
     ///
     /// # Errors
-    /// [`NameError`] for what no tool can be called.
+    /// [`NameError`] for a text that cannot be a tool's name.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         if (1..=TOOL_NAME_MAX).contains(&text.len()) && text.bytes().all(is_tool_byte) {
             return Ok(Self(text.to_owned()));
@@ -103,7 +103,7 @@ impl ToolName {
         Err(NameError { text: text.to_owned(), what: "tool name", write: "1 to 64 letters, digits, - or _" })
     }
 
-    /// The name of something that is run like a tool and never listed: no caller can spell it.
+    /// A name for an internal call that is never listed: no caller can write it.
     pub fn internal(what: &str) -> Self {
         Self(format!("({what})"))
     }
@@ -123,9 +123,9 @@ impl fmt::Display for ExportPath {
     }
 }
 
-/// Names the tools of one plugin, in the order of `paths`: `prefix_function`, and where two would share that, for all
-/// that share it the interface too, then the package, then the version, then the namespace. A name that is too long is
-/// cut and ends in six digits of its path's hash. The names are distinct when the paths are.
+/// Names the tools of one plugin, in the order of `paths`: `prefix_function`. Names that clash get the interface too,
+/// then package, version and namespace. A name that is too long is cut and ends in six digits of its path's hash. The
+/// names are distinct when the paths are.
 pub fn tool_names(prefix: &Prefix, paths: &[ExportPath]) -> Vec<ToolName> {
     let mut forms = vec![Form::Function; paths.len()];
     for longer in [Form::Interface, Form::Package, Form::Version, Form::Namespace] {

@@ -1,9 +1,9 @@
-//! The path of a URL that every server reads the same: what could be read as another path is refused, so that the pattern of a
-//! grant and the server agree about what was asked for.
+//! URL paths that every server reads alike. An ambiguous path is refused, so that the pattern of a grant and the server
+//! agree on the request.
 
 use crate::redact::is_invisible;
 
-/// Why a text is not a request that anybody could be granted.
+/// Reason why a text cannot be a granted request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error("{0}")]
 pub struct PathError(pub(crate) &'static str);
@@ -11,9 +11,9 @@ pub struct PathError(pub(crate) &'static str);
 /// Checks a path, without its query.
 ///
 /// # Errors
-/// [`PathError`] for characters outside RFC 3986; for encoded slashes, backslashes, dots, percent signs, control characters and
-/// bytes that are not UTF-8 (an overlong dot is one way to write those); for characters that some servers turn into one of
-/// these; for empty segments, and for segments that are dots once everything has been taken away that a server may take away.
+/// [`PathError`] for characters outside RFC 3986, and for encoded slashes, backslashes, dots, percent signs, control
+/// characters and invalid UTF-8 (such as overlong dots). For characters that some servers turn into one of these. For
+/// empty segments, and for segments that are dots after everything that a server may remove is removed.
 pub(crate) fn check_path(path: &str) -> Result<(), PathError> {
     if !path.starts_with('/') {
         return Err(PathError("the path does not begin with a slash"));
@@ -31,7 +31,7 @@ pub(crate) fn check_path(path: &str) -> Result<(), PathError> {
     Ok(())
 }
 
-/// A segment with its percent-encoding undone.
+/// A percent-decoded segment.
 fn decoded(segment: &str) -> Result<String, PathError> {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment;
@@ -59,7 +59,7 @@ fn check_segment(segment: &str, is_last: bool) -> Result<(), PathError> {
             "the path has a character that some servers read as a slash, backslash or percent sign",
         ));
     }
-    // Some servers cut a segment where its parameters begin, and some take away white space and what cannot be seen.
+    // Some servers cut a segment at its parameters, and some remove white space and invisible characters.
     let name = segment.split(is_like_end).next().unwrap_or_default();
     let mut left = name.chars().filter(|c| !c.is_whitespace() && !is_invisible(*c)).peekable();
     let is_empty = left.peek().is_none();
@@ -72,8 +72,8 @@ fn check_segment(segment: &str, is_last: bool) -> Result<(), PathError> {
     Ok(())
 }
 
-/// Characters that become a slash, a backslash or a percent sign by compatibility (Unicode NFKC) or where text is put into an
-/// older code page ("best fit").
+/// Characters that become a slash, a backslash or a percent sign by Unicode NFKC, or by "best fit" conversion to an
+/// older code page.
 fn is_like_separator(c: char) -> bool {
     matches!(
         c,
@@ -140,7 +140,7 @@ mod tests {
             "/v1/%EF%BC%8E/admin",
             "/v1/%ef%b9%92./admin",
             "/v1/.../admin",
-            // Dots with what a server may take away.
+            // Dots with characters that a server may remove.
             "/v1/..%20/admin",
             "/v1/%20../admin",
             "/v1/.%20./admin",
@@ -158,7 +158,7 @@ mod tests {
             "/v1/..%23x",
             "/v1/..%ef%bc%9bx/admin",
             "/v1/..%20;x/admin",
-            // Segments that are empty once that is taken away.
+            // Segments that are empty after such a removal.
             "/v1/%20/admin",
             "/v1/;x/admin",
             "/v1/%20",

@@ -1,22 +1,22 @@
-//! Who calls: kind, name, tenant. Tokens and credentials never come this far.
+//! The caller: kind, name, tenant. Tokens and credentials never get here.
 
 use std::fmt;
 
-/// Whose data and plugins are meant. There is always exactly one.
+/// Owner of data and plugins. There is always exactly one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tenant(String);
 
-/// How a principal came to be known.
+/// Origin of a principal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PrincipalKind {
-    /// Whoever may talk to this process: over stdio its parent, over HTTP anyone on this machine's loopback.
+    /// Any local peer: over stdio the parent process, over HTTP any client on the loopback interface.
     Local,
-    /// The host itself, which asks a plugin for its tools while it loads it.
+    /// The host itself, when it queries a plugin's tools during loading.
     Host,
 }
 
-/// Somebody on whose behalf a tool is called. Made by authentication only: clippy's list (`host/clippy.toml`) holds who may
-/// call its constructors.
+/// The party on whose behalf a tool is called. Made by authentication only: `host/clippy.toml` lists the places that
+/// may call its constructors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     kind: PrincipalKind,
@@ -35,7 +35,7 @@ impl Principal {
         Self { kind: PrincipalKind::Host, name: "toolgate".to_owned(), tenant: Tenant::default() }
     }
 
-    /// How it came to be known.
+    /// Origin of the principal.
     pub fn kind(&self) -> PrincipalKind {
         self.kind
     }

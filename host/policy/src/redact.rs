@@ -1,9 +1,9 @@
-//! How text from outside appears in a record, in a log or on a terminal: visible, escaped, bounded. Nothing here decides
-//! what may be shown to whom.
+//! Text from outside for records, logs and terminals: visible, escaped, bounded. Nothing here decides what may be shown
+//! to anyone.
 
 use crate::character::{self, Kind};
 
-/// `text` with everything that could move a cursor, hide or reorder what people see written as `\u{…}`, cut after
+/// `text` with every character that could move a cursor, hide or reorder others written as `\u{…}`, cut after
 /// `chars_max` characters with `… (N more)`.
 pub fn printable(text: &str, chars_max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(chars_max));
@@ -28,8 +28,8 @@ pub fn printable_lines(text: &str, chars_max: usize) -> String {
     lines.join("\n")
 }
 
-/// A URL or a reference as somebody wrote it, for people: [`printable`], without user name, password and query. It may be
-/// malformed, so everything before the last `@` that begins no digest counts as a password.
+/// A URL or a reference for people: [`printable`], without user name, password and query. It may be malformed, so
+/// everything before the last `@` that begins no digest counts as a password.
 pub fn url(text: &str, chars_max: usize) -> String {
     let (scheme, rest) = match text.split_once("://") {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
@@ -45,24 +45,24 @@ pub fn url(text: &str, chars_max: usize) -> String {
         Some((path, _)) => (path, "?…"),
         None => (rest, ""),
     };
-    // Whoever wrote the password before the scheme hides it, too.
+    // A password written before the scheme is hidden, too.
     let scheme = if scheme.contains('@') { "…".to_owned() } else { scheme };
     format!("{}{hidden}{}{query}", printable(&scheme, 40), printable(path, chars_max))
 }
 
-/// Whether a character shows as itself wherever it stands: no control, nothing that reorders or hides, nothing without an agreed
-/// form ([`character::kind`]).
+/// Whether a character shows as itself in any context: no control character, no reordering or hiding one, none without
+/// an agreed form ([`character::kind`]).
 pub fn is_plain(c: char) -> bool {
     character::kind(c) == Kind::Visible
 }
 
-/// Whether a character cannot be seen, or not by everybody, but changes what is seen around it.
+/// Whether a character is not reliably visible, but can change its surroundings.
 pub fn is_invisible(c: char) -> bool {
     !matches!(character::kind(c), Kind::Visible | Kind::Control)
 }
 
-/// `text` as a TOML basic string (TOML 1.0, "String"): reads back as exactly this text, and shows no character that steers a
-/// terminal.
+/// `text` as a TOML basic string (TOML 1.0, "String"): parses to exactly this text, and has no character that controls
+/// a terminal.
 pub fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
@@ -76,7 +76,7 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
-/// A table of texts as TOML writes it inline, such as `{ TZ = "UTC" }`.
+/// A TOML inline table of texts, such as `{ TZ = "UTC" }`.
 pub fn inline_table<'a>(entries: impl IntoIterator<Item = (&'a String, &'a String)>) -> String {
     let is_bare = |key: &str| {
         !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')

@@ -1,4 +1,4 @@
-//! An HTTP request in normal form: what is matched is what is sent. Which requests are granted is the `http` word's.
+//! HTTP requests in normal form, which are matched and sent in that form. The `http` capability decides on them.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ pub use crate::path::PathError;
 /// `http` or `https`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scheme {
-    /// Plain.
+    /// Unencrypted.
     Http,
-    /// TLS.
+    /// Over TLS.
     Https,
 }
 
-/// A request in normal form: what is matched is what is sent.
+/// A request in the normal form in which it is matched and sent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestTarget {
     scheme: Scheme,
@@ -32,8 +32,8 @@ impl RequestTarget {
     /// Brings a request into normal form.
     ///
     /// # Errors
-    /// [`PathError`] for what different servers read differently: user info, and in the path whatever could be read as another
-    /// path (empty and dot segments in any spelling, encoded separators, characters outside RFC 3986).
+    /// [`PathError`] for requests that servers read differently: user info, empty and dot segments in any spelling,
+    /// encoded separators, characters outside RFC 3986.
     pub fn parse(
         method: &str,
         scheme: &str,
@@ -71,7 +71,7 @@ impl RequestTarget {
     /// Reads a method and a whole URL, such as `https://api.example.com/v1/items?x=1`.
     ///
     /// # Errors
-    /// [`PathError`], as for [`PathError::parse`].
+    /// [`PathError`], as for [`RequestTarget::parse`].
     pub fn from_url(method: &str, url: &str) -> Result<Self, PathError> {
         let (scheme, rest) =
             url.split_once("://").ok_or(PathError("it is not a URL: it has no scheme, such as https://"))?;
@@ -79,18 +79,18 @@ impl RequestTarget {
         Self::parse(method, scheme, authority, path)
     }
 
-    /// The URL without the query, which no grant looks at and no record keeps.
+    /// The URL without the query, which grants ignore and records omit.
     pub fn url(&self) -> String {
         format!("{}://{}{}", self.scheme, self.authority(), self.path)
     }
 
-    /// The same by another method.
+    /// The same with another method.
     #[must_use]
     pub fn for_method(&self, method: &str) -> Self {
         Self { method: method.to_owned(), ..self.clone() }
     }
 
-    /// The same host, for its root.
+    /// The root of the same host.
     #[must_use]
     pub fn at_root(&self) -> Self {
         Self { path: "/".to_owned(), query: None, ..self.clone() }
@@ -102,17 +102,17 @@ impl RequestTarget {
         Self { query: None, ..self.clone() }
     }
 
-    /// How.
+    /// Scheme of the request.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
 
-    /// To whom.
+    /// Host of the request.
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// At which port.
+    /// Port of the host.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -135,7 +135,7 @@ impl RequestTarget {
         }
     }
 
-    /// The value of the `Host` header: the port only where it is not the scheme's own (RFC 9110 §4.2.3).
+    /// Value of the `Host` header: the port only if it is not the scheme's default (RFC 9110 §4.2.3).
     pub fn authority(&self) -> String {
         if self.port == self.scheme.port() {
             self.host.to_string()
@@ -146,7 +146,7 @@ impl RequestTarget {
 }
 
 impl Scheme {
-    /// Its own port.
+    /// Default port.
     pub const fn port(self) -> u16 {
         match self {
             Self::Http => 80,
@@ -188,8 +188,8 @@ fn authority_of(authority: &str, scheme: Scheme) -> Result<(Host, u16), PathErro
     Ok((host, port))
 }
 
-/// Whether a method can be granted: RFC 9110 §9.1 makes it a token, and none has lower-case letters in practice, so a
-/// guest's `get` is no GET. CONNECT opens tunnels and TRACE gives back what was added on the way: never.
+/// Whether a method can be granted. RFC 9110 §9.1 makes it a case-sensitive token, so a guest's `get` is not GET.
+/// CONNECT opens tunnels and TRACE returns headers added on the way: never.
 pub(crate) fn is_method(method: &str) -> bool {
     let spelled = !method.is_empty()
         && method.len() <= HTTP_METHOD_BYTES_MAX

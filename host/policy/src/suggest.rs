@@ -1,8 +1,8 @@
-//! What somebody probably meant: the nearest of the names that there are. For the text of errors; nothing is decided by it.
+//! Suggests the nearest known name, for error messages. Nothing is decided by it.
 
-/// The nearest of `known` to `text`, when it is near enough to be meant: one change for short names, two for longer ones.
+/// The nearest of `known` to `text`, if near enough: one edit for short names, two for longer ones.
 pub fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    /// What is longer is no slip of the hand, and costs time.
+    /// Length above which a text is no typing error, and comparing is expensive.
     const CHARS_MAX: usize = 64;
     let enough = if text.chars().count() < 4 { 1 } else { 2 };
     if text.len() > CHARS_MAX {
@@ -15,7 +15,7 @@ pub fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, name)| name)
 }
 
-/// How many characters one would have to change, add or take away (Levenshtein); case counts for nothing.
+/// Levenshtein distance, ignoring ASCII case.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().map(|c| c.to_ascii_lowercase()).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

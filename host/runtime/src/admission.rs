@@ -1,5 +1,5 @@
-//! How many calls run at once: of one plugin, and of all. More wait, callers in turn; more than that are refused at once, so
-//! that the caller can back off. So are those of a caller, or of a plugin, that is on hold.
+//! Limits on concurrent calls, per plugin and in total. Further calls queue, with callers served in turn; beyond the
+//! queue they are refused at once, so that callers back off. Calls of a caller or plugin on hold are refused as well.
 
 pub(crate) mod breaker;
 
@@ -7,35 +7,35 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
+use toolgate_base::interrupt::Interrupt;
+use toolgate_base::outcome::{Fault, FaultKind};
 use toolgate_policy::PluginName;
 use toolgate_policy::call::Permit;
 use toolgate_policy::limits::call::{CallLimit, CallLimits};
 
-use crate::outcome::{Fault, FaultKind};
-use crate::sandbox::interrupt::Interrupt;
 use crate::turns::{Caller, Crowded, TurnSlot, Turns};
 use breaker::{Breaker, Trial};
 
-/// The places of one plugin.
+/// Call slots of one plugin.
 pub(crate) struct Admission {
-    /// Tells plugins apart where they take turns.
+    /// Identifies the plugin in the queue shared by all plugins.
     number: u64,
     plugin: PluginName,
     running: Arc<Turns>,
-    /// Calls that have a place of the plugin and wait for one among those of all: they are of the queue as well.
+    /// Calls that have a slot of the plugin and wait for one in the shared queue; bounded by `queue` as well.
     at_door: AtomicU64,
     queue: u64,
     deadline_ms: u64,
     breaker: Breaker,
 }
 
-/// A place among running calls. Given back when dropped.
+/// A slot for a running call; released on drop.
 pub(crate) struct Slot {
     _of_plugin: TurnSlot,
     _of_all: TurnSlot,
 }
 
-/// A call that waits at the common door.
+/// A call waiting for a slot in the shared queue.
 struct AtDoor<'a>(&'a Admission);
 
 impl<'a> AtDoor<'a> {
@@ -53,7 +53,7 @@ impl Drop for AtDoor<'_> {
     }
 }
 
-/// The places of all plugins together. Each plugin bounds how many of its calls wait here.
+/// Call slots shared by all plugins. Each plugin bounds how many of its calls wait here.
 pub(crate) fn of_all(calls_max: usize) -> Arc<Turns> {
     Turns::new(calls_max, usize::MAX)
 }
@@ -73,18 +73,18 @@ impl Admission {
         }
     }
 
-    /// Whether the caller may call the plugin now.
+    /// Checks the circuit breaker for a call by `caller`.
     ///
     /// # Errors
-    /// That one of them is on hold.
+    /// A fault if the caller or the plugin is on hold.
     pub(crate) fn begin(&self, caller: &Caller) -> Result<Trial<'_>, Fault> {
         self.breaker.begin(caller, Instant::now())
     }
 
-    /// Takes a place, waiting for one until the deadline.
+    /// Acquires a slot, waiting for one until the deadline.
     ///
     /// # Errors
-    /// The limit that was met, or that the call was ended meanwhile; or that the permit is for another plugin.
+    /// The limit that was hit, the interrupt that ended the call, or a permit for another plugin.
     pub(crate) async fn enter(
         &self,
         permit: &Permit,
@@ -98,7 +98,7 @@ impl Admission {
         }
         let places = async {
             let of_plugin = self.running.enter(caller, 0).await?;
-            // Here a peer's plugins take turns, however many calls of one are waiting.
+            // A peer's plugins take turns here, however many calls of one plugin wait.
             let of_all = all.enter_if(caller, self.number, || AtDoor::join(self)).await?;
             Ok(Slot { _of_plugin: of_plugin, _of_all: of_all })
         };

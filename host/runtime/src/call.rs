@@ -7,18 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use toolgate_base::outcome::{Fault, FaultKind, Outcome};
+use toolgate_mapping::lower::{LowerError, Lowered};
+use toolgate_mapping::problem::Problems;
 use toolgate_policy::call::{DeniedError, judge};
 use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::limits::lift::{ARGUMENT_VALUES_BYTES_MAX, SMALL_VALUES_BYTES};
 use toolgate_policy::limits::load::{SCHEMA_VALUE_STEPS_MAX, SCHEMA_VALUE_STEPS_SMALL};
+use toolgate_sandbox::Call;
+use toolgate_state::audit::Event;
+use toolgate_state::audit::record::{Closed, Record, RecordOpening};
 
 use crate::admission::breaker::{Change, Whom};
-use crate::audit::Event;
-use crate::audit::record::{Closed, Record, RecordOpening};
-use crate::mapping::lower::{LowerError, Lowered};
-use crate::mapping::problem::Problems;
-use crate::outcome::{Fault, FaultKind, Outcome};
-use crate::sandbox::Call;
 use crate::services::Services;
 use crate::snapshot::tool::{Misfit, TOO_LARGE, Tool};
 use request::Request;

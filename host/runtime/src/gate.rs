@@ -1,4 +1,4 @@
-//! The one public handle: builds the rooms and forwards to them. No step of any flow is here.
+//! Public handle of the crate: builds the services and forwards to them. It implements no step of loading or calling.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -6,57 +6,59 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+use toolgate_base::artifact::Artifact;
+use toolgate_base::outcome::Outcome;
+use toolgate_base::spec::{Compiling, PluginSpec};
+use toolgate_net::egress::Egress;
+use toolgate_net::remote::{Fetcher, TransferProgress};
 use toolgate_policy::capability::http::Pass;
 use toolgate_policy::limits::wire::{CALLS_MAX, MEMORY_BYTES_MAX, MESSAGES_BYTES_MAX, PEER_PERCENT};
 use toolgate_policy::load::trust::Standing;
 use toolgate_policy::load::{Pin, RequestedCapabilities, TrustPolicy};
 use toolgate_policy::{Digest, PluginName, Principal};
+use toolgate_sandbox::Sandbox;
+use toolgate_sandbox::compile::Compiler;
+use toolgate_signature::trust::TrustSpec;
+use toolgate_state::StateDir;
+use toolgate_state::audit::record::Closed;
+use toolgate_state::audit::{Event, Recorder};
+use toolgate_state::blobs::BlobStore;
+use toolgate_state::keyvalue::Stores;
+use toolgate_state::rollback::RollbackGuard;
 
 use crate::admission;
-use crate::artifact::Artifact;
-use crate::audit::record::Closed;
-use crate::audit::{Event, Recorder};
 use crate::call;
 use crate::call::request::Request;
-use crate::egress::Egress;
 use crate::large::Large;
 use crate::list;
 use crate::load::source::Sources;
 use crate::load::{self, LoadError};
-use crate::outcome::Outcome;
 use crate::reconcile::rivals::{Rivals, RivalsError};
 use crate::reconcile::{Fetching, LoadReport, Occasion, Reconciler};
-use crate::remote::{Fetcher, TransferProgress};
-use crate::sandbox::Sandbox;
-use crate::sandbox::compile::Compiler;
-pub use crate::sandbox::compile::progress::CompileProgress;
 use crate::services::{InFlight, Services};
 use crate::snapshot::plugin::Plugin;
 use crate::snapshot::tool::Tool;
 use crate::snapshot::{Snapshot, Snapshots};
-use crate::spec::{Compiling, PluginSpec, Spec, TrustSpec};
-use crate::state::StateDir;
-use crate::state::blobs::BlobStore;
-use crate::state::keyvalue::Stores;
-use crate::state::rollback::RollbackGuard;
+use crate::spec::Spec;
+pub use toolgate_sandbox::compile::progress::CompileProgress;
 
-/// Loads plugins and runs their tools. Cheap to clone; all clones are one gate.
+/// Loads plugins and runs their tools. Clones share one gate.
 #[derive(Clone)]
 pub struct Gate {
     services: Arc<Services>,
     reconciler: Arc<Reconciler>,
 }
 
-/// Bounds over all plugins.
+/// Limits across all plugins.
 #[derive(Debug, Clone, Copy)]
 pub struct GateLimits {
-    /// Calls at once.
+    /// Concurrent calls.
     pub calls_max: u32,
-    /// Guest memory at once, in bytes.
+    /// Guest memory in bytes.
     pub memory_bytes_max: u64,
-    /// Bytes of large messages at once.
+    /// Bytes of large messages.
     pub messages_bytes_max: u64,
-    /// What one peer may hold of what all clients share, in percent.
+    /// Share of common resources that one peer may use, in percent.
     pub peer_percent: u64,
 }
 
@@ -71,16 +73,16 @@ impl Default for GateLimits {
     }
 }
 
-/// Why there is no gate.
+/// Opening the gate failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GateError {
-    /// The record of calls cannot be kept.
+    /// The audit log cannot be opened.
     #[error("open the record of calls in {0}")]
     Audit(std::path::PathBuf, #[source] std::io::Error),
     /// The engine or its cache cannot be set up.
     #[error("set up the engine")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// What was seen or kept before cannot be read.
+    /// Persisted state cannot be read.
     #[error("read the state directory {0}")]
     State(std::path::PathBuf, #[source] std::io::Error),
     /// Threads cannot be started.
@@ -89,8 +91,8 @@ pub enum GateError {
 }
 
 impl Gate {
-    /// Opens the gate. Nothing serves yet. Names in grants and sources are asked of `name_servers`, or where there are none of
-    /// the system's. `progress` is told how far what is fetched from elsewhere has come.
+    /// Opens the gate; nothing serves yet. `name_servers` resolve the hosts of grants and sources; if empty, the
+    /// system's do. `progress` receives the progress of downloads.
     ///
     /// # Errors
     /// [`GateError`].
@@ -131,7 +133,7 @@ impl Gate {
         Ok(Self { reconciler: Arc::new(Reconciler::new(Arc::clone(&services))), services })
     }
 
-    /// From now on `listener` is told of plugins that take long to compile, as the log is.
+    /// Reports slow compilations to `listener` from now on, as well as to the log.
     pub fn tell_compiling(&self, listener: CompileProgress) {
         self.services.sandbox.tell_compiling(listener);
     }
@@ -141,41 +143,41 @@ impl Gate {
         self.reconciler.run(spec, Occasion::Start, Fetching::Now)
     }
 
-    /// The same, without waiting for what lies elsewhere: that is fetched from now on, and serves when it has arrived.
+    /// Like [`Gate::start`], but remote sources are fetched in the background and serve on arrival.
     pub fn begin(&self, spec: &Spec) -> LoadReport {
         self.reconciler.run(spec, Occasion::Start, Fetching::Later)
     }
 
-    /// Brings what serves in line with `spec`. What the trust policy does not trust goes first. What fails leaves its old version
-    /// serving, and so does what is fetched. Blocks while plugins are compiled.
+    /// Brings what serves in line with `spec`. Untrusted plugins go first. A plugin that fails to load or is still
+    /// being fetched keeps serving its old version. Blocks while plugins are compiled.
     pub fn reload(&self, spec: &Spec) -> LoadReport {
         self.hold(spec);
         self.reconciler.run(spec, Occasion::Reload, Fetching::Later)
     }
 
-    /// Lets only that serve on which a newer trust policy trusts. Waits for no load, and needs no configuration.
+    /// Stops serving what a newer trust policy does not trust. Waits for no load and needs no configuration.
     ///
     /// # Errors
-    /// A sentence that says why the policy is not taken.
+    /// A sentence with the reason why the policy is not accepted.
     pub fn retrust(&self, trust: &Arc<TrustSpec>) -> Result<(), String> {
         self.reconciler.retrust(trust).map_err(|error| load::told(&error))
     }
 
-    /// Asks the trust policy again, since dates in it may have passed, and sources again that were not to be had.
+    /// Re-evaluates the trust policy, since dates in it may have passed, and retries sources that were unavailable.
     pub fn look_after(&self) {
         self.reconciler.retrust_now();
         self.reconciler.fetch_failed();
     }
 
-    /// What became of each plugin so far, now and whenever that changes.
+    /// Load status of each plugin, now and after every change.
     pub fn status(&self) -> watch::Receiver<Arc<LoadReport>> {
         self.reconciler.status()
     }
 
-    /// The newcomers that could not have their names beside the plugins that are approved in `spec`, each with why.
+    /// Newcomers whose names collide with those of plugins approved in `spec`, each with the reason.
     ///
     /// # Errors
-    /// [`RivalsError`] where nothing may be fetched.
+    /// [`RivalsError`] if a plugin would have to be fetched and may not be.
     pub fn clashes(
         &self,
         spec: &Spec,
@@ -186,50 +188,50 @@ impl Gate {
         self.reconciler.clashes(spec, newcomers, rivals, may_fetch)
     }
 
-    /// Takes what a policy revokes out of what serves, at once, and ends its calls; waits for no load. Which they were.
+    /// Stops serving what a policy revokes, ends its calls and returns the plugins' names. Waits for no load.
     pub fn revoke(&self, policy: &TrustPolicy) -> Vec<PluginName> {
         self.reconciler.revoke(policy)
     }
 
-    /// Takes what the state directory remembers as revoked out of what serves, and ends its calls; waits for no load. The version of
-    /// the trust policy that is remembered, if it is newer than that of the one that was taken. Cheap while nothing changed.
+    /// Stops serving what the state directory records as revoked, and ends its calls. Returns the recorded version of
+    /// the trust policy if it is newer than the accepted one. Waits for no load; cheap while nothing changed.
     pub fn revoke_remembered(&self) -> Option<u64> {
         self.reconciler.revoke_remembered()
     }
 
-    /// A sentence that says why a trust policy may not be taken, if so. Nothing is remembered.
+    /// The reason why a trust policy would be rejected, if it would be. Records nothing.
     pub fn refuses(&self, trust: &TrustSpec) -> Option<String> {
         self.reconciler.refuses(trust)
     }
 
-    /// What was kept under a digest, such as what a model read of an approved version.
+    /// Artifact stored under a digest, such as the tool surface of an approved version.
     pub fn kept(&self, digest: Digest) -> Option<Artifact> {
         self.services.kept.get(digest).map(|(artifact, _)| artifact)
     }
 
-    /// Says what is needed before anything is looked at: nothing that `spec` approves or pins makes room, among what is kept, for
-    /// what is looked at from now on.
+    /// Protects everything that `spec` approves or pins from eviction in the blob store. Call it before loading
+    /// anything.
     pub fn hold(&self, spec: &Spec) {
         self.reconciler.hold(spec);
     }
 
-    /// The same of what is about to be approved.
+    /// Like [`Gate::hold`], for pins about to be approved.
     pub fn hold_also<'a>(&self, pins: impl IntoIterator<Item = &'a Pin>) {
         let digests = |pin: &'a Pin| pin.surfaces.iter().chain([&pin.digest]).copied();
         self.services.kept.hold_also(pins.into_iter().flat_map(digests));
     }
 
-    /// Who signed a plugin, by a policy that may be another than the one under which it was looked at: as its provenance says it.
+    /// Signers of a plugin under `trust`, which may differ from its load-time policy; formatted as in its provenance.
     ///
     /// # Errors
-    /// A sentence that says why the policy does not trust it, or is not taken.
+    /// A sentence with the reason why the policy does not trust it, or is not accepted.
     pub fn signed_by(&self, plugin: &Plugin, trust: &TrustSpec) -> Result<Vec<String>, String> {
         let now = self.services.seen.judge(trust, load::now()).map_err(|error| load::told(&error))?;
         let trusted = trust.policy.again(plugin.clearance().trusted(), Standing::New, now);
         trusted.map(|trusted| trusted.signed_by()).map_err(|error| error.to_string())
     }
 
-    /// What a plugin asks, of whom it is said that it may be looked into. Nothing is granted by it. Blocks.
+    /// Capabilities that a plugin requests, read after its signature is verified. Grants nothing. Blocks.
     ///
     /// # Errors
     /// [`LoadError`].
@@ -237,35 +239,35 @@ impl Gate {
         load::asked(&Sources::of(&self.services), spec, trust)
     }
 
-    /// What [`Gate::start`] would report, without serving anything. Blocks while plugins are compiled.
+    /// The report that [`Gate::start`] would give, without serving anything. Blocks while plugins are compiled.
     pub fn check(&self, spec: &Spec) -> LoadReport {
         self.look(spec).1
     }
 
-    /// The same, with what would serve, for those who want to look at it.
+    /// Like [`Gate::check`], with the snapshot that would serve.
     pub fn look(&self, spec: &Spec) -> (Snapshot, LoadReport) {
         self.reconciler.check(spec)
     }
 
-    /// Where a request that is allowed would connect to. Asks the resolver as a call does; nothing is sent.
+    /// Addresses to which an allowed request would connect. Resolves as a call does; sends nothing to them.
     ///
     /// # Errors
-    /// A sentence that says why it would connect nowhere.
+    /// A sentence with the reason why it would not connect.
     pub async fn resolve(&self, pass: &Pass) -> Result<Vec<SocketAddr>, String> {
         self.services.sandbox.resolve(pass).await
     }
 
-    /// The addresses of this machine's interfaces, which count as private; nothing if the system does not tell.
+    /// Addresses of this machine's interfaces, which count as private; `None` if the system does not report them.
     pub fn own_addresses(&self) -> Option<Arc<[IpAddr]>> {
         self.services.sandbox.own_addresses()
     }
 
-    /// Where large messages are worked on.
+    /// Executor of work on large messages.
     pub fn large(&self) -> &Large {
         &self.services.large
     }
 
-    /// Runs a call to its end.
+    /// Runs a call to completion.
     pub async fn call(&self, request: Request) -> Closed<Outcome> {
         call::run(&self.services, request).await
     }
@@ -275,7 +277,7 @@ impl Gate {
         list::run(&self.now(), principal)
     }
 
-    /// The same of what serves, or served.
+    /// Like [`Gate::list`], for a given snapshot, current or past.
     pub fn list_in(&self, snapshot: &Snapshot, principal: &Principal) -> Vec<Arc<Tool>> {
         list::run(snapshot, principal)
     }
@@ -285,27 +287,27 @@ impl Gate {
         list::one(&self.now(), principal, name)
     }
 
-    /// What serves now.
+    /// Snapshot that serves now.
     pub fn now(&self) -> Arc<Snapshot> {
         self.services.snapshots.now()
     }
 
-    /// Tells of every change in the list of tools.
+    /// Receives a snapshot on every change of the tool list.
     pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.services.snapshots.watch()
     }
 
-    /// Records what happened outside a call.
+    /// Records an event outside a call.
     pub fn record(&self, event: &Event<'_>) {
         self.services.audit.event(event);
     }
 
-    /// Whether a call would be taken: the record can be kept.
+    /// Whether the audit log accepts records, without which no call is taken.
     pub fn is_ready(&self) -> bool {
         self.services.audit.is_ready()
     }
 
-    /// Takes no more calls, waits for those in flight for `time` at the most, then ends them.
+    /// Accepts no more calls, waits up to `time` for those in flight, then ends them.
     pub async fn drain(&self, time: Duration) {
         self.reconciler.stop();
         self.services.flights.drain(Instant::now() + time).await;

@@ -1,5 +1,5 @@
-//! Large messages: threads of their own, less urgent than the protocol's, on which callers take turns; and the room that
-//! such messages take. What is done with a message is the owner's business.
+//! Large messages: threads of lower priority than the protocol's, on which callers take turns, and the quotas for such
+//! messages. The caller supplies the work.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use toolgate_policy::limits::wire::{LARGE_MESSAGES_MAX, LARGE_THREADS_MAX};
 use crate::quota::{Quota, QuotaError, Taken};
 use crate::turns::{Caller, Turns};
 
-/// Where large messages are worked on. Clones are one.
+/// Executor and quotas for large messages. Clones share them.
 #[derive(Clone)]
 pub struct Large(Arc<Inner>);
 
 struct Inner {
-    /// Taken out when it is shut down.
+    /// `None` after shutdown.
     threads: Option<Runtime>,
     turns: Arc<Turns>,
     messages: Arc<Quota>,
     bytes: Arc<Quota>,
 }
 
-/// A large message that was let in, and the room that it takes. Given back when dropped.
+/// An admitted large message with its quota, released on drop.
 pub struct LargeMessage {
     large: Large,
-    /// Given back when the message is read and its arguments are made.
+    /// Released when the message is parsed and its arguments are built.
     place: Option<Taken>,
     bytes: Taken,
 }
@@ -35,15 +35,15 @@ pub struct LargeMessage {
 #[error("the work on a large message panicked")]
 pub struct WorkError;
 
-/// How much less urgent than the protocol these threads are (`nice`): as much as guests, with whom they take turns.
+/// Niceness of these threads relative to the protocol's; the same as that of guests.
 const NICE: i32 = 10;
 
 impl Large {
-    /// Starts the threads. All large messages together may take `bytes_max` bytes, those of one peer `peer_percent` percent
-    /// of that.
+    /// Starts the threads. All large messages together may take `bytes_max` bytes, those of one peer `peer_percent`
+    /// percent of that.
     ///
     /// # Errors
-    /// When the threads cannot be started.
+    /// An I/O error if the threads cannot be started.
     pub fn start(bytes_max: u64, peer_percent: u64) -> std::io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let threads = (cores / 2).clamp(1, LARGE_THREADS_MAX);
@@ -51,7 +51,7 @@ impl Large {
             .worker_threads(threads)
             .thread_name("large")
             .on_thread_start(|| {
-                // On Linux this is the calling thread's own. Where it is not allowed these are merely as urgent.
+                // On Linux this is per thread. Without permission the priority stays as it is.
                 if let Err(error) = rustix::process::setpriority_process(None, NICE) {
                     tracing::debug!(%error, "threads for large messages could not be made less urgent");
                 }
@@ -59,24 +59,24 @@ impl Large {
             .build()?;
         Ok(Self(Arc::new(Inner {
             threads: Some(runtime),
-            // Nobody is turned away here: whoever waits was admitted.
+            // The queue is unbounded: callers that wait here were admitted already.
             turns: Turns::new(threads, usize::MAX),
             messages: Quota::new(LARGE_MESSAGES_MAX, peer_percent),
             bytes: Quota::new(bytes_max, peer_percent),
         })))
     }
 
-    /// Lets in a message of so many bytes, before it is read.
+    /// Admits a message of `bytes` bytes before it is read.
     ///
     /// # Errors
-    /// [`QuotaError`], when there is no room for it.
+    /// [`QuotaError`] if a quota is exhausted.
     pub fn admit(&self, caller: &Caller, bytes: usize) -> Result<LargeMessage, QuotaError> {
         let place = Some(self.0.messages.take(caller.peer(), 1)?);
         let bytes = self.0.bytes.take(caller.peer(), bytes as u64)?;
         Ok(LargeMessage { large: self.clone(), place, bytes })
     }
 
-    /// Does a piece of work when it is the caller's turn. It is done to its end, whether or not anybody waits for it.
+    /// Runs work in the caller's turn. Once begun it runs to completion, even if the caller stops waiting.
     ///
     /// # Errors
     /// [`WorkError`].
@@ -94,7 +94,7 @@ impl Large {
         working.await.map_err(|_| WorkError)
     }
 
-    /// Drops something there: what is large takes its time.
+    /// Drops a value on these threads, since dropping a large one takes time.
     pub fn dispose<T: Send + 'static>(&self, value: T) {
         if let Some(threads) = &self.0.threads {
             drop(threads.spawn(async move { drop(value) }));
@@ -103,25 +103,25 @@ impl Large {
 }
 
 impl LargeMessage {
-    /// Where it is worked on.
+    /// Executor of the work on it.
     pub fn large(&self) -> &Large {
         &self.large
     }
 
-    /// How many bytes it takes.
+    /// Bytes accounted for it.
     pub fn bytes(&self) -> usize {
         usize::try_from(self.bytes.amount()).unwrap_or(usize::MAX)
     }
 
-    /// It takes so many bytes now.
+    /// Changes the accounted bytes.
     ///
     /// # Errors
-    /// [`QuotaError`], when there is no room for more.
+    /// [`QuotaError`] if the quota does not allow more.
     pub fn resize(&mut self, bytes: usize) -> Result<(), QuotaError> {
         self.bytes.resize(bytes as u64)
     }
 
-    /// It waits for no more work. What it takes stays taken.
+    /// Releases its place in the queue; its bytes stay accounted.
     pub fn is_worked_on(&mut self) {
         self.place = None;
     }
@@ -129,7 +129,7 @@ impl LargeMessage {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Waiting is not allowed where this may be dropped.
+        // This may be dropped in an async context, where blocking is not allowed.
         if let Some(runtime) = self.threads.take() {
             runtime.shutdown_background();
         }
@@ -164,7 +164,7 @@ mod tests {
         let (order, done) = mpsc::channel();
         let (open, closed) = mpsc::channel::<()>();
         let closed = Arc::new(std::sync::Mutex::new(closed));
-        // All places are taken until the gate opens.
+        // All threads are busy until the gate opens.
         let threads = large.0.threads.as_ref().unwrap().metrics().num_workers();
         let mut working = Vec::new();
         for index in 0..threads + 20 {

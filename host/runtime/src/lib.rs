@@ -22,8 +22,6 @@ pub mod call;
 mod list;
 pub mod load;
 
-pub mod child;
-
 mod services;
 
 pub mod snapshot;
@@ -31,31 +29,7 @@ pub mod snapshot;
 mod admission;
 pub mod large;
 
-pub mod sandbox;
-
-mod imports;
-mod protocol;
-mod rpc;
-
-mod egress;
-pub mod remote;
-
-pub mod audit;
-pub mod mapping;
-pub mod state;
-mod worker;
-
 pub mod spec;
 
-pub mod signature;
-
-pub mod artifact;
-mod bindings;
-pub mod json;
-mod meter;
-pub mod outcome;
 pub mod quota;
-pub mod relay;
-pub mod secret;
-pub mod socket;
 pub mod turns;

@@ -1,4 +1,4 @@
-//! LIST in one function: the tools that a principal may call, by the same judge that decides about calling them.
+//! Tools that a principal may call, decided by the same `judge` that decides about calls.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(crate) fn run(snapshot: &Snapshot, principal: &Principal) -> Vec<Arc<Tool>> 
     snapshot.tools().filter(may).cloned().collect()
 }
 
-/// The tool of this name, if they may call it.
+/// The tool of this name, if the principal may call it.
 pub(crate) fn one(snapshot: &Snapshot, principal: &Principal, name: &str) -> Option<Arc<Tool>> {
     let permit = judge(principal, snapshot.find(name)).ok()?;
     snapshot.resolve(&permit)

@@ -4,10 +4,7 @@
 
 mod clock;
 pub mod describe;
-pub mod docs;
 mod dynamic;
-pub mod inspect;
-pub mod manifest;
 mod param_header;
 mod pattern;
 mod schema;
@@ -16,6 +13,8 @@ pub mod verify;
 
 use std::sync::Arc;
 
+use toolgate_base::artifact::Artifact;
+use toolgate_base::spec::PluginSpec;
 use toolgate_policy::load::clear::{ClearanceInput, check_lints, clear};
 use toolgate_policy::load::pin::{Approved, PinChangeError};
 use toolgate_policy::load::signer::UnixTime;
@@ -23,14 +22,14 @@ use toolgate_policy::load::trust::Standing;
 use toolgate_policy::load::{Clearance, ClearanceError, RequestedCapabilities};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, ToolName};
+use toolgate_sandbox::Sandbox;
+use toolgate_sandbox::export_request::{ExportRequest, Given};
+pub use toolgate_sandbox::inspect;
+use toolgate_sandbox::prepare::PrepareError;
+use toolgate_signature::trust::TrustSpec;
 
-use crate::artifact::Artifact;
-use crate::sandbox::Sandbox;
-use crate::sandbox::export_request::{ExportRequest, Given};
-use crate::sandbox::prepare::PrepareError;
 use crate::snapshot::plugin::{Plugin, Surfaces};
 use crate::snapshot::tool::{ReadyTool, ToolListing};
-use crate::spec::{PluginSpec, TrustSpec};
 pub use clock::{now, to_date};
 use describe::Former;
 use source::Sources;

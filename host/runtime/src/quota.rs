@@ -1,5 +1,5 @@
-//! Amounts that all clients share: so much in total, and no more than a share of it for one peer, so that one peer cannot
-//! take everything. What is counted (connections, bytes, …) is the owner's business.
+//! Resources shared by all clients: a total, and a maximum per peer, so that one peer cannot exhaust them. The owner
+//! defines the unit (connections, bytes, …).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// An amount that is shared.
+/// A shared amount.
 #[derive(Debug)]
 pub struct Quota {
     max: u64,
@@ -20,11 +20,11 @@ pub struct Quota {
 #[derive(Debug, Default)]
 struct Used {
     total: u64,
-    /// Peers that hold something.
+    /// Amounts in use by peer, without zeros.
     peers: HashMap<Arc<str>, u64>,
 }
 
-/// A part of a quota. It is given back when this is dropped.
+/// An amount taken from a quota; returned on drop.
 #[derive(Debug)]
 pub struct Taken {
     quota: Arc<Quota>,
@@ -32,31 +32,31 @@ pub struct Taken {
     amount: u64,
 }
 
-/// Why nothing was taken.
+/// The quota is exhausted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum QuotaError {
-    /// All clients together hold what they may.
+    /// By all clients together.
     #[error("all clients together hold as much as they may")]
     Total,
-    /// This peer does.
+    /// By this peer.
     #[error("this client holds its share")]
     Peer,
 }
 
 impl Quota {
-    /// A quota of `max`, of which one peer may hold `peer_percent` percent.
+    /// A quota of `max`, of which one peer may take `peer_percent` percent.
     pub fn new(max: u64, peer_percent: u64) -> Arc<Self> {
         let share = u128::from(max).saturating_mul(peer_percent.into()) / 100;
         let peer_max = u64::try_from(share).unwrap_or(max).clamp(1, max.max(1));
         Arc::new(Self { max, peer_max, used: Mutex::default(), freed: Notify::new() })
     }
 
-    /// What one peer may hold.
+    /// Maximum of one peer.
     pub fn peer_max(&self) -> u64 {
         self.peer_max
     }
 
-    /// Takes a part for a peer.
+    /// Takes an amount for a peer.
     ///
     /// # Errors
     /// [`QuotaError`]; nothing is taken then.
@@ -65,10 +65,10 @@ impl Quota {
         Ok(Taken { quota: Arc::clone(self), peer: Arc::clone(peer), amount })
     }
 
-    /// The same, waiting for others to give back.
+    /// Like [`Quota::take`], but waits up to `patience` for others to release.
     ///
     /// # Errors
-    /// [`QuotaError`], when nothing was free for so long, or will never be.
+    /// [`QuotaError`] after that time, or at once if the amount exceeds `peer_max`.
     pub async fn wait(
         self: &Arc<Self>,
         peer: &Arc<str>,
@@ -85,7 +85,7 @@ impl Quota {
                 Ok(taken) => return Ok(taken),
                 Err(refused) => refused,
             };
-            // More than one peer may ever hold is not waited for.
+            // An amount beyond a peer's maximum can never be granted.
             if amount > self.peer_max || tokio::time::timeout_at(until, freed).await.is_err() {
                 return Err(refused);
             }
@@ -123,10 +123,10 @@ impl Quota {
 }
 
 impl Taken {
-    /// Takes more, or gives some back.
+    /// Changes the amount.
     ///
     /// # Errors
-    /// [`QuotaError`]; what was taken stays taken.
+    /// [`QuotaError`]; the amount is unchanged then.
     pub fn resize(&mut self, amount: u64) -> Result<(), QuotaError> {
         match amount.checked_sub(self.amount) {
             Some(more) => self.quota.add(&self.peer, more)?,
@@ -136,7 +136,7 @@ impl Taken {
         Ok(())
     }
 
-    /// How much it is.
+    /// Amount taken.
     pub fn amount(&self) -> u64 {
         self.amount
     }

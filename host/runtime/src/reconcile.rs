@@ -15,18 +15,20 @@ mod trusting;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::spec::{Approvals, Spec};
 use tokio::sync::watch;
+use toolgate_base::spec::PluginSpec;
 use toolgate_policy::load::TrustPolicy;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::{Digest, PluginName};
+use toolgate_signature::trust::TrustSpec;
+use toolgate_state::audit::Event;
+use toolgate_state::rollback::RollbackError;
 
-use crate::audit::Event;
 use crate::load;
 use crate::load::source::Sources;
 use crate::services::Services;
 use crate::snapshot::{Snapshot, SnapshotChange};
-use crate::spec::{Approvals, PluginSpec, Spec, TrustSpec};
-use crate::state::rollback::RollbackError;
 
 use fetches::{Fetch, Fetches};
 use loading::LoadState;

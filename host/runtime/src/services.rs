@@ -1,4 +1,4 @@
-//! What the flows walk through: one of each, made when the gate opens. No step of any flow is here.
+//! Shared services of all flows, built when the gate opens. It implements no step of loading or calling.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,40 +7,40 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use toolgate_net::remote::Fetcher;
 use toolgate_policy::limits::call::GRACE_MS;
+use toolgate_sandbox::Sandbox;
+use toolgate_state::audit::Recorder;
+use toolgate_state::blobs::BlobStore;
+use toolgate_state::rollback::RollbackGuard;
 
-use crate::audit::Recorder;
 use crate::large::Large;
-use crate::remote::Fetcher;
-use crate::sandbox::Sandbox;
 use crate::snapshot::Snapshots;
-use crate::state::blobs::BlobStore;
-use crate::state::rollback::RollbackGuard;
 use crate::turns::Turns;
 
-/// The rooms.
+/// Shared services.
 pub(crate) struct Services {
-    /// Where guest code runs.
+    /// Runs guest code.
     pub(crate) sandbox: Sandbox,
-    /// The way to what lies elsewhere.
+    /// Client for remote sources.
     pub(crate) fetcher: Fetcher,
-    /// What serves.
+    /// Plugins that serve.
     pub(crate) snapshots: Snapshots,
-    /// What was fetched and approved.
+    /// Fetched and approved artifacts.
     pub(crate) kept: Arc<BlobStore>,
-    /// What was seen before and may not be undone.
+    /// Rollback protection.
     pub(crate) seen: RollbackGuard,
-    /// The record.
+    /// Audit log.
     pub(crate) audit: Arc<Recorder>,
-    /// Places for calls, all plugins together.
+    /// Call slots shared by all plugins.
     pub(crate) calls: Arc<Turns>,
-    /// Where large messages are worked on.
+    /// Executor for large messages.
     pub(crate) large: Large,
     /// Calls in flight.
     pub(crate) flights: InFlight,
 }
 
-/// Calls in flight, so that a stop can wait for them.
+/// Running calls, tracked so that shutdown can wait for them.
 #[derive(Default)]
 pub(crate) struct InFlight {
     tracker: TaskTracker,
@@ -48,17 +48,17 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    /// A call begins; none after a stop was asked for.
+    /// Registers a call; `None` once shutdown has begun.
     pub(crate) fn begin(&self) -> Option<TaskTrackerToken> {
         (!self.tracker.is_closed()).then(|| self.tracker.token())
     }
 
-    /// Ends the calls that are left when a stop can wait no longer.
+    /// Cancelled to end the remaining calls when shutdown stops waiting.
     pub(crate) fn stopping(&self) -> &CancellationToken {
         &self.stopping
     }
 
-    /// Takes no more calls, waits for those in flight until `by`, then ends them.
+    /// Accepts no more calls, waits for those in flight until `by`, then ends them.
     pub(crate) async fn drain(&self, by: Instant) {
         self.tracker.close();
         if tokio::time::timeout_at(by, self.tracker.wait()).await.is_err() {

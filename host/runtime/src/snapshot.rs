@@ -1,5 +1,5 @@
-//! What serves now: one value, swapped whole. A call takes one snapshot at its beginning and keeps it to its end. Nothing
-//! is loaded here.
+//! The current plugins and tools as one immutable value, replaced as a whole. A call uses one snapshot throughout.
+//! Nothing is loaded here.
 
 pub(crate) mod names;
 pub mod plugin;
@@ -13,47 +13,47 @@ use toolgate_policy::call::{Permit, Target};
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::{TrustError, TrustPolicy};
 use toolgate_policy::{Digest, ToolName};
+use toolgate_signature::trust::TrustSpec;
 
-use crate::spec::TrustSpec;
 use plugin::Plugin;
 use tool::Tool;
 
-/// What serves.
+/// Plugins and tools that serve.
 #[derive(Default)]
 pub struct Snapshot {
     plugins: Vec<Arc<Plugin>>,
     tools: BTreeMap<ToolName, Arc<Tool>>,
 }
 
-/// The one place where the current snapshot is.
+/// Holder of the current snapshot.
 pub(crate) struct Snapshots {
     now: watch::Sender<Arc<Snapshot>>,
     ruling: Mutex<Ruling>,
 }
 
-/// What must hold of everything that is published, whenever its loading began. Held by whoever publishes.
+/// Conditions on every snapshot published, even if its load began earlier. Locked while publishing.
 #[derive(Default)]
 struct Ruling {
-    /// What was revoked since the policy that published last, with the version that did it: a load that began before must not
-    /// bring it back.
+    /// Digests revoked since the last publishing policy, with the version that revoked them: a load that began earlier
+    /// must not bring them back.
     revoked: BTreeMap<Digest, u64>,
-    /// The newest trust policy, and the time at which it is judged.
+    /// Newest trust policy, and the time for which it is evaluated.
     trust: Option<(Arc<TrustSpec>, UnixTime)>,
-    /// The plugins that it was found not to trust, and that must not come back as they are.
+    /// Plugins that this policy does not trust, and that must not return unchanged.
     distrusted: Vec<(Arc<Plugin>, TrustError)>,
 }
 
-/// What a new snapshot ended.
+/// Plugins that a new snapshot removed.
 #[derive(Default)]
 pub(crate) struct SnapshotChange {
-    /// Plugins that served until now and are revoked. Their calls were ended.
+    /// Plugins that served and are revoked. Their calls were ended.
     pub(crate) revoked: Vec<Arc<Plugin>>,
-    /// Plugins that were meant to serve, or served, and do not by the newest trust policy, with why.
+    /// Plugins excluded by the newest trust policy, with the reason.
     pub(crate) out: Vec<(Arc<Plugin>, TrustError)>,
 }
 
 impl Ruling {
-    /// Why a plugin's bytes must not run, if they are revoked.
+    /// Error for a plugin whose bytes are revoked.
     fn why_revoked(&self, plugin: &Plugin, policy: &TrustPolicy) -> Option<TrustError> {
         let digest = plugin.digest();
         let reason = policy.revoked(&digest).map(str::to_owned);
@@ -64,7 +64,7 @@ impl Ruling {
 }
 
 impl Snapshot {
-    /// Serves these plugins. Their names do not clash.
+    /// A snapshot of these plugins, whose names must not clash.
     pub(crate) fn of(plugins: Vec<Arc<Plugin>>) -> Self {
         let tools = plugins.iter().flat_map(|plugin| plugin.tools());
         let tools = tools.map(|tool| (tool.listing.name.clone(), Arc::clone(tool))).collect();
@@ -81,25 +81,25 @@ impl Snapshot {
         self.tools.values()
     }
 
-    /// What the judge may know of the tool of this name.
+    /// Call target of the tool of this name, for the judge.
     pub fn find(&self, name: &str) -> Option<&Target> {
         let name = ToolName::parse(name).ok()?;
         self.tools.get(&name).map(|tool| &tool.target)
     }
 
-    /// The same without some plugins.
+    /// This snapshot without some plugins.
     fn without(&self, gone: impl Fn(&Arc<Plugin>) -> bool) -> Self {
         Self::of(self.plugins.iter().filter(|plugin| !gone(plugin)).cloned().collect())
     }
 
-    /// Whether a client would see the same list.
+    /// Whether clients would see the same list of tools.
     fn lists_like(&self, other: &Self) -> bool {
         let listed =
             |tool: &Arc<Tool>| (Arc::clone(&tool.listing), tool.effects(), Arc::clone(&tool.provenance));
         self.tools.values().map(listed).eq(other.tools.values().map(listed))
     }
 
-    /// The tool that a permit is for.
+    /// The tool that a permit is for, if its digest is still the same.
     pub(crate) fn resolve(&self, permit: &Permit) -> Option<Arc<Tool>> {
         let tool = self.tools.get(permit.tool())?;
         (tool.target.digest() == permit.digest()).then(|| Arc::clone(tool))
@@ -113,20 +113,20 @@ impl Default for Snapshots {
 }
 
 impl Snapshots {
-    /// What serves now.
+    /// The current snapshot.
     pub(crate) fn now(&self) -> Arc<Snapshot> {
         Arc::clone(&self.now.borrow())
     }
 
-    /// The newest trust policy, if any was taken.
+    /// Newest accepted trust policy.
     pub(crate) fn trust(&self) -> Option<Arc<TrustSpec>> {
         let ruling = self.ruling.lock().unwrap_or_else(PoisonError::into_inner);
         ruling.trust.as_ref().map(|(trust, _)| Arc::clone(trust))
     }
 
-    /// Serves another from now on, which was loaded under `trust` at the time `now`. What a policy that is newer by now does not
-    /// trust is left out. `whole`: all of it was judged by `trust`, rather than some of it earlier. Calls in flight go on; those
-    /// of what is revoked end.
+    /// Publishes a snapshot that was loaded under `trust` at `now`, without plugins that a newer policy does not trust.
+    /// `whole` means that all of it was judged by `trust`, rather than some of it earlier. Running calls go on, except
+    /// those of revoked plugins.
     pub(crate) fn publish(
         &self,
         snapshot: &Snapshot,
@@ -160,13 +160,12 @@ impl Snapshots {
         SnapshotChange { revoked, out }
     }
 
-    /// Takes what a policy revokes out of what serves, at once: nothing is waited for. What is revoked stays out until a newer
-    /// policy lets it in.
+    /// Removes what a policy revokes, without waiting. It stays out until a newer policy allows it.
     pub(crate) fn revoke(&self, policy: &TrustPolicy) -> Vec<Arc<Plugin>> {
         self.revoke_under(&mut self.ruling.lock().unwrap_or_else(PoisonError::into_inner), policy)
     }
 
-    /// The same of a policy that is remembered, unless the newest that was taken here is as new: that one says itself what it revokes.
+    /// Like [`Snapshots::revoke`] for a remembered policy, unless the accepted one is as new and thus authoritative.
     pub(crate) fn revoke_remembered(&self, policy: &TrustPolicy) -> Vec<Arc<Plugin>> {
         let mut ruling = self.ruling.lock().unwrap_or_else(PoisonError::into_inner);
         let version = ruling.trust.as_ref().map_or(0, |(trust, _)| trust.policy.version());
@@ -174,8 +173,7 @@ impl Snapshots {
     }
 
     fn revoke_under(&self, ruling: &mut Ruling, policy: &TrustPolicy) -> Vec<Arc<Plugin>> {
-        // A policy that is wrong otherwise may have any version, or none: what it revokes stays out as long as the policy that
-        // is in force.
+        // A policy that is invalid otherwise may have any version: its revocations last as long as the policy in force.
         let least = ruling.trust.as_ref().map_or(0, |(trust, _)| trust.policy.version());
         for digest in policy.parts().revoked.keys() {
             let version = ruling.revoked.entry(*digest).or_default();
@@ -188,7 +186,7 @@ impl Snapshots {
         self.swap(now.without(|_| false), ruling, policy)
     }
 
-    /// Takes what a newer policy does not trust out of what serves. `judge` may read files; nobody waits for it.
+    /// Removes what a newer policy does not trust. `judge` may read files, so the lock is not held during it.
     pub(crate) fn retrust(
         &self,
         trust: &Arc<TrustSpec>,
@@ -201,7 +199,7 @@ impl Snapshots {
             {
                 return SnapshotChange::default();
             }
-            // From here on nothing is published that was loaded under an older one and is not trusted by this.
+            // From here on nothing is published that an older policy trusts and this one does not.
             ruling.trust = Some((Arc::clone(trust), now));
         }
         loop {
@@ -211,7 +209,7 @@ impl Snapshots {
                 judged.filter_map(|(plugin, judged)| judged.err().map(|why| (plugin, why))).collect();
             let mut ruling = self.ruling.lock().unwrap_or_else(PoisonError::into_inner);
             if !Arc::ptr_eq(&before, &self.now()) {
-                // Something else was published meanwhile.
+                // Another snapshot was published meanwhile.
                 continue;
             }
             let gone = |plugin: &Arc<Plugin>| distrusted.iter().any(|(other, _)| Arc::ptr_eq(other, plugin));
@@ -222,7 +220,7 @@ impl Snapshots {
         }
     }
 
-    /// Serves `next` but for what is revoked, and ends the calls of that. What was ended.
+    /// Publishes `next` without revoked plugins and ends the calls of those; returns them.
     fn swap(&self, next: Snapshot, ruling: &Ruling, policy: &TrustPolicy) -> Vec<Arc<Plugin>> {
         let is_revoked = |plugin: &Arc<Plugin>| ruling.why_revoked(plugin, policy).is_some();
         let next = Arc::new(next.without(is_revoked));
@@ -233,12 +231,12 @@ impl Snapshots {
             *now = next;
             changed
         });
-        // After the swap: whoever finds one of these from now on holds an old snapshot, and is ended as it begins.
+        // After the swap: a call that still finds such a plugin uses an old snapshot, and ends as it begins.
         ended.iter().for_each(|plugin| plugin.end_calls());
         ended
     }
 
-    /// Tells of every swap that changes the list of tools.
+    /// Receives a snapshot on every change of the tool list.
     pub(crate) fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.now.subscribe()
     }

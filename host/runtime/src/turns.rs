@@ -1,5 +1,5 @@
-//! Places that callers take in turn. While all are taken, callers wait; whoever holds the fewest goes first, so that one
-//! caller with many calls does not keep out one with few. What is done at a place is the owner's business.
+//! Fair semaphore. While all slots are taken, callers wait; the one that holds the fewest goes next, so that one caller
+//! with many calls does not starve others.
 
 mod fair;
 
@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use fair::{Key, Waiter};
 
-/// Whose call or message it is, for turns, shares and holds. It says nothing about what they may do.
+/// Identity of a caller for fairness, quotas and holds. It grants no permissions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Caller {
     peer: Arc<str>,
@@ -17,24 +17,24 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// A caller. `peer` is the widest that is known to be one client (an address; later a principal), `conversation` tells
-    /// its connections or sessions apart.
+    /// A caller. `peer` is the widest unit known to be one client (an address; later a principal), `conversation`
+    /// identifies one of its connections or sessions.
     pub fn new(peer: impl Into<Arc<str>>, conversation: u64) -> Self {
         Self { peer: peer.into(), conversation }
     }
 
-    /// The widest that is known to be one client.
+    /// Widest unit known to be one client.
     pub fn peer(&self) -> &Arc<str> {
         &self.peer
     }
 
-    /// Which of its connections or sessions.
+    /// Connection or session of the peer.
     pub fn conversation(&self) -> u64 {
         self.conversation
     }
 }
 
-/// So many places, and a queue before them.
+/// A number of slots with a bounded queue.
 pub(crate) struct Turns {
     places: usize,
     queue_max: usize,
@@ -43,40 +43,39 @@ pub(crate) struct Turns {
 
 #[derive(Default)]
 struct State {
-    /// Who holds a place; freed slots are used again.
+    /// Holders of slots; freed indices are reused.
     running: Vec<Option<Key>>,
     free_slots: Vec<usize>,
     waiting: fair::Queue<oneshot::Sender<Result<TurnSlot, Crowded>>>,
 }
 
-/// A place. It is free again when this is dropped.
+/// A slot, released on drop.
 pub(crate) struct TurnSlot {
     turns: Arc<Turns>,
     slot: usize,
 }
 
-/// Why there is no place.
+/// No slot was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Crowded {
     /// The queue is full, and this caller has no fewer calls in it than others.
     Full,
-    /// It waited, and gave way to a caller with fewer calls in the full queue.
+    /// The call waited and was displaced by a caller with fewer calls in the full queue.
     GaveWay,
 }
 
 impl Turns {
-    /// `places` at once; `queue_max` more may wait.
+    /// `places` slots; `queue_max` callers may wait.
     pub(crate) fn new(places: usize, queue_max: usize) -> Arc<Self> {
         Arc::new(Self { places: places.max(1), queue_max, state: Mutex::default() })
     }
 
-    /// Takes a place, waiting for one. Callers of one `group` take turns among themselves before those of a peer's other
-    /// groups are passed by.
+    /// Acquires a slot, waiting for one. Within a peer, its `group`s take turns as well.
     pub(crate) async fn enter(self: &Arc<Self>, caller: &Caller, group: u64) -> Result<TurnSlot, Crowded> {
         self.enter_if(caller, group, || Ok(())).await
     }
 
-    /// The same, where a call that would have to wait asks `may_wait` first and holds what that gives while it waits.
+    /// Like [`Turns::enter`]; a call that has to wait first runs `may_wait` and holds its result while waiting.
     pub(crate) async fn enter_if<T>(
         self: &Arc<Self>,
         caller: &Caller,
@@ -90,7 +89,7 @@ impl Turns {
         };
         let _leaves = Leaving { turns: self, arrival };
         let _waits = may_wait()?;
-        // The sender is dropped in no other case than the end of the process.
+        // The sender is dropped only when the process ends.
         turn.await.unwrap_or(Err(Crowded::Full))
     }
 
@@ -112,7 +111,7 @@ impl Turns {
         let arrival = state.waiting.push(key, tell);
         drop(state);
         if let Some(waiting) = gives_way {
-            // Whoever is gone does not mind.
+            // The receiver may be gone.
             drop(waiting.tell.send(Err(Crowded::GaveWay)));
         }
         Joined::Later { arrival, turn }
@@ -125,7 +124,7 @@ impl Turns {
         let Some(Waiter { key, tell, .. }) = waiting.next(running.iter().flatten()) else { return };
         let slot = state.occupy(key);
         drop(state);
-        // If nobody listens any more, the place comes back and passes on to the next.
+        // If the receiver is gone, dropping the slot passes it to the next.
         drop(tell.send(Ok(TurnSlot { turns: Arc::clone(self), slot })));
     }
 
@@ -173,7 +172,7 @@ impl Drop for TurnSlot {
     }
 }
 
-/// Takes a caller that waits no longer out of the queue.
+/// Removes a caller that stops waiting from the queue.
 struct Leaving<'a> {
     turns: &'a Arc<Turns>,
     arrival: u64,

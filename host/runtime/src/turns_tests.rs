@@ -1,4 +1,4 @@
-//! Who is served, and who gives way.
+//! Order of service, and displacement from a full queue.
 
 use super::*;
 
@@ -6,7 +6,6 @@ fn caller(peer: &str, conversation: u64) -> Caller {
     Caller::new(peer, conversation)
 }
 
-/// Joins; the place, or the turn that is waited for.
 fn join(turns: &Arc<Turns>, caller: Caller, group: u64) -> Joined {
     turns.join(Key { caller, group })
 }
@@ -27,7 +26,7 @@ fn later(joined: Joined) -> Turn {
     }
 }
 
-/// Serves everybody who waits, one at a time; who it was, by the names that go with the turns.
+/// Serves all waiters one at a time; returns their names in that order.
 fn order(first: TurnSlot, mut waiting: Vec<(&'static str, Turn)>) -> Vec<&'static str> {
     let (mut served, mut place) = (Vec::new(), Some(first));
     while !waiting.is_empty() {
@@ -92,7 +91,7 @@ fn who_holds_fewer_places_goes_first() {
     let _b = b[0].try_recv().unwrap().unwrap();
     assert!(a.try_recv().is_err());
     held.pop();
-    // One each; the peer that was served longer ago is next.
+    // One slot each: the peer served longer ago is next.
     let _a = a.try_recv().unwrap().unwrap();
     assert!(b[1].try_recv().is_err());
 }

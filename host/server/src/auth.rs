@@ -1,3 +1,3 @@
-//! Who calls: the only maker of principals. For now everybody who can reach this process is local.
+//! Authentication: the only maker of principals. So far every peer that can reach this process is local.
 
 pub(crate) mod local;

@@ -1,4 +1,4 @@
-//! The command line: one file a command. What is typed here is a contract; so are the exit codes.
+//! The command line: one file for each command. Arguments and exit codes are a stable contract.
 
 mod bundle;
 mod call;
@@ -38,7 +38,7 @@ use exit::Exit;
 #[derive(Parser)]
 #[command(name = "toolgate", version, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 done · 1 the thing asked for failed · 2 usage or configuration · \
-3 refused by trust, grant or policy · 4 the host failed.\n\nTOOLGATE_LOG sets the log's level, such as info, debug or toolgate_runtime=debug.")]
+3 refused by trust, grant or policy · 4 the host failed.\n\nTOOLGATE_LOG sets the log's level, such as info, debug or toolgate_net=debug.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -83,12 +83,12 @@ enum Command {
     Bundle(bundle::Command),
     /// Print a completion script for a shell
     Completions {
-        /// For which shell
+        /// The shell
         shell: Shell,
     },
 }
 
-/// Where the configuration is.
+/// Path of the configuration.
 #[derive(clap::Args)]
 struct ConfigArg {
     /// The configuration file
@@ -96,10 +96,10 @@ struct ConfigArg {
     config: PathBuf,
 }
 
-/// Runs the command that was asked for.
+/// Runs the requested command.
 pub(crate) fn main() -> ExitCode {
     output::catch_panics();
-    if let Err(error) = toolgate_runtime::child::forbid_core_dumps() {
+    if let Err(error) = toolgate_sandbox::child::forbid_core_dumps() {
         return exit::code(Err(Exit::host_failed(format!("core dumps cannot be switched off: {error}"))));
     }
     let cli = match Cli::try_parse() {

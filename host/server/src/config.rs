@@ -1,5 +1,5 @@
-//! `toolgate.toml` and what it names, read and checked whole before anything is bound, fetched or compiled. Everything wrong
-//! is told at once, each with file, line, key and what to write instead. What comes out cannot be wrong.
+//! `toolgate.toml` and the files it names, read and checked completely before anything is bound, fetched or compiled.
+//! All errors are reported at once, with file, line, key and remedy. The result is valid.
 
 mod grant;
 mod guarded;
@@ -20,7 +20,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use toolgate_runtime::spec::{Approvals, Spec, TrustSpec};
+use toolgate_runtime::spec::{Approvals, Spec};
+
+use toolgate_signature::trust::TrustSpec;
 
 pub(crate) use manifest::read as read_manifest;
 pub(crate) use problem::ConfigError;
@@ -31,31 +33,31 @@ pub(crate) use wire::WireLimits;
 
 use reader::{Document, Section};
 
-/// Everything the configuration says.
+/// A checked configuration.
 pub(crate) struct Config {
     /// The server's own part.
     pub(crate) server: ServerConfig,
-    /// Where the state directory is.
+    /// Path of the state directory.
     pub(crate) state: PathBuf,
-    /// What should serve.
+    /// Plugins to serve, and the policy for them.
     pub(crate) spec: Spec,
-    /// What was approved, if that is asked.
+    /// The lock, if approvals are required.
     pub(crate) lock: Option<Lock>,
-    /// The trust policy.
+    /// Path of the trust policy.
     pub(crate) policy: PathBuf,
-    /// The files of its signers' keys.
+    /// Paths of its signers' keys.
     pub(crate) keys: Vec<PathBuf>,
-    /// The other files that all of this was read from.
+    /// Paths of the other files that were read.
     pub(crate) files: Vec<PathBuf>,
-    /// Where in the file each key stands, such as `plugin[0].grant.http[1]`: its line, from 1.
+    /// Line of each key in the file, from 1, by path such as `plugin[0].grant.http[1]`.
     pub(crate) lines: BTreeMap<String, usize>,
 }
 
-/// The grant of one plugin, from a file of its own that holds `[plugin.grant]`.
+/// A separate file with a `[plugin.grant]` that replaces one plugin's grant.
 pub(crate) struct Instead<'a> {
-    /// Which plugin's.
+    /// Name of the plugin.
     pub(crate) plugin: &'a str,
-    /// The file.
+    /// Path of the file.
     pub(crate) file: &'a Path,
 }
 
@@ -63,15 +65,15 @@ impl Config {
     /// Reads a configuration and every file it names.
     ///
     /// # Errors
-    /// Everything that is wrong.
+    /// Every error.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
         Self::load_with(path, None)
     }
 
-    /// The same, with another grant for one plugin: held to all that a grant is held to.
+    /// The same, with another grant for one plugin, which must pass the same checks.
     ///
     /// # Errors
-    /// Everything that is wrong.
+    /// Every error.
     pub(crate) fn load_with(path: &Path, instead: Option<&Instead<'_>>) -> Result<Self, ConfigError> {
         let problems = ConfigError::default();
         let document = Document::read(&absolute(path), &problems).ok_or_else(|| problems.take())?;
@@ -86,17 +88,17 @@ impl Config {
         whole(read(&document, other.as_ref().map(|(name, read)| (*name, read)), &problems), &problems)
     }
 
-    /// Logs what is allowed and likely to be regretted.
+    /// Logs settings that are allowed but risky.
     pub(crate) fn warn(&self) {
         for line in guarded::shared_disks(self) {
             tracing::warn!("{line}");
         }
     }
 
-    /// Reads a configuration that a file is to hold, with every file it names.
+    /// Reads a configuration from the text a file is to have, with every file it names.
     ///
     /// # Errors
-    /// Everything that is wrong.
+    /// Every error.
     pub(crate) fn load_text(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let problems = ConfigError::default();
         let document = Document::parse(&absolute(path), text, &problems).ok_or_else(|| problems.take())?;
@@ -104,23 +106,23 @@ impl Config {
     }
 }
 
-/// The trust policy and the lock that a configuration names, whatever else is wrong with it.
+/// Trust policy and lock of a configuration, whatever errors its other parts have.
 pub(crate) struct Roots {
-    /// The file of the trust policy.
+    /// Path of the trust policy.
     pub(crate) policy: PathBuf,
-    /// Whom to trust.
+    /// The trust policy with its keys.
     pub(crate) trust: TrustSpec,
-    /// What was approved, if that is asked.
+    /// The lock, if approvals are required.
     pub(crate) lock: Option<Lock>,
-    /// Where the state directory is; nothing if that cannot be read.
+    /// Path of the state directory; `None` if the setting cannot be read.
     pub(crate) state: Option<PathBuf>,
 }
 
 impl Roots {
-    /// Reads `[trust]` of a configuration, and the files it names, and `[state]`, which may be wrong.
+    /// Reads `[trust]` of a configuration with its files, and `[state]`, which may be invalid.
     ///
     /// # Errors
-    /// Everything that is wrong with those.
+    /// Every error in `[trust]` and its files.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
         let problems = ConfigError::default();
         let document = Document::read(&absolute(path), &problems).ok_or_else(|| problems.take())?;
@@ -138,7 +140,7 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// What was read, if nothing is wrong with it.
+/// The result, if there are no problems.
 fn whole<T>(read: Option<T>, problems: &ConfigError) -> Result<T, ConfigError> {
     read.filter(|_| problems.is_empty()).ok_or_else(|| problems.take())
 }
@@ -197,15 +199,15 @@ fn read(
     })
 }
 
-/// Reads a private key that nobody else may have read.
+/// Reads a private key from a file that only its owner and group can read.
 ///
 /// # Errors
-/// A sentence that says what is wrong and what to do.
+/// A sentence with the fault and the remedy.
 pub(crate) fn read_key(path: &Path) -> Result<zeroize::Zeroizing<String>, String> {
     modes::read(path, toolgate_policy::limits::load::CONFIG_BYTES_MAX, modes::FileKind::Secret)
 }
 
-/// Where the state directory is, as `[state]` says.
+/// Path of the state directory, from `[state]`.
 fn state_dir(document: &Document<'_>, root: &Section<'_>) -> PathBuf {
     let state = root.section("state");
     let dir = state.as_ref().and_then(|state| state.string("dir")).unwrap_or_else(|| "state".to_owned());
@@ -215,7 +217,7 @@ fn state_dir(document: &Document<'_>, root: &Section<'_>) -> PathBuf {
     document.relative(&dir)
 }
 
-/// A section that is not there reads like an empty one.
+/// A missing section reads like an empty one.
 fn or_empty<'d, T>(section: Option<Section<'d>>, empty: T, read: impl FnOnce(Section<'d>) -> T) -> T {
     section.map_or(empty, read)
 }

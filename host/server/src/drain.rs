@@ -1,15 +1,15 @@
-//! Stopping: on SIGTERM or SIGINT no more calls are taken, those in flight may end, then everything is cut. A second signal
-//! cuts at once.
+//! Shutdown: SIGTERM or SIGINT stops new calls, those in flight may end, then everything is closed. A second signal
+//! closes at once.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Turns the first SIGTERM or SIGINT into `stop`, and the second into the end of the process.
+/// Cancels `stop` at the first SIGTERM or SIGINT, and exits at the second.
 ///
 /// # Errors
-/// When signals cannot be listened to.
+/// The error of installing a signal handler.
 pub(crate) fn on_signal(stop: CancellationToken) -> std::io::Result<()> {
-    // A limit of file sizes is met like a full disk, and not by the end of the process.
+    // Exceeding the file size limit is an I/O error, as with a full disk, and does not end the process.
     drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

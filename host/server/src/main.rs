@@ -1,7 +1,7 @@
-//! The program. Everything it does is a command; see `cli`. The server also starts it as a process of its own, to compile.
+//! The program. Everything it does is a command; see `cli`. The server also runs it as a child process, to compile.
 
 #![forbid(unsafe_code)]
-// A number that another type cannot hold is not cut short unseen.
+// Lossy numeric casts are reported.
 #![warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 
 mod cli;
@@ -19,7 +19,7 @@ mod upkeep;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match toolgate_runtime::child::run(std::env::args_os().skip(1)) {
+    match toolgate_sandbox::child::run(std::env::args_os().skip(1)) {
         Some(code) => code,
         None => cli::main(),
     }

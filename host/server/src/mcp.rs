@@ -31,12 +31,12 @@ use rmcp::model::{
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
+use toolgate_base::interrupt::Interrupt;
+use toolgate_base::relay::Relay;
 use toolgate_policy::PluginName;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::quota::Quota;
-use toolgate_runtime::relay::Relay;
-use toolgate_runtime::sandbox::interrupt::Interrupt;
 
 use crate::notices::Notices;
 use catalog::Catalog;

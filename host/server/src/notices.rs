@@ -1,37 +1,36 @@
-//! Trouble with clients, for the log: each kind once a minute at the most, with how often it happened, so that a client
-//! cannot fill the log.
+//! Log of client trouble: each kind at most once a minute, with a count, so that a client cannot fill the log.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use toolgate_policy::limits::wire::NOTICE_MS;
 
-/// A kind of trouble.
+/// A kind of client trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// A connection that waited made room for another.
+    /// An idle connection was closed for a new one.
     ConnectionMadeRoom,
-    /// All connections are taken.
+    /// All connections are in use.
     Connections,
-    /// All streams are.
+    /// All streams are in use.
     Streams,
-    /// A session that was idle made room for another.
+    /// An idle session was ended for a new one.
     SessionMadeRoom,
     /// All sessions are in use.
     Sessions,
-    /// As many requests are answered as may be.
+    /// All request slots are in use.
     Requests,
-    /// Large messages take as much as they may.
+    /// The memory for large messages is in use.
     Messages,
-    /// Large answers that wait to be written do.
+    /// The memory for large answers is in use.
     Answers,
     /// A client did not read its answer.
     Unread,
-    /// A client may not talk to this server at all.
+    /// A client is not allowed to use this server.
     TurnedAway,
 }
 
-/// When each kind was told last.
+/// Time of the last log entry of each kind.
 #[derive(Debug, Default)]
 pub(crate) struct Notices([Mutex<Notice>; Trouble::ALL.len()]);
 
@@ -55,7 +54,7 @@ impl Trouble {
         Self::TurnedAway,
     ];
 
-    /// What happened, and what to do about it.
+    /// Description with the remedy.
     fn text(self) -> &'static str {
         match self {
             Self::ConnectionMadeRoom => {
@@ -87,14 +86,14 @@ impl Trouble {
 }
 
 impl Notices {
-    /// Tells the operator, unless that kind was told a short while ago.
+    /// Logs the trouble, unless its kind was logged within [`NOTICE_MS`].
     pub(crate) fn tell(&self, trouble: Trouble, peer: &str) {
         if let Some(count) = self.count(trouble, Instant::now()) {
             tracing::warn!(%peer, count, "{}", trouble.text());
         }
     }
 
-    /// How often it happened since it was told last, if it is to be told now.
+    /// Occurrences since the last log entry; `None` if it is too early for another.
     fn count(&self, trouble: Trouble, now: Instant) -> Option<u64> {
         let mut notice = self.0.get(trouble as usize)?.lock().unwrap_or_else(PoisonError::into_inner);
         notice.since += 1;

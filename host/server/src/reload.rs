@@ -1,6 +1,6 @@
-//! Reading the configuration again while serving: on SIGHUP, and when a file that it was read from is another. The trust policy
-//! comes first and waits for nothing: what it revokes or does not trust is taken out of what serves, also where the configuration
-//! cannot be read. What cannot be read leaves everything else as it was and says so.
+//! Reloads the configuration while serving: on SIGHUP, and when a watched file changes. The trust policy comes first,
+//! at once: what it revokes or does not trust stops serving, even if the configuration is unreadable. Anything
+//! unreadable leaves the rest unchanged and is logged.
 
 mod older;
 mod remapped;
@@ -16,49 +16,49 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use toolgate_policy::limits::load::{TRUST_READS_MAX, WATCH_ENTRIES_MAX, WATCH_MS};
-use toolgate_runtime::audit::Event;
 use toolgate_runtime::gate::Gate;
+use toolgate_runtime::load::source;
+use toolgate_state::audit::Event;
 
 use crate::config::{Config, ServerConfig, load_revoked, load_trust};
 use older::Older;
 use remapped::Remapped;
 use stamps::{Stamp, Stamps, stamps};
 
-/// Which changes a server takes while it serves. What is revoked is always taken.
+/// Changes that a server accepts while it serves. Revocations are always accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Takes {
-    /// All of them, as they come.
+    /// All, when they occur.
     Changes,
-    /// All of them, when it is told to.
+    /// All, on SIGHUP.
     Signals,
     /// None.
     Nothing,
 }
 
-/// Keeps what serves in line with the configuration.
+/// Applies configuration changes to the running server.
 #[derive(Clone)]
 pub(crate) struct Reload {
     gate: Gate,
     config: PathBuf,
     takes: Takes,
-    /// What takes a restart, as it was when the server started.
+    /// Settings that need a restart, as of the start.
     started: Arc<(ServerConfig, PathBuf)>,
     watched: Arc<Mutex<Watched>>,
-    /// Reloads are wanted here and done one after the other, each with the files as they are then: none goes back to what an
-    /// earlier one has read.
+    /// Requests for a reload. Reloads run one after the other, each with the current files, so that none restores an
+    /// earlier state.
     wanted: Arc<Notify>,
     runs: Arc<AtomicBool>,
 }
 
-/// What is looked at.
 struct Watched {
     policy: PathBuf,
-    /// The files of the signers' keys.
+    /// Paths of the signers' keys.
     keys: Vec<PathBuf>,
-    /// The lock, where one is asked.
+    /// The lock, if approvals are required.
     lock: Option<PathBuf>,
     files: Vec<PathBuf>,
-    /// As they were when they were read.
+    /// State of the files when they were read.
     read: Stamps,
 }
 
@@ -69,14 +69,14 @@ impl Watched {
         Self { policy, keys, lock, files: watched(config), read }
     }
 
-    /// The stamps that are of the trust policy and its keys.
+    /// Stamps of the trust policy and its keys.
     fn of_trust(&self, all: &Stamps) -> Vec<Option<Stamp>> {
         [&self.policy].into_iter().chain(&self.keys).map(|path| all.file(path)).collect()
     }
 }
 
 impl Reload {
-    /// For a server that was started with `config`, read from `path`.
+    /// A reloader for a server started with `config`, read from `path`.
     pub(crate) fn new(gate: Gate, path: PathBuf, config: &Config, takes: Takes) -> Self {
         let read = stamps(&watched(config), &config.policy);
         let watched = Arc::new(Mutex::new(Watched::of(config, read)));
@@ -87,7 +87,7 @@ impl Reload {
     /// Reloads on every SIGHUP, and on changes.
     ///
     /// # Errors
-    /// When the signal cannot be listened to.
+    /// The error of installing the signal handler.
     pub(crate) fn start(self) -> std::io::Result<()> {
         let mut hangup = signal(SignalKind::hangup())?;
         let this = self.clone();
@@ -103,7 +103,7 @@ impl Reload {
                 this.wanted.notified().await;
                 this.runs.store(true, Ordering::SeqCst);
                 let reload = this.clone();
-                // Compiling takes its time; the protocol goes on meanwhile.
+                // Compiling takes long; the protocol continues meanwhile.
                 done(spawn_blocking(move || reload.reload()).await);
                 this.runs.store(false, Ordering::SeqCst);
             }
@@ -113,7 +113,7 @@ impl Reload {
         Ok(())
     }
 
-    /// Has approvals of the former release written anew, now and whenever something else serves.
+    /// Rewrites approvals of the former release, now and whenever the served plugins change.
     async fn remap(self) {
         let mut status = self.gate.status();
         let mut remapped = Remapped::default();
@@ -162,7 +162,7 @@ impl Reload {
                 let gate = self.gate.clone();
                 older.looked(spawn_blocking(move || older::warn(&gate, &policy)).await.unwrap_or(true));
             }
-            // A file that is being written is not read until it is left alone for a turn.
+            // A changed file is read only after it has been stable for one interval.
             let settled = now == before;
             let trust = self.looked(|watched| (watched.of_trust(&now), watched.of_trust(&before)));
             before = now;
@@ -190,12 +190,12 @@ impl Reload {
             );
             return;
         }
-        // At once, also while something else is still being loaded.
+        // At once, even while a load is running.
         drop(self.take_trust());
         self.wanted.notify_one();
     }
 
-    /// Takes the trust policy alone: what it revokes, even if the rest of it is wrong, and then what it does not trust.
+    /// Applies the trust policy only: its revocations, even if the rest is invalid, and then what it does not trust.
     fn take_trust(&self) -> Result<(), String> {
         let policy = self.looked(|watched| watched.policy.clone());
         revoke(&self.gate, &policy);
@@ -203,7 +203,7 @@ impl Reload {
         self.gate.retrust(&Arc::new(trust))
     }
 
-    /// Reads everything again; once more if another process has taken a newer trust policy since it was read, which is as it should be.
+    /// Reloads everything; again if another process has accepted a newer trust policy meanwhile, up to a bound.
     fn reload(&self) {
         for _ in 0..=TRUST_READS_MAX {
             let Some(tried) = self.reload_once() else { return };
@@ -214,15 +214,15 @@ impl Reload {
         }
     }
 
-    /// Reads everything again. The version of a trust policy that is not taken.
+    /// Reloads everything. Returns the version of a trust policy that was refused.
     fn reload_once(&self) -> Option<u64> {
         tracing::info!(config = %self.config.display(), "reloading");
         let (policy, files) = self.looked(|watched| (watched.policy.clone(), watched.files.clone()));
-        // As they are before they are read: what changes while they are read is read once more.
+        // Taken before reading, so that a change during reading causes another reload.
         let seen = stamps(&files, &policy);
         match Config::load(&self.config) {
             Ok(config) => {
-                // Files that were not looked at before are as they are now.
+                // Newly watched files have their present state.
                 let mut read = stamps(&watched(&config), &config.policy);
                 read.take_over(&seen);
                 *self.watched() = Watched::of(&config, read);
@@ -286,14 +286,14 @@ fn revoke(gate: &Gate, policy: &Path) {
     }
 }
 
-/// Everything that the configuration was read from, and its plugins.
+/// Every file the configuration was read from, and its plugins.
 fn watched(config: &Config) -> Vec<PathBuf> {
-    let plugins = config.spec.plugins.iter().flat_map(|plugin| plugin.source.watched());
+    let plugins = config.spec.plugins.iter().flat_map(|plugin| source::watched(&plugin.source));
     let folders = config.spec.folders.iter().map(|folder| folder.path.clone());
     config.files.iter().cloned().chain(folders).chain(plugins).collect()
 }
 
-/// Says once of each folder that has too many entries what is not seen there.
+/// Warns once of each folder with more entries than are checked.
 fn warn_of_crowded(now: &Stamps, said: &mut BTreeSet<PathBuf>) {
     let crowded: BTreeSet<PathBuf> = now.crowded().map(Path::to_owned).collect();
     for folder in crowded.difference(said) {

@@ -1,5 +1,5 @@
-//! How messages arrive: Streamable HTTP and stdio. Sizes, times, origins and the strictness of messages are settled here,
-//! before the protocol's library sees anything. Who calls is found out elsewhere.
+//! Transports: Streamable HTTP and stdio. Sizes, times, origins and message syntax are checked here, before the
+//! protocol library sees anything. Authentication is in `auth`.
 
 pub(crate) mod envelope;
 mod guard;

@@ -1,5 +1,5 @@
-//! What a server does beside answering: once a minute it says which plugins do not serve, judges again by the trust policy what
-//! does, and asks again for what was not to be had. And it ends when nothing has come to serve at all.
+//! Periodic work of a server. Once a minute it reports plugins that do not serve, applies the trust policy again, and
+//! retries unavailable sources. It also ends when no plugin has ever served.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use toolgate_policy::limits::load::REMIND_MS;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::reconcile::LoadReport;
 
-/// Looks after a server until it stops. What became of its plugins, if none of them has come to serve.
+/// Runs until the server stops. Returns the load report if no plugin has come to serve.
 pub(crate) async fn run(gate: Gate, stop: CancellationToken) -> Option<Arc<LoadReport>> {
     let mut status = gate.status();
     let mut settled = status.borrow_and_update().is_settled();
-    // A server that has served goes on, whatever is taken away from it.
+    // A server that has served continues, even when all its plugins are removed.
     let mut served = !gate.now().plugins().is_empty();
     let mut turn = tokio::time::interval(Duration::from_millis(REMIND_MS));
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -43,7 +43,7 @@ pub(crate) async fn run(gate: Gate, stop: CancellationToken) -> Option<Arc<LoadR
     }
 }
 
-/// One line that names what does not serve; nothing if all does.
+/// One line with everything that does not serve; `None` if all does.
 fn reminder(report: &LoadReport) -> Option<String> {
     let refused = report.refused().filter(|(_, _, instead)| instead.is_none());
     let plugins = refused

@@ -178,7 +178,7 @@ fn over_stdio_streams_are_bounded_too() {
 
 #[test]
 fn the_session_that_was_idle_longest_makes_room_and_its_client_begins_anew() {
-    let world = world("sessions_max = 8").env("TOOLGATE_LOG", "info,toolgate_runtime=debug");
+    let world = world("sessions_max = 8").env("TOOLGATE_LOG", "info,toolgate=debug");
     let server = world.serve(Transport::Http);
     // Half of them are one client's share.
     let first = session(&server);

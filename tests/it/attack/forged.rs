@@ -14,16 +14,16 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
+use toolgate_base::interrupt::Interrupt;
+use toolgate_base::json::{Json, JsonLimits};
+use toolgate_base::outcome::{FaultKind, Outcome};
+use toolgate_base::spec::Isolation;
 use toolgate_policy::Principal;
 use toolgate_policy::capability::http::{self, RuleText};
 use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::load::Grants;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::json::{Json, JsonLimits};
-use toolgate_runtime::outcome::{FaultKind, Outcome};
-use toolgate_runtime::sandbox::interrupt::Interrupt;
-use toolgate_runtime::spec::Isolation;
 use toolgate_tests::process::wait_until;
 use toolgate_tests::web::{Web, respond, was_connected};
 use toolgate_tests::{World, inside, test_guest, toolgate};
@@ -55,7 +55,6 @@ fn frame(message: &[u8]) -> Vec<u8> {
     [&u32::try_from(message.len()).unwrap().to_le_bytes(), message].concat()
 }
 
-/// Readiness.
 const READY: [u8; 1] = [0];
 
 fn ask(id: u64, ask: u64, request: &[u8]) -> Vec<u8> {
@@ -262,7 +261,6 @@ impl Call {
             .collect()
     }
 
-    /// The response to a request of the first call.
     fn answer(&self, ask: u64) -> Vec<u8> {
         self.answer_to(1, ask)
     }

@@ -6,7 +6,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use serde_json::json;
 use toolgate_policy::Digest;
-use toolgate_runtime::signature::mac::{MacKey, TAG_BYTES};
+use toolgate_signature::mac::{MacKey, TAG_BYTES};
 use toolgate_tests::{World, guest, plugin};
 
 fn seven(world: &World) -> toolgate_tests::Ended {

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
-use toolgate_runtime::state::lockfile::Entry;
+use toolgate_state::lockfile::Entry;
 use toolgate_tests::process::wait_until;
 use toolgate_tests::{Transport, World};
 

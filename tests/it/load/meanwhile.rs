@@ -8,7 +8,7 @@ use cap_std::fs::Dir;
 use rustix::fs::inotify;
 use serde_json::{Value, json};
 use toolgate_policy::{Digest, digest};
-use toolgate_runtime::signature::mac::MacKey;
+use toolgate_signature::mac::MacKey;
 use toolgate_tests::world::TRUST;
 use toolgate_tests::{World, guest};
 

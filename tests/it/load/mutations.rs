@@ -14,7 +14,7 @@ use toolgate_policy::load::signer::UnixTime;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::reconcile::Loaded;
 use toolgate_runtime::spec::{Approvals, Spec};
-use toolgate_runtime::state::lockfile::{Entry, Lockfile};
+use toolgate_state::lockfile::{Entry, Lockfile};
 use toolgate_tests::chance::Chance;
 use toolgate_tests::world::{TRUST, names};
 use toolgate_tests::{World, guest, inside};

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use toolgate_policy::Digest;
-use toolgate_runtime::state::lockfile::Lockfile;
+use toolgate_state::lockfile::Lockfile;
 use toolgate_tests::process::wait_until;
 use toolgate_tests::{Transport, World, guest, root};
 

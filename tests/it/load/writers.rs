@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use serde_json::{Value, json};
 use toolgate_policy::{Digest, PluginName};
-use toolgate_runtime::state::lockfile::{Entry, Lockfile};
+use toolgate_state::lockfile::{Entry, Lockfile};
 use toolgate_tests::process::wait_until;
 use toolgate_tests::world::names;
 use toolgate_tests::{Ended, Transport, World};

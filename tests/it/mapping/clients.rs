@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use toolgate_mapping::clients::CLIENTS;
 use toolgate_policy::limits::load::TOOLS_MAX;
-use toolgate_runtime::mapping::clients::CLIENTS;
 use toolgate_runtime::snapshot::tool::ToolListing;
 use toolgate_tests::chance::Chance;
 use toolgate_tests::wit::component::{component, dummy};
@@ -106,7 +106,7 @@ fn has_long_name(ty: &Type) -> bool {
 /// The clients that refuse the schemas of a tool, each with why.
 fn refusals(listing: &ToolListing) -> Vec<(&'static str, String)> {
     let name = "tool";
-    let of = |client: toolgate_runtime::mapping::clients::Client| {
+    let of = |client: toolgate_mapping::clients::Client| {
         let refusals = client.refuses(name, &listing.input, listing.output.as_ref());
         refusals.into_iter().map(move |refusal| (client.word, format!("{} at {}", refusal.what, refusal.at)))
     };

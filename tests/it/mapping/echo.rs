@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
-use toolgate_runtime::outcome::{Answer, Content, Verdict};
+use toolgate_base::outcome::{Answer, Content, Verdict};
 use toolgate_tests::chance::Chance;
 use toolgate_tests::wit::component::{Function, Gives};
 use toolgate_tests::wit::{Int, Type, name};

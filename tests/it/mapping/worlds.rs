@@ -12,14 +12,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use toolgate_base::artifact::Artifact;
+use toolgate_base::spec::EngineKind;
 use toolgate_policy::load::Grants;
 use toolgate_policy::name::Prefix;
-use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::load::describe::describe;
-use toolgate_runtime::load::inspect::{Inspected, inspect};
 use toolgate_runtime::reconcile::Loaded;
 use toolgate_runtime::snapshot::tool::ToolListing;
-use toolgate_runtime::spec::EngineKind;
+use toolgate_sandbox::inspect::{Inspected, inspect};
 use toolgate_tests::World;
 use toolgate_tests::inside::{gate, spec};
 use toolgate_tests::wit::component::dummy;

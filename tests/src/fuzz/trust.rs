@@ -1,24 +1,24 @@
-//! What is read before anything is trusted: signatures, keys, locks, bundles.
+//! Fuzz targets for untrusted input: signatures, keys, lockfiles, bundles.
 
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde_json::json;
 use tempfile::TempDir;
+use toolgate_base::artifact::Artifact;
+use toolgate_net::remote::artefact::ComponentInterfaces;
+use toolgate_net::remote::bundle::{self, Item};
 use toolgate_policy::Digest;
 use toolgate_policy::load::identity::Identity;
 use toolgate_policy::load::signer::Claim;
-use toolgate_runtime::artifact::Artifact;
-use toolgate_runtime::remote::artefact::ComponentInterfaces;
-use toolgate_runtime::remote::bundle::{self, Item};
-use toolgate_runtime::signature::anchor::Anchor;
-use toolgate_runtime::signature::keyless_signer::KeylessSigner;
-use toolgate_runtime::signature::{self, SignatureFile, key_file};
-use toolgate_runtime::state::lockfile::Lockfile;
+use toolgate_signature::anchor::Anchor;
+use toolgate_signature::keyless_signer::KeylessSigner;
+use toolgate_signature::{SignatureFile, key_file};
+use toolgate_state::lockfile::Lockfile;
 
 use crate::root;
 
-/// What the kept signatures are over.
+/// Artifact of the stored signatures.
 fn artifact() -> Artifact {
     Artifact::of(kept("component/seven"))
 }
@@ -32,7 +32,6 @@ fn text(name: &str) -> String {
     String::from_utf8(kept(name)).unwrap()
 }
 
-/// The signers of the kept signatures.
 fn signers() -> Vec<Anchor> {
     let keys =
         ["key/pem", "key/openssh", "key/minisign"].map(|name| key_file::read(&text(name)).unwrap().anchor);
@@ -44,32 +43,34 @@ fn signers() -> Vec<Anchor> {
     keys.into_iter().chain([Anchor::Identity(KeylessSigner::new(identity.unwrap(), root))]).collect()
 }
 
-/// A signature file of any form, checked against signers of every kind. Whether it is genuine.
+/// Verifies a signature file of any format against signers of every kind. Returns true if it is genuine.
 pub fn is_genuine(data: &[u8]) -> bool {
     const NAMES: [&str; 4] = ["a.sigstore.json", "a.sig", "a.minisig", "a"];
     static SIGNERS: OnceLock<(Artifact, Vec<Anchor>)> = OnceLock::new();
     let (artifact, signers) = SIGNERS.get_or_init(|| (artifact(), signers()));
     let Some((which, bytes)) = data.split_first() else { return false };
     let name = NAMES[usize::from(*which) % NAMES.len()].to_owned();
-    let Ok(signature) = signature::read(&SignatureFile { name, bytes: bytes.to_vec() }) else { return false };
+    let Ok(signature) = toolgate_signature::read(&SignatureFile { name, bytes: bytes.to_vec() }) else {
+        return false;
+    };
     let claim = signature.claim();
     let verified =
         signers.iter().filter_map(|signer| Some((signer, signature.verify(artifact, signer).ok()?)));
     let genuine = verified.inspect(|(signer, verified)| {
         assert_eq!((verified.digest(), verified.key()), (artifact.digest(), signer.id()));
-        // Whoever a signature names is who is proved to have made it.
+        // The verified signer must be the one that the signature names.
         let named = signer.is_named_by(&claim) || matches!(claim, Claim::Minisign(_));
         assert!(named, "{claim}");
     });
     genuine.count() > 0
 }
 
-/// The same.
+/// Fuzz target for [`is_genuine`].
 pub fn signature(data: &[u8]) {
     is_genuine(data);
 }
 
-/// A file by which a signer is known, of any kind.
+/// A key file or trusted root of any kind.
 pub fn key(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(file) = key_file::read(text) {
@@ -78,7 +79,7 @@ pub fn key(data: &[u8]) {
     drop(KeylessSigner::root(text));
 }
 
-/// A lock: what is taken says the same when it is written again.
+/// A lockfile: an accepted one must encode to the same text.
 pub fn lock(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(lock) = Lockfile::parse(text) {
@@ -86,7 +87,7 @@ pub fn lock(data: &[u8]) {
     }
 }
 
-/// A tar; or the index of a folder that is right otherwise; or a manifest that such an index lists.
+/// A tar, the index of an otherwise valid folder, or a manifest that such an index lists.
 pub fn bundle(data: &[u8]) {
     static FOLDER: OnceLock<(TempDir, Mutex<()>)> = OnceLock::new();
     let (folder, one) = FOLDER.get_or_init(|| {
@@ -130,7 +131,7 @@ pub fn bundle(data: &[u8]) {
 
 fn read(place: &Path) {
     let Ok(mut bundle) = bundle::open(place) else { return };
-    // Nothing but what lies there under its digest comes out of it.
+    // Only content that matches its digest may come out.
     for listed in bundle.components().to_vec() {
         let Ok(item) = bundle.item(&listed, &[]) else { continue };
         assert_eq!(Digest::of(item.artifact.bytes()), listed.digest);

@@ -1,39 +1,39 @@
-//! Components made from WIT alone. Either their functions do nothing, or they give back what they were given: memory that
-//! the host wrote as one type is read again as the same type, or as another with the same layout.
+//! Components made from WIT alone. Their functions trap, or return their input: memory that the host wrote as one type
+//! is read as the same type or one with equal layout.
 
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
 
 use super::{Text, Type, name};
 
-/// A function of such a component.
+/// A function of a component.
 #[derive(Debug, Clone)]
 pub struct Function {
-    /// Its name.
+    /// Function name.
     pub name: String,
-    /// What it takes.
+    /// Parameters.
     pub params: Vec<(String, Type)>,
-    /// What it gives.
+    /// Result type.
     pub result: Type,
-    /// How it makes the one from the other.
+    /// Source of the result.
     pub gives: Gives,
 }
 
-/// What a function gives back.
+/// Source of a function's result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gives {
-    /// The list that is its only parameter.
+    /// The only parameter, a list.
     List,
-    /// The first element of the list that is its only parameter.
+    /// First element of the only parameter, a list.
     First,
-    /// All its parameters, as a tuple or a record. They are more than sixteen numbers, so that the host hands them over
-    /// in memory.
+    /// All parameters, as a tuple or record. They flatten to more than sixteen values, so that the host passes them in
+    /// memory.
     Parameters,
 }
 
 const PACKAGE: &str = "toolgate:made";
 
-/// The component whose one interface has these functions, and its WIT.
+/// A component whose interface has these functions, and its WIT.
 pub fn component(functions: &[Function]) -> (Vec<u8>, String) {
     let mut text = Text::default();
     let mut exports = String::new();
@@ -62,10 +62,10 @@ pub fn component(functions: &[Function]) -> (Vec<u8>, String) {
     (ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap(), wit)
 }
 
-/// A component for the world `whole` of a WIT text, or why there is none; its functions trap.
+/// A component for the world `whole` of a WIT text; its functions trap.
 ///
 /// # Errors
-/// What the reader or the encoder says.
+/// Message of the parser or encoder.
 pub fn dummy(wit: &str) -> Result<Vec<u8>, String> {
     let mut resolve = Resolve { all_features: true, ..Resolve::default() };
     let package = resolve.push_str("world.wit", wit).map_err(|error| format!("{error:#}"))?;
@@ -77,7 +77,7 @@ pub fn dummy(wit: &str) -> Result<Vec<u8>, String> {
     encoder.validate(true).encode().map_err(|error| format!("{error:#}"))
 }
 
-/// Memory that only grows: a call's instance lives as long as the call. The first 64 bytes are for answers.
+/// Bump allocator without freeing, since an instance lives for one call. The first 64 bytes are for results.
 const REALLOC: &str = r#"
     (memory (export "memory") 1)
     (global $next (mut i32) (i32.const 64))
@@ -114,7 +114,7 @@ fn body(result: &Type, gives: Gives) -> String {
     }
 }
 
-/// How many of WebAssembly's numbers a value is when it is handed over without memory.
+/// Number of core values that a value flattens to.
 fn numbers(ty: &Type) -> usize {
     let parts = || ty.parts().into_iter().map(|(_, part)| numbers(part));
     match ty {
@@ -125,7 +125,7 @@ fn numbers(ty: &Type) -> usize {
     }
 }
 
-/// How memory is read that holds a value that is one number.
+/// Load instruction for a type that flattens to one value.
 fn load(ty: &Type) -> &'static str {
     let width = |values: usize| match values {
         0..=256 => "i32.load8_u",

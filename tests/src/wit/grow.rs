@@ -1,11 +1,11 @@
-//! Types by chance, made so that every constructor stands in every place at every depth that is asked for.
+//! Random types in which every constructor occurs in every place at every depth requested.
 
 use std::collections::HashSet;
 
 use super::{Int, Place, Type, name};
 use crate::chance::Chance;
 
-/// The constructors that tests tell apart.
+/// Type constructors that tests distinguish.
 pub const KINDS: [&str; 23] = [
     "bool",
     "u8",
@@ -32,16 +32,16 @@ pub const KINDS: [&str; 23] = [
     "variant",
 ];
 
-/// Those that only stand out by what is in them.
+/// Kinds distinguished by their content only.
 pub const KINDS_BY_CONTENT: [&str; 2] = ["option<option>", "result with a unit side"];
 
-/// How many of [`KINDS`] have nothing inside.
+/// Number of [`KINDS`] without component types.
 const LEAVES: usize = 17;
 
-/// Depth of the types that are grown; what stands at the top is at depth 0.
+/// Maximum depth of generated types; the top is at depth 0.
 pub const DEPTH_MAX: usize = 3;
 
-/// Which constructor a type has.
+/// Constructor of a type.
 pub fn kind(ty: &Type) -> &'static str {
     match ty {
         Type::Bool => "bool",
@@ -70,7 +70,7 @@ pub fn kind(ty: &Type) -> &'static str {
     }
 }
 
-/// At least `count` types, no two alike: each constructor at the top, and in each place at each depth; the rest by chance.
+/// At least `count` distinct types: each constructor at the top and in each place at each depth; the rest at random.
 pub fn types(chance: &mut Chance, count: usize) -> Vec<Type> {
     let mut seen = HashSet::new();
     let mut types = Vec::new();
@@ -109,7 +109,7 @@ fn any(chance: &mut Chance, depth: usize) -> Type {
     of_kind(chance, kind, depth)
 }
 
-/// A type of this kind, with types of at most `depth - 1` inside. At depth 0 what must have something inside has a leaf.
+/// A type of this kind, with component types of at most `depth - 1`; at depth 0 these are leaves.
 fn of_kind(chance: &mut Chance, kind: &str, depth: usize) -> Type {
     let depth = depth.saturating_sub(1);
     let some = |chance: &mut Chance| if chance.once_in(30) { 17 } else { 1 + chance.below(3) };
@@ -167,7 +167,7 @@ fn of_kind(chance: &mut Chance, kind: &str, depth: usize) -> Type {
     }
 }
 
-/// Mostly few; sometimes as many as flags may have.
+/// Usually few names; sometimes as many as flags may have.
 fn many_names(chance: &mut Chance) -> Vec<String> {
     let count = match chance.below(6) {
         0 => *chance.pick(&[8, 9, 16, 17, 31, 32]),
@@ -176,7 +176,7 @@ fn many_names(chance: &mut Chance) -> Vec<String> {
     name::names(chance, count)
 }
 
-/// A variant with a case for this payload, and others.
+/// A variant with this payload in one case, and other cases.
 fn variant(chance: &mut Chance, payload: Type) -> Type {
     let count = 1 + chance.below(4);
     let at = chance.below(count);
@@ -207,7 +207,7 @@ fn around(chance: &mut Chance, child: Type, place: Place) -> Type {
             let names = name::names(chance, 2);
             Type::Record(names.into_iter().zip(beside(chance, child)).collect())
         }
-        // Of `u8` a list would be something else.
+        // A list of `u8` would be another kind.
         Place::Element if child == Type::Int(Int::U8) || chance.once_in(2) => {
             Type::Tuple(beside(chance, child))
         }

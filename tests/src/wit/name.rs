@@ -1,10 +1,10 @@
-//! Names as WIT allows them, the awkward ones more often than life would have them.
+//! Random WIT names, with awkward ones overrepresented.
 
 use std::collections::HashSet;
 
 use crate::chance::Chance;
 
-/// Words of WIT itself: as names they need a `%`, which is no part of the name.
+/// Keywords of WIT, which need a `%` before them that is not part of the name.
 const KEYWORDS: [&str; 43] = [
     "use",
     "type",
@@ -51,7 +51,7 @@ const KEYWORDS: [&str; 43] = [
     "async",
 ];
 
-/// Names that mean something to JSON, to JSON Schema, or to our own mapping, and names of unusual make.
+/// Names with a meaning in JSON, JSON Schema or our mapping, and unusual ones.
 const AWKWARD: [&str; 32] = [
     "tag",
     "val",
@@ -87,7 +87,7 @@ const AWKWARD: [&str; 32] = [
     "a-very-long-name-that-goes-on-and-on-through-many-short-words-until-it-is-more-than-one-hundred-bytes-long",
 ];
 
-/// So many names, no two alike whatever their case.
+/// `count` names that differ in more than case.
 pub fn names(chance: &mut Chance, count: usize) -> Vec<String> {
     let mut taken = HashSet::new();
     let mut names = Vec::with_capacity(count);
@@ -104,9 +104,9 @@ pub fn names(chance: &mut Chance, count: usize) -> Vec<String> {
     names
 }
 
-/// How a name is written in WIT.
+/// Spelling of a name in WIT.
 pub fn text(name: &str) -> String {
-    // The mark is allowed before any name.
+    // The `%` is allowed before any name.
     if KEYWORDS.contains(&name) || name.len().is_multiple_of(5) {
         format!("%{name}")
     } else {

@@ -1,24 +1,24 @@
-//! Components whose function answers with a list of any length, of any type: the same element over and over.
+//! Components whose function returns a list of any length and type, with one element repeated.
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// A result that has a long list in it.
+/// A result that contains a long list.
 #[derive(Debug, Clone, Copy)]
 pub struct Repeated {
-    /// For people.
+    /// Display name.
     pub name: &'static str,
     /// Definitions in WIT.
     pub types: &'static str,
-    /// The type of the result.
+    /// Type of the result.
     pub result: &'static str,
-    /// One element of the list, as memory has it.
+    /// Memory of one element.
     pub element: &'static [u8],
-    /// What elements point to: at address 64.
+    /// Memory that elements point to, at address 64.
     pub there: &'static [u8],
-    /// What stands before the list in the result: at address 16.
+    /// Memory of the result before the list, at address 16.
     pub head: &'static [u8],
-    /// Where in the result the list stands, once or several times.
+    /// Offsets of the list in the result, one or several.
     pub at: &'static [u32],
 }
 
@@ -28,7 +28,7 @@ impl Repeated {
         Self { name: "", types: "", result: "", element: &[], there: b"x", head: &[], at: &[0] };
 }
 
-/// A component that answers `run(count)` so.
+/// A component whose `run(count)` returns this result.
 pub fn repeated(what: &Repeated) -> Vec<u8> {
     let wit = format!(
         "package toolgate:made;\ninterface made {{\n{}\nrun: func(count: u32) -> {};\n}}\nworld whole {{ export made; }}\n",

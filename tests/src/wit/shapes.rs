@@ -1,4 +1,4 @@
-//! Results of every shape that have a long list in them, for [`super::repeat`].
+//! Results of every shape with a long list in them, for [`super::repeat`].
 
 use super::repeat::Repeated;
 
@@ -16,7 +16,7 @@ const ANSWER: &str = "
     variant block { text(text), image(media), audio(media), link(link), embedded(embedded) }
     record answer { content: list<block>, structured: option<string> }";
 
-/// A block has 112 bytes; this is a text of nothing.
+/// A block of 112 bytes: an empty text.
 const BLOCK: &[u8] = &[0; 112];
 
 const fn list(
@@ -31,7 +31,7 @@ const fn list(
 /// A pointer to address 64, and a length of one.
 const ONE: &[u8] = &[64, 0, 0, 0, 1, 0, 0, 0];
 
-/// All of them.
+/// All shapes.
 pub const ALL: &[Repeated] = &[
     list("bytes", "", "list<u8>", &[1]),
     list("small numbers", "", "list<s8>", &[1]),

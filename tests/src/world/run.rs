@@ -1,4 +1,4 @@
-//! The program run in a world, and what it left there.
+//! Running the program in a world, and the files that it leaves.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -10,19 +10,19 @@ use serde_json::Value;
 use super::World;
 use crate::client::{PATIENCE, Server, Transport};
 
-/// How a run of the program ended.
+/// Result of a run of the program.
 #[derive(Debug)]
 pub struct Ended {
     /// The exit code.
     pub code: i32,
-    /// What it printed.
+    /// Standard output.
     pub stdout: String,
-    /// What it complained.
+    /// Standard error.
     pub stderr: String,
 }
 
 impl World {
-    /// The program, to be run in this world.
+    /// A command for the program in this world.
     pub fn command(&self) -> Command {
         let mut command = match &self.before {
             None => Command::new(crate::toolgate()),
@@ -42,12 +42,12 @@ impl World {
         self.run_as_is(args)
     }
 
-    /// Runs the program without writing the configuration out again. It is killed when it does not end.
+    /// Runs the program without rewriting the configuration. Kills it if it does not end.
     pub fn run_as_is(&self, args: &[&str]) -> Ended {
         Self::ended(self.command(), args)
     }
 
-    /// The same as another user, and the group of the same number. Only root can do that.
+    /// Like [`World::run_as_is`], as another user and its group. Requires root.
     pub fn run_as_user(&self, user: u32, args: &[&str]) -> Ended {
         let mut command = self.command();
         command.uid(user).gid(user);
@@ -78,36 +78,36 @@ impl World {
         self.run(&["call", tool, "--args", &args.to_string()])
     }
 
-    /// Serves, over one transport.
+    /// Starts a server with one transport.
     pub fn serve(&self, transport: Transport) -> Server {
         self.serve_with(transport, &[])
     }
 
-    /// The same, with further arguments.
+    /// Starts a server with further arguments.
     pub fn serve_with(&self, transport: Transport, args: &[&str]) -> Server {
         self.write();
         Server::start(self.command(), transport, args, Arc::clone(&self.folder))
     }
 
-    /// The records so far. One that is being written is not there yet.
+    /// Complete audit records so far.
     pub fn records(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.path("state/audit.jsonl")).unwrap_or_default();
         let (whole, _) = text.rsplit_once('\n').unwrap_or_default();
         whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// The records of calls so far.
+    /// Audit records of calls so far.
     pub fn call_records(&self) -> Vec<Value> {
         self.records().into_iter().filter(|record| record["event"] == "call").collect()
     }
 
-    /// The names of the cached compiled files.
+    /// Names of cached compiled files.
     pub fn cached(&self) -> Vec<String> {
         names(&self.path("state/cache"))
     }
 }
 
-/// The names in a folder, sorted; none if it is not there.
+/// Sorted names in a folder; none if it does not exist.
 pub fn names(folder: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut names: Vec<String> =
@@ -117,17 +117,17 @@ pub fn names(folder: &Path) -> Vec<String> {
 }
 
 impl Ended {
-    /// Everything it said.
+    /// Combined output.
     pub fn said(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
     }
 
-    /// What it complained of, but for plugins that take long to compile.
+    /// Lines of standard error, without those about slow compilation.
     pub fn complaints(&self) -> Vec<&str> {
         self.stderr.lines().filter(|line| !line.contains(": compiling ")).collect()
     }
 
-    /// What it printed, as JSON.
+    /// Standard output as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }

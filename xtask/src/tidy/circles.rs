@@ -1,12 +1,12 @@
-//! No circles: a file that needs another is not needed by it, by whatever way round. A module and what lies below it count as one
-//! thing that was split, and may need each other.
+//! Checks that files have no circular dependencies. A module and its submodules count as one and may depend on each
+//! other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Source;
 use crate::shell::Outcome;
 
-/// A module by its path in the crate, such as `["load", "trust"]`.
+/// Path of a module in its crate, such as `["load", "trust"]`.
 type Module = Vec<String>;
 type Graph = BTreeMap<Module, BTreeSet<Module>>;
 
@@ -46,7 +46,7 @@ pub(super) fn check(sources: &[Source]) -> Outcome<Vec<String>> {
     Ok(broken)
 }
 
-/// A path within its crate from the root, as `from` writes it.
+/// Resolves a path within the crate of the module `from`.
 fn place(path: &[String], from: &[String]) -> Option<Module> {
     let climbs = path.iter().take_while(|name| *name == "super").count();
     let (base, rest) = match path.first()?.as_str() {
@@ -58,13 +58,13 @@ fn place(path: &[String], from: &[String]) -> Option<Module> {
     Some([base, rest].concat())
 }
 
-/// The file to which a path leads, if that is neither this file nor one above or below it.
+/// Module that a path refers to, unless it is this one or above or below it.
 fn needed(path: &[String], from: &[String], modules: &BTreeSet<Module>) -> Option<Module> {
     let to = (1..=path.len()).rev().find_map(|count| modules.get(path.get(..count)?))?;
     (!to.starts_with(from) && !from.starts_with(to)).then(|| to.clone())
 }
 
-/// The sets of files of which each needs each other.
+/// Sets of modules that depend on each other.
 fn circles(graph: &Graph) -> Vec<Vec<Module>> {
     let reached: BTreeMap<&Module, BTreeSet<&Module>> =
         graph.keys().map(|from| (from, reached(graph, from))).collect();
@@ -80,7 +80,7 @@ fn circles(graph: &Graph) -> Vec<Vec<Module>> {
     found
 }
 
-/// Whatever is needed by a file, by whatever it needs, and so on.
+/// Direct and indirect dependencies of a module.
 fn reached<'g>(graph: &'g Graph, from: &Module) -> BTreeSet<&'g Module> {
     let mut reached = BTreeSet::new();
     let mut left: Vec<&Module> = graph.get(from).into_iter().flatten().collect();

@@ -1,33 +1,33 @@
-//! What a source file names, read as the compiler reads it: comments and texts name nothing, and neither does what is built for
-//! tests only, wherever it stands.
+//! Paths, lints and types in a source file, found by tokens: comments and strings do not count, nor does code built for
+//! tests only.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
-/// A path, such as `["crate", "spec", "Spec"]`. Of a group in a `use` there is one for each name.
+/// A path, such as `["crate", "spec", "Spec"]`. A group in a `use` gives one for each name.
 pub(super) type Path = Vec<String>;
 
-/// Everything that is named in what is built into the program.
+/// Paths in code that is built into the program.
 pub(super) fn paths(text: &str) -> Result<Vec<Path>, String> {
     let mut paths = Vec::new();
     add_paths(without_tests(parse(text)?), &[], false, &mut paths);
     Ok(paths)
 }
 
-/// The lints that are allowed or expected anywhere in the file, in tests too.
+/// Lints that are allowed or expected anywhere in the file, including tests.
 pub(super) fn lints(text: &str) -> Result<Vec<Path>, String> {
     let mut lints = Vec::new();
     add_lints(parse(text)?, &mut lints);
     Ok(lints)
 }
 
-/// What is asked in `cfg(…)` and the like, anywhere in the file.
+/// Conditions in `cfg(…)` and the like, anywhere in the file.
 pub(super) fn conditions(text: &str) -> Result<Vec<String>, String> {
     let mut conditions = Vec::new();
     add_conditions(parse(text)?, &mut conditions);
     Ok(conditions)
 }
 
-/// Modules that are built into the program though their files are called `…_tests.rs`.
+/// Modules named `…_tests` that are built into the program.
 pub(super) fn built_tests(text: &str) -> Result<Vec<String>, String> {
     let tokens: Vec<TokenTree> = without_tests(parse(text)?).into_iter().collect();
     let modules = tokens.windows(2).filter_map(|pair| match pair {
@@ -39,14 +39,14 @@ pub(super) fn built_tests(text: &str) -> Result<Vec<String>, String> {
     Ok(modules.filter(|name| name.ends_with("_tests")).chain(named).collect())
 }
 
-/// The types that are errors, by `derive(Error)` or by `impl Error for …`, in what is built into the program.
+/// Error types in the program, by `derive(Error)` or `impl Error for …`.
 pub(super) fn errors(text: &str) -> Result<Vec<String>, String> {
     let mut errors = Vec::new();
     add_errors(without_tests(parse(text)?), &mut errors);
     Ok(errors)
 }
 
-/// The types that other files can see: `pub` or `pub(…)`, in what is built into the program and in no block.
+/// Top-level types of the program that other files can see (`pub` or `pub(…)`).
 pub(super) fn visible_types(text: &str) -> Result<Vec<String>, String> {
     let tokens: Vec<TokenTree> = without_tests(parse(text)?).into_iter().collect();
     let mut types = Vec::new();
@@ -73,7 +73,7 @@ fn parse(text: &str) -> Result<TokenStream, String> {
     text.parse().map_err(|error: proc_macro2::LexError| format!("it is not Rust: {error}"))
 }
 
-/// Leaves out what follows `#[cfg(test)]` or `#[cfg(all(test, …))]`, at any depth: up to the end of a block or a statement.
+/// Removes items after `#[cfg(test)]` or `#[cfg(all(test, …))]` at any depth, up to the end of a block or statement.
 fn without_tests(tokens: TokenStream) -> TokenStream {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let mut rest = tokens.as_slice();
@@ -107,8 +107,8 @@ fn is_for_tests(attribute: &Group) -> bool {
     text == "cfg(test)" || text.starts_with("cfg(all(test,")
 }
 
-/// Adds paths of at least two names, and in a `use` those of one as well. Within the group of a `use`, each begins with what
-/// stands before it.
+/// Adds paths of at least two names, and in a `use` also of one. Names in a group of a `use` get the prefix of the
+/// group.
 fn add_paths(tokens: TokenStream, before: &[String], mut is_use: bool, paths: &mut Vec<Path>) {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let mut rest = tokens.as_slice();
@@ -137,7 +137,7 @@ fn add_paths(tokens: TokenStream, before: &[String], mut is_use: bool, paths: &m
     }
 }
 
-/// Takes the names that follow a name by `::`. Where something else follows, the last is `*`.
+/// Appends names that follow by `::`. If something else follows, appends `*`.
 fn follow<'a>(path: &mut Path, mut tokens: &'a [TokenTree]) -> &'a [TokenTree] {
     while let [one, two, after @ ..] = tokens
         && is_punct(one, ':')
@@ -157,7 +157,7 @@ fn ends_open(path: &[String]) -> bool {
     path.last().is_some_and(|name| name == "*")
 }
 
-/// What stands in `allow(…)` or `expect(…)`, at any depth.
+/// Adds the lints in `allow(…)` or `expect(…)` at any depth.
 fn add_lints(tokens: TokenStream, lints: &mut Vec<Path>) {
     let mut changes = false;
     for token in tokens {
@@ -204,7 +204,7 @@ fn add_errors(tokens: TokenStream, errors: &mut Vec<String>) {
     for (index, token) in tokens.iter().enumerate() {
         let after = tokens.get(index + 1..).unwrap_or_default();
         match token {
-            // What follows is further attributes, a visibility, `struct` or `enum`, and the name.
+            // Further attributes, a visibility, `struct` or `enum`, and the name follow.
             TokenTree::Group(attribute) if derives_error(attribute) => {
                 let named = after.iter().skip_while(|token| !is_word(token, &["struct", "enum"])).nth(1);
                 errors.extend(named.map(ToString::to_string));

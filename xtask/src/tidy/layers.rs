@@ -1,10 +1,10 @@
-//! Who may know whom: within a crate a module may name those further down, never one above it or beside it.
+//! Checks layers: within a crate a module may use only modules of lower layers.
 
 use super::Source;
 use super::code::Path;
 use crate::shell::Outcome;
 
-/// The modules of one crate, a line of modules for each step down.
+/// Modules of a crate, one list per layer, top first.
 struct Crate<'a> {
     name: &'a str,
     steps: Vec<Vec<&'a str>>,
@@ -48,14 +48,14 @@ impl Crate<'_> {
     }
 }
 
-/// `address_tests` and the like belong to the module whose tests they are.
+/// Top-level module of a path; `address_tests` and the like belong to the module that they test.
 fn module(path: &str) -> &str {
     let first = path.split('/').next().unwrap_or(path);
     first.strip_suffix("_tests").unwrap_or(first)
 }
 
-/// The modules that a file names, by `crate::module` or by climbing out of its own with `super`. Types that the crate re-exports at
-/// its root are known to all of it.
+/// Modules that a file uses, by `crate::module` or `super` out of its own module. Types re-exported at the crate's root
+/// are available everywhere.
 fn known(paths: &[Path], path: &str) -> Vec<String> {
     let depth = path.split('/').count();
     let mut found: Vec<String> = Vec::new();

@@ -1,14 +1,14 @@
-//! Who may name what: heavy dependencies, each from few modules. What must not be called by whom is held by clippy's list
-//! (`host/clippy.toml`); where that is switched off is held here.
+//! Checks which modules use restricted dependencies. Restricted calls are enforced by clippy (`host/clippy.toml`); the
+//! exceptions to that are checked here.
 
 use super::Source;
 use super::code::{self, Path};
 use crate::shell::Outcome;
 
-/// Lints that hold what means trust.
+/// Lints that protect trust-relevant calls and types.
 const HELD: [&str; 2] = ["disallowed_methods", "disallowed_types"];
 
-/// Groups that they are in, and what is in every group.
+/// Lint groups that include them.
 const GROUPS: [&str; 3] = ["all", "style", "warnings"];
 
 pub(super) fn check(sources: &[Source], list: &str) -> Outcome<Vec<String>> {
@@ -30,9 +30,10 @@ pub(super) fn check(sources: &[Source], list: &str) -> Outcome<Vec<String>> {
     Ok(broken)
 }
 
-type Restriction = (Vec<String>, Vec<String>);
+pub(super) type Restriction = (Vec<String>, Vec<String>);
 
-fn parse(line: &str) -> Outcome<Restriction> {
+/// The names of a line, and where they may be named.
+pub(super) fn parse(line: &str) -> Outcome<Restriction> {
     let (names, modules) =
         line.split_once('→').ok_or_else(|| format!("a restriction line without an arrow →: {line}"))?;
     let names = names.split(',').map(|name| name.trim().to_owned());
@@ -43,7 +44,7 @@ fn words(list: &str) -> Vec<String> {
     list.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Clippy's lists count everywhere but in the files that are named, and in those they are needed.
+/// Checks that clippy's lists are switched off only in the listed files, and only where necessary.
 pub(super) fn check_exceptions(sources: &[Source], list: &str) -> Outcome<Vec<String>> {
     let mut broken = Vec::new();
     let mut unused = words(list);
@@ -67,8 +68,8 @@ pub(super) fn check_exceptions(sources: &[Source], list: &str) -> Outcome<Vec<St
     Ok(broken)
 }
 
-/// What the checks look at is what is built: what is called tests is built for tests only, and nothing is there for a compiler
-/// that Clippy or the tests are not run with.
+/// Checks that the other checks see all code that is built: test files are built for tests only, and no condition hides
+/// code from Clippy or the tests.
 pub(super) fn check_conditions(sources: &[Source]) -> Outcome<Vec<String>> {
     const KNOWN: [&str; 5] = ["test", "target_os", "all", "any", "not"];
     let mut broken = Vec::new();
@@ -85,7 +86,7 @@ pub(super) fn check_conditions(sources: &[Source]) -> Outcome<Vec<String>> {
     Ok(broken)
 }
 
-/// The crates of the program take their lints from the workspace and from `host/clippy.toml`.
+/// Checks that the program's crates take their lints from the workspace and `host/clippy.toml`.
 pub(super) fn check_crates(host: &std::path::Path) -> Outcome<Vec<String>> {
     let failed = |error: std::io::Error| format!("{}: {error}", host.display());
     let mut broken = Vec::new();
@@ -103,20 +104,6 @@ pub(super) fn check_crates(host: &std::path::Path) -> Outcome<Vec<String>> {
         broken.push("host/.clippy.toml: host/clippy.toml is the list".to_owned());
     }
     Ok(broken)
-}
-
-/// What the policy crate depends on is what the list says.
-pub(super) fn check_policy(manifest: &str, list: &str) -> Vec<String> {
-    let allowed: Vec<&str> = list.split_whitespace().collect();
-    let section = manifest.split_once("[dependencies]\n").map_or("", |(_, rest)| rest);
-    let lines = section.lines().take_while(|line| !line.starts_with('['));
-    let names = lines
-        .filter_map(|line| line.split(['.', ' ', '=']).next())
-        .filter(|name| !name.is_empty() && !name.starts_with('#'));
-    names
-        .filter(|name| !allowed.contains(name))
-        .map(|name| format!("host/policy/Cargo.toml: the policy may not depend on `{name}`"))
-        .collect()
 }
 
 fn may(source: &Source, modules: &[String]) -> bool {
@@ -241,12 +228,5 @@ mod tests {
         ] {
             assert_eq!(broken(text), 1, "{text}");
         }
-    }
-
-    #[test]
-    fn the_policy_depends_on_what_is_listed() {
-        let manifest = "[package]\nname = \"p\"\n[dependencies]\na.workspace = true\nb = \"1\"\n\n[lints]\nworkspace = true\n";
-        assert_eq!(check_policy(manifest, "a b").len(), 0);
-        assert_eq!(check_policy(manifest, "a").len(), 1);
     }
 }

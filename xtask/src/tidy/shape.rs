@@ -1,11 +1,11 @@
-//! What a file looks like: its size, its first line, its name, the length of its functions.
+//! Checks a file's size, first line, name, and the length of its functions.
 
 use super::Source;
 
 const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 70;
 
-/// Names that say nothing about what lives there.
+/// Names that do not describe content.
 const BANNED: [&str; 9] =
     ["utils", "util", "helpers", "common", "misc", "types", "internal", "manager", "service"];
 
@@ -34,7 +34,7 @@ fn check_one(source: &Source) -> Vec<String> {
     broken
 }
 
-/// The code is formatted, so a function ends at the brace that stands where it began.
+/// Finds long functions. Code is formatted, so a function ends at a brace with its indentation.
 fn long_functions(source: &Source) -> Vec<String> {
     let lines: Vec<&str> = source.text.lines().collect();
     let mut broken = Vec::new();

@@ -1,12 +1,12 @@
-//! The one maker of [`Permit`]. For now one rule: a local principal may call everything that is served. Rules over
-//! principals and targets come here, and nowhere else.
+//! The only maker of [`Permit`]. One rule so far: a local principal may call everything that is served. Rules over
+//! principals and targets belong here only.
 
 use super::target::Target;
 use crate::capability::Effects;
 use crate::principal::{Principal, PrincipalKind};
 use crate::{Digest, PluginName, ToolName};
 
-/// This principal may call this tool of these bytes, now.
+/// Proof that this principal may call this tool of these bytes, now.
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permit {
@@ -18,7 +18,7 @@ pub struct Permit {
     rule: &'static str,
 }
 
-/// Why they may not. Outside, an unknown tool and a forbidden one look the same.
+/// Reason why a call is denied. Callers cannot tell an unknown tool from a forbidden one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeniedError {
     /// There is no such tool.
@@ -34,7 +34,7 @@ pub fn judge(principal: &Principal, target: Option<&Target>) -> Result<Permit, D
     let target = target.ok_or(DeniedError::Unknown)?;
     let rule = match principal.kind() {
         PrincipalKind::Local => "local-principal-may-call-what-is-served",
-        // What the host asks a plugin it asks without giving it anything.
+        // The host's own question to a plugin carries no grant, so it has no effects.
         PrincipalKind::Host if target.effects() == Effects::default() => "host-may-ask-without-effects",
         PrincipalKind::Host => return Err(DeniedError::Unknown),
     };
@@ -49,27 +49,27 @@ pub fn judge(principal: &Principal, target: Option<&Target>) -> Result<Permit, D
 }
 
 impl Permit {
-    /// Who.
+    /// Principal that makes the call.
     pub fn principal(&self) -> &Principal {
         &self.principal
     }
 
-    /// What.
+    /// Tool to be called.
     pub fn tool(&self) -> &ToolName {
         &self.tool
     }
 
-    /// Of which plugin.
+    /// Plugin that the tool belongs to.
     pub fn plugin(&self) -> &PluginName {
         &self.plugin
     }
 
-    /// Of which bytes.
+    /// Digest of the plugin's bytes.
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// With which effects.
+    /// Effects of the plugin's grants.
     pub fn effects(&self) -> Effects {
         self.effects
     }

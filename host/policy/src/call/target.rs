@@ -1,9 +1,9 @@
-//! What is called, as far as rules may look at it: names, digest, effects. No handle on anything that runs.
+//! The called tool as rules see it: names, digest, effects. No handle on anything that runs.
 
 use crate::capability::Effects;
 use crate::{Digest, PluginName, ToolName};
 
-/// A tool that somebody wants to call.
+/// A tool to be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     tool: ToolName,
@@ -13,8 +13,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// A tool of a plugin with these bytes, whose grants amount to these effects. Rules believe it: clippy's list (`host/clippy.toml`)
-    /// holds who may say so.
+    /// A tool of a plugin with these bytes, whose grants have these effects. Rules trust these values, so
+    /// `host/clippy.toml` lists the places that may call this.
     pub fn new(tool: ToolName, plugin: PluginName, digest: Digest, effects: Effects) -> Self {
         Self { tool, plugin, digest, effects }
     }
@@ -34,7 +34,7 @@ impl Target {
         self.digest
     }
 
-    /// What the plugin's grants amount to.
+    /// Effects of the plugin's grants.
     pub fn effects(&self) -> Effects {
         self.effects
     }

@@ -1,4 +1,4 @@
-//! What a guest wanted of the outside, and what it was told: how records, `explain` and `learn` speak of it. Nothing is
+//! Attempts of a guest to use a capability, and their verdicts, as records, `explain` and `learn` show them. Nothing is
 //! decided here.
 
 use super::files::Use;
@@ -7,72 +7,71 @@ use crate::Capability;
 use crate::address::Host;
 use crate::request::RequestTarget;
 
-/// Something that a guest wanted.
+/// One use of a capability that a guest attempted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Attempt {
-    /// A file or a folder, by the name that the guest has for it: a slash at its end where it was opened as a folder and
-    /// refused.
+    /// A file or a folder, by the guest's path. The path ends in a slash if it was opened as a folder and refused.
     File {
-        /// Its name.
+        /// Path as the guest names it.
         path: String,
-        /// For what.
+        /// Requested use.
         wanted: Use,
     },
-    /// To send a request. Without its query.
+    /// A request, without its query.
     Request(RequestTarget),
-    /// To send a request with a header field that its rule does not name. Without its query.
+    /// A request, without its query, with a header field that its rule does not name.
     Header {
         /// The request.
         request: RequestTarget,
-        /// The field's name, in lower case.
+        /// Name of the field, in lower case.
         name: String,
     },
-    /// To send what is no request that anybody could be granted.
+    /// A request that no grant can allow.
     NoRequest {
-        /// What it was.
+        /// Description of the request.
         text: String,
-        /// Why it is none.
+        /// Reason why no grant allows it.
         why: String,
     },
-    /// To have a name looked up for sockets. For which port and protocol is not seen then.
+    /// A name lookup for sockets. Port and protocol are not known yet.
     Lookup(Host),
-    /// To connect, or to send a datagram.
+    /// A TCP connection or a UDP datagram.
     Socket {
-        /// How.
+        /// Protocol of the socket.
         protocol: Protocol,
-        /// Where: the name under which the address was found in the same call, else the address.
+        /// Name under which the address was resolved in the same call, else the address.
         host: Host,
-        /// At which port.
+        /// Port of the remote end.
         port: u16,
     },
-    /// To do with a socket what nobody could be granted.
+    /// A use of a socket that no grant can allow.
     NoSocket {
-        /// What it was.
+        /// Description of the use.
         text: String,
-        /// Why nobody could.
+        /// Reason why no grant allows it.
         why: String,
     },
-    /// The configuration value of this key.
+    /// A read of the configuration value of this key.
     Config(String),
-    /// To use a store.
+    /// A use of the store.
     Keyvalue,
-    /// To look at a clock.
+    /// A read of a clock.
     Clock,
-    /// Random numbers.
+    /// A request for random numbers.
     Random,
 }
 
-/// What came of it.
+/// Verdict on an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Judged {
-    /// It was allowed.
+    /// The grant covers it.
     Allowed,
-    /// It was refused.
+    /// The grant does not cover it.
     Refused,
 }
 
 impl Attempt {
-    /// Which word it falls under.
+    /// Capability the attempt falls under.
     pub const fn capability(&self) -> Capability {
         match self {
             Self::File { .. } => Capability::Files,

@@ -1,9 +1,9 @@
-//! `clock`: how well a plugin can tell the time.
+//! `clock`: the precision of the time a plugin sees.
 
 use super::Effects;
 use crate::InvalidValueError;
 
-/// How well. Without a grant: coarse.
+/// Precision of the clocks. Without a grant: coarse.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Grant {
     /// Not at all: the first use ends the call.
@@ -11,20 +11,20 @@ pub enum Grant {
     /// Both clocks cut to a millisecond, timers rounded up to it: too coarse to time other guests' caches with.
     #[default]
     Coarse,
-    /// As the machine can.
+    /// The machine's full resolution.
     Precise,
-    /// It stands still. Not for configurations: for what a plugin is asked while it is loaded.
+    /// Both clocks stay at [`EARLIEST_NS`]. For the query made of a plugin while it loads; never configured.
     Still,
-    /// It stands still at 0, as it did in the former release: for a comparison with what was approved there. Goes with the release
-    /// after this one.
+    /// Both clocks stay at 0, as in the former release, for comparison with what was approved there. To be removed with
+    /// the release after this one.
     StillAtZero,
 }
 
-/// The earliest that any clock shows, in nanoseconds: one second. The monotonic clock shows it when a call begins. A runtime may take
-/// a clock at 0 for a broken one, and Go's ends the program then. It is a multiple of every step, so that all times are.
+/// Earliest time any clock shows, in nanoseconds: one second. The monotonic clock shows it when a call begins. Runtimes
+/// may take a clock at 0 for broken (Go's exits). It is a multiple of every resolution, so all times are.
 pub const EARLIEST_NS: u64 = 1_000_000_000;
 
-/// The guest may look at a clock, now.
+/// Proof that the guest may read a clock, now.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pass {
@@ -53,7 +53,7 @@ impl Grant {
         }
     }
 
-    /// Its word in the configuration. A clock that stands still has none, and is no clock.
+    /// Its word in the configuration. [`Self::Still`] and [`Self::StillAtZero`] have none of their own and give `none`.
     pub const fn word(self) -> &'static str {
         match self {
             Self::None | Self::Still | Self::StillAtZero => "none",
@@ -62,12 +62,12 @@ impl Grant {
         }
     }
 
-    /// What it amounts to: the time is no effect.
+    /// Effects of the grant: none.
     pub fn effects(self) -> Effects {
         Effects::default()
     }
 
-    /// Whether a guest may look.
+    /// Checks that a guest may read a clock.
     ///
     /// # Errors
     /// [`ClockDeniedError`] when the grant says `none`.
@@ -83,32 +83,32 @@ impl Grant {
 }
 
 impl Pass {
-    /// The step of the clock, in nanoseconds.
+    /// Resolution of the clock, in nanoseconds.
     pub fn resolution_ns(self) -> u64 {
         self.resolution_ns
     }
 
-    /// `ns` cut to the clock's step.
+    /// `ns` rounded down to the resolution.
     fn cut(self, ns: u64) -> u64 {
         ns - ns % self.resolution_ns
     }
 
-    /// What the monotonic clock shows `elapsed_ns` after the call began. Never 0 in a call.
+    /// Monotonic clock `elapsed_ns` after the call began. Never 0 in a call.
     pub fn monotonic_ns(self, elapsed_ns: u64) -> u64 {
         self.cut(elapsed_ns).saturating_add(self.earliest_ns)
     }
 
-    /// What the wall clock shows `since_1970_ns` after the beginning of 1970. Never 0 in a call.
+    /// Wall clock `since_1970_ns` after the beginning of 1970. Never 0 in a call.
     pub fn wall_ns(self, since_1970_ns: u64) -> u64 {
         self.cut(since_1970_ns).max(self.earliest_ns)
     }
 
-    /// How long it is, `elapsed_ns` after the call began, until the monotonic clock shows `when_ns`: no time at all for what it has shown.
+    /// Nanoseconds from `elapsed_ns` after the call's begin until the monotonic clock shows `when_ns`; 0 for the past.
     pub fn until_ns(self, when_ns: u64, elapsed_ns: u64) -> u64 {
         self.round_up(when_ns.saturating_sub(self.earliest_ns)).saturating_sub(elapsed_ns)
     }
 
-    /// `ns` rounded up to the clock's step: a timer never fires early.
+    /// `ns` rounded up to the resolution: a timer never fires early.
     pub fn round_up(self, ns: u64) -> u64 {
         ns.checked_next_multiple_of(self.resolution_ns).unwrap_or(u64::MAX)
     }

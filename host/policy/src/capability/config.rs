@@ -9,13 +9,13 @@ use crate::redact::inline_table;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grant(BTreeMap<String, String>);
 
-/// The guest may read these values, now.
+/// Proof that the guest may read these values, now.
 #[must_use]
 #[derive(Debug)]
 pub struct Pass<'a>(&'a BTreeMap<String, String>);
 
 impl Grant {
-    /// What an operator wrote: any key may hold any text.
+    /// A grant of what the operator wrote: any key may have any text.
     pub fn new(values: BTreeMap<String, String>) -> Self {
         Self(values)
     }
@@ -25,12 +25,12 @@ impl Grant {
         inline_table(&self.0)
     }
 
-    /// What it amounts to: what the operator wrote is no secret of the outside.
+    /// Effects of the grant: none, since the operator wrote the values for the plugin.
     pub fn effects(&self) -> Effects {
         Effects::default()
     }
 
-    /// A guest may read all of what is granted.
+    /// Allows a guest to read every granted value.
     pub fn allow(&self) -> Pass<'_> {
         Pass(&self.0)
     }

@@ -10,7 +10,7 @@ use crate::redact::inline_table;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grant(BTreeMap<String, String>);
 
-/// The guest may see these variables, now.
+/// Proof that the guest may see these variables, now.
 #[must_use]
 #[derive(Debug)]
 pub struct Pass<'a>(&'a BTreeMap<String, String>);
@@ -41,12 +41,12 @@ impl Grant {
         inline_table(&self.0)
     }
 
-    /// What it amounts to: what the operator wrote is no secret of the outside.
+    /// Effects of the grant: none, since the operator wrote the values for the plugin.
     pub fn effects(&self) -> Effects {
         Effects::default()
     }
 
-    /// A guest may see all of what is granted.
+    /// Allows a guest to see every granted variable.
     pub fn allow(&self) -> Pass<'_> {
         Pass(&self.0)
     }

@@ -1,4 +1,4 @@
-//! `files`: folders of the host that a plugin sees. Opening them, and keeping a path inside, is the runtime's.
+//! `files`: folders of the host that a plugin sees. The runtime opens them and confines paths to them.
 
 use super::Effects;
 use super::room::{Quota, QuotaText};
@@ -6,11 +6,11 @@ use crate::InvalidValueError;
 use crate::limits::call::{FILES_BYTES_MAX, FILES_ENTRIES_MAX, FILES_OPEN_MAX};
 use crate::redact::quoted;
 
-/// Whether a folder may be changed.
+/// Access to a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
-    /// Nothing: whatever is asked for below it is refused. Not for configurations: for `learn`, where a guest that sees no
-    /// folder at all could not even ask.
+    /// No access: every request below it is refused. Only for `learn`, where a guest without any folder could not make
+    /// a request; never configured.
     Nothing,
     /// Read and list.
     Read,
@@ -23,28 +23,28 @@ pub enum Access {
 pub struct Mount {
     /// The folder on the host, as the operator wrote it, made absolute.
     pub host: String,
-    /// Where the guest sees it: absolute, no dot segments, no trailing slash (but `/` itself).
+    /// Path at which the guest sees it: absolute, no dot segments, no trailing slash (but `/` itself).
     pub guest: String,
-    /// Whether it may be changed.
+    /// Access of the guest.
     pub access: Access,
-    /// How much it may hold, if it may be changed.
+    /// Quota of the folder, if it may be changed.
     pub room: Quota,
-    /// How much below it a call may have open.
+    /// Number of files and folders below it that a call may have open at once.
     pub open_max: u64,
 }
 
-/// What an operator wrote of a folder.
+/// A mount as the operator wrote it.
 #[derive(Debug, Clone)]
 pub struct MountText {
     /// The folder on the host, made absolute already.
     pub host: String,
-    /// Where the guest sees it.
+    /// Path at which the guest sees it.
     pub guest: String,
     /// `read` or `read-write`.
     pub access: String,
-    /// How much it may hold.
+    /// Quota of the folder.
     pub room: QuotaText,
-    /// How much may be open.
+    /// Number of files and folders that may be open at once.
     pub open_max: Option<i64>,
 }
 
@@ -52,7 +52,7 @@ pub struct MountText {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grant(Vec<Mount>);
 
-/// What a guest is about to do below a folder it was given.
+/// Kind of use a guest makes of a granted folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Use {
     /// Look at names, metadata or content.
@@ -61,23 +61,23 @@ pub enum Use {
     Write,
 }
 
-/// The guest may do this to what lies below this mount, now.
+/// Proof that the guest may do this below this mount, now.
 #[must_use]
 #[derive(Debug, Clone)]
 pub struct Pass {
     mount: usize,
-    /// What for; nothing: to look at what is open already.
+    /// Permitted use. `None` covers metadata of open descriptors only.
     wanted: Option<Use>,
     room: Quota,
 }
 
-/// The grant does not go so far.
+/// Reason why a use of files is denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FilesDeniedError {
-    /// It would change what may only be read.
+    /// A write below a read-only mount.
     #[error("the folder is granted for reading only")]
     ReadOnly,
-    /// Nothing is granted there.
+    /// No mount grants it.
     #[error("no granted folder holds it")]
     NotGranted,
     /// The path climbs out of the folder in which it begins.
@@ -147,7 +147,7 @@ impl Grant {
         &self.0
     }
 
-    /// What it amounts to.
+    /// Effects of the grant.
     pub fn effects(&self) -> Effects {
         Effects {
             reads: self.0.iter().any(|mount| mount.access != Access::Nothing),
@@ -156,10 +156,10 @@ impl Grant {
         }
     }
 
-    /// Whether a guest may do this below the folder number `mount`.
+    /// Checks that a guest may make this use of the mount with this index.
     ///
     /// # Errors
-    /// [`FilesDeniedError`] when it would change a folder that is granted for reading, or when nothing is granted there.
+    /// [`FilesDeniedError`] for a write to a read-only mount, or when nothing is granted there.
     pub fn allow(&self, mount: usize, wanted: Use) -> Result<Pass, FilesDeniedError> {
         let found = self.0.get(mount).ok_or(FilesDeniedError::NotGranted)?;
         match (found.access, wanted) {
@@ -171,8 +171,8 @@ impl Grant {
         }
     }
 
-    /// Whether a guest may look at what it has open below the folder number `mount`: its kind, size and times. What was opened was
-    /// asked for when it was.
+    /// Checks that a guest may read kind, size and times of an open descriptor below the mount with this index. Opening
+    /// it was checked before.
     ///
     /// # Errors
     /// [`FilesDeniedError::NotGranted`].
@@ -181,11 +181,11 @@ impl Grant {
         Ok(Pass { mount, wanted: None, room: found.room })
     }
 
-    /// The folder, by its place, to which an absolute path of the guest leads: of those that hold it the innermost, as the
-    /// libraries of guests choose it. Links are not looked at; the kernel keeps them inside when they are followed.
+    /// Index of the innermost mount that contains an absolute guest path, as guest libraries choose it. Symbolic links
+    /// are not resolved here; the kernel confines them when they are followed.
     ///
     /// # Errors
-    /// [`FilesDeniedError::NotGranted`], or [`FilesDeniedError::Outside`] for a path whose `..` climb out of that folder.
+    /// [`FilesDeniedError::NotGranted`], or [`FilesDeniedError::Outside`] for a path whose `..` climb out of the mount.
     pub fn locate(&self, path: &str) -> Result<usize, FilesDeniedError> {
         let below = |mount: &Mount| match path.strip_prefix(mount.guest.as_str()) {
             Some(rest) if rest.is_empty() || rest.starts_with('/') || mount.guest == "/" => {
@@ -208,8 +208,8 @@ impl Grant {
         Ok(index)
     }
 
-    /// The same grant with an empty folder where a guest can ask for anything and is given nothing, if there is none yet
-    /// at `/`. For `learn`.
+    /// The same grant with an empty folder at `/`, unless something is mounted there. Guests can request anything below
+    /// it and are refused, which `learn` observes.
     #[must_use]
     pub fn listening(mut self, empty: &str) -> Self {
         if self.0.iter().all(|mount| mount.guest != "/") {
@@ -226,14 +226,14 @@ pub fn written(mounts: &[Mount]) -> String {
 }
 
 impl Mount {
-    /// A folder with as much room as one has where nothing is written about it.
+    /// A mount with default quota and open limit.
     pub(crate) fn new(host: &str, guest: &str, access: Access) -> Self {
         let (host, guest) = (host.to_owned(), guest.to_owned());
         let room = Quota::by_default(&FILES_BYTES_MAX, &FILES_ENTRIES_MAX);
         Self { host, guest, access, room, open_max: FILES_OPEN_MAX.default }
     }
 
-    /// Its bounds that are not the default: keys and their values.
+    /// The bounds that differ from their defaults: keys and values.
     pub fn bounds(&self) -> Vec<(&'static str, u64)> {
         let mut bounds = self.room.beside(Quota::by_default(&FILES_BYTES_MAX, &FILES_ENTRIES_MAX));
         if self.open_max != FILES_OPEN_MAX.default {
@@ -272,23 +272,23 @@ impl Use {
 }
 
 impl Pass {
-    /// Below which folder, by its place in the grant.
+    /// Index of the mount in the grant.
     pub fn mount(&self) -> usize {
         self.mount
     }
 
-    /// Whether it is for this, below this folder. What may be read or changed may be looked at.
+    /// Whether the pass covers this use of this mount. Any pass covers metadata (`None`).
     pub fn covers(&self, mount: usize, wanted: Option<Use>) -> bool {
         self.mount == mount && (wanted.is_none() || self.wanted == wanted)
     }
 
-    /// How much that folder may hold.
+    /// Quota of the mount.
     pub fn room(&self) -> Quota {
         self.room
     }
 }
 
-/// Why a folder of the host is never granted, whatever is in it.
+/// Reason why a host folder can never be granted, whatever is in it; `None` if it can.
 pub fn refused_root(host: &str) -> Option<String> {
     if !host.starts_with('/') {
         return Some(format!("`{host}` is not an absolute path"));

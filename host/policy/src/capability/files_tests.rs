@@ -1,4 +1,4 @@
-//! What a files grant allows.
+//! Decisions of the `files` grant.
 
 use super::*;
 

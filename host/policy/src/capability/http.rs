@@ -1,5 +1,5 @@
-//! `http`: which requests a plugin may send. A request comes in its normal form, is matched in that form and sent in that
-//! form. Resolving, connecting and secrets are the runtime's.
+//! `http`: the requests a plugin may send. Requests are matched and sent in the same normal form. Resolving, connecting
+//! and secrets belong to the runtime.
 
 use std::cmp::Reverse;
 
@@ -11,7 +11,7 @@ use crate::path::check_path;
 use crate::redact::quoted;
 use crate::request::{PathError, RequestTarget, Scheme, is_method};
 
-/// What an operator wrote for one rule, before it is checked.
+/// One rule as the operator wrote it, not yet checked.
 #[derive(Debug, Clone, Default)]
 pub struct RuleText {
     /// `scheme`; default https.
@@ -37,21 +37,21 @@ pub struct RuleText {
 /// One rule: requests to these hosts, by these methods, for these paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// How.
+    /// Scheme of the requests.
     pub scheme: Scheme,
-    /// Where.
+    /// Hosts the requests may go to.
     pub host: HostPattern,
-    /// At which port.
+    /// Port of those hosts.
     pub port: u16,
     /// Upper-case methods.
     pub methods: Vec<String>,
     /// Patterns that begin with `/`; `*` spans slashes.
     pub paths: Vec<String>,
-    /// Header fields that a plugin may set although they can make a request mean another one, in lower case.
+    /// Restricted header fields a plugin may set although they can change the meaning of a request, in lower case.
     pub headers: Vec<String>,
-    /// The secret that is put into requests.
+    /// Name of the secret the host puts into requests.
     pub secret: Option<String>,
-    /// Whether private networks are reached.
+    /// Networks the rule reaches.
     pub reach: Reach,
     /// Certificates to trust instead of the system's.
     pub ca: Option<String>,
@@ -61,7 +61,7 @@ pub struct Rule {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grant(Vec<Rule>);
 
-/// The guest may send this request, now, under this rule.
+/// Proof that the guest may send this request, now, under this rule.
 #[must_use]
 #[derive(Debug)]
 pub struct Pass {
@@ -70,25 +70,25 @@ pub struct Pass {
     index: usize,
 }
 
-/// What a rule lacks to cover a request.
+/// Part of a request that a rule does not cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lack {
-    /// It is about other hosts.
+    /// The host differs.
     Host,
-    /// It is about another scheme.
+    /// The scheme differs.
     Scheme,
-    /// It is about another port.
+    /// The port differs.
     Port,
-    /// It does not have the method.
+    /// The rule lacks the method.
     Method,
-    /// None of its paths matches.
+    /// No path pattern matches.
     Path,
 }
 
-/// Why a request is not sent.
+/// Reason why a request is denied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HttpDeniedError {
-    /// It is no request that anybody could be granted.
+    /// The request is malformed, so no grant can allow it.
     #[error(transparent)]
     Malformed(#[from] PathError),
     /// No rule covers it.
@@ -118,7 +118,7 @@ impl Grant {
         &self.0
     }
 
-    /// What it amounts to. A request can always carry something out.
+    /// Effects of the grant. Any request, `GET` included, can carry data out.
     pub fn effects(&self) -> Effects {
         let some = !self.0.is_empty();
         let changes =
@@ -126,8 +126,8 @@ impl Grant {
         Effects { reads: some, writes: changes, reaches_out: some }
     }
 
-    /// The rule that comes nearest to covering a request, by its place, and what it lacks: nothing, if it covers it. Rules
-    /// about the host come before all others, and what differs late in a URL is nearer than what differs early.
+    /// Index of the rule closest to covering a request, and what it lacks (nothing if it covers it). Rules with the
+    /// host come first; a difference late in a URL is closer than an early one.
     pub fn nearest(&self, target: &RequestTarget) -> Option<(usize, Vec<Lack>)> {
         let lacks = |rule: &Rule| rule.lacks(target).collect::<Vec<Lack>>();
         let all = self.0.iter().map(lacks).enumerate();
@@ -140,7 +140,7 @@ impl Grant {
         super::list(&rules)
     }
 
-    /// Whether a guest may send this request. The first rule that covers it counts.
+    /// Checks that a guest may send this request. The first rule that covers it applies.
     ///
     /// # Errors
     /// [`HttpDeniedError::NotGranted`] when none does.
@@ -158,12 +158,12 @@ impl Pass {
         &self.target
     }
 
-    /// The rule that allows it.
+    /// Rule that allows it.
     pub fn rule(&self) -> &Rule {
         &self.rule
     }
 
-    /// The place of that rule in the grant.
+    /// Index of that rule in the grant.
     pub fn index(&self) -> usize {
         self.index
     }
@@ -234,7 +234,7 @@ impl Rule {
         self.lacks(target).next().is_none()
     }
 
-    /// Everything in which this rule and a request do not meet. What covers a request lacks nothing, and the reverse.
+    /// Every [`Lack`] of this rule for a request. Empty if and only if the rule covers the request.
     fn lacks(&self, target: &RequestTarget) -> impl Iterator<Item = Lack> {
         let host = || self.host.matches(target.host());
         let method = || self.methods.iter().any(|method| method == target.method());
@@ -249,7 +249,7 @@ impl Rule {
         })
     }
 
-    /// Whether a plugin may set this header field on a request under this rule, whose secret the host puts into `secret`.
+    /// Checks that a plugin may set this header field under this rule; the host puts the rule's secret into `secret`.
     ///
     /// # Errors
     /// [`ForbiddenHeaderError`].
@@ -257,7 +257,7 @@ impl Rule {
         header::may_set(name, &self.headers, secret)
     }
 
-    /// The rule as an operator would write it: what is the default is left out.
+    /// The rule as an operator would write it, without defaults.
     pub fn written(&self) -> String {
         let texts = |texts: &[String]| {
             let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
@@ -273,7 +273,7 @@ impl Rule {
         }
         keys.push(format!("methods = {}", texts(&self.methods)));
         keys.push(format!("paths = {}", texts(&self.paths)));
-        // Only where there are any, so that a rule without is written, and its digest is, as before there were such.
+        // Left out when empty, so that rules without `headers` keep text and digest of before the key existed.
         if !self.headers.is_empty() {
             keys.push(format!("headers = {}", texts(&self.headers)));
         }
@@ -287,7 +287,7 @@ impl Rule {
 }
 
 impl Lack {
-    /// In words: what the request has and what the rule has instead.
+    /// Description of the difference between request and rule.
     pub fn told(self, rule: &Rule, target: &RequestTarget) -> String {
         match self {
             Self::Host => format!("the host is {}, the rule's is {}", target.host(), rule.host),
@@ -301,7 +301,7 @@ impl Lack {
     }
 }
 
-/// A secret is bound to one host, and travels in the clear only on this machine.
+/// Refuses a secret that could go to several hosts, or over plain HTTP to another machine.
 fn secret_problem(scheme: Scheme, host: &HostPattern) -> Option<InvalidValueError> {
     match (scheme, host) {
         (_, HostPattern::Below(_)) => {

@@ -1,4 +1,4 @@
-//! Tables for the `http` grant: what is one request in normal form, and which rule covers it.
+//! Tables for the `http` grant: normal forms of requests, and the rule that covers each.
 
 use super::*;
 

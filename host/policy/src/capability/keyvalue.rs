@@ -1,5 +1,5 @@
-//! `keyvalue`: a store that outlives the call, one for each plugin. Keeping it is the runtime's; how much it may hold is
-//! decided here.
+//! `keyvalue`: a store that outlives the call, one for each plugin. Its quota is decided here; the runtime keeps the
+//! data.
 
 use super::Effects;
 use super::room::{Quota, QuotaText};
@@ -8,11 +8,11 @@ use crate::limits::keyvalue::{
     KEYVALUE_BYTES_MAX, KEYVALUE_ENTRIES_MAX, KEYVALUE_KEY_BYTES_MAX, KEYVALUE_VALUE_BYTES_MAX,
 };
 
-/// Room in the store. Empty: the interface is linked and refuses every use.
+/// Quota of the store. Empty: the interface is linked and refuses every use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grant(Option<Quota>);
 
-/// The guest may use the store, now, within its room.
+/// Proof that the guest may use the store, now, within its quota.
 #[must_use]
 #[derive(Debug, Clone, Copy)]
 pub struct Pass(Quota);
@@ -22,18 +22,17 @@ pub struct Pass(Quota);
 #[error("no room in a store is granted; add to its [plugin.grant]: keyvalue = {{ bytes_max = 1048576 }}")]
 pub struct KeyvalueDeniedError;
 
-/// An entry is too large.
+/// A key or a value over its size limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name} is {limit}")]
 pub struct KeyvalueSizeError {
-    /// The limit.
     name: &'static str,
-    /// How much it allows, in bytes.
+    /// Value of the limit, in bytes.
     limit: u64,
 }
 
 impl Grant {
-    /// Checks what an operator wrote; nothing at all is no room.
+    /// Checks what an operator wrote; without any key no store is granted.
     ///
     /// # Errors
     /// Everything that is wrong, each with its key.
@@ -43,7 +42,7 @@ impl Grant {
         Ok(Self(granted.then_some(room)))
     }
 
-    /// A store with as much room as one has where nothing is written about it.
+    /// A grant with the default quota.
     pub(crate) fn by_default() -> Self {
         Self(Some(Quota::by_default(&KEYVALUE_BYTES_MAX, &KEYVALUE_ENTRIES_MAX)))
     }
@@ -54,12 +53,12 @@ impl Grant {
         format!("{{ bytes_max = {}, entries_max = {} }}", room.bytes_max(), room.entries_max())
     }
 
-    /// What it amounts to: what one call writes another reads.
+    /// Effects of the grant: one call reads what another wrote.
     pub fn effects(&self) -> Effects {
         Effects { reads: self.0.is_some(), writes: self.0.is_some(), reaches_out: false }
     }
 
-    /// Whether a guest may use the store.
+    /// Checks that a guest may use the store.
     ///
     /// # Errors
     /// [`KeyvalueDeniedError`].
@@ -69,15 +68,15 @@ impl Grant {
 }
 
 impl Pass {
-    /// How much the store may hold.
+    /// Quota of the store.
     pub fn room(&self) -> Quota {
         self.0
     }
 
-    /// Whether an entry may have a key of `key` bytes and a value of `value` bytes.
+    /// Checks that a key of `key` bytes and a value of `value` bytes are within the limits.
     ///
     /// # Errors
-    /// [`KeyvalueSizeError`], with the limit.
+    /// [`KeyvalueSizeError`] for the first that is over.
     pub fn entry(&self, key: usize, value: usize) -> Result<(), KeyvalueSizeError> {
         let over = |name, limit: u64| Err(KeyvalueSizeError { name, limit });
         if key as u64 > KEYVALUE_KEY_BYTES_MAX {
@@ -89,7 +88,7 @@ impl Pass {
         Ok(())
     }
 
-    /// How much the store's file may take on disk, in bytes: twice what it may hold, for what a database needs around it.
+    /// Bound on the store's file on disk, in bytes: twice the quota, plus the database's overhead.
     pub fn file_bytes_max(&self) -> u64 {
         const EACH: u64 = 256;
         const ITSELF: u64 = 1 << 20;

@@ -1,12 +1,12 @@
-//! `random`: where a plugin's random numbers come from.
+//! `random`: the source of a plugin's random numbers.
 
 use super::Effects;
 use crate::InvalidValueError;
 
-/// Where from. Without a grant: the system's generator.
+/// Source of random numbers. Without a grant: the system's generator.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Grant {
-    /// Nowhere: the first use ends the call.
+    /// No source: the first use ends the call.
     None,
     /// The system's generator.
     #[default]
@@ -15,7 +15,7 @@ pub enum Grant {
     Seeded(u64),
 }
 
-/// The guest may have random bytes from this source, now.
+/// Proof that the guest may have random bytes from this source, now.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pass {
@@ -57,12 +57,12 @@ impl Grant {
         }
     }
 
-    /// What it amounts to: random numbers are no effect.
+    /// Effects of the grant: none.
     pub fn effects(self) -> Effects {
         Effects::default()
     }
 
-    /// Whether a guest may have some.
+    /// Checks that a guest may have random numbers.
     ///
     /// # Errors
     /// [`RandomDeniedError`] when the grant says `none`.
@@ -76,7 +76,7 @@ impl Grant {
 }
 
 impl Pass {
-    /// The seed; without one the system's generator is meant.
+    /// The seed; `None` means the system's generator.
     pub fn seed(self) -> Option<u64> {
         self.seed
     }

@@ -1,45 +1,45 @@
-//! How much something that outlives the call may hold: a folder that a guest may change, a store.
+//! Quota of what outlives a call: a writable folder, a store.
 
 use crate::InvalidValueError;
 use crate::limits::Limit;
 
-/// How much it may hold.
+/// Upper bounds on bytes and entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
     bytes_max: u64,
     entries_max: u64,
 }
 
-/// What an operator wrote.
+/// A quota as the operator wrote it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct QuotaText {
-    /// All of it together.
+    /// Bytes of all entries together.
     pub bytes_max: Option<i64>,
-    /// Files and folders, or keys.
+    /// Number of files and folders, or of keys.
     pub entries_max: Option<i64>,
 }
 
-/// What it holds.
+/// Current size of a folder or store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Of all entries together.
+    /// Bytes of all entries together.
     pub bytes: u64,
-    /// How many.
+    /// Number of entries.
     pub entries: u64,
 }
 
-/// It would hold more than it may.
+/// A change that would exceed the quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{name} of the grant is {limit}")]
 pub struct QuotaExceededError {
-    /// The key in the grant.
+    /// Key of the limit in the grant.
     pub name: &'static str,
-    /// Its value.
+    /// Value of the limit.
     pub limit: u64,
 }
 
 impl Quota {
-    /// Checks what an operator wrote; what is left out is as much as the limit's default.
+    /// Checks what an operator wrote; a missing key takes the limit's default.
     ///
     /// # Errors
     /// Everything that is wrong, each with its key.
@@ -60,12 +60,12 @@ impl Quota {
         if problems.is_empty() { Ok(room) } else { Err(problems) }
     }
 
-    /// As much as where nothing is written.
+    /// A quota of the limits' defaults.
     pub(super) fn by_default(bytes: &Limit, entries: &Limit) -> Self {
         Self { bytes_max: bytes.default, entries_max: entries.default }
     }
 
-    /// What differs from the defaults: keys and their values.
+    /// The bounds that differ from `default`: keys and values.
     pub(super) fn beside(&self, default: Self) -> Vec<(&'static str, u64)> {
         let bounds = [
             (BYTES_MAX, self.bytes_max, default.bytes_max),
@@ -78,17 +78,17 @@ impl Quota {
             .collect()
     }
 
-    /// In bytes.
+    /// Limit in bytes.
     pub fn bytes_max(&self) -> u64 {
         self.bytes_max
     }
 
-    /// In entries.
+    /// Limit in entries.
     pub fn entries_max(&self) -> u64 {
         self.entries_max
     }
 
-    /// Whether what holds `before` may come to hold `after`. It may always shrink, also when it holds more than it may.
+    /// Checks that usage may go from `before` to `after`. Shrinking is always allowed, even above the quota.
     ///
     /// # Errors
     /// [`QuotaExceededError`], with the limit.
@@ -96,7 +96,7 @@ impl Quota {
         if after.bytes > self.bytes_max && after.bytes > before.bytes {
             return Err(QuotaExceededError { name: BYTES_MAX, limit: self.bytes_max });
         }
-        // Who counts stops where there are too many, and has not seen the bytes of the rest: those may not grow either.
+        // Counting stops above `entries_max`, without the bytes of the uncounted rest. So bytes may not grow either.
         let grows = after.entries > before.entries || after.bytes > before.bytes;
         if after.entries > self.entries_max && grows {
             return Err(QuotaExceededError { name: ENTRIES_MAX, limit: self.entries_max });

@@ -1,6 +1,6 @@
-//! `sockets`: to which hosts and ports a plugin may connect by TCP and send by UDP. A guest has addresses where an
-//! operator has names: an address counts for a name only when the host looked that name up for the same call. Looking up
-//! and connecting are the runtime's. Nothing here, and nothing an operator can write, lets a plugin listen.
+//! `sockets`: hosts and ports a plugin may connect to by TCP or send to by UDP. Guests use addresses, operators write
+//! names: an address counts for a name only if the host resolved that name for the same call. The runtime resolves
+//! and connects. No grant lets a plugin listen.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::InvalidValueError;
 use crate::address::{Host, HostNameError, Reach, is_metadata_name, may_connect};
 use crate::redact::quoted;
 
-/// What an operator wrote for one rule, before it is checked.
+/// One rule as the operator wrote it, not yet checked.
 #[derive(Debug, Clone, Default)]
 pub struct RuleText {
     /// `host`.
@@ -36,13 +36,13 @@ pub enum Protocol {
 /// One rule: this host, at this port, by this protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Where. One host; there are no patterns.
+    /// Host to reach. There are no patterns.
     pub host: Host,
-    /// At which port.
+    /// Port of that host.
     pub port: u16,
-    /// How.
+    /// Protocol to reach it by.
     pub protocol: Protocol,
-    /// Whether private networks are reached.
+    /// Networks the rule reaches.
     pub reach: Reach,
 }
 
@@ -50,11 +50,11 @@ pub struct Rule {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grant {
     rules: Vec<Rule>,
-    /// Not for configurations: for `learn`, where a guest that may open no socket could not even ask.
+    /// Set by `learn` only: lets a guest open sockets, so that its attempts are seen. Never configured.
     listening: bool,
 }
 
-/// The guest may have this name looked up, now.
+/// Proof that the guest may have this name resolved, now.
 #[must_use]
 #[derive(Debug)]
 pub struct Lookup {
@@ -62,7 +62,7 @@ pub struct Lookup {
     reach: Reach,
 }
 
-/// The guest may connect or send to this address, now, under this rule.
+/// Proof that the guest may connect or send to this address, now, under this rule.
 #[must_use]
 #[derive(Debug)]
 pub struct Pass {
@@ -70,23 +70,23 @@ pub struct Pass {
     rule: Rule,
 }
 
-/// The addresses that were found for granted names in one call. Each call begins with none.
+/// Addresses resolved for granted names in one call. Each call begins with none.
 #[derive(Debug, Default)]
 pub struct Found(BTreeSet<(Host, IpAddr)>);
 
-/// Why a socket is not used.
+/// Reason why a use of sockets is denied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SocketsDeniedError {
-    /// It is no name that anybody could be granted.
+    /// Not a host name.
     #[error(transparent)]
     HostNameError(#[from] HostNameError),
-    /// No rule names it.
+    /// No rule has this name.
     #[error("no rule of the sockets grant names {0}")]
     NameNotGranted(Host),
-    /// No rule covers it.
+    /// No rule covers the address.
     #[error("no rule of the sockets grant covers {0}://{1}")]
     NotGranted(Protocol, SocketAddr),
-    /// A place on this machine was asked for, where others could come to.
+    /// Binding to a specific address or port, where others could connect.
     #[error("{0} cannot be bound: plugins call and are not called")]
     Bind(SocketAddr),
 }
@@ -118,30 +118,30 @@ impl Grant {
         written(&self.rules)
     }
 
-    /// The same grant where a guest can open a socket of either protocol and ask for any place. What it is given stays the
-    /// same. For `learn`.
+    /// The same grant, but sockets of either protocol can be opened, so that `learn` sees where they would lead. It
+    /// allows no connection more.
     #[must_use]
     pub fn listening(self) -> Self {
         Self { listening: true, ..self }
     }
 
-    /// What it amounts to. What is said over a socket is not looked at, so it may be anything.
+    /// Effects of the grant. Socket traffic is not inspected, so it may read and write.
     pub fn effects(&self) -> Effects {
         let some = !self.rules.is_empty();
         Effects { reads: some, writes: some, reaches_out: some }
     }
 
-    /// Whether a guest may open a socket of this protocol, and then ask where it may lead.
+    /// Whether a guest may open a socket of this protocol. Each destination is checked later.
     pub fn opens(&self, protocol: Protocol) -> bool {
         self.listening || self.rules.iter().any(|rule| rule.protocol == protocol)
     }
 
-    /// The rules that name a host, each with its place in the grant.
+    /// The rules that have a host, each with its index in the grant.
     pub fn naming(&self, host: &Host) -> impl Iterator<Item = (usize, &Rule)> {
         self.rules.iter().enumerate().filter(move |(_, rule)| rule.host == *host)
     }
 
-    /// Whether a guest may have `name` looked up: some rule must name it.
+    /// Checks that a guest may have `name` resolved: a rule must have it.
     ///
     /// # Errors
     /// [`SocketsDeniedError::HostNameError`], [`SocketsDeniedError::NameNotGranted`].
@@ -155,8 +155,8 @@ impl Grant {
         Ok(Lookup { reach: if private { Reach::Private } else { Reach::Global }, host })
     }
 
-    /// Whether a guest may connect or send to this address. Either a rule has the address itself, or it has a name under
-    /// which the address was found in this call. `own` are the addresses of this machine's interfaces.
+    /// Checks that a guest may connect or send to this address. A rule must have the address itself, or a name that
+    /// resolved to it in this call. `own` are the addresses of this machine's interfaces.
     ///
     /// # Errors
     /// [`SocketsDeniedError::NotGranted`] when no rule covers it.
@@ -191,8 +191,8 @@ pub fn written(rules: &[Rule]) -> String {
     super::list(&rules)
 }
 
-/// Whether a guest may bind a socket there. Toolchains bind before they send, to no address and no port in particular;
-/// anything else would be a place for others to come to.
+/// Checks that a guest may bind a socket to `address`. Toolchains bind to the unspecified address and port 0 before
+/// they send; anything else could accept traffic.
 ///
 /// # Errors
 /// [`SocketsDeniedError::Bind`].
@@ -205,12 +205,12 @@ pub fn may_bind(address: SocketAddr) -> Result<(), SocketsDeniedError> {
 }
 
 impl Found {
-    /// Keeps what was found by a lookup that was allowed.
+    /// Adds the addresses of an allowed lookup.
     pub fn keep(&mut self, lookup: &Lookup, addresses: &[IpAddr]) {
         self.0.extend(addresses.iter().map(|address| (lookup.host.clone(), *address)));
     }
 
-    /// What an address is called in this call: by the name under which it was found, else by itself.
+    /// Name under which an address was resolved in this call, else the address itself.
     pub fn host(&self, address: IpAddr) -> Host {
         let named = self.0.iter().find(|(_, found)| *found == address);
         named.map_or(Host::Address(address), |(name, _)| name.clone())
@@ -218,32 +218,31 @@ impl Found {
 }
 
 impl Lookup {
-    /// What to look up.
+    /// Host to resolve.
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// The widest reach of the rules that name it. Which of the addresses count for which rule is decided when one of
-    /// them is used.
+    /// The widest reach of the rules that have it. The reach of each rule is checked again when an address is used.
     pub fn reach(&self) -> Reach {
         self.reach
     }
 }
 
 impl Pass {
-    /// Where to.
+    /// Address to connect or send to.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The rule that allows it.
+    /// Rule that allows it.
     pub fn rule(&self) -> &Rule {
         &self.rule
     }
 }
 
 impl Rule {
-    /// The rule as an operator would write it; what is the default is left out.
+    /// The rule as an operator would write it, without defaults.
     pub fn written(&self) -> String {
         let mut keys =
             vec![format!("host = {}", quoted(&self.host.to_string())), format!("port = {}", self.port)];

@@ -1,4 +1,4 @@
-//! Tables for the `sockets` grant: which places it covers, and for which call a name leads where.
+//! Tables for the `sockets` grant: the addresses it covers, and the calls in which a resolved name counts.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// What a lookup of `name` keeps when it gives these addresses.
+/// The result of a lookup of `name` that resolves to these addresses.
 fn found(grant: &Grant, name: &str, addresses: &[&str]) -> Found {
     let mut found = Found::default();
     let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();

@@ -1,4 +1,4 @@
-//! What one call, or all calls of one plugin, may use. Set under `[plugin.limits]` and `[defaults.limits]`.
+//! Limits of one call, or of all calls of one plugin. Set under `[plugin.limits]` and `[defaults.limits]`.
 
 use super::size;
 use super::{GIB, KIB, Limit, MIB};
@@ -28,7 +28,7 @@ pub enum CallLimit {
     HttpBytes,
     /// Faults in a row.
     Faults,
-    /// Sockets opened and names looked up for them.
+    /// Sockets opened and names resolved.
     Sockets,
     /// Bytes over sockets, both ways.
     SocketBytes,
@@ -84,7 +84,7 @@ impl CallLimit {
         self.spec().name
     }
 
-    /// The limit that `name` means.
+    /// The limit of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|limit| limit.name() == name)
     }
@@ -103,7 +103,7 @@ impl CallLimits {
     /// The same bounds with `limit` at `value`.
     ///
     /// # Errors
-    /// A sentence that names the range, when `value` lies outside.
+    /// A sentence that names the range, when `value` is outside.
     pub fn set(&mut self, limit: CallLimit, value: i64) -> Result<(), String> {
         let value = limit.spec().check(value)?;
         if let Some(slot) = self.0.get_mut(limit.index()) {
@@ -198,23 +198,23 @@ const STACKS_MAX: Limit = Limit {
     reason: "each component inside a component that waits in a synchronous call holds a stack, and all calls share a pool that has this ceiling for each of them",
 };
 
-/// Stacks that a call may have beside those on which guest code runs or waits: one that is kept for the next use, and one on
-/// which nothing runs yet.
+/// Stacks of a call beside those on which guest code runs or waits: one cached for the next use, and one not yet
+/// running.
 pub const STACKS_BESIDE: u32 = 2;
 
-/// Addresses of one stack. A guest has a quarter of them, what the host does for it on the same stack the rest.
+/// Address space of one stack. A quarter is for the guest, the rest for host code on the same stack.
 pub const STACK_ADDRESSES: usize = size(2 * MIB);
 
-/// Bytes of a stack that a guest can use. It crashes when it recurses deeper.
+/// Bytes of a stack that a guest can use. Deeper recursion traps.
 pub const GUEST_STACK_BYTES: usize = size(512 * KIB);
 
-/// Bytes that a stack counts against the memory for all calls: the guest's part, and as much again for the host's.
+/// Bytes that a stack counts against the memory of all calls: the guest's part, and as much again for the host.
 pub const STACK_BYTES: u64 = 2 * GUEST_STACK_BYTES as u64;
 
-/// Bytes of a stack that stay in memory when its call has ended, for the next.
+/// Bytes of a stack that stay in memory after its call, for the next.
 pub const STACK_KEPT_BYTES: usize = size(16 * KIB);
 
-/// What a folder granted for changing may hold, in bytes of its files. Set in its grant.
+/// Bytes of all files in a writable granted folder. Set in its grant.
 pub const FILES_BYTES_MAX: Limit = Limit {
     name: "bytes_max",
     default: GIB,
@@ -222,7 +222,7 @@ pub const FILES_BYTES_MAX: Limit = Limit {
     reason: "a folder outlives its calls and fills a disk that others share",
 };
 
-/// How many files, folders and links it may hold. Set in its grant.
+/// Files, folders and links in a writable granted folder. Set in its grant.
 pub const FILES_ENTRIES_MAX: Limit = Limit {
     name: "entries_max",
     default: 10_000,
@@ -230,7 +230,7 @@ pub const FILES_ENTRIES_MAX: Limit = Limit {
     reason: "an empty file costs the disk an entry, and each count of the folder its time",
 };
 
-/// How many files and folders below one granted folder a call may have open. Set in its grant.
+/// Files and folders below one granted folder that a call may have open. Set in its grant.
 pub const FILES_OPEN_MAX: Limit = Limit {
     name: "open_max",
     default: 64,
@@ -238,25 +238,24 @@ pub const FILES_OPEN_MAX: Limit = Limit {
     reason: "the process has so many descriptors for all calls together",
 };
 
-/// Threads on which all calls of one plugin wait for the folders it is granted. What one call in a worker asks of them at once
-/// is no more.
+/// Threads for file operations of all calls of one plugin; also the number of concurrent file operations of one call in
+/// a worker.
 pub const FILES_THREADS: usize = 8;
 
-/// Threads on which guests wait for what is left, all plugins together: their stores, one thread each at a time. As many
-/// again for calls that are slow.
+/// Threads for the other blocking operations of all plugins, such as their stores. As many again are for slow calls.
 pub const GUEST_THREADS: usize = 64;
 
-/// Names that one listing of a folder brings into the host's memory at the most.
+/// Names that one directory listing may bring into the host's memory.
 pub const LISTING_MAX: usize = 65_536;
 
-/// Bytes that each of them counts beside its own, until the listing is closed: an entry of two lists, one made of the other,
-/// and its allocation.
+/// Bytes that each name counts beside its own length, until the listing is closed: an entry in each of two lists, and
+/// its allocation.
 pub const LISTING_EACH_BYTES: u64 = 192;
 
-/// Bytes of a path, as the kernel counts them (`PATH_MAX`). A longer one leads nowhere and would only be held meanwhile.
+/// Bytes of a path, as the kernel counts them (`PATH_MAX`). Longer ones cannot be opened, and would only take memory.
 pub const FILES_PATH_BYTES_MAX: usize = 4_096;
 
-/// Fuel that opening something costs, and each entry that is looked at to count a folder again.
+/// Fuel for an open, and for each entry visited when a folder is counted again.
 pub const OPEN_FUEL: u64 = 10_000;
 /// See [`OPEN_FUEL`].
 pub const COUNT_FUEL: u64 = 1_000;
@@ -268,48 +267,48 @@ const FAULTS_MAX: Limit = Limit {
     reason: "a plugin whose every call fails is put on hold, for whom it fails, and costs its callers and neighbours no more than a refusal",
 };
 
-/// How long a plugin that failed too often is on hold, in milliseconds; twice as long after each trial that fails.
+/// Hold of a plugin that failed too often, in milliseconds; doubled after each trial that fails.
 pub const HOLD_MS: u64 = 5_000;
 
 /// The longest hold, in milliseconds.
 pub const HOLD_MS_MAX: u64 = 300_000;
 
-/// Callers that must fail before a plugin is on hold for others than them.
+/// Callers that must fail before a plugin is on hold for other callers as well.
 pub const CALLERS_FAILING: usize = 3;
 
-/// For how long a caller whose last call went well is let through, though others failed since, in milliseconds.
+/// Time for which a caller whose last call succeeded passes the hold of others, in milliseconds.
 pub const CALLER_GOOD_MS: u64 = 60_000;
 
-/// Callers of one plugin whose last calls are remembered.
+/// Callers of one plugin whose last results are remembered.
 pub const CALLERS_KEPT: usize = 256;
 
-/// Fuel that a call from guest to host costs beside the instructions around it: such a call takes 50 to 1,000 ns of host
-/// time and only some ten units of fuel, so a loop over cheap imports would be nearly free.
+/// Fuel of a call from guest to host, beside the instructions around it. Such a call takes 50 to 1,000 ns of host time
+/// but some ten units of fuel, so loops over cheap imports would be nearly free.
 pub const HOST_CALL_FUEL: u64 = 1_000;
 
-/// Fuel after which a running guest gives others a turn, and the deadline and a cancellation are looked at: a fraction of
-/// a millisecond of instructions.
+/// Fuel after which a running guest yields, and its deadline and cancellation are checked: a fraction of a millisecond
+/// of instructions.
 pub const YIELD_FUEL: u64 = 100_000;
 
-/// How long a guest that met its deadline inside the host may take to let go before it is left behind, in milliseconds.
+/// Time for a guest that met its deadline inside a host call to return before it is abandoned, in milliseconds.
 pub const GRACE_MS: u64 = 200;
 
-/// How long a plugin that looks whether it was cancelled may take to end by itself, in milliseconds.
+/// Time for a plugin that polls for cancellation to end its call, in milliseconds.
 pub const CANCEL_GRACE_MS: u64 = 500;
 
-/// Characters of one line of what a guest writes that the log shows.
+/// Characters of one line of guest output in the log.
 pub const LOG_LINE_CHARS_MAX: usize = 500;
 
-/// Reports of progress that one call passes on.
+/// Progress reports that one call passes on.
 pub const REPORTS_MAX: u64 = 1_000;
 
-/// Characters of the words of one report.
+/// Characters of one progress message.
 pub const REPORT_CHARS_MAX: usize = 500;
 
-/// Bytes of random data that one request hands out at the most.
+/// Bytes of random data per request.
 pub const RANDOM_BYTES_MAX: u64 = 64 * KIB;
 
-/// Bytes that one read, write or splice moves at the most.
+/// Bytes that one read, write or splice moves.
 pub const STREAM_BYTES_MAX: u64 = 64 * KIB;
 
 /// Header bytes of one outbound request or response, in the host's memory.
@@ -318,48 +317,48 @@ pub const HTTP_FIELD_BYTES_MAX: u64 = 32 * KIB;
 /// Bytes of a method's name. The longest that is registered has 17 (RFC 9110, section 18.2).
 pub const HTTP_METHOD_BYTES_MAX: usize = 32;
 
-/// Bytes of a request's head as a worker says it: its fields, and a URL that is at most twice as long.
+/// Bytes of a request head from a worker: its fields, and a URL at most twice as long.
 pub const HTTP_ASK_BYTES_MAX: u64 = 128 * KIB;
 
-/// Connections of one rule of an `http` grant that wait for the next request. Each is a descriptor of the host's.
+/// Idle connections of one rule of an `http` grant. Each is a descriptor of the host.
 pub const HTTP_IDLE_MAX: usize = 8;
 
-/// How long a connection waits for the next request, in milliseconds: shorter than servers wait, as a rule.
+/// Time a connection stays idle before it is closed, in milliseconds: usually shorter than the servers' limit.
 pub const HTTP_IDLE_MS: u64 = 10_000;
 
-/// How old a connection grows, in milliseconds. A name that leads elsewhere by now counts after this time at the latest.
+/// Age limit of a connection, in milliseconds. A changed DNS answer takes effect after this time at the latest.
 pub const HTTP_AGE_MS: u64 = 60_000;
 
-/// How long one address of a host may take to be connected to while others are left, in milliseconds.
+/// Time to connect to one address of a host while others are left, in milliseconds.
 pub const HTTP_CONNECT_MS: u64 = 5_000;
 
-/// How long a connection that waited may take to be ready for a request, in milliseconds: it has only to notice that the
-/// last one is over.
+/// Time for an idle connection to become ready for a request, in milliseconds: it only has to notice that the last
+/// exchange is over.
 pub const HTTP_READY_MS: u64 = 100;
 
-/// Fuel that opening a socket or looking up a name costs beside the host call: packets, and a descriptor of the host's.
+/// Fuel of opening a socket or resolving a name, beside the host call: packets, and a descriptor of the host.
 pub const SOCKET_FUEL: u64 = 10_000;
 
-/// Sockets that one call in a worker has being opened at once, names being looked up for it included. More wait for a turn.
+/// Sockets being opened and names being resolved at once for one call in a worker. Further ones wait.
 pub const SOCKETS_OPENING_MAX: usize = 8;
 
-/// Bytes that a datagram counts beside what is in it: the headers of IP and UDP, so that empty ones are not free.
+/// Bytes that a datagram counts beside its content: IP and UDP headers, so that empty ones are not free.
 pub const DATAGRAM_BYTES: u64 = 28;
 
-/// Files, requests, hosts and keys that one record lists, of each kind so many that were allowed and as many that were refused; more
-/// are counted.
+/// Files, requests, hosts and keys listed in one record: for each kind, this many allowed and this many refused.
+/// Further ones are counted.
 pub const RECORD_PLACES_MAX: usize = 64;
 
-/// Bytes of one of them.
+/// Bytes of one listed entry.
 pub const RECORD_PLACE_BYTES_MAX: usize = 300;
 
-/// Header fields of one request that a record lists as the reason for which it was refused; more are counted.
+/// Header fields of one request that a record lists as the reason of its refusal; further ones are counted.
 pub const RECORD_HEADERS_MAX: usize = 8;
 
-/// Bytes of one line of the record that is read back; a longer one was not written here.
+/// Bytes of one line of the record when it is read back; a longer line is not one of this program's.
 pub const RECORD_LINE_BYTES_MAX: usize = size(MIB);
 
-/// Characters of what a plugin wrote last that a caller is told when it crashed.
+/// Characters of a plugin's last output that a caller sees after a crash.
 pub const CRASH_CHARS_MAX: usize = 300;
 
 /// Calls that `learn` makes in a row.

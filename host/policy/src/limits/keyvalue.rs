@@ -1,8 +1,8 @@
-//! What a plugin's store may hold, and what one use of it may bring and take.
+//! Limits of a plugin's store, and of one use of it.
 
 use super::{GIB, KIB, Limit, MIB};
 
-/// What a plugin's store may hold, in bytes of buckets' names, keys and values. Set in its grant.
+/// Bytes of bucket names, keys and values in a plugin's store. Set in its grant.
 pub const KEYVALUE_BYTES_MAX: Limit = Limit {
     name: "bytes_max",
     default: MIB,
@@ -10,7 +10,7 @@ pub const KEYVALUE_BYTES_MAX: Limit = Limit {
     reason: "a store outlives its calls and fills a disk that others share",
 };
 
-/// How many entries it may hold. Set in its grant.
+/// Entries in a plugin's store. Set in its grant.
 pub const KEYVALUE_ENTRIES_MAX: Limit = Limit {
     name: "entries_max",
     default: 10_000,
@@ -21,25 +21,25 @@ pub const KEYVALUE_ENTRIES_MAX: Limit = Limit {
 /// Bytes of a key in a store, and of a bucket's name.
 pub const KEYVALUE_KEY_BYTES_MAX: u64 = KIB;
 
-/// Bytes of a value in a store: it passes through the host's memory whole.
+/// Bytes of a value in a store: it is held whole in the host's memory.
 pub const KEYVALUE_VALUE_BYTES_MAX: u64 = MIB;
 
-/// Bytes that one answer of a store holds at the most, whatever is asked for at once.
+/// Bytes of one answer of a store, however much is requested at once.
 pub const KEYVALUE_ANSWER_BYTES_MAX: u64 = 2 * MIB;
 
-/// Bytes that one use of a store brings at the most, keys and values, and [`KEYVALUE_EACH_BYTES`] for each.
+/// Bytes of keys and values in one use of a store, with [`KEYVALUE_EACH_BYTES`] for each.
 pub const KEYVALUE_USE_BYTES_MAX: u64 = 8 * MIB;
 
-/// Bytes that an entry counts beside what is in it: an empty one takes memory as well.
+/// Bytes that an entry counts beside its content: an empty one takes memory as well.
 pub const KEYVALUE_EACH_BYTES: u64 = 64;
 
-/// Keys that one answer lists at the most.
+/// Keys that one answer lists.
 pub const KEYVALUE_PAGE: u64 = 1_000;
 
-/// How long a call waits for another process that writes to the same store, in milliseconds.
+/// Time a call waits for another process that writes to the same store, in milliseconds.
 pub const KEYVALUE_WAIT_MS: u64 = 2_000;
 
-/// Fuel that one look into a store costs, and one change, which is on disk before it is acknowledged.
+/// Fuel of one read of a store, and of one write, which is on disk before it is acknowledged.
 pub const KEYVALUE_READ_FUEL: u64 = 10_000;
 /// See [`KEYVALUE_READ_FUEL`].
 pub const KEYVALUE_WRITE_FUEL: u64 = 100_000;

@@ -1,4 +1,4 @@
-//! What may come over the wire, and what the host holds of it. Each [`Limit`] is set under `[server.limits]`.
+//! Limits of client connections, and of the host's memory for them. Each [`Limit`] is set under `[server.limits]`.
 
 use super::size;
 use super::{KIB, Limit, MIB};
@@ -19,7 +19,7 @@ pub const CALLS_MAX: Limit = Limit {
     reason: "sandboxes are taken from a pool of this size",
 };
 
-/// Bytes of guest memory over all calls in flight. The default is half of the machine's.
+/// Bytes of guest memory over all calls in flight. The default is half of the machine's memory.
 pub const MEMORY_BYTES_MAX: Limit = Limit {
     name: "memory_bytes_max",
     default: 4096 * MIB,
@@ -27,7 +27,7 @@ pub const MEMORY_BYTES_MAX: Limit = Limit {
     reason: "calls that are each within their own limit must not take the machine down together",
 };
 
-/// How long calls in flight may go on after a stop was asked for, in milliseconds.
+/// Time for calls in flight after a stop was requested, in milliseconds.
 pub const DRAIN_MS: Limit = Limit {
     name: "drain_ms",
     default: 5_000,
@@ -35,19 +35,19 @@ pub const DRAIN_MS: Limit = Limit {
     reason: "a stop has to end, and answers that are nearly there are worth waiting for",
 };
 
-/// The same for a server that serves over stdio alone and has no `drain_ms`: clients that start a server kill it two seconds
-/// after they asked it to stop.
+/// The same for a server on stdio alone without `drain_ms`: clients kill a server two seconds after they asked it to
+/// stop.
 pub const STDIO_DRAIN_MS: u64 = 1_000;
 
-/// How long calls may go on after the client at stdin hung up, in milliseconds. A pipe that ends with its last request still
-/// gets a quick answer; a client that is gone waits for nothing.
+/// Time for calls after stdin was closed, in milliseconds. A pipe that ends with its last request still gets a quick
+/// answer.
 pub const HANG_UP_MS: u64 = 250;
 
-/// How long the end of the conversation over stdio may take after that, in milliseconds: calls are cancelled and recorded, and
-/// answers are written if somebody reads them. Together less than the two seconds after which clients send SIGTERM.
+/// Time for the rest of the shutdown over stdio after that, in milliseconds: cancelling and recording calls, writing
+/// answers. Together less than the two seconds after which clients send SIGTERM.
 pub const HANG_UP_END_MS: u64 = 1_650;
 
-/// Bytes of large messages, over all clients, from before they are read until their calls have ended.
+/// Bytes of large messages, over all clients, from before they are read until their calls end.
 pub const MESSAGES_BYTES_MAX: Limit = Limit {
     name: "messages_bytes_max",
     default: 256 * MIB,
@@ -63,7 +63,7 @@ pub const ANSWERS_BYTES_MAX: Limit = Limit {
     reason: "clients that do not read their answers must not fill the memory together",
 };
 
-/// What one peer may hold of what all clients share, in percent.
+/// Share of a common limit that one peer may use, in percent.
 pub const PEER_PERCENT: Limit = Limit {
     name: "peer_percent",
     default: 50,
@@ -71,35 +71,35 @@ pub const PEER_PERCENT: Limit = Limit {
     reason: "one client must not take everything; behind a proxy all clients are one peer, so write 100 there",
 };
 
-/// Bytes of a message that is read, checked and answered on the protocol's threads. Larger ones have threads of their own.
+/// Bytes of a message that is handled on the protocol's threads. Larger ones have threads of their own.
 pub const SMALL_MESSAGE_BYTES: usize = size(64 * KIB);
 
-/// Threads for large messages: one for each two cores, at most so many.
+/// Threads for large messages: one for each two cores, up to this number.
 pub const LARGE_THREADS_MAX: usize = 8;
 
-/// Large messages that are being received or wait to be read.
+/// Large messages being received or waiting to be read.
 pub const LARGE_MESSAGES_MAX: u64 = 128;
 
-/// Bytes of a message beside the arguments of a call. The longest honest ones, with all that a client says of itself, have
-/// some 4 KiB.
+/// Bytes of a message beside the arguments of a call. The longest honest ones, with all client information, have some
+/// 4 KiB.
 pub const ENVELOPE_BYTES_MAX: usize = size(64 * KIB);
 
-/// Values in a message beside the arguments of a call: the protocol's library tries each as many kinds of message.
+/// Values in a message beside a call's arguments: the protocol library tries many message types for each.
 pub const ENVELOPE_NODES_MAX: usize = 2_048;
 
 /// Nesting of a message: [`super::load::SCHEMA_DEPTH_MAX`] types, two levels each at most.
 pub const JSON_DEPTH_MAX: usize = 64;
 
-/// Values in a message: keys, elements and scalars together. Lists of numbers have as many; nothing else does.
+/// Values in a message: keys, elements and scalars together. Only lists of numbers have as many.
 pub const JSON_NODES_MAX: usize = 1_000_000;
 
-/// Keys of one object. A type names at most [`super::load::SCHEMA_NODES_MAX`]; maps of tools that have no types have more.
+/// Keys of one object. A type has at most [`super::load::SCHEMA_NODES_MAX`]; maps of untyped tools have more.
 pub const JSON_KEYS_MAX: usize = 65_536;
 
-/// Bytes of a key. A type's have at most [`super::load::NAME_BYTES_MAX`]; maps may be keyed by addresses.
+/// Bytes of a key. A type's have at most [`super::load::NAME_BYTES_MAX`]; a map's keys may be URLs.
 pub const JSON_KEY_BYTES_MAX: usize = size(4 * KIB);
 
-/// Bytes of the id of a message that is not read in full, to answer it by. Ids are numbers or short names.
+/// Bytes of the id by which a message that is not read in full is answered. Ids are numbers or short names.
 pub const ID_BYTES_MAX: usize = size(4 * KIB);
 
 /// Bytes of a request's head.
@@ -108,19 +108,19 @@ pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Headers of a request.
 pub const HEADERS_MAX: usize = 100;
 
-/// How long a client may take to send a request's head, in milliseconds.
+/// Time for a client to send a request's head, in milliseconds.
 pub const HEAD_MS: u64 = 10_000;
 
-/// How long a client may take to send a request's body, in milliseconds.
+/// Time for a client to send a request's body, in milliseconds.
 pub const BODY_MS: u64 = 30_000;
 
-/// How long what was turned away is still received, so that the client reads why, in milliseconds.
+/// Time for which a refused body is still received, so that the client reads the refusal, in milliseconds.
 pub const REFUSED_BODY_MS: u64 = 2_000;
 
-/// How long is waited for the id of what is far too long to be received, in milliseconds.
+/// Time to wait for the id of a message that is far too long, in milliseconds.
 pub const REFUSED_ID_MS: u64 = 200;
 
-/// How long a client may take to read anything of what waits to be written, in milliseconds.
+/// Time for a client to read any part of its pending answer, in milliseconds.
 pub const WRITE_MS: Limit = Limit {
     name: "write_ms",
     default: 20_000,
@@ -128,7 +128,7 @@ pub const WRITE_MS: Limit = Limit {
     reason: "an answer that nobody reads is held in memory, and its connection by the system",
 };
 
-/// Connections at once, beside those on which clients wait for changes.
+/// Connections at once, beside those of notification streams.
 pub const CONNECTIONS_MAX: Limit = Limit {
     name: "connections_max",
     default: 1_024,
@@ -136,26 +136,26 @@ pub const CONNECTIONS_MAX: Limit = Limit {
     reason: "each is a descriptor and a buffer; when all are taken, the one that has waited longest for a request makes room",
 };
 
-/// Connections beyond that, on which the probes are answered and everything else is told to come back.
+/// Connections beyond that, which serve health probes and answer everything else with a retry.
 pub const SPARE_CONNECTIONS_MAX: usize = 64;
 
-/// How long such a connection may take in all, in milliseconds.
+/// Lifetime of such a connection, in milliseconds.
 pub const SPARE_MS: u64 = 2_000;
 
-/// Notifications that are taken at once where there is no place for another request, so that whoever has as many requests as they may
-/// can still cancel them.
+/// Notifications accepted at once when no request slot is free, so that a client at its limit can still cancel its
+/// requests.
 pub const SPARE_NOTIFICATIONS_MAX: u64 = 64;
 
-/// Bytes of one of them.
+/// Bytes of one such notification.
 pub const SPARE_NOTIFICATION_BYTES_MAX: u64 = 4 * KIB;
 
-/// How long its client may take to send it, in milliseconds.
+/// Time for a client to send it, in milliseconds.
 pub const SPARE_NOTIFICATION_MS: u64 = 1_000;
 
-/// How long a body may be on its way before its connection makes room for another where all are taken, in milliseconds.
+/// Age of an incomplete body after which its connection may be closed for another when all are taken, in milliseconds.
 pub const SLOW_BODY_MS: u64 = 2_000;
 
-/// Streams on which clients wait for changes.
+/// Streams on which clients wait for notifications.
 pub const STREAMS_MAX: Limit = Limit {
     name: "streams_max",
     default: 1_024,
@@ -171,7 +171,7 @@ pub const REQUESTS_MAX: Limit = Limit {
     reason: "each holds its message, and a client of a revision with sessions can go away and leave it",
 };
 
-/// Sessions of clients that speak a revision with sessions.
+/// Sessions of clients with a protocol revision that has sessions.
 pub const SESSIONS_MAX: Limit = Limit {
     name: "sessions_max",
     default: 1_024,
@@ -179,7 +179,7 @@ pub const SESSIONS_MAX: Limit = Limit {
     reason: "clients rarely say goodbye; when there are as many, the one that was idle longest makes room",
 };
 
-/// How long such a session lives without a request, in milliseconds.
+/// Time for which an unused session is kept, in milliseconds.
 pub const SESSION_IDLE_MS: Limit = Limit {
     name: "session_idle_ms",
     default: 1_800_000,
@@ -190,26 +190,26 @@ pub const SESSION_IDLE_MS: Limit = Limit {
 /// Messages that one stream of a session holds for a client that does not read.
 pub const STREAM_MESSAGES_MAX: usize = 16;
 
-/// After how many seconds a client that was turned away should come back.
+/// Seconds after which a refused client should retry.
 pub const RETRY_AFTER_S: u64 = 5;
 
-/// How often one kind of trouble with clients is logged at the most, in milliseconds.
+/// Interval at which one kind of client trouble is logged at most once, in milliseconds.
 pub const NOTICE_MS: u64 = 60_000;
 
-/// Bits of an IPv6 address that tell peers apart: what a provider gives to one customer.
+/// Prefix of an IPv6 address that identifies a peer, in bits: the size a provider assigns to one customer.
 pub const PEER_PREFIX_BITS: u8 = 64;
 
-/// Tools of one page of the list. Many clients read the first page only, so it holds more than a model can use.
+/// Tools of one page of the list. Many clients read the first page only, so it has more than a model can use.
 pub const PAGE_TOOLS_MAX: usize = 1_000;
 
 /// Bytes of one page of the list, if it has more than one tool.
 pub const PAGE_BYTES_MAX: usize = size(MIB);
 
-/// Principals for whom the list is kept as they see it.
+/// Principals whose view of the list is cached.
 pub const LIST_VIEWS_MAX: usize = 256;
 
-/// Problems with a call's arguments that are told at once.
+/// Problems with a call's arguments that are reported at once.
 pub const PROBLEMS_MAX: usize = 32;
 
-/// Problems with a call's arguments that are looked for. Then it is enough.
+/// Problems with a call's arguments after which the search stops.
 pub const PROBLEMS_COUNTED_MAX: usize = 1_000;

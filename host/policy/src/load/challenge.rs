@@ -1,23 +1,22 @@
-//! `WWW-Authenticate` (RFC 9110 §11.6.1): how a registry wants to be told who asks. What can be read in two ways is not read.
+//! `WWW-Authenticate` (RFC 9110 §11.6.1): the authentication a registry asks for. Ambiguous headers are not read.
 
-/// Blanks between words.
 const BLANK: [char; 2] = [' ', '\t'];
 
-/// One way of telling.
+/// One authentication scheme.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Challenge {
-    /// By name and password (RFC 7617).
+    /// Name and password (RFC 7617).
     Basic,
-    /// By a token (RFC 6750) that another service gives.
+    /// A token (RFC 6750) from another service.
     Bearer {
-        /// The URL of that service. The registry chose it.
+        /// URL of that service, chosen by the registry.
         realm: String,
-        /// What the registry is called there, by its own word.
+        /// Name of the registry at that service, according to the registry.
         service: Option<String>,
     },
 }
 
-/// The challenges of one header that are understood, in their order. None if any part of it is not as the RFC has it.
+/// The known challenges of one header, in their order. Empty if any part of it violates the RFC.
 pub fn read(header: &str) -> Vec<Challenge> {
     let mut rest = header;
     let mut all = Vec::new();
@@ -32,7 +31,7 @@ pub fn read(header: &str) -> Vec<Challenge> {
     }
 }
 
-/// A scheme with its parameters, and what stands behind it.
+/// A scheme with its parameters, and the rest of the text.
 fn one(text: &str) -> Option<(Option<Challenge>, &str)> {
     let (scheme, mut rest) = token(text)?;
     let (mut realm, mut service, mut doubled) = (None, None, false);
@@ -49,7 +48,7 @@ fn one(text: &str) -> Option<(Option<Challenge>, &str)> {
         }
         (rest, read) = (tail, read + 1);
     }
-    // Some schemes have one word instead of parameters.
+    // Some schemes have one token68 instead of parameters.
     let word = rest.trim_start_matches(BLANK);
     if read == 0 && word.len() < rest.len() {
         rest = word.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c));
@@ -67,7 +66,7 @@ fn one(text: &str) -> Option<(Option<Challenge>, &str)> {
     Some((challenge, rest))
 }
 
-/// A name, its value and what stands behind it. The first stands behind a blank, each further one behind a comma.
+/// A name, its value and the rest. The first parameter follows a blank, each further one a comma.
 fn parameter(text: &str, further: bool) -> Option<(&str, String, &str)> {
     let begins = text.trim_start_matches(BLANK);
     let text = match further {
@@ -84,7 +83,7 @@ fn parameter(text: &str, further: bool) -> Option<(&str, String, &str)> {
     (ended.is_empty() || ended.starts_with(',')).then_some((name, value, ended))
 }
 
-/// The text of a quoted string whose first quote is cut off, and what stands behind its last.
+/// The text of a quoted string without its opening quote, and the rest after the closing one.
 fn unquoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut chars = text.char_indices();

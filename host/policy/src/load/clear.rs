@@ -1,5 +1,5 @@
-//! The one maker of [`Clearance`]: everything that must hold before a plugin is compiled, decided together, every reason
-//! told at once.
+//! The only maker of [`Clearance`]: everything that must hold before a plugin is compiled, with all reasons reported at
+//! once.
 
 use super::grant::{Effective, Grants, UnmetGrantError};
 use super::lint::{Allowed, Finding};
@@ -10,7 +10,7 @@ use crate::Digest;
 use crate::limits::call::CallLimits;
 use crate::redact::printable;
 
-/// These bytes may be compiled and run as this plugin, with this and no more.
+/// Proof that these bytes may be compiled and run as this plugin, with these grants and limits.
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clearance {
@@ -21,44 +21,44 @@ pub struct Clearance {
     pin: Option<Pin>,
 }
 
-/// Why a plugin is not cleared.
+/// Reason why a plugin is not cleared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClearanceError {
-    /// It may not be, whoever approves it.
+    /// Refused; no approval can change that.
     Refused(Vec<RefusalError>),
-    /// It is not what was approved, and waits.
+    /// Different from the approved state; it waits for approval.
     Held(Vec<PinChangeError>),
 }
 
-/// Why a plugin is refused.
+/// Reason why a plugin is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RefusalError {
-    /// Ask and grant do not meet.
+    /// Requested and granted capabilities do not match.
     #[error(transparent)]
     Grant(#[from] UnmetGrantError),
-    /// What was inspected is not what was trusted.
+    /// The inspected bytes are not the trusted ones.
     #[error("{inspected} was inspected, {trusted} is trusted")]
     OtherBytes {
-        /// What was looked into.
+        /// Digest of the inspected bytes.
         inspected: Digest,
-        /// What trust was given to.
+        /// Digest of the trusted bytes.
         trusted: Digest,
     },
-    /// It says that it is another plugin.
+    /// It declares another plugin's id.
     #[error(
         "it says that it is `{0}`; if that is meant, give it id = \"{0}\", which is what trust rules match"
     )]
     OtherPlugin(String),
-    /// A text or a name of it is not fit to be shown to a model.
+    /// A text or name in it is unfit for a model.
     #[error("{0}; if that is meant, add to it: allow_lints = [\"{lint}\"]", lint = .0.lint.name())]
     Lint(Finding),
-    /// It was approved, and that was taken back.
+    /// Its approval was revoked.
     #[error("its approval was taken back: {0}")]
     Withdrawn(String),
-    /// There would be nothing to call.
+    /// It has no function to call.
     #[error("it exports no function that can be a tool")]
     NoTools,
-    /// It is made to be started or to serve, not to be called.
+    /// It is a command or a server, not a library.
     #[error(
         "it is {0}, and has no function that can be a tool; build a library component (a \"reactor\") that exports its functions \
          instead, as docs/write-a-plugin.md shows"
@@ -66,35 +66,35 @@ pub enum RefusalError {
     Program(&'static str),
 }
 
-/// What is known about a plugin when it asks to be cleared.
+/// Facts about a plugin that is to be cleared.
 #[derive(Debug, Clone)]
 pub struct ClearanceInput<'a> {
-    /// Which bytes were inspected.
+    /// Digest of the inspected bytes.
     pub inspected: Digest,
-    /// Which plugin they say they are.
+    /// Plugin id that the bytes declare.
     pub declared_id: Option<&'a str>,
-    /// What they ask.
+    /// Capabilities they request.
     pub asked: &'a RequestedCapabilities,
-    /// How many tools they make.
+    /// Number of their tools.
     pub tools: usize,
-    /// What it is made for instead, as far as it says so.
+    /// Kind of program it is instead of a library, if it declares one.
     pub program: Option<&'static str>,
-    /// What the lints found in their texts.
+    /// Findings of the lints in their texts.
     pub findings: &'a [Finding],
-    /// Which of that the operator lets pass.
+    /// Lints that the operator allows for it.
     pub allowed: &'a Allowed,
-    /// Everything that a model reads of them.
+    /// Digest of everything that a model reads of it.
     pub surface: Digest,
-    /// The same as the former release wrote it, where that has to be known.
+    /// The same as the former release computed it, where needed for comparison.
     pub former_surface: Option<Digest>,
-    /// What was approved.
+    /// Approved state.
     pub approved: Approved<'a>,
 }
 
 /// Decides whether the plugin may be compiled and run.
 ///
 /// # Errors
-/// Every reason against it; everything that changed, if that is the only one.
+/// Every reason against it; the changes since the approval, if they are the only one.
 pub fn clear(
     trusted: Trusted,
     case: &ClearanceInput<'_>,
@@ -141,10 +141,10 @@ pub fn clear(
     Ok(Clearance { trusted, asked: case.asked.clone(), effective, limits, pin })
 }
 
-/// Decides whether what the lints found may pass. Asked again for what a plugin says only when it runs.
+/// Decides whether lint findings may pass. Applied again to texts that a plugin gives only when it runs.
 ///
 /// # Errors
-/// Each finding that the operator does not let pass.
+/// Each finding that the operator does not allow.
 pub fn check_lints(findings: &[Finding], allowed: &Allowed) -> Result<(), Vec<RefusalError>> {
     let refused: Vec<RefusalError> = findings
         .iter()
@@ -156,40 +156,40 @@ pub fn check_lints(findings: &[Finding], allowed: &Allowed) -> Result<(), Vec<Re
 }
 
 impl Clearance {
-    /// Which bytes.
+    /// Digest of the component bytes.
     pub fn digest(&self) -> Digest {
         self.trusted.digest()
     }
 
-    /// On what trust.
+    /// Proof of trust in these bytes.
     pub fn trusted(&self) -> &Trusted {
         &self.trusted
     }
 
-    /// What it asked.
+    /// Capabilities the plugin requested.
     pub fn asked(&self) -> &RequestedCapabilities {
         &self.asked
     }
 
-    /// With which grants.
+    /// Capabilities the plugin has.
     pub fn effective(&self) -> &Effective {
         &self.effective
     }
 
-    /// On whose approval, where one was asked for.
+    /// Approval the plugin runs under, where one was required.
     pub fn pin(&self) -> Option<&Pin> {
         self.pin.as_ref()
     }
 
-    /// Whether what it said when it was asked for its tools (nothing, if it is none that is asked) is what was approved.
+    /// Checks that the plugin's answer about its dynamic tools (`None` if it has none) is the approved one.
     ///
     /// # Errors
-    /// That it is not.
+    /// [`PinChangeError`] when it differs.
     pub fn check_dynamic_surface(&self, surface: Option<Digest>) -> Result<(), PinChangeError> {
         self.pin.as_ref().map_or(Ok(()), |pin| pin::compare_said(pin, surface))
     }
 
-    /// Within which limits.
+    /// Limits of its calls.
     pub fn limits(&self) -> &CallLimits {
         &self.limits
     }

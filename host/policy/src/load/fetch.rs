@@ -1,14 +1,14 @@
-//! Requests of the host's own, for components that its operator named. Which host one may reach, where an answer may lead
-//! it, and whether credentials go with it is decided here; sending it is egress's.
+//! Fetches by the host, of components that its operator named. Reachable hosts, redirects and credentials are decided
+//! here; egress sends the requests.
 //!
-//! Credentials of a registry go to its own origin (scheme, host and port) and to the service for tokens that its operator
-//! named. Any other service that a registry names is asked by nobody in particular.
+//! Credentials of a registry go to its own origin (scheme, host and port) and to the token service that its operator
+//! named. Any other token service that a registry names is asked anonymously.
 
 use crate::address::{Host, Reach};
 use crate::limits::load::REDIRECTS_MAX;
 use crate::request::{PathError, RequestTarget, Scheme};
 
-/// A request that may be sent. Made here only, from what the operator wrote and where that led.
+/// Permit to send one request. Made only here, from the operator's URL and the redirects from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct FetchPermit {
@@ -18,21 +18,21 @@ pub struct FetchPermit {
     credentials: bool,
 }
 
-/// A service that gives tokens for a registry on another host, as the operator named it. It gets the registry's credentials.
+/// Token service on another host, as the operator named it. It gets the registry's credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenService {
     realm: RequestTarget,
     service: Option<String>,
 }
 
-/// Public registries whose tokens come from another host, which each documents: registry, realm, service.
+/// Public registries that document a token service on another host: registry, realm, service.
 const PUBLIC_SERVICES: [(&str, &str, &str); 3] = [
     ("https://registry-1.docker.io", "https://auth.docker.io/token", "registry.docker.io"),
     ("https://index.docker.io", "https://auth.docker.io/token", "registry.docker.io"),
     ("https://registry.gitlab.com", "https://gitlab.com/jwt/auth", "container_registry"),
 ];
 
-/// The host that the operator wrote.
+/// Origin that the operator wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Home {
     scheme: Scheme,
@@ -41,54 +41,54 @@ struct Home {
     private: bool,
 }
 
-/// How far an answer may lead.
+/// Redirects that an answer may cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Follow {
-    /// Nowhere.
+    /// None.
     Never,
     /// To other paths of the same scheme, host and port.
     Home,
-    /// To other hosts as well, without credentials: what comes from there is known by its digest.
+    /// To other hosts as well, without credentials: the content is verified by its digest.
     Elsewhere,
 }
 
-/// Why a request is not sent.
+/// Reason why a request is not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FetchPermitError {
-    /// It is no URL.
+    /// Not a URL.
     #[error("use {0}: {1}")]
     Malformed(String, PathError),
-    /// It would go over the network in the clear.
+    /// Unencrypted over the network.
     #[error("use {0}: plain http goes to this machine only; write https")]
     Plain(String),
-    /// It leads to another host.
+    /// A redirect to another host.
     #[error("follow a redirect to {0}: it is another host; if that is meant, write it as the source")]
     Elsewhere(String),
-    /// It leads on where nothing may.
+    /// A redirect where none is allowed.
     #[error("follow a redirect to {0}: what gives tokens has to answer itself")]
     Led(String),
-    /// It leads on and on.
+    /// Too many redirects.
     #[error("follow a redirect to {0}: there were {REDIRECTS_MAX} before it")]
     TooMany(String),
-    /// A service for tokens is named with a query, which could hold a scope.
+    /// A query in a token service's URL, which could carry a scope.
     #[error("ask for a token at {0}: it has a query; what is asked for is not for a registry to say")]
     Query(String),
-    /// A service for tokens would be asked for somebody else's.
+    /// A token service would be asked for another registry's token.
     #[error(
         "ask for a token at {realm}: the registry says that it is the service `{named}` there; if that is meant, write \
          source_service = \"{named}\" or `--service {named}`"
     )]
     Service {
-        /// Where.
+        /// URL of the token service.
         realm: String,
-        /// As what.
+        /// Service name that the registry gave.
         named: String,
     },
 }
 
 impl FetchPermit {
-    /// A request to what the operator wrote. With `private` it and what it leads to may lie in a private network; else only
-    /// a host of this machine may, and only by being written.
+    /// A request to the operator's URL. With `private` it and its redirects may reach private networks; otherwise only
+    /// a loopback host written by the operator may.
     ///
     /// # Errors
     /// [`FetchPermitError::Malformed`], [`FetchPermitError::Plain`].
@@ -105,8 +105,8 @@ impl FetchPermit {
         Self::new(method, &format!("{}{path_and_query}", self.home.base()), self.home.private)
     }
 
-    /// The request to which a `Location` leads: a whole URL, or a path of the same host. Another host never gets credentials,
-    /// and must be outside private networks unless the operator opened them.
+    /// The request for a redirect's `Location`: a URL, or a path of the same host. Another host never gets credentials,
+    /// and must be outside private networks unless the operator allowed them.
     ///
     /// # Errors
     /// [`FetchPermitError`].
@@ -125,12 +125,12 @@ impl FetchPermit {
         if !at_home && follow == Follow::Home {
             return Err(FetchPermitError::Elsewhere(target.url()));
         }
-        // Whoever left does not come home with credentials: somebody else chose the path.
+        // A chain that left the origin never regains credentials: another host chose the path.
         let credentials = at_home && self.credentials;
         Ok(Self { home: self.home.clone(), target, redirects: self.redirects + 1, credentials })
     }
 
-    /// The request for the next page of a list, on the same host. A page is no redirect: how many there may be, the reader bounds.
+    /// The request for the next page of a list, on the same host. Not a redirect; the caller bounds the pages.
     ///
     /// # Errors
     /// [`FetchPermitError`].
@@ -138,9 +138,9 @@ impl FetchPermit {
         Self { redirects: 0, ..self.clone() }.led_to("GET", location, Follow::Home)
     }
 
-    /// The request for a token that opens `scope`, to the realm that this host named. The host's credentials go with it only
-    /// where the realm is the host's own origin, or `named`. Nothing of what the registry says is asked for but its own
-    /// name there (`service`): where credentials go along, only the one that was named, or its host.
+    /// The request for a token for `scope`, to the `realm` that this host named. Credentials go with it only if the
+    /// realm is the host's own origin, or `named`. Of the registry's answer only `service` is used. With credentials to
+    /// `named`, it must be the configured name, or the host.
     ///
     /// # Errors
     /// [`FetchPermitError`].
@@ -159,7 +159,7 @@ impl FetchPermit {
         let named = named.or(public.as_ref()).filter(|named| named.realm == realm);
         let (home, credentials) = match named {
             _ if self.home.is(&realm) => (self.home.clone(), true),
-            // Whoever wrote it meant it, on this machine, too.
+            // The operator wrote this realm, so it may be on this machine.
             Some(_) => (Home::of(&realm, self.home.private), true),
             None => (self.home.clone(), false),
         };
@@ -182,7 +182,7 @@ impl FetchPermit {
         &self.target
     }
 
-    /// Which addresses it may connect to.
+    /// Addresses it may connect to.
     pub fn reach(&self) -> Reach {
         match self.home.private || (self.home.is(&self.target) && self.home.host.is_loopback()) {
             true => Reach::Private,
@@ -190,14 +190,14 @@ impl FetchPermit {
         }
     }
 
-    /// Whether credentials may go with it: those kept for the host that the operator wrote.
+    /// Whether the credentials of the operator's host may go with it.
     pub fn takes_credentials(&self) -> bool {
         self.credentials
     }
 }
 
 impl TokenService {
-    /// Reads what an operator wrote: the URL, and what the registry is called there, if not by its host.
+    /// Reads what an operator wrote: the URL, and the registry's name at the service if it is not its host.
     ///
     /// # Errors
     /// [`FetchPermitError::Malformed`], [`FetchPermitError::Plain`], [`FetchPermitError::Query`].
@@ -251,7 +251,7 @@ fn parse(method: &str, url: &str) -> Result<RequestTarget, FetchPermitError> {
     }
 }
 
-/// RFC 3986 §2.1, with everything but unreserved characters encoded.
+/// Percent-encoding (RFC 3986 §2.1) of everything but unreserved characters.
 fn percent(text: &str) -> String {
     let unreserved = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
     text.bytes()

@@ -1,4 +1,4 @@
-//! Where requests of the host's own go, and with whose credentials.
+//! Destinations and credentials of the host's own requests.
 
 use super::*;
 
@@ -75,7 +75,7 @@ fn redirects_come_to_an_end() {
     assert!(matches!(permit.led_to("GET", "/a", Follow::Home), Err(FetchPermitError::TooMany(_))));
 }
 
-/// Where the token for a registry is asked for, and whether its credentials go along.
+/// Token URL for a registry, and whether the registry's credentials go with it.
 fn token(
     registry: &str,
     realm: &str,
@@ -119,7 +119,7 @@ fn credentials_go_to_the_registrys_own_origin_and_to_no_other_port_scheme_or_nam
         assert!(!credentials, "{realm}: {asked}");
         assert!(asked.ends_with(&format!("/token{SCOPE}&service=x")), "{realm}: {asked}");
     }
-    // The port that is the scheme's own may be written or not; the same address in two notations is one.
+    // The scheme's default port may be written or not; two notations of one address are equal.
     assert!(token("https://example.com/", "https://example.com:443/t", None, None).unwrap().1);
     assert!(token("https://[::1]:5000/", "https://[0:0::1]:5000/t", None, None).unwrap().1);
     assert!(!token("http://127.0.0.1/", "https://127.0.0.1:80/t", None, None).unwrap().1);
@@ -169,7 +169,7 @@ fn a_service_that_the_operator_named_gets_credentials_by_its_whole_url_and_for_t
     for other in ["https://auth.example.com/other", "https://auth.example.com:444/jwt/auth"] {
         assert!(!token(registry, other, None, Some((realm, None))).unwrap().1, "{other}");
     }
-    // Whoever writes a service on this machine means it; whom a registry names is not reached there.
+    // A service on this machine is reachable if the operator wrote it, not if a registry names it.
     let named = TokenService::new("http://127.0.0.1:6000/t", None).unwrap();
     let reach = |named| to(registry).for_token("http://127.0.0.1:6000/t", None, named, "x").unwrap().reach();
     assert_eq!((reach(Some(&named)), reach(None)), (Reach::Private, Reach::Global));

@@ -1,12 +1,12 @@
-//! What the operator gives, and what is left of it when it meets what the plugin asks. Two keys: neither alone opens
-//! anything.
+//! The operator's grants, and the part of them that a plugin requested. A capability needs both: the request and the
+//! grant.
 
 use super::manifest::RequestedCapabilities;
 use crate::Capability;
 use crate::capability::{Effects, clock, config, environment, files, http, keyvalue, random, sockets};
 use crate::redact::quoted;
 
-/// What the operator wrote under `[plugin.grant]`. A word that does not stand there is `None`.
+/// Grants under `[plugin.grant]`. A missing key is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
     /// Folders.
@@ -27,7 +27,7 @@ pub struct Grants {
     pub random: Option<random::Grant>,
 }
 
-/// What a plugin really has: asked and granted.
+/// Capabilities of a plugin: requested and granted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Effective {
     /// Folders.
@@ -48,19 +48,19 @@ pub struct Effective {
     pub random: random::Grant,
 }
 
-/// A word on which ask and grant do not meet.
+/// A capability whose request and grant do not match.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnmetGrantError {
-    /// Needed and not granted.
+    /// Needed but not granted.
     #[error("it needs `{0}`; add to its [plugin.grant]: {1}")]
     Missing(Capability, String),
-    /// Granted and not asked for.
+    /// Granted but not requested.
     #[error("`{0}` is granted and the plugin cannot use it; remove that line from its [plugin.grant]")]
     NotAsked(Capability),
 }
 
 impl Grants {
-    /// Whether the word stands in the grant.
+    /// Whether the grant has this key.
     pub fn has(&self, capability: Capability) -> bool {
         match capability {
             Capability::Files => self.files.is_some(),
@@ -74,7 +74,7 @@ impl Grants {
         }
     }
 
-    /// The words that a plugin needs and whose grant refuses every use. Those that only its toolchain may want are none of them.
+    /// Capabilities that a plugin needs and whose grant refuses every use. Those only a toolchain imports are left out.
     pub fn idle(&self, asked: &RequestedCapabilities) -> Vec<Capability> {
         let is_idle = |word: &Capability| match word {
             Capability::Files => self.files.as_ref().is_some_and(|grant| grant.mounts().is_empty()),
@@ -92,7 +92,7 @@ impl Grants {
         needed.filter(is_idle).collect()
     }
 
-    /// The lines under `[plugin.grant]` that give this, as an operator would write them.
+    /// The lines under `[plugin.grant]`, as an operator would write them.
     pub fn written(&self) -> Vec<String> {
         let Self { files, http, sockets, environment, config, keyvalue, clock, random } = self;
         let lines = [
@@ -108,10 +108,10 @@ impl Grants {
         lines.into_iter().flatten().collect()
     }
 
-    /// What is left when this meets what is asked.
+    /// The requested part of these grants.
     ///
     /// # Errors
-    /// Every word on which they do not meet.
+    /// Every capability whose request and grant do not match.
     pub fn meet(&self, asked: &RequestedCapabilities) -> Result<Effective, Vec<UnmetGrantError>> {
         let unmet: Vec<UnmetGrantError> = Capability::ALL
             .into_iter()
@@ -138,17 +138,17 @@ impl Grants {
 }
 
 impl Effective {
-    /// No power at all: a clock that stands still, the same random numbers each time, nothing else.
+    /// No capability: the clock never moves, random numbers are constant, nothing else.
     pub fn nothing() -> Self {
         Self { clock: clock::Grant::Still, random: random::Grant::Seeded(0), ..Self::default() }
     }
 
-    /// The same as the former release had it, with a clock at 0.
+    /// The same as in the former release, with clocks at 0.
     pub fn nothing_as_before() -> Self {
         Self { clock: clock::Grant::StillAtZero, ..Self::nothing() }
     }
 
-    /// What all of it together amounts to.
+    /// Combined effects.
     pub fn effects(&self) -> Effects {
         let Self { files, http, sockets, environment, config, keyvalue, clock, random } = self;
         [

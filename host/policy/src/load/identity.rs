@@ -1,5 +1,5 @@
-//! Signers without a key of their own: an identity that an issuer vouches for, as certificates for one signature name it
-//! (Sigstore's Fulcio). Whether a certificate is genuine is found out by the runtime's cryptography; here names are compared.
+//! Keyless signers: an identity that an issuer vouches for, as short-lived certificates name it (Sigstore's Fulcio).
+//! The runtime verifies certificates; here names are compared.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::limits::load::IDENTITY_BYTES_MAX;
 use crate::redact::printable;
 use crate::{Digest, InvalidValueError};
 
-/// Who may sign: an issuer, exactly, and a name or a pattern of names that it vouches for.
+/// Permitted signer: an exact issuer, and a name or a pattern of names that it vouches for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     issuer: String,
@@ -19,9 +19,9 @@ pub struct Identity {
 /// A name in a certificate (RFC 5280 §4.2.1.6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum San {
-    /// An address, such as `a@example.com`.
+    /// An e-mail address, such as `a@example.com`.
     Email(String),
-    /// Such as `https://github.com/acme/tool/.github/workflows/release.yml@refs/tags/v1`.
+    /// A URI, such as `https://github.com/acme/tool/.github/workflows/release.yml@refs/tags/v1`.
     Uri(String),
 }
 
@@ -32,8 +32,8 @@ enum Kind {
 }
 
 impl Identity {
-    /// Reads an issuer, and a name in which `*` stands for any characters but `/` and `@`. A pattern must leave no doubt
-    /// whose names they are: the domain of an address, the host of a URI and the first part of its path have no star.
+    /// Reads an issuer, and a name in which `*` matches any characters but `/` and `@`. A pattern must identify the
+    /// owner: the domain of an address, and the host and first path segment of a URI, have no star.
     ///
     /// # Errors
     /// [`InvalidValueError`] at `issuer` or `san`.
@@ -48,19 +48,19 @@ impl Identity {
         Ok(Self { issuer: issuer.to_owned(), san: san.to_owned(), kind })
     }
 
-    /// Who vouches.
+    /// URL of the issuer.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// What stands for it where keys have theirs, as long as this root proves it: another root is another anchor, as another
-    /// key is. No SubjectPublicKeyInfo begins like this, so it is no key's.
+    /// Identifier used like a key's. It includes the digest of the root, as another root is another trust anchor. No
+    /// SubjectPublicKeyInfo begins like the hashed text, so it equals no key's.
     pub fn id(&self, root: Digest) -> KeyId {
         let (issuer, san) = (&self.issuer, &self.san);
         KeyId::of_digest(Digest::of(format!("toolgate identity\0{issuer}\0{san}\0{root}").as_bytes()))
     }
 
-    /// Whether a name that `issuer` vouches for is meant.
+    /// Whether the pattern covers a name that `issuer` vouches for.
     pub fn matches(&self, issuer: &str, san: &San) -> bool {
         let (kind, name) = match san {
             San::Email(name) => (Kind::Email, name),
@@ -69,7 +69,7 @@ impl Identity {
         self.issuer == issuer && self.kind == kind && meet(&self.san, name, false)
     }
 
-    /// Whether somebody could be both: one person's signatures would count twice.
+    /// Whether one name could match both, so that one person's signatures would count twice.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.issuer == other.issuer && self.kind == other.kind && meet(&self.san, &other.san, true)
     }
@@ -109,12 +109,12 @@ fn is_plain(text: &str) -> bool {
     (1..=IDENTITY_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// Whether a name is one of the pattern's; or, where the second is a pattern as well, whether some name is one of both.
+/// Whether the pattern matches a name; or, if the second is a pattern too, whether some name matches both.
 fn meet(pattern: &str, other: &str, other_is_pattern: bool) -> bool {
     let (pattern, other) = (pattern.as_bytes(), other.as_bytes());
     let star = |byte: Option<&u8>, counts: bool| counts && byte == Some(&b'*');
     let free = |byte: &u8| !matches!(byte, b'/' | b'@');
-    // One row for each place in the pattern: which places in the other can be reached together with it.
+    // One row for each position in the pattern: the positions in the other reachable together with it.
     let mut row = vec![false; other.len() + 1];
     row.first_mut().into_iter().for_each(|start| *start = true);
     for at in 0..=pattern.len() {
@@ -128,7 +128,7 @@ fn meet(pattern: &str, other: &str, other_is_pattern: bool) -> bool {
             let (ours, theirs) = (star(here, true), star(there, other_is_pattern));
             let reach =
                 |row: &mut Vec<bool>, place: usize| row.get_mut(place).into_iter().for_each(|to| *to = true);
-            // A star stands for nothing, or for what the other side has there.
+            // A star matches nothing, or the other side's next character.
             if theirs || (ours && there.is_some_and(free)) {
                 reach(&mut row, place + 1);
             }

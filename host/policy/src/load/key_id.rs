@@ -1,21 +1,21 @@
-//! The identity of a public key.
+//! Identifier of a public key.
 
 use std::fmt;
 
 use crate::Digest;
 use crate::digest::DigestError;
 
-/// The identity of a public key: SHA-256 of its SubjectPublicKeyInfo in DER (RFC 5280 §4.1), whatever file the key came in.
+/// SHA-256 of a public key's SubjectPublicKeyInfo in DER (RFC 5280 §4.1), whatever format its file has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(Digest);
 
 impl KeyId {
-    /// The identity of the key with this SubjectPublicKeyInfo in DER.
+    /// The id of the key with this SubjectPublicKeyInfo in DER.
     pub fn of_spki(der: &[u8]) -> Self {
         Self(Digest::of(der))
     }
 
-    /// What stands for something else than a key.
+    /// An id for a signer without a key.
     pub(super) fn of_digest(digest: Digest) -> Self {
         Self(digest)
     }

@@ -1,5 +1,5 @@
-//! What a plugin would have to be granted for what it tried and was refused. Only a proposal: text for an operator to read,
-//! change and write down. It grants nothing, and it asks for no more than what was tried.
+//! Proposes the grants a plugin needs for its refused attempts. A proposal is text for an operator to review; it grants
+//! nothing and covers only what was attempted.
 
 mod sockets;
 
@@ -16,9 +16,9 @@ use crate::capability::{keyvalue, sockets as socket};
 use crate::redact::{inline_table, is_plain, printable};
 use crate::request::RequestTarget;
 
-/// What is in force while one learns: `present`, the empty grant for each word that the plugin needs and does not have, and,
-/// where it can use files, the folder `empty`, in which it is given nothing and heard asking. So it is with sockets: it can
-/// open them, and they lead nowhere.
+/// Grants in force during `learn`: `present`, an empty grant for each missing capability the plugin needs, and the
+/// folder `empty` if it can use files. There every access is refused and observed. Likewise sockets can be opened and
+/// connect nowhere.
 #[must_use]
 pub fn in_force(present: Grants, asked: &RequestedCapabilities, empty: &str) -> Grants {
     let mut grants = present;
@@ -41,16 +41,16 @@ pub fn in_force(present: Grants, asked: &RequestedCapabilities, empty: &str) -> 
     grants
 }
 
-/// The smallest grant that lets through what was refused, beside what is granted already.
+/// Smallest addition to the present grants that allows the refused attempts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GrantProposal {
-    /// The lines of `[plugin.grant]`.
+    /// Lines of `[plugin.grant]`.
     pub lines: Vec<String>,
-    /// What an operator has to know of them, each a sentence.
+    /// Remarks for the operator, each a sentence.
     pub remarks: Vec<String>,
 }
 
-/// Makes the lesson of what was refused to a plugin that asks `asked` and has `present`.
+/// Makes the proposal from the refused attempts of a plugin that requests `asked` and has `present`.
 #[must_use]
 pub fn lesson(present: &Grants, asked: &RequestedCapabilities, refused: &BTreeSet<Attempt>) -> GrantProposal {
     let mut lesson = GrantProposal::default();
@@ -82,7 +82,7 @@ pub fn lesson(present: &Grants, asked: &RequestedCapabilities, refused: &BTreeSe
         }
     }
     let stands = |word: Capability, empty: bool| !empty || present.has(word) || asked.needs().contains(&word);
-    // These four are written first; the others as they are.
+    // These four are written first; the others unchanged.
     (rest.files, rest.http, rest.sockets, rest.config) = (None, None, None, None);
     if stands(Capability::Files, files.is_empty()) {
         lesson.lines.push(format!("files = {}", files::written(&files)));
@@ -107,10 +107,10 @@ pub fn lesson(present: &Grants, asked: &RequestedCapabilities, refused: &BTreeSe
     lesson
 }
 
-/// The folder that stands in a proposal for one that only the operator can name.
+/// Placeholder for a host folder that only the operator can name.
 pub const FOLDER_TO_NAME: &str = "DIRECTORY";
 
-/// The folders of the grant, with those that hold what was refused.
+/// The granted folders, with those that hold refused paths.
 fn files_for(present: &Grants, refused: &BTreeSet<Attempt>, remarks: &mut Vec<String>) -> Vec<Mount> {
     let mut wanted: BTreeMap<String, Access> = BTreeMap::new();
     for attempt in refused {
@@ -150,11 +150,11 @@ fn files_for(present: &Grants, refused: &BTreeSet<Attempt>, remarks: &mut Vec<St
     mounts
 }
 
-/// The folder that must be granted for a path of the guest: itself if it was opened as a folder, else the one it lies in.
+/// Folder to grant for a guest path: the path itself if it was opened as a folder, else its parent.
 fn folder_of(path: &str) -> Option<String> {
     let clean = path.starts_with('/')
         && path.chars().all(is_plain)
-        // Longer names are cut in records, and what cannot be shown is spelled out.
+        // Records cut longer names and escape unprintable characters.
         && !path.contains(['\\', '…'])
         && !path.split('/').any(|segment| matches!(segment, "." | ".."))
         && !path.contains("//");
@@ -162,12 +162,12 @@ fn folder_of(path: &str) -> Option<String> {
     Some(if folder.is_empty() { "/".to_owned() } else { folder.to_owned() })
 }
 
-/// The rules of the grant, with those that cover what was refused.
+/// The granted rules, with those that cover refused requests.
 fn http_for(present: &Grants, refused: &BTreeSet<Attempt>, remarks: &mut Vec<String>) -> Vec<Rule> {
     let granted = present.http.clone().unwrap_or_default();
     let mut rules = Vec::new();
-    // By scheme, host and port: which methods each path was asked by. Methods and paths of one rule are combined freely, so
-    // that only paths with the same methods may share a rule.
+    // By scheme, host and port: the methods used for each path. A rule combines its methods and paths freely, so only
+    // paths with the same methods may share one.
     let mut paths: BTreeMap<RequestTarget, BTreeSet<String>> = BTreeMap::new();
     for attempt in refused {
         let target = match attempt {
@@ -189,7 +189,7 @@ fn http_for(present: &Grants, refused: &BTreeSet<Attempt>, remarks: &mut Vec<Str
         if let Some(why) = never(target) {
             remarks.push(format!("no grant is proposed for {attempt}: {why}"));
         } else if let Ok(pass) = granted.allow(target.clone()) {
-            // Granted, and stopped at the address. The first rule that covers a request counts: this one goes before it.
+            // Granted, but its address was blocked. The first rule that covers a request applies, so this goes first.
             remarks.push(format!("{attempt} is granted, and its host leads to a private network or to nowhere that a grant reaches"));
             rules.push(Rule { reach: Reach::Private, ..narrowed(pass.rule(), target) });
         } else {
@@ -232,8 +232,8 @@ fn http_for(present: &Grants, refused: &BTreeSet<Attempt>, remarks: &mut Vec<Str
     rules
 }
 
-/// Rules for requests that are granted, and were refused for header fields that no rule names. The first rule that covers a
-/// request counts: these go before the others.
+/// Rules for granted requests that were refused for header fields no rule names. The first rule that covers a request
+/// applies, so these go before the others.
 fn with_headers(granted: &Grant, refused: &BTreeSet<Attempt>, remarks: &mut Vec<String>) -> Vec<Rule> {
     let mut named: BTreeMap<&RequestTarget, Vec<String>> = BTreeMap::new();
     for attempt in refused {
@@ -255,7 +255,7 @@ fn with_headers(granted: &Grant, refused: &BTreeSet<Attempt>, remarks: &mut Vec<
     named.into_iter().filter_map(rule).collect()
 }
 
-/// Why no rule is proposed for a request, whatever it is for.
+/// Reason why no rule is proposed for a request.
 fn never(target: &RequestTarget) -> Option<String> {
     if target.path().contains('*') {
         return Some("its path has a `*`, which in a rule would mean any text".to_owned());
@@ -263,7 +263,7 @@ fn never(target: &RequestTarget) -> Option<String> {
     out_of_reach(target.host())
 }
 
-/// Why no rule reaches a host, whatever it says.
+/// Reason why no rule can reach a host.
 fn out_of_reach(host: &Host) -> Option<String> {
     match host {
         Host::Address(address) => {
@@ -275,7 +275,7 @@ fn out_of_reach(host: &Host) -> Option<String> {
     }
 }
 
-/// Whether a host is known to be private without asking anybody.
+/// Reach that a host needs, as far as its name or address shows without DNS.
 fn reach(host: &Host) -> Reach {
     let private = match host {
         Host::Address(address) => may_connect(*address, Reach::Global, &[]).is_err(),
@@ -284,7 +284,7 @@ fn reach(host: &Host) -> Reach {
     if private { Reach::Private } else { Reach::Global }
 }
 
-/// A rule, for this request alone.
+/// A copy of a rule narrowed to this request.
 fn narrowed(rule: &Rule, target: &RequestTarget) -> Rule {
     Rule {
         host: HostPattern::Exact(target.host().clone()),
@@ -294,7 +294,7 @@ fn narrowed(rule: &Rule, target: &RequestTarget) -> Rule {
     }
 }
 
-/// The values of the grant, with a place for each that was asked for.
+/// The granted values, with a placeholder for each requested key.
 fn config_for(
     present: &Grants,
     refused: &BTreeSet<Attempt>,

@@ -1,4 +1,4 @@
-//! Tables for what `learn` proposes.
+//! Tables of `learn` proposals.
 
 use super::*;
 use crate::capability::sockets::Protocol;

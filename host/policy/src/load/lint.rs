@@ -1,6 +1,5 @@
-//! Lints: what a text that a model will read, or a tool's name, must not be. A text that hides something from the person who
-//! approves a plugin, or that a person cannot be expected to read, refuses it, unless the operator allows that lint by
-//! name.
+//! Lints for tool names and texts that a model reads. A text that hides something from the person who approves a
+//! plugin, or that a person cannot be expected to read, refuses the plugin. The operator can allow a lint by name.
 
 mod markup;
 
@@ -11,7 +10,7 @@ use crate::character::{self, Kind};
 use crate::limits::load::{BLANK_COLUMNS_MAX, LINE_BREAKS_MAX};
 use crate::name::ToolName;
 
-/// A rule that texts and names are held to.
+/// A rule for texts and names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lint {
     /// C0, C1 and DEL, other than line breaks and tabs.
@@ -20,13 +19,13 @@ pub enum Lint {
     AnsiEscape,
     /// Characters that reorder what is shown (UAX #9).
     BidiCharacter,
-    /// Characters that do not show, other than joiners and selectors where an emoji or a script needs them.
+    /// Invisible characters, other than joiners and selectors that an emoji or a script needs.
     ZeroWidthCharacter,
     /// The tag block, which spells ASCII invisibly (U+E0000…U+E0FFF).
     TagCharacter,
-    /// Code points without a character, which show as nobody knows what.
+    /// Unassigned code points, whose display is unknown.
     UnassignedCharacter,
-    /// Code points whose characters two parties agree on.
+    /// Private-use code points, whose characters two parties agree on.
     PrivateUseCharacter,
     /// `<!-- … -->`, which renderers hide and models read.
     HtmlComment,
@@ -40,21 +39,21 @@ pub enum Lint {
     SimilarName,
 }
 
-/// One thing that a lint found.
+/// A violation of a lint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Which lint.
+    /// Lint that is violated.
     pub lint: Lint,
-    /// Where: which text of which tool.
+    /// Text and tool in which it was found.
     pub at: String,
-    /// What.
+    /// Description of the violation.
     pub what: String,
 }
 
-/// The lints that an operator lets pass for a plugin.
+/// Lints that an operator allows for a plugin.
 pub type Allowed = BTreeSet<Lint>;
 
-/// Bytes of one text. What is longer is not read before it is approved.
+/// Bytes of one text. A longer one is not read before it is approved.
 pub const DESCRIPTION_BYTES_MAX: usize = 1_024;
 
 impl Lint {
@@ -97,7 +96,7 @@ impl Lint {
         Self::ALL.into_iter().find(|lint| lint.name() == name)
     }
 
-    /// The lint that a character of this kind breaks.
+    /// The lint that a character of this kind violates.
     fn of(c: char, kind: Kind) -> Option<Self> {
         match (kind, c) {
             (Kind::Visible, _) | (Kind::Control, '\n' | '\t') => None,
@@ -112,7 +111,7 @@ impl Lint {
     }
 }
 
-/// Holds a text to the lints of texts. One finding a lint, at the first place.
+/// Checks a text against the lints of texts. One finding for each lint, at its first place.
 pub fn text(at: &str, text: &str) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     let mut note = |lint: Lint, what: String| {
@@ -141,7 +140,7 @@ pub fn text(at: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// Where the first run of blanks ends that is longer than it may be.
+/// End of the first run of blanks above the limit, as a byte index.
 fn blank_run(text: &str) -> Option<usize> {
     const TAB_COLUMNS: usize = 8;
     let (mut breaks, mut columns) = (0, 0);
@@ -161,14 +160,14 @@ fn blank_run(text: &str) -> Option<usize> {
     None
 }
 
-/// Whether the prefixes of two plugins are one edit apart. Short ones often are, and mean nothing by it.
+/// Whether the prefixes of two plugins are one edit apart. Prefixes under four characters never count.
 pub fn similar_prefixes(a: &str, b: &str) -> bool {
     const PREFIX_CHARS_MIN: usize = 4;
     a.len() >= PREFIX_CHARS_MIN && b.len() >= PREFIX_CHARS_MIN && a != b && is_one_edit(a, b)
 }
 
-/// A name with every character that looks like another replaced by one of them (the idea of UTS #39 §4, for the few
-/// characters that names have): names with the same skeleton read alike.
+/// A name with look-alike characters replaced by one of them (the idea of UTS #39 §4, for the few characters of names).
+/// Names with the same skeleton look alike.
 pub fn skeleton(name: &ToolName) -> String {
     name.as_str()
         .to_ascii_lowercase()
@@ -186,7 +185,7 @@ pub fn skeleton(name: &ToolName) -> String {
         .collect()
 }
 
-/// Whether one character added, taken, changed, or swapped with its neighbour turns `a` into `b`.
+/// Whether inserting, deleting or changing one character, or swapping two neighbours, turns `a` into `b`.
 fn is_one_edit(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };

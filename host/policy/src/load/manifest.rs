@@ -1,5 +1,5 @@
-//! What a plugin asks. For now that is what its imports mean: the list of interfaces that Toolgate knows, each either
-//! powerless or a capability. Untrusted text in, a typed ask or a refusal out.
+//! Capabilities a plugin requests, derived from its imports: each known interface is powerless or a capability.
+//! Untrusted text in, a typed request or a refusal out.
 
 use std::collections::BTreeSet;
 
@@ -8,12 +8,12 @@ use crate::Capability;
 use crate::capability::{Import, Wasi};
 use crate::redact::printable;
 
-/// What a plugin asks for.
+/// Capabilities a plugin requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestedCapabilities {
     needs: BTreeSet<Capability>,
     may_use: BTreeSet<Capability>,
-    /// What built it, if what that imports may be unused.
+    /// Toolchain that built it, if the imports of that toolchain may be unused.
     toolchain: Option<Toolchain>,
 }
 
@@ -22,7 +22,7 @@ pub struct RequestedCapabilities {
 #[error("it imports what Toolgate does not provide: {}", .0.join(", "))]
 pub struct UnknownImportsError(pub Vec<String>);
 
-/// WASI interfaces without power: they see and change nothing outside the call.
+/// WASI interfaces without power: they read and change nothing outside the call.
 const POWERLESS: [&str; 9] = [
     "wasi:cli/exit",
     "wasi:cli/stdin",
@@ -35,7 +35,7 @@ const POWERLESS: [&str; 9] = [
     "wasi:cli/terminal-stderr",
 ];
 
-/// The same, of one generation alone.
+/// Powerless interfaces of one generation only.
 const fn powerless_of(wasi: Wasi) -> &'static [&'static str] {
     match wasi {
         Wasi::P2 => &["wasi:io/error", "wasi:io/poll", "wasi:io/streams"],
@@ -44,11 +44,11 @@ const fn powerless_of(wasi: Wasi) -> &'static [&'static str] {
 }
 
 impl RequestedCapabilities {
-    /// What these imports ask for, by the names the component gives them, such as `wasi:io/poll@0.2.6`. WASI 0.3 is there
-    /// for those that `asynchronous` says have the engine for it.
+    /// The request of these imports, by their names in the component, such as `wasi:io/poll@0.2.6`. WASI 0.3 is known
+    /// only if `asynchronous` says that there is an engine for it.
     ///
     /// # Errors
-    /// [`UnknownImportsError`], all of them.
+    /// [`UnknownImportsError`] with all of them.
     pub fn from_imports<'a>(
         imports: impl IntoIterator<Item = &'a str>,
         asynchronous: bool,
@@ -76,10 +76,10 @@ impl RequestedCapabilities {
         if unknown.is_empty() { Ok(asked) } else { Err(UnknownImportsError(unknown)) }
     }
 
-    /// The same, and these words as needs: what its manifest requires.
+    /// The same with these capabilities as needs, as the plugin's manifest requires.
     ///
     /// # Errors
-    /// The words whose interfaces it does not import, so that granting them would give it nothing.
+    /// The capabilities whose interfaces it does not import, so that a grant would have no effect.
     pub fn require(mut self, words: &BTreeSet<Capability>) -> Result<Self, Vec<Capability>> {
         let idle: Vec<Capability> = words.iter().copied().filter(|word| !self.covers(*word)).collect();
         if !idle.is_empty() {
@@ -90,20 +90,20 @@ impl RequestedCapabilities {
         Ok(self)
     }
 
-    /// The same, of a component that was built by this toolchain, as far as its bytes show.
+    /// The same with the toolchain that built the component, as far as its bytes show.
     #[must_use]
     pub fn built_by(mut self, toolchain: Option<Toolchain>) -> Self {
         self.toolchain = toolchain;
         self
     }
 
-    /// The toolchain that imports this whether the plugin's code uses it or not.
+    /// The toolchain that imports this capability whether the plugin's code uses it or not.
     pub fn toolchain_of(&self, capability: Capability) -> Option<Toolchain> {
         let is_needed = self.needs.contains(&capability);
         self.toolchain.filter(|toolchain| is_needed && toolchain.imports() == capability)
     }
 
-    /// What to write for a word that is not granted. Each line in it can be pasted under `[plugin.grant]`.
+    /// The remedy for a missing grant. Each line in it can be pasted under `[plugin.grant]`.
     pub fn remedy(&self, capability: Capability) -> String {
         let grants = capability.suggestion();
         match self.toolchain_of(capability) {
@@ -118,23 +118,23 @@ impl RequestedCapabilities {
         }
     }
 
-    /// What it does not load without.
+    /// Capabilities it does not load without.
     pub fn needs(&self) -> &BTreeSet<Capability> {
         &self.needs
     }
 
-    /// What it is able to use when granted.
+    /// Capabilities it can use if they are granted.
     pub fn may_use(&self) -> &BTreeSet<Capability> {
         &self.may_use
     }
 
-    /// All of it in words, such as `needs http`, always in the same order.
+    /// All requests as text, such as `needs http`, in a fixed order.
     pub fn written(&self) -> Vec<String> {
         let needs = self.needs.iter().map(|word| format!("needs {word}"));
         needs.chain(self.may_use.iter().map(|word| format!("may use {word}"))).collect()
     }
 
-    /// Whether it asks for this at all.
+    /// Whether it requests this capability.
     pub fn covers(&self, capability: Capability) -> bool {
         self.needs.contains(&capability) || self.may_use.contains(&capability)
     }
@@ -165,7 +165,7 @@ fn meaning(import: &str) -> Option<Meaning> {
     Some(Meaning::Capability(word))
 }
 
-/// What Toolgate itself provides: it reaches nobody but the operator's log and the caller of the call.
+/// Toolgate's own interfaces: they reach only the operator's log and the caller.
 const OURS: [&str; 4] = [
     "toolgate:plugin/content",
     "toolgate:plugin/log",
@@ -173,16 +173,16 @@ const OURS: [&str; 4] = [
     "toolgate:plugin/cancelled",
 ];
 
-/// The versions of it that are served.
+/// Their supported versions.
 const OUR_VERSIONS: [&str; 1] = ["0.1.0"];
 
-/// wasi:config has no release yet; this is the draft that toolchains carry.
+/// wasi:config has no release yet; this is the draft that toolchains use.
 const CONFIG_VERSIONS: [&str; 1] = ["0.2.0-rc.1"];
 /// The same for wasi:keyvalue.
 const KEYVALUE_VERSIONS: [&str; 1] = ["0.2.0-draft"];
 
-/// Of which generation of WASI an interface is, if its version is a release. The releases of one only add, so that a host
-/// of the newest serves all.
+/// WASI generation of an interface, if its version is a release. Releases of a generation only add, so a host of the
+/// newest serves all.
 fn generation(import: &str) -> Option<Wasi> {
     let (_, version) = import.split_once('@')?;
     let (wasi, patch) = match version.strip_prefix("0.2.") {

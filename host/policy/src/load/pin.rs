@@ -1,111 +1,111 @@
-//! What was approved of a plugin, and whether that is what is there now. Bytes, what a model reads of them, what they ask and
-//! what they are given: a change in any of them waits for somebody to approve it.
+//! Comparison of a plugin with its approval: bytes, texts that a model reads, requests and grants. A change in any of
+//! them needs a new approval.
 
 use std::collections::BTreeSet;
 
 use super::signer::UnixTime;
 use crate::Digest;
 
-/// What was approved under one plugin's name.
+/// Approved state of one plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin {
-    /// As which plugin, by id.
+    /// Plugin id.
     pub id: String,
-    /// Which bytes.
+    /// Digest of the component bytes.
     pub digest: Digest,
-    /// Everything that a model reads: of what the bytes say, and, where they name tools when they run, of what they said then.
+    /// Digests of all texts that a model reads: those in the bytes, then those of dynamic tools.
     pub surfaces: Vec<Digest>,
-    /// What the plugin asks, in words.
+    /// Requested capabilities, as text.
     pub asked: Vec<String>,
-    /// What it is given, as the lines of its `[plugin.grant]`.
+    /// Granted capabilities, as lines of `[plugin.grant]`.
     pub grant: Vec<String>,
-    /// Who approved it, and when.
+    /// Approver and time.
     pub approval: Approval,
-    /// Why it was taken back, if it was.
+    /// Reason of the revocation, if revoked.
     pub revoked: Option<String>,
 }
 
-/// Who approved, and when.
+/// Approver and time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
-    /// In their own words.
+    /// Name the approver gave.
     pub by: String,
-    /// When.
+    /// Time of the approval.
     pub at: UnixTime,
 }
 
-/// What is kept of approvals.
+/// Stored approvals that clearing compares with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Approved<'a> {
-    /// Nothing: the operator wants signatures alone to decide, or is about to approve.
+    /// No comparison: signatures alone decide, or an approval is about to be given.
     NotAsked,
-    /// This, of one plugin.
+    /// The approval of the plugin, if there is one; required.
     Asked(Option<&'a Pin>),
 }
 
-/// What is there now.
+/// Current state of one plugin.
 #[derive(Debug, Clone)]
 pub struct Seen<'a> {
-    /// As which plugin, by id.
+    /// Plugin id.
     pub id: &'a str,
-    /// Which bytes.
+    /// Digest of the component bytes.
     pub digest: Digest,
-    /// Everything that a model reads of what the bytes say.
+    /// Digest of all texts in the bytes that a model reads.
     pub surface: Digest,
-    /// The same as the former release wrote it, where that has to be known: an approval of that is one of this.
+    /// The same as the former release computed it, where needed: an approval of that counts for this.
     pub former_surface: Option<Digest>,
-    /// What the plugin asks, in words.
+    /// Requested capabilities, as text.
     pub asked: Vec<String>,
-    /// What it is given, in lines.
+    /// Granted capabilities, as lines.
     pub grant: Vec<String>,
 }
 
-/// What is not as it was approved.
+/// A difference from the approved state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PinChangeError {
-    /// Nobody approved it.
+    /// No approval.
     #[error("it is not approved")]
     New,
-    /// It is another plugin.
+    /// Another plugin id.
     #[error("it was approved as plugin `{was}` and is now `{is}`")]
     Id {
-        /// As which it was approved.
+        /// Approved id.
         was: String,
-        /// As which it is configured.
+        /// Configured id.
         is: String,
     },
-    /// They are other bytes.
+    /// Other bytes.
     #[error("its bytes changed: {was} was approved, these are {is}")]
     Bytes {
-        /// What was approved.
+        /// Approved digest.
         was: Digest,
-        /// What is there.
+        /// Current digest.
         is: Digest,
     },
-    /// A model would read something else.
+    /// Other texts for a model.
     #[error("what a model reads of its tools changed")]
     Surface,
-    /// It asks for something else.
+    /// Other requests.
     #[error("what it asks changed:{}", told(.0))]
     Asked(Vec<Line>),
-    /// It is given something else.
+    /// Other grants.
     #[error("what it is granted changed:{}", told(.0))]
     Grant(Vec<Line>),
 }
 
-/// A line that went or came.
+/// A removed or added line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line {
-    /// It was approved and is not there.
+    /// Approved, and no longer there.
     Gone(String),
-    /// It is there and was not approved.
+    /// Added since the approval.
     Came(String),
 }
 
-/// Compares what is there with what was approved.
+/// Compares the current state with the approved one.
 ///
 /// # Errors
-/// Everything that changed.
+/// Every difference.
 pub fn compare(pin: Option<&Pin>, seen: &Seen<'_>) -> Result<(), Vec<PinChangeError>> {
     let Some(pin) = pin else { return Err(vec![PinChangeError::New]) };
     let mut changes = Vec::new();
@@ -128,10 +128,10 @@ pub fn compare(pin: Option<&Pin>, seen: &Seen<'_>) -> Result<(), Vec<PinChangeEr
     if changes.is_empty() { Ok(()) } else { Err(changes) }
 }
 
-/// The same, of what a plugin said when it was asked for its tools.
+/// Compares the digest of a plugin's dynamic tools with the approved one.
 ///
 /// # Errors
-/// That it said something else.
+/// [`PinChangeError::Surface`] when they differ.
 pub(super) fn compare_said(pin: &Pin, surface: Option<Digest>) -> Result<(), PinChangeError> {
     if pin.surfaces.get(1).copied() == surface && pin.surfaces.len() <= 2 {
         Ok(())
@@ -140,7 +140,7 @@ pub(super) fn compare_said(pin: &Pin, surface: Option<Digest>) -> Result<(), Pin
     }
 }
 
-/// What went and what came, each once, in the order of the lists.
+/// Removed and added lines, in the order of the lists.
 fn lines(was: &[String], is: &[String]) -> Vec<Line> {
     let (before, now): (BTreeSet<&String>, BTreeSet<&String>) = (was.iter().collect(), is.iter().collect());
     let gone = was.iter().filter(|line| !now.contains(line)).cloned().map(Line::Gone);

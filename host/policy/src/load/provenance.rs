@@ -1,24 +1,24 @@
-//! On whose word a plugin serves: for those who must answer for it.
+//! Provenance of a served plugin, for those accountable for it.
 
 use super::clear::Clearance;
 use super::pin::Approval;
 use crate::Digest;
 
-/// On whose word a plugin serves.
+/// Signers and approver of a served plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provenance {
-    /// Its bytes.
+    /// Digest of the component bytes.
     pub digest: Digest,
-    /// Which version it says it is.
+    /// Version that the component declares.
     pub version: Option<String>,
-    /// Who signed it: `role: signer, signer`.
+    /// Signers by role: `role: signer, signer`.
     pub signers: Vec<String>,
-    /// Who approved it, and when, where that is asked.
+    /// Approver and time, where an approval is required.
     pub approval: Option<Approval>,
 }
 
 impl Provenance {
-    /// Of what was cleared, which says that it is this version.
+    /// Provenance of a cleared plugin that declares this version.
     pub fn of(clearance: &Clearance, version: Option<String>) -> Self {
         Self {
             digest: clearance.digest(),

@@ -1,5 +1,5 @@
-//! References to artefacts in registries, as the OCI distribution specification spells them: `registry/repository:tag` or
-//! `registry/repository@sha256:…`. Always with a registry, never with a tag that nobody wrote.
+//! References to artefacts in registries, as in the OCI distribution specification: `registry/repository:tag` or
+//! `registry/repository@sha256:…`. The registry is required, and no tag is assumed.
 
 use std::fmt;
 
@@ -15,30 +15,30 @@ pub struct Reference {
     version: Version,
 }
 
-/// Which artefact of a repository.
+/// Version of an artefact in a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Version {
-    /// Whatever the registry says that this name means now.
+    /// The artefact that the registry currently has for this tag.
     Tag(String),
-    /// The one whose manifest has this digest.
+    /// The artefact whose manifest has this digest.
     Digest(Digest),
 }
 
-/// Why a text is no reference.
+/// Reason why a text is not a reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
-    /// It has another form.
+    /// Malformed.
     #[error(
         "`{0}` is not an artefact in a registry; write registry.example.com/team/plugin:1.0 or …@sha256:…"
     )]
     Form(String),
-    /// Its registry cannot be asked.
+    /// No request may be sent to its registry.
     #[error(transparent)]
     Registry(#[from] FetchPermitError),
 }
 
 impl Reference {
-    /// Reads a reference, without `oci://`. A registry on this machine is asked over plain http, any other over https.
+    /// Reads a reference, without `oci://`. A registry on this machine is reached over plain http, others over https.
     ///
     /// # Errors
     /// [`ReferenceError`].
@@ -54,7 +54,7 @@ impl Reference {
             None => (path, None),
         };
         let version = match (tag, digest) {
-            // Beside a digest a tag is for people: the digest says which artefact it is.
+            // Beside a digest a tag is for people only: the digest identifies the artefact.
             (Some(tag), Some(digest)) if is_tag(tag) => Version::Digest(digest),
             (Some(tag), None) if is_tag(tag) => Version::Tag(tag.to_owned()),
             (None, Some(digest)) => Version::Digest(digest),
@@ -79,7 +79,7 @@ impl Reference {
         self.home.at(method, &format!("/v2/{}/{rest}", self.repository))
     }
 
-    /// A request to the registry itself.
+    /// A request to the registry's API root.
     pub fn home(&self) -> &FetchPermit {
         &self.home
     }
@@ -89,12 +89,12 @@ impl Reference {
         &self.repository
     }
 
-    /// Which artefact.
+    /// Tag or digest of the artefact.
     pub fn version(&self) -> &Version {
         &self.version
     }
 
-    /// Whether it means the same artefact for ever.
+    /// Whether it always refers to the same artefact.
     pub fn is_by_digest(&self) -> bool {
         matches!(self.version, Version::Digest(_))
     }
@@ -133,7 +133,7 @@ pub fn is_tag(text: &str) -> bool {
         && text.bytes().all(|b| word(b) || b == b'.' || b == b'-')
 }
 
-/// Names of lower-case letters and digits, joined within by `.`, `_`, `__` or dashes, and with each other by `/`.
+/// Lower-case letters and digits, joined by `.`, `_`, `__` or dashes into names, and these by `/`.
 fn is_repository(text: &str) -> bool {
     let lower = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let joined = |name: &str| {

@@ -1,64 +1,64 @@
-//! Roles, their thresholds, and which plugin needs which. Signatures are counted here: a key fills one place of one role.
+//! Roles, their thresholds, and the roles each plugin needs. Signatures are counted: a key fills one place of one role.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::signer::is_id;
 use crate::InvalidValueError;
 
-/// A part that signers play, such as publisher or vetting.
+/// A function that signers have, such as publisher or vetting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Role {
     /// Its name.
     pub name: String,
-    /// How many of its signers must have signed.
+    /// Number of its signers that must have signed.
     pub threshold: u32,
-    /// Who plays it, by signer id.
+    /// Ids of its signers.
     pub signers: Vec<String>,
 }
 
-/// Which roles a plugin needs. Every rule that matches a plugin must be met.
+/// Roles that a plugin needs. Every rule that matches a plugin must be met.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleRule {
-    /// For which plugins.
+    /// Plugins that the rule covers.
     pub plugin: Pattern,
-    /// Which roles.
+    /// Names of the required roles.
     pub require: Vec<String>,
 }
 
-/// Which plugins a rule means.
+/// Plugin ids that a rule covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pattern {
     /// The one with this id.
     Exact(String),
-    /// Those whose id begins so; empty means all.
+    /// Ids with this prefix; empty means all.
     Prefix(String),
 }
 
-/// A role that was met, and by whom.
+/// A role that was met.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Met {
-    /// The role.
+    /// Name of the role.
     pub role: String,
-    /// The signers that fill it, by id.
+    /// Ids of the signers that fill it.
     pub signers: Vec<String>,
 }
 
-/// A role that was not.
+/// A role that was not met.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("role `{role}` needs {threshold} of [{}], has {}", signers.join(", "), if *have == 0 { "none".to_owned() } else { have.to_string() })]
 pub struct UnmetRuleError {
-    /// The role.
+    /// Name of the role.
     pub role: String,
-    /// What it needs.
+    /// Required number of signers.
     pub threshold: u32,
-    /// Who could fill it.
+    /// Ids of the signers who could fill it.
     pub signers: Vec<String>,
-    /// How many places were filled.
+    /// Number of filled places.
     pub have: u32,
 }
 
 impl Pattern {
-    /// Reads an id, a beginning with `*` after it, or `*`.
+    /// Reads an id, a prefix followed by `*`, or `*`.
     ///
     /// # Errors
     /// [`InvalidValueError`] for a star elsewhere.
@@ -77,7 +77,7 @@ impl Pattern {
         Ok(pattern(body.to_owned()))
     }
 
-    /// Whether the plugin with this id is meant.
+    /// Whether the pattern covers this plugin id.
     pub fn matches(&self, id: &str) -> bool {
         match self {
             Self::Exact(wanted) => wanted == id,
@@ -162,11 +162,11 @@ fn check_rule(
     }
 }
 
-/// Fills the places of `roles` with `signed`, the ids of signers who signed, each in one place at the most. Finds a
-/// complete filling whenever there is one (bipartite matching by augmenting paths).
+/// Fills the places of `roles` with the signer ids in `signed`, each at most once. Finds a complete assignment whenever
+/// there is one (bipartite matching by augmenting paths).
 ///
 /// # Errors
-/// The roles that stay unmet in a filling as large as possible.
+/// The unmet roles of a largest possible assignment.
 pub(super) fn fill(roles: &[&Role], signed: &[&str]) -> Result<Vec<Met>, Vec<UnmetRuleError>> {
     // place[i] is the role of the i-th signer, if it has one.
     let mut place: Vec<Option<usize>> = vec![None; signed.len()];

@@ -1,5 +1,4 @@
-//! Keys by identity, how long they count, and when. Whether a signature is genuine is found out by the runtime's
-//! cryptography; here it is only weighed.
+//! Signers and the validity of their keys. The runtime verifies signatures; here verified ones are weighed.
 
 use std::fmt;
 
@@ -12,23 +11,23 @@ use crate::{Digest, InvalidValueError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime(pub i64);
 
-/// Somebody whose signature counts.
+/// A person or service whose signature counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signer {
-    /// What the operator calls them.
+    /// Name that the operator gave.
     pub id: String,
-    /// Their key, or what stands for their identity.
+    /// Key id, or the id derived from their identity.
     pub key: KeyId,
-    /// Their identity, where they are known by one.
+    /// Identity, for keyless signers.
     pub identity: Option<Identity>,
-    /// Before this, their signature does not count.
+    /// Start of the period in which their signature counts.
     pub valid_from: Option<UnixTime>,
-    /// From this on, their signature does not count.
+    /// End of that period, exclusive.
     pub valid_until: Option<UnixTime>,
 }
 
-/// A signature over a plugin's digest that was found genuine. Made where signatures are verified only: clippy's list
-/// (`host/clippy.toml`) holds who may call its constructor.
+/// A verified signature over a plugin's digest. Made only where signatures are verified: `host/clippy.toml` lists the
+/// places that may call its constructor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedSignature {
     digest: Digest,
@@ -37,81 +36,81 @@ pub struct VerifiedSignature {
     plugin: Option<String>,
 }
 
-/// In which format a signature is.
+/// Format of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// A Sigstore bundle by a key that the operator keeps.
+    /// A Sigstore bundle made with the signer's own key.
     Bundle,
     /// An SSH signature.
     Ssh,
     /// A minisign signature.
     Minisign,
-    /// A Sigstore bundle by a certificate that names an identity.
+    /// A Sigstore bundle made with a certificate that names an identity.
     Keyless,
 }
 
-/// Whom a signature names, before anything about it is known to be true.
+/// Signer that a signature claims, not yet verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
     /// The key with this identity.
     Key(KeyId),
-    /// The minisign key with this number, which its owner chose.
+    /// The minisign key with this number, chosen by its owner.
     Minisign(u64),
-    /// Somebody whom an issuer vouches for.
+    /// An identity that an issuer vouches for.
     Identity {
-        /// Who vouches.
+        /// URL of the issuer.
         issuer: String,
-        /// Whom for.
+        /// Name in the certificate.
         san: San,
     },
 }
 
-/// Whether a signer counts at a moment.
+/// Validity of a signer at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Validity {
-    /// Yes.
+    /// Within the period.
     Valid,
-    /// Not before this.
+    /// Before its start.
     NotYet(UnixTime),
-    /// Not since this.
+    /// At or after its end.
     Expired(UnixTime),
 }
 
 impl VerifiedSignature {
-    /// A signature over `digest` that was verified with `key`, made at `time` where a log or a timestamp authority proves that.
+    /// A signature over `digest` verified with `key`, made at `time` if a log or a timestamp authority proves it.
     pub fn new(digest: Digest, key: KeyId, time: Option<UnixTime>) -> Self {
         Self { digest, key, time, plugin: None }
     }
 
-    /// The same signature where it says that it is for one plugin alone, by id.
+    /// The same signature limited to the plugin that it names, by id.
     #[must_use]
     pub fn for_plugin(self, plugin: Option<String>) -> Self {
         Self { plugin, ..self }
     }
 
-    /// What it is over.
+    /// Signed digest.
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// Whose it is.
+    /// Key that made it.
     pub fn key(&self) -> KeyId {
         self.key
     }
 
-    /// When it was made, where that is proved.
+    /// Proven time of signing.
     pub fn time(&self) -> Option<UnixTime> {
         self.time
     }
 
-    /// The only plugin that it is for, by id. None where it does not say.
+    /// Id of the only plugin it is for; `None` if it names none.
     pub fn plugin(&self) -> Option<&str> {
         self.plugin.as_deref()
     }
 }
 
 impl Signer {
-    /// Whether the signer counts at `now`.
+    /// Validity of the signer at `now`.
     pub fn at(&self, now: UnixTime) -> Validity {
         match (self.valid_from, self.valid_until) {
             (Some(from), _) if now < from => Validity::NotYet(from),
@@ -121,7 +120,7 @@ impl Signer {
     }
 }
 
-/// Checks a list of signers: ids and keys are each used once, and periods have a length.
+/// Checks a list of signers: ids and keys are unique, and periods are not empty.
 pub(super) fn check(signers: &[Signer]) -> Vec<InvalidValueError> {
     let mut problems = Vec::new();
     for (index, signer) in signers.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! Toolchains of interpreted languages. Their runtime imports a capability in every component that they build, whether the code
-//! that it runs uses it or not. The bytes do not show whether that code does.
+//! Toolchains of interpreted languages, whose runtimes import a capability in every component they build. The bytes do
+//! not show whether the plugin's code uses it.
 
 use std::fmt;
 
@@ -8,9 +8,9 @@ use crate::Capability;
 /// A toolchain whose runtime imports more than every plugin uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Toolchain {
-    /// Python's: its C library opens sockets.
+    /// Python: its C library opens sockets.
     ComponentizePy,
-    /// JavaScript's on StarlingMonkey: `fetch` is built into the runtime.
+    /// JavaScript on StarlingMonkey: `fetch` is part of the runtime.
     ComponentizeJs,
 }
 
@@ -26,7 +26,7 @@ impl Toolchain {
         }
     }
 
-    /// What its runtime imports, and a plugin needs by that.
+    /// Capability that its runtime imports, which its plugins therefore need.
     pub const fn imports(self) -> Capability {
         match self {
             Self::ComponentizePy => Capability::Sockets,

@@ -1,5 +1,5 @@
-//! The trust policy, and the one maker of [`Trusted`]: are these bytes signed by whom the operator asks for? Decided
-//! before anything in the bytes is parsed.
+//! The trust policy, and the only maker of [`Trusted`]: whether the required signers signed these bytes. Decided before
+//! anything in the bytes is parsed.
 
 use std::collections::BTreeMap;
 
@@ -8,30 +8,30 @@ use super::signer::{self, Claim, Signer, UnixTime, Validity, VerifiedSignature};
 use crate::redact::{printable, quoted};
 use crate::{Digest, InvalidValueError};
 
-/// Who is trusted with what. Checked: roles exist, thresholds can be met, a key counts once.
+/// A checked trust policy: roles exist, thresholds can be met, a key counts once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustPolicy(Parts);
 
-/// A trust policy before it is checked.
+/// A trust policy before its check.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parts {
-    /// Never goes down.
+    /// Version; never decreases.
     pub version: u64,
-    /// From this on nothing new loads; what was approved goes on.
+    /// Time from which nothing new loads; approved plugins keep running.
     pub expires: Option<UnixTime>,
-    /// For how many days what was approved goes on after a signer's key has expired.
+    /// Days for which approved plugins keep running after a signer's key expired.
     pub grace_days: u32,
-    /// Whose signatures count.
+    /// Signers whose signatures count.
     pub signers: Vec<Signer>,
-    /// What parts they play.
+    /// Roles of the signers.
     pub roles: Vec<Role>,
-    /// Which plugin needs which.
+    /// Roles that each plugin needs.
     pub rules: Vec<RoleRule>,
     /// Digests that never load, with the reason.
     pub revoked: BTreeMap<Digest, String>,
 }
 
-/// These bytes, as this plugin, are signed by whom the operator asks for.
+/// Proof that the required signers signed these bytes as this plugin.
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trusted {
@@ -44,48 +44,48 @@ pub struct Trusted {
     policy_version: u64,
 }
 
-/// Whether the bytes are ones that were approved before: those may go on where new ones may not begin.
+/// Approval state of the bytes. Approved ones may keep running where new ones may not start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Nobody approved them, or it is not known.
+    /// Not approved, or not known to be.
     New,
-    /// They were approved, as these bytes.
+    /// Approved with exactly these bytes.
     Approved,
 }
 
-/// What should have been renewed, and lets only go on what was approved before. The operator is to be told.
+/// An overdue renewal, which allows approved plugins only. The operator must be notified.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OverdueError {
-    /// The policy has run out.
+    /// The policy has expired.
     #[error(
         "the trust policy has expired; what was approved goes on, nothing new loads; renew `expires` in trust.toml"
     )]
     Policy,
-    /// A signer's key has.
+    /// A signer's key has expired.
     #[error(
         "the key of signer `{id}` has expired; what was approved goes on for {days_left} more days; have it signed by a key that is valid"
     )]
     Signer {
-        /// Whose.
+        /// Id of the signer.
         id: String,
-        /// Whole days until it counts no more.
+        /// Whole days until the key stops counting.
         days_left: i64,
     },
 }
 
-/// What was found beside a plugin's bytes.
+/// Signatures found beside a plugin's bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Evidence<'a> {
-    /// Genuine signatures by keys that are known.
+    /// Verified signatures by known keys.
     pub signatures: &'a [VerifiedSignature],
-    /// Whom other signatures name. Nothing is known about those; they count for nothing.
+    /// Signers that other signatures claim. Those are unverified and count for nothing.
     pub strangers: &'a [Claim],
 }
 
-/// Signatures by what they are worth.
+/// Signatures sorted by whether they count.
 #[derive(Default)]
 struct Weighed<'a> {
-    /// Signers who count, by id.
+    /// Ids of the signers who count.
     signed: Vec<&'a str>,
     overdue: Vec<OverdueError>,
     strangers: Vec<Claim>,
@@ -93,47 +93,47 @@ struct Weighed<'a> {
     elsewhere: Vec<(String, String)>,
 }
 
-/// Characters of the operator's reason that are shown, in one line.
+/// Characters shown of the operator's reason, in one line.
 const REASON_CHARS_MAX: usize = 1_000;
 
-/// Why they are not trusted.
+/// Reason why bytes are not trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
-    /// The digest is on the list.
+    /// The digest is revoked.
     #[error("{digest} is revoked: {}", printable(reason, REASON_CHARS_MAX))]
     Revoked {
-        /// Which.
+        /// Revoked digest.
         digest: Digest,
-        /// Why, in the operator's words.
+        /// Reason, as the operator wrote it.
         reason: String,
     },
-    /// The configuration names other bytes.
+    /// The configuration pins other bytes.
     #[error("the bytes are {found}, the configuration pins {pinned}")]
     OtherBytes {
-        /// What was read.
+        /// Digest of the bytes.
         found: Digest,
-        /// What `digest` says.
+        /// Digest in the configuration.
         pinned: Digest,
     },
-    /// The policy has run out.
+    /// The policy has expired.
     #[error("the trust policy has expired; renew `expires` in trust.toml")]
     PolicyExpired,
-    /// No rule is about this plugin.
+    /// No rule covers this plugin.
     #[error("no [[rule]] in trust.toml matches plugin `{0}`; add one that names the roles it needs")]
     NoRule(String),
-    /// Nobody signed it.
+    /// No signature was found.
     #[error("no signature was found beside it; have it signed by whom trust.toml asks for (`toolgate sign`)")]
     Unsigned,
     /// A rule's roles are not filled.
     #[error("{}{}", join(unmet), told(strangers, out_of_time, elsewhere))]
     Unmet {
-        /// Which.
+        /// Unmet roles.
         unmet: Vec<UnmetRuleError>,
-        /// Whom signatures name that are no signers.
+        /// Unknown signers that signatures claim.
         strangers: Vec<Claim>,
-        /// Genuine signatures by signers who do not count now: id and why.
+        /// Verified signatures by signers outside their period: id and reason.
         out_of_time: Vec<(String, &'static str)>,
-        /// Genuine signatures over these bytes as another plugin: the signer's id and that plugin's.
+        /// Verified signatures over these bytes for another plugin: the signer's id and that plugin's.
         elsewhere: Vec<(String, String)>,
     },
 }
@@ -158,7 +158,7 @@ impl TrustPolicy {
         self.0.version
     }
 
-    /// All that it says.
+    /// All its parts.
     pub fn parts(&self) -> &Parts {
         &self.0
     }
@@ -168,12 +168,12 @@ impl TrustPolicy {
         &self.0.signers
     }
 
-    /// Why this digest never loads, if so.
+    /// Reason of this digest's revocation, if revoked.
     pub fn revoked(&self, digest: &Digest) -> Option<&str> {
         self.0.revoked.get(digest).map(String::as_str)
     }
 
-    /// What can be said before any signature is looked at: revocation and pin.
+    /// Checks revocation and pin, before any signature is examined.
     ///
     /// # Errors
     /// [`TrustError::Revoked`] or [`TrustError::OtherBytes`].
@@ -187,8 +187,8 @@ impl TrustPolicy {
         }
     }
 
-    /// Whether `digest` may be trusted as `plugin` at `now`, given what was found. Signatures over another digest count
-    /// for nothing. Whether a signer's time is over is judged at the time of signing where that is proved, else now.
+    /// Decides whether `digest` is trusted as `plugin` at `now`. Signatures over another digest count for nothing. A
+    /// signer's period is compared with the proven time of signing, else with `now`.
     ///
     /// # Errors
     /// [`TrustError`]; every unmet role is named.
@@ -238,7 +238,7 @@ impl TrustPolicy {
         }
     }
 
-    /// Whose signatures count for these bytes as this plugin now, and why the others do not.
+    /// Sorts signatures into those that count for these bytes as this plugin now, and the rest with reasons.
     fn weigh(
         &self,
         plugin: &str,
@@ -277,7 +277,7 @@ impl TrustPolicy {
         weighed
     }
 
-    /// The same question of what was trusted before, perhaps by another policy, with the signatures that were found then.
+    /// Decides again, perhaps under a newer policy, with the signatures found before.
     ///
     /// # Errors
     /// [`TrustError`].
@@ -286,7 +286,7 @@ impl TrustPolicy {
         self.trust(&trusted.plugin, trusted.digest, None, found, standing, now)
     }
 
-    /// Whole days for which a key that expired at `until` still counts for what was approved.
+    /// Whole days for which a key expired at `until` still counts for approved plugins.
     fn days_left(&self, until: UnixTime, now: UnixTime) -> Option<i64> {
         const DAY_S: i64 = 86_400;
         let end = until.0.saturating_add(i64::from(self.0.grace_days).saturating_mul(DAY_S));
@@ -308,37 +308,37 @@ impl TrustPolicy {
 }
 
 impl Trusted {
-    /// As which plugin, by id.
+    /// Plugin id.
     pub fn plugin(&self) -> &str {
         &self.plugin
     }
 
-    /// Which bytes.
+    /// Digest of the component bytes.
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// Which rules matched; each was met.
+    /// Rules that matched; each was met.
     pub fn rules(&self) -> &[RoleRule] {
         &self.rules
     }
 
-    /// Which roles were met, and by whom.
+    /// Roles that were met, with their signers.
     pub fn roles(&self) -> &[Met] {
         &self.roles
     }
 
-    /// Who signed them, a line for each role: `role: signer, signer`.
+    /// Signers by role, one line each: `role: signer, signer`.
     pub fn signed_by(&self) -> Vec<String> {
         self.roles.iter().map(|met| format!("{}: {}", met.role, met.signers.join(", "))).collect()
     }
 
-    /// What let it go on only because it was approved before.
+    /// Overdue renewals that were tolerated because of an approval.
     pub fn overdue(&self) -> &[OverdueError] {
         &self.overdue
     }
 
-    /// Under which version of the policy.
+    /// Version of the policy that decided.
     pub fn policy_version(&self) -> u64 {
         self.policy_version
     }

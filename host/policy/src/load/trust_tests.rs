@@ -1,4 +1,4 @@
-//! Tables for trust: which signatures make which plugin trusted.
+//! Tables for trust: the signatures that make a plugin trusted.
 
 use super::role::Pattern;
 use super::*;
@@ -246,7 +246,7 @@ fn a_signature_that_says_which_plugin_it_is_for_counts_for_no_other() {
         let told = format!("signer `vendor` signed it as plugin `{other}` and no other");
         assert!(refused.contains(&told), "{refused}");
     }
-    // One for another plugin takes nothing from one for this.
+    // A signature for another plugin does not devalue one for this.
     let both = ["other", "tool"].map(|plugin| {
         VerifiedSignature::new(bytes(), key("vendor"), None).for_plugin(Some(plugin.to_owned()))
     });

@@ -1,6 +1,6 @@
-//! Who keeps failing is put on hold, so that it costs nothing but a refusal; after a while one call tries whether it works
-//! again. (The field's name for this is a circuit breaker: closed, open, half open.) Faults are held against the caller first;
-//! against all callers only when several of them fail, and never against one whose own calls went well lately.
+//! Circuit breaker (closed, open, half open): repeated failures put a caller on hold; later one trial call tests
+//! recovery. Faults count against the caller first, and against all callers only when several of them fail. A caller
+//! whose own calls succeeded recently is never blocked by the faults of others.
 
 mod hold;
 
@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use toolgate_base::outcome::{Blame, Fault, FaultKind, Outcome};
 use toolgate_policy::limits::call::{CALLER_GOOD_MS, CALLERS_FAILING, CALLERS_KEPT, CallLimit};
 
-use crate::outcome::{Blame, Fault, FaultKind, Outcome};
 use crate::turns::Caller;
 use hold::{Circle, Standing};
 
-/// Of one plugin.
+/// Circuit breaker of one plugin.
 pub(crate) struct Breaker {
     faults_max: u64,
     state: Mutex<State>,
@@ -28,41 +28,39 @@ struct State {
     callers: HashMap<Caller, One>,
 }
 
-/// One caller.
 #[derive(Default)]
 struct One {
     circle: Circle<()>,
-    /// When a call of it went well, if none failed since.
+    /// Time of the caller's last successful call, if none failed since.
     good: Option<Instant>,
-    /// When it was seen last.
     seen: Option<Instant>,
 }
 
-/// Who is on hold.
+/// Scope of a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Whom {
     /// One connection or session of a client.
     Caller,
     /// All connections of one client.
     Peer,
-    /// Everybody.
+    /// All callers.
     Everybody,
 }
 
-/// What the operator is told.
+/// State change, reported to the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// On hold, for so long.
+    /// Put on hold for this duration.
     Held(Whom, Duration),
-    /// It works again.
+    /// Working again.
     Released(Whom),
 }
 
-/// A call that may run. What becomes of it is told with [`Trial::ended`].
+/// A call that may run; [`Trial::ended`] reports its outcome.
 pub(crate) struct Trial<'a> {
     breaker: &'a Breaker,
     caller: Caller,
-    /// Where it is the one call by which is tried whether the plugin works again.
+    /// Scopes for which this call is the half-open trial.
     tries: Vec<Whom>,
 }
 
@@ -71,10 +69,10 @@ impl Breaker {
         Self { faults_max, state: Mutex::default() }
     }
 
-    /// Whether a call may run now.
+    /// Admits a call.
     ///
     /// # Errors
-    /// Who is on hold, and until when.
+    /// A fault that names the scope on hold and the remaining time.
     pub(super) fn begin(&self, caller: &Caller, now: Instant) -> Result<Trial<'_>, Fault> {
         let mut state = self.state();
         let mut tries = Vec::new();
@@ -120,8 +118,8 @@ impl Breaker {
 }
 
 impl Trial<'_> {
-    /// Tells how it ended; what changed by it, for the most that it changed for. What is not the plugin's fault says nothing
-    /// about the plugin.
+    /// Records the outcome and returns the widest state change that it caused. Faults that are not the plugin's do not
+    /// count.
     pub(crate) fn ended(self, outcome: &Outcome, now: Instant) -> Option<Change> {
         let failed = match outcome {
             Outcome::Answer(_) => false,
@@ -132,14 +130,14 @@ impl Trial<'_> {
         if failed {
             state.failed(&self.caller, &self.tries, self.breaker.faults_max, now)
         } else {
-            // Calls that began before a hold and went well end it too.
+            // A call that began before the hold and succeeds ends it too.
             state.went_well(&self.caller, now)
         }
     }
 }
 
 impl Drop for Trial<'_> {
-    /// A trial that came to nothing leaves the next call to try.
+    /// A trial without a result leaves the next call to try.
     fn drop(&mut self) {
         if !self.tries.is_empty() {
             let mut state = self.breaker.state();
@@ -212,7 +210,7 @@ impl State {
         Some(Change::Released(whom))
     }
 
-    /// What is known of a caller. Whoever was seen longest ago is forgotten when there are too many.
+    /// State of a caller. At `CALLERS_KEPT` callers the least recently seen one is evicted.
     fn one(&mut self, caller: &Caller, now: Instant) -> &mut One {
         if self.callers.len() >= CALLERS_KEPT && !self.callers.contains_key(caller) {
             let oldest =

@@ -1,9 +1,9 @@
-//! Who is put on hold by whose faults.
+//! Scopes put on hold by the faults of one or several callers.
 
+use toolgate_base::outcome::{Answer, Content, Verdict};
 use toolgate_policy::limits::call::{HOLD_MS, HOLD_MS_MAX};
 
 use super::*;
-use crate::outcome::{Answer, Content, Verdict};
 
 fn fine() -> Outcome {
     Outcome::Answer(Answer::new(Verdict::Err, Content::Nothing))
@@ -106,12 +106,12 @@ fn several_clients_that_fail_hold_it_for_everybody_but_for_whom_it_worked_lately
     assert_eq!(changes, held(Whom::Everybody));
     let told = refused(&breaker, &caller("new", 1), now).unwrap();
     assert!(told.contains("on hold for everybody"), "{told}");
-    // Whoever it worked for is let through, and when it works for them the hold is over.
+    // A caller with recent successes is let through, and its next success ends the hold.
     let trial = breaker.begin(&caller("good", 1), now).ok().unwrap();
     assert!(refused(&breaker, &caller("new", 1), now).is_some());
     assert_eq!(trial.ended(&fine(), now), Some(Change::Released(Whom::Everybody)));
     assert_eq!(refused(&breaker, &caller("new", 1), now), None);
-    // After a while that counts no more.
+    // Past successes stop counting after `CALLER_GOOD_MS`.
     for peer in ["one", "two", "three"] {
         call_by(&breaker, &caller(peer, 1), &fault(FaultKind::Trap), now);
     }

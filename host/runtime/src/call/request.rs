@@ -1,13 +1,13 @@
 //! A call as it arrives.
 
 use tokio::time::Instant;
+use toolgate_base::interrupt::Interrupt;
+use toolgate_base::json::Json;
+use toolgate_base::relay::Relay;
 use toolgate_policy::Principal;
 
-use crate::json::Json;
 use crate::large::{Large, LargeMessage, WorkError};
 use crate::quota::QuotaError;
-use crate::relay::Relay;
-use crate::sandbox::interrupt::Interrupt;
 use crate::turns::Caller;
 
 /// Who wants to call what, with what.

@@ -4,19 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
+use toolgate_base::artifact::Artifact;
+use toolgate_mapping::schema::{FunctionDocs, input, output, reply};
+use toolgate_mapping::schema_v1;
+use toolgate_mapping::shape::{Function, ShapeError};
 use toolgate_policy::limits::load::{SCHEMA_BYTES_MAX, TOOLS_MAX};
 use toolgate_policy::load::lint::{self, Finding};
 use toolgate_policy::name::{ExportPath, Prefix, tool_names};
 use toolgate_policy::redact::printable;
 use toolgate_policy::{Digest, ToolName};
 
-use super::inspect::Inspected;
-use super::manifest::Texts;
-use crate::artifact::Artifact;
-use crate::mapping::schema::{FunctionDocs, input, output, reply};
-use crate::mapping::schema_v1;
-use crate::mapping::shape::{Function, ShapeError};
 use crate::snapshot::tool::ToolListing;
+use toolgate_sandbox::inspect::Inspected;
+use toolgate_sandbox::inspect::manifest::Texts;
 
 /// What is listed of a component.
 pub struct Described {

@@ -6,6 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
+use toolgate_base::artifact::Artifact;
+use toolgate_base::interrupt::Interrupt;
+use toolgate_base::outcome::{Content, Outcome, Verdict};
+use toolgate_base::relay::Relay;
+use toolgate_mapping::schema::Reply;
+use toolgate_mapping::shape;
+use toolgate_mapping::shape::{Field, Function, Shape};
 use toolgate_policy::call::{Target, judge};
 use toolgate_policy::capability::Effects;
 use toolgate_policy::limits::call::CallLimit;
@@ -15,23 +22,17 @@ use toolgate_policy::load::lint::{self, Finding};
 use toolgate_policy::name::{ExportPath, Prefix, tool_names};
 use toolgate_policy::redact::printable;
 use toolgate_policy::{PluginName, Principal, ToolName};
+use toolgate_sandbox::export::Export;
+use toolgate_sandbox::export_request::{ExportRequest, Given};
+use toolgate_sandbox::inspect::manifest::Claims;
+use toolgate_sandbox::{Call, Sandbox};
+use toolgate_state::audit::record::CallTrace;
 
 use super::describe::canonical;
 use super::schema::CompileCost;
 use super::schema::held::Held;
 use super::{param_header, schema};
-use crate::artifact::Artifact;
-use crate::audit::record::CallTrace;
-use crate::mapping::schema::Reply;
-use crate::mapping::shape;
-use crate::mapping::shape::{Field, Function, Shape};
-use crate::outcome::{Content, Outcome, Verdict};
-use crate::relay::Relay;
-use crate::sandbox::export::Export;
-use crate::sandbox::export_request::{ExportRequest, Given};
-use crate::sandbox::interrupt::Interrupt;
-use crate::sandbox::{Call, Sandbox};
-use crate::snapshot::tool::{Claims, Judge, Own, ToolListing};
+use crate::snapshot::tool::{Judge, Own, ToolListing};
 
 /// What a plugin said when it was asked.
 pub(crate) struct Said {

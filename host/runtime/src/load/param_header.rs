@@ -1,5 +1,5 @@
-//! Arguments that clients repeat in headers of their requests, so that what stands in front of a server can go by them
-//! (`x-mcp-header`, MCP 2026-07-28). Clients drop a tool whose annotations break the rules, so it is refused here.
+//! Arguments that clients repeat in request headers, for proxies in front of a server (`x-mcp-header`, MCP 2026-07-28).
+//! Clients drop tools with invalid annotations, so such tools are refused here.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use crate::snapshot::tool::ParamHeader;
 
 const ANNOTATION: &str = "x-mcp-header";
 
-/// Keywords whose value is data of the plugin's, and no schema.
+/// Keywords whose value is data rather than a schema.
 const DATA: [&str; 4] = ["const", "default", "enum", "examples"];
 
-/// Keywords with schemas by name.
+/// Keywords whose value maps names to schemas.
 const BY_NAME: [&str; 6] =
     ["$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"];
 
-/// Why the annotations of a schema are refused.
+/// A schema whose annotations are refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ParamHeaderError {
     #[error("`{ANNOTATION}` stands {0}; write it on a property that `properties` alone lead to")]
@@ -32,10 +32,10 @@ pub(super) enum ParamHeaderError {
     Type(String),
 }
 
-/// The annotations of a tool's input schema.
+/// Reads the annotations of a tool's input schema.
 ///
 /// # Errors
-/// [`ParamHeaderError`]: the first that breaks a rule.
+/// [`ParamHeaderError`] for the first fault.
 pub(super) fn read(schema: &Map<String, Value>) -> Result<Vec<ParamHeader>, ParamHeaderError> {
     if schema.contains_key(ANNOTATION) {
         return Err(ParamHeaderError::Place("at the top".to_owned()));
@@ -52,7 +52,7 @@ struct Found {
 }
 
 impl Found {
-    /// Walks over a schema and all that are in it. `path` leads to it from the arguments; none where `properties` alone do not.
+    /// Walks a schema and its subschemas. `path` leads to it through `properties` alone, if that is so.
     fn walk(
         &mut self,
         schema: &Map<String, Value>,
@@ -106,7 +106,7 @@ impl Found {
     }
 }
 
-/// RFC 9110 §5.6.2.
+/// Whether a text is a token (RFC 9110 §5.6.2).
 fn is_token(text: &str) -> bool {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(is_token)
@@ -130,7 +130,7 @@ mod tests {
             json!({
                 "region": { "type": "string", "x-mcp-header": "Region" },
                 "at": { "type": "object", "properties": { "n": { "type": "integer", "x-mcp-header": "N!" } } },
-                // A property of that name is none.
+                // A property of that name is not an annotation.
                 "x-mcp-header": { "type": "number", "default": { "x-mcp-header": "no" } },
             }),
             json!({}),

@@ -1,5 +1,5 @@
-//! Patterns in a schema. A client reads them with an engine that tries one way after the other, so a pattern must leave it few:
-//! neither what only such engines know, nor a repetition that can read one text in many ways.
+//! Regular expressions in a schema. Clients match them with backtracking engines, so neither features of such engines
+//! are allowed nor repetitions that can match one text in many ways.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ const BLANKS: [(char, char); 8] = [
     ('\u{feff}', '\u{feff}'),
 ];
 
-/// Why a pattern is refused.
+/// A pattern that is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum PatternError {
     #[error("a pattern of more than {PATTERN_BYTES_MAX} bytes, or with too many ways to look at")]
@@ -38,16 +38,16 @@ pub(super) enum PatternError {
     Ambiguous,
 }
 
-/// What a pattern takes, its repetitions written out.
+/// Cost of a pattern with its repetitions expanded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cost {
-    /// Ranges of characters: what compiling it takes.
+    /// Character ranges: the cost of compiling.
     pub(super) ranges: u64,
-    /// Places, at each of which a search can be with each byte of a text: what matching it takes.
+    /// Automaton states, each of which may be active at each byte of a text: the cost of matching.
     pub(super) places: u64,
 }
 
-/// Holds a pattern to what any client can match in bounded time, and says what it takes.
+/// Checks that any client can match a pattern in bounded time, and returns its cost.
 ///
 /// # Errors
 /// [`PatternError`].
@@ -70,7 +70,7 @@ pub(super) fn check(pattern: &str) -> Result<Cost, PatternError> {
     Ok(reading.cost)
 }
 
-/// Which characters can stand in one place: the ASCII ones each for itself, the others by kind.
+/// Characters that a position can match: ASCII ones individually, others by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Set {
     ascii: u128,
@@ -109,7 +109,7 @@ impl Set {
     }
 }
 
-/// A part of a pattern: the places it can begin and end with, and whether it can be empty.
+/// A part of a pattern: its possible first and last positions, and whether it can be empty.
 #[derive(Default)]
 struct Part {
     first: Vec<usize>,
@@ -117,24 +117,24 @@ struct Part {
     is_empty: bool,
 }
 
-/// One place of a pattern, which reads one character.
+/// A position of a pattern, which matches one character.
 struct Place {
     reads: Set,
-    /// The places that can be next, one as often as there are ways to it.
+    /// Possible next positions, once per way to reach them.
     next: Vec<usize>,
-    /// What can be next by going round a repetition, and otherwise.
+    /// Characters of next positions by repeating, and by moving on.
     again: Set,
     onward: Set,
 }
 
-/// The automaton that has a state for each place of the pattern (Glushkov's).
+/// Glushkov automaton: a state for each position of the pattern.
 struct Reading<'p> {
     pattern: &'p str,
     places: Vec<Place>,
     overlaps: u32,
     choices: u32,
     steps: u32,
-    /// How often the present part is there once repetitions are written out.
+    /// Number of copies of the present part once repetitions are expanded.
     times: u64,
     cost: Cost,
 }
@@ -212,7 +212,7 @@ impl Reading<'_> {
             whole.last.extend(next.last);
             whole.is_empty |= next.is_empty;
         }
-        // One of so many branches is chosen: so many choices between two.
+        // A choice among n branches counts as log2(n) binary choices.
         self.choose((alike + 1).next_power_of_two().trailing_zeros(), is_repeated)?;
         Ok(whole)
     }
@@ -233,7 +233,7 @@ impl Reading<'_> {
         };
         let begin = self.places.len();
         let times = self.times;
-        // Without end it is there once more than it must be.
+        // Unbounded repetitions count as one more than their minimum.
         let most = if max == u32::MAX { min.saturating_add(1) } else { max };
         self.times = times.saturating_mul(u64::from(most));
         let mut part = self.part(ast, is_repeated || max > 1)?;
@@ -241,7 +241,7 @@ impl Reading<'_> {
         if max == 0 {
             return Ok(Part { is_empty: true, ..Part::default() });
         }
-        // One character so many times is read in one way; anything else is as if it were repeated without end.
+        // A fixed count of one character matches in one way; anything else is treated as an unbounded repetition.
         let is_single = self.places.get(begin).is_some_and(|place| place.next.is_empty())
             && self.places.len() == begin + 1
             && !part.is_empty;
@@ -259,7 +259,7 @@ impl Reading<'_> {
         Ok(part)
     }
 
-    /// Has each of `first` follow each of `last`.
+    /// Lets each of `first` follow each of `last`.
     fn join(
         &mut self,
         last: &[usize],
@@ -288,7 +288,7 @@ impl Reading<'_> {
         self.choose(u32::from(chooses), is_repeated)
     }
 
-    /// Counts choices; those in a repetition are for [`Reading::check_loop`].
+    /// Counts choices outside repetitions; [`Reading::check_loop`] checks those inside.
     fn choose(&mut self, choices: u32, is_repeated: bool) -> Result<(), PatternError> {
         if !is_repeated {
             self.choices += choices;
@@ -301,8 +301,8 @@ impl Reading<'_> {
         places.iter().filter_map(reads).fold(Set::default(), Set::with)
     }
 
-    /// Refuses a repetition, all of whose places from `begin` on lead to each other, if one text leads from a place to a place
-    /// in two ways: twice the text has four, and so on. Two ways are followed at once until they meet.
+    /// Refuses a repetition, whose positions from `begin` on all reach each other, if one text leads between two
+    /// positions in two ways: n repetitions then have 2^n. Follows pairs of paths until they meet.
     fn check_loop(&mut self, begin: usize) -> Result<(), PatternError> {
         let mut found = BTreeSet::new();
         let mut open: Vec<(usize, usize)> = (begin..self.places.len()).map(|place| (place, place)).collect();

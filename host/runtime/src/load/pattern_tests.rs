@@ -1,4 +1,4 @@
-//! Which patterns are taken.
+//! Accepted and refused patterns.
 
 use super::{Cost, PatternError, check};
 

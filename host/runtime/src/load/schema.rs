@@ -1,11 +1,12 @@
-//! Schemas that a plugin writes when it runs. Clients compile them and match them, so they are refused unless they are JSON Schema,
-//! stand for themselves, and can be matched in bounded time.
+//! Schemas that a plugin declares at run time. Clients compile and apply them, so they must be valid JSON Schema,
+//! self-contained, and applicable in bounded time.
 
 pub(super) mod held;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
+use toolgate_base::json::{Json, JsonLimits};
 use toolgate_policy::limits::load::{
     PATTERN_RANGES_MAX, PATTERNS_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_LEFTOVERS_MAX,
     SCHEMA_NODES_MAX, SCHEMA_STEPS_MAX,
@@ -13,7 +14,6 @@ use toolgate_policy::limits::load::{
 use toolgate_policy::redact::printable;
 
 use super::pattern::{self, PatternError};
-use crate::json::{Json, JsonLimits};
 
 /// Keywords whose value is a schema.
 const ONE: [&str; 12] = [
@@ -31,24 +31,24 @@ const ONE: [&str; 12] = [
     "unevaluatedProperties",
 ];
 
-/// … a list of schemas, or may be one.
+/// Keywords whose value is, or may be, a list of schemas.
 const LIST: [&str; 5] = ["allOf", "anyOf", "oneOf", "prefixItems", "items"];
 
-/// … schemas by name, or may be.
+/// Keywords whose value maps, or may map, names to schemas.
 const BY_NAME: [&str; 6] =
     ["$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"];
 
-/// Keywords whose schemas are for the same value, not for a part of it.
+/// Keywords whose schemas apply to the same value, not to a part of it.
 const IN_PLACE: [&str; 9] =
     ["allOf", "anyOf", "dependencies", "dependentSchemas", "else", "if", "not", "oneOf", "then"];
 
-/// Keywords about what all schemas for the same value left over.
+/// Keywords about parts that no other schema for the same value evaluated.
 const LEFTOVERS: [&str; 2] = ["unevaluatedItems", "unevaluatedProperties"];
 
-/// Keywords that name another schema.
+/// Keywords that refer to another schema.
 const REFERENCES: [&str; 3] = ["$dynamicRef", "$recursiveRef", "$ref"];
 
-/// Why a schema is refused.
+/// A schema that is refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SchemaError {
     #[error("it cannot be read as JSON: {0}")]
@@ -85,10 +85,10 @@ pub(super) enum SchemaError {
     Steps,
 }
 
-/// Reads a schema as strictly as what a caller sends.
+/// Parses a schema as strictly as a caller's input.
 ///
 /// # Errors
-/// [`SchemaError`]: the first thing wrong.
+/// [`SchemaError`] for the first fault.
 pub(super) fn read(text: &str) -> Result<Map<String, Value>, SchemaError> {
     let bounds = JsonLimits {
         bytes_max: SCHEMA_BYTES_MAX,
@@ -109,7 +109,7 @@ pub(super) fn read(text: &str) -> Result<Map<String, Value>, SchemaError> {
     }
 }
 
-/// Holds every object in it, data included, to naming nothing that a client could fetch: some look for that everywhere.
+/// Checks every object, data included, for references that a client could fetch: some clients look for them everywhere.
 fn outside(value: &Value, is_top: bool) -> Result<(), SchemaError> {
     let members = match value {
         Value::Array(list) => return list.iter().try_for_each(|value| outside(value, false)),
@@ -132,7 +132,7 @@ fn outside(value: &Value, is_top: bool) -> Result<(), SchemaError> {
     Ok(())
 }
 
-/// Holds it to the schema of its dialect.
+/// Validates a schema against the meta-schema of its dialect.
 fn is_schema(schema: &Value) -> Result<(), SchemaError> {
     let dialect = match schema.get("$schema") {
         None => "2020-12",
@@ -155,39 +155,37 @@ fn is_schema(schema: &Value) -> Result<(), SchemaError> {
     })
 }
 
-/// A schema and all that are in it.
+/// A schema with all its subschemas.
 struct Schemas<'v> {
     top: &'v Value,
     all: Vec<&'v Value>,
-    /// Where each of them is in memory, so that one that a reference leads to is known for one.
+    /// Addresses of the schemas, by which the target of a reference is recognised as one.
     places: BTreeSet<*const Value>,
     anchors: BTreeMap<&'v str, &'v Value>,
     cost: CompileCost,
 }
 
-/// What compiling schemas takes.
+/// Cost of compiling schemas.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct CompileCost {
     patterns: usize,
-    /// Ranges of characters in them.
+    /// Character ranges in the patterns.
     ranges: u64,
-    /// Schemas that are compiled once more for each `unevaluatedProperties` or `unevaluatedItems` that looks at what they left over.
+    /// Schemas compiled again for each `unevaluatedProperties` or `unevaluatedItems` that depends on them.
     leftovers: u64,
 }
 
-/// What a pattern takes, if it is such that any client can match it.
+/// Cost of a pattern, if any client can match it in bounded time.
 fn cost(pattern: &str) -> Result<pattern::Cost, SchemaError> {
     pattern::check(pattern).map_err(|error| SchemaError::Pattern(error, printable(pattern, 100)))
 }
 
 impl CompileCost {
-    /// Adds a pattern.
     fn add(&mut self, pattern: &str) -> Result<(), SchemaError> {
         let ranges = cost(pattern)?.ranges;
         self.with(Self { patterns: 1, ranges, leftovers: 0 })
     }
 
-    /// Adds what others take.
     fn with(&mut self, other: Self) -> Result<(), SchemaError> {
         self.patterns = self.patterns.saturating_add(other.patterns);
         self.ranges = self.ranges.saturating_add(other.ranges);
@@ -200,7 +198,7 @@ impl CompileCost {
 }
 
 impl<'v> Schemas<'v> {
-    /// Finds all of them, and holds their patterns to what can be matched.
+    /// Collects all subschemas and checks their patterns.
     fn of(top: &'v Value) -> Result<Self, SchemaError> {
         let mut found = Self {
             top,
@@ -239,7 +237,7 @@ impl<'v> Schemas<'v> {
         Ok(found)
     }
 
-    /// Holds each reference to a schema that is here, and all of them to few steps for one value. The result is what compiling them takes.
+    /// Checks that references lead to schemas here and that a value takes few steps. Returns the compile cost.
     fn check_references(&self) -> Result<CompileCost, SchemaError> {
         let mut known = BTreeMap::new();
         let mut cost = self.cost;
@@ -251,7 +249,7 @@ impl<'v> Schemas<'v> {
         Ok(cost)
     }
 
-    /// How many schemas one value is held to by this one.
+    /// Number of schemas that one value is checked against by this one.
     fn steps(
         &self,
         schema: &'v Value,
@@ -262,7 +260,7 @@ impl<'v> Schemas<'v> {
         if let Some(steps) = known.get(&place) {
             return Ok(*steps);
         }
-        // A circle is as deep as it is gone round.
+        // A cycle of references exceeds any depth.
         if depth > SCHEMA_DEPTH_MAX * 2 {
             return Err(SchemaError::Steps);
         }
@@ -285,7 +283,7 @@ impl<'v> Schemas<'v> {
     }
 
     fn target(&self, reference: &str) -> Result<&'v Value, SchemaError> {
-        // What is written with a percent sign is another name to each reader.
+        // Readers differ on percent-encoding.
         if reference.contains('%') {
             return Err(SchemaError::Missing(printable(reference, 100)));
         }
@@ -304,7 +302,7 @@ fn members(schema: &Value) -> impl Iterator<Item = (&str, &Value)> {
     schema.as_object().into_iter().flatten().map(|(key, value)| (key.as_str(), value))
 }
 
-/// The schemas that stand under a keyword.
+/// Subschemas of a keyword.
 fn parts<'v>(key: &str, value: &'v Value) -> Vec<&'v Value> {
     let is_schema = |value: &&Value| value.is_object() || value.is_boolean();
     match value {

@@ -1,4 +1,4 @@
-//! Which schemas are taken.
+//! Accepted and refused schemas.
 
 use super::*;
 

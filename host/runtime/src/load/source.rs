@@ -4,18 +4,19 @@
 mod file;
 mod https;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use toolgate_base::artifact::Artifact;
+use toolgate_base::spec::Source;
+use toolgate_net::remote::{FetchError, Fetcher, Pulled};
 use toolgate_policy::Digest;
+use toolgate_signature::anchor::SignerHint;
+use toolgate_signature::{SignatureFile, Unread, name};
+use toolgate_state::blobs::BlobStore;
 
-use crate::artifact::Artifact;
-use crate::remote::{FetchError, Fetcher, Pulled};
 use crate::services::Services;
-use crate::signature::anchor::SignerHint;
-use crate::signature::{SignatureFile, Unread};
-use crate::spec::Source;
-use crate::state::blobs::BlobStore;
 
 pub use file::{FileError, component_of, folder, read_regular, signature_names};
 
@@ -39,6 +40,20 @@ impl Found {
     pub fn new(artifact: Artifact, signatures: Vec<SignatureFile>) -> Self {
         Self { artifact, signatures, unread: Vec::new(), looked: Vec::new(), manifest: None }
     }
+}
+
+/// Paths on this machine at which a change of the plugin shows, whether they exist or not.
+pub fn watched(source: &Source) -> Vec<PathBuf> {
+    let file = match source {
+        Source::File(path) => path.clone(),
+        Source::Within { folder, name } => folder.join(name),
+        Source::Https { remote, .. } | Source::Oci { remote, .. } => {
+            return remote.ca.iter().cloned().collect();
+        }
+    };
+    let signatures =
+        name::ENDINGS.iter().map(|(ending, ..)| PathBuf::from(format!("{}{ending}", file.display())));
+    signatures.chain([file.clone()]).collect()
 }
 
 /// What plugins are fetched with: the way to what lies elsewhere, and what was fetched before.

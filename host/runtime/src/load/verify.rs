@@ -4,14 +4,15 @@
 //! Whoever may attach something to a plugin must gain nothing by it: neither that it loads nor that it does not. So what is
 //! beside it and is no genuine signature by a signer is set aside with its reason, whatever it is, and the rest is counted.
 
+use toolgate_base::spec::PluginSpec;
 use toolgate_policy::load::signer::{Claim, Format, UnixTime, VerifiedSignature};
 use toolgate_policy::load::trust::{Evidence, Standing};
 use toolgate_policy::load::{TrustError, Trusted};
 use toolgate_policy::redact::printable;
+use toolgate_signature::trust::TrustSpec;
+use toolgate_signature::{SignatureError, SignatureFile, name};
 
 use super::source::Found;
-use crate::signature::{self, SignatureError, SignatureFile, name};
-use crate::spec::{PluginSpec, TrustSpec};
 
 /// How many of the things that were set aside are told in one sentence.
 const TOLD_MAX: usize = 8;
@@ -110,7 +111,7 @@ pub fn verify(
 pub fn examine(trust: &TrustSpec, found: &Found) -> Vec<Examined> {
     let one = |file: &SignatureFile| {
         let format = name::form(&file.name).map_or(Format::Bundle, |(format, _)| format);
-        let signature = match signature::read(file) {
+        let signature = match toolgate_signature::read(file) {
             Ok(signature) => signature,
             Err(why) => return Examined { file: file.name.clone(), format, by: By::Nobody(why) },
         };

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::spec::{Approvals, OnRefused, Spec};
+use toolgate_base::spec::PluginSpec;
 use toolgate_policy::load::pin::Approved;
 
 use super::loading::LoadState;
@@ -9,7 +11,6 @@ use super::{FolderProblem, LoadReport, Loaded, Occasion};
 use crate::load::{Kind, LoadError};
 use crate::snapshot::names::TakenNames;
 use crate::snapshot::plugin::Plugin;
-use crate::spec::{Approvals, OnRefused, PluginSpec, Spec};
 
 /// The plugins that serve, in the operator's order, and what came of each.
 pub(super) fn assemble(

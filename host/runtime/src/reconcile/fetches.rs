@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
+use toolgate_base::spec::{PluginSpec, Source};
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::FETCHES_AT_ONCE;
-
-use crate::signature::anchor::SignerHint;
-use crate::spec::{PluginSpec, Source, TrustSpec};
+use toolgate_signature::anchor::SignerHint;
+use toolgate_signature::trust::TrustSpec;
 
 /// A thing to fetch. Plugins that want the same share it.
 #[derive(Debug, Clone, PartialEq, Eq)]

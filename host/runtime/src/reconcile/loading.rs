@@ -2,23 +2,25 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use toolgate_base::artifact::Artifact;
+use toolgate_base::spec::{PluginSpec, Source};
+use toolgate_net::remote::artefact::component_of;
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::LOADS_AT_ONCE;
 use toolgate_policy::load::pin::Approved;
 use toolgate_policy::load::signer::UnixTime;
+use toolgate_signature::SignatureFile;
+use toolgate_signature::trust::TrustSpec;
+use toolgate_state::blobs::{BlobStoreError, SignatureRank};
 
 use super::Fetching;
-use crate::artifact::Artifact;
 use crate::load::source::{Found, Sources};
 use crate::load::verify::{self, By};
 use crate::load::{self, Against, Cleared, LoadError, clear_found};
-use crate::remote::artefact::component_of;
 use crate::services::Services;
-use crate::signature::SignatureFile;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plugin::Plugin;
-use crate::spec::{PluginSpec, Source, Spec, TrustSpec};
-use crate::state::blobs::{BlobStoreError, SignatureRank};
+use crate::spec::Spec;
 
 /// How far a plugin has come.
 pub(crate) enum LoadState {

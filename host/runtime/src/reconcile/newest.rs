@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use crate::spec::{Approvals, Spec};
 use toolgate_policy::PluginName;
 use toolgate_policy::limits::load::PLUGINS_MAX;
 use toolgate_policy::load::Pin;
 
 use crate::snapshot::plugin::Plugin;
-use crate::spec::{Approvals, Spec};
 
 /// The newest approvals so far.
 #[derive(Default)]

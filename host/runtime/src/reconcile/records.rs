@@ -5,10 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use toolgate_policy::load::{Pin, TrustError};
 use toolgate_policy::redact::printable;
+use toolgate_state::audit::{Event, Recorder};
 
 use super::newest::{KnownApproval, Newest};
 use super::{LoadReport, Loaded, Occasion};
-use crate::audit::{Event, Recorder};
 use crate::load::Kind;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plugin::Plugin;

@@ -5,11 +5,11 @@ use std::sync::PoisonError;
 
 use toolgate_policy::load::TrustPolicy;
 use toolgate_policy::load::trust::Parts;
+use toolgate_signature::trust::TrustSpec;
+use toolgate_state::rollback::Stamp;
 
 use super::Reconciler;
 use crate::load;
-use crate::spec::TrustSpec;
-use crate::state::rollback::Stamp;
 
 /// What was remembered when it was last looked at.
 #[derive(Default)]

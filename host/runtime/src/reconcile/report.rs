@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use toolgate_policy::redact::printable;
 use toolgate_policy::{Digest, PluginName};
+use toolgate_state::rollback::RollbackError;
 
 use crate::load::{Kind, LoadError};
-use crate::state::rollback::RollbackError;
 
 /// What came of it, plugin by plugin, in the operator's order.
 #[derive(Debug, Clone, Default)]

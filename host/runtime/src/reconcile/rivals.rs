@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use toolgate_base::spec::PluginSpec;
 use toolgate_policy::load::Pin;
 use toolgate_policy::load::pin::Approved;
 use toolgate_policy::load::signer::UnixTime;
@@ -15,7 +16,7 @@ use crate::load::source::{Found, Sources};
 use crate::load::{self, Against, Kind, LoadError};
 use crate::snapshot::names::{TakenNames, WantedNames};
 use crate::snapshot::plugin::Plugin;
-use crate::spec::{PluginSpec, Spec};
+use crate::spec::Spec;
 
 /// The names of approved plugins, as far as they were needed so far.
 #[derive(Default)]

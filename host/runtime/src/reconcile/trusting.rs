@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
+use toolgate_base::spec::PluginSpec;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::{TrustError, TrustPolicy};
+use toolgate_signature::trust::TrustSpec;
+use toolgate_state::rollback::RollbackError;
 
 use super::{LoadReport, Loaded, Reconciler, records};
 use crate::load::source::{Found, Sources};
@@ -12,8 +15,6 @@ use crate::load::verify;
 use crate::load::{self, Kind, LoadError};
 use crate::services::Services;
 use crate::snapshot::plugin::Plugin;
-use crate::spec::{PluginSpec, TrustSpec};
-use crate::state::rollback::RollbackError;
 
 impl Reconciler {
     /// Takes a trust policy and lets only that serve on which it trusts. Waits for no load.

@@ -1,5 +1,5 @@
-//! Which plugin has which name: no two have one, and none has one that reads like another's unless its operator says so. Whoever
-//! comes first keeps it.
+//! Unique names of tools: no two plugins share one, nor look-alikes unless the operator allows it. The first plugin
+//! keeps the name.
 
 use std::collections::BTreeMap;
 
@@ -7,55 +7,55 @@ use toolgate_policy::load::lint::{similar_prefixes, skeleton};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{PluginName, ToolName};
 
-/// The names that are taken.
+/// Names in use.
 #[derive(Default)]
 pub(crate) struct TakenNames {
     prefixes: Vec<(PluginName, Prefix)>,
     tools: BTreeMap<ToolName, PluginName>,
-    /// By how they look.
+    /// Names by their confusable skeleton.
     looks: BTreeMap<String, ToolName>,
 }
 
-/// The names that one plugin wants.
+/// Names that one plugin requests.
 pub(crate) struct WantedNames<'a> {
     pub(crate) plugin: &'a PluginName,
     pub(crate) prefix: &'a Prefix,
     pub(crate) tools: Vec<&'a ToolName>,
-    /// Whether they may read like another's.
+    /// The operator allows names that look like another's.
     pub(crate) may_be_similar: bool,
 }
 
-/// Two plugins want one name, or names that read alike.
+/// Two plugins with the same name, or names that look alike.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NameClashError {
-    /// One name.
+    /// The same name.
     #[error("its tool {tool} has the name of one of plugin `{holder}`; give one of them another `prefix`")]
     Same {
         /// The name.
         tool: ToolName,
-        /// The plugin that has it.
+        /// Plugin that has it.
         holder: String,
     },
-    /// Names that read alike.
+    /// Names that look alike.
     #[error(
         "{mine} reads like {theirs} of plugin `{holder}`; give one of them another `prefix`, or, if that is meant, add to it: \
          allow_lints = [\"similar-name\"]"
     )]
     Similar {
-        /// A name or a prefix.
+        /// Requested name or prefix.
         mine: String,
-        /// Another plugin's.
+        /// Existing name or prefix.
         theirs: String,
-        /// The other plugin.
+        /// Plugin that has it.
         holder: String,
     },
 }
 
 impl TakenNames {
-    /// Takes names for a plugin.
+    /// Reserves names for a plugin.
     ///
     /// # Errors
-    /// [`NameClashError`]; nothing is taken then.
+    /// [`NameClashError`]; nothing is reserved then.
     pub(crate) fn take(&mut self, wanted: &WantedNames<'_>) -> Result<(), NameClashError> {
         for tool in &wanted.tools {
             if let Some(holder) = self.tools.get(*tool) {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use toolgate_base::artifact::Artifact;
+use toolgate_base::spec::{PluginSpec, Source};
 use toolgate_policy::load::pin::Approval;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::trust::Standing;
@@ -12,16 +14,14 @@ use toolgate_policy::{Capability, Digest, PluginName};
 use super::names::WantedNames;
 use super::tool::{ReadyTool, Tool};
 use crate::admission::Admission;
-use crate::artifact::Artifact;
-use crate::spec::{PluginSpec, Source};
 
-/// Everything that a model reads of a plugin.
+/// Tool surfaces: everything that a model reads of a plugin.
 pub(crate) struct Surfaces {
-    /// Of what its bytes say, and, where it names tools when it runs, of what it said then.
+    /// Surface of the bytes, and that of the dynamic tools, if any.
     pub(crate) all: Vec<Artifact>,
-    /// The same as the former release wrote and heard it, where that has to be known.
+    /// The same in the former release's format, where it must be compared.
     pub(crate) former: Vec<Artifact>,
-    /// Texts that a model reads now and did not read under the former release.
+    /// Texts that are new to models since the former release.
     pub(crate) unseen: Vec<String>,
 }
 
@@ -53,38 +53,38 @@ impl Plugin {
         Self { tools: tools.into_iter().map(tool).collect(), spec, clearance, surfaces, provenance, revoked }
     }
 
-    /// What the operator calls it.
+    /// Name in the operator's configuration.
     pub fn name(&self) -> &PluginName {
         &self.spec.name
     }
 
-    /// Its bytes.
+    /// SHA-256 of its bytes.
     pub fn digest(&self) -> Digest {
         self.clearance.digest()
     }
 
-    /// On whose word it serves, and with what.
+    /// Proof that it may serve, with its capabilities.
     pub fn clearance(&self) -> &Clearance {
         &self.clearance
     }
 
-    /// Everything that a model reads of it, as canonical JSON: of what its bytes say, and, where it names tools when it runs, of
-    /// what it said then.
+    /// Everything that a model reads of it, as canonical JSON: the surface of its bytes, then that of its dynamic
+    /// tools, if any.
     pub fn surfaces(&self) -> &[Artifact] {
         &self.surfaces.all
     }
 
-    /// What a model read of what its bytes say as the former release wrote it, where that has to be known.
+    /// Surface of its bytes in the former release's format, where it must be compared.
     pub fn former_surface(&self) -> Option<&Artifact> {
         self.surfaces.former.first()
     }
 
-    /// Texts in it that a model reads now and did not read under the former release, each with its tool and path.
+    /// Texts that are new to models since the former release, each with its tool and path.
     pub fn unseen(&self) -> &[String] {
         &self.surfaces.unseen
     }
 
-    /// What an approval of it is about.
+    /// Pin that an approval of it records.
     pub fn pin(&self, approval: Approval) -> Pin {
         Pin {
             id: self.clearance.trusted().plugin().to_owned(),
@@ -97,7 +97,7 @@ impl Plugin {
         }
     }
 
-    /// Whether an approval is about this plugin as it is, also where the former release wrote down what a model reads of it.
+    /// Whether an approval matches this plugin exactly, in this or the former release's surface format.
     pub fn is_as_approved(&self, pin: &Pin) -> bool {
         let now = self.pin(pin.approval.clone());
         if *pin == now {
@@ -108,25 +108,25 @@ impl Plugin {
         if !self.surfaces.unseen.is_empty() {
             return false;
         }
-        // What it says when it runs may be the same by either clock.
+        // The surface of dynamic tools may be the same in both formats.
         let said = now.surfaces.iter().skip(1).copied();
         let written_anew = std::iter::once(*first).chain(said).collect();
         [written_anew, former].into_iter().any(|surfaces| *pin == Pin { surfaces, ..now.clone() })
     }
 
-    /// Its approval as this release writes it, where the former release has written it.
+    /// Its approval in this release's format, if it was written by the former release.
     pub fn remapped(&self) -> Option<Pin> {
         let pin = self.clearance.pin()?;
         let surfaces: Vec<Digest> = self.surfaces.all.iter().map(Artifact::digest).collect();
         (pin.surfaces != surfaces).then(|| Pin { surfaces, ..pin.clone() })
     }
 
-    /// On whose word it serves.
+    /// Signers and approval on which it serves.
     pub fn provenance(&self) -> &Provenance {
         &self.provenance
     }
 
-    /// What the operator wanted when it was loaded.
+    /// Spec from which it was loaded.
     pub(crate) fn spec(&self) -> &PluginSpec {
         &self.spec
     }
@@ -136,12 +136,12 @@ impl Plugin {
         if self.clearance.pin().is_some() { Standing::Approved } else { Standing::New }
     }
 
-    /// Whether a policy trusts it, by the signatures that were found when it was loaded.
+    /// Re-evaluates a policy on the signatures found at load time.
     pub(crate) fn trusted_by(&self, policy: &TrustPolicy, now: UnixTime) -> Result<(), TrustError> {
         policy.again(self.clearance.trusted(), self.standing(), now).map(drop)
     }
 
-    /// The names that it wants.
+    /// Names that it requests.
     pub(crate) fn names(&self) -> WantedNames<'_> {
         WantedNames {
             plugin: &self.spec.name,
@@ -151,7 +151,7 @@ impl Plugin {
         }
     }
 
-    /// What is allowed and likely to be regretted: a sentence for each.
+    /// Warnings about permitted but questionable settings, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let idle = self.spec.grants.idle(self.clearance.asked());
         let warning = |word: Capability| {
@@ -164,27 +164,27 @@ impl Plugin {
         idle.into_iter().map(warning).collect()
     }
 
-    /// Where it came from.
+    /// Source of its bytes.
     pub fn source(&self) -> &Source {
         &self.spec.source
     }
 
-    /// Its tools.
+    /// Tools.
     pub fn tools(&self) -> &[Arc<Tool>] {
         &self.tools
     }
 
-    /// Ends its calls in flight, and those that were just about to begin.
+    /// Ends its running calls, and those about to begin.
     pub(crate) fn end_calls(&self) {
         self.revoked.cancel();
     }
 
-    /// Whether it may go on in place of what does not load: with all that it is given now, and no more.
+    /// Whether it may keep serving if `spec` fails to load: only if nothing but source and digest differ.
     pub(crate) fn has_what_is_given_in(&self, spec: &PluginSpec) -> bool {
         *spec == PluginSpec { source: spec.source.clone(), digest: spec.digest, ..self.spec.clone() }
     }
 
-    /// Whether loading this would give the same plugin again.
+    /// Whether loading this spec would give the same plugin.
     pub(crate) fn is(&self, spec: &PluginSpec, clearance: &Clearance) -> bool {
         self.spec == *spec && self.clearance == *clearance
     }

@@ -1,9 +1,15 @@
-//! A tool: what is listed of it, what the judge may know of it, and what runs when it is called.
+//! A tool: its listing, its call target for the judge, and the export that runs.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
+use toolgate_base::json::Json;
+use toolgate_base::outcome::{Answer, Content, Verdict};
+use toolgate_base::spec::{CrashDetails, PluginSpec};
+use toolgate_mapping::lower::{LowerError, Lowered, lower_within};
+use toolgate_mapping::schema::Reply;
+use toolgate_mapping::shape::Function;
 use toolgate_policy::ToolName;
 use toolgate_policy::call::Target;
 use toolgate_policy::capability::Effects;
@@ -11,110 +17,83 @@ use toolgate_policy::limits::lift::SMALL_VALUES_BYTES;
 use toolgate_policy::limits::load::{SCHEMA_VALUE_STEPS_MAX, SCHEMA_VALUE_STEPS_SMALL};
 use toolgate_policy::load::{Clearance, Provenance};
 use toolgate_policy::name::ExportPath;
+use toolgate_sandbox::export::{Export, Val};
+use toolgate_sandbox::inspect::manifest::{Claims, Icon};
 
 use crate::admission::Admission;
-use crate::json::Json;
-use crate::mapping::lower::{LowerError, Lowered, lower_within};
-use crate::mapping::schema::Reply;
-use crate::mapping::shape::Function;
-use crate::outcome::{Answer, Content, Verdict};
-use crate::sandbox::export::{Export, Val};
-use crate::spec::{CrashDetails, PluginSpec};
 
-/// What a plugin says of a tool's effects. The host takes it only where it makes callers more careful.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Claims {
-    /// It changes nothing.
-    pub read_only: Option<bool>,
-    /// It may destroy something.
-    pub destructive: Option<bool>,
-    /// Calling it twice is like calling it once.
-    pub idempotent: Option<bool>,
-    /// It deals with things outside.
-    pub open_world: Option<bool>,
-}
-
-/// Memory of a value of JSON while it is held to a schema, in bytes: more than it and what is counted of it take on the average.
+/// Bytes of memory assumed per JSON node during validation; more than the average of values and counters.
 const NODE_BYTES: u64 = 160;
 
-/// What is said of a value that takes too long.
+/// Error text for a value whose validation would take too long.
 pub(crate) const TOO_LARGE: &str = "it is too large to be held to this tool's schema";
 
-/// A picture for a tool.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Icon {
-    /// Its media type.
-    pub mime: String,
-    /// A `data:` URL.
-    pub src: String,
-}
-
-/// An argument that clients repeat in a header of their requests.
+/// An argument that clients repeat in a request header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParamHeader {
-    /// The names that lead to it from the arguments.
+    /// Path of property names from the arguments.
     pub path: Vec<String>,
-    /// The name of the header, in lower case.
+    /// Header name in lower case.
     pub name: String,
 }
 
-/// One tool as it is listed.
+/// A tool as listed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToolListing {
-    /// Its name.
+    /// Tool name.
     pub name: ToolName,
-    /// Where the component exports it.
+    /// Export path in the component.
     pub path: ExportPath,
-    /// What it takes and gives.
+    /// Parameters and result.
     pub function: Function,
-    /// How its result is told.
+    /// Presentation of its result.
     pub reply: Reply,
-    /// A name for people.
+    /// Display name.
     pub title: Option<String>,
-    /// What it says of itself.
+    /// Description by the plugin.
     pub description: String,
-    /// What it says of its effects.
+    /// Claims about its effects.
     pub claims: Claims,
-    /// What it looks like.
+    /// Icons.
     pub icons: Vec<Icon>,
-    /// The schema of its arguments.
+    /// Schema of its arguments.
     pub input: Map<String, Value>,
-    /// Those of them that clients repeat in headers.
+    /// Arguments that clients repeat in headers.
     pub headers: Vec<ParamHeader>,
-    /// The schema of its answer.
+    /// Schema of its answer.
     pub output: Option<Map<String, Value>>,
 }
 
-/// Holds values to a schema.
+/// Validates values against a schema.
 pub(crate) trait Judge: Send + Sync {
-    /// Whether a value fits, in so many steps.
+    /// Validates a value in at most `steps_max` steps.
     ///
     /// # Errors
     /// [`Misfit`].
     fn judge(&self, value: &Value, steps_max: u64) -> Result<(), Misfit>;
 }
 
-/// Why a value does not fit a schema.
+/// Result of a failed validation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Misfit {
-    /// It takes more steps to know.
+    /// Deciding would take too many steps.
     Large,
-    /// It does not.
+    /// The value does not match the schema.
     Wrong {
-        /// Where: a JSON Pointer, empty for the whole.
+        /// Place of the fault: a JSON Pointer, empty for the whole value.
         at: String,
-        /// What is wrong there.
+        /// The fault.
         what: String,
     },
 }
 
-/// A tool that its plugin names when it runs: what is the plugin's own.
+/// Parts of a dynamic tool, which its plugin declares at run time.
 pub(crate) struct Own {
-    /// Its name.
+    /// Name that the plugin uses.
     pub(crate) name: String,
-    /// What holds arguments to its schema.
+    /// Validates arguments.
     pub(crate) input: Box<dyn Judge>,
-    /// … answers, where it says what they are.
+    /// Validates answers, if the tool declares a schema for them.
     pub(crate) output: Option<Box<dyn Judge>>,
 }
 
@@ -122,23 +101,23 @@ pub(crate) struct Own {
 pub(crate) struct ReadyTool {
     pub(crate) listing: Arc<ToolListing>,
     pub(crate) export: Arc<Export>,
-    /// When it is one of those that the plugin names when it runs.
+    /// Present for a dynamic tool.
     pub(crate) own: Option<Own>,
 }
 
 /// A tool that serves.
 pub struct Tool {
-    /// What is listed of it.
+    /// Listing of the tool.
     pub listing: Arc<ToolListing>,
-    /// What the judge may know of it.
+    /// Call target, for the judge.
     pub target: Target,
     pub(crate) export: Arc<Export>,
     pub(crate) admission: Arc<Admission>,
-    /// On whose word it serves.
+    /// Signers and approval on which it serves.
     pub provenance: Arc<Provenance>,
-    /// Ends the plugin's calls when it is revoked.
+    /// Cancelled to end the plugin's calls when it is revoked.
     pub(crate) revoked: CancellationToken,
-    /// Who is told what the plugin wrote last when it crashes.
+    /// Callers that receive the plugin's last output when it crashes.
     pub(crate) crash_details: CrashDetails,
     own: Option<Own>,
 }
@@ -164,10 +143,10 @@ impl Tool {
         Self { listing, target, export, admission, provenance, revoked, crash_details, own }
     }
 
-    /// Arguments as the values that its function takes, in so many bytes of memory.
+    /// Converts arguments to the values that its function takes, within `bytes_max` bytes of memory.
     ///
     /// # Errors
-    /// Everything wrong with them; of a tool that its plugin names when it runs, the first thing.
+    /// All faults of the arguments; for a dynamic tool, the first.
     pub(crate) fn lower(&self, arguments: &Json, bytes_max: u64) -> Result<Lowered, LowerError> {
         match (&self.own, arguments) {
             (Some(own), Json::Object(_)) => {
@@ -193,7 +172,7 @@ impl Tool {
                 }
                 Ok(Lowered { vals: vec![Val::String(own.name.clone()), Val::String(text)], bytes })
             }
-            // No parameters: says that it is no object.
+            // A function without parameters makes the error say that an object is expected.
             (Some(_), other) => {
                 let nothing = Function { params: Vec::new(), result: None, deferred: None };
                 lower_within(other, &nothing, bytes_max)
@@ -202,17 +181,17 @@ impl Tool {
         }
     }
 
-    /// Memory that arguments take while they are held to a schema that the plugin wrote.
+    /// Memory for validating arguments against the plugin's schema.
     pub(crate) fn judging_bytes(&self, arguments: &Json) -> u64 {
         self.own.as_ref().map_or(0, |_| (arguments.nodes() as u64).saturating_mul(NODE_BYTES))
     }
 
-    /// Whether it says itself what its answers are, so that they are to be held to it.
+    /// Whether it declares a schema for its answers, so that they must be validated.
     pub(crate) fn judges_answers(&self) -> bool {
         self.own.as_ref().is_some_and(|own| own.output.is_some())
     }
 
-    /// Holds an answer to what the tool says that its answers are. An error is none.
+    /// Validates an answer against the declared schema. Errors are not validated.
     ///
     /// # Errors
     /// [`Misfit`].
@@ -231,7 +210,7 @@ impl Tool {
         }
     }
 
-    /// What its plugin's grants amount to.
+    /// Effects that the plugin's grants amount to.
     pub fn effects(&self) -> Effects {
         self.target.effects()
     }

@@ -1,26 +1,26 @@
-//! The order in which callers that wait are served: who holds the fewest places first, then who was served longest ago,
-//! judged peer by peer, within a peer group by group, within a group conversation by conversation.
+//! Order of waiting callers: fewest slots held first, then least recently served; compared by peer, then by group
+//! within a peer, then by conversation within a group.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Caller;
 
-/// Whose turn it is, and in which group.
+/// A caller and its group.
 #[derive(Debug, Clone)]
 pub(super) struct Key {
     pub(super) caller: Caller,
     pub(super) group: u64,
 }
 
-/// One that waits.
+/// A waiting caller.
 pub(super) struct Waiter<T> {
     pub(super) key: Key,
     arrival: u64,
     pub(super) tell: T,
 }
 
-/// Those that wait, and when those among them were served last.
+/// Waiting callers, and when their peers, groups and conversations were served last.
 pub(super) struct Queue<T> {
     waiting: Vec<Waiter<T>>,
     arrivals: u64,
@@ -28,7 +28,7 @@ pub(super) struct Queue<T> {
     turns: u64,
 }
 
-/// What is compared: a peer, a group of it, a conversation in that.
+/// Unit of comparison: a peer, one of its groups, a conversation in that.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Part {
     Peer(Arc<str>),
@@ -62,21 +62,21 @@ impl<T> Queue<T> {
         self.waiting.len()
     }
 
-    /// Adds one. The number by which it is removed.
+    /// Adds a waiter; returns the number for removing it.
     pub(super) fn push(&mut self, key: Key, tell: T) -> u64 {
         self.arrivals += 1;
         self.waiting.push(Waiter { key, arrival: self.arrivals, tell });
         self.arrivals
     }
 
-    /// Removes one, if it still waits.
+    /// Removes a waiter if it is still there.
     pub(super) fn remove(&mut self, arrival: u64) {
         if let Some(at) = self.waiting.iter().position(|waiting| waiting.arrival == arrival) {
             self.waiting.remove(at);
         }
     }
 
-    /// Takes out whose turn it is, given who holds a place now.
+    /// Removes and returns the next waiter, given the holders of slots.
     pub(super) fn next<'a>(&mut self, running: impl Iterator<Item = &'a Key>) -> Option<Waiter<T>> {
         if self.waiting.is_empty() {
             return None;
@@ -100,8 +100,8 @@ impl<T> Queue<T> {
         Some(next)
     }
 
-    /// Takes one out for a caller with fewer, when the queue is full: the latest of the conversation with the most, of the
-    /// peer with the most. None if nobody has more than the newcomer would have.
+    /// Removes the waiter that a newcomer displaces from a full queue: the latest of the largest conversation of the
+    /// largest peer. `None` if nobody has more than the newcomer would have.
     pub(super) fn pushed_out_by(&mut self, newcomer: &Key) -> Option<Waiter<T>> {
         let mut peers: HashMap<&Arc<str>, usize> = HashMap::new();
         let mut conversations: HashMap<&Caller, usize> = HashMap::new();
@@ -127,7 +127,7 @@ impl<T> Queue<T> {
         Some(self.waiting.remove(at))
     }
 
-    /// Forgets who was served among those that do not wait any more: who comes back begins anew.
+    /// Forgets when callers were served that no longer wait: they start anew.
     fn forget(&mut self) {
         let waiting: std::collections::HashSet<Part> =
             self.waiting.iter().flat_map(|waiting| waiting.key.parts()).collect();

@@ -1,24 +1,24 @@
-//! `toolgate bundle`: components with their signatures in one file or folder, to carry them where no registry is reached.
+//! `toolgate bundle`: components with their signatures in one file or folder, for machines without a registry.
 
 mod import;
 
 use std::path::{Path, PathBuf};
 
+use toolgate_base::artifact::Artifact;
+use toolgate_base::spec::Source;
+use toolgate_net::remote::Fetcher;
+use toolgate_net::remote::artefact::ComponentInterfaces;
+use toolgate_net::remote::bundle::{self, BundleError, Item};
 use toolgate_policy::limits::load::CONFIG_BYTES_MAX;
 use toolgate_policy::redact::{self, printable};
-use toolgate_runtime::artifact::Artifact;
-use toolgate_runtime::load::inspect;
 use toolgate_runtime::load::source::{Found, Sources, read_regular};
-use toolgate_runtime::remote::Fetcher;
-use toolgate_runtime::remote::artefact::ComponentInterfaces;
-use toolgate_runtime::remote::bundle::{self, BundleError, Item};
-use toolgate_runtime::spec::Source;
+use toolgate_sandbox::inspect;
 
 use super::exit::Exit;
 use super::{ConfigArg, component, output, progress, push};
 use crate::config::Config;
 
-/// What can be done with a bundle.
+/// Subcommands of `bundle`.
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
     /// Write components with their signatures into a bundle
@@ -27,13 +27,13 @@ pub(super) enum Command {
     Import(import::Args),
 }
 
-/// What `bundle export` takes.
+/// Arguments of `bundle export`.
 #[derive(clap::Args)]
 pub(super) struct Export {
     /// Plugins of the configuration, or components as files
     #[arg(required = true, value_name = "NAME|FILE")]
     what: Vec<String>,
-    /// Where to: a file that ends in .tar, or a new folder
+    /// The bundle to write: a file that ends in .tar, or a new folder
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
     /// The trusted_root.json of keyless signatures, to be carried along
@@ -92,7 +92,7 @@ fn read_root(path: &Path) -> Result<Artifact, Exit> {
     read_regular(path, CONFIG_BYTES_MAX).map_err(|error| Exit::unread(&error))
 }
 
-/// A file where one is named, else a plugin of the configuration.
+/// Finds a file of this name, else a plugin of the configuration.
 fn find(args: &Export, what: &str, progress: &progress::Bars) -> Result<(String, Found), Exit> {
     let path = Path::new(what);
     let (name, source, pin, fetcher, signers) = if path.is_file() {

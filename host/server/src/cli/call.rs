@@ -1,17 +1,17 @@
 //! `toolgate call`: one call through the same flow as a client's.
 
 use serde_json::{Value, json};
+use toolgate_base::interrupt::Interrupt;
+use toolgate_base::json::{Json, JsonLimits};
+use toolgate_base::outcome::{Blame, Content, Outcome, Verdict};
 use toolgate_policy::ToolName;
 use toolgate_policy::limits::wire::{BODY_BYTES_MAX, JSON_DEPTH_MAX, JSON_NODES_MAX};
 use toolgate_policy::load::lint::{similar_prefixes, skeleton};
 use toolgate_policy::redact::printable;
-use toolgate_runtime::audit::record::Closed;
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::json::{Json, JsonLimits};
-use toolgate_runtime::outcome::{Blame, Content, Outcome, Verdict};
-use toolgate_runtime::sandbox::interrupt::Interrupt;
 use toolgate_runtime::spec::{OnRefused, Spec};
+use toolgate_state::audit::record::Closed;
 
 use super::exit::Exit;
 use super::{ConfigArg, newest, output, serve};
@@ -19,7 +19,7 @@ use crate::auth::local;
 use crate::config::Config;
 use crate::mcp::content;
 
-/// What `call` takes.
+/// Arguments of `call`.
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -34,7 +34,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Reads what stands after `--args`.
+/// Parses the value of `--args`.
 pub(super) fn arguments(text: &str) -> Result<Json, Exit> {
     let bounds = JsonLimits {
         bytes_max: usize::try_from(BODY_BYTES_MAX.ceiling).unwrap_or(usize::MAX),
@@ -44,13 +44,13 @@ pub(super) fn arguments(text: &str) -> Result<Json, Exit> {
     Json::parse(text.as_bytes(), bounds).map_err(|error| Exit::usage(format!("--args: {error}")))
 }
 
-/// Nobody may call what is not there.
+/// Exit for an unknown tool.
 pub(super) fn no_such_tool(tool: &str) -> Exit {
     let tool = printable(tool, 100);
     Exit::refused(format!("no tool `{tool}` is served; `toolgate tools` lists those that are"))
 }
 
-/// Runs a call to its end, which Ctrl-C brings about.
+/// Runs a call to its end; Ctrl-C cancels it.
 pub(super) async fn until_ctrl_c(gate: &Gate, request: Request, interrupt: &Interrupt) -> Closed<Outcome> {
     let call = gate.call(request);
     tokio::pin!(call);
@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let config = Config::load(&args.config.config)?;
     let gate = serve::open(&config)?;
     let report = newest::load(&config, |spec| gate.start(&needed(spec, &args.tool)));
-    // Why the plugin that should have it does not load says more than that nobody has it.
+    // The reason why the tool's plugin does not load is more useful than that the tool is missing.
     if !report.serves || (!report.is_whole() && gate.now().find(&args.tool).is_none()) {
         return Err(Exit::not_loaded(&report));
     }
@@ -83,8 +83,8 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     tell(args, closed.into_inner())
 }
 
-/// The plugins that could have a tool of this name, and those that could dispute it. No other is loaded, so that nothing that is
-/// wrong with another matters.
+/// Plugins that could have a tool of this name, or clash with it. No others are loaded, so that their problems do not
+/// matter.
 fn needed(spec: &Spec, tool: &str) -> Spec {
     let looks = |text: &str| ToolName::parse(text).map_or_else(|_| String::new(), |name| skeleton(&name));
     let could_have = |prefix: &str| tool.starts_with(prefix);

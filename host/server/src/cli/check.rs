@@ -1,4 +1,4 @@
-//! `toolgate check`: everything that `serve` would load, loaded; every problem told.
+//! `toolgate check`: loads everything that `serve` would load, and reports every problem.
 
 use serde_json::{Value, json};
 use toolgate_runtime::reconcile::{FolderProblem, LoadReport, Loaded};
@@ -7,7 +7,7 @@ use super::exit::{Exit, reasons};
 use super::{ConfigArg, newest, output, serve};
 use crate::config::Config;
 
-/// What `check` takes.
+/// Arguments of `check`.
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -49,7 +49,7 @@ fn as_text(report: &LoadReport) -> String {
             let instead = instead.map(|digest| format!("; the version before would serve: {digest}"));
             vec![format!("plugin {name}: not ok: {reasons} below{digest}{}", instead.unwrap_or_default())]
         }
-        // Whoever checks waits for everything.
+        // `check` waits until everything is fetched.
         Loaded::Awaited { .. } => vec![format!("plugin {name}: not ok: it is still being fetched")],
     };
     let folders =

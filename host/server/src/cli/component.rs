@@ -6,7 +6,7 @@ use toolgate_policy::redact;
 
 use super::exit::Exit;
 
-/// The absolute path of a component. A URL is none, and is not shown as it was written: it may hold a password.
+/// The absolute path of a component. A URL is refused and shown redacted, as it may have a password.
 ///
 /// # Errors
 /// Exit 2 for a URL, 4 where the current folder is gone.

@@ -1,4 +1,4 @@
-//! `toolgate connect`: what a client needs to know to use this server, printed or written into the client's file.
+//! `toolgate connect`: a client's settings for this server, printed or written into the client's file.
 
 mod answers;
 mod client;
@@ -16,7 +16,7 @@ use crate::config::Config;
 use client::{Client, Setup, Transport};
 use edit::ClientEdit;
 
-/// What `connect` takes.
+/// Arguments of `connect`.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The client
@@ -28,7 +28,7 @@ pub(super) struct Args {
     /// The server's address as the client sees it, such as https://tools.example.com/mcp; implies --http
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// What the client calls this server
+    /// Name of this server in the client's list
     #[arg(long, value_name = "NAME", default_value = "toolgate", value_parser = server_name)]
     name: String,
     /// Edit the client's file, after showing the change and asking; a copy of the file is kept beside it
@@ -41,7 +41,7 @@ pub(super) struct Args {
     config: ConfigArg,
 }
 
-/// Clients take these everywhere: in tool names, TOML keys and command lines.
+/// Checks a server name for characters that clients accept everywhere: in tool names, TOML keys and command lines.
 fn server_name(text: &str) -> Result<String, String> {
     const CHARS_MAX: usize = 32;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -86,7 +86,7 @@ fn transport(args: &Args, config_path: &Path, config: &Config) -> Result<Transpo
     Ok(Transport::Stdio { program: text(program)?, arguments })
 }
 
-/// Asks the server for its tools, as the client will.
+/// Requests the server's tools, as the client will.
 fn check(transport: &Transport) -> Result<(), Exit> {
     match answers::tools(transport) {
         Ok(Some(tools)) => output::print(&format!("\nThe server answers: {tools}.")),

@@ -1,5 +1,5 @@
-//! `toolgate explain`: what a plugin can reach and why; whether it may do one thing; what of its grant was never used. Says
-//! what the policy decides and decides nothing itself.
+//! `toolgate explain`: a plugin's capabilities with reasons, the verdict on one use, or the unused parts of its grant.
+//! Reports the decisions of the policy and makes none.
 
 mod command;
 mod overview;
@@ -9,11 +9,12 @@ mod unused;
 use std::sync::Arc;
 
 use clap::{Subcommand, ValueEnum};
+use toolgate_base::spec::PluginSpec;
 use toolgate_policy::Capability;
 use toolgate_policy::load::{Effective, Grants};
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::snapshot::plugin::Plugin;
-use toolgate_runtime::spec::{Approvals, PluginSpec};
+use toolgate_runtime::spec::Approvals;
 
 use super::exit::Exit;
 use super::{newest, output, serve};
@@ -28,7 +29,7 @@ enum Question {
     Files {
         /// By the name that the plugin has for it, such as /docs/a.txt
         path: String,
-        /// For what
+        /// The access
         #[arg(default_value = "read")]
         access: Wanted,
     },
@@ -45,7 +46,7 @@ enum Question {
     Sockets {
         /// HOST:PORT
         to: String,
-        /// How
+        /// The protocol
         #[arg(default_value = "tcp")]
         by: By,
     },
@@ -67,7 +68,7 @@ enum Question {
     Random,
 }
 
-/// For what a file is wanted.
+/// Access to a file.
 #[derive(Clone, Copy, ValueEnum)]
 enum Wanted {
     /// To look at it
@@ -76,7 +77,7 @@ enum Wanted {
     Write,
 }
 
-/// How a socket is wanted.
+/// Protocol of a socket.
 #[derive(Clone, Copy, ValueEnum)]
 enum By {
     /// Connections
@@ -86,7 +87,6 @@ enum By {
 }
 
 impl Question {
-    /// The word it is about.
     fn capability(&self) -> Capability {
         match self {
             Self::Files { .. } => Capability::Files,
@@ -101,7 +101,7 @@ impl Question {
     }
 }
 
-/// A plugin that would serve, and where its configuration stands.
+/// A loaded plugin, with its place in the configuration.
 struct Subject<'a> {
     config: &'a Config,
     index: usize,
@@ -111,23 +111,21 @@ struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// What it has.
     fn effective(&self) -> &Effective {
         self.plugin.clearance().effective()
     }
 
-    /// What stands in its `[plugin.grant]`.
     fn grants(&self) -> &Grants {
         &self.spec.grants
     }
 
-    /// The line of one of its keys, for people.
+    /// Line of one of its keys, for people.
     fn at(&self, key: &str) -> String {
         let key = format!("plugin[{}].{key}", self.index);
         self.config.lines.get(&key).map(|line| format!("line {line}")).unwrap_or(key)
     }
 
-    /// The sentence for a word that it does not have, and what to write.
+    /// Explains a missing capability, with the remedy.
     fn without(&self, word: Capability) -> String {
         let asked = self.plugin.clearance().asked();
         if asked.covers(word) {
@@ -145,7 +143,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let config = Config::load(&args.config.config)?;
     let (index, spec) = find(&config, &args.plugin)?;
     let gate = serve::open(&config)?;
-    // What it could reach if it were approved: whoever approves wants to know before.
+    // Approval is not required, so that an operator can see the capabilities before approving.
     let alone = config.spec.of(spec.clone(), Approvals::NotAsked);
     let (would_serve, report) = newest::look(&config.policy, alone, |spec| gate.look(spec));
     if !report.is_whole() {
@@ -174,7 +172,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     }
 }
 
-/// The plugin of this name, and which `[[plugin]]` it is.
+/// The plugin of this name, and its index among `[[plugin]]`.
 pub(super) fn find<'a>(config: &'a Config, name: &str) -> Result<(usize, &'a PluginSpec), Exit> {
     let mut all = config.spec.plugins.iter().enumerate();
     all.find(|(_, spec)| spec.name.as_str() == name).ok_or_else(|| {

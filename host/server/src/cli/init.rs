@@ -1,4 +1,4 @@
-//! `toolgate init`: a folder with a configuration, a trust policy and a key of its own.
+//! `toolgate init`: a folder with a configuration, a trust policy and a new key.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use super::key::Pair;
 use super::{output, place};
 use crate::config::Config;
 
-/// What `init` takes.
+/// Arguments of `init`.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The folder; made if it is not there
@@ -37,12 +37,12 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     pair.write(&dir.join(KEY))?;
     create(&dir.join(POLICY), include_str!("init/trust.toml"))?;
     create(&dir.join(CONFIG), include_str!("init/toolgate.toml"))?;
-    // A repository may have one; what it says is its own business.
+    // An existing one of a repository is left unchanged.
     if !there(&IGNORED) {
         create(&dir.join(IGNORED), "/signing-key\n/state/\n")?;
     }
     let config = dir.join(CONFIG);
-    // A folder that others can write to makes all of it worthless, and is told as it would be told later.
+    // A folder that others can write to makes the files untrustworthy; loading reports that now rather than later.
     Config::load(&config).map_err(|problems| {
         Exit::from(problems)
             .with("\nThe files are written, but they cannot be used here until that is put right.")

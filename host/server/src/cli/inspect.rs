@@ -1,29 +1,28 @@
-//! `toolgate inspect`: what is in a component, from its bytes. Compiles nothing, runs nothing, trusts nothing.
+//! `toolgate inspect`: the contents of a component, from its bytes. Compiles, runs and trusts nothing.
 
 mod clients;
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use toolgate_base::spec::{EngineKind, Source};
+use toolgate_mapping::shape::ShapeError;
+use toolgate_net::remote::Fetcher;
 use toolgate_policy::load::pin::Approval;
 use toolgate_policy::name::Prefix;
 use toolgate_policy::redact::{printable, printable_lines};
 use toolgate_policy::{Capability, Digest};
 use toolgate_runtime::load::describe::Described;
-use toolgate_runtime::load::inspect::Inspected;
 use toolgate_runtime::load::source::{Found, Sources};
 use toolgate_runtime::load::{describe, inspect, to_date};
-use toolgate_runtime::mapping::shape::ShapeError;
-use toolgate_runtime::remote::Fetcher;
-use toolgate_runtime::signature;
 use toolgate_runtime::snapshot::tool::ToolListing;
-use toolgate_runtime::spec::{EngineKind, Source};
+use toolgate_sandbox::inspect::Inspected;
 
 use super::exit::Exit;
 use super::{component, output};
 use crate::config::read_lock;
 
-/// What `inspect` takes.
+/// Arguments of `inspect`.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The component
@@ -68,7 +67,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Under which names these bytes are approved, by whom and when.
+/// Names under which these bytes are approved, with approver and time.
 fn approvals(lock: &Path, digest: Digest) -> Result<Vec<String>, Exit> {
     let lock = read_lock(lock).map_err(|why| Exit::usage(format!("{}: {why}", lock.display())))?;
     let these = lock.file.entries().filter(|(_, entry)| entry.pin.digest == digest);
@@ -88,9 +87,9 @@ fn hidden(inspected: &Inspected) -> impl Iterator<Item = (String, &ShapeError)> 
     })
 }
 
-/// Whom each signature names; nothing about it is verified here.
+/// Claimed signer of each signature file; nothing is verified here.
 fn signatures(found: &Found) -> Vec<(String, String)> {
-    let read = |file: &signature::SignatureFile| match signature::read(file) {
+    let read = |file: &toolgate_signature::SignatureFile| match toolgate_signature::read(file) {
         Ok(signature) => {
             format!("{} that names {} (not verified here)", signature.format(), signature.claim())
         }

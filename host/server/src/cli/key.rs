@@ -1,4 +1,4 @@
-//! `toolgate key`: makes keys.
+//! `toolgate key`: generates keys.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -6,17 +6,17 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use toolgate_policy::load::key_id::KeyId;
-use toolgate_runtime::signature::key::{PrivateKey, PublicKey};
+use toolgate_signature::key::{PrivateKey, PublicKey};
 
 use super::exit::Exit;
 use super::output;
 
-/// What `key` does.
+/// Subcommands of `key`.
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
     /// Make a P-256 key pair: PATH (readable by you alone) and PATH.pub; never overwrites
     Generate {
-        /// Where to write the private key
+        /// File for the private key
         #[arg(long, value_name = "PATH")]
         out: PathBuf,
     },
@@ -43,12 +43,12 @@ impl Pair {
         Ok(Self { private, public })
     }
 
-    /// The id of the public key.
+    /// Id of the public key.
     pub(super) fn id(&self) -> KeyId {
         self.public.id()
     }
 
-    /// Writes PATH, readable by its owner alone, and PATH.pub, whose path is returned. Neither may be there.
+    /// Writes PATH, readable by its owner only, and PATH.pub, and returns the latter. Neither may exist.
     pub(super) fn write(&self, path: &Path) -> Result<PathBuf, Exit> {
         let private_pem = self.private.to_pem().map_err(|error| Exit::host(&error))?;
         let public_pem = self.public.to_pem().map_err(|error| Exit::host(&error))?;
@@ -71,7 +71,7 @@ fn write(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Exit> {
         _ => Exit::usage(format!("{}: {error}", path.display())),
     })?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| {
-        // Half a key is none, and would be in the way of a whole one.
+        // A partial key is useless, and would be in the way of a complete one.
         drop(std::fs::remove_file(path));
         Exit::host_failed(format!("{} cannot be written: {error}", path.display()))
     })

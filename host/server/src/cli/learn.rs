@@ -1,9 +1,13 @@
-//! `toolgate learn`: runs a tool with what it is not granted refused and noted, and prints the grant that would have let
-//! through what was refused, and nothing else.
+//! `toolgate learn`: runs a tool, records what is refused for lack of a grant, and prints the smallest grant that
+//! allows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use toolgate_base::interrupt::Interrupt;
+use toolgate_base::json::Json;
+use toolgate_base::outcome::{FaultKind, Outcome};
+use toolgate_base::spec::PluginSpec;
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::limits::call::LEARN_TIMES_MAX;
 use toolgate_policy::load::learn::{GrantProposal, in_force, lesson};
@@ -11,12 +15,9 @@ use toolgate_policy::load::{Grants, Pin};
 use toolgate_policy::redact::{printable, printable_lines};
 use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::json::Json;
 use toolgate_runtime::load::Kind;
-use toolgate_runtime::outcome::{FaultKind, Outcome};
 use toolgate_runtime::reconcile::{LoadReport, Loaded};
-use toolgate_runtime::sandbox::interrupt::Interrupt;
-use toolgate_runtime::spec::{Approvals, PluginSpec};
+use toolgate_runtime::spec::Approvals;
 
 use super::exit::Exit;
 use super::explain::find;
@@ -24,7 +25,7 @@ use super::{ConfigArg, call, newest, output, serve};
 use crate::auth::local;
 use crate::config::{Config, Instead};
 
-/// What `learn` takes.
+/// Arguments of `learn`.
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -36,7 +37,7 @@ pub(super) struct Args {
     /// Its arguments: a JSON object
     #[arg(long, value_name = "JSON", default_value = "{}")]
     args: String,
-    /// How many calls to make
+    /// Number of calls
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(LEARN_TIMES_MAX)))]
     times: u16,
     /// Run it with the grant of this file, such as one that `learn` printed, instead of its own
@@ -47,10 +48,10 @@ pub(super) struct Args {
     bare: bool,
 }
 
-/// Characters of an answer that are shown.
+/// Characters shown of an answer.
 const SHOWN_CHARS_MAX: usize = 500;
 
-/// What came of the calls.
+/// Results of the calls.
 #[derive(Default)]
 struct Heard {
     calls: u16,
@@ -70,7 +71,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
             ..LoadReport::default()
         })
     })?;
-    // A guest that sees no folder cannot even ask for one. This one is empty, and every use of it is refused.
+    // A guest without any folder could not attempt to open files. This one is empty, and every use of it is refused.
     let empty = tempfile::Builder::new()
         .prefix("toolgate-learn-")
         .tempdir()
@@ -87,7 +88,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         }
     };
     let alone = config.spec.of(spec, approvals);
-    // Whether they are approved is asked once more here, of the very bytes that run.
+    // The approval is checked once more here, for the very bytes that run.
     let report = newest::look(&config.policy, alone, |spec| ((), gate.start(spec))).1;
     if !report.is_whole() {
         return Err(Exit::not_loaded(&report));
@@ -98,7 +99,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     Ok(())
 }
 
-/// The grant that was in force.
+/// Grant in force during the calls.
 #[derive(Clone, Copy)]
 enum Base {
     Present,
@@ -116,8 +117,8 @@ impl Base {
     }
 }
 
-/// The approvals under which the plugin may have the grant that was asked for; none if it is to have no grant. Bytes that are
-/// not approved get none. A grant may be another than the approved one: it is the operator's own.
+/// Approvals under which the plugin may have the requested grant; `None` if it runs without one. Unapproved bytes get
+/// none. The grant may differ from the approved one: it is the operator's own.
 fn approvals(
     args: &Args,
     config: &Config,
@@ -153,7 +154,7 @@ fn approvals(
     Ok(None)
 }
 
-/// Makes the calls, and says on stderr how each ended.
+/// Makes the calls, and reports on stderr how each ended.
 fn listen(args: &Args, gate: &Gate, arguments: &Json) -> Result<Heard, Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -183,7 +184,7 @@ fn listen(args: &Args, gate: &Gate, arguments: &Json) -> Result<Heard, Exit> {
     Ok(heard)
 }
 
-/// TOML that can be pasted: all but the grant itself are comments, and no text of the plugin's can end one.
+/// TOML to be pasted: everything but the grant is a comment, and no text of a plugin can end one.
 fn told(args: &Args, base: Base, heard: &Heard, lesson: &GrantProposal) -> String {
     let (plugin, tool) = (printable(&args.plugin, 100), printable(&args.tool, 100));
     let file = args.grant_file.as_deref().map(|file| file.display().to_string());

@@ -1,5 +1,5 @@
-//! Loading under the newest trust policy. Between reading a policy and judging by it, another process may take a newer one, such as a
-//! revocation that was just written. That is no reason to fail: the policy is read again.
+//! Loading under the newest trust policy. Another process may accept a newer one, such as a revocation, while this one
+//! loads. Then the policy is read again instead of failing.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use toolgate_runtime::spec::Spec;
 
 use crate::config::{Config, load_trust};
 
-/// Loads what a configuration says should serve, under its trust policy as it is by now.
+/// Loads a configuration under the current version of its trust policy.
 pub(super) fn load(config: &Config, load: impl Fn(&Spec) -> LoadReport) -> LoadReport {
     look(&config.policy, config.spec.clone(), |spec| ((), load(spec))).1
 }
 
-/// Loads `spec`, and loads it again for as long as its trust policy is not taken and the file has a higher version than the one that
-/// was tried. An older file that was put back has none.
+/// Loads `spec`. Repeats that while its trust policy is refused and the file has a higher version than the tried one. A
+/// restored older file has none.
 pub(super) fn look<T>(
     policy: &Path,
     mut spec: Spec,
@@ -44,7 +44,7 @@ mod tests {
 
     use super::*;
 
-    /// The versions that were tried where `is` stands in the file by then, and no version below `remembered` is taken.
+    /// The tried versions, when the file then contains `is` and no version below `remembered` is accepted.
     fn tried(was: u64, is: &str, remembered: u64) -> Vec<u64> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("trust.toml");

@@ -1,5 +1,5 @@
-//! The only place that prints: people's text and JSON to stdout, diagnostics to stderr. Whatever it is and wherever it came
-//! from, no character of it steers a terminal or hides what is read. A reader that went away is no error.
+//! The only place that prints: text and JSON for people to stdout, diagnostics to stderr. Whatever the origin of a
+//! text, no character of it controls a terminal or hides anything. A closed pipe is no error.
 #![expect(clippy::disallowed_methods, reason = "all that is printed passes through here")]
 
 use std::io::{IsTerminal as _, Write};
@@ -13,13 +13,13 @@ pub(super) fn print(text: &str) {
     write(std::io::stdout().lock(), &visible(text));
 }
 
-/// Prints a JSON document to stdout. What would steer a terminal is written as JSON escapes it, so that the document stays
-/// the same.
+/// Prints a JSON document to stdout. Characters that control a terminal are written as JSON escapes, so the document is
+/// equivalent.
 pub(super) fn print_json(value: &serde_json::Value) {
     write(std::io::stdout().lock(), &escaped(&format!("{value:#}")));
 }
 
-/// Whether somebody watches stderr.
+/// Whether stderr is a terminal.
 pub(super) fn is_watched() -> bool {
     std::io::stderr().is_terminal()
 }
@@ -30,16 +30,16 @@ pub(super) fn complain(text: &str) {
 }
 
 fn write(mut to: impl Write, text: &str) {
-    // A closed pipe (`toolgate tools | head`) is how people say that they have seen enough.
+    // A closed pipe (`toolgate tools | head`) means that the reader has seen enough.
     drop(to.write_all(format!("{text}\n").as_bytes()).and_then(|()| to.flush()));
 }
 
-/// A text of several lines with everything else that is not plain escaped.
+/// A text whose unprintable characters are escaped, line breaks excepted.
 fn visible(text: &str) -> String {
     printable_lines(text.trim_end_matches('\n'), usize::MAX)
 }
 
-/// A JSON document that shows only plain characters. Others stand in its strings alone, where `\u` means the same.
+/// A JSON document of printable characters. Others occur only in its strings, where `\u` means the same.
 fn escaped(document: &str) -> String {
     let mut out = String::with_capacity(document.len());
     for c in document.chars() {
@@ -54,21 +54,21 @@ fn escaped(document: &str) -> String {
     out
 }
 
-/// Starts the developers' log on stderr, and sends there what a panic says.
+/// Starts the developers' log on stderr.
 pub(super) fn log(level: &str) {
-    // The protocol's library logs every request at INFO and whole arguments at DEBUG: only who names it gets that.
+    // The protocol library logs every request at INFO and whole arguments at DEBUG: only on explicit request.
     let quiet = |level: &str| format!("{level},rmcp=warn");
     let wanted = std::env::var("TOOLGATE_LOG").unwrap_or_else(|_| level.to_owned());
     let wanted = if wanted.contains("rmcp") { wanted } else { quiet(&wanted) };
     let filter = EnvFilter::try_new(wanted).unwrap_or_else(|_| EnvFilter::new(quiet(level)));
-    // Without colours: no escape sequence on its way to the terminal is ours.
+    // Without colours: the program writes no escape sequences.
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Log).with_ansi(false);
     if subscriber.with_target(false).try_init().is_err() {
         complain("the log was started twice");
     }
 }
 
-/// Sends what a panic says, which may quote text from outside, through here.
+/// Prints panics through this module, because they may quote text from outside.
 pub(super) fn catch_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
@@ -81,7 +81,7 @@ pub(super) fn catch_panics() {
     }));
 }
 
-/// Where the log goes. Each event is written at once.
+/// Writer of the log. Each event is written at once.
 struct Log;
 
 impl<'a> MakeWriter<'a> for Log {
@@ -103,7 +103,7 @@ impl Write for Log {
     }
 }
 
-/// An event whose further lines are set in, so that none of them can pass for another event.
+/// An event with its further lines indented, so that none of them looks like another event.
 fn one_event(event: &str) -> String {
     let lines = event.trim_end_matches('\n').split('\n').enumerate().map(|(number, line)| {
         if number == 0 || line.starts_with("    ") { line.to_owned() } else { format!("    {line}") }
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn text_keeps_its_lines_and_escapes_the_rest() {
         assert_eq!(visible("one\ntwo\u{9b}\n"), "one\ntwo\\u{9b}");
-        // What was escaped before is not escaped again.
+        // Escaped text is not escaped again.
         assert_eq!(visible(&visible(HOSTILE)), visible(HOSTILE));
     }
 

@@ -1,5 +1,5 @@
-//! `toolgate pack`: writes what a plugin says of itself into a component, whatever language it came from. The same input
-//! gives the same bytes.
+//! `toolgate pack`: writes a plugin's manifest and documentation into a component of any language. The same input gives
+//! the same bytes.
 
 mod wit;
 
@@ -7,26 +7,27 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
+use toolgate_base::artifact::Artifact;
+use toolgate_mapping::schema::paths;
+use toolgate_mapping::shape::Function;
 use toolgate_policy::limits::load::COMPONENT_BYTES_MAX;
 use toolgate_policy::name::Prefix;
 use toolgate_policy::suggest::nearest;
-use toolgate_runtime::artifact::Artifact;
-use toolgate_runtime::load::inspect::Inspected;
+use toolgate_runtime::load::describe;
 use toolgate_runtime::load::source::read_regular;
-use toolgate_runtime::load::{describe, inspect, manifest};
-use toolgate_runtime::mapping::schema::paths;
-use toolgate_runtime::mapping::shape::Function;
+use toolgate_sandbox::inspect::Inspected;
+use toolgate_sandbox::inspect::{self, manifest};
 
 use super::exit::Exit;
 use super::{component, output};
 use crate::config::read_manifest;
 
-/// What `pack` takes.
+/// Arguments of `pack`.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The component
     component: PathBuf,
-    /// What the plugin says of itself: plugin.toml (see docs/write-a-plugin.md)
+    /// The plugin's manifest: plugin.toml (see docs/write-a-plugin.md)
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
     /// The WIT that it was built from, a file or a folder: its doc comments become descriptions
@@ -91,7 +92,7 @@ fn functions(inspected: &Inspected) -> BTreeMap<String, &Function> {
     known.filter_map(|(path, function)| Some((path.to_string(), function.as_ref().ok()?))).collect()
 }
 
-/// An author may name a function without its interface where that says which.
+/// Completes function names that omit an unambiguous interface.
 fn named_in_full(
     tools: Map<String, Value>,
     functions: &BTreeMap<String, &Function>,
@@ -129,7 +130,7 @@ fn named_in_full(
     Ok(full)
 }
 
-/// What the manifest gives, over what the WIT says.
+/// Merges the manifest over the texts of the WIT.
 fn tools(
     mut given: Map<String, Value>,
     mut said: BTreeMap<String, wit::Said>,
@@ -175,7 +176,7 @@ fn tools(
     Ok(tools)
 }
 
-/// Reads what was made as LOAD would, so that nothing is written that is refused there; says what the lints will say.
+/// Reads the result as loading would, and refuses it where loading would. Prints the findings of the lints.
 fn again(packed: &[u8], name: &str) -> Result<Artifact, Exit> {
     let refused = |error: &dyn std::error::Error| Exit::refused(format!("{name}: not packed: {error}"));
     let artifact = Artifact::read(packed, COMPONENT_BYTES_MAX).map_err(|error| refused(&error))?;
@@ -188,7 +189,7 @@ fn again(packed: &[u8], name: &str) -> Result<Artifact, Exit> {
     Ok(artifact)
 }
 
-/// Whole or not at all.
+/// Writes atomically.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".packing");

@@ -1,4 +1,4 @@
-//! Files that commands leave behind: whole or not at all, with modes that do not depend on who runs the command.
+//! Output files of commands: written atomically, with modes independent of the umask.
 
 use std::fs::Permissions;
 use std::io::{self, Write as _};
@@ -10,24 +10,24 @@ use tempfile::TempPath;
 const FILE_MODE: u32 = 0o644;
 const FOLDER_MODE: u32 = 0o755;
 
-/// A file that is written and has no name of its own yet. Removed if it never gets one.
+/// A written file under a temporary name. Removed on drop if it is never renamed.
 pub(super) struct Staged(TempPath);
 
-/// Writes a file beside where it is to be.
+/// Writes a temporary file beside its destination.
 ///
 /// # Errors
-/// Whatever the file system says.
+/// Any I/O error.
 pub(super) fn stage(to: &Path, bytes: &[u8]) -> io::Result<Staged> {
     stage_with(to, bytes, FILE_MODE)
 }
 
-/// The same, with a mode.
+/// The same with a file mode.
 ///
 /// # Errors
-/// Whatever the file system says.
+/// Any I/O error.
 pub(super) fn stage_with(to: &Path, bytes: &[u8], mode: u32) -> io::Result<Staged> {
     let folder = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Nobody who looks through the folder takes it for a component or a signature.
+    // The prefix keeps the file from being taken for a component or a signature.
     let mut file = tempfile::Builder::new().prefix(".toolgate-").tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
@@ -36,35 +36,35 @@ pub(super) fn stage_with(to: &Path, bytes: &[u8], mode: u32) -> io::Result<Stage
 }
 
 impl Staged {
-    /// Puts it where it is to be, in place of what was there; a link there is replaced, not followed.
+    /// Renames it to its destination, replacing an existing file; an existing link is replaced, not followed.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// Any I/O error.
     pub(super) fn replace(self, to: &Path) -> io::Result<()> {
         self.0.persist(to).map_err(|error| error.error)
     }
 
-    /// Puts it where nothing is.
+    /// Renames it to a destination that does not exist.
     ///
     /// # Errors
-    /// Also when something is there.
+    /// Also if something exists there.
     pub(super) fn create(self, to: &Path) -> io::Result<()> {
         self.0.persist_noclobber(to).map_err(|error| error.error)
     }
 }
 
-/// Writes a file in place of what was there.
+/// Writes a file, replacing an existing one.
 ///
 /// # Errors
-/// Whatever the file system says.
+/// Any I/O error.
 pub(super) fn write(to: &Path, bytes: &[u8]) -> io::Result<()> {
     stage(to, bytes)?.replace(to)
 }
 
-/// Makes a folder and those above it that are not there.
+/// Creates a folder and its missing parents.
 ///
 /// # Errors
-/// Whatever the file system says.
+/// Any I/O error.
 pub(super) fn folder(path: &Path) -> io::Result<()> {
     if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());

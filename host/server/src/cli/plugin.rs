@@ -1,5 +1,5 @@
-//! `toolgate plugin`: what may run, and on whose word. Signatures say whose a plugin is; the lock says that somebody here looked at
-//! these bytes, what a model reads of them, what they ask and what they are given, and approved.
+//! `toolgate plugin`: manages plugins and their approvals. Signatures show a plugin's origin. The lock records that an
+//! operator examined its bytes, texts, requests and grants, and approved them.
 
 mod add;
 mod approve;
@@ -15,18 +15,19 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::sync::Arc;
 
 use clap::Subcommand;
+use toolgate_base::spec::PluginSpec;
 use toolgate_policy::PluginName;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::snapshot::plugin::Plugin;
-use toolgate_runtime::spec::{Approvals, PluginSpec};
-use toolgate_runtime::state::file_lock::FileLocks;
+use toolgate_runtime::spec::Approvals;
+use toolgate_state::file_lock::FileLocks;
 
 use super::exit::Exit;
 use super::{ConfigArg, explain, newest, output, serve};
 use crate::config::{Config, Lock};
 
-/// What can be done.
+/// Subcommands of `plugin`.
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Add a plugin to the configuration, look at it, and approve it
@@ -54,7 +55,7 @@ pub(super) fn run(command: &Command) -> Result<(), Exit> {
     }
 }
 
-/// A configuration with its lock, and a gate to look at plugins with.
+/// A configuration with its lock, and a gate to load plugins with.
 struct PluginAdmin {
     config: Config,
     lock: Lock,
@@ -72,7 +73,7 @@ impl PluginAdmin {
         Self::open(Config::load(&arg.config)?)
     }
 
-    /// Goes on with the configuration as it is by now, after somebody was asked.
+    /// Continues with the current configuration, after a prompt.
     fn take(&mut self, config: Config) -> Result<(), Exit> {
         self.lock = config.lock.clone().ok_or_else(|| no_lock().meanwhile())?;
         self.gate.hold(&config.spec);
@@ -80,7 +81,7 @@ impl PluginAdmin {
         Ok(())
     }
 
-    /// The plugin of this name as it is now, whether or not that is approved.
+    /// The plugin of this name in its current state, approved or not.
     fn look(&self, name: &str) -> Result<Arc<Plugin>, Exit> {
         let (_, spec) = explain::find(&self.config, name)?;
         self.look_at(spec, Approvals::NotAsked)
@@ -97,7 +98,6 @@ impl PluginAdmin {
     }
 }
 
-/// Writes a lock in place of what is there.
 fn save(lock: &Lock, locks: &FileLocks) -> Result<(), Exit> {
     let failed = |error| Exit::host_failed(format!("{}: not written: {error}", lock.path.display()));
     lock.file.save(locks, &lock.path).map_err(failed)
@@ -113,7 +113,7 @@ fn name(text: &str) -> Result<PluginName, Exit> {
     text.parse().map_err(|error| Exit::usage(format!("`{}`: {error}", printable(text, 100))))
 }
 
-/// Asks on a terminal. Elsewhere somebody must have said yes before.
+/// Prompts on a terminal. Without one, `--yes` is required.
 pub(super) fn agreed(question: &str) -> Result<bool, Exit> {
     if !std::io::stdin().is_terminal() {
         return Err(Exit::usage("nobody can be asked here; say --yes if that is what you want"));
@@ -124,7 +124,7 @@ pub(super) fn agreed(question: &str) -> Result<bool, Exit> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Who says so, if they do not tell: user and machine.
+/// The approver: as given, else user and machine.
 fn who(by: Option<&String>) -> Result<String, Exit> {
     const CHARS_MAX: usize = 200;
     let by = match by {

@@ -1,40 +1,40 @@
-//! How far what is fetched or sent has come: a bar for each on stderr, where that is a terminal. What takes long to compile is said
-//! there in any case.
+//! Progress of transfers: a bar for each on stderr, if that is a terminal. Long compilations are reported there in any
+//! case.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use toolgate_net::remote::TransferProgress;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::gate::CompileProgress;
-use toolgate_runtime::remote::TransferProgress;
 
 use super::output;
 
-/// The bars.
+/// Progress bars.
 pub(super) struct Bars {
     all: Option<MultiProgress>,
     each: Arc<Mutex<BTreeMap<String, ProgressBar>>>,
 }
 
-/// Bars that appear when there is something to say.
+/// Bars that appear on progress, if stderr is a terminal.
 pub(super) fn bars() -> Bars {
     Bars { all: output::is_watched().then(MultiProgress::new), each: Arc::default() }
 }
 
-/// No bars: the log says what is fetched, and goes on while that takes its time.
+/// No bars: the log reports fetches, and serving goes on meanwhile.
 pub(super) fn none() -> Bars {
     Bars { all: None, each: Arc::default() }
 }
 
 impl Bars {
-    /// What is told how far something is.
+    /// Callback for the progress of transfers.
     pub(super) fn teller(&self) -> TransferProgress {
         let Some(all) = self.all.clone() else { return Arc::new(|_, _, _| {}) };
         let each = Arc::clone(&self.each);
         Arc::new(move |what, done, total| {
-            // What is over in a moment needs no bar.
+            // Small transfers need no bar.
             const WORTH_BYTES: u64 = 256 * 1024;
             if done.max(total.unwrap_or_default()) < WORTH_BYTES {
                 return;
@@ -46,7 +46,7 @@ impl Bars {
         })
     }
 
-    /// What is told of plugins that take long to compile.
+    /// Callback for long compilations.
     pub(super) fn compiling(&self) -> CompileProgress {
         let (all, each) = (self.all.clone(), Arc::clone(&self.each));
         Arc::new(move |plugin, bytes, took| {
@@ -72,7 +72,7 @@ impl Bars {
         })
     }
 
-    /// Takes them away.
+    /// Removes the bars.
     pub(super) fn end(&self) {
         for bar in self.each.lock().unwrap_or_else(PoisonError::into_inner).values() {
             bar.finish_and_clear();
@@ -86,7 +86,7 @@ impl Drop for Bars {
     }
 }
 
-/// How often a spinner turns.
+/// Interval of a spinner.
 const TICK: Duration = Duration::from_millis(200);
 
 fn megabytes(bytes: u64) -> String {

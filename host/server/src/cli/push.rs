@@ -1,32 +1,32 @@
-//! `toolgate push`: puts a component and its signatures into a registry.
+//! `toolgate push`: uploads a component and its signatures to a registry.
 
 use std::path::PathBuf;
 
+use toolgate_base::spec::{Remote, Source};
+use toolgate_net::remote::artefact::ComponentInterfaces;
+use toolgate_net::remote::{Fetcher, Parts};
 use toolgate_policy::load::fetch::TokenService;
 use toolgate_policy::load::reference::Version;
-use toolgate_runtime::load::inspect::{self, Inspected};
 use toolgate_runtime::load::source::Sources;
-use toolgate_runtime::remote::artefact::ComponentInterfaces;
-use toolgate_runtime::remote::{Fetcher, Parts};
-use toolgate_runtime::spec::{Remote, Source};
+use toolgate_sandbox::inspect::{self, Inspected};
 
 use super::exit::Exit;
 use super::{component, output, progress};
 use crate::config;
 
-/// What `push` takes.
+/// Arguments of `push`.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The component; its signatures lie beside it
     component: PathBuf,
-    /// Where to, such as oci://registry.example.com/team/files:1.0
+    /// The artefact to write, such as oci://registry.example.com/team/files:1.0
     #[arg(value_name = "REFERENCE")]
     to: String,
     #[command(flatten)]
     terms: Terms,
 }
 
-/// On which terms a registry is asked.
+/// Options for access to a registry.
 #[derive(clap::Args)]
 pub(super) struct Terms {
     /// The registry may lie in a private network
@@ -38,13 +38,13 @@ pub(super) struct Terms {
     /// The service on another host that gives the registry's tokens, and so may be told its credentials
     #[arg(long, value_name = "URL")]
     realm: Option<String>,
-    /// What the registry is called there, where that is not its host
+    /// The registry's name at that service, if it is not its host
     #[arg(long, value_name = "NAME", requires = "realm")]
     service: Option<String>,
 }
 
 impl Terms {
-    /// The artefact that was written, with credentials from docker's configuration.
+    /// The artefact's source, with credentials from docker's configuration.
     ///
     /// # Errors
     /// Exit 2.
@@ -90,7 +90,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     Ok(())
 }
 
-/// What a registry's users see of a component.
+/// Exports and imports of a component, as shown to a registry's users.
 pub(super) fn interfaces(inspected: &Inspected) -> ComponentInterfaces {
     let mut exports: Vec<String> = inspected.functions.keys().map(ToString::to_string).collect();
     exports.extend(inspected.dynamic.clone());

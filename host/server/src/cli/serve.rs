@@ -1,4 +1,4 @@
-//! `toolgate serve`: the daemon's life in order.
+//! `toolgate serve`: startup, service and shutdown of the server.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use toolgate_runtime::audit::Event;
+use toolgate_base::spec::Compiling;
 use toolgate_runtime::gate::{Gate, GateLimits};
 use toolgate_runtime::quota::Quota;
 use toolgate_runtime::reconcile::LoadReport;
-use toolgate_runtime::spec::{Compiling, OnRefused};
-use toolgate_runtime::state::StateDir;
+use toolgate_runtime::spec::OnRefused;
+use toolgate_state::StateDir;
+use toolgate_state::audit::Event;
 
 use super::exit::Exit;
 use super::progress::{self, Bars};
@@ -25,7 +26,7 @@ use crate::transport::http::HttpServer;
 use crate::transport::stdio::Stdio;
 use crate::{drain, upkeep};
 
-/// What `serve` takes.
+/// Arguments of `serve`.
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -58,13 +59,13 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     if let Some(listen) = args.listen {
         check_listen(listen, config.server.insecure_no_auth).map_err(Exit::usage)?;
     }
-    // Who wants all or nothing waits for all; everybody else is answered while plugins are still being fetched.
+    // With all-or-nothing, serving waits for all plugins; otherwise it begins while plugins are still being fetched.
     let waits = args.frozen || config.spec.on_refused == OnRefused::Stop;
     let progress = if waits { progress::bars() } else { progress::none() };
     let gate = open_telling(&config, &progress)?;
     let mut report = newest::load(&config, |spec| if waits { gate.start(spec) } else { gate.begin(spec) });
     progress.end();
-    // Exactly what the lock says, or nothing.
+    // With `--frozen`: exactly the lock's contents, or nothing.
     report.serves &= !args.frozen || report.is_whole();
     report.log();
     if !report.serves && !args.frozen && config.spec.on_refused == OnRefused::Stop {
@@ -80,7 +81,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         .build()
         .map_err(|error| Exit::host(&error))?;
     let served = runtime.block_on(serve(args, &config, gate));
-    // A read of stdin cannot be called off; everything else has ended.
+    // A blocking read of stdin cannot be cancelled; everything else has ended.
     runtime.shutdown_background();
     served
 }
@@ -89,7 +90,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
 pub(super) fn open(config: &Config) -> Result<Gate, Exit> {
     let progress = progress::bars();
     let gate = open_telling(config, &progress)?;
-    // The server's log says it.
+    // For commands only: the server's log reports this itself.
     gate.tell_compiling(progress.compiling());
     Ok(gate)
 }
@@ -113,7 +114,7 @@ fn open_telling(config: &Config, progress: &Bars) -> Result<Gate, Exit> {
     Ok(gate)
 }
 
-/// The program that this process is; on Linux that very one, also when its file has been replaced since.
+/// Path of this program; on Linux the running file, even if it has been replaced on disk.
 fn this_program() -> std::io::Result<PathBuf> {
     if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
 }
@@ -131,7 +132,7 @@ async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
     let wire = &config.server.wire;
     let answers = Quota::new(wire.answers_bytes_max, wire.peer_percent);
     let handler = Handler::new(gate.clone(), stop.clone(), answers);
-    // All calls have ended: the last answers go out, then connections are closed.
+    // Cancelled when all calls have ended: the last answers are sent, then connections are closed.
     let hang_up = CancellationToken::new();
     let http = match (args.stdio, args.listen) {
         (true, None) => None,
@@ -142,7 +143,7 @@ async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
     };
     gate.record(&Event::Process { what: "started" });
     let upkeep = tokio::spawn(looked_after(gate.clone(), stop.clone()));
-    // The client at stdin is gone.
+    // Cancelled when stdin is closed.
     let hung_up = CancellationToken::new();
     let conversation = if args.stdio {
         let transport =
@@ -158,7 +159,7 @@ async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
     };
     stop.cancelled().await;
     let stdio_alone = args.stdio && http.is_none();
-    // Nobody waits for the calls of a client that hung up: they were cancelled.
+    // A client that hung up awaits no answers: its calls were cancelled.
     let waits = !(stdio_alone && hung_up.is_cancelled());
     let drain = if waits { config.server.drain(stdio_alone) } else { Duration::ZERO };
     gate.drain(drain).await;
@@ -180,7 +181,7 @@ async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
     }
 }
 
-/// Looks after the server, and stops it when nothing has come to serve.
+/// Runs the upkeep, and stops the server if it reports that nothing serves.
 async fn looked_after(gate: Gate, stop: CancellationToken) -> Option<Arc<LoadReport>> {
     let report = upkeep::run(gate, stop.clone()).await;
     if report.is_some() {

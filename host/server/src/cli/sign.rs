@@ -7,18 +7,18 @@ use toolgate_policy::limits::load::{
 };
 use toolgate_policy::load::signer::Claim;
 use toolgate_policy::redact::printable;
-use toolgate_runtime::load::inspect;
 use toolgate_runtime::load::source::{FileError, read_regular};
-use toolgate_runtime::signature::key::PrivateKey;
-use toolgate_runtime::signature::sign::{Signed, sign_as};
-use toolgate_runtime::signature::ssh::NAMESPACE;
-use toolgate_runtime::signature::{self, SignatureFile, key_file};
+use toolgate_sandbox::inspect;
+use toolgate_signature::key::PrivateKey;
+use toolgate_signature::sign::{Signed, sign_as};
+use toolgate_signature::ssh::NAMESPACE;
+use toolgate_signature::{SignatureFile, key_file};
 
 use super::exit::Exit;
 use super::{component, output, place};
 use crate::config::read_key;
 
-/// What `sign` takes.
+/// Arguments of `sign`.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The component
@@ -26,8 +26,8 @@ pub(super) struct Args {
     /// The private key that `toolgate key generate` made
     #[arg(long, value_name = "KEY")]
     key: PathBuf,
-    /// Which plugin it is, by the id that trust rules match: the signature counts for no other; by default what the component
-    /// says of itself
+    /// The plugin's id, as trust rules match it: the signature counts for no other plugin; by default the id in the
+    /// component
     #[arg(long, value_name = "ID")]
     id: Option<String>,
 }
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let key = private_key(args)?;
     let artifact =
         read_regular(&args.component, COMPONENT_BYTES_MAX).map_err(|error| Exit::unread(&error))?;
-    // A signature under something that could never load would only mislead.
+    // Signing a component that can never load would only mislead.
     let (inspected, _) = inspect::inspect_any(&artifact)
         .map_err(|error| Exit::refused(format!("{}: not signed: {error}", args.component.display())))?;
     let id = id(args, inspected.manifest.id.as_deref())?;
@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Reads the key. A key of another kind is told as such, whoever may read its file.
+/// Reads the key. A wrong kind of key is reported before wrong file permissions.
 fn private_key(args: &Args) -> Result<PrivateKey, Exit> {
     let read =
         read_key(&args.key).and_then(|pem| PrivateKey::from_pem(&pem).map_err(|error| error.to_string()));
@@ -68,7 +68,7 @@ fn private_key(args: &Args) -> Result<PrivateKey, Exit> {
     })
 }
 
-/// What to do about a key that is not one of those that `sign` takes.
+/// Remedy for a key of a kind that `sign` does not take.
 fn other_kind(args: &Args) -> Option<String> {
     let file = read_regular(&args.key, CONFIG_BYTES_MAX).ok()?;
     let text = std::str::from_utf8(file.bytes()).ok()?;
@@ -85,7 +85,7 @@ fn other_kind(args: &Args) -> Option<String> {
     Some(format!("it is a public key; sign with the private one that belongs to it{private}"))
 }
 
-/// The id that is signed: the one that was given, which may not differ from the component's own.
+/// The id to be signed: the given one, which must equal the component's own if it has one.
 fn id(args: &Args, own: Option<&str>) -> Result<Option<String>, Exit> {
     let Some(given) = args.id.as_deref() else { return Ok(own.map(str::to_owned)) };
     if let Some(own) = own.filter(|own| *own != given) {
@@ -102,8 +102,8 @@ fn id(args: &Args, own: Option<&str>) -> Result<Option<String>, Exit> {
     Ok(Some(given.to_owned()))
 }
 
-/// `NAME.sigstore.json`, or, where something else is there already, one with this key's first digits in its name, or numbered. What is
-/// replaced is this key's own signature of a plugin.
+/// `NAME.sigstore.json`. If another file has that name, one with the first digits of this key's id, or a number. Only
+/// this key's own signature of a plugin is replaced.
 fn path_of(component: &Path, signed: &Signed) -> Result<PathBuf, Exit> {
     let digits: String = signed.key.hex().chars().take(8).collect();
     let numbered = (0..ATTACHED_MAX).map(|number| format!(".{number:08x}"));
@@ -118,7 +118,7 @@ fn path_of(component: &Path, signed: &Signed) -> Result<PathBuf, Exit> {
             Err(_) => continue,
         };
         let file = SignatureFile { name: path.display().to_string(), bytes: there.bytes().to_vec() };
-        if signature::read(&file).is_ok_and(|other| other.claim() == Claim::Key(signed.key)) {
+        if toolgate_signature::read(&file).is_ok_and(|other| other.claim() == Claim::Key(signed.key)) {
             return Ok(path);
         }
     }

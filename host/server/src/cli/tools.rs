@@ -1,4 +1,4 @@
-//! `toolgate tools`: what `tools/list` would answer, and what each tool may touch.
+//! `toolgate tools`: the answer to `tools/list`, and the effects of each tool.
 
 use serde_json::{Value, json};
 use toolgate_policy::capability::files::Access;
@@ -11,7 +11,7 @@ use super::{ConfigArg, newest, output, serve};
 use crate::auth::local;
 use crate::config::Config;
 
-/// What `tools` takes.
+/// Arguments of `tools`.
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -21,7 +21,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Characters of one line that are shown.
+/// Characters shown of one line.
 const SHOWN_CHARS_MAX: usize = 2_000;
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use toolgate_base::spec::{PluginSpec, Source};
+use toolgate_net::remote::Fetcher;
 use toolgate_policy::PluginName;
 use toolgate_policy::load::trust::Standing;
 use toolgate_policy::name::Prefix;
@@ -10,8 +12,7 @@ use toolgate_policy::redact::printable;
 use toolgate_runtime::load::now;
 use toolgate_runtime::load::source::{Found, Sources};
 use toolgate_runtime::load::verify::{By, Verified, examine, verify};
-use toolgate_runtime::remote::Fetcher;
-use toolgate_runtime::spec::{PluginSpec, Source, TrustSpec};
+use toolgate_signature::trust::TrustSpec;
 
 use super::exit::Exit;
 use super::push::Terms;

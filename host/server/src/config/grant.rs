@@ -1,4 +1,4 @@
-//! `[plugin.grant]`: a word a line. What each word's value means is the policy's; here it is only read.
+//! `[plugin.grant]`: one key for each capability. The values are parsed here and judged by the policy.
 
 use toolgate_policy::InvalidValueError;
 use toolgate_policy::capability::room::QuotaText;
@@ -38,7 +38,7 @@ pub(super) fn read(document: &Document<'_>, section: Option<Section<'_>>) -> Gra
     grants
 }
 
-/// Reads a file that holds `[plugin.grant]` and nothing else.
+/// Reads a file that has only `[plugin.grant]`.
 pub(super) fn read_file(document: &Document<'_>) -> Grants {
     let root = document.root();
     let plugin = root.section("plugin");
@@ -54,7 +54,7 @@ pub(super) fn read_file(document: &Document<'_>) -> Grants {
     grants.unwrap_or_default()
 }
 
-/// Reads a word that stands there. One that cannot be read has left a problem, and nothing loads.
+/// Reads a key if it is present. An unreadable value is noted as a problem, and nothing loads.
 fn present<T>(
     section: &Section<'_>,
     word: &'static str,
@@ -63,7 +63,7 @@ fn present<T>(
     if section.has(word) {
         read(word)
     } else {
-        // Asked for all the same, so that it is known and can be suggested.
+        // Registered nevertheless, so that it is known and can be suggested.
         section.ask(word);
         None
     }

@@ -1,4 +1,4 @@
-//! Granted folders must not hold what decides or what is secret: a plugin that could write the trust policy could trust
+//! Granted folders must not contain policy files or secrets: a plugin that could write the trust policy could trust
 //! itself. Links are resolved first.
 
 use std::os::unix::fs::MetadataExt as _;
@@ -11,7 +11,7 @@ use super::reader::Document;
 use super::secret::Secrets;
 use super::trust::{Lock, TrustFiles};
 
-/// What is guarded.
+/// Files that grants must not reach.
 pub(super) struct Guarded<'a, 'd> {
     pub(super) state: &'a Path,
     pub(super) plugins: &'a [Plugin<'d>],
@@ -20,7 +20,7 @@ pub(super) struct Guarded<'a, 'd> {
     pub(super) lock: &'a Option<Option<Lock>>,
 }
 
-/// Notes every granted folder that holds something it must not.
+/// Notes every granted folder that contains a guarded file.
 pub(super) fn check(document: &Document<'_>, guarded: &Guarded<'_, '_>) {
     let state = resolved(guarded.state);
     let mut never: Vec<PathBuf> = guarded.secrets.files.iter().map(|path| resolved(path)).collect();
@@ -31,7 +31,7 @@ pub(super) fn check(document: &Document<'_>, guarded: &Guarded<'_, '_>) {
     if let Some(trust) = guarded.trust {
         unwritable.push(resolved(&trust.policy));
         for key in &trust.keys {
-            // `key generate` and `ssh-keygen` put the private half beside the public one, minisign with this ending.
+            // `key generate` and `ssh-keygen` put the private key beside the public one, minisign with this ending.
             never.extend(["", "key"].map(|ending| resolved(&key.with_extension(ending))));
             unwritable.push(resolved(key));
         }
@@ -76,12 +76,12 @@ pub(super) fn check(document: &Document<'_>, guarded: &Guarded<'_, '_>) {
     }
 }
 
-/// Warnings about folders that plugins may write to on the file system that holds the state directory: what fills one fills
-/// the other, and without records no call is answered.
+/// Warnings about writable granted folders on the state directory's file system. A plugin could fill it, and without
+/// records no call is answered.
 pub(crate) fn shared_disks(config: &super::Config) -> Vec<String> {
     let device = |path: &Path| path.metadata().ok().map(|metadata| metadata.dev());
     let Some(state) = resolved(&config.state).ancestors().find_map(device) else { return Vec::new() };
-    let warning = |plugin: &toolgate_runtime::spec::PluginSpec| {
+    let warning = |plugin: &toolgate_base::spec::PluginSpec| {
         let mounts = plugin.grants.files.iter().flat_map(|grant| grant.mounts().to_vec());
         let shared = mounts.filter(|mount| {
             mount.access == Access::ReadWrite && device(Path::new(&mount.host)) == Some(state)
@@ -98,7 +98,7 @@ pub(crate) fn shared_disks(config: &super::Config) -> Vec<String> {
     config.spec.plugins.iter().flat_map(warning).collect()
 }
 
-/// Where a path leads; if it leads nowhere yet, where its nearest folder does.
+/// The real path; for a missing file, the real path of its nearest existing folder plus the rest.
 fn resolved(path: &Path) -> PathBuf {
     if let Ok(real) = path.canonicalize() {
         return real;

@@ -1,5 +1,5 @@
-//! `plugin.toml`: what an author says of a plugin, as the value that becomes its `toolgate` section. What the keys mean is the
-//! section's own reader's business.
+//! `plugin.toml`: the author's description of a plugin, as the value of its `toolgate` section. The keys are
+//! interpreted by that section's reader.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::reader::Document;
 /// Reads a `plugin.toml`.
 ///
 /// # Errors
-/// Everything that keeps it from being read.
+/// Every error.
 pub(crate) fn read(path: &Path) -> Result<Map<String, Value>, ConfigError> {
     let problems = ConfigError::default();
     let content = Document::read(path, &problems).map(|document| document.json());

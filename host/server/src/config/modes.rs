@@ -1,5 +1,5 @@
-//! Files that decide something are only read when nobody else can have written or replaced them, and secrets only when nobody else can
-//! have read them.
+//! Checks of file modes. Policy files are read only if only their owner can write or replace them, secrets only if in
+//! addition only owner and group can read them.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -7,30 +7,30 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::OFlags;
-use toolgate_runtime::state::owner;
+use toolgate_state::owner;
 use zeroize::Zeroizing;
 
-/// What a file is for.
+/// Purpose of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileKind {
-    /// It decides something: nobody else may write to it.
+    /// Policy: only its owner may write to it.
     Policy,
-    /// It is secret: nobody else may read it either.
+    /// Secret: in addition, only owner and group may read it.
     Secret,
 }
 
 /// Reads a text of at most `bytes_max` bytes.
 ///
 /// # Errors
-/// A sentence that says what is wrong and what to do.
+/// A sentence with the fault and the remedy.
 pub(super) fn read_text(path: &Path, bytes_max: u64, kind: FileKind) -> Result<String, String> {
     read(path, bytes_max, kind).map(|text| text.to_string())
 }
 
-/// The same, for what must not be left lying in memory.
+/// The same, for a text that must be wiped from memory.
 ///
 /// # Errors
-/// A sentence that says what is wrong and what to do.
+/// A sentence with the fault and the remedy.
 pub(super) fn read(path: &Path, bytes_max: u64, kind: FileKind) -> Result<Zeroizing<String>, String> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let opened = File::options().read(true).custom_flags(flags).open(path);

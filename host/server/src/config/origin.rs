@@ -1,45 +1,45 @@
-//! Names of hosts and origins whose requests are let in. They are compared as text, so an entry that no browser and no client
-//! writes would let nobody in, and nobody would know why.
+//! Checks of allowed hosts and origins. They are compared as text, so an entry in a form that no browser or client
+//! sends would match nothing, without any notice.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Why an entry lets nobody in, with what to write.
+/// Reason why an entry would match nothing, with the remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum OriginError {
-    /// It has no scheme, or another one.
+    /// The scheme is missing, or not http or https.
     #[error("it does not begin with http:// or https://; write one such as https://app.example.com:*")]
     Scheme,
-    /// Any port must be asked for.
+    /// The port is missing; `*` means any.
     #[error("it has no port; write one such as https://app.example.com:*, where * is any port")]
     NoPort,
-    /// A port that no browser writes so.
+    /// A port in a form that no browser sends.
     #[error("its port is neither * nor a number from 1 to 65535 without leading zeros")]
     Port,
-    /// The same, for a host.
+    /// The same, for a host entry.
     #[error("its port is not a number from 1 to 65535 without leading zeros; leave it out for any port")]
     HostPort,
-    /// A host stands for itself.
+    /// A host with a wildcard.
     #[error("a * stands for a port only; write an entry for each host, such as https://app.example.com:*")]
     Wildcard,
     /// A user, a path or a query.
     #[error("it has more than a host and a port; leave the rest out, as in app.example.com:443")]
     More,
-    /// Browsers write names in ASCII.
+    /// A name that is not ASCII, as browsers send it.
     #[error("its host is not ASCII; write it as browsers do, with xn--, as in https://xn--r8jz45g.example:*")]
     NotAscii,
-    /// A name that is none.
+    /// Neither a name nor an address.
     #[error(
         "its host is no name and no IP address; write one such as app.example.com, 192.0.2.1 or [2001:db8::1]"
     )]
     Host,
-    /// An address is written in one way.
+    /// An address that is not in canonical form.
     #[error(
         "its host is an IP address that is written otherwise; write it as browsers do, such as 192.0.2.1 or [2001:db8::1]"
     )]
     Address,
 }
 
-/// Checks an origin with a port, or `:*` for any: the protocol's library would read a missing port as any port.
+/// Checks an origin with a port, or `:*` for any: the protocol library would read a missing port as any port.
 ///
 /// # Errors
 /// [`OriginError`].
@@ -106,13 +106,13 @@ fn is_label(label: &str) -> bool {
     !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
-/// Whether a browser writes a host so: it reads addresses, and writes each in one form (WHATWG URL, §3.5).
+/// Whether a browser sends a host in this form: addresses have one canonical form (WHATWG URL, §3.5).
 fn is_canonical(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         let Ok(parsed) = address.parse::<Ipv6Addr>() else { return false };
         return match parsed.to_ipv4_mapped() {
-            // The four bytes are written as two groups.
+            // The IPv4 part is written as two groups.
             Some(_) => {
                 let [.., high, low] = parsed.segments();
                 address == format!("::ffff:{high:x}:{low:x}")

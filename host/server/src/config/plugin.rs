@@ -1,26 +1,27 @@
-//! `[[plugin]]`: which bytes, under which name, with which grants and limits.
+//! `[[plugin]]`: source, name, grants and limits of a plugin.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use toolgate_base::secret::SecretSpec;
+use toolgate_base::spec::{CrashDetails, EngineKind, Isolation, PluginSpec, Source};
 use toolgate_policy::limits::call::CallLimits;
 use toolgate_policy::limits::load::PLUGINS_MAX;
 use toolgate_policy::load::Grants;
 use toolgate_policy::load::lint::{Allowed, Lint};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
-use toolgate_runtime::secret::SecretSpec;
-use toolgate_runtime::spec::{CrashDetails, EngineKind, Folder, Isolation, PluginSpec, Source};
+use toolgate_runtime::spec::Folder;
 
 use super::reader::{Document, Section};
 use super::secret::Secrets;
 use super::source::Origin;
 use super::{grant, limits, source};
 
-/// A plugin, with what is needed to check its paths.
+/// A plugin, or a folder of plugins, whose paths are still to be checked.
 pub(super) struct Plugin<'d> {
-    /// One, or those that lie in a folder: alike in all but name and file.
+    /// One plugin, or those of a folder, which differ only in name and file.
     pub(super) specs: Vec<PluginSpec>,
     pub(super) folder: Option<Folder>,
     pub(super) section: Section<'d>,
@@ -52,8 +53,8 @@ pub(super) fn read<'d>(
     plugins
 }
 
-/// What somebody puts into a folder is a problem of that folder and of nothing else: a plugin in it gives way to any other of the
-/// same name that is configured by itself or lies in a folder before it, and a folder with too many gives way as a whole.
+/// A problem in a folder of plugins affects that folder only. A plugin in it yields to one of the same name that is
+/// configured singly or is in an earlier folder. A folder with too many plugins yields as a whole.
 fn settle_folders(plugins: &mut [Plugin<'_>]) {
     let singles = plugins.iter().filter(|plugin| plugin.folder.is_none()).flat_map(|plugin| &plugin.specs);
     let mut taken: BTreeSet<PluginName> = singles.map(|spec| spec.name.clone()).collect();
@@ -148,7 +149,7 @@ fn read_one(
     })
 }
 
-/// Notes what only a single plugin can have.
+/// Notes keys that only a single plugin can have.
 fn only_for_one(section: &Section<'_>) {
     for key in ["name", "id", "prefix", "digest"] {
         section.ask(key);
@@ -158,7 +159,7 @@ fn only_for_one(section: &Section<'_>) {
     }
 }
 
-/// The plugins that lie in a folder, each named as its file is, and what in it cannot be a plugin.
+/// The plugins in a folder, each named after its file, and the problems of other files in it.
 fn in_folder(path: PathBuf, template: PluginSpec) -> (Vec<PluginSpec>, Folder) {
     let mut folder = Folder { path, template, unreadable: None, problems: Vec::new() };
     let files = match toolgate_runtime::load::source::folder(&folder.path) {
@@ -179,7 +180,7 @@ fn in_folder(path: PathBuf, template: PluginSpec) -> (Vec<PluginSpec>, Folder) {
     (specs, folder)
 }
 
-/// The secrets that grants name. Notes those that are not there.
+/// The secrets that grants name. Notes missing ones.
 fn needed(section: &Section<'_>, secrets: &Secrets, grants: &Grants) -> BTreeMap<String, Arc<SecretSpec>> {
     let mut needed = BTreeMap::new();
     for rule in grants.http.iter().flat_map(|grant| grant.rules()) {
@@ -234,20 +235,21 @@ fn allow_lints(section: &Section<'_>) -> Allowed {
 }
 
 impl Plugin<'_> {
-    /// Names its unknown keys and gives what it says.
+    /// Notes unknown keys and returns the parsed plugins.
     pub(super) fn finish(self) -> (Vec<PluginSpec>, Option<Folder>) {
         self.section.finish();
         (self.specs, self.folder)
     }
 
-    /// What it is, or what the plugins in a folder have in common.
+    /// The plugin, or the common part of those in a folder.
     pub(super) fn template(&self) -> Option<&PluginSpec> {
         self.folder.as_ref().map(|folder| &folder.template).or_else(|| self.specs.first())
     }
 
-    /// What lies on this machine of it.
+    /// Its paths on this machine.
     pub(super) fn paths(&self) -> Vec<PathBuf> {
-        let watched = self.specs.iter().flat_map(|spec| spec.source.watched());
+        let watched =
+            self.specs.iter().flat_map(|spec| toolgate_runtime::load::source::watched(&spec.source));
         watched.chain(self.folder.as_ref().map(|folder| folder.path.clone())).collect()
     }
 }

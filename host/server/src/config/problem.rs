@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: file, line, key, and what to write instead.
+//! Errors in a configuration: file, line, key and remedy.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -6,20 +6,20 @@ use std::path::PathBuf;
 
 use toolgate_policy::redact::printable;
 
-/// One thing that is wrong.
+/// One error in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
-    /// In which file.
+    /// Path of the file.
     pub(crate) file: PathBuf,
-    /// In which line, from 1; none when the file as a whole is meant.
+    /// Line, from 1; `None` for the file as a whole.
     pub(crate) line: Option<usize>,
-    /// Which key, such as `plugin[0].grant.http[1].paths[0]`; empty when none is meant.
+    /// Key, such as `plugin[0].grant.http[1].paths[0]`; empty if the error is about none.
     pub(crate) key: String,
-    /// What is wrong and what to write instead.
+    /// Fault and remedy.
     pub(crate) why: String,
 }
 
-/// Everything that is wrong, collected while reading goes on.
+/// All errors, collected during reading.
 #[derive(Debug, Default)]
 pub(crate) struct ConfigError(RefCell<Vec<Problem>>);
 
@@ -54,7 +54,7 @@ impl ConfigError {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Names and values are quoted from files; none of them begins a line of its own.
+        // Names and values are quoted from files; none of them can begin a line.
         write!(f, "{}", printable(&self.file.display().to_string(), usize::MAX))?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;

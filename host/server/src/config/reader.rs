@@ -1,5 +1,5 @@
-//! Reading TOML with places: each value knows its line, each section which of its keys were asked for, so that unknown keys
-//! are found and named. Nothing here knows what a key means.
+//! TOML reader with positions: each value has its line, and each section records the keys that were queried, so that
+//! unknown ones are reported. Nothing here interprets keys.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +25,7 @@ pub(super) struct Document<'p> {
     problems: &'p ConfigError,
 }
 
-/// A table of a document, with the keys that were asked for.
+/// A table of a document, with the keys queried so far.
 pub(super) struct Section<'d> {
     document: &'d Document<'d>,
     table: &'d Table,
@@ -35,7 +35,7 @@ pub(super) struct Section<'d> {
 }
 
 impl<'p> Document<'p> {
-    /// Reads a file that nobody else may write to. Notes what is wrong with its mode or its syntax.
+    /// Reads a file that only its owner may write to. Notes a wrong mode or syntax error.
     pub(super) fn read(path: &Path, problems: &'p ConfigError) -> Option<Self> {
         match modes::read_text(path, CONFIG_BYTES_MAX, modes::FileKind::Policy) {
             Ok(text) => Self::parse(path, &text, problems),
@@ -46,7 +46,7 @@ impl<'p> Document<'p> {
         }
     }
 
-    /// Reads a text as the content of a file. Notes what is wrong with its syntax.
+    /// Parses a text as the content of a file. Notes syntax errors.
     pub(super) fn parse(path: &Path, text: &str, problems: &'p ConfigError) -> Option<Self> {
         let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
         let line = |at: usize| ends.partition_point(|end| *end < at) + 1;
@@ -61,7 +61,7 @@ impl<'p> Document<'p> {
         errors.is_empty().then_some(document)
     }
 
-    /// All of it as JSON. Notes what JSON has no word for.
+    /// All of it as JSON. Notes values that JSON lacks.
     pub(super) fn json(&self) -> serde_json::Map<String, serde_json::Value> {
         json_table(&self.table, &|line, kind| {
             let why = format!("{kind} cannot stand here");
@@ -70,7 +70,7 @@ impl<'p> Document<'p> {
         })
     }
 
-    /// The line of everything in it, by key.
+    /// Line of each key and element, by path.
     pub(super) fn lines(&self) -> BTreeMap<String, usize> {
         let mut lines = BTreeMap::new();
         table_lines("", &self.table, &mut lines);
@@ -82,12 +82,12 @@ impl<'p> Document<'p> {
         &self.path
     }
 
-    /// The digest of its bytes.
+    /// Digest of its text.
     pub(super) fn sha256(&self) -> Digest {
         self.sha256
     }
 
-    /// A path as the file means it: relative to itself.
+    /// A path relative to the file's folder, made absolute.
     pub(super) fn relative(&self, path: &str) -> PathBuf {
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         std::path::absolute(folder.join(path)).unwrap_or_else(|_| folder.join(path))
@@ -104,14 +104,14 @@ impl<'p> Document<'p> {
         }
     }
 
-    /// Where problems go.
+    /// Collector of problems.
     pub(super) fn problems(&self) -> &'p ConfigError {
         self.problems
     }
 }
 
 impl<'d> Section<'d> {
-    /// A text.
+    /// A string.
     pub(super) fn string(&self, key: &'static str) -> Option<String> {
         self.typed(key, "a string, in quotes", |value| {
             if let Value::String(text) = value { Some(text.clone()) } else { None }
@@ -125,12 +125,12 @@ impl<'d> Section<'d> {
         })
     }
 
-    /// A yes or no.
+    /// A boolean.
     pub(super) fn boolean(&self, key: &'static str) -> Option<bool> {
         self.typed(key, "true or false", |value| if let Value::Bool(is) = value { Some(*is) } else { None })
     }
 
-    /// A moment with its offset from UTC.
+    /// A time with an offset from UTC.
     pub(super) fn time(&self, key: &'static str) -> Option<jiff::Timestamp> {
         self.typed(key, "a time with its zone, such as 2027-06-01T00:00:00Z", |value| match value {
             Value::Datetime(time) if time.offset.is_some() => time.to_string().parse().ok(),
@@ -138,7 +138,7 @@ impl<'d> Section<'d> {
         })
     }
 
-    /// A list of texts.
+    /// A list of strings.
     pub(super) fn strings(&self, key: &'static str) -> Option<Vec<String>> {
         self.typed(key, r#"a list of strings, such as ["a", "b"]"#, |value| match value {
             Value::Array(list) => list
@@ -149,7 +149,7 @@ impl<'d> Section<'d> {
         })
     }
 
-    /// A table of texts under any keys.
+    /// A table of strings under any keys.
     pub(super) fn map(&self, key: &'static str) -> Option<BTreeMap<String, String>> {
         self.typed(key, r#"a table of strings, such as { NAME = "value" }"#, |value| match value {
             Value::Table(table) => table
@@ -163,7 +163,7 @@ impl<'d> Section<'d> {
         })
     }
 
-    /// How many elements a list or keys a table has.
+    /// Number of elements of a list, or of keys of a table.
     pub(super) fn count(&self, key: &'static str) -> Option<usize> {
         self.typed(key, "a list or a table", |value| match value {
             Value::Array(list) => Some(list.len()),
@@ -218,17 +218,17 @@ impl<'d> Section<'d> {
         sections
     }
 
-    /// Makes a key known without reading it.
+    /// Marks a key as known without reading it.
     pub(super) fn ask(&self, key: &'static str) {
         self.asked.borrow_mut().insert(key);
     }
 
-    /// Whether a key is there.
+    /// Whether a key is present.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }
 
-    /// A text that must be there.
+    /// A required string.
     pub(super) fn required(&self, key: &'static str, example: &str) -> Option<String> {
         if !self.has(key) {
             self.ask(key);
@@ -249,7 +249,7 @@ impl<'d> Section<'d> {
         self.note(self.line, self.path.clone(), why.into());
     }
 
-    /// Notes a problem that a rule found in what stands under `key`.
+    /// Notes an error that a check found in the value of `key`.
     pub(super) fn invalid(&self, key: &str, invalid: &InvalidValueError) {
         let at = invalid.clone().under(key);
         let mut line = self.table.get(key).map_or(self.line, |at| at.line);
@@ -267,7 +267,7 @@ impl<'d> Section<'d> {
         self.note(line, self.join(&at.at), invalid.why.clone());
     }
 
-    /// Names every key that nobody asked for.
+    /// Notes every key that was not queried.
     pub(super) fn finish(self) {
         let asked = self.asked.borrow();
         for (key, at) in self.table.iter().filter(|(key, _)| !asked.contains(key.as_str())) {

@@ -1,13 +1,13 @@
-//! `[[secret]]`: what may be put into outbound requests, and from where it is read. The value itself never stands in the
-//! configuration.
+//! `[[secret]]`: secrets for outbound requests, and the places they are read from. The values themselves are never in
+//! the configuration.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use toolgate_base::secret::{Secret, SecretSource, SecretSpec};
 use toolgate_policy::header::{changes_answer, is_same};
 use toolgate_policy::limits::load::{SECRET_BYTES_MAX, SECRETS_MAX};
-use toolgate_runtime::secret::{Secret, SecretSource, SecretSpec};
 use zeroize::Zeroizing;
 
 use super::modes;
@@ -102,7 +102,7 @@ fn credential(name: &str) -> Result<Zeroizing<String>, String> {
     from_file(&PathBuf::from(folder).join(name))
 }
 
-/// RFC 9110 §5.1, less what belongs to the connection or would change who is meant.
+/// Checks a header name (RFC 9110 §5.1), and refuses those of the connection or of the request's target.
 fn check_header(name: &str) -> Result<(), String> {
     const NEVER: [&str; 7] =
         ["host", "connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer"];

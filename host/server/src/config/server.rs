@@ -1,4 +1,4 @@
-//! `[server]`: where to listen, whom to answer, how much at once.
+//! `[server]`: listen address, allowed hosts and origins, limits.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,27 +18,27 @@ use super::wire::WireLimits;
 /// The server's own part of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerConfig {
-    /// Where Streamable HTTP is served.
+    /// Address of Streamable HTTP.
     pub(crate) listen: SocketAddr,
-    /// Names that a `Host` header may have beside those of this machine.
+    /// Names allowed in a `Host` header beside those of this machine.
     pub(crate) allowed_hosts: Vec<String>,
     /// Browser origins that may call.
     pub(crate) allowed_origins: Vec<String>,
-    /// Serve anybody on the network, without asking who they are.
+    /// Serve any peer on the network without authentication.
     pub(crate) insecure_no_auth: bool,
-    /// Who is asked for names in grants; nobody means the system's.
+    /// DNS servers for names in grants; empty means the system's.
     pub(crate) name_servers: Vec<SocketAddr>,
-    /// What one refused plugin means for the others.
+    /// Effect of one refused plugin on the others.
     pub(crate) on_refused: OnRefused,
-    /// Whether a changed file is read again without being told to. A changed trust policy always is, for what it revokes.
+    /// Whether changed files are reloaded. Revocations in a changed trust policy always are.
     pub(crate) watch: bool,
-    /// What clients may take.
+    /// Limits on clients.
     pub(crate) wire: WireLimits,
     /// Calls at once.
     pub(crate) calls_max: u32,
     /// Guest memory at once, in bytes.
     pub(crate) memory_bytes_max: u64,
-    /// How long a stop waits for calls in flight, where the file says so.
+    /// Time a stop waits for calls in flight, if configured.
     pub(crate) drain: Option<Duration>,
     /// Processor time of compiling one component, in seconds.
     pub(crate) compile_cpu_s: u64,
@@ -71,7 +71,7 @@ impl Default for ServerConfig {
 }
 
 impl ServerConfig {
-    /// How long a stop waits for calls in flight, of a server that serves over stdio alone or not.
+    /// Time a stop waits for calls in flight, for a server on stdio alone or not.
     pub(crate) fn drain(&self, stdio_alone: bool) -> Duration {
         let default_ms = if stdio_alone { STDIO_DRAIN_MS } else { DRAIN_MS.default };
         self.drain.unwrap_or(Duration::from_millis(default_ms))
@@ -129,10 +129,10 @@ pub(super) fn read(section: Option<Section<'_>>) -> ServerConfig {
     })
 }
 
-/// Whether it is safe to listen there without asking anybody who they are.
+/// Checks that it is safe to listen at an address without authentication.
 ///
 /// # Errors
-/// A sentence that says what to write instead.
+/// A sentence with the remedy.
 pub(crate) fn check_listen(listen: SocketAddr, insecure_no_auth: bool) -> Result<(), String> {
     if listen.ip().is_loopback() || insecure_no_auth {
         return Ok(());

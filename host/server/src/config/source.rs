@@ -1,23 +1,23 @@
-//! `source = "…"`: where a plugin's bytes are, and on which terms they are fetched when that is elsewhere.
+//! `source = "…"`: location of a plugin's bytes, and the options for fetching remote ones.
 
 use std::path::PathBuf;
 
+use toolgate_base::spec::{Remote, Source};
 use toolgate_policy::load::fetch::{FetchPermit, TokenService};
 use toolgate_policy::load::reference::Reference;
 use toolgate_policy::redact;
-use toolgate_runtime::spec::{Remote, Source};
 
 use super::reader::{Document, Section};
 
-/// Where bytes are.
+/// Location of bytes.
 pub(super) enum Origin {
-    /// Those of one plugin.
+    /// Source of one plugin.
     One(Box<Source>),
-    /// Those of each plugin that lies in a folder.
+    /// Folder of plugins.
     Folder(PathBuf),
 }
 
-/// What is written where something else stands.
+/// Remedy in the message for an invalid source.
 const EXAMPLE: &str = "write one such as file:plugins/files.wasm, dir:plugins, \
 oci://registry.example.com/team/files:1.0 or https://example.com/files.wasm";
 
@@ -64,7 +64,7 @@ pub(super) fn read(document: &Document<'_>, section: &Section<'_>) -> Option<Ori
     Some(origin)
 }
 
-/// The service that gives a registry's tokens, where it is on another host.
+/// Token service of a registry, if it is on another host.
 fn tokens(section: &Section<'_>) -> Option<TokenService> {
     let (realm, service) = (section.string("source_realm"), section.string("source_service"));
     if realm.is_none() && service.is_some() {
@@ -78,7 +78,7 @@ fn tokens(section: &Section<'_>) -> Option<TokenService> {
 /// An artefact in a registry, as `oci://…`.
 ///
 /// # Errors
-/// A sentence that says what is wrong.
+/// A sentence that describes the fault.
 pub(crate) fn oci(text: &str, private: bool, remote: Remote) -> Result<Source, String> {
     let name = text.strip_prefix("oci://").ok_or_else(|| {
         let shown = redact::url(text, 300);
@@ -88,7 +88,7 @@ pub(crate) fn oci(text: &str, private: bool, remote: Remote) -> Result<Source, S
     Ok(Source::Oci { reference, remote })
 }
 
-/// Where docker's configuration is, if it is anywhere: as docker itself looks for it.
+/// Path of docker's configuration, looked up as docker does.
 pub(crate) fn docker() -> Option<PathBuf> {
     let folder = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker"));

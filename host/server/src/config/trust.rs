@@ -12,33 +12,33 @@ use toolgate_policy::load::identity::Identity;
 use toolgate_policy::load::role::{Pattern, Role, RoleRule};
 use toolgate_policy::load::signer::{Signer, UnixTime};
 use toolgate_policy::load::trust::Parts;
-use toolgate_runtime::signature::anchor::Anchor;
-use toolgate_runtime::signature::key_file::{self, KeyFile};
-use toolgate_runtime::signature::keyless_signer::{KeylessSigner, TrustedRootError};
-use toolgate_runtime::spec::TrustSpec;
-use toolgate_runtime::state::lockfile::Lockfile;
+use toolgate_signature::anchor::Anchor;
+use toolgate_signature::key_file::{self, KeyFile};
+use toolgate_signature::keyless_signer::{KeylessSigner, TrustedRootError};
+use toolgate_signature::trust::TrustSpec;
+use toolgate_state::lockfile::Lockfile;
 
 use super::modes;
 use super::problem::ConfigError;
 use super::reader::{Document, Section};
 
-/// Whom to trust, with the files that say so.
+/// The trust policy with its files.
 pub(super) struct TrustFiles {
     pub(super) trust: TrustSpec,
     pub(super) policy: PathBuf,
     pub(super) keys: Vec<PathBuf>,
 }
 
-/// What was approved, and where that stands.
+/// Approvals and the path of their file.
 #[derive(Clone)]
 pub(crate) struct Lock {
-    /// The file. It may not be there yet.
+    /// Path of the file, which may not exist yet.
     pub(crate) path: PathBuf,
-    /// What stands in it.
+    /// Its contents.
     pub(crate) file: Lockfile,
 }
 
-/// Reads the policy and the lock that the configuration names. No lock means that none is asked.
+/// Reads the policy and the lock that the configuration names. No lock means that approvals are not required.
 pub(super) fn read(
     document: &Document<'_>,
     section: Option<Section<'_>>,
@@ -66,13 +66,13 @@ pub(super) fn read(
     Some((read_policy(&path?, document.problems())?, lock?))
 }
 
-/// Where approvals stand unless the configuration says otherwise.
+/// Default path of the lock.
 const LOCK: &str = "toolgate.lock";
 
-/// Reads a lock by itself. One that is not there yet approves nothing.
+/// Reads a lockfile. A missing one approves nothing.
 ///
 /// # Errors
-/// A sentence that says what is wrong.
+/// A sentence that describes the fault.
 pub(crate) fn read_lock(path: &Path) -> Result<Lock, String> {
     let absent = path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
     let file = if absent {
@@ -84,10 +84,10 @@ pub(crate) fn read_lock(path: &Path) -> Result<Lock, String> {
     Ok(Lock { path: path.to_owned(), file })
 }
 
-/// Reads a trust policy by itself.
+/// Reads a trust policy file.
 ///
 /// # Errors
-/// Everything that is wrong.
+/// Every error.
 pub(crate) fn load(path: &Path) -> Result<TrustSpec, ConfigError> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let problems = ConfigError::default();
@@ -97,10 +97,10 @@ pub(crate) fn load(path: &Path) -> Result<TrustSpec, ConfigError> {
     }
 }
 
-/// Reads a trust policy that a file is to hold.
+/// Reads a trust policy from the text a file is to have.
 ///
 /// # Errors
-/// Everything that is wrong.
+/// Every error.
 pub(crate) fn load_text(path: &Path, text: &str) -> Result<TrustSpec, ConfigError> {
     let problems = ConfigError::default();
     let document = Document::parse(path, text, &problems).ok_or_else(|| problems.take())?;
@@ -110,18 +110,17 @@ pub(crate) fn load_text(path: &Path, text: &str) -> Result<TrustSpec, ConfigErro
     }
 }
 
-/// What a trust policy revokes, whatever else is wrong with it: nothing that keeps the rest from being taken may keep a plugin
-/// serving that is to serve no more.
+/// The revocations of a trust policy, read even if the rest is invalid, so that a revoked plugin stops serving.
 ///
 /// # Errors
-/// What keeps that from being read.
+/// Errors that keep the revocations from being read.
 pub(crate) fn load_revoked(path: &Path) -> Result<TrustPolicy, ConfigError> {
     let problems = ConfigError::default();
     let document = Document::read(path, &problems).ok_or_else(|| problems.take())?;
     let root = document.root();
     let version = root.integer("version").and_then(|version| u64::try_from(version).ok()).unwrap_or(1).max(1);
     let parts = Parts { version, revoked: revoked(&root), ..Parts::default() };
-    // One entry that cannot be read does not save those that can.
+    // One unreadable entry does not protect the readable ones.
     TrustPolicy::new(parts).map_err(|_| problems.take())
 }
 
@@ -151,7 +150,7 @@ fn read_document(document: &Document<'_>) -> Option<TrustFiles> {
     let policy = match TrustPolicy::new(parts) {
         Ok(policy) => Some(policy),
         Err(invalid) => {
-            // A policy that lost a part to another problem has follow-up problems that would only confuse.
+            // A policy that lost a part to one problem has follow-up problems that would only confuse.
             if complete {
                 for problem in invalid {
                     let (key, rest) = problem
@@ -189,7 +188,7 @@ fn signers(
         let (valid_from, valid_until) = (time(&section, "valid_from"), time(&section, "valid_until"));
         section.finish();
         if let (Some(id), Some(file)) = (id, known) {
-            // Where both say something about the time, both hold.
+            // Where both limit the period, both apply.
             let valid_from = valid_from.max(file.valid_from);
             let valid_until = valid_until.into_iter().chain(file.valid_until).min();
             let identity = file.anchor.identity().cloned();
@@ -200,7 +199,7 @@ fn signers(
     signers
 }
 
-/// A signer who is known by what an issuer vouches for.
+/// A keyless signer, identified by an issuer and a name.
 fn identity(document: &Document<'_>, section: &Section<'_>, files: &mut Vec<PathBuf>) -> Option<KeyFile> {
     if section.has("key") {
         section.ask("key");
@@ -217,14 +216,14 @@ fn identity(document: &Document<'_>, section: &Section<'_>, files: &mut Vec<Path
         read.map_err(|problem| section.wrong(&problem.at, problem.why)).ok()
     });
     read_file(document, section, ("trusted_root", "keys/trusted_root.json"), files, |text| {
-        // A file that cannot be read is told even where the rest is wrong as well.
+        // An unreadable file is reported even if the rest is invalid as well.
         let root = KeylessSigner::root(text)?;
         Ok::<_, TrustedRootError>(identity.map(|identity| KeylessSigner::new(identity, root)))
     })?
     .map(|signer| KeyFile { anchor: Anchor::Identity(signer), valid_from: None, valid_until: None })
 }
 
-/// What is in the file that a key names.
+/// Parsed contents of the file that a key names.
 fn read_file<T, E: std::fmt::Display>(
     document: &Document<'_>,
     section: &Section<'_>,
@@ -270,7 +269,7 @@ fn rules(root: &Section<'_>) -> Vec<RoleRule> {
 
 fn revoked(root: &Section<'_>) -> BTreeMap<Digest, String> {
     let mut revoked = BTreeMap::new();
-    // As many as the file has bytes for: no number may keep a plugin from being revoked.
+    // Bounded by the file's size only: no number of entries may keep a digest from being revoked.
     for section in root.sections("revoke", usize::MAX) {
         let digest = section.required("digest", "sha256:…").and_then(|digest| {
             digest.parse::<Digest>().map_err(|error| section.wrong("digest", error.to_string())).ok()

@@ -1,4 +1,4 @@
-//! `[server.limits]` for clients: how many of what, and how much, all of them and each may take.
+//! `[server.limits]` for clients, all together and each.
 
 use toolgate_policy::limits::Limit;
 use toolgate_policy::limits::wire::{
@@ -6,28 +6,28 @@ use toolgate_policy::limits::wire::{
     SESSION_IDLE_MS, SESSIONS_MAX, STREAMS_MAX, WRITE_MS,
 };
 
-/// What clients may take.
+/// Limits on clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WireLimits {
     /// Bytes of one message.
     pub(crate) body_bytes_max: u64,
     /// Bytes of large messages at once.
     pub(crate) messages_bytes_max: u64,
-    /// Bytes of large answers that wait to be written.
+    /// Bytes of large answers waiting to be written.
     pub(crate) answers_bytes_max: u64,
-    /// What one peer may hold of any of these, in percent.
+    /// Share of these that one peer may use, in percent.
     pub(crate) peer_percent: u64,
     /// Connections.
     pub(crate) connections_max: u64,
-    /// Streams on which clients wait for changes.
+    /// Streams on which clients wait for notifications.
     pub(crate) streams_max: u64,
-    /// Requests that are being answered.
+    /// Requests being answered.
     pub(crate) requests_max: u64,
     /// Sessions.
     pub(crate) sessions_max: u64,
-    /// How long a session lives without a request, in milliseconds.
+    /// Time an unused session is kept, in milliseconds.
     pub(crate) session_idle_ms: u64,
-    /// How long a client may take to read anything, in milliseconds.
+    /// Time for a client to read any part of its pending answer, in milliseconds.
     pub(crate) write_ms: u64,
 }
 
@@ -49,7 +49,7 @@ impl Default for WireLimits {
 }
 
 impl WireLimits {
-    /// Takes what `limit` finds written.
+    /// Sets the values for which `limit` finds a setting.
     pub(super) fn read(&mut self, limit: &impl Fn(&Limit) -> Option<u64>) {
         for (spec, value) in [
             (&BODY_BYTES_MAX, &mut self.body_bytes_max),
@@ -69,10 +69,10 @@ impl WireLimits {
         }
     }
 
-    /// Whether the largest message has room in one peer's share, as text and as what it is read into.
+    /// Checks that the largest message fits one peer's share, as text and parsed.
     ///
     /// # Errors
-    /// A sentence that says what to write.
+    /// A sentence with the remedy.
     pub(super) fn check(&self) -> Result<(), String> {
         let share = self.messages_bytes_max.saturating_mul(self.peer_percent) / 100;
         let needed = self.body_bytes_max.saturating_mul(2);

@@ -8,8 +8,8 @@ use rmcp::model::{ProgressNotificationParam, ProgressToken};
 use rmcp::service::{Peer, SubscriptionContext};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
+use toolgate_base::relay::ProgressReport;
 use toolgate_runtime::gate::Gate;
-use toolgate_runtime::relay::ProgressReport;
 
 use super::inbound::{self, Conversation, Inbound};
 

@@ -8,13 +8,11 @@ use bytes::Bytes;
 use rmcp::ErrorData;
 use rmcp::model::{Annotations, CallToolResult, ContentBlock, MetaObject, Resource, ResourceContents, Role};
 use serde_json::Value;
+use toolgate_base::outcome::{self, Answer, Block, Content, Fault, FaultKind, Link, Outcome, Piece, Verdict};
 use toolgate_policy::call::DeniedError;
 use toolgate_policy::limits::wire::{SMALL_MESSAGE_BYTES, WRITE_MS};
-use toolgate_runtime::audit::record::Closed;
-use toolgate_runtime::outcome::{
-    self, Answer, Block, Content, Fault, FaultKind, Link, Outcome, Piece, Verdict,
-};
 use toolgate_runtime::quota::Taken;
+use toolgate_state::audit::record::Closed;
 
 use super::era::Era;
 use super::{Handler, Inbound, Splice};

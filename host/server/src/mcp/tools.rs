@@ -8,6 +8,7 @@ use toolgate_policy::load::Provenance;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::load::to_date;
 use toolgate_runtime::snapshot;
+use toolgate_sandbox::inspect::manifest;
 
 /// The listing of a tool.
 pub(super) fn listed(tool: &snapshot::tool::Tool) -> Tool {
@@ -18,8 +19,7 @@ pub(super) fn listed(tool: &snapshot::tool::Tool) -> Tool {
     listed.output_schema = listing.output.clone().map(Arc::new);
     listed.title.clone_from(&listing.title);
     if !listing.icons.is_empty() {
-        let icon =
-            |icon: &snapshot::tool::Icon| Icon::new(icon.src.clone()).with_mime_type(icon.mime.clone());
+        let icon = |icon: &manifest::Icon| Icon::new(icon.src.clone()).with_mime_type(icon.mime.clone());
         listed.icons = Some(listing.icons.iter().map(icon).collect());
     }
     let harmless = !effects.writes && !effects.reaches_out;

@@ -1,5 +1,5 @@
-//! A trust policy that was put back while a newer one is remembered. What is remembered as revoked serves no more all the same; the
-//! operator is told, once a minute until the file is another.
+//! An older trust policy restored over a newer one. Remembered revocations stay in force; the operator is alarmed once
+//! a minute until the file changes.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,19 +10,19 @@ use toolgate_runtime::gate::Gate;
 use super::Stamp;
 use crate::config::load_trust;
 
-/// When the file is looked at again.
+/// Schedule of checks of the file.
 #[derive(Default)]
 pub(super) struct Older {
-    /// The version that is remembered and the file's stamp, as of the last look.
+    /// Remembered version and the file's stamp, as of the last check.
     looked_at: Option<(u64, Option<Stamp>)>,
-    /// Whether the file might be taken then.
+    /// Whether the file was acceptable then.
     is_well: bool,
-    /// When the operator was last told.
+    /// Time of the last alarm.
     told: Option<Instant>,
 }
 
 impl Older {
-    /// Whether the file is to be read, given the version that is remembered, if that is newer than the policy in force here.
+    /// Whether to check the file. `newer` is the remembered version if it is newer than the policy in force here.
     pub(super) fn is_to_be_looked_at(&mut self, newer: Option<u64>, stamp: Option<Stamp>) -> bool {
         let Some(newer) = newer else {
             self.looked_at = None;
@@ -35,7 +35,7 @@ impl Older {
         !self.is_well && self.told.is_none_or(|told| told.elapsed() >= Duration::from_millis(REMIND_MS))
     }
 
-    /// The operator was told, or there was no need.
+    /// Notes the result of a check: whether there was an alarm.
     pub(super) fn looked(&mut self, told: bool) {
         self.is_well = !told;
         if told {
@@ -44,7 +44,7 @@ impl Older {
     }
 }
 
-/// Says that the file is older than what is remembered, or another under the same version. Whether it did.
+/// Alarms if the file is older than remembered, or different under the same version. Returns whether it did.
 pub(super) fn warn(gate: &Gate, policy: &Path) -> bool {
     let why = match load_trust(policy) {
         Ok(trust) => gate.refuses(&trust),

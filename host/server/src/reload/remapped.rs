@@ -1,5 +1,5 @@
-//! Approvals from a release that wrote schemas in another way. What was approved then is approved still: the lock is made to say it in
-//! this release's words, with who approved it and when as they were.
+//! Approvals from a release with another form of schemas. They stay valid: their entries in the lock are rewritten in
+//! this release's form, with approver and time unchanged.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -7,24 +7,24 @@ use std::sync::Arc;
 
 use toolgate_policy::Digest;
 use toolgate_policy::redact::printable;
-use toolgate_runtime::audit::Event;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::snapshot::plugin::Plugin;
-use toolgate_runtime::state::file_lock::FileLocks;
-use toolgate_runtime::state::lockfile::Entry;
+use toolgate_state::audit::Event;
+use toolgate_state::file_lock::FileLocks;
+use toolgate_state::lockfile::Entry;
 
 use super::Takes;
 use crate::config::read_lock;
 
-/// Writes approvals anew, and remembers what it has said.
+/// Rewrites approvals, and remembers its warnings.
 #[derive(Default)]
 pub(super) struct Remapped {
-    /// The plugins of which was said why their approvals stay as they are.
+    /// Plugins for which a warning was logged that their approvals stay unchanged.
     said: Vec<(PathBuf, String)>,
 }
 
 impl Remapped {
-    /// Looks at what serves by approvals of the former release, and writes those approvals anew in the lock, if it may.
+    /// Finds plugins served by approvals of the former release, and rewrites those in the lock if allowed.
     pub(super) fn write(&mut self, gate: &Gate, lock: &Path, takes: Takes) {
         let now = gate.now();
         let plugins: Vec<&Arc<Plugin>> =
@@ -50,7 +50,7 @@ impl Remapped {
         }
     }
 
-    /// Says of each plugin what becomes of its approval, once.
+    /// Warns once for each plugin about its approval.
     fn say(&mut self, lock: &Path, plugins: &[&Arc<Plugin>], what: &str) {
         for plugin in plugins {
             let one = (lock.to_owned(), plugin.name().to_string());
@@ -65,7 +65,7 @@ impl Remapped {
     }
 }
 
-/// Replaces the entries that are still those by which the plugins serve.
+/// Replaces the entries by which the plugins still serve.
 fn rewrite(gate: &Gate, path: &Path, plugins: &[&Arc<Plugin>]) -> Result<(), String> {
     let copy = beside(path);
     let locks = FileLocks::take([path, copy.as_path()]).map_err(|error| whole(&error))?;
@@ -76,7 +76,7 @@ fn rewrite(gate: &Gate, path: &Path, plugins: &[&Arc<Plugin>]) -> Result<(), Str
         let (Some(was), Some(pin)) = (plugin.clearance().pin(), plugin.remapped()) else { continue };
         let Some(entry) = lock.file.get(plugin.name()).filter(|entry| entry.pin == *was) else { continue };
         done.push((*plugin, was.surfaces.clone(), pin.surfaces.clone()));
-        // Who approved it looked at the first of them.
+        // The approver reviewed the first of these surfaces.
         let approved = if entry.remapped_from.is_empty() { &was.surfaces } else { &entry.remapped_from };
         let entry = Entry { pin, remapped_from: approved.clone(), ..entry.clone() };
         lock.file.insert(plugin.name().clone(), entry);
@@ -84,7 +84,7 @@ fn rewrite(gate: &Gate, path: &Path, plugins: &[&Arc<Plugin>]) -> Result<(), Str
     if done.is_empty() {
         return Ok(());
     }
-    // The former release does not read what is written now. Its own lock is kept for whoever goes back, and stays from then on.
+    // The former release cannot read the new form. A copy of its lock is kept for a downgrade, and never changed.
     if copy.symlink_metadata().is_err() {
         let mode = std::fs::metadata(path).map_err(|error| whole(&error))?.permissions().mode() & 0o777;
         locks.replace(&copy, before.as_bytes(), mode).map_err(|error| whole(&error))?;
@@ -104,14 +104,14 @@ fn rewrite(gate: &Gate, path: &Path, plugins: &[&Arc<Plugin>]) -> Result<(), Str
     Ok(())
 }
 
-/// Where the lock of the former release is kept.
+/// Path of the copy of the former release's lock.
 fn beside(lock: &Path) -> PathBuf {
     let mut name = lock.as_os_str().to_owned();
     name.push(".before-upgrade");
     PathBuf::from(name)
 }
 
-/// An error with all that caused it.
+/// An error with its chain of causes.
 fn whole(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")

@@ -1,5 +1,5 @@
-//! What tells one state of the watched files from another: a stamp of each file, and one digest of the signatures in each folder. A
-//! folder is listed once for all of its components, and no more entries are looked at than a bound.
+//! Detects changes of watched files: a stamp for each file, and one digest of the signatures in each folder. A folder
+//! is listed once for all its components, and the number of entries is bounded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
@@ -11,45 +11,45 @@ use std::sync::LazyLock;
 use toolgate_policy::limits::load::WATCH_ENTRIES_MAX;
 use toolgate_runtime::load::source;
 
-/// Device, number, length, and when bytes and entry changed, in nanoseconds.
+/// Device, inode number, length, and times of the last change of content and metadata, in seconds and nanoseconds.
 pub(super) type Stamp = (u64, u64, u64, [i64; 4]);
 
 /// The state of all watched files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamps {
-    /// Nothing where there is no file.
+    /// `None` for a missing file.
     files: BTreeMap<PathBuf, Option<Stamp>>,
-    /// By the folder that they lie in.
+    /// By folder.
     signatures: BTreeMap<PathBuf, Signatures>,
 }
 
 /// The state of the signature files of the watched components in one folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Signatures {
-    /// How many there are, and the sum of the hashes of their names and stamps.
+    /// Their number, and the sum of the hashes of their names and stamps.
     Seen(usize, u64),
-    /// The folder has more entries than are looked at.
+    /// The folder has more entries than are checked.
     Crowded,
     /// The folder cannot be read.
     Unreadable(io::ErrorKind),
 }
 
-/// Its keys are of this process alone, so nobody can make two states that look the same.
+/// Keys are random in each process, so an attacker cannot construct two states with equal hashes.
 static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 impl Stamps {
-    /// The stamp of one file, where there is one.
+    /// The stamp of one file, if it exists.
     pub(super) fn file(&self, path: &Path) -> Option<Stamp> {
         self.files.get(path).copied().flatten()
     }
 
-    /// The folders that have more entries than are looked at.
+    /// The folders with more entries than are checked.
     pub(super) fn crowded(&self) -> impl Iterator<Item = &Path> {
         let crowded = self.signatures.iter().filter(|(_, state)| **state == Signatures::Crowded);
         crowded.map(|(folder, _)| folder.as_path())
     }
 
-    /// Takes the earlier state of what was watched then, too.
+    /// Takes the earlier state of everything that was watched then.
     pub(super) fn take_over(&mut self, earlier: &Self) {
         for (path, stamp) in &mut self.files {
             *stamp = earlier.files.get(path).copied().unwrap_or(*stamp);
@@ -60,7 +60,7 @@ impl Stamps {
     }
 }
 
-/// The state of files and of the signatures beside them, as they are now.
+/// The current state of files and of the signatures beside them.
 pub(super) fn stamps(files: &[PathBuf], policy: &Path) -> Stamps {
     let mut components: BTreeMap<PathBuf, BTreeSet<&str>> = BTreeMap::new();
     for path in files.iter().filter(|path| path.extension().is_some_and(|ending| ending == "wasm")) {
@@ -80,7 +80,7 @@ pub(super) fn stamps(files: &[PathBuf], policy: &Path) -> Stamps {
     Stamps { files: all.map(|path| (path.to_owned(), stamp(path))).collect(), signatures }
 }
 
-/// The state of the signatures of these components. In whatever order a folder lists them, it is the same.
+/// The state of these components' signatures, independent of the order in which the folder lists them.
 fn signatures(folder: &Path, names: &BTreeSet<&str>, entries_left: &mut usize) -> io::Result<Signatures> {
     let (mut count, mut sum) = (0, 0_u64);
     for entry in std::fs::read_dir(folder)? {

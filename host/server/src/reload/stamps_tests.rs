@@ -1,4 +1,4 @@
-//! Stamps: every change of a signature shows, and a crowd of files takes bounded work and is told.
+//! Stamps: every change of a signature is detected; crowded folders take bounded work and are reported.
 
 use super::*;
 
@@ -59,7 +59,7 @@ fn so_many_entries_are_looked_at_however_many_components_and_files_there_are() {
     let crowded = stamps(&files, &policy);
     assert_eq!(crowded.crowded().collect::<Vec<_>>(), [base.path()]);
     assert_eq!(crowded.file(&files[0]), full.file(&files[0]));
-    // The bound is one for all folders.
+    // The bound is shared by all folders.
     let names: BTreeSet<&str> = BTreeSet::from(["a.wasm"]);
     let mut entries_left = 5;
     assert_eq!(signatures(base.path(), &names, &mut entries_left).unwrap(), Signatures::Crowded);

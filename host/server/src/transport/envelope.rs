@@ -8,9 +8,9 @@ mod skim;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use toolgate_base::json::{Json, JsonError, JsonLimits};
 use toolgate_policy::limits::wire::{ENVELOPE_BYTES_MAX, ENVELOPE_NODES_MAX, JSON_DEPTH_MAX, JSON_NODES_MAX};
 use toolgate_runtime::call::request::Arguments;
-use toolgate_runtime::json::{Json, JsonError, JsonLimits};
 use toolgate_runtime::large::LargeMessage;
 use toolgate_runtime::quota::QuotaError;
 

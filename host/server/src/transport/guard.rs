@@ -1,5 +1,5 @@
-//! Who may talk to this server from a browser or under a name: `Host` and `Origin`, checked before a body is read. A page
-//! that had its own name resolve to this machine (DNS rebinding) is caught here.
+//! Checks `Host` and `Origin` before a body is read. A page whose own name resolves to this machine (DNS rebinding) is
+//! refused here.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,32 +7,31 @@ use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 
-/// Whom to answer.
+/// Allowed hosts and origins.
 #[derive(Debug, Clone)]
 pub(super) struct Guard {
     hosts: Vec<String>,
     origins: Vec<String>,
 }
 
-/// Where a request that may be answered comes from.
+/// Origin of an allowed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
-    /// No page of a browser, as far as it says.
+    /// No browser page, as far as the request shows.
     Program,
-    /// A page of this server's own origin.
+    /// A page of the server's own origin.
     Own,
-    /// A page of an origin that the operator named, as the browser writes it.
+    /// A page of an origin in the configuration, in the browser's notation.
     Named(HeaderValue),
 }
 
 /// Names of this machine on its own network interface.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// The port of `http` where none is written.
 const HTTP_PORT: u16 = 80;
 
 impl Guard {
-    /// Loopback names always pass; no origin does unless it is named or the server's own.
+    /// Loopback names are always allowed; origins only if they are configured or the server's own.
     pub(super) fn new(hosts: &[String], origins: &[String]) -> Self {
         let hosts = LOOPBACK
             .iter()
@@ -44,25 +43,25 @@ impl Guard {
         }
     }
 
-    /// The names, as the protocol's library takes them.
+    /// The hosts, in the protocol library's form.
     pub(super) fn hosts(&self) -> &[String] {
         &self.hosts
     }
 
-    /// The origins, as the protocol's library takes them.
+    /// The origins, in the protocol library's form.
     pub(super) fn origins(&self) -> &[String] {
         &self.origins
     }
 
-    /// Whether any origin is named, so that answers differ by it.
+    /// Whether any origin is configured, so that answers differ by origin.
     pub(super) fn names_origins(&self) -> bool {
         !self.origins.is_empty()
     }
 
-    /// Where a request comes from, if it may be answered. `own` is the server's end of the connection.
+    /// Origin of a request, if allowed. `own` is the server's end of the connection.
     ///
     /// # Errors
-    /// The status and what to say.
+    /// Status and text of the refusal.
     pub(super) fn check(
         &self,
         uri: &Uri,
@@ -78,7 +77,7 @@ impl Guard {
         if headers.get_all(HOST).iter().count() > 1 {
             return Err((StatusCode::BAD_REQUEST, "there is more than one Host header\n"));
         }
-        // Readers in front of this one may go by either (RFC 9112 §3.2.2).
+        // A proxy in front of this server may use either (RFC 9112 §3.2.2).
         if uri.authority().is_some_and(|target| !is_same(target, &host)) {
             return Err((StatusCode::BAD_REQUEST, "the target names another host than the Host header\n"));
         }
@@ -108,8 +107,8 @@ impl Guard {
     }
 }
 
-/// Whether an origin is the server's own: a loopback name with the port on which the connection came, which the request is for as
-/// well. Another port, or another of these names, may be another user's program; other names may resolve to this machine.
+/// Whether an origin is the server's own: a loopback name with the connection's port, which the request also targets.
+/// Another port or loopback name may be another user's program; other names may resolve to this machine.
 fn is_own(origin: &str, host: &Authority, own: Option<SocketAddr>) -> bool {
     let Some(own) = own else { return false };
     let ip = own.ip().to_canonical();
@@ -129,7 +128,7 @@ fn is_own(origin: &str, host: &Authority, own: Option<SocketAddr>) -> bool {
         && authority.is_ok_and(|authority| is_same(&authority, host))
 }
 
-/// Whether two authorities of `http` mean the same.
+/// Whether two `http` authorities are equivalent.
 fn is_same(one: &Authority, other: &Authority) -> bool {
     !one.as_str().contains('@')
         && one.host().eq_ignore_ascii_case(other.host())
@@ -137,12 +136,12 @@ fn is_same(one: &Authority, other: &Authority) -> bool {
         && port(one) == port(other)
 }
 
-/// The port that an authority of `http` means; none if it is not one.
+/// Port of an `http` authority; `None` if it is invalid.
 fn port(authority: &Authority) -> Option<u16> {
     if authority.as_str().len() == authority.host().len() { Some(HTTP_PORT) } else { authority.port_u16() }
 }
 
-/// An allowed name without a port means any port.
+/// Compares a host with an allowed one, which without a port allows any.
 fn is_host(allowed: &str, host: &Authority) -> bool {
     match allowed.parse::<Authority>() {
         Ok(allowed) => {
@@ -153,7 +152,7 @@ fn is_host(allowed: &str, host: &Authority) -> bool {
     }
 }
 
-/// `scheme://host:port`, or with `*` for any port. A browser leaves the scheme's own port out (RFC 6454 §6.2).
+/// Compares an origin with `scheme://host:port`, or `*` for any port. Browsers omit the default port (RFC 6454 §6.2).
 fn is_origin(allowed: &str, origin: &str) -> bool {
     let origin = origin.to_ascii_lowercase();
     let Some((base, port)) = allowed.rsplit_once(':') else { return false };
@@ -226,16 +225,16 @@ mod tests {
             assert_eq!(asked("/mcp", host, Some(origin), Some(own)), Ok(Source::Own), "{host} {origin}");
         }
         for (host, origin, own) in [
-            // Another program of this machine.
+            // Another program on this machine.
             ("127.0.0.1:7411", "http://127.0.0.1:7412", Some("127.0.0.1:7411")),
             ("127.0.0.1:7412", "http://127.0.0.1:7412", Some("127.0.0.1:7411")),
             ("127.0.0.1:7411", "http://127.0.0.1", Some("127.0.0.1:7411")),
-            // Which may be another user's, on the other address.
+            // Possibly another user's program, on the other address.
             ("127.0.0.1:7411", "http://localhost:7411", Some("127.0.0.1:7411")),
             ("localhost:7411", "http://127.0.0.1:7411", Some("127.0.0.1:7411")),
             ("[::1]:7411", "http://[::1]:7411", Some("127.0.0.1:7411")),
             ("127.0.0.1:7411", "http://[::1]:7411", Some("127.0.0.1:7411")),
-            // Written otherwise, or not an origin at all.
+            // Another notation, or not an origin.
             ("127.0.0.1:7411", "https://127.0.0.1:7411", Some("127.0.0.1:7411")),
             ("127.0.0.1:7411", "http://127.1:7411", Some("127.0.0.1:7411")),
             ("127.0.0.1:7411", "http://x@127.0.0.1:7411", Some("127.0.0.1:7411")),
@@ -244,10 +243,10 @@ mod tests {
             ("127.0.0.1:7411", "http://127.0.0.1:72947", Some("127.0.0.1:7411")),
             ("127.0.0.1:7411", "127.0.0.1:7411", Some("127.0.0.1:7411")),
             ("127.0.0.1:7411", "null", Some("127.0.0.1:7411")),
-            // A name that was made to resolve to this machine is a name that is not served.
+            // A name that resolves to this machine is not served unless configured.
             ("evil.example:7411", "http://evil.example:7411", Some("127.0.0.1:7411")),
             ("tools.example.com:7411", "http://tools.example.com:7411", Some("127.0.0.1:7411")),
-            // Others can reach it there.
+            // Other machines can reach this address.
             ("localhost:7411", "http://localhost:7411", Some("192.0.2.1:7411")),
             ("127.0.0.1:7411", "http://127.0.0.1:7411", None),
         ] {

@@ -1,5 +1,5 @@
-//! Streamable HTTP at `/mcp`, with `/healthz` and `/readyz` beside it. HTTP/1.1; TLS and HTTP/2 are a proxy's. Every wait
-//! on a client has an end, everything that a client can take has a bound, and the probes are answered whatever clients do.
+//! Streamable HTTP at `/mcp`, with `/healthz` and `/readyz`. HTTP/1.1; a proxy adds TLS and HTTP/2. Every wait for a
+//! client and every resource of a client is bounded, and the probes are answered whatever clients do.
 
 mod accept;
 mod body;
@@ -27,11 +27,11 @@ use hyper_util::server::graceful::GracefulShutdown;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use toolgate_net::socket::acknowledge;
 use toolgate_policy::limits::wire::{
     HEAD_BYTES_MAX, HEAD_MS, HEADERS_MAX, SPARE_MS, SPARE_NOTIFICATIONS_MAX,
 };
 use toolgate_runtime::quota::Quota;
-use toolgate_runtime::socket::acknowledge;
 
 use super::guard::{Guard, Source};
 use crate::config::{ServerConfig, WireLimits};
@@ -44,11 +44,10 @@ use requests::Held;
 use sessions::Sessions;
 use watched::{Watched, is_unread};
 
-/// The HTTP side of the server. Clones are one.
+/// The HTTP server. Clones share state.
 #[derive(Clone)]
 pub(crate) struct HttpServer(Arc<Inner>);
 
-/// The two ends of a connection.
 #[derive(Debug, Clone, Copy)]
 struct Ends {
     peer: SocketAddr,
@@ -103,8 +102,8 @@ impl HttpServer {
         }))
     }
 
-    /// Serves until `stop`, then lets open exchanges end. When `hang_up` comes all calls have ended: what is open after
-    /// another moment is cut.
+    /// Serves until `stop`, then lets open exchanges end. At `hang_up` all calls have ended: [`LAST_ANSWERS`] later,
+    /// open connections are closed.
     pub(crate) async fn serve(
         self,
         listener: TcpListener,
@@ -122,7 +121,7 @@ impl HttpServer {
                 Ok((stream, address)) => self.take(stream, address, &graceful),
                 Err(error) => {
                     self.0.notices.tell(Trouble::Connections, &error.to_string());
-                    // Out of descriptors, most likely: another must end first.
+                    // Probably out of descriptors: another connection must end first.
                     self.0.connections.make_room();
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -227,7 +226,7 @@ impl HttpServer {
             }
         };
         if source == Source::Own {
-            // The library knows named origins only.
+            // The library knows configured origins only.
             request.headers_mut().remove(ORIGIN);
         }
         match self.route(request, &source, ends.peer, held.clone(), is_spare).await {
@@ -239,7 +238,7 @@ impl HttpServer {
         }
     }
 
-    /// What every answer has.
+    /// Adds the headers that every answer has.
     fn mark<B>(&self, reply: &mut Response<B>, source: &Source) {
         let status = reply.status();
         type_text(reply.headers_mut(), status);
@@ -249,7 +248,7 @@ impl HttpServer {
         }
     }
 
-    /// What comes of a request; an error is what is told without any bytes put in.
+    /// Routes a request. The error is a reply without spliced bytes.
     async fn route(
         &self,
         request: Request<Incoming>,
@@ -278,8 +277,7 @@ impl HttpServer {
     }
 }
 
-/// How long the answers of the last calls may take to be written.
+/// Time for writing the answers of the last calls.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
-/// What a body is made of.
 type Body = http_body_util::combinators::BoxBody<Bytes, Infallible>;

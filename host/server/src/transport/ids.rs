@@ -1,6 +1,6 @@
-//! Ids of requests, and tokens of their progress. Some clients give several requests that are being answered the same id, and the library knows
-//! a request by its id alone: all answers but one would be lost, or come to the wrong request. So each request gets an id of ours, in which the one that
-//! its client wrote stands, and its answer gets that one back. Reports of progress are told apart in the same way.
+//! Request ids and progress tokens. Some clients reuse an id while its request is being answered, but the library
+//! identifies a request by its id alone. Answers would be lost or go to the wrong request. So each request gets a
+//! unique id that embeds the client's, which is restored in its answer. Progress tokens are treated alike.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -11,19 +11,18 @@ use rmcp::model::{
     ServerJsonRpcMessage, ServerNotification, ServerResult,
 };
 
-/// The ids of one session, or of one conversation over stdio.
+/// Ids of one session, or of one conversation over stdio.
 #[derive(Default)]
 pub(crate) struct Ids(Arc<Mutex<Answering>>);
 
-/// The requests that are being answered.
 #[derive(Default)]
 struct Answering {
     last: u64,
-    /// Our ids, by those of the client.
+    /// Unique ids, by the client's ids.
     ours: HashMap<RequestId, Vec<RequestId>>,
 }
 
-/// A request that is being answered, for as long as it is. Clones are one.
+/// A request being answered, unregistered when the last clone is dropped.
 #[derive(Clone)]
 struct Entered(#[expect(dead_code, reason = "it is there to be dropped")] Arc<Entry>);
 
@@ -35,7 +34,7 @@ struct Entry {
 }
 
 impl Ids {
-    /// What the library gets of a message. A cancellation is of every request that has the id: nobody can tell them apart.
+    /// Converts a client's message for the library. A cancellation applies to every pending request with its id.
     pub(crate) fn inward(&self, message: ClientJsonRpcMessage) -> Vec<ClientJsonRpcMessage> {
         match message {
             ClientJsonRpcMessage::Request(mut request) => {
@@ -82,7 +81,7 @@ impl Ids {
         Entry { answering: Arc::clone(&self.0), number, clients: clients.clone(), ours }
     }
 
-    /// Our ids of what is cancelled, once: the client may use its id again.
+    /// Removes and returns the unique ids of a cancelled request, so that the client may use its id again.
     fn take(&self, clients: &RequestId) -> Vec<RequestId> {
         lock(&self.0).ours.remove(clients).unwrap_or_default()
     }
@@ -100,7 +99,7 @@ impl Drop for Entry {
     }
 }
 
-/// What the client gets of a message of the library's.
+/// Converts the library's message for the client.
 pub(crate) fn outward(message: &mut ServerJsonRpcMessage) {
     subscription_outward(message);
     let id = match message {
@@ -120,7 +119,7 @@ pub(crate) fn outward(message: &mut ServerJsonRpcMessage) {
     }
 }
 
-/// The id of a stream of changes stands in everything that belongs to it as well.
+/// Restores the id of a notification stream in all its messages.
 fn subscription_outward(message: &mut ServerJsonRpcMessage) {
     match message {
         ServerJsonRpcMessage::Response(response) => {
@@ -140,10 +139,10 @@ fn subscription_outward(message: &mut ServerJsonRpcMessage) {
     }
 }
 
-/// Begins every id and token of ours, and none of a client's: nobody outside of this process has seen it.
+/// Random prefix of every unique id and token. No other process knows it, so no client's id begins like this.
 static MARK: LazyLock<String> = LazyLock::new(|| format!("{:016x}:", RandomState::new().hash_one(0)));
 
-/// The number of a request and, as JSON, the id or the token that its client gave it.
+/// Encodes the number of a request and its client's id or token, as JSON.
 fn to_ours(number: u64, clients: &RequestId) -> RequestId {
     RequestId::String(format!("{}{number}:{}", *MARK, clients.clone().into_json_value()).into())
 }

@@ -1,5 +1,5 @@
-//! MCP over stdin and stdout: one message a line. The process's own stdout is taken away first, so that nothing but
-//! messages can reach the client, whatever prints.
+//! MCP over stdin and stdout: one message per line. The process's stdout is redirected first, so that only messages
+//! reach the client.
 
 mod closed;
 mod lines;
@@ -35,19 +35,19 @@ use crate::mcp::{self, Conversation, Handler, Inbound, Lifecycle, Next};
 use lines::{Line, Lines};
 use output::Output;
 
-/// The stdio of this process as a transport of the protocol's library.
+/// The stdio of this process as a transport of the protocol library.
 pub(crate) struct Stdio {
     incoming: mpsc::Receiver<ClientJsonRpcMessage>,
     output: Output,
     answering: Answering,
     conversation: Arc<Conversation>,
-    /// Until when calls may go on, once the client has hung up.
+    /// Time until which calls may continue after the client closed stdin.
     hung_up: Option<Instant>,
     _reader: AbortOnDropHandle<()>,
 }
 
-/// Reads stdin in a task of its own: the library gives up waiting whenever something else happens, and half a line must
-/// not be lost then.
+/// Reads stdin in a task of its own, because the library cancels its wait for a message at other events, which would
+/// lose a partial line.
 struct Reader {
     lines: Lines<BufReader<Stdin>>,
     output: Output,
@@ -60,44 +60,44 @@ struct Reader {
     requests: Arc<Quota>,
     streams: Arc<Quota>,
     bytes_max: u64,
-    /// Before the first request the library takes anything else as the end of the conversation.
+    /// Whether a request was received. The library ends the conversation if anything else comes first.
     begun: bool,
     lifecycle: Lifecycle,
 }
 
-/// What comes of a message.
+/// Result of reading a message.
 enum Read {
-    /// It goes on to the library.
+    /// Passed to the library.
     Message(Box<ClientJsonRpcMessage>),
-    /// It is answered here.
+    /// Answered by the transport.
     Answer(Value),
-    /// Nothing.
+    /// Neither passed on nor answered.
     Nothing,
 }
 
-/// Requests whose answers are not written yet, by id.
+/// Requests whose answers are not yet written, by id.
 type Answering = Arc<Mutex<HashMap<RequestId, Unanswered>>>;
 
-/// What such a request holds.
+/// Resources of such a request.
 struct Unanswered {
     _place: Arc<Taken>,
-    /// It ends when its client or the server says so.
+    /// A stream ends only at the client's or server's request.
     is_stream: bool,
-    /// Taken when its answer is there and large.
+    /// Reserved for a large answer.
     _answer: Arc<Mutex<Option<Taken>>>,
 }
 
-/// The request that is answered when the stream of changes ends.
+/// Method of requests that are answered when their notification stream ends.
 const LISTEN: &str = "subscriptions/listen";
 
-/// Who talks over stdio: the one who started this process.
+/// Peer name of the process at the other end.
 const PEER: &str = "stdio";
 
 impl Stdio {
-    /// Takes stdout: from here on whatever is printed goes to stderr.
+    /// Redirects stdout: everything printed from here on goes to stderr.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// Any I/O error.
     pub(crate) fn take(principal: Principal, limits: &WireLimits, large: &Large) -> io::Result<Self> {
         let own = rustix::io::dup(rustix::stdio::stdout())?;
         rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
@@ -121,18 +121,18 @@ impl Stdio {
             begun: false,
             lifecycle: Lifecycle::default(),
         };
-        // One message waits at the most: a client that is faster than its answers is held up by its pipe.
+        // Only one message waits: a client faster than its answers is blocked by its pipe.
         let (found, incoming) = mpsc::channel(1);
         let reader = AbortOnDropHandle::new(tokio::spawn(reader.run(found)));
         Ok(Self { incoming, output, answering, conversation, hung_up: None, _reader: reader })
     }
 
-    /// Talks to the one client at the other end until it hangs up, or until `hang_up`. When this returns no call of it goes on,
-    /// but for one that is stuck in the host.
+    /// Serves the one client until it closes stdin, or until `hang_up`. When this returns, none of its calls is
+    /// running, except one blocked in the host.
     pub(crate) async fn converse(self, handler: Handler, hang_up: CancellationToken) {
         let conversation = Arc::clone(&self.conversation);
         let over = hang_up.clone();
-        // Whoever has hung up, or is hung up on, need not read what is written.
+        // After either end, the client need not read answers any more.
         let unread = async {
             tokio::select! {
                 () = conversation.ended() => {}
@@ -149,14 +149,14 @@ impl Stdio {
                 }
                 () = unread => tracing::warn!("the client over stdio did not read its last answers"),
             },
-            // A client that hangs up before it said anything is no failure.
+            // A client that disconnects before its first message is no failure.
             Err(error) => tracing::debug!(%error, "there was no conversation over stdio"),
         }
     }
 }
 
 impl Stdio {
-    /// Whether a request waits for its answer that ends by itself.
+    /// Whether an answer is pending that is not a stream's.
     fn is_answering(&self) -> bool {
         let answering = self.answering.lock().unwrap_or_else(PoisonError::into_inner);
         answering.values().any(|request| !request.is_stream)
@@ -181,7 +181,7 @@ impl Reader {
         }
     }
 
-    /// The next message that is one; others are answered here.
+    /// The next valid message; invalid ones are answered here.
     async fn next(&mut self) -> io::Result<Option<ClientJsonRpcMessage>> {
         loop {
             let Some(line) = self.lines.next().await? else { return Ok(None) };
@@ -201,7 +201,7 @@ impl Reader {
                 }
                 Err(malformed) => malformed.reply(),
             };
-            // Nothing is read meanwhile, so that its end would not be seen.
+            // Nothing is read meanwhile, so the end of stdin must be polled for.
             let hung_up = async {
                 closed::closed().await;
                 sleep(Duration::from_millis(HANG_UP_MS)).await;
@@ -224,7 +224,7 @@ impl Reader {
         inbound.arguments = Arc::new(Mutex::new(arguments));
         match &mut message {
             ClientJsonRpcMessage::Request(request) => {
-                // Two answers with one id could not be told apart.
+                // Two answers with one id would be ambiguous.
                 if self.answering().contains_key(&request.id) {
                     return Err(Malformed::invalid(
                         "a request with this id is being answered; give each request an id of its own",
@@ -250,7 +250,7 @@ impl Reader {
                     &notification.notification
                     && let Some(id) = &cancelled.params.request_id
                 {
-                    // It is not answered any more.
+                    // A cancelled request gets no answer.
                     self.answering().remove(id);
                 }
                 notification.notification.extensions_mut().insert(inbound);
@@ -258,11 +258,11 @@ impl Reader {
             ClientJsonRpcMessage::Response(_) | ClientJsonRpcMessage::Error(_) => {}
         }
         self.begun = true;
-        // One at the most: no two requests that are being answered have one id here.
+        // At most one, since ids of pending requests are unique here.
         Ok(self.ids.inward(message).pop().map_or(Read::Nothing, |message| Read::Message(Box::new(message))))
     }
 
-    /// Reads a message; a large one on the threads for that.
+    /// Parses a message; a large one on the threads for large messages.
     async fn envelope(&self, line: Line) -> Result<(Envelope, Option<Arguments>), Malformed> {
         let Line { bytes, admitted } = line;
         let bytes_max = self.bytes_max;
@@ -284,7 +284,6 @@ impl Reader {
         with_arguments(envelope, held_bytes, Some(admitted))
     }
 
-    /// A place for a request.
     fn place(&self, envelope: &Envelope) -> Result<Option<Taken>, Malformed> {
         let (quota, told) = match envelope.method.as_deref() {
             _ if !envelope.is_request => return Ok(None),
@@ -302,7 +301,7 @@ impl Reader {
     }
 }
 
-/// A message, and the arguments of a call for which there is room.
+/// A message with the arguments of its call, if there is memory for them.
 fn with_arguments(
     mut envelope: Envelope,
     held_bytes: usize,
@@ -331,14 +330,14 @@ impl Transport<RoleServer> for Stdio {
                 None
             }
         };
-        // Its place is given back when the answer is written.
+        // Its place is released when the answer is written.
         let place =
             id.and_then(|id| self.answering.lock().unwrap_or_else(PoisonError::into_inner).remove(id));
         let conversation = Arc::clone(&self.conversation);
         async move {
             let written = output.send(message).await;
             drop(place);
-            // A client that can hear no answer has hung up.
+            // A client that cannot be written to has disconnected.
             if written.is_err() {
                 conversation.end();
             }
@@ -346,8 +345,8 @@ impl Transport<RoleServer> for Stdio {
         }
     }
 
-    /// The next message; none when the client has hung up and its calls have ended or are cancelled. The library asks again after
-    /// each message that it sends.
+    /// The next message; `None` when stdin is closed and all calls have ended or are cancelled. The library calls this
+    /// again after each message it sends.
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         let until = match self.hung_up {
             Some(until) => until,

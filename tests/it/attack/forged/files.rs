@@ -3,11 +3,11 @@
 use std::os::unix::fs::symlink;
 
 use serde_json::json;
+use toolgate_base::outcome::{FaultKind, Outcome};
 use toolgate_policy::capability::files::{Grant, MountText};
 use toolgate_policy::capability::room::QuotaText;
 use toolgate_policy::limits::call::FILES_THREADS;
 use toolgate_policy::load::Grants;
-use toolgate_runtime::outcome::{FaultKind, Outcome};
 use toolgate_tests::web::Web;
 use toolgate_tests::{World, test_guest};
 

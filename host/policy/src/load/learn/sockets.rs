@@ -1,5 +1,5 @@
-//! The rules of a `sockets` grant that would cover what was refused. A guest that was refused a name never comes to say
-//! at which port: no rule can be proposed then, only said what is missing.
+//! Proposes rules of a `sockets` grant for refused attempts. A guest whose lookup was refused never shows the port:
+//! then only a remark is made.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::capability::sockets::{Grant, Protocol, Rule};
 use crate::load::Grants;
 use crate::redact::printable;
 
-/// The rules of the grant, with those that cover what was refused.
+/// The granted rules, with those that cover refused attempts.
 pub(super) fn rules_for(
     present: &Grants,
     refused: &BTreeSet<Attempt>,
@@ -41,7 +41,7 @@ pub(super) fn rules_for(
     rules
 }
 
-/// A name that was not looked up, or that led to no address.
+/// Handles a lookup that was refused or gave no usable address.
 fn looked_up(granted: &Grant, host: &Host, rules: &mut [Rule], remarks: &mut Vec<String>) {
     if let Some(why) = out_of_reach(host) {
         remarks.push(format!("no grant is proposed for {host}: {why}"));
@@ -58,7 +58,7 @@ fn looked_up(granted: &Grant, host: &Host, rules: &mut [Rule], remarks: &mut Vec
     }
 }
 
-/// Adds the rule for one place, or lets the one that is there reach it.
+/// Adds the rule for one destination, or widens the reach of an existing one.
 fn cover(granted: &Grant, protocol: Protocol, host: &Host, port: u16, rules: &mut Vec<Rule>) {
     let there =
         rules.iter_mut().find(|rule| (rule.protocol, &rule.host, rule.port) == (protocol, host, port));
@@ -66,7 +66,7 @@ fn cover(granted: &Grant, protocol: Protocol, host: &Host, port: u16, rules: &mu
         rule.reach = Reach::Private;
         return;
     }
-    // An address that was found under a name was found within the widest reach of the rules that name it.
+    // A resolved address was found within the widest reach of the rules for its name.
     let private = granted.naming(host).any(|(_, rule)| rule.reach == Reach::Private);
     let reach = if private { Reach::Private } else { reach(host) };
     rules.push(Rule { host: host.clone(), port, protocol, reach });

@@ -1,7 +1,7 @@
-//! Markup in which a text says to a model what a person does not see: HTML as browsers read it, Markdown as CommonMark and GitHub
-//! do. A text may be shown by either or by none, so what any of them would hide is found. Nothing is taken out.
+//! Markup that shows a model text hidden from a person: HTML as browsers read it, Markdown as in CommonMark and on
+//! GitHub. A text may be shown by any of these, so anything that one of them would hide is found. Nothing is removed.
 
-/// Elements whose content is not shown, or not until somebody clicks.
+/// Elements whose content is hidden, or hidden until a click.
 const HIDING: [&str; 27] = [
     "audio",
     "canvas",
@@ -32,16 +32,16 @@ const HIDING: [&str; 27] = [
     "optgroup",
 ];
 
-/// Words after the name of an element that are still read as a placeholder, such as `<path to file>`.
+/// Words after an element's name that still read as a placeholder, such as `<path to file>`.
 const PLACEHOLDER_WORDS_MAX: usize = 3;
 
-/// Bytes of the name of an element. The longest of HTML has 10.
+/// Bytes of an element's name. The longest in HTML has 10.
 const ELEMENT_BYTES_MAX: usize = 32;
 
 /// Bytes of a label in brackets (CommonMark: 999 characters).
 const LABEL_BYTES_MAX: usize = 4_000;
 
-/// The first markup that hides something: where, and what it is.
+/// The first markup that hides something: its byte index, and a description.
 pub(super) fn hiding(text: &str) -> Option<(usize, &'static str)> {
     let places = [tag(text), line(text), link(text)];
     places.into_iter().flatten().min_by_key(|(at, _)| *at)
@@ -54,7 +54,7 @@ fn tag(text: &str) -> Option<(usize, &'static str)> {
     })
 }
 
-/// What a tag hides, from what stands behind its `<`. Comments have a lint of their own.
+/// Description of what a tag hides, from the text after its `<`. Comments have a lint of their own.
 fn hidden_by_tag(rest: &str) -> Option<&'static str> {
     let (is_end, name) = match rest.strip_prefix('/') {
         Some(name) => (true, name),
@@ -88,7 +88,7 @@ fn hidden_by_tag(rest: &str) -> Option<&'static str> {
     has_attributes.then_some("an element with attributes, which are not shown and can hide what is in it")
 }
 
-/// Lines that Markdown reads and does not show.
+/// Lines that Markdown parses and does not show.
 fn line(text: &str) -> Option<(usize, &'static str)> {
     let mut at = 0;
     for line in text.split_inclusive('\n') {
@@ -105,7 +105,7 @@ fn line(text: &str) -> Option<(usize, &'static str)> {
     None
 }
 
-/// A line without what makes it part of a quote or a list.
+/// A line without its markers of a quote or a list.
 fn without_markers(line: &str) -> &str {
     let mut rest = line.trim_start();
     loop {
@@ -121,7 +121,7 @@ fn without_markers(line: &str) -> &str {
     }
 }
 
-/// `[label]: …`, where the label may go over lines.
+/// `[label]: …`, where the label may span lines.
 fn is_definition(text: &str) -> bool {
     let mut is_escaped = false;
     for (index, c) in text.char_indices().skip(1).take_while(|(index, _)| *index < LABEL_BYTES_MAX) {
@@ -145,7 +145,7 @@ fn is_fence_with_words(content: &str) -> bool {
     is_fence('`') || is_fence('~')
 }
 
-/// Links of which something does not show: without a text, with a title, and images, which are fetched as well.
+/// Links with hidden parts: without a text, with a title, and images, which are fetched as well.
 fn link(text: &str) -> Option<(usize, &'static str)> {
     let mut image = None;
     let mut label = None;

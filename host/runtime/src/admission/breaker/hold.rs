@@ -1,15 +1,14 @@
-//! Faults in a row within a circle of callers, and the hold that comes of them.
+//! Consecutive faults within a scope (one caller, one peer, everybody), and the hold that results from them.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 use toolgate_policy::limits::call::{HOLD_MS, HOLD_MS_MAX};
 
-/// One caller, those of one peer, or everybody. `M` tells its members apart.
+/// Fault state of one scope. `M` identifies its members.
 pub(super) struct Circle<M> {
-    /// In a row.
     faults: u64,
-    /// Who failed since the last call that went well: as many as it takes.
+    /// Distinct members that failed since the last success, at most `members_min`.
     failing: Vec<M>,
     hold: Option<Hold>,
 }
@@ -17,17 +16,17 @@ pub(super) struct Circle<M> {
 struct Hold {
     until: Instant,
     lasts: Duration,
-    /// Whether a call is trying.
+    /// A trial call is running.
     trying: bool,
 }
 
-/// Whether a call may run, as far as this circle goes.
+/// Admission decision of this scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     Free,
     /// The hold is over; one call may try.
     MayTry,
-    /// On hold, for so long yet.
+    /// On hold, with the time remaining.
     Held(Duration),
 }
 
@@ -50,8 +49,8 @@ impl<M: PartialEq> Circle<M> {
         }
     }
 
-    /// Counts a fault. If a hold begins with it, or goes on, how long it lasts: a hold takes `faults_max` faults by
-    /// `members_min` members.
+    /// Counts a fault. A hold takes `faults_max` faults by `members_min` members; its duration is returned when it
+    /// begins or is extended.
     pub(super) fn failed(
         &mut self,
         by: M,
@@ -65,7 +64,7 @@ impl<M: PartialEq> Circle<M> {
             self.failing.push(by);
         }
         let lasts = match &self.hold {
-            // One of those that began before the hold.
+            // The call began before the hold.
             Some(_) if !is_trial => return None,
             Some(hold) => hold.lasts.saturating_mul(2).min(Duration::from_millis(HOLD_MS_MAX)),
             None if self.faults >= faults_max && self.failing.len() >= members_min => {
@@ -77,7 +76,7 @@ impl<M: PartialEq> Circle<M> {
         Some(lasts)
     }
 
-    /// A call went well: everything is as at the beginning. Whether that ends a hold.
+    /// Resets the counters after a success. Returns true if that ends a hold.
     pub(super) fn went_well(&mut self) -> bool {
         self.faults = 0;
         self.failing.clear();

@@ -1,5 +1,5 @@
-//! Values held to a schema that a plugin wrote, as the clients that were shown it hold them. How many schemas a value would be held to is
-//! counted before it is, since a small schema can make that more than anybody waits for.
+//! Validation of values against a plugin's schema, as clients that received the schema do it. The work is counted
+//! before validating, since a small schema can make it exceed any reasonable time.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,54 +13,53 @@ use toolgate_policy::redact::printable;
 use super::{CompileCost, IN_PLACE, REFERENCES, SchemaError, Schemas, cost, members, parts};
 use crate::snapshot::tool::{Judge, Misfit};
 
-/// A schema that values are held to.
+/// A compiled schema.
 pub(in crate::load) struct Held {
     validator: Validator,
-    /// All schemas in it, the first at the top.
+    /// The schema and its subschemas; the top one first.
     parts: Vec<Part>,
 }
 
-/// A schema among others: which of them a value, or what is in it, is held to as well.
+/// One schema, with the indices of further schemas that a value or its parts are checked against.
 #[derive(Default)]
 struct Part {
-    /// For the same value.
+    /// Schemas for the same value.
     in_place: Vec<usize>,
-    /// For properties by name.
+    /// Schemas for properties by name.
     properties: HashMap<String, usize>,
-    /// For every property, as far as is known here.
+    /// Schemas that may apply to every property.
     each_property: Vec<usize>,
-    /// For the name of every property.
+    /// Schemas for the name of every property.
     names: Vec<usize>,
-    /// It looks again at what it has held a value to already, to know what is left over.
+    /// Validates the value again to find what is unevaluated.
     looks_again: bool,
-    /// For elements by place.
+    /// Schemas for elements by index.
     places: Vec<usize>,
-    /// For every element, as far as is known here.
+    /// Schemas that may apply to every element.
     each_element: Vec<usize>,
     own: Own,
 }
 
-/// What a schema itself does with a value, beside holding it to others.
+/// A schema's own work on a value, without that of subschemas.
 #[derive(Default)]
 struct Own {
-    /// Places of the patterns that a text is held to, and patterns.
+    /// States of the patterns for a string, and number of patterns.
     pattern_places: u64,
     patterns: u64,
-    /// … that names of properties are held to.
+    /// The same for names of properties.
     name_places: u64,
     name_patterns: u64,
-    /// Keywords that count the characters of a text.
+    /// Number of keywords that count the characters of a string.
     lengths: u64,
-    /// Parts of the values that it compares with, and names that must be there.
+    /// Size of the values it compares with, and number of required names.
     compared: u64,
-    /// Divides numbers.
     divides: bool,
-    /// Compares the elements of a list with each other.
+    /// Whether it compares the elements of a list with each other.
     is_unique: bool,
 }
 
 impl Held {
-    /// Compiles a schema that was read. What that takes is added to what was compiled before it.
+    /// Compiles a parsed schema and adds the cost to `compiled`.
     ///
     /// # Errors
     /// [`SchemaError`].
@@ -75,7 +74,7 @@ impl Held {
         let parts =
             all.all.iter().map(|schema| Part::of(schema, &all, &index)).collect::<Result<Vec<_>, _>>()?;
         compiled.with(all.check_references()?)?;
-        // What leads out of it was refused; formats are remarks, and so is what a text holds.
+        // External references were refused; formats and content encodings are annotations only.
         let validator = jsonschema::options()
             .should_validate_formats(false)
             .without_content_media_type_support("application/json")
@@ -98,7 +97,7 @@ impl Judge for Held {
         if self.validator.is_valid(value) {
             return Ok(());
         }
-        // To say what is wrong is to collect it, which takes memory for each thing that is.
+        // Explaining an error collects memory for each error.
         if steps > SCHEMA_EXPLAINED_STEPS_MAX {
             return Err(Misfit::Wrong {
                 at: String::new(),
@@ -135,7 +134,7 @@ impl Part {
                         .extend(named.iter().filter_map(|(name, part)| Some((name.clone(), at(part)?))));
                 }
                 ("patternProperties", Value::Object(named)) => {
-                    // `additionalProperties` looks at them once more.
+                    // `additionalProperties` matches them again.
                     for pattern in named.keys() {
                         own.own.name_patterns += 2;
                         own.own.name_places += 2 * cost(pattern)?.places;
@@ -169,30 +168,30 @@ impl Part {
     }
 }
 
-/// How many schemas a value is held to.
+/// Counts the schemas that a value is checked against.
 struct Count<'a> {
     parts: &'a [Part],
-    /// Of lists and objects that were counted: one can be held to one schema in many ways.
+    /// Results for lists and objects, since many paths can lead to one schema for the same value.
     known: HashMap<(usize, *const Value), u64>,
     visits: u64,
     most: u64,
 }
 
-/// How much longer it takes where a schema looks again at what it has held a value to. Each such schema in another takes that much longer
-/// again: with 20 of them one value takes a minute and a half.
+/// Slowdown of a schema that validates a value again. Nested ones multiply: with 20 of them one value takes a minute
+/// and a half.
 const LOOKS_AGAIN: u64 = 4;
 
-/// Bytes of a text that a pattern of one place reads in the time of a step. A search whose states are too many to be remembered is at
-/// each place of its pattern with each byte.
+/// Bytes of a text that a pattern of one state reads in one step. A search with too many states to cache visits each
+/// state at each byte.
 const STEP_BYTES: u64 = 32;
 
-/// Steps that a division takes at most: of numbers with large exponents.
+/// Maximum steps of a division, reached by numbers with large exponents.
 const DIVISION_STEPS: u64 = 40;
 
-/// How often an element of a list is compared with others, to find two that are the same: short lists each with each, long ones by a hash.
+/// Comparisons per element to find duplicates: pairwise in short lists, by a hash in long ones.
 const COMPARISONS: u64 = 16;
 
-/// The parts of a value, its texts by their length.
+/// Number of a value's parts, with strings by their length.
 fn size(value: &Value) -> u64 {
     let text = |text: &str| 1 + text.len() as u64 / STEP_BYTES;
     match value {
@@ -206,7 +205,7 @@ fn size(value: &Value) -> u64 {
 }
 
 impl Own {
-    /// Steps for a text.
+    /// Steps for a string.
     fn text(&self, text: &str) -> u64 {
         let lengths = self.lengths.saturating_mul(1 + text.len() as u64 / STEP_BYTES);
         reading(self.patterns, self.pattern_places, text).saturating_add(lengths)
@@ -218,13 +217,13 @@ impl Own {
     }
 }
 
-/// Steps of so many patterns with so many places for a text.
+/// Steps of matching patterns with these states on a text.
 fn reading(patterns: u64, places: u64, text: &str) -> u64 {
     patterns.saturating_add(places.saturating_mul(text.len() as u64) / STEP_BYTES)
 }
 
 impl Count<'_> {
-    /// So many; none if they are more than may be, or too deep.
+    /// Steps for a value; `None` if there are too many, or it is nested too deeply.
     fn of(&mut self, at: usize, value: &Value, depth: usize) -> Option<u64> {
         let place = (at, std::ptr::from_ref(value));
         if let Some(steps) = self.known.get(&place) {

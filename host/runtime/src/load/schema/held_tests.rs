@@ -1,4 +1,4 @@
-//! What values are held to, and what is not asked because it would take too long.
+//! Validation of values, and refusal where it would take too long.
 
 use serde_json::json;
 
@@ -47,14 +47,14 @@ fn a_schema_of_a_plugin_is_held_to_as_written_without_leniency() {
 
 #[test]
 fn a_schema_that_holds_a_small_value_to_millions_of_schemas_is_not_asked() {
-    // Each level is held to the next in two ways.
+    // Each level refers to the next in two ways.
     let tree = json!({ "type": "object", "$defs": { "t": { "allOf": [
         { "properties": { "c": { "$ref": "#/$defs/t" } } }, { "properties": { "c": { "$ref": "#/$defs/t" } } },
     ] } }, "properties": { "c": { "$ref": "#/$defs/t" } } });
     let deep = |levels: usize| (0..levels).fold(json!({}), |value, _| json!({ "c": value }));
     assert!(judged(tree.clone(), &deep(8)).is_ok());
     assert!(matches!(judged(tree, &deep(40)), Err(Misfit::Large)));
-    // And so deep that the stack would not do.
+    // Nesting that could overflow the stack is refused, too.
     let chain = json!({ "type": "object", "properties": { "c": { "$ref": "#" } } });
     assert!(judged(chain.clone(), &deep(60)).is_ok());
     assert!(matches!(judged(chain, &deep(SCHEMA_VALUE_DEPTH_MAX)), Err(Misfit::Large)));
@@ -85,7 +85,7 @@ fn whatever_grows_with_a_value_is_counted_with_it() {
     let many = |keyword: Value| each(json!({ "allOf": vec![keyword; 300] }));
     let list = |length: usize| json!({ "a": [vec![0; length], vec![0; length], [1]] });
     for (schema, small, large) in [
-        // A search that is at 800 places with each byte.
+        // A search with 800 active states at each byte.
         (each(json!({ "pattern": "a[a-c]{800}b" })), text(1_000), text(60_000)),
         (many(json!({ "maxLength": 5_000_000 })), text(1_000), text(500_000)),
         (many(json!({ "uniqueItems": true })), list(5), list(20_000)),
@@ -123,7 +123,7 @@ fn a_schema_that_is_compiled_once_more_for_each_leftover_is_refused_before_that(
     };
     assert!(super::super::read(&schema(0)).is_ok());
     assert!(matches!(super::super::read(&schema(4)), Err(SchemaError::Leftovers)));
-    // Those of several tools are counted together.
+    // The cost of several tools is added up.
     let few = json!({ "type": "object", "$defs": { "d": { "allOf": vec![json!({}); 100] } },
         "unevaluatedProperties": false, "$ref": "#/$defs/d" });
     let few = super::super::read(&few.to_string()).unwrap();
@@ -166,7 +166,7 @@ fn patterns_that_take_long_to_compile_together_are_refused_before_they_are_compi
         super::super::read(&json!({ "type": "object", "propertyNames": { "allOf": patterns } }).to_string())
     };
     assert!(matches!(read(&patterns), Err(SchemaError::Patterns)));
-    // Those of several tools are counted together.
+    // The cost of several tools is added up.
     let few = read(patterns.get(..40).unwrap()).unwrap();
     let mut all = CompileCost::default();
     assert!(Held::new(&few, &mut all).is_ok());

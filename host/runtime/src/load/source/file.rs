@@ -11,16 +11,16 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use toolgate_base::artifact::{Artifact, TooLargeError};
 use toolgate_policy::limits::load::{
     ATTACHED_READ_BYTES_MAX, ATTACHED_READ_MAX, COMPONENT_BYTES_MAX, FOLDER_ENTRIES_MAX,
 };
+use toolgate_signature::anchor::SignerHint;
+use toolgate_signature::choose::{self, FileNaming, choose};
+use toolgate_signature::name::{self, is_signature_of};
+use toolgate_signature::{SignatureFile, Unread};
 
 use super::Found;
-use crate::artifact::{Artifact, TooLargeError};
-use crate::signature::anchor::SignerHint;
-use crate::signature::choose::{self, FileNaming, choose};
-use crate::signature::name::{self, is_signature_of};
-use crate::signature::{SignatureFile, Unread};
 
 /// Why nothing was fetched.
 #[derive(Debug, thiserror::Error)]

@@ -1,14 +1,14 @@
 //! `https:` sources: a component whose digest is known, and its signatures under the same URL with their endings.
 
+use toolgate_base::spec::Remote;
+use toolgate_net::remote::{FetchError, Fetcher};
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::SIGNATURE_URLS_MAX;
 use toolgate_policy::load::fetch::FetchPermit;
+use toolgate_signature::anchor::SignerHint;
+use toolgate_signature::name;
 
 use super::{Found, SourceError};
-use crate::remote::{FetchError, Fetcher};
-use crate::signature::anchor::SignerHint;
-use crate::signature::name;
-use crate::spec::Remote;
 
 pub(super) fn fetch(
     fetcher: &Fetcher,

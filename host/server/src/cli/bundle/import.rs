@@ -1,5 +1,5 @@
-//! `toolgate bundle import`: the components of a bundle, verified, into a folder. All of it is verified before any of it has a name
-//! there, and what is there already stays unless somebody says otherwise.
+//! `toolgate bundle import`: verifies a bundle's components and writes them to a folder. Everything is verified before
+//! any file gets its name. Existing files stay unless `--replace` is given.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,23 +8,23 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use toolgate_base::artifact::Artifact;
+use toolgate_base::spec::Source;
+use toolgate_net::remote::Fetcher;
+use toolgate_net::remote::bundle::{self, BundleError, Item, Listed, PluginBundle};
 use toolgate_policy::limits::load::{BUNDLE_BYTES_MAX, COMPONENT_BYTES_MAX, SIGNATURES_MAX};
 use toolgate_policy::redact::{self, printable};
 use toolgate_policy::{Digest, PluginName};
-use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::load::source::{Found, Sources, signature_names};
 use toolgate_runtime::load::verify::worth_keeping;
-use toolgate_runtime::remote::Fetcher;
-use toolgate_runtime::remote::bundle::{self, BundleError, Item, Listed, PluginBundle};
-use toolgate_runtime::signature;
-use toolgate_runtime::spec::{Source, TrustSpec};
+use toolgate_signature::trust::TrustSpec;
 
 use crate::cli::exit::Exit;
 use crate::cli::place::{self, Staged};
 use crate::cli::{output, verify};
 use crate::config::load_trust;
 
-/// What `bundle import` takes.
+/// Arguments of `bundle import`.
 #[derive(clap::Args)]
 pub(in crate::cli) struct Args {
     /// The bundle: an OCI image layout, as a folder or a tar
@@ -38,7 +38,7 @@ pub(in crate::cli) struct Args {
     /// Put components in place of others of the same name that are there, and remove the signatures of those
     #[arg(long)]
     replace: bool,
-    /// With --replace: a plugin, by the id that its signatures say, that may take the place of one under another id or name
+    /// With --replace: a plugin, by the id in its signatures, that may take the place of one under another id or name
     #[arg(long, value_name = "ID")]
     id: Vec<String>,
     /// Write the root that was carried along to this new file; only a trust policy that names it trusts it
@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     Ok(())
 }
 
-/// The components by the names of plugins that they would have.
+/// The components by the plugin names they would have.
 fn named(bundle: &PluginBundle) -> Result<BTreeMap<PluginName, Listed>, Exit> {
     let mut named: BTreeMap<PluginName, Listed> = BTreeMap::new();
     for listed in bundle.components() {
@@ -95,19 +95,19 @@ fn named(bundle: &PluginBundle) -> Result<BTreeMap<PluginName, Listed>, Exit> {
     }
 }
 
-/// A component that is verified and written, and has no name yet.
+/// A verified component, written under temporary names.
 struct Component {
     path: PathBuf,
     digest: Digest,
-    /// Its signatures, and last itself.
+    /// Its signatures, and the component last.
     files: Vec<(Staged, PathBuf)>,
-    /// Signatures of what was there before.
+    /// Signatures of the replaced component.
     stale: Vec<PathBuf>,
     replace: bool,
     notes: Vec<String>,
 }
 
-/// Verifies a component and writes it with its signatures, as far as it is not there already.
+/// Verifies a component, and writes it and its signatures where they differ from the existing files.
 fn prepare(args: &Args, trust: &TrustSpec, name: &PluginName, item: Item) -> Result<Component, Exit> {
     let found = Found { unread: item.unread, ..Found::new(item.artifact, item.signatures) };
     let id = verify::signed_id(trust, &found, name.as_str());
@@ -118,13 +118,13 @@ fn prepare(args: &Args, trust: &TrustSpec, name: &PluginName, item: Item) -> Res
     let path = args.into.join(&component);
     let mut signatures = worth_keeping(trust, &found);
     signatures.truncate(SIGNATURES_MAX);
-    let places = signature::places(&component, &signatures, &trust.hints());
+    let places = toolgate_signature::places(&component, &signatures, &trust.hints());
     let mut wanted: Vec<(PathBuf, &[u8])> =
         places.into_iter().map(|(name, bytes)| (args.into.join(name), bytes)).collect();
     wanted.push((path.clone(), found.artifact.bytes()));
     let same = |path: &Path, bytes: &[u8]| is_there(path, bytes).map_err(|error| failed(path, &error));
     let is_same_component = same(&path, found.artifact.bytes())? == There::Same;
-    // Further signatures of the same bytes may stay. Those of others would be of nothing.
+    // Further signatures of the same bytes may stay. Those of other bytes would be worthless.
     let beside = signature_names(&path).map_err(|error| Exit::host(&error))?;
     let stale = beside.into_iter().filter(|other| wanted.iter().all(|(path, _)| path != other));
     let stale: Vec<PathBuf> = if is_same_component { Vec::new() } else { stale.collect() };
@@ -162,8 +162,8 @@ fn prepare(args: &Args, trust: &TrustSpec, name: &PluginName, item: Item) -> Res
     Ok(Component { path, digest, files, stale, replace, notes })
 }
 
-/// Whoever made the bundle chose the name. So what comes takes the place of a component that is signed under ids only if it is signed
-/// under one of these, and of one that is signed under none only if its id is the name.
+/// The bundle's maker chose the name. So a component signed under ids is replaced only by one signed under one of
+/// these, and an unsigned one only by a plugin whose id is the name.
 fn hold_identity(
     trust: &TrustSpec,
     name: &PluginName,
@@ -202,7 +202,7 @@ fn hold_identity(
 }
 
 impl Component {
-    /// Gives everything its name: the signatures first, so that the component is never there without them.
+    /// Renames everything into place: the signatures first, so that the component is never there without them.
     fn put(self) -> Result<Vec<String>, Exit> {
         for path in &self.stale {
             std::fs::remove_file(path).map_err(|error| failed(path, &error))?;
@@ -217,7 +217,7 @@ impl Component {
     }
 }
 
-/// The root that was carried along, written and without a name yet.
+/// The bundle's trusted root, written under a temporary name.
 struct Root {
     staged: Staged,
     path: PathBuf,
@@ -235,13 +235,13 @@ fn root(args: &Args, bundle: &mut PluginBundle) -> Result<Option<Root>, Exit> {
     Ok(Some(Root { staged, path, line }))
 }
 
-/// What is at a path.
+/// Content of a path.
 #[derive(PartialEq, Eq)]
 enum There {
     Nothing,
     /// A file with these bytes.
     Same,
-    /// A file with others, a link, or anything else.
+    /// A file with other bytes, a link, or anything else.
     Other,
 }
 
@@ -264,7 +264,7 @@ fn failed(path: &Path, error: &io::Error) -> Exit {
     Exit::usage(format!("{}: {error}", path.display()))
 }
 
-/// A file that the command line names and that cannot be opened is a mistake there; anything else refuses the bundle.
+/// Usage error if the bundle named on the command line cannot be opened; any other error refuses the bundle.
 fn not_read(error: &BundleError) -> Exit {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);

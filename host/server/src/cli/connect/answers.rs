@@ -1,4 +1,4 @@
-//! Whether a server answers as a client will ask it: started as the client would start it, or where it listens.
+//! Checks that a server answers a client's request: started as the client would start it, or at its address.
 #![expect(
     clippy::disallowed_methods,
     reason = "starts this very program, and connects to where it listens on this machine"
@@ -16,16 +16,16 @@ use toolgate_policy::redact::printable;
 
 use super::client::{Transport, reachable};
 
-/// The first start compiles what it serves.
+/// Includes compiling all plugins at the first start.
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
 const CONNECTS_WITHIN: Duration = Duration::from_secs(3);
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 const REVISION: &str = "2026-07-28";
 
-/// Asks for the tools, and says which there are. Nothing if the address may not be reached from here.
+/// Requests the tools and describes them. `None` if the address may not be reachable from here.
 ///
 /// # Errors
-/// Why there is no answer, with what to do.
+/// The reason why there is no answer, with a remedy.
 pub(super) fn tools(transport: &Transport) -> Result<Option<String>, String> {
     match transport {
         Transport::Elsewhere { .. } => Ok(None),
@@ -47,7 +47,7 @@ fn request() -> Value {
     })
 }
 
-/// The tools of an answer; nothing if the line is not the answer.
+/// Tools of an answer; `None` if the line is not the answer.
 fn listed(line: &str) -> Option<Result<String, String>> {
     const SHOWN: usize = 5;
     let answer: Value = serde_json::from_str(line.trim_start_matches("data:").trim()).ok()?;
@@ -69,7 +69,7 @@ fn listed(line: &str) -> Option<Result<String, String>> {
     }))
 }
 
-/// A server that ends with its input, and at the latest when it is dropped.
+/// A server process that ends with its input, and at the latest when this is dropped.
 struct Started(Child);
 
 impl Drop for Started {
@@ -112,7 +112,7 @@ fn over_http(address: SocketAddr) -> Result<String, String> {
     stream.set_read_timeout(Some(ANSWERS_WITHIN)).map_err(unanswered)?;
     stream.set_write_timeout(Some(ANSWERS_WITHIN)).map_err(unanswered)?;
     let body = request().to_string();
-    // HTTP/1.0 (RFC 1945): the answer ends with the connection, and comes in one piece.
+    // HTTP/1.0 (RFC 1945): the answer ends with the connection, and is not chunked.
     let head = format!(
         "POST /mcp HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n\
          MCP-Protocol-Version: {REVISION}\r\nMcp-Method: tools/list\r\nContent-Length: {}\r\n\r\n",

@@ -1,4 +1,4 @@
-//! The clients, where each keeps its list of servers, and how an entry looks there. From the clients' documentation, November 2026.
+//! MCP clients, and path and form of their server lists. From the clients' documentation, November 2026.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -20,20 +20,20 @@ pub(super) enum Client {
     Inspector,
 }
 
-/// How the client reaches the server.
+/// Route from client to server.
 pub(super) enum Transport {
     /// The client starts it.
     Stdio { program: String, arguments: Vec<String> },
-    /// It listens on this machine.
+    /// The server listens on this machine.
     Http { listen: SocketAddr },
-    /// At an address that may be another machine's.
+    /// The server has an address that may be another machine's.
     Elsewhere { url: String },
 }
 
-/// How to tell the client.
+/// Steps that configure a client.
 #[derive(Debug)]
 pub(super) enum Setup {
-    /// An entry in a file of the client's.
+    /// An entry in one of the client's files.
     File(Entry),
     /// A command to run.
     Command(Vec<String>),
@@ -51,7 +51,7 @@ pub(super) struct Entry {
     /// The key in the list.
     pub(super) name: String,
     pub(super) value: Value,
-    /// What to do once it is there.
+    /// Step after the entry is written.
     pub(super) afterwards: &'static str,
     /// A command that has the same effect.
     pub(super) instead: Option<Vec<String>>,
@@ -74,7 +74,7 @@ impl Transport {
     }
 }
 
-/// An address at which this machine reaches what listens there.
+/// Address at which this machine reaches a listener: loopback for an unspecified address.
 pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -100,10 +100,10 @@ impl Client {
         }
     }
 
-    /// What to do for this client.
+    /// The setup steps for this client.
     ///
     /// # Errors
-    /// That the client cannot reach the server in this way, with what to do instead.
+    /// The reason why the client cannot reach the server like this, with a remedy.
     pub(super) fn setup(self, transport: &Transport, name: &str) -> Result<Setup, String> {
         let url = transport.url();
         let (file, list, afterwards) = match self {
@@ -153,7 +153,7 @@ impl Client {
         Ok(Setup::File(Entry { file, format, list, name: name.to_owned(), value, afterwards, instead }))
     }
 
-    /// The entry as this client wants it.
+    /// The entry in this client's form.
     fn value(self, transport: &Transport, url: Option<&str>) -> Value {
         let typed = matches!(self, Self::ClaudeCode | Self::Vscode);
         match (transport, url) {
@@ -200,7 +200,7 @@ impl Client {
 }
 
 impl Setup {
-    /// What to paste and where, for people.
+    /// Instructions for people.
     pub(super) fn text(&self, client: Client) -> String {
         let title = client.title();
         match self {
@@ -222,7 +222,7 @@ impl Setup {
 }
 
 impl Entry {
-    /// A file of its kind that holds the entry alone.
+    /// A file of the client's format with only this entry.
     pub(super) fn snippet(&self) -> String {
         let document = json!({ self.list: { self.name.as_str(): self.value } });
         match self.format {
@@ -232,7 +232,7 @@ impl Entry {
     }
 }
 
-/// Clients whose vendor connects to the server, over the internet.
+/// A client whose vendor connects to the server over the internet.
 struct Connector {
     title: &'static str,
     steps: &'static str,
@@ -280,7 +280,7 @@ fn inspector(transport: &Transport, url: Option<String>) -> Vec<String> {
     command
 }
 
-/// A command as a POSIX shell reads it.
+/// A command in POSIX shell syntax.
 fn shell(command: &[String]) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@=,+".contains(c);
     let word = |word: &String| {
@@ -301,7 +301,7 @@ fn home() -> Result<PathBuf, String> {
     folder_of("HOME").ok_or_else(|| "HOME is not set, so the client's file cannot be found".to_owned())
 }
 
-/// A folder that the environment names.
+/// An absolute path from an environment variable.
 fn folder_of(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
 }

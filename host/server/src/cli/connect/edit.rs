@@ -1,5 +1,5 @@
-//! Putting an entry into a client's file. Everything else in the file stays as it is, comments included; a file that cannot be
-//! read, or that another program changes meanwhile, is left alone.
+//! Adds an entry to a client's file. Everything else in the file stays, comments included. A file that cannot be read,
+//! or that another program changes meanwhile, is not touched.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,22 +15,22 @@ use toolgate_runtime::load::source::read_regular;
 use super::client::{Entry, Format};
 use crate::cli::place;
 
-/// Settings may hold secrets: a new file is the user's alone.
+/// Settings may contain secrets: a new file is accessible to the user only.
 const NEW_FILE_MODE: u32 = 0o600;
 
 /// A change of a client's file.
 pub(super) struct ClientEdit {
-    /// The file itself, where the client's path is a link to it.
+    /// Target of the client's path, with links resolved.
     file: PathBuf,
     before: Option<String>,
     after: String,
 }
 
 impl ClientEdit {
-    /// Works out the change. Nothing is written.
+    /// Computes the change. Nothing is written.
     ///
     /// # Errors
-    /// Why the file cannot be changed, in a sentence.
+    /// The reason why the file cannot be changed, as a sentence.
     pub(super) fn of(entry: &Entry) -> Result<Self, String> {
         let failed = |why: String| format!("{}: {why}; nothing was written", entry.file.display());
         let file = match entry.file.canonicalize() {
@@ -50,7 +50,7 @@ impl ClientEdit {
         Ok(Self { file, before, after: after.map_err(failed)? })
     }
 
-    /// Whether the file is as it should be already.
+    /// Whether the file has the entry already.
     pub(super) fn is_nothing(&self) -> bool {
         self.before.as_deref() == Some(self.after.as_str())
     }
@@ -63,10 +63,10 @@ impl ClientEdit {
         &self.after
     }
 
-    /// Writes it. Returns where the file is kept as it was.
+    /// Writes the change. Returns the path of the backup.
     ///
     /// # Errors
-    /// Why nothing was written, in a sentence.
+    /// The reason why nothing was written, as a sentence.
     pub(super) fn save(&self) -> Result<Option<PathBuf>, String> {
         let failed = |error: std::io::Error| format!("{}: not written: {error}", self.file.display());
         if read(&self.file)? != self.before {
@@ -103,7 +103,7 @@ impl ClientEdit {
     }
 }
 
-/// The text of a file; nothing if there is none.
+/// The text of a file; `None` if there is no file.
 fn read(path: &Path) -> Result<Option<String>, String> {
     if path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         return Ok(None);
@@ -139,13 +139,13 @@ fn with_json(text: &str, entry: &Entry) -> Result<String, String> {
     };
     let was = servers.insert(entry.name.clone(), entry.value.clone());
     match list.get(&entry.name) {
-        // It may be laid out otherwise.
+        // The layout may differ.
         Some(_) if was.as_ref() == Some(&entry.value) => return Ok(text.to_owned()),
         Some(there) => there.set_value(input(&entry.value)),
         None => drop(list.append(&entry.name, input(&entry.value))),
     }
     let after = root.to_string();
-    // The library is trusted to keep comments and spaces, and not with what the file says.
+    // The library is trusted with comments and spaces, but not with the values.
     if value(&after)? != wanted {
         return Err("an entry stands in it twice".to_owned());
     }
@@ -165,7 +165,7 @@ fn input(value: &Value) -> CstInputValue {
     }
 }
 
-/// Whether two entries say the same, however each is laid out.
+/// Whether two entries have equal values, regardless of layout.
 fn is_same(one: &Item, other: &Item) -> bool {
     let plain = |item: &Item| {
         let mut document = DocumentMut::new();

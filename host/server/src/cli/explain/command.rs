@@ -1,5 +1,5 @@
-//! The command line of `explain`. A plugin may be called like a word that a question begins with, so the plugin is read first, as it
-//! is, and the rest is read as a question of its own.
+//! Command line of `explain`. A plugin's name may equal the first word of a question, so the plugin is parsed first and
+//! the rest as a separate question.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches, Parser};
 use super::Question;
 use crate::cli::ConfigArg;
 
-/// What `explain` takes.
+/// Arguments of `explain`.
 pub(in crate::cli) struct Args {
     pub(super) config: ConfigArg,
     pub(super) plugin: String,
@@ -18,7 +18,7 @@ pub(in crate::cli) struct Args {
     pub(super) question: Option<Question>,
 }
 
-/// The same, with the question as it was written.
+/// The same, with the question unparsed.
 #[derive(clap::Args)]
 struct Written {
     #[command(flatten)]
@@ -36,7 +36,7 @@ struct Written {
     question: Vec<OsString>,
 }
 
-/// A question alone, with the options that may stand anywhere.
+/// A question, with the options that are allowed anywhere.
 #[derive(Parser)]
 #[command(
     name = "toolgate explain PLUGIN",

@@ -1,4 +1,4 @@
-//! All of it: who signed, which rule let it in, what it asks, what it has, what it has not, within which limits.
+//! Overview of a plugin: signers, matching rules, requests, grants, missing capabilities, limits.
 
 use serde_json::{Value, json};
 use toolgate_policy::Capability;
@@ -12,7 +12,7 @@ use toolgate_policy::redact::printable;
 use super::super::output;
 use super::Subject;
 
-/// Something it has: the word, where that stands, what it amounts to.
+/// A capability with its line in the configuration and its meaning.
 struct Has {
     word: Capability,
     at: String,
@@ -102,7 +102,7 @@ fn words<'a>(words: impl Iterator<Item = &'a Capability>) -> String {
     if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
 }
 
-/// Words for which nothing stands in its grant, and for which there is no default either.
+/// Capabilities that are neither granted nor given by default.
 fn lacking(subject: &Subject<'_>) -> Vec<Capability> {
     let asked = subject.plugin.clearance().asked();
     let by_default =
@@ -110,7 +110,7 @@ fn lacking(subject: &Subject<'_>) -> Vec<Capability> {
     Capability::ALL.into_iter().filter(|word| !subject.grants().has(*word) && !by_default(*word)).collect()
 }
 
-/// What it has, a line for each thing, in the order of the words.
+/// Its capabilities, one line each, in a fixed order.
 fn has(subject: &Subject<'_>) -> Vec<Has> {
     let lacking = lacking(subject);
     let words = Capability::ALL.into_iter().filter(|word| !lacking.contains(word));
@@ -207,7 +207,7 @@ fn numbered<T>(all: &[T], what: impl Fn(&T) -> String) -> Vec<(String, String)> 
     all.iter().enumerate().map(|(index, one)| (format!("[{index}]"), what(one))).collect()
 }
 
-/// Each limit, its value, and where that comes from.
+/// Each limit, its value and its origin.
 fn limits(subject: &Subject<'_>) -> Vec<(CallLimit, u64, String)> {
     let from = |limit: CallLimit| {
         let line = |key: String| subject.config.lines.get(&key);

@@ -1,4 +1,4 @@
-//! One question: may the plugin do this? Asked of the same grant, by the same function, as when the plugin does it.
+//! Decides whether the plugin may do one thing, with the same grant and function as when the plugin does it.
 
 use std::net::SocketAddr;
 
@@ -14,11 +14,11 @@ use toolgate_policy::request::RequestTarget;
 use super::super::exit::Exit;
 use super::{By, Question, Subject, Wanted};
 
-/// The answer, with its reasons.
+/// Verdict with its reasons.
 pub(super) struct Answer {
-    /// Whether it may.
+    /// Whether the use is allowed.
     pub(super) allowed: bool,
-    /// Why, each a sentence; the first is the reason.
+    /// Sentences; the first is the reason.
     why: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ impl Answer {
     }
 }
 
-/// Whether it is a question at all.
+/// Checks that the question is well-formed.
 fn check(question: &Question) -> Result<(), Exit> {
     let what = match question {
         Question::Files { path, .. } if !path.starts_with('/') => {
@@ -68,10 +68,10 @@ fn host_and_port(text: &str) -> Option<(&str, u16)> {
     Some((host, port.parse().ok()?))
 }
 
-/// Asks.
+/// Answers a question.
 ///
 /// # Errors
-/// A question that cannot be understood.
+/// Exit 2 for a malformed question.
 pub(super) fn ask(subject: &Subject<'_>, question: &Question) -> Result<Answer, Exit> {
     check(question)?;
     let word = question.capability();
@@ -206,7 +206,7 @@ fn http(subject: &Subject<'_>, request: &[String], resolve: bool) -> Result<Answ
     }
 }
 
-/// What the rule about addresses says of a request that is covered.
+/// Applies the address rules to a request that a grant covers.
 fn address(subject: &Subject<'_>, pass: &Pass, covered: String, resolve: bool) -> Result<Answer, Exit> {
     let known = match pass.target().host() {
         Host::Address(_) => true,
@@ -232,7 +232,7 @@ fn address(subject: &Subject<'_>, pass: &Pass, covered: String, resolve: bool) -
     })
 }
 
-/// A name has no address here: the rule that names it is told, and where it leads shows when a call looks it up.
+/// Answers for a host without resolving it: its rule is shown; addresses are checked when a call resolves it.
 fn sockets(subject: &Subject<'_>, to: &str, by: By) -> Answer {
     let grant = &subject.effective().sockets;
     let protocol = match by {

@@ -1,4 +1,4 @@
-//! What of a grant no recorded call used, so that an operator can take it away, and what recorded calls were refused.
+//! Parts of a grant that no recorded call used, so that an operator can remove them, and the refused uses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,17 +6,17 @@ use serde_json::{Value, json};
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::files::{Access, Use};
 use toolgate_policy::redact::printable;
-use toolgate_runtime::audit::review::{self, Reach, Recorded};
-use toolgate_runtime::state::StateDir;
+use toolgate_state::StateDir;
+use toolgate_state::audit::review::{self, Reach, Recorded};
 
 use super::super::exit::Exit;
 use super::super::output;
 use super::Subject;
 
-/// Refused uses that are listed; more are counted.
+/// Refused uses that are listed; further ones are counted.
 const REFUSED_SHOWN_MAX: usize = toolgate_policy::limits::call::RECORD_PLACES_MAX;
 
-/// What the records say.
+/// Summary of the records.
 #[derive(Default)]
 struct Seen {
     calls: u64,
@@ -26,7 +26,7 @@ struct Seen {
     rules: BTreeSet<usize>,
     places: BTreeSet<usize>,
     store: bool,
-    /// What was refused, in how many calls, and last when.
+    /// Refused attempts, with the number of calls and the time of the last.
     refused: BTreeMap<Attempt, (u64, String)>,
     refused_not_shown: u64,
 }
@@ -46,7 +46,7 @@ pub(super) fn run(subject: &Subject<'_>, json: bool) -> Result<(), Exit> {
 }
 
 impl Seen {
-    /// What a call used is judged by the grant as it is now, not as it was then.
+    /// Counts a call's uses against the present grant, not the grant at the time of the call.
     fn add(&mut self, subject: &Subject<'_>, call: Recorded) {
         if call.plugin != subject.spec.name.as_str() || call.learning {
             return;
@@ -82,7 +82,7 @@ impl Seen {
                     self.places.extend(there.map(|(index, _)| index));
                 }
                 (Judged::Allowed, Attempt::Keyvalue) => self.store = true,
-                // It is too long to be listed: which rule let it through cannot be told any more.
+                // Too long to be listed, so the rule that allowed it is unknown.
                 (Judged::Allowed, Attempt::NoRequest { .. }) => self.not_listed += 1,
                 (
                     Judged::Allowed,
@@ -98,7 +98,7 @@ impl Seen {
     }
 }
 
-/// Where it stands, and what about it was not used.
+/// Unused parts of the grant, each with its place.
 fn unused(subject: &Subject<'_>, seen: &Seen) -> Vec<(String, String)> {
     let effective = subject.effective();
     let mut unused = Vec::new();
@@ -133,7 +133,7 @@ fn unused(subject: &Subject<'_>, seen: &Seen) -> Vec<(String, String)> {
     unused
 }
 
-/// How much the answer is worth.
+/// Limits of what the records show.
 fn caveats(seen: &Seen, reach: &Reach) -> Vec<String> {
     let mut caveats = Vec::new();
     if reach.unreadable > 0 {

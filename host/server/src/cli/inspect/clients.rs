@@ -1,20 +1,20 @@
-//! `toolgate inspect --clients`: which clients take which tools, and what of the others they refuse.
+//! `toolgate inspect --clients`: the tools that each client accepts, and the reasons why it refuses the others.
 
 use serde_json::{Value, json};
+use toolgate_mapping::clients::{CLIENTS, Client, Refusal};
 use toolgate_policy::redact::printable;
-use toolgate_runtime::mapping::clients::{CLIENTS, Client, Refusal};
 use toolgate_runtime::snapshot::tool::ToolListing;
 
-/// What one client makes of a plugin's tools.
+/// One client's acceptance of a plugin's tools.
 pub(super) struct Verdict<'a> {
     client: Client,
     takes: Vec<&'a str>,
     refuses: Vec<(&'a str, Vec<Refusal>)>,
-    /// There are more than it takes.
+    /// More tools than the client accepts.
     too_many: bool,
 }
 
-/// What each client makes of these tools.
+/// The verdict of each client on these tools.
 pub(super) fn verdicts(listings: &[ToolListing]) -> Vec<Verdict<'_>> {
     let of = |client: Client| {
         let mut verdict = Verdict {
@@ -37,7 +37,7 @@ pub(super) fn verdicts(listings: &[ToolListing]) -> Vec<Verdict<'_>> {
 }
 
 impl Verdict<'_> {
-    /// In lines.
+    /// As lines of text.
     pub(super) fn lines(&self) -> Vec<String> {
         let Self { client, takes, refuses, .. } = self;
         let word = client.word;

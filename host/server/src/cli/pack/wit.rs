@@ -1,13 +1,13 @@
-//! What the doc comments of a WIT world say of its exported functions and of their parts.
+//! Doc comments of a WIT world, for its exported functions and their parts.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use toolgate_policy::limits::load::{COMPONENT_BYTES_MAX, FOLDER_ENTRIES_MAX};
-use toolgate_runtime::load::docs::split;
+use toolgate_sandbox::inspect::docs::split;
 use wit_parser::{Docs, Function, FunctionKind, Resolve, Type, TypeDefKind, WorldId, WorldItem, WorldKey};
 
-/// What is said of one function.
+/// Texts about one function.
 #[derive(Default)]
 pub(super) struct Said {
     pub(super) description: Option<String>,
@@ -15,10 +15,10 @@ pub(super) struct Said {
     pub(super) parts: BTreeMap<String, String>,
 }
 
-/// Reads WIT text from a file or a folder: what is said of the exports of its world, by export path.
+/// Reads WIT from a file or a folder: the texts about the exports of its world, by export path.
 ///
 /// # Errors
-/// A sentence that says what is wrong with the WIT, or that it has several worlds.
+/// A sentence that describes the error in the WIT, or that it has several worlds.
 pub(super) fn read(path: &Path, world: Option<&str>) -> Result<BTreeMap<String, Said>, String> {
     check(path)?;
     let mut resolve = Resolve::default();
@@ -27,7 +27,7 @@ pub(super) fn read(path: &Path, world: Option<&str>) -> Result<BTreeMap<String, 
     Ok(exports(&resolve, world))
 }
 
-/// Refuses what the parser would wait for, or read without end: it opens whatever it is given.
+/// Refuses files that would block or never end: the parser opens any path it gets.
 fn check(path: &Path) -> Result<(), String> {
     let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
     let mut entries = 0;
@@ -90,7 +90,7 @@ fn of(resolve: &Resolve, function: &Function) -> Said {
     Said { description: text.description, parts }
 }
 
-/// The `ok` side of a result at the top is the result itself.
+/// The `ok` side of a top-level result is the result itself.
 fn ok_side(resolve: &Resolve, ty: Type) -> Option<Type> {
     let Type::Id(id) = ty else { return None };
     match &resolve.types.get(id)?.kind {
@@ -100,8 +100,8 @@ fn ok_side(resolve: &Resolve, ty: Type) -> Option<Type> {
     }
 }
 
-/// What is said of a type stands for a part that nothing nearer is said of; of a type in a list, for its elements. The path may be
-/// that of a list so many lists up.
+/// A type's text applies to a part without a text of its own; for a list's element type, to its elements. `path` may be
+/// that of the list `lists` levels up.
 fn below(resolve: &Resolve, ty: &Type, path: &str, lists: usize, parts: &mut BTreeMap<String, String>) {
     let Type::Id(id) = ty else { return };
     let Some(def) = resolve.types.get(*id) else { return };

@@ -1,8 +1,8 @@
-//! `toolgate plugin add`: a plugin into the configuration and the lock, or into neither.
+//! `toolgate plugin add`: adds a plugin to both the configuration and the lock, or to neither.
 
 use toml_edit::{DocumentMut, Item, Table, value};
 use toolgate_runtime::reconcile::rivals::Rivals;
-use toolgate_runtime::state::file_lock::FileLocks;
+use toolgate_state::file_lock::FileLocks;
 
 use super::approve::{self, Saying, Shown};
 use super::edit::TomlEdit;
@@ -11,15 +11,15 @@ use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, output};
 use crate::config::Config;
 
-/// What `plugin add` takes.
+/// Arguments of `plugin add`.
 #[derive(clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Where it is: a file beside the configuration, or a source as the configuration has it
+    /// The source: a file beside the configuration, or a source as in the configuration
     source: String,
-    /// What to call it; by default its file's name without the ending
+    /// Its name in the configuration; by default its file's name without the extension
     #[arg(long)]
     name: Option<String>,
-    /// Which plugin it is, for trust rules; by default its name
+    /// Its id, for trust rules; by default its name
     #[arg(long)]
     id: Option<String>,
     /// A line of its [plugin.grant], such as 'http = [{ host = "api.example.com" }]'; as often as needed
@@ -38,7 +38,7 @@ pub(in crate::cli) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let name = name(&args.name.clone().unwrap_or_else(|| stem(&args.source)))?;
-    // What is there must be right before anything is added to it.
+    // The configuration must be valid before anything is added.
     let config = Config::load(&args.config.config)?;
     if config.spec.plugins.iter().any(|spec| spec.name == name) {
         return Err(Exit::usage(format!(
@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Writes both files while nobody else writes either.
+/// Writes both files while holding their locks.
 fn write(args: &Args, desk: &PluginAdmin, shown: &Shown, mut rivals: Rivals) -> Result<(), Exit> {
     let (name, path) = (shown.plugin.name(), &args.config.config);
     let approval = args.saying.approval()?;
@@ -88,7 +88,7 @@ fn write(args: &Args, desk: &PluginAdmin, shown: &Shown, mut rivals: Rivals) -> 
     Ok(())
 }
 
-/// That the configuration has no plugin of this name by now.
+/// Checks that the configuration still has no plugin of this name.
 fn not_there(args: &Args, name: &str) -> Result<(), Exit> {
     let config = approve::read_again(&args.config)?;
     if config.spec.plugins.iter().any(|spec| spec.name.as_str() == name) {
@@ -99,7 +99,7 @@ fn not_there(args: &Args, name: &str) -> Result<(), Exit> {
     Ok(())
 }
 
-/// The configuration as it is now, with the plugin.
+/// The current configuration with the plugin added.
 fn with_plugin(args: &Args, name: &str) -> Result<(TomlEdit, Config), Exit> {
     let mut edit = TomlEdit::open(&args.config.config)?;
     edit.push("plugin", section(args, name)?)?;
@@ -133,7 +133,7 @@ fn section(args: &Args, name: &str) -> Result<Table, Exit> {
     Ok(table)
 }
 
-/// The last part of a path without its ending, version and digest.
+/// The last part of a path without extension, version and digest.
 fn stem(source: &str) -> String {
     let last = source.rsplit(['/', '\\']).next().unwrap_or(source);
     let last = last.split(['@', ':']).find(|part| *part != "file").unwrap_or(last);

@@ -1,22 +1,23 @@
-//! `toolgate plugin approve`: writes into the lock what a plugin is now, by somebody who was shown what changed. What is written
-//! is what was shown; if anything of it is different by then, nothing is written.
+//! `toolgate plugin approve`: writes the current state of plugins into the lock after showing the changes. Only the
+//! state that was shown is written; if any of it changed meanwhile, nothing is.
 
 use std::sync::Arc;
 
+use toolgate_base::spec::PluginSpec;
 use toolgate_policy::load::pin::Approval;
 use toolgate_runtime::load::now;
 use toolgate_runtime::reconcile::rivals::Rivals;
 use toolgate_runtime::snapshot::plugin::Plugin;
-use toolgate_runtime::spec::{Approvals, PluginSpec};
-use toolgate_runtime::state::file_lock::FileLocks;
-use toolgate_runtime::state::lockfile::Entry;
+use toolgate_runtime::spec::Approvals;
+use toolgate_state::file_lock::FileLocks;
+use toolgate_state::lockfile::Entry;
 
 use super::{PluginAdmin, agreed, compare, save, who};
 use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, explain, output};
 use crate::config::{Config, Lock};
 
-/// What `plugin approve` takes.
+/// Arguments of `plugin approve`.
 #[derive(clap::Args)]
 pub(in crate::cli) struct Args {
     /// The plugins, by their names in the configuration
@@ -36,10 +37,10 @@ pub(in crate::cli) struct Args {
     config: ConfigArg,
 }
 
-/// Who says yes.
+/// Approver and consent.
 #[derive(clap::Args)]
 pub(super) struct Saying {
-    /// Who approves, for the lock and the record; by default your user and machine
+    /// Name of the approver, for the lock and the record; by default your user and machine
     #[arg(long, value_name = "WHO")]
     pub(super) by: Option<String>,
     /// Do not ask
@@ -48,24 +49,23 @@ pub(super) struct Saying {
 }
 
 impl Saying {
-    /// An approval that is given now.
+    /// An approval given now.
     pub(super) fn approval(&self) -> Result<Approval, Exit> {
         Ok(Approval { by: who(self.by.as_ref())?, at: now() })
     }
 }
 
-/// A plugin as somebody is shown it.
+/// A plugin in the state that was shown.
 pub(super) struct Shown {
     /// The plugin.
     pub(super) plugin: Arc<Plugin>,
-    /// What the configuration said of it.
     spec: PluginSpec,
-    /// What the lock said of it: what it was compared with.
+    /// Its entry in the lock, with which it was compared.
     pub(super) before: Option<Entry>,
 }
 
 impl Shown {
-    /// The plugin of this name as it is now, whether or not that is approved.
+    /// The plugin of this name in its current state, approved or not.
     pub(super) fn of(desk: &PluginAdmin, name: &str) -> Result<Self, Exit> {
         let (_, spec) = explain::find(&desk.config, name)?;
         let plugin = desk.look_at(spec, Approvals::NotAsked)?;
@@ -73,7 +73,7 @@ impl Shown {
         Ok(Self { plugin, spec: spec.clone(), before })
     }
 
-    /// What the lock is to say of it.
+    /// The new entry for the lock.
     pub(super) fn entry(&self, approval: &Approval) -> Entry {
         Entry {
             pin: self.plugin.pin(approval.clone()),
@@ -94,7 +94,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     if args.digest.is_some() && names.len() != 1 {
         return Err(Exit::usage("--digest is about one plugin; name one"));
     }
-    // All are looked at before any is approved.
+    // All are loaded before any is approved.
     let (looked, left_out) = look(args, &desk, &names)?;
     let mut rivals = Rivals::default();
     may_be_named(&desk, &desk.config, &looked, &mut rivals, true)?;
@@ -120,7 +120,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         if !agreed("Approve?")? {
             return Err(Exit::refused("nothing was approved"));
         }
-        // Much may have happened while the question stood there.
+        // The files may have changed while the prompt was open.
         desk.take(read_again(&args.config)?)?;
     }
     let approval = args.saying.approval()?;
@@ -132,8 +132,8 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     left_out.map_or(Ok(()), Err)
 }
 
-/// These plugins as they are now. Of all plugins those that do not load are named, with why, and left out: the second is how the
-/// command ends then.
+/// The current state of these plugins. With `--all`, plugins that do not load are reported with the reason and left
+/// out; then the second value is the command's exit.
 fn look(args: &Args, desk: &PluginAdmin, names: &[String]) -> Result<(Vec<Shown>, Option<Exit>), Exit> {
     const NOTHING: &str = "\nnothing was approved";
     let mut looked = Vec::new();
@@ -162,13 +162,13 @@ fn look(args: &Args, desk: &PluginAdmin, names: &[String]) -> Result<(Vec<Shown>
     }
 }
 
-/// The configuration as it is by now. Whatever is wrong with it is wrong since it was shown.
+/// The current configuration. Any error in it arose after the state was shown.
 pub(super) fn read_again(config: &ConfigArg) -> Result<Config, Exit> {
     Config::load(&config.config).map_err(|problems| Exit::from(problems).meanwhile())
 }
 
-/// Loads what was shown as a server would once it is approved. That it does is the condition of approving it; and it keeps the
-/// bytes for the day on which their source has others.
+/// Loads the shown plugins as a server would once they are approved, which is required for the approval. Also stores
+/// their bytes, in case their source changes.
 pub(super) fn rehearse(desk: &PluginAdmin, shown: &[Shown], approval: &Approval) -> Result<(), Exit> {
     for one in shown {
         let name = one.plugin.name();
@@ -180,7 +180,7 @@ pub(super) fn rehearse(desk: &PluginAdmin, shown: &[Shown], approval: &Approval)
     Ok(())
 }
 
-/// Whether these could have their names beside what is approved already: what a server then refuses is not approved.
+/// Checks that tool names would not clash with those of approved plugins, since a server would refuse that.
 pub(super) fn may_be_named(
     desk: &PluginAdmin,
     config: &Config,
@@ -207,7 +207,7 @@ pub(super) fn may_be_named(
     }
 }
 
-/// The lock as it is now, if everything that was shown still is as it was shown.
+/// The current lock, if everything that was shown is unchanged.
 pub(super) fn unchanged(desk: &PluginAdmin, config: &Config, shown: &[Shown]) -> Result<Lock, Exit> {
     let lock = config.lock.clone().filter(|lock| lock.path == desk.lock.path);
     let lock = lock.ok_or_else(|| {
@@ -244,8 +244,8 @@ pub(super) fn unchanged(desk: &PluginAdmin, config: &Config, shown: &[Shown]) ->
     Ok(lock)
 }
 
-/// Writes the approvals while nobody else writes the lock. A command that revokes holds the same lock, so that the trust policy that is
-/// read here is the newest that any command has written.
+/// Writes the approvals while holding the lock's file lock. `revoke` holds the same one, so the trust policy read here
+/// is the newest any command has written.
 fn write(
     args: &Args,
     desk: &PluginAdmin,

@@ -1,9 +1,9 @@
-//! A tool's schema in one line and its texts below it, for who sees a plugin for the first time. Nothing of a schema that a model
-//! would read is left out: a schema that does not fit this form has none.
+//! A tool's schema in one line with its texts below, for a first review. Nothing that a model would read is left out: a
+//! schema that does not fit this form has no brief.
 
 use serde_json::{Map, Value};
 
-/// Keywords that hold numbers and switches: bounds, which no model takes for words.
+/// Keywords for bounds, with numbers or booleans as values, which give a model no text.
 const BOUNDS: [&str; 11] = [
     "minimum",
     "maximum",
@@ -18,7 +18,7 @@ const BOUNDS: [&str; 11] = [
     "additionalProperties",
 ];
 
-/// A schema that fits one line.
+/// A schema in one line.
 pub(super) struct Brief {
     /// The type, such as `{ url: string, limit?: integer }`.
     pub(super) line: String,
@@ -27,7 +27,7 @@ pub(super) struct Brief {
 }
 
 impl Brief {
-    /// Nothing if the schema has a part that the line would not show.
+    /// `None` if the schema has a part that the line would not show.
     pub(super) fn of(schema: &Value) -> Option<Self> {
         let mut texts = Vec::new();
         let line = line(schema, "", &mut texts)?;
@@ -57,14 +57,14 @@ fn line(schema: &Value, path: &str, texts: &mut Texts) -> Option<String> {
                 let each = value.as_array()?.iter().map(|one| line(one, path, texts));
                 types.extend(each.collect::<Option<Vec<_>>>()?);
             }
-            // They are read together with the type.
+            // Read together with the type.
             "properties" | "required" if is_type(schema, "object") => {}
             "items" | "prefixItems" if is_type(schema, "array") => {}
             bound if BOUNDS.contains(&bound) && (value.is_number() || value.is_boolean()) => {}
             _ => return None,
         }
     }
-    // The values say more than that they are strings.
+    // The values imply that they are strings.
     if schema.contains_key("enum") || schema.contains_key("const") {
         types.retain(|one| one != "string");
     }
@@ -99,7 +99,7 @@ fn object(schema: &Map<String, Value>, path: &str, texts: &mut Texts) -> Option<
         Some(required) => required.as_array()?,
         None => &empty,
     };
-    // A name that is required and not described is one that the line would not show.
+    // A required name without a property would not be shown.
     let properties = properties.as_object()?;
     if !required.iter().all(|name| name.as_str().is_some_and(|name| properties.contains_key(name))) {
         return None;
@@ -113,7 +113,7 @@ fn object(schema: &Map<String, Value>, path: &str, texts: &mut Texts) -> Option<
     Some(if members.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", members.join(", ")) })
 }
 
-/// A name that is more than a word stands in quotes, so that it cannot pass for more than one member.
+/// Quotes a name that is more than a word, so that it cannot look like several members.
 fn key(name: &str) -> String {
     let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$');
     match !name.is_empty() && name.chars().all(is_word) {

@@ -1,23 +1,23 @@
-//! `toolgate plugin diff`: what is there now beside what was approved, so that a person can read it. Every text of a plugin's is
+//! `toolgate plugin diff`: compares the current state with the approved one, for people. Every text of a plugin is
 //! escaped and bounded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use similar::{ChangeTag, TextDiff};
+use toolgate_base::artifact::Artifact;
 use toolgate_policy::load::Pin;
 use toolgate_policy::redact::{printable, printable_lines};
-use toolgate_runtime::artifact::Artifact;
 use toolgate_runtime::load::describe::mapping_version;
 use toolgate_runtime::snapshot::plugin::Plugin;
-use toolgate_runtime::state::lockfile::Entry;
+use toolgate_state::lockfile::Entry;
 
 use super::PluginAdmin;
 use super::brief::Brief;
 use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, output};
 
-/// What `plugin diff` takes.
+/// Arguments of `plugin diff`.
 #[derive(clap::Args)]
 pub(in crate::cli) struct Args {
     /// The plugin, by its name in the configuration
@@ -28,7 +28,7 @@ pub(in crate::cli) struct Args {
     config: ConfigArg,
 }
 
-/// How much of a tool that nobody has approved before is shown.
+/// Detail in which new tools are shown.
 #[derive(clap::Args, Clone, Copy)]
 pub(super) struct Detail {
     /// Show the schemas of new tools whole, path by path, instead of a line each
@@ -36,7 +36,7 @@ pub(super) struct Detail {
     full: bool,
 }
 
-/// Characters of one line that are shown.
+/// Characters shown of one line.
 const SHOWN_CHARS_MAX: usize = 4_000;
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
@@ -53,7 +53,7 @@ fn unchanged(plugin: &Plugin, entry: Option<&Entry>) -> String {
     format!("{}: as {} approved it: {}", plugin.name(), shown(by), plugin.digest())
 }
 
-/// What changed, in lines; none if nothing did. All that there is, if nothing was approved.
+/// Differences, as lines; empty if there are none. Everything, if nothing was approved.
 pub(super) fn differences(
     desk: &PluginAdmin,
     plugin: &Plugin,
@@ -91,7 +91,7 @@ pub(super) fn differences(
             continue;
         }
         let kept = before.and_then(|digest| desk.gate.kept(digest));
-        // Like is compared with like: that this release writes schemas in another way is nothing to approve.
+        // Only surfaces of the same mapping version are compared: a new form of schemas needs no approval.
         let version = kept.as_ref().and_then(mapping_version);
         let is_like = |former: &&Artifact| version.is_some() && mapping_version(former) == version;
         let like = former.filter(is_like);
@@ -111,7 +111,7 @@ pub(super) fn differences(
     Ok(lines)
 }
 
-/// Texts that the form of the former release does not show, in which the rest is compared.
+/// Texts that the former release's form lacks, as the rest is compared in that form.
 fn unseen_lines(plugin: &Plugin) -> Vec<String> {
     if plugin.unseen().is_empty() {
         return Vec::new();
@@ -122,7 +122,7 @@ fn unseen_lines(plugin: &Plugin) -> Vec<String> {
     std::iter::once(head).chain(texts).collect()
 }
 
-/// The approval is no part of the comparison.
+/// The approval is not compared.
 fn approval_of(entry: Option<&Entry>) -> toolgate_policy::load::pin::Approval {
     entry.map(|entry| entry.pin.approval.clone()).unwrap_or_else(|| toolgate_policy::load::pin::Approval {
         by: String::new(),
@@ -134,7 +134,7 @@ fn list_of(was: Option<&Pin>, part: impl Fn(&Pin) -> String) -> Vec<String> {
     was.map(part).into_iter().collect()
 }
 
-/// Lines that went and came.
+/// Removed and added lines.
 fn changed(what: &str, was: &[String], is: &[String]) -> Vec<String> {
     if was == is {
         return Vec::new();
@@ -148,7 +148,7 @@ fn changed(what: &str, was: &[String], is: &[String]) -> Vec<String> {
 
 /// The tools of a surface, by name.
 fn tools(surface: &[u8]) -> Result<BTreeMap<String, Map<String, Value>>, Exit> {
-    // Whoever approves must not be shown less than there is.
+    // The approver must not see less than there is.
     let unreadable = || {
         Exit::host_failed(
             "what a model reads of the tools cannot be shown: it is not the JSON that it was made as",
@@ -195,7 +195,7 @@ fn tool_lines(
     lines
 }
 
-/// A part of a tool that was not there before, in short; nothing if it cannot be said so.
+/// A new part of a tool in short; `None` if the short form cannot show it.
 fn brief_lines(part: &str, is: &Value) -> Option<Vec<String>> {
     let word = match (part, is) {
         (_, Value::Null) => return Some(Vec::new()),
@@ -210,7 +210,7 @@ fn brief_lines(part: &str, is: &Value) -> Option<Vec<String>> {
     Some(std::iter::once(format!("    {word}: {}", shown(&brief.line))).chain(texts).collect())
 }
 
-/// What a tool claims of itself (MCP 2025-06-18, `ToolAnnotations`).
+/// Annotations of a tool (MCP 2025-06-18, `ToolAnnotations`).
 fn hints(claims: &[Value]) -> Option<Vec<String>> {
     const NAMES: [&str; 4] = ["read-only", "destructive", "idempotent", "open-world"];
     let claim = |(name, claim): (&str, &Value)| match claim {
@@ -224,7 +224,7 @@ fn hints(claims: &[Value]) -> Option<Vec<String>> {
     Some(vec![format!("    claims to be: {}", said?.into_iter().flatten().collect::<Vec<_>>().join(", "))])
 }
 
-/// What changed in a part of a tool: at least one line.
+/// Differences in a part of a tool: at least one line.
 fn part_lines(part: &str, was: Option<&Value>, is: Option<&Value>) -> Vec<String> {
     if was == is {
         return Vec::new();
@@ -257,7 +257,7 @@ fn changed_paths(was: &[String], is: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Schemas of tools that are named at run time are kept as text.
+/// Parses schemas of dynamic tools, which are stored as text.
 fn parsed(value: &Value) -> Value {
     match value {
         Value::String(text) => serde_json::from_str(text).unwrap_or_else(|_| value.clone()),
@@ -265,7 +265,7 @@ fn parsed(value: &Value) -> Value {
     }
 }
 
-/// Each leaf with its path. No two leaves have one path: a key that is more than a word stands in brackets and quotes.
+/// Each leaf with its path. Paths are unique: a key that is more than a word is in brackets and quotes.
 fn flat(path: &str, value: &Value, into: &mut Vec<String>) {
     let is_word = |key: &str| {
         !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$'))
@@ -285,7 +285,7 @@ fn flat(path: &str, value: &Value, into: &mut Vec<String>) {
     }
 }
 
-/// A text with the words that went as `[-word-]` and those that came as `{+word+}`. Nothing in the text itself reads as such a mark.
+/// A text with removed words as `[-word-]` and added ones as `{+word+}`. The text itself has no such marks.
 fn words(was: &str, is: &str) -> String {
     let diff = TextDiff::from_words(was, is);
     let mut runs: Vec<(ChangeTag, String)> = Vec::new();
@@ -299,8 +299,8 @@ fn words(was: &str, is: &str) -> String {
     marked.collect()
 }
 
-/// A run of words, with an escape for each bracket that could be a part of a mark: beside a plus or minus, or at an end, where a mark of
-/// ours may stand beside it.
+/// A run of words, with brackets escaped that could be part of a mark: beside a plus or minus, or at an end, where a
+/// mark may be adjacent.
 fn unmarked(text: &str) -> String {
     let is_sign = |c: Option<char>| c.is_none_or(|c| matches!(c, '+' | '-'));
     let mut before = None;
@@ -333,7 +333,7 @@ fn close(tag: ChangeTag) -> &'static str {
     }
 }
 
-/// In one line: what a plugin says must not look like a line of ours.
+/// In one line, so that a plugin's text cannot look like output of the program.
 fn shown(text: &str) -> String {
     printable(text, SHOWN_CHARS_MAX)
 }

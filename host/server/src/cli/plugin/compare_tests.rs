@@ -1,4 +1,4 @@
-//! How changes of a plugin are told.
+//! Display of a plugin's changes.
 
 use serde_json::json;
 
@@ -28,7 +28,7 @@ fn no_text_of_a_plugin_reads_as_a_mark_of_a_change() {
         let text = words(was, is);
         let [gone, gone_end, came, came_end] = marks(&text);
         assert_eq!((gone, came), (gone_end, came_end), "{text}");
-        // What is between the marks, with the escapes undone, is what was and what is.
+        // Text between the marks, unescaped, is the old and the new text.
         let (mut read_was, mut read_is, mut tag, mut rest) =
             (String::new(), String::new(), "", text.as_str());
         while let Some(c) = rest.chars().next() {
@@ -102,7 +102,7 @@ fn a_new_tool_is_shown_by_a_line_for_each_schema_unless_all_is_asked_for() {
     );
     let full = tool_lines(&BTreeMap::new(), &surface(tool.clone()), Detail { full: true });
     assert!(full.contains(&"    + input.properties.url.type = \"string\"".to_owned()), "{full:?}");
-    // What the line would not show is shown path by path.
+    // Parts that the line would not show are shown path by path.
     let mut hidden = tool;
     hidden["input"]["default"] = json!("do this");
     assert!(brief(&hidden).contains(&"    + input.default = \"do this\"".to_owned()));

@@ -1,5 +1,5 @@
-//! Changing files that people write: everything around the change stays as it is. The file is read and replaced while this
-//! command holds its lock.
+//! Edits files that people write: everything around the change stays. The file is read and replaced while this command
+//! holds its lock.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use toml_edit::{ArrayOfTables, DocumentMut, Item, Table};
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::CONFIG_BYTES_MAX;
 use toolgate_runtime::load::source::read_regular;
-use toolgate_runtime::state::file_lock::FileLocks;
+use toolgate_state::file_lock::FileLocks;
 
 use crate::cli::exit::Exit;
 
@@ -28,7 +28,7 @@ impl TomlEdit {
         Ok(Self { path: path.to_owned(), before, document })
     }
 
-    /// The digest of what was read.
+    /// Digest of the text that was read.
     pub(super) fn sha256(&self) -> Digest {
         Digest::of(self.before.as_bytes())
     }
@@ -38,7 +38,7 @@ impl TomlEdit {
         &mut self.document
     }
 
-    /// The tables of `[[key]]`; nothing if there are none.
+    /// The tables of `[[key]]`; `None` if there are none.
     pub(super) fn tables(&mut self, key: &str) -> Result<Option<&mut ArrayOfTables>, Exit> {
         match self.document.get_mut(key) {
             None => Ok(None),
@@ -66,7 +66,7 @@ impl TomlEdit {
         self.document.to_string()
     }
 
-    /// An editor takes no lock.
+    /// Exit for a file changed by another program, such as an editor, which takes no lock.
     pub(super) fn changed_meanwhile(&self) -> Exit {
         Exit::refused(format!(
             "{}: not written: another program has changed it in this very moment; run the command again",
@@ -74,7 +74,7 @@ impl TomlEdit {
         ))
     }
 
-    /// Replaces the file, if it is still what was read.
+    /// Replaces the file if it still has the text that was read.
     pub(super) fn save(&self, locks: &FileLocks) -> Result<(), Exit> {
         let failed = |error: std::io::Error| {
             Exit::host_failed(format!("{}: not written: {error}", self.path.display()))

@@ -1,17 +1,17 @@
-//! `toolgate plugin list`: every plugin of the configuration and of the lock: whether it serves, and on whose word.
+//! `toolgate plugin list`: every plugin of the configuration and the lock, with state, signers and approver.
 
 use serde_json::{Value, json};
 use toolgate_policy::PluginName;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::load::{Kind, to_date};
 use toolgate_runtime::reconcile::Loaded;
-use toolgate_runtime::state::lockfile::Entry;
+use toolgate_state::lockfile::Entry;
 
 use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, newest, output, serve};
 use crate::config::Config;
 
-/// What `plugin list` takes.
+/// Arguments of `plugin list`.
 #[derive(clap::Args)]
 pub(in crate::cli) struct Args {
     #[command(flatten)]
@@ -21,7 +21,6 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
-/// One line of the list.
 struct Row {
     name: PluginName,
     state: &'static str,
@@ -103,13 +102,13 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Who approved it, and when, if that is a date.
+/// Approver, and the time if it is a date.
 fn approval(row: &Row) -> Option<(String, Option<String>)> {
     let approval = &row.entry.as_ref()?.pin.approval;
     Some((printable(&approval.by, 200), to_date(approval.at)))
 }
 
-/// The bytes whose approval was taken back, where others are there now.
+/// Revoked digest of the lock's entry, if other bytes are there now.
 fn revoked_before(row: &Row) -> Option<String> {
     let pin = &row.entry.as_ref()?.pin;
     let digest = pin.digest.to_string();

@@ -1,24 +1,24 @@
-//! The memory of trust policies in the state directory, for a command that changes the policy: it takes none that is older than what
-//! is remembered, and remembers what it wrote at once, so that putting the old file back is noticed.
+//! Rollback protection for commands that change the trust policy. They refuse one older than the newest known, and
+//! record the written version at once, so that a restored old file is noticed.
 
 use std::path::Path;
 
 use toolgate_policy::redact::printable;
-use toolgate_runtime::audit::{Event, Recorder};
 use toolgate_runtime::load::now;
-use toolgate_runtime::spec::TrustSpec;
-use toolgate_runtime::state::StateDir;
-use toolgate_runtime::state::rollback::{RollbackError, RollbackGuard};
+use toolgate_signature::trust::TrustSpec;
+use toolgate_state::StateDir;
+use toolgate_state::audit::{Event, Recorder};
+use toolgate_state::rollback::{RollbackError, RollbackGuard};
 
 use crate::cli::exit::{Exit, with_causes};
 use crate::cli::output;
 use crate::config::Roots;
 
-/// The memory, or why there is none. A state directory that cannot be used must not keep anything from being revoked.
+/// Rollback guard, or the error. An unusable state directory must not prevent a revocation.
 pub(super) struct Memory(Result<(StateDir, RollbackGuard), String>);
 
 impl Memory {
-    /// Opens the memory that belongs to a configuration.
+    /// Opens the guard of a configuration.
     pub(super) fn open(roots: &Roots) -> Self {
         let open = |path: &Path| {
             let state = StateDir::open(path).map_err(|error| format!("failed to {}", with_causes(&error)))?;
@@ -29,11 +29,11 @@ impl Memory {
         Self(roots.state.as_deref().map_or_else(nowhere, open))
     }
 
-    /// Whether this policy, which is about to be changed, may be in force: nothing that was put back comes into force again, under
-    /// another version, by being changed.
+    /// Checks that the policy about to be changed may be in force. Otherwise a restored old policy would come into
+    /// force under a new version.
     ///
     /// # Errors
-    /// [`Exit`] with what to do. A memory that cannot be read is no reason.
+    /// [`Exit`] with a remedy. An unreadable guard is no error here.
     pub(super) fn judge(&self, roots: &Roots) -> Result<(), Exit> {
         let Ok((_, seen)) = &self.0 else { return Ok(()) };
         let remedy = match seen.judge(&roots.trust, now()) {
@@ -41,7 +41,7 @@ impl Memory {
             Err(error @ RollbackError::Changed(_)) => {
                 format!("{error} (look first at what was changed)")
             }
-            // It is said once this is written.
+            // Reported after the policy is written.
             Err(RollbackError::Io(_)) | Ok(_) => return Ok(()),
         };
         Err(Exit::refused(format!(
@@ -50,7 +50,7 @@ impl Memory {
         )))
     }
 
-    /// Remembers a policy that is on the disk. Warns if that cannot be done.
+    /// Records a written policy. Warns if that fails.
     pub(super) fn remember(&self, trust: &TrustSpec) {
         let remembered = match &self.0 {
             Ok((state, seen)) => seen
@@ -72,7 +72,7 @@ impl Memory {
     }
 }
 
-/// Records that the memory had its former form until now, as a server does.
+/// Records that the guard's file was upgraded, as a server does.
 fn record_upgrade(state: &StateDir, version: u64) {
     let recorder = state.root().try_clone().and_then(|root| Recorder::open(root, &state.dir("keys")?));
     match recorder {

@@ -1,7 +1,7 @@
-//! `toolgate plugin remove`: out of the configuration and out of the lock.
+//! `toolgate plugin remove`: removes a plugin from the configuration and the lock.
 
-use toolgate_runtime::spec::Source;
-use toolgate_runtime::state::file_lock::FileLocks;
+use toolgate_base::spec::Source;
+use toolgate_state::file_lock::FileLocks;
 
 use super::edit::TomlEdit;
 use super::{name, save};
@@ -9,7 +9,7 @@ use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, output};
 use crate::config::{Config, Lock, Roots};
 
-/// What `plugin remove` takes.
+/// Arguments of `plugin remove`.
 #[derive(clap::Args)]
 pub(in crate::cli) struct Args {
     /// The plugin, by its name in the configuration
@@ -55,7 +55,7 @@ fn lock(path: &std::path::Path) -> Result<Lock, Exit> {
     Roots::load(path)?.lock.ok_or_else(super::no_lock)
 }
 
-/// Where a plugin comes from, as far as the configuration can be read.
+/// Source of a plugin, if the configuration can be read.
 fn source(path: &std::path::Path, name: &str) -> Option<Source> {
     let config = Config::load(path).ok()?;
     config.spec.plugins.into_iter().find(|spec| spec.name.as_str() == name).map(|spec| spec.source)

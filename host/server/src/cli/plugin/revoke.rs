@@ -1,5 +1,5 @@
-//! `toolgate plugin revoke`: these bytes never run again, whoever signed and approved them. It needs the trust policy and the
-//! lock, and nothing else of the configuration. The state directory remembers the new version at once.
+//! `toolgate plugin revoke`: bans bytes for ever, regardless of signatures and approvals. Needs only the trust policy
+//! and the lock of the configuration. The state directory records the new version at once.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use toml_edit::{Table, value};
 use toolgate_policy::redact::printable;
 use toolgate_policy::{Digest, PluginName};
-use toolgate_runtime::spec::TrustSpec;
-use toolgate_runtime::state::file_lock::FileLocks;
+use toolgate_signature::trust::TrustSpec;
+use toolgate_state::file_lock::FileLocks;
 
 use super::edit::TomlEdit;
 use super::memory::Memory;
@@ -17,12 +17,12 @@ use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, output};
 use crate::config::{Lock, Roots, load_trust_text};
 
-/// What `plugin revoke` takes.
+/// Arguments of `plugin revoke`.
 #[derive(clap::Args)]
 pub(in crate::cli) struct Args {
     /// The plugin, by its name in the lock; or the bytes, as sha256:…
     what: String,
-    /// Why, for everybody who reads the trust policy or the record
+    /// The reason, for readers of the trust policy and the record
     #[arg(long)]
     reason: String,
     #[command(flatten)]
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let before = files(Roots::load(path)?);
     let paths = [Some(before.0.as_path()), before.1.as_deref()];
     let locks = FileLocks::take(paths.into_iter().flatten()).map_err(|error| Exit::host(&error))?;
-    // As they are now that nobody else changes them.
+    // Read again under the locks, when no other command can change the files.
     let mut roots = Roots::load(path)?;
     let lock_path = roots.lock.as_ref().map(|lock| &lock.path);
     if (&roots.policy, lock_path) != (&before.0, before.1.as_ref()) {
@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let memory = Memory::open(&roots);
     memory.judge(&roots)?;
     let revoked = revoke(&roots, &digests, &args.reason, &locks)?;
-    // Before the lock: whatever comes of that, this is on the disk, and decides first.
+    // Before the lock: even if writing that fails, the revocation is on disk and decides first.
     memory.remember(revoked.as_ref().unwrap_or(&roots.trust));
     let Some(lock) = &mut roots.lock else { return Ok(()) };
     let withdrawn = withdraw(lock, &digests, &args.reason);
@@ -74,7 +74,7 @@ fn files(roots: Roots) -> (PathBuf, Option<PathBuf>) {
     (roots.policy, roots.lock.map(|lock| lock.path))
 }
 
-/// The bytes that are meant.
+/// Digests that the argument means.
 fn digests(what: &str, lock: Option<&Lock>) -> Result<BTreeSet<Digest>, Exit> {
     if let Ok(digest) = what.parse::<Digest>() {
         return Ok(BTreeSet::from([digest]));
@@ -94,8 +94,8 @@ fn digests(what: &str, lock: Option<&Lock>) -> Result<BTreeSet<Digest>, Exit> {
     })
 }
 
-/// Writes into the trust policy what does not stand there yet, under the next version. The policy as it is then; nothing if it stays
-/// as it was.
+/// Adds missing revocations to the trust policy, under the next version. Returns the new policy; `None` if nothing had
+/// to be added.
 fn revoke(
     roots: &Roots,
     digests: &BTreeSet<Digest>,
@@ -104,7 +104,7 @@ fn revoke(
 ) -> Result<Option<TrustSpec>, Exit> {
     let mut edit = TomlEdit::open(&roots.policy)?;
     if edit.sha256() != roots.trust.sha256 {
-        // What was judged is what is changed.
+        // Only the text that was checked may be changed.
         return Err(edit.changed_meanwhile());
     }
     let policy = &roots.trust.policy;
@@ -142,9 +142,9 @@ fn cannot_be_raised(policy: &Path) -> Exit {
     ))
 }
 
-/// Takes the approvals of these bytes back. The names of their plugins.
+/// Revokes the approvals of these bytes. Returns the names of their plugins.
 fn withdraw(lock: &mut Lock, digests: &BTreeSet<Digest>, reason: &str) -> Vec<PluginName> {
-    let stands = |entry: &toolgate_runtime::state::lockfile::Entry| {
+    let stands = |entry: &toolgate_state::lockfile::Entry| {
         digests.contains(&entry.pin.digest) && entry.pin.revoked.is_none()
     };
     let hit: Vec<_> = lock

@@ -1,4 +1,4 @@
-//! What a TOML file says, value by value, each with the line it begins in.
+//! Values of a TOML file, each with its first line.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml::value::Datetime;
 
-/// A value and the line it begins in.
+/// A value and its first line.
 pub(super) struct At {
     pub(super) line: usize,
     pub(super) value: Value,
@@ -19,7 +19,7 @@ pub(super) enum Value {
     Datetime(Datetime),
     Array(Vec<At>),
     Table(Table),
-    /// A float, or an integer beyond 64 bits: nothing here takes one.
+    /// A float, or an integer beyond 64 bits; no key accepts these.
     Other(&'static str),
 }
 
@@ -82,7 +82,7 @@ pub(super) fn owned(table: &DeTable<'_>, line: &impl Fn(usize) -> usize) -> Tabl
     table.iter().map(|(key, value)| (key.get_ref().to_string(), own(value, line, key.span().start))).collect()
 }
 
-/// A table written with a header begins where its key stands; anything else where it stands itself.
+/// A table with a header begins at its key, any other value at itself.
 fn own(value: &Spanned<DeValue<'_>>, line: &impl Fn(usize) -> usize, key_at: usize) -> At {
     let at = if value.span().is_empty() { key_at } else { value.span().start };
     let owned = match value.get_ref() {

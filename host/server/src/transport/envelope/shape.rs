@@ -1,7 +1,7 @@
 //! The shape of a message: which members it has and of which kind they are. The protocol's library drops optional members that it
 //! cannot read, or takes the whole for something else; here the member is named.
 
-use toolgate_runtime::json::Json;
+use toolgate_base::json::Json;
 
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,7 +178,7 @@ fn check(params: Option<&Json>, path: &[&str], wanted: Wanted, is_needed: bool) 
 
 #[cfg(test)]
 mod tests {
-    use toolgate_runtime::json::JsonLimits;
+    use toolgate_base::json::JsonLimits;
 
     use super::*;
 

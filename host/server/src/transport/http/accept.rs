@@ -1,5 +1,5 @@
-//! The form of an answer: JSON, or a stream of events. The protocol's library answers only who takes both; who takes one of them
-//! gets the answer in that one.
+//! Form of an answer: JSON or an event stream. The protocol library requires clients to accept both; a client that
+//! accepts one gets the answer converted to it.
 
 use std::cmp::Ordering;
 
@@ -12,25 +12,25 @@ use serde_json::Value;
 use super::Body;
 use crate::transport::envelope::Malformed;
 
-/// The forms that a client takes (RFC 9110 §12.5.1).
+/// Media types that a client accepts (RFC 9110 §12.5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AcceptedTypes {
     /// `application/json`
     pub(super) json: bool,
     /// `text/event-stream`
     pub(super) stream: bool,
-    /// Which of the two it would rather have, where it says so.
+    /// Preference between the two, by weight.
     prefers: Ordering,
 }
 
 const JSON: &str = "application/json";
 const STREAM: &str = "text/event-stream";
 
-/// Both, as the library wants to read it.
+/// Both, as the library requires it.
 pub(super) const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
 impl AcceptedTypes {
-    /// What the headers of a request say. Without any, everything is taken.
+    /// Types that the request's headers accept. Without an `Accept` header, all.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all(ACCEPT).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
         let ranges: Vec<(String, u16)> = values
@@ -40,12 +40,12 @@ impl AcceptedTypes {
         Self { json: json.weight > 0, stream: stream.weight > 0, prefers: json.cmp(&stream) }
     }
 
-    /// Whether there is a form for an answer at all.
+    /// Whether any form is accepted.
     pub(super) fn any(self) -> bool {
         self.json || self.stream
     }
 
-    /// The same for a stream of changes, which has no other form.
+    /// The same for a notification stream, which has no other form.
     pub(super) fn for_stream(self) -> Self {
         Self { prefers: self.prefers.min(Ordering::Equal), ..self }
     }
@@ -59,14 +59,14 @@ impl AcceptedTypes {
     }
 }
 
-/// How much a media type is wanted: the heavier one first; of two that weigh the same, the one that is named more exactly.
+/// Preference for a media type: by weight, then by the exactness of the matching range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Taken {
     weight: u16,
     exactness: u8,
 }
 
-/// The weight of what names none, in thousandths.
+/// Default weight, in thousandths.
 const WHOLE: u16 = 1_000;
 
 /// A media range and its weight, in thousandths.
@@ -78,7 +78,7 @@ fn read(range: &str) -> Option<(String, u16)> {
         let (name, value) = parameter.split_once('=')?;
         name.trim().eq_ignore_ascii_case("q").then_some(value.trim())
     });
-    // What is no weight is passed over.
+    // An invalid weight is ignored.
     (!range.is_empty()).then(|| (range, weight.and_then(to_weight).unwrap_or(WHOLE)))
 }
 
@@ -92,7 +92,7 @@ fn to_weight(weight: &str) -> Option<u16> {
     (weight <= WHOLE).then_some(weight)
 }
 
-/// How much a media type is wanted: the most exact range decides. Without any, everything is.
+/// Preference for a media type: the most exact range decides. Without any range, everything is accepted.
 fn taken(ranges: &[(String, u16)], media: &str) -> Taken {
     if ranges.is_empty() {
         return Taken { weight: WHOLE, exactness: 0 };
@@ -109,7 +109,7 @@ fn taken(ranges: &[(String, u16)], media: &str) -> Taken {
     Taken { weight, exactness }
 }
 
-/// Splits at a delimiter outside of quotes.
+/// Splits at delimiters outside quotes.
 fn split(text: &str, delimiter: char) -> Vec<&str> {
     let (mut quoted, mut escaped) = (false, false);
     let parts = text.split(|character: char| {
@@ -125,7 +125,7 @@ fn split(text: &str, delimiter: char) -> Vec<&str> {
     parts.collect()
 }
 
-/// An answer in a form that its client takes. A refusal stays as it is.
+/// Converts an answer to a form that its client accepts. A refusal stays unchanged.
 pub(super) async fn in_form(reply: Response<Body>, accepted: AcceptedTypes, id: &Value) -> Response<Body> {
     let kind = reply.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     if !reply.status().is_success() {
@@ -139,10 +139,10 @@ pub(super) async fn in_form(reply: Response<Body>, accepted: AcceptedTypes, id: 
     }
 }
 
-/// Tells proxies to pass events on as they come.
+/// Header that tells proxies not to buffer events.
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// A message as the one event of a stream.
+/// Converts a message to a stream of one event.
 async fn to_stream(reply: Response<Body>) -> Response<Body> {
     let (mut head, mut body) = reply.into_parts();
     let mut event = b"data: ".to_vec();
@@ -156,7 +156,7 @@ async fn to_stream(reply: Response<Body>) -> Response<Body> {
     Response::from_parts(head, Full::new(Bytes::from(event)).boxed())
 }
 
-/// The answer that a stream brings, alone. What else it brings, such as reports of progress, has no place in it.
+/// Extracts the answer from a stream. Its other messages, such as progress reports, are dropped.
 async fn to_json(reply: Response<Body>, id: &Value) -> Response<Body> {
     let (mut head, mut body) = reply.into_parts();
     let mut pending = Vec::new();
@@ -179,7 +179,7 @@ async fn to_json(reply: Response<Body>, id: &Value) -> Response<Body> {
     Response::from_parts(head, Full::new(Bytes::from(answer)).boxed())
 }
 
-/// Takes the first event that is complete, with its end.
+/// Takes the first complete event, with its delimiter.
 fn next_event(pending: &mut Vec<u8>) -> Option<Vec<u8>> {
     const END: &[u8] = b"\n\n";
     let end = pending.windows(END.len()).position(|window| window == END)?;
@@ -187,7 +187,7 @@ fn next_event(pending: &mut Vec<u8>) -> Option<Vec<u8>> {
     Some(std::mem::replace(pending, rest))
 }
 
-/// The message of an event, if it is an answer. The library writes it on one line.
+/// The message of an event, if it is a response. The library writes it on one line.
 fn answer_in(event: &[u8]) -> Option<Vec<u8>> {
     let mut lines = event.split(|byte| *byte == b'\n');
     let data = lines.find_map(|line| line.strip_prefix(b"data:"))?;

@@ -1,5 +1,5 @@
-//! Bodies: received within bounds of bytes and time, with room taken before they are read; sent with what is given back when
-//! they are gone.
+//! Bodies. Received within bounds of size and time, with memory reserved before they are read; sent with resources that
+//! are released afterwards.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -21,32 +21,32 @@ use toolgate_runtime::turns::Caller;
 use crate::mcp::Splice;
 use crate::transport::envelope::Skim;
 
-/// What came of a body.
+/// Result of receiving a body.
 pub(super) enum Received {
     /// A message.
     Whole(Message),
-    /// It has more bytes than a message may have. What was seen of it.
+    /// Larger than the limit, with the scanned part.
     TooLarge(Skim),
-    /// Large messages take as much as they may. What was seen of it.
+    /// No memory for large messages is left. With the scanned part.
     NoRoom(Skim),
 }
 
-/// A message that was received. Room was taken for a large one.
+/// A received message. Memory was reserved for a large one.
 #[derive(Default)]
 pub(super) struct Message {
     pub(super) bytes: Vec<u8>,
     pub(super) admitted: Option<LargeMessage>,
 }
 
-/// What a client is told whose message has no room.
+/// Text for a client whose message does not fit the memory for large messages.
 pub(super) const NO_ROOM: &str = "the server holds as many large messages as it may; try again later";
 
-/// Why none was.
+/// Reason why no body was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyError {
-    /// More bytes than a message may have.
+    /// Larger than the limit.
     Large,
-    /// Large messages take as much as they may.
+    /// No memory for large messages is left.
     NoRoom,
     /// The client hung up.
     BrokeOff,
@@ -54,16 +54,16 @@ pub(super) enum BodyError {
     Slow,
 }
 
-/// Room for bytes that come without saying how many they are is taken in steps of so many.
+/// Step in which memory is reserved for a body of unknown length.
 const STEP_BYTES: usize = 256 << 10;
 
-/// The length that a client says its body has, in bytes.
+/// The `Content-Length` of a request, in bytes.
 pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Receives a body of at most `bytes_max` bytes, within `patience`. What is refused is received a little longer and forgotten: a client that still
-/// sends would not read the answer.
+/// Receives a body of at most `bytes_max` bytes, within `patience`. A refused body is received a little longer and
+/// discarded, because a client that is still sending would not read the answer.
 pub(super) async fn receive(
     mut body: Incoming,
     headers: &HeaderMap,
@@ -122,8 +122,8 @@ impl Message {
     }
 }
 
-/// Walks over a body that is refused, for what it is answered by: the whole of it, if it is not much too large and comes
-/// soon. Of what is longer, or of a client that asks first, only what is there.
+/// Scans a refused body for the parts its answer needs: all of it up to twice the limit, a longer one until its id
+/// shows, with a timeout. With `Expect`, only the bytes already received.
 async fn skim(
     held: Vec<u8>,
     mut body: Incoming,
@@ -160,7 +160,7 @@ async fn skim(
     skim
 }
 
-/// Takes room for a large message of so many bytes.
+/// Reserves memory for a large message of this size.
 fn make_room(
     admitted: &mut Option<LargeMessage>,
     bytes: usize,
@@ -178,9 +178,9 @@ fn make_room(
     taken.map_err(|_| BodyError::NoRoom)
 }
 
-/// Receives what is left of a body, for a short time and up to a bound, and keeps nothing of it.
+/// Receives and discards the rest of a body, bounded in time and size.
 pub(super) fn forget(mut body: Incoming, headers: &HeaderMap, bytes_max: usize) {
-    // Whoever asks first sends nothing, unless told to by reading.
+    // A client that expects `100 Continue` sends nothing unless the body is read.
     if headers.contains_key(EXPECT) {
         return;
     }
@@ -200,7 +200,7 @@ pub(super) fn forget(mut body: Incoming, headers: &HeaderMap, bytes_max: usize) 
 }
 
 impl BodyError {
-    /// What the client is told.
+    /// Status and text of the answer.
     pub(super) fn told(self) -> (StatusCode, &'static str) {
         match self {
             Self::Large => {
@@ -213,26 +213,26 @@ impl BodyError {
     }
 }
 
-/// A body that is sent: bytes are put in their places, and something is held until it is gone.
+/// A response body with spliced bytes, which holds resources until it is dropped.
 pub(super) struct Sent<H> {
     body: BoxBody<Bytes, Infallible>,
     splice: Option<Splice>,
-    /// Parts of a frame that are still to be sent.
+    /// Parts of a frame to be sent.
     parts: VecDeque<Bytes>,
-    /// Known where the whole body is there already.
+    /// Remaining bytes, if the size is known.
     left: Option<u64>,
     _held: H,
 }
 
 impl<H> Sent<H> {
-    /// A body that holds something until it is gone.
+    /// A body that holds resources until it is dropped.
     pub(super) fn new(body: BoxBody<Bytes, Infallible>, held: H) -> Self {
         Self { body, splice: None, parts: VecDeque::new(), left: None, _held: held }
     }
 
-    /// The same, with bytes put in their places.
+    /// The same, with bytes spliced in.
     pub(super) async fn spliced(mut body: BoxBody<Bytes, Infallible>, splice: Splice, held: H) -> Self {
-        // Where its size is known, a body is there as a whole; then its size with the bytes must be known, too.
+        // A body of known size is complete already; then its size after splicing must be known, too.
         let (mut parts, mut left) = (VecDeque::new(), None);
         if body.size_hint().exact().is_some() {
             while let Some(Ok(frame)) = body.frame().await {

@@ -1,5 +1,5 @@
-//! The open connections: how many there are of whom, what each does, and which makes room when all places are taken. A
-//! client that sends nothing, or sends slowly, makes room; one whose request is being answered does not.
+//! Open connections: their number by peer, their phases, and the one to be closed when all are in use. A connection
+//! that is idle or slow may be closed; one whose request is being answered is not.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use toolgate_policy::limits::wire::{PEER_PREFIX_BITS, SLOW_BODY_MS, SPARE_CONNECTIONS_MAX};
 
-/// All of them.
+/// All open connections.
 pub(super) struct Connections {
     state: Mutex<State>,
     max: usize,
@@ -31,39 +31,39 @@ struct Open {
     cut: CancellationToken,
 }
 
-/// One of them. It is closed when this is dropped.
+/// An open connection, unregistered on drop.
 pub(super) struct Connection {
     id: u64,
     open: Arc<Open>,
     connections: Arc<Connections>,
 }
 
-/// What became of a new one.
+/// Result of accepting a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AdmitResult {
-    /// There was a place.
+    /// A free place.
     Free,
-    /// Another made room.
+    /// A place of a connection closed for it.
     MadeRoom,
-    /// It is beyond what there may be: a probe is answered, everything else is told to come back.
+    /// Above the limit: probes are answered, all other requests get a retry.
     Spare,
 }
 
-/// What a connection does.
+/// Phase of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Phase {
-    /// It waits for the head of a request.
+    /// Waiting for the head of a request.
     Waiting = 0,
-    /// It receives a body.
+    /// Receiving a body.
     Receiving = 1,
-    /// Its request is being answered.
+    /// Answering a request.
     Answering = 2,
-    /// Its client waits for changes; it counts as a stream.
+    /// Sending notifications; it counts as a stream.
     Streaming = 3,
 }
 
-/// Who is one client, as far as an address tells.
+/// Identity of a peer, as far as its address shows.
 pub(super) fn peer_of(address: IpAddr) -> Arc<str> {
     let address = match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -76,13 +76,13 @@ pub(super) fn peer_of(address: IpAddr) -> Arc<str> {
 }
 
 impl Connections {
-    /// Room for `max`, of which one peer may hold `peer_max`.
+    /// Places for `max` connections, of which one peer may have `peer_max`.
     pub(super) fn new(max: u64, peer_max: u64) -> Arc<Self> {
         let size = |value| usize::try_from(value).unwrap_or(usize::MAX);
         Arc::new(Self { state: Mutex::default(), max: size(max), peer_max: size(peer_max) })
     }
 
-    /// Takes a new one in; none if there are too many even to tell it so.
+    /// Accepts a connection; `None` if there are too many even for a retry answer.
     pub(super) fn accept(self: &Arc<Self>, peer: &Arc<str>) -> Option<(Connection, AdmitResult)> {
         let mut state = self.state();
         let now = Instant::now();
@@ -112,12 +112,12 @@ impl Connections {
         Some((Connection { id, open, connections: Arc::clone(self) }, accepted))
     }
 
-    /// Closes the one that has waited longest, where the system has no descriptor left.
+    /// Closes the connection idle longest, when the system is out of descriptors.
     pub(super) fn make_room(&self) {
         self.state().makes_room(None, false, Instant::now());
     }
 
-    /// Whether there is no place for another, and if so, whether that is the peer's own doing.
+    /// Whether all places are taken; if so, whether by the peer's own limit.
     fn full(&self, state: &State, peer: &Arc<str>) -> Option<bool> {
         let counted = || state.open.values().filter(|open| open.counts());
         if counted().filter(|open| open.peer == *peer).count() >= self.peer_max {
@@ -132,7 +132,7 @@ impl Connections {
 }
 
 impl State {
-    /// Closes one that waits, the longest first, or else one whose body is slow. Whether there was one.
+    /// Closes the connection idle longest, else one with a slow body. Returns whether there was one.
     fn makes_room(&mut self, of: Option<&Arc<str>>, among_spares: bool, now: Instant) -> bool {
         let candidates = self
             .open
@@ -165,17 +165,17 @@ impl Open {
 }
 
 impl Connection {
-    /// Its number: no other has it.
+    /// Unique number of the connection.
     pub(super) fn id(&self) -> u64 {
         self.id
     }
 
-    /// Whose it is.
+    /// Peer of the connection.
     pub(super) fn peer(&self) -> &Arc<str> {
         &self.open.peer
     }
 
-    /// Whether it is beyond what there may be. One for which there is a place by now is not.
+    /// Whether it is above the limit. It stops being so once a place is free.
     pub(super) fn is_spare(&self) -> bool {
         if !self.open.is_spare() {
             return false;
@@ -186,7 +186,7 @@ impl Connection {
         is_spare
     }
 
-    /// From now on it does this.
+    /// Begins a phase.
     pub(super) fn enter(&self, phase: Phase) {
         *self.open.since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.open.phase.store(phase as u8, Ordering::Relaxed);

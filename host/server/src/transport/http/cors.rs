@@ -1,5 +1,5 @@
-//! Pages of other origins in browsers: what a browser asks before such a page may send a request, and what lets the page read
-//! the answer (WHATWG Fetch, "CORS protocol"). Whether an origin is let in was decided before.
+//! Cross-origin requests of browsers: preflights, and headers that let a page read an answer (WHATWG Fetch, "CORS
+//! protocol"). Origins were checked before.
 
 use bytes::Bytes;
 use http::header::{
@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use super::replies::{Reply, reply};
 use crate::transport::guard::Source;
 
-/// Headers that a page may send. It may not send others, nor ask for credentials that the browser holds.
+/// Headers that a page may send. Others are refused, as are credentials stored in the browser.
 const REQUEST_HEADERS: [&str; 11] = [
     "content-type",
     "accept",
@@ -27,20 +27,19 @@ const REQUEST_HEADERS: [&str; 11] = [
     "tracestate",
 ];
 
-/// Begins the names of headers that repeat arguments of a call; a page may send them as well.
+/// Prefix of headers that repeat arguments of a call; a page may send them as well.
 const PARAM_PREFIX: &str = "mcp-param-";
 
-/// The methods that a page may use.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
 
 /// Headers of an answer that a page may read.
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("WWW-Authenticate, Mcp-Session-Id, DPoP-Nonce, Retry-After");
 
-/// How long a browser need not ask again, in seconds.
+/// Time for which a browser may cache a preflight, in seconds.
 const MAX_AGE_S: HeaderValue = HeaderValue::from_static("600");
 
-/// The answer to what a browser asks before a page of a named origin sends a request; none if it is something else.
+/// Answer to a preflight request for a page of a configured origin; `None` for any other request.
 pub(super) fn preflight(method: &Method, headers: &HeaderMap, source: &Source) -> Option<Reply> {
     let is_one = *method == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     if !is_one || !matches!(source, Source::Named(_)) {
@@ -61,20 +60,20 @@ pub(super) fn preflight(method: &Method, headers: &HeaderMap, source: &Source) -
     Some(answer)
 }
 
-/// Those of the headers asked for that a page may send.
+/// Requested headers that a page may send.
 fn allowed_headers(headers: &HeaderMap) -> Vec<String> {
     let asked =
         headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter().filter_map(|value| value.to_str().ok());
     let names = asked.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase());
     let may_send = |name: &String| {
-        // Only what is a name of a header at all is sent back.
+        // Only valid header names are sent back.
         HeaderName::from_bytes(name.as_bytes()).is_ok()
             && (REQUEST_HEADERS.contains(&name.as_str()) || name.starts_with(PARAM_PREFIX))
     };
     names.filter(may_send).collect()
 }
 
-/// Lets a page of a named origin read an answer.
+/// Lets a page of a configured origin read an answer.
 pub(super) fn let_read(headers: &mut HeaderMap, source: &Source) {
     if let Source::Named(origin) = source {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
@@ -82,7 +81,7 @@ pub(super) fn let_read(headers: &mut HeaderMap, source: &Source) {
     }
 }
 
-/// Says that answers differ by origin, for caches; before whatever else they differ by.
+/// Marks answers as varying by origin, for caches; before any other `Vary` value.
 pub(super) fn vary(headers: &mut HeaderMap) {
     let others: Vec<HeaderValue> = headers.get_all(VARY).iter().cloned().collect();
     let mut all = String::from("Origin");

@@ -1,19 +1,19 @@
-//! Headers that repeat arguments of a call (`Mcp-Param-…`, MCP 2026-07-28): what stands in front of this server may have gone by
-//! them, so they say what the body says, or the call is not made.
+//! Headers that repeat arguments of a call (`Mcp-Param-…`, MCP 2026-07-28). A proxy may have acted on them, so a call
+//! whose headers differ from its body is refused.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
-use toolgate_runtime::json::Json;
+use toolgate_base::json::Json;
 use toolgate_runtime::snapshot::tool::ParamHeader;
 
-/// Around a value that cannot stand in a header as it is.
+/// Delimiters of an encoded header value.
 const ENCODED: (&str, &str) = ("=?base64?", "?=");
 
 /// Compares the headers of a call with its arguments.
 ///
 /// # Errors
-/// The first header that is missing, or says something else.
+/// The first header that is missing or differs.
 pub(super) fn check(headers: &HeaderMap, wanted: &[ParamHeader], arguments: &Json) -> Result<(), String> {
     wanted.iter().try_for_each(|wanted| {
         let why = why_not(headers, wanted, arguments);
@@ -48,7 +48,7 @@ fn why_not(headers: &HeaderMap, wanted: &ParamHeader, arguments: &Json) -> Optio
     if is_same { None } else { DIFFERS }
 }
 
-/// The value of a header as it was before it was encoded for it.
+/// A decoded header value.
 fn decode(value: &str) -> Option<String> {
     match value.strip_prefix(ENCODED.0).and_then(|value| value.strip_suffix(ENCODED.1)) {
         Some(inner) => String::from_utf8(STANDARD.decode(inner).ok()?).ok(),
@@ -56,8 +56,8 @@ fn decode(value: &str) -> Option<String> {
     }
 }
 
-/// Whether a text is this integer, as some clients write it: `42`, `42.0`. What is no number of JSON, such as `+42` or `042`,
-/// another reader may take for something else.
+/// Whether a text is this integer, in notations that clients use: `42`, `42.0`. Anything that is not a JSON number,
+/// such as `+42` or `042`, could be read differently elsewhere.
 fn is_integer(text: &str, number: i128) -> bool {
     let Some(double) = to_number(text) else { return false };
     match text.parse::<i128>() {
@@ -70,7 +70,7 @@ fn is_integer(text: &str, number: i128) -> bool {
     }
 }
 
-/// A number as JSON writes it, and nothing beside it.
+/// A JSON number without anything around it.
 fn to_number(text: &str) -> Option<f64> {
     let is_bare = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
     is_bare.then(|| serde_json::from_str(text).ok()).flatten()
@@ -79,7 +79,7 @@ fn to_number(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
-    use toolgate_runtime::json::JsonLimits;
+    use toolgate_base::json::JsonLimits;
 
     use super::*;
 

@@ -1,4 +1,4 @@
-//! Answers that the library has no part in.
+//! Answers made without the protocol library.
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
@@ -8,7 +8,7 @@ use toolgate_policy::limits::wire::RETRY_AFTER_S;
 
 use crate::transport::envelope::Malformed;
 
-/// An answer.
+/// A complete answer.
 pub(super) type Reply = Response<super::Body>;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -18,12 +18,12 @@ pub(super) fn plain(status: StatusCode, text: &'static str) -> Reply {
     reply(status, TEXT, Bytes::from_static(text.as_bytes()))
 }
 
-/// The answer to a message that goes nowhere.
+/// The answer to a message that is not processed.
 pub(super) fn malformed(malformed: &Malformed) -> Reply {
     json(malformed.status(), &malformed.reply())
 }
 
-/// Says of a text without a type that it is one.
+/// Sets the content type of an error text that has none.
 pub(super) fn type_text(headers: &mut HeaderMap, status: StatusCode) {
     if status.is_client_error() || status.is_server_error() {
         headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(TEXT));
@@ -35,26 +35,26 @@ pub(super) fn json(status: StatusCode, value: &serde_json::Value) -> Reply {
     reply(status, "application/json", Bytes::from(value.to_string()))
 }
 
-/// The client is told to come back.
+/// Asks the client to retry later.
 pub(super) fn come_back(text: &'static str) -> Reply {
     let mut reply = plain(StatusCode::SERVICE_UNAVAILABLE, text);
     reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
     reply
 }
 
-/// The same, by the id of a message that was read.
+/// The same, with the id of a message that was read.
 pub(super) fn come_back_to(id: &serde_json::Value, text: &str) -> Reply {
     let mut reply = malformed(&Malformed::busy(text.trim_end(), id.clone()));
     reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
     reply
 }
 
-/// A probe is read.
+/// Refuses other methods than GET on a probe.
 pub(super) fn not_get() -> Reply {
     not_allowed("GET", "GET only\n")
 }
 
-/// Another method than those that there are.
+/// Refuses other methods than `methods`.
 pub(super) fn not_allowed(methods: &'static str, text: &'static str) -> Reply {
     let mut reply = plain(StatusCode::METHOD_NOT_ALLOWED, text);
     reply.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));

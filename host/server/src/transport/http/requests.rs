@@ -1,4 +1,4 @@
-//! Requests to `/mcp`: what each may take is taken before its body is read; then it is read, checked, and handed to the
+//! Requests to `/mcp`: resources are reserved before a body is read; then it is read, checked and passed to the
 //! library.
 
 use std::net::SocketAddr;
@@ -29,18 +29,18 @@ use crate::mcp::{self, Conversation, Inbound, Splice};
 use crate::notices::Trouble;
 use crate::transport::envelope::{Envelope, Malformed};
 
-/// What a request holds until its answer is written. Clones are one.
+/// Resources of a request until its answer is written. Clones share them.
 #[derive(Clone)]
 pub(super) struct Held {
     answering: Arc<Answering>,
     places: Arc<Places>,
 }
 
-/// A connection that has a request. It waits for the next one when this is dropped.
+/// A connection with a request. It becomes idle on drop.
 struct Answering(Arc<Connection>);
 
-/// The places of a request: among requests or streams, and in its session. They are given back when it is answered, also where
-/// its client is gone.
+/// Places of a request: among requests or streams, and in its session. Released when it is answered, even if its client
+/// is gone.
 #[derive(Default)]
 struct Places(Mutex<Taking>);
 
@@ -51,7 +51,7 @@ struct Taking {
 }
 
 impl Held {
-    /// What a request of a connection holds: at first its connection.
+    /// Resources of a new request: at first only its connection.
     pub(super) fn of(connection: &Arc<Connection>) -> Self {
         Self { answering: Arc::new(Answering(Arc::clone(connection))), places: Arc::default() }
     }
@@ -64,7 +64,7 @@ impl Held {
         self.answering.0.enter(phase);
     }
 
-    /// From now on it holds this place, and not the one that it held.
+    /// Replaces the held place by this one.
     fn hold(&self, place: Taken) {
         self.taking()._place = Some(place);
     }
@@ -80,14 +80,12 @@ impl Drop for Answering {
     }
 }
 
-/// The header that names a session.
 const SESSION: &str = "mcp-session-id";
 
-/// The header that names a revision of MCP.
 const VERSION: &str = "mcp-protocol-version";
 
 impl HttpServer {
-    /// Whose request it is, and the session that it belongs to.
+    /// Caller of a request, and its session.
     fn caller(&self, headers: &HeaderMap, held: &Held) -> (Caller, Option<Arc<Conversation>>) {
         let session = headers.get(SESSION).and_then(|id| id.to_str().ok());
         let in_use = session.and_then(|id| self.0.sessions.enter(id));
@@ -97,7 +95,7 @@ impl HttpServer {
         (Caller::new(Arc::clone(held.peer()), number), conversation)
     }
 
-    /// The client is told to come back, and the operator that it was.
+    /// Asks the client to retry later, and logs that.
     pub(super) fn busy(&self, trouble: Trouble, held: &Held, unread: Option<Request<Incoming>>) -> Reply {
         self.0.notices.tell(trouble, held.peer());
         if let Some((head, body)) = unread.map(Request::into_parts) {
@@ -106,13 +104,13 @@ impl HttpServer {
         come_back(busy_text(trouble))
     }
 
-    /// The same of a message that was read.
+    /// The same for a message that was read.
     fn busy_with(&self, trouble: Trouble, held: &Held, id: &Value) -> Reply {
         self.0.notices.tell(trouble, held.peer());
         come_back_to(id, busy_text(trouble))
     }
 
-    /// A stream of a session, or its end.
+    /// Handles a GET or DELETE: a stream of a session, or its end.
     pub(super) async fn other(
         &self,
         request: Request<Incoming>,
@@ -142,7 +140,7 @@ impl HttpServer {
         parts.headers.insert(ACCEPT, accept::BOTH);
         held.enter(Phase::Answering);
         let mut reply = self.0.mcp.handle(Request::from_parts(parts, body)).await;
-        // The library accepts what it has already done, or what there was nothing to do for; official clients take 202 for a failure.
+        // The library answers 202 for a completed or ineffective deletion, which official clients take for a failure.
         if ends_session && reply.status() == StatusCode::ACCEPTED {
             if is_unknown {
                 return Err(plain(StatusCode::NOT_FOUND, "there is no such session\n"));
@@ -155,7 +153,7 @@ impl HttpServer {
         Ok(reply.map(|body| Sent::new(body, held)))
     }
 
-    /// A message.
+    /// Handles a POST with a message.
     pub(super) async fn post(
         &self,
         request: Request<Incoming>,
@@ -184,7 +182,7 @@ impl HttpServer {
         };
         let begins = envelope.is_request && envelope.method.as_deref() == Some("initialize");
         if begins && conversation.is_none() {
-            // A session that is over: the client begins anew.
+            // The session has ended, so the client begins a new one.
             parts.headers.remove(SESSION);
         }
         let is_stream = envelope.method.as_deref() == Some("subscriptions/listen");
@@ -196,7 +194,7 @@ impl HttpServer {
             }
             let stream = self.0.streams.take(held.peer(), 1);
             let stream = stream.map_err(|_| self.busy_with(Trouble::Streams, &held, &envelope.id))?;
-            // It is no request that will be answered soon.
+            // A stream is not counted as a request.
             held.hold(stream);
             accepted = accepted.for_stream();
         }
@@ -204,7 +202,7 @@ impl HttpServer {
         let mut inbound = Inbound::new(principal, caller, conversation);
         inbound.arguments = Arc::new(Mutex::new(arguments));
         inbound.splice = Some(splice.clone());
-        // Also for as long as it is answered and nobody waits for that any more.
+        // Held for as long as the request is processed, even if its client is gone.
         inbound.held = Some(Arc::clone(&held.places) as Arc<dyn Send + Sync>);
         parts.extensions.insert(inbound);
         parts.headers.insert(ACCEPT, accept::BOTH);
@@ -223,13 +221,13 @@ impl HttpServer {
         Ok(Response::from_parts(head, Sent::spliced(body, splice, held).await))
     }
 
-    /// Takes a place for a request, if there is one; whether it is one of those for notifications only.
+    /// Takes a place for a request, if one is free. Returns whether it is one for notifications only.
     fn admit(&self, headers: &HeaderMap, held: &Held) -> Option<bool> {
         if let Ok(place) = self.0.requests.take(held.peer(), 1) {
             held.hold(place);
             return Some(false);
         }
-        // Whether it is a notification shows only when it has been read.
+        // Whether it is a notification is known only after reading.
         let bytes_max = self.0.limits.body_bytes_max.min(SPARE_NOTIFICATION_BYTES_MAX);
         let is_short = announced(headers).is_some_and(|length| length <= bytes_max);
         let place = is_short.then(|| self.0.spare_notifications.take(held.peer(), 1).ok()).flatten();
@@ -237,7 +235,7 @@ impl HttpServer {
         Some(true)
     }
 
-    /// Receives a message and reads it; a large one on the threads for that.
+    /// Receives and parses a message; a large one on the threads for large messages.
     async fn read(
         &self,
         headers: &HeaderMap,
@@ -269,14 +267,14 @@ impl HttpServer {
             return Err(self.busy_with(Trouble::Requests, held, &envelope.id));
         }
         let checked = self.check(headers, &envelope, principal);
-        // Large ones are dropped where they were read, also if they are refused.
+        // Large arguments are dropped on the thread that read them, even if refused.
         let arguments = envelope.take_arguments(held_bytes, admitted);
         checked.map_err(|error| malformed(&error))?;
         let arguments = arguments.map_err(|_| self.busy_with(Trouble::Messages, held, &envelope.id))?;
         Ok((envelope, arguments))
     }
 
-    /// Holds a message to its headers, and a handshake to what can be one.
+    /// Checks a message against its headers, and the form of a handshake.
     fn check(
         &self,
         headers: &HeaderMap,
@@ -286,7 +284,7 @@ impl HttpServer {
         if let Some(name) = stands_twice(headers) {
             return Err(Malformed::header(format!("the header {name} appears twice"), envelope.id.clone()));
         }
-        // The protocol's library takes older revisions as well.
+        // The protocol library accepts older revisions as well.
         if let (Some(version), true) = (headers.get(VERSION), headers.contains_key(SESSION))
             && !mcp::is_served(version)
         {
@@ -307,7 +305,7 @@ impl HttpServer {
         Ok(())
     }
 
-    /// Reads a message, with the memory that its arguments take and the room that was taken for it.
+    /// Parses a message. Returns also the memory of its arguments and the reservation for it.
     async fn envelope(
         &self,
         message: Message,
@@ -330,7 +328,6 @@ impl HttpServer {
     }
 }
 
-/// What a client is told that is to come back.
 fn busy_text(trouble: Trouble) -> &'static str {
     match trouble {
         Trouble::Connections => "the server has as many connections as it may; try again later\n",
@@ -341,22 +338,21 @@ fn busy_text(trouble: Trouble) -> &'static str {
     }
 }
 
-/// The answer to a request whose body did not come.
 fn not_received(error: BodyError) -> Reply {
     let (status, text) = error.told();
     plain(status, text)
 }
 
-/// Headers of a request of which readers could go by another one each.
+/// Headers that must not be repeated, since readers could use different ones.
 const SINGLE: [&str; 5] = ["content-type", "mcp-method", "mcp-name", VERSION, SESSION];
 
-/// The header that stands twice and may not.
+/// The first header that is repeated and must not be.
 fn stands_twice(headers: &HeaderMap) -> Option<&'static str> {
     SINGLE.into_iter().find(|name| headers.get_all(*name).iter().nth(1).is_some())
 }
 
-/// The answer to a request that the library refuses: by the name of a method that is not served, and by its id where the library
-/// has text alone.
+/// Completes the library's refusal of a request: with the name of an unknown method, and with the request's id where
+/// the library gives text only.
 async fn named(reply: Response<Body>, envelope: &Envelope) -> Response<Body> {
     let status = reply.status();
     let kind = reply.headers().get(CONTENT_TYPE);

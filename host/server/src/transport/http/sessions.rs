@@ -1,6 +1,6 @@
-//! Sessions of clients that speak a revision with sessions: how many there are of whom, and which makes room for a new one.
-//! Clients rarely say goodbye, so the one that was idle longest is ended; its client gets 404 for the next request, and begins
-//! anew. Passing messages on is the library's.
+//! Sessions of clients with a protocol revision that has them: their number by peer, and the one to be ended for a new
+//! one. Clients rarely end sessions, so the one idle longest is ended; its client gets 404 for its next request, and
+//! begins a new one. The library passes messages on.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ use toolgate_runtime::quota::{Quota, QuotaError, Taken};
 use crate::mcp::{self, Conversation};
 use crate::transport::ids::{self, Ids};
 
-/// All of them.
+/// All sessions.
 pub(super) struct Sessions {
     library: Arc<LocalSessionManager>,
     table: Mutex<HashMap<SessionId, Arc<Session>>>,
@@ -27,7 +27,7 @@ pub(super) struct Sessions {
     numbers: AtomicU64,
 }
 
-/// One of them.
+/// One session.
 pub(super) struct Session {
     peer: Arc<str>,
     number: u64,
@@ -45,58 +45,58 @@ struct Usage {
 /// A request of a session that is being answered.
 pub(super) struct InUse(Arc<Session>);
 
-/// The peer of a request that may begin a session, and what came of that.
+/// Peer of a request that may begin a session, and the result.
 struct Opening {
     peer: Arc<str>,
     opened: Mutex<Option<Opened>>,
 }
 
-/// What came of taking a place for a new session.
+/// Result of taking a place for a new session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Opened {
-    /// There was a place.
+    /// A place was free.
     HadRoom,
     /// Another session was ended for it.
     MadeRoom,
-    /// There is none, and no session is idle.
+    /// All are in use, and no session is idle.
     Refused,
 }
 
 tokio::task_local! {
-    /// Who begins a session in this task: the library does not say for whom it begins one.
+    /// Peer that begins a session in this task, which the library does not pass on.
     static OPENING: Opening;
 }
 
-/// Why there is no session.
+/// Reason why there is no session.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SessionsError {
-    /// Nobody made room.
+    /// No place was taken.
     #[error("no place was taken for the session")]
     NoPlace,
-    /// The library says so.
+    /// Error of the library.
     #[error(transparent)]
     Library(#[from] LocalSessionManagerError),
 }
 
-/// Tells numbers of sessions from those of connections.
+/// Distinguishes numbers of sessions from those of connections.
 const SESSION_BIT: u64 = 1 << 63;
 
 impl Sessions {
-    /// At most as many as `quota` has places; one that hears nothing for `idle` ends.
+    /// Sessions with as many places as `quota`; one without messages for `idle` ends.
     pub(super) fn new(quota: Arc<Quota>, idle: Duration) -> Self {
         let mut config = SessionConfig::default();
         config.keep_alive = Some(idle);
-        // A first event without data makes clients of 2025-06-18 fail.
+        // Clients of 2025-06-18 fail on a first event without data.
         config.sse_retry = None;
         config.channel_capacity = STREAM_MESSAGES_MAX;
-        // What was cancelled is not asked for again, and would be held for every request that a client cancels.
+        // Answers of cancelled requests are never fetched again, and would otherwise be cached for each.
         config.completed_cache_ttl = Duration::ZERO;
         let mut library = LocalSessionManager::default();
         library.session_config = config;
         Self { library: Arc::new(library), table: Mutex::default(), quota, numbers: AtomicU64::new(1) }
     }
 
-    /// Takes a place for a new session of a peer. Where all are taken one that is idle is ended; whether that was so.
+    /// Takes a place for a new session of a peer, ending an idle one if necessary. Returns whether it did.
     ///
     /// # Errors
     /// [`QuotaError`], when none is idle.
@@ -114,7 +114,7 @@ impl Sessions {
         }
     }
 
-    /// The session that has been idle longest: of this peer, or else of the one with the most.
+    /// The session idle longest: of this peer, else of the peer with the most.
     fn idle_longest(&self, of: Option<&Arc<str>>) -> Option<SessionId> {
         let table = self.table();
         let mut counts: HashMap<&Arc<str>, usize> = HashMap::new();
@@ -133,7 +133,7 @@ impl Sessions {
     fn end(&self, id: &SessionId) {
         self.forget(id);
         let (library, id) = (Arc::clone(&self.library), id.clone());
-        // It may be busy with a client that does not read; nobody waits for that.
+        // The session may wait for a client that does not read, so closing it is not awaited.
         tokio::spawn(async move {
             if let Err(error) = library.close_session(&id).await {
                 tracing::debug!(%error, "a session did not end");
@@ -147,19 +147,19 @@ impl Sessions {
         }
     }
 
-    /// A request of a session begins, if there is such a session.
+    /// Begins a request of a session, if the session exists.
     pub(super) fn enter(&self, id: &str) -> Option<InUse> {
         let session = Arc::clone(self.table().get(id)?);
         session.usage().requests += 1;
         Some(InUse(session))
     }
 
-    /// What the library gets of a message of a session.
+    /// Messages to the library for a client's message of a session.
     fn inward(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Vec<ClientJsonRpcMessage> {
         let session = self.table().get(id).cloned();
         match session {
             Some(session) => session.ids.inward(message),
-            // The library says that there is none.
+            // The library reports the unknown session.
             None => vec![message],
         }
     }
@@ -176,12 +176,12 @@ impl Session {
 }
 
 impl InUse {
-    /// Its number, which no connection has.
+    /// Number of the session, distinct from those of connections.
     pub(super) fn number(&self) -> u64 {
         self.0.number
     }
 
-    /// What belongs to the session as a whole.
+    /// State of the session as a whole.
     pub(super) fn conversation(&self) -> &Arc<Conversation> {
         &self.0.conversation
     }
@@ -195,8 +195,8 @@ impl Drop for InUse {
     }
 }
 
-/// Does what may begin a session of this peer, and says what came of it. The place is taken when the session begins, and not
-/// before: a request that is refused, or belongs to a session already, ends no other session.
+/// Runs a future that may begin a session of this peer, and returns the result. The place is taken only when a session
+/// begins: a request that is refused, or belongs to an existing session, ends no other one.
 pub(super) async fn opening<T>(peer: &Arc<str>, begins: impl Future<Output = T>) -> (T, Option<Opened>) {
     let opening = Opening { peer: Arc::clone(peer), opened: Mutex::default() };
     let both = async {
@@ -262,7 +262,7 @@ impl SessionManager for Sessions {
         id: &SessionId,
         message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        // It is one, since it is a request.
+        // A request always becomes exactly one message.
         let message = self.inward(id, message).pop().ok_or(SessionsError::NoPlace)?;
         Ok(self.library.create_stream(id, message).await?.map(outward))
     }
@@ -290,7 +290,7 @@ impl SessionManager for Sessions {
     }
 }
 
-/// What the client gets of a message of the library's.
+/// Converts the library's message to the client's.
 fn outward(mut sent: ServerSseMessage) -> ServerSseMessage {
     sent.message = sent.message.map(|message| {
         let mut message = Arc::unwrap_or_clone(message);

@@ -1,4 +1,4 @@
-//! A connection's bytes, with an end to waiting: a client that reads nothing of what waits for it is hung up on.
+//! A connection's stream with a time limit on writes: a client that does not read is disconnected.
 
 use std::io;
 use std::pin::Pin;
@@ -8,13 +8,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// A stream whose writes may not stand still for longer than `patience`.
+/// A stream whose writes may not stall for longer than `patience`.
 pub(super) struct Watched<S> {
     stream: S,
     patience: Duration,
-    /// What is done after each read.
     after_read: fn(&S),
-    /// Runs while a write waits.
+    /// Timer of a stalled write.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
@@ -23,12 +22,12 @@ impl<S> Watched<S> {
         Self { stream, patience, after_read: |_| {}, waiting: None }
     }
 
-    /// The same, with something that is done after each read.
+    /// The same, with a callback after each read.
     pub(super) fn after_read(self, after_read: fn(&S)) -> Self {
         Self { after_read, ..self }
     }
 
-    /// What came of a write; an error when it has waited too long.
+    /// Passes on the result of a write; an error when it stalled for too long.
     fn watch<T>(&mut self, context: &mut Context<'_>, wrote: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if wrote.is_ready() {
             self.waiting = None;
@@ -43,7 +42,7 @@ impl<S> Watched<S> {
     }
 }
 
-/// Why such a connection ended.
+/// Text of the error of a stalled write.
 const UNREAD: &str = "the client read nothing for too long";
 
 /// Whether a connection ended because its client read nothing.

@@ -1,13 +1,13 @@
-//! Whether the client has closed stdin, also where much of what it wrote there is not read yet.
+//! Detects that the client has closed stdin, even while unread data is buffered there.
 
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// How often that is looked at.
+/// Interval of polling.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Beside the end of a pipe, which is always told: the end of what a socket brings. Clients in Node use sockets.
+/// The end of a socket's input, beside that of a pipe, which is always reported. Clients in Node use sockets.
 #[cfg(target_os = "linux")]
 const WRITTEN_OFF: PollFlags = PollFlags::RDHUP;
 #[cfg(not(target_os = "linux"))]
@@ -20,7 +20,7 @@ pub(super) async fn closed() {
     }
 }
 
-/// Nothing is read. Where the system does not say, it is open: the end comes with the last line then.
+/// Polls without reading. On systems that report nothing, the end only shows after the last line is read.
 fn is_closed() -> bool {
     let stdin = rustix::stdio::stdin();
     let mut waited = [PollFd::new(&stdin, WRITTEN_OFF)];

@@ -1,5 +1,5 @@
-//! Lines of stdin: bounded, with room taken for a large one before more of it is read. What is refused is read past, and nothing
-//! of it held but what it is answered by.
+//! Bounded lines of stdin, with memory reserved for a large one before more of it is read. A refused line is skipped,
+//! and only the parts needed for its answer are kept.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use toolgate_runtime::turns::Caller;
 
 use crate::transport::envelope::{Envelope, Malformed, Skim, without_mark};
 
-/// Reads lines.
+/// Reader of lines.
 pub(super) struct Lines<R> {
     input: R,
     bytes_max: u64,
@@ -18,13 +18,13 @@ pub(super) struct Lines<R> {
     caller: Caller,
 }
 
-/// A line without its end. Room was taken for a large one.
+/// A line without its terminator. Memory was reserved for a large one.
 pub(super) struct Line {
     pub(super) bytes: Vec<u8>,
     pub(super) admitted: Option<LargeMessage>,
 }
 
-/// A line that was read past.
+/// A skipped line.
 #[derive(Debug)]
 pub(super) struct Unread {
     why: Refusal,
@@ -33,13 +33,13 @@ pub(super) struct Unread {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
-    /// It has more bytes than a message may have.
+    /// Larger than the limit.
     TooLarge,
-    /// Large messages take as much as they may.
+    /// No memory for large messages is left.
     NoRoom,
 }
 
-/// A line that is being read.
+/// A line being read.
 #[derive(Default)]
 struct Growing {
     bytes: Vec<u8>,
@@ -48,14 +48,14 @@ struct Growing {
     skim: Skim,
 }
 
-/// What a client is told whose message has no room.
+/// Text for a client whose message does not fit the memory for large messages.
 pub(super) const NO_ROOM: &str = "the host holds as many large messages as it may; try again later";
 
-/// Room for a large line is taken in steps of so many bytes.
+/// Step in which memory is reserved for a large line.
 const STEP_BYTES: usize = 256 << 10;
 
 impl Unread {
-    /// What it comes to: a call with arguments that cannot be read, if it is one that is too large.
+    /// Result of a skipped line: a call with unreadable arguments if it is a call that is too large, else an error.
     pub(super) fn envelope(&self, bytes_max: u64) -> Result<Envelope, Malformed> {
         match self.why {
             Refusal::TooLarge => Envelope::too_large(&self.skim, bytes_max),
@@ -72,7 +72,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         Self { input, bytes_max, large, caller }
     }
 
-    /// The next line that is not empty; none at the end of the input.
+    /// The next line that is not empty; `None` at the end of the input.
     pub(super) async fn next(&mut self) -> io::Result<Option<Result<Line, Unread>>> {
         loop {
             let mut growing = Growing::default();
@@ -119,7 +119,7 @@ impl Growing {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// From when it is refused on, nothing is held of it; others have their turns meanwhile.
+    /// Scans and drops the buffered part once a line is refused, yielding to other tasks.
     async fn skim_what_was_held(&mut self) {
         if self.refused.is_none() || self.bytes.is_empty() {
             return;

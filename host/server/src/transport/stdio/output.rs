@@ -1,4 +1,4 @@
-//! Messages on stdout: one after the other, never mixed. Long ones are written as JSON on the threads for that.
+//! Messages on stdout, one after the other. Long ones are serialised on the threads for large messages.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use toolgate_policy::limits::wire::SMALL_MESSAGE_BYTES;
 use toolgate_runtime::large::Large;
 use toolgate_runtime::turns::Caller;
 
-/// Where messages are written. Clones are one.
+/// Writer of messages. Clones share it.
 #[derive(Clone)]
 pub(super) struct Output {
     file: Arc<Mutex<tokio::fs::File>>,
@@ -22,7 +22,7 @@ pub(super) struct Output {
     caller: Caller,
 }
 
-/// Why a stream of changes is over.
+/// Reason given at the end of a notification stream.
 const ENDED: &str = "the server is stopping";
 
 impl Output {
@@ -30,8 +30,8 @@ impl Output {
         Self { file: Arc::new(Mutex::new(file)), large, caller }
     }
 
-    /// Writes a message. Before the answer that ends a stream of changes, the notification that it is over: MCP 2026-07-28 asks
-    /// for the one under "Subscriptions" and for the other under "Cancellation", and clients wait for either.
+    /// Writes a message. A cancellation precedes the answer that ends a notification stream: MCP 2026-07-28 asks for
+    /// both, under "Subscriptions" and "Cancellation", and clients wait for either.
     pub(super) async fn send(self, message: TxJsonRpcMessage<RoleServer>) -> io::Result<()> {
         if let JsonRpcMessage::Response(response) = &message
             && let ServerResult::SubscriptionsListenResult(_) = &response.result
@@ -49,10 +49,10 @@ impl Output {
         self.write(text).await
     }
 
-    /// Writes what is a message: in one piece, so that messages of concurrent calls never mix.
+    /// Writes a message in one piece, so that messages of concurrent calls never mix.
     pub(super) async fn write(&self, mut message: Vec<u8>) -> io::Result<()> {
         message.push(b'\n');
-        // Held while it is written: the next message comes after this one.
+        // Locked until the message is written: the next one waits.
         let mut file = self.file.lock().await;
         file.write_all(&message).await?;
         file.flush().await
@@ -63,7 +63,7 @@ impl Output {
     }
 }
 
-/// Whether writing it takes long: a large answer, or a list of many tools.
+/// Whether serialising takes long: a large answer, or a list of many tools.
 fn is_long(message: &TxJsonRpcMessage<RoleServer>) -> bool {
     const TOOLS: usize = 50;
     let JsonRpcMessage::Response(response) = message else { return false };
@@ -81,7 +81,7 @@ fn content_bytes(content: &ContentBlock) -> usize {
         ContentBlock::Text(text) => text.text.len(),
         ContentBlock::Image(image) => image.data.len(),
         ContentBlock::Audio(audio) => audio.data.len(),
-        // Seldom, and never small.
+        // Rare, and never small.
         _ => SMALL_MESSAGE_BYTES,
     }
 }

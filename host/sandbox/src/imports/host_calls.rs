@@ -1,0 +1,137 @@
+//! The way from an import to what it reaches outside: `http`, `keyvalue`, `files`, `sockets`. The broker of the process that owns the
+//! resources asks the grant, records, meters and performs each request. A worker only sends requests to it.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use toolgate_base::meter::Meter;
+use toolgate_net::egress::{Egress, EgressError, ResponseBody, RuleClient, Timeouts};
+use toolgate_policy::capability::{
+    http as http_policy, keyvalue as keyvalue_policy, sockets as sockets_policy,
+};
+use toolgate_state::audit::record::CallTrace;
+use toolgate_state::keyvalue::Store;
+
+use super::files;
+use super::http::remote;
+use crate::protocol::files::{Code, FileRequest, FileResponse};
+use crate::protocol::keyvalue::{KeyvalueFault, KeyvalueRequest, KeyvalueResponse};
+use crate::protocol::{HostRequest, HostResponse};
+use crate::rpc::client::RpcClient;
+
+/// The resources of one plugin outside, made once.
+pub(crate) struct Powers {
+    pub(crate) http: http_policy::Grant,
+    /// One client for each rule of the `http` grant: its certificates, its secret.
+    pub(crate) links: Vec<Arc<RuleClient>>,
+    pub(crate) keyvalue: keyvalue_policy::Grant,
+    /// The plugin's store, if it is granted one.
+    pub(crate) store: Option<Arc<Store>>,
+    /// The granted folders, open.
+    pub(crate) files: Option<files::FilesPrototype>,
+    pub(crate) sockets: sockets_policy::Grant,
+    /// The connections of all plugins.
+    pub(crate) egress: Arc<Egress>,
+}
+
+impl Powers {
+    /// No resource at all.
+    pub(crate) fn none() -> Self {
+        Self {
+            http: http_policy::Grant::default(),
+            links: Vec::new(),
+            keyvalue: keyvalue_policy::Grant::default(),
+            store: None,
+            files: None,
+            sockets: sockets_policy::Grant::default(),
+            egress: Egress::new(Vec::new()),
+        }
+    }
+}
+
+/// The place where the requests of one call are performed.
+#[derive(Clone)]
+pub(crate) enum HostCalls {
+    /// In this process.
+    Local(Arc<Broker>),
+    /// At the other end of a worker's pipe.
+    Remote(Arc<RpcClient>),
+}
+
+/// Performs the requests of one call.
+pub(crate) struct Broker {
+    pub(crate) powers: Arc<Powers>,
+    pub(crate) meter: Meter,
+    pub(crate) notes: CallTrace,
+    /// What the call has open of the granted folders.
+    pub(crate) files: Arc<files::open_files::OpenFiles>,
+    /// Addresses that were found for granted names.
+    pub(crate) found: Mutex<sockets_policy::Found>,
+}
+
+impl Broker {
+    /// A broker for a call that begins.
+    pub(crate) fn new(powers: Arc<Powers>, meter: Meter, notes: CallTrace) -> Self {
+        Self { powers, meter, notes, files: Arc::default(), found: Mutex::default() }
+    }
+}
+
+impl HostCalls {
+    /// Sends an HTTP request and waits for the response's head.
+    ///
+    /// # Errors
+    /// [`EgressError`]; whatever is not granted is refused.
+    pub(super) async fn send_request<B>(
+        self,
+        request: Request<B>,
+        timeouts: Timeouts,
+    ) -> Result<Response<ResponseBody>, EgressError>
+    where
+        B: Body<Data = Bytes, Error: Into<EgressError>> + Send + Unpin + 'static,
+    {
+        match self {
+            Self::Local(broker) => broker.send_request(request, timeouts).await,
+            Self::Remote(client) => remote::send_request(client, request, timeouts).await,
+        }
+    }
+
+    /// Uses the plugin's store.
+    ///
+    /// # Errors
+    /// [`KeyvalueFault`].
+    pub(super) async fn keyvalue(&self, request: KeyvalueRequest) -> Result<KeyvalueResponse, KeyvalueFault> {
+        request.check()?;
+        match self {
+            Self::Local(broker) => broker.perform_keyvalue(request).await,
+            Self::Remote(client) => match client.call(HostRequest::Keyvalue(request)).await {
+                Some(HostResponse::Keyvalue(response)) => response,
+                Some(_) | None => Err(KeyvalueFault::Other("the store is closed".to_owned())),
+            },
+        }
+    }
+
+    /// Uses the granted folders.
+    ///
+    /// # Errors
+    /// [`Code`].
+    pub(super) async fn file(&self, request: FileRequest) -> Result<FileResponse, Code> {
+        request.check()?;
+        match self {
+            Self::Local(broker) => broker.perform_file(request).await,
+            Self::Remote(client) => match client.call(HostRequest::Files(request)).await {
+                Some(HostResponse::Files(response)) => response,
+                Some(_) | None => Err(Code::Interrupted),
+            },
+        }
+    }
+
+    /// Closes what is open of the granted folders.
+    pub(super) fn close_file(&self, number: u32) {
+        match self {
+            Self::Local(broker) => drop(broker.files.take(number)),
+            Self::Remote(client) => client.tell(HostRequest::CloseFile(number)),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! TCP for WASI 0.3.
+
+use std::sync::Arc;
+
+use wasmtime::component::{Access, FutureReader, Resource, StreamReader};
+
+use super::stream::{Incoming, Outgoing};
+use super::{Answer, Sockets, Store, View, family, is_v6};
+use crate::bindings::sockets::p3::types::{
+    ErrorCode, HostTcpSocket, HostTcpSocketWithStore, IpAddressFamily, IpSocketAddress, TcpSocket,
+};
+use crate::imports::Ctx;
+use crate::imports::sockets::convert::of_family;
+use crate::imports::sockets::handle::SocketHandle;
+use crate::imports::sockets::ours;
+use crate::protocol::sockets::{SocketFault, SocketKind, SocketOp, SocketOption};
+
+/// Socket, with the state that WASI exposes.
+struct Tcp {
+    inner: Arc<SocketHandle>,
+    state: State,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    Fresh,
+    Connecting,
+    Connected {
+        /// Whether the sending stream has been given out.
+        sends: bool,
+        /// Whether the receiving stream has been given out.
+        receives: bool,
+    },
+    Failed(SocketFault),
+}
+
+type Handle = Resource<TcpSocket>;
+type Ended = FutureReader<Result<(), ErrorCode>>;
+
+impl View<'_> {
+    fn tcp_p3(&mut self, handle: &Handle) -> wasmtime::Result<&mut Tcp> {
+        Ok(self.table.get_mut(&ours(handle))?)
+    }
+
+    async fn tcp_p3_get<T: TryFrom<u64>>(&mut self, handle: &Handle, option: SocketOption) -> Answer<T> {
+        let number = self.tcp_p3(handle)?.inner.number(SocketOp::Get(option)).await;
+        Ok(number.map_err(ErrorCode::from).and_then(narrow))
+    }
+
+    async fn tcp_p3_set(
+        &mut self,
+        handle: &Handle,
+        option: SocketOption,
+        value: impl Into<u64>,
+    ) -> Answer<()> {
+        let done = self.tcp_p3(handle)?.inner.done(SocketOp::Set(option, value.into())).await;
+        Ok(done.map_err(ErrorCode::from))
+    }
+
+    async fn tcp_p3_address(&mut self, handle: &Handle, wanted: SocketOp) -> Answer<IpSocketAddress> {
+        let address = self.tcp_p3(handle)?.inner.address(wanted).await;
+        Ok(address.map(Into::into).map_err(ErrorCode::from))
+    }
+}
+
+/// Narrows a value to the type in which it was set.
+pub(super) fn narrow<T: TryFrom<u64>>(value: u64) -> Result<T, ErrorCode> {
+    T::try_from(value).map_err(|_| ErrorCode::NotSupported)
+}
+
+impl Tcp {
+    fn unfit(&self) -> SocketFault {
+        match self.state {
+            State::Failed(why) => why,
+            State::Fresh | State::Connecting | State::Connected { .. } => SocketFault::InvalidState,
+        }
+    }
+
+    /// Gives out the sending stream, once.
+    fn sending(&mut self) -> Result<Arc<SocketHandle>, SocketFault> {
+        match &mut self.state {
+            State::Connected { sends, .. } if !*sends => *sends = true,
+            _ => return Err(self.unfit()),
+        }
+        Ok(Arc::clone(&self.inner))
+    }
+
+    /// Gives out the receiving stream, once.
+    fn receiving(&mut self) -> Result<Arc<SocketHandle>, SocketFault> {
+        match &mut self.state {
+            State::Connected { receives, .. } if !*receives => *receives = true,
+            _ => return Err(self.unfit()),
+        }
+        Ok(Arc::clone(&self.inner))
+    }
+}
+
+impl HostTcpSocketWithStore<Ctx> for Sockets {
+    async fn connect(store: &Store, handle: Handle, address: IpSocketAddress) -> Answer<()> {
+        let address = address.into();
+        let begun = store.with(|mut access| -> wasmtime::Result<_> {
+            let mut view = access.get();
+            let socket = view.tcp_p3(&handle)?;
+            if !of_family(socket.inner.kind.family(), address) {
+                return Ok(Err(SocketFault::InvalidArgument));
+            }
+            let State::Fresh = socket.state else { return Ok(Err(socket.unfit())) };
+            socket.state = State::Connecting;
+            Ok(Ok(Arc::clone(&socket.inner)))
+        })?;
+        let inner = match begun {
+            Ok(inner) => inner,
+            Err(refused) => return Ok(Err(refused.into())),
+        };
+        let connected = inner.done(SocketOp::Connect(address)).await;
+        inner.goes_on()?;
+        store.with(|mut access| {
+            access.get().tcp_p3(&handle)?.state = match connected {
+                Ok(()) => State::Connected { sends: false, receives: false },
+                Err(refused) => State::Failed(refused),
+            };
+            Ok(connected.map_err(ErrorCode::from))
+        })
+    }
+
+    fn send(
+        mut store: Access<'_, Ctx, Self>,
+        handle: Handle,
+        mut data: StreamReader<u8>,
+    ) -> wasmtime::Result<Ended> {
+        match store.get().tcp_p3(&handle)?.sending() {
+            Ok(inner) => {
+                let (outgoing, ended) = Outgoing::new(inner);
+                data.pipe(&mut store, outgoing)?;
+                FutureReader::new(&mut store, ended)
+            }
+            Err(why) => {
+                data.close(&mut store)?;
+                FutureReader::new(&mut store, async move { wasmtime::error::Ok(Err(why.into())) })
+            }
+        }
+    }
+
+    fn receive(
+        mut store: Access<'_, Ctx, Self>,
+        handle: Handle,
+    ) -> wasmtime::Result<(StreamReader<u8>, Ended)> {
+        match store.get().tcp_p3(&handle)?.receiving() {
+            Ok(inner) => {
+                let (incoming, ended) = Incoming::new(inner);
+                Ok((StreamReader::new(&mut store, incoming)?, FutureReader::new(&mut store, ended)?))
+            }
+            Err(why) => {
+                let nothing = StreamReader::new(&mut store, std::iter::empty())?;
+                let ended = async move { wasmtime::error::Ok(Err(why.into())) };
+                Ok((nothing, FutureReader::new(&mut store, ended)?))
+            }
+        }
+    }
+}
+
+impl HostTcpSocket for View<'_> {
+    async fn create(&mut self, family: IpAddressFamily) -> Answer<Handle> {
+        match SocketHandle::open(self.outside, SocketKind { datagrams: false, v6: is_v6(family) }).await {
+            Ok(inner) => {
+                let socket = self.table.push(Tcp { inner, state: State::Fresh })?;
+                Ok(Ok(Resource::new_own(socket.rep())))
+            }
+            Err(refused) => Ok(Err(refused.into())),
+        }
+    }
+
+    async fn bind(&mut self, handle: Handle, address: IpSocketAddress) -> Answer<()> {
+        Ok(self.tcp_p3(&handle)?.inner.done(SocketOp::Bind(address.into())).await.map_err(ErrorCode::from))
+    }
+
+    async fn listen(&mut self, handle: Handle) -> Answer<StreamReader<Resource<TcpSocket>>> {
+        let refused = self.tcp_p3(&handle)?.inner.done(SocketOp::Listen).await.err();
+        Ok(Err(refused.unwrap_or(SocketFault::AccessDenied).into()))
+    }
+
+    async fn get_local_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
+        self.tcp_p3_address(&handle, SocketOp::Local).await
+    }
+
+    async fn get_remote_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
+        self.tcp_p3_address(&handle, SocketOp::Remote).await
+    }
+
+    async fn get_is_listening(&mut self, handle: Handle) -> wasmtime::Result<bool> {
+        self.tcp_p3(&handle)?;
+        Ok(false)
+    }
+
+    async fn get_address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
+        Ok(family(self.tcp_p3(&handle)?.inner.kind.v6))
+    }
+
+    async fn set_listen_backlog_size(&mut self, handle: Handle, value: u64) -> Answer<()> {
+        self.tcp_p3(&handle)?;
+        Ok(if value == 0 { Err(ErrorCode::InvalidArgument) } else { Ok(()) })
+    }
+
+    async fn get_keep_alive_enabled(&mut self, handle: Handle) -> Answer<bool> {
+        Ok(self.tcp_p3_get::<u64>(&handle, SocketOption::KeepAlive).await?.map(|value| value != 0))
+    }
+
+    async fn set_keep_alive_enabled(&mut self, handle: Handle, value: bool) -> Answer<()> {
+        self.tcp_p3_set(&handle, SocketOption::KeepAlive, value).await
+    }
+
+    async fn get_keep_alive_idle_time(&mut self, handle: Handle) -> Answer<u64> {
+        self.tcp_p3_get(&handle, SocketOption::KeepAliveIdle).await
+    }
+
+    async fn set_keep_alive_idle_time(&mut self, handle: Handle, value: u64) -> Answer<()> {
+        self.tcp_p3_set(&handle, SocketOption::KeepAliveIdle, value).await
+    }
+
+    async fn get_keep_alive_interval(&mut self, handle: Handle) -> Answer<u64> {
+        self.tcp_p3_get(&handle, SocketOption::KeepAliveInterval).await
+    }
+
+    async fn set_keep_alive_interval(&mut self, handle: Handle, value: u64) -> Answer<()> {
+        self.tcp_p3_set(&handle, SocketOption::KeepAliveInterval, value).await
+    }
+
+    async fn get_keep_alive_count(&mut self, handle: Handle) -> Answer<u32> {
+        self.tcp_p3_get(&handle, SocketOption::KeepAliveCount).await
+    }
+
+    async fn set_keep_alive_count(&mut self, handle: Handle, value: u32) -> Answer<()> {
+        self.tcp_p3_set(&handle, SocketOption::KeepAliveCount, value).await
+    }
+
+    async fn get_hop_limit(&mut self, handle: Handle) -> Answer<u8> {
+        self.tcp_p3_get(&handle, SocketOption::HopLimit).await
+    }
+
+    async fn set_hop_limit(&mut self, handle: Handle, value: u8) -> Answer<()> {
+        self.tcp_p3_set(&handle, SocketOption::HopLimit, value).await
+    }
+
+    async fn get_receive_buffer_size(&mut self, handle: Handle) -> Answer<u64> {
+        self.tcp_p3_get(&handle, SocketOption::ReceiveBuffer).await
+    }
+
+    async fn set_receive_buffer_size(&mut self, handle: Handle, value: u64) -> Answer<()> {
+        self.tcp_p3_set(&handle, SocketOption::ReceiveBuffer, value).await
+    }
+
+    async fn get_send_buffer_size(&mut self, handle: Handle) -> Answer<u64> {
+        self.tcp_p3_get(&handle, SocketOption::SendBuffer).await
+    }
+
+    async fn set_send_buffer_size(&mut self, handle: Handle, value: u64) -> Answer<()> {
+        self.tcp_p3_set(&handle, SocketOption::SendBuffer, value).await
+    }
+
+    async fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
+        self.table.delete(Resource::<Tcp>::new_own(handle.rep()))?;
+        Ok(())
+    }
+}

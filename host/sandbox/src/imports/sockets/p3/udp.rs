@@ -1,0 +1,138 @@
+//! UDP for WASI 0.3.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use wasmtime::component::Resource;
+
+use super::tcp::narrow;
+use super::{Answer, Sockets, Store, View, family, is_v6};
+use crate::bindings::sockets::p3::types::{
+    ErrorCode, HostUdpSocket, HostUdpSocketWithStore, IpAddressFamily, IpSocketAddress, UdpSocket,
+};
+use crate::imports::Ctx;
+use crate::imports::sockets::handle::{SocketFuture, SocketHandle, value};
+use crate::imports::sockets::ours;
+use crate::protocol::blob::ByteBlob;
+use crate::protocol::sockets::{SocketKind, SocketOp, SocketOption, SocketResponse};
+
+struct Udp {
+    inner: Arc<SocketHandle>,
+    /// The next datagram, once it was asked for. Whoever waits first has it.
+    next: Arc<Mutex<Option<SocketFuture>>>,
+}
+
+type Handle = Resource<UdpSocket>;
+
+impl View<'_> {
+    fn udp_p3(&mut self, handle: &Handle) -> wasmtime::Result<&mut Udp> {
+        Ok(self.table.get_mut(&ours(handle))?)
+    }
+
+    async fn udp_p3_do(&mut self, handle: &Handle, wanted: SocketOp) -> Answer<()> {
+        Ok(self.udp_p3(handle)?.inner.done(wanted).await.map_err(ErrorCode::from))
+    }
+
+    async fn udp_p3_get<T: TryFrom<u64>>(&mut self, handle: &Handle, option: SocketOption) -> Answer<T> {
+        let number = self.udp_p3(handle)?.inner.number(SocketOp::Get(option)).await;
+        Ok(number.map_err(ErrorCode::from).and_then(narrow))
+    }
+
+    async fn udp_p3_address(&mut self, handle: &Handle, wanted: SocketOp) -> Answer<IpSocketAddress> {
+        let address = self.udp_p3(handle)?.inner.address(wanted).await;
+        Ok(address.map(Into::into).map_err(ErrorCode::from))
+    }
+}
+
+impl HostUdpSocketWithStore<Ctx> for Sockets {
+    async fn send(store: &Store, handle: Handle, data: Vec<u8>, to: Option<IpSocketAddress>) -> Answer<()> {
+        if data.len() > usize::from(u16::MAX) {
+            return Ok(Err(ErrorCode::DatagramTooLarge));
+        }
+        let inner =
+            store.with(|mut access| wasmtime::error::Ok(Arc::clone(&access.get().udp_p3(&handle)?.inner)))?;
+        let sent = inner.done(SocketOp::SendTo(ByteBlob(data), to.map(Into::into))).await;
+        inner.goes_on()?;
+        Ok(sent.map_err(ErrorCode::from))
+    }
+
+    async fn receive(store: &Store, handle: Handle) -> Answer<(Vec<u8>, IpSocketAddress)> {
+        let (inner, next) = store.with(|mut access| {
+            let mut view = access.get();
+            let socket = view.udp_p3(&handle)?;
+            wasmtime::error::Ok((Arc::clone(&socket.inner), Arc::clone(&socket.next)))
+        })?;
+        let mut next = next.lock().await;
+        let response = next.get_or_insert_with(|| inner.begin(SocketOp::ReceiveFrom, None)).await;
+        *next = None;
+        inner.goes_on()?;
+        let datagram =
+            value!(response, SocketResponse::Datagram(ByteBlob(data), from) => (data, from.into()));
+        Ok(datagram.map_err(ErrorCode::from))
+    }
+}
+
+impl HostUdpSocket for View<'_> {
+    async fn create(&mut self, family: IpAddressFamily) -> Answer<Handle> {
+        match SocketHandle::open(self.outside, SocketKind { datagrams: true, v6: is_v6(family) }).await {
+            Ok(inner) => {
+                let socket = self.table.push(Udp { inner, next: Arc::default() })?;
+                Ok(Ok(Resource::new_own(socket.rep())))
+            }
+            Err(refused) => Ok(Err(refused.into())),
+        }
+    }
+
+    async fn bind(&mut self, handle: Handle, address: IpSocketAddress) -> Answer<()> {
+        self.udp_p3_do(&handle, SocketOp::Bind(address.into())).await
+    }
+
+    async fn connect(&mut self, handle: Handle, address: IpSocketAddress) -> Answer<()> {
+        self.udp_p3_do(&handle, SocketOp::Connect(address.into())).await
+    }
+
+    async fn disconnect(&mut self, handle: Handle) -> Answer<()> {
+        self.udp_p3_do(&handle, SocketOp::Disconnect).await
+    }
+
+    async fn get_local_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
+        self.udp_p3_address(&handle, SocketOp::Local).await
+    }
+
+    async fn get_remote_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
+        self.udp_p3_address(&handle, SocketOp::Remote).await
+    }
+
+    async fn get_address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
+        Ok(family(self.udp_p3(&handle)?.inner.kind.v6))
+    }
+
+    async fn get_unicast_hop_limit(&mut self, handle: Handle) -> Answer<u8> {
+        self.udp_p3_get(&handle, SocketOption::HopLimit).await
+    }
+
+    async fn set_unicast_hop_limit(&mut self, handle: Handle, value: u8) -> Answer<()> {
+        self.udp_p3_do(&handle, SocketOp::Set(SocketOption::HopLimit, value.into())).await
+    }
+
+    async fn get_receive_buffer_size(&mut self, handle: Handle) -> Answer<u64> {
+        self.udp_p3_get(&handle, SocketOption::ReceiveBuffer).await
+    }
+
+    async fn set_receive_buffer_size(&mut self, handle: Handle, value: u64) -> Answer<()> {
+        self.udp_p3_do(&handle, SocketOp::Set(SocketOption::ReceiveBuffer, value)).await
+    }
+
+    async fn get_send_buffer_size(&mut self, handle: Handle) -> Answer<u64> {
+        self.udp_p3_get(&handle, SocketOption::SendBuffer).await
+    }
+
+    async fn set_send_buffer_size(&mut self, handle: Handle, value: u64) -> Answer<()> {
+        self.udp_p3_do(&handle, SocketOp::Set(SocketOption::SendBuffer, value)).await
+    }
+
+    async fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
+        self.table.delete(Resource::<Udp>::new_own(handle.rep()))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,295 @@
+//! TCP for WASI 0.2.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use wasmtime::component::Resource;
+use wasmtime_wasi::p2::SocketResult;
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily, IpSocketAddress, Network};
+use wasmtime_wasi_io::async_trait;
+use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
+use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
+
+use super::convert::{fits, leads};
+use super::handle::{AwaitedResponse, SocketHandle, value};
+use super::stream::{SocketReader, SocketWriter};
+use super::{View, ours, to_socket_error};
+use crate::bindings::sockets::tcp::{self, ShutdownType, TcpSocket};
+use crate::bindings::sockets::tcp_create_socket;
+use crate::protocol::sockets::{SocketKind, SocketOp, SocketOption, SocketResponse};
+
+/// Socket, with the state that WASI exposes.
+struct Tcp {
+    inner: Arc<SocketHandle>,
+    state: State,
+    streams: Option<(SocketReader, SocketWriter)>,
+}
+
+enum State {
+    Fresh,
+    Binding,
+    Connecting(AwaitedResponse),
+    /// It was used, for better or worse.
+    Used,
+}
+
+type Handle = Resource<TcpSocket>;
+
+impl View<'_> {
+    fn tcp(&mut self, handle: &Handle) -> SocketResult<&mut Tcp> {
+        Ok(self.table.get_mut(&ours(handle))?)
+    }
+
+    fn handle_of(&mut self, handle: &Handle) -> SocketResult<Arc<SocketHandle>> {
+        Ok(Arc::clone(&self.tcp(handle)?.inner))
+    }
+
+    async fn tcp_get(&mut self, handle: &Handle, option: SocketOption) -> SocketResult<u64> {
+        self.handle_of(handle)?.number(SocketOp::Get(option)).await.map_err(to_socket_error)
+    }
+
+    async fn tcp_set(
+        &mut self,
+        handle: &Handle,
+        option: SocketOption,
+        value: impl Into<u64>,
+    ) -> SocketResult<()> {
+        self.handle_of(handle)?.done(SocketOp::Set(option, value.into())).await.map_err(to_socket_error)
+    }
+
+    async fn tcp_address(&mut self, handle: &Handle, wanted: SocketOp) -> SocketResult<IpSocketAddress> {
+        let address = self.handle_of(handle)?.address(wanted).await;
+        address.map(Into::into).map_err(to_socket_error)
+    }
+}
+
+/// Narrows a value to the type in which it was set.
+pub(super) fn narrow<T: TryFrom<u64>>(value: u64) -> SocketResult<T> {
+    T::try_from(value).map_err(|_| ErrorCode::NotSupported.into())
+}
+
+impl tcp_create_socket::Host for View<'_> {
+    async fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Handle> {
+        let kind = SocketKind { datagrams: false, v6: matches!(family, IpAddressFamily::Ipv6) };
+        let inner = SocketHandle::open(self.outside, kind).await.map_err(to_socket_error)?;
+        let socket = self.table.push(Tcp { inner, state: State::Fresh, streams: None })?;
+        Ok(Resource::new_own(socket.rep()))
+    }
+}
+
+impl tcp::Host for View<'_> {}
+
+impl tcp::HostTcpSocket for View<'_> {
+    async fn start_bind(
+        &mut self,
+        handle: Handle,
+        network: Resource<Network>,
+        address: IpSocketAddress,
+    ) -> SocketResult<()> {
+        self.table.get(&network)?;
+        let socket = self.tcp(&handle)?;
+        socket.idle()?;
+        socket.inner.done(SocketOp::Bind(address.into())).await.map_err(to_socket_error)?;
+        socket.state = State::Binding;
+        Ok(())
+    }
+
+    async fn finish_bind(&mut self, handle: Handle) -> SocketResult<()> {
+        let socket = self.tcp(&handle)?;
+        let State::Binding = socket.state else { return Err(ErrorCode::NotInProgress.into()) };
+        socket.state = State::Fresh;
+        Ok(())
+    }
+
+    async fn start_connect(
+        &mut self,
+        handle: Handle,
+        network: Resource<Network>,
+        address: IpSocketAddress,
+    ) -> SocketResult<()> {
+        self.table.get(&network)?;
+        let address = SocketAddr::from(address);
+        let socket = self.tcp(&handle)?;
+        socket.idle()?;
+        let State::Fresh = socket.state else { return Err(ErrorCode::InvalidState.into()) };
+        if !(fits(socket.inner.kind.family(), address) && leads(address) && is_one(address)) {
+            return Err(ErrorCode::InvalidArgument.into());
+        }
+        let sending = socket.inner.send(SocketOp::Connect(address)).ok_or(ErrorCode::ConcurrencyConflict)?;
+        socket.state = State::Connecting(AwaitedResponse::new(sending));
+        Ok(())
+    }
+
+    async fn finish_connect(
+        &mut self,
+        handle: Handle,
+    ) -> SocketResult<(Resource<DynInputStream>, Resource<DynOutputStream>)> {
+        let socket = self.tcp(&handle)?;
+        let connecting = match std::mem::replace(&mut socket.state, State::Used) {
+            State::Connecting(connecting) => connecting,
+            other => {
+                socket.state = other;
+                return Err(ErrorCode::NotInProgress.into());
+            }
+        };
+        match connecting.take() {
+            Err(connecting) => {
+                socket.state = State::Connecting(connecting);
+                return Err(ErrorCode::WouldBlock.into());
+            }
+            Ok(connected) => value!(connected, SocketResponse::Done => ()).map_err(to_socket_error)?,
+        }
+        let (reader, writer) = (SocketReader::new(&socket.inner), SocketWriter::new(&socket.inner));
+        socket.streams = Some((reader.clone(), writer.clone()));
+        let (input, output): (DynInputStream, DynOutputStream) = (Box::new(reader), Box::new(writer));
+        let this = ours::<_, Tcp>(&handle);
+        Ok((self.table.push_child(input, &this)?, self.table.push_child(output, &this)?))
+    }
+
+    async fn start_listen(&mut self, handle: Handle) -> SocketResult<()> {
+        self.handle_of(&handle)?.done(SocketOp::Listen).await.map_err(to_socket_error)
+    }
+
+    async fn finish_listen(&mut self, handle: Handle) -> SocketResult<()> {
+        self.tcp(&handle)?;
+        Err(ErrorCode::NotInProgress.into())
+    }
+
+    async fn accept(
+        &mut self,
+        handle: Handle,
+    ) -> SocketResult<(Handle, Resource<DynInputStream>, Resource<DynOutputStream>)> {
+        self.tcp(&handle)?;
+        Err(ErrorCode::InvalidState.into())
+    }
+
+    async fn local_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
+        self.tcp_address(&handle, SocketOp::Local).await
+    }
+
+    async fn remote_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
+        self.tcp_address(&handle, SocketOp::Remote).await
+    }
+
+    async fn is_listening(&mut self, handle: Handle) -> wasmtime::Result<bool> {
+        self.table.get::<Tcp>(&ours(&handle))?;
+        Ok(false)
+    }
+
+    async fn address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
+        let socket = self.table.get::<Tcp>(&ours(&handle))?;
+        Ok(if socket.inner.kind.v6 { IpAddressFamily::Ipv6 } else { IpAddressFamily::Ipv4 })
+    }
+
+    async fn set_listen_backlog_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
+        let socket = self.tcp(&handle)?;
+        match socket.state {
+            _ if value == 0 => Err(ErrorCode::InvalidArgument.into()),
+            State::Fresh | State::Binding => Ok(()),
+            State::Connecting(_) | State::Used => Err(ErrorCode::InvalidState.into()),
+        }
+    }
+
+    async fn keep_alive_enabled(&mut self, handle: Handle) -> SocketResult<bool> {
+        Ok(self.tcp_get(&handle, SocketOption::KeepAlive).await? != 0)
+    }
+
+    async fn set_keep_alive_enabled(&mut self, handle: Handle, value: bool) -> SocketResult<()> {
+        self.tcp_set(&handle, SocketOption::KeepAlive, value).await
+    }
+
+    async fn keep_alive_idle_time(&mut self, handle: Handle) -> SocketResult<u64> {
+        self.tcp_get(&handle, SocketOption::KeepAliveIdle).await
+    }
+
+    async fn set_keep_alive_idle_time(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
+        self.tcp_set(&handle, SocketOption::KeepAliveIdle, value).await
+    }
+
+    async fn keep_alive_interval(&mut self, handle: Handle) -> SocketResult<u64> {
+        self.tcp_get(&handle, SocketOption::KeepAliveInterval).await
+    }
+
+    async fn set_keep_alive_interval(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
+        self.tcp_set(&handle, SocketOption::KeepAliveInterval, value).await
+    }
+
+    async fn keep_alive_count(&mut self, handle: Handle) -> SocketResult<u32> {
+        narrow(self.tcp_get(&handle, SocketOption::KeepAliveCount).await?)
+    }
+
+    async fn set_keep_alive_count(&mut self, handle: Handle, value: u32) -> SocketResult<()> {
+        self.tcp_set(&handle, SocketOption::KeepAliveCount, value).await
+    }
+
+    async fn hop_limit(&mut self, handle: Handle) -> SocketResult<u8> {
+        narrow(self.tcp_get(&handle, SocketOption::HopLimit).await?)
+    }
+
+    async fn set_hop_limit(&mut self, handle: Handle, value: u8) -> SocketResult<()> {
+        self.tcp_set(&handle, SocketOption::HopLimit, value).await
+    }
+
+    async fn receive_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
+        self.tcp_get(&handle, SocketOption::ReceiveBuffer).await
+    }
+
+    async fn set_receive_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
+        self.tcp_set(&handle, SocketOption::ReceiveBuffer, value).await
+    }
+
+    async fn send_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
+        self.tcp_get(&handle, SocketOption::SendBuffer).await
+    }
+
+    async fn set_send_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
+        self.tcp_set(&handle, SocketOption::SendBuffer, value).await
+    }
+
+    async fn subscribe(&mut self, handle: Handle) -> wasmtime::Result<Resource<DynPollable>> {
+        subscribe(self.table, ours::<_, Tcp>(&handle))
+    }
+
+    async fn shutdown(&mut self, handle: Handle, how: ShutdownType) -> SocketResult<()> {
+        let socket = self.tcp(&handle)?;
+        let (reader, writer) = socket.streams.as_ref().ok_or(ErrorCode::InvalidState)?;
+        if matches!(how, ShutdownType::Receive | ShutdownType::Both) {
+            reader.shut();
+        }
+        if matches!(how, ShutdownType::Send | ShutdownType::Both) {
+            writer.shut();
+        }
+        Ok(())
+    }
+
+    async fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
+        self.table.delete(Resource::<Tcp>::new_own(handle.rep()))?;
+        Ok(())
+    }
+}
+
+/// Whether an address is unicast.
+fn is_one(address: SocketAddr) -> bool {
+    match address.ip().to_canonical() {
+        std::net::IpAddr::V4(ip) => !ip.is_multicast() && !ip.is_broadcast(),
+        std::net::IpAddr::V6(ip) => !ip.is_multicast(),
+    }
+}
+
+impl Tcp {
+    fn idle(&self) -> SocketResult<()> {
+        match self.state {
+            State::Binding | State::Connecting(_) => Err(ErrorCode::ConcurrencyConflict.into()),
+            State::Fresh | State::Used => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Pollable for Tcp {
+    async fn ready(&mut self) {
+        if let State::Connecting(connecting) = &mut self.state {
+            std::future::poll_fn(|cx| connecting.poll_ready(cx)).await;
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! Calls in a confined process of the plugin's own: the worker. It is started before the first call, and anew when it has ended. The
+//! worker only computes. Its messages are as untrusted as guest output and carry no authority. Who may call, for how long and on
+//! whose account is decided in this process, which also performs the requests of its calls.
+
+mod attempts;
+pub(super) mod handle;
+mod init;
+mod read_loop;
+mod serve;
+pub(crate) mod worker_main;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+use toolgate_base::meter::Meter;
+use toolgate_base::meter::account::MemoryAccount;
+use toolgate_base::outcome::{Fault, FaultKind};
+use toolgate_base::relay::Relay;
+use toolgate_base::spec::EngineKind;
+use toolgate_mapping::wire::{self, WireError};
+use toolgate_policy::limits::call::{CallLimit, CallLimits, STACK_ADDRESSES, STACK_BYTES};
+use toolgate_policy::limits::lift::{frame_bytes_max, import_bytes_max, lift_bytes_max};
+use toolgate_policy::limits::load::{
+    WORKER_BODY_BYTES, WORKER_CALL_BYTES, WORKER_GRACE_MS, WORKER_MEMORY_BYTES, WORKER_START_MS,
+};
+use toolgate_policy::load::Clearance;
+use toolgate_policy::redact::printable;
+use toolgate_state::audit::record::CallTrace;
+use wasmtime::component::{Component, Val};
+
+use super::engine::stacks_each;
+use super::export::{Export, GuestResult};
+use super::export_request::ExportRequest;
+use crate::imports::host_calls::{Broker, Powers};
+use crate::imports::output::Kept as Written;
+use crate::imports::perform::HostResource;
+use crate::protocol::blob::ByteBlob;
+use crate::protocol::frame::{Frame, FromWorker, Message, ToWorker, WireFault, encode};
+use crate::rpc::gate::{self, Pending, RequestGate};
+use crate::worker::handle::ChildHandle;
+use handle::{Isolated, LiveWorker};
+use init::{ExportRef, WorkerInit};
+use read_loop::{CallWaiter, Calls, WorkerMessage, WorkerReader};
+use serve::Serving;
+
+/// The word by which the program knows that it was started as a worker. Its argument: bytes of memory.
+pub(crate) const WORKER: &str = "__worker";
+
+/// The parts of a call that begins.
+pub(super) struct Beginning {
+    pub(super) deadline: Instant,
+    /// Memory held for it in this process.
+    pub(super) account: MemoryAccount,
+    pub(super) relay: Relay,
+    pub(super) notes: CallTrace,
+    pub(super) powers: Arc<Powers>,
+}
+
+/// The end of a call.
+pub(super) struct WorkerCallEnd {
+    pub(super) came: GuestResult,
+    pub(super) fuel: u64,
+    pub(super) memory_peak_bytes: u64,
+    pub(super) written: Written,
+}
+
+/// The last message to a worker about a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    ToAnswer,
+    ToEnd,
+}
+
+impl Isolated {
+    /// Nothing is started yet.
+    pub(super) fn new(
+        program: &Path,
+        clearance: &Clearance,
+        component: &Component,
+        wanted: &[ExportRequest],
+        kind: EngineKind,
+    ) -> Self {
+        let (limits, effective) = (clearance.limits(), clearance.effective());
+        let named = |wanted: &ExportRequest| ExportRef {
+            interface: wanted.path.interface.clone(),
+            function: wanted.path.function.clone(),
+            given: wanted.given,
+        };
+        let begin = WorkerInit {
+            engine: kind.word().to_owned(),
+            limits: CallLimit::ALL.map(|limit| (limit.name().to_owned(), limits.get(limit))).into(),
+            clock: effective.clock.word().to_owned(),
+            random: effective.random.word(),
+            environment: effective.environment.allow().variables().clone(),
+            config: effective.config.allow().values().clone(),
+            folders: effective.files.mounts().iter().map(|mount| mount.guest.clone()).collect(),
+            functions: wanted.iter().map(named).collect(),
+        };
+        Self {
+            program: program.to_owned(),
+            begin,
+            component: component.clone(),
+            reader: WorkerReader::new(limits),
+            memory_bytes_max: memory_bytes_max(limits, kind),
+            waiting_max: waiting_max(limits),
+            live: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Starts it, if it does not run.
+    ///
+    /// # Errors
+    /// Why there is no worker.
+    pub(super) async fn start(&self) -> Result<(), String> {
+        self.live().await.map(drop)
+    }
+
+    /// Runs one function in it. `gone` comes when nobody waits for the call any more.
+    pub(super) async fn call(
+        &self,
+        export: &Export,
+        args: &[Val],
+        beginning: Beginning,
+        gone: impl Future<Output = Fault>,
+    ) -> WorkerCallEnd {
+        let Beginning { deadline, account, relay, notes, powers } = beginning;
+        tokio::pin!(gone);
+        let live = tokio::select! {
+            biased;
+            fault = &mut gone => return WorkerCallEnd::nothing(fault),
+            () = sleep_until(deadline) => return WorkerCallEnd::nothing(late(export, "its worker was not ready")),
+            live = self.live() => live,
+        };
+        let live = match live {
+            Ok(live) => live,
+            Err(why) => return WorkerCallEnd::nothing(Fault::internal(why)),
+        };
+        tracing::debug!(tool = %export.tool(), "a guest begins");
+        let meter = Meter::new(export.limits().clone(), deadline, account);
+        let broker = Broker::new(powers, meter.clone(), notes);
+        let Some((id, answer, requests)) = live.begin(export, args, relay, &broker) else {
+            return WorkerCallEnd::nothing(Fault::internal("the arguments cannot be put into bytes"));
+        };
+        let serving = Serving::new(&live, id, broker);
+        let answer = serving.until(answer, requests);
+        tokio::pin!(answer);
+        let grace = Duration::from_millis(WORKER_GRACE_MS);
+        let answer = tokio::select! {
+            biased;
+            answer = &mut answer => answer,
+            () = sleep_until(deadline + grace) => {
+                live.end();
+                return WorkerCallEnd::nothing(late(export, "its worker did not answer and was ended"));
+            }
+            fault = &mut gone => {
+                live.send_in_place(&ToWorker::Cancel { id }, &[], None);
+                return match timeout(grace + export.moment_after_cancel(), &mut answer).await {
+                    // It may have answered in the moment that it had.
+                    Ok(Ok(answer)) => live.read(export, answer, Asked::ToEnd).and_here(&meter).unless(fault),
+                    Ok(Err(_)) => WorkerCallEnd::nothing(fault),
+                    Err(_) => {
+                        live.end();
+                        WorkerCallEnd::nothing(fault.logged("its worker did not answer and was ended"))
+                    }
+                };
+            }
+        };
+        match answer {
+            Ok(answer) => live.read(export, answer, Asked::ToAnswer).and_here(&meter),
+            Err(_) => WorkerCallEnd::nothing(ended_early()),
+        }
+    }
+
+    /// The worker that runs; one that is started now, if there is none.
+    async fn live(&self) -> Result<Arc<LiveWorker>, String> {
+        let mut live = self.live.lock().await;
+        if let Some(live) = live.as_ref().filter(|live| !live.calls().ended) {
+            return Ok(Arc::clone(live));
+        }
+        let (ready, is_ready) = oneshot::channel();
+        let calls = Arc::<Mutex<Calls>>::default();
+        let (reader, theirs) = (self.reader, Arc::clone(&calls));
+        let args = vec![WORKER.to_owned(), self.memory_bytes_max.to_string()];
+        let failed = |error: std::io::Error| format!("start its worker {}: {error}", self.program.display());
+        // What a worker closes is dropped on that thread, and connections wait for others only in a runtime.
+        let runtime = Handle::current();
+        let read_loop = move |stdout| {
+            let _entered = runtime.enter();
+            reader.run(stdout, ready, &theirs);
+        };
+        let process =
+            ChildHandle::start(&self.program, args, self.waiting_max, read_loop).await.map_err(failed)?;
+        // Some tens of megabytes: not on a thread on which guests take turns.
+        let component = self.component.clone();
+        let code = tokio::task::spawn_blocking(move || component.serialize());
+        let code = code.await.map_err(|error| error.to_string())?.map_err(|error| format!("{error:#}"))?;
+        process.send(encode(&self.begin, &code).map_err(failed)?, None);
+        let time = Duration::from_millis(WORKER_START_MS);
+        match timeout(time, is_ready).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(why))) => return Err(why),
+            Ok(Err(_)) => return Err("its worker ended before it was ready".to_owned()),
+            Err(_) => return Err(format!("its worker was not ready after {WORKER_START_MS} ms")),
+        }
+        let started = Arc::new(LiveWorker { process, calls, ids: AtomicU64::new(1) });
+        *live = Some(Arc::clone(&started));
+        Ok(started)
+    }
+}
+
+/// Memory that one call may come to hold in its worker and here.
+pub(super) fn call_bytes_max(limits: &CallLimits) -> u64 {
+    let output = limits.get(CallLimit::Output);
+    // Its answer is lifted and encoded there, and decoded here.
+    let written = frame_bytes_max(output).saturating_add(WORKER_BODY_BYTES);
+    let lifted = lift_bytes_max(output).saturating_add(written).saturating_mul(2);
+    let stacks = limits.get(CallLimit::Stacks).saturating_mul(STACK_BYTES);
+    let inside = limits.get(CallLimit::Memory).saturating_add(stacks);
+    inside.saturating_add(lifted).saturating_add(import_bytes_max(output))
+}
+
+/// Memory that a worker may take: itself, and all its calls at their largest. The system counts addresses of stacks as memory.
+fn memory_bytes_max(limits: &CallLimits, kind: EngineKind) -> u64 {
+    let stacks_max = u32::try_from(limits.get(CallLimit::Stacks)).unwrap_or(u32::MAX);
+    let stacks = u64::from(stacks_each(stacks_max, kind)).saturating_mul(STACK_ADDRESSES as u64);
+    let call = call_bytes_max(limits).saturating_add(WORKER_CALL_BYTES).saturating_add(stacks);
+    let calls = limits.get(CallLimit::Concurrency).saturating_add(1);
+    call.saturating_mul(calls).saturating_add(WORKER_MEMORY_BYTES)
+}
+
+/// Messages that can wait to be written to a worker: the first; of each call the beginning, the end, and the answers.
+fn waiting_max(limits: &CallLimits) -> usize {
+    let calls = usize::try_from(limits.get(CallLimit::Concurrency)).unwrap_or(usize::MAX).saturating_add(1);
+    let each = gate::waiting_max(limits).saturating_add(2);
+    calls.saturating_mul(each).saturating_add(1).min(Semaphore::MAX_PERMITS)
+}
+
+fn late(export: &Export, why: &str) -> Fault {
+    Fault::limit(CallLimit::Deadline, export.limits().get(CallLimit::Deadline)).logged(why)
+}
+
+fn ended_early() -> Fault {
+    Fault::new(
+        FaultKind::Worker,
+        "the process that runs the tool ended before it answered; a new one is started for the next call",
+    )
+}
+
+impl LiveWorker {
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends it. Whoever calls from now on has another, also while this one is still on its way out.
+    fn end(&self) {
+        self.calls().ended = true;
+        self.process.end();
+    }
+
+    /// Sends a message. Its place is free when it is the next to be written.
+    fn send_in_place(&self, message: &impl Message, body: &[u8], place: Option<OwnedSemaphorePermit>) {
+        match encode(message, body) {
+            Ok(frame) => self.process.send(frame, place),
+            Err(error) => tracing::error!(%error, "a message to a worker could not be written"),
+        }
+    }
+
+    /// Begins a call. There is no answer if the worker has ended.
+    fn begin(
+        &self,
+        export: &Export,
+        args: &[Val],
+        relay: Relay,
+        broker: &Broker,
+    ) -> Option<(u64, oneshot::Receiver<WorkerMessage>, Receiver<Pending<HostResource>>)> {
+        let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        let mut body = Vec::new();
+        for (val, field) in args.iter().zip(&export.function().params) {
+            wire::write(val, &field.shape, &mut body)?;
+        }
+        let (tell, answer) = oneshot::channel();
+        let (gate, requests) = RequestGate::new(export.limits(), broker.close_file());
+        let unsent = Arc::new(Semaphore::new(1));
+        let place = Arc::clone(&unsent).try_acquire_owned().ok();
+        let mut calls = self.calls();
+        if !calls.ended {
+            let notes = broker.notes.clone();
+            calls.waiting.insert(id, CallWaiter { unsent, tell, relay, gate, notes });
+        }
+        drop(calls);
+        let left = broker.meter.deadline().saturating_duration_since(Instant::now());
+        let left_us = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
+        self.send_in_place(&ToWorker::Call { id, function: export.number(), left_us }, &body, place);
+        Some((id, answer, requests))
+    }
+
+    /// The end of a call, as a worker reports it. A worker that cannot be understood is ended: whatever it is now, it is not one of ours.
+    fn read(&self, export: &Export, (message, frame): WorkerMessage, asked: Asked) -> WorkerCallEnd {
+        let FromWorker::Ended { id: _, fuel, memory_peak_bytes, written, dropped_bytes, fault } = message
+        else {
+            return self.strange("it answered a call with something else");
+        };
+        let came = match fault {
+            Some(fault) => restored(fault, export.limits(), asked).map(Err),
+            None => value(export, &frame),
+        };
+        match came {
+            Some(came) => {
+                let ByteBlob(written) = written;
+                let written = Written::of(written, dropped_bytes);
+                WorkerCallEnd { came, fuel, memory_peak_bytes, written }
+            }
+            None => self.strange("it answered what the function cannot"),
+        }
+    }
+
+    fn strange(&self, why: &str) -> WorkerCallEnd {
+        tracing::error!(why, "ALARM: a worker cannot be understood and is ended");
+        self.end();
+        WorkerCallEnd::nothing(ended_early().logged(why))
+    }
+}
+
+/// The result of a function, if it is of its type.
+fn value(export: &Export, frame: &Frame) -> Option<GuestResult> {
+    let limit = export.limits().get(CallLimit::Output);
+    let room = lift_bytes_max(limit);
+    match wire::read(frame.body(), export.function().result.iter(), room) {
+        Ok(mut vals) => Some(Ok(vals.pop())),
+        Err(WireError::Large) => Some(Err(Fault::limit(CallLimit::Output, limit))),
+        Err(WireError::Malformed) => None,
+    }
+}
+
+/// A fault that a worker may report. Its text is a stranger's.
+fn restored(wire: WireFault, limits: &CallLimits, asked: Asked) -> Option<Fault> {
+    const CHARS_MAX: usize = 500;
+    let kinds = [
+        FaultKind::Trap,
+        FaultKind::Exit,
+        FaultKind::Grant,
+        FaultKind::Lift,
+        FaultKind::Budget,
+        FaultKind::Cancelled,
+        FaultKind::Internal,
+    ];
+    let fault = match wire.limit.as_deref().map(CallLimit::from_name) {
+        Some(limit) => limit.map(|limit| Fault::limit(limit, limits.get(limit)))?,
+        None => {
+            let kind = kinds.into_iter().find(|kind| kind.word() == wire.kind)?;
+            // Nobody is blamed for a call that was cancelled, so that only who cancels may say it was.
+            if kind == FaultKind::Cancelled && asked == Asked::ToAnswer {
+                return None;
+            }
+            Fault::new(kind, printable(&wire.told, CHARS_MAX))
+        }
+    };
+    let more = wire.logged.strip_prefix(wire.told.as_str()).and_then(|more| more.strip_prefix(": "));
+    Some(match more {
+        Some(more) if wire.logs_last_words => fault.logging_last_words(more),
+        Some(more) => fault.logged(more),
+        None => fault,
+    })
+}
+
+impl WorkerCallEnd {
+    fn nothing(fault: Fault) -> Self {
+        Self { came: Err(fault), fuel: 0, memory_peak_bytes: 0, written: Written::default() }
+    }
+
+    /// The same, with at least the fuel that this process has seen used.
+    fn and_here(mut self, meter: &Meter) -> Self {
+        self.fuel = self.fuel.max(meter.debt());
+        self
+    }
+
+    /// The same, unless nothing came of it: then the reason is this one.
+    fn unless(mut self, fault: Fault) -> Self {
+        self.came = self.came.map_err(|_| fault);
+        self
+    }
+}

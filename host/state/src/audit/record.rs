@@ -1,0 +1,353 @@
+//! The record of one call: opened before anything is decided, closed once, by whoever comes last. A record that is
+//! dropped closes itself, so that a denial, a trap, a cancellation and a panic all leave one. The one maker of
+//! [`Closed`], which the reply demands.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+use toolgate_base::outcome::{Fault, FaultKind, Outcome, Verdict};
+use toolgate_policy::call::Permit;
+use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::capability::files::Use;
+use toolgate_policy::limits::call::RECORD_PLACES_MAX;
+use toolgate_policy::load::Provenance;
+use toolgate_policy::redact::printable;
+use toolgate_policy::{Capability, Principal};
+
+use super::places;
+use super::sink::Sink;
+
+/// What is known when a call arrives.
+pub struct RecordOpening<'a> {
+    /// Who.
+    pub principal: &'a Principal,
+    /// What they call it, whether or not it exists.
+    pub tool: &'a str,
+    /// With what: what [`super::Recorder::digest`] says of it.
+    pub arguments: &'a str,
+    /// Whether it is made to see what the plugin asks for.
+    pub learning: bool,
+}
+
+/// A record that is open.
+pub struct Record {
+    sink: Arc<Sink>,
+    started: Instant,
+    fields: Map<String, Value>,
+    notes: CallTrace,
+    open: bool,
+}
+
+/// An outcome whose record is closed.
+#[must_use]
+#[derive(Debug)]
+pub struct Closed<T> {
+    value: T,
+    notes: CallTrace,
+}
+
+/// Where a running call notes what it does. Cheap to clone; what is noted stands in the record.
+#[derive(Debug, Clone, Default)]
+pub struct CallTrace(Arc<Mutex<TraceEntries>>);
+
+#[derive(Debug, Default)]
+struct TraceEntries {
+    fuel: u64,
+    memory_peak_bytes: u64,
+    attempts: Listed<Attempt>,
+    full: BTreeSet<(String, &'static str)>,
+    hosts: Listed<String>,
+    dropped: u64,
+}
+
+/// What was allowed and what was refused, each with how often. Both stand in the record beside each other: a refusal says nothing of
+/// what was allowed before or after it. Each has its own room, so that nothing refused can crowd out what was done.
+#[derive(Debug)]
+struct Listed<K>(BTreeMap<(K, Judged), u64>);
+
+impl<K> Default for Listed<K> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K: Ord + Clone> Listed<K> {
+    /// Notes one more of these; `false` if there is no room. Those that are `alike` share the room.
+    fn note(&mut self, key: K, judged: Judged, alike: impl Fn(&K) -> bool) -> bool {
+        let entry = (key, judged);
+        let is_like_it = |(other, is): &&(K, Judged)| *is == judged && alike(other);
+        if !self.0.contains_key(&entry) && self.0.keys().filter(is_like_it).count() >= RECORD_PLACES_MAX {
+            return false;
+        }
+        *self.0.entry(entry).or_default() += 1;
+        true
+    }
+
+    /// One of these was not allowed after all.
+    fn take_back(&mut self, key: &K) {
+        let entry = (key.clone(), Judged::Allowed);
+        match self.0.get_mut(&entry) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) => drop(self.0.remove(&entry)),
+            None => {}
+        }
+    }
+}
+
+impl TraceEntries {
+    fn attempt(&mut self, attempt: Attempt, judged: Judged) {
+        let room = room(&attempt);
+        if !self.attempts.note(attempt, judged, |other| self::room(other) == room) {
+            self.dropped += 1;
+        }
+    }
+
+    fn host(&mut self, host: String, judged: Judged) {
+        if !self.hosts.note(host, judged, |_| true) {
+            self.dropped += 1;
+        }
+    }
+
+    fn listed(&self) -> BTreeSet<(Attempt, Judged)> {
+        self.attempts.0.keys().cloned().collect()
+    }
+}
+
+/// What shares its room in the record: of one capability, and whether it may change something. Whoever looks at much hides no change.
+fn room(attempt: &Attempt) -> (Capability, bool) {
+    let changes = match attempt {
+        Attempt::File { wanted, .. } => *wanted == Use::Write,
+        Attempt::Request(target) | Attempt::Header { request: target, .. } => {
+            !["GET", "HEAD", "OPTIONS"].contains(&target.method())
+        }
+        _ => false,
+    };
+    (attempt.capability(), changes)
+}
+
+impl Record {
+    pub(super) fn open(sink: Arc<Sink>, opening: RecordOpening<'_>) -> Self {
+        let mut fields = Map::new();
+        fields.insert("time".to_owned(), Value::from(super::now()));
+        fields.insert("event".to_owned(), Value::from("call"));
+        fields.insert("principal".to_owned(), Value::from(printable(&opening.principal.to_string(), 200)));
+        fields.insert("tenant".to_owned(), Value::from(opening.principal.tenant().to_string()));
+        fields.insert("tool".to_owned(), Value::from(printable(opening.tool, 200)));
+        fields.insert("arguments".to_owned(), Value::from(opening.arguments));
+        if opening.learning {
+            fields.insert("learning".to_owned(), Value::from(true));
+        }
+        Self { sink, started: Instant::now(), fields, notes: CallTrace::default(), open: true }
+    }
+
+    /// Notes the permit under which the guest is about to run.
+    pub fn intent(&mut self, permit: &Permit, provenance: &Provenance) {
+        self.fields.insert("decision".to_owned(), Value::from("permit"));
+        self.fields.insert("rule".to_owned(), Value::from(permit.rule()));
+        self.fields.insert("plugin".to_owned(), Value::from(permit.plugin().as_str()));
+        self.fields.insert("digest".to_owned(), Value::from(permit.digest().to_string()));
+        if let Some(version) = &provenance.version {
+            self.fields.insert("version".to_owned(), Value::from(printable(version, 100)));
+        }
+        self.fields.insert("signers".to_owned(), Value::from(provenance.signers.clone()));
+        if let Some(approval) = &provenance.approval {
+            self.fields.insert("approved_by".to_owned(), Value::from(printable(&approval.by, 200)));
+        }
+    }
+
+    /// Where the running call notes what it does.
+    pub fn notes(&self) -> CallTrace {
+        self.notes.clone()
+    }
+
+    /// Closes the record. If it cannot be written the outcome is withheld: what is not recorded is not answered.
+    pub fn close(mut self, outcome: Outcome) -> Closed<Outcome> {
+        match self.write(&outcome) {
+            Ok(()) => Closed { value: outcome, notes: self.notes() },
+            Err(error) => {
+                let fault = Fault::new(
+                    FaultKind::Audit,
+                    "the host could not record the call; its answer is withheld",
+                );
+                Closed { value: Outcome::Fault(fault.logged(&error.to_string())), notes: self.notes() }
+            }
+        }
+    }
+
+    fn write(&mut self, outcome: &Outcome) -> std::io::Result<()> {
+        self.open = false;
+        if let Outcome::Denied(denied) = outcome {
+            self.fields.insert("decision".to_owned(), Value::from(format!("deny: {denied}")));
+        }
+        let mut line = std::mem::take(&mut self.fields);
+        line.insert("outcome".to_owned(), describe(outcome));
+        line.insert(
+            "wall_us".to_owned(),
+            json!(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)),
+        );
+        self.notes.with(|noted| {
+            line.insert("fuel".to_owned(), json!(noted.fuel));
+            line.insert("memory_peak_bytes".to_owned(), json!(noted.memory_peak_bytes));
+            places::write(&noted.listed(), &noted.full, &mut line);
+            let host = |(host, judged): &(String, Judged)| match judged {
+                Judged::Allowed => host.clone(),
+                Judged::Refused => format!("refused: {host}"),
+            };
+            line.insert("hosts".to_owned(), noted.hosts.0.keys().map(host).collect());
+            if noted.dropped > 0 {
+                line.insert("places_not_listed".to_owned(), json!(noted.dropped));
+            }
+        });
+        self.sink.write(&Value::Object(line))
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if self.open {
+            let fell = Fault::new(FaultKind::Internal, "the call was dropped before it ended");
+            if let Err(error) = self.write(&Outcome::Fault(fell)) {
+                tracing::error!(%error, "the record of calls cannot be written");
+            }
+        }
+    }
+}
+
+impl Closed<Outcome> {
+    /// The one outcome without a record: that there can be none.
+    pub(super) fn unrecorded(fault: Fault) -> Self {
+        Self { value: Outcome::Fault(fault), notes: CallTrace::default() }
+    }
+}
+
+impl<T> Closed<T> {
+    /// What was recorded.
+    pub fn get(&self) -> &T {
+        &self.value
+    }
+
+    /// What the guest attempted, as it stands in the record, and how many attempts it had no room for.
+    pub fn attempts(&self) -> (BTreeSet<(Attempt, Judged)>, u64) {
+        self.notes.with(|noted| (noted.listed(), noted.dropped))
+    }
+
+    /// What was recorded.
+    pub fn into_inner(self) -> T {
+        self.value
+    }
+}
+
+impl CallTrace {
+    /// Fuel used so far, and the most memory held at once.
+    pub fn used(&self, fuel: u64, memory_peak_bytes: u64) {
+        self.with(|noted| {
+            noted.fuel = noted.fuel.max(fuel);
+            noted.memory_peak_bytes = noted.memory_peak_bytes.max(memory_peak_bytes);
+        });
+    }
+
+    /// The guest attempted something.
+    pub fn attempt(&self, attempt: Attempt, judged: Judged) {
+        let attempt = places::bounded(attempt);
+        self.with(|noted| noted.attempt(attempt, judged));
+    }
+
+    /// What was noted as allowed just now turned out to be forbidden before anything was sent, or was at all looked up.
+    pub fn turned_back(&self, attempt: Attempt, host: &str) {
+        let (attempt, host) = (places::bounded(attempt), places::text(host));
+        self.with(|noted| {
+            noted.attempts.take_back(&attempt);
+            noted.hosts.take_back(&host);
+            noted.attempt(attempt, Judged::Refused);
+            noted.host(host, Judged::Refused);
+        });
+    }
+
+    /// So many attempts are counted and not listed.
+    pub fn not_listed(&self, count: usize) {
+        self.with(|noted| noted.dropped += count as u64);
+    }
+
+    /// There was no room for what the guest wanted to do to a file. It was granted, so it is no attempt that a grant could
+    /// let through.
+    pub fn full(&self, path: &str, limit: &'static str) {
+        let full = (places::text(path), limit);
+        self.with(|noted| {
+            if noted.full.len() < RECORD_PLACES_MAX || noted.full.contains(&full) {
+                noted.full.insert(full);
+            } else {
+                noted.dropped += 1;
+            }
+        });
+    }
+
+    /// A request was about to be sent, or was refused. Each of the two has its own room.
+    pub fn host(&self, host: &str, judged: Judged) {
+        let host = places::text(host);
+        self.with(|noted| noted.host(host, judged));
+    }
+
+    /// The attempts that were noted so far.
+    pub fn listed(&self) -> BTreeSet<(Attempt, Judged)> {
+        self.with(|noted| noted.listed())
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut TraceEntries) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn describe(outcome: &Outcome) -> Value {
+    match outcome {
+        Outcome::Answer(answer) => match answer.verdict {
+            Verdict::Ok => json!({ "kind": "answer" }),
+            Verdict::Err => json!({ "kind": "err" }),
+        },
+        Outcome::Denied(_) => json!({ "kind": "denied" }),
+        Outcome::Fault(fault) => {
+            let mut described = json!({
+                "kind": fault.kind().word(),
+                "blame": fault.blame().to_string(),
+                "text": printable(fault.log_text(), 1_000),
+            });
+            if let (FaultKind::Limit(limit), Value::Object(map)) = (fault.kind(), &mut described) {
+                map.insert("limit".to_owned(), Value::from(limit.name()));
+            }
+            described
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use toolgate_policy::request::RequestTarget;
+
+    use super::*;
+
+    fn file(at: usize, wanted: Use) -> Attempt {
+        Attempt::File { path: format!("/docs/{at}"), wanted }
+    }
+
+    #[test]
+    fn whoever_looks_at_much_or_is_refused_much_hides_no_change() {
+        let notes = CallTrace::default();
+        for at in 0..2 * RECORD_PLACES_MAX {
+            notes.attempt(file(at, Use::Read), Judged::Allowed);
+            notes.attempt(file(at, Use::Write), Judged::Refused);
+        }
+        for method in ["GET", "DELETE"] {
+            for at in 0..2 * RECORD_PLACES_MAX {
+                let target =
+                    RequestTarget::from_url(method, &format!("http://a.example/{method}/{at}")).unwrap();
+                notes.attempt(Attempt::Request(target), Judged::Allowed);
+            }
+        }
+        notes.attempt(file(0, Use::Write), Judged::Allowed);
+        let listed = notes.listed();
+        assert!(listed.contains(&(file(0, Use::Write), Judged::Allowed)));
+        assert_eq!(listed.len(), 4 * RECORD_PLACES_MAX + 1);
+        assert_eq!(notes.with(|noted| noted.dropped), 4 * RECORD_PLACES_MAX as u64);
+    }
+}

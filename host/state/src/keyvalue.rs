@@ -1,0 +1,343 @@
+//! Key-value stores of plugins: one SQLite file each, in the state directory. Acknowledged changes are durable. Several
+//! processes may open one store; SQLite's locks separate them.
+
+mod entries;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
+use tokio::sync::Semaphore;
+use toolgate_policy::PluginName;
+use toolgate_policy::capability::keyvalue::{KeyvalueSizeError, Pass};
+use toolgate_policy::capability::room::QuotaExceededError;
+use toolgate_policy::limits::keyvalue::{KEYVALUE_ANSWER_BYTES_MAX, KEYVALUE_PAGE, KEYVALUE_WAIT_MS};
+
+use super::StateDir;
+use entries::{change, number, put, take};
+
+/// All stores. Each is opened when its plugin is loaded, and stays open.
+pub struct Stores {
+    folder: PathBuf,
+    open: Mutex<BTreeMap<PluginName, Arc<Store>>>,
+}
+
+/// One plugin's store.
+pub struct Store {
+    connection: Mutex<Connection>,
+    /// Allows one operation at a time, so that a plugin waiting for the disk occupies one thread only.
+    turn: Arc<Semaphore>,
+}
+
+/// A store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyvalueOpenError {
+    /// Its folder cannot be created.
+    #[error("make the folder {0}: {1}")]
+    Folder(PathBuf, std::io::Error),
+    /// The file is damaged, not a store, or not writable.
+    #[error("open the store {0}: {1}; restore it from a backup, or move it away to begin anew")]
+    File(PathBuf, rusqlite::Error),
+    /// It belongs to another plugin.
+    #[error(
+        "open the store {0}: it was kept by the plugin with the id `{1}`; move it away, or give the plugin that id"
+    )]
+    Owner(PathBuf, String),
+    /// It has a newer format.
+    #[error("open the store {0}: its format is number {1}, this Toolgate knows {FORMAT}")]
+    Format(PathBuf, i64),
+}
+
+/// An operation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyvalueError {
+    /// The quota is exhausted.
+    #[error(transparent)]
+    Full(#[from] QuotaExceededError),
+    /// The entry exceeds its size limit.
+    #[error(transparent)]
+    Large(#[from] KeyvalueSizeError),
+    /// The answer would be too large.
+    #[error("an answer holds {KEYVALUE_ANSWER_BYTES_MAX} bytes at the most; ask for less at once")]
+    Answer,
+    /// The value is not a number, or would overflow.
+    #[error("the value is not a number between 0 and 18446744073709551615 in decimal digits")]
+    Number,
+    /// Database error. Its text is for the operator only.
+    #[error("the store could not be used")]
+    Database(#[from] rusqlite::Error),
+    /// The store is closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// A page of keys, with the cursor of the next page if there may be more.
+pub struct Page {
+    /// Keys, in the order of the store.
+    pub keys: Vec<String>,
+    /// Where the next page begins; none after the last.
+    pub cursor: Option<u64>,
+}
+
+/// Format number of the files.
+const FORMAT: i64 = 1;
+
+const TABLES: &str = "
+    CREATE TABLE entry (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        bucket TEXT NOT NULL,
+        key TEXT NOT NULL,
+        value BLOB NOT NULL,
+        UNIQUE (bucket, key)
+    ) STRICT;
+    CREATE TABLE held (bytes INTEGER NOT NULL, entries INTEGER NOT NULL) STRICT;
+    INSERT INTO held VALUES (0, 0);
+    CREATE TABLE owner (id TEXT NOT NULL) STRICT;
+";
+
+impl Stores {
+    /// Stores of a state directory. Opens none yet.
+    pub fn new(state: &StateDir) -> Self {
+        Self { folder: state.path().join("keyvalue"), open: Mutex::default() }
+    }
+
+    /// Opens a plugin's store, creating it if it is missing.
+    ///
+    /// # Errors
+    /// [`KeyvalueOpenError`].
+    pub fn open(&self, plugin: &PluginName, id: &str, pass: Pass) -> Result<Arc<Store>, KeyvalueOpenError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = self.folder.join(format!("{plugin}.sqlite"));
+        let store = match open.get(plugin) {
+            Some(store) => Arc::clone(store),
+            None => {
+                self.make_folder().map_err(|error| KeyvalueOpenError::Folder(self.folder.clone(), error))?;
+                let connection =
+                    connect(&file).map_err(|error| KeyvalueOpenError::File(file.clone(), error))?;
+                Arc::new(Store { connection: Mutex::new(connection), turn: Arc::new(Semaphore::new(1)) })
+            }
+        };
+        store.claim(id, pass).map_err(|error| match error {
+            Claim::Database(error) => KeyvalueOpenError::File(file, error),
+            Claim::Owner(owner) => KeyvalueOpenError::Owner(file, owner),
+            Claim::Format(format) => KeyvalueOpenError::Format(file, format),
+        })?;
+        open.insert(plugin.clone(), Arc::clone(&store));
+        Ok(store)
+    }
+
+    fn make_folder(&self) -> std::io::Result<()> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        match std::fs::DirBuilder::new().mode(0o700).create(&self.folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Opens a file without trusting it: nothing in its schema is executed.
+fn connect(file: &std::path::Path) -> rusqlite::Result<Connection> {
+    let folder = file.parent().and_then(|folder| folder.canonicalize().ok());
+    let file =
+        folder.zip(file.file_name()).map_or_else(|| file.to_owned(), |(folder, name)| folder.join(name));
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(file, flags)?;
+    connection.busy_timeout(Duration::from_millis(KEYVALUE_WAIT_MS))?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    // Durable before it is acknowledged, even on power loss.
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
+    Ok(connection)
+}
+
+enum Claim {
+    Database(rusqlite::Error),
+    Owner(String),
+    Format(i64),
+}
+
+impl From<rusqlite::Error> for Claim {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl Store {
+    /// Creates the tables of a new file, checks the owner of an existing one, and limits its size.
+    fn claim(&self, id: &str, pass: Pass) -> Result<(), Claim> {
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let page: u64 =
+            connection.pragma_query_value(None, "page_size", |row| row.get::<_, i64>(0))?.unsigned_abs();
+        let pages = i64::try_from(pass.file_bytes_max() / page.max(1)).unwrap_or(i64::MAX);
+        connection.pragma_update(None, "max_page_count", pages)?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let format: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        match format {
+            0 => {
+                transaction.execute_batch(TABLES)?;
+                transaction.execute("INSERT INTO owner VALUES (?1)", [id])?;
+                transaction.pragma_update(None, "user_version", FORMAT)?;
+            }
+            FORMAT => {}
+            later => return Err(Claim::Format(later)),
+        }
+        let owner: String = transaction.query_row("SELECT id FROM owner", [], |row| row.get(0))?;
+        if owner != id {
+            return Err(Claim::Owner(owner));
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Runs an operation on a thread that may block. Once begun it runs to completion, even if the caller is gone.
+    async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        act: impl FnOnce(&mut Connection) -> Result<T, KeyvalueError> + Send + 'static,
+    ) -> Result<T, KeyvalueError> {
+        let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| KeyvalueError::Closed)?;
+        let store = Arc::clone(self);
+        let acted = tokio::task::spawn_blocking(move || {
+            // Held until completion, not only while the caller waits.
+            let _turn = turn;
+            act(&mut store.connection.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        acted.await.unwrap_or(Err(KeyvalueError::Closed))
+    }
+
+    /// Values of keys, in the order of `keys`.
+    ///
+    /// # Errors
+    /// [`KeyvalueError::Answer`] if they are too large together.
+    pub async fn get(
+        self: &Arc<Self>,
+        bucket: &str,
+        keys: Vec<String>,
+    ) -> Result<Vec<Option<(String, Vec<u8>)>>, KeyvalueError> {
+        let bucket = bucket.to_owned();
+        self.run(move |connection| {
+            let mut get =
+                connection.prepare_cached("SELECT value FROM entry WHERE bucket = ?1 AND key = ?2")?;
+            let mut found = Vec::new();
+            let mut bytes = 0;
+            for key in keys {
+                let value: Option<Vec<u8>> =
+                    get.query_row(params![bucket, key], |row| row.get(0)).optional()?;
+                bytes += (key.len() + value.as_ref().map_or(0, Vec::len)) as u64;
+                if bytes > KEYVALUE_ANSWER_BYTES_MAX {
+                    return Err(KeyvalueError::Answer);
+                }
+                found.push(value.map(|value| (key, value)));
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Whether a key exists.
+    pub async fn exists(self: &Arc<Self>, bucket: &str, key: String) -> Result<bool, KeyvalueError> {
+        let bucket = bucket.to_owned();
+        self.run(move |connection| {
+            let mut look = connection.prepare_cached("SELECT 1 FROM entry WHERE bucket = ?1 AND key = ?2")?;
+            Ok(look.exists(params![bucket, key])?)
+        })
+        .await
+    }
+
+    /// Keys after a cursor, in order of their first insertion.
+    pub async fn keys(self: &Arc<Self>, bucket: &str, cursor: Option<u64>) -> Result<Page, KeyvalueError> {
+        let bucket = bucket.to_owned();
+        self.run(move |connection| {
+            let after = i64::try_from(cursor.unwrap_or(0)).unwrap_or(i64::MAX);
+            let page = i64::try_from(KEYVALUE_PAGE).unwrap_or(i64::MAX);
+            let mut list = connection.prepare_cached(
+                "SELECT id, key FROM entry WHERE bucket = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+            )?;
+            let rows = list.query_map(params![bucket, after, page], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+            })?;
+            let rows: Vec<(i64, String)> = rows.collect::<Result<_, _>>()?;
+            let last = rows.last().map(|(id, _)| id.unsigned_abs());
+            let cursor = last.filter(|_| rows.len() as u64 == KEYVALUE_PAGE);
+            Ok(Page { keys: rows.into_iter().map(|(_, key)| key).collect(), cursor })
+        })
+        .await
+    }
+
+    /// Sets all values or none.
+    ///
+    /// # Errors
+    /// [`KeyvalueError::Full`].
+    pub async fn set(
+        self: &Arc<Self>,
+        pass: Pass,
+        bucket: &str,
+        values: Vec<(String, Vec<u8>)>,
+    ) -> Result<(), KeyvalueError> {
+        let bucket = bucket.to_owned();
+        self.run(move |connection| {
+            change(connection, pass, |transaction, held| {
+                for (key, value) in &values {
+                    put(transaction, &bucket, key, value, held)?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Deletes all of these.
+    pub async fn delete(
+        self: &Arc<Self>,
+        pass: Pass,
+        bucket: &str,
+        keys: Vec<String>,
+    ) -> Result<(), KeyvalueError> {
+        let bucket = bucket.to_owned();
+        self.run(move |connection| {
+            change(connection, pass, |transaction, held| {
+                for key in &keys {
+                    take(transaction, &bucket, key, held)?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Adds to a number in decimal digits; a missing one counts as 0.
+    ///
+    /// # Errors
+    /// [`KeyvalueError::Number`], [`KeyvalueError::Full`].
+    pub async fn increment(
+        self: &Arc<Self>,
+        pass: Pass,
+        bucket: &str,
+        key: String,
+        by: u64,
+    ) -> Result<u64, KeyvalueError> {
+        let bucket = bucket.to_owned();
+        self.run(move |connection| {
+            change(connection, pass, |transaction, held| {
+                let mut get =
+                    transaction.prepare_cached("SELECT value FROM entry WHERE bucket = ?1 AND key = ?2")?;
+                let value: Option<Vec<u8>> =
+                    get.query_row(params![bucket, key], |row| row.get(0)).optional()?;
+                let number = match value {
+                    None => 0,
+                    Some(digits) => number(&digits).ok_or(KeyvalueError::Number)?,
+                };
+                let sum = number.checked_add(by).ok_or(KeyvalueError::Number)?;
+                put(transaction, &bucket, &key, sum.to_string().as_bytes(), held)?;
+                Ok(sum)
+            })
+        })
+        .await
+    }
+}
