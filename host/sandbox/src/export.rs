@@ -47,9 +47,9 @@ pub(super) struct Prepared {
 /// Isolation target of a function.
 pub(super) enum PreparedTarget {
     /// This process.
-    Here(Arc<InProcessModule>),
+    InProcess(Arc<InProcessModule>),
     /// A confined worker process.
-    Apart(WorkerModule),
+    Worker(WorkerModule),
 }
 
 /// Module to instantiate for calls in this process.
@@ -137,7 +137,7 @@ impl Export {
     }
 
     /// Isolation target.
-    pub(super) fn place(&self) -> &PreparedTarget {
+    pub(super) fn target(&self) -> &PreparedTarget {
         &self.plugin.place
     }
 }

@@ -38,7 +38,7 @@ use super::engine::stacks_each;
 use super::export::{Export, GuestResult};
 use super::export_request::ExportRequest;
 use crate::imports::host_calls::{Broker, Powers};
-use crate::imports::output::Kept as Written;
+use crate::imports::output::GuestOutput;
 use crate::imports::perform::HostResource;
 use crate::protocol::blob::ByteBlob;
 use crate::protocol::frame::{Frame, FromWorker, Message, ToWorker, WireFault, encode};
@@ -64,10 +64,10 @@ pub(super) struct Beginning {
 
 /// The end of a call.
 pub(super) struct WorkerCallEnd {
-    pub(super) came: GuestResult,
+    pub(super) result: GuestResult,
     pub(super) fuel: u64,
     pub(super) memory_peak_bytes: u64,
-    pub(super) written: Written,
+    pub(super) written: GuestOutput,
 }
 
 /// The last message to a worker about a call.
@@ -306,15 +306,15 @@ impl LiveWorker {
         else {
             return self.strange("it answered a call with something else");
         };
-        let came = match fault {
+        let result = match fault {
             Some(fault) => restored(fault, export.limits(), asked).map(Err),
             None => value(export, &frame),
         };
-        match came {
-            Some(came) => {
+        match result {
+            Some(result) => {
                 let ByteBlob(written) = written;
-                let written = Written::of(written, dropped_bytes);
-                WorkerCallEnd { came, fuel, memory_peak_bytes, written }
+                let written = GuestOutput::of(written, dropped_bytes);
+                WorkerCallEnd { result, fuel, memory_peak_bytes, written }
             }
             None => self.strange("it answered what the function cannot"),
         }
@@ -371,7 +371,7 @@ fn restored(wire: WireFault, limits: &CallLimits, asked: Asked) -> Option<Fault>
 
 impl WorkerCallEnd {
     fn nothing(fault: Fault) -> Self {
-        Self { came: Err(fault), fuel: 0, memory_peak_bytes: 0, written: Written::default() }
+        Self { result: Err(fault), fuel: 0, memory_peak_bytes: 0, written: GuestOutput::default() }
     }
 
     /// The same, with at least the fuel that this process has seen used.
@@ -382,7 +382,7 @@ impl WorkerCallEnd {
 
     /// The same, unless nothing came of it: then the reason is this one.
     fn unless(mut self, fault: Fault) -> Self {
-        self.came = self.came.map_err(|_| fault);
+        self.result = self.result.map_err(|_| fault);
         self
     }
 }

@@ -117,9 +117,9 @@ impl Sandbox {
             return Outcome::Fault(Fault::internal("the permit is for another tool"));
         }
         let (deadline, interrupt) = (call.deadline, call.interrupt.clone());
-        let begun = match export.place() {
-            PreparedTarget::Here(here) => self.here(here, export, args, call),
-            PreparedTarget::Apart(apart) => self.apart(apart, export, args, call),
+        let begun = match export.target() {
+            PreparedTarget::InProcess(module) => self.call_in_process(module, export, args, call),
+            PreparedTarget::Worker(module) => self.call_in_worker(module, export, args, call),
         };
         match begun {
             Ok((told, task)) => self.wait(told, task, deadline, &interrupt, export).await,
@@ -128,9 +128,9 @@ impl Sandbox {
     }
 
     /// Starts a call on the guest threads.
-    fn here<S: Send + 'static>(
+    fn call_in_process<S: Send + 'static>(
         &self,
-        here: &Arc<InProcessModule>,
+        module: &Arc<InProcessModule>,
         export: &Arc<Export>,
         args: Vec<Val>,
         call: Call<S>,
@@ -139,12 +139,12 @@ impl Sandbox {
         let account = MemoryAccount::new(&self.budget, export.limits().get(CallLimit::Memory));
         let meter = Meter::new(export.limits().clone(), deadline, account.clone());
         let (tell, told) = oneshot::channel();
-        let powers = Arc::clone(&here.prototype.powers);
+        let powers = Arc::clone(&module.prototype.powers);
         let tells = tells_crash.then(|| Arc::clone(&powers));
         let broker = Broker::new(powers, meter.clone(), notes.clone());
         let outside = HostCalls::Local(Arc::new(broker));
-        let (exported, here) = (Arc::clone(export), Arc::clone(here));
-        let run = Run::new(exported, here, meter, notes.clone(), relay, outside);
+        let (exported, module) = (Arc::clone(export), Arc::clone(module));
+        let run = Run::new(exported, module, meter, notes.clone(), relay, outside);
         let run = run.map_err(Fault::internal)?;
         let export = Arc::clone(export);
         let task = self.guests.spawn(&Arc::clone(export.pace()), async move {
@@ -154,7 +154,7 @@ impl Sandbox {
             show(&export, &ended.written);
             // Dropped in this order, also if the task is abandoned, as usually once the caller has its answer.
             let rest = (ended.store, slot);
-            let outcome = answer(&export, ended.came, &account);
+            let outcome = answer(&export, ended.result, &account);
             let outcome = last_words::add(outcome, &ended.written, tells.as_deref());
             // The receiver may be gone; the record ends on its own. The store is dropped after the answer.
             drop(tell.send(outcome));
@@ -168,9 +168,9 @@ impl Sandbox {
     }
 
     /// Starts a call in the plugin's worker. Its maximum memory is taken from the budget in advance.
-    fn apart<S: Send + 'static>(
+    fn call_in_worker<S: Send + 'static>(
         &self,
-        apart: &WorkerModule,
+        module: &WorkerModule,
         export: &Arc<Export>,
         args: Vec<Val>,
         call: Call<S>,
@@ -180,14 +180,14 @@ impl Sandbox {
         let whole = account.hold_beside(isolated::call_bytes_max(export.limits()));
         let whole = whole.map_err(|_| Fault::no_memory())?;
         let (mut tell, told) = oneshot::channel();
-        let (worker, export) = (Arc::clone(&apart.worker), Arc::clone(export));
-        let tells = tells_crash.then(|| Arc::clone(&apart.powers));
+        let (worker, export) = (Arc::clone(&module.worker), Arc::clone(export));
+        let tells = tells_crash.then(|| Arc::clone(&module.powers));
         let beginning = Beginning {
             deadline,
             account: account.clone(),
             relay,
             notes: notes.clone(),
-            powers: Arc::clone(&apart.powers),
+            powers: Arc::clone(&module.powers),
         };
         self.guests.detach(async move {
             let gone = async {
@@ -199,7 +199,7 @@ impl Sandbox {
             let ended = worker.call(&export, &args, beginning, gone).await;
             notes.used(ended.fuel, ended.memory_peak_bytes);
             show(&export, &ended.written);
-            let outcome = answer(&export, ended.came, &account);
+            let outcome = answer(&export, ended.result, &account);
             drop(tell.send(last_words::add(outcome, &ended.written, tells.as_deref())));
             drop((whole, slot));
         });

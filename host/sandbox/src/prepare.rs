@@ -25,7 +25,7 @@ use super::export::{Export, InProcessModule, Prepared, PreparedTarget};
 use super::export_request::{ExportRequest, Given};
 use super::isolated::handle::{Isolated, WorkerModule};
 use super::linker::Linkers;
-use crate::imports::host_calls::Powers;
+use crate::imports::host_calls::{GrantedStore, Powers};
 use crate::imports::{CallPrototype, Ctx, files};
 
 /// Reason that a cleared plugin cannot be prepared.
@@ -101,7 +101,11 @@ impl Sandbox {
                 let pre = linked(&self.linkers, engine, kind, &component)?;
                 let here = |effective| -> Result<PreparedTarget, PrepareError> {
                     let prototype = Arc::new(self.prototype(effective, spec)?);
-                    Ok(PreparedTarget::Here(Arc::new(InProcessModule { kind, pre: pre.clone(), prototype })))
+                    Ok(PreparedTarget::InProcess(Arc::new(InProcessModule {
+                        kind,
+                        pre: pre.clone(),
+                        prototype,
+                    })))
                 };
                 [here(effective)?, here(&Effective::nothing())?, here(&Effective::nothing_as_before())?]
             }
@@ -111,7 +115,7 @@ impl Sandbox {
                 let nothing =
                     || WorkerModule { worker: Arc::clone(&worker), powers: Arc::new(Powers::none()) };
                 let (nothing, as_before) = (nothing(), nothing());
-                [WorkerModule { worker, powers }, nothing, as_before].map(PreparedTarget::Apart)
+                [WorkerModule { worker, powers }, nothing, as_before].map(PreparedTarget::Worker)
             }
         };
         let of = (artifact.digest(), effective.effects());
@@ -151,11 +155,14 @@ impl Sandbox {
         Ok(Powers {
             http: effective.http.clone(),
             links: links.map_err(|error| PrepareError::Egress(error.to_string()))?,
-            store: match effective.keyvalue.allow() {
-                Ok(pass) => Some(self.stores.open(&spec.name, &spec.id, pass)?),
+            store: match effective.keyvalue.allow(&spec.name) {
+                Ok(pass) => Some(GrantedStore {
+                    grant: effective.keyvalue.clone(),
+                    plugin: spec.name.clone(),
+                    store: self.stores.open(&spec.id, pass)?,
+                }),
                 Err(keyvalue_policy::KeyvalueDeniedError) => None,
             },
-            keyvalue: effective.keyvalue.clone(),
             files: Some(
                 files::FilesPrototype::open(&effective.files)
                     .map_err(|(folder, error)| PrepareError::Folder(folder, error))?,

@@ -23,7 +23,7 @@ use super::last_words;
 use super::trap::{Circumstances, fault};
 use crate::imports::Ctx;
 use crate::imports::host_calls::HostCalls;
-use crate::imports::output::Kept;
+use crate::imports::output::GuestOutput;
 use crate::memory::Memory;
 use crate::stacks::{Full, Stacks};
 use toolgate_base::interrupt::Interrupt;
@@ -39,12 +39,12 @@ pub(super) struct Run {
 
 /// End of a call, and the store to drop.
 pub(super) struct GuestRunEnd {
-    pub(super) came: GuestResult,
+    pub(super) result: GuestResult,
     /// Fuel used.
     pub(super) fuel: u64,
     /// Peak of memory held, in bytes.
     pub(super) memory_peak_bytes: u64,
-    pub(super) written: Kept,
+    pub(super) written: GuestOutput,
     pub(super) store: Store<Ctx>,
 }
 
@@ -92,7 +92,7 @@ impl Run {
         let (fuel, memory_peak_bytes) =
             (used.saturating_add(self.meter.debt()), self.meter.account().peak_bytes());
         let written = ctx.output.take();
-        let came = match ended {
+        let result = match ended {
             Err(fault) => Err(fault),
             Ok(Ok(result)) => Ok(result),
             Ok(Err(error)) => {
@@ -104,7 +104,7 @@ impl Run {
                 Err(fault(&error, &known))
             }
         };
-        GuestRunEnd { came, fuel, memory_peak_bytes, written, store: self.store }
+        GuestRunEnd { result, fuel, memory_peak_bytes, written, store: self.store }
     }
 }
 
@@ -123,7 +123,7 @@ impl Run {
 }
 
 /// Logs a guest's output for the operator.
-pub(super) fn show(export: &Export, written: &Kept) {
+pub(super) fn show(export: &Export, written: &GuestOutput) {
     let text = String::from_utf8_lossy(&written.text);
     if !text.is_empty() {
         // Prefixed line by line, so that none can be mistaken for a line of the host's.
@@ -214,9 +214,9 @@ fn stacks(ctx: &mut Ctx, is_entered: bool) -> Result<(), StopError> {
 }
 
 /// Converts a guest's result into an answer, whose memory counts for as long as it exists.
-pub(super) fn answer(export: &Export, came: GuestResult, account: &MemoryAccount) -> Outcome {
+pub(super) fn answer(export: &Export, result: GuestResult, account: &MemoryAccount) -> Outcome {
     let bytes_max = export.limits().get(CallLimit::Output);
-    let result = match came {
+    let result = match result {
         Ok(result) => result,
         Err(fault) => return Outcome::Fault(fault),
     };

@@ -4,8 +4,8 @@
 
 mod account;
 pub(crate) mod broker;
+mod client;
 mod count;
-mod held;
 mod listing;
 pub(crate) mod open_files;
 mod p2;
@@ -27,7 +27,7 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 use super::Ctx;
 use account::FolderAccount;
 use broker::ScratchTable;
-pub(crate) use held::FilesCtx;
+pub(crate) use client::FilesCtx;
 use threads::Threads;
 
 /// Granted folders, open, with the accounts of those that can be opened into.
@@ -71,10 +71,10 @@ impl FilesPrototype {
                 .preopened_dir(&mount.host, &mount.guest, access)
                 .map_err(|error| (mount.host.clone(), error.root_cause().to_string()))?;
         }
-        let mut desk = ScratchTable::of(builder.build().filesystem().clone());
+        let mut scratch = ScratchTable::of(builder.build().filesystem().clone());
         let failed = |why: &dyn std::fmt::Debug| ("its folders".to_owned(), format!("{why:?}"));
-        let opened = desk.view().get_directories().map_err(|error| failed(&error))?;
-        let roots: Result<_, _> = opened.into_iter().map(|(root, _)| desk.take(root)).collect();
+        let opened = scratch.view().get_directories().map_err(|error| failed(&error))?;
+        let roots: Result<_, _> = opened.into_iter().map(|(root, _)| scratch.take(root)).collect();
         Ok(Self { grant: grant.clone(), roots: roots.map_err(|error| failed(&error))?, accounts, threads })
     }
 }

@@ -8,6 +8,7 @@ use http::{Request, Response};
 use http_body::Body;
 use toolgate_base::meter::Meter;
 use toolgate_net::egress::{Egress, EgressError, ResponseBody, RuleClient, Timeouts};
+use toolgate_policy::PluginName;
 use toolgate_policy::capability::{
     http as http_policy, keyvalue as keyvalue_policy, sockets as sockets_policy,
 };
@@ -26,14 +27,20 @@ pub(crate) struct Powers {
     pub(crate) http: http_policy::Grant,
     /// One client for each rule of the `http` grant: its certificates, its secret.
     pub(crate) links: Vec<Arc<RuleClient>>,
-    pub(crate) keyvalue: keyvalue_policy::Grant,
     /// The plugin's store, if it is granted one.
-    pub(crate) store: Option<Arc<Store>>,
+    pub(crate) store: Option<GrantedStore>,
     /// The granted folders, open.
     pub(crate) files: Option<files::FilesPrototype>,
     pub(crate) sockets: sockets_policy::Grant,
     /// The connections of all plugins.
     pub(crate) egress: Arc<Egress>,
+}
+
+/// The store of a plugin, and the grant to use it.
+pub(crate) struct GrantedStore {
+    pub(crate) grant: keyvalue_policy::Grant,
+    pub(crate) plugin: PluginName,
+    pub(crate) store: Arc<Store>,
 }
 
 impl Powers {
@@ -42,7 +49,6 @@ impl Powers {
         Self {
             http: http_policy::Grant::default(),
             links: Vec::new(),
-            keyvalue: keyvalue_policy::Grant::default(),
             store: None,
             files: None,
             sockets: sockets_policy::Grant::default(),

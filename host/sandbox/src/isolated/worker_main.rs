@@ -147,7 +147,7 @@ fn functions(begin: &WorkerInit, limits: &CallLimits, code: &[u8]) -> Result<Vec
     let pre = linked(&Linkers::default(), &engine, kind, &component).map_err(|error| error.to_string())?;
     let place = |effective, folders| {
         let prototype = Arc::new(CallPrototype { effective, folders, powers: Arc::new(Powers::none()) });
-        PreparedTarget::Here(Arc::new(InProcessModule { kind, pre: pre.clone(), prototype }))
+        PreparedTarget::InProcess(Arc::new(InProcessModule { kind, pre: pre.clone(), prototype }))
     };
     let places = [
         place(effective(begin)?, begin.folders.clone()),
@@ -211,7 +211,7 @@ impl WorkerRuntime {
         running: &RunningCall,
     ) -> (FromWorker, Vec<u8>) {
         let nothing = |fault: &Fault| (ended(id, fault), Vec::new());
-        let PreparedTarget::Here(here) = export.place() else {
+        let PreparedTarget::InProcess(module) = export.target() else {
             return nothing(&Fault::internal("a worker has no worker"));
         };
         let (relay, mut reports) = Relay::open();
@@ -223,13 +223,13 @@ impl WorkerRuntime {
             }
         }));
         let notes = CallTrace::default();
-        let (here, outside) = (Arc::clone(here), HostCalls::Remote(Arc::clone(&running.client)));
-        let run = Run::new(Arc::clone(&export), here, meter, notes.clone(), relay, outside);
+        let (module, outside) = (Arc::clone(module), HostCalls::Remote(Arc::clone(&running.client)));
+        let run = Run::new(Arc::clone(&export), module, meter, notes.clone(), relay, outside);
         let run = match run {
             Ok(run) => run,
             Err(error) => return nothing(&Fault::internal(error)),
         };
-        let GuestRunEnd { came, fuel, memory_peak_bytes, written, store } =
+        let GuestRunEnd { result, fuel, memory_peak_bytes, written, store } =
             run.finish(args, &running.interrupt).await;
         // The last sender of reports goes with it; then all of them are sent.
         drop(store);
@@ -240,7 +240,7 @@ impl WorkerRuntime {
         }
         let mut body = Vec::new();
         let output_bytes_max = self.limits.get(CallLimit::Output);
-        let fault = match came {
+        let fault = match result {
             Err(fault) => Some(fault),
             // The server would refuse it, and holds less than it may be.
             Ok(Some(val)) if is_too_long(&val, export.function(), output_bytes_max) => {

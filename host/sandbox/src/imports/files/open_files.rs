@@ -3,9 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::sync::Mutex as Turn;
 use toolgate_base::meter::account::Hold;
-use toolgate_policy::capability::files::Pass;
 use wasmtime_wasi::filesystem::Descriptor;
 
 use super::quota::Growth;
@@ -27,8 +25,8 @@ pub(super) struct Things {
 #[derive(Clone)]
 pub(crate) enum Thing {
     Descriptor(Descriptor, MountPath),
-    Input(Arc<Turn<FileReader>>),
-    Output(Arc<Turn<FileWriter>>),
+    Input(Arc<tokio::sync::Mutex<FileReader>>),
+    Output(Arc<tokio::sync::Mutex<FileWriter>>),
     Listing(Arc<Mutex<DirListing>>),
 }
 
@@ -41,8 +39,6 @@ pub(crate) struct MountPath {
 
 /// Input stream of a file.
 pub(crate) struct FileReader {
-    /// Pass checked when the stream was created.
-    pub(super) _pass: Pass,
     pub(super) file: Arc<std::fs::File>,
     pub(super) at: u64,
 }

@@ -1,8 +1,10 @@
 //! Uses of the plugin's store: charged, asked of the grant, recorded, performed.
 
+use std::sync::Arc;
+
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::keyvalue::{KeyvalueDeniedError, Pass};
-use toolgate_state::keyvalue::KeyvalueError;
+use toolgate_state::keyvalue::{KeyvalueError, Store};
 
 use crate::imports::host_calls::Broker;
 use crate::protocol::blob::{BoundedVec, ByteBlob};
@@ -18,15 +20,14 @@ impl Broker {
         request: KeyvalueRequest,
     ) -> Result<KeyvalueResponse, KeyvalueFault> {
         self.meter.charge(request.fuel());
-        let pass = self.ask_store().map_err(|KeyvalueDeniedError| KeyvalueFault::Denied)?;
-        let store = self.powers.store.as_ref().ok_or(KeyvalueFault::Denied)?;
+        let (pass, store) = self.ask_store()?;
         Ok(match request {
             KeyvalueRequest::Open { bucket } => {
                 self.fits(pass, [(bucket.as_str(), 0)])?;
                 KeyvalueResponse::Done
             }
             KeyvalueRequest::Get { bucket, keys: BoundedVec(keys) } => {
-                let found = store.get(&bucket, keys).await?;
+                let found = store.get(pass, &bucket, keys).await?;
                 let bytes = found.iter().flatten().map(|(key, value)| (key.len() + value.len()) as u64);
                 self.meter.charge(bytes.sum());
                 let to_blob = |(key, value)| (key, ByteBlob(value));
@@ -43,10 +44,10 @@ impl Broker {
                 KeyvalueResponse::Done
             }
             KeyvalueRequest::Exists { bucket, key } => {
-                KeyvalueResponse::There(store.exists(&bucket, key).await?)
+                KeyvalueResponse::There(store.exists(pass, &bucket, key).await?)
             }
             KeyvalueRequest::Keys { bucket, cursor } => {
-                let page = store.keys(&bucket, cursor).await?;
+                let page = store.keys(pass, &bucket, cursor).await?;
                 self.meter.charge(page.keys.iter().map(|key| key.len() as u64).sum());
                 KeyvalueResponse::Page { keys: page.keys, cursor: page.cursor }
             }
@@ -58,17 +59,18 @@ impl Broker {
     }
 
     /// Checks and notes a use of the store.
-    fn ask_store(&self) -> Result<Pass, KeyvalueDeniedError> {
-        let allowed = self.powers.keyvalue.allow();
-        let judged = if allowed.is_ok() { Judged::Allowed } else { Judged::Refused };
+    fn ask_store(&self) -> Result<(Pass<'_>, &Arc<Store>), KeyvalueFault> {
+        let asked = self.powers.store.as_ref().ok_or(KeyvalueDeniedError);
+        let asked = asked.and_then(|granted| Ok((granted.grant.allow(&granted.plugin)?, &granted.store)));
+        let judged = if asked.is_ok() { Judged::Allowed } else { Judged::Refused };
         self.notes.attempt(Attempt::Keyvalue, judged);
-        allowed
+        asked.map_err(|KeyvalueDeniedError| KeyvalueFault::Denied)
     }
 
     /// Charges these entries and checks their sizes.
     fn fits<'e>(
         &self,
-        pass: Pass,
+        pass: Pass<'_>,
         entries: impl IntoIterator<Item = (&'e str, usize)>,
     ) -> Result<(), KeyvalueError> {
         for (key, value) in entries {

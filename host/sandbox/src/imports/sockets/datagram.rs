@@ -125,7 +125,7 @@ impl UdpEndpoint {
             self.socket.readable().await.map_err(to_fault)?;
             let mut data = vec![0; DATAGRAM_BYTES_MAX];
             let (bytes, from) = match self.socket.try_recv_from(&mut data) {
-                Ok(came) => came,
+                Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(error) => return Err(to_fault(error)),
             };

@@ -9,6 +9,20 @@ use wasmtime_wasi::p3::bindings::sockets::types::IpAddressFamily;
 use super::convert::to_fault;
 use crate::protocol::sockets::{SocketFault, SocketOption};
 
+/// Methods that read and set options, each as WASI names them.
+macro_rules! options {
+    ($get:ident $set:ident $answer:ident: $($getter:ident $setter:ident $option:ident $value:ty;)*) => { $(
+        async fn $getter(&mut self, handle: Handle) -> $answer<$value> {
+            self.$get(&handle, SocketOption::$option).await
+        }
+
+        async fn $setter(&mut self, handle: Handle, value: $value) -> $answer<()> {
+            self.$set(&handle, SocketOption::$option, value).await
+        }
+    )* };
+}
+pub(super) use options;
+
 impl SocketOption {
     /// What it is.
     pub(super) fn get(self, fd: BorrowedFd<'_>, family: IpAddressFamily) -> Result<u64, SocketFault> {

@@ -12,6 +12,7 @@ use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
 use super::convert::{fits, leads};
 use super::handle::{AwaitedResponse, SocketHandle, value};
+use super::option::options;
 use super::stream::{SocketReader, SocketWriter};
 use super::{View, ours, to_socket_error};
 use crate::bindings::sockets::tcp::{self, ShutdownType, TcpSocket};
@@ -44,8 +45,8 @@ impl View<'_> {
         Ok(Arc::clone(&self.tcp(handle)?.inner))
     }
 
-    async fn tcp_get(&mut self, handle: &Handle, option: SocketOption) -> SocketResult<u64> {
-        self.handle_of(handle)?.number(SocketOp::Get(option)).await.map_err(to_socket_error)
+    async fn tcp_get<T: TryFrom<u64>>(&mut self, handle: &Handle, option: SocketOption) -> SocketResult<T> {
+        narrow(self.handle_of(handle)?.number(SocketOp::Get(option)).await.map_err(to_socket_error)?)
     }
 
     async fn tcp_set(
@@ -191,59 +192,20 @@ impl tcp::HostTcpSocket for View<'_> {
     }
 
     async fn keep_alive_enabled(&mut self, handle: Handle) -> SocketResult<bool> {
-        Ok(self.tcp_get(&handle, SocketOption::KeepAlive).await? != 0)
+        Ok(self.tcp_get::<u64>(&handle, SocketOption::KeepAlive).await? != 0)
     }
 
     async fn set_keep_alive_enabled(&mut self, handle: Handle, value: bool) -> SocketResult<()> {
         self.tcp_set(&handle, SocketOption::KeepAlive, value).await
     }
 
-    async fn keep_alive_idle_time(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.tcp_get(&handle, SocketOption::KeepAliveIdle).await
-    }
-
-    async fn set_keep_alive_idle_time(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        self.tcp_set(&handle, SocketOption::KeepAliveIdle, value).await
-    }
-
-    async fn keep_alive_interval(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.tcp_get(&handle, SocketOption::KeepAliveInterval).await
-    }
-
-    async fn set_keep_alive_interval(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        self.tcp_set(&handle, SocketOption::KeepAliveInterval, value).await
-    }
-
-    async fn keep_alive_count(&mut self, handle: Handle) -> SocketResult<u32> {
-        narrow(self.tcp_get(&handle, SocketOption::KeepAliveCount).await?)
-    }
-
-    async fn set_keep_alive_count(&mut self, handle: Handle, value: u32) -> SocketResult<()> {
-        self.tcp_set(&handle, SocketOption::KeepAliveCount, value).await
-    }
-
-    async fn hop_limit(&mut self, handle: Handle) -> SocketResult<u8> {
-        narrow(self.tcp_get(&handle, SocketOption::HopLimit).await?)
-    }
-
-    async fn set_hop_limit(&mut self, handle: Handle, value: u8) -> SocketResult<()> {
-        self.tcp_set(&handle, SocketOption::HopLimit, value).await
-    }
-
-    async fn receive_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.tcp_get(&handle, SocketOption::ReceiveBuffer).await
-    }
-
-    async fn set_receive_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        self.tcp_set(&handle, SocketOption::ReceiveBuffer, value).await
-    }
-
-    async fn send_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.tcp_get(&handle, SocketOption::SendBuffer).await
-    }
-
-    async fn set_send_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        self.tcp_set(&handle, SocketOption::SendBuffer, value).await
+    options! { tcp_get tcp_set SocketResult:
+        keep_alive_idle_time set_keep_alive_idle_time KeepAliveIdle u64;
+        keep_alive_interval set_keep_alive_interval KeepAliveInterval u64;
+        keep_alive_count set_keep_alive_count KeepAliveCount u32;
+        hop_limit set_hop_limit HopLimit u8;
+        receive_buffer_size set_receive_buffer_size ReceiveBuffer u64;
+        send_buffer_size set_send_buffer_size SendBuffer u64;
     }
 
     async fn subscribe(&mut self, handle: Handle) -> wasmtime::Result<Resource<DynPollable>> {

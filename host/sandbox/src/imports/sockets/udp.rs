@@ -11,6 +11,7 @@ use wasmtime_wasi_io::async_trait;
 use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 
 use super::handle::{AwaitedResponse, SocketHandle, value};
+use super::option::options;
 use super::tcp::narrow;
 use super::{View, ours, to_socket_error};
 use crate::bindings::sockets::udp::{
@@ -52,8 +53,8 @@ impl View<'_> {
         Ok(self.table.get_mut(&ours(handle))?)
     }
 
-    async fn udp_get(&mut self, handle: &Handle, option: SocketOption) -> SocketResult<u64> {
-        self.udp(handle)?.inner.number(SocketOp::Get(option)).await.map_err(to_socket_error)
+    async fn udp_get<T: TryFrom<u64>>(&mut self, handle: &Handle, option: SocketOption) -> SocketResult<T> {
+        narrow(self.udp(handle)?.inner.number(SocketOp::Get(option)).await.map_err(to_socket_error)?)
     }
 
     async fn udp_set(
@@ -144,28 +145,10 @@ impl udp::HostUdpSocket for View<'_> {
         Ok(if socket.inner.kind.v6 { IpAddressFamily::Ipv6 } else { IpAddressFamily::Ipv4 })
     }
 
-    async fn unicast_hop_limit(&mut self, handle: Handle) -> SocketResult<u8> {
-        narrow(self.udp_get(&handle, SocketOption::HopLimit).await?)
-    }
-
-    async fn set_unicast_hop_limit(&mut self, handle: Handle, value: u8) -> SocketResult<()> {
-        self.udp_set(&handle, SocketOption::HopLimit, value).await
-    }
-
-    async fn receive_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.udp_get(&handle, SocketOption::ReceiveBuffer).await
-    }
-
-    async fn set_receive_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        self.udp_set(&handle, SocketOption::ReceiveBuffer, value).await
-    }
-
-    async fn send_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.udp_get(&handle, SocketOption::SendBuffer).await
-    }
-
-    async fn set_send_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        self.udp_set(&handle, SocketOption::SendBuffer, value).await
+    options! { udp_get udp_set SocketResult:
+        unicast_hop_limit set_unicast_hop_limit HopLimit u8;
+        receive_buffer_size set_receive_buffer_size ReceiveBuffer u64;
+        send_buffer_size set_send_buffer_size SendBuffer u64;
     }
 
     async fn subscribe(&mut self, handle: Handle) -> wasmtime::Result<Resource<DynPollable>> {

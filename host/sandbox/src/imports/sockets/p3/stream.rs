@@ -16,7 +16,7 @@ use crate::imports::sockets::handle::{SocketFuture, SocketHandle};
 use crate::protocol::blob::ByteBlob;
 use crate::protocol::sockets::{Direction, SocketFault, SocketOp, SocketResponse};
 
-type Told = oneshot::Receiver<Result<(), ErrorCode>>;
+type Ended = oneshot::Receiver<Result<(), ErrorCode>>;
 type End = Option<oneshot::Sender<Result<(), ErrorCode>>>;
 
 fn tell(end: &mut End, how: Result<(), SocketFault>) {
@@ -35,7 +35,7 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     /// A stream, and where its end is told.
-    pub(super) fn new(inner: Arc<SocketHandle>) -> (Self, Told) {
+    pub(super) fn new(inner: Arc<SocketHandle>) -> (Self, Ended) {
         let (end, ended) = oneshot::channel();
         (Self { inner, asked: None, end: Some(end) }, ended)
     }
@@ -115,7 +115,7 @@ pub(super) struct Incoming {
 
 impl Incoming {
     /// A stream, and where its end is told.
-    pub(super) fn new(inner: Arc<SocketHandle>) -> (Self, Told) {
+    pub(super) fn new(inner: Arc<SocketHandle>) -> (Self, Ended) {
         let (end, ended) = oneshot::channel();
         (Self { inner, asked: None, received: Bytes::new(), end: Some(end) }, ended)
     }

@@ -12,6 +12,7 @@ use crate::bindings::sockets::p3::types::{
 use crate::imports::Ctx;
 use crate::imports::sockets::convert::of_family;
 use crate::imports::sockets::handle::SocketHandle;
+use crate::imports::sockets::option::options;
 use crate::imports::sockets::ours;
 use crate::protocol::sockets::{SocketFault, SocketKind, SocketOp, SocketOption};
 
@@ -209,52 +210,13 @@ impl HostTcpSocket for View<'_> {
         self.tcp_p3_set(&handle, SocketOption::KeepAlive, value).await
     }
 
-    async fn get_keep_alive_idle_time(&mut self, handle: Handle) -> Answer<u64> {
-        self.tcp_p3_get(&handle, SocketOption::KeepAliveIdle).await
-    }
-
-    async fn set_keep_alive_idle_time(&mut self, handle: Handle, value: u64) -> Answer<()> {
-        self.tcp_p3_set(&handle, SocketOption::KeepAliveIdle, value).await
-    }
-
-    async fn get_keep_alive_interval(&mut self, handle: Handle) -> Answer<u64> {
-        self.tcp_p3_get(&handle, SocketOption::KeepAliveInterval).await
-    }
-
-    async fn set_keep_alive_interval(&mut self, handle: Handle, value: u64) -> Answer<()> {
-        self.tcp_p3_set(&handle, SocketOption::KeepAliveInterval, value).await
-    }
-
-    async fn get_keep_alive_count(&mut self, handle: Handle) -> Answer<u32> {
-        self.tcp_p3_get(&handle, SocketOption::KeepAliveCount).await
-    }
-
-    async fn set_keep_alive_count(&mut self, handle: Handle, value: u32) -> Answer<()> {
-        self.tcp_p3_set(&handle, SocketOption::KeepAliveCount, value).await
-    }
-
-    async fn get_hop_limit(&mut self, handle: Handle) -> Answer<u8> {
-        self.tcp_p3_get(&handle, SocketOption::HopLimit).await
-    }
-
-    async fn set_hop_limit(&mut self, handle: Handle, value: u8) -> Answer<()> {
-        self.tcp_p3_set(&handle, SocketOption::HopLimit, value).await
-    }
-
-    async fn get_receive_buffer_size(&mut self, handle: Handle) -> Answer<u64> {
-        self.tcp_p3_get(&handle, SocketOption::ReceiveBuffer).await
-    }
-
-    async fn set_receive_buffer_size(&mut self, handle: Handle, value: u64) -> Answer<()> {
-        self.tcp_p3_set(&handle, SocketOption::ReceiveBuffer, value).await
-    }
-
-    async fn get_send_buffer_size(&mut self, handle: Handle) -> Answer<u64> {
-        self.tcp_p3_get(&handle, SocketOption::SendBuffer).await
-    }
-
-    async fn set_send_buffer_size(&mut self, handle: Handle, value: u64) -> Answer<()> {
-        self.tcp_p3_set(&handle, SocketOption::SendBuffer, value).await
+    options! { tcp_p3_get tcp_p3_set Answer:
+        get_keep_alive_idle_time set_keep_alive_idle_time KeepAliveIdle u64;
+        get_keep_alive_interval set_keep_alive_interval KeepAliveInterval u64;
+        get_keep_alive_count set_keep_alive_count KeepAliveCount u32;
+        get_hop_limit set_hop_limit HopLimit u8;
+        get_receive_buffer_size set_receive_buffer_size ReceiveBuffer u64;
+        get_send_buffer_size set_send_buffer_size SendBuffer u64;
     }
 
     async fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {

@@ -12,6 +12,7 @@ use crate::bindings::sockets::p3::types::{
 };
 use crate::imports::Ctx;
 use crate::imports::sockets::handle::{SocketFuture, SocketHandle, value};
+use crate::imports::sockets::option::options;
 use crate::imports::sockets::ours;
 use crate::protocol::blob::ByteBlob;
 use crate::protocol::sockets::{SocketKind, SocketOp, SocketOption, SocketResponse};
@@ -36,6 +37,15 @@ impl View<'_> {
     async fn udp_p3_get<T: TryFrom<u64>>(&mut self, handle: &Handle, option: SocketOption) -> Answer<T> {
         let number = self.udp_p3(handle)?.inner.number(SocketOp::Get(option)).await;
         Ok(number.map_err(ErrorCode::from).and_then(narrow))
+    }
+
+    async fn udp_p3_set(
+        &mut self,
+        handle: &Handle,
+        option: SocketOption,
+        value: impl Into<u64>,
+    ) -> Answer<()> {
+        self.udp_p3_do(handle, SocketOp::Set(option, value.into())).await
     }
 
     async fn udp_p3_address(&mut self, handle: &Handle, wanted: SocketOp) -> Answer<IpSocketAddress> {
@@ -107,28 +117,10 @@ impl HostUdpSocket for View<'_> {
         Ok(family(self.udp_p3(&handle)?.inner.kind.v6))
     }
 
-    async fn get_unicast_hop_limit(&mut self, handle: Handle) -> Answer<u8> {
-        self.udp_p3_get(&handle, SocketOption::HopLimit).await
-    }
-
-    async fn set_unicast_hop_limit(&mut self, handle: Handle, value: u8) -> Answer<()> {
-        self.udp_p3_do(&handle, SocketOp::Set(SocketOption::HopLimit, value.into())).await
-    }
-
-    async fn get_receive_buffer_size(&mut self, handle: Handle) -> Answer<u64> {
-        self.udp_p3_get(&handle, SocketOption::ReceiveBuffer).await
-    }
-
-    async fn set_receive_buffer_size(&mut self, handle: Handle, value: u64) -> Answer<()> {
-        self.udp_p3_do(&handle, SocketOp::Set(SocketOption::ReceiveBuffer, value)).await
-    }
-
-    async fn get_send_buffer_size(&mut self, handle: Handle) -> Answer<u64> {
-        self.udp_p3_get(&handle, SocketOption::SendBuffer).await
-    }
-
-    async fn set_send_buffer_size(&mut self, handle: Handle, value: u64) -> Answer<()> {
-        self.udp_p3_do(&handle, SocketOp::Set(SocketOption::SendBuffer, value)).await
+    options! { udp_p3_get udp_p3_set Answer:
+        get_unicast_hop_limit set_unicast_hop_limit HopLimit u8;
+        get_receive_buffer_size set_receive_buffer_size ReceiveBuffer u64;
+        get_send_buffer_size set_send_buffer_size SendBuffer u64;
     }
 
     async fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {

@@ -15,9 +15,9 @@ use crate::protocol::files::{
 
 /// Files state of one call.
 pub(crate) struct FilesCtx {
-    pub(super) way: Way,
+    pub(super) client: FileClient,
     /// Opened descriptors by number.
-    pub(super) held: HashMap<u32, Arc<OpenHandle>>,
+    pub(super) open: HashMap<u32, Arc<OpenHandle>>,
     /// Open WASI 0.2 listings, with the names received.
     pub(super) listings: HashMap<u32, GuestListing>,
     _over: DropGuard,
@@ -25,7 +25,7 @@ pub(crate) struct FilesCtx {
 
 /// Listing, with the names received and not yet returned.
 pub(super) struct GuestListing {
-    pub(super) held: OpenHandle,
+    pub(super) handle: OpenHandle,
     pub(super) names: VecDeque<(FileKind, String)>,
 }
 
@@ -50,40 +50,40 @@ impl Drop for OpenHandle {
 impl FilesCtx {
     pub(crate) fn new(outside: &HostCalls) -> Self {
         let over = CancellationToken::new();
-        let way = Way { outside: outside.clone(), over: over.clone() };
-        Self { way, held: HashMap::new(), listings: HashMap::new(), _over: over.drop_guard() }
+        let client = FileClient { outside: outside.clone(), over: over.clone() };
+        Self { client, open: HashMap::new(), listings: HashMap::new(), _over: over.drop_guard() }
     }
 
     /// Handle that keeps a descriptor open. `None` for a granted folder, which is always open.
-    pub(super) fn keeping(&self, number: u32) -> Option<Arc<OpenHandle>> {
-        self.held.get(&number).cloned()
+    pub(super) fn handle_of(&self, number: u32) -> Option<Arc<OpenHandle>> {
+        self.open.get(&number).cloned()
     }
 
     /// Stores an opened descriptor and returns its number.
-    pub(super) fn opened(&mut self, held: OpenHandle) -> u32 {
-        let number = held.number;
-        self.held.insert(number, Arc::new(held));
+    pub(super) fn opened(&mut self, handle: OpenHandle) -> u32 {
+        let number = handle.number;
+        self.open.insert(number, Arc::new(handle));
         number
     }
 }
 
 /// Open request, completed or pending.
-pub(super) enum Begun {
+pub(super) enum PendingHandle {
     Done(Result<OpenHandle, Code>),
     UnderWay(JoinHandle<Result<OpenHandle, Code>>),
 }
 
 /// Client for requests of one call.
 #[derive(Clone)]
-pub(super) struct Way {
+pub(super) struct FileClient {
     outside: HostCalls,
     over: CancellationToken,
 }
 
 /// Performs a request, and takes the value out of the response.
 macro_rules! perform {
-    ($way:ident, $request:expr, $response:pat => $value:expr) => {
-        match $way.outside.file($request).await? {
+    ($client:ident, $request:expr, $response:pat => $value:expr) => {
+        match $client.outside.file($request).await? {
             $response => Ok($value),
             other => {
                 tracing::error!(?other, "a folder's response is of another kind");
@@ -93,39 +93,39 @@ macro_rules! perform {
     };
 }
 
-impl Way {
+impl FileClient {
     /// Begins to open something; it may complete at once. Otherwise it continues for as long as the call lasts, and the
     /// result is closed if its receiver is gone. `of` is kept open until then.
-    pub(super) fn begin(&self, act: FileRequest, of: Option<Arc<OpenHandle>>) -> Begun {
-        let mut making = Box::pin(self.clone().making(act, of));
-        match (&mut making).now_or_never() {
-            Some(made) => Begun::Done(made),
-            None => Begun::UnderWay(tokio::spawn(making)),
+    pub(super) fn begin(&self, request: FileRequest, of: Option<Arc<OpenHandle>>) -> PendingHandle {
+        let mut opening = Box::pin(self.clone().opening(request, of));
+        match (&mut opening).now_or_never() {
+            Some(opened) => PendingHandle::Done(opened),
+            None => PendingHandle::UnderWay(tokio::spawn(opening)),
         }
     }
 
-    async fn making(self, act: FileRequest, of: Option<Arc<OpenHandle>>) -> Result<OpenHandle, Code> {
-        let made = self.over.run_until_cancelled(self.outside.file(act)).await;
+    async fn opening(self, request: FileRequest, of: Option<Arc<OpenHandle>>) -> Result<OpenHandle, Code> {
+        let opened = self.over.run_until_cancelled(self.outside.file(request)).await;
         drop(of);
-        match made.unwrap_or(Err(Code::Interrupted))? {
+        match opened.unwrap_or(Err(Code::Interrupted))? {
             FileResponse::Opened(number) => Ok(OpenHandle { number, outside: self.outside.clone() }),
             _ => Err(Code::Io),
         }
     }
 
-    pub(super) async fn make(&self, make: OpenOp) -> Result<OpenHandle, Code> {
-        match self.begin(FileRequest::Open(make), None) {
-            Begun::Done(made) => made,
-            Begun::UnderWay(making) => making.await.unwrap_or(Err(Code::Interrupted)),
+    pub(super) async fn open(&self, op: OpenOp) -> Result<OpenHandle, Code> {
+        match self.begin(FileRequest::Open(op), None) {
+            PendingHandle::Done(opened) => opened,
+            PendingHandle::UnderWay(opening) => opening.await.unwrap_or(Err(Code::Interrupted)),
         }
     }
 
-    pub(super) async fn done(&self, act: FileRequest) -> Result<(), Code> {
-        perform!(self, act, FileResponse::Done => ())
+    pub(super) async fn done(&self, request: FileRequest) -> Result<(), Code> {
+        perform!(self, request, FileResponse::Done => ())
     }
 
-    pub(super) async fn stat(&self, act: FileRequest) -> Result<Stat, Code> {
-        perform!(self, act, FileResponse::Stat(stat) => stat)
+    pub(super) async fn stat(&self, request: FileRequest) -> Result<Stat, Code> {
+        perform!(self, request, FileResponse::Stat(stat) => stat)
     }
 
     pub(super) async fn flags(&self, fd: u32) -> Result<DescriptorFlags, Code> {
@@ -136,24 +136,24 @@ impl Way {
         perform!(self, FileRequest::Of(fd, DescriptorOp::Kind), FileResponse::Kind(kind) => kind)
     }
 
-    pub(super) async fn hash(&self, act: FileRequest) -> Result<(u64, u64), Code> {
-        perform!(self, act, FileResponse::Hash { lower, upper } => (lower, upper))
+    pub(super) async fn hash(&self, request: FileRequest) -> Result<(u64, u64), Code> {
+        perform!(self, request, FileResponse::Hash { lower, upper } => (lower, upper))
     }
 
     pub(super) async fn same(&self, one: u32, other: u32) -> Result<bool, Code> {
         perform!(self, FileRequest::Same(one, other), FileResponse::Same(same) => same)
     }
 
-    pub(super) async fn target(&self, act: FileRequest) -> Result<String, Code> {
-        perform!(self, act, FileResponse::Target(target) => target)
+    pub(super) async fn target(&self, request: FileRequest) -> Result<String, Code> {
+        perform!(self, request, FileResponse::Target(target) => target)
     }
 
-    pub(super) async fn bytes(&self, act: FileRequest) -> Result<Vec<u8>, Code> {
-        perform!(self, act, FileResponse::Bytes(ByteBlob(bytes)) => bytes)
+    pub(super) async fn bytes(&self, request: FileRequest) -> Result<Vec<u8>, Code> {
+        perform!(self, request, FileResponse::Bytes(ByteBlob(bytes)) => bytes)
     }
 
-    pub(super) async fn written(&self, act: FileRequest) -> Result<u64, Code> {
-        perform!(self, act, FileResponse::Written(bytes) => bytes)
+    pub(super) async fn written(&self, request: FileRequest) -> Result<u64, Code> {
+        perform!(self, request, FileResponse::Written(bytes) => bytes)
     }
 
     pub(super) async fn names(&self, listing: u32) -> Result<Vec<(FileKind, String)>, Code> {
