@@ -21,7 +21,7 @@ use futures::future::{BoxFuture, FutureExt as _};
 use toolgate_base::meter::{Meter, StopError};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::p2::bindings::sockets::{instance_network, ip_name_lookup, network};
-use wasmtime_wasi::p2::{Network, SocketError};
+use wasmtime_wasi::p2::{Network, SocketError, SocketResult};
 use wasmtime_wasi::sockets::{WasiSocketsCtx, WasiSocketsCtxView};
 
 use super::Ctx;
@@ -70,6 +70,10 @@ fn ours<T: 'static, U: 'static>(handle: &Resource<T>) -> Resource<U> {
 
 fn to_socket_error(refused: SocketFault) -> SocketError {
     network::ErrorCode::from(refused).into()
+}
+
+fn answer<T>(result: Result<T, SocketFault>) -> SocketResult<T> {
+    result.map_err(to_socket_error)
 }
 
 impl View<'_> {

@@ -50,68 +50,42 @@ impl SocketKind {
     }
 }
 
-impl From<ErrorCode> for SocketFault {
-    fn from(code: ErrorCode) -> Self {
-        match code {
-            ErrorCode::AccessDenied => Self::AccessDenied,
-            ErrorCode::NotSupported => Self::NotSupported,
-            ErrorCode::InvalidArgument => Self::InvalidArgument,
-            ErrorCode::OutOfMemory => Self::OutOfMemory,
-            ErrorCode::Timeout => Self::Timeout,
-            ErrorCode::InvalidState => Self::InvalidState,
-            ErrorCode::AddressNotBindable => Self::AddressNotBindable,
-            ErrorCode::AddressInUse => Self::AddressInUse,
-            ErrorCode::RemoteUnreachable => Self::RemoteUnreachable,
-            ErrorCode::ConnectionRefused => Self::ConnectionRefused,
-            ErrorCode::ConnectionBroken => Self::ConnectionBroken,
-            ErrorCode::ConnectionReset => Self::ConnectionReset,
-            ErrorCode::ConnectionAborted => Self::ConnectionAborted,
-            ErrorCode::DatagramTooLarge => Self::DatagramTooLarge,
-            ErrorCode::Other(_) => Self::Other,
+/// Conversions of faults that all have the same name.
+macro_rules! faults {
+    ($($fault:ident)*) => {
+        impl From<ErrorCode> for SocketFault {
+            fn from(code: ErrorCode) -> Self {
+                match code {
+                    $(ErrorCode::$fault => Self::$fault,)*
+                    ErrorCode::ConnectionBroken => Self::ConnectionBroken,
+                    ErrorCode::Other(_) => Self::Other,
+                }
+            }
         }
-    }
+
+        impl From<SocketFault> for network::ErrorCode {
+            fn from(fault: SocketFault) -> Self {
+                match fault {
+                    $(SocketFault::$fault => Self::$fault,)*
+                    SocketFault::NameUnresolvable => Self::NameUnresolvable,
+                    SocketFault::ConnectionBroken | SocketFault::Other => Self::Unknown,
+                }
+            }
+        }
+
+        impl From<SocketFault> for p3::ErrorCode {
+            fn from(fault: SocketFault) -> Self {
+                match fault {
+                    $(SocketFault::$fault => Self::$fault,)*
+                    SocketFault::ConnectionBroken => Self::ConnectionBroken,
+                    SocketFault::NameUnresolvable | SocketFault::Other => Self::Other(None),
+                }
+            }
+        }
+    };
 }
 
-impl From<SocketFault> for network::ErrorCode {
-    fn from(fault: SocketFault) -> Self {
-        match fault {
-            SocketFault::AccessDenied => Self::AccessDenied,
-            SocketFault::NotSupported => Self::NotSupported,
-            SocketFault::InvalidArgument => Self::InvalidArgument,
-            SocketFault::OutOfMemory => Self::OutOfMemory,
-            SocketFault::Timeout => Self::Timeout,
-            SocketFault::InvalidState => Self::InvalidState,
-            SocketFault::AddressNotBindable => Self::AddressNotBindable,
-            SocketFault::AddressInUse => Self::AddressInUse,
-            SocketFault::RemoteUnreachable => Self::RemoteUnreachable,
-            SocketFault::ConnectionRefused => Self::ConnectionRefused,
-            SocketFault::ConnectionReset => Self::ConnectionReset,
-            SocketFault::ConnectionAborted => Self::ConnectionAborted,
-            SocketFault::DatagramTooLarge => Self::DatagramTooLarge,
-            SocketFault::NameUnresolvable => Self::NameUnresolvable,
-            SocketFault::ConnectionBroken | SocketFault::Other => Self::Unknown,
-        }
-    }
-}
-
-impl From<SocketFault> for p3::ErrorCode {
-    fn from(fault: SocketFault) -> Self {
-        match fault {
-            SocketFault::AccessDenied => Self::AccessDenied,
-            SocketFault::NotSupported => Self::NotSupported,
-            SocketFault::InvalidArgument => Self::InvalidArgument,
-            SocketFault::OutOfMemory => Self::OutOfMemory,
-            SocketFault::Timeout => Self::Timeout,
-            SocketFault::InvalidState => Self::InvalidState,
-            SocketFault::AddressNotBindable => Self::AddressNotBindable,
-            SocketFault::AddressInUse => Self::AddressInUse,
-            SocketFault::RemoteUnreachable => Self::RemoteUnreachable,
-            SocketFault::ConnectionRefused => Self::ConnectionRefused,
-            SocketFault::ConnectionBroken => Self::ConnectionBroken,
-            SocketFault::ConnectionReset => Self::ConnectionReset,
-            SocketFault::ConnectionAborted => Self::ConnectionAborted,
-            SocketFault::DatagramTooLarge => Self::DatagramTooLarge,
-            SocketFault::NameUnresolvable | SocketFault::Other => Self::Other(None),
-        }
-    }
+faults! {
+    AccessDenied NotSupported InvalidArgument OutOfMemory Timeout InvalidState AddressNotBindable AddressInUse
+    RemoteUnreachable ConnectionRefused ConnectionReset ConnectionAborted DatagramTooLarge
 }

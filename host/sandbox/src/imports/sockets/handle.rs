@@ -15,7 +15,9 @@ use toolgate_base::meter::StopError;
 use super::open_socket::OpenSocket;
 use crate::imports::host_calls::{Broker, HostCalls};
 use crate::protocol::route::HandleLane;
-use crate::protocol::sockets::{Direction, SocketFault, SocketKind, SocketOp, SocketRequest, SocketResponse};
+use crate::protocol::sockets::{
+    Direction, SocketFault, SocketKind, SocketOp, SocketOption, SocketRequest, SocketResponse,
+};
 use crate::protocol::{HostRequest, HostResponse};
 use crate::rpc::client::{RemoteHandle, ResponseReceiver, RpcClient};
 use crate::rpc::lanes::HandleLanes;
@@ -162,8 +164,14 @@ impl SocketHandle {
         value!(self.ask(op).await, SocketResponse::Done => ())
     }
 
-    pub(super) async fn number(&self, op: SocketOp) -> Result<u64, SocketFault> {
-        value!(self.ask(op).await, SocketResponse::Number(number) => number)
+    /// The value of an option, if it fits into the type that WASI has for it.
+    pub(super) async fn get<T: TryFrom<u64>>(&self, option: SocketOption) -> Result<T, SocketFault> {
+        let value = value!(self.ask(SocketOp::Get(option)).await, SocketResponse::Number(value) => value)?;
+        T::try_from(value).map_err(|_| SocketFault::NotSupported)
+    }
+
+    pub(super) async fn set(&self, option: SocketOption, value: impl Into<u64>) -> Result<(), SocketFault> {
+        self.done(SocketOp::Set(option, value.into())).await
     }
 
     pub(super) async fn address(&self, op: SocketOp) -> Result<SocketAddr, SocketFault> {

@@ -11,13 +11,13 @@ use crate::protocol::sockets::{SocketFault, SocketOption};
 
 /// Methods that read and set options, each as WASI names them.
 macro_rules! options {
-    ($get:ident $set:ident $answer:ident: $($getter:ident $setter:ident $option:ident $value:ty;)*) => { $(
-        async fn $getter(&mut self, handle: Handle) -> $answer<$value> {
-            self.$get(&handle, SocketOption::$option).await
+    ($socket:ident $answer:ident $result:ident: $($getter:ident $setter:ident $option:ident $value:ty;)*) => { $(
+        async fn $getter(&mut self, handle: Handle) -> $result<$value> {
+            $answer(self.$socket(&handle)?.inner.get(SocketOption::$option).await)
         }
 
-        async fn $setter(&mut self, handle: Handle, value: $value) -> $answer<()> {
-            self.$set(&handle, SocketOption::$option, value).await
+        async fn $setter(&mut self, handle: Handle, value: $value) -> $result<()> {
+            $answer(self.$socket(&handle)?.inner.set(SocketOption::$option, value).await)
         }
     )* };
 }

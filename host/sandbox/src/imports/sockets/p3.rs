@@ -27,6 +27,10 @@ type Store = Accessor<Ctx, Sockets>;
 /// Outside, what ends the call; inside, the guest's answer.
 type Answer<T> = wasmtime::Result<Result<T, ErrorCode>>;
 
+fn answer<T>(result: Result<T, SocketFault>) -> Answer<T> {
+    Ok(result.map_err(ErrorCode::from))
+}
+
 impl t::Host for View<'_> {}
 
 impl From<IpSocketAddress> for SocketAddr {

@@ -14,7 +14,7 @@ use super::convert::{fits, leads};
 use super::handle::{AwaitedResponse, SocketHandle, value};
 use super::option::options;
 use super::stream::{SocketReader, SocketWriter};
-use super::{View, ours, to_socket_error};
+use super::{View, answer, ours, to_socket_error};
 use crate::bindings::sockets::tcp::{self, ShutdownType, TcpSocket};
 use crate::bindings::sockets::tcp_create_socket;
 use crate::protocol::sockets::{SocketKind, SocketOp, SocketOption, SocketResponse};
@@ -40,33 +40,6 @@ impl View<'_> {
     fn tcp(&mut self, handle: &Handle) -> SocketResult<&mut Tcp> {
         Ok(self.table.get_mut(&ours(handle))?)
     }
-
-    fn handle_of(&mut self, handle: &Handle) -> SocketResult<Arc<SocketHandle>> {
-        Ok(Arc::clone(&self.tcp(handle)?.inner))
-    }
-
-    async fn tcp_get<T: TryFrom<u64>>(&mut self, handle: &Handle, option: SocketOption) -> SocketResult<T> {
-        narrow(self.handle_of(handle)?.number(SocketOp::Get(option)).await.map_err(to_socket_error)?)
-    }
-
-    async fn tcp_set(
-        &mut self,
-        handle: &Handle,
-        option: SocketOption,
-        value: impl Into<u64>,
-    ) -> SocketResult<()> {
-        self.handle_of(handle)?.done(SocketOp::Set(option, value.into())).await.map_err(to_socket_error)
-    }
-
-    async fn tcp_address(&mut self, handle: &Handle, wanted: SocketOp) -> SocketResult<IpSocketAddress> {
-        let address = self.handle_of(handle)?.address(wanted).await;
-        address.map(Into::into).map_err(to_socket_error)
-    }
-}
-
-/// Narrows a value to the type in which it was set.
-pub(super) fn narrow<T: TryFrom<u64>>(value: u64) -> SocketResult<T> {
-    T::try_from(value).map_err(|_| ErrorCode::NotSupported.into())
 }
 
 impl tcp_create_socket::Host for View<'_> {
@@ -148,7 +121,7 @@ impl tcp::HostTcpSocket for View<'_> {
     }
 
     async fn start_listen(&mut self, handle: Handle) -> SocketResult<()> {
-        self.handle_of(&handle)?.done(SocketOp::Listen).await.map_err(to_socket_error)
+        answer(self.tcp(&handle)?.inner.done(SocketOp::Listen).await)
     }
 
     async fn finish_listen(&mut self, handle: Handle) -> SocketResult<()> {
@@ -165,11 +138,11 @@ impl tcp::HostTcpSocket for View<'_> {
     }
 
     async fn local_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
-        self.tcp_address(&handle, SocketOp::Local).await
+        answer(self.tcp(&handle)?.inner.address(SocketOp::Local).await.map(Into::into))
     }
 
     async fn remote_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
-        self.tcp_address(&handle, SocketOp::Remote).await
+        answer(self.tcp(&handle)?.inner.address(SocketOp::Remote).await.map(Into::into))
     }
 
     async fn is_listening(&mut self, handle: Handle) -> wasmtime::Result<bool> {
@@ -192,14 +165,14 @@ impl tcp::HostTcpSocket for View<'_> {
     }
 
     async fn keep_alive_enabled(&mut self, handle: Handle) -> SocketResult<bool> {
-        Ok(self.tcp_get::<u64>(&handle, SocketOption::KeepAlive).await? != 0)
+        answer(self.tcp(&handle)?.inner.get::<u64>(SocketOption::KeepAlive).await.map(|value| value != 0))
     }
 
     async fn set_keep_alive_enabled(&mut self, handle: Handle, value: bool) -> SocketResult<()> {
-        self.tcp_set(&handle, SocketOption::KeepAlive, value).await
+        answer(self.tcp(&handle)?.inner.set(SocketOption::KeepAlive, value).await)
     }
 
-    options! { tcp_get tcp_set SocketResult:
+    options! { tcp answer SocketResult:
         keep_alive_idle_time set_keep_alive_idle_time KeepAliveIdle u64;
         keep_alive_interval set_keep_alive_interval KeepAliveInterval u64;
         keep_alive_count set_keep_alive_count KeepAliveCount u32;

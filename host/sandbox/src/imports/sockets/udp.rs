@@ -12,8 +12,7 @@ use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 
 use super::handle::{AwaitedResponse, SocketHandle, value};
 use super::option::options;
-use super::tcp::narrow;
-use super::{View, ours, to_socket_error};
+use super::{View, answer, ours, to_socket_error};
 use crate::bindings::sockets::udp::{
     self, IncomingDatagram, IncomingDatagramStream, OutgoingDatagram, OutgoingDatagramStream, UdpSocket,
 };
@@ -51,24 +50,6 @@ type Handle = Resource<UdpSocket>;
 impl View<'_> {
     fn udp(&mut self, handle: &Handle) -> SocketResult<&mut Udp> {
         Ok(self.table.get_mut(&ours(handle))?)
-    }
-
-    async fn udp_get<T: TryFrom<u64>>(&mut self, handle: &Handle, option: SocketOption) -> SocketResult<T> {
-        narrow(self.udp(handle)?.inner.number(SocketOp::Get(option)).await.map_err(to_socket_error)?)
-    }
-
-    async fn udp_set(
-        &mut self,
-        handle: &Handle,
-        option: SocketOption,
-        value: impl Into<u64>,
-    ) -> SocketResult<()> {
-        self.udp(handle)?.inner.done(SocketOp::Set(option, value.into())).await.map_err(to_socket_error)
-    }
-
-    async fn udp_address(&mut self, handle: &Handle, wanted: SocketOp) -> SocketResult<IpSocketAddress> {
-        let address = self.udp(handle)?.inner.address(wanted).await;
-        address.map(Into::into).map_err(to_socket_error)
     }
 }
 
@@ -133,11 +114,11 @@ impl udp::HostUdpSocket for View<'_> {
     }
 
     async fn local_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
-        self.udp_address(&handle, SocketOp::Local).await
+        answer(self.udp(&handle)?.inner.address(SocketOp::Local).await.map(Into::into))
     }
 
     async fn remote_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
-        self.udp_address(&handle, SocketOp::Remote).await
+        answer(self.udp(&handle)?.inner.address(SocketOp::Remote).await.map(Into::into))
     }
 
     async fn address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
@@ -145,7 +126,7 @@ impl udp::HostUdpSocket for View<'_> {
         Ok(if socket.inner.kind.v6 { IpAddressFamily::Ipv6 } else { IpAddressFamily::Ipv4 })
     }
 
-    options! { udp_get udp_set SocketResult:
+    options! { udp answer SocketResult:
         unicast_hop_limit set_unicast_hop_limit HopLimit u8;
         receive_buffer_size set_receive_buffer_size ReceiveBuffer u64;
         send_buffer_size set_send_buffer_size SendBuffer u64;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wasmtime::component::{Access, FutureReader, Resource, StreamReader};
 
 use super::stream::{Incoming, Outgoing};
-use super::{Answer, Sockets, Store, View, family, is_v6};
+use super::{Answer, Sockets, Store, View, answer, family, is_v6};
 use crate::bindings::sockets::p3::types::{
     ErrorCode, HostTcpSocket, HostTcpSocketWithStore, IpAddressFamily, IpSocketAddress, TcpSocket,
 };
@@ -42,31 +42,6 @@ impl View<'_> {
     fn tcp_p3(&mut self, handle: &Handle) -> wasmtime::Result<&mut Tcp> {
         Ok(self.table.get_mut(&ours(handle))?)
     }
-
-    async fn tcp_p3_get<T: TryFrom<u64>>(&mut self, handle: &Handle, option: SocketOption) -> Answer<T> {
-        let number = self.tcp_p3(handle)?.inner.number(SocketOp::Get(option)).await;
-        Ok(number.map_err(ErrorCode::from).and_then(narrow))
-    }
-
-    async fn tcp_p3_set(
-        &mut self,
-        handle: &Handle,
-        option: SocketOption,
-        value: impl Into<u64>,
-    ) -> Answer<()> {
-        let done = self.tcp_p3(handle)?.inner.done(SocketOp::Set(option, value.into())).await;
-        Ok(done.map_err(ErrorCode::from))
-    }
-
-    async fn tcp_p3_address(&mut self, handle: &Handle, wanted: SocketOp) -> Answer<IpSocketAddress> {
-        let address = self.tcp_p3(handle)?.inner.address(wanted).await;
-        Ok(address.map(Into::into).map_err(ErrorCode::from))
-    }
-}
-
-/// Narrows a value to the type in which it was set.
-pub(super) fn narrow<T: TryFrom<u64>>(value: u64) -> Result<T, ErrorCode> {
-    T::try_from(value).map_err(|_| ErrorCode::NotSupported)
 }
 
 impl Tcp {
@@ -181,11 +156,11 @@ impl HostTcpSocket for View<'_> {
     }
 
     async fn get_local_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
-        self.tcp_p3_address(&handle, SocketOp::Local).await
+        answer(self.tcp_p3(&handle)?.inner.address(SocketOp::Local).await.map(Into::into))
     }
 
     async fn get_remote_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
-        self.tcp_p3_address(&handle, SocketOp::Remote).await
+        answer(self.tcp_p3(&handle)?.inner.address(SocketOp::Remote).await.map(Into::into))
     }
 
     async fn get_is_listening(&mut self, handle: Handle) -> wasmtime::Result<bool> {
@@ -203,14 +178,14 @@ impl HostTcpSocket for View<'_> {
     }
 
     async fn get_keep_alive_enabled(&mut self, handle: Handle) -> Answer<bool> {
-        Ok(self.tcp_p3_get::<u64>(&handle, SocketOption::KeepAlive).await?.map(|value| value != 0))
+        answer(self.tcp_p3(&handle)?.inner.get::<u64>(SocketOption::KeepAlive).await.map(|value| value != 0))
     }
 
     async fn set_keep_alive_enabled(&mut self, handle: Handle, value: bool) -> Answer<()> {
-        self.tcp_p3_set(&handle, SocketOption::KeepAlive, value).await
+        answer(self.tcp_p3(&handle)?.inner.set(SocketOption::KeepAlive, value).await)
     }
 
-    options! { tcp_p3_get tcp_p3_set Answer:
+    options! { tcp_p3 answer Answer:
         get_keep_alive_idle_time set_keep_alive_idle_time KeepAliveIdle u64;
         get_keep_alive_interval set_keep_alive_interval KeepAliveInterval u64;
         get_keep_alive_count set_keep_alive_count KeepAliveCount u32;

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use wasmtime::component::Resource;
 
-use super::tcp::narrow;
-use super::{Answer, Sockets, Store, View, family, is_v6};
+use super::{Answer, Sockets, Store, View, answer, family, is_v6};
 use crate::bindings::sockets::p3::types::{
     ErrorCode, HostUdpSocket, HostUdpSocketWithStore, IpAddressFamily, IpSocketAddress, UdpSocket,
 };
@@ -28,29 +27,6 @@ type Handle = Resource<UdpSocket>;
 impl View<'_> {
     fn udp_p3(&mut self, handle: &Handle) -> wasmtime::Result<&mut Udp> {
         Ok(self.table.get_mut(&ours(handle))?)
-    }
-
-    async fn udp_p3_do(&mut self, handle: &Handle, wanted: SocketOp) -> Answer<()> {
-        Ok(self.udp_p3(handle)?.inner.done(wanted).await.map_err(ErrorCode::from))
-    }
-
-    async fn udp_p3_get<T: TryFrom<u64>>(&mut self, handle: &Handle, option: SocketOption) -> Answer<T> {
-        let number = self.udp_p3(handle)?.inner.number(SocketOp::Get(option)).await;
-        Ok(number.map_err(ErrorCode::from).and_then(narrow))
-    }
-
-    async fn udp_p3_set(
-        &mut self,
-        handle: &Handle,
-        option: SocketOption,
-        value: impl Into<u64>,
-    ) -> Answer<()> {
-        self.udp_p3_do(handle, SocketOp::Set(option, value.into())).await
-    }
-
-    async fn udp_p3_address(&mut self, handle: &Handle, wanted: SocketOp) -> Answer<IpSocketAddress> {
-        let address = self.udp_p3(handle)?.inner.address(wanted).await;
-        Ok(address.map(Into::into).map_err(ErrorCode::from))
     }
 }
 
@@ -94,30 +70,30 @@ impl HostUdpSocket for View<'_> {
     }
 
     async fn bind(&mut self, handle: Handle, address: IpSocketAddress) -> Answer<()> {
-        self.udp_p3_do(&handle, SocketOp::Bind(address.into())).await
+        answer(self.udp_p3(&handle)?.inner.done(SocketOp::Bind(address.into())).await)
     }
 
     async fn connect(&mut self, handle: Handle, address: IpSocketAddress) -> Answer<()> {
-        self.udp_p3_do(&handle, SocketOp::Connect(address.into())).await
+        answer(self.udp_p3(&handle)?.inner.done(SocketOp::Connect(address.into())).await)
     }
 
     async fn disconnect(&mut self, handle: Handle) -> Answer<()> {
-        self.udp_p3_do(&handle, SocketOp::Disconnect).await
+        answer(self.udp_p3(&handle)?.inner.done(SocketOp::Disconnect).await)
     }
 
     async fn get_local_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
-        self.udp_p3_address(&handle, SocketOp::Local).await
+        answer(self.udp_p3(&handle)?.inner.address(SocketOp::Local).await.map(Into::into))
     }
 
     async fn get_remote_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
-        self.udp_p3_address(&handle, SocketOp::Remote).await
+        answer(self.udp_p3(&handle)?.inner.address(SocketOp::Remote).await.map(Into::into))
     }
 
     async fn get_address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
         Ok(family(self.udp_p3(&handle)?.inner.kind.v6))
     }
 
-    options! { udp_p3_get udp_p3_set Answer:
+    options! { udp_p3 answer Answer:
         get_unicast_hop_limit set_unicast_hop_limit HopLimit u8;
         get_receive_buffer_size set_receive_buffer_size ReceiveBuffer u64;
         get_send_buffer_size set_send_buffer_size SendBuffer u64;
