@@ -1,4 +1,4 @@
-//! A client that makes one call over and over, over connections that it keeps, and takes the time of each.
+//! A client that repeats one call over persistent connections and measures its latency.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// How long one round lasts.
+/// Duration of a round.
 pub const ROUND: Duration = Duration::from_secs(2);
 
-/// What one round came to.
+/// Figures of one round.
 #[derive(Debug, Clone, Copy)]
 pub struct Figure {
-    /// Calls in a second.
+    /// Calls per second.
     pub calls_per_s: f64,
-    /// The time of the middle one, in microseconds.
+    /// Median latency in microseconds.
     pub p50_us: f64,
-    /// The time that 99 of 100 stay under, in microseconds.
+    /// 99th percentile of the latency in microseconds.
     pub p99_us: f64,
 }
 
@@ -33,7 +33,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// A call of a tool of the server there. Any answer will do.
+    /// A call of a tool of the server at this address; any answer is accepted.
     pub fn new(address: SocketAddr, tool: &str, arguments: &Value) -> Self {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
             "name": tool, "arguments": arguments,
@@ -51,17 +51,17 @@ impl Caller {
         Self { address, request, expected: None }
     }
 
-    /// The same call, whose answer must have these words in it.
+    /// The same call, whose answer must contain this text.
     #[must_use]
     pub fn expecting(mut self, words: &'static str) -> Self {
         self.expected = Some(words);
         self
     }
 
-    /// As many calls as fit into a round, over so many connections.
+    /// Repeats the call for one round over this many connections.
     ///
     /// # Errors
-    /// A connection that broke, or another answer than expected.
+    /// A connection failed, or an answer was not as expected.
     pub async fn measure(&self, connections: usize) -> anyhow::Result<Figure> {
         let stop = Arc::new(AtomicBool::new(false));
         let clients: Vec<_> =
@@ -83,10 +83,10 @@ impl Caller {
         })
     }
 
-    /// One connection, until it is told to stop; gives the time of each call in microseconds.
+    /// Repeats the call on one connection until `stop` is set; returns the latency of each call in microseconds.
     ///
     /// # Errors
-    /// The same.
+    /// The connection failed, or an answer was not as expected.
     pub async fn call_until(self, stop: Arc<AtomicBool>) -> anyhow::Result<Vec<f64>> {
         let mut stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
@@ -101,7 +101,7 @@ impl Caller {
         Ok(times)
     }
 
-    /// Reads one answer and sees to it that it is the right one.
+    /// Reads one answer and checks it.
     async fn answer(&self, stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<()> {
         buffer.clear();
         loop {
@@ -129,7 +129,7 @@ impl Caller {
     }
 }
 
-/// The middle of several rounds, each column for itself.
+/// Median of several rounds, for each figure separately.
 pub fn median(figures: &[Figure]) -> Figure {
     let middle = |of: fn(&Figure) -> f64| {
         let mut values: Vec<f64> = figures.iter().map(of).collect();

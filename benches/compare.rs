@@ -1,5 +1,5 @@
-//! Calls per second over HTTP: Toolgate beside a native server with the same function on the same library, in turn, on one
-//! machine, in one run. Prints a table.
+//! Calls per second over HTTP: Toolgate and a native server with the same function and library, alternating in one run
+//! on one machine. Prints a table.
 //!
 //! `cargo xtask bench`
 

@@ -1,4 +1,4 @@
-//! What the benches share: a world with plugins, as the runtime takes it, and a client that calls over and over.
+//! Code that the benches share: a world with plugins in the runtime's form, and a client that repeats calls.
 
 pub mod client;
 

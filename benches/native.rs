@@ -1,5 +1,5 @@
-//! The same function without a sandbox: a plain server on the same protocol library, for comparison. Prints where it
-//! listens.
+//! The same function without a sandbox, for comparison: a plain server on the same protocol library. Prints its
+//! address.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ async fn main() -> anyhow::Result<()> {
             async move { Ok::<_, Infallible>(service.handle(request).await) }
         });
         tokio::spawn(async move {
-            // A client that goes away is no failure.
+            // A client that disconnects is not an error.
             drop(http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await);
         });
     }

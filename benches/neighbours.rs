@@ -1,7 +1,7 @@
-//! What a plugin's callers notice of another plugin that does its worst: the same call in turn beside a quiet server and beside
-//! loopers, hogs, sleepers, flooders and plugins that crash. One process, one run; prints a table of ratios.
+//! Effect of a misbehaving plugin on callers of another: the same call alternates between a quiet server and one with
+//! loopers, hogs, sleepers, flooders and crashing plugins. Prints a table of ratios.
 //!
-//! `cargo xtask bench`, or the binary with a word of the lines that are wanted.
+//! `cargo xtask bench`, or the binary with a part of the names of the wanted lines.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ struct Neighbour {
     what: &'static str,
     guest: &'static str,
     arguments: Value,
-    /// How many call it at once.
+    /// Number of concurrent callers.
     callers: usize,
 }
 
@@ -71,7 +71,7 @@ async fn main() -> anyhow::Result<()> {
     println!("| beside | quiet p50 µs | p50 µs | | quiet p99 µs | p99 µs | |");
     println!("|---|---|---|---|---|---|---|");
     for neighbour in neighbours.iter().filter(|neighbour| neighbour.what.contains(&wanted)) {
-        // A looper that is never ended, and a plugin that is never put on hold, are the worst there is.
+        // The worst case: a looper that is never ended, and a plugin that is never put on hold.
         let server = World::new()
             .plugin("hello", &plugin("hello"))
             .plugin("bad", &test_guest(neighbour.guest))

@@ -1,4 +1,4 @@
-//! A plugin whose function answers with pieces, tells how far it is, and stops when nobody waits any more.
+//! A plugin whose function answers with content blocks, reports progress, and stops when its call is cancelled.
 #![allow(missing_docs, reason = "an example")]
 
 use toolgate_guest::{Level, Role, annotated, image, is_cancelled, link, log, progress, resource, text};

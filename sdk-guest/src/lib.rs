@@ -1,13 +1,12 @@
-//! For authors of Toolgate plugins in Rust who want more than typed functions. Everything here is optional: any component with
-//! plain exported functions is a plugin.
+//! Optional helpers for Toolgate plugins in Rust that want more than typed functions. Any component with plain exported
+//! functions is a plugin without them.
 //!
-//! - [`progress()`] says how far a call has come, [`log`] writes to the operator's log, [`is_cancelled`] says whether anybody
-//!   still waits.
-//! - [`Answer`] is an answer made of pieces: text, images, sound, links, resources.
-//! - [`DynamicTools`] names tools when the plugin runs; export it with [`export_dynamic_tools!`].
+//! - [`progress()`] reports progress, [`log`] writes to the operator's log, [`is_cancelled`] checks for cancellation.
+//! - [`Answer`] is an answer made of content blocks: text, images, audio, links, resources.
+//! - [`DynamicTools`] declares tools at run time; export it with [`export_dynamic_tools!`].
 //!
-//! A function answers with [`Answer`] when its WIT says so. Use the type from `toolgate:plugin/content`, and tell `wit_bindgen` that this crate
-//! has it:
+//! A function answers with [`Answer`] if its WIT says so: use the type from `toolgate:plugin/content`, and map it to
+//! this crate in `wit_bindgen`:
 //!
 //! ```ignore
 //! wit_bindgen::generate!({
@@ -22,7 +21,7 @@
 //! });
 //! ```
 //!
-//! `examples/weather.rs` is a whole plugin.
+//! `examples/weather.rs` is a complete plugin.
 
 #[doc(hidden)]
 pub mod bindings {
@@ -44,7 +43,7 @@ pub use content::{Annotations, Answer, Block, Role};
 
 use bindings::toolgate::plugin;
 
-/// Says how far the call has come. `progress` grows from report to report; what does not grow is not passed on.
+/// Reports progress. `progress` must grow from report to report; other reports are not passed on.
 pub fn progress(progress: f64, total: Option<f64>, message: Option<&str>) {
     plugin::progress::report(progress, total, message);
 }
@@ -54,27 +53,27 @@ pub fn log(level: Level, message: &str) {
     plugin::log::write(level, message);
 }
 
-/// Whether the caller has cancelled. The host ends the call half a second after that, whatever the plugin does.
+/// Whether the caller has cancelled the call. The host ends it half a second later in any case.
 pub fn is_cancelled() -> bool {
     plugin::cancelled::is_cancelled()
 }
 
-/// An answer of one text.
+/// A text block.
 pub fn text(text: impl Into<String>) -> Block {
     Block::Text(content::Text { text: text.into(), annotations: None })
 }
 
-/// A piece that is an image of a media type, such as `image/png`.
+/// An image block of a media type, such as `image/png`.
 pub fn image(mime_type: &str, data: Vec<u8>) -> Block {
     Block::Image(content::Media { mime_type: mime_type.to_owned(), data, annotations: None })
 }
 
-/// A piece that is sound of a media type, such as `audio/wav`.
+/// An audio block of a media type, such as `audio/wav`.
 pub fn audio(mime_type: &str, data: Vec<u8>) -> Block {
     Block::Audio(content::Media { mime_type: mime_type.to_owned(), data, annotations: None })
 }
 
-/// A piece that names something to be looked up elsewhere.
+/// A block with a link to a resource.
 pub fn link(uri: &str, name: &str) -> Block {
     Block::Link(content::Link {
         uri: uri.to_owned(),
@@ -87,7 +86,7 @@ pub fn link(uri: &str, name: &str) -> Block {
     })
 }
 
-/// A resource that is text and comes with the answer.
+/// A block with an embedded text resource.
 pub fn resource(uri: &str, mime_type: Option<&str>, text: impl Into<String>) -> Block {
     Block::Embedded(content::Embedded {
         uri: uri.to_owned(),
@@ -97,7 +96,7 @@ pub fn resource(uri: &str, mime_type: Option<&str>, text: impl Into<String>) -> 
     })
 }
 
-/// Says for whom a piece is, and how much it matters, from 0 to 1.
+/// Annotates a block with its audience, and its priority from 0 to 1.
 pub fn annotated(mut block: Block, audience: &[Role], priority: Option<f32>) -> Block {
     let annotations = Annotations { audience: audience.to_vec(), priority, last_modified: None };
     let place = match &mut block {

@@ -1,4 +1,4 @@
-//! Uses WASI 0.3: its clocks, its random numbers, its output, its variables and its files.
+//! Uses WASI 0.3: clocks, random numbers, output, environment variables and files.
 use std::task::Poll;
 
 use toolgate_test_guests::{Waiting, all};
@@ -59,7 +59,7 @@ wit_bindgen::generate!({ inline: "package test:guest; world guest {
 
 struct Awaiting;
 
-/// Begins something, and does not wait for it.
+/// Polls a future once and drops it.
 async fn begin(something: impl Future) {
     let mut something = std::pin::pin!(something);
     std::future::poll_fn(|cx| {
@@ -73,7 +73,7 @@ fn told(error: ErrorCode) -> String {
     format!("{error:?}")
 }
 
-/// The folder that a path begins with, and the rest.
+/// The granted folder that a path begins with, and the path relative to it.
 fn folder(path: &str) -> Result<(Descriptor, String), String> {
     let found = get_directories().into_iter().find_map(|(folder, guest)| {
         let rest = path.strip_prefix(guest.as_str())?.trim_start_matches('/');
@@ -326,7 +326,7 @@ impl Guest for Awaiting {
         let mut streams = Vec::new();
         for _ in 0..count {
             let (mut reader, end) = file.read_via_stream(0);
-            // It is open once something has come.
+            // The stream is open once data has arrived.
             reader.next().await;
             begin(reader.read(Vec::with_capacity(65_536))).await;
             streams.push((reader, end));
@@ -339,7 +339,7 @@ impl Guest for Awaiting {
         let mut listings = Vec::new();
         for _ in 0..count {
             let (mut reader, end) = folder.read_directory();
-            // Its first entry: by then all of it has come.
+            // Reads the first entry; by then the whole listing has arrived.
             reader.next().await;
             listings.push((reader, end));
         }
@@ -366,7 +366,7 @@ impl Guest for Awaiting {
         let open = |_| folder.open_at(PathFlags::empty(), name.clone(), OpenFlags::empty(), DescriptorFlags::READ);
         let mut opening: Vec<_> = (0..count).map(|n| Box::pin(open(n))).collect();
         let mut opened = 0;
-        // All of them are begun before any is waited for.
+        // Begins all of them before it waits for any.
         std::future::poll_fn(|cx| {
             opening.retain_mut(|one| match one.as_mut().poll(cx) {
                 Poll::Pending => true,

@@ -1,4 +1,4 @@
-//! The tools that the scenarios of MCP's conformance suite ask for, as far as a plugin can have them.
+//! The tools of the scenarios in MCP's conformance suite, as far as a plugin can provide them.
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const PNG: [u8; 69] = [
     0x00, 0x00, 0x00, 0x00, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82,
 ];
 
-/// No sample at all: 8,000 a second, one channel, 8 bits.
+/// An empty recording: 8,000 samples a second, one channel, 8 bits.
 const WAV: [u8; 44] = [
     0x52, 0x49, 0x46, 0x46, 0x24, 0x00, 0x00, 0x00, 0x57, 0x41, 0x56, 0x45, 0x66, 0x6d, 0x74, 0x20, 0x10, 0x00, 0x00,
     0x00, 0x01, 0x00, 0x01, 0x00, 0x40, 0x1f, 0x00, 0x00, 0x40, 0x1f, 0x00, 0x00, 0x01, 0x00, 0x08, 0x00, 0x64, 0x61,
@@ -23,7 +23,7 @@ const WAV: [u8; 44] = [
 
 const NOTHING: &str = r#"{"type":"object","properties":{}}"#;
 
-/// As the scenario `json-schema-2020-12` has it: it must be listed unchanged.
+/// The schema of the scenario `json-schema-2020-12`, which must be listed unchanged.
 const JSON_SCHEMA: &str = r##"{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","$defs":{"address":{"$anchor":"addressDef","type":"object","properties":{"street":{"type":"string"},"city":{"type":"string"}}}},"properties":{"name":{"type":"string"},"address":{"$ref":"#/$defs/address"},"contactMethod":{"type":"string","enum":["phone","email"]},"phone":{"type":"string"},"email":{"type":"string"}},"allOf":[{"anyOf":[{"required":["phone"]},{"required":["email"]}]}],"if":{"properties":{"contactMethod":{"const":"phone"}},"required":["contactMethod"]},"then":{"required":["phone"]},"else":{"required":["email"]},"additionalProperties":false}"##;
 
 const HEADER: &str =
@@ -31,7 +31,7 @@ const HEADER: &str =
 
 const NAME: &str = r#"{"type":"object","properties":{"name":{"type":"string"}},"required":["name"]}"#;
 
-/// Name, description, schema of the arguments.
+/// Name, description and argument schema.
 const TOOLS: [(&str, &str, &str); 10] = [
     ("test_simple_text", "Answers with a text.", NOTHING),
     ("test_image_content", "Answers with an image.", NOTHING),
@@ -90,7 +90,7 @@ impl DynamicTools for Conformance {
                 text("Three reports of progress.")
             }
             "greet" => {
-                // The arguments fit the schema: the name is the only string with quotes around it after a colon.
+                // The arguments match the schema, so the fourth part between quotes is the name.
                 let name = arguments.split('"').nth(3).unwrap_or("nobody");
                 text(format!("Hello, {name}!"))
             }

@@ -1,4 +1,4 @@
-//! Opens sockets of every kind, and looks up names.
+//! Opens sockets of every kind and resolves names by WASI 0.2.
 use std::io::{Error, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
@@ -69,7 +69,7 @@ fn bound(local: IpSocketAddress) -> Result<UdpSocket, String> {
     Ok(socket)
 }
 
-/// A socket bound as toolchains do it before they send.
+/// A bound socket, as toolchains bind it before they send.
 fn unspecified(remote: &IpSocketAddress) -> Result<UdpSocket, String> {
     bound(address_of(match family(remote) {
         IpAddressFamily::Ipv4 => "0.0.0.0:0",
@@ -123,7 +123,7 @@ impl Guest for Connecting {
     }
 
     fn ask(address: String, text: String) -> Result<String, String> {
-        // As the standard library does it.
+        // By the standard library.
         let socket = std::net::UdpSocket::bind("0.0.0.0:0").map_err(told)?;
         socket.send_to(text.as_bytes(), address).map_err(told)?;
         let mut answer = [0; 2048];

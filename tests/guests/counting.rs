@@ -1,4 +1,4 @@
-//! Keeps a number in a static and counts it up.
+//! Increments a counter in a static variable.
 use std::sync::atomic::{AtomicU32, Ordering};
 
 wit_bindgen::generate!({ inline: "package test:guest; world guest { export run: func() -> u32; }" });

@@ -1,4 +1,4 @@
-//! Opens sockets of every kind by WASI 0.3, and looks up names.
+//! Opens sockets of every kind and resolves names by WASI 0.3.
 use std::net::{IpAddr, SocketAddr};
 
 use toolgate_test_guests::{Waiting, all};
@@ -87,7 +87,7 @@ async fn found(name: &str) -> Result<Vec<IpAddr>, String> {
         .collect())
 }
 
-/// Connects to the first that answers of what a text means, an address or a name with a port.
+/// Connects to an address, or to the first reachable address of a name with a port.
 async fn connected(to: &str) -> Result<TcpSocket, String> {
     let places = match address_of(to) {
         Ok(address) => vec![address],
@@ -108,7 +108,7 @@ async fn connected(to: &str) -> Result<TcpSocket, String> {
     Err(why)
 }
 
-/// A socket bound as toolchains do it before they send.
+/// A bound socket, as toolchains bind it before they send.
 fn unspecified(remote: &IpSocketAddress) -> Result<UdpSocket, String> {
     let socket = UdpSocket::create(family(remote)).map_err(coded)?;
     let local = match family(remote) {

@@ -1,4 +1,4 @@
-//! Gives back what it was given, of every type.
+//! Returns its arguments, of every type.
 wit_bindgen::generate!({ inline: "package test:guest; world guest {
     record point { x: s32, y: option<s32>, %label: option<option<string>> }
     variant figure { dot, circle(f64), polygon(list<point>) }

@@ -1,4 +1,4 @@
-//! Ends the program midway.
+//! Exits in the middle of a call.
 wit_bindgen::generate!({ inline: "package test:guest; world guest { export run: func(status: u8) -> string; }" });
 
 struct Exiting;

@@ -1,4 +1,4 @@
-//! Sends one HTTP request by WASI 0.3, or says what of it is in its memory then.
+//! Sends one HTTP request by WASI 0.3, or searches its memory for parts of it.
 use wasip3::http::client;
 use wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme};
 use wasip3::{wit_future, wit_stream};

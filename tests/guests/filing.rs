@@ -1,4 +1,4 @@
-//! Does one thing to the file system and says how it went. (A function called `remove` would take the C library's place.)
+//! Performs one file operation and reports the result. (A function named `remove` would replace the C library's.)
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -38,7 +38,7 @@ use wasip2::filesystem::types::{Descriptor, DescriptorFlags, OpenFlags, PathFlag
 
 struct Filing;
 
-/// Opens what stands at a path below the last of the folders.
+/// Opens a path below the last granted folder.
 fn open(path: &str) -> Result<Descriptor, String> {
     let (folder, guest) = get_directories().pop().ok_or("no folder")?;
     let name = path.strip_prefix(guest.as_str()).ok_or("no such folder")?.trim_start_matches('/');
@@ -63,7 +63,7 @@ impl Guest for Filing {
 
     fn put_often(path: String, text: String, times: u32) -> Result<String, String> {
         for _ in 0..times {
-            // Sometimes there is no such file.
+            // Sometimes the file does not exist.
             drop(fs::OpenOptions::new().write(true).open(&path).and_then(|mut file| file.write_all(text.as_bytes())));
         }
         Ok("done".to_owned())

@@ -1,4 +1,4 @@
-//! Writes as much to stdout as it is told, then answers.
+//! Writes the given amount to stdout, then answers.
 use std::io::Write;
 
 wit_bindgen::generate!({ inline: "package test:guest; world guest { export run: func(kibibytes: u32) -> string; }" });

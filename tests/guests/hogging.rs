@@ -1,4 +1,4 @@
-//! Takes as much memory as it is told, and keeps all of it, for a while if it is told so.
+//! Allocates the given amount of memory and keeps it, optionally for a given time.
 wit_bindgen::generate!({ inline: "package test:guest; world guest {
     export run: func(mebibytes: u32) -> u64;
     export hold: func(mebibytes: u32, ms: u32) -> u64;

@@ -1,4 +1,4 @@
-//! Holds as many host handles as it is told.
+//! Opens the given number of host handles and keeps them open.
 wit_bindgen::generate!({ inline: "package test:guest; world guest { export run: func(handles: u32) -> u32; }" });
 
 struct Holding;

@@ -1,4 +1,4 @@
-//! The interface that every language implements, in Rust: the others are compared with this one.
+//! The interface that every language implements, in Rust. The others are compared with this one.
 wit_bindgen::generate!({ path: "../languages/wit", world: "languages" });
 
 use exports::toolgate_tests::languages::same::{Colour, Family, Figure, Guest, Person, Rights};

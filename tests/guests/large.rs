@@ -1,4 +1,4 @@
-//! Answers with as many bytes as it is told.
+//! Answers with the given number of bytes.
 wit_bindgen::generate!({ inline: "package test:guest; world guest { export text: func(bytes: u32) -> string; export numbers: func(count: u32) -> list<u32>; }" });
 
 struct Large;

@@ -1,4 +1,4 @@
-//! Names a thousand tools when it runs.
+//! Declares a thousand tools at run time.
 use toolgate_guest::{Answer, DynamicTools, Tool, export_dynamic_tools, text};
 
 struct Many;

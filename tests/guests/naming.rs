@@ -1,4 +1,4 @@
-//! Names its tools when it runs, and says there what it can see.
+//! Declares tools at run time, with everything that it can see of its surroundings.
 use toolgate_guest::{Answer, DynamicTools, Hints, Tool, export_dynamic_tools, text};
 
 struct Naming;

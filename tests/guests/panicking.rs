@@ -1,4 +1,4 @@
-//! Panics, with words.
+//! Panics with a message.
 wit_bindgen::generate!({ inline: "package test:guest; world guest { export run: func(why: string) -> string; }" });
 
 struct Panicking;

@@ -1,4 +1,4 @@
-//! For clients that attack: takes what is large or dense, answers at length, waits, or crashes.
+//! For tests of malicious clients: takes large or dense arguments, gives long answers, waits, or crashes.
 wit_bindgen::generate!({ inline: "package test:guest; world guest {
     record entry {
         a00: option<u8>, a01: option<u8>, a02: option<u8>, a03: option<u8>, a04: option<u8>, a05: option<u8>,

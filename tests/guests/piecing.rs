@@ -1,4 +1,4 @@
-//! Answers with pieces of every kind, well made and badly made; tells how far it is; looks whether it was cancelled.
+//! Answers with valid and invalid content blocks of every kind, reports progress, and checks for cancellation.
 use toolgate_guest::content::{Block, Link};
 use toolgate_guest::{
     Level, Role, annotated, audio, image, is_cancelled, link, log, progress, resource, text,

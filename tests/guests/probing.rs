@@ -1,4 +1,4 @@
-//! Says everything that it can see of its surroundings.
+//! Reports everything that it can see of its surroundings.
 wit_bindgen::generate!({ inline: "package test:guest; world guest {
     record surroundings { variables: list<tuple<string, string>>, arguments: list<string>, folder: option<string>, folders: list<string> }
     export run: func() -> surroundings;

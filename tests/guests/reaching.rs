@@ -1,10 +1,10 @@
-//! Tries to reach out while it names its tools, and when it is called: by HTTP, by its store, by a folder. The place is written
-//! into its bytes by whoever uses it.
+//! Uses HTTP, its store and a folder, both while it declares its tools and when it is called. The test patches the
+//! address into the component.
 use toolgate_guest::{Answer, DynamicTools, Tool, export_dynamic_tools, text};
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{Fields, OutgoingRequest, Scheme};
 
-/// An address and a port of five digits.
+/// Address and port, with five digits to patch.
 static PLACE: &str = "127.0.0.1:99999";
 
 struct Reaching;
@@ -34,7 +34,7 @@ fn tried(path: &str) -> String {
 
 fn ask(path: &str) -> Result<u16, String> {
     let request = OutgoingRequest::new(Fields::new());
-    // Not a constant that a compiler would fold into other forms.
+    // Prevents the compiler from folding the constant into other forms.
     let place = std::hint::black_box(PLACE);
     let set = request.set_scheme(Some(&Scheme::Http)).and_then(|()| request.set_authority(Some(place)));
     set.and_then(|()| request.set_path_with_query(Some(path))).map_err(|()| "the URL".to_owned())?;

@@ -1,4 +1,4 @@
-//! Sends one HTTP request and says how it went, or what of it is in its memory then.
+//! Sends one HTTP request by WASI 0.2, or searches its memory for parts of it.
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{ErrorCode, Fields, Method, OutgoingBody, OutgoingRequest, Scheme};
 use wasip2::io::streams::StreamError;
@@ -102,7 +102,7 @@ fn once(
     let coming = outgoing_handler::handle(request, None).map_err(told)?;
     for chunk in body.as_bytes().chunks(4096) {
         if let Err(error) = stream.blocking_write_and_flush(chunk) {
-            // What became of the request says why.
+            // The outcome of the request explains the error.
             return answer(coming).and(Err(format!("writing: {error}")));
         }
     }

@@ -1,4 +1,4 @@
-//! Sleeps as long as it is told.
+//! Sleeps for the given time.
 wit_bindgen::generate!({ inline: "package test:guest; world guest { export run: func(ms: u32) -> string; }" });
 
 struct Sleeping;

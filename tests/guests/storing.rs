@@ -1,4 +1,4 @@
-//! Uses a store: one bucket a call, one thing with it.
+//! Performs one operation on one bucket of the key-value store.
 wit_bindgen::generate!({
     inline: "package test:guest; world guest {
         import wasi:keyvalue/store@0.2.0-draft;
@@ -36,7 +36,7 @@ fn bucket(name: &str) -> Result<Bucket, String> {
     open(name).map_err(told)
 }
 
-/// The keys of each page.
+/// Keys by page.
 fn pages(bucket: &Bucket) -> Result<Vec<Vec<String>>, String> {
     let (mut pages, mut cursor) = (Vec::new(), None);
     loop {

@@ -1,5 +1,5 @@
-//! Gives what comes later: an asynchronous function, a stream of bytes, a future. Also streams that never end and futures that
-//! never come.
+//! Returns asynchronous results: an async function, a stream of bytes, a future; also streams without an end and
+//! futures that never resolve.
 wit_bindgen::generate!({
     inline: "
         package test:guest;

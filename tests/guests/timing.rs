@@ -1,8 +1,8 @@
-//! Looks at both clocks.
+//! Reads both clocks.
 wit_bindgen::generate!({ inline: "package test:guest; world guest {
     export wall-ns: func() -> u64;
     export monotonic-ns: func() -> u64;
-    /// Which of two waits are over when the first is: one until what the monotonic clock has just shown, and one of half a minute.
+    /// Indices of waits that are over with the first: until the time just shown, and for half a minute.
     export over: func() -> list<u32>;
     export look: func(times: u32) -> u64;
 }" });

@@ -1,5 +1,5 @@
-//! Attacks that have an answer, each by a component that is signed, granted and malicious. `docs/ATTACKS.md` is the ledger;
-//! `coverage.rs` sees to it that ledger and tests agree.
+//! Attacks and their defences, each tried by a component that is signed, granted and malicious. `coverage.rs` compares
+//! these tests with `docs/ATTACKS.md`.
 
 mod addresses;
 mod bombs;

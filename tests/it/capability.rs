@@ -1,5 +1,5 @@
-//! A capability a file: what it gives when it is granted, that there is nothing of it when it is not, and how far a
-//! narrower grant goes. `coverage.rs` sees to it that none of the three is missing.
+//! One file per capability: the effect of a grant, that nothing works without it, and the limits of a narrower grant.
+//! `coverage.rs` checks that none of the three is missing.
 
 mod clock;
 mod config;
@@ -15,27 +15,27 @@ mod wasi3;
 use serde_json::{Value, json};
 use toolgate_tests::{Ended, World};
 
-/// One call; the answer must be an `ok`.
+/// Makes one call, whose result must be `ok`.
 fn answer(world: &World, tool: &str, args: &Value) -> String {
     let reply = world.ask(tool, args);
     assert!(!reply.is_error(), "{tool} {args}: {reply:?}");
-    // Nothing at all is an answer as well.
+    // An empty result has no content.
     if reply.0["result"]["content"] == json!([]) { String::new() } else { reply.text().to_owned() }
 }
 
-/// The same, as JSON.
+/// The same, parsed as JSON.
 fn value(world: &World, tool: &str, args: &Value) -> Value {
     serde_json::from_str(&answer(world, tool, args)).unwrap()
 }
 
-/// One call that the tool itself, or the host for it, answers with an error.
+/// Makes one call, which the tool, or the host for it, must answer with an error.
 fn error(world: &World, tool: &str, args: &Value) -> String {
     let reply = world.ask(tool, args);
     assert!(reply.is_error(), "{tool} {args}: {reply:?}");
     reply.text().to_owned()
 }
 
-/// The configuration is refused, for this reason.
+/// Asserts that the configuration is refused for this reason.
 fn assert_misconfigured(world: &World, words: &str) {
     let check: Ended = world.run(&["check"]);
     assert_eq!(check.code, 2, "{}", check.said());

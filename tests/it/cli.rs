@@ -1,4 +1,4 @@
-//! The command line: what is typed, what is printed where, and the exit codes.
+//! The command line: arguments, output streams and exit codes.
 
 mod commands;
 mod configuration;

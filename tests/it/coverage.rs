@@ -1,4 +1,4 @@
-//! Nothing is forgotten: every capability, every limit, every guest and every attack has its test.
+//! Completeness: every capability, limit, guest and attack has its test.
 
 mod budgets;
 
@@ -13,7 +13,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Every Rust file below a folder.
+/// Rust files below a folder.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -27,7 +27,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The names of the tests in a text.
+/// Names of the tests in a text.
 fn tests(text: &str) -> BTreeSet<String> {
     text.replace("#[tokio::test]", "#[test]").split("#[test]").skip(1).filter_map(name_after_fn).collect()
 }
@@ -37,7 +37,7 @@ fn name_after_fn(text: &str) -> Option<String> {
     Some(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
 }
 
-/// The names of all tests.
+/// Names of all tests.
 fn known_tests() -> BTreeSet<String> {
     let folders = ["host", "tests/it", "xtask/src"].map(|folder| sources(&root().join(folder)));
     folders.into_iter().flatten().flat_map(|path| tests(&read(&path))).collect()
@@ -119,20 +119,20 @@ fn the_ledger_of_attacks_and_the_tests_agree() {
     }
 }
 
-/// Messages of the page on troubles that are not in our sources: WASI's and the system's.
+/// Messages on the troubleshooting page that are not in our sources, but WASI's or the system's.
 const OF_OTHERS: [&str; 3] = ["access-denied", "HttpRequestDenied", "Address already in use"];
 
 #[test]
 fn every_message_of_the_page_on_troubles_is_one_that_we_say() {
     let said: String = sources(&root().join("host")).iter().map(|path| read(path)).collect();
-    // A text that goes on in the next line.
+    // Joins string literals that continue in the next line.
     let said: String = said.split("\\\n").map(str::trim_start).collect();
     let page = read(&root().join("docs/troubleshoot.md"));
     let headings: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("### ")).collect();
     assert_eq!(headings.len(), 20);
     let messages = headings.iter().flat_map(|heading| heading.split('`').skip(1).step_by(2));
     for message in messages.filter(|message| !OF_OTHERS.contains(message)) {
-        // Between brackets stands what differs.
+        // Variable parts are in brackets.
         for fixed in message.split(['⟨', '⟩']).step_by(2).map(str::trim).filter(|fixed| fixed.len() > 5) {
             assert!(said.contains(fixed), "`{fixed}` is said nowhere");
         }

@@ -1,11 +1,11 @@
-//! How a guest's own end is told apart, and that the next call does not notice.
+//! Causes of a guest's end are distinguished, and the next call is unaffected.
 
 use serde_json::{Value, json};
 use toolgate_tests::{Transport, World, apart, guest, test_guest};
 
 #[test]
 fn a_panic_an_exit_and_a_recursion_are_faults_that_say_which_and_the_next_call_is_fine() {
-    // Compilers keep a stack of their own in memory, which ends first; this one has none.
+    // Compilers keep a stack of their own in memory, which overflows first; this guest has none.
     let deeper = toolgate_tests::wat(
         r#"(component
             (core module $m (func $f (export "run") (call $f)))
@@ -42,7 +42,7 @@ fn a_panic_an_exit_and_a_recursion_are_faults_that_say_which_and_the_next_call_i
     }
 }
 
-/// What the caller is told when the plugin panics with these words.
+/// The caller's message when the plugin panics with this text.
 fn told(line: &str, transport: Transport, why: &str) -> String {
     let world = World::new().plugin("panic", &test_guest("panicking")).with(line);
     world.serve(transport).call("panic_run", json!({ "why": why })).text().to_owned()

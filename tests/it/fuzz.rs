@@ -1,14 +1,14 @@
-//! The inputs that fuzzing kept, and chance changes of them, through the same functions. Fuzzing itself is `cargo xtask fuzz`.
+//! Runs the fuzz targets on the stored inputs and random changes of them. Fuzzing itself is `cargo xtask fuzz`.
 
 use toolgate_tests::chance::Chance;
 use toolgate_tests::{fuzz, root};
 
-/// How often each kept input is tried with changes.
+/// Number of changes tried with each stored input.
 fn rounds() -> usize {
     std::env::var("TOOLGATE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(60)
 }
 
-/// A few bytes changed, taken away, doubled, or put at the end.
+/// Changes, removes, repeats or appends a few bytes.
 fn changed(input: &[u8], chance: &mut Chance) -> Vec<u8> {
     let mut bytes = input.to_vec();
     for _ in 0..=chance.below(4) {

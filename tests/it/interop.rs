@@ -1,5 +1,5 @@
-//! Signatures across programs: what others sign loads here and what is signed here they accept; what one side refuses, the
-//! other refuses, too.
+//! Interoperable signatures: Toolgate accepts those of other programs, and they accept Toolgate's. If one side refuses
+//! a signature, so does the other.
 
 mod kept;
 mod keyless;
@@ -18,32 +18,32 @@ use toolgate_policy::Digest;
 use toolgate_tests::world::TRUST;
 use toolgate_tests::{World, guest};
 
-/// A world with one plugin, `seven`, that nobody signed yet.
+/// A world with one unsigned plugin, `seven`.
 fn unsigned() -> World {
     let world = World::new().plugin("seven", &guest::seven());
     std::fs::remove_file(world.path("plugins/seven.wasm.sigstore.json")).unwrap();
     world
 }
 
-/// The signer `vendor`, known by another file.
+/// Trust policy with another key file for the signer `vendor`.
 fn known_by(key: &str) -> String {
     TRUST.replace("keys/vendor.pub", key)
 }
 
-/// Runs somebody else's program.
+/// Runs an external program.
 fn run(program: &Path, args: &[&str], world: &World) -> Output {
     let mut command = Command::new(program);
     command.args(args).current_dir(world.path("")).env("HOME", world.path(""));
     command.stdin(Stdio::null()).output().unwrap()
 }
 
-/// The same, and it must succeed.
+/// The same, which must succeed.
 fn must(program: &Path, args: &[&str], world: &World) {
     let output = run(program, args, world);
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Asks a script of ours around somebody else's library, JSON for JSON.
+/// Runs our script around an external library, with JSON input and output.
 fn asked(mut script: Command, question: &Value) -> Value {
     script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = script.spawn().unwrap();
@@ -53,7 +53,7 @@ fn asked(mut script: Command, question: &Value) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// What Toolgate signs about a plugin.
+/// The statement that Toolgate signs about a plugin.
 fn statement(about: &Digest) -> Value {
     json!({
         "_type": "https://in-toto.io/Statement/v1",
@@ -67,7 +67,7 @@ fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// It loads, and `verify` names the format and the signer.
+/// Asserts that the plugin loads, and that `verify` names the format and the signer.
 fn assert_loads(world: &World, format: &str) {
     let check = world.run(&["check"]);
     assert_eq!(check.code, 0, "{}", check.said());
@@ -77,7 +77,7 @@ fn assert_loads(world: &World, format: &str) {
     assert!(verified.stdout.contains(&words), "{}", verified.said());
 }
 
-/// It does not load, for a reason with these words.
+/// Asserts that the plugin does not load, for a reason with this text.
 fn assert_refused(world: &World, words: &str) {
     for command in [&["check"][..], &["verify", "plugins/seven.wasm"]] {
         let ended = world.run(command);

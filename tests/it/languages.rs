@@ -1,13 +1,13 @@
-//! The same interface in every language that makes components: whoever calls it cannot tell them apart.
+//! One interface in every language that makes components: callers cannot distinguish them.
 //!
-//! The interface is `tests/languages/wit`; what it must answer stands here, and every language answers it as Rust does.
+//! The interface is `tests/languages/wit`; the expected answers are here, and each language must agree with Rust.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use toolgate_tests::{Server, Transport, World, guest, test_guest};
 
-/// A function, arguments, and what comes back: the structured value, the text where there is none, or the error.
+/// Function, arguments, and expected result: structured value, text if there is none, or error.
 type Call = (&'static str, Value, Value);
 
 fn calls() -> Vec<Call> {
@@ -72,9 +72,9 @@ fn calls() -> Vec<Call> {
     ]
 }
 
-/// Integers that a JavaScript Number cannot hold. QuickJS is not asked: componentize-qjs 0.4.5, which jco 1.35.0 brings, makes
-/// every u64 and s64 a Number, so 9007199254740993 comes back as 9007199254740992, and what rounds to beyond 64 bits panics in
-/// the guest.
+/// Integers that a JavaScript Number cannot represent. QuickJS is left out: componentize-qjs 0.4.5 (jco 1.35.0)
+/// converts every u64 and s64 to a Number. 9007199254740993 becomes 9007199254740992, and rounding beyond 64 bits
+/// panics in the guest.
 fn exact_calls() -> Vec<Call> {
     vec![
         ("sum", json!({ "numbers": ["9223372036854775806", 1] }), json!({ "result": "9223372036854775807" })),
@@ -91,7 +91,7 @@ fn exact_calls() -> Vec<Call> {
     ]
 }
 
-/// A result that is an s64 by itself and negative. StarlingMonkey is not asked: as componentize-js 0.23.0 builds it, it aborts,
+/// A negative s64 as the whole result. StarlingMonkey is left out: componentize-js 0.23.0 builds it so that it aborts,
 /// in every engine that runs the component.
 fn negative_calls() -> Vec<Call> {
     vec![
@@ -100,7 +100,7 @@ fn negative_calls() -> Vec<Call> {
     ]
 }
 
-/// Arguments that the guest never sees.
+/// Arguments refused before the guest is entered.
 fn refused() -> Vec<(&'static str, Value)> {
     vec![
         ("greet", json!({})),
@@ -120,11 +120,11 @@ fn refused() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// The tools, and the result of each of these calls in full.
+/// The tool list, and the complete result of each call.
 fn answers(server: &Server, calls: &[Call]) -> Vec<(String, Value)> {
     let listed = server.request("tools/list", json!({}));
     let mut tools = listed["result"]["tools"].as_array().unwrap().clone();
-    // On whose word they serve is each one's own.
+    // `_meta` has the signer, which differs between plugins.
     tools.iter_mut().for_each(|tool| drop(tool.as_object_mut().unwrap().remove("_meta")));
     let mut told = vec![("tools/list".to_owned(), tools.into())];
     let calls = calls.iter().map(|(function, arguments, _)| (*function, arguments.clone()));
@@ -135,10 +135,10 @@ fn answers(server: &Server, calls: &[Call]) -> Vec<(String, Value)> {
     told
 }
 
-/// Serves a component with this line and this grant, by the same name whatever the language.
+/// Serves a component with this setting and grant, under one name whatever the language.
 fn serve(bytes: &[u8], line: &str, grant: &str) -> Server {
     let world = World::new().plugin("same", bytes).with(line).grant(grant);
-    // Compiled here, where it may take its time; served from the cache.
+    // Compiled here without a client waiting; served from the cache.
     let checked = world.run(&["check"]);
     assert_eq!(checked.code, 0, "{}", checked.said());
     world.serve(Transport::Http)
@@ -188,7 +188,7 @@ fn rust_answers_what_the_interface_says() {
     }
 }
 
-/// How often each plugin is called: `TOOLGATE_CASES`, or 60.
+/// Number of calls of each plugin: `TOOLGATE_CASES`, or 60.
 fn cases() -> u32 {
     std::env::var("TOOLGATE_CASES").ok().map_or(60, |cases| cases.parse().unwrap())
 }
@@ -248,7 +248,7 @@ fn javascript_on_starlingmonkey_answers_as_rust_does() {
 
 #[test]
 fn python_answers_as_rust_does() {
-    // It imports sockets whether the code uses them or not; a grant of none links them and refuses every use.
+    // Python imports sockets whether the code uses them or not; an empty grant links them and refuses every use.
     answers_as_rust_does("python", "sockets = []", &all_calls());
 }
 
@@ -257,7 +257,7 @@ fn c_answers_as_rust_does() {
     answers_as_rust_does("c", "", &all_calls());
 }
 
-/// QuickJS as jco builds it when nothing is said.
+/// QuickJS as jco builds it by default.
 #[test]
 fn javascript_with_async_built_ins_answers_as_rust_does_on_the_asynchronous_engine() {
     answers_as_rust_does_on("javascript-quickjs-async", r#"engine = "async""#, "", &calls());

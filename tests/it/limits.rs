@@ -1,6 +1,5 @@
-//! Every limit of a call: what meets it ends with a fault that names it, within the call's deadline; what stays under it is
-//! not bothered; and the neighbours go on. `coverage.rs` sees to it that none is missing: a test here begins with the
-//! name of its limit.
+//! Every limit of a call: a call that meets it ends with a fault that names it, within the deadline. Calls below it are
+//! unaffected, and neighbours continue. A test's name begins with its limit; `coverage.rs` checks that none is missing.
 
 mod answers;
 mod apart;
@@ -22,17 +21,17 @@ fn guest(name: &str) -> World {
     World::new().plugin("good", &toolgate_tests::guest::seven()).plugin("bad", &test_guest(name))
 }
 
-/// The guests that use sockets, one of each generation of WASI.
+/// Guests that use sockets, one for each WASI version.
 fn dialing(grant: &str) -> [World; 2] {
     [guest("connecting").grant(grant), guest("dialing").with("engine = \"async\"").grant(grant)]
 }
 
-/// `bad_run` waits at this server until the test releases it.
+/// A world whose `bad_run` waits until the test releases it.
 fn held(holding: &Holding) -> World {
     guest("requesting").grant(&holding.grant())
 }
 
-/// Calls that run in the background.
+/// Calls running in the background.
 type Calls = Vec<JoinHandle<Reply>>;
 
 fn wait_until_ended(calls: &Calls, count: usize) {
@@ -45,8 +44,8 @@ fn replies(calls: Calls) -> Vec<Reply> {
     calls.into_iter().map(|call| call.join().unwrap()).collect()
 }
 
-/// Calls over both transports; each time the call ends with this limit's fault, the record has it, and both the next call
-/// and a neighbour's are answered.
+/// Makes calls over both transports. Each must end with this limit's fault, which is recorded; the next call and a
+/// neighbour's must be answered.
 fn assert_met(world: World, tool: &str, args: &Value, limit: &str, fine: Option<(&str, Value)>) {
     for transport in Transport::ALL {
         let server = world.serve(transport);
@@ -70,7 +69,7 @@ fn fuel_ends_a_loop() {
 
 #[test]
 fn fuel_ends_a_loop_over_cheap_calls_to_the_host() {
-    // A few instructions a turn; without a price for the host's work this would run for minutes.
+    // A few instructions per iteration: without fuel for the host's work this would run for minutes.
     let world = guest("timing").limit("fuel = 10_000_000");
     assert_met(
         world,
@@ -129,7 +128,7 @@ fn deadline_ms_ends_a_read_from_a_socket_that_says_nothing() {
 
 #[test]
 fn deadline_ms_counts_the_wait_for_a_place() {
-    // The one place that all plugins share is taken. One call of the plugin waits for that, the other for the first.
+    // The only slot shared by all plugins is taken. One call waits for it, another for the first one.
     let holding = Holding::new();
     let world = held(&holding)
         .server("[server.limits]\ncalls_max = 1")
@@ -159,7 +158,7 @@ fn memory_bytes_max_ends_what_takes_too_much() {
 
 #[test]
 fn memory_bytes_max_counts_all_memories_of_a_call_together() {
-    // Four memories of 3 MiB each, none of them over the limit by itself.
+    // Four memories of 3 MiB, none over the limit on its own.
     let one = r#"(core module $m (memory (export "memory") 0) (func (export "grow") (result i32) (memory.grow (i32.const 48))))"#;
     let instances: String = (0..4).map(|n| format!("(core instance $i{n} (instantiate $m))\n")).collect();
     let imports: String =
@@ -204,7 +203,7 @@ fn log_bytes_max_keeps_the_beginning_and_the_call_goes_on() {
     assert_eq!(server.call("bad_run", json!({ "kibibytes": 1000 })).text(), "answered");
     let log = server.wait_for_log("bad_run wrote");
     let line = log.lines().find(|line| line.contains("bad_run wrote")).expect("it is in the log");
-    // A thousand KiB, the line before them and the one after, less what is kept.
+    // A thousand KiB and the lines around them, less the logged part.
     assert!(line.contains("then 1022"), "{line}");
     assert!(log.len() < 20_000, "{} bytes of log", log.len());
 }
@@ -216,7 +215,7 @@ fn concurrency_lets_so_many_run_and_the_rest_wait() {
     let mut calls: Calls = (0..2).map(|_| server.calling("bad_run", holding.request())).collect();
     holding.wait_for(2);
     calls.extend((0..5).map(|_| server.calling("bad_run", holding.request())));
-    // One of five is turned away: the queue is full, so the other four are in it.
+    // One of five is refused: the queue is full, so the other four are in it.
     wait_until_ended(&calls, 1);
     assert_eq!(holding.waiting(), 2);
     holding.release_all();
@@ -291,7 +290,7 @@ fn http_requests_max_ends_a_crawler() {
     let mut args = request(&web);
     args["times"] = json!(50);
     assert_met(world, "bad_run", &args, "http_requests_max", Some(("bad_run", request(&web))));
-    // Three and three, and one each for the two fine calls.
+    // Three each, and one for each of the two other calls.
     assert_eq!(web.heard().len(), 8);
 }
 
@@ -324,7 +323,7 @@ fn sockets_max_ends_what_opens_too_many() {
 
 #[test]
 fn socket_bytes_max_counts_what_is_sent_and_what_comes() {
-    // Answers with as many bytes as it is asked for, in ten digits.
+    // Answers with the requested number of bytes, given in ten digits.
     let server = converse(|heard| vec![b'x'; heard.parse().unwrap_or(0)]);
     let worlds = || dialing(&socket(server, "tcp")).map(|world| world.limit("socket_bytes_max = 100_000"));
     let talk = |bytes: u32| json!({ "address": server.to_string(), "text": format!("{bytes:010}") });
@@ -336,7 +335,7 @@ fn socket_bytes_max_counts_what_is_sent_and_what_comes() {
     }
 }
 
-/// Grants a place on this machine.
+/// Grants an address on this machine.
 fn socket(address: std::net::SocketAddr, protocol: &str) -> String {
     format!(
         r#"sockets = [{{ host = "127.0.0.1", port = {}, protocol = "{protocol}", private = true }}]"#,

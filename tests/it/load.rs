@@ -1,4 +1,4 @@
-//! LOAD from the outside: what loads, what is refused, and that a refusal compiles nothing and harms no neighbour.
+//! LOAD through the program: accepted and refused components. A refusal compiles nothing and harms no neighbour.
 
 mod answers;
 mod cache;
@@ -25,13 +25,13 @@ mod writers;
 use toolgate_policy::Digest;
 use toolgate_tests::{Transport, World, guest};
 
-/// Adds a plugin called `good` that loads, and one called `bad`.
+/// Plugins `good`, which loads, and `bad`.
 fn beside_a_good_one(bad: &[u8]) -> World {
     World::with_own_cache().plugin("good", &guest::seven()).plugin("bad", bad)
 }
 
-/// `bad` is refused with these words by every command that loads, `good` is not; nothing of `bad` was compiled; the server
-/// starts without it unless the configuration says otherwise.
+/// Asserts that every command that loads refuses `bad` with this text, but not `good`, and compiles nothing of `bad`.
+/// The server starts without it unless the configuration says otherwise.
 fn assert_refused(world: World, words: &str) {
     let bytes = std::fs::read(world.path("plugins/bad.wasm")).unwrap();
     let digest = Digest::of(&bytes).hex();

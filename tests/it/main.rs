@@ -1,5 +1,5 @@
-//! The tests of the whole, in one binary: the real program, real components, real clients. What is asked about rooms by
-//! themselves is asked beside their code.
+//! End-to-end tests in one binary: the real program, real components, real clients. Unit tests of modules are beside
+//! their code.
 
 mod attack;
 mod capability;

@@ -1,5 +1,5 @@
-//! WIT values and JSON: for types and values by chance, what goes in comes back, and the schema accepts what lowers; for
-//! worlds of every make, the tools that come of them or the reason why none do.
+//! WIT values and JSON: values of random types survive a round trip, and the schema accepts what lowers. For worlds of
+//! every kind, the resulting tools or the reason for a refusal.
 
 mod bounds;
 mod clients;

@@ -1,4 +1,4 @@
-//! MCP on the wire: three revisions, two transports, official clients, and messages that are not what they should be.
+//! MCP on the wire: three revisions, two transports, official clients, and invalid messages.
 
 mod accept;
 mod browser;

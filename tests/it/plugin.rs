@@ -1,4 +1,4 @@
-//! `toolgate:plugin`: answers made of pieces, progress, log lines, cancellation, tools that are named at run time.
+//! `toolgate:plugin`: content blocks, progress, log lines, cancellation, tools declared at run time.
 
 use std::time::Duration;
 
@@ -110,7 +110,7 @@ fn a_caller_who_asks_is_told_how_far_a_call_has_come() {
     assert_eq!(told, [1.0, 2.0, 10.0], "only what grows");
     assert_eq!(server.reply(&json!(id)).unwrap()["result"]["content"][0]["text"], "5 steps");
 
-    // Nobody asked: nobody is told.
+    // Without a progress token there are no notifications.
     assert_eq!(server.call("p_report", json!({ "steps": [1] })).text(), "1 steps");
     assert_eq!(server.notification("notifications/progress", Duration::ZERO), None);
 }
@@ -207,7 +207,7 @@ fn inspect_does_not_run_a_plugin_to_list_its_tools() {
     );
 }
 
-/// A component that names the tools in `list`, which is the content of its data section as the canonical ABI lays it out.
+/// A component that declares the tools in `list`: the content of its data section, laid out by the canonical ABI.
 fn naming_by_hand(body: &str) -> Vec<u8> {
     use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
     let mut resolve = wit_parser::Resolve::default();

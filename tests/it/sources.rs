@@ -1,4 +1,4 @@
-//! Where plugins come from: URLs, registries, bundles, folders; and that nobody there can make a plugin of anything else.
+//! Sources of plugins: URLs, registries, bundles, folders. None of them can make anything else a plugin.
 
 mod announced;
 mod attached;
@@ -19,19 +19,19 @@ mod replaced;
 use toolgate_policy::Digest;
 use toolgate_tests::{World, guest};
 
-/// A world with one plugin `hello`, signed and not configured: its files are what is served to others.
+/// A world with a signed plugin `hello` that is not configured; its files are served to others.
 fn vendor() -> World {
     let world = World::new();
     world.install("hello", &guest::seven());
     world
 }
 
-/// A world that trusts `vendor` as the other does and has nothing of its own. It serves all or nothing, once all is there.
+/// A world without plugins that trusts the other's `vendor`. It serves only if all plugins load.
 fn customer(vendor: &World) -> World {
     trusting(vendor).server("on_refused = \"stop\"")
 }
 
-/// The same, serving what there is.
+/// The same, serving the plugins that load.
 fn trusting(vendor: &World) -> World {
     let world = World::new();
     let key = std::fs::read(vendor.path("keys/vendor.pub")).unwrap();
@@ -39,7 +39,7 @@ fn trusting(vendor: &World) -> World {
     world
 }
 
-/// The digest of `hello`.
+/// Digest of `hello`.
 fn digest() -> String {
     Digest::of(&guest::seven()).to_string()
 }

@@ -39,7 +39,7 @@ struct Inner {
     link: Link,
     log: Arc<Mutex<String>>,
     ids: AtomicI64,
-    /// Keeps the folder that it is served from.
+    /// Keeps the world's folder alive while the server runs.
     _folder: Arc<Folder>,
 }
 

@@ -4,6 +4,7 @@
 mod circles;
 mod code;
 mod crates;
+mod language;
 mod layers;
 mod restricted;
 mod shape;
@@ -33,6 +34,7 @@ pub(crate) fn run() -> Outcome {
     broken.extend(restricted::check_conditions(&sources)?);
     broken.extend(names(&sources)?);
     broken.extend(double_types(&sources)?);
+    broken.extend(language::check(&sources)?);
     broken.extend(circles::check(&sources)?);
     broken.extend(restricted::check_crates(&shell::root().join("host"))?);
     let manifests = crates::manifests(&shell::root().join("host"))?;

@@ -2,6 +2,9 @@
 //! anywhere (RFC 8259 §4 leaves open what they mean, so that two readers of one message may see two messages). Values
 //! are read here and nowhere turned into anything else.
 
+mod canonical;
+mod members;
+
 use std::cell::Cell;
 use std::fmt;
 
@@ -9,6 +12,8 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 use toolgate_policy::limits::wire::{JSON_KEY_BYTES_MAX, JSON_KEYS_MAX};
+
+pub use members::Members;
 
 /// A JSON value as it was written. Keys keep their order.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,18 +134,10 @@ impl Json {
         }
     }
 
-    /// The value as compact JSON. Equal values give equal text.
+    /// The value as compact JSON, its keys in their order.
     pub fn text(&self) -> String {
         // Only a writer can fail, and memory does not.
         serde_json::to_string(self).unwrap_or_else(|_| self.value().to_string())
-    }
-
-    /// Writes the value as compact JSON. Equal values give equal bytes.
-    ///
-    /// # Errors
-    /// Those of the writer.
-    pub fn write(&self, to: impl std::io::Write) -> std::io::Result<()> {
-        serde_json::to_writer(to, self).map_err(Into::into)
     }
 
     /// How many values it is: keys, elements and scalars together.

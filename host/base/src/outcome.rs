@@ -215,3 +215,9 @@ impl fmt::Display for Block {
         }
     }
 }
+
+/// An error with all that caused it, as one sentence.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

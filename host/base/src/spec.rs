@@ -9,6 +9,7 @@ use toolgate_policy::load::Grants;
 use toolgate_policy::load::fetch::{FetchPermit, TokenService};
 use toolgate_policy::load::lint::{Allowed, Lint};
 use toolgate_policy::load::reference::{Reference, Version};
+pub use toolgate_policy::load::{EngineKind, Isolation};
 use toolgate_policy::name::Prefix;
 use toolgate_policy::{Digest, PluginName};
 
@@ -58,52 +59,6 @@ impl PluginSpec {
     /// Whether its names may look like another plugin's.
     pub fn may_be_similar(&self) -> bool {
         self.allow_lints.contains(&Lint::SimilarName)
-    }
-}
-
-/// Component model features of a plugin's engine.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum EngineKind {
-    /// Synchronous features, which ordinary components need.
-    #[default]
-    Sync,
-    /// Asynchronous features as well: built-ins, exports, streams, futures.
-    Async,
-}
-
-impl EngineKind {
-    /// All variants.
-    pub const ALL: [Self; 2] = [Self::Sync, Self::Async];
-
-    /// Name in the configuration.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Sync => "sync",
-            Self::Async => "async",
-        }
-    }
-}
-
-/// Isolation of a plugin's calls.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Isolation {
-    /// WebAssembly's sandbox, on a thread of this process.
-    #[default]
-    Thread,
-    /// In addition a separate process, restricted by the operating system. Linux only.
-    Process,
-}
-
-impl Isolation {
-    /// All variants.
-    pub const ALL: [Self; 2] = [Self::Thread, Self::Process];
-
-    /// Name in the configuration.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Thread => "thread",
-            Self::Process => "process",
-        }
     }
 }
 

@@ -3,8 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
-use toolgate_base::outcome::{Answer, Content, Media, Piece, Verdict};
+use toolgate_base::meter::account::MemoryAccount;
+use toolgate_base::outcome::{Answer, Content, Fault, FaultKind, Media, Outcome, Piece, Verdict};
 use toolgate_policy::Digest;
+use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::limits::lift::{ANSWER_BYTES, MEDIA_BYTES, RESOURCE_BYTES, TEXT_BYTES};
 use wasmtime::component::Val;
 
@@ -26,6 +28,29 @@ pub fn lift(
     bytes_max: u64,
 ) -> Result<Answer, LiftError> {
     lift_within(result, function, reply, bytes_max, &mut |_| true)
+}
+
+/// [`lift`] into the outcome of a call. The answer's memory counts in `account` for as long as it exists.
+pub fn lift_outcome(
+    result: Option<&Val>,
+    function: &Function,
+    reply: &Reply,
+    bytes_max: u64,
+    account: &MemoryAccount,
+) -> Outcome {
+    let mut held = None;
+    let mut hold = |bytes| {
+        held = account.hold_beside(bytes).ok();
+        held.is_some()
+    };
+    match lift_within(result, function, reply, bytes_max, &mut hold) {
+        Ok(answer) => Outcome::Answer(answer.holding(held)),
+        Err(LiftError::Large(_)) => Outcome::Fault(Fault::limit(CallLimit::Output, bytes_max)),
+        Err(LiftError::NoMemory) => Outcome::Fault(Fault::no_memory()),
+        Err(error @ (LiftError::Mistyped | LiftError::Content(_))) => {
+            Outcome::Fault(Fault::new(FaultKind::Lift, error.to_string()))
+        }
+    }
 }
 
 /// [`lift`] that first calls `hold` with the bytes of memory needed; `false` refuses.

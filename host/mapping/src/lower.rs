@@ -7,14 +7,13 @@ mod scalar;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use toolgate_base::json::Json;
+use toolgate_base::json::{Json, Members};
 use toolgate_policy::limits::lift::ARGUMENT_VALUES_BYTES_MAX;
 use toolgate_policy::redact::printable;
 use wasmtime::component::Val;
 
 use super::problem::{Problem, Problems, expected, one_of, quoted, shown};
 use super::shape::{Case, Field, Function, Shape};
-use names::Members;
 use notes::Step;
 use scalar::{decode, only};
 
@@ -41,13 +40,16 @@ pub struct Lowered {
 }
 
 /// Reason that arguments are refused.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum LowerError {
     /// They do not match the type.
+    #[error("{0}")]
     Problems(Problems),
     /// They do not match the plugin's own schema: place and reason.
+    #[error("the arguments do not fit this tool's input schema:\n- {0}")]
     Schema(String),
     /// They exceed the memory limit.
+    #[error("{}", Problems::too_large())]
     Large,
 }
 

@@ -3,6 +3,7 @@
 
 pub mod challenge;
 pub mod clear;
+mod execution;
 pub mod fetch;
 pub mod grant;
 pub mod identity;
@@ -19,6 +20,7 @@ pub mod toolchain;
 pub mod trust;
 
 pub use clear::{Clearance, ClearanceError, RefusalError};
+pub use execution::{EngineKind, Isolation};
 pub use grant::{Effective, Grants};
 pub use manifest::RequestedCapabilities;
 pub use pin::Pin;

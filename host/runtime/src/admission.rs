@@ -1,20 +1,21 @@
 //! Limits on concurrent calls, per plugin and in total. Further calls queue, with callers served in turn; beyond the
 //! queue they are refused at once, so that callers back off. Calls of a caller or plugin on hold are refused as well.
 
-pub(crate) mod breaker;
+mod breaker;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
 use toolgate_base::interrupt::Interrupt;
-use toolgate_base::outcome::{Fault, FaultKind};
+use toolgate_base::outcome::{Fault, FaultKind, Outcome};
 use toolgate_policy::PluginName;
 use toolgate_policy::call::Permit;
 use toolgate_policy::limits::call::{CallLimit, CallLimits};
+use toolgate_state::audit::{Event, Recorder};
 
 use crate::turns::{Caller, Crowded, TurnSlot, Turns};
-use breaker::{Breaker, Trial};
+use breaker::{Breaker, Change, Trial, Whom};
 
 /// Call slots of one plugin.
 pub(crate) struct Admission {
@@ -73,12 +74,47 @@ impl Admission {
         }
     }
 
-    /// Checks the circuit breaker for a call by `caller`.
+    /// Checks the circuit breaker for a call by `caller`. A call that is `learning` is made to fail, and again, so it is no trial of the plugin.
     ///
     /// # Errors
     /// A fault if the caller or the plugin is on hold.
-    pub(crate) fn begin(&self, caller: &Caller) -> Result<Trial<'_>, Fault> {
-        self.breaker.begin(caller, Instant::now())
+    pub(crate) fn begin(&self, caller: &Caller, learning: bool) -> Result<Option<Trial<'_>>, Fault> {
+        (!learning).then(|| self.breaker.begin(caller, Instant::now())).transpose()
+    }
+
+    /// Settles a trial by its outcome. A change of a hold goes to the log and the record.
+    pub(crate) fn settle(
+        &self,
+        trial: Option<Trial<'_>>,
+        caller: &Caller,
+        outcome: &Outcome,
+        audit: &Recorder,
+    ) {
+        let change = trial.and_then(|trial| trial.ended(outcome, Instant::now()));
+        let Some(change) = change else { return };
+        let (whom, seconds) = match change {
+            Change::Held(whom, lasts) => (whom, Some(lasts.as_secs())),
+            Change::Released(whom) => (whom, None),
+        };
+        let (scope, caller) = match whom {
+            Whom::Caller => ("connection", Some(&**caller.peer())),
+            Whom::Peer => ("address", Some(&**caller.peer())),
+            Whom::Everybody => ("everybody", None),
+        };
+        let (plugin, shown) = (self.plugin.as_str(), caller.unwrap_or("everybody"));
+        match seconds {
+            Some(seconds) => {
+                tracing::warn!(
+                    plugin,
+                    scope,
+                    caller = shown,
+                    seconds,
+                    "a plugin failed too often in a row and is on hold"
+                );
+            }
+            None => tracing::info!(plugin, scope, caller = shown, "a plugin that was on hold works again"),
+        }
+        audit.event(&Event::Held { plugin, scope, caller, seconds });
     }
 
     /// Acquires a slot, waiting for one until the deadline.

@@ -1,4 +1,4 @@
-//! CALL in one function: record, judge, resolve, arguments, admission, sandbox, record. What a caller is told of it is
+//! CALL in one function: record, judge, resolve, lower, admission, sandbox, lift, record. What a caller is told of it is
 //! made elsewhere.
 
 pub mod request;
@@ -6,21 +6,18 @@ pub mod request;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use toolgate_base::outcome::{Fault, FaultKind, Outcome};
+use toolgate_mapping::lift::lift_outcome;
 use toolgate_mapping::lower::{LowerError, Lowered};
-use toolgate_mapping::problem::Problems;
 use toolgate_policy::call::{DeniedError, judge};
 use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::limits::lift::{ARGUMENT_VALUES_BYTES_MAX, SMALL_VALUES_BYTES};
 use toolgate_policy::limits::load::{SCHEMA_VALUE_STEPS_MAX, SCHEMA_VALUE_STEPS_SMALL};
 use toolgate_sandbox::Call;
-use toolgate_state::audit::Event;
 use toolgate_state::audit::record::{Closed, Record, RecordOpening};
 
-use crate::admission::breaker::{Change, Whom};
 use crate::services::Services;
-use crate::snapshot::tool::{Misfit, TOO_LARGE, Tool};
+use crate::snapshot::tool::{MisfitError, Tool};
 use request::Request;
 
 /// Runs a call to its end. There is always a record, and it is closed before anybody learns the outcome.
@@ -63,13 +60,9 @@ async fn attempt(
     record.intent(&permit, &tool.provenance);
     let limits = tool.export.limits();
     let deadline = request.arrived + Duration::from_millis(limits.get(CallLimit::Deadline));
-    let Lowered { vals, bytes } = lower(services, request, &tool).await.map_err(Outcome::Fault)?;
-    let held = services.sandbox.hold(bytes).ok_or_else(|| Outcome::Fault(Fault::no_memory()))?;
-    // Whoever learns wants to see it fail, and again: that holds nothing up, and says nothing about the plugin.
-    let trial = (!request.learning)
-        .then(|| tool.admission.begin(&request.caller))
-        .transpose()
-        .map_err(Outcome::Fault)?;
+    let args = lower(services, request, &tool).await.map_err(Outcome::Fault)?;
+    let held = services.sandbox.hold(args.bytes).ok_or_else(|| Outcome::Fault(Fault::no_memory()))?;
+    let trial = tool.admission.begin(&request.caller, request.learning).map_err(Outcome::Fault)?;
     let interrupt = request.interrupt.under(&tool.revoked, services.flights.stopping());
     let slot = tool.admission.enter(&permit, &request.caller, &services.calls, deadline, &interrupt).await;
     let slot = (slot.map_err(Outcome::Fault)?, held);
@@ -79,13 +72,12 @@ async fn attempt(
         relay: request.relay.clone(),
         notes: record.notes(),
         tells_crash: tool.crash_details.includes(request.is_local),
+        lift: lift_outcome,
         slot,
     };
-    let outcome = services.sandbox.call(&permit, &tool.export, vals, call).await;
+    let outcome = services.sandbox.call(&permit, &tool.export, args, call).await;
     let outcome = hold_to_schema(services, request, &tool, outcome).await;
-    if let Some(change) = trial.and_then(|trial| trial.ended(&outcome, Instant::now())) {
-        tell(services, permit.plugin().as_str(), request.caller.peer(), change);
-    }
+    tool.admission.settle(trial, &request.caller, &outcome, &services.audit);
     Ok(outcome)
 }
 
@@ -114,7 +106,7 @@ async fn hold_to_schema(
         other => return other,
     };
     let (judged, answer) = match tool.judge(&answer, SCHEMA_VALUE_STEPS_SMALL) {
-        Err(Misfit::Large) => {
+        Err(MisfitError::Large) => {
             let tool = Arc::clone(tool);
             let work = move || (tool.judge(&answer, SCHEMA_VALUE_STEPS_MAX), answer);
             match services.large.run(&request.caller, work).await {
@@ -124,17 +116,13 @@ async fn hold_to_schema(
         }
         judged => (judged, answer),
     };
-    let wrong = |why: String| {
-        Outcome::Fault(Fault::new(
-            FaultKind::Lift,
-            format!("the tool's answer does not fit the output schema that it was listed with: {why}"),
-        ))
-    };
     match judged {
         Ok(()) => Outcome::Answer(answer),
-        Err(Misfit::Large) => wrong(TOO_LARGE.to_owned()),
-        Err(Misfit::Wrong { at, what }) if at.is_empty() => wrong(what),
-        Err(Misfit::Wrong { at, what }) => wrong(format!("{at}: {what}")),
+        Err(misfit) => {
+            let why =
+                format!("the tool's answer does not fit the output schema that it was listed with: {misfit}");
+            Outcome::Fault(Fault::new(FaultKind::Lift, why))
+        }
     }
 }
 
@@ -143,67 +131,30 @@ async fn lower(services: &Services, request: &mut Request, tool: &Arc<Tool>) -> 
     if let Some(why) = request.arguments.why_unreadable() {
         return Err(Fault::new(FaultKind::Arguments, why));
     }
-    let wrong = |problems: Problems| Fault::new(FaultKind::Arguments, problems.to_string());
-    let misfit = |why: String| {
-        let told = format!("the arguments do not fit this tool's input schema:\n- {why}");
-        Fault::new(FaultKind::Arguments, told)
-    };
+    let mut lowered = Err(LowerError::Large);
     if !request.arguments.is_large() {
-        let tool = Arc::clone(tool);
-        let lowered =
-            request.arguments.look(&request.caller, move |json| tool.lower(json, SMALL_VALUES_BYTES));
-        match lowered.await.map_err(Fault::internal)? {
-            Ok(lowered) => {
-                request.arguments.forget();
-                return Ok(lowered);
-            }
-            Err(LowerError::Problems(problems)) => return Err(wrong(problems)),
-            Err(LowerError::Schema(why)) => return Err(misfit(why)),
-            Err(LowerError::Large) => {
-                let admitted = request.arguments.admit(&services.large, &request.caller);
-                admitted.map_err(|refused| Fault::no_memory().logged(&refused.to_string()))?;
-            }
+        lowered = lower_within(request, tool, SMALL_VALUES_BYTES).await?;
+        if matches!(lowered, Err(LowerError::Large)) {
+            let admitted = request.arguments.admit(&services.large, &request.caller);
+            admitted.map_err(|refused| Fault::no_memory().logged(&refused.to_string()))?;
         }
     }
-    let judging = Arc::clone(tool);
-    let bytes = request.arguments.look(&request.caller, move |json| judging.judging_bytes(json)).await;
-    let _held = services.sandbox.hold(bytes.map_err(Fault::internal)?).ok_or_else(Fault::no_memory)?;
-    let tool = Arc::clone(tool);
-    let lowered = request
-        .arguments
-        .look(&request.caller, move |json| tool.lower(json, ARGUMENT_VALUES_BYTES_MAX))
-        .await;
+    if matches!(lowered, Err(LowerError::Large)) {
+        let judging = Arc::clone(tool);
+        let bytes = request.arguments.look(&request.caller, move |json| judging.judging_bytes(json)).await;
+        let _held = services.sandbox.hold(bytes.map_err(Fault::internal)?).ok_or_else(Fault::no_memory)?;
+        lowered = lower_within(request, tool, ARGUMENT_VALUES_BYTES_MAX).await?;
+    }
     request.arguments.forget();
-    lowered.map_err(Fault::internal)?.map_err(|error| match error {
-        LowerError::Problems(problems) => wrong(problems),
-        LowerError::Schema(why) => misfit(why),
-        LowerError::Large => wrong(Problems::too_large()),
-    })
+    lowered.map_err(|error| Fault::new(FaultKind::Arguments, error.to_string()))
 }
 
-/// Tells the operator that a plugin is on hold, or no more.
-fn tell(services: &Services, plugin: &str, peer: &str, change: Change) {
-    let (whom, seconds) = match change {
-        Change::Held(whom, lasts) => (whom, Some(lasts.as_secs())),
-        Change::Released(whom) => (whom, None),
-    };
-    let (scope, caller) = match whom {
-        Whom::Caller => ("connection", Some(peer)),
-        Whom::Peer => ("address", Some(peer)),
-        Whom::Everybody => ("everybody", None),
-    };
-    let caller_told = caller.unwrap_or("everybody");
-    match seconds {
-        Some(seconds) => {
-            tracing::warn!(
-                plugin,
-                scope,
-                caller = caller_told,
-                seconds,
-                "a plugin failed too often in a row and is on hold"
-            );
-        }
-        None => tracing::info!(plugin, scope, caller = caller_told, "a plugin that was on hold works again"),
-    }
-    services.audit.event(&Event::Held { plugin, scope, caller, seconds });
+async fn lower_within(
+    request: &mut Request,
+    tool: &Arc<Tool>,
+    bytes_max: u64,
+) -> Result<Result<Lowered, LowerError>, Fault> {
+    let tool = Arc::clone(tool);
+    let lowered = request.arguments.look(&request.caller, move |json| tool.lower(json, bytes_max)).await;
+    lowered.map_err(Fault::internal)
 }

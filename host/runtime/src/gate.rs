@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use toolgate_base::artifact::Artifact;
 use toolgate_base::outcome::Outcome;
+use toolgate_base::outcome::with_causes;
 use toolgate_base::spec::{Compiling, PluginSpec};
 use toolgate_net::egress::Egress;
 use toolgate_net::remote::{Fetcher, TransferProgress};
@@ -18,6 +19,7 @@ use toolgate_policy::load::{Pin, RequestedCapabilities, TrustPolicy};
 use toolgate_policy::{Digest, PluginName, Principal};
 use toolgate_sandbox::Sandbox;
 use toolgate_sandbox::compile::Compiler;
+pub use toolgate_sandbox::compile::progress::CompileProgress;
 use toolgate_signature::trust::TrustSpec;
 use toolgate_state::StateDir;
 use toolgate_state::audit::record::Closed;
@@ -40,7 +42,6 @@ use crate::snapshot::plugin::Plugin;
 use crate::snapshot::tool::Tool;
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::spec::Spec;
-pub use toolgate_sandbox::compile::progress::CompileProgress;
 
 /// Loads plugins and runs their tools. Clones share one gate.
 #[derive(Clone)]
@@ -160,7 +161,7 @@ impl Gate {
     /// # Errors
     /// A sentence with the reason why the policy is not accepted.
     pub fn retrust(&self, trust: &Arc<TrustSpec>) -> Result<(), String> {
-        self.reconciler.retrust(trust).map_err(|error| load::told(&error))
+        self.reconciler.retrust(trust).map_err(|error| with_causes(&error))
     }
 
     /// Re-evaluates the trust policy, since dates in it may have passed, and retries sources that were unavailable.
@@ -226,7 +227,7 @@ impl Gate {
     /// # Errors
     /// A sentence with the reason why the policy does not trust it, or is not accepted.
     pub fn signed_by(&self, plugin: &Plugin, trust: &TrustSpec) -> Result<Vec<String>, String> {
-        let now = self.services.seen.judge(trust, load::now()).map_err(|error| load::told(&error))?;
+        let now = self.services.seen.judge(trust, load::now()).map_err(|error| with_causes(&error))?;
         let trusted = trust.policy.again(plugin.clearance().trusted(), Standing::New, now);
         trusted.map(|trusted| trusted.signed_by()).map_err(|error| error.to_string())
     }
@@ -239,7 +240,8 @@ impl Gate {
         load::asked(&Sources::of(&self.services), spec, trust)
     }
 
-    /// The report that [`Gate::start`] would give, without serving anything. Blocks while plugins are compiled.
+    /// The report that [`Gate::start`] would give, without serving anything. Blocks while plugins are compiled. Approved and fetched
+    /// plugins are kept in the state directory.
     pub fn check(&self, spec: &Spec) -> LoadReport {
         self.look(spec).1
     }

@@ -15,7 +15,6 @@ mod trusting;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::spec::{Approvals, Spec};
 use tokio::sync::watch;
 use toolgate_base::spec::PluginSpec;
 use toolgate_policy::load::TrustPolicy;
@@ -29,7 +28,7 @@ use crate::load;
 use crate::load::source::Sources;
 use crate::services::Services;
 use crate::snapshot::{Snapshot, SnapshotChange};
-
+use crate::spec::{Approvals, Spec};
 use fetches::{Fetch, Fetches};
 use loading::LoadState;
 use newest::Newest;
@@ -144,9 +143,9 @@ impl Reconciler {
                     let Fetch { source, pin, signers } = &turn.fetch;
                     tracing::info!(%source, "fetching");
                     let sources = Sources::of(&this.services).until(turn.off.clone());
-                    let fetched = sources.fetch(source, *pin, signers);
+                    let fetched = sources.fetch(source, *pin, signers).map_err(Arc::new);
                     if this.fetches.ended(&turn) {
-                        this.arrived(&turn.fetch, fetched.as_ref());
+                        this.arrived(&turn.fetch, &fetched);
                     }
                 }
             };
@@ -193,7 +192,8 @@ impl Reconciler {
         self.services.kept.hold(needed(spec, &Snapshot::default()));
     }
 
-    /// The same as [`Self::run`] without the swap: what would serve, and what came of each plugin. Nothing is remembered.
+    /// The same as [`Self::run`] without the swap: what would serve, and what came of each plugin. Of the trust policy nothing is remembered;
+    /// what is approved or fetched is kept, and compiled code is cached, as by any other LOAD.
     pub(crate) fn check(&self, spec: &Spec) -> (Snapshot, LoadReport) {
         match self.services.seen.judge(&spec.trust, load::now()) {
             Ok(now) => {

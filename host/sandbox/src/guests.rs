@@ -17,6 +17,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::AbortHandle;
 use toolgate_policy::limits::call::GUEST_THREADS;
 use toolgate_policy::limits::http::HTTP_THREADS;
+use toolgate_policy::limits::wire::SMALL_MESSAGE_BYTES;
 
 /// Executor of a server's guests.
 pub(crate) struct GuestExecutor {
@@ -31,6 +32,10 @@ pub(crate) struct GuestPool {
     handle: Handle,
     runtime: Option<Runtime>,
 }
+
+/// Runtime for the host's own work on large values, which must delay no short call.
+#[derive(Clone)]
+pub(crate) struct SlowLane(Handle);
 
 /// Recent CPU time of all calls of one plugin, beyond the first [`SHORT`] of each, and when it was last updated. It
 /// decays at 1/[`WEARS_OFF`] of real time. While it exceeds [`QUICK_MAX`], all of the plugin's calls are slow.
@@ -110,6 +115,11 @@ impl GuestExecutor {
         GuestTask(running.abort_handle())
     }
 
+    /// Runtime for the host's own work on large values.
+    pub(crate) fn slow_lane(&self) -> SlowLane {
+        SlowLane(self.slow.handle.clone())
+    }
+
     /// Runtime for the connections of all plugins, so that their bytes delay no guest and no name lookup.
     pub(crate) fn connections(&self) -> Handle {
         self.connections.handle.clone()
@@ -118,6 +128,20 @@ impl GuestExecutor {
     /// Runtime for tasks shared by all plugins; never behind a slow guest.
     pub(crate) fn handle(&self) -> Handle {
         self.quick.handle.clone()
+    }
+}
+
+impl SlowLane {
+    /// Works on so many bytes: there if they are many, else at once. Nothing comes of work that panics.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        bytes: u64,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        if bytes <= SMALL_MESSAGE_BYTES as u64 {
+            return Some(work());
+        }
+        self.0.spawn(async move { work() }).await.ok()
     }
 }
 

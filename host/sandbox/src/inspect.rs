@@ -42,6 +42,8 @@ const DYNAMIC_TOOLS: &str = "toolgate:plugin/dynamic-tools@0.1.";
 pub struct Inspected {
     /// SHA-256 of the component.
     pub digest: Digest,
+    /// Engine for which it was inspected.
+    pub engine: EngineKind,
     /// Imported interfaces, as the component spells them.
     pub imports: Vec<String>,
     /// Capabilities that the imports amount to.
@@ -116,6 +118,7 @@ pub fn inspect(artifact: &Artifact, engine: EngineKind) -> Result<Inspected, Ins
     let docs = reader.docs.as_deref().map(PackageDocs::read).unwrap_or_default();
     Ok(Inspected {
         digest: artifact.digest(),
+        engine,
         imports: reader.imports,
         asked,
         functions,

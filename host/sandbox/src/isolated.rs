@@ -3,6 +3,7 @@
 //! whose account is decided in this process, which also performs the requests of its calls.
 
 mod attempts;
+pub(super) mod call_end;
 pub(super) mod handle;
 mod init;
 mod read_loop;
@@ -20,30 +21,30 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use toolgate_base::meter::Meter;
 use toolgate_base::meter::account::MemoryAccount;
-use toolgate_base::outcome::{Fault, FaultKind};
+use toolgate_base::outcome::Fault;
 use toolgate_base::relay::Relay;
 use toolgate_base::spec::EngineKind;
-use toolgate_mapping::wire::{self, WireError};
+use toolgate_mapping::lower::Lowered;
+use toolgate_mapping::wire;
 use toolgate_policy::limits::call::{CallLimit, CallLimits, STACK_ADDRESSES, STACK_BYTES};
 use toolgate_policy::limits::lift::{frame_bytes_max, import_bytes_max, lift_bytes_max};
 use toolgate_policy::limits::load::{
     WORKER_BODY_BYTES, WORKER_CALL_BYTES, WORKER_GRACE_MS, WORKER_MEMORY_BYTES, WORKER_START_MS,
 };
 use toolgate_policy::load::Clearance;
-use toolgate_policy::redact::printable;
 use toolgate_state::audit::record::CallTrace;
 use wasmtime::component::{Component, Val};
 
 use super::engine::stacks_each;
-use super::export::{Export, GuestResult};
+use super::export::Export;
 use super::export_request::ExportRequest;
+use super::guests::SlowLane;
 use crate::imports::host_calls::{Broker, Powers};
-use crate::imports::output::GuestOutput;
 use crate::imports::perform::HostResource;
-use crate::protocol::blob::ByteBlob;
-use crate::protocol::frame::{Frame, FromWorker, Message, ToWorker, WireFault, encode};
+use crate::protocol::frame::{Message, ToWorker, encode};
 use crate::rpc::gate::{self, Pending, RequestGate};
 use crate::worker::handle::ChildHandle;
+use call_end::{UnreadEnd, ended_early};
 use handle::{Isolated, LiveWorker};
 use init::{ExportRef, WorkerInit};
 use read_loop::{CallWaiter, Calls, WorkerMessage, WorkerReader};
@@ -60,21 +61,7 @@ pub(super) struct Beginning {
     pub(super) relay: Relay,
     pub(super) notes: CallTrace,
     pub(super) powers: Arc<Powers>,
-}
-
-/// The end of a call.
-pub(super) struct WorkerCallEnd {
-    pub(super) result: GuestResult,
-    pub(super) fuel: u64,
-    pub(super) memory_peak_bytes: u64,
-    pub(super) written: GuestOutput,
-}
-
-/// The last message to a worker about a call.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    ToAnswer,
-    ToEnd,
+    pub(super) slow: SlowLane,
 }
 
 impl Isolated {
@@ -122,59 +109,57 @@ impl Isolated {
     }
 
     /// Runs one function in it. `gone` comes when nobody waits for the call any more.
+    ///
+    /// # Errors
+    /// Why it says nothing.
     pub(super) async fn call(
         &self,
-        export: &Export,
-        args: &[Val],
+        export: &Arc<Export>,
+        args: Lowered,
         beginning: Beginning,
         gone: impl Future<Output = Fault>,
-    ) -> WorkerCallEnd {
-        let Beginning { deadline, account, relay, notes, powers } = beginning;
+    ) -> Result<UnreadEnd, Fault> {
+        let Beginning { deadline, account, relay, notes, powers, slow } = beginning;
+        let encoding = Arc::clone(export);
+        let body = slow.run(args.bytes, move || encoded(&encoding, &args.vals)).await;
+        let body = body.flatten().ok_or_else(|| Fault::internal("the arguments cannot be put into bytes"))?;
         tokio::pin!(gone);
         let live = tokio::select! {
             biased;
-            fault = &mut gone => return WorkerCallEnd::nothing(fault),
-            () = sleep_until(deadline) => return WorkerCallEnd::nothing(late(export, "its worker was not ready")),
-            live = self.live() => live,
-        };
-        let live = match live {
-            Ok(live) => live,
-            Err(why) => return WorkerCallEnd::nothing(Fault::internal(why)),
+            fault = &mut gone => return Err(fault),
+            () = sleep_until(deadline) => return Err(late(export, "its worker was not ready")),
+            live = self.live() => live.map_err(Fault::internal)?,
         };
         tracing::debug!(tool = %export.tool(), "a guest begins");
         let meter = Meter::new(export.limits().clone(), deadline, account);
         let broker = Broker::new(powers, meter.clone(), notes);
-        let Some((id, answer, requests)) = live.begin(export, args, relay, &broker) else {
-            return WorkerCallEnd::nothing(Fault::internal("the arguments cannot be put into bytes"));
-        };
+        let (id, answer, requests) = live.begin(export, &body, relay, &broker);
+        drop(body);
         let serving = Serving::new(&live, id, broker);
         let answer = serving.until(answer, requests);
         tokio::pin!(answer);
         let grace = Duration::from_millis(WORKER_GRACE_MS);
-        let answer = tokio::select! {
+        let (message, cancelled) = tokio::select! {
             biased;
-            answer = &mut answer => answer,
+            answer = &mut answer => (answer.map_err(|_| ended_early())?, None),
             () = sleep_until(deadline + grace) => {
                 live.end();
-                return WorkerCallEnd::nothing(late(export, "its worker did not answer and was ended"));
+                return Err(late(export, "its worker did not answer and was ended"));
             }
             fault = &mut gone => {
                 live.send_in_place(&ToWorker::Cancel { id }, &[], None);
-                return match timeout(grace + export.moment_after_cancel(), &mut answer).await {
+                match timeout(grace + export.moment_after_cancel(), &mut answer).await {
                     // It may have answered in the moment that it had.
-                    Ok(Ok(answer)) => live.read(export, answer, Asked::ToEnd).and_here(&meter).unless(fault),
-                    Ok(Err(_)) => WorkerCallEnd::nothing(fault),
+                    Ok(Ok(answer)) => (answer, Some(fault)),
+                    Ok(Err(_)) => return Err(fault),
                     Err(_) => {
                         live.end();
-                        WorkerCallEnd::nothing(fault.logged("its worker did not answer and was ended"))
+                        return Err(fault.logged("its worker did not answer and was ended"));
                     }
-                };
+                }
             }
         };
-        match answer {
-            Ok(answer) => live.read(export, answer, Asked::ToAnswer).and_here(&meter),
-            Err(_) => WorkerCallEnd::nothing(ended_early()),
-        }
+        Ok(UnreadEnd { live: Arc::clone(&live), message, meter, cancelled })
     }
 
     /// The worker that runs; one that is started now, if there is none.
@@ -245,13 +230,6 @@ fn late(export: &Export, why: &str) -> Fault {
     Fault::limit(CallLimit::Deadline, export.limits().get(CallLimit::Deadline)).logged(why)
 }
 
-fn ended_early() -> Fault {
-    Fault::new(
-        FaultKind::Worker,
-        "the process that runs the tool ended before it answered; a new one is started for the next call",
-    )
-}
-
 impl LiveWorker {
     fn calls(&self) -> MutexGuard<'_, Calls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
@@ -271,19 +249,15 @@ impl LiveWorker {
         }
     }
 
-    /// Begins a call. There is no answer if the worker has ended.
+    /// Begins a call with these arguments. There is no answer if the worker has ended.
     fn begin(
         &self,
         export: &Export,
-        args: &[Val],
+        body: &[u8],
         relay: Relay,
         broker: &Broker,
-    ) -> Option<(u64, oneshot::Receiver<WorkerMessage>, Receiver<Pending<HostResource>>)> {
+    ) -> (u64, oneshot::Receiver<WorkerMessage>, Receiver<Pending<HostResource>>) {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        let mut body = Vec::new();
-        for (val, field) in args.iter().zip(&export.function().params) {
-            wire::write(val, &field.shape, &mut body)?;
-        }
         let (tell, answer) = oneshot::channel();
         let (gate, requests) = RequestGate::new(export.limits(), broker.close_file());
         let unsent = Arc::new(Semaphore::new(1));
@@ -296,93 +270,15 @@ impl LiveWorker {
         drop(calls);
         let left = broker.meter.deadline().saturating_duration_since(Instant::now());
         let left_us = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
-        self.send_in_place(&ToWorker::Call { id, function: export.number(), left_us }, &body, place);
-        Some((id, answer, requests))
-    }
-
-    /// The end of a call, as a worker reports it. A worker that cannot be understood is ended: whatever it is now, it is not one of ours.
-    fn read(&self, export: &Export, (message, frame): WorkerMessage, asked: Asked) -> WorkerCallEnd {
-        let FromWorker::Ended { id: _, fuel, memory_peak_bytes, written, dropped_bytes, fault } = message
-        else {
-            return self.strange("it answered a call with something else");
-        };
-        let result = match fault {
-            Some(fault) => restored(fault, export.limits(), asked).map(Err),
-            None => value(export, &frame),
-        };
-        match result {
-            Some(result) => {
-                let ByteBlob(written) = written;
-                let written = GuestOutput::of(written, dropped_bytes);
-                WorkerCallEnd { result, fuel, memory_peak_bytes, written }
-            }
-            None => self.strange("it answered what the function cannot"),
-        }
-    }
-
-    fn strange(&self, why: &str) -> WorkerCallEnd {
-        tracing::error!(why, "ALARM: a worker cannot be understood and is ended");
-        self.end();
-        WorkerCallEnd::nothing(ended_early().logged(why))
+        self.send_in_place(&ToWorker::Call { id, function: export.number(), left_us }, body, place);
+        (id, answer, requests)
     }
 }
 
-/// The result of a function, if it is of its type.
-fn value(export: &Export, frame: &Frame) -> Option<GuestResult> {
-    let limit = export.limits().get(CallLimit::Output);
-    let room = lift_bytes_max(limit);
-    match wire::read(frame.body(), export.function().result.iter(), room) {
-        Ok(mut vals) => Some(Ok(vals.pop())),
-        Err(WireError::Large) => Some(Err(Fault::limit(CallLimit::Output, limit))),
-        Err(WireError::Malformed) => None,
-    }
-}
-
-/// A fault that a worker may report. Its text is a stranger's.
-fn restored(wire: WireFault, limits: &CallLimits, asked: Asked) -> Option<Fault> {
-    const CHARS_MAX: usize = 500;
-    let kinds = [
-        FaultKind::Trap,
-        FaultKind::Exit,
-        FaultKind::Grant,
-        FaultKind::Lift,
-        FaultKind::Budget,
-        FaultKind::Cancelled,
-        FaultKind::Internal,
-    ];
-    let fault = match wire.limit.as_deref().map(CallLimit::from_name) {
-        Some(limit) => limit.map(|limit| Fault::limit(limit, limits.get(limit)))?,
-        None => {
-            let kind = kinds.into_iter().find(|kind| kind.word() == wire.kind)?;
-            // Nobody is blamed for a call that was cancelled, so that only who cancels may say it was.
-            if kind == FaultKind::Cancelled && asked == Asked::ToAnswer {
-                return None;
-            }
-            Fault::new(kind, printable(&wire.told, CHARS_MAX))
-        }
-    };
-    let more = wire.logged.strip_prefix(wire.told.as_str()).and_then(|more| more.strip_prefix(": "));
-    Some(match more {
-        Some(more) if wire.logs_last_words => fault.logging_last_words(more),
-        Some(more) => fault.logged(more),
-        None => fault,
-    })
-}
-
-impl WorkerCallEnd {
-    fn nothing(fault: Fault) -> Self {
-        Self { result: Err(fault), fuel: 0, memory_peak_bytes: 0, written: GuestOutput::default() }
-    }
-
-    /// The same, with at least the fuel that this process has seen used.
-    fn and_here(mut self, meter: &Meter) -> Self {
-        self.fuel = self.fuel.max(meter.debt());
-        self
-    }
-
-    /// The same, unless nothing came of it: then the reason is this one.
-    fn unless(mut self, fault: Fault) -> Self {
-        self.result = self.result.map_err(|_| fault);
-        self
-    }
+/// Arguments as bytes, if they are of their types.
+fn encoded(export: &Export, args: &[Val]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    let mut parts = args.iter().zip(&export.function().params);
+    parts.try_for_each(|(val, field)| wire::write(val, &field.shape, &mut body))?;
+    Some(body)
 }

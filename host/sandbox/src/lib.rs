@@ -36,6 +36,9 @@ use toolgate_base::meter::Meter;
 use toolgate_base::meter::account::{Budget, Hold, MemoryAccount};
 use toolgate_base::outcome::{Fault, FaultKind, Outcome};
 use toolgate_base::relay::Relay;
+use toolgate_mapping::lower::Lowered;
+use toolgate_mapping::schema::Reply;
+use toolgate_mapping::shape::Function;
 use toolgate_net::egress::Egress;
 use toolgate_policy::call::Permit;
 use toolgate_policy::capability::http::Pass;
@@ -48,12 +51,13 @@ use wasmtime::component::Val;
 use crate::imports::host_calls::{Broker, HostCalls};
 use compile::Compiler;
 use compile::progress::CompileProgress;
-use export::{Export, InProcessModule, PreparedTarget};
+use export::{Export, GuestResult, InProcessModule, PreparedTarget};
 use guests::GuestExecutor;
 use isolated::Beginning;
+use isolated::call_end::{UnreadEnd, WorkerCallEnd};
 use isolated::handle::WorkerModule;
 use linker::Linkers;
-use store::{Run, answer, show};
+use store::{Run, show};
 
 /// State shared by all sandboxes: compiler and cache, linkers, guest threads, memory budget, egress, plugins' stores.
 pub struct Sandbox {
@@ -64,6 +68,9 @@ pub struct Sandbox {
     egress: Arc<Egress>,
     stores: Stores,
 }
+
+/// Conversion of a function's result into the outcome of its call: [`toolgate_mapping::lift::lift_outcome`].
+pub type Lift = fn(Option<&Val>, &Function, &Reply, u64, &MemoryAccount) -> Outcome;
 
 /// Context of a call, besides its permit and arguments.
 pub struct Call<S> {
@@ -77,6 +84,8 @@ pub struct Call<S> {
     pub notes: CallTrace,
     /// Whether the caller is shown the plugin's last output if it crashes.
     pub tells_crash: bool,
+    /// Mapping of its result, run where the guest ran, while the guest's store still counts the memory.
+    pub lift: Lift,
     /// Admission of the call, released after its store is dropped.
     pub slot: S,
 }
@@ -109,7 +118,7 @@ impl Sandbox {
         &self,
         permit: &Permit,
         export: &Arc<Export>,
-        args: Vec<Val>,
+        args: Lowered,
         call: Call<S>,
     ) -> Outcome {
         let is_for = (permit.digest(), permit.tool(), permit.effects());
@@ -132,10 +141,10 @@ impl Sandbox {
         &self,
         module: &Arc<InProcessModule>,
         export: &Arc<Export>,
-        args: Vec<Val>,
+        args: Lowered,
         call: Call<S>,
     ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::GuestTask>), Fault> {
-        let Call { deadline, interrupt, relay, notes, tells_crash, slot } = call;
+        let Call { deadline, interrupt, relay, notes, tells_crash, lift, slot } = call;
         let account = MemoryAccount::new(&self.budget, export.limits().get(CallLimit::Memory));
         let meter = Meter::new(export.limits().clone(), deadline, account.clone());
         let (tell, told) = oneshot::channel();
@@ -149,12 +158,12 @@ impl Sandbox {
         let export = Arc::clone(export);
         let task = self.guests.spawn(&Arc::clone(export.pace()), async move {
             tracing::debug!(tool = %export.tool(), "a guest begins");
-            let ended = run.finish(args, &interrupt).await;
+            let ended = run.finish(args.vals, &interrupt).await;
             notes.used(ended.fuel, ended.memory_peak_bytes);
             show(&export, &ended.written);
             // Dropped in this order, also if the task is abandoned, as usually once the caller has its answer.
             let rest = (ended.store, slot);
-            let outcome = answer(&export, ended.result, &account);
+            let outcome = lift_result(lift, &export, ended.result, &account);
             let outcome = last_words::add(outcome, &ended.written, tells.as_deref());
             // The receiver may be gone; the record ends on its own. The store is dropped after the answer.
             drop(tell.send(outcome));
@@ -172,10 +181,10 @@ impl Sandbox {
         &self,
         module: &WorkerModule,
         export: &Arc<Export>,
-        args: Vec<Val>,
+        args: Lowered,
         call: Call<S>,
     ) -> Result<(oneshot::Receiver<Outcome>, Option<guests::GuestTask>), Fault> {
-        let Call { deadline, interrupt, relay, notes, tells_crash, slot } = call;
+        let Call { deadline, interrupt, relay, notes, tells_crash, lift, slot } = call;
         let account = MemoryAccount::new(&self.budget, export.limits().get(CallLimit::Memory));
         let whole = account.hold_beside(isolated::call_bytes_max(export.limits()));
         let whole = whole.map_err(|_| Fault::no_memory())?;
@@ -188,7 +197,9 @@ impl Sandbox {
             relay,
             notes: notes.clone(),
             powers: Arc::clone(&module.powers),
+            slow: self.guests.slow_lane(),
         };
+        let slow = self.guests.slow_lane();
         self.guests.detach(async move {
             let gone = async {
                 tokio::select! {
@@ -196,12 +207,17 @@ impl Sandbox {
                     () = tell.closed() => Fault::new(FaultKind::Cancelled, "the call was cancelled"),
                 }
             };
-            let ended = worker.call(&export, &args, beginning, gone).await;
-            notes.used(ended.fuel, ended.memory_peak_bytes);
-            show(&export, &ended.written);
-            let outcome = answer(&export, ended.result, &account);
-            drop(tell.send(last_words::add(outcome, &ended.written, tells.as_deref())));
-            drop((whole, slot));
+            let unread = worker.call(&export, args, beginning, gone).await;
+            let bytes = unread.as_ref().map_or(0, UnreadEnd::bytes);
+            let finish = move || {
+                let ended = unread.map_or_else(WorkerCallEnd::nothing, |unread| unread.read(&export));
+                notes.used(ended.fuel, ended.memory_peak_bytes);
+                show(&export, &ended.written);
+                let outcome = lift_result(lift, &export, ended.result, &account);
+                drop(tell.send(last_words::add(outcome, &ended.written, tells.as_deref())));
+                drop((whole, slot));
+            };
+            slow.run(bytes, finish).await.unwrap_or_default();
         });
         Ok((told, None))
     }
@@ -255,5 +271,13 @@ impl Sandbox {
                 Outcome::Fault(fault.logged("it was stuck in the host, or got no turn"))
             }
         }
+    }
+}
+
+fn lift_result(lift: Lift, export: &Export, came: GuestResult, account: &MemoryAccount) -> Outcome {
+    let bytes_max = export.limits().get(CallLimit::Output);
+    match came {
+        Ok(result) => lift(result.as_ref(), export.function(), export.reply(), bytes_max, account),
+        Err(fault) => Outcome::Fault(fault),
     }
 }

@@ -1,11 +1,12 @@
 //! Prepares a cleared plugin: compiles it, compares it with what was inspected, links its grants, opens its folders and
 //! builds its prototypes. All that can fail fails here, before the first call.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use toolgate_base::artifact::Artifact;
-use toolgate_base::spec::{EngineKind, Isolation, PluginSpec};
+use toolgate_base::secret::SecretSpec;
+use toolgate_base::spec::{EngineKind, Isolation};
 use toolgate_mapping::compiled;
 use toolgate_mapping::cost::Ratio;
 use toolgate_mapping::shape::Function;
@@ -14,7 +15,7 @@ use toolgate_policy::capability::{Effects, Wasi, keyvalue as keyvalue_policy};
 use toolgate_policy::limits::call::{CallLimit, CallLimits};
 use toolgate_policy::load::{Clearance, Effective};
 use toolgate_policy::name::ExportPath;
-use toolgate_policy::{Capability, Digest};
+use toolgate_policy::{Capability, Digest, PluginName};
 use toolgate_state::keyvalue;
 use wasmtime::Engine;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
@@ -28,20 +29,15 @@ use super::linker::Linkers;
 use crate::imports::host_calls::{GrantedStore, Powers};
 use crate::imports::{CallPrototype, Ctx, files};
 
+/// Secrets by name.
+type Secrets = BTreeMap<String, Arc<SecretSpec>>;
+
 /// Reason that a cleared plugin cannot be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// The clearance is for other bytes.
     #[error("prepare it: the clearance is for {0}")]
     OtherBytes(Digest),
-    /// The clearance is for another plugin, which does not own this store and these secrets.
-    #[error("prepare it: the clearance is for the plugin {cleared}, and this is {wanted}")]
-    OtherPlugin {
-        /// Plugin of the clearance.
-        cleared: String,
-        /// Plugin to prepare.
-        wanted: String,
-    },
     /// Compilation failed.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -76,41 +72,47 @@ pub enum PrepareError {
 }
 
 impl Sandbox {
-    /// Prepares a plugin.
+    /// Prepares a plugin by its clearance alone: `name` is the operator's name for it, and of `secrets` those are taken that the cleared
+    /// grants name.
     pub fn prepare(
         &self,
         clearance: &Clearance,
         artifact: &Artifact,
         wanted: Vec<ExportRequest>,
-        spec: &PluginSpec,
+        name: &PluginName,
+        secrets: &Secrets,
     ) -> Result<Vec<Arc<Export>>, PrepareError> {
-        let kind = spec.engine;
-        let engine = self.compiler.engine(kind);
         if clearance.digest() != artifact.digest() {
             return Err(PrepareError::OtherBytes(clearance.digest()));
         }
-        if clearance.trusted().plugin() != spec.id {
-            let (cleared, wanted) = (clearance.trusted().plugin().to_owned(), spec.id.clone());
-            return Err(PrepareError::OtherPlugin { cleared, wanted });
-        }
+        let kind = clearance.engine();
+        let engine = self.compiler.engine(kind);
         let effective = clearance.effective();
-        let component = self.compiler.component(&spec.name, artifact, kind)?;
+        let component = self.compiler.component(name, artifact, kind)?;
         check_memory(&component, clearance.limits())?;
-        let places = match spec.isolation {
+        let powers = |effective: &Effective| {
+            self.powers(clearance.trusted().plugin(), effective, name, secrets).map(Arc::new)
+        };
+        let places = match clearance.isolation() {
             Isolation::Thread => {
                 let pre = linked(&self.linkers, engine, kind, &component)?;
-                let here = |effective| -> Result<PreparedTarget, PrepareError> {
-                    let prototype = Arc::new(self.prototype(effective, spec)?);
-                    Ok(PreparedTarget::InProcess(Arc::new(InProcessModule {
-                        kind,
-                        pre: pre.clone(),
-                        prototype,
-                    })))
+                let in_process = |effective: &Effective| -> Result<PreparedTarget, PrepareError> {
+                    let prototype = Arc::new(CallPrototype {
+                        folders: effective.files.mounts().iter().map(|mount| mount.guest.clone()).collect(),
+                        powers: powers(effective)?,
+                        effective: effective.clone(),
+                    });
+                    let module = InProcessModule { kind, pre: pre.clone(), prototype };
+                    Ok(PreparedTarget::InProcess(Arc::new(module)))
                 };
-                [here(effective)?, here(&Effective::nothing())?, here(&Effective::nothing_as_before())?]
+                [
+                    in_process(effective)?,
+                    in_process(&Effective::nothing())?,
+                    in_process(&Effective::nothing_as_before())?,
+                ]
             }
             Isolation::Process => {
-                let powers = Arc::new(self.powers(effective, spec)?);
+                let powers = powers(effective)?;
                 let worker = self.isolate(clearance, &component, &wanted, kind)?;
                 let nothing =
                     || WorkerModule { worker: Arc::clone(&worker), powers: Arc::new(Powers::none()) };
@@ -138,28 +140,26 @@ impl Sandbox {
         started.map(|()| worker).map_err(PrepareError::Worker)
     }
 
-    fn prototype(&self, effective: &Effective, spec: &PluginSpec) -> Result<CallPrototype, PrepareError> {
-        Ok(CallPrototype {
-            folders: effective.files.mounts().iter().map(|mount| mount.guest.clone()).collect(),
-            powers: Arc::new(self.powers(effective, spec)?),
-            effective: effective.clone(),
-        })
-    }
-
-    fn powers(&self, effective: &Effective, spec: &PluginSpec) -> Result<Powers, PrepareError> {
+    fn powers(
+        &self,
+        id: &str,
+        effective: &Effective,
+        name: &PluginName,
+        secrets: &Secrets,
+    ) -> Result<Powers, PrepareError> {
         let link = |rule: &toolgate_policy::capability::http::Rule| {
-            let secret = rule.secret.as_ref().and_then(|name| spec.secrets.get(name).cloned());
+            let secret = rule.secret.as_ref().and_then(|name| secrets.get(name).cloned());
             self.egress.link(rule, secret)
         };
         let links: Result<Vec<_>, RuleClientError> = effective.http.rules().iter().map(link).collect();
         Ok(Powers {
             http: effective.http.clone(),
             links: links.map_err(|error| PrepareError::Egress(error.to_string()))?,
-            store: match effective.keyvalue.allow(&spec.name) {
+            store: match effective.keyvalue.allow(name) {
                 Ok(pass) => Some(GrantedStore {
                     grant: effective.keyvalue.clone(),
-                    plugin: spec.name.clone(),
-                    store: self.stores.open(&spec.id, pass)?,
+                    plugin: name.clone(),
+                    store: self.stores.open(id, pass)?,
                 }),
                 Err(keyvalue_policy::KeyvalueDeniedError) => None,
             },

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use tokio::time::sleep_until;
-use toolgate_base::meter::account::MemoryAccount;
+use toolgate_base::interrupt::Interrupt;
 use toolgate_base::meter::{Meter, StopError};
-use toolgate_base::outcome::{Fault, FaultKind, Outcome};
+use toolgate_base::outcome::Fault;
 use toolgate_base::relay::Relay;
 use toolgate_base::spec::EngineKind;
 use toolgate_mapping::deferred::settle;
-use toolgate_mapping::lift::lift_within;
-use toolgate_mapping::lift_error::LiftError;
 use toolgate_policy::limits::call::{CallLimit, LOG_LINE_CHARS_MAX, STACK_BYTES, YIELD_FUEL};
 use toolgate_policy::limits::lift::{import_bytes_max, lift_bytes_max};
 use toolgate_policy::redact::printable_lines;
@@ -26,7 +24,6 @@ use crate::imports::host_calls::HostCalls;
 use crate::imports::output::GuestOutput;
 use crate::memory::Memory;
 use crate::stacks::{Full, Stacks};
-use toolgate_base::interrupt::Interrupt;
 
 /// Call that is ready to enter its guest.
 pub(super) struct Run {
@@ -210,28 +207,6 @@ fn stacks(ctx: &mut Ctx, is_entered: bool) -> Result<(), StopError> {
         Ok(held) if held > 1 => Ok(ctx.memory.hold_stack(STACK_BYTES)?),
         Ok(_) => Ok(()),
         Err(Full) => Err(StopError::Limit(CallLimit::Stacks)),
-    }
-}
-
-/// Converts a guest's result into an answer, whose memory counts for as long as it exists.
-pub(super) fn answer(export: &Export, result: GuestResult, account: &MemoryAccount) -> Outcome {
-    let bytes_max = export.limits().get(CallLimit::Output);
-    let result = match result {
-        Ok(result) => result,
-        Err(fault) => return Outcome::Fault(fault),
-    };
-    let mut held = None;
-    let mut hold = |bytes| {
-        held = account.hold_beside(bytes).ok();
-        held.is_some()
-    };
-    match lift_within(result.as_ref(), export.function(), export.reply(), bytes_max, &mut hold) {
-        Ok(answer) => Outcome::Answer(answer.holding(held)),
-        Err(LiftError::Large(_)) => Outcome::Fault(Fault::limit(CallLimit::Output, bytes_max)),
-        Err(LiftError::NoMemory) => Outcome::Fault(Fault::no_memory()),
-        Err(error @ (LiftError::Mistyped | LiftError::Content(_))) => {
-            Outcome::Fault(Fault::new(FaultKind::Lift, error.to_string()))
-        }
     }
 }
 

@@ -53,13 +53,13 @@ enum Command {
     /// Serve MCP over Streamable HTTP (at /mcp), or over stdio
     Serve(serve::Args),
     /// Load everything as `serve` would, and report what would serve and what would not
-    Check(check::Args),
+    Check(PrintArgs),
     /// Show a component's tools, imports and required capabilities (does not run it)
     Inspect(inspect::Args),
     /// Call one tool as a client would
     Call(call::Args),
     /// List the tools that would serve, and what each may touch
-    Tools(tools::Args),
+    Tools(PrintArgs),
     /// Show what a plugin can reach and why, or whether it may do one thing
     Explain(explain::Args),
     /// Run a tool, refuse what it is not granted, and print the grant that it would need
@@ -94,6 +94,16 @@ struct ConfigArg {
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value = "toolgate.toml", global = true)]
     config: PathBuf,
+}
+
+/// Arguments of a command that prints something about a configuration.
+#[derive(clap::Args)]
+struct PrintArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the requested command.

@@ -3,8 +3,6 @@
 
 mod grant;
 mod guarded;
-mod limits;
-mod manifest;
 mod modes;
 mod origin;
 mod plugin;
@@ -20,11 +18,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use toolgate_policy::limits::call::{CallLimit, CallLimits};
 use toolgate_runtime::spec::{Approvals, Spec};
-
 use toolgate_signature::trust::TrustSpec;
 
-pub(crate) use manifest::read as read_manifest;
 pub(crate) use problem::ConfigError;
 pub(crate) use server::{ServerConfig, check_listen};
 pub(crate) use source::{docker, oci};
@@ -53,38 +50,19 @@ pub(crate) struct Config {
     pub(crate) lines: BTreeMap<String, usize>,
 }
 
-/// A separate file with a `[plugin.grant]` that replaces one plugin's grant.
-pub(crate) struct Instead<'a> {
-    /// Name of the plugin.
-    pub(crate) plugin: &'a str,
-    /// Path of the file.
-    pub(crate) file: &'a Path,
-}
-
 impl Config {
     /// Reads a configuration and every file it names.
-    ///
-    /// # Errors
-    /// Every error.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
         Self::load_with(path, None)
     }
 
-    /// The same, with another grant for one plugin, which must pass the same checks.
-    ///
-    /// # Errors
-    /// Every error.
-    pub(crate) fn load_with(path: &Path, instead: Option<&Instead<'_>>) -> Result<Self, ConfigError> {
+    /// The same, with another grant for one plugin, given by its name and a file with `[plugin.grant]`. It must pass the
+    /// same checks.
+    pub(crate) fn load_with(path: &Path, instead: Option<(&str, &Path)>) -> Result<Self, ConfigError> {
         let problems = ConfigError::default();
-        let document = Document::read(&absolute(path), &problems).ok_or_else(|| problems.take())?;
-        let other = match instead {
-            Some(instead) => {
-                let read =
-                    Document::read(&absolute(instead.file), &problems).ok_or_else(|| problems.take())?;
-                Some((instead.plugin, read))
-            }
-            None => None,
-        };
+        let open = |path: &Path| Document::read(&absolute(path), &problems).ok_or_else(|| problems.take());
+        let document = open(path)?;
+        let other = instead.map(|(plugin, file)| Ok((plugin, open(file)?))).transpose()?;
         whole(read(&document, other.as_ref().map(|(name, read)| (*name, read)), &problems), &problems)
     }
 
@@ -96,9 +74,6 @@ impl Config {
     }
 
     /// Reads a configuration from the text a file is to have, with every file it names.
-    ///
-    /// # Errors
-    /// Every error.
     pub(crate) fn load_text(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let problems = ConfigError::default();
         let document = Document::parse(&absolute(path), text, &problems).ok_or_else(|| problems.take())?;
@@ -155,23 +130,14 @@ fn read(
     let state_dir = state_dir(document, &root);
     let secrets = secret::read(document, &root);
     let defaults = root.section("defaults").map(|defaults| {
-        let read = limits::read(defaults.section("limits"), &Default::default());
+        let read = read_limits(defaults.section("limits"), &Default::default());
         defaults.finish();
         read
     });
     let plugins = plugin::read(document, &root, &secrets, &defaults.unwrap_or_default(), instead);
     let (trust, lock) = trust::read(document, root.section("trust"), &root).unzip();
     root.finish();
-    guarded::check(
-        document,
-        &guarded::Guarded {
-            state: &state_dir,
-            plugins: &plugins,
-            secrets: &secrets,
-            trust: &trust,
-            lock: &lock,
-        },
-    );
+    guarded::check(document, &state_dir, &plugins, &secrets, trust.as_ref(), lock.as_ref());
     let (plugins, folders): (Vec<_>, Vec<_>) = plugins.into_iter().map(plugin::Plugin::finish).unzip();
     let plugins = plugins.into_iter().flatten().collect();
     let folders = folders.into_iter().flatten().collect();
@@ -184,7 +150,7 @@ fn read(
         Spec { plugins, trust: Arc::new(trust.trust), approvals, on_refused: server.on_refused, folders };
     let keys = trust.keys;
     let mut files = keys.clone();
-    files.push(document.path().to_owned());
+    files.push(document.path.clone());
     files.extend(lock.as_ref().map(|lock| lock.path.clone()));
     files.extend(secrets.files);
     Some(Config {
@@ -207,6 +173,19 @@ pub(crate) fn read_key(path: &Path) -> Result<zeroize::Zeroizing<String>, String
     modes::read(path, toolgate_policy::limits::load::CONFIG_BYTES_MAX, modes::FileKind::Secret)
 }
 
+/// Reads `[defaults.limits]`, or `[plugin.limits]` over `defaults`.
+fn read_limits(section: Option<Section<'_>>, defaults: &CallLimits) -> CallLimits {
+    let mut limits = defaults.clone();
+    let Some(section) = section else { return limits };
+    for limit in CallLimit::ALL {
+        if let Some(value) = section.integer(limit.name()) {
+            section.parsed(limit.name(), limits.set(limit, value));
+        }
+    }
+    section.finish();
+    limits
+}
+
 /// Path of the state directory, from `[state]`.
 fn state_dir(document: &Document<'_>, root: &Section<'_>) -> PathBuf {
     let state = root.section("state");
@@ -217,7 +196,9 @@ fn state_dir(document: &Document<'_>, root: &Section<'_>) -> PathBuf {
     document.relative(&dir)
 }
 
-/// A missing section reads like an empty one.
-fn or_empty<'d, T>(section: Option<Section<'d>>, empty: T, read: impl FnOnce(Section<'d>) -> T) -> T {
-    section.map_or(empty, read)
+/// Reads a `plugin.toml`, the author's description of a plugin, as the value of its `toolgate` section. The keys are
+/// interpreted by that section's reader.
+pub(crate) fn read_manifest(path: &Path) -> Result<serde_json::Map<String, serde_json::Value>, ConfigError> {
+    let problems = ConfigError::default();
+    whole(Document::read(path, &problems).map(|document| document.json()), &problems)
 }

@@ -5,9 +5,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Cancels `stop` at the first SIGTERM or SIGINT, and exits at the second.
-///
-/// # Errors
-/// The error of installing a signal handler.
 pub(crate) fn on_signal(stop: CancellationToken) -> std::io::Result<()> {
     // Exceeding the file size limit is an I/O error, as with a full disk, and does not end the process.
     drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);

@@ -85,9 +85,6 @@ impl Reload {
     }
 
     /// Reloads on every SIGHUP, and on changes.
-    ///
-    /// # Errors
-    /// The error of installing the signal handler.
     pub(crate) fn start(self) -> std::io::Result<()> {
         let mut hangup = signal(SignalKind::hangup())?;
         let this = self.clone();
@@ -220,7 +217,7 @@ impl Reload {
         let (policy, files) = self.looked(|watched| (watched.policy.clone(), watched.files.clone()));
         // Taken before reading, so that a change during reading causes another reload.
         let seen = stamps(&files, &policy);
-        match Config::load(&self.config) {
+        let (problems, refused) = match Config::load(&self.config) {
             Ok(config) => {
                 // Newly watched files have their present state.
                 let mut read = stamps(&watched(&config), &config.policy);
@@ -239,8 +236,7 @@ impl Reload {
                 if problems.is_empty() {
                     tracing::info!("reloaded");
                 }
-                self.gate.record(&Event::Reloaded { plugins: self.gate.now().plugins().len(), problems });
-                refused
+                (problems, refused)
             }
             Err(problems) => {
                 let list = problems.list();
@@ -252,12 +248,12 @@ impl Reload {
                     Err(_) => "but for what the trust policy revokes",
                 };
                 tracing::error!("the configuration cannot be used; everything is as it was, {trust}");
-                let problems = list.iter().map(ToString::to_string).collect();
-                self.gate.record(&Event::Reloaded { plugins: self.gate.now().plugins().len(), problems });
                 self.watched().read = seen;
-                None
+                (list.iter().map(ToString::to_string).collect(), None)
             }
-        }
+        };
+        self.gate.record(&Event::Reloaded { plugins: self.gate.now().plugins().len(), problems });
+        refused
     }
 
     fn watched(&self) -> MutexGuard<'_, Watched> {

@@ -10,7 +10,7 @@ use toolgate_policy::limits::load::REMIND_MS;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::reconcile::LoadReport;
 
-/// Runs until the server stops. Returns the load report if no plugin has come to serve.
+/// Runs until the server stops. Stops it and returns the load report if no plugin has come to serve.
 pub(crate) async fn run(gate: Gate, stop: CancellationToken) -> Option<Arc<LoadReport>> {
     let mut status = gate.status();
     let mut settled = status.borrow_and_update().is_settled();
@@ -27,6 +27,8 @@ pub(crate) async fn run(gate: Gate, stop: CancellationToken) -> Option<Arc<LoadR
                 served |= !gate.now().plugins().is_empty();
                 settled = served || changed.is_err() || report.is_settled();
                 if settled && !served && !report.plugins.is_empty() {
+                    tracing::error!("no plugin loads, so that nothing serves");
+                    stop.cancel();
                     return Some(report);
                 }
             }
@@ -46,8 +48,9 @@ pub(crate) async fn run(gate: Gate, stop: CancellationToken) -> Option<Arc<LoadR
 /// One line with everything that does not serve; `None` if all does.
 fn reminder(report: &LoadReport) -> Option<String> {
     let refused = report.refused().filter(|(_, _, instead)| instead.is_none());
-    let plugins = refused
-        .map(|(name, why, _)| format!("plugin {name}: {}: {}", why.kind.word(), why.reasons.join("; ")));
+    let plugins = refused.map(|(name, why, _)| {
+        format!("plugin {name}: {}: {}", why.kind().word(), why.reasons(name).join("; "))
+    });
     let awaited = report.awaited().map(|name| format!("plugin {name}: being fetched"));
     let folders = report.folders.iter().map(ToString::to_string);
     let all: Vec<String> = plugins.chain(awaited).chain(folders).collect();
@@ -56,7 +59,10 @@ fn reminder(report: &LoadReport) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use toolgate_runtime::load::{Kind, LoadError};
+    use toolgate_policy::Digest;
+    use toolgate_policy::load::ClearanceError;
+    use toolgate_policy::load::pin::PinChangeError;
+    use toolgate_runtime::load::LoadError;
     use toolgate_runtime::reconcile::{FolderProblem, Loaded};
 
     use super::*;
@@ -65,8 +71,8 @@ mod tests {
     fn a_reminder_names_all_that_does_not_serve_in_one_line() {
         assert_eq!(REMIND_MS, 60_000, "each minute");
         assert_eq!(reminder(&LoadReport::default()), None);
-        let why =
-            LoadError { kind: Kind::Held, digest: None, reasons: vec!["one".to_owned(), "two".to_owned()] };
+        let changes = vec![PinChangeError::New, PinChangeError::Surface];
+        let why = Arc::new(LoadError::Clear(Digest::of(b""), ClearanceError::Held(changes)));
         let report = LoadReport {
             plugins: vec![
                 ("bad".parse().unwrap(), Loaded::Not { why, instead: None }),
@@ -82,7 +88,8 @@ mod tests {
         let line = reminder(&report).unwrap();
         assert_eq!(
             line,
-            "not serving: plugin bad: held: one; two | plugin slow: being fetched | folder /plugins: \
+            "not serving: plugin bad: held: it is not approved; what a model reads of its tools changed; see `toolgate plugin diff bad`, then \
+             `toolgate plugin approve bad` | plugin slow: being fetched | folder /plugins: \
              x\\u{a}2026 INFO all is well.wasm: no plugin can have this name"
         );
     }

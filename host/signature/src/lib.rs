@@ -23,6 +23,7 @@ pub mod trust;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use toolgate_base::artifact::Artifact;
+use toolgate_base::outcome::with_causes;
 use toolgate_policy::limits::load::{ATTACHED_BYTES_MAX, ATTACHED_MAX};
 use toolgate_policy::load::signer::{Claim, Format, VerifiedSignature};
 use toolgate_policy::redact::printable;
@@ -51,13 +52,7 @@ pub struct Unread {
 impl Unread {
     /// Skipped because of an error.
     pub fn because(name: &str, error: &dyn std::error::Error) -> Self {
-        let mut why = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            why.push_str(&format!(": {cause}"));
-            source = cause.source();
-        }
-        Self { name: name.to_owned(), why: printable(&why, 400) }
+        Self { name: name.to_owned(), why: printable(&with_causes(error), 400) }
     }
 
     /// Skipped for its declared type.

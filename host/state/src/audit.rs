@@ -155,12 +155,12 @@ impl Recorder {
         Ok(Record::open(Arc::clone(&self.sink), opening))
     }
 
-    /// What stands in the record of a call for its arguments.
+    /// What stands in the record of a call for its arguments: equal ones have equal digests, however they were written.
     ///
     /// # Errors
-    /// When they cannot be written as JSON.
+    /// When they have no canonical form.
     pub fn digest(&self, arguments: &Json) -> std::io::Result<String> {
-        let tag = self.key.tag_written(|to| arguments.write(to))?;
+        let tag = self.key.tag_written(|to| arguments.write_canonical(to))?;
         Ok(format!("hmac-sha256:{}", toolgate_policy::digest::hex(&tag)))
     }
 

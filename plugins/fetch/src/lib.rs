@@ -1,5 +1,4 @@
-//! Outbound HTTP through wasi:http. Which hosts, paths and methods are allowed is the operator's; here a refusal is only
-//! passed on.
+//! Outbound HTTP through wasi:http. The operator grants hosts, paths and methods; a refusal is passed on.
 
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{Fields, IncomingBody, IncomingResponse, Method, OutgoingRequest, Scheme};
@@ -7,7 +6,7 @@ use wasip2::io::streams::StreamError;
 
 wit_bindgen::generate!({ world: "fetch" });
 
-/// A page larger than this is read by no model.
+/// Maximum page size; no model reads a larger one.
 const PAGE_BYTES_MAX: usize = 256 * 1024;
 
 struct Fetch;

@@ -1,12 +1,12 @@
-//! Reading below a granted folder, with nothing but the standard library: WASI gives it the folders that the operator
-//! granted, and there are no others.
+//! Reads below a granted folder with the standard library alone. WASI offers only the folders that the operator
+//! granted.
 
 use std::fs;
 use std::path::Path;
 
 wit_bindgen::generate!({ world: "files" });
 
-/// A file larger than this is read by no model.
+/// Maximum file size; no model reads a larger one.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 
 use exports::toolgate_examples::files::folder::{Entry, Finding, Guest};
@@ -52,7 +52,7 @@ fn walk(folder: &Path, text: &str, most: usize, findings: &mut Vec<Finding>) -> 
         if metadata.is_dir() {
             walk(&path, text, most, findings)?;
         } else if metadata.len() <= FILE_BYTES_MAX {
-            // What is no text cannot hold the text.
+            // A file that is not UTF-8 cannot contain the text.
             let Ok(content) = fs::read_to_string(&path) else { continue };
             for (number, line) in content.lines().enumerate().filter(|(_, line)| line.contains(text)) {
                 if findings.len() >= most {

@@ -1,4 +1,4 @@
-//! Pure computation: nothing is asked of the host, so nothing has to be granted.
+//! Pure computation: it imports nothing from the host, so it needs no grant.
 
 use std::collections::BTreeMap;
 

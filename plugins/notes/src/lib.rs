@@ -1,4 +1,4 @@
-//! Writing below a granted folder. The folder is `/notes` for the guest, wherever it lies on the host.
+//! Writes below a granted folder, which the guest sees as `/notes` wherever it is on the host.
 
 use std::fs;
 use std::path::PathBuf;
@@ -38,7 +38,8 @@ impl Guest for Notes {
     }
 }
 
-/// A name is a name and no path: the sandbox would keep a path inside the folder, but a note must stay a note.
+/// Rejects names that are paths: the sandbox confines a path to the folder, but not to the notes in it.
+/// it.
 fn path(name: &str) -> Result<PathBuf, String> {
     let fits = (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if !fits {

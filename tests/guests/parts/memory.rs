@@ -1,7 +1,7 @@
-//! Looks through all of a guest's own memory.
+//! Searches all of a guest's memory.
 
-/// How often each text is in it. Each comes as its first half and its second half backwards, so that looking for it does not
-/// put it there.
+/// Number of occurrences of each text. A text is passed as its first half and its reversed second half, so that the
+/// argument itself is not found.
 pub fn count(needles: &[(String, String)]) -> Vec<u32> {
     let bytes = core::arch::wasm32::memory_size(0) << 16;
     needles
@@ -14,7 +14,7 @@ pub fn count(needles: &[(String, String)]) -> Vec<u32> {
 }
 
 fn is_at(at: usize, first: &[u8], last: &[u8]) -> bool {
-    // Nothing of the memory is out of bounds, and whatever is in it is a byte.
+    // Every address below the memory's size is in bounds, and any byte is a valid `u8`.
     let byte = |at: usize| unsafe { (at as *const u8).read_volatile() };
     first.iter().enumerate().all(|(n, wanted)| byte(at + n) == *wanted)
         && last.iter().rev().enumerate().all(|(n, wanted)| byte(at + first.len() + n) == *wanted)

@@ -1,12 +1,12 @@
-//! What guests do that wait for several things at once. Everything else of a guest is in its example.
+//! Code of guests that wait for several futures at once. Everything else of a guest is in its example.
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
-/// Something to wait for.
+/// A boxed future.
 pub type Waiting<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// Begins everything, then waits for all of it; `between` runs each time that it was looked at.
+/// Waits for all futures concurrently; runs `between` after each round of polls.
 pub async fn all<T>(mut waiting: Vec<Waiting<T>>, mut between: impl FnMut()) -> Vec<T> {
     let mut done: Vec<Option<T>> = waiting.iter().map(|_| None).collect();
     poll_fn(|cx| {

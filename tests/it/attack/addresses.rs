@@ -1,4 +1,4 @@
-//! Ways to an address that is not granted.
+//! Attempts to reach an address that is not granted.
 
 use std::net::TcpListener;
 
@@ -58,7 +58,7 @@ fn no_spelling_of_this_machine_is_reached_without_a_grant_for_it() {
 
 #[test]
 fn an_address_of_this_machine_is_not_reached_by_granting_a_name_that_leads_there() {
-    // What a resolver that changes its mind would do: the name is granted, its address is checked all the same.
+    // Like a resolver that changes its answer: the name is granted, and its address is still checked.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     for host in [

@@ -1,5 +1,5 @@
-//! Components made to take all there is when they are compiled. Each costs itself: it is refused by the name of the limit it
-//! met, in a process of its own, and the server that serves goes on.
+//! Components built to exhaust resources when compiled. Each is refused by the name of the limit that it meets, in a
+//! process of its own, and the server continues.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,12 @@ use toolgate_tests::process::{
 };
 use toolgate_tests::{Server, Transport, World, bomb, guest};
 
-/// One that takes a second and more, and by far.
+/// A component that takes well over a second to compile.
 fn slow() -> Vec<u8> {
     bomb::huge_functions(1)
 }
 
-/// A server that serves one plugin, and whose configuration now has these bombs too.
+/// A server with one plugin whose reloaded configuration also has these bombs.
 fn serving(limits: &str, bombs: &[Vec<u8>]) -> (World, Server) {
     let world = World::new().server(&format!("[server.limits]\n{limits}")).plugin("good", &guest::seven());
     let server = world.serve(Transport::Http);
@@ -36,7 +36,7 @@ fn compiler(server: &Server) -> u32 {
     let mut found = None;
     wait_until("a compiler runs", || {
         found = compilers(server.pid()).first().copied();
-        // The last thing that it gives up before it reads.
+        // Niceness is the last thing that a compiler sets before it reads its input.
         found.is_some_and(|pid| stat(pid).get(16).is_some_and(|nice| nice == "10"))
     });
     found.unwrap()
@@ -75,7 +75,7 @@ fn fifty_bombs_at_once_hold_up_no_call() {
     let bombs: Vec<Vec<u8>> = kinds.iter().cycle().take(50).cloned().collect();
     let (world, server) = serving("compile_cpu_s = 1\ncompile_memory_bytes_max = 40_000_000", &bombs);
     let is_over = || world.records().iter().any(|record| record["event"] == "reload");
-    // Each of fifty takes a second of the processor or less.
+    // Each of the fifty takes at most a second of CPU time.
     let until = Instant::now() + 4 * PATIENCE;
     let (mut calls, mut at_once) = (0, 0);
     while !is_over() {
@@ -103,7 +103,7 @@ fn fifty_bombs_at_once_hold_up_no_call() {
 fn a_compiler_has_limits_and_nothing_of_the_servers() {
     let (world, server) = serving("compile_cpu_s = 77\ncompile_memory_bytes_max = 777_777_777", &[slow()]);
     let pid = compiler(&server);
-    // The last that it sets before it reads what it is to compile.
+    // This limit is the last thing that a compiler sets before it reads its input.
     wait_until("it is bounded", || field(&of_process(pid, "limits"), "Max cpu time") == Some(77));
     assert_eq!(of_process(pid, "environ"), "", "no environment");
     let limits = of_process(pid, "limits");

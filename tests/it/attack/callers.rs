@@ -1,4 +1,4 @@
-//! Clients that are malicious to each other: one makes a plugin fail, or fills its queue, and others call on.
+//! Clients that are malicious to each other: one makes a plugin fail or fills its queue, while others call.
 
 use std::net::Ipv4Addr;
 
@@ -40,7 +40,7 @@ fn a_client_that_makes_a_plugin_fail_is_on_hold_alone() {
     let told = crash(&mut bad);
     assert!(told.text().contains("for this client's connection or session (faults_max = 3)"), "{told:?}");
     assert!(is_served(&mut from(SECOND, &server)), "another client");
-    // It goes on over other connections, and then all of its connections are.
+    // It continues over other connections, until all connections of its address are on hold.
     for _ in 0..3 {
         let mut again = from(FIRST, &server);
         while !crash(&mut again).text().contains("on hold") {}
@@ -98,12 +98,11 @@ fn a_client_that_fills_the_queue_makes_room_for_another() {
     let (mut gave_way, naps) = part(naps);
     let told = gave_way.remove(0).answer().body;
     assert!(told.contains("most of them by this client") && gave_way.is_empty(), "{told}");
-    // They hang up.
     drop(naps);
     assert!(other.answer().body.contains("waited"));
 }
 
-/// Those that have an answer, and the others.
+/// Splits clients into those with an answer and the others.
 fn part(clients: Vec<Kept>) -> (Vec<Kept>, Vec<Kept>) {
     let (mut answered, mut others) = (Vec::new(), Vec::new());
     for mut client in clients {
@@ -130,7 +129,7 @@ fn a_client_that_fills_all_places_is_passed_by_one_that_calls_another_plugin() {
     server.wait_for_guest();
     let waiting: Vec<Kept> = (0..6).map(|_| ask(FIRST, "park_wait", 300)).collect();
     let other = ask(SECOND, "other_wait", 0);
-    // It hangs up, and a place is free.
+    // Closing the connection frees a slot.
     drop(begun);
     for mut client in [other].into_iter().chain(waiting) {
         assert!(client.answer().body.contains("waited"));

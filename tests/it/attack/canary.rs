@@ -1,5 +1,5 @@
-//! What must not be found anywhere: the secret that the host puts into a request, and what a client showed to be let in.
-//! The guests look through all of their own memory for it.
+//! Secrets that must not leak: the one that the host adds to a request, and a client's own credentials. The guests
+//! search all of their own memory for them.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,12 +11,12 @@ use toolgate_tests::web::{Web, respond};
 use toolgate_tests::{Server, Transport, World, client, plugin, test_guest};
 
 const CANARY: &str = "canary-5d41402abc4b2a76b9719d911017c592/+x";
-/// The same, less what no header's name may hold.
+/// The same, without characters that a header name cannot contain.
 const CANARY_OF_A_NAME: &str = "canary-5d41402abc4b2a76b9719d911017c592";
-/// Not secret: where this is not found, the search finds nothing.
+/// Not secret, as a control: a search that misses this finds nothing.
 const PLAIN: &str = "plain-7b8b965ad4bca0e41ab51de7b31363a1";
 
-/// By WASI 0.2 and 0.3.
+/// Guests of WASI 0.2 and 0.3.
 const GUESTS: [(&str, &str); 2] = [("requesting", ""), ("fetching", "engine = \"async\"")];
 
 fn world((guest, engine): (&str, &str), port: u16, more: &str) -> World {
@@ -37,14 +37,14 @@ fn with_secret(guest: (&str, &str), port: u16, secret: &str) -> World {
         .more("\n[[secret]]\nname = \"token\"\nfile = \"secrets/token\"\nheader = \"Authorization\"\nformat = \"Bearer {}\"\n")
 }
 
-/// The forms in which it is looked for.
+/// Encodings of the canary that are searched for.
 fn forms(canary: &str) -> [String; 4] {
     let percent = canary.replace('/', "%2F").replace('+', "%2B");
     let basic = STANDARD.encode(canary);
     [canary.to_owned(), percent, basic, STANDARD.encode(format!("Bearer {canary}"))]
 }
 
-/// Its first half, and its second backwards, so that asking does not bring it where it is looked for.
+/// First half and reversed second half of a text, so that the search itself does not put the text into memory.
 fn halves(text: &str) -> Value {
     let (first, last) = text.split_at(text.len() / 2);
     json!([first, last.chars().rev().collect::<String>()])
@@ -55,7 +55,7 @@ fn search(port: u16, path: &str, needles: &[String]) -> Value {
     json!({ "authority": format!("127.0.0.1:{port}"), "path": path, "needles": needles })
 }
 
-/// How often each form of the canary is in a guest's memory after its request, and how often what is not secret.
+/// Occurrences in a guest's memory after its request: of the canary in all forms, and of the control.
 fn found(reply: &Value) -> (u64, u64) {
     let counts =
         reply["result"]["structuredContent"]["result"].as_array().unwrap_or_else(|| panic!("{reply}"));
@@ -64,7 +64,7 @@ fn found(reply: &Value) -> (u64, u64) {
     (canary.iter().sum(), *plain)
 }
 
-/// Looks in everything that a server leaves behind.
+/// Searches the log and the state directory.
 fn assert_nowhere(world: &World, server: &Server, canary: &str) {
     for form in forms(canary) {
         assert!(!server.log().contains(&form), "in the log: {}", server.log());
@@ -83,7 +83,7 @@ fn assert_not_below(folder: &Path, text: &str) {
     }
 }
 
-/// Gives back what it was given to know its client by, in every place and form, and in pieces; or as no answer at all.
+/// Returns the bearer token that it received, in every place and form, and in pieces; or as an invalid response.
 fn echo(heard: &str, to: &mut dyn Write) {
     let given =
         heard.lines().find_map(|line| line.strip_prefix("authorization: Bearer ")).unwrap_or("nothing");
@@ -155,7 +155,7 @@ fn a_secret_that_comes_back_as_the_name_of_a_header_is_taken_out_as_well() {
             let port = web.address.port();
             let world = with_secret(guest, port, &secret);
             let server = world.serve(Transport::Http);
-            // Names come in lower case.
+            // Header names arrive in lower case.
             let needles = [CANARY_OF_A_NAME.to_owned(), secret.clone(), PLAIN.to_owned()];
             let reply = server.call("web_search", search(port, "/name", &needles));
             let (canary, plain) = found(&reply.0);
@@ -194,7 +194,7 @@ fn what_a_client_shows_to_be_let_in_is_nowhere_in_a_guests_memory_the_results_th
         assert_eq!((canary, plain > 0), (0, true), "{guest:?}: {reply:?}");
         assert!(!web.heard()[0].contains(CANARY), "it is not passed on: {:?}", web.heard());
 
-        // And where nothing is answered as it should be.
+        // The same for calls that fail.
         let fine = call("web_search", search(port, "/", &needles));
         let mut replies = vec![
             reply,

@@ -1,4 +1,4 @@
-//! Clients that are malicious: they take connections, streams, sessions and memory, and never say goodbye.
+//! Malicious clients that take connections, streams, sessions and memory, and never release them.
 
 use std::net::Ipv4Addr;
 
@@ -10,10 +10,10 @@ use toolgate_tests::{Server, Transport, World, test_guest};
 
 const OTHER: Ipv4Addr = ELSEWHERE[0];
 
-/// How long a call takes that is not meant to end by itself.
+/// Duration of a call that must outlast the test.
 const LONG_MS: u32 = 1_000_000;
 
-/// A server with these limits for clients.
+/// A world with these limits for clients.
 fn world(limits: &str) -> World {
     World::new()
         .server(&format!("[server.limits]\n{limits}"))
@@ -33,7 +33,7 @@ fn notices(server: &Server, words: &str) -> usize {
     server.log().lines().filter(|line| line.contains(words)).count()
 }
 
-/// Begins a session; its headers.
+/// Begins a session; returns its headers.
 fn session(server: &Server) -> Vec<(String, String)> {
     let initialize = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
         "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "test", "version": "1" } } });
@@ -43,18 +43,18 @@ fn session(server: &Server) -> Vec<(String, String)> {
     vec![("Mcp-Session-Id".to_owned(), id), ("MCP-Protocol-Version".to_owned(), "2025-11-25".to_owned())]
 }
 
-/// The status of a request of a session.
+/// Status of a ping in a session.
 fn ping(server: &Server, session: &[(String, String)]) -> u16 {
     server.post(&json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" }).to_string(), session).status
 }
 
-/// A call of a session that does not end by itself.
+/// A call of a session that lasts until it is ended.
 fn long_call(id: u32) -> String {
     let params = json!({ "name": "park_wait", "arguments": { "ms": LONG_MS } });
     json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params }).to_string()
 }
 
-/// Ends it.
+/// Cancels such a call.
 fn cancel(server: &Server, session: &[(String, String)], id: u32) {
     let params = json!({ "requestId": id });
     let message = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
@@ -92,7 +92,7 @@ fn a_body_that_comes_slowly_makes_room_for_a_request() {
         connection.head("POST", "/mcp", &[], Some(1_000));
         connection.send(b"{");
     }
-    // Until it is seen that they are slow, others are told to come back.
+    // Until they are recognised as slow, other requests are refused with 503.
     wait_until("a request is answered", || {
         let reply = server.post(&nap(0), &nap_headers());
         assert!([200, 503].contains(&reply.status), "{reply:?}");
@@ -137,7 +137,7 @@ fn one_client_holds_its_share_of_streams_and_another_has_its_own() {
     fine(&server);
     drop(held);
     wait_until("places come back", || open(Ipv4Addr::LOCALHOST).1 == 200);
-    // A stream of a session is one as well.
+    // Streams of sessions count as well.
     let session = session(&server);
     let held: Vec<(Kept, u16)> = (0..6)
         .map(|_| {
@@ -199,7 +199,7 @@ fn the_session_that_was_idle_longest_makes_room_and_its_client_begins_anew() {
 #[test]
 fn where_every_session_is_in_use_a_new_one_is_told_to_come_back() {
     let server = world("sessions_max = 2\npeer_percent = 100").serve(Transport::Http);
-    // Also where the client has gone: a call of a session goes on then.
+    // A call of a session continues after its client has gone, so the session stays in use.
     let sessions = [session(&server), session(&server)];
     for session in &sessions {
         let mut napping = Kept::to(server.address());
@@ -237,10 +237,10 @@ fn an_initialize_that_begins_no_session_ends_nobodys_session() {
         "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "test", "version": "1" } } });
     let header = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
     for headers in [
-        // In a session that goes on.
+        // Within an existing session.
         sessions[0].clone(),
         vec![sessions[0][0].clone()],
-        // Refused for what its headers say.
+        // Refused because of its headers.
         header("MCP-Protocol-Version", "2025-06-18"),
         header("MCP-Protocol-Version", "2026-07-28"),
         header("Content-Type", "text/plain"),
@@ -281,7 +281,7 @@ fn a_client_that_does_not_read_its_answer_is_hung_up_on() {
     let mut lazy = Kept::to(server.address());
     lazy.ask("tools/call", json!({ "name": "park_long", "arguments": { "kibibytes": 20_000 } }));
     server.wait_for_log("nobody read their answers");
-    // One that reads gets all of it, however long that is.
+    // A client that reads gets all of it, whatever its length.
     let whole = server.call("park_long", json!({ "kibibytes": 20_000 }));
     assert_eq!(whole.text().len(), 20_000 << 10);
     fine(&server);
@@ -297,11 +297,11 @@ fn answers_that_nobody_reads_are_held_up_to_a_bound() {
         lazy.ask("tools/call", json!({ "name": "park_long", "arguments": { "kibibytes": kibibytes } }));
         lazy
     };
-    // One that is larger than all that may be held is not waited for.
+    // An answer larger than the whole budget is refused at once.
     let told = ask(8_000).answer();
     assert!(told.body.contains("as many large answers as it may"), "{told:?}");
     server.wait_for_log("large answers were given up");
-    // Another waits until there is room.
+    // A smaller one waits for free budget.
     let mut held = ask(7_000);
     wait_until("the first is being written", || held.has_come());
     let mut waits = ask(7_000);
@@ -317,7 +317,7 @@ fn over_stdio_answers_that_nobody_reads_are_held_up_to_a_bound() {
     let server = world.serve(Transport::Stdio);
     let told = server.call("park_long", json!({ "kibibytes": 3_000 }));
     assert!(told.text().contains("as many large answers as it may"), "{:.200}", told.text());
-    // Those that fit are all told, each when there is room.
+    // Answers that fit are all sent, each when budget is free.
     let calls: Vec<_> = (0..4).map(|_| server.calling("park_long", json!({ "kibibytes": 2_000 }))).collect();
     for call in calls {
         assert_eq!(call.join().unwrap().text().len(), 2_000 << 10);
@@ -342,7 +342,7 @@ fn requests_that_are_answered_are_bounded_for_each_client_also_where_it_has_gone
     let mut other = Kept::from(OTHER, server.address());
     assert_eq!(other.call("park_wait", json!({ "ms": 0 })).text(), "waited", "another client has its own");
     assert_eq!(ping(&server, &session), 503, "a short request is one as well");
-    // Who has as many requests as they may can cancel them all the same.
+    // A client at its limit of requests can still cancel them.
     cancel(&server, &session, 0);
     wait_until("one ends", || server.post(&nap(0), &nap_headers()).status == 200);
 }
@@ -378,7 +378,7 @@ fn over_stdio_an_id_that_is_being_answered_is_refused_at_once_and_may_be_used_ag
     };
     call(LONG_MS);
     wait_until("it runs", || server.log().contains("a guest begins"));
-    // As often as there are places: those that are refused take none.
+    // As often as there are slots: refused ones take none.
     for _ in 0..20 {
         call(0);
         let refused = server.reply(&json!(7)).unwrap();

@@ -1,5 +1,5 @@
-//! A call may end at any moment: cancelled, left by its caller, out of time. Nothing of it stays. 2,000 calls, or as many as
-//! `TOOLGATE_CASES` says.
+//! A call may end at any moment: cancelled, abandoned by its caller, out of time. Nothing of it remains. 2,000 calls,
+//! or `TOOLGATE_CASES`.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ fn wherever_a_call_ends_its_place_memory_and_descriptors_come_back() {
     let what = format!("no more than {files_before} descriptors and a few");
     wait_until(&what, || open_files() <= files_before + 4);
     runtime.block_on(async {
-        // Every place is free: so many run at once, and none had to wait for another.
+        // Every slot is free: this many run at once, and none had to wait for another.
         let mut calls = JoinSet::new();
         for _ in 0..AT_ONCE {
             let gate = gate.clone();
@@ -82,7 +82,7 @@ fn wherever_a_call_ends_its_place_memory_and_descriptors_come_back() {
     });
 }
 
-/// Calls of every kind, each ended in some way after a moment.
+/// Calls of every kind, each ended in a random way after a random time.
 async fn ended_at_chance(gate: &Gate, cases: usize) {
     let mut chance = Chance::new(7);
     let mut calls = JoinSet::new();
@@ -104,7 +104,7 @@ async fn ended_at_chance(gate: &Gate, cases: usize) {
             let interrupt = Interrupt::default();
             let call = gate.call(request(tool, &arguments, interrupt.clone()));
             match how {
-                // Its own end, or that of its time.
+                // It ends on its own, or by its deadline.
                 0 => drop(call.await.into_inner()),
                 // Cancelled.
                 1 => {
@@ -117,7 +117,7 @@ async fn ended_at_chance(gate: &Gate, cases: usize) {
                         }
                     }
                 }
-                // Nobody waits for it any more.
+                // Its caller stops waiting.
                 _ => drop(tokio::time::timeout(moment, call).await),
             }
         });

@@ -1,4 +1,4 @@
-//! Ways out of a granted folder.
+//! Attempts to leave a granted folder.
 
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ fn no_path_leads_out_of_a_granted_folder() {
         assert!(wrote.is_error(), "{path}: {wrote:?}");
     }
     assert_eq!(std::fs::read_to_string(world.path("outside/secret.txt")).unwrap(), "OUTSIDE");
-    // A link that stays inside is only a name.
+    // A link that stays inside is allowed.
     assert_eq!(world.ask("fs_look", &json!({ "path": "/docs/within" })).text(), "inside");
 }
 

@@ -31,7 +31,7 @@ use toolgate_tests::{World, inside, test_guest, toolgate};
 const REQUESTS_MAX: u64 = 5;
 const HANDLES_MAX: u64 = 20;
 
-/// A server whose one worker is in wrong hands.
+/// A server with a compromised worker.
 struct Taken {
     world: World,
     gate: Gate,
@@ -39,11 +39,11 @@ struct Taken {
     web: Web,
     tool: &'static str,
     arguments: Value,
-    /// Each has a worker of its own.
+    /// Number of calls begun; each has a worker of its own.
     calls: Cell<usize>,
 }
 
-/// A call in it, and the hands.
+/// A call in a compromised worker, and the worker's pipes.
 struct Call {
     outcome: Option<JoinHandle<Outcome>>,
     to: File,
@@ -97,7 +97,7 @@ fn number(bytes: &mut &[u8]) -> u64 {
     number
 }
 
-/// What asks for a request, without a body unless `open`.
+/// Encodes a request; it has no body unless `open`.
 fn send(method: &str, authority: &str, path: &str, open: bool) -> Vec<u8> {
     let mut body = vec![0, 0];
     for (index, text) in [method, "http", authority, path].into_iter().enumerate() {
@@ -107,7 +107,7 @@ fn send(method: &str, authority: &str, path: &str, open: bool) -> Vec<u8> {
         length(text.len(), &mut body);
         body.extend(text.as_bytes());
     }
-    // No fields, no times of its own.
+    // No header fields and no timeouts.
     body.extend([0, 0, 0, u8::from(!open)]);
     body
 }
@@ -228,7 +228,7 @@ struct Answer {
 
 impl Call {
     fn say(&mut self, bytes: &[u8]) {
-        // It may have been ended.
+        // The worker may have been ended.
         drop(self.to.write_all(bytes));
     }
 
@@ -236,7 +236,7 @@ impl Call {
         std::fs::read(&self.heard).unwrap_or_default()
     }
 
-    /// Waits until nobody listens to the worker any more.
+    /// Waits until the server has closed the worker's pipe.
     fn wait_for_end(&mut self) {
         wait_until("its end", || self.to.write_all(b" ").is_err());
     }
@@ -294,7 +294,7 @@ fn a_worker_in_wrong_hands_reaches_what_is_granted_and_nothing_else() {
     let mut call = taken.call();
     call.say(&ask(1, 1, &send("GET", &elsewhere, "/", false)));
     assert_eq!(call.answer(1), REFUSED);
-    // Its method is not granted, and a header for the server cannot be smuggled in a path.
+    // The method is not granted, and a path cannot smuggle in a header.
     call.say(&ask(1, 2, &send("POST", &here, "/", false)));
     assert_eq!(call.answer(2), REFUSED);
     call.say(&ask(1, 3, &send("GET", &here, "/ HTTP/1.1\r\nX: y", false)));
@@ -387,7 +387,7 @@ fn a_request_that_its_worker_leaves_midway_is_no_whole_request() {
     let taken = Taken::new();
     let here = taken.web.address.to_string();
     let mut call = taken.call();
-    // GET with a body that is said to come.
+    // GET that announces a body.
     call.say(&ask(1, 1, &send("GET", &here, "/a", true)));
     call.say(&ask(1, 2, &close(1)));
     call.say(&ask(1, 3, &send("GET", &here, "/b", true)));

@@ -1,5 +1,5 @@
-//! Requests whose bodies a guest would have a server read as other requests, and connections on which answers do not belong to
-//! what was asked. What arrives is compared with the record, byte by byte.
+//! Request bodies that a server could read as further requests, and connections with responses to no request.
+//! Everything that arrives is compared with the audit record.
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use toolgate_tests::raw::{Arrived, Peer, Raw};
 use toolgate_tests::{Server, Transport, World, apart, test_guest};
 
-/// By WASI 0.2 on either engine, and by 0.3.
+/// Guests of WASI 0.2 on both engines, and of WASI 0.3.
 const GUESTS: [(&str, &str); 3] =
     [("requesting", ""), ("requesting", "engine = \"async\""), ("fetching", "engine = \"async\"")];
 
 const METHODS: [&str; 8] = ["GET", "HEAD", "OPTIONS", "DELETE", "POST", "PUT", "PATCH", "QUERY"];
 
-/// What a guest writes where a body stands, so that the next request on the connection would complete it.
+/// A body that looks like the start of a request, which the next request on the connection would complete.
 const HIDDEN: &str = "DELETE /admin/all HTTP/1.1\r\nHost: x\r\nX-Rest: ";
 
 fn world((guest, engine): (&str, &str), raw: &Raw) -> World {
@@ -36,7 +36,7 @@ fn request(raw: &Raw, method: &str, path: &str, headers: &Value, body: &str) -> 
     json!({ "method": method, "scheme": "http", "authority": raw.address.to_string(), "path": path, "headers": headers, "body": body })
 }
 
-/// What the record says was sent, and what arrived.
+/// Asserts that every request that arrived is in the record, with the secret.
 fn assert_the_record_is_right(world: &World, arrived: &[Vec<Arrived>], what: &str) {
     let mut recorded = BTreeSet::new();
     for record in world.call_records() {
@@ -56,11 +56,11 @@ fn assert_the_record_is_right(world: &World, arrived: &[Vec<Arrived>], what: &st
     }
 }
 
-/// Servers that leave the bodies of requests unread, in whole or in part, or say more than they were asked.
+/// Servers that leave request bodies unread, in whole or in part, or respond more often than they were asked.
 const CARELESS: [&str; 4] =
     ["never reads a body", "reads half of a body", "answers when a body begins", "answers twice"];
 
-/// Such a server. What it takes for heads is kept in `heads`.
+/// Such a server. `heads` collects everything that it reads as a head.
 fn careless(kind: &'static str, heads: &Arc<Mutex<Vec<String>>>) -> Raw {
     let heads = Arc::clone(heads);
     Raw::serve(move |peer| {
@@ -77,14 +77,14 @@ fn careless(kind: &'static str, heads: &Arc<Mutex<Vec<String>>>) -> Raw {
             }
             let body = if head.starts_with("HEAD") { "" } else { "own" };
             if kind == "answers twice" {
-                // At once: what comes while the next request is on its way cannot be told from its answer.
+                // In one write: bytes that arrive during the next request cannot be distinguished from its response.
                 let answer =
                     |body: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
                 peer.say(&(answer(body) + &answer("forged")));
             } else {
                 peer.answer(body);
             }
-            // As HTTP says; what comes after that is kept, and answered by nobody.
+            // As HTTP requires; later bytes are recorded and not answered.
             if lower.contains("connection: close") {
                 return;
             }
@@ -107,7 +107,7 @@ fn no_byte_of_a_body_is_read_as_a_request_by_a_server_that_leaves_it_unread() {
                 all.push(json!([]));
                 for headers in all {
                     let what = format!("{guest:?}, a server that {kind}, {method} with {headers}");
-                    // Sent as it is, or refused.
+                    // Sent unchanged, or refused.
                     server.call("web_run", request(&raw, method, "/v1/a", &headers, HIDDEN));
                     let reply = server.call("web_run", request(&raw, "GET", "/v1/b", &json!([]), ""));
                     assert!(!reply.is_error(), "{what}: {reply:?}");
@@ -134,7 +134,7 @@ fn no_byte_of_a_body_is_read_as_a_request_by_a_server_that_leaves_it_unread() {
     }
 }
 
-/// Reads whole requests, and answers each.
+/// Reads complete requests and answers each.
 fn careful() -> Raw {
     Raw::serve(|peer| {
         while let Some(head) = peer.head() {
@@ -304,7 +304,7 @@ fn a_server_that_gives_up_a_connection_as_it_is_used_again_is_asked_on_another()
         let server = world(guest, &raw).serve(Transport::Http);
         assert_eq!(get(&server, &raw, "/v1/a"), "from 0");
         assert_eq!(get(&server, &raw, "/v1/b"), "from 1", "{guest:?}");
-        // Of a first request it is the answer.
+        // To the first request on a connection, 408 is the answer.
         let raw = Raw::serve(|peer: &mut Peer| {
             peer.head();
             peer.say("HTTP/1.1 408 Request Timeout\r\nContent-Length: 5\r\n\r\nreal!");
@@ -359,7 +359,7 @@ fn trailers_that_are_too_long_to_be_handed_on_end_a_request_at_once() {
         let world = world(guest, &raw);
         let server = world.serve(Transport::Http);
         let mut asked = request(&raw, "POST", "/v1/a", &json!([]), "");
-        // The guest's library counts a name once, and with each value it is handed on again.
+        // The guest's library counts each name once, but passes it on with every value.
         let name = "x".repeat(15_000);
         asked["trailers"] = json!(vec![(name, "1"); 8]);
         let reply = server.call("web_run", asked);

@@ -1,6 +1,6 @@
-//! The gallery of `docs/ATTACKS.md`: each guest is called again and again, alone and several at once, and each time is held
-//! to five things: a fault of the expected kind, before anybody loses patience, the host's memory back where it was, a neighbour that answers,
-//! and a process that lives.
+//! The gallery of `docs/ATTACKS.md`: each guest is called repeatedly, alone and concurrently. Each call must end in the
+//! expected fault within the client's patience. The host's memory returns to its level, a neighbour answers, and the
+//! process lives.
 
 use std::collections::BTreeSet;
 
@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 use toolgate_tests::process::{resident_kib, wait_until};
 use toolgate_tests::{Reply, Server, Transport, World, root, test_guest, wat};
 
-/// One guest and what is expected of it.
+/// One guest and its expected outcome.
 struct Exhibit {
     guest: Guest,
     function: &'static str,
     arguments: fn() -> Value,
-    /// Words of the answer, one of which must be in it.
+    /// Texts, one of which the answer must contain.
     says: &'static [&'static str],
 }
 
 enum Guest {
-    /// In `tests/guests/gallery`.
+    /// Text format, in `tests/guests/gallery`.
     Text(&'static str),
-    /// In `tests/guests`.
+    /// Rust, in `tests/guests`.
     Rust(&'static str),
 }
 
@@ -98,7 +98,7 @@ const EXHIBITS: &[Exhibit] = &[
 /// A guest, its arguments and its answer.
 type Answering = (&'static str, fn() -> Value, &'static str);
 
-/// What answers all the same, and may.
+/// Guests that look like an attack, but may answer.
 const HARMLESS: &[Answering] = &[
     ("realloc-twice-the-same", || json!({ "one": "first", "two": "other" }), "other"),
     ("trap-in-left-over-drop", || json!({}), "7"),
@@ -108,7 +108,7 @@ const HARMLESS: &[Answering] = &[
     ("number-too-wide", || json!({}), "7"),
 ];
 
-/// What does not load, and why.
+/// Guests that must not load, with the reason.
 const REFUSED: &[(&str, &str)] = &[("four-gigabytes", "exceeds the limit")];
 
 fn component(name: &str) -> Vec<u8> {
@@ -117,7 +117,7 @@ fn component(name: &str) -> Vec<u8> {
 }
 
 impl Exhibit {
-    /// The limit that it is to meet, and the others out of its reach.
+    /// Sets the limit that the guest must meet, and puts the others out of its reach.
     fn limits(&self) -> &'static str {
         match self.says {
             FUEL => "fuel = 100_000_000",
@@ -140,7 +140,7 @@ impl Exhibit {
     }
 }
 
-/// A name of a plugin is shorter than some of the guests'.
+/// A short name, since some guests' names are too long for a plugin.
 fn plugin(number: usize) -> String {
     format!("x{number}")
 }
@@ -149,7 +149,7 @@ fn plugin(number: usize) -> String {
 fn every_guest_of_the_gallery_is_held() {
     let mut world = World::new().plugin("good", &toolgate_tests::guest::seven());
     for (number, exhibit) in EXHIBITS.iter().enumerate() {
-        // Bytes are told apart by a custom section, since no two plugins may be the same.
+        // Distinguished by a custom section, since no two plugins may have the same bytes.
         let bytes = toolgate_tests::guest::with_section(exhibit.bytes(), "number", plugin(number).as_bytes());
         world = world
             .plugin(&plugin(number), &bytes)
@@ -187,8 +187,8 @@ fn nothing_that_a_guest_does_in_a_worker_ends_the_worker_or_raises_an_alarm() {
     }
 }
 
-/// Twice alone, so that what the first leaves is seen in the second, then several at once. The host's memory is then what it
-/// was before all of them, and a little.
+/// Calls twice alone, so that the second sees the first's remains, then several times at once. Afterwards the host's
+/// memory must be at most 32 MiB above `before`.
 fn hold(server: &Server, plugin: &str, exhibit: &Exhibit, before: u64) {
     const AT_ONCE: u32 = 4;
     let name = format!("{} {}", exhibit.name(), exhibit.function);

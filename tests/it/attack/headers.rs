@@ -1,10 +1,10 @@
-//! Header fields and paths that say one thing to a grant and another to a server.
+//! Header fields and paths that a grant and a server would interpret differently.
 
 use serde_json::{Value, json};
 use toolgate_tests::raw::Raw;
 use toolgate_tests::{Transport, World, test_guest};
 
-/// By WASI 0.2 and 0.3.
+/// Guests of WASI 0.2 and 0.3.
 const GUESTS: [(&str, &str); 2] = [("requesting", ""), ("fetching", "engine = \"async\"")];
 
 fn answering() -> Raw {
@@ -32,7 +32,7 @@ fn request(raw: &Raw, path: &str, headers: &Value) -> Value {
     json!({ "method": "GET", "scheme": "http", "authority": raw.address.to_string(), "path": path, "headers": headers, "body": "" })
 }
 
-/// What makes a request mean another one.
+/// Headers that change the meaning of a request.
 const MEANING: [&str; 26] = [
     "X-HTTP-Method-Override",
     "X-HTTP-Method",
@@ -62,7 +62,7 @@ const MEANING: [&str; 26] = [
     "X-Remote-User",
 ];
 
-/// What no rule lets through.
+/// Headers that no rule allows.
 const NEVER: [&str; 14] = [
     "TE",
     "Trailer",
@@ -191,7 +191,7 @@ fn a_rule_that_names_what_can_never_pass_or_passes_anyway_is_refused() {
         assert_eq!(check.code, 2, "{name}: {}", check.said());
         assert!(check.stderr.contains(why), "{name}: {}", check.stderr);
     }
-    // The secret's own.
+    // Not the header of the rule's own secret.
     let named = with_secret(world(GUESTS[0], &raw, r#", secret = "token", headers = ["x-real-ip"]"#));
     let named = named.more("").run(&["check"]);
     assert_eq!(named.code, 0, "{}", named.said());

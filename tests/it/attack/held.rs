@@ -1,16 +1,16 @@
-//! What a guest would have the host hold for it, outside of its own memory.
+//! Host memory that a guest tries to occupy, outside its own memory.
 
 use serde_json::json;
 use toolgate_tests::{Server, Transport, World, test_guest};
 
-/// The most that the server ever held in memory, in KiB.
+/// Peak resident memory of a server in KiB.
 fn peak_kib(server: &Server) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// What is far less than so many times eight megabytes, and far more than what a call takes.
+/// Far less than the guest asks the host to keep, and far more than a call takes.
 const MUCH_KIB: u64 = 256 << 10;
 
 #[test]
@@ -52,7 +52,7 @@ fn paths_of_megabytes_are_not_held_while_others_are_looked_up() {
     };
     assert_eq!(open(4_096, 3).text(), "0");
     let before = peak_kib(&server);
-    // The guest's own copies are 160 MiB; the host's would be twice as much.
+    // The guest's own copies take 160 MiB; the host's would take twice as much.
     assert_eq!(open(4 << 20, 40).text(), "0");
     let after = peak_kib(&server);
     assert!(after < before + MUCH_KIB, "{before} KiB before, {after} KiB after");

@@ -1,4 +1,4 @@
-//! What one call leaves behind for the next.
+//! Remains of a call that the next one could see.
 
 use serde_json::json;
 use toolgate_tests::{Transport, World, test_guest, wat};
@@ -14,7 +14,7 @@ fn what_a_call_keeps_in_a_static_is_gone_in_the_next() {
     }
 }
 
-/// Fills four megabytes with a mark, or looks for anything but zero in as much.
+/// Fills four megabytes with a mark, or counts nonzero 64-bit words in as many.
 const RESIDUE: &str = r#"(component
     (core module $m
         (memory (export "memory") 64)
@@ -35,7 +35,7 @@ const RESIDUE: &str = r#"(component
 
 #[test]
 fn no_byte_that_one_call_wrote_is_read_by_another() {
-    // Another plugin as well: slots of memory are shared by all.
+    // Also with another plugin: all share the memory slots.
     let other = format!("{RESIDUE} ");
     let world = World::new().plugin("one", &wat(RESIDUE)).plugin("two", &wat(&other));
     let server = world.serve(Transport::Http);

@@ -1,4 +1,4 @@
-//! Large and dense messages: they take room before they are read, and the protocol's threads have no part in them.
+//! Large and dense messages: their memory is reserved before they are read, and protocol threads do not process them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use toolgate_tests::client::headers;
 use toolgate_tests::kept::{Kept, modern};
+use toolgate_tests::named::naming;
 use toolgate_tests::process::{field, of_process, ticks, wait_until};
 use toolgate_tests::{HttpReply, Server, Transport, World, test_guest};
 
@@ -20,13 +21,13 @@ fn fine(server: &Server) {
     assert_eq!(server.call("park_wait", json!({ "ms": 0 })).text(), "waited");
 }
 
-/// A call with so many keys that no tool has.
+/// A call with this many keys that no tool has.
 fn unknown_keys(count: usize) -> Value {
     let keys: serde_json::Map<String, Value> = (0..count).map(|n| (format!("key{n:06}"), json!(0))).collect();
     json!({ "name": "park_wait", "arguments": keys })
 }
 
-/// Sends a message by its bytes; the answer.
+/// Sends a message as bytes; returns the answer.
 fn say(server: &Server, transport: Transport, message: &Value) -> Value {
     match transport {
         Transport::Http => server.post(&message.to_string(), &headers(message)).message(),
@@ -75,7 +76,7 @@ fn what_is_wrong_with_arguments_is_counted_up_to_a_bound() {
             assert!(text.ends_with(words), "{keys}: {}", text.lines().last().unwrap());
             assert!(text.len() < 10_000, "{}", text.len());
         }
-        // Also where each element of a long list is wrong.
+        // The same where each element of a long list is wrong.
         let wrong = json!({ "name": "park_numbers", "arguments": { "items": vec!["x"; 300_000] } });
         let reply = say(&server, transport, &modern("tools/call", wrong));
         assert!(reply.to_string().contains("and 968 more at least"), "{reply}");
@@ -96,7 +97,7 @@ fn large_messages_and_answers_are_not_worked_on_by_the_protocols_threads() {
         }
         let (large, protocol) = (ticks(server.pid(), "large"), ticks(server.pid(), "tokio-rt-worker"));
         assert!(large > 20 && large > 5 * protocol, "{transport:?}: {large} to {protocol}");
-        // The way back.
+        // The same for results.
         let before = ticks(server.pid(), "tokio-rt-worker");
         for _ in 0..2 {
             let answer = server.call("park_long", json!({ "kibibytes": 8_000 }));
@@ -106,6 +107,24 @@ fn large_messages_and_answers_are_not_worked_on_by_the_protocols_threads() {
             (ticks(server.pid(), "large") - large, ticks(server.pid(), "tokio-rt-worker") - before);
         assert!(large > protocol, "{transport:?}: {large} to {protocol}");
     }
+}
+
+#[test]
+fn what_goes_to_a_worker_and_comes_back_large_is_not_worked_on_where_short_calls_run() {
+    let world = World::new()
+        .plugin("echo", &test_guest("echoing"))
+        .with(r#"isolation = "process""#)
+        .limit("fuel = 1_000_000_000_000\noutput_bytes_max = 60_000_000\nmemory_bytes_max = 200_000_000");
+    let server = world.serve(Transport::Http);
+    let lists = vec![vec![1, 2, 3]; 60_000];
+    for _ in 0..3 {
+        assert_eq!(
+            server.call("echo_lists", json!({ "a": lists })).structured(),
+            &json!({ "result": lists })
+        );
+    }
+    let (slow, quick) = (ticks(server.pid(), "guest-slow"), ticks(server.pid(), "guest"));
+    assert!(slow > 10 && slow > 5 * quick, "{slow} to {quick}");
 }
 
 #[test]
@@ -143,7 +162,7 @@ fn large_answers_say_the_same_over_every_transport_and_revision() {
 fn a_large_message_is_refused_before_it_is_read_where_there_is_no_room() {
     let limits = "body_bytes_max = 1_000_000\nmessages_bytes_max = 4_000_000";
     let server = world(limits).serve(Transport::Http);
-    // Half of it is one client's share: two of these and no third. The server asks for a body when it took room for it.
+    // One client's share is half: two of these bodies. The server sends 100 once it has reserved memory.
     let begin = || {
         let mut connection = Kept::to(server.address());
         connection.head("POST", "/mcp", &[("Expect".to_owned(), "100-continue".to_owned())], Some(900_000));
@@ -156,13 +175,13 @@ fn a_large_message_is_refused_before_it_is_read_where_there_is_no_room() {
         assert!(reply.body.contains("as many large messages as it may"), "{reply:?}");
     };
     refused(begin().answer());
-    // Whoever does not say how long it is, is refused when it is more than small.
+    // Without an announced length, a body that is more than small is refused.
     let chunk = format!("{:x}\r\n{}\r\n", 60_000, "x".repeat(60_000));
     let mut chunked = Kept::to(server.address());
     chunked.head("POST", "/mcp", &[("Transfer-Encoding".to_owned(), "chunked".to_owned())], None);
     (0..10).for_each(|_| chunked.send(chunk.as_bytes()));
     refused(chunked.answer());
-    // Small ones go on.
+    // Small ones are still accepted.
     fine(&server);
     let mut small = Kept::to(server.address());
     assert_eq!(small.call("park_wait", json!({ "ms": 0 })).text(), "waited");
@@ -193,7 +212,7 @@ fn arguments_of_calls_that_wait_are_held_up_to_a_bound() {
         let server = world.serve(transport);
         fine(&server);
         let before = peak_kib(&server);
-        // One runs until some were refused.
+        // One call runs until others have been refused.
         let napping = server.begin("park_wait", json!({ "ms": 1_000_000 }));
         wait_until("it runs", || server.log().matches("a guest begins").count() >= 2);
         let seen = Arc::new(AtomicUsize::new(0));
@@ -250,7 +269,7 @@ fn values_that_take_far_more_memory_than_their_text_are_refused() {
         };
         let few = say(&server, transport, &sparse(100));
         assert_eq!(few["result"]["structuredContent"], json!({ "result": 100 }), "{few}");
-        // Small as a message, and megabytes as values.
+        // Small as a message, megabytes as values.
         let some = say(&server, transport, &sparse(15_000));
         assert_eq!(some["result"]["structuredContent"], json!({ "result": 15_000 }), "{some}");
         let many = say(&server, transport, &sparse(400_000));
@@ -277,5 +296,44 @@ fn only_the_arguments_of_a_call_may_be_large() {
             assert!(reply.to_string().contains("beside the arguments of a call"), "{method}: {reply}");
         }
         fine(&server);
+    }
+}
+
+/// A call of some 4 MiB, and the memory that a server comes to hold for it at most beyond what it held before, in MiB.
+fn held_mib(transport: Transport, named: &[u8], tool: &str, arguments: &Value) -> u64 {
+    // One that has made no call as large: what it gave back to itself would not be seen.
+    let server = world("").plugin("named", named).serve(transport);
+    fine(&server);
+    std::fs::write(format!("/proc/{}/clear_refs", server.pid()), "5").unwrap();
+    let before = peak_kib(&server);
+    let reply =
+        say(&server, transport, &modern("tools/call", json!({ "name": tool, "arguments": arguments })));
+    assert!(reply["result"]["isError"].is_boolean(), "{reply}");
+    (peak_kib(&server) - before) >> 10
+}
+
+#[test]
+fn what_one_call_of_four_mebibytes_holds_is_its_arguments_once_and_what_the_guest_takes() {
+    const BYTES: usize = (4 << 20) - 2_000;
+    let text = json!({ "words": "x".repeat(BYTES), "ms": 0 });
+    let numbers = json!({ "items": vec![1_234; BYTES / 5] });
+    let records = json!({ "items": vec![json!({ "ab": "twelve chars" }); BYTES / 23] });
+    let schema = json!({ "type": "object", "properties": { "items": { "type": "array", "items": {
+        "type": ["object", "integer"], "properties": { "ab": { "type": "string" } }, "required": ["ab"] } } } });
+    // It has no room for what it is handed, so that all of it is the host's.
+    let named = naming("Takes anything.", &schema.to_string(), None);
+    for transport in Transport::ALL {
+        for (tool, arguments, mib_max) in [
+            ("park_text", &text, 15),
+            ("park_numbers", &numbers, 70),
+            // Read, recorded and refused.
+            ("park_wait", &records, 45),
+            ("named_one", &text, 15),
+            ("named_one", &numbers, 45),
+            ("named_one", &records, 65),
+        ] {
+            let held = held_mib(transport, &named, tool, arguments);
+            assert!(held <= mib_max, "{transport:?} {tool} {:.20}: {held} MiB", arguments.to_string());
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Lists of many tools: handed out in pages, and written once however often they are asked for.
+//! Long tool lists: sent in pages, and encoded once however often they are requested.
 
 use serde_json::{Value, json};
 use toolgate_policy::limits::wire::{PAGE_BYTES_MAX, PAGE_TOOLS_MAX};
@@ -22,7 +22,7 @@ fn names(page: &Value) -> Vec<String> {
     tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// All pages of the list.
+/// All pages of the tool list.
 fn whole(server: &Server) -> Vec<Value> {
     let mut pages = vec![page(server, None)];
     while let Some(cursor) = pages.last().and_then(|page| page["result"].get("nextCursor")).cloned() {
@@ -46,7 +46,7 @@ fn a_list_of_thousands_of_tools_comes_in_pages_over_every_transport() {
         assert_eq!(all.len(), 8_000, "{transport:?}");
         assert!(all.is_sorted() && all.first().unwrap() == "amber_tool0000");
         assert_eq!(server.call("ivory_tool0999", json!({})).text(), "tool0999");
-        // The same again.
+        // A second listing is the same.
         let again: Vec<Value> = whole(&server).iter().map(|page| page["result"]["tools"].clone()).collect();
         assert_eq!(again, pages.iter().map(|page| page["result"]["tools"].clone()).collect::<Vec<_>>());
     }
@@ -63,7 +63,7 @@ fn a_list_is_written_once_however_often_it_is_asked_for() {
     let again = ticks(server.pid(), "large") - written;
     assert!(again <= written / 2, "{again} more than {written}: it is not written again");
     let protocol = ticks(server.pid(), "tokio-rt-worker") - protocol;
-    // Writing it five times more would take five times as long.
+    // Encoding it five more times would take five times as long.
     assert!(protocol <= written * 5 / 2, "{protocol} to {written}");
 }
 
@@ -75,7 +75,7 @@ fn a_cursor_stays_good_when_the_list_changes_and_one_that_is_made_up_is_refused(
         let first = page(&server, None);
         let cursor = first["result"]["nextCursor"].clone();
         assert!(cursor.is_string());
-        // What the first page was made of is gone when the next is asked for.
+        // The list that the first page belongs to is replaced before the next page is requested.
         world.put("toolgate.toml", &without(&world, "amber"), 0o644);
         server.signal("HUP");
         wait_until("it is gone", || names(&page(&server, None))[0].starts_with("bison"));
@@ -96,7 +96,7 @@ fn a_cursor_stays_good_when_the_list_changes_and_one_that_is_made_up_is_refused(
     }
 }
 
-/// The configuration without one of its plugins.
+/// The configuration without one plugin.
 fn without(world: &World, name: &str) -> Vec<u8> {
     let text = std::fs::read_to_string(world.path("toolgate.toml")).unwrap();
     let parts: Vec<&str> =

@@ -1,4 +1,4 @@
-//! Granted names whose server lies, or changes its mind. Nobody on this machine may be reached through one.
+//! Granted names whose name server lies or changes its answer. No address of this machine may be reached through one.
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::process::Command;
@@ -9,7 +9,7 @@ use toolgate_tests::web::{Web, respond, was_connected};
 use toolgate_tests::{Transport, World, test_guest, toolgate};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-/// One of those kept for documents: routed nowhere.
+/// An address reserved for documentation (RFC 5737), which is not routed.
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
 
 fn request(authority: &str) -> Value {
@@ -55,7 +55,7 @@ fn a_name_that_leads_to_this_machine_in_any_form_is_not_followed() {
 fn a_name_that_changes_its_address_from_request_to_request_never_leads_here() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    // Once elsewhere, so that it would be remembered as harmless, then here, then both at once.
+    // First elsewhere, so that a cache would consider it harmless, then here, then both at once.
     let dns = Dns::serve(|_, before| match before % 3 {
         0 => vec![ELSEWHERE],
         1 => vec![HERE],
@@ -74,7 +74,7 @@ fn a_name_that_changes_its_address_from_request_to_request_never_leads_here() {
 fn what_was_checked_is_what_is_connected_to() {
     let web = Web::plain(|_, to| respond(to, "200 OK", &[], "hello"));
     let port = web.address.port();
-    // With a grant for this network: the first answer is right, and a second one would lead astray.
+    // With a grant for private addresses: the first answer is right, and a second one would lead elsewhere.
     let dns = Dns::serve(|_, before| vec![if before == 0 { HERE } else { ELSEWHERE }]);
     let world = world(&dns, port, ", private = true");
     let ended = world.call("web_run", &request(&format!("app.example.com:{port}")));
@@ -106,14 +106,14 @@ fn a_name_server_that_is_no_address_is_refused() {
     assert!(check.stderr.contains("name_servers"), "{}", check.stderr);
 }
 
-/// Addresses of this machine, in their order.
+/// Loopback addresses in order.
 fn loopbacks(range: std::ops::RangeInclusive<u8>) -> Vec<IpAddr> {
     range.map(|last| IpAddr::from([127, 0, 0, last])).collect()
 }
 
 #[test]
 fn a_name_with_many_addresses_leads_to_a_few_of_them() {
-    // Somebody listens at the ninth and later ones. Nobody does before: no other test has addresses of this network.
+    // Only the ninth and later addresses have a listener; no other test uses this network.
     let address = |last| Ipv4Addr::new(127, 77, 0, last);
     let ninth = TcpListener::bind((address(9), 0)).unwrap();
     let port = ninth.local_addr().unwrap().port();
@@ -125,7 +125,7 @@ fn a_name_with_many_addresses_leads_to_a_few_of_them() {
     assert!(many.said().contains("ConnectionRefused"), "{}", many.said());
     assert!(!was_connected(&ninth) && !later.iter().take(3).any(was_connected));
 
-    // With as many as are used, the last of them is.
+    // With exactly as many addresses as are tried, the last one is reached.
     let web = Web::plain(|_, to| respond(to, "200 OK", &[], "hello"));
     let port = web.address.port();
     let dns = Dns::serve(|_, _| [loopbacks(2..=8), loopbacks(1..=1)].concat());
@@ -169,7 +169,7 @@ fn a_name_is_asked_for_anew_for_each_connection_however_long_its_answer_may_be_u
 
 #[test]
 fn an_address_of_this_machine_is_reached_only_with_private_in_the_grant() {
-    // In a network of its own, in which this machine has addresses that look public.
+    // In a network namespace in which this machine has addresses that look public.
     let apart_from_the_network = |world: &World, args: &[&str]| {
         world.write();
         let script = "ip link set lo up && ip addr add 93.184.216.34/32 dev lo && ip addr add 2606:2800:220:1::7/128 dev lo && exec \"$0\" \"$@\"";

@@ -1,4 +1,4 @@
-//! What a worker reaches outside it reaches by asking: as one on a thread reaches it, and with nothing of it in its hands.
+//! Host calls of a worker: they act as on a thread, and the worker itself gets no secret, socket or file.
 
 use std::io::{ErrorKind, Read as _};
 use std::net::{TcpListener, TcpStream};
@@ -16,7 +16,7 @@ use super::worker::{APART, worker};
 const SECRET: &str = "CANARY-5eC7-of-the-host";
 const KNOWN: &str = "CANARY-k0wN-to-the-guest";
 
-/// Whether a process has some bytes anywhere in its memory; nothing if this user may not look.
+/// Whether a process has some bytes in its memory; `None` if this user may not read it.
 fn holds(pid: u32, bytes: &str) -> Option<bool> {
     use std::os::unix::fs::FileExt as _;
     let memory = std::fs::File::open(format!("/proc/{pid}/mem")).ok()?;
@@ -29,7 +29,7 @@ fn holds(pid: u32, bytes: &str) -> Option<bool> {
     };
     let mut page = vec![0; 1 << 20];
     for (from, to) in maps.lines().filter_map(range) {
-        // Half a window at a time, so that nothing is cut in two.
+        // Windows overlap by half, so that no match is split.
         for at in (from..to).step_by(1 << 19) {
             let len = usize::try_from((to - at).min(1 << 20)).unwrap();
             let read = memory.read_at(&mut page[..len], at).unwrap_or(0);
@@ -43,7 +43,7 @@ fn holds(pid: u32, bytes: &str) -> Option<bool> {
 
 #[test]
 fn a_secret_is_never_in_the_memory_of_a_worker() {
-    // A server that gives it back.
+    // A server that returns the secret.
     let web = Web::plain(|heard, to| {
         let given = heard.lines().find_map(|line| line.strip_prefix("x-key: ")).unwrap_or("nothing");
         respond(to, "200 OK", &[("X-Echo", given)], &format!("<{given}>"));
@@ -78,7 +78,7 @@ fn a_socket_ends_with_its_call_and_with_its_worker() {
         .with(APART)
         .grant(&format!(r#"sockets = [{{ host = "127.0.0.1", port = {}, private = true }}]"#, address.port()))
         .serve(Transport::Stdio);
-    // It says nothing, and hears how that ends.
+    // Sends nothing, and waits for the end of the connection.
     let begin = || {
         let talk = json!({ "address": address.to_string(), "text": "hello" });
         let (id, call) = server.modern("tools/call", json!({ "name": "p_talk", "arguments": talk }));
@@ -121,7 +121,7 @@ fn granted(web: &Web) -> World {
 fn calls_of_one_worker_have_their_requests_under_way_at_once() {
     const AT_ONCE: usize = 12;
     static CAME: AtomicUsize = AtomicUsize::new(0);
-    // Nobody is answered before all have come.
+    // Answers only when all requests have arrived.
     let web = Web::plain(|_, to| {
         CAME.fetch_add(1, Ordering::SeqCst);
         wait_until("all of them", || CAME.load(Ordering::SeqCst) == AT_ONCE);
@@ -138,7 +138,7 @@ fn calls_of_one_worker_have_their_requests_under_way_at_once() {
 fn an_exchange_ends_with_its_call_and_with_its_worker() {
     static LEFT: AtomicUsize = AtomicUsize::new(0);
     static BEGUN: AtomicUsize = AtomicUsize::new(0);
-    // An answer without an end.
+    // A response without an end.
     let web = Web::plain(|_, to| {
         drop(to.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"));
         BEGUN.fetch_add(1, Ordering::SeqCst);
@@ -220,7 +220,7 @@ fn the_record_of_a_call_in_a_worker_is_that_of_one_on_a_thread() {
             world.call(tool, &args);
             let mut record = world.call_records().pop().unwrap();
             let fields = record.as_object_mut().unwrap();
-            // What an answer costs, and what differs from call to call.
+            // Resource use and other fields that differ from call to call.
             for differs in ["time", "wall_us", "fuel", "memory_peak_bytes", "arguments", "digest"] {
                 fields.remove(differs);
             }

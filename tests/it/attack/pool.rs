@@ -1,5 +1,5 @@
-//! What all calls take from one pool: stacks, memories, tables, instances. Whatever one plugin takes of it, another's calls
-//! have theirs.
+//! Resources that all calls share: stacks, memories, tables, instances. Whatever one plugin takes, calls of others get
+//! theirs.
 
 use serde_json::json;
 use toolgate_policy::limits::load::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLES_MAX};
@@ -10,7 +10,7 @@ use toolgate_tests::{Server, Transport, World, test_guest};
 /// An hour.
 const LONG_NS: u64 = 3_600_000_000_000;
 
-/// Calls of another plugin, all of which must be answered.
+/// Makes calls of another plugin, all of which must be answered.
 fn assert_served(server: &Server, calls: usize) {
     let calls: Vec<_> = (0..calls).map(|_| server.calling("good_sleep", json!({ "ns": 1 }))).collect();
     for call in calls {
@@ -51,7 +51,7 @@ fn calls_that_wait_in_a_hundred_places_at_once_are_refused_themselves_and_nobody
 
 #[test]
 fn calls_that_hold_all_that_a_component_may_have_leave_the_calls_of_others_theirs() {
-    // A plugin with the ordinary number of calls at once, each with as much as a component may have.
+    // A plugin with the default number of concurrent calls, each as large as a component may be.
     const CALLS: usize = 16;
     let instances = CORE_INSTANCES_MAX as usize;
     for (engine, has) in [

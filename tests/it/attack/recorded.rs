@@ -1,5 +1,5 @@
-//! Guests that would have the record say something else than what they did: a refusal beside what was sent, texts that are longer
-//! than a record lists, more refusals than it has room for.
+//! Guests that try to make the audit record wrong: a refusal beside a request that was sent, texts longer than a record
+//! lists, and more refusals than it lists.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,9 +11,9 @@ use toolgate_tests::web::{Web, respond};
 use toolgate_tests::{World, test_guest};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-/// Where clouds keep credentials; no grant reaches it.
+/// Address of cloud metadata services; no grant reaches it.
 const METADATA: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
-/// As many refusals as a record lists.
+/// Maximum number of refusals in a record.
 const PLACES: usize = 64;
 
 fn answering() -> Raw {
@@ -33,7 +33,7 @@ fn world(host: &str, port: u16) -> World {
         .limit("http_requests_max = 1000\nfaults_max = 1000")
 }
 
-/// The one record of a call, and its requests: what each names, and whether it was refused.
+/// The only record of a call, and its requests: URL, and whether it was refused.
 fn recorded(world: &World) -> (Value, Vec<(String, bool)>) {
     let record = world.call_records().pop().unwrap();
     let name = |request: &Value| {
@@ -68,7 +68,7 @@ fn a_request_that_was_sent_stands_beside_the_same_one_that_was_turned_back() {
 
 #[test]
 fn a_request_that_arrived_stands_there_as_sent_although_it_was_turned_back_when_it_was_sent_again() {
-    // The second request on a connection is read and then given up, as servers give up what waited too long.
+    // The second request on a connection is read and then rejected with 408, as servers do with idle connections.
     let raw = Raw::serve(|peer| {
         if peer.head().is_some() && peer.answer("ok") && peer.head().is_some() {
             peer.say("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
@@ -77,7 +77,7 @@ fn a_request_that_arrived_stands_there_as_sent_although_it_was_turned_back_when_
     let port = raw.address.port();
     let dns = Dns::serve(|_, before| vec![[HERE, METADATA][before.min(1)]]);
     let world = world("app.example.com", port).server(&format!("name_servers = [\"{}\"]", dns.address));
-    // As many refusals as there is room for stand there already.
+    // The record is already full of refusals.
     let forbidden = |at: usize| (format!("x-forwarded-{at}"), "x".to_owned());
     let mut requests: Vec<_> = (0..PLACES).map(|at| (format!("/pub/{at}"), vec![forbidden(at)])).collect();
     requests.extend([("/pub/a".to_owned(), vec![]), ("/pub/b".to_owned(), vec![])]);
@@ -125,7 +125,7 @@ fn no_number_of_refusals_keeps_what_was_sent_out_of_the_record() {
     let raw = answering();
     let world = world("127.0.0.1", raw.address.port());
     let forbidden = |at: usize| (format!("x-forwarded-{at}"), "x".to_owned());
-    // First one request with many refused header fields, then many refused paths, then those that are sent.
+    // One request with many refused header fields, then many refused paths, then the requests that are sent.
     let mut requests = vec![("/".to_owned(), (0..70).map(forbidden).collect())];
     requests.extend((0..2 * PLACES).map(|at| (format!("/prv/{at}"), vec![])));
     requests.extend((0..PLACES).map(|at| (format!("/pub/{at}"), vec![])));

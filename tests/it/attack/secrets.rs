@@ -1,10 +1,10 @@
-//! Servers that give a secret back as ordinary ones do: in a path, in JSON, in HTML, in base64, packed.
+//! Servers that return a secret as ordinary ones do: in a path, JSON, HTML, base64, or compressed.
 
 use serde_json::{Value, json};
 use toolgate_tests::raw::Raw;
 use toolgate_tests::{Transport, World, test_guest};
 
-/// By WASI 0.2 and 0.3.
+/// Guests of WASI 0.2 and 0.3.
 const GUESTS: [(&str, &str); 2] = [("requesting", ""), ("fetching", "engine = \"async\"")];
 
 const SECRET: &str = "s3cr3t/t0ken+x\"y";
@@ -24,7 +24,7 @@ fn request(raw: &Raw) -> Value {
     json!({ "method": "GET", "scheme": "http", "authority": raw.address.to_string(), "path": "/", "headers": [], "body": "" })
 }
 
-/// The forms in which ordinary servers have it.
+/// The forms in which ordinary servers return it.
 fn forms() -> Vec<String> {
     use base64::Engine as _;
     let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
@@ -62,7 +62,7 @@ fn a_secret_that_comes_back_as_ordinary_servers_write_it_reaches_no_guest() {
                     "HTTP/1.1 302 Found\r\nLocation: /login?to={said}\r\nX-{}: 1\r\nX-Other: <{said}>\r\nTransfer-Encoding: chunked\r\n\r\n",
                     "Plain"
                 ));
-                // A few bytes at a time.
+                // In small chunks.
                 let body = format!("{{\"was\": \"{said}\", \"and\": \"{said}\"}}");
                 for piece in body.as_bytes().chunks(3) {
                     peer.say(&format!("{:x}\r\n{}\r\n", piece.len(), String::from_utf8_lossy(piece)));

@@ -1,4 +1,4 @@
-//! Servers at the other end of a granted request that misbehave, and guests that would misuse them.
+//! Misbehaving servers at the other end of a granted request, and guests that try to misuse servers.
 
 use std::io::{Read as _, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use toolgate_tests::web::{Web, was_connected};
 use toolgate_tests::{Server, Transport, World, test_guest};
 
-/// By WASI 0.2 and 0.3.
+/// Guests of WASI 0.2 and 0.3.
 const GUESTS: [(&str, &str); 2] = [("requesting", ""), ("fetching", "engine = \"async\"")];
 
-/// Long enough that a test would notice if a call waited for it.
+/// Long enough that a test would not end if a call waited for it.
 const FOR_EVER: Duration = Duration::from_secs(3_600);
 
 fn world((guest, engine): (&str, &str), rule: &str) -> World {
@@ -33,10 +33,10 @@ fn request(scheme: &str, authority: &str) -> Value {
     json!({ "method": "GET", "scheme": scheme, "authority": authority, "path": "/", "headers": [], "body": "" })
 }
 
-/// What a server says on a connection.
+/// Handler of a connection.
 type Answer = fn(TcpStream);
 
-/// Answers each connection by itself, on a thread of its own, and counts them.
+/// Serves each connection on a thread of its own, and counts connections.
 fn serve(answer: Answer) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (port, count) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
@@ -50,7 +50,7 @@ fn serve(answer: Answer) -> (u16, Arc<AtomicUsize>) {
     (port, count)
 }
 
-/// Reads a head.
+/// Reads a request head.
 fn hear(stream: &mut TcpStream) {
     let (mut heard, mut byte) = (Vec::new(), [0]);
     while !heard.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
@@ -58,7 +58,7 @@ fn hear(stream: &mut TcpStream) {
     }
 }
 
-/// Calls a few at once; each fails, and a neighbour answers meanwhile.
+/// Makes several calls at once; each must fail, while a neighbour answers.
 fn assert_held(server: &Server, args: &Value, what: &str) {
     let calls: Vec<_> = (0..4).map(|_| server.calling("web_run", args.clone())).collect();
     assert_eq!(server.call("good_seven", json!({})).text(), "7", "{what}: a neighbour");
@@ -170,7 +170,7 @@ fn an_answer_whose_length_is_a_riddle_is_none_and_its_connection_is_not_used_aga
     }
 }
 
-/// Says the rest of an answer and that there is no more.
+/// Sends the rest of a response and closes the sending side.
 fn say(mut stream: TcpStream, rest: &str) {
     hear(&mut stream);
     drop(stream.write_all(format!("HTTP/1.1 200 OK\r\n{rest}").as_bytes()));
@@ -201,7 +201,7 @@ fn a_guest_cannot_hide_a_second_request_in_the_length_of_its_first() {
             json!([["transfer-encoding", "identity"], ["content-length", "3"]]),
         ] {
             asked["headers"] = headers.clone();
-            // Refused, cut off at that length, or sent with another that is right.
+            // Refused, truncated to that length, or sent with the right length.
             server.call("web_run", asked.clone());
         }
         server.call("web_run", request("http", &format!("127.0.0.1:{port}")));
@@ -238,7 +238,7 @@ fn a_thousand_requests_end_at_the_thirty_second_and_scan_no_ports() {
     let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
     let world = world(GUESTS[0], &rule(ports[0]));
     let server = world.serve(Transport::Http);
-    // Each port that is not granted is refused, whether anybody listens there or not.
+    // A port that is not granted is refused, whether it has a listener or not.
     for port in &ports[1..] {
         let reply = server.call("web_run", request("http", &format!("127.0.0.1:{port}")));
         assert!(reply.text().contains("Denied"), "{reply:?}");

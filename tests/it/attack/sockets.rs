@@ -1,4 +1,4 @@
-//! Ways for a socket to a place that is not granted, or to be a place itself. Every one by both generations of WASI.
+//! Attempts to connect a socket to an address that is not granted, or to listen. Each by WASI 0.2 and 0.3.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -10,7 +10,7 @@ use toolgate_tests::client::PATIENCE;
 use toolgate_tests::web::{dead_port, was_connected, was_sent};
 use toolgate_tests::{World, apart, test_guest};
 
-/// The guest of each generation.
+/// A world for the guest of each WASI version.
 fn worlds(rules: &str) -> [World; 2] {
     let world = |guest: &str| World::new().plugin("net", &test_guest(guest));
     let grant = format!("sockets = [{rules}]");
@@ -76,7 +76,7 @@ fn a_granted_name_that_leads_to_this_machine_gives_no_address_and_no_connection(
 
 #[test]
 fn an_address_counts_for_a_name_only_in_the_call_that_looked_it_up() {
-    // A resolver that changes its mind between two calls, or a guest that remembers what it once was told.
+    // Like a resolver that changes its answer between calls, or a guest that remembers an old one.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     for world in worlds(&format!(r#"{{ host = "localhost", port = {port}, private = true }}"#)) {
@@ -195,7 +195,7 @@ fn a_datagram_of_a_stranger_is_not_heard() {
     talk.join().unwrap();
 }
 
-/// A server that sends without end what it is sent back, once; then how much came back.
+/// A server for one connection that sends without end, and counts the bytes that come back.
 fn endless() -> (SocketAddr, JoinHandle<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -214,7 +214,7 @@ fn endless() -> (SocketAddr, JoinHandle<usize>) {
 
 #[test]
 fn what_goes_from_one_stream_into_another_without_the_guest_is_counted_and_ends() {
-    // The guest gives the stream it receives to the one it sends by, and is not entered again.
+    // The guest passes its receive stream to its send stream, and is not entered again.
     for (limits, met) in [
         (["socket_bytes_max = 1_000_000", "deadline_ms = 60_000"], "socket_bytes_max = "),
         (["socket_bytes_max = 1_000_000_000", "fuel = 5_000_000"], "fuel = "),

@@ -1,4 +1,4 @@
-//! What a guest can learn about the host that runs it.
+//! Information about the host that a guest can obtain.
 
 use serde_json::json;
 use toolgate_tests::{Transport, World, test_guest};

@@ -1,4 +1,4 @@
-//! Records that a full disk, a crash or another process left unfinished: no other record is lost with them.
+//! Records left incomplete by a full disk, a crash or another process: no other record is lost with them.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -13,7 +13,7 @@ fn hello() -> World {
     World::new().plugin("hello", &plugin("hello"))
 }
 
-/// The lines of the record that can be read, and those that cannot.
+/// Lines of the record that parse, and those that do not.
 fn lines(world: &World) -> (Vec<Value>, Vec<String>) {
     let text = std::fs::read_to_string(world.path("state/audit.jsonl")).unwrap();
     assert!(text.ends_with('\n'), "{text}");
@@ -35,8 +35,8 @@ fn append(path: &Path, text: &str) {
     std::fs::OpenOptions::new().append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
 }
 
-/// Bounds the files of a process: what it writes beyond that is refused by the system, as on a full disk. The signal that comes
-/// with it would end a program that has nothing against it.
+/// Limits the file size of a process: longer writes fail as on a full disk. The signal that comes with the error would
+/// end a program that does not ignore it.
 fn bound_files(pid: u32, bytes: &str) {
     let bound = format!("--fsize={bytes}:unlimited");
     assert!(Command::new("prlimit").args(["--pid", &pid.to_string(), &bound]).status().unwrap().success());
@@ -79,7 +79,7 @@ fn a_record_that_a_crash_left_unfinished_takes_no_other_with_it() {
 fn a_record_that_another_process_left_unfinished_takes_no_other_with_it() {
     let world = hello();
     let server = world.serve(Transport::Http);
-    // It writes nothing of its own then.
+    // After this it writes no record of its own.
     let has_started = || world.records().iter().any(|record| record["event"] == "started");
     server.wait_until("it is recorded that it has started", has_started);
     append(&world.path("state/audit.jsonl"), PART);

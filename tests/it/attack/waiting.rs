@@ -1,5 +1,5 @@
-//! Files that keep whoever opens them waiting: here because another process holds a lease on one, elsewhere because a disk
-//! or a server of files does not answer.
+//! Files that block whoever opens them: here because another process has a lease on one, elsewhere because a disk or
+//! file server does not respond.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -8,12 +8,12 @@ use serde_json::json;
 use toolgate_tests::begun::Begun;
 use toolgate_tests::{Transport, World, test_guest};
 
-/// Holds a file back from everybody else until it is dropped, or the kernel has had enough of it (`lease-break-time`, 45
-/// seconds as a rule).
+/// A lease that blocks others from opening a file, until it is dropped or the kernel breaks it (`lease-break-time`,
+/// usually 45 seconds).
 struct Lease(Child);
 
 impl Lease {
-    /// In a language that is there on every Linux: fcntl(2), F_SETLEASE, F_WRLCK.
+    /// In Perl, which every Linux has: fcntl(2), F_SETLEASE, F_WRLCK.
     fn take(file: &std::path::Path) -> Self {
         const HOLD: &str = r#"$| = 1; $SIG{IO} = "IGNORE"; open(F, "+<", $ARGV[0]) or die; fcntl(F, 1024, 1) or die; print "held\n"; sleep 120"#;
         let mut child =
@@ -34,7 +34,7 @@ impl Drop for Lease {
 
 #[test]
 fn a_plugin_whose_files_do_not_answer_holds_up_no_other() {
-    // More than there are threads for all guests together, by both generations of WASI.
+    // More than the threads for all guests together, in each WASI version.
     const CALLS: usize = 80;
     for (guest, engine) in [("filing", ""), ("awaiting", "engine = \"async\"")] {
         let folder = |name: &str| {
@@ -64,7 +64,7 @@ fn a_plugin_whose_files_do_not_answer_holds_up_no_other() {
         assert_eq!(server.call("good_look", path()).text(), "text", "meanwhile");
         let ended = || world.call_records().iter().filter(|record| record["plugin"] == "bad").count();
         assert_eq!(ended(), 0, "all of them wait");
-        // None of them waits longer than it may, and nobody has to wait until the file answers.
+        // Each call ends by its deadline, and no other call waits for the file.
         let reply = server.call("late_look", path());
         assert!(reply.text().contains("deadline_ms = 500"), "{guest}: {reply:?}");
         calls.into_iter().for_each(Begun::cancel);

@@ -1,15 +1,15 @@
-//! Servers that send more than their answer is worth: each byte of a connection counts, whatever it is for.
+//! Servers that send more than their response needs: every byte of a connection counts, whatever its purpose.
 
 use serde_json::{Value, json};
 use toolgate_tests::raw::{Peer, Raw};
 use toolgate_tests::web::{Web, respond};
 use toolgate_tests::{Transport, World, apart, test_guest};
 
-/// By WASI 0.2 on either engine, and by 0.3.
+/// Guests of WASI 0.2 on both engines, and of WASI 0.3.
 const GUESTS: [(&str, &str); 3] =
     [("requesting", ""), ("requesting", "engine = \"async\""), ("fetching", "engine = \"async\"")];
 
-/// With no other limit in reach.
+/// A world with all other limits out of reach.
 fn world((guest, engine): (&str, &str), port: u16, bytes_max: u64) -> World {
     let rule = format!(r#"{{ scheme = "http", host = "127.0.0.1", port = {port}, private = true }}"#);
     World::new()
@@ -39,7 +39,7 @@ fn an_answer_that_is_announced_a_few_times_is_awaited_and_not_for_ever() {
             let server = world(guest, raw.address.port(), 1 << 30).serve(Transport::Http);
             let reply = server.call("web_run", request(&raw.address.to_string()));
             assert_eq!(reply.is_error(), !comes, "{guest:?} {times}: {reply:?}");
-            // All at once, the answer in the same packet.
+            // All at once, with the response in the same write.
             let raw = Raw::serve(move |peer: &mut Peer| {
                 peer.head();
                 let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -52,7 +52,7 @@ fn an_answer_that_is_announced_a_few_times_is_awaited_and_not_for_ever() {
     }
 }
 
-/// Says an answer; whether all of it could be said.
+/// Sends a response; returns whether all of it could be sent.
 type Flood = fn(&mut Peer) -> bool;
 
 #[test]
@@ -126,7 +126,7 @@ fn what_it_takes_to_speak_tls_counts_as_well() {
 #[test]
 fn bytes_that_come_while_a_guest_waits_take_its_fuel() {
     for guest in GUESTS {
-        // More than its fuel, and the guest does nothing but wait for them.
+        // More than its fuel allows, while the guest only waits for them.
         let raw = Raw::serve(|peer: &mut Peer| {
             peer.head();
             peer.say("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");

@@ -1,5 +1,5 @@
-//! `isolation = "process"`: a plugin that runs in a worker is the same plugin, and whoever breaks out of WebAssembly stands
-//! behind a second wall.
+//! `isolation = "process"`: a plugin in a worker behaves the same, and code that escapes WebAssembly is still confined
+//! to the worker process.
 
 use serde_json::json;
 use toolgate_tests::client::PATIENCE;
@@ -98,7 +98,7 @@ fn a_plugin_that_names_its_tools_does_so_in_its_worker_too() {
 
 #[test]
 fn a_worker_that_is_killed_costs_its_calls_and_nothing_else() {
-    // With fewer calls at once it is given less memory, by which the two are told apart.
+    // A lower `concurrency` gives it less memory, which distinguishes the two workers.
     let world = World::new()
         .plugin("good", &test_guest("sleeping"))
         .with(APART)
@@ -181,9 +181,9 @@ fn no_core_dump_is_taken_of_the_server_or_of_a_process_of_its() {
     assert!(!server.call("p_nothing", json!({})).is_error());
     for pid in [server.pid(), worker(&server)] {
         let limits = of_process(pid, "limits");
-        // One byte: less than any dump, and the value for which no program is asked to take one either.
+        // One byte: less than any core dump, and the value at which the kernel runs no dump program either.
         let row = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-        // None may be allowed already, by whoever started the tests.
+        // The limit may be 0 already if the tests were started so.
         let none = |bytes: &&str| ["0", "1"].contains(bytes);
         assert!(row.split_whitespace().skip(4).take(2).filter(none).count() == 2, "soft and hard: {row}");
     }
@@ -216,12 +216,12 @@ fn an_isolation_that_is_none_is_refused() {
     assert!(check.said().contains(r#"is `box`; write "thread" or "process""#), "{}", check.said());
 }
 
-/// Runs `check` where a call to the system fails as on a system that has not what it asks for.
+/// Runs `check` with a system call that fails as on a system without that feature.
 #[cfg(target_os = "linux")]
 fn check_without(call: i64, errno: i32) -> toolgate_tests::Ended {
     use seccompiler::{SeccompAction, SeccompFilter};
     let world = World::new().plugin("p", &guest::seven()).with(APART);
-    // The filter holds for this thread and what it starts.
+    // The filter applies to this thread and to processes that it starts.
     let check = std::thread::spawn(move || {
         let absent = SeccompAction::Errno(errno.unsigned_abs());
         let machine = std::env::consts::ARCH.try_into().unwrap();

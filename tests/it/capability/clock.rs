@@ -12,7 +12,7 @@ fn timing() -> World {
     World::new().plugin("time", &test_guest("timing"))
 }
 
-/// A time that a guest saw; beyond 2^53 it comes as a text of digits.
+/// A time that a guest read; beyond 2^53 it is a text of digits.
 fn ns(world: &World, tool: &str) -> u64 {
     let value = value(world, tool, &nothing());
     value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap()

@@ -1,4 +1,4 @@
-//! `http`: which requests share a connection, and which never do.
+//! `http`: requests that may share a connection, and those that never do.
 
 use std::io::Write;
 
@@ -19,7 +19,7 @@ fn small(heard: &str, to: &mut dyn Write) {
     }
 }
 
-/// A rule for what begins with a path.
+/// A rule for paths with a prefix.
 fn rule(web: &Web, paths: &str) -> String {
     format!(
         r#"{{ scheme = "http", host = "127.0.0.1", port = {}, private = true, paths = ["{paths}"], methods = ["GET", "HEAD"] }}"#,
@@ -49,7 +49,7 @@ fn requests_of_a_call_and_of_the_next_share_a_connection() {
         assert_eq!(fetch(&server, "web_run", request(&web, "/", 3)), "hello");
     }
     assert_eq!((web.heard().len(), web.connections()), (9, 1));
-    // One that has no body in its answer goes over it as well, and nothing after that: a server may send one all the same.
+    // A HEAD request reuses the connection, but nothing follows it there, since a server may wrongly send a body.
     let mut head = request(&web, "/", 1);
     head["method"] = json!("HEAD");
     assert!(!server.call("web_run", head).is_error());
@@ -58,7 +58,7 @@ fn requests_of_a_call_and_of_the_next_share_a_connection() {
     assert_eq!((web.heard().len(), web.connections()), (11, 2));
 }
 
-/// Over TLS, with the certificates in `ca.pem`.
+/// A world with TLS, with the certificates in `ca.pem`, and a request.
 fn over_tls(web: &Web) -> (World, Value) {
     let port = web.address.port();
     let rule = format!(r#"http = [{{ host = "localhost", port = {port}, private = true, ca = "ca.pem" }}]"#);
@@ -89,7 +89,7 @@ fn a_certificate_authority_that_is_taken_out_of_its_file_counts_no_longer() {
         assert_eq!(fetch(&server, "web_run", asked.clone()), "hello");
     }
     assert_eq!(web.connections(), 1);
-    // Neither for new connections nor for the one that waits.
+    // Neither for new connections nor for the idle one.
     world.put("ca.pem", other.ca.as_bytes(), 0o644);
     let reply = server.call("web_run", asked.clone());
     assert!(reply.text().contains("Tls"), "{reply:?}");
@@ -138,7 +138,7 @@ fn a_connection_whose_answer_was_not_read_to_its_end_is_not_used_again() {
 
 #[test]
 fn a_server_that_hangs_up_after_its_answer_is_connected_to_again() {
-    // It does not say that it will.
+    // The server does not announce that it will close.
     let web = Web::plain(small);
     let server = requesting(&web).serve(Transport::Http);
     for _ in 0..5 {
@@ -163,7 +163,7 @@ fn what_a_server_says_unasked_answers_no_request() {
 
 #[test]
 fn what_a_server_says_unasked_over_tls_answers_no_request() {
-    // So long that what comes after it is in the same record as its end, and not in the first.
+    // Long enough that its end, and not its start, shares a TLS record with the bytes after it.
     const LONG: usize = 40_000;
     let web = Web::tls(|_, to| {
         let head = |length: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");

@@ -1,4 +1,4 @@
-//! `files`: folders, for reading or for reading and writing.
+//! `files`: folders, read-only or writable.
 
 mod disk;
 mod quota;
@@ -74,7 +74,7 @@ fn narrowed_to_one_folder_another_is_not_there() {
         r#"files = [{ host = "docs", guest = "/docs" }, { host = "other", guest = "/out", access = "read-write" }]"#,
     );
     assert_eq!(answer(&world, "fs_look", &json!({ "path": "/out/c.txt" })), "c");
-    // Reading and writing are told apart by folder, also where something goes from one to the other.
+    // Each folder has its own access mode, also where a file moves from one to the other.
     error(&world, "fs_move-to", &json!({ "path": "/docs/a.txt", "to": "/out/a.txt" }));
     error(&world, "fs_move-to", &json!({ "path": "/out/c.txt", "to": "/docs/c.txt" }));
     error(&world, "fs_link-to", &json!({ "path": "/docs/a.txt", "to": "/out/a.txt" }));
@@ -98,13 +98,13 @@ fn a_folder_that_holds_what_guards_the_host_is_never_granted() {
         let line = format!(r#"files = [{{ host = "{host}", guest = "/x", access = "{access}" }}]"#);
         assert_misconfigured(&world.grant(&line), words);
     }
-    // minisign's private keys have an ending of their own.
+    // Minisign's private keys have a file name extension of their own.
     let public = "untrusted comment: minisign public key 3A86C157BF63B683\nRWSDtmO/V8GGOgi5g5K7P2AOYGvfh5V/uWTyMT7vYd1A4RFxKu68m2XL\n";
     let trust = toolgate_tests::world::TRUST.replace("keys/vendor.pub", "mini/a.pub");
     let world = filing().file("mini/a.pub", public).secret_file("mini/a.key", "secret").trust(&trust);
     let line = r#"files = [{ host = "mini", guest = "/x" }]"#;
     assert_misconfigured(&world.grant(line), "which is secret");
-    // A link is no way round.
+    // A link does not evade the check.
     let world = filing();
     std::os::unix::fs::symlink("/", world.path("innocent")).unwrap();
     assert_misconfigured(

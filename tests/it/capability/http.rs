@@ -26,7 +26,7 @@ fn hello(_: &str, to: &mut dyn Write) {
     respond(to, "200 OK", &[("X-Answer", "yes")], "hello");
 }
 
-/// Grants the server on this machine, with more.
+/// Grants the local server, with further settings.
 fn rule(port: u16, more: &str) -> String {
     format!(r#"http = [{{ scheme = "http", host = "127.0.0.1", port = {port}, private = true{more} }}]"#)
 }
@@ -81,7 +81,7 @@ fn granted_over_tls_the_certificate_is_checked_against_the_granted_authority() {
     assert!(told.contains("Tls"), "{told}");
     assert_eq!(web.heard().len(), 1, "nothing was said to a server that could not show who it is");
 
-    // Plain text where the grant says https.
+    // Unencrypted, although the grant requires https.
     error(&world, "web_run", &with(asked, "scheme", json!("http")));
 }
 
@@ -179,7 +179,7 @@ fn with_secret(port: u16) -> World {
 
 #[test]
 fn a_secret_is_put_in_by_the_host_and_taken_out_of_what_comes_back() {
-    // A server that gives back everything it was told, in the head and in pieces in the body.
+    // A server that returns everything it received, in the head and in pieces in the body.
     let web = Web::plain(|heard, to| {
         let given =
             heard.lines().find_map(|line| line.strip_prefix("authorization: Bearer ")).unwrap_or("nothing");

@@ -1,4 +1,4 @@
-//! `keyvalue`: a store for each plugin, that outlives calls and processes, and never holds more than it was given.
+//! `keyvalue`: a store per plugin that outlives calls and processes and never exceeds its quota.
 
 use serde_json::{Value, json};
 use toolgate_tests::{Transport, World, apart, test_guest};
@@ -13,7 +13,7 @@ fn granted(grant: &str) -> World {
     storing().grant(&format!("keyvalue = {{ {grant} }}"))
 }
 
-/// `bucket`, a key and what more there is.
+/// Arguments with `bucket`, a key and further members.
 fn at(key: &str, more: Value) -> Value {
     let mut args = json!({ "bucket": "b", "key": key });
     if let (Value::Object(args), Value::Object(more)) = (&mut args, more) {
@@ -62,7 +62,7 @@ fn increments_at_once_are_all_counted_and_what_is_no_number_is_left_alone() {
             });
         }
     });
-    // A second process has the same store open.
+    // A second process opens the same store.
     assert_eq!(value(&world, "store_add", &at("n", json!({ "by": 0 }))), 120);
     let more = error(&world, "store_add", &at("n", json!({ "by": "18446744073709551615" })));
     assert!(more.contains("not a number"), "{more}");
@@ -149,7 +149,7 @@ fn one_answer_never_holds_more_than_its_bound_whatever_is_asked_at_once() {
 #[test]
 fn one_use_never_brings_more_than_its_bound_however_small_the_entries_are() {
     let world = granted("bytes_max = 100000000, entries_max = 1000000").limit("fuel = 100_000_000_000");
-    // Eight mebibytes, 64 bytes an entry.
+    // Eight mebibytes; each entry counts 64 bytes more.
     for (entries, bytes, fits) in [(8, (1 << 20) - 200, true), (9, 1 << 20, false), (200_000, 0, false)] {
         let fill = json!({ "bucket": "b", "entries": entries, "bytes": bytes });
         let set = world.ask("store_fill-at-once", &fill);
@@ -185,7 +185,7 @@ fn a_damaged_store_refuses_the_plugin_and_is_left_as_it_is() {
     let world = granted("bytes_max = 1000");
     answer(&world, "store_set", &at("k", json!({ "value": "AA==" })));
     let file = world.path("state/keyvalue/store.sqlite");
-    // Of a journal that is whole SQLite would make the store anew.
+    // With an intact journal SQLite would restore the store.
     for journal in ["-wal", "-shm"] {
         drop(std::fs::remove_file(world.path(&format!("state/keyvalue/store.sqlite{journal}"))));
     }

@@ -36,7 +36,7 @@ fn denied_the_first_draw_ends_the_call_and_names_the_line() {
 
 #[test]
 fn more_than_one_request_may_have_ends_the_call() {
-    // Four thousand million bytes of host memory for the asking.
+    // A request for four billion bytes of host memory.
     let ended = dicing("random = \"secure\"").call("dice_run", &json!({ "bytes": 4_294_967_296_u64 }));
     assert_eq!(ended.code, 1, "{}", ended.said());
     assert!(ended.said().contains("65536") || ended.said().contains("random"), "{}", ended.said());

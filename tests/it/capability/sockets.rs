@@ -1,4 +1,4 @@
-//! `sockets`: connections and datagrams to granted places, and nothing that listens. Every fact by both generations of WASI.
+//! `sockets`: connections and datagrams to granted addresses, and no listening. Every fact by WASI 0.2 and 0.3.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, UdpSocket};
@@ -17,12 +17,12 @@ fn dialing() -> World {
     World::new().plugin("net", &test_guest("dialing")).with("engine = \"async\"")
 }
 
-/// The guest of each generation.
+/// A world for the guest of each WASI version.
 fn worlds(grant: &str) -> [World; 2] {
     [connecting().grant(grant), dialing().grant(grant)]
 }
 
-/// Grants a place on this machine.
+/// Grants an address on this machine.
 fn rule(host: &str, port: u16, protocol: &str) -> String {
     format!(r#"sockets = [{{ host = "{host}", port = {port}, protocol = "{protocol}", private = true }}]"#)
 }

@@ -1,4 +1,4 @@
-//! The same words by WASI 0.3, which the asynchronous engine has: the same grants decide.
+//! The same capabilities by WASI 0.3 on the asynchronous engine: the same grants decide.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -40,7 +40,7 @@ fn the_clocks_are_as_fine_as_granted_and_their_waits_last() {
     assert!(wall.is_multiple_of(MS) && now - wall < 60_000 * MS, "{wall}");
     assert!(number(&value(&coarse, "p_monotonic-ns", &nothing())).is_multiple_of(MS));
     for tool in ["p_sleep", "p_sleep-until"] {
-        // The one says how long it slept, the other what the clock shows then.
+        // `sleep` returns the time that it slept, `sleep-until` the clock's time afterwards.
         let base = if tool == "p_sleep" { 0 } else { EARLIEST_NS };
         let slept = number(&value(&coarse, tool, &json!({ "ns": base + 30 * MS }))) - base;
         assert!((30 * MS..10_000 * MS).contains(&slept), "{tool}: {slept}");
@@ -84,7 +84,7 @@ fn random_numbers_come_from_where_the_grant_says() {
     assert_eq!(value(&seeded(), "p_numbers", &nothing()), value(&seeded(), "p_numbers", &nothing()));
     let secure = awaiting();
     assert_ne!(drawn, value(&secure, "p_dice", &json!({ "count": 32 })));
-    // At most so many: the host gives as many as it gives at once.
+    // The count is a maximum: the host returns at most one chunk.
     let much = value(&secure, "p_dice", &json!({ "count": u64::MAX.to_string() }));
     assert_eq!(much.as_str().unwrap().len(), 65_536_usize.div_ceil(3) * 4);
     let told = error(&awaiting().grant("random = \"none\""), "p_numbers", &nothing());

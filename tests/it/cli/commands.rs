@@ -57,7 +57,7 @@ fn a_call_needs_only_the_plugin_that_has_the_tool() {
         assert_eq!(refused.code, 3, "{}", refused.said());
         assert!(refused.stderr.contains("plugin fetch: refused: it needs `http`"), "{}", refused.said());
     }
-    // Whoever could dispute a name is asked nevertheless.
+    // Plugins that could claim the same name are loaded nevertheless.
     let world = World::new().plugin("notes", &guest::seven()).plugin("notez", &guest::seven());
     assert_eq!(world.run(&["call", "notes_seven"]).code, 0);
     let refused = world.run(&["call", "notez_seven"]);

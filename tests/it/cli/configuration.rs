@@ -1,5 +1,5 @@
-//! A configuration that is wrong in any way ends with 2 before anything is loaded, and every problem is told at once with
-//! file, line, key and what to write instead.
+//! An invalid configuration ends with exit code 2 before anything is loaded. All problems are reported at once, with
+//! file, line, key and remedy.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -10,7 +10,7 @@ fn seven() -> World {
     World::with_own_cache().plugin("seven", &guest::seven())
 }
 
-/// Every command that reads the configuration ends with 2 and says this; nothing is compiled and nothing recorded.
+/// Asserts that every command that reads it ends with 2 and this message, and compiles and records nothing.
 fn assert_wrong(world: &World, words: &[&str]) {
     for args in [&["check"][..], &["serve", "--stdio"], &["tools"], &["call", "seven_seven"]] {
         let ended: Ended = world.run(args);
@@ -162,7 +162,7 @@ fn a_list_that_is_longer_than_may_be_is_refused_whole_and_before_it_is_read() {
     let trusted =
         ["signer", "role", "rule"].map(|table| (table, seven().trust(&format!("{TRUST}{}", many(table)))));
     for (table, world) in configured.into_iter().chain(trusted) {
-        // One line for the list, and none for each of its elements.
+        // One line for the list, not one per element.
         let ended = world.run(&["check"]);
         assert_eq!(ended.code, 2, "{table}");
         assert!(

@@ -1,5 +1,5 @@
-//! `explain`: what a plugin can reach and why, one question at a time, and what was never used. The answers are those that a
-//! call gets.
+//! `explain`: what a plugin can reach and why, one question at a time, and grants that were never used. The answers
+//! agree with the outcomes of calls.
 
 use serde_json::json;
 use toolgate_tests::web::{Web, dead_port, respond};
@@ -295,7 +295,7 @@ fn the_answer_about_a_file_is_what_a_call_gets() {
     ];
     let mut both = [0, 0];
     for grant in grants {
-        // Whether a file is there is not the grant's: each path leads to one where it leads inside.
+        // Existence of a file is not part of the grant, so each path inside leads to an existing file.
         let world = filing().grant(grant).file("docs/docs/a.txt", "").file("docs/etc/passwd", "");
         let world = world.file("docs/out/c.txt", "").file("docs/docsx/a.txt", "");
         let world = world.file("docs/docs/deep/b.txt", "").file("docs/docs/out/c.txt", "");

@@ -1,4 +1,4 @@
-//! The first quarter of an hour: `init`, `plugin add`, `connect`.
+//! The first steps of a new user: `init`, `plugin add`, `connect`.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -12,7 +12,7 @@ use toolgate_tests::{World, guest, toolgate};
 
 const CONFIG: &str = "fresh/toolgate.toml";
 
-/// A world with a folder that `init` made, and a plugin in it.
+/// A world with a folder that `init` created, and a plugin in it.
 fn fresh() -> World {
     let world = World::new().env("XDG_CONFIG_HOME", "");
     let home = world.path("home");
@@ -43,7 +43,7 @@ fn init_and_the_commands_that_it_names_give_a_server_with_a_tool() {
     };
     assert_eq!(inside(&["check"]).trim(), "no plugins are configured");
 
-    // As it prints them, but for the client and for the question.
+    // The commands as `init` prints them, except for the client's name and the confirmation.
     let said = world.run_as_is(&["init", "other"]).stdout;
     let commands = said.lines().filter_map(|line| line.trim().strip_prefix("toolgate "));
     let commands: Vec<String> = commands.map(|line| line.replace("CLIENT", "cursor")).collect();
@@ -95,11 +95,11 @@ fn every_line_that_init_wrote_as_an_example_is_one_that_can_be_switched_on() {
         world.put(name, switched.as_bytes(), 0o644);
     }
     let checked = world.run_as_is(&["check", "--config", CONFIG]);
-    // The configuration is right; the plugin of the example is not there.
+    // The configuration is valid; the example's plugin is missing.
     assert!(checked.code == 4 && checked.stdout.contains("plugin fetch: not ok"), "{}", checked.said());
 }
 
-/// Where each client has its list, from its own documentation; the key of the list; what an address is called.
+/// Each client's configuration file (from its documentation), the key of its server list, and the key of a URL.
 const CLIENTS: [(&str, &str, &str, Option<&str>); 8] = [
     ("claude-desktop", "home/.config/Claude/claude_desktop_config.json", "mcpServers", None),
     ("claude-code", ".mcp.json", "mcpServers", Some("url")),
@@ -128,7 +128,7 @@ fn what_connect_writes_for_a_client_starts_a_server_that_answers_it() {
         assert_eq!(written.code, 0, "{client}: {}", written.said());
         assert_eq!(mode(&world.path(file)), 0o600, "{client}");
         let entry = entry(&world, file, list);
-        // From another folder, and with nothing of the environment, as a client may start it.
+        // From another folder and with an empty environment, as a client may start it.
         let mut server = Command::new(entry["command"].as_str().unwrap())
             .args(entry["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()))
             .current_dir("/")
@@ -274,7 +274,7 @@ fn nothing_is_written_into_a_clients_file_without_a_yes() {
     let (code, shown) = Prompt::start(&world, &args).answer("n");
     assert!(code == 3 && shown.contains("+    \"toolgate\": {"), "{shown}");
     assert!(!world.path(file).exists());
-    // What another program wrote meanwhile is not lost.
+    // Changes that another program writes meanwhile are not lost.
     world.put(file, b"{}", 0o600);
     let prompt = Prompt::start(&world, &args);
     world.put(file, b"{ \"mcpServers\": {} }", 0o600);

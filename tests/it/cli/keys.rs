@@ -56,7 +56,7 @@ fn one_plugin_of_a_signer_served_as_another_is_refused() {
     let copy = |from: &str, to: &str| world.put(to, &std::fs::read(world.path(from)).unwrap(), 0o644);
     copy(component, "plugins/other.wasm");
     copy(signature, "plugins/other.wasm.sigstore.json");
-    // By its name, by an id, and with the lock: nowhere is it another plugin.
+    // In `verify`, in a configuration and in a folder: it never passes as another plugin.
     let told = "signer `vendor` signed it as plugin `seven` and no other";
     let verified = world.run(&["verify", "plugins/other.wasm", "--plugin", "other"]);
     assert!(verified.code == 3 && verified.stderr.contains(told), "{}", verified.said());
@@ -69,7 +69,7 @@ fn one_plugin_of_a_signer_served_as_another_is_refused() {
     }
     let check = folder.run(&["check"]);
     assert!(check.code == 3 && check.stderr.contains(told), "{}", check.said());
-    // The same bytes as the other plugin, where the signer says so.
+    // The same bytes are the other plugin if the signer says so.
     let signed = world.run(&["sign", "plugins/other.wasm", "--key", "keys/vendor", "--id", "other"]);
     assert_eq!(signed.code, 0, "{}", signed.said());
     let check = world.with("prefix = \"other\"").run(&["check"]);
@@ -90,7 +90,7 @@ fn the_id_that_a_component_has_is_signed_and_no_other_and_without_any_there_is_a
     let signed = world.run(&["sign", "plugins/seven.wasm", "--key", "keys/vendor"]);
     assert!(signed.code == 0 && signed.stdout.contains("for plugin `acme:seven`"), "{}", signed.said());
     assert_eq!(world.run(&["check"]).code, 0);
-    // Nobody need say again which plugin it is.
+    // The id in the component suffices.
     assert_eq!(world.run(&["verify", "plugins/seven.wasm"]).code, 0);
     assert_eq!(world.run(&["bundle", "export", "plugins/seven.wasm", "--out", "b.tar"]).code, 0);
     let imported = world.run(&["bundle", "import", "b.tar", "--into", "imported"]);

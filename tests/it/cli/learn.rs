@@ -1,5 +1,5 @@
-//! `learn`: a tool is run with what it is not granted refused, and the grant that it would need is printed. Pasted in, it
-//! makes the same call succeed; what was refused was not done.
+//! `learn`: runs a tool, refuses uses that are not granted, and prints the grant that it would need. With this grant
+//! the same call succeeds; refused operations were not performed.
 
 use std::net::{TcpListener, UdpSocket};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use toolgate_tests::web::{Web, converse, respond, was_connected, was_sent};
 use toolgate_tests::{Ended, World, plugin, test_guest};
 
-/// What was printed, and the lines of its grant.
+/// The output, and the lines of the proposed grant.
 struct Learned {
     ended: Ended,
     grant: Vec<String>,
@@ -26,7 +26,7 @@ fn learn(world: &World, tool: &str, args: &Value, more: &[&str]) -> Learned {
 }
 
 impl Learned {
-    /// Pastes it in, with `folder` for the one that only an operator can name.
+    /// Adds the proposed grant to a world, with `folder` for the one that only an operator can name.
     fn paste(&self, world: World, folder: &str) -> World {
         self.grant.iter().fold(world, |world, line| world.grant(&line.replace("DIRECTORY", folder)))
     }
@@ -112,7 +112,7 @@ fn configuration_keys_are_learned() {
     assert_eq!((told.code, told.stdout.as_str()), (0, "\"VALUE\"\n"));
 }
 
-/// A plugin that uses sockets, of each generation of WASI.
+/// Plugins that use sockets, one for each WASI version.
 const SOCKETS: [fn() -> World; 2] = [
     || World::new().plugin("net", &test_guest("connecting")),
     || World::new().plugin("net", &test_guest("dialing")).with("engine = \"async\""),

@@ -1,4 +1,4 @@
-//! What messages tell to do: it is there, and it is what helps.
+//! Remedies in messages: each exists, and works.
 
 use toolgate_policy::Digest;
 use toolgate_tests::world::TRUST;
@@ -165,7 +165,7 @@ fn approving_all_plugins_goes_on_without_those_that_do_not_load_and_names_them()
         assert!(approved.stdout.contains(&format!("{name}: approved by a tester")), "{}", approved.said());
     }
     assert_eq!(world.run(&["call", "seven_seven"]).code, 0);
-    // Also where nothing is left to approve, and where one is named that does not load.
+    // Also where nothing is left to approve, and where a named plugin does not load.
     assert_told(&approve(&["--all"]), 3, "not approved, since they do not load: fetch");
     let named = approve(&["seven", "fetch"]);
     assert_told(&named, 3, "it needs `http`");

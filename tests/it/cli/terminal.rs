@@ -1,5 +1,5 @@
-//! What comes from elsewhere and reaches a terminal: names of files, arguments, a lock in the current folder, what a component
-//! says. No command prints any of it as it is; JSON says the same in escapes. And no command waits for what is no file.
+//! Untrusted text in terminal output: file names, arguments, a lock in the current folder, texts of a component. No
+//! command prints it unescaped; JSON escapes it. No command blocks on special files.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use toolgate_policy::redact::is_plain;
 use toolgate_tests::world::TRUST;
 use toolgate_tests::{Ended, Transport, World, bomb, guest, test_guest};
 
-/// Moves the cursor, begins a sequence in one character, reverses, hides, tags.
+/// Cursor movement, a C1 control sequence, bidirectional override, invisible characters and tags.
 const HOSTILE: &str = "x\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\u{feff}\u{e0041}\u{7f}";
 
 fn assert_plain(what: &str, ended: &Ended) {
@@ -116,7 +116,7 @@ fn no_text_of_the_trust_policy_begins_a_line_of_its_own() {
             assert!(!lines(&ended), "{command:?}: {trust}: {}", ended.said());
         }
     }
-    // Those who can read the file in question told it in one line.
+    // A command that could read the trust policy reported the reason in one line.
     let told = world.run_as_is(&["call", "p_seven"]);
     let escaped = format!("is revoked: a flaw\\u{{a}}{FORGED}\\u{{d}}\\u{{1b}}[2J");
     assert!(told.stderr.contains(&escaped), "{}", told.said());
@@ -166,12 +166,12 @@ fn no_command_waits_for_what_is_no_file() {
         let ended = world.run(command);
         assert_ne!(ended.code, 0, "{command:?}: {}", ended.said());
     }
-    // Where a pipe has the name of a signature, the signature takes another.
+    // If a signature's file name is taken by a pipe, the signature gets another.
     let signed = world.run(&["sign", "x.wasm", "--key", "own"]);
     assert_eq!(signed.code, 0, "{}", signed.said());
 }
 
-/// A plugin that takes three seconds of one core to compile, and is refused then.
+/// A plugin that takes three seconds of CPU time to compile and is then refused.
 fn slow() -> World {
     World::new().plugin("slow", &bomb::huge_functions(1)).server("[server.limits]\ncompile_cpu_s = 3")
 }
@@ -193,7 +193,7 @@ fn what_takes_long_to_compile_is_named_on_stderr_with_how_long_it_took() {
     }
     let approved = slow().locked().run(&["plugin", "approve", "--all", "--yes"]);
     assert!(approved.stderr.contains("plugin slow: compiling took "), "{}", approved.said());
-    // A terminal shows that it goes on.
+    // A terminal shows progress.
     let world = slow();
     world.write();
     let command = format!("{} check", toolgate_tests::toolgate().display());

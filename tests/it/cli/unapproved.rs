@@ -1,5 +1,4 @@
-//! Bytes that nobody has approved are looked at by people who want to know what they are. They run without any grant and without
-//! any secret then, or not at all.
+//! Unapproved components that people inspect: they run without any grant and secret, or not at all.
 
 use serde_json::json;
 use toolgate_tests::web::{Web, respond};
@@ -12,7 +11,7 @@ fn web() -> Web {
     Web::plain(|_, to| respond(to, "200 OK", &[], "hello"))
 }
 
-/// A plugin with a grant and a secret for a server, under a lock.
+/// A locked world with a plugin that has a grant and a secret for a server.
 fn requesting(web: &Web, isolation: &str) -> World {
     let port = web.address.port();
     World::new()
@@ -31,7 +30,7 @@ fn approve(world: &World) {
     assert_eq!(ended.code, 0, "{}", ended.said());
 }
 
-/// Other bytes that do the same.
+/// The component with other bytes and the same behaviour.
 fn changed(bytes: Vec<u8>) -> Vec<u8> {
     guest::with_section(bytes, "other", b"bytes")
 }
@@ -97,7 +96,7 @@ fn the_operators_own_grant_is_for_approved_bytes() {
     world.install("web", &test_guest("requesting"));
     assert_eq!(learn(&world, &web, &["--grant-file", "grant.toml"]).code, 0);
     assert_eq!(web.heard().len(), 1);
-    // A grant that was changed is what the operator wrote; the bytes are approved.
+    // A changed grant is the operator's own choice, and the bytes are still approved.
     let text = std::fs::read_to_string(world.path("toolgate.toml")).unwrap();
     let narrowed =
         text.replace("secret = \"token\", private", "methods = [\"GET\"], secret = \"token\", private");
@@ -124,7 +123,7 @@ fn learning_writes_into_no_folder_and_no_store_for_unapproved_bytes() {
     }
 }
 
-/// A component that goes to this server, when it names its tools and when it is called.
+/// A component that contacts this server when it declares its tools and when it is called.
 fn reaching(web: &Web) -> Vec<u8> {
     let mut bytes = test_guest("reaching");
     let (from, to) = (b"127.0.0.1:99999", format!("127.0.0.1:{:05}", web.address.port()));
@@ -171,13 +170,13 @@ fn whoever_looks_at_unapproved_bytes_gives_them_nothing_while_they_name_their_to
                 assert!(ended.stdout.contains(saw), "{}", ended.stdout);
             }
         }
-        // Called, with its grant, it does all of it.
+        // When it is called with its grant, it does all of it.
         let called = world.run_as_is(&["call", "r_go"]);
         assert!(called.stdout.contains("request true folder true variables 1."), "{}", called.said());
         assert_eq!((web.heard().len(), names(&world.path("data")).len()), (1, 1));
         std::fs::remove_file(world.path("data/made")).unwrap();
 
-        // The same when it is added, and when other bytes wait.
+        // The same while adding it, and while an update waits for approval.
         world.install("r", &changed(reaching(&web)));
         for args in [&["plugin", "diff", "r"][..], &["explain", "r"], &["check"]] {
             world.run_as_is(args);

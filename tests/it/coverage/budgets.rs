@@ -1,4 +1,4 @@
-//! `docs/LIMITS.md` and the limits in the code are the same: every budget in bytes is on the page, with its default.
+//! Agreement of `docs/LIMITS.md` with the code: the page lists every limit in bytes with its default.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use toolgate_tests::root;
 
 use super::{known_tests, read};
 
-/// The files that have the limits, by name.
+/// Source files with limits, by name.
 fn files() -> BTreeMap<String, String> {
     let is_one = |path: &PathBuf| !path.to_string_lossy().ends_with("_tests.rs");
     let paths =
@@ -16,13 +16,13 @@ fn files() -> BTreeMap<String, String> {
     paths.filter(is_one).map(|path| (name(&path), read(&path))).collect()
 }
 
-/// The values of the constants that bound what is held, by name: that of the constant, and that in the configuration.
+/// Values of the constants that limit memory and storage, by the name of the constant and of the setting.
 fn constants() -> BTreeMap<String, u64> {
     let mut values = BTreeMap::from(
         [("KIB", 1 << 10), ("MIB", 1 << 20), ("GIB", 1 << 30)].map(|(k, v)| (k.to_owned(), v)),
     );
     for (file, text) in files() {
-        // Of the names in the configuration one stands twice.
+        // One name exists in two parts of the configuration.
         let prefix = if file == "wire" { "server." } else { "" };
         for item in text.split("const ").skip(1) {
             let Some((head, rest)) = item.split_once('=') else { continue };
@@ -43,7 +43,7 @@ fn constants() -> BTreeMap<String, u64> {
     values
 }
 
-/// The value of numbers and constants that are multiplied, or of one that is shifted.
+/// Value of a product of numbers and constants, or of one shifted.
 fn product(expression: &str, values: &BTreeMap<String, u64>) -> u64 {
     let size = |text: &str| text.trim().strip_prefix("size(")?.strip_suffix(')').map(str::to_owned);
     let expression = &size(expression).unwrap_or_else(|| expression.to_owned());
@@ -61,7 +61,7 @@ fn product(expression: &str, values: &BTreeMap<String, u64>) -> u64 {
     }
 }
 
-/// Numbers with their units, as the page has them.
+/// Amounts with units in a cell of the page.
 fn amounts(cell: &str) -> Vec<u64> {
     let words: Vec<&str> = cell.split([' ', ',']).filter(|word| !word.is_empty()).collect();
     let number = |at: usize| words.get(at)?.parse::<u64>().ok();
@@ -109,7 +109,7 @@ fn the_page_of_what_the_host_may_hold_has_every_budget_with_its_default() {
     }
     let of_memory = |name: &str| {
         let is_large = name.contains("BYTES") || name.contains("bytes");
-        // What files and messages may be as long as is bounded elsewhere.
+        // Lengths of files and messages are documented elsewhere.
         let mut of_calls = files().into_iter().filter(|(file, _)| file != "load" && file != "wire");
         let is_here = of_calls.any(|(_, text)| {
             text.contains(&format!("const {name}:")) || text.contains(&format!("name: \"{name}\""))
@@ -117,7 +117,7 @@ fn the_page_of_what_the_host_may_hold_has_every_budget_with_its_default() {
         is_large && (is_here || name.starts_with("WORKER_"))
     };
     for name in values.keys().filter(|name| of_memory(name)) {
-        // A limit that is set has two names, one of which is enough.
+        // A configurable limit has two names, one of which suffices.
         let other = [name.to_lowercase(), name.to_uppercase()];
         let is_listed =
             listed.contains(name.as_str()) || other.iter().any(|name| listed.contains(name.as_str()));

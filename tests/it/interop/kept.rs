@@ -1,5 +1,5 @@
-//! Bundles by a key that is kept, which Toolgate makes: Sigstore's library for Node and securesystemslib check them, and
-//! make them.
+//! Bundles with a long-lived key: Sigstore's library for Node and securesystemslib verify those of Toolgate, and make
+//! some.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,7 +12,7 @@ use super::{asked, assert_loads, assert_refused, statement, unsigned};
 
 const BUNDLE: &str = "plugins/seven.wasm.sigstore.json";
 
-/// One of the two, and how it is asked.
+/// One of the two libraries.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Peer {
     Sigstore,
@@ -46,7 +46,7 @@ impl Peer {
         )
     }
 
-    /// Whether it takes the bundle for one by this key, and which statement it reads in it.
+    /// Verifies the bundle with this key; returns its statement if it is valid.
     fn accepts(self, place: &PathBuf, world: &World, key: &str) -> Option<Value> {
         let bundle: Value = serde_json::from_slice(&std::fs::read(world.path(BUNDLE)).unwrap()).unwrap();
         let key = world.path(&format!("keys/{key}.pub"));
@@ -57,13 +57,13 @@ impl Peer {
         if answer["verified"] == true { Some(answer["statement"].clone()) } else { None }
     }
 
-    /// Writes a bundle of a statement, by a key of the world.
+    /// Writes a bundle of a statement, signed by a key of the world.
     fn sign(self, place: &PathBuf, world: &World, key: &str, statement: &Value) {
         let key = world.path(&format!("keys/{key}"));
         let answer = self.ask(place, &json!({ "do": "sign", "key": key, "statement": statement }));
         let bundle = match self {
             Self::Sigstore => answer["bundle"].clone(),
-            // It makes envelopes; a bundle is one with the name of its key.
+            // The library makes DSSE envelopes; a bundle adds the key's hint.
             Self::Securesystemslib => json!({
                 "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
                 "verificationMaterial": { "publicKey": { "hint": answer["keyid"] } },

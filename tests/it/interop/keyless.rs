@@ -1,5 +1,5 @@
-//! Keyless bundles, made by Sigstore's library for Node against Sigstore's mocks on loopback, and checked here without any
-//! network; Sigstore's library is the other judge.
+//! Keyless bundles, made by Sigstore's library for Node with Sigstore's mock services on loopback, and verified without
+//! network. Sigstore's library verifies them too.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -19,7 +19,7 @@ const SUBJECT: &str = "https://git.example/acme/tool/.git/workflows/release.yml@
 
 struct Sigstore(PathBuf);
 
-/// What it made.
+/// A bundle, and the trusted root for it.
 struct Made {
     bundle: Value,
     root: Value,
@@ -36,7 +36,7 @@ impl Sigstore {
         asked(node, question)
     }
 
-    /// Signs `seven` in one of the ways there are.
+    /// Signs `seven` in one of the supported ways.
     fn sign(&self, subject: &str, way: Value) -> Made {
         let mut question = json!({ "do": "keyless", "issuer": ISSUER, "subject": subject });
         question.as_object_mut().unwrap().extend(way.as_object().unwrap().clone());
@@ -57,7 +57,7 @@ impl Sigstore {
     }
 }
 
-/// The signer `vendor`, known by an identity.
+/// Trust policy with an identity for the signer `vendor`.
 fn known(issuer: &str, san: &str) -> String {
     let identity =
         format!("issuer = \"{issuer}\"\nsan = \"{san}\"\ntrusted_root = \"keys/trusted_root.json\"");
@@ -188,11 +188,11 @@ fn a_timestamp_by_an_authority_that_the_root_does_not_know_proves_nothing_and_re
     assert!(stamped.root["timestampAuthorities"].as_array().is_some_and(|all| !all.is_empty()));
     stamped.root["timestampAuthorities"] = json!([]);
     assert_loads(&with(&stamped), "keyless Sigstore bundle");
-    // Nor does it stand in for the time that the log proves.
+    // Nor does it replace the time that the log proves.
     let log = &mut stamped.bundle["verificationMaterial"]["tlogEntries"][0];
     log.as_object_mut().unwrap().remove("inclusionPromise");
     assert_refused(&with(&stamped), "seven.wasm.sigstore.json is ");
-    // One that is of another signature, or garbage, beside a good log entry.
+    // A timestamp of another signature, or garbage, beside a valid log entry.
     let plain = sigstore.statement(SUBJECT);
     for time in [stamped.bundle["verificationMaterial"]["timestampVerificationData"].clone(), times("AAAA")] {
         let mut bundle = plain.bundle.clone();
@@ -244,7 +244,7 @@ fn another_root_takes_along_what_the_one_before_proved_while_a_server_runs() {
     assert!(!server.log().contains("the version before goes on serving"), "{}", server.log());
     drop(server);
 
-    // Nor does what was kept stand in for it.
+    // Nor does the stored copy.
     let world = world.trust(&version(2));
     let refused = world.run(&["serve", "--stdio"]);
     assert_eq!(refused.code, 3, "{}", refused.said());

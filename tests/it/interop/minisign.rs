@@ -1,4 +1,4 @@
-//! `minisign -S`, and `-V` as the other judge.
+//! `minisign -S`, and `-V` for comparison.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +14,7 @@ fn minisign() -> Option<PathBuf> {
     peer("TOOLGATE_MINISIGN")
 }
 
-/// A key without a password, as `keys/NAME` and `keys/NAME.pub`.
+/// Creates a key without a password, as `keys/NAME` and `keys/NAME.pub`.
 fn make(minisign: &Path, world: &World, name: &str) {
     let (public, private) = (format!("keys/{name}.pub"), format!("keys/{name}"));
     must(minisign, &["-G", "-W", "-f", "-p", &public, "-s", &private], world);
@@ -25,7 +25,7 @@ fn sign(minisign: &Path, world: &World, key: &str, options: &[&str]) {
     must(minisign, &[&["-S", "-s", &key, "-m", COMPONENT], options].concat(), world);
 }
 
-/// Whether minisign takes the signature for one by `key`, over the hash of the bytes.
+/// Whether minisign accepts the prehashed signature with `key`.
 fn they_accept(minisign: &Path, world: &World, key: &str) -> bool {
     let public = format!("keys/{key}.pub");
     run(minisign, &["-V", "-H", "-q", "-p", &public, "-m", COMPONENT], world).status.success()
@@ -79,7 +79,7 @@ fn a_minisign_key_is_one_signer_whatever_number_it_is_given() {
     let world = unsigned();
     make(&minisign, &world, "mini");
     let public = std::fs::read_to_string(world.path("keys/mini.pub")).unwrap();
-    // Three of the number's bytes, in base64: the key behind them is the same.
+    // Changes three bytes of the key number, in base64; the key itself stays the same.
     let line = public.lines().nth(1).unwrap();
     let renumbered = public.replace(line, &format!("{}AAAA{}", &line[..4], &line[8..]));
     assert_ne!(renumbered, public);

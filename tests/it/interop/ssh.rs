@@ -1,4 +1,4 @@
-//! `ssh-keygen -Y sign`, and `-Y verify` as the other judge.
+//! `ssh-keygen -Y sign`, and `-Y verify` for comparison.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ fn ssh_keygen() -> Option<PathBuf> {
     peer("TOOLGATE_SSH_KEYGEN")
 }
 
-/// A key of this kind, as `keys/NAME` and `keys/NAME.pub`.
+/// Creates a key of this kind, as `keys/NAME` and `keys/NAME.pub`.
 fn make(keygen: &Path, world: &World, kind: &[&str], name: &str) {
     let file = format!("keys/{name}");
     must(keygen, &[&["-q", "-N", "", "-C", "somebody, of somewhere", "-f", &file], kind].concat(), world);
@@ -23,12 +23,12 @@ fn make(keygen: &Path, world: &World, kind: &[&str], name: &str) {
 
 fn sign(keygen: &Path, world: &World, key: &str, options: &[&str]) {
     let key = format!("keys/{key}");
-    // It does not replace one that is there.
+    // `ssh-keygen` does not replace an existing signature.
     drop(std::fs::remove_file(world.path("plugins/seven.wasm.sig")));
     must(keygen, &[&["-Y", "sign", "-q", "-f", &key], options, &["plugins/seven.wasm"]].concat(), world);
 }
 
-/// Whether `ssh-keygen` takes the signature for one by `key`, which a line of allowed_signers names.
+/// Whether `ssh-keygen` accepts the signature with these lines of allowed_signers.
 fn they_accept(keygen: &Path, world: &World, allowed: &str) -> bool {
     world.put("allowed_signers", allowed.as_bytes(), 0o644);
     let mut command = Command::new(keygen);
@@ -37,7 +37,7 @@ fn they_accept(keygen: &Path, world: &World, allowed: &str) -> bool {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let bytes = std::fs::read(world.path("plugins/seven.wasm")).unwrap();
-    // It may be gone before it has read everything.
+    // It may end before it has read everything.
     drop(child.stdin.take().unwrap().write_all(&bytes));
     child.wait().unwrap().success()
 }
@@ -154,14 +154,14 @@ fn keys_of_other_kinds_are_refused_as_signers_and_as_signatures() {
     assert_refused(&world, "is not a signature that Toolgate accepts");
 }
 
-/// A world with one of this world's keys.
+/// Another world with one of this world's keys.
 fn other_trust(world: &World, key: &str) -> World {
     let name = format!("keys/{key}");
     let text = std::fs::read_to_string(world.path(&name)).unwrap();
     unsigned().trust(&known_by(&name)).file(&name, &text)
 }
 
-/// Toolgate's own key `vendor` as OpenSSH has it: `keys/vendor-ssh` and `keys/vendor-ssh.pub`.
+/// Converts Toolgate's key `vendor` to OpenSSH's format: `keys/vendor-ssh` and `keys/vendor-ssh.pub`.
 fn as_openssh_has_it(keygen: &Path, world: &World) {
     let mut convert = Command::new(keygen);
     convert.args(["-i", "-m", "PKCS8", "-f"]).arg(world.path("keys/vendor.pub"));
@@ -208,7 +208,7 @@ fn a_threshold_is_met_by_signatures_of_two_formats() {
     assert_eq!(check.code, 0, "{}", check.said());
 }
 
-/// What stands before the key in a line, whether it counts here, and whether there.
+/// Text before the key in a line; whether Toolgate accepts it; whether `ssh-keygen` does.
 const LINES: &[(&str, bool, bool)] = &[
     ("vendor ", true, true),
     ("vendor\t\tvalid-before=\"20991231Z\"\t", true, true),
@@ -219,12 +219,12 @@ const LINES: &[(&str, bool, bool)] = &[
     ),
     ("\"vendor,with a space\" NAMESPACES=\"toolgate-plugin\" ", true, true),
     ("vendor valid-after=\"202001010000Z\" ", true, true),
-    // Twice.
+    // Repeated options.
     ("vendor valid-before=\"20240101Z\",valid-before=\"20991231Z\" ", false, false),
     ("vendor valid-before=\"20991231Z\",valid-before=\"20991231Z\" ", false, false),
     ("vendor valid-after=\"20200101Z\",Valid-After=\"20200101Z\" ", false, false),
     ("vendor namespaces=\"toolgate-plugin\",namespaces=\"toolgate-plugin\" ", false, false),
-    // Unknown, or for certificates.
+    // Unknown options, and those for certificates.
     ("vendor verify-required ", false, false),
     ("vendor valid-until=\"20991231Z\" ", false, false),
     ("vendor cert-authority ", false, false),
@@ -239,7 +239,7 @@ const LINES: &[(&str, bool, bool)] = &[
     ("vendor valid-after=\"20200101Z\",valid-before=\"20200101Z\" ", false, false),
     ("vendor valid-before=\"20991231\" ", false, true),
     ("vendor valid-before=\"20990230Z\" ", false, true),
-    // Quotes, commas, words.
+    // Quotes, commas, separators.
     ("vendor valid-before=20991231Z ", false, false),
     ("vendor valid-before=\"2099\"1231Z ", false, false),
     ("vendor valid-before=\"20991231Z ", false, false),
@@ -255,7 +255,7 @@ const LINES: &[(&str, bool, bool)] = &[
     ("vendor namespaces=\"toolgate-plugin,!toolgate-plugin\" ", false, false),
     ("vendor namespaces=\"toolgate-plugin,!toolgate-*\" ", false, false),
     ("vendor namespaces=\"toolgate-*\" ", false, true),
-    // Who may.
+    // Principals.
     ("!vendor,* ", false, false),
     ("*,!vendor ", false, false),
     ("valid-before=\"20240101Z\" ", false, false),
@@ -289,7 +289,7 @@ fn what_ssh_keygen_does_not_read_in_a_line_of_allowed_signers_is_not_read_here()
 
 #[test]
 fn a_weak_key_is_a_configuration_error_in_every_file() {
-    // The neutral element of the curve: over every file its signature is 1 and then zeros.
+    // The curve's neutral element: a signature of 1 followed by zeros verifies for every file.
     let weak = [&[1][..], &[0; 31]].concat();
     let text = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
     let openssh = super::base64(&[text(b"ssh-ed25519"), text(&weak)].concat());

@@ -1,5 +1,5 @@
-//! What the host holds of answers: of every shape, on both engines, on a thread and in a worker, no more than it has taken from
-//! the memory for all calls.
+//! Host memory for results of every shape, on both engines, on a thread and in a worker: never more than was reserved
+//! from the memory for all calls.
 
 use serde_json::{Value, json};
 use toolgate_policy::limits::lift::{frame_bytes_max, lift_bytes_max};
@@ -13,7 +13,7 @@ const MIB: u64 = 1 << 20;
 /// The default of `output_bytes_max`.
 const OUTPUT_BYTES: u64 = MIB;
 
-/// What a server and its workers hold beside values: the message, what threads keep, what the allocator has not given back.
+/// Memory that is not for values: the message, per-thread buffers, and freed memory that the allocator retains.
 const BESIDE_BYTES: u64 = 12 * MIB;
 
 const LIMITS: &str = "fuel = 1_000_000_000_000\nfaults_max = 1_000_000_000\nmemory_bytes_max = 134_217_728";
@@ -22,12 +22,12 @@ fn held(pid: u32, what: &str) -> u64 {
     field(&of_process(pid, "status"), what).unwrap_or_default() << 10
 }
 
-/// Calls, and fails if the server or a worker came to hold more than the guest's own memory and what an answer may take.
+/// Makes a call; fails if the server or a worker grows by more than the guest's own memory and the bound for a result.
 fn assert_bounded(server: &Server, name: &str, tool: &str, args: Value, guest_bytes: u64) {
     let processes: Vec<(u32, u64)> = std::iter::once(server.pid())
         .chain(children(server.pid(), "__worker"))
         .map(|pid| {
-            // What it holds at most counts from now on.
+            // Resets the peak.
             std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
             (pid, held(pid, "VmRSS:"))
         })
@@ -42,9 +42,9 @@ fn assert_bounded(server: &Server, name: &str, tool: &str, args: Value, guest_by
     assert!(is_known, "{name}: {:.200}", reply.text());
 }
 
-/// Every shape with 1, 10 and 50 MiB in it.
+/// Tries every shape with 1, 10 and 50 MiB.
 fn assert_all_bounded(engine: &str, isolation: &str) {
-    // A few at once, so that there are not as many workers.
+    // A few at once, to bound the number of workers.
     for shapes in ALL.chunks(10) {
         let mut world = World::new();
         for (n, shape) in shapes.iter().enumerate() {
@@ -101,7 +101,7 @@ fn output_bytes_max_bounds_what_is_held_of_an_answer_that_comes_later() {
 
 #[test]
 fn output_bytes_max_counts_an_answer_as_it_goes_out_with_all_that_is_around_it() {
-    // Blocks of an empty text: what is around them is all there is.
+    // Blocks with an empty text consist of overhead only.
     let blocks = ALL.iter().find(|shape| shape.name == "an answer").unwrap();
     let world = World::new().plugin("x", &repeated(blocks)).limit(LIMITS);
     let server = world.serve(Transport::Http);

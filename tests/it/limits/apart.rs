@@ -1,4 +1,4 @@
-//! The limits of what a call reaches outside, where it is reached for a worker.
+//! Limits of host calls that are made for a worker.
 
 use toolgate_tests::apart;
 

@@ -1,5 +1,5 @@
-//! Where each limit lies: what uses one less than it and what uses exactly as much is not bothered, what uses one more meets it.
-//! The list of limits is the compiler's to complete.
+//! Exact value of each limit: use below or equal to it is allowed, one more meets it. The compiler checks that the list
+//! of limits is complete.
 
 use serde_json::{Value, json};
 use toolgate_policy::limits::call::CallLimit;
@@ -8,7 +8,7 @@ use toolgate_tests::inner::waiting;
 use toolgate_tests::web::{Web, converse, respond};
 use toolgate_tests::{Transport, World, test_guest, wat};
 
-/// What is used beside the limit: one less, as much, one more.
+/// Use relative to a limit: one less, equal, one more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Used {
     Less,
@@ -17,7 +17,7 @@ enum Used {
 }
 
 impl Used {
-    /// A number beside `at`.
+    /// A use relative to `at`.
     fn beside(self, at: u64) -> u64 {
         match self {
             Self::Less => at - 1,
@@ -26,7 +26,7 @@ impl Used {
         }
     }
 
-    /// The limit beside which `used` is one less, as much or one more.
+    /// The limit to which `used` has this relation.
     fn limit(self, used: u64) -> u64 {
         match self {
             Self::Less => used + 1,
@@ -49,7 +49,7 @@ pub(super) fn are_exact(limits: &[CallLimit]) {
     }
 }
 
-/// Whether a call that uses so much meets the limit.
+/// Whether a call with this use meets the limit.
 fn meets(limit: CallLimit, used: Used) -> bool {
     match limit {
         CallLimit::Fuel => fuel(used),
@@ -81,7 +81,7 @@ fn fuel(used: Used) -> bool {
     is_met(seven(), CallLimit::Fuel, used.limit(fuel), "good_seven", &json!({}))
 }
 
-/// Time is not exact to the millisecond: nothing, a little, far beyond.
+/// Time is not exact to the millisecond: far less, less, far more.
 fn deadline(used: Used) -> bool {
     let (deadline_ms, ms) = match used {
         Used::Less => (60_000, 0),
@@ -103,7 +103,7 @@ fn memory(used: Used) -> bool {
 
 fn output(used: Used) -> bool {
     let server = plugin("echoing").limit("output_bytes_max = 2000").serve(Transport::Http);
-    // What stands around a text counts as well, and how long that is is not for a test to know.
+    // Overhead around a text counts as well, so the test measures its length.
     let met = |bytes: u64| {
         let reply = server.call("bad_strings", json!({ "a": "x".repeat(bytes as usize) }));
         let is_met = reply.text().contains("output_bytes_max = 2000");
@@ -126,7 +126,7 @@ fn longest(mut over: u64, met: impl Fn(u64) -> bool) -> u64 {
 }
 
 fn log(used: Used) -> bool {
-    // A line of 50 bytes, one KiB, and a line of five.
+    // A line of 50 bytes, one KiB, and a line of five bytes.
     let world = plugin("flooding").limit(&format!("log_bytes_max = {}", used.limit(50 + 1024 + 5)));
     let server = world.serve(Transport::Http);
     assert_eq!(server.call("bad_run", json!({ "kibibytes": 1 })).text(), "answered");
@@ -134,7 +134,7 @@ fn log(used: Used) -> bool {
     used == Used::More
 }
 
-/// Three calls may run at once, and one may wait: what waits is seen by one more being turned away.
+/// Three calls may run and one may wait. A refused call shows that the queue is full.
 fn concurrency(used: Used) -> bool {
     let holding = Holding::new();
     let world = plugin("requesting").grant(&holding.grant()).limit("concurrency = 3\nqueue = 1");
@@ -157,7 +157,7 @@ fn queue(used: Used) -> bool {
     let mut calls: super::Calls = vec![server.calling("bad_run", holding.request())];
     holding.wait_for(1);
     calls.extend((0..used.beside(3)).map(|_| server.calling("bad_run", holding.request())));
-    // One more than fits is turned away while all others wait.
+    // One more than fits is refused while all others wait.
     super::wait_until_ended(&calls, usize::from(used == Used::More));
     holding.release_all();
     let turned_away = super::replies(calls).iter().filter(|reply| reply.text().contains("queue = 3")).count();
@@ -202,7 +202,7 @@ fn http_bytes(used: Used) -> bool {
         assert_eq!(reply.is_error(), is_met, "{reply:?}");
         is_met
     };
-    // Heads count as well, and how long they are is not for a test to know: the longest body that is let through.
+    // Heads count as well, so the test measures the longest body that is allowed.
     let fits = longest(2_000, met);
     assert!((1_000..2_000).contains(&fits), "{fits} of 2,000 bytes are the body's");
     met(used.beside(fits))
@@ -222,7 +222,7 @@ fn sockets(used: Used) -> bool {
 }
 
 fn socket_bytes(used: Used) -> bool {
-    // Asked in ten bytes for so many.
+    // The request takes ten bytes and names the number of bytes to send.
     let server = converse(|heard| vec![b'x'; heard.parse().unwrap_or(0)]);
     let asked = used.beside(1_000) - 10;
     let talk = json!({ "address": server.to_string(), "text": format!("{asked:010}") });
@@ -236,7 +236,7 @@ fn socket_bytes(used: Used) -> bool {
 }
 
 fn stacks(used: Used) -> bool {
-    // Four that wait, and the one that begins the last of them.
+    // Four waiting tasks, and the one that starts the last of them.
     let world = World::new().plugin("bad", &waiting(4)).with("engine = \"async\"");
     is_met(world, CallLimit::Stacks, used.limit(5), "bad_run", &json!({ "ns": 1_000_000 }))
 }
@@ -250,7 +250,7 @@ fn faults(used: Used) -> bool {
     server.call("bad_run", json!({ "why": "x" })).text().contains("faults_max = 3")
 }
 
-/// Whether a call ends with the limit's fault; if not it is answered.
+/// Whether a call ends with the limit's fault; if not it must succeed.
 fn is_met(world: World, limit: CallLimit, value: u64, tool: &str, args: &Value) -> bool {
     let ended = world.limit(&format!("{} = {value}", limit.name())).call(tool, args);
     let is_met = ended.said().contains(&format!("{} = {value}", limit.name()));

@@ -1,4 +1,4 @@
-//! Limits that are met later than in a call that runs: when its result comes, or when its plugin is called again.
+//! Limits that are met after the guest's code has run: while its result arrives, or in the next call.
 
 use serde_json::{Value, json};
 use toolgate_tests::begun::Begun;
@@ -22,7 +22,7 @@ fn results_that_come_later_keep_to_the_same_limits() {
     let hurried = world().limit("fuel = 1_000_000_000_000").limit("deadline_ms = 500").serve(Transport::Http);
     let reply = hurried.call("s_looping", json!({}));
     assert!(reply.is_error() && reply.text().contains("deadline_ms"), "{}", reply.text());
-    // The guest's own library may see that nothing can come, and crash before the deadline.
+    // The guest's library may detect that nothing can arrive, and crash before the deadline.
     assert!(hurried.call("s_never", json!({})).is_error());
     assert!(!server.tools().contains(&"s_taking".to_owned()), "a stream as a parameter hides the function");
 }
@@ -48,7 +48,7 @@ fn a_plugin_on_hold_is_tried_by_one_call_after_a_while() {
 #[test]
 fn all_calls_together_hold_so_much_memory_and_one_more_is_told_to_come_back() {
     const MIB: u64 = 1 << 20;
-    // Room for two that hold some forty, a part of it in the host, not for three.
+    // Enough for two calls of about 40 MiB, part of it in the host, but not for three.
     let world = World::new()
         .server(&format!("[server.limits]\nmemory_bytes_max = {}", 100 * MIB))
         .plugin("bad", &test_guest("hogging"))
@@ -70,7 +70,7 @@ fn all_calls_together_hold_so_much_memory_and_one_more_is_told_to_come_back() {
     server.wait_for_log("memory_bytes_max of [server.limits] is used up");
     let record = world.call_records().into_iter().find(|record| record["outcome"]["kind"] == "budget");
     assert!(record.is_some(), "{:?}", world.call_records());
-    // One call alone meets it as well, and its own limit is not what it is told.
+    // A single call can meet the shared limit as well, but the message names the call's own.
     let alone = server.call("bad_run", json!({ "mebibytes": 500 }));
     assert!(alone.text().contains("memory_bytes_max = 67108864"), "{alone:?}");
 }
@@ -78,7 +78,7 @@ fn all_calls_together_hold_so_much_memory_and_one_more_is_told_to_come_back() {
 #[test]
 fn answers_on_their_way_out_are_of_what_all_calls_together_may_hold() {
     const MIB: u64 = 1 << 20;
-    // An answer for which the host needs room of some seventy megabytes, and what runs after it was taken over.
+    // A result for which the host reserves about seventy megabytes, and code that runs after it was read.
     let answering = |after: &str| {
         toolgate_tests::wat(&format!(
             r#"(component
@@ -110,7 +110,7 @@ fn answers_on_their_way_out_are_of_what_all_calls_together_may_hold() {
     assert!(!large().is_error(), "{:.500}", large().text());
     let mut begun = Vec::new();
     server.wait_until("there is no room for another", || {
-        // What the call before it held may still be on its way back, so that there was no room for this one.
+        // The previous call's memory may not have been returned yet, so that this call found too little.
         if server.log().matches("came to nothing tool=bad_run").count() == begun.len() {
             begun.push(server.begin("bad_run", json!({})));
         }
@@ -145,7 +145,7 @@ fn so_many_calls_of_all_plugins_run_at_once_and_the_rest_wait() {
             tools.take(calls.min(3)).map(|tool| server.calling(tool, holding.request())).collect();
         holding.wait_for(calls.len());
         if waits {
-            // One waits, which is seen by the other being turned away.
+            // One waits, which the refusal of the other shows.
             calls.extend((0..2).map(|_| server.calling("one_run", holding.request())));
             super::wait_until_ended(&calls, 1);
         }
@@ -176,7 +176,7 @@ fn a_plugin_with_many_calls_waiting_is_passed_by_one_with_few() {
     for _ in 0..3 {
         let few: super::Calls = (0..2).map(|_| server.calling("good_seven", json!({}))).collect();
         super::wait_until_ended(&few, 1);
-        // It comes next, or after the one call that was already next.
+        // It runs next, or after the one call that was already next.
         holding.release(2);
         let answered = super::replies(few).iter().filter(|reply| !reply.is_error()).count();
         assert_eq!(answered, 1);

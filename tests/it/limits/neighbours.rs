@@ -1,4 +1,4 @@
-//! What a call that meets its limits leaves to others: the processor, the memory, and the server's own output.
+//! Resources left to others when a call meets its limits: CPU, memory, and the server's own output.
 
 use serde_json::{Value, json};
 use toolgate_tests::process::{resident_kib, wait_until};
@@ -55,7 +55,7 @@ fn what_guests_write_never_reaches_the_servers_stdout() {
     assert!(forged.starts_with("    | "), "and cannot pass for the host's: {forged}");
 }
 
-/// Every line over stdout is a message of the protocol, and none is the one that a guest forged.
+/// Asserts that every line on stdout is a protocol message, and none is the guest's forgery.
 fn assert_protocol_only(server: &Server) {
     for line in server.lines() {
         let message: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no message: {line}"));

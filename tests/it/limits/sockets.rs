@@ -1,4 +1,4 @@
-//! What else counts to the limits of sockets, and that nothing beyond them leaves.
+//! Other bytes that count against the limits of sockets, and that no byte beyond them is sent.
 
 use std::io::Read as _;
 use std::net::{TcpListener, UdpSocket};
@@ -26,7 +26,7 @@ pub(super) fn socket_bytes_max_keeps_here_what_would_be_sent_beyond_it() {
     let heard = std::thread::spawn(move || {
         let heard = listener.incoming().take(4).map_while(Result::ok).map(|mut stream| {
             let mut heard = Vec::new();
-            // A call that is ended may reset its connection.
+            // Ending a call may reset its connection.
             drop(stream.read_to_end(&mut heard));
             heard.len()
         });

@@ -1,5 +1,5 @@
-//! What was changed while somebody was being asked, and what can be written only in part: nothing but what was shown is approved,
-//! and a revocation gets through.
+//! Changes made while a question waits for its answer, and partial writes: only what was shown is approved, and a
+//! revocation takes effect.
 
 use toolgate_policy::Digest;
 use toolgate_tests::World;
@@ -9,7 +9,7 @@ use toolgate_tests::world::TRUST;
 use super::lock::{approve, seven};
 use super::writers::{entry, revoked};
 
-/// A plugin `q` that somebody is being asked about, beside `p`, which is approved.
+/// A plugin `q` whose approval waits for an answer, beside `p`, which is approved.
 fn asked() -> (World, Prompt) {
     let world = World::new().locked().plugin("p", &seven("Gives seven."));
     approve(&world);
@@ -35,10 +35,10 @@ fn what_happened_while_a_question_waited_is_not_undone_by_the_answer() {
     }
 }
 
-/// What happens while the question waits.
+/// A change made while the question waits.
 type Change = fn(&World);
 
-/// None of these changes, of which the last part says how they are named, leaves anything to approve.
+/// Asserts that after each of these changes nothing is approved; the last part is the text that names the change.
 fn nothing_is_approved_after(changes: &[(&str, Change, &str)]) {
     for (what, change, words) in changes {
         let (world, prompt) = asked();
@@ -131,7 +131,7 @@ fn what_cannot_be_read_any_more_is_not_approved() {
     ]);
 }
 
-/// Two signers of one role, of which so many must have signed.
+/// Trust policy with two signers in one role and this threshold.
 fn two_signers(version: u32, threshold: u32, signers: &str) -> String {
     format!(
         "version = {version}\n[[signer]]\nid = \"vendor\"\nkey = \"keys/vendor.pub\"\n[[signer]]\nid = \"second\"\n\
@@ -188,7 +188,7 @@ fn a_plugin_that_is_being_added_is_not_added_twice_nor_over_what_came_meanwhile(
     let text = std::fs::read_to_string(world.path("toolgate.toml")).unwrap();
     assert_eq!(text.matches("name = \"q\"").count(), 1, "{text}");
 
-    // What others wrote into the configuration meanwhile stays.
+    // Changes that others made to the configuration meanwhile are kept.
     world.install("r", &seven("Gives seven, too."));
     let prompt = Prompt::start(&world, &["plugin", "add", "plugins/r.wasm", "--by", "first"]);
     world.put("toolgate.toml", format!("{text}\n# what came meanwhile\n").as_bytes(), 0o644);
@@ -251,11 +251,11 @@ fn a_version_that_cannot_be_raised_is_an_error_and_nothing_is_written() {
 fn what_could_only_be_written_in_part_is_said() {
     let world = World::new().locked().plugin("p", &seven("Gives seven."));
     approve(&world);
-    // The lock is made in a folder that is gone when it is written: a link that leads nowhere we can write.
+    // The lock is a link into a folder to which it cannot be written.
     std::fs::create_dir(world.path("elsewhere")).unwrap();
     std::fs::rename(world.path("toolgate.lock"), world.path("elsewhere/toolgate.lock")).unwrap();
     std::os::unix::fs::symlink(world.path("elsewhere/toolgate.lock"), world.path("toolgate.lock")).unwrap();
-    // A folder of the name under which it would be written first.
+    // A folder takes the name of the temporary file.
     std::fs::create_dir(world.path("elsewhere/.toolgate.lock.new")).unwrap();
     let ended = world.run_as_is(&["plugin", "revoke", "p", "--reason", "a flaw"]);
     assert_eq!(ended.code, 4, "{}", ended.said());

@@ -1,4 +1,4 @@
-//! Compiled code that was kept is used when it is genuine and never otherwise.
+//! Cached compiled code is used when it is authentic and never otherwise.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -49,7 +49,7 @@ fn a_cached_file_with_any_byte_changed_is_not_used() {
     assert_eq!(alarms(&world), vec!["it is damaged or forged"; places.len()], "each is in the record");
 }
 
-/// What was wrong with cached files, as the record has it.
+/// Problems with cached files, according to the audit record.
 fn alarms(world: &World) -> Vec<String> {
     let alarms = world.records().into_iter().filter(|record| record["event"] == "alarm");
     let told = alarms.map(|record| {
@@ -67,7 +67,7 @@ fn what_is_no_cached_file_at_all_is_not_used() {
     let instead: [(&str, &dyn Fn()); 4] = [
         ("nothing in it", &|| std::fs::write(&path, b"").unwrap()),
         ("less than a tag", &|| std::fs::write(&path, [7; 31]).unwrap()),
-        // As large as files can be, without taking any place.
+        // A sparse file of nearly the maximum size.
         ("endless", &|| std::fs::File::create(&path).unwrap().set_len(1 << 42).unwrap()),
         ("a pipe", &|| {
             std::fs::remove_file(&path).unwrap();
@@ -86,7 +86,7 @@ fn what_is_no_cached_file_at_all_is_not_used() {
 
 #[test]
 fn a_cached_file_for_another_engine_is_not_used() {
-    // Genuine in every way but that: the same component, compiled for the asynchronous engine.
+    // Authentic except for the engine: the same component, compiled for the asynchronous one.
     let world = World::with_own_cache().plugin("seven", &guest::seven()).with("engine = \"async\"");
     seven(&world);
     let other = std::fs::read(world.path(&format!("state/cache/{}", world.cached()[0]))).unwrap();
@@ -114,7 +114,7 @@ fn a_cached_file_under_anothers_name_is_not_used() {
         .env("TOOLGATE_LOG", "info")
         .plugin("seven", &guest::seven())
         .plugin("hello", &plugin("hello"));
-    // A call would load one of them.
+    // A call would load only one of them.
     assert_eq!(world.run(&["tools"]).code, 0);
     let names = world.cached();
     assert_eq!(names.len(), 2);

@@ -1,5 +1,5 @@
-//! What is a plugin at all: any component of the component model that imports only what Toolgate knows, from wherever it
-//! came; nothing else.
+//! Definition of a plugin: any component of the component model that imports only what Toolgate provides, whatever
+//! built it; nothing else.
 
 use serde_json::json;
 use toolgate_tests::{Transport, World, guest};
@@ -8,7 +8,7 @@ use super::{assert_refused, beside_a_good_one};
 
 #[test]
 fn a_component_that_knows_nothing_of_toolgate_works() {
-    // Written by hand: no SDK, no toolchain, a plain world with plain functions.
+    // Hand-written: no SDK, no toolchain, a plain world with plain functions.
     let world = World::with_own_cache().plugin(
         "plain",
         &guest::wat(
@@ -43,7 +43,7 @@ fn a_component_that_knows_nothing_of_toolgate_works() {
 
 #[test]
 fn a_component_made_of_components_with_a_memory_each_works() {
-    // Interpreters come like this: the program in one component, the interpreter in another.
+    // Interpreters have this form: the program in one component, the interpreter in another.
     let world = World::with_own_cache().plugin(
         "two",
         &guest::wat(
@@ -104,7 +104,7 @@ fn an_import_that_toolgate_does_not_know_is_refused_by_name() {
 
 #[test]
 fn code_that_was_compiled_already_is_refused() {
-    // Even code that this very engine made: running what somebody else brings would be running native code.
+    // Even code compiled by this very engine: loading a precompiled file would run untrusted native code.
     let world = World::with_own_cache().plugin("seven", &guest::seven());
     assert_eq!(world.run(&["check"]).code, 0);
     let kept = std::fs::read(world.path(&format!("state/cache/{}", world.cached()[0]))).unwrap();
@@ -114,7 +114,7 @@ fn code_that_was_compiled_already_is_refused() {
     );
 }
 
-/// What stands before the code in a cached file.
+/// Length of the authentication tag before the code in a cached file.
 const TAG_BYTES: usize = 32;
 
 #[test]
@@ -139,7 +139,7 @@ fn a_proposal_that_is_switched_off_is_refused_before_anything_is_compiled() {
         let check = world.run(&["check"]);
         assert_eq!(check.code, 3, "{what}: {}", check.said());
         assert!(world.cached().is_empty(), "{what}");
-        // That it has no tool would be another reason.
+        // The reason must not be that it has no tool.
         let line = check.stderr.lines().find_map(|line| line.split("that Toolgate runs: ").nth(1));
         assert!(line.is_some_and(|line| line.contains(words)), "{what}: {}", check.stderr);
     }
@@ -180,7 +180,7 @@ fn of_several_reasons_a_refusal_comes_before_a_failure() {
     assert_eq!(world.run(&["check"]).code, 3);
 }
 
-/// Components inside components, this deep.
+/// Components nested this deep.
 fn nested(levels: usize) -> Vec<u8> {
     const PREAMBLE: [u8; 8] = *b"\0asm\x0d\0\x01\0";
     (0..levels).fold(PREAMBLE.to_vec(), |inner, _| {

@@ -1,4 +1,4 @@
-//! Two keys: what a plugin asks for and is not given refuses it, and so does what it is given and never asked for.
+//! Requests and grants must agree: a needed capability without a grant refuses a plugin, and so does the reverse.
 
 use serde_json::{Value, json};
 use toolgate_policy::Capability;
@@ -49,14 +49,14 @@ fn a_grant_for_what_the_plugin_cannot_use_is_refused() {
     }
 }
 
-/// What is proposed for a word in a text: what stands after the last of these words in the line about it.
+/// The proposal in the line about a capability: everything after `after`.
 fn proposed(text: &str, word: Capability, after: &str) -> String {
     let is_about = |line: &&str| line.contains(&word.to_string()) && line.contains(after);
     let line = text.lines().find(is_about).unwrap_or_else(|| panic!("nothing for {word}: {text}"));
     line.rsplit_once(after).unwrap().1.trim().to_owned()
 }
 
-/// A call that needs the grant, and its answer; or a question to `explain` where the call would lead to another machine.
+/// A call that needs the grant and its answer, or a question to `explain` if the call would contact another machine.
 enum Use {
     Call(&'static str, Value, &'static str),
     Question(&'static [&'static str]),
@@ -87,7 +87,7 @@ fn each_line_that_is_proposed_works_when_it_is_pasted() {
         let mut lines = vec![proposed(&inspected.stdout, word, "to grant it: ")];
         let check = world().run(&["check"]);
         if check.code == 0 {
-            // It only may use it; what denies a use says what to write as well.
+            // Its use is optional, so it loads; the refusal of a use proposes a grant as well.
             let none = match word {
                 Capability::Clock | Capability::Random => world().grant(word.nothing()),
                 _ => world(),

@@ -1,4 +1,4 @@
-//! What is kept of approved versions: it stays while a lock names it, and counts by every signature that was found beside it.
+//! Stored copies of approved versions: kept while a lock names them, valid by any signature found beside them.
 
 use std::fs::File;
 use std::time::{Duration, SystemTime};
@@ -13,7 +13,7 @@ use super::lock::{approve, locked, seven};
 
 const BLOBS: &str = "state/blobs/sha256";
 
-/// Says of something that is kept that it was used last so many seconds after 1970.
+/// Sets the time at which a stored file was last used, in seconds after 1970.
 fn used(world: &World, name: &str, seconds: u64) {
     let file = File::options().write(true).open(world.path(BLOBS).join(name)).unwrap();
     file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
@@ -26,7 +26,7 @@ fn what_a_lock_names_makes_no_room_for_what_another_process_adds() {
     let approved = names(&world.path(BLOBS));
     assert_eq!(approved.len(), 3, "a component, its signature, what a model reads of it: {approved:?}");
     approved.iter().for_each(|name| used(&world, name, 1));
-    // As large as all that may be kept, without taking any place; used later, and nobody needs it.
+    // A sparse file as large as the whole store, used later and referenced by no lock.
     let loose = Digest::of(b"what nobody needs").hex();
     world.put(&format!("{BLOBS}/{loose}"), b"", 0o600);
     File::options()
@@ -71,7 +71,7 @@ fn where_all_room_is_taken_by_what_is_approved_no_more_is_kept_and_that_is_said(
     assert_eq!(world.run_as_is(&["call", "q_seven"]).stdout.trim(), "7");
 }
 
-/// Trusts `vendor`, until then, and `second`.
+/// Trusts `vendor` with this expiry, and `second`.
 fn policy(version: u32, until: &str) -> String {
     let vendor = format!("key = \"keys/vendor.pub\"\n{until}");
     TRUST
@@ -81,7 +81,7 @@ fn policy(version: u32, until: &str) -> String {
         + "[[signer]]\nid = \"second\"\nkey = \"keys/second.pub\"\n"
 }
 
-/// How a version that was approved is signed once more.
+/// Second signature of an approved version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Anew {
     Beside,
@@ -89,7 +89,7 @@ enum Anew {
     Never,
 }
 
-/// Signs `p` by `second`, whose bundle lies where the first signer's would, or beside that.
+/// Signs `p` with `second`; the bundle is beside the first signer's or replaces it.
 fn sign(world: &World, anew: Anew) {
     let first = world.path("plugins/p.wasm.sigstore.json");
     let further =
@@ -123,7 +123,7 @@ fn what_is_kept_counts_by_a_signature_that_came_later_when_the_first_is_past_its
             names(&world.path(BLOBS)).iter().filter(|name| name.ends_with(".sigstore.json")).count();
         assert_eq!(signatures, if anew == Anew::Never { 1 } else { 2 }, "{anew:?}");
 
-        // The next version, which nobody approved; the time of the first key is over, and what it is given beyond that.
+        // An unapproved next version is installed; afterwards the first key and its grace period expire.
         world.install("p", &seven("Gives eight."));
         sign(&world, Anew::InPlace);
         reload(2);
@@ -166,7 +166,7 @@ fn copies_of_one_signature_push_no_other_out_of_what_is_kept() {
     };
     let server = world.serve(Transport::Http);
     assert!(is_kept(), "{:?}", names(&world.path(BLOBS)));
-    // What another signed is no longer beside it, and what is there is the first signature in twenty spellings.
+    // The second signature is removed, and twenty encodings of the first one are added.
     std::fs::remove_file(world.path(&second)).unwrap();
     let first = std::fs::read_to_string(world.path("plugins/p.wasm.sigstore.json")).unwrap();
     for number in 0..20_usize {

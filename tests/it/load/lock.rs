@@ -1,5 +1,5 @@
-//! `toolgate.lock`: what nobody approved does not run, what changed waits while the version before serves, and whoever approves
-//! is shown what changed.
+//! `toolgate.lock`: unapproved plugins do not run, a changed one waits while its approved version serves, and an
+//! approval shows the changes.
 
 use serde_json::json;
 use toolgate_tests::world::TRUST;
@@ -215,7 +215,7 @@ fn a_policy_that_was_in_force_does_not_come_back() {
     let refused = same.run(&["tools"]);
     assert_eq!(refused.code, 3, "{}", refused.said());
     assert!(refused.stderr.contains("raise `version` with every change"), "{}", refused.said());
-    // Another key under the signer's name is another policy as well, though trust.toml is the same.
+    // Another key under the same signer name is a changed policy as well, though trust.toml is the same.
     let same = same.trust(&newer);
     assert_eq!(same.run(&["tools"]).code, 0);
     std::fs::remove_file(same.path("keys/vendor")).unwrap();

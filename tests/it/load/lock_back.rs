@@ -1,4 +1,4 @@
-//! An older lock that is put back, and files that somebody else could change.
+//! An older lock that is restored, and files that another user could change.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -10,7 +10,7 @@ use toolgate_tests::{Transport, World};
 use super::lock::{approve, locked, seven};
 use super::writers::entry;
 
-/// A plugin of which two versions were approved one after the other: the lock after the first, and both entries.
+/// A plugin with two versions approved in sequence: the lock after the first, and both entries.
 fn approved_twice() -> (World, Vec<u8>, Entry, Entry) {
     let world = locked("Gives seven.");
     let (lock, first) = (std::fs::read(world.path("toolgate.lock")).unwrap(), entry(&world, "p").unwrap());
@@ -40,7 +40,7 @@ fn an_older_lock_that_is_put_back_is_said_and_recorded_with_both_versions() {
     for digest in [first.pin.digest, second.pin.digest] {
         assert!(server.log().contains(&digest.to_string()), "{}", server.log());
     }
-    // Forward again there is nothing to say.
+    // Moving forward again raises no alarm.
     world.install("p", &seven("Gives seven, and more."));
     let approved = world.run(&["plugin", "approve", "p", "--yes"]);
     assert_eq!(approved.code, 0, "what was written is success: {}", approved.said());
@@ -73,7 +73,7 @@ fn an_older_lock_that_is_put_back_is_said_although_nothing_was_serving() {
     let record = world.records().into_iter().find(is_it).unwrap();
     assert_eq!(record["from"]["digest"], second.pin.digest.to_string());
     assert_eq!(record["to"]["digest"], first.pin.digest.to_string());
-    // It is said once.
+    // It is reported once.
     world.put("plugins/q.wasm", &seven("Gives eight, too."), 0o644);
     reload(3);
     assert_eq!(server.log().matches("an older lock was put back").count(), 1);
@@ -94,7 +94,7 @@ fn files_in_a_folder_where_everybody_may_replace_them_are_refused() {
         assert_eq!(check.code, 2, "{folder}: {}", check.said());
         let words = "where everybody can put another in its place; run `chmod o-w`";
         assert!(check.stderr.contains(words) && check.stderr.contains(file), "{folder}: {}", check.said());
-        // In a sticky folder of root's or of ours nobody else can.
+        // In a sticky folder owned by root or by this user, no other user can replace the file.
         chmod(&world, folder, 0o1777);
         assert_eq!(world.run_as_is(&["check"]).code, 0, "{folder}");
     }

@@ -1,9 +1,9 @@
-//! What a plugin says of itself: the `toolgate` section, `toolgate pack`, lints, and what of it a client sees.
+//! A plugin's own metadata: the `toolgate` section, `toolgate pack`, lints, and the part that a client sees.
 
 use serde_json::{Value, json};
 use toolgate_tests::{Transport, World, guest};
 
-/// A component with one function for each way of telling a result.
+/// A component with one function for each form of result.
 fn plain() -> Vec<u8> {
     guest::wat(
         r#"(component
@@ -19,7 +19,7 @@ fn plain() -> Vec<u8> {
     )
 }
 
-/// A component with sections of its own at its end, by name.
+/// A component with these custom sections at its end.
 fn with_sections(sections: &[(&str, &str)]) -> Vec<u8> {
     let add = |bytes, (name, content): &(&str, &str)| guest::with_section(bytes, name, content.as_bytes());
     sections.iter().fold(plain(), add)

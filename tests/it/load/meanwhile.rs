@@ -1,4 +1,4 @@
-//! What must not load because something else was there before, or comes in meanwhile: another file, another policy, another time.
+//! Races and old state: another file, another policy, or another time must not make a plugin load.
 
 use std::mem::MaybeUninit;
 use std::thread::JoinHandle;
@@ -16,8 +16,8 @@ use super::lock::{approve, locked, seven};
 
 const SECOND: &str = "[[signer]]\nid = \"second\"\nkey = \"keys/second.pub\"\n";
 
-/// Puts `other` in place of `file`, both in one folder, as soon as somebody has opened it and let go of it; counts how
-/// often it was opened until the file `over` is there.
+/// Replaces `file` with `other`, in the same folder, once it has been opened and closed. Counts how often it was opened
+/// until the file `over` appears.
 fn swap_when_read(
     world: &World,
     file: &'static str,
@@ -129,12 +129,12 @@ fn other_words_for_a_model_under_the_same_version_are_held() {
     for words in ["plugin p: held: its bytes changed", "what a model reads of its tools changed"] {
         assert!(check.stderr.contains(words), "not `{words}`: {}", check.said());
     }
-    // Nor is it the version that decides where nothing else changed.
+    // Nor does the version alone matter if nothing else changed.
     world.install("p", &says("Gives seven."));
     assert_eq!(world.run(&["check"]).code, 0);
 }
 
-/// Says that it was so late already, in seconds since 1970, as the program would have written it down.
+/// Stores a last seen time, in seconds since 1970, with the tag that the program would write.
 fn was_already(world: &World, time: i64) {
     let keys = Dir::open_ambient_dir(world.path("state/keys"), ambient_authority()).unwrap();
     let text = std::fs::read_to_string(world.path("state/trust.seen")).unwrap();
@@ -148,7 +148,7 @@ fn was_already(world: &World, time: i64) {
 #[test]
 fn a_clock_that_was_set_back_makes_no_key_and_no_policy_count_again() {
     const ALARM: &str = "ALARM: the clock was set back";
-    // 2100; until then the keys and policies below count.
+    // The year 2100; the keys and policies below expire earlier.
     const LATER: i64 = 4_102_444_800;
     let key = TRUST.replace("vendor.pub\"", "vendor.pub\"\nvalid_until = 2090-01-01T00:00:00Z");
     let policy = TRUST.replace("version = 1", "version = 1\nexpires = 2090-01-01T00:00:00Z");
@@ -163,7 +163,7 @@ fn a_clock_that_was_set_back_makes_no_key_and_no_policy_count_again() {
             assert!(refused.stderr.contains(ALARM), "{command:?}: {}", refused.said());
         }
     }
-    // What was approved goes on for as long as it would have by a clock that was not set back, and no longer.
+    // Approved plugins serve exactly as long as with a correct clock.
     let key = TRUST.replace("version = 1", "version = 2");
     for (until, code) in [("2099-12-20", 0), ("2099-11-20", 3)] {
         let world = locked("Gives seven.");

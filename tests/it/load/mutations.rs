@@ -1,5 +1,5 @@
-//! Whatever is changed by chance in a component, its signature, the trust policy, the lock or a cached file: nothing loads but what
-//! was approved. 2,000 changes, or as many as `TOOLGATE_CASES` says.
+//! Random changes of a component, its signature, the trust policy, the lock or a cached file: only what was approved
+//! loads. 2,000 changes, or `TOOLGATE_CASES`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,14 +21,14 @@ use toolgate_tests::{World, guest, inside};
 
 const SEED: u64 = 0x70_6f_69_6e_74;
 
-/// How many of what the program need not look at it looks at all the same: one in so many.
+/// One in this many changes that could be checked in process is checked by the program.
 const BY_PROGRAM: usize = 20;
 
 fn cases() -> usize {
     std::env::var("TOOLGATE_CASES").ok().map_or(2_000, |cases| cases.parse().unwrap())
 }
 
-/// What is changed.
+/// The file to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Component,
@@ -40,23 +40,23 @@ enum Part {
 
 const PARTS: [Part; 5] = [Part::Component, Part::Signature, Part::Policy, Part::Lock, Part::Cache];
 
-/// What became of a change.
+/// Outcome of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
-    /// Nothing loads, or what was approved before serves on.
+    /// Nothing loads, or the approved version continues to serve.
     Refused,
-    /// What loads is what was approved.
+    /// The approved version loads.
     Same,
 }
 
-/// Who looks at a change: the readers in this process, or the program. Each has a state of its own.
+/// Checker of a change: functions in this process, or the program. Each has a state of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum By {
     Readers,
     Program,
 }
 
-/// A world in which `p` is signed, approved, compiled and its trust policy in force; and all of the same of another version.
+/// A world where `p` is signed, approved and compiled, with a trust policy in force; and all that of another version.
 struct Approved {
     world: World,
     gate: Gate,
@@ -70,7 +70,7 @@ fn says(text: &str) -> Vec<u8> {
     guest::with_section(guest::seven(), "toolgate", texts.to_string().as_bytes())
 }
 
-/// A trust policy of the highest version there can be: no change makes it a later one, which would be in its own right.
+/// A trust policy of the highest version, so that no change makes it a valid newer one.
 fn policy(plugin: &str, revoked: &[u8]) -> String {
     let more = format!(
         r#"
@@ -147,7 +147,7 @@ impl Approved {
         }
     }
 
-    /// Changes a part, has it looked at, judges what came of it, and puts back what was there.
+    /// Changes a file, checks the outcome, and restores the file.
     fn attempt(&self, part: Part, by: By, chance: &mut Chance) -> (&'static str, Result<End, String>) {
         let file = self.file(part, by);
         let ours = std::fs::read(self.world.path(&file)).unwrap();
@@ -199,14 +199,14 @@ impl Approved {
     }
 }
 
-/// What a bundle says: white space is free, and it need not name its key twice.
+/// Content of a bundle, without white space and the optional key hint.
 fn signature(text: &[u8]) -> Value {
     let mut bundle: Value = serde_json::from_slice(text).unwrap();
     bundle["dsseEnvelope"]["signatures"][0].as_object_mut().unwrap().remove("keyid");
     bundle
 }
 
-/// What a trust policy says, with what it need not say; what is revoked may be so twice.
+/// Content of a trust policy, with defaults filled in and without repeated revocations.
 fn trust(text: &[u8]) -> toml::Table {
     let mut table: toml::Table = std::str::from_utf8(text).unwrap().parse().unwrap();
     table.entry("grace_days").or_insert(30.into());
@@ -238,7 +238,7 @@ const WAYS: [(&str, Way); 4] = [
     ("fields changed", swap_fields),
 ];
 
-/// Something else than `ours`, changed in one way, up to three times.
+/// Changes `ours`, possibly with parts of `other`, up to three times in one way.
 fn change(chance: &mut Chance, ours: &[u8], other: &[u8]) -> (&'static str, Vec<u8>) {
     let (name, way) = *chance.pick(&WAYS);
     loop {
@@ -261,7 +261,7 @@ fn flip(chance: &mut Chance, bytes: &mut [u8]) {
     }
 }
 
-/// Shorter, or longer.
+/// Shortens or extends it.
 fn cut(chance: &mut Chance, bytes: &mut Vec<u8>) {
     let some = range(chance, bytes.len());
     match chance.below(4) {
@@ -278,7 +278,7 @@ fn cut(chance: &mut Chance, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Partly of the other.
+/// Replaces a part with one of the other.
 fn splice(chance: &mut Chance, bytes: &mut Vec<u8>, other: &[u8]) {
     let some = range(chance, bytes.len().min(other.len()));
     match chance.below(8) {
@@ -288,7 +288,7 @@ fn splice(chance: &mut Chance, bytes: &mut Vec<u8>, other: &[u8]) {
     }
 }
 
-/// Lines, words in quotes, or what stands between zeros: gone, twice, in another's place, or of the other.
+/// Deletes, repeats, moves or replaces lines, quoted words, or texts between zero bytes.
 fn swap_fields(chance: &mut Chance, bytes: &mut Vec<u8>, other: &[u8]) {
     let by = *chance.pick(b"\n\"\0");
     let mut fields: Vec<Vec<u8>> = bytes.split(|byte| *byte == by).map(<[u8]>::to_vec).collect();
@@ -304,7 +304,7 @@ fn swap_fields(chance: &mut Chance, bytes: &mut Vec<u8>, other: &[u8]) {
     *bytes = fields.join(&by);
 }
 
-/// Some of so many bytes; as often a few as many.
+/// A range in this length; short and long ones are equally likely.
 fn range(chance: &mut Chance, len: usize) -> Range<usize> {
     let start = chance.below(len + 1);
     let most = if chance.once_in(2) { len - start } else { (len - start).min(16) };
@@ -325,7 +325,7 @@ fn nothing_that_is_changed_by_chance_loads_but_what_was_approved() {
     for case in 0..cases() {
         let mut chance = Chance::nth(SEED, case as u64);
         let part = PARTS[case % PARTS.len()];
-        // The trust policy is the program's to read.
+        // Only the program reads the trust policy.
         let by = if part == Part::Policy || chance.once_in(BY_PROGRAM) { By::Program } else { By::Readers };
         let (way, end) = approved.attempt(part, by, &mut chance);
         match end {

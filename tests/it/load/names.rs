@@ -1,5 +1,5 @@
-//! Two plugins that want one name, or names that read alike: the one that was approved first keeps it, wherever they stand in the
-//! configuration, and nothing is approved that a server would then refuse.
+//! Plugins with the same or similar names: the one approved first keeps its name, whatever the order in the
+//! configuration. Nothing is approved that a server would then refuse.
 
 use serde_json::json;
 use toolgate_tests::{Transport, World, guest};
@@ -79,7 +79,7 @@ fn whoever_was_approved_first_serves_wherever_the_other_stands() {
     let text = std::fs::read_to_string(world.path("toolgate.toml")).unwrap();
     let meant = text.replace("name = \"notez\"\n", &format!("name = \"notez\"\n{SIMILAR}\n"));
     world.put("toolgate.toml", meant.as_bytes(), 0o644);
-    // Times of approval are in whole seconds; of two in one second the configuration decides.
+    // Approval times are in whole seconds; within one second the order of the configuration decides.
     let at = entry(&world, "notes").unwrap().pin.approval.at;
     toolgate_tests::process::wait_until("the next second", || toolgate_runtime::load::now() > at);
     let approved = world.run_as_is(&["plugin", "approve", "notez", "--yes"]);
@@ -104,13 +104,13 @@ fn whoever_was_approved_first_serves_wherever_the_other_stands() {
 fn nothing_is_approved_while_the_names_of_what_is_approved_already_are_not_known() {
     let world = newcomer_above();
     world.install("other", &seven("Gives nine."));
-    // As on another machine: the approval comes with the lock, and the bytes are not to be had.
+    // As on another machine: the lock has the approval, but the bytes are unavailable.
     std::fs::remove_dir_all(world.path("state/blobs")).unwrap();
     let plugin = std::fs::read(world.path("plugins/notes.wasm")).unwrap();
     let configured = std::fs::read_to_string(world.path("toolgate.toml")).unwrap();
     let source = "source = \"file:plugins/notes.wasm\"";
     assert!(configured.contains(source), "{configured}");
-    // A registry that answers nobody: its port is taken and closed again.
+    // An unreachable registry: its port was bound and closed again.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let elsewhere = configured.replace(source, &format!("source = \"oci://127.0.0.1:{port}/notes:1\""));
     let lock = std::fs::read(world.path("toolgate.lock")).unwrap();

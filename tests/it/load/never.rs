@@ -1,4 +1,4 @@
-//! What must never load, each with the reason that is told: a refusal for another reason would prove nothing.
+//! Plugins that must never load, each with its reason: a refusal for another reason would prove nothing.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +14,7 @@ use super::{assert_refused, beside_a_good_one};
 const BUNDLE: &str = "plugins/bad.wasm.sigstore.json";
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
-/// The world's plugin `bad` is refused with these words, and the one beside it is not.
+/// Asserts that the world's plugin `bad` is refused with this text, and the one beside it is not.
 fn refused(what: &str, world: &World, words: &str) {
     let check = world.run(&["check"]);
     assert_eq!(check.code, 3, "{what}: {}", check.said());
@@ -24,16 +24,16 @@ fn refused(what: &str, world: &World, words: &str) {
     assert!(check.stdout.contains("plugin good: ok"), "{what}: {}", check.said());
 }
 
-/// One byte of a file is another.
+/// Changes one byte of a file.
 fn turn(world: &World, file: &str, at: impl Fn(&[u8]) -> usize) {
     let mut bytes = std::fs::read(world.path(file)).unwrap();
     let at = at(&bytes);
-    // A digit, so that what is text stays text of the same form.
+    // A digit, so that text keeps its form.
     bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
     std::fs::write(world.path(file), bytes).unwrap();
 }
 
-/// So far after these words.
+/// Position at this distance after a text.
 fn after(words: &'static str, further: usize) -> impl Fn(&[u8]) -> usize {
     move |bytes| {
         let found = bytes.windows(words.len()).position(|window| window == words.as_bytes());
@@ -73,7 +73,7 @@ fn a_changed_byte_is_told_as_one_of_the_file_in_which_it_is() {
         assert!(check.stderr.contains(words), "{file}: not `{words}`: {}", check.said());
         std::fs::write(world.path(file), before).unwrap();
     }
-    // The copy that is kept is looked at where its source has something else.
+    // The stored copy is checked if its source has something else.
     let kept = format!("state/blobs/sha256/{}", Digest::of(&seven("Gives seven.")).hex());
     world.install("p", &seven("Gives eight."));
     for (code, touched) in [(0, false), (3, true)] {
@@ -85,7 +85,7 @@ fn a_changed_byte_is_told_as_one_of_the_file_in_which_it_is() {
     }
 }
 
-/// A genuine bundle by `vendor` about whatever is said, in an envelope of this type.
+/// A genuine bundle by `vendor` with any statement and payload type.
 fn bundle(world: &World, statement: &[u8], payload_type: &str) -> Value {
     let key = KeyPair::from_pem(&std::fs::read_to_string(world.path("keys/vendor")).unwrap()).unwrap();
     let mut message =
@@ -111,7 +111,7 @@ fn statement(subject: Value) -> Value {
     })
 }
 
-/// The plugin `bad`, as a subject.
+/// The plugin `bad` as a subject.
 fn ours() -> Value {
     json!({ "digest": { "sha256": Digest::of(&seven("bad")).hex() } })
 }
@@ -165,7 +165,7 @@ fn what_is_genuinely_signed_about_several_subjects_none_or_another_kind_is_refus
 #[test]
 fn what_is_genuinely_signed_and_spelled_in_another_base64_or_signed_by_nobody_is_refused_for_that() {
     let world = beside_a_good_one(&seven("bad"));
-    // Of a length at which there are bits that mean nothing.
+    // Of a length that leaves unused bits in the last base64 digit.
     let text = (0..3)
         .map(|more| statement(json!([ours()])).to_string() + &" ".repeat(more))
         .find(|text| text.len() % 3 == 1)
@@ -183,7 +183,7 @@ fn what_is_genuinely_signed_and_spelled_in_another_base64_or_signed_by_nobody_is
     let other_bits = |text: String| {
         let bare = text.strip_suffix("==").unwrap();
         let (rest, last) = bare.split_at(bare.len() - 1);
-        // The last digit of one byte has four bits that mean nothing: the next digit in the alphabet sets one.
+        // The last digit of a single byte has four unused bits: the next digit in the alphabet sets one.
         format!("{rest}{}==", char::from(last.as_bytes()[0] + 1))
     };
     for (what, bundle) in [
@@ -196,7 +196,7 @@ fn what_is_genuinely_signed_and_spelled_in_another_base64_or_signed_by_nobody_is
         put(&bundle);
         refused(what, &world, "`payload` is not base64 in its one canonical spelling");
     }
-    // The alphabet for URLs; two of three signatures have what differs in it.
+    // The URL-safe alphabet; two of three signatures contain a digit that differs.
     let url = std::iter::repeat_with(&made).find_map(|mut bundle| {
         let sig = bundle["dsseEnvelope"]["signatures"][0]["sig"].as_str().unwrap().to_owned();
         let other = sig.replace('+', "-").replace('/', "_");
@@ -251,7 +251,7 @@ fn a_policy_that_asks_for_nobody_or_counts_a_key_twice_loads_nothing() {
         assert!(check.stderr.contains(words), "{what}: not `{words}`: {}", check.said());
         assert!(!check.stdout.contains(": ok"), "{what}: {}", check.said());
     }
-    // Nor does a key count twice that has signed twice.
+    // Nor do two signatures by one key count twice.
     let policy = with_second("second").replace("threshold = 1", "threshold = 2");
     let world = World::with_own_cache().plugin("p", &guest::seven()).trust(&policy);
     world.key("second");

@@ -1,5 +1,5 @@
-//! Commands of one user and servers of another: what a command writes can be read by whoever read it before, and a state directory
-//! that only the command's user could use is not made. Only root can give files to others; elsewhere these tests are skipped.
+//! Commands of one user and servers of another: written files stay readable for the same users. No state directory is
+//! made that only the command's user could use. Without root these tests are skipped.
 
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::lock::{approve, locked, seven};
 use super::writers::revoked;
 
 const FILES: [&str; 3] = ["toolgate.toml", "trust.toml", "toolgate.lock"];
-/// A user and a group that own nothing.
+/// A user and group that own nothing.
 const SERVICE: u32 = 12_345;
 
 fn is_skipped() -> bool {
@@ -33,7 +33,7 @@ fn done(ended: &Ended) {
     assert_eq!(ended.code, 0, "{}", ended.said());
 }
 
-/// Everything in a folder belongs to this user and group from now on.
+/// Changes owner and group of everything in a folder.
 fn give(folder: &Path, user: u32, group: u32) {
     chown(folder, Some(user), Some(group)).unwrap();
     for entry in folder.read_dir().unwrap().map(|entry| entry.unwrap().path()) {
@@ -94,7 +94,7 @@ fn a_file_that_cannot_keep_its_group_is_not_changed_and_nothing_else_is() {
         assert!(refused.stderr.contains(words) && refused.stderr.contains(file), "{}", refused.said());
         assert!(refused.stderr.contains("nothing was written"), "{file}: {}", refused.said());
         assert_eq!(FILES.map(|file| std::fs::read(world.path(file)).unwrap()), before, "{file}");
-        // The remedy that is told.
+        // The remedy in the message.
         chown(world.path(file), Some(SERVICE), Some(SERVICE)).unwrap();
         done(&world.run_as_user(SERVICE, &revoke));
         assert_eq!(revoked(&world).len(), 1);
@@ -122,7 +122,7 @@ fn root_makes_no_state_directory_in_a_folder_of_the_service() {
     assert!(ended.stderr.starts_with("warning: "), "{}", ended.said());
     assert!(ended.stderr.contains("until a server has taken it"), "{}", ended.said());
     assert!(!world.path("state").exists());
-    // The service makes its own, and takes the revocation.
+    // The service creates its own state, and applies the revocation.
     let refused = world.run_as_user(SERVICE, &["check"]);
     assert_eq!(refused.code, 3, "{}", refused.said());
     assert!(refused.stderr.contains("a backdoor"), "{}", refused.said());

@@ -1,5 +1,5 @@
-//! Files that were in force and are put back: what `plugin revoke` has written is remembered at once, although no server and no call
-//! has seen it yet.
+//! Earlier files that are restored: a revocation by `plugin revoke` is remembered at once, even if no server or call
+//! has read it yet.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
@@ -99,7 +99,7 @@ fn no_command_goes_on_from_a_policy_that_was_put_back() {
         let told = world.run_as_is(&["plugin", "revoke", &other, "--reason", "a flaw"]).stderr;
         assert!(told.contains("nothing was written") && told.contains("run the command again"), "{told}");
     }
-    // The remedy that is told.
+    // The remedy in the message.
     world.put("trust.toml", now.as_bytes(), 0o644);
     revoke(&world, &other);
     assert_eq!(revoked(&world).len(), 2);
@@ -174,7 +174,7 @@ fn a_server_that_takes_no_changes_serves_on_what_is_not_revoked() {
     server.wait_for_log("revoked: it serves no more");
     wait_until("it is not listed", || server.tools() == ["q_seven"]);
     assert_eq!(server.call("q_seven", json!({})).text(), "7");
-    // Putting the old file back brings nothing back.
+    // Restoring the old file does not undo the revocation.
     world.put("trust.toml", TRUST.as_bytes(), 0o644);
     assert_eq!(server.call("p_seven", json!({})).code(), -32602);
     assert_eq!(server.tools(), ["q_seven"]);
@@ -182,7 +182,7 @@ fn a_server_that_takes_no_changes_serves_on_what_is_not_revoked() {
 
 #[test]
 fn what_serves_is_judged_by_its_dates_though_a_newer_policy_was_remembered() {
-    // 2090 and 2100.
+    // The years 2090 and 2100.
     const UNTIL: UnixTime = UnixTime(3_786_912_000);
     const LATER: UnixTime = UnixTime(4_102_444_800);
     let world = World::new().plugin("p", &guest::seven());
@@ -202,7 +202,7 @@ fn what_serves_is_judged_by_its_dates_though_a_newer_policy_was_remembered() {
     assert!(gate.now().plugins().is_empty(), "its signer's time is over");
 }
 
-/// Revokes `p` and puts the old files back before the server has looked again.
+/// Revokes `p` and restores the old files before the server reads them.
 fn revoke_and_put_back(world: &World) {
     let before = files(world);
     revoke(world, "p");
@@ -224,7 +224,7 @@ fn what_is_revoked_serves_no_more_though_the_old_files_are_put_back_at_once() {
         let words = "trust.toml has version 1, and version 2 was in force already";
         assert!(server.wait_for_log(words).contains("Put the newer file back"), "{}", server.log());
         wait_until("it is not listed", || server.tools() == ["q_seven"]);
-        // The old policy does not bring it back.
+        // The old policy does not undo it.
         server.signal("HUP");
         server.wait_for_log(if args.is_empty() { "reloading" } else { "serving --frozen" });
         assert_eq!(server.call("p_seven", json!({})).code(), -32602);

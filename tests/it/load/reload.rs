@@ -1,5 +1,5 @@
-//! SIGHUP: what changed is loaded, what does not load leaves the old version serving, calls in flight end on what they
-//! began with, clients are told.
+//! SIGHUP: changed plugins are loaded, and one that does not load leaves its old version serving. Calls in flight
+//! finish with the version they began with, and clients are notified.
 
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ fn a_plugin_that_is_revoked_stops_serving_at_the_signal() {
     world.put("trust.toml", policy.as_bytes(), 0o644);
     server.signal("HUP");
     wait_until("it is gone", || server.log().contains("revoked: it serves no more"));
-    // A refused plugin would have kept a server from starting; here the revoked one goes and the other stays.
+    // At startup a refused plugin would stop the server; here the revoked one goes and the other stays.
     wait_until("it is not listed", || !server.tools().contains(&"number_seven".to_owned()));
     assert_eq!(server.call("number_seven", json!({})).code(), -32602);
     assert_eq!(server.call("other_eight", json!({})).text(), "8");
@@ -193,7 +193,7 @@ fn a_reload_that_changes_nothing_tells_nobody() {
     assert!(server.notification("notifications/subscriptions/acknowledged", PATIENCE).is_some());
     server.signal("HUP");
     wait_until("it reloaded", || server.log().contains("reloaded"));
-    // What is told next is of the next reload, and it is told once.
+    // The next notification belongs to the next reload, and is sent once.
     change(&world, &server);
     assert!(server.notification("notifications/tools/list_changed", PATIENCE).is_some());
     assert_eq!(server.tools(), ["number_eight"]);

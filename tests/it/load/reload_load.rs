@@ -1,5 +1,5 @@
-//! Reloads while calls come without a pause: none fails for it, and each is answered by one whole version. 1,000 calls, or as many as
-//! `TOOLGATE_CASES` says, and one other version for each hundred of them, at most fifty.
+//! Reloads under continuous calls: none fails because of them, and each is answered by one complete version. 1,000
+//! calls, or `TOOLGATE_CASES`, with one reload per hundred, at most fifty.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ fn cases() -> usize {
     std::env::var("TOOLGATE_CASES").ok().map_or(1_000, |cases| cases.parse().unwrap())
 }
 
-/// Answers its version: `one` from its code, `two` from its code and its data.
+/// A component that answers with its version: `one` from its code, `two` from its code and its data.
 fn version(number: usize) -> Vec<u8> {
     guest::wat(&format!(
         r#"(component
@@ -33,7 +33,7 @@ fn version(number: usize) -> Vec<u8> {
     ))
 }
 
-/// The version that a call is answered by, which is one.
+/// Version that answers a call, consistently.
 fn answered_by(server: &Server, tool: &str) -> usize {
     let reply = server.call(tool, json!({}));
     let text = reply.text();
@@ -57,7 +57,7 @@ fn no_call_fails_for_a_reload_and_each_is_answered_by_one_whole_version() {
     let answers = Mutex::new(BTreeMap::from([(1, 0), (2, 0)]));
     let caller = |number: usize| {
         let tool = ["p_one", "p_two"][number % 2];
-        // Whoever fails ends the others.
+        // A failing thread stops the others.
         let _ends = Ends(&stop);
         while !stop.load(Ordering::Relaxed) && done.load(Ordering::Relaxed) < calls {
             let version = answered_by(&server, tool);
@@ -78,7 +78,7 @@ fn no_call_fails_for_a_reload_and_each_is_answered_by_one_whole_version() {
             world.install("p", &versions[swap % 2]);
             server.signal("HUP");
             server.wait_until("it reloaded", || server.log().matches(" reloaded").count() >= swap);
-            // What begins after a reload is answered by what was loaded.
+            // Calls that begin after a reload are answered by the new version.
             assert_eq!(answered_by(&server, ["p_one", "p_two"][swap / 2 % 2]), swap % 2 + 1);
         }
         server.wait_until("all are called", || {
@@ -89,7 +89,7 @@ fn no_call_fails_for_a_reload_and_each_is_answered_by_one_whole_version() {
     println!("{calls} calls and {swaps} swaps in {:?}: {answers:?}", started.elapsed());
     assert!(answers.values().all(|count| *count > 0), "{answers:?}");
     assert!(answers.values().sum::<usize>() >= calls);
-    // The record names the version that each was for.
+    // The record names the version that answered each call.
     let mut recorded = BTreeMap::<String, usize>::new();
     for record in world.call_records() {
         assert_eq!(record["outcome"]["kind"], "answer", "{record}");
@@ -104,7 +104,7 @@ fn no_call_fails_for_a_reload_and_each_is_answered_by_one_whole_version() {
     assert_eq!(loads, swaps + 1);
 }
 
-/// Tells all to stop, however its holder ends.
+/// Stops all threads when it is dropped, also by a panic.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {

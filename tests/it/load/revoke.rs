@@ -1,5 +1,5 @@
-//! What is revoked serves no more within five seconds of the write, and calls in flight are ended; a changed file is taken without
-//! being told to.
+//! Revoked components stop serving within five seconds of the write, and calls in flight are ended. A changed file is
+//! reloaded without a signal.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,8 @@ use toolgate_tests::process::wait_until;
 use toolgate_tests::world::TRUST;
 use toolgate_tests::{Transport, World, guest, test_guest};
 
-/// From the write of a revocation to its being in force: four times what was promised, since a test runs beside others. The
-/// figure is printed.
+/// Maximum time from the write of a revocation to its effect: four times the promised one, since tests run in parallel.
+/// The measured time is printed.
 const IN_FORCE: Duration = Duration::from_secs(4 * 5);
 
 fn revoking(version: u32, name: &str, world: &World) -> String {
@@ -19,7 +19,7 @@ fn revoking(version: u32, name: &str, world: &World) -> String {
     format!("{trust}[[revoke]]\ndigest = \"{digest}\"\nreason = \"a backdoor\"\n")
 }
 
-/// How many times it is tried; `TOOLGATE_CASES=100` for all that was promised.
+/// Number of attempts; `TOOLGATE_CASES=100` for the full promise.
 fn cases() -> u32 {
     let cases = std::env::var("TOOLGATE_CASES").ok().and_then(|cases| cases.parse().ok());
     cases.unwrap_or(3)

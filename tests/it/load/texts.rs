@@ -1,4 +1,4 @@
-//! Texts for models: what a lint finds in them, and the texts and schemas of tools that a plugin names when it runs.
+//! Texts for models: findings of lints, and the texts and schemas of tools declared at run time.
 
 use serde_json::{Value, json};
 use toolgate_tests::named::naming;
@@ -6,14 +6,14 @@ use toolgate_tests::{Transport, World};
 
 use super::manifest::tool;
 
-/// The words with which a plugin with these bytes is refused.
+/// Reason for which a plugin with these bytes is refused.
 fn refusal(bytes: &[u8]) -> String {
     let check = World::with_own_cache().plugin("p", bytes).run(&["check"]);
     assert_eq!(check.code, 3, "{}", check.said());
     check.stderr
 }
 
-/// Texts that hide something, by the lint that finds it.
+/// Texts with hidden content, by the lint that finds it.
 fn hostile() -> Vec<(&'static str, String)> {
     let texts = [
         ("control-character", "a\u{7}b"),

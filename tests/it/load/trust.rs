@@ -1,4 +1,4 @@
-//! Who signed it, and is that enough: each way in which it is not refuses, with one clear reason.
+//! Signature and trust requirements: each unmet one refuses the plugin, with one clear reason.
 
 use toolgate_tests::world::TRUST;
 use toolgate_tests::{World, guest, plugin};
@@ -128,7 +128,7 @@ fn a_device_a_pipe_or_a_folder_is_no_key() {
     let mut world = world;
     for (key, words) in [
         ("/dev/zero", "it is not a regular file"),
-        // Without a terminal there is nothing behind that name.
+        // Without a controlling terminal this cannot be opened.
         ("/dev/tty", "it "),
         ("keys/pipe", "it is not a regular file"),
         ("keys/folder", "it is not a regular file"),

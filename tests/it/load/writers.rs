@@ -1,5 +1,5 @@
-//! Commands that change lock, trust policy and configuration at the same time: what a command said it did is on the disk, and
-//! none undid what another did. 160 changes, or as many as `TOOLGATE_CASES` says.
+//! Concurrent commands that change lock, trust policy and configuration: a reported change is on disk, and none is
+//! undone by another. 160 changes, or `TOOLGATE_CASES`.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -19,7 +19,7 @@ fn cases() -> usize {
     std::env::var("TOOLGATE_CASES").ok().map_or(160, |cases| cases.parse().unwrap())
 }
 
-/// What the lock says of a plugin.
+/// A plugin's entry in the lock.
 pub(super) fn entry(world: &World, name: &str) -> Option<Entry> {
     let text = std::fs::read_to_string(world.path("toolgate.lock")).unwrap();
     let name: PluginName = name.parse().unwrap();
@@ -30,7 +30,7 @@ pub(super) fn trust(world: &World) -> toml::Table {
     std::fs::read_to_string(world.path("trust.toml")).unwrap().parse().unwrap()
 }
 
-/// What the trust policy revokes, each with its reason.
+/// Revocations in the trust policy, with their reasons.
 pub(super) fn revoked(world: &World) -> Vec<(String, String)> {
     let trust = trust(world);
     let text = |row: &toml::Value, key: &str| row[key].as_str().unwrap().to_owned();
@@ -45,16 +45,16 @@ fn is_configured(world: &World, name: &str) -> bool {
     plugins.into_iter().any(|plugin| plugin["name"].as_str() == Some(name))
 }
 
-/// One writer with a plugin of its own, called as `name` says.
+/// A writer with a plugin of its own, named `name`.
 struct Writer<'a> {
     world: &'a World,
     number: usize,
     name: String,
-    /// What the last change of its own plugin that succeeded left behind.
+    /// State after the last successful change of its own plugin.
     left: Left,
-    /// Who approved the plugin that several writers approve, as far as a command said so.
+    /// Approvers of the shared plugin, according to successful commands.
     shared: &'a Mutex<BTreeSet<String>>,
-    /// The digests of which a command said that it revoked them.
+    /// Digests revoked according to successful commands.
     revoked: &'a Mutex<BTreeSet<String>>,
 }
 
@@ -75,7 +75,7 @@ impl Writer<'_> {
         assert_eq!(ended.code, 0, "{args:?}: {}", ended.said());
     }
 
-    /// The change number `step`, and whether what it left is there.
+    /// Makes the change number `step`, and checks that its effect is there.
     fn change(&mut self, step: usize) {
         let (name, by) = (self.name.clone(), format!("{} in {step}", self.name));
         match self.number % 8 {
@@ -85,21 +85,21 @@ impl Writer<'_> {
                 self.ran(&["plugin", "approve", &name, "--yes", "--by", &by]);
                 self.left = Left::Approved(by);
             }
-            // A plugin that three others approve as well.
+            // A plugin that three other writers approve as well.
             2 => {
                 let ended = self.run(&["plugin", "approve", "shared", "--yes", "--by", &by]);
                 match ended.code {
                     0 if ended.stdout.contains("approved by") => drop(self.shared.lock().unwrap().insert(by)),
-                    // Another writer approved it meanwhile, or it is as it was approved.
+                    // Another writer approved it meanwhile, or it is unchanged.
                     0 | 3 => {}
                     code => panic!("{code}: {}", ended.said()),
                 }
             }
-            // Bytes that nobody else revokes.
+            // Bytes that no other writer revokes.
             3 => self.revoke(&Digest::of(by.as_bytes()).to_string(), &by),
-            // Bytes that two others revoke as well.
+            // Bytes that two other writers revoke as well.
             4 => self.revoke(&Digest::of(format!("shared {step}").as_bytes()).to_string(), &by),
-            // Out of the configuration and into it.
+            // Removed from the configuration and added again.
             5 | 6 => match self.left {
                 Left::Nothing => {
                     let file = format!("plugins/{name}.wasm");
@@ -111,7 +111,7 @@ impl Writer<'_> {
                     self.left = Left::Nothing;
                 }
             },
-            // Approved bytes are revoked by name, then others approved.
+            // Revokes approved bytes by name, then approves others.
             _ => match self.left {
                 Left::Nothing | Left::Withdrawn => {
                     self.world.install(&name, &seven(&format!("Gives seven, {by}.")));
@@ -135,7 +135,7 @@ impl Writer<'_> {
         assert!(revoked(self.world).iter().any(|(row, _)| row == digest), "{digest} is not revoked");
     }
 
-    /// What its last change left is there.
+    /// Asserts that the effect of its last change is there.
     fn hold(&self) {
         let entry = entry(self.world, &self.name);
         let is = match &entry {
@@ -235,7 +235,7 @@ fn a_server_never_goes_back_to_a_version_that_was_approved_earlier() {
         });
         let mut seen = 0;
         wait_until("the last version serves", || {
-            // While a file and its signature are being replaced there may be none.
+            // While the file and its signature are being replaced there may be no valid version.
             if let Some(now) = version() {
                 assert!(now >= seen, "from {seen} back to {now}: {}", server.log());
                 seen = now;

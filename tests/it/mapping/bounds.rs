@@ -1,4 +1,4 @@
-//! The bounds on what a component exports: what is just within is listed, what is one past is refused by name.
+//! Limits on a component's exports: exactly at the limit it is listed, one more is refused by name.
 
 use serde_json::Value;
 use toolgate_policy::limits::load::{
@@ -23,7 +23,7 @@ fn assert_refused(inside: &str, why: &str) {
     assert!(refused.contains(why), "{refused}");
 }
 
-/// A function whose parameter nests so deep; the innermost type counts.
+/// A function with a parameter nested this deep, including the innermost type.
 fn nested(open: &str, depth: usize) -> String {
     let around = depth - 1;
     format!("export go: func(a: {}bool{});", open.repeat(around), ">".repeat(around))
@@ -39,11 +39,11 @@ fn schema_depth() {
 
 #[test]
 fn schema_nodes() {
-    // The tuple is one of them.
+    // The tuple counts as one of them.
     let elements = |count: usize| format!("export go: func(a: tuple<{}>);", vec!["u8"; count - 1].join(", "));
     assert_eq!(assert_listed(&elements(SCHEMA_NODES_MAX)).len(), 1);
     assert_refused(&elements(SCHEMA_NODES_MAX + 1), "more than 512 parts");
-    // So is each name, and what stands in the result counts with what stands in the parameters.
+    // So does each name, and the result counts together with the parameters.
     let names = |count: usize| {
         let names: Vec<String> = (0..count).map(|n| format!("n{n}")).collect();
         format!("enum name {{ {} }}\nexport go: func(a: name) -> name;", names.join(", "))
@@ -64,7 +64,7 @@ fn schema_nodes_of_a_type_that_doubles_at_every_level() {
 
 #[test]
 fn flags() {
-    // A bound of the component model itself; tools that make components keep it, so this one is written by hand.
+    // A limit of the component model, which component tools enforce, so this one is hand-written.
     let component = |count: usize| {
         let names: String = (0..count).map(|n| format!(" \"n{n}\"")).collect();
         toolgate_tests::wat(&format!(
@@ -106,7 +106,7 @@ fn names() {
 
 #[test]
 fn schema_bytes() {
-    // One name may have no more than 100,000 bytes.
+    // One name may have at most 100,000 bytes.
     let named = |bytes: usize| {
         let half = bytes / 2;
         format!("enum e {{ y{}, {} }}\nexport go: func(a: e);", "x".repeat(half), "x".repeat(bytes - half))

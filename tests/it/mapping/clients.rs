@@ -1,5 +1,5 @@
-//! Which clients take which tools: of every plugin and guest here, and of every type of the corpus. What is refused has no form
-//! that all take with the same meaning: a tuple of different types, what may be left out, a name.
+//! Compatibility of tools with clients, for every plugin and guest here and every type of the corpus. Refused schemas
+//! have no form that all clients accept with the same meaning: tuples of different types, optional members, some names.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use toolgate_tests::{World, guest};
 use super::echo::functions;
 use super::worlds::look;
 
-/// Why something may be refused, by what is said of it.
+/// Legitimate reasons for a refusal, by a part of the text.
 const NO_FORM: [&str; 4] = ["`prefixItems`", "which is not in `required`", "in a name", "a name of"];
 
 fn inspect(path: &std::path::Path) -> Value {
@@ -87,7 +87,7 @@ fn hello_is_taken_by_every_client_and_what_one_refuses_is_named_with_its_place()
     assert!(!without.contains("client "), "{without}");
 }
 
-/// Whether a tuple of different types stands in a type, and whether something in it may be left out.
+/// Whether a type contains a tuple of different types, and whether it contains an optional member.
 fn has(ty: &Type) -> (bool, bool) {
     let own = match ty {
         Type::Tuple(elements) => (elements.iter().any(|element| *element != elements[0]), false),
@@ -97,13 +97,13 @@ fn has(ty: &Type) -> (bool, bool) {
     ty.parts().into_iter().map(|(_, part)| has(part)).fold(own, |a, b| (a.0 | b.0, a.1 | b.1))
 }
 
-/// Whether a property of a type has a longer name than all clients take.
+/// Whether a property's name is longer than all clients accept.
 fn has_long_name(ty: &Type) -> bool {
     matches!(ty, Type::Record(fields) if fields.iter().any(|(name, _)| name.len() > 64))
         || ty.parts().into_iter().any(|(_, part)| has_long_name(part))
 }
 
-/// The clients that refuse the schemas of a tool, each with why.
+/// Clients that refuse a tool's schemas, with the reason.
 fn refusals(listing: &ToolListing) -> Vec<(&'static str, String)> {
     let name = "tool";
     let of = |client: toolgate_mapping::clients::Client| {

@@ -1,4 +1,4 @@
-//! For each type the functions that take and give it, and what they answer: their arguments, by way of a guest's memory.
+//! For each type, functions that take and return it by way of a guest's memory, and their expected answers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,8 +10,8 @@ use toolgate_tests::wit::{Int, Type, name};
 
 use super::value::{f32_json, f64_json, members};
 
-/// The functions for a type: as element of a list, as a parameter beside another, as the result; and, if there are floats
-/// in it, as what is made of bits.
+/// Functions for a type: as a list element, as a parameter beside another, as the result. If it contains floats, also
+/// one that makes them from integer bits.
 pub(super) fn functions(chance: &mut Chance, index: usize, ty: &Type) -> Vec<Function> {
     let list = |ty: &Type| Type::List(Box::new(ty.clone()));
     let param = |chance: &mut Chance, ty: Type| {
@@ -46,7 +46,7 @@ pub(super) fn functions(chance: &mut Chance, index: usize, ty: &Type) -> Vec<Fun
     functions
 }
 
-/// Beside a tuple that is too long to be handed over without memory.
+/// A function with this parameter beside a tuple that is too long to be passed without memory.
 fn parameters(chance: &mut Chance, index: usize, ty: &Type) -> Function {
     let pad = Type::Int(if chance.once_in(2) { Int::U8 } else { Int { signed: false, bits: 64 } });
     let pad = Type::Tuple(vec![pad; 17]);
@@ -60,7 +60,7 @@ fn parameters(chance: &mut Chance, index: usize, ty: &Type) -> Function {
     Function { name: format!("beside-n{index}"), params, result, gives: Gives::Parameters }
 }
 
-/// Arguments of which the function makes something.
+/// Random arguments for which the function has an answer.
 pub(super) fn arguments(chance: &mut Chance, function: &Function) -> Value {
     loop {
         let arguments = Value::Object(members(chance, &function.params));
@@ -70,7 +70,7 @@ pub(super) fn arguments(chance: &mut Chance, function: &Function) -> Value {
     }
 }
 
-/// What the function answers to these arguments, which are in the one spelling; none where it reads what is not there.
+/// Answer to arguments in canonical form; `None` if the function would read an element that is missing.
 pub(super) fn answer(function: &Function, arguments: &Value) -> Option<Answer> {
     let given = |at: usize| arguments.get(&function.params[at].0).cloned().unwrap_or_default();
     let value = match (function.gives, &function.result) {
@@ -95,7 +95,7 @@ pub(super) fn answer(function: &Function, arguments: &Value) -> Option<Answer> {
     Some(told(&function.result, value))
 }
 
-/// What integers are once the same memory is read as a type with floats.
+/// Value of integers whose memory is read as a type with floats.
 fn read_again(ty: &Type, value: &Value) -> Value {
     let part = |ty: &Type, value: &Value| read_again(ty, value);
     match (ty, value) {
@@ -135,7 +135,7 @@ fn read_again(ty: &Type, value: &Value) -> Value {
     }
 }
 
-/// A result as an answer: the sides of a result at the top are the tool's own verdict.
+/// A result as an answer: the two sides of a top-level `result` are the tool's verdict.
 fn told(ty: &Type, value: Value) -> Answer {
     let (verdict, content) = match ty {
         Type::Result(ok, err) => match (value.get("ok"), value.get("err")) {

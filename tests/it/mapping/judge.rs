@@ -1,5 +1,5 @@
-//! What the table in the design says of arguments, written a second time and without a look at the first: whether the
-//! schema accepts them, whether they lower, what they are once lowered, and where the two verdicts may differ.
+//! An independent second implementation of the mapping table: whether the schema accepts arguments, whether they lower,
+//! their lowered form, and the permitted differences.
 
 use std::collections::BTreeSet;
 
@@ -10,31 +10,31 @@ use toolgate_tests::wit::{Int, Type};
 
 use super::value::{SAFE, f32_json, f64_json, integer_json, one};
 
-/// Where the schema and lowering may differ. There is no other place.
+/// Permitted differences between schema and lowering. There are no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Gap {
-    /// The schema accepts any text where bytes are wanted; lowering wants base64.
+    /// The schema accepts any text for bytes; lowering requires base64.
     Base64,
-    /// The schema accepts digits of more than 64 bits; a pattern cannot compare.
+    /// The schema accepts digits beyond 64 bits, since a pattern cannot compare.
     DecimalRange,
-    /// The schema accepts a number that 32 bits cannot hold.
+    /// The schema accepts numbers beyond the range of `f32`.
     F32Overflow,
-    /// Lowering takes a null for a field that may be left out.
+    /// Lowering accepts null for an optional field.
     NullForAbsent,
-    /// Lowering takes the bare name of a case without payload.
+    /// Lowering accepts the bare name of a case without payload.
     BareCase,
-    /// Lowering takes a number beyond ±(2^53−1) that its writer kept exact.
+    /// Lowering accepts exact numbers beyond ±(2^53−1).
     WideNumber,
-    /// Lowering takes a null as the payload of a case that has none.
+    /// Lowering accepts null as the payload of a case without payload.
     NullPayload,
-    /// Lowering takes numbers and truth values as texts that spell them.
+    /// Lowering accepts numbers and booleans spelled as texts.
     Spelled,
 }
 
-/// What the schema accepts and lowering refuses. One more is not about types: what is too large, see `law.rs`.
+/// Differences where only the schema accepts. `law.rs` covers one that is not about types: size.
 pub(super) const ONLY_SCHEMA: [Gap; 3] = [Gap::Base64, Gap::DecimalRange, Gap::F32Overflow];
 
-/// What lowering takes and the schema refuses.
+/// Differences where only lowering accepts.
 pub(super) const ONLY_LOWERING: [Gap; 5] =
     [Gap::NullForAbsent, Gap::BareCase, Gap::WideNumber, Gap::NullPayload, Gap::Spelled];
 
@@ -43,9 +43,9 @@ pub(super) const ONLY_LOWERING: [Gap; 5] =
 pub(super) struct Verdict {
     /// Whether the schema accepts them.
     pub schema: bool,
-    /// What they are once lowered, in the one spelling in which values come back.
+    /// Lowered value in canonical form, if they lower.
     pub lowered: Option<Value>,
-    /// Where the two differ.
+    /// Differences that the arguments use.
     pub gaps: BTreeSet<Gap>,
 }
 
@@ -235,14 +235,14 @@ impl Judge {
     }
 }
 
-/// What an object has under these names, if it is one and has no others.
+/// Members with these names, if the value is an object without others.
 fn members<'a>(json: &'a Value, names: &[&str]) -> Option<Vec<Option<&'a Value>>> {
     let object = json.as_object()?;
     let known = object.keys().all(|key| names.contains(&key.as_str()));
     known.then(|| names.iter().map(|name| object.get(*name)).collect())
 }
 
-/// What the schema's pattern accepts: an integer in its one spelling, of about as many digits as 64 bits have.
+/// Whether the schema's pattern accepts a text: a canonical integer of at most 19 digits, or 20 if unsigned.
 fn is_decimal(text: &str, signed: bool) -> bool {
     let digits = match text.strip_prefix('-') {
         Some(digits) if signed && digits != "0" => digits,
@@ -254,13 +254,13 @@ fn is_decimal(text: &str, signed: bool) -> bool {
     spelled && (digits == "0" || !digits.starts_with('0'))
 }
 
-/// The number that a text spells in JSON, with nothing around it.
+/// The number that a text spells in JSON, without white space around it.
 fn spelled(text: &str) -> Option<Value> {
     let value: Value = serde_json::from_str(text).ok()?;
     (value.is_number() && text.trim() == text).then_some(value)
 }
 
-/// RFC 4648: one of the two alphabets, not both; the padding may be left out, and it may be written in lines.
+/// Decodes RFC 4648 base64 in one of the two alphabets; padding is optional, and line breaks are allowed.
 fn bytes(text: &str) -> Option<Vec<u8>> {
     let text: String = text.chars().filter(|c| !" \t\r\n".contains(*c)).collect();
     if text.contains(['+', '/']) && text.contains(['-', '_']) {

@@ -1,4 +1,4 @@
-//! The laws of the mapping, tried on types and values by chance with one seed. `TOOLGATE_CASES=N` tries more values.
+//! Laws of the mapping, checked on random types and values with a fixed seed. `TOOLGATE_CASES=N` checks more values.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -28,7 +28,7 @@ use super::table::Table;
 
 const SEED: u64 = 20_261_121;
 const TYPES: usize = 700;
-/// Tools of one plugin here; the limit is a little higher.
+/// Number of tools in one plugin, a little below the limit.
 const TOOLS: usize = 1_000;
 
 fn cases() -> usize {
@@ -39,17 +39,17 @@ fn types() -> Vec<Type> {
     grow::types(&mut Chance::new(SEED), TYPES)
 }
 
-/// A function that serves, with its schemas.
+/// A tool that is served, with its schemas.
 struct Tool {
     name: String,
     function: Function,
     input: Validator,
-    /// The same to a reader that does not know `prefixItems`.
+    /// The same for a validator that does not know `prefixItems`.
     older: Validator,
     output: Option<Validator>,
 }
 
-/// All functions of all types, serving.
+/// All functions of all types, served.
 struct Made {
     _world: World,
     gate: Gate,
@@ -57,7 +57,7 @@ struct Made {
 }
 
 impl Made {
-    /// All of it takes a while: tests that run at the same time share it.
+    /// Shared by concurrent tests, since it is slow to make.
     fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Made>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap();
@@ -108,7 +108,7 @@ impl Made {
         Self { _world: world, gate, tools }
     }
 
-    /// Tries every tool with the cases that are its share, several at once; tells the first of what is wrong.
+    /// Tries each tool with its share of the cases, several tools at once; fails with the first problem.
     fn each(
         &self,
         attempt: impl Fn(&Tool, &mut Chance, &dyn Fn(&str) -> Outcome) -> Result<(), String> + Sync,
@@ -158,7 +158,7 @@ fn schema(schema: &Value) -> Validator {
     jsonschema::draft202012::new(schema).unwrap()
 }
 
-/// Leaves every `prefixItems` away.
+/// Removes every `prefixItems`.
 fn without_places(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
@@ -187,7 +187,7 @@ fn short(text: &str, chars: usize) -> String {
     text.chars().take(chars).collect()
 }
 
-/// Compares answers to the letter: the order of keys, the digits of numbers.
+/// Compares answers exactly: order of keys and digits of numbers.
 fn compare(tool: &Tool, given: &str, expected: &Answer, outcome: Outcome) -> Result<(), String> {
     let Outcome::Answer(answer) = outcome else { return Err(format!("{outcome:?} comes of {given}")) };
     let letters = |answer: &Answer| match &answer.content {
@@ -301,7 +301,7 @@ fn what_is_too_large_is_refused_though_the_schema_accepts_it() {
     assert!(made.tools[0].input.is_valid(&many(JSON_NODES_MAX)));
     let read = |count: usize| Json::parse(many(count).to_string().as_bytes(), bounds());
     assert!(read(JSON_NODES_MAX).is_err());
-    // The object, its key and the list are values too.
+    // The object, its key and the list count as values too.
     assert!(read(JSON_NODES_MAX - 3).is_err(), "and more than the body may be");
     assert!(read(500_000).is_ok());
 }

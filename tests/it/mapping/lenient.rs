@@ -1,4 +1,4 @@
-//! One leniency for all scalars: numbers and truth values are taken as texts that spell them in JSON, and nothing else is.
+//! One leniency for all scalars: numbers and booleans may be spelled as JSON texts, and nothing else.
 
 use serde_json::{Value, json};
 use toolgate_tests::wit::component::{Function, Gives, component};
@@ -9,7 +9,7 @@ const fn int(signed: bool, bits: u32) -> Type {
     Type::Int(Int { signed, bits })
 }
 
-/// A server with a function for each of these types, which takes a list and gives its first element.
+/// A server with a function for each of these types, which takes a list and returns its first element.
 fn first(types: &[Type]) -> Server {
     let function = |(index, ty): (usize, &Type)| Function {
         name: format!("first{index}"),
@@ -21,7 +21,7 @@ fn first(types: &[Type]) -> Server {
     World::new().plugin("p", &component(&functions).0).serve(Transport::Http)
 }
 
-/// What comes back of each value, or nothing where it is refused.
+/// The value as returned, or `None` if it is refused.
 fn taken(server: &Server, index: usize, value: &Value) -> Option<Value> {
     let reply = server.call(&format!("p_first{index}"), json!({ "of": [value] }));
     if reply.is_error() {

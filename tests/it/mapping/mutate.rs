@@ -1,5 +1,5 @@
-//! Arguments that are a little off: one or a few changes somewhere in a value. Whether it still is one of its type is for
-//! `judge.rs` to say.
+//! Slightly wrong arguments: one or a few changes somewhere in a value. `judge.rs` decides whether the result still is
+//! of its type.
 
 use serde_json::{Map, Value, json};
 use toolgate_tests::chance::Chance;
@@ -13,7 +13,7 @@ pub(super) fn mutate(chance: &mut Chance, params: &[(String, Type)], arguments: 
     }
 }
 
-/// Goes down to some place, and changes what is there. What was changed already may be of another type than its place.
+/// Descends to a random place and changes the value there, which an earlier change may have given another type.
 fn change(chance: &mut Chance, ty: &Type, value: &mut Value) {
     if !chance.once_in(4) {
         match (ty, &mut *value) {
@@ -202,7 +202,7 @@ fn other_object(chance: &mut Chance, mut object: Map<String, Value>) -> Value {
         4 => drop(object.insert(key, anything(chance))),
         5 => return object.shift_remove(&key).unwrap_or_default(),
         _ => {
-            // Another order is no change.
+            // A changed order is no change of the value.
             let value = object.shift_remove(&key).unwrap_or_default();
             object.insert(key, value);
         }

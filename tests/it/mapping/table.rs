@@ -1,4 +1,4 @@
-//! How often each constructor stands in each place at each depth, so that what was meant to be tried was tried.
+//! Coverage of constructors by place and depth, to prove that the intended cases occurred.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,14 +6,14 @@ use std::fmt::Write as _;
 use toolgate_tests::wit::grow::{DEPTH_MAX, KINDS, KINDS_BY_CONTENT, kind};
 use toolgate_tests::wit::{Place, Type};
 
-/// Counts of constructors, by place and depth. At depth 0 stand parameters and results themselves.
+/// Counts of constructors, by place and depth. Parameters and results themselves are at depth 0.
 #[derive(Default)]
 pub(super) struct Table {
     counts: BTreeMap<(&'static str, Option<Place>, usize), usize>,
 }
 
 impl Table {
-    /// Counts a type that stands at the top, and all that is in it.
+    /// Counts a top-level type and all types in it.
     pub(super) fn add(&mut self, ty: &Type) {
         self.count(ty, None, 0);
     }
@@ -27,7 +27,7 @@ impl Table {
         }
     }
 
-    /// The table, and what in it is zero.
+    /// The table as text, and the entries that are zero.
     pub(super) fn told(&self) -> (String, Vec<String>) {
         let mut text = format!("{:<25}{:>9}", "", "top");
         for place in Place::ALL {

@@ -1,4 +1,4 @@
-//! Where the comments of WIT land in schemas: on what they are written about.
+//! Comments of WIT in schemas: each describes the item that it is written on.
 
 use serde_json::{Value, json};
 use toolgate_tests::World;
@@ -8,16 +8,16 @@ const WIT: &str = "package a:b;
 interface types {
   /// One place that was found.
   record hit {
-    /// What it is called.
+    /// Name of the place.
     name: string,
     /// Other spellings.
     others: list<spelling>,
   }
   /// A name in some language.
   type spelling = string;
-  /// What was found, the best first.
+  /// Places that were found, the best first.
   type hits = list<hit>;
-  /// How well it fits.
+  /// Degree of fit.
   enum grade { good, bad }
 }
 world whole {
@@ -31,7 +31,7 @@ world whole {
 }
 ";
 
-/// The tools of the world once it is packed with its own WIT, each with its schemas.
+/// Tools of a world with their schemas, after packing it with its own WIT.
 fn packed(wit: &str, manifest: &str) -> Vec<Value> {
     let world = World::with_own_cache()
         .plugin("p", &dummy(wit).unwrap())
@@ -60,14 +60,14 @@ fn the_comment_on_a_record_is_said_of_each_element_of_a_list_and_not_of_the_list
     let others = &found["items"]["properties"]["others"];
     assert_eq!(others["description"], "Other spellings.", "a field's own comment is of the list");
     assert_eq!(others["items"]["description"], "A name in some language.");
-    assert_eq!(found["items"]["properties"]["name"]["description"], "What it is called.");
+    assert_eq!(found["items"]["properties"]["name"]["description"], "Name of the place.");
     let queries = &find["inputSchema"]["properties"]["queries"];
     assert_eq!(queries["description"], "Each of them is looked for.");
     assert_eq!(queries["items"]["description"], "A word.");
 
     let named = of(&tools, "named");
     let list = &named["outputSchema"]["properties"]["result"];
-    assert_eq!(list["description"], "What was found, the best first.", "a list that has a name");
+    assert_eq!(list["description"], "Places that were found, the best first.", "a list that has a name");
     assert_eq!(list["items"]["description"], hit);
     let given = &named["inputSchema"]["properties"]["given"];
     assert_eq!((&given["description"], &given["items"]["description"]), (&Value::Null, &json!(hit)));
@@ -80,7 +80,7 @@ fn the_comment_on_a_record_is_said_of_each_element_of_a_list_and_not_of_the_list
     let graded = of(&tools, "graded");
     let grades = &graded["inputSchema"]["properties"]["grades"];
     assert_eq!(grades["description"], Value::Null);
-    assert_eq!(grades["items"]["description"], "How well it fits.");
+    assert_eq!(grades["items"]["description"], "Degree of fit.");
     let found = &graded["outputSchema"]["properties"]["result"];
     assert_eq!(found["description"], Value::Null);
     assert!(found["items"].to_string().contains(hit), "{found}");
@@ -105,13 +105,13 @@ fn plugin_toml_says_of_a_list_and_of_its_elements_what_it_likes() {
 
 const FORMS: &str = "package a:b;
 interface types {
-  /// How it is painted.
+  /// Kind of paint.
   variant paint {
     /// One colour.
     plain(string),
     none,
   }
-  /// How well it fits.
+  /// Degree of fit.
   enum grade {
     /// Very well.
     good,
@@ -182,7 +182,7 @@ fn every_schema_has_one_type_or_is_a_choice_and_nothing_else() {
                 "type": "object",
                 "properties": { "tag": { "type": "string", "enum": ["plain"] }, "val": string },
                 "required": ["tag", "val"], "additionalProperties": false,
-                "description": "How it is painted.\n\nOne colour.",
+                "description": "Kind of paint.\n\nOne colour.",
             },
             {
                 "type": "object", "properties": { "tag": { "type": "string", "enum": ["none"] } },
@@ -191,7 +191,7 @@ fn every_schema_has_one_type_or_is_a_choice_and_nothing_else() {
         ] })
     );
     let grade = |text: &str| json!({ "type": "string", "enum": ["good", "bad"], "description": text });
-    let told = "How well it fits.\n\n`good`: Very well.";
+    let told = "Degree of fit.\n\n`good`: Very well.";
     assert_eq!(property("painted", "grade"), grade(told));
     assert_eq!(property("painted", "grades")["items"], json!({ "anyOf": [grade(told), nothing] }));
 }

@@ -1,4 +1,4 @@
-//! Values by chance, in the one spelling in which they come back. Borders more often than chance would have them.
+//! Random values in canonical form, with boundary values overrepresented.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +9,7 @@ use toolgate_tests::wit::{Int, Type};
 /// The largest integer that JSON readers keep exactly.
 pub(super) const SAFE: i128 = (1 << 53) - 1;
 
-/// A value of the type, where an option has to be something.
+/// A value of a type; options are not empty.
 pub(super) fn value(chance: &mut Chance, ty: &Type) -> Value {
     match ty {
         Type::Bool => Value::Bool(chance.once_in(2)),
@@ -52,7 +52,7 @@ pub(super) fn value(chance: &mut Chance, ty: &Type) -> Value {
     }
 }
 
-/// Fields or parameters: an option that is none is left out.
+/// Fields or parameters; empty options are omitted.
 pub(super) fn members(chance: &mut Chance, fields: &[(String, Type)]) -> Map<String, Value> {
     let mut map = Map::new();
     for (name, ty) in fields {
@@ -64,12 +64,12 @@ pub(super) fn members(chance: &mut Chance, fields: &[(String, Type)]) -> Map<Str
     map
 }
 
-/// An object of one key.
+/// An object with one key.
 pub(super) fn one(key: &str, value: Value) -> Value {
     Value::Object(Map::from_iter([(key.to_owned(), value)]))
 }
 
-/// A number where all readers keep it, else its digits.
+/// A number if all JSON readers represent it exactly, else a text of digits.
 pub(super) fn integer_json(int: Int, value: i128) -> Value {
     match i64::try_from(value) {
         Ok(small) if int.bits < 64 || value.abs() <= SAFE => Value::from(small),
@@ -77,12 +77,12 @@ pub(super) fn integer_json(int: Int, value: i128) -> Value {
     }
 }
 
-/// As few digits as tell it from other floats of 32 bits.
+/// Shortest digits that identify a 32-bit float.
 pub(super) fn f32_json(value: f32) -> Value {
     special(f64::from(value)).unwrap_or_else(|| number(value.to_string().parse().unwrap()))
 }
 
-/// As few digits as tell it from other floats of 64 bits.
+/// Shortest digits that identify a 64-bit float.
 pub(super) fn f64_json(value: f64) -> Value {
     special(value).unwrap_or_else(|| number(value))
 }
@@ -104,7 +104,7 @@ fn integer(chance: &mut Chance, int: Int) -> i128 {
     let (low, high) = int.range();
     let borders =
         [low, low + 1, high, high - 1, 0, 1, 127, 128, 255, 256, SAFE, SAFE + 1, SAFE + 2, -1, -SAFE - 1];
-    // What these are to floats of the same memory: infinities, a quiet and a signalling NaN, minus zero, the smallest.
+    // Bits of special floats: infinities, a quiet and a signalling NaN, minus zero, the smallest and the largest.
     let floats: [i128; 7] = match int.bits {
         32 => [0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0x7fa0_0001, 0x8000_0000, 1, 0x7f7f_ffff],
         _ => [

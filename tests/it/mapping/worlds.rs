@@ -1,5 +1,5 @@
-//! The corpus: each file in `tests/worlds` is a world with one purpose, made into a component whose functions do nothing,
-//! and either described as its first lines say or refused for the reason that they say.
+//! The corpus: each file in `tests/worlds` is a world with one purpose, made into a component of dummy functions. It is
+//! described as its first lines say, or refused for the reason they give.
 //!
 //! ```text
 //! // for: what only this file is about
@@ -15,7 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use toolgate_base::artifact::Artifact;
 use toolgate_base::spec::EngineKind;
 use toolgate_policy::load::Grants;
+use toolgate_policy::load::{ClearanceError, RefusalError};
 use toolgate_policy::name::Prefix;
+use toolgate_runtime::load::LoadError;
 use toolgate_runtime::load::describe::describe;
 use toolgate_runtime::reconcile::Loaded;
 use toolgate_runtime::snapshot::tool::ToolListing;
@@ -24,7 +26,7 @@ use toolgate_tests::World;
 use toolgate_tests::inside::{gate, spec};
 use toolgate_tests::wit::component::dummy;
 
-/// What is in a component, and what is listed of it under the prefix `p`.
+/// Inspects a component, and describes it under the prefix `p`.
 pub(super) fn look(bytes: &[u8]) -> Result<(Inspected, Vec<ToolListing>), String> {
     let inspected =
         inspect(&Artifact::of(bytes.to_vec()), EngineKind::Sync).map_err(|error| error.to_string())?;
@@ -32,7 +34,7 @@ pub(super) fn look(bytes: &[u8]) -> Result<(Inspected, Vec<ToolListing>), String
     Ok((inspected, described.listings))
 }
 
-/// What the first lines of a file say.
+/// Expectations in the first lines of a file.
 #[derive(Debug, Default)]
 struct Expected {
     purpose: String,
@@ -77,7 +79,7 @@ impl Expected {
         expected
     }
 
-    /// What is not as expected.
+    /// Differences from the expectations.
     fn differences(&self, found: &Result<(Inspected, Vec<ToolListing>), String>) -> Vec<String> {
         let (inspected, listings) = match (found, &self.refused) {
             (Err(why), Some(part)) if why.contains(part) => return Vec::new(),
@@ -125,7 +127,7 @@ impl Expected {
     }
 }
 
-/// What became of a world, in a few words.
+/// Summary of a result.
 fn told(found: &Result<(Inspected, Vec<ToolListing>), String>) -> String {
     match found {
         Err(why) => format!("refused: {why}"),
@@ -136,7 +138,7 @@ fn told(found: &Result<(Inspected, Vec<ToolListing>), String>) -> String {
     }
 }
 
-/// The files by name, each with its text.
+/// Files by name, with their texts.
 fn files() -> BTreeMap<String, String> {
     let folder = toolgate_tests::root().join("tests/worlds");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| {
@@ -187,14 +189,12 @@ fn every_world_that_is_described_and_needs_no_grant_compiles_and_links_if_it_has
         match loaded {
             Loaded::Ready { tools, .. } => assert!(tools > 0 && tools == expected.tools.len(), "{file}"),
             Loaded::Not { why, .. } => {
-                let nothing = ["it exports no function that can be a tool"];
-                let is_program =
-                    why.reasons.iter().all(|reason| reason.contains("has no function that can be a tool"));
-                assert!(
-                    expected.tools.is_empty() && (why.reasons == nothing || is_program),
-                    "{file}: {:?}",
-                    why.reasons
-                );
+                let LoadError::Clear(_, ClearanceError::Refused(reasons)) = &*why else {
+                    panic!("{file}: {why:?}")
+                };
+                let says_so =
+                    matches!(reasons.as_slice(), [RefusalError::NoTools | RefusalError::Program(_)]);
+                assert!(expected.tools.is_empty() && says_so, "{file}: {reasons:?}");
             }
             Loaded::Awaited { .. } => panic!("{file} is not a file of another machine"),
         }

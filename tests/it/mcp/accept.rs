@@ -1,4 +1,4 @@
-//! The form of an answer: the one that the client takes.
+//! Format of responses, by the client's `Accept` header.
 
 use serde_json::{Value, json};
 use toolgate_tests::{HttpReply, Server, Transport, World, test_guest};
@@ -44,7 +44,7 @@ fn an_answer_comes_in_a_form_that_the_client_takes() {
         ("text/*", &[STREAM]),
         ("application/json;q=0, */*", &[STREAM]),
         ("*/*, text/event-stream;q=0.0", &[JSON]),
-        // Of both, the one that is wanted more.
+        // Both are accepted; the preferred one is used.
         ("application/json, text/plain, */*", &[JSON]),
         ("text/event-stream;q=0.001, application/json;q=1", &[JSON]),
         ("text/event-stream, application/json;q=0.1", &[STREAM]),
@@ -140,7 +140,7 @@ fn what_is_a_stream_is_not_given_to_who_takes_none() {
     let (_, mut session) = session(&server, JSON);
     session.push(("Accept".to_owned(), JSON.to_owned()));
     assert_eq!(server.http("GET", "/mcp", &session, None).status, 406);
-    // Who takes one gets one, also where it would rather have JSON.
+    // A client that accepts a stream gets one, even if it prefers JSON.
     let accept = ("Accept".to_owned(), "application/json, text/plain, */*".to_owned());
     let headers = [toolgate_tests::client::headers(&listen), vec![accept]].concat();
     let mut stream = server.open("POST", "/mcp", &headers, Some(&listen.to_string()));

@@ -1,5 +1,5 @@
-//! A real browser: a page of a named origin lists and calls tools, one of another origin gets nothing. It is much to install, so
-//! this runs where `TOOLGATE_CHROMIUM` names the program: in `cargo xtask soak browser`.
+//! A real browser: a page of an allowed origin lists and calls tools, one of another origin gets nothing. Runs only if
+//! `TOOLGATE_CHROMIUM` names the program, as in `cargo xtask soak browser`.
 
 use std::process::{Child, Command, Stdio};
 
@@ -10,7 +10,7 @@ use toolgate_tests::{Server, Transport};
 
 use super::seven;
 
-/// What each page does; it tells its own server what came of it.
+/// Script of each page; it posts its results to the page's own server.
 const SCRIPT: &str = r#"
 const told = {};
 const said = (method, params) => JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
@@ -37,7 +37,7 @@ run().catch((error) => { told.error = String(error); })
     .finally(() => fetch("/told", { method: "POST", body: JSON.stringify(told) }));
 "#;
 
-/// A browser that shows one page, and is ended when dropped.
+/// A browser that shows one page. Dropping it ends the process.
 struct Browser {
     process: Child,
     _profile: tempfile::TempDir,
@@ -72,7 +72,7 @@ impl Drop for Browser {
     }
 }
 
-/// A server of one page, which calls the server when that is known.
+/// A server of one page, whose script calls the MCP server once its address is set.
 fn page() -> (Web, std::sync::Arc<std::sync::OnceLock<String>>) {
     let server = std::sync::Arc::<std::sync::OnceLock<String>>::default();
     let address = std::sync::Arc::clone(&server);
@@ -88,7 +88,7 @@ fn page() -> (Web, std::sync::Arc<std::sync::OnceLock<String>>) {
     (web, server)
 }
 
-/// What a page told of the server after a browser has shown it once more.
+/// Results of the page's script, after showing the page once more.
 fn told(browser: &std::ffi::OsStr, web: &Web, server: &Server) -> Value {
     let came = || web.heard().into_iter().filter(|asked| asked.starts_with("POST /told")).collect::<Vec<_>>();
     let before = came().len();

@@ -1,4 +1,4 @@
-//! Clients over stdio that hang up: calls are recorded, and the process is gone before clients lose patience.
+//! Stdio clients that disconnect: calls are recorded, and the process ends before clients kill it.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Child, ChildStdout, Stdio};
@@ -10,10 +10,10 @@ use toolgate_tests::{Server, Transport, World, test_guest};
 
 use super::seven;
 
-/// How long official clients wait after each of closing stdin and SIGTERM, before SIGTERM and SIGKILL.
+/// Time that official clients wait after closing stdin before SIGTERM, and again before SIGKILL.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Ends a server as official clients do. Its exit code; −1 if it had to be killed.
+/// Ends a server as official clients do; returns its exit code, or −1 if it had to be killed.
 fn close_as_clients_do(server: &Server) -> i32 {
     server.hang_up();
     for next in ["TERM", "KILL"] {
@@ -25,7 +25,7 @@ fn close_as_clients_do(server: &Server) -> i32 {
     server.wait()
 }
 
-/// Its exit code, if it ends in this time.
+/// Exit code of a server, if it ends in this time.
 fn ends_within(server: &Server, patience: Duration) -> Option<i32> {
     let until = Instant::now() + patience;
     while server.is_alive() && Instant::now() < until {
@@ -34,7 +34,7 @@ fn ends_within(server: &Server, patience: Duration) -> Option<i32> {
     (!server.is_alive()).then(|| server.wait())
 }
 
-/// A server whose stdin and stdout are in the test's hands.
+/// Starts a server with pipes for stdin and stdout.
 fn start(world: &World) -> Child {
     world.write();
     let mut command = world.command();
@@ -47,7 +47,7 @@ fn write(child: &mut Child, messages: &[Value]) {
     child.stdin.as_mut().unwrap().write_all(lines.as_bytes()).unwrap();
 }
 
-/// Waits for its end; its exit code.
+/// Waits for the process to end; returns its exit code.
 fn ended(child: &mut Child) -> Option<i32> {
     wait_until("the server ends", || child.try_wait().unwrap().is_some());
     child.wait().unwrap().code()
@@ -159,7 +159,7 @@ fn a_stop_tells_who_listens_over_stdio_first_that_it_is_over_and_then_the_result
 fn a_client_that_never_reads_keeps_no_server_after_it_has_closed() {
     let world = seven();
     let mut child = start(&world);
-    // The requests fit into a pipe, and their answers do not.
+    // The requests fit into a pipe, but their responses do not.
     let lists: Vec<Value> = (0..160).map(|id| modern(id, "tools/list", json!({}))).collect();
     write(&mut child, &lists);
     drop(child.stdin.take());
@@ -172,7 +172,7 @@ fn the_end_of_stdin_is_seen_although_refusals_are_not_read_and_calls_are_cancell
     let world = World::new().plugin("loop", &test_guest("looping")).limit("fuel = 1_000_000_000_000");
     let mut child = start(&world);
     write(&mut child, &[modern(1, "tools/call", json!({ "name": "loop_run", "arguments": {} }))]);
-    // Short requests that are none, whose refusals are more than a pipe holds.
+    // Short invalid requests, whose error responses exceed a pipe's capacity.
     let refused: Vec<Value> = (2..1_500).map(|id| json!({ "jsonrpc": "2.0", "id": id })).collect();
     write(&mut child, &refused);
     drop(child.stdin.take());

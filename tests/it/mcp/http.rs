@@ -1,4 +1,4 @@
-//! The HTTP side: who may talk, to what, how much at once.
+//! HTTP: which clients and paths are allowed, and how many requests at once.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! The two revisions before: a handshake, then a session; over both transports.
+//! The two earlier revisions, with a handshake and a session, over both transports.
 
 use std::io::Read as _;
 use std::net::TcpStream;
@@ -152,7 +152,7 @@ fn modern_and_legacy_clients_are_served_side_by_side() {
     assert_eq!(called["result"]["content"][0]["text"], "7");
 }
 
-/// A call of a session under the id 1, and its answer when it comes. Some clients number every request so.
+/// Makes a call in a session with the id 1, as some clients number every request.
 fn call_as_one(server: &Server, session: &[(String, String)], words: &str, ms: u32) -> JoinHandle<HttpReply> {
     let params = json!({ "name": "park_text", "arguments": { "words": words, "ms": ms } });
     let (server, session) = (server.clone(), session.to_owned());
@@ -197,7 +197,7 @@ fn a_cancellation_ends_every_request_that_has_its_id() {
     assert_eq!(again["result"]["content"][0]["text"], "1", "{again}");
 }
 
-/// Sends a call, and waits until its stream has begun.
+/// Sends a call, and waits until its event stream has begun.
 fn streaming(server: &Server, session: &[(String, String)], call: &Value) -> TcpStream {
     let text = call.to_string();
     let mut stream = server.open("POST", "/mcp", session, Some(&text));
@@ -221,7 +221,7 @@ fn requests_of_one_id_and_one_token_get_their_own_reports_of_progress() {
     for version in ["2025-11-25", "2025-06-18"] {
         let (client, _) = Client::begin(&server, Transport::Http, version);
         let begun = server.log().matches("a guest begins").count();
-        // Holds up the others until all of them are known.
+        // Occupies the only slot until all other calls have arrived.
         let first = request(99, "tools/call", json!({ "name": "p_until-cancelled", "arguments": {} }));
         let first = streaming(&server, &client.session, &first);
         wait_until("it runs", || server.log().matches("a guest begins").count() > begun);
@@ -337,7 +337,7 @@ fn a_request_that_belongs_to_no_session_is_refused_by_its_id() {
         let error = reply.message();
         assert_eq!((&error["id"], &error["error"]["code"]), (&json!(7), &json!(-32600)), "{error}");
         assert!(error["error"]["message"].as_str().unwrap().contains(words), "{error}");
-        // What wants no answer has no id to be refused by.
+        // A refused notification gets no id in its response.
         let notification = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }).to_string();
         let told = server.post(&notification, &headers);
         assert!([400, 404, 415].contains(&told.status) && !told.body.contains("\"id\""), "{told:?}");

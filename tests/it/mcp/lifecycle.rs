@@ -1,4 +1,4 @@
-//! Beginning, cancelling, stopping.
+//! Initialisation, cancellation, shutdown.
 
 use serde_json::{Value, json};
 use toolgate_tests::client::headers;
@@ -22,7 +22,7 @@ fn wait_for_record(world: &World, count: usize) -> Vec<Value> {
     world.call_records()
 }
 
-/// Far longer than a test waits for anything.
+/// Duration far beyond any wait of a test, in milliseconds.
 const LONG: u32 = 3_600_000;
 
 #[test]
@@ -132,7 +132,7 @@ fn stdio_opens_no_listener() {
     for socket in sockets.filter_map(|entry| std::fs::read_link(entry.path()).ok()) {
         if let Some(inode) = socket.to_str().and_then(|name| name.strip_prefix("socket:[")?.strip_suffix(']'))
         {
-            // The state 0A is LISTEN.
+            // State 0A is LISTEN.
             let listens = |line: &str| line.contains(&format!(" {inode} ")) && line.contains(" 0A ");
             assert!(!listening.lines().any(listens), "{inode}");
         }

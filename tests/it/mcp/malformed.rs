@@ -1,5 +1,5 @@
-//! Messages that are not what they should be, over both transports: refused with the code that JSON-RPC and MCP have for
-//! it, and the server goes on.
+//! Malformed messages over both transports: refused with the code that JSON-RPC and MCP define, and the server
+//! continues.
 
 use std::io::{Read as _, Write as _};
 
@@ -8,7 +8,7 @@ use toolgate_tests::{Server, Transport};
 
 use super::seven;
 
-/// Sends a text as it is and gives the answer: over HTTP with its status.
+/// Sends a text unchanged; returns the response, with the status over HTTP.
 fn say(server: &Server, transport: Transport, text: &str) -> (u16, Value) {
     match transport {
         Transport::Http => {
@@ -64,7 +64,7 @@ fn what_is_no_message_is_refused() {
                 }
                 Transport::Stdio => {
                     server.send(text);
-                    // As far as it is read.
+                    // The id as far as it could be read.
                     let id = ["1.5", "1", "9"].into_iter().find(|id| text.contains(&format!("\"id\":{id}")));
                     let id = id.filter(|_| text.starts_with('{'));
                     server
@@ -80,7 +80,7 @@ fn what_is_no_message_is_refused() {
 
 #[test]
 fn a_key_that_stands_twice_anywhere_is_refused() {
-    // A filter in front that reads the first and a server that reads the last would disagree about what was asked.
+    // A filter that reads the first key and a server that reads the last would disagree about the request.
     for transport in Transport::ALL {
         let server = seven().serve(transport);
         for text in [
@@ -125,7 +125,7 @@ fn a_message_larger_than_the_limit_is_refused() {
         match transport {
             Transport::Http => {
                 assert_eq!(server.post(&large, &[]).status, 413);
-                // Whatever it says of its own length.
+                // Whatever length it declares.
                 let chunked = format!("{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
                 let mut stream =
                     server.open("POST", "/mcp", &[("Transfer-Encoding".into(), "chunked".into())], None);
@@ -136,7 +136,7 @@ fn a_message_larger_than_the_limit_is_refused() {
             }
             Transport::Stdio => {
                 server.send(&large);
-                // Its id stands in what could be read.
+                // The id is in the part that was read.
                 let reply = server.reply(&json!(1)).unwrap();
                 assert!(reply["error"]["message"].as_str().unwrap().contains("body_bytes_max"), "{reply}");
             }

@@ -1,4 +1,4 @@
-//! Headers that repeat arguments of a call (`x-mcp-header`): a plugin's annotations, and what the headers of a call say.
+//! Headers that repeat arguments of a call (`x-mcp-header`): a plugin's annotations, and checks of a call's headers.
 
 use serde_json::{Value, json};
 use toolgate_tests::named::naming;
@@ -73,7 +73,7 @@ fn a_call_whose_headers_say_something_else_than_its_arguments_is_refused_and_not
         );
     }
     assert_eq!(world.call_records(), Vec::<Value>::new());
-    // Over stdio there are no headers; nor have they a meaning in earlier revisions.
+    // Stdio has no headers, and earlier revisions give them no meaning.
     let reply = world.serve(Transport::Stdio).call("p_one", json!({ "region": "eu" }));
     assert!(!reply.is_error(), "{reply:?}");
 }
@@ -91,7 +91,7 @@ fn a_revision_that_is_not_served_is_refused_as_that_before_headers_are_compared(
         let reply = server.post(&message.to_string(), &headers);
         assert_eq!((reply.status, &reply.message()["error"]["code"]), (400, &json!(-32022)), "{reply:?}");
     }
-    // A revision in the header alone leads around no comparison.
+    // A revision in the header alone does not avoid the comparison.
     let (_, message) =
         server.modern("tools/call", json!({ "name": "p_one", "arguments": { "region": "eu" } }));
     let mut headers = toolgate_tests::client::headers(&message);

@@ -1,5 +1,5 @@
-//! The official clients, in Python and in TypeScript, over both transports and in every revision that they can be told to
-//! speak, with every tool of the demo; and what MCP Inspector says of the schemas of all tools.
+//! Official clients in Python and TypeScript, over both transports and in every revision that they support, with every
+//! tool of the demo. Also MCP Inspector's findings about the schemas of all tools.
 
 use std::process::{Command, Stdio};
 
@@ -24,7 +24,7 @@ fn demo(port: u16) -> World {
         .folder("notes")
 }
 
-/// Each tool once, with what it must answer.
+/// One call of each tool, with the expected answer.
 fn calls(port: u16) -> Vec<(&'static str, Value, Value)> {
     let text = |text: &str| json!({ "error": false, "texts": [text], "value": null });
     let value = |text: &str, value: Value| json!({ "error": false, "texts": [text], "value": value });
@@ -53,7 +53,7 @@ fn calls(port: u16) -> Vec<(&'static str, Value, Value)> {
     ]
 }
 
-/// Tells a client how to reach a server; the server, where the client does not start it.
+/// Sets a client's arguments; returns the server unless the client starts it.
 fn lead(command: &mut Command, world: &World, transport: Transport) -> Option<Server> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     match transport {
@@ -74,7 +74,7 @@ fn lead(command: &mut Command, world: &World, transport: Transport) -> Option<Se
     }
 }
 
-/// Runs a client with these calls; what it tells.
+/// Runs a client with these calls; returns its report.
 fn talk(mut command: Command, world: &World, transport: Transport, calls: &Value) -> Value {
     let server = lead(&mut command, world, transport);
     let mut child = command.spawn().unwrap();
@@ -83,7 +83,7 @@ fn talk(mut command: Command, world: &World, transport: Transport, calls: &Value
     drop(server);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    // A client that had to put up with something says so.
+    // Clients report problems that they tolerate.
     let complaint = stderr
         .lines()
         .find(|line| line.contains("failed") || line.contains("WARNING") || line.contains("Traceback"));
@@ -126,7 +126,7 @@ fn the_official_python_client_lists_and_calls_every_demo_tool() {
     }
 }
 
-/// The script for the TypeScript clients, with their packages and which of the two.
+/// Command for the TypeScript clients: their script, packages, and the generation.
 fn typescript(generation: &str, mode: &str) -> Option<impl Fn() -> Command> {
     let packages = peer("TOOLGATE_TYPESCRIPT")?;
     let script = toolgate_tests::root().join("tests/clients/official.mjs");
@@ -156,7 +156,7 @@ fn the_official_typescript_client_of_the_generation_before_lists_and_calls_every
     makes_every_call(client, "2025-11-25");
 }
 
-/// A client that closes in the middle of a call: over stdio it kills a server that has not ended four seconds later.
+/// A client that closes during a call. Over stdio it kills a server that has not ended after four seconds.
 fn leaves(mut command: Command, transport: Transport, what: &str) {
     let holding = Holding::new();
     let world = World::new().plugin("web", &test_guest("requesting")).grant(&holding.grant());
@@ -168,7 +168,7 @@ fn leaves(mut command: Command, transport: Transport, what: &str) {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
     if transport == Transport::Http {
-        // A client of a revision with sessions may come back for the answer: the call goes on.
+        // With sessions a client may return for the answer, so the call continues.
         holding.release_all();
     }
     wait_until("the call is recorded", || !world.call_records().is_empty());
@@ -202,7 +202,7 @@ fn a_call_of_an_official_client_that_closes_is_recorded_and_the_server_ends_befo
     }
 }
 
-/// Its rules are its own and need no network: schemas that some clients of models cannot read.
+/// Inspector's own rules, which need no network: schemas that some clients of models cannot read.
 #[test]
 fn mcp_inspector_finds_nothing_to_say_against_the_schema_of_any_tool() {
     let Some(packages) = peer("TOOLGATE_INSPECTOR") else { return };

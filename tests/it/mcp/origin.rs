@@ -1,4 +1,4 @@
-//! Pages in browsers: whose requests are answered, and which of them may read the answers.
+//! Browser pages: whose requests are answered, and which pages may read the answers.
 
 use serde_json::json;
 use toolgate_tests::{HttpReply, Server, Transport, World};
@@ -61,7 +61,7 @@ fn a_page_of_the_servers_own_origin_may_call_and_none_of_another_port_or_name() 
         (own.clone(), "http://127.0.0.1".to_owned()),
         (format!("127.0.0.1:{}", port ^ 1), format!("http://127.0.0.1:{}", port ^ 1)),
         (format!("[::1]:{port}"), format!("http://[::1]:{port}")),
-        // A name that was made to resolve to this machine.
+        // DNS rebinding: a foreign name that resolves to this machine.
         (format!("evil.example:{port}"), format!("http://evil.example:{port}")),
         (own, format!("http://evil.example:{port}")),
     ] {
@@ -92,7 +92,7 @@ fn a_page_of_a_named_origin_may_read_what_it_is_answered_also_where_it_is_refuse
         assert_eq!(reply.header("Vary"), Some("Origin"));
         assert_eq!(reply.header("Access-Control-Allow-Credentials"), None);
     }
-    // Whoever says no origin is no page; a cache must not take the answer for one to a page.
+    // A request without `Origin` is not from a page; `Vary` keeps caches from serving its response to one.
     let reply = list(&server, &[]);
     assert_eq!((reply.header("Access-Control-Allow-Origin"), reply.header("Vary")), (None, Some("Origin")));
     let own = format!("http://{}", server.address());
@@ -124,7 +124,7 @@ fn a_browser_that_asks_first_is_told_what_a_page_of_a_named_origin_may_send() {
         reply.header("Vary").map(str::to_lowercase).as_deref(),
         Some("origin, access-control-request-headers")
     );
-    // Nobody else is told anything.
+    // Other origins get no headers.
     let method = ("Access-Control-Request-Method", "POST");
     for (more, status) in [
         (vec![("Origin", "https://evil.example"), method], 403),

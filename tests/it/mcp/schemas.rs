@@ -1,4 +1,4 @@
-//! Tools that a plugin names when it runs: arguments and answers are held to the schemas that clients were shown.
+//! Tools declared at run time: arguments and results are checked against the listed schemas.
 
 use serde_json::{Value, json};
 use toolgate_tests::named::{Named, Says, named};
@@ -57,7 +57,7 @@ fn an_error_of_a_tool_is_not_held_to_the_schema_of_its_answers() {
 
 #[test]
 fn arguments_that_do_not_fit_the_listed_schema_never_reach_the_guest_and_what_does_not_fit_is_said() {
-    // If it were entered it would crash.
+    // Entering the guest would crash it.
     let world = world(&tool(NUMBER, None, Says::Nothing));
     for transport in Transport::ALL {
         let server = world.serve(transport);
@@ -79,7 +79,7 @@ fn arguments_that_do_not_fit_the_listed_schema_never_reach_the_guest_and_what_do
 
 #[test]
 fn a_schema_that_takes_for_ever_for_a_small_value_is_not_asked_and_others_are_answered() {
-    // Each level is held to the next in two ways: 2^40 schemas for forty levels.
+    // Each level applies the schema of the next in two ways: 2^40 checks for forty levels.
     let tree = r##"{"type":"object","properties":{"c":{"$ref":"#/$defs/t"}},"$defs":{"t":{"allOf":[
         {"properties":{"c":{"$ref":"#/$defs/t"}}},{"properties":{"c":{"$ref":"#/$defs/t"}}}]}}}"##;
     let deep = (0..40).fold(json!({}), |value, _| json!({ "c": value }));

@@ -1,5 +1,5 @@
-//! Messages and parameters of the wrong shape, over both transports and in both eras: what is wrong is named, with the id, and
-//! whatever is refused says of what type its text is.
+//! Messages and parameters of the wrong type, over both transports and in both eras. The error names the problem and
+//! has the id, and error responses have a content type.
 
 use serde_json::{Value, json};
 use toolgate_tests::{Server, Transport};
@@ -8,7 +8,7 @@ use super::seven;
 
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
 
-/// Sends a request of the modern era with the id 5; the answer.
+/// Sends a request of the modern era with the id 5; returns the response.
 fn say(server: &Server, text: &str) -> (u16, Value) {
     match server.transport() {
         Transport::Http => {
@@ -106,7 +106,7 @@ fn parameters_that_do_not_fit_are_refused_by_the_name_of_the_member() {
             assert_eq!(reply["error"]["code"], -32602, "{member}: {reply}");
             assert!(reply["error"]["message"].as_str().unwrap().contains(words), "{member}: {reply}");
         }
-        // What some clients write for nothing.
+        // Some clients write null for no arguments.
         for params in [r#""name":"seven_seven","arguments":null"#, r#""name":"seven_seven""#] {
             let (_, reply) =
                 say(&server, &message(&format!(r#""method":"tools/call","params":{{{params},{META}}}"#)));
@@ -154,7 +154,7 @@ fn a_handshake_that_does_not_fit_is_refused_by_the_name_of_the_member() {
                 "{params}: {reply}"
             );
             assert!(reply["error"]["message"].as_str().unwrap().contains(words), "{params}: {reply}");
-            // It began nothing.
+            // It began no session or call.
             assert_eq!(server.call("seven_seven", json!({})).text(), "7");
         }
     }
@@ -220,14 +220,14 @@ fn notifications_and_answers_that_cannot_be_taken_are_not_answered() {
         format!(r#"{{"jsonrpc":"2.0","result":{{"x":"{long}"}},"id":5}}"#),
     ];
     let server = seven().server(limits).serve(Transport::Stdio);
-    // Before the first request nothing else is looked at.
+    // Before the first request other messages are ignored.
     assert_eq!(server.call("seven_seven", json!({})).text(), "7");
     for text in &texts {
         server.send(text);
         assert_eq!(server.call("seven_seven", json!({})).text(), "7");
     }
     assert_eq!(server.lines().len(), 1 + texts.len(), "{:?}", server.lines());
-    // Over HTTP there is a status, and an error without an id: that one is not the client's.
+    // HTTP responds with a status and an error without an id, since the id is not one of a client's request.
     let server = seven().server(limits).serve(Transport::Http);
     for text in &texts {
         let reply = server.post(text, &[]);

@@ -24,7 +24,7 @@ fn each_exported_function_is_listed_with_schemas_and_hints() {
         assert_eq!(add["inputSchema"]["required"], json!(["a", "b"]));
         assert_eq!(add["inputSchema"]["additionalProperties"], false);
         assert_eq!(add["outputSchema"]["type"], "object");
-        // Pure computation: the host can prove that it changes nothing and reaches nobody.
+        // Pure computation: the host can prove that it changes nothing and contacts no other system.
         assert_eq!(
             add["annotations"],
             json!({ "readOnlyHint": true, "destructiveHint": false, "openWorldHint": false })
@@ -160,6 +160,27 @@ fn one_record_stands_for_each_call_and_holds_no_argument() {
             assert!(record[figure].as_u64().unwrap() > 0, "{figure}: {record}");
         }
         assert!(record["principal"].as_str().is_some_and(|principal| !principal.is_empty()));
+    }
+}
+
+#[test]
+fn the_digest_of_arguments_is_of_what_they_are_and_not_of_how_they_are_written() {
+    for transport in Transport::ALL {
+        let world = World::new().plugin("echo", &test_guest("echoing"));
+        let server = world.serve(transport);
+        for arguments in [
+            json!({ "a": 9_007_199_254_740_993_i64, "b": 1 }),
+            json!({ "b": 1.0, "a": 9_007_199_254_740_993_i64 }),
+            json!({ "a": 9_007_199_254_740_992_i64, "b": 1 }),
+            json!({ "a": "9007199254740993", "b": 1 }),
+        ] {
+            server.call("echo_none", arguments);
+        }
+        let records = world.call_records();
+        let [one, same, others @ ..] = records.as_slice() else { panic!("{records:?}") };
+        assert_eq!(one["arguments"], same["arguments"], "another order and another spelling");
+        assert!(others.iter().all(|other| other["arguments"] != one["arguments"]), "{records:?}");
+        assert_ne!(others[0]["arguments"], others[1]["arguments"]);
     }
 }
 

@@ -1,5 +1,5 @@
-//! Messages that cannot be read in full: each is answered by the id that stands in it, and a call whose arguments are at fault in
-//! words from which a model can mend it.
+//! Messages that cannot be read completely: each response has the id found in the message. If the arguments of a call
+//! are at fault, the text lets a model correct them.
 
 use std::io::{Read as _, Write as _};
 
@@ -8,14 +8,14 @@ use toolgate_tests::{Server, Transport, World};
 
 use super::hello;
 
-/// How a client talks.
+/// Protocol era of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Era {
     Modern,
     Legacy,
 }
 
-/// A client that sends what it likes.
+/// A client that sends arbitrary messages.
 struct Rude {
     server: Server,
     era: Era,
@@ -45,7 +45,7 @@ impl Rude {
         Self { server, era, headers }
     }
 
-    /// A request with these members of `params`, as text, and the id before or after them.
+    /// A request with these members of `params`, as text, and its id before or after them.
     fn request(&self, method: &str, params: &str, id: &str, id_first: bool) -> String {
         let meta = match self.era {
             Era::Modern => {
@@ -61,7 +61,7 @@ impl Rude {
         format!(r#"{{"jsonrpc":"2.0",{before}"method":"{method}","params":{{{params}{meta}}}{after}}}"#)
     }
 
-    /// Sends bytes; the answer, over HTTP with its status.
+    /// Sends bytes; returns the response, with the status over HTTP.
     fn say(&self, method: &str, bytes: &[u8], id: &Value) -> (u16, Value) {
         if self.server.transport() == Transport::Stdio {
             self.server.send_bytes(bytes);
@@ -86,7 +86,7 @@ impl Rude {
     }
 }
 
-/// Arguments that are JSON and are not read, and words of what is told.
+/// Arguments that are refused while parsing, with a part of the error text.
 fn unread() -> Vec<(String, &'static str)> {
     let deep = "[".repeat(80) + &"]".repeat(80);
     vec![

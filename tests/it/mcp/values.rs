@@ -1,4 +1,4 @@
-//! Every type that is mapped, there and back through a real guest: what goes in comes out as `tools.md` says.
+//! Every mapped type, round trip through a real guest: the result is as `tools.md` says.
 
 use serde_json::{Value, json};
 use toolgate_tests::{Server, Transport, World, test_guest};
@@ -7,7 +7,7 @@ fn echo() -> Server {
     World::new().plugin("echo", &test_guest("echoing")).serve(Transport::Http)
 }
 
-/// What the guest gave back for one parameter `a`.
+/// Result of the guest for one parameter `a`.
 fn back(server: &Server, function: &str, a: Value) -> Value {
     let reply = server.call(&format!("echo_{function}"), json!({ "a": a }));
     assert!(!reply.is_error(), "{function} {a}: {reply:?}");
@@ -18,7 +18,7 @@ fn back(server: &Server, function: &str, a: Value) -> Value {
     }
 }
 
-/// The problem with one parameter `a`.
+/// Error text for one parameter `a`.
 fn problem(server: &Server, function: &str, a: &str) -> String {
     let (_, mut message) = server.modern("tools/call", json!({ "name": format!("echo_{function}") }));
     message["params"]["arguments"] = json!("ARGUMENTS");
@@ -74,7 +74,7 @@ fn integers_at_their_borders() {
         assert_eq!(reply.structured(), &json!({ "result": values }), "{name}");
     }
     let wide = |a: Value, b: Value| server.call("echo_wide", json!({ "a": a, "b": b }));
-    // Beyond what every reader of JSON keeps exact, integers are texts of digits.
+    // Beyond the integers that every JSON reader represents exactly, they are texts of digits.
     assert_eq!(
         wide(json!(9007199254740991u64), json!(-9007199254740991i64)).structured()["result"],
         json!([9007199254740991u64, -9007199254740991i64])
@@ -140,7 +140,7 @@ fn lists_records_and_options() {
     for lists in [json!([]), json!([[]]), json!([[1, 2], [], [4294967295u32]])] {
         assert_eq!(back(&server, "lists", lists.clone()), lists);
     }
-    // Without a value is without a key; an option of an option has a wrapper, so that the two kinds of nothing differ.
+    // An empty option is an absent key. An option of an option has a wrapper, so that the two kinds of empty differ.
     for point in [
         json!({ "x": 1 }),
         json!({ "x": 1, "y": 2 }),

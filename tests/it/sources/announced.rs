@@ -1,4 +1,4 @@
-//! Entries and files that are announced wrongly by whoever attached something: a genuine signature counts all the same.
+//! Attachments with wrong metadata: a genuine signature is valid all the same.
 
 use serde_json::{Value, json};
 use toolgate_policy::Digest;
@@ -21,7 +21,7 @@ fn genuine(shelf: &Shelf) -> (Value, Value) {
     (entry, serde_json::from_slice(manifest).unwrap())
 }
 
-/// Copies of the genuine layer that say something else of it.
+/// Copies of the genuine layer with wrong metadata.
 fn layers(layer: &Value) -> Vec<(&'static str, Value)> {
     let size = layer["size"].as_u64().unwrap();
     let with = |key: &str, value: Value| {
@@ -37,7 +37,7 @@ fn layers(layer: &Value) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Copies of the genuine entry that say something else of it.
+/// Copies of the genuine entry with wrong metadata.
 fn entries(entry: &Value) -> Vec<(&'static str, Value)> {
     let with = |key: &str, value: Value| {
         let mut entry = entry.clone();
@@ -55,7 +55,7 @@ fn entries(entry: &Value) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// A manifest of an attachment with these layers that comes before the genuine one in the order of digests.
+/// A manifest of an attachment with these layers, whose digest sorts before the genuine one.
 fn before(entry: &Value, manifest: &Value, layers: &[Value]) -> Value {
     let mut manifest = manifest.clone();
     manifest["layers"] = layers.into();
@@ -115,7 +115,7 @@ fn in_a_registry_a_file_that_another_attachment_names_last_keeps_its_turn() {
             })
             .collect()
     };
-    // One that is looked at before the list names the genuine file after others, and enough attachments have as many files.
+    // An attachment read before the list names the genuine file last; others have enough files to reach the limit.
     let layers: Vec<Value> = crowd(60).into_iter().chain([manifest["layers"][0].clone()]).collect();
     let older =
         json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": manifest["config"], "layers": layers });
@@ -139,7 +139,7 @@ fn in_a_registry_an_entry_that_is_listed_wrongly_hides_no_signature() {
         let mut shelf = honest.clone();
         shelf.put(&tag, INDEX, index(&[wrong.clone(), entry.clone()]));
         loads(what, &vendor, &shelf);
-        // The registry's own list comes before the tag.
+        // The registry's referrers API takes precedence over the tag.
         let referrers = format!("referrers/{}", shelf.manifest);
         shelf.put(&referrers, INDEX, index(&[wrong]));
         shelf.put(&tag, INDEX, index(std::slice::from_ref(&entry)));
@@ -147,7 +147,7 @@ fn in_a_registry_an_entry_that_is_listed_wrongly_hides_no_signature() {
     }
 }
 
-/// Adds these blobs to a layout, and entries to the index within its index: those before and those after what is there.
+/// Adds blobs to a layout, and entries before and after those in its inner index.
 fn list_within(vendor: &World, first: &[Value], last: &[Value], blobs: &[Vec<u8>]) -> std::path::PathBuf {
     let layout = vendor.path("layout");
     drop(std::fs::remove_dir_all(&layout));
@@ -201,7 +201,7 @@ fn in_a_bundle_what_is_announced_wrongly_hides_no_signature() {
 fn in_a_bundle_one_attachment_of_many_files_pushes_out_no_signature() {
     let vendor = vendor();
     let (entry, manifest) = genuine(&Shelf::of(&vendor, "hello"));
-    // More files that are not there than are read.
+    // More missing files than are read.
     let crowd = (0..40).map(|attachment| {
         let layers = (0..60).map(|number| {
             let mut layer = descriptor(BUNDLE, format!("{attachment} {number}").as_bytes());

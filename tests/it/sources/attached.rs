@@ -1,5 +1,5 @@
-//! What others attach to a plugin or put beside it: by nothing of it a plugin loads, or does not load. The things that are attached are made
-//! from what their formats publish (in-toto, DSSE, Sigstore bundles, cosign).
+//! Foreign attachments and files beside a plugin, which neither make it load nor keep it from loading. They follow the
+//! published formats (in-toto, DSSE, Sigstore bundles, cosign).
 
 use serde_json::Value;
 use toolgate_policy::Digest;
@@ -13,7 +13,7 @@ use toolgate_tests::{World, guest};
 use super::lies::from;
 use super::{customer, digest, vendor};
 
-/// It loads, and `check` says what was set aside.
+/// Asserts that the plugin loads, and that `check` reports the ignored attachment.
 fn loads(what: &str, world: &World, word: &str) {
     let check = world.run(&["check"]);
     assert_eq!(check.code, 0, "{what}: {}", check.said());
@@ -22,14 +22,14 @@ fn loads(what: &str, world: &World, word: &str) {
     if world.path("state/blobs/sha256").exists()
         && std::fs::read_dir(world.path("state/blobs/sha256")).unwrap().next().is_some()
     {
-        // What was kept from elsewhere was kept without it.
+        // A copy from a remote source was stored without it.
         return;
     }
     let json = world.run(&["check", "--json"]).json();
     assert!(json["plugins"][0]["ignored"][0].as_str().unwrap().contains(word), "{what}: {json}");
 }
 
-/// It does not load, and that is not the fault of what is attached alone: nothing else is there.
+/// Asserts that the plugin does not load, because no valid signature is there.
 fn does_not_load(what: &str, world: &World, word: &str) {
     let check = world.run(&["check"]);
     assert_eq!(check.code, 3, "{what}: {}", check.said());
@@ -45,7 +45,7 @@ fn does_not_load(what: &str, world: &World, word: &str) {
 fn what_is_attached_beside_a_file_neither_keeps_it_from_loading_nor_makes_it_load() {
     let world = vendor().plugin_from("hello", "file:plugins/hello.wasm");
     let good = std::fs::read(world.path("plugins/hello.wasm.sigstore.json")).unwrap();
-    // The signature has the name without digits, and then what is attached has it.
+    // The signature has the name without digits in one case, the attachment in the other.
     let names = [("", ".0000abcd"), (".0000abcd", "")];
     for Attached { what, ending, bytes, word } in attachments(&world, &digest()) {
         for (ours, theirs) in names {
@@ -60,7 +60,7 @@ fn what_is_attached_beside_a_file_neither_keeps_it_from_loading_nor_makes_it_loa
                 let ended = world.run(&command);
                 assert_eq!(ended.code, 0, "{what}: {}", ended.said());
                 let mut lines = ended.stdout.lines();
-                // Whose it would be is known where it is verified.
+                // `inspect` does not verify, so it may not know the signer.
                 let is_told = lines.any(|line| line.contains("ignored: ") && line.contains(word));
                 let may_be_unknown = command[0] == "inspect" && word.contains("signature");
                 assert!(is_told || may_be_unknown, "{what}, {command:?}: {}", ended.said());
@@ -144,7 +144,7 @@ fn a_server_that_answers_for_signatures_with_a_page_or_a_way_elsewhere_keeps_no_
     }
 }
 
-/// A registry that lists these beside the signatures that it has, or instead of them.
+/// A registry that lists these entries, with or instead of its signatures.
 fn listing(shelf: &Shelf, entries: Vec<Value>, instead: bool, by_api: bool) -> Web {
     let mut shelf = shelf.clone();
     let (tag, mut own) = shelf.fallback();
@@ -223,7 +223,7 @@ fn an_entry_of_a_list_that_is_lost_malformed_or_of_another_type_keeps_no_plugin_
 fn however_much_is_attached_so_much_is_looked_at_and_a_type_that_says_so_comes_first() {
     let vendor = vendor();
     let mut shelf = Shelf::of(&vendor, "hello");
-    // A hundred things of no type, and the signature that says what it is.
+    // A hundred entries without a type, and a signature with its type.
     let entries: Vec<Value> = (0_u32..100)
         .map(|number| toolgate_tests::registry::descriptor(MANIFEST, &number.to_le_bytes()))
         .collect();
@@ -232,13 +232,13 @@ fn however_much_is_attached_so_much_is_looked_at_and_a_type_that_says_so_comes_f
     let check = world.run(&["check"]);
     assert!(check.code == 0 && check.stdout.contains("the answer was 404"), "{}", check.said());
     assert!(web.heard().len() < 64 + 12, "{} requests", web.heard().len());
-    // A hundred that say that they are signatures: of some it is said that they are not looked at.
+    // A hundred entries with a signature's type: the report says that some were not read.
     let mut claiming = entries;
     claiming.iter_mut().for_each(|entry| entry["artifactType"] = BUNDLE.into());
     let web = listing(&shelf, claiming, true, true);
     does_not_load("a hundred that say so", &from(&vendor, &web), "the answer was 404");
     assert!(web.heard().len() < 64 + 12, "{} requests", web.heard().len());
-    // A thousand of another type: the first are listed, and of the others the number.
+    // A thousand of another type: the first are listed, the others counted.
     let sboms: Vec<Value> = (0_u32..1_000)
         .map(|number| {
             let mut entry = toolgate_tests::registry::descriptor(MANIFEST, &number.to_le_bytes());
@@ -249,7 +249,7 @@ fn however_much_is_attached_so_much_is_looked_at_and_a_type_that_says_so_comes_f
     let check = from(&vendor, &listing(&shelf, sboms, false, true)).run(&["check"]);
     assert!(check.code == 0 && check.stdout.contains("936 more things are attached"), "{}", check.said());
     assert_eq!(check.stdout.matches("  ignored: ").count(), 65, "{}", check.stdout);
-    // Nine that are as large as one may be.
+    // Nine of the maximum size.
     let large: Vec<Value> = (0_u8..9)
         .map(|number| {
             let bytes = vec![b' ' + number; 1 << 20];
@@ -260,7 +260,7 @@ fn however_much_is_attached_so_much_is_looked_at_and_a_type_that_says_so_comes_f
         .collect();
     let world = from(&vendor, &listing(&shelf, large, true, true));
     does_not_load("nine megabytes", &world, "it is not JSON");
-    // A sentence of `check` has the first few; `verify` has a line for each.
+    // `check` summarises the first few in a sentence; `verify` has a line for each.
     let source = std::fs::read_to_string(world.path("toolgate.toml")).unwrap();
     let source = source.lines().find_map(|line| line.strip_prefix("source = \"")?.strip_suffix('"')).unwrap();
     let verified = world.run(&["verify", source]).stdout;
@@ -276,7 +276,7 @@ fn attestations_in_a_real_registry_keep_no_plugin_from_loading() {
     let vendor = vendor();
     let to = format!("oci://{}/team/hello:1.0", registry.host);
     for (number, Attached { ending, bytes, .. }) in attachments(&vendor, &digest()).into_iter().enumerate() {
-        // What is too large for a signature is not sent as one.
+        // Files too large for a signature are not uploaded as one.
         if bytes.len() <= 1 << 20 {
             vendor.put(&format!("plugins/hello.wasm.{number:08x}{ending}"), &bytes, 0o644);
         }

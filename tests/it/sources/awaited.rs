@@ -1,4 +1,4 @@
-//! Plugins that are still being fetched: everything else serves meanwhile, trust included, and each is fetched once at a time.
+//! Plugins still being fetched: everything else is served, trust included, and each plugin has one fetch at a time.
 
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -12,7 +12,7 @@ use toolgate_tests::{Server, Transport, World};
 
 use super::{digest, trusting, vendor};
 
-/// Holds up a registry until it is opened.
+/// Blocks a registry until it is opened.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<Held>, Condvar)>);
 
@@ -45,7 +45,7 @@ impl Gate {
     }
 }
 
-/// A plugin `here` on this machine beside `hello`, whose registry does not answer before its gate is opened.
+/// A local plugin `here` and `hello`, whose registry does not respond before its gate is opened.
 fn held_up() -> (World, Gate, Web) {
     let vendor = vendor();
     let gate = Gate::default();

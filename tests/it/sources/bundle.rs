@@ -1,4 +1,4 @@
-//! Bundles: out of one world, into another that reaches no network, through the same verifier.
+//! Bundles: exported from one world, imported into another without network, and verified as usual.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -12,7 +12,7 @@ use toolgate_tests::{World, plugin};
 
 use super::{customer, vendor};
 
-/// Exports `hello` of a world; the bundle.
+/// Exports `hello` of a world; returns the bundle's path.
 pub(super) fn export(world: &World, out: &str) -> String {
     let exported = world.run(&["bundle", "export", "plugins/hello.wasm", "--out", out]);
     assert_eq!(exported.code, 0, "{}", exported.said());
@@ -115,7 +115,7 @@ fn nothing_is_put_in_place_of_a_bundle_that_is_not_trusted_or_was_touched() {
         std::fs::write(&path, bytes).unwrap();
         let imported = world.run(&["bundle", "import", &bundle]);
         std::fs::write(&path, genuine).unwrap();
-        // Two blobs say nothing to Toolgate and are not read: the configurations.
+        // Two blobs, the configurations, are not read by Toolgate.
         if imported.code == 0 {
             let text = std::fs::read_to_string(&path).unwrap();
             assert!(text == "{}" || text.contains("layerDigests"), "{name}");
@@ -145,7 +145,7 @@ fn add_blob(layout: &Path, bytes: &[u8]) {
     std::fs::write(layout.join("blobs/sha256").join(hex.strip_prefix("sha256:").unwrap()), bytes).unwrap();
 }
 
-/// The manifest of the component of a layout, as somebody else would title it.
+/// Manifest of a layout's component, with another title.
 fn titled(layout: &Path, title: &str) -> Vec<u8> {
     let manifest = names(&layout.join("blobs/sha256")).into_iter().find_map(|name| {
         let bytes = std::fs::read(layout.join("blobs/sha256").join(name)).unwrap();
@@ -220,7 +220,7 @@ fn a_link_where_a_file_is_to_be_is_not_followed() {
     }
 }
 
-/// Runs the program where new files get every right, or as few as there are.
+/// Runs the program with this umask.
 fn run_under(umask: &str, world: &World, args: &[&str]) -> Output {
     world.write();
     let mut shell = Command::new("sh");
@@ -267,7 +267,7 @@ fn what_is_exported_and_imported_has_modes_of_its_own_whoever_does_it() {
 fn a_bundle_that_names_one_index_a_thousand_times_takes_no_more_memory_than_another() {
     let vendor = vendor();
     let layout = std::path::PathBuf::from(export(&vendor, "b"));
-    // Megabytes that list something else, ten thousand times.
+    // Ten thousand entries for something else, megabytes in all.
     let entry = descriptor("application/octet-stream", b"x");
     let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": vec![entry; 10_000] });
     let index = index.to_string().into_bytes();
@@ -276,7 +276,7 @@ fn a_bundle_that_names_one_index_a_thousand_times_takes_no_more_memory_than_anot
     let world = customer(&vendor);
     world.write();
     let mut shell = Command::new("sh");
-    // Of address space, which is more than what is used of it.
+    // Limits the address space, which is larger than the memory used.
     shell.arg("-c").arg("ulimit -v 1000000; exec \"$0\" \"$@\"").arg(toolgate_tests::toolgate());
     shell.args(["bundle", "import"]).arg(&layout).current_dir(world.path(""));
     let ended = shell.output().unwrap();

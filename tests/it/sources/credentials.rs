@@ -1,4 +1,4 @@
-//! Credentials for registries: who is told them, and who is not.
+//! Registry credentials: servers that receive them, and those that must not.
 
 use std::io::Write;
 
@@ -12,7 +12,7 @@ use toolgate_tests::web::Web;
 use super::lies::{assert_refused, from};
 use super::vendor;
 
-/// A server that hears and has nothing.
+/// A server that records requests and has no content.
 fn ear() -> Web {
     Web::answering(|_, to| answer(to, "200 OK", &[], b"{\"token\":\"x\"}"))
 }
@@ -20,7 +20,7 @@ fn ear() -> Web {
 #[test]
 fn credentials_go_to_the_host_they_are_kept_for_and_to_no_other() {
     let vendor = vendor();
-    // Where a private network is open others are reached, and still told nothing.
+    // Other hosts are reached if private networks are allowed, but get no credentials.
     for lead in ["a blob", "a service"] {
         let ear = ear();
         let there = format!("http://{}/there", ear.address);
@@ -100,7 +100,7 @@ fn a_service_for_tokens_in_the_clear_is_not_asked() {
     assert_refused("a service in the clear", &from(&vendor, &web), 3, "plain http goes to this machine only");
 }
 
-/// A configuration like docker's, with a user of its own for each host or path.
+/// Writes a docker configuration with a user for each host or path.
 fn kept(world: &World, users: &[(String, &str)]) -> String {
     let auth = |user: &str| json!({ "auth": STANDARD.encode(format!("{user}:hunter2")) });
     let auths: serde_json::Map<_, _> =
@@ -109,7 +109,7 @@ fn kept(world: &World, users: &[(String, &str)]) -> String {
     world.path("docker").to_str().unwrap().to_owned()
 }
 
-/// What was sent as `Authorization`, by whoever sent something.
+/// `Authorization` headers received, with basic credentials decoded.
 fn said(web: &Web) -> Vec<String> {
     let authorization = |request: &String| {
         let line = request.lines().find_map(|line| line.strip_prefix("authorization: ").map(str::to_owned));
@@ -121,7 +121,7 @@ fn said(web: &Web) -> Vec<String> {
     web.heard().iter().filter_map(authorization).collect()
 }
 
-/// A service that gives everybody a token, which tells whom it was given to.
+/// A token service whose token says whether the request had credentials.
 fn tokens() -> Web {
     Web::answering(|request, to| {
         let ticket = if request.contains("authorization: ") { "known" } else { "nobody" };
@@ -129,8 +129,8 @@ fn tokens() -> Web {
     })
 }
 
-/// The registry of a shelf, which wants what these challenges say. Shows its wares to whoever has a token, or a password
-/// if it asked for one.
+/// The registry of a shelf, with these challenges. Serves its content for a token, or for a password if it asked for
+/// one.
 fn asking(shelf: Shelf, challenges: impl Fn(&str) -> Vec<String> + Send + Sync + 'static) -> Web {
     shelf.serve_with(Box::new(move |_, request, to: &mut dyn Write| {
         let host = request.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default().trim();
@@ -150,7 +150,7 @@ fn asking(shelf: Shelf, challenges: impl Fn(&str) -> Vec<String> + Send + Sync +
 #[test]
 fn credentials_of_a_service_do_not_go_to_it_for_a_registry_that_only_names_it() {
     let vendor = vendor();
-    // The same host at another port, and the same port under another name.
+    // The same host with another port, and the same port under other names.
     for name in ["127.0.0.1", "localhost", "sub.localhost"] {
         let service = tokens();
         let realm = format!("http://{name}:{}/token", service.address.port());
@@ -164,7 +164,7 @@ fn credentials_of_a_service_do_not_go_to_it_for_a_registry_that_only_names_it() 
             &[ours, (format!("{name}:{}", service.address.port()), "theirs"), (name.to_owned(), "host")],
         );
         let check = world.env("DOCKER_CONFIG", &docker).run(&["check"]);
-        // What anybody gets is taken: this registry serves the public.
+        // An anonymous token is used, since this registry is public.
         assert_eq!(check.code, 0, "{name}: {}", check.said());
         let asked = service.heard();
         assert!(
@@ -198,7 +198,7 @@ fn a_service_that_the_operator_named_is_told_the_registrys_credentials_and_the_r
     assert_eq!(said(&service), ["ours:hunter2"; 2]);
     assert!(said(&web).iter().all(|said| said == "Bearer known"), "{:?}", said(&web));
 
-    // Another service of the same realm is not asked for: what it gives could open what is not this registry's.
+    // A service that the operator did not name is not asked: its token could open more than this registry.
     let unnamed = from(&vendor, &web).with(&format!("source_realm = \"{realm}\""));
     let unnamed = unnamed.env("DOCKER_CONFIG", &docker);
     assert_refused(
@@ -259,7 +259,7 @@ fn a_token_goes_to_no_host_that_a_registry_leads_to_and_not_home_again_from_ther
     let vendor = vendor();
     let shelf = Shelf::of(&vendor, "hello");
     let (path, bytes) = (format!("blobs/{}", shelf.component), toolgate_tests::guest::seven());
-    // A store on another host, and one that leads back.
+    // A blob store on another host, and a redirect back.
     for back in [false, true] {
         let home = std::sync::Arc::new(std::sync::OnceLock::<String>::new());
         let (bytes, to_home) = (bytes.clone(), home.clone());

@@ -1,4 +1,4 @@
-//! More attachments than are looked at: strangers among them, and copies of what says whose a signature is, push out nobody else's.
+//! More attachments than are read: those of strangers, and copied signer hints, never displace a valid signature.
 
 use serde_json::{Value, json};
 use toolgate_policy::Digest;
@@ -9,12 +9,12 @@ use toolgate_tests::world::{TRUST, names};
 
 use super::{customer, digest, vendor};
 
-/// How many strangers there are: more than are looked at.
+/// Number of foreign attachments: more than are read.
 const MANY: usize = 80;
 
 const NOTE: &str = "vnd.toolgate.signer";
 
-/// `hello`, signed by two who must both have signed.
+/// `hello`, which requires two signatures and has both.
 fn signed_by_two() -> World {
     let vendor = vendor();
     vendor.sign("hello", "second");
@@ -27,7 +27,7 @@ fn both() -> String {
         + "[[signer]]\nid = \"second\"\nkey = \"keys/second.pub\"\n"
 }
 
-/// Somebody who trusts both.
+/// A world that requires both signatures.
 fn customer_of_both(vendor: &World) -> World {
     let world = customer(vendor).trust(&both());
     world.put("keys/second.pub", &std::fs::read(vendor.path("keys/second.pub")).unwrap(), 0o644);
@@ -44,19 +44,19 @@ fn signature(world: &World, key: &str) -> Value {
     attest::bundle(world, key, statement.to_string().as_bytes(), IN_TOTO)
 }
 
-/// One that says that it is by another key.
+/// A forged signature with the hint of another key.
 fn imitation(world: &World, of: &str) -> Value {
     let mut forged = signature(world, "stranger");
     forged["verificationMaterial"]["publicKey"]["hint"] = world.key(of).public().unwrap().id().hex().into();
     forged
 }
 
-/// The same value in other bytes.
+/// The same JSON value in different bytes.
 fn spaced(value: &Value, number: usize) -> Vec<u8> {
     format!("{value}{}", " ".repeat(number + 1)).into_bytes()
 }
 
-/// What others put there, each different.
+/// Foreign attachments by kind; `spaced` makes each one distinct.
 fn crowds(world: &World) -> Vec<(&'static str, Value)> {
     vec![
         ("genuine signatures of a stranger", signature(world, "stranger")),
@@ -74,11 +74,11 @@ fn beside_a_file_no_number_of_strangers_pushes_out_a_signature() {
     let genuine = std::fs::read(&own).unwrap();
     std::fs::remove_file(&own).unwrap();
     let mut crowds = crowds(&world);
-    // Who copies the hint of this very signer gains nothing either, where its file has its own name.
+    // Copies of this signer's own hint do not help either if its file has its own name.
     crowds.push(("imitations of this signer", imitation(&world, "second")));
     let world = world.plugin_from("hello", "file:plugins/hello.wasm");
     for (what, other) in crowds {
-        // By the name that `sign` gives it, and by one that sorts last and says nothing.
+        // The name that `sign` uses, and an uninformative one that sorts last.
         for name in [second.as_str(), "ffffffff"] {
             if what == "imitations of this signer" && name == "ffffffff" {
                 continue;
@@ -112,7 +112,7 @@ fn beside_a_file_neither_names_of_other_signers_nor_large_files_push_out_a_signa
     for number in 0.. {
         let name = format!("signer{number}");
         let digits = digits(&world, &name);
-        // By name its files come before the genuine one.
+        // Its files sort before the genuine one.
         if digits < own {
             policy += &format!("[[signer]]\nid = \"{name}\"\nkey = \"keys/{name}.pub\"\n");
             squatted.push(digits);
@@ -123,7 +123,7 @@ fn beside_a_file_neither_names_of_other_signers_nor_large_files_push_out_a_signa
     }
     world = world.trust(&policy).plugin_from("hello", "file:plugins/hello.wasm");
     for (number, digits) in squatted.iter().enumerate() {
-        // Of each other signer every name is taken: by large files, and by what imitates this signer.
+        // All names of the other signers are taken, by large files and by imitations of this signer.
         let mut large = spaced(&imitation(&world, "second"), number);
         large.resize(1 << 20, b' ');
         world.put(&format!("plugins/hello.wasm.{digits}.sigstore.json"), &large, 0o644);
@@ -149,7 +149,7 @@ fn in_a_folder_of_plugins_no_number_of_strangers_pushes_out_a_signature() {
     assert_eq!(check.code, 0, "{}", check.said());
 }
 
-/// What refers to the component of a shelf: `count` of them whose digests come before that of every signature.
+/// Adds `count` attachments to a shelf whose digests sort before those of all signatures.
 fn before(
     shelf: &mut Shelf,
     own: &[Value],
@@ -186,7 +186,7 @@ fn before(
     entries
 }
 
-/// A registry that lists these before what the shelf has.
+/// A registry that lists these entries before the shelf's own.
 fn crowded(shelf: &Shelf, entries: Vec<Value>, by_api: bool) -> toolgate_tests::web::Web {
     let mut shelf = shelf.clone();
     let (tag, own) = shelf.fallback();
@@ -213,7 +213,7 @@ fn in_a_registry_no_number_of_strangers_pushes_out_what_toolgate_pushed() {
             (Some(&other), true),
             (Some(&other), false),
         ] {
-            // A signer's own signature must be found as well, so that its hint is imitated less often than there are places for it.
+            // Imitations of a signer's own hint must be fewer than the reads per signer, or its signature is not found.
             let count = if note == Some(&other) { 12 } else { MANY };
             let mut shelf = shelf.clone();
             let layers: Vec<_> = (0..count).map(|number| spaced(&value, number)).collect();
@@ -245,7 +245,7 @@ fn who_copies_the_note_of_one_signer_pushes_out_no_other_and_it_is_said_that_not
     assert!(verified.stdout.contains("by signer `second`, genuine"), "{}", verified.said());
     assert!(!verified.stdout.contains("by signer `vendor`"), "{}", verified.said());
     assert!(verified.stdout.contains("it is not looked at"), "{}", verified.said());
-    // The remedy: the signatures as files.
+    // The remedy: signatures as files.
     let world = customer_of_both(&vendor).plugin_from("hello", "file:plugins/hello.wasm");
     for name in names(&vendor.path("plugins")) {
         world.put(
@@ -272,7 +272,7 @@ fn in_a_registry_neither_many_files_of_one_attachment_nor_large_ones_push_out_a_
     let mut shelf = honest.clone();
     let large: Vec<Vec<u8>> = (0..10_u8).map(|number| vec![b'0' + number; 1 << 20]).collect();
     let entries = before(&mut shelf, &own, &large, None, true);
-    // What cosign 2 left under a tag of its own is not hidden by what anybody attaches, and hides nothing.
+    // Attachments under cosign 2's tag are not displaced by others, and displace none.
     let tag = format!("manifests/{}.att", shelf.manifest.replace(':', "-"));
     let manifest = referring(&shelf, None, &layers);
     many.iter().for_each(|bytes| shelve_blob(&mut shelf, bytes));
@@ -320,7 +320,7 @@ fn in_a_bundle_no_number_of_strangers_or_copies_pushes_out_a_signature() {
             let hex = Digest::of(bytes).to_string().replace("sha256:", "");
             std::fs::write(layout.join("blobs/sha256").join(hex), bytes).unwrap();
         };
-        // Copies are many: for one signer there are as many places as there are turns.
+        // Many copies: each signer has as many reads as there are rounds.
         let count = if what == "imitations of a signer" { 30 } else { MANY };
         let mut listed = Vec::new();
         for number in 0..count {
@@ -339,7 +339,7 @@ fn in_a_bundle_no_number_of_strangers_or_copies_pushes_out_a_signature() {
         let world = customer_of_both(&vendor);
         let imported = world.run(&["bundle", "import", layout.to_str().unwrap()]);
         assert_eq!(imported.code, 0, "{what}: {}", imported.said());
-        // The names are those that are read first, and copies take no place of another's.
+        // Names are in reading order, and copies take no other signer's place.
         let second = format!("hello.wasm.{}.sigstore.json", digits(&vendor, "second"));
         assert!(
             names(&world.path("plugins")).contains(&second),

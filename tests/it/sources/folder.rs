@@ -1,4 +1,4 @@
-//! Folders of plugins: each component directly in one is a plugin, named as its file is, under one grant.
+//! Folders of plugins: each component directly in one is a plugin named after its file, all with one grant.
 
 use serde_json::json;
 use toolgate_tests::{Transport, World, guest};
@@ -53,7 +53,7 @@ fn each_needs_its_own_signatures() {
 #[test]
 fn a_link_that_leaves_a_folder_of_plugins_is_refused_and_one_within_it_serves() {
     use std::os::unix::fs::symlink;
-    // As Kubernetes mounts a ConfigMap: each name is a link through `..data` into a folder that is swapped as a whole.
+    // As Kubernetes mounts a ConfigMap: each name is a link through `..data` to a folder that is replaced as a whole.
     let world = folder();
     std::fs::create_dir(world.path("plugins/..2026_01")).unwrap();
     symlink("..2026_01", world.path("plugins/..data")).unwrap();
@@ -90,7 +90,7 @@ fn what_cannot_be_said_of_a_folder_is_a_mistake_in_the_configuration() {
     }
 }
 
-/// What somebody does to a folder, and what is said of it then.
+/// A change to a folder, and the message that it causes.
 type Spoil = (&'static str, fn(&World), &'static str);
 
 const SPOILED: [Spoil; 4] = [
@@ -120,7 +120,7 @@ const SPOILED: [Spoil; 4] = [
     ),
 ];
 
-/// A folder with two plugins, and a plugin by itself.
+/// A folder with two plugins, and a separate plugin.
 fn beside_a_single_one() -> World {
     let world = folder().plugin_from("single", "file:single.wasm");
     world.install("single", &guest::seven());

@@ -1,5 +1,5 @@
-//! Signatures as other programs write them into registries, and registries as they answer: cosign, ORAS, GHCR, GitLab, Zot. No program of
-//! theirs runs here: every byte is made from the formats that they publish. `registry.rs` beside this has a real registry (Debian's
+//! Signatures as other programs store them in registries, and responses of registries: cosign, ORAS, GHCR, GitLab, Zot.
+//! All are built from the published formats, without these programs. `registry.rs` uses a real registry (Debian's
 //! docker-registry) and a real tool (skopeo).
 
 use serde_json::{Value, json};
@@ -13,8 +13,8 @@ use super::lies::from;
 use super::referrers::{fallback_tag, unlisted};
 use super::vendor;
 
-/// It loads by the list under the tag, and by the registry's own, alone and among statements about something else, as other programs
-/// attach them: the verdict is one.
+/// Asserts that the plugin loads by the fallback tag and by the referrers API, with and without foreign statements
+/// beside its signature.
 fn is_found(what: &str, vendor: &World, shelf: &Shelf, entries: &[Value]) {
     for place in [fallback_tag(shelf), format!("referrers/{}", shelf.manifest)] {
         for among_others in [false, true] {
@@ -32,7 +32,7 @@ fn is_found(what: &str, vendor: &World, shelf: &Shelf, entries: &[Value]) {
     }
 }
 
-/// What others attached to the component of a shelf, listed as cosign does it: by the type of the configuration.
+/// Adds foreign attachments to a shelf, listed as cosign does: by the type of the configuration.
 pub(super) fn foreign(vendor: &World, shelf: &mut Shelf) -> Vec<Value> {
     let foreign = about_something_else(vendor, &shelf.component);
     let put = |attached: Attached| {
@@ -49,7 +49,7 @@ pub(super) fn foreign(vendor: &World, shelf: &mut Shelf) -> Vec<Value> {
 fn what_cosign_writes_is_found_also_where_its_list_has_the_type_of_the_configuration() {
     let vendor = vendor();
     let (mut shelf, bytes) = unlisted(&vendor);
-    // As its BUNDLE_SPEC has it: a title for the layer, notes on the manifest, a subject without its size.
+    // As cosign's BUNDLE_SPEC requires: a title on the layer, annotations on the manifest, a subject without size.
     let mut manifest = referring(&shelf, Some(BUNDLE), &[(BUNDLE, &bytes)]);
     manifest["layers"][0]["annotations"] =
         json!({ "org.opencontainers.image.title": "sha256-00.sigstore.json" });
@@ -95,7 +95,7 @@ fn what_oras_attaches_is_found_by_the_type_of_the_artefact_or_of_its_layer() {
         }
         is_found(what, &vendor, &shelf, &[entry]);
     }
-    // Before artefacts had a type, that of the configuration was it.
+    // Before artefact types existed, the configuration's type was used.
     let mut shelf = shelf;
     let mut manifest = referring(&shelf, None, &[(LAYER, &bytes)]);
     manifest["config"]["mediaType"] = BUNDLE.into();

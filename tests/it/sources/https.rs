@@ -1,4 +1,4 @@
-//! Plugins from URLs. Here the URLs are of this machine, and so without TLS.
+//! Plugins from URLs; those of the tests are local, and so without TLS.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ fn files(world: &World) -> impl Fn(&str, &mut dyn Write) + Send + Sync + 'static
     }
 }
 
-/// A world whose plugin comes from a server, with its digest.
+/// A world with a plugin from a server, pinned by digest.
 fn pinned(vendor: &World, web: &Web) -> World {
     let world = customer(vendor).plugin_from("hello", &format!("http://{}/hello.wasm", web.address));
     world.with(&format!("digest = \"{}\"", digest()))
@@ -103,10 +103,10 @@ fn a_url_without_a_digest_or_in_the_clear_is_a_mistake_in_the_configuration() {
     }
 }
 
-/// How a server answers a request for the component, the how-manieth it is; its own address is told.
+/// Responder for the component: number of earlier requests, the server's address, output.
 type Answer = fn(usize, &str, &mut dyn Write);
 
-/// A server that lies about the component and is honest about the rest.
+/// A server with false responses for the component and true ones for the rest.
 fn lying(vendor: &World, lie: Answer) -> Web {
     let (honest, counted) = (files(vendor), Count::default());
     Web::answering(move |request, to| {
@@ -122,7 +122,7 @@ fn seven(to: &mut dyn Write) {
     answer(to, "200 OK", &[], &guest::seven());
 }
 
-/// A lie, how a check of it ends and what is said.
+/// A false response, and exit code and message of the resulting `check`.
 type Lie = (&'static str, Answer, i32, &'static str);
 
 #[test]

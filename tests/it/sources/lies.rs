@@ -1,4 +1,4 @@
-//! Registries that lie: whatever one says, there is the right component or there is none.
+//! Registries with false responses: either the right component loads, or none does.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -15,7 +15,7 @@ pub(super) fn from(vendor: &World, web: &Web) -> World {
     customer(vendor).plugin_from("hello", &format!("oci://{}/hello:1", web.address))
 }
 
-/// Nothing loads, with this exit code and these words, and nothing is kept.
+/// Asserts that nothing loads, with this exit code and text, and that nothing is stored.
 pub(super) fn assert_refused(what: &str, world: &World, code: i32, words: &str) {
     let check = world.run(&["check"]);
     assert_eq!(check.code, code, "{what}: {}", check.said());
@@ -220,7 +220,7 @@ fn a_tag_that_moves_is_looked_at_once_a_load() {
     let shelf = Shelf::of(&vendor, "hello");
     let counted = Count::default();
     let lie: Box<Lie> = Box::new(move |path, _, to| {
-        // From the second time on the tag means something that would be refused.
+        // From the second request on the tag names something that would be refused.
         let moved = path == "manifests/1" && count(&counted) > 0;
         if moved {
             answer(to, "200 OK", &[], b"{}");

@@ -1,4 +1,4 @@
-//! Passwords that stand in URLs: refused wherever a URL is written or named, and told to nobody.
+//! Passwords in URLs: refused wherever a URL is written or named, and never printed.
 
 use toolgate_tests::Ended;
 use toolgate_tests::registry::answer;

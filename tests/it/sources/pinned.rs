@@ -1,4 +1,4 @@
-//! Digests that a configuration pins: those bytes or none, also where another version was approved, is kept or serves.
+//! Pinned digests: those bytes or none, even if another version is approved, stored or serving.
 
 use std::io::Write;
 
@@ -10,7 +10,7 @@ use toolgate_tests::{Server, Transport, World};
 
 use super::{digest, trusting, vendor};
 
-/// A world with `here`, a file, and `hello` from this source with this line, both approved.
+/// A world with `here`, a file, and `hello` from this source with this setting, both approved.
 fn approved(vendor: &World, source: &str, line: &str) -> World {
     let world = trusting(vendor).plugin_from("here", "file:plugins/here.wasm");
     for name in ["here", "hello"] {
@@ -25,7 +25,7 @@ fn approved(vendor: &World, source: &str, line: &str) -> World {
     world
 }
 
-/// Writes something else into the configuration.
+/// Replaces a text in the configuration.
 fn change(world: &World, from: &str, to: &str) {
     let text = std::fs::read_to_string(world.path("toolgate.toml")).unwrap();
     assert!(text.contains(from), "{from}: {text}");
@@ -42,7 +42,7 @@ fn refused(server: &Server) -> Value {
     serde_json::from_str::<Value>(&ready.body).unwrap()["plugins"]["refused"].clone()
 }
 
-/// Neither a server nor a command that begins anew has `hello`.
+/// Asserts that neither the server nor a new command has `hello`.
 fn assert_out_of_service(what: &str, world: &World, server: &Server) {
     server.wait_until("it is refused", || refused(server) == json!(["hello"]));
     assert_eq!(server.tools(), ["here_seven"], "{what}: {}", server.log());
@@ -87,7 +87,7 @@ fn a_pin_that_is_changed_takes_every_other_version_out_of_service() {
         change(&world, from, to);
         reload(&server, 1);
         assert_out_of_service(what, &world, &server);
-        // What was pinned before serves again.
+        // The version pinned before serves again.
         change(&world, to, from);
         reload(&server, 2);
         server.wait_until("it serves again", || server.tools() == ["hello_seven", "here_seven"]);
@@ -114,7 +114,7 @@ fn a_pin_that_names_the_approved_bytes_lets_the_version_before_serve() {
         assert_eq!(server.call("hello_seven", json!({})).text(), "7", "{what}");
         let call = world.run_as_is(&["call", "hello_seven"]);
         assert_eq!((call.code, call.stdout.trim()), (0, "7"), "{what}: {}", call.said());
-        // A manifest that was changed where it is kept names nothing. Where the bytes are pinned it is not needed.
+        // A modified stored manifest is not used. If the component's bytes are pinned it is not needed.
         let kept = world.path("state/blobs/sha256").join(manifest.strip_prefix("sha256:").unwrap());
         std::fs::write(&kept, b"{}").unwrap();
         let call = world.run_as_is(&["call", "hello_seven"]);

@@ -1,5 +1,5 @@
-//! Signatures in registries: where they are, what refers to a component, and what only says so. The registry is one of the tests' own;
-//! `registry.rs` beside this has a real one, `formats.rs` what other programs write.
+//! Signatures in registries: where they are found, attachments of a component, and those that only claim to be. The
+//! registry is simulated; `registry.rs` uses a real one, and `formats.rs` has the formats of other programs.
 
 use serde_json::{Value, json};
 use toolgate_policy::Digest;
@@ -90,7 +90,7 @@ fn a_list_that_lost_the_types_of_what_it_lists_is_still_read() {
     let vendor = vendor();
     let mut shelf = Shelf::of(&vendor, "hello");
     let (list, mut index) = shelf.fallback();
-    // What has another type is none of ours; it is looked at, since the list no longer says so.
+    // An attachment of another type; it is read, since the list no longer has its type.
     let other = json!({
         "schemaVersion": 2, "artifactType": "application/spdx+json",
         "config": descriptor("application/vnd.oci.empty.v1+json", b"{}"), "layers": [],
@@ -107,7 +107,7 @@ fn a_list_that_lost_the_types_of_what_it_lists_is_still_read() {
     assert_eq!(check.code, 0, "{}", check.said());
 }
 
-/// A shelf without any list, its genuine signature's layer still on it; and that signature.
+/// A shelf without any list that still has the layer of its signature; and that signature.
 pub(super) fn unlisted(vendor: &World) -> (Shelf, Vec<u8>) {
     let mut shelf = Shelf::of(vendor, "hello");
     let (tag, _) = shelf.fallback();
@@ -137,7 +137,7 @@ fn what_one_list_does_not_have_is_looked_for_in_the_other() {
             assert_eq!(check.code, 0, "{what} in {}: {}", lists[has_not], check.said());
         }
     }
-    // One of two signatures is in either.
+    // Each place has one of the two signatures.
     vendor.sign("hello", "second");
     let both = Shelf::of(&vendor, "hello");
     let (tag, listed) = both.fallback();
@@ -226,7 +226,7 @@ fn a_registry_that_cannot_give_what_it_lists_is_not_one_without_signatures() {
     assert_refused("unavailable", &from(&vendor, &web), 4, "the answer was 503");
 }
 
-/// Pushes to a registry in which this entry is listed already. The list afterwards.
+/// Pushes to a registry that already lists this entry; returns the resulting list.
 pub(super) fn pushed_beside(vendor: &World, there: &Value) -> Value {
     let put = std::sync::Arc::new(std::sync::Mutex::new(Vec::<Value>::new()));
     let (seen, there) = (put.clone(), there.clone());

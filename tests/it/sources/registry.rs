@@ -1,4 +1,4 @@
-//! A registry that others wrote: Debian's `docker-registry`, and Debian's `skopeo`, which copies from and to it.
+//! Independent programs: Debian's `docker-registry`, and Debian's `skopeo`, which copies from and to it.
 
 use std::process::Command;
 
@@ -12,7 +12,7 @@ use super::formats::foreign;
 use super::referrers::{fallback_tag, unlisted};
 use super::{customer, digest, vendor};
 
-/// Pushes `hello` of a world under a tag; the reference by digest.
+/// Pushes `hello` of a world with a tag; returns the reference by digest.
 fn push(world: &World, registry: &Registry, tag: &str) -> String {
     let to = format!("oci://{}/team/hello:{tag}", registry.host);
     let pushed = world.run(&["push", "plugins/hello.wasm", &to]);
@@ -137,7 +137,7 @@ fn skopeo_copies_it_out_and_in_again_and_it_still_verifies() {
         let mut command = Command::new(&skopeo);
         command.args(["copy", "--insecure-policy", "--src-tls-verify=false"]);
         command.arg("--dest-tls-verify=false");
-        // An index is written anew by this version, without what it does not know; its manifests stay what they are.
+        // This version of skopeo rewrites an index without members unknown to it, but leaves its manifests unchanged.
         command.arg(if all { "--all" } else { "--preserve-digests" });
         let output = command.arg(from).arg(to).output().unwrap();
         assert!(output.status.success(), "{from} to {to}: {}", String::from_utf8_lossy(&output.stderr));

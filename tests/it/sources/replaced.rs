@@ -1,4 +1,4 @@
-//! In whose place an import puts a component: that of another plugin only if somebody says so.
+//! Imports replace a component of another plugin only on explicit request.
 
 use toolgate_tests::{World, guest};
 
@@ -19,12 +19,12 @@ fn a_component_that_is_signed_as_another_plugin_takes_nobodys_place_unless_that_
     world.put("keys/vendor", &std::fs::read(vendor.path("keys/vendor")).unwrap(), 0o600);
     let import = |more: &[&str]| world.run(&[&["bundle", "import", &bundle], more].concat());
     let there = || std::fs::read(world.path("plugins/hello.wasm")).unwrap();
-    // Where nothing is it is put, and it is said what it is.
+    // Without an existing file the import writes it and reports the plugin's id.
     let imported = import(&[]);
     assert_eq!(imported.code, 0, "{}", imported.said());
     let told = "signed as the plugin `acme:weather`: its [[plugin]] needs `id = \"acme:weather\"`";
     assert!(imported.stdout.contains(told), "{}", imported.stdout);
-    // Another plugin of this name stays, by an id or without one.
+    // Another plugin with this name is not replaced, whether it has an id or not.
     for id in [None, Some("hello"), Some("acme:other")] {
         world.install("hello", &other);
         if let Some(id) = id {
@@ -40,7 +40,7 @@ fn a_component_that_is_signed_as_another_plugin_takes_nobodys_place_unless_that_
         let replaced = import(&["--replace", "--id", "acme:weather"]);
         assert!(replaced.code == 0 && there() != before, "{id:?}: {}", replaced.said());
     }
-    // An older version of itself is replaced as before.
+    // An older version of the same plugin is replaced.
     world.install("hello", &other);
     sign(&world, "acme:weather");
     let imported = import(&["--replace"]);
@@ -51,7 +51,7 @@ fn a_component_that_is_signed_as_another_plugin_takes_nobodys_place_unless_that_
 fn a_component_that_is_signed_under_no_id_takes_the_place_of_none_that_is_unless_that_is_said() {
     let vendor = vendor();
     let bundle = export(&vendor, "bundle");
-    // The same bytes with another signature, and others.
+    // The same bytes with another signature, and other bytes.
     for bytes in [guest::seven(), guest::with_section(guest::seven(), "x", b"another")] {
         for id in ["hello", "acme:weather"] {
             let world = customer(&vendor);
@@ -59,7 +59,7 @@ fn a_component_that_is_signed_under_no_id_takes_the_place_of_none_that_is_unless
             world.put("plugins/hello.wasm", &bytes, 0o644);
             let signed = world.run(&["sign", "plugins/hello.wasm", "--key", "keys/vendor", "--id", id]);
             assert_eq!(signed.code, 0, "{}", signed.said());
-            // Where an import writes the signature of this signer.
+            // The file to which an import writes this signer's signature.
             let digits = &world.key("vendor").public().unwrap().id().hex()[..8];
             let own = world.path(&format!("plugins/hello.wasm.{digits}.sigstore.json"));
             if !own.exists() {

@@ -1,5 +1,5 @@
-//! Makes a component from a core module that uses WASI preview 1: what `wasm-tools component embed` and `new` do, without installing
-//! them.
+//! Makes a component from a core module that uses WASI preview 1, like `wasm-tools component embed` and `new`, without
+//! installing them.
 
 use anyhow::Context as _;
 use wasi_preview1_component_adapter_provider::{

@@ -1,4 +1,4 @@
-//! Writes the C bindings of a WIT world into the current folder: what the command `wit-bindgen c` does, without installing it.
+//! Writes the C bindings of a WIT world into the current folder, like `wit-bindgen c`, without installing it.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Code that tries to call what it may not, under other names. Each line that Clippy must find ends with `//~`; `xtask` has the
-//! test. Without the feature `evade` this is an empty crate.
+//! Attempts to evade Clippy's lists of disallowed calls by other names. Each line that Clippy must report ends with
+//! `//~`; the test is in `xtask`. Without the feature `evade` this crate is empty.
 #![cfg(feature = "evade")]
 #![allow(dead_code, unused, clippy::pedantic, reason = "it is never run")]
 

@@ -69,6 +69,25 @@ pub(super) fn visible_types(text: &str) -> Result<Vec<String>, String> {
     Ok(types)
 }
 
+/// Functions of the program, by name.
+pub(super) fn functions(text: &str) -> Result<Vec<String>, String> {
+    let mut names = Vec::new();
+    add_functions(without_tests(parse(text)?), &mut names);
+    Ok(names)
+}
+
+/// Imports by another name: the path, and the name.
+pub(super) fn aliases(text: &str) -> Result<Vec<(Path, String)>, String> {
+    let paths = paths(text)?;
+    let named = paths.windows(3).filter_map(|three| match three {
+        [path, word, name] if word.last().is_some_and(|word| word == "as") => {
+            Some((path.clone(), name.last()?.clone()))
+        }
+        _ => None,
+    });
+    Ok(named.collect())
+}
+
 fn parse(text: &str) -> Result<TokenStream, String> {
     text.parse().map_err(|error: proc_macro2::LexError| format!("it is not Rust: {error}"))
 }
@@ -213,6 +232,19 @@ fn add_errors(tokens: TokenStream, errors: &mut Vec<String>) {
                 errors.extend(after.get(1).map(ToString::to_string));
             }
             TokenTree::Group(group) => add_errors(group.stream(), errors),
+            _ => {}
+        }
+    }
+}
+
+fn add_functions(tokens: TokenStream, names: &mut Vec<String>) {
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        match (token, tokens.peek()) {
+            (TokenTree::Ident(word), Some(TokenTree::Ident(name))) if word == "fn" => {
+                names.push(name.to_string());
+            }
+            (TokenTree::Group(group), _) => add_functions(group.stream(), names),
             _ => {}
         }
     }

@@ -1,5 +1,5 @@
-//! What a crate of the program may depend on. The borders are the `[dependencies]` of the manifests: those among our own crates and
-//! the restricted ones are compared with `docs/ARCHITECTURE.md`, so that none is opened without a line there.
+//! Checks the dependencies of the program's crates: their manifests must agree with `docs/ARCHITECTURE.md` about our
+//! own crates and the restricted ones, so that none is added without a line there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -7,10 +7,10 @@ use std::path::Path;
 use super::restricted;
 use crate::shell::Outcome;
 
-/// Names of dependencies, with `-` for `_`, by the crate that has them. Those of tests are not among them.
+/// Names of dependencies, with `-` for `_`, by crate. Those of tests are not included.
 type Manifests = BTreeMap<String, BTreeSet<String>>;
 
-/// The name of each crate in its folder, and what it depends on.
+/// Reads the manifest of each crate: its name and dependencies.
 pub(super) fn manifests(host: &Path) -> Outcome<Manifests> {
     let failed = |error: std::io::Error| format!("{}: {error}", host.display());
     let mut found = Manifests::new();
@@ -39,7 +39,7 @@ fn dependencies(manifest: &str) -> BTreeSet<String> {
     found
 }
 
-/// Each crate depends on the own crates of its line, no more and no fewer.
+/// Checks that each crate depends on exactly our own crates that its line lists.
 pub(super) fn check(manifests: &Manifests, list: &str) -> Vec<String> {
     let mut left: BTreeSet<&String> = manifests.keys().collect();
     let mut broken = Vec::new();
@@ -63,7 +63,7 @@ pub(super) fn check(manifests: &Manifests, list: &str) -> Vec<String> {
     broken
 }
 
-/// A restricted dependency is in the manifest of those crates only in which it may be named.
+/// Checks that only crates that may name a restricted dependency have it in their manifest.
 pub(super) fn check_restricted(manifests: &Manifests, list: &str) -> Outcome<Vec<String>> {
     let mut broken = Vec::new();
     for line in list.lines() {
@@ -80,7 +80,7 @@ pub(super) fn check_restricted(manifests: &Manifests, list: &str) -> Outcome<Vec
     Ok(broken)
 }
 
-/// What the policy depends on is what the list says.
+/// Checks that the policy depends on exactly the listed crates.
 pub(super) fn check_policy(manifests: &Manifests, list: &str) -> Vec<String> {
     let allowed: Vec<String> = list.split_whitespace().map(|name| name.replace('_', "-")).collect();
     let names = manifests.get("policy").into_iter().flatten();

@@ -32,7 +32,7 @@ pub(super) fn check(sources: &[Source], list: &str) -> Outcome<Vec<String>> {
 
 pub(super) type Restriction = (Vec<String>, Vec<String>);
 
-/// The names of a line, and where they may be named.
+/// Parses a line: restricted names, and the modules that may use them.
 pub(super) fn parse(line: &str) -> Outcome<Restriction> {
     let (names, modules) =
         line.split_once('→').ok_or_else(|| format!("a restriction line without an arrow →: {line}"))?;

@@ -1,6 +1,7 @@
 //! The only maker of [`Clearance`]: everything that must hold before a plugin is compiled, with all reasons reported at
 //! once.
 
+use super::execution::{EngineKind, Isolation};
 use super::grant::{Effective, Grants, UnmetGrantError};
 use super::lint::{Allowed, Finding};
 use super::manifest::RequestedCapabilities;
@@ -10,7 +11,8 @@ use crate::Digest;
 use crate::limits::call::CallLimits;
 use crate::redact::printable;
 
-/// Proof that these bytes may be compiled and run as this plugin, with these grants and limits.
+/// Proof that these bytes may be compiled and run as this plugin, with these grants and limits, on this engine, behind these walls. All
+/// that makes a plugin ready is read from here.
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clearance {
@@ -18,15 +20,19 @@ pub struct Clearance {
     asked: RequestedCapabilities,
     effective: Effective,
     limits: CallLimits,
+    engine: EngineKind,
+    isolation: Isolation,
     pin: Option<Pin>,
 }
 
 /// Reason why a plugin is not cleared.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClearanceError {
     /// Refused; no approval can change that.
+    #[error("{}", join(.0))]
     Refused(Vec<RefusalError>),
     /// Different from the approved state; it waits for approval.
+    #[error("{}", join(.0))]
     Held(Vec<PinChangeError>),
 }
 
@@ -43,6 +49,14 @@ pub enum RefusalError {
         inspected: Digest,
         /// Digest of the trusted bytes.
         trusted: Digest,
+    },
+    /// The trusted plugin is another than the configured one.
+    #[error("it is configured as plugin `{configured}`, and trusted as `{trusted}`")]
+    OtherTrust {
+        /// Configured id.
+        configured: String,
+        /// Trusted id.
+        trusted: String,
     },
     /// It declares another plugin's id.
     #[error(
@@ -69,10 +83,16 @@ pub enum RefusalError {
 /// Facts about a plugin that is to be cleared.
 #[derive(Debug, Clone)]
 pub struct ClearanceInput<'a> {
+    /// Configured id of the plugin.
+    pub plugin: &'a str,
     /// Digest of the inspected bytes.
     pub inspected: Digest,
     /// Plugin id that the bytes declare.
     pub declared_id: Option<&'a str>,
+    /// Engine for which they were inspected.
+    pub engine: EngineKind,
+    /// Isolation that the operator chose.
+    pub isolation: Isolation,
     /// Capabilities they request.
     pub asked: &'a RequestedCapabilities,
     /// Number of their tools.
@@ -104,6 +124,10 @@ pub fn clear(
     let mut reasons = Vec::new();
     if case.inspected != trusted.digest() {
         reasons.push(RefusalError::OtherBytes { inspected: case.inspected, trusted: trusted.digest() });
+    }
+    if case.plugin != trusted.plugin() {
+        let (configured, trusted) = (printable(case.plugin, 100), printable(trusted.plugin(), 100));
+        reasons.push(RefusalError::OtherTrust { configured, trusted });
     }
     if let Some(id) = case.declared_id.filter(|id| *id != trusted.plugin()) {
         reasons.push(RefusalError::OtherPlugin(printable(id, 100)));
@@ -138,7 +162,8 @@ pub fn clear(
             pin.cloned()
         }
     };
-    Ok(Clearance { trusted, asked: case.asked.clone(), effective, limits, pin })
+    let (engine, isolation) = (case.engine, case.isolation);
+    Ok(Clearance { trusted, asked: case.asked.clone(), effective, limits, engine, isolation, pin })
 }
 
 /// Decides whether lint findings may pass. Applied again to texts that a plugin gives only when it runs.
@@ -153,6 +178,10 @@ pub fn check_lints(findings: &[Finding], allowed: &Allowed) -> Result<(), Vec<Re
         .map(RefusalError::Lint)
         .collect();
     if refused.is_empty() { Ok(()) } else { Err(refused) }
+}
+
+fn join(reasons: &[impl ToString]) -> String {
+    reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl Clearance {
@@ -187,6 +216,16 @@ impl Clearance {
     /// [`PinChangeError`] when it differs.
     pub fn check_dynamic_surface(&self, surface: Option<Digest>) -> Result<(), PinChangeError> {
         self.pin.as_ref().map_or(Ok(()), |pin| pin::compare_said(pin, surface))
+    }
+
+    /// Engine that it runs on.
+    pub fn engine(&self) -> EngineKind {
+        self.engine
+    }
+
+    /// Isolation that it runs behind.
+    pub fn isolation(&self) -> Isolation {
+        self.isolation
     }
 
     /// Limits of its calls.
@@ -227,13 +266,16 @@ mod tests {
     }
 
     #[test]
-    fn trust_in_some_bytes_clears_no_others() {
+    fn trust_in_some_bytes_clears_no_others_and_no_other_plugin() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
         let asked = RequestedCapabilities::default();
         let allowed = Allowed::default();
-        let case = |inspected| ClearanceInput {
+        let case = |plugin, inspected| ClearanceInput {
+            plugin,
             inspected,
             declared_id: Some("p"),
+            engine: EngineKind::default(),
+            isolation: Isolation::default(),
             asked: &asked,
             tools: 1,
             program: None,
@@ -243,15 +285,15 @@ mod tests {
             former_surface: None,
             approved: Approved::NotAsked,
         };
-        assert_eq!(
-            clear(trusted(a), &case(a), &Grants::default(), CallLimits::default()).unwrap().digest(),
-            a
-        );
-        let refused = clear(trusted(a), &case(b), &Grants::default(), CallLimits::default()).unwrap_err();
-        assert_eq!(
-            refused,
-            ClearanceError::Refused(vec![RefusalError::OtherBytes { inspected: b, trusted: a }])
-        );
+        let clear = |case| clear(trusted(a), &case, &Grants::default(), CallLimits::default());
+        assert_eq!(clear(case("p", a)).unwrap().digest(), a);
+        let refused = |case| match clear(case) {
+            Err(ClearanceError::Refused(reasons)) => reasons,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refused(case("p", b)), [RefusalError::OtherBytes { inspected: b, trusted: a }]);
+        let (configured, trusted) = ("q".to_owned(), "p".to_owned());
+        assert_eq!(refused(case("q", a)), [RefusalError::OtherTrust { configured, trusted }]);
     }
 
     #[test]
@@ -265,8 +307,11 @@ mod tests {
         let findings = lint::text("a text", "\u{1b}[2J<!-- -->");
         let allowed = Allowed::from([Lint::HtmlComment]);
         let case = ClearanceInput {
+            plugin: "p",
             inspected: b,
             declared_id: Some("q"),
+            engine: EngineKind::default(),
+            isolation: Isolation::default(),
             asked: &asked,
             tools: 0,
             program: None,
@@ -307,8 +352,11 @@ mod tests {
         let withdrawn = Pin { revoked: Some("a flaw".into()), ..pin.clone() };
         let judged = |approved, tools| {
             let case = ClearanceInput {
+                plugin: "p",
                 inspected: a,
                 declared_id: None,
+                engine: EngineKind::default(),
+                isolation: Isolation::default(),
                 asked: &asked,
                 tools,
                 program: None,

@@ -38,7 +38,7 @@ struct One {
 
 /// Scope of a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Whom {
+pub(super) enum Whom {
     /// One connection or session of a client.
     Caller,
     /// All connections of one client.
@@ -49,7 +49,7 @@ pub(crate) enum Whom {
 
 /// State change, reported to the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(super) enum Change {
     /// Put on hold for this duration.
     Held(Whom, Duration),
     /// Working again.
@@ -120,7 +120,7 @@ impl Breaker {
 impl Trial<'_> {
     /// Records the outcome and returns the widest state change that it caused. Faults that are not the plugin's do not
     /// count.
-    pub(crate) fn ended(self, outcome: &Outcome, now: Instant) -> Option<Change> {
+    pub(super) fn ended(self, outcome: &Outcome, now: Instant) -> Option<Change> {
         let failed = match outcome {
             Outcome::Answer(_) => false,
             Outcome::Fault(fault) if fault.blame() == Blame::Plugin => true,

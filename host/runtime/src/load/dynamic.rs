@@ -10,6 +10,8 @@ use toolgate_base::artifact::Artifact;
 use toolgate_base::interrupt::Interrupt;
 use toolgate_base::outcome::{Content, Outcome, Verdict};
 use toolgate_base::relay::Relay;
+use toolgate_mapping::lift::lift_outcome;
+use toolgate_mapping::lower::Lowered;
 use toolgate_mapping::schema::Reply;
 use toolgate_mapping::shape;
 use toolgate_mapping::shape::{Field, Function, Shape};
@@ -30,9 +32,36 @@ use toolgate_state::audit::record::CallTrace;
 
 use super::describe::canonical;
 use super::schema::CompileCost;
-use super::schema::held::Held;
+use super::schema::held::{Held, SerdeJson};
+use super::schema::tree::Strict;
 use super::{param_header, schema};
 use crate::snapshot::tool::{Judge, Own, ToolListing};
+
+/// The tools that a plugin names when it runs cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum DynamicToolsError {
+    /// It did not give a list of them.
+    #[error("list its dynamic tools: {0}")]
+    List(String),
+    /// It gave too many.
+    #[error("it has {0} dynamic tools: the limit is {TOOLS_MAX}")]
+    Count(usize),
+    /// One has no name.
+    #[error("its dynamic tools have no names")]
+    Unnamed,
+    /// One lacks what every tool has, or has a schema that is refused.
+    #[error("its dynamic tool `{0}` has {1}")]
+    Tool(String, String),
+    /// Their schemas could not be compiled.
+    #[error("hold values to the schemas of its dynamic tools: the thread that reads them failed")]
+    Thread,
+    /// One has the name of a tool that the bytes name.
+    #[error("its dynamic tool {0} has the name of its function {1}")]
+    Taken(String, ExportPath),
+    /// It has no tool at all.
+    #[error("it names no tool")]
+    None,
+}
 
 /// What a plugin said when it was asked.
 pub(crate) struct Said {
@@ -127,14 +156,14 @@ fn tool_shape() -> Shape {
 /// Asks a plugin for its tools.
 ///
 /// # Errors
-/// A sentence that says why there are none.
+/// [`DynamicToolsError`].
 pub(crate) fn ask(
     sandbox: &Sandbox,
     clearance: &Clearance,
     list: &Arc<Export>,
     plugin: &PluginName,
     prefix: &Prefix,
-) -> Result<Said, String> {
+) -> Result<Said, DynamicToolsError> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the host asks in its own name, and only what has no effects"
@@ -143,7 +172,8 @@ pub(crate) fn ask(
         Principal::host(),
         Target::new(list.tool().clone(), plugin.clone(), clearance.digest(), Effects::default()),
     );
-    let permit = judge(&host, Some(&target)).map_err(|error| error.to_string())?;
+    let failed = |error: &dyn std::fmt::Display| DynamicToolsError::List(error.to_string());
+    let permit = judge(&host, Some(&target)).map_err(|error| failed(&error))?;
     let deadline = Instant::now() + Duration::from_millis(list.limits().get(CallLimit::Deadline));
     let call = Call {
         deadline,
@@ -151,36 +181,37 @@ pub(crate) fn ask(
         relay: Relay::default(),
         notes: CallTrace::default(),
         tells_crash: false,
+        lift: lift_outcome,
         slot: (),
     };
-    let outcome = sandbox.wait_for(sandbox.call(&permit, list, Vec::new(), call))?;
+    let nothing = Lowered { vals: Vec::new(), bytes: 0 };
+    let outcome = sandbox.wait_for(sandbox.call(&permit, list, nothing, call));
+    let outcome = outcome.map_err(|error| failed(&error))?;
     let answer = match outcome {
         Outcome::Answer(answer) => answer,
-        Outcome::Denied(denied) => return Err(format!("list its dynamic tools: {denied}")),
-        Outcome::Fault(fault) => return Err(format!("list its dynamic tools: {}", fault.told())),
+        Outcome::Denied(denied) => return Err(failed(&denied)),
+        Outcome::Fault(fault) => return Err(failed(&fault.told())),
     };
     match (answer.verdict, &answer.content) {
         (Verdict::Ok, Content::Value { structured, .. }) => read(structured, list.path(), prefix),
-        _ => Err(format!("list its dynamic tools: it says: {answer}")),
+        _ => Err(DynamicToolsError::List(format!("it says: {answer}"))),
     }
 }
 
-fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, String> {
+fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, DynamicToolsError> {
     let Some(Value::Array(entries)) = structured.get("result") else {
-        return Err("list its dynamic tools: it gave no list".to_owned());
+        return Err(DynamicToolsError::List("it gave no list".to_owned()));
     };
     if entries.len() > TOOLS_MAX {
-        return Err(format!("it has {} dynamic tools: the limit is {TOOLS_MAX}", entries.len()));
+        return Err(DynamicToolsError::Count(entries.len()));
     }
     let text = |entry: &Value, key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
     let mut own: Vec<String> = Vec::new();
     for entry in entries {
-        let name = text(entry, "name").ok_or("its dynamic tools have no names")?;
+        let name = text(entry, "name").ok_or(DynamicToolsError::Unnamed)?;
         if ToolName::parse(&name).is_err() || own.contains(&name) {
-            let shown = printable(&name, 100);
-            return Err(format!(
-                "its dynamic tool `{shown}` has no name of its own of 1 to 64 letters, digits, - or _"
-            ));
+            let why = "no name of its own of 1 to 64 letters, digits, - or _".to_owned();
+            return Err(DynamicToolsError::Tool(printable(&name, 100), why));
         }
         own.push(name);
     }
@@ -189,7 +220,7 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
     let mut findings = Vec::new();
     let mut tools = Vec::new();
     for (((entry, name), own), path) in entries.iter().zip(tool_names(prefix, &paths)).zip(&own).zip(&paths) {
-        let lacks = |what: &str| format!("its dynamic tool `{own}` has no {what}");
+        let lacks = |what: &str| DynamicToolsError::Tool(own.clone(), format!("no {what}"));
         let input = schema(own, &text(entry, "input-schema").ok_or_else(|| lacks("input-schema"))?)?;
         let headers = param_header::read(&input).map_err(|error| refused(own, &error))?;
         let output = text(entry, "output-schema").map(|output| schema(own, &output)).transpose()?;
@@ -209,25 +240,28 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
         findings.extend(held_to_lints(own, &listing));
         tools.push((own.clone(), listing));
     }
-    let surface = surface(&tools).map_err(|error| format!("list its dynamic tools: {error}"))?;
+    let surface = surface(&tools).map_err(|error| DynamicToolsError::List(error.to_string()))?;
     Ok(Said { tools, findings, surface })
 }
 
 /// Makes ready what holds arguments and answers to their schemas, on a thread with a stack that does for any schema.
 ///
 /// # Errors
-/// A sentence that says why a schema is refused.
-pub(super) fn compile(tools: Vec<(String, ToolListing)>) -> Result<Vec<(Own, ToolListing)>, String> {
+/// [`DynamicToolsError`].
+pub(super) fn compile(
+    tools: Vec<(String, ToolListing)>,
+) -> Result<Vec<(Own, ToolListing)>, DynamicToolsError> {
     let all = move || {
         let mut cost = CompileCost::default();
-        let mut held = |tool: &str, schema: &Map<String, Value>| {
-            Held::new(schema, &mut cost).map(Box::new).map_err(|error| refused(tool, &error))
-        };
         let mut all = Vec::with_capacity(tools.len());
         for (name, listing) in tools {
-            let input = held(&name, &listing.input)?;
+            let refused = |error| refused(&name, &error);
+            let input = Box::new(Held::<Strict>::new(&listing.input, &mut cost).map_err(refused)?);
             let output = match &listing.output {
-                Some(output) => Some(held(&name, output)? as Box<dyn Judge>),
+                Some(output) => {
+                    let held = Held::<SerdeJson>::new(output, &mut cost).map_err(refused)?;
+                    Some(Box::new(held) as Box<dyn Judge<Value>>)
+                }
                 None => None,
             };
             all.push((Own { name, input, output }, listing));
@@ -236,18 +270,16 @@ pub(super) fn compile(tools: Vec<(String, ToolListing)>) -> Result<Vec<(Own, Too
     };
     let thread =
         std::thread::Builder::new().name("schemas".to_owned()).stack_size(SCHEMA_STACK_BYTES).spawn(all);
-    let failed =
-        || "hold values to the schemas of its dynamic tools: the thread that reads them failed".to_owned();
-    thread.map_err(|_| failed())?.join().map_err(|_| failed())?
+    thread.map_err(|_| DynamicToolsError::Thread)?.join().map_err(|_| DynamicToolsError::Thread)?
 }
 
 /// A schema as the plugin wrote it.
-fn schema(tool: &str, text: &str) -> Result<Map<String, Value>, String> {
+fn schema(tool: &str, text: &str) -> Result<Map<String, Value>, DynamicToolsError> {
     schema::read(text).map_err(|error| refused(tool, &error))
 }
 
-fn refused(tool: &str, error: &dyn std::fmt::Display) -> String {
-    format!("its dynamic tool `{tool}` has a schema that is refused: {error}")
+fn refused(tool: &str, error: &dyn std::fmt::Display) -> DynamicToolsError {
+    DynamicToolsError::Tool(tool.to_owned(), format!("a schema that is refused: {error}"))
 }
 
 fn claims(hints: Option<&Value>) -> Claims {

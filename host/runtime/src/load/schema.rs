@@ -2,6 +2,7 @@
 //! self-contained, and applicable in bounded time.
 
 pub(super) mod held;
+pub(super) mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use toolgate_base::artifact::Artifact;
+use toolgate_base::outcome::with_causes;
 use toolgate_base::spec::Source;
 use toolgate_net::remote::{FetchError, Fetcher, Pulled};
 use toolgate_policy::Digest;
@@ -17,7 +18,6 @@ use toolgate_signature::{SignatureFile, Unread, name};
 use toolgate_state::blobs::BlobStore;
 
 use crate::services::Services;
-
 pub use file::{FileError, component_of, folder, read_regular, signature_names};
 
 /// What was found.
@@ -144,7 +144,7 @@ impl Sources {
     pub(crate) fn keep(&self, source: &Source, artifact: &Artifact, signatures: &[SignatureFile]) {
         let Some(kept) = &self.kept else { return };
         if let Err(error) = kept.put(artifact, signatures) {
-            tracing::warn!(error = %super::told(&error), %source, "what was fetched is not kept and will be fetched again");
+            tracing::warn!(error = %with_causes(&error), %source, "what was fetched is not kept and will be fetched again");
         }
     }
 }

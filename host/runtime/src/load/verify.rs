@@ -4,13 +4,15 @@
 //! Whoever may attach something to a plugin must gain nothing by it: neither that it loads nor that it does not. So what is
 //! beside it and is no genuine signature by a signer is set aside with its reason, whatever it is, and the rest is counted.
 
-use toolgate_base::spec::PluginSpec;
+use toolgate_base::artifact::Artifact;
+use toolgate_policy::Digest;
 use toolgate_policy::load::signer::{Claim, Format, UnixTime, VerifiedSignature};
 use toolgate_policy::load::trust::{Evidence, Standing};
 use toolgate_policy::load::{TrustError, Trusted};
 use toolgate_policy::redact::printable;
 use toolgate_signature::trust::TrustSpec;
 use toolgate_signature::{SignatureError, SignatureFile, name};
+use toolgate_state::blobs::SignatureRank;
 
 use super::source::Found;
 
@@ -56,42 +58,60 @@ pub enum By {
     Nobody(SignatureError),
 }
 
-/// Bytes that are trusted, and a sentence for each thing beside them that was set aside.
+/// Bytes that are trusted, and what was found beside them.
 #[derive(Debug)]
 pub struct Verified {
     /// On whose word.
     pub trusted: Trusted,
-    /// What was set aside.
+    /// Each signature file, in the order in which they were found.
+    pub examined: Vec<Examined>,
+    /// A sentence for each thing that was set aside.
     pub set_aside: Vec<String>,
 }
 
-/// Checks what was found against whom the operator trusts.
+/// Checks what was found against whom the operator trusts, as the plugin `id`, whose bytes `pin` may fix.
 ///
 /// # Errors
 /// [`VerifyError`].
 pub fn verify(
-    spec: &PluginSpec,
     trust: &TrustSpec,
     found: &Found,
+    id: &str,
+    pin: Option<Digest>,
     standing: Standing,
     now: UnixTime,
 ) -> Result<Verified, VerifyError> {
-    let digest = found.artifact.digest();
-    trust.policy.precheck(digest, spec.digest)?;
+    trust.policy.precheck(found.artifact.digest(), pin)?;
+    judge(trust, found, examine(trust, found), id, pin, standing, now)
+}
+
+/// The second half of [`verify`], for signatures that were examined already.
+///
+/// # Errors
+/// [`VerifyError`].
+pub fn judge(
+    trust: &TrustSpec,
+    found: &Found,
+    examined: Vec<Examined>,
+    id: &str,
+    pin: Option<Digest>,
+    standing: Standing,
+    now: UnixTime,
+) -> Result<Verified, VerifyError> {
     let mut signatures = Vec::new();
     let mut strangers = Vec::new();
     let mut set_aside = Vec::new();
-    for examined in examine(trust, found) {
-        match examined.by {
-            By::Signer(signature) => signatures.push(signature),
-            By::Stranger(claim) => strangers.push(claim),
+    for one in &examined {
+        match &one.by {
+            By::Signer(signature) => signatures.push(signature.clone()),
+            By::Stranger(claim) => strangers.push(claim.clone()),
             By::Nobody(why) => set_aside.push(printable(&why.to_string(), SENTENCE_CHARS_MAX)),
         }
     }
     set_aside.extend(found.unread.iter().map(ToString::to_string));
     let evidence = Evidence { signatures: &signatures, strangers: &strangers };
-    match trust.policy.trust(&spec.id, digest, spec.digest, evidence, standing, now) {
-        Ok(trusted) => Ok(Verified { trusted, set_aside }),
+    match trust.policy.trust(id, found.artifact.digest(), pin, evidence, standing, now) {
+        Ok(trusted) => Ok(Verified { trusted, examined, set_aside }),
         Err(distrust) => {
             let nothing = set_aside.is_empty();
             // Where nothing counts, it may be elsewhere.
@@ -107,48 +127,56 @@ pub fn verify(
     }
 }
 
-/// Looks at every signature that was found, in the order in which they were.
+/// Looks at every signature that was found, in the order in which they were. Each is verified here and nowhere else.
 pub fn examine(trust: &TrustSpec, found: &Found) -> Vec<Examined> {
-    let one = |file: &SignatureFile| {
-        let format = name::form(&file.name).map_or(Format::Bundle, |(format, _)| format);
-        let signature = match toolgate_signature::read(file) {
-            Ok(signature) => signature,
-            Err(why) => return Examined { file: file.name.clone(), format, by: By::Nobody(why) },
-        };
-        let claim = signature.claim();
-        // More than one can be meant only where the number of a minisign key was copied.
-        let named = trust.anchors.iter().filter(|anchor| anchor.is_named_by(&claim));
-        let mut verdicts = named.map(|anchor| signature.verify(&found.artifact, anchor)).peekable();
-        let by = match verdicts.peek().cloned() {
-            Some(first) => match verdicts.find(Result::is_ok).unwrap_or(first) {
-                Ok(signature) => By::Signer(signature),
-                Err(why) => By::Nobody(why),
-            },
-            None => By::Stranger(claim),
-        };
-        Examined { file: file.name.clone(), format: signature.format(), by }
-    };
-    found.signatures.iter().map(one).collect()
+    found.signatures.iter().map(|file| examine_one(trust, &found.artifact, file)).collect()
 }
 
-/// The signatures that count, or may count some day: first one of each that counts, then others that prove the same (anybody can copy
-/// a signature and add a space to it), then those of strangers.
-pub fn worth_keeping(trust: &TrustSpec, found: &Found) -> Vec<SignatureFile> {
-    let mut proved: Vec<VerifiedSignature> = Vec::new();
-    let mut rank = |by: By| match by {
-        By::Signer(signature) if proved.contains(&signature) => Some(1),
-        By::Signer(signature) => {
-            proved.push(signature);
-            Some(0)
-        }
-        By::Stranger(_) => Some(2),
-        By::Nobody(_) => None,
+pub(super) fn examine_one(trust: &TrustSpec, artifact: &Artifact, file: &SignatureFile) -> Examined {
+    let format = name::form(&file.name).map_or(Format::Bundle, |(format, _)| format);
+    let signature = match toolgate_signature::read(file) {
+        Ok(signature) => signature,
+        Err(why) => return Examined { file: file.name.clone(), format, by: By::Nobody(why) },
     };
-    let mut kept: Vec<_> = examine(trust, found)
-        .into_iter()
-        .zip(&found.signatures)
-        .filter_map(|(examined, file)| Some((rank(examined.by)?, file)))
-        .collect();
+    let claim = signature.claim();
+    // More than one can be meant only where the number of a minisign key was copied.
+    let named = trust.anchors.iter().filter(|anchor| anchor.is_named_by(&claim));
+    let mut verdicts = named.map(|anchor| signature.verify(artifact, anchor)).peekable();
+    let by = match verdicts.peek().cloned() {
+        Some(first) => match verdicts.find(Result::is_ok).unwrap_or(first) {
+            Ok(signature) => By::Signer(signature),
+            Err(why) => By::Nobody(why),
+        },
+        None => By::Stranger(claim),
+    };
+    Examined { file: file.name.clone(), format: signature.format(), by }
+}
+
+/// Ranks signatures for keeping, one after the other: anybody can copy a signature and add a space to it.
+#[derive(Default)]
+pub(super) struct Ranking(Vec<VerifiedSignature>);
+
+impl Ranking {
+    pub(super) fn rank(&mut self, examined: &Examined) -> SignatureRank {
+        match &examined.by {
+            By::Signer(signature) if self.0.contains(signature) => SignatureRank::Copy,
+            By::Signer(signature) => {
+                self.0.push(signature.clone());
+                SignatureRank::Counts
+            }
+            By::Stranger(_) => SignatureRank::MayCount,
+            By::Nobody(_) => SignatureRank::Nothing,
+        }
+    }
+}
+
+/// The signatures that count, or may count some day: first one of each that counts, then others that prove the same, then those of
+/// strangers.
+pub fn worth_keeping(examined: &[Examined], found: &Found) -> Vec<SignatureFile> {
+    let mut ranking = Ranking::default();
+    let ranked =
+        examined.iter().zip(&found.signatures).map(|(examined, file)| (ranking.rank(examined), file));
+    let mut kept: Vec<_> = ranked.filter(|(rank, _)| *rank != SignatureRank::Nothing).collect();
     kept.sort_by_key(|(rank, _)| *rank);
     kept.into_iter().map(|(_, file)| file.clone()).collect()
 }

@@ -1,12 +1,16 @@
 //! What was fetched for a plan that serves already: it is judged and loaded as at a start, by the trust policy that is in force by
 //! then, and joins what serves.
 
+use std::sync::Arc;
+
+use toolgate_base::outcome::with_causes;
+
 use super::fetches::Fetch;
 use super::loading::{self, LoadState};
 use super::report::log;
 use super::{Occasion, Plan, Reconciler};
-use crate::load::source::{Found, SourceError, Sources};
-use crate::load::{self, Against, Kind};
+use crate::load::source::{Found, SourceError};
+use crate::load::{self, Against, Kind, LoadError, Origin};
 use crate::spec::Spec;
 
 impl Plan {
@@ -18,7 +22,7 @@ impl Plan {
     /// What was not to be had when it was asked for.
     pub(super) fn failed_fetches(&self) -> Vec<Fetch> {
         self.fetches_where(|state| {
-            matches!(state, LoadState::Not { why, .. } if why.kind == Kind::Failed && why.digest.is_none())
+            matches!(state, LoadState::Not { why, .. } if matches!(**why, LoadError::Fetch(_)) && why.kind() == Kind::Failed)
         })
     }
 
@@ -31,7 +35,7 @@ impl Plan {
 
 impl Reconciler {
     /// Goes on with the plugins that waited for this.
-    pub(super) fn arrived(&self, fetch: &Fetch, fetched: Result<&Found, &SourceError>) {
+    pub(super) fn arrived(&self, fetch: &Fetch, fetched: &Result<Found, Arc<SourceError>>) {
         let mut plan = self.plan();
         let Some(plan) = plan.as_mut() else { return };
         // A newer policy may have come while it was on its way.
@@ -42,11 +46,10 @@ impl Reconciler {
         let now = match self.services.seen.judge(trust, load::now()) {
             Ok(now) => now,
             Err(error) => {
-                tracing::error!("{}; what was fetched is not looked at", load::told(&error));
+                tracing::error!("{}; what was fetched is not looked at", with_causes(&error));
                 return;
             }
         };
-        let sources = Sources::of(&self.services);
         let mut touched = Vec::new();
         for (wanted, state) in plugins.iter().zip(&mut plan.states) {
             if wanted.source != fetch.source || wanted.digest != fetch.pin {
@@ -54,8 +57,8 @@ impl Reconciler {
             }
             let against = Against { trust, approved: approvals.of(&wanted.name), now };
             let before = state.serving().cloned();
-            let found = load::take_fetched(&sources, wanted, against, fetched);
-            *state = loading::finish(&self.services, wanted, against, found, before.as_ref());
+            let origin = Origin::Arrived(fetched);
+            *state = loading::finish(&self.services, wanted, against, origin, before.as_ref());
             touched.push(wanted.name.clone());
         }
         let report = self.publish(plan, Occasion::Arrival, now);

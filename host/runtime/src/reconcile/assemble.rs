@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::spec::{Approvals, OnRefused, Spec};
 use toolgate_base::spec::PluginSpec;
 use toolgate_policy::load::pin::Approved;
 
 use super::loading::LoadState;
 use super::{FolderProblem, LoadReport, Loaded, Occasion};
-use crate::load::{Kind, LoadError};
+use crate::load::LoadError;
 use crate::snapshot::names::TakenNames;
 use crate::snapshot::plugin::Plugin;
+use crate::spec::{Approvals, OnRefused, Spec};
 
 /// The plugins that serve, in the operator's order, and what came of each.
 pub(super) fn assemble(
@@ -58,11 +58,8 @@ fn approved_at(approvals: &Approvals, wanted: &PluginSpec) -> i64 {
 /// A plugin in its place, if its names are free.
 fn place(names: &mut TakenNames, state: &LoadState) -> (Loaded, Option<Arc<Plugin>>) {
     let mut take = |plugin: &Arc<Plugin>| {
-        names.take(&plugin.names()).map(|()| Arc::clone(plugin)).map_err(|clash| LoadError {
-            kind: Kind::Refused,
-            digest: Some(plugin.digest()),
-            reasons: vec![clash.to_string()],
-        })
+        let taken = names.take(&plugin.names()).map(|()| Arc::clone(plugin));
+        taken.map_err(|clash| Arc::new(LoadError::Names(plugin.digest(), clash)))
     };
     match state {
         LoadState::Ready(ready) => match take(&ready.plugin) {
@@ -76,7 +73,10 @@ fn place(names: &mut TakenNames, state: &LoadState) -> (Loaded, Option<Arc<Plugi
         },
         LoadState::Not { why, instead } => {
             let plugin = instead.as_ref().and_then(|plugin| take(plugin).ok());
-            (Loaded::Not { why: why.clone(), instead: plugin.as_ref().map(|plugin| plugin.digest()) }, plugin)
+            (
+                Loaded::Not { why: Arc::clone(why), instead: plugin.as_ref().map(|plugin| plugin.digest()) },
+                plugin,
+            )
         }
         LoadState::Awaited { instead } => {
             let plugin = instead.as_ref().and_then(|plugin| take(plugin).ok());

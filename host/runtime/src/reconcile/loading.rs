@@ -1,4 +1,4 @@
-//! How far one plugin has come, and the steps that bring it further: from where its bytes are, or from what was kept of it.
+//! How far each plugin has come, and what may serve where it does not load.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,14 +9,10 @@ use toolgate_policy::Digest;
 use toolgate_policy::limits::load::LOADS_AT_ONCE;
 use toolgate_policy::load::pin::Approved;
 use toolgate_policy::load::signer::UnixTime;
-use toolgate_signature::SignatureFile;
-use toolgate_signature::trust::TrustSpec;
-use toolgate_state::blobs::{BlobStoreError, SignatureRank};
 
 use super::Fetching;
 use crate::load::source::{Found, Sources};
-use crate::load::verify::{self, By};
-use crate::load::{self, Against, Cleared, LoadError, clear_found};
+use crate::load::{self, Against, LoadError, Origin, ReadyPlugin};
 use crate::services::Services;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plugin::Plugin;
@@ -27,18 +23,9 @@ pub(crate) enum LoadState {
     /// It may serve.
     Ready(ReadyPlugin),
     /// It does not load; what may serve instead.
-    Not { why: LoadError, instead: Option<Arc<Plugin>> },
+    Not { why: Arc<LoadError>, instead: Option<Arc<Plugin>> },
     /// It is being fetched; what may serve meanwhile.
     Awaited { instead: Option<Arc<Plugin>> },
-}
-
-/// A plugin that may serve.
-pub(crate) struct ReadyPlugin {
-    pub(super) plugin: Arc<Plugin>,
-    /// Whether it did before, unchanged.
-    pub(super) kept: bool,
-    /// A sentence for each thing beside it that was set aside.
-    pub(super) set_aside: Vec<String>,
 }
 
 impl LoadState {
@@ -116,70 +103,34 @@ fn load(
     fetching: Fetching,
 ) -> LoadState {
     tracing::debug!(plugin = %wanted.name, "loading");
-    let sources = Sources::of(services);
-    let found = match fetching {
+    let origin = match fetching {
         Fetching::Later if wanted.source.is_elsewhere() => {
-            match load::fetched_before(&sources, wanted, against) {
-                Some(Ok(found)) => Ok(found),
+            match load::fetched_before(&Sources::of(services), wanted, against) {
+                Some(Ok(fetched)) => Origin::Fetched(Box::new(fetched)),
                 Some(Err(_)) | None => {
                     return LoadState::Awaited { instead: instead(services, wanted, against, before) };
                 }
             }
         }
-        Fetching::Now | Fetching::Later => load::fetch(&sources, wanted, against),
+        Fetching::Now | Fetching::Later => Origin::Source,
     };
-    finish(services, wanted, against, found, before)
+    finish(services, wanted, against, origin, before)
 }
 
-/// Loads what was found. `before` is what serves of the plugin.
+/// Loads a plugin. `before` is what serves of it.
 pub(super) fn finish(
     services: &Services,
     wanted: &PluginSpec,
     against: Against<'_>,
-    found: Result<Found, LoadError>,
+    origin: Origin<'_>,
     before: Option<&Arc<Plugin>>,
 ) -> LoadState {
-    match found.and_then(|found| load_found(services, wanted, found, against, before)) {
+    match load::run(services, wanted, against, origin, before) {
         Ok(ready) => LoadState::Ready(ready),
-        Err(why) => LoadState::Not { why, instead: instead(services, wanted, against, before) },
-    }
-}
-
-fn load_found(
-    services: &Services,
-    wanted: &PluginSpec,
-    found: Found,
-    against: Against<'_>,
-    before: Option<&Arc<Plugin>>,
-) -> Result<ReadyPlugin, LoadError> {
-    let cleared = clear_found(wanted, found, against)?;
-    let set_aside = cleared.set_aside().to_vec();
-    if !set_aside.is_empty() {
-        tracing::info!(plugin = %wanted.name, ?set_aside, "files beside it are not signatures of it");
-    }
-    if cleared.clearance().pin().is_some() || wanted.source.is_elsewhere() {
-        keep(services, against.trust, cleared.found());
-    }
-    if let Some(plugin) = before.filter(|plugin| plugin.is(wanted, cleared.clearance())) {
-        return Ok(ReadyPlugin { plugin: Arc::clone(plugin), kept: true, set_aside });
-    }
-    let plugin = prepare(services, wanted, cleared)?;
-    if plugin.clearance().pin().is_some() {
-        // What was read when it was approved, so that a change can be shown.
-        for surface in plugin.surfaces().iter().filter(|surface| !services.kept.has(surface.digest(), &[])) {
-            told(services.kept.put(surface, &[]));
+        Err(why) => {
+            LoadState::Not { why: Arc::new(why), instead: instead(services, wanted, against, before) }
         }
     }
-    Ok(ReadyPlugin { plugin: Arc::new(plugin), kept: false, set_aside })
-}
-
-/// Makes a cleared plugin ready to be called.
-pub(super) fn prepare(
-    services: &Services,
-    wanted: &PluginSpec,
-    cleared: Cleared,
-) -> Result<Plugin, LoadError> {
-    cleared.prepare(wanted, &services.sandbox)
 }
 
 /// What may serve where `wanted` does not: the version that serves, or the one that was approved and kept. Of a plugin from
@@ -214,8 +165,8 @@ fn instead(
         return None;
     }
     let (artifact, signatures) = services.kept.get(digest)?;
-    let found = Found::new(artifact, signatures);
-    load_found(services, wanted, found, against, before).ok().map(|ready| ready.plugin)
+    let origin = Origin::Kept(Found::new(artifact, signatures));
+    load::run(services, wanted, against, origin, before).ok().map(|ready| ready.plugin)
 }
 
 /// Whether the configuration lets a plugin have these bytes: by its `digest`, and by the digest in `oci://…@sha256:…`. That one is of a
@@ -229,40 +180,4 @@ fn is_pinned(services: &Services, wanted: &PluginSpec, digest: Digest, before: O
         |plugin: &&Arc<Plugin>| plugin.digest() == digest && plugin.source().manifest() == Some(manifest);
     let names_it = |(kept, _): (Artifact, _)| component_of(kept.bytes()) == Some(digest);
     before.filter(serves_from_it).is_some() || services.kept.get(manifest).is_some_and(names_it)
-}
-
-/// Keeps what was approved, with every signature that has been found beside it so far: the key of the first may be the
-/// first whose time is over.
-fn keep(services: &Services, trust: &TrustSpec, found: &Found) {
-    if let Some(manifest) =
-        found.manifest.as_ref().filter(|manifest| !services.kept.has(manifest.digest(), &[]))
-    {
-        told(services.kept.put(manifest, &[]));
-    }
-    let signatures = verify::worth_keeping(trust, found);
-    if services.kept.has(found.artifact.digest(), &signatures) {
-        return;
-    }
-    let mut proved = Vec::new();
-    let worth = |file: &SignatureFile| {
-        let alone = Found::new(found.artifact.clone(), vec![file.clone()]);
-        match verify::examine(trust, &alone).pop().map(|one| one.by) {
-            Some(By::Signer(signature)) if proved.contains(&signature) => SignatureRank::Copy,
-            Some(By::Signer(signature)) => {
-                proved.push(signature);
-                SignatureRank::Counts
-            }
-            Some(By::Stranger(_)) => SignatureRank::MayCount,
-            Some(By::Nobody(_)) | None => SignatureRank::Nothing,
-        }
-    };
-    told(services.kept.add(&found.artifact, &signatures, worth));
-}
-
-/// What is not kept serves all the same.
-fn told(kept: Result<(), BlobStoreError>) {
-    if let Err(error) = kept {
-        let error = load::told(&error);
-        tracing::warn!(error, "what was approved is not kept; when its source changes it cannot serve on");
-    }
 }

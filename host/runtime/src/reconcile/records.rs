@@ -17,14 +17,14 @@ use crate::snapshot::plugin::Plugin;
 pub(super) fn refused(audit: &Recorder, before: &LoadReport, report: &LoadReport, occasion: Occasion) {
     for (name, loaded) in &report.plugins {
         let was = before.plugins.iter().find(|(other, _)| other == name).map(|(_, loaded)| loaded);
-        let is_new = occasion != Occasion::Arrival || !was.is_some_and(|was| was.is_like(loaded));
+        let is_new = occasion != Occasion::Arrival || !was.is_some_and(|was| was.is_like(loaded, name));
         let Loaded::Not { why, .. } = loaded else { continue };
         if is_new {
             audit.event(&Event::Refused {
                 plugin: name.as_str(),
-                held: why.kind == Kind::Held,
-                digest: why.digest.map(|digest| digest.to_string()),
-                reasons: why.reasons.clone(),
+                held: why.kind() == Kind::Held,
+                digest: why.digest().map(|digest| digest.to_string()),
+                reasons: why.reasons(name),
             });
         }
     }

@@ -3,6 +3,7 @@
 
 use std::sync::PoisonError;
 
+use toolgate_base::outcome::with_causes;
 use toolgate_policy::load::TrustPolicy;
 use toolgate_policy::load::trust::Parts;
 use toolgate_signature::trust::TrustSpec;
@@ -46,7 +47,7 @@ impl Reconciler {
                 Err(error) => {
                     tracing::error!(
                         "ALARM: what is remembered as revoked cannot be read: {}",
-                        load::told(&error)
+                        with_causes(&error)
                     );
                 }
             }
@@ -57,6 +58,6 @@ impl Reconciler {
 
     /// Why this policy may not be taken, if so. Nothing is remembered.
     pub(crate) fn refuses(&self, trust: &TrustSpec) -> Option<String> {
-        self.services.seen.judge(trust, load::now()).err().map(|error| load::told(&error))
+        self.services.seen.judge(trust, load::now()).err().map(|error| with_causes(&error))
     }
 }

@@ -1,7 +1,9 @@
 //! The result of a start, a reload or a check: what became of each plugin, and of each folder of plugins.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use toolgate_base::outcome::with_causes;
 use toolgate_policy::redact::printable;
 use toolgate_policy::{Digest, PluginName};
 use toolgate_state::rollback::RollbackError;
@@ -44,7 +46,7 @@ pub enum Loaded {
     /// It does not, or its old version does instead.
     Not {
         /// Why.
-        why: LoadError,
+        why: Arc<LoadError>,
         /// The bytes that serve instead.
         instead: Option<Digest>,
     },
@@ -93,14 +95,14 @@ impl Loaded {
         }
     }
 
-    /// Whether both say the same of a plugin, also if it was loaded once more for it.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
+    /// Whether both say the same of the plugin `name`, also if it was loaded once more for it.
+    pub(super) fn is_like(&self, other: &Self, name: &PluginName) -> bool {
         match (self, other) {
             (Self::Ready { digest, tools, .. }, Self::Ready { digest: other, tools: number, .. }) => {
                 digest == other && tools == number
             }
             (Self::Not { why, instead }, Self::Not { why: other, instead: serving }) => {
-                why.reasons == other.reasons && instead == serving
+                why.reasons(name) == other.reasons(name) && instead == serving
             }
             (Self::Awaited { instead }, Self::Awaited { instead: other }) => instead == other,
             _ => false,
@@ -111,7 +113,7 @@ impl Loaded {
 impl LoadReport {
     /// The trust policy is not taken.
     pub(super) fn not_taken(error: &RollbackError) -> Self {
-        Self { problem: Some(crate::load::told(error)), ..Self::default() }
+        Self { problem: Some(with_causes(error)), ..Self::default() }
     }
 
     /// Whether every plugin of the configuration serves, or would, as it is now.
@@ -135,7 +137,7 @@ impl LoadReport {
     /// The plugins that do not load, each with why, and with the bytes that serve instead.
     pub fn refused(&self) -> impl Iterator<Item = (&PluginName, &LoadError, Option<Digest>)> {
         self.plugins.iter().filter_map(|(name, loaded)| match loaded {
-            Loaded::Not { why, instead } => Some((name, why, *instead)),
+            Loaded::Not { why, instead } => Some((name, why.as_ref(), *instead)),
             Loaded::Ready { .. } | Loaded::Awaited { .. } => None,
         })
     }
@@ -156,7 +158,7 @@ impl LoadReport {
             match loaded {
                 // Where nothing serves, no version before does.
                 Loaded::Not { why, .. } if !self.serves => {
-                    log(name, &Loaded::Not { why: why.clone(), instead: None });
+                    log(name, &Loaded::Not { why: Arc::clone(why), instead: None });
                 }
                 Loaded::Ready { .. } | Loaded::Not { .. } | Loaded::Awaited { .. } => log(name, loaded),
             }
@@ -182,8 +184,8 @@ pub(super) fn log(name: &PluginName, loaded: &Loaded) {
             }
         }
         Loaded::Not { why, instead } => {
-            for reason in &why.reasons {
-                tracing::error!(plugin = %name, "{}: {reason}", why.kind.word());
+            for reason in why.reasons(name) {
+                tracing::error!(plugin = %name, "{}: {reason}", why.kind().word());
             }
             goes_on(instead);
         }
@@ -201,6 +203,6 @@ impl LoadReport {
         if !self.folders.is_empty() {
             return Some(Kind::Refused);
         }
-        self.refused().map(|(_, why, _)| why.kind).min()
+        self.refused().map(|(_, why, _)| why.kind()).min()
     }
 }

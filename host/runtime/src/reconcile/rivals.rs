@@ -10,10 +10,10 @@ use toolgate_policy::load::pin::Approved;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::{Digest, PluginName, ToolName};
 
+use super::Reconciler;
 use super::assemble::order;
-use super::{Reconciler, loading};
 use crate::load::source::{Found, Sources};
-use crate::load::{self, Against, Kind, LoadError};
+use crate::load::{self, Against, Kind, LoadError, Origin};
 use crate::snapshot::names::{TakenNames, WantedNames};
 use crate::snapshot::plugin::Plugin;
 use crate::spec::Spec;
@@ -101,25 +101,26 @@ impl Reconciler {
     ) -> Result<Option<Vec<ToolName>>, RivalsError> {
         let against = Against { trust: &spec.trust, approved: Approved::Asked(Some(pin)), now };
         let sources = Sources::of(&self.services);
-        let is_it = |found: &Found| found.artifact.digest() == pin.digest;
-        let kept = self.services.kept.get(pin.digest);
-        let found = match kept.map(|(artifact, signatures)| Found::new(artifact, signatures)) {
-            Some(found) => Some(found),
+        let origin = match self.services.kept.get(pin.digest) {
+            Some((artifact, signatures)) => Origin::Kept(Found::new(artifact, signatures)),
             None if wanted.source.is_elsewhere() && !may_fetch => {
                 return Err(RivalsError::SourceError(wanted.name.clone()));
             }
-            None => would_serve(wanted, load::fetch(&sources, wanted, against))?.filter(is_it),
+            None => match would_serve(wanted, load::fetch(&sources, wanted, against, Origin::Source))? {
+                Some(fetched) if fetched.found.artifact.digest() == pin.digest => {
+                    Origin::Fetched(Box::new(fetched))
+                }
+                Some(_) | None => return Ok(None),
+            },
         };
-        let Some(found) = found else { return Ok(None) };
         let wanted = PluginSpec { digest: None, ..wanted.clone() };
-        let Some(cleared) = would_serve(&wanted, load::clear_found(&wanted, found, against))? else {
-            return Ok(None);
-        };
+        let cleared = would_serve(&wanted, load::clear(&sources, &wanted, against, origin))?;
+        let Some(cleared) = cleared else { return Ok(None) };
         let said = pin.surfaces.get(1).and_then(|said| self.services.kept.get(*said)).map(|(said, _)| said);
         if let Some(tools) = cleared.tools(&wanted.prefix, said.as_ref()) {
             return Ok(Some(tools));
         }
-        let plugin = would_serve(&wanted, loading::prepare(&self.services, &wanted, cleared))?;
+        let plugin = would_serve(&wanted, load::prepare(&self.services.sandbox, &wanted, cleared))?;
         let tools = |plugin: Plugin| plugin.tools().iter().map(|tool| tool.listing.name.clone()).collect();
         Ok(plugin.map(tools))
     }
@@ -132,8 +133,8 @@ impl Reconciler {
 fn would_serve<T>(wanted: &PluginSpec, step: Result<T, LoadError>) -> Result<Option<T>, RivalsError> {
     match step {
         Ok(step) => Ok(Some(step)),
-        Err(not) if not.kind == Kind::Failed => {
-            Err(RivalsError::Failed(wanted.name.clone(), not.reasons.join("; ")))
+        Err(not) if not.kind() == Kind::Failed => {
+            Err(RivalsError::Failed(wanted.name.clone(), not.reasons(&wanted.name).join("; ")))
         }
         Err(_) => Ok(None),
     }

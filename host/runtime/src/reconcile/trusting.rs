@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use toolgate_base::spec::PluginSpec;
+use toolgate_base::outcome::with_causes;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::{TrustError, TrustPolicy};
 use toolgate_signature::trust::TrustSpec;
@@ -12,7 +12,7 @@ use toolgate_state::rollback::RollbackError;
 use super::{LoadReport, Loaded, Reconciler, records};
 use crate::load::source::{Found, Sources};
 use crate::load::verify;
-use crate::load::{self, Kind, LoadError};
+use crate::load::{self, LoadError};
 use crate::services::Services;
 use crate::snapshot::plugin::Plugin;
 
@@ -33,7 +33,7 @@ impl Reconciler {
         let Some(trust) = self.services.snapshots.trust() else { return };
         match self.services.seen.time(load::now()) {
             Ok(now) => self.drop_distrusted(&trust, now),
-            Err(error) => tracing::error!("{}; what serves is not judged again", load::told(&error)),
+            Err(error) => tracing::error!("{}; what serves is not judged again", with_causes(&error)),
         }
     }
 
@@ -74,9 +74,8 @@ impl LoadReport {
             let gone = out.iter().find(|(plugin, _)| plugin.name() == name);
             if let Some((plugin, why)) = gone.filter(|(plugin, _)| loaded.serving() == Some(plugin.digest()))
             {
-                let (digest, reasons) = (Some(plugin.digest()), vec![why.to_string()]);
-                *loaded =
-                    Loaded::Not { why: LoadError { kind: Kind::Refused, digest, reasons }, instead: None };
+                let why = Arc::new(LoadError::distrusted(plugin.digest(), why.clone()));
+                *loaded = Loaded::Not { why, instead: None };
             }
         }
     }
@@ -95,7 +94,7 @@ fn judge(services: &Services, plugin: &Plugin, trust: &TrustSpec, now: UnixTime)
         Sources::of(services).fetch(&spec.source, None, &trust.hints()).ok()
     };
     // Other bytes than those that serve say nothing of them, and revocation beats every signature.
-    let wanted = PluginSpec { digest: Some(plugin.digest()), ..plugin.spec().clone() };
-    let trusts = |found: Found| verify::verify(&wanted, trust, &found, plugin.standing(), now).is_ok();
+    let (id, pin) = (plugin.clearance().trusted().plugin(), Some(plugin.digest()));
+    let trusts = |found: Found| verify::verify(trust, &found, id, pin, plugin.standing(), now).is_ok();
     if kept().is_some_and(trusts) || beside().is_some_and(trusts) { Ok(()) } else { Err(why) }
 }

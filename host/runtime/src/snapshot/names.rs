@@ -27,7 +27,7 @@ pub(crate) struct WantedNames<'a> {
 
 /// Two plugins with the same name, or names that look alike.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NameClashError {
+pub enum NameClashError {
     /// The same name.
     #[error("its tool {tool} has the name of one of plugin `{holder}`; give one of them another `prefix`")]
     Same {

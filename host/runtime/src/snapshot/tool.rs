@@ -26,7 +26,7 @@ use crate::admission::Admission;
 const NODE_BYTES: u64 = 160;
 
 /// Error text for a value whose validation would take too long.
-pub(crate) const TOO_LARGE: &str = "it is too large to be held to this tool's schema";
+const TOO_LARGE: &str = "it is too large to be held to this tool's schema";
 
 /// An argument that clients repeat in a request header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,20 +65,22 @@ pub struct ToolListing {
 }
 
 /// Validates values against a schema.
-pub(crate) trait Judge: Send + Sync {
+pub(crate) trait Judge<V>: Send + Sync {
     /// Validates a value in at most `steps_max` steps.
     ///
     /// # Errors
-    /// [`Misfit`].
-    fn judge(&self, value: &Value, steps_max: u64) -> Result<(), Misfit>;
+    /// [`MisfitError`].
+    fn judge(&self, value: &V, steps_max: u64) -> Result<(), MisfitError>;
 }
 
 /// Result of a failed validation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Misfit {
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum MisfitError {
     /// Deciding would take too many steps.
+    #[error("{TOO_LARGE}")]
     Large,
     /// The value does not match the schema.
+    #[error("{at}{}{what}", if at.is_empty() { "" } else { ": " })]
     Wrong {
         /// Place of the fault: a JSON Pointer, empty for the whole value.
         at: String,
@@ -92,9 +94,9 @@ pub(crate) struct Own {
     /// Name that the plugin uses.
     pub(crate) name: String,
     /// Validates arguments.
-    pub(crate) input: Box<dyn Judge>,
+    pub(crate) input: Box<dyn Judge<Json>>,
     /// Validates answers, if the tool declares a schema for them.
-    pub(crate) output: Option<Box<dyn Judge>>,
+    pub(crate) output: Option<Box<dyn Judge<Value>>>,
 }
 
 /// A tool that is ready to serve.
@@ -157,15 +159,15 @@ impl Tool {
                     return Err(LowerError::Large);
                 }
                 let steps_max = if is_small { SCHEMA_VALUE_STEPS_SMALL } else { SCHEMA_VALUE_STEPS_MAX };
-                match own.input.judge(&arguments.value(), steps_max) {
+                match own.input.judge(arguments, steps_max) {
                     Ok(()) => {}
-                    Err(Misfit::Large) if is_small => return Err(LowerError::Large),
-                    Err(Misfit::Large) => {
+                    Err(MisfitError::Large) if is_small => return Err(LowerError::Large),
+                    Err(MisfitError::Large) => {
                         return Err(LowerError::Schema(format!(
                             "the arguments: {TOO_LARGE}; give less at once"
                         )));
                     }
-                    Err(Misfit::Wrong { at, what }) => {
+                    Err(MisfitError::Wrong { at, what }) => {
                         let at = if at.is_empty() { "the arguments" } else { &at };
                         return Err(LowerError::Schema(format!("{at}: {what}")));
                     }
@@ -194,8 +196,8 @@ impl Tool {
     /// Validates an answer against the declared schema. Errors are not validated.
     ///
     /// # Errors
-    /// [`Misfit`].
-    pub(crate) fn judge(&self, answer: &Answer, steps_max: u64) -> Result<(), Misfit> {
+    /// [`MisfitError`].
+    pub(crate) fn judge(&self, answer: &Answer, steps_max: u64) -> Result<(), MisfitError> {
         let Some(output) = self.own.as_ref().and_then(|own| own.output.as_ref()) else { return Ok(()) };
         match (answer.verdict, &answer.content) {
             (Verdict::Err, _) => Ok(()),
@@ -205,7 +207,7 @@ impl Tool {
             ) => output.judge(structured, steps_max),
             (Verdict::Ok, _) => {
                 let what = "there is no structured content, and the schema is of an object".to_owned();
-                Err(Misfit::Wrong { at: String::new(), what })
+                Err(MisfitError::Wrong { at: String::new(), what })
             }
         }
     }

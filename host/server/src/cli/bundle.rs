@@ -61,8 +61,7 @@ fn export(args: &Export) -> Result<(), Exit> {
     });
     let items = items.collect::<Result<Vec<(Item, ComponentInterfaces)>, Exit>>()?;
     for (at, (item, _)) in items.iter().enumerate() {
-        let twice = items.iter().take(at).find(|(other, _)| other.name == item.name);
-        if let Some((other, _)) = twice {
+        if let Some((other, _)) = items.iter().take(at).find(|(other, _)| other.name == item.name) {
             return Err(Exit::usage(format!(
                 "two components have the name `{}`: {} and {}; write them into two bundles",
                 printable(&item.name, 100),
@@ -71,7 +70,8 @@ fn export(args: &Export) -> Result<(), Exit> {
             )));
         }
     }
-    let root = args.root.as_deref().map(read_root).transpose()?;
+    let read = |path| read_regular(path, CONFIG_BYTES_MAX).map_err(|error| Exit::unread(&error));
+    let root = args.root.as_deref().map(read).transpose()?;
     bundle::write(&items, root.as_ref().map(Artifact::bytes), &args.out).map_err(|error| match error {
         BundleError::Exists(path) => {
             let path = path.display();
@@ -88,10 +88,6 @@ fn export(args: &Export) -> Result<(), Exit> {
     Ok(())
 }
 
-fn read_root(path: &Path) -> Result<Artifact, Exit> {
-    read_regular(path, CONFIG_BYTES_MAX).map_err(|error| Exit::unread(&error))
-}
-
 /// Finds a file of this name, else a plugin of the configuration.
 fn find(args: &Export, what: &str, progress: &progress::Bars) -> Result<(String, Found), Exit> {
     let path = Path::new(what);
@@ -103,11 +99,8 @@ fn find(args: &Export, what: &str, progress: &progress::Bars) -> Result<(String,
         let config = Config::load(&args.config.config)?;
         let spec = config.spec.plugins.into_iter().find(|spec| spec.name.as_str() == what);
         let spec = spec.ok_or_else(|| {
-            Exit::usage(format!(
-                "`{}` is neither a file nor a plugin of {}",
-                redact::url(what, 300),
-                args.config.config.display()
-            ))
+            let (what, config) = (redact::url(what, 300), args.config.config.display());
+            Exit::usage(format!("`{what}` is neither a file nor a plugin of {config}"))
         })?;
         let signers = config.spec.trust.hints();
         (what.to_owned(), spec.source, spec.digest, Fetcher::new(config.server.name_servers), signers)

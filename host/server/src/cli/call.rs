@@ -50,6 +50,12 @@ pub(super) fn no_such_tool(tool: &str) -> Exit {
     Exit::refused(format!("no tool `{tool}` is served; `toolgate tools` lists those that are"))
 }
 
+/// A runtime on this thread.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Exit::host(&error))
+}
+
 /// Runs a call to its end; Ctrl-C cancels it.
 pub(super) async fn until_ctrl_c(gate: &Gate, request: Request, interrupt: &Interrupt) -> Closed<Outcome> {
     let call = gate.call(request);
@@ -72,10 +78,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     if !report.serves || (!report.is_whole() && gate.now().find(&args.tool).is_none()) {
         return Err(Exit::not_loaded(&report));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Exit::host(&error))?;
+    let runtime = runtime()?;
     let interrupt = Interrupt::default();
     let request = Request::new(local::parent(), args.tool.as_str(), arguments, interrupt.clone());
     let request = Request { is_local: true, ..request };
@@ -87,19 +90,13 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
 /// matter.
 fn needed(spec: &Spec, tool: &str) -> Spec {
     let looks = |text: &str| ToolName::parse(text).map_or_else(|_| String::new(), |name| skeleton(&name));
-    let could_have = |prefix: &str| tool.starts_with(prefix);
-    let holders: Vec<&str> = spec
-        .plugins
-        .iter()
-        .map(|plugin| plugin.prefix.as_str())
-        .filter(|prefix| could_have(prefix))
-        .collect();
+    let prefixes = spec.plugins.iter().map(|plugin| plugin.prefix.as_str());
+    let holders: Vec<&str> = prefixes.filter(|prefix| tool.starts_with(prefix)).collect();
     let is_needed = |prefix: &str| {
         looks(tool).starts_with(&looks(prefix))
             || holders.iter().any(|holder| similar_prefixes(holder, prefix))
     };
-    let plugins: Vec<_> =
-        spec.plugins.iter().filter(|plugin| is_needed(plugin.prefix.as_str())).cloned().collect();
+    let plugins = spec.plugins.iter().filter(|plugin| is_needed(plugin.prefix.as_str())).cloned().collect();
     Spec { plugins, on_refused: OnRefused::Skip, folders: Vec::new(), ..spec.clone() }
 }
 
@@ -129,9 +126,8 @@ fn tell(args: &Args, outcome: Outcome) -> Result<(), Exit> {
         Outcome::Denied(_) => Err(no_such_tool(&args.tool)),
         Outcome::Fault(fault) => {
             if args.json {
-                output::print_json(
-                    &json!({ "isError": true, "text": fault.told(), "fault": fault.kind().word() }),
-                );
+                let (text, fault) = (fault.told(), fault.kind().word());
+                output::print_json(&json!({ "isError": true, "text": text, "fault": fault }));
             }
             match fault.blame() {
                 Blame::Host => Err(Exit::host_failed(fault.log_text())),

@@ -3,21 +3,11 @@
 use serde_json::{Value, json};
 use toolgate_runtime::reconcile::{FolderProblem, LoadReport, Loaded};
 
-use super::exit::{Exit, reasons};
-use super::{ConfigArg, newest, output, serve};
+use super::exit::Exit;
+use super::{PrintArgs, newest, output, serve};
 use crate::config::Config;
 
-/// Arguments of `check`.
-#[derive(clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    config: ConfigArg,
-    /// Print one JSON document
-    #[arg(long)]
-    json: bool,
-}
-
-pub(super) fn run(args: &Args) -> Result<(), Exit> {
+pub(super) fn run(args: &PrintArgs) -> Result<(), Exit> {
     let config = Config::load(&args.config.config)?;
     config.warn();
     let gate = serve::open(&config)?;
@@ -41,11 +31,11 @@ fn as_text(report: &LoadReport) -> String {
             std::iter::once(format!("plugin {name}: ok: {tools} tools, {digest}")).chain(ignored).collect()
         }
         Loaded::Not { why, instead } => {
-            let reasons = match reasons(name.as_str(), why).len() {
+            let reasons = match why.reasons(name).len() {
                 1 => "1 reason".to_owned(),
                 count => format!("{count} reasons"),
             };
-            let digest = why.digest.map(|digest| format!(", {digest}")).unwrap_or_default();
+            let digest = why.digest().map(|digest| format!(", {digest}")).unwrap_or_default();
             let instead = instead.map(|digest| format!("; the version before would serve: {digest}"));
             vec![format!("plugin {name}: not ok: {reasons} below{digest}{}", instead.unwrap_or_default())]
         }
@@ -71,9 +61,9 @@ fn as_json(report: &LoadReport) -> Value {
             "name": name.as_str(),
             "ok": false,
             "instead": instead.map(|digest| digest.to_string()),
-            "digest": why.digest.map(|digest| digest.to_string()),
-            "kind": why.kind.word(),
-            "reasons": why.reasons,
+            "digest": why.digest().map(|digest| digest.to_string()),
+            "kind": why.kind().word(),
+            "reasons": why.reasons(name),
         }),
         Loaded::Awaited { instead } => json!({
             "name": name.as_str(),

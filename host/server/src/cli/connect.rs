@@ -70,10 +70,11 @@ fn transport(args: &Args, config_path: &Path, config: &Config) -> Result<Transpo
         if !is_web || url.chars().any(|c| c.is_whitespace() || c.is_control() || c == '"') {
             return Err(Exit::usage("--url: write the whole address, such as https://tools.example.com/mcp"));
         }
-        return Ok(Transport::Elsewhere { url: url.clone() });
+        return Ok(Transport::Http { url: url.clone(), own: None });
     }
     if args.http {
-        return Ok(Transport::Http { listen: config.server.listen });
+        let own = client::reachable(config.server.listen);
+        return Ok(Transport::Http { url: format!("http://{own}/mcp"), own: Some(own) });
     }
     let program = std::env::current_exe().map_err(|error| Exit::host(&error))?;
     let text = |path: PathBuf| {
@@ -88,22 +89,21 @@ fn transport(args: &Args, config_path: &Path, config: &Config) -> Result<Transpo
 
 /// Requests the server's tools, as the client will.
 fn check(transport: &Transport) -> Result<(), Exit> {
-    match answers::tools(transport) {
-        Ok(Some(tools)) => output::print(&format!("\nThe server answers: {tools}.")),
-        Ok(None) => {
-            output::print("\nThe server was not asked: that address may be reached from elsewhere alone.")
-        }
-        Err(why) => return Err(Exit::failed_with(format!("\nThe server does not answer: {why}"))),
-    }
+    let tools = answers::tools(transport)
+        .map_err(|why| Exit::failed_with(format!("\nThe server does not answer: {why}")))?;
+    output::print(&match tools {
+        Some(tools) => format!("\nThe server answers: {tools}."),
+        None => "\nThe server was not asked: that address may be reached from elsewhere alone.".to_owned(),
+    });
     Ok(())
 }
 
 /// Puts the entry into the client's file.
 fn write(args: &Args, transport: &Transport, setup: &Setup) -> Result<(), Exit> {
     let Setup::File(entry) = setup else {
+        let title = args.client.title();
         return Err(Exit::usage(format!(
-            "{} has no file to write this to; `toolgate connect` without --write says what to do",
-            args.client.title()
+            "{title} has no file to write this to; `toolgate connect` without --write says what to do"
         )));
     };
     let edit = ClientEdit::of(entry).map_err(Exit::usage)?;
@@ -112,7 +112,7 @@ fn write(args: &Args, transport: &Transport, setup: &Setup) -> Result<(), Exit> 
         return check(transport);
     }
     check(transport).map_err(|why| why.with("\nNothing was written."))?;
-    let diff = TextDiff::from_lines(edit.before(), edit.after());
+    let diff = TextDiff::from_lines(edit.before(), edit.after.as_str());
     output::print(&format!("\n{}:\n{}", entry.file.display(), diff.unified_diff().context_radius(2)));
     if !args.yes && !agreed("Write this?")? {
         return Err(Exit::refused("nothing was written"));

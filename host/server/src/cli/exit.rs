@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use toolgate_base::outcome::with_causes;
+use toolgate_policy::PluginName;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::load::source::{FileError, SourceError};
 use toolgate_runtime::load::{Kind, LoadError};
@@ -105,7 +107,7 @@ impl From<ConfigError> for Exit {
 fn describe(report: &LoadReport) -> String {
     let mut lines: Vec<String> =
         report.problem.iter().map(|why| one_line(&format!("refused: {why}"))).collect();
-    lines.extend(report.refused().flat_map(|(name, why, _)| reasons(name.as_str(), why)));
+    lines.extend(report.refused().flat_map(|(name, why, _)| reasons(name, why)));
     lines.extend(report.folders.iter().map(|problem| one_line(&problem.to_string())));
     lines.join("\n")
 }
@@ -115,21 +117,10 @@ fn one_line(text: &str) -> String {
     printable(text, usize::MAX)
 }
 
-/// An error with what caused it.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
-}
-
 /// One line for each reason.
-pub(super) fn reasons(name: &str, why: &LoadError) -> Vec<String> {
-    let word = why.kind.word();
-    why.reasons.iter().map(|reason| one_line(&format!("plugin {name}: {word}: {reason}"))).collect()
+fn reasons(name: &PluginName, why: &LoadError) -> Vec<String> {
+    let word = why.kind().word();
+    why.reasons(name).iter().map(|reason| one_line(&format!("plugin {name}: {word}: {reason}"))).collect()
 }
 
 /// Ends the process with what came of a command.

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use clap::{Subcommand, ValueEnum};
 use toolgate_base::spec::PluginSpec;
 use toolgate_policy::Capability;
-use toolgate_policy::load::{Effective, Grants};
+use toolgate_policy::capability::files::Access;
+use toolgate_policy::load::Effective;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::snapshot::plugin::Plugin;
 use toolgate_runtime::spec::Approvals;
@@ -115,10 +116,6 @@ impl Subject<'_> {
         self.plugin.clearance().effective()
     }
 
-    fn grants(&self) -> &Grants {
-        &self.spec.grants
-    }
-
     /// Line of one of its keys, for people.
     fn at(&self, key: &str) -> String {
         let key = format!("plugin[{}].{key}", self.index);
@@ -144,13 +141,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let (index, spec) = find(&config, &args.plugin)?;
     let gate = serve::open(&config)?;
     // Approval is not required, so that an operator can see the capabilities before approving.
-    let alone = config.spec.of(spec.clone(), Approvals::NotAsked);
-    let (would_serve, report) = newest::look(&config.policy, alone, |spec| gate.look(spec));
-    if !report.is_whole() {
-        return Err(Exit::not_loaded(&report));
-    }
-    let plugin = would_serve.plugins().first().cloned();
-    let plugin = plugin.ok_or_else(|| Exit::host_failed("the plugin loaded and is not there"))?;
+    let plugin = newest::plugin(&gate, &config, spec, Approvals::NotAsked)?;
     let subject = Subject { config: &config, index, spec, plugin, gate: &gate };
     if args.unused {
         return unused::run(&subject, args.json);
@@ -169,6 +160,15 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
             }
             if answer.allowed { Ok(()) } else { Err(Exit::refused("")) }
         }
+    }
+}
+
+/// The use of a folder that this access allows.
+pub(super) fn verb(access: Access) -> &'static str {
+    match access {
+        Access::Nothing => "does not see",
+        Access::Read => "reads",
+        Access::ReadWrite => "reads and writes",
     }
 }
 

@@ -70,13 +70,13 @@ fn report(dir: &Path, pair: &Pair) -> String {
          \x20 toolgate connect CLIENT\n\
          \n\
          `toolgate connect --help` names the clients.",
-        id = pair.id(),
+        id = pair.public.id(),
     )
 }
 
 fn create(path: &Path, text: &str) -> Result<(), Exit> {
-    place::stage(path, text.as_bytes())
-        .and_then(|staged| staged.create(path))
+    place::stage(path, text.as_bytes(), place::FILE_MODE)
+        .and_then(|staged| Ok(staged.persist_noclobber(path)?))
         .map_err(|error| unwritten(path, &error))
 }
 

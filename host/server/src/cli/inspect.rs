@@ -48,16 +48,17 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let prefix = Prefix::parse("").map_err(|error| refused(&error))?;
     let described = describe::describe(&inspected, &prefix).map_err(|error| refused(&error))?;
     let approvals = approvals(&args.lock, inspected.digest)?;
-    let verdicts = if args.clients { clients::verdicts(&described.listings) } else { Vec::new() };
+    let shown = Shown { found, inspected, described, engine, approvals };
+    let verdicts = if args.clients { clients::verdicts(&shown.described.listings) } else { Vec::new() };
     if args.json {
-        let mut json = as_json(&found, &inspected, &described, engine, &approvals);
+        let mut json = as_json(&shown);
         if let Some(document) = json.as_object_mut().filter(|_| args.clients) {
             let verdicts = verdicts.iter().map(clients::Verdict::json).collect();
             document.insert("clients".to_owned(), Value::Array(verdicts));
         }
         output::print_json(&json);
     } else {
-        let mut text = as_text(&found, &inspected, &described, engine, &approvals);
+        let mut text = as_text(&shown);
         for line in verdicts.iter().flat_map(clients::Verdict::lines) {
             text.push('\n');
             text.push_str(&line);
@@ -65,6 +66,15 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         output::print(&text);
     }
     Ok(())
+}
+
+/// Contents of a component, for either form.
+struct Shown {
+    found: Found,
+    inspected: Inspected,
+    described: Described,
+    engine: EngineKind,
+    approvals: Vec<String>,
 }
 
 /// Names under which these bytes are approved, with approver and time.
@@ -90,9 +100,7 @@ fn hidden(inspected: &Inspected) -> impl Iterator<Item = (String, &ShapeError)> 
 /// Claimed signer of each signature file; nothing is verified here.
 fn signatures(found: &Found) -> Vec<(String, String)> {
     let read = |file: &toolgate_signature::SignatureFile| match toolgate_signature::read(file) {
-        Ok(signature) => {
-            format!("{} that names {} (not verified here)", signature.format(), signature.claim())
-        }
+        Ok(read) => format!("{} that names {} (not verified here)", read.format(), read.claim()),
         Err(error) => format!("ignored: {}", printable(&error.to_string(), 800)),
     };
     let read = found.signatures.iter().map(|file| (file.name.clone(), read(file)));
@@ -105,19 +113,14 @@ fn words(inspected: &Inspected, needed: bool) -> Vec<Capability> {
     words.iter().copied().collect()
 }
 
-fn as_text(
-    found: &Found,
-    inspected: &Inspected,
-    described: &Described,
-    engine: EngineKind,
-    approvals: &[String],
-) -> String {
+fn as_text(shown: &Shown) -> String {
+    let Shown { found, inspected, described, engine, approvals } = shown;
     let mut lines = vec![
         format!("digest     {}", inspected.digest),
         format!("size       {} bytes", found.artifact.bytes().len()),
         format!("surface    {}", described.surface.digest()),
     ];
-    if engine == EngineKind::Async {
+    if *engine == EngineKind::Async {
         lines.push(r#"engine     needs the asynchronous one: engine = "async""#.to_owned());
     }
     let manifest = &inspected.manifest;
@@ -128,9 +131,9 @@ fn as_text(
     if signatures.is_empty() {
         lines.push("signatures none beside it".to_owned());
     }
-    lines.extend(
-        signatures.into_iter().map(|(name, what)| format!("signature  {}: {what}", printable(&name, 200))),
-    );
+    for (name, what) in signatures {
+        lines.push(format!("signature  {}: {what}", printable(&name, 200)));
+    }
     lines.extend(approvals.iter().map(|approval| format!("approved   {approval}")));
     for word in words(inspected, true) {
         lines.push(match inspected.asked.toolchain_of(word) {
@@ -166,13 +169,8 @@ fn as_text(
     lines.join("\n")
 }
 
-fn as_json(
-    found: &Found,
-    inspected: &Inspected,
-    described: &Described,
-    engine: EngineKind,
-    approvals: &[String],
-) -> Value {
+fn as_json(shown: &Shown) -> Value {
+    let Shown { found, inspected, described, engine, approvals } = shown;
     let tool = |listing: &ToolListing| {
         json!({
             "name": listing.name.as_str(),

@@ -5,7 +5,6 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use toolgate_policy::load::key_id::KeyId;
 use toolgate_signature::key::{PrivateKey, PublicKey};
 
 use super::exit::Exit;
@@ -26,14 +25,19 @@ pub(super) fn run(command: &Command) -> Result<(), Exit> {
     let Command::Generate { out } = command;
     let pair = Pair::generate()?;
     let public = pair.write(out)?;
-    output::print(&format!("{} (keep it secret)\n{} (key {})", out.display(), public.display(), pair.id()));
+    output::print(&format!(
+        "{} (keep it secret)\n{} (key {})",
+        out.display(),
+        public.display(),
+        pair.public.id()
+    ));
     Ok(())
 }
 
 /// A new key pair.
 pub(super) struct Pair {
     private: PrivateKey,
-    public: PublicKey,
+    pub(super) public: PublicKey,
 }
 
 impl Pair {
@@ -41,11 +45,6 @@ impl Pair {
         let private = PrivateKey::generate().map_err(|error| Exit::host(&error))?;
         let public = private.public().map_err(|error| Exit::host(&error))?;
         Ok(Self { private, public })
-    }
-
-    /// Id of the public key.
-    pub(super) fn id(&self) -> KeyId {
-        self.public.id()
     }
 
     /// Writes PATH, readable by its owner only, and PATH.pub, and returns the latter. Neither may exist.

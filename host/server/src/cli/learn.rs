@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use toolgate_base::interrupt::Interrupt;
 use toolgate_base::json::Json;
@@ -23,7 +24,7 @@ use super::exit::Exit;
 use super::explain::find;
 use super::{ConfigArg, call, newest, output, serve};
 use crate::auth::local;
-use crate::config::{Config, Instead};
+use crate::config::Config;
 
 /// Arguments of `learn`.
 #[derive(clap::Args)]
@@ -61,11 +62,12 @@ struct Heard {
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let arguments = call::arguments(&args.args)?;
-    let instead = args.grant_file.as_deref().map(|file| Instead { plugin: &args.plugin, file });
-    let config = Config::load_with(&args.config.config, instead.as_ref())?;
+    let instead = args.grant_file.as_deref().map(|file| (args.plugin.as_str(), file));
+    let config = Config::load_with(&args.config.config, instead)?;
     let (_, spec) = find(&config, &args.plugin)?;
     let gate = serve::open(&config)?;
     let asked = gate.asked(spec, &config.spec.trust).map_err(|why| {
+        let why = Arc::new(why);
         Exit::not_loaded(&LoadReport {
             plugins: vec![(spec.name.clone(), Loaded::Not { why, instead: None })],
             ..LoadReport::default()
@@ -81,10 +83,10 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         PluginSpec { grants, ..spec.clone() }
     };
     let (base, present, spec, approvals) = match approvals(args, &config, &gate, &granted(&spec.grants))? {
-        Some(approvals) => (Base::of(args), spec.grants.clone(), granted(&spec.grants), approvals),
+        Some(approvals) => (asked_for(args), spec.grants.clone(), granted(&spec.grants), approvals),
         None => {
             let bare = PluginSpec { secrets: BTreeMap::new(), ..granted(&Grants::default()) };
-            (Base::Nothing, Grants::default(), bare, Approvals::NotAsked)
+            (WITHOUT.to_owned(), Grants::default(), bare, Approvals::NotAsked)
         }
     };
     let alone = config.spec.of(spec, approvals);
@@ -95,27 +97,20 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     }
     let heard = listen(args, &gate, &arguments)?;
     let lesson = lesson(&present, &asked, &heard.refused);
-    output::print(&told(args, base, &heard, &lesson));
+    output::print(&told(args, &base, &heard, &lesson));
     Ok(())
 }
 
-/// Grant in force during the calls.
-#[derive(Clone, Copy)]
-enum Base {
-    Present,
-    File,
-    Nothing,
-}
-
-impl Base {
-    fn of(args: &Args) -> Self {
-        match (&args.grant_file, args.bare) {
-            (Some(_), _) => Self::File,
-            (None, true) => Self::Nothing,
-            (None, false) => Self::Present,
-        }
+/// Description of the grant that the operator asked for.
+fn asked_for(args: &Args) -> String {
+    match (&args.grant_file, args.bare) {
+        (Some(file), _) => format!("with the grant of {}", printable(&file.display().to_string(), 300)),
+        (None, true) => WITHOUT.to_owned(),
+        (None, false) => "with its present grant".to_owned(),
     }
 }
+
+const WITHOUT: &str = "without any grant";
 
 /// Approvals under which the plugin may have the requested grant; `None` if it runs without one. Unapproved bytes get
 /// none. The grant may differ from the approved one: it is the operator's own.
@@ -136,7 +131,7 @@ fn approvals(
         let report = newest::look(&config.policy, alone, |spec| ((), gate.check(spec))).1;
         match report.plugins.as_slice() {
             [(_, Loaded::Ready { .. })] => return Ok(Some(approvals)),
-            [(_, Loaded::Not { why, .. })] if why.kind == Kind::Held => {}
+            [(_, Loaded::Not { why, .. })] if why.kind() == Kind::Held => {}
             _ => return Err(Exit::not_loaded(&report)),
         }
     }
@@ -156,10 +151,7 @@ fn approvals(
 
 /// Makes the calls, and reports on stderr how each ended.
 fn listen(args: &Args, gate: &Gate, arguments: &Json) -> Result<Heard, Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Exit::host(&error))?;
+    let runtime = call::runtime()?;
     let mut heard = Heard::default();
     for number in 1..=args.times {
         let interrupt = Interrupt::default();
@@ -185,14 +177,8 @@ fn listen(args: &Args, gate: &Gate, arguments: &Json) -> Result<Heard, Exit> {
 }
 
 /// TOML to be pasted: everything but the grant is a comment, and no text of a plugin can end one.
-fn told(args: &Args, base: Base, heard: &Heard, lesson: &GrantProposal) -> String {
+fn told(args: &Args, base: &str, heard: &Heard, lesson: &GrantProposal) -> String {
     let (plugin, tool) = (printable(&args.plugin, 100), printable(&args.tool, 100));
-    let file = args.grant_file.as_deref().map(|file| file.display().to_string());
-    let base = match (base, file) {
-        (Base::File, Some(file)) => format!("with the grant of {}", printable(&file, 300)),
-        (Base::Nothing, _) => "without any grant".to_owned(),
-        (Base::Present | Base::File, _) => "with its present grant".to_owned(),
-    };
     let mut lines = vec![format!("# {tool} of {plugin}, {base}, was refused in {} call(s):", heard.calls)];
     lines.extend(heard.refused.iter().map(|attempt| format!("#   {}", printable(&attempt.to_string(), 500))));
     if heard.refused.is_empty() {

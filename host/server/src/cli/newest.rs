@@ -4,15 +4,35 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use toolgate_base::spec::PluginSpec;
 use toolgate_policy::limits::load::TRUST_READS_MAX;
+use toolgate_runtime::gate::Gate;
 use toolgate_runtime::reconcile::LoadReport;
-use toolgate_runtime::spec::Spec;
+use toolgate_runtime::snapshot::plugin::Plugin;
+use toolgate_runtime::spec::{Approvals, Spec};
 
+use super::exit::Exit;
 use crate::config::{Config, load_trust};
 
 /// Loads a configuration under the current version of its trust policy.
 pub(super) fn load(config: &Config, load: impl Fn(&Spec) -> LoadReport) -> LoadReport {
     look(&config.policy, config.spec.clone(), |spec| ((), load(spec))).1
+}
+
+/// The plugin alone, as it would serve under these approvals.
+pub(super) fn plugin(
+    gate: &Gate,
+    config: &Config,
+    spec: &PluginSpec,
+    approvals: Approvals,
+) -> Result<Arc<Plugin>, Exit> {
+    let alone = config.spec.of(spec.clone(), approvals);
+    let (would_serve, report) = look(&config.policy, alone, |spec| gate.look(spec));
+    if !report.is_whole() {
+        return Err(Exit::not_loaded(&report));
+    }
+    let plugin = would_serve.plugins().first().cloned();
+    plugin.ok_or_else(|| Exit::host_failed("the plugin loaded and is not there"))
 }
 
 /// Loads `spec`. Repeats that while its trust policy is refused and the file has a higher version than the tried one. A
@@ -40,7 +60,7 @@ pub(super) fn look<T>(
 mod tests {
     use std::cell::RefCell;
 
-    use toolgate_runtime::spec::{Approvals, OnRefused};
+    use toolgate_runtime::spec::OnRefused;
 
     use super::*;
 

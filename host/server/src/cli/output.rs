@@ -6,7 +6,6 @@ use std::io::{IsTerminal as _, Write};
 
 use toolgate_policy::redact::{is_plain, printable_lines};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
 
 /// Prints a text to stdout, with one line end.
 pub(super) fn print(text: &str) {
@@ -62,7 +61,7 @@ pub(super) fn log(level: &str) {
     let wanted = if wanted.contains("rmcp") { wanted } else { quiet(&wanted) };
     let filter = EnvFilter::try_new(wanted).unwrap_or_else(|_| EnvFilter::new(quiet(level)));
     // Without colours: the program writes no escape sequences.
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Log).with_ansi(false);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Log).with_ansi(false);
     if subscriber.with_target(false).try_init().is_err() {
         complain("the log was started twice");
     }
@@ -83,14 +82,6 @@ pub(super) fn catch_panics() {
 
 /// Writer of the log. Each event is written at once.
 struct Log;
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        Self
-    }
-}
 
 impl Write for Log {
     fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {

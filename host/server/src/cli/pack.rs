@@ -43,20 +43,17 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     if args.manifest.is_none() && args.wit.is_none() {
-        return Err(Exit::usage(
-            "there is nothing to write: give --manifest plugin.toml, --wit PATH, or both",
-        ));
+        let why = "there is nothing to write: give --manifest plugin.toml, --wit PATH, or both";
+        return Err(Exit::usage(why));
     }
     component::path(&args.component)?;
     let name = args.component.display();
-    let artifact = open(&args.component)?;
+    let read = read_regular(&args.component, COMPONENT_BYTES_MAX);
+    let artifact = read.map_err(|error| Exit::unread(&error))?;
     let (inspected, _) = inspect::inspect_any(&artifact)
         .map_err(|error| Exit::refused(format!("{name}: not packed: {error}")))?;
     let functions = functions(&inspected);
-    let mut content = match &args.manifest {
-        Some(path) => read_manifest(path)?,
-        None => Map::new(),
-    };
+    let mut content = args.manifest.as_deref().map(read_manifest).transpose()?.unwrap_or_default();
     let given = match content.remove("tool") {
         Some(Value::Object(tools)) => named_in_full(tools, &functions)?,
         Some(_) => return Err(Exit::usage("`tool` is not a table; write [tool.NAME]")),
@@ -83,10 +80,6 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     Ok(())
 }
 
-fn open(path: &Path) -> Result<Artifact, Exit> {
-    read_regular(path, COMPONENT_BYTES_MAX).map_err(|error| Exit::unread(&error))
-}
-
 fn functions(inspected: &Inspected) -> BTreeMap<String, &Function> {
     let known = inspected.functions.iter();
     known.filter_map(|(path, function)| Some((path.to_string(), function.as_ref().ok()?))).collect()
@@ -99,15 +92,12 @@ fn named_in_full(
 ) -> Result<Map<String, Value>, Exit> {
     let mut full = Map::new();
     for (name, tool) in tools {
-        let matches: Vec<&String> = functions
-            .keys()
-            .filter(|path| **path == name || path.rsplit('#').next() == Some(&name))
-            .collect();
-        let exact = matches.iter().find(|path| ***path == name).copied();
-        let path = match (exact, matches.as_slice()) {
-            (Some(path), _) => path.clone(),
-            (None, [path]) => (*path).clone(),
-            (None, []) => {
+        let short = |path: &String| path.rsplit('#').next() == Some(&name);
+        let matches: Vec<&String> = functions.keys().filter(|path| short(path)).collect();
+        let path = match matches.as_slice() {
+            _ if functions.contains_key(&name) => name,
+            [path] => (*path).clone(),
+            [] => {
                 let short = functions.keys().map(|path| path.rsplit('#').next().unwrap_or(path));
                 let hint =
                     nearest(&name, short).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
@@ -115,16 +105,15 @@ fn named_in_full(
                     "tool.{name}: the component exports no such function{hint}"
                 )));
             }
-            (None, several) => {
+            several => {
                 let several: Vec<&str> = several.iter().map(|path| path.as_str()).collect();
                 let told = several.join("\", or [tool.\"");
                 return Err(Exit::usage(format!("tool.{name}: there are several; write [tool.\"{told}\"]")));
             }
         };
         if full.insert(path.clone(), tool).is_some() {
-            return Err(Exit::usage(format!(
-                "tool.\"{path}\" appears twice, by its short and its long name"
-            )));
+            let why = format!("tool.\"{path}\" appears twice, by its short and its long name");
+            return Err(Exit::usage(why));
         }
     }
     Ok(full)
@@ -145,12 +134,8 @@ fn tools(
             Some(_) => return Err(Exit::usage(format!("tool.{path} is not a table"))),
         };
         let known = paths(function);
-        let mut params: Map<String, Value> = said
-            .parts
-            .into_iter()
-            .filter(|(part, _)| known.contains(part))
-            .map(|(part, text)| (part, Value::from(text)))
-            .collect();
+        let parts = said.parts.into_iter().filter(|(part, _)| known.contains(part));
+        let mut params: Map<String, Value> = parts.map(|(part, text)| (part, Value::from(text))).collect();
         if let Some(Value::Object(own)) = tool.remove("params") {
             for (part, text) in own {
                 if !known.contains(&part) {

@@ -24,7 +24,7 @@ use toolgate_runtime::spec::Approvals;
 use toolgate_state::file_lock::FileLocks;
 
 use super::exit::Exit;
-use super::{ConfigArg, explain, newest, output, serve};
+use super::{ConfigArg, PrintArgs, newest, output, serve};
 use crate::config::{Config, Lock};
 
 /// Subcommands of `plugin`.
@@ -33,7 +33,7 @@ pub(super) enum Command {
     /// Add a plugin to the configuration, look at it, and approve it
     Add(add::Args),
     /// List the plugins: what serves, what waits and why, who signed, who approved
-    List(list::Args),
+    List(PrintArgs),
     /// Show what changed in a plugin since it was approved
     Diff(compare::Args),
     /// Approve plugins as they are now
@@ -81,20 +81,8 @@ impl PluginAdmin {
         Ok(())
     }
 
-    /// The plugin of this name in its current state, approved or not.
-    fn look(&self, name: &str) -> Result<Arc<Plugin>, Exit> {
-        let (_, spec) = explain::find(&self.config, name)?;
-        self.look_at(spec, Approvals::NotAsked)
-    }
-
     fn look_at(&self, spec: &PluginSpec, approvals: Approvals) -> Result<Arc<Plugin>, Exit> {
-        let wanted = self.config.spec.of(spec.clone(), approvals);
-        let (would_serve, report) = newest::look(&self.config.policy, wanted, |spec| self.gate.look(spec));
-        if !report.is_whole() {
-            return Err(Exit::not_loaded(&report));
-        }
-        let plugin = would_serve.plugins().first().cloned();
-        plugin.ok_or_else(|| Exit::host_failed("the plugin loaded and is not there"))
+        newest::plugin(&self.gate, &self.config, spec, approvals)
     }
 }
 

@@ -12,7 +12,8 @@ use toolgate_runtime::gate::CompileProgress;
 
 use super::output;
 
-/// Progress bars.
+/// Progress bars. By default none: the log of a server reports fetches.
+#[derive(Default)]
 pub(super) struct Bars {
     all: Option<MultiProgress>,
     each: Arc<Mutex<BTreeMap<String, ProgressBar>>>,
@@ -21,11 +22,6 @@ pub(super) struct Bars {
 /// Bars that appear on progress, if stderr is a terminal.
 pub(super) fn bars() -> Bars {
     Bars { all: output::is_watched().then(MultiProgress::new), each: Arc::default() }
-}
-
-/// No bars: the log reports fetches, and serving goes on meanwhile.
-pub(super) fn none() -> Bars {
-    Bars { all: None, each: Arc::default() }
 }
 
 impl Bars {

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -10,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 use toolgate_base::spec::Compiling;
 use toolgate_runtime::gate::{Gate, GateLimits};
 use toolgate_runtime::quota::Quota;
-use toolgate_runtime::reconcile::LoadReport;
 use toolgate_runtime::spec::OnRefused;
 use toolgate_state::StateDir;
 use toolgate_state::audit::Event;
@@ -61,7 +59,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     }
     // With all-or-nothing, serving waits for all plugins; otherwise it begins while plugins are still being fetched.
     let waits = args.frozen || config.spec.on_refused == OnRefused::Stop;
-    let progress = if waits { progress::bars() } else { progress::none() };
+    let progress = if waits { progress::bars() } else { Bars::default() };
     let gate = open_telling(&config, &progress)?;
     let mut report = newest::load(&config, |spec| if waits { gate.start(spec) } else { gate.begin(spec) });
     progress.end();
@@ -142,7 +140,7 @@ async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
         }
     };
     gate.record(&Event::Process { what: "started" });
-    let upkeep = tokio::spawn(looked_after(gate.clone(), stop.clone()));
+    let upkeep = tokio::spawn(upkeep::run(gate.clone(), stop.clone()));
     // Cancelled when stdin is closed.
     let hung_up = CancellationToken::new();
     let conversation = if args.stdio {
@@ -164,31 +162,18 @@ async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
     let drain = if waits { config.server.drain(stdio_alone) } else { Duration::ZERO };
     gate.drain(drain).await;
     hang_up.cancel();
-    if let Some(conversation) = conversation
-        && let Err(error) = conversation.await
-    {
-        tracing::error!(%error, "the conversation over stdio failed");
-    }
-    if let Some(http) = http
-        && let Err(error) = http.await
-    {
-        tracing::error!(%error, "the HTTP server failed");
+    for (task, what) in [(conversation, "the conversation over stdio"), (http, "the HTTP server")] {
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "{what} failed");
+        }
     }
     gate.record(&Event::Process { what: "stopped" });
     match upkeep.await {
         Ok(Some(report)) => Err(Exit::not_loaded(&report)),
         Ok(None) | Err(_) => Ok(()),
     }
-}
-
-/// Runs the upkeep, and stops the server if it reports that nothing serves.
-async fn looked_after(gate: Gate, stop: CancellationToken) -> Option<Arc<LoadReport>> {
-    let report = upkeep::run(gate, stop.clone()).await;
-    if report.is_some() {
-        tracing::error!("no plugin loads, so that nothing serves");
-        stop.cancel();
-    }
-    report
 }
 
 async fn listen_at(

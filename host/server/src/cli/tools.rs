@@ -1,30 +1,19 @@
 //! `toolgate tools`: the answer to `tools/list`, and the effects of each tool.
 
 use serde_json::{Value, json};
-use toolgate_policy::capability::files::Access;
 use toolgate_policy::load::Effective;
 use toolgate_policy::redact::{printable, printable_lines};
 use toolgate_runtime::snapshot::plugin::Plugin;
 
 use super::exit::Exit;
-use super::{ConfigArg, newest, output, serve};
+use super::{PrintArgs, explain, newest, output, serve};
 use crate::auth::local;
 use crate::config::Config;
-
-/// Arguments of `tools`.
-#[derive(clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    config: ConfigArg,
-    /// Print one JSON document
-    #[arg(long)]
-    json: bool,
-}
 
 /// Characters shown of one line.
 const SHOWN_CHARS_MAX: usize = 2_000;
 
-pub(super) fn run(args: &Args) -> Result<(), Exit> {
+pub(super) fn run(args: &PrintArgs) -> Result<(), Exit> {
     let config = Config::load(&args.config.config)?;
     let gate = serve::open(&config)?;
     let report = newest::load(&config, |spec| gate.start(spec));
@@ -67,26 +56,19 @@ fn touched(plugin: &Plugin) -> Vec<String> {
     let Effective { files, http, environment, config, .. } = plugin.clearance().effective();
     let mut touched = Vec::new();
     for mount in files.mounts() {
-        let how = match mount.access {
-            Access::Nothing => "does not see",
-            Access::Read => "reads",
-            Access::ReadWrite => "reads and writes",
-        };
+        let how = explain::verb(mount.access);
         touched.push(format!("{how} {} (as {})", mount.host, mount.guest));
     }
     for rule in http.rules() {
         let secret = rule.secret.as_ref().map(|name| format!(", with secret {name}")).unwrap_or_default();
         let (methods, paths) = (rule.methods.join(" "), rule.paths.join(" "));
-        touched.push(format!(
-            "sends {methods} to {}://{}:{} {paths}{secret}",
-            rule.scheme, rule.host, rule.port
-        ));
+        let to = format!("{}://{}:{}", rule.scheme, rule.host, rule.port);
+        touched.push(format!("sends {methods} to {to} {paths}{secret}"));
     }
-    let names = |what: &str, names: Vec<&String>| {
-        let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+    let names = |what: &str, names: Vec<&str>| {
         (!names.is_empty()).then(|| format!("sees {what} {}", names.join(", ")))
     };
-    touched.extend(names("variables", environment.allow().variables().keys().collect()));
-    touched.extend(names("configuration", config.allow().values().keys().collect()));
+    touched.extend(names("variables", environment.allow().variables().keys().map(String::as_str).collect()));
+    touched.extend(names("configuration", config.allow().values().keys().map(String::as_str).collect()));
     touched
 }

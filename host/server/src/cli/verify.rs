@@ -3,15 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use toolgate_base::spec::{PluginSpec, Source};
+use toolgate_base::spec::Source;
 use toolgate_net::remote::Fetcher;
-use toolgate_policy::PluginName;
 use toolgate_policy::load::trust::Standing;
-use toolgate_policy::name::Prefix;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::load::now;
 use toolgate_runtime::load::source::{Found, Sources};
-use toolgate_runtime::load::verify::{By, Verified, examine, verify};
+use toolgate_runtime::load::verify::{self, By, Examined, Verified, examine};
 use toolgate_signature::trust::TrustSpec;
 
 use super::exit::Exit;
@@ -42,9 +40,11 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let sources = Sources::new(Fetcher::new(Vec::new()).telling(progress.teller()));
     let found = sources.fetch(&source, None, &trust.hints()).map_err(|error| Exit::not_fetched(&error))?;
     progress.end();
-    let id = args.plugin.clone().unwrap_or_else(|| signed_id(&trust, &found, &stem));
-    let signatures = signatures(&trust, &found);
-    let Verified { trusted, .. } = judge(&trust, &found, &id).map_err(|error| {
+    let examined = examine(&trust, &found);
+    let id = args.plugin.clone().unwrap_or_else(|| signed_id(&examined, &stem));
+    let signatures = signatures(&trust, &found, &examined);
+    let verdict = verify::judge(&trust, &found, examined, &id, None, Standing::New, now());
+    let Verified { trusted, .. } = verdict.map_err(|error| {
         if !signatures.is_empty() {
             output::print(&signatures.join("\n"));
         }
@@ -59,8 +59,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
 }
 
 /// A line for each thing beside a component: its file, its format, whose it is, or why it is no signature of it.
-fn signatures(trust: &TrustSpec, found: &Found) -> Vec<String> {
-    let examined = examine(trust, found);
+fn signatures(trust: &TrustSpec, found: &Found, examined: &[Examined]) -> Vec<String> {
     let line = |file: &str, rest: String| format!("  {}: {rest}", printable(file, 200));
     let lines = examined.iter().map(|one| match &one.by {
         By::Signer(signature) => {
@@ -100,8 +99,8 @@ fn source(args: &Args) -> Result<(Source, String), Exit> {
 }
 
 /// The id that the genuine signatures of it are for, if it is one; or else `name`.
-pub(super) fn signed_id(trust: &TrustSpec, found: &Found, name: &str) -> String {
-    let mut ids = signed_ids(trust, found).into_iter();
+pub(super) fn signed_id(examined: &[Examined], name: &str) -> String {
+    let mut ids = signed_ids(examined).into_iter();
     match (ids.next(), ids.next()) {
         (Some(id), None) => id,
         _ => name.to_owned(),
@@ -109,38 +108,10 @@ pub(super) fn signed_id(trust: &TrustSpec, found: &Found, name: &str) -> String 
 }
 
 /// The ids that the genuine signatures of it are for.
-pub(super) fn signed_ids(trust: &TrustSpec, found: &Found) -> BTreeSet<String> {
-    let signed = examine(trust, found).into_iter().filter_map(|one| match one.by {
+pub(super) fn signed_ids(examined: &[Examined]) -> BTreeSet<String> {
+    let signed = examined.iter().filter_map(|one| match &one.by {
         By::Signer(signature) => signature.plugin().map(str::to_owned),
         By::Stranger(_) | By::Nobody(_) => None,
     });
     signed.collect()
-}
-
-/// What the trust policy makes of what was found, as the plugin of this id.
-///
-/// # Errors
-/// Why they are not trusted.
-pub(super) fn judge(trust: &TrustSpec, found: &Found, id: &str) -> Result<Verified, String> {
-    let spec = spec(id).map_err(|error| error.to_string())?;
-    verify(&spec, trust, found, Standing::New, now()).map_err(|error| error.to_string())
-}
-
-/// Only the id is looked at.
-fn spec(id: &str) -> Result<PluginSpec, toolgate_policy::name::NameError> {
-    let name: PluginName = "plugin".parse()?;
-    Ok(PluginSpec {
-        prefix: Prefix::from(&name),
-        name,
-        id: id.to_owned(),
-        source: Source::File(PathBuf::new()),
-        digest: None,
-        grants: Default::default(),
-        limits: Default::default(),
-        isolation: Default::default(),
-        crash_details: Default::default(),
-        engine: Default::default(),
-        allow_lints: Default::default(),
-        secrets: Default::default(),
-    })
 }

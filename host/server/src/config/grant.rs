@@ -10,28 +10,33 @@ use super::reader::{Document, Section};
 
 pub(super) fn read(document: &Document<'_>, section: Option<Section<'_>>) -> Grants {
     let Some(section) = section else { return Grants::default() };
-    let note = |word: &'static str, problems: Vec<InvalidValueError>| {
-        problems.iter().for_each(|p| section.invalid(word, p))
-    };
     let grants = Grants {
         files: present(&section, "files", |word| read_files(document, &section, word)),
         http: present(&section, "http", |word| read_http(document, &section, word)),
         sockets: present(&section, "sockets", |word| read_sockets(&section, word)),
         environment: present(&section, "environment", |word| {
-            environment::Grant::new(section.map(word)?).map_err(|problems| note(word, problems)).ok()
+            valid(&section, word, environment::Grant::new(section.map(word)?))
         }),
         config: present(&section, "config", |word| section.map(word).map(config::Grant::new)),
         keyvalue: present(&section, "keyvalue", |word| {
             let room = section.section(word)?;
             let text = read_room(&room);
             room.finish();
-            keyvalue::Grant::new(text).map_err(|problems| note(word, problems)).ok()
+            valid(&section, word, keyvalue::Grant::new(text))
         }),
         clock: present(&section, "clock", |word| {
-            clock::Grant::parse(&section.string(word)?).map_err(|problem| note(word, vec![problem])).ok()
+            valid(
+                &section,
+                word,
+                clock::Grant::parse(&section.string(word)?).map_err(|problem| vec![problem]),
+            )
         }),
         random: present(&section, "random", |word| {
-            random::Grant::parse(&section.string(word)?).map_err(|problem| note(word, vec![problem])).ok()
+            valid(
+                &section,
+                word,
+                random::Grant::parse(&section.string(word)?).map_err(|problem| vec![problem]),
+            )
         }),
     };
     section.finish();
@@ -60,13 +65,14 @@ fn present<T>(
     word: &'static str,
     read: impl FnOnce(&'static str) -> Option<T>,
 ) -> Option<T> {
-    if section.has(word) {
-        read(word)
-    } else {
-        // Registered nevertheless, so that it is known and can be suggested.
-        section.ask(word);
-        None
-    }
+    // Registered in any case, so that it is known and can be suggested.
+    section.ask(word);
+    if section.has(word) { read(word) } else { None }
+}
+
+/// The grant; `None` for an invalid one, whose problems are noted.
+fn valid<T>(section: &Section<'_>, word: &str, grant: Result<T, Vec<InvalidValueError>>) -> Option<T> {
+    grant.map_err(|problems| problems.iter().for_each(|problem| section.invalid(word, problem))).ok()
 }
 
 fn read_room(section: &Section<'_>) -> QuotaText {
@@ -90,11 +96,7 @@ fn read_files(document: &Document<'_>, section: &Section<'_>, word: &'static str
         }
         mount.finish();
     }
-    let grant = files::Grant::new(mounts);
-    if let Err(problems) = &grant {
-        problems.iter().for_each(|problem| section.invalid(word, problem));
-    }
-    grant.ok().filter(|_| whole)
+    valid(section, word, files::Grant::new(mounts)).filter(|_| whole)
 }
 
 fn read_http(document: &Document<'_>, section: &Section<'_>, word: &'static str) -> Option<http::Grant> {
@@ -116,11 +118,7 @@ fn read_http(document: &Document<'_>, section: &Section<'_>, word: &'static str)
         });
         rule.finish();
     }
-    let grant = http::Grant::new(rules);
-    if let Err(problems) = &grant {
-        problems.iter().for_each(|problem| section.invalid(word, problem));
-    }
-    grant.ok().filter(|_| whole)
+    valid(section, word, http::Grant::new(rules)).filter(|_| whole)
 }
 
 fn read_sockets(section: &Section<'_>, word: &'static str) -> Option<sockets::Grant> {
@@ -141,11 +139,7 @@ fn read_sockets(section: &Section<'_>, word: &'static str) -> Option<sockets::Gr
         });
         rule.finish();
     }
-    let grant = sockets::Grant::new(rules);
-    if let Err(problems) = &grant {
-        problems.iter().for_each(|problem| section.invalid(word, problem));
-    }
-    grant.ok().filter(|_| whole)
+    valid(section, word, sockets::Grant::new(rules)).filter(|_| whole)
 }
 
 #[cfg(test)]

@@ -11,24 +11,22 @@ use super::reader::Document;
 use super::secret::Secrets;
 use super::trust::{Lock, TrustFiles};
 
-/// Files that grants must not reach.
-pub(super) struct Guarded<'a, 'd> {
-    pub(super) state: &'a Path,
-    pub(super) plugins: &'a [Plugin<'d>],
-    pub(super) secrets: &'a Secrets,
-    pub(super) trust: &'a Option<TrustFiles>,
-    pub(super) lock: &'a Option<Option<Lock>>,
-}
-
-/// Notes every granted folder that contains a guarded file.
-pub(super) fn check(document: &Document<'_>, guarded: &Guarded<'_, '_>) {
-    let state = resolved(guarded.state);
-    let mut never: Vec<PathBuf> = guarded.secrets.files.iter().map(|path| resolved(path)).collect();
-    let mut unwritable = vec![resolved(document.path())];
-    unwritable.extend(guarded.lock.iter().flatten().map(|lock| resolved(&lock.path)));
-    unwritable.extend(guarded.plugins.iter().flat_map(|plugin| plugin.paths()).map(|path| resolved(&path)));
+/// Notes every granted folder that contains one of these files.
+pub(super) fn check(
+    document: &Document<'_>,
+    state: &Path,
+    plugins: &[Plugin<'_>],
+    secrets: &Secrets,
+    trust: Option<&TrustFiles>,
+    lock: Option<&Option<Lock>>,
+) {
+    let state = resolved(state);
+    let mut never: Vec<PathBuf> = secrets.files.iter().map(|path| resolved(path)).collect();
+    let mut unwritable = vec![resolved(&document.path)];
+    unwritable.extend(lock.iter().copied().flatten().map(|lock| resolved(&lock.path)));
+    unwritable.extend(plugins.iter().flat_map(|plugin| plugin.paths()).map(|path| resolved(&path)));
     never.extend(super::docker().iter().map(|path| resolved(path)));
-    if let Some(trust) = guarded.trust {
+    if let Some(trust) = trust {
         unwritable.push(resolved(&trust.policy));
         for key in &trust.keys {
             // `key generate` and `ssh-keygen` put the private key beside the public one, minisign with this ending.
@@ -37,14 +35,9 @@ pub(super) fn check(document: &Document<'_>, guarded: &Guarded<'_, '_>) {
         }
     }
     never.retain(|path| path.is_file());
-    for plugin in guarded.plugins {
-        for (index, mount) in plugin
-            .template()
-            .into_iter()
-            .flat_map(|spec| &spec.grants.files)
-            .flat_map(|grant| grant.mounts())
-            .enumerate()
-        {
+    for plugin in plugins {
+        let grants = plugin.template().into_iter().flat_map(|spec| &spec.grants.files);
+        for (index, mount) in grants.flat_map(|grant| grant.mounts()).enumerate() {
             let note = |why: String| {
                 let at = format!("files[{index}].host");
                 plugin.section.invalid("grant", &toolgate_policy::InvalidValueError::at(at, why));
@@ -66,11 +59,8 @@ pub(super) fn check(document: &Document<'_>, guarded: &Guarded<'_, '_>) {
             if mount.access == Access::ReadWrite
                 && let Some(file) = unwritable.iter().find(|path| path.starts_with(&folder))
             {
-                note(format!(
-                    "{} holds {}, which no plugin may write; move one of them",
-                    mount.host,
-                    file.display()
-                ));
+                let (host, file) = (&mount.host, file.display());
+                note(format!("{host} holds {file}, which no plugin may write; move one of them"));
             }
         }
     }
@@ -81,21 +71,19 @@ pub(super) fn check(document: &Document<'_>, guarded: &Guarded<'_, '_>) {
 pub(crate) fn shared_disks(config: &super::Config) -> Vec<String> {
     let device = |path: &Path| path.metadata().ok().map(|metadata| metadata.dev());
     let Some(state) = resolved(&config.state).ancestors().find_map(device) else { return Vec::new() };
-    let warning = |plugin: &toolgate_base::spec::PluginSpec| {
-        let mounts = plugin.grants.files.iter().flat_map(|grant| grant.mounts().to_vec());
-        let shared = mounts.filter(|mount| {
-            mount.access == Access::ReadWrite && device(Path::new(&mount.host)) == Some(state)
-        });
-        let name = plugin.name.clone();
-        let line = move |host| {
-            format!(
-                "plugin {name} may write to {host}, which is on the file system of the state directory: a full disk stops \
-                 every plugin's calls; put one of them on another file system"
-            )
-        };
-        shared.map(|mount| line(mount.host)).collect::<Vec<_>>()
-    };
-    config.spec.plugins.iter().flat_map(warning).collect()
+    let mut warnings = Vec::new();
+    for plugin in &config.spec.plugins {
+        for mount in plugin.grants.files.iter().flat_map(|grant| grant.mounts()) {
+            if mount.access == Access::ReadWrite && device(Path::new(&mount.host)) == Some(state) {
+                warnings.push(format!(
+                    "plugin {} may write to {}, which is on the file system of the state directory: a full disk stops \
+                     every plugin's calls; put one of them on another file system",
+                    plugin.name, mount.host
+                ));
+            }
+        }
+    }
+    warnings
 }
 
 /// The real path; for a missing file, the real path of its nearest existing folder plus the rest.

@@ -6,33 +6,24 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// Reason why an entry would match nothing, with the remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum OriginError {
-    /// The scheme is missing, or not http or https.
     #[error("it does not begin with http:// or https://; write one such as https://app.example.com:*")]
     Scheme,
-    /// The port is missing; `*` means any.
     #[error("it has no port; write one such as https://app.example.com:*, where * is any port")]
     NoPort,
-    /// A port in a form that no browser sends.
     #[error("its port is neither * nor a number from 1 to 65535 without leading zeros")]
     Port,
-    /// The same, for a host entry.
     #[error("its port is not a number from 1 to 65535 without leading zeros; leave it out for any port")]
     HostPort,
-    /// A host with a wildcard.
     #[error("a * stands for a port only; write an entry for each host, such as https://app.example.com:*")]
     Wildcard,
-    /// A user, a path or a query.
     #[error("it has more than a host and a port; leave the rest out, as in app.example.com:443")]
     More,
-    /// A name that is not ASCII, as browsers send it.
     #[error("its host is not ASCII; write it as browsers do, with xn--, as in https://xn--r8jz45g.example:*")]
     NotAscii,
-    /// Neither a name nor an address.
     #[error(
         "its host is no name and no IP address; write one such as app.example.com, 192.0.2.1 or [2001:db8::1]"
     )]
     Host,
-    /// An address that is not in canonical form.
     #[error(
         "its host is an IP address that is written otherwise; write it as browsers do, such as 192.0.2.1 or [2001:db8::1]"
     )]
@@ -40,9 +31,6 @@ pub(super) enum OriginError {
 }
 
 /// Checks an origin with a port, or `:*` for any: the protocol library would read a missing port as any port.
-///
-/// # Errors
-/// [`OriginError`].
 pub(super) fn check_origin(origin: &str) -> Result<(), OriginError> {
     let (scheme, rest) = origin.split_once("://").ok_or(OriginError::Scheme)?;
     if !matches!(scheme, "http" | "https") {
@@ -58,9 +46,6 @@ pub(super) fn check_origin(origin: &str) -> Result<(), OriginError> {
 }
 
 /// Checks a host, with or without a port.
-///
-/// # Errors
-/// [`OriginError`].
 pub(super) fn check_host(host: &str) -> Result<(), OriginError> {
     let (host, port) = split(host)?;
     if port.is_some_and(|port| !is_port(port)) {

@@ -17,7 +17,7 @@ use toolgate_runtime::spec::Folder;
 use super::reader::{Document, Section};
 use super::secret::Secrets;
 use super::source::Origin;
-use super::{grant, limits, source};
+use super::{grant, read_limits, source};
 
 /// A plugin, or a folder of plugins, whose paths are still to be checked.
 pub(super) struct Plugin<'d> {
@@ -92,28 +92,26 @@ fn read_one(
             only_for_one(section);
             "folder".parse::<PluginName>().ok()
         }
-        Some(Origin::One(_)) | None => section.required("name", "files").and_then(|name| {
-            name.parse::<PluginName>().map_err(|error| section.wrong("name", error.to_string())).ok()
-        }),
+        Some(Origin::One(_)) | None => section
+            .required("name", "files")
+            .and_then(|name| section.parsed("name", name.parse::<PluginName>())),
     };
     let id = section.string("id");
-    let prefix = section.string("prefix").map(|prefix| {
-        Prefix::parse(&prefix).map_err(|error| section.wrong("prefix", error.to_string())).ok()
-    });
-    let digest = section.string("digest").map(|digest| {
-        digest.parse::<Digest>().map_err(|error| section.wrong("digest", error.to_string())).ok()
-    });
+    let prefix = section.string("prefix").map(|prefix| section.parsed("prefix", Prefix::parse(&prefix)));
+    let digest = section.string("digest").map(|digest| section.parsed("digest", digest.parse::<Digest>()));
     let allow_lints = allow_lints(section);
-    let engine = engine(section);
-    let isolation = isolation(section);
-    let crash_details = crash_details(section);
+    let engine = choice(section, "engine", &EngineKind::ALL, EngineKind::word, r#""sync" or "async""#);
+    let isolation =
+        choice(section, "isolation", &Isolation::ALL, Isolation::word, r#""thread" or "process""#);
+    let words = r#""local", "always" or "never""#;
+    let crash_details = choice(section, "crash_details", &CrashDetails::ALL, CrashDetails::word, words);
     let mut grants = grant::read(document, section.section("grant"));
     if let Some((plugin, other)) = instead
         && name.as_ref().is_some_and(|name| name.as_str() == plugin)
     {
         grants = grant::read_file(other);
     }
-    let limits = limits::read(section.section("limits"), defaults);
+    let limits = read_limits(section.section("limits"), defaults);
     let needed = needed(section, secrets, &grants);
     let name = name?;
     let (source, folder) = match origin? {
@@ -122,15 +120,9 @@ fn read_one(
     };
     let spec = PluginSpec {
         id: id.unwrap_or_else(|| name.to_string()),
-        prefix: match prefix {
-            None => Prefix::from(&name),
-            Some(prefix) => prefix?,
-        },
+        prefix: prefix.unwrap_or_else(|| Some(Prefix::from(&name)))?,
         source,
-        digest: match digest {
-            None => None,
-            Some(digest) => Some(digest?),
-        },
+        digest: digest.map_or(Some(None), |digest| digest.map(Some))?,
         grants,
         limits,
         allow_lints,
@@ -196,27 +188,18 @@ fn needed(section: &Section<'_>, secrets: &Secrets, grants: &Grants) -> BTreeMap
     needed
 }
 
-fn engine(section: &Section<'_>) -> EngineKind {
-    let Some(word) = section.string("engine") else { return EngineKind::default() };
-    EngineKind::ALL.into_iter().find(|kind| kind.word() == word).unwrap_or_else(|| {
-        section.wrong("engine", format!(r#"is `{word}`; write "sync" or "async""#));
-        EngineKind::default()
-    })
-}
-
-fn isolation(section: &Section<'_>) -> Isolation {
-    let Some(word) = section.string("isolation") else { return Isolation::default() };
-    Isolation::ALL.into_iter().find(|isolation| isolation.word() == word).unwrap_or_else(|| {
-        section.wrong("isolation", format!(r#"is `{word}`; write "thread" or "process""#));
-        Isolation::default()
-    })
-}
-
-fn crash_details(section: &Section<'_>) -> CrashDetails {
-    let Some(word) = section.string("crash_details") else { return CrashDetails::default() };
-    CrashDetails::ALL.into_iter().find(|details| details.word() == word).unwrap_or_else(|| {
-        section.wrong("crash_details", format!(r#"is `{word}`; write "local", "always" or "never""#));
-        CrashDetails::default()
+/// The value that a key has by its word, else the default. An unknown word is noted.
+fn choice<T: Copy + Default>(
+    section: &Section<'_>,
+    key: &'static str,
+    all: &[T],
+    word: fn(T) -> &'static str,
+    words: &str,
+) -> T {
+    let Some(given) = section.string(key) else { return T::default() };
+    all.iter().copied().find(|one| word(*one) == given).unwrap_or_else(|| {
+        section.wrong(key, format!("is `{given}`; write {words}"));
+        T::default()
     })
 }
 

@@ -29,11 +29,6 @@ impl ConfigError {
         self.0.borrow_mut().push(problem);
     }
 
-    /// A problem with a file as a whole.
-    pub(super) fn file(&self, file: impl Into<PathBuf>, why: impl Into<String>) {
-        self.add(Problem { file: file.into(), line: None, key: String::new(), why: why.into() });
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
     }
@@ -68,14 +63,8 @@ impl fmt::Display for Problem {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = self.0.borrow();
-        for (index, problem) in all.iter().enumerate() {
-            if index > 0 {
-                writeln!(f)?;
-            }
-            write!(f, "{problem}")?;
-        }
-        Ok(())
+        let lines: Vec<String> = self.0.borrow().iter().map(ToString::to_string).collect();
+        f.write_str(&lines.join("\n"))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
@@ -19,10 +20,13 @@ mod value;
 
 /// A TOML file.
 pub(super) struct Document<'p> {
-    path: PathBuf,
-    sha256: Digest,
+    /// The file.
+    pub(super) path: PathBuf,
+    /// Digest of its text.
+    pub(super) sha256: Digest,
     table: Table,
-    problems: &'p ConfigError,
+    /// Collector of problems.
+    pub(super) problems: &'p ConfigError,
 }
 
 /// A table of a document, with the keys queried so far.
@@ -40,7 +44,7 @@ impl<'p> Document<'p> {
         match modes::read_text(path, CONFIG_BYTES_MAX, modes::FileKind::Policy) {
             Ok(text) => Self::parse(path, &text, problems),
             Err(why) => {
-                problems.file(path, why);
+                problems.add(Problem { file: path.to_owned(), line: None, key: String::new(), why });
                 None
             }
         }
@@ -77,16 +81,6 @@ impl<'p> Document<'p> {
         lines
     }
 
-    /// The file.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Digest of its text.
-    pub(super) fn sha256(&self) -> Digest {
-        self.sha256
-    }
-
     /// A path relative to the file's folder, made absolute.
     pub(super) fn relative(&self, path: &str) -> PathBuf {
         let folder = self.path.parent().unwrap_or(Path::new("/"));
@@ -103,19 +97,12 @@ impl<'p> Document<'p> {
             asked: RefCell::default(),
         }
     }
-
-    /// Collector of problems.
-    pub(super) fn problems(&self) -> &'p ConfigError {
-        self.problems
-    }
 }
 
 impl<'d> Section<'d> {
     /// A string.
     pub(super) fn string(&self, key: &'static str) -> Option<String> {
-        self.typed(key, "a string, in quotes", |value| {
-            if let Value::String(text) = value { Some(text.clone()) } else { None }
-        })
+        self.typed(key, "a string, in quotes", Value::text)
     }
 
     /// A whole number.
@@ -141,10 +128,7 @@ impl<'d> Section<'d> {
     /// A list of strings.
     pub(super) fn strings(&self, key: &'static str) -> Option<Vec<String>> {
         self.typed(key, r#"a list of strings, such as ["a", "b"]"#, |value| match value {
-            Value::Array(list) => list
-                .iter()
-                .map(|at| if let Value::String(text) = &at.value { Some(text.clone()) } else { None })
-                .collect(),
+            Value::Array(list) => list.iter().map(|at| at.value.text()).collect(),
             _ => None,
         })
     }
@@ -152,13 +136,9 @@ impl<'d> Section<'d> {
     /// A table of strings under any keys.
     pub(super) fn map(&self, key: &'static str) -> Option<BTreeMap<String, String>> {
         self.typed(key, r#"a table of strings, such as { NAME = "value" }"#, |value| match value {
-            Value::Table(table) => table
-                .iter()
-                .map(|(key, at)| match &at.value {
-                    Value::String(text) => Some((key.clone(), text.clone())),
-                    _ => None,
-                })
-                .collect(),
+            Value::Table(table) => {
+                table.iter().map(|(key, at)| Some((key.clone(), at.value.text()?))).collect()
+            }
             _ => None,
         })
     }
@@ -178,10 +158,8 @@ impl<'d> Section<'d> {
         match &at.value {
             Value::Table(table) => Some(self.below(table, key.to_owned(), at.line)),
             other => {
-                self.wrong(
-                    key,
-                    format!("write a table, such as [{}]; this is {}", self.join(key), other.kind()),
-                );
+                let path = self.join(key);
+                self.wrong(key, format!("write a table, such as [{path}]; this is {}", other.kind()));
                 None
             }
         }
@@ -191,14 +169,8 @@ impl<'d> Section<'d> {
     pub(super) fn sections(&self, key: &'static str, max: usize) -> Vec<Section<'d>> {
         let Some(at) = self.get(key) else { return Vec::new() };
         let Value::Array(list) = &at.value else {
-            self.wrong(
-                key,
-                format!(
-                    "write a list of tables, such as [[{}]]; this is {}",
-                    self.join(key),
-                    at.value.kind()
-                ),
-            );
+            let (path, kind) = (self.join(key), at.value.kind());
+            self.wrong(key, format!("write a list of tables, such as [[{path}]]; this is {kind}"));
             return Vec::new();
         };
         if list.len() > max {
@@ -238,6 +210,11 @@ impl<'d> Section<'d> {
         self.string(key)
     }
 
+    /// The result of parsing or checking a key's value. An error is noted.
+    pub(super) fn parsed<T, E: Display>(&self, key: &str, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.wrong(key, error.to_string())).ok()
+    }
+
     /// Notes a problem with a key.
     pub(super) fn wrong(&self, key: &str, why: impl Into<String>) {
         let line = self.table.get(key).map_or(self.line, |at| at.line);
@@ -274,10 +251,10 @@ impl<'d> Section<'d> {
             let why = match nearest(key, asked.iter().copied()) {
                 Some(near) => format!("is unknown; did you mean `{near}`?"),
                 None if asked.is_empty() => "is unknown here".to_owned(),
-                None => format!(
-                    "is unknown; known here: {}",
-                    asked.iter().copied().collect::<Vec<_>>().join(", ")
-                ),
+                None => {
+                    let known: Vec<&str> = asked.iter().copied().collect();
+                    format!("is unknown; known here: {}", known.join(", "))
+                }
             };
             self.note(at.line, self.join(&printable(key, 60)), why);
         }

@@ -25,10 +25,8 @@ pub(super) fn read(document: &Document<'_>, root: &Section<'_>) -> Secrets {
     for section in root.sections("secret", SECRETS_MAX) {
         if let Some(spec) = read_one(document, &section, &mut secrets.files) {
             if secrets.by_name.contains_key(&spec.name) {
-                section.wrong(
-                    "name",
-                    format!("`{}` appears twice; give each secret a name of its own", spec.name),
-                );
+                let twice = format!("`{}` appears twice; give each secret a name of its own", spec.name);
+                section.wrong("name", twice);
             }
             secrets.by_name.insert(spec.name.clone(), Arc::new(spec));
         }
@@ -41,15 +39,11 @@ fn read_one(document: &Document<'_>, section: &Section<'_>, files: &mut Vec<Path
     let name = section.required("name", "example-token");
     let source = source(document, section);
     let header = section.string("header").unwrap_or_else(|| "authorization".to_owned()).to_ascii_lowercase();
-    if let Err(why) = check_header(&header) {
-        section.wrong("header", why);
-    }
+    section.parsed("header", check_header(&header));
     let format = section.string("format").unwrap_or_else(|| "Bearer {}".to_owned());
     if format.matches("{}").count() != 1 || !format.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
-        section.wrong(
-            "format",
-            r#"write visible ASCII with {} once, where the secret goes, such as "Bearer {}""#,
-        );
+        let why = r#"write visible ASCII with {} once, where the secret goes, such as "Bearer {}""#;
+        section.wrong("format", why);
     }
     let source = source?;
     let value = match &source {
@@ -112,14 +106,9 @@ fn check_header(name: &str) -> Result<(), String> {
         ));
     }
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if name.is_empty()
-        || name.len() > 128
-        || !name.bytes().all(token)
-        || NEVER.iter().any(|never| is_same(name, never))
-    {
-        return Err(format!(
-            "`{name}` is not a header that can carry a secret; write one such as Authorization"
-        ));
+    let is_name = !name.is_empty() && name.len() <= 128 && name.bytes().all(token);
+    if is_name && !NEVER.iter().any(|never| is_same(name, never)) {
+        return Ok(());
     }
-    Ok(())
+    Err(format!("`{name}` is not a header that can carry a secret; write one such as Authorization"))
 }

@@ -10,7 +10,6 @@ use toolgate_policy::limits::wire::{
 };
 use toolgate_runtime::spec::OnRefused;
 
-use super::or_empty;
 use super::origin::{check_host, check_origin};
 use super::reader::Section;
 use super::wire::WireLimits;
@@ -60,7 +59,7 @@ impl Default for ServerConfig {
             name_servers: Vec::new(),
             on_refused: OnRefused::Skip,
             watch: true,
-            wire: WireLimits::default(),
+            wire: WireLimits::of(|limit| limit.default),
             calls_max: u32::try_from(CALLS_MAX.default).unwrap_or(1),
             memory_bytes_max: half_of_memory(),
             drain: None,
@@ -79,54 +78,41 @@ impl ServerConfig {
 }
 
 pub(super) fn read(section: Option<Section<'_>>) -> ServerConfig {
-    or_empty(section, ServerConfig::default(), |section| {
-        let mut server = ServerConfig::default();
-        if let Some(listen) = section.string("listen") {
-            match listen.parse() {
-                Ok(listen) => server.listen = listen,
-                Err(_) => section.wrong(
-                    "listen",
-                    format!("`{listen}` is not an IP address with a port; write one such as {LISTEN}"),
-                ),
-            }
+    let mut server = ServerConfig::default();
+    let Some(section) = section else { return server };
+    if let Some(listen) = section.string("listen") {
+        let wrong = |_| format!("`{listen}` is not an IP address with a port; write one such as {LISTEN}");
+        server.listen =
+            section.parsed("listen", listen.parse::<SocketAddr>().map_err(wrong)).unwrap_or(server.listen);
+    }
+    server.allowed_hosts = section.strings("allowed_hosts").unwrap_or_default();
+    server.allowed_origins = section.strings("allowed_origins").unwrap_or_default();
+    for host in &server.allowed_hosts {
+        let checked = check_host(host).map_err(|error| format!("`{host}` is not a host: {error}"));
+        section.parsed("allowed_hosts", checked);
+    }
+    for origin in &server.allowed_origins {
+        let checked = check_origin(origin).map_err(|error| format!("`{origin}` is not an origin: {error}"));
+        section.parsed("allowed_origins", checked);
+    }
+    server.insecure_no_auth = section.boolean("insecure_no_auth").unwrap_or(false);
+    section.parsed("listen", check_listen(server.listen, server.insecure_no_auth));
+    server.watch = section.boolean("watch").unwrap_or(server.watch);
+    for text in section.strings("name_servers").unwrap_or_default() {
+        let address = text.parse().or_else(|_| text.parse().map(|ip| SocketAddr::new(ip, DNS_PORT)));
+        let wrong = |_| format!("`{text}` is not an address; write one such as 10.0.0.53 or 10.0.0.53:53");
+        server.name_servers.extend(section.parsed("name_servers", address.map_err(wrong)));
+    }
+    match section.string("on_refused").as_deref() {
+        None | Some("skip") => {}
+        Some("stop") => server.on_refused = OnRefused::Stop,
+        Some(other) => {
+            section.wrong("on_refused", format!(r#"`{other}` is unknown; write "skip" or "stop""#))
         }
-        server.allowed_hosts = section.strings("allowed_hosts").unwrap_or_default();
-        server.allowed_origins = section.strings("allowed_origins").unwrap_or_default();
-        for host in &server.allowed_hosts {
-            if let Err(error) = check_host(host) {
-                section.wrong("allowed_hosts", format!("`{host}` is not a host: {error}"));
-            }
-        }
-        for origin in &server.allowed_origins {
-            if let Err(error) = check_origin(origin) {
-                section.wrong("allowed_origins", format!("`{origin}` is not an origin: {error}"));
-            }
-        }
-        server.insecure_no_auth = section.boolean("insecure_no_auth").unwrap_or(false);
-        if let Err(why) = check_listen(server.listen, server.insecure_no_auth) {
-            section.wrong("listen", why);
-        }
-        server.watch = section.boolean("watch").unwrap_or(server.watch);
-        for text in section.strings("name_servers").unwrap_or_default() {
-            match text.parse().or_else(|_| text.parse().map(|ip| SocketAddr::new(ip, DNS_PORT))) {
-                Ok(address) => server.name_servers.push(address),
-                Err(_) => section.wrong(
-                    "name_servers",
-                    format!("`{text}` is not an address; write one such as 10.0.0.53 or 10.0.0.53:53"),
-                ),
-            }
-        }
-        match section.string("on_refused").as_deref() {
-            None | Some("skip") => {}
-            Some("stop") => server.on_refused = OnRefused::Stop,
-            Some(other) => {
-                section.wrong("on_refused", format!(r#"`{other}` is unknown; write "skip" or "stop""#))
-            }
-        }
-        read_limits(section.section("limits"), &mut server);
-        section.finish();
-        server
-    })
+    }
+    read_limits(section.section("limits"), &mut server);
+    section.finish();
+    server
 }
 
 /// Checks that it is safe to listen at an address without authentication.
@@ -147,27 +133,17 @@ fn read_limits(section: Option<Section<'_>>, server: &mut ServerConfig) {
     let Some(section) = section else { return };
     let limit = |limit: &Limit| -> Option<u64> {
         let value = section.integer(limit.name)?;
-        limit.check(value).map_err(|why| section.wrong(limit.name, why)).ok()
+        section.parsed(limit.name, limit.check(value))
     };
-    server.wire.read(&limit);
-    if let Err(why) = server.wire.check() {
-        section.wrong(MESSAGES_BYTES_MAX.name, why);
-    }
-    if let Some(value) = limit(&CALLS_MAX) {
-        server.calls_max = u32::try_from(value).unwrap_or(server.calls_max);
-    }
-    if let Some(value) = limit(&MEMORY_BYTES_MAX) {
-        server.memory_bytes_max = value;
-    }
-    if let Some(value) = limit(&DRAIN_MS) {
-        server.drain = Some(Duration::from_millis(value));
-    }
-    if let Some(value) = limit(&COMPILE_CPU_S) {
-        server.compile_cpu_s = value;
-    }
-    if let Some(value) = limit(&COMPILE_MEMORY_BYTES_MAX) {
-        server.compile_memory_bytes_max = value;
-    }
+    server.wire = WireLimits::of(|spec| limit(spec).unwrap_or(spec.default));
+    section.parsed(MESSAGES_BYTES_MAX.name, server.wire.check());
+    let calls_max = limit(&CALLS_MAX).and_then(|value| u32::try_from(value).ok());
+    server.calls_max = calls_max.unwrap_or(server.calls_max);
+    server.memory_bytes_max = limit(&MEMORY_BYTES_MAX).unwrap_or(server.memory_bytes_max);
+    server.drain = limit(&DRAIN_MS).map(Duration::from_millis);
+    server.compile_cpu_s = limit(&COMPILE_CPU_S).unwrap_or(server.compile_cpu_s);
+    let compile_memory = limit(&COMPILE_MEMORY_BYTES_MAX);
+    server.compile_memory_bytes_max = compile_memory.unwrap_or(server.compile_memory_bytes_max);
     section.finish();
 }
 

@@ -32,7 +32,6 @@ pub(super) fn read(document: &Document<'_>, section: &Section<'_>) -> Option<Ori
             section.wrong(key, "is for sources in registries, and this is none");
         }
     }
-    let wrong = |why: String| section.wrong("source", why);
     let origin = match source.split_once(':') {
         Some(("file", path)) if !path.is_empty() => {
             Origin::One(Box::new(Source::File(document.relative(path))))
@@ -40,7 +39,7 @@ pub(super) fn read(document: &Document<'_>, section: &Section<'_>) -> Option<Ori
         Some(("dir", path)) if !path.is_empty() => Origin::Folder(document.relative(path)),
         Some(("oci", _)) => {
             let read = oci(&source, private.unwrap_or_default(), remote);
-            return read.map(|source| Origin::One(Box::new(source))).map_err(wrong).ok();
+            return section.parsed("source", read.map(|source| Origin::One(Box::new(source))));
         }
         Some(("https" | "http", _)) => {
             if !section.has("digest") {
@@ -48,11 +47,12 @@ pub(super) fn read(document: &Document<'_>, section: &Section<'_>) -> Option<Ori
                 section.wrong("digest", why);
             }
             let permit = FetchPermit::new("GET", &source, private.unwrap_or_default());
-            let permit = permit.map_err(|error| wrong(error.to_string())).ok()?;
+            let permit = section.parsed("source", permit)?;
             return Some(Origin::One(Box::new(Source::Https { permit, remote })));
         }
         _ => {
-            wrong(format!("`{}` is not a source; {EXAMPLE}", redact::url(&source, 300)));
+            let shown = redact::url(&source, 300);
+            section.wrong("source", format!("`{shown}` is not a source; {EXAMPLE}"));
             return None;
         }
     };
@@ -71,8 +71,7 @@ fn tokens(section: &Section<'_>) -> Option<TokenService> {
         section
             .wrong("source_service", "is what a registry is called at its source_realm, and there is none");
     }
-    let tokens = TokenService::new(&realm?, service);
-    tokens.map_err(|error| section.wrong("source_realm", error.to_string())).ok()
+    section.parsed("source_realm", TokenService::new(&realm?, service))
 }
 
 /// An artefact in a registry, as `oci://…`.

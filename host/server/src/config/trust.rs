@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use toolgate_policy::Digest;
 use toolgate_policy::limits::load::{
     CONFIG_BYTES_MAX, GRACE_DAYS, GRACE_DAYS_MAX, LOCK_BYTES_MAX, ROLES_MAX, SIGNERS_MAX, TRUST_RULES_MAX,
 };
@@ -12,15 +11,16 @@ use toolgate_policy::load::identity::Identity;
 use toolgate_policy::load::role::{Pattern, Role, RoleRule};
 use toolgate_policy::load::signer::{Signer, UnixTime};
 use toolgate_policy::load::trust::Parts;
+use toolgate_policy::{Digest, InvalidValueError};
 use toolgate_signature::anchor::Anchor;
 use toolgate_signature::key_file::{self, KeyFile};
 use toolgate_signature::keyless_signer::{KeylessSigner, TrustedRootError};
 use toolgate_signature::trust::TrustSpec;
 use toolgate_state::lockfile::Lockfile;
 
-use super::modes;
 use super::problem::ConfigError;
 use super::reader::{Document, Section};
+use super::{absolute, modes, whole};
 
 /// The trust policy with its files.
 pub(super) struct TrustFiles {
@@ -45,25 +45,23 @@ pub(super) fn read(
     root: &Section<'_>,
 ) -> Option<(TrustFiles, Option<Lock>)> {
     let Some(section) = section else {
-        root.wrong_here(
-            r#"there is no [trust], and without one nothing loads; write [trust] and policy = "trust.toml""#,
-        );
+        let why =
+            r#"there is no [trust], and without one nothing loads; write [trust] and policy = "trust.toml""#;
+        root.wrong_here(why);
         return None;
     };
     let path = section.required("policy", "trust.toml").map(|path| document.relative(&path));
     let lock = section.string("lock").unwrap_or_else(|| LOCK.to_owned());
     let lock = match lock.as_str() {
         "off" => Some(None),
-        file => match read_lock(&document.relative(file)) {
-            Ok(lock) => Some(Some(lock)),
-            Err(why) => {
-                section.wrong("lock", format!("{}: {why}", document.relative(file).display()));
-                None
-            }
-        },
+        file => {
+            let path = document.relative(file);
+            let lock = read_lock(&path).map_err(|why| format!("{}: {why}", path.display()));
+            section.parsed("lock", lock).map(Some)
+        }
     };
     section.finish();
-    Some((read_policy(&path?, document.problems())?, lock?))
+    Some((read_policy(&path?, document.problems)?, lock?))
 }
 
 /// Default path of the lock.
@@ -85,29 +83,16 @@ pub(crate) fn read_lock(path: &Path) -> Result<Lock, String> {
 }
 
 /// Reads a trust policy file.
-///
-/// # Errors
-/// Every error.
 pub(crate) fn load(path: &Path) -> Result<TrustSpec, ConfigError> {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let problems = ConfigError::default();
-    match read_policy(&path, &problems) {
-        Some(files) if problems.is_empty() => Ok(files.trust),
-        _ => Err(problems.take()),
-    }
+    whole(read_policy(&absolute(path), &problems), &problems).map(|files| files.trust)
 }
 
 /// Reads a trust policy from the text a file is to have.
-///
-/// # Errors
-/// Every error.
 pub(crate) fn load_text(path: &Path, text: &str) -> Result<TrustSpec, ConfigError> {
     let problems = ConfigError::default();
     let document = Document::parse(path, text, &problems).ok_or_else(|| problems.take())?;
-    match read_document(&document) {
-        Some(files) if problems.is_empty() => Ok(files.trust),
-        _ => Err(problems.take()),
-    }
+    whole(read_document(&document), &problems).map(|files| files.trust)
 }
 
 /// The revocations of a trust policy, read even if the rest is invalid, so that a revoked plugin stops serving.
@@ -147,27 +132,17 @@ fn read_document(document: &Document<'_>) -> Option<TrustFiles> {
     };
     let complete = [parts.signers.len(), parts.roles.len(), parts.rules.len()]
         == ["signer", "role", "rule"].map(|key| root.count(key).unwrap_or(0));
-    let policy = match TrustPolicy::new(parts) {
-        Ok(policy) => Some(policy),
-        Err(invalid) => {
-            // A policy that lost a part to one problem has follow-up problems that would only confuse.
-            if complete {
-                for problem in invalid {
-                    let (key, rest) = problem
-                        .at
-                        .split_once('[')
-                        .map_or((problem.at.clone(), String::new()), |(key, rest)| {
-                            (key.to_owned(), format!("[{rest}"))
-                        });
-                    root.invalid(&key, &toolgate_policy::InvalidValueError { at: rest, why: problem.why });
-                }
-            }
-            None
+    let policy = TrustPolicy::new(parts).map_err(|invalid| {
+        // A policy that lost a part to one problem has follow-up problems that would only confuse.
+        for InvalidValueError { at, why } in invalid.into_iter().filter(|_| complete) {
+            let key_end = at.find('[').unwrap_or(at.len());
+            let (key, rest) = at.split_at_checked(key_end).unwrap_or((&at, ""));
+            root.invalid(key, &InvalidValueError::at(rest, why));
         }
-    };
+    });
     root.finish();
-    let trust = TrustSpec { policy: policy?, anchors, sha256: document.sha256() };
-    Some(TrustFiles { trust, policy: document.path().to_owned(), keys: files })
+    let trust = TrustSpec { policy: policy.ok()?, anchors, sha256: document.sha256 };
+    Some(TrustFiles { trust, policy: document.path.clone(), keys: files })
 }
 
 fn signers(
@@ -203,10 +178,8 @@ fn signers(
 fn identity(document: &Document<'_>, section: &Section<'_>, files: &mut Vec<PathBuf>) -> Option<KeyFile> {
     if section.has("key") {
         section.ask("key");
-        section.wrong(
-            "key",
-            "a signer is known by a key, or by issuer, san and trusted_root; write one of them",
-        );
+        let why = "a signer is known by a key, or by issuer, san and trusted_root; write one of them";
+        section.wrong("key", why);
     }
     let issuer = section.required("issuer", "https://token.actions.githubusercontent.com");
     let san =
@@ -235,7 +208,7 @@ fn read_file<T, E: std::fmt::Display>(
     let text = modes::read_text(&path, CONFIG_BYTES_MAX, modes::FileKind::Policy);
     files.push(path.clone());
     let read = text.and_then(|text| read(&text).map_err(|error| error.to_string()));
-    read.map_err(|why| section.wrong(key, format!("{}: {why}", path.display()))).ok()
+    section.parsed(key, read.map_err(|why| format!("{}: {why}", path.display())))
 }
 
 fn roles(root: &Section<'_>) -> Vec<Role> {
@@ -245,9 +218,8 @@ fn roles(root: &Section<'_>) -> Vec<Role> {
         let threshold = section.integer("threshold").unwrap_or(1);
         let signers = section.strings("signers").unwrap_or_default();
         section.finish();
-        if let Some(name) = name {
-            roles.push(Role { name, threshold: u32::try_from(threshold).unwrap_or(0), signers });
-        }
+        let threshold = u32::try_from(threshold).unwrap_or(0);
+        roles.extend(name.map(|name| Role { name, threshold, signers }));
     }
     roles
 }
@@ -260,9 +232,7 @@ fn rules(root: &Section<'_>) -> Vec<RoleRule> {
         });
         let require = section.strings("require").unwrap_or_default();
         section.finish();
-        if let Some(plugin) = plugin {
-            rules.push(RoleRule { plugin, require });
-        }
+        rules.extend(plugin.map(|plugin| RoleRule { plugin, require }));
     }
     rules
 }
@@ -271,14 +241,11 @@ fn revoked(root: &Section<'_>) -> BTreeMap<Digest, String> {
     let mut revoked = BTreeMap::new();
     // Bounded by the file's size only: no number of entries may keep a digest from being revoked.
     for section in root.sections("revoke", usize::MAX) {
-        let digest = section.required("digest", "sha256:…").and_then(|digest| {
-            digest.parse::<Digest>().map_err(|error| section.wrong("digest", error.to_string())).ok()
-        });
+        let digest = section.required("digest", "sha256:…");
+        let digest = digest.and_then(|digest| section.parsed("digest", digest.parse::<Digest>()));
         let reason = section.string("reason").unwrap_or_else(|| "no reason given".to_owned());
         section.finish();
-        if let Some(digest) = digest {
-            revoked.insert(digest, reason);
-        }
+        revoked.extend(digest.map(|digest| (digest, reason)));
     }
     revoked
 }

@@ -31,41 +31,20 @@ pub(crate) struct WireLimits {
     pub(crate) write_ms: u64,
 }
 
-impl Default for WireLimits {
-    fn default() -> Self {
-        Self {
-            body_bytes_max: BODY_BYTES_MAX.default,
-            messages_bytes_max: MESSAGES_BYTES_MAX.default,
-            answers_bytes_max: ANSWERS_BYTES_MAX.default,
-            peer_percent: PEER_PERCENT.default,
-            connections_max: CONNECTIONS_MAX.default,
-            streams_max: STREAMS_MAX.default,
-            requests_max: REQUESTS_MAX.default,
-            sessions_max: SESSIONS_MAX.default,
-            session_idle_ms: SESSION_IDLE_MS.default,
-            write_ms: WRITE_MS.default,
-        }
-    }
-}
-
 impl WireLimits {
-    /// Sets the values for which `limit` finds a setting.
-    pub(super) fn read(&mut self, limit: &impl Fn(&Limit) -> Option<u64>) {
-        for (spec, value) in [
-            (&BODY_BYTES_MAX, &mut self.body_bytes_max),
-            (&MESSAGES_BYTES_MAX, &mut self.messages_bytes_max),
-            (&ANSWERS_BYTES_MAX, &mut self.answers_bytes_max),
-            (&PEER_PERCENT, &mut self.peer_percent),
-            (&CONNECTIONS_MAX, &mut self.connections_max),
-            (&STREAMS_MAX, &mut self.streams_max),
-            (&REQUESTS_MAX, &mut self.requests_max),
-            (&SESSIONS_MAX, &mut self.sessions_max),
-            (&SESSION_IDLE_MS, &mut self.session_idle_ms),
-            (&WRITE_MS, &mut self.write_ms),
-        ] {
-            if let Some(written) = limit(spec) {
-                *value = written;
-            }
+    /// Limits with the value that `value` gives for each.
+    pub(super) fn of(value: impl Fn(&Limit) -> u64) -> Self {
+        Self {
+            body_bytes_max: value(&BODY_BYTES_MAX),
+            messages_bytes_max: value(&MESSAGES_BYTES_MAX),
+            answers_bytes_max: value(&ANSWERS_BYTES_MAX),
+            peer_percent: value(&PEER_PERCENT),
+            connections_max: value(&CONNECTIONS_MAX),
+            streams_max: value(&STREAMS_MAX),
+            requests_max: value(&REQUESTS_MAX),
+            sessions_max: value(&SESSIONS_MAX),
+            session_idle_ms: value(&SESSION_IDLE_MS),
+            write_ms: value(&WRITE_MS),
         }
     }
 

@@ -33,20 +33,14 @@ impl Remapped {
             return;
         }
         if takes == Takes::Nothing {
-            self.say(
-                lock,
-                &plugins,
-                "stays as it is, because this server is --frozen; a server without that writes it anew",
-            );
-            return;
-        }
-        if let Err(error) = rewrite(gate, lock, &plugins) {
+            let what =
+                "stays as it is, because this server is --frozen; a server without that writes it anew";
+            self.say(lock, &plugins, what);
+        } else if let Err(error) = rewrite(gate, lock, &plugins) {
             let error = printable(&error, 1_000);
-            self.say(
-                lock,
-                &plugins,
-                &format!("could not be written anew: {error}; it counts as it is until the next release"),
-            );
+            let what =
+                format!("could not be written anew: {error}; it counts as it is until the next release");
+            self.say(lock, &plugins, &what);
         }
     }
 
@@ -94,12 +88,8 @@ fn rewrite(gate: &Gate, path: &Path, plugins: &[&Arc<Plugin>]) -> Result<(), Str
         let shown = |digests: Vec<Digest>| digests.iter().map(Digest::to_string).collect();
         let by = plugin.clearance().pin().map(|pin| pin.approval.by.as_str()).unwrap_or_default();
         tracing::info!(plugin = %plugin.name(), "its approval was written anew: schemas are written in another way since it was given");
-        gate.record(&Event::SurfaceRemapped {
-            plugin: plugin.name().as_str(),
-            from: shown(from),
-            to: shown(to),
-            approved_by: by,
-        });
+        let (plugin, from, to) = (plugin.name().as_str(), shown(from), shown(to));
+        gate.record(&Event::SurfaceRemapped { plugin, from, to, approved_by: by });
     }
     Ok(())
 }

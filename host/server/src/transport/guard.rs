@@ -10,8 +10,10 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 /// Allowed hosts and origins.
 #[derive(Debug, Clone)]
 pub(super) struct Guard {
-    hosts: Vec<String>,
-    origins: Vec<String>,
+    /// The hosts, in the protocol library's form.
+    pub(super) hosts: Vec<String>,
+    /// The origins, in the protocol library's form. If there are any, answers differ by origin.
+    pub(super) origins: Vec<String>,
 }
 
 /// Origin of an allowed request.
@@ -43,21 +45,6 @@ impl Guard {
         }
     }
 
-    /// The hosts, in the protocol library's form.
-    pub(super) fn hosts(&self) -> &[String] {
-        &self.hosts
-    }
-
-    /// The origins, in the protocol library's form.
-    pub(super) fn origins(&self) -> &[String] {
-        &self.origins
-    }
-
-    /// Whether any origin is configured, so that answers differ by origin.
-    pub(super) fn names_origins(&self) -> bool {
-        !self.origins.is_empty()
-    }
-
     /// Origin of a request, if allowed. `own` is the server's end of the connection.
     ///
     /// # Errors
@@ -82,10 +69,8 @@ impl Guard {
             return Err((StatusCode::BAD_REQUEST, "the target names another host than the Host header\n"));
         }
         if !self.hosts.iter().any(|allowed| is_host(allowed, &host)) {
-            return Err((
-                StatusCode::FORBIDDEN,
-                "this Host is not served; add it to [server] allowed_hosts\n",
-            ));
+            let why = "this Host is not served; add it to [server] allowed_hosts\n";
+            return Err((StatusCode::FORBIDDEN, why));
         }
         let mut origins = headers.get_all(ORIGIN).iter();
         let origin = match (origins.next(), origins.next()) {
@@ -143,13 +128,10 @@ fn port(authority: &Authority) -> Option<u16> {
 
 /// Compares a host with an allowed one, which without a port allows any.
 fn is_host(allowed: &str, host: &Authority) -> bool {
-    match allowed.parse::<Authority>() {
-        Ok(allowed) => {
-            allowed.host().eq_ignore_ascii_case(host.host())
-                && allowed.port_u16().is_none_or(|port| host.port_u16() == Some(port))
-        }
-        Err(_) => false,
-    }
+    allowed.parse::<Authority>().is_ok_and(|allowed| {
+        allowed.host().eq_ignore_ascii_case(host.host())
+            && allowed.port_u16().is_none_or(|port| host.port_u16() == Some(port))
+    })
 }
 
 /// Compares an origin with `scheme://host:port`, or `*` for any port. Browsers omit the default port (RFC 6454 §6.2).

@@ -78,8 +78,8 @@ impl HttpServer {
         let sessions = Arc::new(Sessions::new(quota(limits.sessions_max), idle));
         let service = handler.clone();
         let library = StreamableHttpServerConfig::default()
-            .with_allowed_hosts(guard.hosts().iter().cloned())
-            .with_allowed_origins(guard.origins().iter().cloned())
+            .with_allowed_hosts(guard.hosts.iter().cloned())
+            .with_allowed_origins(guard.origins.iter().cloned())
             .enforce_origin_validation()
             .with_json_response(true)
             .with_sse_retry(None)
@@ -193,7 +193,7 @@ impl HttpServer {
             async move { Ok::<_, Infallible>(server.answer(request, ends, &connection).await) }
         });
         let patience = Duration::from_millis(self.0.limits.write_ms);
-        let stream = Watched::new(stream, patience).after_read(|stream| acknowledge(stream));
+        let stream = Watched::new(stream, patience, |stream| acknowledge(stream));
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_millis(HEAD_MS))
@@ -243,7 +243,7 @@ impl HttpServer {
         let status = reply.status();
         type_text(reply.headers_mut(), status);
         cors::let_read(reply.headers_mut(), source);
-        if self.0.guard.names_origins() {
+        if !self.0.guard.origins.is_empty() {
             cors::vary(reply.headers_mut());
         }
     }

@@ -8,10 +8,10 @@ mod output;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rmcp::model::{ClientJsonRpcMessage, GetExtensions as _, RequestId};
+use rmcp::model::{ClientJsonRpcMessage, ClientNotification, GetExtensions as _, RequestId};
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use rmcp::{RoleServer, ServiceExt as _};
@@ -53,13 +53,10 @@ struct Reader {
     output: Output,
     answering: Answering,
     principal: Principal,
-    caller: Caller,
     conversation: Arc<Conversation>,
     ids: Ids,
-    large: Large,
     requests: Arc<Quota>,
     streams: Arc<Quota>,
-    bytes_max: u64,
     /// Whether a request was received. The library ends the conversation if anything else comes first.
     begun: bool,
     lifecycle: Lifecycle,
@@ -95,9 +92,6 @@ const PEER: &str = "stdio";
 
 impl Stdio {
     /// Redirects stdout: everything printed from here on goes to stderr.
-    ///
-    /// # Errors
-    /// Any I/O error.
     pub(crate) fn take(principal: Principal, limits: &WireLimits, large: &Large) -> io::Result<Self> {
         let own = rustix::io::dup(rustix::stdio::stdout())?;
         rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
@@ -107,17 +101,14 @@ impl Stdio {
         let answering = Answering::default();
         let conversation: Arc<Conversation> = Arc::default();
         let reader = Reader {
-            lines: Lines::new(input, limits.body_bytes_max, large.clone(), caller.clone()),
+            lines: Lines { input, bytes_max: limits.body_bytes_max, large: large.clone(), caller },
             output: output.clone(),
             answering: Arc::clone(&answering),
             principal,
-            caller,
             conversation: Arc::clone(&conversation),
             ids: Ids::default(),
-            large: large.clone(),
             requests: Quota::new(limits.requests_max, limits.peer_percent),
             streams: Quota::new(limits.streams_max, limits.peer_percent),
-            bytes_max: limits.body_bytes_max,
             begun: false,
             lifecycle: Lifecycle::default(),
         };
@@ -153,30 +144,23 @@ impl Stdio {
             Err(error) => tracing::debug!(%error, "there was no conversation over stdio"),
         }
     }
-}
 
-impl Stdio {
     /// Whether an answer is pending that is not a stream's.
     fn is_answering(&self) -> bool {
-        let answering = self.answering.lock().unwrap_or_else(PoisonError::into_inner);
-        answering.values().any(|request| !request.is_stream)
+        lock(&self.answering).values().any(|request| !request.is_stream)
     }
 }
 
 impl Reader {
     async fn run(mut self, found: mpsc::Sender<ClientJsonRpcMessage>) {
         loop {
-            match self.next().await {
-                Ok(Some(message)) => {
-                    if found.send(message).await.is_err() {
-                        return;
-                    }
-                }
+            let message = match self.next().await {
+                Ok(Some(message)) => message,
                 Ok(None) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "the conversation over stdio broke off");
-                    return;
-                }
+                Err(error) => return tracing::warn!(%error, "the conversation over stdio broke off"),
+            };
+            if found.send(message).await.is_err() {
+                return;
             }
         }
     }
@@ -187,9 +171,9 @@ impl Reader {
             let Some(line) = self.lines.next().await? else { return Ok(None) };
             let read = match line {
                 Ok(line) => self.envelope(line).await,
-                Err(unread) => {
-                    unread.envelope(self.bytes_max).and_then(|envelope| with_arguments(envelope, 0, None))
-                }
+                Err(unread) => unread
+                    .envelope(self.lines.bytes_max)
+                    .and_then(|envelope| with_arguments(envelope, 0, None)),
             };
             let answer = match read.and_then(|(envelope, arguments)| self.read(envelope, arguments)) {
                 Ok(Read::Message(message)) => return Ok(Some(*message)),
@@ -218,14 +202,17 @@ impl Reader {
             return Ok(Read::Nothing);
         }
         let mut message = mcp::message(&envelope.rest).map_err(|problem| envelope.refused(&problem))?;
-        let mut inbound =
-            Inbound::new(self.principal.clone(), self.caller.clone(), Some(Arc::clone(&self.conversation)));
+        let mut inbound = Inbound::new(
+            self.principal.clone(),
+            self.lines.caller.clone(),
+            Some(Arc::clone(&self.conversation)),
+        );
         inbound.is_local = true;
         inbound.arguments = Arc::new(Mutex::new(arguments));
         match &mut message {
             ClientJsonRpcMessage::Request(request) => {
                 // Two answers with one id would be ambiguous.
-                if self.answering().contains_key(&request.id) {
+                if lock(&self.answering).contains_key(&request.id) {
                     return Err(Malformed::invalid(
                         "a request with this id is being answered; give each request an id of its own",
                         envelope.id,
@@ -241,17 +228,16 @@ impl Reader {
                     let answer = Arc::clone(&inbound.answer);
                     let is_stream = envelope.method.as_deref() == Some(LISTEN);
                     let unanswered = Unanswered { _place: place, is_stream, _answer: answer };
-                    self.answering().insert(request.id.clone(), unanswered);
+                    lock(&self.answering).insert(request.id.clone(), unanswered);
                 }
                 request.request.extensions_mut().insert(inbound);
             }
             ClientJsonRpcMessage::Notification(notification) => {
-                if let rmcp::model::ClientNotification::CancelledNotification(cancelled) =
-                    &notification.notification
+                if let ClientNotification::CancelledNotification(cancelled) = &notification.notification
                     && let Some(id) = &cancelled.params.request_id
                 {
                     // A cancelled request gets no answer.
-                    self.answering().remove(id);
+                    lock(&self.answering).remove(id);
                 }
                 notification.notification.extensions_mut().insert(inbound);
             }
@@ -265,7 +251,7 @@ impl Reader {
     /// Parses a message; a large one on the threads for large messages.
     async fn envelope(&self, line: Line) -> Result<(Envelope, Option<Arguments>), Malformed> {
         let Line { bytes, admitted } = line;
-        let bytes_max = self.bytes_max;
+        let bytes_max = self.lines.bytes_max;
         let Some(admitted) = admitted else {
             return with_arguments(Envelope::read(&bytes, bytes_max)?, 0, None);
         };
@@ -274,11 +260,10 @@ impl Reader {
             let bytes = Arc::clone(&bytes);
             move || Envelope::read_weighed(&bytes, bytes_max)
         };
-        let read = self.large.run(&self.caller, work).await.map_err(|error| {
+        let read = self.lines.large.run(&self.lines.caller, work).await.map_err(|error| {
             tracing::error!(%error, "a message could not be read");
             let beginning = bytes.get(..SMALL_MESSAGE_BYTES).unwrap_or(&bytes);
-            let skim = Skim::over(beginning);
-            Malformed::busy("the host failed; its log says why", skim.id())
+            Malformed::busy("the host failed; its log says why", Skim::over(beginning).id())
         });
         let (envelope, held_bytes) = read??;
         with_arguments(envelope, held_bytes, Some(admitted))
@@ -290,15 +275,13 @@ impl Reader {
             Some(LISTEN) => (&self.streams, "the server has as many streams as it may; try again later"),
             _ => (&self.requests, "the server answers as many requests as it may; try again later"),
         };
-        match quota.take(self.caller.peer(), 1) {
-            Ok(place) => Ok(Some(place)),
-            Err(_) => Err(Malformed::busy(told, envelope.id.clone())),
-        }
+        let place = quota.take(self.lines.caller.peer(), 1);
+        place.map(Some).map_err(|_| Malformed::busy(told, envelope.id.clone()))
     }
+}
 
-    fn answering(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, Unanswered>> {
-        self.answering.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(answering: &Answering) -> MutexGuard<'_, HashMap<RequestId, Unanswered>> {
+    answering.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A message with the arguments of its call, if there is memory for them.
@@ -331,8 +314,7 @@ impl Transport<RoleServer> for Stdio {
             }
         };
         // Its place is released when the answer is written.
-        let place =
-            id.and_then(|id| self.answering.lock().unwrap_or_else(PoisonError::into_inner).remove(id));
+        let place = id.and_then(|id| lock(&self.answering).remove(id));
         let conversation = Arc::clone(&self.conversation);
         async move {
             let written = output.send(message).await;

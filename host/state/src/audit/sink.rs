@@ -33,8 +33,8 @@ pub struct Sink {
 
 struct Inner {
     file: File,
-    /// The last write failed; the next is tried before anything is promised.
-    failed: bool,
+    /// Records that could not be written since the last one that was. The next says so before anything is promised.
+    lost: u64,
 }
 
 impl Sink {
@@ -44,29 +44,35 @@ impl Sink {
 
     fn open_bounded(dir: Dir, bytes_max: u64) -> io::Result<Self> {
         let file = open(&dir)?;
-        Ok(Self { dir, inner: Mutex::new(Inner { file, failed: false }), bytes_max })
+        Ok(Self { dir, inner: Mutex::new(Inner { file, lost: 0 }), bytes_max })
     }
 
     /// Whether a record could be written now. After a failure this tries.
     pub(super) fn check(&self) -> io::Result<()> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if inner.failed {
-            let line = serde_json::json!({ "time": super::now(), "event": "audit-resumed" });
-            self.append(&mut inner, &line)?;
-        }
-        Ok(())
+        self.resume(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Appends one record.
     pub(super) fn write(&self, record: &Value) -> io::Result<()> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        self.append(&mut inner, record)
+        let written = self.resume(&mut inner).and_then(|()| self.append(&mut inner, record));
+        inner.lost += u64::from(written.is_err());
+        written
+    }
+
+    /// Says how many records are missing, if any are.
+    fn resume(&self, inner: &mut Inner) -> io::Result<()> {
+        if inner.lost > 0 {
+            let line =
+                serde_json::json!({ "time": super::now(), "event": "audit-resumed", "lost": inner.lost });
+            self.append(inner, &line)?;
+            inner.lost = 0;
+        }
+        Ok(())
     }
 
     fn append(&self, inner: &mut Inner, record: &Value) -> io::Result<()> {
-        let written = self.current(inner).and_then(|bytes| write_line(&mut inner.file, bytes, record));
-        inner.failed = written.is_err();
-        written
+        self.current(inner).and_then(|bytes| write_line(&mut inner.file, bytes, record))
     }
 
     /// Makes `inner.file` the file that is called `audit.jsonl` now, with room in it, and says how long it is.
@@ -212,8 +218,12 @@ mod tests {
         assert!(sink.check().is_ok(), "nothing has failed yet");
         assert!(sink.write(&Value::from(1)).is_err());
         assert!(sink.check().is_err());
+        assert!(sink.write(&Value::from(2)).is_err());
         std::fs::remove_dir(base.path().join(NAME)).unwrap();
+        assert!(sink.write(&Value::from(3)).is_ok());
         assert!(sink.check().is_ok());
-        assert_eq!(lines(&base).len(), 1, "it says that it resumed");
+        let lines = lines(&base);
+        assert_eq!(lines.len(), 2, "it says once that it resumed");
+        assert_eq!((&lines[0]["lost"], &lines[1]), (&Value::from(2), &Value::from(3)));
     }
 }

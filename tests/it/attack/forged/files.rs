@@ -1,4 +1,4 @@
-//! The same with folders: one for reading, and one that may be changed and has little room.
+//! The same with folders: one read-only, and one writable with a small quota.
 
 use std::os::unix::fs::symlink;
 
@@ -13,7 +13,7 @@ use toolgate_tests::{World, test_guest};
 
 use super::{Call, HANDLES_MAX, Taken, ask, ended, length};
 
-/// The granted folders have the first numbers.
+/// Descriptors of the granted folders, and the first free one.
 const READ: u8 = 0;
 const WRITE: u8 = 1;
 const FIRST: u8 = 2;
@@ -21,7 +21,7 @@ const FIRST: u8 = 2;
 const BYTES_MAX: usize = 100;
 const OPEN_MAX: usize = 3;
 
-/// How something is opened, and for what.
+/// Open flags, and access modes.
 const CREATE: u8 = 1;
 const FOR_READING: u8 = 1;
 const FOR_WRITING: u8 = 2;
@@ -60,7 +60,7 @@ fn text(text: &str, to: &mut Vec<u8>) {
 fn open(folder: u8, path: &str, how: u8, what_for: u8) -> Vec<u8> {
     let mut body = vec![2, 0, 0, folder];
     text(path, &mut body);
-    // Links are followed.
+    // Follows links.
     body.extend([1, how, what_for]);
     body
 }
@@ -120,12 +120,12 @@ fn close_file(what: u8) -> Vec<u8> {
     vec![5, what]
 }
 
-/// That it is open, by this number.
+/// Answer to an open that succeeded, with the new descriptor.
 fn made(number: u8) -> [u8; 4] {
     [2, 0, 1, number]
 }
 
-/// Asks one thing after another, each when the one before was answered.
+/// Sends one request at a time, each after the previous answer; with the last number used.
 struct Asking<'a>(&'a mut Call, u64);
 
 impl Asking<'_> {
@@ -145,7 +145,7 @@ fn a_worker_in_wrong_hands_has_the_folders_that_are_granted_and_nothing_else() {
         let answer = hands.ask(&open(READ, path, 0, FOR_READING));
         assert_eq!(answer[..2], [2, 1], "{path}: {answer:?}");
     }
-    // What may only be read is not changed.
+    // A read-only folder is not changed.
     assert_eq!(hands.ask(&open(READ, "a.txt", 0, FOR_WRITING)), READ_ONLY);
     assert_eq!(hands.ask(&open(READ, "new.txt", CREATE, FOR_READING)), READ_ONLY);
     assert_eq!(hands.ask(&unlink(READ, "a.txt")), READ_ONLY);
@@ -154,7 +154,7 @@ fn a_worker_in_wrong_hands_has_the_folders_that_are_granted_and_nothing_else() {
     assert_eq!(hands.ask(&write(FIRST, 1)), READ_ONLY);
     assert_eq!(hands.ask(&output(FIRST)), READ_ONLY);
     assert!(hands.ask(&read(FIRST)).ends_with(b"text"), "what is granted is done");
-    // Numbers of what it does not have, or of something else.
+    // Descriptors that do not exist, or are of another kind.
     assert_eq!(hands.ask(&read(FIRST + 1)), BAD_DESCRIPTOR);
     assert_eq!(hands.ask(&next(FIRST)), BAD_DESCRIPTOR);
     assert_eq!(hands.ask(&input(FIRST)), made(FIRST + 1));
@@ -213,7 +213,7 @@ fn a_call_in_a_worker_has_no_descriptor_of_anothers() {
     assert_eq!(Asking(&mut call, 0).ask(&open(WRITE, "new.txt", CREATE, FOR_WRITING)), made(FIRST));
     call.say(&ask(2, 1, &write(FIRST, 1)));
     assert_eq!(call.answer_to(2, 1), BAD_DESCRIPTOR);
-    // By the same number it has its own.
+    // The same number refers to its own descriptor.
     call.say(&ask(2, 2, &open(READ, "a.txt", 0, FOR_READING)));
     assert_eq!(call.answer_to(2, 2), made(FIRST));
     call.say(&ask(2, 3, &write(FIRST, 1)));

@@ -1,4 +1,4 @@
-//! What a worker in wrong hands makes of a grant for sockets: one place by TCP.
+//! A compromised worker with a grant for sockets: one address by TCP.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -29,7 +29,7 @@ fn look_up(name: &str) -> Vec<u8> {
     words
 }
 
-/// What is wanted of a socket.
+/// Encodes an operation on a socket.
 fn of(socket: u8, wanted: &[u8]) -> Vec<u8> {
     [&[SOCKETS, 2, socket], wanted].concat()
 }
@@ -62,7 +62,7 @@ const AWAIT: [u8; 1] = [9];
 const RECEIVE: [u8; 2] = [10, 100];
 const SHUT: [u8; 2] = [13, 0];
 
-/// A server whose plugin may connect to one place.
+/// A server whose plugin may connect to one address.
 fn taken(place: SocketAddr) -> Taken {
     let host = place.ip().to_string();
     let rule = Place { host, port: place.port().into(), protocol: None, private: true };
@@ -79,13 +79,13 @@ fn listener() -> (TcpListener, SocketAddr) {
 }
 
 impl Call {
-    /// Says it by the next number, and what is answered.
+    /// Sends a request with this number; returns the answer.
     fn asks(&mut self, number: u64, words: &[u8]) -> Vec<u8> {
         self.say(&ask(1, number, words));
         self.answer(number)
     }
 
-    /// Has a connection by the number 1.
+    /// Opens a connection as socket 1.
     fn connected(&mut self, to: SocketAddr) {
         assert_eq!(self.asks(1, &TCP), DONE);
         assert_eq!(self.asks(2, &of(1, &connect(to))), DONE);
@@ -142,7 +142,7 @@ fn a_worker_in_wrong_hands_opens_and_sends_no_more_than_its_call_may() {
     let heard = std::thread::spawn(move || {
         let mut heard = Vec::new();
         let (mut stream, _) = listener.accept().unwrap();
-        // A call that is ended may reset its connection.
+        // Ending a call may reset its connection.
         drop(stream.read_to_end(&mut heard));
         heard.len()
     });
@@ -182,7 +182,7 @@ fn a_worker_that_asks_of_sockets_what_no_worker_may_is_ended() {
     let (listener, place) = listener();
     let kept: std::sync::Arc<std::sync::Mutex<Vec<TcpStream>>> = std::sync::Arc::default();
     let keep = std::sync::Arc::clone(&kept);
-    // Says nothing.
+    // Accepts connections and sends nothing.
     std::thread::spawn(move || {
         listener.incoming().map_while(Result::ok).for_each(|stream| keep.lock().unwrap().push(stream));
     });
@@ -211,7 +211,7 @@ fn a_worker_that_asks_of_sockets_what_no_worker_may_is_ended() {
             "{what}: {outcome:?}"
         );
         call.wait_for_end();
-        // It was connected; it may not have been taken yet.
+        // The connection is established, but may not have been accepted yet.
         wait_until("the connection is taken", || !kept.lock().unwrap().is_empty());
         let mut stream = kept.lock().unwrap().pop().unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -221,7 +221,7 @@ fn a_worker_that_asks_of_sockets_what_no_worker_may_is_ended() {
             "{what}: {ended:?}"
         );
     }
-    // More than it may have, one after the other.
+    // Opens more sockets than allowed, one after another.
     let mut call = taken.call();
     let at_once = toolgate_policy::limits::call::SOCKETS_OPENING_MAX as u64;
     for number in 1..=SOCKETS_MAX + at_once {

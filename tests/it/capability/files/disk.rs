@@ -1,5 +1,5 @@
-//! Folders that may be changed, and the disk they are on: what has no name any more, what several plugins share, and what was
-//! there before and is too much.
+//! Writable folders and their disk: unlinked files that are still open, folders shared by several plugins, and files
+//! from before the grant that exceed the quota.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, symlink};
@@ -20,14 +20,14 @@ fn what_is_open_without_a_name_counts_until_it_is_closed() {
         for world in worlds(&format!(", bytes_max = {BYTES_MAX}")) {
             let args =
                 json!({ "path": "/docs", "how": how, "files": files, "times": times, "bytes": 10_000 });
-            // Written through several times over, if what has no name were forgotten.
+            // If unlinked files did not count, it would write several times the quota.
             for again in 0..2 {
                 let written = value(&world, "fs_write-unnamed", &args).as_u64().unwrap();
                 assert!((80_000..BYTES_MAX).contains(&written), "{how} {files} {again}: {written}");
             }
             let record = world.call_records()[0]["files"].to_string();
             assert!(record.contains("bytes_max"), "{record}");
-            // It was closed with its call.
+            // The end of the call closed the files.
             answer(&world, "fs_put", &put("/docs/new.txt", 90_000));
         }
     }
@@ -68,7 +68,7 @@ fn plugins_that_are_granted_one_folder_by_whatever_path_share_its_account() {
         assert!(server.call("two_put", put("/docs/b.txt", 60)).is_error(), "{second}");
         assert!(!server.call("two_put", put("/docs/b.txt", 40)).is_error(), "{second}");
         assert!(server.call("one_append", json!({ "path": "/docs/a.txt", "text": "x" })).is_error());
-        // What one takes away the other may use.
+        // Space that one frees is available to the other.
         assert!(!server.call("two_erase", json!({ "path": "/docs/b.txt" })).is_error());
         let more = json!({ "path": "/docs/a.txt", "text": "x".repeat(40) });
         assert!(!server.call("one_append", more).is_error());
@@ -81,9 +81,9 @@ fn what_grows_in_an_inner_folder_grows_in_the_outer_one_and_not_the_other_way_ro
     assert!(!server.call("two_put", put("/docs/a.txt", 60)).is_error());
     assert!(server.call("one_put", put("/docs/b.txt", 60)).is_error());
     assert!(!server.call("one_put", put("/docs/b.txt", 40)).is_error());
-    // Outside the inner folder, which has room left.
+    // Outside the inner folder, whose quota has space left.
     assert!(!server.call("two_append", json!({ "path": "/docs/a.txt", "text": "x".repeat(40) })).is_error());
-    // Written from outside into the inner one.
+    // Writes from the outer folder into the inner one.
     assert!(!server.call("one_erase", json!({ "path": "/docs/inner/a.txt" })).is_error());
     assert!(!server.call("one_put", put("/docs/inner/a.txt", 60)).is_error());
     assert!(server.call("two_put", put("/docs/c.txt", 60)).is_error());
@@ -128,7 +128,7 @@ fn a_plugin_that_may_have_fewer_entries_does_not_hide_the_bytes_of_the_rest() {
     assert!(server.call("many_put", put("/docs/a.txt", 1)).is_error());
 }
 
-/// A chain of folders whose path is longer than the kernel takes one.
+/// Creates nested folders whose path is longer than the kernel's limit.
 fn deep_tree(world: &World, folder: &str) {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut at = OwnedFd::from(std::fs::File::open(world.path(folder)).unwrap());
@@ -148,7 +148,7 @@ fn a_tree_deeper_than_any_path_is_counted_and_the_plugin_goes_on() {
         assert!(!check.stderr.contains("will not grow"), "{}", check.stderr);
         answer(&world, "fs_put", &put("/docs/b.txt", 96));
         error(&world, "fs_put", &put("/docs/c.txt", 1));
-        // The standard library removes it with a descriptor for each level.
+        // The standard library would use a descriptor per level to remove it.
         assert!(Command::new("rm").arg("-rf").arg(world.path("docs")).status().unwrap().success());
     }
 }
@@ -167,7 +167,7 @@ fn an_operator_is_warned_of_a_writable_folder_on_the_disk_of_the_state_directory
     };
     assert!(said(&world(&grant("docs", "read-write"))).contains(WARNING));
     assert!(!said(&world(&grant("docs", "read"))).contains(WARNING));
-    // A state directory on a file system of its own, where the machine has one.
+    // A state directory on another file system, if the machine has one.
     if let Ok(elsewhere) = tempfile::tempdir_in("/dev/shm") {
         let state = format!("[state]\ndir = {:?}", elsewhere.path().join("state"));
         let world = world(&grant("docs", "read-write")).more(&state);

@@ -1,5 +1,4 @@
-//! How much a folder that may be changed may hold, how much of it may be open, and what in it is no file at all. Every fact
-//! by both generations of WASI.
+//! Quotas of a writable folder: bytes, entries, open files; and special files in it. Every fact by WASI 0.2 and 0.3.
 
 use std::process::Command;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use toolgate_tests::{Transport, World, test_guest};
 
 use super::super::{answer, assert_misconfigured, error, value};
 
-/// The guest of each generation, with one folder that has a file of four bytes in it.
+/// A world for each WASI version, with one folder that contains a file of four bytes.
 pub(super) fn worlds(grant: &str) -> [World; 2] {
     let folder = format!(r#"files = [{{ host = "docs", guest = "/docs", access = "read-write"{grant} }}]"#);
     let world = |guest: &str| World::new().plugin("fs", &test_guest(guest)).file("docs/a.txt", "text");
@@ -79,7 +78,7 @@ fn what_is_deleted_or_cut_short_gives_its_room_back() {
         answer(&world, "fs_put", &put("/docs/c.txt", 90));
         answer(&world, "fs_cut", &json!({ "path": "/docs/c.txt" }));
         answer(&world, "fs_put", &put("/docs/d.txt", 90));
-        // The same bytes over and over take the room of one.
+        // Overwriting the same bytes uses space once.
         answer(&world, "fs_put", &put("/docs/d.txt", 96));
     }
     let [world, _] = worlds(", bytes_max = 100");
@@ -106,7 +105,7 @@ fn files_folders_and_links_count_to_entries_max() {
             assert!(record["files"].to_string().contains("entries_max"), "{tool}: {record}");
         }
         assert_eq!(std::fs::read_dir(world.path("docs")).unwrap().count(), 1);
-        // What is there may be written again, and moved.
+        // Existing files may be overwritten and moved.
         answer(&world, "fs_put", &put("/docs/a.txt", 5));
         answer(&world, "fs_move-to", &json!({ "path": "/docs/a.txt", "to": "/docs/b.txt" }));
         answer(&world, "fs_erase", &json!({ "path": "/docs/b.txt" }));
@@ -140,11 +139,11 @@ fn what_a_stream_keeps_open_counts_as_open_and_what_is_let_go_of_does_not() {
 #[test]
 fn what_is_opened_at_once_is_not_more_than_may_be_open_at_any_moment() {
     let [_, world] = worlds(", open_max = 4");
-    // It computes while it keeps the host waiting.
+    // It uses fuel while it keeps the host waiting.
     let world = world.limit("fuel = 100_000_000_000");
     let file = world.path("docs/a.txt").canonicalize().unwrap();
     let server = world.serve(Transport::Http);
-    // The host is kept from looking at what it opened: what is too much would be there until then.
+    // The host cannot look at what it opened meanwhile, so files opened in excess would stay open until then.
     let args = json!({ "path": "/docs/a.txt", "count": 64, "wait-ns": 1_000_000_000_u64 });
     let call = server.calling("fs_open-at-once", args);
     let mut seen = Vec::new();
@@ -175,7 +174,7 @@ fn a_pipe_a_socket_and_a_device_are_not_opened_and_nothing_waits_for_them() {
             error(&world, "fs_look", &json!({ "path": path }));
             error(&world, "fs_put", &json!({ "path": path, "text": "x" }));
         }
-        // The tool itself said so: none of them waited for its deadline.
+        // The tool itself reported the error: none of the calls waited for its deadline.
         for record in world.call_records() {
             assert_eq!(record["outcome"]["kind"], "err", "{record}");
         }
@@ -206,7 +205,7 @@ fn nothing_is_moved_or_linked_from_one_granted_folder_into_another() {
 
 #[test]
 fn a_listing_that_would_fill_the_hosts_memory_is_refused() {
-    // Making so many files takes long: all four have the same folder.
+    // Creating so many files takes long, so all four worlds share the folder.
     let folder = tempfile::tempdir().unwrap();
     let make = |n: u32| drop(std::fs::File::create(folder.path().join(n.to_string())).unwrap());
     (0..65_536).for_each(make);

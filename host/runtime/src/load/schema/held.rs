@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+pub(in crate::load) use jsonschema::json::SerdeJson;
+use jsonschema::json::{Array as _, Json as Representation, Node as _, NodeIdentity, Object as _};
 use jsonschema::{PatternOptions, Validator};
 use serde_json::{Map, Value};
 use toolgate_policy::limits::load::{
@@ -11,11 +13,11 @@ use toolgate_policy::limits::load::{
 use toolgate_policy::redact::printable;
 
 use super::{CompileCost, IN_PLACE, REFERENCES, SchemaError, Schemas, cost, members, parts};
-use crate::snapshot::tool::{Judge, Misfit};
+use crate::snapshot::tool::{Judge, MisfitError};
 
-/// A compiled schema.
-pub(in crate::load) struct Held {
-    validator: Validator,
+/// A compiled schema, for values of one representation.
+pub(in crate::load) struct Held<F: Representation> {
+    validator: Validator<F>,
     /// The schema and its subschemas; the top one first.
     parts: Vec<Part>,
 }
@@ -58,7 +60,7 @@ struct Own {
     is_unique: bool,
 }
 
-impl Held {
+impl<F: Representation> Held<F> {
     /// Compiles a parsed schema and adds the cost to `compiled`.
     ///
     /// # Errors
@@ -75,7 +77,7 @@ impl Held {
             all.all.iter().map(|schema| Part::of(schema, &all, &index)).collect::<Result<Vec<_>, _>>()?;
         compiled.with(all.check_references()?)?;
         // External references were refused; formats and content encodings are annotations only.
-        let validator = jsonschema::options()
+        let validator = jsonschema::options_for::<F>()
             .should_validate_formats(false)
             .without_content_media_type_support("application/json")
             .without_content_encoding_support("base64")
@@ -90,23 +92,23 @@ impl Held {
     }
 }
 
-impl Judge for Held {
-    fn judge(&self, value: &Value, steps_max: u64) -> Result<(), Misfit> {
+impl<V: 'static, F: for<'v> Representation<Node<'v> = &'v V>> Judge<V> for Held<F> {
+    fn judge(&self, value: &V, steps_max: u64) -> Result<(), MisfitError> {
         let mut count = Count { parts: &self.parts, known: HashMap::new(), visits: 0, most: steps_max };
-        let steps = count.of(0, value, 0).ok_or(Misfit::Large)?;
+        let steps = count.of::<F>(0, &value, 0).ok_or(MisfitError::Large)?;
         if self.validator.is_valid(value) {
             return Ok(());
         }
         // Explaining an error collects memory for each error.
         if steps > SCHEMA_EXPLAINED_STEPS_MAX {
-            return Err(Misfit::Wrong {
+            return Err(MisfitError::Wrong {
                 at: String::new(),
                 what: "it does not fit; it is too large to say where".to_owned(),
             });
         }
         match self.validator.validate(value) {
             Ok(()) => Ok(()),
-            Err(error) => Err(Misfit::Wrong {
+            Err(error) => Err(MisfitError::Wrong {
                 at: printable(&error.instance_path().to_string(), 200),
                 what: printable(&error.masked().to_string(), 400),
             }),
@@ -159,7 +161,7 @@ impl Part {
                 ("multipleOf", _) => own.own.divides = true,
                 ("uniqueItems", Value::Bool(true)) => own.own.is_unique = true,
                 ("enum" | "const" | "required" | "dependentRequired" | "dependencies", _) => {
-                    own.own.compared += size(value);
+                    own.own.compared += size::<SerdeJson>(&value);
                 }
                 _ => {}
             }
@@ -172,7 +174,7 @@ impl Part {
 struct Count<'a> {
     parts: &'a [Part],
     /// Results for lists and objects, since many paths can lead to one schema for the same value.
-    known: HashMap<(usize, *const Value), u64>,
+    known: HashMap<(usize, NodeIdentity), u64>,
     visits: u64,
     most: u64,
 }
@@ -192,15 +194,17 @@ const DIVISION_STEPS: u64 = 40;
 const COMPARISONS: u64 = 16;
 
 /// Number of a value's parts, with strings by their length.
-fn size(value: &Value) -> u64 {
+fn size<'v, F: Representation>(value: &F::Node<'v>) -> u64 {
     let text = |text: &str| 1 + text.len() as u64 / STEP_BYTES;
-    match value {
-        Value::String(value) => text(value),
-        Value::Array(list) => list.iter().map(size).fold(1, u64::saturating_add),
-        Value::Object(members) => {
-            members.iter().map(|(name, value)| text(name) + size(value)).fold(1, u64::saturating_add)
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
+    if let Some(value) = value.as_string() {
+        text(&value)
+    } else if let Some(list) = value.as_array() {
+        list.elements().map(|value| size::<F>(&value)).fold(1, u64::saturating_add)
+    } else if let Some(object) = value.as_object() {
+        let member = |(name, value): (_, F::Node<'v>)| text(AsRef::as_ref(&name)) + size::<F>(&value);
+        object.members().map(member).fold(1, u64::saturating_add)
+    } else {
+        1
     }
 }
 
@@ -224,9 +228,9 @@ fn reading(patterns: u64, places: u64, text: &str) -> u64 {
 
 impl Count<'_> {
     /// Steps for a value; `None` if there are too many, or it is nested too deeply.
-    fn of(&mut self, at: usize, value: &Value, depth: usize) -> Option<u64> {
-        let place = (at, std::ptr::from_ref(value));
-        if let Some(steps) = self.known.get(&place) {
+    fn of<F: Representation>(&mut self, at: usize, value: &F::Node<'_>, depth: usize) -> Option<u64> {
+        let place = value.container_identity().map(|identity| (at, identity));
+        if let Some(steps) = place.and_then(|place| self.known.get(&place)) {
             return Some(*steps);
         }
         self.visits += 1;
@@ -238,36 +242,36 @@ impl Count<'_> {
         let own = &part.own;
         let mut steps = own.compared.saturating_add(1);
         for inner in &part.in_place {
-            steps = steps.saturating_add(self.of(*inner, value, depth + 1)?);
+            steps = steps.saturating_add(self.of::<F>(*inner, value, depth + 1)?);
         }
-        match value {
-            Value::String(text) => steps = steps.saturating_add(own.text(text)),
-            Value::Object(members) => {
-                for (name, value) in members {
-                    steps = steps.saturating_add(own.name(name).saturating_add(1));
-                    let text = Value::from(name.as_str());
-                    for inner in &part.names {
-                        steps = steps.saturating_add(self.of(*inner, &text, depth + 1)?);
-                    }
-                    let by_name = part.properties.get(name);
-                    for inner in by_name.into_iter().chain(&part.each_property) {
-                        steps = steps.saturating_add(self.of(*inner, value, depth + 1)?);
-                    }
+        if let Some(text) = value.as_string() {
+            steps = steps.saturating_add(own.text(&text));
+        } else if let Some(object) = value.as_object() {
+            let mut buffer = F::StringBuffer::default();
+            for (name, value) in object.members() {
+                let name = name.as_ref();
+                steps = steps.saturating_add(own.name(name).saturating_add(1));
+                for inner in &part.names {
+                    let of_name =
+                        F::with_string_node(&mut buffer, name, |name| self.of::<F>(*inner, &name, depth + 1));
+                    steps = steps.saturating_add(of_name?);
+                }
+                for inner in part.properties.get(name).into_iter().chain(&part.each_property) {
+                    steps = steps.saturating_add(self.of::<F>(*inner, &value, depth + 1)?);
                 }
             }
-            Value::Array(elements) => {
-                if own.is_unique {
-                    steps = steps.saturating_add(size(value).saturating_mul(COMPARISONS));
-                }
-                for (index, value) in elements.iter().enumerate() {
-                    steps = steps.saturating_add(1);
-                    for inner in part.places.get(index).into_iter().chain(&part.each_element) {
-                        steps = steps.saturating_add(self.of(*inner, value, depth + 1)?);
-                    }
+        } else if let Some(elements) = value.as_array() {
+            if own.is_unique {
+                steps = steps.saturating_add(size::<F>(value).saturating_mul(COMPARISONS));
+            }
+            for (index, value) in elements.elements().enumerate() {
+                steps = steps.saturating_add(1);
+                for inner in part.places.get(index).into_iter().chain(&part.each_element) {
+                    steps = steps.saturating_add(self.of::<F>(*inner, &value, depth + 1)?);
                 }
             }
-            Value::Number(_) if own.divides => steps = steps.saturating_add(DIVISION_STEPS),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        } else if own.divides && value.is_number() {
+            steps = steps.saturating_add(DIVISION_STEPS);
         }
         if part.looks_again {
             steps = steps.saturating_mul(LOOKS_AGAIN);
@@ -275,7 +279,7 @@ impl Count<'_> {
         if steps > self.most {
             return None;
         }
-        if value.is_array() || value.is_object() {
+        if let Some(place) = place {
             if self.known.len() >= SCHEMA_VALUES_MAX {
                 return None;
             }

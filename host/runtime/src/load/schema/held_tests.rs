@@ -1,16 +1,35 @@
 //! Validation of values, and refusal where it would take too long.
 
 use serde_json::json;
+use toolgate_base::json::{Json, JsonLimits};
 
+use super::super::tree::Strict;
 use super::*;
 
-fn held(schema: Value) -> Held {
+fn held<F: Representation>(schema: &Value) -> Held<F> {
     let schema = super::super::read(&schema.to_string()).unwrap();
     Held::new(&schema, &mut CompileCost::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn judged(schema: Value, value: &Value) -> Result<(), Misfit> {
-    held(schema).judge(value, 100_000)
+/// The same value as the strict reader has it, also where that reads nothing so deep.
+fn strict(value: &Value) -> Json {
+    match value {
+        Value::Array(elements) => Json::Array(elements.iter().map(strict).collect()),
+        Value::Object(members) => {
+            Json::Object(members.iter().map(|(key, value)| (key.clone(), strict(value))).collect())
+        }
+        scalar => {
+            let bounds = JsonLimits { bytes_max: 8 << 20, depth_max: 0, nodes_max: 1 };
+            Json::parse(scalar.to_string().as_bytes(), bounds).unwrap()
+        }
+    }
+}
+
+/// What is said of a value, which is the same of arguments and of answers.
+fn judged(schema: Value, value: &Value) -> Result<(), MisfitError> {
+    let judged = held::<SerdeJson>(&schema).judge(value, 100_000);
+    assert_eq!(held::<Strict>(&schema).judge(&strict(value), 100_000), judged, "{schema}: {value:.200}");
+    judged
 }
 
 #[test]
@@ -27,10 +46,10 @@ fn what_does_not_fit_is_said_with_its_place_and_without_the_value() {
     ] {
         match judged(schema.clone(), &value) {
             Ok(()) => assert_eq!(words, "", "{value}"),
-            Err(Misfit::Wrong { at: place, what }) => {
+            Err(MisfitError::Wrong { at: place, what }) => {
                 assert!(!words.is_empty() && place == at && what.contains(words), "{value}: {place}: {what}");
             }
-            Err(Misfit::Large) => panic!("{value}"),
+            Err(MisfitError::Large) => panic!("{value}"),
         }
     }
 }
@@ -41,7 +60,7 @@ fn a_schema_of_a_plugin_is_held_to_as_written_without_leniency() {
         json!({ "type": "object", "properties": { "a": { "type": "boolean" }, "n": { "type": "integer" } } });
     assert!(judged(schema.clone(), &json!({ "a": true, "n": 5.0 })).is_ok());
     for value in [json!({ "a": "true" }), json!({ "n": "5" })] {
-        assert!(matches!(judged(schema.clone(), &value), Err(Misfit::Wrong { .. })), "{value}");
+        assert!(matches!(judged(schema.clone(), &value), Err(MisfitError::Wrong { .. })), "{value}");
     }
 }
 
@@ -53,11 +72,11 @@ fn a_schema_that_holds_a_small_value_to_millions_of_schemas_is_not_asked() {
     ] } }, "properties": { "c": { "$ref": "#/$defs/t" } } });
     let deep = |levels: usize| (0..levels).fold(json!({}), |value, _| json!({ "c": value }));
     assert!(judged(tree.clone(), &deep(8)).is_ok());
-    assert!(matches!(judged(tree, &deep(40)), Err(Misfit::Large)));
+    assert!(matches!(judged(tree, &deep(40)), Err(MisfitError::Large)));
     // Nesting that could overflow the stack is refused, too.
     let chain = json!({ "type": "object", "properties": { "c": { "$ref": "#" } } });
     assert!(judged(chain.clone(), &deep(60)).is_ok());
-    assert!(matches!(judged(chain, &deep(SCHEMA_VALUE_DEPTH_MAX)), Err(Misfit::Large)));
+    assert!(matches!(judged(chain, &deep(SCHEMA_VALUE_DEPTH_MAX)), Err(MisfitError::Large)));
 }
 
 #[test]
@@ -74,7 +93,7 @@ fn a_schema_that_looks_again_and_again_at_what_is_left_over_is_not_asked() {
             }
         };
         assert!(judged(nested(5), &value).is_ok(), "{all}");
-        assert!(matches!(judged(nested(20), &value), Err(Misfit::Large)), "{all}");
+        assert!(matches!(judged(nested(20), &value), Err(MisfitError::Large)), "{all}");
     }
 }
 
@@ -97,8 +116,8 @@ fn whatever_grows_with_a_value_is_counted_with_it() {
         ),
     ] {
         let asked = |value: &Value| judged(schema.clone(), value);
-        assert!(!matches!(asked(&small), Err(Misfit::Large)), "{schema}");
-        assert!(matches!(asked(&large), Err(Misfit::Large)), "{schema}");
+        assert!(!matches!(asked(&small), Err(MisfitError::Large)), "{schema}");
+        assert!(matches!(asked(&large), Err(MisfitError::Large)), "{schema}");
     }
 }
 
@@ -128,7 +147,7 @@ fn a_schema_that_is_compiled_once_more_for_each_leftover_is_refused_before_that(
         "unevaluatedProperties": false, "$ref": "#/$defs/d" });
     let few = super::super::read(&few.to_string()).unwrap();
     let mut all = CompileCost::default();
-    let tools = (0..100).take_while(|_| Held::new(&few, &mut all).is_ok()).count();
+    let tools = (0..100).take_while(|_| Held::<Strict>::new(&few, &mut all).is_ok()).count();
     assert!((10..100).contains(&tools), "{tools}");
 }
 
@@ -139,19 +158,23 @@ fn names_of_properties_are_read_by_each_pattern_that_they_are_held_to() {
     let schema = json!({ "type": "object", "propertyNames": { "allOf": patterns } });
     let value: Map<String, Value> =
         (0..14).map(|n| (format!("{}{}", "a".repeat(4_000), "b".repeat(n)), json!(1))).collect();
-    assert!(matches!(judged(schema, &Value::Object(value)), Err(Misfit::Large)));
+    assert!(matches!(judged(schema, &Value::Object(value)), Err(MisfitError::Large)));
 }
 
 #[test]
 fn a_long_text_counts_for_each_pattern_and_large_values_are_not_explained() {
     let schema = json!({ "type": "object", "properties": { "a": { "pattern": "^[a-z]*$" } } });
     let long = json!({ "a": "x".repeat(1 << 20) });
-    assert!(held(schema.clone()).judge(&long, 20_000).is_err_and(|misfit| matches!(misfit, Misfit::Large)));
+    assert!(
+        held::<SerdeJson>(&schema)
+            .judge(&long, 20_000)
+            .is_err_and(|misfit| matches!(misfit, MisfitError::Large))
+    );
     assert!(judged(schema, &long).is_ok());
     let list = json!({ "type": "object", "properties": { "a": { "items": { "type": "string" } } } });
     let wrong = json!({ "a": vec![1; 30_000] });
     match judged(list, &wrong) {
-        Err(Misfit::Wrong { at, what }) => {
+        Err(MisfitError::Wrong { at, what }) => {
             assert!(at.is_empty() && what.contains("too large to say"), "{what}")
         }
         other => panic!("{other:?}"),
@@ -169,8 +192,8 @@ fn patterns_that_take_long_to_compile_together_are_refused_before_they_are_compi
     // The cost of several tools is added up.
     let few = read(patterns.get(..40).unwrap()).unwrap();
     let mut all = CompileCost::default();
-    assert!(Held::new(&few, &mut all).is_ok());
-    assert!(matches!(Held::new(&few, &mut all), Err(SchemaError::Patterns)));
+    assert!(Held::<Strict>::new(&few, &mut all).is_ok());
+    assert!(matches!(Held::<Strict>::new(&few, &mut all), Err(SchemaError::Patterns)));
 }
 
 #[test]
@@ -178,8 +201,43 @@ fn a_pattern_whose_compiled_form_is_large_is_refused() {
     let schema = super::super::read(
         r#"{"type":"object","properties":{"a":{"type":"string","pattern":"^\\p{L}{100}$"}}}"#,
     );
-    match schema.and_then(|schema| Held::new(&schema, &mut CompileCost::default()).map(drop)) {
+    match schema.and_then(|schema| Held::<Strict>::new(&schema, &mut CompileCost::default()).map(drop)) {
         Err(SchemaError::Compiled(_) | SchemaError::Pattern(..)) => {}
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn numbers_names_and_whole_values_are_compared_alike_in_arguments_and_in_answers() {
+    let each = |keyword: Value| json!({ "type": "object", "properties": { "a": keyword } });
+    let names: Map<String, Value> = (0..40).map(|n| (format!("n{n}"), json!(n))).collect();
+    for (keyword, fits, does_not) in [
+        (json!({ "const": 1 }), json!(1.0), json!(2)),
+        (json!({ "enum": [u64::MAX] }), json!(u64::MAX), json!(u64::MAX - 1)),
+        (
+            json!({ "const": { "x": [1, { "y": null }] } }),
+            json!({ "x": [1.0, { "y": null }] }),
+            json!({ "x": [1, {}] }),
+        ),
+        (json!({ "const": [1] }), json!([1]), json!([1, 1])),
+        (json!({ "const": "1" }), json!("1"), json!(1)),
+        (json!({ "uniqueItems": true }), json!([0, "0", [0]]), json!([0, -0.0])),
+        (json!({ "type": "integer", "maximum": 5e300 }), json!(1e300), json!(0.5)),
+        (json!({ "exclusiveMaximum": i64::MIN + 1 }), json!(i64::MIN), json!(i64::MIN + 1)),
+        (json!({ "multipleOf": 0.1 }), json!(0.3), json!(0.35)),
+        (json!({ "required": ["n0", "n39"] }), json!(names), json!({ "n0": 0 })),
+        (json!({ "properties": { "n7": { "const": 7 } } }), json!(names), json!({ "n7": 8 })),
+        (json!({ "propertyNames": { "maxLength": 2 } }), json!({ "éé": 1 }), json!({ "ééé": 1 })),
+        (json!({ "dependentRequired": { "x": ["y"] } }), json!({ "x": 1, "y": 1 }), json!({ "x": 1 })),
+        (
+            json!({ "unevaluatedProperties": false, "properties": { "x": true } }),
+            json!({ "x": 1 }),
+            json!({ "y": 1 }),
+        ),
+        (json!({ "type": "null" }), json!(null), json!(false)),
+    ] {
+        assert_eq!(judged(each(keyword.clone()), &json!({ "a": fits })), Ok(()), "{keyword}");
+        let misfit = judged(each(keyword.clone()), &json!({ "a": does_not }));
+        assert!(matches!(misfit, Err(MisfitError::Wrong { .. })), "{keyword}: {misfit:?}");
     }
 }

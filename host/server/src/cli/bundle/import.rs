@@ -8,20 +8,25 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use tempfile::TempPath;
 use toolgate_base::artifact::Artifact;
+use toolgate_base::outcome::with_causes;
 use toolgate_base::spec::Source;
 use toolgate_net::remote::Fetcher;
 use toolgate_net::remote::bundle::{self, BundleError, Item, Listed, PluginBundle};
 use toolgate_policy::limits::load::{BUNDLE_BYTES_MAX, COMPONENT_BYTES_MAX, SIGNATURES_MAX};
+use toolgate_policy::load::trust::Standing;
 use toolgate_policy::redact::{self, printable};
 use toolgate_policy::{Digest, PluginName};
+use toolgate_runtime::load::now;
 use toolgate_runtime::load::source::{Found, Sources, signature_names};
-use toolgate_runtime::load::verify::worth_keeping;
+use toolgate_runtime::load::verify::{examine, judge, worth_keeping};
 use toolgate_signature::trust::TrustSpec;
 
 use crate::cli::exit::Exit;
-use crate::cli::place::{self, Staged};
-use crate::cli::{output, verify};
+use crate::cli::output;
+use crate::cli::place::{self, FILE_MODE};
+use crate::cli::verify::{signed_id, signed_ids};
 use crate::config::load_trust;
 
 /// Arguments of `bundle import`.
@@ -61,10 +66,10 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         }
         ready.push(prepare(args, &trust, &name, item)?);
     }
-    let root = root(args, &mut bundle)?;
-    let mut lines: Vec<String> = root.iter().map(|root| root.line.clone()).collect();
-    if let Some(Root { staged, path, .. }) = root {
-        staged.create(&path).map_err(|error| failed(&path, &error))?;
+    let mut lines = Vec::new();
+    if let Some((staged, path, line)) = root(args, &mut bundle)? {
+        staged.persist_noclobber(&path).map_err(|error| failed(&path, &error.error))?;
+        lines.push(line);
     }
     for component in ready {
         lines.extend(component.put()?);
@@ -78,10 +83,8 @@ fn named(bundle: &PluginBundle) -> Result<BTreeMap<PluginName, Listed>, Exit> {
     let mut named: BTreeMap<PluginName, Listed> = BTreeMap::new();
     for listed in bundle.components() {
         let shown = printable(&listed.name, 100);
-        let name: PluginName = listed
-            .name
-            .parse()
-            .map_err(|error| Exit::refused(format!("{shown}: no plugin's name: {error}")))?;
+        let refused = |error| Exit::refused(format!("{shown}: no plugin's name: {error}"));
+        let name = listed.name.parse::<PluginName>().map_err(refused)?;
         if let Some(other) = named.insert(name, listed.clone()) {
             return Err(Exit::refused(format!(
                 "the bundle has two components of the name `{shown}`: {} and {}; make a bundle of one of them",
@@ -89,10 +92,7 @@ fn named(bundle: &PluginBundle) -> Result<BTreeMap<PluginName, Listed>, Exit> {
             )));
         }
     }
-    match named.is_empty() {
-        true => Err(Exit::refused("there is no component in the bundle")),
-        false => Ok(named),
-    }
+    if named.is_empty() { Err(Exit::refused("there is no component in the bundle")) } else { Ok(named) }
 }
 
 /// A verified component, written under temporary names.
@@ -100,7 +100,7 @@ struct Component {
     path: PathBuf,
     digest: Digest,
     /// Its signatures, and the component last.
-    files: Vec<(Staged, PathBuf)>,
+    files: Vec<(TempPath, PathBuf)>,
     /// Signatures of the replaced component.
     stale: Vec<PathBuf>,
     replace: bool,
@@ -110,13 +110,14 @@ struct Component {
 /// Verifies a component, and writes it and its signatures where they differ from the existing files.
 fn prepare(args: &Args, trust: &TrustSpec, name: &PluginName, item: Item) -> Result<Component, Exit> {
     let found = Found { unread: item.unread, ..Found::new(item.artifact, item.signatures) };
-    let id = verify::signed_id(trust, &found, name.as_str());
-    let verified = verify::judge(trust, &found, &id).map_err(|error| {
+    let examined = examine(trust, &found);
+    let id = signed_id(&examined, name.as_str());
+    let verified = judge(trust, &found, examined, &id, None, Standing::New, now()).map_err(|error| {
         Exit::refused(format!("{name}: not trusted as `{}`: {error}", printable(&id, 100)))
     })?;
     let component = format!("{name}.wasm");
     let path = args.into.join(&component);
-    let mut signatures = worth_keeping(trust, &found);
+    let mut signatures = worth_keeping(&verified.examined, &found);
     signatures.truncate(SIGNATURES_MAX);
     let places = toolgate_signature::places(&component, &signatures, &trust.hints());
     let mut wanted: Vec<(PathBuf, &[u8])> =
@@ -136,7 +137,7 @@ fn prepare(args: &Args, trust: &TrustSpec, name: &PluginName, item: Item) -> Res
             There::Other => conflicts.push(to.clone()),
             There::Nothing => {}
         }
-        files.push((place::stage(&to, bytes).map_err(|error| failed(&to, &error))?, to));
+        files.push((place::stage(&to, bytes, FILE_MODE).map_err(|error| failed(&to, &error))?, to));
     }
     if !conflicts.is_empty() && !args.replace {
         let there: Vec<String> = conflicts.iter().map(|path| path.display().to_string()).collect();
@@ -146,17 +147,14 @@ fn prepare(args: &Args, trust: &TrustSpec, name: &PluginName, item: Item) -> Res
         )));
     }
     if !conflicts.is_empty() && !args.id.contains(&id) {
-        let is_signed = verify::signed_ids(trust, &found).contains(&id);
+        let is_signed = signed_ids(&verified.examined).contains(&id);
         hold_identity(trust, name, &path, &id, is_signed)?;
     }
     let (digest, replace) = (found.artifact.digest(), args.replace);
     let mut notes = Vec::new();
     if id != name.as_str() {
-        let shown = printable(&id, 100);
-        notes.push(format!(
-            "signed as the plugin `{shown}`: its [[plugin]] needs `id = {}`",
-            redact::quoted(&id)
-        ));
+        let (shown, quoted) = (printable(&id, 100), redact::quoted(&id));
+        notes.push(format!("signed as the plugin `{shown}`: its [[plugin]] needs `id = {quoted}`"));
     }
     notes.extend(verified.set_aside.iter().map(|aside| format!("set aside: {aside}")));
     Ok(Component { path, digest, files, stale, replace, notes })
@@ -176,7 +174,7 @@ fn hold_identity(
     }
     let there = Sources::new(Fetcher::new(Vec::new()));
     let there = there.fetch(&Source::File(path.to_owned()), None, &trust.hints());
-    let ids = there.map(|found| verify::signed_ids(trust, &found));
+    let ids = there.map(|found| signed_ids(&examine(trust, &found)));
     let may_replace = match &ids {
         Ok(ids) if ids.is_empty() => id == name.as_str(),
         Ok(ids) => is_signed && ids.contains(id),
@@ -208,8 +206,8 @@ impl Component {
             std::fs::remove_file(path).map_err(|error| failed(path, &error))?;
         }
         for (staged, to) in self.files {
-            let put = if self.replace { staged.replace(&to) } else { staged.create(&to) };
-            put.map_err(|error| failed(&to, &error))?;
+            let put = if self.replace { staged.persist(&to) } else { staged.persist_noclobber(&to) };
+            put.map_err(|error| failed(&to, &error.error))?;
         }
         let mut lines = vec![format!("{}: {}", self.path.display(), self.digest)];
         lines.extend(self.notes.iter().map(|note| format!("  {note}")));
@@ -217,22 +215,16 @@ impl Component {
     }
 }
 
-/// The bundle's trusted root, written under a temporary name.
-struct Root {
-    staged: Staged,
-    path: PathBuf,
-    line: String,
-}
-
-fn root(args: &Args, bundle: &mut PluginBundle) -> Result<Option<Root>, Exit> {
+/// The bundle's trusted root, written under a temporary name, with its path and a line about it.
+fn root(args: &Args, bundle: &mut PluginBundle) -> Result<Option<(TempPath, PathBuf, String)>, Exit> {
     let Some(path) = args.root.clone() else { return Ok(None) };
     let Some(root) = bundle.root().map_err(|error| not_read(&error))? else { return Ok(None) };
     if path.symlink_metadata().is_ok() {
         return Err(Exit::usage(format!("{}: it is there already", path.display())));
     }
-    let staged = place::stage(&path, root.bytes()).map_err(|error| failed(&path, &error))?;
+    let staged = place::stage(&path, root.bytes(), FILE_MODE).map_err(|error| failed(&path, &error))?;
     let line = format!("{}: {}, trusted by nobody who does not name it", path.display(), root.digest());
-    Ok(Some(Root { staged, path, line }))
+    Ok(Some((staged, path, line)))
 }
 
 /// Content of a path.
@@ -266,13 +258,7 @@ fn failed(path: &Path, error: &io::Error) -> Exit {
 
 /// Usage error if the bundle named on the command line cannot be opened; any other error refuses the bundle.
 fn not_read(error: &BundleError) -> Exit {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    let text = format!("failed to {}", printable(&text, 1_000));
+    let text = format!("failed to {}", printable(&with_causes(error), 1_000));
     match error {
         BundleError::Open(..) => Exit::usage(text),
         _ => Exit::refused(text),

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use toolgate_policy::limits::wire::ANSWERS_BYTES_MAX;
 use toolgate_policy::redact::printable;
 
-use super::client::{Transport, reachable};
+use super::client::Transport;
 
 /// Includes compiling all plugins at the first start.
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
@@ -28,8 +28,8 @@ const REVISION: &str = "2026-07-28";
 /// The reason why there is no answer, with a remedy.
 pub(super) fn tools(transport: &Transport) -> Result<Option<String>, String> {
     match transport {
-        Transport::Elsewhere { .. } => Ok(None),
-        Transport::Http { listen } => over_http(reachable(*listen)).map(Some),
+        Transport::Http { own: None, .. } => Ok(None),
+        Transport::Http { own: Some(address), .. } => over_http(*address).map(Some),
         Transport::Stdio { program, arguments } => over_stdio(program, arguments).map(Some),
     }
 }
@@ -62,10 +62,10 @@ fn listed(line: &str) -> Option<Result<String, String>> {
     Some(Ok(match names.len() {
         0 => "it serves no tools yet (`toolgate plugin add FILE` adds some)".to_owned(),
         count if count <= SHOWN && more.is_empty() => format!("{count} tools: {}", names.join(", ")),
-        count => format!(
-            "{count}{more} tools, among them {}",
-            names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ")
-        ),
+        count => {
+            let first: Vec<&str> = names.into_iter().take(SHOWN).collect();
+            format!("{count}{more} tools, among them {}", first.join(", "))
+        }
     }))
 }
 
@@ -93,10 +93,8 @@ fn over_stdio(program: &str, arguments: &[String]) -> Result<String, String> {
         let answer = lines.map_while(Result::ok).find_map(|line| listed(&line));
         drop(send.send(answer));
     });
-    stdin
-        .write_all(format!("{}\n", request()).as_bytes())
-        .and_then(|()| stdin.flush())
-        .map_err(|_| ENDED.to_owned())?;
+    let written = stdin.write_all(format!("{}\n", request()).as_bytes()).and_then(|()| stdin.flush());
+    written.map_err(|_| ENDED.to_owned())?;
     match answers.recv_timeout(STARTS_WITHIN) {
         Ok(answer) => answer.unwrap_or_else(|| Err(ENDED.to_owned())),
         Err(_) => Err(format!("nothing came within {} s", STARTS_WITHIN.as_secs())),

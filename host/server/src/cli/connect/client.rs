@@ -24,10 +24,8 @@ pub(super) enum Client {
 pub(super) enum Transport {
     /// The client starts it.
     Stdio { program: String, arguments: Vec<String> },
-    /// The server listens on this machine.
-    Http { listen: SocketAddr },
-    /// The server has an address that may be another machine's.
-    Elsewhere { url: String },
+    /// The server listens; at `own`, if that is known to be on this machine.
+    Http { url: String, own: Option<SocketAddr> },
 }
 
 /// Steps that configure a client.
@@ -36,7 +34,7 @@ pub(super) enum Setup {
     /// An entry in one of the client's files.
     File(Entry),
     /// A command to run.
-    Command(Vec<String>),
+    Command(String),
     /// Steps in the client's own settings.
     Settings(String),
 }
@@ -54,7 +52,7 @@ pub(super) struct Entry {
     /// Step after the entry is written.
     pub(super) afterwards: &'static str,
     /// A command that has the same effect.
-    pub(super) instead: Option<Vec<String>>,
+    pub(super) instead: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,16 +60,6 @@ pub(super) enum Format {
     /// JSON, in which clients take comments.
     Json,
     Toml,
-}
-
-impl Transport {
-    fn url(&self) -> Option<String> {
-        match self {
-            Self::Stdio { .. } => None,
-            Self::Http { listen } => Some(format!("http://{}/mcp", reachable(*listen))),
-            Self::Elsewhere { url } => Some(url.clone()),
-        }
-    }
 }
 
 /// Address at which this machine reaches a listener: loopback for an unspecified address.
@@ -105,97 +93,95 @@ impl Client {
     /// # Errors
     /// The reason why the client cannot reach the server like this, with a remedy.
     pub(super) fn setup(self, transport: &Transport, name: &str) -> Result<Setup, String> {
-        let url = transport.url();
-        let (file, list, afterwards) = match self {
-            Self::Chatgpt => return connector(transport, CHATGPT).map(Setup::Settings),
-            Self::Inspector => return Ok(Setup::Command(inspector(transport, url))),
-            Self::ClaudeDesktop if url.is_some() => {
-                return connector(transport, CLAUDE_DESKTOP).map(Setup::Settings);
+        let is_http = matches!(transport, Transport::Http { .. });
+        let (file, afterwards) = match self {
+            Self::Chatgpt => return self.connector(transport, CHATGPT, ""),
+            Self::Inspector => return Ok(Setup::Command(inspector(transport))),
+            Self::ClaudeDesktop if is_http => return self.connector(transport, CLAUDE_DESKTOP, OTHERWISE),
+            Self::ClaudeDesktop => {
+                let file = claude_desktop_folder()?.join("claude_desktop_config.json");
+                (file, "Quit Claude Desktop and start it again.")
             }
-            Self::ClaudeDesktop => (
-                claude_desktop_folder()?.join("claude_desktop_config.json"),
-                "mcpServers",
-                "Quit Claude Desktop and start it again.",
-            ),
-            Self::ClaudeCode => (
-                here()?.join(".mcp.json"),
-                "mcpServers",
-                "Start `claude` in this folder and allow the server; /mcp shows it.",
-            ),
-            Self::Vscode => (
-                here()?.join(".vscode/mcp.json"),
-                "servers",
-                "Open this folder in VS Code and run the command \"MCP: List Servers\".",
-            ),
-            Self::Cursor => (
-                home()?.join(".cursor/mcp.json"),
-                "mcpServers",
-                "Cursor lists it in its settings, under MCP.",
-            ),
-            Self::Windsurf => (
-                home()?.join(".codeium/windsurf/mcp_config.json"),
-                "mcpServers",
-                "Press the refresh button in Windsurf's list of MCP servers.",
-            ),
-            Self::Zed => (
-                config_home()?.join("zed/settings.json"),
-                "context_servers",
-                "Zed lists it in the settings of its Agent Panel.",
-            ),
-            Self::Codex => (codex_home()?.join("config.toml"), "mcp_servers", "`codex mcp list` shows it."),
-            Self::Gemini => {
-                (home()?.join(".gemini/settings.json"), "mcpServers", "`gemini mcp list` shows it.")
+            Self::ClaudeCode => {
+                let then = "Start `claude` in this folder and allow the server; /mcp shows it.";
+                (here()?.join(".mcp.json"), then)
             }
+            Self::Vscode => {
+                let then = "Open this folder in VS Code and run the command \"MCP: List Servers\".";
+                (here()?.join(".vscode/mcp.json"), then)
+            }
+            Self::Cursor => (home()?.join(".cursor/mcp.json"), "Cursor lists it in its settings, under MCP."),
+            Self::Windsurf => {
+                let file = home()?.join(".codeium/windsurf/mcp_config.json");
+                (file, "Press the refresh button in Windsurf's list of MCP servers.")
+            }
+            Self::Zed => {
+                let file = config_home()?.join("zed/settings.json");
+                (file, "Zed lists it in the settings of its Agent Panel.")
+            }
+            Self::Codex => (codex_home()?.join("config.toml"), "`codex mcp list` shows it."),
+            Self::Gemini => (home()?.join(".gemini/settings.json"), "`gemini mcp list` shows it."),
+        };
+        let list = match self {
+            Self::Vscode => "servers",
+            Self::Zed => "context_servers",
+            Self::Codex => "mcp_servers",
+            _ => "mcpServers",
         };
         let format = if self == Self::Codex { Format::Toml } else { Format::Json };
-        let value = self.value(transport, url.as_deref());
-        let instead = self.instead(transport, url, name);
+        let (value, instead) = (self.value(transport), self.instead(transport, name));
         Ok(Setup::File(Entry { file, format, list, name: name.to_owned(), value, afterwards, instead }))
     }
 
     /// The entry in this client's form.
-    fn value(self, transport: &Transport, url: Option<&str>) -> Value {
+    fn value(self, transport: &Transport) -> Value {
         let typed = matches!(self, Self::ClaudeCode | Self::Vscode);
-        match (transport, url) {
-            (Transport::Stdio { program, arguments }, _) => {
-                if typed {
-                    json!({ "type": "stdio", "command": program, "args": arguments })
-                } else {
-                    json!({ "command": program, "args": arguments })
-                }
+        match (transport, self) {
+            (Transport::Stdio { program, arguments }, _) if typed => {
+                json!({ "type": "stdio", "command": program, "args": arguments })
             }
-            (_, url) => match self {
-                Self::Windsurf => json!({ "serverUrl": url }),
-                Self::Gemini => json!({ "httpUrl": url }),
-                _ if typed => json!({ "type": "http", "url": url }),
-                _ => json!({ "url": url }),
-            },
+            (Transport::Stdio { program, arguments }, _) => json!({ "command": program, "args": arguments }),
+            (Transport::Http { url, .. }, Self::Windsurf) => json!({ "serverUrl": url }),
+            (Transport::Http { url, .. }, Self::Gemini) => json!({ "httpUrl": url }),
+            (Transport::Http { url, .. }, _) if typed => json!({ "type": "http", "url": url }),
+            (Transport::Http { url, .. }, _) => json!({ "url": url }),
         }
     }
 
     /// The client's own command that adds the entry.
-    fn instead(self, transport: &Transport, url: Option<String>, name: &str) -> Option<Vec<String>> {
-        let program = match self {
-            Self::ClaudeCode => "claude",
-            Self::Codex => "codex",
+    fn instead(self, transport: &Transport, name: &str) -> Option<String> {
+        let mut command = match self {
+            Self::ClaudeCode => vec!["claude", "mcp", "add"],
+            Self::Codex => vec!["codex", "mcp", "add"],
             _ => return None,
         };
-        let mut command: Vec<String> = [program, "mcp", "add"].map(str::to_owned).into();
-        match (transport, url) {
-            (Transport::Stdio { program, arguments }, _) => {
-                command.extend([name.to_owned(), "--".to_owned(), program.clone()]);
-                command.extend(arguments.iter().cloned());
+        match transport {
+            Transport::Stdio { program, arguments } => {
+                command.extend([name, "--", program]);
+                command.extend(arguments.iter().map(String::as_str));
             }
-            (_, url) if self == Self::ClaudeCode => {
-                command.extend(["--transport".to_owned(), "http".to_owned(), name.to_owned()]);
-                command.extend(url);
+            Transport::Http { url, .. } if self == Self::ClaudeCode => {
+                command.extend(["--transport", "http", name, url]);
             }
-            (_, url) => {
-                command.extend([name.to_owned(), "--url".to_owned()]);
-                command.extend(url);
-            }
+            Transport::Http { url, .. } => command.extend([name, "--url", url]),
         }
-        Some(command)
+        Some(shell(&command))
+    }
+
+    /// Steps for a client whose vendor connects to the server over the internet.
+    fn connector(self, transport: &Transport, steps: &str, otherwise: &str) -> Result<Setup, String> {
+        match transport {
+            Transport::Http { url, own: None } if url.starts_with("https://") => {
+                Ok(Setup::Settings(format!(
+                    "{steps}\n\n{url}\n\nToolgate has no login of its own yet: let a proxy before it ask who calls."
+                )))
+            }
+            _ => Err(format!(
+                "{} reaches servers over the internet and HTTPS alone: put a proxy with a certificate and a login before \
+                 `toolgate serve`, and give its address with --url.{otherwise}",
+                self.title()
+            )),
+        }
     }
 }
 
@@ -205,15 +191,15 @@ impl Setup {
         let title = client.title();
         match self {
             Self::Settings(text) => text.clone(),
-            Self::Command(command) => format!("Run:\n\n{}", shell(command)),
+            Self::Command(command) => format!("Run:\n\n{command}"),
             Self::File(entry) => {
-                let instead = entry.instead.as_ref().map_or(String::new(), |command| {
-                    format!("\n\nOr let the client do it:\n\n{}", shell(command))
-                });
+                let instead = entry.instead.as_ref();
+                let instead = instead.map(|command| format!("\n\nOr let the client do it:\n\n{command}"));
                 format!(
-                    "{title} reads {}. Add this to it (--write does so):\n\n{}{instead}\n\n{}",
+                    "{title} reads {}. Add this to it (--write does so):\n\n{}{}\n\n{}",
                     entry.file.display(),
                     entry.snippet().trim_end(),
+                    instead.unwrap_or_default(),
                     entry.afterwards,
                 )
             }
@@ -232,60 +218,29 @@ impl Entry {
     }
 }
 
-/// A client whose vendor connects to the server over the internet.
-struct Connector {
-    title: &'static str,
-    steps: &'static str,
-    otherwise: &'static str,
-}
+const CHATGPT: &str = "In ChatGPT on the web: Settings, Apps & Connectors, Advanced settings: switch developer mode on. \
+                       Then Create, and as MCP server URL:";
+const CLAUDE_DESKTOP: &str = "In Claude Desktop: Settings, Connectors, Add custom connector, and as URL:";
+const OTHERWISE: &str = " Without --http and --url it starts Toolgate on this machine itself.";
 
-const CHATGPT: Connector = Connector {
-    title: "ChatGPT",
-    steps: "In ChatGPT on the web: Settings, Apps & Connectors, Advanced settings: switch developer mode on. Then Create, and as MCP server URL:",
-    otherwise: "",
-};
-
-const CLAUDE_DESKTOP: Connector = Connector {
-    title: "Claude Desktop",
-    steps: "In Claude Desktop: Settings, Connectors, Add custom connector, and as URL:",
-    otherwise: " Without --http and --url it starts Toolgate on this machine itself.",
-};
-
-fn connector(transport: &Transport, client: Connector) -> Result<String, String> {
-    let Connector { title, steps, otherwise } = client;
+fn inspector(transport: &Transport) -> String {
+    let mut command = vec!["npx", "@modelcontextprotocol/inspector"];
     match transport {
-        Transport::Elsewhere { url } if url.starts_with("https://") => Ok(format!(
-            "{steps}\n\n{url}\n\nToolgate has no login of its own yet: let a proxy before it ask who calls."
-        )),
-        _ => Err(format!(
-            "{title} reaches servers over the internet and HTTPS alone: put a proxy with a certificate and a login before \
-             `toolgate serve`, and give its address with --url.{otherwise}"
-        )),
-    }
-}
-
-fn inspector(transport: &Transport, url: Option<String>) -> Vec<String> {
-    let mut command: Vec<String> = ["npx", "@modelcontextprotocol/inspector"].map(str::to_owned).into();
-    match (transport, url) {
-        (Transport::Stdio { program, arguments }, _) => {
-            command.push("--".to_owned());
-            command.push(program.clone());
-            command.extend(arguments.iter().cloned());
+        Transport::Stdio { program, arguments } => {
+            command.extend(["--", program]);
+            command.extend(arguments.iter().map(String::as_str));
         }
-        (_, url) => {
-            command.extend(["--transport", "http", "--server-url"].map(str::to_owned));
-            command.extend(url);
-        }
+        Transport::Http { url, .. } => command.extend(["--transport", "http", "--server-url", url]),
     }
-    command
+    shell(&command)
 }
 
 /// A command in POSIX shell syntax.
-fn shell(command: &[String]) -> String {
+fn shell(command: &[&str]) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@=,+".contains(c);
-    let word = |word: &String| {
+    let word = |word: &&str| {
         if !word.is_empty() && word.chars().all(plain) {
-            word.clone()
+            (*word).to_owned()
         } else {
             format!("'{}'", word.replace('\'', "'\\''"))
         }

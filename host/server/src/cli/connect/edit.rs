@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use jsonc_parser::cst::{CstInputValue, CstRootNode};
 use jsonc_parser::{ParseOptions, parse_to_serde_value};
 use serde_json::{Map, Value};
-use toml_edit::{DocumentMut, Item, Table};
+use toml_edit::{DocumentMut, Item, Table, TomlError};
 use toolgate_policy::limits::load::CONFIG_BYTES_MAX;
 use toolgate_runtime::load::source::read_regular;
 
@@ -23,7 +23,7 @@ pub(super) struct ClientEdit {
     /// Target of the client's path, with links resolved.
     file: PathBuf,
     before: Option<String>,
-    after: String,
+    pub(super) after: String,
 }
 
 impl ClientEdit {
@@ -59,10 +59,6 @@ impl ClientEdit {
         self.before.as_deref().unwrap_or_default()
     }
 
-    pub(super) fn after(&self) -> &str {
-        &self.after
-    }
-
     /// Writes the change. Returns the path of the backup.
     ///
     /// # Errors
@@ -79,19 +75,19 @@ impl ClientEdit {
             if let Some(folder) = self.file.parent() {
                 place::folder(folder).map_err(failed)?;
             }
-            let staged =
-                place::stage_with(&self.file, self.after.as_bytes(), NEW_FILE_MODE).map_err(failed)?;
-            staged.create(&self.file).map_err(failed)?;
+            let staged = place::stage(&self.file, self.after.as_bytes(), NEW_FILE_MODE).map_err(failed)?;
+            staged.persist_noclobber(&self.file).map_err(|error| failed(error.error))?;
             return Ok(None);
         };
         let mode = self.file.metadata().map_err(failed)?.permissions().mode() & 0o777;
         let copy = self.copy_path();
-        let kept = place::stage_with(&copy, before.as_bytes(), mode).and_then(|kept| kept.create(&copy));
+        let kept =
+            place::stage(&copy, before.as_bytes(), mode).and_then(|kept| Ok(kept.persist_noclobber(&copy)?));
         kept.map_err(|error| {
             format!("{}: no copy could be made, so nothing was written: {error}", copy.display())
         })?;
-        let staged = place::stage_with(&self.file, self.after.as_bytes(), mode).map_err(failed)?;
-        staged.replace(&self.file).map_err(failed)?;
+        let staged = place::stage(&self.file, self.after.as_bytes(), mode).map_err(failed)?;
+        staged.persist(&self.file).map_err(|error| failed(error.error))?;
         Ok(Some(copy))
     }
 
@@ -116,27 +112,22 @@ fn with_json(text: &str, entry: &Entry) -> Result<String, String> {
     let options = ParseOptions::default();
     let unread = |error: &dyn std::fmt::Display| format!("it is not JSON ({error})");
     let root = CstRootNode::parse(text, &options).map_err(|error| unread(&error))?;
+    let not_object = || format!("`{}` in it is not an object", entry.list);
     let object = root.object_value().ok_or("it does not hold a JSON object")?;
     let list = match object.get(entry.list) {
         None => object
             .append(entry.list, CstInputValue::Object(Vec::new()))
             .object_value()
             .ok_or("its list of servers cannot be written")?,
-        Some(list) => {
-            list.object_value().ok_or_else(|| format!("`{}` in it is not an object", entry.list))?
-        }
+        Some(list) => list.object_value().ok_or_else(not_object)?,
     };
     let value = |text: &str| -> Result<Value, String> {
         parse_to_serde_value(text, &options).map_err(|error| unread(&error))
     };
     let mut wanted = value(text)?;
-    let Some(members) = wanted.as_object_mut() else {
-        return Err("it does not hold a JSON object".to_owned());
-    };
+    let members = wanted.as_object_mut().ok_or("it does not hold a JSON object")?;
     let servers = members.entry(entry.list).or_insert_with(|| Value::Object(Map::new()));
-    let Some(servers) = servers.as_object_mut() else {
-        return Err(format!("`{}` in it is not an object", entry.list));
-    };
+    let servers = servers.as_object_mut().ok_or_else(not_object)?;
     let was = servers.insert(entry.name.clone(), entry.value.clone());
     match list.get(&entry.name) {
         // The layout may differ.
@@ -165,31 +156,23 @@ fn input(value: &Value) -> CstInputValue {
     }
 }
 
-/// Whether two entries have equal values, regardless of layout.
-fn is_same(one: &Item, other: &Item) -> bool {
-    let plain = |item: &Item| {
-        let mut document = DocumentMut::new();
-        document.insert("it", item.clone());
-        toml::from_str::<toml::Value>(&document.to_string()).ok()
-    };
-    plain(one).is_some_and(|one| Some(one) == plain(other))
-}
-
 fn with_toml(text: &str, entry: &Entry) -> Result<String, String> {
-    let mut document: DocumentMut = text
-        .parse()
-        .map_err(|error: toml_edit::TomlError| format!("it is not TOML ({})", error.message()))?;
-    let ours: DocumentMut =
-        entry.snippet().parse().map_err(|error: toml_edit::TomlError| error.to_string())?;
+    let mut document: DocumentMut =
+        text.parse().map_err(|error: TomlError| format!("it is not TOML ({})", error.message()))?;
+    let snippet = entry.snippet();
+    let plain =
+        |text: &str| toml::from_str::<toml::Table>(text).ok()?.get(entry.list)?.get(&entry.name).cloned();
+    // The layout may differ.
+    if plain(text).is_some_and(|there| Some(there) == plain(&snippet)) {
+        return Ok(text.to_owned());
+    }
+    let ours: DocumentMut = snippet.parse().map_err(|error: TomlError| error.to_string())?;
     let value = ours.get(entry.list).and_then(|list| list.get(&entry.name)).cloned().unwrap_or_default();
     let list = document.entry(entry.list).or_insert_with(|| {
         let mut list = Table::new();
         list.set_implicit(true);
         Item::Table(list)
     });
-    if list.get(&entry.name).is_some_and(|there| is_same(there, &value)) {
-        return Ok(text.to_owned());
-    }
     let list = list.as_table_like_mut().ok_or_else(|| format!("`{}` in it is not a table", entry.list))?;
     list.insert(&entry.name, value);
     Ok(document.to_string())

@@ -3,14 +3,13 @@
 use serde_json::{Value, json};
 use toolgate_policy::Capability;
 use toolgate_policy::address::Reach;
-use toolgate_policy::capability::files::Access;
 use toolgate_policy::capability::http::Rule;
 use toolgate_policy::capability::sockets::Protocol;
 use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::redact::printable;
 
 use super::super::output;
-use super::Subject;
+use super::{Subject, verb};
 
 /// A capability with its line in the configuration and its meaning.
 struct Has {
@@ -38,12 +37,12 @@ fn as_text(subject: &Subject<'_>) -> String {
             trusted.policy_version()
         ),
     ];
-    lines.extend(trusted.rules().iter().map(|rule| {
-        format!(r#"  [[rule]] plugin = "{}" requires {}"#, rule.plugin, rule.require.join(", "))
-    }));
-    lines.extend(
-        trusted.roles().iter().map(|met| format!("  {} signed as {}", met.signers.join(", "), met.role)),
-    );
+    for rule in trusted.rules() {
+        lines.push(format!(r#"  [[rule]] plugin = "{}" requires {}"#, rule.plugin, rule.require.join(", ")));
+    }
+    for met in trusted.roles() {
+        lines.push(format!("  {} signed as {}", met.signers.join(", "), met.role));
+    }
     lines.push(format!("needs: {}", words(clearance.asked().needs().iter())));
     lines.push(format!("may use: {}", words(clearance.asked().may_use().iter())));
     let has = has(subject);
@@ -54,11 +53,9 @@ fn as_text(subject: &Subject<'_>) -> String {
     lines.push("has not:".to_owned());
     lines.extend(lacking(subject).into_iter().map(|word| format!("  {}", subject.without(word))));
     lines.push("limits:".to_owned());
-    lines.extend(
-        limits(subject)
-            .into_iter()
-            .map(|(limit, value, from)| format!("  {} = {value} ({from})", limit.name())),
-    );
+    for (limit, value, from) in limits(subject) {
+        lines.push(format!("  {} = {value} ({from})", limit.name()));
+    }
     lines.iter().map(|line| printable(line, 2_000)).collect::<Vec<_>>().join("\n")
 }
 
@@ -107,7 +104,7 @@ fn lacking(subject: &Subject<'_>) -> Vec<Capability> {
     let asked = subject.plugin.clearance().asked();
     let by_default =
         |word: Capability| matches!(word, Capability::Clock | Capability::Random) && asked.covers(word);
-    Capability::ALL.into_iter().filter(|word| !subject.grants().has(*word) && !by_default(*word)).collect()
+    Capability::ALL.into_iter().filter(|word| !subject.spec.grants.has(*word) && !by_default(*word)).collect()
 }
 
 /// Its capabilities, one line each, in a fixed order.
@@ -120,7 +117,7 @@ fn has(subject: &Subject<'_>) -> Vec<Has> {
 fn of_word(subject: &Subject<'_>, word: Capability) -> Vec<Has> {
     let effective = subject.effective();
     let at = |key: &str| {
-        let written = subject.grants().has(word);
+        let written = subject.spec.grants.has(word);
         if written { subject.at(&format!("grant.{word}{key}")) } else { "default".to_owned() }
     };
     let one = |what: String| vec![Has { word, at: at(""), what }];
@@ -132,11 +129,7 @@ fn of_word(subject: &Subject<'_>, word: Capability) -> Vec<Has> {
     };
     match word {
         Capability::Files => several(numbered(effective.files.mounts(), |mount| {
-            let how = match mount.access {
-                Access::Nothing => "does not see",
-                Access::Read => "reads",
-                Access::ReadWrite => "reads and writes",
-            };
+            let how = verb(mount.access);
             let bounds: String =
                 mount.bounds().iter().map(|(key, value)| format!("; {key} = {value}")).collect();
             format!("{how} {}, which it sees as {}{bounds}", mount.host, mount.guest)
@@ -184,15 +177,9 @@ fn sends(rule: &Rule) -> String {
     let (methods, paths) = (rule.methods.join(" "), rule.paths.join(" "));
     let headers =
         (!rule.headers.is_empty()).then(|| format!(", and sets the headers {}", rule.headers.join(" ")));
-    format!(
-        "sends {methods} to {}://{}:{}, paths {paths}; {}{}{}",
-        rule.scheme,
-        rule.host,
-        rule.port,
-        reach(rule.reach),
-        headers.unwrap_or_default(),
-        secret.unwrap_or_default()
-    )
+    let (headers, secret) = (headers.unwrap_or_default(), secret.unwrap_or_default());
+    let to = format!("{}://{}:{}", rule.scheme, rule.host, rule.port);
+    format!("sends {methods} to {to}, paths {paths}; {}{headers}{secret}", reach(rule.reach))
 }
 
 fn reach(reach: Reach) -> &'static str {

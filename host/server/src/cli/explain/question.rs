@@ -1,5 +1,6 @@
 //! Decides whether the plugin may do one thing, with the same grant and function as when the plugin does it.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use toolgate_policy::capability::sockets::{Found, Protocol, Rule};
 use toolgate_policy::redact::printable;
 use toolgate_policy::request::RequestTarget;
 
+use super::super::call;
 use super::super::exit::Exit;
 use super::{By, Question, Subject, Wanted};
 
@@ -77,60 +79,47 @@ pub(super) fn ask(subject: &Subject<'_>, question: &Question) -> Result<Answer, 
     let word = question.capability();
     let asked = subject.plugin.clearance().asked().covers(word);
     let by_default = matches!(word, Capability::Clock | Capability::Random);
-    if !asked || !(by_default || subject.grants().has(word)) {
+    if !asked || !(by_default || subject.spec.grants.has(word)) {
         return Ok(Answer::no(subject.without(word)));
     }
     let effective = subject.effective();
-    let granted = |key: &str| {
-        if subject.grants().has(word) { subject.at(key) } else { "the default".to_owned() }
+    let granted = subject.spec.grants.has(word).then(|| subject.at(&format!("grant.{word}")));
+    let at = granted.unwrap_or_else(|| "the default".to_owned());
+    let ends = |denied: &dyn Display, use_: &str| {
+        Answer::no(format!("{denied} ({at})"))
+            .and(format!("the first {use_} ends the call; to grant it: {}", word.suggestion()))
     };
     Ok(match question {
         Question::Files { path, access } => files(subject, path, *access),
         Question::Http { request, resolve } => http(subject, request, *resolve)?,
         Question::Environment { name } => {
-            let key = format!("grant.environment.{name}");
-            seen(
-                effective.environment.allow().variables().contains_key(name),
-                "variable",
-                name,
-                &subject.at(&key),
-            )
+            let at = subject.at(&format!("grant.environment.{name}"));
+            seen(effective.environment.allow().variables().contains_key(name), "variable", name, &at)
         }
         Question::Config { key } => {
             let at = subject.at(&format!("grant.config.{key}"));
             seen(effective.config.allow().values().contains_key(key), "value", key, &at)
         }
         Question::Clock => match effective.clock.allow() {
-            Ok(pass) => Answer::yes(format!(
-                r#"clock = "{}" ({}): in steps of {} ns"#,
-                effective.clock.word(),
-                granted("grant.clock"),
-                pass.resolution_ns()
-            )),
-            Err(denied) => Answer::no(format!("{denied} ({})", granted("grant.clock")))
-                .and(format!("the first look ends the call; to grant it: {}", word.suggestion())),
+            Ok(pass) => {
+                let (clock, step) = (effective.clock.word(), pass.resolution_ns());
+                Answer::yes(format!(r#"clock = "{clock}" ({at}): in steps of {step} ns"#))
+            }
+            Err(denied) => ends(&denied, "look"),
         },
         Question::Random => match effective.random.allow() {
-            Ok(_) => Answer::yes(format!(
-                r#"random = "{}" ({})"#,
-                effective.random.word(),
-                granted("grant.random")
-            )),
-            Err(denied) => Answer::no(format!("{denied} ({})", granted("grant.random")))
-                .and(format!("the first draw ends the call; to grant it: {}", word.suggestion())),
+            Ok(_) => Answer::yes(format!(r#"random = "{}" ({at})"#, effective.random.word())),
+            Err(denied) => ends(&denied, "draw"),
         },
         Question::Sockets { to, by } => sockets(subject, to, *by),
-        Question::Keyvalue => {
-            let at = granted("grant.keyvalue");
-            match effective.keyvalue.room() {
-                Some(room) => {
-                    let (bytes, entries) = (room.bytes_max(), room.entries_max());
-                    Answer::yes(format!("it may keep {bytes} bytes in {entries} entries ({at})"))
-                }
-                None => Answer::no(format!("the keyvalue grant ({at}) is empty and has no room"))
-                    .and(format!("every use is refused; to grant it: {}", word.suggestion())),
+        Question::Keyvalue => match effective.keyvalue.room() {
+            Some(room) => {
+                let (bytes, entries) = (room.bytes_max(), room.entries_max());
+                Answer::yes(format!("it may keep {bytes} bytes in {entries} entries ({at})"))
             }
-        }
+            None => Answer::no(format!("the keyvalue grant ({at}) is empty and has no room"))
+                .and(format!("every use is refused; to grant it: {}", word.suggestion())),
+        },
     })
 }
 
@@ -194,11 +183,9 @@ fn http(subject: &Subject<'_>, request: &[String], resolve: bool) -> Result<Answ
             Ok(match grant.nearest(&target) {
                 None => answer.and(format!("the http grant ({}) has no rules", subject.at("grant.http"))),
                 Some((index, lacks)) => {
-                    let rule = grant.rules().get(index);
-                    let lacks: Vec<String> = rule
-                        .into_iter()
-                        .flat_map(|rule| lacks.iter().map(|lack| lack.told(rule, &target)))
-                        .collect();
+                    let rule = grant.rules().get(index).into_iter();
+                    let lacks: Vec<String> =
+                        rule.flat_map(|rule| lacks.iter().map(|lack| lack.told(rule, &target))).collect();
                     answer.and(format!("the nearest rule ({}): {}", rule_at(index), lacks.join("; ")))
                 }
             })
@@ -218,10 +205,7 @@ fn address(subject: &Subject<'_>, pass: &Pass, covered: String, resolve: bool) -
             .and("the name was not resolved: an address that is out of bounds is refused when the request is sent (--resolve looks)");
         return Ok(secret.into_iter().fold(answer, Answer::and));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Exit::host(&error))?;
+    let runtime = call::runtime()?;
     Ok(match runtime.block_on(subject.gate.resolve(pass)) {
         Ok(addresses) => {
             let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
@@ -239,13 +223,11 @@ fn sockets(subject: &Subject<'_>, to: &str, by: By) -> Answer {
         By::Tcp => Protocol::Tcp,
         By::Udp => Protocol::Udp,
     };
-    let named = |index: usize, rule: &Rule| {
+    let named = |(index, rule): (usize, &Rule)| {
         format!("{} ({})", rule.written(), subject.at(&format!("grant.sockets[{index}]")))
     };
-    let rules = |found: Vec<(usize, &Rule)>| {
-        found.into_iter().map(|(index, rule)| named(index, rule)).collect::<Vec<_>>().join(", ")
-    };
-    let all = || grant.rules().iter().enumerate().collect::<Vec<_>>();
+    let mut rules = grant.rules().iter().enumerate();
+    let all = rules.clone().map(named).collect::<Vec<_>>().join(", ");
     if grant.rules().is_empty() {
         let at = subject.at("grant.sockets");
         return Answer::no(format!("the sockets grant ({at}) is empty and reaches nothing"));
@@ -258,33 +240,32 @@ fn sockets(subject: &Subject<'_>, to: &str, by: By) -> Answer {
     match &host {
         Host::Address(address) => {
             let Some(own) = subject.gate.own_addresses() else {
-                return Answer::no(
-                    "the addresses of this machine cannot be listed, and may not be reached unasked",
-                );
+                let why = "the addresses of this machine cannot be listed, and may not be reached unasked";
+                return Answer::no(why);
             };
             match grant.allow(&Found::default(), protocol, SocketAddr::new(*address, port), &own) {
                 Ok(pass) => {
-                    let here = all().into_iter().filter(|(_, rule)| *rule == pass.rule()).take(1).collect();
-                    Answer::yes(format!("the rule {} covers it", rules(here)))
+                    let rule = rules.find(|(_, rule)| *rule == pass.rule()).map(named).unwrap_or_default();
+                    Answer::yes(format!("the rule {rule} covers it"))
                 }
-                Err(refused) => Answer::no(format!("{refused}; it has: {}", rules(all())))
+                Err(refused) => Answer::no(format!("{refused}; it has: {all}"))
                     .and("an address that a granted name leads to counts for that name, in the call that looked it up"),
             }
         }
         Host::Name(name) => match grant.allow_lookup(name) {
-            Err(refused) => Answer::no(format!("{refused}; it has: {}", rules(all()))),
+            Err(refused) => Answer::no(format!("{refused}; it has: {all}")),
             Ok(_) => {
-                let naming: Vec<_> = grant.naming(&host).collect();
-                let covering = naming.iter().find(|(_, rule)| (rule.protocol, rule.port) == (protocol, port));
-                match covering {
-                    Some((index, rule)) => {
-                        Answer::yes(format!("the rule {} covers it", named(*index, rule)))
+                let covers = |(_, rule): &(usize, &Rule)| (rule.protocol, rule.port) == (protocol, port);
+                match grant.naming(&host).find(covers) {
+                    Some(rule) => {
+                        Answer::yes(format!("the rule {} covers it", named(rule)))
                             .and("the name was not resolved: an address that is out of bounds is refused when the call looks it up")
                     }
-                    None => Answer::no(format!(
-                        "no rule for {host} is for {protocol} at port {port}; it has: {}",
-                        rules(naming)
-                    )),
+                    None => {
+                        let naming = grant.naming(&host).map(named).collect::<Vec<_>>().join(", ");
+                        let why = format!("no rule for {host} is for {protocol} at port {port}");
+                        Answer::no(format!("{why}; it has: {naming}"))
+                    }
                 }
             }
         },

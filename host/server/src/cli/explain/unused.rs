@@ -66,12 +66,11 @@ impl Seen {
                     last.clone_from(&call.time);
                 }
                 (Judged::Allowed, Attempt::File { path, wanted }) => {
-                    let folder = effective.files.locate(path);
                     let into = match wanted {
                         Use::Read => &mut self.folders_read,
                         Use::Write => &mut self.folders_written,
                     };
-                    into.extend(folder);
+                    into.extend(effective.files.locate(path));
                 }
                 (Judged::Allowed, Attempt::Request(target)) => {
                     self.rules.extend(effective.http.allow(target.clone()).map(|pass| pass.index()));
@@ -104,13 +103,11 @@ fn unused(subject: &Subject<'_>, seen: &Seen) -> Vec<(String, String)> {
     let mut unused = Vec::new();
     for (index, mount) in effective.files.mounts().iter().enumerate() {
         let (read, written) = (seen.folders_read.contains(&index), seen.folders_written.contains(&index));
+        let folder = format!("files: {} as {}", mount.host, mount.guest);
         let what = match (mount.access, read, written) {
-            (_, false, false) => format!("files: {} as {}", mount.host, mount.guest),
+            (_, false, false) => folder,
             (Access::ReadWrite, true, false) => {
-                format!(
-                    "files: {} as {} was read and never written; access = \"read\" is enough",
-                    mount.host, mount.guest
-                )
+                format!(r#"{folder} was read and never written; access = "read" is enough"#)
             }
             (Access::Nothing | Access::Read | Access::ReadWrite, _, _) => continue,
         };
@@ -137,8 +134,8 @@ fn unused(subject: &Subject<'_>, seen: &Seen) -> Vec<(String, String)> {
 fn caveats(seen: &Seen, reach: &Reach) -> Vec<String> {
     let mut caveats = Vec::new();
     if reach.unreadable > 0 {
-        caveats
-            .push(format!("{} of {} lines of the record could not be read", reach.unreadable, reach.lines));
+        let (unreadable, lines) = (reach.unreadable, reach.lines);
+        caveats.push(format!("{unreadable} of {lines} lines of the record could not be read"));
     }
     if seen.not_listed > 0 {
         let why = "their records had no room for it: what looks unused may be among that";
@@ -161,11 +158,9 @@ fn as_text(subject: &Subject<'_>, seen: &Seen, reach: &Reach, unused: &[(String,
         lines.push("  nothing".to_owned());
     }
     lines.push("refused:".to_owned());
-    lines.extend(
-        seen.refused
-            .iter()
-            .map(|(attempt, (times, last))| format!("  {attempt}: in {times} calls, last at {last}")),
-    );
+    for (attempt, (times, last)) in &seen.refused {
+        lines.push(format!("  {attempt}: in {times} calls, last at {last}"));
+    }
     match (seen.refused.is_empty(), seen.refused_not_shown) {
         (true, _) => lines.push("  nothing".to_owned()),
         (false, 0) => {}

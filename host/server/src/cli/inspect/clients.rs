@@ -49,15 +49,13 @@ impl Verdict<'_> {
         };
         let mut lines = vec![format!("client     {word}: {what} ({})", client.title)];
         if let Some(most) = client.tools_max.filter(|_| self.too_many) {
-            lines
-                .push(format!("           more than {most} tools: it takes no more of all servers together"));
+            let what = format!("more than {most} tools: it takes no more of all servers together");
+            lines.push(format!("           {what}"));
         }
         for (name, refusals) in refuses {
-            lines.extend(
-                refusals
-                    .iter()
-                    .map(|refusal| format!("           refuses {name}: {} at {}", refusal.what, refusal.at)),
-            );
+            for Refusal { what, at, .. } in refusals {
+                lines.push(format!("           refuses {name}: {what} at {at}"));
+            }
         }
         lines
     }

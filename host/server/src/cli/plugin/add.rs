@@ -1,6 +1,6 @@
 //! `toolgate plugin add`: adds a plugin to both the configuration and the lock, or to neither.
 
-use toml_edit::{DocumentMut, Item, Table, value};
+use toml_edit::{DocumentMut, Item, Table, TomlError, value};
 use toolgate_runtime::reconcile::rivals::Rivals;
 use toolgate_state::file_lock::FileLocks;
 
@@ -121,11 +121,8 @@ fn section(args: &Args, name: &str) -> Result<Table, Exit> {
         table.insert("digest", value(digest.to_string()));
     }
     if !args.grant.is_empty() {
-        let lines: DocumentMut =
-            args.grant.join("\n").parse().map_err(|error: toml_edit::TomlError| {
-                Exit::usage(format!("--grant: {}", error.message()))
-            })?;
-        let mut grant = lines.as_table().clone();
+        let failed = |error: TomlError| Exit::usage(format!("--grant: {}", error.message()));
+        let mut grant = args.grant.join("\n").parse::<DocumentMut>().map_err(failed)?.as_table().clone();
         grant.set_implicit(false);
         grant.set_position(None);
         table.insert("grant", Item::Table(grant));

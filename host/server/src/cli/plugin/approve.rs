@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use toolgate_base::spec::PluginSpec;
 use toolgate_policy::load::pin::Approval;
+use toolgate_policy::redact::printable;
 use toolgate_runtime::load::now;
 use toolgate_runtime::reconcile::rivals::Rivals;
 use toolgate_runtime::snapshot::plugin::Plugin;
@@ -57,7 +58,6 @@ impl Saying {
 
 /// A plugin in the state that was shown.
 pub(super) struct Shown {
-    /// The plugin.
     pub(super) plugin: Arc<Plugin>,
     spec: PluginSpec,
     /// Its entry in the lock, with which it was compared.
@@ -136,27 +136,25 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
 /// out; then the second value is the command's exit.
 fn look(args: &Args, desk: &PluginAdmin, names: &[String]) -> Result<(Vec<Shown>, Option<Exit>), Exit> {
     const NOTHING: &str = "\nnothing was approved";
-    let mut looked = Vec::new();
-    let mut left_out: Option<(Vec<&str>, Exit)> = None;
+    let (mut looked, mut left_out, mut exit) = (Vec::new(), Vec::new(), None::<Exit>);
     for name in names {
-        left_out = match (Shown::of(desk, name), left_out) {
-            (Ok(shown), before) => {
-                looked.push(shown);
-                before
+        match Shown::of(desk, name) {
+            Ok(shown) => looked.push(shown),
+            Err(why) if !args.all => return Err(why.with(NOTHING)),
+            Err(why) => {
+                left_out.push(name.as_str());
+                exit = Some(match exit {
+                    None => why,
+                    Some(before) => before.and(why),
+                });
             }
-            (Err(exit), _) if !args.all => return Err(exit.with(NOTHING)),
-            (Err(exit), None) => Some((vec![name], exit)),
-            (Err(exit), Some((mut names, before))) => {
-                names.push(name);
-                Some((names, before.and(exit)))
-            }
-        };
+        }
     }
-    match left_out {
+    match exit {
         None => Ok((looked, None)),
-        Some((_, exit)) if looked.is_empty() => Err(exit.with(NOTHING)),
-        Some((names, exit)) => {
-            let text = format!("not approved, since they do not load: {}", names.join(", "));
+        Some(exit) if looked.is_empty() => Err(exit.with(NOTHING)),
+        Some(exit) => {
+            let text = format!("not approved, since they do not load: {}", left_out.join(", "));
             Ok((looked, Some(exit.tell_and_end_with(text))))
         }
     }
@@ -188,14 +186,11 @@ pub(super) fn may_be_named(
     rivals: &mut Rivals,
     may_fetch: bool,
 ) -> Result<(), Exit> {
-    let is_new = |one: &&Shown| {
-        let entry = one.before.as_ref();
-        entry.is_none_or(|entry| !one.plugin.is_as_approved(&entry.pin))
-    };
+    let is_new =
+        |one: &&Shown| one.before.as_ref().is_none_or(|entry| !one.plugin.is_as_approved(&entry.pin));
     let newcomers: Vec<_> = shown.iter().filter(is_new).map(|one| Arc::clone(&one.plugin)).collect();
-    let clashes = desk.gate.clashes(&config.spec, &newcomers, rivals, may_fetch);
-    let clashes =
-        clashes.map_err(|error| Exit::refused(format!("failed to {error}; nothing was written")))?;
+    let failed = |error| Exit::refused(format!("failed to {error}; nothing was written"));
+    let clashes = desk.gate.clashes(&config.spec, &newcomers, rivals, may_fetch).map_err(failed)?;
     let lines: Vec<String> = clashes
         .iter()
         .filter(|(name, _)| shown.iter().any(|one| one.plugin.name() == name))
@@ -226,19 +221,18 @@ pub(super) fn unchanged(desk: &PluginAdmin, config: &Config, shown: &[Shown]) ->
                 return changed("its approval was taken back meanwhile");
             }
             Some(Entry { pin, .. }) => {
-                let by = toolgate_policy::redact::printable(&pin.approval.by, 200);
+                let by = printable(&pin.approval.by, 200);
                 return changed(&format!("{by} approved it meanwhile"));
             }
         }
         match desk.gate.signed_by(plugin, &config.spec.trust) {
             Ok(signers) if signers == plugin.provenance().signers => {}
             Ok(signers) => {
-                let signers = toolgate_policy::redact::printable(&signers.join("; "), 500);
-                return changed(&format!(
-                    "by the trust policy as it is meanwhile it is signed by others than was shown: {signers}"
-                ));
+                let signers = printable(&signers.join("; "), 500);
+                let what = "by the trust policy as it is meanwhile it is signed by others than was shown";
+                return changed(&format!("{what}: {signers}"));
             }
-            Err(why) => return changed(&toolgate_policy::redact::printable(&why, 2_000)),
+            Err(why) => return changed(&printable(&why, 2_000)),
         }
     }
     Ok(lock)

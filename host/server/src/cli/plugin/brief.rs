@@ -94,10 +94,9 @@ fn type_names(
 
 fn object(schema: &Map<String, Value>, path: &str, texts: &mut Texts) -> Option<String> {
     let Some(properties) = schema.get("properties") else { return Some("object".to_owned()) };
-    let empty = Vec::new();
     let required = match schema.get("required") {
-        Some(required) => required.as_array()?,
-        None => &empty,
+        Some(required) => required.as_array()?.as_slice(),
+        None => &[],
     };
     // A required name without a property would not be shown.
     let properties = properties.as_object()?;
@@ -115,11 +114,12 @@ fn object(schema: &Map<String, Value>, path: &str, texts: &mut Texts) -> Option<
 
 /// Quotes a name that is more than a word, so that it cannot look like several members.
 fn key(name: &str) -> String {
-    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$');
-    match !name.is_empty() && name.chars().all(is_word) {
-        true => name.to_owned(),
-        false => Value::from(name).to_string(),
-    }
+    if is_word(name) { name.to_owned() } else { Value::from(name).to_string() }
+}
+
+/// Whether a key can stand without quotes.
+pub(super) fn is_word(key: &str) -> bool {
+    !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$'))
 }
 
 fn array(schema: &Map<String, Value>, path: &str, texts: &mut Texts) -> Option<String> {
@@ -137,11 +137,8 @@ fn array(schema: &Map<String, Value>, path: &str, texts: &mut Texts) -> Option<S
         None => Some("any[]".to_owned()),
         Some(items) => {
             let items = line(items, &path, texts)?;
-            Some(if items.contains(' ') && !items.starts_with('{') {
-                format!("({items})[]")
-            } else {
-                format!("{items}[]")
-            })
+            let is_several = items.contains(' ') && !items.starts_with('{');
+            Some(if is_several { format!("({items})[]") } else { format!("{items}[]") })
         }
     }
 }

@@ -7,15 +7,18 @@ use serde_json::{Map, Value};
 use similar::{ChangeTag, TextDiff};
 use toolgate_base::artifact::Artifact;
 use toolgate_policy::load::Pin;
+use toolgate_policy::load::pin::Approval;
+use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::redact::{printable, printable_lines};
 use toolgate_runtime::load::describe::mapping_version;
 use toolgate_runtime::snapshot::plugin::Plugin;
+use toolgate_runtime::spec::Approvals;
 use toolgate_state::lockfile::Entry;
 
 use super::PluginAdmin;
-use super::brief::Brief;
+use super::brief::{Brief, is_word};
 use crate::cli::exit::Exit;
-use crate::cli::{ConfigArg, output};
+use crate::cli::{ConfigArg, explain, output};
 
 /// Arguments of `plugin diff`.
 #[derive(clap::Args)]
@@ -41,7 +44,8 @@ const SHOWN_CHARS_MAX: usize = 4_000;
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let desk = PluginAdmin::of(&args.config)?;
-    let plugin = desk.look(&args.plugin)?;
+    let (_, spec) = explain::find(&desk.config, &args.plugin)?;
+    let plugin = desk.look_at(spec, Approvals::NotAsked)?;
     let entry = desk.lock.file.get(plugin.name());
     let lines = differences(&desk, &plugin, entry, args.detail)?;
     output::print(&if lines.is_empty() { unchanged(&plugin, entry) } else { lines.join("\n") });
@@ -60,10 +64,11 @@ pub(super) fn differences(
     entry: Option<&Entry>,
     detail: Detail,
 ) -> Result<Vec<String>, Exit> {
-    let now = plugin.pin(approval_of(entry));
     if entry.is_some_and(|entry| plugin.is_as_approved(&entry.pin)) {
         return Ok(Vec::new());
     }
+    // The approval is not compared.
+    let now = plugin.pin(Approval { by: String::new(), at: UnixTime(0) });
     let was = entry.map(|entry| &entry.pin);
     let mut lines = vec![match was {
         Some(Pin { revoked: Some(why), .. }) => {
@@ -73,15 +78,18 @@ pub(super) fn differences(
         None => format!("{}: new; not approved", plugin.name()),
     }];
     let version = |version: Option<&str>| vec![version.unwrap_or("none").to_owned()];
-    let list = |pin: fn(&Pin) -> &[String]| was.map(|was| pin(was).to_vec()).unwrap_or_default();
-    lines.extend(changed("id", &list_of(was, |pin| pin.id.clone()), std::slice::from_ref(&now.id)));
-    lines.extend(changed("bytes", &list_of(was, |pin| pin.digest.to_string()), &[now.digest.to_string()]));
-    let before = entry.map(|entry| version(entry.version.as_deref())).unwrap_or_default();
-    lines.extend(changed("version", &before, &version(plugin.provenance().version.as_deref())));
-    let before = entry.map(|entry| entry.signers.clone()).unwrap_or_default();
-    lines.extend(changed("signed by", &before, &plugin.provenance().signers));
-    lines.extend(changed("asks", &list(|pin| &pin.asked), &now.asked));
-    lines.extend(changed("is granted", &list(|pin| &pin.grant), &now.grant));
+    let before = |of: fn(&Entry) -> Vec<String>| entry.map(of).unwrap_or_default();
+    let was_version = entry.map(|entry| version(entry.version.as_deref())).unwrap_or_default();
+    for (what, was, is) in [
+        ("id", before(|entry| vec![entry.pin.id.clone()]), vec![now.id]),
+        ("bytes", before(|entry| vec![entry.pin.digest.to_string()]), vec![now.digest.to_string()]),
+        ("version", was_version, version(plugin.provenance().version.as_deref())),
+        ("signed by", before(|entry| entry.signers.clone()), plugin.provenance().signers.clone()),
+        ("asks", before(|entry| entry.pin.asked.clone()), now.asked),
+        ("is granted", before(|entry| entry.pin.grant.clone()), now.grant),
+    ] {
+        lines.extend(changed(what, &was, &is));
+    }
     lines.extend(plugin.warnings().iter().map(|warning| format!("  warning: {}", shown(warning))));
     for (index, surface) in plugin.surfaces().iter().enumerate() {
         let before = was.and_then(|was| was.surfaces.get(index).copied());
@@ -96,13 +104,17 @@ pub(super) fn differences(
         let is_like = |former: &&Artifact| version.is_some() && mapping_version(former) == version;
         let like = former.filter(is_like);
         if before.is_some() && kept.is_none() {
-            let words = "  what a model reads of its tools changed; what it read before is not kept here, so all of it follows";
-            lines.push(words.to_owned());
+            let what = "  what a model reads of its tools changed; what it read before is not kept here, so all of it follows";
+            lines.push(what.to_owned());
         }
         let before = kept.map(|artifact| tools(artifact.bytes())).transpose()?.unwrap_or_default();
         lines.extend(tool_lines(&before, &tools(like.unwrap_or(surface).bytes())?, detail));
-        if like.is_some() {
-            lines.extend(unseen_lines(plugin));
+        // The rest is compared in the former release's form, which lacks these texts.
+        if like.is_some() && !plugin.unseen().is_empty() {
+            let what =
+                "  texts that the former release showed to no model, and that are in none of its approvals";
+            lines.push(what.to_owned());
+            lines.extend(plugin.unseen().iter().map(|text| format!("    + {}", shown(text))));
         }
     }
     if was.is_some_and(|was| was.surfaces.len() > plugin.surfaces().len()) {
@@ -111,49 +123,24 @@ pub(super) fn differences(
     Ok(lines)
 }
 
-/// Texts that the former release's form lacks, as the rest is compared in that form.
-fn unseen_lines(plugin: &Plugin) -> Vec<String> {
-    if plugin.unseen().is_empty() {
-        return Vec::new();
-    }
-    let head = "  texts that the former release showed to no model, and that are in none of its approvals"
-        .to_owned();
-    let texts = plugin.unseen().iter().map(|text| format!("    + {}", shown(text)));
-    std::iter::once(head).chain(texts).collect()
-}
-
-/// The approval is not compared.
-fn approval_of(entry: Option<&Entry>) -> toolgate_policy::load::pin::Approval {
-    entry.map(|entry| entry.pin.approval.clone()).unwrap_or_else(|| toolgate_policy::load::pin::Approval {
-        by: String::new(),
-        at: toolgate_policy::load::signer::UnixTime(0),
-    })
-}
-
-fn list_of(was: Option<&Pin>, part: impl Fn(&Pin) -> String) -> Vec<String> {
-    was.map(part).into_iter().collect()
-}
-
-/// Removed and added lines.
+/// Removed and added lines, below what they are of.
 fn changed(what: &str, was: &[String], is: &[String]) -> Vec<String> {
-    if was == is {
-        return Vec::new();
-    }
+    let lines = changed_lines(was, is);
+    if lines.is_empty() { lines } else { [vec![format!("  {what}")], lines].concat() }
+}
+
+fn changed_lines(was: &[String], is: &[String]) -> Vec<String> {
     let (before, now): (BTreeSet<_>, BTreeSet<_>) = (was.iter().collect(), is.iter().collect());
     let gone = was.iter().filter(|line| !now.contains(line)).map(|line| format!("    - {}", shown(line)));
     let came = is.iter().filter(|line| !before.contains(line)).map(|line| format!("    + {}", shown(line)));
-    let lines: Vec<String> = gone.chain(came).collect();
-    if lines.is_empty() { Vec::new() } else { [vec![format!("  {what}")], lines].concat() }
+    gone.chain(came).collect()
 }
 
 /// The tools of a surface, by name.
 fn tools(surface: &[u8]) -> Result<BTreeMap<String, Map<String, Value>>, Exit> {
     // The approver must not see less than there is.
-    let unreadable = || {
-        Exit::host_failed(
-            "what a model reads of the tools cannot be shown: it is not the JSON that it was made as",
-        )
-    };
+    let why = "what a model reads of the tools cannot be shown: it is not the JSON that it was made as";
+    let unreadable = || Exit::host_failed(why);
     let value: Value = serde_json::from_slice(surface).map_err(|_| unreadable())?;
     let Value::Array(list) = value.get("tools").unwrap_or(&value) else { return Err(unreadable()) };
     let named = list.iter().map(|tool| match tool {
@@ -242,19 +229,12 @@ fn part_lines(part: &str, was: Option<&Value>, is: Option<&Value>) -> Vec<String
         }
         leaves
     };
-    let lines = changed_paths(&leaves(was), &leaves(is));
+    let lines = changed_lines(&leaves(was), &leaves(is));
     if lines.is_empty() {
         vec![format!("    {part}: written in another way, with the same content")]
     } else {
         lines
     }
-}
-
-fn changed_paths(was: &[String], is: &[String]) -> Vec<String> {
-    let (before, now): (BTreeSet<_>, BTreeSet<_>) = (was.iter().collect(), is.iter().collect());
-    let gone = was.iter().filter(|line| !now.contains(line)).map(|line| format!("    - {}", shown(line)));
-    gone.chain(is.iter().filter(|line| !before.contains(line)).map(|line| format!("    + {}", shown(line))))
-        .collect()
 }
 
 /// Parses schemas of dynamic tools, which are stored as text.
@@ -267,9 +247,6 @@ fn parsed(value: &Value) -> Value {
 
 /// Each leaf with its path. Paths are unique: a key that is more than a word is in brackets and quotes.
 fn flat(path: &str, value: &Value, into: &mut Vec<String>) {
-    let is_word = |key: &str| {
-        !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$'))
-    };
     match value {
         Value::Object(map) if !map.is_empty() => map.iter().for_each(|(key, value)| {
             let path = match is_word(key) {
@@ -295,7 +272,11 @@ fn words(was: &str, is: &str) -> String {
             _ => runs.push((change.tag(), change.value().to_owned())),
         }
     }
-    let marked = runs.iter().map(|(tag, text)| format!("{}{}{}", open(*tag), unmarked(text), close(*tag)));
+    let marked = runs.iter().map(|(tag, text)| match tag {
+        ChangeTag::Equal => unmarked(text),
+        ChangeTag::Delete => format!("[-{}-]", unmarked(text)),
+        ChangeTag::Insert => format!("{{+{}+}}", unmarked(text)),
+    });
     marked.collect()
 }
 
@@ -315,22 +296,6 @@ fn unmarked(text: &str) -> String {
         before = Some(c);
     }
     out
-}
-
-fn open(tag: ChangeTag) -> &'static str {
-    match tag {
-        ChangeTag::Equal => "",
-        ChangeTag::Delete => "[-",
-        ChangeTag::Insert => "{+",
-    }
-}
-
-fn close(tag: ChangeTag) -> &'static str {
-    match tag {
-        ChangeTag::Equal => "",
-        ChangeTag::Delete => "-]",
-        ChangeTag::Insert => "+}",
-    }
 }
 
 /// In one line, so that a plugin's text cannot look like output of the program.

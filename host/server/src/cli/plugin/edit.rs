@@ -15,7 +15,7 @@ use crate::cli::exit::Exit;
 pub(super) struct TomlEdit {
     path: PathBuf,
     before: String,
-    document: DocumentMut,
+    pub(super) document: DocumentMut,
 }
 
 impl TomlEdit {
@@ -31,11 +31,6 @@ impl TomlEdit {
     /// Digest of the text that was read.
     pub(super) fn sha256(&self) -> Digest {
         Digest::of(self.before.as_bytes())
-    }
-
-    /// The document to change.
-    pub(super) fn document(&mut self) -> &mut DocumentMut {
-        &mut self.document
     }
 
     /// The tables of `[[key]]`; `None` if there are none.

@@ -8,18 +8,8 @@ use toolgate_runtime::reconcile::Loaded;
 use toolgate_state::lockfile::Entry;
 
 use crate::cli::exit::Exit;
-use crate::cli::{ConfigArg, newest, output, serve};
+use crate::cli::{PrintArgs, newest, output, serve};
 use crate::config::Config;
-
-/// Arguments of `plugin list`.
-#[derive(clap::Args)]
-pub(in crate::cli) struct Args {
-    #[command(flatten)]
-    config: ConfigArg,
-    /// Print one JSON document
-    #[arg(long)]
-    json: bool,
-}
 
 struct Row {
     name: PluginName,
@@ -33,7 +23,7 @@ struct Row {
     instead: Option<String>,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Exit> {
+pub(super) fn run(args: &PrintArgs) -> Result<(), Exit> {
     let config = Config::load(&args.config.config)?;
     let gate = serve::open(&config)?;
     let (would_serve, report) = newest::look(&config.policy, config.spec.clone(), |spec| gate.look(spec));
@@ -47,20 +37,20 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         let entry = entry(name);
         let revoked = entry.as_ref().is_some_and(|entry| entry.pin.revoked.is_some());
         let (state, digest, reasons, instead) = match loaded {
-            Loaded::Ready { digest, .. } if config.lock.is_some() => {
-                ("active", Some(*digest), Vec::new(), None)
+            Loaded::Ready { digest, .. } => {
+                let state = if config.lock.is_some() { "active" } else { "active, lock off" };
+                (state, Some(*digest), Vec::new(), None)
             }
-            Loaded::Ready { digest, .. } => ("active, lock off", Some(*digest), Vec::new(), None),
             Loaded::Not { why, instead } => {
                 let is_revoked =
-                    why.digest.is_some_and(|digest| config.spec.trust.policy.revoked(&digest).is_some());
-                let state = match why.kind {
+                    why.digest().is_some_and(|digest| config.spec.trust.policy.revoked(&digest).is_some());
+                let state = match why.kind() {
                     _ if revoked || is_revoked => "revoked",
                     Kind::Held => "quarantined",
                     Kind::Refused => "refused",
                     Kind::Failed => "failed",
                 };
-                (state, why.digest, why.reasons.clone(), *instead)
+                (state, why.digest(), why.reasons(name), *instead)
             }
             Loaded::Awaited { instead } => ("awaited", None, Vec::new(), *instead),
         };

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use toolgate_base::outcome::with_causes;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::load::now;
 use toolgate_signature::trust::TrustSpec;
@@ -10,7 +11,7 @@ use toolgate_state::StateDir;
 use toolgate_state::audit::{Event, Recorder};
 use toolgate_state::rollback::{RollbackError, RollbackGuard};
 
-use crate::cli::exit::{Exit, with_causes};
+use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::config::Roots;
 
@@ -52,13 +53,10 @@ impl Memory {
 
     /// Records a written policy. Warns if that fails.
     pub(super) fn remember(&self, trust: &TrustSpec) {
-        let remembered = match &self.0 {
-            Ok((state, seen)) => seen
-                .admit(trust, now())
-                .map(|admitted| (state, admitted))
-                .map_err(|error| with_causes(&error)),
-            Err(why) => Err(why.clone()),
-        };
+        let remembered = self.0.as_ref().map_err(Clone::clone).and_then(|(state, seen)| {
+            let admitted = seen.admit(trust, now()).map_err(|error| with_causes(&error))?;
+            Ok((state, admitted))
+        });
         let version = trust.policy.version();
         match remembered {
             Ok((state, admitted)) if admitted.upgraded => record_upgrade(state, version),

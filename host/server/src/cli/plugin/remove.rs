@@ -1,5 +1,7 @@
 //! `toolgate plugin remove`: removes a plugin from the configuration and the lock.
 
+use std::path::Path;
+
 use toolgate_base::spec::Source;
 use toolgate_state::file_lock::FileLocks;
 
@@ -42,7 +44,10 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     if configured {
         edit.save(&locks)?;
         output::print(&format!("{name}: removed from {}", path.display()));
-    } else if let Some(Source::Within { folder, name: file }) = source(path, &args.plugin) {
+    } else if let Ok(config) = Config::load(path)
+        && let Some(spec) = config.spec.plugins.iter().find(|spec| spec.name == name)
+        && let Source::Within { folder, name: file } = &spec.source
+    {
         output::print(&format!(
             "{name}: it waits for approval while {} has the file {file}; remove that, too",
             folder.display()
@@ -51,12 +56,6 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     Ok(())
 }
 
-fn lock(path: &std::path::Path) -> Result<Lock, Exit> {
+fn lock(path: &Path) -> Result<Lock, Exit> {
     Roots::load(path)?.lock.ok_or_else(super::no_lock)
-}
-
-/// Source of a plugin, if the configuration can be read.
-fn source(path: &std::path::Path, name: &str) -> Option<Source> {
-    let config = Config::load(path).ok()?;
-    config.spec.plugins.into_iter().find(|spec| spec.name.as_str() == name).map(|spec| spec.source)
 }

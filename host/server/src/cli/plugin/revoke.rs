@@ -1,14 +1,15 @@
 //! `toolgate plugin revoke`: bans bytes for ever, regardless of signatures and approvals. Needs only the trust policy
 //! and the lock of the configuration. The state directory records the new version at once.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
-use toml_edit::{Table, value};
+use toml_edit::{Item, Table, value};
 use toolgate_policy::redact::printable;
 use toolgate_policy::{Digest, PluginName};
 use toolgate_signature::trust::TrustSpec;
 use toolgate_state::file_lock::FileLocks;
+use toolgate_state::lockfile::Entry;
 
 use super::edit::TomlEdit;
 use super::memory::Memory;
@@ -80,10 +81,8 @@ fn digests(what: &str, lock: Option<&Lock>) -> Result<BTreeSet<Digest>, Exit> {
         return Ok(BTreeSet::from([digest]));
     }
     if what.starts_with("sha256:") {
-        let shown = printable(what, 100);
-        return Err(Exit::usage(format!(
-            "`{shown}` is not a digest; write sha256: and its 64 hexadecimal digits"
-        )));
+        let why = "is not a digest; write sha256: and its 64 hexadecimal digits";
+        return Err(Exit::usage(format!("`{}` {why}", printable(what, 100))));
     }
     let name = name(what)?;
     let approved = lock.and_then(|lock| lock.file.get(&name));
@@ -116,15 +115,22 @@ fn revoke(
         table.insert("reason", value(reason));
         edit.push("revoke", table)?;
     }
-    let mut written = None;
-    if !new.is_empty() {
+    let written = if new.is_empty() {
+        None
+    } else {
         let version = policy.version().checked_add(1).and_then(|version| i64::try_from(version).ok());
-        let version = version.ok_or_else(|| cannot_be_raised(&roots.policy))?;
-        edit.document()["version"] = value(version);
+        let version = version.ok_or_else(|| {
+            Exit::usage(format!(
+                "{}: its version is the highest that there is and cannot be raised; begin anew with a lower one \
+                 (docs/approve.md, \"What never goes back\")",
+                roots.policy.display()
+            ))
+        })?;
+        *edit.document.entry("version").or_insert(Item::None) = value(version);
         let trust = load_trust_text(&roots.policy, &edit.text())?;
         edit.save(locks)?;
-        written = Some(trust);
-    }
+        Some(trust)
+    };
     for digest in known {
         output::print(&format!("{digest}: revoked already"));
     }
@@ -134,28 +140,15 @@ fn revoke(
     Ok(written)
 }
 
-fn cannot_be_raised(policy: &Path) -> Exit {
-    Exit::usage(format!(
-        "{}: its version is the highest that there is and cannot be raised; begin anew with a lower one (docs/approve.md, \
-         \"What never goes back\")",
-        policy.display()
-    ))
-}
-
 /// Revokes the approvals of these bytes. Returns the names of their plugins.
 fn withdraw(lock: &mut Lock, digests: &BTreeSet<Digest>, reason: &str) -> Vec<PluginName> {
-    let stands = |entry: &toolgate_state::lockfile::Entry| {
-        digests.contains(&entry.pin.digest) && entry.pin.revoked.is_none()
-    };
-    let hit: Vec<_> = lock
-        .file
-        .entries()
-        .filter(|(_, entry)| stands(entry))
-        .map(|(name, entry)| (name.clone(), entry.clone()))
-        .collect();
-    for (name, mut entry) in hit.iter().cloned() {
+    let stands = |entry: &Entry| digests.contains(&entry.pin.digest) && entry.pin.revoked.is_none();
+    let standing = lock.file.entries().filter(|(_, entry)| stands(entry));
+    let mut hit: BTreeMap<PluginName, Entry> =
+        standing.map(|(name, entry)| (name.clone(), entry.clone())).collect();
+    for (name, entry) in &mut hit {
         entry.pin.revoked = Some(reason.to_owned());
-        lock.file.insert(name, entry);
+        lock.file.insert(name.clone(), entry.clone());
     }
-    hit.into_iter().map(|(name, _)| name).collect()
+    hit.into_keys().collect()
 }

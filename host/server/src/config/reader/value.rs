@@ -26,6 +26,11 @@ pub(super) enum Value {
 pub(super) type Table = BTreeMap<String, At>;
 
 impl Value {
+    /// The text of a string.
+    pub(super) fn text(&self) -> Option<String> {
+        if let Self::String(text) = self { Some(text.clone()) } else { None }
+    }
+
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::String(_) => "a string",

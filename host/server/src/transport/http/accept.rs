@@ -37,12 +37,7 @@ impl AcceptedTypes {
             .flat_map(|value| split(&value, ',').iter().filter_map(|range| read(range)).collect::<Vec<_>>())
             .collect();
         let (json, stream) = (taken(&ranges, JSON), taken(&ranges, STREAM));
-        Self { json: json.weight > 0, stream: stream.weight > 0, prefers: json.cmp(&stream) }
-    }
-
-    /// Whether any form is accepted.
-    pub(super) fn any(self) -> bool {
-        self.json || self.stream
+        Self { json: json.0 > 0, stream: stream.0 > 0, prefers: json.cmp(&stream) }
     }
 
     /// The same for a notification stream, which has no other form.
@@ -57,13 +52,6 @@ impl AcceptedTypes {
     fn wants_stream(self) -> bool {
         !self.json || (self.stream && self.prefers == Ordering::Less)
     }
-}
-
-/// Preference for a media type: by weight, then by the exactness of the matching range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Taken {
-    weight: u16,
-    exactness: u8,
 }
 
 /// Default weight, in thousandths.
@@ -92,10 +80,11 @@ fn to_weight(weight: &str) -> Option<u16> {
     (weight <= WHOLE).then_some(weight)
 }
 
-/// Preference for a media type: the most exact range decides. Without any range, everything is accepted.
-fn taken(ranges: &[(String, u16)], media: &str) -> Taken {
+/// Preference for a media type: its weight, then the exactness of the matching range. The most exact range decides.
+/// Without any range, everything is accepted.
+fn taken(ranges: &[(String, u16)], media: &str) -> (u16, u8) {
     if ranges.is_empty() {
-        return Taken { weight: WHOLE, exactness: 0 };
+        return (WHOLE, 0);
     }
     let kind = media.split('/').next().map(|kind| format!("{kind}/*"));
     let exactness = |range: &str| match range {
@@ -106,7 +95,7 @@ fn taken(ranges: &[(String, u16)], media: &str) -> Taken {
     };
     let matching = ranges.iter().filter_map(|(range, weight)| Some((exactness(range)?, *weight)));
     let (exactness, weight) = matching.max().unwrap_or((0, 0));
-    Taken { weight, exactness }
+    (weight, exactness)
 }
 
 /// Splits at delimiters outside quotes.

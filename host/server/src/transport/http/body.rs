@@ -41,17 +41,14 @@ pub(super) struct Message {
 /// Text for a client whose message does not fit the memory for large messages.
 pub(super) const NO_ROOM: &str = "the server holds as many large messages as it may; try again later";
 
-/// Reason why no body was received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BodyError {
+/// Reason why a body was not received whole.
+enum BodyError {
     /// Larger than the limit.
     Large,
     /// No memory for large messages is left.
     NoRoom,
     /// The client hung up.
     BrokeOff,
-    /// The client was too slow.
-    Slow,
 }
 
 /// Step in which memory is reserved for a body of unknown length.
@@ -64,6 +61,9 @@ pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
 
 /// Receives a body of at most `bytes_max` bytes, within `patience`. A refused body is received a little longer and
 /// discarded, because a client that is still sending would not read the answer.
+///
+/// # Errors
+/// Status and text of the answer.
 pub(super) async fn receive(
     mut body: Incoming,
     headers: &HeaderMap,
@@ -71,25 +71,21 @@ pub(super) async fn receive(
     patience: Duration,
     large: &Large,
     caller: &Caller,
-) -> Result<Received, BodyError> {
+) -> Result<Received, (StatusCode, &'static str)> {
     let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     let announced = announced(headers).map(|length| usize::try_from(length).unwrap_or(usize::MAX));
     let mut message = Message::default();
     let receiving = message.receive(&mut body, announced, bytes_max, large, caller);
-    let received = match tokio::time::timeout(patience, receiving).await {
-        Ok(received) => received,
-        Err(_) => Err(BodyError::Slow),
+    let received = tokio::time::timeout(patience, receiving).await;
+    let refused = match received.map_err(|_| (StatusCode::REQUEST_TIMEOUT, "the body took too long\n"))? {
+        Ok(()) => return Ok(Received::Whole(message)),
+        Err(BodyError::BrokeOff) => return Err((StatusCode::BAD_REQUEST, "the body broke off\n")),
+        Err(BodyError::Large) => Received::TooLarge as fn(Skim) -> Received,
+        Err(BodyError::NoRoom) => Received::NoRoom,
     };
-    match received {
-        Ok(()) => Ok(Received::Whole(message)),
-        Err(error @ (BodyError::Large | BodyError::NoRoom)) => {
-            let Message { bytes, admitted } = message;
-            drop(admitted);
-            let skim = skim(bytes, body, headers, announced, bytes_max).await;
-            Ok(if error == BodyError::Large { Received::TooLarge(skim) } else { Received::NoRoom(skim) })
-        }
-        Err(error) => Err(error),
-    }
+    let Message { bytes, admitted } = message;
+    drop(admitted);
+    Ok(refused(skim(bytes, body, headers, announced, bytes_max).await))
 }
 
 impl Message {
@@ -197,20 +193,6 @@ pub(super) fn forget(mut body: Incoming, headers: &HeaderMap, bytes_max: usize) 
         // Then the connection is closed.
         drop(tokio::time::timeout(Duration::from_millis(REFUSED_BODY_MS), receiving).await);
     });
-}
-
-impl BodyError {
-    /// Status and text of the answer.
-    pub(super) fn told(self) -> (StatusCode, &'static str) {
-        match self {
-            Self::Large => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "the message is larger than [server.limits] body_bytes_max\n")
-            }
-            Self::NoRoom => (StatusCode::SERVICE_UNAVAILABLE, NO_ROOM),
-            Self::BrokeOff => (StatusCode::BAD_REQUEST, "the body broke off\n"),
-            Self::Slow => (StatusCode::REQUEST_TIMEOUT, "the body took too long\n"),
-        }
-    }
 }
 
 /// A response body with spliced bytes, which holds resources until it is dropped.

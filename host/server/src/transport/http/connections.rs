@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,15 +24,21 @@ struct State {
 
 struct Open {
     peer: Arc<str>,
-    phase: AtomicU8,
-    since: Mutex<Instant>,
-    is_spare: std::sync::atomic::AtomicBool,
+    activity: Mutex<Activity>,
     cut: CancellationToken,
+}
+
+#[derive(Clone, Copy)]
+struct Activity {
+    phase: Phase,
+    since: Instant,
+    is_spare: bool,
 }
 
 /// An open connection, unregistered on drop.
 pub(super) struct Connection {
-    id: u64,
+    /// Unique number of the connection.
+    pub(super) id: u64,
     open: Arc<Open>,
     connections: Arc<Connections>,
 }
@@ -49,18 +54,17 @@ pub(super) enum AdmitResult {
     Spare,
 }
 
-/// Phase of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
+/// Phase of a connection; the first are closed first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
     /// Waiting for the head of a request.
-    Waiting = 0,
+    Waiting,
     /// Receiving a body.
-    Receiving = 1,
+    Receiving,
     /// Answering a request.
-    Answering = 2,
+    Answering,
     /// Sending notifications; it counts as a stream.
-    Streaming = 3,
+    Streaming,
 }
 
 /// Identity of a peer, as far as its address shows.
@@ -91,7 +95,7 @@ impl Connections {
             Some(of_peer) => match state.makes_room(of_peer.then_some(peer), false, now) {
                 true => AdmitResult::MadeRoom,
                 false => {
-                    let spares = state.open.values().filter(|open| open.is_spare()).count();
+                    let spares = state.open.values().filter(|open| open.activity().is_spare).count();
                     if spares >= SPARE_CONNECTIONS_MAX && !state.makes_room(None, true, now) {
                         return None;
                     }
@@ -99,13 +103,9 @@ impl Connections {
                 }
             },
         };
-        let open = Arc::new(Open {
-            peer: Arc::clone(peer),
-            phase: AtomicU8::new(Phase::Waiting as u8),
-            since: Mutex::new(now),
-            is_spare: (accepted == AdmitResult::Spare).into(),
-            cut: CancellationToken::new(),
-        });
+        let is_spare = accepted == AdmitResult::Spare;
+        let activity = Mutex::new(Activity { phase: Phase::Waiting, since: now, is_spare });
+        let open = Arc::new(Open { peer: Arc::clone(peer), activity, cut: CancellationToken::new() });
         state.last += 1;
         let id = state.last;
         state.open.insert(id, Arc::clone(&open));
@@ -134,16 +134,13 @@ impl Connections {
 impl State {
     /// Closes the connection idle longest, else one with a slow body. Returns whether there was one.
     fn makes_room(&mut self, of: Option<&Arc<str>>, among_spares: bool, now: Instant) -> bool {
-        let candidates = self
-            .open
-            .iter()
-            .filter(|(_, open)| open.is_spare() == among_spares && of.is_none_or(|peer| open.peer == *peer));
+        let candidates = self.open.iter().filter(|(_, open)| of.is_none_or(|peer| open.peer == *peer));
         let slow = Duration::from_millis(SLOW_BODY_MS);
         let ranked = candidates.filter_map(|(id, open)| {
-            let since = *open.since.lock().unwrap_or_else(PoisonError::into_inner);
-            let phase = open.phase.load(Ordering::Relaxed);
-            let is_slow = phase == Phase::Receiving as u8 && now.saturating_duration_since(since) >= slow;
-            (phase == Phase::Waiting as u8 || is_slow).then_some((phase, since, *id))
+            let Activity { phase, since, is_spare } = *open.activity();
+            let is_slow = phase == Phase::Receiving && now.saturating_duration_since(since) >= slow;
+            let is_candidate = is_spare == among_spares && (phase == Phase::Waiting || is_slow);
+            is_candidate.then_some((phase, since, *id))
         });
         let Some((_, _, id)) = ranked.min() else { return false };
         if let Some(open) = self.open.remove(&id) {
@@ -154,22 +151,18 @@ impl State {
 }
 
 impl Open {
-    fn is_spare(&self) -> bool {
-        self.is_spare.load(Ordering::Relaxed)
+    fn activity(&self) -> MutexGuard<'_, Activity> {
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it counts as a connection.
     fn counts(&self) -> bool {
-        !self.is_spare() && self.phase.load(Ordering::Relaxed) != Phase::Streaming as u8
+        let Activity { phase, is_spare, .. } = *self.activity();
+        !is_spare && phase != Phase::Streaming
     }
 }
 
 impl Connection {
-    /// Unique number of the connection.
-    pub(super) fn id(&self) -> u64 {
-        self.id
-    }
-
     /// Peer of the connection.
     pub(super) fn peer(&self) -> &Arc<str> {
         &self.open.peer
@@ -177,19 +170,19 @@ impl Connection {
 
     /// Whether it is above the limit. It stops being so once a place is free.
     pub(super) fn is_spare(&self) -> bool {
-        if !self.open.is_spare() {
+        if !self.open.activity().is_spare {
             return false;
         }
         let state = self.connections.state();
         let is_spare = self.connections.full(&state, &self.open.peer).is_some();
-        self.open.is_spare.store(is_spare, Ordering::Relaxed);
+        self.open.activity().is_spare = is_spare;
         is_spare
     }
 
     /// Begins a phase.
     pub(super) fn enter(&self, phase: Phase) {
-        *self.open.since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.open.phase.store(phase as u8, Ordering::Relaxed);
+        let mut activity = self.open.activity();
+        (activity.phase, activity.since) = (phase, Instant::now());
     }
 
     /// Waits until it is to be closed for another.
@@ -264,7 +257,7 @@ mod tests {
         assert_eq!(spares.iter().filter(|spare| is_cut(spare)).count(), 1);
         let (_last, _) = accept(&connections, "b");
         spares.iter().for_each(|spare| spare.enter(Phase::Answering));
-        connections.state().open.values().for_each(|open| open.phase.store(2, Ordering::Relaxed));
+        connections.state().open.values().for_each(|open| open.activity().phase = Phase::Answering);
         assert!(connections.accept(&peer("b")).is_none());
     }
 

@@ -83,13 +83,9 @@ pub(super) fn let_read(headers: &mut HeaderMap, source: &Source) {
 
 /// Marks answers as varying by origin, for caches; before any other `Vary` value.
 pub(super) fn vary(headers: &mut HeaderMap) {
-    let others: Vec<HeaderValue> = headers.get_all(VARY).iter().cloned().collect();
-    let mut all = String::from("Origin");
-    for other in others.iter().filter_map(|value| value.to_str().ok()) {
-        all.push_str(", ");
-        all.push_str(other);
-    }
-    if let Ok(all) = HeaderValue::try_from(all) {
+    let others = headers.get_all(VARY).iter().filter_map(|value| value.to_str().ok());
+    let all: Vec<&str> = std::iter::once("Origin").chain(others).collect();
+    if let Ok(all) = HeaderValue::try_from(all.join(", ")) {
         headers.insert(VARY, all);
     }
 }

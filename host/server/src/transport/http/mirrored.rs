@@ -115,11 +115,8 @@ mod tests {
             (&[], "null"),
             (&[], "[1]"),
         ] {
-            assert_eq!(
-                checked(headers, &format!(r#"{{"at":{{"x":{argument}}}}}"#)),
-                Ok(()),
-                "{headers:?} {argument}"
-            );
+            let told = checked(headers, &format!(r#"{{"at":{{"x":{argument}}}}}"#));
+            assert_eq!(told, Ok(()), "{headers:?} {argument}");
         }
         assert_eq!(checked(&[], "{}"), Ok(()));
         assert_eq!(checked(&[("Mcp-Param-Other", "1")], "{}"), Ok(()));

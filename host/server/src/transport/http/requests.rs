@@ -19,7 +19,7 @@ use toolgate_runtime::quota::Taken;
 use toolgate_runtime::turns::Caller;
 
 use super::accept::{self, AcceptedTypes};
-use super::body::{BodyError, Message, NO_ROOM, Received, Sent, announced, forget, receive};
+use super::body::{Message, NO_ROOM, Received, Sent, announced, forget, receive};
 use super::connections::{Connection, Phase};
 use super::replies::{Reply, come_back, come_back_to, malformed, plain};
 use super::sessions::{self, InUse, Opened};
@@ -33,7 +33,7 @@ use crate::transport::envelope::{Envelope, Malformed};
 #[derive(Clone)]
 pub(super) struct Held {
     answering: Arc<Answering>,
-    places: Arc<Places>,
+    places: Arc<Mutex<Places>>,
 }
 
 /// A connection with a request. It becomes idle on drop.
@@ -42,10 +42,7 @@ struct Answering(Arc<Connection>);
 /// Places of a request: among requests or streams, and in its session. Released when it is answered, even if its client
 /// is gone.
 #[derive(Default)]
-struct Places(Mutex<Taking>);
-
-#[derive(Default)]
-struct Taking {
+struct Places {
     _place: Option<Taken>,
     _in_use: Option<InUse>,
 }
@@ -66,11 +63,11 @@ impl Held {
 
     /// Replaces the held place by this one.
     fn hold(&self, place: Taken) {
-        self.taking()._place = Some(place);
+        self.places()._place = Some(place);
     }
 
-    fn taking(&self) -> MutexGuard<'_, Taking> {
-        self.places.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -89,9 +86,9 @@ impl HttpServer {
     fn caller(&self, headers: &HeaderMap, held: &Held) -> (Caller, Option<Arc<Conversation>>) {
         let session = headers.get(SESSION).and_then(|id| id.to_str().ok());
         let in_use = session.and_then(|id| self.0.sessions.enter(id));
-        let number = in_use.as_ref().map_or(held.answering.0.id(), InUse::number);
-        let conversation = in_use.as_ref().map(|in_use| Arc::clone(in_use.conversation()));
-        held.taking()._in_use = in_use;
+        let number = in_use.as_ref().map_or(held.answering.0.id, |in_use| in_use.session.number);
+        let conversation = in_use.as_ref().map(|in_use| Arc::clone(&in_use.session.conversation));
+        held.places()._in_use = in_use;
         (Caller::new(Arc::clone(held.peer()), number), conversation)
     }
 
@@ -124,10 +121,8 @@ impl HttpServer {
         let is_stream = request.method() == Method::GET;
         if is_stream {
             if !AcceptedTypes::of(request.headers()).stream {
-                return Err(plain(
-                    StatusCode::NOT_ACCEPTABLE,
-                    "a stream is text/event-stream; accept that\n",
-                ));
+                let why = "a stream is text/event-stream; accept that\n";
+                return Err(plain(StatusCode::NOT_ACCEPTABLE, why));
             }
             let stream = self.0.streams.take(held.peer(), 1);
             held.hold(stream.map_err(|_| self.busy(Trouble::Streams, &held, None))?);
@@ -162,12 +157,10 @@ impl HttpServer {
     ) -> Result<Response<Sent<Held>>, Reply> {
         let (mut parts, body) = request.into_parts();
         let mut accepted = AcceptedTypes::of(&parts.headers);
-        if !accepted.any() {
+        if !accepted.json && !accepted.stream {
             forget(body, &parts.headers, usize::try_from(self.0.limits.body_bytes_max).unwrap_or(usize::MAX));
-            return Err(plain(
-                StatusCode::NOT_ACCEPTABLE,
-                "answers are application/json or text/event-stream; accept one of them\n",
-            ));
+            let why = "answers are application/json or text/event-stream; accept one of them\n";
+            return Err(plain(StatusCode::NOT_ACCEPTABLE, why));
         }
         let Some(is_spare) = self.admit(&parts.headers, &held) else {
             let unread = Request::from_parts(parts, body);
@@ -254,15 +247,16 @@ impl HttpServer {
         let large = self.0.handler.gate().large();
         let received = receive(body, headers, bytes_max, patience, large, caller).await;
         held.enter(Phase::Answering);
-        let (mut envelope, held_bytes, admitted) = match received.map_err(not_received)? {
-            Received::Whole(message) => self.envelope(message, caller).await?,
-            Received::TooLarge(skim) => {
-                let envelope = Envelope::too_large(&skim, bytes_max);
-                let refused = |error: Malformed| error.with_status(StatusCode::PAYLOAD_TOO_LARGE);
-                (envelope.map_err(|error| malformed(&refused(error)))?, 0, None)
-            }
-            Received::NoRoom(skim) => return Err(self.busy_with(Trouble::Messages, held, &skim.id())),
-        };
+        let (mut envelope, held_bytes, admitted) =
+            match received.map_err(|(status, text)| plain(status, text))? {
+                Received::Whole(message) => self.envelope(message, caller).await?,
+                Received::TooLarge(skim) => {
+                    let envelope = Envelope::too_large(&skim, bytes_max);
+                    let refused = |error: Malformed| error.with_status(StatusCode::PAYLOAD_TOO_LARGE);
+                    (envelope.map_err(|error| malformed(&refused(error)))?, 0, None)
+                }
+                Received::NoRoom(skim) => return Err(self.busy_with(Trouble::Messages, held, &skim.id())),
+            };
         if is_spare && envelope.is_request {
             return Err(self.busy_with(Trouble::Requests, held, &envelope.id));
         }
@@ -336,11 +330,6 @@ fn busy_text(trouble: Trouble) -> &'static str {
         Trouble::Messages => NO_ROOM,
         _ => "the server answers as many requests as it may; try again later\n",
     }
-}
-
-fn not_received(error: BodyError) -> Reply {
-    let (status, text) = error.told();
-    plain(status, text)
 }
 
 /// Headers that must not be repeated, since readers could use different ones.

@@ -2,6 +2,7 @@
 //! one. Clients rarely end sessions, so the one idle longest is ended; its client gets 404 for its next request, and
 //! begins a new one. The library passes messages on.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,8 +31,10 @@ pub(super) struct Sessions {
 /// One session.
 pub(super) struct Session {
     peer: Arc<str>,
-    number: u64,
-    conversation: Arc<Conversation>,
+    /// Number of the session, distinct from those of connections.
+    pub(super) number: u64,
+    /// State of the session as a whole.
+    pub(super) conversation: Arc<Conversation>,
     ids: Ids,
     usage: Mutex<Usage>,
     _place: Taken,
@@ -43,12 +46,14 @@ struct Usage {
 }
 
 /// A request of a session that is being answered.
-pub(super) struct InUse(Arc<Session>);
+pub(super) struct InUse {
+    pub(super) session: Arc<Session>,
+}
 
 /// Peer of a request that may begin a session, and the result.
 struct Opening {
     peer: Arc<str>,
-    opened: Mutex<Option<Opened>>,
+    opened: Cell<Option<Opened>>,
 }
 
 /// Result of taking a place for a new session.
@@ -70,10 +75,8 @@ tokio::task_local! {
 /// Reason why there is no session.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SessionsError {
-    /// No place was taken.
     #[error("no place was taken for the session")]
     NoPlace,
-    /// Error of the library.
     #[error(transparent)]
     Library(#[from] LocalSessionManagerError),
 }
@@ -151,7 +154,7 @@ impl Sessions {
     pub(super) fn enter(&self, id: &str) -> Option<InUse> {
         let session = Arc::clone(self.table().get(id)?);
         session.usage().requests += 1;
-        Some(InUse(session))
+        Some(InUse { session })
     }
 
     /// Messages to the library for a client's message of a session.
@@ -175,21 +178,9 @@ impl Session {
     }
 }
 
-impl InUse {
-    /// Number of the session, distinct from those of connections.
-    pub(super) fn number(&self) -> u64 {
-        self.0.number
-    }
-
-    /// State of the session as a whole.
-    pub(super) fn conversation(&self) -> &Arc<Conversation> {
-        &self.0.conversation
-    }
-}
-
 impl Drop for InUse {
     fn drop(&mut self) {
-        let mut usage = self.0.usage();
+        let mut usage = self.session.usage();
         usage.requests = usage.requests.saturating_sub(1);
         usage.since = Instant::now();
     }
@@ -198,18 +189,12 @@ impl Drop for InUse {
 /// Runs a future that may begin a session of this peer, and returns the result. The place is taken only when a session
 /// begins: a request that is refused, or belongs to an existing session, ends no other one.
 pub(super) async fn opening<T>(peer: &Arc<str>, begins: impl Future<Output = T>) -> (T, Option<Opened>) {
-    let opening = Opening { peer: Arc::clone(peer), opened: Mutex::default() };
+    let opening = Opening { peer: Arc::clone(peer), opened: Cell::default() };
     let both = async {
         let result = begins.await;
-        (result, OPENING.with(|opening| *opening.lock()))
+        (result, OPENING.with(|opening| opening.opened.get()))
     };
     OPENING.scope(opening, both).await
-}
-
-impl Opening {
-    fn lock(&self) -> MutexGuard<'_, Option<Opened>> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl SessionManager for Sessions {
@@ -219,11 +204,11 @@ impl SessionManager for Sessions {
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
         let opened = OPENING.try_with(|opening| {
             let open = self.open(&opening.peer);
-            *opening.lock() = Some(match &open {
+            opening.opened.set(Some(match &open {
                 Ok((_, false)) => Opened::HadRoom,
                 Ok((_, true)) => Opened::MadeRoom,
                 Err(_) => Opened::Refused,
-            });
+            }));
             open.map(|(place, _)| (Arc::clone(&opening.peer), place))
         });
         let Ok(Ok((peer, place))) = opened else { return Err(SessionsError::NoPlace) };
@@ -348,7 +333,7 @@ mod tests {
     async fn a_session_that_ends_tells_whoever_waits_in_it_and_gives_its_place_back() {
         let sessions = Sessions::new(Quota::new(1, 100), Duration::from_secs(60));
         let id = begin(&sessions, "a").await.unwrap();
-        let conversation = Arc::clone(sessions.enter(&id).unwrap().conversation());
+        let conversation = Arc::clone(&sessions.enter(&id).unwrap().session.conversation);
         sessions.close_session(&id).await.unwrap();
         conversation.ended().await;
         assert!(!sessions.has_session(&id).await.unwrap());

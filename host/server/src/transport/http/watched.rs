@@ -18,13 +18,9 @@ pub(super) struct Watched<S> {
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, after_read: |_| {}, waiting: None }
-    }
-
-    /// The same, with a callback after each read.
-    pub(super) fn after_read(self, after_read: fn(&S)) -> Self {
-        Self { after_read, ..self }
+    /// A stream with a callback after each read.
+    pub(super) fn new(stream: S, patience: Duration, after_read: fn(&S)) -> Self {
+        Self { stream, patience, after_read, waiting: None }
     }
 
     /// Passes on the result of a write; an error when it stalled for too long.
@@ -47,14 +43,9 @@ const UNREAD: &str = "the client read nothing for too long";
 
 /// Whether a connection ended because its client read nothing.
 pub(super) fn is_unread(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+    std::iter::successors(Some(error), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
@@ -111,8 +102,8 @@ mod tests {
     #[tokio::test]
     async fn something_is_done_after_each_read() {
         let (near, mut far) = tokio::io::duplex(16);
-        let mut near = Watched::new(near, Duration::from_secs(60))
-            .after_read(|_| READS.with(|reads| reads.set(reads.get() + 1)));
+        let count = |_: &_| READS.with(|reads| reads.set(reads.get() + 1));
+        let mut near = Watched::new(near, Duration::from_secs(60), count);
         std::thread_local! { static READS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) }; }
         for part in ["head", "body"] {
             far.write_all(part.as_bytes()).await.unwrap();
@@ -124,12 +115,12 @@ mod tests {
     #[tokio::test]
     async fn a_write_that_nobody_reads_ends_and_one_that_goes_on_does_not() {
         let (near, _far) = tokio::io::duplex(16);
-        let mut near = Watched::new(near, Duration::from_millis(1));
+        let mut near = Watched::new(near, Duration::from_millis(1), |_| {});
         let error = near.write_all(&[0; 64]).await.unwrap_err();
         assert!(is_unread(&error), "{error}");
 
         let (near, mut slow) = tokio::io::duplex(16);
-        let mut near = Watched::new(near, Duration::from_secs(60));
+        let mut near = Watched::new(near, Duration::from_secs(60), |_| {});
         let reading = tokio::spawn(async move {
             let mut read = 0;
             let mut buffer = [0; 1];

@@ -12,10 +12,11 @@ use crate::transport::envelope::{Envelope, Malformed, Skim, without_mark};
 
 /// Reader of lines.
 pub(super) struct Lines<R> {
-    input: R,
-    bytes_max: u64,
-    large: Large,
-    caller: Caller,
+    pub(super) input: R,
+    /// Bytes of one line.
+    pub(super) bytes_max: u64,
+    pub(super) large: Large,
+    pub(super) caller: Caller,
 }
 
 /// A line without its terminator. Memory was reserved for a large one.
@@ -68,10 +69,6 @@ impl Unread {
 }
 
 impl<R: AsyncBufRead + Unpin> Lines<R> {
-    pub(super) fn new(input: R, bytes_max: u64, large: Large, caller: Caller) -> Self {
-        Self { input, bytes_max, large, caller }
-    }
-
     /// The next line that is not empty; `None` at the end of the input.
     pub(super) async fn next(&mut self) -> io::Result<Option<Result<Line, Unread>>> {
         loop {
@@ -150,7 +147,8 @@ mod tests {
     use super::*;
 
     fn lines(input: &'static [u8], bytes_max: u64, room: u64) -> Lines<&'static [u8]> {
-        Lines::new(input, bytes_max, Large::start(room, 100).unwrap(), Caller::new("a", 0))
+        let large = Large::start(room, 100).unwrap();
+        Lines { input, bytes_max, large, caller: Caller::new("a", 0) }
     }
 
     fn leak(text: String) -> &'static [u8] {
@@ -189,7 +187,7 @@ mod tests {
         for (room, fits) in [(1 << 20, true), (1_000, false)] {
             let input = tokio::io::BufReader::with_capacity(1_000, leak(large.clone()));
             let large = Large::start(room, 100).unwrap();
-            let mut lines = Lines::new(input, 1 << 20, large, Caller::new("a", 0));
+            let mut lines = Lines { input, bytes_max: 1 << 20, large, caller: Caller::new("a", 0) };
             let line = lines.next().await.unwrap();
             if fits {
                 assert!(line.unwrap().ok().unwrap().admitted.is_some());

@@ -1,0 +1,8 @@
+//! Only the operator's configuration makes a `FetchPermit`.
+use toolgate_policy::load::fetch::FetchPermit;
+
+fn made() -> FetchPermit {
+    FetchPermit { ..todo!() }
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+//! Egress sends no request without a `Pass`.
+use toolgate_net::egress::Egress;
+
+async fn sent(egress: &Egress, request: http::Request<String>) {
+    let _ = egress.send((), todo!(), todo!(), todo!(), todo!(), &|| {}).await;
+}
+
+fn main() {}
