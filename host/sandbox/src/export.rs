@@ -48,9 +48,9 @@ pub(super) struct Prepared {
 /// Isolation target of a function.
 pub(super) enum PreparedTarget {
     /// This process.
-    Here(Arc<InProcessModule>),
+    InProcess(Arc<InProcessModule>),
     /// A confined worker process.
-    Apart(WorkerModule),
+    Worker(WorkerModule),
 }
 
 /// Module to instantiate for calls in this process.
@@ -98,7 +98,8 @@ impl Export {
         self.number
     }
 
-    pub(super) fn place(&self) -> &PreparedTarget {
+    /// Isolation target.
+    pub(super) fn target(&self) -> &PreparedTarget {
         &self.plugin.place
     }
 }

@@ -2,7 +2,6 @@
 //! meter. Imports see only that, never the configuration; each capability's are in the file of its name.
 
 pub(crate) mod baseline;
-pub(crate) mod blob;
 pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod environment;
@@ -11,6 +10,7 @@ pub(crate) mod host_calls;
 pub(crate) mod http;
 pub(crate) mod keyvalue;
 pub(crate) mod output;
+pub(crate) mod perform;
 mod plugin;
 pub(crate) mod random;
 pub(crate) mod sockets;
@@ -84,7 +84,7 @@ impl Ctx {
             files: files::FilesCtx::new(&outside),
             http: http::HttpCtx::new(&outside),
             random: random::SeededStream::default(),
-            sockets: sockets::SocketsCtx::new(&prototype.powers, &meter, &notes),
+            sockets: sockets::SocketsCtx::default(),
             lifting: Lifting::default(),
             ratio: Ratio::default(),
             stacks: None,

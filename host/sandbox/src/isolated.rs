@@ -1,14 +1,12 @@
-//! Calls in a process of the plugin's own, behind the system's walls: the worker. It is started before anybody calls, kept,
-//! and started anew when it has ended. It computes and reaches nothing: what it says is read as what a guest says is read,
-//! and gives nobody any right. Who may call, for how long and on whose account is decided before and after, in this process;
-//! what a call may reach outside is asked for here, and done here.
+//! Calls in a confined process of the plugin's own: the worker. It is started before the first call, and anew when it has ended. The
+//! worker only computes. Its messages are as untrusted as guest output and carry no authority. Who may call, for how long and on
+//! whose account is decided in this process, which also performs the requests of its calls.
 
 mod attempts;
 pub(super) mod call_end;
 pub(super) mod handle;
-mod message;
+mod init;
 mod read_loop;
-mod request_gate;
 mod serve;
 pub(crate) mod worker_main;
 
@@ -19,7 +17,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Receiver;
-use tokio::sync::{Mutex as Turn, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use toolgate_base::meter::Meter;
 use toolgate_base::meter::account::MemoryAccount;
@@ -42,21 +40,23 @@ use super::export::Export;
 use super::export_request::ExportRequest;
 use super::guests::SlowLane;
 use crate::imports::host_calls::{Broker, Powers};
+use crate::imports::perform::HostResource;
+use crate::protocol::frame::{Message, ToWorker, encode};
+use crate::rpc::gate::{self, Pending, RequestGate};
 use crate::worker::handle::ChildHandle;
 use call_end::{UnreadEnd, ended_early};
 use handle::{Isolated, LiveWorker};
-use message::{ExportRef, ToWorker, WorkerInit, message};
-use read_loop::{CallWaiter, Calls, MessageReader, WorkerMessage};
-use request_gate::{Pending as AskedFor, RequestGate};
+use init::{ExportRef, WorkerInit};
+use read_loop::{CallWaiter, Calls, WorkerMessage, WorkerReader};
 use serve::Serving;
 
 /// The word by which the program knows that it was started as a worker. Its argument: bytes of memory.
 pub(crate) const WORKER: &str = "__worker";
 
-/// What a call brings.
+/// The parts of a call that begins.
 pub(super) struct Beginning {
     pub(super) deadline: Instant,
-    /// What is held for it in this process.
+    /// Memory held for it in this process.
     pub(super) account: MemoryAccount,
     pub(super) relay: Relay,
     pub(super) notes: CallTrace,
@@ -93,10 +93,10 @@ impl Isolated {
             program: program.to_owned(),
             begin,
             component: component.clone(),
-            heard: MessageReader::within(limits),
+            reader: WorkerReader::new(limits),
             memory_bytes_max: memory_bytes_max(limits, kind),
             waiting_max: waiting_max(limits),
-            live: Turn::default(),
+            live: tokio::sync::Mutex::default(),
         }
     }
 
@@ -132,25 +132,25 @@ impl Isolated {
         };
         tracing::debug!(tool = %export.tool(), "a guest begins");
         let meter = Meter::new(export.limits().clone(), deadline, account);
-        let here = Broker::new(powers, meter.clone(), notes);
-        let (id, told, asked) = live.ask(export, &body, relay, &here);
+        let broker = Broker::new(powers, meter.clone(), notes);
+        let (id, answer, requests) = live.begin(export, &body, relay, &broker);
         drop(body);
-        let serving = Serving::new(&live, id, here);
-        let told = serving.until(told, asked);
-        tokio::pin!(told);
+        let serving = Serving::new(&live, id, broker);
+        let answer = serving.until(answer, requests);
+        tokio::pin!(answer);
         let grace = Duration::from_millis(WORKER_GRACE_MS);
         let (message, cancelled) = tokio::select! {
             biased;
-            told = &mut told => (told.map_err(|_| ended_early())?, None),
+            answer = &mut answer => (answer.map_err(|_| ended_early())?, None),
             () = sleep_until(deadline + grace) => {
                 live.end();
                 return Err(late(export, "its worker did not answer and was ended"));
             }
             fault = &mut gone => {
-                live.say(&ToWorker::Cancel { id }, &[]);
-                match timeout(grace + export.moment_after_cancel(), &mut told).await {
+                live.send_in_place(&ToWorker::Cancel { id }, &[], None);
+                match timeout(grace + export.moment_after_cancel(), &mut answer).await {
                     // It may have answered in the moment that it had.
-                    Ok(Ok(told)) => (told, Some(fault)),
+                    Ok(Ok(answer)) => (answer, Some(fault)),
                     Ok(Err(_)) => return Err(fault),
                     Err(_) => {
                         live.end();
@@ -170,22 +170,22 @@ impl Isolated {
         }
         let (ready, is_ready) = oneshot::channel();
         let calls = Arc::<Mutex<Calls>>::default();
-        let (heard, theirs) = (self.heard, Arc::clone(&calls));
+        let (reader, theirs) = (self.reader, Arc::clone(&calls));
         let args = vec![WORKER.to_owned(), self.memory_bytes_max.to_string()];
         let failed = |error: std::io::Error| format!("start its worker {}: {error}", self.program.display());
-        // What a worker leaves is let go of on that thread, and connections wait for others only in a runtime.
+        // What a worker closes is dropped on that thread, and connections wait for others only in a runtime.
         let runtime = Handle::current();
-        let hear = move |stdout| {
+        let read_loop = move |stdout| {
             let _entered = runtime.enter();
-            heard.hear(stdout, ready, &theirs);
+            reader.run(stdout, ready, &theirs);
         };
         let process =
-            ChildHandle::start(&self.program, args, self.waiting_max, hear).await.map_err(failed)?;
+            ChildHandle::start(&self.program, args, self.waiting_max, read_loop).await.map_err(failed)?;
         // Some tens of megabytes: not on a thread on which guests take turns.
         let component = self.component.clone();
         let code = tokio::task::spawn_blocking(move || component.serialize());
         let code = code.await.map_err(|error| error.to_string())?.map_err(|error| format!("{error:#}"))?;
-        process.say(message(&self.begin, &code).map_err(failed)?, None);
+        process.send(encode(&self.begin, &code).map_err(failed)?, None);
         let time = Duration::from_millis(WORKER_START_MS);
         match timeout(time, is_ready).await {
             Ok(Ok(Ok(()))) => {}
@@ -199,10 +199,10 @@ impl Isolated {
     }
 }
 
-/// What one call may come to hold in its worker and here.
+/// Memory that one call may come to hold in its worker and here.
 pub(super) fn call_bytes_max(limits: &CallLimits) -> u64 {
     let output = limits.get(CallLimit::Output);
-    // Its answer is lifted there and written, and read here into values once more.
+    // Its answer is lifted and encoded there, and decoded here.
     let written = frame_bytes_max(output).saturating_add(WORKER_BODY_BYTES);
     let lifted = lift_bytes_max(output).saturating_add(written).saturating_mul(2);
     let stacks = limits.get(CallLimit::Stacks).saturating_mul(STACK_BYTES);
@@ -210,7 +210,7 @@ pub(super) fn call_bytes_max(limits: &CallLimits) -> u64 {
     inside.saturating_add(lifted).saturating_add(import_bytes_max(output))
 }
 
-/// What a worker may take: itself, and all its calls at their largest. The system counts addresses of stacks as memory.
+/// Memory that a worker may take: itself, and all its calls at their largest. The system counts addresses of stacks as memory.
 fn memory_bytes_max(limits: &CallLimits, kind: EngineKind) -> u64 {
     let stacks_max = u32::try_from(limits.get(CallLimit::Stacks)).unwrap_or(u32::MAX);
     let stacks = u64::from(stacks_each(stacks_max, kind)).saturating_mul(STACK_ADDRESSES as u64);
@@ -219,10 +219,10 @@ fn memory_bytes_max(limits: &CallLimits, kind: EngineKind) -> u64 {
     call.saturating_mul(calls).saturating_add(WORKER_MEMORY_BYTES)
 }
 
-/// How much can wait to be told to a worker: what it begins with; of each call the beginning, the end, and the answers.
+/// Messages that can wait to be written to a worker: the first; of each call the beginning, the end, and the answers.
 fn waiting_max(limits: &CallLimits) -> usize {
     let calls = usize::try_from(limits.get(CallLimit::Concurrency)).unwrap_or(usize::MAX).saturating_add(1);
-    let each = request_gate::waiting_max(limits).saturating_add(2);
+    let each = gate::waiting_max(limits).saturating_add(2);
     calls.saturating_mul(each).saturating_add(1).min(Semaphore::MAX_PERMITS)
 }
 
@@ -241,44 +241,41 @@ impl LiveWorker {
         self.process.end();
     }
 
-    fn say(&self, order: &ToWorker, body: &[u8]) {
-        self.say_in_turn(order, body, None);
-    }
-
-    fn say_in_turn(&self, order: &ToWorker, body: &[u8], turn: Option<OwnedSemaphorePermit>) {
-        match message(order, body) {
-            Ok(bytes) => self.process.say(bytes, turn),
-            Err(error) => tracing::error!(%error, "a worker could not be told"),
+    /// Sends a message. Its place is free when it is the next to be written.
+    fn send_in_place(&self, message: &impl Message, body: &[u8], place: Option<OwnedSemaphorePermit>) {
+        match encode(message, body) {
+            Ok(frame) => self.process.send(frame, place),
+            Err(error) => tracing::error!(%error, "a message to a worker could not be written"),
         }
     }
 
-    /// Begins a call with these arguments. Its answer never comes if the worker has ended.
-    fn ask(
+    /// Begins a call with these arguments. There is no answer if the worker has ended.
+    fn begin(
         &self,
         export: &Export,
         body: &[u8],
         relay: Relay,
-        here: &Broker,
-    ) -> (u64, oneshot::Receiver<WorkerMessage>, Receiver<AskedFor>) {
+        broker: &Broker,
+    ) -> (u64, oneshot::Receiver<WorkerMessage>, Receiver<Pending<HostResource>>) {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        let (tell, told) = oneshot::channel();
-        let (asking, asked) = RequestGate::within(export.limits(), Arc::clone(&here.files));
-        let untold = Arc::new(Semaphore::new(1));
-        let turn = Arc::clone(&untold).try_acquire_owned().ok();
+        let (tell, answer) = oneshot::channel();
+        let (gate, requests) = RequestGate::new(export.limits(), broker.close_file());
+        let unsent = Arc::new(Semaphore::new(1));
+        let place = Arc::clone(&unsent).try_acquire_owned().ok();
         let mut calls = self.calls();
         if !calls.ended {
-            let (untold, notes) = (Arc::clone(&untold), here.notes.clone());
-            calls.waiting.insert(id, CallWaiter { untold, tell, relay, asking, notes });
+            let notes = broker.notes.clone();
+            calls.waiting.insert(id, CallWaiter { unsent, tell, relay, gate, notes });
         }
         drop(calls);
-        let left = here.meter.deadline().saturating_duration_since(Instant::now());
+        let left = broker.meter.deadline().saturating_duration_since(Instant::now());
         let left_us = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
-        self.say_in_turn(&ToWorker::Call { id, function: export.number(), left_us }, body, turn);
-        (id, told, asked)
+        self.send_in_place(&ToWorker::Call { id, function: export.number(), left_us }, body, place);
+        (id, answer, requests)
     }
 }
 
-/// Arguments as a worker is told them, if they are of their types.
+/// Arguments as bytes, if they are of their types.
 fn encoded(export: &Export, args: &[Val]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     let mut parts = args.iter().zip(&export.function().params);

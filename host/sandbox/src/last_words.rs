@@ -9,7 +9,7 @@ use toolgate_policy::limits::call::CRASH_CHARS_MAX;
 use toolgate_policy::redact::printable;
 
 use crate::imports::host_calls::Powers;
-use crate::imports::output::Kept;
+use crate::imports::output::GuestOutput;
 
 /// Finds the line with the reason: in most languages the last that is neither part of a stack trace nor a hint.
 pub(super) fn find(text: &str) -> &str {
@@ -24,7 +24,7 @@ pub(super) fn find(text: &str) -> &str {
 }
 
 /// Appends the reason to the fault of a crash. `powers`: the plugin's, or `None` if the caller must not see it.
-pub(super) fn add(outcome: Outcome, written: &Kept, powers: Option<&Powers>) -> Outcome {
+pub(super) fn add(outcome: Outcome, written: &GuestOutput, powers: Option<&Powers>) -> Outcome {
     let (Outcome::Fault(fault), Some(powers)) = (&outcome, powers) else { return outcome };
     let is_crash = matches!(fault.kind(), FaultKind::Trap | FaultKind::Exit);
     // Dropped output is the last part; and the captured part may then end with half a secret.

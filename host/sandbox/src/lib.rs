@@ -19,6 +19,8 @@ mod lifting;
 mod linker;
 mod memory;
 pub mod prepare;
+mod protocol;
+mod rpc;
 mod stacks;
 mod store;
 mod trap;
@@ -44,7 +46,7 @@ use toolgate_state::audit::record::CallTrace;
 use toolgate_state::keyvalue::Stores;
 use wasmtime::component::Val;
 
-use crate::imports::host_calls::{self, HostCalls};
+use crate::imports::host_calls::{Broker, HostCalls};
 use compile::Compiler;
 use export::{Export, GuestResult, InProcessModule, PreparedTarget};
 use guests::GuestExecutor;
@@ -123,9 +125,9 @@ impl Sandbox {
             return Outcome::Fault(Fault::internal("the permit is for another tool"));
         }
         let (deadline, interrupt) = (call.deadline, call.interrupt.clone());
-        let begun = match export.place() {
-            PreparedTarget::Here(here) => self.here(here, export, args, call),
-            PreparedTarget::Apart(apart) => self.apart(apart, export, args, call),
+        let begun = match export.target() {
+            PreparedTarget::InProcess(module) => self.call_in_process(module, export, args, call),
+            PreparedTarget::Worker(module) => self.call_in_worker(module, export, args, call),
         };
         match begun {
             Ok((told, task)) => self.wait(told, task, deadline, &interrupt, export).await,
@@ -134,9 +136,9 @@ impl Sandbox {
     }
 
     /// Starts a call on the guest threads.
-    fn here<S: Send + 'static>(
+    fn call_in_process<S: Send + 'static>(
         &self,
-        here: &Arc<InProcessModule>,
+        module: &Arc<InProcessModule>,
         export: &Arc<Export>,
         args: Lowered,
         call: Call<S>,
@@ -145,11 +147,12 @@ impl Sandbox {
         let account = MemoryAccount::new(&self.budget, export.limits().get(CallLimit::Memory));
         let meter = Meter::new(export.limits().clone(), deadline, account.clone());
         let (tell, told) = oneshot::channel();
-        let powers = Arc::clone(&here.prototype.powers);
+        let powers = Arc::clone(&module.prototype.powers);
         let tells = tells_crash.then(|| Arc::clone(&powers));
-        let outside = HostCalls::Local(host_calls::Broker::new(powers, meter.clone(), notes.clone()));
-        let (exported, here) = (Arc::clone(export), Arc::clone(here));
-        let run = Run::new(exported, here, meter, notes.clone(), relay, outside);
+        let broker = Broker::new(powers, meter.clone(), notes.clone());
+        let outside = HostCalls::Local(Arc::new(broker));
+        let (exported, module) = (Arc::clone(export), Arc::clone(module));
+        let run = Run::new(exported, module, meter, notes.clone(), relay, outside);
         let run = run.map_err(Fault::internal)?;
         let export = Arc::clone(export);
         let task = self.guests.spawn(&Arc::clone(&export.plugin.pace), async move {
@@ -159,7 +162,7 @@ impl Sandbox {
             show(&export, &ended.written);
             // Dropped in this order, also if the task is abandoned, as usually once the caller has its answer.
             let rest = (ended.store, slot);
-            let outcome = lift_result(lift, &export, ended.came, &account);
+            let outcome = lift_result(lift, &export, ended.result, &account);
             let outcome = last_words::add(outcome, &ended.written, tells.as_deref());
             // The receiver may be gone; the record ends on its own. The store is dropped after the answer.
             drop(tell.send(outcome));
@@ -173,9 +176,9 @@ impl Sandbox {
     }
 
     /// Starts a call in the plugin's worker. Its maximum memory is taken from the budget in advance.
-    fn apart<S: Send + 'static>(
+    fn call_in_worker<S: Send + 'static>(
         &self,
-        apart: &WorkerModule,
+        module: &WorkerModule,
         export: &Arc<Export>,
         args: Lowered,
         call: Call<S>,
@@ -185,14 +188,14 @@ impl Sandbox {
         let whole = account.hold_beside(isolated::call_bytes_max(export.limits()));
         let whole = whole.map_err(|_| Fault::no_memory())?;
         let (mut tell, told) = oneshot::channel();
-        let (worker, export) = (Arc::clone(&apart.worker), Arc::clone(export));
-        let tells = tells_crash.then(|| Arc::clone(&apart.powers));
+        let (worker, export) = (Arc::clone(&module.worker), Arc::clone(export));
+        let tells = tells_crash.then(|| Arc::clone(&module.powers));
         let beginning = Beginning {
             deadline,
             account: account.clone(),
             relay,
             notes: notes.clone(),
-            powers: Arc::clone(&apart.powers),
+            powers: Arc::clone(&module.powers),
             slow: self.guests.slow_lane(),
         };
         let slow = self.guests.slow_lane();
@@ -209,7 +212,7 @@ impl Sandbox {
                 let ended = unread.map_or_else(WorkerCallEnd::nothing, |unread| unread.read(&export));
                 notes.used(ended.fuel, ended.memory_peak_bytes);
                 show(&export, &ended.written);
-                let outcome = lift_result(lift, &export, ended.came, &account);
+                let outcome = lift_result(lift, &export, ended.result, &account);
                 drop(tell.send(last_words::add(outcome, &ended.written, tells.as_deref())));
                 drop((whole, slot));
             };

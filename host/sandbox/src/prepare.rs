@@ -26,7 +26,7 @@ use super::export::{Export, InProcessModule, Prepared, PreparedTarget};
 use super::export_request::{ExportRequest, Given};
 use super::isolated::handle::{Isolated, WorkerModule};
 use super::linker::Linkers;
-use crate::imports::host_calls::Powers;
+use crate::imports::host_calls::{GrantedStore, Powers};
 use crate::imports::{CallPrototype, Ctx, files};
 
 /// Secrets by name.
@@ -96,15 +96,20 @@ impl Sandbox {
         let places = match clearance.isolation() {
             Isolation::Thread => {
                 let pre = linked(&self.linkers, engine, kind, &component)?;
-                let here = |effective: &Effective| -> Result<PreparedTarget, PrepareError> {
+                let in_process = |effective: &Effective| -> Result<PreparedTarget, PrepareError> {
                     let prototype = Arc::new(CallPrototype {
                         folders: effective.files.mounts().iter().map(|mount| mount.guest.clone()).collect(),
                         powers: powers(effective)?,
                         effective: effective.clone(),
                     });
-                    Ok(PreparedTarget::Here(Arc::new(InProcessModule { kind, pre: pre.clone(), prototype })))
+                    let module = InProcessModule { kind, pre: pre.clone(), prototype };
+                    Ok(PreparedTarget::InProcess(Arc::new(module)))
                 };
-                [here(effective)?, here(&Effective::nothing())?, here(&Effective::nothing_as_before())?]
+                [
+                    in_process(effective)?,
+                    in_process(&Effective::nothing())?,
+                    in_process(&Effective::nothing_as_before())?,
+                ]
             }
             Isolation::Process => {
                 let powers = powers(effective)?;
@@ -112,7 +117,7 @@ impl Sandbox {
                 let nothing =
                     || WorkerModule { worker: Arc::clone(&worker), powers: Arc::new(Powers::none()) };
                 let (nothing, as_before) = (nothing(), nothing());
-                [WorkerModule { worker, powers }, nothing, as_before].map(PreparedTarget::Apart)
+                [WorkerModule { worker, powers }, nothing, as_before].map(PreparedTarget::Worker)
             }
         };
         let of = (artifact.digest(), effective.effects());
@@ -150,11 +155,14 @@ impl Sandbox {
         Ok(Powers {
             http: effective.http.clone(),
             links: links.map_err(|error| PrepareError::Egress(error.to_string()))?,
-            store: match effective.keyvalue.allow() {
-                Ok(pass) => Some(self.stores.open(name, id, pass)?),
+            store: match effective.keyvalue.allow(name) {
+                Ok(pass) => Some(GrantedStore {
+                    grant: effective.keyvalue.clone(),
+                    plugin: name.clone(),
+                    store: self.stores.open(id, pass)?,
+                }),
                 Err(keyvalue_policy::KeyvalueDeniedError) => None,
             },
-            keyvalue: effective.keyvalue.clone(),
             files: Some(
                 files::FilesPrototype::open(&effective.files)
                     .map_err(|(folder, error)| PrepareError::Folder(folder, error))?,

@@ -22,7 +22,7 @@ use super::last_words;
 use super::trap::{Circumstances, fault};
 use crate::imports::Ctx;
 use crate::imports::host_calls::HostCalls;
-use crate::imports::output::Kept;
+use crate::imports::output::GuestOutput;
 use crate::memory::Memory;
 use crate::stacks::{Full, Stacks};
 
@@ -37,10 +37,10 @@ pub(super) struct Run {
 
 /// End of a call, and the store to drop.
 pub(super) struct GuestRunEnd {
-    pub(super) came: GuestResult,
+    pub(super) result: GuestResult,
     pub(super) fuel: u64,
     pub(super) memory_peak_bytes: u64,
-    pub(super) written: Kept,
+    pub(super) written: GuestOutput,
     pub(super) store: Store<Ctx>,
 }
 
@@ -88,7 +88,7 @@ impl Run {
         let (fuel, memory_peak_bytes) =
             (used.saturating_add(self.meter.debt()), self.meter.account().peak_bytes());
         let written = ctx.output.take();
-        let came = match ended {
+        let result = match ended {
             Err(fault) => Err(fault),
             Ok(Ok(result)) => Ok(result),
             Ok(Err(error)) => {
@@ -100,7 +100,7 @@ impl Run {
                 Err(fault(&error, &known))
             }
         };
-        GuestRunEnd { came, fuel, memory_peak_bytes, written, store: self.store }
+        GuestRunEnd { result, fuel, memory_peak_bytes, written, store: self.store }
     }
 
     /// Waits until the call is cancelled. A plugin that checks for cancellation gets a grace period to end on its own.
@@ -117,7 +117,7 @@ impl Run {
 }
 
 /// Logs a guest's output for the operator.
-pub(super) fn show(export: &Export, written: &Kept) {
+pub(super) fn show(export: &Export, written: &GuestOutput) {
     let text = String::from_utf8_lossy(&written.text);
     if !text.is_empty() {
         // Prefixed line by line, so that none can be mistaken for a line of the host's.

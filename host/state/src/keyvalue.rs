@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavio
 use tokio::sync::Semaphore;
 use toolgate_policy::PluginName;
 use toolgate_policy::capability::keyvalue::{KeyvalueSizeError, Pass};
-use toolgate_policy::capability::room::QuotaExceededError;
+use toolgate_policy::capability::room::{Quota, QuotaExceededError};
 use toolgate_policy::limits::keyvalue::{KEYVALUE_ANSWER_BYTES_MAX, KEYVALUE_PAGE, KEYVALUE_WAIT_MS};
 
 use super::StateDir;
@@ -28,6 +28,7 @@ pub struct Stores {
 
 /// One plugin's store.
 pub struct Store {
+    plugin: PluginName,
     connection: Mutex<Connection>,
     /// Allows one operation at a time, so that a plugin waiting for the disk occupies one thread only.
     turn: Arc<Semaphore>,
@@ -55,6 +56,9 @@ pub enum KeyvalueOpenError {
 /// An operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyvalueError {
+    /// The pass is for the store of another plugin.
+    #[error("this is the store of another plugin")]
+    OtherStore,
     /// The quota is exhausted.
     #[error(transparent)]
     Full(#[from] QuotaExceededError),
@@ -106,7 +110,8 @@ impl Stores {
     }
 
     /// Opens a plugin's store, creating it if it is missing.
-    pub fn open(&self, plugin: &PluginName, id: &str, pass: Pass) -> Result<Arc<Store>, KeyvalueOpenError> {
+    pub fn open(&self, id: &str, pass: Pass<'_>) -> Result<Arc<Store>, KeyvalueOpenError> {
+        let plugin = pass.plugin();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let file = self.folder.join(format!("{plugin}.sqlite"));
         let store = match open.get(plugin) {
@@ -119,7 +124,11 @@ impl Stores {
                     .map_err(|error| KeyvalueOpenError::Folder(self.folder.clone(), error))?;
                 let connection =
                     connect(&file).map_err(|error| KeyvalueOpenError::File(file.clone(), error))?;
-                Arc::new(Store { connection: Mutex::new(connection), turn: Arc::new(Semaphore::new(1)) })
+                Arc::new(Store {
+                    plugin: plugin.clone(),
+                    connection: Mutex::new(connection),
+                    turn: Arc::new(Semaphore::new(1)),
+                })
             }
         };
         store.claim(id, pass).map_err(|error| match error {
@@ -166,7 +175,7 @@ impl From<rusqlite::Error> for Claim {
 
 impl Store {
     /// Creates the tables of a new file, checks the owner of an existing one, and limits its size.
-    fn claim(&self, id: &str, pass: Pass) -> Result<(), Claim> {
+    fn claim(&self, id: &str, pass: Pass<'_>) -> Result<(), Claim> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let page: u64 =
             connection.pragma_query_value(None, "page_size", |row| row.get::<_, i64>(0))?.unsigned_abs();
@@ -191,17 +200,23 @@ impl Store {
         Ok(())
     }
 
-    /// Runs an operation on a thread that may block. Once begun it runs to completion, even if the caller is gone.
+    /// Runs an operation for which there is a pass, on a thread that may block. Once begun it runs to completion, even if the caller
+    /// is gone.
     async fn run<T: Send + 'static>(
         self: &Arc<Self>,
-        act: impl FnOnce(&mut Connection) -> Result<T, KeyvalueError> + Send + 'static,
+        pass: Pass<'_>,
+        act: impl FnOnce(&mut Connection, Quota) -> Result<T, KeyvalueError> + Send + 'static,
     ) -> Result<T, KeyvalueError> {
+        if *pass.plugin() != self.plugin {
+            return Err(KeyvalueError::OtherStore);
+        }
+        let room = pass.room();
         let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| KeyvalueError::Closed)?;
         let store = Arc::clone(self);
         let acted = tokio::task::spawn_blocking(move || {
             // Held until completion, not only while the caller waits.
             let _turn = turn;
-            act(&mut store.connection.lock().unwrap_or_else(PoisonError::into_inner))
+            act(&mut store.connection.lock().unwrap_or_else(PoisonError::into_inner), room)
         });
         acted.await.unwrap_or(Err(KeyvalueError::Closed))
     }
@@ -212,11 +227,12 @@ impl Store {
     /// [`KeyvalueError::Answer`] if they are too large together.
     pub async fn get(
         self: &Arc<Self>,
+        pass: Pass<'_>,
         bucket: &str,
         keys: Vec<String>,
     ) -> Result<Vec<Option<(String, Vec<u8>)>>, KeyvalueError> {
         let bucket = bucket.to_owned();
-        self.run(move |connection| {
+        self.run(pass, move |connection, _| {
             let mut get =
                 connection.prepare_cached("SELECT value FROM entry WHERE bucket = ?1 AND key = ?2")?;
             let mut found = Vec::new();
@@ -236,9 +252,14 @@ impl Store {
     }
 
     /// Whether a key exists.
-    pub async fn exists(self: &Arc<Self>, bucket: &str, key: String) -> Result<bool, KeyvalueError> {
+    pub async fn exists(
+        self: &Arc<Self>,
+        pass: Pass<'_>,
+        bucket: &str,
+        key: String,
+    ) -> Result<bool, KeyvalueError> {
         let bucket = bucket.to_owned();
-        self.run(move |connection| {
+        self.run(pass, move |connection, _| {
             let mut look = connection.prepare_cached("SELECT 1 FROM entry WHERE bucket = ?1 AND key = ?2")?;
             Ok(look.exists(params![bucket, key])?)
         })
@@ -246,9 +267,14 @@ impl Store {
     }
 
     /// Keys after a cursor, in order of their first insertion.
-    pub async fn keys(self: &Arc<Self>, bucket: &str, cursor: Option<u64>) -> Result<Page, KeyvalueError> {
+    pub async fn keys(
+        self: &Arc<Self>,
+        pass: Pass<'_>,
+        bucket: &str,
+        cursor: Option<u64>,
+    ) -> Result<Page, KeyvalueError> {
         let bucket = bucket.to_owned();
-        self.run(move |connection| {
+        self.run(pass, move |connection, _| {
             let after = i64::try_from(cursor.unwrap_or(0)).unwrap_or(i64::MAX);
             let page = i64::try_from(KEYVALUE_PAGE).unwrap_or(i64::MAX);
             let mut list = connection.prepare_cached(
@@ -271,13 +297,13 @@ impl Store {
     /// [`KeyvalueError::Full`].
     pub async fn set(
         self: &Arc<Self>,
-        pass: Pass,
+        pass: Pass<'_>,
         bucket: &str,
         values: Vec<(String, Vec<u8>)>,
     ) -> Result<(), KeyvalueError> {
         let bucket = bucket.to_owned();
-        self.run(move |connection| {
-            change(connection, pass, |transaction, held| {
+        self.run(pass, move |connection, room| {
+            change(connection, room, |transaction, held| {
                 for (key, value) in &values {
                     put(transaction, &bucket, key, value, held)?;
                 }
@@ -290,13 +316,13 @@ impl Store {
     /// Deletes all of these.
     pub async fn delete(
         self: &Arc<Self>,
-        pass: Pass,
+        pass: Pass<'_>,
         bucket: &str,
         keys: Vec<String>,
     ) -> Result<(), KeyvalueError> {
         let bucket = bucket.to_owned();
-        self.run(move |connection| {
-            change(connection, pass, |transaction, held| {
+        self.run(pass, move |connection, room| {
+            change(connection, room, |transaction, held| {
                 for key in &keys {
                     take(transaction, &bucket, key, held)?;
                 }
@@ -312,14 +338,14 @@ impl Store {
     /// [`KeyvalueError::Number`], [`KeyvalueError::Full`].
     pub async fn increment(
         self: &Arc<Self>,
-        pass: Pass,
+        pass: Pass<'_>,
         bucket: &str,
         key: String,
         by: u64,
     ) -> Result<u64, KeyvalueError> {
         let bucket = bucket.to_owned();
-        self.run(move |connection| {
-            change(connection, pass, |transaction, held| {
+        self.run(pass, move |connection, room| {
+            change(connection, room, |transaction, held| {
                 let mut get =
                     transaction.prepare_cached("SELECT value FROM entry WHERE bucket = ?1 AND key = ?2")?;
                 let value: Option<Vec<u8>> =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
-use toolgate_tests::{Transport, World, apart, test_guest};
+use toolgate_tests::{Transport, World, test_guest};
 
 fn world() -> World {
     let world = World::new()
@@ -134,16 +134,4 @@ fn a_name_in_other_letters_is_another_name() {
     for path in ["/docs/A.TXT", "/DOCS/a.txt", "/Docs/a.txt"] {
         assert!(world.ask("fs_look", &json!({ "path": path })).is_error(), "{path}");
     }
-}
-
-#[test]
-fn no_way_out_of_a_folder_leads_through_a_worker() {
-    apart(&[
-        no_path_leads_out_of_a_granted_folder,
-        nothing_is_moved_or_linked_across_the_border_of_a_folder,
-        a_file_that_is_read_only_is_not_cut_short,
-        a_folder_that_is_swapped_for_a_link_meanwhile_leads_nowhere_else,
-        a_slash_at_the_end_makes_no_file_a_folder_and_none_anew,
-        a_name_in_other_letters_is_another_name,
-    ]);
 }

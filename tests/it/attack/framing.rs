@@ -370,12 +370,7 @@ fn trailers_that_are_too_long_to_be_handed_on_end_a_request_at_once() {
 #[test]
 fn what_plugins_in_workers_send_is_framed_by_the_host_as_well() {
     apart(&[
-        no_byte_of_a_body_is_read_as_a_request_by_a_server_that_leaves_it_unread,
-        a_body_where_there_can_be_none_or_of_another_length_is_an_error_that_says_so,
         an_empty_body_is_none_and_a_body_arrives_as_it_was_written,
         trailers_that_are_too_long_to_be_handed_on_end_a_request_at_once,
-        what_a_server_says_on_a_waiting_connection_answers_nobody,
-        a_server_that_gives_up_a_connection_as_it_is_used_again_is_asked_on_another,
-        a_connection_on_which_the_end_of_an_answer_is_in_doubt_is_not_used_again,
     ]);
 }

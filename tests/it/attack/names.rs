@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use toolgate_tests::dns::Dns;
 use toolgate_tests::web::{Web, respond, was_connected};
-use toolgate_tests::{Transport, World, apart, test_guest, toolgate};
+use toolgate_tests::{Transport, World, test_guest, toolgate};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// An address reserved for documentation (RFC 5737), which is not routed.
@@ -202,14 +202,4 @@ fn an_address_of_this_machine_is_reached_only_with_private_in_the_grant() {
         let told = if private.is_empty() { "PermissionDenied" } else { "ConnectionRefused" };
         assert!(said.contains(told), "sockets{private}: {said}");
     }
-}
-
-#[test]
-fn names_lead_plugins_in_workers_no_further() {
-    apart(&[
-        a_name_with_many_addresses_leads_to_a_few_of_them,
-        a_name_with_many_addresses_is_told_to_a_guest_with_a_few_of_them,
-        a_name_is_asked_for_anew_for_each_connection_however_long_its_answer_may_be_used,
-        an_address_of_this_machine_is_reached_only_with_private_in_the_grant,
-    ]);
 }

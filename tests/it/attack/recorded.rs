@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use toolgate_tests::dns::Dns;
 use toolgate_tests::raw::Raw;
 use toolgate_tests::web::{Web, respond};
-use toolgate_tests::{World, apart, test_guest};
+use toolgate_tests::{World, test_guest};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Address of cloud metadata services; no grant reaches it.
@@ -167,15 +167,4 @@ fn what_leads_out_of_a_folder_stands_there_as_refused_and_names_that_only_look_a
         listed.insert(files(&world.call_records().pop().unwrap())[0]["path"].to_string());
     }
     assert_eq!(listed.len(), 2, "{listed:?}");
-}
-
-#[test]
-fn the_record_of_a_plugin_in_a_worker_says_the_same() {
-    apart(&[
-        a_request_that_was_sent_stands_beside_the_same_one_that_was_turned_back,
-        a_request_that_arrived_stands_there_as_sent_although_it_was_turned_back_when_it_was_sent_again,
-        what_leads_out_of_a_folder_stands_there_as_refused_and_names_that_only_look_alike_are_two,
-        paths_that_differ_after_what_a_record_lists_of_them_are_two,
-        no_number_of_refusals_keeps_what_was_sent_out_of_the_record,
-    ]);
 }

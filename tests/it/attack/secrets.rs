@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use toolgate_tests::raw::Raw;
-use toolgate_tests::{Transport, World, apart, test_guest};
+use toolgate_tests::{Transport, World, test_guest};
 
 /// Guests of WASI 0.2 and 0.3.
 const GUESTS: [(&str, &str); 2] = [("requesting", ""), ("fetching", "engine = \"async\"")];
@@ -135,13 +135,4 @@ fn an_answer_that_is_packed_although_that_was_not_asked_for_is_refused() {
         let reply = server.call("web_run", request(&raw));
         assert!(reply.text().contains("HttpResponseContentCoding"), "{guest:?}: {reply:?}");
     }
-}
-
-#[test]
-fn a_secret_that_comes_back_reaches_no_worker() {
-    apart(&[
-        a_secret_that_comes_back_as_ordinary_servers_write_it_reaches_no_guest,
-        line_breaks_in_a_body_hide_no_secret,
-        an_answer_that_is_packed_although_that_was_not_asked_for_is_refused,
-    ]);
 }

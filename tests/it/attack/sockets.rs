@@ -259,12 +259,6 @@ fn waiting_for_a_datagram_many_times_at_once_takes_turns_and_stands_in_nobodys_w
 fn from_a_worker_a_socket_leads_nowhere_else_than_from_a_thread() {
     apart(&[
         no_spelling_of_this_machine_is_reached_by_a_socket_without_a_grant_for_it,
-        a_granted_name_that_leads_to_this_machine_gives_no_address_and_no_connection,
-        an_address_counts_for_a_name_only_in_the_call_that_looked_it_up,
-        a_socket_reaches_no_metadata_link_local_or_unnamed_address_whatever_is_private,
-        a_name_that_is_not_granted_is_not_looked_up,
-        a_plugin_never_listens_and_takes_no_place_on_this_machine,
-        a_datagram_of_a_stranger_is_not_heard,
         what_goes_from_one_stream_into_another_without_the_guest_is_counted_and_ends,
         waiting_for_a_datagram_many_times_at_once_takes_turns_and_stands_in_nobodys_way,
     ]);

@@ -182,12 +182,6 @@ fn what_a_server_says_unasked_over_tls_answers_no_request() {
 fn plugins_in_workers_share_connections_as_others_do() {
     apart(&[
         requests_of_a_call_and_of_the_next_share_a_connection,
-        a_session_of_tls_ends_with_its_connection,
-        a_certificate_authority_that_is_taken_out_of_its_file_counts_no_longer,
-        plugins_and_rules_share_no_connection,
         a_connection_whose_answer_was_not_read_to_its_end_is_not_used_again,
-        a_server_that_hangs_up_after_its_answer_is_connected_to_again,
-        what_a_server_says_unasked_answers_no_request,
-        what_a_server_says_unasked_over_tls_answers_no_request,
     ]);
 }

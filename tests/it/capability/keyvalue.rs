@@ -232,18 +232,6 @@ fn in_a_worker_a_plugin_has_the_store_that_it_has_on_a_thread() {
         granted_what_one_call_sets_another_process_finds,
         buckets_are_apart_and_keys_are_listed_a_page_at_a_time,
         increments_at_once_are_all_counted_and_what_is_no_number_is_left_alone,
-        denied_it_does_not_load,
-        denied_by_an_empty_grant_no_bucket_opens_and_no_file_is_made,
-        narrowed_to_so_many_bytes_the_last_that_fits_is_taken_and_the_next_refused,
-        narrowed_to_so_many_entries_old_ones_may_be_set_again,
-        what_is_set_at_once_is_set_whole_or_not_at_all,
-        a_key_and_a_value_have_their_bounds,
-        one_answer_never_holds_more_than_its_bound_whatever_is_asked_at_once,
         one_use_never_brings_more_than_its_bound_however_small_the_entries_are,
-        one_plugin_does_not_see_the_store_of_another,
-        a_store_that_another_plugin_left_behind_is_not_taken_over,
-        a_damaged_store_refuses_the_plugin_and_is_left_as_it_is,
-        an_acknowledged_change_survives_the_process_being_killed,
-        a_loop_of_changes_ends_at_its_fuel,
     ]);
 }

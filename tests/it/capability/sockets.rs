@@ -229,10 +229,6 @@ fn in_a_worker_a_plugin_has_the_sockets_that_it_has_on_a_thread() {
         granted_a_connection_goes_out_and_the_answer_comes_in,
         granted_by_name_it_is_looked_up_by_the_host_and_reached_where_it_was_found,
         granted_datagrams_go_out_and_come_back,
-        denied_it_does_not_load,
-        narrowed_to_nothing_no_connection_no_packet_and_no_lookup_leaves_the_host,
-        narrowed_to_a_host_a_port_and_a_protocol_nothing_else_is_reached,
-        a_stream_that_is_let_go_of_ends_and_says_so_while_the_other_side_goes_on,
         a_socket_that_is_used_in_the_wrong_order_says_so_and_is_used_once,
         options_of_a_connection_are_set_and_read,
     ]);

@@ -1,6 +1,5 @@
 //! Limits of host calls that are made for a worker.
 
-use toolgate_policy::limits::call::CallLimit;
 use toolgate_tests::apart;
 
 #[test]
@@ -10,7 +9,6 @@ fn requests_from_a_worker_keep_to_the_same_limits() {
         super::http_bytes_max_counts_what_is_sent_and_what_comes,
         super::deadline_ms_ends_a_wait_for_a_server_that_says_nothing,
         super::handles_max_ends_what_holds_too_many,
-        || super::exact::are_exact(&[CallLimit::HttpRequests, CallLimit::HttpBytes]),
     ]);
 }
 
@@ -21,8 +19,5 @@ fn sockets_of_a_worker_keep_to_the_same_limits() {
         super::socket_bytes_max_counts_what_is_sent_and_what_comes,
         super::deadline_ms_ends_a_read_from_a_socket_that_says_nothing,
         super::sockets::sockets_max_counts_names_that_are_looked_up,
-        super::sockets::socket_bytes_max_keeps_here_what_would_be_sent_beyond_it,
-        super::sockets::socket_bytes_max_counts_datagrams_with_their_headers,
-        || super::exact::are_exact(&[CallLimit::Sockets, CallLimit::SocketBytes]),
     ]);
 }

@@ -3,6 +3,7 @@
 use super::Effects;
 use super::room::{Quota, QuotaText};
 use crate::InvalidValueError;
+use crate::PluginName;
 use crate::limits::keyvalue::{
     KEYVALUE_BYTES_MAX, KEYVALUE_ENTRIES_MAX, KEYVALUE_KEY_BYTES_MAX, KEYVALUE_VALUE_BYTES_MAX,
 };
@@ -11,10 +12,13 @@ use crate::limits::keyvalue::{
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grant(Option<Quota>);
 
-/// Proof that the guest may use the store, now, within its quota.
+/// Proof that the guest may use the store of this plugin, now, within its quota.
 #[must_use]
 #[derive(Debug, Clone, Copy)]
-pub struct Pass(Quota);
+pub struct Pass<'p> {
+    plugin: &'p PluginName,
+    room: Quota,
+}
 
 /// No store is granted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,16 +61,26 @@ impl Grant {
         Effects { reads: self.0.is_some(), writes: self.0.is_some(), reaches_out: false }
     }
 
-    /// Checks that a guest may use the store.
-    pub fn allow(&self) -> Result<Pass, KeyvalueDeniedError> {
-        self.0.map(Pass).ok_or(KeyvalueDeniedError)
+    /// Quota of the store; none if no store is granted.
+    pub fn room(&self) -> Option<Quota> {
+        self.0
+    }
+
+    /// Checks that a guest of `plugin` may use its store.
+    pub fn allow<'p>(&self, plugin: &'p PluginName) -> Result<Pass<'p>, KeyvalueDeniedError> {
+        self.0.map(|room| Pass { plugin, room }).ok_or(KeyvalueDeniedError)
     }
 }
 
-impl Pass {
+impl Pass<'_> {
+    /// The plugin whose store may be used.
+    pub fn plugin(&self) -> &PluginName {
+        self.plugin
+    }
+
     /// Quota of the store.
     pub fn room(&self) -> Quota {
-        self.0
+        self.room
     }
 
     /// Checks that a key of `key` bytes and a value of `value` bytes are within the limits.
@@ -88,8 +102,8 @@ impl Pass {
     pub fn file_bytes_max(&self) -> u64 {
         const EACH: u64 = 256;
         const ITSELF: u64 = 1 << 20;
-        let entries = self.0.entries_max().saturating_mul(EACH);
-        self.0.bytes_max().saturating_mul(2).saturating_add(entries).saturating_add(ITSELF)
+        let entries = self.room.entries_max().saturating_mul(EACH);
+        self.room.bytes_max().saturating_mul(2).saturating_add(entries).saturating_add(ITSELF)
     }
 }
 
@@ -98,15 +112,14 @@ mod tests {
     use super::*;
     use crate::limits::size;
 
-    fn grant(bytes_max: i64, entries_max: i64) -> Pass {
-        let room = QuotaText { bytes_max: Some(bytes_max), entries_max: Some(entries_max) };
-        Grant::new(room).unwrap().allow().unwrap()
+    fn plugin() -> PluginName {
+        "a".parse().unwrap()
     }
 
     #[test]
     fn an_empty_grant_gives_no_store() {
         assert_eq!(Grant::new(QuotaText::default()), Ok(Grant::default()));
-        assert_eq!(Grant::default().allow().unwrap_err(), KeyvalueDeniedError);
+        assert_eq!(Grant::default().allow(&plugin()).unwrap_err(), KeyvalueDeniedError);
         assert_eq!(Grant::default().effects(), Effects::default());
     }
 
@@ -116,7 +129,7 @@ mod tests {
             QuotaText { bytes_max: Some(1), entries_max: None },
             QuotaText { bytes_max: None, entries_max: Some(1) },
         ] {
-            assert!(Grant::new(room).unwrap().allow().is_ok());
+            assert!(Grant::new(room).unwrap().room().is_some());
         }
         let both = QuotaText { bytes_max: Some(0), entries_max: Some(-1) };
         assert_eq!(Grant::new(both).unwrap_err().len(), 2);
@@ -124,7 +137,8 @@ mod tests {
 
     #[test]
     fn keys_and_values_have_their_bounds() {
-        let pass = grant(100, 10);
+        let (plugin, grant) = (plugin(), Grant::by_default());
+        let pass = grant.allow(&plugin).unwrap();
         let (key, value) = (size(KEYVALUE_KEY_BYTES_MAX), size(KEYVALUE_VALUE_BYTES_MAX));
         assert!(pass.entry(key, value).is_ok());
         assert!(pass.entry(key + 1, 0).is_err());

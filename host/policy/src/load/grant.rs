@@ -83,7 +83,7 @@ impl Grants {
                 self.environment.as_ref().is_some_and(|grant| grant.allow().variables().is_empty())
             }
             Capability::Config => self.config.as_ref().is_some_and(|grant| grant.allow().values().is_empty()),
-            Capability::Keyvalue => self.keyvalue.as_ref().is_some_and(|grant| grant.allow().is_err()),
+            Capability::Keyvalue => self.keyvalue.as_ref().is_some_and(|grant| grant.room().is_none()),
             Capability::Clock => self.clock.is_some_and(|grant| grant.allow().is_err()),
             Capability::Random => self.random.is_some_and(|grant| grant.allow().is_err()),
         };

@@ -1,17 +1,16 @@
-//! `files`: the granted folders, opened once per plugin. The kernel resolves every path beneath them (the engine's
-//! library uses `openat2` with `RESOLVE_BENEATH`). Guests hold descriptor numbers. WASI 0.2 and 0.3 calls are both
-//! translated into `FileRequest` and executed by the process that has the folders open.
+//! `files`: the granted folders. Opened once a plugin; every path is resolved beneath them by the kernel (the engine's
+//! library uses `openat2` with `RESOLVE_BENEATH`). Guests hold descriptor numbers. Calls of WASI 0.2 and 0.3 are both translated
+//! into `FileRequest`, and performed by the process that has the folders open.
 
 mod account;
 pub(crate) mod broker;
+mod client;
 mod count;
-mod held;
 mod listing;
 pub(crate) mod open_files;
 mod p2;
 mod p3;
 mod quota;
-pub(crate) mod request;
 mod threads;
 mod wasi_convert;
 
@@ -28,7 +27,7 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 use super::Ctx;
 use account::FolderAccount;
 use broker::ScratchTable;
-pub(crate) use held::FilesCtx;
+pub(crate) use client::FilesCtx;
 use threads::Threads;
 
 /// Granted folders, open, with the accounts of those that can be opened into.
@@ -72,10 +71,10 @@ impl FilesPrototype {
                 .preopened_dir(&mount.host, &mount.guest, access)
                 .map_err(|error| (mount.host.clone(), error.root_cause().to_string()))?;
         }
-        let mut desk = ScratchTable::of(builder.build().filesystem().clone());
+        let mut scratch = ScratchTable::of(builder.build().filesystem().clone());
         let failed = |why: &dyn std::fmt::Debug| ("its folders".to_owned(), format!("{why:?}"));
-        let opened = desk.view().get_directories().map_err(|error| failed(&error))?;
-        let roots: Result<_, _> = opened.into_iter().map(|(root, _)| desk.take(root)).collect();
+        let opened = scratch.view().get_directories().map_err(|error| failed(&error))?;
+        let roots: Result<_, _> = opened.into_iter().map(|(root, _)| scratch.take(root)).collect();
         Ok(Self { grant: grant.clone(), roots: roots.map_err(|error| failed(&error))?, accounts, threads })
     }
 }

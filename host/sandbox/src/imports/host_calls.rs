@@ -1,17 +1,14 @@
-//! The one way from a word's import to what it reaches outside: in this process, or from a worker over its pipe to the process
-//! that has it. Who has it asks, notes, counts and does; who has not only says what is wanted: `http`, `keyvalue`, `files`,
-//! `sockets`.
+//! The way from an import to what it reaches outside: `http`, `keyvalue`, `files`, `sockets`. The broker of the process that owns the
+//! resources asks the grant, records, meters and performs each request. A worker only sends requests to it.
 
-pub(crate) mod protocol;
-pub(crate) mod rpc_client;
-
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use toolgate_base::meter::Meter;
 use toolgate_net::egress::{Egress, EgressError, ResponseBody, RuleClient, Timeouts};
+use toolgate_policy::PluginName;
 use toolgate_policy::capability::{
     http as http_policy, keyvalue as keyvalue_policy, sockets as sockets_policy,
 };
@@ -19,32 +16,39 @@ use toolgate_state::audit::record::CallTrace;
 use toolgate_state::keyvalue::Store;
 
 use super::files;
-use super::files::request as file;
-use super::keyvalue::request::{KeyvalueFault, KeyvalueRequest, KeyvalueResponse};
-use rpc_client::RpcClient;
+use super::http::remote;
+use crate::protocol::files::{Code, FileRequest, FileResponse};
+use crate::protocol::keyvalue::{KeyvalueFault, KeyvalueRequest, KeyvalueResponse};
+use crate::protocol::{HostRequest, HostResponse};
+use crate::rpc::client::RpcClient;
 
-/// What one plugin reaches outside, made once.
+/// The resources of one plugin outside, made once.
 pub(crate) struct Powers {
     pub(crate) http: http_policy::Grant,
-    /// One link for each rule of the `http` grant: its certificates, its secret.
+    /// One client for each rule of the `http` grant: its certificates, its secret.
     pub(crate) links: Vec<Arc<RuleClient>>,
-    pub(crate) keyvalue: keyvalue_policy::Grant,
-    /// The plugin's store, if it has room in one.
-    pub(crate) store: Option<Arc<Store>>,
-    /// The folders it is granted, open.
+    /// The plugin's store, if it is granted one.
+    pub(crate) store: Option<GrantedStore>,
+    /// The granted folders, open.
     pub(crate) files: Option<files::FilesPrototype>,
     pub(crate) sockets: sockets_policy::Grant,
-    /// The way out, shared by all plugins.
+    /// The connections of all plugins.
     pub(crate) egress: Arc<Egress>,
 }
 
+/// The store of a plugin, and the grant to use it.
+pub(crate) struct GrantedStore {
+    pub(crate) grant: keyvalue_policy::Grant,
+    pub(crate) plugin: PluginName,
+    pub(crate) store: Arc<Store>,
+}
+
 impl Powers {
-    /// None at all.
+    /// No resource at all.
     pub(crate) fn none() -> Self {
         Self {
             http: http_policy::Grant::default(),
             links: Vec::new(),
-            keyvalue: keyvalue_policy::Grant::default(),
             store: None,
             files: None,
             sockets: sockets_policy::Grant::default(),
@@ -53,38 +57,39 @@ impl Powers {
     }
 }
 
-/// How one call reaches what lies outside.
+/// The place where the requests of one call are performed.
 #[derive(Clone)]
 pub(crate) enum HostCalls {
     /// In this process.
-    Local(Broker),
-    /// Over a pipe.
+    Local(Arc<Broker>),
+    /// At the other end of a worker's pipe.
     Remote(Arc<RpcClient>),
 }
 
-/// The powers of a plugin in the hands of one of its calls.
-#[derive(Clone)]
+/// Performs the requests of one call.
 pub(crate) struct Broker {
     pub(crate) powers: Arc<Powers>,
     pub(crate) meter: Meter,
     pub(crate) notes: CallTrace,
-    /// What it has open of the granted folders.
+    /// What the call has open of the granted folders.
     pub(crate) files: Arc<files::open_files::OpenFiles>,
+    /// Addresses that were found for granted names.
+    pub(crate) found: Mutex<sockets_policy::Found>,
 }
 
 impl Broker {
-    /// For a call that begins.
+    /// A broker for a call that begins.
     pub(crate) fn new(powers: Arc<Powers>, meter: Meter, notes: CallTrace) -> Self {
-        Self { powers, meter, notes, files: Arc::default() }
+        Self { powers, meter, notes, files: Arc::default(), found: Mutex::default() }
     }
 }
 
 impl HostCalls {
-    /// Sends a request and waits for the response's head.
+    /// Sends an HTTP request and waits for the response's head.
     ///
     /// # Errors
     /// [`EgressError`]; whatever is not granted is refused.
-    pub(super) async fn send<B>(
+    pub(super) async fn send_request<B>(
         self,
         request: Request<B>,
         timeouts: Timeouts,
@@ -93,8 +98,8 @@ impl HostCalls {
         B: Body<Data = Bytes, Error: Into<EgressError>> + Send + Unpin + 'static,
     {
         match self {
-            Self::Local(here) => here.send(request, timeouts).await,
-            Self::Remote(afar) => afar.send(request, timeouts).await,
+            Self::Local(broker) => broker.send_request(request, timeouts).await,
+            Self::Remote(client) => remote::send_request(client, request, timeouts).await,
         }
     }
 
@@ -102,33 +107,37 @@ impl HostCalls {
     ///
     /// # Errors
     /// [`KeyvalueFault`].
-    pub(super) async fn act(&self, act: KeyvalueRequest) -> Result<KeyvalueResponse, KeyvalueFault> {
-        act.check()?;
+    pub(super) async fn keyvalue(&self, request: KeyvalueRequest) -> Result<KeyvalueResponse, KeyvalueFault> {
+        request.check()?;
         match self {
-            Self::Local(here) => here.act(act).await,
-            Self::Remote(afar) => afar.act(act).await,
+            Self::Local(broker) => broker.perform_keyvalue(request).await,
+            Self::Remote(client) => match client.call(HostRequest::Keyvalue(request)).await {
+                Some(HostResponse::Keyvalue(response)) => response,
+                Some(_) | None => Err(KeyvalueFault::Other("the store is closed".to_owned())),
+            },
         }
     }
 
     /// Uses the granted folders.
     ///
     /// # Errors
-    /// [`file::Code`].
-    pub(super) async fn file(&self, act: file::FileRequest) -> Result<file::FileResponse, file::Code> {
+    /// [`Code`].
+    pub(super) async fn file(&self, request: FileRequest) -> Result<FileResponse, Code> {
+        request.check()?;
         match self {
-            Self::Local(here) => here.file(act).await,
-            Self::Remote(afar) => {
-                act.check()?;
-                afar.file(act).await
-            }
+            Self::Local(broker) => broker.perform_file(request).await,
+            Self::Remote(client) => match client.call(HostRequest::Files(request)).await {
+                Some(HostResponse::Files(response)) => response,
+                Some(_) | None => Err(Code::Interrupted),
+            },
         }
     }
 
-    /// Lets go of what is open there.
-    pub(super) fn let_go(&self, number: u32) {
+    /// Closes what is open of the granted folders.
+    pub(super) fn close_file(&self, number: u32) {
         match self {
-            Self::Local(here) => drop(here.files.let_go(number)),
-            Self::Remote(afar) => afar.let_go(number),
+            Self::Local(broker) => drop(broker.files.take(number)),
+            Self::Remote(client) => client.tell(HostRequest::CloseFile(number)),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! `http`: wasi:http with our own sender. Each request is normalised, checked against the grant, noted in the record,
 //! and only then passed to egress with its pass.
 
+pub(crate) mod exchange;
 mod parts;
+pub(super) mod remote;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,7 +89,7 @@ impl WasiHttpHooks for Hooks {
         let timeouts =
             options.map(|o| Timeouts { connect: o.connect_timeout, first_byte: o.first_byte_timeout });
         let request = request.map(|body| body.map_err(from_guest));
-        let sending = self.0.clone().send(request, timeouts.unwrap_or_default());
+        let sending = self.0.clone().send_request(request, timeouts.unwrap_or_default());
         Box::new(async move {
             let response = sending.await.map_err(to_guest)?.map(|body| body.map_err(to_guest).boxed_unsync());
             let done: Done = Box::new(async { Ok(()) });
@@ -101,9 +103,12 @@ impl WasiHttpHooks for Hooks {
 }
 
 impl Broker {
-    /// Sends a request if it is granted.
-    pub(crate) async fn send<B>(
-        self,
+    /// Sends a request, if it is granted.
+    ///
+    /// # Errors
+    /// [`EgressError`].
+    pub(crate) async fn send_request<B>(
+        &self,
         request: Request<B>,
         timeouts: Timeouts,
     ) -> Result<Response<ResponseBody>, EgressError>
@@ -120,7 +125,8 @@ impl Broker {
         self.notes.attempt(attempt.clone(), Judged::Allowed);
         let handed_over = AtomicBool::new(false);
         let hand_over = || handed_over.store(true, Ordering::Relaxed);
-        let sent = self.powers.egress.send(pass, link, request, timeouts, self.meter, &hand_over).await;
+        let sent =
+            self.powers.egress.send(pass, link, request, timeouts, self.meter.clone(), &hand_over).await;
         match sent {
             // Sent on a pooled connection first, refused only on the retry: the first attempt may have arrived.
             Err(EgressError::Prohibited) if handed_over.into_inner() => {

@@ -12,10 +12,10 @@ use wasmtime_wasi_io::streams::{OutputStream, StreamError, StreamResult};
 
 /// Captured output of one call.
 #[derive(Clone)]
-pub(crate) struct Output(Arc<Mutex<Kept>>);
+pub(crate) struct Output(Arc<Mutex<GuestOutput>>);
 
 #[derive(Default)]
-pub(crate) struct Kept {
+pub(crate) struct GuestOutput {
     /// First bytes, of both streams in order of arrival.
     pub(crate) text: Vec<u8>,
     /// Number of bytes dropped.
@@ -23,7 +23,7 @@ pub(crate) struct Kept {
     bytes_max: u64,
 }
 
-impl Kept {
+impl GuestOutput {
     /// Output captured in another process.
     pub(crate) fn of(text: Vec<u8>, dropped_bytes: u64) -> Self {
         Self { text, dropped_bytes, bytes_max: 0 }
@@ -32,7 +32,7 @@ impl Kept {
 
 impl Output {
     pub(crate) fn new(bytes_max: u64) -> Self {
-        Self(Arc::new(Mutex::new(Kept { bytes_max, ..Kept::default() })))
+        Self(Arc::new(Mutex::new(GuestOutput { bytes_max, ..GuestOutput::default() })))
     }
 
     /// Creates a stream into it.
@@ -50,7 +50,7 @@ impl Output {
     }
 
     /// Takes the captured output.
-    pub(crate) fn take(&self) -> Kept {
+    pub(crate) fn take(&self) -> GuestOutput {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,5 +1,5 @@
-//! `sockets`: TCP and UDP to granted addresses, for WASI 0.2 and 0.3. Guests hold handles; the process that owns the
-//! sockets executes each `request::SocketOp`, and asks `broker` before each use of an address. Nothing listens.
+//! `sockets`: TCP and UDP to granted places, by both generations of WASI. Guests have handles; their calls are translated into
+//! `SocketOp` and performed by the process that has the sockets, which asks the grant before each use of an address. Nothing listens.
 
 mod broker;
 mod connection;
@@ -10,7 +10,6 @@ mod lookup;
 pub(crate) mod open_socket;
 mod option;
 mod p3;
-pub(crate) mod request;
 mod stream;
 mod tcp;
 mod udp;
@@ -20,32 +19,19 @@ use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt as _};
 use toolgate_base::meter::{Meter, StopError};
-use toolgate_state::audit::record::CallTrace;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::p2::bindings::sockets::{instance_network, ip_name_lookup, network};
-use wasmtime_wasi::p2::{Network, SocketError};
+use wasmtime_wasi::p2::{Network, SocketError, SocketResult};
 use wasmtime_wasi::sockets::{WasiSocketsCtx, WasiSocketsCtxView};
 
 use super::Ctx;
-use super::host_calls::{HostCalls, Powers};
+use super::host_calls::HostCalls;
 use crate::bindings::sockets::{tcp as tcp2, tcp_create_socket, udp as udp2, udp_create_socket};
-use broker::NoAddress;
-pub(crate) use broker::SocketBroker;
-use handle::SocketHandle;
-use request::{SocketFault, SocketKind};
+use crate::protocol::sockets::SocketFault;
 
-/// Sockets state of one call.
-pub(crate) struct SocketsCtx {
-    /// Context of the engine's library, which opens nothing.
-    ctx: WasiSocketsCtx,
-    broker: Arc<SocketBroker>,
-}
-
-impl SocketsCtx {
-    pub(crate) fn new(powers: &Arc<Powers>, meter: &Meter, notes: &CallTrace) -> Self {
-        Self { ctx: WasiSocketsCtx::default(), broker: Arc::new(SocketBroker::new(powers, meter, notes)) }
-    }
-}
+/// The library's part of one call, which opens nothing.
+#[derive(Default)]
+pub(crate) struct SocketsCtx(WasiSocketsCtx);
 
 pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let options = network::LinkOptions::default();
@@ -68,14 +54,13 @@ impl HasData for Sockets {
 
 struct View<'a> {
     ctx: &'a mut WasiSocketsCtx,
-    broker: &'a Arc<SocketBroker>,
     table: &'a mut ResourceTable,
     outside: &'a HostCalls,
+    meter: &'a Meter,
 }
 
 fn view(ctx: &mut Ctx) -> View<'_> {
-    let SocketsCtx { ctx: library, broker } = &mut ctx.sockets;
-    View { ctx: library, broker, table: &mut ctx.table, outside: &ctx.outside }
+    View { ctx: &mut ctx.sockets.0, table: &mut ctx.table, outside: &ctx.outside, meter: &ctx.meter }
 }
 
 /// Handle of our type for one of WASI's, which cannot be built here. The table checks the entry's type.
@@ -87,37 +72,33 @@ fn to_socket_error(refused: SocketFault) -> SocketError {
     network::ErrorCode::from(refused).into()
 }
 
+fn answer<T>(result: Result<T, SocketFault>) -> SocketResult<T> {
+    result.map_err(to_socket_error)
+}
+
 impl View<'_> {
     fn inner(&mut self) -> WasiSocketsCtxView<'_> {
         WasiSocketsCtxView { ctx: self.ctx, table: self.table }
     }
 
-    /// Opens a socket, in this process or through the worker's pipe.
-    async fn open(&mut self, kind: SocketKind) -> Result<Arc<SocketHandle>, SocketFault> {
-        match self.outside {
-            HostCalls::Local(_) => SocketHandle::here(self.broker, kind).await,
-            HostCalls::Remote(afar) => SocketHandle::afar(afar, kind).await,
-        }
-    }
-
-    /// Resolves a name, in this process or through the worker's pipe.
-    fn looking_up(
+    /// Begins to look a name up.
+    fn look_up(
         &self,
         name: String,
-    ) -> Result<BoxFuture<'static, Result<Vec<IpAddr>, NoAddress>>, StopError> {
+    ) -> Result<BoxFuture<'static, Result<Vec<IpAddr>, SocketFault>>, StopError> {
         match self.outside {
-            HostCalls::Local(_) => {
-                self.broker.count_one()?;
-                let broker = Arc::clone(self.broker);
+            HostCalls::Local(broker) => {
+                broker.count_one()?;
+                let broker = Arc::clone(broker);
                 Ok(async move { broker.look_up(&name).await }.boxed())
             }
-            HostCalls::Remote(afar) => Ok(handle::look_up(Arc::clone(afar), name).boxed()),
+            HostCalls::Remote(client) => Ok(handle::look_up(Arc::clone(client), name).boxed()),
         }
     }
 
     /// Returns an error if the call must stop.
     fn goes_on(&self) -> Result<(), StopError> {
-        self.broker.meter().crossed(false, u64::MAX)
+        self.meter.crossed(false, u64::MAX)
     }
 }
 

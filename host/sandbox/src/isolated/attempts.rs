@@ -1,64 +1,40 @@
-//! What a worker has seen its guest attempt with what lies inside of it: for the record, as it tells. Of what it reaches outside
-//! it tells nothing; that the server has seen itself.
+//! Uses of capabilities inside a worker, for the record. What it reaches outside of itself the server has recorded.
 
-use serde::{Deserialize, Serialize};
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_state::audit::record::CallTrace;
 
-/// As much as a record lists.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct WorkerAttempts {
-    attempts: Vec<(WorkerAttempt, bool)>,
+use crate::protocol::frame::WorkerAttempt;
+
+/// The attempts of a call as a message has them, each with whether it was allowed.
+pub(super) fn listed(notes: &CallTrace) -> Vec<(WorkerAttempt, bool)> {
+    let each = |(attempt, judged)| Some((to_wire(attempt)?, judged == Judged::Allowed));
+    notes.listed().into_iter().filter_map(each).collect()
 }
 
-/// An attempt, and whether it was allowed.
-#[derive(Debug, Serialize, Deserialize)]
-enum WorkerAttempt {
-    Config(String),
-    Clock,
-    Random,
-}
-
-impl WorkerAttempts {
-    /// What stands in the notes of a call; nothing if there is nothing.
-    pub(super) fn in_notes(notes: &CallTrace) -> Option<Self> {
-        let told = |(attempt, judged)| Some((WorkerAttempt::of(attempt)?, judged == Judged::Allowed));
-        let attempts: Vec<_> = notes.listed().into_iter().filter_map(told).collect();
-        (!attempts.is_empty()).then_some(Self { attempts })
-    }
-
-    /// Notes it.
-    pub(super) fn note(self, notes: &CallTrace) {
-        for (attempt, allowed) in self.attempts {
-            notes.attempt(attempt.into(), if allowed { Judged::Allowed } else { Judged::Refused });
-        }
+/// Records the attempts of a message.
+pub(super) fn record(attempts: Vec<(WorkerAttempt, bool)>, notes: &CallTrace) {
+    for (attempt, allowed) in attempts {
+        let attempt = match attempt {
+            WorkerAttempt::Config(key) => Attempt::Config(key),
+            WorkerAttempt::Clock => Attempt::Clock,
+            WorkerAttempt::Random => Attempt::Random,
+        };
+        notes.attempt(attempt, if allowed { Judged::Allowed } else { Judged::Refused });
     }
 }
 
-impl WorkerAttempt {
-    fn of(attempt: Attempt) -> Option<Self> {
-        Some(match attempt {
-            Attempt::Config(key) => Self::Config(key),
-            Attempt::Clock => Self::Clock,
-            Attempt::Random => Self::Random,
-            Attempt::File { .. }
-            | Attempt::Request(_)
-            | Attempt::Header { .. }
-            | Attempt::NoRequest { .. }
-            | Attempt::Keyvalue
-            | Attempt::Lookup(_)
-            | Attempt::Socket { .. }
-            | Attempt::NoSocket { .. } => return None,
-        })
-    }
-}
-
-impl From<WorkerAttempt> for Attempt {
-    fn from(inward: WorkerAttempt) -> Self {
-        match inward {
-            WorkerAttempt::Config(key) => Self::Config(key),
-            WorkerAttempt::Clock => Self::Clock,
-            WorkerAttempt::Random => Self::Random,
-        }
-    }
+fn to_wire(attempt: Attempt) -> Option<WorkerAttempt> {
+    Some(match attempt {
+        Attempt::Config(key) => WorkerAttempt::Config(key),
+        Attempt::Clock => WorkerAttempt::Clock,
+        Attempt::Random => WorkerAttempt::Random,
+        Attempt::File { .. }
+        | Attempt::Request(_)
+        | Attempt::Header { .. }
+        | Attempt::NoRequest { .. }
+        | Attempt::Keyvalue
+        | Attempt::Lookup(_)
+        | Attempt::Socket { .. }
+        | Attempt::NoSocket { .. } => return None,
+    })
 }

@@ -1,4 +1,4 @@
-//! How a call in a worker ended: what the worker says of it, and what that is once it is read. All of it is a stranger's words.
+//! The end of a call in a worker, as the worker reports it, and once that is read. All of it is a stranger's text.
 
 use std::sync::Arc;
 
@@ -10,36 +10,37 @@ use toolgate_policy::limits::lift::lift_bytes_max;
 use toolgate_policy::redact::printable;
 
 use super::handle::LiveWorker;
-use super::message::{FromWorker, WireFault};
 use super::read_loop::WorkerMessage;
 use crate::export::{Export, GuestResult};
-use crate::imports::output::Kept as Written;
+use crate::imports::output::GuestOutput;
+use crate::protocol::blob::ByteBlob;
+use crate::protocol::frame::{Frame, FromWorker, WireFault};
 
-/// What a worker says of a call's end, before it is read.
+/// The end of a call as a worker reports it, before it is read.
 pub(crate) struct UnreadEnd {
     pub(super) live: Arc<LiveWorker>,
     pub(super) message: WorkerMessage,
-    /// What the call has used in this process.
+    /// Usage of the call in this process.
     pub(super) meter: Meter,
-    /// Why nobody waited for its answer, if the worker was told so.
+    /// The reason that its answer is not wanted any more, if the worker was told so.
     pub(super) cancelled: Option<Fault>,
 }
 
-/// How a call ended.
+/// The end of a call.
 pub(crate) struct WorkerCallEnd {
-    pub(crate) came: GuestResult,
+    pub(crate) result: GuestResult,
     pub(crate) fuel: u64,
     pub(crate) memory_peak_bytes: u64,
-    pub(crate) written: Written,
+    pub(crate) written: GuestOutput,
 }
 
 impl UnreadEnd {
-    /// How many bytes there are to read.
+    /// Bytes to read.
     pub(crate) fn bytes(&self) -> u64 {
-        self.message.1.len() as u64
+        self.message.1.body().len() as u64
     }
 
-    /// Reads it. A worker that cannot be understood is ended: whatever it is now, it is no worker of ours.
+    /// Reads it. A worker that cannot be understood is ended: whatever it is now, it is not one of ours.
     pub(crate) fn read(self, export: &Export) -> WorkerCallEnd {
         let Self { live, message, meter, cancelled } = self;
         let ended = WorkerCallEnd::of(message, export, cancelled.is_some());
@@ -50,49 +51,55 @@ impl UnreadEnd {
         });
         // At least what this process has seen used.
         ended.fuel = ended.fuel.max(meter.debt());
-        ended.came = ended.came.map_err(|fault| cancelled.unwrap_or(fault));
+        ended.result = ended.result.map_err(|fault| cancelled.unwrap_or(fault));
         ended
     }
 }
 
 impl WorkerCallEnd {
-    /// What a worker said, or what is wrong with that.
-    fn of((word, body): WorkerMessage, export: &Export, was_cancelled: bool) -> Result<Self, &'static str> {
-        let FromWorker::Ended { id: _, fuel, memory_peak_bytes, written, dropped_bytes, fault } = word else {
+    /// The end of a call, or what is wrong with the message.
+    fn of(
+        (message, frame): WorkerMessage,
+        export: &Export,
+        was_cancelled: bool,
+    ) -> Result<Self, &'static str> {
+        let FromWorker::Ended { id: _, fuel, memory_peak_bytes, written, dropped_bytes, fault } = message
+        else {
             return Err("it answered a call with something else");
         };
-        let came = match fault {
-            Some(told) => restored(told, export.limits(), was_cancelled).map(Err),
-            None => value(export, &body),
+        let result = match fault {
+            Some(fault) => restored(fault, export.limits(), was_cancelled).map(Err),
+            None => value(export, &frame),
         };
-        let written = Written::of(written.into_bytes(), dropped_bytes);
+        let ByteBlob(written) = written;
+        let written = GuestOutput::of(written, dropped_bytes);
         Ok(Self {
-            came: came.ok_or("it answered what the function cannot")?,
+            result: result.ok_or("it answered what the function cannot")?,
             fuel,
             memory_peak_bytes,
             written,
         })
     }
 
-    /// Nothing came of it.
+    /// A call without a result.
     pub(crate) fn nothing(fault: Fault) -> Self {
-        Self { came: Err(fault), fuel: 0, memory_peak_bytes: 0, written: Written::default() }
+        Self { result: Err(fault), fuel: 0, memory_peak_bytes: 0, written: GuestOutput::default() }
     }
 }
 
-/// What a function gave back, if it is of its type.
-fn value(export: &Export, body: &[u8]) -> Option<GuestResult> {
+/// The result of a function, if it is of its type.
+fn value(export: &Export, frame: &Frame) -> Option<GuestResult> {
     let limit = export.limits().get(CallLimit::Output);
     let room = lift_bytes_max(limit);
-    match wire::read(body, export.function().result.iter(), room) {
+    match wire::read(frame.body(), export.function().result.iter(), room) {
         Ok(mut vals) => Some(Ok(vals.pop())),
         Err(WireError::Large) => Some(Err(Fault::limit(CallLimit::Output, limit))),
         Err(WireError::Malformed) => None,
     }
 }
 
-/// A fault that a worker may tell of. Its words are a stranger's.
-fn restored(told: WireFault, limits: &CallLimits, was_cancelled: bool) -> Option<Fault> {
+/// A fault that a worker may report. Its text is a stranger's.
+fn restored(wire: WireFault, limits: &CallLimits, was_cancelled: bool) -> Option<Fault> {
     const CHARS_MAX: usize = 500;
     let kinds = [
         FaultKind::Trap,
@@ -103,20 +110,20 @@ fn restored(told: WireFault, limits: &CallLimits, was_cancelled: bool) -> Option
         FaultKind::Cancelled,
         FaultKind::Internal,
     ];
-    let fault = match told.limit.as_deref().map(CallLimit::from_name) {
+    let fault = match wire.limit.as_deref().map(CallLimit::from_name) {
         Some(limit) => limit.map(|limit| Fault::limit(limit, limits.get(limit)))?,
         None => {
-            let kind = kinds.into_iter().find(|kind| kind.word() == told.kind)?;
+            let kind = kinds.into_iter().find(|kind| kind.word() == wire.kind)?;
             // Nobody is blamed for a call that was cancelled, so that only who cancels may say it was.
             if kind == FaultKind::Cancelled && !was_cancelled {
                 return None;
             }
-            Fault::new(kind, printable(&told.told, CHARS_MAX))
+            Fault::new(kind, printable(&wire.told, CHARS_MAX))
         }
     };
-    let more = told.logged.strip_prefix(told.told.as_str()).and_then(|more| more.strip_prefix(": "));
+    let more = wire.logged.strip_prefix(wire.told.as_str()).and_then(|more| more.strip_prefix(": "));
     Some(match more {
-        Some(more) if told.logs_last_words => fault.logging_last_words(more),
+        Some(more) if wire.logs_last_words => fault.logging_last_words(more),
         Some(more) => fault.logged(more),
         None => fault,
     })

@@ -1,14 +1,13 @@
-//! A plugin's worker, as those have it who have it run.
+//! The types of a plugin's worker.
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::Mutex as Turn;
 use wasmtime::component::Component;
 
-use super::message::WorkerInit;
-use super::read_loop::{Calls, MessageReader};
+use super::init::WorkerInit;
+use super::read_loop::{Calls, WorkerReader};
 use crate::imports::host_calls::Powers;
 use crate::worker::handle::ChildHandle;
 
@@ -17,17 +16,18 @@ pub(crate) struct Isolated {
     pub(super) program: PathBuf,
     pub(super) begin: WorkerInit,
     pub(super) component: Component,
-    pub(super) heard: MessageReader,
+    pub(super) reader: WorkerReader,
     pub(super) memory_bytes_max: u64,
-    /// How much can wait to be told to it.
+    /// Messages that can wait to be written to it.
     pub(super) waiting_max: usize,
-    pub(super) live: Turn<Option<Arc<LiveWorker>>>,
+    /// Held while one is started, so that one is started at a time.
+    pub(super) live: tokio::sync::Mutex<Option<Arc<LiveWorker>>>,
 }
 
-/// What a call in a worker starts from.
+/// The worker and the resources of a plugin.
 pub(crate) struct WorkerModule {
     pub(crate) worker: Arc<Isolated>,
-    /// What is reached for it, from this process.
+    /// Its resources, which stay in this process.
     pub(crate) powers: Arc<Powers>,
 }
 

@@ -1,5 +1,5 @@
-//! What a worker does: it takes its code and its functions, builds its walls, and then enters a guest for each call that it is
-//! told of, in a fresh store as anywhere. It ends when nobody talks to it any more.
+//! The main function of a worker: it reads its code and its functions, confines itself, and then enters a guest for each call, in a
+//! fresh store as anywhere. It ends with its stdin.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write as _};
@@ -27,23 +27,24 @@ use toolgate_policy::name::ExportPath;
 use toolgate_policy::{Digest, ToolName};
 use toolgate_state::audit::record::CallTrace;
 
-use super::attempts::WorkerAttempts;
-use super::message::{ExportRef, FromWorker, ToWorker, WireFault, WorkerInit, message, next};
+use super::attempts;
+use super::init::{ExportRef, WorkerInit};
 use crate::compile::cache;
 use crate::engine;
 use crate::export::{Export, InProcessModule, PreparedTarget, Val};
 use crate::export_request::ExportRequest;
 use crate::guests::GuestPool;
-use crate::imports::host_calls::protocol::encode;
-use crate::imports::host_calls::rpc_client::RpcClient;
 use crate::imports::host_calls::{HostCalls, Powers};
 use crate::imports::{CallPrototype, random};
 use crate::linker::Linkers;
 use crate::prepare::{exported, exports, linked};
+use crate::protocol::blob::{BoundedVec, ByteBlob};
+use crate::protocol::frame::{FromWorker, ToWorker, WireFault, encode, read};
+use crate::rpc::client::RpcClient;
 use crate::store::{GuestRunEnd, Run};
 use crate::worker::{confinement, rlimits};
 
-/// A worker behind its walls.
+/// A confined worker.
 struct WorkerRuntime {
     guests: GuestPool,
     functions: Vec<Arc<Export>>,
@@ -56,37 +57,36 @@ struct WorkerRuntime {
 #[derive(Clone)]
 struct RunningCall {
     interrupt: Interrupt,
-    /// Its way outside.
-    afar: Arc<RpcClient>,
+    client: Arc<RpcClient>,
 }
 
-/// Works until stdin ends. The argument: bytes of memory.
+/// Serves until stdin ends. The argument: bytes of memory.
 ///
 /// # Errors
-/// Why it does not; it was told to whoever listens.
+/// Why it cannot start, which the server reads as well.
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let mut stdin = io::stdin().lock();
-    let inside = match begin(args, &mut stdin) {
-        Ok(inside) => Arc::new(inside),
+    let worker = match begin(args, &mut stdin) {
+        Ok(worker) => Arc::new(worker),
         Err(why) => {
-            say(&FromWorker::Failed { why: why.clone() }, &[]);
+            send(&FromWorker::Failed { why: why.clone() }, &[]);
             return Err(why);
         }
     };
-    say(&FromWorker::Ready, &[]);
-    while let Ok((order, body)) = next(&mut stdin, WORKER_ORDER_BYTES_MAX, u32::MAX.into()) {
-        match order {
-            ToWorker::Call { id, function, left_us } => inside.call(id, function, left_us, &body),
+    send(&FromWorker::Ready, &[]);
+    while let Ok((message, frame)) = read(&mut stdin, WORKER_ORDER_BYTES_MAX, u32::MAX.into()) {
+        match message {
+            ToWorker::Call { id, function, left_us } => worker.call(id, function, left_us, frame.body()),
             ToWorker::Cancel { id } => {
-                if let Some(running) = inside.running().get(&id) {
+                if let Some(running) = worker.running().get(&id) {
                     running.interrupt.cancel();
                 }
             }
-            ToWorker::Answer { id, ask, fuel, stop } => {
-                let running = inside.running().get(&id).cloned();
+            ToWorker::Answer { id, ask, fuel, stop, response } => {
+                let running = worker.running().get(&id).cloned();
                 if let Some(running) = running {
                     let stop = stop.as_deref().and_then(StopError::from_word);
-                    running.afar.answered(ask, fuel, stop, &body);
+                    running.client.answered(ask, fuel, stop, response);
                 }
             }
         }
@@ -94,26 +94,25 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// Everything that needs the system is done here; then the walls go up.
+/// Does everything that needs the system, then confines the process.
 fn begin(args: &[String], stdin: &mut impl Read) -> Result<WorkerRuntime, String> {
     let [memory_bytes_max] = args else { return Err("its argument is bytes".to_owned()) };
     let memory_bytes_max = memory_bytes_max.parse().map_err(|_| "its argument is bytes".to_owned())?;
     rlimits::enter(memory_bytes_max).map_err(|error| format!("its limits cannot be set: {error}"))?;
     let (begin, code): (WorkerInit, _) =
-        next(stdin, WORKER_ORDER_BYTES_MAX, COMPILED_BYTES_MAX).map_err(|error| error.to_string())?;
+        read(stdin, WORKER_ORDER_BYTES_MAX, COMPILED_BYTES_MAX).map_err(|error| error.to_string())?;
     let limits = limits(&begin)?;
-    let functions = functions(&begin, &limits, &code)?;
+    let functions = functions(&begin, &limits, code.body())?;
     drop(code);
     random::begin().map_err(|error| error.to_string())?;
     let concurrency = usize::try_from(limits.get(CallLimit::Concurrency)).unwrap_or(1);
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(concurrency);
-    // The threads are behind the first wall because they are started there, and behind the second because it is built
-    // around all there are.
+    // Landlock holds the threads because they are started after it, and seccomp because it is installed for all there are.
     confinement::restrict().map_err(|error| error.to_string())?;
     let guests = GuestPool::start_only(threads).map_err(|error| format!("start its threads: {error}"))?;
     rlimits::seal().map_err(|error| format!("its limits cannot be set: {error}"))?;
     confinement::filter_calls().map_err(|error| error.to_string())?;
-    // What its calls hold together is counted by who sends them.
+    // The server counts what its calls hold together.
     Ok(WorkerRuntime { guests, functions, limits, budget: Budget::new(u64::MAX), running: Mutex::default() })
 }
 
@@ -126,7 +125,7 @@ fn limits(begin: &WorkerInit) -> Result<CallLimits, String> {
     Ok(limits)
 }
 
-/// What it was granted, as a configuration would grant it.
+/// Its grants, as a configuration has them.
 fn effective(begin: &WorkerInit) -> Result<Effective, String> {
     Ok(Effective {
         clock: clock::Grant::parse(&begin.clock).map_err(|error| error.to_string())?,
@@ -148,7 +147,7 @@ fn functions(begin: &WorkerInit, limits: &CallLimits, code: &[u8]) -> Result<Vec
     let pre = linked(&Linkers::default(), &engine, kind, &component).map_err(|error| error.to_string())?;
     let place = |effective, folders| {
         let prototype = Arc::new(CallPrototype { effective, folders, powers: Arc::new(Powers::none()) });
-        PreparedTarget::Here(Arc::new(InProcessModule { kind, pre: pre.clone(), prototype }))
+        PreparedTarget::InProcess(Arc::new(InProcessModule { kind, pre: pre.clone(), prototype }))
     };
     let places = [
         place(effective(begin)?, begin.folders.clone()),
@@ -163,7 +162,7 @@ fn functions(begin: &WorkerInit, limits: &CallLimits, code: &[u8]) -> Result<Vec
     };
     let wanted: Option<Vec<ExportRequest>> = begin.functions.iter().map(wanted).collect();
     let wanted = wanted.ok_or("it has not the functions that were named")?;
-    // Whoever sends calls knows the bytes; here nobody asks.
+    // The server knows the bytes; here nothing compares them.
     exports(&component, limits, (Digest::of(&[]), Effects::default()), places, wanted)
         .map_err(|error| error.to_string())
 }
@@ -173,7 +172,7 @@ impl WorkerRuntime {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a call; how it ends is said when it does.
+    /// Begins a call, whose end is sent when it comes.
     fn call(self: &Arc<Self>, id: u64, function: u32, left_us: u64, body: &[u8]) {
         let deadline = Instant::now() + Duration::from_micros(left_us);
         let export = self.functions.get(function as usize).cloned();
@@ -182,23 +181,22 @@ impl WorkerRuntime {
             wire::read(body, shapes, u64::MAX).ok()
         });
         let (Some(export), Some(args)) = (export, args) else {
-            return ended_with(id, &Fault::internal("a worker was told of a call that it cannot make"));
+            return ended_with(id, &Fault::internal("a worker was sent a call that it cannot make"));
         };
         let account = MemoryAccount::new(&self.budget, self.limits.get(CallLimit::Memory));
         let meter = Meter::new(self.limits.clone(), deadline, account);
-        let tell = Box::new(move |ask, body: &[u8]| say(&FromWorker::Ask { id, ask }, body));
-        let afar = Arc::new(RpcClient::new(tell, meter.clone()));
-        let running = RunningCall { interrupt: Interrupt::default(), afar };
+        let client = Arc::new(RpcClient::new(id, write, meter.clone()));
+        let running = RunningCall { interrupt: Interrupt::default(), client };
         self.running().insert(id, running.clone());
         let this = Arc::clone(self);
         self.guests.detach(async move {
             let finished = AssertUnwindSafe(this.finish(id, export, args, meter, &running));
             let ended = finished.catch_unwind().await;
-            // Before the end is said, so that nothing of the call comes after it.
-            running.afar.end();
+            // Before the end is sent, so that nothing of the call comes after it.
+            running.client.end();
             this.running().remove(&id);
             match ended {
-                Ok((word, body)) => say(&word, &body),
+                Ok((message, body)) => send(&message, &body),
                 Err(_) => ended_with(id, &Fault::internal("the sandbox panicked")),
             }
         });
@@ -213,37 +211,38 @@ impl WorkerRuntime {
         running: &RunningCall,
     ) -> (FromWorker, Vec<u8>) {
         let nothing = |fault: &Fault| (ended(id, fault), Vec::new());
-        let PreparedTarget::Here(here) = export.place() else {
+        let PreparedTarget::InProcess(module) = export.target() else {
             return nothing(&Fault::internal("a worker has no worker"));
         };
         let (relay, mut reports) = Relay::open();
-        // Of a call that panics nothing more is said than that.
+        // Of a call that panics nothing more is sent than that.
         let passing_on = AbortOnDropHandle::new(tokio::spawn(async move {
             while let Some(report) = reports.recv().await {
                 let (progress, total, message) = (report.progress, report.total, report.message);
-                say(&FromWorker::Report { id, progress, total, message }, &[]);
+                send(&FromWorker::Report { id, progress, total, message }, &[]);
             }
         }));
         let notes = CallTrace::default();
-        let (here, outside) = (Arc::clone(here), HostCalls::Remote(Arc::clone(&running.afar)));
-        let run = Run::new(Arc::clone(&export), here, meter, notes.clone(), relay, outside);
+        let (module, outside) = (Arc::clone(module), HostCalls::Remote(Arc::clone(&running.client)));
+        let run = Run::new(Arc::clone(&export), module, meter, notes.clone(), relay, outside);
         let run = match run {
             Ok(run) => run,
             Err(error) => return nothing(&Fault::internal(error)),
         };
-        let GuestRunEnd { came, fuel, memory_peak_bytes, written, store } =
+        let GuestRunEnd { result, fuel, memory_peak_bytes, written, store } =
             run.finish(args, &running.interrupt).await;
-        // The last end of the way for reports goes with it; then all of them are on theirs.
+        // The last sender of reports goes with it; then all of them are sent.
         drop(store);
         drop(passing_on.await);
-        if let Some(seen) = WorkerAttempts::in_notes(&notes).as_ref().and_then(encode) {
-            say(&FromWorker::Seen { id }, &seen);
+        let attempts = attempts::listed(&notes);
+        if !attempts.is_empty() {
+            send(&FromWorker::Attempts { id, attempts: BoundedVec(attempts) }, &[]);
         }
         let mut body = Vec::new();
         let output_bytes_max = self.limits.get(CallLimit::Output);
-        let fault = match came {
+        let fault = match result {
             Err(fault) => Some(fault),
-            // Whoever hears it would refuse it, and holds less than it may be.
+            // The server would refuse it, and holds less than it may be.
             Ok(Some(val)) if is_too_long(&val, export.function(), output_bytes_max) => {
                 Some(Fault::limit(CallLimit::Output, output_bytes_max))
             }
@@ -254,24 +253,23 @@ impl WorkerRuntime {
                 if written.is_none() { Some(strange()) } else { None }
             }
         };
-        let text = String::from_utf8_lossy(&written.text).into_owned();
-        let fault = fault.as_ref().map(told);
+        let fault = fault.as_ref().map(to_wire);
         let body = if fault.is_some() { Vec::new() } else { body };
-        let dropped_bytes = written.dropped_bytes;
-        (FromWorker::Ended { id, fuel, memory_peak_bytes, written: text, dropped_bytes, fault }, body)
+        let (written, dropped_bytes) = (ByteBlob(written.text), written.dropped_bytes);
+        (FromWorker::Ended { id, fuel, memory_peak_bytes, written, dropped_bytes, fault }, body)
     }
 }
 
 fn ended_with(id: u64, fault: &Fault) {
-    say(&ended(id, fault), &[]);
+    send(&ended(id, fault), &[]);
 }
 
 fn ended(id: u64, fault: &Fault) -> FromWorker {
-    let (written, fault) = (String::new(), Some(told(fault)));
+    let (written, fault) = (ByteBlob(Vec::new()), Some(to_wire(fault)));
     FromWorker::Ended { id, fuel: 0, memory_peak_bytes: 0, written, dropped_bytes: 0, fault }
 }
 
-fn told(fault: &Fault) -> WireFault {
+fn to_wire(fault: &Fault) -> WireFault {
     let limit = match fault.kind() {
         FaultKind::Limit(limit) => Some(limit.name().to_owned()),
         _ => None,
@@ -286,10 +284,15 @@ fn told(fault: &Fault) -> WireFault {
     }
 }
 
-/// One message at a time. Nobody may be listening any more; then stdin ends as well.
+fn send(message: &FromWorker, body: &[u8]) {
+    if let Ok(frame) = encode(message, body) {
+        write(&frame);
+    }
+}
+
+/// One frame at a time. The server may have ended; then stdin ends as well.
 #[expect(clippy::disallowed_methods, reason = "the server reads this, and no terminal")]
-fn say(word: &FromWorker, body: &[u8]) {
+fn write(frame: &[u8]) {
     let mut stdout = io::stdout().lock();
-    let said = message(word, body).and_then(|bytes| stdout.write_all(&bytes)).and_then(|()| stdout.flush());
-    drop(said);
+    drop(stdout.write_all(frame).and_then(|()| stdout.flush()));
 }

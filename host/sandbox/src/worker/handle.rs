@@ -1,5 +1,5 @@
-//! Long-running child process: receives messages and is read until it ends. It ends with its handle and with this
-//! process. The protocol is its user's.
+//! A child process that lives as long as its handle, and no longer than this process. It is written one frame after another, and read
+//! until it ends.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -12,45 +12,45 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Child process that is killed on drop.
 pub(crate) struct ChildHandle {
-    words: Sender<Words>,
+    frames: Sender<PendingFrame>,
     child: Arc<Mutex<Child>>,
 }
 
-/// Message, and the turn of its sender until it is written.
-type Words = (Vec<u8>, Option<OwnedSemaphorePermit>);
+/// A frame, and a place that is taken until it is the next to be written.
+type PendingFrame = (Vec<u8>, Option<OwnedSemaphorePermit>);
 
 impl ChildHandle {
-    /// Starts a process without environment or descriptors except its pipes. `hear` runs on its own thread; when it
+    /// Starts a process without environment or descriptors except its pipes. `read_loop` runs on its own thread; when it
     /// returns, the process is killed. `waiting_max` bounds the messages queued for it.
     pub(crate) async fn start(
         program: &Path,
         args: Vec<String>,
         waiting_max: usize,
-        hear: impl FnOnce(ChildStdout) + Send + 'static,
+        read_loop: impl FnOnce(ChildStdout) + Send + 'static,
     ) -> io::Result<Self> {
-        let (tell, told) = oneshot::channel();
+        let (tell, started) = oneshot::channel();
         let program = program.to_owned();
-        // Spawned by the thread that stays with it: the kernel kills the process when the thread that spawned it ends.
-        let keeper = move || match spawn(&program, &args, waiting_max) {
-            Ok((kept, stdout)) => {
-                let child = Arc::clone(&kept.child);
-                // If the receiver is gone, the handle is dropped here, which kills it.
-                drop(tell.send(Ok(kept)));
-                hear(stdout);
-                bury(&child);
+        // Started by the thread that stays with it: the system ends the process when the thread that started it ends.
+        let supervisor = move || match spawn(&program, &args, waiting_max) {
+            Ok((handle, stdout)) => {
+                let child = Arc::clone(&handle.child);
+                // Whoever wanted it may be gone; then it is ended at once.
+                drop(tell.send(Ok(handle)));
+                read_loop(stdout);
+                reap(&child);
             }
             Err(error) => drop(tell.send(Err(error))),
         };
-        std::thread::Builder::new().name("worker".to_owned()).spawn(keeper)?;
-        told.await.map_err(io::Error::other)?
+        std::thread::Builder::new().name("worker".to_owned()).spawn(supervisor)?;
+        started.await.map_err(io::Error::other)?
     }
 
-    /// Queues a message without waiting. Callers bound their messages by turns; a turn is released when its message is
-    /// next to be written. If the queue is full, the process is killed.
-    pub(crate) fn say(&self, words: Vec<u8>, turn: Option<OwnedSemaphorePermit>) {
-        // If it has ended, no response arrives, which callers notice.
-        if let Err(TrySendError::Full(_)) = self.words.try_send((words, turn)) {
-            tracing::error!("more waits for a worker than its calls can have it told; it is ended");
+    /// Sends it a frame, without waiting until it reads. `place` is given back when the frame is the next to be written. A process for
+    /// which more frames wait than there can be is ended.
+    pub(crate) fn send(&self, frame: Vec<u8>, place: Option<OwnedSemaphorePermit>) {
+        // It may have ended; then there is no answer, and that is noticed.
+        if let Err(TrySendError::Full(_)) = self.frames.try_send((frame, place)) {
+            tracing::error!("more waits for a worker than its calls can have; it is ended");
             self.end();
         }
     }
@@ -80,19 +80,19 @@ fn spawn(program: &Path, args: &[String], waiting_max: usize) -> io::Result<(Chi
         .spawn()?;
     let pipes = child.stdin.take().zip(child.stdout.take());
     let child = Arc::new(Mutex::new(child));
-    let (words, heard) = channel(waiting_max);
-    let kept = ChildHandle { words, child };
+    let (frames, pending) = channel(waiting_max);
+    let handle = ChildHandle { frames, child };
     let (stdin, stdout) = pipes.ok_or_else(|| io::Error::other("it has no pipes"))?;
-    std::thread::Builder::new().name("worker-in".to_owned()).spawn(move || pass_on(heard, stdin))?;
-    Ok((kept, stdout))
+    std::thread::Builder::new().name("worker-in".to_owned()).spawn(move || write_loop(pending, stdin))?;
+    Ok((handle, stdout))
 }
 
-/// Writes queued messages until the process or the handle is gone.
-fn pass_on(mut heard: Receiver<Words>, mut stdin: ChildStdin) {
-    while let Some((words, turn)) = heard.blocking_recv() {
-        // Not after writing: the reader may send its next request before this thread continues.
-        drop(turn);
-        if stdin.write_all(&words).is_err() {
+/// Writes all frames in their order. It ends with the process or with its handle.
+fn write_loop(mut pending: Receiver<PendingFrame>, mut stdin: ChildStdin) {
+    while let Some((frame, place)) = pending.blocking_recv() {
+        // Not after: whoever has read it may make the next request before this thread goes on.
+        drop(place);
+        if stdin.write_all(&frame).is_err() {
             return;
         }
     }
@@ -106,7 +106,7 @@ fn end(child: &Mutex<Child>) {
     }
 }
 
-fn bury(child: &Mutex<Child>) {
+fn reap(child: &Mutex<Child>) {
     end(child);
     let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
     match child.wait() {

@@ -1,8 +1,7 @@
 //! Changes to a store's entries, each with an update of its usage.
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
-use toolgate_policy::capability::keyvalue::Pass;
-use toolgate_policy::capability::room::Usage;
+use toolgate_policy::capability::room::{Quota, Usage};
 
 use super::KeyvalueError;
 
@@ -15,7 +14,7 @@ pub(super) fn number(digits: &[u8]) -> Option<u64> {
 /// Changes entries and usage in one transaction.
 pub(super) fn change<T>(
     connection: &mut Connection,
-    pass: Pass,
+    room: Quota,
     act: impl FnOnce(&Transaction<'_>, &mut Usage) -> Result<T, KeyvalueError>,
 ) -> Result<T, KeyvalueError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -27,7 +26,7 @@ pub(super) fn change<T>(
     })?;
     let mut after = before;
     let done = act(&transaction, &mut after)?;
-    pass.room().grow(before, after)?;
+    room.grow(before, after)?;
     let as_i64 = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     transaction
         .execute("UPDATE held SET bytes = ?1, entries = ?2", [as_i64(after.bytes), as_i64(after.entries)])?;

@@ -8,11 +8,10 @@ use toolgate_policy::capability::files::{Grant, MountText};
 use toolgate_policy::capability::room::QuotaText;
 use toolgate_policy::limits::call::FILES_THREADS;
 use toolgate_policy::load::Grants;
-use toolgate_tests::process::wait_until;
 use toolgate_tests::web::Web;
 use toolgate_tests::{World, test_guest};
 
-use super::{Call, HANDLES_MAX, Taken, ask, ended, has, length};
+use super::{Call, HANDLES_MAX, Taken, ask, ended, length};
 
 /// Descriptors of the granted folders, and the first free one.
 const READ: u8 = 0;
@@ -27,11 +26,11 @@ const CREATE: u8 = 1;
 const FOR_READING: u8 = 1;
 const FOR_WRITING: u8 = 2;
 
-/// Error answers by code.
-const BAD_DESCRIPTOR: [u8; 3] = [5, 1, 3];
-const FULL: [u8; 3] = [5, 1, 6];
-const TOO_LONG: [u8; 3] = [5, 1, 18];
-const READ_ONLY: [u8; 3] = [5, 1, 33];
+/// That nothing came of it, and why.
+const BAD_DESCRIPTOR: [u8; 3] = [2, 1, 3];
+const FULL: [u8; 3] = [2, 1, 6];
+const TOO_LONG: [u8; 3] = [2, 1, 18];
+const READ_ONLY: [u8; 3] = [2, 1, 33];
 
 fn taken() -> Taken {
     let world = World::new()
@@ -59,7 +58,7 @@ fn text(text: &str, to: &mut Vec<u8>) {
 }
 
 fn open(folder: u8, path: &str, how: u8, what_for: u8) -> Vec<u8> {
-    let mut body = vec![5, 0, 0, folder];
+    let mut body = vec![2, 0, 0, folder];
     text(path, &mut body);
     // Follows links.
     body.extend([1, how, what_for]);
@@ -67,39 +66,39 @@ fn open(folder: u8, path: &str, how: u8, what_for: u8) -> Vec<u8> {
 }
 
 fn input(file: u8) -> Vec<u8> {
-    vec![5, 0, 1, file, 0]
+    vec![2, 0, 1, file, 0]
 }
 
 fn output(file: u8) -> Vec<u8> {
-    vec![5, 0, 2, file, 0]
+    vec![2, 0, 2, file, 0]
 }
 
 fn read(file: u8) -> Vec<u8> {
-    vec![5, 1, file, 9, 0, 100]
+    vec![2, 1, file, 9, 0, 100]
 }
 
 fn write(file: u8, bytes: usize) -> Vec<u8> {
-    let mut body = vec![5, 1, file, 10, 0];
+    let mut body = vec![2, 1, file, 10, 0];
     text(&"x".repeat(bytes), &mut body);
     body
 }
 
 fn stat_at(folder: u8, path: &str) -> Vec<u8> {
-    let mut body = vec![5, 2, folder];
+    let mut body = vec![2, 2, folder];
     text(path, &mut body);
     body.extend([0, 1]);
     body
 }
 
 fn unlink(folder: u8, path: &str) -> Vec<u8> {
-    let mut body = vec![5, 2, folder];
+    let mut body = vec![2, 2, folder];
     text(path, &mut body);
     body.push(5);
     body
 }
 
 fn rename((folder, old): (u8, &str), (to, new): (u8, &str)) -> Vec<u8> {
-    let mut body = vec![5, 3, folder];
+    let mut body = vec![2, 3, folder];
     text(old, &mut body);
     body.push(to);
     text(new, &mut body);
@@ -108,22 +107,22 @@ fn rename((folder, old): (u8, &str), (to, new): (u8, &str)) -> Vec<u8> {
 }
 
 fn next(stream: u8) -> Vec<u8> {
-    vec![5, 5, stream, 0, 100]
+    vec![2, 5, stream, 0, 100]
 }
 
 fn put(stream: u8, bytes: usize) -> Vec<u8> {
-    let mut body = vec![5, 5, stream, 1];
+    let mut body = vec![2, 5, stream, 1];
     text(&"x".repeat(bytes), &mut body);
     body
 }
 
-fn let_go(what: u8) -> Vec<u8> {
-    vec![6, what]
+fn close_file(what: u8) -> Vec<u8> {
+    vec![5, what]
 }
 
 /// Answer to an open that succeeded, with the new descriptor.
 fn made(number: u8) -> [u8; 4] {
-    [5, 0, 1, number]
+    [2, 0, 1, number]
 }
 
 /// Sends one request at a time, each after the previous answer; with the last number used.
@@ -144,7 +143,7 @@ fn a_worker_in_wrong_hands_has_the_folders_that_are_granted_and_nothing_else() {
     let mut hands = Asking(&mut call, 0);
     for path in ["../outside/secret.txt", "/etc/passwd", "link", "/proc/self/environ", ".."] {
         let answer = hands.ask(&open(READ, path, 0, FOR_READING));
-        assert_eq!(answer[..2], [5, 1], "{path}: {answer:?}");
+        assert_eq!(answer[..2], [2, 1], "{path}: {answer:?}");
     }
     // A read-only folder is not changed.
     assert_eq!(hands.ask(&open(READ, "a.txt", 0, FOR_WRITING)), READ_ONLY);
@@ -186,18 +185,18 @@ fn a_worker_in_wrong_hands_writes_no_more_and_has_no_more_open_than_there_is_roo
     assert_eq!(hands.ask(&open(WRITE, "new.txt", CREATE, FOR_WRITING)), made(FIRST));
     assert_eq!(hands.ask(&write(FIRST, BYTES_MAX + 1)), FULL);
     assert_eq!(hands.ask(&output(FIRST)), made(FIRST + 1));
-    assert_eq!(hands.ask(&put(FIRST + 1, BYTES_MAX)), [5, 0, 7, BYTES_MAX as u8]);
+    assert_eq!(hands.ask(&put(FIRST + 1, BYTES_MAX)), [2, 0, 7, BYTES_MAX as u8]);
     assert_eq!(hands.ask(&put(FIRST + 1, 1)), FULL);
-    // A stream keeps its file open.
-    hands.0.say(&ask(1, hands.1 + 1, &let_go(FIRST)));
+    // A stream keeps open what it was made of.
+    hands.0.say(&ask(1, hands.1 + 1, &close_file(FIRST)));
     hands.1 += 1;
     for _ in 1..OPEN_MAX {
-        assert_eq!(hands.ask(&open(WRITE, "new.txt", 0, FOR_READING))[..3], [5, 0, 1]);
+        assert_eq!(hands.ask(&open(WRITE, "new.txt", 0, FOR_READING))[..3], [2, 0, 1]);
     }
     assert_eq!(hands.ask(&open(WRITE, "new.txt", 0, FOR_READING)), FULL);
-    hands.0.say(&ask(1, hands.1 + 1, &let_go(FIRST + 1)));
+    hands.0.say(&ask(1, hands.1 + 1, &close_file(FIRST + 1)));
     hands.1 += 1;
-    assert_eq!(hands.ask(&open(WRITE, "new.txt", 0, FOR_READING))[..3], [5, 0, 1]);
+    assert_eq!(hands.ask(&open(WRITE, "new.txt", 0, FOR_READING))[..3], [2, 0, 1]);
     call.say(&ended(1));
     taken.outcome(&mut call);
     assert_eq!(std::fs::metadata(taken.world.path("out/new.txt")).unwrap().len(), BYTES_MAX as u64);
@@ -210,7 +209,7 @@ fn a_call_in_a_worker_has_no_descriptor_of_anothers() {
     let taken = taken();
     let mut call = taken.call();
     let other = taken.begin();
-    wait_until("its worker is told", || has(&call.heard(), r#"{"Call":{"id":2,"#));
+    call.wait_for_call(2);
     assert_eq!(Asking(&mut call, 0).ask(&open(WRITE, "new.txt", CREATE, FOR_WRITING)), made(FIRST));
     call.say(&ask(2, 1, &write(FIRST, 1)));
     assert_eq!(call.answer_to(2, 1), BAD_DESCRIPTOR);
@@ -232,11 +231,11 @@ fn a_worker_that_holds_more_than_a_call_may_ends_its_call() {
     let mut hands = Asking(&mut call, 0);
     assert_eq!(hands.ask(&open(READ, "a.txt", 0, FOR_READING)), made(FIRST));
     for _ in 1..HANDLES_MAX {
-        assert_eq!(hands.ask(&input(FIRST))[..3], [5, 0, 1]);
+        assert_eq!(hands.ask(&input(FIRST))[..3], [2, 0, 1]);
     }
-    assert_eq!(hands.ask(&input(FIRST))[..2], [5, 1]);
-    assert!(has(&hands.0.heard(), r#""stop":"handles_max""#));
-    assert_eq!(hands.ask(&read(FIRST))[..2], [5, 1], "from then on nothing is done");
+    assert_eq!(hands.ask(&input(FIRST))[..2], [2, 1]);
+    assert!(hands.0.is_stopped_by("handles_max"));
+    assert_eq!(hands.ask(&read(FIRST))[..2], [2, 1], "from then on nothing is done");
 }
 
 #[test]
@@ -244,11 +243,11 @@ fn a_worker_that_asks_of_a_folder_what_no_worker_may_is_ended() {
     let taken = taken();
     let many = |count: u64| (1..=count).flat_map(|n| ask(1, n, &stat_at(READ, "a.txt"))).collect::<Vec<u8>>();
     let opened = |then: &[u8]| [ask(1, 1, &open(READ, "a.txt", 0, FOR_READING)), ask(1, 2, then)].concat();
-    let unknown: &[u8] = &[5, 9, 9];
+    let unknown: &[u8] = &[2, 9, 9];
     for (what, words) in [
         ("more at once than there are turns", many(1_000 * FILES_THREADS as u64)),
-        ("letting go of what it does not have", ask(1, 1, &let_go(FIRST))),
-        ("letting go of a granted folder", ask(1, 1, &let_go(READ))),
+        ("letting go of what it does not have", ask(1, 1, &close_file(FIRST))),
+        ("letting go of a granted folder", ask(1, 1, &close_file(READ))),
         ("too long a piece", ask(1, 1, &write(FIRST, 70_000))),
         ("something unknown", ask(1, 1, unknown)),
         ("something and more", opened(&[read(FIRST).as_slice(), b"more"].concat())),

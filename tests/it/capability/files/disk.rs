@@ -8,7 +8,7 @@ use std::process::Command;
 
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use serde_json::json;
-use toolgate_tests::{Transport, World, apart, test_guest};
+use toolgate_tests::{Transport, World, test_guest};
 
 use super::super::{answer, error, value};
 use super::quota::{put, worlds};
@@ -175,15 +175,4 @@ fn an_operator_is_warned_of_a_writable_folder_on_the_disk_of_the_state_directory
         let is_apart = device(elsewhere.path()) != device(&world.path("docs"));
         assert_ne!(said(&world).contains(WARNING), is_apart);
     }
-}
-
-#[test]
-fn in_a_worker_the_disk_is_held_to_the_same() {
-    apart(&[
-        what_is_open_without_a_name_counts_until_it_is_closed,
-        what_is_open_without_a_name_counts_as_an_entry,
-        plugins_that_are_granted_one_folder_by_whatever_path_share_its_account,
-        what_grows_in_an_inner_folder_grows_in_the_outer_one_and_not_the_other_way_round,
-        a_folder_that_holds_more_than_it_may_is_loaded_with_a_warning_and_does_not_grow,
-    ]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use toolgate_tests::process::open_in;
-use toolgate_tests::{Transport, World, apart, test_guest};
+use toolgate_tests::{Transport, World, test_guest};
 
 use super::super::{answer, assert_misconfigured, error, value};
 
@@ -241,19 +241,4 @@ fn room_for_what_cannot_grow_and_room_that_is_none_are_refused() {
             format!(r#"files = [{{ host = "docs", guest = "/docs", access = "read-write", {wrong} }}]"#);
         assert_misconfigured(&world(&line), "files[0]");
     }
-}
-
-#[test]
-fn in_a_worker_a_folder_has_the_same_quotas() {
-    apart(&[
-        a_folder_grows_to_bytes_max_by_every_way_of_writing_and_not_beyond,
-        a_file_of_an_exabyte_that_holds_nothing_counts_as_long_as_it_is,
-        what_is_deleted_or_cut_short_gives_its_room_back,
-        files_folders_and_links_count_to_entries_max,
-        so_much_is_open_at_once_and_no_more,
-        what_a_stream_keeps_open_counts_as_open_and_what_is_let_go_of_does_not,
-        what_is_opened_at_once_is_not_more_than_may_be_open_at_any_moment,
-        a_pipe_a_socket_and_a_device_are_not_opened_and_nothing_waits_for_them,
-        nothing_is_moved_or_linked_from_one_granted_folder_into_another,
-    ]);
 }

@@ -29,7 +29,7 @@ pub(super) struct FolderAccount {
     above: Vec<Id>,
     folder: File,
     /// Usage; `None` if not counted yet, or not countable.
-    held: Mutex<Option<Usage>>,
+    usage: Mutex<Option<Usage>>,
     open: Mutex<Open>,
     /// Entries that were admitted and may not exist yet.
     coming: AtomicU64,
@@ -87,7 +87,7 @@ impl FolderAccount {
             id,
             above: above(&folder, id),
             folder,
-            held: Mutex::default(),
+            usage: Mutex::default(),
             open: Mutex::default(),
             coming: AtomicU64::new(0),
             turn: Arc::new(Semaphore::new(1)),
@@ -112,8 +112,8 @@ impl FolderAccount {
     }
 
     /// Usage, if known.
-    pub(super) fn held(&self) -> Option<Usage> {
-        *locked(&self.held)
+    pub(super) fn usage(&self) -> Option<Usage> {
+        *locked(&self.usage)
     }
 
     /// Waits for the turn to make the folder grow.
@@ -161,9 +161,9 @@ impl FolderAccount {
     /// Adds the usage of a change through this folder, here and in related folders.
     pub(super) fn add(self: &Arc<Self>, bytes: u64, entries: u64) {
         for account in self.related() {
-            if let Some(held) = locked(&account.held).as_mut() {
-                held.bytes = held.bytes.saturating_add(bytes);
-                held.entries = held.entries.saturating_add(entries);
+            if let Some(usage) = locked(&account.usage).as_mut() {
+                usage.bytes = usage.bytes.saturating_add(bytes);
+                usage.entries = usage.entries.saturating_add(entries);
             }
         }
     }
@@ -172,8 +172,8 @@ impl FolderAccount {
     /// contained the file is unknown until that folder is counted.
     pub(super) fn take_away(self: &Arc<Self>, bytes: u64) {
         for account in self.related().iter().filter(|account| account.holds(self)) {
-            if let Some(held) = locked(&account.held).as_mut() {
-                held.bytes = held.bytes.saturating_sub(bytes);
+            if let Some(usage) = locked(&account.usage).as_mut() {
+                usage.bytes = usage.bytes.saturating_sub(bytes);
             }
         }
     }
@@ -196,22 +196,22 @@ impl FolderAccount {
         entries_max: u64,
         _still: &OwnedRwLockWriteGuard<()>,
     ) -> Result<Usage, CountError> {
-        *locked(&self.held) = None;
+        *locked(&self.usage) = None;
         let open = self.open_files();
         let ids: HashSet<Id> = open.keys().copied().collect();
         let counted = count(self.folder.as_fd(), entries_max, &ids)?;
-        let mut held = counted.held;
+        let mut usage = counted.usage;
         let unnamed = open.iter().filter(|(id, _)| !counted.named.contains(id));
         for (_, bytes) in unnamed {
-            held.bytes = held.bytes.saturating_add(*bytes);
-            held.entries = held.entries.saturating_add(1);
+            usage.bytes = usage.bytes.saturating_add(*bytes);
+            usage.entries = usage.entries.saturating_add(1);
         }
-        held.entries = held.entries.saturating_add(self.coming.load(Ordering::SeqCst));
+        usage.entries = usage.entries.saturating_add(self.coming.load(Ordering::SeqCst));
         // A count that stopped early is not stored: another grant may allow more entries.
-        if counted.held.entries <= entries_max {
-            *locked(&self.held) = Some(held);
+        if counted.usage.entries <= entries_max {
+            *locked(&self.usage) = Some(usage);
         }
-        Ok(held)
+        Ok(usage)
     }
 
     /// Open files that use room in this folder if they have no name in it, with their lengths.

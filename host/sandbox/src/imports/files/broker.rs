@@ -1,5 +1,5 @@
-//! File operations of one call, in the process that has the folders open. Each use is checked against the grant, noted
-//! in the record, then executed. Growth of a folder must first be admitted by its quota.
+//! The granted folders for one call: each use is asked for, recorded, then performed. Its quota must first admit what makes a
+//! folder grow.
 
 mod execute;
 
@@ -22,8 +22,8 @@ use super::FilesPrototype;
 use super::account::FolderAccount;
 use super::open_files::{DirListing, FileReader, FileWriter, MountPath, Names, Open, OpenFiles, Thing};
 use super::quota::Growth;
-use super::request::{Code, FileRequest, FileResponse};
 use crate::imports::host_calls::Broker;
+use crate::protocol::files::{Code, FileRequest, FileResponse};
 
 /// Checked open; it counts as open from here on until this is dropped.
 pub(super) struct PendingOpen {
@@ -35,14 +35,14 @@ pub(super) struct PendingOpen {
 }
 
 impl Broker {
-    /// Executes a request on the granted folders.
+    /// Performs a use of the granted folders, if there are any.
     ///
     /// # Errors
-    /// [`Code`]; [`Code::BadDescriptor`] without granted folders.
-    pub(crate) async fn file(&self, act: FileRequest) -> Result<FileResponse, Code> {
-        act.check()?;
+    /// [`Code`].
+    pub(in crate::imports) async fn perform_file(&self, request: FileRequest) -> Result<FileResponse, Code> {
+        request.check()?;
         let folders = self.powers.files.as_ref().ok_or(Code::BadDescriptor)?;
-        View { folders, state: &self.files, notes: &self.notes, meter: &self.meter }.act(act).await
+        View { folders, state: &self.files, notes: &self.notes, meter: &self.meter }.perform(request).await
     }
 }
 
@@ -87,21 +87,21 @@ impl View<'_> {
     }
 
     /// Puts a descriptor into a fresh table for one use. Without a pass that covers it, the library gets no descriptor.
-    pub(super) fn desk(
+    pub(super) fn scratch(
         self,
         number: u32,
         pass: &Pass,
         wanted: Option<Use>,
     ) -> Result<(ScratchTable, Resource<Descriptor>), Code> {
-        let mut desk = ScratchTable::default();
-        let fd = self.lay(&mut desk, number, pass, wanted)?;
-        Ok((desk, fd))
+        let mut scratch = ScratchTable::default();
+        let fd = self.lend(&mut scratch, number, pass, wanted)?;
+        Ok((scratch, fd))
     }
 
     /// Adds a further descriptor of the same use.
-    pub(super) fn lay(
+    pub(super) fn lend(
         self,
-        desk: &mut ScratchTable,
+        scratch: &mut ScratchTable,
         number: u32,
         pass: &Pass,
         wanted: Option<Use>,
@@ -110,7 +110,7 @@ impl View<'_> {
         if !pass.covers(place.mount, wanted) {
             return Err(Code::NotPermitted);
         }
-        desk.push(descriptor)
+        scratch.push(descriptor)
     }
 
     /// Descriptor open under a number. The granted folders have the first numbers and are always open.
@@ -130,7 +130,7 @@ impl View<'_> {
     }
 
     /// Stores an opened object and returns its number. Numbers are never reused.
-    pub(super) fn made(self, thing: Thing) -> Result<u32, Code> {
+    pub(super) fn insert(self, thing: Thing) -> Result<u32, Code> {
         let mut things = self.state.lock();
         if things.by_number.len() as u64 >= self.meter.limit(CallLimit::Handles) {
             self.meter.stop(StopError::Limit(CallLimit::Handles));
@@ -170,7 +170,7 @@ impl<'a> View<'a> {
         // A path that leads out of the folder is refused when it is opened; the record shows it as refused.
         let stays = stays_within(&place.path, path.unwrap_or_default());
         let judged = if allowed.is_ok() && stays { Judged::Allowed } else { Judged::Refused };
-        self.notes.attempt(Attempt::File { path: self.told(&place, path), wanted }, judged);
+        self.notes.attempt(Attempt::File { path: self.guest_path(&place, path), wanted }, judged);
         Ok(allowed?)
     }
 
@@ -184,7 +184,7 @@ impl<'a> View<'a> {
     }
 
     /// Guest path of a place.
-    fn told(self, place: &MountPath, path: Option<&str>) -> String {
+    fn guest_path(self, place: &MountPath, path: Option<&str>) -> String {
         let guest = self.folders.grant.mounts().get(place.mount).map_or("", |mount| mount.guest.as_str());
         join(&join(guest, &place.path), path.unwrap_or_default())
     }
@@ -203,7 +203,7 @@ impl<'a> View<'a> {
             pass,
             meter: self.meter.clone(),
             notes: self.notes.clone(),
-            place: self.told(&place, path),
+            place: self.guest_path(&place, path),
         })
     }
 
@@ -255,7 +255,7 @@ impl<'a> View<'a> {
         let open = &mut things.open;
         open.retain(|(_, open)| open.is_held());
         if open.iter().filter(|(mount, _)| *mount == place.mount).count() as u64 >= open_max {
-            self.notes.full(&self.told(&place, None), FILES_OPEN_MAX.name);
+            self.notes.full(&self.guest_path(&place, None), FILES_OPEN_MAX.name);
             return Err(Code::Quota);
         }
         let coming = Arc::new(());
@@ -265,8 +265,9 @@ impl<'a> View<'a> {
 }
 
 impl FileReader {
-    pub(super) fn new(pass: Pass, file: Arc<std::fs::File>, at: u64) -> Self {
-        Self { _pass: pass, file, at }
+    /// A reader for a pass that is for this mount.
+    pub(super) fn new(pass: &Pass, mount: usize, file: Arc<std::fs::File>, at: u64) -> Result<Self, Code> {
+        if pass.covers(mount, Some(Use::Read)) { Ok(Self { file, at }) } else { Err(Code::NotPermitted) }
     }
 
     /// Reads at most `bytes` from the current position; empty at the end of the file.

@@ -25,7 +25,7 @@ impl From<&Stat> for Id {
 /// Result of a count.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Counted {
-    pub(super) held: Usage,
+    pub(super) usage: Usage,
     /// Files of the caller's set that have a name below the folder.
     pub(super) named: HashSet<Id>,
 }
@@ -114,7 +114,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn is_over(&self) -> bool {
-        self.counted.held.entries > self.entries_max
+        self.counted.usage.entries > self.entries_max
     }
 
     /// Counts the entries of one folder and collects its subfolders.
@@ -135,7 +135,7 @@ impl Walk<'_> {
                 Err(Errno::NOENT) => continue,
                 // The folder can be listed but not searched: nothing in it can be reached.
                 Err(Errno::ACCESS) => {
-                    self.counted.held.entries += 1;
+                    self.counted.usage.entries += 1;
                     continue;
                 }
                 stat => stat?,
@@ -153,7 +153,7 @@ impl Walk<'_> {
 
     fn add(&mut self, stat: &Stat) {
         let id = Id::from(stat);
-        self.counted.held.entries += 1;
+        self.counted.usage.entries += 1;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return;
         }
@@ -162,7 +162,7 @@ impl Walk<'_> {
         }
         if stat.st_nlink < 2 || self.linked.insert(id) {
             let bytes = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
-            self.counted.held.bytes = self.counted.held.bytes.saturating_add(bytes);
+            self.counted.usage.bytes = self.counted.usage.bytes.saturating_add(bytes);
         }
     }
 }
@@ -178,7 +178,7 @@ mod tests {
 
     fn counted(folder: &Path, entries_max: u64) -> Result<Usage, CountError> {
         let folder = File::open(folder).unwrap();
-        count(folder.as_fd(), entries_max, &HashSet::new()).map(|counted| counted.held)
+        count(folder.as_fd(), entries_max, &HashSet::new()).map(|counted| counted.usage)
     }
 
     #[test]
@@ -235,8 +235,8 @@ mod tests {
             rustix::fs::mkdirat(&at, "beside", Mode::RWXU).unwrap();
         }
         rustix::fs::mkdirat(&at, "last", Mode::RWXU).unwrap();
-        let held = counted(base.path(), 1_000_000).unwrap();
-        assert_eq!(held, Usage { bytes: 0, entries: DEPTH * 2 + 1 });
+        let usage = counted(base.path(), 1_000_000).unwrap();
+        assert_eq!(usage, Usage { bytes: 0, entries: DEPTH * 2 + 1 });
         assert_eq!(counted(base.path(), DEPTH / 2).unwrap().entries, DEPTH / 2 + 1);
         // The standard library would open a descriptor per level to remove it.
         rustix::fs::unlinkat(&at, "last", AtFlags::REMOVEDIR).unwrap();

@@ -3,13 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::sync::Mutex as Turn;
 use toolgate_base::meter::account::Hold;
-use toolgate_policy::capability::files::Pass;
 use wasmtime_wasi::filesystem::Descriptor;
 
 use super::quota::Growth;
-use super::request::{Code, Kind};
+use crate::protocol::files::{Code, FileKind};
 
 /// Open objects of one call.
 #[derive(Default)]
@@ -27,8 +25,8 @@ pub(super) struct Things {
 #[derive(Clone)]
 pub(crate) enum Thing {
     Descriptor(Descriptor, MountPath),
-    Input(Arc<Turn<FileReader>>),
-    Output(Arc<Turn<FileWriter>>),
+    Input(Arc<tokio::sync::Mutex<FileReader>>),
+    Output(Arc<tokio::sync::Mutex<FileWriter>>),
     Listing(Arc<Mutex<DirListing>>),
 }
 
@@ -41,8 +39,6 @@ pub(crate) struct MountPath {
 
 /// Input stream of a file.
 pub(crate) struct FileReader {
-    /// Pass checked when the stream was created.
-    pub(super) _pass: Pass,
     pub(super) file: Arc<std::fs::File>,
     pub(super) at: u64,
 }
@@ -60,7 +56,7 @@ pub(crate) struct DirListing {
     pub(super) _hold: Hold,
 }
 
-pub(super) type Names = VecDeque<Result<(Kind, String), Code>>;
+pub(super) type Names = VecDeque<Result<(FileKind, String), Code>>;
 
 /// Open that counts for as long as anything refers to it: a descriptor, or a stream created from one.
 pub(super) enum Open {
@@ -82,8 +78,8 @@ impl OpenFiles {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes the object open under a number. Dropping it may block.
-    pub(crate) fn let_go(&self, number: u32) -> Option<Thing> {
+    /// Takes what is open under a number out of the table, if anything is. Dropping it may wait.
+    pub(crate) fn take(&self, number: u32) -> Option<Thing> {
         self.lock().by_number.remove(&number)
     }
 }

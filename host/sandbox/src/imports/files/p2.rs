@@ -12,10 +12,10 @@ use wasmtime_wasi::p2::bindings::filesystem::{preopens, types as t};
 use wasmtime_wasi::p2::{FsError, FsResult};
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
-use super::held::GuestListing;
-use super::request::{Code, DescriptorOp, FileRequest, OpenOp, PathOp, TwoPathOp};
+use super::client::GuestListing;
 use super::{Fd, Files, View, view};
 use crate::imports::Ctx;
+use crate::protocol::files::{Code, DescriptorOp, FileRequest, OpenOp, PathOp, TwoPathOp};
 
 pub(in crate::imports) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     preopens::add_to_linker::<Ctx, Files>(linker, view)?;
@@ -49,8 +49,8 @@ impl t::Host for View<'_> {
 }
 
 impl View<'_> {
-    async fn done(&mut self, act: FileRequest) -> FsResult<()> {
-        Ok(self.files.way.done(act).await?)
+    async fn done(&mut self, request: FileRequest) -> FsResult<()> {
+        Ok(self.files.client.done(request).await?)
     }
 }
 
@@ -64,7 +64,8 @@ impl t::HostDescriptor for View<'_> {
         flags: t::DescriptorFlags,
     ) -> FsResult<Fd> {
         let (follow, open, flags) = (follow.into(), open.into(), flags.into());
-        let made = self.files.way.make(OpenOp::Open { folder: fd.rep(), path, follow, open, flags }).await?;
+        let made =
+            self.files.client.open(OpenOp::Path { folder: fd.rep(), path, follow, open, flags }).await?;
         Ok(Resource::new_own(self.files.opened(made)))
     }
 
@@ -81,11 +82,11 @@ impl t::HostDescriptor for View<'_> {
     }
 
     async fn get_flags(&mut self, fd: Fd) -> FsResult<t::DescriptorFlags> {
-        Ok(self.files.way.flags(fd.rep()).await?.into())
+        Ok(self.files.client.flags(fd.rep()).await?.into())
     }
 
     async fn get_type(&mut self, fd: Fd) -> FsResult<t::DescriptorType> {
-        Ok(self.files.way.kind(fd.rep()).await?.into())
+        Ok(self.files.client.kind(fd.rep()).await?.into())
     }
 
     async fn set_size(&mut self, fd: Fd, size: u64) -> FsResult<()> {
@@ -103,7 +104,8 @@ impl t::HostDescriptor for View<'_> {
     }
 
     async fn read(&mut self, fd: Fd, bytes: u64, at: u64) -> FsResult<(Vec<u8>, bool)> {
-        let read = self.files.way.bytes(FileRequest::Of(fd.rep(), DescriptorOp::Read { at, bytes })).await?;
+        let read =
+            self.files.client.bytes(FileRequest::Of(fd.rep(), DescriptorOp::Read { at, bytes })).await?;
         let is_end = read.is_empty();
         Ok((read, is_end))
     }
@@ -116,7 +118,7 @@ impl t::HostDescriptor for View<'_> {
         let mut piece = Some(pieces.next().unwrap_or_default());
         while let Some(bytes) = piece {
             let write = DescriptorOp::Write { at: at.saturating_add(written), bytes: bytes.into() };
-            match self.files.way.written(FileRequest::Of(fd.rep(), write)).await {
+            match self.files.client.written(FileRequest::Of(fd.rep(), write)).await {
                 Ok(more) => written += more,
                 Err(code) if written == 0 => return Err(code.into()),
                 Err(_) => break,
@@ -127,9 +129,9 @@ impl t::HostDescriptor for View<'_> {
     }
 
     async fn read_directory(&mut self, fd: Fd) -> FsResult<Resource<t::DirectoryEntryStream>> {
-        let held = self.files.way.make(OpenOp::Listing { folder: fd.rep() }).await?;
-        let number = held.number();
-        self.files.listings.insert(number, GuestListing { held, names: VecDeque::new() });
+        let handle = self.files.client.open(OpenOp::Listing { folder: fd.rep() }).await?;
+        let number = handle.number();
+        self.files.listings.insert(number, GuestListing { handle, names: VecDeque::new() });
         Ok(Resource::new_own(number))
     }
 
@@ -138,11 +140,11 @@ impl t::HostDescriptor for View<'_> {
     }
 
     async fn stat(&mut self, fd: Fd) -> FsResult<t::DescriptorStat> {
-        Ok(self.files.way.stat(FileRequest::Of(fd.rep(), DescriptorOp::Stat)).await?.into())
+        Ok(self.files.client.stat(FileRequest::Of(fd.rep(), DescriptorOp::Stat)).await?.into())
     }
 
     async fn stat_at(&mut self, fd: Fd, follow: t::PathFlags, path: String) -> FsResult<t::DescriptorStat> {
-        Ok(self.files.way.stat(FileRequest::At(fd.rep(), path, PathOp::Stat(follow.into()))).await?.into())
+        Ok(self.files.client.stat(FileRequest::At(fd.rep(), path, PathOp::Stat(follow.into()))).await?.into())
     }
 
     async fn set_times_at(
@@ -170,7 +172,7 @@ impl t::HostDescriptor for View<'_> {
     }
 
     async fn readlink_at(&mut self, fd: Fd, path: String) -> FsResult<String> {
-        Ok(self.files.way.target(FileRequest::At(fd.rep(), path, PathOp::ReadLink)).await?)
+        Ok(self.files.client.target(FileRequest::At(fd.rep(), path, PathOp::ReadLink)).await?)
     }
 
     async fn remove_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
@@ -202,11 +204,11 @@ impl t::HostDescriptor for View<'_> {
     }
 
     async fn is_same_object(&mut self, fd: Fd, other: Fd) -> wasmtime::Result<bool> {
-        Ok(self.files.way.same(fd.rep(), other.rep()).await.map_err(ErrorCode::from)?)
+        Ok(self.files.client.same(fd.rep(), other.rep()).await.map_err(ErrorCode::from)?)
     }
 
     async fn metadata_hash(&mut self, fd: Fd) -> FsResult<t::MetadataHashValue> {
-        let (lower, upper) = self.files.way.hash(FileRequest::Of(fd.rep(), DescriptorOp::Hash)).await?;
+        let (lower, upper) = self.files.client.hash(FileRequest::Of(fd.rep(), DescriptorOp::Hash)).await?;
         Ok(t::MetadataHashValue { lower, upper })
     }
 
@@ -216,13 +218,13 @@ impl t::HostDescriptor for View<'_> {
         follow: t::PathFlags,
         path: String,
     ) -> FsResult<t::MetadataHashValue> {
-        let act = FileRequest::At(fd.rep(), path, PathOp::Hash(follow.into()));
-        let (lower, upper) = self.files.way.hash(act).await?;
+        let request = FileRequest::At(fd.rep(), path, PathOp::Hash(follow.into()));
+        let (lower, upper) = self.files.client.hash(request).await?;
         Ok(t::MetadataHashValue { lower, upper })
     }
 
     fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {
-        self.files.held.remove(&fd.rep());
+        self.files.open.remove(&fd.rep());
         Ok(())
     }
 }
@@ -234,7 +236,7 @@ impl t::HostDirectoryEntryStream for View<'_> {
     ) -> FsResult<Option<t::DirectoryEntry>> {
         let listing = self.files.listings.get_mut(&entries.rep()).ok_or(Code::BadDescriptor)?;
         if listing.names.is_empty() {
-            listing.names.extend(self.files.way.names(listing.held.number()).await?);
+            listing.names.extend(self.files.client.names(listing.handle.number()).await?);
         }
         let entry = listing.names.pop_front();
         Ok(entry.map(|(kind, name)| t::DirectoryEntry { type_: kind.into(), name }))

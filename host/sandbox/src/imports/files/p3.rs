@@ -7,10 +7,10 @@ use wasmtime_wasi::p3::bindings::filesystem::types::{self as t, ErrorCode};
 use wasmtime_wasi::p3::bindings::filesystem::{preopens, types};
 use wasmtime_wasi::p3::filesystem::{FilesystemError, FilesystemResult};
 
-use super::held::Way;
-use super::request::{Code, DescriptorOp, FileRequest, OpenOp, PathOp, TwoPathOp};
+use super::client::FileClient;
 use super::{Fd, Files, View, view};
 use crate::imports::Ctx;
+use crate::protocol::files::{Code, DescriptorOp, FileRequest, OpenOp, PathOp, TwoPathOp};
 
 pub(in crate::imports) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     preopens::add_to_linker::<Ctx, Files>(linker, view)?;
@@ -26,12 +26,12 @@ impl From<Code> for FilesystemError {
 type Store = Accessor<Ctx, Files>;
 type Ended = FutureReader<Result<(), ErrorCode>>;
 
-fn way(store: &Store) -> Way {
-    store.with(|mut access| access.get().files.way.clone())
+fn client(store: &Store) -> FileClient {
+    store.with(|mut access| access.get().files.client.clone())
 }
 
-async fn done(store: &Store, act: FileRequest) -> FilesystemResult<()> {
-    Ok(way(store).done(act).await?)
+async fn done(store: &Store, request: FileRequest) -> FilesystemResult<()> {
+    Ok(client(store).done(request).await?)
 }
 
 impl preopens::Host for View<'_> {
@@ -48,7 +48,7 @@ impl t::Host for View<'_> {
 
 impl t::HostDescriptor for View<'_> {
     fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {
-        self.files.held.remove(&fd.rep());
+        self.files.open.remove(&fd.rep());
         Ok(())
     }
 }
@@ -100,11 +100,11 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
     }
 
     async fn get_flags(store: &Store, fd: Fd) -> FilesystemResult<t::DescriptorFlags> {
-        Ok(way(store).flags(fd.rep()).await?.into())
+        Ok(client(store).flags(fd.rep()).await?.into())
     }
 
     async fn get_type(store: &Store, fd: Fd) -> FilesystemResult<t::DescriptorType> {
-        Ok(way(store).kind(fd.rep()).await?.into())
+        Ok(client(store).kind(fd.rep()).await?.into())
     }
 
     async fn set_size(store: &Store, fd: Fd, size: u64) -> FilesystemResult<()> {
@@ -126,7 +126,7 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
     }
 
     async fn stat(store: &Store, fd: Fd) -> FilesystemResult<t::DescriptorStat> {
-        Ok(way(store).stat(FileRequest::Of(fd.rep(), DescriptorOp::Stat)).await?.into())
+        Ok(client(store).stat(FileRequest::Of(fd.rep(), DescriptorOp::Stat)).await?.into())
     }
 
     async fn stat_at(
@@ -135,7 +135,7 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         follow: t::PathFlags,
         path: String,
     ) -> FilesystemResult<t::DescriptorStat> {
-        Ok(way(store).stat(FileRequest::At(fd.rep(), path, PathOp::Stat(follow.into()))).await?.into())
+        Ok(client(store).stat(FileRequest::At(fd.rep(), path, PathOp::Stat(follow.into()))).await?.into())
     }
 
     async fn set_times_at(
@@ -172,12 +172,12 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         flags: t::DescriptorFlags,
     ) -> FilesystemResult<Fd> {
         let (follow, open, flags) = (follow.into(), open.into(), flags.into());
-        let made = way(store).make(OpenOp::Open { folder: fd.rep(), path, follow, open, flags }).await?;
+        let made = client(store).open(OpenOp::Path { folder: fd.rep(), path, follow, open, flags }).await?;
         Ok(store.with(|mut access| Resource::new_own(access.get().files.opened(made))))
     }
 
     async fn readlink_at(store: &Store, fd: Fd, path: String) -> FilesystemResult<String> {
-        Ok(way(store).target(FileRequest::At(fd.rep(), path, PathOp::ReadLink)).await?)
+        Ok(client(store).target(FileRequest::At(fd.rep(), path, PathOp::ReadLink)).await?)
     }
 
     async fn remove_directory_at(store: &Store, fd: Fd, path: String) -> FilesystemResult<()> {
@@ -198,11 +198,11 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
     }
 
     async fn is_same_object(store: &Store, fd: Fd, other: Fd) -> wasmtime::Result<bool> {
-        Ok(way(store).same(fd.rep(), other.rep()).await.map_err(ErrorCode::from)?)
+        Ok(client(store).same(fd.rep(), other.rep()).await.map_err(ErrorCode::from)?)
     }
 
     async fn metadata_hash(store: &Store, fd: Fd) -> FilesystemResult<t::MetadataHashValue> {
-        let (lower, upper) = way(store).hash(FileRequest::Of(fd.rep(), DescriptorOp::Hash)).await?;
+        let (lower, upper) = client(store).hash(FileRequest::Of(fd.rep(), DescriptorOp::Hash)).await?;
         Ok(t::MetadataHashValue { lower, upper })
     }
 
@@ -212,8 +212,8 @@ impl t::HostDescriptorWithStore<Ctx> for Files {
         follow: t::PathFlags,
         path: String,
     ) -> FilesystemResult<t::MetadataHashValue> {
-        let act = FileRequest::At(fd.rep(), path, PathOp::Hash(follow.into()));
-        let (lower, upper) = way(store).hash(act).await?;
+        let request = FileRequest::At(fd.rep(), path, PathOp::Hash(follow.into()));
+        let (lower, upper) = client(store).hash(request).await?;
         Ok(t::MetadataHashValue { lower, upper })
     }
 }

@@ -67,8 +67,8 @@ enum Change {
 pub(super) fn check(account: &FolderAccount, room: &Quota) -> Result<(), GrowthError> {
     // If either is taken the folder is in use, and its user counts it when needed.
     let (Some(_turn), Some(still)) = (account.turn_now(), account.still_now()) else { return Ok(()) };
-    let held = account.recount(room.entries_max(), &still)?;
-    Ok(room.grow(Usage::default(), held)?)
+    let usage = account.recount(room.entries_max(), &still)?;
+    Ok(room.grow(Usage::default(), usage)?)
 }
 
 impl Change {
@@ -166,8 +166,8 @@ impl Growth {
     /// Makes the change if the last known usage leaves room for it.
     fn attempt(&self, change: &Change) -> Result<Attempted, GrowthError> {
         let (bytes, entries) = change.needs()?;
-        let Some(held) = self.account.held() else { return Ok(Attempted::CountFirst) };
-        if self.pass.room().grow(held, grown(held, bytes, entries)).is_err() {
+        let Some(usage) = self.account.usage() else { return Ok(Attempted::CountFirst) };
+        if self.pass.room().grow(usage, grown(usage, bytes, entries)).is_err() {
             return Ok(Attempted::CountFirst);
         }
         self.account.add(bytes, entries);
@@ -180,13 +180,13 @@ impl Growth {
         still: &OwnedRwLockWriteGuard<()>,
     ) -> Result<Option<Coming>, GrowthError> {
         let counted = self.account.recount(self.pass.room().entries_max(), still);
-        let held = counted.inspect_err(|error| {
+        let usage = counted.inspect_err(|error| {
             tracing::warn!(%error, folder = self.place, "a granted folder cannot be counted and may not grow");
             self.notes.full(&self.place, UNCOUNTABLE);
         })?;
-        self.meter.charge(held.entries.saturating_mul(COUNT_FUEL));
+        self.meter.charge(usage.entries.saturating_mul(COUNT_FUEL));
         let (bytes, entries) = change.needs()?;
-        if let Err(full) = self.pass.room().grow(held, grown(held, bytes, entries)) {
+        if let Err(full) = self.pass.room().grow(usage, grown(usage, bytes, entries)) {
             self.notes.full(&self.place, full.name);
             return Err(full.into());
         }
@@ -198,8 +198,8 @@ impl Growth {
 /// Name in the record instead of a limit.
 const UNCOUNTABLE: &str = "uncountable";
 
-fn grown(held: Usage, bytes: u64, entries: u64) -> Usage {
-    Usage { bytes: held.bytes.saturating_add(bytes), entries: held.entries.saturating_add(entries) }
+fn grown(usage: Usage, bytes: u64, entries: u64) -> Usage {
+    Usage { bytes: usage.bytes.saturating_add(bytes), entries: usage.entries.saturating_add(entries) }
 }
 
 /// Warns at load about a folder that may not grow.

@@ -23,8 +23,11 @@ impl Threads {
     }
 
     /// Runs a closure that may block.
-    pub(super) fn spawn<T: Send + 'static>(&self, act: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-        self.handle.spawn_blocking(act)
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.handle.spawn_blocking(work)
     }
 
     /// Runs a future of the engine's library, which spawns blocking tasks on the current runtime.

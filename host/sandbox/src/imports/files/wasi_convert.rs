@@ -1,8 +1,7 @@
-//! Serialisable types common to WASI 0.2 and 0.3, with conversions from and to both.
+//! Conversions between both generations of WASI and the types of `protocol::files`.
 
 use std::io;
 
-use serde::{Deserialize, Serialize};
 use toolgate_policy::capability::files::FilesDeniedError;
 use wasmtime_wasi::p2::bindings::clocks::wall_clock;
 use wasmtime_wasi::p2::bindings::filesystem::types as p2;
@@ -10,37 +9,13 @@ use wasmtime_wasi::p3::bindings::clocks::system_clock;
 use wasmtime_wasi::p3::bindings::filesystem::types as p3;
 
 use super::quota::GrowthError;
-
-/// New time of a file: from 1970 on, as in WASI 0.2.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) enum Time {
-    Keep,
-    Now,
-    At(Moment),
-}
-
-/// Seconds since 1970, and nanoseconds.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Moment(u64, u32);
-
-/// Metadata of a file or folder.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Stat {
-    pub(crate) kind: Kind,
-    links: u64,
-    size: u64,
-    accessed: Option<Moment>,
-    modified: Option<Moment>,
-    changed: Option<Moment>,
-}
+use crate::protocol::files::{
+    Advice, Code, DescriptorFlags, FileKind, Moment, OpenFlags, PathFlags, Stat, Time,
+};
 
 /// Defines an enum of the cases that both WASI versions have, and one that only 0.2 has.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident as $theirs:ident: $only:ident => $instead:expr; $($word:ident)*) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-        pub(crate) enum $name { $only, $($word),* }
-
+    ($name:ident as $theirs:ident: $only:ident => $instead:expr; $($word:ident)*) => {
         impl From<p2::$theirs> for $name {
             fn from(word: p2::$theirs) -> Self {
                 match word {
@@ -71,7 +46,6 @@ macro_rules! words {
 }
 
 words!(
-    /// Error code.
     Code as ErrorCode: WouldBlock => Self::Busy;
     Access Already BadDescriptor Busy Deadlock Quota Exist FileTooLarge IllegalByteSequence InProgress Interrupted Invalid
     Io IsDirectory Loop TooManyLinks MessageSize NameTooLong NoDevice NoEntry NoLock InsufficientMemory InsufficientSpace
@@ -80,13 +54,12 @@ words!(
 );
 
 words!(
-    /// File type.
-    Kind as DescriptorType: Unknown => Self::Other(None);
+    FileKind as DescriptorType: Unknown => Self::Other(None);
     BlockDevice CharacterDevice Directory Fifo SymbolicLink RegularFile Socket
 );
 
-impl Kind {
-    /// Whether it is neither file, folder nor link: a FIFO, a device or a socket.
+impl FileKind {
+    /// Neither file nor folder: a pipe, a device, a socket.
     pub(super) fn is_special(self) -> bool {
         !matches!(self, Self::RegularFile | Self::Directory | Self::SymbolicLink)
     }
@@ -118,11 +91,7 @@ impl From<GrowthError> for Code {
 
 /// Defines flags that both WASI versions have, one bit each.
 macro_rules! flags {
-    ($(#[$doc:meta])* $name:ident: $($flag:ident)*) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-        pub(crate) struct $name(u8);
-
+    ($name:ident: $($flag:ident)*) => {
         flags!(p2 $name: $($flag)*);
         flags!(p3 $name: $($flag)*);
     };
@@ -144,29 +113,11 @@ macro_rules! flags {
     };
 }
 
+flags!(PathFlags: SYMLINK_FOLLOW);
+flags!(OpenFlags: CREATE DIRECTORY EXCLUSIVE TRUNCATE);
 flags!(
-    /// Whether a symbolic link at the end of a path is followed.
-    PathFlags: SYMLINK_FOLLOW
-);
-flags!(
-    /// Flags to open a path.
-    OpenFlags: CREATE DIRECTORY EXCLUSIVE TRUNCATE
-);
-flags!(
-    /// Access mode of an open descriptor.
     DescriptorFlags: READ WRITE FILE_INTEGRITY_SYNC DATA_INTEGRITY_SYNC REQUESTED_WRITE_SYNC MUTATE_DIRECTORY
 );
-
-/// Expected access pattern of a file.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) enum Advice {
-    Normal,
-    Sequential,
-    Random,
-    WillNeed,
-    DontNeed,
-    NoReuse,
-}
 
 macro_rules! advice {
     ($from:ty, $to:ty) => {

@@ -1,33 +1,37 @@
-//! Uses of the plugin's store: charged, checked against the grant, noted, executed.
+//! Uses of the plugin's store: charged, asked of the grant, recorded, performed.
+
+use std::sync::Arc;
 
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::keyvalue::{KeyvalueDeniedError, Pass};
-use toolgate_state::keyvalue::KeyvalueError;
+use toolgate_state::keyvalue::{KeyvalueError, Store};
 
-use super::request::{KeyvalueFault, KeyvalueRequest, KeyvalueResponse};
-use crate::imports::blob::{BoundedVec, ByteBlob};
 use crate::imports::host_calls::Broker;
+use crate::protocol::blob::{BoundedVec, ByteBlob};
+use crate::protocol::keyvalue::{KeyvalueFault, KeyvalueRequest, KeyvalueResponse};
 
 impl Broker {
-    /// Executes a request on the plugin's store.
+    /// Performs a use of the plugin's store, if it has one.
     ///
     /// # Errors
-    /// [`KeyvalueFault`]; [`KeyvalueFault::Denied`] without a store.
-    pub(crate) async fn act(&self, act: KeyvalueRequest) -> Result<KeyvalueResponse, KeyvalueFault> {
-        self.meter.charge(act.fuel());
-        let pass = self.ask_store().map_err(|KeyvalueDeniedError| KeyvalueFault::Denied)?;
-        let store = self.powers.store.as_ref().ok_or(KeyvalueFault::Denied)?;
-        Ok(match act {
+    /// [`KeyvalueFault`].
+    pub(in crate::imports) async fn perform_keyvalue(
+        &self,
+        request: KeyvalueRequest,
+    ) -> Result<KeyvalueResponse, KeyvalueFault> {
+        self.meter.charge(request.fuel());
+        let (pass, store) = self.ask_store()?;
+        Ok(match request {
             KeyvalueRequest::Open { bucket } => {
                 self.fits(pass, [(bucket.as_str(), 0)])?;
                 KeyvalueResponse::Done
             }
             KeyvalueRequest::Get { bucket, keys: BoundedVec(keys) } => {
-                let found = store.get(&bucket, keys).await?;
+                let found = store.get(pass, &bucket, keys).await?;
                 let bytes = found.iter().flatten().map(|(key, value)| (key.len() + value.len()) as u64);
                 self.meter.charge(bytes.sum());
-                let told = |(key, value)| (key, ByteBlob(value));
-                KeyvalueResponse::Values(found.into_iter().map(|entry| entry.map(told)).collect())
+                let to_blob = |(key, value)| (key, ByteBlob(value));
+                KeyvalueResponse::Values(found.into_iter().map(|entry| entry.map(to_blob)).collect())
             }
             KeyvalueRequest::Set { bucket, entries: BoundedVec(entries) } => {
                 self.fits(pass, entries.iter().map(|(key, ByteBlob(value))| (key.as_str(), value.len())))?;
@@ -40,10 +44,10 @@ impl Broker {
                 KeyvalueResponse::Done
             }
             KeyvalueRequest::Exists { bucket, key } => {
-                KeyvalueResponse::There(store.exists(&bucket, key).await?)
+                KeyvalueResponse::There(store.exists(pass, &bucket, key).await?)
             }
             KeyvalueRequest::Keys { bucket, cursor } => {
-                let page = store.keys(&bucket, cursor).await?;
+                let page = store.keys(pass, &bucket, cursor).await?;
                 self.meter.charge(page.keys.iter().map(|key| key.len() as u64).sum());
                 KeyvalueResponse::Page { keys: page.keys, cursor: page.cursor }
             }
@@ -55,17 +59,18 @@ impl Broker {
     }
 
     /// Checks and notes a use of the store.
-    fn ask_store(&self) -> Result<Pass, KeyvalueDeniedError> {
-        let allowed = self.powers.keyvalue.allow();
-        let judged = if allowed.is_ok() { Judged::Allowed } else { Judged::Refused };
+    fn ask_store(&self) -> Result<(Pass<'_>, &Arc<Store>), KeyvalueFault> {
+        let asked = self.powers.store.as_ref().ok_or(KeyvalueDeniedError);
+        let asked = asked.and_then(|granted| Ok((granted.grant.allow(&granted.plugin)?, &granted.store)));
+        let judged = if asked.is_ok() { Judged::Allowed } else { Judged::Refused };
         self.notes.attempt(Attempt::Keyvalue, judged);
-        allowed
+        asked.map_err(|KeyvalueDeniedError| KeyvalueFault::Denied)
     }
 
     /// Charges these entries and checks their sizes.
     fn fits<'e>(
         &self,
-        pass: Pass,
+        pass: Pass<'_>,
         entries: impl IntoIterator<Item = (&'e str, usize)>,
     ) -> Result<(), KeyvalueError> {
         for (key, value) in entries {
@@ -73,5 +78,14 @@ impl Broker {
             pass.entry(key.len(), value)?;
         }
         Ok(())
+    }
+}
+
+impl From<KeyvalueError> for KeyvalueFault {
+    fn from(error: KeyvalueError) -> Self {
+        if let KeyvalueError::Database(error) = &error {
+            tracing::warn!(%error, "a store could not be used");
+        }
+        Self::Other(error.to_string())
     }
 }

@@ -1,67 +1,46 @@
-//! Access control for the sockets of one call: each use of an address is checked and noted in the record before it
-//! happens, names are resolved by egress, and sockets, names and bytes are counted.
+//! Decisions about the sockets of one call: each use of an address is asked for and recorded before it is made, names are looked up
+//! by egress, and what is opened and moved is counted.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 
-use toolgate_base::meter::{Meter, StopError};
+use toolgate_base::meter::StopError;
 use toolgate_net::egress::EgressError;
 use toolgate_policy::capability::attempt::{Attempt, Judged};
-use toolgate_policy::capability::sockets::{Found, Grant, Pass, Protocol, SocketsDeniedError, may_bind};
+use toolgate_policy::capability::sockets::{Pass, Protocol, SocketsDeniedError, may_bind};
 use toolgate_policy::limits::call::{DATAGRAM_BYTES, HOST_CALL_FUEL};
-use toolgate_state::audit::record::CallTrace;
-use wasmtime_wasi::p3::bindings::sockets::types::ErrorCode;
 
-use crate::imports::host_calls::Powers;
+use crate::imports::host_calls::Broker;
+use crate::protocol::sockets::SocketFault;
 
-/// Access control for one call.
-pub(crate) struct SocketBroker {
-    powers: Arc<Powers>,
-    meter: Meter,
-    notes: CallTrace,
-    found: Mutex<Found>,
-}
-
-impl SocketBroker {
-    pub(crate) fn new(powers: &Arc<Powers>, meter: &Meter, notes: &CallTrace) -> Self {
-        Self {
-            powers: Arc::clone(powers),
-            meter: meter.clone(),
-            notes: notes.clone(),
-            found: Mutex::default(),
-        }
-    }
-
-    pub(super) fn grant(&self) -> &Grant {
-        &self.powers.sockets
+impl Broker {
+    /// Whether any socket of a protocol may be opened.
+    pub(super) fn opens(&self, protocol: Protocol) -> bool {
+        self.powers.sockets.opens(protocol)
     }
 
     /// Counts one more socket or name. Without a grant nothing is opened, so nothing is counted.
     pub(super) fn count_one(&self) -> Result<(), StopError> {
-        let opens_any =
-            [Protocol::Tcp, Protocol::Udp].into_iter().any(|protocol| self.grant().opens(protocol));
+        let opens_any = self.opens(Protocol::Tcp) || self.opens(Protocol::Udp);
         if opens_any { self.meter.socket() } else { Ok(()) }
     }
 
-    pub(super) fn meter(&self) -> &Meter {
-        &self.meter
-    }
-
-    /// Checks binding to an address, and notes a refusal.
-    pub(super) fn bind(&self, address: SocketAddr) -> Result<(), ErrorCode> {
+    /// Asks to bind a socket to an address, and notes it if that is refused.
+    pub(super) fn ask_bind(&self, address: SocketAddr) -> Result<(), SocketFault> {
         may_bind(address).map_err(|refused| {
             self.refuse_ever(&format!("bind {address}"), &refused.to_string());
-            ErrorCode::AccessDenied
+            SocketFault::AccessDenied
         })
     }
 
-    /// Whether datagrams from this address are delivered: if the guest may send to it. Not noted, since unsolicited.
-    pub(super) fn hears(&self, address: SocketAddr) -> bool {
-        self.allows(Protocol::Udp, address).is_ok()
+    /// The pass for datagrams of an address: what may not be sent to is not received from. They arrive unasked, so that it is not a
+    /// use of the guest's.
+    pub(super) fn hears(&self, address: SocketAddr) -> Option<Pass> {
+        self.allows(Protocol::Udp, address).ok()
     }
 
-    /// Checks and notes a connection or datagram to an address.
-    pub(super) fn reach(&self, protocol: Protocol, address: SocketAddr) -> Result<Pass, ErrorCode> {
+    /// Asks to connect or send to an address, and notes it.
+    pub(super) fn reach(&self, protocol: Protocol, address: SocketAddr) -> Result<Pass, SocketFault> {
         let port = address.port();
         match self.allows(protocol, address) {
             Ok(pass) => {
@@ -74,7 +53,7 @@ impl SocketBroker {
                 let host = self.found.lock().unwrap_or_else(PoisonError::into_inner).host(address.ip());
                 let attempt = Attempt::Socket { protocol, host, port };
                 self.refuse(&format!("{protocol}://{address}"), attempt, &refused.to_string());
-                Err(ErrorCode::AccessDenied)
+                Err(SocketFault::AccessDenied)
             }
         }
     }
@@ -105,22 +84,22 @@ impl SocketBroker {
         let own =
             self.powers.egress.own_addresses().ok_or(SocketsDeniedError::NotGranted(protocol, address))?;
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        self.grant().allow(&found, protocol, address, &own)
+        self.powers.sockets.allow(&found, protocol, address, &own)
     }
 
-    /// Resolves a granted name. Its addresses match the rules that name it, for the rest of this call.
-    pub(super) async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, NoAddress> {
+    /// Looks a granted name up. What is found counts for the rules that name it, for the rest of this call.
+    pub(super) async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, SocketFault> {
         let what = format!("lookup of {name}");
-        let lookup = self.grant().allow_lookup(name).map_err(|refused| match &refused {
+        let lookup = self.powers.sockets.allow_lookup(name).map_err(|refused| match &refused {
             SocketsDeniedError::NameNotGranted(host) => {
                 self.refuse(&what, Attempt::Lookup(host.clone()), &refused.to_string());
-                NoAddress::Denied
+                SocketFault::AccessDenied
             }
             SocketsDeniedError::HostNameError(_) => {
                 self.refuse_ever(&what, &refused.to_string());
-                NoAddress::Malformed
+                SocketFault::InvalidArgument
             }
-            SocketsDeniedError::NotGranted(..) | SocketsDeniedError::Bind(_) => NoAddress::Denied,
+            SocketsDeniedError::NotGranted(..) | SocketsDeniedError::Bind(_) => SocketFault::AccessDenied,
         })?;
         let what = format!("lookup of {}", lookup.host());
         self.notes.host(&what, Judged::Allowed);
@@ -129,22 +108,11 @@ impl SocketBroker {
         let addresses = self.powers.egress.look_up(&lookup).await.map_err(|failure| match failure {
             EgressError::Prohibited => {
                 self.notes.turned_back(attempt, &what);
-                NoAddress::Denied
+                SocketFault::AccessDenied
             }
-            _ => NoAddress::Unknown,
+            _ => SocketFault::NameUnresolvable,
         })?;
         self.found.lock().unwrap_or_else(PoisonError::into_inner).keep(&lookup, &addresses);
         Ok(addresses)
     }
-}
-
-/// Reason that a name has no usable address.
-#[derive(Clone, Copy)]
-pub(super) enum NoAddress {
-    /// Not a valid host name.
-    Malformed,
-    /// Not granted, or resolves to addresses outside the grant.
-    Denied,
-    /// No address found.
-    Unknown,
 }

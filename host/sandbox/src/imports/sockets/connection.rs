@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use rustix::net::{Shutdown, shutdown, sockopt};
 use tokio::net::{TcpSocket, TcpStream};
-use wasmtime_wasi::p3::bindings::sockets::types::{ErrorCode, IpAddressFamily};
+use wasmtime_wasi::p3::bindings::sockets::types::IpAddressFamily;
 
-use super::convert::{of_family, to_error_code};
+use super::convert::{of_family, to_fault};
+use crate::protocol::sockets::SocketFault;
 
 /// Socket for one connection attempt: after a failure the guest must open, and count, another.
 pub(super) struct Socket {
@@ -26,10 +27,10 @@ enum State {
         /// Whether the receiving stream has been given out.
         receives: bool,
     },
-    Failed(ErrorCode),
+    Failed(SocketFault),
 }
 
-type Answer<T> = Result<T, ErrorCode>;
+type Answer<T> = Result<T, SocketFault>;
 
 impl Socket {
     pub(super) fn open(family: IpAddressFamily) -> Answer<Self> {
@@ -38,10 +39,10 @@ impl Socket {
             IpAddressFamily::Ipv4 => TcpSocket::new_v4(),
             IpAddressFamily::Ipv6 => TcpSocket::new_v6(),
         };
-        let socket = socket.map_err(to_error_code)?;
+        let socket = socket.map_err(to_fault)?;
         if let IpAddressFamily::Ipv6 = family {
-            // Required by WASI: no IPv4-mapped addresses on IPv6 sockets.
-            sockopt::set_ipv6_v6only(&socket, true).map_err(to_error_code)?;
+            // By the standard: an address of IPv4 is not reached by its name in IPv6.
+            sockopt::set_ipv6_v6only(&socket, true).map_err(to_fault)?;
         }
         Ok(Self { family, state: State::Fresh(socket) })
     }
@@ -49,9 +50,9 @@ impl Socket {
     pub(super) fn bind(&self, address: SocketAddr) -> Answer<()> {
         self.check(address)?;
         match &self.state {
-            State::Fresh(socket) if bound(socket).is_none() => socket.bind(address).map_err(to_error_code),
-            State::Failed(why) => Err(why.clone()),
-            State::Fresh(_) | State::Connecting | State::Connected { .. } => Err(ErrorCode::InvalidState),
+            State::Fresh(socket) if bound(socket).is_none() => socket.bind(address).map_err(to_fault),
+            State::Failed(why) => Err(*why),
+            State::Fresh(_) | State::Connecting | State::Connected { .. } => Err(SocketFault::InvalidState),
         }
     }
 
@@ -70,15 +71,15 @@ impl Socket {
     /// Stores the result of connecting.
     pub(super) fn connected(&mut self, ended: Answer<TcpStream>) -> Answer<()> {
         let stream = ended.map_err(|why| self.failed(why))?;
-        // Disables Nagle: a body sent after its head must not wait for an acknowledgement. WASI has no option for it.
-        stream.set_nodelay(true).map_err(|error| self.failed(to_error_code(error)))?;
+        // A guest that writes head and body apart does not wait for the head to be acknowledged. WASI has no option for it.
+        stream.set_nodelay(true).map_err(|error| self.failed(to_fault(error)))?;
         self.state = State::Connected { stream: Arc::new(stream), sends: false, receives: false };
         Ok(())
     }
 
-    /// Marks the socket as failed for good.
-    pub(super) fn failed(&mut self, why: ErrorCode) -> ErrorCode {
-        self.state = State::Failed(why.clone());
+    /// Nothing more comes of this socket.
+    pub(super) fn failed(&mut self, why: SocketFault) -> SocketFault {
+        self.state = State::Failed(why);
         why
     }
 
@@ -106,15 +107,15 @@ impl Socket {
 
     pub(super) fn local(&self) -> Answer<SocketAddr> {
         match &self.state {
-            State::Fresh(socket) => bound(socket).ok_or(ErrorCode::InvalidState),
-            State::Connected { stream, .. } => stream.local_addr().map_err(to_error_code),
+            State::Fresh(socket) => bound(socket).ok_or(SocketFault::InvalidState),
+            State::Connected { stream, .. } => stream.local_addr().map_err(to_fault),
             State::Connecting | State::Failed(_) => Err(self.unfit()),
         }
     }
 
     pub(super) fn remote(&self) -> Answer<SocketAddr> {
         match &self.state {
-            State::Connected { stream, .. } => stream.peer_addr().map_err(to_error_code),
+            State::Connected { stream, .. } => stream.peer_addr().map_err(to_fault),
             State::Fresh(_) | State::Connecting | State::Failed(_) => Err(self.unfit()),
         }
     }
@@ -128,16 +129,16 @@ impl Socket {
         }
     }
 
-    fn unfit(&self) -> ErrorCode {
+    fn unfit(&self) -> SocketFault {
         match &self.state {
-            State::Failed(why) => why.clone(),
-            State::Fresh(_) | State::Connecting | State::Connected { .. } => ErrorCode::InvalidState,
+            State::Failed(why) => *why,
+            State::Fresh(_) | State::Connecting | State::Connected { .. } => SocketFault::InvalidState,
         }
     }
 
     fn check(&self, address: SocketAddr) -> Answer<()> {
         let fits = of_family(self.family, address);
-        if fits { Ok(()) } else { Err(ErrorCode::InvalidArgument) }
+        if fits { Ok(()) } else { Err(SocketFault::InvalidArgument) }
     }
 }
 
@@ -185,7 +186,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let mut socket = Socket::open(IpAddressFamily::Ipv4).unwrap();
         let connecting = socket.connecting(address).unwrap();
-        socket.connected(connecting.connect(address).await.map_err(to_error_code)).unwrap();
+        socket.connected(connecting.connect(address).await.map_err(to_fault)).unwrap();
         assert!(sockopt::tcp_nodelay(socket.fd().unwrap()).unwrap());
     }
 }

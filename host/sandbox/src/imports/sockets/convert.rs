@@ -1,16 +1,20 @@
-//! Conversion of the system's addresses and errors to WASI's.
+//! Conversions of addresses and errors between the system, the protocol and both generations of WASI.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use wasmtime_wasi::p2::bindings::sockets::network;
 use wasmtime_wasi::p3::bindings::sockets::types::{ErrorCode, IpAddressFamily};
 
-/// WASI error code for a system error.
-pub(super) fn to_error_code(error: impl Into<io::Error>) -> ErrorCode {
+use crate::bindings::sockets::p3::types as p3;
+use crate::protocol::sockets::{SocketFault, SocketKind};
+
+/// The fault for an error of the system.
+pub(super) fn to_fault(error: impl Into<io::Error>) -> SocketFault {
     let error = error.into();
     match error.kind() {
-        io::ErrorKind::BrokenPipe => ErrorCode::ConnectionBroken,
-        _ => error.into(),
+        io::ErrorKind::BrokenPipe => SocketFault::ConnectionBroken,
+        _ => ErrorCode::from(error).into(),
     }
 }
 
@@ -38,4 +42,50 @@ pub(super) fn fits(family: IpAddressFamily, address: SocketAddr) -> bool {
 pub(super) fn leads(address: SocketAddr) -> bool {
     let ip = address.ip().to_canonical();
     ip != IpAddr::V4(Ipv4Addr::UNSPECIFIED) && ip != IpAddr::V6(Ipv6Addr::UNSPECIFIED) && address.port() != 0
+}
+
+impl SocketKind {
+    pub(super) const fn family(self) -> IpAddressFamily {
+        if self.v6 { IpAddressFamily::Ipv6 } else { IpAddressFamily::Ipv4 }
+    }
+}
+
+/// Conversions of faults that all have the same name.
+macro_rules! faults {
+    ($($fault:ident)*) => {
+        impl From<ErrorCode> for SocketFault {
+            fn from(code: ErrorCode) -> Self {
+                match code {
+                    $(ErrorCode::$fault => Self::$fault,)*
+                    ErrorCode::ConnectionBroken => Self::ConnectionBroken,
+                    ErrorCode::Other(_) => Self::Other,
+                }
+            }
+        }
+
+        impl From<SocketFault> for network::ErrorCode {
+            fn from(fault: SocketFault) -> Self {
+                match fault {
+                    $(SocketFault::$fault => Self::$fault,)*
+                    SocketFault::NameUnresolvable => Self::NameUnresolvable,
+                    SocketFault::ConnectionBroken | SocketFault::Other => Self::Unknown,
+                }
+            }
+        }
+
+        impl From<SocketFault> for p3::ErrorCode {
+            fn from(fault: SocketFault) -> Self {
+                match fault {
+                    $(SocketFault::$fault => Self::$fault,)*
+                    SocketFault::ConnectionBroken => Self::ConnectionBroken,
+                    SocketFault::NameUnresolvable | SocketFault::Other => Self::Other(None),
+                }
+            }
+        }
+    };
+}
+
+faults! {
+    AccessDenied NotSupported InvalidArgument OutOfMemory Timeout InvalidState AddressNotBindable AddressInUse
+    RemoteUnreachable ConnectionRefused ConnectionReset ConnectionAborted DatagramTooLarge
 }

@@ -9,15 +9,16 @@ use rustix::net::sockopt;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, connect_unspec, socket_with};
 use tokio::net::UdpSocket;
 use toolgate_policy::capability::sockets::Protocol;
-use wasmtime_wasi::p3::bindings::sockets::types::{ErrorCode, IpAddressFamily};
+use wasmtime_wasi::p3::bindings::sockets::types::IpAddressFamily;
 
-use super::broker::SocketBroker;
-use super::convert::{fits, leads, to_error_code};
+use super::convert::{fits, leads, to_fault};
+use crate::imports::host_calls::Broker;
+use crate::protocol::sockets::SocketFault;
 
 /// Largest datagram in bytes.
 const DATAGRAM_BYTES_MAX: usize = u16::MAX as usize;
 
-type Answer<T> = Result<T, ErrorCode>;
+type Answer<T> = Result<T, SocketFault>;
 
 pub(super) struct UdpEndpoint {
     pub(super) family: IpAddressFamily,
@@ -40,12 +41,12 @@ impl UdpEndpoint {
         };
         #[expect(clippy::disallowed_methods, reason = "it reaches what its gate allows")]
         let socket = socket_with(of, SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None);
-        let socket = socket.map_err(to_error_code)?;
+        let socket = socket.map_err(to_fault)?;
         if let IpAddressFamily::Ipv6 = family {
-            // Required by WASI: no IPv4-mapped addresses on IPv6 sockets.
-            sockopt::set_ipv6_v6only(&socket, true).map_err(to_error_code)?;
+            // By the standard: an address of IPv4 is not reached by its name in IPv6.
+            sockopt::set_ipv6_v6only(&socket, true).map_err(to_fault)?;
         }
-        let socket = UdpSocket::from_std(socket.into()).map_err(to_error_code)?;
+        let socket = UdpSocket::from_std(socket.into()).map_err(to_fault)?;
         Ok(Self { family, socket, place: Mutex::default() })
     }
 
@@ -53,25 +54,25 @@ impl UdpEndpoint {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn bind(&self, broker: &SocketBroker, address: SocketAddr) -> Answer<()> {
+    pub(super) fn bind(&self, broker: &Broker, address: SocketAddr) -> Answer<()> {
         let mut place = self.place();
         if place.bound {
-            return Err(ErrorCode::InvalidState);
+            return Err(SocketFault::InvalidState);
         }
         if !self.fits(address) {
-            return Err(ErrorCode::InvalidArgument);
+            return Err(SocketFault::InvalidArgument);
         }
-        broker.bind(address)?;
-        bind(&self.socket, &address).map_err(to_error_code)?;
+        broker.ask_bind(address)?;
+        bind(&self.socket, &address).map_err(to_fault)?;
         place.bound = true;
         Ok(())
     }
 
-    /// Connects: it then sends only to this address and receives only from it.
-    pub(super) fn connect(&self, broker: &SocketBroker, address: SocketAddr) -> Answer<()> {
+    /// From now on it sends to this address and hears no other.
+    pub(super) fn connect(&self, broker: &Broker, address: SocketAddr) -> Answer<()> {
         let mut place = self.place();
         if !self.leads(address) {
-            return Err(ErrorCode::InvalidArgument);
+            return Err(SocketFault::InvalidArgument);
         }
         let pass = broker.reach(Protocol::Udp, address)?;
         let address = pass.address();
@@ -82,75 +83,71 @@ impl UdpEndpoint {
         });
         let remote = connected.is_ok().then_some(address);
         *place = Place { bound: place.bound || remote.is_some(), remote };
-        connected.map_err(to_error_code)
+        connected.map_err(to_fault)
     }
 
     pub(super) fn disconnect(&self) -> Answer<()> {
-        self.place().remote.take().ok_or(ErrorCode::InvalidState)?;
-        connect_unspec(&self.socket).map_err(to_error_code)
+        self.place().remote.take().ok_or(SocketFault::InvalidState)?;
+        connect_unspec(&self.socket).map_err(to_fault)
     }
 
-    pub(super) async fn send(
-        &self,
-        broker: &SocketBroker,
-        data: &[u8],
-        to: Option<SocketAddr>,
-    ) -> Answer<()> {
-        broker.count_datagram(data).map_err(|_| ErrorCode::AccessDenied)?;
+    pub(super) async fn send(&self, broker: &Broker, data: &[u8], to: Option<SocketAddr>) -> Answer<()> {
+        broker.count_datagram(data).map_err(|_| SocketFault::AccessDenied)?;
         if data.len() > DATAGRAM_BYTES_MAX {
-            return Err(ErrorCode::DatagramTooLarge);
+            return Err(SocketFault::DatagramTooLarge);
         }
         let connected = self.place().remote;
         let to = match (to, connected) {
-            (Some(to), Some(connected)) if to != connected => return Err(ErrorCode::InvalidArgument),
+            (Some(to), Some(connected)) if to != connected => return Err(SocketFault::InvalidArgument),
             (Some(to), _) | (None, Some(to)) => to,
-            (None, None) => return Err(ErrorCode::InvalidArgument),
+            (None, None) => return Err(SocketFault::InvalidArgument),
         };
         if !self.leads(to) {
-            return Err(ErrorCode::InvalidArgument);
+            return Err(SocketFault::InvalidArgument);
         }
         let pass = broker.reach(Protocol::Udp, to)?;
         let sent = match connected {
-            Some(_) => self.socket.send(data).await,
+            Some(connected) if connected == pass.address() => self.socket.send(data).await,
+            Some(_) => return Err(SocketFault::AccessDenied),
             None => self.socket.send_to(data, pass.address()).await,
         };
         self.place().bound = true;
-        sent.map(drop).map_err(to_error_code)
+        sent.map(drop).map_err(to_fault)
     }
 
-    /// Receives the next datagram from an address that is granted.
-    pub(super) async fn receive(&self, broker: &SocketBroker) -> Answer<(Vec<u8>, SocketAddr)> {
+    /// The next that is not a stranger's.
+    pub(super) async fn receive(&self, broker: &Broker) -> Answer<(Vec<u8>, SocketAddr)> {
         if !self.place().bound {
-            return Err(ErrorCode::InvalidState);
+            return Err(SocketFault::InvalidState);
         }
         loop {
-            // The buffer is allocated only once a datagram is there.
-            self.socket.readable().await.map_err(to_error_code)?;
+            // Memory for it is taken when there is one.
+            self.socket.readable().await.map_err(to_fault)?;
             let mut data = vec![0; DATAGRAM_BYTES_MAX];
             let (bytes, from) = match self.socket.try_recv_from(&mut data) {
-                Ok(came) => came,
+                Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(error) => return Err(to_error_code(error)),
+                Err(error) => return Err(to_fault(error)),
             };
             let elsewhere = self.place().remote.is_some_and(|connected| connected != from);
-            if elsewhere || !broker.hears(from) {
+            let Some(pass) = broker.hears(from).filter(|pass| !elsewhere && pass.address() == from) else {
                 continue;
-            }
+            };
             data.truncate(bytes);
-            broker.count_datagram(&data).map_err(|_| ErrorCode::AccessDenied)?;
-            return Ok((data, from));
+            broker.count_datagram(&data).map_err(|_| SocketFault::AccessDenied)?;
+            return Ok((data, pass.address()));
         }
     }
 
     pub(super) fn local(&self) -> Answer<SocketAddr> {
         if !self.place().bound {
-            return Err(ErrorCode::InvalidState);
+            return Err(SocketFault::InvalidState);
         }
-        self.socket.local_addr().map_err(to_error_code)
+        self.socket.local_addr().map_err(to_fault)
     }
 
     pub(super) fn remote(&self) -> Answer<SocketAddr> {
-        self.place().remote.ok_or(ErrorCode::InvalidState)
+        self.place().remote.ok_or(SocketFault::InvalidState)
     }
 
     /// File descriptor, for socket options.

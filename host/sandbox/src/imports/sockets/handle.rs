@@ -1,230 +1,234 @@
-//! A guest's socket, for WASI 0.2 and 0.3. Operations are executed by the process that owns the system's socket: this
-//! one, or the server at the other end of the worker's pipe. Nothing is granted, counted or connected here.
+//! A socket of a guest, by both generations of WASI. Its uses are performed by the broker, in this process or at the other end of a
+//! worker's pipe. Nothing is granted, counted or connected here.
 
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
-use toolgate_base::meter::{Meter, StopError};
+use toolgate_base::meter::StopError;
 
-use super::broker::{NoAddress, SocketBroker};
 use super::open_socket::OpenSocket;
-use super::request::{SocketFault, SocketKind, SocketLane, SocketOp, SocketRequest, SocketResponse};
-use crate::imports::host_calls::protocol::{HostRequest, HostResponse};
-use crate::imports::host_calls::rpc_client::RpcClient;
+use crate::imports::host_calls::{Broker, HostCalls};
+use crate::protocol::route::HandleLane;
+use crate::protocol::sockets::{
+    Direction, SocketFault, SocketKind, SocketOp, SocketOption, SocketRequest, SocketResponse,
+};
+use crate::protocol::{HostRequest, HostResponse};
+use crate::rpc::client::{RemoteHandle, ResponseReceiver, RpcClient};
+use crate::rpc::lanes::HandleLanes;
 
-/// Unwraps the expected response.
-macro_rules! came {
-    ($came:expr, $this:pat => $told:expr) => {
-        match $came {
-            Ok($this) => Ok($told),
-            Ok(_) => Err($crate::imports::sockets::request::SocketFault::Other),
-            Err(refused) => Err(refused),
+/// Takes the value out of a response of the right kind.
+macro_rules! value {
+    ($response:expr, $this:pat => $value:expr) => {
+        match $response {
+            Ok($this) => Ok($value),
+            Ok(_) => Err($crate::protocol::sockets::SocketFault::Other),
+            Err(fault) => Err(fault),
         }
     };
 }
-pub(super) use came;
+pub(super) use value;
 
-/// Socket; closed when the last reference is dropped.
+/// A socket. Dropped it is closed.
 pub(super) struct SocketHandle {
-    place: Place,
+    socket: Socket,
     pub(super) kind: SocketKind,
-    out: Arc<Semaphore>,
-    beside: Arc<Semaphore>,
+    lanes: HandleLanes,
 }
 
-/// Owner of the system's socket.
-enum Place {
-    /// This process.
-    Here(Arc<SocketBroker>, Arc<OpenSocket>),
-    /// The server, where the socket has this number.
-    Afar(Arc<RpcClient>, u64),
+enum Socket {
+    Local(Arc<Broker>, Arc<OpenSocket>),
+    Remote(RemoteHandle),
 }
 
-/// Pending operation.
-pub(super) enum Flight {
-    /// Completed at once.
+/// A use of a socket that is under way.
+pub(super) enum SocketFuture {
     Done(Option<Result<SocketResponse, SocketFault>>),
-    /// Task in this process; it ends with the socket.
+    /// Performed by a task of this process, which ends with the socket.
     Task(JoinHandle<Result<SocketResponse, SocketFault>>),
-    /// Request to the server; `None` if it cannot be sent, because the call has ended.
-    Asked(Option<oneshot::Receiver<HostResponse>>),
+    /// Performed by the server; nothing if it cannot be asked for, as of a call that has ended.
+    Remote(Option<ResponseReceiver>),
 }
 
-impl Future for Flight {
+impl Future for SocketFuture {
     type Output = Result<SocketResponse, SocketFault>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match &mut *self {
-            Self::Done(came) => came.take().unwrap_or(Err(SocketFault::Other)),
+            Self::Done(response) => response.take().unwrap_or(Err(SocketFault::Other)),
             Self::Task(task) => std::task::ready!(Pin::new(task).poll(cx)).unwrap_or(Err(SocketFault::Other)),
-            Self::Asked(None) => Err(SocketFault::Other),
-            Self::Asked(Some(answer)) => match std::task::ready!(Pin::new(answer).poll(cx)) {
-                Ok(HostResponse::Sockets(came)) => came,
+            Self::Remote(None) => Err(SocketFault::Other),
+            Self::Remote(Some(response)) => match std::task::ready!(Pin::new(response).poll(cx)) {
+                Ok(HostResponse::Sockets(response)) => response,
                 Ok(_) | Err(_) => Err(SocketFault::Other),
             },
         })
     }
 }
 
-impl Flight {
-    /// Executes an operation in this process: at once if possible, else in a task while the guest continues.
-    fn here(mut doing: BoxFuture<'static, Result<SocketResponse, SocketFault>>) -> Self {
-        match doing.poll_unpin(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(came) => Self::Done(Some(came)),
-            Poll::Pending => Self::Task(tokio::spawn(doing)),
+impl SocketFuture {
+    /// Performs it in this process: at once if that can be, else while its guest goes on.
+    fn local(mut work: BoxFuture<'static, Result<SocketResponse, SocketFault>>) -> Self {
+        match work.poll_unpin(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(response) => Self::Done(Some(response)),
+            Poll::Pending => Self::Task(tokio::spawn(work)),
         }
-    }
-
-    fn asked(asked: Option<(u64, oneshot::Receiver<HostResponse>)>) -> Self {
-        Self::Asked(asked.map(|(_, answer)| answer))
     }
 }
 
 impl SocketHandle {
-    /// Opens a socket in this process.
-    pub(super) async fn here(broker: &Arc<SocketBroker>, kind: SocketKind) -> Result<Arc<Self>, SocketFault> {
-        let held = Arc::new(OpenSocket::default());
-        broker.act(SocketRequest::Open(kind), Some(&held)).await?;
-        Ok(Self::new(Place::Here(Arc::clone(broker), held), kind))
-    }
-
-    /// Opens a socket in the server.
-    pub(super) async fn afar(afar: &Arc<RpcClient>, kind: SocketKind) -> Result<Arc<Self>, SocketFault> {
-        let turn = Arc::clone(&afar.opening).acquire_owned().await.ok();
-        let (number, answer) = afar
-            .ask_in_turn(&HostRequest::Sockets(SocketRequest::Open(kind)), turn)
-            .ok_or(SocketFault::Other)?;
-        // Created before the answer, so that dropping it releases the number if the open fails.
-        let handle = Self::new(Place::Afar(Arc::clone(afar), number), kind);
-        Flight::Asked(Some(answer)).await?;
-        Ok(handle)
-    }
-
-    fn new(place: Place, kind: SocketKind) -> Arc<Self> {
-        let turns = || Arc::new(Semaphore::new(1));
-        Arc::new(Self { place, kind, out: turns(), beside: turns() })
-    }
-
-    /// Starts an operation; the caller has its turn.
-    pub(super) fn begin(&self, wanted: SocketOp, turn: Option<OwnedSemaphorePermit>) -> Flight {
-        match &self.place {
-            Place::Here(broker, held) => {
-                let (broker, held) = (Arc::clone(broker), Arc::clone(held));
-                Flight::here(
-                    async move {
-                        let came = broker.until_closed(wanted, &held).await;
-                        // Before returning, so that the next waiter can proceed at once.
-                        drop(turn);
-                        came
-                    }
-                    .boxed(),
-                )
+    /// Opens a socket.
+    ///
+    /// # Errors
+    /// [`SocketFault`].
+    pub(super) async fn open(outside: &HostCalls, kind: SocketKind) -> Result<Arc<Self>, SocketFault> {
+        let socket = match outside {
+            HostCalls::Local(broker) => {
+                let socket = Arc::new(OpenSocket::default());
+                broker.open_socket(kind, &socket)?;
+                Socket::Local(Arc::clone(broker), socket)
             }
-            Place::Afar(afar, number) => Flight::asked(
-                afar.ask_in_turn(&HostRequest::Sockets(SocketRequest::Of(*number, wanted)), turn),
-            ),
-        }
-    }
-
-    /// Waits for the operation's turn, then for its response. Receives are refused: their reader serialises them.
-    pub(super) async fn ask(&self, wanted: SocketOp) -> Result<SocketResponse, SocketFault> {
-        let turns = match wanted.lane() {
-            SocketLane::Send => &self.out,
-            SocketLane::Control => &self.beside,
-            SocketLane::Back | SocketLane::End => return Err(SocketFault::NotSupported),
+            HostCalls::Remote(client) => {
+                let request = HostRequest::Sockets(SocketRequest::Open(kind));
+                let (handle, response) = client.open(request).await.ok_or(SocketFault::Other)?;
+                SocketFuture::Remote(Some(response)).await?;
+                Socket::Remote(handle)
+            }
         };
-        let turn = Arc::clone(turns).acquire_owned().await.ok();
-        self.begin(wanted, turn).await
+        Ok(Arc::new(Self { socket, kind, lanes: HandleLanes::new() }))
     }
 
-    /// Starts to send, unless another send is pending.
-    pub(super) fn send(&self, wanted: SocketOp) -> Option<Flight> {
-        let turn = Arc::clone(&self.out).try_acquire_owned().ok()?;
-        Some(self.begin(wanted, Some(turn)))
-    }
-
-    /// Starts an operation that has no response.
-    pub(super) fn say(&self, wanted: SocketOp) {
-        match &self.place {
-            Place::Here(_, held) if matches!(wanted, SocketOp::Close) => held.closed.cancel(),
-            // Shutting down a direction completes at once.
-            Place::Here(broker, held) => drop(broker.until_closed(wanted, held).now_or_never()),
-            Place::Afar(afar, number) => {
-                afar.say_only(&HostRequest::Sockets(SocketRequest::Of(*number, wanted)))
+    /// Begins a use, in a place that the caller has.
+    pub(super) fn begin(&self, op: SocketOp, place: Option<OwnedSemaphorePermit>) -> SocketFuture {
+        match &self.socket {
+            Socket::Local(broker, socket) => {
+                let (broker, socket) = (Arc::clone(broker), Arc::clone(socket));
+                let work = async move {
+                    let response = broker.perform_socket(op, &socket).await;
+                    // First, so that the next use can begin at once.
+                    drop(place);
+                    response.unwrap_or(Err(SocketFault::Other))
+                };
+                SocketFuture::local(work.boxed())
             }
+            Socket::Remote(handle) => SocketFuture::Remote(handle.ask(of(handle, op), place)),
         }
     }
 
-    fn meter(&self) -> &Meter {
-        match &self.place {
-            Place::Here(broker, _) => broker.meter(),
-            Place::Afar(afar, _) => &afar.meter,
+    /// Performs a use when there is a place for it. Whoever reads has a place of its own for what arrives.
+    pub(super) async fn ask(&self, op: SocketOp) -> Result<SocketResponse, SocketFault> {
+        let lane = op.lane();
+        if let HandleLane::Receive | HandleLane::End = lane {
+            return Err(SocketFault::NotSupported);
+        }
+        let place = self.lanes.lane(lane).acquire_owned().await.ok();
+        self.begin(op, place).await
+    }
+
+    /// Begins to send, if nothing else is being sent.
+    pub(super) fn send(&self, op: SocketOp) -> Option<SocketFuture> {
+        let place = self.lanes.lane(HandleLane::Send).try_acquire_owned().ok()?;
+        Some(self.begin(op, Some(place)))
+    }
+
+    /// Ends a direction.
+    pub(super) fn shut(&self, direction: Direction) {
+        let op = SocketOp::Shut(direction);
+        match &self.socket {
+            // It waits for nothing.
+            Socket::Local(broker, socket) => drop(broker.perform_socket(op, socket).now_or_never()),
+            Socket::Remote(handle) => handle.client().tell(of(handle, op)),
         }
     }
 
-    /// Returns an error if the call must stop, which a response can cause without the guest crossing into the host.
+    /// Whether the call may go on. What ends it may have come with a response, where no guest crosses.
     pub(super) fn goes_on(&self) -> Result<(), StopError> {
         self.spent(u64::MAX)
     }
 
     /// Like [`Self::goes_on`], with the fuel left.
     pub(super) fn spent(&self, fuel_left: u64) -> Result<(), StopError> {
-        self.meter().crossed(false, fuel_left)
+        let meter = match &self.socket {
+            Socket::Local(broker, _) => &broker.meter,
+            Socket::Remote(handle) => &handle.client().meter,
+        };
+        meter.crossed(false, fuel_left)
     }
 
-    pub(super) async fn done(&self, wanted: SocketOp) -> Result<(), SocketFault> {
-        came!(self.ask(wanted).await, SocketResponse::Done => ())
+    pub(super) async fn done(&self, op: SocketOp) -> Result<(), SocketFault> {
+        value!(self.ask(op).await, SocketResponse::Done => ())
     }
 
-    pub(super) async fn number(&self, wanted: SocketOp) -> Result<u64, SocketFault> {
-        came!(self.ask(wanted).await, SocketResponse::Number(number) => number)
+    /// The value of an option, if it fits into the type that WASI has for it.
+    pub(super) async fn get<T: TryFrom<u64>>(&self, option: SocketOption) -> Result<T, SocketFault> {
+        let value = value!(self.ask(SocketOp::Get(option)).await, SocketResponse::Number(value) => value)?;
+        T::try_from(value).map_err(|_| SocketFault::NotSupported)
+    }
+
+    pub(super) async fn set(&self, option: SocketOption, value: impl Into<u64>) -> Result<(), SocketFault> {
+        self.done(SocketOp::Set(option, value.into())).await
+    }
+
+    pub(super) async fn address(&self, op: SocketOp) -> Result<SocketAddr, SocketFault> {
+        value!(self.ask(op).await, SocketResponse::Address(address) => address)
     }
 }
 
 impl Drop for SocketHandle {
     fn drop(&mut self) {
-        self.say(SocketOp::Close);
+        if let Socket::Local(_, socket) = &self.socket {
+            socket.closed.cancel();
+        }
     }
 }
 
-/// Resolves a name in the server.
-pub(super) async fn look_up(afar: Arc<RpcClient>, name: String) -> Result<Vec<std::net::IpAddr>, NoAddress> {
-    /// More characters than a valid name has. A longer name stays invalid when truncated.
+fn of(handle: &RemoteHandle, op: SocketOp) -> HostRequest {
+    HostRequest::Sockets(SocketRequest::Of(handle.number(), op))
+}
+
+/// Has a name looked up by the server.
+///
+/// # Errors
+/// [`SocketFault`].
+pub(super) async fn look_up(client: Arc<RpcClient>, name: String) -> Result<Vec<IpAddr>, SocketFault> {
+    /// More than any name has. What is longer is none, and so is its beginning.
     const CHARS_MAX: usize = 400;
     let name = name.chars().take(CHARS_MAX).collect();
-    let turn = Arc::clone(&afar.opening).acquire_owned().await.ok();
-    let found =
-        Flight::asked(afar.ask_in_turn(&HostRequest::Sockets(SocketRequest::LookUp(name)), turn)).await;
-    came!(found, SocketResponse::Addresses(addresses) => addresses).map_err(NoAddress::from)
+    match client.call(HostRequest::Sockets(SocketRequest::LookUp(name))).await {
+        Some(HostResponse::Sockets(response)) => {
+            value!(response, SocketResponse::Addresses(addresses) => addresses)
+        }
+        Some(_) | None => Err(SocketFault::Other),
+    }
 }
 
-/// Response that can be polled before it is taken.
-pub(super) struct Later {
-    flight: Flight,
-    came: Option<Result<SocketResponse, SocketFault>>,
+/// A response that is awaited before it is taken.
+pub(super) struct AwaitedResponse {
+    future: SocketFuture,
+    response: Option<Result<SocketResponse, SocketFault>>,
 }
 
-impl Later {
-    pub(super) fn new(flight: Flight) -> Self {
-        Self { flight, came: None }
+impl AwaitedResponse {
+    pub(super) fn new(future: SocketFuture) -> Self {
+        Self { future, response: None }
     }
 
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.came.is_none() {
-            self.came = Some(std::task::ready!(Pin::new(&mut self.flight).poll(cx)));
+        if self.response.is_none() {
+            self.response = Some(std::task::ready!(Pin::new(&mut self.future).poll(cx)));
         }
         Poll::Ready(())
     }
 
-    /// Returns the response, or itself if there is none yet.
+    /// The response; itself if there is none yet.
     pub(super) fn take(mut self) -> Result<Result<SocketResponse, SocketFault>, Self> {
         match self.poll_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(()) => Ok(self.came.unwrap_or(Err(SocketFault::Other))),
+            Poll::Ready(()) => Ok(self.response.unwrap_or(Err(SocketFault::Other))),
             Poll::Pending => Err(self),
         }
     }

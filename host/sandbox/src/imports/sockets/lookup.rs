@@ -15,21 +15,22 @@ use wasmtime_wasi::p2::{SocketError, SocketResult};
 use wasmtime_wasi_io::async_trait;
 use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 
-use super::{NoAddress, View};
+use super::{View, to_socket_error};
+use crate::protocol::sockets::SocketFault;
 
 /// Pending lookup, then its addresses. Ends with the call.
 struct Looking {
-    task: AbortOnDropHandle<Result<Vec<IpAddr>, NoAddress>>,
-    found: Option<Result<vec::IntoIter<IpAddr>, NoAddress>>,
+    task: AbortOnDropHandle<Result<Vec<IpAddr>, SocketFault>>,
+    found: Option<Result<vec::IntoIter<IpAddr>, SocketFault>>,
 }
 
 impl Looking {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<&mut Result<vec::IntoIter<IpAddr>, NoAddress>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<&mut Result<vec::IntoIter<IpAddr>, SocketFault>> {
         if self.found.is_none() {
             let ended = std::task::ready!(Pin::new(&mut self.task).poll(cx));
-            self.found = Some(ended.unwrap_or(Err(NoAddress::Unknown)).map(Vec::into_iter));
+            self.found = Some(ended.unwrap_or(Err(SocketFault::NameUnresolvable)).map(Vec::into_iter));
         }
-        Poll::Ready(self.found.get_or_insert(Err(NoAddress::Unknown)))
+        Poll::Ready(self.found.get_or_insert(Err(SocketFault::NameUnresolvable)))
     }
 }
 
@@ -45,14 +46,6 @@ fn ours(handle: &Resource<ResolveAddressStream>) -> Resource<Looking> {
     Resource::new_borrow(handle.rep())
 }
 
-fn told(why: NoAddress) -> SocketError {
-    SocketError::from(match why {
-        NoAddress::Malformed => ErrorCode::InvalidArgument,
-        NoAddress::Denied => ErrorCode::AccessDenied,
-        NoAddress::Unknown => ErrorCode::NameUnresolvable,
-    })
-}
-
 impl Host for View<'_> {
     fn resolve_addresses(
         &mut self,
@@ -60,7 +53,7 @@ impl Host for View<'_> {
         name: String,
     ) -> SocketResult<Resource<ResolveAddressStream>> {
         self.table.get(&network)?;
-        let looking = self.looking_up(name).map_err(SocketError::trap)?;
+        let looking = self.look_up(name).map_err(SocketError::trap)?;
         let task = AbortOnDropHandle::new(tokio::spawn(looking));
         let handle = self.table.push(Looking { task, found: None })?;
         Ok(Resource::new_own(handle.rep()))
@@ -76,7 +69,7 @@ impl HostResolveAddressStream for View<'_> {
         match looking.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => Err(ErrorCode::WouldBlock.into()),
             Poll::Ready(Ok(addresses)) => Ok(addresses.next().map(IpAddress::from)),
-            Poll::Ready(Err(why)) => Err(told(*why)),
+            Poll::Ready(Err(why)) => Err(to_socket_error(*why)),
         }
     }
 

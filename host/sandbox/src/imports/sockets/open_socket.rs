@@ -1,5 +1,5 @@
-//! System sockets that are open for a call, and the only code that uses them. Each use is checked, noted and counted,
-//! then executed, for guests in this process and in a worker. A socket is closed when its guest or call drops it.
+//! The sockets of the system that are open for a call, and the only code that uses them: each use is asked for, recorded and counted,
+//! then performed, for a guest in this process and for one in a worker. A socket is closed when its guest closes it, or its call ends.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,22 +11,19 @@ use toolgate_base::meter::StopError;
 use toolgate_net::socket::acknowledge;
 use toolgate_policy::capability::sockets::Protocol;
 use toolgate_policy::limits::call::STREAM_BYTES_MAX;
-use wasmtime_wasi::p3::bindings::sockets::types::ErrorCode;
 
-use super::broker::{NoAddress, SocketBroker};
 use super::connection::{Half, Socket};
-use super::convert::to_error_code;
+use super::convert::to_fault;
 use super::datagram::UdpEndpoint;
-use super::request::{
-    Direction, SocketFault, SocketKind, SocketOp, SocketOption, SocketRequest, SocketResponse,
-};
-use crate::imports::blob::ByteBlob;
+use crate::imports::host_calls::Broker;
+use crate::protocol::blob::ByteBlob;
+use crate::protocol::sockets::{Direction, SocketFault, SocketKind, SocketOp, SocketOption, SocketResponse};
 
-/// Requested socket, set once it is open.
+/// A socket, once it is open.
 #[derive(Default)]
 pub(crate) struct OpenSocket {
     open: OnceLock<Open>,
-    /// Cancelled when the guest closes the socket.
+    /// Its guest has closed it.
     pub(crate) closed: CancellationToken,
 }
 
@@ -43,57 +40,58 @@ struct Connection {
     back: Mutex<Option<Half>>,
 }
 
-type Answer<T> = Result<T, ErrorCode>;
+type Answer<T> = Result<T, SocketFault>;
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Error for an exceeded limit, which the meter reports separately.
-fn met(_: StopError) -> ErrorCode {
-    ErrorCode::AccessDenied
+/// The call has met a limit, which is told beside this.
+fn met(_: StopError) -> SocketFault {
+    SocketFault::AccessDenied
 }
 
-impl SocketBroker {
-    /// Executes an operation until the socket is closed. Even then it is polled first, so that it can complete at once.
-    pub(super) async fn until_closed(
+impl Broker {
+    /// Performs a use of a socket. Nothing if that is closed before. What was sent before it was closed leaves, as far as it can at once.
+    pub(in crate::imports) async fn perform_socket(
         &self,
-        wanted: SocketOp,
-        held: &OpenSocket,
-    ) -> Result<SocketResponse, SocketFault> {
+        op: SocketOp,
+        socket: &OpenSocket,
+    ) -> Option<Answer<SocketResponse>> {
         tokio::select! {
             biased;
-            came = self.act(SocketRequest::Of(0, wanted), Some(held)) => came,
-            () = held.closed.cancelled() => Err(SocketFault::Other),
+            response = self.use_socket(op, socket) => Some(response),
+            () = socket.closed.cancelled() => None,
         }
     }
 
-    /// Executes a request as far as it is granted. `held` is its socket; `None` for a lookup.
-    pub(crate) async fn act(
+    async fn use_socket(&self, op: SocketOp, socket: &OpenSocket) -> Answer<SocketResponse> {
+        match socket.open.get() {
+            Some(Open::Tcp(connection)) => self.use_connection(op, connection).await,
+            Some(Open::Udp(datagrams)) => self.use_datagrams(op, datagrams).await,
+            None => Err(SocketFault::InvalidState),
+        }
+    }
+
+    /// Looks a name up for a worker.
+    pub(in crate::imports) async fn look_up_counted(&self, name: &str) -> Answer<SocketResponse> {
+        self.count_one().map_err(met)?;
+        self.look_up(name).await.map(SocketResponse::Addresses)
+    }
+
+    /// Opens a socket.
+    ///
+    /// # Errors
+    /// [`SocketFault`].
+    pub(in crate::imports) fn open_socket(
         &self,
-        act: SocketRequest,
-        held: Option<&OpenSocket>,
-    ) -> Result<SocketResponse, SocketFault> {
-        match (act, held) {
-            (SocketRequest::LookUp(name), _) => {
-                self.count_one().map_err(met)?;
-                Ok(SocketResponse::Addresses(self.look_up(&name).await?))
-            }
-            (SocketRequest::Open(kind), Some(held)) => Ok(self.open(kind, held)?),
-            (SocketRequest::Of(_, wanted), Some(held)) => match held.open.get() {
-                Some(Open::Tcp(connection)) => Ok(self.of_connection(wanted, connection).await?),
-                Some(Open::Udp(datagrams)) => Ok(self.of_datagrams(wanted, datagrams).await?),
-                None => Err(SocketFault::InvalidState),
-            },
-            (SocketRequest::Open(_) | SocketRequest::Of(..), None) => Err(SocketFault::InvalidState),
-        }
-    }
-
-    fn open(&self, kind: SocketKind, held: &OpenSocket) -> Answer<SocketResponse> {
+        kind: SocketKind,
+        socket: &OpenSocket,
+    ) -> Answer<SocketResponse> {
         self.count_one().map_err(met)?;
         let protocol = if kind.datagrams { Protocol::Udp } else { Protocol::Tcp };
-        if !self.grant().opens(protocol) {
-            return Err(ErrorCode::AccessDenied);
+        if !self.opens(protocol) {
+            return Err(SocketFault::AccessDenied);
         }
         let open = match protocol {
             Protocol::Tcp => Open::Tcp(Connection {
@@ -103,53 +101,52 @@ impl SocketBroker {
             }),
             Protocol::Udp => Open::Udp(UdpEndpoint::open(kind.family())?),
         };
-        held.open.set(open).map_err(|_| ErrorCode::InvalidState)?;
+        socket.open.set(open).map_err(|_| SocketFault::InvalidState)?;
         Ok(SocketResponse::Done)
     }
 
-    async fn of_connection(&self, wanted: SocketOp, connection: &Connection) -> Answer<SocketResponse> {
+    async fn use_connection(&self, op: SocketOp, connection: &Connection) -> Answer<SocketResponse> {
         let socket = || lock(&connection.socket);
-        match wanted {
+        match op {
             SocketOp::Bind(address) => {
-                self.bind(address)?;
+                self.ask_bind(address)?;
                 socket().bind(address)?;
                 Ok(SocketResponse::Done)
             }
             SocketOp::Connect(address) => self.connect(connection, address).await,
             SocketOp::Listen => {
                 self.refuse_listening();
-                Err(ErrorCode::AccessDenied)
+                Err(SocketFault::AccessDenied)
             }
             SocketOp::Local => Ok(SocketResponse::Address(socket().local()?)),
             SocketOp::Remote => Ok(SocketResponse::Address(socket().remote()?)),
-            SocketOp::Get(knob) => {
+            SocketOp::Get(option) => {
                 let socket = socket();
-                Ok(SocketResponse::Number(knob.get(socket.fd()?, socket.family)?))
+                Ok(SocketResponse::Number(option.get(socket.fd()?, socket.family)?))
             }
-            SocketOp::Set(knob, value) => {
+            SocketOp::Set(option, value) => {
                 let socket = socket();
-                knob.set(socket.fd()?, socket.family, value)?;
+                option.set(socket.fd()?, socket.family, value)?;
                 Ok(SocketResponse::Done)
             }
             SocketOp::Send(ByteBlob(bytes)) => {
                 let stream = connection.out()?;
-                self.send(&stream, &bytes).await
+                self.send_bytes(&stream, &bytes).await
             }
             SocketOp::Await => {
-                connection.back()?.readable().await.map_err(to_error_code)?;
+                connection.back()?.readable().await.map_err(to_fault)?;
                 Ok(SocketResponse::Done)
             }
             SocketOp::Receive(bytes) => {
                 let stream = connection.back()?;
-                self.receive(&stream, bytes).await
+                self.receive_bytes(&stream, bytes).await
             }
             SocketOp::Shut(direction) => {
                 connection.shut(direction);
                 Ok(SocketResponse::Done)
             }
-            SocketOp::Close => Ok(SocketResponse::Done),
             SocketOp::Disconnect | SocketOp::SendTo(..) | SocketOp::ReceiveFrom => {
-                Err(ErrorCode::NotSupported)
+                Err(SocketFault::NotSupported)
             }
         }
     }
@@ -161,77 +158,76 @@ impl SocketBroker {
             // A refused socket cannot be reused, like one that failed.
             (connecting, self.reach(Protocol::Tcp, address).map_err(|why| socket.failed(why))?)
         };
-        let ended = connecting.connect(pass.address()).await.map_err(to_error_code);
+        let ended = connecting.connect(pass.address()).await.map_err(to_fault);
         lock(&connection.socket).connected(ended)?;
         Ok(SocketResponse::Done)
     }
 
-    /// Sends bytes, counted first, so that none over the limit are sent.
-    async fn send(&self, stream: &TcpStream, mut bytes: &[u8]) -> Answer<SocketResponse> {
-        self.meter().socket_bytes(bytes.len() as u64).map_err(met)?;
+    /// Counted before it leaves, so that what is over the limit stays here.
+    async fn send_bytes(&self, stream: &TcpStream, mut bytes: &[u8]) -> Answer<SocketResponse> {
+        self.meter.socket_bytes(bytes.len() as u64).map_err(met)?;
         while !bytes.is_empty() {
-            stream.writable().await.map_err(to_error_code)?;
+            stream.writable().await.map_err(to_fault)?;
             match stream.try_write(bytes) {
                 Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(to_error_code(error)),
+                Err(error) => return Err(to_fault(error)),
             }
         }
         Ok(SocketResponse::Done)
     }
 
-    async fn receive(&self, stream: &TcpStream, bytes: u32) -> Answer<SocketResponse> {
+    async fn receive_bytes(&self, stream: &TcpStream, bytes: u32) -> Answer<SocketResponse> {
         loop {
-            stream.readable().await.map_err(to_error_code)?;
+            stream.readable().await.map_err(to_fault)?;
             let mut room = vec![0; u64::from(bytes).clamp(1, STREAM_BYTES_MAX) as usize];
             match stream.try_read(&mut room) {
                 Ok(0) => return Ok(SocketResponse::End),
                 Ok(count) => {
                     acknowledge(stream);
-                    self.meter().socket_bytes(count as u64).map_err(met)?;
+                    self.meter.socket_bytes(count as u64).map_err(met)?;
                     room.truncate(count);
                     return Ok(SocketResponse::Bytes(ByteBlob(room)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(to_error_code(error)),
+                Err(error) => return Err(to_fault(error)),
             }
         }
     }
 
-    async fn of_datagrams(&self, wanted: SocketOp, datagrams: &UdpEndpoint) -> Answer<SocketResponse> {
+    async fn use_datagrams(&self, op: SocketOp, datagrams: &UdpEndpoint) -> Answer<SocketResponse> {
         let done = |()| SocketResponse::Done;
-        match wanted {
+        match op {
             SocketOp::Bind(address) => datagrams.bind(self, address).map(done),
             SocketOp::Connect(address) => datagrams.connect(self, address).map(done),
             SocketOp::Disconnect => datagrams.disconnect().map(done),
             SocketOp::Local => datagrams.local().map(SocketResponse::Address),
             SocketOp::Remote => datagrams.remote().map(SocketResponse::Address),
-            SocketOp::Get(knob) if of_datagrams(knob) => {
-                knob.get(datagrams.fd(), datagrams.family).map(SocketResponse::Number)
+            SocketOp::Get(option) if of_datagrams(option) => {
+                option.get(datagrams.fd(), datagrams.family).map(SocketResponse::Number)
             }
-            SocketOp::Set(knob, value) if of_datagrams(knob) => {
-                knob.set(datagrams.fd(), datagrams.family, value).map(done)
+            SocketOp::Set(option, value) if of_datagrams(option) => {
+                option.set(datagrams.fd(), datagrams.family, value).map(done)
             }
             SocketOp::SendTo(ByteBlob(data), to) => datagrams.send(self, &data, to).await.map(done),
             SocketOp::ReceiveFrom => {
                 let (data, from) = datagrams.receive(self).await?;
                 Ok(SocketResponse::Datagram(ByteBlob(data), from))
             }
-            SocketOp::Close => Ok(SocketResponse::Done),
             SocketOp::Listen
             | SocketOp::Get(_)
             | SocketOp::Set(..)
             | SocketOp::Send(_)
             | SocketOp::Await
             | SocketOp::Receive(_)
-            | SocketOp::Shut(_) => Err(ErrorCode::NotSupported),
+            | SocketOp::Shut(_) => Err(SocketFault::NotSupported),
         }
     }
 }
 
 /// Whether a UDP socket has this option.
-fn of_datagrams(knob: SocketOption) -> bool {
-    match knob {
+fn of_datagrams(option: SocketOption) -> bool {
+    match option {
         SocketOption::HopLimit | SocketOption::ReceiveBuffer | SocketOption::SendBuffer => true,
         SocketOption::KeepAlive
         | SocketOption::KeepAliveIdle
@@ -252,8 +248,8 @@ impl Connection {
     /// Shuts down one direction for good, whether or not it was used.
     fn shut(&self, direction: Direction) {
         let (used, half) = match direction {
-            Direction::Out => (self.out(), &self.out),
-            Direction::Back => (self.back(), &self.back),
+            Direction::Send => (self.out(), &self.out),
+            Direction::Receive => (self.back(), &self.back),
         };
         drop(used);
         *lock(half) = None;
@@ -265,25 +261,5 @@ fn used(half: &mut Option<Half>, give: impl FnOnce() -> Answer<Half>) -> Answer<
     if half.is_none() {
         *half = Some(give()?);
     }
-    half.as_ref().map(Half::stream).ok_or(ErrorCode::InvalidState)
-}
-
-impl From<NoAddress> for SocketFault {
-    fn from(why: NoAddress) -> Self {
-        match why {
-            NoAddress::Malformed => Self::InvalidArgument,
-            NoAddress::Denied => Self::AccessDenied,
-            NoAddress::Unknown => Self::NameUnresolvable,
-        }
-    }
-}
-
-impl From<SocketFault> for NoAddress {
-    fn from(refused: SocketFault) -> Self {
-        match refused {
-            SocketFault::InvalidArgument => Self::Malformed,
-            SocketFault::AccessDenied => Self::Denied,
-            _ => Self::Unknown,
-        }
-    }
+    half.as_ref().map(Half::stream).ok_or(SocketFault::InvalidState)
 }

@@ -4,25 +4,28 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use rustix::net::sockopt;
-use serde::{Deserialize, Serialize};
-use wasmtime_wasi::p3::bindings::sockets::types::{ErrorCode, IpAddressFamily};
+use wasmtime_wasi::p3::bindings::sockets::types::IpAddressFamily;
 
-use super::convert::to_error_code;
+use super::convert::to_fault;
+use crate::protocol::sockets::{SocketFault, SocketOption};
 
-/// Socket option. Values are numbers: a switch is 0 or 1, a time is in nanoseconds.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) enum SocketOption {
-    KeepAlive,
-    KeepAliveIdle,
-    KeepAliveInterval,
-    KeepAliveCount,
-    HopLimit,
-    ReceiveBuffer,
-    SendBuffer,
+/// Methods that read and set options, each as WASI names them.
+macro_rules! options {
+    ($socket:ident $answer:ident $result:ident: $($getter:ident $setter:ident $option:ident $value:ty;)*) => { $(
+        async fn $getter(&mut self, handle: Handle) -> $result<$value> {
+            $answer(self.$socket(&handle)?.inner.get(SocketOption::$option).await)
+        }
+
+        async fn $setter(&mut self, handle: Handle, value: $value) -> $result<()> {
+            $answer(self.$socket(&handle)?.inner.set(SocketOption::$option, value).await)
+        }
+    )* };
 }
+pub(super) use options;
 
 impl SocketOption {
-    pub(super) fn get(self, fd: BorrowedFd<'_>, family: IpAddressFamily) -> Result<u64, ErrorCode> {
+    /// What it is.
+    pub(super) fn get(self, fd: BorrowedFd<'_>, family: IpAddressFamily) -> Result<u64, SocketFault> {
         match self {
             Self::KeepAlive => sockopt::socket_keepalive(fd).map(u64::from),
             Self::KeepAliveIdle => sockopt::tcp_keepidle(fd).map(nanoseconds),
@@ -35,7 +38,7 @@ impl SocketOption {
             Self::ReceiveBuffer => sockopt::socket_recv_buffer_size(fd).map(asked),
             Self::SendBuffer => sockopt::socket_send_buffer_size(fd).map(asked),
         }
-        .map_err(to_error_code)
+        .map_err(to_fault)
     }
 
     /// Sets the option, clamped to what the system accepts.
@@ -44,9 +47,9 @@ impl SocketOption {
         fd: BorrowedFd<'_>,
         family: IpAddressFamily,
         value: u64,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<(), SocketFault> {
         if value == 0 && !matches!(self, Self::KeepAlive) {
-            return Err(ErrorCode::InvalidArgument);
+            return Err(SocketFault::InvalidArgument);
         }
         match self {
             Self::KeepAlive => sockopt::set_socket_keepalive(fd, value != 0),
@@ -60,7 +63,7 @@ impl SocketOption {
             Self::ReceiveBuffer => sockopt::set_socket_recv_buffer_size(fd, buffer(value)),
             Self::SendBuffer => sockopt::set_socket_send_buffer_size(fd, buffer(value)),
         }
-        .map_err(to_error_code)
+        .map_err(to_fault)
     }
 }
 

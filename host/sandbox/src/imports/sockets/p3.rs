@@ -10,11 +10,12 @@ use wasmtime::component::{Accessor, Linker};
 use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup::{self, ErrorCode as NotFound};
 use wasmtime_wasi::p3::bindings::sockets::types::IpAddress;
 
-use super::{NoAddress, SocketFault, Sockets, View, view};
+use super::{Sockets, View, view};
 use crate::bindings::sockets::p3::types::{
     self as t, ErrorCode, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress,
 };
 use crate::imports::Ctx;
+use crate::protocol::sockets::SocketFault;
 
 pub(in crate::imports) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     t::add_to_linker::<Ctx, Sockets>(linker, view)?;
@@ -23,32 +24,14 @@ pub(in crate::imports) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()>
 
 type Store = Accessor<Ctx, Sockets>;
 
-/// Outer errors end the call; inner ones are returned to the guest.
+/// Outside, what ends the call; inside, the guest's answer.
 type Answer<T> = wasmtime::Result<Result<T, ErrorCode>>;
 
-impl t::Host for View<'_> {}
-
-impl From<SocketFault> for ErrorCode {
-    fn from(refused: SocketFault) -> Self {
-        match refused {
-            SocketFault::AccessDenied => Self::AccessDenied,
-            SocketFault::NotSupported => Self::NotSupported,
-            SocketFault::InvalidArgument => Self::InvalidArgument,
-            SocketFault::OutOfMemory => Self::OutOfMemory,
-            SocketFault::Timeout => Self::Timeout,
-            SocketFault::InvalidState => Self::InvalidState,
-            SocketFault::AddressNotBindable => Self::AddressNotBindable,
-            SocketFault::AddressInUse => Self::AddressInUse,
-            SocketFault::RemoteUnreachable => Self::RemoteUnreachable,
-            SocketFault::ConnectionRefused => Self::ConnectionRefused,
-            SocketFault::ConnectionBroken => Self::ConnectionBroken,
-            SocketFault::ConnectionReset => Self::ConnectionReset,
-            SocketFault::ConnectionAborted => Self::ConnectionAborted,
-            SocketFault::DatagramTooLarge => Self::DatagramTooLarge,
-            SocketFault::NameUnresolvable | SocketFault::Other => Self::Other(None),
-        }
-    }
+fn answer<T>(result: Result<T, SocketFault>) -> Answer<T> {
+    Ok(result.map_err(ErrorCode::from))
 }
+
+impl t::Host for View<'_> {}
 
 impl From<IpSocketAddress> for SocketAddr {
     fn from(address: IpSocketAddress) -> Self {
@@ -102,15 +85,15 @@ impl ip_name_lookup::HostWithStore<Ctx> for Sockets {
         store: &Store,
         name: String,
     ) -> wasmtime::Result<Result<Vec<IpAddress>, NotFound>> {
-        let looking = store.with(|mut access| access.get().looking_up(name))?;
+        let looking = store.with(|mut access| access.get().look_up(name))?;
         let found = looking.await;
         // The response may have reached a limit that ends the call.
         store.with(|mut access| access.get().goes_on())?;
         Ok(found.map(|addresses| addresses.into_iter().map(IpAddress::from).collect()).map_err(
             |why| match why {
-                NoAddress::Malformed => NotFound::InvalidArgument,
-                NoAddress::Denied => NotFound::AccessDenied,
-                NoAddress::Unknown => NotFound::NameUnresolvable,
+                SocketFault::InvalidArgument => NotFound::InvalidArgument,
+                SocketFault::AccessDenied => NotFound::AccessDenied,
+                _ => NotFound::NameUnresolvable,
             },
         ))
     }

@@ -6,28 +6,26 @@ use std::task::{Context, Poll, Waker};
 use toolgate_policy::limits::size;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 use toolgate_policy::limits::call::STREAM_BYTES_MAX;
 use wasmtime_wasi::p2::bindings::sockets::network::ErrorCode;
 use wasmtime_wasi_io::async_trait;
 use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{InputStream, OutputStream, StreamError, StreamResult};
 
-use super::handle::{Flight, SocketHandle};
-use super::request::{Direction, SocketFault, SocketOp, SocketResponse};
-use crate::imports::blob::ByteBlob;
-use crate::imports::host_calls::protocol::HostResponse;
+use super::handle::{SocketFuture, SocketHandle};
+use crate::protocol::blob::ByteBlob;
+use crate::protocol::sockets::{Direction, SocketFault, SocketOp, SocketResponse};
 
-/// Stream that the guest receives. Requests never exceed what it reads, since received bytes count.
+/// The bytes that arrive. No more are asked for than the guest reads, since what has arrived counts.
 #[derive(Clone)]
 pub(super) struct SocketReader(Arc<Mutex<Reading>>);
 
 struct Reading {
-    plug: Arc<SocketHandle>,
-    /// Received bytes not read yet.
-    come: Bytes,
-    asked: Option<Flight>,
-    /// Whether bytes can be received that were not requested yet.
+    inner: Arc<SocketHandle>,
+    /// What was asked for and is not all read yet.
+    received: Bytes,
+    asked: Option<SocketFuture>,
+    /// Bytes have arrived that were not asked for yet.
     readable: bool,
     over: Option<Over>,
     shut: bool,
@@ -50,10 +48,10 @@ impl From<Over> for StreamError {
 }
 
 impl SocketReader {
-    pub(super) fn new(plug: &Arc<SocketHandle>) -> Self {
-        let plug = Arc::clone(plug);
-        let (come, asked, over) = (Bytes::new(), None, None);
-        Self(Arc::new(Mutex::new(Reading { plug, come, asked, readable: false, over, shut: false })))
+    pub(super) fn new(inner: &Arc<SocketHandle>) -> Self {
+        let inner = Arc::clone(inner);
+        let (received, asked, over) = (Bytes::new(), None, None);
+        Self(Arc::new(Mutex::new(Reading { inner, received, asked, readable: false, over, shut: false })))
     }
 
     fn lock(&self) -> MutexGuard<'_, Reading> {
@@ -68,19 +66,19 @@ impl SocketReader {
 impl Reading {
     fn shut(&mut self) {
         if !std::mem::replace(&mut self.shut, true) {
-            self.plug.say(SocketOp::Shut(Direction::Back));
-            (self.come, self.over) = (Bytes::new(), Some(Over::Closed));
+            self.inner.shut(Direction::Receive);
+            (self.received, self.over) = (Bytes::new(), Some(Over::Closed));
         }
     }
 
     /// Takes the response, if there is one.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(asked) = &mut self.asked else { return Poll::Ready(()) };
-        let came = std::task::ready!(Pin::new(asked).poll(cx));
+        let response = std::task::ready!(Pin::new(asked).poll(cx));
         self.asked = None;
         if self.over.is_none() {
-            match came {
-                Ok(SocketResponse::Bytes(ByteBlob(bytes))) => self.come = bytes.into(),
+            match response {
+                Ok(SocketResponse::Bytes(ByteBlob(bytes))) => self.received = bytes.into(),
                 Ok(SocketResponse::Done) => self.readable = true,
                 Ok(_) => self.over = Some(Over::Closed),
                 Err(refused) => self.over = Some(Over::Failed(refused)),
@@ -90,11 +88,11 @@ impl Reading {
     }
 
     fn is_waiting(&self) -> bool {
-        self.over.is_none() && self.come.is_empty()
+        self.over.is_none() && self.received.is_empty()
     }
 
     fn ask(&mut self, wanted: SocketOp) {
-        self.asked = Some(self.plug.begin(wanted, None));
+        self.asked = Some(self.inner.begin(wanted, None));
     }
 
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
@@ -106,8 +104,8 @@ impl Reading {
             // In this process, bytes already there are returned at once.
             let _there = self.poll(now).is_ready();
         }
-        if !self.come.is_empty() {
-            return Ok(self.come.split_to(size.min(self.come.len())));
+        if !self.received.is_empty() {
+            return Ok(self.received.split_to(size.min(self.received.len())));
         }
         // A failure is reported once.
         match self.over.replace(Over::Closed) {
@@ -163,17 +161,17 @@ impl InputStream for SocketReader {
 pub(super) struct SocketWriter(Arc<Mutex<Writing>>);
 
 struct Writing {
-    plug: Arc<SocketHandle>,
-    asked: Option<Flight>,
+    inner: Arc<SocketHandle>,
+    asked: Option<SocketFuture>,
     permit: usize,
     over: Option<Over>,
     shut: bool,
 }
 
 impl SocketWriter {
-    pub(super) fn new(plug: &Arc<SocketHandle>) -> Self {
-        let plug = Arc::clone(plug);
-        Self(Arc::new(Mutex::new(Writing { plug, asked: None, permit: 0, over: None, shut: false })))
+    pub(super) fn new(inner: &Arc<SocketHandle>) -> Self {
+        let inner = Arc::clone(inner);
+        Self(Arc::new(Mutex::new(Writing { inner, asked: None, permit: 0, over: None, shut: false })))
     }
 
     fn lock(&self) -> MutexGuard<'_, Writing> {
@@ -187,25 +185,23 @@ impl SocketWriter {
             return;
         }
         writing.over.get_or_insert(Over::Closed);
-        let plug = Arc::clone(&writing.plug);
-        let Some(asked) = writing.asked.take() else { return plug.say(SocketOp::Shut(Direction::Out)) };
-        let (tell, told) = oneshot::channel();
-        writing.asked = Some(Flight::Asked(Some(told)));
-        // In a task, since the guest may never poll the stream again.
-        tokio::spawn(async move {
-            let came = asked.await;
-            plug.say(SocketOp::Shut(Direction::Out));
-            drop(tell.send(HostResponse::Sockets(came)));
-        });
+        let inner = Arc::clone(&writing.inner);
+        let Some(asked) = writing.asked.take() else { return inner.shut(Direction::Send) };
+        // Its guest need not look again.
+        writing.asked = Some(SocketFuture::Task(tokio::spawn(async move {
+            let response = asked.await;
+            inner.shut(Direction::Send);
+            response
+        })));
     }
 }
 
 impl Writing {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(asked) = &mut self.asked else { return Poll::Ready(()) };
-        let came = std::task::ready!(Pin::new(asked).poll(cx));
+        let response = std::task::ready!(Pin::new(asked).poll(cx));
         self.asked = None;
-        match came {
+        match response {
             Ok(_) => {}
             Err(SocketFault::ConnectionBroken) => self.over = Some(Over::Closed),
             Err(refused) => self.over = Some(Over::Failed(refused)),
@@ -237,8 +233,8 @@ impl OutputStream for SocketWriter {
             return Ok(());
         }
         writing.permit = 0;
-        let flight = writing.plug.send(SocketOp::Send(ByteBlob(bytes.into())));
-        writing.asked = Some(flight.ok_or_else(|| StreamError::trap("what is before it has not left"))?);
+        let sending = writing.inner.send(SocketOp::Send(ByteBlob(bytes.into())));
+        writing.asked = Some(sending.ok_or_else(|| StreamError::trap("what is before it has not left"))?);
         Ok(())
     }
 

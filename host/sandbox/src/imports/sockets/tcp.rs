@@ -11,16 +11,17 @@ use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
 use super::convert::{fits, leads};
-use super::handle::{Later, SocketHandle, came};
-use super::request::{SocketKind, SocketOp, SocketOption, SocketResponse};
+use super::handle::{AwaitedResponse, SocketHandle, value};
+use super::option::options;
 use super::stream::{SocketReader, SocketWriter};
-use super::{View, ours, to_socket_error};
+use super::{View, answer, ours, to_socket_error};
 use crate::bindings::sockets::tcp::{self, ShutdownType, TcpSocket};
 use crate::bindings::sockets::tcp_create_socket;
+use crate::protocol::sockets::{SocketKind, SocketOp, SocketOption, SocketResponse};
 
 /// Socket, with the state that WASI exposes.
 struct Tcp {
-    plug: Arc<SocketHandle>,
+    inner: Arc<SocketHandle>,
     state: State,
     streams: Option<(SocketReader, SocketWriter)>,
 }
@@ -28,8 +29,8 @@ struct Tcp {
 enum State {
     Fresh,
     Binding,
-    Connecting(Later),
-    /// Connected or failed.
+    Connecting(AwaitedResponse),
+    /// It was used, for better or worse.
     Used,
 }
 
@@ -39,40 +40,13 @@ impl View<'_> {
     fn tcp(&mut self, handle: &Handle) -> SocketResult<&mut Tcp> {
         Ok(self.table.get_mut(&ours(handle))?)
     }
-
-    fn handle_of(&mut self, handle: &Handle) -> SocketResult<Arc<SocketHandle>> {
-        Ok(Arc::clone(&self.tcp(handle)?.plug))
-    }
-
-    async fn tcp_get(&mut self, handle: &Handle, knob: SocketOption) -> SocketResult<u64> {
-        self.handle_of(handle)?.number(SocketOp::Get(knob)).await.map_err(to_socket_error)
-    }
-
-    async fn tcp_set(
-        &mut self,
-        handle: &Handle,
-        knob: SocketOption,
-        value: impl Into<u64>,
-    ) -> SocketResult<()> {
-        self.handle_of(handle)?.done(SocketOp::Set(knob, value.into())).await.map_err(to_socket_error)
-    }
-
-    async fn tcp_address(&mut self, handle: &Handle, wanted: SocketOp) -> SocketResult<IpSocketAddress> {
-        let came = self.handle_of(handle)?.ask(wanted).await;
-        came!(came, SocketResponse::Address(address) => address.into()).map_err(to_socket_error)
-    }
-}
-
-/// Narrows a value to the type in which it was set.
-pub(super) fn narrow<T: TryFrom<u64>>(value: u64) -> SocketResult<T> {
-    T::try_from(value).map_err(|_| ErrorCode::NotSupported.into())
 }
 
 impl tcp_create_socket::Host for View<'_> {
     async fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Handle> {
         let kind = SocketKind { datagrams: false, v6: matches!(family, IpAddressFamily::Ipv6) };
-        let plug = self.open(kind).await.map_err(to_socket_error)?;
-        let socket = self.table.push(Tcp { plug, state: State::Fresh, streams: None })?;
+        let inner = SocketHandle::open(self.outside, kind).await.map_err(to_socket_error)?;
+        let socket = self.table.push(Tcp { inner, state: State::Fresh, streams: None })?;
         Ok(Resource::new_own(socket.rep()))
     }
 }
@@ -89,7 +63,7 @@ impl tcp::HostTcpSocket for View<'_> {
         self.table.get(&network)?;
         let socket = self.tcp(&handle)?;
         socket.idle()?;
-        socket.plug.done(SocketOp::Bind(address.into())).await.map_err(to_socket_error)?;
+        socket.inner.done(SocketOp::Bind(address.into())).await.map_err(to_socket_error)?;
         socket.state = State::Binding;
         Ok(())
     }
@@ -112,11 +86,11 @@ impl tcp::HostTcpSocket for View<'_> {
         let socket = self.tcp(&handle)?;
         socket.idle()?;
         let State::Fresh = socket.state else { return Err(ErrorCode::InvalidState.into()) };
-        if !(fits(socket.plug.kind.family(), address) && leads(address) && is_one(address)) {
+        if !(fits(socket.inner.kind.family(), address) && leads(address) && is_one(address)) {
             return Err(ErrorCode::InvalidArgument.into());
         }
-        let flight = socket.plug.send(SocketOp::Connect(address)).ok_or(ErrorCode::ConcurrencyConflict)?;
-        socket.state = State::Connecting(Later::new(flight));
+        let sending = socket.inner.send(SocketOp::Connect(address)).ok_or(ErrorCode::ConcurrencyConflict)?;
+        socket.state = State::Connecting(AwaitedResponse::new(sending));
         Ok(())
     }
 
@@ -137,9 +111,9 @@ impl tcp::HostTcpSocket for View<'_> {
                 socket.state = State::Connecting(connecting);
                 return Err(ErrorCode::WouldBlock.into());
             }
-            Ok(connected) => came!(connected, SocketResponse::Done => ()).map_err(to_socket_error)?,
+            Ok(connected) => value!(connected, SocketResponse::Done => ()).map_err(to_socket_error)?,
         }
-        let (reader, writer) = (SocketReader::new(&socket.plug), SocketWriter::new(&socket.plug));
+        let (reader, writer) = (SocketReader::new(&socket.inner), SocketWriter::new(&socket.inner));
         socket.streams = Some((reader.clone(), writer.clone()));
         let (input, output): (DynInputStream, DynOutputStream) = (Box::new(reader), Box::new(writer));
         let this = ours::<_, Tcp>(&handle);
@@ -147,7 +121,7 @@ impl tcp::HostTcpSocket for View<'_> {
     }
 
     async fn start_listen(&mut self, handle: Handle) -> SocketResult<()> {
-        self.handle_of(&handle)?.done(SocketOp::Listen).await.map_err(to_socket_error)
+        answer(self.tcp(&handle)?.inner.done(SocketOp::Listen).await)
     }
 
     async fn finish_listen(&mut self, handle: Handle) -> SocketResult<()> {
@@ -164,11 +138,11 @@ impl tcp::HostTcpSocket for View<'_> {
     }
 
     async fn local_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
-        self.tcp_address(&handle, SocketOp::Local).await
+        answer(self.tcp(&handle)?.inner.address(SocketOp::Local).await.map(Into::into))
     }
 
     async fn remote_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
-        self.tcp_address(&handle, SocketOp::Remote).await
+        answer(self.tcp(&handle)?.inner.address(SocketOp::Remote).await.map(Into::into))
     }
 
     async fn is_listening(&mut self, handle: Handle) -> wasmtime::Result<bool> {
@@ -178,7 +152,7 @@ impl tcp::HostTcpSocket for View<'_> {
 
     async fn address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
         let socket = self.table.get::<Tcp>(&ours(&handle))?;
-        Ok(if socket.plug.kind.v6 { IpAddressFamily::Ipv6 } else { IpAddressFamily::Ipv4 })
+        Ok(if socket.inner.kind.v6 { IpAddressFamily::Ipv6 } else { IpAddressFamily::Ipv4 })
     }
 
     async fn set_listen_backlog_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
@@ -191,59 +165,20 @@ impl tcp::HostTcpSocket for View<'_> {
     }
 
     async fn keep_alive_enabled(&mut self, handle: Handle) -> SocketResult<bool> {
-        Ok(self.tcp_get(&handle, SocketOption::KeepAlive).await? != 0)
+        answer(self.tcp(&handle)?.inner.get::<u64>(SocketOption::KeepAlive).await.map(|value| value != 0))
     }
 
     async fn set_keep_alive_enabled(&mut self, handle: Handle, value: bool) -> SocketResult<()> {
-        self.tcp_set(&handle, SocketOption::KeepAlive, value).await
+        answer(self.tcp(&handle)?.inner.set(SocketOption::KeepAlive, value).await)
     }
 
-    async fn keep_alive_idle_time(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.tcp_get(&handle, SocketOption::KeepAliveIdle).await
-    }
-
-    async fn set_keep_alive_idle_time(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        self.tcp_set(&handle, SocketOption::KeepAliveIdle, value).await
-    }
-
-    async fn keep_alive_interval(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.tcp_get(&handle, SocketOption::KeepAliveInterval).await
-    }
-
-    async fn set_keep_alive_interval(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        self.tcp_set(&handle, SocketOption::KeepAliveInterval, value).await
-    }
-
-    async fn keep_alive_count(&mut self, handle: Handle) -> SocketResult<u32> {
-        narrow(self.tcp_get(&handle, SocketOption::KeepAliveCount).await?)
-    }
-
-    async fn set_keep_alive_count(&mut self, handle: Handle, value: u32) -> SocketResult<()> {
-        self.tcp_set(&handle, SocketOption::KeepAliveCount, value).await
-    }
-
-    async fn hop_limit(&mut self, handle: Handle) -> SocketResult<u8> {
-        narrow(self.tcp_get(&handle, SocketOption::HopLimit).await?)
-    }
-
-    async fn set_hop_limit(&mut self, handle: Handle, value: u8) -> SocketResult<()> {
-        self.tcp_set(&handle, SocketOption::HopLimit, value).await
-    }
-
-    async fn receive_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.tcp_get(&handle, SocketOption::ReceiveBuffer).await
-    }
-
-    async fn set_receive_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        self.tcp_set(&handle, SocketOption::ReceiveBuffer, value).await
-    }
-
-    async fn send_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.tcp_get(&handle, SocketOption::SendBuffer).await
-    }
-
-    async fn set_send_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        self.tcp_set(&handle, SocketOption::SendBuffer, value).await
+    options! { tcp answer SocketResult:
+        keep_alive_idle_time set_keep_alive_idle_time KeepAliveIdle u64;
+        keep_alive_interval set_keep_alive_interval KeepAliveInterval u64;
+        keep_alive_count set_keep_alive_count KeepAliveCount u32;
+        hop_limit set_hop_limit HopLimit u8;
+        receive_buffer_size set_receive_buffer_size ReceiveBuffer u64;
+        send_buffer_size set_send_buffer_size SendBuffer u64;
     }
 
     async fn subscribe(&mut self, handle: Handle) -> wasmtime::Result<Resource<DynPollable>> {

@@ -10,35 +10,35 @@ use wasmtime_wasi::p2::{SocketError, SocketResult};
 use wasmtime_wasi_io::async_trait;
 use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 
-use super::handle::{Later, SocketHandle, came};
-use super::request::{SocketFault, SocketKind, SocketOp, SocketOption, SocketResponse};
-use super::tcp::narrow;
-use super::{View, ours, to_socket_error};
+use super::handle::{AwaitedResponse, SocketHandle, value};
+use super::option::options;
+use super::{View, answer, ours, to_socket_error};
 use crate::bindings::sockets::udp::{
     self, IncomingDatagram, IncomingDatagramStream, OutgoingDatagram, OutgoingDatagramStream, UdpSocket,
 };
 use crate::bindings::sockets::udp_create_socket;
-use crate::imports::blob::ByteBlob;
+use crate::protocol::blob::ByteBlob;
+use crate::protocol::sockets::{SocketFault, SocketKind, SocketOp, SocketOption, SocketResponse};
 
 /// Socket, with the state that WASI exposes.
 struct Udp {
-    plug: Arc<SocketHandle>,
+    inner: Arc<SocketHandle>,
     binding: bool,
     bound: bool,
     connected: bool,
     next: Next,
 }
 
-/// Pending receive, which outlives the stream that requested it.
-type Next = Arc<Mutex<Option<Later>>>;
+/// The next datagram, once it was asked for. It outlives the stream that asked.
+type Next = Arc<Mutex<Option<AwaitedResponse>>>;
 
 struct Incoming {
-    plug: Arc<SocketHandle>,
+    inner: Arc<SocketHandle>,
     next: Next,
 }
 
 struct Outgoing {
-    plug: Arc<SocketHandle>,
+    inner: Arc<SocketHandle>,
     permit: usize,
 }
 
@@ -51,31 +51,13 @@ impl View<'_> {
     fn udp(&mut self, handle: &Handle) -> SocketResult<&mut Udp> {
         Ok(self.table.get_mut(&ours(handle))?)
     }
-
-    async fn udp_get(&mut self, handle: &Handle, knob: SocketOption) -> SocketResult<u64> {
-        self.udp(handle)?.plug.number(SocketOp::Get(knob)).await.map_err(to_socket_error)
-    }
-
-    async fn udp_set(
-        &mut self,
-        handle: &Handle,
-        knob: SocketOption,
-        value: impl Into<u64>,
-    ) -> SocketResult<()> {
-        self.udp(handle)?.plug.done(SocketOp::Set(knob, value.into())).await.map_err(to_socket_error)
-    }
-
-    async fn udp_address(&mut self, handle: &Handle, wanted: SocketOp) -> SocketResult<IpSocketAddress> {
-        let came = self.udp(handle)?.plug.ask(wanted).await;
-        came!(came, SocketResponse::Address(address) => address.into()).map_err(to_socket_error)
-    }
 }
 
 impl udp_create_socket::Host for View<'_> {
     async fn create_udp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Handle> {
         let kind = SocketKind { datagrams: true, v6: matches!(family, IpAddressFamily::Ipv6) };
-        let plug = self.open(kind).await.map_err(to_socket_error)?;
-        let socket = Udp { plug, binding: false, bound: false, connected: false, next: Arc::default() };
+        let inner = SocketHandle::open(self.outside, kind).await.map_err(to_socket_error)?;
+        let socket = Udp { inner, binding: false, bound: false, connected: false, next: Arc::default() };
         let socket = self.table.push(socket)?;
         Ok(Resource::new_own(socket.rep()))
     }
@@ -95,7 +77,7 @@ impl udp::HostUdpSocket for View<'_> {
         if socket.binding {
             return Err(ErrorCode::ConcurrencyConflict.into());
         }
-        socket.plug.done(SocketOp::Bind(address.into())).await.map_err(to_socket_error)?;
+        socket.inner.done(SocketOp::Bind(address.into())).await.map_err(to_socket_error)?;
         (socket.binding, socket.bound) = (true, true);
         Ok(())
     }
@@ -119,53 +101,35 @@ impl udp::HostUdpSocket for View<'_> {
             return Err(ErrorCode::InvalidState.into());
         }
         if let Some(remote) = remote {
-            socket.plug.done(SocketOp::Connect(remote.into())).await.map_err(to_socket_error)?;
+            socket.inner.done(SocketOp::Connect(remote.into())).await.map_err(to_socket_error)?;
             socket.connected = true;
         } else if std::mem::take(&mut socket.connected) {
-            socket.plug.done(SocketOp::Disconnect).await.map_err(to_socket_error)?;
+            socket.inner.done(SocketOp::Disconnect).await.map_err(to_socket_error)?;
         }
-        let incoming = Incoming { plug: Arc::clone(&socket.plug), next: Arc::clone(&socket.next) };
-        let outgoing = Outgoing { plug: Arc::clone(&socket.plug), permit: 0 };
+        let incoming = Incoming { inner: Arc::clone(&socket.inner), next: Arc::clone(&socket.next) };
+        let outgoing = Outgoing { inner: Arc::clone(&socket.inner), permit: 0 };
         let incoming = self.table.push_child(incoming, &this)?;
         let outgoing = self.table.push_child(outgoing, &this)?;
         Ok((Resource::new_own(incoming.rep()), Resource::new_own(outgoing.rep())))
     }
 
     async fn local_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
-        self.udp_address(&handle, SocketOp::Local).await
+        answer(self.udp(&handle)?.inner.address(SocketOp::Local).await.map(Into::into))
     }
 
     async fn remote_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
-        self.udp_address(&handle, SocketOp::Remote).await
+        answer(self.udp(&handle)?.inner.address(SocketOp::Remote).await.map(Into::into))
     }
 
     async fn address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
         let socket = self.table.get::<Udp>(&ours(&handle))?;
-        Ok(if socket.plug.kind.v6 { IpAddressFamily::Ipv6 } else { IpAddressFamily::Ipv4 })
+        Ok(if socket.inner.kind.v6 { IpAddressFamily::Ipv6 } else { IpAddressFamily::Ipv4 })
     }
 
-    async fn unicast_hop_limit(&mut self, handle: Handle) -> SocketResult<u8> {
-        narrow(self.udp_get(&handle, SocketOption::HopLimit).await?)
-    }
-
-    async fn set_unicast_hop_limit(&mut self, handle: Handle, value: u8) -> SocketResult<()> {
-        self.udp_set(&handle, SocketOption::HopLimit, value).await
-    }
-
-    async fn receive_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.udp_get(&handle, SocketOption::ReceiveBuffer).await
-    }
-
-    async fn set_receive_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        self.udp_set(&handle, SocketOption::ReceiveBuffer, value).await
-    }
-
-    async fn send_buffer_size(&mut self, handle: Handle) -> SocketResult<u64> {
-        self.udp_get(&handle, SocketOption::SendBuffer).await
-    }
-
-    async fn set_send_buffer_size(&mut self, handle: Handle, value: u64) -> SocketResult<()> {
-        self.udp_set(&handle, SocketOption::SendBuffer, value).await
+    options! { udp answer SocketResult:
+        unicast_hop_limit set_unicast_hop_limit HopLimit u8;
+        receive_buffer_size set_receive_buffer_size ReceiveBuffer u64;
+        send_buffer_size set_send_buffer_size SendBuffer u64;
     }
 
     async fn subscribe(&mut self, handle: Handle) -> wasmtime::Result<Resource<DynPollable>> {
@@ -187,7 +151,8 @@ impl Pollable for Udp {
 impl Incoming {
     fn poll_next(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        next.get_or_insert_with(|| Later::new(self.plug.begin(SocketOp::ReceiveFrom, None))).poll_ready(cx)
+        next.get_or_insert_with(|| AwaitedResponse::new(self.inner.begin(SocketOp::ReceiveFrom, None)))
+            .poll_ready(cx)
     }
 
     /// The next datagram; `None` if there is none yet.
@@ -196,8 +161,8 @@ impl Incoming {
             return Ok(None);
         }
         let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Ok(came)) = next.map(Later::take) else { return Ok(None) };
-        came!(came, SocketResponse::Datagram(ByteBlob(data), from) => Some((data, from)))
+        let Some(Ok(response)) = next.map(AwaitedResponse::take) else { return Ok(None) };
+        value!(response, SocketResponse::Datagram(ByteBlob(data), from) => Some((data, from)))
     }
 }
 
@@ -267,7 +232,7 @@ impl udp::HostOutgoingDatagramStream for View<'_> {
             return Err(ErrorCode::DatagramTooLarge.into());
         }
         let to = remote_address.map(SocketAddr::from);
-        stream.plug.done(SocketOp::SendTo(ByteBlob(data), to)).await.map_err(to_socket_error)?;
+        stream.inner.done(SocketOp::SendTo(ByteBlob(data), to)).await.map_err(to_socket_error)?;
         Ok(1)
     }
 

@@ -152,12 +152,11 @@ fn of_word(subject: &Subject<'_>, word: Capability) -> Vec<Has> {
             };
             format!("{how} {rule}; {}", reach(rule.reach))
         })),
-        Capability::Keyvalue => match effective.keyvalue.allow() {
-            Ok(pass) => {
-                let room = pass.room();
+        Capability::Keyvalue => match effective.keyvalue.room() {
+            Some(room) => {
                 one(format!("keeps up to {} bytes in {} entries", room.bytes_max(), room.entries_max()))
             }
-            Err(_) => several(Vec::new()),
+            None => several(Vec::new()),
         },
         Capability::Clock => one(match effective.clock.allow() {
             Ok(pass) => format!("{}: in steps of {} ns", effective.clock.word(), pass.resolution_ns()),

@@ -112,12 +112,12 @@ pub(super) fn ask(subject: &Subject<'_>, question: &Question) -> Result<Answer, 
             Err(denied) => ends(&denied, "draw"),
         },
         Question::Sockets { to, by } => sockets(subject, to, *by),
-        Question::Keyvalue => match effective.keyvalue.allow() {
-            Ok(pass) => {
-                let (bytes, entries) = (pass.room().bytes_max(), pass.room().entries_max());
+        Question::Keyvalue => match effective.keyvalue.room() {
+            Some(room) => {
+                let (bytes, entries) = (room.bytes_max(), room.entries_max());
                 Answer::yes(format!("it may keep {bytes} bytes in {entries} entries ({at})"))
             }
-            Err(_) => Answer::no(format!("the keyvalue grant ({at}) is empty and has no room"))
+            None => Answer::no(format!("the keyvalue grant ({at}) is empty and has no room"))
                 .and(format!("every use is refused; to grant it: {}", word.suggestion())),
         },
     })

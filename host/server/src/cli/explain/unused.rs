@@ -124,7 +124,7 @@ fn unused(subject: &Subject<'_>, seen: &Seen) -> Vec<(String, String)> {
             unused.push((subject.at(&format!("grant.sockets[{index}]")), what));
         }
     }
-    if effective.keyvalue.allow().is_ok() && !seen.store {
+    if effective.keyvalue.room().is_some() && !seen.store {
         unused.push((subject.at("grant.keyvalue"), format!("keyvalue: {}", effective.keyvalue.written())));
     }
     unused

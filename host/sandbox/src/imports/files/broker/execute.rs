@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Mutex as Turn;
 use toolgate_policy::capability::files::Use;
 use toolgate_policy::limits::call::STREAM_BYTES_MAX;
 use wasmtime::component::Resource;
@@ -12,10 +11,10 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 };
 
 use super::{DirListing, FileReader, FileWriter, PendingOpen, Thing, View};
-use crate::imports::blob::ByteBlob;
 use crate::imports::files::listing;
-use crate::imports::files::request::{
-    Code, DescriptorOp, FileRequest, FileResponse, Kind, OpenOp, PathOp, StreamOp, TwoPathOp,
+use crate::protocol::blob::ByteBlob;
+use crate::protocol::files::{
+    Code, DescriptorOp, FileKind, FileRequest, FileResponse, OpenOp, PathOp, StreamOp, TwoPathOp,
 };
 
 type Fd = Resource<Descriptor>;
@@ -26,9 +25,9 @@ fn same(fd: &Fd) -> Fd {
 }
 
 impl View<'_> {
-    pub(super) async fn act(self, act: FileRequest) -> Result<FileResponse, Code> {
-        match act {
-            FileRequest::Make(make) => Ok(FileResponse::Made(self.make(make).await?)),
+    pub(super) async fn perform(self, request: FileRequest) -> Result<FileResponse, Code> {
+        match request {
+            FileRequest::Open(op) => Ok(FileResponse::Opened(self.open(op).await?)),
             FileRequest::Of(fd, of) => self.of(fd, of).await,
             FileRequest::At(folder, path, at) => self.at(folder, path, at).await,
             FileRequest::Between { from, old, to, new, how } => {
@@ -37,37 +36,40 @@ impl View<'_> {
             FileRequest::Stream(stream, go) => self.go_on(stream, go).await,
             FileRequest::Same(one, other) => {
                 let (pass, of_other) = (self.ask_look(one)?, self.ask_look(other)?);
-                let (mut desk, one) = self.desk(one, &pass, None)?;
-                let other = self.lay(&mut desk, other, &of_other, None)?;
-                let same = self.folders.threads.run(desk.view().is_same_object(one, other)).await;
+                let (mut scratch, one) = self.scratch(one, &pass, None)?;
+                let other = self.lend(&mut scratch, other, &of_other, None)?;
+                let same = self.folders.threads.run(scratch.view().is_same_object(one, other)).await;
                 Ok(FileResponse::Same(same.map_err(|_| Code::Io)?))
             }
         }
     }
 
-    async fn make(self, make: OpenOp) -> Result<u32, Code> {
-        match make {
-            OpenOp::Open { folder, path, follow, open, flags } => {
-                self.open(folder, path, follow.into(), open.into(), flags.into()).await
+    async fn open(self, op: OpenOp) -> Result<u32, Code> {
+        match op {
+            OpenOp::Path { folder, path, follow, open, flags } => {
+                self.open_path(folder, path, follow.into(), open.into(), flags.into()).await
             }
             OpenOp::Input { file, at } => {
                 let pass = self.ask(file, Use::Read)?;
-                match self.descriptor(file)?.0 {
-                    Descriptor::File(file) => {
-                        self.made(Thing::Input(Arc::new(Turn::new(FileReader::new(pass, file.file, at)))))
+                match self.descriptor(file)? {
+                    (Descriptor::File(file), place) => {
+                        let reader = FileReader::new(&pass, place.mount, file.file, at)?;
+                        self.insert(Thing::Input(Arc::new(tokio::sync::Mutex::new(reader))))
                     }
-                    Descriptor::Dir(_) => Err(Code::IsDirectory),
+                    (Descriptor::Dir(_), _) => Err(Code::IsDirectory),
                 }
             }
             OpenOp::Output { file, at } => {
                 let (growth, file) = self.ask_writer(file)?;
-                self.made(Thing::Output(Arc::new(Turn::new(FileWriter::new(growth, file, at)))))
+                self.insert(Thing::Output(Arc::new(tokio::sync::Mutex::new(FileWriter::new(
+                    growth, file, at,
+                )))))
             }
             OpenOp::Listing { folder } => self.list(folder).await,
         }
     }
 
-    async fn open(
+    async fn open_path(
         self,
         folder: u32,
         path: String,
@@ -82,10 +84,10 @@ impl View<'_> {
         let PendingOpen { place, growth, pass, _coming } =
             self.ask_open(folder, &path, changes, is_folder)?;
         let wanted = if changes { Use::Write } else { Use::Read };
-        let (mut desk, fd) = self.desk(folder, &pass, Some(wanted))?;
+        let (mut scratch, fd) = self.scratch(folder, &pass, Some(wanted))?;
         // Opening a FIFO would block until its other end is opened.
-        let there = self.run(desk.view().stat_at(same(&fd), follow, path.clone())).await;
-        if there.as_ref().is_ok_and(|there| Kind::from(there.type_).is_special()) {
+        let there = self.run(scratch.view().stat_at(same(&fd), follow, path.clone())).await;
+        if there.as_ref().is_ok_and(|there| FileKind::from(there.type_).is_special()) {
             return Err(Code::NotPermitted);
         }
         let mut entry = None;
@@ -95,14 +97,14 @@ impl View<'_> {
         let account = self.account(place.mount)?;
         // Otherwise a count could miss the file: unlinked by then, and not yet registered as open.
         let _moving = account.moving().await;
-        let opened = self.run(desk.view().open_at(fd, follow, path, open, flags)).await?;
+        let opened = self.run(scratch.view().open_at(fd, follow, path, open, flags)).await?;
         drop(entry);
-        let opened = desk.take(opened)?;
+        let opened = scratch.take(opened)?;
         if let Descriptor::File(file) = &opened {
             account.opened(&file.file);
         }
         // `_coming` has counted it as pending until here.
-        self.made(Thing::Descriptor(opened, place))
+        self.insert(Thing::Descriptor(opened, place))
     }
 
     async fn list(self, folder: u32) -> Result<u32, Code> {
@@ -116,24 +118,24 @@ impl View<'_> {
             Descriptor::File(_) => 0,
         };
         let mut held = self.meter.hold(bytes).map_err(|_| Code::InsufficientMemory)?;
-        let (mut desk, fd) = self.desk(folder, &pass, Some(Use::Read))?;
-        let entries = self.run(desk.view().read_directory(fd)).await?;
+        let (mut scratch, fd) = self.scratch(folder, &pass, Some(Use::Read))?;
+        let entries = self.run(scratch.view().read_directory(fd)).await?;
         let mut names = super::Names::new();
         loop {
             let entries = Resource::new_borrow(entries.rep());
-            match self.run(desk.view().read_directory_entry(entries)).await {
+            match self.run(scratch.view().read_directory_entry(entries)).await {
                 Ok(None) => break,
                 Ok(Some(entry)) => names.push_back(Ok((entry.type_.into(), entry.name))),
                 Err(code) => names.push_back(Err(code)),
             }
         }
-        // The folder may have grown since its entries were counted.
-        let bytes_of = |entry: &Result<(Kind, String), Code>| {
+        // The folder may have grown since it was counted.
+        let bytes_of = |entry: &Result<(FileKind, String), Code>| {
             listing::entry_bytes(entry.as_ref().map_or(0, |(_, name)| name.len()))
         };
         let grown_by = names.iter().map(bytes_of).sum::<u64>().saturating_sub(bytes);
         self.meter.hold_more(&mut held, grown_by).map_err(|_| Code::InsufficientMemory)?;
-        self.made(Thing::Listing(Arc::new(Mutex::new(DirListing { names, _hold: held }))))
+        self.insert(Thing::Listing(Arc::new(Mutex::new(DirListing { names, _hold: held }))))
     }
 
     async fn go_on(self, stream: u32, go: StreamOp) -> Result<FileResponse, Code> {
@@ -158,48 +160,48 @@ impl View<'_> {
     }
 
     async fn of(self, number: u32, of: DescriptorOp) -> Result<FileResponse, Code> {
-        let look = || self.desk(number, &self.ask_look(number)?, None);
-        let asked = |wanted| self.desk(number, &self.ask(number, wanted)?, Some(wanted));
+        let look = || self.scratch(number, &self.ask_look(number)?, None);
+        let asked = |wanted| self.scratch(number, &self.ask(number, wanted)?, Some(wanted));
         Ok(match of {
             DescriptorOp::Stat => {
-                let (mut desk, fd) = look()?;
-                FileResponse::Stat(self.run(desk.view().stat(fd)).await?.into())
+                let (mut scratch, fd) = look()?;
+                FileResponse::Stat(self.run(scratch.view().stat(fd)).await?.into())
             }
             DescriptorOp::Flags => {
-                let (mut desk, fd) = look()?;
-                FileResponse::Flags(self.run(desk.view().get_flags(fd)).await?.into())
+                let (mut scratch, fd) = look()?;
+                FileResponse::Flags(self.run(scratch.view().get_flags(fd)).await?.into())
             }
             DescriptorOp::Kind => {
-                let (mut desk, fd) = look()?;
-                FileResponse::Kind(self.run(desk.view().get_type(fd)).await?.into())
+                let (mut scratch, fd) = look()?;
+                FileResponse::Kind(self.run(scratch.view().get_type(fd)).await?.into())
             }
             DescriptorOp::Hash => {
-                let (mut desk, fd) = look()?;
-                hash(self.run(desk.view().metadata_hash(fd)).await?)
+                let (mut scratch, fd) = look()?;
+                hash(self.run(scratch.view().metadata_hash(fd)).await?)
             }
             DescriptorOp::Sync => {
-                let (mut desk, fd) = look()?;
-                done(self.run(desk.view().sync(fd)).await?)
+                let (mut scratch, fd) = look()?;
+                done(self.run(scratch.view().sync(fd)).await?)
             }
             DescriptorOp::SyncData => {
-                let (mut desk, fd) = look()?;
-                done(self.run(desk.view().sync_data(fd)).await?)
+                let (mut scratch, fd) = look()?;
+                done(self.run(scratch.view().sync_data(fd)).await?)
             }
             DescriptorOp::Advise { at, bytes, advice } => {
-                let (mut desk, fd) = look()?;
-                done(self.run(desk.view().advise(fd, at, bytes, advice.into())).await?)
+                let (mut scratch, fd) = look()?;
+                done(self.run(scratch.view().advise(fd, at, bytes, advice.into())).await?)
             }
             DescriptorOp::SetSize(size) => {
                 let (growth, file) = self.ask_writer(number)?;
                 done(growth.set_size(file, size).await?)
             }
             DescriptorOp::SetTimes { accessed, modified } => {
-                let (mut desk, fd) = asked(Use::Write)?;
-                done(self.run(desk.view().set_times(fd, accessed.into(), modified.into())).await?)
+                let (mut scratch, fd) = asked(Use::Write)?;
+                done(self.run(scratch.view().set_times(fd, accessed.into(), modified.into())).await?)
             }
             DescriptorOp::Read { at, bytes } => {
-                let (mut desk, fd) = asked(Use::Read)?;
-                let (read, _) = self.run(desk.view().read(fd, bytes, at)).await?;
+                let (mut scratch, fd) = asked(Use::Read)?;
+                let (read, _) = self.run(scratch.view().read(fd, bytes, at)).await?;
                 FileResponse::Bytes(ByteBlob(read))
             }
             DescriptorOp::Write { at, bytes: ByteBlob(bytes) } => {
@@ -210,46 +212,49 @@ impl View<'_> {
     }
 
     async fn at(self, folder: u32, path: String, at: PathOp) -> Result<FileResponse, Code> {
-        let asked = |wanted| self.desk(folder, &self.ask_at(folder, Some(&path), wanted)?, Some(wanted));
+        let asked = |wanted| self.scratch(folder, &self.ask_at(folder, Some(&path), wanted)?, Some(wanted));
         // A new entry: its quota is reserved until it exists.
         let entered = async || -> Result<_, Code> {
             let growth = self.ask_entry(folder, &path)?;
-            let desk = self.desk(folder, &growth.pass, Some(Use::Write))?;
-            Ok((growth.enter().await?, desk))
+            let scratch = self.scratch(folder, &growth.pass, Some(Use::Write))?;
+            Ok((growth.enter().await?, scratch))
         };
         Ok(match at {
             PathOp::Stat(follow) => {
-                let (mut desk, fd) = asked(Use::Read)?;
-                FileResponse::Stat(self.run(desk.view().stat_at(fd, follow.into(), path)).await?.into())
+                let (mut scratch, fd) = asked(Use::Read)?;
+                FileResponse::Stat(self.run(scratch.view().stat_at(fd, follow.into(), path)).await?.into())
             }
             PathOp::Hash(follow) => {
-                let (mut desk, fd) = asked(Use::Read)?;
-                hash(self.run(desk.view().metadata_hash_at(fd, follow.into(), path)).await?)
+                let (mut scratch, fd) = asked(Use::Read)?;
+                hash(self.run(scratch.view().metadata_hash_at(fd, follow.into(), path)).await?)
             }
             PathOp::ReadLink => {
-                let (mut desk, fd) = asked(Use::Read)?;
-                FileResponse::Target(self.run(desk.view().readlink_at(fd, path)).await?)
+                let (mut scratch, fd) = asked(Use::Read)?;
+                FileResponse::Target(self.run(scratch.view().readlink_at(fd, path)).await?)
             }
             PathOp::MakeFolder => {
-                let (_entry, (mut desk, fd)) = entered().await?;
-                done(self.run(desk.view().create_directory_at(fd, path)).await?)
+                let (_entry, (mut scratch, fd)) = entered().await?;
+                done(self.run(scratch.view().create_directory_at(fd, path)).await?)
             }
             PathOp::RemoveFolder => {
-                let (mut desk, fd) = asked(Use::Write)?;
-                done(self.run(desk.view().remove_directory_at(fd, path)).await?)
+                let (mut scratch, fd) = asked(Use::Write)?;
+                done(self.run(scratch.view().remove_directory_at(fd, path)).await?)
             }
             PathOp::Unlink => {
-                let (mut desk, fd) = asked(Use::Write)?;
-                done(self.run(desk.view().unlink_file_at(fd, path)).await?)
+                let (mut scratch, fd) = asked(Use::Write)?;
+                done(self.run(scratch.view().unlink_file_at(fd, path)).await?)
             }
             PathOp::Link(target) => {
-                let (_entry, (mut desk, fd)) = entered().await?;
-                done(self.run(desk.view().symlink_at(fd, target, path)).await?)
+                let (_entry, (mut scratch, fd)) = entered().await?;
+                done(self.run(scratch.view().symlink_at(fd, target, path)).await?)
             }
             PathOp::SetTimes { follow, accessed, modified } => {
-                let (mut desk, fd) = asked(Use::Write)?;
+                let (mut scratch, fd) = asked(Use::Write)?;
                 let (accessed, modified) = (accessed.into(), modified.into());
-                done(self.run(desk.view().set_times_at(fd, follow.into(), path, accessed, modified)).await?)
+                done(
+                    self.run(scratch.view().set_times_at(fd, follow.into(), path, accessed, modified))
+                        .await?,
+                )
             }
         })
     }
@@ -261,8 +266,8 @@ impl View<'_> {
         how: TwoPathOp,
     ) -> Result<FileResponse, Code> {
         let growth = self.ask_across((from, &old), (to, &new))?;
-        let (mut desk, from) = self.desk(from, &growth.pass, Some(Use::Write))?;
-        let to = self.lay(&mut desk, to, &growth.pass, Some(Use::Write))?;
+        let (mut scratch, from) = self.scratch(from, &growth.pass, Some(Use::Write))?;
+        let to = self.lend(&mut scratch, to, &growth.pass, Some(Use::Write))?;
         let account = Arc::clone(&growth.account);
         let _entry = match how {
             TwoPathOp::Move => None,
@@ -271,9 +276,9 @@ impl View<'_> {
         // Otherwise a count could miss a file moved from a part not yet visited to one already visited.
         let _moving = account.moving().await;
         match how {
-            TwoPathOp::Move => self.run(desk.view().rename_at(from, old, to, new)).await?,
+            TwoPathOp::Move => self.run(scratch.view().rename_at(from, old, to, new)).await?,
             TwoPathOp::Link(follow) => {
-                self.run(desk.view().link_at(from, follow.into(), old, to, new)).await?;
+                self.run(scratch.view().link_at(from, follow.into(), old, to, new)).await?;
             }
         }
         Ok(FileResponse::Done)
@@ -288,9 +293,9 @@ fn hash(hash: t::MetadataHashValue) -> FileResponse {
     FileResponse::Hash { lower: hash.lower, upper: hash.upper }
 }
 
-/// Names for one response, up to the first error.
-fn page(names: &mut super::Names) -> Vec<(Kind, String)> {
-    /// Overhead of a name beside its bytes.
+/// As many names as are told at once: until one that cannot be.
+fn page(names: &mut super::Names) -> Vec<(FileKind, String)> {
+    /// What a name takes beside its bytes.
     const EACH_BYTES: u64 = 64;
     let (mut page, mut bytes) = (Vec::new(), 0);
     while let (Some(Ok(_)), true) = (names.front(), bytes < STREAM_BYTES_MAX) {

@@ -20,10 +20,10 @@ use wasmtime_wasi_io::streams::{
 };
 
 use crate::imports::Ctx;
-use crate::imports::blob::ByteBlob;
-use crate::imports::files::held::{OpenHandle, Way};
-use crate::imports::files::request::{Code, FileRequest, OpenOp, StreamOp};
+use crate::imports::files::client::{FileClient, OpenHandle};
 use crate::imports::files::{Fd, view};
+use crate::protocol::blob::ByteBlob;
+use crate::protocol::files::{Code, FileRequest, OpenOp, StreamOp};
 
 /// Interface name under which the engine's library links. Under another name these functions would replace nothing, and
 /// no file could be read.
@@ -58,9 +58,9 @@ pub(super) fn elsewhere() -> FsError {
 fn input(mut store: StoreContextMut<'_, Ctx>, fd: Fd, at: u64) -> Opened<'_, DynInputStream> {
     Box::new(async move {
         let view = view(store.data_mut());
-        let (way, meter) = (view.files.way.clone(), view.meter.clone());
-        let stream: DynInputStream = match way.make(OpenOp::Input { file: fd.rep(), at }).await {
-            Ok(held) => Box::new(Input { way, meter, held: Arc::new(held), reading: Reading::Idle }),
+        let (client, meter) = (view.files.client.clone(), view.meter.clone());
+        let stream: DynInputStream = match client.open(OpenOp::Input { file: fd.rep(), at }).await {
+            Ok(handle) => Box::new(Input { client, meter, handle: Arc::new(handle), reading: Reading::Idle }),
             Err(code) => return Ok((Err(code.into()),)),
         };
         Ok((Ok(view.table.push(stream)?),))
@@ -70,9 +70,11 @@ fn input(mut store: StoreContextMut<'_, Ctx>, fd: Fd, at: u64) -> Opened<'_, Dyn
 fn output(mut store: StoreContextMut<'_, Ctx>, fd: Fd, at: Option<u64>) -> Opened<'_, DynOutputStream> {
     Box::new(async move {
         let view = view(store.data_mut());
-        let (way, meter) = (view.files.way.clone(), view.meter.clone());
-        let stream: DynOutputStream = match way.make(OpenOp::Output { file: fd.rep(), at }).await {
-            Ok(held) => Box::new(Output { way, meter, held: Arc::new(held), writing: Writing::Ready }),
+        let (client, meter) = (view.files.client.clone(), view.meter.clone());
+        let stream: DynOutputStream = match client.open(OpenOp::Output { file: fd.rep(), at }).await {
+            Ok(handle) => {
+                Box::new(Output { client, meter, handle: Arc::new(handle), writing: Writing::Ready })
+            }
             Err(code) => return Ok((Err(code.into()),)),
         };
         Ok((Ok(view.table.push(stream)?),))
@@ -91,9 +93,9 @@ fn failed(code: Code) -> StreamError {
 
 /// Input stream of a file.
 struct Input {
-    way: Way,
+    client: FileClient,
     meter: Meter,
-    held: Arc<OpenHandle>,
+    handle: Arc<OpenHandle>,
     reading: Reading,
 }
 
@@ -116,9 +118,9 @@ impl Input {
             self.reading = Reading::Failed(Code::InsufficientMemory);
             return;
         };
-        let (way, held) = (self.way.clone(), Arc::clone(&self.held));
+        let (client, handle) = (self.client.clone(), Arc::clone(&self.handle));
         let next = StreamOp::Next(bytes);
-        let task = async move { way.bytes(FileRequest::Stream(held.number(), next)).await };
+        let task = async move { client.bytes(FileRequest::Stream(handle.number(), next)).await };
         self.reading = Reading::Waiting(AbortOnDropHandle::new(tokio::spawn(task)), Some(hold));
     }
 
@@ -185,9 +187,9 @@ impl Pollable for Input {
 
 /// Output stream of a file.
 struct Output {
-    way: Way,
+    client: FileClient,
     meter: Meter,
-    held: Arc<OpenHandle>,
+    handle: Arc<OpenHandle>,
     writing: Writing,
 }
 
@@ -229,9 +231,9 @@ impl OutputStream for Output {
             self.writing = Writing::Closed;
             return Err(failed(Code::InsufficientMemory));
         };
-        let (way, held) = (self.way.clone(), Arc::clone(&self.held));
+        let (client, handle) = (self.client.clone(), Arc::clone(&self.handle));
         let put = StreamOp::Put(ByteBlob(bytes.into()));
-        let task = async move { way.written(FileRequest::Stream(held.number(), put)).await };
+        let task = async move { client.written(FileRequest::Stream(handle.number(), put)).await };
         let task = AbortOnDropHandle::new(tokio::spawn(task));
         self.writing = Writing::Waiting { task, _hold: hold };
         Ok(())

@@ -20,42 +20,42 @@ use wasmtime_wasi::p3::bindings::filesystem::types::{DirectoryEntry, ErrorCode};
 
 use super::Ended;
 use crate::imports::Ctx;
-use crate::imports::blob::ByteBlob;
-use crate::imports::files::held::{Begun, OpenHandle, Way};
-use crate::imports::files::request::{Code, FileRequest, Kind, OpenOp, StreamOp};
+use crate::imports::files::client::{FileClient, OpenHandle, PendingHandle};
 use crate::imports::files::{Fd, Files, View};
+use crate::protocol::blob::ByteBlob;
+use crate::protocol::files::{Code, FileKind, FileRequest, OpenOp, StreamOp};
 
 /// Reads the next items, at most `u64` of them; empty at the end of the stream.
-type Next<T> = fn(Way, OpenHandle, u64) -> BoxFuture<'static, (OpenHandle, Result<Vec<T>, Code>)>;
+type Next<T> = fn(FileClient, OpenHandle, u64) -> BoxFuture<'static, (OpenHandle, Result<Vec<T>, Code>)>;
 
 /// Reads bytes of a file.
 pub(super) fn bytes(
-    way: Way,
-    held: OpenHandle,
+    client: FileClient,
+    handle: OpenHandle,
     bytes: u64,
 ) -> BoxFuture<'static, (OpenHandle, Result<Vec<u8>, Code>)> {
     Box::pin(async move {
-        let came = way.bytes(FileRequest::Stream(held.number(), StreamOp::Next(bytes))).await;
-        (held, came)
+        let result = client.bytes(FileRequest::Stream(handle.number(), StreamOp::Next(bytes))).await;
+        (handle, result)
     })
 }
 
 /// Reads entries of a folder.
 pub(super) fn entries(
-    way: Way,
-    held: OpenHandle,
+    client: FileClient,
+    handle: OpenHandle,
     _: u64,
 ) -> BoxFuture<'static, (OpenHandle, Result<Vec<DirectoryEntry>, Code>)> {
     Box::pin(async move {
-        let entry = |(kind, name)| DirectoryEntry { type_: Kind::into(kind), name };
-        let came = way.names(held.number()).await.map(|names| names.into_iter().map(entry).collect());
-        (held, came)
+        let entry = |(kind, name)| DirectoryEntry { type_: FileKind::into(kind), name };
+        let result = client.names(handle.number()).await.map(|names| names.into_iter().map(entry).collect());
+        (handle, result)
     })
 }
 
 /// Open stream.
 struct Open {
-    held: OpenHandle,
+    handle: OpenHandle,
     end: End,
 }
 
@@ -84,16 +84,16 @@ fn begin(view: &View<'_>, make: OpenOp, of: &Fd) -> (Opening, oneshot::Receiver<
     let (tell, told) = oneshot::channel();
     let mut end = End(Some(tell));
     let mut opened = move |made| match made {
-        Ok(held) => Some(Open { held, end: std::mem::take(&mut end) }),
+        Ok(handle) => Some(Open { handle, end: std::mem::take(&mut end) }),
         Err(code) => {
             end.tell(Err(ErrorCode::from(code)));
             None
         }
     };
     let opening =
-        match view.files.way.begin(FileRequest::Make(make), view.files.keeping(of.rep())) {
-            Begun::Done(made) => Opening::Done(opened(made)),
-            Begun::UnderWay(making) => Opening::UnderWay(tokio::spawn(async move {
+        match view.files.client.begin(FileRequest::Open(make), view.files.handle_of(of.rep())) {
+            PendingHandle::Done(made) => Opening::Done(opened(made)),
+            PendingHandle::UnderWay(making) => Opening::UnderWay(tokio::spawn(async move {
                 opened(making.await.unwrap_or(Err(Code::Interrupted)))
             })),
         };
@@ -123,10 +123,10 @@ pub(super) fn out<T: ComponentType + Lift + Lower + Send + Sync + 'static>(
     next: Next<T>,
 ) -> wasmtime::Result<(StreamReader<T>, Ended)> {
     let view = store.get();
-    let (way, meter) = (view.files.way.clone(), view.meter.clone());
+    let (client, meter) = (view.files.client.clone(), view.meter.clone());
     let (opening, ended) = begin(&view, make, fd);
     let state = Arriving::Opening(opening);
-    let stream = StreamReader::new(&mut store, Coming { way, meter, next, state })?;
+    let stream = StreamReader::new(&mut store, Coming { client, meter, next, state })?;
     Ok((stream, FutureReader::new(&mut store, ended)?))
 }
 
@@ -138,14 +138,14 @@ pub(super) fn into(
     at: Option<u64>,
 ) -> wasmtime::Result<Ended> {
     let view = store.get();
-    let (way, meter) = (view.files.way.clone(), view.meter.clone());
+    let (client, meter) = (view.files.client.clone(), view.meter.clone());
     let (opening, ended) = begin(&view, OpenOp::Output { file: fd.rep(), at }, fd);
-    data.pipe(&mut store, Going { way, meter, state: Leaving::Opening(opening) })?;
+    data.pipe(&mut store, Going { client, meter, state: Leaving::Opening(opening) })?;
     FutureReader::new(&mut store, ended)
 }
 
 struct Coming<T> {
-    way: Way,
+    client: FileClient,
     meter: Meter,
     next: Next<T>,
     state: Arriving<T>,
@@ -186,11 +186,11 @@ impl<D, T: Send + Sync + 'static> StreamProducer<D> for Coming<T> {
                         return waits(finish);
                     }
                 },
-                Arriving::Open(Open { held, mut end }) => {
+                Arriving::Open(Open { handle, mut end }) => {
                     let bytes = (wanted as u64).min(STREAM_BYTES_MAX);
                     match this.meter.hold(bytes) {
                         Ok(hold) => {
-                            let next = tokio::spawn((this.next)(this.way.clone(), held, bytes));
+                            let next = tokio::spawn((this.next)(this.client.clone(), handle, bytes));
                             Arriving::Next(AbortOnDropHandle::new(next), end, hold)
                         }
                         Err(_) => {
@@ -200,14 +200,14 @@ impl<D, T: Send + Sync + 'static> StreamProducer<D> for Coming<T> {
                     }
                 }
                 Arriving::Next(mut next, mut end, hold) => match Pin::new(&mut next).poll(cx) {
-                    Poll::Ready(Ok((held, Ok(some)))) if !some.is_empty() => {
+                    Poll::Ready(Ok((handle, Ok(some)))) if !some.is_empty() => {
                         to.set_buffer(some.into());
-                        this.state = Arriving::Open(Open { held, end });
+                        this.state = Arriving::Open(Open { handle, end });
                         return Poll::Ready(Ok(StreamResult::Completed));
                     }
-                    Poll::Ready(came) => {
-                        let came = came.map_or(Err(Code::Interrupted), |(_, came)| came);
-                        end.tell(came.map(drop).map_err(ErrorCode::from));
+                    Poll::Ready(result) => {
+                        let result = result.map_or(Err(Code::Interrupted), |(_, result)| result);
+                        end.tell(result.map(drop).map_err(ErrorCode::from));
                         Arriving::Over
                     }
                     Poll::Pending => {
@@ -227,7 +227,7 @@ fn waits(finish: bool) -> Poll<wasmtime::Result<StreamResult>> {
 }
 
 struct Going {
-    way: Way,
+    client: FileClient,
     meter: Meter,
     state: Leaving,
 }
@@ -268,15 +268,15 @@ impl<D> StreamConsumer<D> for Going {
                         return Poll::Ready(Ok(StreamResult::Completed));
                     }
                     this.meter.charge(bytes.len() as u64);
-                    let Open { held, mut end } = open;
+                    let Open { handle, mut end } = open;
                     let Ok(hold) = this.meter.hold(bytes.len() as u64) else {
                         end.tell(Err(ErrorCode::InsufficientMemory));
                         return Poll::Ready(Ok(StreamResult::Dropped));
                     };
-                    let (way, put) = (this.way.clone(), StreamOp::Put(ByteBlob(bytes.to_vec())));
+                    let (client, put) = (this.client.clone(), StreamOp::Put(ByteBlob(bytes.to_vec())));
                     let writing = tokio::spawn(async move {
-                        let written = way.written(FileRequest::Stream(held.number(), put)).await;
-                        (held, written)
+                        let written = client.written(FileRequest::Stream(handle.number(), put)).await;
+                        (handle, written)
                     });
                     Leaving::Writing(AbortOnDropHandle::new(writing), end, hold)
                 }
@@ -286,13 +286,14 @@ impl<D> StreamConsumer<D> for Going {
                         this.state = Leaving::Writing(writing, end, hold);
                         return Poll::Pending;
                     }
-                    Poll::Ready(Ok((held, Ok(written)))) => {
+                    Poll::Ready(Ok((handle, Ok(written)))) => {
                         source.mark_read(usize::try_from(written).unwrap_or(usize::MAX));
-                        this.state = Leaving::Open(Open { held, end });
+                        this.state = Leaving::Open(Open { handle, end });
                         return Poll::Ready(Ok(StreamResult::Completed));
                     }
-                    Poll::Ready(came) => {
-                        let why = came.map_or(Code::Interrupted, |(_, came)| came.err().unwrap_or(Code::Io));
+                    Poll::Ready(result) => {
+                        let why =
+                            result.map_or(Code::Interrupted, |(_, result)| result.err().unwrap_or(Code::Io));
                         end.tell(Err(why.into()));
                         Leaving::Over
                     }

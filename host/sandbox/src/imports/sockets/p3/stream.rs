@@ -12,11 +12,11 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Destination, Source, StreamConsumer, StreamProducer, StreamResult};
 
 use crate::bindings::sockets::p3::types::ErrorCode;
-use crate::imports::blob::ByteBlob;
-use crate::imports::sockets::handle::{Flight, SocketHandle};
-use crate::imports::sockets::request::{Direction, SocketFault, SocketOp, SocketResponse};
+use crate::imports::sockets::handle::{SocketFuture, SocketHandle};
+use crate::protocol::blob::ByteBlob;
+use crate::protocol::sockets::{Direction, SocketFault, SocketOp, SocketResponse};
 
-type Told = oneshot::Receiver<Result<(), ErrorCode>>;
+type Ended = oneshot::Receiver<Result<(), ErrorCode>>;
 type End = Option<oneshot::Sender<Result<(), ErrorCode>>>;
 
 fn tell(end: &mut End, how: Result<(), SocketFault>) {
@@ -28,16 +28,16 @@ fn tell(end: &mut End, how: Result<(), SocketFault>) {
 
 /// Stream that the guest sends: one chunk at a time, the next when that one is sent.
 pub(super) struct Outgoing {
-    plug: Arc<SocketHandle>,
-    asked: Option<Flight>,
+    inner: Arc<SocketHandle>,
+    asked: Option<SocketFuture>,
     end: End,
 }
 
 impl Outgoing {
-    /// Creates a stream, and the receiver of its result.
-    pub(super) fn new(plug: Arc<SocketHandle>) -> (Self, Told) {
+    /// A stream, and where its end is told.
+    pub(super) fn new(inner: Arc<SocketHandle>) -> (Self, Ended) {
         let (end, ended) = oneshot::channel();
-        (Self { plug, asked: None, end: Some(end) }, ended)
+        (Self { inner, asked: None, end: Some(end) }, ended)
     }
 
     /// Waits until the pending chunk is sent.
@@ -52,14 +52,14 @@ impl Outgoing {
 impl Drop for Outgoing {
     /// Shuts down this direction once the pending chunk is sent.
     fn drop(&mut self) {
-        let (plug, asked, mut end) = (Arc::clone(&self.plug), self.asked.take(), self.end.take());
+        let (inner, asked, mut end) = (Arc::clone(&self.inner), self.asked.take(), self.end.take());
         let Some(asked) = asked else {
             tell(&mut end, Ok(()));
-            return plug.say(SocketOp::Shut(Direction::Out));
+            return inner.shut(Direction::Send);
         };
         tokio::spawn(async move {
             let left = asked.await;
-            plug.say(SocketOp::Shut(Direction::Out));
+            inner.shut(Direction::Send);
             tell(&mut end, left.map(drop));
         });
     }
@@ -77,8 +77,8 @@ impl<T> StreamConsumer<T> for Outgoing {
     ) -> Poll<wasmtime::Result<StreamResult>> {
         let fuel_left = store.get_fuel()?;
         let left = self.poll_left(cx);
-        // Bytes piped from one stream to another move without the guest running.
-        self.plug.spent(fuel_left)?;
+        // From one stream into another bytes move without the guest.
+        self.inner.spent(fuel_left)?;
         match left {
             Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
             Poll::Pending => return Poll::Pending,
@@ -93,42 +93,42 @@ impl<T> StreamConsumer<T> for Outgoing {
         let bytes = bytes.get(..size(STREAM_BYTES_MAX)).unwrap_or(bytes);
         let count = bytes.len();
         if count > 0 {
-            let Some(flight) = self.plug.send(SocketOp::Send(bytes.into())) else {
+            let Some(sending) = self.inner.send(SocketOp::Send(bytes.into())) else {
                 tell(&mut self.end, Err(SocketFault::Other));
                 return Poll::Ready(Ok(StreamResult::Dropped));
             };
-            self.asked = Some(flight);
+            self.asked = Some(sending);
             source.mark_read(count);
         }
         Poll::Ready(Ok(StreamResult::Completed))
     }
 }
 
-/// Stream that the guest receives. Requests never exceed its capacity, since received bytes count.
+/// The bytes that arrive. No more are asked for than there is room for, since what has arrived counts.
 pub(super) struct Incoming {
-    plug: Arc<SocketHandle>,
-    asked: Option<Flight>,
-    /// Received bytes not handed on yet.
-    come: Bytes,
+    inner: Arc<SocketHandle>,
+    asked: Option<SocketFuture>,
+    /// What was asked for and is not all handed on yet.
+    received: Bytes,
     end: End,
 }
 
 impl Incoming {
-    /// Creates a stream, and the receiver of its result.
-    pub(super) fn new(plug: Arc<SocketHandle>) -> (Self, Told) {
+    /// A stream, and where its end is told.
+    pub(super) fn new(inner: Arc<SocketHandle>) -> (Self, Ended) {
         let (end, ended) = oneshot::channel();
-        (Self { plug, asked: None, come: Bytes::new(), end: Some(end) }, ended)
+        (Self { inner, asked: None, received: Bytes::new(), end: Some(end) }, ended)
     }
 
-    /// Waits for bytes, at most `room` (0: until some are readable). `false` at the end of the stream.
-    fn poll_come(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<Result<bool, SocketFault>> {
-        while self.come.is_empty() {
+    /// Waits until bytes have arrived for so much room; whether it goes on.
+    fn poll_received(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<Result<bool, SocketFault>> {
+        while self.received.is_empty() {
             let mut asked = match self.asked.take() {
                 Some(asked) => asked,
-                None if room == 0 => self.plug.begin(SocketOp::Await, None),
+                None if room == 0 => self.inner.begin(SocketOp::Await, None),
                 None => {
                     let bytes = room.min(size(STREAM_BYTES_MAX));
-                    self.plug.begin(SocketOp::Receive(u32::try_from(bytes).unwrap_or(u32::MAX)), None)
+                    self.inner.begin(SocketOp::Receive(u32::try_from(bytes).unwrap_or(u32::MAX)), None)
                 }
             };
             match Pin::new(&mut asked).poll(cx) {
@@ -136,8 +136,8 @@ impl Incoming {
                     self.asked = Some(asked);
                     return Poll::Pending;
                 }
-                Poll::Ready(Ok(SocketResponse::Bytes(ByteBlob(bytes)))) => self.come = bytes.into(),
-                // Readable; the guest has no room for the bytes yet.
+                Poll::Ready(Ok(SocketResponse::Bytes(ByteBlob(bytes)))) => self.received = bytes.into(),
+                // Bytes have arrived, and there may be no room for them.
                 Poll::Ready(Ok(SocketResponse::Done)) if room == 0 => return Poll::Ready(Ok(true)),
                 Poll::Ready(Ok(SocketResponse::Done)) => {}
                 Poll::Ready(Ok(_)) => return Poll::Ready(Ok(false)),
@@ -150,7 +150,7 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        self.plug.say(SocketOp::Shut(Direction::Back));
+        self.inner.shut(Direction::Receive);
         tell(&mut self.end, Ok(()));
     }
 }
@@ -169,17 +169,17 @@ impl<T> StreamProducer<T> for Incoming {
         let fuel_left = store.get_fuel()?;
         let mut destination = destination.as_direct(store, size(STREAM_BYTES_MAX));
         let room = destination.remaining();
-        let come = self.poll_come(cx, room.len());
-        self.plug.spent(fuel_left)?;
-        Poll::Ready(Ok(match come {
+        let received = self.poll_received(cx, room.len());
+        self.inner.spent(fuel_left)?;
+        Poll::Ready(Ok(match received {
             Poll::Pending if finish => StreamResult::Cancelled,
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(true)) => {
-                let count = room.len().min(self.come.len());
-                if let (Some(room), Some(come)) = (room.get_mut(..count), self.come.get(..count)) {
-                    room.copy_from_slice(come);
+                let count = room.len().min(self.received.len());
+                if let (Some(room), Some(received)) = (room.get_mut(..count), self.received.get(..count)) {
+                    room.copy_from_slice(received);
                 }
-                self.come.advance(count);
+                self.received.advance(count);
                 destination.mark_written(count);
                 StreamResult::Completed
             }

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use wasmtime::component::{Access, FutureReader, Resource, StreamReader};
 
 use super::stream::{Incoming, Outgoing};
-use super::{Answer, Sockets, Store, View, family, is_v6};
+use super::{Answer, Sockets, Store, View, answer, family, is_v6};
 use crate::bindings::sockets::p3::types::{
     ErrorCode, HostTcpSocket, HostTcpSocketWithStore, IpAddressFamily, IpSocketAddress, TcpSocket,
 };
 use crate::imports::Ctx;
 use crate::imports::sockets::convert::of_family;
-use crate::imports::sockets::handle::{SocketHandle, came};
+use crate::imports::sockets::handle::SocketHandle;
+use crate::imports::sockets::option::options;
 use crate::imports::sockets::ours;
-use crate::imports::sockets::request::{SocketFault, SocketKind, SocketOp, SocketOption, SocketResponse};
+use crate::protocol::sockets::{SocketFault, SocketKind, SocketOp, SocketOption};
 
 /// Socket, with the state that WASI exposes.
 struct Tcp {
-    plug: Arc<SocketHandle>,
+    inner: Arc<SocketHandle>,
     state: State,
 }
 
@@ -41,26 +42,6 @@ impl View<'_> {
     fn tcp_p3(&mut self, handle: &Handle) -> wasmtime::Result<&mut Tcp> {
         Ok(self.table.get_mut(&ours(handle))?)
     }
-
-    async fn tcp_p3_get<T: TryFrom<u64>>(&mut self, handle: &Handle, knob: SocketOption) -> Answer<T> {
-        let number = self.tcp_p3(handle)?.plug.number(SocketOp::Get(knob)).await;
-        Ok(number.map_err(ErrorCode::from).and_then(narrow))
-    }
-
-    async fn tcp_p3_set(&mut self, handle: &Handle, knob: SocketOption, value: impl Into<u64>) -> Answer<()> {
-        let done = self.tcp_p3(handle)?.plug.done(SocketOp::Set(knob, value.into())).await;
-        Ok(done.map_err(ErrorCode::from))
-    }
-
-    async fn tcp_p3_address(&mut self, handle: &Handle, wanted: SocketOp) -> Answer<IpSocketAddress> {
-        let came = self.tcp_p3(handle)?.plug.ask(wanted).await;
-        Ok(came!(came, SocketResponse::Address(address) => address.into()).map_err(ErrorCode::from))
-    }
-}
-
-/// Narrows a value to the type in which it was set.
-pub(super) fn narrow<T: TryFrom<u64>>(value: u64) -> Result<T, ErrorCode> {
-    T::try_from(value).map_err(|_| ErrorCode::NotSupported)
 }
 
 impl Tcp {
@@ -77,7 +58,7 @@ impl Tcp {
             State::Connected { sends, .. } if !*sends => *sends = true,
             _ => return Err(self.unfit()),
         }
-        Ok(Arc::clone(&self.plug))
+        Ok(Arc::clone(&self.inner))
     }
 
     /// Gives out the receiving stream, once.
@@ -86,7 +67,7 @@ impl Tcp {
             State::Connected { receives, .. } if !*receives => *receives = true,
             _ => return Err(self.unfit()),
         }
-        Ok(Arc::clone(&self.plug))
+        Ok(Arc::clone(&self.inner))
     }
 }
 
@@ -96,19 +77,19 @@ impl HostTcpSocketWithStore<Ctx> for Sockets {
         let begun = store.with(|mut access| -> wasmtime::Result<_> {
             let mut view = access.get();
             let socket = view.tcp_p3(&handle)?;
-            if !of_family(socket.plug.kind.family(), address) {
+            if !of_family(socket.inner.kind.family(), address) {
                 return Ok(Err(SocketFault::InvalidArgument));
             }
             let State::Fresh = socket.state else { return Ok(Err(socket.unfit())) };
             socket.state = State::Connecting;
-            Ok(Ok(Arc::clone(&socket.plug)))
+            Ok(Ok(Arc::clone(&socket.inner)))
         })?;
-        let plug = match begun {
-            Ok(plug) => plug,
+        let inner = match begun {
+            Ok(inner) => inner,
             Err(refused) => return Ok(Err(refused.into())),
         };
-        let connected = plug.done(SocketOp::Connect(address)).await;
-        plug.goes_on()?;
+        let connected = inner.done(SocketOp::Connect(address)).await;
+        inner.goes_on()?;
         store.with(|mut access| {
             access.get().tcp_p3(&handle)?.state = match connected {
                 Ok(()) => State::Connected { sends: false, receives: false },
@@ -124,8 +105,8 @@ impl HostTcpSocketWithStore<Ctx> for Sockets {
         mut data: StreamReader<u8>,
     ) -> wasmtime::Result<Ended> {
         match store.get().tcp_p3(&handle)?.sending() {
-            Ok(plug) => {
-                let (outgoing, ended) = Outgoing::new(plug);
+            Ok(inner) => {
+                let (outgoing, ended) = Outgoing::new(inner);
                 data.pipe(&mut store, outgoing)?;
                 FutureReader::new(&mut store, ended)
             }
@@ -141,8 +122,8 @@ impl HostTcpSocketWithStore<Ctx> for Sockets {
         handle: Handle,
     ) -> wasmtime::Result<(StreamReader<u8>, Ended)> {
         match store.get().tcp_p3(&handle)?.receiving() {
-            Ok(plug) => {
-                let (incoming, ended) = Incoming::new(plug);
+            Ok(inner) => {
+                let (incoming, ended) = Incoming::new(inner);
                 Ok((StreamReader::new(&mut store, incoming)?, FutureReader::new(&mut store, ended)?))
             }
             Err(why) => {
@@ -156,9 +137,9 @@ impl HostTcpSocketWithStore<Ctx> for Sockets {
 
 impl HostTcpSocket for View<'_> {
     async fn create(&mut self, family: IpAddressFamily) -> Answer<Handle> {
-        match self.open(SocketKind { datagrams: false, v6: is_v6(family) }).await {
-            Ok(plug) => {
-                let socket = self.table.push(Tcp { plug, state: State::Fresh })?;
+        match SocketHandle::open(self.outside, SocketKind { datagrams: false, v6: is_v6(family) }).await {
+            Ok(inner) => {
+                let socket = self.table.push(Tcp { inner, state: State::Fresh })?;
                 Ok(Ok(Resource::new_own(socket.rep())))
             }
             Err(refused) => Ok(Err(refused.into())),
@@ -166,20 +147,20 @@ impl HostTcpSocket for View<'_> {
     }
 
     async fn bind(&mut self, handle: Handle, address: IpSocketAddress) -> Answer<()> {
-        Ok(self.tcp_p3(&handle)?.plug.done(SocketOp::Bind(address.into())).await.map_err(ErrorCode::from))
+        Ok(self.tcp_p3(&handle)?.inner.done(SocketOp::Bind(address.into())).await.map_err(ErrorCode::from))
     }
 
     async fn listen(&mut self, handle: Handle) -> Answer<StreamReader<Resource<TcpSocket>>> {
-        let refused = self.tcp_p3(&handle)?.plug.done(SocketOp::Listen).await.err();
+        let refused = self.tcp_p3(&handle)?.inner.done(SocketOp::Listen).await.err();
         Ok(Err(refused.unwrap_or(SocketFault::AccessDenied).into()))
     }
 
     async fn get_local_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
-        self.tcp_p3_address(&handle, SocketOp::Local).await
+        answer(self.tcp_p3(&handle)?.inner.address(SocketOp::Local).await.map(Into::into))
     }
 
     async fn get_remote_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
-        self.tcp_p3_address(&handle, SocketOp::Remote).await
+        answer(self.tcp_p3(&handle)?.inner.address(SocketOp::Remote).await.map(Into::into))
     }
 
     async fn get_is_listening(&mut self, handle: Handle) -> wasmtime::Result<bool> {
@@ -188,7 +169,7 @@ impl HostTcpSocket for View<'_> {
     }
 
     async fn get_address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
-        Ok(family(self.tcp_p3(&handle)?.plug.kind.v6))
+        Ok(family(self.tcp_p3(&handle)?.inner.kind.v6))
     }
 
     async fn set_listen_backlog_size(&mut self, handle: Handle, value: u64) -> Answer<()> {
@@ -197,59 +178,20 @@ impl HostTcpSocket for View<'_> {
     }
 
     async fn get_keep_alive_enabled(&mut self, handle: Handle) -> Answer<bool> {
-        Ok(self.tcp_p3_get::<u64>(&handle, SocketOption::KeepAlive).await?.map(|value| value != 0))
+        answer(self.tcp_p3(&handle)?.inner.get::<u64>(SocketOption::KeepAlive).await.map(|value| value != 0))
     }
 
     async fn set_keep_alive_enabled(&mut self, handle: Handle, value: bool) -> Answer<()> {
-        self.tcp_p3_set(&handle, SocketOption::KeepAlive, value).await
+        answer(self.tcp_p3(&handle)?.inner.set(SocketOption::KeepAlive, value).await)
     }
 
-    async fn get_keep_alive_idle_time(&mut self, handle: Handle) -> Answer<u64> {
-        self.tcp_p3_get(&handle, SocketOption::KeepAliveIdle).await
-    }
-
-    async fn set_keep_alive_idle_time(&mut self, handle: Handle, value: u64) -> Answer<()> {
-        self.tcp_p3_set(&handle, SocketOption::KeepAliveIdle, value).await
-    }
-
-    async fn get_keep_alive_interval(&mut self, handle: Handle) -> Answer<u64> {
-        self.tcp_p3_get(&handle, SocketOption::KeepAliveInterval).await
-    }
-
-    async fn set_keep_alive_interval(&mut self, handle: Handle, value: u64) -> Answer<()> {
-        self.tcp_p3_set(&handle, SocketOption::KeepAliveInterval, value).await
-    }
-
-    async fn get_keep_alive_count(&mut self, handle: Handle) -> Answer<u32> {
-        self.tcp_p3_get(&handle, SocketOption::KeepAliveCount).await
-    }
-
-    async fn set_keep_alive_count(&mut self, handle: Handle, value: u32) -> Answer<()> {
-        self.tcp_p3_set(&handle, SocketOption::KeepAliveCount, value).await
-    }
-
-    async fn get_hop_limit(&mut self, handle: Handle) -> Answer<u8> {
-        self.tcp_p3_get(&handle, SocketOption::HopLimit).await
-    }
-
-    async fn set_hop_limit(&mut self, handle: Handle, value: u8) -> Answer<()> {
-        self.tcp_p3_set(&handle, SocketOption::HopLimit, value).await
-    }
-
-    async fn get_receive_buffer_size(&mut self, handle: Handle) -> Answer<u64> {
-        self.tcp_p3_get(&handle, SocketOption::ReceiveBuffer).await
-    }
-
-    async fn set_receive_buffer_size(&mut self, handle: Handle, value: u64) -> Answer<()> {
-        self.tcp_p3_set(&handle, SocketOption::ReceiveBuffer, value).await
-    }
-
-    async fn get_send_buffer_size(&mut self, handle: Handle) -> Answer<u64> {
-        self.tcp_p3_get(&handle, SocketOption::SendBuffer).await
-    }
-
-    async fn set_send_buffer_size(&mut self, handle: Handle, value: u64) -> Answer<()> {
-        self.tcp_p3_set(&handle, SocketOption::SendBuffer, value).await
+    options! { tcp_p3 answer Answer:
+        get_keep_alive_idle_time set_keep_alive_idle_time KeepAliveIdle u64;
+        get_keep_alive_interval set_keep_alive_interval KeepAliveInterval u64;
+        get_keep_alive_count set_keep_alive_count KeepAliveCount u32;
+        get_hop_limit set_hop_limit HopLimit u8;
+        get_receive_buffer_size set_receive_buffer_size ReceiveBuffer u64;
+        get_send_buffer_size set_send_buffer_size SendBuffer u64;
     }
 
     async fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {

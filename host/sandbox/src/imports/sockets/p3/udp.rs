@@ -5,21 +5,21 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use wasmtime::component::Resource;
 
-use super::tcp::narrow;
-use super::{Answer, Sockets, Store, View, family, is_v6};
+use super::{Answer, Sockets, Store, View, answer, family, is_v6};
 use crate::bindings::sockets::p3::types::{
     ErrorCode, HostUdpSocket, HostUdpSocketWithStore, IpAddressFamily, IpSocketAddress, UdpSocket,
 };
 use crate::imports::Ctx;
-use crate::imports::blob::ByteBlob;
-use crate::imports::sockets::handle::{Flight, SocketHandle, came};
+use crate::imports::sockets::handle::{SocketFuture, SocketHandle, value};
+use crate::imports::sockets::option::options;
 use crate::imports::sockets::ours;
-use crate::imports::sockets::request::{SocketKind, SocketOp, SocketOption, SocketResponse};
+use crate::protocol::blob::ByteBlob;
+use crate::protocol::sockets::{SocketKind, SocketOp, SocketOption, SocketResponse};
 
 struct Udp {
-    plug: Arc<SocketHandle>,
-    /// Pending receive, which goes to the first waiter.
-    next: Arc<Mutex<Option<Flight>>>,
+    inner: Arc<SocketHandle>,
+    /// The next datagram, once it was asked for. Whoever waits first has it.
+    next: Arc<Mutex<Option<SocketFuture>>>,
 }
 
 type Handle = Resource<UdpSocket>;
@@ -28,20 +28,6 @@ impl View<'_> {
     fn udp_p3(&mut self, handle: &Handle) -> wasmtime::Result<&mut Udp> {
         Ok(self.table.get_mut(&ours(handle))?)
     }
-
-    async fn udp_p3_do(&mut self, handle: &Handle, wanted: SocketOp) -> Answer<()> {
-        Ok(self.udp_p3(handle)?.plug.done(wanted).await.map_err(ErrorCode::from))
-    }
-
-    async fn udp_p3_get<T: TryFrom<u64>>(&mut self, handle: &Handle, knob: SocketOption) -> Answer<T> {
-        let number = self.udp_p3(handle)?.plug.number(SocketOp::Get(knob)).await;
-        Ok(number.map_err(ErrorCode::from).and_then(narrow))
-    }
-
-    async fn udp_p3_address(&mut self, handle: &Handle, wanted: SocketOp) -> Answer<IpSocketAddress> {
-        let came = self.udp_p3(handle)?.plug.ask(wanted).await;
-        Ok(came!(came, SocketResponse::Address(address) => address.into()).map_err(ErrorCode::from))
-    }
 }
 
 impl HostUdpSocketWithStore<Ctx> for Sockets {
@@ -49,33 +35,34 @@ impl HostUdpSocketWithStore<Ctx> for Sockets {
         if data.len() > usize::from(u16::MAX) {
             return Ok(Err(ErrorCode::DatagramTooLarge));
         }
-        let plug =
-            store.with(|mut access| wasmtime::error::Ok(Arc::clone(&access.get().udp_p3(&handle)?.plug)))?;
-        let sent = plug.done(SocketOp::SendTo(ByteBlob(data), to.map(Into::into))).await;
-        plug.goes_on()?;
+        let inner =
+            store.with(|mut access| wasmtime::error::Ok(Arc::clone(&access.get().udp_p3(&handle)?.inner)))?;
+        let sent = inner.done(SocketOp::SendTo(ByteBlob(data), to.map(Into::into))).await;
+        inner.goes_on()?;
         Ok(sent.map_err(ErrorCode::from))
     }
 
     async fn receive(store: &Store, handle: Handle) -> Answer<(Vec<u8>, IpSocketAddress)> {
-        let (plug, next) = store.with(|mut access| {
+        let (inner, next) = store.with(|mut access| {
             let mut view = access.get();
             let socket = view.udp_p3(&handle)?;
-            wasmtime::error::Ok((Arc::clone(&socket.plug), Arc::clone(&socket.next)))
+            wasmtime::error::Ok((Arc::clone(&socket.inner), Arc::clone(&socket.next)))
         })?;
         let mut next = next.lock().await;
-        let came = next.get_or_insert_with(|| plug.begin(SocketOp::ReceiveFrom, None)).await;
+        let response = next.get_or_insert_with(|| inner.begin(SocketOp::ReceiveFrom, None)).await;
         *next = None;
-        plug.goes_on()?;
-        let datagram = came!(came, SocketResponse::Datagram(ByteBlob(data), from) => (data, from.into()));
+        inner.goes_on()?;
+        let datagram =
+            value!(response, SocketResponse::Datagram(ByteBlob(data), from) => (data, from.into()));
         Ok(datagram.map_err(ErrorCode::from))
     }
 }
 
 impl HostUdpSocket for View<'_> {
     async fn create(&mut self, family: IpAddressFamily) -> Answer<Handle> {
-        match self.open(SocketKind { datagrams: true, v6: is_v6(family) }).await {
-            Ok(plug) => {
-                let socket = self.table.push(Udp { plug, next: Arc::default() })?;
+        match SocketHandle::open(self.outside, SocketKind { datagrams: true, v6: is_v6(family) }).await {
+            Ok(inner) => {
+                let socket = self.table.push(Udp { inner, next: Arc::default() })?;
                 Ok(Ok(Resource::new_own(socket.rep())))
             }
             Err(refused) => Ok(Err(refused.into())),
@@ -83,51 +70,33 @@ impl HostUdpSocket for View<'_> {
     }
 
     async fn bind(&mut self, handle: Handle, address: IpSocketAddress) -> Answer<()> {
-        self.udp_p3_do(&handle, SocketOp::Bind(address.into())).await
+        answer(self.udp_p3(&handle)?.inner.done(SocketOp::Bind(address.into())).await)
     }
 
     async fn connect(&mut self, handle: Handle, address: IpSocketAddress) -> Answer<()> {
-        self.udp_p3_do(&handle, SocketOp::Connect(address.into())).await
+        answer(self.udp_p3(&handle)?.inner.done(SocketOp::Connect(address.into())).await)
     }
 
     async fn disconnect(&mut self, handle: Handle) -> Answer<()> {
-        self.udp_p3_do(&handle, SocketOp::Disconnect).await
+        answer(self.udp_p3(&handle)?.inner.done(SocketOp::Disconnect).await)
     }
 
     async fn get_local_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
-        self.udp_p3_address(&handle, SocketOp::Local).await
+        answer(self.udp_p3(&handle)?.inner.address(SocketOp::Local).await.map(Into::into))
     }
 
     async fn get_remote_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
-        self.udp_p3_address(&handle, SocketOp::Remote).await
+        answer(self.udp_p3(&handle)?.inner.address(SocketOp::Remote).await.map(Into::into))
     }
 
     async fn get_address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
-        Ok(family(self.udp_p3(&handle)?.plug.kind.v6))
+        Ok(family(self.udp_p3(&handle)?.inner.kind.v6))
     }
 
-    async fn get_unicast_hop_limit(&mut self, handle: Handle) -> Answer<u8> {
-        self.udp_p3_get(&handle, SocketOption::HopLimit).await
-    }
-
-    async fn set_unicast_hop_limit(&mut self, handle: Handle, value: u8) -> Answer<()> {
-        self.udp_p3_do(&handle, SocketOp::Set(SocketOption::HopLimit, value.into())).await
-    }
-
-    async fn get_receive_buffer_size(&mut self, handle: Handle) -> Answer<u64> {
-        self.udp_p3_get(&handle, SocketOption::ReceiveBuffer).await
-    }
-
-    async fn set_receive_buffer_size(&mut self, handle: Handle, value: u64) -> Answer<()> {
-        self.udp_p3_do(&handle, SocketOp::Set(SocketOption::ReceiveBuffer, value)).await
-    }
-
-    async fn get_send_buffer_size(&mut self, handle: Handle) -> Answer<u64> {
-        self.udp_p3_get(&handle, SocketOption::SendBuffer).await
-    }
-
-    async fn set_send_buffer_size(&mut self, handle: Handle, value: u64) -> Answer<()> {
-        self.udp_p3_do(&handle, SocketOp::Set(SocketOption::SendBuffer, value)).await
+    options! { udp_p3 answer Answer:
+        get_unicast_hop_limit set_unicast_hop_limit HopLimit u8;
+        get_receive_buffer_size set_receive_buffer_size ReceiveBuffer u64;
+        get_send_buffer_size set_send_buffer_size SendBuffer u64;
     }
 
     async fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {

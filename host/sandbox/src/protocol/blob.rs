@@ -1,4 +1,4 @@
-//! Byte strings and lists of requests, bounded during deserialisation by their input, or by the limit of one operation.
+//! Bytes and lists in messages, bounded as they are read.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use toolgate_policy::limits::keyvalue::{KEYVALUE_EACH_BYTES, KEYVALUE_USE_BYTES_MAX};
 
-/// Keys or entries: at most as many as one store operation allows, so that a short input cannot expand in memory.
+/// A list of no more elements than one use of a store brings, so that a few bytes do not become many in memory.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub(crate) struct BoundedVec<T>(pub(crate) Vec<T>);
@@ -23,7 +23,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for BoundedVec<T> {
             type Value = BoundedVec<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("not too many")
+                f.write_str("a list that is not too long")
             }
 
             fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<BoundedVec<T>, A::Error> {

@@ -12,10 +12,10 @@ use super::*;
 pub(super) const SOCKETS_MAX: u64 = 5;
 pub(super) const BYTES_MAX: u64 = 100_000;
 
-/// Tag of a socket request.
-const SOCKETS: u8 = 7;
-/// Tag of its answer.
-const ANSWER: u8 = 6;
+/// That something is asked of sockets.
+const SOCKETS: u8 = 3;
+/// That it is answered.
+const ANSWER: u8 = 3;
 const DONE: [u8; 3] = [ANSWER, 0, 0];
 const DENIED: [u8; 3] = [ANSWER, 1, 0];
 
@@ -61,7 +61,6 @@ const LOCAL: [u8; 1] = [4];
 const AWAIT: [u8; 1] = [9];
 const RECEIVE: [u8; 2] = [10, 100];
 const SHUT: [u8; 2] = [13, 0];
-const CLOSE: [u8; 1] = [14];
 
 /// A server whose plugin may connect to one address.
 fn taken(place: SocketAddr) -> Taken {
@@ -154,7 +153,7 @@ fn a_worker_in_wrong_hands_opens_and_sends_no_more_than_its_call_may() {
         assert_eq!(call.asks(number, &TCP), DONE, "{number}");
     }
     assert_eq!(call.asks(10, &TCP), DENIED);
-    assert!(has(&call.heard(), r#""stop":"sockets_max""#));
+    assert!(call.is_stopped_by("sockets_max"));
     assert_eq!(call.asks(11, &of(1, &send(1))), DENIED, "the call has met its limit");
     call.say(&ended(1));
     taken.outcome(&mut call);
@@ -172,7 +171,7 @@ fn a_worker_in_wrong_hands_opens_and_sends_no_more_than_its_call_may() {
     call.connected(place);
     assert_eq!(call.asks(3, &of(1, &send(60_000))), DONE);
     assert_eq!(call.asks(4, &of(1, &send(60_000)))[1], 1);
-    assert!(has(&call.heard(), r#""stop":"socket_bytes_max""#));
+    assert!(call.is_stopped_by("socket_bytes_max"));
     call.say(&ended(1));
     taken.outcome(&mut call);
     assert!(heard.join().unwrap() <= BYTES_MAX);
@@ -189,7 +188,7 @@ fn a_worker_that_asks_of_sockets_what_no_worker_may_is_ended() {
     });
     let taken = taken(place);
     let twice = |first: &[u8], second: &[u8]| [ask(1, 3, first), ask(1, 4, second)].concat();
-    let closed = of(1, &CLOSE);
+    let closed = close(1);
     let cases: [(&str, Vec<u8>); 10] = [
         ("of a socket that is not", ask(1, 3, &of(7, &LOCAL))),
         ("of a socket that was closed", twice(&closed, &of(1, &LOCAL))),

@@ -1,33 +1,49 @@
-//! Requests to the plugin's store, and responses.
+//! Requests and responses of `keyvalue`.
 
 use serde::{Deserialize, Serialize};
 use toolgate_policy::limits::keyvalue::{
     KEYVALUE_EACH_BYTES, KEYVALUE_READ_FUEL, KEYVALUE_USE_BYTES_MAX, KEYVALUE_WRITE_FUEL,
 };
-use toolgate_state::keyvalue::KeyvalueError;
 
-use crate::imports::blob::{BoundedVec, ByteBlob};
+use super::blob::{BoundedVec, ByteBlob};
 
-/// Request to the store.
+/// A use of the plugin's store.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum KeyvalueRequest {
-    /// Checks that a bucket may be used.
-    Open { bucket: String },
-    /// Reads the values of keys.
-    Get { bucket: String, keys: BoundedVec<String> },
+    Open {
+        bucket: String,
+    },
+    Get {
+        bucket: String,
+        keys: BoundedVec<String>,
+    },
     /// Sets all of these, or none.
-    Set { bucket: String, entries: BoundedVec<(String, ByteBlob)> },
-    /// Deletes these keys.
-    Delete { bucket: String, keys: BoundedVec<String> },
-    /// Whether a key exists.
-    Exists { bucket: String, key: String },
+    Set {
+        bucket: String,
+        entries: BoundedVec<(String, ByteBlob)>,
+    },
+    Delete {
+        bucket: String,
+        keys: BoundedVec<String>,
+    },
+    Exists {
+        bucket: String,
+        key: String,
+    },
     /// Lists keys after a cursor.
-    Keys { bucket: String, cursor: Option<u64> },
+    Keys {
+        bucket: String,
+        cursor: Option<u64>,
+    },
     /// Adds to a number.
-    Increment { bucket: String, key: String, by: u64 },
+    Increment {
+        bucket: String,
+        key: String,
+        by: u64,
+    },
 }
 
-/// Response to a [`KeyvalueRequest`].
+/// The result of a use.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum KeyvalueResponse {
     Done,
@@ -37,22 +53,13 @@ pub(crate) enum KeyvalueResponse {
     Number(u64),
 }
 
-/// Error of a [`KeyvalueRequest`].
+/// Why a use failed.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum KeyvalueFault {
     /// No store is granted.
     Denied,
-    /// Message for the guest.
+    /// Text for the guest.
     Other(String),
-}
-
-impl From<KeyvalueError> for KeyvalueFault {
-    fn from(error: KeyvalueError) -> Self {
-        if let KeyvalueError::Database(error) = &error {
-            tracing::warn!(%error, "a store could not be used");
-        }
-        Self::Other(error.to_string())
-    }
 }
 
 impl KeyvalueRequest {
@@ -83,9 +90,9 @@ impl KeyvalueRequest {
         )))
     }
 
-    /// Fuel charged before anything is done.
-    pub(super) fn fuel(&self) -> u64 {
-        // The base cost includes the first of several.
+    /// Fuel that this costs before anything is done.
+    pub(crate) fn fuel(&self) -> u64 {
+        // The first of several costs what one costs.
         let more = |entries: usize| KEYVALUE_READ_FUEL.saturating_mul(entries.saturating_sub(1) as u64);
         match self {
             Self::Open { .. } | Self::Exists { .. } | Self::Keys { .. } => KEYVALUE_READ_FUEL,
