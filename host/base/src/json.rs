@@ -149,7 +149,7 @@ impl Json {
     }
 
     /// Memory that it takes, in bytes.
-    pub fn held_bytes(&self) -> usize {
+    pub fn memory_bytes(&self) -> usize {
         size_of::<Self>() + self.outside_bytes()
     }
 

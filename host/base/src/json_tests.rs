@@ -109,5 +109,5 @@ fn memory_and_values_are_counted() {
     let json = parse(r#"{"a":[1,2,"xyz"]}"#).unwrap();
     assert_eq!(json.nodes(), 6);
     let own = size_of::<Json>() + size_of::<(String, Json)>() + 3 * size_of::<Json>();
-    assert_eq!(json.held_bytes(), own + "a".len() + "xyz".len());
+    assert_eq!(json.memory_bytes(), own + "a".len() + "xyz".len());
 }

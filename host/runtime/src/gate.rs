@@ -105,8 +105,8 @@ impl Gate {
         let unreadable = |error| GateError::State(state.path().to_owned(), error);
         let services = Services {
             fetcher,
-            kept: Arc::new(BlobStore::open(state).map_err(unreadable)?),
-            seen: RollbackGuard::open(state).map_err(unreadable)?,
+            blobs: Arc::new(BlobStore::open(state).map_err(unreadable)?),
+            rollback: RollbackGuard::open(state).map_err(unreadable)?,
             sandbox,
             snapshots: Snapshots::default(),
             audit,
@@ -191,8 +191,8 @@ impl Gate {
     }
 
     /// Artifact stored under a digest, such as the tool surface of an approved version.
-    pub fn kept(&self, digest: Digest) -> Option<Artifact> {
-        self.services.kept.get(digest).map(|(artifact, _)| artifact)
+    pub fn blob(&self, digest: Digest) -> Option<Artifact> {
+        self.services.blobs.get(digest).map(|(artifact, _)| artifact)
     }
 
     /// Protects everything that `spec` approves or pins from eviction in the blob store. Call it before any load.
@@ -203,7 +203,7 @@ impl Gate {
     /// Like [`Gate::hold`], for pins about to be approved.
     pub fn hold_also<'a>(&self, pins: impl IntoIterator<Item = &'a Pin>) {
         let digests = |pin: &'a Pin| pin.surfaces.iter().chain([&pin.digest]).copied();
-        self.services.kept.hold_also(pins.into_iter().flat_map(digests));
+        self.services.blobs.hold_also(pins.into_iter().flat_map(digests));
     }
 
     /// Signers of a plugin under `trust`, which may differ from its load-time policy; formatted as in its provenance.
@@ -211,7 +211,7 @@ impl Gate {
     /// # Errors
     /// A sentence with the reason why the policy does not trust it, or is not accepted.
     pub fn signed_by(&self, plugin: &Plugin, trust: &TrustSpec) -> Result<Vec<String>, String> {
-        let now = self.services.seen.judge(trust, load::now()).map_err(|error| with_causes(&error))?;
+        let now = self.services.rollback.judge(trust, load::now()).map_err(|error| with_causes(&error))?;
         let trusted = trust.policy.again(plugin.clearance().trusted(), Standing::New, now);
         trusted.map(|trusted| trusted.signed_by()).map_err(|error| error.to_string())
     }

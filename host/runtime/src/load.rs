@@ -40,7 +40,7 @@ use source::Sources;
 pub(crate) struct ReadyPlugin {
     pub(crate) plugin: Arc<Plugin>,
     /// Whether it served before, unchanged.
-    pub(crate) kept: bool,
+    pub(crate) is_unchanged: bool,
     /// One sentence for each file beside it that was set aside.
     pub(crate) set_aside: Vec<String>,
 }
@@ -83,11 +83,11 @@ pub(crate) fn run(
     }
     keep::bytes(services, spec, against.trust, &cleared);
     if let Some(plugin) = before.filter(|plugin| plugin.is(spec, &cleared.clearance)) {
-        return Ok(ReadyPlugin { plugin: Arc::clone(plugin), kept: true, set_aside });
+        return Ok(ReadyPlugin { plugin: Arc::clone(plugin), is_unchanged: true, set_aside });
     }
     let plugin = prepare(&services.sandbox, spec, cleared)?;
     keep::surfaces(services, &plugin);
-    Ok(ReadyPlugin { plugin: Arc::new(plugin), kept: false, set_aside })
+    Ok(ReadyPlugin { plugin: Arc::new(plugin), is_unchanged: false, set_aside })
 }
 
 /// The stages up to the decision whether a plugin may be compiled. Cheap compared with compiling.
@@ -122,5 +122,5 @@ pub fn asked(
     let fetched = fetch(sources, spec, against, Origin::Source)?;
     let artifact = &fetched.found.artifact;
     let inspected = inspect::inspect(artifact, spec.engine);
-    inspected.map(|it| it.asked).map_err(|error| LoadError::Inspect(artifact.digest(), error))
+    inspected.map(|it| it.requested).map_err(|error| LoadError::Inspect(artifact.digest(), error))
 }

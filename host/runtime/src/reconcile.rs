@@ -99,7 +99,7 @@ impl Reconciler {
         let spec = loading::with_hidden(spec, &old);
         self.newest.read(&spec);
         // Blobs of plugins that serve, or are about to, must not be evicted by new ones.
-        services.kept.hold_loading(needed(&spec, &old));
+        services.blobs.hold_loading(needed(&spec, &old));
         let states = loading::load_all(services, &spec, &old, now, fetching);
         let next = Plan { spec, states };
         let report = self.publish(&next, occasion, now);
@@ -121,7 +121,7 @@ impl Reconciler {
             return report;
         }
         let (old, snapshot) = (services.snapshots.now(), Snapshot::of(plugins));
-        services.kept.hold_loading(needed(&plan.spec, &snapshot));
+        services.blobs.hold_loading(needed(&plan.spec, &snapshot));
         let whole = occasion != Occasion::Arrival;
         let SnapshotChange { revoked, out } =
             services.snapshots.publish(&snapshot, &plan.spec.trust, now, whole);
@@ -173,7 +173,7 @@ impl Reconciler {
 
     /// Accepts a trust policy and stores its version. Returns the time by which it is judged.
     fn admit(&self, trust: &TrustSpec) -> Result<UnixTime, RollbackError> {
-        let admitted = self.services.seen.admit(trust, load::now())?;
+        let admitted = self.services.rollback.admit(trust, load::now())?;
         if admitted.upgraded {
             self.services.audit.event(&Event::SeenUpgraded { version: trust.policy.version() });
         }
@@ -189,13 +189,13 @@ impl Reconciler {
 
     /// Protects the blobs that `spec` needs from eviction from now on.
     pub(crate) fn hold(&self, spec: &Spec) {
-        self.services.kept.hold(needed(spec, &Snapshot::default()));
+        self.services.blobs.hold(needed(spec, &Snapshot::default()));
     }
 
     /// Like [`Self::run`] without the swap: the snapshot that would serve, and the result for each plugin. The trust
     /// policy's version is not stored; blobs and compiled code are, as in any other LOAD.
     pub(crate) fn check(&self, spec: &Spec) -> (Snapshot, LoadReport) {
-        match self.services.seen.judge(&spec.trust, load::now()) {
+        match self.services.rollback.judge(&spec.trust, load::now()) {
             Ok(now) => {
                 let states =
                     loading::load_all(&self.services, spec, &Snapshot::default(), now, Fetching::Now);

@@ -22,8 +22,8 @@ pub(crate) struct Services {
     pub(crate) sandbox: Sandbox,
     pub(crate) fetcher: Fetcher,
     pub(crate) snapshots: Snapshots,
-    pub(crate) kept: Arc<BlobStore>,
-    pub(crate) seen: RollbackGuard,
+    pub(crate) blobs: Arc<BlobStore>,
+    pub(crate) rollback: RollbackGuard,
     pub(crate) audit: Arc<Recorder>,
     /// Call slots shared by all plugins.
     pub(crate) calls: Arc<Turns>,

@@ -33,14 +33,14 @@ use progress::{CompileProgress, Watch};
 
 /// Compiler and cache, with one engine of each kind.
 pub struct Compiler {
-    ordinary: Kept,
-    asynchronous: Kept,
+    ordinary: CachedEngine,
+    asynchronous: CachedEngine,
     compiling: Compiling,
     watch: Watch,
 }
 
 /// An engine and the cache of its compiled code.
-struct Kept {
+struct CachedEngine {
     engine: Engine,
     cache: Cache,
 }
@@ -113,10 +113,10 @@ impl Compiler {
         compiling: Compiling,
         audit: &Arc<Recorder>,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let kept = |kind| -> Result<Kept, Box<dyn std::error::Error + Send + Sync>> {
+        let kept = |kind| -> Result<CachedEngine, Box<dyn std::error::Error + Send + Sync>> {
             let engine = super::engine::engine(calls_max, kind)?;
             let fingerprint = fingerprint(&engine);
-            Ok(Kept { cache: Cache::open(state, fingerprint, Arc::clone(audit))?, engine })
+            Ok(CachedEngine { cache: Cache::open(state, fingerprint, Arc::clone(audit))?, engine })
         };
         let (ordinary, asynchronous) = (kept(EngineKind::Sync)?, kept(EngineKind::Async)?);
         Ok(Self { ordinary, asynchronous, compiling, watch: Watch::default() })
@@ -127,7 +127,7 @@ impl Compiler {
         self.watch.tell(listener);
     }
 
-    fn kept(&self, kind: EngineKind) -> &Kept {
+    fn cached_engine(&self, kind: EngineKind) -> &CachedEngine {
         match kind {
             EngineKind::Sync => &self.ordinary,
             EngineKind::Async => &self.asynchronous,
@@ -143,7 +143,7 @@ impl Compiler {
     }
 
     pub(crate) fn engine(&self, kind: EngineKind) -> &Engine {
-        &self.kept(kind).engine
+        &self.cached_engine(kind).engine
     }
 
     /// Returns the compiled form of an artifact. Blocks while it is compiled.
@@ -156,7 +156,7 @@ impl Compiler {
         artifact: &Artifact,
         kind: EngineKind,
     ) -> Result<Component, CompileError> {
-        let Kept { engine, cache } = self.kept(kind);
+        let CachedEngine { engine, cache } = self.cached_engine(kind);
         if let Some(component) = cache.get(engine, artifact.digest()) {
             return Ok(component);
         }
@@ -255,15 +255,15 @@ fn here(component: &[u8], kind: EngineKind) -> Result<Vec<u8>, CompileError> {
 
 /// Identifies engines whose compiled code is compatible: version, settings, CPU features.
 fn fingerprint(engine: &Engine) -> String {
-    let mut told = Told(Vec::new());
+    let mut told = HashedBytes(Vec::new());
     engine.precompile_compatibility_hash().hash(&mut told);
     Digest::of(&told.0).short(16)
 }
 
 /// Collects all bytes that an engine passes to a hasher.
-struct Told(Vec<u8>);
+struct HashedBytes(Vec<u8>);
 
-impl Hasher for Told {
+impl Hasher for HashedBytes {
     fn write(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }

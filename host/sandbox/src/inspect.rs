@@ -47,7 +47,7 @@ pub struct Inspected {
     /// Imported interfaces, as the component spells them.
     pub imports: Vec<String>,
     /// Capabilities that the imports amount to.
-    pub asked: RequestedCapabilities,
+    pub requested: RequestedCapabilities,
     /// Exported functions by path, each with its shape or the reason why it has none.
     pub functions: BTreeMap<ExportPath, Result<Function, ShapeError>>,
     /// The plugin's manifest section.
@@ -117,7 +117,7 @@ pub fn inspect(artifact: &Artifact, engine: EngineKind) -> Result<Inspected, Ins
         digest: artifact.digest(),
         engine,
         imports: reader.imports,
-        asked,
+        requested: asked,
         functions,
         manifest,
         dynamic,

@@ -66,7 +66,7 @@ fn imports_mean_capabilities_and_unknown_ones_are_named() {
     let text = r#"(component
         (import "wasi:http/types@0.2.6" (instance))
         (import "wasi:clocks/wall-clock@0.2.6" (instance)))"#;
-    let asked = look(text).unwrap().asked;
+    let asked = look(text).unwrap().requested;
     assert!(asked.needs().contains(&Capability::Http) && asked.may_use().contains(&Capability::Clock));
     assert!(
         refusal(r#"(component (import "acme:db/query@1.0.0" (instance)))"#).contains("acme:db/query@1.0.0")

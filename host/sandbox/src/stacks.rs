@@ -4,12 +4,12 @@
 /// Stacks on which a guest runs or waits, identified by the address of its first entry.
 pub(crate) struct Stacks {
     max: usize,
-    held: Vec<Held>,
+    held: Vec<Stack>,
     peak: usize,
 }
 
 /// A stack with guest code on it.
-struct Held {
+struct Stack {
     /// Address on the stack of the first entry into the guest.
     top: usize,
     /// Entries into the guest that have not returned; nested ones are allocations for results of the host and the like.
@@ -38,7 +38,7 @@ impl Stacks {
         if self.held.len() >= self.max {
             return Err(Full);
         }
-        self.held.push(Held { top: at, entries: 1 });
+        self.held.push(Stack { top: at, entries: 1 });
         let is_peak = self.held.len() > self.peak;
         self.peak = self.peak.max(self.held.len());
         Ok(if is_peak { self.peak } else { 0 })
@@ -58,7 +58,7 @@ impl Stacks {
         self.peak
     }
 
-    fn at(&mut self, at: usize) -> Option<&mut Held> {
+    fn at(&mut self, at: usize) -> Option<&mut Stack> {
         self.held.iter_mut().find(|held| held.top.abs_diff(at) < ONE_STACK_BYTES)
     }
 }

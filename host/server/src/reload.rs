@@ -91,7 +91,7 @@ impl Reload {
         tokio::spawn(async move {
             while hangup.recv().await.is_some() {
                 let this = this.clone();
-                done(spawn_blocking(move || this.told_to()).await);
+                done(spawn_blocking(move || this.reload_now()).await);
             }
         });
         let this = self.clone();
@@ -179,7 +179,7 @@ impl Reload {
         }
     }
 
-    fn told_to(&self) {
+    fn reload_now(&self) {
         if self.takes == Takes::Nothing {
             revoke(&self.gate, &self.looked(|watched| watched.policy.clone()));
             tracing::warn!(

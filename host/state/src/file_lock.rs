@@ -23,11 +23,11 @@ use super::access::{Access, AccessError};
 #[derive(Debug)]
 pub struct FileLocks {
     /// Sorted by path, so that two commands that lock the same files cannot deadlock.
-    held: Vec<Held>,
+    held: Vec<LockedFile>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct LockedFile {
     target: PathBuf,
     beside: PathBuf,
     file: File,
@@ -68,7 +68,7 @@ impl FileLocks {
         let until = Instant::now() + Duration::from_millis(FILE_LOCK_MS);
         let mut held = Vec::new();
         for target in targets {
-            held.push(Held::take(target, until)?);
+            held.push(LockedFile::take(target, until)?);
         }
         Ok(Self { held })
     }
@@ -96,7 +96,7 @@ impl FileLocks {
     }
 }
 
-impl Held {
+impl LockedFile {
     fn take(target: PathBuf, until: Instant) -> Result<Self, FileLockError> {
         let beside = beside(&target, "flock").map_err(|error| FileLockError::Io(target.clone(), error))?;
         loop {
@@ -128,7 +128,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for LockedFile {
     fn drop(&mut self) {
         // Removed while locked, so that nobody can lock a removed file. If removal fails, the file is harmless.
         drop(std::fs::remove_file(&self.beside));

@@ -98,8 +98,8 @@ impl Expected {
         let words = |set: &BTreeSet<toolgate_policy::Capability>| {
             set.iter().map(|word| word.word().to_owned()).collect()
         };
-        same("needs", words(inspected.asked.needs()), &self.needs);
-        same("may use", words(inspected.asked.may_use()), &self.may_use);
+        same("needs", words(inspected.requested.needs()), &self.needs);
+        same("may use", words(inspected.requested.may_use()), &self.may_use);
         let hidden: BTreeMap<String, String> = inspected
             .functions
             .iter()

@@ -147,7 +147,7 @@ impl Fault {
     }
 
     /// Text for the caller.
-    pub fn told(&self) -> &str {
+    pub fn caller_text(&self) -> &str {
         &self.told
     }
 

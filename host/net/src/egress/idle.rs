@@ -9,9 +9,9 @@ use toolgate_policy::address::Host;
 use toolgate_policy::limits::call::{HTTP_AGE_MS, HTTP_IDLE_MAX, HTTP_IDLE_MS};
 
 /// Idle connections of one rule. Scheme, port, certificates and secret are the rule's.
-pub(super) struct Idle<C>(Mutex<Kept<C>>);
+pub(super) struct Idle<C>(Mutex<IdleConnections<C>>);
 
-struct Kept<C> {
+struct IdleConnections<C> {
     waiting: Vec<Waiting<C>>,
     /// Whether a task removes expired ones.
     swept: bool,
@@ -29,7 +29,7 @@ const AGE: Duration = Duration::from_millis(HTTP_AGE_MS);
 
 impl<C> Default for Idle<C> {
     fn default() -> Self {
-        Self(Mutex::new(Kept { waiting: Vec::new(), swept: false }))
+        Self(Mutex::new(IdleConnections { waiting: Vec::new(), swept: false }))
     }
 }
 
@@ -63,7 +63,7 @@ impl<C> Idle<C> {
     }
 }
 
-impl<C> Kept<C> {
+impl<C> IdleConnections<C> {
     fn sweep(&mut self, now: Instant) {
         self.waiting.retain(|waiting| {
             now.duration_since(waiting.since) < IDLE && now.duration_since(waiting.opened) < AGE

@@ -52,7 +52,7 @@ pub(super) async fn log_in(
     let first = services.first().and_then(|first| first.as_ref().ok());
     let may_exchange = first.is_some_and(FetchPermit::takes_credentials);
     if asked.contains(&Challenge::Basic) && !may_exchange {
-        match (kept(client, reference)?, services.is_empty()) {
+        match (stored_credentials(client, reference)?, services.is_empty()) {
             (Some(kept), _) => return Ok(Login { authorization: Some(kept), advice: None }),
             (None, true) => return Err(failed("it wants a password; run `docker login` for it")),
             (None, false) => {}
@@ -60,7 +60,7 @@ pub(super) async fn log_in(
     }
     let service = services.into_iter().next();
     let service = service.ok_or_else(|| failed("it wants neither a password nor a token"))??;
-    let kept = if service.takes_credentials() { kept(client, reference)? } else { None };
+    let kept = if service.takes_credentials() { stored_credentials(client, reference)? } else { None };
     let request_parts = RequestParts { authorization: kept.as_ref(), ..RequestParts::default() };
     let arrived = client.fetch(&service, &request_parts, Follow::Never, TOKEN_BYTES_MAX).await?;
     let token = token(&arrived.bytes).ok_or_else(|| failed("its service gave no token that can be used"))?;
@@ -89,7 +89,7 @@ fn services(
     asked.iter().filter_map(service).collect()
 }
 
-fn kept(client: &Client<'_>, reference: &Reference) -> Result<Option<Secret>, FetchError> {
+fn stored_credentials(client: &Client<'_>, reference: &Reference) -> Result<Option<Secret>, FetchError> {
     let Some(path) = client.remote.docker.as_deref() else { return Ok(None) };
     let registry = reference.home().target();
     docker::credentials(path, registry, reference.repository())

@@ -280,7 +280,7 @@ impl Rule {
 
 impl Lack {
     /// Description of the difference between request and rule.
-    pub fn told(self, rule: &Rule, target: &RequestTarget) -> String {
+    pub fn explain(self, rule: &Rule, target: &RequestTarget) -> String {
         match self {
             Self::Host => format!("the host is {}, the rule's is {}", target.host(), rule.host),
             Self::Scheme => format!("the scheme is {}, the rule's is {}", target.scheme(), rule.scheme),

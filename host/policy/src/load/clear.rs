@@ -4,7 +4,7 @@ use super::execution::{EngineKind, Isolation};
 use super::grant::{Effective, Grants, UnmetGrantError};
 use super::lint::{Allowed, Finding};
 use super::manifest::RequestedCapabilities;
-use super::pin::{self, Approved, Pin, PinChangeError, Seen};
+use super::pin::{self, Approved, Pin, PinChangeError, PluginState};
 use super::trust::Trusted;
 use crate::Digest;
 use crate::limits::call::CallLimits;
@@ -16,7 +16,7 @@ use crate::redact::printable;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clearance {
     trusted: Trusted,
-    asked: RequestedCapabilities,
+    requested: RequestedCapabilities,
     effective: Effective,
     limits: CallLimits,
     engine: EngineKind,
@@ -93,7 +93,7 @@ pub struct ClearanceInput<'a> {
     /// Isolation that the operator chose.
     pub isolation: Isolation,
     /// Capabilities they request.
-    pub asked: &'a RequestedCapabilities,
+    pub requested: &'a RequestedCapabilities,
     /// Number of their tools.
     pub tools: usize,
     /// Kind of program it is instead of a library, if it declares one.
@@ -138,7 +138,7 @@ pub fn clear(
         reasons.push(RefusalError::Withdrawn(why.clone()));
     }
     reasons.extend(check_lints(case.findings, case.allowed).err().unwrap_or_default());
-    let effective = match grants.meet(case.asked) {
+    let effective = match grants.meet(case.requested) {
         Ok(effective) if reasons.is_empty() => effective,
         Ok(_) => return Err(ClearanceError::Refused(reasons)),
         Err(unmet) => {
@@ -149,12 +149,12 @@ pub fn clear(
     let pin = match case.approved {
         Approved::NotAsked => None,
         Approved::Asked(pin) => {
-            let seen = Seen {
+            let seen = PluginState {
                 id: trusted.plugin(),
                 digest: trusted.digest(),
                 surface: case.surface,
                 former_surface: case.former_surface,
-                asked: case.asked.written(),
+                asked: case.requested.written(),
                 grant: grants.written(),
             };
             pin::compare(pin, &seen).map_err(ClearanceError::Held)?;
@@ -162,7 +162,7 @@ pub fn clear(
         }
     };
     let (engine, isolation) = (case.engine, case.isolation);
-    Ok(Clearance { trusted, asked: case.asked.clone(), effective, limits, engine, isolation, pin })
+    Ok(Clearance { trusted, requested: case.requested.clone(), effective, limits, engine, isolation, pin })
 }
 
 /// Decides whether lint findings may pass. Applied again to texts that a plugin gives only when it runs.
@@ -196,7 +196,7 @@ impl Clearance {
 
     /// Capabilities the plugin requested.
     pub fn asked(&self) -> &RequestedCapabilities {
-        &self.asked
+        &self.requested
     }
 
     /// Capabilities the plugin has.
@@ -214,7 +214,7 @@ impl Clearance {
     /// # Errors
     /// [`PinChangeError`] when it differs.
     pub fn check_dynamic_surface(&self, surface: Option<Digest>) -> Result<(), PinChangeError> {
-        self.pin.as_ref().map_or(Ok(()), |pin| pin::compare_said(pin, surface))
+        self.pin.as_ref().map_or(Ok(()), |pin| pin::compare_surface(pin, surface))
     }
 
     /// Engine that it runs on.
@@ -272,7 +272,7 @@ mod tests {
             declared_id: Some("p"),
             engine: EngineKind::default(),
             isolation: Isolation::default(),
-            asked,
+            requested: asked,
             tools: 1,
             program: None,
             findings: &[],

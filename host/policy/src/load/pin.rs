@@ -45,7 +45,7 @@ pub enum Approved<'a> {
 
 /// Current state of one plugin.
 #[derive(Debug, Clone)]
-pub struct Seen<'a> {
+pub struct PluginState<'a> {
     /// Plugin id.
     pub id: &'a str,
     /// Digest of the component bytes.
@@ -106,7 +106,7 @@ pub enum Line {
 ///
 /// # Errors
 /// Every difference.
-pub fn compare(pin: Option<&Pin>, seen: &Seen<'_>) -> Result<(), Vec<PinChangeError>> {
+pub fn compare(pin: Option<&Pin>, seen: &PluginState<'_>) -> Result<(), Vec<PinChangeError>> {
     let Some(pin) = pin else { return Err(vec![PinChangeError::New]) };
     let mut changes = Vec::new();
     if pin.id != seen.id {
@@ -132,7 +132,7 @@ pub fn compare(pin: Option<&Pin>, seen: &Seen<'_>) -> Result<(), Vec<PinChangeEr
 ///
 /// # Errors
 /// [`PinChangeError::Surface`] when they differ.
-pub(super) fn compare_said(pin: &Pin, surface: Option<Digest>) -> Result<(), PinChangeError> {
+pub(super) fn compare_surface(pin: &Pin, surface: Option<Digest>) -> Result<(), PinChangeError> {
     if pin.surfaces.get(1).copied() == surface && pin.surfaces.len() <= 2 {
         Ok(())
     } else {
@@ -147,7 +147,7 @@ fn lines(was: &[String], is: &[String]) -> Vec<Line> {
     gone.chain(is.iter().filter(|line| !before.contains(line)).cloned().map(Line::Came)).collect()
 }
 
-fn told(lines: &[Line]) -> String {
+fn list(lines: &[Line]) -> String {
     let line = |line: &Line| match line {
         Line::Gone(line) => format!(" - {line}"),
         Line::Came(line) => format!(" + {line}"),
@@ -171,8 +171,8 @@ mod tests {
         }
     }
 
-    fn seen() -> Seen<'static> {
-        Seen {
+    fn seen() -> PluginState<'static> {
+        PluginState {
             id: "acme:files",
             digest: Digest::of(b"bytes"),
             surface: Digest::of(b"surface"),
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn every_part_is_compared_and_every_change_is_told() {
         let other = Digest::of(b"other");
-        let one = |change: fn(&mut Seen<'static>, Digest)| {
+        let one = |change: fn(&mut PluginState<'static>, Digest)| {
             let mut seen = seen();
             change(&mut seen, other);
             compare(Some(&pin()), &seen).unwrap_err()
@@ -204,7 +204,7 @@ mod tests {
             [PinChangeError::Asked(vec![Line::Came("may use clock".into())])]
         );
         let all = one(|seen, other| {
-            *seen = Seen {
+            *seen = PluginState {
                 id: "x",
                 digest: other,
                 surface: other,
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn what_was_approved_as_the_former_release_wrote_it_is_the_same_and_nothing_else_is() {
         let written_anew = Digest::of(b"the same tools, written in another way");
-        let seen = |former_surface| Seen { surface: written_anew, former_surface, ..seen() };
+        let seen = |former_surface| PluginState { surface: written_anew, former_surface, ..seen() };
         assert_eq!(compare(Some(&pin()), &seen(Some(Digest::of(b"surface")))), Ok(()));
         for former in [None, Some(Digest::of(b"other"))] {
             assert_eq!(compare(Some(&pin()), &seen(former)), Err(vec![PinChangeError::Surface]));
@@ -238,7 +238,7 @@ mod tests {
     fn a_pin_without_a_surface_matches_nothing() {
         let pin = Pin { surfaces: vec![], ..pin() };
         assert_eq!(compare(Some(&pin), &seen()), Err(vec![PinChangeError::Surface]));
-        let former = Seen { former_surface: Some(Digest::of(b"surface")), ..seen() };
+        let former = PluginState { former_surface: Some(Digest::of(b"surface")), ..seen() };
         assert_eq!(compare(Some(&pin), &former), Err(vec![PinChangeError::Surface]));
     }
 
@@ -246,10 +246,10 @@ mod tests {
     fn what_it_says_when_it_runs_is_held_to_what_it_said_when_it_was_approved() {
         let (said, other) = (Digest::of(b"said"), Digest::of(b"other"));
         let dynamic = Pin { surfaces: vec![Digest::of(b"surface"), said], ..pin() };
-        assert_eq!(compare_said(&dynamic, Some(said)), Ok(()));
-        assert_eq!(compare_said(&dynamic, Some(other)), Err(PinChangeError::Surface));
-        assert_eq!(compare_said(&dynamic, None), Err(PinChangeError::Surface));
-        assert_eq!(compare_said(&pin(), Some(said)), Err(PinChangeError::Surface));
-        assert_eq!(compare_said(&pin(), None), Ok(()));
+        assert_eq!(compare_surface(&dynamic, Some(said)), Ok(()));
+        assert_eq!(compare_surface(&dynamic, Some(other)), Err(PinChangeError::Surface));
+        assert_eq!(compare_surface(&dynamic, None), Err(PinChangeError::Surface));
+        assert_eq!(compare_surface(&pin(), Some(said)), Err(PinChangeError::Surface));
+        assert_eq!(compare_surface(&pin(), None), Ok(()));
     }
 }

@@ -346,7 +346,7 @@ fn join(unmet: &[UnmetRuleError]) -> String {
     told.join("; ")
 }
 
-fn told(
+fn explain(
     strangers: &[Claim],
     out_of_time: &[(String, &'static str)],
     elsewhere: &[(String, String)],

@@ -26,7 +26,7 @@ fn call(breaker: &Breaker, outcome: &Outcome, now: Instant) -> Option<Change> {
 }
 
 fn refused(breaker: &Breaker, caller: &Caller, now: Instant) -> Option<String> {
-    breaker.begin(caller, now).err().map(|fault| fault.told().to_owned())
+    breaker.begin(caller, now).err().map(|fault| fault.caller_text().to_owned())
 }
 
 const FIRST: Duration = Duration::from_millis(HOLD_MS);

@@ -102,7 +102,7 @@ impl Arguments {
     /// [`QuotaError`] if that exceeds the quota.
     pub(crate) fn admit(&mut self, large: &Large, caller: &Caller) -> Result<(), QuotaError> {
         if self.admitted.is_none() {
-            let bytes = self.json.as_ref().map_or(0, Json::held_bytes);
+            let bytes = self.json.as_ref().map_or(0, Json::memory_bytes);
             self.admitted = Some(large.admit(caller, bytes)?);
         }
         Ok(())

@@ -42,7 +42,7 @@ pub(super) fn clear(
         declared_id: inspected.manifest.id.as_deref(),
         engine: inspected.engine,
         isolation: spec.isolation,
-        asked: &inspected.asked,
+        requested: &inspected.requested,
         tools: described.listings.len() + usize::from(inspected.dynamic.is_some()),
         program: inspected.program,
         findings: &described.findings,

@@ -91,7 +91,7 @@ pub fn describe(inspected: &Inspected, prefix: &Prefix) -> Result<Described, Des
     let mut listings = Vec::new();
     for ((path, function), name) in usable.into_iter().zip(tool_names(prefix, &paths)) {
         let texts = inspected.texts(path);
-        findings.extend(held_to_lints(path, &texts));
+        findings.extend(lint_texts(path, &texts));
         listings.push(listing(path, function, name, texts)?);
     }
     let schemas = |listing: &ToolListing| (listing.input.clone(), listing.output.clone());
@@ -99,7 +99,7 @@ pub fn describe(inspected: &Inspected, prefix: &Prefix) -> Result<Described, Des
     Ok(Described { listings, findings, surface })
 }
 
-fn held_to_lints(path: &ExportPath, texts: &Texts) -> Vec<Finding> {
+fn lint_texts(path: &ExportPath, texts: &Texts) -> Vec<Finding> {
     let at = |what: &str| format!("the {what} of {}", shown(path));
     let mut findings = Vec::new();
     for (what, text) in [("title", &texts.title), ("description", &texts.description)] {

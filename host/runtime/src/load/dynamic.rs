@@ -32,7 +32,7 @@ use toolgate_state::audit::record::CallTrace;
 
 use super::describe::canonical;
 use super::schema::CompileCost;
-use super::schema::held::{Held, SerdeJson};
+use super::schema::held::{CompiledSchema, SerdeJson};
 use super::schema::tree::Strict;
 use super::{param_header, schema};
 use crate::snapshot::tool::{Judge, Own, ToolListing};
@@ -64,7 +64,7 @@ pub enum DynamicToolsError {
 }
 
 /// Dynamic tools that a plugin listed.
-pub(crate) struct Said {
+pub(crate) struct DynamicTools {
     /// Tools, each under the plugin's own name for it.
     pub(crate) tools: Vec<(String, ToolListing)>,
     /// Findings of the lints in their texts.
@@ -73,7 +73,7 @@ pub(crate) struct Said {
     pub(crate) surface: Artifact,
 }
 
-impl Said {
+impl DynamicTools {
     /// The surface of `before`, if only the clock differs: then its approval covers no other texts.
     pub(super) fn as_approved_before(&self, before: Self) -> Option<Artifact> {
         differs_by_clock(before.surface.bytes(), self.surface.bytes()).then_some(before.surface)
@@ -163,7 +163,7 @@ pub(crate) fn ask(
     list: &Arc<Export>,
     plugin: &PluginName,
     prefix: &Prefix,
-) -> Result<Said, DynamicToolsError> {
+) -> Result<DynamicTools, DynamicToolsError> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the host asks in its own name, and only what has no effects"
@@ -190,7 +190,7 @@ pub(crate) fn ask(
     let answer = match outcome {
         Outcome::Answer(answer) => answer,
         Outcome::Denied(denied) => return Err(failed(&denied)),
-        Outcome::Fault(fault) => return Err(failed(&fault.told())),
+        Outcome::Fault(fault) => return Err(failed(&fault.caller_text())),
     };
     match (answer.verdict, &answer.content) {
         (Verdict::Ok, Content::Value { structured, .. }) => read(structured, list.path(), prefix),
@@ -198,7 +198,7 @@ pub(crate) fn ask(
     }
 }
 
-fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, DynamicToolsError> {
+fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<DynamicTools, DynamicToolsError> {
     let Some(Value::Array(entries)) = structured.get("result") else {
         return Err(DynamicToolsError::List("it gave no list".to_owned()));
     };
@@ -237,11 +237,11 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Said, 
             headers,
             output,
         };
-        findings.extend(held_to_lints(own, &listing));
+        findings.extend(lint_listing(own, &listing));
         tools.push((own.clone(), listing));
     }
     let surface = surface(&tools).map_err(|error| DynamicToolsError::List(error.to_string()))?;
-    Ok(Said { tools, findings, surface })
+    Ok(DynamicTools { tools, findings, surface })
 }
 
 /// Compiles the schemas for arguments and answers, on a thread with a stack that suffices for any schema.
@@ -256,10 +256,10 @@ pub(super) fn compile(
         let mut all = Vec::with_capacity(tools.len());
         for (name, listing) in tools {
             let refused = |error| refused(&name, &error);
-            let input = Box::new(Held::<Strict>::new(&listing.input, &mut cost).map_err(refused)?);
+            let input = Box::new(CompiledSchema::<Strict>::new(&listing.input, &mut cost).map_err(refused)?);
             let output = match &listing.output {
                 Some(output) => {
-                    let held = Held::<SerdeJson>::new(output, &mut cost).map_err(refused)?;
+                    let held = CompiledSchema::<SerdeJson>::new(output, &mut cost).map_err(refused)?;
                     Some(Box::new(held) as Box<dyn Judge<Value>>)
                 }
                 None => None,
@@ -293,7 +293,7 @@ fn claims(hints: Option<&Value>) -> Claims {
 }
 
 /// Lints every text of a tool, including those in its schemas.
-fn held_to_lints(own: &str, listing: &ToolListing) -> Vec<Finding> {
+fn lint_listing(own: &str, listing: &ToolListing) -> Vec<Finding> {
     let at = |what: &str| format!("the {what} of the dynamic tool {own}");
     let mut findings = lint::text(&at("description"), &listing.description);
     findings.extend(listing.title.iter().flat_map(|title| lint::text(&at("title"), title)));
@@ -351,7 +351,7 @@ mod tests {
     fn what_a_plugin_says_by_another_clock_counts_as_approved_only_if_the_clock_alone_is_another() {
         let said = |description: &str| {
             let surface = canonical(&json!([{ "name": "a", "description": description }])).unwrap();
-            Said { tools: Vec::new(), findings: Vec::new(), surface }
+            DynamicTools { tools: Vec::new(), findings: Vec::new(), surface }
         };
         let now = said("Made at 1970-01-01T00:00:01Z, steady 1000000000.");
         let then = said("Made at 1970-01-01T00:00:00Z, steady 0.");

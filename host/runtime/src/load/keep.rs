@@ -20,12 +20,12 @@ pub(super) fn bytes(services: &Services, spec: &PluginSpec, trust: &TrustSpec, c
     }
     let Fetched { found, verified } = &cleared.fetched;
     if let Some(manifest) =
-        found.manifest.as_ref().filter(|manifest| !services.kept.has(manifest.digest(), &[]))
+        found.manifest.as_ref().filter(|manifest| !services.blobs.has(manifest.digest(), &[]))
     {
-        warn(services.kept.put(manifest, &[]));
+        warn(services.blobs.put(manifest, &[]));
     }
     let signatures = worth_keeping(&verified.examined, found);
-    if services.kept.has(found.artifact.digest(), &signatures) {
+    if services.blobs.has(found.artifact.digest(), &signatures) {
         return;
     }
     let mut ranking = Ranking::default();
@@ -38,14 +38,14 @@ pub(super) fn bytes(services: &Services, spec: &PluginSpec, trust: &TrustSpec, c
             None => ranking.rank(&examine_one(trust, &found.artifact, file)),
         }
     };
-    warn(services.kept.add(&found.artifact, &signatures, rank));
+    warn(services.blobs.add(&found.artifact, &signatures, rank));
 }
 
 /// Stores the approved surfaces of a plugin, so that a change can be shown.
 pub(super) fn surfaces(services: &Services, plugin: &Plugin) {
     if plugin.clearance().pin().is_some() {
-        for surface in plugin.surfaces().iter().filter(|surface| !services.kept.has(surface.digest(), &[])) {
-            warn(services.kept.put(surface, &[]));
+        for surface in plugin.surfaces().iter().filter(|surface| !services.blobs.has(surface.digest(), &[])) {
+            warn(services.blobs.put(surface, &[]));
         }
     }
 }

@@ -59,7 +59,7 @@ pub fn watched(source: &Source) -> Vec<PathBuf> {
 /// Access to remote sources, and to bytes fetched before.
 pub struct Sources {
     fetcher: Fetcher,
-    kept: Option<Arc<BlobStore>>,
+    blobs: Option<Arc<BlobStore>>,
 }
 
 /// Reasons why nothing was fetched.
@@ -97,12 +97,12 @@ impl SourceError {
 impl Sources {
     /// Makes sources that store nothing.
     pub fn new(fetcher: Fetcher) -> Self {
-        Self { fetcher, kept: None }
+        Self { fetcher, blobs: None }
     }
 
     /// Makes sources that store trusted bytes.
     pub(crate) fn of(services: &Services) -> Self {
-        Self { fetcher: services.fetcher.clone(), kept: Some(Arc::clone(&services.kept)) }
+        Self { fetcher: services.fetcher.clone(), blobs: Some(Arc::clone(&services.blobs)) }
     }
 
     /// The same sources, until they are cancelled.
@@ -136,13 +136,13 @@ impl Sources {
 
     /// Stored bytes of a remote plugin with a pinned digest.
     pub(crate) fn fetched_before(&self, source: &Source, pin: Option<Digest>) -> Option<Found> {
-        let (kept, pin) = (self.kept.as_ref()?, pin.filter(|_| source.is_elsewhere())?);
+        let (kept, pin) = (self.blobs.as_ref()?, pin.filter(|_| source.is_elsewhere())?);
         kept.get(pin).map(|(artifact, signatures)| Found::new(artifact, signatures))
     }
 
     /// Stores bytes of a remote plugin with these of its signatures, so that they need not be fetched again.
     pub(crate) fn keep(&self, source: &Source, artifact: &Artifact, signatures: &[SignatureFile]) {
-        let Some(kept) = &self.kept else { return };
+        let Some(kept) = &self.blobs else { return };
         if let Err(error) = kept.put(artifact, signatures) {
             tracing::warn!(error = %with_causes(&error), %source, "what was fetched is not kept and will be fetched again");
         }

@@ -43,7 +43,7 @@ impl Reconciler {
             plan.spec.trust = trust;
         }
         let Spec { plugins, trust, approvals, .. } = &plan.spec;
-        let now = match self.services.seen.judge(trust, load::now()) {
+        let now = match self.services.rollback.judge(trust, load::now()) {
             Ok(now) => now,
             Err(error) => {
                 tracing::error!("{}; what was fetched is not looked at", with_causes(&error));

@@ -64,7 +64,7 @@ fn place(names: &mut TakenNames, state: &LoadState) -> (Loaded, Option<Arc<Plugi
         LoadState::Ready(ready) => match take(&ready.plugin) {
             Ok(plugin) => {
                 let (digest, tools) = (plugin.digest(), plugin.tools().len());
-                let (kept, set_aside) = (ready.kept, ready.set_aside.clone());
+                let (kept, set_aside) = (ready.is_unchanged, ready.set_aside.clone());
                 let warnings = plugin.warnings();
                 (Loaded::Ready { digest, tools, kept, set_aside, warnings }, Some(plugin))
             }

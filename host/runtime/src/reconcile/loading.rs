@@ -164,7 +164,7 @@ fn instead(
     if !is_pinned(services, wanted, digest, before) {
         return None;
     }
-    let (artifact, signatures) = services.kept.get(digest)?;
+    let (artifact, signatures) = services.blobs.get(digest)?;
     let origin = Origin::Kept(Found::new(artifact, signatures));
     load::run(services, wanted, against, origin, before).ok().map(|ready| ready.plugin)
 }
@@ -179,5 +179,5 @@ fn is_pinned(services: &Services, wanted: &PluginSpec, digest: Digest, before: O
     let serves_from_it =
         |plugin: &&Arc<Plugin>| plugin.digest() == digest && plugin.source().manifest() == Some(manifest);
     let names_it = |(kept, _): (Artifact, _)| component_of(kept.bytes()) == Some(digest);
-    before.filter(serves_from_it).is_some() || services.kept.get(manifest).is_some_and(names_it)
+    before.filter(serves_from_it).is_some() || services.blobs.get(manifest).is_some_and(names_it)
 }

@@ -27,10 +27,10 @@ impl Reconciler {
     pub(crate) fn revoke_remembered(&self) -> Option<u64> {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken before the file is read: a change meanwhile is read the next time.
-        let stamp = self.services.seen.stamp();
+        let stamp = self.services.rollback.stamp();
         if remembered.stamp != Some(stamp) {
             remembered.stamp = Some(stamp);
-            match self.services.seen.revoked() {
+            match self.services.rollback.revoked() {
                 Ok(revoked) => {
                     remembered.version = revoked.version;
                     let reason =
@@ -58,6 +58,6 @@ impl Reconciler {
 
     /// Reason to refuse this policy, if there is one. Stores nothing.
     pub(crate) fn refuses(&self, trust: &TrustSpec) -> Option<String> {
-        self.services.seen.judge(trust, load::now()).err().map(|error| with_causes(&error))
+        self.services.rollback.judge(trust, load::now()).err().map(|error| with_causes(&error))
     }
 }

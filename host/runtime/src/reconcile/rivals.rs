@@ -59,7 +59,7 @@ impl Reconciler {
             *rivals = Rivals { trust: Some(spec.trust.sha256), known: BTreeMap::new() };
         }
         // A policy that is refused lets nothing serve.
-        let Ok(now) = self.services.seen.judge(&spec.trust, load::now()) else { return Ok(Vec::new()) };
+        let Ok(now) = self.services.rollback.judge(&spec.trust, load::now()) else { return Ok(Vec::new()) };
         let is_new = |wanted: &PluginSpec| newcomers.iter().any(|plugin| *plugin.name() == wanted.name);
         let (mut names, mut clashes) = (TakenNames::default(), Vec::new());
         for wanted in order(spec).into_iter().filter_map(|index| spec.plugins.get(index)) {
@@ -101,7 +101,7 @@ impl Reconciler {
     ) -> Result<Option<Vec<ToolName>>, RivalsError> {
         let against = Against { trust: &spec.trust, approved: Approved::Asked(Some(pin)), now };
         let sources = Sources::of(&self.services);
-        let origin = match self.services.kept.get(pin.digest) {
+        let origin = match self.services.blobs.get(pin.digest) {
             Some((artifact, signatures)) => Origin::Kept(Found::new(artifact, signatures)),
             None if wanted.source.is_elsewhere() && !may_fetch => {
                 return Err(RivalsError::SourceError(wanted.name.clone()));
@@ -116,7 +116,7 @@ impl Reconciler {
         let wanted = PluginSpec { digest: None, ..wanted.clone() };
         let cleared = would_serve(&wanted, load::clear(&sources, &wanted, against, origin))?;
         let Some(cleared) = cleared else { return Ok(None) };
-        let said = pin.surfaces.get(1).and_then(|said| self.services.kept.get(*said)).map(|(said, _)| said);
+        let said = pin.surfaces.get(1).and_then(|said| self.services.blobs.get(*said)).map(|(said, _)| said);
         if let Some(tools) = cleared.tools(&wanted.prefix, said.as_ref()) {
             return Ok(Some(tools));
         }

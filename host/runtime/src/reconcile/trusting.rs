@@ -31,7 +31,7 @@ impl Reconciler {
     /// another process does not prevent that.
     pub(crate) fn retrust_now(&self) {
         let Some(trust) = self.services.snapshots.trust() else { return };
-        match self.services.seen.time(load::now()) {
+        match self.services.rollback.time(load::now()) {
             Ok(now) => self.drop_distrusted(&trust, now),
             Err(error) => tracing::error!("{}; what serves is not judged again", with_causes(&error)),
         }
@@ -86,7 +86,7 @@ impl LoadReport {
 fn judge(services: &Services, plugin: &Plugin, trust: &TrustSpec, now: UnixTime) -> Result<(), TrustError> {
     let Err(why) = plugin.trusted_by(&trust.policy, now) else { return Ok(()) };
     let kept = || {
-        let (artifact, signatures) = services.kept.get(plugin.digest())?;
+        let (artifact, signatures) = services.blobs.get(plugin.digest())?;
         Some(Found::new(artifact, signatures))
     };
     let beside = || {

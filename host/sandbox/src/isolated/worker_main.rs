@@ -278,7 +278,7 @@ fn to_wire(fault: &Fault) -> WireFault {
     WireFault {
         kind,
         limit,
-        told: fault.told().to_owned(),
+        told: fault.caller_text().to_owned(),
         logged: fault.log_text().to_owned(),
         logs_last_words: fault.logs_last_words(),
     }

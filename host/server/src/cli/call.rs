@@ -126,7 +126,7 @@ fn tell(args: &Args, outcome: Outcome) -> Result<(), Exit> {
         Outcome::Denied(_) => Err(no_such_tool(&args.tool)),
         Outcome::Fault(fault) => {
             if args.json {
-                let (text, fault) = (fault.told(), fault.kind().word());
+                let (text, fault) = (fault.caller_text(), fault.kind().word());
                 output::print_json(&json!({ "isError": true, "text": text, "fault": fault }));
             }
             match fault.blame() {

@@ -109,7 +109,7 @@ fn signatures(found: &Found) -> Vec<(String, String)> {
 }
 
 fn words(inspected: &Inspected, needed: bool) -> Vec<Capability> {
-    let words = if needed { inspected.asked.needs() } else { inspected.asked.may_use() };
+    let words = if needed { inspected.requested.needs() } else { inspected.requested.may_use() };
     words.iter().copied().collect()
 }
 
@@ -136,7 +136,7 @@ fn as_text(shown: &Shown) -> String {
     }
     lines.extend(approvals.iter().map(|approval| format!("approved   {approval}")));
     for word in words(inspected, true) {
-        lines.push(match inspected.asked.toolchain_of(word) {
+        lines.push(match inspected.requested.toolchain_of(word) {
             None => format!("needs      {word}; to grant it: {}", word.suggestion()),
             Some(toolchain) => format!(
                 "needs      {word}, imported by its toolchain ({toolchain}), whether its code uses it or not; to refuse every use: {}; to grant it: {}",
@@ -196,7 +196,7 @@ fn as_json(shown: &Shown) -> Value {
         }).collect::<Vec<_>>(),
         "needs": words(inspected, true).iter().map(|word| word.word()).collect::<Vec<_>>(),
         "importedByToolchain": words(inspected, true).iter().filter_map(|word| {
-            Some((word.word().to_owned(), inspected.asked.toolchain_of(*word)?.name().into()))
+            Some((word.word().to_owned(), inspected.requested.toolchain_of(*word)?.name().into()))
         }).collect::<serde_json::Map<String, Value>>(),
         "mayUse": words(inspected, false).iter().map(|word| word.word()).collect::<Vec<_>>(),
         "imports": inspected.imports,

@@ -54,7 +54,7 @@ const SHOWN_CHARS_MAX: usize = 500;
 
 /// Results of the calls.
 #[derive(Default)]
-struct Heard {
+struct Observed {
     calls: u16,
     refused: BTreeSet<Attempt>,
     not_listed: u64,
@@ -97,7 +97,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     }
     let heard = listen(args, &gate, &arguments)?;
     let lesson = lesson(&present, &asked, &heard.refused);
-    output::print(&told(args, &base, &heard, &lesson));
+    output::print(&proposal_text(args, &base, &heard, &lesson));
     Ok(())
 }
 
@@ -150,9 +150,9 @@ fn approvals(
 }
 
 /// Makes the calls, and reports on stderr how each ended.
-fn listen(args: &Args, gate: &Gate, arguments: &Json) -> Result<Heard, Exit> {
+fn listen(args: &Args, gate: &Gate, arguments: &Json) -> Result<Observed, Exit> {
     let runtime = call::runtime()?;
-    let mut heard = Heard::default();
+    let mut heard = Observed::default();
     for number in 1..=args.times {
         let interrupt = Interrupt::default();
         let request = Request::new(local::parent(), args.tool.as_str(), arguments.clone(), interrupt.clone());
@@ -177,7 +177,7 @@ fn listen(args: &Args, gate: &Gate, arguments: &Json) -> Result<Heard, Exit> {
 }
 
 /// TOML to be pasted: everything but the grant is a comment, and no text of a plugin can end one.
-fn told(args: &Args, base: &str, heard: &Heard, lesson: &GrantProposal) -> String {
+fn proposal_text(args: &Args, base: &str, heard: &Observed, lesson: &GrantProposal) -> String {
     let (plugin, tool) = (printable(&args.plugin, 100), printable(&args.tool, 100));
     let mut lines = vec![format!("# {tool} of {plugin}, {base}, was refused in {} call(s):", heard.calls)];
     lines.extend(heard.refused.iter().map(|attempt| format!("#   {}", printable(&attempt.to_string(), 500))));

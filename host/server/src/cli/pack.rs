@@ -122,7 +122,7 @@ fn named_in_full(
 /// Merges the manifest over the texts of the WIT.
 fn tools(
     mut given: Map<String, Value>,
-    mut said: BTreeMap<String, wit::Said>,
+    mut said: BTreeMap<String, wit::FunctionTexts>,
     functions: &BTreeMap<String, &Function>,
 ) -> Result<Map<String, Value>, Exit> {
     let mut tools = Map::new();

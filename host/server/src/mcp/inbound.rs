@@ -31,7 +31,7 @@ pub(crate) struct Inbound {
     /// Place for bytes spliced into the answer, if the transport supports that.
     pub(crate) splice: Option<Splice>,
     /// Resource released when it is answered.
-    pub(crate) held: Option<Arc<dyn Send + Sync>>,
+    pub(crate) resources: Option<Arc<dyn Send + Sync>>,
     /// Quota used by a large answer until it is written, if no bytes are spliced.
     pub(crate) answer: Arc<Mutex<Option<Taken>>>,
 }
@@ -53,7 +53,7 @@ impl Inbound {
             conversation,
             arguments: Arc::default(),
             splice: None,
-            held: None,
+            resources: None,
             answer: Arc::default(),
         }
     }

@@ -230,9 +230,9 @@ fn failed(fault: &Fault) -> Result<CallToolResult, ErrorData> {
         | FaultKind::Lift
         | FaultKind::Worker
         | FaultKind::Cancelled
-        | FaultKind::Revoked => Ok(CallToolResult::error(vec![ContentBlock::text(fault.told())])),
+        | FaultKind::Revoked => Ok(CallToolResult::error(vec![ContentBlock::text(fault.caller_text())])),
         FaultKind::Stopping | FaultKind::Audit | FaultKind::Internal => {
-            Err(ErrorData::internal_error(fault.told().to_owned(), None))
+            Err(ErrorData::internal_error(fault.caller_text().to_owned(), None))
         }
     }
 }

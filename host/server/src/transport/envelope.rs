@@ -60,7 +60,7 @@ impl Envelope {
     pub(crate) fn read_weighed(text: &[u8], bytes_max: u64) -> Result<(Self, usize), Malformed> {
         let envelope = Self::read(text, bytes_max)?;
         let arguments = envelope.arguments.as_ref().and_then(|arguments| arguments.as_ref().ok());
-        let held_bytes = arguments.map_or(0, Json::held_bytes);
+        let held_bytes = arguments.map_or(0, Json::memory_bytes);
         Ok((envelope, held_bytes))
     }
 

@@ -40,7 +40,7 @@ use crate::notices::{Notices, Trouble};
 use body::Sent;
 use connections::{AdmitResult, Connection, Connections, peer_of};
 use replies::{Reply, json, not_allowed, not_get, plain, type_text};
-use requests::Held;
+use requests::RequestResources;
 use sessions::Sessions;
 use watched::{Watched, is_unread};
 
@@ -181,7 +181,12 @@ impl HttpServer {
         connection: &Arc<Connection>,
     ) -> http1::Connection<
         TokioIo<Watched<TcpStream>>,
-        impl hyper::service::HttpService<Incoming, ResBody = Sent<Held>, Error = Infallible, Future: Send> + use<>,
+        impl hyper::service::HttpService<
+            Incoming,
+            ResBody = Sent<RequestResources>,
+            Error = Infallible,
+            Future: Send,
+        > + use<>,
     > {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection stays slow");
@@ -207,10 +212,10 @@ impl HttpServer {
         mut request: Request<Incoming>,
         ends: Ends,
         connection: &Arc<Connection>,
-    ) -> Response<Sent<Held>> {
+    ) -> Response<Sent<RequestResources>> {
         let is_spare = connection.is_spare();
-        let held = Held::of(connection);
-        let finish = |mut reply: Reply, held: Held, source: &Source| {
+        let held = RequestResources::of(connection);
+        let finish = |mut reply: Reply, held: RequestResources, source: &Source| {
             if is_spare {
                 reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
@@ -254,9 +259,9 @@ impl HttpServer {
         request: Request<Incoming>,
         source: &Source,
         address: SocketAddr,
-        held: Held,
+        held: RequestResources,
         is_spare: bool,
-    ) -> Result<Response<Sent<Held>>, Reply> {
+    ) -> Result<Response<Sent<RequestResources>>, Reply> {
         let is_mcp = matches!(request.uri().path(), "/mcp" | "/mcp/");
         if is_mcp && let Some(reply) = cors::preflight(request.method(), request.headers(), source) {
             return Err(reply);

@@ -224,7 +224,7 @@ impl Reader {
                 }
                 if let Some(place) = place {
                     let place = Arc::new(place);
-                    inbound.held = Some(Arc::clone(&place) as Arc<dyn Send + Sync>);
+                    inbound.resources = Some(Arc::clone(&place) as Arc<dyn Send + Sync>);
                     let answer = Arc::clone(&inbound.answer);
                     let is_stream = envelope.method.as_deref() == Some(LISTEN);
                     let unanswered = Unanswered { _place: place, is_stream, _answer: answer };

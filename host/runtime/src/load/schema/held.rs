@@ -16,7 +16,7 @@ use super::{CompileCost, IN_PLACE, REFERENCES, SchemaError, Schemas, cost, membe
 use crate::snapshot::tool::{Judge, MisfitError};
 
 /// A compiled schema, for values of one representation.
-pub(in crate::load) struct Held<F: Representation> {
+pub(in crate::load) struct CompiledSchema<F: Representation> {
     validator: Validator<F>,
     /// The schema and its subschemas; the top one first.
     parts: Vec<Part>,
@@ -60,7 +60,7 @@ struct Own {
     is_unique: bool,
 }
 
-impl<F: Representation> Held<F> {
+impl<F: Representation> CompiledSchema<F> {
     /// Compiles a parsed schema and adds the cost to `compiled`.
     ///
     /// # Errors
@@ -92,7 +92,7 @@ impl<F: Representation> Held<F> {
     }
 }
 
-impl<V: 'static, F: for<'v> Representation<Node<'v> = &'v V>> Judge<V> for Held<F> {
+impl<V: 'static, F: for<'v> Representation<Node<'v> = &'v V>> Judge<V> for CompiledSchema<F> {
     fn judge(&self, value: &V, steps_max: u64) -> Result<(), MisfitError> {
         let mut count = Count { parts: &self.parts, known: HashMap::new(), visits: 0, most: steps_max };
         let steps = count.of::<F>(0, &value, 0).ok_or(MisfitError::Large)?;

@@ -6,9 +6,9 @@ use toolgate_base::json::{Json, JsonLimits};
 use super::super::tree::Strict;
 use super::*;
 
-fn held<F: Representation>(schema: &Value) -> Held<F> {
+fn held<F: Representation>(schema: &Value) -> CompiledSchema<F> {
     let schema = super::super::read(&schema.to_string()).unwrap();
-    Held::new(&schema, &mut CompileCost::default()).unwrap_or_else(|error| panic!("{error}"))
+    CompiledSchema::new(&schema, &mut CompileCost::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The same value as the strict reader has it, also where that reads nothing so deep.
@@ -147,7 +147,7 @@ fn a_schema_that_is_compiled_once_more_for_each_leftover_is_refused_before_that(
         "unevaluatedProperties": false, "$ref": "#/$defs/d" });
     let few = super::super::read(&few.to_string()).unwrap();
     let mut all = CompileCost::default();
-    let tools = (0..100).take_while(|_| Held::<Strict>::new(&few, &mut all).is_ok()).count();
+    let tools = (0..100).take_while(|_| CompiledSchema::<Strict>::new(&few, &mut all).is_ok()).count();
     assert!((10..100).contains(&tools), "{tools}");
 }
 
@@ -192,8 +192,8 @@ fn patterns_that_take_long_to_compile_together_are_refused_before_they_are_compi
     // The cost of several tools is added up.
     let few = read(patterns.get(..40).unwrap()).unwrap();
     let mut all = CompileCost::default();
-    assert!(Held::<Strict>::new(&few, &mut all).is_ok());
-    assert!(matches!(Held::<Strict>::new(&few, &mut all), Err(SchemaError::Patterns)));
+    assert!(CompiledSchema::<Strict>::new(&few, &mut all).is_ok());
+    assert!(matches!(CompiledSchema::<Strict>::new(&few, &mut all), Err(SchemaError::Patterns)));
 }
 
 #[test]
@@ -201,7 +201,9 @@ fn a_pattern_whose_compiled_form_is_large_is_refused() {
     let schema = super::super::read(
         r#"{"type":"object","properties":{"a":{"type":"string","pattern":"^\\p{L}{100}$"}}}"#,
     );
-    match schema.and_then(|schema| Held::<Strict>::new(&schema, &mut CompileCost::default()).map(drop)) {
+    match schema
+        .and_then(|schema| CompiledSchema::<Strict>::new(&schema, &mut CompileCost::default()).map(drop))
+    {
         Err(SchemaError::Compiled(_) | SchemaError::Pattern(..)) => {}
         other => panic!("{other:?}"),
     }

@@ -124,7 +124,7 @@ fn prepare(args: &Args, trust: &TrustSpec, name: &PluginName, item: Item) -> Res
         places.into_iter().map(|(name, bytes)| (args.into.join(name), bytes)).collect();
     wanted.push((path.clone(), found.artifact.bytes()));
     let same = |path: &Path, bytes: &[u8]| is_there(path, bytes).map_err(|error| failed(path, &error));
-    let is_same_component = same(&path, found.artifact.bytes())? == There::Same;
+    let is_same_component = same(&path, found.artifact.bytes())? == Existing::Same;
     // Further signatures of the same bytes may stay. Those of other bytes would be worthless.
     let beside = signature_names(&path).map_err(|error| Exit::host(&error))?;
     let stale = beside.into_iter().filter(|other| wanted.iter().all(|(path, _)| path != other));
@@ -133,9 +133,9 @@ fn prepare(args: &Args, trust: &TrustSpec, name: &PluginName, item: Item) -> Res
     let mut files = Vec::new();
     for (to, bytes) in wanted {
         match same(&to, bytes)? {
-            There::Same => continue,
-            There::Other => conflicts.push(to.clone()),
-            There::Nothing => {}
+            Existing::Same => continue,
+            Existing::Other => conflicts.push(to.clone()),
+            Existing::Nothing => {}
         }
         files.push((place::stage(&to, bytes, FILE_MODE).map_err(|error| failed(&to, &error))?, to));
     }
@@ -229,7 +229,7 @@ fn root(args: &Args, bundle: &mut PluginBundle) -> Result<Option<(TempPath, Path
 
 /// Content of a path.
 #[derive(PartialEq, Eq)]
-enum There {
+enum Existing {
     Nothing,
     /// A file with these bytes.
     Same,
@@ -237,19 +237,19 @@ enum There {
     Other,
 }
 
-fn is_there(path: &Path, bytes: &[u8]) -> io::Result<There> {
+fn is_there(path: &Path, bytes: &[u8]) -> io::Result<Existing> {
     match path.symlink_metadata() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(There::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Existing::Nothing),
         Err(error) => return Err(error),
         Ok(metadata) if !metadata.is_file() || metadata.len() != bytes.len() as u64 => {
-            return Ok(There::Other);
+            return Ok(Existing::Other);
         }
         Ok(_) => {}
     }
     let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     let same = Artifact::read(file, COMPONENT_BYTES_MAX).is_ok_and(|there| there.bytes() == bytes);
-    Ok(if same { There::Same } else { There::Other })
+    Ok(if same { Existing::Same } else { Existing::Other })
 }
 
 fn failed(path: &Path, error: &io::Error) -> Exit {

@@ -45,7 +45,7 @@ struct Written {
     subcommand_help_heading = "Questions",
     disable_help_subcommand = true
 )]
-struct Asked {
+struct ExplainArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
@@ -58,7 +58,7 @@ struct Asked {
 
 impl clap::Args for Args {
     fn augment_args(command: clap::Command) -> clap::Command {
-        let words = Asked::command();
+        let words = ExplainArgs::command();
         let lines = words.get_subcommands().map(|word| {
             let about = word.get_about().map(ToString::to_string).unwrap_or_default();
             format!("\n  {:<12} {about}", word.get_name())
@@ -80,7 +80,7 @@ impl FromArgMatches for Args {
         if question.is_empty() {
             return Ok(Self { config, plugin, unused, json, question: None });
         }
-        let asked = Asked::try_parse_from(question)?;
+        let asked = ExplainArgs::try_parse_from(question)?;
         json |= asked.json;
         config.config = asked.config.unwrap_or(config.config);
         Ok(Self { config, plugin, unused, json, question: Some(asked.question) })
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_plugin_may_be_called_like_a_question() {
-        for word in Asked::command().get_subcommands().map(|word| word.get_name().to_owned()) {
+        for word in ExplainArgs::command().get_subcommands().map(|word| word.get_name().to_owned()) {
             let args = read(&format!("explain {word}"));
             assert!(args.plugin == word && args.question.is_none(), "{word}");
             let args = read(&format!("explain {word} clock"));

@@ -185,7 +185,7 @@ fn http(subject: &Subject<'_>, request: &[String], resolve: bool) -> Result<Answ
                 Some((index, lacks)) => {
                     let rule = grant.rules().get(index).into_iter();
                     let lacks: Vec<String> =
-                        rule.flat_map(|rule| lacks.iter().map(|lack| lack.told(rule, &target))).collect();
+                        rule.flat_map(|rule| lacks.iter().map(|lack| lack.explain(rule, &target))).collect();
                     answer.and(format!("the nearest rule ({}): {}", rule_at(index), lacks.join("; ")))
                 }
             })

@@ -18,7 +18,7 @@ const REFUSED_SHOWN_MAX: usize = toolgate_policy::limits::call::RECORD_PLACES_MA
 
 /// Summary of the records.
 #[derive(Default)]
-struct Seen {
+struct RecordSummary {
     calls: u64,
     not_listed: u64,
     folders_read: BTreeSet<usize>,
@@ -33,7 +33,7 @@ struct Seen {
 
 pub(super) fn run(subject: &Subject<'_>, json: bool) -> Result<(), Exit> {
     let state = StateDir::open(&subject.config.state).map_err(|error| Exit::host(&error))?;
-    let mut seen = Seen::default();
+    let mut seen = RecordSummary::default();
     let reach =
         review::calls(state.root(), |call| seen.add(subject, call)).map_err(|error| Exit::host(&error))?;
     let unused = unused(subject, &seen);
@@ -45,7 +45,7 @@ pub(super) fn run(subject: &Subject<'_>, json: bool) -> Result<(), Exit> {
     Ok(())
 }
 
-impl Seen {
+impl RecordSummary {
     /// Counts a call's uses against the present grant, not the grant at the time of the call.
     fn add(&mut self, subject: &Subject<'_>, call: Recorded) {
         if call.plugin != subject.spec.name.as_str() || call.learning {
@@ -98,7 +98,7 @@ impl Seen {
 }
 
 /// Unused parts of the grant, each with its place.
-fn unused(subject: &Subject<'_>, seen: &Seen) -> Vec<(String, String)> {
+fn unused(subject: &Subject<'_>, seen: &RecordSummary) -> Vec<(String, String)> {
     let effective = subject.effective();
     let mut unused = Vec::new();
     for (index, mount) in effective.files.mounts().iter().enumerate() {
@@ -131,7 +131,7 @@ fn unused(subject: &Subject<'_>, seen: &Seen) -> Vec<(String, String)> {
 }
 
 /// Limits of what the records show.
-fn caveats(seen: &Seen, reach: &Reach) -> Vec<String> {
+fn caveats(seen: &RecordSummary, reach: &Reach) -> Vec<String> {
     let mut caveats = Vec::new();
     if reach.unreadable > 0 {
         let (unreadable, lines) = (reach.unreadable, reach.lines);
@@ -144,7 +144,12 @@ fn caveats(seen: &Seen, reach: &Reach) -> Vec<String> {
     caveats
 }
 
-fn as_text(subject: &Subject<'_>, seen: &Seen, reach: &Reach, unused: &[(String, String)]) -> String {
+fn as_text(
+    subject: &Subject<'_>,
+    seen: &RecordSummary,
+    reach: &Reach,
+    unused: &[(String, String)],
+) -> String {
     let name = &subject.spec.name;
     let since = reach.since.as_deref().map(|since| printable(since, 40));
     let mut lines = vec![match since {
@@ -169,7 +174,7 @@ fn as_text(subject: &Subject<'_>, seen: &Seen, reach: &Reach, unused: &[(String,
     lines.iter().map(|line| printable(line, 2_000)).collect::<Vec<_>>().join("\n")
 }
 
-fn as_json(subject: &Subject<'_>, seen: &Seen, reach: &Reach, unused: &[(String, String)]) -> Value {
+fn as_json(subject: &Subject<'_>, seen: &RecordSummary, reach: &Reach, unused: &[(String, String)]) -> Value {
     let unused = unused.iter().map(|(at, what)| json!({ "at": at, "what": what }));
     let refused = seen.refused.iter().map(|(attempt, (times, last))| {
         json!({ "capability": attempt.capability().word(), "what": attempt.to_string(), "calls": times, "last": last })

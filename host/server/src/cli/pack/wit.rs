@@ -9,7 +9,7 @@ use wit_parser::{Docs, Function, FunctionKind, Resolve, Type, TypeDefKind, World
 
 /// Texts about one function.
 #[derive(Default)]
-pub(super) struct Said {
+pub(super) struct FunctionTexts {
     pub(super) description: Option<String>,
     /// By path, as in the section.
     pub(super) parts: BTreeMap<String, String>,
@@ -19,7 +19,7 @@ pub(super) struct Said {
 ///
 /// # Errors
 /// A sentence that describes the error in the WIT, or that it has several worlds.
-pub(super) fn read(path: &Path, world: Option<&str>) -> Result<BTreeMap<String, Said>, String> {
+pub(super) fn read(path: &Path, world: Option<&str>) -> Result<BTreeMap<String, FunctionTexts>, String> {
     check(path)?;
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_path(path).map_err(|error| format!("{error:#}"))?;
@@ -51,7 +51,7 @@ fn check(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn exports(resolve: &Resolve, world: WorldId) -> BTreeMap<String, Said> {
+fn exports(resolve: &Resolve, world: WorldId) -> BTreeMap<String, FunctionTexts> {
     let mut said = BTreeMap::new();
     let Some(world) = resolve.worlds.get(world) else { return said };
     for (key, item) in &world.exports {
@@ -75,7 +75,7 @@ fn exports(resolve: &Resolve, world: WorldId) -> BTreeMap<String, Said> {
     said
 }
 
-fn of(resolve: &Resolve, function: &Function) -> Said {
+fn of(resolve: &Resolve, function: &Function) -> FunctionTexts {
     let mut parts = BTreeMap::new();
     if matches!(function.kind, FunctionKind::Freestanding) {
         for param in &function.params {
@@ -87,7 +87,7 @@ fn of(resolve: &Resolve, function: &Function) -> Said {
     }
     let text = split(function.docs.contents.as_deref().unwrap_or_default());
     parts.extend(text.docs);
-    Said { description: text.description, parts }
+    FunctionTexts { description: text.description, parts }
 }
 
 /// The `ok` side of a top-level result is the result itself.

@@ -98,7 +98,7 @@ pub(super) fn differences(
         if before == Some(surface.digest()) || former.is_some_and(is_covered) {
             continue;
         }
-        let kept = before.and_then(|digest| desk.gate.kept(digest));
+        let kept = before.and_then(|digest| desk.gate.blob(digest));
         // Only surfaces of the same mapping version are compared: a new form of schemas needs no approval.
         let version = kept.as_ref().and_then(mapping_version);
         let is_like = |former: &&Artifact| version.is_some() && mapping_version(former) == version;

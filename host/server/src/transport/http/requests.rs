@@ -31,7 +31,7 @@ use crate::transport::envelope::{Envelope, Malformed};
 
 /// Resources of a request until its answer is written. Clones share them.
 #[derive(Clone)]
-pub(super) struct Held {
+pub(super) struct RequestResources {
     answering: Arc<Answering>,
     places: Arc<Mutex<Places>>,
 }
@@ -47,7 +47,7 @@ struct Places {
     _in_use: Option<InUse>,
 }
 
-impl Held {
+impl RequestResources {
     /// Resources of a new request: at first only its connection.
     pub(super) fn of(connection: &Arc<Connection>) -> Self {
         Self { answering: Arc::new(Answering(Arc::clone(connection))), places: Arc::default() }
@@ -83,7 +83,7 @@ const VERSION: &str = "mcp-protocol-version";
 
 impl HttpServer {
     /// Caller of a request, and its session.
-    fn caller(&self, headers: &HeaderMap, held: &Held) -> (Caller, Option<Arc<Conversation>>) {
+    fn caller(&self, headers: &HeaderMap, held: &RequestResources) -> (Caller, Option<Arc<Conversation>>) {
         let session = headers.get(SESSION).and_then(|id| id.to_str().ok());
         let in_use = session.and_then(|id| self.0.sessions.enter(id));
         let number = in_use.as_ref().map_or(held.answering.0.id, |in_use| in_use.session.number);
@@ -93,7 +93,12 @@ impl HttpServer {
     }
 
     /// Asks the client to retry later, and logs that.
-    pub(super) fn busy(&self, trouble: Trouble, held: &Held, unread: Option<Request<Incoming>>) -> Reply {
+    pub(super) fn busy(
+        &self,
+        trouble: Trouble,
+        held: &RequestResources,
+        unread: Option<Request<Incoming>>,
+    ) -> Reply {
         self.0.notices.tell(trouble, held.peer());
         if let Some((head, body)) = unread.map(Request::into_parts) {
             forget(body, &head.headers, usize::try_from(self.0.limits.body_bytes_max).unwrap_or(usize::MAX));
@@ -102,7 +107,7 @@ impl HttpServer {
     }
 
     /// The same for a message that was read.
-    fn busy_with(&self, trouble: Trouble, held: &Held, id: &Value) -> Reply {
+    fn busy_with(&self, trouble: Trouble, held: &RequestResources, id: &Value) -> Reply {
         self.0.notices.tell(trouble, held.peer());
         come_back_to(id, busy_text(trouble))
     }
@@ -112,8 +117,8 @@ impl HttpServer {
         &self,
         request: Request<Incoming>,
         address: SocketAddr,
-        held: Held,
-    ) -> Result<Response<Sent<Held>>, Reply> {
+        held: RequestResources,
+    ) -> Result<Response<Sent<RequestResources>>, Reply> {
         if stands_twice(request.headers()).is_some() {
             return Err(plain(StatusCode::BAD_REQUEST, "a header that may stand once appears twice\n"));
         }
@@ -153,8 +158,8 @@ impl HttpServer {
         &self,
         request: Request<Incoming>,
         address: SocketAddr,
-        held: Held,
-    ) -> Result<Response<Sent<Held>>, Reply> {
+        held: RequestResources,
+    ) -> Result<Response<Sent<RequestResources>>, Reply> {
         let (mut parts, body) = request.into_parts();
         let mut accepted = AcceptedTypes::of(&parts.headers);
         if !accepted.json && !accepted.stream {
@@ -196,7 +201,7 @@ impl HttpServer {
         inbound.arguments = Arc::new(Mutex::new(arguments));
         inbound.splice = Some(splice.clone());
         // Held for as long as the request is processed, even if its client is gone.
-        inbound.held = Some(Arc::clone(&held.places) as Arc<dyn Send + Sync>);
+        inbound.resources = Some(Arc::clone(&held.places) as Arc<dyn Send + Sync>);
         parts.extensions.insert(inbound);
         parts.headers.insert(ACCEPT, accept::BOTH);
         let handing_over = self.0.mcp.handle(Request::from_parts(parts, Full::new(envelope.rest.clone())));
@@ -215,7 +220,7 @@ impl HttpServer {
     }
 
     /// Takes a place for a request, if one is free. Returns whether it is one for notifications only.
-    fn admit(&self, headers: &HeaderMap, held: &Held) -> Option<bool> {
+    fn admit(&self, headers: &HeaderMap, held: &RequestResources) -> Option<bool> {
         if let Ok(place) = self.0.requests.take(held.peer(), 1) {
             held.hold(place);
             return Some(false);
@@ -235,7 +240,7 @@ impl HttpServer {
         body: Incoming,
         is_spare: bool,
         (principal, caller): (&Principal, &Caller),
-        held: &Held,
+        held: &RequestResources,
     ) -> Result<(Envelope, Option<Arguments>), Reply> {
         held.enter(Phase::Receiving);
         let mut bytes_max = self.0.limits.body_bytes_max;

@@ -83,7 +83,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
                 growing.add(taken, self.bytes_max, &self.large, &self.caller);
                 let used = end.map_or(chunk.len(), |end| end + 1);
                 self.input.consume(used);
-                growing.skim_what_was_held().await;
+                growing.skim_buffered().await;
                 if end.is_some() {
                     break false;
                 }
@@ -117,7 +117,7 @@ impl Growing {
     }
 
     /// Scans and drops the buffered part once a line is refused, yielding to other tasks.
-    async fn skim_what_was_held(&mut self) {
+    async fn skim_buffered(&mut self) {
         if self.refused.is_none() || self.bytes.is_empty() {
             return;
         }
