@@ -31,7 +31,7 @@ pub struct ExportPath {
 
 /// A text that is not a valid name. It is shown escaped, as an attacker may have chosen it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is no {what}; write {write}", printable(text, 100))]
+#[error("`{}` is not a {what}; write {write}", printable(text, 100))]
 pub struct NameError {
     text: String,
     what: &'static str,

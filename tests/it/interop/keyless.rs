@@ -95,7 +95,7 @@ fn another_name_issuer_root_or_file_is_refused_here_and_by_sigstores_library() {
     assert!(sigstore.accepts(&made.bundle, &made.root, SUBJECT, ISSUER));
 
     let elsewhere = SUBJECT.replace("acme", "acme2");
-    let stranger = format!("there is a signature by {SUBJECT} (by {ISSUER}), which is no [[signer]]");
+    let stranger = format!("there is a signature by {SUBJECT} (by {ISSUER}), which is not a [[signer]]");
     assert!(!sigstore.accepts(&made.bundle, &made.root, &elsewhere, ISSUER));
     assert_refused(&with(&made).trust(&known(ISSUER, &elsewhere)), &stranger);
 

@@ -96,7 +96,7 @@ fn what_is_approved_is_what_was_shown_or_nothing() {
                 let trust = TRUST.replace("version = 1", "version = 2").replace("vendor.pub", "other.pub");
                 world.put("trust.toml", trust.as_bytes(), 0o644);
             },
-            "is no [[signer]]",
+            "is not a [[signer]]",
         ),
     ]);
 }

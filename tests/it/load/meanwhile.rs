@@ -88,7 +88,7 @@ fn what_was_compiled_under_a_laxer_policy_does_not_serve_under_a_stricter_one() 
     let expired = lax.replace("version = 1", "version = 4\nexpires = 2020-01-01T00:00:00Z");
     let mut world = world;
     for (policy, words) in [
-        (strict, "which is no [[signer]]"),
+        (strict, "which is not a [[signer]]"),
         (lax.replace("version = 1", "version = 3") + &revoked, "is revoked: a flaw"),
         (expired, "the trust policy has expired"),
     ] {

@@ -77,7 +77,7 @@ fn a_signer_who_is_trusted_no_more_takes_their_plugins_along() {
     world.key("other");
     let trust = TRUST.replace("version = 1", "version = 2").replace("keys/vendor.pub", "keys/other.pub");
     world.put("trust.toml", trust.as_bytes(), 0o644);
-    server.wait_for_log("is no [[signer]]");
+    server.wait_for_log("is not a [[signer]]");
     wait_until("they are gone", || server.tools().is_empty());
 }
 

@@ -71,7 +71,11 @@ fn a_root_that_is_carried_along_is_written_where_nothing_was_and_trusted_by_nobo
     assert_eq!(std::fs::read_to_string(world.path("root.json")).unwrap(), "{}");
     assert_eq!(world.run(&["bundle", "import", &bundle, "--root", "root.json"]).code, 2, "it is there");
     let stranger = World::new().run(&["bundle", "import", &bundle, "--root", "root.json"]);
-    assert!(stranger.code == 3 && stranger.stderr.contains("which is no [[signer]]"), "{}", stranger.said());
+    assert!(
+        stranger.code == 3 && stranger.stderr.contains("which is not a [[signer]]"),
+        "{}",
+        stranger.said()
+    );
 }
 
 #[test]
@@ -104,7 +108,11 @@ fn nothing_is_put_in_place_of_a_bundle_that_is_not_trusted_or_was_touched() {
     let vendor = vendor();
     let bundle = export(&vendor, "bundle");
     let stranger = World::new().run(&["bundle", "import", &bundle]);
-    assert!(stranger.code == 3 && stranger.stderr.contains("which is no [[signer]]"), "{}", stranger.said());
+    assert!(
+        stranger.code == 3 && stranger.stderr.contains("which is not a [[signer]]"),
+        "{}",
+        stranger.said()
+    );
     let world = customer(&vendor);
     let blobs = vendor.path("bundle/blobs/sha256");
     for name in names(&blobs) {

@@ -362,7 +362,7 @@ fn explain(
         )
     }));
     parts.extend(
-        strangers.iter().map(|claim| format!("there is a signature by {claim}, which is no [[signer]]")),
+        strangers.iter().map(|claim| format!("there is a signature by {claim}, which is not a [[signer]]")),
     );
     if parts.is_empty() { String::new() } else { format!(" ({})", parts.join("; ")) }
 }

@@ -86,7 +86,7 @@ fn a_stranger_counts_for_nothing_and_is_named() {
     ] {
         let told = policy.trust("tool", bytes(), None, found, Standing::New, NOW).unwrap_err().to_string();
         assert!(
-            told.contains("needs 1 of [vendor], has none") && told.contains("is no [[signer]]"),
+            told.contains("needs 1 of [vendor], has none") && told.contains("is not a [[signer]]"),
             "{told}"
         );
     }

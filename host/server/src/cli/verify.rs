@@ -71,7 +71,7 @@ fn signatures(trust: &TrustSpec, found: &Found, examined: &[Examined]) -> Vec<St
             line(&one.file, format!("{} by signer `{id}`, genuine{}", one.format, plugin.unwrap_or_default()))
         }
         By::Stranger(claim) => {
-            line(&one.file, format!("{} by {claim}, which is no [[signer]]; not looked at", one.format))
+            line(&one.file, format!("{} by {claim}, which is not a [[signer]]; not looked at", one.format))
         }
         By::Nobody(why) => line(&one.file, format!("ignored: {}", printable(&why.to_string(), 800))),
     });

@@ -40,6 +40,7 @@ struct Written {
 #[derive(Parser)]
 #[command(
     name = "toolgate explain PLUGIN",
+    bin_name = "toolgate explain PLUGIN",
     no_binary_name = true,
     subcommand_value_name = "QUESTION",
     subcommand_help_heading = "Questions",
