@@ -86,10 +86,10 @@ pub enum PinChangeError {
     #[error("what a model reads of its tools changed")]
     Surface,
     /// Other requests.
-    #[error("what it asks changed:{}", told(.0))]
+    #[error("what it asks changed:{}", list(.0))]
     Asked(Vec<Line>),
     /// Other grants.
-    #[error("what it is granted changed:{}", told(.0))]
+    #[error("what it is granted changed:{}", list(.0))]
     Grant(Vec<Line>),
 }
 

@@ -125,7 +125,7 @@ pub enum TrustError {
     #[error("no signature was found beside it; have it signed by whom trust.toml asks for (`toolgate sign`)")]
     Unsigned,
     /// A rule's roles are not filled.
-    #[error("{}{}", join(unmet), told(strangers, out_of_time, elsewhere))]
+    #[error("{}{}", join(unmet), explain(strangers, out_of_time, elsewhere))]
     Unmet {
         /// Unmet roles.
         unmet: Vec<UnmetRuleError>,
