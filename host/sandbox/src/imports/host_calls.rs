@@ -71,7 +71,7 @@ pub(crate) struct Broker {
     pub(crate) powers: Arc<Powers>,
     pub(crate) meter: Meter,
     pub(crate) notes: CallTrace,
-    /// What the call has open of the granted folders.
+    /// Open files of the call.
     pub(crate) files: Arc<files::open_files::OpenFiles>,
     /// Addresses that were found for granted names.
     pub(crate) found: Mutex<sockets_policy::Found>,

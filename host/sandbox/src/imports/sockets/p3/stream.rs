@@ -108,7 +108,7 @@ impl<T> StreamConsumer<T> for Outgoing {
 pub(super) struct Incoming {
     inner: Arc<SocketHandle>,
     asked: Option<SocketFuture>,
-    /// What was asked for and is not all handed on yet.
+    /// Bytes received and not yet passed on.
     received: Bytes,
     end: End,
 }
