@@ -1,4 +1,6 @@
 //! Only verified signatures make `Trusted`, and the policy clears no plugin without it.
+#![allow(unused, unreachable_code)]
+
 use toolgate_policy::limits::call::CallLimits;
 use toolgate_policy::load::clear::{ClearanceInput, clear};
 use toolgate_policy::load::trust::Trusted;

@@ -1,4 +1,6 @@
 //! Only verification makes a `VerifiedSignature`.
+#![allow(unused, unreachable_code)]
+
 use toolgate_policy::load::signer::VerifiedSignature;
 
 fn made() -> VerifiedSignature {

@@ -71,7 +71,7 @@ pub(crate) struct Broker {
     pub(crate) powers: Arc<Powers>,
     pub(crate) meter: Meter,
     pub(crate) notes: CallTrace,
-    /// Files and folders that the call has open.
+    /// Open files of the call.
     pub(crate) files: Arc<files::open_files::OpenFiles>,
     /// Addresses that were found for granted names.
     pub(crate) found: Mutex<sockets_policy::Found>,

@@ -53,7 +53,7 @@ pub(crate) enum KeyvalueResponse {
     Number(u64),
 }
 
-/// Reason why a use failed.
+/// Reason that a use failed.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum KeyvalueFault {
     /// No store is granted.

@@ -43,7 +43,7 @@ struct Handle<R> {
     _open: OwnedSemaphorePermit,
 }
 
-/// Requests of a worker in a call, in its order.
+/// Requests of a worker in a call, in their order.
 pub(crate) enum Pending<R> {
     Request(PendingRequest<R>),
     /// Something to be dropped, which may wait.
@@ -54,7 +54,7 @@ pub(crate) enum Pending<R> {
 pub(crate) struct PendingRequest<R> {
     pub(crate) number: u64,
     pub(crate) request: HostRequest,
-    /// Resource of the handle that it names, if it names one.
+    /// The resource that it is about, if it is about a handle.
     pub(crate) resource: Option<Arc<R>>,
     pub(crate) place: OwnedSemaphorePermit,
 }

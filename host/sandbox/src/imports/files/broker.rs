@@ -253,7 +253,7 @@ impl<'a> View<'a> {
         let open_max = self.folders.grant.mounts().get(place.mount).map_or(0, |mount| mount.open_max);
         let mut things = self.state.lock();
         let open = &mut things.open;
-        open.retain(|(_, open)| open.is_in_use());
+        open.retain(|(_, open)| open.is_open());
         if open.iter().filter(|(mount, _)| *mount == place.mount).count() as u64 >= open_max {
             self.notes.full(&self.guest_path(&place, None), FILES_OPEN_MAX.name);
             return Err(Code::Quota);

@@ -65,7 +65,7 @@ pub(super) enum Open {
 }
 
 impl Open {
-    pub(super) fn is_in_use(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         match self {
             Self::Coming(opening) => opening.strong_count() > 0,
             Self::There(file) => file.strong_count() > 0,

@@ -24,7 +24,7 @@ macro_rules! options {
 pub(super) use options;
 
 impl SocketOption {
-    /// Current value.
+    /// Reads the option.
     pub(super) fn get(self, fd: BorrowedFd<'_>, family: IpAddressFamily) -> Result<u64, SocketFault> {
         match self {
             Self::KeepAlive => sockopt::socket_keepalive(fd).map(u64::from),

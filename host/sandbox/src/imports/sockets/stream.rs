@@ -22,7 +22,7 @@ pub(super) struct SocketReader(Arc<Mutex<Reading>>);
 
 struct Reading {
     inner: Arc<SocketHandle>,
-    /// Received bytes that the guest has not read yet.
+    /// Bytes received and not yet read.
     received: Bytes,
     asked: Option<SocketFuture>,
     /// Bytes have arrived that were not asked for yet.

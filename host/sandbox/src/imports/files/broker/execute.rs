@@ -295,7 +295,7 @@ fn hash(hash: t::MetadataHashValue) -> FileResponse {
 
 /// As many names as are told at once: until one that cannot be.
 fn page(names: &mut super::Names) -> Vec<(FileKind, String)> {
-    /// Memory of a name beside its bytes.
+    /// Bytes of a name in memory beside its text.
     const EACH_BYTES: u64 = 64;
     let (mut page, mut bytes) = (Vec::new(), 0);
     while let (Some(Ok(_)), true) = (names.front(), bytes < STREAM_BYTES_MAX) {

@@ -108,7 +108,7 @@ impl<T> StreamConsumer<T> for Outgoing {
 pub(super) struct Incoming {
     inner: Arc<SocketHandle>,
     asked: Option<SocketFuture>,
-    /// Received bytes that the guest has not taken yet.
+    /// Bytes received and not yet passed on.
     received: Bytes,
     end: End,
 }

@@ -1,4 +1,6 @@
 //! Egress sends no request without a `Pass`.
+#![allow(unused, unreachable_code)]
+
 use toolgate_net::egress::Egress;
 
 async fn sent(egress: &Egress, request: http::Request<String>) {
