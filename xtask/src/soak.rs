@@ -17,6 +17,8 @@ struct Soak {
 enum What {
     /// Builds the program as shipped and runs the demo.
     Demo,
+    /// Code that acts without a proof, which must not compile.
+    Proofs,
     /// A test with a number of cases. Its output is the summary.
     Test(&'static str, u32),
     /// A test that uses an external program, named by a variable.
@@ -36,8 +38,9 @@ const CHROMIUM: Program = Program {
     packages: Packages::Debian { names: &["chromium"], files: &["/usr/bin/chromium"] },
 };
 
-const SOAKS: [Soak; 10] = [
+const SOAKS: [Soak; 11] = [
     Soak { name: "optimised-demo", what: What::Demo },
+    Soak { name: "proofs", what: What::Proofs },
     Soak {
         name: "mutations",
         what: What::Test("nothing_that_is_changed_by_chance_loads_but_what_was_approved", 100_000),
@@ -96,7 +99,7 @@ fn chosen(names: &[&str]) -> Outcome<Vec<&'static Soak>> {
 
 fn soak(wanted: &[&Soak], steps: &mut Steps) -> Outcome<()> {
     let mut program = None;
-    if wanted.iter().any(|soak| !matches!(soak.what, What::Demo)) {
+    if wanted.iter().any(|soak| !matches!(soak.what, What::Demo | What::Proofs)) {
         program = steps.run("build", || {
             let program = shell::build_toolgate(Build::Tests)?;
             guests::build(guests::toolchain()?, &program)?;
@@ -106,6 +109,7 @@ fn soak(wanted: &[&Soak], steps: &mut Steps) -> Outcome<()> {
     for soak in wanted {
         steps.run(soak.name, || match (&soak.what, &program) {
             (What::Demo, _) => demo::run(demo::Until::OneCall, Build::Release).map(drop),
+            (What::Proofs, _) => proofs(),
             (What::Test(name, cases), Some(program)) => test(name, *cases, program, None),
             (What::Beside(name, cases, other), Some(program)) => match other.packages.install(soak.name)? {
                 Some(_) => test(name, *cases, program, Some(other)),
@@ -117,6 +121,11 @@ fn soak(wanted: &[&Soak], steps: &mut Steps) -> Outcome<()> {
         })?;
     }
     Ok(())
+}
+
+fn proofs() -> Outcome<()> {
+    let mut proofs = shell::cargo();
+    shell::run(proofs.args(["test", "--locked", "--package", "toolgate-proofs", "--features", "acting"]))
 }
 
 fn test(name: &str, cases: u32, program: &Path, other: Option<&Program>) -> Outcome<()> {

@@ -4,7 +4,7 @@
 use toolgate_sandbox::Sandbox;
 
 fn skipped(sandbox: &Sandbox) {
-    let _ = sandbox.prepare(&(), todo!(), todo!());
+    let _ = sandbox.prepare(&(), todo!(), todo!(), todo!(), todo!());
 }
 
 fn main() {}
