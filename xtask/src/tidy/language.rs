@@ -1,4 +1,4 @@
-//! Checks the language of comments and names, as far as a program can: CONTRIBUTING.md, "Language".
+//! Checks the language of comments and names, as far as a program can: rule 15 in CONTRIBUTING.md.
 
 use super::Source;
 use super::code;
