@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use toolgate_policy::Digest;
 use toolgate_tests::process::wait_until;
 use toolgate_tests::world::TRUST;
@@ -45,8 +45,9 @@ fn a_revocation_ends_calls_in_flight_and_refuses_new_ones_within_five_seconds() 
         assert_eq!(server.call("bad_run", json!({ "ms": 1 })).code(), -32602);
         slowest[1] = slowest[1].max(written.elapsed());
         assert_eq!(server.call("good_seven", json!({})).text(), "7");
+        let is_event = |record: &Value| record["event"] == "revoke" && record["plugin"] == "bad";
+        wait_until("it is recorded", || world.records().iter().any(is_event));
         let records = world.records();
-        assert!(records.iter().any(|record| record["event"] == "revoke" && record["plugin"] == "bad"));
         let cut = records.iter().find(|record| record["outcome"]["kind"] == "revoked").unwrap();
         assert_eq!(cut["outcome"]["blame"], "operator");
     }
