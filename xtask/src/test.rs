@@ -10,7 +10,7 @@ use crate::steps::Steps;
 use crate::{conformance, demo, dependencies, guests, languages, peers, tidy};
 
 /// Slow tests by a part of their names, which `--quick` leaves out. Together they take two thirds of the time.
-const SLOW: [&str; 25] = [
+const SLOW: [&str; 24] = [
     "attack::bombs::",
     "attack::framing::",
     "attack::gallery::",
@@ -34,7 +34,6 @@ const SLOW: [&str; 25] = [
     "javascript_on_starlingmonkey",
     "_in_workers_",
     "_from_a_worker_",
-    "_through_a_worker",
     "in_a_worker_",
 ];
 

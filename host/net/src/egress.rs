@@ -238,7 +238,8 @@ impl Egress {
             outbound.unwanted.ended().await?;
         }
         let by = |timeout: Option<Duration>| {
-            timeout.map_or(deadline, |limit| deadline.min(Instant::now() + limit))
+            let by = timeout.and_then(|limit| Instant::now().checked_add(limit));
+            by.map_or(deadline, |by| deadline.min(by))
         };
         let tls = link.trust.config().await?;
         let (host, threads) = (pass.target().host(), self.threads.get_or_init(Handle::current));

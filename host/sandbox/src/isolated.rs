@@ -120,10 +120,15 @@ impl Isolated {
         gone: impl Future<Output = Fault>,
     ) -> Result<UnreadEnd, Fault> {
         let Beginning { deadline, account, relay, notes, powers, slow } = beginning;
-        let encoding = Arc::clone(export);
-        let body = slow.run(args.bytes, move || encoded(&encoding, &args.vals)).await;
-        let body = body.flatten().ok_or_else(|| Fault::internal("the arguments cannot be put into bytes"))?;
         tokio::pin!(gone);
+        let encoding = Arc::clone(export);
+        let body = tokio::select! {
+            biased;
+            fault = &mut gone => return Err(fault),
+            () = sleep_until(deadline) => return Err(late(export, "its arguments were not encoded in time")),
+            body = slow.run(args.bytes, move || encoded(&encoding, &args.vals)) => body.flatten(),
+        };
+        let body = body.ok_or_else(|| Fault::internal("the arguments cannot be put into bytes"))?;
         let live = tokio::select! {
             biased;
             fault = &mut gone => return Err(fault),
@@ -135,6 +140,7 @@ impl Isolated {
         let broker = Broker::new(powers, meter.clone(), notes);
         let (id, answer, requests) = live.begin(export, &body, relay, &broker);
         drop(body);
+        let _begun = BegunCall { live: Arc::clone(&live), id };
         let serving = Serving::new(&live, id, broker);
         let answer = serving.until(answer, requests);
         tokio::pin!(answer);
@@ -272,6 +278,20 @@ impl LiveWorker {
         let left_us = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
         self.send_in_place(&ToWorker::Call { id, function: export.number(), left_us }, body, place);
         (id, answer, requests)
+    }
+}
+
+/// A call in a worker. If this goes before the worker has ended the call, nobody can any more: then the worker is ended.
+struct BegunCall {
+    live: Arc<LiveWorker>,
+    id: u64,
+}
+
+impl Drop for BegunCall {
+    fn drop(&mut self) {
+        if self.live.calls().waiting.remove(&self.id).is_some() {
+            self.live.end();
+        }
     }
 }
 

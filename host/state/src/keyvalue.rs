@@ -5,6 +5,7 @@ mod entries;
 
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,7 +40,7 @@ pub struct Store {
 pub enum KeyvalueOpenError {
     /// Its folder cannot be created.
     #[error("make the folder {0}: {1}")]
-    Folder(PathBuf, std::io::Error),
+    Folder(PathBuf, io::Error),
     /// The file is damaged, not a store, or not writable.
     #[error("open the store {0}: {1}; restore it from a backup, or move it away to begin anew")]
     File(PathBuf, rusqlite::Error),
@@ -117,11 +118,12 @@ impl Stores {
         let store = match open.get(plugin) {
             Some(store) => Arc::clone(store),
             None => {
-                DirBuilder::new()
-                    .recursive(true)
-                    .mode(0o700)
-                    .create(&self.folder)
-                    .map_err(|error| KeyvalueOpenError::Folder(self.folder.clone(), error))?;
+                match DirBuilder::new().mode(0o700).create(&self.folder) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(KeyvalueOpenError::Folder(self.folder.clone(), error));
+                    }
+                    Ok(()) | Err(_) => {}
+                }
                 let connection =
                     connect(&file).map_err(|error| KeyvalueOpenError::File(file.clone(), error))?;
                 Arc::new(Store {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
-use toolgate_tests::{Transport, World, test_guest};
+use toolgate_tests::{Transport, World, apart, test_guest};
 
 fn world() -> World {
     let world = World::new()
@@ -134,4 +134,9 @@ fn a_name_in_other_letters_is_another_name() {
     for path in ["/docs/A.TXT", "/DOCS/a.txt", "/Docs/a.txt"] {
         assert!(world.ask("fs_look", &json!({ "path": path })).is_error(), "{path}");
     }
+}
+
+#[test]
+fn in_a_worker_no_path_leads_out_of_a_granted_folder() {
+    apart(&[no_path_leads_out_of_a_granted_folder, nothing_is_moved_or_linked_across_the_border_of_a_folder]);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use toolgate_tests::raw::Raw;
-use toolgate_tests::{Transport, World, test_guest};
+use toolgate_tests::{Transport, World, apart, test_guest};
 
 /// Guests of WASI 0.2 and 0.3.
 const GUESTS: [(&str, &str); 2] = [("requesting", ""), ("fetching", "engine = \"async\"")];
@@ -240,4 +240,9 @@ fn a_path_that_a_server_could_read_as_another_is_not_sent() {
         drop(server);
         assert_eq!(raw.connections(), 0, "{guest:?}");
     }
+}
+
+#[test]
+fn in_a_worker_a_header_that_makes_a_request_mean_another_one_is_not_sent() {
+    apart(&[a_header_that_makes_a_request_mean_another_one_is_sent_only_where_the_rule_names_it]);
 }

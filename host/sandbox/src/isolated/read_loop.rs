@@ -70,7 +70,7 @@ impl WorkerReader {
         calls: &Mutex<Calls>,
     ) {
         let lock = || calls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(started) = self.started(&mut stdout) {
+        if let Some(started) = Self::started(&mut stdout) {
             let goes_on = started.is_ok();
             if ready.send(started).is_ok() && goes_on {
                 while let Some((message, frame)) = self.next(&mut stdout) {
@@ -86,9 +86,10 @@ impl WorkerReader {
         calls.waiting.clear();
     }
 
-    fn started(self, stdout: &mut ChildStdout) -> Option<Result<(), String>> {
+    fn started(stdout: &mut ChildStdout) -> Option<Result<(), String>> {
         const CHARS_MAX: usize = 1_000;
-        match self.next(stdout)?.0 {
+        let (message, _) = read::<FromWorker>(stdout, WORKER_HEADER_BYTES_MAX, 0).ok()?;
+        match message {
             FromWorker::Ready => Some(Ok(())),
             FromWorker::Failed { why } => Some(Err(printable(&why, CHARS_MAX))),
             FromWorker::Report { .. }

@@ -26,7 +26,8 @@ pub(crate) struct RequestGate<R> {
     to: Sender<Pending<R>>,
     last: u64,
     lanes: CallLanes,
-    exchanges: Arc<Semaphore>,
+    /// Exchanges that the call may still begin: closed ones count, since their requests may wait.
+    exchanges_left: usize,
     sockets: Arc<Semaphore>,
     handles: HashMap<u64, Handle<R>>,
     close_file: CloseFile,
@@ -40,7 +41,7 @@ struct Handle<R> {
     kind: HandleKind,
     resource: Arc<R>,
     lanes: HandleLanes,
-    _open: OwnedSemaphorePermit,
+    _open: Option<OwnedSemaphorePermit>,
 }
 
 /// Requests of a worker in a call, in their order.
@@ -71,14 +72,13 @@ impl<R: Resource> RequestGate<R> {
     /// A gate for a call with these limits, and where its requests arrive.
     pub(crate) fn new(limits: &CallLimits, close_file: CloseFile) -> (Self, Receiver<Pending<R>>) {
         let (to, requests) = channel(waiting_max(limits));
-        let open =
-            |kind: HandleKind| Arc::new(Semaphore::new(kind.open_max(limits).min(Semaphore::MAX_PERMITS)));
+        let sockets = HandleKind::Socket.open_max(limits).min(Semaphore::MAX_PERMITS);
         let gate = Self {
             to,
             last: 0,
             lanes: CallLanes::new(),
-            exchanges: open(HandleKind::Exchange),
-            sockets: open(HandleKind::Socket),
+            exchanges_left: HandleKind::Exchange.open_max(limits),
+            sockets: Arc::new(Semaphore::new(sockets)),
             handles: HashMap::new(),
             close_file,
         };
@@ -118,12 +118,14 @@ impl<R: Resource> RequestGate<R> {
         self.send(Pending::Request(PendingRequest { number, request, resource, place }))
     }
 
-    fn open(&self, kind: HandleKind) -> Option<Handle<R>> {
-        let open = match kind {
-            HandleKind::Exchange => &self.exchanges,
-            HandleKind::Socket => &self.sockets,
+    fn open(&mut self, kind: HandleKind) -> Option<Handle<R>> {
+        let _open = match kind {
+            HandleKind::Exchange => {
+                self.exchanges_left = self.exchanges_left.checked_sub(1)?;
+                None
+            }
+            HandleKind::Socket => Some(Arc::clone(&self.sockets).try_acquire_owned().ok()?),
         };
-        let _open = Arc::clone(open).try_acquire_owned().ok()?;
         Some(Handle { kind, resource: Arc::new(R::new(kind)), lanes: HandleLanes::new(), _open })
     }
 
@@ -178,6 +180,11 @@ mod tests {
         fn answer_all(&mut self) {
             while self.1.try_recv().is_ok() {}
         }
+
+        /// The oldest request, which is being performed until this is dropped.
+        fn performed(&mut self) -> Pending<Nothing> {
+            self.1.try_recv().unwrap()
+        }
     }
 
     fn store() -> HostRequest {
@@ -204,9 +211,21 @@ mod tests {
     fn one_request_at_a_time_is_taken_for_the_store_until_it_is_being_answered() {
         let mut gate = Gate::new();
         assert!(gate.takes(store()));
+        assert!(!gate.takes(store()), "the first waits");
+        let first = gate.performed();
         assert!(!gate.takes(store()), "the first is not answered");
-        gate.answer_all();
+        drop(first);
         assert!(gate.takes(store()));
+    }
+
+    #[test]
+    fn no_more_exchanges_are_begun_in_a_call_than_it_may_make_requests_also_if_each_is_closed() {
+        let mut gate = Gate::new();
+        for _ in 0..HandleKind::Exchange.open_max(&CallLimits::default()) {
+            let exchange = gate.opens(send());
+            assert!(gate.takes(HostRequest::Close(exchange)));
+        }
+        assert!(!gate.takes(send()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use toolgate_tests::process::open_in;
-use toolgate_tests::{Transport, World, test_guest};
+use toolgate_tests::{Transport, World, apart, test_guest};
 
 use super::super::{answer, assert_misconfigured, error, value};
 
@@ -241,4 +241,13 @@ fn room_for_what_cannot_grow_and_room_that_is_none_are_refused() {
             format!(r#"files = [{{ host = "docs", guest = "/docs", access = "read-write", {wrong} }}]"#);
         assert_misconfigured(&world(&line), "files[0]");
     }
+}
+
+#[test]
+fn in_a_worker_what_is_open_counts_in_the_order_in_which_it_is_opened_and_let_go_of() {
+    apart(&[
+        so_much_is_open_at_once_and_no_more,
+        what_a_stream_keeps_open_counts_as_open_and_what_is_let_go_of_does_not,
+        what_is_opened_at_once_is_not_more_than_may_be_open_at_any_moment,
+    ]);
 }

@@ -46,7 +46,12 @@ impl Broker {
                 HttpRequest::Next(_) => Ok(HttpResponse::Part(exchange.next().await)),
             }
         };
-        exchange.closed.run_until_cancelled(step).await
+        // First: a request that was closed is not sent although it could be by now.
+        tokio::select! {
+            biased;
+            () = exchange.closed.cancelled() => None,
+            done = step => Some(done),
+        }
     }
 
     async fn begin_exchange(

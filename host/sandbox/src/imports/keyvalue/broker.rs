@@ -19,6 +19,7 @@ impl Broker {
         &self,
         request: KeyvalueRequest,
     ) -> Result<KeyvalueResponse, KeyvalueFault> {
+        request.check()?;
         self.meter.charge(request.fuel());
         let (pass, store) = self.ask_store()?;
         Ok(match request {
