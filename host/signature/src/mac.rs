@@ -70,7 +70,7 @@ impl MacKey {
         bytes_of(&self.context(parts).sign())
     }
 
-    /// The tag over one part, streamed by `write` without buffering it. `write` runs twice and must write the same.
+    /// The tag over one part, streamed by `write`, which must write the same when it runs again: that is where the part is long.
     ///
     /// # Errors
     /// Errors of `write`.
@@ -78,10 +78,14 @@ impl MacKey {
         &self,
         write: impl Fn(&mut dyn io::Write) -> io::Result<()>,
     ) -> io::Result<[u8; TAG_BYTES]> {
-        let mut length = Counting(0);
-        write(&mut length)?;
+        let mut first = Beginning::default();
+        write(&mut first)?;
         let mut context = hmac::Context::with_key(&self.0);
-        context.update(&length.0.to_be_bytes());
+        context.update(&first.length.to_be_bytes());
+        if first.length == first.bytes.len() as u64 {
+            context.update(&first.bytes);
+            return Ok(bytes_of(&context.sign()));
+        }
         let mut feeding = io::BufWriter::new(Feeding(context));
         write(&mut feeding)?;
         let Feeding(context) = feeding.into_inner().map_err(io::IntoInnerError::into_error)?;
@@ -112,11 +116,22 @@ fn bytes_of(tag: &hmac::Tag) -> [u8; TAG_BYTES] {
     bytes
 }
 
-struct Counting(u64);
+/// The length of what is written, and all of it while it is short.
+#[derive(Default)]
+struct Beginning {
+    length: u64,
+    bytes: Vec<u8>,
+}
 
-impl io::Write for Counting {
+/// Bytes that are written once and remembered; of more than that only the length is.
+const SHORT: u64 = 16 << 10;
+
+impl io::Write for Beginning {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len() as u64;
+        self.length += bytes.len() as u64;
+        if self.length <= SHORT {
+            self.bytes.extend_from_slice(bytes);
+        }
         Ok(bytes.len())
     }
 
@@ -164,7 +179,7 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let dir = Dir::open_ambient_dir(base.path(), ambient_authority()).unwrap();
         let key = MacKey::load_or_make(&dir, "audit").unwrap();
-        for count in [0, 1, 5_000] {
+        for count in [0, 1, 3_276, 3_277, 5_000] {
             let whole = "piece".repeat(count);
             let write = |to: &mut dyn io::Write| (0..count).try_for_each(|_| to.write_all(b"piece"));
             assert_eq!(key.tag_written(write).unwrap(), key.tag(&[whole.as_bytes()]));
