@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use toolgate_policy::Digest;
 
 use toolgate_tests::world::TRUST;
-use toolgate_tests::{World, guest};
+use toolgate_tests::{World, guest, process};
 
 /// A world with one unsigned plugin, `seven`.
 fn unsigned() -> World {
@@ -34,7 +34,7 @@ fn known_by(key: &str) -> String {
 fn run(program: &Path, args: &[&str], world: &World) -> Output {
     let mut command = Command::new(program);
     command.args(args).current_dir(world.path("")).env("HOME", world.path(""));
-    command.stdin(Stdio::null()).output().unwrap()
+    process::output_of(&mut command)
 }
 
 /// The same, which must succeed.
@@ -48,7 +48,7 @@ fn asked(mut script: Command, question: &Value) -> Value {
     script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = script.spawn().unwrap();
     child.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = process::ended(child);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }

@@ -2,6 +2,8 @@
 
 use std::fs::DirEntry;
 use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Once, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::client::PATIENCE;
@@ -21,6 +23,39 @@ pub(crate) fn comes_to_hold(mut holds: impl FnMut() -> bool) -> bool {
         std::thread::sleep(Duration::from_millis(5));
     }
     true
+}
+
+/// Ends this process of tests, if it runs far longer than all tests take: CI then shows which test hangs.
+pub(crate) fn end_in_time() {
+    const LIMIT: Duration = Duration::from_secs(2_700);
+    static BEGUN: Once = Once::new();
+    BEGUN.call_once(|| {
+        std::thread::spawn(|| {
+            std::thread::sleep(LIMIT);
+            eprintln!("the tests did not end within {LIMIT:?}; those without a result hang");
+            std::process::exit(101);
+        });
+    });
+}
+
+/// Runs a program without input. Kills it if it does not end.
+pub fn output_of(command: &mut Command) -> Output {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    ended(command.spawn().unwrap())
+}
+
+/// Waits for a process and returns its output. Kills it if it does not end.
+pub fn ended(child: Child) -> Output {
+    let pid = child.id();
+    let (ended, ends) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        if ends.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            signal("KILL", pid);
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(ended);
+    output
 }
 
 /// Resident memory of a process in KiB.
@@ -71,7 +106,7 @@ pub fn stat(pid: u32) -> Vec<String> {
 
 /// Sends a process a signal by name.
 pub fn signal(name: &str, pid: u32) {
-    let sent = std::process::Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap();
+    let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap();
     assert!(sent.success());
 }
 

@@ -53,6 +53,7 @@ impl Prompt {
     /// Answers; returns the exit code and the complete output.
     pub fn answer(mut self, answer: &str) -> (i32, String) {
         self.input.write_all(format!("{answer}\n").as_bytes()).unwrap();
+        wait_until("it ends", || self.child.try_wait().unwrap().is_some());
         let status = self.child.wait().unwrap();
         self.reader.join().unwrap();
         let shown = self.shown.lock().unwrap().clone();

@@ -127,6 +127,7 @@ impl World {
     }
 
     fn make(shares: bool) -> Self {
+        crate::process::end_in_time();
         let world = Self {
             folder: Arc::new(Folder { dir: TempDir::new().unwrap(), shares }),
             shares,

@@ -10,28 +10,28 @@ use toolgate_policy::limits::load::REMIND_MS;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::reconcile::LoadReport;
 
-/// Runs until the server stops. Stops it and returns the load report if no plugin has come to serve.
-pub(crate) async fn run(gate: Gate, stop: CancellationToken) -> Option<Arc<LoadReport>> {
+/// Runs until the server stops. If at first all plugins were only `awaited` and none has come to serve, stops the
+/// server and returns the load report.
+pub(crate) async fn run(gate: Gate, mut awaited: bool, stop: CancellationToken) -> Option<Arc<LoadReport>> {
     let mut status = gate.status();
-    let mut settled = status.borrow_and_update().is_settled();
-    // A server that has served continues, even when all its plugins are removed.
-    let mut served = !gate.now().plugins().is_empty();
     let mut turn = tokio::time::interval(Duration::from_millis(REMIND_MS));
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     turn.tick().await;
     loop {
+        if awaited {
+            let report = Arc::clone(&status.borrow_and_update());
+            let serves = !gate.now().plugins().is_empty();
+            if !serves && report.is_settled() && !report.plugins.is_empty() {
+                tracing::error!("no plugin loads, so that nothing serves");
+                stop.cancel();
+                return Some(report);
+            }
+            // A server that has served continues, even when all its plugins are removed.
+            awaited = !serves && !report.is_settled();
+        }
         tokio::select! {
             () = stop.cancelled() => return None,
-            changed = status.changed(), if !settled && !served => {
-                let report = Arc::clone(&status.borrow_and_update());
-                served |= !gate.now().plugins().is_empty();
-                settled = served || changed.is_err() || report.is_settled();
-                if settled && !served && !report.plugins.is_empty() {
-                    tracing::error!("no plugin loads, so that nothing serves");
-                    stop.cancel();
-                    return Some(report);
-                }
-            }
+            changed = status.changed(), if awaited => awaited = changed.is_ok(),
             _ = turn.tick() => {
                 let gate = gate.clone();
                 if let Err(error) = spawn_blocking(move || gate.look_after()).await {

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use toolgate_tests::dns::Dns;
 use toolgate_tests::web::{Web, respond, was_connected};
-use toolgate_tests::{Transport, World, test_guest, toolgate};
+use toolgate_tests::{Transport, World, process, test_guest, toolgate};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// An address reserved for documentation (RFC 5737), which is not routed.
@@ -175,7 +175,7 @@ fn an_address_of_this_machine_is_reached_only_with_private_in_the_grant() {
         let script = "ip link set lo up && ip addr add 93.184.216.34/32 dev lo && ip addr add 2606:2800:220:1::7/128 dev lo && exec \"$0\" \"$@\"";
         let mut command = Command::new("unshare");
         command.args(["--map-root-user", "--net", "sh", "-c", script]).arg(toolgate()).args(args);
-        let output = command.current_dir(world.path("")).output().unwrap();
+        let output = process::output_of(command.current_dir(world.path("")));
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     };
     let can =

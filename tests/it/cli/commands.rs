@@ -1,7 +1,7 @@
 //! `check`, `call`, `tools`, `inspect`, `completions`, help.
 
 use serde_json::{Value, json};
-use toolgate_tests::{Transport, World, guest, plugin, test_guest};
+use toolgate_tests::{Transport, World, guest, plugin, process, test_guest};
 
 fn hello() -> World {
     World::new().plugin("hello", &plugin("hello"))
@@ -183,13 +183,10 @@ fn the_configuration_is_found_in_the_current_folder_and_paths_in_it_are_relative
     let config = world.write();
     assert_eq!(world.run_as_is(&["check"]).code, 0);
     let mut elsewhere = std::process::Command::new(toolgate_tests::toolgate());
-    let ended = elsewhere.current_dir("/").args(["check", "--config"]).arg(&config).output().unwrap();
+    let ended = process::output_of(elsewhere.current_dir("/").args(["check", "--config"]).arg(&config));
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    let nowhere = std::process::Command::new(toolgate_tests::toolgate())
-        .current_dir("/")
-        .arg("check")
-        .output()
-        .unwrap();
+    let mut nowhere = std::process::Command::new(toolgate_tests::toolgate());
+    let nowhere = process::output_of(nowhere.current_dir("/").arg("check"));
     assert_eq!(nowhere.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&nowhere.stderr).contains("toolgate.toml"));
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use toolgate_tests::client::Transport;
 use toolgate_tests::prompt::Prompt;
-use toolgate_tests::{World, guest, toolgate};
+use toolgate_tests::{World, guest, process, toolgate};
 
 const CONFIG: &str = "fresh/toolgate.toml";
 
@@ -37,7 +37,7 @@ fn init_and_the_commands_that_it_names_give_a_server_with_a_tool() {
     assert_eq!(mode(&world.path("fresh/trust.toml")), 0o644);
     assert!(read(&world, "fresh/.gitignore").contains("/signing-key\n"));
     let inside = |words: &[&str]| {
-        let output = world.command().current_dir(world.path("fresh")).args(words).output().unwrap();
+        let output = process::output_of(world.command().current_dir(world.path("fresh")).args(words));
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
@@ -146,7 +146,7 @@ fn what_connect_writes_for_a_client_starts_a_server_that_answers_it() {
         let mut answer = String::new();
         BufReader::new(server.stdout.take().unwrap()).read_line(&mut answer).unwrap();
         drop(stdin);
-        assert!(server.wait().unwrap().success());
+        assert!(process::ended(server).status.success());
         let answer: Value = serde_json::from_str(&answer).unwrap();
         assert_eq!(answer["result"]["serverInfo"]["name"], "toolgate", "{client}: {answer}");
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::json;
 use toolgate_policy::redact::is_plain;
 use toolgate_tests::world::TRUST;
-use toolgate_tests::{Ended, Transport, World, bomb, guest, test_guest};
+use toolgate_tests::{Ended, Transport, World, bomb, guest, process, test_guest};
 
 /// Cursor movement, a C1 control sequence, bidirectional override, invisible characters and tags.
 const HOSTILE: &str = "x\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\u{feff}\u{e0041}\u{7f}";
@@ -197,11 +197,9 @@ fn what_takes_long_to_compile_is_named_on_stderr_with_how_long_it_took() {
     let world = slow();
     world.write();
     let command = format!("{} check", toolgate_tests::toolgate().display());
-    let shown = Command::new("script")
-        .current_dir(world.path(""))
-        .args(["-q", "-e", "-c", &command, "/dev/null"])
-        .output()
-        .unwrap();
+    let mut script = Command::new("script");
+    script.current_dir(world.path("")).args(["-q", "-e", "-c", &command, "/dev/null"]);
+    let shown = process::output_of(&mut script);
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     for words in ["plugin slow: compiling ", ", for ", "plugin slow: compiling took "] {
         assert!(shown.contains(words), "{words}: {shown}");

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use toolgate_policy::Digest;
-use toolgate_tests::process::wait_until;
+use toolgate_tests::process::{self, wait_until};
 use toolgate_tests::world::TRUST;
 use toolgate_tests::{Transport, World, guest, peer};
 
@@ -266,10 +266,9 @@ fn a_keyless_signers_time_is_judged_when_they_signed() {
         std::thread::sleep(Duration::from_millis(100));
     }
     let trusted = |key: &str, time: i64| {
-        let date =
-            Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%SZ", "-d", &format!("@{time}")]).output();
-        let line =
-            format!("{key} = {}\ntrusted_root =", String::from_utf8(date.unwrap().stdout).unwrap().trim());
+        let mut date = Command::new("date");
+        let date = process::output_of(date.args(["-u", "+%Y-%m-%dT%H:%M:%SZ", "-d", &format!("@{time}")]));
+        let line = format!("{key} = {}\ntrusted_root =", String::from_utf8(date.stdout).unwrap().trim());
         with(&made).trust(&known(ISSUER, SUBJECT).replace("trusted_root =", &line))
     };
     assert_loads(&trusted("valid_until", signed + 1), "keyless Sigstore bundle");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use toolgate_tests::world::TRUST;
-use toolgate_tests::{World, peer};
+use toolgate_tests::{World, peer, process};
 
 use super::{assert_loads, assert_refused, known_by, must, unsigned};
 
@@ -39,7 +39,7 @@ fn they_accept(keygen: &Path, world: &World, allowed: &str) -> bool {
     let bytes = std::fs::read(world.path("plugins/seven.wasm")).unwrap();
     // It may end before it has read everything.
     drop(child.stdin.take().unwrap().write_all(&bytes));
-    child.wait().unwrap().success()
+    process::ended(child).status.success()
 }
 
 /// A line of allowed_signers for a key.
@@ -165,7 +165,7 @@ fn other_trust(world: &World, key: &str) -> World {
 fn as_openssh_has_it(keygen: &Path, world: &World) {
     let mut convert = Command::new(keygen);
     convert.args(["-i", "-m", "PKCS8", "-f"]).arg(world.path("keys/vendor.pub"));
-    let converted = convert.output().unwrap().stdout;
+    let converted = process::output_of(&mut convert).stdout;
     assert!(converted.starts_with(b"ecdsa-sha2-nistp256 "));
     world.put("keys/vendor-ssh.pub", &converted, 0o644);
     world.put("keys/vendor-ssh", &std::fs::read(world.path("keys/vendor")).unwrap(), 0o600);

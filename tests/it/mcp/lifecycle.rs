@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use toolgate_tests::client::headers;
 use toolgate_tests::hold::Holding;
-use toolgate_tests::process::wait_until;
+use toolgate_tests::process::{self, wait_until};
 use toolgate_tests::{Server, Transport, World, test_guest};
 
 use super::seven;
@@ -193,7 +193,7 @@ fn stdio_and_http_can_be_served_at_once() {
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(stderr)).map_while(Result::ok);
     assert!(lines.any(|line| line.contains("serving MCP at http://127.0.0.1:")));
     drop(child.stdin.take());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(process::ended(child).status.code(), Some(0));
 }
 
 #[test]

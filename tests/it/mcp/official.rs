@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use toolgate_tests::hold::Holding;
-use toolgate_tests::process::wait_until;
+use toolgate_tests::process::{self, wait_until};
 use toolgate_tests::web::{Web, respond};
 use toolgate_tests::{Server, Transport, World, peer, plugin, test_guest};
 
@@ -79,7 +79,7 @@ fn talk(mut command: Command, world: &World, transport: Transport, calls: &Value
     let server = lead(&mut command, world, transport);
     let mut child = command.spawn().unwrap();
     serde_json::to_writer(child.stdin.take().unwrap(), calls).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = process::ended(child);
     drop(server);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
@@ -165,7 +165,7 @@ fn leaves(mut command: Command, transport: Transport, what: &str) {
         command.env("TOOLGATE_LEAVE", json!(["web_run", holding.request()]).to_string()).spawn().unwrap();
     holding.wait_for(1);
     drop(child.stdin.take());
-    let output = child.wait_with_output().unwrap();
+    let output = process::ended(child);
     assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
     if transport == Transport::Http {
         // With sessions a client may return for the answer, so the call continues.
@@ -216,7 +216,7 @@ fn mcp_inspector_finds_nothing_to_say_against_the_schema_of_any_tool() {
         inspector.arg(packages.join("node_modules/.bin/mcp-inspector")).env("HOME", world.path("home"));
         inspector.arg("--cli").arg(format!("http://{}/mcp", server.address()));
         inspector.args(["--transport", "http", "--protocol-era", era, "--format", "json"]);
-        let output = inspector.args(["--method", "tools/list", "--strict"]).output().unwrap();
+        let output = process::output_of(inspector.args(["--method", "tools/list", "--strict"]));
         let stderr = String::from_utf8_lossy(&output.stderr);
         let told: Value =
             serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{era}: {stderr}"));

@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::{Value, json};
 use toolgate_tests::client::PATIENCE;
-use toolgate_tests::process::wait_until;
+use toolgate_tests::process::{output_of, wait_until};
 use toolgate_tests::registry::{Shelf, answer};
 use toolgate_tests::web::Web;
 use toolgate_tests::world::TRUST;
@@ -172,7 +172,7 @@ fn what_does_not_come_is_refused_later_and_nothing_at_all_ends_the_server() {
         let world = missing(on_refused);
         world.write();
         let mut serve = world.command();
-        let ended = serve.args(["serve", "--listen", "127.0.0.1:0"]).output().unwrap();
+        let ended = output_of(serve.args(["serve", "--listen", "127.0.0.1:0"]));
         let said = String::from_utf8_lossy(&ended.stderr);
         assert_eq!(ended.status.code(), Some(4), "{on_refused}: {said}");
         assert!(said.contains("the answer was 404"), "{on_refused}: {said}");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use toolgate_policy::Digest;
 use toolgate_tests::registry::{Shelf, descriptor};
 use toolgate_tests::world::names;
-use toolgate_tests::{World, plugin};
+use toolgate_tests::{World, plugin, process};
 
 use super::{customer, vendor};
 
@@ -233,7 +233,7 @@ fn run_under(umask: &str, world: &World, args: &[&str]) -> Output {
     world.write();
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("umask {umask}; exec \"$0\" \"$@\"")).arg(toolgate_tests::toolgate());
-    shell.args(args).current_dir(world.path("")).output().unwrap()
+    process::output_of(shell.args(args).current_dir(world.path("")))
 }
 
 fn modes(folder: &Path, all: &mut Vec<(String, u32)>) {
@@ -287,7 +287,7 @@ fn a_bundle_that_names_one_index_a_thousand_times_takes_no_more_memory_than_anot
     // Limits the address space, which is larger than the memory used.
     shell.arg("-c").arg("ulimit -v 1000000; exec \"$0\" \"$@\"").arg(toolgate_tests::toolgate());
     shell.args(["bundle", "import"]).arg(&layout).current_dir(world.path(""));
-    let ended = shell.output().unwrap();
+    let ended = process::output_of(&mut shell);
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     assert!(world.path("plugins/hello.wasm").exists());
 }

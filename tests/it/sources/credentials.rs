@@ -5,9 +5,9 @@ use std::io::Write;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use toolgate_tests::World;
 use toolgate_tests::registry::{Shelf, answer, docker_config};
 use toolgate_tests::web::Web;
+use toolgate_tests::{World, process};
 
 use super::lies::{assert_refused, from};
 use super::vendor;
@@ -318,7 +318,7 @@ fn a_push_tells_nobody_else_where_the_registry_has_its_uploads_elsewhere() {
         let mut command = vendor.command();
         command.env("DOCKER_CONFIG", &docker);
         command.args(["push", "plugins/hello.wasm", &reference, "--private", "--realm", &realm]);
-        let pushed = command.output().unwrap();
+        let pushed = process::output_of(&mut command);
         let told = String::from_utf8(pushed.stderr).unwrap();
         assert!(!pushed.status.success(), "{told}");
         assert!(told.contains("follow a redirect to") || told.contains("it is not a URL"), "{told}");

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::json;
 use toolgate_tests::attest::{BUNDLE, INDEX, index, referring, shelve, shelve_blob};
-use toolgate_tests::process::wait_until;
+use toolgate_tests::process::{self, wait_until};
 use toolgate_tests::registry::{Registry, peer};
 use toolgate_tests::{Transport, World, plugin};
 
@@ -139,7 +139,7 @@ fn skopeo_copies_it_out_and_in_again_and_it_still_verifies() {
         command.arg("--dest-tls-verify=false");
         // This version of skopeo rewrites an index without members unknown to it, but leaves its manifests unchanged.
         command.arg(if all { "--all" } else { "--preserve-digests" });
-        let output = command.arg(from).arg(to).output().unwrap();
+        let output = process::output_of(command.arg(from).arg(to));
         assert!(output.status.success(), "{from} to {to}: {}", String::from_utf8_lossy(&output.stderr));
     };
     let signatures = format!("sha256-{hex}");

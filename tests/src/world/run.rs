@@ -2,13 +2,14 @@
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::{Arc, mpsc};
+use std::process::Command;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::World;
-use crate::client::{PATIENCE, Server, Transport};
+use crate::client::{Server, Transport};
+use crate::process;
 
 /// Result of a run of the program.
 #[derive(Debug)]
@@ -55,17 +56,7 @@ impl World {
     }
 
     fn ended(mut command: Command, args: &[&str]) -> Ended {
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command.spawn().unwrap();
-        let pid = child.id();
-        let (ended, ends) = mpsc::channel::<()>();
-        std::thread::spawn(move || {
-            if ends.recv_timeout(2 * PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-                crate::process::signal("KILL", pid);
-            }
-        });
-        let output = child.wait_with_output().unwrap();
-        drop(ended);
+        let output = process::output_of(command.args(args));
         Ended {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),

@@ -78,7 +78,8 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         .enable_all()
         .build()
         .map_err(|error| Exit::host(&error))?;
-    let served = runtime.block_on(serve(args, &config, gate));
+    let awaited = report.plugins.iter().all(|(_, loaded)| loaded.serving().is_none());
+    let served = runtime.block_on(serve(args, &config, gate, awaited));
     // A blocking read of stdin cannot be cancelled; everything else has ended.
     runtime.shutdown_background();
     served
@@ -117,7 +118,8 @@ fn this_program() -> std::io::Result<PathBuf> {
     if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
 }
 
-async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
+/// Serves until it is stopped. `awaited`: nothing serves before a fetch has ended.
+async fn serve(args: &Args, config: &Config, gate: Gate, awaited: bool) -> Result<(), Exit> {
     let stop = CancellationToken::new();
     drain::on_signal(stop.clone()).map_err(|error| Exit::host(&error))?;
     let takes = match (args.frozen, config.server.watch) {
@@ -140,7 +142,7 @@ async fn serve(args: &Args, config: &Config, gate: Gate) -> Result<(), Exit> {
         }
     };
     gate.record(&Event::Process { what: "started" });
-    let upkeep = tokio::spawn(upkeep::run(gate.clone(), stop.clone()));
+    let upkeep = tokio::spawn(upkeep::run(gate.clone(), awaited, stop.clone()));
     // Cancelled when stdin is closed.
     let hung_up = CancellationToken::new();
     let conversation = if args.stdio {
@@ -200,4 +202,54 @@ async fn listen_at(
     tracing::info!("serving MCP at http://{bound}/mcp");
     let server = HttpServer::new(&config.server, handler);
     Ok(tokio::spawn(server.serve(listener, stop, hang_up)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use toolgate_signature::key::PrivateKey;
+
+    use super::*;
+
+    /// A configuration with one plugin, of a registry that knows nothing.
+    fn configured(folder: &std::path::Path) -> Config {
+        let registry = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = registry.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for mut stream in registry.incoming().map_while(Result::ok) {
+                stream.read(&mut [0; 4096]).unwrap();
+                stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").unwrap();
+            }
+        });
+        let key = PrivateKey::generate().unwrap().public().unwrap().to_pem().unwrap();
+        let trust = "version = 1\n[[signer]]\nid = \"us\"\nkey = \"us.pub\"\n[[role]]\nname = \"us\"\nthreshold = 1\n\
+                     signers = [\"us\"]\n[[rule]]\nplugin = \"*\"\nrequire = [\"us\"]\n";
+        let config = format!(
+            "[trust]\npolicy = \"trust.toml\"\n[[plugin]]\nname = \"x\"\nsource = \"oci://{address}/x:1\"\n"
+        );
+        for (name, text) in [("us.pub", key.as_str()), ("trust.toml", trust), ("toolgate.toml", &config)] {
+            std::fs::write(folder.join(name), text).unwrap();
+        }
+        Config::load(&folder.join("toolgate.toml")).unwrap()
+    }
+
+    #[test]
+    fn a_server_ends_whose_only_plugin_was_refused_before_it_looked() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = configured(folder.path());
+        let gate = open_telling(&config, &Bars::default()).ok().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let mut status = gate.status();
+        let begun = gate.begin(&config.spec);
+        assert_eq!(begun.awaited().count(), 1);
+        let stop = CancellationToken::new();
+        let ended = runtime.block_on(async {
+            status.wait_for(|report| report.refused().count() == 1).await.unwrap();
+            let limit = Duration::from_secs(600);
+            tokio::time::timeout(limit, upkeep::run(gate, true, stop.clone())).await.unwrap()
+        });
+        assert_eq!(ended.unwrap().refused().count(), 1);
+        assert!(stop.is_cancelled());
+    }
 }
