@@ -95,12 +95,15 @@ impl RpcClient {
         Some((number, response))
     }
 
+    /// A place for a request that is about no open handle, when there is one. Nothing once the call has ended.
+    async fn place(&self, request: &HostRequest) -> Option<Option<OwnedSemaphorePermit>> {
+        let Some(lane) = request.route().lane() else { return Some(None) };
+        self.lanes.lane(lane).acquire_owned().await.ok().map(Some)
+    }
+
     /// Makes a request that is about no handle, when there is a place for it, and waits for the response.
     pub(crate) async fn call(&self, request: HostRequest) -> Option<HostResponse> {
-        let place = match request.route() {
-            Route::Call(lane) => Some(self.lanes.lane(lane).acquire_owned().await.ok()?),
-            Route::Open(_) | Route::Handle(..) | Route::Close(_) | Route::CloseFile(_) => None,
-        };
+        let place = self.place(&request).await?;
         self.ask(request, place)?.1.await.ok()
     }
 
@@ -109,14 +112,7 @@ impl RpcClient {
         self: &Arc<Self>,
         request: HostRequest,
     ) -> Option<(RemoteHandle, ResponseReceiver)> {
-        let lane = match request.route() {
-            Route::Open(kind) => kind.opening_lane(),
-            Route::Call(_) | Route::Handle(..) | Route::Close(_) | Route::CloseFile(_) => None,
-        };
-        let place = match lane {
-            Some(lane) => Some(self.lanes.lane(lane).acquire_owned().await.ok()?),
-            None => None,
-        };
+        let place = self.place(&request).await?;
         let (number, response) = self.ask(request, place)?;
         Some((RemoteHandle { client: Arc::clone(self), number }, response))
     }
