@@ -35,7 +35,7 @@ struct State {
 
 /// The receiver of a response, and the place in a lane that is free when the response arrives, whether or not it is still wanted.
 struct Waiting {
-    tell: oneshot::Sender<HostResponse>,
+    answer: oneshot::Sender<HostResponse>,
     place: Option<OwnedSemaphorePermit>,
 }
 
@@ -88,10 +88,10 @@ impl RpcClient {
         request: HostRequest,
         place: Option<OwnedSemaphorePermit>,
     ) -> Option<(u64, ResponseReceiver)> {
-        let (tell, response) = oneshot::channel();
+        let (answer, response) = oneshot::channel();
         let mut state = self.state();
         let number = self.send(&mut state, request)?;
-        state.waiting.insert(number, Waiting { tell, place });
+        state.waiting.insert(number, Waiting { answer, place });
         Some((number, response))
     }
 
@@ -118,7 +118,7 @@ impl RpcClient {
     }
 
     /// Sends a request that is not answered.
-    pub(crate) fn tell(&self, request: HostRequest) {
+    pub(crate) fn notify(&self, request: HostRequest) {
         self.send(&mut self.state(), request);
     }
 
@@ -129,11 +129,11 @@ impl RpcClient {
             self.meter.stop(stop);
         }
         let waiting = self.state().waiting.remove(&ask);
-        if let Some(Waiting { tell, place }) = waiting {
+        if let Some(Waiting { answer, place }) = waiting {
             // First, so that the next request can be made at once.
             drop(place);
             // It may not be wanted any more.
-            drop(tell.send(response));
+            drop(answer.send(response));
         }
     }
 
@@ -153,7 +153,7 @@ impl RemoteHandle {
 
     /// Closes it, unless that is done already.
     pub(crate) fn close(&self) {
-        self.client.tell(HostRequest::Close(self.number));
+        self.client.notify(HostRequest::Close(self.number));
     }
 
     pub(crate) const fn client(&self) -> &Arc<RpcClient> {
