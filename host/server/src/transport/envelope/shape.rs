@@ -182,87 +182,12 @@ mod tests {
 
     use super::*;
 
-    fn json(text: &str) -> Json {
-        Json::parse(text.as_bytes(), JsonLimits { bytes_max: 10_000, depth_max: 20, nodes_max: 1_000 })
-            .unwrap()
-    }
-
-    fn params(method: &str, params: &str) -> Result<(), ShapeError> {
-        check_params(method, &json(&format!(r#"{{"params":{params}}}"#)))
-    }
-
     #[test]
-    fn a_message_is_a_request_a_notification_or_a_response() {
-        for (text, is) in [
-            (r#"{"jsonrpc":"2.0","id":1,"method":"x"}"#, MessageKind::Request("x")),
-            (r#"{"jsonrpc":"2.0","id":"","method":"x"}"#, MessageKind::Request("x")),
-            (r#"{"jsonrpc":"2.0","method":"x"}"#, MessageKind::Notification("x")),
-            (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, MessageKind::Response),
-            (r#"{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":""}}"#, MessageKind::Response),
-        ] {
-            assert_eq!(kind(&json(text)), Ok(is), "{text}");
-        }
-        for (text, words) in [
-            (r#"{"jsonrpc":"2.0","id":1}"#, "neither `method`"),
-            (r#"{"jsonrpc":"2.0","id":1,"method":"x","result":{}}"#, "both `method` and `result`"),
-            (r#"{"jsonrpc":"2.0","id":1,"method":"x","error":{}}"#, "both `method` and `error`"),
-            (r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{}}"#, "both `result` and `error`"),
-            (r#"{"jsonrpc":"2.0","id":1,"error":{"code":"x","message":""}}"#, "integer `code`"),
-            (r#"{"jsonrpc":"2.0","id":1,"method":["x"]}"#, "`method` must be a string, but it is an array"),
-            (r#"{"jsonrpc":"2.0","id":18446744073709551615,"method":"x"}"#, "`id`"),
-            (r#"{"id":1,"method":"x"}"#, "`jsonrpc`"),
-            ("[]", "batches"),
-            ("1", "object"),
-        ] {
-            let why = kind(&json(text)).unwrap_err().to_string();
-            assert!(why.contains(words), "{text}: {why}");
-        }
-    }
-
-    #[test]
-    fn the_member_that_does_not_fit_is_named() {
-        for (method, text, member) in [
-            ("x", "[1]", "`params` must be an object, but it is an array"),
-            ("x", "\"x\"", "`params` must be"),
-            ("x", r#"{"_meta":"x"}"#, "`params._meta` must be an object, but it is a string"),
-            ("x", r#"{"_meta":{"progressToken":1.5}}"#, "`params._meta.progressToken`"),
-            ("x", r#"{"_meta":{"io.modelcontextprotocol/logLevel":"loud"}}"#, "logLevel` is none of debug"),
-            ("x", r#"{"_meta":{"io.modelcontextprotocol/logLevel":3}}"#, "logLevel` must be a string"),
-            ("tools/call", "{}", "`params.name` is missing"),
-            ("tools/call", "null", "`params.name` is missing"),
-            ("tools/call", r#"{"name":null}"#, "`params.name` must be a string, but it is null"),
-            (
-                "tools/call",
-                r#"{"name":"x","arguments":"{}"}"#,
-                "`params.arguments` must be an object, but it is a string",
-            ),
-            ("tools/list", r#"{"cursor":5}"#, "`params.cursor` must be a string, but it is an integer"),
-            ("initialize", "{}", "`params.protocolVersion` is missing"),
-            (
-                "initialize",
-                r#"{"protocolVersion":"1","capabilities":{},"clientInfo":5}"#,
-                "`params.clientInfo` must",
-            ),
-            (
-                "initialize",
-                r#"{"protocolVersion":"1","capabilities":{},"clientInfo":{"name":"x"}}"#,
-                "clientInfo.version` is missing",
-            ),
-            ("notifications/cancelled", r#"{"requestId":[]}"#, "`params.requestId`"),
-        ] {
-            let why = params(method, text).unwrap_err().to_string();
-            assert!(why.contains(member), "{method} {text}: {why}");
-        }
-        for (method, text) in [
-            ("x", "null"),
-            ("x", r#"{"_meta":null}"#),
-            ("tools/call", r#"{"name":"x","arguments":null}"#),
-            (
-                "tools/list",
-                r#"{"cursor":null,"_meta":{"progressToken":1,"io.modelcontextprotocol/logLevel":"info"}}"#,
-            ),
-        ] {
-            assert_eq!(params(method, text), Ok(()), "{method} {text}");
+    fn null_is_no_member_where_none_is_needed() {
+        let bounds = JsonLimits { bytes_max: 1_000, depth_max: 20, nodes_max: 100 };
+        for params in ["null", r#"{"_meta":null,"cursor":null}"#] {
+            let message = Json::parse(format!(r#"{{"params":{params}}}"#).as_bytes(), bounds).unwrap();
+            assert_eq!(check_params("tools/list", &message), Ok(()), "{params}");
         }
     }
 }
