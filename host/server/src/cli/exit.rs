@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use toolgate_base::outcome::with_causes;
-use toolgate_policy::PluginName;
 use toolgate_policy::redact::printable;
+use toolgate_runtime::load::Kind;
 use toolgate_runtime::load::source::{FileError, SourceError};
-use toolgate_runtime::load::{Kind, LoadError};
 use toolgate_runtime::reconcile::LoadReport;
 
 use super::output;
@@ -19,13 +18,8 @@ pub(super) struct Exit {
 }
 
 impl Exit {
-    /// The command failed.
-    pub(super) fn failed() -> Self {
-        Self { code: 1, text: String::new() }
-    }
-
-    /// The command failed, with the reason.
-    pub(super) fn failed_with(text: impl Into<String>) -> Self {
+    /// The command failed, with the reason, if it is not told already.
+    pub(super) fn failed(text: impl Into<String>) -> Self {
         Self { code: 1, text: text.into() }
     }
 
@@ -107,7 +101,10 @@ impl From<ConfigError> for Exit {
 fn describe(report: &LoadReport) -> String {
     let mut lines: Vec<String> =
         report.problem.iter().map(|why| one_line(&format!("refused: {why}"))).collect();
-    lines.extend(report.refused().flat_map(|(name, why, _)| reasons(name, why)));
+    for (name, why, _) in report.refused() {
+        let line = |reason| one_line(&format!("plugin {name}: {}: {reason}", why.kind().word()));
+        lines.extend(why.reasons(name).iter().map(line));
+    }
     lines.extend(report.folders.iter().map(|problem| one_line(&problem.to_string())));
     lines.join("\n")
 }
@@ -115,12 +112,6 @@ fn describe(report: &LoadReport) -> String {
 /// Escapes a sentence that quotes others into one line, so that no part of it passes for a line of ours.
 fn one_line(text: &str) -> String {
     printable(text, usize::MAX)
-}
-
-/// One line for each reason.
-fn reasons(name: &PluginName, why: &LoadError) -> Vec<String> {
-    let word = why.kind().word();
-    why.reasons(name).iter().map(|reason| one_line(&format!("plugin {name}: {word}: {reason}"))).collect()
 }
 
 /// Prints the failure of a command, and returns the exit code.

@@ -23,9 +23,6 @@ pub(crate) enum MessageError {
 const REVISION: &str = "/params/_meta/io.modelcontextprotocol~1protocolVersion";
 
 /// Reads a message. A malformed handshake would start no session, so it is refused here.
-///
-/// # Errors
-/// [`MessageError`].
 pub(crate) fn message(text: &[u8]) -> Result<ClientJsonRpcMessage, MessageError> {
     let message: ClientJsonRpcMessage = serde_json::from_slice(text).map_err(|_| MessageError::Shape)?;
     if let ClientJsonRpcMessage::Request(request) = &message

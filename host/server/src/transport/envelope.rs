@@ -16,7 +16,7 @@ use toolgate_runtime::quota::QuotaError;
 
 use crate::mcp::MessageError;
 pub(crate) use malformed::Malformed;
-use shape::{MessageKind, ShapeError};
+use shape::MessageKind;
 pub(crate) use skim::Skim;
 
 /// A message that may be passed to the library.
@@ -54,9 +54,6 @@ impl Envelope {
     }
 
     /// Like [`Self::read`], with the memory that the arguments take, in bytes.
-    ///
-    /// # Errors
-    /// [`Malformed`].
     pub(crate) fn read_weighed(text: &[u8], bytes_max: u64) -> Result<(Self, usize), Malformed> {
         let envelope = Self::read(text, bytes_max)?;
         let arguments = envelope.arguments.as_ref().and_then(|arguments| arguments.as_ref().ok());
@@ -66,9 +63,6 @@ impl Envelope {
 
     /// Makes the result for a message of more than `bytes_max` bytes, skimmed only in part. It is a call with
     /// unreadable arguments, if the rest can be read.
-    ///
-    /// # Errors
-    /// [`Malformed`].
     pub(crate) fn too_large(skim: &Skim, bytes_max: u64) -> Result<Self, Malformed> {
         let why = format!("the message has more than {bytes_max} bytes ([server.limits] body_bytes_max)");
         Self::call(skim, &format!("{why}; make the arguments shorter"))
@@ -84,7 +78,7 @@ impl Envelope {
         }
         // The limits that apply to arguments inside a message: they are two levels deep.
         let inner = JsonLimits { depth_max: JSON_DEPTH_MAX - 2, ..bounds(u64::MAX) };
-        let arguments = skim.arguments().and_then(|range| text.get(range));
+        let arguments = skim.arguments.clone().and_then(|range| text.get(range));
         let own = arguments.and_then(|arguments| Json::parse(arguments, inner).err());
         Self::call(&skim, &plain(own.as_ref().unwrap_or(error)))
             .ok_or_else(|| Malformed::invalid(plain(error), skim.id()).unanswered_if(skim.wants_no_answer()))
@@ -109,21 +103,15 @@ impl Envelope {
             Some(Json::Float(_)) => Skim::over(text).id(),
             id => to_value(id),
         };
-        let wrong = |error: ShapeError| match error {
-            ShapeError::Request(why) => Malformed::invalid(why, id.clone()),
-            ShapeError::Params(why) => Malformed::params(why, id.clone()),
-            // Like the library's answer to malformed parameters.
-            ShapeError::Method(why) => Malformed::params(why, id.clone()).with_status(http::StatusCode::OK),
-        };
-        let kind = shape::kind(&message).map_err(wrong);
-        let kind = kind.map_err(|error| error.unanswered_if(shape::is_answer(&message)))?;
+        let kind = shape::kind(&message)
+            .map_err(|why| Malformed::invalid(why, id.clone()).unanswered_if(shape::is_answer(&message)))?;
         let (method, is_request) = match kind {
             MessageKind::Request(method) => (Some(method.to_owned()), true),
             MessageKind::Notification(method) => (Some(method.to_owned()), false),
             MessageKind::Response => (None, false),
         };
         if let Some(method) = &method {
-            let checked = shape::check_params(method, &message).map_err(wrong);
+            let checked = shape::check_params(method, &message, &id);
             checked.map_err(|error| error.unanswered_if(!is_request))?;
         }
         let is_call = method.as_deref() == Some("tools/call");

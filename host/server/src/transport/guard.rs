@@ -35,13 +35,11 @@ const HTTP_PORT: u16 = 80;
 impl Guard {
     /// Loopback names are always allowed; origins only if they are configured or the server's own.
     pub(super) fn new(hosts: &[String], origins: &[String]) -> Self {
-        let hosts = LOOPBACK
-            .iter()
-            .map(|name| (*name).to_owned())
-            .chain(hosts.iter().map(|host| host.to_ascii_lowercase()));
+        let lower = |text: &String| text.to_ascii_lowercase();
+        let own = LOOPBACK.map(str::to_owned).into_iter();
         Self {
-            hosts: hosts.collect(),
-            origins: origins.iter().map(|origin| origin.to_ascii_lowercase()).collect(),
+            hosts: own.chain(hosts.iter().map(lower)).collect(),
+            origins: origins.iter().map(lower).collect(),
         }
     }
 

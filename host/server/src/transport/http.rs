@@ -48,12 +48,6 @@ use watched::{Watched, is_unread};
 #[derive(Clone)]
 pub(crate) struct HttpServer(Arc<Inner>);
 
-#[derive(Debug, Clone, Copy)]
-struct Ends {
-    peer: SocketAddr,
-    own: Option<SocketAddr>,
-}
-
 struct Inner {
     mcp: StreamableHttpService<Handler, Sessions>,
     sessions: Arc<Sessions>,
@@ -91,7 +85,7 @@ impl HttpServer {
             mcp,
             sessions,
             guard,
-            notices: Arc::clone(handler.notices()),
+            notices: Arc::clone(&handler.notices),
             handler,
             limits,
             connections,
@@ -191,7 +185,7 @@ impl HttpServer {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection stays slow");
         }
-        let ends = Ends { peer: address, own: stream.local_addr().ok() };
+        let ends = (address, stream.local_addr().ok());
         let (server, connection) = (self.clone(), Arc::clone(connection));
         let service = service_fn(move |request| {
             let (server, connection) = (server.clone(), Arc::clone(&connection));
@@ -210,7 +204,7 @@ impl HttpServer {
     async fn answer(
         &self,
         mut request: Request<Incoming>,
-        ends: Ends,
+        (peer, own): (SocketAddr, Option<SocketAddr>),
         connection: &Arc<Connection>,
     ) -> Response<Sent<RequestResources>> {
         let is_spare = connection.is_spare();
@@ -222,10 +216,10 @@ impl HttpServer {
             self.mark(&mut reply, source);
             reply.map(|body| Sent::new(body, held))
         };
-        let source = match self.0.guard.check(request.uri(), request.headers(), ends.own) {
+        let source = match self.0.guard.check(request.uri(), request.headers(), own) {
             Ok(source) => source,
             Err((status, why)) => {
-                tracing::debug!(address = %ends.peer, why, "a request was turned away");
+                tracing::debug!(address = %peer, why, "a request was turned away");
                 self.0.notices.tell(Trouble::TurnedAway, held.peer());
                 return finish(plain(status, why), held, &Source::Program);
             }
@@ -234,7 +228,7 @@ impl HttpServer {
             // The library knows configured origins only.
             request.headers_mut().remove(ORIGIN);
         }
-        match self.route(request, &source, ends.peer, held.clone(), is_spare).await {
+        match self.route(request, &source, peer, held.clone(), is_spare).await {
             Ok(mut reply) => {
                 self.mark(&mut reply, &source);
                 reply

@@ -179,7 +179,7 @@ impl Reader {
                 Ok(Read::Message(message)) => return Ok(Some(*message)),
                 Ok(Read::Answer(answer)) => answer,
                 Ok(Read::Nothing) => continue,
-                Err(malformed) if malformed.wants_no_answer() => {
+                Err(malformed) if malformed.wants_no_answer => {
                     tracing::debug!(?malformed, "a notification or an answer was not understood");
                     continue;
                 }

@@ -119,7 +119,9 @@ impl Client {
                 let file = config_home()?.join("zed/settings.json");
                 (file, "Zed lists it in the settings of its Agent Panel.")
             }
-            Self::Codex => (codex_home()?.join("config.toml"), "`codex mcp list` shows it."),
+            Self::Codex => {
+                (folder_or("CODEX_HOME", ".codex")?.join("config.toml"), "`codex mcp list` shows it.")
+            }
             Self::Gemini => (home()?.join(".gemini/settings.json"), "`gemini mcp list` shows it."),
         };
         let list = match self {
@@ -261,13 +263,14 @@ fn folder_of(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
-/// XDG Base Directory Specification, "Environment variables".
-fn config_home() -> Result<PathBuf, String> {
-    folder_of("XDG_CONFIG_HOME").map_or_else(|| Ok(home()?.join(".config")), Ok)
+/// The folder of an environment variable, or else this one below the home.
+fn folder_or(variable: &str, below_home: &str) -> Result<PathBuf, String> {
+    folder_of(variable).map_or_else(|| Ok(home()?.join(below_home)), Ok)
 }
 
-fn codex_home() -> Result<PathBuf, String> {
-    folder_of("CODEX_HOME").map_or_else(|| Ok(home()?.join(".codex")), Ok)
+/// XDG Base Directory Specification, "Environment variables".
+fn config_home() -> Result<PathBuf, String> {
+    folder_or("XDG_CONFIG_HOME", ".config")
 }
 
 fn claude_desktop_folder() -> Result<PathBuf, String> {

@@ -1,7 +1,11 @@
 //! Shape of a message: its members and their types. The protocol library drops unreadable optional members, or mistakes
 //! the message for another kind; here the error names the member.
 
+use http::StatusCode;
+use serde_json::Value;
 use toolgate_base::json::Json;
+
+use super::Malformed;
 
 /// Kind of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,20 +16,6 @@ pub(super) enum MessageKind<'m> {
     Notification(&'m str),
     /// An answer.
     Response,
-}
-
-/// Reasons why a message has none of these shapes, or its parameters do not fit its method.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ShapeError {
-    /// Not a message of JSON-RPC.
-    #[error("{0}")]
-    Request(String),
-    /// Its parameters fit no method.
-    #[error("{0}")]
-    Params(String),
-    /// Its parameters do not fit its method.
-    #[error("{0}")]
-    Method(String),
 }
 
 /// Required type of a member.
@@ -68,9 +58,9 @@ const LOG_LEVELS: [&str; 8] =
 /// Determines the kind of a message.
 ///
 /// # Errors
-/// [`ShapeError::Request`].
-pub(super) fn kind(message: &Json) -> Result<MessageKind<'_>, ShapeError> {
-    let wrong = |why: &str| Err(ShapeError::Request(why.to_owned()));
+/// A sentence with the reason why it is no message of JSON-RPC.
+pub(super) fn kind(message: &Json) -> Result<MessageKind<'_>, String> {
+    let wrong = |why: &str| Err(why.to_owned());
     match message {
         Json::Object(_) => {}
         Json::Array(_) => return wrong("batches were removed from MCP; send one message at a time"),
@@ -85,10 +75,7 @@ pub(super) fn kind(message: &Json) -> Result<MessageKind<'_>, ShapeError> {
         (Some(_), None, Some(_)) => return wrong("it has both `method` and `error`"),
         (Some(Json::String(method)), None, None) => method,
         (Some(other), None, None) => {
-            return Err(ShapeError::Request(format!(
-                "`method` must be a string, but it is {}",
-                other.kind()
-            )));
+            return Err(format!("`method` must be a string, but it is {}", other.kind()));
         }
         (None, None, None) => return wrong("it has neither `method` nor `result` nor `error`"),
         (None, _, Some(error)) => {
@@ -114,32 +101,28 @@ pub(super) fn is_answer(message: &Json) -> bool {
     message.get("method").is_none() && (message.get("result").is_some() || message.get("error").is_some())
 }
 
-/// Checks the parameters of a method.
-///
-/// # Errors
-/// [`ShapeError::Params`], [`ShapeError::Method`].
-pub(super) fn check_params(method: &str, message: &Json) -> Result<(), ShapeError> {
+/// Checks the parameters of a method, in a message with this id.
+pub(super) fn check_params(method: &str, message: &Json, id: &Value) -> Result<(), Malformed> {
+    let malformed = |why: String| Malformed::params(why, id.clone());
     let params = match message.get("params") {
         None | Some(Json::Null) => None,
         Some(params @ Json::Object(_)) => Some(params),
         Some(other) => {
-            return Err(ShapeError::Params(format!(
-                "`params` must be an object, but it is {}",
-                other.kind()
-            )));
+            return Err(malformed(format!("`params` must be an object, but it is {}", other.kind())));
         }
     };
     for (path, wanted) in COMMON {
-        check(params, path, wanted, false).map_err(ShapeError::Params)?;
+        check(params, path, wanted, false).map_err(malformed)?;
     }
     // A revision without a handshake does not have this method, whatever its parameters.
     let meta = params.and_then(|params| params.get("_meta"));
     let is_gone = method == "initialize" && meta.is_some_and(|meta| meta.get(REVISION).is_some());
     let of_method = OF_METHODS.iter().filter(|(of, ..)| *of == method && !is_gone);
     for (_, path, wanted, is_needed) in of_method {
-        check(params, path, *wanted, *is_needed).map_err(match method {
-            "initialize" => ShapeError::Params,
-            _ => ShapeError::Method,
+        check(params, path, *wanted, *is_needed).map_err(|why| match method {
+            "initialize" => malformed(why),
+            // Like the library's answer to malformed parameters.
+            _ => malformed(why).with_status(StatusCode::OK),
         })?;
     }
     Ok(())
@@ -187,7 +170,7 @@ mod tests {
         let bounds = JsonLimits { bytes_max: 1_000, depth_max: 20, nodes_max: 100 };
         for params in ["null", r#"{"_meta":null,"cursor":null}"#] {
             let message = Json::parse(format!(r#"{{"params":{params}}}"#).as_bytes(), bounds).unwrap();
-            assert_eq!(check_params("tools/list", &message), Ok(()), "{params}");
+            assert!(check_params("tools/list", &message, &Value::Null).is_ok(), "{params}");
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn plain(status: StatusCode, text: &'static str) -> Reply {
 
 /// The answer to a message that is not processed.
 pub(super) fn malformed(malformed: &Malformed) -> Reply {
-    json(malformed.status(), &malformed.reply())
+    json(malformed.status, &malformed.reply())
 }
 
 /// Sets the content type of an error text that has none.
