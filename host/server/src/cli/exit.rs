@@ -81,13 +81,20 @@ impl Exit {
         Self { text, ..self }
     }
 
-    /// Some plugins do not load. A refusal takes precedence over a failure.
+    /// Some plugins do not load: each of them, with every reason. A refusal takes precedence over a failure.
     pub(super) fn not_loaded(report: &LoadReport) -> Self {
         let code = match report.kind() {
             Some(Kind::Failed) => 4,
             Some(Kind::Refused | Kind::Held) | None => 3,
         };
-        Self { code, text: describe(report) }
+        let mut lines: Vec<String> =
+            report.problem.iter().map(|why| one_line(&format!("refused: {why}"))).collect();
+        for (name, why, _) in report.refused() {
+            let line = |reason| one_line(&format!("plugin {name}: {}: {reason}", why.kind().word()));
+            lines.extend(why.reasons(name).iter().map(line));
+        }
+        lines.extend(report.folders.iter().map(|problem| one_line(&problem.to_string())));
+        Self { code, text: lines.join("\n") }
     }
 }
 
@@ -95,18 +102,6 @@ impl From<ConfigError> for Exit {
     fn from(problems: ConfigError) -> Self {
         Self::usage(problems.to_string())
     }
-}
-
-/// Each plugin that does not load, with every reason.
-fn describe(report: &LoadReport) -> String {
-    let mut lines: Vec<String> =
-        report.problem.iter().map(|why| one_line(&format!("refused: {why}"))).collect();
-    for (name, why, _) in report.refused() {
-        let line = |reason| one_line(&format!("plugin {name}: {}: {reason}", why.kind().word()));
-        lines.extend(why.reasons(name).iter().map(line));
-    }
-    lines.extend(report.folders.iter().map(|problem| one_line(&problem.to_string())));
-    lines.join("\n")
 }
 
 /// Escapes a sentence that quotes others into one line, so that no part of it passes for a line of ours.

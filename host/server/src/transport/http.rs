@@ -39,7 +39,7 @@ use crate::mcp::Handler;
 use crate::notices::{Notices, Trouble};
 use body::Sent;
 use connections::{AdmitResult, Connection, Connections, peer_of};
-use replies::{Reply, json, not_allowed, not_get, plain, type_text};
+use replies::{Reply, json, not_allowed, plain, type_text};
 use requests::RequestResources;
 use sessions::Sessions;
 use watched::{Watched, is_unread};
@@ -266,7 +266,7 @@ impl HttpServer {
                 let (ready, answer) = self.0.handler.readiness();
                 json(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &answer)
             }
-            ("/healthz" | "/readyz", _) => not_get(),
+            ("/healthz" | "/readyz", _) => not_allowed("GET", "GET only\n"),
             _ if is_spare => self.busy(Trouble::Connections, &held, Some(request)),
             (_, &Method::POST) if is_mcp => return self.post(request, address, held).await,
             (_, &Method::GET | &Method::DELETE) if is_mcp => return self.other(request, address, held).await,

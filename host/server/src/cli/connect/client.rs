@@ -124,13 +124,12 @@ impl Client {
             }
             Self::Gemini => (home()?.join(".gemini/settings.json"), "`gemini mcp list` shows it."),
         };
-        let list = match self {
-            Self::Vscode => "servers",
-            Self::Zed => "context_servers",
-            Self::Codex => "mcp_servers",
-            _ => "mcpServers",
+        let (list, format) = match self {
+            Self::Vscode => ("servers", Format::Json),
+            Self::Zed => ("context_servers", Format::Json),
+            Self::Codex => ("mcp_servers", Format::Toml),
+            _ => ("mcpServers", Format::Json),
         };
-        let format = if self == Self::Codex { Format::Toml } else { Format::Json };
         let (value, instead) = (self.value(transport), self.instead(transport, name));
         Ok(Setup::File(Entry { file, format, list, name: name.to_owned(), value, afterwards, instead }))
     }

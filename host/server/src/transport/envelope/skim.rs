@@ -295,24 +295,6 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_and_a_notification_want_no_answer() {
-        for (text, wants_none) in [
-            (r#"{"id":5,"result":{"method":"x"}}"#, true),
-            (r#"{"id":5,"error":5}"#, true),
-            (r#"{"method":"x","params":{"id":1}}"#, true),
-            (r#"{"m\u0065thod":"x"}"#, true),
-            (r#"{"method":"x","id":1}"#, false),
-            (r#"{"method":"x","id":null}"#, false),
-            (r#"{"id":5,"method":"x","result":{}}"#, false),
-            (r#"{"id":5}"#, false),
-            (r#"[{"method":"x"}]"#, false),
-            ("{}", false),
-        ] {
-            assert_eq!(Skim::over(text.as_bytes()).wants_no_answer(), wants_none, "{text}");
-        }
-    }
-
-    #[test]
     fn the_message_is_held_without_the_arguments_of_a_call() {
         let rest = |text: &str| {
             let mut skim = Skim::default();

@@ -49,11 +49,6 @@ pub(super) fn come_back_to(id: &serde_json::Value, text: &str) -> Reply {
     reply
 }
 
-/// Refuses other methods than GET on a probe.
-pub(super) fn not_get() -> Reply {
-    not_allowed("GET", "GET only\n")
-}
-
 /// Refuses other methods than `methods`.
 pub(super) fn not_allowed(methods: &'static str, text: &'static str) -> Reply {
     let mut reply = plain(StatusCode::METHOD_NOT_ALLOWED, text);

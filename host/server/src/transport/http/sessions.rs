@@ -100,9 +100,6 @@ impl Sessions {
     }
 
     /// Takes a place for a new session of a peer, ending an idle one if necessary. Returns whether it did.
-    ///
-    /// # Errors
-    /// [`QuotaError`], when none is idle.
     fn open(&self, peer: &Arc<str>) -> Result<(Taken, bool), QuotaError> {
         let mut made_room = false;
         loop {
