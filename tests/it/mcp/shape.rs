@@ -141,7 +141,7 @@ fn a_handshake_that_does_not_fit_is_refused_by_the_name_of_the_member() {
             ),
             (
                 r#"{"protocolVersion":"2025-11-25","capabilities":{"roots":5},"clientInfo":{"name":"a","version":"1"}}"#,
-                "the parameters of initialize are malformed: ",
+                "the parameters of initialize are malformed: invalid type: integer `5`",
             ),
         ] {
             let server = seven().serve(transport);

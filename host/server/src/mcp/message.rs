@@ -68,17 +68,3 @@ pub(super) fn problem(method: &str, params: Option<&Value>) -> String {
         None => format!("the parameters of {method} are malformed"),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn what_is_wrong_with_parameters_is_said() {
-        let why = problem("tools/call", Some(&json!({ "name": 5 })));
-        assert!(why.contains("integer `5`"), "{why}");
-        assert_eq!(problem("tools/list", None), "the parameters of tools/list are malformed");
-    }
-}
