@@ -171,6 +171,8 @@ mod tests {
         for params in ["null", r#"{"_meta":null,"cursor":null}"#] {
             let message = Json::parse(format!(r#"{{"params":{params}}}"#).as_bytes(), bounds).unwrap();
             assert!(check_params("tools/list", &message, &Value::Null).is_ok(), "{params}");
+            let call = check_params("tools/call", &message, &Value::Null);
+            assert!(call.is_err(), "{params}: it needs a name");
         }
     }
 }

@@ -302,9 +302,11 @@ mod tests {
         }
         assert!(sessions.enter(&few).is_some(), "the fourth took the place of its own first");
         assert!(sessions.enter(&many[0]).is_none());
+        // Used after the others were begun.
+        drop(sessions.enter(&many[1]).unwrap());
         begin(&sessions, "third").await.unwrap();
-        assert!(sessions.enter(&few).is_some());
-        assert!(sessions.enter(&many[1]).is_none());
+        assert!(sessions.enter(&few).is_some() && sessions.enter(&many[1]).is_some());
+        assert!(sessions.enter(&many[2]).is_none(), "idle longest");
     }
 
     #[tokio::test]
