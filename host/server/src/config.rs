@@ -12,7 +12,6 @@ mod secret;
 mod server;
 mod source;
 mod trust;
-mod wire;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,10 +22,9 @@ use toolgate_runtime::spec::{Approvals, Spec};
 use toolgate_signature::trust::TrustSpec;
 
 pub(crate) use problem::ConfigError;
-pub(crate) use server::{ServerConfig, check_listen};
+pub(crate) use server::{ServerConfig, WireLimits, check_listen};
 pub(crate) use source::{docker, oci};
 pub(crate) use trust::{Lock, load as load_trust, load_revoked, load_text as load_trust_text, read_lock};
-pub(crate) use wire::WireLimits;
 
 use reader::{Document, Section};
 

@@ -45,12 +45,14 @@ use inbound::inbound;
 /// Answers MCP requests. Cheap to clone; all clones answer for one gate.
 #[derive(Clone)]
 pub(crate) struct Handler {
-    gate: Gate,
+    /// Gate through which calls are made.
+    pub(crate) gate: Gate,
     stopping: CancellationToken,
     catalog: Arc<Catalog>,
     /// Quota for large answers that wait to be written.
     answers: Arc<Quota>,
-    notices: Arc<Notices>,
+    /// Notices about clients with problems.
+    pub(crate) notices: Arc<Notices>,
 }
 
 /// Time for which a client may cache a list. A change by a reload is also notified.
@@ -78,27 +80,15 @@ impl Handler {
         });
         (ready, answer)
     }
-
-    /// Gate through which calls are made.
-    pub(crate) fn gate(&self) -> &Gate {
-        &self.gate
-    }
-
-    /// Notices about clients with problems.
-    pub(crate) fn notices(&self) -> &Arc<Notices> {
-        &self.notices
-    }
-}
-
-fn implementation() -> Implementation {
-    Implementation::new("toolgate", env!("CARGO_PKG_VERSION")).with_title("Toolgate")
 }
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder().enable_tools().enable_tool_list_changed().build();
         ServerConfig::new(capabilities)
-            .with_server_info(implementation())
+            .with_server_info(
+                Implementation::new("toolgate", env!("CARGO_PKG_VERSION")).with_title("Toolgate"),
+            )
             .with_protocol_version(era::NEWEST_WITH_HANDSHAKE)
     }
 
@@ -122,7 +112,7 @@ impl ServerHandler for Handler {
         let cursor = request.and_then(|request| request.cursor);
         let page = self.catalog.page(&self.gate, &inbound, cursor.as_deref()).await?;
         let mut result = ListToolsResult::with_all_items(page.tools(inbound.splice.as_ref()));
-        result.next_cursor = page.next();
+        result.next_cursor = page.next;
         if era::of(&context) == era::Era::Modern {
             result = result.with_ttl_ms(LIST_TTL_MS).with_cache_scope(CacheScope::Private);
             result.meta = Some(reply::meta());

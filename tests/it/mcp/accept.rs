@@ -49,6 +49,10 @@ fn an_answer_comes_in_a_form_that_the_client_takes() {
         ("text/event-stream;q=0.001, application/json;q=1", &[JSON]),
         ("text/event-stream, application/json;q=0.1", &[STREAM]),
         ("text/event-stream, */*", &[STREAM]),
+        ("text/*, */*", &[STREAM]),
+        ("application/json, text/*", &[JSON]),
+        ("application/json;q=0.1, */*", &[STREAM]),
+        ("application/json;q=0.9, text/event-stream;q=0.89", &[JSON]),
     ] {
         let reply = call(&server, accept);
         assert_eq!(reply.status, 200, "{accept}: {reply:?}");

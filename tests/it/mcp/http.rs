@@ -19,14 +19,23 @@ fn list(server: &Server, more: &[(&str, &str)]) -> u16 {
 #[test]
 fn a_name_that_was_made_to_resolve_to_this_machine_is_not_served() {
     let server = seven().serve(Transport::Http);
-    for host in ["evil.example", "127.0.0.1.evil.example:80", "169.254.169.254", "0.0.0.0"] {
+    for host in
+        ["evil.example", "127.0.0.1.evil.example:80", "localhost.evil.example", "169.254.169.254", "0.0.0.0"]
+    {
         assert_eq!(list(&server, &[("Host", host)]), 403, "{host}");
     }
-    for host in ["localhost", "127.0.0.1:1", "[::1]:80"] {
+    for host in ["localhost", "LOCALHOST", "127.0.0.1:1", "[::1]:80"] {
         assert_eq!(list(&server, &[("Host", host)]), 200, "{host}");
     }
+    for host in ["a b", "user@localhost", ""] {
+        assert_eq!(list(&server, &[("Host", host)]), 400, "{host}");
+    }
     let server = seven().server("allowed_hosts = [\"tools.example.com\"]").serve(Transport::Http);
-    assert_eq!(list(&server, &[("Host", "tools.example.com")]), 200);
+    for (host, status) in
+        [("tools.example.com", 200), ("tools.example.com:443", 200), ("tools.example.com.evil", 403)]
+    {
+        assert_eq!(list(&server, &[("Host", host)]), status, "{host}");
+    }
 }
 
 #[test]

@@ -32,10 +32,19 @@ fn a_page_in_a_browser_may_not_call_unless_its_origin_is_named() {
         assert_eq!(list(&server, &[("Origin", origin)]).status, 403, "{origin}");
     }
     let server = open().serve(Transport::Http);
-    assert_eq!(list(&server, &[("Origin", NAMED)]).status, 200);
-    for origin in
-        ["https://app.example.com.evil.org", "http://app.example.com", "null", "http://localhost:3001"]
+    for origin in [NAMED, "https://app.example.com:8443", "HTTPS://APP.example.com", "http://localhost:3000"]
     {
+        assert_eq!(list(&server, &[("Origin", origin)]).status, 200, "{origin}");
+    }
+    for origin in [
+        "https://app.example.com.evil.org",
+        "https://app.example.com@evil.org",
+        "https://app.example.com:x",
+        "http://app.example.com",
+        "null",
+        "http://localhost:3001",
+        "http://localhost",
+    ] {
         let reply = list(&server, &[("Origin", origin)]);
         assert_eq!(reply.status, 403, "{origin}");
         assert_eq!(reply.header("Access-Control-Allow-Origin"), None, "{reply:?}");
@@ -107,14 +116,16 @@ fn a_browser_that_asks_first_is_told_what_a_page_of_a_named_origin_may_send() {
         &[
             ("Origin", NAMED),
             ("Access-Control-Request-Method", "POST"),
-            ("Access-Control-Request-Headers", "content-type,mcp-method,mcp-param-region,x-evil,cookie"),
+            ("Access-Control-Request-Headers", "Content-Type,mcp-method, mcp-param-region ,x-evil,cookie"),
+            ("Access-Control-Request-Headers", "Mcp-Param-A b, authorization"),
         ],
     );
     assert_eq!((reply.status, reply.body.as_str()), (204, ""), "{reply:?}");
     for (name, value) in [
         ("Access-Control-Allow-Origin", Some(NAMED)),
         ("Access-Control-Allow-Methods", Some("GET, POST, DELETE")),
-        ("Access-Control-Allow-Headers", Some("content-type, mcp-method, mcp-param-region")),
+        ("Access-Control-Allow-Headers", Some("content-type, mcp-method, mcp-param-region, authorization")),
+        ("Content-Type", None),
         ("Access-Control-Max-Age", Some("600")),
         ("Access-Control-Allow-Credentials", None),
     ] {

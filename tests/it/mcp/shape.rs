@@ -83,6 +83,7 @@ fn parameters_that_do_not_fit_are_refused_by_the_name_of_the_member() {
                 "`params.arguments` must be an object, but it is an array",
             ),
             ("tools/call", r#""name":5"#, "`params.name` must be a string, but it is an integer"),
+            ("tools/call", r#""name":null"#, "`params.name` must be a string, but it is null"),
             ("tools/call", r#""x":5"#, "`params.name` is missing"),
             ("tools/list", r#""cursor":5"#, "`params.cursor` must be a string, but it is an integer"),
             ("subscriptions/listen", r#""notifications":5"#, "`params.notifications` must be an object"),
@@ -130,12 +131,16 @@ fn a_handshake_that_does_not_fit_is_refused_by_the_name_of_the_member() {
                 "`params.capabilities` is missing",
             ),
             (
+                r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":5}"#,
+                "`params.clientInfo` must be an object",
+            ),
+            (
                 r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"a"}}"#,
                 "`params.clientInfo.version` is missing",
             ),
             (
                 r#"{"protocolVersion":"2025-11-25","capabilities":{"roots":5},"clientInfo":{"name":"a","version":"1"}}"#,
-                "the parameters of initialize are malformed: ",
+                "the parameters of initialize are malformed: invalid type: integer `5`",
             ),
         ] {
             let server = seven().serve(transport);
@@ -206,7 +211,13 @@ fn a_method_that_is_not_served_is_named() {
 fn notifications_and_answers_that_cannot_be_taken_are_not_answered() {
     let limits = "[server.limits]\nbody_bytes_max = 10_000";
     let long = "x".repeat(20_000);
+    let deep = "[".repeat(80) + &"]".repeat(80);
     let texts = [
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":[]}}"#.to_owned(),
+        format!(r#"{{"jsonrpc":"2.0","method":"notifications/x","params":{{"x":{deep}}}}}"#),
+        message(&format!(r#""result":{deep}"#)),
+        message(r#""result":1,"result":2"#),
+        message(r#""error":{"code":"x","message":""}"#),
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":[1]}"#.to_owned(),
         format!(r#"{{"jsonrpc":"2.0","method":"notifications/x","params":{{"x":"{long}"}}}}"#),
         format!(
@@ -231,8 +242,14 @@ fn notifications_and_answers_that_cannot_be_taken_are_not_answered() {
     let server = seven().server(limits).serve(Transport::Http);
     for text in &texts {
         let reply = server.post(text, &[]);
-        assert!([400, 413].contains(&reply.status), "{text:.100}: {reply:?}");
+        let statuses = if text.contains("requestId") { 200..=200 } else { 400..=413 };
+        assert!(statuses.contains(&reply.status), "{text:.100}: {reply:?}");
         assert_eq!(reply.message()["id"], Value::Null, "{text:.100}: {reply:?}");
+        let why = reply.message()["error"]["message"].to_string();
+        let both = text.contains(r#""result":{},"error""#);
+        assert_eq!(why.contains("both `result` and `error`"), both, "{text:.100}: {why}");
+        let is_error = text.contains(r#""error""#) && !both;
+        assert_eq!(why.contains("an integer `code`"), is_error, "{text:.100}: {why}");
     }
 }
 
@@ -245,6 +262,7 @@ fn an_id_is_sent_back_as_it_was_written_or_not_at_all() {
             (r#""id":18446744073709551615"#, json!(u64::MAX)),
             (r#""id":123456789012345678901234567890"#, Value::Null),
             (r#""id":-0"#, Value::Null),
+            (r#""id":1e2"#, Value::Null),
             (r#""\u0069d":1,"id":2"#, Value::Null),
         ] {
             let text = format!(r#"{{"jsonrpc":"2.0",{members},"method":"tools/list"}}"#);

@@ -121,7 +121,7 @@ fn tell(args: &Args, outcome: Outcome) -> Result<(), Exit> {
             } else {
                 output::print(&answer.to_string());
             }
-            if answer.verdict == Verdict::Ok { Ok(()) } else { Err(Exit::failed()) }
+            if answer.verdict == Verdict::Ok { Ok(()) } else { Err(Exit::failed("")) }
         }
         Outcome::Denied(_) => Err(no_such_tool(&args.tool)),
         Outcome::Fault(fault) => {
@@ -133,7 +133,7 @@ fn tell(args: &Args, outcome: Outcome) -> Result<(), Exit> {
                 Blame::Host => Err(Exit::host_failed(fault.log_text())),
                 Blame::Caller | Blame::Plugin | Blame::Operator => {
                     output::complain(fault.operator_text());
-                    Err(Exit::failed())
+                    Err(Exit::failed(""))
                 }
             }
         }

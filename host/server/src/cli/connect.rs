@@ -90,7 +90,7 @@ fn transport(args: &Args, config_path: &Path, config: &Config) -> Result<Transpo
 /// Requests the server's tools, as the client will.
 fn check(transport: &Transport) -> Result<(), Exit> {
     let tools = answers::tools(transport)
-        .map_err(|why| Exit::failed_with(format!("\nThe server does not answer: {why}")))?;
+        .map_err(|why| Exit::failed(format!("\nThe server does not answer: {why}")))?;
     output::print(&match tools {
         Some(tools) => format!("\nThe server answers: {tools}."),
         None => "\nThe server was not asked: that address may be reached from elsewhere alone.".to_owned(),

@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use toolgate_base::outcome::with_causes;
-use toolgate_policy::PluginName;
 use toolgate_policy::redact::printable;
+use toolgate_runtime::load::Kind;
 use toolgate_runtime::load::source::{FileError, SourceError};
-use toolgate_runtime::load::{Kind, LoadError};
 use toolgate_runtime::reconcile::LoadReport;
 
 use super::output;
@@ -19,13 +18,8 @@ pub(super) struct Exit {
 }
 
 impl Exit {
-    /// The command failed.
-    pub(super) fn failed() -> Self {
-        Self { code: 1, text: String::new() }
-    }
-
-    /// The command failed, with the reason.
-    pub(super) fn failed_with(text: impl Into<String>) -> Self {
+    /// The command failed, with the reason, if it is not told already.
+    pub(super) fn failed(text: impl Into<String>) -> Self {
         Self { code: 1, text: text.into() }
     }
 
@@ -87,13 +81,20 @@ impl Exit {
         Self { text, ..self }
     }
 
-    /// Some plugins do not load. A refusal takes precedence over a failure.
+    /// Some plugins do not load: each of them, with every reason. A refusal takes precedence over a failure.
     pub(super) fn not_loaded(report: &LoadReport) -> Self {
         let code = match report.kind() {
             Some(Kind::Failed) => 4,
             Some(Kind::Refused | Kind::Held) | None => 3,
         };
-        Self { code, text: describe(report) }
+        let mut lines: Vec<String> =
+            report.problem.iter().map(|why| one_line(&format!("refused: {why}"))).collect();
+        for (name, why, _) in report.refused() {
+            let line = |reason| one_line(&format!("plugin {name}: {}: {reason}", why.kind().word()));
+            lines.extend(why.reasons(name).iter().map(line));
+        }
+        lines.extend(report.folders.iter().map(|problem| one_line(&problem.to_string())));
+        Self { code, text: lines.join("\n") }
     }
 }
 
@@ -103,24 +104,9 @@ impl From<ConfigError> for Exit {
     }
 }
 
-/// Each plugin that does not load, with every reason.
-fn describe(report: &LoadReport) -> String {
-    let mut lines: Vec<String> =
-        report.problem.iter().map(|why| one_line(&format!("refused: {why}"))).collect();
-    lines.extend(report.refused().flat_map(|(name, why, _)| reasons(name, why)));
-    lines.extend(report.folders.iter().map(|problem| one_line(&problem.to_string())));
-    lines.join("\n")
-}
-
 /// Escapes a sentence that quotes others into one line, so that no part of it passes for a line of ours.
 fn one_line(text: &str) -> String {
     printable(text, usize::MAX)
-}
-
-/// One line for each reason.
-fn reasons(name: &PluginName, why: &LoadError) -> Vec<String> {
-    let word = why.kind().word();
-    why.reasons(name).iter().map(|reason| one_line(&format!("plugin {name}: {word}: {reason}"))).collect()
 }
 
 /// Prints the failure of a command, and returns the exit code.

@@ -75,9 +75,7 @@ fn report(dir: &Path, pair: &Pair) -> String {
 }
 
 fn create(path: &Path, text: &str) -> Result<(), Exit> {
-    place::stage(path, text.as_bytes(), place::FILE_MODE)
-        .and_then(|staged| Ok(staged.persist_noclobber(path)?))
-        .map_err(|error| unwritten(path, &error))
+    place::create(path, text.as_bytes(), place::FILE_MODE).map_err(|error| unwritten(path, &error))
 }
 
 fn unwritten(path: &Path, error: &std::io::Error) -> Exit {

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use toolgate_base::spec::{EngineKind, Source};
 use toolgate_mapping::shape::ShapeError;
 use toolgate_net::remote::Fetcher;
+use toolgate_policy::Digest;
 use toolgate_policy::load::pin::Approval;
 use toolgate_policy::name::Prefix;
 use toolgate_policy::redact::{printable, printable_lines};
-use toolgate_policy::{Capability, Digest};
 use toolgate_runtime::load::describe::Described;
 use toolgate_runtime::load::source::{Found, Sources};
 use toolgate_runtime::load::{describe, inspect, to_date};
@@ -108,11 +108,6 @@ fn signatures(found: &Found) -> Vec<(String, String)> {
     read.chain(unread).collect()
 }
 
-fn words(inspected: &Inspected, needed: bool) -> Vec<Capability> {
-    let words = if needed { inspected.requested.needs() } else { inspected.requested.may_use() };
-    words.iter().copied().collect()
-}
-
 fn as_text(shown: &Shown) -> String {
     let Shown { found, inspected, described, engine, approvals } = shown;
     let mut lines = vec![
@@ -135,7 +130,7 @@ fn as_text(shown: &Shown) -> String {
         lines.push(format!("signature  {}: {what}", printable(&name, 200)));
     }
     lines.extend(approvals.iter().map(|approval| format!("approved   {approval}")));
-    for word in words(inspected, true) {
+    for &word in inspected.requested.needs() {
         lines.push(match inspected.requested.toolchain_of(word) {
             None => format!("needs      {word}; to grant it: {}", word.suggestion()),
             Some(toolchain) => format!(
@@ -145,7 +140,7 @@ fn as_text(shown: &Shown) -> String {
             ),
         });
     }
-    for word in words(inspected, false) {
+    for word in inspected.requested.may_use() {
         lines.push(format!("may use    {word}; to grant it: {}", word.suggestion()));
     }
     lines.extend(inspected.imports.iter().map(|import| format!("imports    {}", printable(import, 200))));
@@ -194,11 +189,11 @@ fn as_json(shown: &Shown) -> Value {
         "findings": described.findings.iter().map(|finding| {
             json!({ "lint": finding.lint.name(), "at": finding.at, "what": finding.what })
         }).collect::<Vec<_>>(),
-        "needs": words(inspected, true).iter().map(|word| word.word()).collect::<Vec<_>>(),
-        "importedByToolchain": words(inspected, true).iter().filter_map(|word| {
+        "needs": inspected.requested.needs().iter().map(|word| word.word()).collect::<Vec<_>>(),
+        "importedByToolchain": inspected.requested.needs().iter().filter_map(|word| {
             Some((word.word().to_owned(), inspected.requested.toolchain_of(*word)?.name().into()))
         }).collect::<serde_json::Map<String, Value>>(),
-        "mayUse": words(inspected, false).iter().map(|word| word.word()).collect::<Vec<_>>(),
+        "mayUse": inspected.requested.may_use().iter().map(|word| word.word()).collect::<Vec<_>>(),
         "imports": inspected.imports,
         "tools": described.listings.iter().map(tool).collect::<Vec<_>>(),
         "noTools": hidden(inspected).map(|(path, why)| json!({ "export": path, "why": why.to_string() })).collect::<Vec<_>>(),

@@ -28,6 +28,11 @@ pub(super) fn write(to: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(stage(to, bytes, FILE_MODE)?.persist(to)?)
 }
 
+/// Writes a file that does not exist yet.
+pub(super) fn create(to: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    Ok(stage(to, bytes, mode)?.persist_noclobber(to)?)
+}
+
 /// Creates a folder and its missing parents.
 pub(super) fn folder(path: &Path) -> io::Result<()> {
     if path.as_os_str().is_empty() || path.is_dir() {

@@ -36,7 +36,10 @@ impl Bars {
                 return;
             }
             let mut each = each.lock().unwrap_or_else(PoisonError::into_inner);
-            let bar = each.entry(what.to_owned()).or_insert_with(|| all.add(bar(what)));
+            let bar = each.entry(what.to_owned()).or_insert_with(|| {
+                let bar = ProgressBar::no_length().with_message(printable(what, 60));
+                all.add(styled(bar, "{bytes:>12} of {total_bytes:<12} {wide_bar} {msg}"))
+            });
             bar.set_length(total.unwrap_or(done));
             bar.set_position(done);
         })
@@ -47,14 +50,15 @@ impl Bars {
         let (all, each) = (self.all.clone(), Arc::clone(&self.each));
         Arc::new(move |plugin, bytes, took| {
             let line = match took {
-                None => format!("plugin {plugin}: compiling {}", megabytes(bytes)),
+                None => format!("plugin {plugin}: compiling {:.1} MB", bytes as f64 / 1e6),
                 Some(took) => format!("plugin {plugin}: compiling took {:.1} s", took.as_secs_f64()),
             };
             let mut each = each.lock().unwrap_or_else(PoisonError::into_inner);
             match (&all, took) {
                 (None, _) => output::complain(&line),
                 (Some(all), None) => {
-                    let bar = all.add(spinner(&line));
+                    let spinner = ProgressBar::new_spinner().with_message(printable(&line, 100));
+                    let bar = all.add(styled(spinner, "{spinner} {msg}, for {elapsed}"));
                     bar.enable_steady_tick(TICK);
                     drop(each.insert(format!("compiling {plugin}"), bar));
                 }
@@ -85,18 +89,10 @@ impl Drop for Bars {
 /// Interval of a spinner.
 const TICK: Duration = Duration::from_millis(200);
 
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
-}
-
-fn spinner(line: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} {msg}, for {elapsed}");
-    let bar = ProgressBar::new_spinner().with_message(printable(line, 100));
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
-}
-
-fn bar(what: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bytes:>12} of {total_bytes:<12} {wide_bar} {msg}");
-    let bar = ProgressBar::no_length().with_message(printable(what, 60));
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+/// A bar in the style of a template, or else in its own.
+fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
 }

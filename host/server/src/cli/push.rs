@@ -6,7 +6,7 @@ use toolgate_base::spec::{Remote, Source};
 use toolgate_net::remote::artefact::ComponentInterfaces;
 use toolgate_net::remote::{Fetcher, Parts};
 use toolgate_policy::load::fetch::TokenService;
-use toolgate_policy::load::reference::Version;
+use toolgate_policy::load::reference::{Reference, Version};
 use toolgate_runtime::load::source::Sources;
 use toolgate_sandbox::inspect::{self, Inspected};
 
@@ -44,22 +44,17 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    /// The artefact's source, with credentials from docker's configuration.
-    ///
-    /// # Errors
-    /// Exit 2.
-    pub(super) fn oci(&self, text: &str) -> Result<Source, Exit> {
+    /// The artefact, with access to its registry by the credentials in docker's configuration.
+    pub(super) fn oci(&self, text: &str) -> Result<(Reference, Remote), Exit> {
         let tokens = self.realm.as_deref().map(|realm| TokenService::new(realm, self.service.clone()));
         let tokens = tokens.transpose().map_err(|error| Exit::usage(format!("--realm: {error}")))?;
         let remote = Remote { ca: self.ca.clone(), docker: config::docker(), tokens };
-        config::oci(text, self.private, remote).map_err(Exit::usage)
+        Ok((config::oci(text, self.private).map_err(Exit::usage)?, remote))
     }
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
-    let Source::Oci { reference, remote } = args.terms.oci(&args.to)? else {
-        return Err(Exit::usage("only a registry can be pushed to"));
-    };
+    let (reference, remote) = args.terms.oci(&args.to)?;
     let Version::Tag(_) = reference.version() else {
         return Err(Exit::usage(format!(
             "{reference}: write a tag to push to; the digest is what comes of it"

@@ -85,13 +85,9 @@ fn signatures(trust: &TrustSpec, found: &Found, examined: &[Examined]) -> Vec<St
 /// Where the component is, and what it is called there.
 fn source(args: &Args) -> Result<(Source, String), Exit> {
     if args.component.starts_with("oci://") {
-        let source = args.terms.oci(&args.component)?;
-        let name = match &source {
-            Source::Oci { reference, .. } => reference.repository().rsplit('/').next().unwrap_or_default(),
-            Source::File(_) | Source::Within { .. } | Source::Https { .. } => "",
-        };
-        let name = name.to_owned();
-        return Ok((source, name));
+        let (reference, remote) = args.terms.oci(&args.component)?;
+        let name = reference.repository().rsplit('/').next().unwrap_or_default().to_owned();
+        return Ok((Source::Oci { reference, remote }, name));
     }
     let path = component::path(Path::new(&args.component))?;
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();

@@ -24,20 +24,8 @@ pub(super) fn read(document: &Document<'_>, section: Option<Section<'_>>) -> Gra
             room.finish();
             valid(&section, word, keyvalue::Grant::new(text))
         }),
-        clock: present(&section, "clock", |word| {
-            valid(
-                &section,
-                word,
-                clock::Grant::parse(&section.string(word)?).map_err(|problem| vec![problem]),
-            )
-        }),
-        random: present(&section, "random", |word| {
-            valid(
-                &section,
-                word,
-                random::Grant::parse(&section.string(word)?).map_err(|problem| vec![problem]),
-            )
-        }),
+        clock: present(&section, "clock", |word| read_word(&section, word, clock::Grant::parse)),
+        random: present(&section, "random", |word| read_word(&section, word, random::Grant::parse)),
     };
     section.finish();
     grants
@@ -73,6 +61,14 @@ fn present<T>(
 /// The grant; `None` for an invalid one, whose problems are noted.
 fn valid<T>(section: &Section<'_>, word: &str, grant: Result<T, Vec<InvalidValueError>>) -> Option<T> {
     grant.map_err(|problems| problems.iter().for_each(|problem| section.invalid(word, problem))).ok()
+}
+
+fn read_word<T>(
+    section: &Section<'_>,
+    word: &'static str,
+    parse: fn(&str) -> Result<T, InvalidValueError>,
+) -> Option<T> {
+    valid(section, word, parse(&section.string(word)?).map_err(|problem| vec![problem]))
 }
 
 fn read_room(section: &Section<'_>) -> QuotaText {

@@ -28,9 +28,6 @@ pub(super) fn read_text(path: &Path, bytes_max: u64, kind: FileKind) -> Result<S
 }
 
 /// The same, for a text that must be wiped from memory.
-///
-/// # Errors
-/// A sentence with the fault and the remedy.
 pub(super) fn read(path: &Path, bytes_max: u64, kind: FileKind) -> Result<Zeroizing<String>, String> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let opened = File::options().read(true).custom_flags(flags).open(path);
@@ -39,7 +36,13 @@ pub(super) fn read(path: &Path, bytes_max: u64, kind: FileKind) -> Result<Zeroiz
     if !metadata.is_file() {
         return Err("it is not a regular file".to_owned());
     }
-    check_mode(metadata.mode(), kind)?;
+    let mode = metadata.mode();
+    if mode & 0o022 != 0 {
+        return Err("others can write to it; run `chmod go-w` on it".to_owned());
+    }
+    if kind == FileKind::Secret && mode & 0o007 != 0 {
+        return Err("others can read it; run `chmod o-rwx` on it".to_owned());
+    }
     owner::check(path, metadata.uid()).map_err(|error| error.to_string())?;
     let mut text = Zeroizing::new(String::new());
     let read = file.take(bytes_max + 1).read_to_string(&mut text);
@@ -48,16 +51,4 @@ pub(super) fn read(path: &Path, bytes_max: u64, kind: FileKind) -> Result<Zeroiz
         return Err(format!("it has more than {bytes_max} bytes"));
     }
     Ok(text)
-}
-
-fn check_mode(mode: u32, kind: FileKind) -> Result<(), String> {
-    if mode & 0o022 != 0 {
-        return Err("others can write to it; run `chmod go-w` on it".to_owned());
-    }
-    match kind {
-        FileKind::Secret if mode & 0o007 != 0 => {
-            Err("others can read it; run `chmod o-rwx` on it".to_owned())
-        }
-        FileKind::Secret | FileKind::Policy => Ok(()),
-    }
 }

@@ -3,69 +3,55 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Reason why an entry would match nothing, with the remedy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum OriginError {
-    #[error("it does not begin with http:// or https://; write one such as https://app.example.com:*")]
-    Scheme,
-    #[error("it has no port; write one such as https://app.example.com:*, where * is any port")]
-    NoPort,
-    #[error("its port is neither * nor a number from 1 to 65535 without leading zeros")]
-    Port,
-    #[error("its port is not a number from 1 to 65535 without leading zeros; leave it out for any port")]
-    HostPort,
-    #[error("a * stands for a port only; write an entry for each host, such as https://app.example.com:*")]
-    Wildcard,
-    #[error("it has more than a host and a port; leave the rest out, as in app.example.com:443")]
-    More,
-    #[error("its host is not ASCII; write it as browsers do, with xn--, as in https://xn--r8jz45g.example:*")]
-    NotAscii,
-    #[error(
-        "its host is no name and no IP address; write one such as app.example.com, 192.0.2.1 or [2001:db8::1]"
-    )]
-    Host,
-    #[error(
-        "its host is an IP address that is written otherwise; write it as browsers do, such as 192.0.2.1 or [2001:db8::1]"
-    )]
-    Address,
-}
+// Reasons why an entry would match nothing, with the remedy.
+const SCHEME: &str =
+    "it does not begin with http:// or https://; write one such as https://app.example.com:*";
+const NO_PORT: &str = "it has no port; write one such as https://app.example.com:*, where * is any port";
+const PORT: &str = "its port is neither * nor a number from 1 to 65535 without leading zeros";
+const HOST_PORT: &str =
+    "its port is not a number from 1 to 65535 without leading zeros; leave it out for any port";
+const WILDCARD: &str =
+    "a * stands for a port only; write an entry for each host, such as https://app.example.com:*";
+const MORE: &str = "it has more than a host and a port; leave the rest out, as in app.example.com:443";
+const NOT_ASCII: &str =
+    "its host is not ASCII; write it as browsers do, with xn--, as in https://xn--r8jz45g.example:*";
+const HOST: &str =
+    "its host is no name and no IP address; write one such as app.example.com, 192.0.2.1 or [2001:db8::1]";
+const ADDRESS: &str = "its host is an IP address that is written otherwise; write it as browsers do, such as 192.0.2.1 or [2001:db8::1]";
 
 /// Checks an origin with a port, or `:*` for any: the protocol library would read a missing port as any port.
-pub(super) fn check_origin(origin: &str) -> Result<(), OriginError> {
-    let (scheme, rest) = origin.split_once("://").ok_or(OriginError::Scheme)?;
-    if !matches!(scheme, "http" | "https") {
-        return Err(OriginError::Scheme);
-    }
+pub(super) fn check_origin(origin: &str) -> Result<(), &'static str> {
+    let rest = origin.strip_prefix("http://").or(origin.strip_prefix("https://")).ok_or(SCHEME)?;
     let (host, port) = split(rest)?;
-    let port = port.ok_or(OriginError::NoPort)?;
+    let port = port.ok_or(NO_PORT)?;
     if port != "*" && !is_port(port) {
-        return Err(OriginError::Port);
+        return Err(PORT);
     }
     check_name(host)?;
-    if is_canonical(host) { Ok(()) } else { Err(OriginError::Address) }
+    if is_canonical(host) { Ok(()) } else { Err(ADDRESS) }
 }
 
 /// Checks a host, with or without a port.
-pub(super) fn check_host(host: &str) -> Result<(), OriginError> {
+pub(super) fn check_host(host: &str) -> Result<(), &'static str> {
     let (host, port) = split(host)?;
     if port.is_some_and(|port| !is_port(port)) {
-        return Err(OriginError::HostPort);
+        return Err(HOST_PORT);
     }
     check_name(host)
 }
 
 /// A host and its port, if it has one.
-fn split(authority: &str) -> Result<(&str, Option<&str>), OriginError> {
+fn split(authority: &str) -> Result<(&str, Option<&str>), &'static str> {
     if authority.contains(['/', '?', '#', '@', '\\']) {
-        return Err(OriginError::More);
+        return Err(MORE);
     }
     let host_end = match authority.strip_prefix('[') {
-        Some(_) => authority.find(']').ok_or(OriginError::Host)? + 1,
+        Some(_) => authority.find(']').ok_or(HOST)? + 1,
         None => authority.find(':').unwrap_or(authority.len()),
     };
-    match authority.split_at_checked(host_end).ok_or(OriginError::Host)? {
+    match authority.split_at_checked(host_end).ok_or(HOST)? {
         (host, "") => Ok((host, None)),
-        (host, rest) => Ok((host, Some(rest.strip_prefix(':').ok_or(OriginError::Host)?))),
+        (host, rest) => Ok((host, Some(rest.strip_prefix(':').ok_or(HOST)?))),
     }
 }
 
@@ -73,18 +59,18 @@ fn is_port(port: &str) -> bool {
     port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port)
 }
 
-fn check_name(host: &str) -> Result<(), OriginError> {
+fn check_name(host: &str) -> Result<(), &'static str> {
     if host.contains('*') {
-        return Err(OriginError::Wildcard);
+        return Err(WILDCARD);
     }
     if !host.is_ascii() {
-        return Err(OriginError::NotAscii);
+        return Err(NOT_ASCII);
     }
     let is_name = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         Some(address) => address.parse::<Ipv6Addr>().is_ok(),
         None => host.strip_suffix('.').unwrap_or(host).split('.').all(is_label),
     };
-    if is_name { Ok(()) } else { Err(OriginError::Host) }
+    if is_name { Ok(()) } else { Err(HOST) }
 }
 
 fn is_label(label: &str) -> bool {
@@ -132,36 +118,36 @@ mod tests {
             assert_eq!(check_origin(origin), Ok(()), "{origin}");
         }
         for (origin, error) in [
-            ("https://*.example.com:*", OriginError::Wildcard),
-            ("https://*:*", OriginError::Wildcard),
-            ("https://app.example.com:0443", OriginError::Port),
-            ("https://app.example.com:+443", OriginError::Port),
-            ("https://app.example.com:0", OriginError::Port),
-            ("https://app.example.com:65536", OriginError::Port),
-            ("https://app.example.com:", OriginError::Port),
-            ("https://app.example.com", OriginError::NoPort),
-            ("https://a@b:*", OriginError::More),
-            ("https://a:*/", OriginError::More),
-            ("https://a?b:*", OriginError::More),
-            ("https://\u{4f8b}\u{3048}:*", OriginError::NotAscii),
-            ("https://a b:*", OriginError::Host),
-            ("https://a%62:*", OriginError::Host),
-            ("https://a..b:*", OriginError::Host),
-            ("https://:*", OriginError::Host),
-            ("https://::1:*", OriginError::Port),
-            ("https://[::1:*", OriginError::Host),
-            ("https://[::1]x:*", OriginError::Host),
-            ("https://[::g]:*", OriginError::Host),
-            ("http://127.1:*", OriginError::Address),
-            ("http://127.0.0.01:*", OriginError::Address),
-            ("http://127.0.0.1.:*", OriginError::Address),
-            ("http://0x7f000001:*", OriginError::Address),
-            ("http://2130706433:*", OriginError::Address),
-            ("http://[0:0:0:0:0:0:0:1]:*", OriginError::Address),
-            ("http://[::ffff:192.0.2.1]:*", OriginError::Address),
-            ("ftp://a:*", OriginError::Scheme),
-            ("null", OriginError::Scheme),
-            ("*", OriginError::Scheme),
+            ("https://*.example.com:*", WILDCARD),
+            ("https://*:*", WILDCARD),
+            ("https://app.example.com:0443", PORT),
+            ("https://app.example.com:+443", PORT),
+            ("https://app.example.com:0", PORT),
+            ("https://app.example.com:65536", PORT),
+            ("https://app.example.com:", PORT),
+            ("https://app.example.com", NO_PORT),
+            ("https://a@b:*", MORE),
+            ("https://a:*/", MORE),
+            ("https://a?b:*", MORE),
+            ("https://\u{4f8b}\u{3048}:*", NOT_ASCII),
+            ("https://a b:*", HOST),
+            ("https://a%62:*", HOST),
+            ("https://a..b:*", HOST),
+            ("https://:*", HOST),
+            ("https://::1:*", PORT),
+            ("https://[::1:*", HOST),
+            ("https://[::1]x:*", HOST),
+            ("https://[::g]:*", HOST),
+            ("http://127.1:*", ADDRESS),
+            ("http://127.0.0.01:*", ADDRESS),
+            ("http://127.0.0.1.:*", ADDRESS),
+            ("http://0x7f000001:*", ADDRESS),
+            ("http://2130706433:*", ADDRESS),
+            ("http://[0:0:0:0:0:0:0:1]:*", ADDRESS),
+            ("http://[::ffff:192.0.2.1]:*", ADDRESS),
+            ("ftp://a:*", SCHEME),
+            ("null", SCHEME),
+            ("*", SCHEME),
         ] {
             assert_eq!(check_origin(origin), Err(error), "{origin}");
         }
@@ -173,14 +159,14 @@ mod tests {
             assert_eq!(check_host(host), Ok(()), "{host}");
         }
         for (host, error) in [
-            ("*.example.com", OriginError::Wildcard),
-            ("https://tools.example.com", OriginError::More),
-            ("a@b", OriginError::More),
-            ("tools.example.com:*", OriginError::HostPort),
-            ("tools.example.com:080", OriginError::HostPort),
-            ("2001:db8::1", OriginError::HostPort),
-            ("\u{4f8b}\u{3048}", OriginError::NotAscii),
-            ("", OriginError::Host),
+            ("*.example.com", WILDCARD),
+            ("https://tools.example.com", MORE),
+            ("a@b", MORE),
+            ("tools.example.com:*", HOST_PORT),
+            ("tools.example.com:080", HOST_PORT),
+            ("2001:db8::1", HOST_PORT),
+            ("\u{4f8b}\u{3048}", NOT_ASCII),
+            ("", HOST),
         ] {
             assert_eq!(check_host(host), Err(error), "{host}");
         }

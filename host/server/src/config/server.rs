@@ -6,13 +6,14 @@ use std::time::Duration;
 use toolgate_policy::limits::Limit;
 use toolgate_policy::limits::load::{COMPILE_CPU_S, COMPILE_MEMORY_BYTES_MAX};
 use toolgate_policy::limits::wire::{
-    CALLS_MAX, DRAIN_MS, MEMORY_BYTES_MAX, MESSAGES_BYTES_MAX, STDIO_DRAIN_MS,
+    ANSWERS_BYTES_MAX, BODY_BYTES_MAX, CALLS_MAX, CONNECTIONS_MAX, DRAIN_MS, MEMORY_BYTES_MAX,
+    MESSAGES_BYTES_MAX, PEER_PERCENT, REQUESTS_MAX, SESSION_IDLE_MS, SESSIONS_MAX, STDIO_DRAIN_MS,
+    STREAMS_MAX, WRITE_MS,
 };
 use toolgate_runtime::spec::OnRefused;
 
 use super::origin::{check_host, check_origin};
 use super::reader::Section;
-use super::wire::WireLimits;
 
 /// The server's own part of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,66 @@ pub(crate) struct ServerConfig {
     pub(crate) compile_cpu_s: u64,
     /// Memory of compiling one component, in bytes.
     pub(crate) compile_memory_bytes_max: u64,
+}
+
+/// Limits on clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WireLimits {
+    /// Bytes of one message.
+    pub(crate) body_bytes_max: u64,
+    /// Bytes of large messages at once.
+    pub(crate) messages_bytes_max: u64,
+    /// Bytes of large answers waiting to be written.
+    pub(crate) answers_bytes_max: u64,
+    /// Share of these that one peer may use, in percent.
+    pub(crate) peer_percent: u64,
+    /// Connections.
+    pub(crate) connections_max: u64,
+    /// Streams on which clients wait for notifications.
+    pub(crate) streams_max: u64,
+    /// Requests being answered.
+    pub(crate) requests_max: u64,
+    /// Sessions.
+    pub(crate) sessions_max: u64,
+    /// Time an unused session is kept, in milliseconds.
+    pub(crate) session_idle_ms: u64,
+    /// Time for a client to read any part of its pending answer, in milliseconds.
+    pub(crate) write_ms: u64,
+}
+
+impl WireLimits {
+    /// Limits with the value that `value` gives for each.
+    fn of(value: impl Fn(&Limit) -> u64) -> Self {
+        Self {
+            body_bytes_max: value(&BODY_BYTES_MAX),
+            messages_bytes_max: value(&MESSAGES_BYTES_MAX),
+            answers_bytes_max: value(&ANSWERS_BYTES_MAX),
+            peer_percent: value(&PEER_PERCENT),
+            connections_max: value(&CONNECTIONS_MAX),
+            streams_max: value(&STREAMS_MAX),
+            requests_max: value(&REQUESTS_MAX),
+            sessions_max: value(&SESSIONS_MAX),
+            session_idle_ms: value(&SESSION_IDLE_MS),
+            write_ms: value(&WRITE_MS),
+        }
+    }
+
+    /// Checks that the largest message fits one peer's share, as text and parsed.
+    ///
+    /// # Errors
+    /// A sentence with the remedy.
+    fn check(&self) -> Result<(), String> {
+        let share = self.messages_bytes_max.saturating_mul(self.peer_percent) / 100;
+        let needed = self.body_bytes_max.saturating_mul(2);
+        if share >= needed {
+            return Ok(());
+        }
+        let least = needed.saturating_mul(100) / self.peer_percent.max(1);
+        Err(format!(
+            "one client may hold {share} bytes of it ({} = {}), which is less than twice {} = {}; write {least} or more",
+            PEER_PERCENT.name, self.peer_percent, BODY_BYTES_MAX.name, self.body_bytes_max
+        ))
+    }
 }
 
 /// RFC 1035, section 4.2.

@@ -38,8 +38,8 @@ pub(super) fn read(document: &Document<'_>, section: &Section<'_>) -> Option<Ori
         }
         Some(("dir", path)) if !path.is_empty() => Origin::Folder(document.relative(path)),
         Some(("oci", _)) => {
-            let read = oci(&source, private.unwrap_or_default(), remote);
-            return section.parsed("source", read.map(|source| Origin::One(Box::new(source))));
+            let reference = section.parsed("source", oci(&source, private.unwrap_or_default()))?;
+            return Some(Origin::One(Box::new(Source::Oci { reference, remote })));
         }
         Some(("https" | "http", _)) => {
             if !section.has("digest") {
@@ -78,13 +78,12 @@ fn tokens(section: &Section<'_>) -> Option<TokenService> {
 ///
 /// # Errors
 /// A sentence that describes the fault.
-pub(crate) fn oci(text: &str, private: bool, remote: Remote) -> Result<Source, String> {
+pub(crate) fn oci(text: &str, private: bool) -> Result<Reference, String> {
     let name = text.strip_prefix("oci://").ok_or_else(|| {
         let shown = redact::url(text, 300);
         format!("`{shown}` is not an artefact in a registry; write oci://registry.example.com/team/files:1.0")
     })?;
-    let reference = Reference::parse(name, private).map_err(|error| error.to_string())?;
-    Ok(Source::Oci { reference, remote })
+    Reference::parse(name, private).map_err(|error| error.to_string())
 }
 
 /// Path of docker's configuration, looked up as docker does.

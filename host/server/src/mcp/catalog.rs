@@ -49,7 +49,8 @@ struct View {
 pub(super) struct Page {
     view: Arc<View>,
     range: Range<usize>,
-    next: Option<String>,
+    /// Cursor of the next page, if there is one.
+    pub(super) next: Option<String>,
 }
 
 impl Catalog {
@@ -211,10 +212,5 @@ impl Page {
         let written = serde_json::to_string(&stub).ok()?;
         splice.fill(written, self.view.bytes.slice(first.start..last.end));
         Some(stub)
-    }
-
-    /// Cursor of the next page, if there is one.
-    pub(super) fn next(&self) -> Option<String> {
-        self.next.clone()
     }
 }

@@ -23,9 +23,6 @@ pub(crate) enum MessageError {
 const REVISION: &str = "/params/_meta/io.modelcontextprotocol~1protocolVersion";
 
 /// Reads a message. A malformed handshake would start no session, so it is refused here.
-///
-/// # Errors
-/// [`MessageError`].
 pub(crate) fn message(text: &[u8]) -> Result<ClientJsonRpcMessage, MessageError> {
     let message: ClientJsonRpcMessage = serde_json::from_slice(text).map_err(|_| MessageError::Shape)?;
     if let ClientJsonRpcMessage::Request(request) = &message
@@ -69,39 +66,5 @@ pub(super) fn problem(method: &str, params: Option<&Value>) -> String {
     match error {
         Some(error) => format!("the parameters of {method} are malformed: {error}"),
         None => format!("the parameters of {method} are malformed"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_handshake_that_cannot_be_read_is_refused_with_what_is_wrong() {
-        let initialize = |capabilities: Value| {
-            let params = json!({ "protocolVersion": "2025-11-25", "capabilities": capabilities,
-                "clientInfo": { "name": "x", "version": "1" } });
-            message(
-                json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params })
-                    .to_string()
-                    .as_bytes(),
-            )
-        };
-        assert!(initialize(json!({})).is_ok());
-        let why = initialize(json!({ "roots": 5 })).unwrap_err().to_string();
-        assert!(
-            why.contains("the parameters of initialize are malformed: invalid type: integer `5`"),
-            "{why}"
-        );
-        assert!(matches!(message(b"{}"), Err(MessageError::Shape)));
-    }
-
-    #[test]
-    fn what_is_wrong_with_parameters_is_said() {
-        let why = problem("tools/call", Some(&json!({ "name": 5 })));
-        assert!(why.contains("integer `5`"), "{why}");
-        assert_eq!(problem("tools/list", None), "the parameters of tools/list are malformed");
     }
 }

@@ -158,9 +158,6 @@ fn answered(answer: Answer) -> CallToolResult {
 }
 
 /// Converts the pieces of an answer to content blocks of MCP.
-///
-/// # Errors
-/// When they cannot be serialised.
 pub(crate) fn content(blocks: Vec<Block>) -> Result<Value, serde_json::Error> {
     let blocks: Vec<ContentBlock> = blocks.into_iter().map(block).collect();
     serde_json::to_value(blocks)

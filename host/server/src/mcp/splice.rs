@@ -14,14 +14,8 @@ pub(crate) struct Splice(Arc<Place>);
 #[derive(Debug)]
 struct Place {
     mark: String,
-    filled: OnceLock<Filled>,
-}
-
-#[derive(Debug)]
-struct Filled {
-    /// Text that the library writes.
-    stub: String,
-    bytes: Bytes,
+    /// Text that the library writes, and the bytes that replace it.
+    filled: OnceLock<(String, Bytes)>,
 }
 
 impl Splice {
@@ -42,26 +36,18 @@ impl Splice {
     /// Sets the `bytes` that replace `stub`, which contains the mark. Only the first call counts.
     pub(crate) fn fill(&self, stub: String, bytes: Bytes) {
         // A second call is ignored.
-        drop(self.0.filled.set(Filled { stub, bytes }));
+        drop(self.0.filled.set((stub, bytes)));
     }
 
     /// Replaces the stub in a text by the bytes. Returns the parts of the result.
     pub(crate) fn apply(&self, text: Bytes) -> [Bytes; 3] {
-        let found = self.0.filled.get().and_then(|filled| {
-            let at = find(&text, filled.stub.as_bytes())?;
-            Some((at, filled))
-        });
-        match found {
-            Some((at, filled)) => {
-                [text.slice(..at), filled.bytes.clone(), text.slice(at + filled.stub.len()..)]
-            }
-            None => [text, Bytes::new(), Bytes::new()],
+        if let Some((stub, bytes)) = self.0.filled.get()
+            && let Some(at) = text.windows(stub.len()).position(|part| part == stub.as_bytes())
+        {
+            return [text.slice(..at), bytes.clone(), text.slice(at + stub.len()..)];
         }
+        [text, Bytes::new(), Bytes::new()]
     }
-}
-
-fn find(text: &[u8], part: &[u8]) -> Option<usize> {
-    text.windows(part.len()).position(|window| window == part)
 }
 
 #[cfg(test)]

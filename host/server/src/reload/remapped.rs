@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use toolgate_base::outcome::with_causes;
 use toolgate_policy::Digest;
 use toolgate_policy::redact::printable;
 use toolgate_runtime::gate::Gate;
@@ -62,9 +63,9 @@ impl Remapped {
 /// Replaces the entries by which the plugins still serve.
 fn rewrite(gate: &Gate, path: &Path, plugins: &[&Arc<Plugin>]) -> Result<(), String> {
     let copy = beside(path);
-    let locks = FileLocks::take([path, copy.as_path()]).map_err(|error| whole(&error))?;
+    let locks = FileLocks::take([path, copy.as_path()]).map_err(|error| with_causes(&error))?;
     let mut lock = read_lock(path)?;
-    let before = lock.file.text().map_err(|error| whole(&error))?;
+    let before = lock.file.text().map_err(|error| with_causes(&error))?;
     let mut done = Vec::new();
     for plugin in plugins {
         let (Some(was), Some(pin)) = (plugin.clearance().pin(), plugin.remapped()) else { continue };
@@ -80,10 +81,10 @@ fn rewrite(gate: &Gate, path: &Path, plugins: &[&Arc<Plugin>]) -> Result<(), Str
     }
     // The former release cannot read the new form. A copy of its lock is kept for a downgrade, and never changed.
     if copy.symlink_metadata().is_err() {
-        let mode = std::fs::metadata(path).map_err(|error| whole(&error))?.permissions().mode() & 0o777;
-        locks.replace(&copy, before.as_bytes(), mode).map_err(|error| whole(&error))?;
+        let mode = std::fs::metadata(path).map_err(|error| with_causes(&error))?.permissions().mode() & 0o777;
+        locks.replace(&copy, before.as_bytes(), mode).map_err(|error| with_causes(&error))?;
     }
-    lock.file.save(&locks, path).map_err(|error| whole(&error))?;
+    lock.file.save(&locks, path).map_err(|error| with_causes(&error))?;
     for (plugin, from, to) in done {
         let shown = |digests: Vec<Digest>| digests.iter().map(Digest::to_string).collect();
         let by = plugin.clearance().pin().map(|pin| pin.approval.by.as_str()).unwrap_or_default();
@@ -99,10 +100,4 @@ fn beside(lock: &Path) -> PathBuf {
     let mut name = lock.as_os_str().to_owned();
     name.push(".before-upgrade");
     PathBuf::from(name)
-}
-
-/// An error with its chain of causes.
-fn whole(error: &dyn std::error::Error) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

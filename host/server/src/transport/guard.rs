@@ -35,13 +35,11 @@ const HTTP_PORT: u16 = 80;
 impl Guard {
     /// Loopback names are always allowed; origins only if they are configured or the server's own.
     pub(super) fn new(hosts: &[String], origins: &[String]) -> Self {
-        let hosts = LOOPBACK
-            .iter()
-            .map(|name| (*name).to_owned())
-            .chain(hosts.iter().map(|host| host.to_ascii_lowercase()));
+        let lower = |text: &String| text.to_ascii_lowercase();
+        let own = LOOPBACK.map(str::to_owned).into_iter();
         Self {
-            hosts: hosts.collect(),
-            origins: origins.iter().map(|origin| origin.to_ascii_lowercase()).collect(),
+            hosts: own.chain(hosts.iter().map(lower)).collect(),
+            origins: origins.iter().map(lower).collect(),
         }
     }
 
@@ -168,31 +166,6 @@ mod tests {
         guard.check(&Uri::from_static(target), &headers, own).map_err(|(status, _)| status)
     }
 
-    fn verdict(host: &str, origin: Option<&str>) -> Result<(), StatusCode> {
-        asked("/mcp", host, origin, Some("127.0.0.1:7411")).map(|_| ())
-    }
-
-    #[test]
-    fn only_names_of_this_machine_and_named_ones_are_served() {
-        for host in
-            ["localhost", "localhost:7411", "127.0.0.1:1", "[::1]:7411", "LOCALHOST", "tools.example.com:443"]
-        {
-            assert_eq!(verdict(host, None), Ok(()), "{host}");
-        }
-        for host in [
-            "evil.example",
-            "127.0.0.1.evil.example",
-            "localhost.evil.example",
-            "0.0.0.0",
-            "tools.example.com.evil",
-        ] {
-            assert_eq!(verdict(host, None), Err(StatusCode::FORBIDDEN), "{host}");
-        }
-        for host in ["a b", "user@localhost", ""] {
-            assert_eq!(verdict(host, None), Err(StatusCode::BAD_REQUEST), "{host}");
-        }
-    }
-
     #[test]
     fn the_own_origin_of_a_server_on_loopback_may_call_and_none_that_is_like_it() {
         for (host, origin, own) in [
@@ -260,30 +233,5 @@ mod tests {
             assert_eq!(target(named, host), Err(StatusCode::BAD_REQUEST), "{named} {host}");
         }
         assert_eq!(target("http://evil.example/mcp", "evil.example"), Err(StatusCode::FORBIDDEN));
-    }
-
-    #[test]
-    fn no_origin_may_call_but_those_that_are_named() {
-        for origin in [
-            "https://app.example.com",
-            "https://app.example.com:8443",
-            "HTTPS://APP.example.com",
-            "http://dev.local:3000",
-        ] {
-            assert_eq!(verdict("localhost", Some(origin)), Ok(()), "{origin}");
-        }
-        for origin in [
-            "null",
-            "http://localhost",
-            "http://app.example.com",
-            "https://app.example.com.evil.org",
-            "http://dev.local:3001",
-            "http://dev.local",
-            "https://app.example.com:x",
-            "https://app.example.com@evil.org",
-            "",
-        ] {
-            assert_eq!(verdict("localhost", Some(origin)), Err(StatusCode::FORBIDDEN), "{origin}");
-        }
     }
 }

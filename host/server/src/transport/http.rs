@@ -39,7 +39,7 @@ use crate::mcp::Handler;
 use crate::notices::{Notices, Trouble};
 use body::Sent;
 use connections::{AdmitResult, Connection, Connections, peer_of};
-use replies::{Reply, json, not_allowed, not_get, plain, type_text};
+use replies::{Reply, json, not_allowed, plain, type_text};
 use requests::RequestResources;
 use sessions::Sessions;
 use watched::{Watched, is_unread};
@@ -47,12 +47,6 @@ use watched::{Watched, is_unread};
 /// The HTTP server. Clones share state.
 #[derive(Clone)]
 pub(crate) struct HttpServer(Arc<Inner>);
-
-#[derive(Debug, Clone, Copy)]
-struct Ends {
-    peer: SocketAddr,
-    own: Option<SocketAddr>,
-}
 
 struct Inner {
     mcp: StreamableHttpService<Handler, Sessions>,
@@ -91,7 +85,7 @@ impl HttpServer {
             mcp,
             sessions,
             guard,
-            notices: Arc::clone(handler.notices()),
+            notices: Arc::clone(&handler.notices),
             handler,
             limits,
             connections,
@@ -191,7 +185,7 @@ impl HttpServer {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection stays slow");
         }
-        let ends = Ends { peer: address, own: stream.local_addr().ok() };
+        let ends = (address, stream.local_addr().ok());
         let (server, connection) = (self.clone(), Arc::clone(connection));
         let service = service_fn(move |request| {
             let (server, connection) = (server.clone(), Arc::clone(&connection));
@@ -210,7 +204,7 @@ impl HttpServer {
     async fn answer(
         &self,
         mut request: Request<Incoming>,
-        ends: Ends,
+        (peer, own): (SocketAddr, Option<SocketAddr>),
         connection: &Arc<Connection>,
     ) -> Response<Sent<RequestResources>> {
         let is_spare = connection.is_spare();
@@ -222,10 +216,10 @@ impl HttpServer {
             self.mark(&mut reply, source);
             reply.map(|body| Sent::new(body, held))
         };
-        let source = match self.0.guard.check(request.uri(), request.headers(), ends.own) {
+        let source = match self.0.guard.check(request.uri(), request.headers(), own) {
             Ok(source) => source,
             Err((status, why)) => {
-                tracing::debug!(address = %ends.peer, why, "a request was turned away");
+                tracing::debug!(address = %peer, why, "a request was turned away");
                 self.0.notices.tell(Trouble::TurnedAway, held.peer());
                 return finish(plain(status, why), held, &Source::Program);
             }
@@ -234,7 +228,7 @@ impl HttpServer {
             // The library knows configured origins only.
             request.headers_mut().remove(ORIGIN);
         }
-        match self.route(request, &source, ends.peer, held.clone(), is_spare).await {
+        match self.route(request, &source, peer, held.clone(), is_spare).await {
             Ok(mut reply) => {
                 self.mark(&mut reply, &source);
                 reply
@@ -272,7 +266,7 @@ impl HttpServer {
                 let (ready, answer) = self.0.handler.readiness();
                 json(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &answer)
             }
-            ("/healthz" | "/readyz", _) => not_get(),
+            ("/healthz" | "/readyz", _) => not_allowed("GET", "GET only\n"),
             _ if is_spare => self.busy(Trouble::Connections, &held, Some(request)),
             (_, &Method::POST) if is_mcp => return self.post(request, address, held).await,
             (_, &Method::GET | &Method::DELETE) if is_mcp => return self.other(request, address, held).await,

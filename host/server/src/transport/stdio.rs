@@ -144,11 +144,6 @@ impl Stdio {
             Err(error) => tracing::debug!(%error, "there was no conversation over stdio"),
         }
     }
-
-    /// Whether an answer is pending that is not a stream's.
-    fn is_answering(&self) -> bool {
-        lock(&self.answering).values().any(|request| !request.is_stream)
-    }
 }
 
 impl Reader {
@@ -179,7 +174,7 @@ impl Reader {
                 Ok(Read::Message(message)) => return Ok(Some(*message)),
                 Ok(Read::Answer(answer)) => answer,
                 Ok(Read::Nothing) => continue,
-                Err(malformed) if malformed.wants_no_answer() => {
+                Err(malformed) if malformed.wants_no_answer => {
                     tracing::debug!(?malformed, "a notification or an answer was not understood");
                     continue;
                 }
@@ -344,7 +339,8 @@ impl Transport<RoleServer> for Stdio {
                 *self.hung_up.insert(Instant::now() + Duration::from_millis(HANG_UP_MS))
             }
         };
-        if self.is_answering() {
+        let is_answering = lock(&self.answering).values().any(|request| !request.is_stream);
+        if is_answering {
             tokio::select! {
                 () = self.conversation.ended() => {}
                 () = sleep_until(until) => {}

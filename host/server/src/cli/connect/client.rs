@@ -119,16 +119,17 @@ impl Client {
                 let file = config_home()?.join("zed/settings.json");
                 (file, "Zed lists it in the settings of its Agent Panel.")
             }
-            Self::Codex => (codex_home()?.join("config.toml"), "`codex mcp list` shows it."),
+            Self::Codex => {
+                (folder_or("CODEX_HOME", ".codex")?.join("config.toml"), "`codex mcp list` shows it.")
+            }
             Self::Gemini => (home()?.join(".gemini/settings.json"), "`gemini mcp list` shows it."),
         };
-        let list = match self {
-            Self::Vscode => "servers",
-            Self::Zed => "context_servers",
-            Self::Codex => "mcp_servers",
-            _ => "mcpServers",
+        let (list, format) = match self {
+            Self::Vscode => ("servers", Format::Json),
+            Self::Zed => ("context_servers", Format::Json),
+            Self::Codex => ("mcp_servers", Format::Toml),
+            _ => ("mcpServers", Format::Json),
         };
-        let format = if self == Self::Codex { Format::Toml } else { Format::Json };
         let (value, instead) = (self.value(transport), self.instead(transport, name));
         Ok(Setup::File(Entry { file, format, list, name: name.to_owned(), value, afterwards, instead }))
     }
@@ -261,13 +262,14 @@ fn folder_of(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
-/// XDG Base Directory Specification, "Environment variables".
-fn config_home() -> Result<PathBuf, String> {
-    folder_of("XDG_CONFIG_HOME").map_or_else(|| Ok(home()?.join(".config")), Ok)
+/// The folder of an environment variable, or else this one below the home.
+fn folder_or(variable: &str, below_home: &str) -> Result<PathBuf, String> {
+    folder_of(variable).map_or_else(|| Ok(home()?.join(below_home)), Ok)
 }
 
-fn codex_home() -> Result<PathBuf, String> {
-    folder_of("CODEX_HOME").map_or_else(|| Ok(home()?.join(".codex")), Ok)
+/// XDG Base Directory Specification, "Environment variables".
+fn config_home() -> Result<PathBuf, String> {
+    folder_or("XDG_CONFIG_HOME", ".config")
 }
 
 fn claude_desktop_folder() -> Result<PathBuf, String> {

@@ -75,15 +75,12 @@ impl ClientEdit {
             if let Some(folder) = self.file.parent() {
                 place::folder(folder).map_err(failed)?;
             }
-            let staged = place::stage(&self.file, self.after.as_bytes(), NEW_FILE_MODE).map_err(failed)?;
-            staged.persist_noclobber(&self.file).map_err(|error| failed(error.error))?;
+            place::create(&self.file, self.after.as_bytes(), NEW_FILE_MODE).map_err(failed)?;
             return Ok(None);
         };
         let mode = self.file.metadata().map_err(failed)?.permissions().mode() & 0o777;
         let copy = self.copy_path();
-        let kept =
-            place::stage(&copy, before.as_bytes(), mode).and_then(|kept| Ok(kept.persist_noclobber(&copy)?));
-        kept.map_err(|error| {
+        place::create(&copy, before.as_bytes(), mode).map_err(|error| {
             format!("{}: no copy could be made, so nothing was written: {error}", copy.display())
         })?;
         let staged = place::stage(&self.file, self.after.as_bytes(), mode).map_err(failed)?;

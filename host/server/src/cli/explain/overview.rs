@@ -11,12 +11,8 @@ use toolgate_policy::redact::printable;
 use super::super::output;
 use super::{Subject, verb};
 
-/// A capability with its line in the configuration and its meaning.
-struct Has {
-    word: Capability,
-    at: String,
-    what: String,
-}
+/// A capability, its line in the configuration, and its meaning.
+type Has = (Capability, String, String);
 
 pub(super) fn run(subject: &Subject<'_>, json: bool) {
     if json {
@@ -47,9 +43,7 @@ fn as_text(subject: &Subject<'_>) -> String {
     lines.push(format!("may use: {}", words(clearance.asked().may_use().iter())));
     let has = has(subject);
     lines.push(if has.is_empty() { "has: nothing" } else { "has:" }.to_owned());
-    for has in has {
-        lines.push(format!("  {} ({}): {}", has.word, has.at, has.what));
-    }
+    lines.extend(has.iter().map(|(word, at, what)| format!("  {word} ({at}): {what}")));
     lines.push("has not:".to_owned());
     lines.extend(lacking(subject).into_iter().map(|word| format!("  {}", subject.without(word))));
     lines.push("limits:".to_owned());
@@ -70,7 +64,7 @@ fn as_json(subject: &Subject<'_>) -> Value {
     let roles = trusted.roles().iter().map(|met| json!({ "role": met.role, "signers": met.signers }));
     let has = has(subject)
         .into_iter()
-        .map(|has| json!({ "capability": has.word.word(), "at": has.at, "what": has.what }));
+        .map(|(word, at, what)| json!({ "capability": word.word(), "at": at, "what": what }));
     let lacking = lacking(subject).into_iter();
     let lacking = lacking.map(|word| json!({ "capability": word.word(), "why": subject.without(word) }));
     let limits = limits(subject).into_iter();
@@ -120,12 +114,12 @@ fn of_word(subject: &Subject<'_>, word: Capability) -> Vec<Has> {
         let written = subject.spec.grants.has(word);
         if written { subject.at(&format!("grant.{word}{key}")) } else { "default".to_owned() }
     };
-    let one = |what: String| vec![Has { word, at: at(""), what }];
+    let one = |what: String| vec![(word, at(""), what)];
     let several = |all: Vec<(String, String)>| {
         if all.is_empty() {
             return one("granted empty: it loads, and every use is refused".to_owned());
         }
-        all.into_iter().map(|(key, what)| Has { word, at: at(&key), what }).collect()
+        all.into_iter().map(|(key, what)| (word, at(&key), what)).collect()
     };
     match word {
         Capability::Files => several(numbered(effective.files.mounts(), |mount| {

@@ -71,9 +71,6 @@ fn host_and_port(text: &str) -> Option<(&str, u16)> {
 }
 
 /// Answers a question.
-///
-/// # Errors
-/// Exit 2 for a malformed question.
 pub(super) fn ask(subject: &Subject<'_>, question: &Question) -> Result<Answer, Exit> {
     check(question)?;
     let word = question.capability();

@@ -17,21 +17,14 @@ pub(super) struct Verdict<'a> {
 /// The verdict of each client on these tools.
 pub(super) fn verdicts(listings: &[ToolListing]) -> Vec<Verdict<'_>> {
     let of = |client: Client| {
-        let mut verdict = Verdict {
-            client,
-            takes: Vec::new(),
-            refuses: Vec::new(),
-            too_many: client.tools_max.is_some_and(|most| listings.len() > most),
-        };
-        for listing in listings {
+        let judged = listings.iter().map(|listing| {
             let name = listing.name.as_str();
-            let refusals = client.refuses(name, &listing.input, listing.output.as_ref());
-            match refusals.is_empty() {
-                true => verdict.takes.push(name),
-                false => verdict.refuses.push((name, refusals)),
-            }
-        }
-        verdict
+            (name, client.refuses(name, &listing.input, listing.output.as_ref()))
+        });
+        let (takes, refuses): (Vec<_>, Vec<_>) = judged.partition(|(_, refusals)| refusals.is_empty());
+        let takes = takes.into_iter().map(|(name, _)| name).collect();
+        let too_many = client.tools_max.is_some_and(|most| listings.len() > most);
+        Verdict { client, takes, refuses, too_many }
     };
     CLIENTS.into_iter().map(of).collect()
 }

@@ -18,24 +18,15 @@ const BOUNDS: [&str; 11] = [
     "additionalProperties",
 ];
 
-/// A schema in one line.
-pub(super) struct Brief {
-    /// The type, such as `{ url: string, limit?: integer }`.
-    pub(super) line: String,
-    /// The path of each part that has a title or a description, and that text.
-    pub(super) texts: Vec<(String, String)>,
-}
-
-impl Brief {
-    /// `None` if the schema has a part that the line would not show.
-    pub(super) fn of(schema: &Value) -> Option<Self> {
-        let mut texts = Vec::new();
-        let line = line(schema, "", &mut texts)?;
-        Some(Self { line, texts })
-    }
-}
-
+/// The path of each part that has a title or a description, and that text.
 type Texts = Vec<(String, String)>;
+
+/// A schema as one line, such as `{ url: string, limit?: integer }`, and its texts. `None` if it has a part that the
+/// line would not show.
+pub(super) fn brief(schema: &Value) -> Option<(String, Texts)> {
+    let mut texts = Vec::new();
+    Some((line(schema, "", &mut texts)?, texts))
+}
 
 fn line(schema: &Value, path: &str, texts: &mut Texts) -> Option<String> {
     let schema = match schema {
@@ -161,20 +152,20 @@ mod tests {
             "required": ["url"],
             "additionalProperties": false,
         });
-        let brief = Brief::of(&schema).unwrap();
+        let (line, texts) = brief(&schema).unwrap();
         assert_eq!(
-            brief.line,
+            line,
             r#"{ url: string, kind?: "a" | "b", sizes?: (integer | null)[], at?: { x: number } }"#
         );
         let texts: Vec<(&str, &str)> =
-            brief.texts.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+            texts.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
         assert_eq!(texts, [("url", "With its scheme."), ("at.x", "across")]);
     }
 
     #[test]
     fn a_name_cannot_pass_for_two_members() {
         let schema = json!({ "type": "object", "properties": { "a?: string, b": { "type": "integer" } } });
-        assert_eq!(Brief::of(&schema).unwrap().line, r#"{ "a?: string, b"?: integer }"#);
+        assert_eq!(brief(&schema).unwrap().0, r#"{ "a?: string, b"?: integer }"#);
     }
 
     #[test]
@@ -191,7 +182,7 @@ mod tests {
             json!({ "$ref": "#/$defs/ignore" }),
             json!({ "type": ["string", { "ignore": 1 }] }),
         ] {
-            assert!(Brief::of(&hidden).is_none(), "{hidden}");
+            assert!(brief(&hidden).is_none(), "{hidden}");
         }
     }
 }

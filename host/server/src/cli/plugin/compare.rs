@@ -16,7 +16,7 @@ use toolgate_runtime::spec::Approvals;
 use toolgate_state::lockfile::Entry;
 
 use super::PluginAdmin;
-use super::brief::{Brief, is_word};
+use super::brief::{brief, is_word};
 use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, explain, output};
 
@@ -192,9 +192,9 @@ fn brief_lines(part: &str, is: &Value) -> Option<Vec<String>> {
         ("claims", Value::Array(claims)) => return hints(claims),
         _ => return None,
     };
-    let brief = Brief::of(&parsed(is)).filter(|brief| brief.line.chars().count() <= SHOWN_CHARS_MAX)?;
-    let texts = brief.texts.iter().map(|(path, text)| format!("      {}: {}", shown(path), shown(text)));
-    Some(std::iter::once(format!("    {word}: {}", shown(&brief.line))).chain(texts).collect())
+    let (line, texts) = brief(&parsed(is)).filter(|(line, _)| line.chars().count() <= SHOWN_CHARS_MAX)?;
+    let texts = texts.iter().map(|(path, text)| format!("      {}: {}", shown(path), shown(text)));
+    Some(std::iter::once(format!("    {word}: {}", shown(&line))).chain(texts).collect())
 }
 
 /// Annotations of a tool (MCP 2025-06-18, `ToolAnnotations`).

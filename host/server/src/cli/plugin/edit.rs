@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table};
-use toolgate_policy::Digest;
 use toolgate_policy::limits::load::CONFIG_BYTES_MAX;
 use toolgate_runtime::load::source::read_regular;
 use toolgate_state::file_lock::FileLocks;
@@ -14,7 +13,8 @@ use crate::cli::exit::Exit;
 /// A file that is being changed.
 pub(super) struct TomlEdit {
     path: PathBuf,
-    before: String,
+    /// The text that was read.
+    pub(super) before: String,
     pub(super) document: DocumentMut,
 }
 
@@ -26,11 +26,6 @@ impl TomlEdit {
         let before = std::str::from_utf8(file.bytes()).map_err(|error| failed(&error))?.to_owned();
         let document = before.parse().map_err(|error| failed(&error))?;
         Ok(Self { path: path.to_owned(), before, document })
-    }
-
-    /// Digest of the text that was read.
-    pub(super) fn sha256(&self) -> Digest {
-        Digest::of(self.before.as_bytes())
     }
 
     /// The tables of `[[key]]`; `None` if there are none.

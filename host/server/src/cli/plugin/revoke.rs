@@ -102,7 +102,7 @@ fn revoke(
     locks: &FileLocks,
 ) -> Result<Option<TrustSpec>, Exit> {
     let mut edit = TomlEdit::open(&roots.policy)?;
-    if edit.sha256() != roots.trust.sha256 {
+    if Digest::of(edit.before.as_bytes()) != roots.trust.sha256 {
         // Only the text that was checked may be changed.
         return Err(edit.changed_meanwhile());
     }

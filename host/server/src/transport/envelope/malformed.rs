@@ -11,22 +11,21 @@ pub(crate) struct Malformed {
     code: i32,
     why: String,
     id: Value,
-    status: StatusCode,
-    wants_no_answer: bool,
+    /// Status of its answer over HTTP.
+    pub(crate) status: StatusCode,
+    /// Whether it is a notification or a response, which JSON-RPC never answers. Over HTTP it gets a status.
+    pub(crate) wants_no_answer: bool,
 }
 
-/// JSON-RPC 2.0 §5.1.
+// JSON-RPC 2.0 §5.1.
 const PARSE_ERROR: i32 = -32700;
-/// JSON-RPC 2.0 §5.1.
 const INVALID_REQUEST: i32 = -32600;
-/// JSON-RPC 2.0 §5.1.
 const METHOD_NOT_FOUND: i32 = -32601;
-/// JSON-RPC 2.0 §5.1.
 const INVALID_PARAMS: i32 = -32602;
+/// The host cannot take it now.
+const INTERNAL_ERROR: i32 = -32603;
 /// MCP 2026-07-28: headers contradict the body.
 const HEADER_MISMATCH: i32 = -32020;
-/// JSON-RPC 2.0 §5.1: the host cannot take it now.
-const INTERNAL_ERROR: i32 = -32603;
 
 impl Malformed {
     fn new(code: i32, why: String, id: Value) -> Self {
@@ -71,16 +70,6 @@ impl Malformed {
     /// Marks a notification or a response: no answer is expected, and its id is not one of the sender's.
     pub(crate) fn unanswered_if(self, wants_no_answer: bool) -> Self {
         if wants_no_answer { Self { wants_no_answer, id: Value::Null, ..self } } else { self }
-    }
-
-    /// Whether it is a notification or a response, which JSON-RPC never answers. Over HTTP it gets a status.
-    pub(crate) fn wants_no_answer(&self) -> bool {
-        self.wants_no_answer
-    }
-
-    /// Status of its answer over HTTP.
-    pub(crate) fn status(&self) -> StatusCode {
-        self.status
     }
 
     /// Its answer, a JSON-RPC error.

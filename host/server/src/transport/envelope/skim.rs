@@ -30,7 +30,8 @@ pub(crate) struct Skim {
     /// Message with `{}` in place of each value of `params.arguments`.
     rest: Vec<u8>,
     is_too_long: bool,
-    arguments: Option<Range<usize>>,
+    /// Range of the arguments of a call.
+    pub(super) arguments: Option<Range<usize>>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -95,11 +96,6 @@ impl Skim {
     /// Message without the arguments of a call, if it had any and the rest is not too long.
     pub(super) fn rest(&self) -> Option<&[u8]> {
         (self.arguments.is_some() && !self.is_too_long).then_some(&self.rest)
-    }
-
-    /// Range of the arguments of a call.
-    pub(super) fn arguments(&self) -> Option<Range<usize>> {
-        self.arguments.clone()
     }
 
     fn step(&mut self, byte: u8) {
@@ -299,29 +295,11 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_and_a_notification_want_no_answer() {
-        for (text, wants_none) in [
-            (r#"{"id":5,"result":{"method":"x"}}"#, true),
-            (r#"{"id":5,"error":5}"#, true),
-            (r#"{"method":"x","params":{"id":1}}"#, true),
-            (r#"{"m\u0065thod":"x"}"#, true),
-            (r#"{"method":"x","id":1}"#, false),
-            (r#"{"method":"x","id":null}"#, false),
-            (r#"{"id":5,"method":"x","result":{}}"#, false),
-            (r#"{"id":5}"#, false),
-            (r#"[{"method":"x"}]"#, false),
-            ("{}", false),
-        ] {
-            assert_eq!(Skim::over(text.as_bytes()).wants_no_answer(), wants_none, "{text}");
-        }
-    }
-
-    #[test]
     fn the_message_is_held_without_the_arguments_of_a_call() {
         let rest = |text: &str| {
             let mut skim = Skim::default();
             text.as_bytes().chunks(3).for_each(|chunk| skim.read(chunk));
-            let arguments = skim.arguments().map(|range| text.get(range).unwrap().to_owned());
+            let arguments = skim.arguments.clone().map(|range| text.get(range).unwrap().to_owned());
             (skim.rest().map(|rest| String::from_utf8(rest.to_vec()).unwrap()), arguments)
         };
         for (text, without, arguments) in [

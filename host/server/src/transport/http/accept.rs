@@ -203,50 +203,27 @@ mod tests {
     }
 
     #[test]
-    fn of_two_forms_the_heavier_is_wanted_and_then_the_one_that_is_named() {
-        const NEITHER: (bool, bool) = (false, false);
-        for (value, expected) in [
-            ("", NEITHER),
-            ("*/*", NEITHER),
-            ("application/json, text/event-stream", NEITHER),
-            ("application/json;q=0.5, text/event-stream;q=0.500", NEITHER),
-            ("application/json, text/plain, */*", (true, false)),
-            ("text/event-stream, */*", (false, true)),
-            ("text/*, */*", (false, true)),
-            ("application/json, text/*", (true, false)),
-            ("text/event-stream;q=0.001, application/json;q=1", (true, false)),
-            ("text/event-stream, application/json;q=0.1", (false, true)),
-            ("application/json;q=0.1, */*", (false, true)),
-            ("application/json;q=0.9, text/event-stream;q=0.89", (true, false)),
-            ("application/json;q=1.001, text/event-stream", NEITHER),
-            ("application/json", (true, false)),
-            ("text/event-stream", (false, true)),
+    fn of_two_forms_of_one_weight_neither_is_wanted() {
+        for value in [
+            "",
+            "*/*",
+            "application/json, text/event-stream",
+            "application/json;q=0.5, text/event-stream;q=0.500",
+            "application/json;q=1.001, text/event-stream",
         ] {
-            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(value))]);
-            let accepted = AcceptedTypes::of(&headers);
-            assert_eq!((accepted.wants_json(), accepted.wants_stream()), expected, "{value}");
+            let accepted =
+                AcceptedTypes::of(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(value))]));
+            assert!(!accepted.wants_json() && !accepted.wants_stream(), "{value}");
         }
     }
 
     #[test]
     fn the_most_exact_range_decides_and_a_weight_of_nothing_excludes() {
         for (values, expected) in [
-            (&[][..], (true, true)),
-            (&[""], (true, true)),
-            (&["*/*"], (true, true)),
-            (&["*"], (true, true)),
-            (&["application/json, text/event-stream"], (true, true)),
+            (&["*"][..], (true, true)),
             (&["application/json", "text/event-stream"], (true, true)),
             (&["Application/JSON; charset=utf-8"], (true, false)),
-            (&["text/event-stream"], (false, true)),
-            (&["application/*"], (true, false)),
-            (&["text/*"], (false, true)),
-            (&["text/html"], (false, false)),
             (&["text/html, */*;q=0.1"], (true, true)),
-            (&["*/*;q=0"], (false, false)),
-            (&["application/json;q=0, */*"], (false, true)),
-            (&["*/*, text/event-stream; q=0.000"], (true, false)),
-            (&["application/json;q=0.001, text/event-stream;q=1"], (true, true)),
             (&["application/*;q=0, application/json"], (true, false)),
             (&["application/json;q=0.0000"], (true, false)),
             (&["application/json;q=x"], (true, false)),
@@ -256,34 +233,18 @@ mod tests {
         }
     }
 
-    fn reply(kind: &'static str, frames: &[&'static str]) -> Response<Body> {
-        let frames: Vec<_> =
-            frames.iter().map(|text| Ok(Frame::data(Bytes::from_static(text.as_bytes())))).collect();
-        let mut reply = Response::new(Body::new(StreamBody::new(futures::stream::iter(frames))));
-        reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        reply
-    }
-
-    async fn text(reply: Response<Body>) -> (String, String) {
-        let kind = reply.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();
-        let bytes = reply.into_body().collect().await.unwrap().to_bytes();
-        (kind, String::from_utf8(bytes.to_vec()).unwrap())
-    }
-
     #[tokio::test]
-    async fn an_answer_comes_in_the_form_that_is_taken() {
-        let only_json = AcceptedTypes { json: true, stream: false, prefers: Ordering::Greater };
-        let only_stream = AcceptedTypes { json: false, stream: true, prefers: Ordering::Less };
-        let message = r#"{"id":1,"result":{"method":"x"}}"#;
-        let stream = [": ping\n\n", "data: {\"method\":\"a\"}\n", "\nid: 3\ndata: ", message, "\n\n"];
-        let told = in_form(reply(STREAM, &stream), only_json, &json!(1)).await;
-        assert_eq!(text(told).await, (JSON.to_owned(), message.to_owned()));
-        let told = in_form(reply(JSON, &[message]), only_stream, &json!(1)).await;
-        assert_eq!(text(told).await, (STREAM.to_owned(), format!("data: {message}\n\n")));
-        let told = in_form(reply(STREAM, &stream), only_stream, &json!(1)).await;
-        assert_eq!(text(told).await.1, stream.concat());
-        let none = text(in_form(reply(STREAM, &[": ping\n\n"]), only_json, &json!(1)).await).await.1;
-        let none: Value = serde_json::from_str(&none).unwrap();
+    async fn the_answer_is_found_in_a_stream_or_its_lack_is_told() {
+        const MESSAGE: &str = r#"{"id":1,"result":{"method":"x"}}"#;
+        const STREAM: [&str; 5] =
+            [": ping\n\n", "data: {\"method\":\"a\"}\n", "\nid: 3\ndata: ", MESSAGE, "\n\n"];
+        let json_of = async |frames: &'static [&'static str]| {
+            let frames = frames.iter().map(|text| Ok(Frame::data(Bytes::from_static(text.as_bytes()))));
+            let reply = Response::new(Body::new(StreamBody::new(futures::stream::iter(frames))));
+            to_json(reply, &json!(1)).await.into_body().collect().await.unwrap().to_bytes()
+        };
+        assert_eq!(json_of(&STREAM).await, MESSAGE);
+        let none: Value = serde_json::from_slice(&json_of(&[": ping\n\n"]).await).unwrap();
         assert_eq!((&none["id"], &none["error"]["code"]), (&json!(1), &json!(-32603)));
     }
 }

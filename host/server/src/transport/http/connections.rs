@@ -262,14 +262,6 @@ mod tests {
     }
 
     #[test]
-    fn streams_count_apart() {
-        let connections = Connections::new(1, 1);
-        let (stream, _) = accept(&connections, "a");
-        stream.enter(Phase::Streaming);
-        assert_eq!(accept(&connections, "a").1, AdmitResult::Free);
-    }
-
-    #[test]
     fn one_customer_is_one_peer() {
         let peer = |text: &str| peer_of(text.parse().unwrap()).to_string();
         assert_eq!(peer("192.0.2.1"), "http@192.0.2.1");

@@ -20,7 +20,7 @@ pub(super) fn plain(status: StatusCode, text: &'static str) -> Reply {
 
 /// The answer to a message that is not processed.
 pub(super) fn malformed(malformed: &Malformed) -> Reply {
-    json(malformed.status(), &malformed.reply())
+    json(malformed.status, &malformed.reply())
 }
 
 /// Sets the content type of an error text that has none.
@@ -47,11 +47,6 @@ pub(super) fn come_back_to(id: &serde_json::Value, text: &str) -> Reply {
     let mut reply = malformed(&Malformed::busy(text.trim_end(), id.clone()));
     reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
     reply
-}
-
-/// Refuses other methods than GET on a probe.
-pub(super) fn not_get() -> Reply {
-    not_allowed("GET", "GET only\n")
 }
 
 /// Refuses other methods than `methods`.

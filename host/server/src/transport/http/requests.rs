@@ -249,7 +249,7 @@ impl HttpServer {
             bytes_max = bytes_max.min(SPARE_NOTIFICATION_BYTES_MAX);
             patience = Duration::from_millis(SPARE_NOTIFICATION_MS);
         }
-        let large = self.0.handler.gate().large();
+        let large = self.0.handler.gate.large();
         let received = receive(body, headers, bytes_max, patience, large, caller).await;
         held.enter(Phase::Answering);
         let (mut envelope, held_bytes, admitted) =
@@ -296,7 +296,7 @@ impl HttpServer {
         }
         if let (Some(name), Some(Ok(arguments))) = (&envelope.tool, &envelope.arguments)
             && headers.get(VERSION).is_some_and(mcp::repeats_arguments)
-            && let Some(tool) = self.0.handler.gate().tool(principal, name)
+            && let Some(tool) = self.0.handler.gate.tool(principal, name)
         {
             let checked = mirrored::check(headers, &tool.listing.headers, arguments);
             checked.map_err(|why| Malformed::header(why, envelope.id.clone()))?;

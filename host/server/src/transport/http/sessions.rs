@@ -100,9 +100,6 @@ impl Sessions {
     }
 
     /// Takes a place for a new session of a peer, ending an idle one if necessary. Returns whether it did.
-    ///
-    /// # Errors
-    /// [`QuotaError`], when none is idle.
     fn open(&self, peer: &Arc<str>) -> Result<(Taken, bool), QuotaError> {
         let mut made_room = false;
         loop {
@@ -296,25 +293,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_session_that_was_idle_longest_makes_room_and_none_that_is_in_use() {
-        let sessions = Sessions::new(Quota::new(3, 100), Duration::from_secs(60));
-        let mut ids = Vec::new();
-        for _ in 0..3 {
-            ids.push(begin(&sessions, "a").await.unwrap());
-        }
-        let in_use = sessions.enter(&ids[0]).unwrap();
-        // Used after the third was begun.
-        drop(sessions.enter(&ids[1]).unwrap());
-        let new = begin(&sessions, "a").await.unwrap();
-        assert!(sessions.enter(&ids[2]).is_none(), "idle longest");
-        let all = [sessions.enter(&ids[1]), sessions.enter(&new)].map(Option::unwrap);
-        assert_eq!(begin(&sessions, "a").await, Err(Some(Opened::Refused)));
-        drop((in_use, all));
-        assert!(begin(&sessions, "a").await.is_ok());
-        assert!(sessions.enter(&ids[0]).is_none());
-    }
-
-    #[tokio::test]
     async fn a_client_with_many_makes_room_before_one_with_few() {
         let sessions = Sessions::new(Quota::new(4, 75), Duration::from_secs(60));
         let few = begin(&sessions, "few").await.unwrap();
@@ -324,9 +302,11 @@ mod tests {
         }
         assert!(sessions.enter(&few).is_some(), "the fourth took the place of its own first");
         assert!(sessions.enter(&many[0]).is_none());
+        // Used after the others were begun.
+        drop(sessions.enter(&many[1]).unwrap());
         begin(&sessions, "third").await.unwrap();
-        assert!(sessions.enter(&few).is_some());
-        assert!(sessions.enter(&many[1]).is_none());
+        assert!(sessions.enter(&few).is_some() && sessions.enter(&many[1]).is_some());
+        assert!(sessions.enter(&many[2]).is_none(), "idle longest");
     }
 
     #[tokio::test]

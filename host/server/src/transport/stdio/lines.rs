@@ -171,17 +171,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_that_is_too_long_is_read_past_and_refused_by_its_id_wherever_that_stands() {
-        let long = "x".repeat(200);
-        let text =
-            format!("{{\"id\":7,\"x\":\"{long}\"}}\n{{\"x\":\"{long}\",\"id\":\"b\"}}\n{{\"id\":8}}\n");
-        let mut lines = lines(leak(text), 100, 1_000);
-        assert_eq!(id(lines.next().await.unwrap()), Some(json!(7)));
-        assert_eq!(id(lines.next().await.unwrap()), Some(json!("b")));
-        assert_eq!(lines.next().await.unwrap().unwrap().ok().unwrap().bytes, b"{\"id\":8}");
-    }
-
-    #[tokio::test]
     async fn a_large_line_takes_room_and_without_any_is_refused_by_its_id() {
         let large = format!("{{\"id\":\"a\",\"x\":\"{}\"}}\n", "x".repeat(SMALL_MESSAGE_BYTES));
         for (room, fits) in [(1 << 20, true), (1_000, false)] {
