@@ -6,9 +6,10 @@ use std::io::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
 
 use cap_std::fs::{Dir, File, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
-use rustix::fs::{FlockOperation, flock};
 use rustix::io::pread;
 use serde_json::Value;
+
+use crate::file_lock::DirLock;
 
 const NAME: &str = "audit.jsonl";
 const LOCK: &str = "audit.lock";
@@ -94,9 +95,7 @@ impl Sink {
 
     /// Renames each file to the next number; the last is overwritten. Locked, and skipped if another process did it.
     fn rotate(&self) -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        let lock = self.dir.open_with(LOCK, options.write(true).create(true).mode(0o600))?;
-        flock(&lock, FlockOperation::LockExclusive)?;
+        let _one = DirLock::take(&self.dir, LOCK)?;
         // Another process may have rotated during the wait.
         match self.dir.metadata(NAME) {
             Ok(metadata) if metadata.len() >= self.bytes_max => {}
