@@ -19,7 +19,6 @@ pub mod gate;
 pub mod reconcile;
 
 pub mod call;
-mod list;
 pub mod load;
 
 mod services;

@@ -92,7 +92,7 @@ impl Made {
         let gate = gate(&world, "state");
         let report = gate.start(&spec(&world, &plugins));
         assert!(report.serves, "{report:?}");
-        let listed = gate.list(&Principal::local("test"));
+        let listed = gate.now().list(&Principal::local("test"));
         assert_eq!(listed.len(), named.len());
         let tools = listed.iter().map(|tool| {
             let name = tool.listing.name.as_str().to_owned();

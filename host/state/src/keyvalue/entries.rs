@@ -54,9 +54,9 @@ impl Entries<'_> {
     pub fn keys(self, bucket: &str, cursor: Option<u64>) -> Result<Page, KeyvalueError> {
         let after = i64::try_from(cursor.unwrap_or(0)).unwrap_or(i64::MAX);
         let page = i64::try_from(KEYVALUE_PAGE).unwrap_or(i64::MAX);
-        let mut list = self.connection.prepare_cached(
-            "SELECT id, key FROM entry WHERE bucket = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
-        )?;
+        let mut list = self
+            .connection
+            .prepare_cached("SELECT id, key FROM entry WHERE bucket = ?1 AND id > ?2 ORDER BY id LIMIT ?3")?;
         let rows = list.query_map(params![bucket, after, page], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
         })?;
