@@ -81,7 +81,8 @@ impl Length {
         self.tree = self.tree.saturating_add(bytes);
     }
 
-    fn count(&mut self, value: &(impl Serialize + ?Sized), goes: Goes) -> Result<(), LiftError> {
+    /// Counts JSON sent in this form.
+    pub(super) fn count(&mut self, value: &(impl Serialize + ?Sized), goes: Goes) -> Result<(), LiftError> {
         let counted = serde_json::to_writer(Counter { length: self, goes }, value);
         // The only error of this writer is that of the limit.
         counted.map_err(

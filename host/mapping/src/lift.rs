@@ -1,6 +1,7 @@
 //! Results to JSON. A guest's result is bounded during conversion, and refused if it does not match its type.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -34,7 +35,7 @@ pub fn lift_outcome(
         held.is_some()
     };
     match lift_within(result, function, reply, bytes_max, &mut hold) {
-        Ok(answer) => Outcome::Answer(answer.holding(held)),
+        Ok(answer) => Outcome::Answer(Answer { held: held.map(Arc::new), ..answer }),
         Err(LiftError::Large(_)) => Outcome::Fault(Fault::limit(CallLimit::Output, bytes_max)),
         Err(LiftError::NoMemory) => Outcome::Fault(Fault::no_memory()),
         Err(error @ (LiftError::Mistyped | LiftError::Content(_))) => {

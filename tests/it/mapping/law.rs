@@ -194,7 +194,9 @@ fn compare(tool: &Tool, given: &str, expected: &Answer, outcome: Outcome) -> Res
         Content::Value { text, structured } => format!("{text} {structured}"),
         other => format!("{other:?}"),
     };
-    if answer != *expected || letters(&answer) != letters(expected) {
+    if (answer.verdict, &answer.content) != (expected.verdict, &expected.content)
+        || letters(&answer) != letters(expected)
+    {
         return Err(format!("{answer:?} and not {expected:?} comes of {given}"));
     }
     match (&answer.content, &tool.output) {

@@ -154,9 +154,6 @@ fn tool_shape() -> Shape {
 }
 
 /// Asks a plugin for its dynamic tools.
-///
-/// # Errors
-/// [`DynamicToolsError`].
 pub(crate) fn ask(
     sandbox: &Sandbox,
     clearance: &Clearance,
@@ -245,9 +242,6 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Dynami
 }
 
 /// Compiles the schemas for arguments and answers, on a thread with a stack that suffices for any schema.
-///
-/// # Errors
-/// [`DynamicToolsError`].
 pub(super) fn compile(
     tools: Vec<(String, ToolListing)>,
 ) -> Result<Vec<(Own, ToolListing)>, DynamicToolsError> {

@@ -62,9 +62,6 @@ struct Own {
 
 impl<F: Representation> CompiledSchema<F> {
     /// Compiles a parsed schema and adds the cost to `compiled`.
-    ///
-    /// # Errors
-    /// [`SchemaError`].
     pub(in crate::load) fn new(
         schema: &Map<String, Value>,
         compiled: &mut CompileCost,
