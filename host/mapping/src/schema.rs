@@ -106,7 +106,7 @@ pub(super) fn output_by(
 /// # Errors
 /// The mode is for bytes and the function does not return `list<u8>`.
 pub fn reply(function: &Function, mode: &Mode) -> Result<Reply, &'static str> {
-    match (ok_side(function), mode) {
+    match (function.ok_side(), mode) {
         (Some(Shape::Bytes), Mode::Image(_) | Mode::Audio(_) | Mode::Blob(_)) => {
             Ok(Reply::Media(mode.clone()))
         }
@@ -118,13 +118,6 @@ pub fn reply(function: &Function, mode: &Mode) -> Result<Reply, &'static str> {
         (Some(Shape::String), _) | (Some(_), Mode::Text) => Ok(Reply::Text),
         (Some(shape @ Shape::Record(_)), Mode::Structured) => Ok(Reply::Object(shape.clone())),
         (Some(shape), Mode::Structured) => Ok(Reply::Wrapped(shape.clone())),
-    }
-}
-
-fn ok_side(function: &Function) -> Option<&Shape> {
-    match &function.result {
-        Some(Shape::Result(ok, _)) => ok.as_deref(),
-        other => other.as_ref(),
     }
 }
 
@@ -158,7 +151,7 @@ pub fn paths(function: &Function) -> BTreeSet<String> {
     }
     let mut found = BTreeSet::new();
     function.params.iter().for_each(|param| below(&param.shape, &param.name, 0, &mut found));
-    if let Some(shape) = ok_side(function) {
+    if let Some(shape) = function.ok_side() {
         below(shape, "return", 0, &mut found);
     }
     found

@@ -11,7 +11,7 @@ use wasmtime::wasmparser::PrimitiveValType;
 use wasmtime::wasmparser::component_types::{ComponentDefinedType, ComponentFuncType, ComponentValType};
 use wasmtime::wasmparser::types::TypesRef;
 
-pub use answer::answer;
+pub use answer::{answer, optional, record};
 
 /// A type whose values JSON can carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,6 +186,14 @@ impl Function {
             None => None,
         };
         Ok(Self { params, result, deferred })
+    }
+
+    /// Type of the result; of a `result`, that of its `ok` side.
+    pub(super) fn ok_side(&self) -> Option<&Shape> {
+        match &self.result {
+            Some(Shape::Result(ok, _)) => ok.as_deref(),
+            other => other.as_ref(),
+        }
     }
 }
 

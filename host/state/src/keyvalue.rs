@@ -18,7 +18,7 @@ use toolgate_policy::capability::keyvalue::{KeyvalueSizeError, Pass};
 use toolgate_policy::capability::room::QuotaExceededError;
 use toolgate_policy::limits::keyvalue::{KEYVALUE_ANSWER_BYTES_MAX, KEYVALUE_WAIT_MS};
 
-use super::StateDir;
+use super::{StateDir, unless};
 pub use entries::{Entries, Page};
 
 /// All stores. Each is opened when its plugin is loaded, and stays open.
@@ -116,12 +116,8 @@ impl Stores {
         let store = match open.get(plugin) {
             Some(store) => Arc::clone(store),
             None => {
-                match DirBuilder::new().mode(0o700).create(&self.folder) {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                        return Err(KeyvalueOpenError::Folder(self.folder.clone(), error));
-                    }
-                    Ok(()) | Err(_) => {}
-                }
+                unless(DirBuilder::new().mode(0o700).create(&self.folder), io::ErrorKind::AlreadyExists)
+                    .map_err(|error| KeyvalueOpenError::Folder(self.folder.clone(), error))?;
                 let connection =
                     connect(&file).map_err(|error| KeyvalueOpenError::File(file.clone(), error.into()))?;
                 Arc::new(Store {

@@ -10,6 +10,7 @@ use rustix::io::pread;
 use serde_json::Value;
 
 use crate::file_lock::DirLock;
+use crate::unless;
 
 const NAME: &str = "audit.jsonl";
 const LOCK: &str = "audit.lock";
@@ -103,10 +104,8 @@ impl Sink {
             Ok(_) | Err(_) => return Ok(()),
         }
         for number in (1..FILES_KEPT).rev() {
-            match self.dir.rename(numbered(number), &self.dir, numbered(number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
+            let renamed = self.dir.rename(numbered(number), &self.dir, numbered(number + 1));
+            unless(renamed, io::ErrorKind::NotFound)?;
         }
         self.dir.rename(NAME, &self.dir, numbered(1))
     }
