@@ -136,28 +136,25 @@ impl RollbackGuard {
         let (folder, keys) = (state.root().try_clone()?, state.dir("keys")?);
         // Two processes may start at once: the second finds both key and record, or neither.
         let _one = DirLock::take(&folder, LOCK)?;
-        match (is_there(&keys, KEY)?, is_there(&folder, FILE)?) {
-            (true, true) => {
-                let seen = Self { key: load_key(&keys, KEY)?, folder };
-                seen.read()?;
-                Ok(seen)
-            }
-            (true, false) => Err(gone(FILE, &format!("keys/{KEY}"))),
-            (false, true) if is_there(&keys, FRESH)? => {
-                // An interrupted first start. Nothing is lost, since the record is authenticated by this very key.
-                let seen = Self { key: load_key(&keys, FRESH)?, folder };
-                seen.read()?;
-                keep_key(&keys)?;
-                Ok(seen)
-            }
-            (false, true) => Err(gone(&format!("keys/{KEY}"), FILE)),
-            (false, false) => {
-                let seen = Self { key: load_key(&keys, FRESH)?, folder };
-                seen.write(&LastPolicy::at(0, 0))?;
-                keep_key(&keys)?;
-                Ok(seen)
-            }
+        let (name, has_record) = match (is_there(&keys, KEY)?, is_there(&folder, FILE)?) {
+            (true, true) => (KEY, true),
+            (true, false) => return Err(gone(FILE, &format!("keys/{KEY}"))),
+            // An interrupted first start. Nothing is lost, since the record is authenticated by this very key.
+            (false, true) if is_there(&keys, FRESH)? => (FRESH, true),
+            (false, true) => return Err(gone(&format!("keys/{KEY}"), FILE)),
+            (false, false) => (FRESH, false),
+        };
+        let seen = Self { key: load_key(&keys, name)?, folder };
+        if has_record {
+            seen.read()?;
+        } else {
+            seen.write(&LastPolicy::at(0, 0))?;
         }
+        if name == FRESH {
+            keys.rename(FRESH, &keys, KEY)?;
+            keys.open(".")?.sync_all()?;
+        }
+        Ok(seen)
     }
 
     /// Checks whether a policy may be accepted, and returns the time for which to evaluate it: now, or the latest time
@@ -280,12 +277,6 @@ fn load_key(keys: &Dir, name: &str) -> io::Result<MacKey> {
             "keys/{name} in the state directory: {error}; to begin anew, stop the servers that use this state directory, then remove {FILE} as well"
         ))
     })
-}
-
-/// Gives the key its final name, durably.
-fn keep_key(keys: &Dir) -> io::Result<()> {
-    keys.rename(FRESH, keys, KEY)?;
-    keys.open(".")?.sync_all()
 }
 
 /// Error for a key without a record, or the reverse.
