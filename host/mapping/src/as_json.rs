@@ -9,7 +9,7 @@ use wasmtime::component::Val;
 use super::cost::chunk;
 use super::lift_error::LiftError;
 use super::scalar::{bytes, encode, float, integer};
-use super::shape::Shape;
+use super::shape::{Case, Field, Shape};
 
 /// A value as JSON. Serialising it adds the memory of its tree to `tree`, and fails if it does not match the shape.
 #[derive(Clone, Copy)]
@@ -49,22 +49,8 @@ impl Serialize for AsJson<'_> {
                 self.list(vals.len());
                 to.collect_seq(vals.iter().zip(shapes).map(|(val, shape)| self.part(val, shape)))
             }
-            // Fields in WIT order; options that are `none` are left out.
             (Shape::Record(fields), Val::Record(vals)) if fields.len() == vals.len() => {
-                let there = || {
-                    let pairs = fields.iter().zip(vals);
-                    pairs.filter(|(field, (_, val))| {
-                        !matches!((&field.shape, val), (Shape::Option(_), Val::Option(None)))
-                    })
-                };
-                let mut map = self.object(there().count(), to)?;
-                for (field, (name, val)) in there() {
-                    if *name != field.name {
-                        return Err(S::Error::custom(LiftError::Mistyped));
-                    }
-                    self.member(&mut map, name, &self.part(val, &field.shape))?;
-                }
-                map.end()
+                self.record(fields, vals, to)
             }
             (Shape::Option(_), Val::Option(None)) => to.serialize_unit(),
             (Shape::Option(inner), Val::Option(Some(val))) if inner.is_nullable() => {
@@ -84,16 +70,7 @@ impl Serialize for AsJson<'_> {
                 map.end()
             }
             (Shape::Variant(cases), Val::Variant(name, payload)) => {
-                let case = cases.iter().find(|case| case.name == *name);
-                let case = case.ok_or_else(|| S::Error::custom(LiftError::Mistyped))?;
-                let payload = both(payload.as_deref(), case.payload.as_ref()).map_err(S::Error::custom)?;
-                let mut map = self.object(if payload.is_some() { 2 } else { 1 }, to)?;
-                self.hold(chunk(name.len() as u64));
-                self.member(&mut map, "tag", name)?;
-                if let Some((val, shape)) = payload {
-                    self.member(&mut map, "val", &self.part(val, shape))?;
-                }
-                map.end()
+                self.variant(cases, name, payload.as_deref(), to)
             }
             (Shape::Flags(names), Val::Flags(set)) => {
                 // In the order of the declaration, whatever the guest's order.
@@ -110,6 +87,48 @@ impl Serialize for AsJson<'_> {
 impl<'v> AsJson<'v> {
     fn part(&self, val: &'v Val, shape: &'v Shape) -> Self {
         Self { val, shape, tree: self.tree }
+    }
+
+    /// Fields in WIT order; options that are `none` are left out.
+    fn record<S: Serializer>(
+        &self,
+        fields: &'v [Field],
+        vals: &'v [(String, Val)],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        let there = || {
+            let pairs = fields.iter().zip(vals);
+            pairs.filter(|(field, (_, val))| {
+                !matches!((&field.shape, val), (Shape::Option(_), Val::Option(None)))
+            })
+        };
+        let mut map = self.object(there().count(), to)?;
+        for (field, (name, val)) in there() {
+            if *name != field.name {
+                return Err(S::Error::custom(LiftError::Mistyped));
+            }
+            self.member(&mut map, name, &self.part(val, &field.shape))?;
+        }
+        map.end()
+    }
+
+    fn variant<S: Serializer>(
+        &self,
+        cases: &'v [Case],
+        name: &str,
+        payload: Option<&'v Val>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        let case = cases.iter().find(|case| case.name == name);
+        let case = case.ok_or_else(|| S::Error::custom(LiftError::Mistyped))?;
+        let payload = both(payload, case.payload.as_ref()).map_err(S::Error::custom)?;
+        let mut map = self.object(if payload.is_some() { 2 } else { 1 }, to)?;
+        self.hold(chunk(name.len() as u64));
+        self.member(&mut map, "tag", &name)?;
+        if let Some((val, shape)) = payload {
+            self.member(&mut map, "val", &self.part(val, shape))?;
+        }
+        map.end()
     }
 
     fn hold(&self, bytes: u64) {

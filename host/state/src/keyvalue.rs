@@ -19,7 +19,7 @@ use toolgate_policy::capability::room::QuotaExceededError;
 use toolgate_policy::limits::keyvalue::{KEYVALUE_ANSWER_BYTES_MAX, KEYVALUE_WAIT_MS};
 
 use super::{StateDir, unless};
-pub use entries::{Entries, Page};
+pub use entries::{Entries, FoundValues, Page};
 
 /// All stores. Each is opened when its plugin is loaded, and stays open.
 pub struct Stores {

@@ -20,16 +20,15 @@ pub struct Page {
     pub cursor: Option<u64>,
 }
 
+/// Keys with their values, in the order in which they were asked for; none for a key that does not exist.
+pub type FoundValues = Vec<Option<(String, Vec<u8>)>>;
+
 impl Entries<'_> {
     /// Values of keys, in the order of `keys`.
     ///
     /// # Errors
     /// [`KeyvalueError::Answer`] if they are too large together.
-    pub fn get(
-        self,
-        bucket: &str,
-        keys: Vec<String>,
-    ) -> Result<Vec<Option<(String, Vec<u8>)>>, KeyvalueError> {
+    pub fn get(self, bucket: &str, keys: Vec<String>) -> Result<FoundValues, KeyvalueError> {
         let mut found = Vec::new();
         let mut bytes = 0;
         for key in keys {
