@@ -113,12 +113,12 @@ impl Compiler {
         compiling: Compiling,
         audit: &Arc<Recorder>,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let kept = |kind| -> Result<CachedEngine, Box<dyn std::error::Error + Send + Sync>> {
+        let cached = |kind| -> Result<CachedEngine, Box<dyn std::error::Error + Send + Sync>> {
             let engine = super::engine::engine(calls_max, kind)?;
             let fingerprint = fingerprint(&engine);
             Ok(CachedEngine { cache: Cache::open(state, fingerprint, Arc::clone(audit))?, engine })
         };
-        let (ordinary, asynchronous) = (kept(EngineKind::Sync)?, kept(EngineKind::Async)?);
+        let (ordinary, asynchronous) = (cached(EngineKind::Sync)?, cached(EngineKind::Async)?);
         Ok(Self { ordinary, asynchronous, compiling, watch: Watch::default() })
     }
 
@@ -255,9 +255,9 @@ fn here(component: &[u8], kind: EngineKind) -> Result<Vec<u8>, CompileError> {
 
 /// Identifies engines whose compiled code is compatible: version, settings, CPU features.
 fn fingerprint(engine: &Engine) -> String {
-    let mut told = HashedBytes(Vec::new());
-    engine.precompile_compatibility_hash().hash(&mut told);
-    Digest::of(&told.0).short(16)
+    let mut bytes = HashedBytes(Vec::new());
+    engine.precompile_compatibility_hash().hash(&mut bytes);
+    Digest::of(&bytes.0).short(16)
 }
 
 /// Collects all bytes that an engine passes to a hasher.

@@ -184,11 +184,11 @@ mod tests {
         };
         // As many as there are slots, so that each round uses all.
         for _ in 0..LATER / SLOTS {
-            let mut held = Vec::new();
+            let mut stores = Vec::new();
             for _ in 0..SLOTS {
-                held.push(enter().await);
+                stores.push(enter().await);
             }
-            for (store, instance) in &mut held {
+            for (store, instance) in &mut stores {
                 let find = instance.get_typed_func::<(), i32>(&mut *store, "find").unwrap();
                 assert_eq!(find.call_async(&mut *store, ()).await.unwrap(), 0, "{scan:?}");
                 let mark = instance.get_typed_func::<(), ()>(&mut *store, "mark").unwrap();

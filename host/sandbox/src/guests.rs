@@ -205,14 +205,14 @@ impl CpuAccount {
 
     /// Adds CPU time and returns the account's current value.
     fn take(&self, more: Duration) -> Duration {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut account = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let left = held.map_or(Duration::ZERO, |(held, then)| {
-            held.saturating_sub(now.saturating_duration_since(then) / WEARS_OFF)
+        let left = account.map_or(Duration::ZERO, |(used, then)| {
+            used.saturating_sub(now.saturating_duration_since(then) / WEARS_OFF)
         });
-        let holds = left.saturating_add(more).min(HELD_MAX);
-        *held = Some((holds, now));
-        holds
+        let used = left.saturating_add(more).min(HELD_MAX);
+        *account = Some((used, now));
+        used
     }
 }
 
@@ -277,7 +277,7 @@ mod tests {
     use super::*;
 
     /// Uses this much CPU time, in short turns. Sends name and priority of the threads on which it began and ended.
-    async fn guest(takes: Duration, tell: mpsc::Sender<[String; 2]>) {
+    async fn guest(takes: Duration, sender: mpsc::Sender<[String; 2]>) {
         let thread = || {
             let nice = rustix::process::getpriority_process(None).unwrap();
             format!("{} {nice}", std::thread::current().name().unwrap_or_default())
@@ -289,13 +289,13 @@ mod tests {
             took += processor_time().saturating_sub(begun);
             tokio::task::yield_now().await;
         }
-        tell.send([began, thread()]).unwrap();
+        sender.send([began, thread()]).unwrap();
     }
 
     fn run(guests: &GuestExecutor, pace: &Arc<CpuAccount>, takes: Duration) -> [String; 2] {
-        let (tell, told) = mpsc::channel();
-        let _task = guests.spawn(pace, guest(takes, tell));
-        told.recv().unwrap()
+        let (sender, results) = mpsc::channel();
+        let _task = guests.spawn(pace, guest(takes, sender));
+        results.recv().unwrap()
     }
 
     const QUICK: &str = "guest 10";
@@ -325,12 +325,12 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(run(&guests, &short, SHORT / 2), [QUICK, QUICK]);
         }
-        let (tell, told) = mpsc::channel();
+        let (sender, results) = mpsc::channel();
         // None of them is slow alone.
         let calls: Vec<_> =
-            (0..16).map(|_| guests.spawn(&longer, guest(QUICK_MAX * 4 / 5, tell.clone()))).collect();
-        drop(tell);
-        let threads: Vec<_> = told.iter().collect();
+            (0..16).map(|_| guests.spawn(&longer, guest(QUICK_MAX * 4 / 5, sender.clone()))).collect();
+        drop(sender);
+        let threads: Vec<_> = results.iter().collect();
         assert_eq!(threads.len(), calls.len());
         assert!(threads.iter().filter(|[_, ended]| ended == SLOW).count() > calls.len() / 2, "{threads:?}");
     }
@@ -341,21 +341,21 @@ mod tests {
         let cores = std::thread::available_parallelism().unwrap().get();
         let pace = Arc::<CpuAccount>::default();
         pace.take(HELD_MAX);
-        let (running, (tell, told)) = (Arc::<AtomicUsize>::default(), mpsc::channel());
+        let (running, (sender, results)) = (Arc::<AtomicUsize>::default(), mpsc::channel());
         let _calls: Vec<_> = (0..cores * 4)
             .map(|_| {
-                let (running, tell) = (Arc::clone(&running), tell.clone());
+                let (running, sender) = (Arc::clone(&running), sender.clone());
                 guests.spawn(&pace, async move {
                     let together = running.fetch_add(1, Ordering::SeqCst) + 1;
                     std::thread::sleep(Duration::from_millis(10));
                     running.fetch_sub(1, Ordering::SeqCst);
-                    tell.send(together).unwrap();
+                    sender.send(together).unwrap();
                 })
             })
             .collect();
-        drop(tell);
+        drop(sender);
         let (mut turns, mut most) = (0, 0);
-        told.iter().for_each(|together| (turns, most) = (turns + 1, most.max(together)));
+        results.iter().for_each(|together| (turns, most) = (turns + 1, most.max(together)));
         assert_eq!(turns, cores * 4);
         assert!(most <= (cores - 1).max(1), "{most} at once on {cores} cores");
     }
@@ -371,14 +371,14 @@ mod tests {
         let guests = GuestExecutor::start().unwrap();
         let pace = Arc::<CpuAccount>::default();
         for takes in [Duration::ZERO, HELD_MAX, HELD_MAX] {
-            let (tell, told) = mpsc::channel();
+            let (sender, results) = mpsc::channel();
             let (end, ended) = mpsc::channel();
             let task = guests.spawn(&pace, async move {
                 let _ended = Ended(end);
-                guest(takes, tell).await;
+                guest(takes, sender).await;
                 std::future::pending::<()>().await;
             });
-            told.recv().unwrap();
+            results.recv().unwrap();
             task.abandon();
             ended.recv_timeout(Duration::from_secs(60)).unwrap();
         }

@@ -28,6 +28,7 @@ use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::load::Effective;
 use toolgate_state::audit::record::CallTrace;
 use wasmtime::component::{Linker, ResourceTable};
+use wasmtime_wasi::cli::WasiCliCtx;
 
 use crate::lifting::Lifting;
 use crate::memory::Memory;
@@ -58,6 +59,7 @@ pub(crate) struct Ctx {
     pub(crate) output: Output,
     pub(crate) relay: Relay,
     pub(crate) outside: HostCalls,
+    pub(crate) cli: WasiCliCtx,
     pub(crate) files: files::FilesCtx,
     pub(crate) http: http::HttpCtx,
     pub(crate) random: random::SeededStream,
@@ -81,6 +83,7 @@ impl Ctx {
         Self {
             table,
             output: Output::new(meter.limit(CallLimit::Log)),
+            cli: WasiCliCtx::default(),
             files: files::FilesCtx::new(&outside),
             http: http::HttpCtx::new(&outside),
             random: random::SeededStream::default(),

@@ -62,8 +62,8 @@ pub struct Inspected {
 impl Inspected {
     /// Texts for one function: from the manifest, else from the toolchain's doc comments.
     pub fn texts(&self, path: &ExportPath) -> Texts {
-        let said = self.manifest.tools.get(&path.to_string());
-        said.cloned().or_else(|| self.docs.of(path)).unwrap_or_default()
+        let in_manifest = self.manifest.tools.get(&path.to_string());
+        in_manifest.cloned().or_else(|| self.docs.of(path)).unwrap_or_default()
     }
 }
 
@@ -189,8 +189,8 @@ impl Reader {
         let over = |what, limit, is: bool| if is { Err(InspectError::Large { what, limit }) } else { Ok(()) };
         match payload {
             Payload::Version { encoding: Encoding::Module, .. } if self.depth == 0 => {
-                let told = "it is a core module, not a component; build for wasm32-wasip2, or wrap it with wasm-tools";
-                return Err(InspectError::NotAComponent(told));
+                let why = "it is a core module, not a component; build for wasm32-wasip2, or wrap it with wasm-tools";
+                return Err(InspectError::NotAComponent(why));
             }
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
                 self.depth += 1;

@@ -264,14 +264,14 @@ impl LiveWorker {
         broker: &Broker,
     ) -> (u64, oneshot::Receiver<WorkerMessage>, Receiver<Pending<HostResource>>) {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        let (tell, answer) = oneshot::channel();
+        let (sender, answer) = oneshot::channel();
         let (gate, requests) = RequestGate::new(export.limits(), broker.close_file());
         let unsent = Arc::new(Semaphore::new(1));
         let place = Arc::clone(&unsent).try_acquire_owned().ok();
         let mut calls = self.calls();
         if !calls.ended {
             let notes = broker.notes.clone();
-            calls.waiting.insert(id, CallWaiter { unsent, tell, relay, gate, notes });
+            calls.waiting.insert(id, CallWaiter { unsent, sender, relay, gate, notes });
         }
         drop(calls);
         let left = broker.meter.deadline().saturating_duration_since(Instant::now());

@@ -130,7 +130,7 @@ impl Sandbox {
             PreparedTarget::Worker(module) => self.call_in_worker(module, export, args, call),
         };
         match begun {
-            Ok((told, task)) => self.wait(told, task, deadline, &interrupt, export).await,
+            Ok((outcome, task)) => self.wait(outcome, task, deadline, &interrupt, export).await,
             Err(fault) => Outcome::Fault(fault),
         }
     }
@@ -146,9 +146,9 @@ impl Sandbox {
         let Call { deadline, interrupt, relay, notes, tells_crash, lift, slot } = call;
         let account = MemoryAccount::new(&self.budget, export.limits().get(CallLimit::Memory));
         let meter = Meter::new(export.limits().clone(), deadline, account.clone());
-        let (tell, told) = oneshot::channel();
+        let (sender, outcome) = oneshot::channel();
         let powers = Arc::clone(&module.prototype.powers);
-        let tells = tells_crash.then(|| Arc::clone(&powers));
+        let known_to_caller = tells_crash.then(|| Arc::clone(&powers));
         let broker = Broker::new(powers, meter.clone(), notes.clone());
         let outside = HostCalls::Local(Arc::new(broker));
         let (exported, module) = (Arc::clone(export), Arc::clone(module));
@@ -163,16 +163,16 @@ impl Sandbox {
             // Dropped in this order, also if the task is abandoned, as usually once the caller has its answer.
             let rest = (ended.store, slot);
             let outcome = lift_result(lift, &export, ended.result, &account);
-            let outcome = last_words::add(outcome, &ended.written, tells.as_deref());
+            let outcome = last_words::add(outcome, &ended.written, known_to_caller.as_deref());
             // The receiver may be gone; the record ends on its own. The store is dropped after the answer.
-            drop(tell.send(outcome));
+            drop(sender.send(outcome));
             if export.plugin.pace.is_slow() {
                 // Dropping a large store takes milliseconds, so it gets a turn of its own.
                 tokio::task::yield_now().await;
             }
             drop(rest);
         });
-        Ok((told, Some(task)))
+        Ok((outcome, Some(task)))
     }
 
     /// Starts a call in the plugin's worker. Its maximum memory is taken from the budget in advance.
@@ -187,9 +187,9 @@ impl Sandbox {
         let account = MemoryAccount::new(&self.budget, export.limits().get(CallLimit::Memory));
         let whole = account.hold_beside(isolated::call_bytes_max(export.limits()));
         let whole = whole.map_err(|_| Fault::no_memory())?;
-        let (mut tell, told) = oneshot::channel();
+        let (mut sender, outcome) = oneshot::channel();
         let (worker, export) = (Arc::clone(&module.worker), Arc::clone(export));
-        let tells = tells_crash.then(|| Arc::clone(&module.powers));
+        let known_to_caller = tells_crash.then(|| Arc::clone(&module.powers));
         let beginning = Beginning {
             deadline,
             account: account.clone(),
@@ -203,7 +203,7 @@ impl Sandbox {
             let gone = async {
                 tokio::select! {
                     fault = interrupt.raised() => fault,
-                    () = tell.closed() => Fault::new(FaultKind::Cancelled, "the call was cancelled"),
+                    () = sender.closed() => Fault::new(FaultKind::Cancelled, "the call was cancelled"),
                 }
             };
             let unread = worker.call(&export, args, beginning, gone).await;
@@ -213,12 +213,12 @@ impl Sandbox {
                 notes.used(ended.fuel, ended.memory_peak_bytes);
                 show(&export, &ended.written);
                 let outcome = lift_result(lift, &export, ended.result, &account);
-                drop(tell.send(last_words::add(outcome, &ended.written, tells.as_deref())));
+                drop(sender.send(last_words::add(outcome, &ended.written, known_to_caller.as_deref())));
                 drop((whole, slot));
             };
             slow.run(bytes, finish).await.unwrap_or_default();
         });
-        Ok((told, None))
+        Ok((outcome, None))
     }
 
     /// Takes memory for a call's arguments from the budget of all calls; small amounts are not counted.
@@ -236,7 +236,7 @@ impl Sandbox {
     /// abandoned, and its admission stays taken until it returns.
     async fn wait(
         &self,
-        told: oneshot::Receiver<Outcome>,
+        outcome: oneshot::Receiver<Outcome>,
         task: Option<guests::GuestTask>,
         deadline: Instant,
         interrupt: &Interrupt,
@@ -244,7 +244,7 @@ impl Sandbox {
     ) -> Outcome {
         let grace = std::time::Duration::from_millis(GRACE_MS);
         tokio::select! {
-            outcome = told => outcome.unwrap_or_else(|_| Outcome::Fault(Fault::internal("the sandbox panicked"))),
+            outcome = outcome => outcome.unwrap_or_else(|_| Outcome::Fault(Fault::internal("the sandbox panicked"))),
             () = tokio::time::sleep_until(deadline + grace) => {
                 task.iter().for_each(guests::GuestTask::abandon);
                 let limit = export.limits().get(CallLimit::Deadline);

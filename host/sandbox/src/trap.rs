@@ -41,8 +41,8 @@ pub(super) fn fault(error: &wasmtime::Error, known: &Circumstances<'_>) -> Fault
         None => {}
     }
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
-        let told = "the host has no sandbox left for this call; try again later";
-        return Fault::new(FaultKind::Budget, told).logged(&error.to_string());
+        let text = "the host has no sandbox left for this call; try again later";
+        return Fault::new(FaultKind::Budget, text).logged(&error.to_string());
     }
     if let Some(trap) = error.downcast_ref::<Trap>() {
         return match trap {

@@ -66,14 +66,14 @@ pub(crate) fn run(task: &ProcessSpec<'_>) -> io::Result<ProcessExit> {
         .process_group(0)
         .spawn()?;
     let mut child = ChildGuard(child);
-    let mut talk = PipeIo::with(&mut child.0, task)?;
-    let cut = talk.hold(until)?;
+    let mut pipes = PipeIo::with(&mut child.0, task)?;
+    let cut = pipes.exchange(until)?;
     let end = match cut {
         Some(cut) => cut,
         None => child.end(until)?,
     };
-    let words = String::from_utf8_lossy(&talk.words.heard).into_owned();
-    Ok(ProcessExit { end, output: talk.output.heard, words })
+    let words = String::from_utf8_lossy(&pipes.words.bytes).into_owned();
+    Ok(ProcessExit { end, output: pipes.output.bytes, words })
 }
 
 /// Child process that is killed on drop.
@@ -123,39 +123,39 @@ struct PipeIo<'a> {
 /// Output pipe of a process.
 struct CappedPipe<P> {
     pipe: Option<P>,
-    heard: Vec<u8>,
+    bytes: Vec<u8>,
     bytes_max: u64,
 }
 
 impl<'a> PipeIo<'a> {
     fn with(child: &mut Child, task: &ProcessSpec<'a>) -> io::Result<Self> {
-        let talk = Self {
+        let pipes = Self {
             stdin: child.stdin.take(),
             input: task.input,
             output: CappedPipe::to(child.stdout.take(), task.output_bytes_max),
             words: CappedPipe::to(child.stderr.take(), task.words_bytes_max),
         };
-        talk.stdin.as_ref().map(no_waiting).transpose()?;
-        talk.output.pipe.as_ref().map(no_waiting).transpose()?;
-        talk.words.pipe.as_ref().map(no_waiting).transpose()?;
-        Ok(talk)
+        pipes.stdin.as_ref().map(no_waiting).transpose()?;
+        pipes.output.pipe.as_ref().map(no_waiting).transpose()?;
+        pipes.words.pipe.as_ref().map(no_waiting).transpose()?;
+        Ok(pipes)
     }
 
     /// Exchanges data until both output pipes are closed, or a limit is reached.
-    fn hold(&mut self, until: Instant) -> io::Result<Option<End>> {
+    fn exchange(&mut self, until: Instant) -> io::Result<Option<End>> {
         while self.output.pipe.is_some() || self.words.pipe.is_some() {
             let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
             else {
                 return Ok(Some(End::Time));
             };
             self.wait(left)?;
-            self.tell();
-            if self.output.listen()? {
+            self.write_input();
+            if self.output.read_available()? {
                 return Ok(Some(End::Output));
             }
             // Excess stderr is still drained, so that the process is not blocked.
-            if self.words.listen()? {
-                self.words.heard.truncate(usize::try_from(self.words.bytes_max).unwrap_or_default());
+            if self.words.read_available()? {
+                self.words.bytes.truncate(usize::try_from(self.words.bytes_max).unwrap_or_default());
             }
         }
         Ok(None)
@@ -175,10 +175,10 @@ impl<'a> PipeIo<'a> {
     }
 
     /// Writes what stdin accepts now.
-    fn tell(&mut self) {
+    fn write_input(&mut self) {
         let Some(stdin) = &mut self.stdin else { return };
         match stdin.write(self.input) {
-            Ok(bytes) => self.input = self.input.get(bytes..).unwrap_or_default(),
+            Ok(count) => self.input = self.input.get(count..).unwrap_or_default(),
             Err(error) if may_go_on(&error) => {}
             // It has closed stdin; its exit shows why.
             Err(_) => self.input = &[],
@@ -191,21 +191,21 @@ impl<'a> PipeIo<'a> {
 
 impl<P: Read> CappedPipe<P> {
     fn to(pipe: Option<P>, bytes_max: u64) -> Self {
-        Self { pipe, heard: Vec::new(), bytes_max }
+        Self { pipe, bytes: Vec::new(), bytes_max }
     }
 
     /// Reads what is available; returns whether it is too much.
-    fn listen(&mut self) -> io::Result<bool> {
+    fn read_available(&mut self) -> io::Result<bool> {
         const CHUNK_BYTES: u64 = 64 << 10;
         let Some(pipe) = &mut self.pipe else { return Ok(false) };
-        let before = self.heard.len();
-        match pipe.take(CHUNK_BYTES).read_to_end(&mut self.heard) {
-            Ok(_) if self.heard.len() == before => self.pipe = None,
+        let before = self.bytes.len();
+        match pipe.take(CHUNK_BYTES).read_to_end(&mut self.bytes) {
+            Ok(_) if self.bytes.len() == before => self.pipe = None,
             Ok(_) => {}
             Err(error) if may_go_on(&error) => {}
             Err(error) => return Err(error),
         }
-        Ok(self.heard.len() as u64 > self.bytes_max)
+        Ok(self.bytes.len() as u64 > self.bytes_max)
     }
 }
 

@@ -36,8 +36,8 @@ impl Cache {
     /// Returns the cached component of this digest, if its tag is valid.
     pub(super) fn get(&self, engine: &Engine, digest: Digest) -> Option<Component> {
         let name = self.name(digest);
-        let kept = match self.read(&name) {
-            Ok(kept) => kept,
+        let file = match self.read(&name) {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
                 tracing::warn!(%error, name, "a cached file cannot be read");
@@ -45,7 +45,7 @@ impl Cache {
                 return None;
             }
         };
-        let (tag, code) = kept.split_at_checked(TAG_BYTES).unwrap_or((&kept, &[]));
+        let (tag, code) = file.split_at_checked(TAG_BYTES).unwrap_or((&file, &[]));
         if !self.key.accepts(&[digest.as_bytes(), self.fingerprint.as_bytes(), code], tag) {
             self.alarm(&name, "it is damaged or forged");
             return None;
@@ -74,7 +74,7 @@ impl Cache {
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let name = self.name(digest);
         let fresh = format!(".{name}.{}", unique());
-        let kept = (|| {
+        let stored = (|| {
             make_room(&self.dir, CACHE_BYTES_MAX.saturating_sub(code.len() as u64), &name)?;
             let mut options = OpenOptions::new();
             let mut file = self.dir.open_with(&fresh, options.write(true).create_new(true).mode(0o600))?;
@@ -82,8 +82,8 @@ impl Cache {
             file.write_all(code)?;
             self.dir.rename(&fresh, &self.dir, &name)
         })();
-        if let Err(error) = kept {
-            tracing::warn!(%error, name, "compiled code could not be kept");
+        if let Err(error) = stored {
+            tracing::warn!(%error, name, "compiled code could not be stored");
             // It may not exist.
             drop(self.dir.remove_file(&fresh));
         }
@@ -110,11 +110,11 @@ impl Cache {
         let metadata = file.metadata()?;
         let bytes_max = COMPILED_BYTES_MAX + TAG_BYTES as u64;
         if !metadata.is_file() || metadata.len() > bytes_max {
-            return Err(io::Error::other("it is not a file, or a larger one than was kept"));
+            return Err(io::Error::other("it is not a file, or a larger one than was stored"));
         }
-        let mut kept = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
-        file.take(bytes_max).read_to_end(&mut kept)?;
-        Ok(kept)
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
+        file.take(bytes_max).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 }
 
@@ -122,7 +122,7 @@ impl Cache {
 /// are kept for an hour, longer than any write takes.
 fn make_room(dir: &Dir, bytes_max: u64, coming: &str) -> io::Result<()> {
     const UNFINISHED: Duration = Duration::from_secs(3_600);
-    let (mut total, mut kept) = (0, Vec::new());
+    let (mut total, mut files) = (0, Vec::new());
     for entry in dir.entries()? {
         let entry = entry?;
         let name = entry.file_name();
@@ -137,11 +137,11 @@ fn make_room(dir: &Dir, bytes_max: u64, coming: &str) -> io::Result<()> {
             dir.remove_file(&name)?;
         } else if !is_written {
             total += metadata.len();
-            kept.push((used, name, metadata.len()));
+            files.push((used, name, metadata.len()));
         }
     }
-    kept.sort();
-    for (_, name, bytes) in kept {
+    files.sort();
+    for (_, name, bytes) in files {
         if total <= bytes_max {
             break;
         }

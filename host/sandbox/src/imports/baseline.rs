@@ -5,6 +5,7 @@
 mod p3;
 
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime_wasi::cli::{WasiCli, WasiCliCtxView};
 use wasmtime_wasi::p2::bindings::cli::{
     exit, stderr, stdin, stdout, terminal_input, terminal_output, terminal_stderr, terminal_stdin,
     terminal_stdout,
@@ -24,17 +25,22 @@ pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     stdin::add_to_linker::<Ctx, Baseline>(linker, view)?;
     stdout::add_to_linker::<Ctx, Baseline>(linker, view)?;
     stderr::add_to_linker::<Ctx, Baseline>(linker, view)?;
-    terminal_input::add_to_linker::<Ctx, Baseline>(linker, view)?;
-    terminal_output::add_to_linker::<Ctx, Baseline>(linker, view)?;
-    terminal_stdin::add_to_linker::<Ctx, Baseline>(linker, view)?;
-    terminal_stdout::add_to_linker::<Ctx, Baseline>(linker, view)?;
-    terminal_stderr::add_to_linker::<Ctx, Baseline>(linker, view)?;
+    terminal_input::add_to_linker::<Ctx, WasiCli>(linker, cli)?;
+    terminal_output::add_to_linker::<Ctx, WasiCli>(linker, cli)?;
+    terminal_stdin::add_to_linker::<Ctx, WasiCli>(linker, cli)?;
+    terminal_stdout::add_to_linker::<Ctx, WasiCli>(linker, cli)?;
+    terminal_stderr::add_to_linker::<Ctx, WasiCli>(linker, cli)?;
     error::add_to_linker::<Ctx, Baseline>(linker, view)?;
     poll::add_to_linker::<Ctx, Baseline>(linker, view)?;
     streams::add_to_linker::<Ctx, Baseline>(linker, view)
 }
 
 pub(super) use p3::link as link_p3;
+
+/// The library's part, for terminals: by default there are none.
+fn cli(ctx: &mut Ctx) -> WasiCliCtxView<'_> {
+    WasiCliCtxView { ctx: &mut ctx.cli, table: &mut ctx.table }
+}
 
 struct Baseline;
 
@@ -78,40 +84,6 @@ impl stdout::Host for View<'_> {
 impl stderr::Host for View<'_> {
     fn get_stderr(&mut self) -> wasmtime::Result<Resource<DynOutputStream>> {
         Ok(self.table.push(self.output.stream())?)
-    }
-}
-
-impl terminal_input::Host for View<'_> {}
-impl terminal_input::HostTerminalInput for View<'_> {
-    fn drop(&mut self, handle: Resource<terminal_input::TerminalInput>) -> wasmtime::Result<()> {
-        self.table.delete(handle)?;
-        Ok(())
-    }
-}
-
-impl terminal_output::Host for View<'_> {}
-impl terminal_output::HostTerminalOutput for View<'_> {
-    fn drop(&mut self, handle: Resource<terminal_output::TerminalOutput>) -> wasmtime::Result<()> {
-        self.table.delete(handle)?;
-        Ok(())
-    }
-}
-
-impl terminal_stdin::Host for View<'_> {
-    fn get_terminal_stdin(&mut self) -> wasmtime::Result<Option<Resource<terminal_input::TerminalInput>>> {
-        Ok(None)
-    }
-}
-
-impl terminal_stdout::Host for View<'_> {
-    fn get_terminal_stdout(&mut self) -> wasmtime::Result<Option<Resource<terminal_output::TerminalOutput>>> {
-        Ok(None)
-    }
-}
-
-impl terminal_stderr::Host for View<'_> {
-    fn get_terminal_stderr(&mut self) -> wasmtime::Result<Option<Resource<terminal_output::TerminalOutput>>> {
-        Ok(None)
     }
 }
 

@@ -140,7 +140,7 @@ impl HostCalls {
     pub(super) fn close_file(&self, number: u32) {
         match self {
             Self::Local(broker) => drop(broker.files.take(number)),
-            Self::Remote(client) => client.tell(HostRequest::CloseFile(number)),
+            Self::Remote(client) => client.notify(HostRequest::CloseFile(number)),
         }
     }
 }

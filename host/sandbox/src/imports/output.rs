@@ -42,11 +42,11 @@ impl Output {
 
     /// Stores bytes up to the limit and counts the rest.
     pub(super) fn keep(&self, bytes: &[u8]) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = kept.bytes_max.saturating_sub(kept.text.len() as u64);
+        let mut captured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = captured.bytes_max.saturating_sub(captured.text.len() as u64);
         let taken = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-        kept.text.extend_from_slice(bytes.get(..taken).unwrap_or_default());
-        kept.dropped_bytes += (bytes.len() - taken) as u64;
+        captured.text.extend_from_slice(bytes.get(..taken).unwrap_or_default());
+        captured.dropped_bytes += (bytes.len() - taken) as u64;
     }
 
     /// Takes the captured output.
@@ -95,7 +95,7 @@ mod tests {
         let (mut out, mut err) = (output.stream(), output.stream());
         assert!(out.write(Bytes::from_static(b"abc")).is_ok());
         assert!(err.write(Bytes::from_static(b"defg")).is_ok());
-        let kept = output.take();
-        assert_eq!((kept.text.as_slice(), kept.dropped_bytes), (&b"abcde"[..], 2));
+        let captured = output.take();
+        assert_eq!((captured.text.as_slice(), captured.dropped_bytes), (&b"abcde"[..], 2));
     }
 }

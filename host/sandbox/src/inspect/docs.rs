@@ -62,14 +62,14 @@ impl PackageDocs {
 /// `@param name text` or ``- `name`: text`` on separate lines.
 pub fn split(text: &str) -> Texts {
     let mut texts = Texts::default();
-    let mut kept: Vec<&str> = Vec::new();
+    let mut lines: Vec<&str> = Vec::new();
     for line in text.lines() {
         match param(line.trim()) {
             Some((name, text)) => drop(texts.docs.insert(name.to_owned(), text.to_owned())),
-            None => kept.push(line.trim_end()),
+            None => lines.push(line.trim_end()),
         }
     }
-    let description = kept.join("\n").trim().to_owned();
+    let description = lines.join("\n").trim().to_owned();
     texts.description = (!description.is_empty()).then_some(description);
     texts
 }

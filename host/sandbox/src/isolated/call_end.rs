@@ -118,10 +118,10 @@ fn restored(wire: WireFault, limits: &CallLimits, was_cancelled: bool) -> Option
             if kind == FaultKind::Cancelled && !was_cancelled {
                 return None;
             }
-            Fault::new(kind, printable(&wire.told, CHARS_MAX))
+            Fault::new(kind, printable(&wire.caller_text, CHARS_MAX))
         }
     };
-    let more = wire.logged.strip_prefix(wire.told.as_str()).and_then(|more| more.strip_prefix(": "));
+    let more = wire.log_text.strip_prefix(wire.caller_text.as_str()).and_then(|more| more.strip_prefix(": "));
     Some(match more {
         Some(more) if wire.logs_last_words => fault.logging_last_words(more),
         Some(more) => fault.logged(more),

@@ -34,7 +34,7 @@ pub(super) type WorkerMessage = (FromWorker, Frame);
 pub(super) struct CallWaiter {
     /// Free once the call is being written to the worker.
     pub(super) unsent: Arc<Semaphore>,
-    pub(super) tell: oneshot::Sender<WorkerMessage>,
+    pub(super) sender: oneshot::Sender<WorkerMessage>,
     pub(super) relay: Relay,
     pub(super) gate: RequestGate<HostResource>,
     pub(super) notes: CallTrace,
@@ -122,11 +122,11 @@ impl Calls {
             FromWorker::Ask { id, ask, request } => self.sent(id)?.gate.take(ask, request),
             FromWorker::Ended { id, .. } => {
                 self.sent(id)?;
-                let CallWaiter { tell, gate, .. } = self.waiting.remove(&id)?;
+                let CallWaiter { sender, gate, .. } = self.waiting.remove(&id)?;
                 // First, so that its connections are there for the call that comes next.
                 drop(gate);
                 // Nobody may wait for it any more.
-                drop(tell.send((message, frame)));
+                drop(sender.send((message, frame)));
                 Some(())
             }
         }
@@ -159,12 +159,12 @@ mod tests {
             let (message, frame) = as_read(message);
             calls.take(message, frame).is_some()
         };
-        let (tell, mut answer) = oneshot::channel();
+        let (sender, mut answer) = oneshot::channel();
         let unsent = Arc::new(Semaphore::new(1));
         let turn = Arc::clone(&unsent).try_acquire_owned().unwrap();
         let (gate, _requests) = RequestGate::new(&CallLimits::default(), Box::new(|_| None));
         let (relay, notes) = (Relay::default(), CallTrace::default());
-        calls.waiting.insert(1, CallWaiter { unsent, tell, relay, gate, notes });
+        calls.waiting.insert(1, CallWaiter { unsent, sender, relay, gate, notes });
         assert!(!takes(&mut calls, &report) && !takes(&mut calls, &ended));
         assert!(answer.try_recv().is_err());
         // It is its turn to be written.

@@ -278,8 +278,8 @@ fn to_wire(fault: &Fault) -> WireFault {
     WireFault {
         kind,
         limit,
-        told: fault.caller_text().to_owned(),
-        logged: fault.log_text().to_owned(),
+        caller_text: fault.caller_text().to_owned(),
+        log_text: fault.log_text().to_owned(),
         logs_last_words: fault.logs_last_words(),
     }
 }

@@ -83,9 +83,9 @@ pub(crate) struct WireFault {
     /// The name of the limit that was met.
     pub(crate) limit: Option<String>,
     /// Text for the caller.
-    pub(crate) told: String,
+    pub(crate) caller_text: String,
     /// Text for the log.
-    pub(crate) logged: String,
+    pub(crate) log_text: String,
     /// Whether the log has the last output of the plugin.
     pub(crate) logs_last_words: bool,
 }

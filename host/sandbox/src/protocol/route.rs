@@ -44,6 +44,17 @@ pub(crate) enum HandleLane {
     End,
 }
 
+impl Route {
+    /// The lane of the call that it takes a place in, if any.
+    pub(crate) const fn lane(self) -> Option<CallLane> {
+        match self {
+            Self::Call(lane) => Some(lane),
+            Self::Open(kind) => kind.opening_lane(),
+            Self::Handle(..) | Self::Close(_) | Self::CloseFile(_) => None,
+        }
+    }
+}
+
 impl HandleKind {
     /// The lane of requests that open one; nothing where that is the handle's own lane for what is received.
     pub(crate) const fn opening_lane(self) -> Option<CallLane> {

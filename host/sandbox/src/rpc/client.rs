@@ -35,7 +35,7 @@ struct State {
 
 /// The receiver of a response, and the place in a lane that is free when the response arrives, whether or not it is still wanted.
 struct Waiting {
-    tell: oneshot::Sender<HostResponse>,
+    answer: oneshot::Sender<HostResponse>,
     place: Option<OwnedSemaphorePermit>,
 }
 
@@ -88,19 +88,22 @@ impl RpcClient {
         request: HostRequest,
         place: Option<OwnedSemaphorePermit>,
     ) -> Option<(u64, ResponseReceiver)> {
-        let (tell, response) = oneshot::channel();
+        let (answer, response) = oneshot::channel();
         let mut state = self.state();
         let number = self.send(&mut state, request)?;
-        state.waiting.insert(number, Waiting { tell, place });
+        state.waiting.insert(number, Waiting { answer, place });
         Some((number, response))
+    }
+
+    /// A place for a request that is about no open handle, when there is one. Nothing once the call has ended.
+    async fn place(&self, request: &HostRequest) -> Option<Option<OwnedSemaphorePermit>> {
+        let Some(lane) = request.route().lane() else { return Some(None) };
+        self.lanes.lane(lane).acquire_owned().await.ok().map(Some)
     }
 
     /// Makes a request that is about no handle, when there is a place for it, and waits for the response.
     pub(crate) async fn call(&self, request: HostRequest) -> Option<HostResponse> {
-        let place = match request.route() {
-            Route::Call(lane) => Some(self.lanes.lane(lane).acquire_owned().await.ok()?),
-            Route::Open(_) | Route::Handle(..) | Route::Close(_) | Route::CloseFile(_) => None,
-        };
+        let place = self.place(&request).await?;
         self.ask(request, place)?.1.await.ok()
     }
 
@@ -109,20 +112,13 @@ impl RpcClient {
         self: &Arc<Self>,
         request: HostRequest,
     ) -> Option<(RemoteHandle, ResponseReceiver)> {
-        let lane = match request.route() {
-            Route::Open(kind) => kind.opening_lane(),
-            Route::Call(_) | Route::Handle(..) | Route::Close(_) | Route::CloseFile(_) => None,
-        };
-        let place = match lane {
-            Some(lane) => Some(self.lanes.lane(lane).acquire_owned().await.ok()?),
-            None => None,
-        };
+        let place = self.place(&request).await?;
         let (number, response) = self.ask(request, place)?;
         Some((RemoteHandle { client: Arc::clone(self), number }, response))
     }
 
     /// Sends a request that is not answered.
-    pub(crate) fn tell(&self, request: HostRequest) {
+    pub(crate) fn notify(&self, request: HostRequest) {
         self.send(&mut self.state(), request);
     }
 
@@ -133,11 +129,11 @@ impl RpcClient {
             self.meter.stop(stop);
         }
         let waiting = self.state().waiting.remove(&ask);
-        if let Some(Waiting { tell, place }) = waiting {
+        if let Some(Waiting { answer, place }) = waiting {
             // First, so that the next request can be made at once.
             drop(place);
             // It may not be wanted any more.
-            drop(tell.send(response));
+            drop(answer.send(response));
         }
     }
 
@@ -157,7 +153,7 @@ impl RemoteHandle {
 
     /// Closes it, unless that is done already.
     pub(crate) fn close(&self) {
-        self.client.tell(HostRequest::Close(self.number));
+        self.client.notify(HostRequest::Close(self.number));
     }
 
     pub(crate) const fn client(&self) -> &Arc<RpcClient> {

@@ -28,18 +28,18 @@ impl ChildHandle {
         waiting_max: usize,
         read_loop: impl FnOnce(ChildStdout) + Send + 'static,
     ) -> io::Result<Self> {
-        let (tell, started) = oneshot::channel();
+        let (sender, started) = oneshot::channel();
         let program = program.to_owned();
         // Started by the thread that stays with it: the system ends the process when the thread that started it ends.
         let supervisor = move || match spawn(&program, &args, waiting_max) {
             Ok((handle, stdout)) => {
                 let child = Arc::clone(&handle.child);
                 // Whoever wanted it may be gone; then it is ended at once.
-                drop(tell.send(Ok(handle)));
+                drop(sender.send(Ok(handle)));
                 read_loop(stdout);
                 reap(&child);
             }
-            Err(error) => drop(tell.send(Err(error))),
+            Err(error) => drop(sender.send(Err(error))),
         };
         std::thread::Builder::new().name("worker".to_owned()).spawn(supervisor)?;
         started.await.map_err(io::Error::other)?

@@ -6,17 +6,15 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 use toolgate_base::meter::{Meter, StopError};
 use wasmtime::StoreContextMut;
-use wasmtime::component::{
-    Access, FutureReader, Linker, Resource, Source, StreamConsumer, StreamReader, StreamResult,
-};
+use wasmtime::component::{Access, FutureReader, Linker, Source, StreamConsumer, StreamReader, StreamResult};
+use wasmtime_wasi::cli::WasiCli;
 use wasmtime_wasi::p3::bindings::cli::types::ErrorCode;
 use wasmtime_wasi::p3::bindings::cli::{
     exit, stderr, stdin, stdout, terminal_input, terminal_output, terminal_stderr, terminal_stdin,
     terminal_stdout,
 };
-use wasmtime_wasi::p3::cli::{TerminalInput, TerminalOutput};
 
-use super::{Baseline, View, view};
+use super::{Baseline, View, cli, view};
 use crate::imports::Ctx;
 use crate::imports::output::Output;
 
@@ -25,11 +23,11 @@ pub(in crate::imports) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()>
     stdin::add_to_linker::<Ctx, Baseline>(linker, view)?;
     stdout::add_to_linker::<Ctx, Baseline>(linker, view)?;
     stderr::add_to_linker::<Ctx, Baseline>(linker, view)?;
-    terminal_input::add_to_linker::<Ctx, Baseline>(linker, view)?;
-    terminal_output::add_to_linker::<Ctx, Baseline>(linker, view)?;
-    terminal_stdin::add_to_linker::<Ctx, Baseline>(linker, view)?;
-    terminal_stdout::add_to_linker::<Ctx, Baseline>(linker, view)?;
-    terminal_stderr::add_to_linker::<Ctx, Baseline>(linker, view)
+    terminal_input::add_to_linker::<Ctx, WasiCli>(linker, cli)?;
+    terminal_output::add_to_linker::<Ctx, WasiCli>(linker, cli)?;
+    terminal_stdin::add_to_linker::<Ctx, WasiCli>(linker, cli)?;
+    terminal_stdout::add_to_linker::<Ctx, WasiCli>(linker, cli)?;
+    terminal_stderr::add_to_linker::<Ctx, WasiCli>(linker, cli)
 }
 
 impl exit::Host for View<'_> {
@@ -103,39 +101,5 @@ impl<T> StreamConsumer<T> for Sink {
         self.output.keep(bytes);
         source.mark_read(count);
         Poll::Ready(Ok(StreamResult::Completed))
-    }
-}
-
-impl terminal_input::Host for View<'_> {}
-impl terminal_input::HostTerminalInput for View<'_> {
-    fn drop(&mut self, handle: Resource<TerminalInput>) -> wasmtime::Result<()> {
-        self.table.delete(handle)?;
-        Ok(())
-    }
-}
-
-impl terminal_output::Host for View<'_> {}
-impl terminal_output::HostTerminalOutput for View<'_> {
-    fn drop(&mut self, handle: Resource<TerminalOutput>) -> wasmtime::Result<()> {
-        self.table.delete(handle)?;
-        Ok(())
-    }
-}
-
-impl terminal_stdin::Host for View<'_> {
-    fn get_terminal_stdin(&mut self) -> wasmtime::Result<Option<Resource<TerminalInput>>> {
-        Ok(None)
-    }
-}
-
-impl terminal_stdout::Host for View<'_> {
-    fn get_terminal_stdout(&mut self) -> wasmtime::Result<Option<Resource<TerminalOutput>>> {
-        Ok(None)
-    }
-}
-
-impl terminal_stderr::Host for View<'_> {
-    fn get_terminal_stderr(&mut self) -> wasmtime::Result<Option<Resource<TerminalOutput>>> {
-        Ok(None)
     }
 }

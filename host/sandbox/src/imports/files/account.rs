@@ -107,7 +107,7 @@ impl FolderAccount {
     }
 
     /// Whether this is the folder of `other`, or an ancestor of it.
-    fn holds(&self, other: &Self) -> bool {
+    fn contains_folder(&self, other: &Self) -> bool {
         self.id == other.id || other.above.contains(&self.id)
     }
 
@@ -148,7 +148,7 @@ impl FolderAccount {
     /// Registers a file that was opened below the folder.
     pub(super) fn opened(self: &Arc<Self>, file: &Arc<File>) {
         for account in self.related() {
-            let is_below = account.holds(self);
+            let is_below = account.contains_folder(self);
             let mut open = locked(&account.open);
             if open.files.len() >= open.prune_at {
                 open.files.retain(|one| one.file.strong_count() > 0);
@@ -171,7 +171,7 @@ impl FolderAccount {
     /// Subtracts bytes truncated from a file below this folder, here and in ancestors. Whether a nested folder
     /// contained the file is unknown until that folder is counted.
     pub(super) fn take_away(self: &Arc<Self>, bytes: u64) {
-        for account in self.related().iter().filter(|account| account.holds(self)) {
+        for account in self.related().iter().filter(|account| account.contains_folder(self)) {
             if let Some(usage) = locked(&account.usage).as_mut() {
                 usage.bytes = usage.bytes.saturating_sub(bytes);
             }

@@ -35,7 +35,7 @@ impl Broker {
 
     /// The pass for datagrams of an address: what may not be sent to is not received from. They arrive unasked, so that it is not a
     /// use of the guest's.
-    pub(super) fn hears(&self, address: SocketAddr) -> Option<Pass> {
+    pub(super) fn may_receive(&self, address: SocketAddr) -> Option<Pass> {
         self.allows(Protocol::Udp, address).ok()
     }
 

@@ -9,7 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use wasmtime_wasi::p3::bindings::sockets::types::IpAddressFamily;
 
 use super::convert::{of_family, to_fault};
-use crate::protocol::sockets::SocketFault;
+use crate::protocol::sockets::{Direction, SocketFault};
 
 /// Socket for one connection attempt: after a failure the guest must open, and count, another.
 pub(super) struct Socket {
@@ -22,10 +22,8 @@ enum State {
     Connecting,
     Connected {
         stream: Arc<TcpStream>,
-        /// Whether the sending stream has been given out.
-        sends: bool,
-        /// Whether the receiving stream has been given out.
-        receives: bool,
+        /// Directions that are shut down for good.
+        shut: Vec<Direction>,
     },
     Failed(SocketFault),
 }
@@ -73,7 +71,7 @@ impl Socket {
         let stream = ended.map_err(|why| self.failed(why))?;
         // A guest that writes head and body apart does not wait for the head to be acknowledged. WASI has no option for it.
         stream.set_nodelay(true).map_err(|error| self.failed(to_fault(error)))?;
-        self.state = State::Connected { stream: Arc::new(stream), sends: false, receives: false };
+        self.state = State::Connected { stream: Arc::new(stream), shut: Vec::new() };
         Ok(())
     }
 
@@ -83,25 +81,26 @@ impl Socket {
         why
     }
 
-    /// Gives out the sending half, once.
-    pub(super) fn sending(&mut self) -> Answer<Half> {
-        match &mut self.state {
-            State::Connected { stream, sends, .. } if !*sends => {
-                *sends = true;
-                Ok(Half::sending(stream))
-            }
+    /// The connection, to use it in one direction.
+    pub(super) fn stream(&self, direction: Direction) -> Answer<Arc<TcpStream>> {
+        match &self.state {
+            State::Connected { stream, shut } if !shut.contains(&direction) => Ok(Arc::clone(stream)),
             _ => Err(self.unfit()),
         }
     }
 
-    /// Gives out the receiving half, once.
-    pub(super) fn receiving(&mut self) -> Answer<Half> {
-        match &mut self.state {
-            State::Connected { stream, receives, .. } if !*receives => {
-                *receives = true;
-                Ok(Half::receiving(stream))
-            }
-            _ => Err(self.unfit()),
+    /// Shuts down one direction for good, whether or not it was used.
+    pub(super) fn shut(&mut self, direction: Direction) {
+        if let State::Connected { stream, shut } = &mut self.state
+            && !shut.contains(&direction)
+        {
+            shut.push(direction);
+            let how = match direction {
+                Direction::Send => Shutdown::Write,
+                Direction::Receive => Shutdown::Read,
+            };
+            // Fails if the peer has ended the connection already.
+            shutdown(&**stream, how).unwrap_or_default();
         }
     }
 
@@ -142,30 +141,10 @@ impl Socket {
     }
 }
 
-/// One direction of a connection; shut down when dropped.
-pub(super) struct Half {
-    stream: Arc<TcpStream>,
-    direction: Shutdown,
-}
-
-impl Half {
-    fn sending(stream: &Arc<TcpStream>) -> Self {
-        Self { stream: Arc::clone(stream), direction: Shutdown::Write }
-    }
-
-    fn receiving(stream: &Arc<TcpStream>) -> Self {
-        Self { stream: Arc::clone(stream), direction: Shutdown::Read }
-    }
-
-    pub(super) fn stream(&self) -> Arc<TcpStream> {
-        Arc::clone(&self.stream)
-    }
-}
-
-impl Drop for Half {
+impl Drop for Socket {
     fn drop(&mut self) {
-        // Fails if the peer has ended the connection already.
-        shutdown(&*self.stream, self.direction).unwrap_or_default();
+        self.shut(Direction::Send);
+        self.shut(Direction::Receive);
     }
 }
 

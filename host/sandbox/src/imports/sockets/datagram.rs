@@ -130,7 +130,8 @@ impl UdpEndpoint {
                 Err(error) => return Err(to_fault(error)),
             };
             let elsewhere = self.place().remote.is_some_and(|connected| connected != from);
-            let Some(pass) = broker.hears(from).filter(|pass| !elsewhere && pass.address() == from) else {
+            let Some(pass) = broker.may_receive(from).filter(|pass| !elsewhere && pass.address() == from)
+            else {
                 continue;
             };
             data.truncate(bytes);

@@ -142,7 +142,7 @@ impl SocketHandle {
         match &self.socket {
             // It waits for nothing.
             Socket::Local(broker, socket) => drop(broker.perform_socket(op, socket).now_or_never()),
-            Socket::Remote(handle) => handle.client().tell(of(handle, op)),
+            Socket::Remote(handle) => handle.client().notify(of(handle, op)),
         }
     }
 

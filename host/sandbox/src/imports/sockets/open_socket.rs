@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +12,7 @@ use toolgate_net::socket::acknowledge;
 use toolgate_policy::capability::sockets::Protocol;
 use toolgate_policy::limits::call::STREAM_BYTES_MAX;
 
-use super::connection::{Half, Socket};
+use super::connection::Socket;
 use super::convert::to_fault;
 use super::datagram::UdpEndpoint;
 use crate::imports::host_calls::Broker;
@@ -28,16 +28,9 @@ pub(crate) struct OpenSocket {
 }
 
 enum Open {
-    Tcp(Connection),
+    /// Connected or not yet.
+    Tcp(Mutex<Socket>),
     Udp(UdpEndpoint),
-}
-
-/// TCP socket, connected or not yet.
-struct Connection {
-    socket: Mutex<Socket>,
-    /// The two directions, from first use to shutdown.
-    out: Mutex<Option<Half>>,
-    back: Mutex<Option<Half>>,
 }
 
 type Answer<T> = Result<T, SocketFault>;
@@ -67,7 +60,7 @@ impl Broker {
 
     async fn use_socket(&self, op: SocketOp, socket: &OpenSocket) -> Answer<SocketResponse> {
         match socket.open.get() {
-            Some(Open::Tcp(connection)) => self.use_connection(op, connection).await,
+            Some(Open::Tcp(socket)) => self.use_connection(op, socket).await,
             Some(Open::Udp(datagrams)) => self.use_datagrams(op, datagrams).await,
             None => Err(SocketFault::InvalidState),
         }
@@ -94,19 +87,17 @@ impl Broker {
             return Err(SocketFault::AccessDenied);
         }
         let open = match protocol {
-            Protocol::Tcp => Open::Tcp(Connection {
-                socket: Mutex::new(Socket::open(kind.family())?),
-                out: Mutex::default(),
-                back: Mutex::default(),
-            }),
+            Protocol::Tcp => Open::Tcp(Mutex::new(Socket::open(kind.family())?)),
             Protocol::Udp => Open::Udp(UdpEndpoint::open(kind.family())?),
         };
         socket.open.set(open).map_err(|_| SocketFault::InvalidState)?;
         Ok(SocketResponse::Done)
     }
 
-    async fn use_connection(&self, op: SocketOp, connection: &Connection) -> Answer<SocketResponse> {
-        let socket = || lock(&connection.socket);
+    async fn use_connection(&self, op: SocketOp, connection: &Mutex<Socket>) -> Answer<SocketResponse> {
+        let socket = || lock(connection);
+        let sending = || socket().stream(Direction::Send);
+        let receiving = || socket().stream(Direction::Receive);
         match op {
             SocketOp::Bind(address) => {
                 self.ask_bind(address)?;
@@ -130,19 +121,19 @@ impl Broker {
                 Ok(SocketResponse::Done)
             }
             SocketOp::Send(ByteBlob(bytes)) => {
-                let stream = connection.out()?;
+                let stream = sending()?;
                 self.send_bytes(&stream, &bytes).await
             }
             SocketOp::Await => {
-                connection.back()?.readable().await.map_err(to_fault)?;
+                receiving()?.readable().await.map_err(to_fault)?;
                 Ok(SocketResponse::Done)
             }
             SocketOp::Receive(bytes) => {
-                let stream = connection.back()?;
+                let stream = receiving()?;
                 self.receive_bytes(&stream, bytes).await
             }
             SocketOp::Shut(direction) => {
-                connection.shut(direction);
+                socket().shut(direction);
                 Ok(SocketResponse::Done)
             }
             SocketOp::Disconnect | SocketOp::SendTo(..) | SocketOp::ReceiveFrom => {
@@ -151,15 +142,15 @@ impl Broker {
         }
     }
 
-    async fn connect(&self, connection: &Connection, address: SocketAddr) -> Answer<SocketResponse> {
+    async fn connect(&self, connection: &Mutex<Socket>, address: SocketAddr) -> Answer<SocketResponse> {
         let (connecting, pass) = {
-            let mut socket = lock(&connection.socket);
+            let mut socket = lock(connection);
             let connecting = socket.connecting(address)?;
             // A refused socket cannot be reused, like one that failed.
             (connecting, self.reach(Protocol::Tcp, address).map_err(|why| socket.failed(why))?)
         };
         let ended = connecting.connect(pass.address()).await.map_err(to_fault);
-        lock(&connection.socket).connected(ended)?;
+        lock(connection).connected(ended)?;
         Ok(SocketResponse::Done)
     }
 
@@ -234,32 +225,4 @@ fn of_datagrams(option: SocketOption) -> bool {
         | SocketOption::KeepAliveInterval
         | SocketOption::KeepAliveCount => false,
     }
-}
-
-impl Connection {
-    fn out(&self) -> Answer<Arc<TcpStream>> {
-        used(&mut lock(&self.out), || lock(&self.socket).sending())
-    }
-
-    fn back(&self) -> Answer<Arc<TcpStream>> {
-        used(&mut lock(&self.back), || lock(&self.socket).receiving())
-    }
-
-    /// Shuts down one direction for good, whether or not it was used.
-    fn shut(&self, direction: Direction) {
-        let (used, half) = match direction {
-            Direction::Send => (self.out(), &self.out),
-            Direction::Receive => (self.back(), &self.back),
-        };
-        drop(used);
-        *lock(half) = None;
-    }
-}
-
-/// Takes one direction, which is given out on first use.
-fn used(half: &mut Option<Half>, give: impl FnOnce() -> Answer<Half>) -> Answer<Arc<TcpStream>> {
-    if half.is_none() {
-        *half = Some(give()?);
-    }
-    half.as_ref().map(Half::stream).ok_or(SocketFault::InvalidState)
 }

@@ -86,12 +86,12 @@ impl View<'_> {
         let wanted = if changes { Use::Write } else { Use::Read };
         let (mut scratch, fd) = self.scratch(folder, &pass, Some(wanted))?;
         // Opening a FIFO would block until its other end is opened.
-        let there = self.run(scratch.view().stat_at(same(&fd), follow, path.clone())).await;
-        if there.as_ref().is_ok_and(|there| FileKind::from(there.type_).is_special()) {
+        let existing = self.run(scratch.view().stat_at(same(&fd), follow, path.clone())).await;
+        if existing.as_ref().is_ok_and(|stat| FileKind::from(stat.type_).is_special()) {
             return Err(Code::NotPermitted);
         }
         let mut entry = None;
-        if let (Some(growth), true, Err(_)) = (growth, open.contains(t::OpenFlags::CREATE), there) {
+        if let (Some(growth), true, Err(_)) = (growth, open.contains(t::OpenFlags::CREATE), existing) {
             entry = growth.enter().await?;
         }
         let account = self.account(place.mount)?;
@@ -117,7 +117,7 @@ impl View<'_> {
             }
             Descriptor::File(_) => 0,
         };
-        let mut held = self.meter.hold(bytes).map_err(|_| Code::InsufficientMemory)?;
+        let mut hold = self.meter.hold(bytes).map_err(|_| Code::InsufficientMemory)?;
         let (mut scratch, fd) = self.scratch(folder, &pass, Some(Use::Read))?;
         let entries = self.run(scratch.view().read_directory(fd)).await?;
         let mut names = super::Names::new();
@@ -134,8 +134,8 @@ impl View<'_> {
             listing::entry_bytes(entry.as_ref().map_or(0, |(_, name)| name.len()))
         };
         let grown_by = names.iter().map(bytes_of).sum::<u64>().saturating_sub(bytes);
-        self.meter.hold_more(&mut held, grown_by).map_err(|_| Code::InsufficientMemory)?;
-        self.insert(Thing::Listing(Arc::new(Mutex::new(DirListing { names, _hold: held }))))
+        self.meter.hold_more(&mut hold, grown_by).map_err(|_| Code::InsufficientMemory)?;
+        self.insert(Thing::Listing(Arc::new(Mutex::new(DirListing { names, _hold: hold }))))
     }
 
     async fn go_on(self, stream: u32, go: StreamOp) -> Result<FileResponse, Code> {

@@ -64,29 +64,29 @@ struct Open {
 struct End(Option<oneshot::Sender<Result<(), ErrorCode>>>);
 
 impl End {
-    fn tell(&mut self, how: Result<(), ErrorCode>) {
-        if let Some(tell) = self.0.take() {
+    fn send(&mut self, how: Result<(), ErrorCode>) {
+        if let Some(sender) = self.0.take() {
             // The guest may have dropped the future.
-            drop(tell.send(how));
+            drop(sender.send(how));
         }
     }
 }
 
 impl Drop for End {
     fn drop(&mut self) {
-        self.tell(Ok(()));
+        self.send(Ok(()));
     }
 }
 
 /// Begins to open a stream, in a task if it cannot complete at once. A refusal is reported even if the guest never
 /// reads the stream, which is then empty.
 fn begin(view: &View<'_>, make: OpenOp, of: &Fd) -> (Opening, oneshot::Receiver<Result<(), ErrorCode>>) {
-    let (tell, told) = oneshot::channel();
-    let mut end = End(Some(tell));
+    let (sender, ended) = oneshot::channel();
+    let mut end = End(Some(sender));
     let mut opened = move |made| match made {
         Ok(handle) => Some(Open { handle, end: std::mem::take(&mut end) }),
         Err(code) => {
-            end.tell(Err(ErrorCode::from(code)));
+            end.send(Err(ErrorCode::from(code)));
             None
         }
     };
@@ -97,7 +97,7 @@ fn begin(view: &View<'_>, make: OpenOp, of: &Fd) -> (Opening, oneshot::Receiver<
                 opened(making.await.unwrap_or(Err(Code::Interrupted)))
             })),
         };
-    (opening, told)
+    (opening, ended)
 }
 
 /// Stream being opened; `None` if it was refused.
@@ -194,7 +194,7 @@ impl<D, T: Send + Sync + 'static> StreamProducer<D> for Coming<T> {
                             Arriving::Next(AbortOnDropHandle::new(next), end, hold)
                         }
                         Err(_) => {
-                            end.tell(Err(ErrorCode::InsufficientMemory));
+                            end.send(Err(ErrorCode::InsufficientMemory));
                             Arriving::Over
                         }
                     }
@@ -207,7 +207,7 @@ impl<D, T: Send + Sync + 'static> StreamProducer<D> for Coming<T> {
                     }
                     Poll::Ready(result) => {
                         let result = result.map_or(Err(Code::Interrupted), |(_, result)| result);
-                        end.tell(result.map(drop).map_err(ErrorCode::from));
+                        end.send(result.map(drop).map_err(ErrorCode::from));
                         Arriving::Over
                     }
                     Poll::Pending => {
@@ -270,7 +270,7 @@ impl<D> StreamConsumer<D> for Going {
                     this.meter.charge(bytes.len() as u64);
                     let Open { handle, mut end } = open;
                     let Ok(hold) = this.meter.hold(bytes.len() as u64) else {
-                        end.tell(Err(ErrorCode::InsufficientMemory));
+                        end.send(Err(ErrorCode::InsufficientMemory));
                         return Poll::Ready(Ok(StreamResult::Dropped));
                     };
                     let (client, put) = (this.client.clone(), StreamOp::Put(ByteBlob(bytes.to_vec())));
@@ -294,7 +294,7 @@ impl<D> StreamConsumer<D> for Going {
                     Poll::Ready(result) => {
                         let why =
                             result.map_or(Code::Interrupted, |(_, result)| result.err().unwrap_or(Code::Io));
-                        end.tell(Err(why.into()));
+                        end.send(Err(why.into()));
                         Leaving::Over
                     }
                 },

@@ -19,7 +19,7 @@ use crate::protocol::sockets::{Direction, SocketFault, SocketOp, SocketResponse}
 type Ended = oneshot::Receiver<Result<(), ErrorCode>>;
 type End = Option<oneshot::Sender<Result<(), ErrorCode>>>;
 
-fn tell(end: &mut End, how: Result<(), SocketFault>) {
+fn end_with(end: &mut End, how: Result<(), SocketFault>) {
     if let Some(end) = end.take() {
         // The guest may have dropped the future.
         drop(end.send(how.map_err(ErrorCode::from)));
@@ -54,13 +54,13 @@ impl Drop for Outgoing {
     fn drop(&mut self) {
         let (inner, asked, mut end) = (Arc::clone(&self.inner), self.asked.take(), self.end.take());
         let Some(asked) = asked else {
-            tell(&mut end, Ok(()));
+            end_with(&mut end, Ok(()));
             return inner.shut(Direction::Send);
         };
         tokio::spawn(async move {
             let left = asked.await;
             inner.shut(Direction::Send);
-            tell(&mut end, left.map(drop));
+            end_with(&mut end, left.map(drop));
         });
     }
 }
@@ -83,7 +83,7 @@ impl<T> StreamConsumer<T> for Outgoing {
             Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Err(refused)) => {
-                tell(&mut self.end, Err(refused));
+                end_with(&mut self.end, Err(refused));
                 return Poll::Ready(Ok(StreamResult::Dropped));
             }
             Poll::Ready(Ok(())) => {}
@@ -94,7 +94,7 @@ impl<T> StreamConsumer<T> for Outgoing {
         let count = bytes.len();
         if count > 0 {
             let Some(sending) = self.inner.send(SocketOp::Send(bytes.into())) else {
-                tell(&mut self.end, Err(SocketFault::Other));
+                end_with(&mut self.end, Err(SocketFault::Other));
                 return Poll::Ready(Ok(StreamResult::Dropped));
             };
             self.asked = Some(sending);
@@ -151,7 +151,7 @@ impl Incoming {
 impl Drop for Incoming {
     fn drop(&mut self) {
         self.inner.shut(Direction::Receive);
-        tell(&mut self.end, Ok(()));
+        end_with(&mut self.end, Ok(()));
     }
 }
 
@@ -185,7 +185,7 @@ impl<T> StreamProducer<T> for Incoming {
             }
             Poll::Ready(Ok(false)) => StreamResult::Dropped,
             Poll::Ready(Err(refused)) => {
-                tell(&mut self.end, Err(refused));
+                end_with(&mut self.end, Err(refused));
                 StreamResult::Dropped
             }
         }))
