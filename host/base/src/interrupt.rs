@@ -11,8 +11,8 @@ use crate::outcome::{Fault, FaultKind};
 #[derive(Clone, Default)]
 pub struct Interrupt {
     raised: CancellationToken,
-    revoked: Option<CancellationToken>,
-    stopping: Option<CancellationToken>,
+    revoked: CancellationToken,
+    stopping: CancellationToken,
 }
 
 impl Interrupt {
@@ -23,21 +23,16 @@ impl Interrupt {
 
     /// Adds the signals for the end of the plugin's trust and the host's shutdown.
     pub fn under(&self, revoked: &CancellationToken, stopping: &CancellationToken) -> Self {
-        let (revoked, stopping) = (Some(revoked.clone()), Some(stopping.clone()));
-        Self { raised: self.raised.clone(), revoked, stopping }
+        Self { raised: self.raised.clone(), revoked: revoked.clone(), stopping: stopping.clone() }
     }
 
     /// Waits for the signal.
     pub async fn raised(&self) -> Fault {
-        let turned = async |switch: &Option<CancellationToken>| match switch {
-            Some(switch) => switch.cancelled().await,
-            None => std::future::pending().await,
-        };
         tokio::select! {
             biased;
             () = self.raised.cancelled() => Fault::new(FaultKind::Cancelled, "the call was cancelled"),
-            () = turned(&self.revoked) => Fault::new(FaultKind::Revoked, "the tool was revoked; the call was ended"),
-            () = turned(&self.stopping) => Fault::new(FaultKind::Stopping, "the host is stopping; the call was ended"),
+            () = self.revoked.cancelled() => Fault::new(FaultKind::Revoked, "the tool was revoked; the call was ended"),
+            () = self.stopping.cancelled() => Fault::new(FaultKind::Stopping, "the host is stopping; the call was ended"),
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use toolgate_policy::call::DeniedError;
 use toolgate_policy::redact::{printable, printable_lines};
 
+use crate::meter::account::Hold;
 pub use fault::{Blame, Fault, FaultKind};
 
 /// Outcome of a call.
@@ -23,43 +24,20 @@ pub enum Outcome {
 }
 
 /// A tool's answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Answer {
     /// Result variant that the tool returned.
     pub verdict: Verdict,
     /// Returned value.
     pub content: Content,
     /// Accounts the answer's memory for as long as the answer lives.
-    pub held: AnswerHold,
+    pub held: Option<Arc<Hold>>,
 }
-
-/// A guard that lives as long as an answer and is not part of its value.
-#[derive(Clone, Default)]
-pub struct AnswerHold(Option<Arc<dyn Send + Sync>>);
 
 impl Answer {
     /// An answer whose memory is not accounted.
     pub fn new(verdict: Verdict, content: Content) -> Self {
-        Self { verdict, content, held: AnswerHold::default() }
-    }
-
-    /// Attaches the guard that accounts its memory.
-    #[must_use]
-    pub fn holding(mut self, what: impl Send + Sync + 'static) -> Self {
-        self.held = AnswerHold(Some(Arc::new(what)));
-        self
-    }
-}
-
-impl PartialEq for AnswerHold {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl fmt::Debug for AnswerHold {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Held({})", self.0.is_some())
+        Self { verdict, content, held: None }
     }
 }
 

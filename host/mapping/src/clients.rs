@@ -5,7 +5,7 @@ mod walk;
 
 use serde_json::{Map, Value};
 
-use walk::{Depth, Walk, Within};
+use walk::{Walk, Within};
 
 /// MCP client, or a model API that clients pass schemas to unchanged.
 #[derive(Debug, Clone, Copy)]
@@ -239,7 +239,7 @@ impl Client {
         for (at, schema) in [("/inputSchema", Some(input)), ("/outputSchema", output)] {
             if let Some(schema) = schema {
                 let mut walk = Walk::new(self.rules, at);
-                walk.schema(schema, Depth::Top, Within::default());
+                walk.schema(schema, Within::default());
                 refusals.extend(walk.end());
             }
         }

@@ -1,17 +1,13 @@
 //! The shape of a function as the compiled component has it. It is compared with the shape inspected in the bytes, so
 //! that what was inspected is what runs.
 
-use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
+use wasmtime::component::types::{ComponentItem, Type};
 
 use super::shape::{Case, Deferred, Field, Function, Integer, Shape};
 
 /// Shape of a function; `None` if JSON cannot carry its values.
 pub fn function(item: ComponentItem) -> Option<Function> {
     let ComponentItem::ComponentFunc(function) = item else { return None };
-    read(&function)
-}
-
-fn read(function: &ComponentFunc) -> Option<Function> {
     let params =
         function.params().map(|(name, ty)| Some(Field { name: name.to_owned(), shape: shape(&ty)? }));
     let params = params.collect::<Option<Vec<_>>>()?;

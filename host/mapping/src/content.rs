@@ -9,7 +9,7 @@ use toolgate_policy::redact::is_plain;
 use wasmtime::component::Val;
 
 use super::cost::chunk;
-use super::length::{Length, LiftCost, base64_len};
+use super::length::{Goes, Length, LiftCost, base64_len};
 use super::lift_error::LiftError;
 use super::scalar::{bytes, encode};
 
@@ -43,26 +43,11 @@ impl LiftCost<'_> {
         match Json::parse(text.as_bytes(), bounds) {
             Ok(json @ Json::Object(_)) => {
                 let value = json.value();
-                let mut len = Counter(0);
-                serde_json::to_writer(&mut len, &value).map_err(|_| LiftError::Mistyped)?;
-                self.length.spend(len.0)?;
+                self.length.count(&value, Goes::AsIs)?;
                 Ok(value)
             }
             Ok(_) | Err(_) => Err(LiftError::Content("whose `structured` is not a JSON object")),
         }
-    }
-}
-
-struct Counter(u64);
-
-impl std::io::Write for Counter {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0 = self.0.saturating_add(bytes.len() as u64);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }
 

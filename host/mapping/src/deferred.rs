@@ -24,10 +24,7 @@ pub async fn settle<T: Send + 'static>(
     bytes_max: usize,
 ) -> wasmtime::Result<Val> {
     let Some(deferred) = function.deferred else { return Ok(result) };
-    let ok = match &function.result {
-        Some(Shape::Result(ok, _)) => ok.as_deref(),
-        other => other.as_ref(),
-    };
+    let ok = function.ok_side();
     match result {
         Val::Result(Ok(Some(val))) => {
             let val = one(store, *val, deferred, ok, bytes_max).await?;

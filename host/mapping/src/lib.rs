@@ -4,6 +4,7 @@
 // A number that another type cannot hold is not cut short unseen.
 #![warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 
+mod as_json;
 pub mod clients;
 pub mod compiled;
 pub(crate) mod content;

@@ -1,5 +1,8 @@
 //! Results to JSON. A guest's result is bounded during conversion, and refused if it does not match its type.
 
+use std::cell::Cell;
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
@@ -10,12 +13,13 @@ use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::limits::lift::{ANSWER_BYTES, MEDIA_BYTES, RESOURCE_BYTES, TEXT_BYTES};
 use wasmtime::component::Val;
 
+use super::as_json::{AsJson, both};
 use super::content;
 use super::length::{Goes, Length, LiftCost, base64_len};
 use super::lift_error::LiftError;
-use super::scalar::{bytes, float, integer};
+use super::scalar::bytes;
 use super::schema::{Mode, Reply};
-use super::shape::{Case, Field, Function, Shape, answer};
+use super::shape::{Function, Shape, answer};
 
 /// Converts a function's result into the outcome of a call. The answer's memory counts in `account` for as long as it exists.
 pub fn lift_outcome(
@@ -31,7 +35,7 @@ pub fn lift_outcome(
         held.is_some()
     };
     match lift_within(result, function, reply, bytes_max, &mut hold) {
-        Ok(answer) => Outcome::Answer(answer.holding(held)),
+        Ok(answer) => Outcome::Answer(Answer { held: held.map(Arc::new), ..answer }),
         Err(LiftError::Large(_)) => Outcome::Fault(Fault::limit(CallLimit::Output, bytes_max)),
         Err(LiftError::NoMemory) => Outcome::Fault(Fault::no_memory()),
         Err(error @ (LiftError::Mistyped | LiftError::Content(_))) => {
@@ -64,7 +68,7 @@ pub fn lift_within(
     Ok(Answer::new(verdict, content))
 }
 
-/// Whether a result exceeds the limit in its shortest form. Allocates nothing.
+/// Whether a result exceeds the limit in its shortest form. Builds nothing.
 pub fn is_too_long(result: &Val, function: &Function, bytes_max: u64) -> bool {
     let mut length = Length::within(bytes_max);
     let length = match (&function.result, result) {
@@ -99,11 +103,7 @@ impl LiftCost<'_> {
         shape: Option<&Shape>,
         reply: &Reply,
     ) -> Result<Content, LiftError> {
-        let (val, shape) = match (val, shape) {
-            (None, None) => return Ok(Content::Nothing),
-            (Some(val), Some(shape)) => (val, shape),
-            (None, Some(_)) | (Some(_), None) => return Err(LiftError::Mistyped),
-        };
+        let Some((val, shape)) = both(val, shape)? else { return Ok(Content::Nothing) };
         match (reply, val) {
             (Reply::Text, val) => self.text(val, shape).map(Content::Text),
             (Reply::Media(mode), val) => {
@@ -152,10 +152,9 @@ impl LiftCost<'_> {
 
     /// The `err` side of a top-level result, never structured.
     fn error(&mut self, val: Option<&Val>, shape: Option<&Shape>) -> Result<Content, LiftError> {
-        match (val, shape) {
-            (None, None) => Ok(Content::Text("the tool failed and gave no reason".to_owned())),
-            (Some(val), Some(shape)) => self.text(val, shape).map(Content::Text),
-            (None, Some(_)) | (Some(_), None) => Err(LiftError::Mistyped),
+        match both(val, shape)? {
+            None => Ok(Content::Text("the tool failed and gave no reason".to_owned())),
+            Some((val, shape)) => self.text(val, shape).map(Content::Text),
         }
     }
 }
@@ -171,82 +170,8 @@ fn json(value: &Value, len: u64) -> Result<String, LiftError> {
 
 /// Converts a value to JSON. Its length has been counted before.
 fn value(val: &Val, shape: &Shape) -> Result<Value, LiftError> {
-    Ok(match (shape, val) {
-        (Shape::Bool, Val::Bool(value)) => Value::Bool(*value),
-        (Shape::Integer(_), val) => integer(val).ok_or(LiftError::Mistyped)?,
-        (Shape::F32, Val::Float32(value)) => float(f64::from(*value), || value.to_string()),
-        (Shape::F64, Val::Float64(value)) => float(*value, || value.to_string()),
-        (Shape::Char, Val::Char(c)) => Value::from(c.to_string()),
-        (Shape::Bytes, Val::List(list)) => Value::from(STANDARD.encode(bytes(list)?)),
-        // Bytes from a stream or a future are base64 already.
-        (Shape::String | Shape::Bytes, Val::String(text)) => Value::from(text.as_str()),
-        (Shape::List(element), Val::List(list)) => all(list.iter().map(|val| value(val, element)))?,
-        (Shape::Tuple(shapes), Val::Tuple(vals)) if shapes.len() == vals.len() => {
-            all(vals.iter().zip(shapes).map(|(val, shape)| value(val, shape)))?
-        }
-        (Shape::Record(fields), Val::Record(vals)) if fields.len() == vals.len() => record(fields, vals)?,
-        (Shape::Option(_), Val::Option(None)) => Value::Null,
-        (Shape::Option(inner), Val::Option(Some(val))) => {
-            let value = value(val, inner)?;
-            if inner.is_nullable() { one("some", value) } else { value }
-        }
-        (Shape::Result(ok, err), Val::Result(side)) => match side {
-            Ok(val) => one("ok", payload(val.as_deref(), ok.as_deref())?),
-            Err(val) => one("err", payload(val.as_deref(), err.as_deref())?),
-        },
-        (Shape::Variant(cases), Val::Variant(name, payload)) => variant(cases, name, payload.as_deref())?,
-        (Shape::Enum(_), Val::Enum(name)) => Value::from(name.as_str()),
-        (Shape::Flags(names), Val::Flags(set)) => {
-            // In the order of the declaration, whatever the guest's order.
-            names.iter().filter(|name| set.contains(name)).map(|name| Value::from(name.as_str())).collect()
-        }
-        _ => return Err(LiftError::Mistyped),
-    })
-}
-
-/// Collects a list into an allocation of exactly its length.
-fn all(values: impl ExactSizeIterator<Item = Result<Value, LiftError>>) -> Result<Value, LiftError> {
-    let mut list = Vec::with_capacity(values.len());
-    for value in values {
-        list.push(value?);
-    }
-    Ok(Value::Array(list))
-}
-
-/// Fields in WIT order; options that are `none` are left out.
-fn record(fields: &[Field], vals: &[(String, Val)]) -> Result<Value, LiftError> {
-    let is_there = |(field, (_, val)): &(&Field, &(String, Val))| {
-        !matches!((&field.shape, val), (Shape::Option(_), Val::Option(None)))
-    };
-    let there = || fields.iter().zip(vals).filter(is_there);
-    let mut map = Map::with_capacity(there().count());
-    for (field, (name, val)) in there() {
-        if *name != field.name {
-            return Err(LiftError::Mistyped);
-        }
-        map.insert(name.clone(), value(val, &field.shape)?);
-    }
-    Ok(Value::Object(map))
-}
-
-fn variant(cases: &[Case], name: &str, payload: Option<&Val>) -> Result<Value, LiftError> {
-    let case = cases.iter().find(|case| case.name == name).ok_or(LiftError::Mistyped)?;
-    let mut map = Map::with_capacity(2);
-    map.insert("tag".to_owned(), Value::from(name));
-    match (&case.payload, payload) {
-        (None, None) => {}
-        (Some(shape), Some(val)) => drop(map.insert("val".to_owned(), value(val, shape)?)),
-        (None, Some(_)) | (Some(_), None) => return Err(LiftError::Mistyped),
-    }
-    Ok(Value::Object(map))
-}
-
-fn payload(val: Option<&Val>, shape: Option<&Shape>) -> Result<Value, LiftError> {
-    match (val, shape) {
-        (None, None) => Ok(Value::Null),
-        (Some(val), Some(shape)) => value(val, shape),
-        (None, Some(_)) | (Some(_), None) => Err(LiftError::Mistyped),
-    }
+    let json = AsJson { val, shape, tree: &Cell::default() };
+    serde_json::to_value(json).map_err(|_| LiftError::Mistyped)
 }
 
 fn one(key: &str, value: Value) -> Value {

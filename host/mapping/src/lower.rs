@@ -259,7 +259,7 @@ impl<'j> Lowering<'j> {
                     this.take(size_of::<String>() + name.len())
                 }
                 name => {
-                    let wanted = || one_of(&texts(names));
+                    let wanted = || one_of(names);
                     this.wrong_name(name.unwrap_or_default(), names, wanted, || shown(json))
                 }
             });
@@ -271,8 +271,4 @@ impl<'j> Lowering<'j> {
 
 fn key(name: &str) -> String {
     format!("the key `{}`", printable(name, 100))
-}
-
-fn texts(names: &[String]) -> Vec<&str> {
-    names.iter().map(String::as_str).collect()
 }

@@ -45,31 +45,31 @@ pub(super) fn expected(shape: &Shape) -> String {
         Shape::List(_) => "an array".to_owned(),
         Shape::Tuple(shapes) => format!("an array of {} values", shapes.len()),
         Shape::Record(fields) => {
-            let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
-            format!("an object with {}", quoted(&names))
+            format!("an object with {}", quoted(fields.iter().map(|field| &field.name)))
         }
         Shape::Option(inner) => format!("{}, or null", expected(inner)),
         Shape::Result(..) => r#"an object with either "ok" or "err""#.to_owned(),
         Shape::Variant(cases) => {
-            let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
-            format!(r#"an object whose "tag" is {}"#, one_of(&names))
+            format!(r#"an object whose "tag" is {}"#, one_of(cases.iter().map(|case| &case.name)))
         }
-        Shape::Enum(names) => one_of(&names.iter().map(String::as_str).collect::<Vec<_>>()),
+        Shape::Enum(names) => one_of(names),
         Shape::Flags(names) => {
-            format!("an array of {}", quoted(&names.iter().map(String::as_str).collect::<Vec<_>>()))
+            format!("an array of {}", quoted(names))
         }
     }
 }
 
-pub(super) fn one_of(names: &[&str]) -> String {
+pub(super) fn one_of(names: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
     format!("one of {}", quoted(names))
 }
 
-pub(super) fn quoted(names: &[&str]) -> String {
+pub(super) fn quoted(names: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
     const NAMES_MAX: usize = 40;
-    let mut told: Vec<String> = names.iter().take(NAMES_MAX).map(|name| format!("\"{name}\"")).collect();
-    if names.len() > NAMES_MAX {
-        told.push(format!("… ({} more)", names.len() - NAMES_MAX));
+    let mut names = names.into_iter();
+    let mut told: Vec<String> = names.by_ref().take(NAMES_MAX).map(|name| format!("\"{name}\"")).collect();
+    let more = names.count();
+    if more > 0 {
+        told.push(format!("… ({more} more)"));
     }
     told.join(", ")
 }

@@ -67,17 +67,35 @@ pub(super) struct At<'a> {
 
 /// Schema of a function's arguments: one closed object.
 pub fn input(function: &Function, docs: &FunctionDocs) -> Map<String, Value> {
+    input_by(function, docs, named)
+}
+
+/// [`input`], with schemas that `named` makes.
+pub(super) fn input_by(
+    function: &Function,
+    docs: &FunctionDocs,
+    named: impl Fn(&Shape, &At<'_>) -> Value,
+) -> Map<String, Value> {
     closed(&function.params, &At::new(docs, Way::In, ""), named)
 }
 
 /// Schema of a call's result; `None` for text, media, content or nothing.
 pub fn output(reply: &Reply, docs: &FunctionDocs) -> Option<Map<String, Value>> {
+    output_by(reply, docs, named)
+}
+
+/// [`output`], with schemas that `named` makes.
+pub(super) fn output_by(
+    reply: &Reply,
+    docs: &FunctionDocs,
+    named: impl Fn(&Shape, &At<'_>) -> Value,
+) -> Option<Map<String, Value>> {
     let at = At::new(docs, Way::Out, "return");
     match reply {
         Reply::Nothing | Reply::Text | Reply::Media(_) | Reply::Content => None,
         Reply::Object(Shape::Record(fields)) => Some(closed(fields, &at, named)),
         Reply::Object(shape) | Reply::Wrapped(shape) | Reply::ForHost(shape) => {
-            let wrapped = json!({ "result": at.described(of(shape, &at)) });
+            let wrapped = json!({ "result": named(shape, &at) });
             Some(object(wrapped, vec![Value::from("result")]))
         }
     }
@@ -88,7 +106,7 @@ pub fn output(reply: &Reply, docs: &FunctionDocs) -> Option<Map<String, Value>> 
 /// # Errors
 /// The mode is for bytes and the function does not return `list<u8>`.
 pub fn reply(function: &Function, mode: &Mode) -> Result<Reply, &'static str> {
-    match (ok_side(function), mode) {
+    match (function.ok_side(), mode) {
         (Some(Shape::Bytes), Mode::Image(_) | Mode::Audio(_) | Mode::Blob(_)) => {
             Ok(Reply::Media(mode.clone()))
         }
@@ -100,13 +118,6 @@ pub fn reply(function: &Function, mode: &Mode) -> Result<Reply, &'static str> {
         (Some(Shape::String), _) | (Some(_), Mode::Text) => Ok(Reply::Text),
         (Some(shape @ Shape::Record(_)), Mode::Structured) => Ok(Reply::Object(shape.clone())),
         (Some(shape), Mode::Structured) => Ok(Reply::Wrapped(shape.clone())),
-    }
-}
-
-fn ok_side(function: &Function) -> Option<&Shape> {
-    match &function.result {
-        Some(Shape::Result(ok, _)) => ok.as_deref(),
-        other => other.as_ref(),
     }
 }
 
@@ -140,7 +151,7 @@ pub fn paths(function: &Function) -> BTreeSet<String> {
     }
     let mut found = BTreeSet::new();
     function.params.iter().for_each(|param| below(&param.shape, &param.name, 0, &mut found));
-    if let Some(shape) = ok_side(function) {
+    if let Some(shape) = function.ok_side() {
         below(shape, "return", 0, &mut found);
     }
     found
@@ -152,7 +163,7 @@ fn element_path(path: &str, lists: usize) -> String {
 }
 
 impl<'a> At<'a> {
-    pub(super) fn new(docs: &'a FunctionDocs, way: Way, path: &str) -> Self {
+    fn new(docs: &'a FunctionDocs, way: Way, path: &str) -> Self {
         Self { docs, way, path: path.to_owned(), lists: 0 }
     }
 
@@ -298,7 +309,7 @@ fn named(shape: &Shape, at: &At<'_>) -> Value {
     at.described(of(shape, at))
 }
 
-fn integer_schema(integer: Integer) -> Value {
+pub(super) fn integer_schema(integer: Integer) -> Value {
     let (low, high) = integer.range();
     if !integer.is_wide() {
         return json!({ "type": "integer", "minimum": narrow(low), "maximum": narrow(high) });
@@ -312,21 +323,22 @@ fn integer_schema(integer: Integer) -> Value {
 }
 
 /// Narrows a bound: all bounds of schemas are within ±(2^53 − 1).
-pub(super) fn narrow(bound: i128) -> i64 {
+fn narrow(bound: i128) -> i64 {
     i64::try_from(bound).unwrap_or_default()
 }
 
 fn case_schema(case: &Case, at: &At<'_>) -> Value {
     let at = at.under(&case.name);
     let tag = json!({ "type": "string", "enum": [case.name] });
-    let schema = match &case.payload {
+    at.described(tagged(tag, case.payload.as_ref().map(|payload| of(payload, &at))))
+}
+
+/// Schema of a case, from those of its tag and its payload.
+pub(super) fn tagged(tag: Value, payload: Option<Value>) -> Value {
+    Value::Object(match payload {
         None => object(json!({ "tag": tag }), vec![Value::from("tag")]),
-        Some(payload) => {
-            let members = json!({ "tag": tag, "val": of(payload, &at) });
-            object(members, vec![Value::from("tag"), Value::from("val")])
-        }
-    };
-    at.described(Value::Object(schema))
+        Some(val) => object(json!({ "tag": tag, "val": val }), vec![Value::from("tag"), Value::from("val")]),
+    })
 }
 
 /// A closed object with these fields, each with the schema that `named` makes. An option's field is not required, and

@@ -3,29 +3,22 @@
 
 use serde_json::{Map, Value, json};
 
-use super::SAFE_INTEGER_MAX;
-use super::schema::{At, FunctionDocs, Reply, Way, closed, narrow, object};
-use super::shape::{Case, Function, Integer, Shape};
+use super::schema::{
+    At, FunctionDocs, Reply, Way, closed, input_by, integer_schema, object, output_by, tagged,
+};
+use super::shape::{Case, Function, Shape};
 
 /// Version of this mapping.
 pub const VERSION: u32 = 1;
 
 /// Schema of a function's arguments: one closed object.
 pub fn input(function: &Function, docs: &FunctionDocs) -> Map<String, Value> {
-    closed(&function.params, &At::new(docs, Way::In, ""), named)
+    input_by(function, docs, named)
 }
 
 /// Schema of a call's result; `None` for text, media, content or nothing.
 pub fn output(reply: &Reply, docs: &FunctionDocs) -> Option<Map<String, Value>> {
-    let at = At::new(docs, Way::Out, "return");
-    match reply {
-        Reply::Nothing | Reply::Text | Reply::Media(_) | Reply::Content => None,
-        Reply::Object(Shape::Record(fields)) => Some(closed(fields, &at, named)),
-        Reply::Object(shape) | Reply::Wrapped(shape) | Reply::ForHost(shape) => {
-            let wrapped = json!({ "result": described(of(shape, &at), &at) });
-            Some(object(wrapped, vec![Value::from("result")]))
-        }
-    }
+    output_by(reply, docs, named)
 }
 
 /// Adds the description of a position.
@@ -97,28 +90,8 @@ fn named(shape: &Shape, at: &At<'_>) -> Value {
     described(of(shape, at), at)
 }
 
-fn integer_schema(integer: Integer) -> Value {
-    let (low, high) = integer.range();
-    if !integer.is_wide() {
-        return json!({ "type": "integer", "minimum": narrow(low), "maximum": narrow(high) });
-    }
-    let low = low.max(-SAFE_INTEGER_MAX);
-    let decimal = if low < 0 { "^(0|-?[1-9][0-9]{0,18})$" } else { "^(0|[1-9][0-9]{0,19})$" };
-    json!({ "anyOf": [
-        { "type": "integer", "minimum": narrow(low), "maximum": narrow(SAFE_INTEGER_MAX) },
-        { "type": "string", "pattern": decimal },
-    ] })
-}
-
 fn case_schema(case: &Case, at: &At<'_>) -> Value {
     let at = at.under(&case.name);
     let tag = json!({ "const": case.name });
-    let schema = match &case.payload {
-        None => object(json!({ "tag": tag }), vec![Value::from("tag")]),
-        Some(payload) => {
-            let members = json!({ "tag": tag, "val": of(payload, &at) });
-            object(members, vec![Value::from("tag"), Value::from("val")])
-        }
-    };
-    described(Value::Object(schema), &at)
+    described(tagged(tag, case.payload.as_ref().map(|payload| of(payload, &at))), &at)
 }

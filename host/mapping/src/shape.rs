@@ -11,7 +11,7 @@ use wasmtime::wasmparser::PrimitiveValType;
 use wasmtime::wasmparser::component_types::{ComponentDefinedType, ComponentFuncType, ComponentValType};
 use wasmtime::wasmparser::types::TypesRef;
 
-pub use answer::answer;
+pub use answer::{answer, optional, record};
 
 /// A type whose values JSON can carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,6 +187,14 @@ impl Function {
         };
         Ok(Self { params, result, deferred })
     }
+
+    /// Type of the result; of a `result`, that of its `ok` side.
+    pub(super) fn ok_side(&self) -> Option<&Shape> {
+        match &self.result {
+            Some(Shape::Result(ok, _)) => ok.as_deref(),
+            other => other.as_ref(),
+        }
+    }
 }
 
 struct Reader<'a> {
@@ -269,8 +277,9 @@ impl Reader<'_> {
         match ty {
             ComponentDefinedType::Primitive(primitive) => self.primitive(*primitive),
             ComponentDefinedType::Record(record) => {
-                let field = |(name, ty): (&_, &ComponentValType)| self.field(name, ty, depth);
-                record.fields.iter().map(field).collect::<Result<_, _>>().map(Shape::Record)
+                let mut field = |name: String, ty| Ok(Field { name, shape: self.value(ty, depth)? });
+                let fields = record.fields.iter().map(|(name, ty)| field(name.to_string(), ty));
+                fields.collect::<Result<_, _>>().map(Shape::Record)
             }
             ComponentDefinedType::Variant(variant) => {
                 let mut cases = Vec::new();
@@ -303,15 +312,6 @@ impl Reader<'_> {
             ComponentDefinedType::Stream { .. } => Err(ShapeError::Unsupported("stream")),
             ComponentDefinedType::Future { .. } => Err(ShapeError::Unsupported("future")),
         }
-    }
-
-    fn field(
-        &mut self,
-        name: &impl fmt::Display,
-        ty: &ComponentValType,
-        depth: usize,
-    ) -> Result<Field, ShapeError> {
-        Ok(Field { name: name.to_string(), shape: self.value(ty, depth)? })
     }
 
     /// Counts names: each is a part of the schema too.

@@ -1,4 +1,5 @@
-//! Public handle of the crate: builds the services and forwards to them. It implements no step of loading or calling.
+//! Public handle of the crate: builds the services, and gives access to them and to what is reconciled. It implements
+//! no step of loading or calling.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -12,10 +13,10 @@ use toolgate_base::outcome::with_causes;
 use toolgate_base::spec::{Compiling, PluginSpec};
 use toolgate_net::egress::Egress;
 use toolgate_net::remote::{Fetcher, TransferProgress};
+use toolgate_policy::Digest;
 use toolgate_policy::capability::http::Pass;
 use toolgate_policy::load::trust::Standing;
-use toolgate_policy::load::{Pin, RequestedCapabilities, TrustPolicy};
-use toolgate_policy::{Digest, PluginName, Principal};
+use toolgate_policy::load::{Pin, RequestedCapabilities};
 use toolgate_sandbox::Sandbox;
 use toolgate_sandbox::compile::Compiler;
 pub use toolgate_sandbox::compile::progress::CompileProgress;
@@ -31,14 +32,11 @@ use crate::admission;
 use crate::call;
 use crate::call::request::Request;
 use crate::large::Large;
-use crate::list;
 use crate::load::source::Sources;
 use crate::load::{self, LoadError};
-use crate::reconcile::rivals::{Rivals, RivalsError};
 use crate::reconcile::{Fetching, LoadReport, Occasion, Reconciler};
 use crate::services::{InFlight, Services};
 use crate::snapshot::plugin::Plugin;
-use crate::snapshot::tool::Tool;
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::spec::Spec;
 
@@ -77,6 +75,14 @@ pub enum GateError {
     /// Threads cannot be started.
     #[error("start the threads of guests and of large messages")]
     Threads(#[source] std::io::Error),
+}
+
+impl std::ops::Deref for Gate {
+    type Target = Reconciler;
+
+    fn deref(&self) -> &Reconciler {
+        &self.reconciler
+    }
 }
 
 impl Gate {
@@ -141,53 +147,10 @@ impl Gate {
         self.reconciler.run(spec, Occasion::Reload, Fetching::Later)
     }
 
-    /// Stops serving what a newer trust policy does not trust. Waits for no load and needs no configuration.
-    ///
-    /// # Errors
-    /// A sentence with the reason why the policy is not accepted.
-    pub fn retrust(&self, trust: &Arc<TrustSpec>) -> Result<(), String> {
-        self.reconciler.retrust(trust).map_err(|error| with_causes(&error))
-    }
-
     /// Re-evaluates the trust policy, since dates in it may have passed, and retries sources that were unavailable.
     pub fn look_after(&self) {
         self.reconciler.retrust_now();
         self.reconciler.fetch_failed();
-    }
-
-    /// Load status of each plugin, now and after every change.
-    pub fn status(&self) -> watch::Receiver<Arc<LoadReport>> {
-        self.reconciler.status()
-    }
-
-    /// Newcomers whose names collide with those of plugins approved in `spec`, each with the reason.
-    ///
-    /// # Errors
-    /// [`RivalsError`] if a plugin would have to be fetched and may not be.
-    pub fn clashes(
-        &self,
-        spec: &Spec,
-        newcomers: &[Arc<Plugin>],
-        rivals: &mut Rivals,
-        may_fetch: bool,
-    ) -> Result<Vec<(PluginName, String)>, RivalsError> {
-        self.reconciler.clashes(spec, newcomers, rivals, may_fetch)
-    }
-
-    /// Stops serving what a policy revokes, ends its calls and returns the plugins' names. Waits for no load.
-    pub fn revoke(&self, policy: &TrustPolicy) -> Vec<PluginName> {
-        self.reconciler.revoke(policy)
-    }
-
-    /// Stops serving what the state directory records as revoked, and ends its calls. Returns the recorded version of
-    /// the trust policy if it is newer than the accepted one. Waits for no load; cheap while nothing changed.
-    pub fn revoke_remembered(&self) -> Option<u64> {
-        self.reconciler.revoke_remembered()
-    }
-
-    /// The reason why a trust policy would be rejected, if it would be. Records nothing.
-    pub fn refuses(&self, trust: &TrustSpec) -> Option<String> {
-        self.reconciler.refuses(trust)
     }
 
     /// Artifact stored under a digest, such as the tool surface of an approved version.
@@ -195,12 +158,7 @@ impl Gate {
         self.services.blobs.get(digest).map(|(artifact, _)| artifact)
     }
 
-    /// Protects everything that `spec` approves or pins from eviction in the blob store. Call it before any load.
-    pub fn hold(&self, spec: &Spec) {
-        self.reconciler.hold(spec);
-    }
-
-    /// Like [`Gate::hold`], for pins about to be approved.
+    /// Like [`Reconciler::hold`], for pins about to be approved.
     pub fn hold_also<'a>(&self, pins: impl IntoIterator<Item = &'a Pin>) {
         let digests = |pin: &'a Pin| pin.surfaces.iter().chain([&pin.digest]).copied();
         self.services.blobs.hold_also(pins.into_iter().flat_map(digests));
@@ -227,11 +185,6 @@ impl Gate {
         self.look(spec).1
     }
 
-    /// Like [`Gate::check`], with the snapshot that would serve.
-    pub fn look(&self, spec: &Spec) -> (Snapshot, LoadReport) {
-        self.reconciler.check(spec)
-    }
-
     /// Addresses to which an allowed request would connect. Resolves as a call does; sends nothing to them.
     ///
     /// # Errors
@@ -253,21 +206,6 @@ impl Gate {
     /// Runs a call to completion.
     pub async fn call(&self, request: Request) -> Closed<Outcome> {
         call::run(&self.services, request).await
-    }
-
-    /// The tools that a principal may call, sorted by name.
-    pub fn list(&self, principal: &Principal) -> Vec<Arc<Tool>> {
-        list::run(&self.now(), principal)
-    }
-
-    /// Like [`Gate::list`], for a given snapshot, current or past.
-    pub fn list_in(&self, snapshot: &Snapshot, principal: &Principal) -> Vec<Arc<Tool>> {
-        list::run(snapshot, principal)
-    }
-
-    /// The tool of this name, if a principal may call it.
-    pub fn tool(&self, principal: &Principal, name: &str) -> Option<Arc<Tool>> {
-        list::one(&self.now(), principal, name)
     }
 
     /// Snapshot that serves now.

@@ -14,22 +14,15 @@
 
 // A number that another type cannot hold is not cut short unseen.
 #![warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
-pub mod gate;
-
-pub mod reconcile;
-
-pub mod call;
-mod list;
-pub mod load;
-
-mod services;
-
-pub mod snapshot;
 
 mod admission;
+pub mod call;
+pub mod gate;
 pub mod large;
-
-pub mod spec;
-
+pub mod load;
 pub mod quota;
+pub mod reconcile;
+mod services;
+pub mod snapshot;
+pub mod spec;
 pub mod turns;

@@ -66,9 +66,6 @@ impl Against<'_> {
 
 /// Loads a plugin. If the result would equal `before`, which serves, it is not compiled again. Approved or remote
 /// plugins are stored in the state directory, and compiled code is cached there; nothing else is stored.
-///
-/// # Errors
-/// [`LoadError`] of the stage that refuses it.
 pub(crate) fn run(
     services: &Services,
     spec: &PluginSpec,
@@ -91,9 +88,6 @@ pub(crate) fn run(
 }
 
 /// The stages up to the decision whether a plugin may be compiled. Cheap compared with compiling.
-///
-/// # Errors
-/// [`LoadError`].
 pub(crate) fn clear(
     sources: &Sources,
     spec: &PluginSpec,

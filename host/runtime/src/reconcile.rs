@@ -56,7 +56,7 @@ pub(crate) enum Fetching {
 }
 
 /// The plugins that should serve, with their progress.
-pub(crate) struct Reconciler {
+pub struct Reconciler {
     services: Arc<Services>,
     /// Locked during loads, but not during background fetches, nor to drop plugins that a trust policy distrusts.
     plan: Mutex<Option<Plan>>,
@@ -180,21 +180,21 @@ impl Reconciler {
         Ok(admitted.now)
     }
 
-    /// Ends the plugins that a policy revokes, and no others. Returns their names.
-    pub(crate) fn revoke(&self, policy: &TrustPolicy) -> Vec<PluginName> {
+    /// Stops serving what a policy revokes, ends its calls and returns the plugins' names. Waits for no load.
+    pub fn revoke(&self, policy: &TrustPolicy) -> Vec<PluginName> {
         let ended = self.services.snapshots.revoke(policy);
         self.ended_revoked(policy, &ended);
         ended.iter().map(|plugin| plugin.name().clone()).collect()
     }
 
-    /// Protects the blobs that `spec` needs from eviction from now on.
-    pub(crate) fn hold(&self, spec: &Spec) {
+    /// Protects everything that `spec` approves or pins from eviction in the blob store. Call it before any load.
+    pub fn hold(&self, spec: &Spec) {
         self.services.blobs.hold(needed(spec, &Snapshot::default()));
     }
 
-    /// Like [`Self::run`] without the swap: the snapshot that would serve, and the result for each plugin. The trust
-    /// policy's version is not stored; blobs and compiled code are, as in any other LOAD.
-    pub(crate) fn check(&self, spec: &Spec) -> (Snapshot, LoadReport) {
+    /// The snapshot that would serve at a start, and the result for each plugin; nothing is swapped. The trust policy's
+    /// version is not stored; blobs and compiled code are, as in any other LOAD.
+    pub fn look(&self, spec: &Spec) -> (Snapshot, LoadReport) {
         match self.services.rollback.judge(&spec.trust, load::now()) {
             Ok(now) => {
                 let states =
@@ -206,8 +206,8 @@ impl Reconciler {
         }
     }
 
-    /// Results for each plugin, now and after each change.
-    pub(crate) fn status(&self) -> watch::Receiver<Arc<LoadReport>> {
+    /// Load status of each plugin, now and after every change.
+    pub fn status(&self) -> watch::Receiver<Arc<LoadReport>> {
         self.status.subscribe()
     }
 

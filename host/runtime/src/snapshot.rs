@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
-use toolgate_policy::call::{Permit, Target};
+use toolgate_policy::call::{Permit, Target, judge};
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::{TrustError, TrustPolicy};
-use toolgate_policy::{Digest, ToolName};
+use toolgate_policy::{Digest, Principal, ToolName};
 use toolgate_signature::trust::TrustSpec;
 
 use plugin::Plugin;
@@ -85,6 +85,19 @@ impl Snapshot {
     pub fn find(&self, name: &str) -> Option<&Target> {
         let name = ToolName::parse(name).ok()?;
         self.tools.get(&name).map(|tool| &tool.target)
+    }
+
+    /// The tools that a principal may call, sorted by name; decided by the same `judge` that decides about calls.
+    pub fn list(&self, principal: &Principal) -> Vec<Arc<Tool>> {
+        let may = |tool: &&Arc<Tool>| {
+            judge(principal, Some(&tool.target)).is_ok_and(|permit| self.resolve(&permit).is_some())
+        };
+        self.tools().filter(may).cloned().collect()
+    }
+
+    /// The tool of this name, if a principal may call it.
+    pub fn tool(&self, principal: &Principal, name: &str) -> Option<Arc<Tool>> {
+        self.resolve(&judge(principal, self.find(name)).ok()?)
     }
 
     /// This snapshot without some plugins.

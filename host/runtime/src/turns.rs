@@ -3,6 +3,7 @@
 
 mod fair;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -43,16 +44,17 @@ pub(crate) struct Turns {
 
 #[derive(Default)]
 struct State {
-    /// Holders of slots; freed indices are reused.
-    running: Vec<Option<Key>>,
-    free_slots: Vec<usize>,
+    /// Holders of slots, by the number of the slot.
+    running: HashMap<u64, Key>,
+    /// Number of slots given so far.
+    slots: u64,
     waiting: fair::Queue<oneshot::Sender<Result<TurnSlot, Crowded>>>,
 }
 
 /// A slot, released on drop.
 pub(crate) struct TurnSlot {
     turns: Arc<Turns>,
-    slot: usize,
+    slot: u64,
 }
 
 /// No slot was given.
@@ -95,7 +97,7 @@ impl Turns {
 
     fn join(self: &Arc<Self>, key: Key) -> Joined {
         let mut state = self.state();
-        if state.waiting.is_empty() && state.taken() < self.places {
+        if state.waiting.is_empty() && state.running.len() < self.places {
             let slot = state.occupy(key);
             return Joined::Now(TurnSlot { turns: Arc::clone(self), slot });
         }
@@ -117,11 +119,11 @@ impl Turns {
         Joined::Later { arrival, turn }
     }
 
-    fn leave(self: &Arc<Self>, slot: usize) {
+    fn leave(self: &Arc<Self>, slot: u64) {
         let mut state = self.state();
-        state.vacate(slot);
+        state.running.remove(&slot);
         let State { running, waiting, .. } = &mut *state;
-        let Some(Waiter { key, tell, .. }) = waiting.next(running.iter().flatten()) else { return };
+        let Some(Waiter { key, tell, .. }) = waiting.next(running.values()) else { return };
         let slot = state.occupy(key);
         drop(state);
         // If the receiver is gone, dropping the slot passes it to the next.
@@ -140,29 +142,10 @@ enum Joined {
 }
 
 impl State {
-    fn taken(&self) -> usize {
-        self.running.len() - self.free_slots.len()
-    }
-
-    fn occupy(&mut self, key: Key) -> usize {
-        match self.free_slots.pop() {
-            Some(slot) => {
-                if let Some(place) = self.running.get_mut(slot) {
-                    *place = Some(key);
-                }
-                slot
-            }
-            None => {
-                self.running.push(Some(key));
-                self.running.len() - 1
-            }
-        }
-    }
-
-    fn vacate(&mut self, slot: usize) {
-        if self.running.get_mut(slot).and_then(Option::take).is_some() {
-            self.free_slots.push(slot);
-        }
+    fn occupy(&mut self, key: Key) -> u64 {
+        self.slots += 1;
+        self.running.insert(self.slots, key);
+        self.slots
     }
 }
 

@@ -14,6 +14,7 @@ use rustix::fs::OFlags;
 use toolgate_policy::limits::load::{FILE_LOCK_MS, FILE_LOCK_POLL_MS};
 
 use super::access::{Access, AccessError};
+use super::unless;
 
 /// Exclusive locks on a set of files, released on drop and by the system when the process ends.
 ///
@@ -187,10 +188,7 @@ impl Fresh {
     /// Creates the file. One name suffices under the lock; a leftover of a killed command is removed.
     fn make(target: &Path, mode: u32) -> io::Result<Self> {
         let path = beside(target, "new")?;
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+        unless(std::fs::remove_file(&path), io::ErrorKind::NotFound)?;
         let file = File::options().write(true).create_new(true).mode(mode).open(&path)?;
         Ok(Self { path, file })
     }

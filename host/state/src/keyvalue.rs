@@ -11,15 +11,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::Semaphore;
 use toolgate_policy::PluginName;
 use toolgate_policy::capability::keyvalue::{KeyvalueSizeError, Pass};
-use toolgate_policy::capability::room::{Quota, QuotaExceededError};
-use toolgate_policy::limits::keyvalue::{KEYVALUE_ANSWER_BYTES_MAX, KEYVALUE_PAGE, KEYVALUE_WAIT_MS};
+use toolgate_policy::capability::room::QuotaExceededError;
+use toolgate_policy::limits::keyvalue::{KEYVALUE_ANSWER_BYTES_MAX, KEYVALUE_WAIT_MS};
 
-use super::StateDir;
-use entries::{change, number, put, take};
+use super::{StateDir, unless};
+pub use entries::{Entries, FoundValues, Page};
 
 /// All stores. Each is opened when its plugin is loaded, and stays open.
 pub struct Stores {
@@ -41,17 +41,23 @@ pub enum KeyvalueOpenError {
     /// Its folder cannot be created.
     #[error("make the folder {0}: {1}")]
     Folder(PathBuf, io::Error),
+    /// Its file cannot be used.
+    #[error("open the store {0}: {1}")]
+    File(PathBuf, StoreFileError),
+}
+
+/// Reason that the file of a store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreFileError {
     /// The file is damaged, not a store, or not writable.
-    #[error("open the store {0}: {1}; restore it from a backup, or move it away to begin anew")]
-    File(PathBuf, rusqlite::Error),
+    #[error("{0}; restore it from a backup, or move it away to begin anew")]
+    Database(#[from] rusqlite::Error),
     /// It belongs to another plugin.
-    #[error(
-        "open the store {0}: it was kept by the plugin with the id `{1}`; move it away, or give the plugin that id"
-    )]
-    Owner(PathBuf, String),
+    #[error("it was kept by the plugin with the id `{0}`; move it away, or give the plugin that id")]
+    Owner(String),
     /// It has a newer format.
-    #[error("open the store {0}: its format is number {1}, this Toolgate knows {FORMAT}")]
-    Format(PathBuf, i64),
+    #[error("its format is number {0}, this Toolgate knows {FORMAT}")]
+    Format(i64),
 }
 
 /// An operation failed.
@@ -78,14 +84,6 @@ pub enum KeyvalueError {
     /// The store is closed.
     #[error("the store is closed")]
     Closed,
-}
-
-/// A page of keys, with the cursor of the next page if there may be more.
-pub struct Page {
-    /// Keys, in the order of the store.
-    pub keys: Vec<String>,
-    /// Where the next page begins; none after the last.
-    pub cursor: Option<u64>,
 }
 
 /// Format number of the files.
@@ -118,14 +116,10 @@ impl Stores {
         let store = match open.get(plugin) {
             Some(store) => Arc::clone(store),
             None => {
-                match DirBuilder::new().mode(0o700).create(&self.folder) {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                        return Err(KeyvalueOpenError::Folder(self.folder.clone(), error));
-                    }
-                    Ok(()) | Err(_) => {}
-                }
+                unless(DirBuilder::new().mode(0o700).create(&self.folder), io::ErrorKind::AlreadyExists)
+                    .map_err(|error| KeyvalueOpenError::Folder(self.folder.clone(), error))?;
                 let connection =
-                    connect(&file).map_err(|error| KeyvalueOpenError::File(file.clone(), error))?;
+                    connect(&file).map_err(|error| KeyvalueOpenError::File(file.clone(), error.into()))?;
                 Arc::new(Store {
                     plugin: plugin.clone(),
                     connection: Mutex::new(connection),
@@ -133,11 +127,7 @@ impl Stores {
                 })
             }
         };
-        store.claim(id, pass).map_err(|error| match error {
-            Claim::Database(error) => KeyvalueOpenError::File(file, error),
-            Claim::Owner(owner) => KeyvalueOpenError::Owner(file, owner),
-            Claim::Format(format) => KeyvalueOpenError::Format(file, format),
-        })?;
+        store.claim(id, pass).map_err(|error| KeyvalueOpenError::File(file, error))?;
         open.insert(plugin.clone(), Arc::clone(&store));
         Ok(store)
     }
@@ -163,21 +153,9 @@ fn connect(file: &std::path::Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-enum Claim {
-    Database(rusqlite::Error),
-    Owner(String),
-    Format(i64),
-}
-
-impl From<rusqlite::Error> for Claim {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Database(error)
-    }
-}
-
 impl Store {
     /// Creates the tables of a new file, checks the owner of an existing one, and limits its size.
-    fn claim(&self, id: &str, pass: Pass<'_>) -> Result<(), Claim> {
+    fn claim(&self, id: &str, pass: Pass<'_>) -> Result<(), StoreFileError> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let page: u64 =
             connection.pragma_query_value(None, "page_size", |row| row.get::<_, i64>(0))?.unsigned_abs();
@@ -192,175 +170,35 @@ impl Store {
                 transaction.pragma_update(None, "user_version", FORMAT)?;
             }
             FORMAT => {}
-            later => return Err(Claim::Format(later)),
+            later => return Err(StoreFileError::Format(later)),
         }
         let owner: String = transaction.query_row("SELECT id FROM owner", [], |row| row.get(0))?;
         if owner != id {
-            return Err(Claim::Owner(owner));
+            return Err(StoreFileError::Owner(owner));
         }
         transaction.commit()?;
         Ok(())
     }
 
-    /// Runs an operation for which there is a pass, on a thread that may block. Once begun it runs to completion, even if the caller
-    /// is gone.
-    async fn run<T: Send + 'static>(
+    /// Runs an operation for which there is a pass, on a thread that may block. Once begun it runs to completion, even
+    /// if the caller is gone.
+    pub async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         pass: Pass<'_>,
-        act: impl FnOnce(&mut Connection, Quota) -> Result<T, KeyvalueError> + Send + 'static,
+        act: impl FnOnce(Entries<'_>) -> Result<T, KeyvalueError> + Send + 'static,
     ) -> Result<T, KeyvalueError> {
         if *pass.plugin() != self.plugin {
             return Err(KeyvalueError::OtherStore);
         }
-        let room = pass.room();
+        let quota = pass.room();
         let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| KeyvalueError::Closed)?;
         let store = Arc::clone(self);
         let acted = tokio::task::spawn_blocking(move || {
             // Held until completion, not only while the caller waits.
             let _turn = turn;
-            act(&mut store.connection.lock().unwrap_or_else(PoisonError::into_inner), room)
+            let mut connection = store.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            act(Entries { connection: &mut connection, quota })
         });
         acted.await.unwrap_or(Err(KeyvalueError::Closed))
-    }
-
-    /// Values of keys, in the order of `keys`.
-    ///
-    /// # Errors
-    /// [`KeyvalueError::Answer`] if they are too large together.
-    pub async fn get(
-        self: &Arc<Self>,
-        pass: Pass<'_>,
-        bucket: &str,
-        keys: Vec<String>,
-    ) -> Result<Vec<Option<(String, Vec<u8>)>>, KeyvalueError> {
-        let bucket = bucket.to_owned();
-        self.run(pass, move |connection, _| {
-            let mut get =
-                connection.prepare_cached("SELECT value FROM entry WHERE bucket = ?1 AND key = ?2")?;
-            let mut found = Vec::new();
-            let mut bytes = 0;
-            for key in keys {
-                let value: Option<Vec<u8>> =
-                    get.query_row(params![bucket, key], |row| row.get(0)).optional()?;
-                bytes += (key.len() + value.as_ref().map_or(0, Vec::len)) as u64;
-                if bytes > KEYVALUE_ANSWER_BYTES_MAX {
-                    return Err(KeyvalueError::Answer);
-                }
-                found.push(value.map(|value| (key, value)));
-            }
-            Ok(found)
-        })
-        .await
-    }
-
-    /// Whether a key exists.
-    pub async fn exists(
-        self: &Arc<Self>,
-        pass: Pass<'_>,
-        bucket: &str,
-        key: String,
-    ) -> Result<bool, KeyvalueError> {
-        let bucket = bucket.to_owned();
-        self.run(pass, move |connection, _| {
-            let mut look = connection.prepare_cached("SELECT 1 FROM entry WHERE bucket = ?1 AND key = ?2")?;
-            Ok(look.exists(params![bucket, key])?)
-        })
-        .await
-    }
-
-    /// Keys after a cursor, in order of their first insertion.
-    pub async fn keys(
-        self: &Arc<Self>,
-        pass: Pass<'_>,
-        bucket: &str,
-        cursor: Option<u64>,
-    ) -> Result<Page, KeyvalueError> {
-        let bucket = bucket.to_owned();
-        self.run(pass, move |connection, _| {
-            let after = i64::try_from(cursor.unwrap_or(0)).unwrap_or(i64::MAX);
-            let page = i64::try_from(KEYVALUE_PAGE).unwrap_or(i64::MAX);
-            let mut list = connection.prepare_cached(
-                "SELECT id, key FROM entry WHERE bucket = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
-            )?;
-            let rows = list.query_map(params![bucket, after, page], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
-            })?;
-            let rows: Vec<(i64, String)> = rows.collect::<Result<_, _>>()?;
-            let last = rows.last().map(|(id, _)| id.unsigned_abs());
-            let cursor = last.filter(|_| rows.len() as u64 == KEYVALUE_PAGE);
-            Ok(Page { keys: rows.into_iter().map(|(_, key)| key).collect(), cursor })
-        })
-        .await
-    }
-
-    /// Sets all values or none.
-    ///
-    /// # Errors
-    /// [`KeyvalueError::Full`].
-    pub async fn set(
-        self: &Arc<Self>,
-        pass: Pass<'_>,
-        bucket: &str,
-        values: Vec<(String, Vec<u8>)>,
-    ) -> Result<(), KeyvalueError> {
-        let bucket = bucket.to_owned();
-        self.run(pass, move |connection, room| {
-            change(connection, room, |transaction, held| {
-                for (key, value) in &values {
-                    put(transaction, &bucket, key, value, held)?;
-                }
-                Ok(())
-            })
-        })
-        .await
-    }
-
-    /// Deletes all of these.
-    pub async fn delete(
-        self: &Arc<Self>,
-        pass: Pass<'_>,
-        bucket: &str,
-        keys: Vec<String>,
-    ) -> Result<(), KeyvalueError> {
-        let bucket = bucket.to_owned();
-        self.run(pass, move |connection, room| {
-            change(connection, room, |transaction, held| {
-                for key in &keys {
-                    take(transaction, &bucket, key, held)?;
-                }
-                Ok(())
-            })
-        })
-        .await
-    }
-
-    /// Adds to a number in decimal digits; a missing one counts as 0.
-    ///
-    /// # Errors
-    /// [`KeyvalueError::Number`], [`KeyvalueError::Full`].
-    pub async fn increment(
-        self: &Arc<Self>,
-        pass: Pass<'_>,
-        bucket: &str,
-        key: String,
-        by: u64,
-    ) -> Result<u64, KeyvalueError> {
-        let bucket = bucket.to_owned();
-        self.run(pass, move |connection, room| {
-            change(connection, room, |transaction, held| {
-                let mut get =
-                    transaction.prepare_cached("SELECT value FROM entry WHERE bucket = ?1 AND key = ?2")?;
-                let value: Option<Vec<u8>> =
-                    get.query_row(params![bucket, key], |row| row.get(0)).optional()?;
-                let number = match value {
-                    None => 0,
-                    Some(digits) => number(&digits).ok_or(KeyvalueError::Number)?,
-                };
-                let sum = number.checked_add(by).ok_or(KeyvalueError::Number)?;
-                put(transaction, &bucket, &key, sum.to_string().as_bytes(), held)?;
-                Ok(sum)
-            })
-        })
-        .await
     }
 }

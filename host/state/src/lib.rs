@@ -71,10 +71,8 @@ impl StateDir {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(fail)?;
         }
-        match std::fs::DirBuilder::new().mode(0o700).create(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(fail(error)),
-            Ok(()) | Err(_) => {}
-        }
+        let made = std::fs::DirBuilder::new().mode(0o700).create(path);
+        unless(made, io::ErrorKind::AlreadyExists).map_err(fail)?;
         let root = Dir::open_ambient_dir(path, ambient_authority()).map_err(fail)?;
         let metadata = root.dir_metadata().map_err(fail)?;
         let user = user.as_raw();
@@ -101,12 +99,15 @@ impl StateDir {
 
     /// Opens a subdirectory, creating it with mode 0700 if it is missing.
     pub fn dir(&self, name: &str) -> io::Result<Dir> {
-        match self.root.create_dir_with(name, DirBuilder::new().mode(0o700)) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+        let made = self.root.create_dir_with(name, DirBuilder::new().mode(0o700));
+        unless(made, io::ErrorKind::AlreadyExists)?;
         self.root.open_dir(name)
     }
+}
+
+/// The result of an operation, unless it failed for this reason, which does not matter.
+fn unless(result: io::Result<()>, reason: io::ErrorKind) -> io::Result<()> {
+    result.or_else(|error| if error.kind() == reason { Ok(()) } else { Err(error) })
 }
 
 /// Refuses to create a directory whose nearest existing parent belongs to another user.

@@ -29,16 +29,33 @@ struct LastPolicy {
     /// Highest version; 0 before any.
     version: u64,
     /// SHA-256 of trust.toml at that version.
-    #[serde(with = "hex")]
-    sha256: Option<Digest>,
+    sha256: Option<Hex>,
     /// SHA-256 of its signers' keys, which are in files of their own.
-    #[serde(with = "hex")]
-    keys: Option<Digest>,
+    keys: Option<Hex>,
     /// Digests that the version revoked.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty", with = "hex_set")]
-    revoked: BTreeSet<Digest>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    revoked: BTreeSet<Hex>,
     /// Latest time, in seconds since 1970.
     time: i64,
+}
+
+/// A digest that is stored in hexadecimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+struct Hex(Digest);
+
+impl From<Hex> for String {
+    fn from(Hex(digest): Hex) -> Self {
+        digest.hex()
+    }
+}
+
+impl TryFrom<String> for Hex {
+    type Error = toolgate_policy::digest::DigestError;
+
+    fn try_from(digits: String) -> Result<Self, Self::Error> {
+        Digest::from_hex(&digits).map(Self)
+    }
 }
 
 /// Revocations of the highest version.
@@ -119,28 +136,25 @@ impl RollbackGuard {
         let (folder, keys) = (state.root().try_clone()?, state.dir("keys")?);
         // Two processes may start at once: the second finds both key and record, or neither.
         let _one = DirLock::take(&folder, LOCK)?;
-        match (is_there(&keys, KEY)?, is_there(&folder, FILE)?) {
-            (true, true) => {
-                let seen = Self { key: load_key(&keys, KEY)?, folder };
-                seen.read()?;
-                Ok(seen)
-            }
-            (true, false) => Err(gone(FILE, &format!("keys/{KEY}"))),
-            (false, true) if is_there(&keys, FRESH)? => {
-                // An interrupted first start. Nothing is lost, since the record is authenticated by this very key.
-                let seen = Self { key: load_key(&keys, FRESH)?, folder };
-                seen.read()?;
-                keep_key(&keys)?;
-                Ok(seen)
-            }
-            (false, true) => Err(gone(&format!("keys/{KEY}"), FILE)),
-            (false, false) => {
-                let seen = Self { key: load_key(&keys, FRESH)?, folder };
-                seen.write(&LastPolicy::at(0, 0))?;
-                keep_key(&keys)?;
-                Ok(seen)
-            }
+        let (name, has_record) = match (is_there(&keys, KEY)?, is_there(&folder, FILE)?) {
+            (true, true) => (KEY, true),
+            (true, false) => return Err(gone(FILE, &format!("keys/{KEY}"))),
+            // An interrupted first start. Nothing is lost, since the record is authenticated by this very key.
+            (false, true) if is_there(&keys, FRESH)? => (FRESH, true),
+            (false, true) => return Err(gone(&format!("keys/{KEY}"), FILE)),
+            (false, false) => (FRESH, false),
+        };
+        let seen = Self { key: load_key(&keys, name)?, folder };
+        if has_record {
+            seen.read()?;
+        } else {
+            seen.write(&LastPolicy::at(0, 0))?;
         }
+        if name == FRESH {
+            keys.rename(FRESH, &keys, KEY)?;
+            keys.open(".")?.sync_all()?;
+        }
+        Ok(seen)
     }
 
     /// Checks whether a policy may be accepted, and returns the time for which to evaluate it: now, or the latest time
@@ -188,7 +202,7 @@ impl RollbackGuard {
     /// I/O errors, or a damaged record.
     pub fn revoked(&self) -> io::Result<Revoked> {
         let (LastPolicy { version, revoked, .. }, _) = self.read()?;
-        Ok(Revoked { version, digests: revoked })
+        Ok(Revoked { version, digests: revoked.into_iter().map(|Hex(digest)| digest).collect() })
     }
 
     /// The record, and whether it has the former format.
@@ -211,15 +225,15 @@ impl RollbackGuard {
 /// Record once this policy is in force.
 fn next(last: &LastPolicy, trust: &TrustSpec, now: UnixTime) -> Result<LastPolicy, RollbackError> {
     let (was, is) = (last.version, trust.policy.version());
-    let (sha256, keys) = (Some(trust.sha256), Some(keys(trust.policy.signers())));
+    let (sha256, keys) = (Some(Hex(trust.sha256)), Some(Hex(keys(trust.policy.signers()))));
     if is < was {
         return Err(RollbackError::Older { was, is });
     }
-    let is_other = |was: Option<Digest>, is: Option<Digest>| was.is_some() && was != is;
+    let is_other = |was: Option<Hex>, is: Option<Hex>| was.is_some() && was != is;
     if is == was && (is_other(last.sha256, sha256) || is_other(last.keys, keys)) {
         return Err(RollbackError::Changed(is));
     }
-    let revoked = trust.policy.parts().revoked.keys().copied().collect();
+    let revoked = trust.policy.parts().revoked.keys().copied().map(Hex).collect();
     Ok(LastPolicy { format: FORMAT, version: is, sha256, keys, revoked, time: latest(last, now) })
 }
 
@@ -265,12 +279,6 @@ fn load_key(keys: &Dir, name: &str) -> io::Result<MacKey> {
     })
 }
 
-/// Gives the key its final name, durably.
-fn keep_key(keys: &Dir) -> io::Result<()> {
-    keys.rename(FRESH, keys, KEY)?;
-    keys.open(".")?.sync_all()
-}
-
 /// Error for a key without a record, or the reverse.
 fn gone(what: &str, other: &str) -> io::Error {
     io::Error::other(format!(
@@ -295,40 +303,6 @@ fn read(folder: &Dir, key: &MacKey) -> io::Result<(LastPolicy, bool)> {
     match last.format {
         FORMAT => Ok((last, false)),
         other => Err(io::Error::other(format!("it has format {other}, which another release wrote"))),
-    }
-}
-
-/// Serde adapter: an optional digest in hexadecimal.
-mod hex {
-    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
-    use toolgate_policy::Digest;
-
-    pub(super) fn serialize<S: Serializer>(digest: &Option<Digest>, to: S) -> Result<S::Ok, S::Error> {
-        digest.map(|digest| digest.hex()).serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Digest>, D::Error> {
-        let digits = Option::<String>::deserialize(from)?;
-        let read = |digits: String| Digest::from_hex(&digits).map_err(serde::de::Error::custom);
-        digits.map(read).transpose()
-    }
-}
-
-/// Serde adapter: a set of digests in hexadecimal.
-mod hex_set {
-    use std::collections::BTreeSet;
-
-    use serde::{Deserialize as _, Deserializer, Serializer};
-    use toolgate_policy::Digest;
-
-    pub(super) fn serialize<S: Serializer>(digests: &BTreeSet<Digest>, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(digests.iter().map(|digest| digest.hex()))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<Digest>, D::Error> {
-        let digits = Vec::<String>::deserialize(from)?;
-        let read = |digits: &String| Digest::from_hex(digits).map_err(serde::de::Error::custom);
-        digits.iter().map(read).collect()
     }
 }
 

@@ -92,7 +92,7 @@ impl Made {
         let gate = gate(&world, "state");
         let report = gate.start(&spec(&world, &plugins));
         assert!(report.serves, "{report:?}");
-        let listed = gate.list(&Principal::local("test"));
+        let listed = gate.now().list(&Principal::local("test"));
         assert_eq!(listed.len(), named.len());
         let tools = listed.iter().map(|tool| {
             let name = tool.listing.name.as_str().to_owned();
@@ -194,7 +194,9 @@ fn compare(tool: &Tool, given: &str, expected: &Answer, outcome: Outcome) -> Res
         Content::Value { text, structured } => format!("{text} {structured}"),
         other => format!("{other:?}"),
     };
-    if answer != *expected || letters(&answer) != letters(expected) {
+    if (answer.verdict, &answer.content) != (expected.verdict, &expected.content)
+        || letters(&answer) != letters(expected)
+    {
         return Err(format!("{answer:?} and not {expected:?} comes of {given}"));
     }
     match (&answer.content, &tool.output) {

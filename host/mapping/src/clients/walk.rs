@@ -6,19 +6,12 @@ use toolgate_policy::redact::printable;
 use super::{REFUSALS_MAX, Refusal, Rule};
 use crate::problem::escaped;
 
-/// Depth of a schema: the root, or a subschema.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Depth {
-    Top,
-    Below,
-}
-
 /// Nesting around a schema.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Within {
     /// Enclosing objects.
     objects: usize,
-    /// Enclosing schemas, which bounds the recursion.
+    /// Enclosing schemas and this one, which bounds the recursion.
     schemas: usize,
 }
 
@@ -60,7 +53,7 @@ impl Walk {
         self.refusals
     }
 
-    pub(super) fn schema(&mut self, schema: &Map<String, Value>, at: Depth, within: Within) {
+    pub(super) fn schema(&mut self, schema: &Map<String, Value>, within: Within) {
         if within.schemas > DEPTH_MAX || self.refusals.len() >= REFUSALS_MAX {
             return;
         }
@@ -68,7 +61,7 @@ impl Walk {
         let within = Within { objects: within.objects + usize::from(is_object), schemas: within.schemas + 1 };
         self.count(schema);
         for rule in self.rules {
-            self.hold(rule, schema, at, within);
+            self.hold(rule, schema, within);
         }
         for (key, value) in schema {
             match value {
@@ -97,7 +90,7 @@ impl Walk {
         let length = self.at.len();
         self.at.push_str(step);
         match part {
-            Value::Object(schema) => self.schema(schema, Depth::Below, within),
+            Value::Object(schema) => self.schema(schema, within),
             _ if self.rules.contains(&Rule::NoObject) => self.refuse(format!("`{part}` as a schema")),
             _ => {}
         }
@@ -116,11 +109,11 @@ impl Walk {
         }
     }
 
-    fn hold(&mut self, rule: &Rule, schema: &Map<String, Value>, at: Depth, within: Within) {
+    fn hold(&mut self, rule: &Rule, schema: &Map<String, Value>, within: Within) {
         let kind = schema.get("type");
         let is = |name: &str| kind.is_some_and(|kind| is_kind(kind, name));
         match rule {
-            Rule::AtTop(keys) if at == Depth::Top => {
+            Rule::AtTop(keys) if within.schemas == 1 => {
                 for key in keys.iter().filter(|key| schema.contains_key(**key)) {
                     self.refuse(format!("`{key}` at the top"));
                 }

@@ -40,7 +40,8 @@ fn block() -> Shape {
     ])
 }
 
-fn record(fields: &[(&str, Shape)]) -> Shape {
+/// A record with these fields.
+pub fn record(fields: &[(&str, Shape)]) -> Shape {
     let field = |(name, shape): &(&str, Shape)| Field { name: (*name).to_owned(), shape: shape.clone() };
     Shape::Record(fields.iter().map(field).collect())
 }
@@ -49,6 +50,7 @@ fn variant(cases: Vec<(&str, Option<Shape>)>) -> Shape {
     Shape::Variant(cases.into_iter().map(|(name, payload)| Case { name: name.to_owned(), payload }).collect())
 }
 
-fn optional(shape: Shape) -> Shape {
+/// An option of this type.
+pub fn optional(shape: Shape) -> Shape {
     Shape::Option(Box::new(shape))
 }

@@ -68,9 +68,6 @@ impl Breaker {
     }
 
     /// Admits a call.
-    ///
-    /// # Errors
-    /// A fault that names the scope on hold and the remaining time.
     pub(super) fn begin(&self, caller: &Caller, now: Instant) -> Result<Trial<'_>, Fault> {
         let mut state = self.state();
         let mut tries = Vec::new();

@@ -97,9 +97,6 @@ impl Arguments {
     }
 
     /// Marks them as large.
-    ///
-    /// # Errors
-    /// [`QuotaError`] if that exceeds the quota.
     pub(crate) fn admit(&mut self, large: &Large, caller: &Caller) -> Result<(), QuotaError> {
         if self.admitted.is_none() {
             let bytes = self.json.as_ref().map_or(0, Json::memory_bytes);
@@ -109,9 +106,6 @@ impl Arguments {
     }
 
     /// Applies a function to them.
-    ///
-    /// # Errors
-    /// [`WorkError`].
     pub(crate) async fn look<T: Send + 'static>(
         &mut self,
         caller: &Caller,

@@ -24,9 +24,6 @@ pub(crate) struct Cleared {
 }
 
 /// Clears a plugin. Takes the proof that its bytes are trusted.
-///
-/// # Errors
-/// [`LoadError::Clear`], [`LoadError::Describe`].
 pub(super) fn clear(
     fetched: Fetched,
     inspected: Inspected,

@@ -13,8 +13,7 @@ use toolgate_base::relay::Relay;
 use toolgate_mapping::lift::lift_outcome;
 use toolgate_mapping::lower::Lowered;
 use toolgate_mapping::schema::Reply;
-use toolgate_mapping::shape;
-use toolgate_mapping::shape::{Field, Function, Shape};
+use toolgate_mapping::shape::{self, Field, Function, Shape, optional, record};
 use toolgate_policy::call::{Target, judge};
 use toolgate_policy::capability::Effects;
 use toolgate_policy::limits::call::CallLimit;
@@ -131,19 +130,14 @@ pub(super) fn as_before(interface: &str) -> ExportRequest {
 }
 
 fn tool_shape() -> Shape {
-    let optional = |shape: Shape| Shape::Option(Box::new(shape));
-    let record = |fields: Vec<(&str, Shape)>| {
-        let field = |(name, shape): (&str, Shape)| Field { name: name.to_owned(), shape };
-        Shape::Record(fields.into_iter().map(field).collect())
-    };
     let flag = || optional(Shape::Bool);
-    let hints = record(vec![
+    let hints = record(&[
         ("read-only", flag()),
         ("destructive", flag()),
         ("idempotent", flag()),
         ("open-world", flag()),
     ]);
-    record(vec![
+    record(&[
         ("name", Shape::String),
         ("title", optional(Shape::String)),
         ("description", Shape::String),
@@ -154,9 +148,6 @@ fn tool_shape() -> Shape {
 }
 
 /// Asks a plugin for its dynamic tools.
-///
-/// # Errors
-/// [`DynamicToolsError`].
 pub(crate) fn ask(
     sandbox: &Sandbox,
     clearance: &Clearance,
@@ -245,9 +236,6 @@ fn read(structured: &Value, list: &ExportPath, prefix: &Prefix) -> Result<Dynami
 }
 
 /// Compiles the schemas for arguments and answers, on a thread with a stack that suffices for any schema.
-///
-/// # Errors
-/// [`DynamicToolsError`].
 pub(super) fn compile(
     tools: Vec<(String, ToolListing)>,
 ) -> Result<Vec<(Own, ToolListing)>, DynamicToolsError> {

@@ -28,9 +28,6 @@ pub(crate) enum Origin<'a> {
 }
 
 /// Fetches a plugin. Trusted bytes of a remote plugin with a pinned digest are stored, and need not be fetched again.
-///
-/// # Errors
-/// [`LoadError::Fetch`], [`LoadError::Verify`].
 pub(crate) fn fetch(
     sources: &Sources,
     spec: &PluginSpec,

@@ -44,7 +44,8 @@ pub(super) fn bytes(services: &Services, spec: &PluginSpec, trust: &TrustSpec, c
 /// Stores the approved surfaces of a plugin, so that a change can be shown.
 pub(super) fn surfaces(services: &Services, plugin: &Plugin) {
     if plugin.clearance().pin().is_some() {
-        for surface in plugin.surfaces().iter().filter(|surface| !services.blobs.has(surface.digest(), &[])) {
+        for surface in plugin.surfaces.all.iter().filter(|surface| !services.blobs.has(surface.digest(), &[]))
+        {
             warn(services.blobs.put(surface, &[]));
         }
     }

@@ -33,9 +33,6 @@ pub(super) enum ParamHeaderError {
 }
 
 /// Reads the annotations of a tool's input schema.
-///
-/// # Errors
-/// [`ParamHeaderError`] for the first fault.
 pub(super) fn read(schema: &Map<String, Value>) -> Result<Vec<ParamHeader>, ParamHeaderError> {
     if schema.contains_key(ANNOTATION) {
         return Err(ParamHeaderError::Place("at the top".to_owned()));

@@ -48,9 +48,6 @@ pub(super) struct Cost {
 }
 
 /// Checks that any client can match a pattern in bounded time, and returns its cost.
-///
-/// # Errors
-/// [`PatternError`].
 pub(super) fn check(pattern: &str) -> Result<Cost, PatternError> {
     if pattern.len() > PATTERN_BYTES_MAX {
         return Err(PatternError::Long);

@@ -87,9 +87,6 @@ pub(super) enum SchemaError {
 }
 
 /// Parses a schema as strictly as a caller's input.
-///
-/// # Errors
-/// [`SchemaError`] for the first fault.
 pub(super) fn read(text: &str) -> Result<Map<String, Value>, SchemaError> {
     let bounds = JsonLimits {
         bytes_max: SCHEMA_BYTES_MAX,

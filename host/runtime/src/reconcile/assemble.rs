@@ -60,6 +60,7 @@ fn place(names: &mut TakenNames, state: &LoadState) -> (Loaded, Option<Arc<Plugi
         let taken = names.take(&plugin.names()).map(|()| Arc::clone(plugin));
         taken.map_err(|clash| Arc::new(LoadError::Names(plugin.digest(), clash)))
     };
+    let digest = |plugin: &Option<Arc<Plugin>>| plugin.as_ref().map(|plugin| plugin.digest());
     match state {
         LoadState::Ready(ready) => match take(&ready.plugin) {
             Ok(plugin) => {
@@ -72,14 +73,11 @@ fn place(names: &mut TakenNames, state: &LoadState) -> (Loaded, Option<Arc<Plugi
         },
         LoadState::Not { why, instead } => {
             let plugin = instead.as_ref().and_then(|plugin| take(plugin).ok());
-            (
-                Loaded::Not { why: Arc::clone(why), instead: plugin.as_ref().map(|plugin| plugin.digest()) },
-                plugin,
-            )
+            (Loaded::Not { why: Arc::clone(why), instead: digest(&plugin) }, plugin)
         }
         LoadState::Awaited { instead } => {
             let plugin = instead.as_ref().and_then(|plugin| take(plugin).ok());
-            (Loaded::Awaited { instead: plugin.as_ref().map(|plugin| plugin.digest()) }, plugin)
+            (Loaded::Awaited { instead: digest(&plugin) }, plugin)
         }
     }
 }

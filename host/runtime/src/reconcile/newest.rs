@@ -43,7 +43,7 @@ impl Newest {
     /// Notes the approval by which a plugin begins to serve. Returns the newer one, if there was one.
     pub(super) fn take(&self, plugin: &Plugin) -> Option<KnownApproval> {
         let pin = plugin.clearance().pin()?;
-        let version = plugin.provenance().version.clone();
+        let version = plugin.provenance.version.clone();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = all.insert(plugin.name().clone(), KnownApproval { pin: pin.clone(), version })?;
         goes_back(&before.pin, pin).then_some(before)

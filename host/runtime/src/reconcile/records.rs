@@ -63,7 +63,7 @@ pub(super) fn serving(audit: &Recorder, newest: &Newest, old: &Snapshot, new: &S
 }
 
 fn serves(audit: &Recorder, plugin: &Plugin) {
-    let provenance = plugin.provenance();
+    let provenance = &plugin.provenance;
     audit.event(&Event::Loaded {
         plugin: plugin.name().as_str(),
         digest: plugin.digest().to_string(),
@@ -84,7 +84,7 @@ fn went_back(audit: &Recorder, before: &KnownApproval, plugin: &Plugin) {
         [printable(version.unwrap_or("unknown"), 60), pin.digest.to_string(), at]
     };
     let from = side(&before.pin, before.version.as_deref());
-    let to = side(pin, plugin.provenance().version.as_deref());
+    let to = side(pin, plugin.provenance.version.as_deref());
     let [version, digest, at] = &to;
     let [old_version, old_digest, old_at] = &from;
     let taken_back = if before.pin.revoked.is_some() { " and taken back since" } else { "" };

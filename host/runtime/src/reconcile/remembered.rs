@@ -22,9 +22,9 @@ pub(super) struct Remembered {
 }
 
 impl Reconciler {
-    /// Ends plugins whose revocation is stored. Returns the stored policy version if it is newer than the accepted one.
-    /// Does not read an unchanged file.
-    pub(crate) fn revoke_remembered(&self) -> Option<u64> {
+    /// Stops serving what the state directory records as revoked, and ends its calls. Returns the recorded version of
+    /// the trust policy if it is newer than the accepted one. Waits for no load; does not read an unchanged file.
+    pub fn revoke_remembered(&self) -> Option<u64> {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken before the file is read: a change meanwhile is read the next time.
         let stamp = self.services.rollback.stamp();
@@ -56,8 +56,8 @@ impl Reconciler {
         Some(remembered.version).filter(|version| *version > taken)
     }
 
-    /// Reason to refuse this policy, if there is one. Stores nothing.
-    pub(crate) fn refuses(&self, trust: &TrustSpec) -> Option<String> {
+    /// The reason why a trust policy would be rejected, if it would be. Stores nothing.
+    pub fn refuses(&self, trust: &TrustSpec) -> Option<String> {
         self.services.rollback.judge(trust, load::now()).err().map(|error| with_causes(&error))
     }
 }

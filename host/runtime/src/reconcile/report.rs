@@ -148,6 +148,15 @@ impl LoadReport {
         self.plugins.iter().any(|(_, loaded)| counts(loaded))
     }
 
+    /// Most important kind of reason; none if no plugin or folder is at fault. It decides an exit code: a refusal takes
+    /// precedence over a failure.
+    pub fn kind(&self) -> Option<Kind> {
+        if !self.folders.is_empty() {
+            return Some(Kind::Refused);
+        }
+        self.refused().map(|(_, why, _)| why.kind()).min()
+    }
+
     /// Logs the result for each plugin and folder.
     pub fn log(&self) {
         if let Some(problem) = &self.problem {
@@ -193,16 +202,5 @@ pub(super) fn log(name: &PluginName, loaded: &Loaded) {
         Loaded::Awaited { instead: Some(digest) } => {
             tracing::info!(plugin = %name, digest = %digest.short(12), "serving while its source is asked for a newer version");
         }
-    }
-}
-
-/// The kind that decides an exit code: a refusal takes precedence over a failure.
-impl LoadReport {
-    /// Most important kind of reason; none if no plugin or folder is at fault.
-    pub fn kind(&self) -> Option<Kind> {
-        if !self.folders.is_empty() {
-            return Some(Kind::Refused);
-        }
-        self.refused().map(|(_, why, _)| why.kind()).min()
     }
 }

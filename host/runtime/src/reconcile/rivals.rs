@@ -47,8 +47,8 @@ impl Reconciler {
     /// Newcomers and approved plugins whose names clash, each with the reason. `spec` has the approvals.
     ///
     /// # Errors
-    /// [`RivalsError`] if names are not known.
-    pub(crate) fn clashes(
+    /// [`RivalsError`] if names are not known: a plugin would have to be fetched and may not be, or cannot be loaded.
+    pub fn clashes(
         &self,
         spec: &Spec,
         newcomers: &[Arc<Plugin>],

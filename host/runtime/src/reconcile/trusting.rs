@@ -7,7 +7,6 @@ use toolgate_base::outcome::with_causes;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::{TrustError, TrustPolicy};
 use toolgate_signature::trust::TrustSpec;
-use toolgate_state::rollback::RollbackError;
 
 use super::{LoadReport, Loaded, Reconciler, records};
 use crate::load::source::{Found, Sources};
@@ -17,12 +16,12 @@ use crate::services::Services;
 use crate::snapshot::plugin::Plugin;
 
 impl Reconciler {
-    /// Accepts a trust policy and ends the plugins that it does not trust. Waits for no load.
+    /// Stops serving what a newer trust policy does not trust. Waits for no load and needs no configuration.
     ///
     /// # Errors
-    /// [`RollbackError`]; then nothing was changed.
-    pub(crate) fn retrust(&self, trust: &Arc<TrustSpec>) -> Result<(), RollbackError> {
-        let now = self.admit(trust)?;
+    /// A sentence with the reason why the policy is not accepted; then nothing was changed.
+    pub fn retrust(&self, trust: &Arc<TrustSpec>) -> Result<(), String> {
+        let now = self.admit(trust).map_err(|error| with_causes(&error))?;
         self.drop_distrusted(trust, now);
         Ok(())
     }

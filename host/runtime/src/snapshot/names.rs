@@ -43,10 +43,7 @@ pub enum NameClashError {
 }
 
 impl TakenNames {
-    /// Reserves names for a plugin.
-    ///
-    /// # Errors
-    /// [`NameClashError`]; nothing is reserved then.
+    /// Reserves names for a plugin. None if one clashes.
     pub(crate) fn take(&mut self, wanted: &WantedNames<'_>) -> Result<(), NameClashError> {
         for tool in &wanted.tools {
             if let Some(holder) = self.tools.get(*tool) {

@@ -16,22 +16,24 @@ use super::tool::{ReadyTool, Tool};
 use crate::admission::Admission;
 
 /// Tool surfaces: everything that a model reads of a plugin.
-pub(crate) struct Surfaces {
-    /// Surface of the bytes, and that of the dynamic tools, if any.
-    pub(crate) all: Vec<Artifact>,
+pub struct Surfaces {
+    /// As canonical JSON: the surface of its bytes, then that of the dynamic tools, if any.
+    pub all: Vec<Artifact>,
     /// The same in the former release's format, where it must be compared.
-    pub(crate) former: Vec<Artifact>,
-    /// Texts that are new to models since the former release.
-    pub(crate) unseen: Vec<String>,
+    pub former: Vec<Artifact>,
+    /// Texts that are new to models since the former release, each with its tool and path.
+    pub unseen: Vec<String>,
 }
 
 /// A plugin that is ready to be called.
 pub struct Plugin {
     spec: PluginSpec,
     clearance: Clearance,
-    surfaces: Surfaces,
+    /// Everything that a model reads of it.
+    pub surfaces: Surfaces,
     tools: Vec<Arc<Tool>>,
-    provenance: Arc<Provenance>,
+    /// Signers and approval on which it serves.
+    pub provenance: Arc<Provenance>,
     revoked: CancellationToken,
 }
 
@@ -66,21 +68,6 @@ impl Plugin {
     /// Proof that it may serve, with its capabilities.
     pub fn clearance(&self) -> &Clearance {
         &self.clearance
-    }
-
-    /// Everything that a model reads of it, as canonical JSON: the surface of its bytes, then of any dynamic tools.
-    pub fn surfaces(&self) -> &[Artifact] {
-        &self.surfaces.all
-    }
-
-    /// Surface of its bytes in the former release's format, where it must be compared.
-    pub fn former_surface(&self) -> Option<&Artifact> {
-        self.surfaces.former.first()
-    }
-
-    /// Texts that are new to models since the former release, each with its tool and path.
-    pub fn unseen(&self) -> &[String] {
-        &self.surfaces.unseen
     }
 
     /// Pin that an approval of it records.
@@ -118,11 +105,6 @@ impl Plugin {
         let pin = self.clearance.pin()?;
         let surfaces: Vec<Digest> = self.surfaces.all.iter().map(Artifact::digest).collect();
         (pin.surfaces != surfaces).then(|| Pin { surfaces, ..pin.clone() })
-    }
-
-    /// Signers and approval on which it serves.
-    pub fn provenance(&self) -> &Provenance {
-        &self.provenance
     }
 
     pub(crate) fn spec(&self) -> &PluginSpec {

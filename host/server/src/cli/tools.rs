@@ -25,7 +25,7 @@ pub(super) fn run(args: &PrintArgs) -> Result<(), Exit> {
         let plugin = serving.plugins().iter().find(|other| other.name().as_str() == plugin);
         plugin.map(|plugin| touched(plugin)).unwrap_or_default()
     };
-    let tools = gate.list(&local::parent());
+    let tools = gate.now().list(&local::parent());
     if args.json {
         let listed = tools.iter().map(|tool| {
             json!({

@@ -90,8 +90,8 @@ impl Catalog {
         };
         let (gate, principal) = (gate.clone(), inbound.principal.clone());
         let work = {
-            let (gate, snapshot) = (gate.clone(), Arc::clone(&snapshot));
-            move || View::of(gate.list_in(&snapshot, &principal), &seen)
+            let snapshot = Arc::clone(&snapshot);
+            move || View::of(snapshot.list(&principal), &seen)
         };
         let written = gate.large().run(&inbound.caller, work).await;
         let view =

@@ -2,6 +2,7 @@
 //! denial, a trap, a cancellation and a panic all leave one. Only this module makes [`Closed`], which the reply
 //! demands.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -64,34 +65,25 @@ struct TraceEntries {
 
 /// Number of times each key was allowed and refused. The two are counted apart, since a refusal says nothing about
 /// calls before or after it. Each has its own limit, so that refused attempts cannot crowd out allowed ones.
-#[derive(Debug)]
-struct Listed<K>(BTreeMap<(K, Judged), u64>);
+type Listed<K> = BTreeMap<(K, Judged), u64>;
 
-impl<K> Default for Listed<K> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
+/// Counts one more; `false` beyond the limit. Keys that are `alike` share the limit.
+fn note<K: Ord>(listed: &mut Listed<K>, key: K, judged: Judged, alike: impl Fn(&K) -> bool) -> bool {
+    let entry = (key, judged);
+    let is_like_it = |(other, is): &&(K, Judged)| *is == judged && alike(other);
+    if !listed.contains_key(&entry) && listed.keys().filter(is_like_it).count() >= RECORD_PLACES_MAX {
+        return false;
     }
+    *listed.entry(entry).or_default() += 1;
+    true
 }
 
-impl<K: Ord + Clone> Listed<K> {
-    /// Counts one more; `false` beyond the limit. Keys that are `alike` share the limit.
-    fn note(&mut self, key: K, judged: Judged, alike: impl Fn(&K) -> bool) -> bool {
-        let entry = (key, judged);
-        let is_like_it = |(other, is): &&(K, Judged)| *is == judged && alike(other);
-        if !self.0.contains_key(&entry) && self.0.keys().filter(is_like_it).count() >= RECORD_PLACES_MAX {
-            return false;
-        }
-        *self.0.entry(entry).or_default() += 1;
-        true
-    }
-
-    /// Takes back one that was counted as allowed.
-    fn take_back(&mut self, key: &K) {
-        let entry = (key.clone(), Judged::Allowed);
-        match self.0.get_mut(&entry) {
-            Some(count) if *count > 1 => *count -= 1,
-            Some(_) => drop(self.0.remove(&entry)),
-            None => {}
+/// Takes back one that was counted as allowed.
+fn take_back<K: Ord>(listed: &mut Listed<K>, key: K) {
+    if let Entry::Occupied(mut entry) = listed.entry((key, Judged::Allowed)) {
+        *entry.get_mut() -= 1;
+        if *entry.get() == 0 {
+            entry.remove();
         }
     }
 }
@@ -99,19 +91,19 @@ impl<K: Ord + Clone> Listed<K> {
 impl TraceEntries {
     fn attempt(&mut self, attempt: Attempt, judged: Judged) {
         let room = room(&attempt);
-        if !self.attempts.note(attempt, judged, |other| self::room(other) == room) {
+        if !note(&mut self.attempts, attempt, judged, |other| self::room(other) == room) {
             self.dropped += 1;
         }
     }
 
     fn host(&mut self, host: String, judged: Judged) {
-        if !self.hosts.note(host, judged, |_| true) {
+        if !note(&mut self.hosts, host, judged, |_| true) {
             self.dropped += 1;
         }
     }
 
     fn listed(&self) -> BTreeSet<(Attempt, Judged)> {
-        self.attempts.0.keys().cloned().collect()
+        self.attempts.keys().cloned().collect()
     }
 }
 
@@ -195,7 +187,7 @@ impl Record {
                 Judged::Allowed => host.clone(),
                 Judged::Refused => format!("refused: {host}"),
             };
-            line.insert("hosts".to_owned(), noted.hosts.0.keys().map(host).collect());
+            line.insert("hosts".to_owned(), noted.hosts.keys().map(host).collect());
             if noted.dropped > 0 {
                 line.insert("places_not_listed".to_owned(), json!(noted.dropped));
             }
@@ -258,8 +250,8 @@ impl CallTrace {
     pub fn turned_back(&self, attempt: Attempt, host: &str) {
         let (attempt, host) = (places::bounded(attempt), places::text(host));
         self.with(|noted| {
-            noted.attempts.take_back(&attempt);
-            noted.hosts.take_back(&host);
+            take_back(&mut noted.attempts, attempt.clone());
+            take_back(&mut noted.hosts, host.clone());
             noted.attempt(attempt, Judged::Refused);
             noted.host(host, Judged::Refused);
         });

@@ -6,9 +6,11 @@ use std::io::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
 
 use cap_std::fs::{Dir, File, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
-use rustix::fs::{FlockOperation, flock};
 use rustix::io::pread;
 use serde_json::Value;
+
+use crate::file_lock::DirLock;
+use crate::unless;
 
 const NAME: &str = "audit.jsonl";
 const LOCK: &str = "audit.lock";
@@ -94,9 +96,7 @@ impl Sink {
 
     /// Renames each file to the next number; the last is overwritten. Locked, and skipped if another process did it.
     fn rotate(&self) -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        let lock = self.dir.open_with(LOCK, options.write(true).create(true).mode(0o600))?;
-        flock(&lock, FlockOperation::LockExclusive)?;
+        let _one = DirLock::take(&self.dir, LOCK)?;
         // Another process may have rotated during the wait.
         match self.dir.metadata(NAME) {
             Ok(metadata) if metadata.len() >= self.bytes_max => {}
@@ -104,10 +104,8 @@ impl Sink {
             Ok(_) | Err(_) => return Ok(()),
         }
         for number in (1..FILES_KEPT).rev() {
-            match self.dir.rename(numbered(number), &self.dir, numbered(number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
+            let renamed = self.dir.rename(numbered(number), &self.dir, numbered(number + 1));
+            unless(renamed, io::ErrorKind::NotFound)?;
         }
         self.dir.rename(NAME, &self.dir, numbered(1))
     }

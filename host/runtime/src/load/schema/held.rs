@@ -39,12 +39,6 @@ struct Part {
     places: Vec<usize>,
     /// Schemas that may apply to every element.
     each_element: Vec<usize>,
-    own: Own,
-}
-
-/// A schema's own work on a value, without that of subschemas.
-#[derive(Default)]
-struct Own {
     /// States of the patterns for a string, and number of patterns.
     pattern_places: u64,
     patterns: u64,
@@ -62,9 +56,6 @@ struct Own {
 
 impl<F: Representation> CompiledSchema<F> {
     /// Compiles a parsed schema and adds the cost to `compiled`.
-    ///
-    /// # Errors
-    /// [`SchemaError`].
     pub(in crate::load) fn new(
         schema: &Map<String, Value>,
         compiled: &mut CompileCost,
@@ -138,8 +129,8 @@ impl Part {
                 ("patternProperties", Value::Object(named)) => {
                     // `additionalProperties` matches them again.
                     for pattern in named.keys() {
-                        own.own.name_patterns += 2;
-                        own.own.name_places += 2 * cost(pattern)?.places;
+                        own.name_patterns += 2;
+                        own.name_places += 2 * cost(pattern)?.places;
                     }
                     own.each_property.extend(below());
                 }
@@ -154,14 +145,14 @@ impl Part {
                     own.each_element.extend(below());
                 }
                 ("pattern", Value::String(pattern)) => {
-                    own.own.patterns += 1;
-                    own.own.pattern_places += cost(pattern)?.places;
+                    own.patterns += 1;
+                    own.pattern_places += cost(pattern)?.places;
                 }
-                ("minLength" | "maxLength", _) => own.own.lengths += 1,
-                ("multipleOf", _) => own.own.divides = true,
-                ("uniqueItems", Value::Bool(true)) => own.own.is_unique = true,
+                ("minLength" | "maxLength", _) => own.lengths += 1,
+                ("multipleOf", _) => own.divides = true,
+                ("uniqueItems", Value::Bool(true)) => own.is_unique = true,
                 ("enum" | "const" | "required" | "dependentRequired" | "dependencies", _) => {
-                    own.own.compared += size::<SerdeJson>(&value);
+                    own.compared += size::<SerdeJson>(&value);
                 }
                 _ => {}
             }
@@ -208,7 +199,7 @@ fn size<'v, F: Representation>(value: &F::Node<'v>) -> u64 {
     }
 }
 
-impl Own {
+impl Part {
     /// Steps for a string.
     fn text(&self, text: &str) -> u64 {
         let lengths = self.lengths.saturating_mul(1 + text.len() as u64 / STEP_BYTES);
@@ -239,18 +230,17 @@ impl Count<'_> {
         }
         let parts = self.parts;
         let part = parts.get(at)?;
-        let own = &part.own;
-        let mut steps = own.compared.saturating_add(1);
+        let mut steps = part.compared.saturating_add(1);
         for inner in &part.in_place {
             steps = steps.saturating_add(self.of::<F>(*inner, value, depth + 1)?);
         }
         if let Some(text) = value.as_string() {
-            steps = steps.saturating_add(own.text(&text));
+            steps = steps.saturating_add(part.text(&text));
         } else if let Some(object) = value.as_object() {
             let mut buffer = F::StringBuffer::default();
             for (name, value) in object.members() {
                 let name = name.as_ref();
-                steps = steps.saturating_add(own.name(name).saturating_add(1));
+                steps = steps.saturating_add(part.name(name).saturating_add(1));
                 for inner in &part.names {
                     let of_name =
                         F::with_string_node(&mut buffer, name, |name| self.of::<F>(*inner, &name, depth + 1));
@@ -261,7 +251,7 @@ impl Count<'_> {
                 }
             }
         } else if let Some(elements) = value.as_array() {
-            if own.is_unique {
+            if part.is_unique {
                 steps = steps.saturating_add(size::<F>(value).saturating_mul(COMPARISONS));
             }
             for (index, value) in elements.elements().enumerate() {
@@ -270,7 +260,7 @@ impl Count<'_> {
                     steps = steps.saturating_add(self.of::<F>(*inner, &value, depth + 1)?);
                 }
             }
-        } else if own.divides && value.is_number() {
+        } else if part.divides && value.is_number() {
             steps = steps.saturating_add(DIVISION_STEPS);
         }
         if part.looks_again {

@@ -1,6 +1,8 @@
 //! Values of the strict reader in the form that the schema library reads, without a copy.
 
 use std::borrow::Cow;
+use std::iter::Map;
+use std::slice::Iter;
 
 use jsonschema::JsonType;
 use jsonschema::json::{Array, Json as Representation, Node, NodeIdentity, Object, cmp};
@@ -108,7 +110,7 @@ impl<'v> Node<'v, Strict> for &'v Json {
 impl<'v> Object<'v, Strict> for Members<'v> {
     type Node = &'v Json;
     type MemberName = &'v str;
-    type MembersIter = Pairs<'v>;
+    type MembersIter = Map<Iter<'v, (String, Json)>, fn(&'v (String, Json)) -> (&'v str, &'v Json)>;
 
     fn len(&self) -> usize {
         self.list.len()
@@ -118,31 +120,20 @@ impl<'v> Object<'v, Strict> for Members<'v> {
         Members::get(self, key)
     }
 
-    fn members(&self) -> Pairs<'v> {
-        Pairs(self.list.iter())
-    }
-}
-
-/// Keys and values.
-pub(in crate::load) struct Pairs<'v>(std::slice::Iter<'v, (String, Json)>);
-
-impl<'v> Iterator for Pairs<'v> {
-    type Item = (&'v str, &'v Json);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|(key, value)| (key.as_str(), value))
+    fn members(&self) -> Self::MembersIter {
+        self.list.iter().map(|(key, value)| (key, value))
     }
 }
 
 impl<'v> Array<'v, Strict> for &'v [Json] {
     type Node = &'v Json;
-    type ElementsIter = std::slice::Iter<'v, Json>;
+    type ElementsIter = Iter<'v, Json>;
 
     fn len(&self) -> usize {
         <[Json]>::len(self)
     }
 
-    fn elements(&self) -> std::slice::Iter<'v, Json> {
+    fn elements(&self) -> Iter<'v, Json> {
         self.iter()
     }
 }

@@ -28,7 +28,7 @@ impl Broker {
                 KeyvalueResponse::Done
             }
             KeyvalueRequest::Get { bucket, keys: BoundedVec(keys) } => {
-                let found = store.get(pass, &bucket, keys).await?;
+                let found = store.run(pass, move |store| store.get(&bucket, keys)).await?;
                 let bytes = found.iter().flatten().map(|(key, value)| (key.len() + value.len()) as u64);
                 self.meter.charge(bytes.sum());
                 let to_blob = |(key, value)| (key, ByteBlob(value));
@@ -36,25 +36,26 @@ impl Broker {
             }
             KeyvalueRequest::Set { bucket, entries: BoundedVec(entries) } => {
                 self.fits(pass, entries.iter().map(|(key, ByteBlob(value))| (key.as_str(), value.len())))?;
-                let entries = entries.into_iter().map(|(key, ByteBlob(value))| (key, value)).collect();
-                store.set(pass, &bucket, entries).await?;
+                let entries = entries.into_iter().map(|(key, ByteBlob(value))| (key, value));
+                store.run(pass, move |store| store.set(&bucket, entries)).await?;
                 KeyvalueResponse::Done
             }
             KeyvalueRequest::Delete { bucket, keys: BoundedVec(keys) } => {
-                store.delete(pass, &bucket, keys).await?;
+                store.run(pass, move |store| store.delete(&bucket, &keys)).await?;
                 KeyvalueResponse::Done
             }
             KeyvalueRequest::Exists { bucket, key } => {
-                KeyvalueResponse::There(store.exists(pass, &bucket, key).await?)
+                KeyvalueResponse::There(store.run(pass, move |store| store.exists(&bucket, &key)).await?)
             }
             KeyvalueRequest::Keys { bucket, cursor } => {
-                let page = store.keys(pass, &bucket, cursor).await?;
+                let page = store.run(pass, move |store| store.keys(&bucket, cursor)).await?;
                 self.meter.charge(page.keys.iter().map(|key| key.len() as u64).sum());
                 KeyvalueResponse::Page { keys: page.keys, cursor: page.cursor }
             }
             KeyvalueRequest::Increment { bucket, key, by } => {
                 self.fits(pass, [(key.as_str(), 0)])?;
-                KeyvalueResponse::Number(store.increment(pass, &bucket, key, by).await?)
+                let sum = store.run(pass, move |store| store.increment(&bucket, &key, by)).await?;
+                KeyvalueResponse::Number(sum)
             }
         })
     }

@@ -77,9 +77,9 @@ impl Shown {
     pub(super) fn entry(&self, approval: &Approval) -> Entry {
         Entry {
             pin: self.plugin.pin(approval.clone()),
-            version: self.plugin.provenance().version.clone(),
+            version: self.plugin.provenance.version.clone(),
             source: self.plugin.source().to_string(),
-            signers: self.plugin.provenance().signers.clone(),
+            signers: self.plugin.provenance.signers.clone(),
             remapped_from: Vec::new(),
         }
     }
@@ -226,7 +226,7 @@ pub(super) fn unchanged(desk: &PluginAdmin, config: &Config, shown: &[Shown]) ->
             }
         }
         match desk.gate.signed_by(plugin, &config.spec.trust) {
-            Ok(signers) if signers == plugin.provenance().signers => {}
+            Ok(signers) if signers == plugin.provenance.signers => {}
             Ok(signers) => {
                 let signers = printable(&signers.join("; "), 500);
                 let what = "by the trust policy as it is meanwhile it is signed by others than was shown";

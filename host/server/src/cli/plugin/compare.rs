@@ -83,18 +83,18 @@ pub(super) fn differences(
     for (what, was, is) in [
         ("id", before(|entry| vec![entry.pin.id.clone()]), vec![now.id]),
         ("bytes", before(|entry| vec![entry.pin.digest.to_string()]), vec![now.digest.to_string()]),
-        ("version", was_version, version(plugin.provenance().version.as_deref())),
-        ("signed by", before(|entry| entry.signers.clone()), plugin.provenance().signers.clone()),
+        ("version", was_version, version(plugin.provenance.version.as_deref())),
+        ("signed by", before(|entry| entry.signers.clone()), plugin.provenance.signers.clone()),
         ("asks", before(|entry| entry.pin.asked.clone()), now.asked),
         ("is granted", before(|entry| entry.pin.grant.clone()), now.grant),
     ] {
         lines.extend(changed(what, &was, &is));
     }
     lines.extend(plugin.warnings().iter().map(|warning| format!("  warning: {}", shown(warning))));
-    for (index, surface) in plugin.surfaces().iter().enumerate() {
+    for (index, surface) in plugin.surfaces.all.iter().enumerate() {
         let before = was.and_then(|was| was.surfaces.get(index).copied());
-        let former = plugin.former_surface().filter(|_| index == 0);
-        let is_covered = |it: &Artifact| plugin.unseen().is_empty() && Some(it.digest()) == before;
+        let former = plugin.surfaces.former.first().filter(|_| index == 0);
+        let is_covered = |it: &Artifact| plugin.surfaces.unseen.is_empty() && Some(it.digest()) == before;
         if before == Some(surface.digest()) || former.is_some_and(is_covered) {
             continue;
         }
@@ -110,14 +110,14 @@ pub(super) fn differences(
         let before = kept.map(|artifact| tools(artifact.bytes())).transpose()?.unwrap_or_default();
         lines.extend(tool_lines(&before, &tools(like.unwrap_or(surface).bytes())?, detail));
         // The rest is compared in the former release's form, which lacks these texts.
-        if like.is_some() && !plugin.unseen().is_empty() {
+        if like.is_some() && !plugin.surfaces.unseen.is_empty() {
             let what =
                 "  texts that the former release showed to no model, and that are in none of its approvals";
             lines.push(what.to_owned());
-            lines.extend(plugin.unseen().iter().map(|text| format!("    + {}", shown(text))));
+            lines.extend(plugin.surfaces.unseen.iter().map(|text| format!("    + {}", shown(text))));
         }
     }
-    if was.is_some_and(|was| was.surfaces.len() > plugin.surfaces().len()) {
+    if was.is_some_and(|was| was.surfaces.len() > plugin.surfaces.all.len()) {
         lines.push("  it no longer names tools when it runs".to_owned());
     }
     Ok(lines)

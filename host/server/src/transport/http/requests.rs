@@ -296,7 +296,7 @@ impl HttpServer {
         }
         if let (Some(name), Some(Ok(arguments))) = (&envelope.tool, &envelope.arguments)
             && headers.get(VERSION).is_some_and(mcp::repeats_arguments)
-            && let Some(tool) = self.0.handler.gate.tool(principal, name)
+            && let Some(tool) = self.0.handler.gate.now().tool(principal, name)
         {
             let checked = mirrored::check(headers, &tool.listing.headers, arguments);
             checked.map_err(|why| Malformed::header(why, envelope.id.clone()))?;
