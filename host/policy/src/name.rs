@@ -147,12 +147,11 @@ pub fn tool_names(prefix: &Prefix, paths: &[ExportPath]) -> Vec<ToolName> {
     for name in &named {
         *count.entry(name).or_default() += 1;
     }
-    let still_shared: Vec<bool> = named.iter().map(|name| count.get(name).is_some_and(|n| *n > 1)).collect();
-    let tail = |(index, name): (usize, &ToolName)| match (still_shared.get(index), paths.get(index)) {
-        (Some(true), Some(path)) => with_tail(&name.0, path),
-        _ => name.clone(),
+    let is_shared = |name: &ToolName| count.get(name).is_some_and(|n| *n > 1);
+    let told_apart = |(name, path): (&ToolName, &ExportPath)| {
+        if is_shared(name) { with_tail(&name.0, path) } else { name.clone() }
     };
-    named.iter().enumerate().map(tail).collect()
+    named.iter().zip(paths).map(told_apart).collect()
 }
 
 fn tool_name(prefix: &Prefix, path: &ExportPath, form: Form) -> ToolName {

@@ -13,7 +13,7 @@ use toolgate_policy::load::key_id::KeyId;
 use zeroize::Zeroizing;
 
 /// A public key. Its id is the same for every file format.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
     pub(super) kind: KeyKind,
     /// SubjectPublicKeyInfo in DER.

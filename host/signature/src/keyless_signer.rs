@@ -15,7 +15,7 @@ use toolgate_policy::load::key_id::KeyId;
 use super::key::check_keys_in;
 
 /// A signer known by an identity that an issuer certifies.
-#[derive(Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeylessSigner {
     pub(super) identity: Identity,
     pub(super) root: Root,
@@ -27,6 +27,20 @@ pub struct Root {
     pub(super) verifier: Arc<Verifier>,
     /// Digest of the root's file.
     digest: Digest,
+}
+
+impl PartialEq for Root {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for Root {}
+
+impl std::fmt::Debug for Root {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Root({})", self.digest)
+    }
 }
 
 /// A file that is not a usable trusted root.

@@ -9,7 +9,7 @@ use super::key::PublicKey;
 pub(super) const UNTRUSTED: &str = "untrusted comment: ";
 
 /// A minisign public key: Ed25519, with the key number that signatures name.
-#[derive(Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MinisignKey {
     pub(super) key: minisign_verify::PublicKey,
     pub(super) number: u64,

@@ -7,7 +7,7 @@ use toolgate_policy::limits::load::{DETACHED_SIGNATURE_BYTES_MAX, SIGNATURE_BYTE
 use toolgate_policy::load::key_id::KeyId;
 use toolgate_policy::load::signer::Format;
 
-use super::anchor::SignerHint;
+use super::anchor::Anchor;
 use super::{SignatureFile, read};
 
 /// Digits in the name of a further signature.
@@ -51,7 +51,7 @@ pub fn digits(name: &str) -> Option<&str> {
 pub fn places<'a>(
     component: &str,
     files: impl IntoIterator<Item = &'a SignatureFile>,
-    signers: &[SignerHint],
+    signers: &[Anchor],
 ) -> BTreeMap<String, &'a [u8]> {
     let mut places = BTreeMap::new();
     for file in files {
@@ -74,7 +74,7 @@ fn ending(tail: &str) -> &str {
 }
 
 /// The signer that a signature names, unverified.
-fn signer_of<'a>(file: &SignatureFile, signers: &'a [SignerHint]) -> Option<&'a SignerHint> {
+fn signer_of<'a>(file: &SignatureFile, signers: &'a [Anchor]) -> Option<&'a Anchor> {
     let claim = read(file).ok()?.claim();
     signers.iter().find(|signer| signer.is_named_by(&claim))
 }

@@ -15,7 +15,7 @@ use toolgate_policy::limits::load::{
 };
 use toolgate_policy::load::fetch::{FetchPermit, Follow};
 use toolgate_policy::load::reference::Version;
-use toolgate_signature::anchor::SignerHint;
+use toolgate_signature::anchor::Anchor;
 use toolgate_signature::choose;
 use toolgate_signature::sign::PREDICATE_TYPE;
 use toolgate_signature::{SignatureFile, Unread};
@@ -39,7 +39,7 @@ pub(super) struct Attachments {
 /// Collects attachments within one limit for all of them.
 struct Reading<'a, 's> {
     session: &'a Session<'s>,
-    signers: &'a [SignerHint],
+    signers: &'a [Anchor],
     found: Attachments,
     layers: Layers,
     requests_left: usize,
@@ -59,7 +59,7 @@ impl Session<'_> {
     pub(super) async fn attachments(
         &self,
         subject: Digest,
-        signers: &[SignerHint],
+        signers: &[Anchor],
     ) -> Result<Attachments, FetchError> {
         let mut reading = Reading {
             session: self,

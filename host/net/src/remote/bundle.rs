@@ -15,7 +15,7 @@ use toolgate_policy::limits::load::{
     ARTEFACT_CONFIG_BYTES_MAX, ATTACHED_MAX, ATTACHED_READ_BYTES_MAX, ATTACHED_READ_MAX, BUNDLE_BYTES_MAX,
     BUNDLE_FILES_MAX, BUNDLE_MANIFEST_BYTES_MAX, COMPONENT_BYTES_MAX, MANIFEST_BYTES_MAX,
 };
-use toolgate_signature::anchor::SignerHint;
+use toolgate_signature::anchor::Anchor;
 pub use toolgate_signature::choose::{self, FileNaming, choose};
 use toolgate_signature::{SignatureFile, Unread};
 
@@ -224,7 +224,7 @@ impl PluginBundle {
     }
 
     /// A component with its signatures. Beyond the limit, signatures that name one of `signers` come first.
-    pub fn item(&mut self, listed: &Listed, signers: &[SignerHint]) -> Result<Item, BundleError> {
+    pub fn item(&mut self, listed: &Listed, signers: &[Anchor]) -> Result<Item, BundleError> {
         let artifact = match self.last.take().filter(|last| last.digest() == listed.digest) {
             Some(artifact) => artifact,
             None => self.files.blob(&listed.layer, COMPONENT_BYTES_MAX)?,

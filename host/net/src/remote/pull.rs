@@ -3,7 +3,7 @@
 use toolgate_base::artifact::Artifact;
 use toolgate_base::spec::Remote;
 use toolgate_policy::load::reference::Reference;
-use toolgate_signature::anchor::SignerHint;
+use toolgate_signature::anchor::Anchor;
 use toolgate_signature::{SignatureFile, Unread};
 
 use super::artefact::ImageManifest;
@@ -32,7 +32,7 @@ impl Fetcher {
         &self,
         reference: &Reference,
         remote: &Remote,
-        signers: &[SignerHint],
+        signers: &[Anchor],
     ) -> Result<Pulled, FetchError> {
         self.run(remote, async |client| {
             let session = Session::open(client, reference, Actions::Pull).await?;

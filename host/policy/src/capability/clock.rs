@@ -1,6 +1,5 @@
 //! `clock`: the precision of the time a plugin sees.
 
-use super::Effects;
 use crate::InvalidValueError;
 
 /// Precision of the clocks. Without a grant: coarse.
@@ -60,11 +59,6 @@ impl Grant {
             Self::Coarse => "coarse",
             Self::Precise => "precise",
         }
-    }
-
-    /// Effects of the grant: none.
-    pub fn effects(self) -> Effects {
-        Effects::default()
     }
 
     /// Checks that a guest may read a clock.

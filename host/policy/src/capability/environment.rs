@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::Effects;
 use crate::InvalidValueError;
 use crate::redact::inline_table;
 
@@ -39,11 +38,6 @@ impl Grant {
     /// The table that grants it, as an operator would write it.
     pub fn written(&self) -> String {
         inline_table(&self.0)
-    }
-
-    /// Effects of the grant: none, since the operator wrote the values for the plugin.
-    pub fn effects(&self) -> Effects {
-        Effects::default()
     }
 
     /// Allows a guest to see every granted variable.

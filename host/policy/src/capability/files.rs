@@ -215,8 +215,7 @@ impl Grant {
 
 /// The line that grants these folders, as an operator would write it.
 pub fn written(mounts: &[Mount]) -> String {
-    let mounts: Vec<String> = mounts.iter().map(Mount::written).collect();
-    super::list(&mounts)
+    super::list(mounts.iter().map(Mount::written))
 }
 
 impl Mount {

@@ -1,6 +1,5 @@
 //! `random`: the source of a plugin's random numbers.
 
-use super::Effects;
 use crate::InvalidValueError;
 
 /// Source of random numbers. Without a grant: the system's generator.
@@ -55,11 +54,6 @@ impl Grant {
             Self::Secure => "secure".to_owned(),
             Self::Seeded(seed) => format!("seeded:{seed}"),
         }
-    }
-
-    /// Effects of the grant: none.
-    pub fn effects(self) -> Effects {
-        Effects::default()
     }
 
     /// Checks that a guest may have random numbers.

@@ -97,15 +97,7 @@ impl Grant {
     /// # Errors
     /// Everything that is wrong, each with its place.
     pub fn new(rules: Vec<RuleText>) -> Result<Self, Vec<InvalidValueError>> {
-        let mut checked = Vec::new();
-        let mut problems = Vec::new();
-        for (index, text) in rules.into_iter().enumerate() {
-            match Rule::new(&text) {
-                Ok(rule) => checked.push(rule),
-                Err(found) => problems.extend(found.into_iter().map(|p| p.under(&format!("[{index}]")))),
-            }
-        }
-        if problems.is_empty() { Ok(Self { rules: checked, listening: false }) } else { Err(problems) }
+        super::each(rules, Rule::new).map(|rules| Self { rules, listening: false })
     }
 
     /// The rules, in the operator's order.
@@ -187,8 +179,7 @@ impl Grant {
 
 /// The line that grants these rules, as an operator would write it.
 pub fn written(rules: &[Rule]) -> String {
-    let rules: Vec<String> = rules.iter().map(Rule::written).collect();
-    super::list(&rules)
+    super::list(rules.iter().map(Rule::written))
 }
 
 /// Checks that a guest may bind a socket to `address`. Toolchains bind to the unspecified address and port 0 before
@@ -255,7 +246,7 @@ impl Rule {
         format!("{{ {} }}", keys.join(", "))
     }
 
-    fn new(text: &RuleText) -> Result<Self, Vec<InvalidValueError>> {
+    fn new(text: RuleText) -> Result<Self, Vec<InvalidValueError>> {
         let mut problems = Vec::new();
         let protocol = match text.protocol.as_deref() {
             None | Some("tcp") => Protocol::Tcp,

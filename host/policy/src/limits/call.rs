@@ -87,16 +87,12 @@ impl CallLimit {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|limit| limit.name() == name)
     }
-
-    const fn index(self) -> usize {
-        self as usize
-    }
 }
 
 impl CallLimits {
     /// The value of `limit`.
     pub fn get(&self, limit: CallLimit) -> u64 {
-        self.0.get(limit.index()).copied().unwrap_or(limit.spec().default)
+        self.0.get(limit as usize).copied().unwrap_or(limit.spec().default)
     }
 
     /// The same bounds with `limit` at `value`.
@@ -105,7 +101,7 @@ impl CallLimits {
     /// A sentence that names the range, when `value` is outside.
     pub fn set(&mut self, limit: CallLimit, value: i64) -> Result<(), String> {
         let value = limit.spec().check(value)?;
-        if let Some(slot) = self.0.get_mut(limit.index()) {
+        if let Some(slot) = self.0.get_mut(limit as usize) {
             *slot = value;
         }
         Ok(())

@@ -5,7 +5,7 @@ use super::grant::{Effective, Grants, UnmetGrantError};
 use super::lint::{Allowed, Finding};
 use super::manifest::RequestedCapabilities;
 use super::pin::{self, Approved, Pin, PinChangeError, PluginState};
-use super::trust::Trusted;
+use super::trust::{Trusted, join};
 use crate::Digest;
 use crate::limits::call::CallLimits;
 use crate::redact::printable;
@@ -177,10 +177,6 @@ pub fn check_lints(findings: &[Finding], allowed: &Allowed) -> Result<(), Vec<Re
         .map(RefusalError::Lint)
         .collect();
     if refused.is_empty() { Ok(()) } else { Err(refused) }
-}
-
-fn join(reasons: &[impl ToString]) -> String {
-    reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl Clearance {

@@ -147,21 +147,11 @@ impl Effective {
         Self { clock: clock::Grant::StillAtZero, ..Self::nothing() }
     }
 
-    /// Combined effects.
+    /// Combined effects. Values that the operator wrote for the plugin, clocks and random numbers have none.
     pub fn effects(&self) -> Effects {
-        let Self { files, http, sockets, environment, config, keyvalue, clock, random } = self;
-        [
-            files.effects(),
-            http.effects(),
-            sockets.effects(),
-            environment.effects(),
-            config.effects(),
-            keyvalue.effects(),
-            clock.effects(),
-            random.effects(),
-        ]
-        .into_iter()
-        .fold(Effects::default(), Effects::and)
+        let Self { files, http, sockets, environment: _, config: _, keyvalue, clock: _, random: _ } = self;
+        let effects = [files.effects(), http.effects(), sockets.effects(), keyvalue.effects()];
+        effects.into_iter().fold(Effects::default(), Effects::and)
     }
 }
 

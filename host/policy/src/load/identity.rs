@@ -12,8 +12,7 @@ use crate::{Digest, InvalidValueError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     issuer: String,
-    san: String,
-    kind: Kind,
+    san: San,
 }
 
 /// A name in a certificate (RFC 5280 §4.2.1.6).
@@ -23,12 +22,6 @@ pub enum San {
     Email(String),
     /// A URI, such as `https://github.com/acme/tool/.github/workflows/release.yml@refs/tags/v1`.
     Uri(String),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Email,
-    Uri,
 }
 
 impl Identity {
@@ -44,8 +37,8 @@ impl Identity {
                 "write the whole URL of one issuer, such as \"https://token.actions.githubusercontent.com\"";
             return Err(InvalidValueError::at("issuer", why));
         }
-        let kind = check_san(san).map_err(|why| InvalidValueError::at("san", why))?;
-        Ok(Self { issuer: issuer.to_owned(), san: san.to_owned(), kind })
+        let san = pattern(san).map_err(|why| InvalidValueError::at("san", why))?;
+        Ok(Self { issuer: issuer.to_owned(), san })
     }
 
     /// URL of the issuer.
@@ -56,33 +49,43 @@ impl Identity {
     /// Identifier used like a key's. It includes the digest of the root, as another root is another trust anchor. No
     /// SubjectPublicKeyInfo begins like the hashed text, so it equals no key's.
     pub fn id(&self, root: Digest) -> KeyId {
-        let (issuer, san) = (&self.issuer, &self.san);
+        let (issuer, San::Email(san) | San::Uri(san)) = (&self.issuer, &self.san);
         KeyId::of_digest(Digest::of(format!("toolgate identity\0{issuer}\0{san}\0{root}").as_bytes()))
     }
 
     /// Whether the pattern covers a name that `issuer` vouches for.
     pub fn matches(&self, issuer: &str, san: &San) -> bool {
-        let (kind, name) = match san {
-            San::Email(name) => (Kind::Email, name),
-            San::Uri(name) => (Kind::Uri, name),
-        };
-        self.issuer == issuer && self.kind == kind && meet(&self.san, name, false)
+        self.issuer == issuer && self.san.meets(san, false)
     }
 
     /// Whether one name could match both, so that one person's signatures would count twice.
     pub fn overlaps(&self, other: &Self) -> bool {
-        self.issuer == other.issuer && self.kind == other.kind && meet(&self.san, &other.san, true)
+        self.issuer == other.issuer && self.san.meets(&other.san, true)
     }
 }
 
-fn check_san(san: &str) -> Result<Kind, String> {
+impl San {
+    /// Whether this pattern matches a name of the same kind; or, if the other is a pattern too, whether some name
+    /// matches both.
+    fn meets(&self, other: &Self, other_is_pattern: bool) -> bool {
+        match (self, other) {
+            (Self::Email(pattern), Self::Email(other)) | (Self::Uri(pattern), Self::Uri(other)) => {
+                meet(pattern, other, other_is_pattern)
+            }
+            (Self::Email(_), Self::Uri(_)) | (Self::Uri(_), Self::Email(_)) => false,
+        }
+    }
+}
+
+/// Reads a name or a pattern of names.
+fn pattern(san: &str) -> Result<San, String> {
     const EXAMPLES: &str = "such as \"release@example.com\", \"*@example.com\" or \
         \"https://github.com/acme/tool/.github/workflows/release.yml@refs/tags/*\"";
     if !is_plain(san) {
         return Err(format!("write a name of at most {IDENTITY_BYTES_MAX} characters of ASCII, {EXAMPLES}"));
     }
-    let pattern = san.contains('*');
-    if pattern && (san.contains("**") || san.contains(['?', '[', ']', '{', '}', '\\'])) {
+    let is_pattern = san.contains('*');
+    if is_pattern && (san.contains("**") || san.contains(['?', '[', ']', '{', '}', '\\'])) {
         return Err("in a pattern only single stars stand for something; write no ** ? [ ] { } \\".to_owned());
     }
     let any = || Err(format!("this would be anybody; write whose names are meant, {EXAMPLES}"));
@@ -93,14 +96,14 @@ fn check_san(san: &str) -> Result<Kind, String> {
             return Err(format!("it is not a URI; write one, {EXAMPLES}"));
         }
         let named = [scheme, host, first].iter().all(|part| !part.contains('*'));
-        return if pattern && (!named || first.is_empty()) { any() } else { Ok(Kind::Uri) };
+        return if is_pattern && (!named || first.is_empty()) { any() } else { Ok(San::Uri(san.to_owned())) };
     }
     match san.rsplit_once('@') {
         Some((name, domain)) if !name.is_empty() && !domain.is_empty() && !domain.contains('*') => {
-            Ok(Kind::Email)
+            Ok(San::Email(san.to_owned()))
         }
         Some(_) => any(),
-        None if pattern => any(),
+        None if is_pattern => any(),
         None => Err(format!("it is neither an address nor a URI; write one, {EXAMPLES}")),
     }
 }
@@ -109,7 +112,7 @@ fn is_plain(text: &str) -> bool {
     (1..=IDENTITY_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// Whether the pattern matches a name; or, if the second is a pattern too, whether some name matches both.
+/// See [`San::meets`].
 fn meet(pattern: &str, other: &str, other_is_pattern: bool) -> bool {
     let (pattern, other) = (pattern.as_bytes(), other.as_bytes());
     let star = |byte: Option<&u8>, counts: bool| counts && byte == Some(&b'*');

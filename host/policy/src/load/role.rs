@@ -178,18 +178,11 @@ pub(super) fn fill(roles: &[&Role], signed: &[&str]) -> Result<Vec<Met>, Vec<Unm
             }
         }
     }
-    let of_role = |index: usize| -> Vec<String> {
-        signed
-            .iter()
-            .zip(&place)
-            .filter(|(_, at)| **at == Some(index))
-            .map(|(id, _)| (*id).to_owned())
-            .collect()
-    };
     let mut met = Vec::new();
     let mut unmet = Vec::new();
     for (index, role) in roles.iter().enumerate() {
-        let signers = of_role(index);
+        let filled = signed.iter().zip(&place).filter(|(_, at)| **at == Some(index));
+        let signers: Vec<String> = filled.map(|(id, _)| (*id).to_owned()).collect();
         let have = u32::try_from(signers.len()).unwrap_or(u32::MAX);
         if have >= role.threshold {
             met.push(Met { role: role.name.clone(), signers });

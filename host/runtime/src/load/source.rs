@@ -13,7 +13,7 @@ use toolgate_base::outcome::with_causes;
 use toolgate_base::spec::Source;
 use toolgate_net::remote::{FetchError, Fetcher, Pulled};
 use toolgate_policy::Digest;
-use toolgate_signature::anchor::SignerHint;
+use toolgate_signature::anchor::Anchor;
 use toolgate_signature::{SignatureFile, Unread, name};
 use toolgate_state::blobs::BlobStore;
 
@@ -118,7 +118,7 @@ impl Sources {
         &self,
         source: &Source,
         pin: Option<Digest>,
-        signers: &[SignerHint],
+        signers: &[Anchor],
     ) -> Result<Found, SourceError> {
         let found = match source {
             Source::File(path) => return Ok(file::fetch(path, signers)?),

@@ -196,7 +196,7 @@ fn as_json(shown: &Shown) -> Value {
         }).collect::<Vec<_>>(),
         "needs": words(inspected, true).iter().map(|word| word.word()).collect::<Vec<_>>(),
         "importedByToolchain": words(inspected, true).iter().filter_map(|word| {
-            Some((word.word().to_owned(), inspected.requested.toolchain_of(*word)?.name().into()))
+            Some((word.word().to_owned(), inspected.requested.toolchain_of(*word)?.to_string().into()))
         }).collect::<serde_json::Map<String, Value>>(),
         "mayUse": words(inspected, false).iter().map(|word| word.word()).collect::<Vec<_>>(),
         "imports": inspected.imports,

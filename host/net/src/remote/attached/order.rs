@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use toolgate_policy::Digest;
-use toolgate_signature::anchor::SignerHint;
+use toolgate_signature::anchor::Anchor;
 use toolgate_signature::choose::affordable;
 
 use super::super::artefact::{self, Descriptor, says};
@@ -23,7 +23,7 @@ pub(super) enum Hint {
 
 impl Hint {
     /// Hint for an entry whose type is a signature's (`is_typed`) or unknown.
-    pub(super) fn of(described: &Descriptor, is_typed: bool, signers: &[SignerHint]) -> Self {
+    pub(super) fn of(described: &Descriptor, is_typed: bool, signers: &[Anchor]) -> Self {
         match artefact::named(described) {
             Some(claim) => signers
                 .iter()
