@@ -183,7 +183,7 @@ impl Egress {
         let scrub = secret.as_deref().map(Scrub::new);
         Ok(Arc::new(RuleClient {
             rule: rule.clone(),
-            trust: self.roots.trust(rule)?,
+            trust: self.roots.trust(rule.scheme, rule.ca.as_deref())?,
             secret,
             scrub,
             idle: Arc::default(),

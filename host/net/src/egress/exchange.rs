@@ -32,7 +32,7 @@ impl Scrub {
     pub(super) fn new(secret: &SecretSpec) -> Self {
         let whole = secret.header_value();
         let values = [secret.value.open(), whole.as_str()];
-        Self { values: Arc::new(Forms::new(values)), names: Arc::new(Forms::folding(values)) }
+        Self { values: Arc::new(Forms::new(values, false)), names: Arc::new(Forms::new(values, true)) }
     }
 
     /// Scrubs a complete text; `None` if the secret is not in it.

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::runtime::Handle;
@@ -88,24 +88,18 @@ impl Resolver {
         let mut builder = if self.servers.is_empty() {
             TokioResolver::builder_tokio()?
         } else {
-            let config = ResolverConfig::from_parts(None, Vec::new(), self.named_servers().collect());
+            let named = |server: &SocketAddr| {
+                let mut named = NameServerConfig::udp_and_tcp(server.ip());
+                named.connections.iter_mut().for_each(|connection| connection.port = server.port());
+                named
+            };
+            let servers = self.servers.iter().map(named).collect();
+            let config = ResolverConfig::from_parts(None, Vec::new(), servers);
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         };
         // A name may have new addresses.
         builder.options_mut().cache_size = 0;
         builder.build()
-    }
-
-    fn named_servers(&self) -> impl Iterator<Item = NameServerConfig> {
-        let at = |mut connection: ConnectionConfig, port| {
-            connection.port = port;
-            connection
-        };
-        self.servers.iter().map(move |server| {
-            let port = server.port();
-            let connections = vec![at(ConnectionConfig::udp(), port), at(ConnectionConfig::tcp(), port)];
-            NameServerConfig::new(server.ip(), true, connections)
-        })
     }
 
     /// Addresses of `host` that may be connected to; never empty, and at most a few.
@@ -149,13 +143,13 @@ impl Resolver {
         let runtime = self.runtime.get_or_init(Handle::current);
         // The final dot disables search domains.
         let full = format!("{name}.");
-        let asking = AbortOnDropHandle::new(runtime.spawn(async move { resolver.lookup_ip(full).await }));
-        let answer = asking.await.map_err(|error| error.to_string());
-        let answer =
-            answer.and_then(|answer| answer.map_err(|error| error.to_string())).map_err(|error| {
-                tracing::debug!(%error, name, "a name could not be resolved");
-                unknown()
-            })?;
+        let asking =
+            runtime.spawn(async move { resolver.lookup_ip(full).await.map_err(|error| error.to_string()) });
+        let answer = AbortOnDropHandle::new(asking).await.unwrap_or_else(|error| Err(error.to_string()));
+        let answer = answer.map_err(|error| {
+            tracing::debug!(%error, name, "a name could not be resolved");
+            unknown()
+        })?;
         Ok(answer.iter().collect())
     }
 }

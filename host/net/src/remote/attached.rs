@@ -101,12 +101,12 @@ impl Session<'_> {
 impl Reading<'_, '_> {
     /// The registry's referrers list, page by page. Registries without one answer in many ways.
     async fn referrers(&mut self, subject: Digest) -> List {
+        let place = format!("the registry's list of what refers to {subject}");
         let mut all = Vec::new();
         let mut next = self.session.reference.permit("GET", &format!("referrers/{subject}")).ok();
         let mut pages_left = REFERRER_PAGES_MAX;
         while let Some(permit) = next.take() {
             if pages_left == 0 || all.len() >= REFERRERS_MAX {
-                let place = format!("the registry's list of what refers to {subject}");
                 self.found.looked.push(format!("{place} ({} of them; more pages than are read)", all.len()));
                 return all;
             }
@@ -122,15 +122,13 @@ impl Reading<'_, '_> {
                     next = further;
                 }
                 Err(error) => {
-                    self.looked(&format!("the registry's list of what refers to {subject}"), &error);
+                    self.looked(&place, &error);
                     self.note_failure(error);
                     return all;
                 }
             }
         }
-        self.found
-            .looked
-            .push(format!("the registry's list of what refers to {subject} ({} of them)", all.len()));
+        self.found.looked.push(format!("{place} ({} of them)", all.len()));
         all
     }
 

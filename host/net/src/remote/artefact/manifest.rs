@@ -211,7 +211,7 @@ fn bounded(layer: Descriptor, bytes_max: u64) -> Result<Descriptor, ArtefactErro
 fn parse(text: &[u8]) -> Result<Json, ArtefactError> {
     let bounds =
         JsonLimits { bytes_max: size(MANIFEST_BYTES_MAX), depth_max: 16, nodes_max: MANIFEST_NODES_MAX };
-    let json = Json::parse(text, bounds)?;
+    let json = Json::parse(text, bounds).map_err(ArtefactError::Json)?;
     match json.get("schemaVersion") {
         Some(Json::Integer(2)) => Ok(json),
         _ => Err(ArtefactError::Lacks("schemaVersion 2")),

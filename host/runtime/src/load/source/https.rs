@@ -25,8 +25,7 @@ pub(super) fn fetch(
         Ok((format!("component{tail}"), beside.map_err(FetchError::from)?))
     });
     let beside = beside.collect::<Result<Vec<_>, FetchError>>()?;
-    let arrived = fetcher.file(permit, remote, pin, &beside)?;
-    Ok(Found { unread: arrived.unread, ..Found::new(arrived.artifact, arrived.signatures) })
+    Ok(fetcher.file(permit, remote, pin, &beside)?)
 }
 
 /// A server lists nothing, so the names that signers give their files are tried: the plain ones, and those by their keys.
