@@ -85,35 +85,12 @@ fn is_like_separator(c: char) -> bool {
 
 /// Characters after which a server may read parameters, a query or a fragment.
 fn is_like_end(c: char) -> bool {
-    matches!(
-        c,
-        ';' | '?'
-            | '#'
-            | '\u{ff1b}'
-            | '\u{fe54}'
-            | '\u{37e}'
-            | '\u{ff1f}'
-            | '\u{fe56}'
-            | '\u{ff03}'
-            | '\u{fe5f}'
-    )
+    ";?#\u{ff1b}\u{fe54}\u{37e}\u{ff1f}\u{fe56}\u{ff03}\u{fe5f}".contains(c)
 }
 
 /// Characters that become one dot or several.
 fn is_like_dots(c: char) -> bool {
-    matches!(
-        c,
-        '.' | '\u{ff0e}'
-            | '\u{fe52}'
-            | '\u{3002}'
-            | '\u{ff61}'
-            | '\u{fe12}'
-            | '\u{2024}'
-            | '\u{2025}'
-            | '\u{2026}'
-            | '\u{fe19}'
-            | '\u{fe30}'
-    )
+    ".\u{ff0e}\u{fe52}\u{3002}\u{ff61}\u{fe12}\u{2024}\u{2025}\u{2026}\u{fe19}\u{fe30}".contains(c)
 }
 
 #[cfg(test)]

@@ -17,8 +17,10 @@ use super::key::check_keys_in;
 /// A signer known by an identity that an issuer certifies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeylessSigner {
-    pub(super) identity: Identity,
-    pub(super) root: Root,
+    /// The identity.
+    pub identity: Identity,
+    /// Root for its certificates.
+    pub root: Root,
 }
 
 /// Trusted certificate, log and timestamp authorities.
@@ -49,11 +51,6 @@ impl std::fmt::Debug for Root {
 pub struct TrustedRootError(String);
 
 impl KeylessSigner {
-    /// The signer with this identity under this root.
-    pub fn new(identity: Identity, root: Root) -> Self {
-        Self { identity, root }
-    }
-
     /// Parses a `trusted_root.json` (Sigstore's protobuf-specs, TrustedRoot).
     ///
     /// # Errors

@@ -22,8 +22,8 @@ pub const ENDINGS: [(&str, Format, u64); 3] = [
 
 /// Format and maximum size for a file name.
 pub fn form(name: &str) -> Option<(Format, u64)> {
-    let promised = ENDINGS.iter().find(|(ending, ..)| name.ends_with(ending));
-    promised.map(|(_, format, bytes_max)| (*format, *bytes_max))
+    let (_, format, bytes_max) = ENDINGS.into_iter().find(|(ending, ..)| name.ends_with(ending))?;
+    Some((format, bytes_max))
 }
 
 /// Suffix that marks a signature's name, such as `.sigstore.json` or `.0123abcd.sigstore.json`.

@@ -52,7 +52,7 @@ struct Known {
 }
 
 /// Identity of a file's content: device, inode, size, mtime and ctime (s and ns). `None` for the system's store.
-type Stamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
+pub(super) type Stamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
 
 impl Roots {
     /// Trust in the authorities in the file `ca`, or the system's; none for plain HTTP.
@@ -153,7 +153,7 @@ impl Source {
     }
 }
 
-fn stamp(file: &str) -> Stamp {
+pub(super) fn stamp(file: &str) -> Stamp {
     let of = |file: std::fs::Metadata| {
         let changed = (file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec());
         (file.dev(), file.ino(), file.len(), changed.0, changed.1, changed.2, changed.3)

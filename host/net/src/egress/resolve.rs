@@ -1,9 +1,7 @@
 //! Name resolution, once per use: the addresses found are checked here and are those connected to, so that a second DNS
 //! response cannot redirect the connection.
 
-use std::fs::Metadata;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use hickory_resolver::TokioResolver;
@@ -16,6 +14,7 @@ use toolgate_policy::address::{BlockedAddressError, Host, Reach, is_metadata_nam
 use toolgate_policy::limits::http::NAME_ADDRESSES_MAX;
 
 use super::EgressError;
+use super::authorities::{Stamp, stamp};
 use super::interfaces::OwnInterfaces;
 
 /// Resolver with the operator's name servers, or else the system's, whose configuration is read at the first request
@@ -28,8 +27,8 @@ pub(super) struct Resolver {
     pub(super) interfaces: OwnInterfaces,
 }
 
-/// Identity of the system's resolver files: inode, size, and mtime in seconds and nanoseconds.
-type Stamps = [Option<(u64, u64, i64, i64)>; 2];
+/// Identity of the system's resolver files.
+type Stamps = [Stamp; 2];
 
 /// Reason that there is no address to connect to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,7 +71,7 @@ impl Resolver {
 
     /// Returns the resolver, rebuilt if its configuration files changed.
     fn resolver(&self) -> Result<TokioResolver, NetError> {
-        let now = stamps();
+        let now = ["/etc/hosts", "/etc/resolv.conf"].map(stamp);
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((then, resolver)) = &*made
             && *then == now
@@ -164,11 +163,6 @@ fn a_few(found: &[IpAddr]) -> Vec<IpAddr> {
     let of_v6 = v6.len().min(NAME_ADDRESSES_MAX.saturating_sub(v4.len()).max(half));
     let of_v4 = NAME_ADDRESSES_MAX.saturating_sub(of_v6);
     v4.into_iter().take(of_v4).chain(v6.into_iter().take(of_v6)).collect()
-}
-
-fn stamps() -> Stamps {
-    let of = |file: Metadata| (file.ino(), file.len(), file.mtime(), file.mtime_nsec());
-    ["/etc/hosts", "/etc/resolv.conf"].map(|file| std::fs::metadata(file).ok().map(of))
 }
 
 #[cfg(test)]

@@ -47,6 +47,15 @@ pub struct Effective {
     pub random: random::Grant,
 }
 
+/// One key of the grants.
+struct Granted {
+    word: Capability,
+    /// Its value, as an operator would write it.
+    value: String,
+    /// Whether it refuses every use.
+    is_idle: bool,
+}
+
 /// A capability whose request and grant do not match.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnmetGrantError {
@@ -61,50 +70,40 @@ pub enum UnmetGrantError {
 impl Grants {
     /// Whether the grant has this key.
     pub fn has(&self, capability: Capability) -> bool {
-        match capability {
-            Capability::Files => self.files.is_some(),
-            Capability::Http => self.http.is_some(),
-            Capability::Sockets => self.sockets.is_some(),
-            Capability::Environment => self.environment.is_some(),
-            Capability::Config => self.config.is_some(),
-            Capability::Keyvalue => self.keyvalue.is_some(),
-            Capability::Clock => self.clock.is_some(),
-            Capability::Random => self.random.is_some(),
-        }
+        self.granted().any(|granted| granted.word == capability)
     }
 
     /// Capabilities that a plugin needs and whose grant refuses every use. Those only a toolchain imports are left out.
     pub fn idle(&self, asked: &RequestedCapabilities) -> Vec<Capability> {
-        let is_idle = |word: &Capability| match word {
-            Capability::Files => self.files.as_ref().is_some_and(|grant| grant.mounts().is_empty()),
-            Capability::Http => self.http.as_ref().is_some_and(|grant| grant.rules().is_empty()),
-            Capability::Sockets => self.sockets.as_ref().is_some_and(|grant| grant.rules().is_empty()),
-            Capability::Environment => {
-                self.environment.as_ref().is_some_and(|grant| grant.allow().variables().is_empty())
-            }
-            Capability::Config => self.config.as_ref().is_some_and(|grant| grant.allow().values().is_empty()),
-            Capability::Keyvalue => self.keyvalue.as_ref().is_some_and(|grant| grant.room().is_none()),
-            Capability::Clock => self.clock.is_some_and(|grant| grant.allow().is_err()),
-            Capability::Random => self.random.is_some_and(|grant| grant.allow().is_err()),
-        };
-        let needed = asked.needs().iter().copied().filter(|word| asked.toolchain_of(*word).is_none());
-        needed.filter(is_idle).collect()
+        let is_needed = |word| asked.needs().contains(&word) && asked.toolchain_of(word).is_none();
+        let idle = self.granted().filter(|granted| granted.is_idle && is_needed(granted.word));
+        idle.map(|granted| granted.word).collect()
     }
 
     /// The lines under `[plugin.grant]`, as an operator would write them.
     pub fn written(&self) -> Vec<String> {
+        self.granted().map(|Granted { word, value, .. }| format!("{word} = {value}")).collect()
+    }
+
+    /// The keys that are there, in the order of [`Capability::ALL`].
+    fn granted(&self) -> impl Iterator<Item = Granted> {
         let Self { files, http, sockets, environment, config, keyvalue, clock, random } = self;
-        let lines = [
-            files.as_ref().map(|grant| format!("files = {}", files::written(grant.mounts()))),
-            http.as_ref().map(|grant| format!("http = {}", grant.written())),
-            sockets.as_ref().map(|grant| format!("sockets = {}", grant.written())),
-            environment.as_ref().map(|grant| format!("environment = {}", grant.written())),
-            config.as_ref().map(|grant| format!("config = {}", grant.written())),
-            keyvalue.as_ref().map(|grant| format!("keyvalue = {}", grant.written())),
-            clock.map(|grant| format!("clock = {}", quoted(grant.word()))),
-            random.map(|grant| format!("random = {}", quoted(&grant.word()))),
+        let of = |word, value, is_idle| Granted { word, value, is_idle };
+        let all = [
+            files
+                .as_ref()
+                .map(|it| of(Capability::Files, files::written(it.mounts()), it.mounts().is_empty())),
+            http.as_ref().map(|it| of(Capability::Http, it.written(), it.rules().is_empty())),
+            sockets.as_ref().map(|it| of(Capability::Sockets, it.written(), it.rules().is_empty())),
+            environment
+                .as_ref()
+                .map(|it| of(Capability::Environment, it.written(), it.allow().variables().is_empty())),
+            config.as_ref().map(|it| of(Capability::Config, it.written(), it.allow().values().is_empty())),
+            keyvalue.as_ref().map(|it| of(Capability::Keyvalue, it.written(), it.room().is_none())),
+            clock.map(|it| of(Capability::Clock, quoted(it.word()), it.allow().is_err())),
+            random.map(|it| of(Capability::Random, quoted(&it.word()), it.allow().is_err())),
         ];
-        lines.into_iter().flatten().collect()
+        all.into_iter().flatten()
     }
 
     /// The requested part of these grants.
