@@ -56,10 +56,8 @@ pub enum BlockedAddressError {
 pub struct HostNameError(pub String);
 
 impl Host {
-    /// Reads a host as written in a URL, without a port.
-    ///
-    /// # Errors
-    /// [`HostNameError`] when it is empty, too long, or has a character no host has.
+    /// Reads a host as written in a URL, without a port. Refuses one that is empty, too long, or has a character no
+    /// host has.
     pub fn parse(text: &str) -> Result<Self, HostNameError> {
         let refused = || HostNameError(text.to_owned());
         match url::Host::parse(text).map_err(|_| refused())? {
@@ -84,10 +82,8 @@ impl Host {
 }
 
 impl HostPattern {
-    /// Reads `name`, an address, or `*.suffix`.
-    ///
-    /// # Errors
-    /// [`InvalidValueError`] for anything else, `*` alone included: a grant names the hosts it trusts.
+    /// Reads `name`, an address, or `*.suffix`. Refuses anything else, `*` alone included: a grant names the hosts it
+    /// trusts.
     pub fn parse(text: &str) -> Result<Self, InvalidValueError> {
         let not_a_pattern = || {
             InvalidValueError::new(format!(
@@ -122,9 +118,6 @@ impl HostPattern {
 
 /// Checks that a connection to `address` may be opened from a machine whose interfaces have the addresses `own`.
 /// IPv6 forms that carry an IPv4 address (mapped, compatible, NAT64, 6to4, Teredo) are judged by that address.
-///
-/// # Errors
-/// [`BlockedAddressError`] with the reason.
 pub fn may_connect(address: IpAddr, reach: Reach, own: &[IpAddr]) -> Result<(), BlockedAddressError> {
     let inner = embedded(address);
     if let Some(what) = never(inner) {

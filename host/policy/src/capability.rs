@@ -183,10 +183,7 @@ fn list(written: impl IntoIterator<Item = String>) -> String {
     format!("[{}]", written.into_iter().collect::<Vec<_>>().join(", "))
 }
 
-/// Checks each rule of a list.
-///
-/// # Errors
-/// Everything that is wrong, each with its place.
+/// Checks each rule of a list. Names everything that is wrong, each with its place.
 fn each<T, R>(
     rules: Vec<T>,
     check: impl Fn(T) -> Result<R, Vec<InvalidValueError>>,

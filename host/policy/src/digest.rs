@@ -40,10 +40,7 @@ impl Digest {
         self.hex().chars().take(digits).collect()
     }
 
-    /// Reads 64 lower-case hexadecimal digits.
-    ///
-    /// # Errors
-    /// [`DigestError`] for any other text, upper-case digits included.
+    /// Reads 64 lower-case hexadecimal digits. Refuses any other text, upper-case digits included.
     pub fn from_hex(text: &str) -> Result<Self, DigestError> {
         let digits = text.as_bytes();
         if digits.len() != 64 {

@@ -186,11 +186,8 @@ pub fn is_same(one: &str, other: &str) -> bool {
     one.len() == other.len() && one.bytes().map(plain).eq(other.bytes().map(plain))
 }
 
-/// Checks one name of a rule's `headers`.
-///
-/// # Errors
-/// [`InvalidValueError`] for a name that is not lower case, or can never pass. Also for one that always passes: such an
-/// entry suggests that `headers` lists everything that passes.
+/// Checks one name of a rule's `headers`. Refuses a name that is not lower case, or can never pass. Also one that
+/// always passes: such an entry suggests that `headers` lists everything that passes.
 pub fn check_named(name: &str) -> Result<(), InvalidValueError> {
     let is_token = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_token) {

@@ -59,10 +59,7 @@ impl PluginName {
 }
 
 impl Prefix {
-    /// Reads a prefix.
-    ///
-    /// # Errors
-    /// [`NameError`] for other characters, or more than 32.
+    /// Reads a prefix. Refuses other characters, or more than 32.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         if text.len() <= 32 && text.bytes().all(is_tool_byte) {
             return Ok(Self(text.to_owned()));
@@ -93,9 +90,6 @@ impl From<&PluginName> for Prefix {
 
 impl ToolName {
     /// Reads a name from a caller.
-    ///
-    /// # Errors
-    /// [`NameError`] for a text that cannot be a tool's name.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         if (1..=TOOL_NAME_MAX).contains(&text.len()) && text.bytes().all(is_tool_byte) {
             return Ok(Self(text.to_owned()));

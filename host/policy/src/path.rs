@@ -8,12 +8,9 @@ use crate::redact::is_invisible;
 #[error("{0}")]
 pub struct PathError(pub(crate) &'static str);
 
-/// Checks a path, without its query.
-///
-/// # Errors
-/// [`PathError`] for characters outside RFC 3986, and for encoded slashes, backslashes, dots, percent signs, control
-/// characters and invalid UTF-8 (such as overlong dots). For characters that some servers turn into one of these. For
-/// empty segments, and for segments that are dots after everything that a server may remove is removed.
+/// Checks a path, without its query. Refuses characters outside RFC 3986, and encoded slashes, backslashes, dots,
+/// percent signs, control characters and invalid UTF-8 (such as overlong dots). Also characters that some servers turn
+/// into one of these, empty segments, and segments that are dots after everything that a server may remove is removed.
 pub(crate) fn check_path(path: &str) -> Result<(), PathError> {
     if !path.starts_with('/') {
         return Err(PathError("the path does not begin with a slash"));

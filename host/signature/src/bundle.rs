@@ -20,10 +20,7 @@ use super::keyless::Keyless;
 use super::sign::{BUNDLE_MEDIA_TYPE, PAYLOAD_TYPE, PREDICATE_TYPE};
 use super::{Signature, SignatureError, SignatureFile, unreadable};
 
-/// Parses a bundle by a key or by a certificate.
-///
-/// # Errors
-/// [`SignatureError::Unreadable`] for anything unknown, duplicated or not canonical.
+/// Parses a bundle by a key or by a certificate. Refuses anything unknown, duplicated or not canonical.
 pub(super) fn read(file: &SignatureFile) -> Result<Box<dyn Signature>, SignatureError> {
     let json = Json::parse(&file.bytes, BOUNDS).map_err(|error| unreadable(file, error.to_string()))?;
     if let Some(what) = other(&json) {

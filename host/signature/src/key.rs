@@ -78,18 +78,12 @@ fn from_pem(text: &str, wanted: &'static str) -> Result<Vec<u8>, KeyError> {
 }
 
 impl PublicKey {
-    /// Parses PEM.
-    ///
-    /// # Errors
-    /// [`KeyError`] for anything that is not one P-256 key.
+    /// Parses PEM. Refuses anything that is not one P-256 key.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         Self::from_spki(from_pem(text, PUBLIC_LABEL)?)
     }
 
-    /// Parses a SubjectPublicKeyInfo in DER.
-    ///
-    /// # Errors
-    /// [`KeyError::Curve`] for anything that is not one P-256 key.
+    /// Parses a SubjectPublicKeyInfo in DER. Refuses anything that is not one P-256 key.
     pub fn from_spki(spki: Vec<u8>) -> Result<Self, KeyError> {
         let point = spki.strip_prefix(&P256_SPKI_PREFIX[..]).ok_or(KeyError::Curve)?;
         if spki.len() != P256_SPKI_LEN || point.first() != Some(&4) {
@@ -105,10 +99,8 @@ impl PublicKey {
         Self::from_spki([&P256_SPKI_PREFIX, point].concat())
     }
 
-    /// Parses an Ed25519 key.
-    ///
-    /// # Errors
-    /// [`KeyError::Weak`] for a point of small or mixed order or not on the curve, and for any non-canonical encoding.
+    /// Parses an Ed25519 key. Refuses a point of small or mixed order or not on the curve, and any non-canonical
+    /// encoding.
     pub(super) fn from_ed25519(bytes: &[u8; 32]) -> Result<Self, KeyError> {
         if !is_strong(bytes) {
             return Err(KeyError::Weak);
@@ -138,9 +130,6 @@ impl PublicKey {
     }
 
     /// Encodes as PEM.
-    ///
-    /// # Errors
-    /// [`KeyError::Library`] when the encoder fails.
     pub fn to_pem(&self) -> Result<String, KeyError> {
         pem_rfc7468::encode_string(PUBLIC_LABEL, LineEnding::LF, &self.spki).map_err(|_| KeyError::Library)
     }
@@ -179,18 +168,12 @@ pub(super) fn check_keys_in(der: &[u8]) -> Result<(), KeyError> {
 
 impl PrivateKey {
     /// Generates a key from the system's random numbers.
-    ///
-    /// # Errors
-    /// [`KeyError::Library`] when the generator fails.
     pub fn generate() -> Result<Self, KeyError> {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| KeyError::Library)?;
         Ok(Self { pair })
     }
 
-    /// Parses PEM.
-    ///
-    /// # Errors
-    /// [`KeyError`] for anything that is not one P-256 key, encrypted ones included.
+    /// Parses PEM. Refuses anything that is not one P-256 key, encrypted ones included.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         let der = Zeroizing::new(from_pem(text, PRIVATE_LABEL)?);
         let pair =
@@ -199,9 +182,6 @@ impl PrivateKey {
     }
 
     /// Encodes as PEM.
-    ///
-    /// # Errors
-    /// [`KeyError::Library`] when the encoder fails.
     pub fn to_pem(&self) -> Result<Zeroizing<String>, KeyError> {
         let der = self.pair.to_pkcs8v1().map_err(|_| KeyError::Library)?;
         pem_rfc7468::encode_string(PRIVATE_LABEL, LineEnding::LF, der.as_ref())
@@ -210,9 +190,6 @@ impl PrivateKey {
     }
 
     /// The public key.
-    ///
-    /// # Errors
-    /// [`KeyError::Library`] when the encoder fails.
     pub fn public(&self) -> Result<PublicKey, KeyError> {
         let spki = self.pair.public_key().as_der().map_err(|_| KeyError::Library)?;
         PublicKey::from_spki(spki.as_ref().to_vec())

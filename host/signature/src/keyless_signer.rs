@@ -51,10 +51,8 @@ impl std::fmt::Debug for Root {
 pub struct TrustedRootError(String);
 
 impl KeylessSigner {
-    /// Parses a `trusted_root.json` (Sigstore's protobuf-specs, TrustedRoot).
-    ///
-    /// # Errors
-    /// [`TrustedRootError`], also for a root that could verify nothing.
+    /// Parses a `trusted_root.json` (Sigstore's protobuf-specs, TrustedRoot). Refuses also a root that could verify
+    /// nothing.
     pub fn root(text: &str) -> Result<Root, TrustedRootError> {
         const BOUNDS: JsonLimits =
             JsonLimits { bytes_max: size(CONFIG_BYTES_MAX), depth_max: JSON_DEPTH_MAX, nodes_max: 100_000 };

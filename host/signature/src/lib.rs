@@ -83,10 +83,8 @@ pub trait Signature {
     /// Signer that the signature names, unverified.
     fn claim(&self) -> Claim;
 
-    /// Verifies the signature over an artifact against a signer's anchor.
-    ///
-    /// # Errors
-    /// [`SignatureError`] whenever it is not a genuine signature by this signer over exactly these bytes.
+    /// Verifies the signature over an artifact against a signer's anchor. Fails whenever it is not a genuine signature
+    /// by this signer over exactly these bytes.
     fn verify(&self, artifact: &Artifact, signer: &Anchor) -> Result<VerifiedSignature, SignatureError>;
 }
 
@@ -126,9 +124,6 @@ pub enum SignatureError {
 }
 
 /// Parses a signature file by the format that its name promises.
-///
-/// # Errors
-/// [`SignatureError::Unreadable`].
 pub fn read(file: &SignatureFile) -> Result<Box<dyn Signature>, SignatureError> {
     Ok(match name::form(&file.name) {
         Some((Format::Bundle | Format::Keyless, _)) => bundle::read(file)?,

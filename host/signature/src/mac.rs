@@ -16,9 +16,7 @@ pub const TAG_BYTES: usize = 32;
 
 impl MacKey {
     /// Loads the key `name` from `dir`, creating it if it is missing. Concurrent processes end up with the same key.
-    ///
-    /// # Errors
-    /// I/O errors; a key of the wrong size, or one that others can read or change.
+    /// Refuses a key of the wrong size, or one that others can read or change.
     pub fn load_or_make(dir: &Dir, name: &str) -> io::Result<Self> {
         if let Some(key) = Self::load(dir, name)? {
             return Ok(key);
@@ -76,9 +74,6 @@ impl MacKey {
     }
 
     /// The tag over one part, streamed by `write`, which must write the same when it runs again: that is where the part is long.
-    ///
-    /// # Errors
-    /// Errors of `write`.
     pub fn tag_written(
         &self,
         write: impl Fn(&mut dyn io::Write) -> io::Result<()>,

@@ -20,10 +20,7 @@ pub struct Minisign {
 }
 
 impl Minisign {
-    /// Parses a signature.
-    ///
-    /// # Errors
-    /// [`SignatureError::Unreadable`] for the legacy format, and for anything that is not canonical.
+    /// Parses a signature. Refuses the legacy format, and anything that is not canonical.
     pub fn read(file: &SignatureFile) -> Result<Self, SignatureError> {
         if file.bytes.len() as u64 > DETACHED_SIGNATURE_BYTES_MAX {
             return Err(unreadable(file, format!("it has more than {DETACHED_SIGNATURE_BYTES_MAX} bytes")));

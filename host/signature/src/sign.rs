@@ -27,9 +27,6 @@ pub struct Signed {
 }
 
 /// Signs `artifact` for one plugin id, or for any (`None`); `name` is its display name.
-///
-/// # Errors
-/// [`KeyError::Library`] when the cryptographic library fails.
 pub fn sign(
     artifact: &Artifact,
     name: &str,

@@ -73,10 +73,7 @@ impl Roots {
 }
 
 impl TlsTrust {
-    /// Current TLS configuration; a new one after the authorities changed.
-    ///
-    /// # Errors
-    /// [`EgressError::Tls`] if they can no longer be read.
+    /// Current TLS configuration; a new one after the authorities changed. An error if they can no longer be read.
     pub(super) async fn config(&self) -> Result<Tls, EgressError> {
         match self {
             Self::Plain => Ok(None),

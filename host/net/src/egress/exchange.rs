@@ -147,10 +147,7 @@ fn has_one_end(method: &Method, parts: &Parts) -> bool {
     parts.version == Version::HTTP_11 && has_body && framed
 }
 
-/// Scrubs a head, and returns the scrubber for the body.
-///
-/// # Errors
-/// [`EgressError::Coding`] if the body is compressed, so that it could not be searched.
+/// Scrubs a head, and returns the scrubber for the body. Refuses a compressed body, which could not be searched.
 fn scrub_head(scrub: &Scrub, headers: &mut HeaderMap) -> Result<Scrubber, EgressError> {
     let is_plain = |name: &HeaderName, plain: &str| {
         let mut codings =

@@ -64,10 +64,7 @@ pub(crate) struct FetchResponse {
 }
 
 impl Egress {
-    /// Sends a request of the host's own.
-    ///
-    /// # Errors
-    /// [`RequestError`]; refused if there are credentials and the permit denies them.
+    /// Sends a request of the host's own. Refused if there are credentials and the permit denies them.
     pub(crate) async fn run(
         &self,
         permit: &FetchPermit,
@@ -110,10 +107,8 @@ impl Egress {
 }
 
 impl FetchResponse {
-    /// Reads the body, at most `bytes_max` bytes, at no less than a minimum rate.
-    ///
-    /// # Errors
-    /// [`EgressError::Size`] as soon as more bytes are announced or received.
+    /// Reads the body, at most `bytes_max` bytes, at no less than a minimum rate. Fails as soon as more bytes are
+    /// announced or received.
     pub(crate) async fn read(mut self, bytes_max: u64) -> Result<Vec<u8>, EgressError> {
         let announced = self.headers.get(CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());

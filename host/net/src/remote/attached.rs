@@ -52,10 +52,8 @@ struct Reading<'a, 's> {
 type List = Vec<Result<Descriptor, ArtefactError>>;
 
 impl Session<'_> {
-    /// Attachments of an artefact up to the limits, in an order in which strangers' cannot displace a signer's.
-    ///
-    /// # Errors
-    /// [`FetchError`] if the registry may have signatures and cannot serve any now.
+    /// Attachments of an artefact up to the limits, in an order in which strangers' cannot displace a signer's. Fails
+    /// if the registry may have signatures and cannot serve any now.
     pub(super) async fn attachments(
         &self,
         subject: Digest,

@@ -37,10 +37,7 @@ pub struct Pass {
 pub struct ClockDeniedError;
 
 impl Grant {
-    /// Reads `none`, `coarse` or `precise`.
-    ///
-    /// # Errors
-    /// Any other text.
+    /// Reads `none`, `coarse` or `precise`. Refuses any other text.
     pub fn parse(text: &str) -> Result<Self, InvalidValueError> {
         match text {
             "none" => Ok(Self::None),
@@ -61,10 +58,7 @@ impl Grant {
         }
     }
 
-    /// Checks that a guest may read a clock.
-    ///
-    /// # Errors
-    /// [`ClockDeniedError`] when the grant says `none`.
+    /// Checks that a guest may read a clock. Refused when the grant says `none`.
     pub fn allow(self) -> Result<Pass, ClockDeniedError> {
         match self {
             Self::None => Err(ClockDeniedError),

@@ -15,10 +15,8 @@ pub struct Grant(BTreeMap<String, String>);
 pub struct Pass<'a>(&'a BTreeMap<String, String>);
 
 impl Grant {
-    /// Checks what an operator wrote.
-    ///
-    /// # Errors
-    /// Names that no environment can hold (POSIX.1-2017, 8.1), and values with a NUL.
+    /// Checks what an operator wrote. Refuses names that no environment can hold (POSIX.1-2017, 8.1), and values with a
+    /// NUL.
     pub fn new(variables: BTreeMap<String, String>) -> Result<Self, Vec<InvalidValueError>> {
         let mut problems = Vec::new();
         for (name, value) in &variables {

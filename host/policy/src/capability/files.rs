@@ -86,10 +86,7 @@ pub enum FilesDeniedError {
 }
 
 impl Grant {
-    /// Checks what an operator wrote.
-    ///
-    /// # Errors
-    /// Everything that is wrong, each with its place.
+    /// Checks what an operator wrote. Names everything that is wrong, each with its place.
     pub fn new(mounts: Vec<MountText>) -> Result<Self, Vec<InvalidValueError>> {
         let mut checked: Vec<Mount> = Vec::new();
         let mut problems = Vec::new();
@@ -150,10 +147,8 @@ impl Grant {
         }
     }
 
-    /// Checks that a guest may make this use of the mount with this index.
-    ///
-    /// # Errors
-    /// [`FilesDeniedError`] for a write to a read-only mount, or when nothing is granted there.
+    /// Checks that a guest may make this use of the mount with this index. Refuses a write to a read-only mount, and
+    /// everything where nothing is granted.
     pub fn allow(&self, mount: usize, wanted: Use) -> Result<Pass, FilesDeniedError> {
         let found = self.0.get(mount).ok_or(FilesDeniedError::NotGranted)?;
         match (found.access, wanted) {
@@ -167,19 +162,14 @@ impl Grant {
 
     /// Checks that a guest may read kind, size and times of an open descriptor below the mount with this index. Opening
     /// it was checked before.
-    ///
-    /// # Errors
-    /// [`FilesDeniedError::NotGranted`].
     pub fn allow_look(&self, mount: usize) -> Result<Pass, FilesDeniedError> {
         let found = self.0.get(mount).ok_or(FilesDeniedError::NotGranted)?;
         Ok(Pass { mount, wanted: None, room: found.room })
     }
 
     /// Index of the innermost mount that contains an absolute guest path, as guest libraries choose it. Symbolic links
-    /// are not resolved here; the kernel confines them when they are followed.
-    ///
-    /// # Errors
-    /// [`FilesDeniedError::NotGranted`], or [`FilesDeniedError::Outside`] for a path whose `..` climb out of the mount.
+    /// are not resolved here; the kernel confines them when they are followed. Refuses a path whose `..` climb out of
+    /// the mount.
     pub fn locate(&self, path: &str) -> Result<usize, FilesDeniedError> {
         let below = |mount: &Mount| match path.strip_prefix(mount.guest.as_str()) {
             Some(rest) if rest.is_empty() || rest.starts_with('/') || mount.guest == "/" => {

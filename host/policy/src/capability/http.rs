@@ -97,10 +97,7 @@ pub enum HttpDeniedError {
 }
 
 impl Grant {
-    /// Checks what an operator wrote.
-    ///
-    /// # Errors
-    /// Everything that is wrong, each with its place.
+    /// Checks what an operator wrote. Names everything that is wrong, each with its place.
     pub fn new(rules: Vec<RuleText>) -> Result<Self, Vec<InvalidValueError>> {
         super::each(rules, Rule::new).map(Self)
     }
@@ -132,9 +129,6 @@ impl Grant {
     }
 
     /// Checks that a guest may send this request. The first rule that covers it applies.
-    ///
-    /// # Errors
-    /// [`HttpDeniedError::NotGranted`] when none does.
     pub fn allow(&self, target: RequestTarget) -> Result<Pass, HttpDeniedError> {
         match self.0.iter().enumerate().find(|(_, rule)| rule.covers(&target)) {
             Some((index, rule)) => Ok(Pass { target, rule: rule.clone(), index }),

@@ -27,10 +27,7 @@ pub struct Pass {
 pub struct RandomDeniedError;
 
 impl Grant {
-    /// Reads `none`, `secure` or `seeded:N`.
-    ///
-    /// # Errors
-    /// Any other text.
+    /// Reads `none`, `secure` or `seeded:N`. Refuses any other text.
     pub fn parse(text: &str) -> Result<Self, InvalidValueError> {
         let unknown = || {
             InvalidValueError::new(format!(
@@ -56,10 +53,7 @@ impl Grant {
         }
     }
 
-    /// Checks that a guest may have random numbers.
-    ///
-    /// # Errors
-    /// [`RandomDeniedError`] when the grant says `none`.
+    /// Checks that a guest may have random numbers. Refused when the grant says `none`.
     pub fn allow(self) -> Result<Pass, RandomDeniedError> {
         match self {
             Self::None => Err(RandomDeniedError),

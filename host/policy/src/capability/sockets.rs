@@ -92,10 +92,7 @@ pub enum SocketsDeniedError {
 }
 
 impl Grant {
-    /// Checks what an operator wrote.
-    ///
-    /// # Errors
-    /// Everything that is wrong, each with its place.
+    /// Checks what an operator wrote. Names everything that is wrong, each with its place.
     pub fn new(rules: Vec<RuleText>) -> Result<Self, Vec<InvalidValueError>> {
         super::each(rules, Rule::new).map(|rules| Self { rules, listening: false })
     }
@@ -134,9 +131,6 @@ impl Grant {
     }
 
     /// Checks that a guest may have `name` resolved: a rule must have it.
-    ///
-    /// # Errors
-    /// [`SocketsDeniedError::HostNameError`], [`SocketsDeniedError::NameNotGranted`].
     pub fn allow_lookup(&self, name: &str) -> Result<Lookup, SocketsDeniedError> {
         // Guests write IPv6 addresses without brackets.
         let host = name.parse().map(Host::Address).or_else(|_| Host::parse(name))?;
@@ -149,9 +143,6 @@ impl Grant {
 
     /// Checks that a guest may connect or send to this address. A rule must have the address itself, or a name that
     /// resolved to it in this call. `own` are the addresses of this machine's interfaces.
-    ///
-    /// # Errors
-    /// [`SocketsDeniedError::NotGranted`] when no rule covers it.
     pub fn allow(
         &self,
         found: &Found,
@@ -184,9 +175,6 @@ pub fn written(rules: &[Rule]) -> String {
 
 /// Checks that a guest may bind a socket to `address`. Toolchains bind to the unspecified address and port 0 before
 /// they send; anything else could accept traffic.
-///
-/// # Errors
-/// [`SocketsDeniedError::Bind`].
 pub fn may_bind(address: SocketAddr) -> Result<(), SocketsDeniedError> {
     if address.ip().is_unspecified() && address.port() == 0 {
         Ok(())

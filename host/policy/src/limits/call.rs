@@ -95,10 +95,7 @@ impl CallLimits {
         self.0.get(limit as usize).copied().unwrap_or(limit.spec().default)
     }
 
-    /// The same bounds with `limit` at `value`.
-    ///
-    /// # Errors
-    /// A sentence that names the range, when `value` is outside.
+    /// The same bounds with `limit` at `value`. An error names the range.
     pub fn set(&mut self, limit: CallLimit, value: i64) -> Result<(), String> {
         let value = limit.spec().check(value)?;
         if let Some(slot) = self.0.get_mut(limit as usize) {

@@ -110,10 +110,8 @@ pub struct ClearanceInput<'a> {
     pub approved: Approved<'a>,
 }
 
-/// Decides whether the plugin may be compiled and run.
-///
-/// # Errors
-/// Every reason against it; the changes since the approval, if they are the only one.
+/// Decides whether the plugin may be compiled and run. Names every reason against it; the changes since the approval,
+/// if they are the only one.
 pub fn clear(
     trusted: Trusted,
     case: &ClearanceInput<'_>,
@@ -165,10 +163,8 @@ pub fn clear(
     Ok(Clearance { trusted, requested: case.requested.clone(), effective, limits, engine, isolation, pin })
 }
 
-/// Decides whether lint findings may pass. Applied again to texts that a plugin gives only when it runs.
-///
-/// # Errors
-/// Each finding that the operator does not allow.
+/// Decides whether lint findings may pass. Applied again to texts that a plugin gives only when it runs. Names each
+/// finding that the operator does not allow.
 pub fn check_lints(findings: &[Finding], allowed: &Allowed) -> Result<(), Vec<RefusalError>> {
     let refused: Vec<RefusalError> = findings
         .iter()
@@ -206,9 +202,6 @@ impl Clearance {
     }
 
     /// Checks that the plugin's answer about its dynamic tools (`None` if it has none) is the approved one.
-    ///
-    /// # Errors
-    /// [`PinChangeError`] when it differs.
     pub fn check_dynamic_surface(&self, surface: Option<Digest>) -> Result<(), PinChangeError> {
         self.pin.as_ref().map_or(Ok(()), |pin| pin::compare_surface(pin, surface))
     }

@@ -106,10 +106,7 @@ impl Grants {
         all.into_iter().flatten()
     }
 
-    /// The requested part of these grants.
-    ///
-    /// # Errors
-    /// Every capability whose request and grant do not match.
+    /// The requested part of these grants. Names every capability whose request and grant do not match.
     pub fn meet(&self, asked: &RequestedCapabilities) -> Result<Effective, Vec<UnmetGrantError>> {
         let unmet: Vec<UnmetGrantError> = Capability::ALL
             .into_iter()

@@ -27,9 +27,6 @@ pub enum San {
 impl Identity {
     /// Reads an issuer, and a name in which `*` matches any characters but `/` and `@`. A pattern must identify the
     /// owner: the domain of an address, and the host and first path segment of a URI, have no star.
-    ///
-    /// # Errors
-    /// [`InvalidValueError`] at `issuer` or `san`.
     pub fn parse(issuer: &str, san: &str) -> Result<Self, InvalidValueError> {
         let host = issuer.strip_prefix("https://").unwrap_or_default();
         if !is_plain(issuer) || issuer.contains(['*', '?', '#']) || host.is_empty() || host.starts_with('/') {

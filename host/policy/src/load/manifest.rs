@@ -45,10 +45,7 @@ const fn powerless_of(wasi: Wasi) -> &'static [&'static str] {
 
 impl RequestedCapabilities {
     /// The request of these imports, by their names in the component, such as `wasi:io/poll@0.2.6`. WASI 0.3 is known
-    /// only if `asynchronous` says that there is an engine for it.
-    ///
-    /// # Errors
-    /// [`UnknownImportsError`] with all of them.
+    /// only if `asynchronous` says that there is an engine for it. Names all that are unknown.
     pub fn from_imports<'a>(
         imports: impl IntoIterator<Item = &'a str>,
         asynchronous: bool,
@@ -72,10 +69,8 @@ impl RequestedCapabilities {
         if unknown.is_empty() { Ok(asked) } else { Err(UnknownImportsError(unknown)) }
     }
 
-    /// The same with these capabilities as needs, as the plugin's manifest requires.
-    ///
-    /// # Errors
-    /// The capabilities whose interfaces it does not import, so that a grant would have no effect.
+    /// The same with these capabilities as needs, as the plugin's manifest requires. Refuses those whose interfaces it
+    /// does not import: a grant would have no effect.
     pub fn require(mut self, words: &BTreeSet<Capability>) -> Result<Self, Vec<Capability>> {
         let idle: Vec<Capability> = words.iter().copied().filter(|word| !self.covers(*word)).collect();
         if !idle.is_empty() {

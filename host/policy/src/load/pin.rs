@@ -102,10 +102,7 @@ pub enum Line {
     Came(String),
 }
 
-/// Compares the current state with the approved one.
-///
-/// # Errors
-/// Every difference.
+/// Compares the current state with the approved one. Names every difference.
 pub fn compare(pin: Option<&Pin>, seen: &PluginState<'_>) -> Result<(), Vec<PinChangeError>> {
     let Some(pin) = pin else { return Err(vec![PinChangeError::New]) };
     let mut changes = Vec::new();
@@ -129,9 +126,6 @@ pub fn compare(pin: Option<&Pin>, seen: &PluginState<'_>) -> Result<(), Vec<PinC
 }
 
 /// Compares the digest of a plugin's dynamic tools with the approved one.
-///
-/// # Errors
-/// [`PinChangeError::Surface`] when they differ.
 pub(super) fn compare_surface(pin: &Pin, surface: Option<Digest>) -> Result<(), PinChangeError> {
     if pin.surfaces.get(1).copied() == surface && pin.surfaces.len() <= 2 {
         Ok(())

@@ -58,10 +58,7 @@ pub struct UnmetRuleError {
 }
 
 impl Pattern {
-    /// Reads an id, a prefix followed by `*`, or `*`.
-    ///
-    /// # Errors
-    /// [`InvalidValueError`] for a star elsewhere.
+    /// Reads an id, a prefix followed by `*`, or `*`. Refuses a star elsewhere.
     pub fn parse(text: &str) -> Result<Self, InvalidValueError> {
         let (body, pattern): (&str, fn(String) -> Self) = match text.strip_suffix('*') {
             Some(prefix) => (prefix, Self::Prefix),
@@ -163,10 +160,7 @@ fn check_rule(
 }
 
 /// Fills the places of `roles` with the signer ids in `signed`, each at most once. Finds a complete assignment whenever
-/// there is one (bipartite matching by augmenting paths).
-///
-/// # Errors
-/// The unmet roles of a largest possible assignment.
+/// there is one (bipartite matching by augmenting paths). Else names the unmet roles of a largest possible one.
 pub(super) fn fill(roles: &[&Role], signed: &[&str]) -> Result<Vec<Met>, Vec<UnmetRuleError>> {
     // place[i] is the role of the i-th signer, if it has one.
     let mut place: Vec<Option<usize>> = vec![None; signed.len()];

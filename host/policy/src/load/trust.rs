@@ -139,10 +139,7 @@ pub enum TrustError {
 }
 
 impl TrustPolicy {
-    /// Checks a policy.
-    ///
-    /// # Errors
-    /// Everything that is wrong, each with its place.
+    /// Checks a policy. Names everything that is wrong, each with its place.
     pub fn new(parts: Parts) -> Result<Self, Vec<InvalidValueError>> {
         let mut problems = signer::check(&parts.signers);
         let ids: Vec<&str> = parts.signers.iter().map(|signer| signer.id.as_str()).collect();
@@ -169,9 +166,6 @@ impl TrustPolicy {
     }
 
     /// Checks revocation and pin, before any signature is examined.
-    ///
-    /// # Errors
-    /// [`TrustError::Revoked`] or [`TrustError::OtherBytes`].
     pub fn precheck(&self, digest: Digest, pinned: Option<Digest>) -> Result<(), TrustError> {
         if let Some(reason) = self.revoked(&digest) {
             return Err(TrustError::Revoked { digest, reason: reason.to_owned() });
@@ -183,10 +177,7 @@ impl TrustPolicy {
     }
 
     /// Decides whether `digest` is trusted as `plugin` at `now`. Signatures over another digest count for nothing. A
-    /// signer's period is compared with the proven time of signing, else with `now`.
-    ///
-    /// # Errors
-    /// [`TrustError`]; every unmet role is named.
+    /// signer's period is compared with the proven time of signing, else with `now`. Names every unmet role.
     pub fn trust(
         &self,
         plugin: &str,

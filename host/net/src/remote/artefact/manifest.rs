@@ -33,10 +33,7 @@ pub(in crate::remote) enum Says {
 }
 
 impl ImageManifest {
-    /// Parses an image manifest.
-    ///
-    /// # Errors
-    /// [`ArtefactError`] for an index and anything else.
+    /// Parses an image manifest. Refuses an index and anything else.
     pub(in crate::remote) fn read(bytes: &[u8]) -> Result<Self, ArtefactError> {
         let manifest = parse(bytes)?;
         if manifest.get("manifests").is_some() {
@@ -51,10 +48,7 @@ impl ImageManifest {
         }
     }
 
-    /// Descriptor of the component's layer.
-    ///
-    /// # Errors
-    /// [`ArtefactError`] for anything but a component as the CNCF Wasm group lays one out.
+    /// Descriptor of the component's layer. Refuses anything but a component as the CNCF Wasm group lays one out.
     pub(in crate::remote) fn component(&self) -> Result<Descriptor, ArtefactError> {
         let config = Descriptor::read(self.0.get("config").ok_or(ArtefactError::Lacks("config"))?)?;
         if config.media_type != WASM_CONFIG {
